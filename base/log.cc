@@ -1,0 +1,88 @@
+#include "base/log.h"
+
+#include <spdlog/async.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <memory>
+
+namespace berth::base {
+namespace {
+
+constexpr std::size_t kQueueLines = 8192;
+std::shared_ptr<spdlog::details::thread_pool> g_pool;
+
+// %* : the message as the inside of a JSON string (spdlog's %v does not escape).
+class JsonMessageFlag : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& msg, const std::tm&,
+              spdlog::memory_buf_t& dest) override {
+    static constexpr char kHex[] = "0123456789abcdef";
+    auto put = [&dest](std::string_view s) { dest.append(s.data(), s.data() + s.size()); };
+    for (const char c : std::string_view(msg.payload.data(), msg.payload.size())) {
+      const auto u = static_cast<unsigned char>(c);
+      if (c == '"' || c == '\\') {
+        dest.push_back('\\');
+        dest.push_back(c);
+      } else if (u < 0x20) {
+        put("\\u00");
+        dest.push_back(kHex[u >> 4]);
+        dest.push_back(kHex[u & 15]);
+      } else {
+        dest.push_back(c);
+      }
+    }
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<JsonMessageFlag>();
+  }
+};
+
+std::unique_ptr<spdlog::formatter> make_formatter(const LogOptions& options) {
+  auto f = std::make_unique<spdlog::pattern_formatter>(
+      spdlog::pattern_time_type::utc, spdlog::details::os::default_eol);
+  f->add_flag<JsonMessageFlag>('*');
+  if (options.format == LogFormat::ecs) {
+    f->set_pattern(R"({"@timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","log.level":"%l","message":"%*",)"
+                   R"("ecs.version":"8.11.0","service.name":"berth","service.node.role":")" +
+                   options.role + R"(","process.pid":%P})");
+  } else {
+    f->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l [" + options.role + " %P] %v");
+  }
+  return f;
+}
+
+}  // namespace
+
+void start_log(const LogOptions& options) {
+  g_pool = std::make_shared<spdlog::details::thread_pool>(kQueueLines, 1);
+  auto sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
+  sink->set_formatter(make_formatter(options));
+  auto logger = std::make_shared<spdlog::async_logger>(
+      "berth", sink, g_pool, spdlog::async_overflow_policy::overrun_oldest);
+  logger->set_level(spdlog::level::from_str(options.level == "warn" ? "warning" : options.level));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(logger);
+}
+
+void stop_log() {
+  spdlog::shutdown();
+  g_pool.reset();
+}
+
+std::uint64_t log_lines_dropped() { return g_pool ? g_pool->overrun_counter() : 0; }
+
+bool LogLimiter::allow(std::int64_t now_ms) {
+  if (now_ms - interval_start_ms_ >= 10'000) {
+    interval_start_ms_ = now_ms;
+    used_ = 0;
+  }
+  if (used_ < per_interval_) {
+    ++used_;
+    return true;
+  }
+  ++suppressed_;
+  return false;
+}
+
+}  // namespace berth::base

@@ -1,0 +1,42 @@
+// BERTH_LOG(info, "closed conn={} reason={}", …): event first, then key=value. Asynchronous with a
+// bounded queue; what does not fit is dropped and counted (log_lines_dropped). Thread-safe.
+#pragma once
+
+#include <spdlog/spdlog.h>
+
+#include <cstdint>
+#include <string>
+
+namespace berth::base {
+
+enum class LogFormat { text, ecs };
+struct LogOptions {
+  LogFormat format = LogFormat::text;
+  std::string level = "info";    // trace debug info warn error
+  std::string role = "gateway";  // becomes service.node.role
+};
+void start_log(const LogOptions& options);  // once per process, before the first line
+void stop_log();                            // flushes
+std::uint64_t log_lines_dropped();
+
+// At most `per_interval` lines of one kind per 10 s; the rest are counted in the next line let through.
+class LogLimiter {
+ public:
+  explicit LogLimiter(std::uint32_t per_interval) : per_interval_(per_interval) {}
+  bool allow(std::int64_t now_ms);
+  std::uint64_t suppressed() const { return suppressed_; }
+
+ private:
+  std::uint32_t per_interval_;
+  std::uint32_t used_ = 0;
+  std::int64_t interval_start_ms_ = 0;
+  std::uint64_t suppressed_ = 0;
+};
+
+}  // namespace berth::base
+
+#define BERTH_LOG(level_name, ...)                                                       \
+  do {                                                                                   \
+    if (::spdlog::default_logger_raw()->should_log(::spdlog::level::level_name))         \
+      ::spdlog::default_logger_raw()->log(::spdlog::level::level_name, __VA_ARGS__);     \
+  } while (false)

@@ -1,0 +1,60 @@
+// The gateway's settings: defaults, config file, environment BERTH_*, flags, each overriding the one
+// before. One table (config.cc) knows every key; config/berth.yaml documents them.
+// Bad values throw ConfigError with file:line (or the variable or flag); at start-up only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "gateway/edge/edge_shard.h"
+#include "gateway/engine/authenticator.h"
+#include "session/broker.h"
+
+namespace berth::gateway {
+
+struct ConfigError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Endpoint {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+struct Config {
+  Endpoint mqtt{"127.0.0.1", 1883};
+  Endpoint admin{"127.0.0.1", 9180};
+  std::string data_directory = "./data";
+  bool sync = true;  // durability: disk
+  bool single_process = false;
+  std::uint32_t shards = 1;
+  engine::Anonymous anonymous = engine::Anonymous::loopback;
+  std::string password_file;
+  std::string acl_file;
+  edge::EdgeOptions edge;
+  session::BrokerOptions broker;
+  std::uint32_t heartbeat_ms = 250;     // engine to edge
+  std::uint32_t heartbeats_missed = 6;  // then the engine is killed
+  std::uint32_t engine_memory_mb = 0;   // 0: no limit of its own
+  bool standby = true;
+  std::uint32_t drain_seconds = 20;     // at most, for SIGTERM
+  std::string log_format = "text";
+  std::string log_level = "info";
+};
+
+// Sets one key by its dotted name. Throws ConfigError without a location.
+void set_key(Config& config, const std::string& key, const std::string& value);
+std::vector<std::string> config_keys();
+
+void load_file(Config& config, const std::string& path);  // YAML
+void load_environment(Config& config);
+void check(const Config& config);  // what only shows when all is known
+
+// Every key with its value, as environment variables: what a child process is given.
+std::map<std::string, std::string> to_environment(const Config& config);
+std::string environment_name(const std::string& key);  // mqtt.listen -> BERTH_MQTT_LISTEN
+
+}  // namespace berth::gateway

@@ -1,0 +1,55 @@
+// One device connection as the edge sees it: a descriptor, bytes with offsets, a cookie. Lives in the
+// EdgeShard's slab from accept to the engine's release(). About 200 bytes when idle.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/ids.h"
+#include "protocol/link/types.h"
+#include "protocol/mqtt/framer.h"
+
+namespace berth::gateway::edge {
+
+struct Connection {
+  enum class State : std::uint8_t {
+    free,
+    open,     // socket alive
+    closing,  // output is being flushed, then the socket is closed
+    ended     // socket closed; waits for the engine's release
+  };
+
+  int fd = -1;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  std::uint32_t attach_epoch = 0;
+  State state = State::free;
+  protocol::link::CloseReason reason = protocol::link::CloseReason::client;
+  bool attached = false;       // the present engine knows it
+  bool connected = false;      // CONNACK with success has been accepted from an engine
+  bool want_write = false;     // EPOLLOUT is armed
+  bool reading = true;         // EPOLLIN is armed
+  bool dirty = false;          // in the list of connections to flush
+  bool engine_waits = false;   // the engine was told "not writable"
+  bool loopback = false;
+  std::uint8_t version = 0;
+  std::uint16_t peer_port = 0;
+  std::uint32_t peer_address = 0;  // IPv4, host order; IPv6 peers are logged by their last 4 bytes
+  std::uint32_t closing_since_s = 0;
+  protocol::mqtt::Walker walker;
+  std::uint64_t client_hash = 0;  // of the client id in CONNECT, for quarantine; 0: not seen
+  std::uint64_t in_off = 0;    // received
+  std::uint64_t in_ack = 0;    // acknowledged by steps: `in` begins here
+  std::uint64_t out_off = 0;   // engine output accepted
+  std::uint64_t credited = 0;  // of out_off, last told to the engine as written
+  std::string in;              // received and not acknowledged
+  std::string out;             // to be written, from out_at
+  std::size_t out_at = 0;
+  std::unique_ptr<protocol::link::Cookie> cookie;
+
+  base::ConnId id() const { return {slot, generation}; }
+  std::size_t unsent() const { return out.size() - out_at; }
+};
+
+}  // namespace berth::gateway::edge

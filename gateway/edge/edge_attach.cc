@@ -1,0 +1,85 @@
+// Engines come and go; connections stay (DESIGN section 4).
+#include <algorithm>
+#include <vector>
+
+#include "base/clock.h"
+#include "gateway/edge/edge_shard.h"
+
+namespace berth::gateway::edge {
+
+using protocol::link::CloseReason;
+
+namespace {
+constexpr int kDeathsToQuarantine = 2;
+}  // namespace
+
+void EdgeShard::attach(Connection& c) {
+  protocol::link::Attach a;
+  a.conn = c.id();
+  a.attach_epoch = ++c.attach_epoch;
+  a.in_ack = c.in_ack;
+  a.in_end = c.in_off;
+  a.out_off = c.out_off;
+  a.connected = c.connected;
+  a.loopback = c.loopback;
+  if (c.cookie) a.cookie = *c.cookie;
+  c.attached = true;
+  c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
+  a.written = c.credited;
+  engine_->attach(a);
+}
+
+void EdgeShard::engine_gone() {
+  engine_gone_s_ = now_s_;
+  engine_gone_ns_ = base::monotonic_ns();
+  for_each([](Connection& c) { c.attached = false; });
+}
+
+// Routes before inputs: all attaches, attached_all, then the bytes nobody has acknowledged, then the
+// closes that happened meanwhile.
+void EdgeShard::engine_ready() {
+  std::vector<base::ConnId> all;
+  for_each([&](Connection& c) {
+    if (!c.connected && c.in_off == 0) return;  // has said nothing yet
+    attach(c);
+    if (engine_gone_ns_ != 0) ++probe_.reattached;
+    all.push_back(c.id());
+  });
+  engine_->attached_all();
+  for (const base::ConnId conn : all) {
+    if (Connection* c = find(conn)) replay(*c);
+  }
+  if (engine_gone_ns_ != 0) {
+    probe_.engine_gap_ms = static_cast<std::uint64_t>((base::monotonic_ns() - engine_gone_ns_) / 1'000'000);
+  }
+  engine_gone_ns_ = 0;
+  engine_gone_s_ = 0;
+  engine_->turn_end();
+}
+
+void EdgeShard::replay(Connection& c) {
+  const base::ConnId conn = c.id();
+  if (!c.in.empty()) engine_->input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
+  if (c.state == Connection::State::ended) engine_->closed(conn, c.reason);
+}
+
+// Two engines died while they worked on this connection's input: it must not meet a third (I12).
+void EdgeShard::suspect(base::ConnId conn) {
+  Connection* c = find(conn);
+  if (c == nullptr) return;
+  if (++suspicion_[conn.packed()] < kDeathsToQuarantine) return;
+  suspicion_.erase(conn.packed());
+  quarantine(*c);
+}
+
+void EdgeShard::quarantine(Connection& c) {
+  ++probe_.poisoned;
+  BERTH_LOG(err, "quarantined conn={} seconds={}", c.id().packed(), options_.quarantine_s);
+  if (c.client_hash != 0) quarantine_[c.client_hash] = now_s_ + options_.quarantine_s;
+  input_bytes_ -= c.in.size();
+  c.in_ack = c.in_off;
+  c.in = {};
+  end(c, CloseReason::poison);
+}
+
+}  // namespace berth::gateway::edge

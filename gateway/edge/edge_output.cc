@@ -1,0 +1,231 @@
+// What engines say to connections, and the end of connections.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "gateway/edge/edge_shard.h"
+
+namespace berth::gateway::edge {
+
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+namespace {
+constexpr std::size_t kFlushAt = 128 * 1024;   // do not gather more than this in one turn
+constexpr std::size_t kBuffersKept = 1024;
+constexpr std::size_t kBufferKept = 64 * 1024;  // bytes
+constexpr std::uint32_t kClosingMax_s = 5;
+}  // namespace
+
+bool EdgeShard::accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off) {
+  const Connection* c = find(conn);
+  const bool current = c != nullptr && c->attached && c->attach_epoch == attach_epoch && c->out_off == out_off;
+  ++(current ? probe_.steps : probe_.steps_stale);
+  return current;
+}
+
+void EdgeShard::mark_dirty(Connection& c) {
+  if (c.dirty) return;
+  c.dirty = true;
+  dirty_.push_back(c.slot);
+}
+
+void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view tail) {
+  Connection* c = find(conn);
+  if (c == nullptr) return;
+  c->out_off += head.size() + tail.size();
+  if (c->state != Connection::State::open) return;
+  if (c->out.capacity() < 64 && !buffers_.empty()) {
+    c->out = std::move(buffers_.back());
+    buffers_.pop_back();
+  }
+  c->out.append(head).append(tail);
+  mark_dirty(*c);
+  if (c->unsent() >= kFlushAt && !c->want_write) write_some(*c);  // the engine is not called back here
+}
+
+void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
+  if (!engine_->survives_engine()) return;
+  Connection* c = find(conn);
+  if (c == nullptr || in_ack <= c->in_ack || in_ack > c->in_off) return;
+  const std::uint64_t n = in_ack - c->in_ack;
+  c->in_ack = in_ack;
+  input_bytes_ -= n;
+  if (n == c->in.size()) {
+    if (c->in.capacity() > kBufferKept) {
+      c->in = {};
+    } else {
+      c->in.clear();
+      recycle(c->in);
+    }
+  } else {
+    c->in.erase(0, n);
+  }
+  if (!c->reading) check_input_limits(*c);
+}
+
+void EdgeShard::recycle(std::string& buffer) {
+  buffer.clear();
+  if (buffer.capacity() >= 64 && buffer.capacity() <= kBufferKept && buffers_.size() < kBuffersKept) {
+    buffers_.push_back(std::move(buffer));
+  }
+  buffer = {};
+}
+
+void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
+  Connection* c = find(conn);
+  if (c == nullptr || slot >= CookieSlot::count) return;
+  if (!c->cookie) c->cookie = std::make_unique<protocol::link::Cookie>();
+  (*c->cookie)[static_cast<std::size_t>(slot)] = std::move(bytes);
+}
+
+void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) {
+  Connection* c = find(conn);
+  if (c == nullptr || c->state != Connection::State::open) return;
+  if (!c->connected && settings.connected) ++connected_;
+  c->connected = settings.connected;
+  c->version = settings.version;
+  const std::uint32_t limit = settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * 3u / 2u + 1u;
+  alive_[conn.slot] = {now_s_, limit};
+}
+
+void EdgeShard::close(base::ConnId conn, CloseReason reason) {
+  Connection* c = find(conn);
+  if (c == nullptr || c->state != Connection::State::open) return;
+  c->reason = reason;
+  c->state = Connection::State::closing;
+  alive_[conn.slot] = {now_s_, kClosingMax_s};
+  mark_dirty(*c);  // written and closed at the end of the turn
+}
+
+void EdgeShard::release(base::ConnId conn) {
+  Connection* c = find(conn);
+  if (c == nullptr) return;
+  BERTH_ASSERT(c->state == Connection::State::ended);
+  finish(*c);
+}
+
+bool EdgeShard::writable(base::ConnId conn) {
+  Connection* c = find(conn);
+  if (c == nullptr) return false;
+  if (c->unsent() < options_.output_cap) return true;
+  c->engine_waits = true;
+  return false;
+}
+
+void EdgeShard::flush() {
+  for (std::size_t i = 0; i < dirty_.size(); ++i) {  // ends may make others dirty
+    const std::uint32_t slot = dirty_[i];
+    Connection& c = at(slot);
+    c.dirty = false;
+    if (c.fd >= 0 && !c.want_write) write_out(c);
+  }
+  dirty_.clear();
+}
+
+bool EdgeShard::write_some(Connection& c) {
+  const std::size_t size = c.unsent();
+  if (size == 0) return true;
+  const ssize_t n = ::send(c.fd, c.out.data() + c.out_at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  c.out_at += static_cast<std::size_t>(n);
+  probe_.bytes_sent += static_cast<std::uint64_t>(n);
+  return true;
+}
+
+void EdgeShard::write_out(Connection& c) {
+  if (c.fd < 0) return;
+  if (!write_some(c)) return end(c, c.state == Connection::State::closing ? c.reason : CloseReason::peer_reset);
+  after_write(c);
+}
+
+void EdgeShard::after_write(Connection& c) {
+  const bool empty = c.unsent() == 0;
+  if (empty) {
+    c.out_at = 0;
+    if (c.out.capacity() >= 64) recycle(c.out);
+  } else if (c.out_at >= kBufferKept) {
+    c.out.erase(0, c.out_at);
+    c.out_at = 0;
+  }
+  if (c.want_write == empty) {
+    c.want_write = !empty;
+    set_interest(c);
+  }
+  if (c.state == Connection::State::closing) {
+    if (empty) end(c, c.reason);
+    return;
+  }
+  const std::uint64_t written = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
+  if (engine_->survives_engine()) {
+    if (written - c.credited >= options_.output_cap / 4 && c.attached) {
+      c.credited = written;
+      engine_->credit(c.id(), written);
+    }
+  } else if (c.engine_waits && c.unsent() < options_.output_cap / 2) {
+    c.engine_waits = false;
+    engine_->credit(c.id(), written);
+  }
+}
+
+// The socket is gone from here on; the record stays until the engine has taken note.
+void EdgeShard::end(Connection& c, CloseReason reason) {
+  if (c.fd < 0) return;
+  const base::ConnId conn = c.id();
+  poller_.remove(c.fd);
+  ::close(std::exchange(c.fd, -1));
+  c.reason = reason;
+  c.state = Connection::State::ended;
+  alive_[conn.slot].limit_s = 0;
+  recycle(c.out);
+  c.out_at = 0;
+  --open_;
+  if (c.connected) --connected_;
+  count_close(reason);
+  if (close_log_.allow(base::monotonic_ns() / 1'000'000)) {
+    BERTH_LOG(info, "closed conn={} peer={}.{}.{}.{}:{} reason={} rx={} tx={}", conn.packed(),
+              c.peer_address >> 24, (c.peer_address >> 16) & 255, (c.peer_address >> 8) & 255,
+              c.peer_address & 255, c.peer_port, protocol::link::name_of(reason), c.in_off, c.out_off);
+  }
+  const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
+  if (unknown_to_engines) return finish(c);
+  if (c.attached) engine_->closed(conn, reason);
+}
+
+void EdgeShard::finish(Connection& c) {
+  const std::uint32_t slot = c.slot;
+  input_bytes_ -= c.in.size();
+  const std::uint32_t generation = c.generation;
+  const bool dirty = c.dirty;
+  c = Connection{};
+  c.generation = generation;
+  c.dirty = dirty;
+  free_.push_back(slot);
+}
+
+void EdgeShard::count_close(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::client: ++probe_.closed_client; return;
+    case CloseReason::peer_reset: ++probe_.closed_peer_reset; return;
+    case CloseReason::keepalive_timeout: ++probe_.closed_keepalive; return;
+    case CloseReason::handshake_timeout: ++probe_.closed_handshake; return;
+    case CloseReason::protocol_error: ++probe_.closed_protocol; return;
+    case CloseReason::taken_over: ++probe_.closed_taken_over; return;
+    case CloseReason::refused: ++probe_.closed_refused; return;
+    case CloseReason::drained: ++probe_.closed_drained; return;
+    case CloseReason::frame_too_large: ++probe_.closed_too_large; return;
+    case CloseReason::slow_consumer: ++probe_.closed_slow; return;
+    case CloseReason::policy: ++probe_.closed_policy; return;
+    case CloseReason::engine_absent: ++probe_.closed_engine_absent; return;
+    case CloseReason::session_lost: ++probe_.closed_session_lost; return;
+    case CloseReason::poison: ++probe_.closed_poison; return;
+    case CloseReason::count: return;
+  }
+}
+
+}  // namespace berth::gateway::edge

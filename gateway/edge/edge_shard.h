@@ -1,0 +1,148 @@
+// The edge of one thread: sockets, byte offsets, keep-alive. Knows bytes, not messages (DESIGN 4).
+// Owns all Connections in a slab; others hold ConnIds. Everything runs on the shard's thread.
+//
+// Limits and what happens at them: connections (closed at accept), input before CONNECT 64 KiB and
+// 10 s (closed), unacknowledged input per connection and in all (reading stops), output per
+// connection (the engine is told to wait), a closing connection's flush 5 s (cut off).
+#pragma once
+
+#include <sys/socket.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "gateway/edge/connection.h"
+#include "gateway/link/ports.h"
+#include "gateway/runtime/poller.h"
+#include "metrics/probe.h"
+
+namespace berth::gateway::edge {
+
+struct EdgeOptions {
+  std::uint32_t max_connections = 100'000;
+  std::size_t input_cap = 2u << 20;         // bytes per connection; must exceed Maximum Packet Size
+  std::size_t input_cap_total = 512u << 20; // bytes in all
+  std::size_t output_cap = 1u << 20;        // bytes per connection before the engine must wait
+  std::uint32_t connect_timeout_s = 10;
+  std::uint32_t engine_absent_max_s = 120;
+  std::uint32_t user_timeout_ms = 10'000;   // TCP_USER_TIMEOUT
+  std::uint32_t quarantine_s = 600;
+};
+
+class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
+ public:
+  EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe);
+  ~EdgeShard() override;
+
+  void use_engine(link::EnginePort& engine) { engine_ = &engine; }
+  // Takes over a listening socket (non-blocking).
+  void listen(int fd);
+  void start();
+  void stop_accepting();
+  void stop();  // closes every socket at once
+
+  // -- the engine's coming and going (survives_engine() only)
+  void engine_gone();
+  void engine_ready();   // attaches everything and replays
+  // The next death was proven to be caused by this connection's input.
+  void suspect(base::ConnId conn);
+
+  std::size_t open_connections() const { return open_; }
+  void refresh_gauges();
+
+  // -- steps of a remote engine. False: stale, nothing of the step may be applied.
+  bool accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off);
+
+  // -- link::EdgePort
+  bool wants_cookies() const override { return false; }
+  void send(base::ConnId conn, std::string_view head, std::string_view tail) override;
+  void acknowledge(base::ConnId conn, std::uint64_t in_ack) override;
+  void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override;
+  void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) override;
+  void close(base::ConnId conn, protocol::link::CloseReason reason) override;
+  void release(base::ConnId conn) override;
+  bool writable(base::ConnId conn) override;
+  void reoffer(base::ConnId conn) override;
+  void flush() override;
+
+ private:
+  static constexpr std::size_t kSlab = 1024;  // connections per allocation
+  struct Alive {  // apart from Connection so that the one-second sweep touches little memory
+    std::uint32_t last_seen_s = 0;
+    std::uint32_t limit_s = 0;  // 0: none
+  };
+  void on_event(std::uint64_t tag, std::uint32_t events) override;
+  void on_turn_end() override;
+
+  // edge_shard.cc: accept, read, time
+  void accept_some();
+  void admit(int fd, const sockaddr_storage& peer);
+  Connection* find(base::ConnId conn);
+  Connection& at(std::size_t slot) { return slabs_[slot / kSlab][slot % kSlab]; }
+  void on_readable(Connection& c);
+  void on_bytes(Connection& c, base::ByteView bytes);
+  void check_input_limits(Connection& c);
+  bool quarantined(Connection& c, base::ByteView first_bytes);
+  template <class F>
+  void for_each(F&& f) {
+    for (std::size_t slot = 0; slot < alive_.size(); ++slot) {
+      if (at(slot).state != Connection::State::free) f(at(slot));
+    }
+  }
+  void set_interest(Connection& c);
+  void on_tick();
+  void sweep(std::uint32_t now_s);
+  void arm_tick();
+
+  // edge_output.cc: write, close
+  void mark_dirty(Connection& c);
+  bool write_some(Connection& c);  // false: the socket is broken
+  void write_out(Connection& c);
+  void after_write(Connection& c);
+  void end(Connection& c, protocol::link::CloseReason reason);  // closes the socket, tells the engine
+  void finish(Connection& c);                                   // frees the slot
+  void count_close(protocol::link::CloseReason reason);
+  void recycle(std::string& buffer);
+
+  // edge_attach.cc
+  void attach(Connection& c);
+  void replay(Connection& c);
+  void quarantine(Connection& c);
+
+  EdgeOptions options_;
+  metrics::EdgeProbe& probe_;
+  boost::asio::io_context& io_;
+  runtime::Poller poller_;
+  boost::asio::steady_timer tick_;
+  link::EnginePort* engine_ = nullptr;
+  int listener_ = -1;
+  bool accepting_ = false;
+  std::vector<std::unique_ptr<Connection[]>> slabs_;
+  std::vector<Alive> alive_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> dirty_;
+  std::vector<std::string> buffers_;
+  std::vector<std::uint8_t> scratch_;
+  std::size_t open_ = 0;
+  std::size_t connected_ = 0;
+  std::size_t input_bytes_ = 0;
+  std::uint32_t now_s_ = 0;
+  std::uint32_t last_tick_s_ = 0;
+  std::uint32_t engine_gone_s_ = 0;
+  std::int64_t engine_gone_ns_ = 0;
+  bool input_full_ = false;
+  boost::unordered_flat_map<std::uint64_t, int> suspicion_;          // deaths by connection
+  boost::unordered_flat_map<std::uint64_t, std::uint32_t> quarantine_;  // client hash -> until, seconds
+  base::LogLimiter close_log_{200};
+};
+
+// A listening TCP socket, SO_REUSEADDR, backlog 4096. `port` 0 is filled in. Throws std::runtime_error.
+int open_listener(const std::string& host, std::uint16_t& port);
+
+}  // namespace berth::gateway::edge

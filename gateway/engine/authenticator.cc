@@ -1,0 +1,56 @@
+#include "gateway/engine/authenticator.h"
+
+namespace berth::gateway::engine {
+
+using protocol::mqtt::Reason;
+
+namespace {
+constexpr std::size_t kJobsMax = 20'000;
+}
+
+Authenticator::Authenticator(Anonymous anonymous, std::optional<PasswordFile> passwords, Poster post)
+    : anonymous_(anonymous), passwords_(std::move(passwords)), post_(std::move(post)) {
+  if (passwords_) thread_ = std::thread([this] { work(); });
+}
+
+Authenticator::~Authenticator() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    ready_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Authenticator::check(session::AuthRequest request, Done done) {
+  const bool nobody = anonymous_ == Anonymous::always ||
+                      (anonymous_ == Anonymous::loopback && request.loopback);
+  if (!request.has_user_name) return done(nobody ? Reason::success : Reason::not_authorized);
+  if (!passwords_) return done(nobody ? Reason::success : Reason::bad_user_name_or_password);
+  {
+    const std::lock_guard lock(mutex_);
+    if (jobs_.size() < kJobsMax) {
+      jobs_.push_back({std::move(request), std::move(done)});
+      ready_.notify_one();
+      return;
+    }
+  }
+  done(Reason::server_busy);
+}
+
+void Authenticator::work() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) return;
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    const bool good = passwords_->verify(job.request.user_name, job.request.password);
+    post_([done = std::move(job.done), good] {
+      done(good ? Reason::success : Reason::bad_user_name_or_password);
+    });
+  }
+}
+
+}  // namespace berth::gateway::engine

@@ -1,0 +1,94 @@
+// The engine of one thread: runs the Broker, its commits and its timers. Knows messages, not sockets.
+// The edge's calls come in as link::EnginePort, the Broker's effects go out through link::EdgePort.
+// One turn: inputs, then turn_end(): input that may go on, cookies, one group commit, flush.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <vector>
+
+#include "gateway/engine/authenticator.h"
+#include "gateway/link/ports.h"
+#include "metrics/probe.h"
+#include "session/broker.h"
+#include "session/store.h"
+
+namespace berth::gateway::engine {
+
+class EngineShard final : public link::EnginePort, public session::Effects {
+ public:
+  EngineShard(boost::asio::io_context& io, session::BrokerOptions options, link::EdgePort& edge,
+              std::unique_ptr<session::AccessPolicy> access, metrics::EngineProbe& probe);
+  ~EngineShard() override;
+
+  // In this order: the store, its content, then serving.
+  void use_store(std::unique_ptr<session::Store> store);
+  void use_authenticator(std::unique_ptr<Authenticator> a) { authenticator_ = std::move(a); }
+  void restore();  // blocking
+  void start_timers();
+  // DISCONNECT to all; `done` when every connection is released and everything is durable.
+  void drain(std::function<void()> done);
+  void close_store();
+  bool store_healthy() const { return store_healthy_; }
+  void set_store_healthy(bool healthy) { store_healthy_ = healthy; }
+  // The word that names the input being processed, for whoever survives us (DESIGN 4, Poison).
+  void use_poison_word(std::atomic<std::uint64_t>* word) { poison_ = word; }
+  void refresh_gauges();
+  session::Broker& broker() { return broker_; }
+
+  // -- link::EnginePort
+  bool serving() const override { return true; }
+  bool survives_engine() const override { return false; }
+  void attach(const protocol::link::Attach& a) override;
+  void attached_all() override;
+  std::size_t input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
+                    base::ByteView bytes) override;
+  void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
+  void credit(base::ConnId conn, std::uint64_t written) override;
+  void turn_end() override;
+
+  // -- session::Effects
+  void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
+    edge_.send(conn, head, tail);
+  }
+  void acknowledge(base::ConnId conn, std::uint64_t offset) override { edge_.acknowledge(conn, offset); }
+  void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override {
+    edge_.cookie(conn, slot, std::move(bytes));
+  }
+  void connected(base::ConnId conn, const protocol::link::EdgeSettings& s) override {
+    edge_.connected(conn, s);
+  }
+  void close(base::ConnId conn, protocol::link::CloseReason reason) override { edge_.close(conn, reason); }
+  void release(base::ConnId conn) override;
+  void resume(base::ConnId conn) override { resume_.push_back(conn); }
+  bool writable(base::ConnId conn) override { return edge_.writable(conn); }
+  void authenticate(base::ConnId conn, session::AuthRequest request) override;
+  void load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
+                  std::size_t bytes) override;
+
+ private:
+  void commit();
+  void on_committed(session::CommitResult result);
+  void arm_tick();
+  void check_drained();
+
+  boost::asio::io_context& io_;
+  link::EdgePort& edge_;
+  std::unique_ptr<session::AccessPolicy> access_;
+  metrics::EngineProbe& probe_;
+  session::Broker broker_;
+  std::unique_ptr<session::Store> store_;
+  std::unique_ptr<Authenticator> authenticator_;
+  boost::asio::steady_timer tick_;
+  std::vector<base::ConnId> resume_;
+  std::function<void()> drained_;
+  std::atomic<std::uint64_t>* poison_ = nullptr;
+  std::atomic<bool> store_healthy_{true};
+  std::size_t attached_ = 0;
+  bool committing_ = false;
+  bool in_turn_end_ = false;
+};
+
+}  // namespace berth::gateway::engine

@@ -1,0 +1,123 @@
+#include "gateway/engine_main.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdio>
+
+#include "base/log.h"
+#include "gateway/engine_setup.h"
+#include "gateway/link/engine_link.h"
+#include "gateway/runtime/child_process.h"
+
+namespace berth::gateway {
+
+namespace {
+
+constexpr int kExitConfig = 78;
+constexpr int kExitUnavailable = 69;
+
+class EngineProcess {
+ public:
+  explicit EngineProcess(const Config& config)
+      : config_(config),
+        link_(io_, runtime::kLinkFd,
+              {.hello = [this](const protocol::link::Hello& h) { on_hello(h); },
+               .drain = [this] { drain(); },
+               .stop = [this] { finish_then_exit(); },
+               .scrape = [this](std::uint64_t id) { scrape(id); },
+               .lost = [this] { io_.stop(); }}),
+        poison_(runtime::kPoisonFd),
+        heartbeat_(io_) {}
+
+  int run() {
+    io_.run();
+    if (engine_) engine_->close_store();
+    return exit_code_;
+  }
+
+ private:
+  void on_hello(const protocol::link::Hello& h) {
+    try {
+      engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, h.edge_id, true), link_,
+                                                      load_access(config_), probe_);
+      start_engine(io_, config_, *engine_);
+    } catch (const ConfigError& e) {
+      return fail(kExitConfig, e.what());
+    } catch (const std::exception& e) {
+      return fail(kExitUnavailable, e.what());
+    }
+    engine_->use_poison_word(poison_.word());
+    link_.use_engine(*engine_);
+    link_.ready();
+    beat(h.heartbeat_ms);
+  }
+
+  void fail(int code, const char* why) {
+    BERTH_LOG(err, "engine cannot start error={}", why);
+    engine_.reset();
+    exit_code_ = code;
+    io_.stop();
+  }
+
+  void beat(std::uint64_t interval_ms) {
+    heartbeat_.expires_after(std::chrono::milliseconds(interval_ms));
+    heartbeat_.async_wait([this, interval_ms](boost::system::error_code ec) {
+      if (ec) return;
+      link_.send_empty(protocol::link::FrameType::heartbeat);
+      beat(interval_ms);
+    });
+  }
+
+  // Shutdown: devices are told, everything is durable, then we end.
+  void drain() {
+    if (!engine_) return io_.stop();
+    engine_->drain([this] {
+      link_.send_empty(protocol::link::FrameType::drained);
+      finish_then_exit();
+    });
+  }
+
+  // Planned replacement: no more input is taken; what was taken is committed and its steps are sent.
+  void finish_then_exit() {
+    if (!stopping_ && engine_) engine_->turn_end();
+    stopping_ = true;
+    const bool done = !engine_ || (!engine_->broker().has_uncommitted() && link_.all_sent());
+    if (done) return io_.stop();
+    heartbeat_.expires_after(std::chrono::milliseconds(1));
+    heartbeat_.async_wait([this](boost::system::error_code) { finish_then_exit(); });
+  }
+
+  void scrape(std::uint64_t id) {
+    if (!engine_) return;
+    engine_->refresh_gauges();
+    link_.send_samples(id, metrics::samples_of(probe_));
+  }
+
+  const Config& config_;
+  boost::asio::io_context io_{1};
+  metrics::EngineProbe probe_;
+  link::EngineLink link_;
+  runtime::PoisonPage poison_;
+  boost::asio::steady_timer heartbeat_;
+  std::unique_ptr<engine::EngineShard> engine_;
+  bool stopping_ = false;
+  int exit_code_ = 0;
+};
+
+}  // namespace
+
+int run_engine_child(const Config& config) {
+  runtime::adopt_child_limits(config.engine_memory_mb);
+  base::start_log({.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+                   .level = config.log_level,
+                   .role = "engine"});
+  int code = 0;
+  {
+    EngineProcess process(config);
+    code = process.run();
+  }
+  base::stop_log();
+  return code;
+}
+
+}  // namespace berth::gateway

@@ -1,0 +1,50 @@
+#include "gateway/engine_setup.h"
+
+#include <boost/asio/post.hpp>
+#include <filesystem>
+
+#include "base/log.h"
+#include "gateway/engine/acl_file.h"
+#include "session/rocks_store.h"
+
+namespace berth::gateway {
+
+session::BrokerOptions broker_options(const Config& config, std::uint64_t edge_id, bool replay) {
+  session::BrokerOptions o = config.broker;
+  o.edge_id = edge_id;
+  o.replay = replay;
+  o.version = kVersion;
+  return o;
+}
+
+std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
+  if (config.acl_file.empty()) return nullptr;
+  try {
+    return std::make_unique<engine::AclFile>(engine::AclFile::load(config.acl_file));
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(e.what());
+  }
+}
+
+void start_engine(boost::asio::io_context& io, const Config& config, engine::EngineShard& engine) {
+  const auto post = [&io](std::function<void()> f) { boost::asio::post(io, std::move(f)); };
+  std::optional<engine::PasswordFile> passwords;
+  if (!config.password_file.empty()) {
+    try {
+      passwords = engine::PasswordFile::load(config.password_file);
+    } catch (const std::runtime_error& e) {
+      throw ConfigError(e.what());
+    }
+  }
+  engine.use_authenticator(
+      std::make_unique<engine::Authenticator>(config.anonymous, std::move(passwords), post));
+  session::RocksOptions options;
+  options.directory = config.data_directory + "/store";
+  options.sync = config.sync;
+  options.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
+  engine.use_store(std::make_unique<session::RocksStore>(options, post));
+  engine.restore();
+  engine.start_timers();
+}
+
+}  // namespace berth::gateway

@@ -1,0 +1,154 @@
+#include "gateway/link/edge_link.h"
+
+namespace berth::gateway::link {
+
+using namespace protocol::link;  // the records' vocabulary
+
+namespace {
+constexpr std::size_t kTurnFrameMax = 1u << 20;  // split what an edge says; it need not be atomic
+}
+
+EdgeLink::EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events)
+    : edge_(edge), events_(std::move(events)), poller_(io, *this), socket_(poller_, 0) {
+  poller_.start();
+}
+
+void EdgeLink::open(int fd, const Hello& hello) {
+  socket_.open(fd);
+  in_turn_ = false;
+  const std::size_t at = begin_frame(socket_.out(), FrameType::hello);
+  put_hello(socket_.out(), hello);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+void EdgeLink::close() {
+  serving_ = false;
+  in_turn_ = false;
+  if (!socket_.is_open()) return;
+  for (int pass = 0; pass < 64; ++pass) {  // what a dead engine had written whole still counts
+    if (!socket_.read([this](const FrameView& f) { on_frame(f); })) break;
+  }
+  socket_.close();
+  edge_.flush();
+}
+
+void EdgeLink::send_empty(FrameType type) {
+  turn_end();
+  end_frame(socket_.out(), begin_frame(socket_.out(), type));
+  socket_.flush();
+}
+
+void EdgeLink::scrape(std::uint64_t id) {
+  turn_end();
+  const std::size_t at = begin_frame(socket_.out(), FrameType::scrape);
+  base::put_varint(socket_.out(), id);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+std::string& EdgeLink::turn() {
+  std::string& out = socket_.out();
+  if (in_turn_ && out.size() - turn_at_ > kTurnFrameMax) turn_end();
+  if (!in_turn_) {
+    turn_at_ = begin_frame(out, FrameType::turn);
+    in_turn_ = true;
+  }
+  return out;
+}
+
+void EdgeLink::attach(const Attach& a) { put_attach(turn(), a); }
+void EdgeLink::attached_all() { put_attached_all(turn()); }
+std::size_t EdgeLink::input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
+                            base::ByteView bytes) {
+  if (serving_) put_input(turn(), conn, offset, in_ack, base::as_text(bytes));
+  return 0;
+}
+void EdgeLink::closed(base::ConnId conn, CloseReason cause) {
+  if (serving_) put_closed(turn(), conn, cause);
+}
+void EdgeLink::credit(base::ConnId conn, std::uint64_t written) {
+  if (serving_) put_credit(turn(), conn, written);
+}
+
+void EdgeLink::turn_end() {
+  if (in_turn_) {
+    end_frame(socket_.out(), turn_at_);
+    in_turn_ = false;
+  }
+  if (socket_.unsent() != 0) socket_.flush();
+}
+
+void EdgeLink::on_event(std::uint64_t, std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) socket_.on_writable();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || !socket_.is_open()) return;
+  if (!socket_.read([this](const FrameView& f) { on_frame(f); })) {
+    serving_ = false;
+    in_turn_ = false;
+    socket_.close();
+    events_.lost();
+  }
+}
+
+void EdgeLink::on_turn_end() {
+  edge_.flush();
+  turn_end();
+}
+
+void EdgeLink::on_frame(const FrameView& f) {
+  switch (f.type) {
+    case FrameType::turn:
+      if (!visit_engine_turn(f.payload, *this)) BERTH_LOG(err, "link turn malformed bytes={}", f.size);
+      return;
+    case FrameType::ready: return events_.ready();
+    case FrameType::heartbeat: return events_.heartbeat();
+    case FrameType::drained: return events_.drained();
+    case FrameType::samples: {
+      std::uint64_t id = 0;
+      std::vector<metrics::Sample> samples;
+      if (get_samples(f.payload, id, samples)) events_.samples(id, std::move(samples));
+      return;
+    }
+    default: return;
+  }
+}
+
+void EdgeLink::on_step(const Step& s) {
+  if (!edge_.accepts(s.conn, s.attach_epoch, s.out_off)) return;
+  for (const auto& [slot, bytes] : s.cookies) edge_.cookie(s.conn, slot, std::string(bytes));
+  if (!s.bytes.empty()) edge_.send(s.conn, s.bytes, {});
+  if (s.has_settings) edge_.connected(s.conn, s.settings);
+  if (s.has_in_ack) edge_.acknowledge(s.conn, s.in_ack);
+  if (s.has_close) edge_.close(s.conn, s.reason);
+  if (s.release) edge_.release(s.conn);
+}
+
+void put_samples(std::string& out, std::uint64_t id, const std::vector<metrics::Sample>& samples) {
+  base::put_varint(out, id);
+  for (const metrics::Sample& s : samples) {
+    base::put_bytes(out, s.family);
+    base::put_bytes(out, s.label);
+    base::put_bytes(out, s.label_value);
+    base::put_bytes(out, s.help);
+    out.push_back(s.counter ? 1 : 0);
+    base::put_varint(out, s.value);
+  }
+}
+
+bool get_samples(std::string_view in, std::uint64_t& id, std::vector<metrics::Sample>& samples) {
+  base::RecordReader r(in);
+  id = r.varint();
+  while (r.ok() && !r.done()) {
+    metrics::Sample s;
+    s.family = r.bytes();
+    s.label = r.bytes();
+    s.label_value = r.bytes();
+    s.help = r.bytes();
+    s.counter = r.byte() != 0;
+    s.value = r.varint();
+    samples.push_back(std::move(s));
+  }
+  return r.ok();
+}
+
+}  // namespace berth::gateway::link

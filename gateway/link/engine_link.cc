@@ -1,0 +1,211 @@
+#include "gateway/link/engine_link.h"
+
+#include "base/assert.h"
+#include "gateway/link/edge_link.h"
+
+namespace berth::gateway::link {
+
+using namespace protocol::link;  // the records' vocabulary
+
+EngineLink::EngineLink(boost::asio::io_context& io, int fd, Events events)
+    : events_(std::move(events)), poller_(io, *this), socket_(poller_, 0) {
+  socket_.open(fd);
+  poller_.start();
+}
+
+void EngineLink::ready() {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::ready);
+  base::put_varint(socket_.out(), kVersion);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+void EngineLink::send_empty(FrameType type) {
+  end_frame(socket_.out(), begin_frame(socket_.out(), type));
+  socket_.flush();
+}
+
+void EngineLink::send_samples(std::uint64_t id, const std::vector<metrics::Sample>& samples) {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::samples);
+  put_samples(socket_.out(), id, samples);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+void EngineLink::on_event(std::uint64_t, std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) socket_.on_writable();
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
+  if (!socket_.read([this](const FrameView& f) { on_frame(f); })) events_.lost();
+}
+
+void EngineLink::on_turn_end() {
+  if (engine_ != nullptr) engine_->turn_end();
+}
+
+void EngineLink::on_frame(const FrameView& f) {
+  switch (f.type) {
+    case FrameType::hello: {
+      Hello h;
+      if (!get_hello(f.payload, h)) return events_.lost();
+      output_cap_ = h.output_cap;
+      return events_.hello(h);
+    }
+    case FrameType::turn:
+      if (engine_ != nullptr && !visit_edge_turn(f.payload, *this)) events_.lost();
+      return;
+    case FrameType::drain: return events_.drain();
+    case FrameType::stop: return events_.stop();
+    case FrameType::scrape: return events_.scrape(base::RecordReader(f.payload).varint());
+    default: return;
+  }
+}
+
+EngineLink::Conn* EngineLink::find(base::ConnId conn) {
+  if (conn.slot >= conns_.size() || conns_[conn.slot].id != conn) return nullptr;
+  return &conns_[conn.slot];
+}
+
+void EngineLink::on_attach(const Attach& a) {
+  if (a.conn.slot >= conns_.size()) conns_.resize(a.conn.slot + 1);
+  Conn& c = conns_[a.conn.slot];
+  BERTH_ASSERT(c.id == base::kNoConn);
+  c = Conn{};
+  c.id = a.conn;
+  c.epoch = a.attach_epoch;
+  c.out_off = a.out_off;
+  c.written = a.written;
+  c.in_at = c.edge_in_ack = a.in_ack;
+  engine_->attach(a);
+}
+
+void EngineLink::on_attached_all() { engine_->attached_all(); }
+
+void EngineLink::on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
+                          std::string_view bytes) {
+  Conn* c = find(conn);
+  if (c == nullptr) return;
+  BERTH_ASSERT(offset == c->in_at + c->kept.size());
+  c->edge_in_ack = in_ack;
+  if (!c->kept.empty()) {
+    c->kept.append(bytes);
+    return reoffer(conn);
+  }
+  const std::size_t used = engine_->input(conn, offset, in_ack, base::as_bytes(bytes));
+  c = find(conn);
+  if (c == nullptr) return;
+  c->in_at += used;
+  c->kept.assign(bytes.substr(used));
+}
+
+void EngineLink::reoffer(base::ConnId conn) {
+  Conn* c = find(conn);
+  if (c == nullptr) return;
+  const std::size_t used = engine_->input(conn, c->in_at, c->edge_in_ack, base::as_bytes(c->kept));
+  c = find(conn);
+  if (c == nullptr || used == 0) return;
+  c->in_at += used;
+  if (used == c->kept.size()) {
+    c->kept = {};
+  } else {
+    c->kept.erase(0, used);
+  }
+}
+
+void EngineLink::on_closed(base::ConnId conn, CloseReason reason) { engine_->closed(conn, reason); }
+
+void EngineLink::on_credit(base::ConnId conn, std::uint64_t written) {
+  Conn* c = find(conn);
+  if (c == nullptr) return;
+  c->written = written;
+  if (!c->waits || !writable(conn)) return;
+  c->waits = false;
+  engine_->credit(conn, written);
+}
+
+// -- EdgePort
+
+EngineLink::Pending* EngineLink::step_of(base::ConnId conn) {
+  Conn* c = find(conn);
+  if (c == nullptr) return nullptr;
+  if (c->step == 0) {
+    if (step_count_ == steps_.size()) steps_.emplace_back();
+    Pending& p = steps_[step_count_++];
+    p.step = Step{};
+    p.step.conn = conn;
+    p.step.attach_epoch = c->epoch;
+    p.step.out_off = c->out_off;
+    p.bytes.clear();
+    p.cookies.clear();
+    c->step = static_cast<std::uint32_t>(step_count_);
+  }
+  return &steps_[c->step - 1];
+}
+
+void EngineLink::send(base::ConnId conn, std::string_view head, std::string_view tail) {
+  Pending* p = step_of(conn);
+  if (p == nullptr) return;
+  p->bytes.append(head).append(tail);
+  conns_[conn.slot].out_off += head.size() + tail.size();
+}
+
+void EngineLink::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
+  if (Pending* p = step_of(conn)) {
+    p->step.has_in_ack = true;
+    p->step.in_ack = in_ack;
+  }
+}
+
+void EngineLink::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
+  if (Pending* p = step_of(conn)) p->cookies.emplace_back(slot, std::move(bytes));
+}
+
+void EngineLink::connected(base::ConnId conn, const EdgeSettings& settings) {
+  if (Pending* p = step_of(conn)) {
+    p->step.has_settings = true;
+    p->step.settings = settings;
+  }
+}
+
+void EngineLink::close(base::ConnId conn, CloseReason reason) {
+  if (Pending* p = step_of(conn)) {
+    p->step.has_close = true;
+    p->step.reason = reason;
+  }
+}
+
+void EngineLink::release(base::ConnId conn) {
+  Pending* p = step_of(conn);
+  if (p == nullptr) return;
+  p->step.release = true;
+  conns_[conn.slot] = Conn{};  // the slot's next connection attaches anew, in a later turn
+}
+
+bool EngineLink::writable(base::ConnId conn) {
+  Conn* c = find(conn);
+  if (c == nullptr) return false;
+  if (c->out_off - c->written < output_cap_) return true;
+  c->waits = true;
+  return false;
+}
+
+void EngineLink::flush() {
+  if (step_count_ != 0) {
+    std::string& out = socket_.out();
+    const std::size_t at = begin_frame(out, FrameType::turn);
+    for (std::size_t i = 0; i < step_count_; ++i) {
+      Pending& p = steps_[i];
+      p.step.bytes = p.bytes;
+      p.step.cookies.assign(p.cookies.begin(), p.cookies.end());
+      put_step(out, p.step);
+      Conn* c = find(p.step.conn);
+      if (c != nullptr) c->step = 0;
+      if (p.bytes.capacity() > 65536) p.bytes = {};
+    }
+    end_frame(out, at);
+    step_count_ = 0;
+    if (steps_.size() > 4096) steps_.resize(4096);
+  }
+  if (socket_.unsent() != 0) socket_.flush();
+}
+
+}  // namespace berth::gateway::link

@@ -1,0 +1,45 @@
+// One end of a stream of frames: a non-blocking socket, what was read of the next frame, what could
+// not be written yet. Used by both ends of a link, on its shard's thread, through the shard's Poller.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "gateway/runtime/poller.h"
+#include "protocol/link/records.h"
+
+namespace berth::gateway::link {
+
+class FrameSocket {
+ public:
+  FrameSocket(runtime::Poller& poller, std::uint64_t tag) : poller_(poller), tag_(tag) {}
+  ~FrameSocket() { close(); }
+  FrameSocket(const FrameSocket&) = delete;
+  FrameSocket& operator=(const FrameSocket&) = delete;
+
+  void open(int fd);  // owns it
+  void close();
+  bool is_open() const { return fd_ >= 0; }
+
+  // Append whole frames here, then flush().
+  std::string& out() { return out_; }
+  void flush();
+  std::size_t unsent() const { return out_.size() - out_at_; }
+
+  // Reads what there is; `on_frame` for each whole frame. False: the peer is gone or talks nonsense.
+  bool read(const std::function<void(const protocol::link::FrameView&)>& on_frame);
+  void on_writable() { flush(); }
+
+ private:
+  runtime::Poller& poller_;
+  std::uint64_t tag_;
+  int fd_ = -1;
+  std::string in_;
+  std::size_t in_used_ = 0;  // bytes of in_ that hold data
+  std::string out_;
+  std::size_t out_at_ = 0;
+  bool want_write_ = false;
+};
+
+}  // namespace berth::gateway::link

@@ -1,0 +1,52 @@
+// Edge and engine meet here and nowhere else. Both interfaces are called on the caller's shard thread.
+// EngineShard and EdgeShard implement them themselves (LocalLink: direct calls); across processes the
+// two ends of a SocketLink do (edge_link.h, engine_link.h).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "protocol/link/types.h"
+
+namespace berth::gateway::link {
+
+// What an edge calls.
+class EnginePort {
+ public:
+  virtual ~EnginePort() = default;
+  // False: no engine serves; keep the input, attach again when one does.
+  virtual bool serving() const = 0;
+  // True: the engine acknowledges input by steps and may have to be given it again, so the edge keeps
+  // all of it until then. False (same process): what input() consumed is gone.
+  virtual bool survives_engine() const = 0;
+  virtual void attach(const protocol::link::Attach& a) = 0;
+  virtual void attached_all() = 0;
+  // New bytes at stream offset `offset`; `in_ack` as the edge knows it. Returns the bytes consumed
+  // (0 where survives_engine()). Bytes not consumed are offered again, in front of newer ones.
+  virtual std::size_t input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
+                            base::ByteView bytes) = 0;
+  // The last event of a connection. Answered by release().
+  virtual void closed(base::ConnId conn, protocol::link::CloseReason cause) = 0;
+  // `written`: engine output handed to the kernel so far, bytes.
+  virtual void credit(base::ConnId conn, std::uint64_t written) = 0;
+  virtual void turn_end() = 0;  // everything of this loop turn has been said
+};
+
+// What an engine calls. All calls up to flush() take effect together.
+class EdgePort {
+ public:
+  virtual ~EdgePort() = default;
+  virtual bool wants_cookies() const = 0;
+  virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  virtual void acknowledge(base::ConnId conn, std::uint64_t in_ack) = 0;
+  virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;
+  virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;
+  virtual void close(base::ConnId conn, protocol::link::CloseReason reason) = 0;
+  virtual void release(base::ConnId conn) = 0;
+  virtual bool writable(base::ConnId conn) = 0;
+  virtual void reoffer(base::ConnId conn) = 0;  // call EnginePort::input again with what is kept
+  virtual void flush() = 0;
+};
+
+}  // namespace berth::gateway::link

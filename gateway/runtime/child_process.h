@@ -1,0 +1,52 @@
+// Starting and watching an engine child: exec of the installed path with a socket as descriptor 3 and
+// the poison word (a shared page) as descriptor 4. The child is ended by its pid, only by us.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace berth::gateway::runtime {
+
+inline constexpr int kLinkFd = 3;
+inline constexpr int kPoisonFd = 4;
+
+// One page shared by edge and engine. Written by the engine before and after each input; read by the
+// edge when the engine is dead.
+class PoisonPage {
+ public:
+  PoisonPage();                  // makes one
+  explicit PoisonPage(int fd);   // maps one made by the parent
+  ~PoisonPage();
+  PoisonPage(const PoisonPage&) = delete;
+  PoisonPage& operator=(const PoisonPage&) = delete;
+  int fd() const { return fd_; }
+  std::atomic<std::uint64_t>* word() { return word_; }
+
+ private:
+  int fd_ = -1;
+  std::atomic<std::uint64_t>* word_ = nullptr;
+};
+
+struct Child {
+  pid_t pid = -1;
+  int link_fd = -1;
+};
+
+// Throws std::system_error. The environment is ours with `environment` laid over it.
+Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
+                   int poison_fd);
+
+// 'R', 'S', 'T', … from /proc; 0: gone.
+char process_state(pid_t pid);
+
+// In the child: die with the parent, be the OOM killer's choice, keep below `memory_mb` (0: no limit).
+void adopt_child_limits(std::uint32_t memory_mb);
+
+std::string executable_path();      // as installed, not the inode in use
+void raise_descriptor_limit();      // soft limit to the hard one
+
+}  // namespace berth::gateway::runtime

@@ -1,0 +1,95 @@
+// Keeps one engine child serving the edge, and a warm standby beside it (DESIGN section 2). Lives in
+// the edge process, on the edge's thread.
+//
+// A child is: standby (started, waits for hello) -> starting (opens the store) -> serving -> gone.
+// The successor is told hello only after waitpid of its predecessor, so one process at a time holds
+// the store. Missed heartbeats: SIGKILL. Deaths in quick succession are spaced by up to 1 s.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/config.h"
+#include "gateway/link/edge_link.h"
+#include "gateway/runtime/child_process.h"
+
+namespace berth::gateway::runtime {
+
+class Supervisor {
+ public:
+  struct Events {
+    std::function<void()> first_ready;           // once
+    std::function<void(int exit_code)> failed;   // the first engine never got ready
+  };
+  Supervisor(boost::asio::io_context& io, const Config& config, edge::EdgeShard& edge,
+             metrics::EdgeProbe& probe, Events events);
+  ~Supervisor();
+
+  link::EnginePort& port() { return link_; }
+  void start();
+  // Planned replacement: a fresh standby of the installed binary, then the present engine stops.
+  void restart_engine(std::function<void(bool ok)> done);
+  void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
+  bool serving() const { return link_.serving(); }
+  double absent_seconds() const;
+  void scrape(std::function<void(std::vector<metrics::Sample>)> done);  // empty after 1 s without answer
+
+  struct EngineStatus {
+    pid_t pid;
+    std::string state;  // standby, starting, serving, stopping
+  };
+  std::vector<EngineStatus> status() const;
+  std::uint64_t edge_id() const { return edge_id_; }
+
+ private:
+  struct Engine {
+    Child child;
+    std::unique_ptr<PoisonPage> poison;
+    bool hello_sent = false;
+    bool stopping = false;
+    std::int64_t started_ns = 0;
+  };
+  Engine spawn();
+  void activate();
+  void on_ready();
+  void on_link_lost();
+  void wait_children();
+  void reap();
+  void on_active_death(int status);
+  void ensure_standby();
+  void watch();
+  void kill_engine(const char* why);
+
+  boost::asio::io_context& io_;
+  const Config& config_;
+  edge::EdgeShard& edge_;
+  metrics::EdgeProbe& probe_;
+  Events events_;
+  std::string path_;
+  std::uint64_t edge_id_;
+  link::EdgeLink link_;
+  boost::asio::signal_set child_signal_;
+  boost::asio::steady_timer watch_;
+  boost::asio::steady_timer backoff_;
+  std::optional<Engine> active_;
+  std::optional<Engine> standby_;
+  std::function<void(bool)> restart_done_;
+  std::function<void()> drain_done_;
+  std::function<void(std::vector<metrics::Sample>)> scrape_done_;
+  std::uint64_t scrape_id_ = 0;
+  std::int64_t last_heartbeat_ns_ = 0;
+  std::int64_t last_watch_ns_ = 0;
+  std::int64_t gone_ns_ = 0;
+  bool killed_while_running_ = false;  // by our watchdog, in a loop of its own
+  bool ever_ready_ = false;
+  bool closing_ = false;
+  int quick_deaths_ = 0;
+};
+
+}  // namespace berth::gateway::runtime

@@ -1,0 +1,281 @@
+#include "gateway/serve.h"
+
+#include <signal.h>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+#include <cstdio>
+#include <random>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/admin/http_server.h"
+#include "gateway/engine_setup.h"
+#include "gateway/runtime/child_process.h"
+#include "gateway/runtime/supervisor.h"
+#include "metrics/registry.h"
+
+#ifndef BERTH_REVISION
+#define BERTH_REVISION "unknown"
+#endif
+
+namespace berth::gateway {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+namespace {
+
+constexpr double kUnreadyAfterAbsent_s = 10;  // an engine's restart must not flap readiness
+constexpr std::int64_t kLoopStuck_ns = 10'000'000'000;
+
+class Gateway {
+ public:
+  explicit Gateway(const Config& config)
+      : config_(config), edge_(io_, config.edge, edge_probe_), http_(io_), signals_(io_, SIGTERM, SIGINT),
+        drain_limit_(io_) {
+    signals_.add(SIGHUP);  // reload is a later issue; it must not end or restart anything
+  }
+
+  int run() {
+    mqtt_ = config_.mqtt;
+    admin_ = config_.admin;
+    listener_ = edge::open_listener(mqtt_.host, mqtt_.port);
+    routes();
+    http_.listen(admin_.host, admin_.port);
+    wait_signal();
+    if (config_.single_process) {
+      start_single();
+    } else {
+      start_supervised();
+    }
+    io_.run();
+    if (engine_) engine_->close_store();
+    return exit_code_;
+  }
+
+ private:
+  void start_single() {
+    std::random_device d;
+    const std::uint64_t edge_id = (static_cast<std::uint64_t>(d()) << 32) | d();
+    engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, edge_id, false), edge_,
+                                                    load_access(config_), engine_probe_);
+    start_engine(io_, config_, *engine_);
+    edge_.use_engine(*engine_);
+    engine_->attached_all();
+    open_for_devices();
+  }
+
+  void start_supervised() {
+    supervisor_ = std::make_unique<runtime::Supervisor>(
+        io_, config_, edge_, edge_probe_,
+        runtime::Supervisor::Events{.first_ready = [this] { open_for_devices(); },
+                                    .failed =
+                                        [this](int code) {
+                                          exit_code_ = code;
+                                          io_.stop();
+                                        }});
+    edge_.use_engine(supervisor_->port());
+    supervisor_->start();
+  }
+
+  // Only now may devices come: what was stored is restored.
+  void open_for_devices() {
+    edge_.listen(listener_);
+    edge_.start();
+    started_ = true;
+    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape={} durability={}", mqtt_.host, mqtt_.port, admin_.host,
+              admin_.port, config_.single_process ? "single-process" : "supervised",
+              config_.sync ? "disk" : "process");
+  }
+
+  void wait_signal() {
+    signals_.async_wait([this](boost::system::error_code ec, int number) {
+      if (ec) return;
+      if (number != SIGHUP) shut_down();
+      wait_signal();
+    });
+  }
+
+  // SIGTERM: no new connections, DISCONNECT 0x8B, wills held, everything durable, then the end.
+  void shut_down() {
+    if (draining_) return;
+    draining_ = true;
+    edge_probe_.draining = 1;
+    BERTH_LOG(info, "draining connections={}", edge_.open_connections());
+    edge_.stop_accepting();
+    drain_limit_.expires_after(std::chrono::seconds(config_.drain_seconds));
+    drain_limit_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) io_.stop();
+    });
+    const auto done = [this] { asio::post(io_, [this] { io_.stop(); }); };
+    if (supervisor_) {
+      supervisor_->drain(done);
+    } else {
+      engine_->drain(done);
+    }
+  }
+
+  bool ready() const {
+    if (!started_ || draining_) return false;
+    if (engine_) return engine_->store_healthy();
+    return supervisor_->absent_seconds() < kUnreadyAfterAbsent_s && store_up_;
+  }
+
+  asio::awaitable<std::vector<metrics::Sample>> engine_samples() {
+    if (engine_) {
+      engine_->refresh_gauges();
+      co_return metrics::samples_of(engine_probe_);
+    }
+    auto initiate = [this](auto handler) {
+      auto shared = std::make_shared<decltype(handler)>(std::move(handler));  // std::function must copy
+      supervisor_->scrape([this, shared](std::vector<metrics::Sample> s) {
+        asio::post(io_, [shared, s = std::move(s)]() mutable { (*shared)(std::move(s)); });
+      });
+    };
+    auto samples = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::vector<metrics::Sample>)>(
+        initiate, asio::use_awaitable);
+    for (const metrics::Sample& s : samples) {
+      if (s.family == "berth_store_up") store_up_ = s.value != 0;
+    }
+    co_return samples;
+  }
+
+  void refresh_edge() {
+    edge_.refresh_gauges();
+    edge_probe_.drain_remaining = draining_ ? edge_.open_connections() : 0;
+    const metrics::ProcessUsage u = metrics::process_usage();
+    edge_probe_.edge_rss = u.resident_bytes;
+    edge_probe_.edge_cpu_ms = u.cpu_ms;
+  }
+
+  asio::awaitable<admin::Response> metrics_page() {
+    std::vector<metrics::Sample> all = co_await engine_samples();
+    refresh_edge();
+    for (auto& s : metrics::samples_of(edge_probe_)) all.push_back(std::move(s));
+    all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full", true,
+                   base::log_lines_dropped()});
+    admin::Response r;
+    r.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    r.body = metrics::serialize(all, kVersion, BERTH_REVISION);
+    co_return r;
+  }
+
+  asio::awaitable<admin::Response> status_page() {
+    const std::vector<metrics::Sample> samples = co_await engine_samples();
+    refresh_edge();
+    json::array engines;
+    if (engine_) {
+      engines.push_back({{"pid", static_cast<std::int64_t>(getpid())}, {"state", "serving"}});
+    } else {
+      for (const auto& e : supervisor_->status()) {
+        engines.push_back({{"pid", static_cast<std::int64_t>(e.pid)}, {"state", e.state}});
+      }
+    }
+    json::object figures;
+    for (const metrics::Sample& s : samples) {
+      if (s.counter) continue;
+      figures[s.label_value.empty() ? s.family : s.family + "{" + s.label_value + "}"] = s.value;
+    }
+    const json::object out{{"version", kVersion},
+                           {"shape", config_.single_process ? "single-process" : "supervised"},
+                           {"pid", static_cast<std::int64_t>(getpid())},
+                           {"ready", ready()},
+                           {"draining", draining_},
+                           {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
+                           {"admin", admin_.host + ":" + std::to_string(admin_.port)},
+                           {"connections", edge_probe_.connections},
+                           {"unauthenticated", edge_probe_.unauthenticated},
+                           {"engines", engines},
+                           {"engine_gap_ms", edge_probe_.engine_gap_ms},
+                           {"figures", figures}};
+    admin::Response r;
+    r.content_type = "application/json";
+    r.body = json::serialize(out) + "\n";
+    co_return r;
+  }
+
+  asio::awaitable<admin::Response> restart_page() {
+    admin::Response r;
+    if (!supervisor_) {
+      r.status = 409;
+      r.body = "single-process: there is no engine to replace\n";
+      co_return r;
+    }
+    auto initiate = [this](auto handler) {
+      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+      supervisor_->restart_engine([this, shared](bool ok) {
+        asio::post(io_, [shared, ok] { (*shared)(ok); });
+      });
+    };
+    const bool ok = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(
+        initiate, asio::use_awaitable);
+    r.status = ok ? 200 : 503;
+    r.body = ok ? "engine replaced, gap " + std::to_string(edge_probe_.engine_gap_ms) + " ms\n"
+                : std::string("not now: no engine serves, or a restart is under way\n");
+    co_return r;
+  }
+
+  static asio::awaitable<admin::Response> health(bool good) {
+    admin::Response r;
+    r.status = good ? 200 : 503;
+    r.body = good ? "ok\n" : "not ok\n";
+    co_return r;
+  }
+
+  void routes() {
+    http_.route("GET /livez", [] { return health(true); });  // the loop ran, or we would not be here
+    http_.route("GET /readyz", [this] { return health(ready()); });
+    http_.route("GET /startupz", [this] { return health(started_); });
+    http_.route("GET /metrics", [this] { return metrics_page(); });
+    http_.route("GET /api/v1/status", [this] { return status_page(); });
+    http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });
+  }
+
+  const Config& config_;
+  asio::io_context io_{1};
+  metrics::EdgeProbe edge_probe_;
+  metrics::EngineProbe engine_probe_;
+  edge::EdgeShard edge_;
+  std::unique_ptr<engine::EngineShard> engine_;
+  std::unique_ptr<runtime::Supervisor> supervisor_;
+  admin::HttpServer http_;
+  asio::signal_set signals_;
+  asio::steady_timer drain_limit_;
+  Endpoint mqtt_;
+  Endpoint admin_;
+  int listener_ = -1;
+  int exit_code_ = 0;
+  bool started_ = false;
+  bool draining_ = false;
+  bool store_up_ = true;
+};
+
+}  // namespace
+
+int serve(const Config& config) {
+  runtime::raise_descriptor_limit();
+  base::start_log({.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+                   .level = config.log_level,
+                   .role = config.single_process ? "gateway" : "edge"});
+  int code = 0;
+  try {
+    Gateway gateway(config);
+    code = gateway.run();
+  } catch (const ConfigError&) {
+    base::stop_log();
+    throw;
+  } catch (const std::exception& e) {
+    BERTH_LOG(err, "cannot start error={}", e.what());
+    code = kExitUnavailable;
+  }
+  base::stop_log();
+  return code;
+}
+
+}  // namespace berth::gateway

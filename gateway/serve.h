@@ -1,0 +1,13 @@
+// `berth serve`: composition of one gateway, in one process or as edge with an engine child.
+#pragma once
+
+#include "gateway/config.h"
+
+namespace berth::gateway {
+
+inline constexpr int kExitUnavailable = 69;
+
+// Runs until SIGTERM or SIGINT. Returns the exit code.
+int serve(const Config& config);
+
+}  // namespace berth::gateway

@@ -1,0 +1,219 @@
+#include "protocol/link/records.h"
+
+namespace berth::protocol::link {
+
+using base::put_bytes;
+using base::put_varint;
+using base::RecordReader;
+
+FrameResult next_frame(std::string_view in, FrameView& out) {
+  if (in.size() < kFrameHeader) return FrameResult::need_more;
+  std::uint32_t length = 0;
+  for (int i = 3; i >= 0; --i) length = (length << 8) | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
+  if (length == 0 || length > kFrameMax) return FrameResult::malformed;
+  if (in.size() < 4u + length) return FrameResult::need_more;
+  out.type = static_cast<FrameType>(in[4]);
+  out.payload = in.substr(kFrameHeader, length - 1);
+  out.size = 4u + length;
+  return FrameResult::complete;
+}
+
+std::size_t begin_frame(std::string& out, FrameType type) {
+  const std::size_t at = out.size();
+  out.append(4, '\0').push_back(static_cast<char>(type));
+  return at;
+}
+
+void end_frame(std::string& out, std::size_t at) {
+  const auto length = static_cast<std::uint32_t>(out.size() - at - 4);
+  for (unsigned i = 0; i < 4; ++i) out[at + i] = static_cast<char>(length >> (8 * i));
+}
+
+void put_hello(std::string& out, const Hello& h) {
+  put_varint(out, h.version);
+  put_varint(out, h.edge_id);
+  put_varint(out, h.output_cap);
+  put_varint(out, h.heartbeat_ms);
+}
+
+bool get_hello(std::string_view in, Hello& h) {
+  RecordReader r(in);
+  h = {.version = r.varint(), .edge_id = r.varint(), .output_cap = r.varint(), .heartbeat_ms = r.varint()};
+  return r.ok();
+}
+
+void put_attach(std::string& out, const Attach& a) {
+  out.push_back('A');
+  put_varint(out, a.conn.packed());
+  put_varint(out, a.attach_epoch);
+  put_varint(out, a.in_ack);
+  put_varint(out, a.in_end);
+  put_varint(out, a.out_off);
+  put_varint(out, a.written);
+  out.push_back(static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0)));
+  put_bytes(out, a.peer);
+  put_varint(out, a.cookie.size());
+  for (const std::string& slot : a.cookie) put_bytes(out, slot);
+}
+
+void put_attached_all(std::string& out) { out.push_back('Z'); }
+
+void put_input(std::string& out, base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
+               std::string_view bytes) {
+  out.push_back('I');
+  put_varint(out, conn.packed());
+  put_varint(out, offset);
+  put_varint(out, in_ack);
+  put_bytes(out, bytes);
+}
+
+void put_closed(std::string& out, base::ConnId conn, CloseReason reason) {
+  out.push_back('C');
+  put_varint(out, conn.packed());
+  out.push_back(static_cast<char>(reason));
+}
+
+void put_credit(std::string& out, base::ConnId conn, std::uint64_t written) {
+  out.push_back('W');
+  put_varint(out, conn.packed());
+  put_varint(out, written);
+}
+
+namespace {
+
+bool get_attach(RecordReader& r, Attach& a) {
+  a.conn = base::ConnId::from_packed(r.varint());
+  a.attach_epoch = static_cast<std::uint32_t>(r.varint());
+  a.in_ack = r.varint();
+  a.in_end = r.varint();
+  a.out_off = r.varint();
+  a.written = r.varint();
+  const std::uint8_t flags = r.byte();
+  a.connected = (flags & 1) != 0;
+  a.loopback = (flags & 2) != 0;
+  a.peer = r.bytes();
+  const std::uint64_t n = r.varint();
+  for (std::uint64_t i = 0; i < n && r.ok(); ++i) {  // slots of a newer edge are dropped
+    const std::string_view slot = r.bytes();
+    if (i < a.cookie.size()) a.cookie[i] = slot;
+  }
+  return r.ok();
+}
+
+bool visit_edge_record(RecordReader& r, EdgeTurnVisitor& v) {
+  switch (r.byte()) {
+    case 'A': {
+      Attach a;
+      if (!get_attach(r, a)) return false;
+      v.on_attach(a);
+      return true;
+    }
+    case 'Z': v.on_attached_all(); return true;
+    case 'I': {
+      const auto conn = base::ConnId::from_packed(r.varint());
+      const std::uint64_t offset = r.varint();
+      const std::uint64_t in_ack = r.varint();
+      const std::string_view bytes = r.bytes();
+      if (r.ok()) v.on_input(conn, offset, in_ack, bytes);
+      return r.ok();
+    }
+    case 'C': {
+      const auto conn = base::ConnId::from_packed(r.varint());
+      const std::uint8_t reason = r.byte();
+      if (!r.ok() || reason >= static_cast<std::uint8_t>(CloseReason::count)) return false;
+      v.on_closed(conn, static_cast<CloseReason>(reason));
+      return true;
+    }
+    case 'W': {
+      const auto conn = base::ConnId::from_packed(r.varint());
+      const std::uint64_t written = r.varint();
+      if (r.ok()) v.on_credit(conn, written);
+      return r.ok();
+    }
+    default: return false;
+  }
+}
+
+}  // namespace
+
+bool visit_edge_turn(std::string_view in, EdgeTurnVisitor& v) {
+  RecordReader r(in);
+  while (!r.done()) {
+    if (!visit_edge_record(r, v)) return false;
+  }
+  return r.ok();
+}
+
+void put_step(std::string& out, const Step& s) {
+  out.push_back('S');
+  put_varint(out, s.conn.packed());
+  put_varint(out, s.attach_epoch);
+  put_varint(out, s.out_off);
+  out.push_back(static_cast<char>((s.has_in_ack ? 1 : 0) | (s.has_settings ? 2 : 0) |
+                                  (s.cookies.empty() ? 0 : 4) | (s.has_close ? 8 : 0) | (s.release ? 16 : 0)));
+  put_bytes(out, s.bytes);
+  if (s.has_in_ack) put_varint(out, s.in_ack);
+  if (s.has_settings) {
+    out.push_back(s.settings.connected ? 1 : 0);
+    out.push_back(static_cast<char>(s.settings.version));
+    put_varint(out, s.settings.keep_alive_s);
+  }
+  if (!s.cookies.empty()) {
+    put_varint(out, s.cookies.size());
+    for (const auto& [slot, bytes] : s.cookies) {
+      out.push_back(static_cast<char>(slot));
+      put_bytes(out, bytes);
+    }
+  }
+  if (s.has_close) out.push_back(static_cast<char>(s.reason));
+}
+
+namespace {
+
+bool get_step(RecordReader& r, Step& s) {
+  if (r.byte() != 'S') return false;
+  s.conn = base::ConnId::from_packed(r.varint());
+  s.attach_epoch = static_cast<std::uint32_t>(r.varint());
+  s.out_off = r.varint();
+  const std::uint8_t flags = r.byte();
+  s.bytes = r.bytes();
+  s.has_in_ack = (flags & 1) != 0;
+  s.has_settings = (flags & 2) != 0;
+  s.has_close = (flags & 8) != 0;
+  s.release = (flags & 16) != 0;
+  if (s.has_in_ack) s.in_ack = r.varint();
+  if (s.has_settings) {
+    s.settings.connected = r.byte() != 0;
+    s.settings.version = r.byte();
+    s.settings.keep_alive_s = static_cast<std::uint16_t>(r.varint());
+  }
+  s.cookies.clear();
+  if ((flags & 4) != 0) {
+    const std::uint64_t n = r.varint();
+    for (std::uint64_t i = 0; i < n && r.ok(); ++i) {
+      const auto slot = static_cast<CookieSlot>(r.byte());
+      s.cookies.emplace_back(slot, r.bytes());
+    }
+  }
+  if (s.has_close) s.reason = static_cast<CloseReason>(r.byte());
+  return r.ok() && s.reason < CloseReason::count;
+}
+
+}  // namespace
+
+bool visit_engine_turn(std::string_view in, EngineTurnVisitor& v) {
+  RecordReader check(in);
+  Step s;
+  while (!check.done()) {
+    if (!get_step(check, s)) return false;
+  }
+  RecordReader r(in);
+  while (!r.done()) {
+    s = {};
+    get_step(r, s);
+    v.on_step(s);
+  }
+  return true;
+}
+
+}  // namespace berth::protocol::link

@@ -1,0 +1,106 @@
+// Bytes between edge and engine. Version 1.
+//
+//   frame     := length:u32le (of what follows) type:u8 payload
+//   hello     := version:varint edge id:varint output cap:varint heartbeat ms:varint    edge -> engine
+//   ready     := version:varint                                                          engine -> edge
+//   turn      := record*            what one side did in one turn of its loop; applied as a whole
+//   heartbeat, drain, stop, drained := (empty)
+//   scrape    := id:varint          samples := id:varint (family label value help counter:u8 value)*
+//
+// Records, edge -> engine (numbers are varints, strings have a length in front):
+//   'A' conn epoch in_ack in_end out_off written flags:u8 peer cookie:string[n]   flags: 1 connected, 2 loopback
+//   'Z'                                                        attached_all
+//   'I' conn offset in_ack bytes      'C' conn reason:u8       'W' conn written
+// Records, engine -> edge:
+//   'S' conn epoch out_off flags:u8 bytes [in_ack] [connected:u8 version:u8 keep_alive]
+//       [n (slot:u8 bytes)*] [reason:u8]
+//   flags: 1 in_ack, 2 settings, 4 cookie slots, 8 close, 16 release
+// Raw bytes instead of Protobuf: these records are made per message.
+// A reader ignores frames of unknown types; unknown records end a turn with an error.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "protocol/link/types.h"
+
+namespace berth::protocol::link {
+
+inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::size_t kFrameHeader = 5;
+inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
+
+enum class FrameType : std::uint8_t {
+  hello = 1, turn = 2, drain = 3, scrape = 4, stop = 5, ready = 17, heartbeat = 18, samples = 19, drained = 20
+};
+
+struct FrameView {
+  FrameType type{};
+  std::string_view payload;
+  std::size_t size = 0;  // with the header
+};
+// complete, need_more or (a length above kFrameMax or of 0) malformed.
+enum class FrameResult : std::uint8_t { complete, need_more, malformed };
+FrameResult next_frame(std::string_view in, FrameView& out);
+
+// begin_frame/end_frame: what is appended between them is the payload.
+std::size_t begin_frame(std::string& out, FrameType type);
+void end_frame(std::string& out, std::size_t at);
+
+struct Hello {
+  std::uint64_t version = kVersion;
+  std::uint64_t edge_id = 0;
+  std::uint64_t output_cap = 0;
+  std::uint64_t heartbeat_ms = 0;
+};
+void put_hello(std::string& out, const Hello& h);
+bool get_hello(std::string_view in, Hello& h);
+
+void put_attach(std::string& out, const Attach& a);
+void put_attached_all(std::string& out);
+void put_input(std::string& out, base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
+               std::string_view bytes);
+void put_closed(std::string& out, base::ConnId conn, CloseReason reason);
+void put_credit(std::string& out, base::ConnId conn, std::uint64_t written);
+
+class EdgeTurnVisitor {
+ public:
+  virtual ~EdgeTurnVisitor() = default;
+  virtual void on_attach(const Attach& a) = 0;
+  virtual void on_attached_all() = 0;
+  virtual void on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
+                        std::string_view bytes) = 0;
+  virtual void on_closed(base::ConnId conn, CloseReason reason) = 0;
+  virtual void on_credit(base::ConnId conn, std::uint64_t written) = 0;
+};
+bool visit_edge_turn(std::string_view in, EdgeTurnVisitor& v);  // false: malformed from there on
+
+// One atomic answer of an engine for one connection.
+struct Step {
+  base::ConnId conn;
+  std::uint32_t attach_epoch = 0;
+  std::uint64_t out_off = 0;  // before `bytes`
+  std::string_view bytes;
+  bool has_in_ack = false;
+  bool has_settings = false;
+  bool has_close = false;
+  bool release = false;
+  std::uint64_t in_ack = 0;
+  EdgeSettings settings;
+  CloseReason reason{};
+  std::vector<std::pair<CookieSlot, std::string_view>> cookies;
+};
+void put_step(std::string& out, const Step& s);
+
+class EngineTurnVisitor {
+ public:
+  virtual ~EngineTurnVisitor() = default;
+  virtual void on_step(const Step& s) = 0;
+};
+// Decodes the whole turn before the first on_step(): a malformed turn changes nothing.
+bool visit_engine_turn(std::string_view in, EngineTurnVisitor& v);
+
+}  // namespace berth::protocol::link

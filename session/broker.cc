@@ -1,0 +1,302 @@
+// Channels, the input loop, and what waits for commits.
+#include "session/broker.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "protocol/mqtt/framer.h"
+
+namespace berth::session {
+
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+using protocol::mqtt::Frame;
+using protocol::mqtt::FrameStatus;
+using protocol::mqtt::PacketType;
+using protocol::mqtt::Reason;
+
+namespace {
+constexpr std::size_t kConnectPacketMax = 64 * 1024;
+}
+
+Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
+               metrics::EngineProbe& probe)
+    : options_(std::move(options)), effects_(effects), access_(access), probe_(probe) {}
+Broker::~Broker() = default;
+
+Channel* Broker::find(base::ConnId conn) {
+  if (conn.slot >= channels_.size()) return nullptr;
+  Channel* ch = channels_[conn.slot].get();
+  return ch != nullptr && ch->conn == conn ? ch : nullptr;
+}
+
+Channel& Broker::make_channel(base::ConnId conn) {
+  if (conn.slot >= channels_.size()) channels_.resize(conn.slot + 1);
+  BERTH_ASSERT(!channels_[conn.slot]);  // the edge reuses a slot only after release()
+  channels_[conn.slot] = std::make_unique<Channel>();
+  channels_[conn.slot]->conn = conn;
+  return *channels_[conn.slot];
+}
+
+void Broker::forget(Channel& ch) { channels_[ch.conn.slot].reset(); }
+
+std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
+  Channel* ch = find(conn);
+  if (ch == nullptr || ch->state == Channel::State::closing) return bytes.size();
+  if (ch->retained) continue_retained(*ch, now);
+  std::size_t used = 0;
+  while (!ch->stalled && ch->state != Channel::State::closing) {
+    Frame f;
+    const std::size_t limit = ch->live() ? options_.packet_max : kConnectPacketMax;
+    const FrameStatus status = protocol::mqtt::next_frame(bytes.subspan(used), limit, f);
+    if (status == FrameStatus::need_more) break;
+    if (status != FrameStatus::complete) {
+      const bool large = status == FrameStatus::too_large;
+      fail(*ch, large ? Reason::packet_too_large : Reason::malformed_packet,
+           large ? CloseReason::frame_too_large : CloseReason::protocol_error);
+      break;
+    }
+    ch->in_off += f.size;
+    if (!dispatch(*ch, f, now)) {
+      ch->in_off -= f.size;
+      break;
+    }
+    used += f.size;
+  }
+  if (ch->state == Channel::State::closing) return bytes.size();
+  if (used != 0 && !gated(*ch) && ch->live()) effects_.acknowledge(conn, ch->in_off);
+  return used;
+}
+
+// False: the packet was not taken; it is offered again when the channel goes on.
+bool Broker::dispatch(Channel& ch, const Frame& f, base::Instant now) {
+  if (ch.live()) return on_connected_packet(ch, f, now);
+  if (f.type() != PacketType::connect) {
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // 3.1.0-1
+    return true;
+  }
+  on_connect(ch, f, now);
+  return true;
+}
+
+bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now) {
+  switch (f.type()) {
+    case PacketType::publish: return on_publish(ch, f, now);
+    case PacketType::puback:
+    case PacketType::pubrec:
+    case PacketType::pubcomp: return on_ack(ch, f, now);
+    case PacketType::pubrel: return on_pubrel(ch, f);
+    case PacketType::subscribe: return on_subscribe(ch, f, now);
+    case PacketType::unsubscribe: return on_unsubscribe(ch, f, now);
+    case PacketType::disconnect: return on_disconnect(ch, f, now);
+    case PacketType::pingreq:  // the edge has answered
+      if (f.header != 0xc0 || !f.body.empty()) {
+        fail(ch, Reason::malformed_packet, CloseReason::protocol_error);
+      } else if (gated(ch)) {
+        defer(ch, {});
+      }
+      return true;
+    default:
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      return true;
+  }
+}
+
+void Broker::unstall(Channel& ch) {
+  if (!ch.stalled) return;
+  ch.stalled = false;
+  effects_.resume(ch.conn);
+}
+
+bool Broker::nothing_uncommitted() const {
+  return open_.writes->empty() && open_.deferred.empty() && sealed_.empty();
+}
+
+void Broker::defer(Channel& ch, Deferred d) {
+  d.conn = ch.conn;
+  d.in_off = ch.in_off;
+  ++ch.pending;
+  open_.deferred.push_back(std::move(d));
+}
+
+void Broker::defer_call(Channel& ch, std::function<void(base::Instant)> call) {
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = std::move(call);
+  defer(ch, std::move(d));
+}
+
+// For effects of no connection (wills, $SYS).
+void Broker::submit(Deferred d, base::Instant now) {
+  d.conn = base::kNoConn;
+  if (nothing_uncommitted()) {
+    run(d, now);
+  } else {
+    open_.deferred.push_back(std::move(d));
+  }
+}
+
+void Broker::run(Deferred& d, base::Instant now) {
+  if (d.kind == Deferred::Kind::call) {
+    d.call(now);
+  } else if (d.kind == Deferred::Kind::publish) {
+    const MessageView m = d.message->view();
+    if (m.retain) keep_retained(0, m);
+    Delivery delivery{m, d.message, d.publisher};
+    const bool spilled = deliver_now(tenant(0).router.match(m.topic), delivery, &d.picks, now);
+    if (spilled) {  // the reply waits for these writes too
+      d.kind = Deferred::Kind::reply;
+      open_.deferred.push_back(std::move(d));
+      return;
+    }
+  }
+  Channel* ch = find(d.conn);
+  if (ch == nullptr) return;
+  --ch->pending;
+  if (ch->state == Channel::State::closing) return;
+  if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason);
+  if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
+  if (ch->pending == 0 && ch->live()) unstall(*ch);
+}
+
+std::shared_ptr<const Batch> Broker::seal() {
+  if (open_.writes->empty()) return nullptr;
+  for (const auto& [id, seq] : open_.touched) {
+    if (Session* s = by_id(id)) s->touched = 0;
+  }
+  sealed_.push_back(std::move(open_));
+  open_ = OpenBatch{};
+  return sealed_.back().writes;
+}
+
+void Broker::committed(const CommitResult& result, base::Instant now) {
+  BERTH_ASSERT(!sealed_.empty() && !result.error);
+  OpenBatch batch = std::move(sealed_.front());
+  sealed_.pop_front();
+  ++probe_.commits;
+  probe_.committed_writes += batch.writes->size();
+  for (const auto& [id, seq] : batch.touched) {
+    if (Session* s = by_id(id)) s->durable_seq = std::max(s->durable_seq, seq);
+  }
+  for (Deferred& d : batch.deferred) run(d, now);
+  for (const auto& [id, seq] : batch.touched) {
+    if (Session* s = by_id(id)) pump(*s, now);
+  }
+  for (const base::SessionId id : result.refused) {  // another owner took the session
+    Session* s = by_id(id);
+    if (s != nullptr && s->channel != nullptr) {
+      fail(*s->channel, Reason::session_taken_over, CloseReason::taken_over);
+    }
+  }
+  while (sealed_.empty() && open_.writes->empty() && !open_.deferred.empty()) {
+    std::vector<Deferred> rest = std::move(open_.deferred);
+    open_.deferred.clear();
+    for (Deferred& d : rest) run(d, now);
+  }
+}
+
+void Broker::reply(Channel& ch, PacketType type, std::uint16_t id, Reason reason) {
+  if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
+  head_.clear();
+  protocol::mqtt::encode_ack(head_, type, ch.version, id, reason);
+  effects_.send(ch.conn, head_, {});
+  if (type == PacketType::pubrec && ch.session != nullptr && ch.session->received) {
+    const auto it = ch.session->received->find(id);
+    if (it != ch.session->received->end()) it->second.effective = true;
+    if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
+  }
+}
+
+// Protocol errors: DISCONNECT where the version has one, then the end of the connection.
+void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
+  if (ch.state == Channel::State::closing) return;
+  if (ch.live() && ch.v5()) {
+    head_.clear();
+    protocol::mqtt::encode_disconnect(head_, reason, {});
+    effects_.send(ch.conn, head_, {});
+  }
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, why);
+}
+
+void Broker::closed(base::ConnId conn, CloseReason cause, base::Instant now) {
+  Channel* ch = find(conn);
+  if (ch == nullptr) {
+    effects_.release(conn);
+  } else if (gated(*ch)) {
+    defer_call(*ch, [this, conn, cause](base::Instant t) { finish_close(conn, cause, t); });
+  } else {
+    finish_close(conn, cause, now);
+  }
+}
+
+void Broker::edge_acked(base::ConnId conn, std::uint64_t in_ack) {
+  if (Channel* ch = find(conn)) ch->edge_in_ack = in_ack;
+}
+
+void Broker::writable(base::ConnId conn, base::Instant now) {
+  Channel* ch = find(conn);
+  if (ch == nullptr || !ch->live() || ch->session == nullptr) return;
+  ch->waiting_room = false;
+  if (ch->retained) continue_retained(*ch, now);
+  if (ch->live()) pump(*ch->session, now);
+}
+
+// -- replay: the outcome of an input that a dead engine committed but whose step was not accepted
+
+std::string Broker::applied_key(const Channel& ch, std::uint64_t offset) const {
+  std::string key;
+  base::put_key64(key, options_.edge_id);
+  base::put_key64(key, ch.conn.packed());
+  base::put_key64(key, offset);
+  return key;
+}
+
+void Broker::record_applied(Channel& ch, std::string_view outcome) {
+  if (!options_.replay) return;
+  if (!ch.applied) ch.applied = std::make_unique<AppliedList>();
+  AppliedList& list = *ch.applied;
+  while (!list.empty() && list.front().first <= ch.edge_in_ack) {  // can't be replayed any more
+    const std::string key = applied_key(ch, list.front().first);
+    write({.kind = WriteKind::remove_applied, .key = key});
+    list.erase(list.begin());
+  }
+  const std::string key = applied_key(ch, ch.in_off);
+  write({.kind = WriteKind::put_applied, .key = key, .value = outcome});
+  list.emplace_back(ch.in_off, std::string(outcome));
+}
+
+const std::string* Broker::applied_outcome(const Channel& ch) const {
+  if (ch.in_off > ch.replay_end || !ch.applied) return nullptr;
+  for (const auto& [offset, outcome] : *ch.applied) {
+    if (offset != ch.in_off) continue;
+    ++probe_.applied_replays;
+    return &outcome;
+  }
+  return nullptr;
+}
+
+// -- cookies
+
+void Broker::dirty(Channel& ch, CookieSlot slot) {
+  if (!options_.replay) return;
+  if (ch.dirty == 0) dirty_.push_back(ch.conn);
+  ch.dirty |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(slot));
+}
+
+void Broker::flush_cookies() {
+  for (const base::ConnId conn : dirty_) {
+    Channel* ch = find(conn);
+    if (ch == nullptr) continue;
+    if (ch->session != nullptr && ch->connack_sent) {
+      for (unsigned i = 0; i < static_cast<unsigned>(CookieSlot::count); ++i) {
+        const auto slot = static_cast<CookieSlot>(i);
+        if ((ch->dirty & (1u << i)) != 0) effects_.cookie(conn, slot, encode_cookie(*ch, slot));
+      }
+    }
+    ch->dirty = 0;
+  }
+  dirty_.clear();
+}
+
+}  // namespace berth::session

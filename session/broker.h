@@ -1,0 +1,313 @@
+// The MQTT server of one shard, without sockets, threads or clocks: input in, Effects out, time as an
+// argument (DESIGN sections 3 and 4). Owns sessions, channels, routes and retained messages.
+//
+// Two phases. An input that must be durable *stages* its writes in the open batch at once; what the
+// world may see of it (replies, copies to sessions that are not stored, the acknowledgement of the
+// input) is *deferred* until that batch is committed. While a channel has deferred inputs (`gated`),
+// all its further inputs are deferred behind them, so effects come in the order of inputs. Inputs
+// that change what later inputs mean (CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT, a topic alias) stall
+// the channel until the commit instead.
+//
+// Everything asked of Effects during one turn of the shell reaches the edge atomically, so a crash
+// cuts between turns: a PUBLISH's copies and its PUBACK are never torn apart.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <queue>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "metrics/probe.h"
+#include "protocol/link/types.h"
+#include "protocol/mqtt/codec.h"
+#include "session/access.h"
+#include "session/effects.h"
+#include "session/retained.h"
+#include "session/router.h"
+#include "session/session.h"
+#include "session/store.h"
+
+namespace berth::session {
+
+namespace pb {
+class Session;
+class Will;
+}  // namespace pb
+
+enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
+
+struct BrokerOptions {
+  std::uint64_t edge_id = 0;            // of the edge whose connections are served
+  bool replay = false;                  // an edge survives us: keep cookies, applied records, spill
+  std::uint32_t packet_max = 1 << 20;   // bytes, announced as Maximum Packet Size
+  std::uint16_t receive_maximum = 1024;      // announced; PUBLISHes in flight from one device
+  std::uint16_t inflight_max = 65535;        // PUBLISHes in flight to one device
+  std::uint16_t alias_maximum = 16;          // announced
+  std::uint16_t keep_alive_max_s = 0;        // 0: as the device asks
+  std::uint32_t session_expiry_max_s = 7 * 86400;  // greater requests are lowered and told so
+  std::uint32_t queue_messages_max = 10'000;
+  std::uint64_t queue_bytes_max = 16u << 20;
+  QueuePolicy queue_policy = QueuePolicy::drop_oldest;
+  std::uint32_t subscriptions_max = 1000;    // per session
+  std::uint32_t sessions_max = 1'000'000;
+  std::size_t retained_messages_max = 1'000'000;
+  std::size_t retained_bytes_max = std::size_t{1} << 30;
+  std::uint32_t restart_grace_s = 60;        // wills of devices that our own restart cut off
+  std::uint32_t sys_interval_s = 10;         // $SYS, 0: off
+  std::string version = "0";
+};
+
+struct AuthResult {
+  protocol::mqtt::Reason reason = protocol::mqtt::Reason::success;
+};
+
+class Broker : public RestoreSink {
+ public:
+  Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
+         metrics::EngineProbe& probe);
+  ~Broker() override;
+  Broker(const Broker&) = delete;
+  Broker& operator=(const Broker&) = delete;
+
+  // -- before serving: what the store holds
+  void session(base::SessionId id, std::string_view record) override;
+  void queue(base::SessionId id, const StoredEntry& first, const StoredEntry& last) override;
+  void received(base::SessionId id, std::uint16_t packet_id, std::string_view value) override;
+  void retained(std::string_view key, std::string_view value) override;
+  void applied(std::string_view key, std::string_view value) override;
+
+  // -- from the edge
+  void attach(const protocol::link::Attach& a, base::Instant now);
+  void attached_all(base::Instant now);
+  // Returns the bytes consumed; the rest (part of a packet, or all after a stall) is offered again
+  // with more bytes, or after Effects::resume().
+  std::size_t input(base::ConnId conn, base::ByteView bytes, base::Instant now);
+  void edge_acked(base::ConnId conn, std::uint64_t in_ack);  // what the edge says of in_ack
+  void closed(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
+  void writable(base::ConnId conn, base::Instant now);
+
+  // -- answers to Effects
+  void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
+  void queue_loaded(base::SessionId id, base::result<std::vector<StoredEntry>> entries,
+                    base::Instant now);
+
+  // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits it;
+  //    batches commit in order, committed() is called once for each.
+  std::shared_ptr<const Batch> seal();
+  void committed(const CommitResult& result, base::Instant now);
+  bool has_uncommitted() const { return !open_.writes->empty() || !sealed_.empty(); }
+
+  // -- end of a turn: cookie slots that changed (only with options.replay)
+  void flush_cookies();
+  void tick(base::Instant now);                     // about once a second
+  void drain(base::Instant now);                    // DISCONNECT 0x8B and close for all; wills held
+  void refresh_gauges();
+
+  std::size_t session_count() const { return by_id_.size(); }
+  const Session* find_session(TenantId tenant, std::string_view client_id) const;
+
+ private:
+  struct Deferred {
+    enum class Kind : std::uint8_t { publish, reply, call };
+    Kind kind = Kind::reply;
+    protocol::mqtt::PacketType reply_type{};  // puback, pubrec, pubrel, pubcomp; 0: none
+    protocol::mqtt::Reason reason{};
+    std::uint16_t packet_id = 0;
+    base::ConnId conn;
+    std::uint64_t in_off = 0;
+    MessagePtr message;
+    base::SessionId publisher;  // no local
+    std::vector<base::SessionId> picks;  // members chosen of shared groups, not stored
+    std::function<void(base::Instant)> call;
+  };
+  struct OpenBatch {
+    std::shared_ptr<Batch> writes = std::make_shared<Batch>();
+    std::vector<Deferred> deferred;
+    std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
+  };
+  struct Tenant {
+    Router router;
+    Retained retained;
+  };
+  struct Delivery {
+    MessageView message;
+    MessagePtr owned;  // made when first needed
+    base::SessionId publisher;
+    const MessagePtr& own() {
+      if (!owned) owned = MessagePtr(message);
+      return owned;
+    }
+  };
+
+  // broker.cc: channels, the input loop, deferral
+  Channel* find(base::ConnId conn);
+  Channel& make_channel(base::ConnId conn);
+  bool dispatch(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  bool gated(const Channel& ch) const { return ch.pending != 0; }
+  void stall(Channel& ch) { ch.stalled = true; }
+  void unstall(Channel& ch);
+  void defer(Channel& ch, Deferred d);
+  void defer_call(Channel& ch, std::function<void(base::Instant)> call);
+  void run(Deferred& d, base::Instant now);
+  void submit(Deferred d, base::Instant now);
+  bool nothing_uncommitted() const;
+  void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint16_t id,
+             protocol::mqtt::Reason reason);
+  void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
+  void forget(Channel& ch);
+  void write(const Write& w) { open_.writes->add(w); }
+  void dirty(Channel& ch, protocol::link::CookieSlot slot);
+  std::string applied_key(const Channel& ch, std::uint64_t offset) const;
+  void record_applied(Channel& ch, std::string_view outcome);
+  const std::string* applied_outcome(const Channel& ch) const;
+
+  // broker_connect.cc
+  void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason);
+  void establish(Channel& ch, base::Instant now);
+  Session& claim_session(Channel& ch, bool& present, base::Instant now);
+  void bind(Channel& ch, Session& s);
+  void apply_connect(Channel& ch, Session& s, base::Instant now);
+  void send_connack(Channel& ch, bool session_present, base::Instant now);
+  void take_over(Session& s, base::Instant now);
+  std::string connack_properties(const Channel& ch) const;
+  std::string assign_client_id();
+
+  // broker_publish.cc
+  bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
+  void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
+  bool needs_staging(const Match& m, std::uint8_t qos) const;
+  void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh, base::Instant now);
+  bool deliver_now(const Match& m, Delivery& d, const std::vector<base::SessionId>* picks,
+                   base::Instant now);
+  Session* pick(SharedGroup& g, SubOptions& options, std::uint32_t& id);
+  void store_retained(TenantId tenant, const MessageView& m);
+  void keep_retained(TenantId tenant, const MessageView& m);
+  void publish_internal(TenantId tenant, const MessageView& m, base::Instant now);
+  bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
+  void defer_or_reply(Channel& ch, Deferred d);
+  void defer_or_run(Channel& ch, Deferred d, base::Instant now);
+
+  // broker_deliver.cc
+  void append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
+                     const std::vector<std::uint32_t>& ids, base::Instant now);
+  bool make_room(Session& s, std::size_t bytes);
+  void drop_entry(Session& s, std::uint64_t seq);
+  bool deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
+                        const std::vector<std::uint32_t>& ids, base::Instant now);
+  bool send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids, base::Instant now);
+  void pump(Session& s, base::Instant now);
+  bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
+  void request_load(Session& s);
+  void finish_entry(Session& s, std::uint64_t seq);
+  void trim(Session& s);
+  OutEntry* entry_at(Session& s, std::uint64_t seq);
+  bool on_ack(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  void release_entry(Session& s, OutEntry& e, std::uint64_t seq);
+  void use_alias(Channel& ch, protocol::mqtt::PublishOut& out);
+  static std::size_t length_field_bytes(const std::string& packet);
+  void reserve_sent(Session& s);
+  Outbox& outbox(Session& s);
+
+  // broker_subscribe.cc
+  bool on_subscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  bool on_unsubscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  protocol::mqtt::Reason subscribe_one(Channel& ch, const protocol::mqtt::SubscriptionView& v,
+                                       std::uint32_t id, bool& fresh);
+  bool add_subscription(Session& s, std::string_view raw, SubOptions options, std::uint32_t id);
+  bool remove_subscription(Session& s, std::string_view raw);
+  void drop_subscriptions(Session& s);
+  void continue_retained(Channel& ch, base::Instant now);
+  bool send_retained(Channel& ch, RetainedItem& item, base::Instant now);
+
+  // broker_lifecycle.cc
+  void detach(Channel& ch, protocol::link::CloseReason cause, base::Instant now);
+  void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
+  void end_session(Session& s, base::Instant now);
+  void fire_will(Session& s, base::Instant now);
+  void go_offline(Session& s, base::Instant now);
+  void schedule(Session& s, base::Instant at) { timers_.push({at.ms, s.id.value}); }
+  void on_timer(Session& s, base::Instant now);
+  void publish_sys(base::Instant now);
+  bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+
+  // broker_restore.cc
+  void put_record(Session& s);
+  Session& make_session(TenantId tenant, std::string_view client_id, base::SessionId id);
+  void erase_session(Session& s);
+  Session* by_id(base::SessionId id);
+  Session* by_client(TenantId tenant, std::string_view client_id);
+  bool reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now);
+  void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
+  void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
+  static void will_to_pb(const Will& w, pb::Will& out);
+  static std::unique_ptr<Will> will_from_pb(const pb::Will& in);
+  std::string encode_cookie(Channel& ch, protocol::link::CookieSlot slot);
+  std::string encode_volatile(Session& s);
+
+  // The encoded head of a PUBLISH, reused for all receivers that differ in the packet id at most.
+  struct HeadCache {
+    std::string bytes;
+    std::size_t packet_id_at = 0;
+    int key = -1;
+  };
+
+  Tenant& tenant(TenantId) { return *tenant_; }
+
+  BrokerOptions options_;
+  Effects& effects_;
+  const AccessPolicy* access_;
+  metrics::EngineProbe& probe_;
+  std::unique_ptr<Tenant> tenant_ = std::make_unique<Tenant>();
+
+  std::vector<std::unique_ptr<Channel>> channels_;  // by the slot of their ConnId
+  boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Session>> by_id_;
+  struct ClientHash {
+    using is_transparent = void;
+    std::size_t operator()(const Session* s) const { return (*this)(std::string_view(s->client_id)); }
+    std::size_t operator()(std::string_view c) const { return std::hash<std::string_view>{}(c); }
+  };
+  struct ClientEq {
+    using is_transparent = void;
+    bool operator()(const Session* a, const Session* b) const {
+      return a->tenant == b->tenant && a->client_id == b->client_id;
+    }
+    bool operator()(std::string_view a, const Session* b) const { return a == b->client_id; }
+    bool operator()(const Session* a, std::string_view b) const { return a->client_id == b; }
+  };
+  boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;  // one set a tenant
+
+  OpenBatch open_;
+  std::deque<OpenBatch> sealed_;
+  std::vector<base::ConnId> dirty_;
+  // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
+  std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
+                      std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
+      timers_;
+  // Found in the store before their connection was attached; what is left is deleted.
+  using AppliedList = std::vector<std::pair<std::uint64_t, std::string>>;
+  boost::unordered_flat_map<std::uint64_t, AppliedList> orphan_applied_;   // by connection
+  boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
+  std::vector<std::string> foreign_applied_;  // keys of connections of an edge that is gone
+  HeadCache head_cache_;
+  protocol::mqtt::Scratch scratch_;
+  std::string head_;
+  std::uint64_t next_session_ = 1;
+  std::uint64_t queued_now_ = 0;
+  std::uint64_t queued_bytes_now_ = 0;
+  std::uint64_t online_ = 0;
+  std::uint64_t subscriptions_ = 0;
+  base::Instant started_at_{};
+  base::Instant sys_at_{};
+  bool draining_ = false;
+};
+
+}  // namespace berth::session

@@ -1,0 +1,241 @@
+// CONNECT to CONNACK (MQTT 5.0 sections 3.1, 3.2): identity, session, take-over.
+#include <algorithm>
+#include <random>
+
+#include "base/assert.h"
+#include "session/broker.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::Property;
+using mqtt::Reason;
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+namespace {
+
+constexpr std::size_t kClientIdMax = 1024;
+constexpr std::uint64_t kSentStride = 1024;
+
+std::unique_ptr<Will> make_will(const mqtt::WillView& v) {
+  auto w = std::make_unique<Will>();
+  w->message = MessagePtr(MessageView{.topic = v.topic,
+                                      .payload = v.payload,
+                                      .forwarded = v.properties.forwarded,
+                                      .qos = v.qos,
+                                      .retain = v.retain});
+  w->delay_s = v.properties.will_delay_s;
+  w->message_expiry_s = v.properties.message_expiry_s;
+  return w;
+}
+
+}  // namespace
+
+void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason) {
+  head_.clear();
+  mqtt::encode_connack(head_, v, false, reason, {});
+  effects_.send(ch.conn, head_, {});
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, CloseReason::refused);
+}
+
+void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+  mqtt::ConnectView v;
+  const Reason e = mqtt::decode_connect(f, scratch_, v);
+  if (e != Reason::success) {
+    ++probe_.connect_protocol_error;
+    if (e == Reason::unsupported_protocol_version || v.version == mqtt::Version::v5) {
+      refuse_connect(ch, v.version, e);
+    } else {
+      fail(ch, e, CloseReason::protocol_error);
+    }
+    return;
+  }
+  if (v.properties.has(Property::auth_method)) {  // no enhanced authentication (4.12)
+    ++probe_.connect_unauthorized;
+    return refuse_connect(ch, v.version, Reason::bad_authentication_method);
+  }
+  const bool v5 = v.version == mqtt::Version::v5;
+  const bool bad_id = v.client_id.size() > kClientIdMax ||
+                      (v.client_id.empty() && !v5 && !v.clean_start);  // 3.1.1: 3.1.3-8
+  if (bad_id) {
+    ++probe_.connect_protocol_error;
+    return refuse_connect(ch, v.version, Reason::client_identifier_not_valid);
+  }
+  auto c = std::make_unique<PendingConnect>();
+  c->assigned_id = v.client_id.empty();
+  c->client_id = c->assigned_id ? assign_client_id() : std::string(v.client_id);
+  c->user_name = v.user_name.value_or("");
+  c->clean_start = v.clean_start;
+  if (v.will) c->will = make_will(*v.will);
+  c->keep_alive_asked_s = v.keep_alive_s;
+  const std::uint32_t max = options_.session_expiry_max_s;
+  c->expiry_asked_s = v5 ? v.properties.session_expiry_s : v.clean_start ? 0 : max;
+  c->expiry_s = std::min(c->expiry_asked_s, max);
+  ch.version = v.version == mqtt::Version::v31 ? mqtt::Version::v311 : v.version;
+  ch.receive_maximum = std::min(v.properties.receive_maximum, options_.inflight_max);
+  ch.alias_maximum = v.properties.topic_alias_maximum;
+  ch.packet_max = v.properties.maximum_packet_size;
+  ch.problem_info = v.properties.request_problem_info != 0;
+  const std::uint16_t cap = options_.keep_alive_max_s;
+  ch.keep_alive_s = cap != 0 && (v.keep_alive_s == 0 || v.keep_alive_s > cap) ? cap : v.keep_alive_s;
+  AuthRequest request{.has_user_name = v.user_name.has_value(),
+                      .loopback = ch.loopback,
+                      .user_name = c->user_name,
+                      .password = std::string(v.password.value_or("")),
+                      .client_id = c->client_id};
+  ch.connect = std::move(c);
+  ch.state = Channel::State::authenticating;
+  (void)now;
+  effects_.authenticate(ch.conn, std::move(request));
+  if (ch.state == Channel::State::authenticating) stall(ch);
+}
+
+void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant now) {
+  Channel* ch = find(conn);
+  if (ch == nullptr || ch->state != Channel::State::authenticating || !ch->connect) return;
+  if (result.reason != Reason::success) {
+    ++probe_.connect_unauthorized;
+    return refuse_connect(*ch, ch->version, result.reason);
+  }
+  if (draining_) {
+    ++probe_.connect_unavailable;
+    return refuse_connect(*ch, ch->version, Reason::server_unavailable);
+  }
+  if (by_id_.size() >= options_.sessions_max &&
+      by_client(0, ch->connect->client_id) == nullptr) {
+    ++probe_.connect_quota;
+    return refuse_connect(*ch, ch->version, Reason::quota_exceeded);
+  }
+  establish(*ch, now);
+}
+
+// Finds or makes the session and decides Session Present, once for each CONNECT: a replayed CONNECT
+// of a connection that already owns the session repeats the first answer.
+Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
+  const PendingConnect& c = *ch.connect;
+  Session* s = by_client(0, c.client_id);
+  if (s != nullptr && s->stored && s->owner_edge == options_.edge_id &&
+      s->owner_conn == ch.conn.packed()) {
+    ++probe_.applied_replays;
+    present = s->session_present;
+    return *s;
+  }
+  if (s != nullptr && s->channel != nullptr) take_over(*s, now);
+  if (s != nullptr && (c.clean_start || !s->persistent())) {
+    // 3.1.3.2.2: the session ends, so its pending will is due, unless we were the cause of its wait.
+    if (s->will && s->will_at != base::kNever && c.clean_start && s->persistent()) fire_will(*s, now);
+    end_session(*s, now);
+    s = nullptr;
+  }
+  present = s != nullptr;
+  if (s == nullptr) {
+    ++probe_.session_created;
+    return make_session(0, c.client_id, {next_session_++});
+  }
+  ++probe_.session_resumed;
+  return *s;
+}
+
+// The old connection of a session ends before the new one's CONNACK (3.1.4-3).
+void Broker::take_over(Session& s, base::Instant now) {
+  ++probe_.session_taken_over;
+  Channel& old = *s.channel;
+  fail(old, Reason::session_taken_over, CloseReason::taken_over);
+  old.session = nullptr;
+  s.channel = nullptr;
+  --online_;
+  if (s.will && s.will->delay_s == 0) fire_will(s, now);
+  go_offline(s, now);
+}
+
+void Broker::bind(Channel& ch, Session& s) {
+  BERTH_ASSERT(s.channel == nullptr);
+  s.channel = &ch;
+  ch.session = &s;
+  ++online_;
+}
+
+void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
+  PendingConnect& c = *ch.connect;
+  s.epoch = std::max(s.epoch + 1, static_cast<std::uint64_t>(now.ms));
+  s.owner_edge = options_.edge_id;
+  s.owner_conn = ch.conn.packed();
+  s.expiry_s = c.expiry_s;
+  s.expires_at = s.will_at = base::kNever;
+  s.will = std::move(c.will);
+  ch.resend_through = s.sent_max;
+  s.sent_seq = s.first_seq - 1;
+  if (s.persistent()) s.sent_max = std::max(s.sent_max, s.last_seq) + kSentStride;
+  if (!c.user_name.empty()) ch.user_name = std::make_unique<std::string>(c.user_name);
+}
+
+void Broker::establish(Channel& ch, base::Instant now) {
+  bool present = false;
+  Session& s = claim_session(ch, present, now);
+  const bool was_stored = s.stored;
+  apply_connect(ch, s, now);
+  s.session_present = present;
+  bind(ch, s);
+  if (s.persistent() || s.will || was_stored) put_record(s);
+  if (nothing_uncommitted()) return send_connack(ch, present, now);
+  stall(ch);
+  const base::ConnId conn = ch.conn;
+  defer_call(ch, [this, conn, present](base::Instant t) {
+    Channel* c = find(conn);
+    if (c != nullptr && c->state == Channel::State::authenticating && c->session != nullptr) {
+      send_connack(*c, present, t);
+    }
+  });
+}
+
+void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) {
+  ++probe_.connect_ok;
+  const std::string props = ch.v5() ? connack_properties(ch) : std::string();
+  head_.clear();
+  mqtt::encode_connack(head_, ch.version, session_present, Reason::success, props);
+  effects_.send(ch.conn, head_, {});
+  effects_.connected(ch.conn, {.connected = true,
+                               .version = static_cast<std::uint8_t>(ch.version),
+                               .keep_alive_s = ch.keep_alive_s});
+  ch.connect.reset();
+  ch.state = Channel::State::live;
+  ch.connack_sent = true;
+  dirty(ch, CookieSlot::identity);
+  if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
+  pump(*ch.session, now);
+}
+
+// What the server chose (3.2.2.3). Absent means: QoS 2, retain, wildcards, subscription identifiers
+// and shared subscriptions are all available.
+std::string Broker::connack_properties(const Channel& ch) const {
+  const PendingConnect& c = *ch.connect;
+  std::string p;
+  if (c.expiry_s != c.expiry_asked_s) {
+    mqtt::put_property_u32(p, Property::session_expiry, c.expiry_s);
+  }
+  mqtt::put_property_u16(p, Property::receive_maximum, options_.receive_maximum);
+  mqtt::put_property_u32(p, Property::maximum_packet_size, options_.packet_max);
+  if (c.assigned_id) mqtt::put_property_string(p, Property::assigned_client_id, c.client_id);
+  if (options_.alias_maximum != 0) {
+    mqtt::put_property_u16(p, Property::topic_alias_maximum, options_.alias_maximum);
+  }
+  if (ch.keep_alive_s != c.keep_alive_asked_s) {
+    mqtt::put_property_u16(p, Property::server_keep_alive, ch.keep_alive_s);
+  }
+  return p;
+}
+
+std::string Broker::assign_client_id() {
+  static constexpr char kHex[] = "0123456789abcdef";
+  static std::random_device device;
+  std::string id = "auto-";
+  for (int word = 0; word < 4; ++word) {
+    std::uint32_t bits = device();
+    for (int i = 0; i < 8; ++i, bits >>= 4) id.push_back(kHex[bits & 15]);
+  }
+  return id;
+}
+
+}  // namespace berth::session

@@ -1,0 +1,430 @@
+// From a session's queue to its device: sequence numbers, packet ids, windows, acknowledgements
+// (MQTT 5.0 sections 4.3, 4.4, 4.9; DESIGN section 4 "Packet ids").
+#include <algorithm>
+
+#include "base/assert.h"
+#include "session/broker.h"
+#include "session/entry_codec.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::PacketType;
+using mqtt::Reason;
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+namespace {
+
+constexpr std::size_t kWindowMessages = 1024;      // of a stored queue kept in memory
+constexpr std::size_t kWindowBytes = 1 << 20;
+constexpr std::size_t kLoadMessages = 256;
+constexpr std::uint64_t kSequenceSpan = 65535;     // packet ids
+constexpr std::size_t kRingKept = 64;              // slots an empty ring may keep
+constexpr std::uint64_t kSentStride = 1024;
+
+}  // namespace
+
+Outbox& Broker::outbox(Session& s) {
+  if (!s.outbox) s.outbox = std::make_unique<Outbox>();
+  return *s.outbox;
+}
+
+OutEntry* Broker::entry_at(Session& s, std::uint64_t seq) {
+  if (!s.outbox || seq < s.first_seq || seq - s.first_seq >= s.outbox->ring.size()) return nullptr;
+  return &s.outbox->ring[seq - s.first_seq];
+}
+
+// -- into the queue
+
+// Room for one more entry, by the session's policy. False: the new message is dropped.
+bool Broker::make_room(Session& s, std::size_t bytes) {
+  const auto full = [&] {
+    return s.queued >= options_.queue_messages_max || s.queued_bytes + bytes > options_.queue_bytes_max;
+  };
+  if (!full()) return true;
+  if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
+    fail(*s.channel, Reason::quota_exceeded, CloseReason::policy);
+  }
+  if (options_.queue_policy == QueuePolicy::drop_oldest) {
+    while (full()) {
+      const std::uint64_t sent = s.channel != nullptr ? s.sent_seq : s.sent_max;
+      const std::uint64_t oldest = std::max({s.first_seq, sent + 1, s.dropped_seq + 1});
+      if (oldest > s.last_seq) break;  // all of it may have reached the device
+      drop_entry(s, oldest);
+    }
+    if (!full()) return true;
+  }
+  ++probe_.drop_queue_full;
+  return false;
+}
+
+void Broker::drop_entry(Session& s, std::uint64_t seq) {
+  ++probe_.drop_queue_full;
+  s.dropped_seq = seq;
+  OutEntry* e = entry_at(s, seq);
+  if (e != nullptr) {
+    finish_entry(s, seq);
+    trim(s);
+    return;
+  }
+  write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
+  const std::uint64_t share = s.queued == 0 ? 0 : s.queued_bytes / s.queued;
+  s.queued_bytes -= share;
+  queued_bytes_now_ -= std::min(queued_bytes_now_, share);
+  if (s.queued != 0) --s.queued;
+  if (queued_now_ != 0) --queued_now_;
+  if (seq == s.first_seq && (!s.outbox || s.outbox->ring.empty())) ++s.first_seq;
+}
+
+// First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
+// sent when that is committed (pump).
+void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
+                           const std::vector<std::uint32_t>& ids, base::Instant) {
+  const std::size_t bytes = d.message.topic.size() + d.message.payload.size() +
+                            d.message.forwarded.size() + 16;
+  if (!make_room(s, bytes)) return;
+  const std::uint64_t seq = ++s.last_seq;
+  s.cumulative_bytes += bytes;
+  s.queued_bytes += bytes;
+  queued_bytes_now_ += bytes;
+  ++s.queued;
+  ++queued_now_;
+  ++probe_.queued;
+  head_.clear();
+  encode_entry(head_, d.message, qos, retain, s.cumulative_bytes, ids.empty() ? nullptr : &ids);
+  write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = head_});
+  if (s.touched == 0) {
+    open_.touched.emplace_back(s.id, seq);
+    s.touched = static_cast<std::uint32_t>(open_.touched.size());
+  } else {
+    open_.touched[s.touched - 1].second = seq;
+  }
+  if (s.channel == nullptr) return;
+  if (seq > s.sent_max) reserve_sent(s);
+  Outbox& o = outbox(s);
+  const bool contiguous = s.first_seq + o.ring.size() == seq && !o.loading;
+  if (!contiguous || o.ring.size() >= kWindowMessages || o.bytes >= kWindowBytes) return;
+  OutEntry e;
+  e.message = d.own();
+  if (!ids.empty()) e.ids = std::make_unique<std::vector<std::uint32_t>>(ids);
+  e.qos = qos;
+  e.retain = retain;
+  e.stored = true;
+  o.bytes += e.message->size();
+  o.ring.push_back(std::move(e));
+}
+
+// Nothing above sent_max may be sent; it is raised in strides with the batch that needs it.
+void Broker::reserve_sent(Session& s) {
+  if (!s.stored) return;
+  s.sent_max = s.last_seq + kSentStride;
+  put_record(s);
+}
+
+// A session without a store of its own (expiry 0): at once if it can be, else behind what waits.
+// True: what waits had to be stored, for an engine that dies now.
+bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
+                              const std::vector<std::uint32_t>& ids, base::Instant now) {
+  Channel* ch = s.channel;
+  if (ch == nullptr || ch->state != Channel::State::live) return false;
+  const std::uint8_t qos = std::min(d.message.qos, options.qos());
+  Outbox& o = outbox(s);
+  const bool at_once = s.sent_seq == s.last_seq && o.inflight < ch->receive_maximum &&
+                       s.last_seq + 1 - s.first_seq < kSequenceSpan && effects_.writable(ch->conn);
+  if (!at_once && options_.replay) {
+    append_stored(s, d, qos, retain, ids, now);
+    dirty(*ch, CookieSlot::volatile_state);
+    if (!effects_.writable(ch->conn)) ch->waiting_room = true;
+    return true;
+  }
+  if (!at_once) {
+    if (o.ring.size() - o.inflight >= options_.queue_messages_max ||
+        o.bytes >= options_.queue_bytes_max) {
+      ++probe_.drop_queue_full;
+      if (options_.queue_policy == QueuePolicy::disconnect) {
+        fail(*ch, Reason::quota_exceeded, CloseReason::policy);
+      }
+      return false;
+    }
+    if (!effects_.writable(ch->conn)) ch->waiting_room = true;
+  }
+  const std::uint64_t seq = ++s.last_seq;
+  s.durable_seq = seq;
+  OutEntry e;
+  e.qos = qos;
+  e.retain = retain;
+  if (at_once) {
+    s.sent_seq = seq;
+    const bool sent = send_message(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
+    e.state = sent ? EntryState::sent : EntryState::done;
+    o.inflight += sent ? 1 : 0;
+    dirty(*ch, CookieSlot::sent_seq);
+    dirty(*ch, CookieSlot::volatile_state);
+  } else {
+    e.message = d.own();
+    if (!ids.empty()) e.ids = std::make_unique<std::vector<std::uint32_t>>(ids);
+    o.bytes += e.message->size();
+  }
+  o.ring.push_back(std::move(e));
+  if (at_once) trim(s);
+  return false;
+}
+
+// -- out to the device
+
+// False: not sent, the device could not take it (3.1.2-25: too large for it, or expired).
+bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                          std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+                          base::Instant now) {
+  mqtt::PublishOut out{.topic = m.topic,
+                       .payload = m.payload,
+                       .forwarded = m.forwarded,
+                       .packet_id = packet_id,
+                       .qos = qos,
+                       .retain = retain,
+                       .dup = dup};
+  if (m.expires_at != base::kNever) {
+    const std::int64_t left_ms = m.expires_at.ms - now.ms;
+    if (left_ms <= 0 && !dup) {
+      ++probe_.drop_expired;
+      return false;
+    }
+    out.message_expiry_s = static_cast<std::uint32_t>((std::max<std::int64_t>(left_ms, 0) + 999) / 1000);
+  }
+  if (ids != nullptr && !ids->empty()) out.subscription_ids = ids;
+  if (ch.alias_maximum != 0) use_alias(ch, out);
+  if (ch.packet_max != 0 && mqtt::publish_size(ch.version, out) > ch.packet_max) {
+    ++probe_.drop_too_large;
+    return false;
+  }
+  probe_.tx_qos0 += qos == 0;
+  probe_.tx_qos1 += qos == 1;
+  probe_.tx_qos2 += qos == 2;
+  const bool plain = out.subscription_ids == nullptr && ch.alias_maximum == 0 && !dup;
+  const int key = (ch.v5() ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
+  if (!plain || head_cache_.key != key) {
+    head_cache_.bytes.clear();
+    mqtt::encode_publish_head(head_cache_.bytes, ch.version, out);
+    head_cache_.packet_id_at = 1 + length_field_bytes(head_cache_.bytes) + 2 + out.topic.size();
+    head_cache_.key = plain ? key : -1;
+  } else if (qos != 0) {
+    head_cache_.bytes[head_cache_.packet_id_at] = static_cast<char>(packet_id >> 8);
+    head_cache_.bytes[head_cache_.packet_id_at + 1] = static_cast<char>(packet_id);
+  }
+  effects_.send(ch.conn, head_cache_.bytes, m.payload);
+  return true;
+}
+
+std::size_t Broker::length_field_bytes(const std::string& packet) {
+  std::size_t n = 1;
+  while ((packet[n] & 0x80) != 0) ++n;
+  return n;
+}
+
+// Outbound topic aliases: the first topics seen get one and keep it (3.3.2.3.4).
+void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
+  if (!ch.alias_out) {
+    ch.alias_out = std::make_unique<boost::unordered_flat_map<std::string, std::uint16_t>>();
+  }
+  const auto it = ch.alias_out->find(std::string(out.topic));
+  if (it != ch.alias_out->end()) {
+    out.topic_alias = it->second;
+    out.topic = {};
+    return;
+  }
+  const std::uint16_t limit = std::min<std::uint16_t>(ch.alias_maximum, 64);
+  if (ch.alias_out->size() >= limit) return;
+  out.topic_alias = static_cast<std::uint16_t>(ch.alias_out->size() + 1);
+  ch.alias_out->emplace(std::string(out.topic), out.topic_alias);
+  dirty(ch, CookieSlot::alias_out);
+}
+
+void Broker::pump(Session& s, base::Instant now) {
+  Channel* ch = s.channel;
+  if (ch == nullptr || !ch->live()) return;
+  const std::uint64_t before = s.sent_seq;
+  while (s.sent_seq < s.durable_seq && ch->live()) {
+    if (!pump_one(s, *ch, s.sent_seq + 1, now)) break;
+  }
+  if (s.outbox) trim(s);
+  if (s.sent_seq != before) {
+    dirty(*ch, CookieSlot::sent_seq);
+    if (!s.persistent()) dirty(*ch, CookieSlot::volatile_state);
+  }
+  if (ch->retained && ch->live() && !ch->waiting_room) continue_retained(*ch, now);
+}
+
+// False: the queue must wait, for memory, acknowledgements or room.
+bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now) {
+  OutEntry* e = entry_at(s, seq);
+  if (e == nullptr) {
+    request_load(s);
+    return false;
+  }
+  Outbox& o = *s.outbox;
+  if (e->state == EntryState::done) {
+    s.sent_seq = seq;
+    return true;
+  }
+  if (o.inflight >= ch.receive_maximum || seq - s.first_seq >= kSequenceSpan) return false;
+  if (!effects_.writable(ch.conn)) {
+    ch.waiting_room = true;
+    return false;
+  }
+  const bool again = seq <= ch.resend_through;
+  s.sent_seq = seq;
+  if (e->state == EntryState::released) {  // 4.4: PUBREL again
+    ++o.inflight;
+    ++probe_.tx_resent;
+    reply(ch, PacketType::pubrel, packet_id_of(seq), Reason::success);
+    return true;
+  }
+  head_cache_.key = -1;
+  const MessageView m = e->message->view();
+  if (send_message(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
+    probe_.tx_resent += again;
+    e->state = EntryState::sent;
+    ++o.inflight;
+    if (!e->stored) {
+      o.bytes -= std::min(o.bytes, e->message->size());
+      e->message = {};
+    }
+  } else {
+    finish_entry(s, seq);
+  }
+  return true;
+}
+
+void Broker::request_load(Session& s) {
+  Outbox& o = outbox(s);
+  if (o.loading) return;
+  o.loading = true;
+  o.load_through = s.durable_seq;
+  effects_.load_queue(s.id, s.first_seq + o.ring.size(), kLoadMessages, kWindowBytes);
+}
+
+void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEntry>> entries,
+                          base::Instant now) {
+  Session* s = by_id(id);
+  if (s == nullptr || !s->outbox || !s->outbox->loading) return;
+  Outbox& o = *s->outbox;
+  o.loading = false;
+  Channel* ch = s->channel;
+  if (ch == nullptr) return;
+  if (!entries) return;  // the read failed; the next wake-up asks again
+  const auto push = [&](OutEntry e, std::uint64_t seq) {
+    if (e.state != EntryState::done && seq <= s->sent_seq) {  // went out on this connection before
+      if (e.state == EntryState::queued) e.state = EntryState::sent;
+      ++o.inflight;
+    }
+    if (e.message) o.bytes += e.message->size();
+    o.ring.push_back(std::move(e));
+  };
+  const auto next = [&] { return s->first_seq + o.ring.size(); };
+  const auto fill_holes = [&](std::uint64_t end) {
+    while (next() < end) push(OutEntry{.message = {}, .ids = {}, .state = EntryState::done}, next());
+  };
+  for (const StoredEntry& in : *entries) {
+    const auto view = decode_entry(in.value);
+    if (in.seq < next() || !view) continue;  // a damaged entry becomes a hole
+    fill_holes(in.seq);
+    OutEntry e;
+    e.state = view->released ? EntryState::released : EntryState::queued;
+    e.qos = view->message.qos;
+    e.retain = view->message.retain;
+    e.stored = true;
+    if (!view->released) e.message = MessagePtr(view->message);
+    if (!view->ids.empty()) e.ids = std::make_unique<std::vector<std::uint32_t>>(view->ids);
+    push(std::move(e), in.seq);
+  }
+  if (entries->empty()) fill_holes(o.load_through + 1);
+  trim(*s);
+  if (next() <= s->sent_seq) {
+    request_load(*s);  // acknowledgements must find what is in flight
+    return;
+  }
+  if (ch->stalled && ch->pending == 0 && ch->live()) unstall(*ch);
+  pump(*s, now);
+}
+
+// -- acknowledgements
+
+void Broker::finish_entry(Session& s, std::uint64_t seq) {
+  OutEntry& e = *entry_at(s, seq);
+  Outbox& o = *s.outbox;
+  if (e.state == EntryState::sent || e.state == EntryState::released) --o.inflight;
+  e.state = EntryState::done;
+  if (e.message) o.bytes -= std::min(o.bytes, e.message->size());
+  e.message = {};
+  e.ids.reset();
+  if (!e.stored) return;
+  write({.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
+  const std::uint64_t share = s.queued <= 1 ? s.queued_bytes : s.queued_bytes / s.queued;
+  s.queued_bytes -= share;
+  queued_bytes_now_ -= std::min(queued_bytes_now_, share);
+  if (s.queued != 0) --s.queued;
+  if (queued_now_ != 0) --queued_now_;
+}
+
+void Broker::trim(Session& s) {
+  Ring<OutEntry>& ring = s.outbox->ring;
+  while (!ring.empty() && ring.front().state == EntryState::done && s.first_seq <= s.sent_seq) {
+    ring.pop_front();
+    ++s.first_seq;
+  }
+  if (ring.empty() && ring.capacity() > kRingKept) ring.release();
+}
+
+bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+  mqtt::AckView a;
+  const Reason error = mqtt::decode_ack(f, ch.version, a);
+  if (error != Reason::success) {
+    fail(ch, error, CloseReason::protocol_error);
+    return true;
+  }
+  Session& s = *ch.session;
+  const std::uint64_t seq = seq_of(a.packet_id == 0 ? 1 : a.packet_id, s.first_seq);
+  OutEntry* e = seq <= s.sent_seq ? entry_at(s, seq) : nullptr;
+  const std::size_t before = open_.writes->size();
+  Deferred d;
+  d.packet_id = a.packet_id;
+  if (f.type() == PacketType::pubrec) {
+    if (e != nullptr && e->qos == 2 && static_cast<std::uint8_t>(a.reason) >= 0x80) {
+      finish_entry(s, seq);  // 4.3.3: refused, no PUBREL
+    } else {
+      d.reply_type = PacketType::pubrel;
+      const bool known = e != nullptr && e->qos == 2 && e->state != EntryState::done;
+      if (!known && ch.v5()) d.reason = Reason::packet_identifier_not_found;
+      if (known && e->state == EntryState::sent) release_entry(s, *e, seq);
+    }
+  } else if (e != nullptr) {
+    const bool puback = f.type() == PacketType::puback && e->qos == 1 && e->state == EntryState::sent;
+    const bool pubcomp = f.type() == PacketType::pubcomp && e->state == EntryState::released;
+    if (puback || pubcomp) {
+      ++probe_.acked;
+      finish_entry(s, seq);
+    }
+  }
+  if (!s.persistent()) dirty(ch, CookieSlot::volatile_state);
+  if (open_.writes->size() != before) {
+    defer(ch, std::move(d));
+  } else {
+    defer_or_reply(ch, std::move(d));
+  }
+  if (s.outbox) pump(s, now);
+  return true;
+}
+
+// PUBREC came: durable before the PUBREL leaves.
+void Broker::release_entry(Session& s, OutEntry& e, std::uint64_t seq) {
+  e.state = EntryState::released;
+  if (e.message) s.outbox->bytes -= std::min(s.outbox->bytes, e.message->size());
+  e.message = {};
+  if (!e.stored) return;
+  std::string value;
+  encode_released(value, s.cumulative_bytes);
+  write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = value});
+}
+
+}  // namespace berth::session

@@ -1,0 +1,189 @@
+// The end of connections and sessions: wills, expiry, drain; and $SYS.
+#include <algorithm>
+
+#include "base/assert.h"
+#include "session/broker.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::Property;
+using mqtt::Reason;
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
+  if (gated(ch)) {
+    stall(ch);
+    return false;
+  }
+  mqtt::DisconnectView v;
+  const Reason e = mqtt::decode_disconnect(f, ch.version, v);
+  if (e != Reason::success) {
+    fail(ch, e, CloseReason::protocol_error);
+    return true;
+  }
+  Session& s = *ch.session;
+  if (v.properties.has(Property::session_expiry)) {
+    const std::uint32_t asked = v.properties.session_expiry_s;
+    if (s.expiry_s == 0 && asked != 0) {  // 3.14.2.2.2
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      return true;
+    }
+    s.expiry_s = std::min(asked, options_.session_expiry_max_s);
+  }
+  ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
+  dirty(ch, CookieSlot::identity);
+  flush_cookies();  // the step that closes must carry it
+  effects_.acknowledge(ch.conn, ch.in_off);
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, CloseReason::client);
+  return true;
+}
+
+void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant now) {
+  Channel* ch = find(conn);
+  if (ch == nullptr) return;
+  detach(*ch, cause, now);
+  if (ch->applied) {
+    for (const auto& [offset, outcome] : *ch->applied) {
+      const std::string key = applied_key(*ch, offset);
+      write({.kind = WriteKind::remove_applied, .key = key});
+    }
+  }
+  if (open_.writes->empty()) {
+    forget(*ch);
+    effects_.release(conn);
+    return;
+  }
+  // The edge may forget the connection only when its end is durable; the channel can go now, but its
+  // slot must not be reused before.
+  ch->state = Channel::State::closing;
+  defer_call(*ch, [this, conn](base::Instant) {
+    if (Channel* c = find(conn)) forget(*c);
+    effects_.release(conn);
+  });
+}
+
+// The session's side of the end of a connection.
+void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
+  Session* s = std::exchange(ch.session, nullptr);
+  ch.state = Channel::State::closing;
+  if (s == nullptr) return;
+  BERTH_ASSERT(s->channel == &ch);
+  s->channel = nullptr;
+  --online_;
+  if (ch.clean_disconnect) s->will.reset();
+  const bool ours = draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
+  if (s->will && ours) {
+    ++probe_.wills_suppressed;
+    s->will_at = now.plus_s(std::max(s->will->delay_s, options_.restart_grace_s));
+  } else if (s->will && (s->will->delay_s == 0 || !s->persistent())) {
+    fire_will(*s, now);
+  } else if (s->will) {
+    s->will_at = now.plus_s(std::min(s->will->delay_s, s->expiry_s));
+  }
+  if (s->persistent()) {
+    s->expires_at = s->expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s->expiry_s);
+    go_offline(*s, now);
+  } else if (s->will) {  // ours: kept for the grace, then the will fires if nobody came back
+    drop_subscriptions(*s);
+    go_offline(*s, now);
+  } else {
+    end_session(*s, now);
+  }
+}
+
+// No memory for messages of a session that is offline; what was sent is known exactly again.
+void Broker::go_offline(Session& s, base::Instant) {
+  if (s.outbox) {
+    trim(s);
+    s.outbox.reset();
+  }
+  s.sent_max = s.sent_seq;
+  if (s.persistent() || s.will) {
+    put_record(s);
+  }
+  if (s.expires_at != base::kNever) schedule(s, s.expires_at);
+  if (s.will_at != base::kNever) schedule(s, s.will_at);
+}
+
+void Broker::fire_will(Session& s, base::Instant now) {
+  const std::unique_ptr<Will> will = std::move(s.will);
+  s.will_at = base::kNever;
+  ++probe_.wills_published;
+  MessageView m = will->message->view();
+  if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
+  publish_internal(s.tenant, m, now);
+  if (s.stored && s.channel == nullptr) put_record(s);  // in the same batch: it fires once
+}
+
+void Broker::end_session(Session& s, base::Instant) {
+  drop_subscriptions(s);
+  if (s.stored || s.queued != 0 || s.last_seq > s.durable_seq) {
+    write({.kind = WriteKind::delete_session, .session = s.id});
+  }
+  erase_session(s);
+}
+
+void Broker::on_timer(Session& s, base::Instant now) {
+  if (s.channel != nullptr) return;
+  const bool expired = s.expires_at <= now;
+  if (s.will && (s.will_at <= now || expired)) fire_will(s, now);
+  if (expired) {
+    ++probe_.session_expired;
+    end_session(s, now);
+  } else if (!s.persistent() && !s.will) {
+    end_session(s, now);
+  }
+}
+
+void Broker::tick(base::Instant now) {
+  while (!timers_.empty() && timers_.top().first <= now.ms) {
+    const std::uint64_t id = timers_.top().second;
+    timers_.pop();
+    if (Session* s = by_id({id})) on_timer(*s, now);
+  }
+  if (options_.sys_interval_s != 0 && now >= sys_at_) {
+    publish_sys(now);
+    sys_at_ = now.plus_s(options_.sys_interval_s);
+  }
+}
+
+void Broker::publish_sys(base::Instant now) {
+  refresh_gauges();
+  const auto put = [&](std::string_view name, const std::string& value) {
+    const std::string topic = "$SYS/broker/" + std::string(name);
+    const MessageView m{.topic = topic, .payload = value, .forwarded = {}, .retain = true};
+    keep_retained(0, m);
+    Delivery d{.message = m, .owned = {}, .publisher = {}};
+    deliver_now(tenant(0).router.match(topic), d, nullptr, now);
+  };
+  put("version", "berth " + options_.version);
+  put("uptime", std::to_string((now.ms - started_at_.ms) / 1000));
+  put("clients/connected", std::to_string(online_));
+  put("clients/total", std::to_string(by_id_.size()));
+  put("messages/received", std::to_string(probe_.rx_qos0 + probe_.rx_qos1 + probe_.rx_qos2));
+  put("messages/sent", std::to_string(probe_.tx_qos0 + probe_.tx_qos1 + probe_.tx_qos2));
+  put("messages/stored", std::to_string(queued_now_));
+  put("subscriptions/count", std::to_string(subscriptions_));
+  put("retained messages/count", std::to_string(tenant(0).retained.size()));
+}
+
+void Broker::drain(base::Instant) {
+  draining_ = true;
+  for (const auto& ch : channels_) {
+    if (ch) fail(*ch, Reason::server_shutting_down, CloseReason::drained);
+  }
+}
+
+void Broker::refresh_gauges() {
+  probe_.sessions = online_;
+  probe_.sessions_offline = by_id_.size() - online_;
+  probe_.subscriptions = subscriptions_;
+  probe_.retained = tenant(0).retained.size();
+  probe_.queued_now = queued_now_;
+  probe_.queued_bytes_now = queued_bytes_now_;
+}
+
+}  // namespace berth::session

@@ -1,0 +1,362 @@
+// PUBLISH from a device or from ourselves: who gets it, and what must be durable first.
+#include <algorithm>
+
+#include "session/broker.h"
+#include "session/entry_codec.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::PacketType;
+using mqtt::Property;
+using mqtt::Reason;
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+namespace {
+
+PacketType reply_type(std::uint8_t qos) {
+  return qos == 1 ? PacketType::puback : qos == 2 ? PacketType::pubrec : PacketType{};
+}
+
+std::string retained_key(TenantId tenant, std::string_view topic) {
+  std::string key;
+  key.push_back(static_cast<char>(tenant >> 8));
+  key.push_back(static_cast<char>(tenant));
+  key.append(topic);
+  return key;
+}
+
+}  // namespace
+
+bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+  mqtt::PublishView p;
+  const Reason e = mqtt::decode_publish(f, ch.version, scratch_, p);
+  if (e != Reason::success) {
+    fail(ch, e, CloseReason::protocol_error);
+    return true;
+  }
+  if (p.qos != 0 && ch.unacked_in >= options_.receive_maximum) {
+    if (!ch.v5() && gated(ch)) {  // 3.1.1 knows no Receive Maximum: slow the device down
+      stall(ch);
+      return false;
+    }
+    fail(ch, Reason::receive_maximum_exceeded, CloseReason::protocol_error);
+    return true;
+  }
+  if (p.properties.has(Property::topic_alias)) {
+    if (gated(ch)) {
+      stall(ch);
+      return false;
+    }
+    if (!resolve_alias(ch, p)) return true;
+  }
+  probe_.rx_qos0 += p.qos == 0;
+  probe_.rx_qos1 += p.qos == 1;
+  probe_.rx_qos2 += p.qos == 2;
+  const Identity who{ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
+                     ch.session->client_id};
+  const bool allowed = !p.topic.starts_with("$SYS/") &&
+                       (access_ == nullptr || access_->may_publish(who, p.topic));
+  if (allowed) {
+    accept_publish(ch, p, now);
+    return true;
+  }
+  ++probe_.authz_denied;
+  ++probe_.drop_not_authorized;
+  if (p.qos != 0) ++ch.unacked_in;
+  // 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
+  const Reason r = ch.v5() ? Reason::not_authorized : Reason::success;
+  if (p.qos == 2 && ch.v5()) --ch.unacked_in;
+  if (gated(ch)) {
+    defer(ch, {.reply_type = reply_type(p.qos), .reason = r, .packet_id = p.packet_id});
+  } else if (p.qos != 0) {
+    reply(ch, reply_type(p.qos), p.packet_id, r);
+  }
+  return true;
+}
+
+bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
+  const std::uint16_t alias = p.properties.topic_alias;
+  if (alias == 0 || alias > options_.alias_maximum) {
+    fail(ch, Reason::topic_alias_invalid, CloseReason::protocol_error);  // 3.3.2-8
+    return false;
+  }
+  if (!ch.alias_in) {
+    ch.alias_in = std::make_unique<std::vector<std::string>>(options_.alias_maximum + 1u);
+  }
+  std::string& known = (*ch.alias_in)[alias];
+  if (p.topic.empty()) {
+    if (known.empty()) {
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      return false;
+    }
+    p.topic = known;
+  } else if (known != p.topic) {
+    known = p.topic;
+    dirty(ch, CookieSlot::alias_in);
+  }
+  return true;
+}
+
+// Does any receiver have a queue in the store that this message must enter first?
+bool Broker::needs_staging(const Match& m, std::uint8_t qos) const {
+  if (qos == 0) return false;
+  for (const Target& t : m.targets) {
+    if (t.options.qos() != 0 && t.session->persistent()) return true;
+  }
+  for (const SharedGroup* g : m.groups) {
+    for (const auto& member : g->members) {
+      if (member.session->persistent() && member.options.qos() != 0) return true;
+    }
+  }
+  return false;
+}
+
+void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
+  Session& s = *ch.session;
+  Delivery d{.message = {.topic = p.topic,
+                         .payload = p.payload,
+                         .forwarded = p.properties.forwarded,
+                         .qos = p.qos,
+                         .retain = p.retain},
+             .owned = {},
+             .publisher = s.id};
+  if (p.properties.has(Property::message_expiry)) {
+    d.message.expires_at = now.plus_s(p.properties.message_expiry_s);
+  }
+  bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
+  bool must_stage = gated(ch) || p.retain;
+  if (p.qos == 2) {
+    if (!s.received) s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
+    const auto [it, inserted] = s.received->try_emplace(
+        p.packet_id, Received{ch.conn.packed(), ch.in_off, false});
+    const Received& r = it->second;
+    const bool replayed = !inserted && !r.effective && r.conn == ch.conn.packed() &&
+                          r.offset == ch.in_off && ch.in_off <= ch.replay_end;
+    if (!inserted && !replayed) {  // 4.3.3-10: the same message again
+      defer_or_reply(ch, {.reply_type = PacketType::pubrec, .packet_id = p.packet_id});
+      return;
+    }
+    if (replayed) ++probe_.applied_replays;
+    fresh = !replayed && applied_outcome(ch) == nullptr;
+    must_stage = must_stage || s.persistent();
+    ++ch.unacked_in;
+  } else if (p.qos == 1) {
+    ++ch.unacked_in;
+  }
+  const Match& m = tenant(0).router.match(p.topic);
+  if (m.empty()) ++probe_.drop_no_subscribers;
+  Deferred reply_to{.kind = Deferred::Kind::publish,
+                    .reply_type = reply_type(p.qos),
+                    .reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success,
+                    .packet_id = p.packet_id,
+                    .conn = {},
+                    .in_off = 0,
+                    .message = {},
+                    .publisher = s.id,
+                    .picks = {},
+                    .call = {}};
+  if (!must_stage && !needs_staging(m, p.qos)) {
+    reply_to.kind = Deferred::Kind::reply;
+    const bool spilled = deliver_now(m, d, nullptr, now);
+    if (spilled && p.qos == 2) record_applied(ch, "p");
+    if (spilled) return defer(ch, std::move(reply_to));
+    if (p.qos != 0) reply(ch, reply_to.reply_type, p.packet_id, reply_to.reason);
+    return;
+  }
+  reply_to.message = d.own();
+  const std::size_t before = open_.writes->size();
+  stage_durable(m, d, reply_to, fresh, now);
+  if (p.retain && fresh) store_retained(0, d.message);
+  if (p.qos == 2 && s.persistent() && fresh) {
+    std::string from;
+    base::put_varint(from, ch.conn.packed());
+    base::put_varint(from, ch.in_off);
+    write({.kind = WriteKind::put_received, .session = s.id, .seq = p.packet_id, .epoch = s.epoch,
+           .value = from});
+  } else if (p.qos == 2 && fresh && open_.writes->size() != before) {
+    record_applied(ch, "p");
+  }
+  defer_or_run(ch, std::move(reply_to), now);
+}
+
+void Broker::defer_or_reply(Channel& ch, Deferred d) {
+  if (gated(ch)) return defer(ch, std::move(d));
+  if (d.reply_type != PacketType{}) reply(ch, d.reply_type, d.packet_id, d.reason);
+}
+
+void Broker::defer_or_run(Channel& ch, Deferred d, base::Instant now) {
+  const bool at_once = nothing_uncommitted();
+  if (!at_once) return defer(ch, std::move(d));
+  ++ch.pending;
+  d.conn = ch.conn;
+  d.in_off = ch.in_off;
+  run(d, now);
+}
+
+// One member of a shared group: the next that is connected and can take more, else the next that
+// has a queue (4.8.2).
+Session* Broker::pick(SharedGroup& g, SubOptions& options, std::uint32_t& id) {
+  Session* fallback = nullptr;
+  const std::size_t n = g.members.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t at = (g.next + i) % n;
+    const SharedGroup::Member& m = g.members[at];
+    const Channel* ch = m.session->channel;
+    const bool ready = ch != nullptr && ch->live() && !ch->waiting_room &&
+                       (!m.session->outbox || m.session->outbox->inflight < ch->receive_maximum);
+    if (!ready && (fallback != nullptr || (!m.session->persistent() && ch == nullptr))) continue;
+    options = m.options;
+    id = m.id;
+    if (ready) {
+      g.next = at + 1;
+      return m.session;
+    }
+    fallback = m.session;
+  }
+  if (fallback != nullptr) ++g.next;
+  return fallback;
+}
+
+// First phase: queue entries of sessions that have a queue, and who of each shared group gets it.
+void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh,
+                           base::Instant now) {
+  for (const Target& t : m.targets) {
+    const std::uint8_t qos = std::min(d.message.qos, t.options.qos());
+    if (qos == 0 || !t.session->persistent() || !fresh) continue;
+    if (t.options.no_local() && t.session->id == d.publisher) continue;
+    append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids, now);
+  }
+  for (SharedGroup* g : m.groups) {
+    SubOptions options;
+    std::uint32_t id = 0;
+    Session* s = pick(*g, options, id);
+    if (s == nullptr) continue;
+    const std::uint8_t qos = std::min(d.message.qos, options.qos());
+    if (qos == 0 || !s->persistent()) {
+      out.picks.push_back(s->id);
+    } else if (fresh) {
+      const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
+      append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids, now);
+    }
+  }
+}
+
+// Second phase: everybody else. `picks`: what stage_durable chose; null: nothing was staged. True:
+// writes were added (a volatile session that could not be sent to at once).
+bool Broker::deliver_now(const Match& m, Delivery& d, const std::vector<base::SessionId>* picks,
+                         base::Instant now) {
+  bool spilled = false;
+  head_cache_.key = -1;
+  const auto deliver = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
+    const std::uint8_t qos = std::min(d.message.qos, o.qos());
+    const bool retain = d.message.retain && o.retain_as_published();
+    if (qos != 0) {
+      if (!s.persistent()) spilled |= deliver_volatile(s, d, o, retain, ids, now);
+      return;
+    }
+    Channel* ch = s.channel;
+    if (ch == nullptr || !ch->live()) return;
+    if (effects_.writable(ch->conn)) {
+      send_message(*ch, d.message, 0, retain, false, 0, &ids, now);
+    } else {
+      ++probe_.drop_slow_qos0;
+    }
+  };
+  for (const Target& t : m.targets) {
+    if (t.options.no_local() && t.session->id == d.publisher) continue;
+    deliver(*t.session, t.options, t.ids);
+  }
+  for (SharedGroup* g : m.groups) {
+    SubOptions options;
+    std::uint32_t id = 0;
+    Session* s = nullptr;
+    if (picks == nullptr) {
+      s = pick(*g, options, id);
+    } else {
+      for (const auto& member : g->members) {
+        if (std::find(picks->begin(), picks->end(), member.session->id) == picks->end()) continue;
+        s = member.session;
+        options = member.options;
+        id = member.id;
+        break;
+      }
+    }
+    if (s != nullptr) deliver(*s, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id));
+  }
+  return spilled;
+}
+
+void Broker::store_retained(TenantId t, const MessageView& m) {
+  const std::string key = retained_key(t, m.topic);
+  if (m.payload.empty()) {
+    write({.kind = WriteKind::remove_retained, .key = key});
+    return;
+  }
+  const Retained& r = tenant(t).retained;
+  if (!r.contains(m.topic) && (r.size() >= options_.retained_messages_max ||
+                               r.bytes() >= options_.retained_bytes_max)) {
+    return;  // counted in keep_retained
+  }
+  std::string value;
+  encode_retained(value, m);
+  write({.kind = WriteKind::put_retained, .key = key, .value = value});
+}
+
+void Broker::keep_retained(TenantId t, const MessageView& m) {
+  Retained& r = tenant(t).retained;
+  if (m.payload.empty()) {  // 3.3.1-6
+    r.remove(m.topic);
+    return;
+  }
+  if (!r.contains(m.topic) && (r.size() >= options_.retained_messages_max ||
+                               r.bytes() >= options_.retained_bytes_max)) {
+    ++probe_.drop_retained_full;
+    return;
+  }
+  r.put(m.topic, MessagePtr(m));
+}
+
+// Wills and the like: from no connection.
+void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant now) {
+  const Match& match = tenant(t).router.match(m.topic);
+  Delivery d{.message = m, .owned = {}, .publisher = {}};
+  if (!m.retain && !needs_staging(match, m.qos)) {
+    deliver_now(match, d, nullptr, now);
+    return;
+  }
+  Deferred out;
+  out.kind = Deferred::Kind::publish;
+  out.message = d.own();
+  stage_durable(match, d, out, true, now);
+  if (m.retain) store_retained(t, m);
+  submit(std::move(out), now);
+}
+
+bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
+  mqtt::AckView a;
+  const Reason e = mqtt::decode_ack(f, ch.version, a);
+  if (e != Reason::success) {
+    fail(ch, e, CloseReason::protocol_error);
+    return true;
+  }
+  Session& s = *ch.session;
+  const bool known = s.received && s.received->erase(a.packet_id) != 0;
+  if (known && ch.unacked_in != 0) --ch.unacked_in;
+  const bool replayed = ch.in_off <= ch.replay_end;
+  Deferred d{.reply_type = PacketType::pubcomp,
+             .reason = known || replayed || !ch.v5() ? Reason::success
+                                                     : Reason::packet_identifier_not_found,
+             .packet_id = a.packet_id};
+  if (known && s.persistent()) {
+    write({.kind = WriteKind::remove_received, .session = s.id, .seq = a.packet_id, .epoch = s.epoch});
+    defer(ch, std::move(d));
+    return true;
+  }
+  if (known) dirty(ch, CookieSlot::volatile_state);
+  defer_or_reply(ch, std::move(d));
+  return true;
+}
+
+}  // namespace berth::session

@@ -1,0 +1,230 @@
+// SUBSCRIBE, UNSUBSCRIBE and the retained messages a subscription brings (MQTT 5.0 3.8-3.11, 4.8).
+#include <algorithm>
+
+#include "protocol/mqtt/topic.h"
+#include "session/broker.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::Reason;
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+namespace {
+constexpr int kRetainedPerTurn = 256;          // messages a subscription may send in one turn
+constexpr std::uint64_t kRetainedAhead = 512;  // stored deliveries waiting before the cursor pauses
+}  // namespace
+
+bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+  if (gated(ch)) {
+    stall(ch);
+    return false;
+  }
+  mqtt::SubscribeView v;
+  const Reason e = mqtt::decode_subscribe(f, ch.version, v);
+  if (e != Reason::success) {
+    fail(ch, e, CloseReason::protocol_error);
+    return true;
+  }
+  const std::string* replayed = applied_outcome(ch);
+  std::vector<Reason> reasons;
+  std::string outcome;
+  auto items = std::make_shared<std::deque<RetainedItem>>();
+  for (const mqtt::SubscriptionView& sub : v.subscriptions) {
+    bool fresh = false;
+    const Reason r = subscribe_one(ch, sub, v.subscription_id, fresh);
+    if (ch.state == Channel::State::closing) return true;
+    if (replayed != nullptr && reasons.size() < replayed->size()) {
+      fresh = (*replayed)[reasons.size()] == '1';
+    }
+    outcome.push_back(fresh ? '1' : '0');
+    reasons.push_back(r);
+    const SubOptions o{sub.options};
+    const bool wants = o.retain_handling() == 0 || (o.retain_handling() == 1 && fresh);
+    if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared) continue;
+    items->push_back({std::string(sub.filter), o, v.subscription_id, {}});
+  }
+  const auto answer = [this, reasons, items, id = v.packet_id](Channel& c, base::Instant t) {
+    head_.clear();
+    mqtt::encode_suback(head_, c.version, id, reasons);
+    effects_.send(c.conn, head_, {});
+    if (items->empty()) return;
+    if (!c.retained) c.retained = std::make_unique<std::deque<RetainedItem>>();
+    for (RetainedItem& item : *items) c.retained->push_back(std::move(item));
+    continue_retained(c, t);
+  };
+  if (!ch.session->persistent()) {
+    dirty(ch, CookieSlot::volatile_state);
+    answer(ch, now);
+    return true;
+  }
+  put_record(*ch.session);
+  if (replayed == nullptr) record_applied(ch, outcome);
+  stall(ch);
+  defer_call(ch, [this, answer, conn = ch.conn](base::Instant t) {
+    Channel* c = find(conn);
+    if (c != nullptr && c->live()) answer(*c, t);
+  });
+  return true;
+}
+
+Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::uint32_t id,
+                             bool& fresh) {
+  const mqtt::ParsedFilter p = mqtt::parse_filter(v.filter);
+  if (!p.valid) return Reason::topic_filter_invalid;
+  SubOptions o{v.options};
+  if (p.shared && o.no_local()) {
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // 3.8.3-4
+    return Reason::protocol_error;
+  }
+  const Identity who{ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
+                     ch.session->client_id};
+  if (access_ != nullptr && !access_->may_subscribe(who, p.filter)) {
+    ++probe_.authz_denied;
+    return Reason::not_authorized;
+  }
+  if (ch.session->subscriptions.size() >= options_.subscriptions_max) return Reason::quota_exceeded;
+  fresh = add_subscription(*ch.session, v.filter, o, id);
+  return static_cast<Reason>(o.qos());
+}
+
+bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options, std::uint32_t id) {
+  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
+  Router& router = tenant(s.tenant).router;
+  const FilterId filter = router.intern(p.filter);
+  const bool fresh = router.add(filter, &s, p.group, options, id);
+  if (fresh) {
+    ++subscriptions_;
+    s.subscriptions.push_back({filter, options, id, std::string(p.group)});
+    return true;
+  }
+  for (Subscription& sub : s.subscriptions) {
+    if (sub.filter != filter || sub.group != p.group) continue;
+    sub.options = options;
+    sub.id = id;
+  }
+  return false;
+}
+
+bool Broker::remove_subscription(Session& s, std::string_view raw) {
+  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
+  if (!p.valid) return false;
+  Router& router = tenant(s.tenant).router;
+  const FilterId filter = router.intern(p.filter);
+  const bool removed = router.remove(filter, &s, p.group);  // prunes what intern() made
+  if (!removed) return false;
+  --subscriptions_;
+  std::erase_if(s.subscriptions,
+                [&](const Subscription& sub) { return sub.filter == filter && sub.group == p.group; });
+  return true;
+}
+
+void Broker::drop_subscriptions(Session& s) {
+  for (const Subscription& sub : s.subscriptions) {
+    tenant(s.tenant).router.remove(sub.filter, &s, sub.group);
+    --subscriptions_;
+  }
+  s.subscriptions = {};
+}
+
+bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
+  if (gated(ch)) {
+    stall(ch);
+    return false;
+  }
+  mqtt::UnsubscribeView v;
+  const Reason e = mqtt::decode_unsubscribe(f, ch.version, v);
+  if (e != Reason::success) {
+    fail(ch, e, CloseReason::protocol_error);
+    return true;
+  }
+  const std::string* replayed = applied_outcome(ch);
+  std::vector<Reason> reasons;
+  std::string outcome;
+  for (const std::string_view filter : v.filters) {
+    bool removed = remove_subscription(*ch.session, filter);
+    if (replayed != nullptr && reasons.size() < replayed->size()) {
+      removed = (*replayed)[reasons.size()] == '1';
+    }
+    outcome.push_back(removed ? '1' : '0');
+    const bool valid = mqtt::parse_filter(filter).valid;
+    reasons.push_back(!valid     ? Reason::topic_filter_invalid
+                      : removed ? Reason::success
+                                : Reason::no_subscription_existed);
+  }
+  const auto answer = [this, reasons, id = v.packet_id](Channel& c) {
+    head_.clear();
+    mqtt::encode_unsuback(head_, c.version, id, reasons);
+    effects_.send(c.conn, head_, {});
+  };
+  if (!ch.session->persistent()) {
+    dirty(ch, CookieSlot::volatile_state);
+    answer(ch);
+    return true;
+  }
+  put_record(*ch.session);
+  if (replayed == nullptr) record_applied(ch, outcome);
+  stall(ch);
+  defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
+    Channel* c = find(conn);
+    if (c != nullptr && c->live()) answer(*c);
+  });
+  return true;
+}
+
+// -- retained messages of new subscriptions: a cursor per subscription, a bounded number per turn
+
+void Broker::continue_retained(Channel& ch, base::Instant now) {
+  const auto pending = std::move(ch.retained);  // delivery may come back here
+  if (!pending) return;
+  int budget = kRetainedPerTurn;
+  bool paused = false;
+  while (!pending->empty() && !paused && ch.live()) {
+    RetainedItem& item = pending->front();
+    const MessagePtr* next = tenant(0).retained.next(item.filter, item.after);
+    if (next == nullptr) {
+      pending->pop_front();
+      continue;
+    }
+    if (budget-- == 0) {
+      effects_.resume(ch.conn);  // goes on in the next turn
+      paused = true;
+    } else {
+      paused = !send_retained(ch, item, now);
+    }
+  }
+  if (!pending->empty()) {
+    ch.retained = std::make_unique<std::deque<RetainedItem>>(std::move(*pending));
+  }
+  dirty(ch, CookieSlot::retained_cursor);
+}
+
+// False: the device must take something first.
+bool Broker::send_retained(Channel& ch, RetainedItem& item, base::Instant now) {
+  const MessagePtr message = *tenant(0).retained.next(item.filter, item.after);
+  Session& s = *ch.session;
+  Delivery d{.message = message->view(), .owned = message, .publisher = {}};
+  const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
+  if (!effects_.writable(ch.conn)) {
+    ch.waiting_room = true;
+    return false;
+  }
+  if (qos != 0 && s.last_seq - s.sent_seq >= kRetainedAhead) return false;  // pump goes on
+  std::string topic(d.message.topic);
+  if (d.message.expires_at > now) {
+    const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
+    head_cache_.key = -1;
+    if (qos == 0) {
+      send_message(ch, d.message, 0, true, false, 0, &ids, now);
+    } else if (s.persistent()) {
+      append_stored(s, d, qos, true, ids, now);
+    } else {
+      deliver_volatile(s, d, SubOptions{qos}, true, ids, now);
+    }
+  }
+  item.after = std::move(topic);
+  return true;
+}
+
+}  // namespace berth::session

@@ -1,0 +1,47 @@
+// What the Broker asks the shell to do. Called on the shard's thread, in order, during a call into
+// the Broker; everything asked for between two flush points of the shell (one loop turn) reaches the
+// edge together or not at all.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "protocol/link/types.h"
+
+namespace berth::session {
+
+struct AuthRequest {
+  bool has_user_name = false;
+  bool loopback = false;
+  std::string user_name;
+  std::string password;
+  std::string client_id;
+};
+
+class Effects {
+ public:
+  virtual ~Effects() = default;
+  // Part of a packet, the next part follows; whole packets end before any other call for `conn`.
+  virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  // Input up to `offset` has taken effect and need not be replayed.
+  virtual void acknowledge(base::ConnId conn, std::uint64_t offset) = 0;
+  virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;
+  virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;
+  // Close after what was sent so far; the edge answers with Broker::closed().
+  virtual void close(base::ConnId conn, protocol::link::CloseReason reason) = 0;
+  // The engine has forgotten `conn`: its last act after closed().
+  virtual void release(base::ConnId conn) = 0;
+  // Input that input() did not consume may be offered again.
+  virtual void resume(base::ConnId conn) = 0;
+  // False: so much output waits for the device that no more should be sent now; writable() follows.
+  virtual bool writable(base::ConnId conn) = 0;
+  // Answered by Broker::authenticated(), perhaps later.
+  virtual void authenticate(base::ConnId conn, AuthRequest request) = 0;
+  // Answered by Broker::queue_loaded().
+  virtual void load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
+                          std::size_t bytes) = 0;
+};
+
+}  // namespace berth::session

@@ -1,0 +1,358 @@
+// Keys, all with a prefix byte; numbers big-endian so that they sort:
+//   v                         -> format version (decimal text)
+//   s session:8               -> epoch:varint record
+//   q session:8 seq:8         -> queue entry (entry_codec.h)
+//   r session:8 packet id:8   -> connection and offset of a QoS 2 PUBLISH
+//   t tenant:2 topic          -> retained message
+//   a edge:8 conn:8 offset:8  -> outcome of an applied input
+#include "session/rocks_store.h"
+
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+#include <sys/stat.h>
+
+#include <boost/system/errc.hpp>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <condition_variable>
+#include <ctime>
+#include <deque>
+#include <filesystem>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+namespace berth::session {
+namespace {
+
+constexpr int kFormatVersion = 1;
+constexpr auto kRetryDelay = std::chrono::milliseconds(500);
+
+std::string key_of(char prefix, base::SessionId id) {
+  std::string k(1, prefix);
+  base::put_key64(k, id.value);
+  return k;
+}
+std::string key_of(char prefix, base::SessionId id, std::uint64_t n) {
+  std::string k = key_of(prefix, id);
+  base::put_key64(k, n);
+  return k;
+}
+std::string key_of(char prefix, std::string_view rest) { return std::string(1, prefix).append(rest); }
+std::string_view view(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+rocksdb::Options database_options() {
+  rocksdb::Options o;
+  o.create_if_missing = true;
+  o.write_buffer_size = 16u << 20;
+  o.max_write_buffer_number = 3;
+  o.max_background_jobs = 2;
+  o.keep_log_file_num = 2;
+  o.max_log_file_size = 1u << 20;
+  o.max_total_wal_size = 64u << 20;
+  o.recycle_log_file_num = 2;  // a recycled log needs no new blocks: fdatasync is quicker
+  o.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  o.compression = rocksdb::kNoCompression;
+  rocksdb::BlockBasedTableOptions t;
+  t.block_cache = rocksdb::NewLRUCache(16u << 20);
+  o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(t));
+  return o;
+}
+
+}  // namespace
+
+class RocksStore::Impl {
+ public:
+  Impl(RocksOptions options, Poster post) : options_(std::move(options)), post_(std::move(post)) {
+    open();
+    writer_ = std::thread([this] { write_loop(); });
+    reader_ = std::thread([this] { read_loop(); });
+  }
+  ~Impl() { close(); }
+
+  void restore(RestoreSink& sink);
+  void close();
+  void enqueue_commit(std::shared_ptr<const Batch> batch, CommitDone done) {
+    const std::lock_guard lock(mutex_);
+    commits_.push_back({std::move(batch), std::move(done)});
+    write_ready_.notify_one();
+  }
+  struct Read {
+    base::SessionId session;
+    std::uint64_t from;
+    std::size_t count;
+    std::size_t bytes;
+    ReadDone done;
+  };
+  void enqueue_read(Read r) {
+    const std::lock_guard lock(mutex_);
+    reads_.push_back(std::move(r));
+    read_ready_.notify_one();
+  }
+  std::string quarantined_;
+
+ private:
+  struct Commit {
+    std::shared_ptr<const Batch> batch;
+    CommitDone done;
+  };
+  void open();
+  rocksdb::Status try_open();
+  void quarantine(const std::string& why);
+  void check_format();
+  void write_loop();
+  void read_loop();
+  bool fenced(const Write& w, CommitResult& result);
+  void add(rocksdb::WriteBatch& out, const Write& w);
+  void write_until_done(Commit& c);
+  void do_read(Read& r);
+  template <class F>
+  bool scan(char prefix, F&& each);
+
+  RocksOptions options_;
+  Poster post_;
+  std::unique_ptr<rocksdb::DB> db_;
+  boost::unordered_flat_map<std::uint64_t, std::uint64_t> epochs_;  // writer's, after restore
+  std::mutex mutex_;
+  std::condition_variable write_ready_;
+  std::condition_variable read_ready_;
+  std::deque<Commit> commits_;
+  std::deque<Read> reads_;
+  bool closing_ = false;
+  std::thread writer_;
+  std::thread reader_;
+};
+
+rocksdb::Status RocksStore::Impl::try_open() {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status s = rocksdb::DB::Open(database_options(), options_.directory, &db);
+  db_.reset(db);
+  return s;
+}
+
+void RocksStore::Impl::quarantine(const std::string& why) {
+  db_.reset();
+  quarantined_ = options_.directory + ".damaged-" + std::to_string(std::time(nullptr));
+  BERTH_LOG(err, "store damaged moved={} reason={}", quarantined_, why);
+  std::filesystem::rename(options_.directory, quarantined_);
+  const rocksdb::Status s = try_open();
+  if (!s.ok()) throw std::runtime_error("store: " + s.ToString());
+}
+
+void RocksStore::Impl::open() {
+  std::filesystem::create_directories(std::filesystem::path(options_.directory).parent_path());
+  const rocksdb::Status s = try_open();
+  if (s.IsCorruption() || s.IsInvalidArgument() || s.IsNotFound()) {
+    quarantine(s.ToString());
+  } else if (!s.ok()) {  // locked by another process, no permission, disk full: not damage
+    throw std::runtime_error("store " + options_.directory + ": " + s.ToString());
+  }
+  check_format();
+}
+
+// Migrations from older formats go here, one step a version. A newer one is refused, not damaged.
+void RocksStore::Impl::check_format() {
+  std::string version;
+  const rocksdb::Status s = db_->Get(rocksdb::ReadOptions(), "v", &version);
+  if (s.IsNotFound()) {
+    rocksdb::WriteOptions w;
+    w.sync = true;
+    db_->Put(w, "v", std::to_string(kFormatVersion));
+    return;
+  }
+  if (!s.ok()) return quarantine(s.ToString());
+  if (std::atoi(version.c_str()) > kFormatVersion) {
+    throw std::runtime_error("store: format " + version + " is newer than this version knows");
+  }
+}
+
+template <class F>
+bool RocksStore::Impl::scan(char prefix, F&& each) {
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions()));
+  for (it->Seek(std::string(1, prefix)); it->Valid() && it->key()[0] == prefix; it->Next()) {
+    each(view(it->key()).substr(1), view(it->value()));
+  }
+  return it->status().ok();
+}
+
+void RocksStore::Impl::restore(RestoreSink& sink) {
+  bool sound = scan('s', [&](std::string_view key, std::string_view value) {
+    base::RecordReader r(value);
+    const std::uint64_t epoch = r.varint();
+    if (key.size() != 8 || !r.ok()) return;
+    const std::uint64_t id = base::get_key64(key);
+    epochs_[id] = epoch;
+    sink.session({id}, r.rest());
+  });
+  {  // first and last entry of each queue, without reading what lies between
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions()));
+    it->Seek("q");
+    while (it->Valid() && it->key()[0] == 'q' && it->key().size() == 17) {
+      const base::SessionId id{base::get_key64(view(it->key()).substr(1))};
+      StoredEntry first{base::get_key64(view(it->key()).substr(9)), it->value().ToString()};
+      it->SeekForPrev(key_of('q', id, UINT64_MAX));
+      StoredEntry last{base::get_key64(view(it->key()).substr(9)), it->value().ToString()};
+      sink.queue(id, first, last);
+      it->Next();
+    }
+    sound = sound && it->status().ok();
+  }
+  sound = sound && scan('r', [&](std::string_view key, std::string_view value) {
+    if (key.size() != 16) return;
+    sink.received({base::get_key64(key)}, static_cast<std::uint16_t>(base::get_key64(key.substr(8))), value);
+  });
+  sound = sound && scan('t', [&](std::string_view k, std::string_view v) { sink.retained(k, v); });
+  sound = sound && scan('a', [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
+  if (!sound) throw std::runtime_error("store: damaged, could not be read to its end");
+}
+
+// -- writing
+
+bool RocksStore::Impl::fenced(const Write& w, CommitResult& result) {
+  if (w.kind == WriteKind::delete_session) epochs_.erase(w.session.value);
+  if (w.epoch == 0) return false;
+  auto it = epochs_.find(w.session.value);
+  if (it != epochs_.end() && it->second > w.epoch) {
+    result.refused.push_back(w.session);
+    return true;
+  }
+  if (w.kind == WriteKind::put_session) epochs_[w.session.value] = w.epoch;
+  return false;
+}
+
+void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
+  switch (w.kind) {
+    case WriteKind::put_session: {
+      std::string value;
+      base::put_varint(value, w.epoch);
+      out.Put(key_of('s', w.session), value.append(w.value));
+      return;
+    }
+    case WriteKind::delete_session:
+      out.Delete(key_of('s', w.session));
+      out.DeleteRange(key_of('q', w.session, 0), key_of('q', w.session, UINT64_MAX));
+      out.DeleteRange(key_of('r', w.session, 0), key_of('r', w.session, UINT64_MAX));
+      return;
+    case WriteKind::append: out.Put(key_of('q', w.session, w.seq), rocksdb::Slice(w.value.data(), w.value.size())); return;
+    case WriteKind::remove: out.Delete(key_of('q', w.session, w.seq)); return;
+    case WriteKind::remove_through:
+      out.DeleteRange(key_of('q', w.session, 0), key_of('q', w.session, w.seq + 1));
+      return;
+    case WriteKind::put_received: out.Put(key_of('r', w.session, w.seq), rocksdb::Slice(w.value.data(), w.value.size())); return;
+    case WriteKind::remove_received: out.Delete(key_of('r', w.session, w.seq)); return;
+    case WriteKind::put_retained: out.Put(key_of('t', w.key), rocksdb::Slice(w.value.data(), w.value.size())); return;
+    case WriteKind::remove_retained: out.Delete(key_of('t', w.key)); return;
+    case WriteKind::put_applied: out.Put(key_of('a', w.key), rocksdb::Slice(w.value.data(), w.value.size())); return;
+    case WriteKind::remove_applied: out.Delete(key_of('a', w.key)); return;
+  }
+}
+
+void RocksStore::Impl::write_until_done(Commit& c) {
+  CommitResult result;
+  rocksdb::WriteBatch batch;
+  for (std::size_t i = 0; i < c.batch->size(); ++i) {
+    const Write w = (*c.batch)[i];
+    if (!fenced(w, result)) add(batch, w);
+  }
+  rocksdb::WriteOptions o;
+  o.sync = options_.sync;
+  bool failing = false;
+  for (;;) {
+    const rocksdb::Status s = db_->Write(o, &batch);
+    if (s.ok()) break;
+    if (!failing) {
+      BERTH_LOG(err, "store failing error={}", s.ToString());
+      if (options_.on_health) options_.on_health(false);
+    }
+    failing = true;
+    std::unique_lock lock(mutex_);
+    if (write_ready_.wait_for(lock, kRetryDelay, [this] { return closing_; })) return;
+    lock.unlock();
+    db_->Resume();
+  }
+  if (failing) {
+    BERTH_LOG(info, "store recovered");
+    if (options_.on_health) options_.on_health(true);
+  }
+  post_([done = std::move(c.done), result] { done(result); });
+}
+
+void RocksStore::Impl::write_loop() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    write_ready_.wait(lock, [this] { return closing_ || !commits_.empty(); });
+    if (commits_.empty()) return;
+    Commit c = std::move(commits_.front());
+    commits_.pop_front();
+    lock.unlock();
+    write_until_done(c);
+  }
+}
+
+// -- reading
+
+void RocksStore::Impl::do_read(Read& r) {
+  std::vector<StoredEntry> out;
+  std::size_t used = 0;
+  rocksdb::ReadOptions options;
+  const std::string end = key_of('q', r.session, UINT64_MAX);
+  const rocksdb::Slice upper(end);
+  options.iterate_upper_bound = &upper;
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+  for (it->Seek(key_of('q', r.session, r.from)); it->Valid() && out.size() < r.count; it->Next()) {
+    if (!out.empty() && used + it->value().size() > r.bytes) break;
+    used += it->value().size();
+    out.push_back({base::get_key64(view(it->key()).substr(9)), it->value().ToString()});
+  }
+  base::result<std::vector<StoredEntry>> result = std::move(out);
+  if (!it->status().ok()) result = make_error_code(boost::system::errc::io_error);
+  post_([done = std::move(r.done), result = std::move(result)]() mutable { done(std::move(result)); });
+}
+
+void RocksStore::Impl::read_loop() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    read_ready_.wait(lock, [this] { return closing_ || !reads_.empty(); });
+    if (reads_.empty()) return;
+    Read r = std::move(reads_.front());
+    reads_.pop_front();
+    lock.unlock();
+    do_read(r);
+  }
+}
+
+void RocksStore::Impl::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    write_ready_.notify_all();
+    read_ready_.notify_all();
+  }
+  if (writer_.joinable()) writer_.join();
+  if (reader_.joinable()) reader_.join();
+  if (db_) {
+    db_->SyncWAL();
+    db_->Close();
+    db_.reset();
+  }
+}
+
+RocksStore::RocksStore(RocksOptions options, Poster post)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(post))) {}
+RocksStore::~RocksStore() = default;
+void RocksStore::restore(RestoreSink& sink) { impl_->restore(sink); }
+void RocksStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
+  impl_->enqueue_commit(std::move(batch), std::move(done));
+}
+void RocksStore::read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
+                            std::size_t bytes, ReadDone done) {
+  impl_->enqueue_read({session, from, count, bytes, std::move(done)});
+}
+void RocksStore::close() { impl_->close(); }
+const std::string& RocksStore::quarantined() const { return impl_->quarantined_; }
+
+}  // namespace berth::session

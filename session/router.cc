@@ -1,0 +1,211 @@
+#include "session/router.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "protocol/mqtt/topic.h"
+
+namespace berth::session {
+namespace {
+
+constexpr std::size_t kCachedTargetsMax = 1'000'000;
+
+std::uint64_t child_key(std::uint32_t parent, std::uint32_t level) {
+  return (static_cast<std::uint64_t>(parent) << 32) | level;
+}
+
+}  // namespace
+
+std::uint32_t Router::intern_level(std::string_view level) {
+  const auto it = level_ids_.find(level);
+  if (it != level_ids_.end()) {
+    ++levels_[it->second].refs;
+    return it->second;
+  }
+  std::uint32_t id;
+  if (free_levels_.empty()) {
+    id = static_cast<std::uint32_t>(levels_.size());
+    levels_.emplace_back();
+  } else {
+    id = free_levels_.back();
+    free_levels_.pop_back();
+  }
+  levels_[id] = {std::string(level), 1};
+  level_ids_.emplace(std::string(level), id);
+  return id;
+}
+
+void Router::unref_level(std::uint32_t level) {
+  Level& l = levels_[level];
+  if (--l.refs != 0) return;
+  level_ids_.erase(l.text);
+  l.text = {};
+  free_levels_.push_back(level);
+}
+
+std::uint32_t Router::child(std::uint32_t parent, std::string_view level) {
+  const auto known = level_ids_.find(level);
+  if (known != level_ids_.end()) {
+    const auto it = children_.find(child_key(parent, known->second));
+    if (it != children_.end()) return it->second;
+  }
+  const std::uint32_t level_id = intern_level(level);
+  std::uint32_t id;
+  if (free_nodes_.empty()) {
+    id = static_cast<std::uint32_t>(nodes_.size());
+    nodes_.emplace_back();
+  } else {
+    id = free_nodes_.back();
+    free_nodes_.pop_back();
+    nodes_[id] = Node{};
+  }
+  nodes_[id].parent = parent;
+  nodes_[id].level = level_id;
+  children_.emplace(child_key(parent, level_id), id);
+  ++nodes_[parent].children;
+  if (level == "+") nodes_[parent].plus = id;
+  if (level == "#") nodes_[parent].hash = id;
+  return id;
+}
+
+FilterId Router::intern(std::string_view filter) {
+  protocol::mqtt::Levels levels(filter);
+  std::string_view level;
+  std::uint32_t node = 0;
+  while (levels.next(level)) node = child(node, level);
+  return node;
+}
+
+std::string Router::filter(FilterId id) const {
+  std::string out;
+  for (std::uint32_t n = id; n != 0; n = nodes_[n].parent) {
+    const std::string& text = levels_[nodes_[n].level].text;
+    out.insert(0, n == id ? text : text + "/");
+  }
+  return out;
+}
+
+// Gives back nodes that lead nowhere any more.
+void Router::prune(std::uint32_t node) {
+  while (node != 0) {
+    Node& n = nodes_[node];
+    if (n.children != 0 || !n.entries.empty() || (n.groups && !n.groups->empty())) return;
+    const std::uint32_t parent = n.parent;
+    children_.erase(child_key(parent, n.level));
+    Node& p = nodes_[parent];
+    --p.children;
+    if (p.plus == node) p.plus = 0;
+    if (p.hash == node) p.hash = 0;
+    unref_level(n.level);
+    nodes_[node] = Node{};
+    free_nodes_.push_back(node);
+    node = parent;
+  }
+}
+
+bool Router::add(FilterId id, Session* s, std::string_view group, SubOptions options,
+                 std::uint32_t sub_id) {
+  changed();
+  Node& node = nodes_[id];
+  if (group.empty()) {
+    for (Entry& e : node.entries) {
+      if (e.session != s) continue;
+      e.options = options;
+      e.id = sub_id;
+      return false;
+    }
+    node.entries.push_back({s, sub_id, options});
+    return true;
+  }
+  if (!node.groups) node.groups = std::make_unique<std::vector<std::unique_ptr<SharedGroup>>>();
+  auto g = std::find_if(node.groups->begin(), node.groups->end(),
+                        [group](const auto& p) { return p->name == group; });
+  if (g == node.groups->end()) {
+    node.groups->push_back(std::make_unique<SharedGroup>());
+    g = std::prev(node.groups->end());
+    (*g)->name = group;
+  }
+  for (SharedGroup::Member& m : (*g)->members) {
+    if (m.session != s) continue;
+    m.options = options;
+    m.id = sub_id;
+    return false;
+  }
+  (*g)->members.push_back({s, options, sub_id});
+  return true;
+}
+
+bool Router::remove(FilterId id, Session* s, std::string_view group) {
+  changed();
+  Node& node = nodes_[id];
+  bool removed = false;
+  if (group.empty()) {
+    const auto it = std::find_if(node.entries.begin(), node.entries.end(),
+                                 [s](const Entry& e) { return e.session == s; });
+    removed = it != node.entries.end();
+    if (removed) node.entries.erase(it);
+  } else if (node.groups) {
+    for (auto g = node.groups->begin(); g != node.groups->end(); ++g) {
+      if ((*g)->name != group) continue;
+      auto& members = (*g)->members;
+      removed = std::erase_if(members, [s](const auto& m) { return m.session == s; }) != 0;
+      if (members.empty()) node.groups->erase(g);
+      break;
+    }
+  }
+  prune(id);
+  return removed;
+}
+
+void Router::collect(std::uint32_t id, Match& out) {
+  const Node& node = nodes_[id];
+  for (const Entry& e : node.entries) {
+    const auto [it, fresh] = merge_.try_emplace(e.session, out.targets.size());
+    if (fresh) {
+      out.targets.push_back({e.session, e.options, {}});
+    } else {  // overlapping filters of one session: one copy, the highest QoS (3.3.4-2 allows it)
+      SubOptions& o = out.targets[it->second].options;
+      const std::uint8_t qos = std::max(o.qos(), e.options.qos());
+      const std::uint8_t both = o.raw & e.options.raw & 4;            // no local only if all say so
+      const std::uint8_t any = (o.raw | e.options.raw) & 8;           // retain as published if any
+      o.raw = static_cast<std::uint8_t>(qos | both | any);
+    }
+    if (e.id != 0) out.targets[it->second].ids.push_back(e.id);
+  }
+  if (!node.groups) return;
+  for (const auto& g : *node.groups) out.groups.push_back(g.get());
+}
+
+// `more`: `rest` holds at least one more level of the topic.
+void Router::walk(std::uint32_t id, std::string_view rest, bool more, bool dollar, Match& out) {
+  const std::uint32_t hash = nodes_[id].hash;
+  if (hash != 0 && !dollar) collect(hash, out);  // "a/#" matches "a" too (4.7.1.2)
+  if (!more) {
+    collect(id, out);
+    return;
+  }
+  const std::size_t slash = rest.find('/');
+  const std::string_view level = rest.substr(0, slash);
+  const bool deeper = slash != std::string_view::npos;
+  const std::string_view tail = deeper ? rest.substr(slash + 1) : std::string_view{};
+  const auto known = level_ids_.find(level);
+  if (known != level_ids_.end()) {
+    const auto it = children_.find(child_key(id, known->second));
+    if (it != children_.end()) walk(it->second, tail, deeper, false, out);
+  }
+  const std::uint32_t plus = nodes_[id].plus;
+  if (plus != 0 && !dollar) walk(plus, tail, deeper, false, out);
+}
+
+const Match& Router::match(std::string_view topic) {
+  const auto it = cache_.find(topic);
+  if (it != cache_.end()) return *it->second;
+  if (cache_.size() >= cache_topics_max_ || cached_targets_ > kCachedTargetsMax) changed();
+  auto fresh = std::make_unique<Match>();
+  merge_.clear();
+  walk(0, topic, true, !topic.empty() && topic.front() == '$', *fresh);
+  cached_targets_ += fresh->targets.size();
+  return *cache_.emplace(std::string(topic), std::move(fresh)).first->second;
+}
+
+}  // namespace berth::session

@@ -1,0 +1,123 @@
+// Which sessions a topic reaches: a trie of filter levels, one per tenant, with a cache of whole
+// topics in front (MQTT 5.0 sections 4.7, 4.8). Owned by the Broker; one shard.
+//
+// Memory: a node is 32 bytes plus 12 for its place in its parent; a subscription 24 bytes.
+// Levels are interned once. Limits: kTopicLevelsMax levels.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace berth::session {
+
+struct Session;
+
+// Subscription options as on the wire (3.8.3.1).
+struct SubOptions {
+  std::uint8_t raw = 0;
+  std::uint8_t qos() const { return raw & 3; }
+  bool no_local() const { return (raw & 4) != 0; }
+  bool retain_as_published() const { return (raw & 8) != 0; }
+  std::uint8_t retain_handling() const { return (raw >> 4) & 3; }
+};
+
+using FilterId = std::uint32_t;
+
+struct SharedGroup;
+
+// One receiver of a topic: all its matching filters merged into one delivery.
+struct Target {
+  Session* session = nullptr;
+  SubOptions options;
+  std::vector<std::uint32_t> ids;  // subscription identifiers
+};
+
+struct SharedGroup {
+  struct Member {
+    Session* session;
+    SubOptions options;
+    std::uint32_t id;
+  };
+  std::string name;
+  std::vector<Member> members;
+  std::size_t next = 0;  // round robin
+};
+
+struct Match {
+  std::vector<Target> targets;
+  std::vector<SharedGroup*> groups;
+  bool empty() const { return targets.empty() && groups.empty(); }
+};
+
+class Router {
+ public:
+  explicit Router(std::size_t cache_topics_max = 8192) : cache_topics_max_(cache_topics_max) {
+    nodes_.emplace_back();
+  }
+  // The node of a filter (not "$share/…"); refers it until release().
+  FilterId intern(std::string_view filter);
+  std::string filter(FilterId id) const;
+
+  // `group` empty: an ordinary subscription. Replaces options of an existing one; true if new.
+  bool add(FilterId id, Session* s, std::string_view group, SubOptions options, std::uint32_t sub_id);
+  bool remove(FilterId id, Session* s, std::string_view group);
+
+  // Valid until the next change of subscriptions or the next match.
+  const Match& match(std::string_view topic);
+
+ private:
+  struct Entry {
+    Session* session;
+    std::uint32_t id;
+    SubOptions options;
+  };
+  struct Node {
+    std::uint32_t parent = 0;
+    std::uint32_t level = 0;
+    std::uint32_t children = 0;
+    std::uint32_t plus = 0;   // child "+", 0: none
+    std::uint32_t hash = 0;   // child "#"
+    std::unique_ptr<std::vector<std::unique_ptr<SharedGroup>>> groups;
+    std::vector<Entry> entries;
+  };
+  std::uint32_t intern_level(std::string_view level);
+  void unref_level(std::uint32_t level);
+  std::uint32_t child(std::uint32_t parent, std::string_view level);
+  void prune(std::uint32_t node);
+  void walk(std::uint32_t node, std::string_view rest, bool more, bool dollar, Match& out);
+  void collect(std::uint32_t node, Match& out);
+  void changed() {
+    if (!cache_.empty()) cache_.clear();
+    cached_targets_ = 0;
+  }
+
+  struct StringHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+  };
+  struct StringEq {
+    using is_transparent = void;
+    bool operator()(std::string_view a, std::string_view b) const { return a == b; }
+  };
+  struct Level {
+    std::string text;
+    std::uint32_t refs = 0;
+  };
+
+  std::vector<Node> nodes_;
+  std::vector<std::uint32_t> free_nodes_;
+  boost::unordered_flat_map<std::uint64_t, std::uint32_t> children_;  // parent << 32 | level
+  std::vector<Level> levels_{1};
+  std::vector<std::uint32_t> free_levels_;
+  boost::unordered_flat_map<std::string, std::uint32_t, StringHash, StringEq> level_ids_;
+  boost::unordered_flat_map<std::string, std::unique_ptr<Match>, StringHash, StringEq> cache_;
+  std::size_t cache_topics_max_;
+  std::size_t cached_targets_ = 0;
+  boost::unordered_flat_map<const Session*, std::size_t> merge_;  // scratch of collect()
+};
+
+}  // namespace berth::session

@@ -1,0 +1,167 @@
+// What is remembered of a device (Session) and of its connection (Channel). Plain data: the Broker
+// is the only one that changes it. One shard.
+#pragma once
+
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "protocol/link/types.h"
+#include "protocol/mqtt/types.h"
+#include "session/message.h"
+#include "session/ring.h"
+#include "session/router.h"
+
+namespace berth::session {
+
+using TenantId = std::uint16_t;  // issue C fills the tenants; 0 is the default one
+
+// A delivery's life. Stored in cookies: append only.
+enum class EntryState : std::uint8_t {
+  queued = 0,
+  sent = 1,
+  released = 2,  // PUBREC came: only PUBREL/PUBCOMP are left (4.3.3)
+  done = 3
+};
+
+struct OutEntry {
+  MessagePtr message;  // null: sent and not needed any more, or not in memory
+  std::unique_ptr<std::vector<std::uint32_t>> ids;
+  EntryState state = EntryState::queued;
+  std::uint8_t qos = 0;
+  bool retain = false;
+  bool stored = false;  // has an entry in the store
+};
+
+// The part of a session's outgoing queue that is in memory: sequence numbers first_seq onwards.
+struct Outbox {
+  Ring<OutEntry> ring;
+  std::uint32_t inflight = 0;  // sent or released, not done
+  std::size_t bytes = 0;       // of messages in the ring
+  bool loading = false;
+  std::uint64_t load_through = 0;  // what the read under way will have seen
+};
+
+struct Subscription {
+  FilterId filter = 0;
+  SubOptions options;
+  std::uint32_t id = 0;     // subscription identifier
+  std::string group;        // shared subscription, else empty
+};
+
+struct Will {
+  MessagePtr message;
+  std::uint32_t delay_s = 0;
+  std::uint32_t message_expiry_s = 0;
+};
+
+// A QoS 2 PUBLISH received and not yet released by the device.
+struct Received {
+  std::uint64_t conn = 0;
+  std::uint64_t offset = 0;
+  bool effective = false;  // its routing is visible; only then it may stand in a cookie
+};
+
+struct Channel;
+
+struct Session {
+  base::SessionId id;
+  std::string client_id;
+  Channel* channel = nullptr;  // null: offline
+  std::vector<Subscription> subscriptions;
+  std::unique_ptr<Outbox> outbox;
+  std::unique_ptr<Will> will;
+  std::unique_ptr<boost::unordered_flat_map<std::uint16_t, Received>> received;
+  std::uint64_t epoch = 0;
+  std::uint64_t owner_edge = 0;
+  std::uint64_t owner_conn = 0;
+  base::Instant expires_at = base::kNever;
+  base::Instant will_at = base::kNever;
+  // Sequence numbers of deliveries with QoS > 0. A packet id is (seq - 1) % 65535 + 1.
+  std::uint64_t first_seq = 1;    // oldest not done
+  std::uint64_t last_seq = 0;     // newest assigned
+  std::uint64_t sent_seq = 0;     // newest sent on this connection
+  std::uint64_t sent_max = 0;     // stored: nothing above it was ever sent
+  std::uint64_t durable_seq = 0;  // newest that may be sent (its commit is done)
+  std::uint64_t dropped_seq = 0;  // newest dropped by the drop-oldest policy
+  std::uint64_t queued_bytes = 0;
+  std::uint64_t cumulative_bytes = 0;  // of all entries ever stored; see entry_codec.h
+  std::uint32_t queued = 0;       // entries in the store
+  std::uint32_t expiry_s = 0;
+  std::uint32_t touched = 0;      // place + 1 in the open batch's list of touched sessions
+  TenantId tenant = 0;
+  bool stored = false;            // has a record in the store
+  bool session_present = false;   // what the owner's CONNACK said
+  bool persistent() const { return expiry_s != 0; }
+};
+
+inline std::uint16_t packet_id_of(std::uint64_t seq) {
+  return static_cast<std::uint16_t>((seq - 1) % 65535 + 1);
+}
+// The sequence number at or above `first` that has this packet id.
+inline std::uint64_t seq_of(std::uint16_t packet_id, std::uint64_t first) {
+  const std::uint64_t base = (first - 1) % 65535 + 1;
+  return first + (packet_id + 65535 - base) % 65535;
+}
+
+struct RetainedItem {
+  std::string filter;
+  SubOptions options;
+  std::uint32_t id = 0;
+  std::string after;
+};
+
+// A CONNECT that waits for its authentication.
+struct PendingConnect {
+  std::string client_id;
+  std::string user_name;
+  std::unique_ptr<Will> will;
+  std::uint32_t expiry_s = 0;
+  std::uint32_t expiry_asked_s = 0;
+  std::uint16_t keep_alive_asked_s = 0;
+  bool clean_start = false;
+  bool assigned_id = false;
+};
+
+// One connection. Alive from its first byte to release().
+struct Channel {
+  enum class State : std::uint8_t { awaiting_connect, authenticating, live, closing };
+
+  base::ConnId conn;
+  State state = State::awaiting_connect;
+  protocol::mqtt::Version version = protocol::mqtt::Version::v311;
+  bool stalled = false;           // input waits for a commit or an answer
+  bool connack_sent = false;
+  bool waiting_room = false;      // output waits for writable()
+  bool clean_disconnect = false;  // DISCONNECT came: no will
+  bool problem_info = true;
+  bool loopback = false;
+  std::uint8_t dirty = 0;         // cookie slots to send, bit per CookieSlot
+  std::uint16_t receive_maximum = 65535;  // the device's
+  std::uint16_t alias_maximum = 0;        // the device's: aliases we may use
+  std::uint16_t keep_alive_s = 0;
+  std::uint16_t unacked_in = 0;   // QoS > 0 PUBLISHes of the device we have not answered
+  std::uint32_t packet_max = 0;   // the device's, 0: none
+  std::uint32_t pending = 0;      // inputs whose effects wait for a commit
+  std::uint64_t in_off = 0;       // input processed
+  std::uint64_t edge_in_ack = 0;  // input the edge knows to be acknowledged
+  std::uint64_t replay_end = 0;   // input up to here may be a replay
+  std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
+  Session* session = nullptr;
+  std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias
+  std::unique_ptr<boost::unordered_flat_map<std::string, std::uint16_t>> alias_out;
+  std::unique_ptr<std::deque<RetainedItem>> retained;
+  std::unique_ptr<std::vector<std::pair<std::uint64_t, std::string>>> applied;  // offset, outcome
+  std::unique_ptr<PendingConnect> connect;
+  std::unique_ptr<std::string> user_name;
+
+  bool v5() const { return version == protocol::mqtt::Version::v5; }
+  bool live() const { return state == State::live; }
+};
+
+}  // namespace berth::session
