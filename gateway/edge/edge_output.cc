@@ -40,7 +40,7 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
   if (c == nullptr) return;
   c->out_off += head.size() + tail.size();
   if (c->state != Connection::State::open) return;
-  if (c->out.capacity() < 64 && !buffers_.empty()) {
+  if (c->out.empty() && c->out.capacity() < 64 && !buffers_.empty()) {
     c->out = std::move(buffers_.back());
     buffers_.pop_back();
   }
@@ -148,7 +148,7 @@ void EdgeShard::after_write(Connection& c) {
   const bool empty = c.unsent() == 0;
   if (empty) {
     c.out_at = 0;
-    if (c.out.capacity() >= 64) recycle(c.out);
+    recycle(c.out);
   } else if (c.out_at >= kBufferKept) {
     c.out.erase(0, c.out_at);
     c.out_at = 0;
