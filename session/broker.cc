@@ -108,10 +108,6 @@ void Broker::unstall(Channel& ch) {
   effects_.resume(ch.conn);
 }
 
-bool Broker::nothing_uncommitted() const {
-  return open_.writes->empty() && open_.deferred.empty() && sealed_.empty();
-}
-
 void Broker::defer(Channel& ch, Deferred d) {
   d.conn = ch.conn;
   d.in_off = ch.in_off;
@@ -126,13 +122,13 @@ void Broker::defer_call(Channel& ch, std::function<void(base::Instant)> call) {
   defer(ch, std::move(d));
 }
 
-// For effects of no connection (wills, $SYS).
-void Broker::submit(Deferred d, base::Instant now) {
+// For effects of no connection (wills). `wrote`: they wait for writes of the open batch.
+void Broker::submit(Deferred d, bool wrote, base::Instant now) {
   d.conn = base::kNoConn;
-  if (nothing_uncommitted()) {
-    run(d, now);
-  } else {
+  if (wrote) {
     open_.deferred.push_back(std::move(d));
+  } else {
+    run(d, now);
   }
 }
 

@@ -155,8 +155,8 @@ class Broker : public RestoreSink {
   void defer(Channel& ch, Deferred d);
   void defer_call(Channel& ch, std::function<void(base::Instant)> call);
   void run(Deferred& d, base::Instant now);
-  void submit(Deferred d, base::Instant now);
-  bool nothing_uncommitted() const;
+  void submit(Deferred d, bool wrote, base::Instant now);
+  std::size_t writes() const { return open_.writes->size(); }
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint16_t id,
              protocol::mqtt::Reason reason);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
@@ -193,7 +193,7 @@ class Broker : public RestoreSink {
   void publish_internal(TenantId tenant, const MessageView& m, base::Instant now);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   void defer_or_reply(Channel& ch, Deferred d);
-  void defer_or_run(Channel& ch, Deferred d, base::Instant now);
+  void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
 
   // broker_deliver.cc
   void append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
@@ -226,6 +226,7 @@ class Broker : public RestoreSink {
   bool remove_subscription(Session& s, std::string_view raw);
   void drop_subscriptions(Session& s);
   void continue_retained(Channel& ch, base::Instant now);
+  void queue_retained(Session& s, const RetainedItem& item, base::Instant now);
   bool send_retained(Channel& ch, RetainedItem& item, base::Instant now);
 
   // broker_lifecycle.cc
@@ -233,6 +234,8 @@ class Broker : public RestoreSink {
   void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
   void end_session(Session& s, base::Instant now);
   void fire_will(Session& s, base::Instant now);
+  void publish_will(const std::string& intent, std::shared_ptr<Will> will, base::Instant now);
+  void settle_sequence(Session& s);
   void go_offline(Session& s, base::Instant now);
   void schedule(Session& s, base::Instant at) { timers_.push({at.ms, s.id.value}); }
   void on_timer(Session& s, base::Instant now);
@@ -250,6 +253,7 @@ class Broker : public RestoreSink {
   void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
   static void will_to_pb(const Will& w, pb::Will& out);
   static std::unique_ptr<Will> will_from_pb(const pb::Will& in);
+  static std::string encode_will(const Will& w);
   std::string encode_cookie(Channel& ch, protocol::link::CookieSlot slot);
   std::string encode_volatile(Session& s);
 
@@ -297,10 +301,12 @@ class Broker : public RestoreSink {
   boost::unordered_flat_map<std::uint64_t, AppliedList> orphan_applied_;   // by connection
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   std::vector<std::string> foreign_applied_;  // keys of connections of an edge that is gone
+  std::vector<std::pair<std::string, std::unique_ptr<Will>>> due_wills_;  // intents found in the store
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;
   std::uint64_t next_session_ = 1;
+  std::uint64_t next_intent_ = 1;
   std::uint64_t queued_now_ = 0;
   std::uint64_t queued_bytes_now_ = 0;
   std::uint64_t online_ = 0;

@@ -159,13 +159,15 @@ void Broker::bind(Channel& ch, Session& s) {
 
 void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
   PendingConnect& c = *ch.connect;
+  const bool replayed = s.owner_edge == options_.edge_id && s.owner_conn == ch.conn.packed();
+  if (!replayed) s.sent_before = s.sent_max;
   s.epoch = std::max(s.epoch + 1, static_cast<std::uint64_t>(now.ms));
   s.owner_edge = options_.edge_id;
   s.owner_conn = ch.conn.packed();
   s.expiry_s = c.expiry_s;
   s.expires_at = s.will_at = base::kNever;
   s.will = std::move(c.will);
-  ch.resend_through = s.sent_max;
+  ch.resend_through = s.sent_before;
   s.sent_seq = s.first_seq - 1;
   if (s.persistent()) s.sent_max = std::max(s.sent_max, s.last_seq) + kSentStride;
   if (!c.user_name.empty()) ch.user_name = std::make_unique<std::string>(c.user_name);
@@ -173,13 +175,14 @@ void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
 
 void Broker::establish(Channel& ch, base::Instant now) {
   bool present = false;
+  const std::size_t before = writes();
   Session& s = claim_session(ch, present, now);
   const bool was_stored = s.stored;
   apply_connect(ch, s, now);
   s.session_present = present;
   bind(ch, s);
   if (s.persistent() || s.will || was_stored) put_record(s);
-  if (nothing_uncommitted()) return send_connack(ch, present, now);
+  if (writes() == before) return send_connack(ch, present, now);
   stall(ch);
   const base::ConnId conn = ch.conn;
   defer_call(ch, [this, conn, present](base::Instant t) {

@@ -386,7 +386,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   Session& s = *ch.session;
   const std::uint64_t seq = seq_of(a.packet_id == 0 ? 1 : a.packet_id, s.first_seq);
   OutEntry* e = seq <= s.sent_seq ? entry_at(s, seq) : nullptr;
-  const std::size_t before = open_.writes->size();
+  const std::size_t before = writes();
   Deferred d;
   d.packet_id = a.packet_id;
   if (f.type() == PacketType::pubrec) {
@@ -407,7 +407,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     }
   }
   if (!s.persistent()) dirty(ch, CookieSlot::volatile_state);
-  if (open_.writes->size() != before) {
+  if (writes() != before) {
     defer(ch, std::move(d));
   } else {
     defer_or_reply(ch, std::move(d));

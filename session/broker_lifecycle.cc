@@ -44,6 +44,7 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
 void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr) return;
+  const std::size_t before = writes();
   detach(*ch, cause, now);
   if (ch->applied) {
     for (const auto& [offset, outcome] : *ch->applied) {
@@ -51,7 +52,7 @@ void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant no
       write({.kind = WriteKind::remove_applied, .key = key});
     }
   }
-  if (open_.writes->empty()) {
+  if (writes() == before) {
     forget(*ch);
     effects_.release(conn);
     return;
@@ -108,14 +109,29 @@ void Broker::go_offline(Session& s, base::Instant) {
   if (s.will_at != base::kNever) schedule(s, s.will_at);
 }
 
+// The intent to publish is stored in the batch that takes the will from the session; it is published
+// after the commit and the intent removed. A death in between publishes it again, never not at all.
 void Broker::fire_will(Session& s, base::Instant now) {
-  const std::unique_ptr<Will> will = std::move(s.will);
+  std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
   s.will_at = base::kNever;
+  std::string intent;
+  base::put_key64(intent, 0);
+  base::put_key64(intent, static_cast<std::uint64_t>(now.ms));
+  base::put_key64(intent, next_intent_++);
+  write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});
+  if (s.stored && s.channel == nullptr) put_record(s);
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = [this, intent, will](base::Instant t) { publish_will(intent, will, t); };
+  submit(std::move(d), true, now);
+}
+
+void Broker::publish_will(const std::string& intent, std::shared_ptr<Will> will, base::Instant now) {
   ++probe_.wills_published;
   MessageView m = will->message->view();
   if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
-  publish_internal(s.tenant, m, now);
-  if (s.stored && s.channel == nullptr) put_record(s);  // in the same batch: it fires once
+  publish_internal(0, m, now);
+  write({.kind = WriteKind::remove_applied, .key = intent});
 }
 
 void Broker::end_session(Session& s, base::Instant) {

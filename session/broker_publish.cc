@@ -166,7 +166,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
     return;
   }
   reply_to.message = d.own();
-  const std::size_t before = open_.writes->size();
+  const std::size_t before = writes();
   stage_durable(m, d, reply_to, fresh, now);
   if (p.retain && fresh) store_retained(0, d.message);
   if (p.qos == 2 && s.persistent() && fresh) {
@@ -175,10 +175,10 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
     base::put_varint(from, ch.in_off);
     write({.kind = WriteKind::put_received, .session = s.id, .seq = p.packet_id, .epoch = s.epoch,
            .value = from});
-  } else if (p.qos == 2 && fresh && open_.writes->size() != before) {
+  } else if (p.qos == 2 && fresh && writes() != before) {
     record_applied(ch, "p");
   }
-  defer_or_run(ch, std::move(reply_to), now);
+  defer_or_run(ch, std::move(reply_to), writes() != before, now);
 }
 
 void Broker::defer_or_reply(Channel& ch, Deferred d) {
@@ -186,9 +186,8 @@ void Broker::defer_or_reply(Channel& ch, Deferred d) {
   if (d.reply_type != PacketType{}) reply(ch, d.reply_type, d.packet_id, d.reason);
 }
 
-void Broker::defer_or_run(Channel& ch, Deferred d, base::Instant now) {
-  const bool at_once = nothing_uncommitted();
-  if (!at_once) return defer(ch, std::move(d));
+void Broker::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now) {
+  if (wrote || gated(ch)) return defer(ch, std::move(d));
   ++ch.pending;
   d.conn = ch.conn;
   d.in_off = ch.in_off;
@@ -329,9 +328,10 @@ void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant no
   Deferred out;
   out.kind = Deferred::Kind::publish;
   out.message = d.own();
+  const std::size_t before = writes();
   stage_durable(match, d, out, true, now);
   if (m.retain) store_retained(t, m);
-  submit(std::move(out), now);
+  submit(std::move(out), writes() != before, now);
 }
 
 bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {

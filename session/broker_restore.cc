@@ -49,6 +49,12 @@ std::unique_ptr<Will> Broker::will_from_pb(const pb::Will& in) {
   return w;
 }
 
+std::string Broker::encode_will(const Will& w) {
+  pb::Will out;
+  will_to_pb(w, out);
+  return out.SerializeAsString();
+}
+
 // -- sessions
 
 Session* Broker::by_id(base::SessionId id) {
@@ -97,6 +103,7 @@ void Broker::put_record(Session& s) {
   r.set_owner_conn(s.owner_conn);
   r.set_session_present(s.session_present);
   r.set_sent_max(s.sent_max);
+  r.set_sent_before(s.sent_before);
   r.set_will_at_ms(s.will_at == base::kNever ? 0 : s.will_at.ms);
   if (s.will) will_to_pb(*s.will, *r.mutable_will());
   if (s.persistent()) {
@@ -127,8 +134,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
   s.owner_conn = r.owner_conn();
   s.session_present = r.session_present();
   s.sent_max = r.sent_max();
-  s.last_seq = s.sent_seq = s.durable_seq = s.sent_max;  // DESIGN: next = max(stored, cookie) + 1
-  s.first_seq = s.last_seq + 1;
+  s.sent_before = r.sent_before();
   s.stored = true;
   if (r.has_will()) s.will = will_from_pb(r.will());
   for (const pb::Subscription& sub : r.subscriptions()) {
@@ -137,6 +143,12 @@ void Broker::session(base::SessionId id, std::string_view record) {
 }
 
 namespace {
+
+void raise_sequence(Session& s, std::uint64_t seq) {
+  if (s.first_seq > s.last_seq) s.first_seq = std::max(s.first_seq, seq + 1);  // nothing is queued
+  s.last_seq = std::max(s.last_seq, seq);
+  s.durable_seq = std::max(s.durable_seq, s.last_seq);
+}
 
 void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) {
   const auto a = decode_entry(first.value);
@@ -182,6 +194,14 @@ void Broker::retained(std::string_view key, std::string_view value) {
 
 void Broker::applied(std::string_view key, std::string_view value) {
   if (key.size() != 24) return;
+  if (base::get_key64(key) == 0) {  // a will whose publication was begun
+    pb::Will w;
+    if (w.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
+      due_wills_.emplace_back(std::string(key), will_from_pb(w));
+    }
+    next_intent_ = std::max(next_intent_, base::get_key64(key.substr(16)) + 1);
+    return;
+  }
   if (base::get_key64(key) != options_.edge_id) {
     foreign_applied_.emplace_back(key);
     return;
@@ -262,8 +282,7 @@ void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
   base::RecordReader sent(slot(cookie, CookieSlot::sent_seq));
   if (!sent.done()) s.sent_seq = sent.varint();
   if (s.persistent()) {
-    s.last_seq = std::max(s.last_seq, s.sent_seq);
-    s.durable_seq = std::max(s.durable_seq, s.last_seq);
+    raise_sequence(s, s.sent_seq);  // DESIGN 4: next = max(stored, cookie) + 1
   } else {
     restore_volatile(ch, s, cookie);
   }
@@ -329,6 +348,14 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   orphan_queues_.erase(q);
 }
 
+// Without a cookie all up to sent_max may have been sent; a CONNECT that will be replayed has sent
+// nothing yet.
+void Broker::settle_sequence(Session& s) {
+  const Channel* owner = s.owner_edge == options_.edge_id ? find(base::ConnId::from_packed(s.owner_conn)) : nullptr;
+  const bool replay = owner != nullptr && owner->state == Channel::State::awaiting_connect;
+  raise_sequence(s, replay ? s.sent_before : s.sent_max);
+}
+
 // All connections are known: routes stand, inputs may run. Sessions that nobody holds any more go
 // offline; wills of devices that only our own end cut off get a grace.
 void Broker::attached_all(base::Instant now) {
@@ -336,6 +363,7 @@ void Broker::attached_all(base::Instant now) {
   for (const auto& [id, owned] : by_id_) {
     Session& s = *owned;
     if (s.channel != nullptr) continue;
+    settle_sequence(s);
     if (s.persistent() && s.expires_at == base::kNever && s.expiry_s != mqtt::kNoExpiry) {
       s.expires_at = now.plus_s(s.expiry_s);
     }
@@ -363,9 +391,11 @@ void Broker::attached_all(base::Instant now) {
   for (const std::string& key : foreign_applied_) {
     write({.kind = WriteKind::remove_applied, .key = key});
   }
+  for (auto& [intent, will] : due_wills_) publish_will(intent, std::move(will), now);
   orphan_queues_ = {};
   orphan_applied_ = {};
   foreign_applied_ = {};
+  due_wills_.clear();
   for (const auto& ch : channels_) {
     if (!ch || !ch->live() || ch->session == nullptr) continue;
     if (ch->stalled) {

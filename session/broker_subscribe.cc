@@ -60,7 +60,10 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     return true;
   }
   put_record(*ch.session);
-  if (replayed == nullptr) record_applied(ch, outcome);
+  if (replayed == nullptr) {
+    record_applied(ch, outcome);
+    for (const RetainedItem& item : *items) queue_retained(*ch.session, item, now);
+  }
   stall(ch);
   defer_call(ch, [this, answer, conn = ch.conn](base::Instant t) {
     Channel* c = find(conn);
@@ -173,7 +176,27 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   return true;
 }
 
-// -- retained messages of new subscriptions: a cursor per subscription, a bounded number per turn
+// -- retained messages of new subscriptions
+
+// For a session with a queue: those with QoS > 0 enter it in the SUBSCRIBE's own batch, so that a
+// replay finds them there. As many as the queue takes.
+void Broker::queue_retained(Session& s, const RetainedItem& item, base::Instant now) {
+  const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
+  std::string after;
+  while (const MessagePtr* next = tenant(0).retained.next(item.filter, after)) {
+    Delivery d{.message = (*next)->view(), .owned = *next, .publisher = {}};
+    after = d.message.topic;
+    const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
+    if (qos == 0 || d.message.expires_at <= now) continue;
+    if (s.queued >= options_.queue_messages_max || s.queued_bytes >= options_.queue_bytes_max) {
+      ++probe_.drop_queue_full;
+      return;
+    }
+    append_stored(s, d, qos, true, ids, now);
+  }
+}
+
+// The others by a cursor for each subscription, a bounded number in a turn.
 
 void Broker::continue_retained(Channel& ch, base::Instant now) {
   const auto pending = std::move(ch.retained);  // delivery may come back here
@@ -210,16 +233,14 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, base::Instant now) {
     ch.waiting_room = true;
     return false;
   }
-  if (qos != 0 && s.last_seq - s.sent_seq >= kRetainedAhead) return false;  // pump goes on
+  if (qos != 0 && !s.persistent() && s.last_seq - s.sent_seq >= kRetainedAhead) return false;  // pump goes on
   std::string topic(d.message.topic);
   if (d.message.expires_at > now) {
     const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
     head_cache_.key = -1;
     if (qos == 0) {
       send_message(ch, d.message, 0, true, false, 0, &ids, now);
-    } else if (s.persistent()) {
-      append_stored(s, d, qos, true, ids, now);
-    } else {
+    } else if (!s.persistent()) {  // else: queue_retained
       deliver_volatile(s, d, SubOptions{qos}, true, ids, now);
     }
   }

@@ -87,6 +87,7 @@ struct Session {
   std::uint64_t last_seq = 0;     // newest assigned
   std::uint64_t sent_seq = 0;     // newest sent on this connection
   std::uint64_t sent_max = 0;     // stored: nothing above it was ever sent
+  std::uint64_t sent_before = 0;  // sent_max as this connection's CONNECT found it
   std::uint64_t durable_seq = 0;  // newest that may be sent (its commit is done)
   std::uint64_t dropped_seq = 0;  // newest dropped by the drop-oldest policy
   std::uint64_t queued_bytes = 0;

@@ -79,8 +79,8 @@ void EngineShard::turn_end() {
   std::vector<base::ConnId> resume = std::exchange(resume_, {});
   for (const base::ConnId conn : resume) edge_.reoffer(conn);
   broker_.flush_cookies();
+  edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way first
   commit();
-  edge_.flush();
   in_turn_end_ = false;
   if (!resume_.empty() || (!committing_ && broker_.has_uncommitted())) {
     boost::asio::post(io_, [this] { turn_end(); });

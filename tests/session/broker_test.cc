@@ -1,0 +1,422 @@
+// The Broker as a device sees it. Spec sections are MQTT 5.0 unless said otherwise.
+#include <gtest/gtest.h>
+
+#include "tests/support/world.h"
+
+namespace berth::test {
+namespace {
+
+using protocol::link::CloseReason;
+
+// The only packet of `type`, or an empty one.
+Packet only(const std::vector<Packet>& all, unsigned type) {
+  Packet found;
+  int n = 0;
+  for (const auto& p : all) {
+    if (p.type == type) {
+      found = p;
+      ++n;
+    }
+  }
+  EXPECT_EQ(n, 1) << "packets of type " << type;
+  return found;
+}
+std::vector<std::string> payloads(const std::vector<Packet>& all, int version = 5) {
+  std::vector<std::string> out;
+  for (const auto& p : all) {
+    if (p.type == 3) out.push_back(p.payload(version));
+  }
+  return out;
+}
+using Strings = std::vector<std::string>;
+
+TEST(Connect, GetsOneConnackWithWhatTheServerChose) {
+  World w;
+  const int c = w.open_connected({.client_id = "", .properties = expiry(0)});
+  const Packet ack = only(w.packets(c), 2);
+  EXPECT_EQ(ack.body[1], 0);
+  EXPECT_NE(ack.body.find("\x12"), std::string::npos) << "assigned client id, 3.2.2.3.7";
+}
+
+TEST(Connect, SecondConnectIsAProtocolError) {  // 3.1.0-2
+  World w;
+  const int c = w.open_connected({});
+  w.packets(c);
+  w.feed(c, connect({}));
+  EXPECT_EQ(only(w.packets(c), 14).body[0], '\x82');
+  EXPECT_TRUE(w.ended(c));
+}
+
+TEST(Connect, AnythingBeforeConnectEndsTheConnection) {  // 3.1.0-1
+  World w;
+  const int c = w.open();
+  w.feed(c, pingreq());
+  EXPECT_TRUE(w.ended(c));
+  EXPECT_TRUE(w.packets(c).empty());
+}
+
+TEST(Connect, EnhancedAuthenticationIsRefusedWith8C) {
+  World w;
+  const int c = w.open_connected({.properties = std::string("\x15") + str("SCRAM")});
+  EXPECT_EQ(only(w.packets(c), 2).body[1], '\x8c');
+  EXPECT_TRUE(w.ended(c));
+}
+
+TEST(Connect, TakeOverEndsTheOldConnectionWith8E) {  // 3.1.4-3
+  World w;
+  const int a = w.open_connected({.client_id = "x"});
+  w.packets(a);
+  const int b = w.open_connected({.client_id = "x"});
+  EXPECT_EQ(only(w.packets(a), 14).body[0], '\x8e');
+  EXPECT_TRUE(w.ended(a));
+  EXPECT_FALSE(w.ended(b));
+}
+
+TEST(Publish, QosIsTheLowerOfBothSides) {
+  for (unsigned pub = 0; pub < 3; ++pub) {
+    for (unsigned sub = 0; sub < 3; ++sub) {
+      World w;
+      const int s = w.open_connected({.client_id = "s"});
+      w.feed(s, subscribe(1, "a/+", sub));
+      w.packets(s);
+      const int p = w.open_connected({.client_id = "p"});
+      w.feed(p, publish("a/b", "m", pub, 9));
+      const Packet got = only(w.packets(s), 3);
+      EXPECT_EQ(got.qos(), std::min(pub, sub));
+      EXPECT_EQ(got.payload(5), "m");
+    }
+  }
+}
+
+TEST(Publish, Qos2IsDeliveredOnceThoughSentAgain) {  // 4.3.3-10
+  World w;
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "t", 2));
+  w.packets(s);
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("t", "m", 2, 5));
+  w.feed(p, publish("t", "m", 2, 5, 5, false, true));
+  w.feed(p, ack(6, 5));
+  EXPECT_EQ(payloads(w.packets(s)), Strings{"m"});
+  w.feed(p, publish("t", "n", 2, 5));  // after PUBREL the id is free again
+  EXPECT_EQ(payloads(w.packets(s)), Strings{"n"});
+}
+
+TEST(Publish, ReceiveMaximumOfTheDeviceIsKept) {  // 3.3.4-9
+  World w;
+  const int s = w.open_connected({.client_id = "s", .properties = from_hex("21 00 02")});
+  w.feed(s, subscribe(1, "t", 1));
+  w.packets(s);
+  const int p = w.open_connected({.client_id = "p"});
+  for (unsigned i = 1; i <= 5; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
+  EXPECT_EQ(payloads(w.packets(s)), (Strings{"1", "2"}));
+  w.feed(s, ack(4, 1));
+  EXPECT_EQ(payloads(w.packets(s)), Strings{"3"});
+  w.feed(s, ack(4, 3));
+  w.feed(s, ack(4, 2));
+  EXPECT_EQ(payloads(w.packets(s)), (Strings{"4", "5"}));
+}
+
+TEST(Publish, TopicAliasStandsForTheTopic) {  // 3.3.2.3.4
+  World w;
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "long/topic", 0));
+  w.packets(s);
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("long/topic", "1", 0, 0, 5, false, false, from_hex("23 00 03")));
+  w.feed(p, publish("", "2", 0, 0, 5, false, false, from_hex("23 00 03")));
+  EXPECT_EQ(payloads(w.packets(s)), (Strings{"1", "2"}));
+  w.feed(p, publish("", "3", 0, 0, 5, false, false, from_hex("23 00 11")));  // above the maximum of 16
+  EXPECT_TRUE(w.ended(p));
+}
+
+TEST(Publish, UserPropertiesPassAndMessageExpiryCountsDown) {  // 3.3.2.3.3, .7
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  w.feed(s, subscribe(1, "t", 1));
+  w.close(s);
+  const int p = w.open_connected({.client_id = "p"});
+  const std::string user = from_hex("26") + str("k") + str("v");
+  w.feed(p, publish("t", "m", 1, 1, 5, false, false, from_hex("02 00 00 00 0a") + user));
+  w.advance_s(4);
+  const int s2 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  const Packet got = only(w.packets(s2), 3);
+  EXPECT_EQ(got.properties(5), from_hex("02 00 00 00 06") + user);
+  w.close(s2);
+  w.feed(p, publish("t", "late", 1, 2, 5, false, false, from_hex("02 00 00 00 02")));
+  w.advance_s(3);
+  const int s3 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  EXPECT_EQ(payloads(w.packets(s3)), Strings{"m"}) << "the expired one is gone, the unacknowledged comes again";
+}
+
+TEST(Publish, OverlappingFiltersBringOneCopyWithAllIdentifiers) {
+  World w;
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "a/#", 0, 5, from_hex("0b 01")));
+  w.feed(s, subscribe(2, "a/b", 1, 5, from_hex("0b 02")));
+  w.packets(s);
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("a/b", "m", 1, 1));
+  const Packet got = only(w.packets(s), 3);
+  EXPECT_EQ(got.qos(), 1u);
+  const std::string ids = got.properties(5);
+  EXPECT_NE(ids.find(from_hex("0b 01")), std::string::npos);
+  EXPECT_NE(ids.find(from_hex("0b 02")), std::string::npos);
+}
+
+TEST(Publish, NoLocalKeepsOwnMessagesAway) {  // 3.8.3-3
+  World w;
+  const int c = w.open_connected({});
+  w.feed(c, subscribe(1, "t", 4 | 1));
+  w.packets(c);
+  w.feed(c, publish("t", "m", 1, 1));
+  EXPECT_TRUE(payloads(w.packets(c)).empty());
+}
+
+TEST(Publish, TooManyInFlightAreRefusedWith93) {  // 3.3.4-7
+  session::BrokerOptions o;
+  o.receive_maximum = 2;
+  World w(o);
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(60)});
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  w.packets(p);
+  w.hold_commits(true);
+  for (unsigned i = 1; i <= 3; ++i) w.feed(p, publish("t", "m", 1, i));
+  EXPECT_EQ(only(w.packets(p), 14).body[0], '\x93');
+}
+
+TEST(Retained, ComesWithTheSubscriptionByItsHandling) {  // 3.3.1.3, 3.8.3.1
+  World w;
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("r/1", "one", 1, 1, 5, true));
+  w.feed(p, publish("r/2", "two", 0, 0, 5, true));
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "r/#", 1));
+  EXPECT_EQ(payloads(w.packets(s)), (Strings{"one", "two"}));
+  w.feed(s, subscribe(2, "r/#", 0x10 | 1));  // only if new
+  EXPECT_TRUE(payloads(w.packets(s)).empty());
+  w.feed(s, subscribe(3, "r/+", 0x20));  // never
+  EXPECT_TRUE(payloads(w.packets(s)).empty());
+  w.feed(p, publish("r/1", "", 0, 0, 5, true));  // deletes
+  const int s2 = w.open_connected({.client_id = "s2"});
+  w.feed(s2, subscribe(1, "r/1", 0));
+  EXPECT_TRUE(payloads(w.packets(s2)).empty());
+}
+
+TEST(Retained, ManyAreSentInBoundedTurnsAndSurviveASlowReader) {
+  World w;
+  const int p = w.open_connected({.client_id = "p"});
+  for (int i = 0; i < 1000; ++i) w.feed(p, publish("r/" + std::to_string(i), "x", 0, 0, 5, true));
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "r/#", 0));
+  EXPECT_EQ(payloads(w.packets(s)).size(), 1000u);
+  const int t = w.open_connected({.client_id = "t"});
+  w.set_writable(t, false);
+  w.feed(t, subscribe(1, "r/#", 0));
+  EXPECT_TRUE(payloads(w.packets(t)).empty());
+  w.set_writable(t, true);
+  EXPECT_EQ(payloads(w.packets(t)).size(), 1000u);
+}
+
+TEST(Shared, EachMessageGoesToOneMember) {  // 4.8.2
+  World w;
+  std::vector<int> subs;
+  for (int i = 0; i < 3; ++i) {
+    subs.push_back(w.open_connected({.client_id = "s" + std::to_string(i)}));
+    w.feed(subs.back(), subscribe(1, "$share/g/t/#", 1));
+    w.packets(subs.back());
+  }
+  const int p = w.open_connected({.client_id = "p"});
+  for (unsigned i = 1; i <= 9; ++i) w.feed(p, publish("t/x", "m", 1, i));
+  std::size_t total = 0;
+  for (const int s : subs) {
+    const std::size_t n = payloads(w.packets(s)).size();
+    EXPECT_EQ(n, 3u);
+    total += n;
+  }
+  EXPECT_EQ(total, 9u);
+}
+
+TEST(Session, QueueOfAnOfflineSessionIsKeptInOrder) {
+  World w;
+  const int s = w.open_connected({.client_id = "s", .version = 4, .clean = false});
+  w.feed(s, subscribe(1, "t", 1, 4));
+  w.close(s);
+  const int p = w.open_connected({.client_id = "p"});
+  Strings sent;
+  for (unsigned i = 1; i <= 700; ++i) {
+    sent.push_back(std::to_string(i));
+    w.feed(p, publish("t", sent.back(), 1, i));
+  }
+  const int s2 = w.open_connected({.client_id = "s", .version = 4, .clean = false});
+  std::vector<Packet> all = w.packets(s2);
+  EXPECT_EQ(only(all, 2).body[0], 1) << "session present";
+  EXPECT_EQ(payloads(all, 4), sent);
+  for (const auto& m : all) {
+    if (m.type == 3) w.feed(s2, ack(4, m.id()));
+  }
+  w.close(s2);
+  const int s3 = w.open_connected({.client_id = "s", .version = 4, .clean = false});
+  EXPECT_TRUE(payloads(w.packets(s3), 4).empty());
+}
+
+TEST(Session, UnacknowledgedIsSentAgainWithDupAndItsPacketId) {  // 4.4.0-1, 3.3.1-1
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  w.feed(s, subscribe(1, "t", 2));
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("t", "a", 1, 1));
+  w.feed(p, publish("t", "b", 2, 2));
+  w.packets(s);
+  w.feed(s, ack(5, 2));  // PUBREC for "b"
+  EXPECT_EQ(only(w.packets(s), 6).id(), 2u);
+  w.close(s);
+  w.feed(p, publish("t", "c", 1, 3));
+  const int s2 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  const auto all = w.packets(s2);
+  ASSERT_EQ(payloads(all), (Strings{"a", "c"}));
+  EXPECT_EQ(only(all, 6).id(), 2u) << "PUBREL again, not the message";
+  for (const auto& m : all) {
+    if (m.type != 3) continue;
+    EXPECT_EQ(m.dup(), m.payload(5) == "a");
+  }
+}
+
+TEST(Session, PacketIdsGoOnAfterARestartOfEverything) {  // field lesson 3
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("t", "old", 1, 1));
+  const unsigned old_id = only(w.packets(s), 3).id();
+  w.restart_all(78);
+  const int s2 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  const int p2 = w.open_connected({.client_id = "p"});
+  w.feed(p2, publish("t", "new", 1, 1));
+  unsigned new_id = 0;
+  for (const auto& m : w.packets(s2)) {
+    if (m.type != 3) continue;
+    if (m.payload(5) == "old") {
+      EXPECT_EQ(m.id(), old_id);
+      EXPECT_TRUE(m.dup());
+    } else {
+      new_id = m.id();
+    }
+  }
+  EXPECT_NE(new_id, 0u);
+  EXPECT_NE(new_id, old_id);
+}
+
+TEST(Session, EndsWithItsExpiry) {  // 3.1.2-23, 4.1.0-2
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(10)});
+  w.close(s);
+  w.advance_s(11);
+  EXPECT_EQ(w.broker().find_session(0, "s"), nullptr);
+  const int s2 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(10)});
+  EXPECT_EQ(only(w.packets(s2), 2).body[0], 0);
+}
+
+TEST(Session, FullQueueDropsTheOldestAndCounts) {
+  session::BrokerOptions o;
+  o.queue_messages_max = 3;
+  World w(o);
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  w.feed(s, subscribe(1, "t", 1));
+  w.close(s);
+  const int p = w.open_connected({.client_id = "p"});
+  for (unsigned i = 1; i <= 5; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
+  EXPECT_EQ(w.probe().drop_queue_full, 2u);
+  const int s2 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
+  EXPECT_EQ(payloads(w.packets(s2)), (Strings{"3", "4", "5"}));
+}
+
+TEST(Will, IsPublishedUnlessTheDeviceSaidGoodbye) {  // 3.1.2-8, -10
+  World w;
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "w", 0));
+  w.packets(s);
+  const ConnectOptions device{.client_id = "d", .will_topic = "w", .will_payload = "gone"};
+  w.close(w.open_connected(device), CloseReason::keepalive_timeout);
+  EXPECT_EQ(payloads(w.packets(s)), Strings{"gone"});
+  const int d = w.open_connected(device);
+  w.feed(d, disconnect());
+  EXPECT_TRUE(w.ended(d));
+  EXPECT_TRUE(payloads(w.packets(s)).empty());
+}
+
+TEST(Will, DelayIsCancelledByAReconnect) {  // 3.1.3-9
+  World w;
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "w", 0));
+  w.packets(s);
+  const ConnectOptions device{.client_id = "d", .clean = false, .properties = expiry(100),
+                              .will_topic = "w", .will_payload = "gone",
+                              .will_properties = from_hex("18 00 00 00 05")};
+  w.close(w.open_connected(device));
+  w.advance_s(2);
+  const int d = w.open_connected(device);
+  w.advance_s(10);
+  EXPECT_TRUE(payloads(w.packets(s)).empty());
+  w.close(d);
+  w.advance_s(6);
+  EXPECT_EQ(payloads(w.packets(s)), Strings{"gone"});
+}
+
+TEST(Will, I6_OurOwnRestartFiresNoneWithinTheGrace) {
+  World w;
+  const ConnectOptions device{.client_id = "d", .will_topic = "w", .will_payload = "gone"};
+  w.open_connected(device);
+  w.open_connected({.client_id = "e", .will_topic = "w", .will_payload = "e gone"});
+  w.restart_all(78);
+  const int s = w.open_connected({.client_id = "s"});
+  w.feed(s, subscribe(1, "w", 0));
+  w.packets(s);
+  w.open_connected(device);  // came back
+  w.advance_s(59);
+  EXPECT_TRUE(payloads(w.packets(s)).empty());
+  w.advance_s(2);
+  EXPECT_EQ(payloads(w.packets(s)), Strings{"e gone"}) << "who stays away is gone after all";
+}
+
+TEST(Store, NothingIsAcknowledgedBeforeItsCommit) {  // I1
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(60)});
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  const int q = w.open_connected({.client_id = "q"});
+  w.feed(q, subscribe(1, "other", 0));
+  w.packets(s);
+  w.packets(p);
+  w.packets(q);
+  w.hold_commits(true);
+  w.feed(p, publish("t", "m", 1, 1));
+  EXPECT_TRUE(w.packets(p).empty());
+  EXPECT_TRUE(w.packets(s).empty());
+  const int r = w.open_connected({.client_id = "r"});
+  w.packets(r);
+  w.feed(r, publish("other", "flows", 0));
+  EXPECT_EQ(payloads(w.packets(q)), Strings{"flows"}) << "QoS 0 of others is not held up";
+  w.hold_commits(false);
+  EXPECT_EQ(only(w.packets(p), 4).id(), 1u);
+  EXPECT_EQ(payloads(w.packets(s)), Strings{"m"});
+}
+
+TEST(Store, EffectsKeepTheOrderOfInputs) {  // DESIGN 4: inputs take effect in order
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(60)});
+  w.feed(s, subscribe(1, "t", 1));
+  const int v = w.open_connected({.client_id = "v"});
+  w.feed(v, subscribe(1, "#", 0));
+  w.packets(v);
+  const int p = w.open_connected({.client_id = "p"});
+  w.hold_commits(true);
+  w.feed(p, publish("t", "1", 1, 1) + publish("u", "2", 0) + publish("t", "3", 1, 2));
+  EXPECT_TRUE(payloads(w.packets(v)).empty());
+  w.hold_commits(false);
+  EXPECT_EQ(payloads(w.packets(v)), (Strings{"1", "2", "3"}));
+}
+
+}  // namespace
+}  // namespace berth::test

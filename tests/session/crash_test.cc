@@ -1,0 +1,209 @@
+// An engine death at every boundary (DESIGN section 4). Each scenario runs once undisturbed and then
+// once for each boundary with a death there; what the devices see must be the same.
+#include <gtest/gtest.h>
+
+#include "tests/support/world.h"
+
+namespace berth::test {
+namespace {
+
+// What the devices of a scenario saw, one line a packet.
+using Trace = std::vector<std::string>;
+
+std::string describe(const Packet& p, int version) {
+  std::string o = std::to_string(p.type);
+  if (p.type == 3) {
+    return o + " " + p.topic() + " " + p.payload(version) + " q" + std::to_string(p.qos()) +
+           (p.qos() != 0 ? " id" + std::to_string(p.id()) : "") + (p.dup() ? " dup" : "") + (p.retain() ? " ret" : "");
+  }
+  for (const char c : p.body) {
+    o += " " + std::to_string(static_cast<unsigned char>(c));
+  }
+  return o;
+}
+void append(Trace& t, const std::string& who, const std::vector<Packet>& packets, int version = 5) {
+  for (const auto& p : packets) t.push_back(who + ": " + describe(p, version));
+}
+
+// QoS 1 may be doubled by a crash, as a new message with its own packet id: those go. A PUBLISH sent
+// again (same id) stays and fails the comparison. Then packet ids are of no interest.
+Trace without_doubles(const Trace& t) {
+  Trace out;
+  std::map<std::string, std::string> first_id;
+  for (const std::string& line : t) {
+    const std::size_t at = line.find(" q1 id");
+    if (at == std::string::npos) {
+      out.push_back(line);
+      continue;
+    }
+    const std::size_t end = line.find(' ', at + 6);
+    const std::string id = line.substr(at + 6, end == std::string::npos ? end : end - at - 6);
+    const std::string rest = line.substr(0, at) + (end == std::string::npos ? "" : line.substr(end));
+    const auto [it, fresh] = first_id.try_emplace(rest, id);
+    if (fresh || it->second == id) out.push_back(rest);
+  }
+  return out;
+}
+
+void ack_all(World& w, int c, const std::vector<Packet>& packets) {
+  for (const auto& p : packets) {
+    if (p.type == 3 && p.qos() == 1) w.feed(c, ack(4, p.id()));
+  }
+}
+
+void at_every_boundary(const std::function<Trace(World&)>& scenario, const session::BrokerOptions& o = {}) {
+  World undisturbed(o);
+  const Trace expected = without_doubles(scenario(undisturbed));
+  ASSERT_FALSE(expected.empty());
+  int deaths = 0;
+  for (int at = 0;; ++at) {
+    World w(o, at);
+    const Trace seen = without_doubles(scenario(w));
+    if (!w.crashed()) break;
+    ++deaths;
+    ASSERT_EQ(seen, expected) << "engine death at boundary " << at;
+  }
+  EXPECT_GT(deaths, 10);
+}
+
+const ConnectOptions kPersistent{.client_id = "s", .clean = false, .properties = expiry(600)};
+
+TEST(Crash, ConnectKeepsItsSessionPresent) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int a = w.open_connected(kPersistent);
+    append(t, "a", w.packets(a));
+    w.close(a);
+    const int b = w.open_connected(kPersistent);
+    append(t, "b", w.packets(b));
+    const int c = w.open_connected({.client_id = "s", .clean = true, .properties = expiry(600)});
+    append(t, "b", w.packets(b));
+    append(t, "c", w.packets(c));
+    return t;
+  });
+}
+
+TEST(Crash, SubscribeAndUnsubscribeRepeatTheirOutcome) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int p = w.open_connected({.client_id = "p"});
+    w.feed(p, publish("r/1", "ret", 1, 1, 5, true));
+    append(t, "p", w.packets(p));
+    const int s = w.open_connected(kPersistent);
+    w.feed(s, subscribe(1, "r/#", 0x10 | 1));  // retained only if new
+    w.feed(s, subscribe(2, "r/#", 0x10 | 1));
+    w.feed(s, unsubscribe(3, "r/#"));
+    w.feed(s, unsubscribe(4, "r/#"));
+    append(t, "s", w.packets(s));
+    return t;
+  });
+}
+
+TEST(Crash, Qos2IsRoutedOnceFromPersistentAndCleanPublishers) {
+  for (const bool clean : {true, false}) {
+    at_every_boundary([clean](World& w) {
+      Trace t;
+      const int s = w.open_connected(kPersistent);
+      w.feed(s, subscribe(1, "t", 2));
+      const int v = w.open_connected({.client_id = "volatile"});
+      w.feed(v, subscribe(1, "t", 2));
+      const int p = w.open_connected({.client_id = "p", .clean = clean, .properties = expiry(clean ? 0 : 60)});
+      for (unsigned i = 1; i <= 3; ++i) {
+        w.feed(p, publish("t", std::to_string(i), 2, i));
+        w.feed(p, ack(6, i));
+      }
+      append(t, "s", w.packets(s));
+      append(t, "v", w.packets(v));
+      append(t, "p", w.packets(p));
+      for (unsigned i = 1; i <= 3; ++i) {
+        for (const int c : {s, v}) {
+          w.feed(c, ack(5, i));
+          w.feed(c, ack(7, i));
+        }
+      }
+      append(t, "s", w.packets(s));
+      append(t, "v", w.packets(v));
+      return t;
+    });
+  }
+}
+
+TEST(Crash, NothingIsResentOnALiveConnection) {  // I3, 4.4.0-1
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int s = w.open_connected(kPersistent);
+    w.feed(s, subscribe(1, "t", 1));
+    const int p = w.open_connected({.client_id = "p"});
+    for (unsigned i = 1; i <= 4; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
+    const std::vector<Packet> first = w.packets(s);
+    w.feed(p, publish("t", "5", 1, 5));
+    const std::vector<Packet> second = w.packets(s);
+    ack_all(w, s, second);
+    ack_all(w, s, first);
+    append(t, "s", first);
+    append(t, "s", second);
+    append(t, "p", w.packets(p));
+    w.close(s);
+    const int again = w.open_connected(kPersistent);
+    append(t, "again", w.packets(again));
+    return t;
+  });
+}
+
+// QoS 0 copies and expiry-0 subscribers leave in one step with the publisher's acknowledgement.
+TEST(Crash, VolatileSubscribersMissNothingAndQos0IsNotDoubled) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int v = w.open_connected({.client_id = "v", .properties = from_hex("21 00 02")});
+    w.feed(v, subscribe(1, "t/#", 1));
+    const int p = w.open_connected({.client_id = "p"});
+    for (unsigned i = 1; i <= 6; ++i) {
+      w.feed(p, publish("t/1", std::to_string(i), 1, i));
+      w.feed(p, publish("t/0", "q0 " + std::to_string(i), 0));
+    }
+    append(t, "p", w.packets(p));
+    std::vector<Packet> got = w.packets(v);
+    for (int round = 0; round < 8; ++round) {  // Receive Maximum 2: the rest had to wait in the store
+      ack_all(w, v, got);
+      append(t, "v", got);
+      got = w.packets(v);
+    }
+    return t;
+  });
+}
+
+TEST(Crash, AliasesAndRetainedCursorSurvive) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int s = w.open_connected({.client_id = "s", .properties = from_hex("22 00 04")});
+    w.feed(s, subscribe(1, "a/#", 0));
+    const int p = w.open_connected({.client_id = "p"});
+    w.feed(p, publish("a/long", "1", 0, 0, 5, false, false, from_hex("23 00 01")));
+    w.feed(p, publish("", "2", 0, 0, 5, false, false, from_hex("23 00 01")));
+    w.feed(p, publish("a/other", "3", 0, 0, 5, false, false, from_hex("23 00 01")));
+    w.feed(p, publish("", "4", 0, 0, 5, false, false, from_hex("23 00 01")));
+    append(t, "s", w.packets(s));
+    return t;
+  });
+}
+
+TEST(Crash, TakeOverAndWillHappenOnce) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int watch = w.open_connected({.client_id = "watch"});
+    w.feed(watch, subscribe(1, "w", 1));
+    const ConnectOptions d{.client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1};
+    const int a = w.open_connected(d);
+    const int b = w.open_connected(d);
+    append(t, "a", w.packets(a));
+    append(t, "b", w.packets(b));
+    w.feed(b, publish("x", "last", 1, 1) + disconnect());
+    w.close(b);
+    append(t, "b", w.packets(b));
+    append(t, "watch", w.packets(watch));
+    return t;
+  });
+}
+
+}  // namespace
+}  // namespace berth::test

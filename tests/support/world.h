@@ -1,0 +1,254 @@
+// An edge, a store and a mortal engine in one deterministic box: the Broker with everything around it
+// simulated. Each boundary at which a real engine can die (after an input, after a commit, before and
+// after a step is accepted) is numbered; the World kills the engine at the chosen one, starts a new one
+// from the store and the edge's cookies, and replays.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "session/broker.h"
+#include "session/memory_store.h"
+#include "tests/support/wire.h"
+
+namespace berth::test {
+
+class World : public session::Effects {
+ public:
+  explicit World(session::BrokerOptions options = {}, int crash_at = -1)
+      : options_(options), crash_at_(crash_at), store_([this](std::function<void()> f) { posted_.push_back(std::move(f)); }) {
+    options_.edge_id = 77;
+    options_.replay = true;
+    options_.sys_interval_s = 0;
+    start_engine();
+  }
+
+  int open() {
+    conns_.emplace_back();
+    conns_.back().id = {static_cast<std::uint32_t>(conns_.size() - 1), 1};
+    return static_cast<int>(conns_.size() - 1);
+  }
+  // The device sends bytes.
+  void feed(int c, std::string_view bytes) {
+    Conn& k = conns_[static_cast<std::size_t>(c)];
+    k.in.append(bytes);
+    deliver(k);
+    settle();
+  }
+  // The device (or, with another reason, the edge) ends the connection.
+  void close(int c, protocol::link::CloseReason why = protocol::link::CloseReason::client) {
+    Conn& k = conns_[static_cast<std::size_t>(c)];
+    end(k, why);
+    settle();
+  }
+  int open_connected(const ConnectOptions& o) {
+    const int c = open();
+    feed(c, connect(o));
+    return c;
+  }
+  std::vector<Packet> packets(int c) { return take_packets(conns_[static_cast<std::size_t>(c)].out); }
+  bool ended(int c) const { return conns_[static_cast<std::size_t>(c)].ended; }
+  protocol::link::CloseReason reason(int c) const { return conns_[static_cast<std::size_t>(c)].reason; }
+  void advance_s(int s) {
+    now_ = now_.plus_s(s);
+    broker_->tick(now_);
+    settle();
+  }
+  void set_writable(int c, bool w) {
+    Conn& k = conns_[static_cast<std::size_t>(c)];
+    k.writable = w;
+    if (w) broker_->writable(k.id, now_);
+    settle();
+  }
+  void hold_commits(bool hold) {
+    hold_ = hold;
+    if (!hold) settle();
+  }
+  void crash() {
+    crash_now_ = true;
+    settle();
+  }
+  // As after a kill -9 of the whole gateway: connections are gone, the store stays.
+  void restart_all(std::uint64_t new_edge_id) {
+    for (Conn& k : conns_) k.ended = k.released = true;
+    options_.edge_id = new_edge_id;
+    crash();
+  }
+  session::Broker& broker() { return *broker_; }
+  bool crashed() const { return crashes_ != 0; }
+  const metrics::EngineProbe& probe() const { return probe_; }
+  base::Instant now() const { return now_; }
+
+ private:
+  struct Conn {
+    base::ConnId id;
+    std::uint32_t epoch = 0;
+    std::string in;              // from in_ack on
+    std::uint64_t in_ack = 0;
+    std::size_t engine_used = 0; // of `in`, consumed by the present engine
+    std::string out;
+    std::uint64_t out_off = 0;
+    bool attached = false, connected = false, ended = false, released = false, told = false, writable = true;
+    protocol::link::CloseReason reason{};
+    protocol::link::Cookie cookie;
+  };
+  struct Crash {};
+
+  void start_engine() {
+    probe_ = {};
+    broker_ = std::make_unique<session::Broker>(options_, *this, nullptr, probe_);
+    store_.restore(*broker_);
+    for (Conn& k : conns_) {
+      k.attached = false;
+      if (!k.released && (k.connected || !k.in.empty())) attach(k);
+    }
+    broker_->attached_all(now_);
+    for (Conn& k : conns_) {
+      if (!k.attached) continue;
+      if (!k.in.empty()) deliver(k);
+      if (k.ended) tell_closed(k);
+    }
+  }
+  void attach(Conn& k) {
+    k.attached = true;
+    k.told = false;
+    k.engine_used = 0;
+    ++k.epoch;
+    broker_->attach({.conn = k.id, .attach_epoch = k.epoch, .in_ack = k.in_ack, .in_end = k.in_ack + k.in.size(),
+                     .out_off = k.out_off, .connected = k.connected, .loopback = true, .cookie = k.cookie},
+                    now_);
+  }
+  void deliver(Conn& k) {
+    if (k.released) return;
+    if (!k.attached) attach(k);
+    k.engine_used += broker_->input(k.id, base::as_bytes(std::string_view(k.in).substr(k.engine_used)), now_);
+  }
+  void end(Conn& k, protocol::link::CloseReason why) {
+    if (k.ended) return;
+    k.ended = true;
+    k.reason = why;
+    if (k.attached) tell_closed(k);
+  }
+  void tell_closed(Conn& k) {
+    if (std::exchange(k.told, true)) return;
+    broker_->closed(k.id, k.reason, now_);
+  }
+
+  void boundary() {
+    if (crash_now_ || boundary_++ == crash_at_) {
+      crash_now_ = false;
+      throw Crash{};
+    }
+  }
+  // Runs until nothing is left to do.
+  void settle() {
+    for (;;) {
+      try {
+        if (!turn()) return;
+      } catch (const Crash&) {
+        ++crashes_;
+        turn_.clear();
+        resume_.clear();
+        posted_.clear();
+        committing_ = false;
+        start_engine();
+      }
+    }
+  }
+  bool turn() {
+    boundary();
+    bool busy = false;
+    for (const base::ConnId id : std::exchange(resume_, {})) {
+      Conn& k = conns_[id.slot];
+      if (k.attached && !k.released) deliver(k);
+      busy = true;
+    }
+    broker_->flush_cookies();
+    boundary();
+    for (auto& effect : std::exchange(turn_, {})) {
+      effect();
+      busy = true;
+    }
+    boundary();
+    if (!committing_ && !hold_) {
+      if (auto batch = broker_->seal()) {
+        committing_ = true;
+        busy = true;
+        store_.commit(batch, [this](session::CommitResult r) {
+          boundary();  // committed, and nobody has heard of it
+          committing_ = false;
+          if (!r.error) broker_->committed(r, now_);
+        });
+      }
+    }
+    if (!posted_.empty()) {
+      auto f = std::move(posted_.front());
+      posted_.pop_front();
+      f();
+      busy = true;
+    }
+    return busy;
+  }
+
+  // -- Effects: gathered, applied to the edge together at the end of the turn
+  void send(base::ConnId c, std::string_view head, std::string_view tail) override {
+    std::string bytes = std::string(head).append(tail);
+    turn_.push_back([this, c, bytes] {
+      if (!conns_[c.slot].ended) conns_[c.slot].out += bytes;
+      conns_[c.slot].out_off += bytes.size();
+    });
+  }
+  void acknowledge(base::ConnId c, std::uint64_t offset) override {
+    turn_.push_back([this, c, offset] {
+      Conn& k = conns_[c.slot];
+      if (offset <= k.in_ack) return;
+      const std::size_t n = offset - k.in_ack;
+      k.in.erase(0, n);
+      k.engine_used -= n;
+      k.in_ack = offset;
+      broker_->edge_acked(c, offset);
+    });
+  }
+  void cookie(base::ConnId c, protocol::link::CookieSlot s, std::string bytes) override {
+    turn_.push_back([this, c, s, bytes] { conns_[c.slot].cookie[static_cast<std::size_t>(s)] = bytes; });
+  }
+  void connected(base::ConnId c, const protocol::link::EdgeSettings&) override {
+    turn_.push_back([this, c] { conns_[c.slot].connected = true; });
+  }
+  void close(base::ConnId c, protocol::link::CloseReason reason) override {
+    turn_.push_back([this, c, reason] { end(conns_[c.slot], reason); });
+  }
+  void release(base::ConnId c) override {
+    turn_.push_back([this, c] { conns_[c.slot].released = true; });
+  }
+  void resume(base::ConnId c) override { resume_.push_back(c); }
+  bool writable(base::ConnId c) override { return conns_[c.slot].writable; }
+  void authenticate(base::ConnId c, session::AuthRequest) override { broker_->authenticated(c, {}, now_); }
+  void load_queue(base::SessionId s, std::uint64_t from, std::size_t count, std::size_t bytes) override {
+    store_.read_queue(s, from, count, bytes, [this, s](auto entries) {
+      broker_->queue_loaded(s, std::move(entries), now_);
+    });
+  }
+
+  session::BrokerOptions options_;
+  int crash_at_;
+  int boundary_ = 0;
+  int crashes_ = 0;
+  bool crash_now_ = false;
+  bool committing_ = false;
+  bool hold_ = false;
+  base::Instant now_{1'700'000'000'000};
+  std::deque<std::function<void()>> posted_;
+  session::MemoryStore store_;
+  metrics::EngineProbe probe_;
+  std::deque<Conn> conns_;
+  std::vector<std::function<void()>> turn_;
+  std::vector<base::ConnId> resume_;
+  std::unique_ptr<session::Broker> broker_;
+};
+
+}  // namespace berth::test
