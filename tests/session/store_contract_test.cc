@@ -1,0 +1,185 @@
+// What every Store promises (session/store.h), for each of them; then what only RocksDB can show.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+
+#include "session/memory_store.h"
+#include "session/rocks_store.h"
+
+namespace berth::session {
+namespace {
+
+// Completions wait here until the test takes them, whatever thread they come from.
+class Loop {
+ public:
+  Store::Poster poster() {
+    return [this](std::function<void()> f) {
+      const std::lock_guard lock(mutex_);
+      posted_.push_back(std::move(f));
+      ready_.notify_one();
+    };
+  }
+  void run_one() {
+    std::unique_lock lock(mutex_);
+    ASSERT_TRUE(ready_.wait_for(lock, std::chrono::seconds(20), [this] { return !posted_.empty(); }));
+    auto f = std::move(posted_.front());
+    posted_.pop_front();
+    lock.unlock();
+    f();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ready_;
+  std::deque<std::function<void()>> posted_;
+};
+
+struct Contents : RestoreSink {
+  std::string log;
+  void session(base::SessionId id, std::string_view r) override { log += "s" + std::to_string(id.value) + "=" + std::string(r) + ";"; }
+  void queue(base::SessionId id, const StoredEntry& a, const StoredEntry& b) override {
+    log += "q" + std::to_string(id.value) + "=" + std::to_string(a.seq) + a.value + ".." + std::to_string(b.seq) + b.value + ";";
+  }
+  void received(base::SessionId id, std::uint16_t p, std::string_view) override { log += "r" + std::to_string(id.value) + "/" + std::to_string(p) + ";"; }
+  void retained(std::string_view k, std::string_view v) override { log += "t" + std::string(k) + "=" + std::string(v) + ";"; }
+  void applied(std::string_view k, std::string_view) override { log += "a" + std::string(k) + ";"; }
+};
+
+struct TempDir {
+  TempDir() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-test-XXXXXX";
+    path = mkdtemp(name.data());
+  }
+  ~TempDir() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+class StoreContract : public ::testing::TestWithParam<const char*> {
+ protected:
+  void open() {
+    if (std::string(GetParam()) == "memory") {
+      if (!store_) store_ = std::make_unique<MemoryStore>(loop_.poster());
+    } else {
+      store_.reset();
+      store_ = std::make_unique<RocksStore>(RocksOptions{.directory = dir_.path + "/db"}, loop_.poster());
+    }
+    restore();
+  }
+  std::string restore() {
+    Contents c;
+    store_->restore(c);
+    return c.log;
+  }
+  CommitResult commit(const std::vector<Write>& writes) {
+    auto batch = std::make_shared<Batch>();
+    for (const Write& w : writes) batch->add(w);
+    CommitResult result;
+    store_->commit(batch, [&](CommitResult r) { result = r; });
+    loop_.run_one();
+    return result;
+  }
+  std::vector<StoredEntry> read(std::uint64_t id, std::uint64_t from, std::size_t count = 100, std::size_t bytes = 1 << 20) {
+    std::vector<StoredEntry> out;
+    store_->read_queue({id}, from, count, bytes, [&](auto r) { out = r ? *r : std::vector<StoredEntry>{}; });
+    loop_.run_one();
+    return out;
+  }
+  void SetUp() override { open(); }
+  TempDir dir_;
+  Loop loop_;
+  std::unique_ptr<Store> store_;
+};
+
+TEST_P(StoreContract, KeepsWhatWasCommittedAcrossAnOpen) {
+  commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 5, .value = "one"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 10, .value = "a"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 11, .value = "b"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 300, .value = "c"},
+          {.kind = WriteKind::put_received, .session = {1}, .seq = 7, .value = "x"},
+          {.kind = WriteKind::put_retained, .key = "k", .value = "v"},
+          {.kind = WriteKind::put_applied, .key = "p", .value = ""}});
+  open();
+  EXPECT_EQ(restore(), "s1=one;q1=10a..300c;r1/7;tk=v;ap;");
+  commit({{.kind = WriteKind::remove, .session = {1}, .seq = 10},
+          {.kind = WriteKind::remove_received, .session = {1}, .seq = 7},
+          {.kind = WriteKind::remove_retained, .key = "k"},
+          {.kind = WriteKind::remove_applied, .key = "p"}});
+  open();
+  EXPECT_EQ(restore(), "s1=one;q1=11b..300c;");
+}
+
+TEST_P(StoreContract, ReadsAQueueInOrderWithinBounds) {
+  std::vector<Write> w;
+  for (std::uint64_t i = 1; i <= 50; ++i) w.push_back({.kind = WriteKind::append, .session = {2}, .seq = i * 2, .value = "0123456789"});
+  w.push_back({.kind = WriteKind::append, .session = {3}, .seq = 1, .value = "other"});
+  commit(w);
+  const auto some = read(2, 5, 3);
+  ASSERT_EQ(some.size(), 3u);
+  EXPECT_EQ(some[0].seq, 6u);
+  EXPECT_EQ(some[2].seq, 10u);
+  EXPECT_EQ(read(2, 1, 100, 25).size(), 2u);
+  EXPECT_EQ(read(2, 1, 100, 1).size(), 1u) << "at least one, however large";
+  EXPECT_EQ(read(2, 101).size(), 0u);
+}
+
+TEST_P(StoreContract, I5_RefusesAStaleOwnersWrites) {
+  commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 5, .value = "new"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "a"}});
+  const CommitResult r = commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 4, .value = "old"},
+                                 {.kind = WriteKind::remove, .session = {1}, .seq = 1, .epoch = 4},
+                                 {.kind = WriteKind::append, .session = {1}, .seq = 2, .value = "b"}});
+  EXPECT_EQ(r.refused.size(), 2u);
+  EXPECT_EQ(restore(), "s1=new;q1=1a..2b;") << "appends of others are not fenced";
+}
+
+TEST_P(StoreContract, DeletingASessionTakesAllOfIt) {
+  commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 1, .value = "x"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "a"},
+          {.kind = WriteKind::put_received, .session = {1}, .seq = 1, .value = "r"},
+          {.kind = WriteKind::put_session, .session = {2}, .epoch = 1, .value = "y"}});
+  commit({{.kind = WriteKind::delete_session, .session = {1}}});
+  EXPECT_EQ(restore(), "s2=y;");
+  commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 1, .value = "again"}});
+  EXPECT_EQ(restore(), "s1=again;s2=y;");
+}
+
+TEST_P(StoreContract, RemoveThroughKeepsTheRest) {
+  commit({{.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "a"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 2, .value = "b"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 3, .value = "c"}});
+  commit({{.kind = WriteKind::remove_through, .session = {1}, .seq = 2}});
+  EXPECT_EQ(restore(), "q1=3c..3c;");
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, ::testing::Values("memory", "rocksdb"));
+
+TEST(RocksStoreTest, I10_ADamagedDatabaseIsMovedAsideAndAnEmptyOneServes) {
+  TempDir dir;
+  Loop loop;
+  const RocksOptions options{.directory = dir.path + "/db"};
+  { RocksStore s(options, loop.poster()); }
+  std::ofstream(dir.path + "/db/CURRENT") << "nonsense\n";
+  RocksStore s(options, loop.poster());
+  EXPECT_FALSE(s.quarantined().empty());
+  EXPECT_TRUE(std::filesystem::exists(s.quarantined()));
+  Contents c;
+  s.restore(c);
+  EXPECT_EQ(c.log, "");
+}
+
+TEST(RocksStoreTest, ALockedDatabaseIsNotDamage) {
+  TempDir dir;
+  Loop loop;
+  const RocksOptions options{.directory = dir.path + "/db"};
+  RocksStore first(options, loop.poster());
+  EXPECT_THROW(RocksStore(options, loop.poster()), std::runtime_error);
+  EXPECT_TRUE(std::filesystem::exists(options.directory));
+}
+
+}  // namespace
+}  // namespace berth::session
