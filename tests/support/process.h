@@ -1,0 +1,73 @@
+// Programs a test starts and ends by their id: the gateway itself, mosquitto, prometheus.
+#pragma once
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace berth::test {
+
+using Clock = std::chrono::steady_clock;
+
+// Asks until `condition` holds; false at the deadline. The only way tests wait.
+bool eventually(const std::function<bool()>& condition,
+                std::chrono::milliseconds limit = std::chrono::seconds(20));
+
+class Process {
+ public:
+  // Output goes to `log_path`.
+  Process(std::vector<std::string> argv, std::string log_path);
+  ~Process();  // SIGKILL if it still runs
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  pid_t pid() const { return pid_; }
+  void send(int signal_number) { ::kill(pid_, signal_number); }
+  // Waits for its end; -signal, exit code, or 1000 when the deadline passed.
+  int wait(std::chrono::milliseconds limit = std::chrono::seconds(30));
+  bool running();
+  std::string log() const;
+
+ private:
+  pid_t pid_ = -1;
+  int status_ = 0;
+  bool ended_ = false;
+  std::string log_path_;
+};
+
+// A gateway on free ports with a directory of its own.
+class GatewayProcess {
+ public:
+  explicit GatewayProcess(std::vector<std::string> flags = {}, std::string directory = {});
+  ~GatewayProcess();
+  void start();  // again after kill(); the same directory, the same MQTT port
+  void kill9();
+  int terminate();
+  int mqtt_port() const { return mqtt_port_; }
+  int admin_port() const { return admin_port_; }
+  std::string get(const std::string& target, int* status = nullptr) const;
+  std::string post(const std::string& target) const;
+  // Value of one line of /metrics, e.g. "berth_engine_deaths_total"; -1 if absent.
+  double metric(const std::string& name_and_labels) const;
+  pid_t engine_pid() const;  // of the serving engine; -1: none
+  Process& process() { return *process_; }
+  const std::string& directory() const { return directory_; }
+  std::string log() const { return process_ ? process_->log() : ""; }
+
+ private:
+  std::vector<std::string> flags_;
+  std::string directory_;
+  bool own_directory_;
+  std::unique_ptr<Process> process_;
+  int mqtt_port_ = 0;
+  int admin_port_ = 0;
+  int starts_ = 0;
+};
+
+std::string berth_binary();  // BERTH_BINARY, or beside the build
+
+}  // namespace berth::test
