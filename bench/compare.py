@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Gateway beside Mosquitto, interleaved in one run: CPU seconds per 100,000 messages and their ratio.
+
+  bench/compare.py [--rounds 3] [--quick] [--only NAME] [--json FILE]
+
+Needs build/release/berth, build/release/berth-load and Debian's mosquitto. Ratios of one run can be
+compared; single figures can't, the machine is shared.
+"""
+import argparse, json, os, platform, signal, socket, statistics, subprocess, sys, tempfile, time, shutil
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BERTH = os.path.join(ROOT, "build/release/berth")
+LOAD = os.path.join(ROOT, "build/release/berth-load")
+
+CPU_ROWS = [
+    ("qos0 fan-in 100 pubs window 10", ["fanin", "--qos", "0", "--pubs", "100", "--window", "10", "--messages", "400000"], 0.08),
+    ("qos1 fan-in 100 pubs window 10", ["fanin", "--qos", "1", "--pubs", "100", "--window", "10", "--messages", "200000"], 0.10),
+    ("qos2 fan-in 100 pubs window 10", ["fanin", "--qos", "2", "--pubs", "100", "--window", "10", "--messages", "100000"], 0.11),
+    ("qos1 fan-in 1000 pubs window 1", ["fanin", "--qos", "1", "--pubs", "1000", "--window", "1", "--messages", "200000"], 0.55),
+    ("qos0 fan-out 1000 subs", ["fanout", "--qos", "0", "--subs", "1000", "--messages", "400000"], 0.40),
+    ("qos1 fan-out 1000 subs", ["fanout", "--qos", "1", "--subs", "1000", "--messages", "200000"], 0.28),
+]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    def __init__(self, name, argv, port, cwd):
+        self.name, self.port = name, port
+        self.log = open(os.path.join(cwd, name.replace(" ", "-") + ".log"), "w")
+        self.process = subprocess.Popen(argv, stdout=self.log, stderr=self.log, cwd=cwd)
+        deadline = time.time() + 30
+        while time.time() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit(f"{name} did not start")
+
+    def run(self, args):
+        argv = [LOAD, args[0], "--port", str(self.port), "--pid", str(self.process.pid)] + args[1:]
+        out = subprocess.run(argv, capture_output=True, text=True, timeout=300)
+        if out.returncode != 0:
+            raise SystemExit(f"{self.name}: {' '.join(argv)}\n{out.stderr}")
+        return json.loads(out.stdout)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def mosquitto(directory):
+    port = free_port()
+    conf = os.path.join(directory, "mosquitto.conf")
+    with open(conf, "w") as f:
+        f.write(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+                "max_inflight_messages 0\nset_tcp_nodelay true\npersistence false\n")
+    binary = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    return Server("mosquitto", [binary, "-c", conf], port, directory)
+
+
+def berth(directory, name, *flags):
+    port, admin = free_port(), free_port()
+    data = os.path.join(directory, name.replace(" ", "-"))
+    return Server(name, [BERTH, "serve", "--mqtt", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
+                         "--data", data, "--anonymous", "--log-level", "warn", *flags], port, directory)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--quick", action="store_true", help="a tenth of the messages")
+    p.add_argument("--only", default="")
+    p.add_argument("--json", default="")
+    a = p.parse_args()
+    revision = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
+    report = {"machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
+              "commit": revision, "command": "bench/compare.py " + " ".join(sys.argv[1:]), "rows": []}
+    print(f"machine: {report['machine']}; commit {revision}; {report['command']}")
+    with tempfile.TemporaryDirectory() as d:
+        servers = [mosquitto(d), berth(d, "single", "--single-process", "--durability", "process"),
+                   berth(d, "supervised", "--durability", "process")]
+        try:
+            print(f"{'CPU s per 100k messages':34} {'mosquitto':>9} {'single':>8} {'ratio':>6} {'goal':>5} {'superv.':>8} {'/single':>7}")
+            for name, args, goal in CPU_ROWS:
+                if a.only and a.only not in name:
+                    continue
+                if a.quick:
+                    args = args[:-1] + [str(int(args[-1]) // 10)]
+                figures = {s.name: [] for s in servers}
+                for _ in range(a.rounds):
+                    for s in servers:
+                        figures[s.name].append(s.run(args)["cpu_s_per_100k"])
+                m, one, two = (median(figures[s.name]) for s in servers)
+                ratio = median([x / y for x, y in zip(figures["single"], figures["mosquitto"])])
+                over = median([x / y for x, y in zip(figures["supervised"], figures["single"])])
+                print(f"{name:34} {m:9.3f} {one:8.3f} {ratio:6.2f} {goal:5.2f} {two:8.3f} {over:7.2f}", flush=True)
+                report["rows"].append({"name": name, "mosquitto": m, "single": one, "supervised": two, "ratio": ratio, "goal": goal, "supervised_over_single": over})
+            if not a.only or a.only == "latency":
+                for s in servers:
+                    r = [s.run(["latency", "--seconds", "1" if a.quick else "4"]) for _ in range(a.rounds)]
+                    row = {"name": "latency " + s.name, "p50_us": median([x["p50_us"] for x in r]), "p99_us": median([x["p99_us"] for x in r])}
+                    print(f"{row['name']:34} p50 {row['p50_us']:.0f} us  p99 {row['p99_us']:.0f} us", flush=True)
+                    report["rows"].append(row)
+            if not a.only or a.only == "connect":
+                for s in servers:
+                    r = [s.run(["connect", "--count", "2000" if a.quick else "10000"]) for _ in range(a.rounds)]
+                    row = {"name": "connect " + s.name, "per_s": median([x["per_s"] for x in r]), "cpu_us_each": median([x["cpu_s_per_100k"] for x in r]) * 10}
+                    print(f"{row['name']:34} {row['per_s']:.0f}/s  {row['cpu_us_each']:.1f} us CPU each", flush=True)
+                    report["rows"].append(row)
+        finally:
+            for s in servers:
+                s.stop()
+        if not a.only or a.only == "idle":
+            for make in (mosquitto, lambda x: berth(x, "single", "--single-process"), lambda x: berth(x, "supervised")):
+                s = make(d)
+                try:
+                    time.sleep(1)
+                    r = s.run(["idle", "--count", "2000" if a.quick else "15000"])
+                    print(f"{'idle connection ' + s.name:34} {r['bytes_each']} bytes resident", flush=True)
+                    report["rows"].append({"name": "idle " + s.name, "bytes_each": r["bytes_each"]})
+                finally:
+                    s.stop()
+        if not a.only or a.only == "durable":
+            servers = [mosquitto(d), berth(d, "single disk", "--single-process"), berth(d, "supervised disk")]
+            try:
+                n = "10000" if a.quick else "100000"
+                for name, args in (("1 online persistent", ["durable", "--subs", "1", "--messages", n]),
+                                   ("100 offline persistent", ["durable", "--subs", "100", "--offline", "1", "--messages", n]),
+                                   ("one at a time, offline", ["durable", "--subs", "1", "--offline", "1", "--pubs", "1", "--window", "1", "--messages", "1000"])):
+                    for s in servers:
+                        r = [s.run(args) for _ in range(a.rounds)]
+                        row = {"name": f"durable, {name}: {s.name}", "per_s": median([x["per_s"] for x in r]), "p50_us": median([x["p50_us"] for x in r]), "p99_us": median([x["p99_us"] for x in r])}
+                        print(f"{row['name']:52} {row['per_s']:8.0f} acks/s  p50 {row['p50_us']:.0f} us  p99 {row['p99_us']:.0f} us", flush=True)
+                        report["rows"].append(row)
+            finally:
+                for s in servers:
+                    s.stop()
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(report, f, indent=1)
+
+
+main()
