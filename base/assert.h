@@ -5,5 +5,6 @@ namespace berth::base {
 [[noreturn]] void assert_failed(const char* what, const char* file, int line);
 }
 
-#define BERTH_ASSERT(cond) \
-  (__builtin_expect(!!(cond), 1) ? (void)0 : ::berth::base::assert_failed(#cond, __FILE__, __LINE__))
+#define BERTH_ASSERT(cond)                 \
+  (__builtin_expect(!!(cond), 1) ? (void)0 \
+                                 : ::berth::base::assert_failed(#cond, __FILE__, __LINE__))

@@ -13,7 +13,9 @@ std::int64_t read_ns(clockid_t id) {
 
 }  // namespace
 
-std::int64_t monotonic_ns() { return read_ns(CLOCK_MONOTONIC); }
+std::int64_t monotonic_ns() {
+  return read_ns(CLOCK_MONOTONIC);
+}
 
 Instant now() {
   static const std::int64_t offset_ns = read_ns(CLOCK_REALTIME) - read_ns(CLOCK_MONOTONIC);

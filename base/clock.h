@@ -16,7 +16,7 @@ struct Instant {
 };
 inline constexpr Instant kNever{INT64_MAX};
 
-Instant now();                 // thread-safe
-std::int64_t monotonic_ns();   // thread-safe
+Instant now();                // thread-safe
+std::int64_t monotonic_ns();  // thread-safe
 
 }  // namespace berth::base

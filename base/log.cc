@@ -39,8 +39,8 @@ class JsonMessageFlag : public spdlog::custom_flag_formatter {
 };
 
 std::unique_ptr<spdlog::formatter> make_formatter(const LogOptions& options) {
-  auto f = std::make_unique<spdlog::pattern_formatter>(
-      spdlog::pattern_time_type::utc, spdlog::details::os::default_eol);
+  auto f = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc,
+                                                       spdlog::details::os::default_eol);
   f->add_flag<JsonMessageFlag>('*');
   if (options.format == LogFormat::ecs) {
     f->set_pattern(R"({"@timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","log.level":"%l","message":"%*",)"
@@ -70,7 +70,9 @@ void stop_log() {
   g_pool.reset();
 }
 
-std::uint64_t log_lines_dropped() { return g_pool ? g_pool->overrun_counter() : 0; }
+std::uint64_t log_lines_dropped() {
+  return g_pool ? g_pool->overrun_counter() : 0;
+}
 
 bool LogLimiter::allow(std::int64_t now_ms) {
   if (now_ms - interval_start_ms_ >= 10'000) {

@@ -19,7 +19,8 @@ void start_log(const LogOptions& options);  // once per process, before the firs
 void stop_log();                            // flushes
 std::uint64_t log_lines_dropped();
 
-// At most `per_interval` lines of one kind per 10 s; the rest are counted in the next line let through.
+// At most `per_interval` lines of one kind per 10 s; the rest are counted in the next line let
+// through.
 class LogLimiter {
  public:
   explicit LogLimiter(std::uint32_t per_interval) : per_interval_(per_interval) {}
@@ -35,8 +36,8 @@ class LogLimiter {
 
 }  // namespace berth::base
 
-#define BERTH_LOG(level_name, ...)                                                       \
-  do {                                                                                   \
-    if (::spdlog::default_logger_raw()->should_log(::spdlog::level::level_name))         \
-      ::spdlog::default_logger_raw()->log(::spdlog::level::level_name, __VA_ARGS__);     \
+#define BERTH_LOG(level_name, ...)                                                   \
+  do {                                                                               \
+    if (::spdlog::default_logger_raw()->should_log(::spdlog::level::level_name))     \
+      ::spdlog::default_logger_raw()->log(::spdlog::level::level_name, __VA_ARGS__); \
   } while (false)

@@ -55,7 +55,9 @@ template <class T>
 Key number(std::string name, std::function<T&(Config&)> field, std::uint64_t min,
            std::uint64_t max = std::numeric_limits<T>::max()) {
   return {std::move(name),
-          [=](Config& c, const std::string& v) { field(c) = static_cast<T>(parse_number(v, min, max)); },
+          [=](Config& c, const std::string& v) {
+            field(c) = static_cast<T>(parse_number(v, min, max));
+          },
           [=](const Config& c) { return std::to_string(field(const_cast<Config&>(c))); }};
 }
 Key text(std::string name, std::string Config::*field) {
@@ -87,22 +89,41 @@ Key choice(std::string name, std::vector<std::string> words, std::function<void(
 }
 
 std::vector<Key> edge_keys() {
+  using U16 = std::uint16_t;
   using U32 = std::uint32_t;
   using Size = std::size_t;
   return {
-      number<U32>("mqtt.max_connections", [](Config& c) -> U32& { return c.edge.max_connections; }, 1, 10'000'000),
-      number<U32>("mqtt.connect_timeout_s", [](Config& c) -> U32& { return c.edge.connect_timeout_s; }, 1, 600),
-      number<U32>("mqtt.tcp_user_timeout_ms", [](Config& c) -> U32& { return c.edge.user_timeout_ms; }, 0),
-      number<Size>("mqtt.input_buffer_bytes", [](Config& c) -> Size& { return c.edge.input_cap; }, 65536),
-      number<Size>("mqtt.input_buffer_total_bytes", [](Config& c) -> Size& { return c.edge.input_cap_total; }, 1 << 20),
-      number<Size>("mqtt.output_buffer_bytes", [](Config& c) -> Size& { return c.edge.output_cap; }, 4096),
-      number<U32>("mqtt.max_packet_bytes", [](Config& c) -> U32& { return c.broker.packet_max; }, 1024, 268'435'455),
-      number<std::uint16_t>("mqtt.receive_maximum", [](Config& c) -> std::uint16_t& { return c.broker.receive_maximum; }, 1),
-      number<std::uint16_t>("mqtt.max_inflight", [](Config& c) -> std::uint16_t& { return c.broker.inflight_max; }, 1),
-      number<std::uint16_t>("mqtt.topic_alias_maximum", [](Config& c) -> std::uint16_t& { return c.broker.alias_maximum; }, 0, 16),
-      number<std::uint16_t>("mqtt.keep_alive_max_s", [](Config& c) -> std::uint16_t& { return c.broker.keep_alive_max_s; }, 0),
-      number<U32>("engine.absent_max_s", [](Config& c) -> U32& { return c.edge.engine_absent_max_s; }, 1),
-      number<U32>("engine.quarantine_s", [](Config& c) -> U32& { return c.edge.quarantine_s; }, 1),
+      number<U32>(
+          "mqtt.max_connections", [](Config& c) -> U32& { return c.edge.max_connections; }, 1,
+          10'000'000),
+      number<U32>(
+          "mqtt.connect_timeout_s", [](Config& c) -> U32& { return c.edge.connect_timeout_s; }, 1,
+          600),
+      number<U32>(
+          "mqtt.tcp_user_timeout_ms", [](Config& c) -> U32& { return c.edge.user_timeout_ms; }, 0),
+      number<Size>(
+          "mqtt.input_buffer_bytes", [](Config& c) -> Size& { return c.edge.input_cap; }, 65536),
+      number<Size>(
+          "mqtt.input_buffer_total_bytes",
+          [](Config& c) -> Size& { return c.edge.input_cap_total; }, 1 << 20),
+      number<Size>(
+          "mqtt.output_buffer_bytes", [](Config& c) -> Size& { return c.edge.output_cap; }, 4096),
+      number<U32>(
+          "mqtt.max_packet_bytes", [](Config& c) -> U32& { return c.broker.packet_max; }, 1024,
+          268'435'455),
+      number<U16>(
+          "mqtt.receive_maximum", [](Config& c) -> U16& { return c.broker.receive_maximum; }, 1),
+      number<U16>(
+          "mqtt.max_inflight", [](Config& c) -> U16& { return c.broker.inflight_max; }, 1),
+      number<U16>(
+          "mqtt.topic_alias_maximum", [](Config& c) -> U16& { return c.broker.alias_maximum; }, 0,
+          16),
+      number<U16>(
+          "mqtt.keep_alive_max_s", [](Config& c) -> U16& { return c.broker.keep_alive_max_s; }, 0),
+      number<U32>(
+          "engine.absent_max_s", [](Config& c) -> U32& { return c.edge.engine_absent_max_s; }, 1),
+      number<U32>(
+          "engine.quarantine_s", [](Config& c) -> U32& { return c.edge.quarantine_s; }, 1),
   };
 }
 
@@ -110,18 +131,34 @@ std::vector<Key> session_keys() {
   using U32 = std::uint32_t;
   using Size = std::size_t;
   return {
-      number<U32>("session.expiry_max_s", [](Config& c) -> U32& { return c.broker.session_expiry_max_s; }, 0),
-      number<U32>("session.max_sessions", [](Config& c) -> U32& { return c.broker.sessions_max; }, 1),
-      number<U32>("session.max_subscriptions", [](Config& c) -> U32& { return c.broker.subscriptions_max; }, 1, 100'000),
-      number<U32>("session.queue_messages", [](Config& c) -> U32& { return c.broker.queue_messages_max; }, 1, 10'000'000),
-      number<std::uint64_t>("session.queue_bytes", [](Config& c) -> std::uint64_t& { return c.broker.queue_bytes_max; }, 1024),
-      choice("session.queue_full", {"drop_oldest", "drop_new", "disconnect"},
-             [](Config& c, int i) { c.broker.queue_policy = static_cast<session::QueuePolicy>(i); },
-             [](const Config& c) { return static_cast<int>(c.broker.queue_policy); }),
-      number<U32>("session.restart_grace_s", [](Config& c) -> U32& { return c.broker.restart_grace_s; }, 0, 86'400),
-      number<Size>("retained.max_messages", [](Config& c) -> Size& { return c.broker.retained_messages_max; }, 0),
-      number<Size>("retained.max_bytes", [](Config& c) -> Size& { return c.broker.retained_bytes_max; }, 0),
-      number<U32>("sys_interval_s", [](Config& c) -> U32& { return c.broker.sys_interval_s; }, 0),
+      number<U32>(
+          "session.expiry_max_s", [](Config& c) -> U32& { return c.broker.session_expiry_max_s; },
+          0),
+      number<U32>(
+          "session.max_sessions", [](Config& c) -> U32& { return c.broker.sessions_max; }, 1),
+      number<U32>(
+          "session.max_subscriptions", [](Config& c) -> U32& { return c.broker.subscriptions_max; },
+          1, 100'000),
+      number<U32>(
+          "session.queue_messages", [](Config& c) -> U32& { return c.broker.queue_messages_max; },
+          1, 10'000'000),
+      number<std::uint64_t>(
+          "session.queue_bytes",
+          [](Config& c) -> std::uint64_t& { return c.broker.queue_bytes_max; }, 1024),
+      choice(
+          "session.queue_full", {"drop_oldest", "drop_new", "disconnect"},
+          [](Config& c, int i) { c.broker.queue_policy = static_cast<session::QueuePolicy>(i); },
+          [](const Config& c) { return static_cast<int>(c.broker.queue_policy); }),
+      number<U32>(
+          "session.restart_grace_s", [](Config& c) -> U32& { return c.broker.restart_grace_s; }, 0,
+          86'400),
+      number<Size>(
+          "retained.max_messages",
+          [](Config& c) -> Size& { return c.broker.retained_messages_max; }, 0),
+      number<Size>(
+          "retained.max_bytes", [](Config& c) -> Size& { return c.broker.retained_bytes_max; }, 0),
+      number<U32>(
+          "sys_interval_s", [](Config& c) -> U32& { return c.broker.sys_interval_s; }, 0),
   };
 }
 
@@ -131,31 +168,44 @@ std::vector<Key> process_keys() {
       endpoint("mqtt.listen", &Config::mqtt),
       endpoint("admin.listen", &Config::admin),
       text("store.directory", &Config::data_directory),
-      choice("store.durability", {"process", "disk"}, [](Config& c, int i) { c.sync = i == 1; },
-             [](const Config& c) { return c.sync ? 1 : 0; }),
+      choice(
+          "store.durability", {"process", "disk"}, [](Config& c, int i) { c.sync = i == 1; },
+          [](const Config& c) { return c.sync ? 1 : 0; }),
       boolean("single_process", &Config::single_process),
-      number<U32>("shards", [](Config& c) -> U32& { return c.shards; }, 1, 64),
-      choice("auth.anonymous", {"never", "loopback", "always"},
-             [](Config& c, int i) { c.anonymous = static_cast<engine::Anonymous>(i); },
-             [](const Config& c) { return static_cast<int>(c.anonymous); }),
+      number<U32>(
+          "shards", [](Config& c) -> U32& { return c.shards; }, 1, 64),
+      choice(
+          "auth.anonymous", {"never", "loopback", "always"},
+          [](Config& c, int i) { c.anonymous = static_cast<engine::Anonymous>(i); },
+          [](const Config& c) { return static_cast<int>(c.anonymous); }),
       text("auth.password_file", &Config::password_file),
       text("auth.acl_file", &Config::acl_file),
-      number<U32>("engine.heartbeat_ms", [](Config& c) -> U32& { return c.heartbeat_ms; }, 20, 10'000),
-      number<U32>("engine.heartbeats_missed", [](Config& c) -> U32& { return c.heartbeats_missed; }, 2, 100),
-      number<U32>("engine.memory_mb", [](Config& c) -> U32& { return c.engine_memory_mb; }, 0),
+      number<U32>(
+          "engine.heartbeat_ms", [](Config& c) -> U32& { return c.heartbeat_ms; }, 20, 10'000),
+      number<U32>(
+          "engine.heartbeats_missed", [](Config& c) -> U32& { return c.heartbeats_missed; }, 2,
+          100),
+      number<U32>(
+          "engine.memory_mb", [](Config& c) -> U32& { return c.engine_memory_mb; }, 0),
       boolean("engine.standby", &Config::standby),
-      number<U32>("drain_seconds", [](Config& c) -> U32& { return c.drain_seconds; }, 1, 3600),
-      choice("log.format", {"text", "ecs"}, [](Config& c, int i) { c.log_format = i == 0 ? "text" : "ecs"; },
-             [](const Config& c) { return c.log_format == "text" ? 0 : 1; }),
-      choice("log.level", {"trace", "debug", "info", "warn", "error"},
-             [](Config& c, int i) {
-               static const char* const kLevels[] = {"trace", "debug", "info", "warn", "error"};
-               c.log_level = kLevels[i];
-             },
-             [](const Config& c) {
-               static const std::vector<std::string> kLevels = {"trace", "debug", "info", "warn", "error"};
-               return static_cast<int>(std::find(kLevels.begin(), kLevels.end(), c.log_level) - kLevels.begin());
-             }),
+      number<U32>(
+          "drain_seconds", [](Config& c) -> U32& { return c.drain_seconds; }, 1, 3600),
+      choice(
+          "log.format", {"text", "ecs"},
+          [](Config& c, int i) { c.log_format = i == 0 ? "text" : "ecs"; },
+          [](const Config& c) { return c.log_format == "text" ? 0 : 1; }),
+      choice(
+          "log.level", {"trace", "debug", "info", "warn", "error"},
+          [](Config& c, int i) {
+            static const char* const kLevels[] = {"trace", "debug", "info", "warn", "error"};
+            c.log_level = kLevels[i];
+          },
+          [](const Config& c) {
+            static const std::vector<std::string> kLevels = {"trace", "debug", "info", "warn",
+                                                             "error"};
+            return static_cast<int>(std::find(kLevels.begin(), kLevels.end(), c.log_level) -
+                                    kLevels.begin());
+          }),
   };
 }
 
@@ -176,8 +226,11 @@ const Key* find_key(const std::string& name) {
   return nullptr;
 }
 
-void apply_node(Config& config, const YAML::Node& node, const std::string& prefix, const std::string& path) {
-  const auto where = [&](const YAML::Mark& m) { return path + ":" + std::to_string(m.line + 1) + ": "; };
+void apply_node(Config& config, const YAML::Node& node, const std::string& prefix,
+                const std::string& path) {
+  const auto where = [&](const YAML::Mark& m) {
+    return path + ":" + std::to_string(m.line + 1) + ": ";
+  };
   for (const auto& item : node) {
     const std::string name = prefix + item.first.as<std::string>();
     if (item.second.IsMap()) {
@@ -187,7 +240,8 @@ void apply_node(Config& config, const YAML::Node& node, const std::string& prefi
     const Key* key = find_key(name);
     if (key == nullptr) throw ConfigError(where(item.first.Mark()) + "unknown key '" + name + "'");
     if (item.second.IsNull()) continue;
-    if (!item.second.IsScalar()) throw ConfigError(where(item.second.Mark()) + name + ": expected one value");
+    if (!item.second.IsScalar())
+      throw ConfigError(where(item.second.Mark()) + name + ": expected one value");
     try {
       key->set(config, item.second.Scalar());
     } catch (const ConfigError& e) {
@@ -225,7 +279,8 @@ void load_file(Config& config, const std::string& path) {
 
 std::string environment_name(const std::string& key) {
   std::string out = "BERTH_";
-  for (const char c : key) out.push_back(c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+  for (const char c : key)
+    out.push_back(c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
   return out;
 }
 
@@ -244,8 +299,9 @@ void load_environment(Config& config) {
 
 void check(const Config& c) {
   if (c.broker.packet_max >= c.edge.input_cap) {
-    throw ConfigError("mqtt.max_packet_bytes must be below mqtt.input_buffer_bytes: a packet must fit "
-                      "into what is kept for replay");
+    throw ConfigError(
+        "mqtt.max_packet_bytes must be below mqtt.input_buffer_bytes: a packet must fit "
+        "into what is kept for replay");
   }
   if (c.edge.input_cap_total < c.edge.input_cap) {
     throw ConfigError("mqtt.input_buffer_total_bytes must not be below mqtt.input_buffer_bytes");

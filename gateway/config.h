@@ -1,6 +1,6 @@
-// The gateway's settings: defaults, config file, environment BERTH_*, flags, each overriding the one
-// before. One table (config.cc) knows every key; config/berth.yaml documents them.
-// Bad values throw ConfigError with file:line (or the variable or flag); at start-up only.
+// The gateway's settings: defaults, config file, environment BERTH_*, flags, each overriding the
+// one before. One table (config.cc) knows every key; config/berth.yaml documents them. Bad values
+// throw ConfigError with file:line (or the variable or flag); at start-up only.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,7 @@ struct Config {
   std::uint32_t heartbeats_missed = 6;  // then the engine is killed
   std::uint32_t engine_memory_mb = 0;   // 0: no limit of its own
   bool standby = true;
-  std::uint32_t drain_seconds = 20;     // at most, for SIGTERM
+  std::uint32_t drain_seconds = 20;  // at most, for SIGTERM
   std::string log_format = "text";
   std::string log_level = "info";
 };

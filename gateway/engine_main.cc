@@ -38,8 +38,8 @@ class EngineProcess {
  private:
   void on_hello(const protocol::link::Hello& h) {
     try {
-      engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, h.edge_id, true), link_,
-                                                      load_access(config_), probe_);
+      engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, h.edge_id, true),
+                                                      link_, load_access(config_), probe_);
       start_engine(io_, config_, *engine_);
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
@@ -77,7 +77,8 @@ class EngineProcess {
     });
   }
 
-  // Planned replacement: no more input is taken; what was taken is committed and its steps are sent.
+  // Planned replacement: no more input is taken; what was taken is committed and its steps are
+  // sent.
   void finish_then_exit() {
     if (!stopping_ && engine_) engine_->turn_end();
     stopping_ = true;
@@ -108,9 +109,10 @@ class EngineProcess {
 
 int run_engine_child(const Config& config) {
   runtime::adopt_child_limits(config.engine_memory_mb);
-  base::start_log({.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
-                   .level = config.log_level,
-                   .role = "engine"});
+  base::start_log(
+      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+       .level = config.log_level,
+       .role = "engine"});
   int code = 0;
   {
     EngineProcess process(config);

@@ -1,10 +1,12 @@
 #include "gateway/engine_setup.h"
 
 #include <boost/asio/post.hpp>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/log.h"
 #include "gateway/engine/acl_file.h"
+#include "gateway/engine/fault_policy.h"
 #include "session/rocks_store.h"
 
 namespace berth::gateway {
@@ -18,12 +20,18 @@ session::BrokerOptions broker_options(const Config& config, std::uint64_t edge_i
 }
 
 std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
-  if (config.acl_file.empty()) return nullptr;
+  std::unique_ptr<session::AccessPolicy> policy;
   try {
-    return std::make_unique<engine::AclFile>(engine::AclFile::load(config.acl_file));
+    if (!config.acl_file.empty()) {
+      policy = std::make_unique<engine::AclFile>(engine::AclFile::load(config.acl_file));
+    }
   } catch (const std::runtime_error& e) {
     throw ConfigError(e.what());
   }
+  if (const char* topic = std::getenv("BERTH_FAULT_TOPIC")) {  // tests only
+    policy = std::make_unique<engine::FaultPolicy>(topic, std::move(policy));
+  }
+  return policy;
 }
 
 void start_engine(boost::asio::io_context& io, const Config& config, engine::EngineShard& engine) {

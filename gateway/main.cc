@@ -26,16 +26,19 @@ struct Flags {
 };
 
 void add_serve_flags(CLI::App& app, Flags& f) {
-  app.add_option("--config", f.config_file, "YAML config file (config/berth.yaml documents every key)");
+  app.add_option("--config", f.config_file,
+                 "YAML config file (config/berth.yaml documents every key)");
   app.add_option("--mqtt", f.mqtt, "HOST:PORT for MQTT devices");
   app.add_option("--admin", f.admin, "HOST:PORT for /metrics, health and berth ctl");
   app.add_option("--data", f.data, "directory of the embedded store");
   app.add_flag("--anonymous", f.anonymous, "accept clients without a user name from anywhere");
   app.add_flag("--single-process", f.single_process, "edge and engine in one process");
-  app.add_option("--durability", f.durability, "disk: sync before every ack; process: survives kill -9 only")
+  app.add_option("--durability", f.durability,
+                 "disk: sync before every ack; process: survives kill -9 only")
       ->check(CLI::IsMember({"disk", "process"}));
   app.add_option("--shards", f.shards, "threads (this version always uses one)");
-  app.add_option("--log-format", f.log_format, "text or ecs")->check(CLI::IsMember({"text", "ecs"}));
+  app.add_option("--log-format", f.log_format, "text or ecs")
+      ->check(CLI::IsMember({"text", "ecs"}));
   app.add_option("--log-level", f.log_level, "trace, debug, info, warn, error");
 }
 
@@ -96,9 +99,11 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
   app.require_subcommand(1);
   Flags flags;
-  CLI::App* serve = app.add_subcommand("serve", "run the gateway (edge with a supervised engine child)");
+  CLI::App* serve =
+      app.add_subcommand("serve", "run the gateway (edge with a supervised engine child)");
   add_serve_flags(*serve, flags);
-  CLI::App* check = app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
+  CLI::App* check =
+      app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
   add_serve_flags(*check, flags);
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   std::string admin = "127.0.0.1:9180";
@@ -109,8 +114,10 @@ int run(int argc, char** argv) {
   control->fallthrough();
   CLI::App* status = control->add_subcommand("status", "what runs");
   status->add_flag("--json", as_json, "as JSON (the only format so far)");
-  CLI::App* restart = control->add_subcommand("restart-engine", "replace the engine; devices stay connected");
-  CLI::App* ready = control->add_subcommand("ready", "exit 0 if ready (a container's health check)");
+  CLI::App* restart =
+      control->add_subcommand("restart-engine", "replace the engine; devices stay connected");
+  CLI::App* ready =
+      control->add_subcommand("ready", "exit 0 if ready (a container's health check)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

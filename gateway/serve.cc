@@ -37,7 +37,10 @@ constexpr std::int64_t kLoopStuck_ns = 10'000'000'000;
 class Gateway {
  public:
   explicit Gateway(const Config& config)
-      : config_(config), edge_(io_, config.edge, edge_probe_), http_(io_), signals_(io_, SIGTERM, SIGINT),
+      : config_(config),
+        edge_(io_, config.edge, edge_probe_),
+        http_(io_),
+        signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_) {
     signals_.add(SIGHUP);  // reload is a later issue; it must not end or restart anything
   }
@@ -63,8 +66,8 @@ class Gateway {
   void start_single() {
     std::random_device d;
     const std::uint64_t edge_id = (static_cast<std::uint64_t>(d()) << 32) | d();
-    engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, edge_id, false), edge_,
-                                                    load_access(config_), engine_probe_);
+    engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, edge_id, false),
+                                                    edge_, load_access(config_), engine_probe_);
     start_engine(io_, config_, *engine_);
     edge_.use_engine(*engine_);
     engine_->attached_all();
@@ -89,8 +92,8 @@ class Gateway {
     edge_.listen(listener_);
     edge_.start();
     started_ = true;
-    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape={} durability={}", mqtt_.host, mqtt_.port, admin_.host,
-              admin_.port, config_.single_process ? "single-process" : "supervised",
+    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape={} durability={}", mqtt_.host, mqtt_.port,
+              admin_.host, admin_.port, config_.single_process ? "single-process" : "supervised",
               config_.sync ? "disk" : "process");
   }
 
@@ -133,12 +136,14 @@ class Gateway {
       co_return metrics::samples_of(engine_probe_);
     }
     auto initiate = [this](auto handler) {
-      auto shared = std::make_shared<decltype(handler)>(std::move(handler));  // std::function must copy
+      auto shared =
+          std::make_shared<decltype(handler)>(std::move(handler));  // std::function must copy
       supervisor_->scrape([this, shared](std::vector<metrics::Sample> s) {
         asio::post(io_, [shared, s = std::move(s)]() mutable { (*shared)(std::move(s)); });
       });
     };
-    auto samples = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::vector<metrics::Sample>)>(
+    auto samples = co_await asio::async_initiate<const asio::use_awaitable_t<>,
+                                                 void(std::vector<metrics::Sample>)>(
         initiate, asio::use_awaitable);
     for (const metrics::Sample& s : samples) {
       if (s.family == "berth_store_up") store_up_ = s.value != 0;
@@ -158,8 +163,8 @@ class Gateway {
     std::vector<metrics::Sample> all = co_await engine_samples();
     refresh_edge();
     for (auto& s : metrics::samples_of(edge_probe_)) all.push_back(std::move(s));
-    all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full", true,
-                   base::log_lines_dropped()});
+    all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full",
+                   true, base::log_lines_dropped()});
     admin::Response r;
     r.content_type = "text/plain; version=0.0.4; charset=utf-8";
     r.body = metrics::serialize(all, kVersion, BERTH_REVISION);
@@ -209,9 +214,8 @@ class Gateway {
     }
     auto initiate = [this](auto handler) {
       auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-      supervisor_->restart_engine([this, shared](bool ok) {
-        asio::post(io_, [shared, ok] { (*shared)(ok); });
-      });
+      supervisor_->restart_engine(
+          [this, shared](bool ok) { asio::post(io_, [shared, ok] { (*shared)(ok); }); });
     };
     const bool ok = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(
         initiate, asio::use_awaitable);
@@ -229,7 +233,8 @@ class Gateway {
   }
 
   void routes() {
-    http_.route("GET /livez", [] { return health(true); });  // the loop ran, or we would not be here
+    http_.route("GET /livez",
+                [] { return health(true); });  // the loop ran, or we would not be here
     http_.route("GET /readyz", [this] { return health(ready()); });
     http_.route("GET /startupz", [this] { return health(started_); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
@@ -260,9 +265,10 @@ class Gateway {
 
 int serve(const Config& config) {
   runtime::raise_descriptor_limit();
-  base::start_log({.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
-                   .level = config.log_level,
-                   .role = config.single_process ? "gateway" : "edge"});
+  base::start_log(
+      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+       .level = config.log_level,
+       .role = config.single_process ? "gateway" : "edge"});
   int code = 0;
   try {
     Gateway gateway(config);

@@ -1,100 +1,101 @@
 // Every counter and gauge that hot code keeps, with the Prometheus name it is exported under. One
 // line each: X(field, family, label, label value, help). Families with several lines share help.
 #pragma once
+// clang-format off
 
-#define BERTH_ENGINE_COUNTERS(X)                                                                    \
-  X(rx_qos0, "berth_messages_received_total", "qos", "0", "PUBLISH packets received from devices")  \
-  X(rx_qos1, "berth_messages_received_total", "qos", "1", "")                                       \
-  X(rx_qos2, "berth_messages_received_total", "qos", "2", "")                                       \
-  X(tx_qos0, "berth_messages_sent_total", "qos", "0", "PUBLISH packets handed to the edge")         \
-  X(tx_qos1, "berth_messages_sent_total", "qos", "1", "")                                           \
-  X(tx_qos2, "berth_messages_sent_total", "qos", "2", "")                                           \
-  X(tx_resent, "berth_messages_resent_total", "", "",                                               \
-    "PUBLISH or PUBREL sent again with DUP after a reconnect")                                      \
-  X(acked, "berth_messages_acked_total", "", "", "Deliveries finished by the device")               \
-  X(queued, "berth_messages_queued_total", "", "", "Messages put into a session's stored queue")    \
-  X(drop_no_subscribers, "berth_messages_dropped_total", "reason", "no_subscribers",                \
-    "Messages not delivered, by cause")                                                             \
-  X(drop_queue_full, "berth_messages_dropped_total", "reason", "queue_full", "")                    \
-  X(drop_slow_qos0, "berth_messages_dropped_total", "reason", "slow_consumer_qos0", "")             \
-  X(drop_expired, "berth_messages_dropped_total", "reason", "expired", "")                          \
-  X(drop_too_large, "berth_messages_dropped_total", "reason", "too_large", "")                      \
-  X(drop_not_authorized, "berth_messages_dropped_total", "reason", "not_authorized", "")            \
-  X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "")              \
-  X(connect_ok, "berth_connection_attempts_total", "outcome", "succeeded", "CONNECTs, by outcome")  \
-  X(connect_unauthorized, "berth_connection_attempts_total", "outcome", "unauthorized", "")         \
-  X(connect_protocol_error, "berth_connection_attempts_total", "outcome", "protocol_error", "")     \
-  X(connect_unavailable, "berth_connection_attempts_total", "outcome", "unavailable", "")           \
-  X(connect_quota, "berth_connection_attempts_total", "outcome", "quota_exceeded", "")              \
-  X(session_created, "berth_sessions_created_total", "", "", "Sessions begun")                      \
-  X(session_resumed, "berth_sessions_resumed_total", "result", "resumed",                           \
-    "CONNECTs and re-attaches that found their session")                                            \
-  X(session_reattached, "berth_sessions_resumed_total", "result", "reattached", "")                 \
-  X(session_lost, "berth_sessions_resumed_total", "result", "lost", "")                             \
-  X(session_taken_over, "berth_sessions_taken_over_total", "", "", "Take-overs by a new CONNECT")   \
-  X(session_expired, "berth_sessions_expired_total", "", "", "Sessions ended by their expiry")      \
-  X(wills_published, "berth_wills_published_total", "", "", "Will messages published")              \
-  X(wills_suppressed, "berth_presence_offline_suppressed_total", "", "",                            \
-    "Wills held back because the gateway, not the device, went away")                               \
+#define BERTH_ENGINE_COUNTERS(X) \
+  X(rx_qos0, "berth_messages_received_total", "qos", "0", "PUBLISH packets received from devices") \
+  X(rx_qos1, "berth_messages_received_total", "qos", "1", "") \
+  X(rx_qos2, "berth_messages_received_total", "qos", "2", "") \
+  X(tx_qos0, "berth_messages_sent_total", "qos", "0", "PUBLISH packets handed to the edge") \
+  X(tx_qos1, "berth_messages_sent_total", "qos", "1", "") \
+  X(tx_qos2, "berth_messages_sent_total", "qos", "2", "") \
+  X(tx_resent, "berth_messages_resent_total", "", "", \
+    "PUBLISH or PUBREL sent again with DUP after a reconnect") \
+  X(acked, "berth_messages_acked_total", "", "", "Deliveries finished by the device") \
+  X(queued, "berth_messages_queued_total", "", "", "Messages put into a session's stored queue") \
+  X(drop_no_subscribers, "berth_messages_dropped_total", "reason", "no_subscribers", \
+    "Messages not delivered, by cause") \
+  X(drop_queue_full, "berth_messages_dropped_total", "reason", "queue_full", "") \
+  X(drop_slow_qos0, "berth_messages_dropped_total", "reason", "slow_consumer_qos0", "") \
+  X(drop_expired, "berth_messages_dropped_total", "reason", "expired", "") \
+  X(drop_too_large, "berth_messages_dropped_total", "reason", "too_large", "") \
+  X(drop_not_authorized, "berth_messages_dropped_total", "reason", "not_authorized", "") \
+  X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \
+  X(connect_ok, "berth_connection_attempts_total", "outcome", "succeeded", "CONNECTs, by outcome") \
+  X(connect_unauthorized, "berth_connection_attempts_total", "outcome", "unauthorized", "") \
+  X(connect_protocol_error, "berth_connection_attempts_total", "outcome", "protocol_error", "") \
+  X(connect_unavailable, "berth_connection_attempts_total", "outcome", "unavailable", "") \
+  X(connect_quota, "berth_connection_attempts_total", "outcome", "quota_exceeded", "") \
+  X(session_created, "berth_sessions_created_total", "", "", "Sessions begun") \
+  X(session_resumed, "berth_sessions_resumed_total", "result", "resumed", \
+    "CONNECTs and re-attaches that found their session") \
+  X(session_reattached, "berth_sessions_resumed_total", "result", "reattached", "") \
+  X(session_lost, "berth_sessions_resumed_total", "result", "lost", "") \
+  X(session_taken_over, "berth_sessions_taken_over_total", "", "", "Take-overs by a new CONNECT") \
+  X(session_expired, "berth_sessions_expired_total", "", "", "Sessions ended by their expiry") \
+  X(wills_published, "berth_wills_published_total", "", "", "Will messages published") \
+  X(wills_suppressed, "berth_presence_offline_suppressed_total", "", "", \
+    "Wills held back because the gateway, not the device, went away") \
   X(authz_denied, "berth_authorization_denied_total", "", "", "PUBLISH or SUBSCRIBE refused by ACL") \
-  X(commits, "berth_store_commits_total", "", "", "Group commits")                                  \
-  X(committed_writes, "berth_store_writes_total", "", "", "Writes in group commits")                \
-  X(commit_failures, "berth_store_commit_failures_total", "", "", "Commits the store refused")      \
-  X(applied_replays, "berth_replayed_inputs_total", "", "",                                         \
+  X(commits, "berth_store_commits_total", "", "", "Group commits") \
+  X(committed_writes, "berth_store_writes_total", "", "", "Writes in group commits") \
+  X(commit_failures, "berth_store_commit_failures_total", "", "", "Commits the store refused") \
+  X(applied_replays, "berth_replayed_inputs_total", "", "", \
     "Inputs found committed before by a dead engine, whose outcome was repeated")
 
-#define BERTH_ENGINE_GAUGES(X)                                                                      \
-  X(sessions, "berth_device_sessions", "state", "online", "Sessions now")                           \
-  X(sessions_offline, "berth_device_sessions", "state", "offline", "")                              \
-  X(subscriptions, "berth_subscriptions", "", "", "Subscriptions now")                              \
-  X(retained, "berth_retained_messages", "", "", "Retained messages now")                           \
-  X(queued_now, "berth_queued_messages", "", "", "Messages waiting in session queues")              \
-  X(queued_bytes_now, "berth_queued_bytes", "", "", "Bytes waiting in session queues")              \
-  X(store_up, "berth_store_up", "store", "embedded", "1: the last commit succeeded")                \
+#define BERTH_ENGINE_GAUGES(X) \
+  X(sessions, "berth_device_sessions", "state", "online", "Sessions now") \
+  X(sessions_offline, "berth_device_sessions", "state", "offline", "") \
+  X(subscriptions, "berth_subscriptions", "", "", "Subscriptions now") \
+  X(retained, "berth_retained_messages", "", "", "Retained messages now") \
+  X(queued_now, "berth_queued_messages", "", "", "Messages waiting in session queues") \
+  X(queued_bytes_now, "berth_queued_bytes", "", "", "Bytes waiting in session queues") \
+  X(store_up, "berth_store_up", "store", "embedded", "1: the last commit succeeded") \
   X(restore_ms, "berth_restore_milliseconds", "", "", "Time the last start took to load the store") \
-  X(engine_rss, "berth_process_resident_memory_bytes", "role", "engine", "Resident memory")         \
+  X(engine_rss, "berth_process_resident_memory_bytes", "role", "engine", "Resident memory") \
   X(engine_cpu_ms, "berth_process_cpu_milliseconds", "role", "engine", "CPU time used")
 
-#define BERTH_EDGE_COUNTERS(X)                                                                      \
-  X(accepted, "berth_connections_accepted_total", "", "", "TCP connections accepted")               \
-  X(accept_refused, "berth_connections_refused_total", "reason", "limit",                           \
-    "TCP connections closed at accept")                                                             \
-  X(accept_quarantined, "berth_connections_refused_total", "reason", "quarantined", "")             \
-  X(bytes_received, "berth_bytes_received_total", "", "", "Bytes read from devices")                \
-  X(bytes_sent, "berth_bytes_sent_total", "", "", "Bytes written to devices")                       \
-  X(pings, "berth_pings_total", "", "", "PINGREQ answered by the edge")                             \
-  X(steps, "berth_steps_total", "result", "applied", "Steps of engines, by result")                 \
-  X(steps_stale, "berth_steps_total", "result", "refused_stale", "")                                \
-  X(engine_starts, "berth_engine_starts_total", "", "", "Engine children made active")              \
-  X(engine_deaths, "berth_engine_deaths_total", "", "", "Engine children that ended unasked")       \
+#define BERTH_EDGE_COUNTERS(X) \
+  X(accepted, "berth_connections_accepted_total", "", "", "TCP connections accepted") \
+  X(accept_refused, "berth_connections_refused_total", "reason", "limit", \
+    "TCP connections closed at accept") \
+  X(accept_quarantined, "berth_connections_refused_total", "reason", "quarantined", "") \
+  X(bytes_received, "berth_bytes_received_total", "", "", "Bytes read from devices") \
+  X(bytes_sent, "berth_bytes_sent_total", "", "", "Bytes written to devices") \
+  X(pings, "berth_pings_total", "", "", "PINGREQ answered by the edge") \
+  X(steps, "berth_steps_total", "result", "applied", "Steps of engines, by result") \
+  X(steps_stale, "berth_steps_total", "result", "refused_stale", "") \
+  X(engine_starts, "berth_engine_starts_total", "", "", "Engine children made active") \
+  X(engine_deaths, "berth_engine_deaths_total", "", "", "Engine children that ended unasked") \
   X(engine_kills, "berth_engine_watchdog_kills_total", "", "", "Engines killed for missed heartbeats") \
-  X(poisoned, "berth_quarantined_total", "", "", "Connections quarantined for killing engines")     \
+  X(poisoned, "berth_quarantined_total", "", "", "Connections quarantined for killing engines") \
   X(reattached, "berth_connections_reattached_total", "", "", "Connections handed to a new engine") \
   X(closed_client, "berth_connection_closed_total", "reason", "client", "Connections ended, by reason") \
-  X(closed_peer_reset, "berth_connection_closed_total", "reason", "peer_reset", "")                 \
-  X(closed_keepalive, "berth_connection_closed_total", "reason", "keepalive_timeout", "")           \
-  X(closed_handshake, "berth_connection_closed_total", "reason", "handshake_timeout", "")           \
-  X(closed_protocol, "berth_connection_closed_total", "reason", "protocol_error", "")               \
-  X(closed_taken_over, "berth_connection_closed_total", "reason", "taken_over", "")                 \
-  X(closed_refused, "berth_connection_closed_total", "reason", "refused", "")                       \
-  X(closed_drained, "berth_connection_closed_total", "reason", "drained", "")                       \
-  X(closed_too_large, "berth_connection_closed_total", "reason", "frame_too_large", "")             \
-  X(closed_slow, "berth_connection_closed_total", "reason", "slow_consumer", "")                    \
-  X(closed_policy, "berth_connection_closed_total", "reason", "policy", "")                         \
-  X(closed_engine_absent, "berth_connection_closed_total", "reason", "engine_absent", "")           \
-  X(closed_session_lost, "berth_connection_closed_total", "reason", "session_lost", "")             \
+  X(closed_peer_reset, "berth_connection_closed_total", "reason", "peer_reset", "") \
+  X(closed_keepalive, "berth_connection_closed_total", "reason", "keepalive_timeout", "") \
+  X(closed_handshake, "berth_connection_closed_total", "reason", "handshake_timeout", "") \
+  X(closed_protocol, "berth_connection_closed_total", "reason", "protocol_error", "") \
+  X(closed_taken_over, "berth_connection_closed_total", "reason", "taken_over", "") \
+  X(closed_refused, "berth_connection_closed_total", "reason", "refused", "") \
+  X(closed_drained, "berth_connection_closed_total", "reason", "drained", "") \
+  X(closed_too_large, "berth_connection_closed_total", "reason", "frame_too_large", "") \
+  X(closed_slow, "berth_connection_closed_total", "reason", "slow_consumer", "") \
+  X(closed_policy, "berth_connection_closed_total", "reason", "policy", "") \
+  X(closed_engine_absent, "berth_connection_closed_total", "reason", "engine_absent", "") \
+  X(closed_session_lost, "berth_connection_closed_total", "reason", "session_lost", "") \
   X(closed_poison, "berth_connection_closed_total", "reason", "poison", "")
 
-#define BERTH_EDGE_GAUGES(X)                                                                        \
-  X(connections, "berth_connections", "", "", "Connections with a session")                         \
-  X(unauthenticated, "berth_connections_unauthenticated", "", "", "Connections before CONNACK")     \
-  X(connections_limit, "berth_connections_limit", "", "", "Configured maximum")                     \
+#define BERTH_EDGE_GAUGES(X) \
+  X(connections, "berth_connections", "", "", "Connections with a session") \
+  X(unauthenticated, "berth_connections_unauthenticated", "", "", "Connections before CONNACK") \
+  X(connections_limit, "berth_connections_limit", "", "", "Configured maximum") \
   X(input_bytes, "berth_inbound_buffer_bytes", "", "", "Input kept until an engine acknowledges it") \
-  X(output_bytes, "berth_outbound_buffer_bytes", "", "", "Output not yet taken by the kernel")      \
-  X(draining, "berth_draining", "", "", "1 while the gateway drains")                               \
-  X(drain_remaining, "berth_drain_connections_remaining", "", "", "Connections left to drain")      \
-  X(engine_up, "berth_engine_up", "", "", "1 while an engine serves this edge")                     \
-  X(engine_gap_ms, "berth_engine_last_gap_milliseconds", "", "",                                    \
-    "From the last engine's death to its successor serving")                                        \
-  X(edge_rss, "berth_process_resident_memory_bytes", "role", "edge", "Resident memory")             \
+  X(output_bytes, "berth_outbound_buffer_bytes", "", "", "Output not yet taken by the kernel") \
+  X(draining, "berth_draining", "", "", "1 while the gateway drains") \
+  X(drain_remaining, "berth_drain_connections_remaining", "", "", "Connections left to drain") \
+  X(engine_up, "berth_engine_up", "", "", "1 while an engine serves this edge") \
+  X(engine_gap_ms, "berth_engine_last_gap_milliseconds", "", "", \
+    "From the last engine's death to its successor serving") \
+  X(edge_rss, "berth_process_resident_memory_bytes", "role", "edge", "Resident memory") \
   X(edge_cpu_ms, "berth_process_cpu_milliseconds", "role", "edge", "CPU time used")

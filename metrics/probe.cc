@@ -38,7 +38,8 @@ ProcessUsage process_usage() {
   rusage r{};
   getrusage(RUSAGE_SELF, &r);
   const auto ms = [](const timeval& t) {
-    return static_cast<std::uint64_t>(t.tv_sec) * 1000 + static_cast<std::uint64_t>(t.tv_usec) / 1000;
+    return static_cast<std::uint64_t>(t.tv_sec) * 1000 +
+           static_cast<std::uint64_t>(t.tv_usec) / 1000;
   };
   u.cpu_ms = ms(r.ru_utime) + ms(r.ru_stime);
   return u;

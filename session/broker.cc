@@ -17,6 +17,7 @@ using protocol::mqtt::Reason;
 
 namespace {
 constexpr std::size_t kConnectPacketMax = 64 * 1024;
+constexpr std::uint8_t kConnectHeader = 0x10;
 }
 
 Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
@@ -38,7 +39,9 @@ Channel& Broker::make_channel(base::ConnId conn) {
   return *channels_[conn.slot];
 }
 
-void Broker::forget(Channel& ch) { channels_[ch.conn.slot].reset(); }
+void Broker::forget(Channel& ch) {
+  channels_[ch.conn.slot].reset();
+}
 
 std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
   Channel* ch = find(conn);
@@ -46,6 +49,10 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
   if (ch->retained) continue_retained(*ch, now);
   std::size_t used = 0;
   while (!ch->stalled && ch->state != Channel::State::closing) {
+    if (!ch->live() && used < bytes.size() && bytes[used] != kConnectHeader) {
+      fail(*ch, Reason::protocol_error, CloseReason::protocol_error);  // not MQTT: say so at once
+      break;
+    }
     Frame f;
     const std::size_t limit = ch->live() ? options_.packet_max : kConnectPacketMax;
     const FrameStatus status = protocol::mqtt::next_frame(bytes.subspan(used), limit, f);
@@ -81,14 +88,20 @@ bool Broker::dispatch(Channel& ch, const Frame& f, base::Instant now) {
 
 bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now) {
   switch (f.type()) {
-    case PacketType::publish: return on_publish(ch, f, now);
+    case PacketType::publish:
+      return on_publish(ch, f, now);
     case PacketType::puback:
     case PacketType::pubrec:
-    case PacketType::pubcomp: return on_ack(ch, f, now);
-    case PacketType::pubrel: return on_pubrel(ch, f);
-    case PacketType::subscribe: return on_subscribe(ch, f, now);
-    case PacketType::unsubscribe: return on_unsubscribe(ch, f, now);
-    case PacketType::disconnect: return on_disconnect(ch, f, now);
+    case PacketType::pubcomp:
+      return on_ack(ch, f, now);
+    case PacketType::pubrel:
+      return on_pubrel(ch, f);
+    case PacketType::subscribe:
+      return on_subscribe(ch, f, now);
+    case PacketType::unsubscribe:
+      return on_unsubscribe(ch, f, now);
+    case PacketType::disconnect:
+      return on_disconnect(ch, f, now);
     case PacketType::pingreq:  // the edge has answered
       if (f.header != 0xc0 || !f.body.empty()) {
         fail(ch, Reason::malformed_packet, CloseReason::protocol_error);

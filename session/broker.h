@@ -1,12 +1,12 @@
-// The MQTT server of one shard, without sockets, threads or clocks: input in, Effects out, time as an
-// argument (DESIGN sections 3 and 4). Owns sessions, channels, routes and retained messages.
+// The MQTT server of one shard, without sockets, threads or clocks: input in, Effects out, time as
+// an argument (DESIGN sections 3 and 4). Owns sessions, channels, routes and retained messages.
 //
 // Two phases. An input that must be durable *stages* its writes in the open batch at once; what the
 // world may see of it (replies, copies to sessions that are not stored, the acknowledgement of the
-// input) is *deferred* until that batch is committed. While a channel has deferred inputs (`gated`),
-// all its further inputs are deferred behind them, so effects come in the order of inputs. Inputs
-// that change what later inputs mean (CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT, a topic alias) stall
-// the channel until the commit instead.
+// input) is *deferred* until that batch is committed. While a channel has deferred inputs
+// (`gated`), all its further inputs are deferred behind them, so effects come in the order of
+// inputs. Inputs that change what later inputs mean (CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT, a
+// topic alias) stall the channel until the commit instead.
 //
 // Everything asked of Effects during one turn of the shell reaches the edge atomically, so a crash
 // cuts between turns: a PUBLISH's copies and its PUBACK are never torn apart.
@@ -42,23 +42,23 @@ class Will;
 enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
 
 struct BrokerOptions {
-  std::uint64_t edge_id = 0;            // of the edge whose connections are served
-  bool replay = false;                  // an edge survives us: keep cookies, applied records, spill
-  std::uint32_t packet_max = 1 << 20;   // bytes, announced as Maximum Packet Size
-  std::uint16_t receive_maximum = 1024;      // announced; PUBLISHes in flight from one device
-  std::uint16_t inflight_max = 65535;        // PUBLISHes in flight to one device
-  std::uint16_t alias_maximum = 16;          // announced
-  std::uint16_t keep_alive_max_s = 0;        // 0: as the device asks
+  std::uint64_t edge_id = 0;           // of the edge whose connections are served
+  bool replay = false;                 // an edge survives us: keep cookies, applied records, spill
+  std::uint32_t packet_max = 1 << 20;  // bytes, announced as Maximum Packet Size
+  std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
+  std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device
+  std::uint16_t alias_maximum = 16;                // announced
+  std::uint16_t keep_alive_max_s = 0;              // 0: as the device asks
   std::uint32_t session_expiry_max_s = 7 * 86400;  // greater requests are lowered and told so
   std::uint32_t queue_messages_max = 10'000;
   std::uint64_t queue_bytes_max = 16u << 20;
   QueuePolicy queue_policy = QueuePolicy::drop_oldest;
-  std::uint32_t subscriptions_max = 1000;    // per session
+  std::uint32_t subscriptions_max = 1000;  // per session
   std::uint32_t sessions_max = 1'000'000;
   std::size_t retained_messages_max = 1'000'000;
   std::size_t retained_bytes_max = std::size_t{1} << 30;
-  std::uint32_t restart_grace_s = 60;        // wills of devices that our own restart cut off
-  std::uint32_t sys_interval_s = 10;         // $SYS, 0: off
+  std::uint32_t restart_grace_s = 60;  // wills of devices that our own restart cut off
+  std::uint32_t sys_interval_s = 10;   // $SYS, 0: off
   std::string version = "0";
 };
 
@@ -96,7 +96,8 @@ class Broker : public RestoreSink {
   void queue_loaded(base::SessionId id, base::result<std::vector<StoredEntry>> entries,
                     base::Instant now);
 
-  // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits it;
+  // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
+  // it;
   //    batches commit in order, committed() is called once for each.
   std::shared_ptr<const Batch> seal();
   void committed(const CommitResult& result, base::Instant now);
@@ -104,8 +105,8 @@ class Broker : public RestoreSink {
 
   // -- end of a turn: cookie slots that changed (only with options.replay)
   void flush_cookies();
-  void tick(base::Instant now);                     // about once a second
-  void drain(base::Instant now);                    // DISCONNECT 0x8B and close for all; wills held
+  void tick(base::Instant now);   // about once a second
+  void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
   void refresh_gauges();
 
   std::size_t session_count() const { return by_id_.size(); }
@@ -121,7 +122,7 @@ class Broker : public RestoreSink {
     base::ConnId conn;
     std::uint64_t in_off = 0;
     MessagePtr message;
-    base::SessionId publisher;  // no local
+    base::SessionId publisher;           // no local
     std::vector<base::SessionId> picks;  // members chosen of shared groups, not stored
     std::function<void(base::Instant)> call;
   };
@@ -182,6 +183,7 @@ class Broker : public RestoreSink {
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
+  bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
   void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
   bool needs_staging(const Match& m, std::uint8_t qos) const;
   void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh, base::Instant now);
@@ -203,7 +205,8 @@ class Broker : public RestoreSink {
   bool deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
                         const std::vector<std::uint32_t>& ids, base::Instant now);
   bool send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
-                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids, base::Instant now);
+                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+                    base::Instant now);
   void pump(Session& s, base::Instant now);
   bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
   void request_load(Session& s);
@@ -276,7 +279,9 @@ class Broker : public RestoreSink {
   boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Session>> by_id_;
   struct ClientHash {
     using is_transparent = void;
-    std::size_t operator()(const Session* s) const { return (*this)(std::string_view(s->client_id)); }
+    std::size_t operator()(const Session* s) const {
+      return (*this)(std::string_view(s->client_id));
+    }
     std::size_t operator()(std::string_view c) const { return std::hash<std::string_view>{}(c); }
   };
   struct ClientEq {
@@ -298,10 +303,11 @@ class Broker : public RestoreSink {
       timers_;
   // Found in the store before their connection was attached; what is left is deleted.
   using AppliedList = std::vector<std::pair<std::uint64_t, std::string>>;
-  boost::unordered_flat_map<std::uint64_t, AppliedList> orphan_applied_;   // by connection
+  boost::unordered_flat_map<std::uint64_t, AppliedList> orphan_applied_;  // by connection
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   std::vector<std::string> foreign_applied_;  // keys of connections of an edge that is gone
-  std::vector<std::pair<std::string, std::unique_ptr<Will>>> due_wills_;  // intents found in the store
+  std::vector<std::pair<std::string, std::unique_ptr<Will>>>
+      due_wills_;  // intents found in the store
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;

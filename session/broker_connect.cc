@@ -79,7 +79,8 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   ch.packet_max = v.properties.maximum_packet_size;
   ch.problem_info = v.properties.request_problem_info != 0;
   const std::uint16_t cap = options_.keep_alive_max_s;
-  ch.keep_alive_s = cap != 0 && (v.keep_alive_s == 0 || v.keep_alive_s > cap) ? cap : v.keep_alive_s;
+  ch.keep_alive_s =
+      cap != 0 && (v.keep_alive_s == 0 || v.keep_alive_s > cap) ? cap : v.keep_alive_s;
   AuthRequest request{.has_user_name = v.user_name.has_value(),
                       .loopback = ch.loopback,
                       .user_name = c->user_name,
@@ -103,12 +104,15 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
     ++probe_.connect_unavailable;
     return refuse_connect(*ch, ch->version, Reason::server_unavailable);
   }
-  if (by_id_.size() >= options_.sessions_max &&
-      by_client(0, ch->connect->client_id) == nullptr) {
+  if (by_id_.size() >= options_.sessions_max && by_client(0, ch->connect->client_id) == nullptr) {
     ++probe_.connect_quota;
     return refuse_connect(*ch, ch->version, Reason::quota_exceeded);
   }
   establish(*ch, now);
+  if (ch->live() && ch->stalled) {  // the answer came later than its CONNECT
+    effects_.acknowledge(conn, ch->in_off);
+    unstall(*ch);
+  }
 }
 
 // Finds or makes the session and decides Session Present, once for each CONNECT: a replayed CONNECT
@@ -124,8 +128,10 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   }
   if (s != nullptr && s->channel != nullptr) take_over(*s, now);
   if (s != nullptr && (c.clean_start || !s->persistent())) {
-    // 3.1.3.2.2: the session ends, so its pending will is due, unless we were the cause of its wait.
-    if (s->will && s->will_at != base::kNever && c.clean_start && s->persistent()) fire_will(*s, now);
+    // 3.1.3.2.2: the session ends, so its pending will is due, unless we were the cause of its
+    // wait.
+    if (s->will && s->will_at != base::kNever && c.clean_start && s->persistent())
+      fire_will(*s, now);
     end_session(*s, now);
     s = nullptr;
   }

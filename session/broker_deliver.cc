@@ -16,11 +16,11 @@ using protocol::link::CookieSlot;
 
 namespace {
 
-constexpr std::size_t kWindowMessages = 1024;      // of a stored queue kept in memory
+constexpr std::size_t kWindowMessages = 1024;  // of a stored queue kept in memory
 constexpr std::size_t kWindowBytes = 1 << 20;
 constexpr std::size_t kLoadMessages = 256;
-constexpr std::uint64_t kSequenceSpan = 65535;     // packet ids
-constexpr std::size_t kRingKept = 64;              // slots an empty ring may keep
+constexpr std::uint64_t kSequenceSpan = 65535;  // packet ids
+constexpr std::size_t kRingKept = 64;           // slots an empty ring may keep
 constexpr std::uint64_t kSentStride = 1024;
 
 }  // namespace
@@ -40,7 +40,8 @@ OutEntry* Broker::entry_at(Session& s, std::uint64_t seq) {
 // Room for one more entry, by the session's policy. False: the new message is dropped.
 bool Broker::make_room(Session& s, std::size_t bytes) {
   const auto full = [&] {
-    return s.queued >= options_.queue_messages_max || s.queued_bytes + bytes > options_.queue_bytes_max;
+    return s.queued >= options_.queue_messages_max ||
+           s.queued_bytes + bytes > options_.queue_bytes_max;
   };
   if (!full()) return true;
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
@@ -81,8 +82,8 @@ void Broker::drop_entry(Session& s, std::uint64_t seq) {
 // sent when that is committed (pump).
 void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
                            const std::vector<std::uint32_t>& ids, base::Instant) {
-  const std::size_t bytes = d.message.topic.size() + d.message.payload.size() +
-                            d.message.forwarded.size() + 16;
+  const std::size_t bytes =
+      d.message.topic.size() + d.message.payload.size() + d.message.forwarded.size() + 16;
   if (!make_room(s, bytes)) return;
   const std::uint64_t seq = ++s.last_seq;
   s.cumulative_bytes += bytes;
@@ -156,7 +157,8 @@ bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
   e.retain = retain;
   if (at_once) {
     s.sent_seq = seq;
-    const bool sent = send_message(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
+    const bool sent =
+        send_message(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
     e.state = sent ? EntryState::sent : EntryState::done;
     o.inflight += sent ? 1 : 0;
     dirty(*ch, CookieSlot::sent_seq);
@@ -174,8 +176,8 @@ bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
 // -- out to the device
 
 // False: not sent, the device could not take it (3.1.2-25: too large for it, or expired).
-bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
-                          std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
+                          bool dup, std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                           base::Instant now) {
   mqtt::PublishOut out{.topic = m.topic,
                        .payload = m.payload,
@@ -190,7 +192,8 @@ bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, b
       ++probe_.drop_expired;
       return false;
     }
-    out.message_expiry_s = static_cast<std::uint32_t>((std::max<std::int64_t>(left_ms, 0) + 999) / 1000);
+    out.message_expiry_s =
+        static_cast<std::uint32_t>((std::max<std::int64_t>(left_ms, 0) + 999) / 1000);
   }
   if (ids != nullptr && !ids->empty()) out.subscription_ids = ids;
   if (ch.alias_maximum != 0) use_alias(ch, out);
@@ -323,7 +326,8 @@ void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEnt
   };
   const auto next = [&] { return s->first_seq + o.ring.size(); };
   const auto fill_holes = [&](std::uint64_t end) {
-    while (next() < end) push(OutEntry{.message = {}, .ids = {}, .state = EntryState::done}, next());
+    while (next() < end)
+      push(OutEntry{.message = {}, .ids = {}, .state = EntryState::done}, next());
   };
   for (const StoredEntry& in : *entries) {
     const auto view = decode_entry(in.value);
@@ -399,7 +403,8 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       if (known && e->state == EntryState::sent) release_entry(s, *e, seq);
     }
   } else if (e != nullptr) {
-    const bool puback = f.type() == PacketType::puback && e->qos == 1 && e->state == EntryState::sent;
+    const bool puback =
+        f.type() == PacketType::puback && e->qos == 1 && e->state == EntryState::sent;
     const bool pubcomp = f.type() == PacketType::pubcomp && e->state == EntryState::released;
     if (puback || pubcomp) {
       ++probe_.acked;

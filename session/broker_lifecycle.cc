@@ -57,8 +57,8 @@ void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant no
     effects_.release(conn);
     return;
   }
-  // The edge may forget the connection only when its end is durable; the channel can go now, but its
-  // slot must not be reused before.
+  // The edge may forget the connection only when its end is durable; the channel can go now, but
+  // its slot must not be reused before.
   ch->state = Channel::State::closing;
   defer_call(*ch, [this, conn](base::Instant) {
     if (Channel* c = find(conn)) forget(*c);
@@ -75,7 +75,8 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
   s->channel = nullptr;
   --online_;
   if (ch.clean_disconnect) s->will.reset();
-  const bool ours = draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
+  const bool ours =
+      draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
   if (s->will && ours) {
     ++probe_.wills_suppressed;
     s->will_at = now.plus_s(std::max(s->will->delay_s, options_.restart_grace_s));
@@ -109,8 +110,9 @@ void Broker::go_offline(Session& s, base::Instant) {
   if (s.will_at != base::kNever) schedule(s, s.will_at);
 }
 
-// The intent to publish is stored in the batch that takes the will from the session; it is published
-// after the commit and the intent removed. A death in between publishes it again, never not at all.
+// The intent to publish is stored in the batch that takes the will from the session; it is
+// published after the commit and the intent removed. A death in between publishes it again, never
+// not at all.
 void Broker::fire_will(Session& s, base::Instant now) {
   std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
   s.will_at = base::kNever;
@@ -126,7 +128,8 @@ void Broker::fire_will(Session& s, base::Instant now) {
   submit(std::move(d), true, now);
 }
 
-void Broker::publish_will(const std::string& intent, std::shared_ptr<Will> will, base::Instant now) {
+void Broker::publish_will(const std::string& intent, std::shared_ptr<Will> will,
+                          base::Instant now) {
   ++probe_.wills_published;
   MessageView m = will->message->view();
   if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);

@@ -56,8 +56,8 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   probe_.rx_qos2 += p.qos == 2;
   const Identity who{ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
                      ch.session->client_id};
-  const bool allowed = !p.topic.starts_with("$SYS/") &&
-                       (access_ == nullptr || access_->may_publish(who, p.topic));
+  const bool allowed =
+      !p.topic.starts_with("$SYS/") && (access_ == nullptr || access_->may_publish(who, p.topic));
   if (allowed) {
     accept_publish(ch, p, now);
     return true;
@@ -113,6 +113,27 @@ bool Broker::needs_staging(const Match& m, std::uint8_t qos) const {
   return false;
 }
 
+// False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that a
+// dead engine has committed.
+bool Broker::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
+  Session& s = *ch.session;
+  if (!s.received) {
+    s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
+  }
+  const auto [it, inserted] =
+      s.received->try_emplace(packet_id, Received{ch.conn.packed(), ch.in_off, false});
+  const Received& r = it->second;
+  const bool replayed = !inserted && !r.effective && r.conn == ch.conn.packed() &&
+                        r.offset == ch.in_off && ch.in_off <= ch.replay_end;
+  if (!inserted && !replayed) {
+    defer_or_reply(ch, {.reply_type = PacketType::pubrec, .packet_id = packet_id});
+    return false;
+  }
+  if (replayed) ++probe_.applied_replays;
+  fresh = !replayed && applied_outcome(ch) == nullptr;
+  return true;
+}
+
 void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
   Session& s = *ch.session;
   Delivery d{.message = {.topic = p.topic,
@@ -126,37 +147,22 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
     d.message.expires_at = now.plus_s(p.properties.message_expiry_s);
   }
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
-  bool must_stage = gated(ch) || p.retain;
-  if (p.qos == 2) {
-    if (!s.received) s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
-    const auto [it, inserted] = s.received->try_emplace(
-        p.packet_id, Received{ch.conn.packed(), ch.in_off, false});
-    const Received& r = it->second;
-    const bool replayed = !inserted && !r.effective && r.conn == ch.conn.packed() &&
-                          r.offset == ch.in_off && ch.in_off <= ch.replay_end;
-    if (!inserted && !replayed) {  // 4.3.3-10: the same message again
-      defer_or_reply(ch, {.reply_type = PacketType::pubrec, .packet_id = p.packet_id});
-      return;
-    }
-    if (replayed) ++probe_.applied_replays;
-    fresh = !replayed && applied_outcome(ch) == nullptr;
-    must_stage = must_stage || s.persistent();
-    ++ch.unacked_in;
-  } else if (p.qos == 1) {
-    ++ch.unacked_in;
-  }
+  const bool must_stage = gated(ch) || p.retain || (p.qos == 2 && s.persistent());
+  if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;
+  if (p.qos != 0) ++ch.unacked_in;
   const Match& m = tenant(0).router.match(p.topic);
   if (m.empty()) ++probe_.drop_no_subscribers;
-  Deferred reply_to{.kind = Deferred::Kind::publish,
-                    .reply_type = reply_type(p.qos),
-                    .reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success,
-                    .packet_id = p.packet_id,
-                    .conn = {},
-                    .in_off = 0,
-                    .message = {},
-                    .publisher = s.id,
-                    .picks = {},
-                    .call = {}};
+  Deferred reply_to{
+      .kind = Deferred::Kind::publish,
+      .reply_type = reply_type(p.qos),
+      .reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success,
+      .packet_id = p.packet_id,
+      .conn = {},
+      .in_off = 0,
+      .message = {},
+      .publisher = s.id,
+      .picks = {},
+      .call = {}};
   if (!must_stage && !needs_staging(m, p.qos)) {
     reply_to.kind = Deferred::Kind::reply;
     const bool spilled = deliver_now(m, d, nullptr, now);
@@ -173,7 +179,10 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
     std::string from;
     base::put_varint(from, ch.conn.packed());
     base::put_varint(from, ch.in_off);
-    write({.kind = WriteKind::put_received, .session = s.id, .seq = p.packet_id, .epoch = s.epoch,
+    write({.kind = WriteKind::put_received,
+           .session = s.id,
+           .seq = p.packet_id,
+           .epoch = s.epoch,
            .value = from});
   } else if (p.qos == 2 && fresh && writes() != before) {
     record_applied(ch, "p");
@@ -225,7 +234,8 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
     const std::uint8_t qos = std::min(d.message.qos, t.options.qos());
     if (qos == 0 || !t.session->persistent() || !fresh) continue;
     if (t.options.no_local() && t.session->id == d.publisher) continue;
-    append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids, now);
+    append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids,
+                  now);
   }
   for (SharedGroup* g : m.groups) {
     SubOptions options;
@@ -294,8 +304,8 @@ void Broker::store_retained(TenantId t, const MessageView& m) {
     return;
   }
   const Retained& r = tenant(t).retained;
-  if (!r.contains(m.topic) && (r.size() >= options_.retained_messages_max ||
-                               r.bytes() >= options_.retained_bytes_max)) {
+  if (!r.contains(m.topic) &&
+      (r.size() >= options_.retained_messages_max || r.bytes() >= options_.retained_bytes_max)) {
     return;  // counted in keep_retained
   }
   std::string value;
@@ -309,8 +319,8 @@ void Broker::keep_retained(TenantId t, const MessageView& m) {
     r.remove(m.topic);
     return;
   }
-  if (!r.contains(m.topic) && (r.size() >= options_.retained_messages_max ||
-                               r.bytes() >= options_.retained_bytes_max)) {
+  if (!r.contains(m.topic) &&
+      (r.size() >= options_.retained_messages_max || r.bytes() >= options_.retained_bytes_max)) {
     ++probe_.drop_retained_full;
     return;
   }
@@ -350,7 +360,10 @@ bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
                                                      : Reason::packet_identifier_not_found,
              .packet_id = a.packet_id};
   if (known && s.persistent()) {
-    write({.kind = WriteKind::remove_received, .session = s.id, .seq = a.packet_id, .epoch = s.epoch});
+    write({.kind = WriteKind::remove_received,
+           .session = s.id,
+           .seq = a.packet_id,
+           .epoch = s.epoch});
     defer(ch, std::move(d));
     return true;
   }

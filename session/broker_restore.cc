@@ -22,7 +22,9 @@ std::string raw_filter(const Router& router, const Subscription& sub) {
   return sub.group.empty() ? filter : "$share/" + sub.group + "/" + filter;
 }
 
-const std::string& slot(const Cookie& c, CookieSlot s) { return c[static_cast<std::size_t>(s)]; }
+const std::string& slot(const Cookie& c, CookieSlot s) {
+  return c[static_cast<std::size_t>(s)];
+}
 
 }  // namespace
 
@@ -78,7 +80,8 @@ Session& Broker::make_session(TenantId tenant, std::string_view client_id, base:
   s.id = id;
   s.tenant = tenant;
   s.client_id = client_id;
-  by_id_.emplace(id.value, std::move(owned));
+  const bool fresh = by_id_.emplace(id.value, std::move(owned)).second;
+  BERTH_ASSERT(fresh);
   by_client_.insert(&s);
   next_session_ = std::max(next_session_, id.value + 1);
   return s;
@@ -138,7 +141,8 @@ void Broker::session(base::SessionId id, std::string_view record) {
   s.stored = true;
   if (r.has_will()) s.will = will_from_pb(r.will());
   for (const pb::Subscription& sub : r.subscriptions()) {
-    add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())}, sub.id());
+    add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
+                     sub.id());
   }
 }
 
@@ -183,7 +187,8 @@ void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_v
   if (s == nullptr) return;
   base::RecordReader r(value);
   Received from{.conn = r.varint(), .offset = r.varint(), .effective = false};
-  if (!s->received) s->received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
+  if (!s->received)
+    s->received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
   s->received->insert_or_assign(packet_id, from);
 }
 
@@ -251,20 +256,23 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     fail(ch, Reason::session_taken_over, CloseReason::session_lost);
     return false;
   };
-  if (!parsed) return lost();
+  const bool known_version = ch.version == mqtt::Version::v311 || ch.version == mqtt::Version::v5;
+  if (!parsed || !known_version || ch.receive_maximum == 0) return lost();
   Session* s = by_client(static_cast<TenantId>(id.tenant()), id.client_id());
   const bool stored = id.expiry_s() != 0;
   if (s != nullptr && s->epoch > id.epoch()) {  // DESIGN 5: a newer CONNECT owns it
     fail(ch, Reason::session_taken_over, CloseReason::taken_over);
     return false;
   }
-  if (stored && (s == nullptr || s->id.value != id.session() || s->epoch != id.epoch())) return lost();
+  if (stored && (s == nullptr || s->id.value != id.session() || s->epoch != id.epoch()))
+    return lost();
   if (s != nullptr && s->channel != nullptr) take_over(*s, now);
   if (!stored && s != nullptr && s->id.value != id.session()) {
     end_session(*s, now);
     s = nullptr;
   }
   if (s == nullptr) {
+    if (by_id({id.session()}) != nullptr) return lost();
     s = &make_session(static_cast<TenantId>(id.tenant()), id.client_id(), {id.session()});
     s->epoch = id.epoch();
   }
@@ -301,7 +309,8 @@ void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
     }
   }
   pb::RetainedCursor cursor;
-  if (cursor.ParseFromString(slot(cookie, CookieSlot::retained_cursor)) && cursor.items_size() != 0) {
+  if (cursor.ParseFromString(slot(cookie, CookieSlot::retained_cursor)) &&
+      cursor.items_size() != 0) {
     ch.retained = std::make_unique<std::deque<RetainedItem>>();
     for (const auto& i : cursor.items()) {
       ch.retained->push_back(
@@ -314,10 +323,12 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   pb::VolatileState v;
   if (!v.ParseFromString(slot(cookie, CookieSlot::volatile_state))) return;
   for (const auto& sub : v.subscriptions()) {
-    add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())}, sub.id());
+    add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
+                     sub.id());
   }
   for (const std::uint32_t id : v.received()) {
-    if (!s.received) s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
+    if (!s.received)
+      s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
     s.received->emplace(static_cast<std::uint16_t>(id), Received{.effective = true});
     ++ch.unacked_in;
   }
@@ -351,7 +362,8 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
 // Without a cookie all up to sent_max may have been sent; a CONNECT that will be replayed has sent
 // nothing yet.
 void Broker::settle_sequence(Session& s) {
-  const Channel* owner = s.owner_edge == options_.edge_id ? find(base::ConnId::from_packed(s.owner_conn)) : nullptr;
+  const Channel* owner =
+      s.owner_edge == options_.edge_id ? find(base::ConnId::from_packed(s.owner_conn)) : nullptr;
   const bool replay = owner != nullptr && owner->state == Channel::State::awaiting_connect;
   raise_sequence(s, replay ? s.sent_before : s.sent_max);
 }
@@ -455,7 +467,8 @@ std::string Broker::encode_cookie(Channel& ch, CookieSlot which) {
       }
       return a.SerializeAsString();
     }
-    case CookieSlot::volatile_state: return encode_volatile(s);
+    case CookieSlot::volatile_state:
+      return encode_volatile(s);
     case CookieSlot::retained_cursor: {
       pb::RetainedCursor c;
       if (ch.retained) {
@@ -469,7 +482,8 @@ std::string Broker::encode_cookie(Channel& ch, CookieSlot which) {
       }
       return c.SerializeAsString();
     }
-    case CookieSlot::count: break;
+    case CookieSlot::count:
+      break;
   }
   return {};
 }

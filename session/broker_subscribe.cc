@@ -42,7 +42,8 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     reasons.push_back(r);
     const SubOptions o{sub.options};
     const bool wants = o.retain_handling() == 0 || (o.retain_handling() == 1 && fresh);
-    if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared) continue;
+    if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared)
+      continue;
     items->push_back({std::string(sub.filter), o, v.subscription_id, {}});
   }
   const auto answer = [this, reasons, items, id = v.packet_id](Channel& c, base::Instant t) {
@@ -92,7 +93,8 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   return static_cast<Reason>(o.qos());
 }
 
-bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options, std::uint32_t id) {
+bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options,
+                              std::uint32_t id) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
   Router& router = tenant(s.tenant).router;
   const FilterId filter = router.intern(p.filter);
@@ -118,8 +120,9 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   const bool removed = router.remove(filter, &s, p.group);  // prunes what intern() made
   if (!removed) return false;
   --subscriptions_;
-  std::erase_if(s.subscriptions,
-                [&](const Subscription& sub) { return sub.filter == filter && sub.group == p.group; });
+  std::erase_if(s.subscriptions, [&](const Subscription& sub) {
+    return sub.filter == filter && sub.group == p.group;
+  });
   return true;
 }
 
@@ -152,7 +155,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     }
     outcome.push_back(removed ? '1' : '0');
     const bool valid = mqtt::parse_filter(filter).valid;
-    reasons.push_back(!valid     ? Reason::topic_filter_invalid
+    reasons.push_back(!valid    ? Reason::topic_filter_invalid
                       : removed ? Reason::success
                                 : Reason::no_subscription_existed);
   }
@@ -233,7 +236,8 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, base::Instant now) {
     ch.waiting_room = true;
     return false;
   }
-  if (qos != 0 && !s.persistent() && s.last_seq - s.sent_seq >= kRetainedAhead) return false;  // pump goes on
+  if (qos != 0 && !s.persistent() && s.last_seq - s.sent_seq >= kRetainedAhead)
+    return false;  // pump goes on
   std::string topic(d.message.topic);
   if (d.message.expires_at > now) {
     const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);

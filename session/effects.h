@@ -1,6 +1,6 @@
 // What the Broker asks the shell to do. Called on the shard's thread, in order, during a call into
-// the Broker; everything asked for between two flush points of the shell (one loop turn) reaches the
-// edge together or not at all.
+// the Broker; everything asked for between two flush points of the shell (one loop turn) reaches
+// the edge together or not at all.
 #pragma once
 
 #include <cstdint>

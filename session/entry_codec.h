@@ -30,7 +30,8 @@ inline void encode_entry(std::string& o, const MessageView& m, std::uint8_t qos,
                          std::uint64_t cumulative, const std::vector<std::uint32_t>* ids) {
   o.push_back(static_cast<char>(qos | (retain ? 4 : 0)));
   base::put_varint(o, cumulative);
-  base::put_varint(o, m.expires_at == base::kNever ? 0 : static_cast<std::uint64_t>(m.expires_at.ms));
+  base::put_varint(o,
+                   m.expires_at == base::kNever ? 0 : static_cast<std::uint64_t>(m.expires_at.ms));
   base::put_varint(o, ids == nullptr ? 0 : ids->size());
   if (ids != nullptr) {
     for (const std::uint32_t id : *ids) base::put_varint(o, id);
@@ -57,7 +58,8 @@ inline std::optional<EntryView> decode_entry(std::string_view in) {
   const std::uint64_t expires = r.varint();
   if (expires != 0) e.message.expires_at = {static_cast<std::int64_t>(expires)};
   const std::uint64_t n = r.varint();
-  for (std::uint64_t i = 0; i < n && r.ok(); ++i) e.ids.push_back(static_cast<std::uint32_t>(r.varint()));
+  for (std::uint64_t i = 0; i < n && r.ok(); ++i)
+    e.ids.push_back(static_cast<std::uint32_t>(r.varint()));
   e.message.topic = r.bytes();
   e.message.forwarded = r.bytes();
   e.message.payload = r.rest();
@@ -67,7 +69,8 @@ inline std::optional<EntryView> decode_entry(std::string_view in) {
 
 inline void encode_retained(std::string& o, const MessageView& m) {
   o.push_back(static_cast<char>(m.qos));
-  base::put_varint(o, m.expires_at == base::kNever ? 0 : static_cast<std::uint64_t>(m.expires_at.ms));
+  base::put_varint(o,
+                   m.expires_at == base::kNever ? 0 : static_cast<std::uint64_t>(m.expires_at.ms));
   base::put_bytes(o, m.topic);
   base::put_bytes(o, m.forwarded);
   o.append(m.payload);

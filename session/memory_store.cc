@@ -8,7 +8,8 @@ void MemoryStore::restore(RestoreSink& sink) {
   for (const auto& [id, r] : sessions_) sink.session({id}, r.value);
   for (const auto& [id, q] : queues_) {
     if (q.empty()) continue;
-    sink.queue({id}, {q.begin()->first, q.begin()->second}, {q.rbegin()->first, q.rbegin()->second});
+    sink.queue({id}, {q.begin()->first, q.begin()->second},
+               {q.rbegin()->first, q.rbegin()->second});
   }
   for (const auto& [id, ids] : received_) {
     for (const auto& [packet_id, value] : ids) {
@@ -29,25 +30,43 @@ void MemoryStore::apply(const Write& w, CommitResult& result) {
     }
   }
   switch (w.kind) {
-    case WriteKind::put_session: sessions_[id] = {w.epoch, std::string(w.value)}; return;
+    case WriteKind::put_session:
+      sessions_[id] = {w.epoch, std::string(w.value)};
+      return;
     case WriteKind::delete_session:
       sessions_.erase(id);
       queues_.erase(id);
       received_.erase(id);
       return;
-    case WriteKind::append: queues_[id][w.seq] = w.value; return;
-    case WriteKind::remove: queues_[id].erase(w.seq); return;
+    case WriteKind::append:
+      queues_[id][w.seq] = w.value;
+      return;
+    case WriteKind::remove:
+      queues_[id].erase(w.seq);
+      return;
     case WriteKind::remove_through: {
       auto& q = queues_[id];
       q.erase(q.begin(), q.upper_bound(w.seq));
       return;
     }
-    case WriteKind::put_received: received_[id][w.seq] = w.value; return;
-    case WriteKind::remove_received: received_[id].erase(w.seq); return;
-    case WriteKind::put_retained: retained_[std::string(w.key)] = w.value; return;
-    case WriteKind::remove_retained: retained_.erase(std::string(w.key)); return;
-    case WriteKind::put_applied: applied_[std::string(w.key)] = w.value; return;
-    case WriteKind::remove_applied: applied_.erase(std::string(w.key)); return;
+    case WriteKind::put_received:
+      received_[id][w.seq] = w.value;
+      return;
+    case WriteKind::remove_received:
+      received_[id].erase(w.seq);
+      return;
+    case WriteKind::put_retained:
+      retained_[std::string(w.key)] = w.value;
+      return;
+    case WriteKind::remove_retained:
+      retained_.erase(std::string(w.key));
+      return;
+    case WriteKind::put_applied:
+      applied_[std::string(w.key)] = w.value;
+      return;
+    case WriteKind::remove_applied:
+      applied_.erase(std::string(w.key));
+      return;
   }
 }
 

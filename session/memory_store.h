@@ -1,5 +1,5 @@
-// A Store in memory: what the contract suite compares the others with, and the stub of Broker tests.
-// Completions run through the Poster. Not thread-safe.
+// A Store in memory: what the contract suite compares the others with, and the stub of Broker
+// tests. Completions run through the Poster. Not thread-safe.
 #pragma once
 
 #include <map>

@@ -1,5 +1,6 @@
-// A message as sessions see it. MessageView: views, valid during one call. Message: immutable, owned,
-// in one allocation, shared by reference count among the sessions of one shard (not thread-safe).
+// A message as sessions see it. MessageView: views, valid during one call. Message: immutable,
+// owned, in one allocation, shared by reference count among the sessions of one shard (not
+// thread-safe).
 #pragma once
 
 #include <cstdint>

@@ -19,8 +19,8 @@ class Retained {
   std::size_t bytes() const { return bytes_; }
   bool contains(std::string_view topic) const { return messages_.find(topic) != messages_.end(); }
 
-  // The first retained message whose topic matches `filter` and sorts after `after` (empty: from the
-  // start). Null at the end. Looks only at topics that share the filter's literal prefix.
+  // The first retained message whose topic matches `filter` and sorts after `after` (empty: from
+  // the start). Null at the end. Looks only at topics that share the filter's literal prefix.
   const MessagePtr* next(std::string_view filter, std::string_view after) const;
 
  private:

@@ -42,8 +42,12 @@ std::string key_of(char prefix, base::SessionId id, std::uint64_t n) {
   base::put_key64(k, n);
   return k;
 }
-std::string key_of(char prefix, std::string_view rest) { return std::string(1, prefix).append(rest); }
-std::string_view view(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+std::string key_of(char prefix, std::string_view rest) {
+  return std::string(1, prefix).append(rest);
+}
+std::string_view view(const rocksdb::Slice& s) {
+  return {s.data(), s.size()};
+}
 
 rocksdb::Options database_options() {
   rocksdb::Options o;
@@ -202,9 +206,10 @@ void RocksStore::Impl::restore(RestoreSink& sink) {
     sound = sound && it->status().ok();
   }
   sound = sound && scan('r', [&](std::string_view key, std::string_view value) {
-    if (key.size() != 16) return;
-    sink.received({base::get_key64(key)}, static_cast<std::uint16_t>(base::get_key64(key.substr(8))), value);
-  });
+            if (key.size() != 16) return;
+            sink.received({base::get_key64(key)},
+                          static_cast<std::uint16_t>(base::get_key64(key.substr(8))), value);
+          });
   sound = sound && scan('t', [&](std::string_view k, std::string_view v) { sink.retained(k, v); });
   sound = sound && scan('a', [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
   if (!sound) throw std::runtime_error("store: damaged, could not be read to its end");
@@ -237,17 +242,33 @@ void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
       out.DeleteRange(key_of('q', w.session, 0), key_of('q', w.session, UINT64_MAX));
       out.DeleteRange(key_of('r', w.session, 0), key_of('r', w.session, UINT64_MAX));
       return;
-    case WriteKind::append: out.Put(key_of('q', w.session, w.seq), rocksdb::Slice(w.value.data(), w.value.size())); return;
-    case WriteKind::remove: out.Delete(key_of('q', w.session, w.seq)); return;
+    case WriteKind::append:
+      out.Put(key_of('q', w.session, w.seq), rocksdb::Slice(w.value.data(), w.value.size()));
+      return;
+    case WriteKind::remove:
+      out.Delete(key_of('q', w.session, w.seq));
+      return;
     case WriteKind::remove_through:
       out.DeleteRange(key_of('q', w.session, 0), key_of('q', w.session, w.seq + 1));
       return;
-    case WriteKind::put_received: out.Put(key_of('r', w.session, w.seq), rocksdb::Slice(w.value.data(), w.value.size())); return;
-    case WriteKind::remove_received: out.Delete(key_of('r', w.session, w.seq)); return;
-    case WriteKind::put_retained: out.Put(key_of('t', w.key), rocksdb::Slice(w.value.data(), w.value.size())); return;
-    case WriteKind::remove_retained: out.Delete(key_of('t', w.key)); return;
-    case WriteKind::put_applied: out.Put(key_of('a', w.key), rocksdb::Slice(w.value.data(), w.value.size())); return;
-    case WriteKind::remove_applied: out.Delete(key_of('a', w.key)); return;
+    case WriteKind::put_received:
+      out.Put(key_of('r', w.session, w.seq), rocksdb::Slice(w.value.data(), w.value.size()));
+      return;
+    case WriteKind::remove_received:
+      out.Delete(key_of('r', w.session, w.seq));
+      return;
+    case WriteKind::put_retained:
+      out.Put(key_of('t', w.key), rocksdb::Slice(w.value.data(), w.value.size()));
+      return;
+    case WriteKind::remove_retained:
+      out.Delete(key_of('t', w.key));
+      return;
+    case WriteKind::put_applied:
+      out.Put(key_of('a', w.key), rocksdb::Slice(w.value.data(), w.value.size()));
+      return;
+    case WriteKind::remove_applied:
+      out.Delete(key_of('a', w.key));
+      return;
   }
 }
 
@@ -310,7 +331,9 @@ void RocksStore::Impl::do_read(Read& r) {
   }
   base::result<std::vector<StoredEntry>> result = std::move(out);
   if (!it->status().ok()) result = make_error_code(boost::system::errc::io_error);
-  post_([done = std::move(r.done), result = std::move(result)]() mutable { done(std::move(result)); });
+  post_([done = std::move(r.done), result = std::move(result)]() mutable {
+    done(std::move(result));
+  });
 }
 
 void RocksStore::Impl::read_loop() {
@@ -344,7 +367,9 @@ void RocksStore::Impl::close() {
 RocksStore::RocksStore(RocksOptions options, Poster post)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(post))) {}
 RocksStore::~RocksStore() = default;
-void RocksStore::restore(RestoreSink& sink) { impl_->restore(sink); }
+void RocksStore::restore(RestoreSink& sink) {
+  impl_->restore(sink);
+}
 void RocksStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
   impl_->enqueue_commit(std::move(batch), std::move(done));
 }
@@ -352,7 +377,11 @@ void RocksStore::read_queue(base::SessionId session, std::uint64_t from, std::si
                             std::size_t bytes, ReadDone done) {
   impl_->enqueue_read({session, from, count, bytes, std::move(done)});
 }
-void RocksStore::close() { impl_->close(); }
-const std::string& RocksStore::quarantined() const { return impl_->quarantined_; }
+void RocksStore::close() {
+  impl_->close();
+}
+const std::string& RocksStore::quarantined() const {
+  return impl_->quarantined_;
+}
 
 }  // namespace berth::session

@@ -166,8 +166,8 @@ void Router::collect(std::uint32_t id, Match& out) {
     } else {  // overlapping filters of one session: one copy, the highest QoS (3.3.4-2 allows it)
       SubOptions& o = out.targets[it->second].options;
       const std::uint8_t qos = std::max(o.qos(), e.options.qos());
-      const std::uint8_t both = o.raw & e.options.raw & 4;            // no local only if all say so
-      const std::uint8_t any = (o.raw | e.options.raw) & 8;           // retain as published if any
+      const std::uint8_t both = o.raw & e.options.raw & 4;   // no local only if all say so
+      const std::uint8_t any = (o.raw | e.options.raw) & 8;  // retain as published if any
       o.raw = static_cast<std::uint8_t>(qos | both | any);
     }
     if (e.id != 0) out.targets[it->second].ids.push_back(e.id);

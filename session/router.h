@@ -63,7 +63,8 @@ class Router {
   std::string filter(FilterId id) const;
 
   // `group` empty: an ordinary subscription. Replaces options of an existing one; true if new.
-  bool add(FilterId id, Session* s, std::string_view group, SubOptions options, std::uint32_t sub_id);
+  bool add(FilterId id, Session* s, std::string_view group, SubOptions options,
+           std::uint32_t sub_id);
   bool remove(FilterId id, Session* s, std::string_view group);
 
   // Valid until the next change of subscriptions or the next match.
@@ -79,8 +80,8 @@ class Router {
     std::uint32_t parent = 0;
     std::uint32_t level = 0;
     std::uint32_t children = 0;
-    std::uint32_t plus = 0;   // child "+", 0: none
-    std::uint32_t hash = 0;   // child "#"
+    std::uint32_t plus = 0;  // child "+", 0: none
+    std::uint32_t hash = 0;  // child "#"
     std::unique_ptr<std::vector<std::unique_ptr<SharedGroup>>> groups;
     std::vector<Entry> entries;
   };

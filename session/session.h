@@ -50,8 +50,8 @@ struct Outbox {
 struct Subscription {
   FilterId filter = 0;
   SubOptions options;
-  std::uint32_t id = 0;     // subscription identifier
-  std::string group;        // shared subscription, else empty
+  std::uint32_t id = 0;  // subscription identifier
+  std::string group;     // shared subscription, else empty
 };
 
 struct Will {
@@ -92,12 +92,12 @@ struct Session {
   std::uint64_t dropped_seq = 0;  // newest dropped by the drop-oldest policy
   std::uint64_t queued_bytes = 0;
   std::uint64_t cumulative_bytes = 0;  // of all entries ever stored; see entry_codec.h
-  std::uint32_t queued = 0;       // entries in the store
+  std::uint32_t queued = 0;            // entries in the store
   std::uint32_t expiry_s = 0;
-  std::uint32_t touched = 0;      // place + 1 in the open batch's list of touched sessions
+  std::uint32_t touched = 0;  // place + 1 in the open batch's list of touched sessions
   TenantId tenant = 0;
-  bool stored = false;            // has a record in the store
-  bool session_present = false;   // what the owner's CONNACK said
+  bool stored = false;           // has a record in the store
+  bool session_present = false;  // what the owner's CONNACK said
   bool persistent() const { return expiry_s != 0; }
 };
 
@@ -136,22 +136,22 @@ struct Channel {
   base::ConnId conn;
   State state = State::awaiting_connect;
   protocol::mqtt::Version version = protocol::mqtt::Version::v311;
-  bool stalled = false;           // input waits for a commit or an answer
+  bool stalled = false;  // input waits for a commit or an answer
   bool connack_sent = false;
   bool waiting_room = false;      // output waits for writable()
   bool clean_disconnect = false;  // DISCONNECT came: no will
   bool problem_info = true;
   bool loopback = false;
-  std::uint8_t dirty = 0;         // cookie slots to send, bit per CookieSlot
+  std::uint8_t dirty = 0;                 // cookie slots to send, bit per CookieSlot
   std::uint16_t receive_maximum = 65535;  // the device's
   std::uint16_t alias_maximum = 0;        // the device's: aliases we may use
   std::uint16_t keep_alive_s = 0;
-  std::uint16_t unacked_in = 0;   // QoS > 0 PUBLISHes of the device we have not answered
-  std::uint32_t packet_max = 0;   // the device's, 0: none
-  std::uint32_t pending = 0;      // inputs whose effects wait for a commit
-  std::uint64_t in_off = 0;       // input processed
-  std::uint64_t edge_in_ack = 0;  // input the edge knows to be acknowledged
-  std::uint64_t replay_end = 0;   // input up to here may be a replay
+  std::uint16_t unacked_in = 0;      // QoS > 0 PUBLISHes of the device we have not answered
+  std::uint32_t packet_max = 0;      // the device's, 0: none
+  std::uint32_t pending = 0;         // inputs whose effects wait for a commit
+  std::uint64_t in_off = 0;          // input processed
+  std::uint64_t edge_in_ack = 0;     // input the edge knows to be acknowledged
+  std::uint64_t replay_end = 0;      // input up to here may be a replay
   std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
   Session* session = nullptr;
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias

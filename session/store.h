@@ -1,9 +1,9 @@
 // Where session state is durable. One Store per engine process, used by the engine's shard.
 //
-// Writes are collected in a Batch and committed together; batches commit in the order given and each
-// is atomic. `commit` and `read_queue` return at once; their completions run on the shard (through
-// the Poster given at construction), in order of completion. After an error of commit nothing of the
-// batch is stored and the same batch may be given again.
+// Writes are collected in a Batch and committed together; batches commit in the order given and
+// each is atomic. `commit` and `read_queue` return at once; their completions run on the shard
+// (through the Poster given at construction), in order of completion. After an error of commit
+// nothing of the batch is stored and the same batch may be given again.
 //
 // Fence (DESIGN 5b): an owner's write carries its session's epoch; one with an epoch below the
 // stored session's is skipped and named in CommitResult::refused. Epoch 0 is not fenced.
@@ -50,7 +50,8 @@ class Batch {
   void add(const Write& w) {
     const auto at = static_cast<std::uint32_t>(arena_.size());
     arena_.append(w.key).append(w.value);
-    items_.push_back({w.kind, w.session, w.seq, w.epoch, at, static_cast<std::uint32_t>(w.key.size()),
+    items_.push_back({w.kind, w.session, w.seq, w.epoch, at,
+                      static_cast<std::uint32_t>(w.key.size()),
                       static_cast<std::uint32_t>(w.value.size())});
   }
   std::size_t size() const { return items_.size(); }
@@ -59,7 +60,11 @@ class Batch {
   Write operator[](std::size_t i) const {
     const Item& it = items_[i];
     const std::string_view all = arena_;
-    return {it.kind, it.session, it.seq, it.epoch, all.substr(it.at, it.key),
+    return {it.kind,
+            it.session,
+            it.seq,
+            it.epoch,
+            all.substr(it.at, it.key),
             all.substr(it.at + it.key, it.value)};
   }
   void clear() {

@@ -7,8 +7,8 @@
 //   berth-load idle    --port P --pid PID --count 15000     (resident bytes a connection)
 //   berth-load durable --port P --subs 1|100 --offline 0|1 --pubs 50 --window 20 --messages 100000
 //
-// MQTT 3.1.1, 64-byte payloads, clean sessions unless durable. Prints one JSON object: cpu_s is the CPU
-// time of PID and its children during the run, per 100,000 messages delivered. One thread.
+// MQTT 3.1.1, 64-byte payloads, clean sessions unless durable. Prints one JSON object: cpu_s is the
+// CPU time of PID and its children during the run, per 100,000 messages delivered. One thread.
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -37,7 +37,9 @@
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
+double seconds_since(Clock::time_point t) {
+  return std::chrono::duration<double>(Clock::now() - t).count();
+}
 
 std::map<std::string, std::string> g_args;
 long arg(const char* name, long standard) {
@@ -59,7 +61,9 @@ std::vector<int> process_tree(int pid) {
       const std::size_t paren = line.rfind(')');
       char state = 0;
       int parent = 0;
-      if (paren != std::string::npos && std::sscanf(line.c_str() + paren + 1, " %c %d", &state, &parent) == 2 && parent == pid) all.push_back(p);
+      if (paren != std::string::npos &&
+          std::sscanf(line.c_str() + paren + 1, " %c %d", &state, &parent) == 2 && parent == pid)
+        all.push_back(p);
     }
     closedir(d);
   }
@@ -69,7 +73,8 @@ std::vector<int> process_tree(int pid) {
 double cpu_seconds(int pid) {
   double total = 0;
   for (const int p : process_tree(pid)) {
-    std::ifstream in("/proc/" + std::to_string(p) + "/schedstat");  // nanoseconds on CPU, main thread
+    std::ifstream in("/proc/" + std::to_string(p) +
+                     "/schedstat");  // nanoseconds on CPU, main thread
     DIR* d = opendir(("/proc/" + std::to_string(p) + "/task").c_str());
     if (d == nullptr) continue;
     while (const dirent* e = readdir(d)) {
@@ -90,7 +95,9 @@ long resident_bytes(int pid) {
     std::string line;
     while (std::getline(in, line)) {
       long kb = 0;
-      if (std::sscanf(line.c_str(), "Private_Dirty: %ld", &kb) == 1 || std::sscanf(line.c_str(), "Private_Clean: %ld", &kb) == 1) total += kb * 1024;
+      if (std::sscanf(line.c_str(), "Private_Dirty: %ld", &kb) == 1 ||
+          std::sscanf(line.c_str(), "Private_Clean: %ld", &kb) == 1)
+        total += kb * 1024;
     }
   }
   return total;
@@ -111,7 +118,9 @@ struct Conn {
   std::deque<Clock::time_point> sent;
 };
 
-std::string u16(unsigned v) { return {static_cast<char>(v >> 8), static_cast<char>(v)}; }
+std::string u16(unsigned v) {
+  return {static_cast<char>(v >> 8), static_cast<char>(v)};
+}
 std::string packet(unsigned header, const std::string& body) {
   std::string o(1, static_cast<char>(header));
   std::size_t n = body.size();
@@ -121,12 +130,16 @@ std::string packet(unsigned header, const std::string& body) {
   } while (n != 0);
   return o + body;
 }
-std::string str(const std::string& s) { return u16(static_cast<unsigned>(s.size())) + s; }
+std::string str(const std::string& s) {
+  return u16(static_cast<unsigned>(s.size())) + s;
+}
 std::string connect_packet(const std::string& id, bool clean) {
   return packet(0x10, str("MQTT") + '\x04' + (clean ? '\x02' : '\0') + u16(0) + str(id));
 }
-std::string publish_packet(const std::string& topic, int qos, unsigned id, const std::string& payload) {
-  return packet(0x30u | (static_cast<unsigned>(qos) << 1), str(topic) + (qos != 0 ? u16(id) : "") + payload);
+std::string publish_packet(const std::string& topic, int qos, unsigned id,
+                           const std::string& payload) {
+  return packet(0x30u | (static_cast<unsigned>(qos) << 1),
+                str(topic) + (qos != 0 ? u16(id) : "") + payload);
 }
 
 class Load {
@@ -240,29 +253,39 @@ class Load {
 // Answers a PUBLISH as a subscriber; the position of its payload.
 std::size_t take_publish(Load& load, Conn& c, unsigned h, const char* body) {
   const unsigned qos = (h >> 1) & 3;
-  const unsigned topic = static_cast<unsigned char>(body[0]) * 256u + static_cast<unsigned char>(body[1]);
+  const unsigned topic =
+      static_cast<unsigned char>(body[0]) * 256u + static_cast<unsigned char>(body[1]);
   if (qos != 0) {
-    const char ack[4] = {static_cast<char>(qos == 1 ? 0x40 : 0x50), 2, body[2 + topic], body[3 + topic]};
+    const char ack[4] = {static_cast<char>(qos == 1 ? 0x40 : 0x50), 2, body[2 + topic],
+                         body[3 + topic]};
     load.send(c, std::string(ack, 4));
   }
   return 2 + topic + (qos != 0 ? 2 : 0);
 }
 
-void result(const char* scenario, long messages, double wall, double cpu, const std::string& more = {}) {
-  std::printf("{\"scenario\":\"%s\",\"messages\":%ld,\"wall_s\":%.3f,\"per_s\":%.0f,\"cpu_s_per_100k\":%.4f%s}\n", scenario,
-              messages, wall, static_cast<double>(messages) / wall, cpu * 1e5 / static_cast<double>(messages), more.c_str());
+void result(const char* scenario, long messages, double wall, double cpu,
+            const std::string& more = {}) {
+  std::printf(
+      "{\"scenario\":\"%s\",\"messages\":%ld,\"wall_s\":%.3f,\"per_s\":%.0f,\"cpu_s_per_100k\":%."
+      "4f%s}\n",
+      scenario, messages, wall, static_cast<double>(messages) / wall,
+      cpu * 1e5 / static_cast<double>(messages), more.c_str());
 }
 
 std::string percentiles(std::vector<double>& us) {
   std::sort(us.begin(), us.end());
-  const auto at = [&](double p) { return us.empty() ? 0.0 : us[static_cast<std::size_t>(p * static_cast<double>(us.size() - 1))]; };
+  const auto at = [&](double p) {
+    return us.empty() ? 0.0 : us[static_cast<std::size_t>(p * static_cast<double>(us.size() - 1))];
+  };
   char text[160];
-  std::snprintf(text, sizeof text, ",\"p50_us\":%.0f,\"p99_us\":%.0f,\"max_us\":%.0f", at(.5), at(.99), at(1));
+  std::snprintf(text, sizeof text, ",\"p50_us\":%.0f,\"p99_us\":%.0f,\"max_us\":%.0f", at(.5),
+                at(.99), at(1));
   return text;
 }
 
-// Publishers keep `window` messages under way each: QoS 0 until the subscriber has it, else until the
-// last acknowledgement. Also the durable runs: subscribers with persistent sessions, online or not.
+// Publishers keep `window` messages under way each: QoS 0 until the subscriber has it, else until
+// the last acknowledgement. Also the durable runs: subscribers with persistent sessions, online or
+// not.
 int fanin(bool durable) {
   Load load;
   const int qos = static_cast<int>(arg("qos", durable ? 1 : 0));
@@ -294,7 +317,8 @@ int fanin(bool durable) {
     char number[9];
     std::snprintf(number, sizeof number, "%08d", c.index);
     c.next_id = c.next_id % 65535 + 1;
-    load.send(c, publish_packet("t/" + std::to_string(durable ? sent % subs : c.index) + "/m", qos, c.next_id, number + pad));
+    load.send(c, publish_packet("t/" + std::to_string(durable ? sent % subs : c.index) + "/m", qos,
+                                c.next_id, number + pad));
     ++c.in_flight;
     ++sent;
     c.sent.push_back(Clock::now());
@@ -302,7 +326,8 @@ int fanin(bool durable) {
   const auto done = [&](Conn& c) {
     ++acked;
     --c.in_flight;
-    latency.push_back(std::chrono::duration<double, std::micro>(Clock::now() - c.sent.front()).count());
+    latency.push_back(
+        std::chrono::duration<double, std::micro>(Clock::now() - c.sent.front()).count());
     c.sent.pop_front();
     if (rate == 0 && sent < messages) publish(c);
   };
@@ -316,7 +341,8 @@ int fanin(bool durable) {
   }
   std::size_t turn_at = first;
   while (received < (offline ? 0 : messages) || acked < messages) {
-    while (rate != 0 && sent < messages && static_cast<double>(sent) < seconds_since(start) * rate) {
+    while (rate != 0 && sent < messages &&
+           static_cast<double>(sent) < seconds_since(start) * rate) {
       Conn& c = *load.conns_[turn_at];
       turn_at = turn_at + 1 < load.conns_.size() ? turn_at + 1 : first;
       publish(c);
@@ -326,18 +352,28 @@ int fanin(bool durable) {
         case 3: {
           const std::size_t at = take_publish(load, c, h, body);
           ++received;
-          if (qos == 0) done(*load.conns_[static_cast<std::size_t>(std::atoi(std::string(body + at, 8).c_str()))]);
+          if (qos == 0)
+            done(*load.conns_[static_cast<std::size_t>(
+                std::atoi(std::string(body + at, 8).c_str()))]);
           return;
         }
-        case 4: case 7: return done(c);
-        case 5: load.send(c, std::string("\x62\x02") + std::string(body, 2)); return;
-        case 6: load.send(c, std::string("\x70\x02") + std::string(body, 2)); return;
-        default: return;
+        case 4:
+        case 7:
+          return done(c);
+        case 5:
+          load.send(c, std::string("\x62\x02") + std::string(body, 2));
+          return;
+        case 6:
+          load.send(c, std::string("\x70\x02") + std::string(body, 2));
+          return;
+        default:
+          return;
       }
     });
   }
   const double wall = seconds_since(start);
-  result(durable ? "durable" : "fanin", messages, wall, pid != 0 ? cpu_seconds(pid) - cpu : 0, percentiles(latency));
+  result(durable ? "durable" : "fanin", messages, wall, pid != 0 ? cpu_seconds(pid) - cpu : 0,
+         percentiles(latency));
   return 0;
 }
 
@@ -395,7 +431,8 @@ int latency() {
     while (sent < total && static_cast<double>(sent) < seconds_since(start) * rate) {
       Conn& c = *load.conns_[1 + static_cast<std::size_t>(sent % pubs)];
       char number[17];
-      std::snprintf(number, sizeof number, "%016.0f", std::chrono::duration<double, std::nano>(Clock::now() - start).count());
+      std::snprintf(number, sizeof number, "%016.0f",
+                    std::chrono::duration<double, std::nano>(Clock::now() - start).count());
       load.send(c, publish_packet("t/" + std::to_string(c.index), 0, 0, number + pad));
       load.flush();
       ++sent;
@@ -404,10 +441,12 @@ int latency() {
       if (h >> 4 != 3) return;
       const std::size_t at = take_publish(load, c, h, body);
       const double then = std::atof(std::string(body + at, 16).c_str());
-      us.push_back((std::chrono::duration<double, std::nano>(Clock::now() - start).count() - then) / 1000);
+      us.push_back((std::chrono::duration<double, std::nano>(Clock::now() - start).count() - then) /
+                   1000);
     });
   }
-  result("latency", total, seconds_since(start), pid != 0 ? cpu_seconds(pid) - cpu : 0, percentiles(us));
+  result("latency", total, seconds_since(start), pid != 0 ? cpu_seconds(pid) - cpu : 0,
+         percentiles(us));
   return 0;
 }
 
@@ -427,7 +466,8 @@ int connects(bool idle) {
   const double used = pid != 0 ? cpu_seconds(pid) - cpu : 0;
   std::string more;
   if (idle) {
-    for (std::size_t i = 0; i < load.conns_.size(); ++i) load.subscribe(*load.conns_[i], "device/" + std::to_string(i) + "/cmd", 1);
+    for (std::size_t i = 0; i < load.conns_.size(); ++i)
+      load.subscribe(*load.conns_[i], "device/" + std::to_string(i) + "/cmd", 1);
     load.all_ready();
     more = ",\"bytes_each\":" + std::to_string((resident_bytes(pid) - before) / count);
   }
@@ -439,7 +479,9 @@ int connects(bool idle) {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: berth-load fanin|fanout|latency|connect|idle|durable --port P [--pid PID] …\n");
+    std::fprintf(
+        stderr,
+        "usage: berth-load fanin|fanout|latency|connect|idle|durable --port P [--pid PID] …\n");
     return 64;
   }
   for (int i = 2; i + 1 < argc; i += 2) g_args[argv[i] + 2] = argv[i + 1];

@@ -28,13 +28,15 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
  public:
   explicit Impl(asio::io_context& io) : acceptor_(io) {}
 
-  static asio::awaitable<void> accept_loop(std::shared_ptr<Impl> self) {  // shared: outlives the server object
+  static asio::awaitable<void> accept_loop(
+      std::shared_ptr<Impl> self) {  // shared: outlives the server object
     for (;;) {
       auto [ec, socket] = co_await self->acceptor_.async_accept(kUse);
       if (ec == asio::error::operation_aborted || !self->acceptor_.is_open()) co_return;
       if (ec || self->connections_ >= kConnectionsMax) continue;
       ++self->connections_;
-      asio::co_spawn(self->acceptor_.get_executor(), serve(self, std::move(socket)), asio::detached);
+      asio::co_spawn(self->acceptor_.get_executor(), serve(self, std::move(socket)),
+                     asio::detached);
     }
   }
 
@@ -49,7 +51,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
       if (ec) break;
       const bool keep = parser.get().keep_alive();
       Response r = co_await self->answer(parser.get());
-      http::response<http::string_body> out(static_cast<http::status>(r.status), parser.get().version());
+      http::response<http::string_body> out(static_cast<http::status>(r.status),
+                                            parser.get().version());
       out.set(http::field::content_type, r.content_type);
       out.keep_alive(keep);
       out.body() = std::move(r.body);
@@ -80,7 +83,9 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
 };
 
 HttpServer::HttpServer(asio::io_context& io) : impl_(std::make_shared<Impl>(io)) {}
-HttpServer::~HttpServer() { stop(); }
+HttpServer::~HttpServer() {
+  stop();
+}
 
 void HttpServer::route(const std::string& method_and_target, Handler handler) {
   impl_->routes_[method_and_target] = std::move(handler);
@@ -88,13 +93,17 @@ void HttpServer::route(const std::string& method_and_target, Handler handler) {
 
 void HttpServer::listen(const std::string& host, std::uint16_t& port) {
   try {
-    const tcp::endpoint at(asio::ip::make_address(host.empty() ? "0.0.0.0" : host == "localhost" ? "127.0.0.1" : host), port);
+    const tcp::endpoint at(asio::ip::make_address(host.empty()          ? "0.0.0.0"
+                                                  : host == "localhost" ? "127.0.0.1"
+                                                                        : host),
+                           port);
     impl_->acceptor_.open(at.protocol());
     impl_->acceptor_.set_option(tcp::acceptor::reuse_address(true));
     impl_->acceptor_.bind(at);
     impl_->acceptor_.listen();
   } catch (const boost::system::system_error& e) {
-    throw std::runtime_error("admin on " + host + ":" + std::to_string(port) + ": " + e.code().message());
+    throw std::runtime_error("admin on " + host + ":" + std::to_string(port) + ": " +
+                             e.code().message());
   }
   port = impl_->acceptor_.local_endpoint().port();
   asio::co_spawn(impl_->acceptor_.get_executor(), Impl::accept_loop(impl_), asio::detached);

@@ -1,5 +1,5 @@
-// One device connection as the edge sees it: a descriptor, bytes with offsets, a cookie. Lives in the
-// EdgeShard's slab from accept to the engine's release(). About 200 bytes when idle.
+// One device connection as the edge sees it: a descriptor, bytes with offsets, a cookie. Lives in
+// the EdgeShard's slab from accept to the engine's release(). About 200 bytes when idle.
 #pragma once
 
 #include <cstdint>
@@ -26,12 +26,12 @@ struct Connection {
   std::uint32_t attach_epoch = 0;
   State state = State::free;
   protocol::link::CloseReason reason = protocol::link::CloseReason::client;
-  bool attached = false;       // the present engine knows it
-  bool connected = false;      // CONNACK with success has been accepted from an engine
-  bool want_write = false;     // EPOLLOUT is armed
-  bool reading = true;         // EPOLLIN is armed
-  bool dirty = false;          // in the list of connections to flush
-  bool engine_waits = false;   // the engine was told "not writable"
+  bool attached = false;      // the present engine knows it
+  bool connected = false;     // CONNACK with success has been accepted from an engine
+  bool want_write = false;    // EPOLLOUT is armed
+  bool reading = true;        // EPOLLIN is armed
+  bool dirty = false;         // in the list of connections to flush
+  bool engine_waits = false;  // the engine was told "not writable"
   bool loopback = false;
   std::uint8_t version = 0;
   std::uint16_t peer_port = 0;
@@ -39,12 +39,12 @@ struct Connection {
   std::uint32_t closing_since_s = 0;
   protocol::mqtt::Walker walker;
   std::uint64_t client_hash = 0;  // of the client id in CONNECT, for quarantine; 0: not seen
-  std::uint64_t in_off = 0;    // received
-  std::uint64_t in_ack = 0;    // acknowledged by steps: `in` begins here
-  std::uint64_t out_off = 0;   // engine output accepted
-  std::uint64_t credited = 0;  // of out_off, last told to the engine as written
-  std::string in;              // received and not acknowledged
-  std::string out;             // to be written, from out_at
+  std::uint64_t in_off = 0;       // received
+  std::uint64_t in_ack = 0;       // acknowledged by steps: `in` begins here
+  std::uint64_t out_off = 0;      // engine output accepted
+  std::uint64_t credited = 0;     // of out_off, last told to the engine as written
+  std::string in;                 // received and not acknowledged
+  std::string out;                // to be written, from out_at
   std::size_t out_at = 0;
   std::unique_ptr<protocol::link::Cookie> cookie;
 

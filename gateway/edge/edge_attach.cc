@@ -35,8 +35,8 @@ void EdgeShard::engine_gone() {
   for_each([](Connection& c) { c.attached = false; });
 }
 
-// Routes before inputs: all attaches, attached_all, then the bytes nobody has acknowledged, then the
-// closes that happened meanwhile.
+// Routes before inputs: all attaches, attached_all, then the bytes nobody has acknowledged, then
+// the closes that happened meanwhile.
 void EdgeShard::engine_ready() {
   std::vector<base::ConnId> all;
   for_each([&](Connection& c) {
@@ -50,7 +50,8 @@ void EdgeShard::engine_ready() {
     if (Connection* c = find(conn)) replay(*c);
   }
   if (engine_gone_ns_ != 0) {
-    probe_.engine_gap_ms = static_cast<std::uint64_t>((base::monotonic_ns() - engine_gone_ns_) / 1'000'000);
+    probe_.engine_gap_ms =
+        static_cast<std::uint64_t>((base::monotonic_ns() - engine_gone_ns_) / 1'000'000);
   }
   engine_gone_ns_ = 0;
   engine_gone_s_ = 0;

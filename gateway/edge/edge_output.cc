@@ -16,7 +16,7 @@ using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
 
 namespace {
-constexpr std::size_t kFlushAt = 128 * 1024;   // do not gather more than this in one turn
+constexpr std::size_t kFlushAt = 128 * 1024;  // do not gather more than this in one turn
 constexpr std::size_t kBuffersKept = 1024;
 constexpr std::size_t kBufferKept = 64 * 1024;  // bytes
 constexpr std::uint32_t kClosingMax_s = 5;
@@ -24,7 +24,8 @@ constexpr std::uint32_t kClosingMax_s = 5;
 
 bool EdgeShard::accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off) {
   const Connection* c = find(conn);
-  const bool current = c != nullptr && c->attached && c->attach_epoch == attach_epoch && c->out_off == out_off;
+  const bool current =
+      c != nullptr && c->attached && c->attach_epoch == attach_epoch && c->out_off == out_off;
   ++(current ? probe_.steps : probe_.steps_stale);
   return current;
 }
@@ -46,7 +47,8 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
   }
   c->out.append(head).append(tail);
   mark_dirty(*c);
-  if (c->unsent() >= kFlushAt && !c->want_write) write_some(*c);  // the engine is not called back here
+  if (c->unsent() >= kFlushAt && !c->want_write)
+    write_some(*c);  // the engine is not called back here
 }
 
 void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
@@ -71,7 +73,8 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
 
 void EdgeShard::recycle(std::string& buffer) {
   buffer.clear();
-  if (buffer.capacity() >= 64 && buffer.capacity() <= kBufferKept && buffers_.size() < kBuffersKept) {
+  if (buffer.capacity() >= 64 && buffer.capacity() <= kBufferKept &&
+      buffers_.size() < kBuffersKept) {
     buffers_.push_back(std::move(buffer));
   }
   buffer = {};
@@ -140,7 +143,8 @@ bool EdgeShard::write_some(Connection& c) {
 
 void EdgeShard::write_out(Connection& c) {
   if (c.fd < 0) return;
-  if (!write_some(c)) return end(c, c.state == Connection::State::closing ? c.reason : CloseReason::peer_reset);
+  if (!write_some(c))
+    return end(c, c.state == Connection::State::closing ? c.reason : CloseReason::peer_reset);
   after_write(c);
 }
 
@@ -190,7 +194,8 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   if (close_log_.allow(base::monotonic_ns() / 1'000'000)) {
     BERTH_LOG(info, "closed conn={} peer={}.{}.{}.{}:{} reason={} rx={} tx={}", conn.packed(),
               c.peer_address >> 24, (c.peer_address >> 16) & 255, (c.peer_address >> 8) & 255,
-              c.peer_address & 255, c.peer_port, protocol::link::name_of(reason), c.in_off, c.out_off);
+              c.peer_address & 255, c.peer_port, protocol::link::name_of(reason), c.in_off,
+              c.out_off);
   }
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);
@@ -210,21 +215,50 @@ void EdgeShard::finish(Connection& c) {
 
 void EdgeShard::count_close(CloseReason reason) {
   switch (reason) {
-    case CloseReason::client: ++probe_.closed_client; return;
-    case CloseReason::peer_reset: ++probe_.closed_peer_reset; return;
-    case CloseReason::keepalive_timeout: ++probe_.closed_keepalive; return;
-    case CloseReason::handshake_timeout: ++probe_.closed_handshake; return;
-    case CloseReason::protocol_error: ++probe_.closed_protocol; return;
-    case CloseReason::taken_over: ++probe_.closed_taken_over; return;
-    case CloseReason::refused: ++probe_.closed_refused; return;
-    case CloseReason::drained: ++probe_.closed_drained; return;
-    case CloseReason::frame_too_large: ++probe_.closed_too_large; return;
-    case CloseReason::slow_consumer: ++probe_.closed_slow; return;
-    case CloseReason::policy: ++probe_.closed_policy; return;
-    case CloseReason::engine_absent: ++probe_.closed_engine_absent; return;
-    case CloseReason::session_lost: ++probe_.closed_session_lost; return;
-    case CloseReason::poison: ++probe_.closed_poison; return;
-    case CloseReason::count: return;
+    case CloseReason::client:
+      ++probe_.closed_client;
+      return;
+    case CloseReason::peer_reset:
+      ++probe_.closed_peer_reset;
+      return;
+    case CloseReason::keepalive_timeout:
+      ++probe_.closed_keepalive;
+      return;
+    case CloseReason::handshake_timeout:
+      ++probe_.closed_handshake;
+      return;
+    case CloseReason::protocol_error:
+      ++probe_.closed_protocol;
+      return;
+    case CloseReason::taken_over:
+      ++probe_.closed_taken_over;
+      return;
+    case CloseReason::refused:
+      ++probe_.closed_refused;
+      return;
+    case CloseReason::drained:
+      ++probe_.closed_drained;
+      return;
+    case CloseReason::frame_too_large:
+      ++probe_.closed_too_large;
+      return;
+    case CloseReason::slow_consumer:
+      ++probe_.closed_slow;
+      return;
+    case CloseReason::policy:
+      ++probe_.closed_policy;
+      return;
+    case CloseReason::engine_absent:
+      ++probe_.closed_engine_absent;
+      return;
+    case CloseReason::session_lost:
+      ++probe_.closed_session_lost;
+      return;
+    case CloseReason::poison:
+      ++probe_.closed_poison;
+      return;
+    case CloseReason::count:
+      return;
   }
 }
 

@@ -23,12 +23,14 @@ using protocol::link::CloseReason;
 namespace {
 
 constexpr std::uint64_t kListenerTag = UINT64_MAX;
-constexpr std::size_t kScratch = 128 * 1024;        // one read, at most
+constexpr std::size_t kScratch = 128 * 1024;  // one read, at most
 constexpr std::size_t kInputBeforeConnect = 64 * 1024;
 constexpr int kAcceptsPerTurn = 128;
-constexpr std::uint32_t kStall_s = 3;               // a tick this late: we were not running
+constexpr std::uint32_t kStall_s = 3;  // a tick this late: we were not running
 
-std::uint32_t seconds() { return static_cast<std::uint32_t>(base::monotonic_ns() / 1'000'000'000); }
+std::uint32_t seconds() {
+  return static_cast<std::uint32_t>(base::monotonic_ns() / 1'000'000'000);
+}
 
 }  // namespace
 
@@ -38,7 +40,9 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
   probe_.connections_limit = options_.max_connections;
 }
 
-EdgeShard::~EdgeShard() { stop(); }
+EdgeShard::~EdgeShard() {
+  stop();
+}
 
 void EdgeShard::listen(int fd) {
   listener_ = fd;
@@ -92,8 +96,8 @@ void EdgeShard::accept_some() {
   for (int i = 0; i < kAcceptsPerTurn && accepting_; ++i) {
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
-    const int fd = accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &size,
-                           SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       if (errno == EMFILE || errno == ENFILE) {  // the sweep listens again
         poller_.modify(listener_, kListenerTag, 0);
@@ -143,7 +147,8 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer) {
   }
   const int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms, sizeof options_.user_timeout_ms);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms,
+             sizeof options_.user_timeout_ms);
   alive_[slot] = {now_s_, options_.connect_timeout_s};
   ++open_;
   poller_.add(fd, c.id().packed(), EPOLLIN);
@@ -203,7 +208,8 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     input_bytes_ += bytes.size();
     reoffer(conn);
   }
-  if (Connection* still = find(conn); still != nullptr && !still->in.empty()) check_input_limits(*still);
+  if (Connection* still = find(conn); still != nullptr && !still->in.empty())
+    check_input_limits(*still);
 }
 
 // In the same process: what the engine left over is offered again.
@@ -225,13 +231,15 @@ void EdgeShard::reoffer(base::ConnId conn) {
 
 void EdgeShard::check_input_limits(Connection& c) {
   if (c.state != Connection::State::open) return;
-  if (!c.connected && c.in.size() > kInputBeforeConnect) return end(c, CloseReason::frame_too_large);
+  if (!c.connected && c.in.size() > kInputBeforeConnect)
+    return end(c, CloseReason::frame_too_large);
   input_full_ = input_bytes_ >= options_.input_cap_total;
   const bool stop = c.in.size() >= options_.input_cap || (input_full_ && !c.in.empty());
   const bool go = c.in.size() < options_.input_cap / 2 && !input_full_;
   if (c.reading ? stop : go) {
     c.reading = !c.reading;
-    if (c.reading) alive_[c.id().slot].last_seen_s = now_s_;  // keep alive slept while we did not read
+    if (c.reading)
+      alive_[c.id().slot].last_seen_s = now_s_;  // keep alive slept while we did not read
     set_interest(c);
   }
 }
@@ -239,12 +247,11 @@ void EdgeShard::check_input_limits(Connection& c) {
 void EdgeShard::set_interest(Connection& c) {
   if (c.fd < 0) return;
   const bool read = c.reading && c.state == Connection::State::open;
-  poller_.modify(c.fd, c.id().packed(),
-                 (read ? EPOLLIN : 0u) | (c.want_write ? EPOLLOUT : 0u));
+  poller_.modify(c.fd, c.id().packed(), (read ? EPOLLIN : 0u) | (c.want_write ? EPOLLOUT : 0u));
 }
 
-// Remembers whose connection it is; a client id that has killed engines is refused before its CONNECT
-// reaches one.
+// Remembers whose connection it is; a client id that has killed engines is refused before its
+// CONNECT reaches one.
 bool EdgeShard::quarantined(Connection& c, base::ByteView first_bytes) {
   protocol::mqtt::Frame f;
   if (protocol::mqtt::next_frame(first_bytes, kInputBeforeConnect, f) !=
@@ -298,9 +305,11 @@ void EdgeShard::sweep(std::uint32_t now_s) {
     } else if (c.state == Connection::State::open && (!c.reading || (absent && !c.connected))) {
       a.last_seen_s = now_s;  // not the device's fault
     } else if (c.state == Connection::State::open) {
-      if (c.connected && c.version == 5) c.out.append("\xe0\x01\x8d", 3);  // DISCONNECT keep alive timeout
+      if (c.connected && c.version == 5)
+        c.out.append("\xe0\x01\x8d", 3);  // DISCONNECT keep alive timeout
       write_out(c);
-      if (c.fd >= 0) end(c, c.connected ? CloseReason::keepalive_timeout : CloseReason::handshake_timeout);
+      if (c.fd >= 0)
+        end(c, c.connected ? CloseReason::keepalive_timeout : CloseReason::handshake_timeout);
     }
   }
 }
@@ -321,13 +330,15 @@ int open_listener(const std::string& host, std::uint16_t& port) {
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const std::string service = std::to_string(port);
-  if (const int e = getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found)) {
+  if (const int e =
+          getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found)) {
     throw std::runtime_error("listen on " + host + ": " + gai_strerror(e));
   }
   const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int one = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  const bool bound = fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, 4096) == 0;
+  const bool bound =
+      fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, 4096) == 0;
   const int error = errno;
   freeaddrinfo(found);
   if (!bound) {

@@ -26,12 +26,12 @@ namespace berth::gateway::edge {
 
 struct EdgeOptions {
   std::uint32_t max_connections = 100'000;
-  std::size_t input_cap = 2u << 20;         // bytes per connection; must exceed Maximum Packet Size
-  std::size_t input_cap_total = 512u << 20; // bytes in all
-  std::size_t output_cap = 1u << 20;        // bytes per connection before the engine must wait
+  std::size_t input_cap = 2u << 20;  // bytes per connection; must exceed Maximum Packet Size
+  std::size_t input_cap_total = 512u << 20;  // bytes in all
+  std::size_t output_cap = 1u << 20;         // bytes per connection before the engine must wait
   std::uint32_t connect_timeout_s = 10;
   std::uint32_t engine_absent_max_s = 120;
-  std::uint32_t user_timeout_ms = 10'000;   // TCP_USER_TIMEOUT
+  std::uint32_t user_timeout_ms = 10'000;  // TCP_USER_TIMEOUT
   std::uint32_t quarantine_s = 600;
 };
 
@@ -49,7 +49,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   // -- the engine's coming and going (survives_engine() only)
   void engine_gone();
-  void engine_ready();   // attaches everything and replays
+  void engine_ready();  // attaches everything and replays
   // The next death was proven to be caused by this connection's input.
   void suspect(base::ConnId conn);
 
@@ -105,8 +105,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool write_some(Connection& c);  // false: the socket is broken
   void write_out(Connection& c);
   void after_write(Connection& c);
-  void end(Connection& c, protocol::link::CloseReason reason);  // closes the socket, tells the engine
-  void finish(Connection& c);                                   // frees the slot
+  void end(Connection& c,
+           protocol::link::CloseReason reason);  // closes the socket, tells the engine
+  void finish(Connection& c);                    // frees the slot
   void count_close(protocol::link::CloseReason reason);
   void recycle(std::string& buffer);
 
@@ -137,12 +138,14 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::uint32_t engine_gone_s_ = 0;
   std::int64_t engine_gone_ns_ = 0;
   bool input_full_ = false;
-  boost::unordered_flat_map<std::uint64_t, int> suspicion_;          // deaths by connection
-  boost::unordered_flat_map<std::uint64_t, std::uint32_t> quarantine_;  // client hash -> until, seconds
+  boost::unordered_flat_map<std::uint64_t, int> suspicion_;  // deaths by connection
+  boost::unordered_flat_map<std::uint64_t, std::uint32_t>
+      quarantine_;  // client hash -> until, seconds
   base::LogLimiter close_log_{200};
 };
 
-// A listening TCP socket, SO_REUSEADDR, backlog 4096. `port` 0 is filled in. Throws std::runtime_error.
+// A listening TCP socket, SO_REUSEADDR, backlog 4096. `port` 0 is filled in. Throws
+// std::runtime_error.
 int open_listener(const std::string& host, std::uint16_t& port);
 
 }  // namespace berth::gateway::edge

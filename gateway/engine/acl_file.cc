@@ -91,14 +91,20 @@ AclFile AclFile::load(const std::string& path) {
     const std::size_t space = rest.find(' ');
     const std::string first = rest.substr(0, space);
     const bool has_right = space != std::string::npos;
-    if (has_right && first == "read") rule.right = Right::read;
-    else if (has_right && first == "write") rule.right = Right::write;
-    else if (has_right && first == "deny") rule.right = Right::deny;
-    else if (!has_right || first != "readwrite") rule.filter = rest;
-    if (has_right && (first == "read" || first == "write" || first == "deny" || first == "readwrite")) {
+    if (has_right && first == "read")
+      rule.right = Right::read;
+    else if (has_right && first == "write")
+      rule.right = Right::write;
+    else if (has_right && first == "deny")
+      rule.right = Right::deny;
+    else if (!has_right || first != "readwrite")
+      rule.filter = rest;
+    if (has_right &&
+        (first == "read" || first == "write" || first == "deny" || first == "readwrite")) {
       rule.filter = rest.substr(space + 1);
     }
-    if (!protocol::mqtt::valid_topic_filter(rule.filter)) throw bad("bad topic filter '" + rule.filter + "'");
+    if (!protocol::mqtt::valid_topic_filter(rule.filter))
+      throw bad("bad topic filter '" + rule.filter + "'");
     (keyword == "pattern" ? file.patterns_ : file.users_[user]).push_back(std::move(rule));
   }
   return file;
@@ -112,7 +118,8 @@ bool AclFile::allowed(const session::Identity& who, std::string_view topic, Righ
       return subscribe ? !overlap(filter, topic) : !protocol::mqtt::filter_matches(filter, topic);
     }
     if ((static_cast<int>(right) & static_cast<int>(wanted)) == 0) return true;
-    granted = granted || (subscribe ? covers(filter, topic) : protocol::mqtt::filter_matches(filter, topic));
+    granted = granted ||
+              (subscribe ? covers(filter, topic) : protocol::mqtt::filter_matches(filter, topic));
     return true;
   };
   const auto it = users_.find(std::string(who.user_name));

@@ -1,9 +1,10 @@
-// Access rules in Mosquitto's format, one a line; the first part that speaks of a topic wins denies:
+// Access rules in Mosquitto's format, one a line; the first part that speaks of a topic wins
+// denies:
 //   user NAME                                     following rules are this user's
 //   topic [read|write|readwrite|deny] FILTER      of the user above, or of anonymous clients
 //   pattern [read|write|readwrite|deny] FILTER    for all, %u user name, %c client id
-// A topic is allowed if some rule allows it and no deny rule matches. No file: everything is allowed.
-// Immutable after load.
+// A topic is allowed if some rule allows it and no deny rule matches. No file: everything is
+// allowed. Immutable after load.
 #pragma once
 
 #include <string>
@@ -26,7 +27,8 @@ class AclFile : public session::AccessPolicy {
     Right right;
     std::string filter;
   };
-  bool allowed(const session::Identity& who, std::string_view topic, Right wanted, bool subscribe) const;
+  bool allowed(const session::Identity& who, std::string_view topic, Right wanted,
+               bool subscribe) const;
   std::unordered_map<std::string, std::vector<Rule>> users_;  // "" is anonymous
   std::vector<Rule> patterns_;
 };

@@ -8,7 +8,8 @@ namespace {
 constexpr std::size_t kJobsMax = 20'000;
 }
 
-Authenticator::Authenticator(Anonymous anonymous, std::optional<PasswordFile> passwords, Poster post)
+Authenticator::Authenticator(Anonymous anonymous, std::optional<PasswordFile> passwords,
+                             Poster post)
     : anonymous_(anonymous), passwords_(std::move(passwords)), post_(std::move(post)) {
   if (passwords_) thread_ = std::thread([this] { work(); });
 }
@@ -23,8 +24,8 @@ Authenticator::~Authenticator() {
 }
 
 void Authenticator::check(session::AuthRequest request, Done done) {
-  const bool nobody = anonymous_ == Anonymous::always ||
-                      (anonymous_ == Anonymous::loopback && request.loopback);
+  const bool nobody =
+      anonymous_ == Anonymous::always || (anonymous_ == Anonymous::loopback && request.loopback);
   if (!request.has_user_name) return done(nobody ? Reason::success : Reason::not_authorized);
   if (!passwords_) return done(nobody ? Reason::success : Reason::bad_user_name_or_password);
   {

@@ -1,6 +1,6 @@
-// Decides on a CONNECT's user name and password. What needs no hashing is decided at once; PBKDF2 runs
-// on one thread of its own with a bounded queue, so a storm of logins never stalls the shard and never
-// grows memory: what does not fit is refused with "server busy".
+// Decides on a CONNECT's user name and password. What needs no hashing is decided at once; PBKDF2
+// runs on one thread of its own with a bounded queue, so a storm of logins never stalls the shard
+// and never grows memory: what does not fit is refused with "server busy".
 #pragma once
 
 #include <condition_variable>

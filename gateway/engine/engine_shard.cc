@@ -19,9 +19,13 @@ EngineShard::EngineShard(boost::asio::io_context& io, session::BrokerOptions opt
       broker_(std::move(options), *this, access_.get(), probe),
       tick_(io) {}
 
-EngineShard::~EngineShard() { close_store(); }
+EngineShard::~EngineShard() {
+  close_store();
+}
 
-void EngineShard::use_store(std::unique_ptr<session::Store> store) { store_ = std::move(store); }
+void EngineShard::use_store(std::unique_ptr<session::Store> store) {
+  store_ = std::move(store);
+}
 
 void EngineShard::restore() {
   const std::int64_t start = base::monotonic_ns();
@@ -31,7 +35,9 @@ void EngineShard::restore() {
   BERTH_LOG(info, "restored sessions={} ms={}", broker_.session_count(), probe_.restore_ms);
 }
 
-void EngineShard::start_timers() { arm_tick(); }
+void EngineShard::start_timers() {
+  arm_tick();
+}
 
 void EngineShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
@@ -67,7 +73,9 @@ void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
   broker_.closed(conn, cause, base::now());
 }
 
-void EngineShard::credit(base::ConnId conn, std::uint64_t) { broker_.writable(conn, base::now()); }
+void EngineShard::credit(base::ConnId conn, std::uint64_t) {
+  broker_.writable(conn, base::now());
+}
 
 void EngineShard::release(base::ConnId conn) {
   --attached_;
@@ -79,7 +87,8 @@ void EngineShard::turn_end() {
   std::vector<base::ConnId> resume = std::exchange(resume_, {});
   for (const base::ConnId conn : resume) edge_.reoffer(conn);
   broker_.flush_cookies();
-  edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way first
+  edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
+                  // first
   commit();
   in_turn_end_ = false;
   if (!resume_.empty() || (!committing_ && broker_.has_uncommitted())) {
@@ -104,7 +113,8 @@ void EngineShard::on_committed(session::CommitResult result) {
 }
 
 void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) {
-  const std::shared_ptr<bool> later = std::make_shared<bool>(false);  // outlives this call if not answered in it
+  const std::shared_ptr<bool> later =
+      std::make_shared<bool>(false);  // outlives this call if not answered in it
   authenticator_->check(std::move(request), [this, conn, later](protocol::mqtt::Reason reason) {
     broker_.authenticated(conn, {reason}, base::now());
     if (*later) turn_end();

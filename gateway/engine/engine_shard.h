@@ -1,6 +1,7 @@
-// The engine of one thread: runs the Broker, its commits and its timers. Knows messages, not sockets.
-// The edge's calls come in as link::EnginePort, the Broker's effects go out through link::EdgePort.
-// One turn: inputs, then turn_end(): input that may go on, cookies, one group commit, flush.
+// The engine of one thread: runs the Broker, its commits and its timers. Knows messages, not
+// sockets. The edge's calls come in as link::EnginePort, the Broker's effects go out through
+// link::EdgePort. One turn: inputs, then turn_end(): input that may go on, cookies, one group
+// commit, flush.
 #pragma once
 
 #include <atomic>
@@ -53,14 +54,18 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
     edge_.send(conn, head, tail);
   }
-  void acknowledge(base::ConnId conn, std::uint64_t offset) override { edge_.acknowledge(conn, offset); }
+  void acknowledge(base::ConnId conn, std::uint64_t offset) override {
+    edge_.acknowledge(conn, offset);
+  }
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override {
     edge_.cookie(conn, slot, std::move(bytes));
   }
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& s) override {
     edge_.connected(conn, s);
   }
-  void close(base::ConnId conn, protocol::link::CloseReason reason) override { edge_.close(conn, reason); }
+  void close(base::ConnId conn, protocol::link::CloseReason reason) override {
+    edge_.close(conn, reason);
+  }
   void release(base::ConnId conn) override;
   void resume(base::ConnId conn) override { resume_.push_back(conn); }
   bool writable(base::ConnId conn) override { return edge_.writable(conn); }

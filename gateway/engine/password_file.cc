@@ -54,7 +54,8 @@ PasswordFile PasswordFile::load(const std::string& path) {
     Hash h;
     if (p.size() == 5 && p[1] == "7") {
       const auto [end, ec] = std::from_chars(p[2].data(), p[2].data() + p[2].size(), h.iterations);
-      if (ec != std::errc() || h.iterations < 1 || h.iterations > 10'000'000) throw bad("bad iteration count");
+      if (ec != std::errc() || h.iterations < 1 || h.iterations > 10'000'000)
+        throw bad("bad iteration count");
       h.salt = decode_base64(p[3]);
       h.digest = decode_base64(p[4]);
     } else if (p.size() == 4 && p[1] == "6") {
@@ -77,12 +78,14 @@ bool PasswordFile::verify(const std::string& user, std::string_view password) co
   const auto* salt = reinterpret_cast<const unsigned char*>(h.salt.data());
   if (h.iterations != 0) {
     if (PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), salt,
-                          static_cast<int>(h.salt.size()), h.iterations, EVP_sha512(), 64, digest) != 1) {
+                          static_cast<int>(h.salt.size()), h.iterations, EVP_sha512(), 64,
+                          digest) != 1) {
       return false;
     }
   } else {
     const std::string salted = std::string(password) + h.salt;
-    if (EVP_Digest(salted.data(), salted.size(), digest, nullptr, EVP_sha512(), nullptr) != 1) return false;
+    if (EVP_Digest(salted.data(), salted.size(), digest, nullptr, EVP_sha512(), nullptr) != 1)
+      return false;
   }
   return CRYPTO_memcmp(digest, h.digest.data(), 64) == 0;
 }

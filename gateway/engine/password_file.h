@@ -1,4 +1,5 @@
-// Passwords in Mosquitto's format: `user:$7$iterations$salt$hash`, PBKDF2-SHA512, base64 (RFC 8018).
+// Passwords in Mosquitto's format: `user:$7$iterations$salt$hash`, PBKDF2-SHA512, base64 (RFC
+// 8018).
 // `$6$` (SHA512, salted) is read too. Immutable after load; any thread.
 #pragma once
 

@@ -57,8 +57,12 @@ std::string& EdgeLink::turn() {
   return out;
 }
 
-void EdgeLink::attach(const Attach& a) { put_attach(turn(), a); }
-void EdgeLink::attached_all() { put_attached_all(turn()); }
+void EdgeLink::attach(const Attach& a) {
+  put_attach(turn(), a);
+}
+void EdgeLink::attached_all() {
+  put_attached_all(turn());
+}
 std::size_t EdgeLink::input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
                             base::ByteView bytes) {
   if (serving_) put_input(turn(), conn, offset, in_ack, base::as_text(bytes));
@@ -98,18 +102,23 @@ void EdgeLink::on_turn_end() {
 void EdgeLink::on_frame(const FrameView& f) {
   switch (f.type) {
     case FrameType::turn:
-      if (!visit_engine_turn(f.payload, *this)) BERTH_LOG(err, "link turn malformed bytes={}", f.size);
+      if (!visit_engine_turn(f.payload, *this))
+        BERTH_LOG(err, "link turn malformed bytes={}", f.size);
       return;
-    case FrameType::ready: return events_.ready();
-    case FrameType::heartbeat: return events_.heartbeat();
-    case FrameType::drained: return events_.drained();
+    case FrameType::ready:
+      return events_.ready();
+    case FrameType::heartbeat:
+      return events_.heartbeat();
+    case FrameType::drained:
+      return events_.drained();
     case FrameType::samples: {
       std::uint64_t id = 0;
       std::vector<metrics::Sample> samples;
       if (get_samples(f.payload, id, samples)) events_.samples(id, std::move(samples));
       return;
     }
-    default: return;
+    default:
+      return;
   }
 }
 

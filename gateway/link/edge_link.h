@@ -1,6 +1,6 @@
-// The edge's end of a link to an engine process: EnginePort as bytes. One for each edge shard; owned
-// by the supervisor, runs on the edge's thread. Steps are applied to the EdgeShard a whole turn at once,
-// each only if epoch and offset match.
+// The edge's end of a link to an engine process: EnginePort as bytes. One for each edge shard;
+// owned by the supervisor, runs on the edge's thread. Steps are applied to the EdgeShard a whole
+// turn at once, each only if epoch and offset match.
 #pragma once
 
 #include <functional>
@@ -19,10 +19,10 @@ class EdgeLink final : public EnginePort,
                        private protocol::link::EngineTurnVisitor {
  public:
   struct Events {
-    std::function<void()> ready;      // the engine has restored its store
+    std::function<void()> ready;  // the engine has restored its store
     std::function<void()> heartbeat;
     std::function<void()> drained;
-    std::function<void()> lost;       // end of stream
+    std::function<void()> lost;  // end of stream
     std::function<void(std::uint64_t id, std::vector<metrics::Sample>)> samples;
   };
   EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events);

@@ -53,10 +53,14 @@ void EngineLink::on_frame(const FrameView& f) {
     case FrameType::turn:
       if (engine_ != nullptr && !visit_edge_turn(f.payload, *this)) events_.lost();
       return;
-    case FrameType::drain: return events_.drain();
-    case FrameType::stop: return events_.stop();
-    case FrameType::scrape: return events_.scrape(base::RecordReader(f.payload).varint());
-    default: return;
+    case FrameType::drain:
+      return events_.drain();
+    case FrameType::stop:
+      return events_.stop();
+    case FrameType::scrape:
+      return events_.scrape(base::RecordReader(f.payload).varint());
+    default:
+      return;
   }
 }
 
@@ -78,7 +82,9 @@ void EngineLink::on_attach(const Attach& a) {
   engine_->attach(a);
 }
 
-void EngineLink::on_attached_all() { engine_->attached_all(); }
+void EngineLink::on_attached_all() {
+  engine_->attached_all();
+}
 
 void EngineLink::on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
                           std::string_view bytes) {
@@ -111,7 +117,9 @@ void EngineLink::reoffer(base::ConnId conn) {
   }
 }
 
-void EngineLink::on_closed(base::ConnId conn, CloseReason reason) { engine_->closed(conn, reason); }
+void EngineLink::on_closed(base::ConnId conn, CloseReason reason) {
+  engine_->closed(conn, reason);
+}
 
 void EngineLink::on_credit(base::ConnId conn, std::uint64_t written) {
   Conn* c = find(conn);

@@ -1,6 +1,6 @@
-// The engine's end of a link to an edge process: EdgePort as bytes. Gathers a step per connection and
-// writes the steps of a turn as one frame. Keeps the input an engine has not consumed yet (a packet's
-// beginning, a stalled channel). Runs on the engine's thread.
+// The engine's end of a link to an edge process: EdgePort as bytes. Gathers a step per connection
+// and writes the steps of a turn as one frame. Keeps the input an engine has not consumed yet (a
+// packet's beginning, a stalled channel). Runs on the engine's thread.
 #pragma once
 
 #include <functional>
@@ -46,13 +46,13 @@ class EngineLink final : public EdgePort,
   struct Conn {
     base::ConnId id = base::kNoConn;
     std::uint32_t epoch = 0;
-    std::uint32_t step = 0;         // place + 1 in steps_
+    std::uint32_t step = 0;  // place + 1 in steps_
     std::uint64_t out_off = 0;
     std::uint64_t written = 0;
-    std::uint64_t in_at = 0;        // stream offset of kept's first byte
+    std::uint64_t in_at = 0;  // stream offset of kept's first byte
     std::uint64_t edge_in_ack = 0;
-    bool waits = false;             // was told "not writable"
-    std::string kept;               // input not consumed
+    bool waits = false;  // was told "not writable"
+    std::string kept;    // input not consumed
   };
   struct Pending {  // a step being gathered
     protocol::link::Step step;

@@ -70,8 +70,8 @@ bool FrameSocket::read(const std::function<void(const protocol::link::FrameView&
   std::size_t at = 0;
   protocol::link::FrameView frame;
   FrameResult result = FrameResult::need_more;
-  while (fd_ >= 0 && (result = protocol::link::next_frame({in_.data() + at, in_used_ - at}, frame)) ==
-                         FrameResult::complete) {
+  while (fd_ >= 0 && (result = protocol::link::next_frame({in_.data() + at, in_used_ - at},
+                                                          frame)) == FrameResult::complete) {
     on_frame(frame);
     at += frame.size;
   }

@@ -1,5 +1,6 @@
 // One end of a stream of frames: a non-blocking socket, what was read of the next frame, what could
-// not be written yet. Used by both ends of a link, on its shard's thread, through the shard's Poller.
+// not be written yet. Used by both ends of a link, on its shard's thread, through the shard's
+// Poller.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ class FrameSocket {
   void flush();
   std::size_t unsent() const { return out_.size() - out_at_; }
 
-  // Reads what there is; `on_frame` for each whole frame. False: the peer is gone or talks nonsense.
+  // Reads what there is; `on_frame` for each whole frame. False: the peer is gone or talks
+  // nonsense.
   bool read(const std::function<void(const protocol::link::FrameView&)>& on_frame);
   void on_writable() { flush(); }
 

@@ -1,6 +1,6 @@
-// Edge and engine meet here and nowhere else. Both interfaces are called on the caller's shard thread.
-// EngineShard and EdgeShard implement them themselves (LocalLink: direct calls); across processes the
-// two ends of a SocketLink do (edge_link.h, engine_link.h).
+// Edge and engine meet here and nowhere else. Both interfaces are called on the caller's shard
+// thread. EngineShard and EdgeShard implement them themselves (LocalLink: direct calls); across
+// processes the two ends of a SocketLink do (edge_link.h, engine_link.h).
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ class EnginePort {
   virtual ~EnginePort() = default;
   // False: no engine serves; keep the input, attach again when one does.
   virtual bool serving() const = 0;
-  // True: the engine acknowledges input by steps and may have to be given it again, so the edge keeps
-  // all of it until then. False (same process): what input() consumed is gone.
+  // True: the engine acknowledges input by steps and may have to be given it again, so the edge
+  // keeps all of it until then. False (same process): what input() consumed is gone.
   virtual bool survives_engine() const = 0;
   virtual void attach(const protocol::link::Attach& a) = 0;
   virtual void attached_all() = 0;

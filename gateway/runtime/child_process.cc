@@ -61,7 +61,8 @@ PoisonPage::~PoisonPage() {
 Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
                    int poison_fd) {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) fail("socketpair");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+    fail("socketpair");
   enlarge(ends[0]);
   enlarge(ends[1]);
   posix_spawn_file_actions_t actions;
@@ -80,7 +81,8 @@ Child spawn_engine(const std::string& path, const std::map<std::string, std::str
 
   std::map<std::string, std::string> merged;
   for (char** e = environ; *e != nullptr; ++e) {
-    if (const char* eq = std::strchr(*e, '=')) merged[std::string(static_cast<const char*>(*e), eq)] = eq + 1;
+    if (const char* eq = std::strchr(*e, '='))
+      merged[std::string(static_cast<const char*>(*e), eq)] = eq + 1;
   }
   for (const auto& [k, v] : environment) merged[k] = v;
   std::vector<std::string> lines;

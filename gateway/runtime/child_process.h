@@ -1,5 +1,5 @@
-// Starting and watching an engine child: exec of the installed path with a socket as descriptor 3 and
-// the poison word (a shared page) as descriptor 4. The child is ended by its pid, only by us.
+// Starting and watching an engine child: exec of the installed path with a socket as descriptor 3
+// and the poison word (a shared page) as descriptor 4. The child is ended by its pid, only by us.
 #pragma once
 
 #include <sys/types.h>
@@ -14,12 +14,12 @@ namespace berth::gateway::runtime {
 inline constexpr int kLinkFd = 3;
 inline constexpr int kPoisonFd = 4;
 
-// One page shared by edge and engine. Written by the engine before and after each input; read by the
-// edge when the engine is dead.
+// One page shared by edge and engine. Written by the engine before and after each input; read by
+// the edge when the engine is dead.
 class PoisonPage {
  public:
-  PoisonPage();                  // makes one
-  explicit PoisonPage(int fd);   // maps one made by the parent
+  PoisonPage();                 // makes one
+  explicit PoisonPage(int fd);  // maps one made by the parent
   ~PoisonPage();
   PoisonPage(const PoisonPage&) = delete;
   PoisonPage& operator=(const PoisonPage&) = delete;
@@ -43,10 +43,11 @@ Child spawn_engine(const std::string& path, const std::map<std::string, std::str
 // 'R', 'S', 'T', … from /proc; 0: gone.
 char process_state(pid_t pid);
 
-// In the child: die with the parent, be the OOM killer's choice, keep below `memory_mb` (0: no limit).
+// In the child: die with the parent, be the OOM killer's choice, keep below `memory_mb` (0: no
+// limit).
 void adopt_child_limits(std::uint32_t memory_mb);
 
-std::string executable_path();      // as installed, not the inode in use
-void raise_descriptor_limit();      // soft limit to the hard one
+std::string executable_path();  // as installed, not the inode in use
+void raise_descriptor_limit();  // soft limit to the hard one
 
 }  // namespace berth::gateway::runtime

@@ -18,7 +18,9 @@ Poller::Poller(boost::asio::io_context& io, Handler& handler)
   set_.assign(fd);
 }
 
-void Poller::start() { wait(); }
+void Poller::start() {
+  wait();
+}
 void Poller::stop() {
   boost::system::error_code ignored;
   set_.close(ignored);
@@ -32,7 +34,9 @@ void Poller::modify(int fd, std::uint64_t tag, std::uint32_t events) {
   epoll_event ev{.events = events, .data = {.u64 = tag}};
   BERTH_ASSERT(epoll_ctl(set_.native_handle(), EPOLL_CTL_MOD, fd, &ev) == 0);
 }
-void Poller::remove(int fd) { epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, fd, nullptr); }
+void Poller::remove(int fd) {
+  epoll_ctl(set_.native_handle(), EPOLL_CTL_DEL, fd, nullptr);
+}
 
 void Poller::wait() {
   set_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
@@ -45,7 +49,8 @@ void Poller::wait() {
 
 void Poller::drain() {
   for (int turn = 0; turn < kTurnsPerWake && set_.is_open(); ++turn) {
-    const int n = epoll_wait(set_.native_handle(), events_.data(), static_cast<int>(events_.size()), 0);
+    const int n =
+        epoll_wait(set_.native_handle(), events_.data(), static_cast<int>(events_.size()), 0);
     if (n <= 0) return;
     for (int i = 0; i < n; ++i) handler_.on_event(events_[i].data.u64, events_[i].events);
     handler_.on_turn_end();

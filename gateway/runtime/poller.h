@@ -1,7 +1,7 @@
 // Readiness of many descriptors for one shard: an epoll set of our own, itself waited for by the
-// shard's io_context. Asio re-arms a readiness wait with one system call each time; this set is level
-// triggered and needs none, and hands over all ready descriptors of a turn at once, so that output is
-// flushed once per turn.
+// shard's io_context. Asio re-arms a readiness wait with one system call each time; this set is
+// level triggered and needs none, and hands over all ready descriptors of a turn at once, so that
+// output is flushed once per turn.
 #pragma once
 
 #include <sys/epoll.h>
@@ -24,7 +24,8 @@ class Poller {
   Poller(boost::asio::io_context& io, Handler& handler);
   void start();
   void stop();
-  // `tag` comes back in on_event; one may see a stale event of a descriptor removed in the same turn.
+  // `tag` comes back in on_event; one may see a stale event of a descriptor removed in the same
+  // turn.
   void add(int fd, std::uint64_t tag, std::uint32_t events);
   void modify(int fd, std::uint64_t tag, std::uint32_t events);
   void remove(int fd);

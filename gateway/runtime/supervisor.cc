@@ -50,7 +50,8 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, edge::
              .lost = [this] { on_link_lost(); },
              .samples =
                  [this](std::uint64_t id, std::vector<metrics::Sample> samples) {
-                   if (id == scrape_id_ && scrape_done_) std::exchange(scrape_done_, nullptr)(std::move(samples));
+                   if (id == scrape_id_ && scrape_done_)
+                     std::exchange(scrape_done_, nullptr)(std::move(samples));
                  }}),
       child_signal_(io, SIGCHLD),
       watch_(io),
@@ -86,10 +87,9 @@ void Supervisor::activate() {
   ++probe_.engine_starts;
   active_->hello_sent = true;
   active_->started_ns = base::monotonic_ns();
-  link_.open(std::exchange(active_->child.link_fd, -1),
-             {.edge_id = edge_id_,
-              .output_cap = config_.edge.output_cap,
-              .heartbeat_ms = config_.heartbeat_ms});
+  link_.open(std::exchange(active_->child.link_fd, -1), {.edge_id = edge_id_,
+                                                         .output_cap = config_.edge.output_cap,
+                                                         .heartbeat_ms = config_.heartbeat_ms});
 }
 
 void Supervisor::on_ready() {
@@ -172,7 +172,8 @@ void Supervisor::on_active_death(int status) {
     return events_.failed(WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 69);
   }
   quick_deaths_ = quick && !planned ? quick_deaths_ + 1 : 0;
-  const int delay_ms = quick_deaths_ <= 3 ? 0 : std::min(1000, 50 << std::min(quick_deaths_ - 4, 5));
+  const int delay_ms =
+      quick_deaths_ <= 3 ? 0 : std::min(1000, 50 << std::min(quick_deaths_ - 4, 5));
   const auto next = [this] {
     if (closing_ || active_) return;
     try {
@@ -204,7 +205,8 @@ void Supervisor::watch() {
     const std::int64_t interval = static_cast<std::int64_t>(config_.heartbeat_ms) * kMs;
     const bool we_stalled = now - last_watch_ns_ > 3 * interval;
     if (we_stalled) last_heartbeat_ns_ = std::max(last_heartbeat_ns_, now - interval);
-    if (active_ && link_.serving() && now - last_heartbeat_ns_ > interval * config_.heartbeats_missed) {
+    if (active_ && link_.serving() &&
+        now - last_heartbeat_ns_ > interval * config_.heartbeats_missed) {
       ++probe_.engine_kills;
       const char state = process_state(active_->child.pid);
       killed_while_running_ = state == 'R';
@@ -256,7 +258,8 @@ void Supervisor::scrape(std::function<void(std::vector<metrics::Sample>)> done) 
   if (!link_.serving()) return done({});
   scrape_done_ = std::move(done);
   link_.scrape(++scrape_id_);
-  auto timer = std::make_shared<boost::asio::steady_timer>(io_, std::chrono::seconds(1));  // owned by its wait
+  auto timer = std::make_shared<boost::asio::steady_timer>(
+      io_, std::chrono::seconds(1));  // owned by its wait
   timer->async_wait([this, timer, id = scrape_id_](boost::system::error_code) {
     if (id == scrape_id_ && scrape_done_) std::exchange(scrape_done_, nullptr)({});
   });
@@ -265,7 +268,7 @@ void Supervisor::scrape(std::function<void(std::vector<metrics::Sample>)> done) 
 std::vector<Supervisor::EngineStatus> Supervisor::status() const {
   std::vector<EngineStatus> out;
   if (active_) {
-    out.push_back({active_->child.pid, active_->stopping    ? "stopping"
+    out.push_back({active_->child.pid, active_->stopping ? "stopping"
                                        : link_.serving() ? "serving"
                                                          : "starting"});
   }

@@ -1,5 +1,5 @@
-// Keeps one engine child serving the edge, and a warm standby beside it (DESIGN section 2). Lives in
-// the edge process, on the edge's thread.
+// Keeps one engine child serving the edge, and a warm standby beside it (DESIGN section 2). Lives
+// in the edge process, on the edge's thread.
 //
 // A child is: standby (started, waits for hello) -> starting (opens the store) -> serving -> gone.
 // The successor is told hello only after waitpid of its predecessor, so one process at a time holds
@@ -24,8 +24,8 @@ namespace berth::gateway::runtime {
 class Supervisor {
  public:
   struct Events {
-    std::function<void()> first_ready;           // once
-    std::function<void(int exit_code)> failed;   // the first engine never got ready
+    std::function<void()> first_ready;          // once
+    std::function<void(int exit_code)> failed;  // the first engine never got ready
   };
   Supervisor(boost::asio::io_context& io, const Config& config, edge::EdgeShard& edge,
              metrics::EdgeProbe& probe, Events events);
@@ -38,7 +38,8 @@ class Supervisor {
   void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
   bool serving() const { return link_.serving(); }
   double absent_seconds() const;
-  void scrape(std::function<void(std::vector<metrics::Sample>)> done);  // empty after 1 s without answer
+  void scrape(
+      std::function<void(std::vector<metrics::Sample>)> done);  // empty after 1 s without answer
 
   struct EngineStatus {
     pid_t pid;

@@ -9,7 +9,8 @@ using base::RecordReader;
 FrameResult next_frame(std::string_view in, FrameView& out) {
   if (in.size() < kFrameHeader) return FrameResult::need_more;
   std::uint32_t length = 0;
-  for (int i = 3; i >= 0; --i) length = (length << 8) | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
+  for (int i = 3; i >= 0; --i)
+    length = (length << 8) | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
   if (length == 0 || length > kFrameMax) return FrameResult::malformed;
   if (in.size() < 4u + length) return FrameResult::need_more;
   out.type = static_cast<FrameType>(in[4]);
@@ -38,7 +39,10 @@ void put_hello(std::string& out, const Hello& h) {
 
 bool get_hello(std::string_view in, Hello& h) {
   RecordReader r(in);
-  h = {.version = r.varint(), .edge_id = r.varint(), .output_cap = r.varint(), .heartbeat_ms = r.varint()};
+  h = {.version = r.varint(),
+       .edge_id = r.varint(),
+       .output_cap = r.varint(),
+       .heartbeat_ms = r.varint()};
   return r.ok();
 }
 
@@ -56,7 +60,9 @@ void put_attach(std::string& out, const Attach& a) {
   for (const std::string& slot : a.cookie) put_bytes(out, slot);
 }
 
-void put_attached_all(std::string& out) { out.push_back('Z'); }
+void put_attached_all(std::string& out) {
+  out.push_back('Z');
+}
 
 void put_input(std::string& out, base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
                std::string_view bytes) {
@@ -108,7 +114,9 @@ bool visit_edge_record(RecordReader& r, EdgeTurnVisitor& v) {
       v.on_attach(a);
       return true;
     }
-    case 'Z': v.on_attached_all(); return true;
+    case 'Z':
+      v.on_attached_all();
+      return true;
     case 'I': {
       const auto conn = base::ConnId::from_packed(r.varint());
       const std::uint64_t offset = r.varint();
@@ -130,7 +138,8 @@ bool visit_edge_record(RecordReader& r, EdgeTurnVisitor& v) {
       if (r.ok()) v.on_credit(conn, written);
       return r.ok();
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -150,7 +159,8 @@ void put_step(std::string& out, const Step& s) {
   put_varint(out, s.attach_epoch);
   put_varint(out, s.out_off);
   out.push_back(static_cast<char>((s.has_in_ack ? 1 : 0) | (s.has_settings ? 2 : 0) |
-                                  (s.cookies.empty() ? 0 : 4) | (s.has_close ? 8 : 0) | (s.release ? 16 : 0)));
+                                  (s.cookies.empty() ? 0 : 4) | (s.has_close ? 8 : 0) |
+                                  (s.release ? 16 : 0)));
   put_bytes(out, s.bytes);
   if (s.has_in_ack) put_varint(out, s.in_ack);
   if (s.has_settings) {

@@ -1,15 +1,15 @@
 // Bytes between edge and engine. Version 1.
 //
 //   frame     := length:u32le (of what follows) type:u8 payload
-//   hello     := version:varint edge id:varint output cap:varint heartbeat ms:varint    edge -> engine
-//   ready     := version:varint                                                          engine -> edge
-//   turn      := record*            what one side did in one turn of its loop; applied as a whole
-//   heartbeat, drain, stop, drained := (empty)
-//   scrape    := id:varint          samples := id:varint (family label value help counter:u8 value)*
+//   hello     := version:varint edge id:varint output cap:varint heartbeat ms:varint    edge ->
+//   engine ready     := version:varint engine -> edge turn      := record*            what one side
+//   did in one turn of its loop; applied as a whole heartbeat, drain, stop, drained := (empty)
+//   scrape    := id:varint          samples := id:varint (family label value help counter:u8
+//   value)*
 //
 // Records, edge -> engine (numbers are varints, strings have a length in front):
-//   'A' conn epoch in_ack in_end out_off written flags:u8 peer cookie:string[n]   flags: 1 connected, 2 loopback
-//   'Z'                                                        attached_all
+//   'A' conn epoch in_ack in_end out_off written flags:u8 peer cookie:string[n]   flags: 1
+//   connected, 2 loopback 'Z'                                                        attached_all
 //   'I' conn offset in_ack bytes      'C' conn reason:u8       'W' conn written
 // Records, engine -> edge:
 //   'S' conn epoch out_off flags:u8 bytes [in_ack] [connected:u8 version:u8 keep_alive]
@@ -34,7 +34,15 @@ inline constexpr std::size_t kFrameHeader = 5;
 inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
 
 enum class FrameType : std::uint8_t {
-  hello = 1, turn = 2, drain = 3, scrape = 4, stop = 5, ready = 17, heartbeat = 18, samples = 19, drained = 20
+  hello = 1,
+  turn = 2,
+  drain = 3,
+  scrape = 4,
+  stop = 5,
+  ready = 17,
+  heartbeat = 18,
+  samples = 19,
+  drained = 20
 };
 
 struct FrameView {

@@ -4,21 +4,36 @@ namespace berth::protocol::link {
 
 const char* name_of(CloseReason reason) {
   switch (reason) {
-    case CloseReason::client: return "client";
-    case CloseReason::peer_reset: return "peer_reset";
-    case CloseReason::keepalive_timeout: return "keepalive_timeout";
-    case CloseReason::handshake_timeout: return "handshake_timeout";
-    case CloseReason::protocol_error: return "protocol_error";
-    case CloseReason::taken_over: return "taken_over";
-    case CloseReason::refused: return "refused";
-    case CloseReason::drained: return "drained";
-    case CloseReason::frame_too_large: return "frame_too_large";
-    case CloseReason::slow_consumer: return "slow_consumer";
-    case CloseReason::policy: return "policy";
-    case CloseReason::engine_absent: return "engine_absent";
-    case CloseReason::session_lost: return "session_lost";
-    case CloseReason::poison: return "poison";
-    case CloseReason::count: break;
+    case CloseReason::client:
+      return "client";
+    case CloseReason::peer_reset:
+      return "peer_reset";
+    case CloseReason::keepalive_timeout:
+      return "keepalive_timeout";
+    case CloseReason::handshake_timeout:
+      return "handshake_timeout";
+    case CloseReason::protocol_error:
+      return "protocol_error";
+    case CloseReason::taken_over:
+      return "taken_over";
+    case CloseReason::refused:
+      return "refused";
+    case CloseReason::drained:
+      return "drained";
+    case CloseReason::frame_too_large:
+      return "frame_too_large";
+    case CloseReason::slow_consumer:
+      return "slow_consumer";
+    case CloseReason::policy:
+      return "policy";
+    case CloseReason::engine_absent:
+      return "engine_absent";
+    case CloseReason::session_lost:
+      return "session_lost";
+    case CloseReason::poison:
+      return "poison";
+    case CloseReason::count:
+      break;
   }
   return "unknown";
 }

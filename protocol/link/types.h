@@ -13,17 +13,17 @@ namespace berth::protocol::link {
 // Why a connection ends. Edge and engine both name reasons; exported as a metric label. Numbers are
 // on the link: append only.
 enum class CloseReason : std::uint8_t {
-  client = 0,          // FIN or DISCONNECT of the device
+  client = 0,  // FIN or DISCONNECT of the device
   peer_reset = 1,
   keepalive_timeout = 2,
   handshake_timeout = 3,
   protocol_error = 4,
   taken_over = 5,
-  refused = 6,         // CONNACK with an error
-  drained = 7,         // our own shutdown: wills are held back
+  refused = 6,  // CONNACK with an error
+  drained = 7,  // our own shutdown: wills are held back
   frame_too_large = 8,
   slow_consumer = 9,
-  policy = 10,         // quota, administrative action
+  policy = 10,  // quota, administrative action
   engine_absent = 11,
   session_lost = 12,
   poison = 13,
@@ -33,15 +33,20 @@ const char* name_of(CloseReason reason);
 
 // Numbered slots of a connection's cookie. Opaque to the edge.
 enum class CookieSlot : std::uint8_t {
-  identity = 0, sent_seq = 1, alias_in = 2, alias_out = 3, volatile_state = 4, retained_cursor = 5,
+  identity = 0,
+  sent_seq = 1,
+  alias_in = 2,
+  alias_out = 3,
+  volatile_state = 4,
+  retained_cursor = 5,
   count = 6
 };
 using Cookie = std::array<std::string, static_cast<std::size_t>(CookieSlot::count)>;
 
 // What the edge must know of a connection's protocol state.
 struct EdgeSettings {
-  bool connected = false;       // CONNACK with success is in this step
-  std::uint8_t version = 0;     // 3, 4, 5: whether a DISCONNECT may be sent
+  bool connected = false;          // CONNACK with success is in this step
+  std::uint8_t version = 0;        // 3, 4, 5: whether a DISCONNECT may be sent
   std::uint16_t keep_alive_s = 0;  // 0: none
 };
 
@@ -54,8 +59,8 @@ struct Attach {
   std::uint64_t out_off = 0;  // engine output accepted, bytes
   std::uint64_t written = 0;  // of that, handed to the kernel
   bool connected = false;
-  bool loopback = false;      // the peer's address is a loopback address
-  std::string peer;           // "address:port", for logs
+  bool loopback = false;  // the peer's address is a loopback address
+  std::string peer;       // "address:port", for logs
   Cookie cookie;
 };
 

@@ -15,7 +15,8 @@ bool known_protocol(std::string_view name, std::uint8_t level) {
   return (name == "MQTT" && (level == 4 || level == 5)) || (name == "MQIsdp" && level == 3);
 }
 
-// connect := name:string level:u8 flags:u8 keep alive:u16 [properties] client id [will] [user] [password]
+// connect := name:string level:u8 flags:u8 keep alive:u16 [properties] client id [will] [user]
+// [password]
 Reason decode_will(Reader& r, std::uint8_t flags, Version v, Scratch& scratch, ConnectView& out) {
   WillView will;
   will.qos = (flags >> 3) & 3;
@@ -33,9 +34,9 @@ Reason decode_will(Reader& r, std::uint8_t flags, Version v, Scratch& scratch, C
 }
 
 bool valid_connect_flags(std::uint8_t flags, Version v) {
-  if ((flags & 1) != 0) return false;                                          // 3.1.2-3
-  if ((flags & kFlagWill) == 0 && (flags & 0x38) != 0) return false;           // 3.1.2-11, -13
-  if (((flags >> 3) & 3) == 3) return false;                                   // 3.1.2-12
+  if ((flags & 1) != 0) return false;                                 // 3.1.2-3
+  if ((flags & kFlagWill) == 0 && (flags & 0x38) != 0) return false;  // 3.1.2-11, -13
+  if (((flags >> 3) & 3) == 3) return false;                          // 3.1.2-12
   return v == Version::v5 || (flags & 0xc0) != kFlagPassword;  // 3.1.1 3.1.2-22: no password alone
 }
 
@@ -90,8 +91,8 @@ Reason decode_publish(const Frame& f, Version v, Scratch& scratch, PublishView& 
   out.qos = (f.header >> 1) & 3;
   out.retain = (f.header & 1) != 0;
   out.dup = (f.header & 8) != 0;
-  if (out.qos == 3) return Reason::malformed_packet;                 // 3.3.1-4
-  if (out.dup && out.qos == 0) return Reason::malformed_packet;      // 3.3.1-2
+  if (out.qos == 3) return Reason::malformed_packet;             // 3.3.1-4
+  if (out.dup && out.qos == 0) return Reason::malformed_packet;  // 3.3.1-2
   Reader r(f.body);
   out.topic = r.string();
   if (out.qos != 0) {
@@ -150,7 +151,8 @@ Reason decode_subscribe(const Frame& f, Version v, SubscribeView& out) {
   while (r.ok() && r.left() != 0) {
     SubscriptionView s{.filter = r.string(), .options = r.u8()};
     const bool v5 = v == Version::v5;
-    if ((s.options & 3) == 3 || (s.options & (v5 ? 0xc0 : 0xfc)) != 0) return Reason::malformed_packet;
+    if ((s.options & 3) == 3 || (s.options & (v5 ? 0xc0 : 0xfc)) != 0)
+      return Reason::malformed_packet;
     if (((s.options >> 4) & 3) == 3) return Reason::protocol_error;  // 3.8.3.1 retain handling
     if (!valid_utf8(s.filter)) return Reason::malformed_packet;
     out.subscriptions.push_back(s);
@@ -195,12 +197,19 @@ namespace {
 
 std::uint8_t connack_code_311(Reason r) {  // 3.1.1 table 3.1
   switch (r) {
-    case Reason::success: return 0;
-    case Reason::unsupported_protocol_version: return 1;
-    case Reason::client_identifier_not_valid: return 2;
-    case Reason::bad_user_name_or_password: return 4;
-    case Reason::not_authorized: case Reason::banned: return 5;
-    default: return 3;  // server unavailable
+    case Reason::success:
+      return 0;
+    case Reason::unsupported_protocol_version:
+      return 1;
+    case Reason::client_identifier_not_valid:
+      return 2;
+    case Reason::bad_user_name_or_password:
+      return 4;
+    case Reason::not_authorized:
+    case Reason::banned:
+      return 5;
+    default:
+      return 3;  // server unavailable
   }
 }
 
@@ -214,7 +223,8 @@ void put_header(std::string& o, PacketType t, std::uint8_t flags, std::size_t re
 void encode_connack(std::string& o, Version v, bool session_present, Reason reason,
                     std::string_view properties) {
   const bool v5 = v == Version::v5;
-  const std::size_t props = wire_varint_size(static_cast<std::uint32_t>(properties.size())) + properties.size();
+  const std::size_t props =
+      wire_varint_size(static_cast<std::uint32_t>(properties.size())) + properties.size();
   put_header(o, PacketType::connack, 0, 2 + (v5 ? props : 0));
   put_u8(o, session_present ? 1 : 0);
   put_u8(o, v5 ? static_cast<std::uint8_t>(reason) : connack_code_311(reason));
@@ -224,7 +234,8 @@ void encode_connack(std::string& o, Version v, bool session_present, Reason reas
   }
 }
 
-void encode_ack(std::string& o, PacketType type, Version v, std::uint16_t packet_id, Reason reason) {
+void encode_ack(std::string& o, PacketType type, Version v, std::uint16_t packet_id,
+                Reason reason) {
   const bool with_reason = v == Version::v5 && reason != Reason::success;
   const std::uint8_t flags = type == PacketType::pubrel ? 2 : 0;
   const char bytes[5] = {static_cast<char>((static_cast<unsigned>(type) << 4) | flags),
@@ -262,7 +273,8 @@ void encode_disconnect(std::string& o, Reason reason, std::string_view reason_st
     return;
   }
   const std::size_t props = 3 + reason_string.size();
-  put_header(o, PacketType::disconnect, 0, 1 + wire_varint_size(static_cast<std::uint32_t>(props)) + props);
+  put_header(o, PacketType::disconnect, 0,
+             1 + wire_varint_size(static_cast<std::uint32_t>(props)) + props);
   put_u8(o, static_cast<std::uint8_t>(reason));
   put_wire_varint(o, static_cast<std::uint32_t>(props));
   put_property_string(o, Property::reason_string, reason_string);

@@ -57,7 +57,8 @@ struct AckView {
 
 struct SubscriptionView {
   std::string_view filter;
-  std::uint8_t options = 0;  // as on the wire: qos 0-1, no local 2, retain as published 3, handling 4-5
+  std::uint8_t options =
+      0;  // as on the wire: qos 0-1, no local 2, retain as published 3, handling 4-5
 };
 struct SubscribeView {
   std::uint16_t packet_id = 0;

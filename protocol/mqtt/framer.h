@@ -13,9 +13,9 @@ namespace berth::protocol::mqtt {
 
 // frame := type:4 flags:4 | remaining length: varint (1..4 bytes) | body
 struct Frame {
-  std::uint8_t header = 0;       // type and flags
-  base::ByteView body;           // into the caller's buffer
-  std::size_t size = 0;          // of the whole packet
+  std::uint8_t header = 0;  // type and flags
+  base::ByteView body;      // into the caller's buffer
+  std::size_t size = 0;     // of the whole packet
   PacketType type() const { return static_cast<PacketType>(header >> 4); }
 };
 

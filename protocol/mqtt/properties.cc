@@ -5,11 +5,13 @@
 namespace berth::protocol::mqtt {
 namespace {
 
-constexpr std::uint64_t kForwarded =
-    bit(Property::payload_format) | bit(Property::content_type) | bit(Property::response_topic) |
-    bit(Property::correlation_data) | bit(Property::user_property);
+constexpr std::uint64_t kForwarded = bit(Property::payload_format) | bit(Property::content_type) |
+                                     bit(Property::response_topic) |
+                                     bit(Property::correlation_data) | bit(Property::user_property);
 
-bool is_boolean(std::uint8_t v) { return v <= 1; }
+bool is_boolean(std::uint8_t v) {
+  return v <= 1;
+}
 
 // Reads the value of one property. False: its value is not allowed (protocol error).
 bool read_small(Reader& in, Property id, Properties& out) {
@@ -67,10 +69,10 @@ bool read_text(Reader& in, Property id, Properties& out) {
 }
 
 bool is_text(Property id) {
-  constexpr std::uint64_t kText =
-      bit(Property::content_type) | bit(Property::response_topic) | bit(Property::correlation_data) |
-      bit(Property::auth_method) | bit(Property::auth_data) | bit(Property::reason_string) |
-      bit(Property::user_property) | bit(Property::server_reference);
+  constexpr std::uint64_t kText = bit(Property::content_type) | bit(Property::response_topic) |
+                                  bit(Property::correlation_data) | bit(Property::auth_method) |
+                                  bit(Property::auth_data) | bit(Property::reason_string) |
+                                  bit(Property::user_property) | bit(Property::server_reference);
   return (kText & bit(id)) != 0;
 }
 
@@ -97,7 +99,8 @@ Reason decode_properties(Reader& in, std::uint64_t allowed, std::string& scratch
     if (!good) return text ? Reason::malformed_packet : Reason::protocol_error;
     out.present |= bit(id);
     if ((kForwarded & bit(id)) != 0) {
-      scratch.append(reinterpret_cast<const char*>(start), static_cast<std::size_t>(r.pos() - start));
+      scratch.append(reinterpret_cast<const char*>(start),
+                     static_cast<std::size_t>(r.pos() - start));
     }
   }
   out.forwarded = scratch.size() == block.size() ? block : std::string_view(scratch);

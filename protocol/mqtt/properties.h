@@ -12,19 +12,42 @@
 namespace berth::protocol::mqtt {
 
 enum class Property : std::uint8_t {
-  payload_format = 0x01, message_expiry = 0x02, content_type = 0x03, response_topic = 0x08,
-  correlation_data = 0x09, subscription_id = 0x0b, session_expiry = 0x11, assigned_client_id = 0x12,
-  server_keep_alive = 0x13, auth_method = 0x15, auth_data = 0x16, request_problem_info = 0x17,
-  will_delay = 0x18, request_response_info = 0x19, response_info = 0x1a, server_reference = 0x1c,
-  reason_string = 0x1f, receive_maximum = 0x21, topic_alias_maximum = 0x22, topic_alias = 0x23,
-  maximum_qos = 0x24, retain_available = 0x25, user_property = 0x26, maximum_packet_size = 0x27,
-  wildcard_available = 0x28, subscription_id_available = 0x29, shared_available = 0x2a
+  payload_format = 0x01,
+  message_expiry = 0x02,
+  content_type = 0x03,
+  response_topic = 0x08,
+  correlation_data = 0x09,
+  subscription_id = 0x0b,
+  session_expiry = 0x11,
+  assigned_client_id = 0x12,
+  server_keep_alive = 0x13,
+  auth_method = 0x15,
+  auth_data = 0x16,
+  request_problem_info = 0x17,
+  will_delay = 0x18,
+  request_response_info = 0x19,
+  response_info = 0x1a,
+  server_reference = 0x1c,
+  reason_string = 0x1f,
+  receive_maximum = 0x21,
+  topic_alias_maximum = 0x22,
+  topic_alias = 0x23,
+  maximum_qos = 0x24,
+  retain_available = 0x25,
+  user_property = 0x26,
+  maximum_packet_size = 0x27,
+  wildcard_available = 0x28,
+  subscription_id_available = 0x29,
+  shared_available = 0x2a
 };
 
-constexpr std::uint64_t bit(Property p) { return 1ULL << static_cast<unsigned>(p); }
+constexpr std::uint64_t bit(Property p) {
+  return 1ULL << static_cast<unsigned>(p);
+}
 
 // Which properties a packet may carry (2.2.2.2).
-inline constexpr std::uint64_t kUserAndReason = bit(Property::user_property) | bit(Property::reason_string);
+inline constexpr std::uint64_t kUserAndReason =
+    bit(Property::user_property) | bit(Property::reason_string);
 inline constexpr std::uint64_t kMessageProperties =
     bit(Property::payload_format) | bit(Property::message_expiry) | bit(Property::content_type) |
     bit(Property::response_topic) | bit(Property::correlation_data) | bit(Property::user_property);
@@ -59,8 +82,9 @@ struct Properties {
   std::string_view auth_method;
   std::string_view response_topic;
   // Those of kMessageProperties that a server passes on unaltered (3.3.2.3.*), encoded and in the
-  // order received: payload format, content type, response topic, correlation data, user properties.
-  // A view into the packet, or into the decoder's scratch where others stood in between.
+  // order received: payload format, content type, response topic, correlation data, user
+  // properties. A view into the packet, or into the decoder's scratch where others stood in
+  // between.
   std::string_view forwarded;
 
   bool has(Property p) const { return (present & bit(p)) != 0; }

@@ -14,7 +14,7 @@ std::size_t sequence_length(const std::uint8_t* p, std::size_t left) {
   if (c >= 0xc2 && c <= 0xdf) return left >= 2 && cont(1) ? 2 : 0;
   if (c >= 0xe0 && c <= 0xef) {
     if (left < 3 || !cont(1) || !cont(2)) return 0;
-    if (c == 0xe0 && p[1] < 0xa0) return 0;  // overlong
+    if (c == 0xe0 && p[1] < 0xa0) return 0;    // overlong
     return c == 0xed && p[1] >= 0xa0 ? 0 : 3;  // surrogates
   }
   if (c >= 0xf0 && c <= 0xf4) {
@@ -55,13 +55,15 @@ bool valid_utf8(std::string_view s) {
 }
 
 bool valid_topic_name(std::string_view topic) {
-  return !topic.empty() && topic.size() <= 65535 && std::memchr(topic.data(), '#', topic.size()) == nullptr &&
+  return !topic.empty() && topic.size() <= 65535 &&
+         std::memchr(topic.data(), '#', topic.size()) == nullptr &&
          std::memchr(topic.data(), '+', topic.size()) == nullptr && valid_utf8(topic) &&
          levels_in_bounds(topic);
 }
 
 bool valid_topic_filter(std::string_view filter) {
-  if (filter.empty() || filter.size() > 65535 || !valid_utf8(filter) || !levels_in_bounds(filter)) return false;
+  if (filter.empty() || filter.size() > 65535 || !valid_utf8(filter) || !levels_in_bounds(filter))
+    return false;
   Levels levels(filter);
   std::string_view level;
   bool multi = false;

@@ -7,7 +7,7 @@ namespace berth::protocol::mqtt {
 
 inline constexpr std::size_t kTopicLevelsMax = 128;  // ours: bounds the walk of a match
 
-bool valid_utf8(std::string_view s);  // no U+0000, no surrogates (1.5.4-1, -2)
+bool valid_utf8(std::string_view s);               // no U+0000, no surrogates (1.5.4-1, -2)
 bool valid_topic_name(std::string_view topic);     // not empty, no wildcards
 bool valid_topic_filter(std::string_view filter);  // wildcards only where allowed (4.7.1)
 

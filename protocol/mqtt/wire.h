@@ -61,7 +61,9 @@ class Reader {
   bool ok_ = true;
 };
 
-inline void put_u8(std::string& o, std::uint8_t v) { o.push_back(static_cast<char>(v)); }
+inline void put_u8(std::string& o, std::uint8_t v) {
+  o.push_back(static_cast<char>(v));
+}
 inline void put_u16(std::string& o, std::uint16_t v) {
   o.push_back(static_cast<char>(v >> 8));
   o.push_back(static_cast<char>(v));

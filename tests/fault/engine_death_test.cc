@@ -17,13 +17,18 @@ int setting(const char* name, int standard) {
   const char* v = std::getenv(name);
   return v != nullptr ? std::atoi(v) : standard;
 }
-std::chrono::milliseconds run_time() { return std::chrono::seconds(setting("BERTH_FAULT_SECONDS", 6)); }
+std::chrono::milliseconds run_time() {
+  return std::chrono::seconds(setting("BERTH_FAULT_SECONDS", 6));
+}
 
 void print(const char* name, const SwarmReport& r) {
-  std::printf("%s: published=%llu received=%llu doubled=%llu lost=%llu resent_live=%llu closed=%llu gap_max_ms=%.0f\n", name,
-              static_cast<unsigned long long>(r.published), static_cast<unsigned long long>(r.received),
-              static_cast<unsigned long long>(r.doubled), static_cast<unsigned long long>(r.lost),
-              static_cast<unsigned long long>(r.resent_live), static_cast<unsigned long long>(r.closed), r.gap_max_ms);
+  std::printf(
+      "%s: published=%llu received=%llu doubled=%llu lost=%llu resent_live=%llu closed=%llu "
+      "gap_max_ms=%.0f\n",
+      name, static_cast<unsigned long long>(r.published),
+      static_cast<unsigned long long>(r.received), static_cast<unsigned long long>(r.doubled),
+      static_cast<unsigned long long>(r.lost), static_cast<unsigned long long>(r.resent_live),
+      static_cast<unsigned long long>(r.closed), r.gap_max_ms);
 }
 
 // I1 to I4 on live connections.
@@ -40,7 +45,8 @@ void expect_unnoticed(const SwarmReport& r) {
 }
 
 // Calls `act` with the serving engine's pid every `period`.
-std::function<void()> every(GatewayProcess& g, std::chrono::milliseconds period, std::function<void(pid_t)> act) {
+std::function<void()> every(GatewayProcess& g, std::chrono::milliseconds period,
+                            std::function<void(pid_t)> act) {
   auto next = std::make_shared<Clock::time_point>(Clock::now() + period);
   return [&g, period, act, next] {
     if (Clock::now() < *next) return;
@@ -68,7 +74,8 @@ TEST(EngineDeath, I1toI4_SigstopIsEndedByTheSupervisor) {
   GatewayProcess g({"--anonymous"});
   Swarm swarm({.port = g.mqtt_port(), .devices = setting("BERTH_FAULT_DEVICES", 1000)});
   ASSERT_TRUE(swarm.connect_all());
-  swarm.run(run_time() + std::chrono::seconds(4), every(g, std::chrono::seconds(4), [](pid_t pid) { ::kill(pid, SIGSTOP); }));
+  swarm.run(run_time() + std::chrono::seconds(4),
+            every(g, std::chrono::seconds(4), [](pid_t pid) { ::kill(pid, SIGSTOP); }));
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   print("sigstop", r);
@@ -82,9 +89,9 @@ TEST(EngineDeath, PlannedReplacementIsNotNoticedAndLosesNothing) {
   ASSERT_TRUE(swarm.connect_all());
   int replaced = 0;
   swarm.run(run_time(), every(g, std::chrono::seconds(2), [&](pid_t) {
-    const std::string answer = g.post("/api/v1/engine/restart");
-    replaced += answer.find("replaced") != std::string::npos;
-  }));
+              const std::string answer = g.post("/api/v1/engine/restart");
+              replaced += answer.find("replaced") != std::string::npos;
+            }));
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   print("replace", r);

@@ -8,18 +8,23 @@ namespace {
 struct Recorder : EdgeTurnVisitor, EngineTurnVisitor {
   std::string log;
   void on_attach(const Attach& a) override {
-    log += "A" + std::to_string(a.in_ack) + "," + std::to_string(a.in_end) + "," + a.cookie[1] + (a.connected ? "c" : "") + ";";
+    log += "A" + std::to_string(a.in_ack) + "," + std::to_string(a.in_end) + "," + a.cookie[1] +
+           (a.connected ? "c" : "") + ";";
   }
   void on_attached_all() override { log += "Z;"; }
   void on_input(base::ConnId c, std::uint64_t o, std::uint64_t ack, std::string_view b) override {
-    log += "I" + std::to_string(c.slot) + "," + std::to_string(o) + "," + std::to_string(ack) + "," + std::string(b) + ";";
+    log += "I" + std::to_string(c.slot) + "," + std::to_string(o) + "," + std::to_string(ack) +
+           "," + std::string(b) + ";";
   }
-  void on_closed(base::ConnId, CloseReason r) override { log += std::string("C") + name_of(r) + ";"; }
+  void on_closed(base::ConnId, CloseReason r) override {
+    log += std::string("C") + name_of(r) + ";";
+  }
   void on_credit(base::ConnId, std::uint64_t w) override { log += "W" + std::to_string(w) + ";"; }
   void on_step(const Step& s) override {
-    log += "S" + std::to_string(s.out_off) + "," + std::string(s.bytes) + (s.has_in_ack ? "," + std::to_string(s.in_ack) : "") +
-           (s.has_close ? std::string(",") + name_of(s.reason) : "") + (s.release ? ",release" : "") +
-           ",cookies" + std::to_string(s.cookies.size()) + ";";
+    log += "S" + std::to_string(s.out_off) + "," + std::string(s.bytes) +
+           (s.has_in_ack ? "," + std::to_string(s.in_ack) : "") +
+           (s.has_close ? std::string(",") + name_of(s.reason) : "") +
+           (s.release ? ",release" : "") + ",cookies" + std::to_string(s.cookies.size()) + ";";
   }
 };
 
@@ -60,7 +65,8 @@ TEST(LinkRecords, AnEnginesTurnIsReadWholeOrNotAtAll) {
   Recorder r;
   ASSERT_TRUE(visit_engine_turn(o, r));
   EXPECT_EQ(r.log, "S0,out,12,cookies1;S0,out,12,taken_over,release,cookies1;");
-  for (std::size_t n = 1; n < o.size(); ++n) {  // a cut inside the second step must not apply the first
+  for (std::size_t n = 1; n < o.size();
+       ++n) {  // a cut inside the second step must not apply the first
     Recorder cut;
     const std::string part = o.substr(0, n);
     if (visit_engine_turn(part, cut)) continue;

@@ -1,5 +1,6 @@
-// MQTT packets byte by byte. Every vector is decoded whole, after arriving byte by byte, and split at
-// each position; each truncation must be refused or wait, never read past its end (run under ASan).
+// MQTT packets byte by byte. Every vector is decoded whole, after arriving byte by byte, and split
+// at each position; each truncation must be refused or wait, never read past its end (run under
+// ASan).
 #include <gtest/gtest.h>
 
 #include "protocol/mqtt/codec.h"
@@ -38,7 +39,8 @@ TEST(Framer, EveryVectorWholeByteByByteAndSplit) {
       const std::string part = bytes.substr(0, split);  // own allocation: ASan sees an overrun
       Frame f;
       const FrameStatus s = next_frame(base::as_bytes(part), 1 << 20, f);
-      EXPECT_EQ(s, split == bytes.size() ? FrameStatus::complete : FrameStatus::need_more) << v.name << " " << split;
+      EXPECT_EQ(s, split == bytes.size() ? FrameStatus::complete : FrameStatus::need_more)
+          << v.name << " " << split;
       int pings = 0;
       Walker w;
       EXPECT_TRUE(w.walk(base::as_bytes(bytes).subspan(0, split), [&] { ++pings; }));
@@ -61,10 +63,18 @@ TEST(Framer, RefusesALengthOfFiveBytesAndTooLarge) {  // 1.5.5
 }
 
 TEST(Connect, ReadsEveryField) {
-  test::ConnectOptions o{.client_id = "dev", .version = 5, .clean = true, .keep_alive_s = 60,
-                         .properties = test::expiry(120) + from_hex("21 00 0a"), .will_topic = "w",
-                         .will_payload = "bye", .will_qos = 1, .will_retain = true,
-                         .will_properties = from_hex("18 00 00 00 05"), .user = "u", .password = "p"};
+  test::ConnectOptions o{.client_id = "dev",
+                         .version = 5,
+                         .clean = true,
+                         .keep_alive_s = 60,
+                         .properties = test::expiry(120) + from_hex("21 00 0a"),
+                         .will_topic = "w",
+                         .will_payload = "bye",
+                         .will_qos = 1,
+                         .will_retain = true,
+                         .will_properties = from_hex("18 00 00 00 05"),
+                         .user = "u",
+                         .password = "p"};
   const std::string bytes = test::connect(o);
   Scratch scratch;
   ConnectView v;
@@ -87,10 +97,17 @@ TEST(Connect, ReadsEveryField) {
 // Every packet with every truncation of its body: an error or a value, never a crash.
 TEST(Decoders, SurviveEveryTruncation) {
   const std::string packets[] = {
-      test::connect({.properties = test::expiry(1), .will_topic = "w", .will_payload = "x", .user = "u", .password = "p"}),
-      test::publish("a/b", "payload", 2, 9, 5, true, true, from_hex("02 00 00 00 0a 23 00 01 26 00 01 6b 00 01 76")),
-      test::subscribe(3, "a/+/#", 1, 5, from_hex("0b 07")), test::unsubscribe(4, "a"),
-      test::packet(0x40, from_hex("00 01 10 00")), test::packet(0xe0, from_hex("00 05 11 00 00 00 01"))};
+      test::connect({.properties = test::expiry(1),
+                     .will_topic = "w",
+                     .will_payload = "x",
+                     .user = "u",
+                     .password = "p"}),
+      test::publish("a/b", "payload", 2, 9, 5, true, true,
+                    from_hex("02 00 00 00 0a 23 00 01 26 00 01 6b 00 01 76")),
+      test::subscribe(3, "a/+/#", 1, 5, from_hex("0b 07")),
+      test::unsubscribe(4, "a"),
+      test::packet(0x40, from_hex("00 01 10 00")),
+      test::packet(0xe0, from_hex("00 05 11 00 00 00 01"))};
   for (const std::string& p : packets) {
     Frame f = whole(p);
     for (std::size_t n = 0; n <= f.body.size(); ++n) {
@@ -123,13 +140,17 @@ Reason publish_reason(const std::string& bytes, Version v = Version::v5) {
 }
 
 TEST(Publish, RefusesWhatTheSpecificationForbids) {
-  EXPECT_EQ(publish_reason(test::packet(0x36, test::str("a"))), Reason::malformed_packet);           // 3.3.1-4
-  EXPECT_EQ(publish_reason(test::packet(0x38, test::str("a"))), Reason::malformed_packet);           // 3.3.1-2
-  EXPECT_EQ(publish_reason(test::publish("a/#", "x")), Reason::topic_name_invalid);                  // 3.3.2-2
-  EXPECT_EQ(publish_reason(test::publish("a", "x", 1, 0)), Reason::protocol_error);                  // 2.2.1-3
-  EXPECT_EQ(publish_reason(test::publish("", "x")), Reason::protocol_error);                         // 3.3.2-8
-  EXPECT_EQ(publish_reason(test::publish("", "x", 0, 0, 4), Version::v311), Reason::malformed_packet);
-  EXPECT_EQ(publish_reason(test::publish("a", "x", 0, 0, 5, false, false, from_hex("02 00 00 00 01 02 00 00 00 01"))),
+  EXPECT_EQ(publish_reason(test::packet(0x36, test::str("a"))),
+            Reason::malformed_packet);  // 3.3.1-4
+  EXPECT_EQ(publish_reason(test::packet(0x38, test::str("a"))),
+            Reason::malformed_packet);                                               // 3.3.1-2
+  EXPECT_EQ(publish_reason(test::publish("a/#", "x")), Reason::topic_name_invalid);  // 3.3.2-2
+  EXPECT_EQ(publish_reason(test::publish("a", "x", 1, 0)), Reason::protocol_error);  // 2.2.1-3
+  EXPECT_EQ(publish_reason(test::publish("", "x")), Reason::protocol_error);         // 3.3.2-8
+  EXPECT_EQ(publish_reason(test::publish("", "x", 0, 0, 4), Version::v311),
+            Reason::malformed_packet);
+  EXPECT_EQ(publish_reason(test::publish("a", "x", 0, 0, 5, false, false,
+                                         from_hex("02 00 00 00 01 02 00 00 00 01"))),
             Reason::protocol_error);  // 3.3.2.3.3: once
   EXPECT_EQ(publish_reason(test::publish("a", "\xff", 0, 0, 5, false, false, from_hex("01 01"))),
             Reason::payload_format_invalid);
@@ -148,22 +169,35 @@ TEST(Publish, ForwardsPropertiesInOrderWithoutOurs) {  // 3.3.2-18
 
 TEST(Publish, EncodesWhatItDecodes) {
   const std::vector<std::uint32_t> ids{1, 300};
-  const PublishOut out{.topic = "a/b", .payload = "xyz", .forwarded = {}, .packet_id = 7, .qos = 1, .retain = true,
-                       .message_expiry_s = 9, .subscription_ids = &ids};
+  const PublishOut out{.topic = "a/b",
+                       .payload = "xyz",
+                       .forwarded = {},
+                       .packet_id = 7,
+                       .qos = 1,
+                       .retain = true,
+                       .message_expiry_s = 9,
+                       .subscription_ids = &ids};
   std::string bytes;
   encode_publish_head(bytes, Version::v5, out);
   bytes += "xyz";
   EXPECT_EQ(bytes.size(), publish_size(Version::v5, out));
-  EXPECT_EQ(bytes, test::packet(0x33, test::str("a/b") + from_hex("00 07 0a 02 00 00 00 09 0b 01 0b ac 02") + "xyz"));
+  EXPECT_EQ(bytes,
+            test::packet(0x33, test::str("a/b") +
+                                   from_hex("00 07 0a 02 00 00 00 09 0b 01 0b ac 02") + "xyz"));
 }
 
 TEST(Subscribe, RefusesBadOptions) {
   SubscribeView v;
-  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 3)), Version::v5, v), Reason::malformed_packet);
-  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 0x40)), Version::v5, v), Reason::malformed_packet);
-  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 0x30)), Version::v5, v), Reason::protocol_error);
-  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 4, 4)), Version::v311, v), Reason::malformed_packet);
-  EXPECT_EQ(decode_subscribe(whole(test::packet(0x82, from_hex("00 01 00"))), Version::v5, v), Reason::protocol_error);
+  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 3)), Version::v5, v),
+            Reason::malformed_packet);
+  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 0x40)), Version::v5, v),
+            Reason::malformed_packet);
+  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 0x30)), Version::v5, v),
+            Reason::protocol_error);
+  EXPECT_EQ(decode_subscribe(whole(test::subscribe(1, "a", 4, 4)), Version::v311, v),
+            Reason::malformed_packet);
+  EXPECT_EQ(decode_subscribe(whole(test::packet(0x82, from_hex("00 01 00"))), Version::v5, v),
+            Reason::protocol_error);
 }
 
 TEST(Topics, Utf8) {  // 1.5.4
@@ -178,8 +212,10 @@ TEST(Topics, Utf8) {  // 1.5.4
 }
 
 TEST(Topics, FiltersAndMatching) {  // 4.7
-  for (const char* good : {"#", "+", "a/#", "+/b/#", "/", "a//b", "a/+/c"}) EXPECT_TRUE(valid_topic_filter(good)) << good;
-  for (const char* bad : {"", "a#", "#/a", "a/b+", "a/+b"}) EXPECT_FALSE(valid_topic_filter(bad)) << bad;
+  for (const char* good : {"#", "+", "a/#", "+/b/#", "/", "a//b", "a/+/c"})
+    EXPECT_TRUE(valid_topic_filter(good)) << good;
+  for (const char* bad : {"", "a#", "#/a", "a/b+", "a/+b"})
+    EXPECT_FALSE(valid_topic_filter(bad)) << bad;
   EXPECT_TRUE(filter_matches("a/#", "a"));
   EXPECT_TRUE(filter_matches("a/+", "a/"));
   EXPECT_FALSE(filter_matches("a/+", "a"));

@@ -126,7 +126,8 @@ TEST(Publish, TopicAliasStandsForTheTopic) {  // 3.3.2.3.4
   w.feed(p, publish("long/topic", "1", 0, 0, 5, false, false, from_hex("23 00 03")));
   w.feed(p, publish("", "2", 0, 0, 5, false, false, from_hex("23 00 03")));
   EXPECT_EQ(payloads(w.packets(s)), (Strings{"1", "2"}));
-  w.feed(p, publish("", "3", 0, 0, 5, false, false, from_hex("23 00 11")));  // above the maximum of 16
+  w.feed(p,
+         publish("", "3", 0, 0, 5, false, false, from_hex("23 00 11")));  // above the maximum of 16
   EXPECT_TRUE(w.ended(p));
 }
 
@@ -146,7 +147,8 @@ TEST(Publish, UserPropertiesPassAndMessageExpiryCountsDown) {  // 3.3.2.3.3, .7
   w.feed(p, publish("t", "late", 1, 2, 5, false, false, from_hex("02 00 00 00 02")));
   w.advance_s(3);
   const int s3 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
-  EXPECT_EQ(payloads(w.packets(s3)), Strings{"m"}) << "the expired one is gone, the unacknowledged comes again";
+  EXPECT_EQ(payloads(w.packets(s3)), Strings{"m"})
+      << "the expired one is gone, the unacknowledged comes again";
 }
 
 TEST(Publish, OverlappingFiltersBringOneCopyWithAllIdentifiers) {
@@ -351,8 +353,11 @@ TEST(Will, DelayIsCancelledByAReconnect) {  // 3.1.3-9
   const int s = w.open_connected({.client_id = "s"});
   w.feed(s, subscribe(1, "w", 0));
   w.packets(s);
-  const ConnectOptions device{.client_id = "d", .clean = false, .properties = expiry(100),
-                              .will_topic = "w", .will_payload = "gone",
+  const ConnectOptions device{.client_id = "d",
+                              .clean = false,
+                              .properties = expiry(100),
+                              .will_topic = "w",
+                              .will_payload = "gone",
                               .will_properties = from_hex("18 00 00 00 05")};
   w.close(w.open_connected(device));
   w.advance_s(2);

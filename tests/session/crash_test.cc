@@ -1,5 +1,5 @@
-// An engine death at every boundary (DESIGN section 4). Each scenario runs once undisturbed and then
-// once for each boundary with a death there; what the devices see must be the same.
+// An engine death at every boundary (DESIGN section 4). Each scenario runs once undisturbed and
+// then once for each boundary with a death there; what the devices see must be the same.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,8 @@ std::string describe(const Packet& p, int version) {
   std::string o = std::to_string(p.type);
   if (p.type == 3) {
     return o + " " + p.topic() + " " + p.payload(version) + " q" + std::to_string(p.qos()) +
-           (p.qos() != 0 ? " id" + std::to_string(p.id()) : "") + (p.dup() ? " dup" : "") + (p.retain() ? " ret" : "");
+           (p.qos() != 0 ? " id" + std::to_string(p.id()) : "") + (p.dup() ? " dup" : "") +
+           (p.retain() ? " ret" : "");
   }
   for (const char c : p.body) {
     o += " " + std::to_string(static_cast<unsigned char>(c));
@@ -28,8 +29,8 @@ void append(Trace& t, const std::string& who, const std::vector<Packet>& packets
   for (const auto& p : packets) t.push_back(who + ": " + describe(p, version));
 }
 
-// QoS 1 may be doubled by a crash, as a new message with its own packet id: those go. A PUBLISH sent
-// again (same id) stays and fails the comparison. Then packet ids are of no interest.
+// QoS 1 may be doubled by a crash, as a new message with its own packet id: those go. A PUBLISH
+// sent again (same id) stays and fails the comparison. Then packet ids are of no interest.
 Trace without_doubles(const Trace& t) {
   Trace out;
   std::map<std::string, std::string> first_id;
@@ -41,7 +42,8 @@ Trace without_doubles(const Trace& t) {
     }
     const std::size_t end = line.find(' ', at + 6);
     const std::string id = line.substr(at + 6, end == std::string::npos ? end : end - at - 6);
-    const std::string rest = line.substr(0, at) + (end == std::string::npos ? "" : line.substr(end));
+    const std::string rest =
+        line.substr(0, at) + (end == std::string::npos ? "" : line.substr(end));
     const auto [it, fresh] = first_id.try_emplace(rest, id);
     if (fresh || it->second == id) out.push_back(rest);
   }
@@ -54,7 +56,8 @@ void ack_all(World& w, int c, const std::vector<Packet>& packets) {
   }
 }
 
-void at_every_boundary(const std::function<Trace(World&)>& scenario, const session::BrokerOptions& o = {}) {
+void at_every_boundary(const std::function<Trace(World&)>& scenario,
+                       const session::BrokerOptions& o = {}) {
   World undisturbed(o);
   const Trace expected = without_doubles(scenario(undisturbed));
   ASSERT_FALSE(expected.empty());
@@ -111,7 +114,8 @@ TEST(Crash, Qos2IsRoutedOnceFromPersistentAndCleanPublishers) {
       w.feed(s, subscribe(1, "t", 2));
       const int v = w.open_connected({.client_id = "volatile"});
       w.feed(v, subscribe(1, "t", 2));
-      const int p = w.open_connected({.client_id = "p", .clean = clean, .properties = expiry(clean ? 0 : 60)});
+      const int p = w.open_connected(
+          {.client_id = "p", .clean = clean, .properties = expiry(clean ? 0 : 60)});
       for (unsigned i = 1; i <= 3; ++i) {
         w.feed(p, publish("t", std::to_string(i), 2, i));
         w.feed(p, ack(6, i));
@@ -167,7 +171,8 @@ TEST(Crash, VolatileSubscribersMissNothingAndQos0IsNotDoubled) {
     }
     append(t, "p", w.packets(p));
     std::vector<Packet> got = w.packets(v);
-    for (int round = 0; round < 8; ++round) {  // Receive Maximum 2: the rest had to wait in the store
+    for (int round = 0; round < 8;
+         ++round) {  // Receive Maximum 2: the rest had to wait in the store
       ack_all(w, v, got);
       append(t, "v", got);
       got = w.packets(v);
@@ -196,7 +201,8 @@ TEST(Crash, TakeOverAndWillHappenOnce) {
     Trace t;
     const int watch = w.open_connected({.client_id = "watch"});
     w.feed(watch, subscribe(1, "w", 1));
-    const ConnectOptions d{.client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1};
+    const ConnectOptions d{
+        .client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1};
     const int a = w.open_connected(d);
     const int b = w.open_connected(d);
     append(t, "a", w.packets(a));

@@ -26,7 +26,8 @@ class Loop {
   }
   void run_one() {
     std::unique_lock lock(mutex_);
-    ASSERT_TRUE(ready_.wait_for(lock, std::chrono::seconds(20), [this] { return !posted_.empty(); }));
+    ASSERT_TRUE(
+        ready_.wait_for(lock, std::chrono::seconds(20), [this] { return !posted_.empty(); }));
     auto f = std::move(posted_.front());
     posted_.pop_front();
     lock.unlock();
@@ -41,12 +42,19 @@ class Loop {
 
 struct Contents : RestoreSink {
   std::string log;
-  void session(base::SessionId id, std::string_view r) override { log += "s" + std::to_string(id.value) + "=" + std::string(r) + ";"; }
-  void queue(base::SessionId id, const StoredEntry& a, const StoredEntry& b) override {
-    log += "q" + std::to_string(id.value) + "=" + std::to_string(a.seq) + a.value + ".." + std::to_string(b.seq) + b.value + ";";
+  void session(base::SessionId id, std::string_view r) override {
+    log += "s" + std::to_string(id.value) + "=" + std::string(r) + ";";
   }
-  void received(base::SessionId id, std::uint16_t p, std::string_view) override { log += "r" + std::to_string(id.value) + "/" + std::to_string(p) + ";"; }
-  void retained(std::string_view k, std::string_view v) override { log += "t" + std::string(k) + "=" + std::string(v) + ";"; }
+  void queue(base::SessionId id, const StoredEntry& a, const StoredEntry& b) override {
+    log += "q" + std::to_string(id.value) + "=" + std::to_string(a.seq) + a.value + ".." +
+           std::to_string(b.seq) + b.value + ";";
+  }
+  void received(base::SessionId id, std::uint16_t p, std::string_view) override {
+    log += "r" + std::to_string(id.value) + "/" + std::to_string(p) + ";";
+  }
+  void retained(std::string_view k, std::string_view v) override {
+    log += "t" + std::string(k) + "=" + std::string(v) + ";";
+  }
   void applied(std::string_view k, std::string_view) override { log += "a" + std::string(k) + ";"; }
 };
 
@@ -66,7 +74,8 @@ class StoreContract : public ::testing::TestWithParam<const char*> {
       if (!store_) store_ = std::make_unique<MemoryStore>(loop_.poster());
     } else {
       store_.reset();
-      store_ = std::make_unique<RocksStore>(RocksOptions{.directory = dir_.path + "/db"}, loop_.poster());
+      store_ = std::make_unique<RocksStore>(RocksOptions{.directory = dir_.path + "/db"},
+                                            loop_.poster());
     }
     restore();
   }
@@ -83,9 +92,11 @@ class StoreContract : public ::testing::TestWithParam<const char*> {
     loop_.run_one();
     return result;
   }
-  std::vector<StoredEntry> read(std::uint64_t id, std::uint64_t from, std::size_t count = 100, std::size_t bytes = 1 << 20) {
+  std::vector<StoredEntry> read(std::uint64_t id, std::uint64_t from, std::size_t count = 100,
+                                std::size_t bytes = 1 << 20) {
     std::vector<StoredEntry> out;
-    store_->read_queue({id}, from, count, bytes, [&](auto r) { out = r ? *r : std::vector<StoredEntry>{}; });
+    store_->read_queue({id}, from, count, bytes,
+                       [&](auto r) { out = r ? *r : std::vector<StoredEntry>{}; });
     loop_.run_one();
     return out;
   }
@@ -115,7 +126,8 @@ TEST_P(StoreContract, KeepsWhatWasCommittedAcrossAnOpen) {
 
 TEST_P(StoreContract, ReadsAQueueInOrderWithinBounds) {
   std::vector<Write> w;
-  for (std::uint64_t i = 1; i <= 50; ++i) w.push_back({.kind = WriteKind::append, .session = {2}, .seq = i * 2, .value = "0123456789"});
+  for (std::uint64_t i = 1; i <= 50; ++i)
+    w.push_back({.kind = WriteKind::append, .session = {2}, .seq = i * 2, .value = "0123456789"});
   w.push_back({.kind = WriteKind::append, .session = {3}, .seq = 1, .value = "other"});
   commit(w);
   const auto some = read(2, 5, 3);
@@ -130,9 +142,10 @@ TEST_P(StoreContract, ReadsAQueueInOrderWithinBounds) {
 TEST_P(StoreContract, I5_RefusesAStaleOwnersWrites) {
   commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 5, .value = "new"},
           {.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "a"}});
-  const CommitResult r = commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 4, .value = "old"},
-                                 {.kind = WriteKind::remove, .session = {1}, .seq = 1, .epoch = 4},
-                                 {.kind = WriteKind::append, .session = {1}, .seq = 2, .value = "b"}});
+  const CommitResult r =
+      commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 4, .value = "old"},
+              {.kind = WriteKind::remove, .session = {1}, .seq = 1, .epoch = 4},
+              {.kind = WriteKind::append, .session = {1}, .seq = 2, .value = "b"}});
   EXPECT_EQ(r.refused.size(), 2u);
   EXPECT_EQ(restore(), "s1=new;q1=1a..2b;") << "appends of others are not fenced";
 }

@@ -27,10 +27,12 @@ bool eventually(const std::function<bool()>& condition, std::chrono::millisecond
   return true;
 }
 
-Process::Process(std::vector<std::string> argv, std::string log_path) : log_path_(std::move(log_path)) {
+Process::Process(std::vector<std::string> argv, std::string log_path)
+    : log_path_(std::move(log_path)) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 1, log_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  posix_spawn_file_actions_addopen(&actions, 1, log_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                   0644);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
   std::vector<char*> args;
   for (auto& a : argv) args.push_back(a.data());
@@ -71,7 +73,9 @@ std::string berth_binary() {
 }
 
 GatewayProcess::GatewayProcess(std::vector<std::string> flags, std::string directory)
-    : flags_(std::move(flags)), directory_(std::move(directory)), own_directory_(directory_.empty()) {
+    : flags_(std::move(flags)),
+      directory_(std::move(directory)),
+      own_directory_(directory_.empty()) {
   if (own_directory_) {
     std::string name = std::filesystem::temp_directory_path() / "berth-gateway-XXXXXX";
     directory_ = mkdtemp(name.data());
@@ -94,15 +98,19 @@ int port_after(const std::string& log, const std::string& key) {
 }  // namespace
 
 void GatewayProcess::start() {
-  std::vector<std::string> argv{berth_binary(), "serve", "--mqtt", "127.0.0.1:" + std::to_string(mqtt_port_),
-                                "--admin", "127.0.0.1:0", "--data", directory_ + "/data"};
+  std::vector<std::string> argv{
+      berth_binary(), "serve",       "--mqtt", "127.0.0.1:" + std::to_string(mqtt_port_),
+      "--admin",      "127.0.0.1:0", "--data", directory_ + "/data"};
   argv.insert(argv.end(), flags_.begin(), flags_.end());
   process_ = std::make_unique<Process>(argv, directory_ + "/log." + std::to_string(starts_++));
-  const bool ready = eventually([this] {
-    return !process_->running() || process_->log().find(" ready mqtt=") != std::string::npos;
-  }, std::chrono::seconds(60));
+  const bool ready = eventually(
+      [this] {
+        return !process_->running() || process_->log().find(" ready mqtt=") != std::string::npos;
+      },
+      std::chrono::seconds(60));
   const std::string log = process_->log();
-  if (!ready || log.find(" ready mqtt=") == std::string::npos) throw std::runtime_error("gateway did not start:\n" + log);
+  if (!ready || log.find(" ready mqtt=") == std::string::npos)
+    throw std::runtime_error("gateway did not start:\n" + log);
   mqtt_port_ = port_after(log, " ready mqtt=");
   admin_port_ = port_after(log, " admin=");
 }
@@ -118,13 +126,16 @@ int GatewayProcess::terminate() {
 }
 
 std::string GatewayProcess::get(const std::string& target, int* status) const {
-  const auto r = gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_), "GET", target);
+  const auto r = gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_),
+                                              "GET", target);
   if (status != nullptr) *status = r.status;
   return r.body;
 }
 
 std::string GatewayProcess::post(const std::string& target) const {
-  return gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_), "POST", target).body;
+  return gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_), "POST",
+                                      target)
+      .body;
 }
 
 double GatewayProcess::metric(const std::string& name) const {

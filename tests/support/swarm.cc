@@ -20,7 +20,10 @@ constexpr unsigned kReceiveMaximum = 8;
 constexpr std::size_t kWindow = 4;  // our own PUBLISHes in flight
 }  // namespace
 
-Swarm::Swarm(Options o) : options_(o), epoll_(epoll_create1(EPOLL_CLOEXEC)), devices_(static_cast<std::size_t>(o.devices)) {
+Swarm::Swarm(Options o)
+    : options_(o),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      devices_(static_cast<std::size_t>(o.devices)) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
@@ -62,8 +65,10 @@ void Swarm::open(Device& d) {
   d.out.clear();
   d.connected = d.subscribed = d.dead = false;
   d.live.clear();
-  ConnectOptions c{.client_id = "device-" + std::to_string(d.index), .version = 5, .clean = !d.persistent};
-  c.properties = (d.persistent ? expiry(options_.expiry_s) : "") + std::string("\x21") + u16(kReceiveMaximum);
+  ConnectOptions c{
+      .client_id = "device-" + std::to_string(d.index), .version = 5, .clean = !d.persistent};
+  c.properties =
+      (d.persistent ? expiry(options_.expiry_s) : "") + std::string("\x21") + u16(kReceiveMaximum);
   d.out = connect(c);
   flush(d);
 }
@@ -77,7 +82,9 @@ bool Swarm::connect_all() {
     const auto deadline = Clock::now() + std::chrono::seconds(60);
     while (Clock::now() < deadline) {
       turn(10);
-      if (std::all_of(devices_.begin(), devices_.end(), [](const Device& d) { return d.subscribed; })) return true;
+      if (std::all_of(devices_.begin(), devices_.end(),
+                      [](const Device& d) { return d.subscribed; }))
+        return true;
     }
     return false;
   }();
@@ -143,7 +150,8 @@ void Swarm::publish_one(Device& d) {
     } while (d.pending.contains(id));
     d.pending[id] = {seq, false, true};
   }
-  d.out += publish("d/" + std::to_string(d.index), std::to_string(d.index) + " " + std::to_string(seq), d.qos, id);
+  d.out += publish("d/" + std::to_string(d.index),
+                   std::to_string(d.index) + " " + std::to_string(seq), d.qos, id);
   flush(d);
 }
 
@@ -165,11 +173,15 @@ void Swarm::on_packet(Device& d, const Packet& p) {
       d.out += subscribe(1, "d/" + std::to_string(neighbour(d)), 2);
       for (auto& [id, pending] : d.pending) {  // 4.4: unacknowledged again
         const std::string payload = std::to_string(d.index) + " " + std::to_string(pending.seq);
-        d.out += pending.released ? ack(6, id) : publish("d/" + std::to_string(d.index), payload, d.qos, id, 5, false, present);
+        d.out += pending.released ? ack(6, id)
+                                  : publish("d/" + std::to_string(d.index), payload, d.qos, id, 5,
+                                            false, present);
       }
       return;
     }
-    case 9: d.subscribed = true; return;
+    case 9:
+      d.subscribed = true;
+      return;
     case 4:    // PUBACK
     case 7: {  // PUBCOMP
       const auto it = d.pending.find(p.id());
@@ -179,7 +191,8 @@ void Swarm::on_packet(Device& d, const Packet& p) {
       ++report_.published;
       const auto now = Clock::now();
       if (running_) {
-        report_.gap_max_ms = std::max(report_.gap_max_ms, std::chrono::duration<double, std::milli>(now - last_ack_).count());
+        report_.gap_max_ms = std::max(
+            report_.gap_max_ms, std::chrono::duration<double, std::milli>(now - last_ack_).count());
       }
       last_ack_ = now;
       return;
@@ -195,8 +208,10 @@ void Swarm::on_packet(Device& d, const Packet& p) {
       d.qos2_held.erase(p.id());
       d.out += ack(7, p.id());
       return;
-    case 3: return on_publish(d, p);
-    default: return;
+    case 3:
+      return on_publish(d, p);
+    default:
+      return;
   }
 }
 
@@ -209,7 +224,8 @@ void Swarm::on_publish(Device& d, const Packet& p) {
     const auto live = d.live.find(id);
     if (live != d.live.end()) {
       ++report_.resent_live;
-      problem("packet id " + std::to_string(id) + " again on a live connection, device " + std::to_string(d.index));
+      problem("packet id " + std::to_string(id) + " again on a live connection, device " +
+              std::to_string(d.index));
     }
     d.live[id] = seq;
     if (d.live.size() > kReceiveMaximum) ++report_.window_exceeded;
@@ -273,7 +289,8 @@ SwarmReport Swarm::report() {
     for (const std::uint64_t seq : from.acked) {
       if (d.got.contains(seq)) continue;
       ++r.lost;
-      if (r.first_problem.empty()) r.first_problem = "lost: " + std::to_string(from.index) + " " + std::to_string(seq);
+      if (r.first_problem.empty())
+        r.first_problem = "lost: " + std::to_string(from.index) + " " + std::to_string(seq);
     }
   }
   return r;

@@ -1,6 +1,7 @@
-// Oracle devices: many MQTT connections in one thread that check the gateway's promises on their own
-// side of the wire. Device i publishes numbered messages to "d/i" and subscribes to its neighbour's.
-// QoS by i % 3; every second device has a persistent session. Payload: "<i> <sequence>".
+// Oracle devices: many MQTT connections in one thread that check the gateway's promises on their
+// own side of the wire. Device i publishes numbered messages to "d/i" and subscribes to its
+// neighbour's. QoS by i % 3; every second device has a persistent session. Payload: "<i>
+// <sequence>".
 #pragma once
 
 #include <cstdint>
@@ -16,19 +17,19 @@
 namespace berth::test {
 
 struct SwarmReport {
-  std::uint64_t published = 0;     // QoS > 0, acknowledged
-  std::uint64_t received = 0;      // first copies of QoS > 0
-  std::uint64_t doubled = 0;       // QoS 1 more than once, as new messages
+  std::uint64_t published = 0;  // QoS > 0, acknowledged
+  std::uint64_t received = 0;   // first copies of QoS > 0
+  std::uint64_t doubled = 0;    // QoS 1 more than once, as new messages
   std::uint64_t qos2_doubled = 0;
   std::uint64_t qos0_doubled = 0;
-  std::uint64_t resent_live = 0;   // same packet id again on a live v5 connection
-  std::uint64_t lost = 0;          // acknowledged, never received
+  std::uint64_t resent_live = 0;  // same packet id again on a live v5 connection
+  std::uint64_t lost = 0;         // acknowledged, never received
   std::uint64_t out_of_order = 0;
-  std::uint64_t closed = 0;        // connections ended by the other side
+  std::uint64_t closed = 0;  // connections ended by the other side
   std::uint64_t second_connacks = 0;
   std::uint64_t window_exceeded = 0;  // above our Receive Maximum
   std::uint64_t session_absent = 0;   // Session Present 0 where a session must be
-  double gap_max_ms = 0;           // longest time between two PUBACKs of anybody
+  double gap_max_ms = 0;              // longest time between two PUBACKs of anybody
   std::string first_problem;
 };
 
@@ -66,7 +67,7 @@ class Swarm {
     std::uint64_t next_seq = 1;
     std::map<unsigned, Pending> pending;  // by packet id
     unsigned next_id = 1;
-    std::set<std::uint64_t> acked;        // QoS > 0, by us as publisher
+    std::set<std::uint64_t> acked;  // QoS > 0, by us as publisher
     // as subscriber, of the neighbour's messages
     std::set<std::uint64_t> got;
     std::uint64_t highest = 0;

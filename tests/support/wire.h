@@ -12,7 +12,9 @@ namespace berth::test {
 inline std::string u16(unsigned v) {
   return {static_cast<char>(v >> 8), static_cast<char>(v)};
 }
-inline std::string str(std::string_view s) { return u16(static_cast<unsigned>(s.size())).append(s); }
+inline std::string str(std::string_view s) {
+  return u16(static_cast<unsigned>(s.size())).append(s);
+}
 inline std::string var(std::size_t v) {
   std::string o;
   do {
@@ -79,8 +81,8 @@ inline std::string expiry(std::uint32_t s) {
   return std::string("\x11", 1) + u16(s >> 16) + u16(s & 0xffff);
 }
 
-inline std::string publish(std::string_view topic, std::string_view payload, unsigned qos = 0, unsigned id = 0,
-                           int version = 5, bool retain = false, bool dup = false,
+inline std::string publish(std::string_view topic, std::string_view payload, unsigned qos = 0,
+                           unsigned id = 0, int version = 5, bool retain = false, bool dup = false,
                            std::string_view properties = {}) {
   std::string b = str(topic);
   if (qos != 0) b += u16(id);
@@ -88,8 +90,8 @@ inline std::string publish(std::string_view topic, std::string_view payload, uns
   b.append(payload);
   return packet(0x30 | (dup ? 8u : 0u) | (qos << 1) | (retain ? 1u : 0u), b);
 }
-inline std::string subscribe(unsigned id, std::string_view filter, unsigned options, int version = 5,
-                             std::string_view properties = {}) {
+inline std::string subscribe(unsigned id, std::string_view filter, unsigned options,
+                             int version = 5, std::string_view properties = {}) {
   std::string b = u16(id);
   if (version == 5) b += var(properties.size()) + std::string(properties);
   return packet(0x82, b + str(filter) + static_cast<char>(options));
@@ -100,8 +102,12 @@ inline std::string unsubscribe(unsigned id, std::string_view filter, int version
 inline std::string ack(unsigned type, unsigned id) {  // 4 PUBACK, 5 PUBREC, 6 PUBREL, 7 PUBCOMP
   return packet(type << 4 | (type == 6 ? 2u : 0u), u16(id));
 }
-inline std::string disconnect() { return packet(0xe0, ""); }
-inline std::string pingreq() { return packet(0xc0, ""); }
+inline std::string disconnect() {
+  return packet(0xe0, "");
+}
+inline std::string pingreq() {
+  return packet(0xc0, "");
+}
 
 struct Packet {
   unsigned type = 0;
@@ -111,7 +117,8 @@ struct Packet {
   bool dup() const { return (flags & 8) != 0; }
   bool retain() const { return (flags & 1) != 0; }
   unsigned u16_at(std::size_t i) const {
-    return i + 1 < body.size() ? static_cast<unsigned char>(body[i]) * 256u + static_cast<unsigned char>(body[i + 1])
+    return i + 1 < body.size() ? static_cast<unsigned char>(body[i]) * 256u +
+                                     static_cast<unsigned char>(body[i + 1])
                                : 0;
   }
   // PUBLISH
@@ -123,7 +130,8 @@ struct Packet {
   }
   std::string payload(int version) const {
     std::size_t at = 2 + u16_at(0) + (qos() != 0 ? 2 : 0);
-    if (version == 5) at += 1u + static_cast<unsigned char>(body[at]);  // property blocks below 128 bytes
+    if (version == 5)
+      at += 1u + static_cast<unsigned char>(body[at]);  // property blocks below 128 bytes
     return body.substr(at);
   }
 };

@@ -1,7 +1,7 @@
-// An edge, a store and a mortal engine in one deterministic box: the Broker with everything around it
-// simulated. Each boundary at which a real engine can die (after an input, after a commit, before and
-// after a step is accepted) is numbered; the World kills the engine at the chosen one, starts a new one
-// from the store and the edge's cookies, and replays.
+// An edge, a store and a mortal engine in one deterministic box: the Broker with everything around
+// it simulated. Each boundary at which a real engine can die (after an input, after a commit,
+// before and after a step is accepted) is numbered; the World kills the engine at the chosen one,
+// starts a new one from the store and the edge's cookies, and replays.
 #pragma once
 
 #include <deque>
@@ -20,7 +20,9 @@ namespace berth::test {
 class World : public session::Effects {
  public:
   explicit World(session::BrokerOptions options = {}, int crash_at = -1)
-      : options_(options), crash_at_(crash_at), store_([this](std::function<void()> f) { posted_.push_back(std::move(f)); }) {
+      : options_(options),
+        crash_at_(crash_at),
+        store_([this](std::function<void()> f) { posted_.push_back(std::move(f)); }) {
     options_.edge_id = 77;
     options_.replay = true;
     options_.sys_interval_s = 0;
@@ -50,9 +52,13 @@ class World : public session::Effects {
     feed(c, connect(o));
     return c;
   }
-  std::vector<Packet> packets(int c) { return take_packets(conns_[static_cast<std::size_t>(c)].out); }
+  std::vector<Packet> packets(int c) {
+    return take_packets(conns_[static_cast<std::size_t>(c)].out);
+  }
   bool ended(int c) const { return conns_[static_cast<std::size_t>(c)].ended; }
-  protocol::link::CloseReason reason(int c) const { return conns_[static_cast<std::size_t>(c)].reason; }
+  protocol::link::CloseReason reason(int c) const {
+    return conns_[static_cast<std::size_t>(c)].reason;
+  }
   void advance_s(int s) {
     now_ = now_.plus_s(s);
     broker_->tick(now_);
@@ -82,17 +88,20 @@ class World : public session::Effects {
   bool crashed() const { return crashes_ != 0; }
   const metrics::EngineProbe& probe() const { return probe_; }
   base::Instant now() const { return now_; }
+  // Connections that a test attaches by hand have slots below `n`.
+  void reserve(std::size_t n) { conns_.resize(n); }
 
  private:
   struct Conn {
     base::ConnId id;
     std::uint32_t epoch = 0;
-    std::string in;              // from in_ack on
+    std::string in;  // from in_ack on
     std::uint64_t in_ack = 0;
-    std::size_t engine_used = 0; // of `in`, consumed by the present engine
+    std::size_t engine_used = 0;  // of `in`, consumed by the present engine
     std::string out;
     std::uint64_t out_off = 0;
-    bool attached = false, connected = false, ended = false, released = false, told = false, writable = true;
+    bool attached = false, connected = false, ended = false, released = false, told = false,
+         writable = true;
     protocol::link::CloseReason reason{};
     protocol::link::Cookie cookie;
   };
@@ -118,14 +127,21 @@ class World : public session::Effects {
     k.told = false;
     k.engine_used = 0;
     ++k.epoch;
-    broker_->attach({.conn = k.id, .attach_epoch = k.epoch, .in_ack = k.in_ack, .in_end = k.in_ack + k.in.size(),
-                     .out_off = k.out_off, .connected = k.connected, .loopback = true, .cookie = k.cookie},
+    broker_->attach({.conn = k.id,
+                     .attach_epoch = k.epoch,
+                     .in_ack = k.in_ack,
+                     .in_end = k.in_ack + k.in.size(),
+                     .out_off = k.out_off,
+                     .connected = k.connected,
+                     .loopback = true,
+                     .cookie = k.cookie},
                     now_);
   }
   void deliver(Conn& k) {
     if (k.released) return;
     if (!k.attached) attach(k);
-    k.engine_used += broker_->input(k.id, base::as_bytes(std::string_view(k.in).substr(k.engine_used)), now_);
+    k.engine_used +=
+        broker_->input(k.id, base::as_bytes(std::string_view(k.in).substr(k.engine_used)), now_);
   }
   void end(Conn& k, protocol::link::CloseReason why) {
     if (k.ended) return;
@@ -214,7 +230,8 @@ class World : public session::Effects {
     });
   }
   void cookie(base::ConnId c, protocol::link::CookieSlot s, std::string bytes) override {
-    turn_.push_back([this, c, s, bytes] { conns_[c.slot].cookie[static_cast<std::size_t>(s)] = bytes; });
+    turn_.push_back(
+        [this, c, s, bytes] { conns_[c.slot].cookie[static_cast<std::size_t>(s)] = bytes; });
   }
   void connected(base::ConnId c, const protocol::link::EdgeSettings&) override {
     turn_.push_back([this, c] { conns_[c.slot].connected = true; });
@@ -227,8 +244,11 @@ class World : public session::Effects {
   }
   void resume(base::ConnId c) override { resume_.push_back(c); }
   bool writable(base::ConnId c) override { return conns_[c.slot].writable; }
-  void authenticate(base::ConnId c, session::AuthRequest) override { broker_->authenticated(c, {}, now_); }
-  void load_queue(base::SessionId s, std::uint64_t from, std::size_t count, std::size_t bytes) override {
+  void authenticate(base::ConnId c, session::AuthRequest) override {
+    broker_->authenticated(c, {}, now_);
+  }
+  void load_queue(base::SessionId s, std::uint64_t from, std::size_t count,
+                  std::size_t bytes) override {
     store_.read_queue(s, from, count, bytes, [this, s](auto entries) {
       broker_->queue_loaded(s, std::move(entries), now_);
     });

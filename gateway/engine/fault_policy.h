@@ -1,0 +1,32 @@
+// A fault for tests: an engine that dies of one device's input. With BERTH_FAULT_TOPIC set in the
+// environment, a PUBLISH to that topic aborts the process; everything else is asked of `inner`.
+// Without the variable this class is not used.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "session/access.h"
+
+namespace berth::gateway::engine {
+
+class FaultPolicy : public session::AccessPolicy {
+ public:
+  FaultPolicy(std::string topic, std::unique_ptr<session::AccessPolicy> inner)
+      : topic_(std::move(topic)), inner_(std::move(inner)) {}
+  bool may_publish(const session::Identity& who, std::string_view topic) const override {
+    if (topic == topic_) std::abort();
+    return !inner_ || inner_->may_publish(who, topic);
+  }
+  bool may_subscribe(const session::Identity& who, std::string_view filter) const override {
+    return !inner_ || inner_->may_subscribe(who, filter);
+  }
+
+ private:
+  std::string topic_;
+  std::unique_ptr<session::AccessPolicy> inner_;
+};
+
+}  // namespace berth::gateway::engine

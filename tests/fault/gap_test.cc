@@ -1,0 +1,135 @@
+// What happens while no engine serves, and devices that kill engines.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/support/raw_client.h"
+
+namespace berth::test {
+namespace {
+
+std::unique_ptr<RawClient> connected(GatewayProcess& g, const ConnectOptions& o) {
+  auto c = std::make_unique<RawClient>(g.mqtt_port());
+  c->send(connect(o));
+  EXPECT_FALSE(c->until(2).empty());
+  return c;
+}
+std::vector<std::string> payloads(const std::vector<Packet>& all) {
+  std::vector<std::string> out;
+  for (const auto& p : all) {
+    if (p.type == 3) out.push_back(p.payload(5));
+  }
+  return out;
+}
+
+// zero-downtime 7.4.9: bytes and the close wait at the edge and are replayed.
+TEST(Gap, PublishDisconnectAndFinWhileNoEngineIsThere) {
+  GatewayProcess g({"--anonymous"});
+  auto watch = connected(g, {.client_id = "watch"});
+  watch->send(subscribe(1, "#", 1));
+  watch->until(9);
+  auto leaver =
+      connected(g, {.client_id = "leaver", .will_topic = "will", .will_payload = "must not come"});
+  auto crasher =
+      connected(g, {.client_id = "crasher", .will_topic = "will", .will_payload = "must come"});
+  auto stayer = connected(g, {.client_id = "stayer"});
+  ::kill(g.engine_pid(), SIGSTOP);  // the supervisor needs a moment to end it: no engine meanwhile
+  leaver->send(publish("last", "words", 0) + publish("last", "words 1", 1, 9) + disconnect());
+  leaver->close();
+  crasher->close();
+  stayer->send(publish("from", "stayer", 1, 4) + pingreq());
+  const auto pong = stayer->until(13, std::chrono::seconds(1));
+  ASSERT_FALSE(pong.empty()) << "the edge answers PINGREQ without an engine";
+  EXPECT_EQ(pong.back().type, 13u);
+  EXPECT_EQ(stayer->until(4).back().id(), 4u);
+  std::vector<std::string> got;
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& p : payloads(watch->until(3, std::chrono::milliseconds(50)))) got.push_back(p);
+    return got.size() >= 4;
+  }));
+  std::sort(got.begin(), got.end());
+  EXPECT_EQ(got, (std::vector<std::string>{"must come", "stayer", "words", "words 1"}));
+  EXPECT_EQ(g.metric("berth_engine_deaths_total"), 1);
+}
+
+TEST(Gap, TakeOverSurvivesAnEngineDeath) {
+  GatewayProcess g({"--anonymous"});
+  const ConnectOptions o{.client_id = "same", .clean = false, .properties = expiry(600)};
+  auto first = connected(g, o);
+  first->send(subscribe(1, "t", 1));
+  first->until(9);
+  auto second = std::make_unique<RawClient>(g.mqtt_port());
+  second->send(connect(o));
+  ::kill(g.engine_pid(), SIGKILL);
+  const auto ack_packets = second->until(2);
+  ASSERT_FALSE(ack_packets.empty());
+  EXPECT_EQ(ack_packets.back().body[0], 1) << "session present";
+  EXPECT_TRUE(first->closed_within(std::chrono::seconds(10)));
+  ::kill(g.engine_pid(), SIGKILL);
+  auto pub = connected(g, {.client_id = "pub"});
+  pub->send(publish("t", "x", 1, 1));
+  EXPECT_EQ(payloads(second->until(3)), std::vector<std::string>{"x"});
+  EXPECT_FALSE(second->gone());
+}
+
+// I6: neither an engine death nor a drain of the gateway is a device event.
+TEST(Gap, I6_NoWillFromOurOwnRestart) {
+  GatewayProcess g({"--anonymous"});
+  const ConnectOptions device{.client_id = "d", .will_topic = "will", .will_payload = "gone"};
+  auto d = connected(g, device);
+  auto watch = connected(g, {.client_id = "w", .clean = false, .properties = expiry(600)});
+  watch->send(subscribe(1, "will", 1));
+  watch->until(9);
+  ::kill(g.engine_pid(), SIGKILL);
+  auto probe = connected(g, {.client_id = "probe"});
+  EXPECT_EQ(g.terminate(), 0);
+  const auto bye = d->until(14);
+  ASSERT_FALSE(bye.empty());
+  EXPECT_EQ(bye.back().type, 14u);
+  EXPECT_EQ(bye.back().body[0], '\x8b') << "server shutting down";
+  g.start();
+  d = connected(g, device);
+  watch = connected(g, {.client_id = "w", .clean = false, .properties = expiry(600)});
+  probe = connected(g, {.client_id = "probe"});
+  probe->send(publish("will", "marker", 1, 1));
+  EXPECT_EQ(payloads(watch->until(3)), std::vector<std::string>{"marker"});
+}
+
+TEST(Gap, ReadyOnlyAfterRestoreAndUnharmedByOneDeath) {  // field lesson 9
+  GatewayProcess g({"--anonymous"});
+  int status = 0;
+  g.get("/readyz", &status);
+  EXPECT_EQ(status, 200);
+  ::kill(g.engine_pid(), SIGKILL);
+  for (int i = 0; i < 20; ++i) {
+    g.get("/readyz", &status);
+    EXPECT_EQ(status, 200);
+  }
+  EXPECT_TRUE(eventually([&] { return g.engine_pid() > 0; }));
+}
+
+// I12. The fault is made by BERTH_FAULT_TOPIC: a PUBLISH to it aborts the engine.
+TEST(Poison, I12_OneDeviceTakesEnginesDownTwiceAndNoMore) {
+  setenv("BERTH_FAULT_TOPIC", "poison", 1);
+  GatewayProcess g({"--anonymous"});
+  unsetenv("BERTH_FAULT_TOPIC");
+  auto good = connected(g, {.client_id = "good"});
+  good->send(subscribe(1, "ok", 1));
+  good->until(9);
+  auto evil = connected(g, {.client_id = "evil"});
+  evil->send(publish("poison", "x", 1, 1));
+  EXPECT_TRUE(evil->closed_within(std::chrono::seconds(20)));
+  EXPECT_TRUE(eventually([&] { return g.engine_pid() > 0; }));
+  EXPECT_EQ(g.metric("berth_engine_deaths_total"), 2);
+  EXPECT_EQ(g.metric("berth_quarantined_total"), 1);
+  RawClient again(g.mqtt_port());
+  again.send(connect({.client_id = "evil"}));
+  EXPECT_TRUE(again.closed_within(std::chrono::seconds(10))) << "its client id stays out";
+  good->send(publish("ok", "fine", 1, 1));
+  EXPECT_EQ(payloads(good->until(3)), std::vector<std::string>{"fine"});
+  EXPECT_FALSE(good->gone());
+  EXPECT_EQ(g.metric("berth_engine_deaths_total"), 2);
+}
+
+}  // namespace
+}  // namespace berth::test

@@ -1,0 +1,24 @@
+// What comes back from disk and from cookies: records, queue entries, retained messages.
+#include "session/broker.h"
+#include "session/entry_codec.h"
+#include "tests/support/world.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  berth::session::decode_entry(bytes);
+  berth::session::decode_retained(bytes);
+  berth::test::World w;
+  auto& b = w.broker();
+  b.session({900}, bytes);
+  b.queue({900}, {1, std::string(bytes)}, {2, std::string(bytes)});
+  b.received({900}, 7, bytes);
+  b.retained(bytes, bytes);
+  b.applied(bytes, bytes);
+  berth::protocol::link::Attach a;
+  a.conn = {50, 1};
+  a.connected = true;
+  for (auto& slot : a.cookie) slot = bytes;
+  w.reserve(60);
+  b.attach(a, w.now());
+  return 0;
+}

@@ -1,0 +1,121 @@
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+
+#include "gateway/engine/acl_file.h"
+#include "gateway/engine/authenticator.h"
+
+namespace berth::gateway::engine {
+namespace {
+
+struct TempFile {
+  explicit TempFile(const std::string& text) {
+    path = std::filesystem::temp_directory_path() / "berth-file-XXXXXX";
+    ::close(mkstemp(path.data()));
+    std::ofstream(path) << text;
+  }
+  ~TempFile() { std::filesystem::remove(path); }
+  std::string path;
+};
+
+// mosquitto_passwd -b -c FILE gate secret, version 2.0.11
+constexpr const char* kFile =
+    "gate:$7$101$AAAAAAAAAAAAAAAA$qPZJrd0pZ7nyw7sQXnZ0Jr3jmLRXcBGqKHk2xRNoeS0YJnEkpmPVOUVmrm1ZkJU+"
+    "A7AYxYmrt6oqC2lCGyD3Mw==\n";
+
+std::string load_error(const std::string& text) {
+  TempFile f(text);
+  try {
+    PasswordFile::load(f.path);
+    return {};
+  } catch (const std::runtime_error& e) {
+    return std::string(e.what()).substr(f.path.size());
+  }
+}
+
+TEST(PasswordFile, TellsWhereItIsBad) {
+  EXPECT_EQ(load_error("# comment\n\nnocolon\n"), ":3: expected user:hash");
+  EXPECT_EQ(load_error("u:plaintext\n"), ":1: unknown hash format, use mosquitto_passwd");
+  EXPECT_EQ(load_error("u:$7$0$AAAA$AAAA\n"), ":1: bad iteration count");
+  EXPECT_EQ(load_error("u:$7$101$AAAA$AAAA\n"), ":1: bad base64");
+  EXPECT_EQ(load_error(kFile), "");
+}
+
+TEST(PasswordFile, UnknownUserAndWrongPasswordFail) {
+  TempFile f(kFile);
+  const PasswordFile p = PasswordFile::load(f.path);
+  EXPECT_FALSE(p.verify("nobody", "secret"));
+  EXPECT_FALSE(p.verify("gate", "wrong"));
+}
+
+TEST(Acl, PatternsRightsAndDenials) {
+  TempFile f(
+      "topic read public/#\nuser gate\ntopic write up/+\ntopic deny up/secret\npattern readwrite "
+      "dev/%u/%c/#\n");
+  const AclFile acl = AclFile::load(f.path);
+  const session::Identity gate{"gate", "g1"};
+  const session::Identity nobody{"", "g1"};
+  EXPECT_TRUE(acl.may_publish(gate, "up/1"));
+  EXPECT_FALSE(acl.may_publish(gate, "up/secret"));
+  EXPECT_FALSE(acl.may_publish(gate, "public/x"));
+  EXPECT_TRUE(acl.may_subscribe(nobody, "public/#"));
+  EXPECT_TRUE(acl.may_subscribe(nobody, "public/a/b"));
+  EXPECT_FALSE(acl.may_subscribe(nobody, "#")) << "wider than what is allowed";
+  EXPECT_FALSE(acl.may_subscribe(nobody, "+/a"));
+  EXPECT_TRUE(acl.may_publish(gate, "dev/gate/g1/state"));
+  EXPECT_FALSE(acl.may_publish(gate, "dev/gate/g2/state"));
+  EXPECT_FALSE(acl.may_publish(nobody, "dev//g1/state"));
+}
+
+TEST(Acl, AClientIdWithWildcardsWidensNothing) {
+  TempFile f("pattern readwrite dev/%c/#\n");
+  const AclFile acl = AclFile::load(f.path);
+  EXPECT_FALSE(acl.may_subscribe({"", "+"}, "dev/+/#"));
+  EXPECT_FALSE(acl.may_subscribe({"", "#"}, "dev/#"));
+  EXPECT_FALSE(acl.may_publish({"", "a/b"}, "dev/a/b"));
+}
+
+TEST(Authenticator, DecidesAnonymousAtOnce) {
+  const auto ask = [](Anonymous a, bool user, bool loopback) {
+    Authenticator auth(a, std::nullopt, [](auto f) { f(); });
+    auto reason = protocol::mqtt::Reason::unspecified_error;
+    auth.check({.has_user_name = user, .loopback = loopback, .user_name = "u"},
+               [&](auto r) { reason = r; });
+    return reason;
+  };
+  using protocol::mqtt::Reason;
+  EXPECT_EQ(ask(Anonymous::never, false, true), Reason::not_authorized);
+  EXPECT_EQ(ask(Anonymous::loopback, false, true), Reason::success);
+  EXPECT_EQ(ask(Anonymous::loopback, false, false), Reason::not_authorized);
+  EXPECT_EQ(ask(Anonymous::always, true, false), Reason::success);
+}
+
+// Field lesson 16: a storm against a slow password hash is answered, bounded, in order.
+TEST(Authenticator, StormIsBounded) {
+  TempFile f(kFile);
+  std::mutex m;
+  std::condition_variable cv;
+  int answered = 0;
+  int busy = 0;
+  constexpr int kStorm = 25'000;
+  {
+    Authenticator auth(Anonymous::never, PasswordFile::load(f.path), [](auto g) { g(); });
+    for (int i = 0; i < kStorm; ++i) {
+      auth.check({.has_user_name = true, .user_name = "nobody", .password = "x"}, [&](auto r) {
+        const std::lock_guard lock(m);
+        ++answered;
+        busy += r == protocol::mqtt::Reason::server_busy;
+        cv.notify_one();
+      });
+    }
+    std::unique_lock lock(m);
+    EXPECT_TRUE(cv.wait_for(lock, std::chrono::seconds(30), [&] { return answered == kStorm; }));
+  }
+  EXPECT_LT(busy, kStorm);
+}
+
+}  // namespace
+}  // namespace berth::gateway::engine

@@ -1,0 +1,96 @@
+// A blocking socket for tests that say exactly which bytes go where.
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/process.h"
+#include "tests/support/wire.h"
+
+namespace berth::test {
+
+class RawClient {
+ public:
+  explicit RawClient(int port, int receive_buffer = 0)
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (receive_buffer != 0)
+      setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
+  }
+  ~RawClient() { close(); }
+  RawClient(const RawClient&) = delete;
+  RawClient& operator=(const RawClient&) = delete;
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+  bool connected() const { return connected_; }
+  // False: the other side has gone. Blocks while the other side does not read.
+  bool send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) return false;
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
+  // As much as goes without blocking.
+  std::size_t send_some(std::string_view bytes) {
+    const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
+  }
+  // Packets until one of `type` came (it is the last), the peer closed, or the deadline.
+  std::vector<Packet> until(unsigned type,
+                            std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+    std::vector<Packet> all;
+    const auto deadline = Clock::now() + limit;
+    while (true) {
+      while (!ready_.empty()) {
+        all.push_back(ready_.front());
+        ready_.erase(ready_.begin());
+        if (all.back().type == type) return all;
+      }
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+      if (left <= 0 || !receive(static_cast<int>(left))) return all;
+    }
+  }
+  bool closed_within(std::chrono::milliseconds limit) {
+    const auto deadline = Clock::now() + limit;
+    while (!gone_ && Clock::now() < deadline) receive(50);
+    return gone_;
+  }
+  bool gone() const { return gone_; }
+
+ private:
+  bool receive(int wait_ms) {
+    pollfd p{.fd = fd_, .events = POLLIN, .revents = 0};
+    if (gone_ || poll(&p, 1, wait_ms) <= 0) return false;
+    char buffer[65536];
+    const ssize_t n = recv(fd_, buffer, sizeof buffer, 0);
+    if (n <= 0) {
+      gone_ = true;
+      return false;
+    }
+    in_.append(buffer, static_cast<std::size_t>(n));
+    for (auto& packet : take_packets(in_)) ready_.push_back(std::move(packet));
+    return true;
+  }
+  int fd_;
+  bool connected_ = false;
+  bool gone_ = false;
+  std::string in_;
+  std::vector<Packet> ready_;
+};
+
+}  // namespace berth::test

@@ -1,0 +1,124 @@
+// Style that a machine can check: layering, lengths, the co_await rule, no stray files.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+const fs::path kRoot = BERTH_SOURCE;
+constexpr std::size_t kLineMax = 100;
+constexpr int kFunctionMax = 70;
+constexpr int kFileMax = 700;
+
+std::vector<fs::path> sources(std::initializer_list<const char*> folders) {
+  std::vector<fs::path> all;
+  for (const char* folder : folders) {
+    for (const auto& e : fs::recursive_directory_iterator(kRoot / folder)) {
+      if (e.path().extension() == ".cc" || e.path().extension() == ".h") all.push_back(e.path());
+    }
+  }
+  return all;
+}
+std::vector<std::string> lines(const fs::path& p) {
+  std::ifstream in(p);
+  std::vector<std::string> all;
+  for (std::string l; std::getline(in, l);) all.push_back(l);
+  return all;
+}
+
+// What each folder may include, besides itself (CONVENTIONS, Shape).
+const std::map<std::string, std::set<std::string>> kMay = {
+    {"base", {}},
+    {"metrics", {"base"}},
+    {"protocol", {"base"}},
+    {"session", {"base", "metrics", "protocol"}},
+    {"gateway/edge", {"base", "metrics", "protocol", "gateway/link/ports.h", "gateway/runtime"}},
+    {"gateway/engine", {"base", "metrics", "protocol", "session", "gateway/link/ports.h"}},
+    {"gateway/link", {"base", "metrics", "protocol", "gateway/edge", "gateway/runtime"}},
+    {"gateway/admin", {"base"}},
+};
+
+TEST(Tidy, FoldersIncludeOnlyTheirLeft) {
+  static const std::regex include("^#include \"([^\"]+)\"");
+  for (const auto& [folder, may] : kMay) {
+    for (const fs::path& file : sources({folder.c_str()})) {
+      for (const std::string& line : lines(file)) {
+        std::smatch m;
+        if (!std::regex_search(line, m, include)) continue;
+        const std::string target = m[1];
+        bool allowed = target.starts_with(folder + "/");
+        for (const std::string& prefix : may) allowed = allowed || target.starts_with(prefix);
+        EXPECT_TRUE(allowed) << file << " includes " << target;
+      }
+    }
+  }
+}
+
+TEST(Tidy, ProtocolAndSessionKnowNoSocketThreadOrClock) {
+  static const std::regex forbidden(
+      "<(thread|mutex|chrono|sys/socket\\.h|boost/asio)|base::now\\(|monotonic_ns\\(");
+  for (const fs::path& file : sources({"protocol", "session"})) {
+    if (file.filename().string().starts_with("rocks_store"))
+      continue;  // a blocking library on its own threads
+    for (const std::string& line : lines(file))
+      EXPECT_FALSE(std::regex_search(line, forbidden)) << file << ": " << line;
+  }
+}
+
+TEST(Tidy, LinesFilesAndFunctionsHaveALength) {
+  static const std::regex signature("^[A-Za-z].*\\) (const )?(override )?\\{$|^[A-Za-z].*\\) \\{$");
+  for (const fs::path& file : sources({"base", "metrics", "protocol", "session", "gateway"})) {
+    const auto all = lines(file);
+    EXPECT_LE(static_cast<int>(all.size()), kFileMax) << file;
+    int start = -1;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const bool literal =
+          all[i].find('"') != std::string::npos;  // clang-format leaves strings whole
+      EXPECT_LE(all[i].size(), literal ? kLineMax + 30 : kLineMax) << file << ":" << i + 1;
+      if (std::regex_search(all[i], signature)) start = static_cast<int>(i);
+      if (all[i] == "}" && start >= 0) {
+        EXPECT_LE(static_cast<int>(i) - start, kFunctionMax) << file << ":" << start + 1;
+        start = -1;
+      }
+    }
+  }
+}
+
+TEST(Tidy, HeadersSayWhatTheyAreFor) {
+  for (const fs::path& file : sources({"base", "metrics", "protocol", "session", "gateway"})) {
+    if (file.extension() != ".h") continue;
+    const auto all = lines(file);
+    ASSERT_FALSE(all.empty()) << file;
+    EXPECT_TRUE(all[0].starts_with("//")) << file;
+    EXPECT_NE(std::find(all.begin(), all.end(), "#pragma once"), all.end()) << file;
+  }
+}
+
+// g++ 12 destroys capturing lambdas and braced temporaries inside a co_await expression twice.
+TEST(Tidy, NoLambdaOrBracesInsideCoAwait) {
+  static const std::regex bad("co_await [^;]*(\\[[^\\]]|\\{)");
+  for (const fs::path& file : sources({"gateway"})) {
+    for (const std::string& line : lines(file))
+      EXPECT_FALSE(std::regex_search(line, bad)) << file << ": " << line;
+  }
+}
+
+TEST(Tidy, TestsDoNotSleep) {
+  for (const fs::path& file : sources({"tests"})) {
+    if (file.filename() == "process.cc" || file.filename() == "tidy_test.cc")
+      continue;  // process.cc: the one look-again pause
+    for (const std::string& line : lines(file)) {
+      EXPECT_EQ(line.find("sleep_for"), std::string::npos) << file;
+      EXPECT_EQ(line.find("usleep"), std::string::npos) << file;
+    }
+  }
+}
+
+}  // namespace
