@@ -21,6 +21,7 @@ namespace berth::gateway::runtime {
 namespace {
 
 constexpr std::size_t kPage = 4096;
+constexpr const char* kParentVariable = "BERTH_SUPERVISOR_PID";
 constexpr int kLinkBuffer = 4 << 20;  // bytes, each way
 
 [[noreturn]] void fail(const char* what) {
@@ -85,6 +86,7 @@ Child spawn_engine(const std::string& path, const std::map<std::string, std::str
       merged[std::string(static_cast<const char*>(*e), eq)] = eq + 1;
   }
   for (const auto& [k, v] : environment) merged[k] = v;
+  merged[kParentVariable] = std::to_string(getpid());
   std::vector<std::string> lines;
   for (const auto& [k, v] : merged) lines.push_back(k + "=" + v);
   std::vector<char*> envp;
@@ -122,7 +124,10 @@ char process_state(pid_t pid) {
 
 void adopt_child_limits(std::uint32_t memory_mb) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() == 1) std::_Exit(0);  // the parent died before the line above
+  const char* parent =
+      std::getenv(kParentVariable);  // a container's edge is pid 1: ask for its own pid
+  if (parent != nullptr && std::atoi(parent) != getppid())
+    std::_Exit(0);  // died before the line above
   if (std::FILE* f = std::fopen("/proc/self/oom_score_adj", "w")) {
     std::fputs("500", f);
     std::fclose(f);

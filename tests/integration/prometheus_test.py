@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""A real Prometheus scrapes a gateway under load: every query of every dashboard panel and every alert
+expression's inner series must return data. Also runs promtool over the rules, their tests and /metrics.
+
+  prometheus_test.py BERTH BERTH_LOAD SOURCE_DIR
+"""
+import glob, json, os, re, signal, socket, subprocess, sys, tempfile, time, urllib.parse, urllib.request
+
+berth, load, source = sys.argv[1:4]
+processes = []
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=5) as r:
+        return r.read().decode()
+
+
+def eventually(condition, seconds, what):
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)  # between looks
+    raise SystemExit(f"not within {seconds} s: {what}")
+
+
+def start(argv, log):
+    p = subprocess.Popen(argv, stdout=open(log, "w"), stderr=subprocess.STDOUT)
+    processes.append(p)
+    return p
+
+
+def queries():
+    """(where, PromQL) of all panels and rules, with Grafana's variables filled in."""
+    for path in glob.glob(source + "/metrics/grafana/*.json"):
+        for panel in json.load(open(path))["panels"]:
+            for t in panel.get("targets", []):
+                q = t["expr"].replace("$__rate_interval", "10s").replace("$instance", ".*")
+                yield f"{os.path.basename(path)}: {panel['title']}", q
+    text = open(source + "/metrics/prometheus/berth.rules.yaml").read()
+    for name in sorted(set(re.findall(r"\bberth_[a-z0-9_]+(?:\{[^}]*\})?", text))):
+        yield f"rules: {name}", name
+
+
+def main():
+    rules = source + "/metrics/prometheus/"
+    subprocess.run(["promtool", "check", "rules", rules + "berth.rules.yaml"], check=True)
+    subprocess.run(["promtool", "test", "rules", rules + "berth.rules_test.yaml"], check=True)
+    with tempfile.TemporaryDirectory() as d:
+        mqtt, admin, prom = free_port(), free_port(), free_port()
+        start([berth, "serve", "--mqtt", f"127.0.0.1:{mqtt}", "--admin", f"127.0.0.1:{admin}", "--data", d + "/data", "--anonymous"], d + "/berth.log")
+        eventually(lambda: get(f"http://127.0.0.1:{admin}/readyz") == "ok\n", 30, "gateway ready")
+        with open(d + "/prometheus.yml", "w") as f:
+            f.write(f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{rules}berth.rules.yaml]\n"
+                    f"scrape_configs: [{{job_name: berth, static_configs: [{{targets: ['127.0.0.1:{admin}']}}]}}]\n")
+        start(["prometheus", f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb", f"--web.listen-address=127.0.0.1:{prom}"], d + "/prometheus.log")
+        eventually(lambda: "Ready" in get(f"http://127.0.0.1:{prom}/-/ready"), 30, "prometheus ready")
+        lint = subprocess.run(["promtool", "check", "metrics"], input=get(f"http://127.0.0.1:{admin}/metrics"), text=True, capture_output=True)
+        # gauges in milliseconds are deliberate (integers); anything else promtool says is an error
+        said = [l for l in (lint.stdout + lint.stderr).splitlines() if l and "milliseconds" not in l]
+        if said:
+            raise SystemExit("promtool check metrics:\n" + "\n".join(said))
+        loader = start([load, "durable", "--port", str(mqtt), "--subs", "5", "--rate", "500", "--messages", "30000"], d + "/load.log")
+
+        def ask(q):
+            r = json.loads(get(f"http://127.0.0.1:{prom}/api/v1/query?" + urllib.parse.urlencode({"query": q})))
+            values = [s["value"][1] for s in r["data"]["result"]]
+            return bool(values) and all(v not in ("NaN", "+Inf") for v in values)
+
+        n = 0
+        for where, q in queries():
+            eventually(lambda: ask(q), 30, f"{where}: {q}")
+            n += 1
+        r = json.loads(get(f"http://127.0.0.1:{prom}/api/v1/rules"))
+        for g in r["data"]["groups"]:
+            for rule in g["rules"]:
+                if rule["health"] != "ok":
+                    raise SystemExit(f"rule {rule['name']}: {rule.get('lastError')}")
+        print(f"{n} queries return data, {sum(len(g['rules']) for g in r['data']['groups'])} rules evaluate")
+
+
+try:
+    main()
+finally:
+    for p in processes:
+        if p.poll() is None:
+            p.send_signal(signal.SIGTERM)
+            try:
+                p.wait(20)
+            except subprocess.TimeoutExpired:
+                p.kill()
