@@ -225,17 +225,24 @@ class Gateway {
     co_return r;
   }
 
-  static asio::awaitable<admin::Response> health(bool good) {
+  asio::awaitable<admin::Response> ready_page() {
+    if (supervisor_) co_await engine_samples();  // whether the store takes writes
+    const bool good = ready();
+    co_return health_response(good);
+  }
+
+  static admin::Response health_response(bool good) {
     admin::Response r;
     r.status = good ? 200 : 503;
     r.body = good ? "ok\n" : "not ok\n";
-    co_return r;
+    return r;
   }
+  static asio::awaitable<admin::Response> health(bool good) { co_return health_response(good); }
 
   void routes() {
     http_.route("GET /livez",
                 [] { return health(true); });  // the loop ran, or we would not be here
-    http_.route("GET /readyz", [this] { return health(ready()); });
+    http_.route("GET /readyz", [this] { return ready_page(); });
     http_.route("GET /startupz", [this] { return health(started_); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });

@@ -12,6 +12,7 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <boost/system/errc.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -20,6 +21,7 @@
 #include <deque>
 #include <filesystem>
 #include <mutex>
+#include <shared_mutex>
 #include <stdexcept>
 #include <thread>
 
@@ -30,6 +32,7 @@ namespace berth::session {
 namespace {
 
 constexpr int kFormatVersion = 1;
+constexpr std::uint64_t kSpaceKept = 32u << 20;  // bytes left for flushes and the log
 constexpr auto kRetryDelay = std::chrono::milliseconds(500);
 
 std::string key_of(char prefix, base::SessionId id) {
@@ -112,6 +115,7 @@ class RocksStore::Impl {
   void read_loop();
   bool fenced(const Write& w, CommitResult& result);
   void add(rocksdb::WriteBatch& out, const Write& w);
+  rocksdb::Status try_write(rocksdb::WriteBatch& batch);
   void write_until_done(Commit& c);
   void do_read(Read& r);
   template <class F>
@@ -119,7 +123,8 @@ class RocksStore::Impl {
 
   RocksOptions options_;
   Poster post_;
-  std::unique_ptr<rocksdb::DB> db_;
+  std::unique_ptr<rocksdb::DB> db_;  // null while the writer opens it anew
+  std::shared_mutex db_mutex_;  // held by the reader while it reads, by the writer to replace db_
   boost::unordered_flat_map<std::uint64_t, std::uint64_t> epochs_;  // writer's, after restore
   std::mutex mutex_;
   std::condition_variable write_ready_;
@@ -272,6 +277,29 @@ void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
   }
 }
 
+// RocksDB must not meet a full disk: its log writer takes no write after a failed one. So space is
+// looked at first, and after a write that failed all the same the database is opened anew.
+rocksdb::Status RocksStore::Impl::try_write(rocksdb::WriteBatch& batch) {
+  struct statvfs disk {};
+  if (statvfs(options_.directory.c_str(), &disk) == 0 &&
+      disk.f_bavail * disk.f_frsize < kSpaceKept + 2 * batch.GetDataSize()) {
+    return rocksdb::Status::NoSpace("less than the reserve is free");
+  }
+  if (!db_) {
+    const std::unique_lock exclusive(db_mutex_);
+    const rocksdb::Status s = try_open();
+    if (!s.ok()) return s;
+  }
+  rocksdb::WriteOptions o;
+  o.sync = options_.sync;
+  rocksdb::Status s = db_->Write(o, &batch);
+  if (!s.ok()) {
+    const std::unique_lock exclusive(db_mutex_);
+    db_.reset();
+  }
+  return s;
+}
+
 void RocksStore::Impl::write_until_done(Commit& c) {
   CommitResult result;
   rocksdb::WriteBatch batch;
@@ -279,11 +307,9 @@ void RocksStore::Impl::write_until_done(Commit& c) {
     const Write w = (*c.batch)[i];
     if (!fenced(w, result)) add(batch, w);
   }
-  rocksdb::WriteOptions o;
-  o.sync = options_.sync;
   bool failing = false;
   for (;;) {
-    const rocksdb::Status s = db_->Write(o, &batch);
+    const rocksdb::Status s = try_write(batch);
     if (s.ok()) break;
     if (!failing) {
       BERTH_LOG(err, "store failing error={}", s.ToString());
@@ -292,8 +318,6 @@ void RocksStore::Impl::write_until_done(Commit& c) {
     failing = true;
     std::unique_lock lock(mutex_);
     if (write_ready_.wait_for(lock, kRetryDelay, [this] { return closing_; })) return;
-    lock.unlock();
-    db_->Resume();
   }
   if (failing) {
     BERTH_LOG(info, "store recovered");
@@ -323,6 +347,11 @@ void RocksStore::Impl::do_read(Read& r) {
   const std::string end = key_of('q', r.session, UINT64_MAX);
   const rocksdb::Slice upper(end);
   options.iterate_upper_bound = &upper;
+  const std::shared_lock shared(db_mutex_);
+  if (!db_) {
+    post_([done = std::move(r.done)] { done(make_error_code(boost::system::errc::io_error)); });
+    return;
+  }
   const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
   for (it->Seek(key_of('q', r.session, r.from)); it->Valid() && out.size() < r.count; it->Next()) {
     if (!out.empty() && used + it->value().size() > r.bytes) break;

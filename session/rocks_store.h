@@ -1,7 +1,8 @@
 // The embedded store: RocksDB. One process holds it (a lock in the directory).
 //
 // Threads: one writer (commits, grouped: one Write with one sync for each batch) and one reader;
-// completions run through the Poster. A failed commit (disk full) is tried again every 500 ms until
+// completions run through the Poster. A failed commit (or less
+// than 32 MiB of free disk) is tried again every 500 ms until
 // it succeeds or close() is called; on_health tells of the change, on the writer's thread.
 // Damage: a database that can't be opened or restored is moved aside to `<dir>.damaged-<time>` and
 // an empty one is made (I10).

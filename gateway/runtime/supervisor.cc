@@ -55,7 +55,8 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, edge::
                  }}),
       child_signal_(io, SIGCHLD),
       watch_(io),
-      backoff_(io) {}
+      backoff_(io),
+      link_lost_(io) {}
 
 Supervisor::~Supervisor() {
   closing_ = true;
@@ -114,8 +115,12 @@ void Supervisor::ensure_standby() {
 }
 
 void Supervisor::on_link_lost() {
-  // The process may still live (it closed its end, or talks nonsense): it must not keep the store.
-  kill_engine("link lost");
+  // Most often the process is ending; one that lives on without a link must not keep the store.
+  if (!active_) return;
+  link_lost_.expires_after(std::chrono::seconds(1));
+  link_lost_.async_wait([this, pid = active_->child.pid](boost::system::error_code ec) {
+    if (!ec && active_ && active_->child.pid == pid && !link_.serving()) kill_engine("link lost");
+  });
 }
 
 void Supervisor::kill_engine(const char* why) {

@@ -78,6 +78,7 @@ class Supervisor {
   boost::asio::signal_set child_signal_;
   boost::asio::steady_timer watch_;
   boost::asio::steady_timer backoff_;
+  boost::asio::steady_timer link_lost_;
   std::optional<Engine> active_;
   std::optional<Engine> standby_;
   std::function<void(bool)> restart_done_;

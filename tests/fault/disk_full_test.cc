@@ -1,0 +1,90 @@
+// A full disk (a small tmpfs of the test's own): acks wait, QoS 0 flows, unready, and it recovers
+// by itself. Needs root for the mount; skipped without.
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/raw_client.h"
+
+namespace berth::test {
+namespace {
+
+class SmallDisk {
+ public:
+  SmallDisk() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-disk-XXXXXX";
+    path = mkdtemp(name.data());
+    mounted = mount("tmpfs", path.c_str(), "tmpfs", 0, "size=128m") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted) umount2(path.c_str(), MNT_DETACH);
+    std::filesystem::remove_all(path);
+  }
+  void fill() {
+    std::ofstream out(path + "/filler", std::ios::binary);
+    const std::string block(64 * 1024, 'x');
+    while (out.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+    }
+  }
+  void make_room() { std::filesystem::remove(path + "/filler"); }
+  std::string path;
+  bool mounted = false;
+};
+
+TEST(DiskFull, AcksWaitQos0FlowsAndItRecovers) {
+  for (const char* shape : {"", "--single-process"}) {
+    SmallDisk disk;
+    if (!disk.mounted) GTEST_SKIP() << "cannot mount a tmpfs";
+    std::vector<std::string> flags{"--anonymous"};
+    if (*shape != 0) flags.emplace_back(shape);
+    GatewayProcess g(flags, disk.path);
+    RawClient keeper(g.mqtt_port());
+    keeper.send(connect({.client_id = "keeper", .clean = false, .properties = expiry(600)}) +
+                subscribe(1, "k", 1));
+    ASSERT_FALSE(keeper.until(9).empty());
+    RawClient live(g.mqtt_port());
+    live.send(connect({.client_id = "live"}) + subscribe(1, "q0", 0));
+    ASSERT_FALSE(live.until(9).empty());
+    RawClient pub(g.mqtt_port());
+    RawClient other(g.mqtt_port());
+    pub.send(connect({.client_id = "pub"}));
+    other.send(connect({.client_id = "other"}));
+    pub.until(2);
+    other.until(2);
+
+    disk.fill();
+    const std::string body(30'000, 'b');
+    unsigned id = 0;
+    // Until one is not acknowledged any more.
+    bool stuck = false;
+    while (!stuck && id < 3000) {
+      pub.send(publish("k", body, 1, ++id));
+      const auto acks = pub.until(4, std::chrono::seconds(2));
+      stuck = acks.empty() || acks.back().type != 4;
+    }
+    ASSERT_TRUE(stuck) << "the disk did not fill";
+    other.send(publish("q0", "flows"));
+    const auto got = live.until(3);
+    ASSERT_FALSE(got.empty()) << g.log() << g.get("/api/v1/status");
+    EXPECT_EQ(got.back().payload(5), "flows");
+    int status = 0;
+    EXPECT_TRUE(eventually([&] {
+      g.get("/readyz", &status);
+      return status == 503;
+    }));
+    disk.make_room();
+    const auto acks = pub.until(4, std::chrono::seconds(30));
+    ASSERT_FALSE(acks.empty());
+    EXPECT_EQ(acks.back().id(), id);
+    EXPECT_TRUE(eventually([&] {
+      g.get("/readyz", &status);
+      return status == 200;
+    }));
+    EXPECT_FALSE(keeper.gone() || live.gone() || pub.gone());
+  }
+}
+
+}  // namespace
+}  // namespace berth::test
