@@ -80,6 +80,7 @@ class EngineProcess {
   // Planned replacement: no more input is taken; what was taken is committed and its steps are
   // sent.
   void finish_then_exit() {
+    link_.stop_input();
     if (!stopping_ && engine_) engine_->turn_end();
     stopping_ = true;
     const bool done = !engine_ || (!engine_->broker().has_uncommitted() && link_.all_sent());

@@ -52,6 +52,7 @@ class Gateway {
     routes();
     http_.listen(admin_.host, admin_.port);
     wait_signal();
+    if (config_.shards != 1) BERTH_LOG(warn, "shards ignored asked={} used=1", config_.shards);
     if (config_.single_process) {
       start_single();
     } else {

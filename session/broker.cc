@@ -18,7 +18,31 @@ using protocol::mqtt::Reason;
 namespace {
 constexpr std::size_t kConnectPacketMax = 64 * 1024;
 constexpr std::uint8_t kConnectHeader = 0x10;
+
+// Reason strings for people who debug a device (3.14.2.2.3); others speak for themselves.
+const char* text_of(Reason reason) {
+  switch (reason) {
+    case Reason::malformed_packet:
+      return "malformed packet";
+    case Reason::protocol_error:
+      return "protocol error";
+    case Reason::topic_name_invalid:
+      return "topic name with wildcard, bad UTF-8 or too many levels";
+    case Reason::topic_alias_invalid:
+      return "topic alias 0 or above the announced maximum";
+    case Reason::receive_maximum_exceeded:
+      return "more PUBLISHes in flight than announced";
+    case Reason::packet_too_large:
+      return "packet above the announced maximum";
+    case Reason::session_taken_over:
+      return "another connection uses this client id";
+    case Reason::quota_exceeded:
+      return "the session's queue is full";
+    default:
+      return "";
+  }
 }
+}  // namespace
 
 Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
                metrics::EngineProbe& probe)
@@ -221,7 +245,7 @@ void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
   if (ch.state == Channel::State::closing) return;
   if (ch.live() && ch.v5()) {
     head_.clear();
-    protocol::mqtt::encode_disconnect(head_, reason, {});
+    protocol::mqtt::encode_disconnect(head_, reason, ch.problem_info ? text_of(reason) : "");
     effects_.send(ch.conn, head_, {});
   }
   ch.state = Channel::State::closing;

@@ -19,7 +19,7 @@ namespace {
 
 std::string raw_filter(const Router& router, const Subscription& sub) {
   const std::string filter = router.filter(sub.filter);
-  return sub.group.empty() ? filter : "$share/" + sub.group + "/" + filter;
+  return sub.shared ? "$share/" + *sub.shared + "/" + filter : filter;
 }
 
 const std::string& slot(const Cookie& c, CookieSlot s) {

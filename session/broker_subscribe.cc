@@ -101,11 +101,12 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   const bool fresh = router.add(filter, &s, p.group, options, id);
   if (fresh) {
     ++subscriptions_;
-    s.subscriptions.push_back({filter, options, id, std::string(p.group)});
+    auto shared = p.shared ? std::make_unique<std::string>(p.group) : nullptr;
+    s.subscriptions.push_back({filter, options, id, std::move(shared)});
     return true;
   }
   for (Subscription& sub : s.subscriptions) {
-    if (sub.filter != filter || sub.group != p.group) continue;
+    if (sub.filter != filter || sub.group() != p.group) continue;
     sub.options = options;
     sub.id = id;
   }
@@ -121,17 +122,17 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   if (!removed) return false;
   --subscriptions_;
   std::erase_if(s.subscriptions, [&](const Subscription& sub) {
-    return sub.filter == filter && sub.group == p.group;
+    return sub.filter == filter && sub.group() == p.group;
   });
   return true;
 }
 
 void Broker::drop_subscriptions(Session& s) {
   for (const Subscription& sub : s.subscriptions) {
-    tenant(s.tenant).router.remove(sub.filter, &s, sub.group);
+    tenant(s.tenant).router.remove(sub.filter, &s, sub.group());
     --subscriptions_;
   }
-  s.subscriptions = {};
+  std::vector<Subscription>().swap(s.subscriptions);
 }
 
 bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {

@@ -10,17 +10,13 @@ namespace {
 
 constexpr std::size_t kCachedTargetsMax = 1'000'000;
 
-std::uint64_t child_key(std::uint32_t parent, std::uint32_t level) {
-  return (static_cast<std::uint64_t>(parent) << 32) | level;
-}
-
 }  // namespace
 
 std::uint32_t Router::intern_level(std::string_view level) {
   const auto it = level_ids_.find(level);
   if (it != level_ids_.end()) {
-    ++levels_[it->second].refs;
-    return it->second;
+    ++levels_[*it].refs;
+    return *it;
   }
   std::uint32_t id;
   if (free_levels_.empty()) {
@@ -31,24 +27,27 @@ std::uint32_t Router::intern_level(std::string_view level) {
     free_levels_.pop_back();
   }
   levels_[id] = {std::string(level), 1};
-  level_ids_.emplace(std::string(level), id);
+  level_ids_.insert(id);
   return id;
 }
 
 void Router::unref_level(std::uint32_t level) {
   Level& l = levels_[level];
   if (--l.refs != 0) return;
-  level_ids_.erase(l.text);
+  level_ids_.erase(level);
   l.text = {};
   free_levels_.push_back(level);
 }
 
-std::uint32_t Router::child(std::uint32_t parent, std::string_view level) {
+std::uint32_t Router::find_child(std::uint32_t parent, std::string_view level) const {
   const auto known = level_ids_.find(level);
-  if (known != level_ids_.end()) {
-    const auto it = children_.find(child_key(parent, known->second));
-    if (it != children_.end()) return it->second;
-  }
+  if (known == level_ids_.end()) return 0;
+  const auto it = children_.find(ChildKey{parent, *known});
+  return it == children_.end() ? 0 : *it;
+}
+
+std::uint32_t Router::child(std::uint32_t parent, std::string_view level) {
+  if (const std::uint32_t known = find_child(parent, level)) return known;
   const std::uint32_t level_id = intern_level(level);
   std::uint32_t id;
   if (free_nodes_.empty()) {
@@ -61,7 +60,7 @@ std::uint32_t Router::child(std::uint32_t parent, std::string_view level) {
   }
   nodes_[id].parent = parent;
   nodes_[id].level = level_id;
-  children_.emplace(child_key(parent, level_id), id);
+  children_.insert(id);
   ++nodes_[parent].children;
   if (level == "+") nodes_[parent].plus = id;
   if (level == "#") nodes_[parent].hash = id;
@@ -89,9 +88,10 @@ std::string Router::filter(FilterId id) const {
 void Router::prune(std::uint32_t node) {
   while (node != 0) {
     Node& n = nodes_[node];
-    if (n.children != 0 || !n.entries.empty() || (n.groups && !n.groups->empty())) return;
+    if (n.more && n.more->empty()) n.more.reset();
+    if (!n.empty()) return;
     const std::uint32_t parent = n.parent;
-    children_.erase(child_key(parent, n.level));
+    children_.erase(node);
     Node& p = nodes_[parent];
     --p.children;
     if (p.plus == node) p.plus = 0;
@@ -103,26 +103,42 @@ void Router::prune(std::uint32_t node) {
   }
 }
 
+Router::More& Router::more_of(Node& node) {
+  if (!node.more) node.more = std::make_unique<More>();
+  return *node.more;
+}
+
 bool Router::add(FilterId id, Session* s, std::string_view group, SubOptions options,
                  std::uint32_t sub_id) {
   changed();
   Node& node = nodes_[id];
-  if (group.empty()) {
-    for (Entry& e : node.entries) {
-      if (e.session != s) continue;
-      e.options = options;
-      e.id = sub_id;
-      return false;
-    }
-    node.entries.push_back({s, sub_id, options});
+  if (!group.empty()) return add_shared(node, s, group, options, sub_id);
+  const Entry entry{s, sub_id, options};
+  const auto replace = [&](Entry& e) {
+    if (e.session != s) return false;
+    e = entry;
     return true;
+  };
+  if (replace(node.first)) return false;
+  if (node.more && std::any_of(node.more->entries.begin(), node.more->entries.end(), replace)) {
+    return false;
   }
-  if (!node.groups) node.groups = std::make_unique<std::vector<std::unique_ptr<SharedGroup>>>();
-  auto g = std::find_if(node.groups->begin(), node.groups->end(),
-                        [group](const auto& p) { return p->name == group; });
-  if (g == node.groups->end()) {
-    node.groups->push_back(std::make_unique<SharedGroup>());
-    g = std::prev(node.groups->end());
+  if (node.first.session == nullptr) {
+    node.first = entry;
+  } else {
+    more_of(node).entries.push_back(entry);
+  }
+  return true;
+}
+
+bool Router::add_shared(Node& node, Session* s, std::string_view group, SubOptions options,
+                        std::uint32_t sub_id) {
+  auto& groups = more_of(node).groups;
+  auto g =
+      std::find_if(groups.begin(), groups.end(), [&](const auto& p) { return p->name == group; });
+  if (g == groups.end()) {
+    groups.push_back(std::make_unique<SharedGroup>());
+    g = std::prev(groups.end());
     (*g)->name = group;
   }
   for (SharedGroup::Member& m : (*g)->members) {
@@ -138,28 +154,40 @@ bool Router::add(FilterId id, Session* s, std::string_view group, SubOptions opt
 bool Router::remove(FilterId id, Session* s, std::string_view group) {
   changed();
   Node& node = nodes_[id];
-  bool removed = false;
-  if (group.empty()) {
-    const auto it = std::find_if(node.entries.begin(), node.entries.end(),
-                                 [s](const Entry& e) { return e.session == s; });
-    removed = it != node.entries.end();
-    if (removed) node.entries.erase(it);
-  } else if (node.groups) {
-    for (auto g = node.groups->begin(); g != node.groups->end(); ++g) {
-      if ((*g)->name != group) continue;
-      auto& members = (*g)->members;
-      removed = std::erase_if(members, [s](const auto& m) { return m.session == s; }) != 0;
-      if (members.empty()) node.groups->erase(g);
-      break;
-    }
-  }
+  const bool removed = group.empty() ? remove_plain(node, s) : remove_shared(node, s, group);
   prune(id);
   return removed;
 }
 
+bool Router::remove_plain(Node& node, Session* s) {
+  if (node.first.session == s) {
+    node.first = Entry{};
+    if (node.more && !node.more->entries.empty()) {
+      node.first = node.more->entries.back();
+      node.more->entries.pop_back();
+    }
+    return true;
+  }
+  return node.more &&
+         std::erase_if(node.more->entries, [s](const Entry& e) { return e.session == s; }) != 0;
+}
+
+bool Router::remove_shared(Node& node, Session* s, std::string_view group) {
+  if (!node.more) return false;
+  auto& groups = node.more->groups;
+  for (auto g = groups.begin(); g != groups.end(); ++g) {
+    if ((*g)->name != group) continue;
+    auto& members = (*g)->members;
+    const bool removed = std::erase_if(members, [s](const auto& m) { return m.session == s; }) != 0;
+    if (members.empty()) groups.erase(g);
+    return removed;
+  }
+  return false;
+}
+
 void Router::collect(std::uint32_t id, Match& out) {
   const Node& node = nodes_[id];
-  for (const Entry& e : node.entries) {
+  const auto take = [&](const Entry& e) {
     const auto [it, fresh] = merge_.try_emplace(e.session, out.targets.size());
     if (fresh) {
       out.targets.push_back({e.session, e.options, {}});
@@ -171,9 +199,11 @@ void Router::collect(std::uint32_t id, Match& out) {
       o.raw = static_cast<std::uint8_t>(qos | both | any);
     }
     if (e.id != 0) out.targets[it->second].ids.push_back(e.id);
-  }
-  if (!node.groups) return;
-  for (const auto& g : *node.groups) out.groups.push_back(g.get());
+  };
+  if (node.first.session != nullptr) take(node.first);
+  if (!node.more) return;
+  for (const Entry& e : node.more->entries) take(e);
+  for (const auto& g : node.more->groups) out.groups.push_back(g.get());
 }
 
 // `more`: `rest` holds at least one more level of the topic.
@@ -188,11 +218,8 @@ void Router::walk(std::uint32_t id, std::string_view rest, bool more, bool dolla
   const std::string_view level = rest.substr(0, slash);
   const bool deeper = slash != std::string_view::npos;
   const std::string_view tail = deeper ? rest.substr(slash + 1) : std::string_view{};
-  const auto known = level_ids_.find(level);
-  if (known != level_ids_.end()) {
-    const auto it = children_.find(child_key(id, known->second));
-    if (it != children_.end()) walk(it->second, tail, deeper, false, out);
-  }
+  const std::uint32_t exact = find_child(id, level);
+  if (exact != 0) walk(exact, tail, deeper, false, out);
   const std::uint32_t plus = nodes_[id].plus;
   if (plus != 0 && !dollar) walk(plus, tail, deeper, false, out);
 }

@@ -1,12 +1,14 @@
 // Which sessions a topic reaches: a trie of filter levels, one per tenant, with a cache of whole
 // topics in front (MQTT 5.0 sections 4.7, 4.8). Owned by the Broker; one shard.
 //
-// Memory: a node is 32 bytes plus 12 for its place in its parent; a subscription 24 bytes.
+// Memory: a node is 48 bytes with its first subscriber, plus about 6 for its place in its parent.
 // Levels are interned once. Limits: kTopicLevelsMax levels.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -58,6 +60,8 @@ class Router {
   explicit Router(std::size_t cache_topics_max = 8192) : cache_topics_max_(cache_topics_max) {
     nodes_.emplace_back();
   }
+  Router(const Router&) = delete;  // its sets point into it
+  Router& operator=(const Router&) = delete;
   // The node of a filter (not "$share/…"); refers it until release().
   FilterId intern(std::string_view filter);
   std::string filter(FilterId id) const;
@@ -72,9 +76,15 @@ class Router {
 
  private:
   struct Entry {
-    Session* session;
-    std::uint32_t id;
+    Session* session = nullptr;
+    std::uint32_t id = 0;
     SubOptions options;
+  };
+  // What only few nodes have: further subscribers and shared groups.
+  struct More {
+    std::vector<Entry> entries;
+    std::vector<std::unique_ptr<SharedGroup>> groups;
+    bool empty() const { return entries.empty() && groups.empty(); }
   };
   struct Node {
     std::uint32_t parent = 0;
@@ -82,12 +92,18 @@ class Router {
     std::uint32_t children = 0;
     std::uint32_t plus = 0;  // child "+", 0: none
     std::uint32_t hash = 0;  // child "#"
-    std::unique_ptr<std::vector<std::unique_ptr<SharedGroup>>> groups;
-    std::vector<Entry> entries;
+    Entry first;             // its session is null: no subscriber
+    std::unique_ptr<More> more;
+    bool empty() const { return children == 0 && first.session == nullptr && !more; }
   };
   std::uint32_t intern_level(std::string_view level);
   void unref_level(std::uint32_t level);
   std::uint32_t child(std::uint32_t parent, std::string_view level);
+  std::uint32_t find_child(std::uint32_t parent, std::string_view level) const;  // 0: none
+  More& more_of(Node& node);
+  bool add_shared(Node& node, Session* s, std::string_view group, SubOptions o, std::uint32_t id);
+  bool remove_plain(Node& node, Session* s);
+  bool remove_shared(Node& node, Session* s, std::string_view group);
   void prune(std::uint32_t node);
   void walk(std::uint32_t node, std::string_view rest, bool more, bool dollar, Match& out);
   void collect(std::uint32_t node, Match& out);
@@ -109,12 +125,55 @@ class Router {
     std::uint32_t refs = 0;
   };
 
-  std::vector<Node> nodes_;
+  // Sets of numbers that hash and compare what they number: 4 bytes an element.
+  struct LevelHash {
+    using is_transparent = void;
+    const Router* r;
+    std::size_t operator()(std::uint32_t id) const {
+      return (*this)(std::string_view(r->levels_[id].text));
+    }
+    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+  };
+  struct LevelEq {
+    using is_transparent = void;
+    const Router* r;
+    bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
+    bool operator()(std::string_view a, std::uint32_t b) const { return a == r->levels_[b].text; }
+    bool operator()(std::uint32_t a, std::string_view b) const { return r->levels_[a].text == b; }
+  };
+  struct ChildKey {
+    std::uint32_t parent;
+    std::uint32_t level;
+  };
+  struct ChildHash {
+    using is_transparent = void;
+    const Router* r;
+    std::size_t operator()(std::uint32_t node) const {
+      return (*this)(ChildKey{r->nodes_[node].parent, r->nodes_[node].level});
+    }
+    std::size_t operator()(ChildKey k) const {
+      return std::hash<std::uint64_t>{}(((static_cast<std::uint64_t>(k.parent) << 32) | k.level) *
+                                        0x9e3779b97f4a7c15ULL);
+    }
+  };
+  struct ChildEq {
+    using is_transparent = void;
+    const Router* r;
+    bool operator()(std::uint32_t a, std::uint32_t b) const { return a == b; }
+    bool operator()(ChildKey a, std::uint32_t b) const {
+      return r->nodes_[b].parent == a.parent && r->nodes_[b].level == a.level;
+    }
+    bool operator()(std::uint32_t a, ChildKey b) const { return (*this)(b, a); }
+  };
+
+  std::deque<Node> nodes_;  // grows without copies or slack
   std::vector<std::uint32_t> free_nodes_;
-  boost::unordered_flat_map<std::uint64_t, std::uint32_t> children_;  // parent << 32 | level
-  std::vector<Level> levels_{1};
+  std::deque<Level> levels_{1};
   std::vector<std::uint32_t> free_levels_;
-  boost::unordered_flat_map<std::string, std::uint32_t, StringHash, StringEq> level_ids_;
+  boost::unordered_flat_set<std::uint32_t, ChildHash, ChildEq> children_{0, ChildHash{this},
+                                                                         ChildEq{this}};
+  boost::unordered_flat_set<std::uint32_t, LevelHash, LevelEq> level_ids_{0, LevelHash{this},
+                                                                          LevelEq{this}};
   boost::unordered_flat_map<std::string, std::unique_ptr<Match>, StringHash, StringEq> cache_;
   std::size_t cache_topics_max_;
   std::size_t cached_targets_ = 0;

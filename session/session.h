@@ -50,8 +50,9 @@ struct Outbox {
 struct Subscription {
   FilterId filter = 0;
   SubOptions options;
-  std::uint32_t id = 0;  // subscription identifier
-  std::string group;     // shared subscription, else empty
+  std::uint32_t id = 0;                 // subscription identifier
+  std::unique_ptr<std::string> shared;  // group of a shared subscription
+  std::string_view group() const { return shared ? *shared : std::string_view(); }
 };
 
 struct Will {

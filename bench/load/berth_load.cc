@@ -5,7 +5,9 @@
 //   berth-load latency --port P --pubs 50 --rate 1000 --seconds 5
 //   berth-load connect --port P --pid PID --count 20000
 //   berth-load idle    --port P --pid PID --count 15000     (resident bytes a connection)
-//   berth-load durable --port P --subs 1|100 --offline 0|1 --pubs 50 --window 20 --messages 100000
+//   berth-load sessions --port P --pid PID --count 20000   (resident bytes an offline persistent
+//   session) berth-load durable --port P --subs 1|100 --offline 0|1 --pubs 50 --window 20
+//   --messages 100000
 //
 // MQTT 3.1.1, 64-byte payloads, clean sessions unless durable. Prints one JSON object: cpu_s is the
 // CPU time of PID and its children during the run, per 100,000 messages delivered. One thread.
@@ -475,6 +477,37 @@ int connects(bool idle) {
   return 0;
 }
 
+// Persistent sessions with one subscription each, then all offline.
+int sessions() {
+  const long count = arg("count", 20'000);
+  const int pid = static_cast<int>(arg("pid", 0));
+  const long before = pid != 0 ? resident_bytes(pid) : 0;
+  const auto start = Clock::now();
+  for (long i = 0; i < count; i += 100) {
+    Load load;
+    for (long k = 0; k < 100 && i + k < count; ++k) {
+      load.add("session-" + std::to_string(i + k), false);
+    }
+    load.all_ready();
+    for (std::size_t k = 0; k < load.conns_.size(); ++k) {
+      load.subscribe(*load.conns_[k], "device/" + std::to_string(i + static_cast<long>(k)) + "/cmd",
+                     1);
+    }
+    load.all_ready();
+    for (auto& c : load.conns_) {
+      load.send(*c, packet(0xe0, ""));
+      load.flush();
+      close(c->fd);
+    }
+    close(load.epoll_);
+  }
+  const double wall = seconds_since(start);
+  result(
+      "sessions", count, wall, 0,
+      pid != 0 ? ",\"bytes_each\":" + std::to_string((resident_bytes(pid) - before) / count) : "");
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -492,6 +525,7 @@ int main(int argc, char** argv) {
   if (what == "latency") return latency();
   if (what == "connect") return connects(false);
   if (what == "idle") return connects(true);
+  if (what == "sessions") return sessions();
   std::fprintf(stderr, "unknown scenario %s\n", what.c_str());
   return 64;
 }

@@ -181,8 +181,7 @@ void EdgeShard::after_write(Connection& c) {
 void EdgeShard::end(Connection& c, CloseReason reason) {
   if (c.fd < 0) return;
   const base::ConnId conn = c.id();
-  poller_.remove(c.fd);
-  ::close(std::exchange(c.fd, -1));
+  ::close(std::exchange(c.fd, -1));  // leaves the epoll set by itself
   c.reason = reason;
   c.state = Connection::State::ended;
   alive_[conn.slot].limit_s = 0;

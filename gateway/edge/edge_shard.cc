@@ -47,6 +47,10 @@ EdgeShard::~EdgeShard() {
 void EdgeShard::listen(int fd) {
   listener_ = fd;
   accepting_ = true;
+  const int one = 1;  // accepted sockets inherit both
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms,
+             sizeof options_.user_timeout_ms);
   poller_.add(fd, kListenerTag, EPOLLIN);
 }
 
@@ -145,10 +149,6 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer) {
     c.loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) ||
                  (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && (c.peer_address >> 24) == 127);
   }
-  const int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms,
-             sizeof options_.user_timeout_ms);
   alive_[slot] = {now_s_, options_.connect_timeout_s};
   ++open_;
   poller_.add(fd, c.id().packed(), EPOLLIN);

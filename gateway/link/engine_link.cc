@@ -105,7 +105,7 @@ void EngineLink::on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t
 
 void EngineLink::reoffer(base::ConnId conn) {
   Conn* c = find(conn);
-  if (c == nullptr) return;
+  if (c == nullptr || engine_ == nullptr) return;
   const std::size_t used = engine_->input(conn, c->in_at, c->edge_in_ack, base::as_bytes(c->kept));
   c = find(conn);
   if (c == nullptr || used == 0) return;

@@ -26,6 +26,8 @@ class EngineLink final : public EdgePort,
   };
   EngineLink(boost::asio::io_context& io, int fd, Events events);
   void use_engine(EnginePort& engine) { engine_ = &engine; }
+  // What the edge still says is for the successor.
+  void stop_input() { engine_ = nullptr; }
   void ready();
   void send_empty(protocol::link::FrameType type);
   void send_samples(std::uint64_t id, const std::vector<metrics::Sample>& samples);

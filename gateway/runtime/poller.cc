@@ -8,6 +8,7 @@
 namespace berth::gateway::runtime {
 namespace {
 constexpr std::size_t kEventsPerTurn = 512;
+constexpr int kBusy = 4;           // so many ready at once: more will be, look again at once
 constexpr int kTurnsPerWake = 32;  // then timers and posted work get their turn
 }  // namespace
 
@@ -54,6 +55,7 @@ void Poller::drain() {
     if (n <= 0) return;
     for (int i = 0; i < n; ++i) handler_.on_event(events_[i].data.u64, events_[i].events);
     handler_.on_turn_end();
+    if (n < kBusy) return;  // Asio's wait finds what came meanwhile
   }
 }
 

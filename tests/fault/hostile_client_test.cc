@@ -2,6 +2,7 @@
 // neighbours notice nothing. In both shapes.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <random>
 
 #include "tests/support/raw_client.h"
@@ -123,6 +124,44 @@ TEST_P(Hostile, TooMuchBeforeConnectAndTooLargeAPacketAreClosed) {
   const auto all = large.until(14);
   ASSERT_FALSE(all.empty());
   EXPECT_EQ(all.back().body[0], '\x95');
+}
+
+// Field lesson 6: many connections with one client id, flapping, with a backlog.
+TEST_P(Hostile, ConcurrentTakeOversOfOneIdWedgeNothing) {
+  GatewayProcess g(flags());
+  Neighbour n(g.mqtt_port());
+  const ConnectOptions o{.client_id = "same", .clean = false, .properties = expiry(600)};
+  {
+    RawClient first(g.mqtt_port());
+    first.send(connect(o) + subscribe(1, "b", 1));
+    first.until(9);
+  }
+  RawClient p(g.mqtt_port());
+  p.send(connect({.client_id = "p"}));
+  p.until(2);
+  for (unsigned i = 1; i <= 200; ++i) {
+    p.send(publish("b", std::to_string(i), 1, i));
+    p.until(4);
+  }
+  std::vector<std::unique_ptr<RawClient>> all;
+  for (int i = 0; i < 150; ++i) {
+    all.push_back(std::make_unique<RawClient>(g.mqtt_port()));
+    all.back()->send(connect(o));
+    if (i % 3 == 0) all.back()->close();
+    if (i % 7 == 0) all.back()->until(2, std::chrono::milliseconds(20));
+  }
+  RawClient last(g.mqtt_port());
+  last.send(connect(o));
+  const auto packets = last.until(2);
+  ASSERT_FALSE(packets.empty());
+  EXPECT_EQ(packets.back().body[0], 1);
+  for (unsigned i = 1; i <= 200; ++i) {
+    const auto got = last.until(3);
+    ASSERT_FALSE(got.empty());
+    ASSERT_EQ(got.back().payload(5), std::to_string(i));
+    last.send(ack(4, got.back().id()));
+  }
+  EXPECT_TRUE(n.well());
 }
 
 // I9: a subscriber that never reads costs its own buffer and no more.

@@ -1,6 +1,8 @@
 // The Broker as a device sees it. Spec sections are MQTT 5.0 unless said otherwise.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/world.h"
 
 namespace berth::test {
@@ -332,6 +334,67 @@ TEST(Session, FullQueueDropsTheOldestAndCounts) {
   EXPECT_EQ(w.probe().drop_queue_full, 2u);
   const int s2 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
   EXPECT_EQ(payloads(w.packets(s2)), (Strings{"3", "4", "5"}));
+}
+
+TEST(Session, SendQuotaIsThatOfTheNewConnection) {  // field lesson 4
+  World w;
+  ConnectOptions o{
+      .client_id = "s", .clean = false, .properties = expiry(100) + from_hex("21 00 02")};
+  const int s = w.open_connected(o);
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  for (unsigned i = 1; i <= 10; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
+  EXPECT_EQ(payloads(w.packets(s)).size(), 2u);
+  w.close(s);
+  o.properties = expiry(100) + from_hex("21 00 06");
+  const int again = w.open_connected(o);
+  EXPECT_EQ(payloads(w.packets(again)), (Strings{"1", "2", "3", "4", "5", "6"}));
+}
+
+TEST(Session, TakeOverWhileTheBacklogDrainsLosesNothing) {  // field lesson 7
+  World w;
+  const ConnectOptions o{
+      .client_id = "s", .clean = false, .properties = expiry(100) + from_hex("21 00 14")};
+  w.close([&] {
+    const int s = w.open_connected(o);
+    w.feed(s, subscribe(1, "t", 1));
+    return s;
+  }());
+  const int p = w.open_connected({.client_id = "p"});
+  Strings sent;
+  for (unsigned i = 1; i <= 900; ++i) {
+    sent.push_back(std::to_string(i));
+    w.feed(p, publish("t", sent.back(), 1, i));
+  }
+  Strings got;
+  for (int round = 0; got.size() < sent.size() && round < 200; ++round) {
+    const int c = w.open_connected(o);  // takes over the one before, in the middle of its window
+    const auto all = w.packets(c);
+    for (const auto& m : all) {
+      if (m.type != 3) continue;
+      if (std::find(got.begin(), got.end(), m.payload(5)) == got.end()) got.push_back(m.payload(5));
+      if (m.id() % 3 != 0 || round % 2 == 1) w.feed(c, ack(4, m.id()));
+    }
+  }
+  EXPECT_EQ(got, sent);
+}
+
+TEST(Publish, OutboundAliasReplacesTheTopicOnceKnown) {  // 3.3.2.3.4
+  World w;
+  const int s = w.open_connected({.client_id = "s", .properties = from_hex("22 00 01")});
+  w.feed(s, subscribe(1, "#", 0));
+  w.packets(s);
+  const int p = w.open_connected({.client_id = "p"});
+  for (const char* topic : {"a", "a", "b", "a"}) w.feed(p, publish(topic, "m", 0));
+  const auto all = w.packets(s);
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[0].topic(), "a");
+  EXPECT_EQ(all[0].properties(5), from_hex("23 00 01"));
+  EXPECT_EQ(all[1].topic(), "");
+  EXPECT_EQ(all[1].properties(5), from_hex("23 00 01"));
+  EXPECT_EQ(all[2].topic(), "b") << "no second alias: the maximum is 1";
+  EXPECT_EQ(all[2].properties(5), "");
+  EXPECT_EQ(all[3].topic(), "");
 }
 
 TEST(Will, IsPublishedUnlessTheDeviceSaidGoodbye) {  // 3.1.2-8, -10
