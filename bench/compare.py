@@ -32,7 +32,9 @@ class Server:
     def __init__(self, name, argv, port, cwd):
         self.name, self.port = name, port
         self.log = open(os.path.join(cwd, name.replace(" ", "-") + ".log"), "w")
-        self.process = subprocess.Popen(argv, stdout=self.log, stderr=self.log, cwd=cwd)
+        # as Mosquitto's max_queued_messages 0: the comparison must not drop
+        env = dict(os.environ, BERTH_SESSION_QUEUE_MESSAGES="10000000", BERTH_SESSION_QUEUE_BYTES="4000000000")
+        self.process = subprocess.Popen(argv, stdout=self.log, stderr=self.log, cwd=cwd, env=env)
         deadline = time.time() + 30
         while time.time() < deadline:
             try:
