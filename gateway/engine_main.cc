@@ -38,9 +38,7 @@ class EngineProcess {
  private:
   void on_hello(const protocol::link::Hello& h) {
     try {
-      engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, h.edge_id, true),
-                                                      link_, load_access(config_), probe_);
-      start_engine(io_, config_, *engine_);
+      engine_ = make_engine(io_, config_, broker_options(config_, h.edge_id, true), link_, probe_);
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
     } catch (const std::exception& e) {

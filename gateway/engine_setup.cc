@@ -34,7 +34,9 @@ std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
   return policy;
 }
 
-void start_engine(boost::asio::io_context& io, const Config& config, engine::EngineShard& engine) {
+namespace {
+
+void start(boost::asio::io_context& io, const Config& config, engine::EngineShard& engine) {
   const auto post = [&io](std::function<void()> f) { boost::asio::post(io, std::move(f)); };
   std::optional<engine::PasswordFile> passwords;
   if (!config.password_file.empty()) {
@@ -53,6 +55,25 @@ void start_engine(boost::asio::io_context& io, const Config& config, engine::Eng
   engine.use_store(std::make_unique<session::RocksStore>(options, post));
   engine.restore();
   engine.start_timers();
+}
+
+}  // namespace
+
+std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
+                                                 const session::BrokerOptions& options,
+                                                 link::EdgePort& edge,
+                                                 metrics::EngineProbe& probe) {
+  for (int attempt = 0;; ++attempt) {
+    auto engine =
+        std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), probe);
+    try {
+      start(io, config, *engine);
+      return engine;
+    } catch (const session::StoreDamaged& e) {  // half restored: begin again with the empty store
+      if (attempt != 0) throw;
+      BERTH_LOG(err, "begin again reason=\"{}\"", e.what());
+    }
+  }
 }
 
 }  // namespace berth::gateway

@@ -14,8 +14,10 @@ inline constexpr const char* kVersion = "0.1.0";
 session::BrokerOptions broker_options(const Config& config, std::uint64_t edge_id, bool replay);
 std::unique_ptr<session::AccessPolicy> load_access(const Config& config);  // throws ConfigError
 
-// Opens and restores the store (quarantining a damaged one), starts timers. Throws
-// std::runtime_error when the store is not available.
-void start_engine(boost::asio::io_context& io, const Config& config, engine::EngineShard& engine);
+// An engine with its store restored (a damaged one moved aside) and its timers started. Throws
+// std::runtime_error when the store is not available, ConfigError for bad password or ACL files.
+std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
+                                                 const session::BrokerOptions& options,
+                                                 link::EdgePort& edge, metrics::EngineProbe& probe);
 
 }  // namespace berth::gateway

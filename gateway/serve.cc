@@ -67,9 +67,8 @@ class Gateway {
   void start_single() {
     std::random_device d;
     const std::uint64_t edge_id = (static_cast<std::uint64_t>(d()) << 32) | d();
-    engine_ = std::make_unique<engine::EngineShard>(io_, broker_options(config_, edge_id, false),
-                                                    edge_, load_access(config_), engine_probe_);
-    start_engine(io_, config_, *engine_);
+    engine_ =
+        make_engine(io_, config_, broker_options(config_, edge_id, false), edge_, engine_probe_);
     edge_.use_engine(*engine_);
     engine_->attached_all();
     open_for_devices();

@@ -217,7 +217,10 @@ void RocksStore::Impl::restore(RestoreSink& sink) {
           });
   sound = sound && scan('t', [&](std::string_view k, std::string_view v) { sink.retained(k, v); });
   sound = sound && scan('a', [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
-  if (!sound) throw std::runtime_error("store: damaged, could not be read to its end");
+  if (!sound) {
+    quarantine("could not be read to its end");
+    throw StoreDamaged("store: damaged, moved to " + quarantined_);
+  }
 }
 
 // -- writing

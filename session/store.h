@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -108,6 +109,11 @@ class RestoreSink {
   virtual void applied(std::string_view key, std::string_view value) = 0;
 };
 
+// Thrown by restore(): the content is damaged and has been moved aside; a new Store finds none.
+struct StoreDamaged : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class Store {
  public:
   using Poster = std::function<void(std::function<void()>)>;  // runs the function on the shard
@@ -115,7 +121,7 @@ class Store {
   using ReadDone = std::function<void(base::result<std::vector<StoredEntry>>)>;
 
   virtual ~Store() = default;
-  virtual void restore(RestoreSink& sink) = 0;  // blocking; throws std::runtime_error
+  virtual void restore(RestoreSink& sink) = 0;  // blocking; throws StoreDamaged
   // `batch` must stay unchanged until `done` has run.
   virtual void commit(std::shared_ptr<const Batch> batch, CommitDone done) = 0;
   // Entries with seq >= from, in order, at most `count` and about `bytes` bytes (at least one).

@@ -16,6 +16,7 @@ namespace berth::gateway::runtime {
 
 namespace {
 constexpr std::int64_t kMs = 1'000'000;
+constexpr auto kWarmUp = std::chrono::milliseconds(200);
 constexpr std::int64_t kStartMax = 120'000 * kMs;  // opening a store and restoring it
 constexpr std::int64_t kQuickDeath = 2'000 * kMs;
 
@@ -56,7 +57,8 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, edge::
       child_signal_(io, SIGCHLD),
       watch_(io),
       backoff_(io),
-      link_lost_(io) {}
+      link_lost_(io),
+      warm_up_(io) {}
 
 Supervisor::~Supervisor() {
   closing_ = true;
@@ -240,8 +242,16 @@ void Supervisor::restart_engine(std::function<void(bool)> done) {
     return done(false);  // the present engine goes on
   }
   restart_done_ = std::move(done);
-  active_->stopping = true;
-  link_.send_empty(protocol::link::FrameType::stop);
+  // A binary that can't start shows it now, while the present engine still serves.
+  warm_up_.expires_after(kWarmUp);
+  warm_up_.async_wait([this](boost::system::error_code ec) {
+    if (ec || !restart_done_) return;
+    if (!standby_ || !active_ || !link_.serving()) {
+      return std::exchange(restart_done_, nullptr)(false);
+    }
+    active_->stopping = true;
+    link_.send_empty(protocol::link::FrameType::stop);
+  });
 }
 
 void Supervisor::drain(std::function<void()> done) {

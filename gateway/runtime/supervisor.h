@@ -79,6 +79,7 @@ class Supervisor {
   boost::asio::steady_timer watch_;
   boost::asio::steady_timer backoff_;
   boost::asio::steady_timer link_lost_;
+  boost::asio::steady_timer warm_up_;
   std::optional<Engine> active_;
   std::optional<Engine> standby_;
   std::function<void(bool)> restart_done_;

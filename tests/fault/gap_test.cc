@@ -108,6 +108,21 @@ TEST(Gap, ReadyOnlyAfterRestoreAndUnharmedByOneDeath) {  // field lesson 9
   EXPECT_TRUE(eventually([&] { return g.engine_pid() > 0; }));
 }
 
+TEST(Start, PortOrStoreInUseIsExit69) {
+  GatewayProcess g({"--anonymous"});
+  const std::string port = std::to_string(g.mqtt_port());
+  for (const char* shape : {"--log-level=info", "--single-process"}) {
+    Process same_port({berth_binary(), "serve", shape, "--mqtt", "127.0.0.1:" + port, "--admin",
+                       "127.0.0.1:0", "--data", g.directory() + "/other"},
+                      g.directory() + "/log.port");
+    EXPECT_EQ(same_port.wait(), 69) << same_port.log();
+    Process same_store({berth_binary(), "serve", shape, "--mqtt", "127.0.0.1:0", "--admin",
+                        "127.0.0.1:0", "--data", g.directory() + "/data"},
+                       g.directory() + "/log.store");
+    EXPECT_EQ(same_store.wait(), 69) << same_store.log();
+  }
+}
+
 // I12. The fault is made by BERTH_FAULT_TOPIC: a PUBLISH to it aborts the engine.
 TEST(Poison, I12_OneDeviceTakesEnginesDownTwiceAndNoMore) {
   setenv("BERTH_FAULT_TOPIC", "poison", 1);

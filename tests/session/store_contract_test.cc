@@ -185,6 +185,40 @@ TEST(RocksStoreTest, I10_ADamagedDatabaseIsMovedAsideAndAnEmptyOneServes) {
   EXPECT_EQ(c.log, "");
 }
 
+TEST(RocksStoreTest, I10_DamageFoundWhileReadingIsMovedAsideToo) {
+  TempDir dir;
+  Loop loop;
+  const RocksOptions options{.directory = dir.path + "/db"};
+  {
+    RocksStore s(options, loop.poster());
+    Contents c;
+    s.restore(c);
+    for (std::uint64_t i = 1; i <= 40; ++i) {  // past the write buffer: into table files
+      auto batch = std::make_shared<Batch>();
+      const std::string record(1 << 20, static_cast<char>(i));
+      batch->add({.kind = WriteKind::put_session, .session = {i}, .epoch = 1, .value = record});
+      s.commit(batch, [](CommitResult) {});
+      loop.run_one();
+    }
+  }
+  int damaged = 0;
+  for (const auto& e : std::filesystem::directory_iterator(options.directory)) {
+    if (e.path().extension() != ".sst") continue;
+    std::fstream f(e.path(), std::ios::in | std::ios::out | std::ios::binary);
+    f.seekp(static_cast<std::streamoff>(e.file_size() / 2));
+    f << "damage damage damage";
+    ++damaged;
+  }
+  ASSERT_GT(damaged, 0);
+  RocksStore s(options, loop.poster());
+  Contents c;
+  EXPECT_THROW(s.restore(c), StoreDamaged);
+  EXPECT_TRUE(std::filesystem::exists(s.quarantined()));
+  Contents empty;
+  s.restore(empty);
+  EXPECT_EQ(empty.log, "");
+}
+
 TEST(RocksStoreTest, ALockedDatabaseIsNotDamage) {
   TempDir dir;
   Loop loop;
