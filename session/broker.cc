@@ -47,7 +47,9 @@ const char* text_of(Reason reason) {
 Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
                metrics::EngineProbe& probe)
     : options_(std::move(options)), effects_(effects), access_(access), probe_(probe) {}
-Broker::~Broker() = default;
+Broker::~Broker() {
+  for (Session* s : by_id_) delete s;
+}
 
 Channel* Broker::find(base::ConnId conn) {
   if (conn.slot >= channels_.size()) return nullptr;
@@ -195,7 +197,7 @@ void Broker::run(Deferred& d, base::Instant now) {
 std::shared_ptr<const Batch> Broker::seal() {
   if (open_.writes->empty()) return nullptr;
   for (const auto& [id, seq] : open_.touched) {
-    if (Session* s = by_id(id)) s->touched = 0;
+    if (Session* s = by_id(id)) s->own_flow().touched = 0;
   }
   sealed_.push_back(std::move(open_));
   open_ = OpenBatch{};
@@ -209,7 +211,7 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   ++probe_.commits;
   probe_.committed_writes += batch.writes->size();
   for (const auto& [id, seq] : batch.touched) {
-    if (Session* s = by_id(id)) s->durable_seq = std::max(s->durable_seq, seq);
+    if (Session* s = by_id(id)) s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
   }
   for (Deferred& d : batch.deferred) run(d, now);
   for (const auto& [id, seq] : batch.touched) {
@@ -330,6 +332,45 @@ void Broker::flush_cookies() {
     ch->dirty = 0;
   }
   dirty_.clear();
+}
+
+// -- the table of sessions
+
+Session* Broker::by_id(base::SessionId id) {
+  const auto it = by_id_.find(id.value);
+  return it == by_id_.end() ? nullptr : *it;
+}
+
+Session* Broker::by_client(TenantId, std::string_view client_id) {
+  const auto it = by_client_.find(client_id);
+  return it == by_client_.end() ? nullptr : *it;
+}
+
+const Session* Broker::find_session(TenantId, std::string_view client_id) const {
+  const auto it = by_client_.find(client_id);
+  return it == by_client_.end() ? nullptr : *it;
+}
+
+Session& Broker::make_session(TenantId tenant, std::string_view client_id, base::SessionId id) {
+  auto owned = std::make_unique<Session>();
+  Session& s = *owned;
+  s.id = id;
+  s.tenant = tenant;
+  s.client_id = client_id;
+  const bool fresh = by_id_.insert(owned.release()).second;
+  BERTH_ASSERT(fresh);
+  by_client_.insert(&s);
+  next_session_ = std::max(next_session_, id.value + 1);
+  return s;
+}
+
+void Broker::erase_session(Session& s) {
+  BERTH_ASSERT(s.channel == nullptr && s.subscriptions.empty());
+  queued_now_ -= std::min<std::uint64_t>(queued_now_, s.flow().queued);
+  queued_bytes_now_ -= std::min(queued_bytes_now_, s.flow().queued_bytes);
+  by_client_.erase(&s);
+  by_id_.erase(&s);
+  delete &s;
 }
 
 }  // namespace berth::session

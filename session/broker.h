@@ -167,6 +167,10 @@ class Broker : public RestoreSink {
   std::string applied_key(const Channel& ch, std::uint64_t offset) const;
   void record_applied(Channel& ch, std::string_view outcome);
   const std::string* applied_outcome(const Channel& ch) const;
+  Session& make_session(TenantId tenant, std::string_view client_id, base::SessionId id);
+  void erase_session(Session& s);
+  Session* by_id(base::SessionId id);
+  Session* by_client(TenantId tenant, std::string_view client_id);
 
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -245,20 +249,19 @@ class Broker : public RestoreSink {
   void publish_sys(base::Instant now);
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
-  // broker_restore.cc
+  // broker_records.cc
   void put_record(Session& s);
-  Session& make_session(TenantId tenant, std::string_view client_id, base::SessionId id);
-  void erase_session(Session& s);
-  Session* by_id(base::SessionId id);
-  Session* by_client(TenantId tenant, std::string_view client_id);
-  bool reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now);
-  void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
-  void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
   static void will_to_pb(const Will& w, pb::Will& out);
   static std::unique_ptr<Will> will_from_pb(const pb::Will& in);
   static std::string encode_will(const Will& w);
+  std::string encode_identity(Channel& ch);
   std::string encode_cookie(Channel& ch, protocol::link::CookieSlot slot);
   std::string encode_volatile(Session& s);
+
+  // broker_restore.cc
+  bool reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now);
+  void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
+  void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
 
   // The encoded head of a PUBLISH, reused for all receivers that differ in the packet id at most.
   struct HeadCache {
@@ -276,7 +279,18 @@ class Broker : public RestoreSink {
   std::unique_ptr<Tenant> tenant_ = std::make_unique<Tenant>();
 
   std::vector<std::unique_ptr<Channel>> channels_;  // by the slot of their ConnId
-  boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Session>> by_id_;
+  struct IdHash {
+    using is_transparent = void;
+    std::size_t operator()(const Session* s) const { return (*this)(s->id.value); }
+    std::size_t operator()(std::uint64_t id) const { return boost::hash<std::uint64_t>{}(id); }
+  };
+  struct IdEq {
+    using is_transparent = void;
+    bool operator()(const Session* a, const Session* b) const { return a->id.value == b->id.value; }
+    bool operator()(std::uint64_t a, const Session* b) const { return a == b->id.value; }
+    bool operator()(const Session* a, std::uint64_t b) const { return a->id.value == b; }
+  };
+  boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   struct ClientHash {
     using is_transparent = void;
     std::size_t operator()(const Session* s) const {

@@ -130,7 +130,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   if (s != nullptr && (c.clean_start || !s->persistent())) {
     // 3.1.3.2.2: the session ends, so its pending will is due, unless we were the cause of its
     // wait.
-    if (s->will && s->will_at != base::kNever && c.clean_start && s->persistent())
+    if (s->will && s->will_at() != base::kNever && c.clean_start && s->persistent())
       fire_will(*s, now);
     end_session(*s, now);
     s = nullptr;
@@ -166,16 +166,19 @@ void Broker::bind(Channel& ch, Session& s) {
 void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
   PendingConnect& c = *ch.connect;
   const bool replayed = s.owner_edge == options_.edge_id && s.owner_conn == ch.conn.packed();
-  if (!replayed) s.sent_before = s.sent_max;
+  if (!replayed && s.flow_) s.flow_->sent_before = s.flow_->sent_max;
   s.epoch = std::max(s.epoch + 1, static_cast<std::uint64_t>(now.ms));
   s.owner_edge = options_.edge_id;
   s.owner_conn = ch.conn.packed();
   s.expiry_s = c.expiry_s;
-  s.expires_at = s.will_at = base::kNever;
+  s.expires_at = base::kNever;
   s.will = std::move(c.will);
-  ch.resend_through = s.sent_before;
-  s.sent_seq = s.first_seq - 1;
-  if (s.persistent()) s.sent_max = std::max(s.sent_max, s.last_seq) + kSentStride;
+  if (s.persistent() || s.flow_) {
+    Flow& q = s.own_flow();
+    ch.resend_through = q.sent_before;
+    q.sent_seq = q.first_seq - 1;
+    if (s.persistent()) q.sent_max = std::max(q.sent_max, q.last_seq) + kSentStride;
+  }
   if (!c.user_name.empty()) ch.user_name = std::make_unique<std::string>(c.user_name);
 }
 

@@ -31,17 +31,19 @@ Outbox& Broker::outbox(Session& s) {
 }
 
 OutEntry* Broker::entry_at(Session& s, std::uint64_t seq) {
-  if (!s.outbox || seq < s.first_seq || seq - s.first_seq >= s.outbox->ring.size()) return nullptr;
-  return &s.outbox->ring[seq - s.first_seq];
+  const Flow& q = s.flow();
+  if (!s.outbox || seq < q.first_seq || seq - q.first_seq >= s.outbox->ring.size()) return nullptr;
+  return &s.outbox->ring[seq - q.first_seq];
 }
 
 // -- into the queue
 
 // Room for one more entry, by the session's policy. False: the new message is dropped.
 bool Broker::make_room(Session& s, std::size_t bytes) {
+  const Flow& q = s.flow();
   const auto full = [&] {
-    return s.queued >= options_.queue_messages_max ||
-           s.queued_bytes + bytes > options_.queue_bytes_max;
+    return q.queued >= options_.queue_messages_max ||
+           q.queued_bytes + bytes > options_.queue_bytes_max;
   };
   if (!full()) return true;
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
@@ -49,9 +51,9 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
   }
   if (options_.queue_policy == QueuePolicy::drop_oldest) {
     while (full()) {
-      const std::uint64_t sent = s.channel != nullptr ? s.sent_seq : s.sent_max;
-      const std::uint64_t oldest = std::max({s.first_seq, sent + 1, s.dropped_seq + 1});
-      if (oldest > s.last_seq) break;  // all of it may have reached the device
+      const std::uint64_t sent = s.channel != nullptr ? q.sent_seq : q.sent_max;
+      const std::uint64_t oldest = std::max({q.first_seq, sent + 1, q.dropped_seq + 1});
+      if (oldest > q.last_seq) break;  // all of it may have reached the device
       drop_entry(s, oldest);
     }
     if (!full()) return true;
@@ -61,8 +63,9 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
 }
 
 void Broker::drop_entry(Session& s, std::uint64_t seq) {
+  Flow& q = s.own_flow();
   ++probe_.drop_queue_full;
-  s.dropped_seq = seq;
+  q.dropped_seq = seq;
   OutEntry* e = entry_at(s, seq);
   if (e != nullptr) {
     finish_entry(s, seq);
@@ -70,12 +73,12 @@ void Broker::drop_entry(Session& s, std::uint64_t seq) {
     return;
   }
   write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
-  const std::uint64_t share = s.queued == 0 ? 0 : s.queued_bytes / s.queued;
-  s.queued_bytes -= share;
+  const std::uint64_t share = q.queued == 0 ? 0 : q.queued_bytes / q.queued;
+  q.queued_bytes -= share;
   queued_bytes_now_ -= std::min(queued_bytes_now_, share);
-  if (s.queued != 0) --s.queued;
+  if (q.queued != 0) --q.queued;
   if (queued_now_ != 0) --queued_now_;
-  if (seq == s.first_seq && (!s.outbox || s.outbox->ring.empty())) ++s.first_seq;
+  if (seq == q.first_seq && (!s.outbox || s.outbox->ring.empty())) ++q.first_seq;
 }
 
 // First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
@@ -85,26 +88,27 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   const std::size_t bytes =
       d.message.topic.size() + d.message.payload.size() + d.message.forwarded.size() + 16;
   if (!make_room(s, bytes)) return;
-  const std::uint64_t seq = ++s.last_seq;
-  s.cumulative_bytes += bytes;
-  s.queued_bytes += bytes;
+  Flow& q = s.own_flow();
+  const std::uint64_t seq = ++q.last_seq;
+  q.cumulative_bytes += bytes;
+  q.queued_bytes += bytes;
   queued_bytes_now_ += bytes;
-  ++s.queued;
+  ++q.queued;
   ++queued_now_;
   ++probe_.queued;
   head_.clear();
-  encode_entry(head_, d.message, qos, retain, s.cumulative_bytes, ids.empty() ? nullptr : &ids);
+  encode_entry(head_, d.message, qos, retain, q.cumulative_bytes, ids.empty() ? nullptr : &ids);
   write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = head_});
-  if (s.touched == 0) {
+  if (q.touched == 0) {
     open_.touched.emplace_back(s.id, seq);
-    s.touched = static_cast<std::uint32_t>(open_.touched.size());
+    q.touched = static_cast<std::uint32_t>(open_.touched.size());
   } else {
-    open_.touched[s.touched - 1].second = seq;
+    open_.touched[q.touched - 1].second = seq;
   }
   if (s.channel == nullptr) return;
-  if (seq > s.sent_max) reserve_sent(s);
+  if (seq > q.sent_max) reserve_sent(s);
   Outbox& o = outbox(s);
-  const bool contiguous = s.first_seq + o.ring.size() == seq && !o.loading;
+  const bool contiguous = q.first_seq + o.ring.size() == seq && !o.loading;
   if (!contiguous || o.ring.size() >= kWindowMessages || o.bytes >= kWindowBytes) return;
   OutEntry e;
   e.message = d.own();
@@ -119,7 +123,7 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
 // Nothing above sent_max may be sent; it is raised in strides with the batch that needs it.
 void Broker::reserve_sent(Session& s) {
   if (!s.stored) return;
-  s.sent_max = s.last_seq + kSentStride;
+  s.own_flow().sent_max = s.flow().last_seq + kSentStride;
   put_record(s);
 }
 
@@ -131,8 +135,9 @@ bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
   if (ch == nullptr || ch->state != Channel::State::live) return false;
   const std::uint8_t qos = std::min(d.message.qos, options.qos());
   Outbox& o = outbox(s);
-  const bool at_once = s.sent_seq == s.last_seq && o.inflight < ch->receive_maximum &&
-                       s.last_seq + 1 - s.first_seq < kSequenceSpan && effects_.writable(ch->conn);
+  Flow& q = s.own_flow();
+  const bool at_once = q.sent_seq == q.last_seq && o.inflight < ch->receive_maximum &&
+                       q.last_seq + 1 - q.first_seq < kSequenceSpan && effects_.writable(ch->conn);
   if (!at_once && options_.replay) {
     append_stored(s, d, qos, retain, ids, now);
     dirty(*ch, CookieSlot::volatile_state);
@@ -150,13 +155,13 @@ bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
     }
     if (!effects_.writable(ch->conn)) ch->waiting_room = true;
   }
-  const std::uint64_t seq = ++s.last_seq;
-  s.durable_seq = seq;
+  const std::uint64_t seq = ++q.last_seq;
+  q.durable_seq = seq;
   OutEntry e;
   e.qos = qos;
   e.retain = retain;
   if (at_once) {
-    s.sent_seq = seq;
+    q.sent_seq = seq;
     const bool sent =
         send_message(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
     e.state = sent ? EntryState::sent : EntryState::done;
@@ -246,12 +251,12 @@ void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
 void Broker::pump(Session& s, base::Instant now) {
   Channel* ch = s.channel;
   if (ch == nullptr || !ch->live()) return;
-  const std::uint64_t before = s.sent_seq;
-  while (s.sent_seq < s.durable_seq && ch->live()) {
-    if (!pump_one(s, *ch, s.sent_seq + 1, now)) break;
+  const std::uint64_t before = s.flow().sent_seq;
+  while (s.flow().sent_seq < s.flow().durable_seq && ch->live()) {
+    if (!pump_one(s, *ch, s.flow().sent_seq + 1, now)) break;
   }
   if (s.outbox) trim(s);
-  if (s.sent_seq != before) {
+  if (s.flow().sent_seq != before) {
     dirty(*ch, CookieSlot::sent_seq);
     if (!s.persistent()) dirty(*ch, CookieSlot::volatile_state);
   }
@@ -260,6 +265,7 @@ void Broker::pump(Session& s, base::Instant now) {
 
 // False: the queue must wait, for memory, acknowledgements or room.
 bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now) {
+  Flow& q = s.own_flow();
   OutEntry* e = entry_at(s, seq);
   if (e == nullptr) {
     request_load(s);
@@ -267,16 +273,16 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
   }
   Outbox& o = *s.outbox;
   if (e->state == EntryState::done) {
-    s.sent_seq = seq;
+    q.sent_seq = seq;
     return true;
   }
-  if (o.inflight >= ch.receive_maximum || seq - s.first_seq >= kSequenceSpan) return false;
+  if (o.inflight >= ch.receive_maximum || seq - q.first_seq >= kSequenceSpan) return false;
   if (!effects_.writable(ch.conn)) {
     ch.waiting_room = true;
     return false;
   }
   const bool again = seq <= ch.resend_through;
-  s.sent_seq = seq;
+  q.sent_seq = seq;
   if (e->state == EntryState::released) {  // 4.4: PUBREL again
     ++o.inflight;
     ++probe_.tx_resent;
@@ -303,8 +309,8 @@ void Broker::request_load(Session& s) {
   Outbox& o = outbox(s);
   if (o.loading) return;
   o.loading = true;
-  o.load_through = s.durable_seq;
-  effects_.load_queue(s.id, s.first_seq + o.ring.size(), kLoadMessages, kWindowBytes);
+  o.load_through = s.flow().durable_seq;
+  effects_.load_queue(s.id, s.flow().first_seq + o.ring.size(), kLoadMessages, kWindowBytes);
 }
 
 void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEntry>> entries,
@@ -317,14 +323,15 @@ void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEnt
   if (ch == nullptr) return;
   if (!entries) return;  // the read failed; the next wake-up asks again
   const auto push = [&](OutEntry e, std::uint64_t seq) {
-    if (e.state != EntryState::done && seq <= s->sent_seq) {  // went out on this connection before
+    if (e.state != EntryState::done &&
+        seq <= s->flow().sent_seq) {  // went out on this connection before
       if (e.state == EntryState::queued) e.state = EntryState::sent;
       ++o.inflight;
     }
     if (e.message) o.bytes += e.message->size();
     o.ring.push_back(std::move(e));
   };
-  const auto next = [&] { return s->first_seq + o.ring.size(); };
+  const auto next = [&] { return s->flow().first_seq + o.ring.size(); };
   const auto fill_holes = [&](std::uint64_t end) {
     while (next() < end)
       push(OutEntry{.message = {}, .ids = {}, .state = EntryState::done}, next());
@@ -344,7 +351,7 @@ void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEnt
   }
   if (entries->empty()) fill_holes(o.load_through + 1);
   trim(*s);
-  if (next() <= s->sent_seq) {
+  if (next() <= s->flow().sent_seq) {
     request_load(*s);  // acknowledgements must find what is in flight
     return;
   }
@@ -355,6 +362,7 @@ void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEnt
 // -- acknowledgements
 
 void Broker::finish_entry(Session& s, std::uint64_t seq) {
+  Flow& q = s.own_flow();
   OutEntry& e = *entry_at(s, seq);
   Outbox& o = *s.outbox;
   if (e.state == EntryState::sent || e.state == EntryState::released) --o.inflight;
@@ -364,18 +372,19 @@ void Broker::finish_entry(Session& s, std::uint64_t seq) {
   e.ids.reset();
   if (!e.stored) return;
   write({.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
-  const std::uint64_t share = s.queued <= 1 ? s.queued_bytes : s.queued_bytes / s.queued;
-  s.queued_bytes -= share;
+  const std::uint64_t share = q.queued <= 1 ? q.queued_bytes : q.queued_bytes / q.queued;
+  q.queued_bytes -= share;
   queued_bytes_now_ -= std::min(queued_bytes_now_, share);
-  if (s.queued != 0) --s.queued;
+  if (q.queued != 0) --q.queued;
   if (queued_now_ != 0) --queued_now_;
 }
 
 void Broker::trim(Session& s) {
+  Flow& q = s.own_flow();
   Ring<OutEntry>& ring = s.outbox->ring;
-  while (!ring.empty() && ring.front().state == EntryState::done && s.first_seq <= s.sent_seq) {
+  while (!ring.empty() && ring.front().state == EntryState::done && q.first_seq <= q.sent_seq) {
     ring.pop_front();
-    ++s.first_seq;
+    ++q.first_seq;
   }
   if (ring.empty() && ring.capacity() > kRingKept) ring.release();
 }
@@ -388,8 +397,8 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     return true;
   }
   Session& s = *ch.session;
-  const std::uint64_t seq = seq_of(a.packet_id == 0 ? 1 : a.packet_id, s.first_seq);
-  OutEntry* e = seq <= s.sent_seq ? entry_at(s, seq) : nullptr;
+  const std::uint64_t seq = seq_of(a.packet_id == 0 ? 1 : a.packet_id, s.flow().first_seq);
+  OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
   const std::size_t before = writes();
   Deferred d;
   d.packet_id = a.packet_id;
@@ -428,7 +437,7 @@ void Broker::release_entry(Session& s, OutEntry& e, std::uint64_t seq) {
   e.message = {};
   if (!e.stored) return;
   std::string value;
-  encode_released(value, s.cumulative_bytes);
+  encode_released(value, s.flow().cumulative_bytes);
   write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = value});
 }
 

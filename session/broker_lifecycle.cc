@@ -79,11 +79,11 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
       draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
   if (s->will && ours) {
     ++probe_.wills_suppressed;
-    s->will_at = now.plus_s(std::max(s->will->delay_s, options_.restart_grace_s));
+    s->will->at = now.plus_s(std::max(s->will->delay_s, options_.restart_grace_s));
   } else if (s->will && (s->will->delay_s == 0 || !s->persistent())) {
     fire_will(*s, now);
   } else if (s->will) {
-    s->will_at = now.plus_s(std::min(s->will->delay_s, s->expiry_s));
+    s->will->at = now.plus_s(std::min(s->will->delay_s, s->expiry_s));
   }
   if (s->persistent()) {
     s->expires_at = s->expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s->expiry_s);
@@ -102,12 +102,16 @@ void Broker::go_offline(Session& s, base::Instant) {
     trim(s);
     s.outbox.reset();
   }
-  s.sent_max = s.sent_seq;
+  if (s.flow().last_seq == 0) {
+    s.flow_.reset();
+  } else {
+    s.flow_->sent_max = s.flow_->sent_seq;
+  }
   if (s.persistent() || s.will) {
     put_record(s);
   }
   if (s.expires_at != base::kNever) schedule(s, s.expires_at);
-  if (s.will_at != base::kNever) schedule(s, s.will_at);
+  if (s.will_at() != base::kNever) schedule(s, s.will_at());
 }
 
 // The intent to publish is stored in the batch that takes the will from the session; it is
@@ -115,7 +119,6 @@ void Broker::go_offline(Session& s, base::Instant) {
 // not at all.
 void Broker::fire_will(Session& s, base::Instant now) {
   std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
-  s.will_at = base::kNever;
   std::string intent;
   base::put_key64(intent, 0);
   base::put_key64(intent, static_cast<std::uint64_t>(now.ms));
@@ -139,7 +142,7 @@ void Broker::publish_will(const std::string& intent, std::shared_ptr<Will> will,
 
 void Broker::end_session(Session& s, base::Instant) {
   drop_subscriptions(s);
-  if (s.stored || s.queued != 0 || s.last_seq > s.durable_seq) {
+  if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
     write({.kind = WriteKind::delete_session, .session = s.id});
   }
   erase_session(s);
@@ -148,7 +151,7 @@ void Broker::end_session(Session& s, base::Instant) {
 void Broker::on_timer(Session& s, base::Instant now) {
   if (s.channel != nullptr) return;
   const bool expired = s.expires_at <= now;
-  if (s.will && (s.will_at <= now || expired)) fire_will(s, now);
+  if (s.will && (s.will->at <= now || expired)) fire_will(s, now);
   if (expired) {
     ++probe_.session_expired;
     end_session(s, now);

@@ -121,9 +121,10 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   const bool removed = router.remove(filter, &s, p.group);  // prunes what intern() made
   if (!removed) return false;
   --subscriptions_;
-  std::erase_if(s.subscriptions, [&](const Subscription& sub) {
-    return sub.filter == filter && sub.group() == p.group;
-  });
+  const auto gone = std::find_if(
+      s.subscriptions.begin(), s.subscriptions.end(),
+      [&](const Subscription& sub) { return sub.filter == filter && sub.group() == p.group; });
+  s.subscriptions.erase(gone);
   return true;
 }
 
@@ -132,7 +133,7 @@ void Broker::drop_subscriptions(Session& s) {
     tenant(s.tenant).router.remove(sub.filter, &s, sub.group());
     --subscriptions_;
   }
-  std::vector<Subscription>().swap(s.subscriptions);
+  Subscriptions().swap(s.subscriptions);
 }
 
 bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
@@ -192,7 +193,8 @@ void Broker::queue_retained(Session& s, const RetainedItem& item, base::Instant 
     after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
     if (qos == 0 || d.message.expires_at <= now) continue;
-    if (s.queued >= options_.queue_messages_max || s.queued_bytes >= options_.queue_bytes_max) {
+    if (s.flow().queued >= options_.queue_messages_max ||
+        s.flow().queued_bytes >= options_.queue_bytes_max) {
       ++probe_.drop_queue_full;
       return;
     }
@@ -237,7 +239,7 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, base::Instant now) {
     ch.waiting_room = true;
     return false;
   }
-  if (qos != 0 && !s.persistent() && s.last_seq - s.sent_seq >= kRetainedAhead)
+  if (qos != 0 && !s.persistent() && s.flow().last_seq - s.flow().sent_seq >= kRetainedAhead)
     return false;  // pump goes on
   std::string topic(d.message.topic);
   if (d.message.expires_at > now) {

@@ -33,6 +33,7 @@ namespace {
 
 constexpr int kFormatVersion = 1;
 constexpr std::uint64_t kSpaceKept = 32u << 20;  // bytes left for flushes and the log
+constexpr std::size_t kEpochsKept = 16'384;      // about 400 KB
 constexpr auto kRetryDelay = std::chrono::milliseconds(500);
 
 std::string key_of(char prefix, base::SessionId id) {
@@ -67,6 +68,13 @@ rocksdb::Options database_options() {
   rocksdb::BlockBasedTableOptions t;
   t.block_cache = rocksdb::NewLRUCache(16u << 20);
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(t));
+  return o;
+}
+
+// Restoring reads everything once: nothing of it belongs into the cache.
+rocksdb::ReadOptions scan_options() {
+  rocksdb::ReadOptions o;
+  o.fill_cache = false;
   return o;
 }
 
@@ -113,6 +121,7 @@ class RocksStore::Impl {
   void check_format();
   void write_loop();
   void read_loop();
+  std::uint64_t& epoch_of(base::SessionId id);
   bool fenced(const Write& w, CommitResult& result);
   void add(rocksdb::WriteBatch& out, const Write& w);
   rocksdb::Status try_write(rocksdb::WriteBatch& batch);
@@ -125,7 +134,8 @@ class RocksStore::Impl {
   Poster post_;
   std::unique_ptr<rocksdb::DB> db_;  // null while the writer opens it anew
   std::shared_mutex db_mutex_;  // held by the reader while it reads, by the writer to replace db_
-  boost::unordered_flat_map<std::uint64_t, std::uint64_t> epochs_;  // writer's, after restore
+  boost::unordered_flat_map<std::uint64_t, std::uint64_t>
+      epochs_;  // writer's: those last asked for
   std::mutex mutex_;
   std::condition_variable write_ready_;
   std::condition_variable read_ready_;
@@ -181,7 +191,7 @@ void RocksStore::Impl::check_format() {
 
 template <class F>
 bool RocksStore::Impl::scan(char prefix, F&& each) {
-  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions()));
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(scan_options()));
   for (it->Seek(std::string(1, prefix)); it->Valid() && it->key()[0] == prefix; it->Next()) {
     each(view(it->key()).substr(1), view(it->value()));
   }
@@ -191,14 +201,12 @@ bool RocksStore::Impl::scan(char prefix, F&& each) {
 void RocksStore::Impl::restore(RestoreSink& sink) {
   bool sound = scan('s', [&](std::string_view key, std::string_view value) {
     base::RecordReader r(value);
-    const std::uint64_t epoch = r.varint();
+    r.varint();  // epoch
     if (key.size() != 8 || !r.ok()) return;
-    const std::uint64_t id = base::get_key64(key);
-    epochs_[id] = epoch;
-    sink.session({id}, r.rest());
+    sink.session({base::get_key64(key)}, r.rest());
   });
   {  // first and last entry of each queue, without reading what lies between
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(rocksdb::ReadOptions()));
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(scan_options()));
     it->Seek("q");
     while (it->Valid() && it->key()[0] == 'q' && it->key().size() == 17) {
       const base::SessionId id{base::get_key64(view(it->key()).substr(1))};
@@ -225,15 +233,26 @@ void RocksStore::Impl::restore(RestoreSink& sink) {
 
 // -- writing
 
+// 0: no such session.
+std::uint64_t& RocksStore::Impl::epoch_of(base::SessionId id) {
+  if (const auto it = epochs_.find(id.value); it != epochs_.end()) return it->second;
+  std::string value;
+  std::uint64_t epoch = 0;
+  if (db_ && db_->Get(rocksdb::ReadOptions(), key_of('s', id), &value).ok()) {
+    epoch = base::RecordReader(value).varint();
+  }
+  return epochs_.emplace(id.value, epoch).first->second;
+}
+
 bool RocksStore::Impl::fenced(const Write& w, CommitResult& result) {
-  if (w.kind == WriteKind::delete_session) epochs_.erase(w.session.value);
+  if (w.kind == WriteKind::delete_session) epoch_of(w.session) = 0;
   if (w.epoch == 0) return false;
-  auto it = epochs_.find(w.session.value);
-  if (it != epochs_.end() && it->second > w.epoch) {
+  std::uint64_t& known = epoch_of(w.session);
+  if (known > w.epoch) {
     result.refused.push_back(w.session);
     return true;
   }
-  if (w.kind == WriteKind::put_session) epochs_[w.session.value] = w.epoch;
+  if (w.kind == WriteKind::put_session) known = w.epoch;
   return false;
 }
 
@@ -306,6 +325,7 @@ rocksdb::Status RocksStore::Impl::try_write(rocksdb::WriteBatch& batch) {
 void RocksStore::Impl::write_until_done(Commit& c) {
   CommitResult result;
   rocksdb::WriteBatch batch;
+  if (epochs_.size() > kEpochsKept) epochs_.clear();
   for (std::size_t i = 0; i < c.batch->size(); ++i) {
     const Write w = (*c.batch)[i];
     if (!fenced(w, result)) add(batch, w);

@@ -62,8 +62,8 @@ std::uint32_t Router::child(std::uint32_t parent, std::string_view level) {
   nodes_[id].level = level_id;
   children_.insert(id);
   ++nodes_[parent].children;
-  if (level == "+") nodes_[parent].plus = id;
-  if (level == "#") nodes_[parent].hash = id;
+  if (level == "+") nodes_[parent].has_plus = 1;
+  if (level == "#") nodes_[parent].has_hash = 1;
   return id;
 }
 
@@ -94,8 +94,8 @@ void Router::prune(std::uint32_t node) {
     children_.erase(node);
     Node& p = nodes_[parent];
     --p.children;
-    if (p.plus == node) p.plus = 0;
-    if (p.hash == node) p.hash = 0;
+    if (levels_[n.level].text == "+") p.has_plus = 0;
+    if (levels_[n.level].text == "#") p.has_hash = 0;
     unref_level(n.level);
     nodes_[node] = Node{};
     free_nodes_.push_back(node);
@@ -208,8 +208,9 @@ void Router::collect(std::uint32_t id, Match& out) {
 
 // `more`: `rest` holds at least one more level of the topic.
 void Router::walk(std::uint32_t id, std::string_view rest, bool more, bool dollar, Match& out) {
-  const std::uint32_t hash = nodes_[id].hash;
-  if (hash != 0 && !dollar) collect(hash, out);  // "a/#" matches "a" too (4.7.1.2)
+  if (nodes_[id].has_hash != 0 && !dollar) {
+    collect(find_child(id, "#"), out);  // "a/#" matches "a" too (4.7.1.2)
+  }
   if (!more) {
     collect(id, out);
     return;
@@ -220,8 +221,9 @@ void Router::walk(std::uint32_t id, std::string_view rest, bool more, bool dolla
   const std::string_view tail = deeper ? rest.substr(slash + 1) : std::string_view{};
   const std::uint32_t exact = find_child(id, level);
   if (exact != 0) walk(exact, tail, deeper, false, out);
-  const std::uint32_t plus = nodes_[id].plus;
-  if (plus != 0 && !dollar) walk(plus, tail, deeper, false, out);
+  if (nodes_[id].has_plus != 0 && !dollar) {
+    walk(find_child(id, "+"), tail, deeper, false, out);
+  }
 }
 
 const Match& Router::match(std::string_view topic) {

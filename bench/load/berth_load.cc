@@ -486,18 +486,19 @@ int connects(bool idle) {
 // Persistent sessions with one subscription each, then all offline.
 int sessions() {
   const long count = arg("count", 20'000);
+  const long from = arg("first", 0);
   const int pid = static_cast<int>(arg("pid", 0));
   const long before = pid != 0 ? resident_bytes(pid) : 0;
   const auto start = Clock::now();
   for (long i = 0; i < count; i += 100) {
     Load load;
     for (long k = 0; k < 100 && i + k < count; ++k) {
-      load.add("session-" + std::to_string(i + k), false);
+      load.add("session-" + std::to_string(from + i + k), false);
     }
     load.all_ready();
     for (std::size_t k = 0; k < load.conns_.size(); ++k) {
-      load.subscribe(*load.conns_[k], "device/" + std::to_string(i + static_cast<long>(k)) + "/cmd",
-                     1);
+      load.subscribe(*load.conns_[k],
+                     "device/" + std::to_string(from + i + static_cast<long>(k)) + "/cmd", 1);
     }
     load.all_ready();
     for (auto& c : load.conns_) {

@@ -1,0 +1,202 @@
+// What the store and the edge keep for us: session records and cookies, encoded (records.proto).
+#include "session/broker.h"
+#include "session/records.pb.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using protocol::link::CookieSlot;
+
+namespace {
+
+std::string raw_filter(const Router& router, const Subscription& sub) {
+  const std::string filter = router.filter(sub.filter);
+  return sub.shared ? "$share/" + *sub.shared + "/" + filter : filter;
+}
+
+}  // namespace
+
+void Broker::will_to_pb(const Will& w, pb::Will& out) {
+  const MessageView m = w.message->view();
+  out.set_topic(m.topic.data(), m.topic.size());
+  out.set_payload(m.payload.data(), m.payload.size());
+  out.set_forwarded(m.forwarded.data(), m.forwarded.size());
+  out.set_qos(m.qos);
+  out.set_retain(m.retain);
+  out.set_delay_s(w.delay_s);
+  out.set_message_expiry_s(w.message_expiry_s);
+}
+
+std::unique_ptr<Will> Broker::will_from_pb(const pb::Will& in) {
+  auto w = std::make_unique<Will>();
+  w->message = MessagePtr(MessageView{.topic = in.topic(),
+                                      .payload = in.payload(),
+                                      .forwarded = in.forwarded(),
+                                      .qos = static_cast<std::uint8_t>(in.qos()),
+                                      .retain = in.retain()});
+  w->delay_s = in.delay_s();
+  w->message_expiry_s = in.message_expiry_s();
+  return w;
+}
+
+std::string Broker::encode_will(const Will& w) {
+  pb::Will out;
+  will_to_pb(w, out);
+  return out.SerializeAsString();
+}
+
+// -- to the store
+
+void Broker::put_record(Session& s) {
+  pb::Session r;
+  r.set_tenant(s.tenant);
+  r.set_client_id(s.client_id);
+  r.set_epoch(s.epoch);
+  r.set_expiry_s(s.expiry_s);
+  r.set_expires_at_ms(s.channel != nullptr || s.expires_at == base::kNever ? 0 : s.expires_at.ms);
+  r.set_owner_edge(s.owner_edge);
+  r.set_owner_conn(s.owner_conn);
+  r.set_session_present(s.session_present);
+  r.set_sent_max(s.flow().sent_max);
+  r.set_sent_before(s.flow().sent_before);
+  r.set_will_at_ms(s.will_at() == base::kNever ? 0 : s.will->at.ms);
+  if (s.will) will_to_pb(*s.will, *r.mutable_will());
+  if (s.persistent()) {
+    for (const Subscription& sub : s.subscriptions) {
+      auto& out = *r.add_subscriptions();
+      out.set_filter(raw_filter(tenant(s.tenant).router, sub));
+      out.set_options(sub.options.raw);
+      out.set_id(sub.id);
+    }
+  }
+  s.stored = true;
+  const std::string value = r.SerializeAsString();
+  write({.kind = WriteKind::put_session, .session = s.id, .epoch = s.epoch, .value = value});
+}
+
+// -- to the edge
+
+namespace {
+
+std::string encode_alias_in(const Channel& ch) {
+  pb::Aliases a;
+  for (std::size_t i = 1; ch.alias_in && i < ch.alias_in->size(); ++i) {
+    if ((*ch.alias_in)[i].empty()) continue;
+    auto& e = *a.add_entries();
+    e.set_alias(static_cast<std::uint32_t>(i));
+    e.set_topic((*ch.alias_in)[i]);
+  }
+  return a.SerializeAsString();
+}
+
+std::string encode_alias_out(const Channel& ch) {
+  pb::Aliases a;
+  if (!ch.alias_out) return {};
+  for (const auto& [topic, alias] : *ch.alias_out) {
+    auto& e = *a.add_entries();
+    e.set_alias(alias);
+    e.set_topic(topic);
+  }
+  return a.SerializeAsString();
+}
+
+std::string encode_retained_cursor(const Channel& ch) {
+  pb::RetainedCursor c;
+  if (!ch.retained) return {};
+  for (const RetainedItem& i : *ch.retained) {
+    auto& out = *c.add_items();
+    out.set_filter(i.filter);
+    out.set_options(i.options.raw);
+    out.set_id(i.id);
+    out.set_after(i.after);
+  }
+  return c.SerializeAsString();
+}
+
+}  // namespace
+
+std::string Broker::encode_identity(Channel& ch) {
+  const Session& s = *ch.session;
+  pb::ChannelIdentity id;
+  id.set_session(s.id.value);
+  id.set_tenant(s.tenant);
+  id.set_client_id(s.client_id);
+  id.set_epoch(s.epoch);
+  id.set_version(static_cast<std::uint32_t>(ch.version));
+  id.set_keep_alive_s(ch.keep_alive_s);
+  id.set_expiry_s(s.expiry_s);
+  id.set_receive_maximum(ch.receive_maximum);
+  id.set_maximum_packet_size(ch.packet_max);
+  id.set_topic_alias_maximum(ch.alias_maximum);
+  id.set_disconnected(ch.clean_disconnect);
+  id.set_resend_through(ch.resend_through);
+  if (ch.user_name) id.set_user_name(*ch.user_name);
+  if (s.will && !s.stored) will_to_pb(*s.will, *id.mutable_will());
+  return id.SerializeAsString();
+}
+
+std::string Broker::encode_cookie(Channel& ch, CookieSlot which) {
+  switch (which) {
+    case CookieSlot::identity:
+      return encode_identity(ch);
+    case CookieSlot::sent_seq: {
+      std::string out;
+      base::put_varint(out, ch.session->flow().sent_seq);
+      return out;
+    }
+    case CookieSlot::alias_in:
+      return encode_alias_in(ch);
+    case CookieSlot::alias_out:
+      return encode_alias_out(ch);
+    case CookieSlot::volatile_state:
+      return encode_volatile(*ch.session);
+    case CookieSlot::retained_cursor:
+      return encode_retained_cursor(ch);
+    case CookieSlot::count:
+      break;
+  }
+  return {};
+}
+
+// `outgoing` := (state:2 stored:1<<3 qos:2<<4, run:varint)*; only what was sent on this connection:
+// the rest is either in the store or was never promised to anybody.
+std::string Broker::encode_volatile(Session& s) {
+  pb::VolatileState v;
+  for (const Subscription& sub : s.subscriptions) {
+    auto& out = *v.add_subscriptions();
+    out.set_filter(raw_filter(tenant(s.tenant).router, sub));
+    out.set_options(sub.options.raw);
+    out.set_id(sub.id);
+  }
+  if (s.received) {
+    for (const auto& [id, r] : *s.received) {
+      if (r.effective) v.add_received(id);
+    }
+  }
+  v.set_first_seq(s.flow().first_seq);
+  std::string runs;
+  int last = -1;
+  std::uint64_t n = 0;
+  const auto flush = [&] {
+    if (n == 0) return;
+    runs.push_back(static_cast<char>(last));
+    base::put_varint(runs, n);
+  };
+  for (std::uint64_t seq = s.flow().first_seq; s.outbox && seq <= s.flow().sent_seq; ++seq) {
+    const OutEntry* e = entry_at(s, seq);
+    if (e == nullptr) break;
+    const int b = static_cast<int>(e->state) | (e->stored ? 8 : 0) | (e->qos << 4);
+    if (b != last) {
+      flush();
+      last = b;
+      n = 0;
+    }
+    ++n;
+  }
+  flush();
+  v.set_outgoing(runs);
+  v.set_spilled(s.flow().queued != 0);
+  return v.SerializeAsString();
+}
+
+}  // namespace berth::session
