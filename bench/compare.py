@@ -72,12 +72,125 @@ def mosquitto(directory):
 def berth(directory, name, *flags):
     port, admin = free_port(), free_port()
     data = os.path.join(directory, name.replace(" ", "-"))
-    return Server(name, [BERTH, "serve", "--mqtt", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
+    server = Server(name, [BERTH, "serve", "--mqtt", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
                          "--data", data, "--anonymous", "--log-level", "warn", *flags], port, directory)
+    server.admin = f"127.0.0.1:{admin}"
+    return server
+
+
+def floor(directory):
+    port = free_port()
+    return Server("floor", [LOAD, "floor", "--port", str(port)], port, directory)
+
+
+def fdatasync_us(directory, times=300):
+    """p50 of appending 200 bytes and fdatasync, in microseconds: what one durable message costs at least."""
+    took = []
+    with open(os.path.join(directory, "sync"), "wb", buffering=0) as f:
+        for _ in range(times):
+            f.write(b"x" * 200)
+            start = time.perf_counter()
+            os.fdatasync(f.fileno())
+            took.append((time.perf_counter() - start) * 1e6)
+    return median(took)
+
+
+def stolen():
+    """Share of CPU time that the host took from this machine since boot."""
+    with open("/proc/stat") as f:
+        v = [int(x) for x in f.readline().split()[1:]]
+    return v[7], sum(v)
 
 
 def median(values):
     return statistics.median(values)
+
+
+def latency(servers, a, report):
+    """Interleaved in one-second slices: the host takes the processor away for milliseconds now and then."""
+    slices = 3 if a.quick else 15
+    runs = {s.name: [] for s in servers}
+    for _ in range(slices):
+        for s in servers:
+            runs[s.name].append(s.run(["latency", "--seconds", "1"]))
+    base = runs[servers[0].name]
+    for s in servers:
+        row = {"name": "latency " + s.name}
+        for key in ("p50_us", "p99_us"):
+            row[key] = median([x[key] for x in runs[s.name]])
+            row[key + "_ratio"] = median([x[key] / y[key] for x, y in zip(runs[s.name], base)])
+        print(f"{row['name']:34} p50 {row['p50_us']:.0f} us ({row['p50_us_ratio']:.2f})  "
+              f"p99 {row['p99_us']:.0f} us ({row['p99_us_ratio']:.2f})", flush=True)
+        report["rows"].append(row)
+
+
+def connect(servers, a, report):
+    runs = {s.name: [] for s in servers}
+    for _ in range(a.rounds):
+        for s in servers:
+            runs[s.name].append(s.run(["connect", "--count", "2000" if a.quick else "10000"]))
+    for s in servers:
+        r = runs[s.name]
+        row = {"name": "connect " + s.name, "per_s": median([x["per_s"] for x in r]), "cpu_us_each": median([x["cpu_s_per_100k"] for x in r]) * 10}
+        print(f"{row['name']:34} {row['per_s']:.0f}/s  {row['cpu_us_each']:.1f} us CPU each", flush=True)
+        report["rows"].append(row)
+    servers[-1].stop()
+
+
+def start_time(directory, a, report):
+    """Stored sessions, kill -9, and the time until /readyz says so."""
+    count = "10000" if a.quick else "100000"
+    s = berth(directory, "restarted", "--single-process", "--durability", "process")
+    s.run(["sessions", "--count", count])
+    s.process.kill()
+    s.process.wait()
+    begin = time.time()
+    again = berth(directory, "restarted", "--single-process", "--durability", "process")
+    while subprocess.run([BERTH, "ctl", "--admin", again.admin, "ready"], capture_output=True).returncode != 0:
+        time.sleep(0.01)
+    took = time.time() - begin
+    row = {"name": f"start with {count} sessions", "seconds": took}
+    time.sleep(1)
+    empty = berth(directory, "empty", "--single-process", "--durability", "process")
+    row["bytes_each"] = (resident(again.process.pid) - resident(empty.process.pid)) // int(count)
+    print(f"{row['name']:34} ready in {took:.2f} s; {row['bytes_each']} bytes resident each", flush=True)
+    report["rows"].append(row)
+    again.stop()
+    empty.stop()
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return sum(int(line.split()[1]) * 1024 for line in f if line.startswith(("Private_Dirty", "Private_Clean")))
+
+
+def durable(servers, directory, a, report):
+    n = "10000" if a.quick else "100000"
+    sync = fdatasync_us(directory)
+    print(f"fdatasync of 200 bytes: p50 {sync:.0f} us")
+    report["rows"].append({"name": "fdatasync", "p50_us": sync})
+
+    def show(name, s, runs):
+        row = {"name": f"durable, {name}: {s.name}", "per_s": median([x["per_s"] for x in runs]),
+               "p50_us": median([x["p50_us"] for x in runs]), "p99_us": median([x["p99_us"] for x in runs])}
+        print(f"{row['name']:52} {row['per_s']:8.0f} acks/s  p50 {row['p50_us']:.0f} us  p99 {row['p99_us']:.0f} us", flush=True)
+        report["rows"].append(row)
+        return row["per_s"]
+
+    for name, args in (("1 online persistent", ["durable", "--subs", "1", "--messages", n]),
+                       ("100 offline persistent", ["durable", "--subs", "100", "--offline", "1", "--messages", n])):
+        rates = [show(name, s, [s.run(args) for _ in range(a.rounds)]) for s in servers]
+        half = int(rates[0] / 2)  # of what Mosquitto reaches
+        for s in servers[1:]:
+            show(f"{name}, at {half}/s", s, [s.run(args[:-1] + [str(half * 2), "--rate", str(half)]) for _ in range(a.rounds)])
+    runs = {s.name: [] for s in servers}
+    for _ in range(a.rounds):
+        for s in servers:
+            runs[s.name].append(s.run(["durable", "--subs", "1", "--offline", "1", "--pubs", "1", "--window", "1", "--messages", "1000"]))
+        sync = min(sync, fdatasync_us(directory))
+    for s in servers:
+        show("one at a time, offline", s, runs[s.name])
+    report["rows"].append({"name": "fdatasync, beside one at a time", "p50_us": sync})
 
 
 def main():
@@ -91,6 +204,7 @@ def main():
     report = {"machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
               "commit": revision, "command": "bench/compare.py " + " ".join(sys.argv[1:]), "rows": []}
     print(f"machine: {report['machine']}; commit {revision}; {report['command']}")
+    taken, total = stolen()
     with tempfile.TemporaryDirectory() as d:
         servers = [mosquitto(d), berth(d, "single", "--single-process", "--durability", "process"),
                    berth(d, "supervised", "--durability", "process")]
@@ -111,17 +225,9 @@ def main():
                 print(f"{name:34} {m:9.3f} {one:8.3f} {ratio:6.2f} {goal:5.2f} {two:8.3f} {over:7.2f}", flush=True)
                 report["rows"].append({"name": name, "mosquitto": m, "single": one, "supervised": two, "ratio": ratio, "goal": goal, "supervised_over_single": over})
             if not a.only or a.only == "latency":
-                for s in servers:
-                    r = [s.run(["latency", "--seconds", "1" if a.quick else "4"]) for _ in range(a.rounds)]
-                    row = {"name": "latency " + s.name, "p50_us": median([x["p50_us"] for x in r]), "p99_us": median([x["p99_us"] for x in r])}
-                    print(f"{row['name']:34} p50 {row['p50_us']:.0f} us  p99 {row['p99_us']:.0f} us", flush=True)
-                    report["rows"].append(row)
+                latency(servers, a, report)
             if not a.only or a.only == "connect":
-                for s in servers:
-                    r = [s.run(["connect", "--count", "2000" if a.quick else "10000"]) for _ in range(a.rounds)]
-                    row = {"name": "connect " + s.name, "per_s": median([x["per_s"] for x in r]), "cpu_us_each": median([x["cpu_s_per_100k"] for x in r]) * 10}
-                    print(f"{row['name']:34} {row['per_s']:.0f}/s  {row['cpu_us_each']:.1f} us CPU each", flush=True)
-                    report["rows"].append(row)
+                connect(servers + [floor(d)], a, report)
         finally:
             for s in servers:
                 s.stop()
@@ -135,21 +241,17 @@ def main():
                     report["rows"].append({"name": "idle " + s.name, "bytes_each": r["bytes_each"]})
                 finally:
                     s.stop()
+        if not a.only or a.only == "start":
+            start_time(d, a, report)
         if not a.only or a.only == "durable":
             servers = [mosquitto(d), berth(d, "single disk", "--single-process"), berth(d, "supervised disk")]
             try:
-                n = "10000" if a.quick else "100000"
-                for name, args in (("1 online persistent", ["durable", "--subs", "1", "--messages", n]),
-                                   ("100 offline persistent", ["durable", "--subs", "100", "--offline", "1", "--messages", n]),
-                                   ("one at a time, offline", ["durable", "--subs", "1", "--offline", "1", "--pubs", "1", "--window", "1", "--messages", "1000"])):
-                    for s in servers:
-                        r = [s.run(args) for _ in range(a.rounds)]
-                        row = {"name": f"durable, {name}: {s.name}", "per_s": median([x["per_s"] for x in r]), "p50_us": median([x["p50_us"] for x in r]), "p99_us": median([x["p99_us"] for x in r])}
-                        print(f"{row['name']:52} {row['per_s']:8.0f} acks/s  p50 {row['p50_us']:.0f} us  p99 {row['p99_us']:.0f} us", flush=True)
-                        report["rows"].append(row)
+                durable(servers, d, a, report)
             finally:
                 for s in servers:
                     s.stop()
+    taken, total = stolen()[0] - taken, stolen()[1] - total
+    print(f"CPU time that the host took away meanwhile: {100 * taken / max(total, 1):.1f} %")
     if a.json:
         with open(a.json, "w") as f:
             json.dump(report, f, indent=1)
