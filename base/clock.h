@@ -1,6 +1,7 @@
 // Time as the core sees it. The core never reads a clock; the shell passes an Instant in.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 
 namespace berth::base {

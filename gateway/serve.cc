@@ -32,7 +32,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr double kUnreadyAfterAbsent_s = 10;  // an engine's restart must not flap readiness
-constexpr std::int64_t kLoopStuck_ns = 10'000'000'000;
 
 class Gateway {
  public:
