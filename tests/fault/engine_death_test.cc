@@ -61,7 +61,8 @@ TEST(EngineDeath, I1toI4_SigkillEverySecondIsNotNoticed) {
   GatewayProcess g({"--anonymous"});
   Swarm swarm({.port = g.mqtt_port(), .devices = setting("BERTH_FAULT_DEVICES", 1000)});
   ASSERT_TRUE(swarm.connect_all());
-  swarm.run(run_time(), every(g, std::chrono::seconds(1), [](pid_t pid) { ::kill(pid, SIGKILL); }));
+  swarm.run(run_time(),
+            every(g, std::chrono::seconds(1), [&](pid_t) { g.signal_engine(SIGKILL); }));
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   print("sigkill", r);
@@ -77,7 +78,7 @@ TEST(EngineDeath, I1toI4_SigstopIsEndedByTheSupervisor) {
   Swarm swarm({.port = g.mqtt_port(), .devices = setting("BERTH_FAULT_DEVICES", 1000)});
   ASSERT_TRUE(swarm.connect_all());
   swarm.run(run_time() + std::chrono::seconds(4),
-            every(g, std::chrono::seconds(4), [](pid_t pid) { ::kill(pid, SIGSTOP); }));
+            every(g, std::chrono::seconds(4), [&](pid_t) { g.signal_engine(SIGSTOP); }));
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   print("sigstop", r);

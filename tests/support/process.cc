@@ -1,6 +1,7 @@
 #include "tests/support/process.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -147,6 +148,12 @@ double GatewayProcess::metric(const std::string& name) const {
     }
   }
   return -1;
+}
+
+void GatewayProcess::signal_engine(int signal_number) {
+  pid_t pid = -1;
+  ASSERT_TRUE(eventually([&] { return (pid = engine_pid()) > 0; })) << "no engine serves";
+  ::kill(pid, signal_number);
 }
 
 pid_t GatewayProcess::engine_pid() const {

@@ -26,7 +26,9 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   pid_t pid() const { return pid_; }
-  void send(int signal_number) { ::kill(pid_, signal_number); }
+  void send(int signal_number) {
+    if (pid_ > 0) ::kill(pid_, signal_number);
+  }
   // Waits for its end; -signal, exit code, or 1000 when the deadline passed.
   int wait(std::chrono::milliseconds limit = std::chrono::seconds(30));
   bool running();
@@ -54,6 +56,8 @@ class GatewayProcess {
   // Value of one line of /metrics, e.g. "berth_engine_deaths_total"; -1 if absent.
   double metric(const std::string& name_and_labels) const;
   pid_t engine_pid() const;  // of the serving engine; -1: none
+  // Waits for a serving engine first: kill(2) of -1 would end every process of the machine.
+  void signal_engine(int signal_number);
   Process& process() { return *process_; }
   const std::string& directory() const { return directory_; }
   std::string log() const { return process_ ? process_->log() : ""; }
