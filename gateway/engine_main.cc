@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "gateway/engine_setup.h"
-#include "gateway/link/engine_link.h"
+#include "gateway/link/link_set.h"
 #include "gateway/runtime/child_process.h"
 
 namespace berth::gateway {
@@ -19,15 +19,21 @@ constexpr int kExitUnavailable = 69;
 class EngineProcess {
  public:
   explicit EngineProcess(const Config& config)
-      : config_(config),
-        link_(io_, runtime::kLinkFd,
-              {.hello = [this](const protocol::link::Hello& h) { on_hello(h); },
-               .drain = [this] { drain(); },
-               .stop = [this] { finish_then_exit(); },
-               .scrape = [this](std::uint64_t id) { scrape(id); },
-               .lost = [this] { io_.stop(); }}),
-        poison_(runtime::kPoisonFd),
-        heartbeat_(io_) {}
+      : config_(config), poison_(runtime::kPoisonFd), heartbeat_(io_) {
+    for (std::uint32_t i = 0; i < runtime::links_given(); ++i) {
+      links_.add(std::make_unique<link::EngineLink>(
+          io_, runtime::kFirstLinkFd + static_cast<int>(i), i,
+          link::EngineLink::Events{
+              .hello = [this, i](const protocol::link::Hello& h) { on_hello(i, h); },
+              .attached_all = [this] { on_attached_all(); },
+              .writable = [this] { links_.push_on(); },
+              .drain = [this] { drain(); },
+              .stop = [this] { finish_then_exit(); },
+              .scrape = [this](std::uint64_t id) { scrape(id); },
+              .lost = [this] { io_.stop(); }}));
+    }
+    hellos_.resize(links_.size());
+  }
 
   int run() {
     io_.run();
@@ -36,18 +42,35 @@ class EngineProcess {
   }
 
  private:
-  void on_hello(const protocol::link::Hello& h) {
+  void on_hello(std::uint32_t number, const protocol::link::Hello& h) {
+    hellos_[number] = h;
+    if (++hellos_heard_ == links_.size()) start();
+  }
+
+  void start() {
+    std::vector<std::uint64_t> edge_ids;
+    for (const protocol::link::Hello& h : hellos_) edge_ids.push_back(h.edge_id);
     try {
-      engine_ = make_engine(io_, config_, broker_options(config_, h.edge_id, true), link_, probe_);
+      engine_ = make_engine(io_, config_, broker_options(config_, std::move(edge_ids), true),
+                            links_, probe_);
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
     } catch (const std::exception& e) {
       return fail(kExitUnavailable, e.what());
     }
     engine_->use_poison_word(poison_.word());
-    link_.use_engine(*engine_);
-    link_.ready();
-    beat(h.heartbeat_ms);
+    for (std::size_t i = 0; i < links_.size(); ++i) {
+      links_[i].use_engine(*engine_);
+      links_[i].ready();
+    }
+    beat(hellos_[0].heartbeat_ms);
+  }
+
+  // Routes before inputs: all edges' connections are known before any of them says a word.
+  void on_attached_all() {
+    if (++attached_ != links_.size()) return;
+    engine_->attached_all();
+    for (std::size_t i = 0; i < links_.size(); ++i) links_[i].go();
   }
 
   void fail(int code, const char* why) {
@@ -61,7 +84,7 @@ class EngineProcess {
     heartbeat_.expires_after(std::chrono::milliseconds(interval_ms));
     heartbeat_.async_wait([this, interval_ms](boost::system::error_code ec) {
       if (ec) return;
-      link_.send_empty(protocol::link::FrameType::heartbeat);
+      links_[0].send_empty(protocol::link::FrameType::heartbeat);
       beat(interval_ms);
     });
   }
@@ -70,7 +93,7 @@ class EngineProcess {
   void drain() {
     if (!engine_) return io_.stop();
     engine_->drain([this] {
-      link_.send_empty(protocol::link::FrameType::drained);
+      links_[0].send_empty(protocol::link::FrameType::drained);
       finish_then_exit();
     });
   }
@@ -78,10 +101,10 @@ class EngineProcess {
   // Planned replacement: no more input is taken; what was taken is committed and its steps are
   // sent.
   void finish_then_exit() {
-    link_.stop_input();
+    for (std::size_t i = 0; i < links_.size(); ++i) links_[i].stop_input();
     if (!stopping_ && engine_) engine_->turn_end();
     stopping_ = true;
-    const bool done = !engine_ || (!engine_->broker().has_uncommitted() && link_.all_sent());
+    const bool done = !engine_ || (!engine_->broker().has_uncommitted() && links_.all_sent());
     if (done) return io_.stop();
     heartbeat_.expires_after(std::chrono::milliseconds(1));
     heartbeat_.async_wait([this](boost::system::error_code) { finish_then_exit(); });
@@ -90,13 +113,16 @@ class EngineProcess {
   void scrape(std::uint64_t id) {
     if (!engine_) return;
     engine_->refresh_gauges();
-    link_.send_samples(id, metrics::samples_of(probe_));
+    links_[0].send_samples(id, metrics::samples_of(probe_));
   }
 
   const Config& config_;
   boost::asio::io_context io_{1};
   metrics::EngineProbe probe_;
-  link::EngineLink link_;
+  link::LinkSet links_;
+  std::vector<protocol::link::Hello> hellos_;
+  std::size_t hellos_heard_ = 0;
+  std::size_t attached_ = 0;
   runtime::PoisonPage poison_;
   boost::asio::steady_timer heartbeat_;
   std::unique_ptr<engine::EngineShard> engine_;

@@ -11,9 +11,10 @@
 
 namespace berth::gateway {
 
-session::BrokerOptions broker_options(const Config& config, std::uint64_t edge_id, bool replay) {
+session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,
+                                      bool replay) {
   session::BrokerOptions o = config.broker;
-  o.edge_id = edge_id;
+  o.edge_ids = std::move(edge_ids);
   o.replay = replay;
   o.version = kVersion;
   return o;

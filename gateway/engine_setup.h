@@ -11,7 +11,8 @@ namespace berth::gateway {
 
 inline constexpr const char* kVersion = "0.1.0";
 
-session::BrokerOptions broker_options(const Config& config, std::uint64_t edge_id, bool replay);
+session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,
+                                      bool replay);
 std::unique_ptr<session::AccessPolicy> load_access(const Config& config);  // throws ConfigError
 
 // An engine with its store restored (a damaged one moved aside) and its timers started. Throws

@@ -36,7 +36,7 @@ void add_serve_flags(CLI::App& app, Flags& f) {
   app.add_option("--durability", f.durability,
                  "disk: sync before every ack; process: survives kill -9 only")
       ->check(CLI::IsMember({"disk", "process"}));
-  app.add_option("--shards", f.shards, "threads (this version always uses one)");
+  app.add_option("--shards", f.shards, "threads of the edge (1)");
   app.add_option("--log-format", f.log_format, "text or ecs")
       ->check(CLI::IsMember({"text", "ecs"}));
   app.add_option("--log-level", f.log_level, "trace, debug, info, warn, error");

@@ -10,13 +10,14 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
-#include <random>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/engine_setup.h"
+#include "gateway/in_process_engine.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/runtime/edge_shards.h"
 #include "gateway/runtime/supervisor.h"
 #include "metrics/registry.h"
 
@@ -37,7 +38,7 @@ class Gateway {
  public:
   explicit Gateway(const Config& config)
       : config_(config),
-        edge_(io_, config.edge, edge_probe_),
+        edges_(io_, config.edge, config.shards),
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_) {
@@ -47,52 +48,42 @@ class Gateway {
   int run() {
     mqtt_ = config_.mqtt;
     admin_ = config_.admin;
-    listener_ = edge::open_listener(mqtt_.host, mqtt_.port);
+    edges_.bind(mqtt_.host, mqtt_.port);
     routes();
     http_.listen(admin_.host, admin_.port);
     wait_signal();
-    if (config_.shards != 1) BERTH_LOG(warn, "shards ignored asked={} used=1", config_.shards);
     if (config_.single_process) {
-      start_single();
+      engine_ =
+          std::make_unique<InProcessEngine>(io_, config_, edges_, [this] { open_for_devices(); });
     } else {
       start_supervised();
     }
     io_.run();
-    if (engine_) engine_->close_store();
+    edges_.stop();
+    if (engine_) engine_->close();
     return exit_code_;
   }
 
  private:
-  void start_single() {
-    std::random_device d;
-    const std::uint64_t edge_id = (static_cast<std::uint64_t>(d()) << 32) | d();
-    engine_ =
-        make_engine(io_, config_, broker_options(config_, edge_id, false), edge_, engine_probe_);
-    edge_.use_engine(*engine_);
-    engine_->attached_all();
-    open_for_devices();
-  }
-
   void start_supervised() {
     supervisor_ = std::make_unique<runtime::Supervisor>(
-        io_, config_, edge_, edge_probe_,
+        io_, config_, edges_,
         runtime::Supervisor::Events{.first_ready = [this] { open_for_devices(); },
                                     .failed =
                                         [this](int code) {
                                           exit_code_ = code;
                                           io_.stop();
                                         }});
-    edge_.use_engine(supervisor_->port());
     supervisor_->start();
   }
 
   // Only now may devices come: what was stored is restored.
   void open_for_devices() {
-    edge_.listen(listener_);
-    edge_.start();
+    edges_.open_for_devices();
     started_ = true;
-    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape={} durability={}", mqtt_.host, mqtt_.port,
-              admin_.host, admin_.port, config_.single_process ? "single-process" : "supervised",
+    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape={} shards={} durability={}", mqtt_.host,
+              mqtt_.port, admin_.host, admin_.port,
+              config_.single_process ? "single-process" : "supervised", edges_.count(),
               config_.sync ? "disk" : "process");
   }
 
@@ -108,9 +99,8 @@ class Gateway {
   void shut_down() {
     if (draining_) return;
     draining_ = true;
-    edge_probe_.draining = 1;
-    BERTH_LOG(info, "draining connections={}", edge_.open_connections());
-    edge_.stop_accepting();
+    BERTH_LOG(info, "draining");
+    edges_.stop_accepting();
     drain_limit_.expires_after(std::chrono::seconds(config_.drain_seconds));
     drain_limit_.async_wait([this](boost::system::error_code ec) {
       if (!ec) io_.stop();
@@ -130,10 +120,7 @@ class Gateway {
   }
 
   asio::awaitable<std::vector<metrics::Sample>> engine_samples() {
-    if (engine_) {
-      engine_->refresh_gauges();
-      co_return metrics::samples_of(engine_probe_);
-    }
+    if (engine_) co_return engine_->samples();
     auto initiate = [this](auto handler) {
       auto shared =
           std::make_shared<decltype(handler)>(std::move(handler));  // std::function must copy
@@ -150,18 +137,29 @@ class Gateway {
     co_return samples;
   }
 
-  void refresh_edge() {
-    edge_.refresh_gauges();
-    edge_probe_.drain_remaining = draining_ ? edge_.open_connections() : 0;
+  asio::awaitable<metrics::EdgeProbe> edge_totals() {
+    auto initiate = [this](auto handler) {
+      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+      edges_.collect([this, shared](std::vector<metrics::EdgeProbe> probes) {
+        asio::post(io_, [shared, p = std::move(probes)]() mutable { (*shared)(std::move(p)); });
+      });
+    };
+    const auto probes = co_await asio::async_initiate<const asio::use_awaitable_t<>,
+                                                      void(std::vector<metrics::EdgeProbe>)>(
+        initiate, asio::use_awaitable);
+    metrics::EdgeProbe total = runtime::total_of(probes);
+    total.draining = draining_ ? 1 : 0;
+    total.drain_remaining = draining_ ? total.connections + total.unauthenticated : 0;
     const metrics::ProcessUsage u = metrics::process_usage();
-    edge_probe_.edge_rss = u.resident_bytes;
-    edge_probe_.edge_cpu_ms = u.cpu_ms;
+    total.edge_rss = u.resident_bytes;
+    total.edge_cpu_ms = u.cpu_ms;
+    co_return total;
   }
 
   asio::awaitable<admin::Response> metrics_page() {
     std::vector<metrics::Sample> all = co_await engine_samples();
-    refresh_edge();
-    for (auto& s : metrics::samples_of(edge_probe_)) all.push_back(std::move(s));
+    const metrics::EdgeProbe edge = co_await edge_totals();
+    for (auto& s : metrics::samples_of(edge)) all.push_back(std::move(s));
     all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full",
                    true, base::log_lines_dropped()});
     admin::Response r;
@@ -172,7 +170,7 @@ class Gateway {
 
   asio::awaitable<admin::Response> status_page() {
     const std::vector<metrics::Sample> samples = co_await engine_samples();
-    refresh_edge();
+    const metrics::EdgeProbe edge = co_await edge_totals();
     json::array engines;
     if (engine_) {
       engines.push_back({{"pid", static_cast<std::int64_t>(getpid())}, {"state", "serving"}});
@@ -193,10 +191,11 @@ class Gateway {
                            {"draining", draining_},
                            {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
-                           {"connections", edge_probe_.connections},
-                           {"unauthenticated", edge_probe_.unauthenticated},
+                           {"shards", edges_.count()},
+                           {"connections", edge.connections},
+                           {"unauthenticated", edge.unauthenticated},
                            {"engines", engines},
-                           {"engine_gap_ms", edge_probe_.engine_gap_ms},
+                           {"engine_gap_ms", edge.engine_gap_ms},
                            {"figures", figures}};
     admin::Response r;
     r.content_type = "application/json";
@@ -219,8 +218,9 @@ class Gateway {
     const bool ok = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(
         initiate, asio::use_awaitable);
     r.status = ok ? 200 : 503;
-    r.body = ok ? "engine replaced, gap " + std::to_string(edge_probe_.engine_gap_ms) + " ms\n"
-                : std::string("not now: no engine serves, or a restart is under way\n");
+    r.body =
+        ok ? "engine replaced, gap " + std::to_string(edges_.first_probe().engine_gap_ms) + " ms\n"
+           : std::string("not now: no engine serves, or a restart is under way\n");
     co_return r;
   }
 
@@ -250,17 +250,14 @@ class Gateway {
 
   const Config& config_;
   asio::io_context io_{1};
-  metrics::EdgeProbe edge_probe_;
-  metrics::EngineProbe engine_probe_;
-  edge::EdgeShard edge_;
-  std::unique_ptr<engine::EngineShard> engine_;
+  runtime::EdgeShards edges_;
+  std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<runtime::Supervisor> supervisor_;
   admin::HttpServer http_;
   asio::signal_set signals_;
   asio::steady_timer drain_limit_;
   Endpoint mqtt_;
   Endpoint admin_;
-  int listener_ = -1;
   int exit_code_ = 0;
   bool started_ = false;
   bool draining_ = false;

@@ -46,32 +46,46 @@ const char* text_of(Reason reason) {
 
 Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
                metrics::EngineProbe& probe)
-    : options_(std::move(options)), effects_(effects), access_(access), probe_(probe) {}
+    : options_(std::move(options)),
+      effects_(effects),
+      access_(access),
+      probe_(probe),
+      channels_(options_.edge_ids.size()) {
+  BERTH_ASSERT(!channels_.empty() && channels_.size() <= base::ConnId::kLinksMax);
+}
 Broker::~Broker() {
   for (Session* s : by_id_) delete s;
 }
 
 Channel* Broker::find(base::ConnId conn) {
-  if (conn.slot >= channels_.size()) return nullptr;
-  Channel* ch = channels_[conn.slot].get();
+  if (conn.link() >= channels_.size()) return nullptr;
+  const auto& slots = channels_[conn.link()];
+  if (conn.local_slot() >= slots.size()) return nullptr;
+  Channel* ch = slots[conn.local_slot()].get();
   return ch != nullptr && ch->conn == conn ? ch : nullptr;
 }
 
 Channel& Broker::make_channel(base::ConnId conn) {
-  if (conn.slot >= channels_.size()) channels_.resize(conn.slot + 1);
-  BERTH_ASSERT(!channels_[conn.slot]);  // the edge reuses a slot only after release()
-  channels_[conn.slot] = std::make_unique<Channel>();
-  channels_[conn.slot]->conn = conn;
-  return *channels_[conn.slot];
+  auto& slots = channels_.at(conn.link());
+  if (conn.local_slot() >= slots.size()) slots.resize(conn.local_slot() + 1);
+  auto& slot = slots[conn.local_slot()];
+  BERTH_ASSERT(!slot);  // the edge reuses a slot only after release()
+  slot = std::make_unique<Channel>();
+  slot->conn = conn;
+  return *slot;
 }
 
 void Broker::forget(Channel& ch) {
-  channels_[ch.conn.slot].reset();
+  channels_[ch.conn.link()][ch.conn.local_slot()].reset();
 }
 
 std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
   Channel* ch = find(conn);
-  if (ch == nullptr || ch->state == Channel::State::closing) return bytes.size();
+  if (ch == nullptr) return bytes.size();
+  if (ch->state == Channel::State::closing) {
+    finish_if_closed(*ch, now);
+    return bytes.size();
+  }
   if (ch->retained) continue_retained(*ch, now);
   std::size_t used = 0;
   while (!ch->stalled && ch->state != Channel::State::closing) {
@@ -96,9 +110,10 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     }
     used += f.size;
   }
-  if (ch->state == Channel::State::closing) return bytes.size();
-  if (used != 0 && !gated(*ch) && ch->live()) effects_.acknowledge(conn, ch->in_off);
-  return used;
+  if (ch->live() && used != 0 && !gated(*ch)) effects_.acknowledge(conn, ch->in_off);
+  const bool closing = ch->state == Channel::State::closing;
+  finish_if_closed(*ch, now);
+  return closing ? bytes.size() : used;
 }
 
 // False: the packet was not taken; it is offered again when the channel goes on.
@@ -166,32 +181,50 @@ void Broker::submit(Deferred d, bool wrote, base::Instant now) {
   d.conn = base::kNoConn;
   if (wrote) {
     open_.deferred.push_back(std::move(d));
-  } else {
-    run(d, now);
+  } else if (!run(d, now)) {
+    open_.deferred.push_back(std::move(d));
   }
 }
 
-void Broker::run(Deferred& d, base::Instant now) {
+// False: it has to wait for writes that it made; nothing else of it has happened.
+bool Broker::run(Deferred& d, base::Instant now) {
   if (d.kind == Deferred::Kind::call) {
     d.call(now);
   } else if (d.kind == Deferred::Kind::publish) {
     const MessageView m = d.message->view();
     if (m.retain) keep_retained(0, m);
-    Delivery delivery{m, d.message, d.publisher};
-    const bool spilled = deliver_now(tenant(0).router.match(m.topic), delivery, &d.picks, now);
-    if (spilled) {  // the reply waits for these writes too
-      d.kind = Deferred::Kind::reply;
-      open_.deferred.push_back(std::move(d));
-      return;
+    Delivery delivery{m, d.message, d.publisher, d.conn};
+    const Match& match = tenant(0).router.match(m.topic);
+    if (spill(match, delivery, d)) {
+      if (Channel* ch = m.qos == 2 ? find(d.conn) : nullptr) record_spilled(*ch, d);
+      return false;
     }
+    deliver_now(match, delivery, &d, now);
   }
   Channel* ch = find(d.conn);
-  if (ch == nullptr) return;
+  if (ch == nullptr) return true;
   --ch->pending;
-  if (ch->state == Channel::State::closing) return;
-  if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason);
-  if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
-  if (ch->pending == 0 && ch->live()) unstall(*ch);
+  if (ch->state != Channel::State::closing) {
+    if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason);
+    if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
+  }
+  if (ch->pending != 0 || finish_if_closed(*ch, now)) return true;
+  if (ch->live()) unstall(*ch);
+  return true;
+}
+
+// What has to wait again, and what its channel deferred after it, comes first in the next batch.
+void Broker::run_all(std::vector<Deferred> list, base::Instant now) {
+  std::vector<Deferred> again;
+  const auto behind = [&](const Deferred& d) {
+    return d.conn != base::kNoConn &&
+           std::any_of(again.begin(), again.end(), [&](const auto& o) { return o.conn == d.conn; });
+  };
+  for (Deferred& d : list) {
+    if (behind(d) || !run(d, now)) again.push_back(std::move(d));
+  }
+  open_.deferred.insert(open_.deferred.begin(), std::make_move_iterator(again.begin()),
+                        std::make_move_iterator(again.end()));
 }
 
 std::shared_ptr<const Batch> Broker::seal() {
@@ -213,7 +246,7 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   for (const auto& [id, seq] : batch.touched) {
     if (Session* s = by_id(id)) s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
   }
-  for (Deferred& d : batch.deferred) run(d, now);
+  run_all(std::move(batch.deferred), now);
   for (const auto& [id, seq] : batch.touched) {
     if (Session* s = by_id(id)) pump(*s, now);
   }
@@ -224,9 +257,7 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
     }
   }
   while (sealed_.empty() && open_.writes->empty() && !open_.deferred.empty()) {
-    std::vector<Deferred> rest = std::move(open_.deferred);
-    open_.deferred.clear();
-    for (Deferred& d : rest) run(d, now);
+    run_all(std::exchange(open_.deferred, {}), now);
   }
 }
 
@@ -252,17 +283,26 @@ void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
   }
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, why);
+  if (ch.closed) effects_.resume(ch.conn);  // input() finishes it
 }
 
 void Broker::closed(base::ConnId conn, CloseReason cause, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr) {
     effects_.release(conn);
-  } else if (gated(*ch)) {
-    defer_call(*ch, [this, conn, cause](base::Instant t) { finish_close(conn, cause, t); });
-  } else {
-    finish_close(conn, cause, now);
+    return;
   }
+  ch->closed = cause;
+  finish_if_closed(*ch, now);
+}
+
+// The end of a connection takes effect behind all that it said before: what waits for a commit, and
+// what has not been read because of it (a DISCONNECT, which takes the will back).
+bool Broker::finish_if_closed(Channel& ch, base::Instant now) {
+  if (!ch.closed || gated(ch) || (ch.live() && ch.stalled)) return false;
+  const CloseReason cause = *std::exchange(ch.closed, std::nullopt);
+  finish_close(ch.conn, cause, now);
+  return true;
 }
 
 void Broker::edge_acked(base::ConnId conn, std::uint64_t in_ack) {
@@ -279,15 +319,33 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
 
 // -- replay: the outcome of an input that a dead engine committed but whose step was not accepted
 
+bool Broker::owned_by(const Session& s, const Channel& ch) const {
+  return s.owner_edge == edge_of(ch.conn) && s.owner_conn == ch.conn.local().packed();
+}
+
+base::ConnId Broker::conn_of(std::uint64_t edge, std::uint64_t packed) const {
+  const auto it = std::find(options_.edge_ids.begin(), options_.edge_ids.end(), edge);
+  if (it == options_.edge_ids.end()) return base::kNoConn;
+  return base::ConnId::from_packed(packed).on_link(
+      static_cast<std::uint32_t>(it - options_.edge_ids.begin()));
+}
+
 std::string Broker::applied_key(const Channel& ch, std::uint64_t offset) const {
   std::string key;
-  base::put_key64(key, options_.edge_id);
-  base::put_key64(key, ch.conn.packed());
+  base::put_key64(key, edge_of(ch.conn));
+  base::put_key64(key, ch.conn.local().packed());
   base::put_key64(key, offset);
   return key;
 }
 
-void Broker::record_applied(Channel& ch, std::string_view outcome) {
+// The outcome of a QoS 2 PUBLISH := 'p' session:varint*, the expiry-0 sessions it was stored for.
+void Broker::record_spilled(Channel& ch, const Deferred& d) {
+  std::string outcome = "p";
+  for (const base::SessionId id : d.spilled) base::put_varint(outcome, id.value);
+  record_applied(ch, outcome, d.in_off);
+}
+
+void Broker::record_applied(Channel& ch, std::string_view outcome, std::uint64_t offset) {
   if (!options_.replay) return;
   if (!ch.applied) ch.applied = std::make_unique<AppliedList>();
   AppliedList& list = *ch.applied;
@@ -296,9 +354,10 @@ void Broker::record_applied(Channel& ch, std::string_view outcome) {
     write({.kind = WriteKind::remove_applied, .key = key});
     list.erase(list.begin());
   }
-  const std::string key = applied_key(ch, ch.in_off);
+  const std::string key = applied_key(ch, offset);
   write({.kind = WriteKind::put_applied, .key = key, .value = outcome});
-  list.emplace_back(ch.in_off, std::string(outcome));
+  std::erase_if(list, [&](const auto& known) { return known.first == offset; });
+  list.emplace_back(offset, std::string(outcome));
 }
 
 const std::string* Broker::applied_outcome(const Channel& ch) const {

@@ -42,7 +42,8 @@ class Will;
 enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
 
 struct BrokerOptions {
-  std::uint64_t edge_id = 0;           // of the edge whose connections are served
+  std::vector<std::uint64_t> edge_ids{
+      0};                              // of the edge shards whose connections are served, by link
   bool replay = false;                 // an edge survives us: keep cookies, applied records, spill
   std::uint32_t packet_max = 1 << 20;  // bytes, announced as Maximum Packet Size
   std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
@@ -122,8 +123,9 @@ class Broker : public RestoreSink {
     base::ConnId conn;
     std::uint64_t in_off = 0;
     MessagePtr message;
-    base::SessionId publisher;           // no local
-    std::vector<base::SessionId> picks;  // members chosen of shared groups, not stored
+    base::SessionId publisher;             // no local
+    std::vector<base::SessionId> picks;    // members chosen of shared groups, not stored
+    std::vector<base::SessionId> spilled;  // expiry-0 sessions for which it was stored all the same
     std::function<void(base::Instant)> call;
   };
   struct OpenBatch {
@@ -139,6 +141,7 @@ class Broker : public RestoreSink {
     MessageView message;
     MessagePtr owned;  // made when first needed
     base::SessionId publisher;
+    base::ConnId origin = base::kNoConn;  // the publisher's connection
     const MessagePtr& own() {
       if (!owned) owned = MessagePtr(message);
       return owned;
@@ -148,6 +151,14 @@ class Broker : public RestoreSink {
   // broker.cc: channels, the input loop, deferral
   Channel* find(base::ConnId conn);
   Channel& make_channel(base::ConnId conn);
+  template <class F>
+  void for_each_channel(F&& f) {
+    for (const auto& slots : channels_) {
+      for (const auto& ch : slots) {
+        if (ch) f(*ch);
+      }
+    }
+  }
   bool dispatch(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool gated(const Channel& ch) const { return ch.pending != 0; }
@@ -155,17 +166,27 @@ class Broker : public RestoreSink {
   void unstall(Channel& ch);
   void defer(Channel& ch, Deferred d);
   void defer_call(Channel& ch, std::function<void(base::Instant)> call);
-  void run(Deferred& d, base::Instant now);
+  bool run(Deferred& d, base::Instant now);
+  void run_all(std::vector<Deferred> list, base::Instant now);
   void submit(Deferred d, bool wrote, base::Instant now);
   std::size_t writes() const { return open_.writes->size(); }
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint16_t id,
              protocol::mqtt::Reason reason);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
+  bool finish_if_closed(Channel& ch, base::Instant now);  // true: `ch` may be gone
   void forget(Channel& ch);
   void write(const Write& w) { open_.writes->add(w); }
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
+  std::uint64_t edge_of(base::ConnId conn) const { return options_.edge_ids[conn.link()]; }
+  bool owned_by(const Session& s, const Channel& ch) const;
+  base::ConnId conn_of(std::uint64_t edge,
+                       std::uint64_t packed) const;  // kNoConn: not an edge of ours
   std::string applied_key(const Channel& ch, std::uint64_t offset) const;
-  void record_applied(Channel& ch, std::string_view outcome);
+  void record_applied(Channel& ch, std::string_view outcome, std::uint64_t offset);
+  void record_applied(Channel& ch, std::string_view outcome) {
+    record_applied(ch, outcome, ch.in_off);
+  }
+  void record_spilled(Channel& ch, const Deferred& d);
   const std::string* applied_outcome(const Channel& ch) const;
   Session& make_session(TenantId tenant, std::string_view client_id, base::SessionId id);
   void erase_session(Session& s);
@@ -189,10 +210,13 @@ class Broker : public RestoreSink {
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
   bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
   void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
-  bool needs_staging(const Match& m, std::uint8_t qos) const;
-  void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh, base::Instant now);
-  bool deliver_now(const Match& m, Delivery& d, const std::vector<base::SessionId>* picks,
-                   base::Instant now);
+  bool needs_staging(const Match& m, const Delivery& d);
+  bool must_spill(Session& s, const Delivery& d);
+  std::vector<base::SessionId> spilled_before(const Channel& ch) const;
+  void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
+  bool spill(const Match& m, Delivery& d, Deferred& out);
+  bool crosses(const Session& s, const Delivery& d) const;
+  void deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now);
   Session* pick(SharedGroup& g, SubOptions& options, std::uint32_t& id);
   void store_retained(TenantId tenant, const MessageView& m);
   void keep_retained(TenantId tenant, const MessageView& m);
@@ -203,10 +227,11 @@ class Broker : public RestoreSink {
 
   // broker_deliver.cc
   void append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
-                     const std::vector<std::uint32_t>& ids, base::Instant now);
+                     const std::vector<std::uint32_t>& ids);
   bool make_room(Session& s, std::size_t bytes);
   void drop_entry(Session& s, std::uint64_t seq);
-  bool deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
+  bool can_send_at_once(Session& s);
+  void deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
                         const std::vector<std::uint32_t>& ids, base::Instant now);
   bool send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                     std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
@@ -278,7 +303,7 @@ class Broker : public RestoreSink {
   metrics::EngineProbe& probe_;
   std::unique_ptr<Tenant> tenant_ = std::make_unique<Tenant>();
 
-  std::vector<std::unique_ptr<Channel>> channels_;  // by the slot of their ConnId
+  std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
   struct IdHash {
     using is_transparent = void;
     std::size_t operator()(const Session* s) const { return (*this)(s->id.value); }
@@ -334,6 +359,7 @@ class Broker : public RestoreSink {
   base::Instant started_at_{};
   base::Instant sys_at_{};
   bool draining_ = false;
+  bool late_ = false;  // what send_message() makes goes to send_late()
 };
 
 }  // namespace berth::session

@@ -120,8 +120,7 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
 Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   const PendingConnect& c = *ch.connect;
   Session* s = by_client(0, c.client_id);
-  if (s != nullptr && s->stored && s->owner_edge == options_.edge_id &&
-      s->owner_conn == ch.conn.packed()) {
+  if (s != nullptr && s->stored && owned_by(*s, ch)) {
     ++probe_.applied_replays;
     present = s->session_present;
     return *s;
@@ -165,11 +164,11 @@ void Broker::bind(Channel& ch, Session& s) {
 
 void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
   PendingConnect& c = *ch.connect;
-  const bool replayed = s.owner_edge == options_.edge_id && s.owner_conn == ch.conn.packed();
+  const bool replayed = owned_by(s, ch);
   if (!replayed && s.flow_) s.flow_->sent_before = s.flow_->sent_max;
   s.epoch = std::max(s.epoch + 1, static_cast<std::uint64_t>(now.ms));
-  s.owner_edge = options_.edge_id;
-  s.owner_conn = ch.conn.packed();
+  s.owner_edge = edge_of(ch.conn);
+  s.owner_conn = ch.conn.local().packed();
   s.expiry_s = c.expiry_s;
   s.expires_at = base::kNever;
   s.will = std::move(c.will);

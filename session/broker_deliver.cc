@@ -84,7 +84,7 @@ void Broker::drop_entry(Session& s, std::uint64_t seq) {
 // First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
 // sent when that is committed (pump).
 void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
-                           const std::vector<std::uint32_t>& ids, base::Instant) {
+                           const std::vector<std::uint32_t>& ids) {
   const std::size_t bytes =
       d.message.topic.size() + d.message.payload.size() + d.message.forwarded.size() + 16;
   if (!make_room(s, bytes)) return;
@@ -127,23 +127,23 @@ void Broker::reserve_sent(Session& s) {
   put_record(s);
 }
 
-// A session without a store of its own (expiry 0): at once if it can be, else behind what waits.
-// True: what waits had to be stored, for an engine that dies now.
-bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
+bool Broker::can_send_at_once(Session& s) {
+  const Flow& q = s.flow();
+  const Channel& ch = *s.channel;
+  return q.sent_seq == q.last_seq && (!s.outbox || s.outbox->inflight < ch.receive_maximum) &&
+         q.last_seq + 1 - q.first_seq < kSequenceSpan && effects_.writable(ch.conn);
+}
+
+// A session without a store of its own (expiry 0): at once if it can be, else behind what waits
+// (where an edge survives us, spill() has seen to those).
+void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
                               const std::vector<std::uint32_t>& ids, base::Instant now) {
   Channel* ch = s.channel;
-  if (ch == nullptr || ch->state != Channel::State::live) return false;
+  if (ch == nullptr || ch->state != Channel::State::live) return;
   const std::uint8_t qos = std::min(d.message.qos, options.qos());
   Outbox& o = outbox(s);
   Flow& q = s.own_flow();
-  const bool at_once = q.sent_seq == q.last_seq && o.inflight < ch->receive_maximum &&
-                       q.last_seq + 1 - q.first_seq < kSequenceSpan && effects_.writable(ch->conn);
-  if (!at_once && options_.replay) {
-    append_stored(s, d, qos, retain, ids, now);
-    dirty(*ch, CookieSlot::volatile_state);
-    if (!effects_.writable(ch->conn)) ch->waiting_room = true;
-    return true;
-  }
+  const bool at_once = can_send_at_once(s);
   if (!at_once) {
     if (o.ring.size() - o.inflight >= options_.queue_messages_max ||
         o.bytes >= options_.queue_bytes_max) {
@@ -151,7 +151,7 @@ bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
       if (options_.queue_policy == QueuePolicy::disconnect) {
         fail(*ch, Reason::quota_exceeded, CloseReason::policy);
       }
-      return false;
+      return;
     }
     if (!effects_.writable(ch->conn)) ch->waiting_room = true;
   }
@@ -175,7 +175,6 @@ bool Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
   }
   o.ring.push_back(std::move(e));
   if (at_once) trim(s);
-  return false;
 }
 
 // -- out to the device
@@ -220,7 +219,11 @@ bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, b
     head_cache_.bytes[head_cache_.packet_id_at] = static_cast<char>(packet_id >> 8);
     head_cache_.bytes[head_cache_.packet_id_at + 1] = static_cast<char>(packet_id);
   }
-  effects_.send(ch.conn, head_cache_.bytes, m.payload);
+  if (late_) {
+    effects_.send_late(ch.conn, head_cache_.bytes, m.payload);
+  } else {
+    effects_.send(ch.conn, head_cache_.bytes, m.payload);
+  }
   return true;
 }
 
@@ -242,7 +245,7 @@ void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
     return;
   }
   const std::uint16_t limit = std::min<std::uint16_t>(ch.alias_maximum, 64);
-  if (ch.alias_out->size() >= limit) return;
+  if (ch.alias_out->size() >= limit || late_) return;  // late: others of this turn overtake it
   out.topic_alias = static_cast<std::uint16_t>(ch.alias_out->size() + 1);
   ch.alias_out->emplace(std::string(out.topic), out.topic_alias);
   dirty(ch, CookieSlot::alias_out);
@@ -321,7 +324,11 @@ void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEnt
   o.loading = false;
   Channel* ch = s->channel;
   if (ch == nullptr) return;
-  if (!entries) return;  // the read failed; the next wake-up asks again
+  if (!entries) {  // the read failed; the next wake-up asks again
+    ch->stalled = ch->stalled && !ch->closed;
+    finish_if_closed(*ch, now);
+    return;
+  }
   const auto push = [&](OutEntry e, std::uint64_t seq) {
     if (e.state != EntryState::done &&
         seq <= s->flow().sent_seq) {  // went out on this connection before

@@ -194,9 +194,8 @@ void Broker::publish_sys(base::Instant now) {
 
 void Broker::drain(base::Instant) {
   draining_ = true;
-  for (const auto& ch : channels_) {
-    if (ch) fail(*ch, Reason::server_shutting_down, CloseReason::drained);
-  }
+  for_each_channel(
+      [this](Channel& ch) { fail(ch, Reason::server_shutting_down, CloseReason::drained); });
 }
 
 void Broker::refresh_gauges() {

@@ -99,18 +99,34 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
   return true;
 }
 
-// Does any receiver have a queue in the store that this message must enter first?
-bool Broker::needs_staging(const Match& m, std::uint8_t qos) const {
-  if (qos == 0) return false;
+// Must this message enter the store for any receiver before anybody may see it?
+bool Broker::needs_staging(const Match& m, const Delivery& d) {
+  if (d.message.qos == 0) return false;
+  const auto stored = [&](Session& s, SubOptions o) {
+    return o.qos() != 0 && (s.persistent() || must_spill(s, d));
+  };
   for (const Target& t : m.targets) {
-    if (t.options.qos() != 0 && t.session->persistent()) return true;
+    if (stored(*t.session, t.options)) return true;
   }
   for (const SharedGroup* g : m.groups) {
     for (const auto& member : g->members) {
-      if (member.session->persistent() && member.options.qos() != 0) return true;
+      if (stored(*member.session, member.options)) return true;
     }
   }
   return false;
+}
+
+bool Broker::crosses(const Session& s, const Delivery& d) const {
+  return options_.replay && d.origin != base::kNoConn && s.channel != nullptr &&
+         s.channel->conn.link() != d.origin.link();
+}
+
+// An expiry-0 session whose copy can't leave in one frame with the acknowledgement: if the engine
+// died now it would be lost or doubled.
+bool Broker::must_spill(Session& s, const Delivery& d) {
+  if (!options_.replay || s.persistent() || s.channel == nullptr || !s.channel->live())
+    return false;
+  return crosses(s, d) || !can_send_at_once(s);
 }
 
 // False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that a
@@ -120,11 +136,13 @@ bool Broker::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
   if (!s.received) {
     s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
   }
-  const auto [it, inserted] =
-      s.received->try_emplace(packet_id, Received{ch.conn.packed(), ch.in_off, false});
+  const auto [it, inserted] = s.received->try_emplace(
+      packet_id,
+      Received{.edge = edge_of(ch.conn), .conn = ch.conn.local().packed(), .offset = ch.in_off});
   const Received& r = it->second;
-  const bool replayed = !inserted && !r.effective && r.conn == ch.conn.packed() &&
-                        r.offset == ch.in_off && ch.in_off <= ch.replay_end;
+  const bool replayed = !inserted && !r.effective && r.edge == edge_of(ch.conn) &&
+                        r.conn == ch.conn.local().packed() && r.offset == ch.in_off &&
+                        ch.in_off <= ch.replay_end;
   if (!inserted && !replayed) {
     defer_or_reply(ch, {.reply_type = PacketType::pubrec, .packet_id = packet_id});
     return false;
@@ -142,7 +160,8 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
                          .qos = p.qos,
                          .retain = p.retain},
              .owned = {},
-             .publisher = s.id};
+             .publisher = s.id,
+             .origin = ch.conn};
   if (p.properties.has(Property::message_expiry)) {
     d.message.expires_at = now.plus_s(p.properties.message_expiry_s);
   }
@@ -162,32 +181,44 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
       .message = {},
       .publisher = s.id,
       .picks = {},
+      .spilled = {},
       .call = {}};
-  if (!must_stage && !needs_staging(m, p.qos)) {
-    reply_to.kind = Deferred::Kind::reply;
-    const bool spilled = deliver_now(m, d, nullptr, now);
-    if (spilled && p.qos == 2) record_applied(ch, "p");
-    if (spilled) return defer(ch, std::move(reply_to));
+  if (!must_stage && !needs_staging(m, d)) {
+    deliver_now(m, d, nullptr, now);
     if (p.qos != 0) reply(ch, reply_to.reply_type, p.packet_id, reply_to.reason);
     return;
   }
   reply_to.message = d.own();
   const std::size_t before = writes();
-  stage_durable(m, d, reply_to, fresh, now);
+  if (!fresh) reply_to.spilled = spilled_before(ch);
+  stage_durable(m, d, reply_to, fresh);
   if (p.retain && fresh) store_retained(0, d.message);
   if (p.qos == 2 && s.persistent() && fresh) {
     std::string from;
-    base::put_varint(from, ch.conn.packed());
+    base::put_varint(from, ch.conn.local().packed());
     base::put_varint(from, ch.in_off);
+    base::put_varint(from, edge_of(ch.conn));
     write({.kind = WriteKind::put_received,
            .session = s.id,
            .seq = p.packet_id,
            .epoch = s.epoch,
            .value = from});
-  } else if (p.qos == 2 && fresh && writes() != before) {
-    record_applied(ch, "p");
+  }
+  if (p.qos == 2 && fresh && writes() != before && (!s.persistent() || !reply_to.spilled.empty())) {
+    reply_to.in_off = ch.in_off;
+    record_spilled(ch, reply_to);
   }
   defer_or_run(ch, std::move(reply_to), writes() != before, now);
+}
+
+// For which expiry-0 sessions a dead engine has stored this QoS 2 message.
+std::vector<base::SessionId> Broker::spilled_before(const Channel& ch) const {
+  std::vector<base::SessionId> ids;
+  const std::string* outcome = applied_outcome(ch);
+  if (outcome == nullptr || outcome->empty()) return ids;
+  base::RecordReader r(std::string_view(*outcome).substr(1));
+  while (!r.done() && r.ok()) ids.push_back({r.varint()});
+  return ids;
 }
 
 void Broker::defer_or_reply(Channel& ch, Deferred d) {
@@ -200,7 +231,7 @@ void Broker::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now
   ++ch.pending;
   d.conn = ch.conn;
   d.in_off = ch.in_off;
-  run(d, now);
+  if (!run(d, now)) open_.deferred.push_back(std::move(d));
 }
 
 // One member of a shared group: the next that is connected and can take more, else the next that
@@ -228,14 +259,12 @@ Session* Broker::pick(SharedGroup& g, SubOptions& options, std::uint32_t& id) {
 }
 
 // First phase: queue entries of sessions that have a queue, and who of each shared group gets it.
-void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh,
-                           base::Instant now) {
+void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh) {
   for (const Target& t : m.targets) {
     const std::uint8_t qos = std::min(d.message.qos, t.options.qos());
     if (qos == 0 || !t.session->persistent() || !fresh) continue;
     if (t.options.no_local() && t.session->id == d.publisher) continue;
-    append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids,
-                  now);
+    append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
   }
   for (SharedGroup* g : m.groups) {
     SubOptions options;
@@ -247,28 +276,70 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
       out.picks.push_back(s->id);
     } else if (fresh) {
       const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
-      append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids, now);
+      append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
     }
   }
+  if (fresh) spill(m, d, out);
 }
 
-// Second phase: everybody else. `picks`: what stage_durable chose; null: nothing was staged. True:
-// writes were added (a volatile session that could not be sent to at once).
-bool Broker::deliver_now(const Match& m, Delivery& d, const std::vector<base::SessionId>* picks,
-                         base::Instant now) {
-  bool spilled = false;
+namespace {
+
+// The member of `g` that was chosen before.
+const SharedGroup::Member* chosen(const SharedGroup& g, const std::vector<base::SessionId>& picks) {
+  for (const SharedGroup::Member& m : g.members) {
+    if (std::find(picks.begin(), picks.end(), m.session->id) != picks.end()) return &m;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+// Stores the message for those expiry-0 receivers that can't have it at once, each only once. True:
+// there were some, so nobody else may have it before the commit.
+bool Broker::spill(const Match& m, Delivery& d, Deferred& out) {
+  if (!options_.replay || d.message.qos == 0) return false;
+  const std::size_t before = writes();
+  const auto consider = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
+    const std::uint8_t qos = std::min(d.message.qos, o.qos());
+    if (qos == 0 || !must_spill(s, d)) return;
+    if (std::find(out.spilled.begin(), out.spilled.end(), s.id) != out.spilled.end()) return;
+    out.spilled.push_back(s.id);
+    append_stored(s, d, qos, d.message.retain && o.retain_as_published(), ids);
+    dirty(*s.channel, CookieSlot::volatile_state);
+    if (!effects_.writable(s.channel->conn)) s.channel->waiting_room = true;
+  };
+  for (const Target& t : m.targets) {
+    if (t.options.no_local() && t.session->id == d.publisher) continue;
+    consider(*t.session, t.options, t.ids);
+  }
+  for (const SharedGroup* g : m.groups) {
+    const SharedGroup::Member* member = chosen(*g, out.picks);
+    if (member == nullptr) continue;
+    consider(*member->session, member->options,
+             std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id));
+  }
+  return writes() != before;
+}
+
+// Second phase: everybody else. `staged`: what stage_durable and spill chose; null: nothing was.
+void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now) {
   head_cache_.key = -1;
   const auto deliver = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
     const std::uint8_t qos = std::min(d.message.qos, o.qos());
     const bool retain = d.message.retain && o.retain_as_published();
     if (qos != 0) {
-      if (!s.persistent()) spilled |= deliver_volatile(s, d, o, retain, ids, now);
+      const bool had =
+          staged != nullptr &&
+          std::find(staged->spilled.begin(), staged->spilled.end(), s.id) != staged->spilled.end();
+      if (!s.persistent() && !had) deliver_volatile(s, d, o, retain, ids, now);
       return;
     }
     Channel* ch = s.channel;
     if (ch == nullptr || !ch->live()) return;
     if (effects_.writable(ch->conn)) {
+      late_ = crosses(s, d);
       send_message(*ch, d.message, 0, retain, false, 0, &ids, now);
+      late_ = false;
     } else {
       ++probe_.drop_slow_qos0;
     }
@@ -281,20 +352,15 @@ bool Broker::deliver_now(const Match& m, Delivery& d, const std::vector<base::Se
     SubOptions options;
     std::uint32_t id = 0;
     Session* s = nullptr;
-    if (picks == nullptr) {
+    if (staged == nullptr) {
       s = pick(*g, options, id);
-    } else {
-      for (const auto& member : g->members) {
-        if (std::find(picks->begin(), picks->end(), member.session->id) == picks->end()) continue;
-        s = member.session;
-        options = member.options;
-        id = member.id;
-        break;
-      }
+    } else if (const SharedGroup::Member* member = chosen(*g, staged->picks)) {
+      s = member->session;
+      options = member->options;
+      id = member->id;
     }
     if (s != nullptr) deliver(*s, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id));
   }
-  return spilled;
 }
 
 void Broker::store_retained(TenantId t, const MessageView& m) {
@@ -331,7 +397,7 @@ void Broker::keep_retained(TenantId t, const MessageView& m) {
 void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant now) {
   const Match& match = tenant(t).router.match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
-  if (!m.retain && !needs_staging(match, m.qos)) {
+  if (!m.retain && !needs_staging(match, d)) {
     deliver_now(match, d, nullptr, now);
     return;
   }
@@ -339,7 +405,7 @@ void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant no
   out.kind = Deferred::Kind::publish;
   out.message = d.own();
   const std::size_t before = writes();
-  stage_durable(match, d, out, true, now);
+  stage_durable(match, d, out, true);
   if (m.retain) store_retained(t, m);
   submit(std::move(out), writes() != before, now);
 }

@@ -94,7 +94,10 @@ void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_v
   Session* s = by_id(id);
   if (s == nullptr) return;
   base::RecordReader r(value);
-  Received from{.conn = r.varint(), .offset = r.varint(), .effective = false};
+  Received from;
+  from.conn = r.varint();
+  from.offset = r.varint();
+  from.edge = r.varint();
   if (!s->received)
     s->received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
   s->received->insert_or_assign(packet_id, from);
@@ -115,12 +118,12 @@ void Broker::applied(std::string_view key, std::string_view value) {
     next_intent_ = std::max(next_intent_, base::get_key64(key.substr(16)) + 1);
     return;
   }
-  if (base::get_key64(key) != options_.edge_id) {
+  const base::ConnId conn = conn_of(base::get_key64(key), base::get_key64(key.substr(8)));
+  if (conn == base::kNoConn) {
     foreign_applied_.emplace_back(key);
     return;
   }
-  orphan_applied_[base::get_key64(key.substr(8))].emplace_back(base::get_key64(key.substr(16)),
-                                                               std::string(value));
+  orphan_applied_[conn.packed()].emplace_back(base::get_key64(key.substr(16)), std::string(value));
 }
 
 // -- from the edge
@@ -187,8 +190,8 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   s->expiry_s = id.expiry_s();
   s->expires_at = base::kNever;
   if (s->will) s->will->at = base::kNever;
-  s->owner_edge = options_.edge_id;
-  s->owner_conn = ch.conn.packed();
+  s->owner_edge = edge_of(ch.conn);
+  s->owner_conn = ch.conn.local().packed();
   if (!s->will && id.has_will() && !ch.clean_disconnect) s->will = will_from_pb(id.will());
   bind(ch, *s);
   return true;
@@ -274,8 +277,7 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
 // Without a cookie all up to sent_max may have been sent; a CONNECT that will be replayed has sent
 // nothing yet.
 void Broker::settle_sequence(Session& s) {
-  const Channel* owner =
-      s.owner_edge == options_.edge_id ? find(base::ConnId::from_packed(s.owner_conn)) : nullptr;
+  const Channel* owner = find(conn_of(s.owner_edge, s.owner_conn));
   const bool replay = owner != nullptr && owner->state == Channel::State::awaiting_connect;
   raise_sequence(s, replay ? s.flow().sent_before : s.flow().sent_max);
 }
@@ -306,8 +308,9 @@ void Broker::attached_all(base::Instant now) {
   for (const auto& [conn, list] : orphan_applied_) {
     for (const auto& [offset, outcome] : list) {
       std::string key;
-      base::put_key64(key, options_.edge_id);
-      base::put_key64(key, conn);
+      const base::ConnId id = base::ConnId::from_packed(conn);
+      base::put_key64(key, edge_of(id));
+      base::put_key64(key, id.local().packed());
       base::put_key64(key, offset);
       write({.kind = WriteKind::remove_applied, .key = key});
     }
@@ -320,14 +323,14 @@ void Broker::attached_all(base::Instant now) {
   orphan_applied_ = {};
   foreign_applied_ = {};
   due_wills_.clear();
-  for (const auto& ch : channels_) {
-    if (!ch || !ch->live() || ch->session == nullptr) continue;
-    if (ch->stalled) {
-      request_load(*ch->session);
+  for_each_channel([&](Channel& ch) {
+    if (!ch.live() || ch.session == nullptr) return;
+    if (ch.stalled) {
+      request_load(*ch.session);
     } else {
-      pump(*ch->session, now);
+      pump(*ch.session, now);
     }
-  }
+  });
 }
 
 }  // namespace berth::session

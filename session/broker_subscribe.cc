@@ -198,7 +198,7 @@ void Broker::queue_retained(Session& s, const RetainedItem& item, base::Instant 
       ++probe_.drop_queue_full;
       return;
     }
-    append_stored(s, d, qos, true, ids, now);
+    append_stored(s, d, qos, true, ids);
   }
 }
 

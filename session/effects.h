@@ -25,6 +25,9 @@ class Effects {
   virtual ~Effects() = default;
   // Part of a packet, the next part follows; whole packets end before any other call for `conn`.
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  // As send(), for copies that must not reach their edge before the acknowledgements of this turn
+  // have reached theirs: QoS 0 from a publisher on another link (a crash loses, never doubles).
+  virtual void send_late(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
   // Input up to `offset` has taken effect and need not be replayed.
   virtual void acknowledge(base::ConnId conn, std::uint64_t offset) = 0;
   virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -71,6 +72,7 @@ struct Will {
 
 // A QoS 2 PUBLISH received and not yet released by the device.
 struct Received {
+  std::uint64_t edge = 0;
   std::uint64_t conn = 0;
   std::uint64_t offset = 0;
   bool effective = false;  // its routing is visible; only then it may stand in a cookie
@@ -173,6 +175,7 @@ struct Channel {
   std::uint64_t edge_in_ack = 0;     // input the edge knows to be acknowledged
   std::uint64_t replay_end = 0;      // input up to here may be a replay
   std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
+  std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
   Session* session = nullptr;
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias
   std::unique_ptr<boost::unordered_flat_map<std::string, std::uint16_t>> alias_out;

@@ -76,11 +76,18 @@ void EdgeShard::suspect(base::ConnId conn) {
 void EdgeShard::quarantine(Connection& c) {
   ++probe_.poisoned;
   BERTH_LOG(err, "quarantined conn={} seconds={}", c.id().packed(), options_.quarantine_s);
-  if (c.client_hash != 0) quarantine_[c.client_hash] = now_s_ + options_.quarantine_s;
+  if (c.client_hash != 0) {
+    keep_out(c.client_hash);
+    if (on_quarantine_) on_quarantine_(c.client_hash);
+  }
   input_bytes_ -= c.in.size();
   c.in_ack = c.in_off;
   c.in = {};
   end(c, CloseReason::poison);
+}
+
+void EdgeShard::keep_out(std::uint64_t client_hash) {
+  quarantine_[client_hash] = now_s_ + options_.quarantine_s;
 }
 
 }  // namespace berth::gateway::edge

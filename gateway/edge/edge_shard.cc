@@ -215,7 +215,7 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
 // In the same process: what the engine left over is offered again.
 void EdgeShard::reoffer(base::ConnId conn) {
   Connection* c = find(conn);
-  if (c == nullptr || c->state != Connection::State::open || engine_->survives_engine()) return;
+  if (c == nullptr || c->state == Connection::State::closing || engine_->survives_engine()) return;
   const std::size_t used = engine_->input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
   c = find(conn);
   if (c == nullptr || used == 0) return;
@@ -324,7 +324,7 @@ void EdgeShard::refresh_gauges() {
   probe_.output_bytes = unsent;
 }
 
-int open_listener(const std::string& host, std::uint16_t& port) {
+int open_listener(const std::string& host, std::uint16_t& port, bool shared) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
@@ -337,6 +337,7 @@ int open_listener(const std::string& host, std::uint16_t& port) {
   const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int one = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (shared) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
   const bool bound =
       fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, 4096) == 0;
   const int error = errno;

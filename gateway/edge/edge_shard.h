@@ -12,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,6 +53,11 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void engine_ready();  // attaches everything and replays
   // The next death was proven to be caused by this connection's input.
   void suspect(base::ConnId conn);
+  // Clients that other shards have quarantined; `f` hears of ours.
+  void keep_out(std::uint64_t client_hash);
+  void on_quarantine(std::function<void(std::uint64_t client_hash)> f) {
+    on_quarantine_ = std::move(f);
+  }
 
   std::size_t open_connections() const { return open_; }
   void refresh_gauges();
@@ -62,6 +68,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // -- link::EdgePort
   bool wants_cookies() const override { return false; }
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override;
+  void send_late(base::ConnId conn, std::string_view head, std::string_view tail) override {
+    send(conn, head, tail);  // there is one edge
+  }
   void acknowledge(base::ConnId conn, std::uint64_t in_ack) override;
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override;
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) override;
@@ -141,11 +150,12 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   boost::unordered_flat_map<std::uint64_t, int> suspicion_;  // deaths by connection
   boost::unordered_flat_map<std::uint64_t, std::uint32_t>
       quarantine_;  // client hash -> until, seconds
+  std::function<void(std::uint64_t)> on_quarantine_;
   base::LogLimiter close_log_{200};
 };
 
-// A listening TCP socket, SO_REUSEADDR, backlog 4096. `port` 0 is filled in. Throws
-// std::runtime_error.
-int open_listener(const std::string& host, std::uint16_t& port);
+// A listening TCP socket, SO_REUSEADDR, backlog 4096; `shared`: with SO_REUSEPORT. `port` 0 is
+// filled in. Throws std::runtime_error.
+int open_listener(const std::string& host, std::uint16_t& port, bool shared = false);
 
 }  // namespace berth::gateway::edge

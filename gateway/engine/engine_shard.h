@@ -54,6 +54,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
     edge_.send(conn, head, tail);
   }
+  void send_late(base::ConnId conn, std::string_view head, std::string_view tail) override {
+    edge_.send_late(conn, head, tail);
+  }
   void acknowledge(base::ConnId conn, std::uint64_t offset) override {
     edge_.acknowledge(conn, offset);
   }

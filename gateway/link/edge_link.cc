@@ -62,6 +62,7 @@ void EdgeLink::attach(const Attach& a) {
 }
 void EdgeLink::attached_all() {
   put_attached_all(turn());
+  turn_end();  // the engine takes what follows only when all edges have attached
 }
 std::size_t EdgeLink::input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
                             base::ByteView bytes) {

@@ -7,8 +7,8 @@ namespace berth::gateway::link {
 
 using namespace protocol::link;  // the records' vocabulary
 
-EngineLink::EngineLink(boost::asio::io_context& io, int fd, Events events)
-    : events_(std::move(events)), poller_(io, *this), socket_(poller_, 0) {
+EngineLink::EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events)
+    : events_(std::move(events)), number_(number), poller_(io, *this), socket_(poller_, 0) {
   socket_.open(fd);
   poller_.start();
 }
@@ -33,7 +33,10 @@ void EngineLink::send_samples(std::uint64_t id, const std::vector<metrics::Sampl
 }
 
 void EngineLink::on_event(std::uint64_t, std::uint32_t events) {
-  if ((events & EPOLLOUT) != 0) socket_.on_writable();
+  if ((events & EPOLLOUT) != 0) {
+    socket_.on_writable();
+    if (all_sent()) events_.writable();
+  }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
   if (!socket_.read([this](const FrameView& f) { on_frame(f); })) events_.lost();
 }
@@ -51,7 +54,11 @@ void EngineLink::on_frame(const FrameView& f) {
       return events_.hello(h);
     }
     case FrameType::turn:
-      if (engine_ != nullptr && !visit_edge_turn(f.payload, *this)) events_.lost();
+      if (holding_) {
+        held_.emplace_back(f.payload);
+      } else if (engine_ != nullptr && !visit_edge_turn(f.payload, *this)) {
+        events_.lost();
+      }
       return;
     case FrameType::drain:
       return events_.drain();
@@ -65,29 +72,44 @@ void EngineLink::on_frame(const FrameView& f) {
 }
 
 EngineLink::Conn* EngineLink::find(base::ConnId conn) {
-  if (conn.slot >= conns_.size() || conns_[conn.slot].id != conn) return nullptr;
-  return &conns_[conn.slot];
+  const std::uint32_t slot = conn.local_slot();
+  if (slot >= conns_.size() || conns_[slot].id != conn) return nullptr;
+  return &conns_[slot];
 }
 
 void EngineLink::on_attach(const Attach& a) {
-  if (a.conn.slot >= conns_.size()) conns_.resize(a.conn.slot + 1);
-  Conn& c = conns_[a.conn.slot];
+  const std::uint32_t slot = a.conn.local_slot();
+  if (slot >= conns_.size()) conns_.resize(slot + 1);
+  Conn& c = conns_[slot];
   BERTH_ASSERT(c.id == base::kNoConn);
   c = Conn{};
-  c.id = a.conn;
+  c.id = a.conn.on_link(number_);
   c.epoch = a.attach_epoch;
-  c.out_off = a.out_off;
+  c.out_off = c.encoded_off = a.out_off;
   c.written = a.written;
   c.in_at = c.edge_in_ack = a.in_ack;
-  engine_->attach(a);
+  Attach here = a;
+  here.conn = c.id;
+  engine_->attach(here);
 }
 
 void EngineLink::on_attached_all() {
-  engine_->attached_all();
+  holding_ = true;
+  events_.attached_all();
+}
+
+void EngineLink::go() {
+  holding_ = false;
+  const std::vector<std::string> held = std::exchange(held_, {});
+  for (const std::string& turn : held) {
+    if (engine_ != nullptr && !visit_edge_turn(turn, *this)) return events_.lost();
+  }
+  if (engine_ != nullptr) engine_->turn_end();
 }
 
 void EngineLink::on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
                           std::string_view bytes) {
+  conn = conn.on_link(number_);
   Conn* c = find(conn);
   if (c == nullptr) return;
   BERTH_ASSERT(offset == c->in_at + c->kept.size());
@@ -118,10 +140,11 @@ void EngineLink::reoffer(base::ConnId conn) {
 }
 
 void EngineLink::on_closed(base::ConnId conn, CloseReason reason) {
-  engine_->closed(conn, reason);
+  engine_->closed(conn.on_link(number_), reason);
 }
 
 void EngineLink::on_credit(base::ConnId conn, std::uint64_t written) {
+  conn = conn.on_link(number_);
   Conn* c = find(conn);
   if (c == nullptr) return;
   c->written = written;
@@ -141,7 +164,7 @@ EngineLink::Pending* EngineLink::step_of(base::ConnId conn) {
     p.step = Step{};
     p.step.conn = conn;
     p.step.attach_epoch = c->epoch;
-    p.step.out_off = c->out_off;
+    p.step.out_off = c->encoded_off;
     p.bytes.clear();
     p.cookies.clear();
     c->step = static_cast<std::uint32_t>(step_count_);
@@ -153,7 +176,15 @@ void EngineLink::send(base::ConnId conn, std::string_view head, std::string_view
   Pending* p = step_of(conn);
   if (p == nullptr) return;
   p->bytes.append(head).append(tail);
-  conns_[conn.slot].out_off += head.size() + tail.size();
+  conns_[conn.local_slot()].out_off += head.size() + tail.size();
+}
+
+void EngineLink::send_late(base::ConnId conn, std::string_view head, std::string_view tail) {
+  Conn* c = find(conn);
+  if (c == nullptr) return;
+  if (late_.empty() || late_.back().conn != conn) late_.push_back({conn, {}});
+  late_.back().bytes.append(head).append(tail);
+  c->out_off += head.size() + tail.size();
 }
 
 void EngineLink::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
@@ -185,7 +216,7 @@ void EngineLink::release(base::ConnId conn) {
   Pending* p = step_of(conn);
   if (p == nullptr) return;
   p->step.release = true;
-  conns_[conn.slot] = Conn{};  // the slot's next connection attaches anew, in a later turn
+  conns_[conn.local_slot()] = Conn{};  // the slot's next connection attaches anew, in a later turn
 }
 
 bool EngineLink::writable(base::ConnId conn) {
@@ -196,23 +227,44 @@ bool EngineLink::writable(base::ConnId conn) {
   return false;
 }
 
-void EngineLink::flush() {
-  if (step_count_ != 0) {
-    std::string& out = socket_.out();
-    const std::size_t at = begin_frame(out, FrameType::turn);
-    for (std::size_t i = 0; i < step_count_; ++i) {
-      Pending& p = steps_[i];
-      p.step.bytes = p.bytes;
-      p.step.cookies.assign(p.cookies.begin(), p.cookies.end());
-      put_step(out, p.step);
-      Conn* c = find(p.step.conn);
-      if (c != nullptr) c->step = 0;
-      if (p.bytes.capacity() > 65536) p.bytes = {};
+void EngineLink::encode_turn(std::string& out) {
+  if (step_count_ == 0) return;
+  const std::size_t at = begin_frame(out, FrameType::turn);
+  for (std::size_t i = 0; i < step_count_; ++i) {
+    Pending& p = steps_[i];
+    p.step.bytes = p.bytes;
+    p.step.cookies.assign(p.cookies.begin(), p.cookies.end());
+    if (Conn* c = find(p.step.conn)) {
+      c->step = 0;
+      c->encoded_off += p.bytes.size();
     }
-    end_frame(out, at);
-    step_count_ = 0;
-    if (steps_.size() > 4096) steps_.resize(4096);
+    p.step.conn = p.step.conn.local();
+    put_step(out, p.step);
+    if (p.bytes.capacity() > 65536) p.bytes = {};
   }
+  end_frame(out, at);
+  step_count_ = 0;
+  if (steps_.size() > 4096) steps_.resize(4096);
+}
+
+void EngineLink::encode_late(std::string& out) {
+  const std::vector<Late> late = std::exchange(late_, {});
+  const std::size_t at = begin_frame(out, FrameType::turn);
+  for (const Late& l : late) {
+    Conn* c = find(l.conn);
+    if (c == nullptr) continue;  // released meanwhile
+    Step s;
+    s.conn = l.conn.local();
+    s.attach_epoch = c->epoch;
+    s.out_off = c->encoded_off;
+    s.bytes = l.bytes;
+    put_step(out, s);
+    c->encoded_off += l.bytes.size();
+  }
+  end_frame(out, at);
+}
+
+void EngineLink::flush() {
   if (socket_.unsent() != 0) socket_.flush();
 }
 

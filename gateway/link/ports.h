@@ -39,6 +39,8 @@ class EdgePort {
   virtual ~EdgePort() = default;
   virtual bool wants_cookies() const = 0;
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  // In a step of its own, which leaves when this turn's other steps have reached all edges.
+  virtual void send_late(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
   virtual void acknowledge(base::ConnId conn, std::uint64_t in_ack) = 0;
   virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;
   virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;

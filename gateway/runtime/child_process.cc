@@ -22,6 +22,8 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 constexpr const char* kParentVariable = "BERTH_SUPERVISOR_PID";
+constexpr const char* kLinksVariable = "BERTH_SUPERVISOR_LINKS";
+constexpr int kOutOfTheWay = 512;     // descriptors from here on are not those the child expects
 constexpr int kLinkBuffer = 4 << 20;  // bytes, each way
 
 [[noreturn]] void fail(const char* what) {
@@ -59,20 +61,38 @@ PoisonPage::~PoisonPage() {
   ::close(fd_);
 }
 
-Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
-                   int poison_fd) {
+std::pair<int, int> link_pair() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
     fail("socketpair");
   enlarge(ends[0]);
   enlarge(ends[1]);
+  return {ends[0], ends[1]};
+}
+
+std::uint32_t links_given() {
+  const char* n = std::getenv(kLinksVariable);
+  return n == nullptr ? 1 : static_cast<std::uint32_t>(std::atoi(n));
+}
+
+Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
+                   int poison_fd, std::uint32_t links) {
+  Child child;
+  std::vector<int> theirs;  // duplicates, to be closed here
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  // First out of the way of 3 and 4, then into place: dup2 clears close-on-exec.
-  const int link = fcntl(ends[1], F_DUPFD_CLOEXEC, 10);
-  const int poison = fcntl(poison_fd, F_DUPFD_CLOEXEC, 10);
-  posix_spawn_file_actions_adddup2(&actions, link, kLinkFd);
-  posix_spawn_file_actions_adddup2(&actions, poison, kPoisonFd);
+  // First out of the way, then into place: dup2 clears close-on-exec.
+  const auto give = [&](int fd, int as) {
+    theirs.push_back(fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay));
+    posix_spawn_file_actions_adddup2(&actions, theirs.back(), as);
+  };
+  give(poison_fd, kPoisonFd);
+  for (std::uint32_t i = 0; i < links; ++i) {
+    const auto [ours, end] = link_pair();
+    child.link_fds.push_back(ours);
+    give(end, kFirstLinkFd + static_cast<int>(i));
+    ::close(end);
+  }
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -87,6 +107,7 @@ Child spawn_engine(const std::string& path, const std::map<std::string, std::str
   }
   for (const auto& [k, v] : environment) merged[k] = v;
   merged[kParentVariable] = std::to_string(getpid());
+  merged[kLinksVariable] = std::to_string(links);
   std::vector<std::string> lines;
   for (const auto& [k, v] : merged) lines.push_back(k + "=" + v);
   std::vector<char*> envp;
@@ -96,18 +117,14 @@ Child spawn_engine(const std::string& path, const std::map<std::string, std::str
   std::string arg1 = "engine-child";
   char* argv[] = {arg0.data(), arg1.data(), nullptr};
 
-  Child child;
   const int error = posix_spawn(&child.pid, path.c_str(), &actions, &attributes, argv, envp.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
-  ::close(link);
-  ::close(poison);
-  ::close(ends[1]);
+  for (const int fd : theirs) ::close(fd);
   if (error != 0) {
-    ::close(ends[0]);
+    for (const int fd : child.link_fds) ::close(fd);
     throw std::system_error(error, std::generic_category(), "start " + path);
   }
-  child.link_fd = ends[0];
   return child;
 }
 

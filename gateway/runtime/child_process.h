@@ -1,5 +1,6 @@
-// Starting and watching an engine child: exec of the installed path with a socket as descriptor 3
-// and the poison word (a shared page) as descriptor 4. The child is ended by its pid, only by us.
+// Starting and watching an engine child: exec of the installed path with the poison word (a shared
+// page) as descriptor 3 and a socket for each edge shard from descriptor 4 on. The child is ended
+// by its pid, only by us.
 #pragma once
 
 #include <sys/types.h>
@@ -8,11 +9,12 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace berth::gateway::runtime {
 
-inline constexpr int kLinkFd = 3;
-inline constexpr int kPoisonFd = 4;
+inline constexpr int kPoisonFd = 3;
+inline constexpr int kFirstLinkFd = 4;
 
 // One page shared by edge and engine. Written by the engine before and after each input; read by
 // the edge when the engine is dead.
@@ -33,12 +35,16 @@ class PoisonPage {
 
 struct Child {
   pid_t pid = -1;
-  int link_fd = -1;
+  std::vector<int> link_fds;  // our ends
 };
+
+// A connected pair of stream sockets for a link, non-blocking, with large buffers.
+std::pair<int, int> link_pair();
 
 // Throws std::system_error. The environment is ours with `environment` laid over it.
 Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
-                   int poison_fd);
+                   int poison_fd, std::uint32_t links);
+std::uint32_t links_given();  // in the child: how many sockets it has
 
 // 'R', 'S', 'T', … from /proc; 0: gone.
 char process_state(pid_t pid);

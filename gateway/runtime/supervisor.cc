@@ -35,30 +35,30 @@ bool proves_poison(int status, bool killed_while_running) {
 
 }  // namespace
 
-Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, edge::EdgeShard& edge,
-                       metrics::EdgeProbe& probe, Events events)
+Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, EdgeShards& edges,
+                       Events events)
     : io_(io),
       config_(config),
-      edge_(edge),
-      probe_(probe),
+      edges_(edges),
+      probe_(edges.first_probe()),
       events_(std::move(events)),
       path_(executable_path()),
       edge_id_(random_id()),
-      link_(io, edge,
-            {.ready = [this] { on_ready(); },
-             .heartbeat = [this] { last_heartbeat_ns_ = base::monotonic_ns(); },
-             .drained = [] {},
-             .lost = [this] { on_link_lost(); },
-             .samples =
-                 [this](std::uint64_t id, std::vector<metrics::Sample> samples) {
-                   if (id == scrape_id_ && scrape_done_)
-                     std::exchange(scrape_done_, nullptr)(std::move(samples));
-                 }}),
       child_signal_(io, SIGCHLD),
       watch_(io),
       backoff_(io),
       link_lost_(io),
-      warm_up_(io) {}
+      warm_up_(io) {
+  edges_.make_links({.ready = [this] { on_ready(); },
+                     .heartbeat = [this] { last_heartbeat_ns_ = base::monotonic_ns(); },
+                     .drained = [] {},
+                     .lost = [this] { on_link_lost(); },
+                     .samples =
+                         [this](std::uint64_t id, std::vector<metrics::Sample> samples) {
+                           if (id == scrape_id_ && scrape_done_)
+                             std::exchange(scrape_done_, nullptr)(std::move(samples));
+                         }});
+}
 
 Supervisor::~Supervisor() {
   closing_ = true;
@@ -73,7 +73,7 @@ Supervisor::~Supervisor() {
 Supervisor::Engine Supervisor::spawn() {
   Engine e;
   e.poison = std::make_unique<PoisonPage>();
-  e.child = spawn_engine(path_, to_environment(config_), e.poison->fd());
+  e.child = spawn_engine(path_, to_environment(config_), e.poison->fd(), edges_.count());
   e.started_ns = base::monotonic_ns();
   return e;
 }
@@ -90,15 +90,14 @@ void Supervisor::activate() {
   ++probe_.engine_starts;
   active_->hello_sent = true;
   active_->started_ns = base::monotonic_ns();
-  link_.open(std::exchange(active_->child.link_fd, -1), {.edge_id = edge_id_,
-                                                         .output_cap = config_.edge.output_cap,
-                                                         .heartbeat_ms = config_.heartbeat_ms});
+  edges_.open_links(std::exchange(active_->child.link_fds, {}),
+                    {.edge_id = edge_id_,
+                     .output_cap = config_.edge.output_cap,
+                     .heartbeat_ms = config_.heartbeat_ms});
 }
 
 void Supervisor::on_ready() {
   last_heartbeat_ns_ = base::monotonic_ns();
-  link_.set_serving(true);
-  edge_.engine_ready();
   gone_ns_ = 0;
   BERTH_LOG(info, "engine serving pid={} after_ms={} gap_ms={}", active_->child.pid,
             (last_heartbeat_ns_ - active_->started_ns) / kMs, probe_.engine_gap_ms);
@@ -121,7 +120,7 @@ void Supervisor::on_link_lost() {
   if (!active_) return;
   link_lost_.expires_after(std::chrono::seconds(1));
   link_lost_.async_wait([this, pid = active_->child.pid](boost::system::error_code ec) {
-    if (!ec && active_ && active_->child.pid == pid && !link_.serving()) kill_engine("link lost");
+    if (!ec && active_ && active_->child.pid == pid && !edges_.serving()) kill_engine("link lost");
   });
 }
 
@@ -143,9 +142,9 @@ void Supervisor::reap() {
   int status = 0;
   if (standby_ && waitpid(standby_->child.pid, &status, WNOHANG) == standby_->child.pid) {
     BERTH_LOG(warn, "standby ended pid={} status={}", standby_->child.pid, status);
-    ::close(standby_->child.link_fd);
+    for (const int fd : standby_->child.link_fds) ::close(fd);
     standby_.reset();
-    if (active_ && link_.serving()) {
+    if (active_ && edges_.serving()) {
       backoff_.expires_after(std::chrono::seconds(1));
       backoff_.async_wait([this](boost::system::error_code ec) {
         if (!ec) ensure_standby();
@@ -158,8 +157,7 @@ void Supervisor::reap() {
 }
 
 void Supervisor::on_active_death(int status) {
-  link_.close();  // applies what it had written whole
-  edge_.engine_gone();
+  edges_.engine_gone();
   gone_ns_ = base::monotonic_ns();
   const bool planned = active_->stopping;
   const bool quick = gone_ns_ - active_->started_ns < kQuickDeath;
@@ -168,7 +166,7 @@ void Supervisor::on_active_death(int status) {
     BERTH_LOG(warn, "engine died pid={} status={}", active_->child.pid, status);
     const std::uint64_t suspect = active_->poison->word()->load();
     if (suspect != 0 && proves_poison(status, killed_while_running_)) {
-      edge_.suspect(base::ConnId::from_packed(suspect));
+      edges_.suspect(base::ConnId::from_packed(suspect));
     }
   }
   killed_while_running_ = false;
@@ -212,14 +210,14 @@ void Supervisor::watch() {
     const std::int64_t interval = static_cast<std::int64_t>(config_.heartbeat_ms) * kMs;
     const bool we_stalled = now - last_watch_ns_ > 3 * interval;
     if (we_stalled) last_heartbeat_ns_ = std::max(last_heartbeat_ns_, now - interval);
-    if (active_ && link_.serving() &&
+    if (active_ && edges_.serving() &&
         now - last_heartbeat_ns_ > interval * config_.heartbeats_missed) {
       ++probe_.engine_kills;
       const char state = process_state(active_->child.pid);
       killed_while_running_ = state == 'R';
       kill_engine(state == 'T' ? "stopped" : "missed heartbeats");
       last_heartbeat_ns_ = now;
-    } else if (active_ && !link_.serving() && now - active_->started_ns > kStartMax) {
+    } else if (active_ && !edges_.serving() && now - active_->started_ns > kStartMax) {
       kill_engine("did not get ready");
     }
     watch();
@@ -227,12 +225,12 @@ void Supervisor::watch() {
 }
 
 void Supervisor::restart_engine(std::function<void(bool)> done) {
-  if (restart_done_ || !active_ || !link_.serving()) return done(false);
+  if (restart_done_ || !active_ || !edges_.serving()) return done(false);
   if (standby_) {  // it may be of an older binary
     ::kill(standby_->child.pid, SIGKILL);
     int status = 0;
     waitpid(standby_->child.pid, &status, 0);
-    ::close(standby_->child.link_fd);
+    for (const int fd : standby_->child.link_fds) ::close(fd);
     standby_.reset();
   }
   try {
@@ -246,11 +244,11 @@ void Supervisor::restart_engine(std::function<void(bool)> done) {
   warm_up_.expires_after(kWarmUp);
   warm_up_.async_wait([this](boost::system::error_code ec) {
     if (ec || !restart_done_) return;
-    if (!standby_ || !active_ || !link_.serving()) {
+    if (!standby_ || !active_ || !edges_.serving()) {
       return std::exchange(restart_done_, nullptr)(false);
     }
     active_->stopping = true;
-    link_.send_empty(protocol::link::FrameType::stop);
+    edges_.send_empty(protocol::link::FrameType::stop);
   });
 }
 
@@ -258,10 +256,10 @@ void Supervisor::drain(std::function<void()> done) {
   if (standby_) {
     ::kill(standby_->child.pid, SIGKILL);
   }
-  if (!active_ || !link_.serving()) return done();
+  if (!active_ || !edges_.serving()) return done();
   drain_done_ = std::move(done);
   active_->stopping = true;
-  link_.send_empty(protocol::link::FrameType::drain);
+  edges_.send_empty(protocol::link::FrameType::drain);
 }
 
 double Supervisor::absent_seconds() const {
@@ -270,9 +268,9 @@ double Supervisor::absent_seconds() const {
 
 void Supervisor::scrape(std::function<void(std::vector<metrics::Sample>)> done) {
   if (scrape_done_) std::exchange(scrape_done_, nullptr)({});
-  if (!link_.serving()) return done({});
+  if (!edges_.serving()) return done({});
   scrape_done_ = std::move(done);
-  link_.scrape(++scrape_id_);
+  edges_.scrape(++scrape_id_);
   auto timer = std::make_shared<boost::asio::steady_timer>(
       io_, std::chrono::seconds(1));  // owned by its wait
   timer->async_wait([this, timer, id = scrape_id_](boost::system::error_code) {
@@ -283,9 +281,9 @@ void Supervisor::scrape(std::function<void(std::vector<metrics::Sample>)> done) 
 std::vector<Supervisor::EngineStatus> Supervisor::status() const {
   std::vector<EngineStatus> out;
   if (active_) {
-    out.push_back({active_->child.pid, active_->stopping ? "stopping"
-                                       : link_.serving() ? "serving"
-                                                         : "starting"});
+    out.push_back({active_->child.pid, active_->stopping  ? "stopping"
+                                       : edges_.serving() ? "serving"
+                                                          : "starting"});
   }
   if (standby_) out.push_back({standby_->child.pid, "standby"});
   return out;

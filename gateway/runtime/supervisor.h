@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "gateway/config.h"
-#include "gateway/link/edge_link.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/runtime/edge_shards.h"
 
 namespace berth::gateway::runtime {
 
@@ -27,16 +27,14 @@ class Supervisor {
     std::function<void()> first_ready;          // once
     std::function<void(int exit_code)> failed;  // the first engine never got ready
   };
-  Supervisor(boost::asio::io_context& io, const Config& config, edge::EdgeShard& edge,
-             metrics::EdgeProbe& probe, Events events);
+  Supervisor(boost::asio::io_context& io, const Config& config, EdgeShards& edges, Events events);
   ~Supervisor();
 
-  link::EnginePort& port() { return link_; }
   void start();
   // Planned replacement: a fresh standby of the installed binary, then the present engine stops.
   void restart_engine(std::function<void(bool ok)> done);
   void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
-  bool serving() const { return link_.serving(); }
+  bool serving() const { return edges_.serving(); }
   double absent_seconds() const;
   void scrape(
       std::function<void(std::vector<metrics::Sample>)> done);  // empty after 1 s without answer
@@ -69,12 +67,11 @@ class Supervisor {
 
   boost::asio::io_context& io_;
   const Config& config_;
-  edge::EdgeShard& edge_;
+  EdgeShards& edges_;
   metrics::EdgeProbe& probe_;
   Events events_;
   std::string path_;
   std::uint64_t edge_id_;
-  link::EdgeLink link_;
   boost::asio::signal_set child_signal_;
   boost::asio::steady_timer watch_;
   boost::asio::steady_timer backoff_;

@@ -150,6 +150,10 @@ TEST_P(Hostile, ConcurrentTakeOversOfOneIdWedgeNothing) {
     if (i % 3 == 0) all.back()->close();
     if (i % 7 == 0) all.back()->until(2, std::chrono::milliseconds(20));
   }
+  EXPECT_TRUE(eventually([&] {  // all have had their turn: shards do not wait for one another
+    return g.metric("berth_connections_accepted_total") >= 152 &&
+           g.metric("berth_connections_unauthenticated") == 0;
+  }));
   RawClient last(g.mqtt_port());
   last.send(connect(o));
   const auto packets = last.until(2);

@@ -215,5 +215,132 @@ TEST(Crash, TakeOverAndWillHappenOnce) {
   });
 }
 
+// PUBLISH, DISCONNECT and FIN at once: the DISCONNECT waits for the PUBLISH's commit, the end of
+// the connection must wait behind it, or a will fires that was taken back (3.14.4-3).
+TEST(Crash, DisconnectBehindACommitStillTakesTheWillBack) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int watch = w.open_connected({.client_id = "watch"});
+    w.feed(watch, subscribe(1, "w", 1));
+    const int s = w.open_connected(kPersistent);
+    w.feed(s, subscribe(1, "t", 1));
+    const int d = w.open_connected(
+        {.client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1});
+    w.hold_commits(true);
+    w.feed(d, publish("t", "last", 1, 1) + disconnect());
+    w.close(d);
+    w.hold_commits(false);
+    append(t, "s", w.packets(s));
+    const std::vector<Packet> seen = w.packets(watch);
+    EXPECT_EQ(seen.size(), 2u) << "CONNACK and SUBACK, no will";
+    append(t, "watch", seen);
+    return t;
+  });
+}
+
+// Publisher and subscribers on different edge shards: their frames are not one, so what must not be
+// lost or doubled goes by the store.
+TEST(Crash, CopiesToAnotherEdgeShardAreNeitherLostNorDoubled) {
+  for (const unsigned qos : {1u, 2u}) {
+    at_every_boundary([qos](World& w) {
+      Trace t;
+      const int far = w.open_connected({.client_id = "far"}, 1);
+      w.feed(far, subscribe(1, "t/#", static_cast<int>(qos)));
+      const int near = w.open_connected({.client_id = "near"}, 0);
+      w.feed(near, subscribe(1, "t/#", static_cast<int>(qos)));
+      const int stored = w.open_connected(kPersistent, 1);
+      w.feed(stored, subscribe(1, "t/#", static_cast<int>(qos)));
+      const int p = w.open_connected({.client_id = "p"}, 0);
+      std::string burst;
+      for (unsigned i = 1; i <= 3; ++i) {
+        burst += publish("t", std::to_string(i), static_cast<int>(qos), i);
+      }
+      w.feed(p, burst);
+      if (qos == 2) {
+        for (unsigned i = 1; i <= 3; ++i) w.feed(p, ack(6, i));
+      }
+      append(t, "p", w.packets(p));
+      for (const auto& [name, c] : {std::pair("far", far), {"near", near}, {"stored", stored}}) {
+        const std::vector<Packet> got = w.packets(c);
+        append(t, name, got);
+        ack_all(w, c, got);
+        append(t, name, w.packets(c));
+      }
+      return t;
+    });
+  }
+}
+
+void qos0_from(std::uint32_t publisher_link, std::uint32_t subscriber_link) {
+  for (int at = 0;; ++at) {
+    World w({}, at);
+    const int far = w.open_connected({.client_id = "far"}, subscriber_link);
+    w.feed(far, subscribe(1, "t", 0));
+    const int p = w.open_connected({.client_id = "p"}, publisher_link);
+    for (int i = 1; i <= 4; ++i) w.feed(p, publish("t", std::to_string(i), 0));
+    std::vector<std::string> got;
+    for (const Packet& k : w.packets(far)) {
+      if (k.type == 3) got.push_back(k.payload(5));
+    }
+    EXPECT_TRUE(std::is_sorted(got.begin(), got.end()));
+    EXPECT_EQ(std::adjacent_find(got.begin(), got.end()), got.end()) << "death at boundary " << at;
+    EXPECT_GE(got.size(), 3u);
+    if (w.crashed()) continue;
+    EXPECT_EQ(got.size(), 4u);
+    return;
+  }
+}
+
+TEST(Crash, Qos0ToAnotherEdgeShardMayBeLostAndIsNeverDoubled) {
+  qos0_from(0, 1);
+  qos0_from(1, 0);
+}
+
+// One receiver can take the message at once, another has to wait in the store: the first must not
+// have it before the second's copy is committed.
+TEST(Crash, Qos2ToOneThatCanTakeItAndOneThatCannot) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int slow = w.open_connected({.client_id = "slow", .properties = from_hex("21 00 01")});
+    w.feed(slow, subscribe(1, "t", 2));
+    const int quick = w.open_connected({.client_id = "quick"});
+    w.feed(quick, subscribe(1, "t", 2));
+    const int p = w.open_connected({.client_id = "p"});
+    for (unsigned i = 1; i <= 3; ++i) {
+      w.feed(p, publish("t", std::to_string(i), 2, i));
+      w.feed(p, ack(6, i));
+    }
+    append(t, "quick", w.packets(quick));
+    append(t, "p", w.packets(p));
+    for (unsigned i = 1; i <= 3; ++i) {
+      w.feed(slow, ack(5, i));
+      w.feed(slow, ack(7, i));
+    }
+    append(t, "slow", w.packets(slow));
+    return t;
+  });
+}
+
+TEST(Crash, TakeOverFromAnotherEdgeShard) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int a = w.open_connected(kPersistent, 0);
+    w.feed(a, subscribe(1, "t", 1));
+    append(t, "a", w.packets(a));
+    const int p = w.open_connected({.client_id = "p"}, 1);
+    const int b = w.open_connected(kPersistent, 1);
+    w.feed(p, publish("t", "after", 1, 1));
+    append(t, "a", w.packets(a));
+    append(t, "b", w.packets(b));
+    t.push_back(w.ended(a) && !w.ended(b) ? "a ended, b lives" : "wrong");
+    const int v1 = w.open_connected({.client_id = "v"}, 0);
+    const int v2 = w.open_connected({.client_id = "v"}, 1);
+    append(t, "v1", w.packets(v1));
+    append(t, "v2", w.packets(v2));
+    t.push_back(w.ended(v1) && !w.ended(v2) ? "v1 ended, v2 lives" : "wrong");
+    return t;
+  });
+}
+
 }  // namespace
 }  // namespace berth::test

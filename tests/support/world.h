@@ -23,15 +23,16 @@ class World : public session::Effects {
       : options_(options),
         crash_at_(crash_at),
         store_([this](std::function<void()> f) { posted_.push_back(std::move(f)); }) {
-    options_.edge_id = 77;
+    options_.edge_ids = {77, 78};
     options_.replay = true;
     options_.sys_interval_s = 0;
     start_engine();
   }
 
-  int open() {
+  // A device comes to edge shard `link`.
+  int open(std::uint32_t link = 0) {
     conns_.emplace_back();
-    conns_.back().id = {static_cast<std::uint32_t>(conns_.size() - 1), 1};
+    conns_.back().id = base::ConnId{static_cast<std::uint32_t>(conns_.size() - 1), 1}.on_link(link);
     return static_cast<int>(conns_.size() - 1);
   }
   // The device sends bytes.
@@ -47,8 +48,8 @@ class World : public session::Effects {
     end(k, why);
     settle();
   }
-  int open_connected(const ConnectOptions& o) {
-    const int c = open();
+  int open_connected(const ConnectOptions& o, std::uint32_t link = 0) {
+    const int c = open(link);
     feed(c, connect(o));
     return c;
   }
@@ -81,7 +82,7 @@ class World : public session::Effects {
   // As after a kill -9 of the whole gateway: connections are gone, the store stays.
   void restart_all(std::uint64_t new_edge_id) {
     for (Conn& k : conns_) k.ended = k.released = true;
-    options_.edge_id = new_edge_id;
+    options_.edge_ids = {new_edge_id, new_edge_id + 1};
     crash();
   }
   session::Broker& broker() { return *broker_; }
@@ -104,6 +105,11 @@ class World : public session::Effects {
          writable = true;
     protocol::link::CloseReason reason{};
     protocol::link::Cookie cookie;
+  };
+  struct Effect {
+    base::ConnId conn;
+    bool late;
+    std::function<void()> apply;
   };
   struct Crash {};
 
@@ -179,16 +185,13 @@ class World : public session::Effects {
     boundary();
     bool busy = false;
     for (const base::ConnId id : std::exchange(resume_, {})) {
-      Conn& k = conns_[id.slot];
+      Conn& k = conn(id);
       if (k.attached && !k.released) deliver(k);
       busy = true;
     }
     broker_->flush_cookies();
     boundary();
-    for (auto& effect : std::exchange(turn_, {})) {
-      effect();
-      busy = true;
-    }
+    busy = apply_turn() || busy;
     boundary();
     if (!committing_ && !hold_) {
       if (auto batch = broker_->seal()) {
@@ -210,17 +213,49 @@ class World : public session::Effects {
     return busy;
   }
 
-  // -- Effects: gathered, applied to the edge together at the end of the turn
+  // The frames of a turn: one a link, then one a link with what must come late. The engine may die
+  // between any two.
+  bool apply_turn() {
+    const auto effects = std::exchange(turn_, {});
+    bool any = false;
+    for (const bool late : {false, true}) {
+      for (std::uint32_t link = 0; link < options_.edge_ids.size(); ++link) {
+        bool frame = false;
+        for (const auto& e : effects) {
+          if (e.late != late || e.conn.link() != link) continue;
+          if (!frame && any) boundary();
+          frame = true;
+          e.apply();
+        }
+        any = any || frame;
+      }
+    }
+    return any;
+  }
+  Conn& conn(base::ConnId c) { return conns_[c.local_slot()]; }
+  void add(base::ConnId c, std::function<void()> apply, bool late = false) {
+    turn_.push_back({c, late, std::move(apply)});
+  }
+
+  // -- Effects: gathered, applied to the edges at the end of the turn
   void send(base::ConnId c, std::string_view head, std::string_view tail) override {
-    std::string bytes = std::string(head).append(tail);
-    turn_.push_back([this, c, bytes] {
-      if (!conns_[c.slot].ended) conns_[c.slot].out += bytes;
-      conns_[c.slot].out_off += bytes.size();
-    });
+    add_bytes(c, std::string(head).append(tail), false);
+  }
+  void send_late(base::ConnId c, std::string_view head, std::string_view tail) override {
+    add_bytes(c, std::string(head).append(tail), true);
+  }
+  void add_bytes(base::ConnId c, const std::string& bytes, bool late) {
+    add(
+        c,
+        [this, c, bytes] {
+          if (!conn(c).ended) conn(c).out += bytes;
+          conn(c).out_off += bytes.size();
+        },
+        late);
   }
   void acknowledge(base::ConnId c, std::uint64_t offset) override {
-    turn_.push_back([this, c, offset] {
-      Conn& k = conns_[c.slot];
+    add(c, [this, c, offset] {
+      Conn& k = conn(c);
       if (offset <= k.in_ack) return;
       const std::size_t n = offset - k.in_ack;
       k.in.erase(0, n);
@@ -230,20 +265,19 @@ class World : public session::Effects {
     });
   }
   void cookie(base::ConnId c, protocol::link::CookieSlot s, std::string bytes) override {
-    turn_.push_back(
-        [this, c, s, bytes] { conns_[c.slot].cookie[static_cast<std::size_t>(s)] = bytes; });
+    add(c, [this, c, s, bytes] { conn(c).cookie[static_cast<std::size_t>(s)] = bytes; });
   }
   void connected(base::ConnId c, const protocol::link::EdgeSettings&) override {
-    turn_.push_back([this, c] { conns_[c.slot].connected = true; });
+    add(c, [this, c] { conn(c).connected = true; });
   }
   void close(base::ConnId c, protocol::link::CloseReason reason) override {
-    turn_.push_back([this, c, reason] { end(conns_[c.slot], reason); });
+    add(c, [this, c, reason] { end(conn(c), reason); });
   }
   void release(base::ConnId c) override {
-    turn_.push_back([this, c] { conns_[c.slot].released = true; });
+    add(c, [this, c] { conn(c).released = true; });
   }
   void resume(base::ConnId c) override { resume_.push_back(c); }
-  bool writable(base::ConnId c) override { return conns_[c.slot].writable; }
+  bool writable(base::ConnId c) override { return conn(c).writable; }
   void authenticate(base::ConnId c, session::AuthRequest) override {
     broker_->authenticated(c, {}, now_);
   }
@@ -266,7 +300,7 @@ class World : public session::Effects {
   session::MemoryStore store_;
   metrics::EngineProbe probe_;
   std::deque<Conn> conns_;
-  std::vector<std::function<void()>> turn_;
+  std::vector<Effect> turn_;
   std::vector<base::ConnId> resume_;
   std::unique_ptr<session::Broker> broker_;
 };

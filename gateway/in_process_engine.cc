@@ -1,0 +1,89 @@
+#include "gateway/in_process_engine.h"
+
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "gateway/engine_setup.h"
+#include "gateway/runtime/child_process.h"
+
+namespace berth::gateway {
+
+namespace {
+
+std::vector<std::uint64_t> random_ids(std::uint32_t count) {
+  std::random_device d;
+  const std::uint64_t first = (static_cast<std::uint64_t>(d()) << 32) | d();
+  std::vector<std::uint64_t> ids;
+  for (std::uint32_t i = 0; i < count; ++i) ids.push_back(first + i);
+  return ids;
+}
+
+}  // namespace
+
+InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& config,
+                                 runtime::EdgeShards& edges, std::function<void()> ready)
+    : edges_(edges), ready_(std::move(ready)) {
+  if (edges.count() == 1) {
+    join_directly(io, config);
+  } else {
+    join_by_links(io, config);
+  }
+}
+
+InProcessEngine::~InProcessEngine() = default;
+
+void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& config) {
+  engine_ =
+      make_engine(io, config, broker_options(config, random_ids(1), false), edges_.first(), probe_);
+  edges_.first().use_engine(*engine_);
+  engine_->attached_all();
+  ready_();
+}
+
+void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& config) {
+  const std::vector<std::uint64_t> ids = random_ids(edges_.count());
+  engine_ = make_engine(io, config, broker_options(config, ids, false), links_, probe_);
+  edges_.make_links({.ready = [] {},
+                     .heartbeat = [] {},
+                     .drained = [] {},
+                     .lost = [] {},
+                     .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {}});
+  std::vector<int> theirs;
+  for (std::uint32_t i = 0; i < edges_.count(); ++i) {
+    const auto [edge_end, engine_end] = runtime::link_pair();
+    theirs.push_back(edge_end);
+    auto& l = links_.add(std::make_unique<link::EngineLink>(
+        io, engine_end, i,
+        link::EngineLink::Events{.hello = [](const protocol::link::Hello&) {},
+                                 .attached_all = [this] { on_attached_all(); },
+                                 .writable = [this] { links_.push_on(); },
+                                 .drain = [] {},
+                                 .stop = [] {},
+                                 .scrape = [](std::uint64_t) {},
+                                 .lost = [] {}}));
+    l.use_engine(*engine_);
+    l.ready();
+  }
+  edges_.open_links(std::move(theirs), {.edge_id = ids[0],
+                                        .output_cap = config.edge.output_cap,
+                                        .heartbeat_ms = config.heartbeat_ms});
+}
+
+void InProcessEngine::on_attached_all() {
+  if (++attached_ != links_.size()) return;
+  engine_->attached_all();
+  for (std::size_t i = 0; i < links_.size(); ++i) links_[i].go();
+  ready_();
+}
+
+std::vector<metrics::Sample> InProcessEngine::samples() {
+  engine_->refresh_gauges();
+  return metrics::samples_of(probe_);
+}
+
+void InProcessEngine::close() {
+  engine_->close_store();
+}
+
+}  // namespace berth::gateway

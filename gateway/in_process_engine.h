@@ -1,0 +1,41 @@
+// The engine of `--single-process`: joined to a single edge shard by direct calls, to several by
+// links within the process (their threads differ). Everything on shard 0's thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+
+#include "gateway/config.h"
+#include "gateway/engine/engine_shard.h"
+#include "gateway/link/link_set.h"
+#include "gateway/runtime/edge_shards.h"
+
+namespace berth::gateway {
+
+class InProcessEngine {
+ public:
+  // `ready`: devices may come. Throws as make_engine().
+  InProcessEngine(boost::asio::io_context& io, const Config& config, runtime::EdgeShards& edges,
+                  std::function<void()> ready);
+  ~InProcessEngine();
+
+  void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
+  bool store_healthy() const { return engine_->store_healthy(); }
+  std::vector<metrics::Sample> samples();
+  void close();
+
+ private:
+  void join_directly(boost::asio::io_context& io, const Config& config);
+  void join_by_links(boost::asio::io_context& io, const Config& config);
+  void on_attached_all();
+
+  runtime::EdgeShards& edges_;
+  std::function<void()> ready_;
+  metrics::EngineProbe probe_;
+  link::LinkSet links_;
+  std::unique_ptr<engine::EngineShard> engine_;
+  std::size_t attached_ = 0;
+};
+
+}  // namespace berth::gateway

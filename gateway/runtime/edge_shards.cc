@@ -1,0 +1,181 @@
+#include "gateway/runtime/edge_shards.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace berth::gateway::runtime {
+
+namespace {
+
+edge::EdgeOptions share_of(edge::EdgeOptions o, std::uint32_t count) {
+  o.max_connections = (o.max_connections + count - 1) / count;
+  o.input_cap_total = std::max(o.input_cap_total / count, o.input_cap);
+  return o;
+}
+
+}  // namespace
+
+EdgeShards::EdgeShards(boost::asio::io_context& main, edge::EdgeOptions options,
+                       std::uint32_t count)
+    : main_(main) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    auto s = std::make_unique<Shard>();
+    if (i != 0) s->own_io = std::make_unique<boost::asio::io_context>(1);
+    s->io = i == 0 ? &main : s->own_io.get();
+    s->edge = std::make_unique<edge::EdgeShard>(*s->io, share_of(options, count), s->probe);
+    shards_.push_back(std::move(s));
+  }
+  for (auto& s : shards_) {
+    s->edge->on_quarantine([this](std::uint64_t client_hash) {
+      for (auto& each : shards_) {
+        Shard& other = *each;
+        boost::asio::post(*other.io, [&other, client_hash] { other.edge->keep_out(client_hash); });
+      }
+    });
+  }
+}
+
+EdgeShards::~EdgeShards() {
+  stop();
+}
+
+void EdgeShards::bind(const std::string& host, std::uint16_t& port) {
+  if (count() > 1) {  // SO_REUSEPORT would share the port with anybody who sets it too: look first
+    const int alone = edge::open_listener(host, port, false);
+    ::close(alone);
+  }
+  for (auto& s : shards_) s->listener = edge::open_listener(host, port, count() > 1);
+}
+
+void EdgeShards::open_for_devices() {
+  for (auto& s : shards_) {
+    Shard& shard = *s;
+    on(shard, [&shard] {
+      shard.edge->listen(std::exchange(shard.listener, -1));
+      shard.edge->start();
+    });
+  }
+  start_threads();
+}
+
+void EdgeShards::start_threads() {
+  if (std::exchange(threads_started_, true)) return;
+  for (auto& s : shards_) {
+    if (!s->own_io) continue;
+    s->thread = std::thread([io = s->io] {
+      const auto work = boost::asio::make_work_guard(*io);
+      io->run();
+    });
+  }
+}
+
+void EdgeShards::stop_accepting() {
+  for (auto& s : shards_) {
+    Shard& shard = *s;
+    on(shard, [&shard] { shard.edge->stop_accepting(); });
+  }
+}
+
+void EdgeShards::stop() {
+  for (auto& s : shards_) {
+    if (s->own_io) s->own_io->stop();
+  }
+  for (auto& s : shards_) {
+    if (s->thread.joinable()) s->thread.join();
+    if (s->listener >= 0) ::close(std::exchange(s->listener, -1));
+  }
+}
+
+// -- links
+
+void EdgeShards::make_link(Shard& s, link::EdgeLink::Events events) {
+  auto told = std::move(events.ready);
+  events.ready = [&s, told] {
+    s.link->set_serving(true);
+    s.edge->engine_ready();
+    if (told) told();
+  };
+  s.link = std::make_unique<link::EdgeLink>(*s.io, *s.edge, std::move(events));
+  s.edge->use_engine(*s.link);
+}
+
+void EdgeShards::make_links(link::EdgeLink::Events events) {
+  for (auto& s : shards_) {
+    if (s->own_io) {
+      make_link(*s, {.ready = {},
+                     .heartbeat = [] {},
+                     .drained = [] {},
+                     .lost = [] {},  // shard 0's link tells of the same engine
+                     .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {}});
+    } else {
+      make_link(*s, std::move(events));
+    }
+  }
+}
+
+void EdgeShards::open_links(std::vector<int> fds, protocol::link::Hello hello) {
+  start_threads();
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    Shard& s = *shards_[i];
+    on(s, [&s, fd = fds[i], hello] { s.link->open(fd, hello); });
+    ++hello.edge_id;
+  }
+}
+
+void EdgeShards::engine_gone() {
+  for (auto& s : shards_) {
+    Shard& shard = *s;
+    on(shard, [&shard] {
+      shard.link->close();  // applies what it had written whole
+      shard.edge->engine_gone();
+    });
+  }
+}
+
+void EdgeShards::suspect(base::ConnId conn) {
+  if (conn.link() >= shards_.size()) return;
+  Shard& s = *shards_[conn.link()];
+  on(s, [&s, conn] { s.edge->suspect(conn.local()); });
+}
+
+bool EdgeShards::serving() const {
+  return shards_[0]->link->serving();
+}
+
+void EdgeShards::collect(std::function<void(std::vector<metrics::EdgeProbe>)> done) {
+  struct Gathering {
+    std::vector<metrics::EdgeProbe> probes;
+    std::size_t missing;
+    std::function<void(std::vector<metrics::EdgeProbe>)> done;
+  };
+  auto g = std::make_shared<Gathering>(
+      Gathering{std::vector<metrics::EdgeProbe>(shards_.size()), shards_.size(), std::move(done)});
+  for (std::size_t i = 0; i < shards_.size(); ++i) {
+    Shard& s = *shards_[i];
+    on(s, [this, g, i, &s] {
+      s.edge->refresh_gauges();
+      boost::asio::post(main_, [g, i, probe = s.probe] {
+        g->probes[i] = probe;
+        if (--g->missing == 0) g->done(std::move(g->probes));
+      });
+    });
+  }
+}
+
+metrics::EdgeProbe total_of(const std::vector<metrics::EdgeProbe>& probes) {
+  metrics::EdgeProbe sum = probes[0];
+  for (std::size_t i = 1; i < probes.size(); ++i) {
+    const std::uint64_t gap_ms = std::max(sum.engine_gap_ms, probes[i].engine_gap_ms);
+#define BERTH_ADD(field, family, label, value, help) sum.field += probes[i].field;
+    BERTH_EDGE_COUNTERS(BERTH_ADD)
+    BERTH_EDGE_GAUGES(BERTH_ADD)
+#undef BERTH_ADD
+    sum.engine_gap_ms = gap_ms;
+    sum.engine_up = probes[0].engine_up;
+  }
+  return sum;
+}
+
+}  // namespace berth::gateway::runtime

@@ -1,0 +1,82 @@
+// The edge's shards: each a thread with an io_context, a listening socket (SO_REUSEPORT where there
+// are several), an EdgeShard, and an EdgeLink where an engine is reached by links. Shard 0 runs on
+// the thread that made this; the others on threads of their own, to which every call here is
+// posted. All public calls: on shard 0's thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/edge/edge_shard.h"
+#include "gateway/link/edge_link.h"
+#include "metrics/probe.h"
+
+namespace berth::gateway::runtime {
+
+class EdgeShards {
+ public:
+  // `options` hold for all shards together: connections and buffered bytes are divided.
+  EdgeShards(boost::asio::io_context& main, edge::EdgeOptions options, std::uint32_t count);
+  ~EdgeShards();
+
+  std::uint32_t count() const { return static_cast<std::uint32_t>(shards_.size()); }
+  edge::EdgeShard& first() { return *shards_[0]->edge; }
+  metrics::EdgeProbe& first_probe() { return shards_[0]->probe; }
+
+  // Binds; a `port` of 0 is filled in. Throws std::runtime_error.
+  void bind(const std::string& host, std::uint16_t& port);
+  void open_for_devices();  // listens and starts the threads, where they are not started yet
+  void stop_accepting();
+  void stop();  // ends and joins the threads
+
+  // -- where an engine is reached by links. `events`: of shard 0's link, after the shards have done
+  // their own part.
+  void make_links(link::EdgeLink::Events events);
+  // One descriptor a shard. `hello.edge_id` is shard 0's; the others count on from it.
+  void open_links(std::vector<int> fds, protocol::link::Hello hello);
+  void engine_gone();
+  void suspect(base::ConnId conn);  // as the engine numbers connections
+  bool serving() const;
+  void send_empty(protocol::link::FrameType type) { shards_[0]->link->send_empty(type); }
+  void scrape(std::uint64_t id) { shards_[0]->link->scrape(id); }
+
+  // The probes of all shards, with fresh gauges.
+  void collect(std::function<void(std::vector<metrics::EdgeProbe>)> done);
+
+ private:
+  struct Shard {
+    boost::asio::io_context* io = nullptr;
+    std::unique_ptr<boost::asio::io_context> own_io;
+    metrics::EdgeProbe probe;
+    std::unique_ptr<edge::EdgeShard> edge;
+    std::unique_ptr<link::EdgeLink> link;
+    std::thread thread;
+    int listener = -1;
+  };
+  template <class F>
+  void on(Shard& s, F f) {
+    if (s.own_io) {
+      boost::asio::post(*s.io, std::move(f));
+    } else {
+      f();
+    }
+  }
+  void start_threads();
+  void make_link(Shard& s, link::EdgeLink::Events events);
+
+  boost::asio::io_context& main_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  bool threads_started_ = false;
+};
+
+// Sums, except for gauges of the whole process, which shard 0 keeps, and the gap, of which the
+// longest counts.
+metrics::EdgeProbe total_of(const std::vector<metrics::EdgeProbe>& probes);
+
+}  // namespace berth::gateway::runtime
