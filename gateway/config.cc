@@ -9,6 +9,8 @@
 #include <functional>
 #include <limits>
 
+#include "session/redis_connection.h"
+
 namespace berth::gateway {
 namespace {
 
@@ -171,6 +173,22 @@ std::vector<Key> process_keys() {
       choice(
           "store.durability", {"process", "disk"}, [](Config& c, int i) { c.sync = i == 1; },
           [](const Config& c) { return c.sync ? 1 : 0; }),
+      text("store.url", &Config::store_url),
+      text("store.redis_prefix", &Config::redis_prefix),
+      number<U32>(
+          "store.redis_wait_replicas", [](Config& c) -> U32& { return c.redis_wait_replicas; }, 0,
+          10),
+      number<U32>(
+          "store.redis_wait_ms", [](Config& c) -> U32& { return c.redis_wait_ms; }, 1, 60'000),
+      number<U32>(
+          "store.redis_timeout_ms", [](Config& c) -> U32& { return c.redis_timeout_ms; }, 100,
+          60'000),
+      number<U32>(
+          "store.redis_lease_ms", [](Config& c) -> U32& { return c.redis_lease_ms; }, 1000,
+          600'000),
+      text("store.redis_ca_file", &Config::redis_ca_file),
+      text("store.redis_cert_file", &Config::redis_cert_file),
+      text("store.redis_key_file", &Config::redis_key_file),
       boolean("single_process", &Config::single_process),
       number<U32>(
           "shards", [](Config& c) -> U32& { return c.shards; }, 1, 64),
@@ -305,6 +323,14 @@ void check(const Config& c) {
   }
   if (c.edge.input_cap_total < c.edge.input_cap) {
     throw ConfigError("mqtt.input_buffer_total_bytes must not be below mqtt.input_buffer_bytes");
+  }
+  try {
+    if (!c.store_url.empty()) session::parse_redis_url(c.store_url);
+  } catch (const std::invalid_argument& e) {
+    throw ConfigError(std::string("store.url: ") + e.what());
+  }
+  if (c.redis_cert_file.empty() != c.redis_key_file.empty()) {
+    throw ConfigError("store.redis_cert_file and store.redis_key_file go together");
   }
 }
 

@@ -28,7 +28,16 @@ struct Config {
   Endpoint mqtt{"127.0.0.1", 1883};
   Endpoint admin{"127.0.0.1", 9180};
   std::string data_directory = "./data";
-  bool sync = true;  // durability: disk
+  bool sync = true;       // durability: disk
+  std::string store_url;  // empty: the embedded store in data_directory
+  std::string redis_prefix = "berth:";
+  std::uint32_t redis_wait_replicas = 0;
+  std::uint32_t redis_wait_ms = 1000;
+  std::uint32_t redis_timeout_ms = 2000;
+  std::uint32_t redis_lease_ms = 5000;
+  std::string redis_ca_file;
+  std::string redis_cert_file;
+  std::string redis_key_file;
   bool single_process = false;
   std::uint32_t shards = 1;
   engine::Anonymous anonymous = engine::Anonymous::loopback;

@@ -51,8 +51,9 @@ class EngineProcess {
     std::vector<std::uint64_t> edge_ids;
     for (const protocol::link::Hello& h : hellos_) edge_ids.push_back(h.edge_id);
     try {
-      engine_ = make_engine(io_, config_, broker_options(config_, std::move(edge_ids), true),
-                            links_, probe_);
+      engine_ =
+          make_engine(io_, config_, broker_options(config_, std::move(edge_ids), true), links_,
+                      probe_, [this] { fail(kExitUnavailable, "another gateway has the store"); });
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
     } catch (const std::exception& e) {

@@ -1,5 +1,7 @@
 #include "gateway/engine_setup.h"
 
+#include <unistd.h>
+
 #include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -7,6 +9,7 @@
 #include "base/log.h"
 #include "gateway/engine/acl_file.h"
 #include "gateway/engine/fault_policy.h"
+#include "session/redis_store.h"
 #include "session/rocks_store.h"
 
 namespace berth::gateway {
@@ -37,7 +40,41 @@ std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
 
 namespace {
 
-void start(boost::asio::io_context& io, const Config& config, engine::EngineShard& engine) {
+using Post = session::Store::Poster;
+
+std::unique_ptr<session::Store> embedded_store(const Config& config, engine::EngineShard& engine,
+                                               const Post& post) {
+  session::RocksOptions options;
+  options.directory = config.data_directory + "/store";
+  options.sync = config.sync;
+  options.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
+  return std::make_unique<session::RocksStore>(options, post);
+}
+
+std::unique_ptr<session::Store> redis_store(const Config& config, std::uint64_t owner,
+                                            engine::EngineShard& engine, const Post& post,
+                                            std::function<void()> store_lost) {
+  session::RedisStoreOptions o;
+  o.redis.address = session::parse_redis_url(config.store_url);
+  o.redis.timeout_ms = config.redis_timeout_ms;
+  o.redis.tls_ca_file = config.redis_ca_file;
+  o.redis.tls_cert_file = config.redis_cert_file;
+  o.redis.tls_key_file = config.redis_key_file;
+  o.prefix = config.redis_prefix;
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  o.owner = std::string(host) + "/" + std::to_string(owner);
+  o.lease_ms = config.redis_lease_ms;
+  o.wait_replicas = config.redis_wait_replicas;
+  o.wait_ms = config.redis_wait_ms;
+  o.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
+  o.on_fenced = [post, store_lost = std::move(store_lost)] { post(store_lost); };
+  BERTH_LOG(info, "store redis={} prefix={}", o.redis.address.text(), o.prefix);
+  return std::make_unique<session::RedisStore>(o, post);
+}
+
+void start(boost::asio::io_context& io, const Config& config, std::uint64_t owner,
+           engine::EngineShard& engine, std::function<void()> store_lost) {
   const auto post = [&io](std::function<void()> f) { boost::asio::post(io, std::move(f)); };
   std::optional<engine::PasswordFile> passwords;
   if (!config.password_file.empty()) {
@@ -49,11 +86,9 @@ void start(boost::asio::io_context& io, const Config& config, engine::EngineShar
   }
   engine.use_authenticator(
       std::make_unique<engine::Authenticator>(config.anonymous, std::move(passwords), post));
-  session::RocksOptions options;
-  options.directory = config.data_directory + "/store";
-  options.sync = config.sync;
-  options.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
-  engine.use_store(std::make_unique<session::RocksStore>(options, post));
+  engine.use_store(config.store_url.empty()
+                       ? embedded_store(config, engine, post)
+                       : redis_store(config, owner, engine, post, std::move(store_lost)));
   engine.restore();
   engine.start_timers();
 }
@@ -62,13 +97,13 @@ void start(boost::asio::io_context& io, const Config& config, engine::EngineShar
 
 std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
                                                  const session::BrokerOptions& options,
-                                                 link::EdgePort& edge,
-                                                 metrics::EngineProbe& probe) {
+                                                 link::EdgePort& edge, metrics::EngineProbe& probe,
+                                                 std::function<void()> store_lost) {
   for (int attempt = 0;; ++attempt) {
     auto engine =
         std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), probe);
     try {
-      start(io, config, *engine);
+      start(io, config, options.edge_ids.front(), *engine, store_lost);
       return engine;
     } catch (const session::StoreDamaged& e) {  // half restored: begin again with the empty store
       if (attempt != 0) throw;

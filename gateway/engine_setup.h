@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <memory>
 
 #include "gateway/config.h"
@@ -17,8 +18,10 @@ std::unique_ptr<session::AccessPolicy> load_access(const Config& config);  // th
 
 // An engine with its store restored (a damaged one moved aside) and its timers started. Throws
 // std::runtime_error when the store is not available, ConfigError for bad password or ACL files.
+// `store_lost`: another gateway has taken the store; this engine must end.
 std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
                                                  const session::BrokerOptions& options,
-                                                 link::EdgePort& edge, metrics::EngineProbe& probe);
+                                                 link::EdgePort& edge, metrics::EngineProbe& probe,
+                                                 std::function<void()> store_lost);
 
 }  // namespace berth::gateway

@@ -22,8 +22,8 @@ std::vector<std::uint64_t> random_ids(std::uint32_t count) {
 }  // namespace
 
 InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& config,
-                                 runtime::EdgeShards& edges, std::function<void()> ready)
-    : edges_(edges), ready_(std::move(ready)) {
+                                 runtime::EdgeShards& edges, Events events)
+    : edges_(edges), events_(std::move(events)) {
   if (edges.count() == 1) {
     join_directly(io, config);
   } else {
@@ -34,16 +34,17 @@ InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& conf
 InProcessEngine::~InProcessEngine() = default;
 
 void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& config) {
-  engine_ =
-      make_engine(io, config, broker_options(config, random_ids(1), false), edges_.first(), probe_);
+  engine_ = make_engine(io, config, broker_options(config, random_ids(1), false), edges_.first(),
+                        probe_, events_.store_lost);
   edges_.first().use_engine(*engine_);
   engine_->attached_all();
-  ready_();
+  events_.ready();
 }
 
 void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& config) {
   const std::vector<std::uint64_t> ids = random_ids(edges_.count());
-  engine_ = make_engine(io, config, broker_options(config, ids, false), links_, probe_);
+  engine_ = make_engine(io, config, broker_options(config, ids, false), links_, probe_,
+                        events_.store_lost);
   edges_.make_links({.ready = [] {},
                      .heartbeat = [] {},
                      .drained = [] {},
@@ -74,7 +75,7 @@ void InProcessEngine::on_attached_all() {
   if (++attached_ != links_.size()) return;
   engine_->attached_all();
   for (std::size_t i = 0; i < links_.size(); ++i) links_[i].go();
-  ready_();
+  events_.ready();
 }
 
 std::vector<metrics::Sample> InProcessEngine::samples() {

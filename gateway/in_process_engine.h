@@ -15,9 +15,13 @@ namespace berth::gateway {
 
 class InProcessEngine {
  public:
-  // `ready`: devices may come. Throws as make_engine().
+  struct Events {
+    std::function<void()> ready;       // devices may come
+    std::function<void()> store_lost;  // another gateway has taken the store
+  };
+  // Throws as make_engine().
   InProcessEngine(boost::asio::io_context& io, const Config& config, runtime::EdgeShards& edges,
-                  std::function<void()> ready);
+                  Events events);
   ~InProcessEngine();
 
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
@@ -31,7 +35,7 @@ class InProcessEngine {
   void on_attached_all();
 
   runtime::EdgeShards& edges_;
-  std::function<void()> ready_;
+  Events events_;
   metrics::EngineProbe probe_;
   link::LinkSet links_;
   std::unique_ptr<engine::EngineShard> engine_;

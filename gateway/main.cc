@@ -20,7 +20,7 @@ constexpr int kExitConfig = 78;
 
 struct Flags {
   std::string config_file;
-  std::string mqtt, admin, data, durability, shards, log_format, log_level;
+  std::string mqtt, admin, data, store, durability, shards, log_format, log_level;
   bool anonymous = false;
   bool single_process = false;
 };
@@ -36,6 +36,7 @@ void add_serve_flags(CLI::App& app, Flags& f) {
   app.add_option("--durability", f.durability,
                  "disk: sync before every ack; process: survives kill -9 only")
       ->check(CLI::IsMember({"disk", "process"}));
+  app.add_option("--store", f.store, "redis://… : sessions there instead of in --data");
   app.add_option("--shards", f.shards, "threads of the edge (1)");
   app.add_option("--log-format", f.log_format, "text or ecs")
       ->check(CLI::IsMember({"text", "ecs"}));
@@ -58,6 +59,7 @@ Config load(const Flags& f) {
   flag("--admin", "admin.listen", f.admin);
   flag("--data", "store.directory", f.data);
   flag("--durability", "store.durability", f.durability);
+  flag("--store", "store.url", f.store);
   flag("--shards", "shards", f.shards);
   flag("--log-format", "log.format", f.log_format);
   flag("--log-level", "log.level", f.log_level);

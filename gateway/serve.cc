@@ -53,8 +53,13 @@ class Gateway {
     http_.listen(admin_.host, admin_.port);
     wait_signal();
     if (config_.single_process) {
-      engine_ =
-          std::make_unique<InProcessEngine>(io_, config_, edges_, [this] { open_for_devices(); });
+      InProcessEngine::Events events{.ready = [this] { open_for_devices(); },
+                                     .store_lost =
+                                         [this] {
+                                           exit_code_ = kExitUnavailable;
+                                           io_.stop();
+                                         }};
+      engine_ = std::make_unique<InProcessEngine>(io_, config_, edges_, std::move(events));
     } else {
       start_supervised();
     }

@@ -51,7 +51,7 @@
   X(retained, "berth_retained_messages", "", "", "Retained messages now") \
   X(queued_now, "berth_queued_messages", "", "", "Messages waiting in session queues") \
   X(queued_bytes_now, "berth_queued_bytes", "", "", "Bytes waiting in session queues") \
-  X(store_up, "berth_store_up", "store", "embedded", "1: the last commit succeeded") \
+  X(store_up, "berth_store_up", "", "", "1: the last commit succeeded") \
   X(restore_ms, "berth_restore_milliseconds", "", "", "Time the last start took to load the store") \
   X(engine_rss, "berth_process_resident_memory_bytes", "role", "engine", "Resident memory") \
   X(engine_cpu_ms, "berth_process_cpu_milliseconds", "role", "engine", "CPU time used")

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
 
 namespace berth::test {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/support/gateway_process.h"
 #include "tests/support/swarm.h"
 
 namespace berth::test {

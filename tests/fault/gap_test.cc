@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
 
 namespace berth::test {

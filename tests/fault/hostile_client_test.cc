@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 
+#include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
 
 namespace berth::test {

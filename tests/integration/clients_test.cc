@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <mutex>
 
-#include "tests/support/process.h"
+#include "tests/support/gateway_process.h"
 
 namespace berth::test {
 namespace {

@@ -9,54 +9,13 @@
 #include <mutex>
 
 #include "session/memory_store.h"
+#include "session/redis_store.h"
 #include "session/rocks_store.h"
+#include "tests/support/redis_server.h"
+#include "tests/support/store_loop.h"
 
 namespace berth::session {
 namespace {
-
-// Completions wait here until the test takes them, whatever thread they come from.
-class Loop {
- public:
-  Store::Poster poster() {
-    return [this](std::function<void()> f) {
-      const std::lock_guard lock(mutex_);
-      posted_.push_back(std::move(f));
-      ready_.notify_one();
-    };
-  }
-  void run_one() {
-    std::unique_lock lock(mutex_);
-    ASSERT_TRUE(
-        ready_.wait_for(lock, std::chrono::seconds(20), [this] { return !posted_.empty(); }));
-    auto f = std::move(posted_.front());
-    posted_.pop_front();
-    lock.unlock();
-    f();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable ready_;
-  std::deque<std::function<void()>> posted_;
-};
-
-struct Contents : RestoreSink {
-  std::string log;
-  void session(base::SessionId id, std::string_view r) override {
-    log += "s" + std::to_string(id.value) + "=" + std::string(r) + ";";
-  }
-  void queue(base::SessionId id, const StoredEntry& a, const StoredEntry& b) override {
-    log += "q" + std::to_string(id.value) + "=" + std::to_string(a.seq) + a.value + ".." +
-           std::to_string(b.seq) + b.value + ";";
-  }
-  void received(base::SessionId id, std::uint16_t p, std::string_view) override {
-    log += "r" + std::to_string(id.value) + "/" + std::to_string(p) + ";";
-  }
-  void retained(std::string_view k, std::string_view v) override {
-    log += "t" + std::string(k) + "=" + std::string(v) + ";";
-  }
-  void applied(std::string_view k, std::string_view) override { log += "a" + std::string(k) + ";"; }
-};
 
 struct TempDir {
   TempDir() {
@@ -70,19 +29,27 @@ struct TempDir {
 class StoreContract : public ::testing::TestWithParam<const char*> {
  protected:
   void open() {
-    if (std::string(GetParam()) == "memory") {
+    const std::string kind = GetParam();
+    if (kind == "memory") {
       if (!store_) store_ = std::make_unique<MemoryStore>(loop_.poster());
-    } else {
+    } else if (kind == "rocksdb") {
       store_.reset();
       store_ = std::make_unique<RocksStore>(RocksOptions{.directory = dir_.path + "/db"},
                                             loop_.poster());
+    } else {
+      store_.reset();
+      if (!redis_) redis_ = std::make_unique<test::RedisServer>();
+      RedisStoreOptions o;
+      o.redis.address = parse_redis_url(redis_->url());
+      o.owner = "contract";
+      store_ = std::make_unique<RedisStore>(o, loop_.poster());
     }
     restore();
   }
   std::string restore() {
     Contents c;
     store_->restore(c);
-    return c.log;
+    return c.sorted();
   }
   CommitResult commit(const std::vector<Write>& writes) {
     auto batch = std::make_shared<Batch>();
@@ -103,6 +70,7 @@ class StoreContract : public ::testing::TestWithParam<const char*> {
   void SetUp() override { open(); }
   TempDir dir_;
   Loop loop_;
+  std::unique_ptr<test::RedisServer> redis_;
   std::unique_ptr<Store> store_;
 };
 
@@ -169,7 +137,7 @@ TEST_P(StoreContract, RemoveThroughKeepsTheRest) {
   EXPECT_EQ(restore(), "q1=3c..3c;");
 }
 
-INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, ::testing::Values("memory", "rocksdb"));
+INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, ::testing::Values("memory", "rocksdb", "redis"));
 
 TEST(RocksStoreTest, I10_ADamagedDatabaseIsMovedAsideAndAnEmptyOneServes) {
   TempDir dir;

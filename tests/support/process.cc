@@ -1,19 +1,15 @@
 #include "tests/support/process.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
-
-#include "gateway/admin/http_server.h"
 
 extern char** environ;
 
@@ -66,102 +62,6 @@ std::string Process::log() const {
   std::stringstream all;
   all << in.rdbuf();
   return all.str();
-}
-
-std::string berth_binary() {
-  if (const char* b = std::getenv("BERTH_BINARY")) return b;
-  return BERTH_BINARY_DEFAULT;
-}
-
-GatewayProcess::GatewayProcess(std::vector<std::string> flags, std::string directory)
-    : flags_(std::move(flags)),
-      directory_(std::move(directory)),
-      own_directory_(directory_.empty()) {
-  if (own_directory_) {
-    std::string name = std::filesystem::temp_directory_path() / "berth-gateway-XXXXXX";
-    directory_ = mkdtemp(name.data());
-  }
-  start();
-}
-
-GatewayProcess::~GatewayProcess() {
-  process_.reset();
-  if (own_directory_) std::filesystem::remove_all(directory_);
-}
-
-namespace {
-int port_after(const std::string& log, const std::string& key) {
-  const std::size_t at = log.rfind(key);
-  if (at == std::string::npos) return 0;
-  const std::size_t colon = log.find(':', at + key.size());
-  return std::atoi(log.c_str() + colon + 1);
-}
-}  // namespace
-
-void GatewayProcess::start() {
-  std::vector<std::string> argv{
-      berth_binary(), "serve",       "--mqtt", "127.0.0.1:" + std::to_string(mqtt_port_),
-      "--admin",      "127.0.0.1:0", "--data", directory_ + "/data"};
-  argv.insert(argv.end(), flags_.begin(), flags_.end());
-  process_ = std::make_unique<Process>(argv, directory_ + "/log." + std::to_string(starts_++));
-  const bool ready = eventually(
-      [this] {
-        return !process_->running() || process_->log().find(" ready mqtt=") != std::string::npos;
-      },
-      std::chrono::seconds(60));
-  const std::string log = process_->log();
-  if (!ready || log.find(" ready mqtt=") == std::string::npos)
-    throw std::runtime_error("gateway did not start:\n" + log);
-  mqtt_port_ = port_after(log, " ready mqtt=");
-  admin_port_ = port_after(log, " admin=");
-}
-
-void GatewayProcess::kill9() {
-  process_->send(SIGKILL);
-  process_->wait();
-}
-
-int GatewayProcess::terminate() {
-  process_->send(SIGTERM);
-  return process_->wait();
-}
-
-std::string GatewayProcess::get(const std::string& target, int* status) const {
-  const auto r = gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_),
-                                              "GET", target);
-  if (status != nullptr) *status = r.status;
-  return r.body;
-}
-
-std::string GatewayProcess::post(const std::string& target) const {
-  return gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_), "POST",
-                                      target)
-      .body;
-}
-
-double GatewayProcess::metric(const std::string& name) const {
-  std::istringstream lines(get("/metrics"));
-  std::string line;
-  while (std::getline(lines, line)) {
-    if (line.starts_with(name) && line.size() > name.size() && line[name.size()] == ' ') {
-      return std::atof(line.c_str() + name.size());
-    }
-  }
-  return -1;
-}
-
-void GatewayProcess::signal_engine(int signal_number) {
-  pid_t pid = -1;
-  ASSERT_TRUE(eventually([&] { return (pid = engine_pid()) > 0; })) << "no engine serves";
-  ::kill(pid, signal_number);
-}
-
-pid_t GatewayProcess::engine_pid() const {
-  const std::string s = get("/api/v1/status");
-  const std::size_t serving = s.find("\"state\":\"serving\"");
-  if (serving == std::string::npos) return -1;
-  const std::size_t pid = s.rfind("\"pid\":", serving);
-  return std::atoi(s.c_str() + pid + 6);
 }
 
 }  // namespace berth::test

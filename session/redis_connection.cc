@@ -1,0 +1,380 @@
+#include "session/redis_connection.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+namespace berth::session {
+
+namespace {
+
+constexpr std::uint16_t kRedisPort = 6379;
+constexpr std::uint16_t kSentinelPort = 26379;
+constexpr std::size_t kReadChunk = 64 * 1024;
+
+[[noreturn]] void bad(const std::string& url, const char* why) {
+  throw std::invalid_argument("'" + url.substr(0, url.find("://")) + "://…': " + why);
+}
+
+std::string decoded(std::string_view in) {
+  std::string out;
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    unsigned v = 0;
+    if (in[i] == '%' && i + 2 < in.size() &&
+        std::from_chars(in.data() + i + 1, in.data() + i + 3, v, 16).ptr == in.data() + i + 3) {
+      out.push_back(static_cast<char>(v));
+      i += 2;
+    } else {
+      out.push_back(in[i]);
+    }
+  }
+  return out;
+}
+
+RedisAddress::Node parse_node(const std::string& url, std::string_view text, std::uint16_t port) {
+  RedisAddress::Node n{.host = {}, .port = port};
+  const std::size_t bracket = text.starts_with('[') ? text.find(']') : std::string_view::npos;
+  const std::size_t colon = text.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  n.host = bracket != std::string_view::npos ? text.substr(1, bracket - 1) : text.substr(0, colon);
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = text.substr(colon + 1);
+    const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), n.port);
+    if (ec != std::errc() || end != digits.data() + digits.size()) bad(url, "not a port");
+  }
+  if (n.host.empty()) bad(url, "no host");
+  return n;
+}
+
+RedisReply converted(const redisReply& r) {
+  RedisReply out;
+  switch (r.type) {
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+      out.type = RedisReply::Type::text;
+      out.text.assign(r.str, static_cast<std::size_t>(r.len));
+      break;
+    case REDIS_REPLY_ERROR:
+      out.type = RedisReply::Type::error;
+      out.text.assign(r.str, static_cast<std::size_t>(r.len));
+      break;
+    case REDIS_REPLY_INTEGER:
+      out.type = RedisReply::Type::integer;
+      out.integer = r.integer;
+      break;
+    case REDIS_REPLY_ARRAY:
+      out.type = RedisReply::Type::array;
+      out.items.reserve(r.elements);
+      for (std::size_t i = 0; i < r.elements; ++i) out.items.push_back(converted(*r.element[i]));
+      break;
+    default:
+      break;
+  }
+  return out;
+}
+
+}  // namespace
+
+RedisAddress parse_redis_url(const std::string& url) {
+  const std::size_t scheme_end = url.find("://");
+  if (scheme_end == std::string::npos) bad(url, "no scheme");
+  const std::string scheme = url.substr(0, scheme_end);
+  RedisAddress a;
+  a.tls = scheme.starts_with("rediss");
+  const bool sentinel = scheme.ends_with("-sentinel");
+  if (scheme != "redis" && scheme != "rediss" && scheme != "redis-sentinel" &&
+      scheme != "rediss-sentinel") {
+    bad(url, "the scheme is one of redis, rediss, redis-sentinel, rediss-sentinel");
+  }
+  std::string_view rest = std::string_view(url).substr(scheme_end + 3);
+  if (const std::size_t at = rest.rfind('@'); at != std::string_view::npos) {
+    const std::string_view login = rest.substr(0, at);
+    const std::size_t colon = login.find(':');
+    a.user = decoded(login.substr(0, colon));
+    if (colon != std::string_view::npos) a.password = decoded(login.substr(colon + 1));
+    rest = rest.substr(at + 1);
+  }
+  const std::size_t slash = rest.find('/');
+  std::string_view nodes = rest.substr(0, slash);
+  std::string_view path = slash == std::string_view::npos ? "" : rest.substr(slash + 1);
+  while (!nodes.empty()) {
+    const std::size_t comma = nodes.find(',');
+    a.nodes.push_back(
+        parse_node(url, nodes.substr(0, comma), sentinel ? kSentinelPort : kRedisPort));
+    nodes = comma == std::string_view::npos ? "" : nodes.substr(comma + 1);
+  }
+  if (a.nodes.empty()) bad(url, "no host");
+  if (!sentinel && a.nodes.size() != 1) bad(url, "several hosts are for sentinels");
+  if (sentinel) {
+    const std::size_t end = path.find('/');
+    a.master = path.substr(0, end);
+    if (a.master.empty()) bad(url, "no master's name after the sentinels");
+    path = end == std::string_view::npos ? "" : path.substr(end + 1);
+  }
+  if (!path.empty()) {
+    const auto [end, ec] = std::from_chars(path.data(), path.data() + path.size(), a.database);
+    if (ec != std::errc() || end != path.data() + path.size()) bad(url, "not a database number");
+  }
+  return a;
+}
+
+std::string RedisAddress::text() const {
+  std::string out = tls ? "rediss" : "redis";
+  if (!master.empty()) out += "-sentinel";
+  out += "://";
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (i != 0) out += ",";
+    out += nodes[i].host + ":" + std::to_string(nodes[i].port);
+  }
+  return master.empty() ? out : out + "/" + master;
+}
+
+// -- the pieces with C lifetimes
+
+struct RedisConnection::Tls {
+  ~Tls() {
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+  }
+  SSL_CTX* context = nullptr;
+  SSL* ssl = nullptr;
+};
+
+struct RedisConnection::Reader {
+  Reader() : reader(redisReaderCreate()) {}
+  ~Reader() { redisReaderFree(reader); }
+  redisReader* reader;
+};
+
+RedisConnection::RedisConnection(RedisOptions options) : options_(std::move(options)) {}
+
+RedisConnection::~RedisConnection() {
+  close();
+}
+
+void RedisConnection::close() {
+  tls_.reset();
+  reader_.reset();
+  out_.clear();
+  const std::lock_guard lock(fd_mutex_);
+  const int fd = fd_.exchange(-1);
+  if (fd >= 0) ::close(fd);
+}
+
+void RedisConnection::interrupt() {
+  const std::lock_guard lock(fd_mutex_);
+  const int fd = fd_.load();
+  if (fd >= 0) ::shutdown(fd, SHUT_RDWR);
+}
+
+void RedisConnection::fail(const std::string& why) {
+  close();
+  throw RedisError(why);
+}
+
+// -- connecting
+
+void RedisConnection::connect() {
+  if (connected()) return;
+  const bool sentinels = !options_.address.master.empty();
+  connect_to(sentinels ? ask_sentinels() : options_.address.nodes.front(), false);
+  const RedisReply role = call({"ROLE"});
+  if (role.items.empty() || role.items[0].text != "master") {
+    fail("not the master (a failover is under way, or the address is a replica's)");
+  }
+}
+
+void RedisConnection::connect_to_any() {
+  if (!connected()) connect_to(options_.address.nodes.front(), false);
+}
+
+// The first sentinel that answers is believed, as the client guidelines ask.
+RedisAddress::Node RedisConnection::ask_sentinels() {
+  std::string why = "no sentinel";
+  for (const RedisAddress::Node& s : options_.address.nodes) {
+    try {
+      connect_to(s, true);
+      const RedisReply r = call({"SENTINEL", "get-master-addr-by-name", options_.address.master});
+      close();
+      if (r.items.size() != 2) throw RedisError("the sentinel knows no such master");
+      RedisAddress::Node n{.host = r.items[0].text, .port = 0};
+      n.port = static_cast<std::uint16_t>(std::atoi(r.items[1].text.c_str()));
+      return n;
+    } catch (const RedisError& e) {
+      why = s.host + ":" + std::to_string(s.port) + ": " + e.what();
+    }
+  }
+  throw RedisError(why);
+}
+
+void RedisConnection::connect_to(const RedisAddress::Node& node, bool sentinel) {
+  close();
+  open_socket(node);
+  reader_ = std::make_unique<Reader>();
+  if (options_.address.tls) start_tls(node.host);
+  log_in(sentinel);
+}
+
+void RedisConnection::open_socket(const RedisAddress::Node& node) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if (const int e =
+          getaddrinfo(node.host.c_str(), std::to_string(node.port).c_str(), &hints, &found)) {
+    throw RedisError(node.host + ": " + gai_strerror(e));
+  }
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  fd_ = fd;
+  const int begun = ::connect(fd, found->ai_addr, found->ai_addrlen);
+  const int error = errno;
+  freeaddrinfo(found);
+  if (begun != 0 && error != EINPROGRESS) fail(std::strerror(error));
+  pollfd wait{.fd = fd, .events = POLLOUT, .revents = 0};
+  if (poll(&wait, 1, static_cast<int>(options_.timeout_ms)) != 1) fail("connect: timed out");
+  int result = 0;
+  socklen_t size = sizeof result;
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &size);
+  if (result != 0) fail(std::strerror(result));
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+  const int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  const timeval limit{.tv_sec = options_.timeout_ms / 1000,
+                      .tv_usec = static_cast<suseconds_t>(options_.timeout_ms % 1000) * 1000};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+void RedisConnection::start_tls(const std::string& host) {
+  const auto why = [](const char* what) {
+    char text[160] = "unknown";
+    if (const unsigned long e = ERR_get_error()) ERR_error_string_n(e, text, sizeof text);
+    ERR_clear_error();
+    return std::string(what) + ": " + text;
+  };
+  tls_ = std::make_unique<Tls>();
+  tls_->context = SSL_CTX_new(TLS_client_method());
+  SSL_CTX_set_min_proto_version(tls_->context, TLS1_2_VERSION);
+  SSL_CTX_set_verify(tls_->context, SSL_VERIFY_PEER, nullptr);
+  const bool trusted = options_.tls_ca_file.empty()
+                           ? SSL_CTX_set_default_verify_paths(tls_->context) == 1
+                           : SSL_CTX_load_verify_locations(
+                                 tls_->context, options_.tls_ca_file.c_str(), nullptr) == 1;
+  if (!trusted) fail(why("tls ca"));
+  if (!options_.tls_cert_file.empty() &&
+      (SSL_CTX_use_certificate_chain_file(tls_->context, options_.tls_cert_file.c_str()) != 1 ||
+       SSL_CTX_use_PrivateKey_file(tls_->context, options_.tls_key_file.c_str(),
+                                   SSL_FILETYPE_PEM) != 1)) {
+    fail(why("tls certificate"));
+  }
+  tls_->ssl = SSL_new(tls_->context);
+  SSL_set_tlsext_host_name(tls_->ssl, host.c_str());
+  in6_addr address;  // an address is looked for among the certificate's IP names
+  const bool numeric = inet_pton(AF_INET, host.c_str(), &address) == 1 ||
+                       inet_pton(AF_INET6, host.c_str(), &address) == 1;
+  if (numeric) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tls_->ssl), host.c_str());
+  } else {
+    SSL_set1_host(tls_->ssl, host.c_str());
+  }
+  SSL_set_fd(tls_->ssl, fd_);
+  if (SSL_connect(tls_->ssl) != 1) fail(why("tls handshake"));
+}
+
+void RedisConnection::log_in(bool sentinel) {
+  const RedisAddress& a = options_.address;
+  if (!a.password.empty() && !sentinel) {
+    if (a.user.empty()) {
+      call({"AUTH", a.password});
+    } else {
+      call({"AUTH", a.user, a.password});
+    }
+  }
+  if (a.database != 0 && !sentinel) call({"SELECT", std::to_string(a.database)});
+}
+
+// -- commands
+
+void RedisConnection::begin(std::size_t arguments) {
+  out_ += "*" + std::to_string(arguments) + "\r\n";
+}
+
+void RedisConnection::add(std::string_view argument) {
+  out_ += "$" + std::to_string(argument.size()) + "\r\n";
+  out_.append(argument).append("\r\n");
+}
+
+void RedisConnection::append(std::initializer_list<std::string_view> command) {
+  begin(command.size());
+  for (const std::string_view a : command) add(a);
+}
+
+std::size_t RedisConnection::transmit(const char* from, std::size_t size) {
+  if (tls_) {
+    const int n =
+        SSL_write(tls_->ssl, from, static_cast<int>(std::min<std::size_t>(size, 1 << 20)));
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
+  }
+  const ssize_t n = ::send(fd_, from, size, MSG_NOSIGNAL);
+  return n > 0 ? static_cast<std::size_t>(n) : 0;
+}
+
+std::size_t RedisConnection::receive(char* to, std::size_t size) {
+  if (tls_) {
+    const int n = SSL_read(tls_->ssl, to, static_cast<int>(size));
+    return n > 0 ? static_cast<std::size_t>(n) : 0;
+  }
+  const ssize_t n = ::recv(fd_, to, size, 0);
+  return n > 0 ? static_cast<std::size_t>(n) : 0;
+}
+
+void RedisConnection::flush() {
+  std::size_t at = 0;
+  while (at < out_.size()) {
+    const std::size_t n = transmit(out_.data() + at, out_.size() - at);
+    if (n == 0) fail("the server takes nothing");
+    at += n;
+  }
+  out_.clear();
+}
+
+RedisReply RedisConnection::read() {
+  if (!reader_) throw RedisError("not connected");
+  void* answer = nullptr;
+  for (;;) {
+    if (redisReaderGetReply(reader_->reader, &answer) != REDIS_OK) {
+      fail(std::string("protocol: ") + reader_->reader->errstr);
+    }
+    if (answer != nullptr) break;
+    char buffer[kReadChunk];
+    const std::size_t n = receive(buffer, sizeof buffer);
+    if (n == 0) fail("the server is gone or does not answer");
+    redisReaderFeed(reader_->reader, buffer, n);
+  }
+  const std::unique_ptr<redisReply, decltype(&freeReplyObject)> owned(
+      static_cast<redisReply*>(answer), &freeReplyObject);
+  return converted(*owned);
+}
+
+RedisReply RedisConnection::call(std::initializer_list<std::string_view> command) {
+  append(command);
+  flush();
+  RedisReply r = read();
+  if (r.type == RedisReply::Type::error) fail(r.text);
+  return r;
+}
+
+}  // namespace berth::session

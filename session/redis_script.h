@@ -1,0 +1,67 @@
+// The scripts of redis_store.cc, run inside Redis (Lua 5.1). KEYS[1] is the prefix of all keys.
+#pragma once
+
+namespace berth::session {
+
+// ARGV: owner, lease in ms, then six of each write: kind session seq epoch key value. seq is 8
+// bytes big-endian; for a queue entry key is that of seq + 1. Answers the sessions whose epoch is
+// newer.
+inline constexpr const char kCommitScript[] = R"lua(
+local p = KEYS[1]
+local holder = redis.call('GET', p .. 'lease')
+if holder and holder ~= ARGV[1] then return redis.error_reply('FENCED ' .. holder) end
+redis.call('SET', p .. 'lease', ARGV[1], 'PX', ARGV[2])
+local refused = {}
+for i = 3, #ARGV, 6 do
+  local kind, id, seq, epoch, key, value =
+      ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  local stale = false
+  if epoch ~= '0' then
+    local known = redis.call('HGET', p .. 'epochs', id)
+    stale = known and tonumber(known) > tonumber(epoch)
+  end
+  if stale then
+    refused[#refused + 1] = id
+  elseif kind == 'append' then
+    local q = p .. 'q:' .. id
+    redis.call('ZREMRANGEBYLEX', q, '[' .. seq, '(' .. key)
+    redis.call('ZADD', q, 0, seq .. value)
+    redis.call('SADD', p .. 'queues', id)
+  elseif kind == 'remove' then
+    redis.call('ZREMRANGEBYLEX', p .. 'q:' .. id, '[' .. seq, '(' .. key)
+  elseif kind == 'remove_through' then
+    redis.call('ZREMRANGEBYLEX', p .. 'q:' .. id, '-', '(' .. key)
+  elseif kind == 'put_session' then
+    redis.call('HSET', p .. 'sessions', id, value)
+    redis.call('HSET', p .. 'epochs', id, epoch)
+  elseif kind == 'delete_session' then
+    redis.call('HDEL', p .. 'sessions', id)
+    redis.call('HDEL', p .. 'epochs', id)
+    redis.call('DEL', p .. 'q:' .. id, p .. 'r:' .. id)
+    redis.call('SREM', p .. 'queues', id)
+    redis.call('SREM', p .. 'receivers', id)
+  elseif kind == 'put_received' then
+    redis.call('HSET', p .. 'r:' .. id, key, value)
+    redis.call('SADD', p .. 'receivers', id)
+  elseif kind == 'remove_received' then
+    redis.call('HDEL', p .. 'r:' .. id, key)
+  elseif kind == 'put_retained' then
+    redis.call('HSET', p .. 'retained', key, value)
+  elseif kind == 'remove_retained' then
+    redis.call('HDEL', p .. 'retained', key)
+  elseif kind == 'put_applied' then
+    redis.call('HSET', p .. 'applied', key, value)
+  elseif kind == 'remove_applied' then
+    redis.call('HDEL', p .. 'applied', key)
+  end
+end
+return refused
+)lua";
+
+// ARGV: owner. Gives the lease back if it is the owner's.
+inline constexpr const char kReleaseScript[] = R"lua(
+if redis.call('GET', KEYS[1] .. 'lease') == ARGV[1] then redis.call('DEL', KEYS[1] .. 'lease') end
+return 0
+)lua";
+
+}  // namespace berth::session

@@ -1,0 +1,498 @@
+// Keys, all with the prefix; session is the id as decimal text:
+//   version             format version
+//   lease               owner of the store, expires
+//   sessions            hash: session -> record          epochs    hash: session -> epoch
+//   queues, receivers   sets of sessions that have (or had) q: and r:
+//   q:session           sorted set, all scores 0: seq as 8 bytes big-endian, then the entry
+//   r:session           hash: packet id -> where a QoS 2 PUBLISH came from
+//   retained, applied   hashes by the key of the write
+#include "session/redis_store.h"
+
+#include <algorithm>
+#include <boost/system/errc.hpp>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "session/redis_script.h"
+
+namespace berth::session {
+namespace {
+
+constexpr int kFormatVersion = 1;
+constexpr std::size_t kWritesPerScript = 100'000;  // Redis takes a million arguments
+constexpr std::string_view kScanCount = "1000";
+constexpr std::size_t kPipeline = 1000;
+constexpr std::size_t kReadStep =
+    32;  // queue entries at a time: each may have the size of a packet
+constexpr auto kRetryDelay = std::chrono::milliseconds(200);
+
+const char* name_of(WriteKind kind) {
+  switch (kind) {
+    case WriteKind::put_session:
+      return "put_session";
+    case WriteKind::delete_session:
+      return "delete_session";
+    case WriteKind::append:
+      return "append";
+    case WriteKind::remove:
+      return "remove";
+    case WriteKind::remove_through:
+      return "remove_through";
+    case WriteKind::put_received:
+      return "put_received";
+    case WriteKind::remove_received:
+      return "remove_received";
+    case WriteKind::put_retained:
+      return "put_retained";
+    case WriteKind::remove_retained:
+      return "remove_retained";
+    case WriteKind::put_applied:
+      return "put_applied";
+    case WriteKind::remove_applied:
+      return "remove_applied";
+  }
+  return "";
+}
+
+std::string key64(std::uint64_t v) {
+  std::string k;
+  base::put_key64(k, v);
+  return k;
+}
+
+StoredEntry entry_of(const std::string& member) {
+  return {base::get_key64(member), member.substr(std::min<std::size_t>(8, member.size()))};
+}
+
+base::SessionId session_of(const std::string& text) {
+  return {std::strtoull(text.c_str(), nullptr, 10)};
+}
+
+}  // namespace
+
+class RedisStore::Impl {
+ public:
+  Impl(RedisStoreOptions options, Poster post)
+      : options_(std::move(options)),
+        post_(std::move(post)),
+        writes_to_(options_.redis),
+        reads_from_(options_.redis) {
+    take_lease();
+    writer_ = std::thread([this] { write_loop(); });
+    reader_ = std::thread([this] { read_loop(); });
+  }
+  ~Impl() { close(); }
+  void restore(RestoreSink& sink);
+  void close();
+  void enqueue_commit(std::shared_ptr<const Batch> batch, CommitDone done) {
+    const std::lock_guard lock(mutex_);
+    commits_.push_back({std::move(batch), std::move(done)});
+    write_ready_.notify_one();
+  }
+  struct Read {
+    base::SessionId session;
+    std::uint64_t from;
+    std::size_t count;
+    std::size_t bytes;
+    ReadDone done;
+  };
+  void enqueue_read(Read r) {
+    const std::lock_guard lock(mutex_);
+    reads_.push_back(std::move(r));
+    read_ready_.notify_one();
+  }
+
+ private:
+  struct Commit {
+    std::shared_ptr<const Batch> batch;
+    CommitDone done;
+  };
+  std::string key(std::string_view name) const { return options_.prefix + std::string(name); }
+  std::string key(char kind, const std::string& session) const {
+    return options_.prefix + kind + ":" + session;
+  }
+  void take_lease();
+  void check_server();
+  void write_loop();
+  void read_loop();
+  void renew_lease();
+  void write_until_done(Commit& c);
+  void write(const Batch& batch, CommitResult& result);
+  void add_write(const Write& w);
+  void write_part(const Batch& batch, std::size_t from, std::size_t to, CommitResult& result);
+  void await_replicas();
+  void fenced(const std::string& holder);
+  void health(bool healthy, const std::string& why);
+  bool pause(std::condition_variable& wake);  // false: closing
+  std::vector<StoredEntry> read_entries(const Read& r);
+  template <class F>
+  void scan(const char* command, const std::string& key, F&& each);
+  template <class Ask, class Take>
+  void for_sessions(const std::vector<std::string>& sessions, Ask&& ask, Take&& take);
+  std::vector<std::string> members(std::string_view set);
+  void restore_queues(RestoreSink& sink);
+  void restore_received(RestoreSink& sink);
+
+  RedisStoreOptions options_;
+  Poster post_;
+  RedisConnection writes_to_;  // the writer's, after construction; restore() runs before commits
+  RedisConnection reads_from_;
+  std::string commit_script_;  // its SHA1 at the server we are connected to
+  std::mutex mutex_;
+  std::condition_variable write_ready_;
+  std::condition_variable read_ready_;
+  std::deque<Commit> commits_;
+  std::deque<Read> reads_;
+  bool closing_ = false;
+  bool healthy_ = true;  // writer's
+  bool lost_ = false;    // writer's: fenced
+  std::thread writer_;
+  std::thread reader_;
+};
+
+// -- opening
+
+void RedisStore::Impl::take_lease() {
+  const auto deadline =
+      std::chrono::steady_clock::now() + 2 * std::chrono::milliseconds(options_.lease_ms);
+  std::string why;
+  for (;;) {
+    try {
+      writes_to_.connect();
+      const std::string lease = std::to_string(options_.lease_ms);
+      const RedisReply set =
+          writes_to_.call({"SET", key("lease"), options_.owner, "NX", "PX", lease});
+      if (set.type == RedisReply::Type::text) break;
+      const RedisReply holder = writes_to_.call({"GET", key("lease")});
+      if (holder.text == options_.owner) break;  // a predecessor's: the first commit prolongs it
+      why = "another gateway has its lease (" + holder.text + ")";
+    } catch (const RedisError& e) {
+      why = e.what();
+    }
+    if (std::chrono::steady_clock::now() >= deadline) {
+      throw std::runtime_error("store " + options_.redis.address.text() + ": " + why);
+    }
+    std::this_thread::sleep_for(kRetryDelay);
+  }
+  check_server();
+}
+
+void RedisStore::Impl::check_server() {
+  writes_to_.call({"SET", key("version"), std::to_string(kFormatVersion), "NX"});
+  const RedisReply version = writes_to_.call({"GET", key("version")});
+  if (std::atoi(version.text.c_str()) > kFormatVersion) {
+    throw std::runtime_error("store: format " + version.text + " is newer than this version knows");
+  }
+  writes_to_.append({"CONFIG", "GET", "maxmemory-policy"});  // may be forbidden
+  writes_to_.append({"CONFIG", "GET", "appendonly"});
+  writes_to_.flush();
+  const RedisReply policy = writes_to_.read();
+  const RedisReply log = writes_to_.read();
+  if (policy.items.size() == 2 && policy.items[1].text != "noeviction") {
+    BERTH_LOG(warn, "redis evicts sessions when full maxmemory-policy={}", policy.items[1].text);
+  }
+  if (log.items.size() == 2 && log.items[1].text != "yes") {
+    BERTH_LOG(warn, "redis keeps nothing across its own restart appendonly={}", log.items[1].text);
+  }
+}
+
+template <class F>
+void RedisStore::Impl::scan(const char* command, const std::string& name, F&& each) {
+  std::string cursor = "0";
+  do {
+    const RedisReply r = writes_to_.call({command, name, cursor, "COUNT", kScanCount});
+    if (r.items.size() != 2) throw RedisError("not a scan's answer");
+    cursor = r.items[0].text;
+    each(r.items[1].items);
+  } while (cursor != "0");
+}
+
+std::vector<std::string> RedisStore::Impl::members(std::string_view set) {
+  std::unordered_set<std::string> all;  // a scan may name one twice
+  scan("SSCAN", key(set), [&](const std::vector<RedisReply>& found) {
+    for (const RedisReply& r : found) all.insert(r.text);
+  });
+  return {all.begin(), all.end()};
+}
+
+// Asks for each session, some at a time under way.
+template <class Ask, class Take>
+void RedisStore::Impl::for_sessions(const std::vector<std::string>& sessions, Ask&& ask,
+                                    Take&& take) {
+  for (std::size_t at = 0; at < sessions.size(); at += kPipeline) {
+    const std::size_t end = std::min(sessions.size(), at + kPipeline);
+    for (std::size_t i = at; i < end; ++i) ask(sessions[i]);
+    writes_to_.flush();
+    for (std::size_t i = at; i < end; ++i) take(sessions[i]);
+  }
+}
+
+void RedisStore::Impl::restore(RestoreSink& sink) {
+  std::unordered_set<std::string> seen;
+  const auto pairs = [&](const char* name, auto&& each) {
+    seen.clear();
+    scan("HSCAN", key(name), [&](const std::vector<RedisReply>& found) {
+      for (std::size_t i = 0; i + 1 < found.size(); i += 2) {
+        if (seen.insert(found[i].text).second) each(found[i].text, found[i + 1].text);
+      }
+    });
+  };
+  writes_to_.connect();
+  pairs("sessions", [&](const std::string& id, const std::string& record) {
+    sink.session(session_of(id), record);
+  });
+  restore_queues(sink);
+  restore_received(sink);
+  pairs("retained", [&](const std::string& k, const std::string& v) { sink.retained(k, v); });
+  pairs("applied", [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
+}
+
+void RedisStore::Impl::restore_queues(RestoreSink& sink) {
+  for_sessions(
+      members("queues"),
+      [&](const std::string& id) {
+        writes_to_.append({"ZRANGE", key('q', id), "0", "0"});
+        writes_to_.append({"ZRANGE", key('q', id), "-1", "-1"});
+      },
+      [&](const std::string& id) {
+        const RedisReply first = writes_to_.read();
+        const RedisReply last = writes_to_.read();
+        if (first.items.empty() || last.items.empty()) return;
+        sink.queue(session_of(id), entry_of(first.items[0].text), entry_of(last.items[0].text));
+      });
+}
+
+void RedisStore::Impl::restore_received(RestoreSink& sink) {
+  for_sessions(
+      members("receivers"),
+      [&](const std::string& id) {
+        writes_to_.append({"HGETALL", key('r', id)});
+      },
+      [&](const std::string& id) {
+        const RedisReply all = writes_to_.read();
+        for (std::size_t i = 0; i + 1 < all.items.size(); i += 2) {
+          sink.received(session_of(id),
+                        static_cast<std::uint16_t>(base::get_key64(all.items[i].text)),
+                        all.items[i + 1].text);
+        }
+      });
+}
+
+// -- writing
+
+void RedisStore::Impl::write_part(const Batch& batch, std::size_t from, std::size_t to,
+                                  CommitResult& result) {
+  const std::string lease = std::to_string(options_.lease_ms);
+  writes_to_.begin(6 + 6 * (to - from));
+  for (const std::string_view a : {std::string_view("EVALSHA"), std::string_view(commit_script_),
+                                   std::string_view("1"), std::string_view(options_.prefix),
+                                   std::string_view(options_.owner), std::string_view(lease)}) {
+    writes_to_.add(a);
+  }
+  for (std::size_t i = from; i < to; ++i) add_write(batch[i]);
+  writes_to_.flush();
+  const RedisReply r = writes_to_.read();
+  if (r.type == RedisReply::Type::error) throw RedisError(r.text);
+  for (const RedisReply& id : r.items) result.refused.push_back(session_of(id.text));
+}
+
+void RedisStore::Impl::add_write(const Write& w) {
+  const bool entry = w.kind == WriteKind::append || w.kind == WriteKind::remove ||
+                     w.kind == WriteKind::remove_through;
+  const bool packet = w.kind == WriteKind::put_received || w.kind == WriteKind::remove_received;
+  writes_to_.add(name_of(w.kind));
+  writes_to_.add(std::to_string(w.session.value));
+  writes_to_.add(key64(w.seq));
+  writes_to_.add(std::to_string(w.epoch));
+  writes_to_.add(entry ? key64(w.seq + 1) : packet ? key64(w.seq) : std::string(w.key));
+  writes_to_.add(w.value);
+}
+
+void RedisStore::Impl::write(const Batch& batch, CommitResult& result) {
+  if (!writes_to_.connected()) commit_script_.clear();
+  writes_to_.connect();
+  if (commit_script_.empty()) {
+    commit_script_ = writes_to_.call({"SCRIPT", "LOAD", kCommitScript}).text;
+  }
+  result.refused.clear();
+  std::size_t at = 0;
+  do {
+    const std::size_t end = std::min(batch.size(), at + kWritesPerScript);
+    write_part(batch, at, end, result);
+    at = end;
+  } while (at < batch.size());
+  await_replicas();
+}
+
+void RedisStore::Impl::await_replicas() {
+  if (options_.wait_replicas == 0) return;
+  const std::string count = std::to_string(options_.wait_replicas);
+  const RedisReply r = writes_to_.call({"WAIT", count, std::to_string(options_.wait_ms)});
+  if (r.integer < options_.wait_replicas) {
+    throw RedisError("only " + std::to_string(r.integer) + " of " + count + " replicas have it");
+  }
+}
+
+void RedisStore::Impl::health(bool healthy, const std::string& why) {
+  if (std::exchange(healthy_, healthy) == healthy) return;
+  if (healthy) {
+    BERTH_LOG(info, "store recovered");
+  } else {
+    BERTH_LOG(err, "store failing error=\"{}\"", why);
+  }
+  if (options_.on_health) options_.on_health(healthy);
+}
+
+void RedisStore::Impl::fenced(const std::string& holder) {
+  BERTH_LOG(err, "store lost to another gateway holder={}", holder);
+  lost_ = true;
+  if (options_.on_fenced) options_.on_fenced();
+}
+
+bool RedisStore::Impl::pause(std::condition_variable& wake) {
+  std::unique_lock lock(mutex_);
+  return !wake.wait_for(lock, kRetryDelay, [this] { return closing_; });
+}
+
+void RedisStore::Impl::write_until_done(Commit& c) {
+  CommitResult result;
+  for (;;) {
+    if (lost_) return;  // never acknowledged: another gateway owns the sessions
+    try {
+      write(*c.batch, result);
+      break;
+    } catch (const RedisError& e) {
+      const std::string_view why = e.what();
+      if (why.starts_with("FENCED ")) {
+        fenced(std::string(why.substr(7)));
+        return;
+      }
+      writes_to_.close();
+      health(false, e.what());
+    }
+    if (!pause(write_ready_)) return;
+  }
+  health(true, {});
+  post_([done = std::move(c.done), result] { done(result); });
+}
+
+void RedisStore::Impl::renew_lease() {
+  try {
+    CommitResult nothing;
+    write(Batch(), nothing);
+    health(true, {});
+  } catch (const RedisError& e) {
+    const std::string_view why = e.what();
+    if (why.starts_with("FENCED ")) return fenced(std::string(why.substr(7)));
+    writes_to_.close();
+    health(false, e.what());
+  }
+}
+
+void RedisStore::Impl::write_loop() {
+  const auto renewal = std::chrono::milliseconds(options_.lease_ms / 3);
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    const bool work =
+        write_ready_.wait_for(lock, renewal, [this] { return closing_ || !commits_.empty(); });
+    if (!work) {
+      lock.unlock();
+      if (!lost_) renew_lease();
+      continue;
+    }
+    if (commits_.empty()) return;
+    Commit c = std::move(commits_.front());
+    commits_.pop_front();
+    lock.unlock();
+    write_until_done(c);
+  }
+}
+
+// -- reading
+
+std::vector<StoredEntry> RedisStore::Impl::read_entries(const Read& r) {
+  reads_from_.connect();
+  const std::string queue = key('q', std::to_string(r.session.value));
+  std::vector<StoredEntry> out;
+  std::size_t used = 0;
+  std::string from = "[" + key64(r.from);
+  while (out.size() < r.count) {
+    const std::string count = std::to_string(std::min(kReadStep, r.count - out.size()));
+    const RedisReply found =
+        reads_from_.call({"ZRANGEBYLEX", queue, from, "+", "LIMIT", "0", count});
+    if (found.items.empty()) return out;
+    for (const RedisReply& member : found.items) {
+      StoredEntry entry = entry_of(member.text);
+      if (!out.empty() && used + entry.value.size() > r.bytes) return out;
+      used += entry.value.size();
+      out.push_back(std::move(entry));
+    }
+    from = "[" + key64(out.back().seq + 1);
+  }
+  return out;
+}
+
+void RedisStore::Impl::read_loop() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    read_ready_.wait(lock, [this] { return closing_ || !reads_.empty(); });
+    if (closing_) return;
+    Read r = std::move(reads_.front());
+    reads_.pop_front();
+    lock.unlock();
+    for (;;) {
+      try {
+        auto entries = read_entries(r);
+        post_([done = std::move(r.done), e = std::move(entries)]() mutable { done(std::move(e)); });
+        break;
+      } catch (const RedisError&) {  // the writer says so in the log
+        reads_from_.close();
+      }
+      if (!pause(read_ready_)) return;
+    }
+  }
+}
+
+void RedisStore::Impl::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    write_ready_.notify_all();
+    read_ready_.notify_all();
+  }
+  reads_from_.interrupt();
+  if (writer_.joinable()) writer_.join();
+  if (reader_.joinable()) reader_.join();
+  try {
+    if (writes_to_.connected()) {
+      writes_to_.call({"EVAL", kReleaseScript, "1", options_.prefix, options_.owner});
+    }
+  } catch (const RedisError&) {  // it ends by itself
+  }
+  writes_to_.close();
+  reads_from_.close();
+}
+
+RedisStore::RedisStore(RedisStoreOptions options, Poster post)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(post))) {}
+RedisStore::~RedisStore() = default;
+void RedisStore::restore(RestoreSink& sink) {
+  impl_->restore(sink);
+}
+void RedisStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
+  impl_->enqueue_commit(std::move(batch), std::move(done));
+}
+void RedisStore::read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
+                            std::size_t bytes, ReadDone done) {
+  impl_->enqueue_read({session, from, count, bytes, std::move(done)});
+}
+void RedisStore::close() {
+  impl_->close();
+}
+
+}  // namespace berth::session

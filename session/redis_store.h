@@ -1,0 +1,53 @@
+// The store in a Redis (7 or newer, one master, sentinels if there are): for gateways whose disk
+// does not outlive them. One gateway at a time holds it, by a lease with its owner's name in it;
+// the engines of one gateway share the name, so that a successor does not wait for its
+// predecessor's lease.
+//
+// Threads: one writer (commits; each batch is one script: atomic, and refused where the lease is
+// another's) and one reader; completions run through the Poster. What an acknowledgement means is
+// Redis' configuration: appendfsync always survives its machine's loss of power, `wait_replicas` n
+// the loss of n copies. While Redis is away, or copies are too few, a commit is tried again until
+// it succeeds or close() is called; the scripts can be repeated without harm. on_health tells of
+// the change, on_fenced that another gateway has the lease (this one must end); both on the
+// writer's thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "session/redis_connection.h"
+#include "session/store.h"
+
+namespace berth::session {
+
+struct RedisStoreOptions {
+  RedisOptions redis;
+  std::string prefix = "berth:";
+  std::string owner;                // who holds the lease
+  std::uint32_t lease_ms = 5000;    // at least 1000
+  std::uint32_t wait_replicas = 0;  // copies beside the master before a commit is done
+  std::uint32_t wait_ms = 1000;     // for them, then the commit is tried again
+  std::function<void(bool healthy)> on_health;
+  std::function<void()> on_fenced;
+};
+
+class RedisStore : public Store {
+ public:
+  // Takes the lease, waiting for a former holder's to end (twice lease_ms at most). Throws
+  // std::runtime_error.
+  RedisStore(RedisStoreOptions options, Poster post);
+  ~RedisStore() override;
+  void restore(RestoreSink& sink) override;
+  void commit(std::shared_ptr<const Batch> batch, CommitDone done) override;
+  void read_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
+                  ReadDone done) override;
+  void close() override;  // gives the lease back
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace berth::session

@@ -1,0 +1,139 @@
+// The gateway with its sessions in a real Redis: engines killed, Redis killed and stopped, the
+// gateway moved to another place, two gateways and one store.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/support/gateway_process.h"
+#include "tests/support/raw_client.h"
+#include "tests/support/redis_server.h"
+#include "tests/support/swarm.h"
+
+namespace berth::test {
+namespace {
+
+std::vector<std::string> flags_for(const RedisServer& redis, std::vector<std::string> more = {}) {
+  std::vector<std::string> f{"--anonymous", "--store", redis.url()};
+  f.insert(f.end(), more.begin(), more.end());
+  return f;
+}
+
+std::unique_ptr<RawClient> connected(GatewayProcess& g, const ConnectOptions& o) {
+  auto c = std::make_unique<RawClient>(g.mqtt_port());
+  c->send(connect(o));
+  EXPECT_FALSE(c->until(2).empty());
+  return c;
+}
+
+const ConnectOptions kKept{.client_id = "kept", .clean = false, .properties = expiry(600)};
+
+TEST(Redis, I1toI4_EnginesKilledUnderLoadAreNotNoticed) {
+  RedisServer redis;
+  GatewayProcess g(flags_for(redis));
+  Swarm swarm({.port = g.mqtt_port(), .devices = 200});
+  ASSERT_TRUE(swarm.connect_all());
+  auto next = Clock::now() + std::chrono::seconds(1);
+  swarm.run(std::chrono::seconds(5), [&] {
+    if (Clock::now() < next || g.engine_pid() <= 0) return;
+    g.signal_engine(SIGKILL);
+    next = Clock::now() + std::chrono::seconds(1);
+  });
+  EXPECT_TRUE(swarm.settle());
+  const SwarmReport r = swarm.report();
+  EXPECT_EQ(r.closed, 0u) << r.first_problem;
+  EXPECT_EQ(r.lost, 0u) << r.first_problem;
+  EXPECT_EQ(r.resent_live, 0u) << r.first_problem;
+  EXPECT_EQ(r.out_of_order, 0u) << r.first_problem;
+  EXPECT_EQ(r.qos2_doubled + r.qos0_doubled, 0u) << r.first_problem;
+  EXPECT_GT(r.published, 100u);
+  EXPECT_GE(g.metric("berth_engine_deaths_total"), 2);
+}
+
+// DESIGN 9: Redis away: connections stay, QoS 0 flows, acks wait, nothing is acknowledged that is
+// not stored.
+TEST(Redis, AwayAcksWaitQos0FlowsAndItRecovers) {
+  RedisServer redis;
+  GatewayProcess g(flags_for(redis));
+  auto kept = connected(g, kKept);
+  kept->send(subscribe(1, "t", 1));
+  kept->until(9);
+  auto plain = connected(g, {.client_id = "plain"});
+  plain->send(subscribe(1, "q0", 0));
+  plain->until(9);
+  auto p = connected(g, {.client_id = "p"});
+  redis.kill9();
+  p->send(publish("t", "waits", 1, 1));
+  auto other = connected(g, {.client_id = "other"});
+  other->send(publish("q0", "flows", 0));
+  const auto flowed = plain->until(3);
+  ASSERT_FALSE(flowed.empty());
+  EXPECT_EQ(flowed.back().payload(5), "flows");
+  EXPECT_TRUE(eventually([&] {
+    int status = 0;
+    g.get("/readyz", &status);
+    return status == 503;
+  }));
+  EXPECT_EQ(g.metric("berth_store_up"), 0);
+  for (const Packet& early : p->until(4, std::chrono::milliseconds(50))) EXPECT_NE(early.type, 4);
+  redis.start();
+  const auto acked = p->until(4);
+  ASSERT_FALSE(acked.empty());
+  EXPECT_EQ(acked.back().id(), 1u);
+  const auto got = kept->until(3);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(got.back().payload(5), "waits");
+  for (const auto* c : {&kept, &plain, &p, &other}) EXPECT_FALSE((*c)->gone());
+}
+
+// The disk of the first is gone with it: another place, the same Redis.
+TEST(Redis, I1_AGatewayAtAnotherPlaceGoesOnWithTheSessions) {
+  RedisServer redis;
+  {
+    GatewayProcess first(flags_for(redis));
+    auto kept = connected(first, kKept);
+    kept->send(subscribe(1, "t", 1));
+    kept->until(9);
+    kept->close();
+    auto p = connected(first, {.client_id = "p"});
+    p->send(publish("t", "m1", 1, 1) + publish("r", "stays", 1, 2, 5, true));
+    EXPECT_EQ(p->until(4).back().id(), 1u);
+    EXPECT_EQ(p->until(4).back().id(), 2u);
+    first.kill9();
+  }
+  GatewayProcess second(flags_for(redis));  // waits for the lease of the first to end
+  auto kept = std::make_unique<RawClient>(second.mqtt_port());
+  kept->send(connect(kKept));
+  const auto connack = kept->until(2);
+  ASSERT_FALSE(connack.empty());
+  EXPECT_EQ(connack.back().body[0], 1) << "session present";
+  const auto got = kept->until(3);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(got.back().payload(5), "m1");
+  kept->send(subscribe(2, "r", 1));
+  const auto retained = kept->until(3);
+  ASSERT_FALSE(retained.empty());
+  EXPECT_EQ(retained.back().payload(5), "stays");
+}
+
+TEST(Redis, I5_ASecondGatewayIsRefusedWhileTheFirstServes) {
+  RedisServer redis;
+  GatewayProcess first(flags_for(redis, {"--single-process"}));
+  setenv("BERTH_STORE_REDIS_LEASE_MS", "1000", 1);
+  Process second(
+      {berth_binary(), "serve", "--single-process", "--anonymous", "--store", redis.url(), "--mqtt",
+       "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", first.directory() + "/other"},
+      first.directory() + "/log.second");
+  unsetenv("BERTH_STORE_REDIS_LEASE_MS");
+  EXPECT_EQ(second.wait(), 69) << second.log();
+  EXPECT_NE(second.log().find("another gateway"), std::string::npos) << second.log();
+}
+
+TEST(Redis, I5_AGatewayThatLostTheStoreEndsAndSaysSo) {
+  RedisServer redis;
+  GatewayProcess g(flags_for(redis, {"--single-process"}));
+  redis.call({"SET", "berth:lease", "somebody else"});
+  EXPECT_EQ(g.process().wait(), 69) << g.log();
+}
+
+}  // namespace
+}  // namespace berth::test

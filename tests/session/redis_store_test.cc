@@ -1,0 +1,228 @@
+// What only a Redis can show (the contract is in store_contract_test.cc): leases, outages, copies,
+// failover, TLS and log-in. Every server is a real one that the test starts.
+#include "session/redis_store.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+
+#include "tests/support/redis_server.h"
+#include "tests/support/store_loop.h"
+
+namespace berth::session {
+namespace {
+
+using test::eventually;
+using test::RedisSentinel;
+using test::RedisServer;
+
+struct Opened {
+  Opened(const std::string& url, const std::string& owner, RedisStoreOptions o = {}) {
+    o.redis.address = parse_redis_url(url);
+    o.redis.timeout_ms = 500;
+    o.owner = owner;
+    o.lease_ms = 1000;
+    o.on_health = [this](bool h) { healthy = h; };
+    o.on_fenced = [this] { fenced = true; };
+    store = std::make_unique<RedisStore>(o, loop.poster());
+  }
+  // The commit is under way; done counts it when it is durable.
+  void begin(const std::vector<Write>& writes) {
+    auto batch = std::make_shared<Batch>();
+    for (const Write& w : writes) batch->add(w);
+    store->commit(batch, [this](const CommitResult& r) {
+      ++done;
+      refused += r.refused.size();
+    });
+  }
+  void commit(const std::vector<Write>& writes) {
+    begin(writes);
+    loop.run_one();
+  }
+  std::string contents() {
+    Contents c;
+    store->restore(c);
+    return c.log;
+  }
+  Loop loop;
+  std::atomic<bool> healthy{true};
+  std::atomic<bool> fenced{false};
+  int done = 0;
+  std::size_t refused = 0;
+  std::unique_ptr<RedisStore> store;
+};
+
+Write session_record(std::uint64_t id, std::string_view value) {
+  return {.kind = WriteKind::put_session, .session = {id}, .epoch = 1, .value = value};
+}
+
+TEST(RedisUrl, NamesServersSentinelsAndLogIn) {
+  const RedisAddress a = parse_redis_url("redis://:se%40cret@10.0.0.1:7000/3");
+  EXPECT_EQ(a.nodes.at(0).host, "10.0.0.1");
+  EXPECT_EQ(a.nodes.at(0).port, 7000);
+  EXPECT_EQ(a.password, "se@cret");
+  EXPECT_EQ(a.database, 3u);
+  EXPECT_EQ(a.text(), "redis://10.0.0.1:7000") << "logs carry no password";
+  const RedisAddress s = parse_redis_url("rediss-sentinel://u:p@a,b:5000,[::1]:26380/mymaster/2");
+  EXPECT_EQ(s.nodes.size(), 3u);
+  EXPECT_EQ(s.nodes[0].port, 26379);
+  EXPECT_EQ(s.nodes[2].host, "::1");
+  EXPECT_EQ(s.master, "mymaster");
+  EXPECT_TRUE(s.tls);
+  for (const char* bad : {"localhost", "http://x", "redis://", "redis://a,b", "redis://a:x",
+                          "redis-sentinel://a", "redis://a/b"}) {
+    EXPECT_THROW(parse_redis_url(bad), std::invalid_argument) << bad;
+  }
+}
+
+// I5: one gateway at a time.
+TEST(RedisStoreTest, I5_TheLeaseIsOneGatewaysAndItsEnginesShareIt) {
+  RedisServer redis;
+  auto first = std::make_unique<Opened>(redis.url(), "gateway-a");
+  first->commit({session_record(1, "x")});
+  EXPECT_THROW(Opened(redis.url(), "gateway-b"), std::runtime_error);
+  {
+    Opened successor(redis.url(), "gateway-a");  // its predecessor was killed and gave nothing back
+    successor.commit({session_record(2, "y")});
+    EXPECT_EQ(successor.done, 1);
+  }
+  first.reset();
+  Opened other(redis.url(), "gateway-b");
+  EXPECT_NE(other.contents().find("s1=x;"), std::string::npos);
+}
+
+TEST(RedisStoreTest, I5_AHolderThatLostItsLeaseAcknowledgesNothingMore) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  a.commit({session_record(1, "x")});
+  redis.call({"SET", "berth:lease", "gateway-b"});  // a was stopped for longer than its lease
+  a.begin({session_record(1, "stale")});
+  EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));
+  EXPECT_FALSE(a.loop.run_one_within(std::chrono::milliseconds(100)));
+  EXPECT_EQ(redis.call({"HGET", "berth:sessions", "1"}).text, "x");
+}
+
+TEST(RedisStoreTest, I1_KilledRedisKeepsWhatWasAcknowledgedAndCommitsWait) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  a.commit({session_record(1, "before"),
+            {.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "m1"}});
+  redis.kill9();
+  a.begin({{.kind = WriteKind::append, .session = {1}, .seq = 2, .value = "m2"}});
+  EXPECT_TRUE(eventually([&] { return !a.healthy.load(); }));
+  EXPECT_FALSE(a.loop.run_one_within(std::chrono::milliseconds(100))) << "acknowledged, not stored";
+  redis.start();
+  a.loop.run_one();
+  EXPECT_EQ(a.done, 1 + 1);
+  EXPECT_TRUE(eventually([&] { return a.healthy.load(); }));
+  EXPECT_EQ(a.contents(), "s1=before;q1=1m1..2m2;");
+}
+
+TEST(RedisStoreTest, AStoppedRedisIsNoticedAndReadsWaitToo) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  a.commit({{.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "m1"}});
+  redis.stop();
+  a.begin({session_record(1, "x")});
+  EXPECT_TRUE(eventually([&] { return !a.healthy.load(); }));
+  std::vector<StoredEntry> got;
+  a.store->read_queue({1}, 1, 10, 1000, [&](auto r) { got = *r; });
+  redis.go_on();
+  a.loop.run_one();
+  a.loop.run_one();
+  EXPECT_EQ(a.done, 2);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].value, "m1");
+}
+
+TEST(RedisStoreTest, WaitReplicasHoldsTheAcknowledgementUntilACopyExists) {
+  RedisServer redis;
+  RedisStoreOptions o;
+  o.wait_replicas = 1;
+  o.wait_ms = 100;
+  Opened a(redis.url(), "gateway-a", o);
+  a.begin({session_record(1, "x")});
+  EXPECT_TRUE(eventually([&] { return !a.healthy.load(); }));
+  EXPECT_FALSE(a.loop.run_one_within(std::chrono::milliseconds(100)));
+  RedisServer copy({"--replicaof", "127.0.0.1 " + std::to_string(redis.port())});
+  a.loop.run_one();
+  EXPECT_EQ(copy.call({"HGET", "berth:sessions", "1"}).text, "x");
+}
+
+// The master dies, a replica is promoted: nothing acknowledged is missing there.
+TEST(RedisStoreTest, I1_FailoverBySentinelLosesNothingAcknowledged) {
+  auto master = std::make_unique<RedisServer>();
+  RedisServer replica({"--replicaof", "127.0.0.1 " + std::to_string(master->port())});
+  RedisSentinel sentinel(*master);
+  ASSERT_TRUE(eventually([&] {  // the sentinel has seen the replica, and it follows its master
+    return sentinel.call({"SENTINEL", "replicas", "m"}).items.size() == 1 &&
+           replica.call({"ROLE"}).items.at(3).text == "connected";
+  }));
+  RedisStoreOptions o;
+  o.wait_replicas = 1;
+  Opened a(sentinel.url(), "gateway-a", o);
+  for (std::uint64_t i = 1; i <= 50; ++i) {
+    a.commit({{.kind = WriteKind::append, .session = {1}, .seq = i, .value = "m"}});
+  }
+  master.reset();
+  ASSERT_TRUE(eventually([&] { return replica.call({"ROLE"}).items.at(0).text == "master"; }));
+  EXPECT_EQ(replica.call({"ZCARD", "berth:q:1"}).integer, 50);
+  RedisStoreOptions alone;  // nobody is left to copy to
+  a.store->close();
+  Opened b(sentinel.url(), "gateway-a", alone);
+  b.commit({{.kind = WriteKind::append, .session = {1}, .seq = 51, .value = "m"}});
+  EXPECT_EQ(b.contents(), "q1=1m..51m;");
+}
+
+TEST(RedisStoreTest, ForgottenScriptsAreLoadedAgain) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  a.commit({session_record(1, "x")});
+  redis.call({"SCRIPT", "FLUSH"});
+  a.commit({session_record(2, "y")});
+  EXPECT_EQ(a.contents().size(), std::string("s1=x;s2=y;").size());
+}
+
+class RedisTls : public ::testing::Test {
+ protected:
+  RedisTls() {
+    std::string name = "/tmp/berth-tls-XXXXXX";
+    directory_ = mkdtemp(name.data());
+    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=redis -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem");
+    run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+        "-subj /CN=other -keyout other-key.pem -out other.pem");
+  }
+  ~RedisTls() override { run("rm -rf " + directory_); }
+  void run(const std::string& command) {
+    ASSERT_EQ(std::system(("cd " + directory_ + " && " + command + " 2>/dev/null").c_str()), 0);
+  }
+  std::string file(const char* name) const { return directory_ + "/" + name; }
+  std::string directory_;
+};
+
+TEST_F(RedisTls, ChecksTheServerShowsACertificateAndLogsIn) {
+  RedisServer plain;  // its port's successor serves TLS
+  const std::string port = std::to_string(plain.port() + 1);
+  RedisServer redis({"--tls-port", port, "--tls-cert-file", file("cert.pem"), "--tls-key-file",
+                     file("key.pem"), "--tls-ca-cert-file", file("cert.pem"), "--tls-auth-clients",
+                     "yes", "--user", "gate", "on", ">secret", "~berth:*", "+@all"});
+  RedisStoreOptions o;
+  o.redis.tls_ca_file = file("cert.pem");
+  o.redis.tls_cert_file = file("cert.pem");
+  o.redis.tls_key_file = file("key.pem");
+  const std::string address = "127.0.0.1:" + port;
+  Opened a("rediss://gate:secret@" + address, "gateway-a", o);
+  a.commit({session_record(1, "x")});
+  EXPECT_EQ(a.contents(), "s1=x;");
+  EXPECT_THROW(Opened("rediss://gate:wrong@" + address, "gateway-a", o), std::runtime_error);
+  RedisStoreOptions stranger = o;
+  stranger.redis.tls_ca_file = file("other.pem");
+  EXPECT_THROW(Opened("rediss://gate:secret@" + address, "gateway-a", stranger),
+               std::runtime_error);
+}
+
+}  // namespace
+}  // namespace berth::session

@@ -1,0 +1,45 @@
+// The gateway as a test runs it: on free ports, with a directory of its own.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/process.h"
+
+namespace berth::test {
+
+// A gateway on free ports with a directory of its own.
+class GatewayProcess {
+ public:
+  explicit GatewayProcess(std::vector<std::string> flags = {}, std::string directory = {});
+  ~GatewayProcess();
+  void start();  // again after kill(); the same directory, the same MQTT port
+  void kill9();
+  int terminate();
+  int mqtt_port() const { return mqtt_port_; }
+  int admin_port() const { return admin_port_; }
+  std::string get(const std::string& target, int* status = nullptr) const;
+  std::string post(const std::string& target) const;
+  // Value of one line of /metrics, e.g. "berth_engine_deaths_total"; -1 if absent.
+  double metric(const std::string& name_and_labels) const;
+  pid_t engine_pid() const;  // of the serving engine; -1: none
+  // Waits for a serving engine first: kill(2) of -1 would end every process of the machine.
+  void signal_engine(int signal_number);
+  Process& process() { return *process_; }
+  const std::string& directory() const { return directory_; }
+  std::string log() const { return process_ ? process_->log() : ""; }
+
+ private:
+  std::vector<std::string> flags_;
+  std::string directory_;
+  bool own_directory_;
+  std::unique_ptr<Process> process_;
+  int mqtt_port_ = 0;
+  int admin_port_ = 0;
+  int starts_ = 0;
+};
+
+std::string berth_binary();  // BERTH_BINARY, or beside the build
+
+}  // namespace berth::test

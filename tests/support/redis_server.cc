@@ -1,0 +1,130 @@
+#include "tests/support/redis_server.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+namespace berth::test {
+
+namespace {
+
+std::string temporary_directory() {
+  std::string name = std::filesystem::temp_directory_path() / "berth-redis-XXXXXX";
+  return mkdtemp(name.data());
+}
+
+// Redis can't choose a port itself. Another process may take it before Redis does: then its start
+// fails and another is tried.
+int free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof a;
+  const bool good = bind(fd, reinterpret_cast<sockaddr*>(&a), size) == 0 &&
+                    getsockname(fd, reinterpret_cast<sockaddr*>(&a), &size) == 0;
+  ::close(fd);
+  if (!good) throw std::runtime_error("no free port");
+  return ntohs(a.sin_port);
+}
+
+session::RedisReply ask(int port, std::initializer_list<std::string_view> command) {
+  session::RedisOptions o;
+  o.address.nodes = {{"127.0.0.1", static_cast<std::uint16_t>(port)}};
+  session::RedisConnection c(o);
+  c.connect_to_any();
+  return c.call(command);
+}
+
+bool answers(int port) {
+  try {
+    return ask(port, {"PING"}).text == "PONG";
+  } catch (const session::RedisError& e) {
+    return std::string(e.what()).starts_with("NOAUTH");
+  }
+}
+
+}  // namespace
+
+RedisServer::RedisServer(std::vector<std::string> flags)
+    : flags_(std::move(flags)), directory_(temporary_directory()) {
+  start();
+}
+
+RedisServer::~RedisServer() {
+  process_.reset();
+  std::filesystem::remove_all(directory_);
+}
+
+void RedisServer::start() {
+  const bool first = port_ == 0;
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    if (first) port_ = free_port();
+    std::vector<std::string> argv{"redis-server",
+                                  "--port",
+                                  std::to_string(port_),
+                                  "--bind",
+                                  "127.0.0.1",
+                                  "--dir",
+                                  directory_,
+                                  "--save",
+                                  "",
+                                  "--appendonly",
+                                  "yes",
+                                  "--appendfsync",
+                                  "always",
+                                  "--repl-diskless-sync-delay",
+                                  "0"};
+    argv.insert(argv.end(), flags_.begin(), flags_.end());
+    process_ = std::make_unique<Process>(argv, directory_ + "/log");
+    if (eventually([this] { return !process_->running() || answers(port_); }) &&
+        process_->running()) {
+      return;
+    }
+  }
+  throw std::runtime_error("redis-server did not start: " + process_->log());
+}
+
+void RedisServer::kill9() {
+  process_->send(SIGKILL);
+  process_->wait();
+}
+
+session::RedisReply RedisServer::call(std::initializer_list<std::string_view> command) const {
+  return ask(port_, command);
+}
+
+RedisSentinel::RedisSentinel(const RedisServer& master)
+    : directory_(temporary_directory()), port_(free_port()) {
+  const std::string config = directory_ + "/sentinel.conf";
+  std::ofstream(config) << "port " << port_ << "\nbind 127.0.0.1\ndir " << directory_
+                        << "\nsentinel monitor m 127.0.0.1 " << master.port()
+                        << " 1\nsentinel down-after-milliseconds m 500\n"
+                        << "sentinel failover-timeout m 2000\n";
+  process_ = std::make_unique<Process>(std::vector<std::string>{"redis-sentinel", config},
+                                       directory_ + "/log");
+  if (!eventually([this] { return answers(port_); })) {
+    throw std::runtime_error("redis-sentinel did not start: " + process_->log());
+  }
+}
+
+RedisSentinel::~RedisSentinel() {
+  process_.reset();
+  std::filesystem::remove_all(directory_);
+}
+
+std::string RedisSentinel::url() const {
+  return "redis-sentinel://127.0.0.1:" + std::to_string(port_) + "/m";
+}
+
+session::RedisReply RedisSentinel::call(std::initializer_list<std::string_view> command) const {
+  return ask(port_, command);
+}
+
+}  // namespace berth::test
