@@ -75,8 +75,9 @@ Key endpoint(std::string name, Endpoint Config::*field) {
           [=](const Config& c) { return format_endpoint(c.*field); }};
 }
 // One of a fixed list of words, by its place in the list.
-Key choice(std::string name, std::vector<std::string> words, std::function<void(Config&, int)> set,
-           std::function<int(const Config&)> get) {
+Key choice(std::string name, const std::vector<std::string>& words,
+           const std::function<void(Config&, int)>& set,
+           const std::function<int(const Config&)>& get) {
   return {std::move(name),
           [=](Config& c, const std::string& v) {
             const auto it = std::find(words.begin(), words.end(), v);

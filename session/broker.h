@@ -266,7 +266,8 @@ class Broker : public RestoreSink {
   void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
   void end_session(Session& s, base::Instant now);
   void fire_will(Session& s, base::Instant now);
-  void publish_will(const std::string& intent, std::shared_ptr<Will> will, base::Instant now);
+  void publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
+                    base::Instant now);
   void settle_sequence(Session& s);
   void go_offline(Session& s, base::Instant now);
   void schedule(Session& s, base::Instant at) { timers_.push({at.ms, s.id.value}); }

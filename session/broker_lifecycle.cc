@@ -131,7 +131,7 @@ void Broker::fire_will(Session& s, base::Instant now) {
   submit(std::move(d), true, now);
 }
 
-void Broker::publish_will(const std::string& intent, std::shared_ptr<Will> will,
+void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
                           base::Instant now) {
   ++probe_.wills_published;
   MessageView m = will->message->view();

@@ -4,7 +4,6 @@
 
 namespace berth::session {
 
-namespace mqtt = protocol::mqtt;
 using protocol::link::CookieSlot;
 
 namespace {

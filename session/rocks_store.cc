@@ -148,7 +148,7 @@ class RocksStore::Impl {
 
 rocksdb::Status RocksStore::Impl::try_open() {
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status s = rocksdb::DB::Open(database_options(), options_.directory, &db);
+  rocksdb::Status s = rocksdb::DB::Open(database_options(), options_.directory, &db);
   db_.reset(db);
   return s;
 }
@@ -309,7 +309,7 @@ rocksdb::Status RocksStore::Impl::try_write(rocksdb::WriteBatch& batch) {
   }
   if (!db_) {
     const std::unique_lock exclusive(db_mutex_);
-    const rocksdb::Status s = try_open();
+    rocksdb::Status s = try_open();
     if (!s.ok()) return s;
   }
   rocksdb::WriteOptions o;

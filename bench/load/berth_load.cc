@@ -2,7 +2,7 @@
 //
 //   berth-load fanin   --port P --pid PID --qos 0|1|2 --pubs 100 --window 10 --messages 200000
 //   berth-load fanout  --port P --pid PID --qos 0|1   --subs 1000 --window 10 --messages 200000
-//   berth-load latency --port P --pubs 50 --rate 1000 --seconds 5
+//   berth-load latency --port P --pubs 50 --rate 1000 --seconds 5 (or --messages 250)
 //   berth-load connect --port P --pid PID --count 20000
 //   berth-load floor   --port P     (a server: the least that answers a CONNECT)
 //   berth-load idle    --port P --pid PID --count 15000     (resident bytes a connection)
@@ -423,7 +423,7 @@ int latency() {
   Load load;
   const long pubs = arg("pubs", 50);
   const double rate = static_cast<double>(arg("rate", 1000));
-  const long total = static_cast<long>(rate) * arg("seconds", 5);
+  const long total = arg("messages", static_cast<long>(rate) * arg("seconds", 5));
   Conn& s = load.add("sub");
   load.all_ready();
   load.subscribe(s, "t/#", 0);

@@ -1,0 +1,125 @@
+// Single steps of a packet's way, without I/O: nanoseconds a packet. For comparisons within one
+// run.
+#include <benchmark/benchmark.h>
+
+#include <string>
+
+#include "protocol/link/records.h"
+#include "protocol/mqtt/codec.h"
+#include "protocol/mqtt/framer.h"
+#include "session/broker.h"
+#include "session/memory_store.h"
+#include "session/router.h"
+#include "tests/support/wire.h"
+
+namespace berth {
+namespace {
+
+using test::connect;
+using test::publish;
+using test::subscribe;
+
+const std::string kPayload(64, 'x');
+
+void frame_and_decode(benchmark::State& state) {
+  const std::string packet = publish("lot/1/gate/3/event", kPayload, 1, 7);
+  protocol::mqtt::Scratch scratch;
+  for (auto _ : state) {
+    protocol::mqtt::Frame f;
+    benchmark::DoNotOptimize(protocol::mqtt::next_frame(base::as_bytes(packet), 1 << 20, f));
+    protocol::mqtt::PublishView v;
+    benchmark::DoNotOptimize(
+        protocol::mqtt::decode_publish(f, protocol::mqtt::Version::v5, scratch, v));
+  }
+}
+BENCHMARK(frame_and_decode);
+
+void walk_boundaries(benchmark::State& state) {
+  const std::string packet = publish("lot/1/gate/3/event", kPayload, 1, 7);
+  protocol::mqtt::Walker walker;
+  for (auto _ : state) benchmark::DoNotOptimize(walker.walk(base::as_bytes(packet), [] {}));
+}
+BENCHMARK(walk_boundaries);
+
+void encode_step(benchmark::State& state) {
+  std::string out;
+  protocol::link::Step s;
+  s.bytes = kPayload;
+  s.has_in_ack = true;
+  s.in_ack = 123456;
+  for (auto _ : state) {
+    out.clear();
+    const std::size_t at = protocol::link::begin_frame(out, protocol::link::FrameType::turn);
+    protocol::link::put_step(out, s);
+    protocol::link::end_frame(out, at);
+    benchmark::DoNotOptimize(out.data());
+  }
+}
+BENCHMARK(encode_step);
+
+// Topics that are in the router's cache, and topics that are not, among so many filters.
+void match_topics(benchmark::State& state, std::size_t cache) {
+  const auto filters = static_cast<int>(state.range(0));
+  session::Router router(cache);
+  std::vector<session::Session> sessions(static_cast<std::size_t>(filters));
+  for (int i = 0; i < filters; ++i) {
+    const auto filter = router.intern("lot/" + std::to_string(i) + "/+/event");
+    router.add(filter, &sessions[static_cast<std::size_t>(i)], "", {}, 0);
+  }
+  std::vector<std::string> topics;
+  for (int i = 0; i < 256; ++i) {
+    topics.push_back("lot/" + std::to_string(i % filters) + "/gate/event");
+  }
+  std::size_t at = 0;
+  for (auto _ : state) benchmark::DoNotOptimize(&router.match(topics[at++ & 255]));
+}
+BENCHMARK_CAPTURE(match_topics, cached, 8192)->Arg(100)->Arg(100'000);
+BENCHMARK_CAPTURE(match_topics, walked, 1)->Arg(100)->Arg(100'000);
+
+// Swallows what the Broker asks for.
+class NoEdge : public session::Effects {
+ public:
+  void send(base::ConnId, std::string_view head, std::string_view tail) override {
+    bytes += head.size() + tail.size();
+  }
+  void send_late(base::ConnId c, std::string_view h, std::string_view t) override { send(c, h, t); }
+  void acknowledge(base::ConnId, std::uint64_t) override {}
+  void cookie(base::ConnId, protocol::link::CookieSlot, std::string) override {}
+  void connected(base::ConnId, const protocol::link::EdgeSettings&) override {}
+  void close(base::ConnId, protocol::link::CloseReason) override {}
+  void release(base::ConnId) override {}
+  void resume(base::ConnId) override {}
+  bool writable(base::ConnId) override { return true; }
+  void authenticate(base::ConnId c, session::AuthRequest) override {
+    broker->authenticated(c, {}, {1});
+  }
+  void load_queue(base::SessionId, std::uint64_t, std::size_t, std::size_t) override {}
+  session::Broker* broker = nullptr;
+  std::size_t bytes = 0;
+};
+
+// One PUBLISH through the Broker to so many subscribers, QoS 0.
+void publish_through(benchmark::State& state) {
+  NoEdge edge;
+  metrics::EngineProbe probe;
+  session::BrokerOptions options;
+  options.sys_interval_s = 0;
+  session::Broker broker(options, edge, nullptr, probe);
+  edge.broker = &broker;
+  broker.attached_all({1});
+  const auto open = [&](std::uint32_t slot, const std::string& bytes) {
+    broker.attach({.conn = {slot, 1}, .loopback = true}, {1});
+    broker.input({slot, 1}, base::as_bytes(bytes), {1});
+  };
+  open(0, connect({.client_id = "p"}));
+  for (std::uint32_t i = 1; i <= static_cast<std::uint32_t>(state.range(0)); ++i) {
+    open(i, connect({.client_id = "s" + std::to_string(i)}) + subscribe(1, "t", 0));
+  }
+  const std::string packet = publish("t", kPayload, 0);
+  for (auto _ : state) broker.input({0, 1}, base::as_bytes(packet), {1});
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(publish_through)->Arg(1)->Arg(1000);
+
+}  // namespace
+}  // namespace berth
