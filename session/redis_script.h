@@ -3,16 +3,30 @@
 
 namespace berth::session {
 
-// ARGV: owner, lease in ms, then six of each write: kind session seq epoch key value. seq is 8
-// bytes big-endian; for a queue entry key is that of seq + 1. Answers the sessions whose epoch is
-// newer.
+// ARGV: owner, lease in ms. Takes the lease if it is free or a predecessor's of the same owner;
+// answers the holder's number, or who else has it. The lease's value is owner#number.
+inline constexpr const char kTakeScript[] = R"lua(
+local p = KEYS[1]
+local holder = redis.call('GET', p .. 'lease')
+local ours = ARGV[1] .. '#'
+if holder and string.sub(holder, 1, #ours) ~= ours then return holder end
+local number = redis.call('INCR', p .. 'holders')
+redis.call('SET', p .. 'lease', ours .. number, 'PX', ARGV[2])
+return number
+)lua";
+
+// ARGV: owner#number, lease in ms, number, then six of each write: kind session seq epoch key
+// value. seq is 8 bytes big-endian; for a queue entry key is that of seq + 1. Answers the sessions
+// whose epoch is newer.
 inline constexpr const char kCommitScript[] = R"lua(
 local p = KEYS[1]
 local holder = redis.call('GET', p .. 'lease')
-if holder and holder ~= ARGV[1] then return redis.error_reply('FENCED ' .. holder) end
+if holder ~= ARGV[1] and (holder or redis.call('GET', p .. 'holders') ~= ARGV[3]) then
+  return redis.error_reply('FENCED ' .. (holder or 'a later one, gone again'))
+end
 redis.call('SET', p .. 'lease', ARGV[1], 'PX', ARGV[2])
 local refused = {}
-for i = 3, #ARGV, 6 do
+for i = 4, #ARGV, 6 do
   local kind, id, seq, epoch, key, value =
       ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local stale = false
@@ -58,7 +72,7 @@ end
 return refused
 )lua";
 
-// ARGV: owner. Gives the lease back if it is the owner's.
+// ARGV: owner#number. Gives the lease back if it is theirs.
 inline constexpr const char kReleaseScript[] = R"lua(
 if redis.call('GET', KEYS[1] .. 'lease') == ARGV[1] then redis.call('DEL', KEYS[1] .. 'lease') end
 return 0

@@ -1,6 +1,7 @@
 // Keys, all with the prefix; session is the id as decimal text:
 //   version             format version
-//   lease               owner of the store, expires
+//   lease               owner#number of the store's holder, expires
+//   holders             number of the last holder
 //   sessions            hash: session -> record          epochs    hash: session -> epoch
 //   queues, receivers   sets of sessions that have (or had) q: and r:
 //   q:session           sorted set, all scores 0: seq as 8 bytes big-endian, then the entry
@@ -142,6 +143,8 @@ class RedisStore::Impl {
   Poster post_;
   RedisConnection writes_to_;  // the writer's, after construction; restore() runs before commits
   RedisConnection reads_from_;
+  std::string number_;  // ours as a holder
+  std::string holder_;
   std::string commit_script_;  // its SHA1 at the server we are connected to
   std::mutex mutex_;
   std::condition_variable write_ready_;
@@ -165,12 +168,14 @@ void RedisStore::Impl::take_lease() {
     try {
       writes_to_.connect();
       const std::string lease = std::to_string(options_.lease_ms);
-      const RedisReply set =
-          writes_to_.call({"SET", key("lease"), options_.owner, "NX", "PX", lease});
-      if (set.type == RedisReply::Type::text) break;
-      const RedisReply holder = writes_to_.call({"GET", key("lease")});
-      if (holder.text == options_.owner) break;  // a predecessor's: the first commit prolongs it
-      why = "another gateway has its lease (" + holder.text + ")";
+      const RedisReply taken =
+          writes_to_.call({"EVAL", kTakeScript, "1", options_.prefix, options_.owner, lease});
+      if (taken.type == RedisReply::Type::integer) {
+        number_ = std::to_string(taken.integer);
+        holder_ = options_.owner + "#" + number_;
+        break;
+      }
+      why = "another gateway has its lease (" + taken.text + ")";
     } catch (const RedisError& e) {
       why = e.what();
     }
@@ -288,10 +293,11 @@ void RedisStore::Impl::restore_received(RestoreSink& sink) {
 void RedisStore::Impl::write_part(const Batch& batch, std::size_t from, std::size_t to,
                                   CommitResult& result) {
   const std::string lease = std::to_string(options_.lease_ms);
-  writes_to_.begin(6 + 6 * (to - from));
-  for (const std::string_view a : {std::string_view("EVALSHA"), std::string_view(commit_script_),
-                                   std::string_view("1"), std::string_view(options_.prefix),
-                                   std::string_view(options_.owner), std::string_view(lease)}) {
+  writes_to_.begin(7 + 6 * (to - from));
+  for (const std::string_view a :
+       {std::string_view("EVALSHA"), std::string_view(commit_script_), std::string_view("1"),
+        std::string_view(options_.prefix), std::string_view(holder_), std::string_view(lease),
+        std::string_view(number_)}) {
     writes_to_.add(a);
   }
   for (std::size_t i = from; i < to; ++i) add_write(batch[i]);
@@ -470,7 +476,7 @@ void RedisStore::Impl::close() {
   if (reader_.joinable()) reader_.join();
   try {
     if (writes_to_.connected()) {
-      writes_to_.call({"EVAL", kReleaseScript, "1", options_.prefix, options_.owner});
+      writes_to_.call({"EVAL", kReleaseScript, "1", options_.prefix, holder_});
     }
   } catch (const RedisError&) {  // it ends by itself
   }

@@ -1,7 +1,8 @@
 // The store in a Redis (7 or newer, one master, sentinels if there are): for gateways whose disk
-// does not outlive them. One gateway at a time holds it, by a lease with its owner's name in it;
-// the engines of one gateway share the name, so that a successor does not wait for its
-// predecessor's lease.
+// does not outlive them. One gateway at a time holds it, by a lease with its owner's name and a
+// number. The engines of one gateway share the name, so that a successor does not wait for its
+// predecessor's lease to end; the number differs, so that nothing of the predecessor's can arrive
+// late. A lease that has run out is taken up again only if nobody has held it since.
 //
 // Threads: one writer (commits; each batch is one script: atomic, and refused where the lease is
 // another's) and one reader; completions run through the Poster. What an acknowledgement means is

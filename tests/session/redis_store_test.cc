@@ -87,6 +87,8 @@ TEST(RedisStoreTest, I5_TheLeaseIsOneGatewaysAndItsEnginesShareIt) {
     Opened successor(redis.url(), "gateway-a");  // its predecessor was killed and gave nothing back
     successor.commit({session_record(2, "y")});
     EXPECT_EQ(successor.done, 1);
+    first->begin({session_record(1, "late")});
+    EXPECT_TRUE(eventually([&] { return first->fenced.load(); })) << "its writes come too late";
   }
   first.reset();
   Opened other(redis.url(), "gateway-b");
@@ -101,6 +103,18 @@ TEST(RedisStoreTest, I5_AHolderThatLostItsLeaseAcknowledgesNothingMore) {
   a.begin({session_record(1, "stale")});
   EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));
   EXPECT_FALSE(a.loop.run_one_within(std::chrono::milliseconds(100)));
+  EXPECT_EQ(redis.call({"HGET", "berth:sessions", "1"}).text, "x");
+}
+
+TEST(RedisStoreTest, I5_ALeaseThatRanOutIsTakenUpAgainOnlyIfNobodyHeldItSince) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  redis.call({"DEL", "berth:lease"});
+  a.commit({session_record(1, "x")});
+  EXPECT_EQ(a.done, 1);
+  { Opened b(redis.url() + "/0", "gateway-a"); }  // came and went
+  a.begin({session_record(1, "stale")});
+  EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));
   EXPECT_EQ(redis.call({"HGET", "berth:sessions", "1"}).text, "x");
 }
 
