@@ -141,9 +141,9 @@ class RedisStore::Impl {
 
   RedisStoreOptions options_;
   Poster post_;
-  RedisConnection writes_to_;  // the writer's, after construction; restore() runs before commits
-  RedisConnection reads_from_;
-  std::string number_;  // ours as a holder
+  RedisConnection writes_to_;   // the writer's, after construction
+  RedisConnection reads_from_;  // restore()'s, then the reader's
+  std::string number_;          // ours as a holder
   std::string holder_;
   std::string commit_script_;  // its SHA1 at the server we are connected to
   std::mutex mutex_;
@@ -206,11 +206,13 @@ void RedisStore::Impl::check_server() {
   }
 }
 
+// -- restoring, on the reader's connection: the writer is renewing the lease meanwhile
+
 template <class F>
 void RedisStore::Impl::scan(const char* command, const std::string& name, F&& each) {
   std::string cursor = "0";
   do {
-    const RedisReply r = writes_to_.call({command, name, cursor, "COUNT", kScanCount});
+    const RedisReply r = reads_from_.call({command, name, cursor, "COUNT", kScanCount});
     if (r.items.size() != 2) throw RedisError("not a scan's answer");
     cursor = r.items[0].text;
     each(r.items[1].items);
@@ -232,7 +234,7 @@ void RedisStore::Impl::for_sessions(const std::vector<std::string>& sessions, As
   for (std::size_t at = 0; at < sessions.size(); at += kPipeline) {
     const std::size_t end = std::min(sessions.size(), at + kPipeline);
     for (std::size_t i = at; i < end; ++i) ask(sessions[i]);
-    writes_to_.flush();
+    reads_from_.flush();
     for (std::size_t i = at; i < end; ++i) take(sessions[i]);
   }
 }
@@ -247,7 +249,7 @@ void RedisStore::Impl::restore(RestoreSink& sink) {
       }
     });
   };
-  writes_to_.connect();
+  reads_from_.connect();
   pairs("sessions", [&](const std::string& id, const std::string& record) {
     sink.session(session_of(id), record);
   });
@@ -261,12 +263,12 @@ void RedisStore::Impl::restore_queues(RestoreSink& sink) {
   for_sessions(
       members("queues"),
       [&](const std::string& id) {
-        writes_to_.append({"ZRANGE", key('q', id), "0", "0"});
-        writes_to_.append({"ZRANGE", key('q', id), "-1", "-1"});
+        reads_from_.append({"ZRANGE", key('q', id), "0", "0"});
+        reads_from_.append({"ZRANGE", key('q', id), "-1", "-1"});
       },
       [&](const std::string& id) {
-        const RedisReply first = writes_to_.read();
-        const RedisReply last = writes_to_.read();
+        const RedisReply first = reads_from_.read();
+        const RedisReply last = reads_from_.read();
         if (first.items.empty() || last.items.empty()) return;
         sink.queue(session_of(id), entry_of(first.items[0].text), entry_of(last.items[0].text));
       });
@@ -276,10 +278,10 @@ void RedisStore::Impl::restore_received(RestoreSink& sink) {
   for_sessions(
       members("receivers"),
       [&](const std::string& id) {
-        writes_to_.append({"HGETALL", key('r', id)});
+        reads_from_.append({"HGETALL", key('r', id)});
       },
       [&](const std::string& id) {
-        const RedisReply all = writes_to_.read();
+        const RedisReply all = reads_from_.read();
         for (std::size_t i = 0; i + 1 < all.items.size(); i += 2) {
           sink.received(session_of(id),
                         static_cast<std::uint16_t>(base::get_key64(all.items[i].text)),
