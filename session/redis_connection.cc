@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -59,6 +60,28 @@ RedisAddress::Node parse_node(const std::string& url, std::string_view text, std
   if (n.host.empty()) bad(url, "no host");
   return n;
 }
+
+// OpenSSL knows no MSG_NOSIGNAL: SIGPIPE is held back in this thread, and taken away if it came.
+class NoSigpipe {
+ public:
+  NoSigpipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoSigpipe() {
+    const timespec at_once{};
+    while (sigtimedwait(&pipe_, nullptr, &at_once) == SIGPIPE) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+};
 
 RedisReply converted(const redisReply& r) {
   RedisReply out;
@@ -259,6 +282,7 @@ void RedisConnection::open_socket(const RedisAddress::Node& node) {
 }
 
 void RedisConnection::start_tls(const std::string& host) {
+  const NoSigpipe guard;
   const auto why = [](const char* what) {
     char text[160] = "unknown";
     if (const unsigned long e = ERR_get_error()) ERR_error_string_n(e, text, sizeof text);
@@ -324,6 +348,7 @@ void RedisConnection::append(std::initializer_list<std::string_view> command) {
 
 std::size_t RedisConnection::transmit(const char* from, std::size_t size) {
   if (tls_) {
+    const NoSigpipe guard;
     const int n =
         SSL_write(tls_->ssl, from, static_cast<int>(std::min<std::size_t>(size, 1 << 20)));
     return n > 0 ? static_cast<std::size_t>(n) : 0;
@@ -334,6 +359,7 @@ std::size_t RedisConnection::transmit(const char* from, std::size_t size) {
 
 std::size_t RedisConnection::receive(char* to, std::size_t size) {
   if (tls_) {
+    const NoSigpipe guard;
     const int n = SSL_read(tls_->ssl, to, static_cast<int>(size));
     return n > 0 ? static_cast<std::size_t>(n) : 0;
   }

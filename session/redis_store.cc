@@ -249,6 +249,7 @@ void RedisStore::Impl::restore(RestoreSink& sink) {
       }
     });
   };
+  reads_from_.close();  // it may be of a server that is gone
   reads_from_.connect();
   pairs("sessions", [&](const std::string& id, const std::string& record) {
     sink.session(session_of(id), record);

@@ -218,19 +218,24 @@ class RedisTls : public ::testing::Test {
 };
 
 TEST_F(RedisTls, ChecksTheServerShowsACertificateAndLogsIn) {
-  RedisServer plain;  // its port's successor serves TLS
-  const std::string port = std::to_string(plain.port() + 1);
-  RedisServer redis({"--tls-port", port, "--tls-cert-file", file("cert.pem"), "--tls-key-file",
-                     file("key.pem"), "--tls-ca-cert-file", file("cert.pem"), "--tls-auth-clients",
-                     "yes", "--user", "gate", "on", ">secret", "~berth:*", "+@all"});
+  RedisServer redis({"--tls-port", "TLS_PORT", "--tls-cert-file", file("cert.pem"),
+                     "--tls-key-file", file("key.pem"), "--tls-ca-cert-file", file("cert.pem"),
+                     "--tls-auth-clients", "yes", "--user", "gate", "on", ">secret", "~berth:*",
+                     "+@all"});
   RedisStoreOptions o;
   o.redis.tls_ca_file = file("cert.pem");
   o.redis.tls_cert_file = file("cert.pem");
   o.redis.tls_key_file = file("key.pem");
-  const std::string address = "127.0.0.1:" + port;
+  const std::string address = "127.0.0.1:" + std::to_string(redis.tls_port());
   Opened a("rediss://gate:secret@" + address, "gateway-a", o);
   a.commit({session_record(1, "x")});
   EXPECT_EQ(a.contents(), "s1=x;");
+  redis.kill9();  // OpenSSL writes to the broken connection: no SIGPIPE may end us
+  a.begin({session_record(2, "y")});
+  EXPECT_TRUE(eventually([&] { return !a.healthy.load(); }));
+  redis.start();
+  a.loop.run_one();
+  EXPECT_EQ(a.contents().size(), std::string("s1=x;s2=y;").size());
   EXPECT_THROW(Opened("rediss://gate:wrong@" + address, "gateway-a", o), std::runtime_error);
   RedisStoreOptions stranger = o;
   stranger.redis.tls_ca_file = file("other.pem");

@@ -65,7 +65,10 @@ RedisServer::~RedisServer() {
 void RedisServer::start() {
   const bool first = port_ == 0;
   for (int attempt = 0; attempt < 5; ++attempt) {
-    if (first) port_ = free_port();
+    if (first) {
+      port_ = free_port();
+      tls_port_ = free_port();
+    }
     std::vector<std::string> argv{"redis-server",
                                   "--port",
                                   std::to_string(port_),
@@ -81,7 +84,9 @@ void RedisServer::start() {
                                   "always",
                                   "--repl-diskless-sync-delay",
                                   "0"};
-    argv.insert(argv.end(), flags_.begin(), flags_.end());
+    for (const std::string& f : flags_) {
+      argv.push_back(f == "TLS_PORT" ? std::to_string(tls_port_) : f);
+    }
     process_ = std::make_unique<Process>(argv, directory_ + "/log");
     if (eventually([this] { return !process_->running() || answers(port_); }) &&
         process_->running()) {

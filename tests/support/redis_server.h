@@ -13,7 +13,8 @@ namespace berth::test {
 
 class RedisServer {
  public:
-  // `flags` of redis-server, beside those that keep it on loopback, on a free port and durable.
+  // `flags` of redis-server, beside those that keep it on loopback, on a free port and durable. A
+  // flag "TLS_PORT" becomes another free port.
   explicit RedisServer(std::vector<std::string> flags = {});
   ~RedisServer();
   void start();  // again after kill9(): the same directory and port
@@ -21,6 +22,7 @@ class RedisServer {
   void stop() { process_->send(SIGSTOP); }
   void go_on() { process_->send(SIGCONT); }
   int port() const { return port_; }
+  int tls_port() const { return tls_port_; }
   std::string url() const { return "redis://127.0.0.1:" + std::to_string(port_); }
   const std::string& directory() const { return directory_; }
   // Asks it; throws RedisError.
@@ -30,6 +32,7 @@ class RedisServer {
   std::vector<std::string> flags_;
   std::string directory_;
   int port_ = 0;
+  int tls_port_ = 0;
   std::unique_ptr<Process> process_;
 };
 
