@@ -103,11 +103,15 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
            large ? CloseReason::frame_too_large : CloseReason::protocol_error);
       break;
     }
+    const bool was_free = ch->live() && !gated(*ch);
+    const std::uint64_t before = ch->in_off;
     ch->in_off += f.size;
     if (!dispatch(*ch, f, now)) {
-      ch->in_off -= f.size;
+      ch->in_off = before;
       break;
     }
+    // What came before one that waits has taken effect in this turn and is acknowledged with it.
+    if (was_free && used != 0 && gated(*ch)) effects_.acknowledge(conn, before);
     used += f.size;
   }
   if (ch->live() && used != 0 && !gated(*ch)) effects_.acknowledge(conn, ch->in_off);

@@ -215,6 +215,26 @@ TEST(Crash, TakeOverAndWillHappenOnce) {
   });
 }
 
+// Many packets in one read, as after a gap: those before one that waits for a commit have taken
+// effect and must be acknowledged with it, or a death before the commit sends their copies again.
+TEST(Crash, QoS0BeforeAPublishThatWaitsIsNotDoubled) {
+  at_every_boundary([](World& w) {
+    Trace t;
+    const int s = w.open_connected(kPersistent);
+    w.feed(s, subscribe(1, "stored", 1));
+    const int v = w.open_connected({.client_id = "v"});
+    w.feed(v, subscribe(1, "plain", 2));
+    const int p = w.open_connected({.client_id = "p"});
+    w.feed(p, publish("plain", "0a", 0) + publish("plain", "2a", 2, 1) +
+                  publish("stored", "1", 1, 2) + publish("plain", "0b", 0) +
+                  publish("stored", "2", 1, 3) + publish("plain", "0c", 0));
+    append(t, "p", w.packets(p));
+    append(t, "v", w.packets(v));
+    append(t, "s", w.packets(s));
+    return t;
+  });
+}
+
 // PUBLISH, DISCONNECT and FIN at once: the DISCONNECT waits for the PUBLISH's commit, the end of
 // the connection must wait behind it, or a will fires that was taken back (3.14.4-3).
 TEST(Crash, DisconnectBehindACommitStillTakesTheWillBack) {
