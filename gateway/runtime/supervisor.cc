@@ -18,7 +18,7 @@ namespace {
 constexpr std::int64_t kMs = 1'000'000;
 constexpr auto kWarmUp = std::chrono::milliseconds(200);
 constexpr std::int64_t kStartMax = 120'000 * kMs;  // opening a store and restoring it
-constexpr std::int64_t kQuickDeath = 2'000 * kMs;
+constexpr std::int64_t kQuickDeath = 500 * kMs;
 
 std::uint64_t random_id() {
   std::random_device d;
