@@ -98,7 +98,7 @@ void start(boost::asio::io_context& io, const Config& config, std::uint64_t owne
 std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
                                                  const session::BrokerOptions& options,
                                                  link::EdgePort& edge, metrics::EngineProbe& probe,
-                                                 std::function<void()> store_lost) {
+                                                 const std::function<void()>& store_lost) {
   for (int attempt = 0;; ++attempt) {
     auto engine =
         std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), probe);

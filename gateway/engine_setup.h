@@ -22,6 +22,6 @@ std::unique_ptr<session::AccessPolicy> load_access(const Config& config);  // th
 std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
                                                  const session::BrokerOptions& options,
                                                  link::EdgePort& edge, metrics::EngineProbe& probe,
-                                                 std::function<void()> store_lost);
+                                                 const std::function<void()>& store_lost);
 
 }  // namespace berth::gateway

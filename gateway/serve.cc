@@ -235,6 +235,12 @@ class Gateway {
     co_return health_response(good);
   }
 
+  // Every shard's loop has run, or there is no answer.
+  asio::awaitable<admin::Response> live_page() {
+    co_await edge_totals();
+    co_return health_response(true);
+  }
+
   static admin::Response health_response(bool good) {
     admin::Response r;
     r.status = good ? 200 : 503;
@@ -244,8 +250,7 @@ class Gateway {
   static asio::awaitable<admin::Response> health(bool good) { co_return health_response(good); }
 
   void routes() {
-    http_.route("GET /livez",
-                [] { return health(true); });  // the loop ran, or we would not be here
+    http_.route("GET /livez", [this] { return live_page(); });
     http_.route("GET /readyz", [this] { return ready_page(); });
     http_.route("GET /startupz", [this] { return health(started_); });
     http_.route("GET /metrics", [this] { return metrics_page(); });

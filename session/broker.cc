@@ -183,20 +183,16 @@ void Broker::defer_call(Channel& ch, std::function<void(base::Instant)> call) {
 // For effects of no connection (wills). `wrote`: they wait for writes of the open batch.
 void Broker::submit(Deferred d, bool wrote, base::Instant now) {
   d.conn = base::kNoConn;
-  if (wrote) {
-    open_.deferred.push_back(std::move(d));
-  } else if (!run(d, now)) {
-    open_.deferred.push_back(std::move(d));
-  }
+  if (wrote || !run(d, now)) open_.deferred.push_back(std::move(d));
 }
 
-// False: it has to wait for writes that it made; nothing else of it has happened.
+// False: it has to wait for writes that it made. Only its retained message has been kept meanwhile.
 bool Broker::run(Deferred& d, base::Instant now) {
   if (d.kind == Deferred::Kind::call) {
     d.call(now);
   } else if (d.kind == Deferred::Kind::publish) {
     const MessageView m = d.message->view();
-    if (m.retain) keep_retained(0, m);
+    if (m.retain && !std::exchange(d.kept, true)) keep_retained(0, m);
     Delivery delivery{m, d.message, d.publisher, d.conn};
     const Match& match = tenant(0).router.match(m.topic);
     if (spill(match, delivery, d)) {

@@ -119,6 +119,7 @@ class Broker : public RestoreSink {
     Kind kind = Kind::reply;
     protocol::mqtt::PacketType reply_type{};  // puback, pubrec, pubrel, pubcomp; 0: none
     protocol::mqtt::Reason reason{};
+    bool kept = false;  // the retained message has been replaced
     std::uint16_t packet_id = 0;
     base::ConnId conn;
     std::uint64_t in_off = 0;

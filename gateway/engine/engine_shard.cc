@@ -103,10 +103,10 @@ void EngineShard::commit() {
   std::shared_ptr<const session::Batch> batch = broker_.seal();
   if (!batch) return;
   committing_ = true;
-  store_->commit(std::move(batch), [this](session::CommitResult r) { on_committed(std::move(r)); });
+  store_->commit(std::move(batch), [this](const session::CommitResult& r) { on_committed(r); });
 }
 
-void EngineShard::on_committed(session::CommitResult result) {
+void EngineShard::on_committed(const session::CommitResult& result) {
   committing_ = false;
   broker_.committed(result, base::now());
   turn_end();

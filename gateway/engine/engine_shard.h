@@ -78,7 +78,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
 
  private:
   void commit();
-  void on_committed(session::CommitResult result);
+  void on_committed(const session::CommitResult& result);
   void arm_tick();
   void check_drained();
 

@@ -23,7 +23,7 @@ namespace {
 constexpr std::size_t kPage = 4096;
 constexpr const char* kParentVariable = "BERTH_SUPERVISOR_PID";
 constexpr const char* kLinksVariable = "BERTH_SUPERVISOR_LINKS";
-constexpr int kOutOfTheWay = 512;     // descriptors from here on are not those the child expects
+constexpr int kOutOfTheWay = 128;     // descriptors from here on are not those the child expects
 constexpr int kLinkBuffer = 4 << 20;  // bytes, each way
 
 [[noreturn]] void fail(const char* what) {

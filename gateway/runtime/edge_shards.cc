@@ -102,16 +102,13 @@ void EdgeShards::make_link(Shard& s, link::EdgeLink::Events events) {
 }
 
 void EdgeShards::make_links(link::EdgeLink::Events events) {
-  for (auto& s : shards_) {
-    if (s->own_io) {
-      make_link(*s, {.ready = {},
-                     .heartbeat = [] {},
-                     .drained = [] {},
-                     .lost = [] {},  // shard 0's link tells of the same engine
-                     .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {}});
-    } else {
-      make_link(*s, std::move(events));
-    }
+  make_link(*shards_[0], std::move(events));
+  for (std::size_t i = 1; i < shards_.size(); ++i) {
+    make_link(*shards_[i], {.ready = {},
+                            .heartbeat = [] {},
+                            .drained = [] {},
+                            .lost = [] {},  // shard 0's link tells of the same engine
+                            .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {}});
   }
 }
 
