@@ -275,10 +275,13 @@ void RedisConnection::open_socket(const RedisAddress::Node& node) {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
   const int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  const timeval limit{.tv_sec = options_.timeout_ms / 1000,
-                      .tv_usec = static_cast<suseconds_t>(options_.timeout_ms % 1000) * 1000};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  set_patience(options_.timeout_ms);
+}
+
+void RedisConnection::set_patience(std::uint32_t ms) {
+  const timeval limit{.tv_sec = ms / 1000, .tv_usec = static_cast<suseconds_t>(ms % 1000) * 1000};
+  setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
 void RedisConnection::start_tls(const std::string& host) {
@@ -398,6 +401,10 @@ RedisReply RedisConnection::read() {
 RedisReply RedisConnection::call(std::initializer_list<std::string_view> command) {
   append(command);
   flush();
+  return expect();
+}
+
+RedisReply RedisConnection::expect() {
   RedisReply r = read();
   if (r.type == RedisReply::Type::error) fail(r.text);
   return r;

@@ -77,6 +77,9 @@ class RedisConnection {
   void add(std::string_view argument);
   void flush();
   RedisReply read();
+  RedisReply expect();  // read(); an error answer is thrown
+  // How long the answers to come may take; connect() sets it to timeout_ms.
+  void set_patience(std::uint32_t ms);
   // One command; an error answer is thrown.
   RedisReply call(std::initializer_list<std::string_view> command);
 

@@ -11,21 +11,21 @@
 
 #include <algorithm>
 #include <boost/system/errc.hpp>
-#include <condition_variable>
-#include <deque>
-#include <mutex>
 #include <thread>
 #include <unordered_set>
 
 #include "base/bytes.h"
 #include "base/log.h"
 #include "session/redis_script.h"
+#include "session/store_threads.h"
 
 namespace berth::session {
 namespace {
 
 constexpr int kFormatVersion = 1;
-constexpr std::size_t kWritesPerScript = 100'000;  // Redis takes a million arguments
+constexpr std::size_t kWritesPerScript = 50'000;  // Redis takes a million arguments; more: MULTI
+constexpr std::size_t kGreatBatch = 1000;
+constexpr std::size_t kWritesPerMs = 20;  // Redis does at least so many
 constexpr std::string_view kScanCount = "1000";
 constexpr std::size_t kPipeline = 1000;
 constexpr std::size_t kReadStep =
@@ -84,53 +84,34 @@ class RedisStore::Impl {
         writes_to_(options_.redis),
         reads_from_(options_.redis) {
     take_lease();
-    writer_ = std::thread([this] { write_loop(); });
-    reader_ = std::thread([this] { read_loop(); });
+    threads_.start({.write = [this](StoreThreads::Commit& c) { write_until_done(c); },
+                    .read = [this](StoreThreads::Read& r) { read_until_done(r); },
+                    .idle = [this] { renew_lease(); },
+                    .idle_after = std::chrono::milliseconds(options_.lease_ms / 3)});
   }
   ~Impl() { close(); }
   void restore(RestoreSink& sink);
   void close();
-  void enqueue_commit(std::shared_ptr<const Batch> batch, CommitDone done) {
-    const std::lock_guard lock(mutex_);
-    commits_.push_back({std::move(batch), std::move(done)});
-    write_ready_.notify_one();
-  }
-  struct Read {
-    base::SessionId session;
-    std::uint64_t from;
-    std::size_t count;
-    std::size_t bytes;
-    ReadDone done;
-  };
-  void enqueue_read(Read r) {
-    const std::lock_guard lock(mutex_);
-    reads_.push_back(std::move(r));
-    read_ready_.notify_one();
-  }
+  StoreThreads& threads() { return threads_; }
 
  private:
-  struct Commit {
-    std::shared_ptr<const Batch> batch;
-    CommitDone done;
-  };
   std::string key(std::string_view name) const { return options_.prefix + std::string(name); }
   std::string key(char kind, const std::string& session) const {
     return options_.prefix + kind + ":" + session;
   }
   void take_lease();
   void check_server();
-  void write_loop();
-  void read_loop();
   void renew_lease();
-  void write_until_done(Commit& c);
+  void write_until_done(StoreThreads::Commit& c);
+  void read_until_done(StoreThreads::Read& r);
   void write(const Batch& batch, CommitResult& result);
   void add_write(const Write& w);
-  void write_part(const Batch& batch, std::size_t from, std::size_t to, CommitResult& result);
+  void add_script(const Batch& batch, std::size_t from, std::size_t to);
+  static void take_refused(const RedisReply& script, CommitResult& result);
   void await_replicas();
   void fenced(const std::string& holder);
   void health(bool healthy, const std::string& why);
-  bool pause(std::condition_variable& wake);  // false: closing
-  std::vector<StoredEntry> read_entries(const Read& r);
+  std::vector<StoredEntry> read_entries(const StoreThreads::Read& r);
   template <class F>
   void scan(const char* command, const std::string& key, F&& each);
   template <class Ask, class Take>
@@ -146,16 +127,9 @@ class RedisStore::Impl {
   std::string number_;          // ours as a holder
   std::string holder_;
   std::string commit_script_;  // its SHA1 at the server we are connected to
-  std::mutex mutex_;
-  std::condition_variable write_ready_;
-  std::condition_variable read_ready_;
-  std::deque<Commit> commits_;
-  std::deque<Read> reads_;
-  bool closing_ = false;
-  bool healthy_ = true;  // writer's
-  bool lost_ = false;    // writer's: fenced
-  std::thread writer_;
-  std::thread reader_;
+  bool healthy_ = true;        // writer's
+  bool lost_ = false;          // writer's: fenced
+  StoreThreads threads_;       // last: they use the rest
 };
 
 // -- opening
@@ -268,8 +242,8 @@ void RedisStore::Impl::restore_queues(RestoreSink& sink) {
         reads_from_.append({"ZRANGE", key('q', id), "-1", "-1"});
       },
       [&](const std::string& id) {
-        const RedisReply first = reads_from_.read();
-        const RedisReply last = reads_from_.read();
+        const RedisReply first = reads_from_.expect();
+        const RedisReply last = reads_from_.expect();
         if (first.items.empty() || last.items.empty()) return;
         sink.queue(session_of(id), entry_of(first.items[0].text), entry_of(last.items[0].text));
       });
@@ -282,7 +256,7 @@ void RedisStore::Impl::restore_received(RestoreSink& sink) {
         reads_from_.append({"HGETALL", key('r', id)});
       },
       [&](const std::string& id) {
-        const RedisReply all = reads_from_.read();
+        const RedisReply all = reads_from_.expect();
         for (std::size_t i = 0; i + 1 < all.items.size(); i += 2) {
           sink.received(session_of(id),
                         static_cast<std::uint16_t>(base::get_key64(all.items[i].text)),
@@ -293,8 +267,7 @@ void RedisStore::Impl::restore_received(RestoreSink& sink) {
 
 // -- writing
 
-void RedisStore::Impl::write_part(const Batch& batch, std::size_t from, std::size_t to,
-                                  CommitResult& result) {
+void RedisStore::Impl::add_script(const Batch& batch, std::size_t from, std::size_t to) {
   const std::string lease = std::to_string(options_.lease_ms);
   writes_to_.begin(7 + 6 * (to - from));
   for (const std::string_view a :
@@ -304,10 +277,11 @@ void RedisStore::Impl::write_part(const Batch& batch, std::size_t from, std::siz
     writes_to_.add(a);
   }
   for (std::size_t i = from; i < to; ++i) add_write(batch[i]);
-  writes_to_.flush();
-  const RedisReply r = writes_to_.read();
-  if (r.type == RedisReply::Type::error) throw RedisError(r.text);
-  for (const RedisReply& id : r.items) result.refused.push_back(session_of(id.text));
+}
+
+void RedisStore::Impl::take_refused(const RedisReply& script, CommitResult& result) {
+  if (script.type == RedisReply::Type::error) throw RedisError(script.text);
+  for (const RedisReply& id : script.items) result.refused.push_back(session_of(id.text));
 }
 
 void RedisStore::Impl::add_write(const Write& w) {
@@ -328,13 +302,29 @@ void RedisStore::Impl::write(const Batch& batch, CommitResult& result) {
   if (commit_script_.empty()) {
     commit_script_ = writes_to_.call({"SCRIPT", "LOAD", kCommitScript}).text;
   }
+  // A script of many writes takes its time (10 us each measured): it must not be taken for a Redis
+  // that does not answer, and be sent for ever.
+  const bool great = batch.size() > kGreatBatch;
+  const auto extra_ms = static_cast<std::uint32_t>(batch.size() / kWritesPerMs);
+  if (great) writes_to_.set_patience(options_.redis.timeout_ms + extra_ms);
   result.refused.clear();
-  std::size_t at = 0;
-  do {
-    const std::size_t end = std::min(batch.size(), at + kWritesPerScript);
-    write_part(batch, at, end, result);
-    at = end;
-  } while (at < batch.size());
+  const std::size_t scripts =
+      std::max<std::size_t>(1, (batch.size() + kWritesPerScript - 1) / kWritesPerScript);
+  const bool several = scripts > 1;
+  if (several) writes_to_.append({"MULTI"});
+  for (std::size_t i = 0; i < scripts; ++i) {
+    const std::size_t from = i * kWritesPerScript;
+    add_script(batch, from, std::min(batch.size(), from + kWritesPerScript));
+  }
+  if (several) writes_to_.append({"EXEC"});
+  writes_to_.flush();
+  if (several) {
+    for (std::size_t i = 0; i <= scripts; ++i) writes_to_.expect();  // OK, QUEUED …
+    for (const RedisReply& r : writes_to_.expect().items) take_refused(r, result);
+  } else {
+    take_refused(writes_to_.read(), result);
+  }
+  if (great) writes_to_.set_patience(options_.redis.timeout_ms);
   await_replicas();
 }
 
@@ -363,12 +353,7 @@ void RedisStore::Impl::fenced(const std::string& holder) {
   if (options_.on_fenced) options_.on_fenced();
 }
 
-bool RedisStore::Impl::pause(std::condition_variable& wake) {
-  std::unique_lock lock(mutex_);
-  return !wake.wait_for(lock, kRetryDelay, [this] { return closing_; });
-}
-
-void RedisStore::Impl::write_until_done(Commit& c) {
+void RedisStore::Impl::write_until_done(StoreThreads::Commit& c) {
   CommitResult result;
   for (;;) {
     if (lost_) return;  // never acknowledged: another gateway owns the sessions
@@ -384,13 +369,14 @@ void RedisStore::Impl::write_until_done(Commit& c) {
       writes_to_.close();
       health(false, e.what());
     }
-    if (!pause(write_ready_)) return;
+    if (!threads_.pause(kRetryDelay)) return;
   }
   health(true, {});
   post_([done = std::move(c.done), result] { done(result); });
 }
 
 void RedisStore::Impl::renew_lease() {
+  if (lost_) return;
   try {
     CommitResult nothing;
     write(Batch(), nothing);
@@ -403,28 +389,9 @@ void RedisStore::Impl::renew_lease() {
   }
 }
 
-void RedisStore::Impl::write_loop() {
-  const auto renewal = std::chrono::milliseconds(options_.lease_ms / 3);
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    const bool work =
-        write_ready_.wait_for(lock, renewal, [this] { return closing_ || !commits_.empty(); });
-    if (!work) {
-      lock.unlock();
-      if (!lost_) renew_lease();
-      continue;
-    }
-    if (commits_.empty()) return;
-    Commit c = std::move(commits_.front());
-    commits_.pop_front();
-    lock.unlock();
-    write_until_done(c);
-  }
-}
-
 // -- reading
 
-std::vector<StoredEntry> RedisStore::Impl::read_entries(const Read& r) {
+std::vector<StoredEntry> RedisStore::Impl::read_entries(const StoreThreads::Read& r) {
   reads_from_.connect();
   const std::string queue = key('q', std::to_string(r.session.value));
   std::vector<StoredEntry> out;
@@ -446,37 +413,21 @@ std::vector<StoredEntry> RedisStore::Impl::read_entries(const Read& r) {
   return out;
 }
 
-void RedisStore::Impl::read_loop() {
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    read_ready_.wait(lock, [this] { return closing_ || !reads_.empty(); });
-    if (closing_) return;
-    Read r = std::move(reads_.front());
-    reads_.pop_front();
-    lock.unlock();
-    for (;;) {
-      try {
-        auto entries = read_entries(r);
-        post_([done = std::move(r.done), e = std::move(entries)]() mutable { done(std::move(e)); });
-        break;
-      } catch (const RedisError&) {  // the writer says so in the log
-        reads_from_.close();
-      }
-      if (!pause(read_ready_)) return;
+void RedisStore::Impl::read_until_done(StoreThreads::Read& r) {
+  while (!threads_.closing()) {
+    try {
+      auto entries = read_entries(r);
+      post_([done = std::move(r.done), e = std::move(entries)]() mutable { done(std::move(e)); });
+      return;
+    } catch (const RedisError&) {  // the writer says so in the log
+      reads_from_.close();
     }
+    threads_.pause(kRetryDelay);
   }
 }
 
 void RedisStore::Impl::close() {
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-    write_ready_.notify_all();
-    read_ready_.notify_all();
-  }
-  reads_from_.interrupt();
-  if (writer_.joinable()) writer_.join();
-  if (reader_.joinable()) reader_.join();
+  threads_.close([this] { reads_from_.interrupt(); });
   try {
     if (writes_to_.connected()) {
       writes_to_.call({"EVAL", kReleaseScript, "1", options_.prefix, holder_});
@@ -494,11 +445,11 @@ void RedisStore::restore(RestoreSink& sink) {
   impl_->restore(sink);
 }
 void RedisStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
-  impl_->enqueue_commit(std::move(batch), std::move(done));
+  impl_->threads().enqueue(StoreThreads::Commit{std::move(batch), std::move(done)});
 }
 void RedisStore::read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                             std::size_t bytes, ReadDone done) {
-  impl_->enqueue_read({session, from, count, bytes, std::move(done)});
+  impl_->threads().enqueue(StoreThreads::Read{session, from, count, bytes, std::move(done)});
 }
 void RedisStore::close() {
   impl_->close();

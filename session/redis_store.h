@@ -4,13 +4,13 @@
 // predecessor's lease to end; the number differs, so that nothing of the predecessor's can arrive
 // late. A lease that has run out is taken up again only if nobody has held it since.
 //
-// Threads: one writer (commits; each batch is one script: atomic, and refused where the lease is
-// another's) and one reader; completions run through the Poster. What an acknowledgement means is
-// Redis' configuration: appendfsync always survives its machine's loss of power, `wait_replicas` n
-// the loss of n copies. While Redis is away, or copies are too few, a commit is tried again until
-// it succeeds or close() is called; the scripts can be repeated without harm. on_health tells of
-// the change, on_fenced that another gateway has the lease (this one must end); both on the
-// writer's thread.
+// Threads: one writer (commits; each batch is one script, or a transaction of several: atomic, and
+// refused where the lease is another's) and one reader; completions run through the Poster. What an
+// acknowledgement means is Redis' configuration: appendfsync always survives its machine's loss of
+// power, `wait_replicas` n the loss of n copies. While Redis is away, or copies are too few, a
+// commit is tried again until it succeeds or close() is called; the scripts can be repeated without
+// harm. on_health tells of the change, on_fenced that another gateway has the lease (this one must
+// end); both on the writer's thread.
 #pragma once
 
 #include <cstdint>

@@ -16,17 +16,14 @@
 
 #include <boost/system/errc.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
-#include <condition_variable>
 #include <ctime>
-#include <deque>
 #include <filesystem>
-#include <mutex>
 #include <shared_mutex>
 #include <stdexcept>
-#include <thread>
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "session/store_threads.h"
 
 namespace berth::session {
 namespace {
@@ -84,49 +81,29 @@ class RocksStore::Impl {
  public:
   Impl(RocksOptions options, Poster post) : options_(std::move(options)), post_(std::move(post)) {
     open();
-    writer_ = std::thread([this] { write_loop(); });
-    reader_ = std::thread([this] { read_loop(); });
+    threads_.start({.write = [this](StoreThreads::Commit& c) { write_until_done(c); },
+                    .read = [this](StoreThreads::Read& r) { do_read(r); },
+                    .idle = {},
+                    .idle_after = {}});
   }
   ~Impl() { close(); }
 
   void restore(RestoreSink& sink);
   void close();
-  void enqueue_commit(std::shared_ptr<const Batch> batch, CommitDone done) {
-    const std::lock_guard lock(mutex_);
-    commits_.push_back({std::move(batch), std::move(done)});
-    write_ready_.notify_one();
-  }
-  struct Read {
-    base::SessionId session;
-    std::uint64_t from;
-    std::size_t count;
-    std::size_t bytes;
-    ReadDone done;
-  };
-  void enqueue_read(Read r) {
-    const std::lock_guard lock(mutex_);
-    reads_.push_back(std::move(r));
-    read_ready_.notify_one();
-  }
+  StoreThreads& threads() { return threads_; }
   std::string quarantined_;
 
  private:
-  struct Commit {
-    std::shared_ptr<const Batch> batch;
-    CommitDone done;
-  };
   void open();
   rocksdb::Status try_open();
   void quarantine(const std::string& why);
   void check_format();
-  void write_loop();
-  void read_loop();
   std::uint64_t& epoch_of(base::SessionId id);
   bool fenced(const Write& w, CommitResult& result);
   void add(rocksdb::WriteBatch& out, const Write& w);
   rocksdb::Status try_write(rocksdb::WriteBatch& batch);
-  void write_until_done(Commit& c);
-  void do_read(Read& r);
+  void write_until_done(StoreThreads::Commit& c);
+  void do_read(StoreThreads::Read& r);
   template <class F>
   bool scan(char prefix, F&& each);
 
@@ -135,15 +112,8 @@ class RocksStore::Impl {
   std::unique_ptr<rocksdb::DB> db_;  // null while the writer opens it anew
   std::shared_mutex db_mutex_;  // held by the reader while it reads, by the writer to replace db_
   boost::unordered_flat_map<std::uint64_t, std::uint64_t>
-      epochs_;  // writer's: those last asked for
-  std::mutex mutex_;
-  std::condition_variable write_ready_;
-  std::condition_variable read_ready_;
-  std::deque<Commit> commits_;
-  std::deque<Read> reads_;
-  bool closing_ = false;
-  std::thread writer_;
-  std::thread reader_;
+      epochs_;            // writer's: those last asked for
+  StoreThreads threads_;  // last: they use the rest
 };
 
 rocksdb::Status RocksStore::Impl::try_open() {
@@ -322,7 +292,7 @@ rocksdb::Status RocksStore::Impl::try_write(rocksdb::WriteBatch& batch) {
   return s;
 }
 
-void RocksStore::Impl::write_until_done(Commit& c) {
+void RocksStore::Impl::write_until_done(StoreThreads::Commit& c) {
   CommitResult result;
   rocksdb::WriteBatch batch;
   if (epochs_.size() > kEpochsKept) epochs_.clear();
@@ -339,8 +309,7 @@ void RocksStore::Impl::write_until_done(Commit& c) {
       if (options_.on_health) options_.on_health(false);
     }
     failing = true;
-    std::unique_lock lock(mutex_);
-    if (write_ready_.wait_for(lock, kRetryDelay, [this] { return closing_; })) return;
+    if (!threads_.pause(kRetryDelay)) return;
   }
   if (failing) {
     BERTH_LOG(info, "store recovered");
@@ -349,21 +318,9 @@ void RocksStore::Impl::write_until_done(Commit& c) {
   post_([done = std::move(c.done), result] { done(result); });
 }
 
-void RocksStore::Impl::write_loop() {
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    write_ready_.wait(lock, [this] { return closing_ || !commits_.empty(); });
-    if (commits_.empty()) return;
-    Commit c = std::move(commits_.front());
-    commits_.pop_front();
-    lock.unlock();
-    write_until_done(c);
-  }
-}
-
 // -- reading
 
-void RocksStore::Impl::do_read(Read& r) {
+void RocksStore::Impl::do_read(StoreThreads::Read& r) {
   std::vector<StoredEntry> out;
   std::size_t used = 0;
   rocksdb::ReadOptions options;
@@ -388,27 +345,8 @@ void RocksStore::Impl::do_read(Read& r) {
   });
 }
 
-void RocksStore::Impl::read_loop() {
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    read_ready_.wait(lock, [this] { return closing_ || !reads_.empty(); });
-    if (reads_.empty()) return;
-    Read r = std::move(reads_.front());
-    reads_.pop_front();
-    lock.unlock();
-    do_read(r);
-  }
-}
-
 void RocksStore::Impl::close() {
-  {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-    write_ready_.notify_all();
-    read_ready_.notify_all();
-  }
-  if (writer_.joinable()) writer_.join();
-  if (reader_.joinable()) reader_.join();
+  threads_.close();
   if (db_) {
     db_->SyncWAL();
     db_->Close();
@@ -423,11 +361,11 @@ void RocksStore::restore(RestoreSink& sink) {
   impl_->restore(sink);
 }
 void RocksStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
-  impl_->enqueue_commit(std::move(batch), std::move(done));
+  impl_->threads().enqueue(StoreThreads::Commit{std::move(batch), std::move(done)});
 }
 void RocksStore::read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                             std::size_t bytes, ReadDone done) {
-  impl_->enqueue_read({session, from, count, bytes, std::move(done)});
+  impl_->threads().enqueue(StoreThreads::Read{session, from, count, bytes, std::move(done)});
 }
 void RocksStore::close() {
   impl_->close();

@@ -190,6 +190,36 @@ TEST(RedisStoreTest, I1_FailoverBySentinelLosesNothingAcknowledged) {
   EXPECT_EQ(b.contents(), "q1=1m..51m;");
 }
 
+// A queue that can't be read is not an empty one.
+TEST(RedisStoreTest, RestoringFailsAloud) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  redis.call({"SADD", "berth:queues", "1"});
+  redis.call({"SET", "berth:q:1", "not a queue"});
+  EXPECT_THROW(a.contents(), RedisError);
+  redis.call({"DEL", "berth:queues", "berth:q:1"});
+  redis.call({"SADD", "berth:receivers", "1"});
+  redis.call({"SET", "berth:r:1", "no packet ids"});
+  EXPECT_THROW(a.contents(), RedisError);
+}
+
+// More writes than one script takes: still all or nothing, a stale gateway's none.
+TEST(RedisStoreTest, AGreatBatchIsOneTransaction) {
+  RedisServer redis({"--appendfsync", "no"});
+  Opened a(redis.url(), "gateway-a");
+  std::vector<Write> many;
+  for (std::uint64_t i = 1; i <= 60'000; ++i) {
+    many.push_back({.kind = WriteKind::append, .session = {1}, .seq = i, .value = "m"});
+  }
+  a.commit(many);
+  EXPECT_EQ(redis.call({"ZCARD", "berth:q:1"}).integer, 60'000);
+  redis.call({"SET", "berth:lease", "gateway-b"});
+  for (Write& w : many) w.session = {2};
+  a.begin(many);
+  EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));
+  EXPECT_EQ(redis.call({"EXISTS", "berth:q:2"}).integer, 0);
+}
+
 TEST(RedisStoreTest, ForgottenScriptsAreLoadedAgain) {
   RedisServer redis;
   Opened a(redis.url(), "gateway-a");
