@@ -9,12 +9,6 @@
 namespace berth::test {
 namespace {
 
-std::unique_ptr<RawClient> connected(GatewayProcess& g, const ConnectOptions& o) {
-  auto c = std::make_unique<RawClient>(g.mqtt_port());
-  c->send(connect(o));
-  EXPECT_FALSE(c->until(2).empty());
-  return c;
-}
 std::vector<std::string> payloads(const std::vector<Packet>& all) {
   std::vector<std::string> out;
   for (const auto& p : all) {
@@ -26,14 +20,15 @@ std::vector<std::string> payloads(const std::vector<Packet>& all) {
 // zero-downtime 7.4.9: bytes and the close wait at the edge and are replayed.
 TEST(Gap, PublishDisconnectAndFinWhileNoEngineIsThere) {
   GatewayProcess g({"--anonymous"});
-  auto watch = connected(g, {.client_id = "watch"});
+  auto watch = connected(g.mqtt_port(), {.client_id = "watch"});
   watch->send(subscribe(1, "#", 1));
   watch->until(9);
   auto leaver =
-      connected(g, {.client_id = "leaver", .will_topic = "will", .will_payload = "must not come"});
-  auto crasher =
-      connected(g, {.client_id = "crasher", .will_topic = "will", .will_payload = "must come"});
-  auto stayer = connected(g, {.client_id = "stayer"});
+      connected(g.mqtt_port(),
+                {.client_id = "leaver", .will_topic = "will", .will_payload = "must not come"});
+  auto crasher = connected(
+      g.mqtt_port(), {.client_id = "crasher", .will_topic = "will", .will_payload = "must come"});
+  auto stayer = connected(g.mqtt_port(), {.client_id = "stayer"});
   g.signal_engine(SIGSTOP);  // the supervisor needs a moment to end it: no engine meanwhile
   leaver->send(publish("last", "words", 0) + publish("last", "words 1", 1, 9) + disconnect());
   leaver->close();
@@ -56,7 +51,7 @@ TEST(Gap, PublishDisconnectAndFinWhileNoEngineIsThere) {
 TEST(Gap, TakeOverSurvivesAnEngineDeath) {
   GatewayProcess g({"--anonymous"});
   const ConnectOptions o{.client_id = "same", .clean = false, .properties = expiry(600)};
-  auto first = connected(g, o);
+  auto first = connected(g.mqtt_port(), o);
   first->send(subscribe(1, "t", 1));
   first->until(9);
   auto second = std::make_unique<RawClient>(g.mqtt_port());
@@ -67,7 +62,7 @@ TEST(Gap, TakeOverSurvivesAnEngineDeath) {
   EXPECT_EQ(ack_packets.back().body[0], 1) << "session present";
   EXPECT_TRUE(first->closed_within(std::chrono::seconds(10)));
   g.signal_engine(SIGKILL);
-  auto pub = connected(g, {.client_id = "pub"});
+  auto pub = connected(g.mqtt_port(), {.client_id = "pub"});
   pub->send(publish("t", "x", 1, 1));
   EXPECT_EQ(payloads(second->until(3)), std::vector<std::string>{"x"});
   EXPECT_FALSE(second->gone());
@@ -77,21 +72,22 @@ TEST(Gap, TakeOverSurvivesAnEngineDeath) {
 TEST(Gap, I6_NoWillFromOurOwnRestart) {
   GatewayProcess g({"--anonymous"});
   const ConnectOptions device{.client_id = "d", .will_topic = "will", .will_payload = "gone"};
-  auto d = connected(g, device);
-  auto watch = connected(g, {.client_id = "w", .clean = false, .properties = expiry(600)});
+  auto d = connected(g.mqtt_port(), device);
+  auto watch =
+      connected(g.mqtt_port(), {.client_id = "w", .clean = false, .properties = expiry(600)});
   watch->send(subscribe(1, "will", 1));
   watch->until(9);
   g.signal_engine(SIGKILL);
-  auto probe = connected(g, {.client_id = "probe"});
+  auto probe = connected(g.mqtt_port(), {.client_id = "probe"});
   EXPECT_EQ(g.terminate(), 0);
   const auto bye = d->until(14);
   ASSERT_FALSE(bye.empty());
   EXPECT_EQ(bye.back().type, 14u);
   EXPECT_EQ(bye.back().body[0], '\x8b') << "server shutting down";
   g.start();
-  d = connected(g, device);
-  watch = connected(g, {.client_id = "w", .clean = false, .properties = expiry(600)});
-  probe = connected(g, {.client_id = "probe"});
+  d = connected(g.mqtt_port(), device);
+  watch = connected(g.mqtt_port(), {.client_id = "w", .clean = false, .properties = expiry(600)});
+  probe = connected(g.mqtt_port(), {.client_id = "probe"});
   probe->send(publish("will", "marker", 1, 1));
   EXPECT_EQ(payloads(watch->until(3)), std::vector<std::string>{"marker"});
 }
@@ -129,10 +125,10 @@ TEST(Poison, I12_OneDeviceTakesEnginesDownTwiceAndNoMore) {
   setenv("BERTH_FAULT_TOPIC", "poison", 1);
   GatewayProcess g({"--anonymous"});
   unsetenv("BERTH_FAULT_TOPIC");
-  auto good = connected(g, {.client_id = "good"});
+  auto good = connected(g.mqtt_port(), {.client_id = "good"});
   good->send(subscribe(1, "ok", 1));
   good->until(9);
-  auto evil = connected(g, {.client_id = "evil"});
+  auto evil = connected(g.mqtt_port(), {.client_id = "evil"});
   evil->send(publish("poison", "x", 1, 1));
   EXPECT_TRUE(evil->closed_within(std::chrono::seconds(20)));
   EXPECT_TRUE(eventually([&] { return g.engine_pid() > 0; }));

@@ -18,13 +18,6 @@ std::vector<std::string> flags_for(const RedisServer& redis, std::vector<std::st
   return f;
 }
 
-std::unique_ptr<RawClient> connected(GatewayProcess& g, const ConnectOptions& o) {
-  auto c = std::make_unique<RawClient>(g.mqtt_port());
-  c->send(connect(o));
-  EXPECT_FALSE(c->until(2).empty());
-  return c;
-}
-
 const ConnectOptions kKept{.client_id = "kept", .clean = false, .properties = expiry(600)};
 
 TEST(Redis, I1toI4_EnginesKilledUnderLoadAreNotNoticed) {
@@ -54,16 +47,12 @@ TEST(Redis, I1toI4_EnginesKilledUnderLoadAreNotNoticed) {
 TEST(Redis, AwayAcksWaitQos0FlowsAndItRecovers) {
   RedisServer redis;
   GatewayProcess g(flags_for(redis));
-  auto kept = connected(g, kKept);
-  kept->send(subscribe(1, "t", 1));
-  kept->until(9);
-  auto plain = connected(g, {.client_id = "plain"});
-  plain->send(subscribe(1, "q0", 0));
-  plain->until(9);
-  auto p = connected(g, {.client_id = "p"});
+  auto kept = subscribed(g.mqtt_port(), kKept, "t", 1);
+  auto plain = subscribed(g.mqtt_port(), {.client_id = "plain"}, "q0", 0);
+  auto p = connected(g.mqtt_port(), {.client_id = "p"});
   redis.kill9();
   p->send(publish("t", "waits", 1, 1));
-  auto other = connected(g, {.client_id = "other"});
+  auto other = connected(g.mqtt_port(), {.client_id = "other"});
   other->send(publish("q0", "flows", 0));
   const auto flowed = plain->until(3);
   ASSERT_FALSE(flowed.empty());
@@ -90,11 +79,9 @@ TEST(Redis, I1_AGatewayAtAnotherPlaceGoesOnWithTheSessions) {
   RedisServer redis;
   {
     GatewayProcess first(flags_for(redis));
-    auto kept = connected(first, kKept);
-    kept->send(subscribe(1, "t", 1));
-    kept->until(9);
+    auto kept = subscribed(first.mqtt_port(), kKept, "t", 1);
     kept->close();
-    auto p = connected(first, {.client_id = "p"});
+    auto p = connected(first.mqtt_port(), {.client_id = "p"});
     p->send(publish("t", "m1", 1, 1) + publish("r", "stays", 1, 2, 5, true));
     EXPECT_EQ(p->until(4).back().id(), 1u);
     EXPECT_EQ(p->until(4).back().id(), 2u);

@@ -1,12 +1,15 @@
 // A blocking socket for tests that say exactly which bytes go where.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -92,5 +95,20 @@ class RawClient {
   std::string in_;
   std::vector<Packet> ready_;
 };
+
+// A client that has its CONNACK; one that has its SUBACK too.
+inline std::unique_ptr<RawClient> connected(int port, const ConnectOptions& o) {
+  auto c = std::make_unique<RawClient>(port);
+  c->send(connect(o));
+  EXPECT_FALSE(c->until(2).empty());
+  return c;
+}
+inline std::unique_ptr<RawClient> subscribed(int port, const ConnectOptions& o,
+                                             std::string_view filter, int qos) {
+  auto c = connected(port, o);
+  c->send(subscribe(1, filter, qos));
+  EXPECT_FALSE(c->until(9).empty());
+  return c;
+}
 
 }  // namespace berth::test
