@@ -228,11 +228,50 @@ std::vector<Key> process_keys() {
   };
 }
 
+Key cluster_text(std::string name, const std::function<std::string&(Config&)>& field) {
+  return {std::move(name), [=](Config& c, const std::string& v) { field(c) = v; },
+          [=](const Config& c) { return field(const_cast<Config&>(c)); }};
+}
+
+std::vector<Key> cluster_keys() {
+  using U32 = std::uint32_t;
+  using Text = std::string;
+  return {
+      {"cluster.listen",
+       [](Config& c, const std::string& v) { c.cluster.listen = parse_endpoint(v); },
+       [](const Config& c) { return format_endpoint(c.cluster.listen); }},
+      cluster_text("cluster.engines", [](Config& c) -> Text& { return c.cluster.engines; }),
+      cluster_text("cluster.name", [](Config& c) -> Text& { return c.cluster.name; }),
+      cluster_text("cluster.ca_file", [](Config& c) -> Text& { return c.cluster.tls.ca_file; }),
+      cluster_text("cluster.cert_file", [](Config& c) -> Text& { return c.cluster.tls.cert_file; }),
+      cluster_text("cluster.key_file", [](Config& c) -> Text& { return c.cluster.tls.key_file; }),
+      cluster_text("cluster.peer_name", [](Config& c) -> Text& { return c.cluster.tls.peer_name; }),
+      cluster_text("cluster.server_reference",
+                   [](Config& c) -> Text& { return c.cluster.server_reference; }),
+      number<U32>(
+          "cluster.resolve_ms", [](Config& c) -> U32& { return c.cluster.resolve_ms; }, 100,
+          600'000),
+      number<U32>(
+          "cluster.heartbeats_missed",
+          [](Config& c) -> U32& { return c.cluster.heartbeats_missed; }, 2, 100),
+      number<U32>(
+          "cluster.edge_grace_s", [](Config& c) -> U32& { return c.cluster.edge_grace_s; }, 1,
+          3600),
+      number<U32>(
+          "cluster.gather_ms", [](Config& c) -> U32& { return c.cluster.gather_ms; }, 0, 60'000),
+      number<U32>(
+          "cluster.drain_per_s", [](Config& c) -> U32& { return c.cluster.drain_per_s; }, 1),
+      number<U32>(
+          "mqtt.accept_per_s", [](Config& c) -> U32& { return c.edge.accept_per_s; }, 0),
+  };
+}
+
 const std::vector<Key>& keys() {
   static const std::vector<Key> all = [] {
     std::vector<Key> k = process_keys();
     for (auto& e : edge_keys()) k.push_back(std::move(e));
     for (auto& s : session_keys()) k.push_back(std::move(s));
+    for (auto& c : cluster_keys()) k.push_back(std::move(c));
     return k;
   }();
   return all;
@@ -332,6 +371,10 @@ void check(const Config& c) {
   }
   if (c.redis_cert_file.empty() != c.redis_key_file.empty()) {
     throw ConfigError("store.redis_cert_file and store.redis_key_file go together");
+  }
+  const link::TlsFiles& tls = c.cluster.tls;
+  if (tls.ca_file.empty() != tls.cert_file.empty() || tls.ca_file.empty() != tls.key_file.empty()) {
+    throw ConfigError("cluster.ca_file, cluster.cert_file and cluster.key_file go together");
   }
 }
 

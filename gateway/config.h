@@ -11,6 +11,7 @@
 
 #include "gateway/edge/edge_shard.h"
 #include "gateway/engine/authenticator.h"
+#include "gateway/link/tls.h"
 #include "session/broker.h"
 
 namespace berth::gateway {
@@ -22,6 +23,20 @@ struct ConfigError : std::runtime_error {
 struct Endpoint {
   std::string host;
   std::uint16_t port = 0;
+};
+
+// Edges and engines as processes of their own (ADR 8).
+struct ClusterConfig {
+  Endpoint listen{"0.0.0.0", 7883};  // an engine's, for edges
+  std::string engines;  // an edge's: HOST:PORT,… of the engines, names resolved again
+  std::uint32_t resolve_ms = 2000;
+  std::uint32_t heartbeats_missed = 3;  // of engine.heartbeat_ms: then a link is broken
+  std::uint32_t edge_grace_s = 10;      // an edge out of reach is given up after it
+  std::uint32_t gather_ms = 3000;       // a new engine waits for edges it expects, at most
+  std::string name;                     // of this process, for people; the host's
+  link::TlsFiles tls;
+  std::uint32_t drain_per_s = 1000;  // connections an edge that ends closes a second
+  std::string server_reference;      // where they are sent (MQTT 5)
 };
 
 struct Config {
@@ -50,6 +65,7 @@ struct Config {
   std::uint32_t engine_memory_mb = 0;   // 0: no limit of its own
   bool standby = true;
   std::uint32_t drain_seconds = 20;  // at most, for SIGTERM
+  ClusterConfig cluster;
   std::string log_format = "text";
   std::string log_level = "info";
 };

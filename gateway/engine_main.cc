@@ -26,7 +26,6 @@ class EngineProcess {
           link::EngineLink::Events{
               .hello = [this, i](const protocol::link::Hello& h) { on_hello(i, h); },
               .attached_all = [this] { on_attached_all(); },
-              .writable = [this] { links_.push_on(); },
               .drain = [this] { drain(); },
               .stop = [this] { finish_then_exit(); },
               .scrape = [this](std::uint64_t id) { scrape(id); },
@@ -50,15 +49,17 @@ class EngineProcess {
   void start() {
     std::vector<std::uint64_t> edge_ids;
     for (const protocol::link::Hello& h : hellos_) edge_ids.push_back(h.edge_id);
+    StoreClaim claim{.owner = edge_ids.front()};
     try {
-      engine_ =
-          make_engine(io_, config_, broker_options(config_, std::move(edge_ids), true), links_,
-                      probe_, [this] { fail(kExitUnavailable, "another gateway has the store"); });
+      engine_ = make_engine(io_, config_, broker_options(config_, std::move(edge_ids), true), claim,
+                            links_, probe_,
+                            [this] { fail(kExitUnavailable, "another gateway has the store"); });
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
     } catch (const std::exception& e) {
       return fail(kExitUnavailable, e.what());
     }
+    engine_->start_timers();
     engine_->use_poison_word(poison_.word());
     for (std::size_t i = 0; i < links_.size(); ++i) {
       links_[i].use_engine(*engine_);

@@ -12,7 +12,15 @@
 #include "session/redis_store.h"
 #include "session/rocks_store.h"
 
+#ifndef BERTH_REVISION
+#define BERTH_REVISION "unknown"
+#endif
+
 namespace berth::gateway {
+
+const char* revision() {
+  return BERTH_REVISION;
+}
 
 session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,
                                       bool replay) {
@@ -38,6 +46,16 @@ std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
   return policy;
 }
 
+session::RedisOptions redis_options(const Config& config) {
+  session::RedisOptions o;
+  o.address = session::parse_redis_url(config.store_url);
+  o.timeout_ms = config.redis_timeout_ms;
+  o.tls_ca_file = config.redis_ca_file;
+  o.tls_cert_file = config.redis_cert_file;
+  o.tls_key_file = config.redis_key_file;
+  return o;
+}
+
 namespace {
 
 using Post = session::Store::Poster;
@@ -51,29 +69,29 @@ std::unique_ptr<session::Store> embedded_store(const Config& config, engine::Eng
   return std::make_unique<session::RocksStore>(options, post);
 }
 
-std::unique_ptr<session::Store> redis_store(const Config& config, std::uint64_t owner,
+std::unique_ptr<session::Store> redis_store(const Config& config, StoreClaim& claim,
                                             engine::EngineShard& engine, const Post& post,
                                             std::function<void()> store_lost) {
   session::RedisStoreOptions o;
-  o.redis.address = session::parse_redis_url(config.store_url);
-  o.redis.timeout_ms = config.redis_timeout_ms;
-  o.redis.tls_ca_file = config.redis_ca_file;
-  o.redis.tls_cert_file = config.redis_cert_file;
-  o.redis.tls_key_file = config.redis_key_file;
+  o.redis = redis_options(config);
   o.prefix = config.redis_prefix;
   char host[256] = "";
   gethostname(host, sizeof host - 1);
-  o.owner = std::string(host) + "/" + std::to_string(owner);
+  o.owner = std::string(host) + "/" + std::to_string(claim.owner);
+  o.take_from = claim.take_from;
+  o.floor = claim.floor;
   o.lease_ms = config.redis_lease_ms;
   o.wait_replicas = config.redis_wait_replicas;
   o.wait_ms = config.redis_wait_ms;
   o.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
   o.on_fenced = [post, store_lost = std::move(store_lost)] { post(store_lost); };
   BERTH_LOG(info, "store redis={} prefix={}", o.redis.address.text(), o.prefix);
-  return std::make_unique<session::RedisStore>(o, post);
+  auto store = std::make_unique<session::RedisStore>(o, post);
+  claim.number = store->number();
+  return store;
 }
 
-void start(boost::asio::io_context& io, const Config& config, std::uint64_t owner,
+void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
            engine::EngineShard& engine, std::function<void()> store_lost) {
   const auto post = [&io](std::function<void()> f) { boost::asio::post(io, std::move(f)); };
   std::optional<engine::PasswordFile> passwords;
@@ -88,22 +106,22 @@ void start(boost::asio::io_context& io, const Config& config, std::uint64_t owne
       std::make_unique<engine::Authenticator>(config.anonymous, std::move(passwords), post));
   engine.use_store(config.store_url.empty()
                        ? embedded_store(config, engine, post)
-                       : redis_store(config, owner, engine, post, std::move(store_lost)));
+                       : redis_store(config, claim, engine, post, std::move(store_lost)));
   engine.restore();
-  engine.start_timers();
 }
 
 }  // namespace
 
 std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
                                                  const session::BrokerOptions& options,
-                                                 link::EdgePort& edge, metrics::EngineProbe& probe,
+                                                 StoreClaim& claim, link::EdgePort& edge,
+                                                 metrics::EngineProbe& probe,
                                                  const std::function<void()>& store_lost) {
   for (int attempt = 0;; ++attempt) {
     auto engine =
         std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), probe);
     try {
-      start(io, config, options.edge_ids.front(), *engine, store_lost);
+      start(io, config, claim, *engine, store_lost);
       return engine;
     } catch (const session::StoreDamaged& e) {  // half restored: begin again with the empty store
       if (attempt != 0) throw;

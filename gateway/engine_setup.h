@@ -4,24 +4,40 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "gateway/config.h"
 #include "gateway/engine/engine_shard.h"
+#include "session/redis_connection.h"
 
 namespace berth::gateway {
 
 inline constexpr const char* kVersion = "0.1.0";
+const char* revision();  // of the source
 
 session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,
                                       bool replay);
 std::unique_ptr<session::AccessPolicy> load_access(const Config& config);  // throws ConfigError
 
-// An engine with its store restored (a damaged one moved aside) and its timers started. Throws
-// std::runtime_error when the store is not available, ConfigError for bad password or ACL files.
-// `store_lost`: another gateway has taken the store; this engine must end.
+// As whom the engine takes its store.
+struct StoreClaim {
+  std::uint64_t owner = 0;  // random
+  // Redis in a cluster: from the holder of this number, or (0) if it is free; see RedisStore
+  std::optional<std::uint64_t> take_from;
+  std::uint64_t floor = 0;
+  std::uint64_t number = 0;  // ours, when it is taken
+};
+
+session::RedisOptions redis_options(const Config& config);
+
+// An engine with its store restored (a damaged one moved aside); its timers are not started yet.
+// Blocking, on any thread. Throws std::runtime_error when the store is not available, ConfigError
+// for bad password or ACL files. `store_lost`: another gateway has taken the store; this engine
+// must end.
 std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
                                                  const session::BrokerOptions& options,
-                                                 link::EdgePort& edge, metrics::EngineProbe& probe,
+                                                 StoreClaim& claim, link::EdgePort& edge,
+                                                 metrics::EngineProbe& probe,
                                                  const std::function<void()>& store_lost);
 
 }  // namespace berth::gateway

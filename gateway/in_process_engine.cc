@@ -34,8 +34,11 @@ InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& conf
 InProcessEngine::~InProcessEngine() = default;
 
 void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& config) {
-  engine_ = make_engine(io, config, broker_options(config, random_ids(1), false), edges_.first(),
+  const std::vector<std::uint64_t> ids = random_ids(1);
+  StoreClaim claim{.owner = ids[0]};
+  engine_ = make_engine(io, config, broker_options(config, ids, false), claim, edges_.first(),
                         probe_, events_.store_lost);
+  engine_->start_timers();
   edges_.first().use_engine(*engine_);
   engine_->attached_all();
   events_.ready();
@@ -43,8 +46,10 @@ void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& c
 
 void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& config) {
   const std::vector<std::uint64_t> ids = random_ids(edges_.count());
-  engine_ = make_engine(io, config, broker_options(config, ids, false), links_, probe_,
+  StoreClaim claim{.owner = ids[0]};
+  engine_ = make_engine(io, config, broker_options(config, ids, false), claim, links_, probe_,
                         events_.store_lost);
+  engine_->start_timers();
   edges_.make_links({.ready = [] {},
                      .heartbeat = [] {},
                      .drained = [] {},
@@ -58,7 +63,6 @@ void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& c
         io, engine_end, i,
         link::EngineLink::Events{.hello = [](const protocol::link::Hello&) {},
                                  .attached_all = [this] { on_attached_all(); },
-                                 .writable = [this] { links_.push_on(); },
                                  .drain = [] {},
                                  .stop = [] {},
                                  .scrape = [](std::uint64_t) {},

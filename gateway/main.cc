@@ -5,6 +5,8 @@
 #include <iostream>
 
 #include "gateway/admin/http_server.h"
+#include "gateway/cluster/edge_node.h"
+#include "gateway/cluster/engine_server.h"
 #include "gateway/config.h"
 #include "gateway/engine_main.h"
 #include "gateway/engine_setup.h"
@@ -21,26 +23,39 @@ constexpr int kExitConfig = 78;
 struct Flags {
   std::string config_file;
   std::string mqtt, admin, data, store, durability, shards, log_format, log_level;
+  std::string engines, links;
   bool anonymous = false;
   bool single_process = false;
 };
 
-void add_serve_flags(CLI::App& app, Flags& f) {
+void add_common_flags(CLI::App& app, Flags& f) {
   app.add_option("--config", f.config_file,
                  "YAML config file (config/berth.yaml documents every key)");
-  app.add_option("--mqtt", f.mqtt, "HOST:PORT for MQTT devices");
   app.add_option("--admin", f.admin, "HOST:PORT for /metrics, health and berth ctl");
+  app.add_option("--log-format", f.log_format, "text or ecs")
+      ->check(CLI::IsMember({"text", "ecs"}));
+  app.add_option("--log-level", f.log_level, "trace, debug, info, warn, error");
+}
+
+void add_edge_flags(CLI::App& app, Flags& f) {
+  app.add_option("--mqtt", f.mqtt, "HOST:PORT for MQTT devices");
+  app.add_option("--shards", f.shards, "threads of the edge (1)");
+}
+
+void add_engine_flags(CLI::App& app, Flags& f) {
   app.add_option("--data", f.data, "directory of the embedded store");
   app.add_flag("--anonymous", f.anonymous, "accept clients without a user name from anywhere");
-  app.add_flag("--single-process", f.single_process, "edge and engine in one process");
   app.add_option("--durability", f.durability,
                  "disk: sync before every ack; process: survives kill -9 only")
       ->check(CLI::IsMember({"disk", "process"}));
   app.add_option("--store", f.store, "redis://… : sessions there instead of in --data");
-  app.add_option("--shards", f.shards, "threads of the edge (1)");
-  app.add_option("--log-format", f.log_format, "text or ecs")
-      ->check(CLI::IsMember({"text", "ecs"}));
-  app.add_option("--log-level", f.log_level, "trace, debug, info, warn, error");
+}
+
+void add_serve_flags(CLI::App& app, Flags& f) {
+  add_common_flags(app, f);
+  add_edge_flags(app, f);
+  add_engine_flags(app, f);
+  app.add_flag("--single-process", f.single_process, "edge and engine in one process");
 }
 
 Config load(const Flags& f) {
@@ -61,6 +76,8 @@ Config load(const Flags& f) {
   flag("--durability", "store.durability", f.durability);
   flag("--store", "store.url", f.store);
   flag("--shards", "shards", f.shards);
+  flag("--engines", "cluster.engines", f.engines);
+  flag("--links", "cluster.listen", f.links);
   flag("--log-format", "log.format", f.log_format);
   flag("--log-level", "log.level", f.log_level);
   if (f.anonymous) set_key(c, "auth.anonymous", "always");
@@ -104,6 +121,16 @@ int run(int argc, char** argv) {
   CLI::App* serve =
       app.add_subcommand("serve", "run the gateway (edge with a supervised engine child)");
   add_serve_flags(*serve, flags);
+  CLI::App* edge = app.add_subcommand("edge", "run an edge of a cluster: it holds the connections");
+  add_common_flags(*edge, flags);
+  add_edge_flags(*edge, flags);
+  edge->add_option("--engines", flags.engines,
+                   "HOST:PORT,… of the engines; a name may have many addresses");
+  CLI::App* engine =
+      app.add_subcommand("engine", "run an engine of a cluster: it serves the sessions");
+  add_common_flags(*engine, flags);
+  add_engine_flags(*engine, flags);
+  engine->add_option("--links", flags.links, "HOST:PORT for edges");
   CLI::App* check =
       app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
   add_serve_flags(*check, flags);
@@ -118,6 +145,8 @@ int run(int argc, char** argv) {
   status->add_flag("--json", as_json, "as JSON (the only format so far)");
   CLI::App* restart =
       control->add_subcommand("restart-engine", "replace the engine; devices stay connected");
+  CLI::App* drain = control->add_subcommand(
+      "drain", "an edge or engine of a cluster hands over what it has, and ends");
   CLI::App* ready =
       control->add_subcommand("ready", "exit 0 if ready (a container's health check)");
   try {
@@ -134,6 +163,9 @@ int run(int argc, char** argv) {
   if (*check) return check_config(flags);
   if (*status) return ctl(admin, "GET", "/api/v1/status");
   if (*restart) return ctl(admin, "POST", "/api/v1/engine/restart");
+  if (*drain) return ctl(admin, "POST", "/api/v1/drain");
+  if (*edge) return berth::gateway::cluster::run_edge(load(flags));
+  if (*engine) return berth::gateway::cluster::run_engine(load(flags));
   if (*ready) return ctl(admin, "GET", "/readyz");
   return berth::gateway::serve(load(flags));
 }

@@ -21,10 +21,6 @@
 #include "gateway/runtime/supervisor.h"
 #include "metrics/registry.h"
 
-#ifndef BERTH_REVISION
-#define BERTH_REVISION "unknown"
-#endif
-
 namespace berth::gateway {
 
 namespace asio = boost::asio;
@@ -169,7 +165,7 @@ class Gateway {
                    true, base::log_lines_dropped()});
     admin::Response r;
     r.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    r.body = metrics::serialize(all, kVersion, BERTH_REVISION);
+    r.body = metrics::serialize(all, kVersion, revision());
     co_return r;
   }
 

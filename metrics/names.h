@@ -38,6 +38,8 @@
   X(wills_suppressed, "berth_presence_offline_suppressed_total", "", "", \
     "Wills held back because the gateway, not the device, went away") \
   X(authz_denied, "berth_authorization_denied_total", "", "", "PUBLISH or SUBSCRIBE refused by ACL") \
+  X(edge_links_lost, "berth_edge_links_lost_total", "", "", "Links of edges that broke") \
+  X(edges_gone, "berth_edges_gone_total", "", "", "Edges that left or were given up") \
   X(commits, "berth_store_commits_total", "", "", "Group commits") \
   X(committed_writes, "berth_store_writes_total", "", "", "Writes in group commits") \
   X(commit_failures, "berth_store_commit_failures_total", "", "", "Commits the store refused") \
@@ -51,6 +53,10 @@
   X(retained, "berth_retained_messages", "", "", "Retained messages now") \
   X(queued_now, "berth_queued_messages", "", "", "Messages waiting in session queues") \
   X(queued_bytes_now, "berth_queued_bytes", "", "", "Bytes waiting in session queues") \
+  X(serving, "berth_engine_serving", "", "", "1: this engine serves the edges (cluster)") \
+  X(term, "berth_engine_term", "", "", "Number of the store's holder as this engine knows it (cluster)") \
+  X(edges, "berth_edges", "state", "linked", "Edge shards linked to this engine (cluster)") \
+  X(edges_limbo, "berth_edges", "state", "out_of_reach", "") \
   X(store_up, "berth_store_up", "", "", "1: the last commit succeeded") \
   X(restore_ms, "berth_restore_milliseconds", "", "", "Time the last start took to load the store") \
   X(engine_rss, "berth_process_resident_memory_bytes", "role", "engine", "Resident memory") \
@@ -61,6 +67,7 @@
   X(accept_refused, "berth_connections_refused_total", "reason", "limit", \
     "TCP connections closed at accept") \
   X(accept_quarantined, "berth_connections_refused_total", "reason", "quarantined", "") \
+  X(accept_paused, "berth_accept_pauses_total", "", "", "Times accepting waited for the admission rate") \
   X(bytes_received, "berth_bytes_received_total", "", "", "Bytes read from devices") \
   X(bytes_sent, "berth_bytes_sent_total", "", "", "Bytes written to devices") \
   X(pings, "berth_pings_total", "", "", "PINGREQ answered by the edge") \

@@ -50,8 +50,14 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
       effects_(effects),
       access_(access),
       probe_(probe),
+      edges_(options_.edge_ids.size()),
       channels_(options_.edge_ids.size()) {
-  BERTH_ASSERT(!channels_.empty() && channels_.size() <= base::ConnId::kLinksMax);
+  BERTH_ASSERT(channels_.size() <= base::ConnId::kLinksMax);
+  for (std::size_t i = 0; i < edges_.size(); ++i) {
+    edges_[i].id = options_.edge_ids[i];
+    edges_[i].state = Edge::State::present;
+    edges_[i].trusted = true;
+  }
 }
 Broker::~Broker() {
   for (Session* s : by_id_) delete s;
@@ -72,10 +78,12 @@ Channel& Broker::make_channel(base::ConnId conn) {
   BERTH_ASSERT(!slot);  // the edge reuses a slot only after release()
   slot = std::make_unique<Channel>();
   slot->conn = conn;
+  ++channel_count_;
   return *slot;
 }
 
 void Broker::forget(Channel& ch) {
+  --channel_count_;
   channels_[ch.conn.link()][ch.conn.local_slot()].reset();
 }
 
@@ -324,10 +332,12 @@ bool Broker::owned_by(const Session& s, const Channel& ch) const {
 }
 
 base::ConnId Broker::conn_of(std::uint64_t edge, std::uint64_t packed) const {
-  const auto it = std::find(options_.edge_ids.begin(), options_.edge_ids.end(), edge);
-  if (it == options_.edge_ids.end()) return base::kNoConn;
-  return base::ConnId::from_packed(packed).on_link(
-      static_cast<std::uint32_t>(it - options_.edge_ids.begin()));
+  for (std::uint32_t link = 0; link < edges_.size(); ++link) {
+    const Edge& e = edges_[link];
+    if (e.state != Edge::State::none && e.id == edge)
+      return base::ConnId::from_packed(packed).on_link(link);
+  }
+  return base::kNoConn;
 }
 
 std::string Broker::applied_key(const Channel& ch, std::uint64_t offset) const {

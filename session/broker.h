@@ -43,9 +43,9 @@ enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
 
 struct BrokerOptions {
   std::vector<std::uint64_t> edge_ids{
-      0};                              // of the edge shards whose connections are served, by link
-  bool replay = false;                 // an edge survives us: keep cookies, applied records, spill
-  std::uint32_t packet_max = 1 << 20;  // bytes, announced as Maximum Packet Size
+      0};               // by link: edge shards that are there from the beginning and as long as we
+  bool replay = false;  // an edge survives us: keep cookies, applied records, spill
+  std::uint32_t packet_max = 1 << 20;              // bytes, announced as Maximum Packet Size
   std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
   std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device
   std::uint16_t alias_maximum = 16;                // announced
@@ -84,6 +84,7 @@ class Broker : public RestoreSink {
 
   // -- from the edge
   void attach(const protocol::link::Attach& a, base::Instant now);
+  // The edges that are to be waited for have attached: routes stand, inputs may run.
   void attached_all(base::Instant now);
   // Returns the bytes consumed; the rest (part of a packet, or all after a stall) is offered again
   // with more bytes, or after Effects::resume().
@@ -92,10 +93,26 @@ class Broker : public RestoreSink {
   void closed(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
   void writable(base::ConnId conn, base::Instant now);
 
+  // -- edges that come and go (broker_edges.cc). An edge that comes gives its connections with
+  // attach(), then edge_attached(). After attached_all() that is to be called for all of them
+  // (again): their inputs may run when `done` is called, the edge is in the store then, for the
+  // engine after us.
+  void edge_came(std::uint32_t link, std::uint64_t edge_id);
+  void edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done);
+  // The link broke: the edge may come back with its connections, so nobody is told of an end. What
+  // it has not accepted has not happened and will be said again.
+  void edge_lost(std::uint32_t link, base::Instant now);
+  // It will not come back. Its connections have ended, not by their devices' will.
+  void edge_gone(std::uint32_t link, base::Instant now);
+  // The edge has applied all turns up to number `turn`. True: that has made something to send.
+  bool accepted(std::uint32_t link, std::uint64_t turn, base::Instant now);
+  // Edges that the engine before us served and that have not attached yet.
+  std::vector<std::uint64_t> missing_edges() const;
+
   // -- answers to Effects
   void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
-  void queue_loaded(base::SessionId id, base::result<std::vector<StoredEntry>> entries,
-                    base::Instant now);
+  void queue_loaded(base::SessionId id, std::uint64_t from,
+                    base::result<std::vector<StoredEntry>> entries, base::Instant now);
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
   // it;
@@ -111,6 +128,7 @@ class Broker : public RestoreSink {
   void refresh_gauges();
 
   std::size_t session_count() const { return by_id_.size(); }
+  std::size_t channel_count() const { return channel_count_; }
   const Session* find_session(TenantId tenant, std::string_view client_id) const;
 
  private:
@@ -133,6 +151,27 @@ class Broker : public RestoreSink {
     std::shared_ptr<Batch> writes = std::make_shared<Batch>();
     std::vector<Deferred> deferred;
     std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
+  };
+  // A QoS 0 message to sessions on other links than its publisher's: leaves when the publisher's
+  // edge has its acknowledgement, so that a crash loses it and never doubles it.
+  struct LateCopies {
+    struct To {
+      base::SessionId session;
+      SubOptions options;
+      std::vector<std::uint32_t> ids;
+    };
+    std::uint64_t turn = 0;
+    MessagePtr message;
+    std::vector<To> to;
+  };
+  using AppliedList = std::vector<std::pair<std::uint64_t, std::string>>;
+  using EdgeConn = std::pair<std::uint64_t, std::uint64_t>;  // edge id, connection
+  struct Edge {
+    enum class State : std::uint8_t { none, present, lost };
+    std::uint64_t id = 0;
+    State state = State::none;
+    bool trusted = false;  // no engine has given up expiry-0 sessions that only it remembers
+    std::deque<LateCopies> late;
   };
   struct Tenant {
     Router router;
@@ -178,7 +217,7 @@ class Broker : public RestoreSink {
   void forget(Channel& ch);
   void write(const Write& w) { open_.writes->add(w); }
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
-  std::uint64_t edge_of(base::ConnId conn) const { return options_.edge_ids[conn.link()]; }
+  std::uint64_t edge_of(base::ConnId conn) const { return edges_[conn.link()].id; }
   bool owned_by(const Session& s, const Channel& ch) const;
   base::ConnId conn_of(std::uint64_t edge,
                        std::uint64_t packed) const;  // kNoConn: not an edge of ours
@@ -217,6 +256,7 @@ class Broker : public RestoreSink {
   void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
   bool spill(const Match& m, Delivery& d, Deferred& out);
   bool crosses(const Session& s, const Delivery& d) const;
+  void send_later(const Delivery& d, std::vector<LateCopies::To> to);
   void deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now);
   Session* pick(SharedGroup& g, SubOptions& options, std::uint32_t& id);
   void store_retained(TenantId tenant, const MessageView& m);
@@ -262,7 +302,16 @@ class Broker : public RestoreSink {
   void queue_retained(Session& s, const RetainedItem& item, base::Instant now);
   bool send_retained(Channel& ch, RetainedItem& item, base::Instant now);
 
+  // broker_edges.cc
+  void let_go(Channel& ch);
+  void forget_lost_inputs(std::uint32_t link);
+  static std::string edge_key(std::uint64_t edge_id);
+  void remove_orphans_of(std::uint64_t edge_id);
+  void remove_applied(const EdgeConn& conn, const AppliedList& list);
+  void wake_channel(Channel& ch, base::Instant now);
+
   // broker_lifecycle.cc
+  void end_connection_of(Session& s, bool ours, base::Instant now);
   void detach(Channel& ch, protocol::link::CloseReason cause, base::Instant now);
   void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
   void end_session(Session& s, base::Instant now);
@@ -305,7 +354,9 @@ class Broker : public RestoreSink {
   metrics::EngineProbe& probe_;
   std::unique_ptr<Tenant> tenant_ = std::make_unique<Tenant>();
 
+  std::vector<Edge> edges_;                                      // by link
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
+  std::size_t channel_count_ = 0;
   struct IdHash {
     using is_transparent = void;
     std::size_t operator()(const Session* s) const { return (*this)(s->id.value); }
@@ -343,10 +394,9 @@ class Broker : public RestoreSink {
                       std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
       timers_;
   // Found in the store before their connection was attached; what is left is deleted.
-  using AppliedList = std::vector<std::pair<std::uint64_t, std::string>>;
-  boost::unordered_flat_map<std::uint64_t, AppliedList> orphan_applied_;  // by connection
+  boost::unordered_flat_map<EdgeConn, AppliedList> orphan_applied_;  // of connections not attached
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
-  std::vector<std::string> foreign_applied_;  // keys of connections of an edge that is gone
+  boost::unordered_flat_set<std::uint64_t> stored_edges_;  // ids
   std::vector<std::pair<std::string, std::unique_ptr<Will>>>
       due_wills_;  // intents found in the store
   HeadCache head_cache_;
@@ -361,7 +411,7 @@ class Broker : public RestoreSink {
   base::Instant started_at_{};
   base::Instant sys_at_{};
   bool draining_ = false;
-  bool late_ = false;  // what send_message() makes goes to send_late()
+  bool serving_ = false;  // attached_all() has been
 };
 
 }  // namespace berth::session

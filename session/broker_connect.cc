@@ -95,7 +95,8 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
 
 void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant now) {
   Channel* ch = find(conn);
-  if (ch == nullptr || ch->state != Channel::State::authenticating || !ch->connect) return;
+  const bool waits = ch != nullptr && ch->state == Channel::State::authenticating && ch->connect;
+  if (!waits || ch->session != nullptr) return;
   if (result.reason != Reason::success) {
     ++probe_.connect_unauthorized;
     return refuse_connect(*ch, ch->version, result.reason);
@@ -119,25 +120,38 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
 // of a connection that already owns the session repeats the first answer.
 Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   const PendingConnect& c = *ch.connect;
+  std::uint64_t newest = 0;
   Session* s = by_client(0, c.client_id);
   if (s != nullptr && s->stored && owned_by(*s, ch)) {
     ++probe_.applied_replays;
     present = s->session_present;
+    if (s->limbo && !s->persistent()) {  // what it said behind its CONNECT comes again
+      drop_subscriptions(*s);
+      s->received.reset();
+    }
     return *s;
   }
   if (s != nullptr && s->channel != nullptr) take_over(*s, now);
+  if (s != nullptr && s->limbo) {  // a take-over too: its edge hears of it when it comes back
+    ++probe_.session_taken_over;
+    s->limbo = false;
+    if (s->will && s->will->delay_s == 0) fire_will(*s, now);
+  }
   if (s != nullptr && (c.clean_start || !s->persistent())) {
     // 3.1.3.2.2: the session ends, so its pending will is due, unless we were the cause of its
     // wait.
     if (s->will && s->will_at() != base::kNever && c.clean_start && s->persistent())
       fire_will(*s, now);
+    newest = s->epoch;
     end_session(*s, now);
     s = nullptr;
   }
   present = s != nullptr;
   if (s == nullptr) {
     ++probe_.session_created;
-    return make_session(0, c.client_id, {next_session_++});
+    Session& made = make_session(0, c.client_id, {next_session_++});
+    made.epoch = newest;  // the connection it is taken from must not pass for its owner
+    return made;
   }
   ++probe_.session_resumed;
   return *s;
@@ -158,6 +172,7 @@ void Broker::take_over(Session& s, base::Instant now) {
 void Broker::bind(Channel& ch, Session& s) {
   BERTH_ASSERT(s.channel == nullptr);
   s.channel = &ch;
+  s.limbo = false;
   ch.session = &s;
   ++online_;
 }
@@ -214,6 +229,7 @@ void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) 
   ch.state = Channel::State::live;
   ch.connack_sent = true;
   dirty(ch, CookieSlot::identity);
+  if (ch.session->flow_) dirty(ch, CookieSlot::sent_seq);  // where this connection begins
   if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
   pump(*ch.session, now);
 }

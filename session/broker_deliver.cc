@@ -219,11 +219,7 @@ bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, b
     head_cache_.bytes[head_cache_.packet_id_at] = static_cast<char>(packet_id >> 8);
     head_cache_.bytes[head_cache_.packet_id_at + 1] = static_cast<char>(packet_id);
   }
-  if (late_) {
-    effects_.send_late(ch.conn, head_cache_.bytes, m.payload);
-  } else {
-    effects_.send(ch.conn, head_cache_.bytes, m.payload);
-  }
+  effects_.send(ch.conn, head_cache_.bytes, m.payload);
   return true;
 }
 
@@ -245,7 +241,7 @@ void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
     return;
   }
   const std::uint16_t limit = std::min<std::uint16_t>(ch.alias_maximum, 64);
-  if (ch.alias_out->size() >= limit || late_) return;  // late: others of this turn overtake it
+  if (ch.alias_out->size() >= limit) return;
   out.topic_alias = static_cast<std::uint16_t>(ch.alias_out->size() + 1);
   ch.alias_out->emplace(std::string(out.topic), out.topic_alias);
   dirty(ch, CookieSlot::alias_out);
@@ -316,11 +312,12 @@ void Broker::request_load(Session& s) {
   effects_.load_queue(s.id, s.flow().first_seq + o.ring.size(), kLoadMessages, kWindowBytes);
 }
 
-void Broker::queue_loaded(base::SessionId id, base::result<std::vector<StoredEntry>> entries,
-                          base::Instant now) {
+void Broker::queue_loaded(base::SessionId id, std::uint64_t from,
+                          base::result<std::vector<StoredEntry>> entries, base::Instant now) {
   Session* s = by_id(id);
   if (s == nullptr || !s->outbox || !s->outbox->loading) return;
   Outbox& o = *s->outbox;
+  if (from != s->flow().first_seq + o.ring.size()) return;  // asked by an earlier connection
   o.loading = false;
   Channel* ch = s->channel;
   if (ch == nullptr) return;

@@ -77,22 +77,27 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
   if (ch.clean_disconnect) s->will.reset();
   const bool ours =
       draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
-  if (s->will && ours) {
+  end_connection_of(*s, ours, now);
+}
+
+// `ours`: the device had no part in it.
+void Broker::end_connection_of(Session& s, bool ours, base::Instant now) {
+  if (s.will && ours) {
     ++probe_.wills_suppressed;
-    s->will->at = now.plus_s(std::max(s->will->delay_s, options_.restart_grace_s));
-  } else if (s->will && (s->will->delay_s == 0 || !s->persistent())) {
-    fire_will(*s, now);
-  } else if (s->will) {
-    s->will->at = now.plus_s(std::min(s->will->delay_s, s->expiry_s));
+    s.will->at = now.plus_s(std::max(s.will->delay_s, options_.restart_grace_s));
+  } else if (s.will && (s.will->delay_s == 0 || !s.persistent())) {
+    fire_will(s, now);
+  } else if (s.will) {
+    s.will->at = now.plus_s(std::min(s.will->delay_s, s.expiry_s));
   }
-  if (s->persistent()) {
-    s->expires_at = s->expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s->expiry_s);
-    go_offline(*s, now);
-  } else if (s->will) {  // ours: kept for the grace, then the will fires if nobody came back
-    drop_subscriptions(*s);
-    go_offline(*s, now);
+  if (s.persistent()) {
+    s.expires_at = s.expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s.expiry_s);
+    go_offline(s, now);
+  } else if (s.will) {  // ours: kept for the grace, then the will fires if nobody came back
+    drop_subscriptions(s);
+    go_offline(s, now);
   } else {
-    end_session(*s, now);
+    end_session(s, now);
   }
 }
 

@@ -124,9 +124,12 @@ bool Broker::crosses(const Session& s, const Delivery& d) const {
 // An expiry-0 session whose copy can't leave in one frame with the acknowledgement: if the engine
 // died now it would be lost or doubled.
 bool Broker::must_spill(Session& s, const Delivery& d) {
-  if (!options_.replay || s.persistent() || s.channel == nullptr || !s.channel->live())
-    return false;
-  return crosses(s, d) || !can_send_at_once(s);
+  if (!options_.replay || s.persistent()) return false;
+  if (s.limbo) return true;
+  if (s.channel == nullptr || !s.channel->live()) return false;
+  const bool apart =
+      d.origin == base::kNoConn || crosses(s, d);  // from the acknowledgement's frame
+  return apart || !can_send_at_once(s);
 }
 
 // False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that a
@@ -245,7 +248,8 @@ Session* Broker::pick(SharedGroup& g, SubOptions& options, std::uint32_t& id) {
     const Channel* ch = m.session->channel;
     const bool ready = ch != nullptr && ch->live() && !ch->waiting_room &&
                        (!m.session->outbox || m.session->outbox->inflight < ch->receive_maximum);
-    if (!ready && (fallback != nullptr || (!m.session->persistent() && ch == nullptr))) continue;
+    const bool keeps = m.session->persistent() || m.session->limbo || ch != nullptr;
+    if (!ready && (fallback != nullptr || !keeps)) continue;
     options = m.options;
     id = m.id;
     if (ready) {
@@ -305,6 +309,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out) {
     if (std::find(out.spilled.begin(), out.spilled.end(), s.id) != out.spilled.end()) return;
     out.spilled.push_back(s.id);
     append_stored(s, d, qos, d.message.retain && o.retain_as_published(), ids);
+    if (s.channel == nullptr) return;
     dirty(*s.channel, CookieSlot::volatile_state);
     if (!effects_.writable(s.channel->conn)) s.channel->waiting_room = true;
   };
@@ -324,6 +329,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out) {
 // Second phase: everybody else. `staged`: what stage_durable and spill chose; null: nothing was.
 void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now) {
   head_cache_.key = -1;
+  std::vector<LateCopies::To> later;
   const auto deliver = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
     const std::uint8_t qos = std::min(d.message.qos, o.qos());
     const bool retain = d.message.retain && o.retain_as_published();
@@ -336,10 +342,10 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
     }
     Channel* ch = s.channel;
     if (ch == nullptr || !ch->live()) return;
-    if (effects_.writable(ch->conn)) {
-      late_ = crosses(s, d);
+    if (crosses(s, d)) {
+      later.push_back({s.id, o, ids});
+    } else if (effects_.writable(ch->conn)) {
       send_message(*ch, d.message, 0, retain, false, 0, &ids, now);
-      late_ = false;
     } else {
       ++probe_.drop_slow_qos0;
     }
@@ -361,6 +367,7 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
     }
     if (s != nullptr) deliver(*s, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id));
   }
+  if (!later.empty()) send_later(d, std::move(later));
 }
 
 void Broker::store_retained(TenantId t, const MessageView& m) {

@@ -21,6 +21,11 @@ const std::string& slot(const Cookie& c, CookieSlot s) {
   return c[static_cast<std::size_t>(s)];
 }
 
+bool has_subscriptions(const Cookie& c) {
+  pb::VolatileState v;
+  return v.ParseFromString(slot(c, CookieSlot::volatile_state)) && v.subscriptions_size() != 0;
+}
+
 }  // namespace
 
 // -- from the store
@@ -109,6 +114,10 @@ void Broker::retained(std::string_view key, std::string_view value) {
 }
 
 void Broker::applied(std::string_view key, std::string_view value) {
+  if (key.size() == 12 && key.starts_with("edge")) {
+    stored_edges_.insert(base::get_key64(key.substr(4)));
+    return;
+  }
   if (key.size() != 24) return;
   if (base::get_key64(key) == 0) {  // a will whose publication was begun
     pb::Will w;
@@ -118,12 +127,8 @@ void Broker::applied(std::string_view key, std::string_view value) {
     next_intent_ = std::max(next_intent_, base::get_key64(key.substr(16)) + 1);
     return;
   }
-  const base::ConnId conn = conn_of(base::get_key64(key), base::get_key64(key.substr(8)));
-  if (conn == base::kNoConn) {
-    foreign_applied_.emplace_back(key);
-    return;
-  }
-  orphan_applied_[conn.packed()].emplace_back(base::get_key64(key.substr(16)), std::string(value));
+  orphan_applied_[{base::get_key64(key), base::get_key64(key.substr(8))}].emplace_back(
+      base::get_key64(key.substr(16)), std::string(value));
 }
 
 // -- from the edge
@@ -133,7 +138,8 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.in_off = ch.edge_in_ack = a.in_ack;
   ch.replay_end = options_.replay ? a.in_end : 0;
   ch.loopback = a.loopback;
-  if (const auto it = orphan_applied_.find(a.conn.packed()); it != orphan_applied_.end()) {
+  const EdgeConn from{edge_of(a.conn), a.conn.local().packed()};
+  if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
     ch.applied = std::make_unique<AppliedList>(std::move(it->second));
     orphan_applied_.erase(it);
   }
@@ -178,6 +184,10 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   if (stored && (s == nullptr || s->id.value != id.session() || s->epoch != id.epoch()))
     return lost();
   if (s != nullptr && s->channel != nullptr) take_over(*s, now);
+  if (!stored && !edges_[ch.conn.link()].trusted && (s == nullptr || !s->limbo) &&
+      has_subscriptions(a.cookie)) {
+    return lost();  // it may have missed messages that were acknowledged
+  }
   if (!stored && s != nullptr && s->id.value != id.session()) {
     end_session(*s, now);
     s = nullptr;
@@ -186,6 +196,10 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     if (by_id({id.session()}) != nullptr) return lost();
     s = &make_session(static_cast<TenantId>(id.tenant()), id.client_id(), {id.session()});
     s->epoch = id.epoch();
+  }
+  if (std::exchange(s->limbo, false) && !stored) {  // what counts is in the cookie
+    drop_subscriptions(*s);
+    s->received.reset();
   }
   s->expiry_s = id.expiry_s();
   s->expires_at = base::kNever;
@@ -200,11 +214,11 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
 void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
   Session& s = *ch.session;
   base::RecordReader sent(slot(cookie, CookieSlot::sent_seq));
-  if (const std::uint64_t seq = sent.done() ? 0 : sent.varint(); seq != 0) {
-    s.own_flow().sent_seq = seq;
-  }
+  const std::uint64_t seq = sent.done() ? 0 : sent.varint();
+  if (seq != 0 || s.flow_) s.own_flow().sent_seq = seq;
   if (s.persistent()) {
     raise_sequence(s, s.flow().sent_seq);  // DESIGN 4: next = max(stored, cookie) + 1
+    if (s.flow_) s.flow_->sent_seq = std::max(s.flow_->sent_seq, s.flow_->first_seq - 1);
   } else {
     restore_volatile(ch, s, cookie);
   }
@@ -262,8 +276,10 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
       o.ring.push_back(std::move(e));
     }
   }
-  q.last_seq = std::max(q.sent_seq, q.first_seq + o.ring.size() - 1);
-  q.durable_seq = q.last_seq;
+  const std::uint64_t known = std::max(q.sent_seq, q.first_seq + o.ring.size() - 1);
+  if (q.queued == 0) q.last_seq = q.durable_seq = known;  // what else had a number is nowhere
+  q.last_seq = std::max(q.last_seq, known);
+  q.durable_seq = std::max(q.durable_seq, known);
   const auto found = orphan_queues_.find(s.id.value);
   if (found == orphan_queues_.end()) return;
   const std::uint64_t first = q.first_seq;
@@ -286,9 +302,10 @@ void Broker::settle_sequence(Session& s) {
 // offline; wills of devices that only our own end cut off get a grace.
 void Broker::attached_all(base::Instant now) {
   started_at_ = now;
+  serving_ = true;
   for (Session* const each : by_id_) {
     Session& s = *each;
-    if (s.channel != nullptr) continue;
+    if (s.channel != nullptr || s.limbo) continue;
     settle_sequence(s);
     if (s.persistent() && s.expires_at == base::kNever && s.expiry_s != mqtt::kNoExpiry) {
       s.expires_at = now.plus_s(s.expiry_s);
@@ -305,32 +322,17 @@ void Broker::attached_all(base::Instant now) {
   for (const auto& [id, extent] : orphan_queues_) {
     write({.kind = WriteKind::delete_session, .session = {id}});
   }
-  for (const auto& [conn, list] : orphan_applied_) {
-    for (const auto& [offset, outcome] : list) {
-      std::string key;
-      const base::ConnId id = base::ConnId::from_packed(conn);
-      base::put_key64(key, edge_of(id));
-      base::put_key64(key, id.local().packed());
-      base::put_key64(key, offset);
-      write({.kind = WriteKind::remove_applied, .key = key});
-    }
+  for (const auto& [conn, list] : orphan_applied_) remove_applied(conn, list);
+  for (const std::uint64_t edge : missing_edges()) {
+    write({.kind = WriteKind::remove_applied, .key = edge_key(edge)});
   }
-  for (const std::string& key : foreign_applied_) {
-    write({.kind = WriteKind::remove_applied, .key = key});
-  }
+  stored_edges_ = {};
   for (auto& [intent, will] : due_wills_) publish_will(intent, std::move(will), now);
   orphan_queues_ = {};
   orphan_applied_ = {};
-  foreign_applied_ = {};
   due_wills_.clear();
-  for_each_channel([&](Channel& ch) {
-    if (!ch.live() || ch.session == nullptr) return;
-    if (ch.stalled) {
-      request_load(*ch.session);
-    } else {
-      pump(*ch.session, now);
-    }
-  });
+  for (Edge& e : edges_) e.trusted = false;
+  for_each_channel([&](Channel& ch) { wake_channel(ch, now); });
 }
 
 }  // namespace berth::session

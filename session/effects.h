@@ -25,9 +25,9 @@ class Effects {
   virtual ~Effects() = default;
   // Part of a packet, the next part follows; whole packets end before any other call for `conn`.
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
-  // As send(), for copies that must not reach their edge before the acknowledgements of this turn
-  // have reached theirs: QoS 0 from a publisher on another link (a crash loses, never doubles).
-  virtual void send_late(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  // The number of the turn that will carry to conn's edge what is asked for now; see
+  // Broker::accepted(). Counts from 1 for each coming of an edge.
+  virtual std::uint64_t turn_of(base::ConnId conn) = 0;
   // Input up to `offset` has taken effect and need not be replayed.
   virtual void acknowledge(base::ConnId conn, std::uint64_t offset) = 0;
   virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;
@@ -42,7 +42,7 @@ class Effects {
   virtual bool writable(base::ConnId conn) = 0;
   // Answered by Broker::authenticated(), perhaps later.
   virtual void authenticate(base::ConnId conn, AuthRequest request) = 0;
-  // Answered by Broker::queue_loaded().
+  // Answered by Broker::queue_loaded() with the same `from`.
   virtual void load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                           std::size_t bytes) = 0;
 };

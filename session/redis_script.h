@@ -3,14 +3,23 @@
 
 namespace berth::session {
 
-// ARGV: owner, lease in ms. Takes the lease if it is free or a predecessor's of the same owner;
-// answers the holder's number, or who else has it. The lease's value is owner#number.
+// ARGV: owner, lease in ms, expected, floor. Takes the lease if it is free, a predecessor's of the
+// same owner, or that of number `expected`, whose holder is given up. Answers the holder's number,
+// above `floor` and all before it, or who else has the lease. The lease's value is owner#number.
 inline constexpr const char kTakeScript[] = R"lua(
 local p = KEYS[1]
 local holder = redis.call('GET', p .. 'lease')
 local ours = ARGV[1] .. '#'
-if holder and string.sub(holder, 1, #ours) ~= ours then return holder end
+local expected = '#' .. ARGV[3]
+if holder and string.sub(holder, 1, #ours) ~= ours
+    and string.sub(holder, -#expected) ~= expected then
+  return holder
+end
 local number = redis.call('INCR', p .. 'holders')
+if number <= tonumber(ARGV[4]) then
+  number = tonumber(ARGV[4]) + 1
+  redis.call('SET', p .. 'holders', number)
+end
 redis.call('SET', p .. 'lease', ours .. number, 'PX', ARGV[2])
 return number
 )lua";

@@ -93,6 +93,7 @@ class RedisStore::Impl {
   void restore(RestoreSink& sink);
   void close();
   StoreThreads& threads() { return threads_; }
+  std::uint64_t number() const { return std::strtoull(number_.c_str(), nullptr, 10); }
 
  private:
   std::string key(std::string_view name) const { return options_.prefix + std::string(name); }
@@ -142,14 +143,17 @@ void RedisStore::Impl::take_lease() {
     try {
       writes_to_.connect();
       const std::string lease = std::to_string(options_.lease_ms);
+      const std::uint64_t from = options_.take_from.value_or(0);
       const RedisReply taken =
-          writes_to_.call({"EVAL", kTakeScript, "1", options_.prefix, options_.owner, lease});
+          writes_to_.call({"EVAL", kTakeScript, "1", options_.prefix, options_.owner, lease,
+                           std::to_string(from), std::to_string(options_.floor)});
       if (taken.type == RedisReply::Type::integer) {
         number_ = std::to_string(taken.integer);
         holder_ = options_.owner + "#" + number_;
         break;
       }
       why = "another gateway has its lease (" + taken.text + ")";
+      if (options_.take_from) break;
     } catch (const RedisError& e) {
       why = e.what();
     }
@@ -158,6 +162,8 @@ void RedisStore::Impl::take_lease() {
     }
     std::this_thread::sleep_for(kRetryDelay);
   }
+  if (number_.empty())
+    throw std::runtime_error("store " + options_.redis.address.text() + ": " + why);
   check_server();
 }
 
@@ -438,6 +444,15 @@ void RedisStore::Impl::close() {
   reads_from_.close();
 }
 
+RedisLease read_lease(RedisConnection& redis, const std::string& prefix) {
+  redis.connect();
+  RedisLease lease;
+  lease.holder = redis.call({"GET", prefix + "lease"}).text;
+  const RedisReply number = redis.call({"GET", prefix + "holders"});
+  lease.number = std::strtoull(number.text.c_str(), nullptr, 10);
+  return lease;
+}
+
 RedisStore::RedisStore(RedisStoreOptions options, Poster post)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(post))) {}
 RedisStore::~RedisStore() = default;
@@ -453,6 +468,9 @@ void RedisStore::read_queue(base::SessionId session, std::uint64_t from, std::si
 }
 void RedisStore::close() {
   impl_->close();
+}
+std::uint64_t RedisStore::number() const {
+  return impl_->number();
 }
 
 }  // namespace berth::session

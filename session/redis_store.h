@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "session/redis_connection.h"
@@ -30,9 +31,20 @@ struct RedisStoreOptions {
   std::uint32_t lease_ms = 5000;    // at least 1000
   std::uint32_t wait_replicas = 0;  // copies beside the master before a commit is done
   std::uint32_t wait_ms = 1000;     // for them, then the commit is tried again
+  // In a cluster: do not wait for a holder to end, take the lease from the one of this number
+  // (0: only if it is free). Its writes are refused from then on.
+  std::optional<std::uint64_t> take_from;
+  std::uint64_t floor = 0;  // our number will be above it
   std::function<void(bool healthy)> on_health;
   std::function<void()> on_fenced;
 };
+
+// Who holds a store.
+struct RedisLease {
+  std::string holder;        // owner#number; empty: nobody
+  std::uint64_t number = 0;  // of the last holder
+};
+RedisLease read_lease(RedisConnection& redis, const std::string& prefix);  // throws RedisError
 
 class RedisStore : public Store {
  public:
@@ -44,7 +56,8 @@ class RedisStore : public Store {
   void commit(std::shared_ptr<const Batch> batch, CommitDone done) override;
   void read_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
                   ReadDone done) override;
-  void close() override;  // gives the lease back
+  void close() override;         // gives the lease back
+  std::uint64_t number() const;  // ours as the lease's holder
 
  private:
   class Impl;

@@ -114,6 +114,7 @@ struct Session {
   TenantId tenant = 0;
   bool stored = false;           // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
+  bool limbo = false;            // its edge is out of reach: the connection may well be alive
   bool persistent() const { return expiry_s != 0; }
   base::Instant will_at() const { return will ? will->at : base::kNever; }
   const Flow& flow() const { return flow_ ? *flow_ : kNewFlow; }

@@ -82,7 +82,7 @@ class NoEdge : public session::Effects {
   void send(base::ConnId, std::string_view head, std::string_view tail) override {
     bytes += head.size() + tail.size();
   }
-  void send_late(base::ConnId c, std::string_view h, std::string_view t) override { send(c, h, t); }
+  std::uint64_t turn_of(base::ConnId) override { return 0; }
   void acknowledge(base::ConnId, std::uint64_t) override {}
   void cookie(base::ConnId, protocol::link::CookieSlot, std::string) override {}
   void connected(base::ConnId, const protocol::link::EdgeSettings&) override {}

@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
@@ -35,7 +36,14 @@ std::uint32_t seconds() {
 }  // namespace
 
 EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe)
-    : options_(options), probe_(probe), io_(io), poller_(io, *this), tick_(io), scratch_(kScratch) {
+    : options_(options),
+      probe_(probe),
+      io_(io),
+      poller_(io, *this),
+      tick_(io),
+      accept_later_(io),
+      drain_timer_(io),
+      scratch_(kScratch) {
   now_s_ = last_tick_s_ = seconds();
   probe_.connections_limit = options_.max_connections;
 }
@@ -65,11 +73,13 @@ void EdgeShard::stop_accepting() {
   ::close(listener_);
   listener_ = -1;
   accepting_ = false;
+  accept_later_.cancel();
 }
 
 void EdgeShard::stop() {
   stop_accepting();
   tick_.cancel();
+  drain_timer_.cancel();
   for_each([](Connection& c) {
     if (c.fd >= 0) ::close(std::exchange(c.fd, -1));
     c.state = Connection::State::free;
@@ -98,6 +108,7 @@ void EdgeShard::on_turn_end() {
 
 void EdgeShard::accept_some() {
   for (int i = 0; i < kAcceptsPerTurn && accepting_; ++i) {
+    if (!admission()) return;
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     const int fd =
@@ -118,6 +129,34 @@ void EdgeShard::accept_some() {
     }
     admit(fd, peer);
   }
+}
+
+// A token bucket of a quarter of a second: after a mass event devices are let in at the rate their
+// engine can take, the rest wait in the kernel's queue or try again (field lesson: retry storms).
+bool EdgeShard::admission() {
+  if (options_.accept_per_s == 0) return true;
+  const std::int64_t now = base::monotonic_ns();
+  const double rate = options_.accept_per_s;
+  const double gained = static_cast<double>(now - std::exchange(admissions_ns_, now)) * 1e-9 * rate;
+  admissions_ = std::min(admissions_ + gained, std::max(rate / 4, 1.0));
+  if (admissions_ >= 1) {
+    admissions_ -= 1;
+    return true;
+  }
+  pause_accepting();
+  return false;
+}
+
+void EdgeShard::pause_accepting() {
+  ++probe_.accept_paused;
+  accepting_ = false;
+  poller_.modify(listener_, kListenerTag, 0);
+  accept_later_.expires_after(std::chrono::milliseconds(20));
+  accept_later_.async_wait([this](boost::system::error_code ec) {
+    if (ec || listener_ < 0) return;
+    accepting_ = true;
+    poller_.modify(listener_, kListenerTag, EPOLLIN);
+  });
 }
 
 void EdgeShard::admit(int fd, const sockaddr_storage& peer) {

@@ -22,6 +22,7 @@
 #include "gateway/link/ports.h"
 #include "gateway/runtime/poller.h"
 #include "metrics/probe.h"
+#include "protocol/link/records.h"
 
 namespace berth::gateway::edge {
 
@@ -34,6 +35,7 @@ struct EdgeOptions {
   std::uint32_t engine_absent_max_s = 120;
   std::uint32_t user_timeout_ms = 10'000;  // TCP_USER_TIMEOUT
   std::uint32_t quarantine_s = 600;
+  std::uint32_t accept_per_s = 0;  // connections accepted a second, 0: no limit
 };
 
 class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
@@ -47,6 +49,11 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void start();
   void stop_accepting();
   void stop();  // closes every socket at once
+  // Ends all connections, `per_second` of them, with DISCONNECT 0x9C and the Server Reference
+  // (3.14) or 0x8B where there is none. Wills are held back by the engine.
+  void drain(std::uint32_t per_second, const std::string& server_reference);
+  bool drained() const { return alive_.size() == free_.size(); }  // and released by the engine
+  void apply_setting(protocol::link::Setting setting, std::uint64_t value);
 
   // -- the engine's coming and going (survives_engine() only)
   void engine_gone();
@@ -68,9 +75,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // -- link::EdgePort
   bool wants_cookies() const override { return false; }
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override;
-  void send_late(base::ConnId conn, std::string_view head, std::string_view tail) override {
-    send(conn, head, tail);  // there is one edge
-  }
+  std::uint64_t turn_of(base::ConnId) override { return 0; }  // there is one edge: nobody asks
   void acknowledge(base::ConnId conn, std::uint64_t in_ack) override;
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override;
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) override;
@@ -91,6 +96,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   // edge_shard.cc: accept, read, time
   void accept_some();
+  bool admission();
+  void pause_accepting();
   void admit(int fd, const sockaddr_storage& peer);
   Connection* find(base::ConnId conn);
   Connection& at(std::size_t slot) { return slabs_[slot / kSlab][slot % kSlab]; }
@@ -120,6 +127,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void count_close(protocol::link::CloseReason reason);
   void recycle(std::string& buffer);
 
+  // edge_drain.cc
+  void drain_some(std::uint32_t per_second);
+
   // edge_attach.cc
   void attach(Connection& c);
   void replay(Connection& c);
@@ -130,6 +140,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   boost::asio::io_context& io_;
   runtime::Poller poller_;
   boost::asio::steady_timer tick_;
+  boost::asio::steady_timer accept_later_;
+  boost::asio::steady_timer drain_timer_;
   link::EnginePort* engine_ = nullptr;
   int listener_ = -1;
   bool accepting_ = false;
@@ -147,6 +159,10 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::uint32_t engine_gone_s_ = 0;
   std::int64_t engine_gone_ns_ = 0;
   bool input_full_ = false;
+  double admissions_ = 0;  // accepts that may still be done, see admission()
+  std::int64_t admissions_ns_ = 0;
+  std::string farewell_;  // DISCONNECT for connections that are drained
+  std::size_t drain_at_ = 0;
   boost::unordered_flat_map<std::uint64_t, int> suspicion_;  // deaths by connection
   boost::unordered_flat_map<std::uint64_t, std::uint32_t>
       quarantine_;  // client hash -> until, seconds

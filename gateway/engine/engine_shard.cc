@@ -50,7 +50,6 @@ void EngineShard::arm_tick() {
 }
 
 void EngineShard::attach(const protocol::link::Attach& a) {
-  ++attached_;
   broker_.attach(a, base::now());
 }
 
@@ -61,8 +60,8 @@ void EngineShard::attached_all() {
 
 std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t in_ack,
                                base::ByteView bytes) {
-  if (poison_ == nullptr) return broker_.input(conn, bytes, base::now());
   broker_.edge_acked(conn, in_ack);
+  if (poison_ == nullptr) return broker_.input(conn, bytes, base::now());
   poison_->store(conn.packed(), std::memory_order_relaxed);
   const std::size_t used = broker_.input(conn, bytes, base::now());
   poison_->store(0, std::memory_order_relaxed);
@@ -77,13 +76,32 @@ void EngineShard::credit(base::ConnId conn, std::uint64_t) {
   broker_.writable(conn, base::now());
 }
 
+void EngineShard::accepted(std::uint32_t link, std::uint64_t turn) {
+  again_ = broker_.accepted(link, turn, base::now()) || again_;
+}
+
+void EngineShard::edge_attached(std::uint32_t link, std::function<void()> done) {
+  broker_.edge_attached(link, base::now(), std::move(done));
+  turn_end();
+}
+
+void EngineShard::edge_lost(std::uint32_t link) {
+  broker_.edge_lost(link, base::now());
+  turn_end();
+}
+
+void EngineShard::edge_gone(std::uint32_t link) {
+  broker_.edge_gone(link, base::now());
+  turn_end();
+}
+
 void EngineShard::release(base::ConnId conn) {
-  --attached_;
   edge_.release(conn);
 }
 
 void EngineShard::turn_end() {
   if (std::exchange(in_turn_end_, true)) return;  // flush() may bring new events of the edge
+  again_ = false;
   std::vector<base::ConnId> resume = std::exchange(resume_, {});
   for (const base::ConnId conn : resume) edge_.reoffer(conn);
   broker_.flush_cookies();
@@ -91,7 +109,8 @@ void EngineShard::turn_end() {
                   // first
   commit();
   in_turn_end_ = false;
-  if (!resume_.empty() || (!committing_ && broker_.has_uncommitted())) {
+  const bool again = std::exchange(again_, false) || !resume_.empty();
+  if (again || (!committing_ && broker_.has_uncommitted())) {
     boost::asio::post(io_, [this] { turn_end(); });
   }
   if (drained_) check_drained();
@@ -103,7 +122,12 @@ void EngineShard::commit() {
   std::shared_ptr<const session::Batch> batch = broker_.seal();
   if (!batch) return;
   committing_ = true;
+  commit_began_ns_ = base::monotonic_ns();
   store_->commit(std::move(batch), [this](const session::CommitResult& r) { on_committed(r); });
+}
+
+std::int64_t EngineShard::commit_age_ms() const {
+  return committing_ ? (base::monotonic_ns() - commit_began_ns_) / 1'000'000 : 0;
 }
 
 void EngineShard::on_committed(const session::CommitResult& result) {
@@ -124,11 +148,12 @@ void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) 
 
 void EngineShard::load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                              std::size_t bytes) {
-  store_->read_queue(session, from, count, bytes,
-                     [this, session](base::result<std::vector<session::StoredEntry>> entries) {
-                       broker_.queue_loaded(session, std::move(entries), base::now());
-                       turn_end();
-                     });
+  store_->read_queue(
+      session, from, count, bytes,
+      [this, session, from](base::result<std::vector<session::StoredEntry>> entries) {
+        broker_.queue_loaded(session, from, std::move(entries), base::now());
+        turn_end();
+      });
 }
 
 void EngineShard::drain(std::function<void()> done) {
@@ -138,7 +163,7 @@ void EngineShard::drain(std::function<void()> done) {
 }
 
 void EngineShard::check_drained() {
-  if (attached_ != 0 || committing_ || broker_.has_uncommitted()) return;
+  if (broker_.channel_count() != 0 || committing_ || broker_.has_uncommitted()) return;
   auto done = std::exchange(drained_, nullptr);
   boost::asio::post(io_, std::move(done));
 }

@@ -33,6 +33,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void drain(std::function<void()> done);
   void close_store();
   bool store_healthy() const { return store_healthy_; }
+  // How long the commit under way has been under way, ms; 0: none is.
+  std::int64_t commit_age_ms() const;
   void set_store_healthy(bool healthy) { store_healthy_ = healthy; }
   // The word that names the input being processed, for whoever survives us (DESIGN 4, Poison).
   void use_poison_word(std::atomic<std::uint64_t>* word) { poison_ = word; }
@@ -49,14 +51,19 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
   void turn_end() override;
+  void accepted(std::uint32_t link, std::uint64_t turn) override;
+
+  // -- edges that come and go; see session::Broker
+  void edge_came(std::uint32_t link, std::uint64_t edge_id) { broker_.edge_came(link, edge_id); }
+  void edge_attached(std::uint32_t link, std::function<void()> done);
+  void edge_lost(std::uint32_t link);
+  void edge_gone(std::uint32_t link);
 
   // -- session::Effects
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
     edge_.send(conn, head, tail);
   }
-  void send_late(base::ConnId conn, std::string_view head, std::string_view tail) override {
-    edge_.send_late(conn, head, tail);
-  }
+  std::uint64_t turn_of(base::ConnId conn) override { return edge_.turn_of(conn); }
   void acknowledge(base::ConnId conn, std::uint64_t offset) override {
     edge_.acknowledge(conn, offset);
   }
@@ -94,9 +101,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::function<void()> drained_;
   std::atomic<std::uint64_t>* poison_ = nullptr;
   std::atomic<bool> store_healthy_{true};
-  std::size_t attached_ = 0;
   bool committing_ = false;
+  std::int64_t commit_began_ns_ = 0;
   bool in_turn_end_ = false;
+  bool again_ = false;  // another turn is due
 };
 
 }  // namespace berth::gateway::engine

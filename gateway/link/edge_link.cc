@@ -1,5 +1,7 @@
 #include "gateway/link/edge_link.h"
 
+#include "base/clock.h"
+
 namespace berth::gateway::link {
 
 using namespace protocol::link;  // the records' vocabulary
@@ -13,9 +15,13 @@ EdgeLink::EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events ev
   poller_.start();
 }
 
-void EdgeLink::open(int fd, const Hello& hello) {
-  socket_.open(fd);
+void EdgeLink::open(int fd, const Hello& hello, SSL* tls) {
+  socket_.open(fd, tls);
   in_turn_ = false;
+  remote_ = hello.remote;
+  turns_ = turns_reported_ = 0;
+  malformed_ = false;
+  heard_ns_ = base::monotonic_ns();
   const std::size_t at = begin_frame(socket_.out(), FrameType::hello);
   put_hello(socket_.out(), hello);
   end_frame(socket_.out(), at);
@@ -76,10 +82,23 @@ void EdgeLink::credit(base::ConnId conn, std::uint64_t written) {
   if (serving_) put_credit(turn(), conn, written);
 }
 
+void EdgeLink::send_alive(const Alive& a) {
+  turn_end();
+  const std::size_t at = begin_frame(socket_.out(), FrameType::alive);
+  put_alive(socket_.out(), a);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
 void EdgeLink::turn_end() {
   if (in_turn_) {
     end_frame(socket_.out(), turn_at_);
     in_turn_ = false;
+  }
+  if (remote_ && turns_ != std::exchange(turns_reported_, turns_)) {
+    const std::size_t at = begin_frame(socket_.out(), FrameType::accepted);
+    base::put_varint(socket_.out(), turns_);
+    end_frame(socket_.out(), at);
   }
   if (socket_.unsent() != 0) socket_.flush();
 }
@@ -87,7 +106,8 @@ void EdgeLink::turn_end() {
 void EdgeLink::on_event(std::uint64_t, std::uint32_t events) {
   if ((events & EPOLLOUT) != 0) socket_.on_writable();
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || !socket_.is_open()) return;
-  if (!socket_.read([this](const FrameView& f) { on_frame(f); })) {
+  heard_ns_ = base::monotonic_ns();
+  if (!socket_.read([this](const FrameView& f) { on_frame(f); }) || malformed_) {
     serving_ = false;
     in_turn_ = false;
     socket_.close();
@@ -103,8 +123,24 @@ void EdgeLink::on_turn_end() {
 void EdgeLink::on_frame(const FrameView& f) {
   switch (f.type) {
     case FrameType::turn:
-      if (!visit_engine_turn(f.payload, *this))
+      ++turns_;
+      if (!visit_engine_turn(f.payload, *this)) {
         BERTH_LOG(err, "link turn malformed bytes={}", f.size);
+        malformed_ = true;
+      }
+      return;
+    case FrameType::welcome: {
+      Welcome w;
+      if (get_welcome(f.payload, w) && events_.welcome) events_.welcome(w);
+      return;
+    }
+    case FrameType::status: {
+      Status st;
+      if (get_status(f.payload, st) && events_.status) events_.status(st);
+      return;
+    }
+    case FrameType::refused:
+      if (events_.refused) events_.refused(f.payload);
       return;
     case FrameType::ready:
       return events_.ready();

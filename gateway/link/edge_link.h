@@ -1,6 +1,6 @@
-// The edge's end of a link to an engine process: EnginePort as bytes. One for each edge shard;
-// owned by the supervisor, runs on the edge's thread. Steps are applied to the EdgeShard a whole
-// turn at once, each only if epoch and offset match.
+// The edge's end of a link to an engine process: EnginePort as bytes. One for each edge shard (and
+// each engine, in a cluster); runs on the shard's thread. Steps are applied to the EdgeShard a
+// whole turn at once, each only if epoch and offset match.
 #pragma once
 
 #include <functional>
@@ -24,11 +24,19 @@ class EdgeLink final : public EnginePort,
     std::function<void()> drained;
     std::function<void()> lost;  // end of stream
     std::function<void(std::uint64_t id, std::vector<metrics::Sample>)> samples;
+    // of a remote engine
+    std::function<void(const protocol::link::Welcome&)> welcome;
+    std::function<void(const protocol::link::Status&)> status;
+    std::function<void(std::string_view why)> refused;
   };
   EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events);
 
-  void open(int fd, const protocol::link::Hello& hello);
+  // The socket may still be connecting. `tls`: see FrameSocket::open().
+  void open(int fd, const protocol::link::Hello& hello, SSL* tls = nullptr);
+  bool is_open() const { return socket_.is_open(); }
+  std::int64_t heard_ns() const { return heard_ns_; }  // monotonic: when bytes came last
   void close();  // reads what the peer still said, then forgets it
+  void send_alive(const protocol::link::Alive& a);
   void set_serving(bool serving) { serving_ = serving; }
   void send_empty(protocol::link::FrameType type);  // drain, stop
   void scrape(std::uint64_t id);
@@ -42,6 +50,7 @@ class EdgeLink final : public EnginePort,
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
   void turn_end() override;
+  void accepted(std::uint32_t, std::uint64_t) override {}
 
  private:
   void on_event(std::uint64_t tag, std::uint32_t events) override;
@@ -55,7 +64,12 @@ class EdgeLink final : public EnginePort,
   runtime::Poller poller_;
   FrameSocket socket_;
   std::size_t turn_at_ = 0;
+  std::uint64_t turns_ = 0;           // applied
+  std::uint64_t turns_reported_ = 0;  // of these
+  std::int64_t heard_ns_ = 0;
+  bool malformed_ = false;
   bool in_turn_ = false;
+  bool remote_ = false;
   bool serving_ = false;
 };
 

@@ -7,9 +7,14 @@ namespace berth::gateway::link {
 
 using namespace protocol::link;  // the records' vocabulary
 
-EngineLink::EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events)
+namespace {
+constexpr std::size_t kUnsentMax = 64u << 20;  // then the link's connections take nothing more
+}
+
+EngineLink::EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events,
+                       SSL* tls)
     : events_(std::move(events)), number_(number), poller_(io, *this), socket_(poller_, 0) {
-  socket_.open(fd);
+  socket_.open(fd, tls);
   poller_.start();
 }
 
@@ -32,32 +37,91 @@ void EngineLink::send_samples(std::uint64_t id, const std::vector<metrics::Sampl
   socket_.flush();
 }
 
+void EngineLink::send_welcome(const Welcome& w) {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::welcome);
+  put_welcome(socket_.out(), w);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+void EngineLink::send_status(const Status& s) {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::status);
+  put_status(socket_.out(), s);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+void EngineLink::refuse(std::string_view why) {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::refused);
+  socket_.out().append(why);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+  lose();
+}
+
+// Nothing is read any more; the owner destroys the link when it hears of it.
+void EngineLink::lose() {
+  if (std::exchange(lost_, true)) return;
+  engine_ = nullptr;
+  events_.lost();
+}
+
 void EngineLink::on_event(std::uint64_t, std::uint32_t events) {
+  if (lost_) return;
   if ((events & EPOLLOUT) != 0) {
     socket_.on_writable();
-    if (all_sent()) events_.writable();
+    if (!remote_ && all_sent()) on_accepted(turns_);
+    if (congested_ && socket_.unsent() < kUnsentMax / 2) resume_waiting();
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
-  if (!socket_.read([this](const FrameView& f) { on_frame(f); })) events_.lost();
+  if (!socket_.read([this](const FrameView& f) { on_frame(f); })) lose();
 }
 
 void EngineLink::on_turn_end() {
   if (engine_ != nullptr) engine_->turn_end();
 }
 
+void EngineLink::on_accepted(std::uint64_t turn) {
+  if (turn <= accepted_ || turn > turns_) return;
+  accepted_ = turn;
+  if (engine_ != nullptr) engine_->accepted(number_, turn);
+}
+
+void EngineLink::resume_waiting() {
+  congested_ = false;
+  for (std::size_t slot = 0; slot < conns_.size() && !congested_; ++slot) {
+    if (!conns_[slot].waits || engine_ == nullptr) continue;
+    if (!writable(conns_[slot].id)) continue;
+    conns_[slot].waits = false;
+    engine_->credit(conns_[slot].id, conns_[slot].written);
+  }
+}
+
 void EngineLink::on_frame(const FrameView& f) {
+  if (lost_) return;
   switch (f.type) {
     case FrameType::hello: {
       Hello h;
-      if (!get_hello(f.payload, h)) return events_.lost();
+      if (!get_hello(f.payload, h)) return lose();
       output_cap_ = h.output_cap;
+      remote_ = h.remote;
       return events_.hello(h);
     }
+    case FrameType::accepted:
+      return on_accepted(base::RecordReader(f.payload).varint());
+    case FrameType::alive: {
+      Alive a;
+      if (get_alive(f.payload, a) && events_.alive) events_.alive(a);
+      return;
+    }
+    case FrameType::goodbye:
+      if (events_.goodbye) events_.goodbye();
+      return;
     case FrameType::turn:
       if (holding_) {
         held_.emplace_back(f.payload);
       } else if (engine_ != nullptr && !visit_edge_turn(f.payload, *this)) {
-        events_.lost();
+        lose();
       }
       return;
     case FrameType::drain:
@@ -102,7 +166,7 @@ void EngineLink::go() {
   holding_ = false;
   const std::vector<std::string> held = std::exchange(held_, {});
   for (const std::string& turn : held) {
-    if (engine_ != nullptr && !visit_edge_turn(turn, *this)) return events_.lost();
+    if (engine_ != nullptr && !visit_edge_turn(turn, *this)) return lose();
   }
   if (engine_ != nullptr) engine_->turn_end();
 }
@@ -179,14 +243,6 @@ void EngineLink::send(base::ConnId conn, std::string_view head, std::string_view
   conns_[conn.local_slot()].out_off += head.size() + tail.size();
 }
 
-void EngineLink::send_late(base::ConnId conn, std::string_view head, std::string_view tail) {
-  Conn* c = find(conn);
-  if (c == nullptr) return;
-  if (late_.empty() || late_.back().conn != conn) late_.push_back({conn, {}});
-  late_.back().bytes.append(head).append(tail);
-  c->out_off += head.size() + tail.size();
-}
-
 void EngineLink::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
   if (Pending* p = step_of(conn)) {
     p->step.has_in_ack = true;
@@ -222,7 +278,7 @@ void EngineLink::release(base::ConnId conn) {
 bool EngineLink::writable(base::ConnId conn) {
   Conn* c = find(conn);
   if (c == nullptr) return false;
-  if (c->out_off - c->written < output_cap_) return true;
+  if (c->out_off - c->written < output_cap_ && !congested_) return true;
   c->waits = true;
   return false;
 }
@@ -244,28 +300,16 @@ void EngineLink::encode_turn(std::string& out) {
   }
   end_frame(out, at);
   step_count_ = 0;
+  ++turns_;
   if (steps_.size() > 4096) steps_.resize(4096);
 }
 
-void EngineLink::encode_late(std::string& out) {
-  const std::vector<Late> late = std::exchange(late_, {});
-  const std::size_t at = begin_frame(out, FrameType::turn);
-  for (const Late& l : late) {
-    Conn* c = find(l.conn);
-    if (c == nullptr) continue;  // released meanwhile
-    Step s;
-    s.conn = l.conn.local();
-    s.attach_epoch = c->epoch;
-    s.out_off = c->encoded_off;
-    s.bytes = l.bytes;
-    put_step(out, s);
-    c->encoded_off += l.bytes.size();
-  }
-  end_frame(out, at);
-}
-
 void EngineLink::flush() {
-  if (socket_.unsent() != 0) socket_.flush();
+  encode_turn(socket_.out());
+  if (socket_.unsent() == 0) return;
+  socket_.flush();
+  congested_ = congested_ || socket_.unsent() > kUnsentMax;
+  if (!remote_ && all_sent()) on_accepted(turns_);
 }
 
 }  // namespace berth::gateway::link

@@ -1,9 +1,10 @@
 // The engine's end of a link to one edge shard. Gathers a step per connection and encodes the steps
-// of a turn as one frame (LinkSet decides when it leaves). Keeps the input an engine has not
-// consumed yet (a packet's beginning, a stalled channel). Runs on the engine's thread.
+// of a turn as one frame. Keeps the input an engine has not consumed yet (a packet's beginning, a
+// stalled channel). Runs on the engine's thread.
 //
-// After attached_all, what the edge says is kept until go(): no input runs before the routes of all
-// edges are known.
+// After attached_all, what the edge says is kept until go(): no input runs before the routes are
+// known. A turn is accepted when the kernel has taken it (a local edge: it outlives us and reads
+// on) or when the edge says so (a remote one).
 #pragma once
 
 #include <functional>
@@ -21,26 +22,34 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   struct Events {
     std::function<void(const protocol::link::Hello&)> hello;  // open the store, then ready()
     std::function<void()> attached_all;                       // answered by go(), perhaps later
-    std::function<void()> writable;                           // all that was to be sent has left
     std::function<void()> drain;
     std::function<void()> stop;
     std::function<void(std::uint64_t id)> scrape;
-    std::function<void()> lost;
+    std::function<void(const protocol::link::Alive&)> alive;
+    std::function<void()> goodbye;
+    std::function<void()> lost;  // once; the link is to be destroyed, not in this call
   };
-  // `number`: of this link in the engine; the upper bits of its connections' ids there.
-  EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events);
+  // `number`: of this link in the engine; the upper bits of its connections' ids there. `tls`: the
+  // stream's, null: none.
+  EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events,
+             SSL* tls = nullptr);
   void use_engine(EnginePort& engine) { engine_ = &engine; }
+  void use_number(std::uint32_t number) { number_ = number; }  // before the first attach
   // What the edge still says is for the successor.
   void stop_input() { engine_ = nullptr; }
   void ready();
   void go();
   void send_empty(protocol::link::FrameType type);
   void send_samples(std::uint64_t id, const std::vector<metrics::Sample>& samples);
+  void send_welcome(const protocol::link::Welcome& w);
+  void send_status(const protocol::link::Status& s);
+  void refuse(std::string_view why);
   bool all_sent() const { return socket_.unsent() == 0; }
+  bool all_accepted() const { return accepted_ == turns_; }
 
   // -- as EdgePort
   void send(base::ConnId conn, std::string_view head, std::string_view tail);
-  void send_late(base::ConnId conn, std::string_view head, std::string_view tail);
+  std::uint64_t turn() const { return turns_ + 1; }  // the one being gathered
   void acknowledge(base::ConnId conn, std::uint64_t in_ack);
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes);
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings);
@@ -49,13 +58,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   bool writable(base::ConnId conn);
   void reoffer(base::ConnId conn);
 
-  // The frames of the turn that ends: its steps, then, apart, what was to be sent late. Nothing is
-  // appended where there is nothing.
-  void encode_turn(std::string& out);
-  void encode_late(std::string& out);
-  bool has_late() const { return !late_.empty(); }
-  std::string& out() { return socket_.out(); }
-  void flush();
+  void flush();  // the turn ends
 
  private:
   struct Conn {
@@ -75,10 +78,6 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
     std::string bytes;
     std::vector<std::pair<protocol::link::CookieSlot, std::string>> cookies;
   };
-  struct Late {
-    base::ConnId conn;
-    std::string bytes;
-  };
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;
   void on_frame(const protocol::link::FrameView& f);
@@ -90,6 +89,10 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   void on_credit(base::ConnId conn, std::uint64_t written) override;
   Conn* find(base::ConnId conn);
   Pending* step_of(base::ConnId conn);
+  void encode_turn(std::string& out);
+  void on_accepted(std::uint64_t turn);
+  void resume_waiting();
+  void lose();
 
   Events events_;
   std::uint32_t number_;
@@ -99,7 +102,11 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   std::vector<Conn> conns_;  // by slot
   std::vector<Pending> steps_;
   std::size_t step_count_ = 0;
-  std::vector<Late> late_;
+  std::uint64_t turns_ = 0;     // encoded
+  std::uint64_t accepted_ = 0;  // of these
+  bool remote_ = false;
+  bool lost_ = false;
+  bool congested_ = false;  // more waits for the edge than a link may keep
   bool holding_ = false;
   std::vector<std::string> held_;  // turns of the edge after its attached_all
   std::size_t output_cap_ = 1u << 20;

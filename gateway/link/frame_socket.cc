@@ -1,5 +1,8 @@
 #include "gateway/link/frame_socket.h"
 
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,27 +17,62 @@ constexpr std::size_t kKeep = 4u << 20;  // greater buffers are given back when 
 constexpr int kReadsPerTurn = 16;
 }  // namespace
 
-void FrameSocket::open(int fd) {
+void FrameSocket::open(int fd, SSL* tls) {
   fd_ = fd;
+  tls_ = tls;
   in_used_ = out_at_ = 0;
   out_.clear();
   want_write_ = false;
   poller_.add(fd, tag_, EPOLLIN);
+  if (tls_ == nullptr) return;
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);  // OpenSSL reads and writes without flags
+  SSL_set_fd(tls_, fd);
 }
 
 void FrameSocket::close() {
   if (fd_ < 0) return;
+  SSL_free(std::exchange(tls_, nullptr));
   poller_.remove(fd_);
   ::close(std::exchange(fd_, -1));
   out_.clear();
   in_used_ = out_at_ = 0;
 }
 
+// After an error the queue of OpenSSL's thread must not speak for the next call.
+FrameSocket::Io FrameSocket::receive(char* to, std::size_t room, std::size_t& n) {
+  if (tls_ == nullptr) {
+    const ssize_t got = ::recv(fd_, to, room, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Io::wait;
+    if (got <= 0) return Io::broken;
+    n = static_cast<std::size_t>(got);
+    return Io::done;
+  }
+  ERR_clear_error();
+  const int r = SSL_read_ex(tls_, to, room, &n);
+  if (r == 1) return Io::done;
+  const int e = SSL_get_error(tls_, r);
+  return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? Io::wait : Io::broken;
+}
+
+FrameSocket::Io FrameSocket::transmit(std::size_t& n) {
+  if (tls_ == nullptr) {
+    const ssize_t put = ::send(fd_, out_.data() + out_at_, unsent(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (put < 0) return errno == EAGAIN || errno == EINTR ? Io::wait : Io::broken;
+    n = static_cast<std::size_t>(put);
+    return Io::done;
+  }
+  ERR_clear_error();
+  const int r = SSL_write_ex(tls_, out_.data() + out_at_, unsent(), &n);
+  if (r == 1) return Io::done;
+  const int e = SSL_get_error(tls_, r);
+  return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? Io::wait : Io::broken;
+}
+
 void FrameSocket::flush() {
   while (fd_ >= 0 && unsent() != 0) {
-    const ssize_t n = ::send(fd_, out_.data() + out_at_, unsent(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n <= 0) break;  // full, or broken: then the reader finds out
-    out_at_ += static_cast<std::size_t>(n);
+    std::size_t n = 0;
+    if (transmit(n) != Io::done) break;  // full, or broken: then the reader finds out
+    out_at_ += n;
   }
   if (fd_ < 0) return;
   const bool empty = unsent() == 0;
@@ -46,27 +84,32 @@ void FrameSocket::flush() {
     out_.erase(0, out_at_);
     out_at_ = 0;
   }
-  if (want_write_ == empty) {
-    want_write_ = !empty;
+  const bool want = !empty && (tls_ == nullptr || SSL_want_read(tls_) == 0);  // else: fill() first
+  if (want_write_ != want) {
+    want_write_ = want;
     poller_.modify(fd_, tag_, EPOLLIN | (want_write_ ? EPOLLOUT : 0u));
   }
 }
 
-bool FrameSocket::read(const std::function<void(const protocol::link::FrameView&)>& on_frame) {
-  using protocol::link::FrameResult;
-  bool alive = true;
-  for (int i = 0; i < kReadsPerTurn; ++i) {
+// Of TLS everything that has been decrypted must be taken: the socket says nothing of it.
+bool FrameSocket::fill() {
+  for (int i = 0; i < kReadsPerTurn || (tls_ != nullptr && SSL_has_pending(tls_) == 1); ++i) {
     if (in_.size() - in_used_ < kReadChunk) in_.resize(in_used_ + kReadChunk);
     const std::size_t room = in_.size() - in_used_;
-    const ssize_t n = ::recv(fd_, in_.data() + in_used_, room, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
-    if (n <= 0) {
-      alive = false;
-      break;
-    }
-    in_used_ += static_cast<std::size_t>(n);
-    if (static_cast<std::size_t>(n) < room) break;
+    std::size_t n = 0;
+    const Io io = receive(in_.data() + in_used_, room, n);
+    if (io == Io::broken) return false;
+    if (io == Io::wait) break;
+    in_used_ += n;
+    if (tls_ == nullptr && n < room) break;
   }
+  return true;
+}
+
+bool FrameSocket::read(const std::function<void(const protocol::link::FrameView&)>& on_frame) {
+  using protocol::link::FrameResult;
+  const bool alive = fill();
+  if (tls_ != nullptr && unsent() != 0) flush();  // a handshake has got on
   std::size_t at = 0;
   protocol::link::FrameView frame;
   FrameResult result = FrameResult::need_more;

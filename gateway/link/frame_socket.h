@@ -1,7 +1,9 @@
-// One end of a stream of frames: a non-blocking socket, what was read of the next frame, what could
-// not be written yet. Used by both ends of a link, on its shard's thread, through the shard's
-// Poller.
+// One end of a stream of frames: a non-blocking socket, with TLS or without, what was read of the
+// next frame, what could not be written yet. Used by both ends of a link, on its shard's thread,
+// through the shard's Poller.
 #pragma once
+
+#include <openssl/types.h>
 
 #include <cstdint>
 #include <functional>
@@ -19,7 +21,8 @@ class FrameSocket {
   FrameSocket(const FrameSocket&) = delete;
   FrameSocket& operator=(const FrameSocket&) = delete;
 
-  void open(int fd);  // owns it
+  // Owns both. The socket may still be connecting, the handshake not begun: `tls` knows its side.
+  void open(int fd, SSL* tls = nullptr);
   void close();
   bool is_open() const { return fd_ >= 0; }
 
@@ -34,9 +37,14 @@ class FrameSocket {
   void on_writable() { flush(); }
 
  private:
+  enum class Io : std::uint8_t { done, wait, broken };
+  Io receive(char* to, std::size_t room, std::size_t& n);
+  Io transmit(std::size_t& n);
+  bool fill();  // false: the stream has ended
   runtime::Poller& poller_;
   std::uint64_t tag_;
   int fd_ = -1;
+  SSL* tls_ = nullptr;
   std::string in_;
   std::size_t in_used_ = 0;  // bytes of in_ that hold data
   std::string out_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
+
 namespace berth::gateway::link {
 
 EngineLink& LinkSet::add(std::unique_ptr<EngineLink> link) {
@@ -9,48 +11,29 @@ EngineLink& LinkSet::add(std::unique_ptr<EngineLink> link) {
   return *links_.back();
 }
 
-bool LinkSet::sockets_empty() const {
-  return std::all_of(links_.begin(), links_.end(), [](const auto& l) { return l->all_sent(); });
+void LinkSet::put(std::uint32_t number, std::unique_ptr<EngineLink> link) {
+  if (number >= links_.size()) links_.resize(number + 1);
+  BERTH_ASSERT(!links_[number]);
+  links_[number] = std::move(link);
+}
+
+std::unique_ptr<EngineLink> LinkSet::take(std::uint32_t number) {
+  return number < links_.size() ? std::move(links_[number]) : nullptr;
 }
 
 bool LinkSet::all_sent() const {
-  return waiting_.empty() && sockets_empty();
+  return std::all_of(links_.begin(), links_.end(),
+                     [](const auto& l) { return !l || l->all_sent(); });
+}
+
+bool LinkSet::all_accepted() const {
+  return std::all_of(links_.begin(), links_.end(),
+                     [](const auto& l) { return !l || l->all_accepted(); });
 }
 
 void LinkSet::flush() {
-  const bool late =
-      std::any_of(links_.begin(), links_.end(), [](const auto& l) { return l->has_late(); });
-  if (waiting_.empty() && !late) {  // as nearly always
-    for (const auto& l : links_) {
-      l->encode_turn(l->out());
-      l->flush();
-    }
-    return;
-  }
-  const auto gather = [&](bool apart, void (EngineLink::*encode)(std::string&)) {
-    Stage s{.apart = apart, .frames = std::vector<std::string>(links_.size())};
-    for (std::size_t i = 0; i < links_.size(); ++i) {
-      if (!apart || links_[i]->has_late()) ((*links_[i]).*encode)(s.frames[i]);
-    }
-    waiting_.push_back(std::move(s));
-  };
-  gather(false, &EngineLink::encode_turn);
-  if (late) gather(true, &EngineLink::encode_late);
-  push_on();
-}
-
-void LinkSet::push_on() {
-  while (!waiting_.empty()) {
-    if (waiting_.front().apart && !sockets_empty()) return;
-    write(waiting_.front());
-    waiting_.pop_front();
-  }
-}
-
-void LinkSet::write(Stage& stage) {
-  for (std::size_t i = 0; i < links_.size(); ++i) {
-    links_[i]->out().append(stage.frames[i]);
-    links_[i]->flush();
+  for (const auto& l : links_) {
+    if (l) l->flush();
   }
 }
 

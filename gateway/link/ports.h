@@ -31,6 +31,8 @@ class EnginePort {
   // `written`: engine output handed to the kernel so far, bytes.
   virtual void credit(base::ConnId conn, std::uint64_t written) = 0;
   virtual void turn_end() = 0;  // everything of this loop turn has been said
+  // Steps of all turns up to `turn` (EdgePort::turn_of) have reached the edge of link `link`.
+  virtual void accepted(std::uint32_t link, std::uint64_t turn) = 0;
 };
 
 // What an engine calls. All calls up to flush() take effect together.
@@ -39,8 +41,8 @@ class EdgePort {
   virtual ~EdgePort() = default;
   virtual bool wants_cookies() const = 0;
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
-  // In a step of its own, which leaves when this turn's other steps have reached all edges.
-  virtual void send_late(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  // The number of the turn whose steps are being gathered for conn's edge.
+  virtual std::uint64_t turn_of(base::ConnId conn) = 0;
   virtual void acknowledge(base::ConnId conn, std::uint64_t in_ack) = 0;
   virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;
   virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;

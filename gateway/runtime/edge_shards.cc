@@ -71,6 +71,13 @@ void EdgeShards::start_threads() {
   }
 }
 
+void EdgeShards::each(const EachShard& f) {
+  for (std::uint32_t i = 0; i < count(); ++i) {
+    Shard& shard = *shards_[i];
+    on(shard, [&shard, f, i] { f(i, *shard.io, *shard.edge); });
+  }
+}
+
 void EdgeShards::stop_accepting() {
   for (auto& s : shards_) {
     Shard& shard = *s;

@@ -32,8 +32,14 @@ class EdgeShards {
   // Binds; a `port` of 0 is filled in. Throws std::runtime_error.
   void bind(const std::string& host, std::uint16_t& port);
   void open_for_devices();  // listens and starts the threads, where they are not started yet
+  void start_threads();
   void stop_accepting();
   void stop();  // ends and joins the threads
+
+  // Calls `f` on every shard's thread.
+  using EachShard =
+      std::function<void(std::uint32_t number, boost::asio::io_context& io, edge::EdgeShard& edge)>;
+  void each(const EachShard& f);
 
   // -- where an engine is reached by links. `events`: of shard 0's link, after the shards have done
   // their own part.
@@ -67,7 +73,6 @@ class EdgeShards {
       f();
     }
   }
-  void start_threads();
   void make_link(Shard& s, link::EdgeLink::Events events);
 
   boost::asio::io_context& main_;

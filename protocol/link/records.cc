@@ -1,5 +1,7 @@
 #include "protocol/link/records.h"
 
+#include <algorithm>
+
 namespace berth::protocol::link {
 
 using base::put_bytes;
@@ -35,6 +37,10 @@ void put_hello(std::string& out, const Hello& h) {
   put_varint(out, h.edge_id);
   put_varint(out, h.output_cap);
   put_varint(out, h.heartbeat_ms);
+  put_varint(out, h.version_min);
+  put_varint(out, h.generation);
+  put_varint(out, h.remote ? 1 : 0);
+  put_bytes(out, h.name);
 }
 
 bool get_hello(std::string_view in, Hello& h) {
@@ -43,6 +49,82 @@ bool get_hello(std::string_view in, Hello& h) {
        .edge_id = r.varint(),
        .output_cap = r.varint(),
        .heartbeat_ms = r.varint()};
+  h.version_min = h.version;
+  if (r.done()) return r.ok();  // version 1
+  h.version_min = r.varint();
+  h.generation = r.varint();
+  h.remote = (r.varint() & 1) != 0;
+  h.name = r.bytes();
+  return r.ok();
+}
+
+std::uint64_t common_version(std::uint64_t version_min, std::uint64_t version) {
+  const std::uint64_t common = std::min<std::uint64_t>(version, kVersion);
+  return common >= version_min && common >= kVersionMin ? common : 0;
+}
+
+void put_welcome(std::string& out, const Welcome& w) {
+  put_varint(out, w.version);
+  put_varint(out, w.engine_id);
+  for (const auto& [setting, value] : w.settings) {
+    out.push_back(static_cast<char>(setting));
+    put_varint(out, value);
+  }
+}
+
+bool get_welcome(std::string_view in, Welcome& w) {
+  RecordReader r(in);
+  w.version = r.varint();
+  w.engine_id = r.varint();
+  w.settings.clear();
+  while (r.ok() && !r.done()) {
+    const auto setting = static_cast<Setting>(r.byte());
+    w.settings.emplace_back(setting, r.varint());
+  }
+  return r.ok();
+}
+
+const char* name_of(EngineState s) {
+  switch (s) {
+    case EngineState::standby:
+      return "standby";
+    case EngineState::starting:
+      return "starting";
+    case EngineState::serving:
+      return "serving";
+    case EngineState::leaving:
+      return "leaving";
+  }
+  return "unknown";
+}
+
+void put_status(std::string& out, const Status& s) {
+  out.push_back(static_cast<char>(s.state));
+  put_varint(out, s.term);
+  put_varint(out, s.started_ms);
+  out.push_back(s.store_ok ? 1 : 0);
+}
+
+bool get_status(std::string_view in, Status& s) {
+  RecordReader r(in);
+  s.state = static_cast<EngineState>(r.byte());
+  s.term = r.varint();
+  s.started_ms = r.varint();
+  s.store_ok = r.byte() != 0;
+  return r.ok();
+}
+
+void put_alive(std::string& out, const Alive& a) {
+  put_varint(out, a.serving_term);
+  put_varint(out, a.lost_term);
+  out.push_back(a.nominate ? 1 : 0);
+}
+
+bool get_alive(std::string_view in, Alive& a) {
+  RecordReader r(in);
+  a.serving_term = r.varint();
+  a.lost_term = r.varint();
+  a.nominate = r.byte() != 0;
   return r.ok();
 }
 

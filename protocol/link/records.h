@@ -1,15 +1,28 @@
-// Bytes between edge and engine. Version 1.
+// Bytes between edge and engine. Version 2.
 //
 //   frame     := length:u32le (of what follows) type:u8 payload
-//   hello     := version:varint edge id:varint output cap:varint heartbeat ms:varint    edge ->
-//   engine ready     := version:varint engine -> edge turn      := record*            what one side
-//   did in one turn of its loop; applied as a whole heartbeat, drain, stop, drained := (empty)
-//   scrape    := id:varint          samples := id:varint (family label value help counter:u8
-//   value)*
+//   turn      := record*   what one side did in one turn of its loop; applied as a whole
+//
+//   edge -> engine
+//   hello     := version edge_id output_cap heartbeat_ms version_min generation flags name
+//                (flags: 1 remote; what follows heartbeat_ms since version 2)
+//   accepted  := turns         how many of the engine's turns have been applied (remote)
+//   alive     := serving_term lost_term nominate:u8    every heartbeat_ms (remote)
+//   goodbye   := (empty)       the edge's connections have ended, it will not come back
+//   drain, stop := (empty)     scrape := id
+//
+//   engine -> edge
+//   welcome   := version engine_id (setting:u8 value)*      answers a remote hello
+//   refused   := text          then the end of the stream
+//   status    := state:u8 term started_ms store_ok:u8       every heartbeat_ms (remote)
+//   ready     := version       attach now
+//   heartbeat, drained := (empty)
+//   samples   := id (family label value help counter:u8 value)*
 //
 // Records, edge -> engine (numbers are varints, strings have a length in front):
-//   'A' conn epoch in_ack in_end out_off written flags:u8 peer cookie:string[n]   flags: 1
-//   connected, 2 loopback 'Z'                                                        attached_all
+//   'A' conn epoch in_ack in_end out_off written flags:u8 peer cookie:string[n]
+//       flags: 1 connected, 2 loopback
+//   'Z' (attached_all)
 //   'I' conn offset in_ack bytes      'C' conn reason:u8       'W' conn written
 // Records, engine -> edge:
 //   'S' conn epoch out_off flags:u8 bytes [in_ack] [connected:u8 version:u8 keep_alive]
@@ -29,7 +42,8 @@
 
 namespace berth::protocol::link {
 
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersionMin = 1;  // the oldest we still speak
 inline constexpr std::size_t kFrameHeader = 5;
 inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
 
@@ -39,10 +53,16 @@ enum class FrameType : std::uint8_t {
   drain = 3,
   scrape = 4,
   stop = 5,
+  accepted = 6,
+  alive = 7,
+  goodbye = 8,
   ready = 17,
   heartbeat = 18,
   samples = 19,
-  drained = 20
+  drained = 20,
+  welcome = 21,
+  refused = 22,
+  status = 23
 };
 
 struct FrameView {
@@ -63,9 +83,48 @@ struct Hello {
   std::uint64_t edge_id = 0;
   std::uint64_t output_cap = 0;
   std::uint64_t heartbeat_ms = 0;
+  std::uint64_t version_min = kVersionMin;
+  std::uint64_t generation = 0;  // of this edge's links, rising: an older one is stale
+  bool remote = false;           // over TCP: accepted, alive, welcome and status are spoken
+  std::string name;              // for people
 };
 void put_hello(std::string& out, const Hello& h);
 bool get_hello(std::string_view in, Hello& h);
+// The version both speak, 0: none.
+std::uint64_t common_version(std::uint64_t version_min, std::uint64_t version);
+
+// What an engine tells edges to do; the edge's own configuration has no say in it.
+enum class Setting : std::uint8_t {
+  packet_max = 1,         // bytes; the edge refuses a link whose packets it could not keep
+  connect_timeout_s = 2,  // first byte to CONNACK
+  quarantine_s = 3
+};
+struct Welcome {
+  std::uint64_t version = kVersion;
+  std::uint64_t engine_id = 0;
+  std::vector<std::pair<Setting, std::uint64_t>> settings;  // unknown ones are skipped
+};
+void put_welcome(std::string& out, const Welcome& w);
+bool get_welcome(std::string_view in, Welcome& w);
+
+enum class EngineState : std::uint8_t { standby = 0, starting = 1, serving = 2, leaving = 3 };
+const char* name_of(EngineState state);
+struct Status {
+  EngineState state = EngineState::standby;
+  std::uint64_t term = 0;        // serving: its own; else the newest it knows of
+  std::uint64_t started_ms = 0;  // Unix time of the process
+  bool store_ok = false;
+};
+void put_status(std::string& out, const Status& s);
+bool get_status(std::string_view in, Status& s);
+
+struct Alive {
+  std::uint64_t serving_term = 0;  // of the engine this edge is attached to, 0: none
+  std::uint64_t lost_term = 0;     // the newest term it has heard of
+  bool nominate = false;           // it has no engine that serves it and asks this one to
+};
+void put_alive(std::string& out, const Alive& a);
+bool get_alive(std::string_view in, Alive& a);
 
 void put_attach(std::string& out, const Attach& a);
 void put_attached_all(std::string& out);

@@ -1,5 +1,6 @@
-// An engine death at every boundary (DESIGN section 4). Each scenario runs once undisturbed and
-// then once for each boundary with a death there; what the devices see must be the same.
+// An engine death, or the break of a link, at every boundary (DESIGN section 4). Each scenario runs
+// once undisturbed and then once for each boundary with a death there; what the devices see must be
+// the same.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,9 +18,10 @@ std::string describe(const Packet& p, int version) {
   std::string o = std::to_string(p.type);
   if (p.type == 3) {
     return o + " " + p.topic() + " " + p.payload(version) + " q" + std::to_string(p.qos()) +
-           (p.qos() != 0 ? " id" + std::to_string(p.id()) : "") + (p.dup() ? " dup" : "") +
+           (p.qos() == 1 ? " id" + std::to_string(p.id()) : "") + (p.dup() ? " dup" : "") +
            (p.retain() ? " ret" : "");
   }
+  if (p.type == 6) return o + (p.body.size() > 2 ? " failed" : "");  // PUBREL
   for (const char c : p.body) {
     o += " " + std::to_string(static_cast<unsigned char>(c));
   }
@@ -56,20 +58,32 @@ void ack_all(World& w, int c, const std::vector<Packet>& packets) {
   }
 }
 
+std::vector<Packet> receive_qos2(World& w, int c) {
+  std::vector<Packet> got = w.packets(c);
+  for (const auto& p : got) {
+    if (p.type == 3) w.feed(c, ack(5, p.id()));
+    if (p.type == 6) w.feed(c, ack(7, p.id()));
+  }
+  return got;
+}
+
 void at_every_boundary(const std::function<Trace(World&)>& scenario,
                        const session::BrokerOptions& o = {}) {
   World undisturbed(o);
   const Trace expected = without_doubles(scenario(undisturbed));
   ASSERT_FALSE(expected.empty());
-  int deaths = 0;
-  for (int at = 0;; ++at) {
-    World w(o, at);
-    const Trace seen = without_doubles(scenario(w));
-    if (!w.crashed()) break;
-    ++deaths;
-    ASSERT_EQ(seen, expected) << "engine death at boundary " << at;
+  for (const int breaks : {-1, 0, 1}) {
+    int deaths = 0;
+    for (int at = 0;; ++at) {
+      World w(o, at, breaks);
+      const Trace seen = without_doubles(scenario(w));
+      if (!w.crashed()) break;
+      ++deaths;
+      ASSERT_EQ(seen, expected) << (breaks < 0 ? "engine death" : "break of a link") << " "
+                                << breaks << " at boundary " << at;
+    }
+    EXPECT_GT(deaths, 10);
   }
-  EXPECT_GT(deaths, 10);
 }
 
 const ConnectOptions kPersistent{.client_id = "s", .clean = false, .properties = expiry(600)};
@@ -120,17 +134,11 @@ TEST(Crash, Qos2IsRoutedOnceFromPersistentAndCleanPublishers) {
         w.feed(p, publish("t", std::to_string(i), 2, i));
         w.feed(p, ack(6, i));
       }
-      append(t, "s", w.packets(s));
-      append(t, "v", w.packets(v));
       append(t, "p", w.packets(p));
-      for (unsigned i = 1; i <= 3; ++i) {
-        for (const int c : {s, v}) {
-          w.feed(c, ack(5, i));
-          w.feed(c, ack(7, i));
-        }
+      for (int round = 0; round < 3; ++round) {
+        append(t, "s", receive_qos2(w, s));
+        append(t, "v", receive_qos2(w, v));
       }
-      append(t, "s", w.packets(s));
-      append(t, "v", w.packets(v));
       return t;
     });
   }
@@ -317,9 +325,9 @@ TEST(Crash, CopiesToAnotherEdgeShardAreNeitherLostNorDoubled) {
   }
 }
 
-void qos0_from(std::uint32_t publisher_link, std::uint32_t subscriber_link) {
+void qos0_from(std::uint32_t publisher_link, std::uint32_t subscriber_link, int breaks) {
   for (int at = 0;; ++at) {
-    World w({}, at);
+    World w({}, at, breaks);
     const int far = w.open_connected({.client_id = "far"}, subscriber_link);
     w.feed(far, subscribe(1, "t", 0));
     const int p = w.open_connected({.client_id = "p"}, publisher_link);
@@ -338,8 +346,10 @@ void qos0_from(std::uint32_t publisher_link, std::uint32_t subscriber_link) {
 }
 
 TEST(Crash, Qos0ToAnotherEdgeShardMayBeLostAndIsNeverDoubled) {
-  qos0_from(0, 1);
-  qos0_from(1, 0);
+  for (const int breaks : {-1, 0, 1}) {
+    qos0_from(0, 1, breaks);
+    qos0_from(1, 0, breaks);
+  }
 }
 
 // One receiver can take the message at once, another has to wait in the store: the first must not
@@ -358,11 +368,7 @@ TEST(Crash, Qos2ToOneThatCanTakeItAndOneThatCannot) {
     }
     append(t, "quick", w.packets(quick));
     append(t, "p", w.packets(p));
-    for (unsigned i = 1; i <= 3; ++i) {
-      w.feed(slow, ack(5, i));
-      w.feed(slow, ack(7, i));
-    }
-    append(t, "slow", w.packets(slow));
+    for (int round = 0; round < 8; ++round) append(t, "slow", receive_qos2(w, slow));
     return t;
   });
 }
@@ -386,6 +392,97 @@ TEST(Crash, TakeOverFromAnotherEdgeShard) {
     t.push_back(w.ended(v1) && !w.ended(v2) ? "v1 ended, v2 lives" : "wrong");
     return t;
   });
+}
+
+// -- edges that come and go
+
+const ConnectOptions kWithWill{
+    .client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1};
+
+TEST(Edges, MessagesOfTheGapReachExpiry0AndPersistentSessionsWhenTheEdgeIsBack) {
+  World w;
+  const int v = w.open_connected({.client_id = "v"}, 1);
+  w.feed(v, subscribe(1, "t", 1));
+  const int s = w.open_connected(kPersistent, 1);
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"}, 0);
+  w.packets(v), w.packets(s), w.packets(p);
+  w.lose(1);
+  for (unsigned i = 1; i <= 3; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
+  EXPECT_EQ(w.packets(p).size(), 3u) << "acknowledged: they are in the store";
+  w.join(1);
+  for (const int c : {v, s}) {
+    const std::vector<Packet> got = w.packets(c);
+    ASSERT_EQ(got.size(), 3u);
+    EXPECT_EQ(got[0].payload(5), "1");
+    EXPECT_EQ(got[2].payload(5), "3");
+    EXPECT_FALSE(w.ended(c));
+  }
+}
+
+TEST(Edges, TheEngineDiesWhileAnEdgeIsOutOfReach) {
+  World w;
+  const int v = w.open_connected({.client_id = "v"}, 1);
+  w.feed(v, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"}, 0);
+  w.packets(v);
+  w.lose(1);
+  w.feed(p, publish("t", "in the gap", 1, 1));
+  w.crash();  // the next engine has both edges
+  const std::vector<Packet> got = w.packets(v);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].payload(5), "in the gap");
+}
+
+TEST(Edges, I6_AnEdgeThatIsGoneFiresWillsOnlyAfterTheGrace) {
+  World w;
+  const int watch = w.open_connected({.client_id = "watch"}, 0);
+  w.feed(watch, subscribe(1, "w", 1));
+  w.packets(watch);
+  (void)w.open_connected(kWithWill, 1);
+  w.lose(1);
+  w.gone(1);
+  w.advance_s(59);
+  EXPECT_TRUE(w.packets(watch).empty());
+  w.advance_s(2);
+  EXPECT_EQ(w.packets(watch).size(), 1u);
+}
+
+TEST(Edges, ComesBackAfterItWasGivenUp) {
+  World w;
+  const int v = w.open_connected({.client_id = "v"}, 1);  // expiry 0, subscribed
+  w.feed(v, subscribe(1, "t", 1));
+  const int pub = w.open_connected({.client_id = "pub"}, 1);  // expiry 0, not subscribed
+  const int s = w.open_connected(kPersistent, 1);
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"}, 0);
+  w.lose(1);
+  w.gone(1);
+  w.feed(p, publish("t", "missed", 1, 1));
+  w.packets(s);
+  w.join(1);
+  EXPECT_TRUE(w.ended(v)) << "it may have missed what was acknowledged";
+  EXPECT_EQ(w.reason(v), protocol::link::CloseReason::session_lost);
+  EXPECT_FALSE(w.ended(pub));
+  EXPECT_FALSE(w.ended(s));
+  const std::vector<Packet> got = w.packets(s);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].payload(5), "missed");
+}
+
+TEST(Edges, TakenOverElsewhereWhileOutOfReach) {
+  World w;
+  const int watch = w.open_connected({.client_id = "watch"}, 0);
+  w.feed(watch, subscribe(1, "w", 1));
+  w.packets(watch);
+  const int old = w.open_connected(kWithWill, 1);
+  w.lose(1);
+  const int now = w.open_connected(kWithWill, 0);
+  EXPECT_EQ(w.packets(watch).size(), 1u) << "a take-over without Will Delay (3.1.3.2.2)";
+  w.join(1);
+  EXPECT_TRUE(w.ended(old));
+  EXPECT_EQ(w.reason(old), protocol::link::CloseReason::taken_over);
+  EXPECT_FALSE(w.ended(now));
 }
 
 }  // namespace

@@ -17,10 +17,11 @@ std::string berth_binary() {
   return BERTH_BINARY_DEFAULT;
 }
 
-GatewayProcess::GatewayProcess(std::vector<std::string> flags, std::string directory)
+GatewayProcess::GatewayProcess(std::vector<std::string> flags, std::string directory, Role role)
     : flags_(std::move(flags)),
       directory_(std::move(directory)),
-      own_directory_(directory_.empty()) {
+      own_directory_(directory_.empty()),
+      role_(role) {
   if (own_directory_) {
     std::string name = std::filesystem::temp_directory_path() / "berth-gateway-XXXXXX";
     directory_ = mkdtemp(name.data());
@@ -43,21 +44,34 @@ int port_after(const std::string& log, const std::string& key) {
 }  // namespace
 
 void GatewayProcess::start() {
-  std::vector<std::string> argv{
-      berth_binary(), "serve",       "--mqtt", "127.0.0.1:" + std::to_string(mqtt_port_),
-      "--admin",      "127.0.0.1:0", "--data", directory_ + "/data"};
+  static const char* const kNames[] = {"serve", "edge", "engine"};
+  std::vector<std::string> argv{berth_binary(), kNames[static_cast<int>(role_)], "--admin",
+                                "127.0.0.1:0"};
+  const auto flag = [&argv](const char* name, const std::string& value) {
+    argv.insert(argv.end(), {name, value});
+  };
+  if (role_ != Role::engine) flag("--mqtt", "127.0.0.1:" + std::to_string(mqtt_port_));
+  if (role_ != Role::edge) flag("--data", directory_ + "/data");
+  if (role_ == Role::engine) flag("--links", "127.0.0.1:" + std::to_string(link_port_));
   argv.insert(argv.end(), flags_.begin(), flags_.end());
   process_ = std::make_unique<Process>(argv, directory_ + "/log." + std::to_string(starts_++));
+  const std::string word = role_ == Role::engine ? " ready links=" : " ready mqtt=";
   const bool ready = eventually(
-      [this] {
-        return !process_->running() || process_->log().find(" ready mqtt=") != std::string::npos;
-      },
+      [&] { return !process_->running() || process_->log().find(word) != std::string::npos; },
       std::chrono::seconds(60));
   const std::string log = process_->log();
-  if (!ready || log.find(" ready mqtt=") == std::string::npos)
+  if (!ready || log.find(word) == std::string::npos)
     throw std::runtime_error("gateway did not start:\n" + log);
-  mqtt_port_ = port_after(log, " ready mqtt=");
+  (role_ == Role::engine ? link_port_ : mqtt_port_) = port_after(log, word);
   admin_port_ = port_after(log, " admin=");
+}
+
+bool GatewayProcess::serving() const {
+  try {
+    return get("/api/v1/status").find("\"state\":\"serving\"") != std::string::npos;
+  } catch (const std::runtime_error&) {
+    return false;  // it has just ended
+  }
 }
 
 void GatewayProcess::kill9() {

@@ -9,16 +9,21 @@
 
 namespace berth::test {
 
-// A gateway on free ports with a directory of its own.
+// A gateway on free ports with a directory of its own: `berth serve`, or an edge or engine of a
+// cluster.
 class GatewayProcess {
  public:
-  explicit GatewayProcess(std::vector<std::string> flags = {}, std::string directory = {});
+  enum class Role { serve, edge, engine };
+  explicit GatewayProcess(std::vector<std::string> flags = {}, std::string directory = {},
+                          Role role = Role::serve);
   ~GatewayProcess();
-  void start();  // again after kill(); the same directory, the same MQTT port
+  void start();  // again after kill(); the same directory, the same MQTT and link port
   void kill9();
   int terminate();
   int mqtt_port() const { return mqtt_port_; }
   int admin_port() const { return admin_port_; }
+  int link_port() const { return link_port_; }
+  bool serving() const;  // an engine: it is the one that serves
   std::string get(const std::string& target, int* status = nullptr) const;
   std::string post(const std::string& target) const;
   // Value of one line of /metrics, e.g. "berth_engine_deaths_total"; -1 if absent.
@@ -34,9 +39,11 @@ class GatewayProcess {
   std::vector<std::string> flags_;
   std::string directory_;
   bool own_directory_;
+  Role role_;
   std::unique_ptr<Process> process_;
   int mqtt_port_ = 0;
   int admin_port_ = 0;
+  int link_port_ = 0;
   int starts_ = 0;
 };
 

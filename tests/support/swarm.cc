@@ -50,7 +50,10 @@ void Swarm::open(Device& d) {
   d.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<std::uint16_t>(options_.port));
+  const std::size_t edge = static_cast<std::size_t>(d.index) + d.opened++;  // another each time
+  const int port =
+      options_.ports.empty() ? options_.port : options_.ports[edge % options_.ports.size()];
+  to.sin_port = htons(static_cast<std::uint16_t>(port));
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   if (::connect(d.fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
     ::close(std::exchange(d.fd, -1));

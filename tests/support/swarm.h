@@ -37,6 +37,7 @@ class Swarm {
  public:
   struct Options {
     int port = 0;
+    std::vector<int> ports;  // instead: of several edges, device by device
     int devices = 100;
     double publish_per_s = 2000;  // all devices together
     bool reconnect = false;       // after a close, as a device would
@@ -64,6 +65,7 @@ class Swarm {
     bool persistent = false;
     bool connected = false, subscribed = false, dead = false, had_session = false;
     std::string in, out;
+    unsigned opened = 0;
     std::uint64_t next_seq = 1;
     std::map<unsigned, Pending> pending;  // by packet id
     unsigned next_id = 1;

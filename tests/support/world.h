@@ -1,9 +1,11 @@
 // An edge, a store and a mortal engine in one deterministic box: the Broker with everything around
 // it simulated. Each boundary at which a real engine can die (after an input, after a commit,
 // before and after a step is accepted) is numbered; the World kills the engine at the chosen one,
-// starts a new one from the store and the edge's cookies, and replays.
+// starts a new one from the store and the edge's cookies, and replays. Or it breaks the link to one
+// edge there: what that edge has not accepted is lost, the engine goes on, the edge comes back.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -19,9 +21,11 @@ namespace berth::test {
 
 class World : public session::Effects {
  public:
-  explicit World(session::BrokerOptions options = {}, int crash_at = -1)
+  // `breaks`: the link that breaks at boundary `crash_at`; -1: the engine dies.
+  explicit World(session::BrokerOptions options = {}, int crash_at = -1, int breaks = -1)
       : options_(options),
         crash_at_(crash_at),
+        breaks_(breaks),
         store_([this](std::function<void()> f) { posted_.push_back(std::move(f)); }) {
     options_.edge_ids = {77, 78};
     options_.replay = true;
@@ -39,7 +43,7 @@ class World : public session::Effects {
   void feed(int c, std::string_view bytes) {
     Conn& k = conns_[static_cast<std::size_t>(c)];
     k.in.append(bytes);
-    deliver(k);
+    if (reachable(k.id)) deliver(k);
     settle();
   }
   // The device (or, with another reason, the edge) ends the connection.
@@ -79,6 +83,22 @@ class World : public session::Effects {
     crash_now_ = true;
     settle();
   }
+  // From now on, until join() or gone().
+  void lose(std::uint32_t link) {
+    away_[link] = kLost;
+    keep_away_ = true;
+    settle();
+  }
+  void join(std::uint32_t link) {
+    rejoin(link);
+    keep_away_ = false;
+    settle();
+  }
+  void gone(std::uint32_t link) {
+    broker_->edge_gone(link, now_);
+    away_[link] = kGone;
+    settle();
+  }
   // As after a kill -9 of the whole gateway: connections are gone, the store stays.
   void restart_all(std::uint64_t new_edge_id) {
     for (Conn& k : conns_) k.ended = k.released = true;
@@ -108,13 +128,35 @@ class World : public session::Effects {
   };
   struct Effect {
     base::ConnId conn;
-    bool late;
     std::function<void()> apply;
   };
   struct Crash {};
+  enum Away { kHere, kLost, kTold, kGone };  // kTold: the engine knows
+
+  bool reachable(base::ConnId c) const { return away_[c.link()] == kHere; }
+  void rejoin(std::uint32_t link) {
+    broker_->edge_came(link, options_.edge_ids[link]);
+    away_[link] = kHere;
+    for (Conn& k : conns_) {
+      if (k.id.link() != link) continue;
+      k.attached = false;
+      if (!k.released && (k.connected || !k.in.empty())) attach(k);
+    }
+    hold_inputs_ = true;
+    broker_->edge_attached(link, now_, [this, link] {
+      hold_inputs_ = false;
+      for (Conn& k : conns_) {
+        if (k.id.link() != link || !k.attached) continue;
+        if (!k.in.empty()) deliver(k);
+        if (k.ended) tell_closed(k);
+      }
+    });
+  }
 
   void start_engine() {
     probe_ = {};
+    hold_inputs_ = false;
+    for (Away& a : away_) a = kHere;
     broker_ = std::make_unique<session::Broker>(options_, *this, nullptr, probe_);
     store_.restore(*broker_);
     for (Conn& k : conns_) {
@@ -144,7 +186,7 @@ class World : public session::Effects {
                     now_);
   }
   void deliver(Conn& k) {
-    if (k.released) return;
+    if (k.released || hold_inputs_) return;
     if (!k.attached) attach(k);
     k.engine_used +=
         broker_->input(k.id, base::as_bytes(std::string_view(k.in).substr(k.engine_used)), now_);
@@ -153,7 +195,7 @@ class World : public session::Effects {
     if (k.ended) return;
     k.ended = true;
     k.reason = why;
-    if (k.attached) tell_closed(k);
+    if (k.attached && reachable(k.id) && !hold_inputs_) tell_closed(k);
   }
   void tell_closed(Conn& k) {
     if (std::exchange(k.told, true)) return;
@@ -161,7 +203,11 @@ class World : public session::Effects {
   }
 
   void boundary() {
-    if (crash_now_ || boundary_++ == crash_at_) {
+    const bool due = boundary_++ == crash_at_;
+    if (due && breaks_ >= 0) {
+      ++crashes_;
+      away_[static_cast<std::size_t>(breaks_)] = kLost;
+    } else if (due || crash_now_) {
       crash_now_ = false;
       throw Crash{};
     }
@@ -170,11 +216,19 @@ class World : public session::Effects {
   void settle() {
     for (;;) {
       try {
-        if (!turn()) return;
+        if (turn()) continue;
+        bool back = false;
+        for (std::uint32_t link = 0; link < away_.size() && !keep_away_; ++link) {
+          if (away_[link] != kTold) continue;
+          back = true;
+          rejoin(link);
+        }
+        if (!back) return;
       } catch (const Crash&) {
         ++crashes_;
         turn_.clear();
         resume_.clear();
+        taken_.clear();
         posted_.clear();
         committing_ = false;
         start_engine();
@@ -184,9 +238,21 @@ class World : public session::Effects {
   bool turn() {
     boundary();
     bool busy = false;
+    for (std::uint32_t link = 0; link < away_.size(); ++link) {
+      if (away_[link] != kLost) continue;
+      away_[link] = kTold;
+      std::erase_if(turn_, [link](const Effect& e) { return e.conn.link() == link; });
+      broker_->edge_lost(link, now_);
+      busy = true;
+    }
+    for (const auto& [link, number] : std::exchange(taken_, {})) {
+      if (away_[link] != kHere) continue;
+      broker_->accepted(link, number, now_);
+      busy = true;
+    }
     for (const base::ConnId id : std::exchange(resume_, {})) {
       Conn& k = conn(id);
-      if (k.attached && !k.released) deliver(k);
+      if (k.attached && !k.released && reachable(id)) deliver(k);
       busy = true;
     }
     broker_->flush_cookies();
@@ -213,46 +279,35 @@ class World : public session::Effects {
     return busy;
   }
 
-  // The frames of a turn: one a link, then one a link with what must come late. The engine may die
-  // between any two.
+  // The frames of a turn, one a link. The engine may die between any two.
   bool apply_turn() {
     const auto effects = std::exchange(turn_, {});
+    const std::uint64_t number = ++turns_;
     bool any = false;
-    for (const bool late : {false, true}) {
-      for (std::uint32_t link = 0; link < options_.edge_ids.size(); ++link) {
-        bool frame = false;
-        for (const auto& e : effects) {
-          if (e.late != late || e.conn.link() != link) continue;
-          if (!frame && any) boundary();
-          frame = true;
-          e.apply();
-        }
-        any = any || frame;
+    for (std::uint32_t link = 0; link < options_.edge_ids.size(); ++link) {
+      bool frame = false;
+      for (const auto& e : effects) {
+        if (e.conn.link() != link) continue;
+        if (!frame && any) boundary();
+        frame = true;
+        if (away_[link] == kHere) e.apply();
       }
+      if (frame) taken_.emplace_back(link, number);
+      any = any || frame;
     }
     return any;
   }
   Conn& conn(base::ConnId c) { return conns_[c.local_slot()]; }
-  void add(base::ConnId c, std::function<void()> apply, bool late = false) {
-    turn_.push_back({c, late, std::move(apply)});
-  }
+  void add(base::ConnId c, std::function<void()> apply) { turn_.push_back({c, std::move(apply)}); }
 
   // -- Effects: gathered, applied to the edges at the end of the turn
   void send(base::ConnId c, std::string_view head, std::string_view tail) override {
-    add_bytes(c, std::string(head).append(tail), false);
+    add(c, [this, c, bytes = std::string(head).append(tail)] {
+      if (!conn(c).ended) conn(c).out += bytes;
+      conn(c).out_off += bytes.size();
+    });
   }
-  void send_late(base::ConnId c, std::string_view head, std::string_view tail) override {
-    add_bytes(c, std::string(head).append(tail), true);
-  }
-  void add_bytes(base::ConnId c, const std::string& bytes, bool late) {
-    add(
-        c,
-        [this, c, bytes] {
-          if (!conn(c).ended) conn(c).out += bytes;
-          conn(c).out_off += bytes.size();
-        },
-        late);
-  }
+  std::uint64_t turn_of(base::ConnId) override { return turns_ + 1; }
   void acknowledge(base::ConnId c, std::uint64_t offset) override {
     add(c, [this, c, offset] {
       Conn& k = conn(c);
@@ -283,18 +338,24 @@ class World : public session::Effects {
   }
   void load_queue(base::SessionId s, std::uint64_t from, std::size_t count,
                   std::size_t bytes) override {
-    store_.read_queue(s, from, count, bytes, [this, s](auto entries) {
-      broker_->queue_loaded(s, std::move(entries), now_);
+    store_.read_queue(s, from, count, bytes, [this, s, from](auto entries) {
+      broker_->queue_loaded(s, from, std::move(entries), now_);
     });
   }
 
   session::BrokerOptions options_;
   int crash_at_;
+  int breaks_;
   int boundary_ = 0;
   int crashes_ = 0;
   bool crash_now_ = false;
   bool committing_ = false;
   bool hold_ = false;
+  bool hold_inputs_ = false;
+  bool keep_away_ = false;
+  std::array<Away, 2> away_{};
+  std::uint64_t turns_ = 0;
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> taken_;  // link, turn
   base::Instant now_{1'700'000'000'000};
   std::deque<std::function<void()>> posted_;
   session::MemoryStore store_;

@@ -1,0 +1,299 @@
+#include "gateway/cluster/edge_node.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+#include <random>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/admin/http_server.h"
+#include "gateway/cluster/engine_finder.h"
+#include "gateway/cluster/engine_set.h"
+#include "gateway/engine_setup.h"
+#include "gateway/runtime/child_process.h"
+#include "gateway/runtime/edge_shards.h"
+#include "gateway/serve.h"
+#include "metrics/registry.h"
+
+namespace berth::gateway::cluster {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::int64_t kUnreadyAfterAbsent_ns = 10'000'000'000;
+
+std::string host_name() {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return host;
+}
+
+class EdgeNode {
+ public:
+  explicit EdgeNode(const Config& config)
+      : config_(config),
+        edges_(io_, config.edge, config.shards),
+        http_(io_),
+        signals_(io_, SIGTERM, SIGINT),
+        drain_limit_(io_),
+        drain_look_(io_),
+        finder_(io_, config.cluster.engines, config.cluster.resolve_ms,
+                [this](const EngineFinder::Endpoints& e) { use_endpoints(e); }) {
+    signals_.add(SIGHUP);
+    if (config.cluster.tls.enabled()) tls_ = std::make_unique<link::TlsContext>(config.cluster.tls);
+  }
+
+  int run() {
+    mqtt_ = config_.mqtt;
+    admin_ = config_.admin;
+    edges_.bind(mqtt_.host, mqtt_.port);
+    routes();
+    http_.listen(admin_.host, admin_.port);
+    BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
+              admin_.host, admin_.port);
+    wait_signal();
+    make_sets();
+    finder_.start();
+    io_.run();
+    edges_.stop();
+    return 0;
+  }
+
+ private:
+  void make_sets() {
+    sets_.resize(edges_.count());
+    std::random_device random;
+    const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
+    const std::string name = config_.cluster.name.empty() ? host_name() : config_.cluster.name;
+    edges_.each([this, id, name](std::uint32_t i, asio::io_context& io, edge::EdgeShard& edge) {
+      EngineSetOptions o{.edge_id = id + i,
+                         .name = name + "/" + std::to_string(i),
+                         .input_cap = config_.edge.input_cap,
+                         .output_cap = config_.edge.output_cap,
+                         .heartbeat_ms = config_.heartbeat_ms,
+                         .missed = config_.cluster.heartbeats_missed,
+                         .tls = tls_.get(),
+                         .first_ready = {}};
+      if (i == 0) o.first_ready = [this] { open_for_devices(); };
+      sets_[i] = std::make_unique<EngineSet>(io, edge, o);
+      sets_[i]->start();
+    });
+    edges_.start_threads();
+  }
+
+  void use_endpoints(const EngineFinder::Endpoints& endpoints) {
+    edges_.each([this, endpoints](std::uint32_t i, asio::io_context&, edge::EdgeShard&) {
+      sets_[i]->use_endpoints(endpoints);
+    });
+  }
+
+  void open_for_devices() {
+    if (draining_ || std::exchange(started_, true)) return;
+    edges_.open_for_devices();
+    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape=edge shards={} tls={}", mqtt_.host,
+              mqtt_.port, admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
+  }
+
+  void wait_signal() {
+    signals_.async_wait([this](boost::system::error_code ec, int number) {
+      if (ec) return;
+      if (number != SIGHUP) drain();
+      wait_signal();
+    });
+  }
+
+  // No new connections; those that are end at a pace that others can admit, wills held back by the
+  // engine; then goodbye.
+  void drain() {
+    if (std::exchange(draining_, true)) return;
+    BERTH_LOG(info, "draining per_second={}", config_.cluster.drain_per_s);
+    const std::uint32_t pace = std::max(1u, config_.cluster.drain_per_s / edges_.count());
+    edges_.each([this, pace](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
+      e.drain(pace, config_.cluster.server_reference);
+    });
+    drain_limit_.expires_after(std::chrono::seconds(config_.drain_seconds));
+    drain_limit_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) leave();
+    });
+    look_if_drained();
+  }
+
+  void look_if_drained() {
+    drain_look_.expires_after(std::chrono::milliseconds(20));
+    drain_look_.async_wait([this](boost::system::error_code ec) {
+      if (ec) return;
+      auto left = std::make_shared<std::uint32_t>(edges_.count());
+      auto all = std::make_shared<bool>(true);
+      edges_.each([this, left, all](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
+        const bool drained = e.drained();
+        asio::post(io_, [this, left, all, drained] {
+          *all = *all && drained;
+          if (--*left != 0) return;
+          if (*all) return leave();
+          look_if_drained();
+        });
+      });
+    });
+  }
+
+  void leave() {
+    if (std::exchange(left_, true)) return;
+    drain_limit_.cancel();
+    drain_look_.cancel();
+    finder_.stop();
+    auto missing = std::make_shared<std::uint32_t>(edges_.count());
+    edges_.each([this, missing](std::uint32_t i, asio::io_context&, edge::EdgeShard& e) {
+      if (e.drained()) sets_[i]->leave();
+      asio::post(io_, [this, missing] {
+        if (--*missing == 0) io_.stop();
+      });
+    });
+  }
+
+  // -- for operators
+
+  struct View {
+    metrics::EdgeProbe probe;
+    std::vector<EngineSet::EngineInfo> engines;  // of shard 0
+  };
+
+  asio::awaitable<View> look() {
+    auto initiate = [this](auto handler) {
+      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+      edges_.collect([this, shared](std::vector<metrics::EdgeProbe> probes) {
+        asio::post(io_, [shared, p = std::move(probes)]() mutable { (*shared)(std::move(p)); });
+      });
+    };
+    const auto probes = co_await asio::async_initiate<const asio::use_awaitable_t<>,
+                                                      void(std::vector<metrics::EdgeProbe>)>(
+        initiate, asio::use_awaitable);
+    View v{runtime::total_of(probes), sets_[0]->engines()};
+    v.probe.draining = draining_ ? 1 : 0;
+    v.probe.drain_remaining = draining_ ? v.probe.connections + v.probe.unauthenticated : 0;
+    const metrics::ProcessUsage u = metrics::process_usage();
+    v.probe.edge_rss = u.resident_bytes;
+    v.probe.edge_cpu_ms = u.cpu_ms;
+    co_return v;
+  }
+
+  bool ready() {
+    const std::int64_t now = base::monotonic_ns();
+    if (sets_[0]->serving()) served_ns_ = now;
+    return started_ && !draining_ && now - served_ns_ < kUnreadyAfterAbsent_ns;
+  }
+
+  asio::awaitable<admin::Response> metrics_page() {
+    const View v = co_await look();
+    std::vector<metrics::Sample> all = metrics::samples_of(v.probe);
+    all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full",
+                   true, base::log_lines_dropped()});
+    admin::Response r;
+    r.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    r.body = metrics::serialize(all, kVersion, revision());
+    co_return r;
+  }
+
+  asio::awaitable<admin::Response> status_page() {
+    const View v = co_await look();
+    json::array engines;
+    for (const auto& e : v.engines) {
+      engines.push_back(
+          {{"address", e.address}, {"state", e.state}, {"term", e.term}, {"current", e.current}});
+    }
+    const json::object out{{"version", kVersion},
+                           {"shape", "edge"},
+                           {"pid", static_cast<std::int64_t>(getpid())},
+                           {"ready", ready()},
+                           {"draining", draining_},
+                           {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
+                           {"admin", admin_.host + ":" + std::to_string(admin_.port)},
+                           {"shards", edges_.count()},
+                           {"connections", v.probe.connections},
+                           {"unauthenticated", v.probe.unauthenticated},
+                           {"engine_gap_ms", v.probe.engine_gap_ms},
+                           {"engines", engines}};
+    admin::Response r;
+    r.content_type = "application/json";
+    r.body = json::serialize(out) + "\n";
+    co_return r;
+  }
+
+  static asio::awaitable<admin::Response> answer(int status, std::string body) {
+    admin::Response r;
+    r.status = status;
+    r.body = std::move(body);
+    co_return r;
+  }
+  static asio::awaitable<admin::Response> health(bool good) {
+    return good ? answer(200, "ok\n") : answer(503, "not ok\n");
+  }
+  asio::awaitable<admin::Response> live_page() {
+    co_await look();  // every shard's loop has run
+    co_return co_await health(true);
+  }
+
+  void routes() {
+    http_.route("GET /livez", [this] { return live_page(); });
+    http_.route("GET /readyz", [this] { return health(ready()); });
+    http_.route("GET /startupz", [this] { return health(started_); });
+    http_.route("GET /metrics", [this] { return metrics_page(); });
+    http_.route("GET /api/v1/status", [this] { return status_page(); });
+    http_.route("POST /api/v1/drain", [this] {
+      asio::post(io_, [this] { drain(); });
+      return answer(202, "draining\n");
+    });
+  }
+
+  const Config& config_;
+  asio::io_context io_{1};
+  std::unique_ptr<link::TlsContext> tls_;
+  runtime::EdgeShards edges_;
+  std::vector<std::unique_ptr<EngineSet>> sets_;  // by shard; each on its shard's thread
+  admin::HttpServer http_;
+  asio::signal_set signals_;
+  asio::steady_timer drain_limit_;
+  asio::steady_timer drain_look_;
+  EngineFinder finder_;
+  Endpoint mqtt_;
+  Endpoint admin_;
+  std::int64_t served_ns_ = 0;
+  bool started_ = false;
+  bool draining_ = false;
+  bool left_ = false;
+};
+
+}  // namespace
+
+int run_edge(const Config& config) {
+  if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
+  runtime::raise_descriptor_limit();
+  signal(SIGPIPE, SIG_IGN);
+  base::start_log(
+      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+       .level = config.log_level,
+       .role = "edge"});
+  int code = 0;
+  try {
+    EdgeNode node(config);
+    code = node.run();
+  } catch (const std::invalid_argument& e) {
+    base::stop_log();
+    throw ConfigError(std::string("cluster.engines: ") + e.what());
+  } catch (const std::exception& e) {
+    BERTH_LOG(err, "cannot start error={}", e.what());
+    code = kExitUnavailable;
+  }
+  base::stop_log();
+  return code;
+}
+
+}  // namespace berth::gateway::cluster

@@ -1,0 +1,45 @@
+// The edges of one engine: link numbers, who nominates us, who is out of reach since when. No I/O.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/link/records.h"
+
+namespace berth::gateway::cluster {
+
+class EdgeRoster {
+ public:
+  struct Entry {
+    bool used = false;
+    bool linked = false;
+    bool admitted = false;  // the engine knows it
+    bool attached = false;  // it has said attached_all
+    std::uint64_t edge_id = 0;
+    std::uint64_t generation = 0;
+    std::string name;
+    protocol::link::Alive alive;
+    std::int64_t heard_ns = 0;
+    std::int64_t lost_ns = 0;
+    std::int64_t nominated_ns = 0;  // since when, 0: it does not
+  };
+  // The number of this edge, an old one if it had one; nothing: there are too many.
+  std::optional<std::uint32_t> number_for(std::uint64_t edge_id);
+  Entry& operator[](std::uint32_t number) { return entries_[number]; }
+  std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
+  std::size_t linked() const;
+  std::size_t out_of_reach() const;
+  void alive(std::uint32_t number, const protocol::link::Alive& a, std::int64_t now_ns);
+
+  // Are we to take the store from `lost_term` (the newest the nominating edges know)? At once if
+  // more than half of the linked edges ask, later for a minority: an engine that some edge can't
+  // reach serves fewer edges than we would, and to move is not an event for a device.
+  bool elected(std::int64_t now_ns, std::uint64_t& lost_term) const;
+
+ private:
+  std::vector<Entry> entries_;  // by link number
+};
+
+}  // namespace berth::gateway::cluster

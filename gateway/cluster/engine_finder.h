@@ -1,0 +1,41 @@
+// Where the engines of a cluster are: a list of HOST:PORT, resolved again and again; a name may
+// have many addresses (a headless Service). A name that can't be resolved keeps its last addresses.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace berth::gateway::cluster {
+
+class EngineFinder {
+ public:
+  using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
+  // `names`: "host:port,host:port". Throws std::invalid_argument. `found` runs on io's thread.
+  EngineFinder(boost::asio::io_context& io, const std::string& names, std::uint32_t every_ms,
+               std::function<void(const Endpoints&)> found);
+  void start() { look(); }
+  void stop();
+
+ private:
+  struct Name {
+    std::string host;
+    std::string port;
+    Endpoints last;
+  };
+  void look();
+  void done();
+
+  boost::asio::ip::tcp::resolver resolver_;
+  boost::asio::steady_timer again_;
+  std::chrono::milliseconds every_;
+  std::function<void(const Endpoints&)> found_;
+  std::vector<Name> names_;
+  std::size_t missing_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace berth::gateway::cluster

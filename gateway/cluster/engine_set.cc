@@ -1,0 +1,266 @@
+#include "gateway/cluster/engine_set.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace berth::gateway::cluster {
+
+using protocol::link::Alive;
+using protocol::link::EngineState;
+using protocol::link::Hello;
+using protocol::link::Setting;
+using protocol::link::Status;
+using protocol::link::Welcome;
+
+namespace {
+
+constexpr std::int64_t kMs = 1'000'000;
+constexpr std::int64_t kRetryMin = 50 * kMs;
+constexpr std::int64_t kRetryMax = 250 * kMs;
+constexpr std::int64_t kFirstNomination = 1000 * kMs;  // a new edge: perhaps one serves already
+constexpr std::int64_t kStoreBad = 600 * kMs;          // then an engine with a good store is asked
+constexpr std::int64_t kAskAll = 2000 * kMs;           // the one asked first has not come
+
+std::string text_of(const EngineSet::Endpoint& e) {
+  return e.address().to_string() + ":" + std::to_string(e.port());
+}
+
+}  // namespace
+
+int start_connect(const boost::asio::ip::tcp::endpoint& at, std::uint32_t user_timeout_ms) {
+  const int fd = socket(at.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  const int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+  if (::connect(fd, at.data(), static_cast<socklen_t>(at.size())) == 0 || errno == EINPROGRESS)
+    return fd;
+  ::close(fd);
+  return -1;
+}
+
+EngineSet::EngineSet(boost::asio::io_context& io, edge::EdgeShard& edge, EngineSetOptions options)
+    : io_(io), edge_(edge), options_(std::move(options)), tick_(io) {
+  edge_.use_engine(nobody_);
+}
+
+EngineSet::~EngineSet() {
+  tick_.cancel();
+  edge_.use_engine(nobody_);
+}
+
+void EngineSet::start() {
+  started_ns_ = last_tick_ns_ = base::monotonic_ns();
+  arm_tick();
+}
+
+void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
+  for (auto& c : candidates_) {
+    c->listed = std::find(endpoints.begin(), endpoints.end(), c->at) != endpoints.end();
+  }
+  for (const Endpoint& e : endpoints) {
+    const bool known = std::any_of(candidates_.begin(), candidates_.end(),
+                                   [&e](const auto& c) { return c->at == e; });
+    if (known) continue;
+    auto c = std::make_unique<Candidate>();
+    c->at = e;
+    Candidate& added = *c;
+    candidates_.push_back(std::move(c));
+    added.link = std::make_unique<link::EdgeLink>(
+        io_, edge_,
+        link::EdgeLink::Events{
+            .ready = [this, &added] { on_ready(added); },
+            .heartbeat = [] {},
+            .drained = [] {},
+            .lost = [this, &added] { drop(added, "end of stream"); },
+            .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {},
+            .welcome = [this, &added](const Welcome& w) { on_welcome(added, w); },
+            .status = [this, &added](const Status& s) { on_status(added, s); },
+            .refused =
+                [&added](std::string_view why) {
+                  BERTH_LOG(err, "engine refuses us engine={} why=\"{}\"", text_of(added.at), why);
+                }});
+    connect(added);
+  }
+}
+
+void EngineSet::connect(Candidate& c) {
+  const std::int64_t now = base::monotonic_ns();
+  c.retry_after_ns = std::clamp(c.retry_after_ns * 2, kRetryMin, kRetryMax);
+  c.retry_at_ns = now + c.retry_after_ns;
+  c.welcomed = c.doomed = false;
+  c.status = Status{};
+  const int fd = start_connect(c.at, options_.heartbeat_ms * options_.missed);
+  if (fd < 0) return;
+  Hello hello;
+  hello.edge_id = options_.edge_id;
+  hello.output_cap = options_.output_cap;
+  hello.heartbeat_ms = options_.heartbeat_ms;
+  hello.generation = ++generation_;
+  hello.remote = true;
+  hello.name = options_.name;
+  c.link->open(fd, hello, options_.tls == nullptr ? nullptr : options_.tls->connect());
+}
+
+void EngineSet::on_welcome(Candidate& c, const Welcome& w) {
+  for (const auto& [setting, value] : w.settings) {
+    if (setting == Setting::packet_max && value >= options_.input_cap) {
+      BERTH_LOG(err, "engine's packets do not fit engine={} max_packet={} input_buffer={}",
+                text_of(c.at), value, options_.input_cap);
+      c.doomed = true;  // not in a call of its link
+      return;
+    }
+    edge_.apply_setting(setting, value);
+  }
+  c.engine_id = w.engine_id;
+  c.welcomed = true;
+  c.retry_after_ns = 0;
+  BERTH_LOG(info, "linked engine={} version={}", text_of(c.at), w.version);
+  say_alive();
+}
+
+void EngineSet::on_status(Candidate& c, const Status& s) {
+  const EngineState before = std::exchange(c.status, s).state;
+  newest_term_ = std::max(newest_term_, s.term);
+  if (s.store_ok) {
+    c.store_bad_since_ns = 0;
+  } else if (c.store_bad_since_ns == 0) {
+    c.store_bad_since_ns = base::monotonic_ns();
+  }
+  if (&c == current_ && s.state != EngineState::serving) {  // it has given the store back
+    BERTH_LOG(info, "engine leaves engine={}", text_of(c.at));
+    release_current();
+    say_alive();
+  } else if (current_ == nullptr && before != s.state) {
+    say_alive();
+  }
+}
+
+void EngineSet::on_ready(Candidate& c) {
+  if (leaving_ || !c.welcomed || (current_ != nullptr && c.status.term <= current_term_)) return;
+  if (current_ != nullptr) drop(*current_, "another engine serves");
+  current_ = &c;
+  current_term_ = c.status.term;
+  lost_ns_ = 0;
+  edge_.use_engine(*c.link);
+  c.link->set_serving(true);
+  edge_.engine_ready();
+  BERTH_LOG(info, "served engine={} term={} connections={}", text_of(c.at), current_term_,
+            edge_.open_connections());
+  say_alive();
+  if (!std::exchange(ever_ready_, true) && options_.first_ready) options_.first_ready();
+}
+
+// No engine from here on; what it had written whole has been applied.
+void EngineSet::release_current() {
+  Candidate* c = std::exchange(current_, nullptr);
+  if (c == nullptr) return;
+  c->link->set_serving(false);
+  edge_.engine_gone();
+  edge_.use_engine(nobody_);
+  lost_ns_ = base::monotonic_ns();
+}
+
+void EngineSet::drop(Candidate& c, const char* why) {
+  if (c.welcomed) BERTH_LOG(info, "link ended engine={} reason=\"{}\"", text_of(c.at), why);
+  c.welcomed = c.doomed = false;
+  c.link->close();
+  c.status = Status{};
+  if (&c != current_) return;
+  release_current();
+  say_alive();
+}
+
+// -- time
+
+void EngineSet::arm_tick() {
+  tick_.expires_after(std::chrono::milliseconds(options_.heartbeat_ms));
+  tick_.async_wait([this](boost::system::error_code ec) {
+    if (ec) return;
+    tick();
+    arm_tick();
+  });
+}
+
+void EngineSet::tick() {
+  const std::int64_t now = base::monotonic_ns();
+  const std::int64_t patience = options_.heartbeat_ms * options_.missed * kMs;
+  const bool stalled = now - std::exchange(last_tick_ns_, now) > patience / 2;
+  for (std::size_t i = 0; i < candidates_.size();) {
+    Candidate& c = *candidates_[i];
+    if (c.link->is_open()) {
+      // After a stall of our own: read first, then judge.
+      if (c.doomed || (!stalled && now - c.link->heard_ns() > patience)) {
+        drop(c, c.doomed ? "refused" : "silent");
+      }
+    } else if (!c.listed) {
+      candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(i));
+      continue;
+    } else if (now >= c.retry_at_ns && !leaving_) {
+      connect(c);
+    }
+    ++i;
+  }
+  say_alive();
+}
+
+bool EngineSet::need_engine(std::int64_t now_ns) const {
+  if (leaving_) return false;
+  if (current_ == nullptr) return lost_ns_ != 0 || now_ns - started_ns_ > kFirstNomination;
+  return current_->store_bad_since_ns != 0 && now_ns - current_->store_bad_since_ns > kStoreBad;
+}
+
+// The youngest that could serve.
+const EngineSet::Candidate* EngineSet::best() const {
+  const Candidate* best = nullptr;
+  for (const auto& c : candidates_) {
+    const bool can =
+        c->welcomed && c->status.store_ok &&
+        (c->status.state == EngineState::standby || c->status.state == EngineState::starting);
+    if (!can) continue;
+    const auto age = [](const Candidate& x) { return std::pair(x.status.started_ms, x.engine_id); };
+    if (best == nullptr || age(*c) > age(*best)) best = c.get();
+  }
+  return best;
+}
+
+void EngineSet::say_alive() {
+  const std::int64_t now = base::monotonic_ns();
+  const bool need = need_engine(now);
+  const bool ask_all = need && lost_ns_ != 0 && now - lost_ns_ > kAskAll;
+  const Candidate* chosen = need ? best() : nullptr;
+  for (const auto& c : candidates_) {
+    if (!c->welcomed) continue;
+    c->link->send_alive({.serving_term = current_ == nullptr ? 0 : current_term_,
+                         .lost_term = newest_term_,
+                         .nominate = c.get() == chosen || (ask_all && c.get() != current_)});
+  }
+}
+
+void EngineSet::leave() {
+  leaving_ = true;
+  if (current_ != nullptr) current_->link->send_empty(protocol::link::FrameType::goodbye);
+  for (auto& c : candidates_) c->link->close();
+}
+
+std::vector<EngineSet::EngineInfo> EngineSet::engines() const {
+  std::vector<EngineInfo> out;
+  for (const auto& c : candidates_) {
+    out.push_back({.address = text_of(c->at),
+                   .state = c->welcomed ? name_of(c->status.state) : "connecting",
+                   .term = c->status.term,
+                   .current = c.get() == current_});
+  }
+  return out;
+}
+
+}  // namespace berth::gateway::cluster

@@ -1,0 +1,118 @@
+// The engines of a cluster as one edge shard sees them: a link to each, which of them serves, and
+// which should when none does (ADR 8). Lives on the shard's thread.
+//
+// One engine at a time holds the store and serves; its term is the store's number for it. An edge
+// follows the highest term it hears of. When it has no engine, or the one it has cannot reach the
+// store while another can, it nominates the youngest that is ready: in a rolling deploy that is one
+// of the new version, so connections move once.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/edge/edge_shard.h"
+#include "gateway/link/edge_link.h"
+#include "gateway/link/tls.h"
+
+namespace berth::gateway::cluster {
+
+struct EngineSetOptions {
+  std::uint64_t edge_id = 0;  // random; names this shard to engines while it lives
+  std::string name;           // for people
+  std::size_t input_cap = 0;  // bytes kept of a connection: an engine's packets must fit
+  std::size_t output_cap = 0;
+  std::uint32_t heartbeat_ms = 250;
+  std::uint32_t missed = 3;               // heartbeats, then a link is taken for broken
+  const link::TlsContext* tls = nullptr;  // null: none
+  std::function<void()> first_ready;      // once: an engine serves us
+};
+
+class EngineSet {
+ public:
+  using Endpoint = boost::asio::ip::tcp::endpoint;
+
+  EngineSet(boost::asio::io_context& io, edge::EdgeShard& edge, EngineSetOptions options);
+  ~EngineSet();
+
+  void start();
+  // Where engines are. Links to others are kept until they break.
+  void use_endpoints(const std::vector<Endpoint>& endpoints);
+  // All our connections have ended: says goodbye and closes the links.
+  void leave();
+  bool serving() const { return current_ != nullptr; }
+
+  struct EngineInfo {
+    std::string address;
+    std::string state;  // connecting, standby, starting, serving, leaving
+    std::uint64_t term = 0;
+    bool current = false;
+  };
+  std::vector<EngineInfo> engines() const;
+
+ private:
+  struct Candidate {
+    Endpoint at;
+    std::unique_ptr<link::EdgeLink> link;
+    bool listed = true;
+    bool welcomed = false;
+    bool doomed = false;  // to be dropped at the next tick
+    std::uint64_t engine_id = 0;
+    protocol::link::Status status;
+    std::int64_t retry_at_ns = 0;
+    std::int64_t retry_after_ns = 0;
+    std::int64_t store_bad_since_ns = 0;
+  };
+  // What serves while nobody does: input is kept by the edge.
+  class Nobody final : public link::EnginePort {
+    bool serving() const override { return false; }
+    bool survives_engine() const override { return true; }
+    void attach(const protocol::link::Attach&) override {}
+    void attached_all() override {}
+    std::size_t input(base::ConnId, std::uint64_t, std::uint64_t, base::ByteView) override {
+      return 0;
+    }
+    void closed(base::ConnId, protocol::link::CloseReason) override {}
+    void credit(base::ConnId, std::uint64_t) override {}
+    void turn_end() override {}
+    void accepted(std::uint32_t, std::uint64_t) override {}
+  };
+
+  void connect(Candidate& c);
+  void on_welcome(Candidate& c, const protocol::link::Welcome& w);
+  void on_status(Candidate& c, const protocol::link::Status& s);
+  void on_ready(Candidate& c);
+  void drop(Candidate& c, const char* why);
+  void release_current();
+  void tick();
+  void arm_tick();
+  void say_alive();
+  bool need_engine(std::int64_t now_ns) const;
+  const Candidate* best() const;
+
+  boost::asio::io_context& io_;
+  edge::EdgeShard& edge_;
+  EngineSetOptions options_;
+  Nobody nobody_;
+  boost::asio::steady_timer tick_;
+  std::vector<std::unique_ptr<Candidate>> candidates_;
+  Candidate* current_ = nullptr;
+  std::uint64_t current_term_ = 0;
+  std::uint64_t newest_term_ = 0;
+  std::uint64_t generation_ = 0;
+  std::int64_t started_ns_ = 0;
+  std::int64_t lost_ns_ = 0;  // since when nobody serves us; 0: never has, or somebody does
+  std::int64_t last_tick_ns_ = 0;
+  bool ever_ready_ = false;
+  bool leaving_ = false;
+};
+
+// A non-blocking socket on its way to `at`; -1: not even that. User timeout in ms.
+int start_connect(const boost::asio::ip::tcp::endpoint& at, std::uint32_t user_timeout_ms);
+
+}  // namespace berth::gateway::cluster

@@ -1,0 +1,172 @@
+// Edges that come, break off, come back or are gone (DESIGN section 4; ADR 8).
+//
+// An edge out of reach is to us what a dead engine is to an edge: nothing that it has not accepted
+// has happened. Its connections are forgotten; their sessions stay, in limbo, without will or
+// expiry: messages for them go to the store, for expiry-0 sessions too. When the edge comes back
+// its cookies and what it says again bring everything to where it was.
+#include <algorithm>
+
+#include "base/assert.h"
+#include "session/broker.h"
+
+namespace berth::session {
+
+std::string Broker::edge_key(std::uint64_t edge_id) {
+  std::string key = "edge";
+  base::put_key64(key, edge_id);
+  return key;
+}
+
+void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id) {
+  if (link >= edges_.size()) {
+    edges_.resize(link + 1);
+    channels_.resize(link + 1);
+  }
+  Edge& e = edges_[link];
+  BERTH_ASSERT(e.state != Edge::State::present && channels_[link].empty());
+  BERTH_ASSERT(e.state == Edge::State::none || e.id == edge_id);
+  e = Edge{};
+  e.id = edge_id;
+  e.state = Edge::State::present;
+  e.trusted = !serving_ && stored_edges_.contains(edge_id);
+}
+
+void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done) {
+  Edge& e = edges_[link];
+  stored_edges_.erase(e.id);
+  if (!serving_) return;
+  const std::string key = edge_key(e.id);
+  write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
+  for (const auto& ch : channels_[link]) {
+    if (ch) wake_channel(*ch, now);
+  }
+  remove_orphans_of(e.id);
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = [done = std::move(done)](base::Instant) { done(); };
+  submit(std::move(d), has_uncommitted(), now);
+}
+
+// A connection that was attached goes on: what it has in flight is read first.
+void Broker::wake_channel(Channel& ch, base::Instant now) {
+  if (!ch.live() || ch.session == nullptr) return;
+  if (ch.stalled) {
+    request_load(*ch.session);
+  } else {
+    pump(*ch.session, now);
+  }
+}
+
+std::vector<std::uint64_t> Broker::missing_edges() const {
+  return {stored_edges_.begin(), stored_edges_.end()};
+}
+
+void Broker::edge_lost(std::uint32_t link, base::Instant) {
+  Edge& e = edges_[link];
+  if (e.state != Edge::State::present) return;
+  e.state = Edge::State::lost;
+  if (e.trusted && !serving_) stored_edges_.insert(e.id);
+  e.late.clear();
+  forget_lost_inputs(link);
+  for (const auto& ch : channels_[link]) {
+    if (!ch) continue;
+    let_go(*ch);
+    --channel_count_;
+  }
+  channels_[link].clear();
+}
+
+// What waits for a commit: the edge will say it again, and what the commit stores for it is found
+// then.
+void Broker::forget_lost_inputs(std::uint32_t link) {
+  const auto theirs = [link](const Deferred& d) {
+    return d.conn != base::kNoConn && d.conn.link() == link;
+  };
+  std::erase_if(open_.deferred, theirs);
+  for (OpenBatch& batch : sealed_) std::erase_if(batch.deferred, theirs);
+}
+
+void Broker::let_go(Channel& ch) {
+  if (ch.applied) {
+    orphan_applied_[{edge_of(ch.conn), ch.conn.local().packed()}] = std::move(*ch.applied);
+  }
+  Session* s = std::exchange(ch.session, nullptr);
+  if (s == nullptr) return;
+  s->channel = nullptr;
+  s->limbo = true;
+  --online_;
+  s->outbox.reset();
+  if (!s->received) return;
+  for (auto& [id, received] : *s->received) received.effective = false;  // nor PUBREC, perhaps
+}
+
+void Broker::remove_orphans_of(std::uint64_t edge_id) {
+  for (auto it = orphan_applied_.begin(); it != orphan_applied_.end();) {
+    if (it->first.first != edge_id) {
+      ++it;
+      continue;
+    }
+    remove_applied(it->first, it->second);
+    orphan_applied_.erase(it++);
+  }
+}
+
+void Broker::remove_applied(const EdgeConn& conn, const AppliedList& list) {
+  for (const auto& [offset, outcome] : list) {
+    std::string key;
+    base::put_key64(key, conn.first);
+    base::put_key64(key, conn.second);
+    base::put_key64(key, offset);
+    write({.kind = WriteKind::remove_applied, .key = key});
+  }
+}
+
+void Broker::edge_gone(std::uint32_t link, base::Instant now) {
+  edge_lost(link, now);
+  Edge& e = edges_[link];
+  std::vector<Session*> theirs;
+  for (Session* s : by_id_) {
+    if (s->limbo && s->owner_edge == e.id) theirs.push_back(s);
+  }
+  for (Session* s : theirs) {
+    s->limbo = false;
+    end_connection_of(*s, true, now);
+  }
+  remove_orphans_of(e.id);
+  write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});
+  e = Edge{};
+}
+
+// -- QoS 0 between edges
+
+void Broker::send_later(const Delivery& d, std::vector<LateCopies::To> to) {
+  Edge& e = edges_[d.origin.link()];
+  e.late.push_back({.turn = effects_.turn_of(d.origin),
+                    .message = d.owned ? d.owned : MessagePtr(d.message),
+                    .to = std::move(to)});
+}
+
+bool Broker::accepted(std::uint32_t link, std::uint64_t turn, base::Instant now) {
+  if (link >= edges_.size()) return false;
+  std::deque<LateCopies>& late = edges_[link].late;
+  const bool any = !late.empty() && late.front().turn <= turn;
+  while (!late.empty() && late.front().turn <= turn) {
+    const LateCopies copies = std::move(late.front());
+    late.pop_front();
+    const MessageView m = copies.message->view();
+    head_cache_.key = -1;
+    for (const LateCopies::To& to : copies.to) {
+      Session* s = by_id(to.session);
+      if (s == nullptr || s->channel == nullptr || !s->channel->live()) continue;
+      if (effects_.writable(s->channel->conn)) {
+        send_message(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0,
+                     &to.ids, now);
+      } else {
+        ++probe_.drop_slow_qos0;
+      }
+    }
+  }
+  return any;
+}
+
+}  // namespace berth::session

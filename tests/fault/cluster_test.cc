@@ -1,0 +1,212 @@
+// Edges and engines as processes of their own, with a real Redis: engines killed, stopped, drained
+// and replaced; edges killed and drained. What devices see is checked by the devices
+// (tests/support/swarm.h). The larger proof, with addresses and partitions, is
+// scripts/cluster-test.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/certificates.h"
+#include "tests/support/cluster.h"
+#include "tests/support/raw_client.h"
+#include "tests/support/swarm.h"
+
+namespace berth::test {
+namespace {
+
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-cluster-XXXXXX";
+    path_ = mkdtemp(name.data());
+  }
+  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+void expect_unnoticed(const SwarmReport& r) {
+  std::printf("published=%llu doubled=%llu gap_max_ms=%.0f\n",
+              static_cast<unsigned long long>(r.published),
+              static_cast<unsigned long long>(r.doubled), r.gap_max_ms);
+  EXPECT_EQ(r.closed, 0u) << r.first_problem;
+  EXPECT_EQ(r.lost, 0u) << r.first_problem;
+  EXPECT_EQ(r.resent_live, 0u) << r.first_problem;
+  EXPECT_EQ(r.out_of_order, 0u) << r.first_problem;
+  EXPECT_EQ(r.second_connacks, 0u);
+  EXPECT_EQ(r.qos2_doubled, 0u) << r.first_problem;
+  EXPECT_EQ(r.qos0_doubled, 0u) << r.first_problem;
+  EXPECT_EQ(r.window_exceeded, 0u);
+  EXPECT_GT(r.published, 100u);
+}
+
+void run_with(Cluster& c, std::chrono::seconds time, std::chrono::milliseconds period,
+              const std::function<void()>& act, bool clean = true) {
+  Swarm swarm({.ports = c.mqtt_ports(), .devices = 300, .publish_per_s = 1500});
+  ASSERT_TRUE(swarm.connect_all());
+  auto next = Clock::now() + period;
+  swarm.run(time, [&] {
+    if (Clock::now() < next) return;
+    next = Clock::now() + period;
+    act();
+  });
+  EXPECT_TRUE(swarm.settle());
+  const SwarmReport r = swarm.report();
+  expect_unnoticed(r);
+  if (clean) {
+    EXPECT_EQ(r.doubled, 0u) << "a planned move doubles nothing";
+  }
+}
+
+TEST(Cluster, I1toI4_EnginesKilledAreNotNoticed) {
+  Cluster c({.engines = 3, .edges = 2});
+  int kills = 0;
+  run_with(
+      c, std::chrono::seconds(7), std::chrono::milliseconds(1500),
+      [&] {
+        for (auto& e : c.engines) {  // those that died come back, as a Deployment's would
+          if (!e->process().running()) e->start();
+        }
+        GatewayProcess* active = c.active();
+        ASSERT_NE(active, nullptr);
+        active->process().send(SIGKILL);
+        ++kills;
+      },
+      false);
+  EXPECT_GE(kills, 3);
+  EXPECT_GE(c.edge_total("berth_connections_reattached_total"), 300);
+}
+
+TEST(Cluster, I1toI4_DrainedEnginesHandOverAndDoubleNothing) {
+  Cluster c({.engines = 3, .edges = 2});
+  int drained = 0;
+  run_with(c, std::chrono::seconds(7), std::chrono::milliseconds(1500), [&] {
+    for (auto& e : c.engines) {
+      if (!e->process().running()) e->start();
+    }
+    GatewayProcess* active = c.active();
+    ASSERT_NE(active, nullptr);
+    active->process().send(SIGTERM);
+    ++drained;
+  });
+  EXPECT_GE(drained, 3);
+}
+
+TEST(Cluster, I1toI4_AStoppedEngineIsReplacedAndFenced) {
+  Cluster c({.engines = 2, .edges = 2});
+  GatewayProcess* stopped = nullptr;
+  run_with(
+      c, std::chrono::seconds(9), std::chrono::seconds(4),
+      [&] {
+        if (stopped != nullptr) {
+          stopped->process().send(SIGCONT);
+          return;
+        }
+        stopped = c.active();
+        stopped->process().send(SIGSTOP);
+      },
+      false);
+  GatewayProcess* active = c.active();
+  ASSERT_NE(active, nullptr);
+  EXPECT_NE(active, stopped);
+  EXPECT_TRUE(eventually([&] {
+    return stopped->get("/api/v1/status").find("\"state\":\"standby\"") != std::string::npos;
+  })) << "fenced, it begins again as a standby";
+  EXPECT_NE(stopped->get("/api/v1/status").find("\"fenced\":1"), std::string::npos);
+}
+
+TEST(Cluster, AStoppedEdgeComesBackWithItsConnections) {
+  Cluster c({.engines = 2, .edges = 2});
+  int turn = 0;
+  run_with(
+      c, std::chrono::seconds(9), std::chrono::seconds(2),
+      [&] { c.edges[0]->process().send(++turn % 2 == 1 ? SIGSTOP : SIGCONT); }, false);
+}
+
+std::vector<std::string> tls_flags(const std::string& directory, const Certificates& c,
+                                   const std::string& name, const std::string& peer) {
+  const std::string path = directory + "/" + name + ".yaml";
+  std::ofstream(path) << "cluster:\n  ca_file: " << c.file("ca.crt")
+                      << "\n  cert_file: " << c.file(name + ".crt")
+                      << "\n  key_file: " << c.file(name + ".key") << "\n  peer_name: " << peer
+                      << "\n";
+  return {"--config", path};
+}
+
+TEST(Cluster, MutualTlsIsSpokenAndDemanded) {
+  TemporaryDirectory d;
+  Certificates certificates(d.path());
+  certificates.issue("engine", "berth-engine");
+  certificates.issue("edge", "berth-edge");
+  certificates.issue("device", "some-device");  // of the same authority
+  Cluster c({.engines = 2,
+             .edges = 1,
+             .engine_flags = tls_flags(d.path(), certificates, "engine", "berth-edge"),
+             .edge_flags = tls_flags(d.path(), certificates, "edge", "berth-engine")});
+  run_with(
+      c, std::chrono::seconds(3), std::chrono::seconds(1),
+      [&] {
+        for (auto& e : c.engines) {
+          if (!e->process().running()) e->start();
+        }
+        c.active()->process().send(SIGKILL);
+      },
+      false);
+  for (auto& e : c.engines) {
+    if (!e->process().running()) e->start();
+  }
+  ASSERT_NE(c.active(), nullptr);
+  const std::string engines = "127.0.0.1:" + std::to_string(c.active()->link_port());
+  for (std::vector<std::string> flags :
+       {std::vector<std::string>{}, tls_flags(d.path(), certificates, "device", "berth-engine")}) {
+    flags.insert(flags.end(),
+                 {"--engines", engines, "--mqtt", "127.0.0.1:0", "--admin", "127.0.0.1:0"});
+    flags.insert(flags.begin(), {berth_binary(), "edge"});
+    Process stranger(flags, d.path() + "/stranger.log");
+    EXPECT_FALSE(eventually([&] { return stranger.log().find("linked") != std::string::npos; },
+                            std::chrono::seconds(1)))
+        << stranger.log();
+    EXPECT_TRUE(stranger.running());
+  }
+}
+
+TEST(Cluster, TwoShards) {
+  Cluster c({.engines = 2, .edges = 2, .edge_flags = {"--shards", "2"}});
+  run_with(
+      c, std::chrono::seconds(5), std::chrono::milliseconds(1500),
+      [&] {
+        for (auto& e : c.engines) {
+          if (!e->process().running()) e->start();
+        }
+        c.active()->process().send(SIGKILL);
+      },
+      false);
+}
+
+TEST(Cluster, TakeOverFromTheOtherEdgeAndAnEdgesEnd) {
+  Cluster c({.engines = 1, .edges = 2, .engine_flags = {}});
+  const ConnectOptions kept{.client_id = "kept", .clean = false, .properties = expiry(600)};
+  auto a = subscribed(c.edges[0]->mqtt_port(), kept, "t", 1);
+  auto b = connected(c.edges[1]->mqtt_port(), kept);
+  EXPECT_TRUE(a->closed_within(std::chrono::seconds(10)));
+  auto p = connected(c.edges[0]->mqtt_port(), {.client_id = "p"});
+  p->send(publish("t", "to b", 1, 1));
+  const auto got = b->until(3);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(got.back().payload(5), "to b");
+  EXPECT_EQ(p->until(4).size(), 1u);
+  c.edges[1]->kill9();
+  p->send(publish("t", "kept for b", 1, 2));
+  EXPECT_EQ(p->until(4).size(), 1u) << "acknowledged while the edge is out of reach";
+  auto again = connected(c.edges[0]->mqtt_port(), kept);
+  const auto later = again->until(3);
+  ASSERT_FALSE(later.empty());
+  EXPECT_TRUE(later.back().payload(5) == "kept for b" || later.back().payload(5) == "to b");
+}
+
+}  // namespace
+}  // namespace berth::test
