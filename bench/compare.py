@@ -29,6 +29,8 @@ def free_port():
 
 
 class Server:
+    engine = None  # of an edge: the Server that is its engine
+
     def __init__(self, name, argv, port, cwd):
         self.name, self.port = name, port
         self.log = open(os.path.join(cwd, name.replace(" ", "-") + ".log"), "w")
@@ -46,6 +48,8 @@ class Server:
 
     def run(self, args):
         argv = [LOAD, args[0], "--port", str(self.port), "--pid", str(self.process.pid)] + args[1:]
+        if self.engine:
+            argv += ["--pid2", str(self.engine.process.pid)]
         out = subprocess.run(argv, capture_output=True, text=True, timeout=300)
         if out.returncode != 0:
             raise SystemExit(f"{self.name}: {' '.join(argv)}\n{out.stderr}")
@@ -76,6 +80,38 @@ def berth(directory, name, *flags):
                          "--data", data, "--anonymous", "--log-level", "warn", *flags], port, directory)
     server.admin = f"127.0.0.1:{admin}"
     return server
+
+
+def cluster(directory):
+    """An edge and an engine of their own, joined by TCP on loopback."""
+    links, port = free_port(), free_port()
+    engine = Server("engine", [BERTH, "engine", "--anonymous", "--links", f"127.0.0.1:{links}", "--admin", "127.0.0.1:0",
+                               "--data", os.path.join(directory, "cluster"), "--durability", "process",
+                               "--log-level", "warn"], links, directory)
+    edge = Server("cluster", [BERTH, "edge", "--engines", f"127.0.0.1:{links}", "--mqtt", f"127.0.0.1:{port}",
+                              "--admin", "127.0.0.1:0", "--log-level", "warn"], port, directory)
+    edge.engine = engine
+    return edge
+
+
+def cluster_cost(directory, a, report):
+    """What edge and engine apart cost more than edge and engine under one roof."""
+    servers = [berth(directory, "supervised c", "--durability", "process"), cluster(directory)]
+    try:
+        print(f"{'CPU s per 100k messages':34} {'superv.':>9} {'cluster':>8} {'ratio':>6}")
+        for name, args, _ in CPU_ROWS:
+            if a.quick:
+                args = args[:-1] + [str(int(args[-1]) // 10)]
+            runs = [[s.run(args)["cpu_s_per_100k"] for s in servers] for _ in range(a.rounds)]
+            one, two = median([r[0] for r in runs]), median([r[1] for r in runs])
+            ratio = median([r[1] / r[0] for r in runs])
+            print(f"{name:34} {one:9.3f} {two:8.3f} {ratio:6.2f}", flush=True)
+            report["rows"].append({"name": "cluster " + name, "supervised": one, "cluster": two, "ratio": ratio})
+    finally:
+        for s in servers:
+            s.stop()
+            if s.engine:
+                s.engine.stop()
 
 
 def redis(directory):
@@ -217,6 +253,8 @@ def main():
     print(f"machine: {report['machine']}; commit {revision}; {report['command']}")
     taken, total = stolen()
     with tempfile.TemporaryDirectory() as d:
+        if a.only == "cluster":
+            return cluster_cost(d, a, report)
         servers = [mosquitto(d), berth(d, "single", "--single-process", "--durability", "process"),
                    berth(d, "supervised", "--durability", "process")]
         try:
@@ -261,6 +299,8 @@ def main():
             finally:
                 for s in servers:
                     s.stop()
+        if not a.only or a.only == "cluster":
+            cluster_cost(d, a, report)
         if a.only == "redis":  # sessions in Redis, its log synced every second; not in the ordinary run
             r = redis(d)
             servers = [mosquitto(d), berth(d, "single redis", "--single-process", "--store", f"redis://127.0.0.1:{r.port}")]

@@ -76,6 +76,7 @@ class Broker : public RestoreSink {
   Broker& operator=(const Broker&) = delete;
 
   // -- before serving: what the store holds
+  void expect_sessions(std::size_t count) override;
   void session(base::SessionId id, std::string_view record) override;
   void queue(base::SessionId id, const StoredEntry& first, const StoredEntry& last) override;
   void received(base::SessionId id, std::uint16_t packet_id, std::string_view value) override;

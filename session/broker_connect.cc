@@ -134,8 +134,9 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   if (s != nullptr && s->channel != nullptr) take_over(*s, now);
   if (s != nullptr && s->limbo) {  // a take-over too: its edge hears of it when it comes back
     ++probe_.session_taken_over;
+    if (s->will) ++probe_.wills_suppressed;  // as likely our edge has ended as the device: I6
+    s->will.reset();
     s->limbo = false;
-    if (s->will && s->will->delay_s == 0) fire_will(*s, now);
   }
   if (s != nullptr && (c.clean_start || !s->persistent())) {
     // 3.1.3.2.2: the session ends, so its pending will is due, unless we were the cause of its

@@ -30,6 +30,11 @@ bool has_subscriptions(const Cookie& c) {
 
 // -- from the store
 
+void Broker::expect_sessions(std::size_t count) {
+  by_id_.reserve(count);
+  by_client_.reserve(count);
+}
+
 void Broker::session(base::SessionId id, std::string_view record) {
   pb::Session r;
   if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return;

@@ -81,6 +81,35 @@ end
 return refused
 )lua";
 
+// ARGV: sessions. For restoring: of each that has a queue, three of it: session, first, last entry.
+inline constexpr const char kQueuesScript[] = R"lua(
+local found = {}
+for i = 1, #ARGV do
+  local q = KEYS[1] .. 'q:' .. ARGV[i]
+  local first = redis.call('ZRANGE', q, 0, 0)[1]
+  if first then
+    found[#found + 1] = ARGV[i]
+    found[#found + 1] = first
+    found[#found + 1] = redis.call('ZRANGE', q, -1, -1)[1]
+  end
+end
+return found
+)lua";
+
+// ARGV: sessions. For restoring: three of each QoS 2 PUBLISH received: session, packet id, value.
+inline constexpr const char kReceivedScript[] = R"lua(
+local found = {}
+for i = 1, #ARGV do
+  local all = redis.call('HGETALL', KEYS[1] .. 'r:' .. ARGV[i])
+  for j = 1, #all, 2 do
+    found[#found + 1] = ARGV[i]
+    found[#found + 1] = all[j]
+    found[#found + 1] = all[j + 1]
+  end
+end
+return found
+)lua";
+
 // ARGV: owner#number. Gives the lease back if it is theirs.
 inline constexpr const char kReleaseScript[] = R"lua(
 if redis.call('GET', KEYS[1] .. 'lease') == ARGV[1] then redis.call('DEL', KEYS[1] .. 'lease') end

@@ -101,6 +101,7 @@ struct StoredEntry {
 class RestoreSink {
  public:
   virtual ~RestoreSink() = default;
+  virtual void expect_sessions(std::size_t count) { (void)count; }  // about so many will come
   virtual void session(base::SessionId id, std::string_view record) = 0;
   // First and last entry of a queue that is not empty.
   virtual void queue(base::SessionId id, const StoredEntry& first, const StoredEntry& last) = 0;

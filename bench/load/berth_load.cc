@@ -282,6 +282,7 @@ int main(int argc, char** argv) {
     return 64;
   }
   for (int i = 2; i + 1 < argc; i += 2) g_args[argv[i] + 2] = argv[i + 1];
+  second_process = static_cast<int>(arg("pid2", 0));
   const std::string what = argv[1];
   if (what == "fanin") return fanin(false);
   if (what == "durable") return fanin(true);

@@ -1,4 +1,5 @@
-// What the server under test costs, from /proc: CPU time and memory of a process and its children.
+// What the server under test costs, from /proc: CPU time and memory of a process and its children,
+// and of a second one where the server is two (an edge and its engine).
 #pragma once
 
 #include <dirent.h>
@@ -11,8 +12,11 @@
 
 namespace berth::load {
 
+inline int second_process = 0;  // --pid2
+
 inline std::vector<int> process_tree(int pid) {
   std::vector<int> all{pid};
+  if (second_process != 0) all.push_back(second_process);
   if (DIR* d = opendir("/proc")) {
     while (const dirent* e = readdir(d)) {
       const int p = std::atoi(e->d_name);

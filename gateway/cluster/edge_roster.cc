@@ -7,7 +7,7 @@
 namespace berth::gateway::cluster {
 
 namespace {
-constexpr std::int64_t kMinorityWaits = 1'500'000'000;
+constexpr std::int64_t kMinorityWaits = 700'000'000;
 }
 
 std::optional<std::uint32_t> EdgeRoster::number_for(std::uint64_t edge_id) {

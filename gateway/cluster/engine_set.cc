@@ -215,7 +215,16 @@ void EngineSet::tick() {
 
 bool EngineSet::need_engine(std::int64_t now_ns) const {
   if (leaving_) return false;
-  if (current_ == nullptr) return lost_ns_ != 0 || now_ns - started_ns_ > kFirstNomination;
+  if (current_ == nullptr) {
+    const std::int64_t since = lost_ns_ != 0 ? lost_ns_ : started_ns_;
+    const bool one_comes =
+        std::any_of(candidates_.begin(), candidates_.end(), [this](const auto& c) {
+          return c->welcomed && c->status.state == EngineState::serving &&
+                 c->status.term >= newest_term_;
+        });
+    if (one_comes && now_ns - since < kAskAll) return false;  // it is about to say "ready"
+    return lost_ns_ != 0 || now_ns - started_ns_ > kFirstNomination;
+  }
   return current_->store_bad_since_ns != 0 && now_ns - current_->store_bad_since_ns > kStoreBad;
 }
 

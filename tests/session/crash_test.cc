@@ -470,7 +470,7 @@ TEST(Edges, ComesBackAfterItWasGivenUp) {
   EXPECT_EQ(got[0].payload(5), "missed");
 }
 
-TEST(Edges, TakenOverElsewhereWhileOutOfReach) {
+TEST(Edges, I6_TakenOverElsewhereWhileOutOfReachFiresNoWill) {
   World w;
   const int watch = w.open_connected({.client_id = "watch"}, 0);
   w.feed(watch, subscribe(1, "w", 1));
@@ -478,7 +478,7 @@ TEST(Edges, TakenOverElsewhereWhileOutOfReach) {
   const int old = w.open_connected(kWithWill, 1);
   w.lose(1);
   const int now = w.open_connected(kWithWill, 0);
-  EXPECT_EQ(w.packets(watch).size(), 1u) << "a take-over without Will Delay (3.1.3.2.2)";
+  EXPECT_TRUE(w.packets(watch).empty()) << "most likely the edge has ended, and the device is back";
   w.join(1);
   EXPECT_TRUE(w.ended(old));
   EXPECT_EQ(w.reason(old), protocol::link::CloseReason::taken_over);

@@ -1,7 +1,6 @@
 #include "tests/support/swarm.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -23,7 +22,7 @@ constexpr std::size_t kWindow = 4;  // our own PUBLISHes in flight
 Swarm::Swarm(Options o)
     : options_(o),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      devices_(static_cast<std::size_t>(o.devices)) {
+      devices_(static_cast<std::size_t>(o.devices) + 1) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
@@ -33,6 +32,7 @@ Swarm::Swarm(Options o)
     devices_[i].qos = static_cast<unsigned>(i % 3);
     devices_[i].persistent = i / 3 % 2 == 0;
   }
+  devices_.back().persistent = false;  // the watcher
 }
 
 Swarm::~Swarm() {
@@ -47,33 +47,53 @@ void Swarm::problem(const std::string& what) {
 }
 
 void Swarm::open(Device& d) {
-  d.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  d.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
   const std::size_t edge = static_cast<std::size_t>(d.index) + d.opened++;  // another each time
   const int port =
       options_.ports.empty() ? options_.port : options_.ports[edge % options_.ports.size()];
   to.sin_port = htons(static_cast<std::uint16_t>(port));
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (::connect(d.fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
+  inet_pton(AF_INET, options_.host.c_str(), &to.sin_addr);
+  d.since = Clock::now();
+  if (::connect(d.fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0 && errno != EINPROGRESS) {
     ::close(std::exchange(d.fd, -1));
     return;
   }
-  fcntl(d.fd, F_SETFL, O_NONBLOCK);
   const int one = 1;
   setsockopt(d.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  epoll_event ev{.events = EPOLLIN, .data = {.u64 = static_cast<std::uint64_t>(d.index)}};
+  epoll_event ev{.events = EPOLLIN | EPOLLOUT,
+                 .data = {.u64 = static_cast<std::uint64_t>(d.index)}};
   epoll_ctl(epoll_, EPOLL_CTL_ADD, d.fd, &ev);
+  d.wants_write = true;
   d.in.clear();
   d.out.clear();
   d.connected = d.subscribed = d.dead = false;
   d.live.clear();
-  ConnectOptions c{
-      .client_id = "device-" + std::to_string(d.index), .version = 5, .clean = !d.persistent};
+  ConnectOptions c{.client_id = options_.name + "-" + std::to_string(d.index),
+                   .version = 5,
+                   .clean = !d.persistent};
+  if (!is_watcher(d)) {
+    c.will_topic = "will/" + topic_of(d.index);
+    c.will_payload = "gone";
+    c.will_qos = 1;
+  }
   c.properties =
       (d.persistent ? expiry(options_.expiry_s) : "") + std::string("\x21") + u16(kReceiveMaximum);
   d.out = connect(c);
   flush(d);
+}
+
+// As devices do: after a while, each after another; a gateway that says nothing is left.
+void Swarm::reopen() {
+  const auto now = Clock::now();
+  for (Device& d : devices_) {
+    if (d.fd >= 0) {
+      if (!d.connected && now - d.since > std::chrono::seconds(5)) lost_connection(d);
+    } else if (now >= d.since) {
+      open(d);
+    }
+  }
 }
 
 bool Swarm::connect_all() {
@@ -96,14 +116,20 @@ bool Swarm::connect_all() {
 void Swarm::flush(Device& d) {
   while (d.fd >= 0 && !d.out.empty()) {
     const ssize_t n = ::send(d.fd, d.out.data(), d.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n <= 0) return;
+    if (n <= 0) break;
     d.out.erase(0, static_cast<std::size_t>(n));
   }
+  if (d.fd < 0 || d.wants_write == !d.out.empty()) return;
+  d.wants_write = !d.out.empty();
+  epoll_event ev{.events = EPOLLIN | (d.wants_write ? EPOLLOUT : 0u),
+                 .data = {.u64 = static_cast<std::uint64_t>(d.index)}};
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, d.fd, &ev);
 }
 
 void Swarm::lost_connection(Device& d) {
-  ++report_.closed;
+  if (d.connected) ++report_.closed;
   if (!options_.reconnect) problem("device " + std::to_string(d.index) + " was disconnected");
+  d.since = Clock::now() + std::chrono::milliseconds(100 + random_() % 900);
   ::close(std::exchange(d.fd, -1));
   d.dead = true;
   d.connected = false;
@@ -117,8 +143,9 @@ void Swarm::turn(int wait_ms) {
   credit_ += std::chrono::duration<double>(now - last_turn_).count() * options_.publish_per_s;
   credit_ = std::min(credit_, options_.publish_per_s / 10 + 1);
   last_turn_ = now;
-  for (std::size_t n = 0; publishing_ && credit_ >= 1 && n < devices_.size(); ++n) {
-    Device& d = devices_[turn_at_++ % devices_.size()];
+  const std::size_t publishers = devices_.size() - 1;
+  for (std::size_t n = 0; publishing_ && credit_ >= 1 && n < publishers; ++n) {
+    Device& d = devices_[turn_at_++ % publishers];
     if (!d.subscribed || d.pending.size() >= kWindow) continue;
     publish_one(d);
     credit_ -= 1;
@@ -128,6 +155,7 @@ void Swarm::turn(int wait_ms) {
   for (int i = 0; i < n; ++i) {
     Device& d = devices_[events[i].data.u64];
     if (d.fd < 0) continue;
+    if ((events[i].events & EPOLLOUT) != 0) flush(d);
     char buffer[65536];
     const ssize_t got = recv(d.fd, buffer, sizeof buffer, MSG_DONTWAIT);
     if (got == 0 || (got < 0 && errno != EAGAIN)) {
@@ -138,10 +166,13 @@ void Swarm::turn(int wait_ms) {
     for (const Packet& p : take_packets(d.in)) on_packet(d, p);
     flush(d);
   }
-  if (!options_.reconnect) return;
-  for (Device& d : devices_) {
-    if (d.fd < 0) open(d);
-  }
+  if (options_.reconnect) reopen();
+}
+
+void Swarm::answered(Pending& p) {
+  if (std::exchange(p.answered, true) || !running_) return;
+  const std::chrono::duration<float, std::milli> took = Clock::now() - p.sent;
+  report_.answer_ms.push_back(took.count());
 }
 
 void Swarm::publish_one(Device& d) {
@@ -151,10 +182,10 @@ void Swarm::publish_one(Device& d) {
     do {
       id = d.next_id = d.next_id % 65535 + 1;
     } while (d.pending.contains(id));
-    d.pending[id] = {seq, false, true};
+    d.pending[id] = {.seq = seq, .sent = Clock::now()};
   }
-  d.out += publish("d/" + std::to_string(d.index),
-                   std::to_string(d.index) + " " + std::to_string(seq), d.qos, id);
+  d.out +=
+      publish(topic_of(d.index), std::to_string(d.index) + " " + std::to_string(seq), d.qos, id);
   flush(d);
 }
 
@@ -166,6 +197,13 @@ void Swarm::on_packet(Device& d, const Packet& p) {
         problem("second CONNACK");
       }
       d.connected = true;
+      if (d.had_session) {
+        if (Clock::now() - second_began_ > std::chrono::seconds(1)) {
+          second_began_ = Clock::now();
+          reconnects_ = 0;
+        }
+        report_.reconnects_peak = std::max(report_.reconnects_peak, ++reconnects_);
+      }
       const bool present = p.body[0] == 1;
       if (d.persistent && d.had_session && !present) {
         ++report_.session_absent;
@@ -173,12 +211,13 @@ void Swarm::on_packet(Device& d, const Packet& p) {
       }
       d.had_session = true;
       if (!present) d.pending.clear();  // 4.1: a client whose session is gone forgets its half too
-      d.out += subscribe(1, "d/" + std::to_string(neighbour(d)), 2);
+      d.out += is_watcher(d) ? subscribe(1, "will/" + options_.name + "/#", 1)
+                             : subscribe(1, topic_of(neighbour(d)), 2);
       for (auto& [id, pending] : d.pending) {  // 4.4: unacknowledged again
         const std::string payload = std::to_string(d.index) + " " + std::to_string(pending.seq);
-        d.out += pending.released ? ack(6, id)
-                                  : publish("d/" + std::to_string(d.index), payload, d.qos, id, 5,
-                                            false, present);
+        d.out += pending.released
+                     ? ack(6, id)
+                     : publish(topic_of(d.index), payload, d.qos, id, 5, false, present);
       }
       return;
     }
@@ -189,6 +228,7 @@ void Swarm::on_packet(Device& d, const Packet& p) {
     case 7: {  // PUBCOMP
       const auto it = d.pending.find(p.id());
       if (it == d.pending.end()) return;
+      answered(it->second);
       d.acked.insert(it->second.seq);
       d.pending.erase(it);
       ++report_.published;
@@ -202,7 +242,10 @@ void Swarm::on_packet(Device& d, const Packet& p) {
     }
     case 5: {  // PUBREC
       const auto it = d.pending.find(p.id());
-      if (it != d.pending.end()) it->second.released = true;
+      if (it != d.pending.end()) {
+        answered(it->second);
+        it->second.released = true;
+      }
       d.out += ack(6, p.id());
       return;
     }
@@ -219,6 +262,12 @@ void Swarm::on_packet(Device& d, const Packet& p) {
 }
 
 void Swarm::on_publish(Device& d, const Packet& p) {
+  if (is_watcher(d)) {
+    ++report_.wrong_wills;
+    problem("will of a device that never went: " + p.topic());
+    if (p.qos() == 1) d.out += ack(4, p.id());
+    return;
+  }
   const std::string payload = p.payload(5);
   const std::uint64_t seq = std::stoull(payload.substr(payload.find(' ')));
   const unsigned qos = neighbour_qos(d);
@@ -261,7 +310,7 @@ void Swarm::run(std::chrono::milliseconds time, const std::function<void()>& eve
   publishing_ = running_ = true;
   last_turn_ = last_ack_ = Clock::now();
   const auto end = Clock::now() + time;
-  while (Clock::now() < end) {
+  while (Clock::now() < end && running_) {
     turn(2);
     if (every) every();
   }
@@ -275,6 +324,7 @@ bool Swarm::settle(std::chrono::milliseconds limit) {
     bool all = true;
     for (const Device& d : devices_) {
       all = all && d.pending.empty() && (d.subscribed || d.dead);
+      if (is_watcher(d)) continue;
       const Device& from = devices_[static_cast<std::size_t>(neighbour(d))];
       if (from.qos == 0 || d.dead || (!d.persistent && options_.reconnect)) continue;
       all = all && std::includes(d.got.begin(), d.got.end(), from.acked.begin(), from.acked.end());
@@ -288,7 +338,7 @@ SwarmReport Swarm::report() {
   SwarmReport r = report_;
   for (const Device& d : devices_) {
     const Device& from = devices_[static_cast<std::size_t>(neighbour(d))];
-    if (from.qos == 0 || (!d.persistent && options_.reconnect)) continue;
+    if (is_watcher(d) || from.qos == 0 || (!d.persistent && options_.reconnect)) continue;
     for (const std::uint64_t seq : from.acked) {
       if (d.got.contains(seq)) continue;
       ++r.lost;

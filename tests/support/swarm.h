@@ -1,12 +1,13 @@
 // Oracle devices: many MQTT connections in one thread that check the gateway's promises on their
 // own side of the wire. Device i publishes numbered messages to "d/i" and subscribes to its
 // neighbour's. QoS by i % 3; every second device has a persistent session. Payload: "<i>
-// <sequence>".
+// <sequence>". Each has a will, which a watcher must never see: no device ever goes by itself.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -29,13 +30,18 @@ struct SwarmReport {
   std::uint64_t second_connacks = 0;
   std::uint64_t window_exceeded = 0;  // above our Receive Maximum
   std::uint64_t session_absent = 0;   // Session Present 0 where a session must be
+  std::uint64_t wrong_wills = 0;
+  std::uint64_t reconnects_peak = 0;  // in one second
   double gap_max_ms = 0;              // longest time between two PUBACKs of anybody
+  std::vector<float> answer_ms;       // PUBLISH to PUBACK or PUBREC, each
   std::string first_problem;
 };
 
 class Swarm {
  public:
   struct Options {
+    std::string name = "d";  // of topics and client ids: several swarms may share a gateway
+    std::string host = "127.0.0.1";
     int port = 0;
     std::vector<int> ports;  // instead: of several edges, device by device
     int devices = 100;
@@ -48,6 +54,7 @@ class Swarm {
   bool connect_all();  // and subscribe; false at the deadline
   // Publishes for `time`, calling `every` between turns.
   void run(std::chrono::milliseconds time, const std::function<void()>& every = {});
+  void stop() { running_ = false; }  // run() ends; to be called by `every`
   // No more new messages; waits until all acknowledged ones have arrived.
   bool settle(std::chrono::milliseconds limit = std::chrono::seconds(30));
   SwarmReport report();
@@ -56,7 +63,8 @@ class Swarm {
   struct Pending {
     std::uint64_t seq = 0;
     bool released = false;  // QoS 2: PUBREC came
-    bool sent_once = false;
+    Clock::time_point sent;
+    bool answered = false;
   };
   struct Device {
     int fd = -1;
@@ -64,6 +72,8 @@ class Swarm {
     unsigned qos = 1;
     bool persistent = false;
     bool connected = false, subscribed = false, dead = false, had_session = false;
+    bool wants_write = false;
+    Clock::time_point since;  // of the attempt to connect, or when the next is due
     std::string in, out;
     unsigned opened = 0;
     std::uint64_t next_seq = 1;
@@ -77,6 +87,10 @@ class Swarm {
     std::set<unsigned> qos2_held;            // PUBREC sent, PUBREL not seen
   };
   void open(Device& d);
+  void reopen();
+  void answered(Pending& p);
+  std::string topic_of(int index) const { return options_.name + "/" + std::to_string(index); }
+  bool is_watcher(const Device& d) const { return d.index == options_.devices; }
   void turn(int wait_ms);
   void flush(Device& d);
   void on_packet(Device& d, const Packet& p);
@@ -96,6 +110,9 @@ class Swarm {
   bool running_ = false;
   Clock::time_point last_turn_ = Clock::now();
   Clock::time_point last_ack_ = Clock::now();
+  Clock::time_point second_began_ = Clock::now();
+  std::uint64_t reconnects_ = 0;  // in this second
+  std::minstd_rand random_{1};
   SwarmReport report_;
 };
 

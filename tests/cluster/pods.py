@@ -1,0 +1,230 @@
+"""Processes in pods, and a small controller that does with them what Kubernetes does."""
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+
+MQTT, LINKS, ADMIN, REDIS, SENTINEL = 1883, 7883, 9180, 6379, 26379
+
+
+def wait_for(what, condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"timed out: {what}")
+
+
+class Pod:
+    def __init__(self, net, directory, name):
+        self.net, self.directory, self.name = net, directory, name
+        self.address = net.pod(name)
+        self.process = None
+        self.starts = 0
+
+    def spawn(self, argv, env=None):
+        self.starts += 1
+        log = open(os.path.join(self.directory, f"{self.name}.{self.starts}.log"), "w")
+        self.process = subprocess.Popen(self.net.inside(self.name) + argv, stdout=log, stderr=log,
+                                        stdin=subprocess.DEVNULL, env=dict(os.environ, **(env or {})))
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, number):
+        if self.running():
+            self.process.send_signal(number)
+
+    def kill(self):
+        self.send(signal.SIGCONT)
+        self.send(signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+
+    def terminate(self, grace=30):
+        """SIGTERM, SIGKILL after the grace."""
+        self.send(signal.SIGTERM)
+        try:
+            self.process.wait(grace)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def delete(self):
+        self.kill()
+        self.net.remove(self.name)
+
+    def get(self, target):
+        try:
+            with urllib.request.urlopen(f"http://{self.address}:{ADMIN}{target}", timeout=2) as r:
+                return r.status, r.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self):
+        return self.running() and self.get("/readyz")[0] == 200
+
+    def status(self):
+        code, body = self.get("/api/v1/status")
+        return json.loads(body) if code == 200 else {}
+
+    def metric(self, name):
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[-1])
+        return 0.0
+
+
+class Engine(Pod):
+    def __init__(self, cluster, name):
+        super().__init__(cluster.net, cluster.directory, name)
+        self.cluster = cluster
+
+    def start(self):
+        self.spawn([self.cluster.berth, "engine", "--anonymous", "--links", f"0.0.0.0:{LINKS}",
+                    "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url()],
+                   self.cluster.engine_env)
+
+    def serving(self):
+        return self.running() and self.status().get("state") == "serving"
+
+
+class Edge(Pod):
+    def __init__(self, cluster, name):
+        super().__init__(cluster.net, cluster.directory, name)
+        self.cluster = cluster
+
+    def start(self):
+        self.spawn([self.cluster.berth, "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
+                    f"0.0.0.0:{ADMIN}", "--engines", f"engine:{LINKS}"],
+                   {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name,
+                    "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883"})
+
+
+class Redis(Pod):
+    def start(self, master=None):
+        argv = ["redis-server", "--port", str(REDIS), "--bind", self.address, "--dir", self.home(),
+                "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
+                "--repl-diskless-sync-delay", "0", "--protected-mode", "no"]
+        if master is not None:
+            argv += ["--replicaof", f"{master.address} {REDIS}"]
+        self.spawn(argv)
+
+    def home(self):
+        path = os.path.join(self.directory, self.name)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def ask(self, *command, port=REDIS):
+        return subprocess.run(["redis-cli", "-h", self.address, "-p", str(port), *command],
+                              capture_output=True, text=True).stdout.strip()
+
+    def role(self):
+        return self.ask("ROLE").split("\n")[0]
+
+
+class Sentinel(Redis):
+    def start(self, master=None):
+        config = os.path.join(self.home(), "sentinel.conf")
+        with open(config, "w") as f:
+            f.write(f"port {SENTINEL}\nbind {self.address}\nprotected-mode no\ndir {self.home()}\n"
+                    f"sentinel monitor m {master.address} {REDIS} 1\n"
+                    "sentinel down-after-milliseconds m 1000\nsentinel failover-timeout m 3000\n")
+        self.spawn(["redis-sentinel", config])
+
+
+class Cluster:
+    """A Deployment of engines, a DaemonSet of edges, Redis with replicas and a sentinel, a Service."""
+
+    def __init__(self, net, directory, berth, clients, engines=3, edges=2):
+        self.net, self.directory, self.berth, self.clients = net, directory, berth, clients
+        self.engine_env = {"BERTH_STORE_REDIS_WAIT_REPLICAS": "1"}
+        self.made = 0
+        self.redis = [Redis(net, directory, f"redis-{i}") for i in range(3)]
+        self.redis[0].start()
+        wait_for("redis", lambda: self.redis[0].ask("PING") == "PONG")
+        for r in self.redis[1:]:
+            r.start(self.redis[0])
+        self.sentinel = Sentinel(net, directory, "sentinel")
+        self.sentinel.start(self.redis[0])
+        wait_for("replicas", lambda: self.sentinel.ask("SENTINEL", "replicas", "m", port=SENTINEL).count("slave") >= 2
+                 and self.redis[0].ask("INFO", "replication").count("state=online") == 2)
+        self.engines, self.edges = [], []
+        for _ in range(engines):
+            self.add_engine(wait=False)
+        for i in range(edges):
+            self.add_edge(f"edge-{i}")
+        for e in self.engines + self.edges:
+            wait_for(f"{e.name} ready", e.ready)
+        self.endpoints()
+
+    def store_url(self):
+        return f"redis-sentinel://{self.sentinel.address}:{SENTINEL}/m"
+
+    # -- what a headless Service and the kube-proxy do
+
+    def endpoints(self):
+        names = [(e.address, "engine") for e in self.engines]
+        for edge in self.edges:
+            self.net.hosts(edge.name, names)
+        backends = [e.address for e in self.edges if e.running()]
+        for client in self.clients:
+            self.net.service(client, MQTT, backends)
+
+    # -- what a Deployment does
+
+    def add_engine(self, wait=True):
+        self.made += 1
+        e = Engine(self, f"engine-{self.made}")
+        e.start()
+        self.engines.append(e)
+        self.endpoints()
+        if wait:
+            wait_for(f"{e.name} ready", e.ready)
+        return e
+
+    def remove_engine(self, e):
+        e.terminate()
+        self.engines.remove(e)
+        self.endpoints()
+        e.delete()
+
+    def add_edge(self, name):
+        e = Edge(self, name)
+        self.net.hosts(name, [(x.address, "engine") for x in self.engines])
+        e.start()
+        self.edges.append(e)
+        return e
+
+    def roll_engines(self):
+        """maxSurge 1, maxUnavailable 0."""
+        for old in list(self.engines):
+            self.add_engine()
+            self.remove_engine(old)
+
+    def revive(self):
+        """The kubelet: containers that ended are started again."""
+        for e in self.engines:
+            if not e.running():
+                e.start()
+
+    def active(self, seconds=15):
+        found = []
+
+        def look():
+            found[:] = [e for e in self.engines if e.serving()]
+            return bool(found)
+        wait_for("an engine that serves", look, seconds)
+        return max(found, key=lambda e: e.status().get("term", 0))
+
+    def master(self):
+        for r in self.redis:
+            if r.running() and r.role() == "master":
+                return r
+        return None
+
+    def close(self):
+        for p in self.engines + self.edges + self.redis + [self.sentinel]:
+            p.kill()

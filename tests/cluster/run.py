@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""The cluster under trouble, and what its devices see of it; see scripts/cluster-test."""
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from net import SERVICE, Net  # noqa: E402
+from pods import MQTT, Cluster  # noqa: E402
+from scenarios import SCENARIOS  # noqa: E402
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+COLUMNS = ("scenario", "dropped %", "ack p50", "p99", "max ms", "silence", "acked", "lost", "doubled",
+           "resent", "wills", "order", "reconn/s")
+
+
+class Oracle:
+    """Devices in a pod of their own."""
+
+    def __init__(self, net, build, name, devices, rate, reconnect):
+        self.devices = devices
+        argv = net.inside(name) + [os.path.join(build, "tests/berth-oracle"), SERVICE,
+                                   str(MQTT), name, str(devices), str(rate)]
+        self.process = subprocess.Popen(argv + (["reconnect"] if reconnect else []), text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def wait_connected(self):
+        if self.process.stdout.readline().strip() != "connected":
+            raise RuntimeError("devices could not connect")
+
+    def ask_to_stop(self):
+        self.process.stdin.write("stop\n")
+        self.process.stdin.flush()
+
+    def report(self):
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def total(reports):
+    out = {}
+    for key in reports[0]:
+        values = [r[key] for r in reports]
+        if key == "settled":
+            out[key] = all(values)
+        elif key == "first_problem":
+            out[key] = "; ".join(v for v in values if v)
+        elif key.endswith("_ms"):
+            out[key] = max(values)
+        else:
+            out[key] = sum(values)
+    return out
+
+
+def broken(r, may_disconnect):
+    """The invariants that do not hold."""
+    keys = ["lost", "resent_live", "wrong_wills", "qos2_doubled", "out_of_order", "second_connacks",
+            "window_exceeded", "session_absent", "qos0_doubled"]
+    if not may_disconnect:
+        keys.append("closed")
+    bad = [f"{k}={r[k]}" for k in keys if r[k] != 0]
+    return bad + ([] if r["settled"] else ["not settled"])
+
+
+def run_scenario(name, a):
+    act, long, short, may_disconnect = SCENARIOS[name]
+    seconds = a.seconds or (short if a.short else long)
+    directory = tempfile.mkdtemp(prefix="berth-cluster-")
+    net = Net()
+    cluster = None
+    oracles = []
+    failed = True
+    try:
+        clients = [f"clients-{i}" for i in range(a.processes)]
+        for c in clients:
+            net.pod(c)
+        cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients)
+        share = a.devices // a.processes
+        oracles = [Oracle(net, a.build, c, share, a.rate / a.processes, may_disconnect) for c in clients]
+        for o in oracles:
+            o.wait_connected()
+        time.sleep(1)
+        try:
+            act(cluster, random.Random(a.seed), seconds)
+        finally:
+            for e in cluster.engines + cluster.edges:
+                e.send(signal.SIGCONT)
+        for o in oracles:
+            o.ask_to_stop()
+        r = total([o.report() for o in oracles])
+        r.update(scenario=name, devices=share * a.processes, seconds=seconds, seed=a.seed,
+                 stale_steps=sum(e.metric('berth_steps_total{result="refused_stale"}') for e in cluster.edges),
+                 gaps_ms=[e.metric("berth_engine_last_gap_milliseconds") for e in cluster.edges])
+        r["broken"] = broken(r, may_disconnect)
+        failed = bool(r["broken"])
+        return r
+    finally:
+        for o in oracles:
+            o.close()
+        if cluster:
+            cluster.close()
+        net.close()
+        if failed or a.keep:
+            print(f"logs: {directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def row(r):
+    return (r["scenario"], f"{100 * r['closed'] / r['devices']:.2f}", f"{r['p50_ms']:.1f}", f"{r['p99_ms']:.0f}",
+            f"{r['max_ms']:.0f}", f"{r['silence_max_ms']:.0f}", str(r["published"]), str(r["lost"]),
+            str(r["doubled"]), str(r["resent_live"]), str(r["wrong_wills"]), str(r["out_of_order"]),
+            str(r["reconnects_peak"]))
+
+
+def may_make_namespaces():
+    return os.getuid() == 0 and subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--short", action="store_true", help="a form for CI")
+    p.add_argument("--scenario", action="append", choices=list(SCENARIOS))
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--seconds", type=int, default=0)
+    p.add_argument("--devices", type=int, default=0, help="connections (1000; 300 with --short)")
+    p.add_argument("--rate", type=float, default=0, help="messages a second of all devices")
+    p.add_argument("--processes", type=int, default=2, help="of devices")
+    p.add_argument("--build", default=os.path.join(ROOT, "build/release"), help="where the binaries are")
+    p.add_argument("--keep", action="store_true", help="keep the logs of scenarios that went well too")
+    p.add_argument("--json", help="write the reports here too")
+    a = p.parse_args()
+    if not may_make_namespaces():
+        print("skipped: this user may not make network namespaces")
+        sys.exit(77)
+    a.devices = a.devices or (300 if a.short else 1000)
+    a.rate = a.rate or (1000 if a.short else 2000)
+    print(f"machine: {os.cpu_count()} x {platform.machine()}, kernel {platform.release()}; devices {a.devices}, "
+          f"{a.rate:.0f} messages/s, seed {a.seed}; times in ms from PUBLISH to its acknowledgement")
+    widths = [max(len(c), 9) for c in COLUMNS]
+    widths[0] = 15
+    print(" ".join(c.rjust(w) for c, w in zip(COLUMNS, widths)))
+    reports = []
+    for name in a.scenario or list(SCENARIOS):
+        # a process of its own: it moves into the scenario's network
+        path = os.path.join(tempfile.gettempdir(), f"berth-cluster-report-{os.getpid()}.json")
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+            code = 1
+            try:
+                with open(path, "w") as f:
+                    json.dump(run_scenario(name, a), f)
+                code = 0
+            except BaseException as e:  # noqa: BLE001
+                print(f"{name}: {e}", file=sys.stderr)
+            sys.stdout.flush()
+            os._exit(code)
+        status = os.waitpid(child, 0)[1]
+        if status != 0:
+            reports.append({"scenario": name, "broken": ["did not run"]})
+            continue
+        with open(path) as f:
+            r = json.load(f)
+        os.remove(path)
+        reports.append(r)
+        print(" ".join(c.rjust(w) for c, w in zip(row(r), widths)), flush=True)
+        if r["broken"]:
+            print(f"  BROKEN: {', '.join(r['broken'])} {r['first_problem']}", flush=True)
+    if a.json:
+        with open(a.json, "w") as f:
+            json.dump(reports, f, indent=1)
+    bad = [r["scenario"] for r in reports if r["broken"]]
+    print("all invariants held" if not bad else f"broken: {', '.join(bad)}")
+    sys.exit(1 if bad else 0)
+
+
+main()
