@@ -38,6 +38,7 @@ namespace {
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::uint32_t kWatchTimeout_ms = 500;
 constexpr std::int64_t kCommitSlow_ms = 600;  // then the store counts as out of reach
+constexpr std::int64_t kReadyAlone = 5000 * kMs;
 constexpr std::int64_t kTakeAgain = 300 * kMs;
 constexpr std::int64_t kAcceptedWait = 500 * kMs;  // a leaving engine waits for edges to catch up
 
@@ -516,7 +517,10 @@ class EngineServer {
 
   bool ready() const {
     if (leaving_) return false;
-    return state_ == EngineState::serving || (state_ == EngineState::standby && store_ok_);
+    if (state_ == EngineState::serving) return true;
+    // A standby is of use when an edge is linked to it; where there is none yet, after a while.
+    const bool reachable = roster_.linked() != 0 || base::monotonic_ns() - began_ns_ > kReadyAlone;
+    return state_ == EngineState::standby && store_ok_ && reachable;
   }
 
   void refresh() {
@@ -599,6 +603,7 @@ class EngineServer {
   EngineState state_ = EngineState::standby;
   std::uint64_t term_ = 0;
   std::uint64_t newest_term_ = 0;
+  const std::int64_t began_ns_ = base::monotonic_ns();
   std::int64_t free_since_ns_ = 0;
   std::int64_t last_beat_ns_ = 0;
   std::int64_t leave_by_ns_ = 0;

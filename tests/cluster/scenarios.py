@@ -16,6 +16,15 @@ def every(seconds, period, act):
         next_at += period
 
 
+def baseline(c, random, seconds):
+    """What this machine does to devices by itself: pods that come and go, doing nothing."""
+    def act():
+        c.net.pod("idle")
+        c.endpoints()
+        c.net.remove("idle")
+    every(seconds, 1, act)
+
+
 def rolling(c, random, seconds):
     end = time.monotonic() + seconds
     while True:
@@ -137,6 +146,7 @@ def everything(c, random, seconds):
 
 # name -> (what it does, seconds, seconds with --short, devices may be disconnected)
 SCENARIOS = {
+    "baseline": (baseline, 10, 5, False),
     "rolling": (rolling, 20, 8, False),
     "scale": (scale, 15, 8, False),
     "kill": (kill, 30, 9, False),

@@ -21,5 +21,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   berth::protocol::link::visit_engine_turn(bytes, n);
   berth::protocol::link::Hello h;
   berth::protocol::link::get_hello(bytes, h);
+  berth::protocol::link::Welcome w;
+  berth::protocol::link::get_welcome(bytes, w);
+  berth::protocol::link::Status s;
+  berth::protocol::link::get_status(bytes, s);
+  berth::protocol::link::Alive a;
+  berth::protocol::link::get_alive(bytes, a);
   return 0;
 }

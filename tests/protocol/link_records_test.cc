@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 namespace berth::protocol::link {
 namespace {
 
@@ -96,6 +98,89 @@ TEST(LinkRecords, FramesSplitAnywhere) {
   ASSERT_EQ(next_frame(o, f), FrameResult::complete);
   EXPECT_EQ(f.payload, "payload");
   EXPECT_EQ(next_frame(std::string(5, '\0'), f), FrameResult::malformed);
+}
+
+// -- peers of other releases. recorded/*-vN.hex is what the code of link version N said; a release
+// that makes a new version adds its own and keeps the one before.
+
+std::string recorded(const std::string& name) {
+  std::ifstream in(std::string(BERTH_SOURCE) + "/tests/protocol/recorded/" + name + ".hex");
+  std::string bytes;
+  for (std::string line; std::getline(in, line);) {
+    for (std::size_t i = 0; i + 1 < line.size(); i += 2) {
+      bytes.push_back(static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16)));
+    }
+  }
+  return bytes;
+}
+
+// Every frame as one word, what it says where it is not a turn.
+std::string read_all(const std::string& bytes, Recorder& r) {
+  std::string_view in = bytes;
+  FrameView f;
+  while (next_frame(in, f) == FrameResult::complete) {
+    in.remove_prefix(f.size);
+    Hello h;
+    Welcome w;
+    Status s;
+    Alive a;
+    if (f.type == FrameType::hello && get_hello(f.payload, h)) {
+      r.log += "hello" + std::to_string(h.version_min) + ".." + std::to_string(h.version) + "," +
+               std::to_string(h.heartbeat_ms) + (h.remote ? ",remote," + h.name : "") + ";";
+    } else if (f.type == FrameType::turn) {
+      EXPECT_TRUE(bytes[4] == 1 ? visit_edge_turn(f.payload, r) : visit_engine_turn(f.payload, r));
+    } else if (f.type == FrameType::welcome && get_welcome(f.payload, w)) {
+      r.log +=
+          "welcome" + std::to_string(w.version) + "," + std::to_string(w.settings.size()) + ";";
+    } else if (f.type == FrameType::status && get_status(f.payload, s)) {
+      r.log += std::string(name_of(s.state)) + std::to_string(s.term) + ";";
+    } else if (f.type == FrameType::alive && get_alive(f.payload, a)) {
+      r.log += "alive" + std::to_string(a.lost_term) + (a.nominate ? "!;" : ";");
+    } else {
+      r.log += "#" + std::to_string(static_cast<int>(f.type)) + ";";
+    }
+  }
+  EXPECT_TRUE(in.empty());
+  return r.log;
+}
+
+TEST(LinkVersions, RecordedEdgesAreUnderstood) {
+  const std::string turns = "A5,70000,sentc;Z;";
+  const std::string rest = "I3,70000,5,bytes;W900;Ckeepalive_timeout;";
+  Recorder one;
+  EXPECT_EQ(read_all(recorded("edge-v1"), one), "hello1..1,250;" + turns + rest);
+  Recorder two;
+  EXPECT_EQ(read_all(recorded("edge-v2"), two),
+            "hello1..2,250,remote,edge-a/0;alive41!;" + turns + "#6;" + rest + "#8;");
+}
+
+TEST(LinkVersions, RecordedEnginesAreUnderstood) {
+  const std::string turn = "S900,answer,70005,taken_over,cookies1;S0,,release,cookies0;#18;";
+  Recorder one;
+  EXPECT_EQ(read_all(recorded("engine-v1"), one), "#17;" + turn);
+  Recorder two;
+  EXPECT_EQ(read_all(recorded("engine-v2"), two), "welcome2,3;serving42;#17;" + turn);
+}
+
+TEST(LinkVersions, ANewerPeerIsSpokenToInOurs) {
+  Hello h;
+  h.version = kVersion + 1;
+  h.version_min = kVersion;
+  h.remote = true;
+  std::string bytes;
+  put_hello(bytes, h);
+  bytes.append("and something that we do not know");
+  Hello read;
+  ASSERT_TRUE(get_hello(bytes, read));
+  EXPECT_EQ(common_version(read.version_min, read.version), kVersion);
+  EXPECT_EQ(common_version(kVersion + 1, kVersion + 2), 0u) << "two releases on";
+  EXPECT_EQ(common_version(0, 0), 0u);
+  Welcome w{.settings = {{static_cast<Setting>(200), 5}, {Setting::packet_max, 6}}};
+  std::string welcome;
+  put_welcome(welcome, w);
+  Welcome got;
+  ASSERT_TRUE(get_welcome(welcome, got));
+  EXPECT_EQ(got.settings.size(), 2u) << "a setting that is not known has a value all the same";
 }
 
 }  // namespace
