@@ -69,9 +69,9 @@ std::unique_ptr<session::Store> embedded_store(const Config& config, engine::Eng
   return std::make_unique<session::RocksStore>(options, post);
 }
 
-std::unique_ptr<session::Store> redis_store(const Config& config, StoreClaim& claim,
-                                            engine::EngineShard& engine, const Post& post,
-                                            std::function<void()> store_lost) {
+session::RedisStoreOptions redis_store_options(const Config& config, const StoreClaim& claim,
+                                               engine::EngineShard& engine, const Post& post,
+                                               std::function<void()> store_lost) {
   session::RedisStoreOptions o;
   o.redis = redis_options(config);
   o.prefix = config.redis_prefix;
@@ -85,15 +85,24 @@ std::unique_ptr<session::Store> redis_store(const Config& config, StoreClaim& cl
   o.wait_ms = config.redis_wait_ms;
   o.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
   o.on_fenced = [post, store_lost = std::move(store_lost)] { post(store_lost); };
+  return o;
+}
+
+std::unique_ptr<session::Store> redis_store(const Config& config, StoreClaim& claim,
+                                            engine::EngineShard& engine, const Post& post,
+                                            std::function<void()> store_lost) {
+  const auto o = redis_store_options(config, claim, engine, post, std::move(store_lost));
   BERTH_LOG(info, "store redis={} prefix={}", o.redis.address.text(), o.prefix);
   auto store = std::make_unique<session::RedisStore>(o, post);
   claim.number = store->number();
   return store;
 }
 
-void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
-           engine::EngineShard& engine, std::function<void()> store_lost) {
-  const auto post = [&io](std::function<void()> f) { boost::asio::post(io, std::move(f)); };
+Post poster_of(boost::asio::io_context& io) {
+  return [&io](std::function<void()> f) { boost::asio::post(io, std::move(f)); };
+}
+
+void add_authenticator(const Config& config, engine::EngineShard& engine, const Post& post) {
   std::optional<engine::PasswordFile> passwords;
   if (!config.password_file.empty()) {
     try {
@@ -104,6 +113,12 @@ void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
   }
   engine.use_authenticator(
       std::make_unique<engine::Authenticator>(config.anonymous, std::move(passwords), post));
+}
+
+void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
+           engine::EngineShard& engine, std::function<void()> store_lost) {
+  const Post post = poster_of(io);
+  add_authenticator(config, engine, post);
   engine.use_store(config.store_url.empty()
                        ? embedded_store(config, engine, post)
                        : redis_store(config, claim, engine, post, std::move(store_lost)));
@@ -111,6 +126,33 @@ void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
 }
 
 }  // namespace
+
+WarmEngine warm_engine(boost::asio::io_context& io, const Config& config,
+                       const session::BrokerOptions& options, const StoreClaim& claim,
+                       const std::string& name, link::EdgePort& edge, metrics::EngineProbe& probe,
+                       const std::function<void()>& store_lost) {
+  WarmEngine w;
+  w.name = name;
+  w.engine = std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), probe);
+  const Post post = poster_of(io);
+  add_authenticator(config, *w.engine, post);
+  auto o = redis_store_options(config, claim, *w.engine, post, store_lost);
+  o.warm = true;
+  auto store = std::make_unique<session::RedisStore>(o, post);
+  w.store = store.get();
+  w.engine->use_store(std::move(store));
+  w.store->warm_up(w.engine->broker(), name);
+  return w;
+}
+
+bool take_over(WarmEngine& warm, StoreClaim& claim) {
+  warm.store->take(claim.take_from.value_or(0), claim.floor);
+  claim.number = warm.store->number();
+  if (warm.store->catch_up(warm.engine->broker(), warm.name)) return true;
+  claim.take_from = claim.number;
+  warm.engine->close_store();
+  return false;
+}
 
 std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
                                                  const session::BrokerOptions& options,

@@ -82,6 +82,9 @@ class Broker : public RestoreSink {
   void received(base::SessionId id, std::uint16_t packet_id, std::string_view value) override;
   void retained(std::string_view key, std::string_view value) override;
   void applied(std::string_view key, std::string_view value) override;
+  void forget(base::SessionId id) override;
+  void forget_retained(std::string_view key) override;
+  void forget_applied(std::string_view key) override;
 
   // -- from the edge
   void attach(const protocol::link::Attach& a, base::Instant now);

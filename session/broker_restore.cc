@@ -136,6 +136,28 @@ void Broker::applied(std::string_view key, std::string_view value) {
       base::get_key64(key.substr(16)), std::string(value));
 }
 
+void Broker::forget(base::SessionId id) {
+  orphan_queues_.erase(id.value);
+  Session* s = by_id(id);
+  if (s == nullptr) return;
+  drop_subscriptions(*s);
+  erase_session(*s);
+}
+
+void Broker::forget_retained(std::string_view key) {
+  if (key.size() > 2) tenant(0).retained.remove(key.substr(2));
+}
+
+void Broker::forget_applied(std::string_view key) {
+  if (key.size() == 12) stored_edges_.erase(base::get_key64(key.substr(4)));
+  if (key.size() != 24) return;
+  std::erase_if(due_wills_, [&](const auto& will) { return will.first == key; });
+  const auto it = orphan_applied_.find({base::get_key64(key), base::get_key64(key.substr(8))});
+  if (it == orphan_applied_.end()) return;
+  const std::uint64_t offset = base::get_key64(key.substr(16));
+  std::erase_if(it->second, [offset](const auto& known) { return known.first == offset; });
+}
+
 // -- from the edge
 
 void Broker::attach(const protocol::link::Attach& a, base::Instant now) {

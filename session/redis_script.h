@@ -34,10 +34,16 @@ if holder ~= ARGV[1] and (holder or redis.call('GET', p .. 'holders') ~= ARGV[3]
   return redis.error_reply('FENCED ' .. (holder or 'a later one, gone again'))
 end
 redis.call('SET', p .. 'lease', ARGV[1], 'PX', ARGV[2])
+local warming = redis.call('EXISTS', p .. 'warm') == 1
 local refused = {}
 for i = 4, #ARGV, 6 do
   local kind, id, seq, epoch, key, value =
       ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
+  if warming then
+    local what = string.find(kind, 'retained') and 'r' .. key
+        or string.find(kind, 'applied') and 'a' .. key or 's' .. id
+    redis.call('SADD', p .. 'changed', what)
+  end
   local stale = false
   if epoch ~= '0' then
     local known = redis.call('HGET', p .. 'epochs', id)
@@ -79,6 +85,25 @@ for i = 4, #ARGV, 6 do
   end
 end
 return refused
+)lua";
+
+// A successor may read everything while we go on (warm, named by ARGV[1]); what changes from here
+// on is noted in `changed`, so that it has to read only that when it takes the lease.
+inline constexpr const char kWarmScript[] = R"lua(
+redis.call('DEL', KEYS[1] .. 'changed', KEYS[1] .. 'warmed')
+redis.call('SET', KEYS[1] .. 'warm', ARGV[1])
+return 0
+)lua";
+
+// ARGV: the name of the warming, ours as one that has read all; both empty: only end it. By the new
+// holder of the lease: answers what has changed, nil if the warming was another.
+inline constexpr const char kChangedScript[] = R"lua(
+local p = KEYS[1]
+local name = redis.call('GET', p .. 'warm')
+local changed = nil
+if name and name == ARGV[1] then changed = redis.call('SMEMBERS', p .. 'changed') end
+redis.call('DEL', p .. 'warm', p .. 'changed', p .. 'warmed')
+return changed
 )lua";
 
 // ARGV: sessions. For restoring: of each that has a queue, three of it: session, first, last entry.

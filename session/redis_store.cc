@@ -7,6 +7,8 @@
 //   q:session           sorted set, all scores 0: seq as 8 bytes big-endian, then the entry
 //   r:session           hash: packet id -> where a QoS 2 PUBLISH came from
 //   retained, applied   hashes by the key of the write
+//   reach               edges linked to the holder, expires
+//   warm, changed, warmed   a planned move: its name, what has been written since, who is ready
 #include "session/redis_store.h"
 
 #include <algorithm>
@@ -83,6 +85,9 @@ class RedisStore::Impl {
         post_(std::move(post)),
         writes_to_(options_.redis),
         reads_from_(options_.redis) {
+    if (!options_.warm) open();
+  }
+  void open() {
     take_lease();
     threads_.start({.write = [this](StoreThreads::Commit& c) { write_until_done(c); },
                     .read = [this](StoreThreads::Read& r) { read_until_done(r); },
@@ -91,6 +96,9 @@ class RedisStore::Impl {
   }
   ~Impl() { close(); }
   void restore(RestoreSink& sink);
+  void warm_up(RestoreSink& sink, const std::string& name);
+  void take(std::uint64_t from, std::uint64_t floor);
+  bool catch_up(RestoreSink& sink, const std::string& name);
   void close();
   StoreThreads& threads() { return threads_; }
   std::uint64_t number() const { return std::strtoull(number_.c_str(), nullptr, 10); }
@@ -116,7 +124,14 @@ class RedisStore::Impl {
   template <class F>
   void scan(const char* command, const std::string& key, F&& each);
   template <class Take>
-  void for_sessions(std::string_view set, const char* script, Take&& take);
+  void for_sessions(const std::vector<std::string>& sessions, const char* script, Take&& take);
+  template <class Take>
+  void read_again(std::string_view hash, const std::vector<std::string>& fields, Take&& take);
+  void read_all(RestoreSink& sink);
+  void read_queues(const std::vector<std::string>& sessions, RestoreSink& sink);
+  void read_received(const std::vector<std::string>& sessions, RestoreSink& sink);
+  RedisReply changed_since(const std::string& name);
+  std::string run_id();
   std::vector<std::string> members(std::string_view set);
 
   RedisStoreOptions options_;
@@ -126,6 +141,7 @@ class RedisStore::Impl {
   std::string number_;          // ours as a holder
   std::string holder_;
   std::string commit_script_;  // its SHA1 at the server we are connected to
+  std::string warmed_on_;      // run_id of the Redis that warm_up() has read
   bool healthy_ = true;        // writer's
   bool lost_ = false;          // writer's: fenced
   StoreThreads threads_;       // last: they use the rest
@@ -210,11 +226,11 @@ std::vector<std::string> RedisStore::Impl::members(std::string_view set) {
   return {all.begin(), all.end()};
 }
 
-// Runs a script over all sessions of a set, a bounded number in each call, calls ahead of answers:
+// Runs a script over sessions, a bounded number in each call, calls ahead of answers:
 // one command a session would take ten times as long. `take` gets three texts at a time.
 template <class Take>
-void RedisStore::Impl::for_sessions(std::string_view set, const char* script, Take&& take) {
-  const std::vector<std::string> sessions = members(set);
+void RedisStore::Impl::for_sessions(const std::vector<std::string>& sessions, const char* script,
+                                    Take&& take) {
   const auto ask = [&](std::size_t at) {
     const std::size_t end = std::min(sessions.size(), at + kPipeline);
     reads_from_.begin(4 + end - at);
@@ -236,6 +252,13 @@ void RedisStore::Impl::for_sessions(std::string_view set, const char* script, Ta
 }
 
 void RedisStore::Impl::restore(RestoreSink& sink) {
+  reads_from_.close();  // it may be of a server that is gone
+  reads_from_.connect();
+  changed_since("");
+  read_all(sink);
+}
+
+void RedisStore::Impl::read_all(RestoreSink& sink) {
   std::unordered_set<std::string> seen;
   const auto pairs = [&](const char* name, auto&& each) {
     seen.clear();
@@ -245,23 +268,105 @@ void RedisStore::Impl::restore(RestoreSink& sink) {
       }
     });
   };
-  reads_from_.close();  // it may be of a server that is gone
-  reads_from_.connect();
   const RedisReply count = reads_from_.call({"HLEN", key("sessions")});
   sink.expect_sessions(static_cast<std::size_t>(std::max<std::int64_t>(count.integer, 0)));
   pairs("sessions", [&](const std::string& id, const std::string& record) {
     sink.session(session_of(id), record);
   });
-  for_sessions("queues", kQueuesScript,
+  read_queues(members("queues"), sink);
+  read_received(members("receivers"), sink);
+  pairs("retained", [&](const std::string& k, const std::string& v) { sink.retained(k, v); });
+  pairs("applied", [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
+}
+
+void RedisStore::Impl::read_queues(const std::vector<std::string>& sessions, RestoreSink& sink) {
+  for_sessions(sessions, kQueuesScript,
                [&](base::SessionId id, const std::string& first, const std::string& last) {
                  sink.queue(id, entry_of(first), entry_of(last));
                });
-  for_sessions("receivers", kReceivedScript,
+}
+
+void RedisStore::Impl::read_received(const std::vector<std::string>& sessions, RestoreSink& sink) {
+  for_sessions(sessions, kReceivedScript,
                [&](base::SessionId id, const std::string& packet, const std::string& from) {
                  sink.received(id, static_cast<std::uint16_t>(base::get_key64(packet)), from);
                });
-  pairs("retained", [&](const std::string& k, const std::string& v) { sink.retained(k, v); });
-  pairs("applied", [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
+}
+
+// -- a planned move: read all before the lease is ours, then what has changed
+
+std::string RedisStore::Impl::run_id() {
+  const std::string info = reads_from_.call({"INFO", "server"}).text;
+  const std::size_t at = info.find("run_id:");
+  return at == std::string::npos ? std::string() : info.substr(at, 47);
+}
+
+void RedisStore::Impl::warm_up(RestoreSink& sink, const std::string& name) {
+  reads_from_.connect();
+  warmed_on_ = run_id();
+  if (reads_from_.call({"GET", key("warm")}).text != name)
+    throw RedisError("the warming has ended");
+  read_all(sink);
+  reads_from_.call({"SADD", key("warmed"), options_.owner});
+}
+
+void RedisStore::Impl::take(std::uint64_t from, std::uint64_t floor) {
+  options_.take_from = from;
+  options_.floor = floor;
+  open();
+}
+
+RedisReply RedisStore::Impl::changed_since(const std::string& name) {
+  return reads_from_.call({"EVAL", kChangedScript, "1", options_.prefix, name});
+}
+
+bool RedisStore::Impl::catch_up(RestoreSink& sink, const std::string& name) {
+  reads_from_.close();
+  reads_from_.connect();
+  const RedisReply changed = changed_since(name);
+  if (changed.type != RedisReply::Type::array || run_id() != warmed_on_) return false;
+  std::vector<std::string> sessions;
+  std::vector<std::string> retained;
+  std::vector<std::string> applied;
+  for (const RedisReply& c : changed.items) {
+    (c.text[0] == 's'   ? sessions
+     : c.text[0] == 'r' ? retained
+                        : applied)
+        .push_back(c.text.substr(1));
+  }
+  for (const std::string& id : sessions) sink.forget(session_of(id));
+  read_again("sessions", sessions, [&](const std::string& id, const std::string& record) {
+    sink.session(session_of(id), record);
+  });
+  read_queues(sessions, sink);
+  read_received(sessions, sink);
+  for (const std::string& k : retained) sink.forget_retained(k);
+  read_again("retained", retained,
+             [&](const std::string& k, const std::string& v) { sink.retained(k, v); });
+  for (const std::string& k : applied) sink.forget_applied(k);
+  read_again("applied", applied,
+             [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
+  BERTH_LOG(info, "caught up sessions={} others={}", sessions.size(),
+            retained.size() + applied.size());
+  return true;
+}
+
+// Those of `fields` that the hash still has.
+template <class Take>
+void RedisStore::Impl::read_again(std::string_view hash, const std::vector<std::string>& fields,
+                                  Take&& take) {
+  for (std::size_t at = 0; at < fields.size(); at += kPipeline) {
+    const std::size_t end = std::min(fields.size(), at + kPipeline);
+    reads_from_.begin(2 + end - at);
+    reads_from_.add("HMGET");
+    reads_from_.add(key(hash));
+    for (std::size_t i = at; i < end; ++i) reads_from_.add(fields[i]);
+    reads_from_.flush();
+    const RedisReply found = reads_from_.expect();
+    for (std::size_t i = 0; i < found.items.size() && at + i < end; ++i) {
+      if (found.items[i].type == RedisReply::Type::text) take(fields[at + i], found.items[i].text);
+    }
+  }
 }
 
 // -- writing
@@ -443,7 +548,22 @@ RedisLease read_lease(RedisConnection& redis, const std::string& prefix) {
   lease.holder = redis.call({"GET", prefix + "lease"}).text;
   const RedisReply number = redis.call({"GET", prefix + "holders"});
   lease.number = std::strtoull(number.text.c_str(), nullptr, 10);
+  lease.warm = redis.call({"GET", prefix + "warm"}).text;
+  lease.reach = std::strtoull(redis.call({"GET", prefix + "reach"}).text.c_str(), nullptr, 10);
+  if (!lease.warm.empty()) {
+    lease.warmed = static_cast<std::uint64_t>(redis.call({"SCARD", prefix + "warmed"}).integer);
+  }
   return lease;
+}
+
+void tell_reach(RedisConnection& redis, const std::string& prefix, std::size_t edges) {
+  redis.connect();
+  redis.call({"SET", prefix + "reach", std::to_string(edges), "PX", "2000"});
+}
+
+void begin_warming(RedisConnection& redis, const std::string& prefix, const std::string& name) {
+  redis.connect();
+  redis.call({"EVAL", kWarmScript, "1", prefix, name});
 }
 
 RedisStore::RedisStore(RedisStoreOptions options, Poster post)
@@ -461,6 +581,15 @@ void RedisStore::read_queue(base::SessionId session, std::uint64_t from, std::si
 }
 void RedisStore::close() {
   impl_->close();
+}
+void RedisStore::warm_up(RestoreSink& sink, const std::string& name) {
+  impl_->warm_up(sink, name);
+}
+void RedisStore::take(std::uint64_t from, std::uint64_t floor) {
+  impl_->take(from, floor);
+}
+bool RedisStore::catch_up(RestoreSink& sink, const std::string& name) {
+  return impl_->catch_up(sink, name);
 }
 std::uint64_t RedisStore::number() const {
   return impl_->number();

@@ -31,6 +31,7 @@ struct RedisStoreOptions {
   std::uint32_t lease_ms = 5000;    // at least 1000
   std::uint32_t wait_replicas = 0;  // copies beside the master before a commit is done
   std::uint32_t wait_ms = 1000;     // for them, then the commit is tried again
+  bool warm = false;                // do not take the lease yet: warm_up(), take(), catch_up()
   // In a cluster: do not wait for a holder to end, take the lease from the one of this number
   // (0: only if it is free). Its writes are refused from then on.
   std::optional<std::uint64_t> take_from;
@@ -39,12 +40,18 @@ struct RedisStoreOptions {
   std::function<void()> on_fenced;
 };
 
-// Who holds a store.
+// Who holds a store, and whether the holder has asked its successors to get ready.
 struct RedisLease {
   std::string holder;        // owner#number; empty: nobody
   std::uint64_t number = 0;  // of the last holder
+  std::string warm;          // name of the warming, empty: none
+  std::uint64_t warmed = 0;  // successors that have read everything
+  std::uint64_t reach = 0;   // edge shards that the holder is linked to, as it says; 0: unknown
 };
 RedisLease read_lease(RedisConnection& redis, const std::string& prefix);  // throws RedisError
+void tell_reach(RedisConnection& redis, const std::string& prefix, std::size_t edges);
+// The holder begins a warming: a planned move then costs what changes meanwhile, not all sessions.
+void begin_warming(RedisConnection& redis, const std::string& prefix, const std::string& name);
 
 class RedisStore : public Store {
  public:
@@ -58,6 +65,14 @@ class RedisStore : public Store {
                   ReadDone done) override;
   void close() override;         // gives the lease back
   std::uint64_t number() const;  // ours as the lease's holder
+
+  // -- with options.warm, in this order; each throws std::runtime_error
+  // Reads everything while another holds the lease and goes on writing.
+  void warm_up(RestoreSink& sink, const std::string& name);
+  void take(std::uint64_t from, std::uint64_t floor);
+  // What has changed since. False: that can't be told (another warming, another Redis); restore()
+  // into a new sink.
+  bool catch_up(RestoreSink& sink, const std::string& name);
 
  private:
   class Impl;

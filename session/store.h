@@ -108,6 +108,10 @@ class RestoreSink {
   virtual void received(base::SessionId id, std::uint16_t packet_id, std::string_view value) = 0;
   virtual void retained(std::string_view key, std::string_view value) = 0;
   virtual void applied(std::string_view key, std::string_view value) = 0;
+  // What was given before has changed since: it is not there any more, or comes again.
+  virtual void forget(base::SessionId id) { (void)id; }
+  virtual void forget_retained(std::string_view key) { (void)key; }
+  virtual void forget_applied(std::string_view key) { (void)key; }
 };
 
 // Thrown by restore(): the content is damaged and has been moved aside; a new Store finds none.

@@ -45,7 +45,7 @@ void EdgeRoster::alive(std::uint32_t number, const protocol::link::Alive& a, std
   }
 }
 
-bool EdgeRoster::elected(std::int64_t now_ns, std::uint64_t& lost_term) const {
+bool EdgeRoster::elected(std::int64_t now_ns, std::uint64_t reach, std::uint64_t& lost_term) const {
   std::size_t linked = 0;
   std::size_t asking = 0;
   bool patient = false;
@@ -58,7 +58,7 @@ bool EdgeRoster::elected(std::int64_t now_ns, std::uint64_t& lost_term) const {
     patient = patient || now_ns - e.nominated_ns > kMinorityWaits;
     lost_term = std::max(lost_term, e.alive.lost_term);
   }
-  return asking != 0 && (2 * asking > linked || patient);
+  return asking != 0 && (2 * asking > linked || (patient && linked > reach));
 }
 
 }  // namespace berth::gateway::cluster

@@ -34,9 +34,9 @@ class EdgeRoster {
   void alive(std::uint32_t number, const protocol::link::Alive& a, std::int64_t now_ns);
 
   // Are we to take the store from `lost_term` (the newest the nominating edges know)? At once if
-  // more than half of the linked edges ask, later for a minority: an engine that some edge can't
-  // reach serves fewer edges than we would, and to move is not an event for a device.
-  bool elected(std::int64_t now_ns, std::uint64_t& lost_term) const;
+  // more than half of the linked edges ask, later for a minority, if we are linked to more edges
+  // than the holder (`reach`): to move is not an event for a device.
+  bool elected(std::int64_t now_ns, std::uint64_t reach, std::uint64_t& lost_term) const;
 
  private:
   std::vector<Entry> entries_;  // by link number

@@ -10,14 +10,15 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
+#include <optional>
 #include <random>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/cluster/edge_roster.h"
 #include "gateway/cluster/lease_watch.h"
+#include "gateway/cluster/store_taker.h"
 #include "gateway/engine_setup.h"
 #include "gateway/link/link_set.h"
 #include "gateway/runtime/child_process.h"
@@ -40,7 +41,9 @@ constexpr std::uint32_t kWatchTimeout_ms = 500;
 constexpr std::int64_t kCommitSlow_ms = 600;  // then the store counts as out of reach
 constexpr std::int64_t kReadyAlone = 5000 * kMs;
 constexpr std::int64_t kTakeAgain = 300 * kMs;
-constexpr std::int64_t kAcceptedWait = 500 * kMs;  // a leaving engine waits for edges to catch up
+constexpr std::int64_t kSuccessorWait = 5000 * kMs;  // for a standby to have read everything
+constexpr std::int64_t kOthersWait = 200 * kMs;      // when one has: for those that are younger
+constexpr std::int64_t kAcceptedWait = 500 * kMs;    // a leaving engine waits for edges to catch up
 
 std::uint64_t random_id() {
   std::random_device d;
@@ -67,12 +70,9 @@ class EngineServer {
         acceptor_(io_),
         signals_(io_, SIGTERM, SIGINT),
         beat_(io_),
-        gather_(io_) {
+        gather_(io_),
+        taker_(io_, config, links_, probe_, [this] { on_fenced(); }) {
     signals_.add(SIGHUP);
-  }
-  ~EngineServer() {
-    watch_.reset();
-    if (starter_.joinable()) starter_.join();
   }
 
   // True: fenced, begin again.
@@ -314,6 +314,9 @@ class EngineServer {
     store_ok_ = v.reachable;
     lease_free_ = v.reachable && v.lease.holder.empty();
     if (v.reachable) newest_term_ = std::max(newest_term_, v.lease.number);
+    reach_ = v.lease.reach;
+    warmed_ = v.lease.warm == warming_ ? v.lease.warmed : 0;
+    if (state_ == EngineState::standby) taker_.follow(leaving_ ? "" : v.lease.warm, engine_id_);
     if (state_ == EngineState::standby) consider();
   }
 
@@ -321,7 +324,7 @@ class EngineServer {
     const std::int64_t now = base::monotonic_ns();
     if (!store_ok_ || leaving_ || now < not_before_ns_) return;
     std::uint64_t lost = 0;
-    if (roster_.elected(now, lost)) return start_serving(lost);
+    if (roster_.elected(now, reach_, lost)) return start_serving(lost);
     // Nobody holds it and no edge says anything: at the first start.
     if (!lease_free_) {
       free_since_ns_ = 0;
@@ -334,31 +337,16 @@ class EngineServer {
 
   void start_serving(std::uint64_t take_from) {
     set_state(EngineState::starting);
-    if (starter_.joinable()) starter_.join();
-    claim_ = StoreClaim{.owner = engine_id_, .take_from = take_from, .floor = newest_term_};
-    if (config_.store_url.empty()) claim_.take_from.reset();
+    StoreClaim claim{.owner = engine_id_, .take_from = take_from, .floor = newest_term_};
+    if (config_.store_url.empty()) claim.take_from.reset();
     BERTH_LOG(info, "taking the store from={}", take_from);
-    starter_ = std::thread([this] {
-      std::unique_ptr<engine::EngineShard> engine;
-      std::string why;
-      bool config_error = false;
-      try {
-        engine = make_engine(io_, config_, broker_options(config_, {}, true), claim_, links_,
-                             probe_, [this] { on_fenced(); });
-      } catch (const ConfigError& e) {
-        why = e.what();
-        config_error = true;
-      } catch (const std::exception& e) {
-        why = e.what();
+    taker_.take(claim, [this](StoreTaker::Taken t) {
+      if (t.engine) {
+        claim_ = t.claim;
+        serve(std::move(t.engine));
+      } else {
+        not_taken(t.why, t.config_error);
       }
-      auto shared = std::make_shared<std::unique_ptr<engine::EngineShard>>(std::move(engine));
-      asio::post(io_, [this, shared, why, config_error] {
-        if (*shared) {
-          serve(std::move(*shared));
-        } else {
-          not_taken(why, config_error);
-        }
-      });
     });
   }
 
@@ -382,7 +370,7 @@ class EngineServer {
     engine_->start_timers();
     engine_->use_poison_word(&poison_);
     set_state(EngineState::serving);
-    if (leaving_) return leave();
+    if (leaving_) return hand_over();
     BERTH_LOG(info, "serving term={} sessions={} edges={}", term_,
               engine_->broker().session_count(), roster_.linked());
     for (std::uint32_t i = 0; i < roster_.size(); ++i) {
@@ -435,6 +423,7 @@ class EngineServer {
         last_beat_ns_ != 0 && now - last_beat_ns_ > patience / 2;  // read first, then judge
     last_beat_ns_ = now;
     tell_status();
+    if (watch_) watch_->tell_reach(state_ == EngineState::serving ? roster_.linked() : 0);
     for (const auto& n : newcomers_) {
       const std::int64_t heard = n->number ? roster_[*n->number].heard_ns : n->since_ns;
       if (!stalled && now - heard > patience) n->lost = true;
@@ -467,8 +456,27 @@ class EngineServer {
   void leave() {
     if (!std::exchange(leaving_, true)) {
       BERTH_LOG(info, "leaving state={}", name_of(state_));
-      leave_by_ns_ = base::monotonic_ns() + kAcceptedWait;
+      if (state_ == EngineState::serving && watch_) {
+        warming_ = std::to_string(engine_id_);
+        watch_->begin_warming(warming_);
+        successor_by_ns_ = base::monotonic_ns() + kSuccessorWait;
+        return await_successor();
+      }
     }
+    hand_over();
+  }
+
+  // While a successor reads everything we serve on.
+  void await_successor() {
+    const std::int64_t now = base::monotonic_ns();
+    if (warmed_ != 0) successor_by_ns_ = std::min(successor_by_ns_, now + kOthersWait);
+    if (now >= successor_by_ns_ || !store_ok_ || roster_.linked() == 0) return hand_over();
+    gather_.expires_after(std::chrono::milliseconds(20));
+    gather_.async_wait([this](boost::system::error_code) { await_successor(); });
+  }
+
+  void hand_over() {
+    leave_by_ns_ = base::monotonic_ns() + kAcceptedWait;
     if (state_ == EngineState::starting) return;  // serve() or not_taken() comes back here
     if (state_ != EngineState::serving) return end();
     for (std::uint32_t i = 0; i < links_.size(); ++i) {
@@ -598,8 +606,12 @@ class EngineServer {
   std::atomic<std::uint64_t> poison_{0};
   std::unique_ptr<engine::EngineShard> engine_;
   std::unique_ptr<LeaseWatch> watch_;
-  StoreClaim claim_;  // the starter's while there is one
-  std::thread starter_;
+  StoreTaker taker_;
+  StoreClaim claim_;     // with which the engine has its store
+  std::string warming_;  // the one we have begun
+  std::uint64_t warmed_ = 0;
+  std::uint64_t reach_ = 0;  // edges linked to the engine that serves
+  std::int64_t successor_by_ns_ = 0;
   EngineState state_ = EngineState::standby;
   std::uint64_t term_ = 0;
   std::uint64_t newest_term_ = 0;

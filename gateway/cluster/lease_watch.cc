@@ -5,6 +5,8 @@
 namespace berth::gateway::cluster {
 namespace {
 
+constexpr std::chrono::milliseconds kOften{20};
+
 session::RedisOptions with_timeout(session::RedisOptions o, std::uint32_t timeout_ms) {
   o.timeout_ms = timeout_ms;
   return o;
@@ -30,10 +32,24 @@ LeaseWatch::~LeaseWatch() {
   thread_.join();
 }
 
+void LeaseWatch::begin_warming(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  warming_ = name;
+  every_ = kOften;
+  wake_.notify_all();
+}
+
 void LeaseWatch::run() {
   for (;;) {
     View view;
+    std::string warming;
+    {
+      const std::lock_guard lock(mutex_);
+      warming = std::exchange(warming_, {});
+    }
     try {
+      if (!warming.empty()) session::begin_warming(redis_, prefix_, warming);
+      if (reach_ != 0) session::tell_reach(redis_, prefix_, reach_);
       view.lease = session::read_lease(redis_, prefix_);
       view.reachable = true;
     } catch (const session::RedisError&) {
@@ -42,7 +58,7 @@ void LeaseWatch::run() {
     std::unique_lock lock(mutex_);
     if (ending_) return;
     seen_(view);
-    wake_.wait_for(lock, every_, [this] { return ending_; });
+    wake_.wait_for(lock, every_, [this] { return ending_ || !warming_.empty(); });
     if (ending_) return;
   }
 }

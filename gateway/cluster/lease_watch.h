@@ -3,6 +3,7 @@
 // none of these.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -23,6 +24,11 @@ class LeaseWatch {
   LeaseWatch(session::RedisOptions redis, std::string prefix, std::uint32_t every_ms,
              std::uint32_t timeout_ms, std::function<void(View)> seen);
   ~LeaseWatch();
+  // We hold the lease and will give it back: successors may read everything meanwhile. Looks often
+  // from then on.
+  void begin_warming(const std::string& name);
+  // How many edge shards we, the holder, are linked to; told again with each look. 0: we are not.
+  void tell_reach(std::size_t edges) { reach_ = edges; }
 
  private:
   void run();
@@ -33,7 +39,9 @@ class LeaseWatch {
   std::function<void(View)> seen_;
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::atomic<std::size_t> reach_{0};
   bool ending_ = false;
+  std::string warming_;  // asked for
   std::thread thread_;
 };
 

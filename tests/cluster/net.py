@@ -79,9 +79,10 @@ class Net:
     def hosts(self, name, entries):
         """What names mean in this pod: (address, name)."""
         path = f"/etc/netns/{self.pods[name][0]}/hosts"
-        with open(path, "r+") as f:  # the same inode: it is mounted
+        text = "127.0.0.1 localhost\n" + "".join(f"{a} {n}\n" for a, n in entries)
+        with open(path, "r+") as f:  # the same inode: it is mounted; and never empty: who looks then
+            f.write(text)            # would go on to ask a name server that is not there
             f.truncate()
-            f.write("127.0.0.1 localhost\n" + "".join(f"{a} {n}\n" for a, n in entries))
 
     def service(self, client, port, backends):
         """New connections from `client` to SERVICE:port go to one of the backends; those that are

@@ -58,6 +58,12 @@ Write session_record(std::uint64_t id, std::string_view value) {
   return {.kind = WriteKind::put_session, .session = {id}, .epoch = 1, .value = value};
 }
 
+RedisOptions options_for(const std::string& url) {
+  RedisOptions o;
+  o.address = parse_redis_url(url);
+  return o;
+}
+
 TEST(RedisUrl, NamesServersSentinelsAndLogIn) {
   const RedisAddress a = parse_redis_url("redis://:se%40cret@10.0.0.1:7000/3");
   EXPECT_EQ(a.nodes.at(0).host, "10.0.0.1");
@@ -233,6 +239,62 @@ TEST(RedisStoreTest, ForgottenScriptsAreLoadedAgain) {
   redis.call({"SCRIPT", "FLUSH"});
   a.commit({session_record(2, "y")});
   EXPECT_EQ(a.contents().size(), std::string("s1=x;s2=y;").size());
+}
+
+// A planned move: the successor reads everything while the holder goes on, then what has changed.
+TEST(RedisStoreTest, AWarmSuccessorReadsOnlyWhatHasChanged) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  a.commit({session_record(1, "same"),
+            session_record(2, "old"),
+            session_record(3, "goes"),
+            {.kind = WriteKind::put_retained, .key = "t", .value = "v"},
+            {.kind = WriteKind::put_applied, .key = "k1", .value = "1"}});
+  RedisConnection other{options_for(redis.url())};
+  begin_warming(other, "berth:", "move 1");
+  EXPECT_EQ(read_lease(other, "berth:").warm, "move 1");
+  RedisStoreOptions o;
+  o.redis = options_for(redis.url());
+  o.owner = "gateway-b";
+  o.warm = true;
+  Loop loop;
+  RedisStore b(o, loop.poster());
+  Contents all;
+  b.warm_up(all, "move 1");
+  EXPECT_EQ(all.sorted(), "s1=same;s2=old;s3=goes;tt=v;ak1;");
+  EXPECT_EQ(read_lease(other, "berth:").warmed, 1u);
+  a.commit({session_record(2, "new"),
+            {.kind = WriteKind::delete_session, .session = {3}},
+            {.kind = WriteKind::append, .session = {4}, .seq = 1, .value = "m"},
+            {.kind = WriteKind::remove_retained, .key = "t"},
+            {.kind = WriteKind::remove_applied, .key = "k1"},
+            {.kind = WriteKind::put_applied, .key = "k2", .value = "2"}});
+  EXPECT_THROW(b.take(a.store->number() + 1, 0), std::runtime_error) << "not that holder's";
+  b.take(a.store->number(), 0);
+  Contents changed;
+  ASSERT_TRUE(b.catch_up(changed, "move 1"));
+  EXPECT_EQ(changed.sorted(), "-s2;-s3;-s4;s2=new;q4=1m..1m;-ak1;-ak2;-tt;ak2;");
+  EXPECT_TRUE(read_lease(other, "berth:").warm.empty()) << "the warming ends with the move";
+  a.begin({session_record(1, "late")});
+  EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));
+}
+
+TEST(RedisStoreTest, WhatWasReadForAnotherMoveIsNotUsed) {
+  RedisServer redis;
+  Opened a(redis.url(), "gateway-a");
+  RedisConnection other{options_for(redis.url())};
+  begin_warming(other, "berth:", "move 1");
+  RedisStoreOptions o;
+  o.redis = options_for(redis.url());
+  o.owner = "gateway-b";
+  o.warm = true;
+  Loop loop;
+  RedisStore b(o, loop.poster());
+  Contents all;
+  b.warm_up(all, "move 1");
+  begin_warming(other, "berth:", "move 2");  // what changed before it is forgotten
+  b.take(a.store->number(), 0);
+  EXPECT_FALSE(b.catch_up(all, "move 1"));
 }
 
 class RedisTls : public ::testing::Test {

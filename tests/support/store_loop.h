@@ -87,6 +87,9 @@ struct Contents : RestoreSink {
     log += "t" + std::string(k) + "=" + std::string(v) + ";";
   }
   void applied(std::string_view k, std::string_view) override { log += "a" + std::string(k) + ";"; }
+  void forget(base::SessionId id) override { log += "-s" + std::to_string(id.value) + ";"; }
+  void forget_retained(std::string_view k) override { log += "-t" + std::string(k) + ";"; }
+  void forget_applied(std::string_view k) override { log += "-a" + std::string(k) + ";"; }
 };
 
 }  // namespace berth::session

@@ -1,0 +1,74 @@
+#include "gateway/cluster/store_taker.h"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "base/log.h"
+
+namespace berth::gateway::cluster {
+
+StoreTaker::StoreTaker(boost::asio::io_context& io, const Config& config, link::EdgePort& edge,
+                       metrics::EngineProbe& probe, std::function<void()> store_lost)
+    : io_(io), config_(config), edge_(edge), probe_(probe), store_lost_(std::move(store_lost)) {}
+
+StoreTaker::~StoreTaker() {
+  if (taker_.joinable()) taker_.join();
+  if (warmer_.joinable()) warmer_.join();
+}
+
+void StoreTaker::follow(const std::string& name, std::uint64_t owner) {
+  if (name == name_) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (warming_) return;  // looked at again when it is through
+    warm_.reset();
+    warming_ = !name.empty();
+  }
+  if (warmer_.joinable()) warmer_.join();
+  name_ = name;
+  if (!name.empty()) warmer_ = std::thread([this, name, owner] { warm_up(name, owner); });
+}
+
+void StoreTaker::warm_up(const std::string& name, std::uint64_t owner) {
+  std::optional<WarmEngine> warm;
+  try {
+    warm = warm_engine(io_, config_, options(), {.owner = owner}, name, edge_, probe_, store_lost_);
+  } catch (const std::exception& e) {
+    BERTH_LOG(warn, "not warmed up error=\"{}\"", e.what());
+  }
+  const std::lock_guard lock(mutex_);
+  warm_ = std::move(warm);
+  warming_ = false;
+}
+
+void StoreTaker::take(StoreClaim claim, std::function<void(Taken)> done) {
+  if (taker_.joinable()) taker_.join();
+  taker_ = std::thread([this, claim, done = std::move(done)] {
+    auto taken = std::make_shared<Taken>();
+    taken->claim = claim;
+    try {
+      take_now(*taken);
+    } catch (const ConfigError& e) {
+      taken->why = e.what();
+      taken->config_error = true;
+    } catch (const std::exception& e) {
+      taken->why = e.what();
+    }
+    boost::asio::post(io_, [taken, done] { done(std::move(*taken)); });
+  });
+}
+
+void StoreTaker::take_now(Taken& t) {
+  std::optional<WarmEngine> warm;
+  {
+    const std::lock_guard lock(mutex_);
+    warm = std::exchange(warm_, std::nullopt);
+  }
+  if (warm && take_over(*warm, t.claim)) {
+    t.engine = std::move(warm->engine);
+  } else {
+    t.engine = make_engine(io_, config_, options(), t.claim, edge_, probe_, store_lost_);
+  }
+}
+
+}  // namespace berth::gateway::cluster

@@ -1,0 +1,54 @@
+// Makes an engine take its store, on threads of its own while the main thread goes on with its
+// heartbeats: reading everything ahead of a planned move (warming), then the lease and the rest; or
+// all at once. Calls and answers on the io_context's thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "gateway/engine_setup.h"
+
+namespace berth::gateway::cluster {
+
+class StoreTaker {
+ public:
+  struct Taken {
+    std::unique_ptr<engine::EngineShard> engine;  // null: not taken
+    StoreClaim claim;
+    std::string why;
+    bool config_error = false;
+  };
+  StoreTaker(boost::asio::io_context& io, const Config& config, link::EdgePort& edge,
+             metrics::EngineProbe& probe, std::function<void()> store_lost);
+  ~StoreTaker();
+
+  // Reads everything for the warming of this name; forgets what was read for another. Empty: there
+  // is none.
+  void follow(const std::string& name, std::uint64_t owner);
+  // One at a time; `done` follows.
+  void take(StoreClaim claim, std::function<void(Taken)> done);
+
+ private:
+  void warm_up(const std::string& name, std::uint64_t owner);
+  void take_now(Taken& t);
+  session::BrokerOptions options() const { return broker_options(config_, {}, true); }
+
+  boost::asio::io_context& io_;
+  const Config& config_;
+  link::EdgePort& edge_;
+  metrics::EngineProbe& probe_;
+  std::function<void()> store_lost_;
+  std::string name_;
+  std::thread taker_;
+  std::mutex mutex_;
+  std::optional<WarmEngine> warm_;
+  bool warming_ = false;
+  std::thread warmer_;
+};
+
+}  // namespace berth::gateway::cluster
