@@ -41,6 +41,12 @@ inline std::uint64_t get_key64(std::string_view in) {
   return v;
 }
 
+inline std::uint64_t get_le64(std::string_view in) {
+  std::uint64_t v = 0;
+  for (int i = 7; i >= 0; --i) v = (v << 8) | static_cast<std::uint8_t>(in[i]);
+  return v;
+}
+
 // Reads our own records. After the first short read `ok()` is false and everything reads as zero.
 class RecordReader {
  public:

@@ -16,6 +16,7 @@ using protocol::mqtt::PacketType;
 using protocol::mqtt::Reason;
 
 namespace {
+constexpr std::uint64_t kDeliveriesPerInput = 10'000;  // then the rest of the input waits a turn
 constexpr std::size_t kConnectPacketMax = 64 * 1024;
 constexpr std::uint8_t kConnectHeader = 0x10;
 
@@ -95,6 +96,8 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     return bytes.size();
   }
   if (ch->retained) continue_retained(*ch, now);
+  ch->resting = false;
+  const std::uint64_t sent_before = sent_total();
   std::size_t used = 0;
   while (!ch->stalled && ch->state != Channel::State::closing) {
     if (!ch->live() && used < bytes.size() && bytes[used] != kConnectHeader) {
@@ -121,6 +124,11 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     // What came before one that waits has taken effect in this turn and is acknowledged with it.
     if (was_free && used != 0 && gated(*ch)) effects_.acknowledge(conn, before);
     used += f.size;
+    if (sent_total() - sent_before > kDeliveriesPerInput && !ch->stalled) {
+      ch->resting = true;  // others, and heartbeats, have their turn
+      effects_.resume(conn);
+      break;
+    }
   }
   if (ch->live() && used != 0 && !gated(*ch)) effects_.acknowledge(conn, ch->in_off);
   const bool closing = ch->state == Channel::State::closing;
@@ -307,7 +315,7 @@ void Broker::closed(base::ConnId conn, CloseReason cause, base::Instant now) {
 // The end of a connection takes effect behind all that it said before: what waits for a commit, and
 // what has not been read because of it (a DISCONNECT, which takes the will back).
 bool Broker::finish_if_closed(Channel& ch, base::Instant now) {
-  if (!ch.closed || gated(ch) || (ch.live() && ch.stalled)) return false;
+  if (!ch.closed || gated(ch) || (ch.live() && (ch.stalled || ch.resting))) return false;
   const CloseReason cause = *std::exchange(ch.closed, std::nullopt);
   finish_close(ch.conn, cause, now);
   return true;

@@ -214,6 +214,7 @@ class Broker : public RestoreSink {
   void run_all(std::vector<Deferred> list, base::Instant now);
   void submit(Deferred d, bool wrote, base::Instant now);
   std::size_t writes() const { return open_.writes->size(); }
+  std::uint64_t sent_total() const { return probe_.tx_qos0 + probe_.tx_qos1 + probe_.tx_qos2; }
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint16_t id,
              protocol::mqtt::Reason reason);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);

@@ -160,6 +160,7 @@ struct Channel {
   State state = State::awaiting_connect;
   protocol::mqtt::Version version = protocol::mqtt::Version::v311;
   bool stalled = false;  // input waits for a commit or an answer
+  bool resting = false;  // input waits for the next turn: others have theirs
   bool connack_sent = false;
   bool waiting_room = false;      // output waits for writable()
   bool clean_disconnect = false;  // DISCONNECT came: no will

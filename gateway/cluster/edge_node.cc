@@ -87,6 +87,7 @@ class EdgeNode {
       sets_[i] = std::make_unique<EngineSet>(io, edge, o);
       sets_[i]->start();
     });
+    edges_.on_quarantine([this](std::uint64_t hash) { sets_[0]->tell_keep_out(hash); });
     edges_.start_threads();
   }
 

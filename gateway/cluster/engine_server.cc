@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
+#include "gateway/cluster/crash_report.h"
 #include "gateway/cluster/edge_roster.h"
 #include "gateway/cluster/lease_watch.h"
 #include "gateway/cluster/store_taker.h"
@@ -38,6 +39,7 @@ namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::uint32_t kWatchTimeout_ms = 500;
+constexpr std::uint32_t kStuck_ms = 400;  // of CPU for one input; edges wait for three heartbeats
 constexpr std::int64_t kCommitSlow_ms = 600;  // then the store counts as out of reach
 constexpr std::int64_t kReadyAlone = 5000 * kMs;
 constexpr std::int64_t kTakeAgain = 300 * kMs;
@@ -71,7 +73,11 @@ class EngineServer {
         signals_(io_, SIGTERM, SIGINT),
         beat_(io_),
         gather_(io_),
-        taker_(io_, config, links_, probe_, [this] { on_fenced(); }) {
+        taker_(io_, config, links_, probe_, [this] { on_fenced(); }),
+        crash_report_(poison_, progress_, kStuck_ms, [this](std::uint64_t word) {
+          const auto conn = base::ConnId::from_packed(word);
+          if (link::EngineLink* l = links_.find(conn.link())) l->last_words(conn);
+        }) {
     signals_.add(SIGHUP);
   }
 
@@ -152,9 +158,19 @@ class EngineServer {
                                      [this, n] {
                                        if (n->number) on_goodbye(*n->number);
                                      },
+                                 .keep_out = [this, n](std::uint64_t hash) { pass_on(*n, hash); },
                                  .lost = [this, n] { on_lost(*n); }},
         process_.tls ? process_.tls->accept() : nullptr);
     newcomers_.push_back(std::move(owned));
+  }
+
+  // What an edge says of a client that killed engines is for all edges.
+  void pass_on(const Newcomer& from, std::uint64_t hash) {
+    for (std::uint32_t i = 0; i < links_.size(); ++i) {
+      if (link::EngineLink* l = links_.find(i); l != nullptr && from.number != i) {
+        l->send_keep_out(hash);
+      }
+    }
   }
 
   // Everything with a link in its call stack only marks it; the sweep destroys.
@@ -369,6 +385,10 @@ class EngineServer {
     term_ = claim_.number != 0 ? claim_.number : static_cast<std::uint64_t>(base::now().ms);
     engine_->start_timers();
     engine_->use_poison_word(&poison_);
+    engine_->use_progress(&progress_);
+    engine_->on_input([this](base::Instant now) {
+      if (now.ms - told_.ms > config_.heartbeat_ms) tell_status();
+    });
     set_state(EngineState::serving);
     if (leaving_) return hand_over();
     BERTH_LOG(info, "serving term={} sessions={} edges={}", term_,
@@ -411,6 +431,7 @@ class EngineServer {
     tell_status();
   }
   void tell_status() {
+    told_ = base::now();
     for (std::uint32_t i = 0; i < roster_.size(); ++i) {
       if (link::EngineLink* l = links_.find(i)) l->send_status(status());
     }
@@ -604,9 +625,11 @@ class EngineServer {
   asio::steady_timer beat_;
   asio::steady_timer gather_;
   std::atomic<std::uint64_t> poison_{0};
+  std::atomic<std::uint64_t> progress_{0};
   std::unique_ptr<engine::EngineShard> engine_;
   std::unique_ptr<LeaseWatch> watch_;
   StoreTaker taker_;
+  CrashReport crash_report_;
   StoreClaim claim_;     // with which the engine has its store
   std::string warming_;  // the one we have begun
   std::uint64_t warmed_ = 0;
@@ -618,6 +641,7 @@ class EngineServer {
   const std::int64_t began_ns_ = base::monotonic_ns();
   std::int64_t free_since_ns_ = 0;
   std::int64_t last_beat_ns_ = 0;
+  base::Instant told_;  // when edges were told our status
   std::int64_t leave_by_ns_ = 0;
   std::int64_t not_before_ns_ = 0;  // of the next try to take the store
   int exit_code_ = 0;

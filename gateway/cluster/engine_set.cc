@@ -88,7 +88,9 @@ void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
             .refused =
                 [&added](std::string_view why) {
                   BERTH_LOG(err, "engine refuses us engine={} why=\"{}\"", text_of(added.at), why);
-                }});
+                },
+            .dying = [this](base::ConnId conn) { edge_.suspect(conn); },
+            .keep_out = [this](std::uint64_t hash) { edge_.keep_out(hash); }});
     connect(added);
   }
 }
@@ -252,6 +254,12 @@ void EngineSet::say_alive() {
     c->link->send_alive({.serving_term = current_ == nullptr ? 0 : current_term_,
                          .lost_term = newest_term_,
                          .nominate = c.get() == chosen || (ask_all && c.get() != current_)});
+  }
+}
+
+void EngineSet::tell_keep_out(std::uint64_t client_hash) {
+  for (const auto& c : candidates_) {
+    if (c->welcomed) c->link->send_keep_out(client_hash);
   }
 }
 

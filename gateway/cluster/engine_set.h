@@ -46,6 +46,8 @@ class EngineSet {
   // All our connections have ended: says goodbye and closes the links.
   void leave();
   bool serving() const { return current_ != nullptr; }
+  // One of our clients has killed engines: other edges hear of it through the engines.
+  void tell_keep_out(std::uint64_t client_hash);
 
   struct EngineInfo {
     std::string address;

@@ -60,10 +60,13 @@ void EngineShard::attached_all() {
 
 std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t in_ack,
                                base::ByteView bytes) {
+  const base::Instant now = base::now();
   broker_.edge_acked(conn, in_ack);
-  if (poison_ == nullptr) return broker_.input(conn, bytes, base::now());
+  if (on_input_) on_input_(now);
+  if (poison_ == nullptr) return broker_.input(conn, bytes, now);
+  count_progress();
   poison_->store(conn.packed(), std::memory_order_relaxed);
-  const std::size_t used = broker_.input(conn, bytes, base::now());
+  const std::size_t used = broker_.input(conn, bytes, now);
   poison_->store(0, std::memory_order_relaxed);
   return used;
 }

@@ -38,6 +38,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void set_store_healthy(bool healthy) { store_healthy_ = healthy; }
   // The word that names the input being processed, for whoever survives us (DESIGN 4, Poison).
   void use_poison_word(std::atomic<std::uint64_t>* word) { poison_ = word; }
+  // Rises with every input begun and every delivery: an engine that works is not stuck.
+  void use_progress(std::atomic<std::uint64_t>* progress) { progress_ = progress; }
+  // Called between inputs with the time, so that heartbeats go out in a long turn too.
+  void on_input(std::function<void(base::Instant)> f) { on_input_ = std::move(f); }
   void refresh_gauges();
   session::Broker& broker() { return broker_; }
 
@@ -61,6 +65,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
 
   // -- session::Effects
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
+    count_progress();
     edge_.send(conn, head, tail);
   }
   std::uint64_t turn_of(base::ConnId conn) override { return edge_.turn_of(conn); }
@@ -84,6 +89,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
                   std::size_t bytes) override;
 
  private:
+  void count_progress() {
+    if (progress_ != nullptr)
+      progress_->store(progress_->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
   void commit();
   void on_committed(const session::CommitResult& result);
   void arm_tick();
@@ -100,6 +109,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::vector<base::ConnId> resume_;
   std::function<void()> drained_;
   std::atomic<std::uint64_t>* poison_ = nullptr;
+  std::atomic<std::uint64_t>* progress_ = nullptr;
+  std::function<void(base::Instant)> on_input_;
   std::atomic<bool> store_healthy_{true};
   bool committing_ = false;
   std::int64_t commit_began_ns_ = 0;

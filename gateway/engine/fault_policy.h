@@ -1,5 +1,6 @@
 // A fault for tests: an engine that dies of one device's input. With BERTH_FAULT_TOPIC set in the
-// environment, a PUBLISH to that topic aborts the process; everything else is asked of `inner`.
+// environment, a PUBLISH to that topic aborts the process, one to "<topic>/hang" never ends;
+// everything else is asked of `inner`.
 // Without the variable this class is not used.
 #pragma once
 
@@ -18,6 +19,10 @@ class FaultPolicy : public session::AccessPolicy {
       : topic_(std::move(topic)), inner_(std::move(inner)) {}
   bool may_publish(const session::Identity& who, std::string_view topic) const override {
     if (topic == topic_) std::abort();
+    if (topic == topic_ + "/hang") {
+      for (volatile bool forever = true; forever;) {
+      }
+    }
     return !inner_ || inner_->may_publish(who, topic);
   }
   bool may_subscribe(const session::Identity& who, std::string_view filter) const override {

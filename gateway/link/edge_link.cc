@@ -90,6 +90,14 @@ void EdgeLink::send_alive(const Alive& a) {
   socket_.flush();
 }
 
+void EdgeLink::send_keep_out(std::uint64_t client_hash) {
+  turn_end();
+  const std::size_t at = begin_frame(socket_.out(), FrameType::keep_out);
+  for (int i = 0; i < 8; ++i) socket_.out().push_back(static_cast<char>(client_hash >> (8 * i)));
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
 void EdgeLink::turn_end() {
   if (in_turn_) {
     end_frame(socket_.out(), turn_at_);
@@ -139,6 +147,13 @@ void EdgeLink::on_frame(const FrameView& f) {
       if (get_status(f.payload, st) && events_.status) events_.status(st);
       return;
     }
+    case FrameType::dying:
+      if (f.payload.size() == 8 && events_.dying)
+        events_.dying(base::ConnId::from_packed(base::get_le64(f.payload)));
+      return;
+    case FrameType::keep_out:
+      if (f.payload.size() == 8 && events_.keep_out) events_.keep_out(base::get_le64(f.payload));
+      return;
     case FrameType::refused:
       if (events_.refused) events_.refused(f.payload);
       return;

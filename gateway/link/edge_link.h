@@ -28,6 +28,8 @@ class EdgeLink final : public EnginePort,
     std::function<void(const protocol::link::Welcome&)> welcome;
     std::function<void(const protocol::link::Status&)> status;
     std::function<void(std::string_view why)> refused;
+    std::function<void(base::ConnId conn)> dying;  // of this connection's input
+    std::function<void(std::uint64_t client_hash)> keep_out;
   };
   EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events);
 
@@ -37,6 +39,7 @@ class EdgeLink final : public EnginePort,
   std::int64_t heard_ns() const { return heard_ns_; }  // monotonic: when bytes came last
   void close();  // reads what the peer still said, then forgets it
   void send_alive(const protocol::link::Alive& a);
+  void send_keep_out(std::uint64_t client_hash);
   void set_serving(bool serving) { serving_ = serving; }
   void send_empty(protocol::link::FrameType type);  // drain, stop
   void scrape(std::uint64_t id);

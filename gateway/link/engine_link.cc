@@ -59,6 +59,28 @@ void EngineLink::refuse(std::string_view why) {
   lose();
 }
 
+namespace {
+
+void put_frame(std::string& out, FrameType type, std::uint64_t v) {
+  const std::size_t at = begin_frame(out, type);
+  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(v >> (8 * i)));
+  end_frame(out, at);
+}
+
+}  // namespace
+
+void EngineLink::send_keep_out(std::uint64_t client_hash) {
+  put_frame(socket_.out(), FrameType::keep_out, client_hash);
+  socket_.flush();
+}
+
+void EngineLink::last_words(base::ConnId conn) {
+  char frame[kFrameHeader + 8] = {9, 0, 0, 0, static_cast<char>(FrameType::dying)};
+  for (std::size_t i = 0; i < 8; ++i)
+    frame[kFrameHeader + i] = static_cast<char>(conn.local().packed() >> (8 * i));
+  socket_.last_words(frame, sizeof frame);
+}
+
 // Nothing is read any more; the owner destroys the link when it hears of it.
 void EngineLink::lose() {
   if (std::exchange(lost_, true)) return;
@@ -114,6 +136,9 @@ void EngineLink::on_frame(const FrameView& f) {
       if (get_alive(f.payload, a) && events_.alive) events_.alive(a);
       return;
     }
+    case FrameType::keep_out:
+      if (f.payload.size() == 8 && events_.keep_out) events_.keep_out(base::get_le64(f.payload));
+      return;
     case FrameType::goodbye:
       if (events_.goodbye) events_.goodbye();
       return;

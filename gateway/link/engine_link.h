@@ -27,6 +27,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
     std::function<void(std::uint64_t id)> scrape;
     std::function<void(const protocol::link::Alive&)> alive;
     std::function<void()> goodbye;
+    std::function<void(std::uint64_t client_hash)> keep_out;
     std::function<void()> lost;  // once; the link is to be destroyed, not in this call
   };
   // `number`: of this link in the engine; the upper bits of its connections' ids there. `tls`: the
@@ -44,6 +45,8 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   void send_welcome(const protocol::link::Welcome& w);
   void send_status(const protocol::link::Status& s);
   void refuse(std::string_view why);
+  void send_keep_out(std::uint64_t client_hash);
+  void last_words(base::ConnId conn);  // from a signal handler: FrameType::dying
   bool all_sent() const { return socket_.unsent() == 0; }
   bool all_accepted() const { return accepted_ == turns_; }
 

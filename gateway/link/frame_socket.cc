@@ -106,6 +106,21 @@ bool FrameSocket::fill() {
   return true;
 }
 
+void FrameSocket::last_words(const char* frame, std::size_t size) {
+  while (fd_ >= 0 && unsent() != 0) {
+    std::size_t n = 0;
+    if (transmit(n) != Io::done) return;
+    out_at_ += n;
+  }
+  if (fd_ < 0) return;
+  std::size_t n = 0;
+  if (tls_ != nullptr) {
+    SSL_write_ex(tls_, frame, size, &n);
+  } else {
+    (void)!::send(fd_, frame, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+}
+
 bool FrameSocket::read(const std::function<void(const protocol::link::FrameView&)>& on_frame) {
   using protocol::link::FrameResult;
   const bool alive = fill();

@@ -35,6 +35,9 @@ class FrameSocket {
   // nonsense.
   bool read(const std::function<void(const protocol::link::FrameView&)>& on_frame);
   void on_writable() { flush(); }
+  // For a signal handler of a process that dies: what waits, then `frame`, without allocating; what
+  // does not go at once does not go.
+  void last_words(const char* frame, std::size_t size);
 
  private:
   enum class Io : std::uint8_t { done, wait, broken };

@@ -33,6 +33,9 @@ EdgeShards::EdgeShards(boost::asio::io_context& main, edge::EdgeOptions options,
         Shard& other = *each;
         boost::asio::post(*other.io, [&other, client_hash] { other.edge->keep_out(client_hash); });
       }
+      boost::asio::post(main_, [this, client_hash] {
+        if (on_quarantine_) on_quarantine_(client_hash);
+      });
     });
   }
 }

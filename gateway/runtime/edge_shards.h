@@ -40,6 +40,10 @@ class EdgeShards {
   using EachShard =
       std::function<void(std::uint32_t number, boost::asio::io_context& io, edge::EdgeShard& edge)>;
   void each(const EachShard& f);
+  // Called on the main thread when a shard has quarantined a client; all shards know already.
+  void on_quarantine(std::function<void(std::uint64_t client_hash)> f) {
+    on_quarantine_ = std::move(f);
+  }
 
   // -- where an engine is reached by links. `events`: of shard 0's link, after the shards have done
   // their own part.
@@ -77,6 +81,7 @@ class EdgeShards {
 
   boost::asio::io_context& main_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  std::function<void(std::uint64_t)> on_quarantine_;
   bool threads_started_ = false;
 };
 

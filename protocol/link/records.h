@@ -16,6 +16,8 @@
 //   refused   := text          then the end of the stream
 //   status    := state:u8 term started_ms store_ok:u8       every heartbeat_ms (remote)
 //   ready     := version       attach now
+//   dying     := conn          our last word: we die of this connection's input (remote)
+//   keep_out  := hash:u64le    of a client id that killed engines; both ways (remote)
 //   heartbeat, drained := (empty)
 //   samples   := id (family label value help counter:u8 value)*
 //
@@ -62,7 +64,9 @@ enum class FrameType : std::uint8_t {
   drained = 20,
   welcome = 21,
   refused = 22,
-  status = 23
+  status = 23,
+  dying = 24,
+  keep_out = 25
 };
 
 struct FrameView {

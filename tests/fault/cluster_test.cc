@@ -208,5 +208,39 @@ TEST(Cluster, TakeOverFromTheOtherEdgeAndAnEdgesEnd) {
   EXPECT_TRUE(later.back().payload(5) == "kept for b" || later.back().payload(5) == "to b");
 }
 
+// A device whose input kills engines (BERTH_FAULT_TOPIC), or holds them for ever, is shut out after
+// two, by all edges; nobody else is closed.
+TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
+  for (const char* topic : {"poison", "poison/hang"}) {
+    setenv("BERTH_FAULT_TOPIC", "poison", 1);
+    Cluster c({.engines = 3, .edges = 2});
+    unsetenv("BERTH_FAULT_TOPIC");
+    auto good = subscribed(c.edges[0]->mqtt_port(), {.client_id = "good"}, "t", 1);
+    auto bad = connected(c.edges[0]->mqtt_port(), {.client_id = "bad"});
+    bad->send(publish(topic, "x", 1, 1));
+    EXPECT_TRUE(bad->closed_within(std::chrono::seconds(20))) << topic;
+    EXPECT_EQ(c.edges[0]->metric("berth_quarantined_total"), 1) << topic;
+    const auto alive = [&] {
+      return std::count_if(c.engines.begin(), c.engines.end(),
+                           [](const auto& e) { return e->process().running(); });
+    };
+    ASSERT_NE(c.active(), nullptr);
+    EXPECT_EQ(alive(), 1) << topic;
+    for (auto& e : c.edges) {  // it tries again, also at the other edge
+      EXPECT_TRUE(eventually([&] {
+        RawClient a(e->mqtt_port());
+        a.send(connect({.client_id = "bad"}));
+        return a.closed_within(std::chrono::milliseconds(500));
+      })) << topic;
+    }
+    auto p = connected(c.edges[1]->mqtt_port(), {.client_id = "p"});
+    p->send(publish("t", "fine", 1, 1));
+    const auto got = good->until(3);
+    ASSERT_FALSE(got.empty());
+    EXPECT_EQ(got.back().payload(5), "fine");
+    EXPECT_EQ(alive(), 1) << topic;
+  }
+}
+
 }  // namespace
 }  // namespace berth::test

@@ -394,6 +394,27 @@ TEST(Crash, TakeOverFromAnotherEdgeShard) {
   });
 }
 
+// A long input is worked on in several turns; its end, a DISCONNECT, is not lost for it.
+TEST(Crash, ALongInputRestsAndIsFinished) {
+  World w;
+  const int watch = w.open_connected({.client_id = "watch"});
+  w.feed(watch, subscribe(1, "w", 1));
+  w.packets(watch);
+  std::vector<int> subscribers;
+  for (int i = 0; i < 150; ++i) {
+    subscribers.push_back(w.open_connected({.client_id = "s" + std::to_string(i)}));
+    w.feed(subscribers.back(), subscribe(1, "t", 0));
+    w.packets(subscribers.back());
+  }
+  const int p = w.open_connected(
+      {.client_id = "p", .will_topic = "w", .will_payload = "gone", .will_qos = 1});
+  std::string burst;
+  for (int i = 0; i < 200; ++i) burst += publish("t", std::to_string(i), 0);
+  w.send_and_close(p, burst + disconnect());
+  for (const int s : subscribers) EXPECT_EQ(w.packets(s).size(), 200u);
+  EXPECT_TRUE(w.packets(watch).empty()) << "the DISCONNECT was read";
+}
+
 // -- edges that come and go
 
 const ConnectOptions kWithWill{

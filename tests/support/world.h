@@ -46,6 +46,14 @@ class World : public session::Effects {
     if (reachable(k.id)) deliver(k);
     settle();
   }
+  // Both before the engine has a turn.
+  void send_and_close(int c, std::string_view bytes) {
+    Conn& k = conns_[static_cast<std::size_t>(c)];
+    k.in.append(bytes);
+    deliver(k);
+    end(k, protocol::link::CloseReason::client);
+    settle();
+  }
   // The device (or, with another reason, the edge) ends the connection.
   void close(int c, protocol::link::CloseReason why = protocol::link::CloseReason::client) {
     Conn& k = conns_[static_cast<std::size_t>(c)];

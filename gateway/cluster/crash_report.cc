@@ -1,0 +1,85 @@
+#include "gateway/cluster/crash_report.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include "base/log.h"
+
+namespace berth::gateway::cluster {
+namespace {
+
+constexpr int kFaults[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE};
+
+// What the handler needs; set while a CrashReport lives.
+const std::atomic<std::uint64_t>* g_word = nullptr;
+std::function<void(std::uint64_t)> g_tell;
+
+void on_fault(int number) {
+  const std::uint64_t word = g_word != nullptr ? g_word->load() : 0;
+  g_word = nullptr;  // once
+  if (word != 0) {
+    signal(SIGALRM, SIG_DFL);
+    alarm(1);
+    g_tell(word);
+  }
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
+std::int64_t cpu_ms(int clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return t.tv_sec * 1000 + t.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+CrashReport::CrashReport(const std::atomic<std::uint64_t>& word,
+                         const std::atomic<std::uint64_t>& progress, std::uint32_t stuck_ms,
+                         std::function<void(std::uint64_t)> tell)
+    : word_(word), progress_(progress), stuck_ms_(stuck_ms) {
+  g_word = &word;
+  g_tell = std::move(tell);
+  for (const int f : kFaults) signal(f, on_fault);
+  clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
+  pthread_getcpuclockid(pthread_self(), &clock);
+  watchdog_ = std::thread([this, clock] { watch(clock); });
+}
+
+CrashReport::~CrashReport() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_all();
+  watchdog_.join();
+  for (const int f : kFaults) signal(f, SIG_DFL);
+  g_word = nullptr;
+}
+
+// By CPU time of the watched thread: a process that was stopped, or starved, is not stuck.
+void CrashReport::watch(int clock) {
+  constexpr std::chrono::milliseconds kLook{50};
+  std::uint64_t seen = 0;
+  std::int64_t since = 0;
+  std::unique_lock lock(mutex_);
+  while (!wake_.wait_for(lock, kLook, [this] { return ending_; })) {
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    const std::uint64_t progress = progress_.load(std::memory_order_relaxed);
+    const std::int64_t now = cpu_ms(clock);
+    if (word == 0 || progress != seen) {
+      seen = progress;
+      since = now;
+    } else if (now - since > stuck_ms_) {
+      BERTH_LOG(err, "stuck conn={} cpu_ms={}", word, now - since);
+      std::abort();
+    }
+  }
+}
+
+}  // namespace berth::gateway::cluster
