@@ -53,6 +53,7 @@ session::RedisOptions redis_options(const Config& config) {
   o.tls_ca_file = config.redis_ca_file;
   o.tls_cert_file = config.redis_cert_file;
   o.tls_key_file = config.redis_key_file;
+  o.slot_key = session::key_prefix(o.address, config.redis_prefix);
   return o;
 }
 

@@ -119,9 +119,11 @@ RedisAddress parse_redis_url(const std::string& url) {
   RedisAddress a;
   a.tls = scheme.starts_with("rediss");
   const bool sentinel = scheme.ends_with("-sentinel");
-  if (scheme != "redis" && scheme != "rediss" && scheme != "redis-sentinel" &&
-      scheme != "rediss-sentinel") {
-    bad(url, "the scheme is one of redis, rediss, redis-sentinel, rediss-sentinel");
+  a.cluster = scheme.ends_with("-cluster");
+  const bool redis = scheme.starts_with("redis");
+  const std::string kind = redis ? scheme.substr(a.tls ? 6 : 5) : "";
+  if (!redis || !(kind.empty() || kind == "-sentinel" || kind == "-cluster")) {
+    bad(url, "the scheme is redis, redis-sentinel or redis-cluster, or one with rediss for TLS");
   }
   std::string_view rest = std::string_view(url).substr(scheme_end + 3);
   if (const std::size_t at = rest.rfind('@'); at != std::string_view::npos) {
@@ -141,7 +143,7 @@ RedisAddress parse_redis_url(const std::string& url) {
     nodes = comma == std::string_view::npos ? "" : nodes.substr(comma + 1);
   }
   if (a.nodes.empty()) bad(url, "no host");
-  if (!sentinel && a.nodes.size() != 1) bad(url, "several hosts are for sentinels");
+  if (kind.empty() && a.nodes.size() != 1) bad(url, "several hosts are for sentinels or a cluster");
   if (sentinel) {
     const std::size_t end = path.find('/');
     a.master = path.substr(0, end);
@@ -151,6 +153,7 @@ RedisAddress parse_redis_url(const std::string& url) {
   if (!path.empty()) {
     const auto [end, ec] = std::from_chars(path.data(), path.data() + path.size(), a.database);
     if (ec != std::errc() || end != path.data() + path.size()) bad(url, "not a database number");
+    if (a.cluster && a.database != 0) bad(url, "a cluster has one database");
   }
   return a;
 }
@@ -158,6 +161,7 @@ RedisAddress parse_redis_url(const std::string& url) {
 std::string RedisAddress::text() const {
   std::string out = tls ? "rediss" : "redis";
   if (!master.empty()) out += "-sentinel";
+  if (cluster) out += "-cluster";
   out += "://";
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     if (i != 0) out += ",";
@@ -214,7 +218,10 @@ void RedisConnection::fail(const std::string& why) {
 void RedisConnection::connect() {
   if (connected()) return;
   const bool sentinels = !options_.address.master.empty();
-  connect_to(sentinels ? ask_sentinels() : options_.address.nodes.front(), false);
+  connect_to(sentinels                  ? ask_sentinels()
+             : options_.address.cluster ? ask_cluster()
+                                        : options_.address.nodes.front(),
+             false);
   const RedisReply role = call({"ROLE"});
   if (role.items.empty() || role.items[0].text != "master") {
     fail("not the master (a failover is under way, or the address is a replica's)");
@@ -242,6 +249,44 @@ RedisAddress::Node RedisConnection::ask_sentinels() {
     }
   }
   throw RedisError(why);
+}
+
+// The node that has our slot now, as the first node that answers says; those that were given are
+// asked first, then those that we have heard of.
+RedisAddress::Node RedisConnection::ask_cluster() {
+  std::string why = "no node";
+  std::vector<RedisAddress::Node> nodes = options_.address.nodes;
+  nodes.insert(nodes.end(), learned_.begin(), learned_.end());
+  for (const RedisAddress::Node& n : nodes) {
+    try {
+      return find_slot(n);
+    } catch (const RedisError& e) {
+      why = n.host + ":" + std::to_string(n.port) + ": " + e.what();
+    }
+  }
+  throw RedisError(why);
+}
+
+RedisAddress::Node RedisConnection::find_slot(const RedisAddress::Node& from) {
+  connect_to(from, false);
+  const std::int64_t slot = call({"CLUSTER", "KEYSLOT", options_.slot_key}).integer;
+  const RedisReply ranges = call({"CLUSTER", "SLOTS"});
+  close();
+  std::vector<RedisAddress::Node> all;
+  RedisAddress::Node owner;
+  for (const RedisReply& range : ranges.items) {  // first, last, master, replicas…
+    for (std::size_t i = 2; i < range.items.size(); ++i) {
+      const auto& node = range.items[i].items;
+      if (node.size() < 2) continue;
+      const std::string host = node[0].text.empty() ? from.host : node[0].text;
+      all.push_back({.host = host, .port = static_cast<std::uint16_t>(node[1].integer)});
+      const bool ours = range.items[0].integer <= slot && slot <= range.items[1].integer;
+      if (i == 2 && ours) owner = all.back();
+    }
+  }
+  if (owner.host.empty()) throw RedisError("no node has the slot");
+  learned_ = std::move(all);
+  return owner;
 }
 
 void RedisConnection::connect_to(const RedisAddress::Node& node, bool sentinel) {

@@ -25,14 +25,17 @@ struct RedisError : std::runtime_error {
 // rediss://…                                         the same with TLS
 // redis-sentinel://[user[:password]@]host[:port][,host[:port]…]/master[/db]
 // rediss-sentinel://…                                TLS to sentinels and servers
+// redis-cluster://[user[:password]@]host[:port][,host[:port]…]     any nodes of a Redis Cluster
+// rediss-cluster://…                                 the same with TLS
 // A password alone is written redis://:password@host. %XX is decoded in user and password.
 struct RedisAddress {
   struct Node {
     std::string host;
     std::uint16_t port = 0;
   };
-  std::vector<Node> nodes;  // the server, or the sentinels
+  std::vector<Node> nodes;  // the server, the sentinels, or nodes of the cluster
   std::string master;       // empty: no sentinels
+  bool cluster = false;
   std::string user;
   std::string password;
   std::uint32_t database = 0;
@@ -47,6 +50,7 @@ struct RedisOptions {
   std::string tls_ca_file;          // empty: the system's
   std::string tls_cert_file;        // empty: no client certificate
   std::string tls_key_file;
+  std::string slot_key;  // of a cluster: connect() goes to the node that has this key's slot
 };
 
 struct RedisReply {
@@ -88,6 +92,8 @@ class RedisConnection {
   struct Reader;
   void connect_to(const RedisAddress::Node& node, bool sentinel);
   RedisAddress::Node ask_sentinels();
+  RedisAddress::Node ask_cluster();
+  RedisAddress::Node find_slot(const RedisAddress::Node& from);
   void open_socket(const RedisAddress::Node& node);
   void start_tls(const std::string& host);
   void log_in(bool sentinel);
@@ -96,7 +102,8 @@ class RedisConnection {
   [[noreturn]] void fail(const std::string& why);
 
   RedisOptions options_;
-  std::mutex fd_mutex_;  // interrupt() against close()
+  std::vector<RedisAddress::Node> learned_;  // nodes of the cluster, by their own account
+  std::mutex fd_mutex_;                      // interrupt() against close()
   std::atomic<int> fd_{-1};
   std::unique_ptr<Tls> tls_;
   std::unique_ptr<Reader> reader_;

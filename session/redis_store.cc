@@ -78,10 +78,20 @@ base::SessionId session_of(const std::string& text) {
 
 }  // namespace
 
+namespace {
+
+RedisStoreOptions placed(RedisStoreOptions o) {
+  o.prefix = key_prefix(o.redis.address, o.prefix);
+  o.redis.slot_key = o.prefix;
+  return o;
+}
+
+}  // namespace
+
 class RedisStore::Impl {
  public:
   Impl(RedisStoreOptions options, Poster post)
-      : options_(std::move(options)),
+      : options_(placed(std::move(options))),
         post_(std::move(post)),
         writes_to_(options_.redis),
         reads_from_(options_.redis) {
@@ -540,6 +550,10 @@ void RedisStore::Impl::close() {
   }
   writes_to_.close();
   reads_from_.close();
+}
+
+std::string key_prefix(const RedisAddress& address, const std::string& prefix) {
+  return address.cluster && prefix.find('{') == std::string::npos ? "{" + prefix + "}" : prefix;
 }
 
 RedisLease read_lease(RedisConnection& redis, const std::string& prefix) {

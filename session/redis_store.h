@@ -1,8 +1,9 @@
-// The store in a Redis (7 or newer, one master, sentinels if there are): for gateways whose disk
-// does not outlive them. One gateway at a time holds it, by a lease with its owner's name and a
-// number. The engines of one gateway share the name, so that a successor does not wait for its
-// predecessor's lease to end; the number differs, so that nothing of the predecessor's can arrive
-// late. A lease that has run out is taken up again only if nobody has held it since.
+// The store in a Redis (7 or newer: one master, with sentinels if there are, or a Redis Cluster, in
+// one slot of it): for gateways whose disk does not outlive them. One gateway at a time holds it,
+// by a lease with its owner's name and a number. The engines of one gateway share the name, so that
+// a successor does not wait for its predecessor's lease to end; the number differs, so that nothing
+// of the predecessor's can arrive late. A lease that has run out is taken up again only if nobody
+// has held it since.
 //
 // Threads: one writer (commits; each batch is one script, or a transaction of several: atomic, and
 // refused where the lease is another's) and one reader; completions run through the Poster. What an
@@ -48,6 +49,9 @@ struct RedisLease {
   std::uint64_t warmed = 0;  // successors that have read everything
   std::uint64_t reach = 0;   // edge shards that the holder is linked to, as it says; 0: unknown
 };
+// What the prefix of a store's keys is at this address: in a cluster all of them have one hash tag,
+// so that they are in one slot and a batch stays one script.
+std::string key_prefix(const RedisAddress& address, const std::string& prefix);
 RedisLease read_lease(RedisConnection& redis, const std::string& prefix);  // throws RedisError
 void tell_reach(RedisConnection& redis, const std::string& prefix, std::size_t edges);
 // The holder begins a warming: a planned move then costs what changes meanwhile, not all sessions.

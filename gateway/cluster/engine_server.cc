@@ -321,8 +321,10 @@ class EngineServer {
   // -- the store
 
   void watch_store() {
+    const session::RedisOptions redis = redis_options(config_);
     watch_ = std::make_unique<LeaseWatch>(
-        redis_options(config_), config_.redis_prefix, config_.heartbeat_ms, kWatchTimeout_ms,
+        redis, session::key_prefix(redis.address, config_.redis_prefix), config_.heartbeat_ms,
+        kWatchTimeout_ms,
         [this](LeaseWatch::View v) { asio::post(io_, [this, v = std::move(v)] { on_view(v); }); });
   }
 

@@ -77,8 +77,14 @@ TEST(RedisUrl, NamesServersSentinelsAndLogIn) {
   EXPECT_EQ(s.nodes[2].host, "::1");
   EXPECT_EQ(s.master, "mymaster");
   EXPECT_TRUE(s.tls);
+  const RedisAddress c = parse_redis_url("rediss-cluster://:p@a:7000,b:7001");
+  EXPECT_TRUE(c.cluster && c.tls);
+  EXPECT_EQ(c.nodes.size(), 2u);
+  EXPECT_EQ(key_prefix(c, "berth:"), "{berth:}");
+  EXPECT_EQ(key_prefix(c, "{x}y:"), "{x}y:");
+  EXPECT_EQ(key_prefix(a, "berth:"), "berth:");
   for (const char* bad : {"localhost", "http://x", "redis://", "redis://a,b", "redis://a:x",
-                          "redis-sentinel://a", "redis://a/b"}) {
+                          "redis-sentinel://a", "redis://a/b", "redis-other://a"}) {
     EXPECT_THROW(parse_redis_url(bad), std::invalid_argument) << bad;
   }
 }
@@ -198,6 +204,31 @@ TEST(RedisStoreTest, I1_FailoverBySentinelLosesNothingAcknowledged) {
   RedisStoreOptions alone;  // nobody is left to copy to
   a.store->close();
   Opened b(sentinel.url(), "gateway-a", alone);
+  b.commit({{.kind = WriteKind::append, .session = {1}, .seq = 51, .value = "m"}});
+  EXPECT_EQ(b.contents(), "q1=1m..51m;");
+}
+
+// All keys in one slot of a cluster; the node that has it is found, and again after a failover.
+TEST(RedisStoreTest, I1_ARedisClusterFailingOverLosesNothingAcknowledged) {
+  test::RedisCluster cluster;
+  RedisStoreOptions o;
+  o.wait_replicas = 1;
+  auto a = std::make_unique<Opened>(cluster.url(), "gateway-a", o);
+  for (std::uint64_t i = 1; i <= 50; ++i) {
+    a->commit({{.kind = WriteKind::append, .session = {1}, .seq = i, .value = "m"}});
+  }
+  RedisServer& master = cluster.owner("{berth:}");
+  EXPECT_EQ(master.call({"ZCARD", "{berth:}q:1"}).integer, 50);
+  master.kill9();
+  ASSERT_TRUE(eventually([&] {
+    try {
+      return &cluster.owner("{berth:}", &master) != &master;
+    } catch (const std::runtime_error&) {
+      return false;
+    }
+  }));
+  a.reset();
+  Opened b(cluster.url(), "gateway-a");  // nobody is left to copy to
   b.commit({{.kind = WriteKind::append, .session = {1}, .seq = 51, .value = "m"}});
   EXPECT_EQ(b.contents(), "q1=1m..51m;");
 }

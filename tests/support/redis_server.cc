@@ -132,4 +132,48 @@ session::RedisReply RedisSentinel::call(std::initializer_list<std::string_view> 
   return ask(port_, command);
 }
 
+RedisCluster::RedisCluster() {
+  std::string command = "redis-cli --cluster create --cluster-yes --cluster-replicas 1";
+  for (int i = 0; i < 6; ++i) {
+    nodes_.push_back(std::make_unique<RedisServer>(
+        std::vector<std::string>{"--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
+                                 "--cluster-port", "TLS_PORT"}));
+    command += " 127.0.0.1:" + std::to_string(nodes_.back()->port());
+  }
+  if (std::system((command + " >/dev/null").c_str()) != 0)
+    throw std::runtime_error("no Redis Cluster: " + command);
+  const bool good = eventually([this] {
+    for (const auto& n : nodes_) {
+      const std::string info = n->call({"CLUSTER", "INFO"}).text;
+      if (info.find("cluster_state:ok") == std::string::npos) return false;
+      const session::RedisReply role = n->call({"ROLE"});
+      const bool replica = role.items.at(0).text == "slave";
+      if (replica ? role.items.at(3).text != "connected" : role.items.at(2).items.size() != 1)
+        return false;
+    }
+    return true;
+  });
+  if (!good) throw std::runtime_error("the Redis Cluster does not come up");
+}
+
+std::string RedisCluster::url() const {
+  return "redis-cluster://127.0.0.1:" + std::to_string(nodes_[0]->port()) +
+         ",127.0.0.1:" + std::to_string(nodes_[1]->port());
+}
+
+RedisServer& RedisCluster::owner(const std::string& key, const RedisServer* except) {
+  for (const auto& asked : nodes_) {
+    if (asked.get() == except) continue;
+    const auto slot = asked->call({"CLUSTER", "KEYSLOT", key}).integer;
+    for (const auto& range : asked->call({"CLUSTER", "SLOTS"}).items) {
+      if (slot < range.items[0].integer || slot > range.items[1].integer) continue;
+      for (const auto& n : nodes_) {
+        if (n->port() == range.items[2].items[1].integer) return *n;
+      }
+    }
+    break;
+  }
+  throw std::runtime_error("nobody has the slot of " + key);
+}
+
 }  // namespace berth::test

@@ -50,4 +50,17 @@ class RedisSentinel {
   std::unique_ptr<Process> process_;
 };
 
+// A Redis Cluster: three masters, a replica of each.
+class RedisCluster {
+ public:
+  RedisCluster();
+  std::string url() const;
+  RedisServer& node(std::size_t i) { return *nodes_[i]; }
+  // The node that is master of the key's slot now, as a node says that is not `except`.
+  RedisServer& owner(const std::string& key, const RedisServer* except = nullptr);
+
+ private:
+  std::vector<std::unique_ptr<RedisServer>> nodes_;
+};
+
 }  // namespace berth::test
