@@ -130,11 +130,13 @@ void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
 
 WarmEngine warm_engine(boost::asio::io_context& io, const Config& config,
                        const session::BrokerOptions& options, const StoreClaim& claim,
-                       const std::string& name, link::EdgePort& edge, metrics::EngineProbe& probe,
+                       const std::string& name, link::EdgePort& edge,
                        const std::function<void()>& store_lost) {
   WarmEngine w;
   w.name = name;
-  w.engine = std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), probe);
+  w.probe = std::make_unique<metrics::EngineProbe>();
+  w.engine =
+      std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), *w.probe);
   const Post post = poster_of(io);
   add_authenticator(config, *w.engine, post);
   auto o = redis_store_options(config, claim, *w.engine, post, store_lost);

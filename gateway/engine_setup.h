@@ -42,14 +42,15 @@ std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, co
 
 // An engine that has read everything from a Redis that another engine still holds.
 struct WarmEngine {
-  std::string name;  // of the warming
+  std::string name;                             // of the warming
+  std::unique_ptr<metrics::EngineProbe> probe;  // the engine's
   std::unique_ptr<engine::EngineShard> engine;
   session::RedisStore* store = nullptr;  // the engine's
 };
 // Blocking, on any thread; throws as make_engine().
 WarmEngine warm_engine(boost::asio::io_context& io, const Config& config,
                        const session::BrokerOptions& options, const StoreClaim& claim,
-                       const std::string& name, link::EdgePort& edge, metrics::EngineProbe& probe,
+                       const std::string& name, link::EdgePort& edge,
                        const std::function<void()>& store_lost);
 // Takes the store and what has changed since. False: that can't be told; the lease is given back
 // and the engine is of no use.

@@ -41,6 +41,7 @@ constexpr std::int64_t kMs = 1'000'000;
 constexpr std::uint32_t kWatchTimeout_ms = 500;
 constexpr std::uint32_t kStuck_ms = 400;  // of CPU for one input; edges wait for three heartbeats
 constexpr std::int64_t kCommitSlow_ms = 600;  // then the store counts as out of reach
+constexpr std::size_t kNewcomersMax = 1024;   // links, with those that have not said hello
 constexpr std::int64_t kReadyAlone = 5000 * kMs;
 constexpr std::int64_t kTakeAgain = 300 * kMs;
 constexpr std::int64_t kSuccessorWait = 5000 * kMs;  // for a standby to have read everything
@@ -73,7 +74,7 @@ class EngineServer {
         signals_(io_, SIGTERM, SIGINT),
         beat_(io_),
         gather_(io_),
-        taker_(io_, config, links_, probe_, [this] { on_fenced(); }),
+        taker_(io_, config, links_, [this] { on_fenced(); }),
         crash_report_(poison_, progress_, kStuck_ms, [this](std::uint64_t word) {
           const auto conn = base::ConnId::from_packed(word);
           if (link::EngineLink* l = links_.find(conn.link())) l->last_words(conn);
@@ -133,6 +134,10 @@ class EngineServer {
   };
 
   void add_link(int fd) {
+    if (newcomers_.size() >= kNewcomersMax) {
+      ::close(fd);
+      return;
+    }
     const int one = 1;
     const auto user_timeout_ms = static_cast<int>(link_patience_ms());
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -195,7 +200,7 @@ class EngineServer {
     e.linked = e.attached = false;
     e.nominated_ns = 0;
     e.lost_ns = base::monotonic_ns();
-    ++probe_.edge_links_lost;
+    ++links_lost_;
     BERTH_LOG(info, "edge out of reach edge={} link={}", e.name, number);
     if (!std::exchange(e.admitted, false)) {
       if (state_ != EngineState::serving) e = EdgeRoster::Entry{};
@@ -275,7 +280,7 @@ class EngineServer {
   void give_up(std::uint32_t number) {
     EdgeRoster::Entry& e = roster_[number];
     if (!e.used || e.linked) return;
-    ++probe_.edges_gone;
+    ++edges_gone_;
     BERTH_LOG(info, "edge gone edge={} link={}", e.name, number);
     e = EdgeRoster::Entry{};
     if (engine_ && state_ == EngineState::serving) engine_->edge_gone(number);
@@ -361,6 +366,7 @@ class EngineServer {
     taker_.take(claim, [this](StoreTaker::Taken t) {
       if (t.engine) {
         claim_ = t.claim;
+        probe_ = std::move(t.probe);
         serve(std::move(t.engine));
       } else {
         not_taken(t.why, t.config_error);
@@ -554,28 +560,35 @@ class EngineServer {
     return state_ == EngineState::standby && store_ok_ && reachable;
   }
 
-  void refresh() {
-    if (engine_) engine_->refresh_gauges();
+  // The engine's figures, where there is one, and our own.
+  metrics::EngineProbe figures() {
+    metrics::EngineProbe p;
+    if (engine_) {
+      engine_->refresh_gauges();
+      p = *probe_;
+    }
     const metrics::ProcessUsage u = metrics::process_usage();
-    probe_.engine_rss = u.resident_bytes;
-    probe_.engine_cpu_ms = u.cpu_ms;
-    probe_.store_up = store_ok() ? 1 : 0;
-    probe_.serving = state_ == EngineState::serving ? 1 : 0;
-    probe_.term = state_ == EngineState::serving ? term_ : newest_term_;
-    probe_.edges = roster_.linked();
-    probe_.edges_limbo = roster_.out_of_reach();
+    p.engine_rss = u.resident_bytes;
+    p.engine_cpu_ms = u.cpu_ms;
+    p.store_up = store_ok() ? 1 : 0;
+    p.serving = state_ == EngineState::serving ? 1 : 0;
+    p.term = state_ == EngineState::serving ? term_ : newest_term_;
+    p.edges = roster_.linked();
+    p.edges_limbo = roster_.out_of_reach();
+    p.edge_links_lost = links_lost_;
+    p.edges_gone = edges_gone_;
+    return p;
   }
 
   asio::awaitable<admin::Response> metrics_page() {
-    refresh();
     admin::Response r;
     r.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    r.body = metrics::serialize(metrics::samples_of(probe_), kVersion, revision());
+    r.body = metrics::serialize(metrics::samples_of(figures()), kVersion, revision());
     co_return r;
   }
 
   asio::awaitable<admin::Response> status_page() {
-    refresh();
+    const metrics::EngineProbe p = figures();
     json::array edges;
     for (std::uint32_t i = 0; i < roster_.size(); ++i) {
       const EdgeRoster::Entry& e = roster_[i];
@@ -587,11 +600,11 @@ class EngineServer {
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"state", name_of(state_)},
                            {"ready", ready()},
-                           {"term", probe_.term},
-                           {"store_up", probe_.store_up != 0},
+                           {"term", p.term},
+                           {"store_up", p.store_up != 0},
                            {"fenced", process_.fenced},
-                           {"sessions", probe_.sessions + probe_.sessions_offline},
-                           {"restore_ms", probe_.restore_ms},
+                           {"sessions", p.sessions + p.sessions_offline},
+                           {"restore_ms", p.restore_ms},
                            {"edges", edges}};
     admin::Response r;
     r.content_type = "application/json";
@@ -616,7 +629,8 @@ class EngineServer {
   Process& process_;
   const std::uint64_t engine_id_;
   asio::io_context io_{1};
-  metrics::EngineProbe probe_;
+  std::uint64_t links_lost_ = 0;
+  std::uint64_t edges_gone_ = 0;
   link::LinkSet links_;
   EdgeRoster roster_;
   std::vector<Newcomer*> by_number_;  // whose link has the number now
@@ -628,6 +642,7 @@ class EngineServer {
   asio::steady_timer gather_;
   std::atomic<std::uint64_t> poison_{0};
   std::atomic<std::uint64_t> progress_{0};
+  std::unique_ptr<metrics::EngineProbe> probe_;  // the engine's
   std::unique_ptr<engine::EngineShard> engine_;
   std::unique_ptr<LeaseWatch> watch_;
   StoreTaker taker_;

@@ -8,8 +8,8 @@
 namespace berth::gateway::cluster {
 
 StoreTaker::StoreTaker(boost::asio::io_context& io, const Config& config, link::EdgePort& edge,
-                       metrics::EngineProbe& probe, std::function<void()> store_lost)
-    : io_(io), config_(config), edge_(edge), probe_(probe), store_lost_(std::move(store_lost)) {}
+                       std::function<void()> store_lost)
+    : io_(io), config_(config), edge_(edge), store_lost_(std::move(store_lost)) {}
 
 StoreTaker::~StoreTaker() {
   if (taker_.joinable()) taker_.join();
@@ -32,7 +32,7 @@ void StoreTaker::follow(const std::string& name, std::uint64_t owner) {
 void StoreTaker::warm_up(const std::string& name, std::uint64_t owner) {
   std::optional<WarmEngine> warm;
   try {
-    warm = warm_engine(io_, config_, options(), {.owner = owner}, name, edge_, probe_, store_lost_);
+    warm = warm_engine(io_, config_, options(), {.owner = owner}, name, edge_, store_lost_);
   } catch (const std::exception& e) {
     BERTH_LOG(warn, "not warmed up error=\"{}\"", e.what());
   }
@@ -65,9 +65,11 @@ void StoreTaker::take_now(Taken& t) {
     warm = std::exchange(warm_, std::nullopt);
   }
   if (warm && take_over(*warm, t.claim)) {
+    t.probe = std::move(warm->probe);
     t.engine = std::move(warm->engine);
   } else {
-    t.engine = make_engine(io_, config_, options(), t.claim, edge_, probe_, store_lost_);
+    t.probe = std::make_unique<metrics::EngineProbe>();
+    t.engine = make_engine(io_, config_, options(), t.claim, edge_, *t.probe, store_lost_);
   }
 }
 

@@ -18,13 +18,14 @@ namespace berth::gateway::cluster {
 class StoreTaker {
  public:
   struct Taken {
+    std::unique_ptr<metrics::EngineProbe> probe;  // the engine's
     std::unique_ptr<engine::EngineShard> engine;  // null: not taken
     StoreClaim claim;
     std::string why;
     bool config_error = false;
   };
   StoreTaker(boost::asio::io_context& io, const Config& config, link::EdgePort& edge,
-             metrics::EngineProbe& probe, std::function<void()> store_lost);
+             std::function<void()> store_lost);
   ~StoreTaker();
 
   // Reads everything for the warming of this name; forgets what was read for another. Empty: there
@@ -41,7 +42,6 @@ class StoreTaker {
   boost::asio::io_context& io_;
   const Config& config_;
   link::EdgePort& edge_;
-  metrics::EngineProbe& probe_;
   std::function<void()> store_lost_;
   std::string name_;
   std::thread taker_;

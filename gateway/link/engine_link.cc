@@ -1,6 +1,5 @@
 #include "gateway/link/engine_link.h"
 
-#include "base/assert.h"
 #include "gateway/link/edge_link.h"
 
 namespace berth::gateway::link {
@@ -9,7 +8,8 @@ using namespace protocol::link;  // the records' vocabulary
 
 namespace {
 constexpr std::size_t kUnsentMax = 64u << 20;  // then the link's connections take nothing more
-}
+constexpr std::uint32_t kSlotsMax = 4u << 20;  // of one edge shard
+}  // namespace
 
 EngineLink::EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events,
                        SSL* tls)
@@ -168,9 +168,10 @@ EngineLink::Conn* EngineLink::find(base::ConnId conn) {
 
 void EngineLink::on_attach(const Attach& a) {
   const std::uint32_t slot = a.conn.local_slot();
+  if (lost_ || slot >= kSlotsMax || a.conn.link() != 0) return lose();
   if (slot >= conns_.size()) conns_.resize(slot + 1);
   Conn& c = conns_[slot];
-  BERTH_ASSERT(c.id == base::kNoConn);
+  if (c.id != base::kNoConn) return lose();
   c = Conn{};
   c.id = a.conn.on_link(number_);
   c.epoch = a.attach_epoch;
@@ -183,6 +184,7 @@ void EngineLink::on_attach(const Attach& a) {
 }
 
 void EngineLink::on_attached_all() {
+  if (lost_ || holding_) return lose();
   holding_ = true;
   events_.attached_all();
 }
@@ -200,8 +202,8 @@ void EngineLink::on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t
                           std::string_view bytes) {
   conn = conn.on_link(number_);
   Conn* c = find(conn);
-  if (c == nullptr) return;
-  BERTH_ASSERT(offset == c->in_at + c->kept.size());
+  if (c == nullptr || lost_) return;
+  if (offset != c->in_at + c->kept.size()) return lose();
   c->edge_in_ack = in_ack;
   if (!c->kept.empty()) {
     c->kept.append(bytes);
@@ -229,13 +231,14 @@ void EngineLink::reoffer(base::ConnId conn) {
 }
 
 void EngineLink::on_closed(base::ConnId conn, CloseReason reason) {
+  if (lost_ || find(conn.on_link(number_)) == nullptr) return;
   engine_->closed(conn.on_link(number_), reason);
 }
 
 void EngineLink::on_credit(base::ConnId conn, std::uint64_t written) {
   conn = conn.on_link(number_);
   Conn* c = find(conn);
-  if (c == nullptr) return;
+  if (c == nullptr || lost_) return;
   c->written = written;
   if (!c->waits || !writable(conn)) return;
   c->waits = false;

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <random>
 
+#include "protocol/link/records.h"
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
 #include "tests/support/raw_client.h"
@@ -240,6 +242,53 @@ TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
     EXPECT_EQ(got.back().payload(5), "fine");
     EXPECT_EQ(alive(), 1) << topic;
   }
+}
+
+std::string frame(char type, const std::string& payload) {
+  std::string f;
+  for (unsigned i = 0; i < 4; ++i) f.push_back(static_cast<char>((payload.size() + 1) >> (8 * i)));
+  return f + type + payload;
+}
+
+// Whoever reaches the link port (without mTLS) may say anything: the link ends, the engine does
+// not.
+TEST(Cluster, NonsenseOnTheLinkEndsOnlyTheLink) {
+  namespace link = protocol::link;
+  Cluster c({.engines = 1, .edges = 1});
+  auto good = subscribed(c.edges[0]->mqtt_port(), {.client_id = "good"}, "t", 1);
+  const int port = c.engines[0]->link_port();
+  std::string hello;
+  link::put_hello(hello, {.edge_id = 5, .heartbeat_ms = 250, .generation = 1, .remote = true});
+  link::Attach a;
+  a.conn = {7, 1};
+  std::string attached;
+  link::put_attach(attached, a);
+  link::put_attached_all(attached);
+  std::string far = attached;
+  a.conn = {0xffffff, 1};
+  link::put_attach(far, a);
+  std::string gap;
+  link::put_input(gap, {7, 1}, 1000, 0, "bytes from nowhere");
+  std::string old_hello;
+  link::put_hello(old_hello, {.version = 9, .version_min = 9, .remote = true});
+  const std::string in = frame(1, hello) + frame(2, attached);
+  std::mt19937 random(1);
+  std::string noise;
+  for (int i = 0; i < 100'000; ++i) noise.push_back(static_cast<char>(random()));
+  for (const std::string& said :
+       {noise, std::string(1000, '\xff'), frame(1, "x"), frame(1, old_hello),
+        in + frame(2, attached), in + frame(2, far), in + frame(2, gap), in + frame(2, noise),
+        in + frame(2, attached.substr(0, 3)), frame(2, attached), frame(7, noise) + in}) {
+    RawClient stranger(port);
+    stranger.send(said);
+    EXPECT_TRUE(stranger.closed_within(std::chrono::seconds(5))) << said.size();
+  }
+  EXPECT_TRUE(c.engines[0]->process().running());
+  auto p = connected(c.edges[0]->mqtt_port(), {.client_id = "p"});
+  p->send(publish("t", "fine", 1, 1));
+  const auto got = good->until(3);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(got.back().payload(5), "fine");
 }
 
 }  // namespace
