@@ -106,7 +106,9 @@ class EngineProcess {
     for (std::size_t i = 0; i < links_.size(); ++i) links_[i].stop_input();
     if (!stopping_ && engine_) engine_->turn_end();
     stopping_ = true;
-    const bool done = !engine_ || (!engine_->broker().has_uncommitted() && links_.all_sent());
+    const bool quiet =
+        !engine_ || (!engine_->broker().has_uncommitted() && !engine_->broker().has_late());
+    const bool done = quiet && (!engine_ || links_.all_sent());
     if (done) return io_.stop();
     heartbeat_.expires_after(std::chrono::milliseconds(1));
     heartbeat_.async_wait([this](boost::system::error_code) { finish_then_exit(); });

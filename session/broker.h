@@ -110,6 +110,7 @@ class Broker : public RestoreSink {
   void edge_gone(std::uint32_t link, base::Instant now);
   // The edge has applied all turns up to number `turn`. True: that has made something to send.
   bool accepted(std::uint32_t link, std::uint64_t turn, base::Instant now);
+  bool has_late() const;  // copies wait for accepted()
   // Edges that the engine before us served and that have not attached yet.
   std::vector<std::uint64_t> missing_edges() const;
 

@@ -146,6 +146,10 @@ void Broker::send_later(const Delivery& d, std::vector<LateCopies::To> to) {
                     .to = std::move(to)});
 }
 
+bool Broker::has_late() const {
+  return std::any_of(edges_.begin(), edges_.end(), [](const Edge& e) { return !e.late.empty(); });
+}
+
 bool Broker::accepted(std::uint32_t link, std::uint64_t turn, base::Instant now) {
   if (link >= edges_.size()) return false;
   std::deque<LateCopies>& late = edges_[link].late;

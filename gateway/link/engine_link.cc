@@ -84,7 +84,7 @@ void EngineLink::last_words(base::ConnId conn) {
 // Nothing is read any more; the owner destroys the link when it hears of it.
 void EngineLink::lose() {
   if (std::exchange(lost_, true)) return;
-  engine_ = nullptr;
+  engine_ = accepts_ = nullptr;
   events_.lost();
 }
 
@@ -106,7 +106,9 @@ void EngineLink::on_turn_end() {
 void EngineLink::on_accepted(std::uint64_t turn) {
   if (turn <= accepted_ || turn > turns_) return;
   accepted_ = turn;
-  if (engine_ != nullptr) engine_->accepted(number_, turn);
+  if (accepts_ == nullptr) return;
+  accepts_->accepted(number_, turn);
+  if (engine_ == nullptr) accepts_->turn_end();  // nobody else does any more
 }
 
 void EngineLink::resume_waiting() {

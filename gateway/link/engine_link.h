@@ -34,7 +34,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   // stream's, null: none.
   EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events,
              SSL* tls = nullptr);
-  void use_engine(EnginePort& engine) { engine_ = &engine; }
+  void use_engine(EnginePort& engine) { engine_ = accepts_ = &engine; }
   void use_number(std::uint32_t number) { number_ = number; }  // before the first attach
   // What the edge still says is for the successor.
   void stop_input() { engine_ = nullptr; }
@@ -49,6 +49,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   void last_words(base::ConnId conn);  // from a signal handler: FrameType::dying
   bool all_sent() const { return socket_.unsent() == 0; }
   bool all_accepted() const { return accepted_ == turns_; }
+  bool nothing_gathered() const { return step_count_ == 0; }
 
   // -- as EdgePort
   void send(base::ConnId conn, std::string_view head, std::string_view tail);
@@ -100,6 +101,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   Events events_;
   std::uint32_t number_;
   EnginePort* engine_ = nullptr;
+  EnginePort* accepts_ = nullptr;  // the same; hears what is accepted after stop_input() too
   runtime::Poller poller_;
   FrameSocket socket_;
   std::vector<Conn> conns_;  // by slot

@@ -23,12 +23,13 @@ std::unique_ptr<EngineLink> LinkSet::take(std::uint32_t number) {
 
 bool LinkSet::all_sent() const {
   return std::all_of(links_.begin(), links_.end(),
-                     [](const auto& l) { return !l || l->all_sent(); });
+                     [](const auto& l) { return !l || (l->all_sent() && l->nothing_gathered()); });
 }
 
 bool LinkSet::all_accepted() const {
-  return std::all_of(links_.begin(), links_.end(),
-                     [](const auto& l) { return !l || l->all_accepted(); });
+  return std::all_of(links_.begin(), links_.end(), [](const auto& l) {
+    return !l || (l->all_accepted() && l->nothing_gathered());
+  });
 }
 
 void LinkSet::flush() {

@@ -21,8 +21,8 @@ class LinkSet final : public EdgePort {
   std::size_t size() const { return links_.size(); }
   EngineLink& operator[](std::size_t i) { return *links_[i]; }
   EngineLink* find(std::size_t i) { return i < links_.size() ? links_[i].get() : nullptr; }
-  bool all_sent() const;
-  bool all_accepted() const;
+  bool all_sent() const;      // and nothing is being gathered
+  bool all_accepted() const;  // the same
 
   bool wants_cookies() const override { return true; }
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
