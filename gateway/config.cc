@@ -242,6 +242,7 @@ std::vector<Key> cluster_keys() {
        [](const Config& c) { return format_endpoint(c.cluster.listen); }},
       cluster_text("cluster.engines", [](Config& c) -> Text& { return c.cluster.engines; }),
       cluster_text("cluster.name", [](Config& c) -> Text& { return c.cluster.name; }),
+      cluster_text("cluster.handover", [](Config& c) -> Text& { return c.cluster.handover; }),
       cluster_text("cluster.ca_file", [](Config& c) -> Text& { return c.cluster.tls.ca_file; }),
       cluster_text("cluster.cert_file", [](Config& c) -> Text& { return c.cluster.tls.cert_file; }),
       cluster_text("cluster.key_file", [](Config& c) -> Text& { return c.cluster.tls.key_file; }),

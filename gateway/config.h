@@ -34,6 +34,7 @@ struct ClusterConfig {
   std::uint32_t edge_grace_s = 10;      // an edge out of reach is given up after it
   std::uint32_t gather_ms = 3000;       // a new engine waits for edges it expects, at most
   std::string name;                     // of this process, for people; the host's
+  std::string handover;                 // an edge's: Unix socket by which its successor takes over
   link::TlsFiles tls;
   std::uint32_t drain_per_s = 1000;  // connections an edge that ends closes a second
   std::string server_reference;      // where they are sent (MQTT 5)

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -11,11 +12,13 @@
 #include <boost/json.hpp>
 #include <random>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/cluster/engine_finder.h"
 #include "gateway/cluster/engine_set.h"
+#include "gateway/cluster/handover.h"
 #include "gateway/engine_setup.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/runtime/edge_shards.h"
@@ -46,6 +49,7 @@ class EdgeNode {
         signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_),
         drain_look_(io_),
+        successors_(io_),
         finder_(io_, config.cluster.engines, config.cluster.resolve_ms,
                 [this](const EngineFinder::Endpoints& e) { use_endpoints(e); }) {
     signals_.add(SIGHUP);
@@ -55,27 +59,142 @@ class EdgeNode {
   int run() {
     mqtt_ = config_.mqtt;
     admin_ = config_.admin;
-    edges_.bind(mqtt_.host, mqtt_.port);
+    origins_.resize(edges_.count());
+    if (!take_over()) edges_.bind(mqtt_.host, mqtt_.port);
     routes();
     http_.listen(admin_.host, admin_.port);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
               admin_.host, admin_.port);
     wait_signal();
     make_sets();
+    if (taken_over_) open_for_devices();
     finder_.start();
+    wait_successor();
     io_.run();
     edges_.stop();
     return 0;
   }
 
  private:
+  // -- an upgrade on one host (ADR 9)
+
+  struct Origin {  // by shard, from a predecessor
+    std::uint64_t edge_id = 0;
+    std::uint64_t generation = 0;
+  };
+
+  // From an edge that runs here. False: there is none.
+  bool take_over() {
+    if (config_.cluster.handover.empty()) return false;
+    const int fd = connect_handover(config_.cluster.handover);
+    if (fd < 0) return false;
+    HandoverStream from(fd);
+    std::string ask;
+    base::put_varint(ask, kHandoverVersion);
+    base::put_varint(ask, edges_.count());
+    from.send('H', ask);
+    std::uint32_t shard = 0;
+    std::size_t connections = 0;
+    for (bool more = true; more;) {
+      HandoverStream::Item item = from.receive();
+      switch (item.type) {
+        case 'S': {
+          base::RecordReader r(item.payload);
+          origins_.at(shard) = {.edge_id = r.varint(), .generation = r.varint()};
+          edges_.adopt_listener(shard, item.fd, mqtt_.port);
+          break;
+        }
+        case 'C':
+          if (!edges_.shard(shard).adopt(item.payload, item.fd))
+            throw std::runtime_error("handover: a connection can't be read");
+          ++connections;
+          break;
+        case 'D':
+          if (!edges_.shard(shard++).adopt_rest(item.payload))
+            throw std::runtime_error("handover: a shard can't be read");
+          break;
+        case 'R':
+          throw std::runtime_error("handover refused: " + item.payload);
+        default:
+          more = false;
+      }
+    }
+    if (shard != edges_.count()) throw std::runtime_error("handover: not whole");
+    from.send('K', {});
+    from.await_end();  // its ports are free now
+    BERTH_LOG(info, "took over connections={}", connections);
+    return taken_over_ = true;
+  }
+
+  void wait_successor() {
+    if (config_.cluster.handover.empty()) return;
+    if (!successors_.is_open())
+      successors_.assign(asio::local::stream_protocol(), listen_handover(config_.cluster.handover));
+    successors_.async_accept(
+        [this](boost::system::error_code ec, asio::local::stream_protocol::socket s) {
+          if (ec) return;
+          hand_over(s.release());
+          if (!left_) wait_successor();
+        });
+  }
+
+  // Everything to the process at the other end; this one ends when that one has said so, and goes
+  // on where it was when it has not.
+  void hand_over(int fd) {
+    HandoverStream to(fd);
+    try {
+      base::RecordReader asked(to.receive().payload);
+      const bool known = asked.varint() == kHandoverVersion;
+      if (!known || asked.varint() != edges_.count() || draining_ || !started_) {
+        return to.send('R', "another version or number of shards, or this edge does not serve");
+      }
+    } catch (const std::exception& e) {
+      BERTH_LOG(warn, "no handover error=\"{}\"", e.what());
+      return;
+    }
+    BERTH_LOG(info, "handing over");
+    finder_.stop();
+    edges_.each([this](std::uint32_t i, asio::io_context&, edge::EdgeShard& e) {
+      sets_[i]->suspend();
+      e.flush();
+    });
+    edges_.halt();
+    try {
+      for (std::uint32_t i = 0; i < edges_.count(); ++i) give_shard(to, i);
+      to.send('E', {});
+      if (to.receive().type != 'K') throw std::runtime_error("not taken");
+      BERTH_LOG(info, "handed over");
+      left_ = true;
+      io_.stop();
+    } catch (const std::exception& e) {
+      BERTH_LOG(err, "not handed over, going on error=\"{}\"", e.what());
+      edges_.go_on();
+      edges_.each(
+          [this](std::uint32_t i, asio::io_context&, edge::EdgeShard&) { sets_[i]->resume(); });
+      finder_.resume();
+    }
+  }
+
+  void give_shard(HandoverStream& to, std::uint32_t i) {
+    std::string head;
+    base::put_varint(head, sets_[i]->edge_id());
+    base::put_varint(head, sets_[i]->generation());
+    edge::EdgeShard& shard = edges_.shard(i);
+    to.send('S', head, shard.listener());
+    const std::string rest = shard.hand_over(
+        [&to](std::string_view record, int socket) { to.send('C', record, socket); });
+    to.send('D', rest);
+  }
+
   void make_sets() {
     sets_.resize(edges_.count());
     std::random_device random;
     const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
     const std::string name = config_.cluster.name.empty() ? host_name() : config_.cluster.name;
     edges_.each([this, id, name](std::uint32_t i, asio::io_context& io, edge::EdgeShard& edge) {
-      EngineSetOptions o{.edge_id = id + i,
+      const Origin& origin = origins_[i];
+      EngineSetOptions o{.edge_id = origin.edge_id != 0 ? origin.edge_id : id + i,
+                         .generation = origin.generation,
                          .name = name + "/" + std::to_string(i),
                          .input_cap = config_.edge.input_cap,
                          .output_cap = config_.edge.output_cap,
@@ -263,13 +382,16 @@ class EdgeNode {
   asio::signal_set signals_;
   asio::steady_timer drain_limit_;
   asio::steady_timer drain_look_;
+  asio::local::stream_protocol::acceptor successors_;
   EngineFinder finder_;
+  std::vector<Origin> origins_;
   Endpoint mqtt_;
   Endpoint admin_;
   std::int64_t served_ns_ = 0;
   bool started_ = false;
   bool draining_ = false;
   bool left_ = false;
+  bool taken_over_ = false;
 };
 
 }  // namespace

@@ -32,6 +32,11 @@ void EngineFinder::stop() {
   again_.cancel();
 }
 
+void EngineFinder::resume() {
+  stopped_ = false;
+  look();
+}
+
 void EngineFinder::look() {
   missing_ = names_.size();
   for (Name& n : names_) {

@@ -19,6 +19,7 @@ class EngineFinder {
                std::function<void(const Endpoints&)> found);
   void start() { look(); }
   void stop();
+  void resume();
 
  private:
   struct Name {

@@ -1,11 +1,8 @@
 #include "gateway/cluster/engine_server.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <unistd.h>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -19,6 +16,7 @@
 #include "gateway/cluster/crash_report.h"
 #include "gateway/cluster/edge_roster.h"
 #include "gateway/cluster/lease_watch.h"
+#include "gateway/cluster/link_listener.h"
 #include "gateway/cluster/store_taker.h"
 #include "gateway/engine_setup.h"
 #include "gateway/link/link_set.h"
@@ -30,7 +28,6 @@ namespace berth::gateway::cluster {
 
 namespace asio = boost::asio;
 namespace json = boost::json;
-using asio::ip::tcp;
 using protocol::link::EngineState;
 using protocol::link::Hello;
 using protocol::link::Setting;
@@ -70,7 +67,6 @@ class EngineServer {
         process_(process),
         engine_id_(random_id()),
         http_(io_),
-        acceptor_(io_),
         signals_(io_, SIGTERM, SIGINT),
         beat_(io_),
         gather_(io_),
@@ -108,22 +104,9 @@ class EngineServer {
 
   void listen() {
     const Endpoint& at = config_.cluster.listen;
-    std::uint16_t port = process_.port != 0 ? process_.port : at.port;
-    const int fd = edge::open_listener(at.host, port);
-    process_.port = port;
-    sockaddr_storage local{};
-    socklen_t size = sizeof local;
-    getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
-    acceptor_.assign(local.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), fd);
-    accept();
-  }
-
-  void accept() {
-    acceptor_.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
-      if (ec == asio::error::operation_aborted) return;
-      if (!ec) add_link(socket.release());
-      accept();
-    });
+    if (process_.port == 0) process_.port = at.port;
+    listener_ = std::make_unique<LinkListener>(io_, at.host, process_.port, link_patience_ms(),
+                                               [this](int fd) { add_link(fd); });
   }
 
   struct Newcomer {
@@ -138,10 +121,6 @@ class EngineServer {
       ::close(fd);
       return;
     }
-    const int one = 1;
-    const auto user_timeout_ms = static_cast<int>(link_patience_ms());
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
     auto owned = std::make_shared<Newcomer>();
     Newcomer* n = owned.get();
     n->since_ns = base::monotonic_ns();
@@ -424,14 +403,16 @@ class EngineServer {
     return {.state = state_,
             .term = state_ == EngineState::serving ? term_ : newest_term_,
             .started_ms = process_.started_ms,
-            .store_ok = store_ok()};
+            // Whether this engine reaches the store, not whether the store takes writes: where
+            // replicas are missing no other engine would do better.
+            .store_ok = store_ok_};
   }
   bool store_ok() const {
     if (!engine_ || state_ != EngineState::serving) return store_ok_;
     return store_ok_ && engine_->store_healthy() && engine_->commit_age_ms() < kCommitSlow_ms;
   }
-  std::uint64_t link_patience_ms() const {
-    return std::uint64_t{config_.heartbeat_ms} * config_.cluster.heartbeats_missed;
+  std::uint32_t link_patience_ms() const {
+    return config_.heartbeat_ms * config_.cluster.heartbeats_missed;
   }
 
   void set_state(EngineState s) {
@@ -517,7 +498,7 @@ class EngineServer {
 
   void await_quiet() {
     const bool late = base::monotonic_ns() > leave_by_ns_;
-    const bool with_edges = links_.all_accepted() || late;
+    const bool with_edges = (links_.all_accepted() && !engine_->broker().has_late()) || late;
     if (!engine_->broker().has_uncommitted() && with_edges) {
       engine_->close_store();
       set_state(EngineState::leaving);
@@ -636,7 +617,7 @@ class EngineServer {
   std::vector<Newcomer*> by_number_;  // whose link has the number now
   std::vector<std::shared_ptr<Newcomer>> newcomers_;
   admin::HttpServer http_;
-  tcp::acceptor acceptor_;
+  std::unique_ptr<LinkListener> listener_;
   asio::signal_set signals_;
   asio::steady_timer beat_;
   asio::steady_timer gather_;

@@ -27,7 +27,7 @@ constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kRetryMin = 50 * kMs;
 constexpr std::int64_t kRetryMax = 250 * kMs;
 constexpr std::int64_t kFirstNomination = 1000 * kMs;  // a new edge: perhaps one serves already
-constexpr std::int64_t kStoreBad = 600 * kMs;          // then an engine with a good store is asked
+constexpr std::int64_t kStoreBad = 300 * kMs;          // then an engine that reaches it is asked
 constexpr std::int64_t kAskAll = 2000 * kMs;           // the one asked first has not come
 
 std::string text_of(const EngineSet::Endpoint& e) {
@@ -50,6 +50,7 @@ int start_connect(const boost::asio::ip::tcp::endpoint& at, std::uint32_t user_t
 
 EngineSet::EngineSet(boost::asio::io_context& io, edge::EdgeShard& edge, EngineSetOptions options)
     : io_(io), edge_(edge), options_(std::move(options)), tick_(io) {
+  generation_ = options_.generation;
   edge_.use_engine(nobody_);
 }
 
@@ -261,6 +262,11 @@ void EngineSet::tell_keep_out(std::uint64_t client_hash) {
   for (const auto& c : candidates_) {
     if (c->welcomed) c->link->send_keep_out(client_hash);
   }
+}
+
+void EngineSet::suspend() {
+  tick_.cancel();
+  for (auto& c : candidates_) drop(*c, "handed over");
 }
 
 void EngineSet::leave() {

@@ -23,9 +23,10 @@
 namespace berth::gateway::cluster {
 
 struct EngineSetOptions {
-  std::uint64_t edge_id = 0;  // random; names this shard to engines while it lives
-  std::string name;           // for people
-  std::size_t input_cap = 0;  // bytes kept of a connection: an engine's packets must fit
+  std::uint64_t edge_id = 0;     // random; names this shard to engines while it lives
+  std::uint64_t generation = 0;  // of the last link; a successor goes on from its predecessor's
+  std::string name;              // for people
+  std::size_t input_cap = 0;     // bytes kept of a connection: an engine's packets must fit
   std::size_t output_cap = 0;
   std::uint32_t heartbeat_ms = 250;
   std::uint32_t missed = 3;               // heartbeats, then a link is taken for broken
@@ -45,6 +46,11 @@ class EngineSet {
   void use_endpoints(const std::vector<Endpoint>& endpoints);
   // All our connections have ended: says goodbye and closes the links.
   void leave();
+  // No link and no clock, for the time in which another process may take the connections.
+  void suspend();
+  void resume() { start(); }
+  std::uint64_t edge_id() const { return options_.edge_id; }
+  std::uint64_t generation() const { return generation_; }
   bool serving() const { return current_ != nullptr; }
   // One of our clients has killed engines: other edges hear of it through the engines.
   void tell_keep_out(std::uint64_t client_hash);

@@ -55,6 +55,15 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool drained() const { return alive_.size() == free_.size(); }  // and released by the engine
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
 
+  // -- to another process on this host (edge_handover.cc; ADR 9). While the shard's loop stands
+  // still. `give`: a record and the socket, -1 for a connection that has ended; nothing is closed.
+  using Give = std::function<void(std::string_view record, int fd)>;
+  std::string hand_over(const Give& give);  // what is not of a single connection
+  int listener() const { return listener_; }
+  // In the other process, before start(). False: malformed; the socket is the caller's.
+  bool adopt(std::string_view record, int fd);
+  bool adopt_rest(std::string_view rest);
+
   // -- the engine's coming and going (survives_engine() only)
   void engine_gone();
   void engine_ready();  // attaches everything and replays
@@ -126,6 +135,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void finish(Connection& c);                    // frees the slot
   void count_close(protocol::link::CloseReason reason);
   void recycle(std::string& buffer);
+
+  // edge_handover.cc
+  void grow_to(std::size_t slots);
 
   // edge_drain.cc
   void drain_some(std::uint32_t per_second);

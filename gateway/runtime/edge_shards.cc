@@ -1,5 +1,6 @@
 #include "gateway/runtime/edge_shards.h"
 
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -79,6 +80,27 @@ void EdgeShards::each(const EachShard& f) {
     Shard& shard = *shards_[i];
     on(shard, [&shard, f, i] { f(i, *shard.io, *shard.edge); });
   }
+}
+
+void EdgeShards::halt() {
+  for (auto& s : shards_) {
+    if (s->own_io) boost::asio::post(*s->io, [io = s->io] { io->stop(); });
+  }
+  for (auto& s : shards_) {
+    if (!s->own_io) continue;
+    if (s->thread.joinable()) s->thread.join();
+    s->io->restart();
+  }
+  threads_started_ = false;
+}
+
+void EdgeShards::adopt_listener(std::uint32_t i, int fd, std::uint16_t& port) {
+  shards_[i]->listener = fd;
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
+  port = ntohs(local.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(local).sin6_port
+                                           : reinterpret_cast<sockaddr_in&>(local).sin_port);
 }
 
 void EdgeShards::stop_accepting() {

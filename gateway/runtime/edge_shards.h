@@ -33,6 +33,12 @@ class EdgeShards {
   void bind(const std::string& host, std::uint16_t& port);
   void open_for_devices();  // listens and starts the threads, where they are not started yet
   void start_threads();
+  // The shards' loops stand still, but for what was posted before; and go on.
+  void halt();
+  void go_on() { start_threads(); }
+  edge::EdgeShard& shard(std::uint32_t i) { return *shards_[i]->edge; }
+  // Instead of bind(): sockets of another process. `port` is filled in.
+  void adopt_listener(std::uint32_t i, int fd, std::uint16_t& port);
   void stop_accepting();
   void stop();  // ends and joins the threads
 

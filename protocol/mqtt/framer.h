@@ -63,6 +63,21 @@ class Walker {
   }
   bool at_boundary() const { return skip_ == 0 && length_bytes_ == 0 && header_ == 0; }
 
+  // Where in the stream it is, for another process to go on.
+  struct Place {
+    std::uint32_t skip = 0;
+    std::uint32_t remaining = 0;
+    std::uint8_t header = 0;
+    std::uint8_t length_bytes = 0;
+  };
+  Place place() const { return {skip_, remaining_, header_, length_bytes_}; }
+  void go_on_from(const Place& p) {
+    skip_ = p.skip;
+    remaining_ = p.remaining;
+    header_ = p.header;
+    length_bytes_ = p.length_bytes;
+  }
+
  private:
   template <class OnPing>
   bool header_byte(std::uint8_t b, OnPing&& on_ping) {

@@ -4,6 +4,8 @@
 // scripts/cluster-test.
 #include <gtest/gtest.h>
 
+#include <sys/un.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -289,6 +291,65 @@ TEST(Cluster, NonsenseOnTheLinkEndsOnlyTheLink) {
   const auto got = good->until(3);
   ASSERT_FALSE(got.empty());
   EXPECT_EQ(got.back().payload(5), "fine");
+}
+
+// A new edge process on the same host takes all sockets and connections over, in full traffic.
+TEST(Cluster, AnEdgeIsReplacedWithoutAConnectionClosed) {
+  for (const char* shards : {"1", "2"}) {
+    TemporaryDirectory d;
+    setenv("BERTH_CLUSTER_HANDOVER", (d.path() + "/handover.sock").c_str(), 1);
+    setenv("BERTH_MQTT_CONNECT_TIMEOUT_S", "60", 1);
+    Cluster c({.engines = 2, .edges = 1, .edge_flags = {"--shards", shards}});
+    auto idle = connected(c.edges[0]->mqtt_port(), {.client_id = "idle"});
+    RawClient silent(c.edges[0]->mqtt_port());  // has not said anything yet
+    auto half = std::make_unique<RawClient>(c.edges[0]->mqtt_port());
+    const std::string connect_half = connect({.client_id = "half"});
+    half->send(connect_half.substr(0, 7));
+    int replaced = 0;
+    run_with(
+        c, std::chrono::seconds(6), std::chrono::milliseconds(1200),
+        [&] {
+          auto next = c.replace_edge(0);
+          EXPECT_NE(next.find("took over"), std::string::npos) << next;
+          ++replaced;
+        },
+        false);
+    EXPECT_GE(replaced, 3);
+    half->send(connect_half.substr(7));
+    EXPECT_EQ(half->until(2).size(), 1u) << "a packet in two processes";
+    silent.send(connect({.client_id = "silent"}));
+    EXPECT_EQ(silent.until(2).size(), 1u);
+    idle->send(std::string("\xc0\x00", 2));
+    EXPECT_EQ(idle->until(13).size(), 1u) << "PINGRESP";
+    unsetenv("BERTH_CLUSTER_HANDOVER");
+    unsetenv("BERTH_MQTT_CONNECT_TIMEOUT_S");
+  }
+}
+
+// A successor that takes everything and dies before it says so: the old edge goes on.
+TEST(Cluster, AnEdgeGoesOnWhenItsSuccessorFails) {
+  TemporaryDirectory d;
+  const std::string path = d.path() + "/handover.sock";
+  setenv("BERTH_CLUSTER_HANDOVER", path.c_str(), 1);
+  Cluster c({.engines = 1, .edges = 1, .edge_flags = {"--shards", "2"}});
+  unsetenv("BERTH_CLUSTER_HANDOVER");
+  run_with(
+      c, std::chrono::seconds(4), std::chrono::milliseconds(1000),
+      [&] {
+        sockaddr_un a{};
+        a.sun_family = AF_UNIX;
+        path.copy(a.sun_path, path.size());
+        const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ASSERT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a), 0);
+        const std::string ask("\2\0\0\0H\1\2", 7);
+        ASSERT_EQ(::send(fd, ask.data(), ask.size(), MSG_NOSIGNAL), 7);
+        char some[4096];
+        ASSERT_GT(::recv(fd, some, sizeof some, 0), 0);
+        ::close(fd);
+      },
+      false);
+  EXPECT_TRUE(c.edges[0]->process().running());
+  EXPECT_NE(c.edges[0]->log().find("going on"), std::string::npos);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ Cluster::Cluster(Options o) : options_(std::move(o)) {
   list.pop_back();
   std::vector<std::string> flags{"--engines", list};
   flags.insert(flags.end(), options_.edge_flags.begin(), options_.edge_flags.end());
+  edge_flags_ = flags;
   for (int i = 0; i < options_.edges; ++i) {
     edges.push_back(
         std::make_unique<GatewayProcess>(flags, std::string(), GatewayProcess::Role::edge));
@@ -22,6 +23,13 @@ GatewayProcess& Cluster::add_engine() {
   engines.push_back(
       std::make_unique<GatewayProcess>(flags, std::string(), GatewayProcess::Role::engine));
   return *engines.back();
+}
+
+std::string Cluster::replace_edge(std::size_t i) {
+  auto next =
+      std::make_unique<GatewayProcess>(edge_flags_, std::string(), GatewayProcess::Role::edge);
+  edges[i] = std::move(next);
+  return edges[i]->log();
 }
 
 GatewayProcess* Cluster::active() {

@@ -24,14 +24,16 @@ class Cluster {
   std::vector<std::unique_ptr<GatewayProcess>> edges;
 
   GatewayProcess& add_engine();
+  // Starts another edge beside this one, which then has its place. Returns its log.
+  std::string replace_edge(std::size_t i);
   // The one that serves; waits for it, null at the deadline.
   GatewayProcess* active();
   std::vector<int> mqtt_ports() const;
   double edge_total(const std::string& metric) const;
 
  private:
-  std::unique_ptr<GatewayProcess> make_engine();
   Options options_;
+  std::vector<std::string> edge_flags_;
 };
 
 }  // namespace berth::test

@@ -1,0 +1,48 @@
+// The stream between two edge processes of one host: items over a Unix socket, each with at most
+// one descriptor (SCM_RIGHTS). Blocking, five seconds for each item; for the moment of an upgrade
+// only.
+//
+//   item := length:u32le type:u8 payload   the descriptor travels with the header
+//   'H' version shards        the new process asks            'R' text    refused
+//   'S' edge_id generation    a shard, with its listening socket
+//   'C' connection            with its socket, if it has one  'D' rest    the shard is complete
+//   'E'                       that was all                    'K'         taken over: go
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace berth::gateway::cluster {
+
+inline constexpr std::uint64_t kHandoverVersion = 1;
+
+class HandoverStream {
+ public:
+  explicit HandoverStream(int fd);  // owns it
+  ~HandoverStream();
+  HandoverStream(const HandoverStream&) = delete;
+  HandoverStream& operator=(const HandoverStream&) = delete;
+
+  struct Item {
+    char type = 0;
+    std::string payload;
+    int fd = -1;  // the receiver's
+  };
+  // Both throw std::runtime_error.
+  void send(char type, std::string_view payload, int fd = -1);
+  Item receive();
+  void await_end();  // of the other process, or five seconds
+
+ private:
+  int fd_;
+};
+
+// Connected to the edge that listens at `path`; -1: nobody does.
+int connect_handover(const std::string& path);
+// A listening socket at `path`, in the place of what was there; mode 0600. Throws
+// std::runtime_error.
+int listen_handover(const std::string& path);
+
+}  // namespace berth::gateway::cluster

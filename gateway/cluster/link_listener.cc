@@ -1,0 +1,42 @@
+#include "gateway/cluster/link_listener.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <utility>
+
+#include "gateway/edge/edge_shard.h"
+
+namespace berth::gateway::cluster {
+
+using boost::asio::ip::tcp;
+
+LinkListener::LinkListener(boost::asio::io_context& io, const std::string& host,
+                           std::uint16_t& port, std::uint32_t user_timeout_ms,
+                           std::function<void(int fd)> accepted)
+    : acceptor_(io),
+      user_timeout_ms_(static_cast<int>(user_timeout_ms)),
+      accepted_(std::move(accepted)) {
+  const int fd = edge::open_listener(host, port);
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
+  acceptor_.assign(local.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), fd);
+  accept();
+}
+
+void LinkListener::accept() {
+  acceptor_.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
+    if (ec == boost::asio::error::operation_aborted) return;
+    if (!ec) {
+      const int fd = socket.release();
+      const int one = 1;
+      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+      setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms_, sizeof user_timeout_ms_);
+      accepted_(fd);
+    }
+    accept();
+  });
+}
+
+}  // namespace berth::gateway::cluster

@@ -1,0 +1,154 @@
+// All connections of a shard as records and sockets, and back: an upgrade of the edge on one host.
+//
+//   connection := slot generation attach_epoch state:u8 reason:u8 flags:u8 version:u8 port address
+//                 client_hash in_off in_ack out_off idle_s limit_s walker(4) in out
+//                 cookie:string[n]
+//   rest       := n generation* (of all slots), m (client hash, seconds)* (quarantined)
+// Numbers are varints, strings have a length in front.
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "gateway/edge/edge_shard.h"
+
+namespace berth::gateway::edge {
+
+using base::put_bytes;
+using base::put_varint;
+using protocol::link::CloseReason;
+
+namespace {
+constexpr std::uint32_t kSlotsMax = 4u << 20;
+}
+
+std::string EdgeShard::hand_over(const Give& give) {
+  std::string record;
+  for_each([&](Connection& c) {
+    record.clear();
+    put_varint(record, c.slot);
+    put_varint(record, c.generation);
+    put_varint(record, c.attach_epoch);
+    record.push_back(static_cast<char>(c.state));
+    record.push_back(static_cast<char>(c.reason));
+    record.push_back(static_cast<char>((c.connected ? 1 : 0) | (c.loopback ? 2 : 0)));
+    record.push_back(static_cast<char>(c.version));
+    put_varint(record, c.peer_port);
+    put_varint(record, c.peer_address);
+    put_varint(record, c.client_hash);
+    put_varint(record, c.in_off);
+    put_varint(record, c.in_ack);
+    put_varint(record, c.out_off);
+    put_varint(record, now_s_ - alive_[c.slot].last_seen_s);
+    put_varint(record, alive_[c.slot].limit_s);
+    const protocol::mqtt::Walker::Place at = c.walker.place();
+    for (const std::uint32_t v :
+         {at.skip, at.remaining, std::uint32_t{at.header}, std::uint32_t{at.length_bytes}}) {
+      put_varint(record, v);
+    }
+    put_bytes(record, c.in);
+    put_bytes(record, std::string_view(c.out).substr(c.out_at));
+    put_varint(record, c.cookie ? c.cookie->size() : 0);
+    if (c.cookie) {
+      for (const std::string& slot : *c.cookie) put_bytes(record, slot);
+    }
+    give(record, c.fd);
+  });
+  std::string rest;
+  put_varint(rest, alive_.size());
+  for (std::size_t slot = 0; slot < alive_.size(); ++slot) put_varint(rest, at(slot).generation);
+  put_varint(rest, quarantine_.size());
+  for (const auto& [hash, until] : quarantine_) {
+    put_varint(rest, hash);
+    put_varint(rest, until > now_s_ ? until - now_s_ : 0);
+  }
+  return rest;
+}
+
+void EdgeShard::grow_to(std::size_t slots) {
+  while (alive_.size() < slots) {
+    slabs_.push_back(std::make_unique<Connection[]>(kSlab));
+    alive_.resize(slabs_.size() * kSlab);
+  }
+}
+
+bool EdgeShard::adopt(std::string_view record, int fd) {
+  base::RecordReader r(record);
+  Connection c;
+  const std::uint64_t slot = r.varint();
+  c.slot = static_cast<std::uint32_t>(slot);
+  c.generation = static_cast<std::uint32_t>(r.varint());
+  c.attach_epoch = static_cast<std::uint32_t>(r.varint());
+  const std::uint8_t state = r.byte();
+  const std::uint8_t reason = r.byte();
+  const std::uint8_t flags = r.byte();
+  c.version = r.byte();
+  c.peer_port = static_cast<std::uint16_t>(r.varint());
+  c.peer_address = static_cast<std::uint32_t>(r.varint());
+  c.client_hash = r.varint();
+  c.in_off = r.varint();
+  c.in_ack = r.varint();
+  c.out_off = r.varint();
+  const auto idle_s = static_cast<std::uint32_t>(r.varint());
+  const auto limit_s = static_cast<std::uint32_t>(r.varint());
+  protocol::mqtt::Walker::Place at_byte;
+  at_byte.skip = static_cast<std::uint32_t>(r.varint());
+  at_byte.remaining = static_cast<std::uint32_t>(r.varint());
+  at_byte.header = static_cast<std::uint8_t>(r.varint());
+  at_byte.length_bytes = static_cast<std::uint8_t>(r.varint());
+  c.walker.go_on_from(at_byte);
+  c.in = r.bytes();
+  c.out = r.bytes();
+  const std::uint64_t cookies = r.varint();
+  if (cookies != 0) c.cookie = std::make_unique<protocol::link::Cookie>();
+  for (std::uint64_t i = 0; i < cookies && r.ok(); ++i) {
+    const std::string_view bytes = r.bytes();
+    if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
+  }
+  const bool sane = r.ok() && slot < kSlotsMax && state >= 1 && state <= 3 &&
+                    reason < static_cast<std::uint8_t>(CloseReason::count) &&
+                    c.in_ack + c.in.size() == c.in_off;
+  if (!sane) return false;
+  c.state = static_cast<Connection::State>(state);
+  if ((fd < 0) != (c.state == Connection::State::ended)) return false;
+  c.reason = static_cast<CloseReason>(reason);
+  c.connected = (flags & 1) != 0;
+  c.loopback = (flags & 2) != 0;
+  grow_to(slot + 1);
+  if (at(slot).state != Connection::State::free) return false;
+  c.fd = fd;
+  c.want_write = fd >= 0 && !c.out.empty();
+  input_bytes_ += c.in.size();
+  alive_[slot] = {now_s_ - std::min(idle_s, now_s_), limit_s};
+  if (fd >= 0) {
+    ++open_;
+    if (c.connected) ++connected_;
+    poller_.add(fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
+  }
+  at(slot) = std::move(c);
+  return true;
+}
+
+// The last: what slots were used before is known too, so that no connection gets an id again.
+bool EdgeShard::adopt_rest(std::string_view rest) {
+  base::RecordReader r(rest);
+  const std::uint64_t slots = r.varint();
+  if (!r.ok() || slots > kSlotsMax) return false;
+  grow_to(slots);
+  for (std::uint64_t slot = 0; slot < slots; ++slot) {
+    const auto generation = static_cast<std::uint32_t>(r.varint());
+    if (at(slot).state == Connection::State::free) at(slot).generation = generation;
+  }
+  const std::uint64_t quarantined = r.varint();
+  for (std::uint64_t i = 0; i < quarantined && r.ok(); ++i) {
+    const std::uint64_t hash = r.varint();
+    quarantine_[hash] = now_s_ + static_cast<std::uint32_t>(r.varint());
+  }
+  free_.clear();
+  for (std::size_t slot = alive_.size(); slot-- > 0;) {
+    if (at(slot).state == Connection::State::free)
+      free_.push_back(static_cast<std::uint32_t>(slot));
+  }
+  engine_gone();  // none yet: input is kept
+  return r.ok();
+}
+
+}  // namespace berth::gateway::edge
