@@ -94,8 +94,11 @@ TEST(Cluster, I1toI4_DrainedEnginesHandOverAndDoubleNothing) {
     }
     GatewayProcess* active = c.active();
     ASSERT_NE(active, nullptr);
-    active->process().send(SIGTERM);
-    ++drained;
+    if (++drained % 2 == 0) {
+      active->post("/api/v1/drain");  // berth ctl drain
+    } else {
+      active->process().send(SIGTERM);
+    }
   });
   EXPECT_GE(drained, 3);
 }
@@ -350,6 +353,45 @@ TEST(Cluster, AnEdgeGoesOnWhenItsSuccessorFails) {
       false);
   EXPECT_TRUE(c.edges[0]->process().running());
   EXPECT_NE(c.edges[0]->log().find("going on"), std::string::npos);
+}
+
+// SIGTERM at an edge: MQTT 5 devices are told where to go (3.14.2), nobody's will is published.
+TEST(Cluster, ADrainedEdgeSaysWhereToGo) {
+  setenv("BERTH_CLUSTER_SERVER_REFERENCE", "other.example:1883", 1);
+  Cluster c({.engines = 1, .edges = 2});
+  unsetenv("BERTH_CLUSTER_SERVER_REFERENCE");
+  auto watch = subscribed(c.edges[1]->mqtt_port(), {.client_id = "watch"}, "w", 1);
+  const ConnectOptions d{
+      .client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1};
+  auto five = connected(c.edges[0]->mqtt_port(), d);
+  auto three = connected(c.edges[0]->mqtt_port(), {.client_id = "three", .version = 4});
+  EXPECT_EQ(c.edges[0]->terminate(), 0);
+  const auto said = five->until(14);
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_EQ(said[0].body, std::string("\x9c\x15\x1c\x00\x12other.example:1883", 23));
+  EXPECT_TRUE(five->closed_within(std::chrono::seconds(5)));
+  EXPECT_TRUE(three->closed_within(std::chrono::seconds(5)));
+  auto back = connected(c.edges[1]->mqtt_port(), d);
+  back->send(publish("w", "from d itself", 1, 1));
+  const auto seen = watch->until(3);
+  ASSERT_FALSE(seen.empty());
+  EXPECT_EQ(seen.back().payload(5), "from d itself") << "not its will";
+}
+
+// After a mass event devices are let in at a rate; those that wait are not refused.
+TEST(Cluster, AnEdgeAdmitsAtARate) {
+  setenv("BERTH_MQTT_ACCEPT_PER_S", "100", 1);
+  Cluster c({.engines = 1, .edges = 1});
+  unsetenv("BERTH_MQTT_ACCEPT_PER_S");
+  const auto start = Clock::now();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 150; ++i) {
+    clients.push_back(std::make_unique<RawClient>(c.edges[0]->mqtt_port()));
+    clients.back()->send(connect({.client_id = "c" + std::to_string(i)}));
+  }
+  for (auto& client : clients) EXPECT_EQ(client->until(2).size(), 1u);
+  EXPECT_GT(Clock::now() - start, std::chrono::milliseconds(1100)) << "25 at once, then 100/s";
+  EXPECT_GT(c.edges[0]->metric("berth_accept_pauses_total"), 0);
 }
 
 }  // namespace
