@@ -116,7 +116,7 @@ class Broker : public RestoreSink {
 
   // -- answers to Effects
   void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
-  void queue_loaded(base::SessionId id, std::uint64_t from,
+  void queue_loaded(base::SessionId id, std::uint64_t ticket,
                     base::result<std::vector<StoredEntry>> entries, base::Instant now);
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
@@ -410,6 +410,7 @@ class Broker : public RestoreSink {
   std::string head_;
   std::uint64_t next_session_ = 1;
   std::uint64_t next_intent_ = 1;
+  std::uint64_t load_tickets_ = 0;
   std::uint64_t queued_now_ = 0;
   std::uint64_t queued_bytes_now_ = 0;
   std::uint64_t online_ = 0;

@@ -309,15 +309,17 @@ void Broker::request_load(Session& s) {
   if (o.loading) return;
   o.loading = true;
   o.load_through = s.flow().durable_seq;
-  effects_.load_queue(s.id, s.flow().first_seq + o.ring.size(), kLoadMessages, kWindowBytes);
+  o.load_ticket = ++load_tickets_;
+  effects_.load_queue(s.id, s.flow().first_seq + o.ring.size(), kLoadMessages, kWindowBytes,
+                      o.load_ticket);
 }
 
-void Broker::queue_loaded(base::SessionId id, std::uint64_t from,
+void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
                           base::result<std::vector<StoredEntry>> entries, base::Instant now) {
   Session* s = by_id(id);
   if (s == nullptr || !s->outbox || !s->outbox->loading) return;
   Outbox& o = *s->outbox;
-  if (from != s->flow().first_seq + o.ring.size()) return;  // asked by an earlier connection
+  if (ticket != o.load_ticket) return;  // asked by an earlier connection
   o.loading = false;
   Channel* ch = s->channel;
   if (ch == nullptr) return;

@@ -42,9 +42,9 @@ class Effects {
   virtual bool writable(base::ConnId conn) = 0;
   // Answered by Broker::authenticated(), perhaps later.
   virtual void authenticate(base::ConnId conn, AuthRequest request) = 0;
-  // Answered by Broker::queue_loaded() with the same `from`.
+  // Answered by Broker::queue_loaded() with the same `ticket`.
   virtual void load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
-                          std::size_t bytes) = 0;
+                          std::size_t bytes, std::uint64_t ticket) = 0;
 };
 
 }  // namespace berth::session

@@ -47,6 +47,7 @@ struct Outbox {
   std::uint32_t inflight = 0;  // sent or released, not done
   std::size_t bytes = 0;       // of messages in the ring
   bool loading = false;
+  std::uint64_t load_ticket = 0;   // of the read under way: an earlier connection's is not ours
   std::uint64_t load_through = 0;  // what the read under way will have seen
 };
 

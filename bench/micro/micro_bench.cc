@@ -93,7 +93,8 @@ class NoEdge : public session::Effects {
   void authenticate(base::ConnId c, session::AuthRequest) override {
     broker->authenticated(c, {}, {1});
   }
-  void load_queue(base::SessionId, std::uint64_t, std::size_t, std::size_t) override {}
+  void load_queue(base::SessionId, std::uint64_t, std::size_t, std::size_t,
+                  std::uint64_t) override {}
   session::Broker* broker = nullptr;
   std::size_t bytes = 0;
 };

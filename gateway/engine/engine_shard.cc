@@ -150,11 +150,11 @@ void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) 
 }
 
 void EngineShard::load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
-                             std::size_t bytes) {
+                             std::size_t bytes, std::uint64_t ticket) {
   store_->read_queue(
       session, from, count, bytes,
-      [this, session, from](base::result<std::vector<session::StoredEntry>> entries) {
-        broker_.queue_loaded(session, from, std::move(entries), base::now());
+      [this, session, ticket](base::result<std::vector<session::StoredEntry>> entries) {
+        broker_.queue_loaded(session, ticket, std::move(entries), base::now());
         turn_end();
       });
 }

@@ -85,8 +85,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void resume(base::ConnId conn) override { resume_.push_back(conn); }
   bool writable(base::ConnId conn) override { return edge_.writable(conn); }
   void authenticate(base::ConnId conn, session::AuthRequest request) override;
-  void load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
-                  std::size_t bytes) override;
+  void load_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
+                  std::uint64_t ticket) override;
 
  private:
   void count_progress() {

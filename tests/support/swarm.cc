@@ -323,7 +323,7 @@ bool Swarm::settle(std::chrono::milliseconds limit) {
     turn(5);
     bool all = true;
     for (const Device& d : devices_) {
-      all = all && d.pending.empty() && (d.subscribed || d.dead);
+      all = all && d.pending.empty() && (d.subscribed || (d.dead && !options_.reconnect));
       if (is_watcher(d)) continue;
       const Device& from = devices_[static_cast<std::size_t>(neighbour(d))];
       if (from.qos == 0 || d.dead || (!d.persistent && options_.reconnect)) continue;

@@ -344,10 +344,10 @@ class World : public session::Effects {
   void authenticate(base::ConnId c, session::AuthRequest) override {
     broker_->authenticated(c, {}, now_);
   }
-  void load_queue(base::SessionId s, std::uint64_t from, std::size_t count,
-                  std::size_t bytes) override {
-    store_.read_queue(s, from, count, bytes, [this, s, from](auto entries) {
-      broker_->queue_loaded(s, from, std::move(entries), now_);
+  void load_queue(base::SessionId s, std::uint64_t from, std::size_t count, std::size_t bytes,
+                  std::uint64_t ticket) override {
+    store_.read_queue(s, from, count, bytes, [this, s, ticket](auto entries) {
+      broker_->queue_loaded(s, ticket, std::move(entries), now_);
     });
   }
 
