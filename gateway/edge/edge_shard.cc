@@ -326,6 +326,7 @@ void EdgeShard::on_tick() {
   }
   if (now_s_ - before < kStall_s) sweep(now_s_);  // else: read first, then judge
   flush();
+  engine_->turn_end();
 }
 
 void EdgeShard::sweep(std::uint32_t now_s) {
