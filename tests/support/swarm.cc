@@ -98,7 +98,7 @@ void Swarm::reopen() {
 
 bool Swarm::connect_all() {
   for (Device& d : devices_) {
-    open(d);
+    if (d.fd < 0) open(d);  // a turn before may have: twice would be a take-over
     if (d.index % 200 == 199) turn(0);
   }
   return [&] {
