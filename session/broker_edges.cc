@@ -11,6 +11,10 @@
 
 namespace berth::session {
 
+namespace {
+constexpr std::size_t kLateMax = 100'000;  // QoS 0 messages of one edge that wait for it
+}
+
 std::string Broker::edge_key(std::uint64_t edge_id) {
   std::string key = "edge";
   base::put_key64(key, edge_id);
@@ -141,6 +145,10 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
 
 void Broker::send_later(const Delivery& d, std::vector<LateCopies::To> to) {
   Edge& e = edges_[d.origin.link()];
+  if (e.late.size() >= kLateMax) {  // the publisher's edge takes nothing
+    probe_.drop_slow_qos0 += to.size();
+    return;
+  }
   e.late.push_back({.turn = effects_.turn_of(d.origin),
                     .message = d.owned ? d.owned : MessagePtr(d.message),
                     .to = std::move(to)});

@@ -150,6 +150,7 @@ class EngineServer {
 
   // What an edge says of a client that killed engines is for all edges.
   void pass_on(const Newcomer& from, std::uint64_t hash) {
+    if (!from.number) return;  // not an edge yet
     for (std::uint32_t i = 0; i < links_.size(); ++i) {
       if (link::EngineLink* l = links_.find(i); l != nullptr && from.number != i) {
         l->send_keep_out(hash);

@@ -11,6 +11,7 @@ using protocol::link::CloseReason;
 
 namespace {
 constexpr int kDeathsToQuarantine = 2;
+constexpr std::size_t kQuarantinedMax = 10'000;  // client ids; more are let in again
 }  // namespace
 
 void EdgeShard::attach(Connection& c) {
@@ -87,6 +88,10 @@ void EdgeShard::quarantine(Connection& c) {
 }
 
 void EdgeShard::keep_out(std::uint64_t client_hash) {
+  if (quarantine_.size() >= kQuarantinedMax) {
+    erase_if(quarantine_, [this](const auto& q) { return q.second <= now_s_; });
+    if (quarantine_.size() >= kQuarantinedMax) return;
+  }
   quarantine_[client_hash] = now_s_ + options_.quarantine_s;
 }
 
