@@ -259,6 +259,11 @@ std::vector<Key> cluster_keys() {
           "cluster.edge_grace_s", [](Config& c) -> U32& { return c.cluster.edge_grace_s; }, 1,
           3600),
       number<U32>(
+          "cluster.partitions", [](Config& c) -> U32& { return c.cluster.partitions; }, 1,
+          protocol::link::kPartitionsMax),
+      number<U32>(
+          "cluster.rebalance_ms", [](Config& c) -> U32& { return c.cluster.rebalance_ms; }, 100),
+      number<U32>(
           "cluster.gather_ms", [](Config& c) -> U32& { return c.cluster.gather_ms; }, 0, 60'000),
       number<U32>(
           "cluster.drain_per_s", [](Config& c) -> U32& { return c.cluster.drain_per_s; }, 1),

@@ -32,6 +32,8 @@ struct ClusterConfig {
   std::uint32_t resolve_ms = 2000;
   std::uint32_t heartbeats_missed = 3;  // of engine.heartbeat_ms: then a link is broken
   std::uint32_t edge_grace_s = 10;      // an edge out of reach is given up after it
+  std::uint32_t partitions = 1;         // of the sessions; each is served by one engine at a time
+  std::uint32_t rebalance_ms = 5000;    // settled for so long, engines even out what they hold
   std::uint32_t gather_ms = 3000;       // a new engine waits for edges it expects, at most
   std::string name;                     // of this process, for people; the host's
   std::string handover;                 // an edge's: Unix socket by which its successor takes over
@@ -47,6 +49,7 @@ struct Config {
   bool sync = true;       // durability: disk
   std::string store_url;  // empty: the embedded store in data_directory
   std::string redis_prefix = "berth:";
+  std::string redis_partition;  // follows it in the keys of a partition; not set by a key
   std::uint32_t redis_wait_replicas = 0;
   std::uint32_t redis_wait_ms = 1000;
   std::uint32_t redis_timeout_ms = 2000;

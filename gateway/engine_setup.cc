@@ -53,8 +53,20 @@ session::RedisOptions redis_options(const Config& config) {
   o.tls_ca_file = config.redis_ca_file;
   o.tls_cert_file = config.redis_cert_file;
   o.tls_key_file = config.redis_key_file;
-  o.slot_key = session::key_prefix(o.address, config.redis_prefix);
+  o.slot_key = session::key_prefix(o.address, config.redis_prefix + config.redis_partition);
   return o;
+}
+
+std::string check_partitions(const Config& config) {
+  Config whole = config;
+  whole.redis_partition.clear();
+  const session::RedisOptions options = redis_options(whole);
+  session::RedisConnection redis(options);
+  const std::uint64_t known =
+      session::agree_on_partitions(redis, options.slot_key, config.cluster.partitions);
+  if (known == config.cluster.partitions) return {};
+  return "cluster.partitions is " + std::to_string(config.cluster.partitions) +
+         ", the store was begun with " + std::to_string(known);
 }
 
 namespace {
@@ -75,7 +87,7 @@ session::RedisStoreOptions redis_store_options(const Config& config, const Store
                                                std::function<void()> store_lost) {
   session::RedisStoreOptions o;
   o.redis = redis_options(config);
-  o.prefix = config.redis_prefix;
+  o.prefix = config.redis_prefix + config.redis_partition;
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   o.owner = std::string(host) + "/" + std::to_string(claim.owner);
@@ -99,8 +111,13 @@ std::unique_ptr<session::Store> redis_store(const Config& config, StoreClaim& cl
   return store;
 }
 
-Post poster_of(boost::asio::io_context& io) {
-  return [&io](std::function<void()> f) { boost::asio::post(io, std::move(f)); };
+// What comes when the engine is gone is dropped.
+Post poster_of(boost::asio::io_context& io, const engine::EngineShard& engine) {
+  return [&io, alive = engine.alive()](std::function<void()> f) {
+    boost::asio::post(io, [alive, f = std::move(f)] {
+      if (!alive.expired()) f();
+    });
+  };
 }
 
 void add_authenticator(const Config& config, engine::EngineShard& engine, const Post& post) {
@@ -118,7 +135,7 @@ void add_authenticator(const Config& config, engine::EngineShard& engine, const 
 
 void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
            engine::EngineShard& engine, std::function<void()> store_lost) {
-  const Post post = poster_of(io);
+  const Post post = poster_of(io, engine);
   add_authenticator(config, engine, post);
   engine.use_store(config.store_url.empty()
                        ? embedded_store(config, engine, post)
@@ -137,7 +154,7 @@ WarmEngine warm_engine(boost::asio::io_context& io, const Config& config,
   w.probe = std::make_unique<metrics::EngineProbe>();
   w.engine =
       std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), *w.probe);
-  const Post post = poster_of(io);
+  const Post post = poster_of(io, *w.engine);
   add_authenticator(config, *w.engine, post);
   auto o = redis_store_options(config, claim, *w.engine, post, store_lost);
   o.warm = true;

@@ -29,6 +29,9 @@ struct StoreClaim {
 };
 
 session::RedisOptions redis_options(const Config& config);
+// Why the store is not for this configuration: it was begun with another number of partitions.
+// Empty: it is. Throws RedisError if it can't be told.
+std::string check_partitions(const Config& config);
 
 // An engine with its store restored (a damaged one moved aside); its timers are not started yet.
 // Blocking, on any thread. Throws std::runtime_error when the store is not available, ConfigError

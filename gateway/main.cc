@@ -6,7 +6,7 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/cluster/edge_node.h"
-#include "gateway/cluster/engine_server.h"
+#include "gateway/cluster/engine_node.h"
 #include "gateway/config.h"
 #include "gateway/engine_main.h"
 #include "gateway/engine_setup.h"
@@ -23,7 +23,7 @@ constexpr int kExitConfig = 78;
 struct Flags {
   std::string config_file;
   std::string mqtt, admin, data, store, durability, shards, log_format, log_level;
-  std::string engines, links;
+  std::string engines, links, partitions;
   bool anonymous = false;
   bool single_process = false;
 };
@@ -58,6 +58,13 @@ void add_serve_flags(CLI::App& app, Flags& f) {
   app.add_flag("--single-process", f.single_process, "edge and engine in one process");
 }
 
+void add_cluster_flags(CLI::App& app, Flags& f) {
+  app.add_option("--engines", f.engines,
+                 "HOST:PORT,… of the engines; a name may have many addresses");
+  app.add_option("--partitions", f.partitions,
+                 "of the sessions, each served by one engine; the same for all edges and engines");
+}
+
 Config load(const Flags& f) {
   Config c;
   if (!f.config_file.empty()) load_file(c, f.config_file);
@@ -78,6 +85,7 @@ Config load(const Flags& f) {
   flag("--shards", "shards", f.shards);
   flag("--engines", "cluster.engines", f.engines);
   flag("--links", "cluster.listen", f.links);
+  flag("--partitions", "cluster.partitions", f.partitions);
   flag("--log-format", "log.format", f.log_format);
   flag("--log-level", "log.level", f.log_level);
   if (f.anonymous) set_key(c, "auth.anonymous", "always");
@@ -124,13 +132,13 @@ int run(int argc, char** argv) {
   CLI::App* edge = app.add_subcommand("edge", "run an edge of a cluster: it holds the connections");
   add_common_flags(*edge, flags);
   add_edge_flags(*edge, flags);
-  edge->add_option("--engines", flags.engines,
-                   "HOST:PORT,… of the engines; a name may have many addresses");
+  add_cluster_flags(*edge, flags);
   CLI::App* engine =
       app.add_subcommand("engine", "run an engine of a cluster: it serves the sessions");
   add_common_flags(*engine, flags);
   add_engine_flags(*engine, flags);
   engine->add_option("--links", flags.links, "HOST:PORT for edges");
+  add_cluster_flags(*engine, flags);
   CLI::App* check =
       app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
   add_serve_flags(*check, flags);

@@ -38,6 +38,11 @@
   X(wills_suppressed, "berth_presence_offline_suppressed_total", "", "", \
     "Wills held back because the gateway, not the device, went away") \
   X(authz_denied, "berth_authorization_denied_total", "", "", "PUBLISH or SUBSCRIBE refused by ACL") \
+  X(peer_received, "berth_partition_messages_total", "result", "taken", \
+    "Messages from other partitions") \
+  X(peer_doubled, "berth_partition_messages_total", "result", "again", "") \
+  X(route_waits_expired, "berth_route_waits_expired_total", "", "", \
+    "SUBSCRIBEs answered before every partition knew of them") \
   X(edge_links_lost, "berth_edge_links_lost_total", "", "", "Links of edges that broke") \
   X(edges_gone, "berth_edges_gone_total", "", "", "Edges that left or were given up") \
   X(commits, "berth_store_commits_total", "", "", "Group commits") \
@@ -50,10 +55,13 @@
   X(sessions, "berth_device_sessions", "state", "online", "Sessions now") \
   X(sessions_offline, "berth_device_sessions", "state", "offline", "") \
   X(subscriptions, "berth_subscriptions", "", "", "Subscriptions now") \
+  X(peer_queued, "berth_partition_queued_messages", "", "", \
+    "Messages that wait for another partition") \
   X(retained, "berth_retained_messages", "", "", "Retained messages now") \
   X(queued_now, "berth_queued_messages", "", "", "Messages waiting in session queues") \
   X(queued_bytes_now, "berth_queued_bytes", "", "", "Bytes waiting in session queues") \
-  X(serving, "berth_engine_serving", "", "", "1: this engine serves the edges (cluster)") \
+  X(serving, "berth_engine_serving", "", "", "Partitions that this engine serves (cluster)") \
+  X(partitions, "berth_partitions", "", "", "Partitions of the sessions (cluster)") \
   X(term, "berth_engine_term", "", "", "Number of the store's holder as this engine knows it (cluster)") \
   X(edges, "berth_edges", "state", "linked", "Edge shards linked to this engine (cluster)") \
   X(edges_limbo, "berth_edges", "state", "out_of_reach", "") \

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace berth::metrics {
@@ -24,6 +25,21 @@ std::vector<Sample> samples_of(const EdgeProbe& probe) {
   BERTH_EDGE_GAUGES(BERTH_GAUGE)
   return out;
 }
+
+#define BERTH_ADD(field, family, label, value, help) sum.field += one.field;
+void add_counters(EngineProbe& sum, const EngineProbe& one) {
+  BERTH_ENGINE_COUNTERS(BERTH_ADD)
+}
+
+void add(EngineProbe& sum, const EngineProbe& one) {
+  const EngineProbe before = sum;
+  BERTH_ENGINE_COUNTERS(BERTH_ADD)
+  BERTH_ENGINE_GAUGES(BERTH_ADD)
+  sum.store_up = std::min(before.store_up, one.store_up);
+  sum.term = std::max(before.term, one.term);
+  sum.restore_ms = std::max(before.restore_ms, one.restore_ms);
+}
+#undef BERTH_ADD
 
 ProcessUsage process_usage() {
   ProcessUsage u;

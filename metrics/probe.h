@@ -35,6 +35,11 @@ struct Sample {
 std::vector<Sample> samples_of(const EngineProbe& probe);
 std::vector<Sample> samples_of(const EdgeProbe& probe);
 
+// Of several engines or partitions in one process: sums; the store is up when all say so, of times
+// and terms the greatest counts.
+void add(EngineProbe& sum, const EngineProbe& one);
+void add_counters(EngineProbe& sum, const EngineProbe& one);
+
 // Resident bytes and CPU milliseconds of this process.
 struct ProcessUsage {
   std::uint64_t resident_bytes = 0;

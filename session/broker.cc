@@ -52,12 +52,17 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
       access_(access),
       probe_(probe),
       edges_(options_.edge_ids.size()),
-      channels_(options_.edge_ids.size()) {
+      channels_(options_.edge_ids.size()),
+      peer_routes_(options_.partitions),
+      sources_(options_.partitions) {
   BERTH_ASSERT(channels_.size() <= base::ConnId::kLinksMax);
   for (std::size_t i = 0; i < edges_.size(); ++i) {
     edges_[i].id = options_.edge_ids[i];
     edges_[i].state = Edge::State::present;
     edges_[i].trusted = true;
+    const auto& internal = options_.internal_edges;
+    edges_[i].internal =
+        std::find(internal.begin(), internal.end(), edges_[i].id) != internal.end();
   }
 }
 Broker::~Broker() {
@@ -206,10 +211,13 @@ void Broker::submit(Deferred d, bool wrote, base::Instant now) {
 bool Broker::run(Deferred& d, base::Instant now) {
   if (d.kind == Deferred::Kind::call) {
     d.call(now);
+    if (std::exchange(call_waits_on_, false)) return true;
   } else if (d.kind == Deferred::Kind::publish) {
     const MessageView m = d.message->view();
-    if (m.retain && !std::exchange(d.kept, true)) keep_retained(0, m);
-    Delivery delivery{m, d.message, d.publisher, d.conn};
+    MessageView retained = m;
+    retained.stamp = d.stamp;
+    if (m.retain && !std::exchange(d.kept, true)) keep_retained(0, retained, now);
+    Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
     const Match& match = tenant(0).router.match(m.topic);
     if (spill(match, delivery, d)) {
       if (Channel* ch = m.qos == 2 ? find(d.conn) : nullptr) record_spilled(*ch, d);
@@ -434,6 +442,7 @@ Session& Broker::make_session(TenantId tenant, std::string_view client_id, base:
   s.id = id;
   s.tenant = tenant;
   s.client_id = client_id;
+  s.peer = partitioned() ? peer_of_client(client_id) : 0;
   const bool fresh = by_id_.insert(owned.release()).second;
   BERTH_ASSERT(fresh);
   by_client_.insert(&s);

@@ -16,6 +16,7 @@
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <queue>
 #include <string>
@@ -27,6 +28,7 @@
 #include "protocol/mqtt/codec.h"
 #include "session/access.h"
 #include "session/effects.h"
+#include "session/peer_tag.h"
 #include "session/retained.h"
 #include "session/router.h"
 #include "session/session.h"
@@ -42,10 +44,13 @@ class Will;
 enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
 
 struct BrokerOptions {
+  std::uint32_t partition = 0;  // ours, of so many (ADR 10)
+  std::uint32_t partitions = 1;
   std::vector<std::uint64_t> edge_ids{
-      0};               // by link: edge shards that are there from the beginning and as long as we
-  bool replay = false;  // an edge survives us: keep cookies, applied records, spill
-  std::uint32_t packet_max = 1 << 20;              // bytes, announced as Maximum Packet Size
+      0};  // by link: edge shards that are there from the beginning and as long as we
+  std::vector<std::uint64_t> internal_edges = {};  // of these, see edge_came()
+  bool replay = false;                 // an edge survives us: keep cookies, applied records, spill
+  std::uint32_t packet_max = 1 << 20;  // bytes, announced as Maximum Packet Size
   std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
   std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device
   std::uint16_t alias_maximum = 16;                // announced
@@ -101,7 +106,8 @@ class Broker : public RestoreSink {
   // attach(), then edge_attached(). After attached_all() that is to be called for all of them
   // (again): their inputs may run when `done` is called, the edge is in the store then, for the
   // engine after us.
-  void edge_came(std::uint32_t link, std::uint64_t edge_id);
+  // `internal`: it carries other partitions' bridges only and is not waited for by successors.
+  void edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal = false);
   void edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done);
   // The link broke: the edge may come back with its connections, so nobody is told of an end. What
   // it has not accepted has not happened and will be said again.
@@ -113,6 +119,21 @@ class Broker : public RestoreSink {
   bool has_late() const;  // copies wait for accepted()
   // Edges that the engine before us served and that have not attached yet.
   std::vector<std::uint64_t> missing_edges() const;
+
+  // -- other partitions (broker_peers.cc, bridge.h). `source`: the partition a message comes from.
+  // The newest sequence number of its messages that we have taken.
+  std::uint64_t taken_from(std::uint32_t source) const;
+  // It numbers its messages anew.
+  void begin_source(std::uint32_t source);
+  // `seq` 0: QoS 0. Taken once for each number; `done` when it is durable.
+  void publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
+                    const MessageView& m, base::Instant now, std::function<void()> done);
+  // What our sessions have subscribed to: raw filters, as they come and go. Each change has the
+  // next number; routes_reached() says up to which a partition knows them.
+  void watch_routes(std::function<void(std::string_view raw, bool added)> f);
+  void for_each_route(const std::function<void(std::string_view raw)>& f) const;
+  std::uint64_t route_number() const { return route_number_; }
+  void routes_reached(std::uint32_t source, std::uint64_t number, base::Instant now);
 
   // -- answers to Effects
   void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
@@ -147,6 +168,9 @@ class Broker : public RestoreSink {
     base::ConnId conn;
     std::uint64_t in_off = 0;
     MessagePtr message;
+    std::uint64_t stamp = 0;               // of a retained one
+    std::shared_ptr<const PeerTag> tag;    // from another partition
+    std::uint8_t source = 0;               // that one + 1
     base::SessionId publisher;             // no local
     std::vector<base::SessionId> picks;    // members chosen of shared groups, not stored
     std::vector<base::SessionId> spilled;  // expiry-0 sessions for which it was stored all the same
@@ -176,6 +200,7 @@ class Broker : public RestoreSink {
     std::uint64_t id = 0;
     State state = State::none;
     bool trusted = false;  // no engine has given up expiry-0 sessions that only it remembers
+    bool internal = false;
     std::deque<LateCopies> late;
   };
   struct Tenant {
@@ -187,6 +212,9 @@ class Broker : public RestoreSink {
     MessagePtr owned;  // made when first needed
     base::SessionId publisher;
     base::ConnId origin = base::kNoConn;  // the publisher's connection
+    const PeerTag* tag = nullptr;         // from another partition, or for ours only
+    std::uint8_t source = 0;              // that partition + 1
+    bool plain() const { return tag == nullptr || (tag->group == 0 && !tag->retain_only); }
     const MessagePtr& own() {
       if (!owned) owned = MessagePtr(message);
       return owned;
@@ -264,9 +292,14 @@ class Broker : public RestoreSink {
   bool crosses(const Session& s, const Delivery& d) const;
   void send_later(const Delivery& d, std::vector<LateCopies::To> to);
   void deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now);
-  Session* pick(SharedGroup& g, SubOptions& options, std::uint32_t& id);
-  void store_retained(TenantId tenant, const MessageView& m);
-  void keep_retained(TenantId tenant, const MessageView& m);
+  static bool takes(const Target& t, const Delivery& d);
+  static bool takes(const SharedGroup& g, const Delivery& d) {
+    return d.tag == nullptr || (d.tag->group != 0 && d.tag->group == g.route);
+  }
+  Session* pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id);
+  static std::string retained_key(TenantId tenant, std::string_view topic);
+  bool store_retained(TenantId tenant, const MessageView& m, base::Instant now);
+  void keep_retained(TenantId tenant, const MessageView& m, base::Instant now);
   void publish_internal(TenantId tenant, const MessageView& m, base::Instant now);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   void defer_or_reply(Channel& ch, Deferred d);
@@ -283,6 +316,9 @@ class Broker : public RestoreSink {
   bool send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                     std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                     base::Instant now);
+  bool send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                   std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+                   base::Instant now);
   void pump(Session& s, base::Instant now);
   bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
   void request_load(Session& s);
@@ -303,10 +339,39 @@ class Broker : public RestoreSink {
                                        std::uint32_t id, bool& fresh);
   bool add_subscription(Session& s, std::string_view raw, SubOptions options, std::uint32_t id);
   bool remove_subscription(Session& s, std::string_view raw);
+  std::string raw_filter(const Session& s, const Subscription& sub);
   void drop_subscriptions(Session& s);
   void continue_retained(Channel& ch, base::Instant now);
   void queue_retained(Session& s, const RetainedItem& item, base::Instant now);
   bool send_retained(Channel& ch, RetainedItem& item, base::Instant now);
+
+  // broker_peers.cc
+  bool partitioned() const { return options_.partitions > 1; }
+  bool restore_peer_record(std::string_view key, std::string_view value);
+  bool forget_peer_record(std::string_view key);
+  void restore_routes();
+  bool add_peer_route(Session& s, std::string_view raw, std::uint32_t generation);
+  void remove_peer_route(Session& s, std::string_view raw);
+  void on_peer_subscribe(Channel& ch, const protocol::mqtt::SubscribeView& v);
+  void on_peer_unsubscribe(Channel& ch, const protocol::mqtt::UnsubscribeView& v);
+  void write_nothing();
+  // What is retained is kept for other partitions in their queues too, even with QoS 0.
+  static bool kept_for_peers(const Delivery& d) { return d.message.qos != 0 || d.message.retain; }
+  void stage_for_peer(Session& peer, Delivery& d, std::uint32_t group, bool retain_only);
+  void stage_retained_for_peers(const Match& m, Delivery& d);
+  bool send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+                    base::Instant now);
+  std::uint64_t next_stamp(base::Instant now);
+  void sweep_retained(base::Instant now);
+  void count_route(std::string_view raw, int change);
+  void forget_route(const std::string& raw);
+  void sweep_routes(base::Instant now);
+  bool routes_known() const;
+  std::uint64_t routes_known_through() const;
+  void await_routes(Channel& ch, std::function<void(base::Instant)> call, bool in_call,
+                    base::Instant now);
+  void release_route_waits(base::Instant now);
 
   // broker_edges.cc
   void let_go(Channel& ch);
@@ -405,6 +470,44 @@ class Broker : public RestoreSink {
   boost::unordered_flat_set<std::uint64_t> stored_edges_;  // ids
   std::vector<std::pair<std::string, std::unique_ptr<Will>>>
       due_wills_;  // intents found in the store
+  // -- other partitions
+  struct StringHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
+  };
+  struct StringEq {
+    using is_transparent = void;
+    bool operator()(std::string_view a, std::string_view b) const { return a == b; }
+  };
+  template <class V>
+  using StringMap = boost::unordered_flat_map<std::string, V, StringHash, StringEq>;
+  struct Route {
+    int count = 0;  // subscriptions of ours
+    bool told = false;
+    std::int64_t idle_since_ms = 0;  // if count is 0
+  };
+  struct Source {
+    std::uint64_t taken = 0;    // newest seq in the open batch or before
+    std::uint64_t durable = 0;  // newest committed
+    std::uint64_t routes_known = 0;
+  };
+  struct RouteWait {
+    std::uint64_t number = 0;
+    std::int64_t until_ms = 0;
+    Deferred what;
+  };
+  std::vector<StringMap<std::uint32_t>> peer_routes_;   // by partition: raw filter -> generation
+  std::map<std::string, std::uint32_t> stored_routes_;  // found in the store
+  std::vector<Source> sources_;                         // by partition
+  StringMap<Route> routes_;                             // by raw filter
+  std::function<void(std::string_view, bool)> on_route_;
+  std::deque<RouteWait> route_waits_;
+  std::uint64_t route_number_ = 0;
+  std::uint64_t last_stamp_ = 0;
+  base::Instant latest_{};                                        // as of the last tick
+  std::deque<std::pair<std::int64_t, std::string>> idle_routes_;  // since when, raw filter
+  bool call_waits_on_ = false;
+
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;

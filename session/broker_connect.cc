@@ -59,7 +59,10 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   const bool v5 = v.version == mqtt::Version::v5;
   const bool bad_id = v.client_id.size() > kClientIdMax ||
                       (v.client_id.empty() && !v5 && !v.clean_start);  // 3.1.1: 3.1.3-8
-  if (bad_id) {
+  const bool peer = partitioned() && v.client_id.starts_with(kPeerClient);
+  const bool forged =
+      peer && (!edges_[ch.conn.link()].internal || peer_of_client(v.client_id) == 0);
+  if (bad_id || forged) {
     ++probe_.connect_protocol_error;
     return refuse_connect(ch, v.version, Reason::client_identifier_not_valid);
   }
@@ -72,7 +75,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   c->keep_alive_asked_s = v.keep_alive_s;
   const std::uint32_t max = options_.session_expiry_max_s;
   c->expiry_asked_s = v5 ? v.properties.session_expiry_s : v.clean_start ? 0 : max;
-  c->expiry_s = std::min(c->expiry_asked_s, max);
+  c->expiry_s = peer ? mqtt::kNoExpiry : std::min(c->expiry_asked_s, max);
   ch.version = v.version == mqtt::Version::v31 ? mqtt::Version::v311 : v.version;
   ch.receive_maximum = std::min(v.properties.receive_maximum, options_.inflight_max);
   ch.alias_maximum = v.properties.topic_alias_maximum;
@@ -88,7 +91,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
                       .client_id = c->client_id};
   ch.connect = std::move(c);
   ch.state = Channel::State::authenticating;
-  (void)now;
+  if (peer) return authenticated(ch.conn, {}, now);  // its link has shown who it is
   effects_.authenticate(ch.conn, std::move(request));
   if (ch.state == Channel::State::authenticating) stall(ch);
 }
@@ -258,12 +261,15 @@ std::string Broker::connack_properties(const Channel& ch) const {
 std::string Broker::assign_client_id() {
   static constexpr char kHex[] = "0123456789abcdef";
   static std::random_device device;
-  std::string id = "auto-";
-  for (int word = 0; word < 4; ++word) {
-    std::uint32_t bits = device();
-    for (int i = 0; i < 8; ++i, bits >>= 4) id.push_back(kHex[bits & 15]);
+  for (;;) {
+    std::string id = "auto-";
+    for (int word = 0; word < 4; ++word) {
+      std::uint32_t bits = device();
+      for (int i = 0; i < 8; ++i, bits >>= 4) id.push_back(kHex[bits & 15]);
+    }
+    // One of our partition: with it the device comes here again.
+    if (protocol::link::partition_of(id, options_.partitions) == options_.partition) return id;
   }
-  return id;
 }
 
 }  // namespace berth::session

@@ -22,6 +22,8 @@ constexpr std::size_t kLoadMessages = 256;
 constexpr std::uint64_t kSequenceSpan = 65535;  // packet ids
 constexpr std::size_t kRingKept = 64;           // slots an empty ring may keep
 constexpr std::uint64_t kSentStride = 1024;
+constexpr std::uint32_t kPeerMessages = 1'000'000;  // that wait for another partition
+constexpr std::uint64_t kPeerBytes = std::uint64_t{1} << 30;
 
 }  // namespace
 
@@ -41,10 +43,9 @@ OutEntry* Broker::entry_at(Session& s, std::uint64_t seq) {
 // Room for one more entry, by the session's policy. False: the new message is dropped.
 bool Broker::make_room(Session& s, std::size_t bytes) {
   const Flow& q = s.flow();
-  const auto full = [&] {
-    return q.queued >= options_.queue_messages_max ||
-           q.queued_bytes + bytes > options_.queue_bytes_max;
-  };
+  const std::uint32_t messages_max = s.peer != 0 ? kPeerMessages : options_.queue_messages_max;
+  const std::uint64_t bytes_max = s.peer != 0 ? kPeerBytes : options_.queue_bytes_max;
+  const auto full = [&] { return q.queued >= messages_max || q.queued_bytes + bytes > bytes_max; };
   if (!full()) return true;
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
     fail(*s.channel, Reason::quota_exceeded, CloseReason::policy);
@@ -183,6 +184,14 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
 bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
                           bool dup, std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                           base::Instant now) {
+  if (ch.session->peer != 0 && (qos != 0 || (ids != nullptr && !ids->empty())))
+    return send_to_peer(ch, m, qos, retain, dup, packet_id, ids, now);
+  return send_packet(ch, m, qos, retain, dup, packet_id, ids, now);
+}
+
+bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                         std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+                         base::Instant now) {
   mqtt::PublishOut out{.topic = m.topic,
                        .payload = m.payload,
                        .forwarded = m.forwarded,

@@ -21,7 +21,7 @@ std::string Broker::edge_key(std::uint64_t edge_id) {
   return key;
 }
 
-void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id) {
+void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal) {
   if (link >= edges_.size()) {
     edges_.resize(link + 1);
     channels_.resize(link + 1);
@@ -32,6 +32,7 @@ void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id) {
   e = Edge{};
   e.id = edge_id;
   e.state = Edge::State::present;
+  e.internal = internal;
   e.trusted = !serving_ && stored_edges_.contains(edge_id);
 }
 
@@ -40,7 +41,7 @@ void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<
   stored_edges_.erase(e.id);
   if (!serving_) return;
   const std::string key = edge_key(e.id);
-  write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
+  if (!e.internal) write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
   for (const auto& ch : channels_[link]) {
     if (ch) wake_channel(*ch, now);
   }
@@ -88,6 +89,7 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   };
   std::erase_if(open_.deferred, theirs);
   for (OpenBatch& batch : sealed_) std::erase_if(batch.deferred, theirs);
+  std::erase_if(route_waits_, [&](const RouteWait& w) { return theirs(w.what); });
 }
 
 void Broker::let_go(Channel& ch) {

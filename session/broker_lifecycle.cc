@@ -166,6 +166,12 @@ void Broker::on_timer(Session& s, base::Instant now) {
 }
 
 void Broker::tick(base::Instant now) {
+  latest_ = now;
+  if (partitioned()) {
+    release_route_waits(now);
+    sweep_routes(now);
+    sweep_retained(now);
+  }
   while (!timers_.empty() && timers_.top().first <= now.ms) {
     const std::uint64_t id = timers_.top().second;
     timers_.pop();
@@ -182,8 +188,10 @@ void Broker::publish_sys(base::Instant now) {
   const auto put = [&](std::string_view name, const std::string& value) {
     const std::string topic = "$SYS/broker/" + std::string(name);
     const MessageView m{.topic = topic, .payload = value, .forwarded = {}, .retain = true};
-    keep_retained(0, m);
+    keep_retained(0, m, now);
+    static constexpr PeerTag kOursOnly{};
     Delivery d{.message = m, .owned = {}, .publisher = {}};
+    if (partitioned()) d.tag = &kOursOnly;  // each partition has figures of its own
     deliver_now(tenant(0).router.match(topic), d, nullptr, now);
   };
   put("version", "berth " + options_.version);
@@ -204,8 +212,18 @@ void Broker::drain(base::Instant) {
 }
 
 void Broker::refresh_gauges() {
-  probe_.sessions = online_;
-  probe_.sessions_offline = by_id_.size() - online_;
+  std::uint64_t peers = 0;
+  std::uint64_t peers_online = 0;
+  probe_.peer_queued = 0;
+  for (std::uint32_t p = 0; partitioned() && p < options_.partitions; ++p) {
+    const Session* s = by_client(0, peer_client_id(p));
+    if (s == nullptr) continue;
+    ++peers;
+    peers_online += s->channel != nullptr || s->limbo ? 1 : 0;
+    probe_.peer_queued += s->flow().queued;
+  }
+  probe_.sessions = online_ - std::min(online_, peers_online);
+  probe_.sessions_offline = by_id_.size() - peers - probe_.sessions;
   probe_.subscriptions = subscriptions_;
   probe_.retained = tenant(0).retained.size();
   probe_.queued_now = queued_now_;

@@ -19,15 +19,15 @@ PacketType reply_type(std::uint8_t qos) {
   return qos == 1 ? PacketType::puback : qos == 2 ? PacketType::pubrec : PacketType{};
 }
 
-std::string retained_key(TenantId tenant, std::string_view topic) {
+}  // namespace
+
+std::string Broker::retained_key(TenantId tenant, std::string_view topic) {
   std::string key;
   key.push_back(static_cast<char>(tenant >> 8));
   key.push_back(static_cast<char>(tenant));
   key.append(topic);
   return key;
 }
-
-}  // namespace
 
 bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::PublishView p;
@@ -191,11 +191,12 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
     if (p.qos != 0) reply(ch, reply_to.reply_type, p.packet_id, reply_to.reason);
     return;
   }
+  if (p.retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
   reply_to.message = d.own();
   const std::size_t before = writes();
   if (!fresh) reply_to.spilled = spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
-  if (p.retain && fresh) store_retained(0, d.message);
+  if (p.retain && fresh) store_retained(0, d.message, now);
   if (p.qos == 2 && s.persistent() && fresh) {
     std::string from;
     base::put_varint(from, ch.conn.local().packed());
@@ -237,14 +238,25 @@ void Broker::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now
   if (!run(d, now)) open_.deferred.push_back(std::move(d));
 }
 
+// What comes from another partition is for our own sessions, and only those it names.
+bool Broker::takes(const Target& t, const Delivery& d) {
+  if (d.tag != nullptr && (t.session->peer != 0 || !d.plain())) return false;
+  return !(t.options.no_local() && t.session->id == d.publisher);
+}
+
 // One member of a shared group: the next that is connected and can take more, else the next that
-// has a queue (4.8.2).
-Session* Broker::pick(SharedGroup& g, SubOptions& options, std::uint32_t& id) {
+// has a queue (4.8.2). Of another partition's messages our own members come first: it has chosen
+// us.
+Session* Broker::pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id) {
   Session* fallback = nullptr;
+  const bool ours = d.tag != nullptr &&
+                    std::any_of(g.members.begin(), g.members.end(),
+                                [](const SharedGroup::Member& m) { return m.session->peer == 0; });
   const std::size_t n = g.members.size();
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t at = (g.next + i) % n;
     const SharedGroup::Member& m = g.members[at];
+    if (m.session->peer != 0 && (ours || m.session->peer == d.source)) continue;
     const Channel* ch = m.session->channel;
     const bool ready = ch != nullptr && ch->live() && !ch->waiting_room &&
                        (!m.session->outbox || m.session->outbox->inflight < ch->receive_maximum);
@@ -266,23 +278,29 @@ Session* Broker::pick(SharedGroup& g, SubOptions& options, std::uint32_t& id) {
 void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh) {
   for (const Target& t : m.targets) {
     const std::uint8_t qos = std::min(d.message.qos, t.options.qos());
-    if (qos == 0 || !t.session->persistent() || !fresh) continue;
-    if (t.options.no_local() && t.session->id == d.publisher) continue;
+    if (!t.session->persistent() || !fresh || !takes(t, d)) continue;
+    if (t.session->peer != 0 && kept_for_peers(d)) stage_for_peer(*t.session, d, 0, false);
+    if (qos == 0 || t.session->peer != 0) continue;
     append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
   }
   for (SharedGroup* g : m.groups) {
+    if (!takes(*g, d)) continue;
     SubOptions options;
     std::uint32_t id = 0;
-    Session* s = pick(*g, options, id);
+    Session* s = pick(*g, d, options, id);
     if (s == nullptr) continue;
     const std::uint8_t qos = std::min(d.message.qos, options.qos());
-    if (qos == 0 || !s->persistent()) {
+    if (s->peer != 0 && kept_for_peers(d)) {
+      if (fresh) stage_for_peer(*s, d, g->route, false);
+    } else if (qos == 0 || !s->persistent()) {
       out.picks.push_back(s->id);
     } else if (fresh) {
       const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
       append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
     }
   }
+  if (fresh && d.message.retain && d.tag == nullptr && partitioned())
+    stage_retained_for_peers(m, d);
   if (fresh) spill(m, d, out);
 }
 
@@ -314,11 +332,10 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out) {
     if (!effects_.writable(s.channel->conn)) s.channel->waiting_room = true;
   };
   for (const Target& t : m.targets) {
-    if (t.options.no_local() && t.session->id == d.publisher) continue;
-    consider(*t.session, t.options, t.ids);
+    if (takes(t, d)) consider(*t.session, t.options, t.ids);
   }
   for (const SharedGroup* g : m.groups) {
-    const SharedGroup::Member* member = chosen(*g, out.picks);
+    const SharedGroup::Member* member = takes(*g, d) ? chosen(*g, out.picks) : nullptr;
     if (member == nullptr) continue;
     consider(*member->session, member->options,
              std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id));
@@ -342,6 +359,7 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
     }
     Channel* ch = s.channel;
     if (ch == nullptr || !ch->live()) return;
+    if (s.peer != 0 && kept_for_peers(d)) return;  // has a queue entry
     if (crosses(s, d)) {
       later.push_back({s.id, o, ids});
     } else if (effects_.writable(ch->conn)) {
@@ -351,15 +369,15 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
     }
   };
   for (const Target& t : m.targets) {
-    if (t.options.no_local() && t.session->id == d.publisher) continue;
-    deliver(*t.session, t.options, t.ids);
+    if (takes(t, d)) deliver(*t.session, t.options, t.ids);
   }
   for (SharedGroup* g : m.groups) {
     SubOptions options;
     std::uint32_t id = 0;
     Session* s = nullptr;
+    if (!takes(*g, d)) continue;
     if (staged == nullptr) {
-      s = pick(*g, options, id);
+      s = pick(*g, d, options, id);
     } else if (const SharedGroup::Member* member = chosen(*g, staged->picks)) {
       s = member->session;
       options = member->options;
@@ -370,26 +388,30 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
   if (!later.empty()) send_later(d, std::move(later));
 }
 
-void Broker::store_retained(TenantId t, const MessageView& m) {
+// False: a newer one of another partition is known.
+bool Broker::store_retained(TenantId t, const MessageView& m, base::Instant) {
   const std::string key = retained_key(t, m.topic);
-  if (m.payload.empty()) {
+  Retained& r = tenant(t).retained;
+  const bool stamped = m.stamp != 0;
+  if (m.payload.empty() && !stamped) {
     write({.kind = WriteKind::remove_retained, .key = key});
-    return;
+    return true;
   }
-  const Retained& r = tenant(t).retained;
-  if (!r.contains(m.topic) &&
+  if (!r.contains(m.topic) && !m.payload.empty() &&
       (r.size() >= options_.retained_messages_max || r.bytes() >= options_.retained_bytes_max)) {
-    return;  // counted in keep_retained
+    return true;  // counted in keep_retained
   }
+  if (stamped && !r.claim(m.topic, m.stamp)) return false;
   std::string value;
   encode_retained(value, m);
   write({.kind = WriteKind::put_retained, .key = key, .value = value});
+  return true;
 }
 
-void Broker::keep_retained(TenantId t, const MessageView& m) {
+void Broker::keep_retained(TenantId t, const MessageView& m, base::Instant now) {
   Retained& r = tenant(t).retained;
   if (m.payload.empty()) {  // 3.3.1-6
-    r.remove(m.topic);
+    r.remove(m.topic, m.stamp, now.ms);
     return;
   }
   if (!r.contains(m.topic) &&
@@ -397,13 +419,14 @@ void Broker::keep_retained(TenantId t, const MessageView& m) {
     ++probe_.drop_retained_full;
     return;
   }
-  r.put(m.topic, MessagePtr(m));
+  r.put(m.topic, MessagePtr(m), m.stamp);
 }
 
 // Wills and the like: from no connection.
 void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant now) {
   const Match& match = tenant(t).router.match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
+  if (m.retain) d.message.stamp = next_stamp(now);
   if (!m.retain && !needs_staging(match, d)) {
     deliver_now(match, d, nullptr, now);
     return;
@@ -411,9 +434,10 @@ void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant no
   Deferred out;
   out.kind = Deferred::Kind::publish;
   out.message = d.own();
+  out.stamp = d.message.stamp;
   const std::size_t before = writes();
   stage_durable(match, d, out, true);
-  if (m.retain) store_retained(t, m);
+  if (m.retain) store_retained(t, d.message, now);
   submit(std::move(out), writes() != before, now);
 }
 

@@ -6,14 +6,10 @@ namespace berth::session {
 
 using protocol::link::CookieSlot;
 
-namespace {
-
-std::string raw_filter(const Router& router, const Subscription& sub) {
-  const std::string filter = router.filter(sub.filter);
+std::string Broker::raw_filter(const Session& s, const Subscription& sub) {
+  const std::string filter = tenant(s.tenant).router.filter(sub.filter);
   return sub.shared ? "$share/" + *sub.shared + "/" + filter : filter;
 }
-
-}  // namespace
 
 void Broker::will_to_pb(const Will& w, pb::Will& out) {
   const MessageView m = w.message->view();
@@ -63,7 +59,7 @@ void Broker::put_record(Session& s) {
   if (s.persistent()) {
     for (const Subscription& sub : s.subscriptions) {
       auto& out = *r.add_subscriptions();
-      out.set_filter(raw_filter(tenant(s.tenant).router, sub));
+      out.set_filter(raw_filter(s, sub));
       out.set_options(sub.options.raw);
       out.set_id(sub.id);
     }
@@ -163,7 +159,7 @@ std::string Broker::encode_volatile(Session& s) {
   pb::VolatileState v;
   for (const Subscription& sub : s.subscriptions) {
     auto& out = *v.add_subscriptions();
-    out.set_filter(raw_filter(tenant(s.tenant).router, sub));
+    out.set_filter(raw_filter(s, sub));
     out.set_options(sub.options.raw);
     out.set_id(sub.id);
   }

@@ -115,10 +115,18 @@ void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_v
 
 void Broker::retained(std::string_view key, std::string_view value) {
   const auto m = decode_retained(value);
-  if (key.size() > 2 && m) tenant(0).retained.put(m->topic, MessagePtr(*m));
+  if (key.size() <= 2 || !m) return;
+  last_stamp_ = std::max(last_stamp_, m->stamp);
+  Retained& r = tenant(0).retained;
+  if (m->payload.empty()) {
+    r.remove(m->topic, m->stamp, static_cast<std::int64_t>(m->stamp >> 20));
+  } else {
+    r.put(m->topic, MessagePtr(*m), m->stamp);
+  }
 }
 
 void Broker::applied(std::string_view key, std::string_view value) {
+  if (restore_peer_record(key, value)) return;
   if (key.size() == 12 && key.starts_with("edge")) {
     stored_edges_.insert(base::get_key64(key.substr(4)));
     return;
@@ -145,10 +153,11 @@ void Broker::forget(base::SessionId id) {
 }
 
 void Broker::forget_retained(std::string_view key) {
-  if (key.size() > 2) tenant(0).retained.remove(key.substr(2));
+  if (key.size() > 2) tenant(0).retained.forget(key.substr(2));
 }
 
 void Broker::forget_applied(std::string_view key) {
+  if (forget_peer_record(key)) return;
   if (key.size() == 12) stored_edges_.erase(base::get_key64(key.substr(4)));
   if (key.size() != 24) return;
   std::erase_if(due_wills_, [&](const auto& will) { return will.first == key; });
@@ -328,8 +337,9 @@ void Broker::settle_sequence(Session& s) {
 // All connections are known: routes stand, inputs may run. Sessions that nobody holds any more go
 // offline; wills of devices that only our own end cut off get a grace.
 void Broker::attached_all(base::Instant now) {
-  started_at_ = now;
+  started_at_ = latest_ = now;
   serving_ = true;
+  restore_routes();
   for (Session* const each : by_id_) {
     Session& s = *each;
     if (s.channel != nullptr || s.limbo) continue;

@@ -27,6 +27,10 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     fail(ch, e, CloseReason::protocol_error);
     return true;
   }
+  if (ch.session->peer != 0) {
+    on_peer_subscribe(ch, v);
+    return true;
+  }
   const std::string* replayed = applied_outcome(ch);
   std::vector<Reason> reasons;
   std::string outcome;
@@ -55,9 +59,17 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     for (RetainedItem& item : *items) c.retained->push_back(std::move(item));
     continue_retained(c, t);
   };
+  const auto answer_later = [this, answer, conn = ch.conn](base::Instant t) {
+    Channel* c = find(conn);
+    if (c != nullptr && c->live()) answer(*c, t);
+  };
   if (!ch.session->persistent()) {
     dirty(ch, CookieSlot::volatile_state);
-    answer(ch, now);
+    if (routes_known()) {
+      answer(ch, now);
+    } else {
+      await_routes(ch, answer_later, false, now);
+    }
     return true;
   }
   put_record(*ch.session);
@@ -66,9 +78,10 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     for (const RetainedItem& item : *items) queue_retained(*ch.session, item, now);
   }
   stall(ch);
-  defer_call(ch, [this, answer, conn = ch.conn](base::Instant t) {
+  defer_call(ch, [this, answer_later, conn = ch.conn](base::Instant t) {
     Channel* c = find(conn);
-    if (c != nullptr && c->live()) answer(*c, t);
+    if (routes_known() || c == nullptr) return answer_later(t);
+    await_routes(*c, answer_later, true, t);
   });
   return true;
 }
@@ -100,6 +113,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   const FilterId filter = router.intern(p.filter);
   const bool fresh = router.add(filter, &s, p.group, options, id);
   if (fresh) {
+    if (partitioned()) count_route(raw, 1);
     ++subscriptions_;
     auto shared = p.shared ? std::make_unique<std::string>(p.group) : nullptr;
     s.subscriptions.push_back({filter, options, id, std::move(shared)});
@@ -120,6 +134,7 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   const FilterId filter = router.intern(p.filter);
   const bool removed = router.remove(filter, &s, p.group);  // prunes what intern() made
   if (!removed) return false;
+  if (partitioned()) count_route(raw, -1);
   --subscriptions_;
   const auto gone = std::find_if(
       s.subscriptions.begin(), s.subscriptions.end(),
@@ -130,6 +145,7 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
 
 void Broker::drop_subscriptions(Session& s) {
   for (const Subscription& sub : s.subscriptions) {
+    if (partitioned()) count_route(raw_filter(s, sub), -1);
     tenant(s.tenant).router.remove(sub.filter, &s, sub.group());
     --subscriptions_;
   }
@@ -145,6 +161,10 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   const Reason e = mqtt::decode_unsubscribe(f, ch.version, v);
   if (e != Reason::success) {
     fail(ch, e, CloseReason::protocol_error);
+    return true;
+  }
+  if (ch.session->peer != 0) {
+    on_peer_unsubscribe(ch, v);
     return true;
   }
   const std::string* replayed = applied_outcome(ch);

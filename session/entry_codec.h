@@ -3,7 +3,8 @@
 //   entry    := flags:u8 cumulative:varint expires_ms:varint n:varint id:varint[n]
 //               topic:bytes forwarded:bytes payload:rest
 //   flags    := qos:2 retain:1 released:1 (a released entry ends after `cumulative`)
-//   retained := qos:u8 expires_ms:varint topic:bytes forwarded:bytes payload:rest
+//   retained := flags:u8 [stamp:varint] expires_ms:varint topic:bytes forwarded:bytes payload:rest
+//   flags    := qos:2 stamped:1 (a stamped one without payload: it has been removed)
 //
 // expires_ms 0: never. `cumulative` is the sum of the sizes of all entries stored so far in this
 // queue, so that first and last entry tell a queue's bytes without reading it.
@@ -68,7 +69,8 @@ inline std::optional<EntryView> decode_entry(std::string_view in) {
 }
 
 inline void encode_retained(std::string& o, const MessageView& m) {
-  o.push_back(static_cast<char>(m.qos));
+  o.push_back(static_cast<char>(m.qos | (m.stamp != 0 ? 4 : 0)));
+  if (m.stamp != 0) base::put_varint(o, m.stamp);
   base::put_varint(o,
                    m.expires_at == base::kNever ? 0 : static_cast<std::uint64_t>(m.expires_at.ms));
   base::put_bytes(o, m.topic);
@@ -78,7 +80,9 @@ inline void encode_retained(std::string& o, const MessageView& m) {
 
 inline std::optional<MessageView> decode_retained(std::string_view in) {
   base::RecordReader r(in);
-  MessageView m{.qos = r.byte(), .retain = true};
+  const std::uint8_t flags = r.byte();
+  MessageView m{.qos = static_cast<std::uint8_t>(flags & 3), .retain = true};
+  if ((flags & 4) != 0) m.stamp = r.varint();
   const std::uint64_t expires = r.varint();
   if (expires != 0) m.expires_at = {static_cast<std::int64_t>(expires)};
   m.topic = r.bytes();

@@ -21,6 +21,7 @@ struct MessageView {
   base::Instant expires_at = base::kNever;
   std::uint8_t qos = 0;
   bool retain = false;
+  std::uint64_t stamp = 0;  // of a retained message, see Retained; not kept in a Message
 };
 
 class Message {

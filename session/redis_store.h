@@ -21,6 +21,7 @@
 #include <string>
 
 #include "session/redis_connection.h"
+#include "session/redis_lease.h"
 #include "session/store.h"
 
 namespace berth::session {
@@ -40,22 +41,6 @@ struct RedisStoreOptions {
   std::function<void(bool healthy)> on_health;
   std::function<void()> on_fenced;
 };
-
-// Who holds a store, and whether the holder has asked its successors to get ready.
-struct RedisLease {
-  std::string holder;        // owner#number; empty: nobody
-  std::uint64_t number = 0;  // of the last holder
-  std::string warm;          // name of the warming, empty: none
-  std::uint64_t warmed = 0;  // successors that have read everything
-  std::uint64_t reach = 0;   // edge shards that the holder is linked to, as it says; 0: unknown
-};
-// What the prefix of a store's keys is at this address: in a cluster all of them have one hash tag,
-// so that they are in one slot and a batch stays one script.
-std::string key_prefix(const RedisAddress& address, const std::string& prefix);
-RedisLease read_lease(RedisConnection& redis, const std::string& prefix);  // throws RedisError
-void tell_reach(RedisConnection& redis, const std::string& prefix, std::size_t edges);
-// The holder begins a warming: a planned move then costs what changes meanwhile, not all sessions.
-void begin_warming(RedisConnection& redis, const std::string& prefix, const std::string& name);
 
 class RedisStore : public Store {
  public:

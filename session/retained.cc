@@ -4,37 +4,82 @@
 
 namespace berth::session {
 
-void Retained::put(std::string_view topic, MessagePtr m) {
+bool Retained::claim(std::string_view topic, std::uint64_t stamp) {
   auto it = messages_.find(topic);
-  bytes_ += m->size();
-  if (it == messages_.end()) {
-    messages_.emplace(std::string(topic), std::move(m));
-  } else {
-    bytes_ -= it->second->size();
-    it->second = std::move(m);
-  }
+  if (it == messages_.end()) it = messages_.emplace(std::string(topic), Entry{}).first;
+  if (it->second.stamp >= stamp) return false;
+  it->second.stamp = stamp;
+  return true;
 }
 
-bool Retained::remove(std::string_view topic) {
-  const auto it = messages_.find(topic);
-  if (it == messages_.end()) return false;
-  bytes_ -= it->second->size();
-  messages_.erase(it);
+void Retained::drop(Entry& e) {
+  if (!e.message) return;
+  bytes_ -= e.message->size();
+  --count_;
+  e.message = {};
+}
+
+bool Retained::put(std::string_view topic, MessagePtr m, std::uint64_t stamp) {
+  auto it = messages_.find(topic);
+  if (it == messages_.end()) it = messages_.emplace(std::string(topic), Entry{}).first;
+  Entry& e = it->second;
+  if (stamp < e.stamp) return false;
+  drop(e);
+  bytes_ += m->size();
+  ++count_;
+  e = {std::move(m), stamp};
   return true;
+}
+
+bool Retained::remove(std::string_view topic, std::uint64_t stamp, std::int64_t now_ms) {
+  auto it = messages_.find(topic);
+  if (stamp == 0) {
+    if (it == messages_.end()) return false;
+    const bool had = static_cast<bool>(it->second.message);
+    drop(it->second);
+    messages_.erase(it);
+    return had;
+  }
+  if (it == messages_.end()) it = messages_.emplace(std::string(topic), Entry{}).first;
+  if (stamp < it->second.stamp) return false;
+  drop(it->second);
+  it->second.stamp = stamp;
+  tombstones_.emplace_back(now_ms, std::string(topic));
+  return true;
+}
+
+void Retained::forget(std::string_view topic) {
+  const auto it = messages_.find(topic);
+  if (it == messages_.end()) return;
+  drop(it->second);
+  messages_.erase(it);
+}
+
+std::vector<std::string> Retained::old_tombstones(std::int64_t before_ms) {
+  std::vector<std::string> old;
+  for (; !tombstones_.empty() && tombstones_.front().first < before_ms; tombstones_.pop_front()) {
+    const auto it = messages_.find(tombstones_.front().second);
+    if (it == messages_.end() || it->second.message) continue;  // retained again
+    messages_.erase(it);
+    old.push_back(std::move(tombstones_.front().second));
+  }
+  return old;
 }
 
 const MessagePtr* Retained::next(std::string_view filter, std::string_view after) const {
   const std::size_t wild = filter.find_first_of("+#");
   if (wild == std::string_view::npos) {
     const auto it = messages_.find(filter);
-    return it != messages_.end() && after.empty() ? &it->second : nullptr;
+    const bool there = it != messages_.end() && it->second.message && after.empty();
+    return there ? &it->second.message : nullptr;
   }
   // "a/#" also matches "a", which does not begin with "a/".
   std::string_view prefix = filter.substr(0, wild);
   if (filter[wild] == '#' && prefix.ends_with('/')) prefix.remove_suffix(1);
   auto it = after.empty() ? messages_.lower_bound(prefix) : messages_.upper_bound(after);
   for (; it != messages_.end() && std::string_view(it->first).starts_with(prefix); ++it) {
-    if (protocol::mqtt::filter_matches(filter, it->first)) return &it->second;
+    if (it->second.message && protocol::mqtt::filter_matches(filter, it->first))
+      return &it->second.message;
   }
   return nullptr;
 }

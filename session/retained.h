@@ -1,11 +1,18 @@
 // The retained messages of one tenant, ordered by topic so that a walk can stop and go on
 // (MQTT 5.0 section 3.3.1.3). Owned by the Broker; one shard.
+//
+// With partitions (ADR 10) each message has a stamp; of two for one topic the greater is kept, in
+// whatever order they come. A removed one leaves its stamp behind (a tombstone) for a while. Stamp
+// 0: there are no others, what comes last is kept.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "session/message.h"
 
@@ -13,18 +20,35 @@ namespace berth::session {
 
 class Retained {
  public:
-  void put(std::string_view topic, MessagePtr m);
-  bool remove(std::string_view topic);
-  std::size_t size() const { return messages_.size(); }
+  // Is this stamp the newest for `topic`? Then no older one is taken any more.
+  bool claim(std::string_view topic, std::uint64_t stamp);
+  // False: a newer one has been claimed.
+  bool put(std::string_view topic, MessagePtr m, std::uint64_t stamp = 0);
+  bool remove(std::string_view topic, std::uint64_t stamp = 0, std::int64_t now_ms = 0);
+  std::size_t size() const { return count_; }
   std::size_t bytes() const { return bytes_; }
-  bool contains(std::string_view topic) const { return messages_.find(topic) != messages_.end(); }
+  bool contains(std::string_view topic) const {
+    const auto it = messages_.find(topic);
+    return it != messages_.end() && it->second.message;
+  }
+  void forget(std::string_view topic);  // as if it had never been
+  // Forgets tombstones from before `before_ms`; their topics.
+  std::vector<std::string> old_tombstones(std::int64_t before_ms);
 
   // The first retained message whose topic matches `filter` and sorts after `after` (empty: from
   // the start). Null at the end. Looks only at topics that share the filter's literal prefix.
   const MessagePtr* next(std::string_view filter, std::string_view after) const;
 
  private:
-  std::map<std::string, MessagePtr, std::less<>> messages_;
+  struct Entry {
+    MessagePtr message;  // null: a tombstone, or claimed and not put yet
+    std::uint64_t stamp = 0;
+  };
+  void drop(Entry& e);
+
+  std::map<std::string, Entry, std::less<>> messages_;
+  std::deque<std::pair<std::int64_t, std::string>> tombstones_;  // since when, topic
+  std::size_t count_ = 0;
   std::size_t bytes_ = 0;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "protocol/mqtt/topic.h"
+#include "session/peer_tag.h"
 
 namespace berth::session {
 namespace {
@@ -112,7 +113,7 @@ bool Router::add(FilterId id, Session* s, std::string_view group, SubOptions opt
                  std::uint32_t sub_id) {
   changed();
   Node& node = nodes_[id];
-  if (!group.empty()) return add_shared(node, s, group, options, sub_id);
+  if (!group.empty()) return add_shared(id, s, group, options, sub_id);
   const Entry entry{s, sub_id, options};
   const auto replace = [&](Entry& e) {
     if (e.session != s) return false;
@@ -131,15 +132,16 @@ bool Router::add(FilterId id, Session* s, std::string_view group, SubOptions opt
   return true;
 }
 
-bool Router::add_shared(Node& node, Session* s, std::string_view group, SubOptions options,
+bool Router::add_shared(FilterId id, Session* s, std::string_view group, SubOptions options,
                         std::uint32_t sub_id) {
-  auto& groups = more_of(node).groups;
+  auto& groups = more_of(nodes_[id]).groups;
   auto g =
       std::find_if(groups.begin(), groups.end(), [&](const auto& p) { return p->name == group; });
   if (g == groups.end()) {
     groups.push_back(std::make_unique<SharedGroup>());
     g = std::prev(groups.end());
     (*g)->name = group;
+    (*g)->route = route_of_group("$share/" + (*g)->name + "/" + filter(id));
   }
   for (SharedGroup::Member& m : (*g)->members) {
     if (m.session != s) continue;

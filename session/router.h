@@ -45,6 +45,7 @@ struct SharedGroup {
     std::uint32_t id;
   };
   std::string name;
+  std::uint32_t route = 0;  // route_of_group()
   std::vector<Member> members;
   std::size_t next = 0;  // round robin
 };
@@ -101,7 +102,8 @@ class Router {
   std::uint32_t child(std::uint32_t parent, std::string_view level);
   std::uint32_t find_child(std::uint32_t parent, std::string_view level) const;  // 0: none
   More& more_of(Node& node);
-  bool add_shared(Node& node, Session* s, std::string_view group, SubOptions o, std::uint32_t id);
+  bool add_shared(FilterId node, Session* s, std::string_view group, SubOptions o,
+                  std::uint32_t id);
   bool remove_plain(Node& node, Session* s);
   bool remove_shared(Node& node, Session* s, std::string_view group);
   void prune(std::uint32_t node);

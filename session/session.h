@@ -113,6 +113,7 @@ struct Session {
   std::unique_ptr<Flow> flow_;  // null: as a new one; see flow()
   std::uint32_t expiry_s = 0;
   TenantId tenant = 0;
+  std::uint8_t peer = 0;         // another partition + 1 (broker_peers.cc)
   bool stored = false;           // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
   bool limbo = false;            // its edge is out of reach: the connection may well be alive

@@ -16,16 +16,29 @@ namespace {
 constexpr int kFaults[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE};
 
 // What the handler needs; set while a CrashReport lives.
-const std::atomic<std::uint64_t>* g_word = nullptr;
-std::function<void(std::uint64_t)> g_tell;
+const CrashReport::Words* g_words = nullptr;
+std::function<void(std::size_t, std::uint64_t)> g_tell;
+
+struct Work {
+  std::size_t partition = 0;
+  std::uint64_t word = 0;
+};
+
+// One thread works for all partitions: at most one of the words is set.
+Work work_of(const CrashReport::Words& words) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (const std::uint64_t word = words[i].load(std::memory_order_relaxed)) return {i, word};
+  }
+  return {};
+}
 
 void on_fault(int number) {
-  const std::uint64_t word = g_word != nullptr ? g_word->load() : 0;
-  g_word = nullptr;  // once
-  if (word != 0) {
+  const Work work = g_words != nullptr ? work_of(*g_words) : Work{};
+  g_words = nullptr;  // once
+  if (work.word != 0) {
     signal(SIGALRM, SIG_DFL);
     alarm(1);
-    g_tell(word);
+    g_tell(work.partition, work.word);
   }
   signal(number, SIG_DFL);
   raise(number);
@@ -39,11 +52,11 @@ std::int64_t cpu_ms(int clock) {
 
 }  // namespace
 
-CrashReport::CrashReport(const std::atomic<std::uint64_t>& word,
-                         const std::atomic<std::uint64_t>& progress, std::uint32_t stuck_ms,
-                         std::function<void(std::uint64_t)> tell)
-    : word_(word), progress_(progress), stuck_ms_(stuck_ms) {
-  g_word = &word;
+CrashReport::CrashReport(const Words& words, const std::atomic<std::uint64_t>& progress,
+                         std::uint32_t stuck_ms,
+                         std::function<void(std::size_t, std::uint64_t)> tell)
+    : words_(words), progress_(progress), stuck_ms_(stuck_ms) {
+  g_words = &words;
   g_tell = std::move(tell);
   for (const int f : kFaults) signal(f, on_fault);
   clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
@@ -59,7 +72,7 @@ CrashReport::~CrashReport() {
   wake_.notify_all();
   watchdog_.join();
   for (const int f : kFaults) signal(f, SIG_DFL);
-  g_word = nullptr;
+  g_words = nullptr;
 }
 
 // By CPU time of the watched thread: a process that was stopped, or starved, is not stuck.
@@ -69,7 +82,7 @@ void CrashReport::watch(int clock) {
   std::int64_t since = 0;
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kLook, [this] { return ending_; })) {
-    const std::uint64_t word = word_.load(std::memory_order_relaxed);
+    const std::uint64_t word = work_of(words_).word;
     const std::uint64_t progress = progress_.load(std::memory_order_relaxed);
     const std::int64_t now = cpu_ms(clock);
     if (word == 0 || progress != seen) {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -17,10 +18,11 @@ namespace berth::gateway::cluster {
 
 class CrashReport {
  public:
-  // `word`: the input in work, 0: none. `progress` changes with what is done for it. `stuck_ms`:
-  // CPU time of the thread that made this without progress; then the process aborts.
-  CrashReport(const std::atomic<std::uint64_t>& word, const std::atomic<std::uint64_t>& progress,
-              std::uint32_t stuck_ms, std::function<void(std::uint64_t)> tell);
+  // `words`: the input in work, by partition, 0: none. `progress` changes with what is done for it.
+  // `stuck_ms`: CPU time of the thread that made this without progress; then the process aborts.
+  using Words = std::deque<std::atomic<std::uint64_t>>;
+  CrashReport(const Words& words, const std::atomic<std::uint64_t>& progress,
+              std::uint32_t stuck_ms, std::function<void(std::size_t, std::uint64_t)> tell);
   ~CrashReport();
 
  private:
@@ -29,7 +31,7 @@ class CrashReport {
   std::mutex mutex_;
   std::condition_variable wake_;
   bool ending_ = false;
-  const std::atomic<std::uint64_t>& word_;
+  const Words& words_;
   const std::atomic<std::uint64_t>& progress_;
   std::uint32_t stuck_ms_;
   std::thread watchdog_;

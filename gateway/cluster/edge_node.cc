@@ -34,6 +34,12 @@ namespace {
 
 constexpr std::int64_t kUnreadyAfterAbsent_ns = 10'000'000'000;
 
+edge::EdgeOptions edge_options(const Config& config) {
+  edge::EdgeOptions o = config.edge;
+  o.partitions = config.cluster.partitions;
+  return o;
+}
+
 std::string host_name() {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
@@ -44,7 +50,7 @@ class EdgeNode {
  public:
   explicit EdgeNode(const Config& config)
       : config_(config),
-        edges_(io_, config.edge, config.shards),
+        edges_(io_, edge_options(config), config.shards),
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_),
@@ -92,6 +98,7 @@ class EdgeNode {
     std::string ask;
     base::put_varint(ask, kHandoverVersion);
     base::put_varint(ask, edges_.count());
+    base::put_varint(ask, partitions());
     from.send('H', ask);
     std::uint32_t shard = 0;
     std::size_t connections = 0;
@@ -145,8 +152,9 @@ class EdgeNode {
     try {
       base::RecordReader asked(to.receive().payload);
       const bool known = asked.varint() == kHandoverVersion;
-      if (!known || asked.varint() != edges_.count() || draining_ || !started_) {
-        return to.send('R', "another version or number of shards, or this edge does not serve");
+      const bool same = known && asked.varint() == edges_.count() && asked.varint() == partitions();
+      if (!same || draining_ || !started_) {
+        return to.send('R', "another version or number of shards or partitions, or not serving");
       }
     } catch (const std::exception& e) {
       BERTH_LOG(warn, "no handover error=\"{}\"", e.what());
@@ -155,7 +163,7 @@ class EdgeNode {
     BERTH_LOG(info, "handing over");
     finder_.stop();
     edges_.each([this](std::uint32_t i, asio::io_context&, edge::EdgeShard& e) {
-      sets_[i]->suspend();
+      for (auto& set : sets_[i]) set->suspend();
       e.flush();
     });
     edges_.halt();
@@ -169,16 +177,19 @@ class EdgeNode {
     } catch (const std::exception& e) {
       BERTH_LOG(err, "not handed over, going on error=\"{}\"", e.what());
       edges_.go_on();
-      edges_.each(
-          [this](std::uint32_t i, asio::io_context&, edge::EdgeShard&) { sets_[i]->resume(); });
+      edges_.each([this](std::uint32_t i, asio::io_context&, edge::EdgeShard&) {
+        for (auto& set : sets_[i]) set->resume();
+      });
       finder_.resume();
     }
   }
 
   void give_shard(HandoverStream& to, std::uint32_t i) {
     std::string head;
-    base::put_varint(head, sets_[i]->edge_id());
-    base::put_varint(head, sets_[i]->generation());
+    std::uint64_t generation = 0;
+    for (const auto& set : sets_[i]) generation = std::max(generation, set->generation());
+    base::put_varint(head, sets_[i].front()->edge_id());
+    base::put_varint(head, generation);
     edge::EdgeShard& shard = edges_.shard(i);
     to.send('S', head, shard.listener());
     const std::string rest = shard.hand_over(
@@ -192,27 +203,40 @@ class EdgeNode {
     const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
     const std::string name = config_.cluster.name.empty() ? host_name() : config_.cluster.name;
     edges_.each([this, id, name](std::uint32_t i, asio::io_context& io, edge::EdgeShard& edge) {
-      const Origin& origin = origins_[i];
-      EngineSetOptions o{.edge_id = origin.edge_id != 0 ? origin.edge_id : id + i,
-                         .generation = origin.generation,
-                         .name = name + "/" + std::to_string(i),
-                         .input_cap = config_.edge.input_cap,
-                         .output_cap = config_.edge.output_cap,
-                         .heartbeat_ms = config_.heartbeat_ms,
-                         .missed = config_.cluster.heartbeats_missed,
-                         .tls = tls_.get(),
-                         .first_ready = {}};
-      if (i == 0) o.first_ready = [this] { open_for_devices(); };
-      sets_[i] = std::make_unique<EngineSet>(io, edge, o);
-      sets_[i]->start();
+      for (std::uint32_t p = 0; p < partitions(); ++p) {
+        sets_[i].push_back(std::make_unique<EngineSet>(io, edge, set_options(id, name, i, p)));
+        sets_[i].back()->start();
+      }
     });
-    edges_.on_quarantine([this](std::uint64_t hash) { sets_[0]->tell_keep_out(hash); });
+    edges_.on_quarantine([this](std::uint64_t hash) { sets_[0].front()->tell_keep_out(hash); });
     edges_.start_threads();
+  }
+
+  EngineSetOptions set_options(std::uint64_t id, const std::string& name, std::uint32_t shard,
+                               std::uint32_t partition) {
+    const Origin& origin = origins_[shard];
+    EngineSetOptions o{.edge_id = origin.edge_id != 0 ? origin.edge_id : id + shard,
+                       .generation = origin.generation,
+                       .name = name + "/" + std::to_string(shard),
+                       .partition = partition,
+                       .partitions = partitions(),
+                       .input_cap = config_.edge.input_cap,
+                       .output_cap = config_.edge.output_cap,
+                       .heartbeat_ms = config_.heartbeat_ms,
+                       .missed = config_.cluster.heartbeats_missed,
+                       .tls = tls_.get(),
+                       .first_ready = {}};
+    if (shard == 0) {
+      o.first_ready = [this] {
+        if (++partitions_ready_ == partitions()) open_for_devices();
+      };
+    }
+    return o;
   }
 
   void use_endpoints(const EngineFinder::Endpoints& endpoints) {
     edges_.each([this, endpoints](std::uint32_t i, asio::io_context&, edge::EdgeShard&) {
-      sets_[i]->use_endpoints(endpoints);
+      for (auto& set : sets_[i]) set->use_endpoints(endpoints);
     });
   }
 
@@ -272,7 +296,9 @@ class EdgeNode {
     finder_.stop();
     auto missing = std::make_shared<std::uint32_t>(edges_.count());
     edges_.each([this, missing](std::uint32_t i, asio::io_context&, edge::EdgeShard& e) {
-      if (e.drained()) sets_[i]->leave();
+      for (auto& set : sets_[i]) {
+        if (e.drained()) set->leave();
+      }
       asio::post(io_, [this, missing] {
         if (--*missing == 0) io_.stop();
       });
@@ -283,7 +309,7 @@ class EdgeNode {
 
   struct View {
     metrics::EdgeProbe probe;
-    std::vector<EngineSet::EngineInfo> engines;  // of shard 0
+    std::vector<std::vector<EngineSet::EngineInfo>> engines;  // of shard 0, by partition
   };
 
   asio::awaitable<View> look() {
@@ -296,7 +322,8 @@ class EdgeNode {
     const auto probes = co_await asio::async_initiate<const asio::use_awaitable_t<>,
                                                       void(std::vector<metrics::EdgeProbe>)>(
         initiate, asio::use_awaitable);
-    View v{runtime::total_of(probes), sets_[0]->engines()};
+    View v{runtime::total_of(probes), {}};
+    for (const auto& set : sets_[0]) v.engines.push_back(set->engines());
     v.probe.draining = draining_ ? 1 : 0;
     v.probe.drain_remaining = draining_ ? v.probe.connections + v.probe.unauthenticated : 0;
     const metrics::ProcessUsage u = metrics::process_usage();
@@ -307,7 +334,9 @@ class EdgeNode {
 
   bool ready() {
     const std::int64_t now = base::monotonic_ns();
-    if (sets_[0]->serving()) served_ns_ = now;
+    const auto& sets = sets_[0];
+    if (std::all_of(sets.begin(), sets.end(), [](const auto& set) { return set->serving(); }))
+      served_ns_ = now;
     return started_ && !draining_ && now - served_ns_ < kUnreadyAfterAbsent_ns;
   }
 
@@ -325,9 +354,14 @@ class EdgeNode {
   asio::awaitable<admin::Response> status_page() {
     const View v = co_await look();
     json::array engines;
-    for (const auto& e : v.engines) {
-      engines.push_back(
-          {{"address", e.address}, {"state", e.state}, {"term", e.term}, {"current", e.current}});
+    for (std::size_t p = 0; p < v.engines.size(); ++p) {
+      for (const auto& e : v.engines[p]) {
+        engines.push_back({{"partition", p},
+                           {"address", e.address},
+                           {"state", e.state},
+                           {"term", e.term},
+                           {"current", e.current}});
+      }
     }
     const json::object out{{"version", kVersion},
                            {"shape", "edge"},
@@ -337,6 +371,7 @@ class EdgeNode {
                            {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
+                           {"partitions", partitions()},
                            {"connections", v.probe.connections},
                            {"unauthenticated", v.probe.unauthenticated},
                            {"engine_gap_ms", v.probe.engine_gap_ms},
@@ -373,11 +408,14 @@ class EdgeNode {
     });
   }
 
+  std::uint32_t partitions() const { return config_.cluster.partitions; }
+
   const Config& config_;
   asio::io_context io_{1};
   std::unique_ptr<link::TlsContext> tls_;
   runtime::EdgeShards edges_;
-  std::vector<std::unique_ptr<EngineSet>> sets_;  // by shard; each on its shard's thread
+  using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
+  std::vector<Sets> sets_;                               // by shard; each on its shard's thread
   admin::HttpServer http_;
   asio::signal_set signals_;
   asio::steady_timer drain_limit_;
@@ -387,6 +425,7 @@ class EdgeNode {
   std::vector<Origin> origins_;
   Endpoint mqtt_;
   Endpoint admin_;
+  std::uint32_t partitions_ready_ = 0;
   std::int64_t served_ns_ = 0;
   bool started_ = false;
   bool draining_ = false;

@@ -26,13 +26,14 @@ std::optional<std::uint32_t> EdgeRoster::number_for(std::uint64_t edge_id) {
 }
 
 std::size_t EdgeRoster::linked() const {
-  return static_cast<std::size_t>(
-      std::count_if(entries_.begin(), entries_.end(), [](const Entry& e) { return e.linked; }));
+  return static_cast<std::size_t>(std::count_if(
+      entries_.begin(), entries_.end(), [](const Entry& e) { return e.linked && !e.internal; }));
 }
 
 std::size_t EdgeRoster::out_of_reach() const {
-  return static_cast<std::size_t>(std::count_if(
-      entries_.begin(), entries_.end(), [](const Entry& e) { return e.used && !e.linked; }));
+  return static_cast<std::size_t>(
+      std::count_if(entries_.begin(), entries_.end(),
+                    [](const Entry& e) { return e.used && !e.linked && !e.internal; }));
 }
 
 void EdgeRoster::alive(std::uint32_t number, const protocol::link::Alive& a, std::int64_t now_ns) {
@@ -51,7 +52,7 @@ bool EdgeRoster::elected(std::int64_t now_ns, std::uint64_t reach, std::uint64_t
   bool patient = false;
   lost_term = 0;
   for (const Entry& e : entries_) {
-    if (!e.linked) continue;
+    if (!e.linked || e.internal) continue;
     ++linked;
     if (e.nominated_ns == 0) continue;
     ++asking;

@@ -15,6 +15,7 @@ class EdgeRoster {
   struct Entry {
     bool used = false;
     bool linked = false;
+    bool internal = false;  // an engine's own edge: has no vote and is not counted
     bool admitted = false;  // the engine knows it
     bool attached = false;  // it has said attached_all
     std::uint64_t edge_id = 0;
@@ -28,6 +29,7 @@ class EdgeRoster {
   // The number of this edge, an old one if it had one; nothing: there are too many.
   std::optional<std::uint32_t> number_for(std::uint64_t edge_id);
   Entry& operator[](std::uint32_t number) { return entries_[number]; }
+  const Entry& operator[](std::uint32_t number) const { return entries_[number]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
   std::size_t linked() const;
   std::size_t out_of_reach() const;

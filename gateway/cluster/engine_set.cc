@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
 #include <utility>
 
 #include "base/clock.h"
@@ -28,6 +29,7 @@ constexpr std::int64_t kRetryMin = 50 * kMs;
 constexpr std::int64_t kRetryMax = 250 * kMs;
 constexpr std::int64_t kFirstNomination = 1000 * kMs;  // a new edge: perhaps one serves already
 constexpr std::int64_t kStoreBad = 300 * kMs;          // then an engine that reaches it is asked
+constexpr std::uint64_t kPartitionsSince = 3;          // link version
 constexpr std::int64_t kAskAll = 2000 * kMs;           // the one asked first has not come
 
 std::string text_of(const EngineSet::Endpoint& e) {
@@ -51,12 +53,12 @@ int start_connect(const boost::asio::ip::tcp::endpoint& at, std::uint32_t user_t
 EngineSet::EngineSet(boost::asio::io_context& io, edge::EdgeShard& edge, EngineSetOptions options)
     : io_(io), edge_(edge), options_(std::move(options)), tick_(io) {
   generation_ = options_.generation;
-  edge_.use_engine(nobody_);
+  edge_.use_engine(nobody_, options_.partition);
 }
 
 EngineSet::~EngineSet() {
   tick_.cancel();
-  edge_.use_engine(nobody_);
+  edge_.use_engine(nobody_, options_.partition);
 }
 
 void EngineSet::start() {
@@ -110,7 +112,11 @@ void EngineSet::connect(Candidate& c) {
   hello.heartbeat_ms = options_.heartbeat_ms;
   hello.generation = ++generation_;
   hello.remote = true;
+  hello.internal = options_.internal;
   hello.name = options_.name;
+  hello.partition = options_.partition;
+  hello.partitions = options_.partitions;
+  if (options_.partitions > 1) hello.version_min = kPartitionsSince;
   c.link->open(fd, hello, options_.tls == nullptr ? nullptr : options_.tls->connect());
 }
 
@@ -154,11 +160,11 @@ void EngineSet::on_ready(Candidate& c) {
   current_ = &c;
   current_term_ = c.status.term;
   lost_ns_ = 0;
-  edge_.use_engine(*c.link);
+  edge_.use_engine(*c.link, options_.partition);
   c.link->set_serving(true);
-  edge_.engine_ready();
-  BERTH_LOG(info, "served engine={} term={} connections={}", text_of(c.at), current_term_,
-            edge_.open_connections());
+  edge_.engine_ready(options_.partition);
+  BERTH_LOG(info, "served engine={} partition={} term={} connections={}", text_of(c.at),
+            options_.partition, current_term_, edge_.open_connections());
   say_alive();
   if (!std::exchange(ever_ready_, true) && options_.first_ready) options_.first_ready();
 }
@@ -168,8 +174,8 @@ void EngineSet::release_current() {
   Candidate* c = std::exchange(current_, nullptr);
   if (c == nullptr) return;
   c->link->set_serving(false);
-  edge_.engine_gone();
-  edge_.use_engine(nobody_);
+  edge_.engine_gone(options_.partition);
+  edge_.use_engine(nobody_, options_.partition);
   lost_ns_ = base::monotonic_ns();
 }
 
@@ -231,16 +237,19 @@ bool EngineSet::need_engine(std::int64_t now_ns) const {
   return current_->store_bad_since_ns != 0 && now_ns - current_->store_bad_since_ns > kStoreBad;
 }
 
-// The youngest that could serve.
+// Of those that could serve and hold the fewest partitions the youngest.
 const EngineSet::Candidate* EngineSet::best() const {
   const Candidate* best = nullptr;
   for (const auto& c : candidates_) {
     const bool can =
-        c->welcomed && c->status.store_ok &&
+        c->welcomed && c->status.store_ok && !c->status.ending &&
         (c->status.state == EngineState::standby || c->status.state == EngineState::starting);
     if (!can) continue;
-    const auto age = [](const Candidate& x) { return std::pair(x.status.started_ms, x.engine_id); };
-    if (best == nullptr || age(*c) > age(*best)) best = c.get();
+    const auto fitness = [](const Candidate& x) {
+      const bool begun = x.status.state == EngineState::starting;  // on the way to be ours
+      return std::tuple(begun, ~x.status.held, x.status.started_ms, x.engine_id);
+    };
+    if (best == nullptr || fitness(*c) > fitness(*best)) best = c.get();
   }
   return best;
 }
@@ -281,7 +290,8 @@ std::vector<EngineSet::EngineInfo> EngineSet::engines() const {
     out.push_back({.address = text_of(c->at),
                    .state = c->welcomed ? name_of(c->status.state) : "connecting",
                    .term = c->status.term,
-                   .current = c.get() == current_});
+                   .current = c.get() == current_,
+                   .status = c->status});
   }
   return out;
 }

@@ -1,10 +1,10 @@
-// The engines of a cluster as one edge shard sees them: a link to each, which of them serves, and
-// which should when none does (ADR 8). Lives on the shard's thread.
+// The engines of a cluster as one edge shard sees them for one partition: a link to each, which of
+// them serves it, and which should when none does (ADR 8, 10). Lives on the shard's thread.
 //
 // One engine at a time holds the store and serves; its term is the store's number for it. An edge
 // follows the highest term it hears of. When it has no engine, or the one it has cannot reach the
-// store while another can, it nominates the youngest that is ready: in a rolling deploy that is one
-// of the new version, so connections move once.
+// store while another can, it nominates one that is ready: of those that hold the fewest partitions
+// the youngest. In a rolling deploy that is one of the new version, so connections move once.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -26,7 +26,10 @@ struct EngineSetOptions {
   std::uint64_t edge_id = 0;     // random; names this shard to engines while it lives
   std::uint64_t generation = 0;  // of the last link; a successor goes on from its predecessor's
   std::string name;              // for people
-  std::size_t input_cap = 0;     // bytes kept of a connection: an engine's packets must fit
+  std::uint32_t partition = 0;
+  std::uint32_t partitions = 1;
+  bool internal = false;      // an engine's own edge
+  std::size_t input_cap = 0;  // bytes kept of a connection: an engine's packets must fit
   std::size_t output_cap = 0;
   std::uint32_t heartbeat_ms = 250;
   std::uint32_t missed = 3;               // heartbeats, then a link is taken for broken
@@ -60,6 +63,7 @@ class EngineSet {
     std::string state;  // connecting, standby, starting, serving, leaving
     std::uint64_t term = 0;
     bool current = false;
+    protocol::link::Status status;
   };
   std::vector<EngineInfo> engines() const;
 

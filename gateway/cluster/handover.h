@@ -3,7 +3,7 @@
 // only.
 //
 //   item := length:u32le type:u8 payload   the descriptor travels with the header
-//   'H' version shards        the new process asks            'R' text    refused
+//   'H' version shards partitions    the new process asks     'R' text    refused
 //   'S' edge_id generation    a shard, with its listening socket
 //   'C' connection            with its socket, if it has one  'D' rest    the shard is complete
 //   'E'                       that was all                    'K'         taken over: go
@@ -16,7 +16,7 @@
 
 namespace berth::gateway::cluster {
 
-inline constexpr std::uint64_t kHandoverVersion = 1;
+inline constexpr std::uint64_t kHandoverVersion = 2;
 
 class HandoverStream {
  public:

@@ -15,10 +15,12 @@ session::RedisOptions with_timeout(session::RedisOptions o, std::uint32_t timeou
 }  // namespace
 
 LeaseWatch::LeaseWatch(session::RedisOptions redis, std::string prefix, std::uint32_t every_ms,
-                       std::uint32_t timeout_ms, std::function<void(View)> seen)
+                       std::uint32_t timeout_ms, std::function<std::string()> check,
+                       std::function<void(View)> seen)
     : redis_(with_timeout(std::move(redis), timeout_ms)),
       prefix_(std::move(prefix)),
       every_(every_ms),
+      check_(std::move(check)),
       seen_(std::move(seen)),
       thread_([this] { run(); }) {}
 
@@ -48,6 +50,8 @@ void LeaseWatch::run() {
       warming = std::exchange(warming_, {});
     }
     try {
+      if (check_) view.wrong = check_();
+      if (view.wrong.empty()) check_ = nullptr;
       if (!warming.empty()) session::begin_warming(redis_, prefix_, warming);
       if (reach_ != 0) session::tell_reach(redis_, prefix_, reach_);
       view.lease = session::read_lease(redis_, prefix_);

@@ -18,11 +18,14 @@ class LeaseWatch {
  public:
   struct View {
     bool reachable = false;
+    std::string wrong;  // the store is not for us, why; empty: it is
     session::RedisLease lease;
   };
   // `seen` runs on the watch's thread, every `every_ms`; an answer later than `timeout_ms` is none.
+  // `check` is asked first of all, until it has an answer: View::wrong, or RedisError.
   LeaseWatch(session::RedisOptions redis, std::string prefix, std::uint32_t every_ms,
-             std::uint32_t timeout_ms, std::function<void(View)> seen);
+             std::uint32_t timeout_ms, std::function<std::string()> check,
+             std::function<void(View)> seen);
   ~LeaseWatch();
   // We hold the lease and will give it back: successors may read everything meanwhile. Looks often
   // from then on.
@@ -36,6 +39,7 @@ class LeaseWatch {
   session::RedisConnection redis_;
   std::string prefix_;
   std::chrono::milliseconds every_;
+  std::function<std::string()> check_;  // none: it has answered
   std::function<void(View)> seen_;
   std::mutex mutex_;
   std::condition_variable wake_;

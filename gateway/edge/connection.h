@@ -13,6 +13,7 @@
 namespace berth::gateway::edge {
 
 struct Connection {
+  static constexpr std::uint8_t kUnplaced = 255;  // its CONNECT has not been seen whole
   enum class State : std::uint8_t {
     free,
     open,     // socket alive
@@ -34,6 +35,7 @@ struct Connection {
   bool engine_waits = false;  // the engine was told "not writable"
   bool loopback = false;
   std::uint8_t version = 0;
+  std::uint8_t partition = kUnplaced;  // whose engine serves it
   std::uint16_t peer_port = 0;
   std::uint32_t peer_address = 0;  // IPv4, host order; IPv6 peers are logged by their last 4 bytes
   std::uint32_t closing_since_s = 0;

@@ -27,42 +27,46 @@ void EdgeShard::attach(Connection& c) {
   c.attached = true;
   c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   a.written = c.credited;
-  engine_->attach(a);
+  engine_of(c).attach(a);
 }
 
-void EdgeShard::engine_gone() {
-  engine_gone_s_ = now_s_;
-  engine_gone_ns_ = base::monotonic_ns();
-  for_each([](Connection& c) { c.attached = false; });
+void EdgeShard::engine_gone(std::uint32_t partition) {
+  served_[partition].gone_s = now_s_;
+  served_[partition].gone_ns = base::monotonic_ns();
+  for_each([partition](Connection& c) {
+    if (c.partition == partition) c.attached = false;
+  });
 }
 
 // Routes before inputs: all attaches, attached_all, then the bytes nobody has acknowledged, then
 // the closes that happened meanwhile.
-void EdgeShard::engine_ready() {
+void EdgeShard::engine_ready(std::uint32_t partition) {
+  Served& served = served_[partition];
   std::vector<base::ConnId> all;
   for_each([&](Connection& c) {
+    if (c.partition != partition) return;
     if (!c.connected && c.in_off == 0) return;  // has said nothing yet
     attach(c);
-    if (engine_gone_ns_ != 0) ++probe_.reattached;
+    if (served.gone_ns != 0) ++probe_.reattached;
     all.push_back(c.id());
   });
-  engine_->attached_all();
+  served.engine->attached_all();
   for (const base::ConnId conn : all) {
     if (Connection* c = find(conn)) replay(*c);
   }
-  if (engine_gone_ns_ != 0) {
+  if (served.gone_ns != 0) {
     probe_.engine_gap_ms =
-        static_cast<std::uint64_t>((base::monotonic_ns() - engine_gone_ns_) / 1'000'000);
+        static_cast<std::uint64_t>((base::monotonic_ns() - served.gone_ns) / 1'000'000);
   }
-  engine_gone_ns_ = 0;
-  engine_gone_s_ = 0;
-  engine_->turn_end();
+  served.gone_ns = 0;
+  served.gone_s = 0;
+  served.engine->turn_end();
 }
 
 void EdgeShard::replay(Connection& c) {
   const base::ConnId conn = c.id();
-  if (!c.in.empty()) engine_->input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
-  if (c.state == Connection::State::ended) engine_->closed(conn, c.reason);
+  if (!c.in.empty()) engine_of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
+  if (c.state == Connection::State::ended) engine_of(c).closed(conn, c.reason);
 }
 
 // Two engines died while they worked on this connection's input: it must not meet a third (I12).

@@ -58,7 +58,7 @@ void EdgeShard::drain_some(std::uint32_t per_second) {
     --left;
   }
   flush();
-  engine_->turn_end();  // it must hear of an end before the device is back elsewhere: no take-over
+  engines_turn_end();  // it must hear of an end before the device is back elsewhere: no take-over
   if (drain_at_ >= alive_.size()) return;
   drain_timer_.expires_after(kDrainStep);
   drain_timer_.async_wait([this, per_second](boost::system::error_code ec) {

@@ -1,7 +1,7 @@
 // All connections of a shard as records and sockets, and back: an upgrade of the edge on one host.
 //
 //   connection := slot generation attach_epoch state:u8 reason:u8 flags:u8 version:u8 port address
-//                 client_hash in_off in_ack out_off idle_s limit_s walker(4) in out
+//                 client_hash partition in_off in_ack out_off idle_s limit_s walker(4) in out
 //                 cookie:string[n]
 //   rest       := n generation* (of all slots), m (client hash, seconds)* (quarantined)
 // Numbers are varints, strings have a length in front.
@@ -34,6 +34,7 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_varint(record, c.peer_port);
     put_varint(record, c.peer_address);
     put_varint(record, c.client_hash);
+    put_varint(record, c.partition);
     put_varint(record, c.in_off);
     put_varint(record, c.in_ack);
     put_varint(record, c.out_off);
@@ -84,6 +85,8 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   c.peer_port = static_cast<std::uint16_t>(r.varint());
   c.peer_address = static_cast<std::uint32_t>(r.varint());
   c.client_hash = r.varint();
+  const std::uint64_t partition = r.varint();
+  c.partition = static_cast<std::uint8_t>(partition);
   c.in_off = r.varint();
   c.in_ack = r.varint();
   c.out_off = r.varint();
@@ -103,7 +106,8 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
     const std::string_view bytes = r.bytes();
     if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
   }
-  const bool sane = r.ok() && slot < kSlotsMax && state >= 1 && state <= 3 &&
+  const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
+  const bool sane = r.ok() && placed && slot < kSlotsMax && state >= 1 && state <= 3 &&
                     reason < static_cast<std::uint8_t>(CloseReason::count) &&
                     c.in_ack + c.in.size() == c.in_off;
   if (!sane) return false;
@@ -147,7 +151,7 @@ bool EdgeShard::adopt_rest(std::string_view rest) {
     if (at(slot).state == Connection::State::free)
       free_.push_back(static_cast<std::uint32_t>(slot));
   }
-  engine_gone();  // none yet: input is kept
+  for (std::uint32_t p = 0; p < served_.size(); ++p) engine_gone(p);  // none yet: input is kept
   return r.ok();
 }
 

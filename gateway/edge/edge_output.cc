@@ -52,9 +52,9 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
 }
 
 void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
-  if (!engine_->survives_engine()) return;
   Connection* c = find(conn);
-  if (c == nullptr || in_ack <= c->in_ack || in_ack > c->in_off) return;
+  if (c == nullptr || !engine_of(*c).survives_engine() || in_ack <= c->in_ack || in_ack > c->in_off)
+    return;
   const std::uint64_t n = in_ack - c->in_ack;
   c->in_ack = in_ack;
   input_bytes_ -= n;
@@ -166,14 +166,16 @@ void EdgeShard::after_write(Connection& c) {
     return;
   }
   const std::uint64_t written = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
-  if (engine_->survives_engine()) {
+  if (c.partition == Connection::kUnplaced) return;
+  link::EnginePort& engine = engine_of(c);
+  if (engine.survives_engine()) {
     if (written - c.credited >= options_.output_cap / 4 && c.attached) {
       c.credited = written;
-      engine_->credit(c.id(), written);
+      engine.credit(c.id(), written);
     }
   } else if (c.engine_waits && c.unsent() < options_.output_cap / 2) {
     c.engine_waits = false;
-    engine_->credit(c.id(), written);
+    engine.credit(c.id(), written);
   }
 }
 
@@ -198,7 +200,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   }
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);
-  if (c.attached) engine_->closed(conn, reason);
+  if (c.attached) engine_of(c).closed(conn, reason);
 }
 
 void EdgeShard::finish(Connection& c) {

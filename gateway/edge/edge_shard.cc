@@ -15,7 +15,6 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "protocol/mqtt/codec.h"
 
 namespace berth::gateway::edge {
 
@@ -43,6 +42,7 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
       tick_(io),
       accept_later_(io),
       drain_timer_(io),
+      served_(options.partitions),
       scratch_(kScratch) {
   now_s_ = last_tick_s_ = seconds();
   probe_.connections_limit = options_.max_connections;
@@ -102,7 +102,7 @@ void EdgeShard::on_event(std::uint64_t tag, std::uint32_t events) {
 }
 
 void EdgeShard::on_turn_end() {
-  engine_->turn_end();
+  engines_turn_end();
   flush();
 }
 
@@ -159,7 +159,7 @@ void EdgeShard::pause_accepting() {
   });
 }
 
-void EdgeShard::admit(int fd, const sockaddr_storage& peer) {
+Connection& EdgeShard::new_connection(int fd) {
   if (free_.empty()) {
     const auto base_slot = static_cast<std::uint32_t>(slabs_.size() * kSlab);
     slabs_.push_back(std::make_unique<Connection[]>(kSlab));
@@ -175,6 +175,13 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer) {
   c.generation = generation;
   c.fd = fd;
   c.state = Connection::State::open;
+  ++open_;
+  return c;
+}
+
+void EdgeShard::admit(int fd, const sockaddr_storage& peer) {
+  Connection& c = new_connection(fd);
+  if (served_.size() == 1) c.partition = 0;
   if (peer.ss_family == AF_INET) {
     const auto& in = reinterpret_cast<const sockaddr_in&>(peer);
     c.peer_address = ntohl(in.sin_addr.s_addr);
@@ -188,8 +195,15 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer) {
     c.loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) ||
                  (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && (c.peer_address >> 24) == 127);
   }
-  alive_[slot] = {now_s_, options_.connect_timeout_s};
-  ++open_;
+  alive_[c.slot] = {now_s_, options_.connect_timeout_s};
+  poller_.add(fd, c.id().packed(), EPOLLIN);
+}
+
+void EdgeShard::admit_local(int fd, std::uint32_t partition) {
+  Connection& c = new_connection(fd);
+  c.partition = static_cast<std::uint8_t>(partition);
+  c.loopback = true;
+  alive_[c.slot] = {now_s_, 0};
   poller_.add(fd, c.id().packed(), EPOLLIN);
 }
 
@@ -229,22 +243,25 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   if (!c.walker.walk(bytes, pong)) return end(c, CloseReason::protocol_error);
   const std::uint64_t offset = c.in_off;
   c.in_off += bytes.size();
-  if (!c.attached && engine_->serving()) attach(c);
-  if (engine_->survives_engine()) {
-    c.in.append(base::as_text(bytes));
-    input_bytes_ += bytes.size();
-    if (c.attached) engine_->input(conn, offset, c.in_ack, bytes);
+  if (c.partition == Connection::kUnplaced && !place(c, bytes)) {
+    if (c.state == Connection::State::open) keep(c, bytes);
+    return check_input_limits(c);
+  }
+  link::EnginePort& engine = engine_of(c);
+  if (!c.attached && engine.serving()) {
+    attach(c);
+    if (!c.in.empty()) engine.input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
+  }
+  if (engine.survives_engine()) {
+    keep(c, bytes);
+    if (c.attached) engine.input(conn, offset, c.in_ack, bytes);
   } else if (c.in.empty()) {
-    const std::size_t used = engine_->input(conn, offset, offset, bytes);
+    const std::size_t used = engine.input(conn, offset, offset, bytes);
     if (find(conn) == nullptr) return;
     c.in_ack += used;
-    if (used < bytes.size()) {
-      c.in.append(base::as_text(bytes.subspan(used)));
-      input_bytes_ += bytes.size() - used;
-    }
+    if (used < bytes.size()) keep(c, bytes.subspan(used));
   } else {
-    c.in.append(base::as_text(bytes));
-    input_bytes_ += bytes.size();
+    keep(c, bytes);
     reoffer(conn);
   }
   if (Connection* still = find(conn); still != nullptr && !still->in.empty())
@@ -254,8 +271,9 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
 // In the same process: what the engine left over is offered again.
 void EdgeShard::reoffer(base::ConnId conn) {
   Connection* c = find(conn);
-  if (c == nullptr || c->state == Connection::State::closing || engine_->survives_engine()) return;
-  const std::size_t used = engine_->input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
+  if (c == nullptr || c->state == Connection::State::closing || engine_of(*c).survives_engine())
+    return;
+  const std::size_t used = engine_of(*c).input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
   c = find(conn);
   if (c == nullptr || used == 0) return;
   c->in_ack += used;
@@ -289,25 +307,6 @@ void EdgeShard::set_interest(Connection& c) {
   poller_.modify(c.fd, c.id().packed(), (read ? EPOLLIN : 0u) | (c.want_write ? EPOLLOUT : 0u));
 }
 
-// Remembers whose connection it is; a client id that has killed engines is refused before its
-// CONNECT reaches one.
-bool EdgeShard::quarantined(Connection& c, base::ByteView first_bytes) {
-  protocol::mqtt::Frame f;
-  if (protocol::mqtt::next_frame(first_bytes, kInputBeforeConnect, f) !=
-          protocol::mqtt::FrameStatus::complete ||
-      f.type() != protocol::mqtt::PacketType::connect) {
-    return false;
-  }
-  const std::string_view client_id = protocol::mqtt::peek_client_id(f);
-  if (client_id.empty()) return false;
-  c.client_hash = std::hash<std::string_view>{}(client_id);
-  const auto it = quarantine_.find(c.client_hash);
-  if (it == quarantine_.end()) return false;
-  if (it->second > now_s_) return true;
-  quarantine_.erase(it);
-  return false;
-}
-
 void EdgeShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
   tick_.async_wait([this](boost::system::error_code ec) {
@@ -326,18 +325,23 @@ void EdgeShard::on_tick() {
   }
   if (now_s_ - before < kStall_s) sweep(now_s_);  // else: read first, then judge
   flush();
-  engine_->turn_end();
+  engines_turn_end();
 }
 
 void EdgeShard::sweep(std::uint32_t now_s) {
-  const bool absent = !engine_->serving();
-  const bool absent_too_long =
-      absent && engine_gone_s_ != 0 && now_s - engine_gone_s_ > options_.engine_absent_max_s;
+  const auto gone_too_long = [&](const Served& s) {
+    return !s.engine->serving() && s.gone_s != 0 && now_s - s.gone_s > options_.engine_absent_max_s;
+  };
+  const bool look_at_all = std::any_of(served_.begin(), served_.end(), gone_too_long);
   for (std::size_t slot = 0; slot < alive_.size(); ++slot) {
     Alive& a = alive_[slot];
-    if (a.limit_s == 0 && !absent_too_long) continue;
-    if (now_s - a.last_seen_s <= a.limit_s && !absent_too_long) continue;
+    const bool silent = a.limit_s != 0 && now_s - a.last_seen_s > a.limit_s;
+    if (!silent && !look_at_all) continue;
     Connection& c = at(slot);
+    const Served* served = c.partition < served_.size() ? &served_[c.partition] : nullptr;
+    const bool absent = served != nullptr && !served->engine->serving();
+    const bool absent_too_long = absent && gone_too_long(*served);
+    if (!silent && !absent_too_long) continue;
     if (c.state == Connection::State::closing) {
       end(c, c.reason);
     } else if (c.state == Connection::State::open && absent_too_long) {
@@ -354,11 +358,16 @@ void EdgeShard::sweep(std::uint32_t now_s) {
   }
 }
 
+bool EdgeShard::all_serving() const {
+  return std::all_of(served_.begin(), served_.end(),
+                     [](const Served& s) { return s.engine != nullptr && s.engine->serving(); });
+}
+
 void EdgeShard::refresh_gauges() {
   probe_.connections = connected_;
   probe_.unauthenticated = open_ - connected_;
   probe_.input_bytes = input_bytes_;
-  probe_.engine_up = engine_->serving() ? 1 : 0;
+  probe_.engine_up = all_serving() ? 1 : 0;
   std::uint64_t unsent = 0;
   for_each([&unsent](const Connection& c) { unsent += c.unsent(); });
   probe_.output_bytes = unsent;

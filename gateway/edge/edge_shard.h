@@ -36,6 +36,7 @@ struct EdgeOptions {
   std::uint32_t user_timeout_ms = 10'000;  // TCP_USER_TIMEOUT
   std::uint32_t quarantine_s = 600;
   std::uint32_t accept_per_s = 0;  // connections accepted a second, 0: no limit
+  std::uint32_t partitions = 1;    // of the gateway; each may have an engine of its own
 };
 
 class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
@@ -43,10 +44,14 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe);
   ~EdgeShard() override;
 
-  void use_engine(link::EnginePort& engine) { engine_ = &engine; }
+  void use_engine(link::EnginePort& engine, std::uint32_t partition = 0) {
+    served_[partition].engine = &engine;
+  }
   // Takes over a listening socket (non-blocking).
   void listen(int fd);
   void start();
+  // A stream of this process's own, for an engine of that partition. Owns the descriptor.
+  void admit_local(int fd, std::uint32_t partition);
   void stop_accepting();
   void stop();  // closes every socket at once
   // Ends all connections, `per_second` of them, with DISCONNECT 0x9C and the Server Reference
@@ -64,9 +69,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool adopt(std::string_view record, int fd);
   bool adopt_rest(std::string_view rest);
 
-  // -- the engine's coming and going (survives_engine() only)
-  void engine_gone();
-  void engine_ready();  // attaches everything and replays
+  // -- the coming and going of a partition's engine (survives_engine() only)
+  void engine_gone(std::uint32_t partition = 0);
+  void engine_ready(std::uint32_t partition = 0);  // attaches its connections and replays
   // The next death was proven to be caused by this connection's input.
   void suspect(base::ConnId conn);
   // Clients that other shards have quarantined; `f` hears of ours.
@@ -100,6 +105,12 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
     std::uint32_t last_seen_s = 0;
     std::uint32_t limit_s = 0;  // 0: none
   };
+  // The engine of a partition as this edge knows it.
+  struct Served {
+    link::EnginePort* engine = nullptr;
+    std::uint32_t gone_s = 0;  // since when it is gone; 0: it is not
+    std::int64_t gone_ns = 0;
+  };
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;
 
@@ -107,13 +118,27 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void accept_some();
   bool admission();
   void pause_accepting();
+  Connection& new_connection(int fd);
   void admit(int fd, const sockaddr_storage& peer);
   Connection* find(base::ConnId conn);
   Connection& at(std::size_t slot) { return slabs_[slot / kSlab][slot % kSlab]; }
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
+  void keep(Connection& c, base::ByteView bytes) {
+    c.in.append(base::as_text(bytes));
+    input_bytes_ += bytes.size();
+  }
+  link::EnginePort& engine_of(const Connection& c) { return *served_[c.partition].engine; }
+  void engines_turn_end() {
+    for (const Served& s : served_) s.engine->turn_end();
+  }
+  bool all_serving() const;
   void check_input_limits(Connection& c);
+
+  // edge_place.cc
   bool quarantined(Connection& c, base::ByteView first_bytes);
+  bool place(Connection& c, base::ByteView bytes);
+
   template <class F>
   void for_each(F&& f) {
     for (std::size_t slot = 0; slot < alive_.size(); ++slot) {
@@ -154,7 +179,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer drain_timer_;
-  link::EnginePort* engine_ = nullptr;
+  std::vector<Served> served_;  // by partition
   int listener_ = -1;
   bool accepting_ = false;
   std::vector<std::unique_ptr<Connection[]>> slabs_;
@@ -168,8 +193,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::size_t input_bytes_ = 0;
   std::uint32_t now_s_ = 0;
   std::uint32_t last_tick_s_ = 0;
-  std::uint32_t engine_gone_s_ = 0;
-  std::int64_t engine_gone_ns_ = 0;
   bool input_full_ = false;
   double admissions_ = 0;  // accepts that may still be done, see admission()
   std::int64_t admissions_ns_ = 0;

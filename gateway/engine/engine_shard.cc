@@ -41,8 +41,8 @@ void EngineShard::start_timers() {
 
 void EngineShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
-  tick_.async_wait([this](boost::system::error_code ec) {
-    if (ec) return;
+  tick_.async_wait([this, alive = alive()](boost::system::error_code ec) {
+    if (ec || alive.expired()) return;
     broker_.tick(base::now());
     turn_end();
     arm_tick();
@@ -114,7 +114,9 @@ void EngineShard::turn_end() {
   in_turn_end_ = false;
   const bool again = std::exchange(again_, false) || !resume_.empty();
   if (again || (!committing_ && broker_.has_uncommitted())) {
-    boost::asio::post(io_, [this] { turn_end(); });
+    boost::asio::post(io_, [this, alive = alive()] {
+      if (!alive.expired()) turn_end();
+    });
   }
   if (drained_) check_drained();
 }

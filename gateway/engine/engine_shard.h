@@ -44,6 +44,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void on_input(std::function<void(base::Instant)> f) { on_input_ = std::move(f); }
   void refresh_gauges();
   session::Broker& broker() { return broker_; }
+  // For what is posted to the shard's thread: expired when the engine is gone.
+  std::weak_ptr<bool> alive() const { return alive_; }
 
   // -- link::EnginePort
   bool serving() const override { return true; }
@@ -58,7 +60,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void accepted(std::uint32_t link, std::uint64_t turn) override;
 
   // -- edges that come and go; see session::Broker
-  void edge_came(std::uint32_t link, std::uint64_t edge_id) { broker_.edge_came(link, edge_id); }
+  void edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal = false) {
+    broker_.edge_came(link, edge_id, internal);
+  }
   void edge_attached(std::uint32_t link, std::function<void()> done);
   void edge_lost(std::uint32_t link);
   void edge_gone(std::uint32_t link);
@@ -99,6 +103,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void check_drained();
 
   boost::asio::io_context& io_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   link::EdgePort& edge_;
   std::unique_ptr<session::AccessPolicy> access_;
   metrics::EngineProbe& probe_;

@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <sstream>
 #include <stdexcept>
 
 namespace berth::gateway::link {
@@ -41,7 +42,8 @@ TlsContext::~TlsContext() {
 SSL* TlsContext::make() const {
   SSL* tls = SSL_new(context_);
   if (tls == nullptr) fail("TLS");
-  if (!peer_name_.empty()) SSL_set1_host(tls, peer_name_.c_str());
+  std::istringstream names(peer_name_);
+  for (std::string one; std::getline(names, one, ',');) SSL_add1_host(tls, one.c_str());
   return tls;
 }
 

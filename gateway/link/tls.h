@@ -13,7 +13,9 @@ struct TlsFiles {
   std::string ca_file;    // PEM, who signs the certificates of edges and engines
   std::string cert_file;  // PEM, ours, with its chain
   std::string key_file;
-  std::string peer_name;  // DNS name that must be among the peer's; empty: any of the authority's
+  // DNS names with commas between them, one of which the peer's certificate must have; empty: any
+  // of the authority's.
+  std::string peer_name;
   bool enabled() const { return !ca_file.empty(); }
 };
 

@@ -41,10 +41,10 @@ void Poller::remove(int fd) {
 
 void Poller::wait() {
   set_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                  [this](boost::system::error_code ec) {
-                    if (ec) return;
+                  [this, alive = std::weak_ptr<bool>(alive_)](boost::system::error_code ec) {
+                    if (ec || alive.expired()) return;
                     drain();
-                    if (set_.is_open()) wait();
+                    if (!alive.expired() && set_.is_open()) wait();
                   });
 }
 

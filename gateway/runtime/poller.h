@@ -9,6 +9,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace berth::gateway::runtime {
@@ -36,6 +37,7 @@ class Poller {
 
   Handler& handler_;
   boost::asio::posix::stream_descriptor set_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // a wait may end after us
   std::vector<epoll_event> events_;
 };
 

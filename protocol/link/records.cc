@@ -39,8 +39,10 @@ void put_hello(std::string& out, const Hello& h) {
   put_varint(out, h.heartbeat_ms);
   put_varint(out, h.version_min);
   put_varint(out, h.generation);
-  put_varint(out, h.remote ? 1 : 0);
+  put_varint(out, (h.remote ? 1 : 0) | (h.internal ? 2 : 0));
   put_bytes(out, h.name);
+  put_varint(out, h.partition);
+  put_varint(out, h.partitions);
 }
 
 bool get_hello(std::string_view in, Hello& h) {
@@ -53,8 +55,13 @@ bool get_hello(std::string_view in, Hello& h) {
   if (r.done()) return r.ok();  // version 1
   h.version_min = r.varint();
   h.generation = r.varint();
-  h.remote = (r.varint() & 1) != 0;
+  const std::uint64_t flags = r.varint();
+  h.remote = (flags & 1) != 0;
+  h.internal = (flags & 2) != 0;
   h.name = r.bytes();
+  if (r.done()) return r.ok();  // version 2
+  h.partition = r.varint();
+  h.partitions = r.varint();
   return r.ok();
 }
 
@@ -103,6 +110,9 @@ void put_status(std::string& out, const Status& s) {
   put_varint(out, s.term);
   put_varint(out, s.started_ms);
   out.push_back(s.store_ok ? 1 : 0);
+  put_varint(out, s.process);
+  put_varint(out, s.held);
+  out.push_back(s.ending ? 1 : 0);
 }
 
 bool get_status(std::string_view in, Status& s) {
@@ -111,6 +121,12 @@ bool get_status(std::string_view in, Status& s) {
   s.term = r.varint();
   s.started_ms = r.varint();
   s.store_ok = r.byte() != 0;
+  s.process = s.held = 0;
+  s.ending = false;
+  if (r.done()) return r.ok();  // version 2
+  s.process = r.varint();
+  s.held = r.varint();
+  s.ending = r.byte() != 0;
   return r.ok();
 }
 

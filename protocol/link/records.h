@@ -1,11 +1,13 @@
-// Bytes between edge and engine. Version 2.
+// Bytes between edge and engine. Version 3.
 //
 //   frame     := length:u32le (of what follows) type:u8 payload
 //   turn      := record*   what one side did in one turn of its loop; applied as a whole
 //
 //   edge -> engine
 //   hello     := version edge_id output_cap heartbeat_ms version_min generation flags name
-//                (flags: 1 remote; what follows heartbeat_ms since version 2)
+//                partition partitions
+//                (flags: 1 remote, 2 internal; what follows heartbeat_ms since version 2, the
+//                partitions since version 3)
 //   accepted  := turns         how many of the engine's turns have been applied (remote)
 //   alive     := serving_term lost_term nominate:u8    every heartbeat_ms (remote)
 //   goodbye   := (empty)       the edge's connections have ended, it will not come back
@@ -14,7 +16,8 @@
 //   engine -> edge
 //   welcome   := version engine_id (setting:u8 value)*      answers a remote hello
 //   refused   := text          then the end of the stream
-//   status    := state:u8 term started_ms store_ok:u8       every heartbeat_ms (remote)
+//   status    := state:u8 term started_ms store_ok:u8 process held ending:u8
+//                (every heartbeat_ms; remote; from process on since version 3)
 //   ready     := version       attach now
 //   dying     := conn          our last word: we die of this connection's input (remote)
 //   keep_out  := hash:u64le    of a client id that killed engines; both ways (remote)
@@ -44,7 +47,7 @@
 
 namespace berth::protocol::link {
 
-inline constexpr std::uint32_t kVersion = 2;
+inline constexpr std::uint32_t kVersion = 3;
 inline constexpr std::uint32_t kVersionMin = 1;  // the oldest we still speak
 inline constexpr std::size_t kFrameHeader = 5;
 inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
@@ -90,7 +93,10 @@ struct Hello {
   std::uint64_t version_min = kVersionMin;
   std::uint64_t generation = 0;  // of this edge's links, rising: an older one is stale
   bool remote = false;           // over TCP: accepted, alive, welcome and status are spoken
+  bool internal = false;         // an engine's own edge: carries bridges, has no vote (ADR 10)
   std::string name;              // for people
+  std::uint64_t partition = 0;   // whose connections this link carries
+  std::uint64_t partitions = 1;  // of the gateway, as the edge is configured
 };
 void put_hello(std::string& out, const Hello& h);
 bool get_hello(std::string_view in, Hello& h);
@@ -118,6 +124,9 @@ struct Status {
   std::uint64_t term = 0;        // serving: its own; else the newest it knows of
   std::uint64_t started_ms = 0;  // Unix time of the process
   bool store_ok = false;
+  std::uint64_t process = 0;  // random: the statuses of one engine's partitions have the same
+  std::uint64_t held = 0;     // partitions that this engine serves or is about to
+  bool ending = false;        // the whole engine
 };
 void put_status(std::string& out, const Status& s);
 bool get_status(std::string_view in, Status& s);

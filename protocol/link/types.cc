@@ -2,6 +2,14 @@
 
 namespace berth::protocol::link {
 
+// FNV-1a, its bits mixed once more: neighbouring ids end up apart.
+std::uint64_t hash_of(std::string_view client_id) {
+  std::uint64_t h = 0xcbf29ce484222325ULL;
+  for (const char c : client_id) h = (h ^ static_cast<std::uint8_t>(c)) * 0x100000001b3ULL;
+  h = (h ^ (h >> 33)) * 0xff51afd7ed558ccdULL;
+  return h ^ (h >> 33);
+}
+
 const char* name_of(CloseReason reason) {
   switch (reason) {
     case CloseReason::client:

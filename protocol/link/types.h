@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/ids.h"
 
@@ -30,6 +31,14 @@ enum class CloseReason : std::uint8_t {
   count = 14
 };
 const char* name_of(CloseReason reason);
+
+// The same for every build and machine: edges and engines of different releases agree on it.
+std::uint64_t hash_of(std::string_view client_id);
+// Which of the gateway's partitions a client's session is in (ADR 10).
+inline constexpr std::uint32_t kPartitionsMax = 64;
+inline std::uint32_t partition_of(std::string_view client_id, std::uint32_t partitions) {
+  return partitions <= 1 ? 0 : static_cast<std::uint32_t>(hash_of(client_id) % partitions);
+}
 
 // Numbered slots of a connection's cookie. Opaque to the edge.
 enum class CookieSlot : std::uint8_t {

@@ -84,11 +84,16 @@ class Engine(Pod):
 
     def start(self):
         self.spawn([self.cluster.berth, "engine", "--anonymous", "--links", f"0.0.0.0:{LINKS}",
-                    "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url()],
+                    "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url(),
+                    *self.cluster.engine_flags()],
                    self.cluster.engine_env)
 
     def serving(self):
         return self.running() and self.status().get("state") == "serving"
+
+    def held(self):
+        """Partitions that it serves."""
+        return [p["partition"] for p in self.status().get("partitions", []) if p["state"] == "serving"]
 
 
 class Edge(Pod):
@@ -98,7 +103,7 @@ class Edge(Pod):
 
     def start(self):
         self.spawn([self.cluster.berth, "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
-                    f"0.0.0.0:{ADMIN}", "--engines", f"engine:{LINKS}"],
+                    f"0.0.0.0:{ADMIN}", *self.cluster.engine_flags()],
                    {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name,
                     "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883"})
 
@@ -138,9 +143,11 @@ class Sentinel(Redis):
 class Cluster:
     """A Deployment of engines, a DaemonSet of edges, Redis with replicas and a sentinel, a Service."""
 
-    def __init__(self, net, directory, berth, clients, engines=3, edges=2):
+    def __init__(self, net, directory, berth, clients, engines=3, edges=2, partitions=1):
         self.net, self.directory, self.berth, self.clients = net, directory, berth, clients
-        self.engine_env = {"BERTH_STORE_REDIS_WAIT_REPLICAS": "1"}
+        self.partitions = partitions
+        self.engine_env = {"BERTH_STORE_REDIS_WAIT_REPLICAS": "1", "BERTH_CLUSTER_RESOLVE_MS": "200",
+                           "BERTH_CLUSTER_REBALANCE_MS": "2000"}
         self.made = 0
         self.redis = [Redis(net, directory, f"redis-{i}") for i in range(3)]
         self.redis[0].start()
@@ -159,6 +166,13 @@ class Cluster:
         for e in self.engines + self.edges:
             wait_for(f"{e.name} ready", e.ready)
         self.endpoints()
+        wait_for("every partition served", self.all_served)
+
+    def engine_flags(self):
+        return ["--engines", f"engine:{LINKS}", "--partitions", str(self.partitions)]
+
+    def all_served(self):
+        return sorted(p for e in self.engines for p in e.held()) == list(range(self.partitions))
 
     def store_url(self):
         return f"redis-sentinel://{self.sentinel.address}:{SENTINEL}/m"
@@ -167,8 +181,8 @@ class Cluster:
 
     def endpoints(self):
         names = [(e.address, "engine") for e in self.engines]
-        for edge in self.edges:
-            self.net.hosts(edge.name, names)
+        for pod in self.edges + self.engines:
+            self.net.hosts(pod.name, names)
         backends = [e.address for e in self.edges if e.running()]
         for client in self.clients:
             self.net.service(client, MQTT, backends)
@@ -178,9 +192,9 @@ class Cluster:
     def add_engine(self, wait=True):
         self.made += 1
         e = Engine(self, f"engine-{self.made}")
-        e.start()
         self.engines.append(e)
         self.endpoints()
+        e.start()
         if wait:
             wait_for(f"{e.name} ready", e.ready)
         return e

@@ -85,7 +85,8 @@ def run_scenario(name, a):
         clients = [f"clients-{i}" for i in range(a.processes)]
         for c in clients:
             net.pod(c)
-        cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients)
+        cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients,
+                          partitions=a.partitions)
         share = a.devices // a.processes
         oracles = [Oracle(net, a.build, c, share, a.rate / a.processes, may_disconnect) for c in clients]
         for o in oracles:
@@ -101,6 +102,7 @@ def run_scenario(name, a):
         r = total([o.report() for o in oracles])
         r.update(scenario=name, devices=share * a.processes, seconds=seconds, seed=a.seed,
                  stale_steps=sum(e.metric('berth_steps_total{result="refused_stale"}') for e in cluster.edges),
+                 partitions=a.partitions,
                  gaps_ms=[e.metric("berth_engine_last_gap_milliseconds") for e in cluster.edges])
         r["broken"] = broken(r, may_disconnect)
         failed = bool(r["broken"])
@@ -156,6 +158,7 @@ def main():
     p.add_argument("--seconds", type=int, default=0)
     p.add_argument("--devices", type=int, default=0, help="connections (1000; 300 with --short)")
     p.add_argument("--rate", type=float, default=0, help="messages a second of all devices")
+    p.add_argument("--partitions", type=int, default=1, help="of the sessions")
     p.add_argument("--processes", type=int, default=2, help="of devices")
     p.add_argument("--build", default=os.path.join(ROOT, "build/release"), help="where the binaries are")
     p.add_argument("--keep", action="store_true", help="keep the logs of scenarios that went well too")
@@ -167,6 +170,7 @@ def main():
     a.devices = a.devices or (300 if a.short else 1000)
     a.rate = a.rate or (1000 if a.short else 2000)
     print(f"machine: {os.cpu_count()} x {platform.machine()}, kernel {platform.release()}; devices {a.devices}, "
+          f"partitions {a.partitions}, "
           f"{a.rate:.0f} messages/s, seed {a.seed}; times in ms from PUBLISH to its acknowledgement")
     widths = [max(len(c), 9) for c in COLUMNS]
     widths[0] = 15

@@ -98,6 +98,32 @@ def partition_redis(c, random, seconds):
     every(seconds, 8, act)
 
 
+def partition_engines(c, random, seconds):
+    """Two engines don't hear one another: what they have for one another waits in the store."""
+    def act():
+        a, b = random.sample(c.engines, 2)
+        c.net.partition(a.name, b.name)
+        time.sleep(4)
+        for p in (a, b):
+            c.net.heal(p.name)
+    every(seconds, 7, act)
+
+
+def orphan(c, random, seconds):
+    """An edge and an engine that serves die together: the sessions are the survivors'."""
+    def act():
+        edge, engine = random.choice(c.edges), c.active()
+        edge.send(signal.SIGKILL)
+        engine.kill()
+        edge.kill()
+        c.endpoints()
+        c.revive()
+        edge.start()
+        wait_for("edge ready", edge.ready)
+        c.endpoints()
+    every(seconds, 8, act)
+
+
 def redis_failover(c, random, seconds):
     def act():
         old = c.master()
@@ -135,6 +161,7 @@ def everything(c, random, seconds):
     acts = [lambda: c.active().kill(), lambda: random.choice(c.engines).kill(), c.roll_engines,
             lambda: stop(c, random, 7), lambda: partition_edge(c, random, 8),
             lambda: partition_redis(c, random, 8), lambda: redis_failover(c, random, 10),
+            lambda: partition_engines(c, random, 7), lambda: orphan(c, random, 8),
             lambda: edge_kill(c, random, 8), lambda: edge_drain(c, random, 8)]
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -154,8 +181,10 @@ SCENARIOS = {
     "stop": (stop, 30, 9, False),
     "partition-edge": (partition_edge, 34, 17, False),
     "partition-redis": (partition_redis, 30, 9, False),
+    "partition-engines": (partition_engines, 20, 8, False),
     "redis-failover": (redis_failover, 30, 10, False),
     "edge-drain": (edge_drain, 25, 9, True),
     "edge-kill": (edge_kill, 25, 9, True),
+    "orphan": (orphan, 25, 9, True),
     "everything": (everything, 180, 30, True),
 }

@@ -14,6 +14,7 @@
 #include "protocol/link/records.h"
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
+#include "tests/support/expect_unnoticed.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/swarm.h"
 
@@ -32,21 +33,6 @@ class TemporaryDirectory {
  private:
   std::string path_;
 };
-
-void expect_unnoticed(const SwarmReport& r) {
-  std::printf("published=%llu doubled=%llu gap_max_ms=%.0f\n",
-              static_cast<unsigned long long>(r.published),
-              static_cast<unsigned long long>(r.doubled), r.gap_max_ms);
-  EXPECT_EQ(r.closed, 0u) << r.first_problem;
-  EXPECT_EQ(r.lost, 0u) << r.first_problem;
-  EXPECT_EQ(r.resent_live, 0u) << r.first_problem;
-  EXPECT_EQ(r.out_of_order, 0u) << r.first_problem;
-  EXPECT_EQ(r.second_connacks, 0u);
-  EXPECT_EQ(r.qos2_doubled, 0u) << r.first_problem;
-  EXPECT_EQ(r.qos0_doubled, 0u) << r.first_problem;
-  EXPECT_EQ(r.window_exceeded, 0u);
-  EXPECT_GT(r.published, 100u);
-}
 
 void run_with(Cluster& c, std::chrono::seconds time, std::chrono::milliseconds period,
               const std::function<void()>& act, bool clean = true) {
@@ -181,6 +167,21 @@ TEST(Cluster, MutualTlsIsSpokenAndDemanded) {
   }
 }
 
+TEST(Cluster, BridgesBetweenEnginesSpeakTlsToo) {
+  TemporaryDirectory d;
+  Certificates certificates(d.path());
+  certificates.issue("engine", "berth-engine");
+  certificates.issue("edge", "berth-edge");
+  Cluster c(
+      {.engines = 2,
+       .edges = 1,
+       .engine_flags = tls_flags(d.path(), certificates, "engine", "\"berth-edge,berth-engine\""),
+       .edge_flags = tls_flags(d.path(), certificates, "edge", "berth-engine"),
+       .partitions = 2});
+  run_with(c, std::chrono::seconds(3), std::chrono::seconds(9), [] {});
+  EXPECT_GT(c.engine_total("berth_partition_messages_total{result=\"taken\"}"), 100);
+}
+
 TEST(Cluster, TwoShards) {
   Cluster c({.engines = 2, .edges = 2, .edge_flags = {"--shards", "2"}});
   run_with(
@@ -298,11 +299,12 @@ TEST(Cluster, NonsenseOnTheLinkEndsOnlyTheLink) {
 
 // A new edge process on the same host takes all sockets and connections over, in full traffic.
 TEST(Cluster, AnEdgeIsReplacedWithoutAConnectionClosed) {
-  for (const char* shards : {"1", "2"}) {
+  for (const int n : {1, 2}) {  // of shards, and of partitions
     TemporaryDirectory d;
     setenv("BERTH_CLUSTER_HANDOVER", (d.path() + "/handover.sock").c_str(), 1);
     setenv("BERTH_MQTT_CONNECT_TIMEOUT_S", "60", 1);
-    Cluster c({.engines = 2, .edges = 1, .edge_flags = {"--shards", shards}});
+    Cluster c(
+        {.engines = 2, .edges = 1, .edge_flags = {"--shards", std::to_string(n)}, .partitions = n});
     auto idle = connected(c.edges[0]->mqtt_port(), {.client_id = "idle"});
     RawClient silent(c.edges[0]->mqtt_port());  // has not said anything yet
     auto half = std::make_unique<RawClient>(c.edges[0]->mqtt_port());
@@ -344,8 +346,8 @@ TEST(Cluster, AnEdgeGoesOnWhenItsSuccessorFails) {
         path.copy(a.sun_path, path.size());
         const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         ASSERT_EQ(::connect(fd, reinterpret_cast<const sockaddr*>(&a), sizeof a), 0);
-        const std::string ask("\2\0\0\0H\1\2", 7);
-        ASSERT_EQ(::send(fd, ask.data(), ask.size(), MSG_NOSIGNAL), 7);
+        const std::string ask("\3\0\0\0H\2\2\1", 8);
+        ASSERT_EQ(::send(fd, ask.data(), ask.size(), MSG_NOSIGNAL), 8);
         char some[4096];
         ASSERT_GT(::recv(fd, some, sizeof some, 0), 0);
         ::close(fd);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/support/expect_unnoticed.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/swarm.h"
 
@@ -33,18 +34,6 @@ void print(const char* name, const SwarmReport& r) {
 }
 
 // I1 to I4 on live connections.
-void expect_unnoticed(const SwarmReport& r) {
-  EXPECT_EQ(r.closed, 0u) << r.first_problem;
-  EXPECT_EQ(r.lost, 0u) << r.first_problem;
-  EXPECT_EQ(r.resent_live, 0u) << r.first_problem;
-  EXPECT_EQ(r.out_of_order, 0u) << r.first_problem;
-  EXPECT_EQ(r.second_connacks, 0u);
-  EXPECT_EQ(r.qos2_doubled, 0u) << r.first_problem;
-  EXPECT_EQ(r.qos0_doubled, 0u) << r.first_problem;
-  EXPECT_EQ(r.window_exceeded, 0u);
-  EXPECT_GT(r.published, 100u);
-}
-
 // Calls `act` with the serving engine's pid every `period`.
 std::function<void()> every(GatewayProcess& g, std::chrono::milliseconds period,
                             std::function<void(pid_t)> act) {

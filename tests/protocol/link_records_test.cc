@@ -126,14 +126,20 @@ std::string read_all(const std::string& bytes, Recorder& r) {
     Alive a;
     if (f.type == FrameType::hello && get_hello(f.payload, h)) {
       r.log += "hello" + std::to_string(h.version_min) + ".." + std::to_string(h.version) + "," +
-               std::to_string(h.heartbeat_ms) + (h.remote ? ",remote," + h.name : "") + ";";
+               std::to_string(h.heartbeat_ms) + (h.remote ? ",remote," + h.name : "") +
+               (h.partitions != 1
+                    ? "," + std::to_string(h.partition) + "/" + std::to_string(h.partitions)
+                    : "") +
+               (h.internal ? ",internal;" : ";");
     } else if (f.type == FrameType::turn) {
       EXPECT_TRUE(bytes[4] == 1 ? visit_edge_turn(f.payload, r) : visit_engine_turn(f.payload, r));
     } else if (f.type == FrameType::welcome && get_welcome(f.payload, w)) {
       r.log +=
           "welcome" + std::to_string(w.version) + "," + std::to_string(w.settings.size()) + ";";
     } else if (f.type == FrameType::status && get_status(f.payload, s)) {
-      r.log += std::string(name_of(s.state)) + std::to_string(s.term) + ";";
+      r.log += std::string(name_of(s.state)) + std::to_string(s.term) +
+               (s.process != 0 ? ",holds" + std::to_string(s.held) : "") +
+               (s.ending ? ",ending;" : ";");
     } else if (f.type == FrameType::alive && get_alive(f.payload, a)) {
       r.log += "alive" + std::to_string(a.lost_term) + (a.nominate ? "!;" : ";");
     } else {
@@ -152,6 +158,9 @@ TEST(LinkVersions, RecordedEdgesAreUnderstood) {
   Recorder two;
   EXPECT_EQ(read_all(recorded("edge-v2"), two),
             "hello1..2,250,remote,edge-a/0;alive41!;" + turns + "#6;" + rest + "#8;");
+  Recorder three;
+  EXPECT_EQ(read_all(recorded("edge-v3"), three),
+            "hello1..3,250,remote,edge-a/0,2/4;alive41!;" + turns + "#6;" + rest + "#8;");
 }
 
 TEST(LinkVersions, RecordedEnginesAreUnderstood) {
@@ -160,6 +169,9 @@ TEST(LinkVersions, RecordedEnginesAreUnderstood) {
   EXPECT_EQ(read_all(recorded("engine-v1"), one), "#17;" + turn);
   Recorder two;
   EXPECT_EQ(read_all(recorded("engine-v2"), two), "welcome2,3;serving42;#17;" + turn);
+  Recorder three;
+  EXPECT_EQ(read_all(recorded("engine-v3"), three),
+            "welcome3,3;serving42,holds3,ending;#17;" + turn);
 }
 
 TEST(LinkVersions, ANewerPeerIsSpokenToInOurs) {

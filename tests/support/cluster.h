@@ -16,8 +16,11 @@ class Cluster {
     int engines = 2;
     int edges = 2;
     std::vector<std::string> engine_flags, edge_flags;
+    int partitions = 1;
+    int engines_later = 0;  // addresses that edges and engines look at too, for add_engine()
   };
   explicit Cluster(Options o);
+  ~Cluster();
 
   RedisServer redis;
   std::vector<std::unique_ptr<GatewayProcess>> engines;
@@ -30,9 +33,17 @@ class Cluster {
   GatewayProcess* active();
   std::vector<int> mqtt_ports() const;
   double edge_total(const std::string& metric) const;
+  double engine_total(const std::string& metric) const;
+  // Partitions that each running engine serves.
+  std::vector<int> held() const;
 
  private:
+  int reserve_port();
+
   Options options_;
+  std::vector<int> reserved_;  // sockets that keep ports for engines
+  std::vector<int> ports_;     // for engines to come
+  std::string engine_list_;
   std::vector<std::string> edge_flags_;
 };
 

@@ -17,11 +17,13 @@ std::string berth_binary() {
   return BERTH_BINARY_DEFAULT;
 }
 
-GatewayProcess::GatewayProcess(std::vector<std::string> flags, std::string directory, Role role)
+GatewayProcess::GatewayProcess(std::vector<std::string> flags, std::string directory, Role role,
+                               int link_port)
     : flags_(std::move(flags)),
       directory_(std::move(directory)),
       own_directory_(directory_.empty()),
-      role_(role) {
+      role_(role),
+      link_port_(link_port) {
   if (own_directory_) {
     std::string name = std::filesystem::temp_directory_path() / "berth-gateway-XXXXXX";
     directory_ = mkdtemp(name.data());

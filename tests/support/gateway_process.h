@@ -15,7 +15,7 @@ class GatewayProcess {
  public:
   enum class Role { serve, edge, engine };
   explicit GatewayProcess(std::vector<std::string> flags = {}, std::string directory = {},
-                          Role role = Role::serve);
+                          Role role = Role::serve, int link_port = 0);
   ~GatewayProcess();
   void start();  // again after kill(); the same directory, the same MQTT and link port
   void kill9();

@@ -29,6 +29,7 @@ class World : public session::Effects {
         store_([this](std::function<void()> f) { posted_.push_back(std::move(f)); }) {
     options_.edge_ids = {77, 78};
     options_.replay = true;
+    if (options_.partitions > 1) options_.internal_edges = {78};
     options_.sys_interval_s = 0;
     start_engine();
   }
@@ -65,6 +66,12 @@ class World : public session::Effects {
     feed(c, connect(o));
     return c;
   }
+  std::string take_bytes(int c) {
+    return std::exchange(conns_[static_cast<std::size_t>(c)].out, {});
+  }
+  // Called with each new engine.
+  void on_engine(std::function<void()> f) { on_engine_ = std::move(f); }
+  void run() { settle(); }
   std::vector<Packet> packets(int c) {
     return take_packets(conns_[static_cast<std::size_t>(c)].out);
   }
@@ -111,6 +118,7 @@ class World : public session::Effects {
   void restart_all(std::uint64_t new_edge_id) {
     for (Conn& k : conns_) k.ended = k.released = true;
     options_.edge_ids = {new_edge_id, new_edge_id + 1};
+    if (options_.partitions > 1) options_.internal_edges = {new_edge_id + 1};
     crash();
   }
   session::Broker& broker() { return *broker_; }
@@ -143,7 +151,7 @@ class World : public session::Effects {
 
   bool reachable(base::ConnId c) const { return away_[c.link()] == kHere; }
   void rejoin(std::uint32_t link) {
-    broker_->edge_came(link, options_.edge_ids[link]);
+    broker_->edge_came(link, options_.edge_ids[link], options_.partitions > 1 && link == 1);
     away_[link] = kHere;
     for (Conn& k : conns_) {
       if (k.id.link() != link) continue;
@@ -172,6 +180,7 @@ class World : public session::Effects {
       if (!k.released && (k.connected || !k.in.empty())) attach(k);
     }
     broker_->attached_all(now_);
+    if (on_engine_) on_engine_();
     for (Conn& k : conns_) {
       if (!k.attached) continue;
       if (!k.in.empty()) deliver(k);
@@ -352,6 +361,7 @@ class World : public session::Effects {
   }
 
   session::BrokerOptions options_;
+  std::function<void()> on_engine_;
   int crash_at_;
   int breaks_;
   int boundary_ = 0;

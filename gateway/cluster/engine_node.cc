@@ -1,0 +1,355 @@
+#include "gateway/cluster/engine_node.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/json.hpp>
+#include <random>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/admin/http_server.h"
+#include "gateway/cluster/bridges.h"
+#include "gateway/cluster/crash_report.h"
+#include "gateway/cluster/inner_edge.h"
+#include "gateway/cluster/newcomers.h"
+#include "gateway/cluster/partition_server.h"
+#include "gateway/engine_setup.h"
+#include "gateway/runtime/child_process.h"
+#include "gateway/serve.h"
+#include "metrics/registry.h"
+
+namespace berth::gateway::cluster {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+using protocol::link::EngineState;
+using protocol::link::Hello;
+
+namespace {
+
+constexpr std::uint32_t kStuck_ms = 400;  // of CPU for one input; edges wait for three heartbeats
+
+std::uint64_t random_id() {
+  std::random_device d;
+  return (static_cast<std::uint64_t>(d()) << 32) | d();
+}
+
+// The engine process: what all its partitions share.
+class EngineNode {
+ public:
+  explicit EngineNode(const Config& config)
+      : config_(config),
+        tls_(config.cluster.tls.enabled() ? std::make_unique<link::TlsContext>(config.cluster.tls)
+                                          : nullptr),
+        http_(io_),
+        signals_(io_, SIGTERM, SIGINT),
+        beat_(io_),
+        poison_(config.cluster.partitions),
+        newcomers_(
+            io_, tls_.get(), config.heartbeat_ms * config.cluster.heartbeats_missed,
+            [this](const std::shared_ptr<LinkedEdge>& e, const Hello& h) { on_hello(e, h); },
+            [this](std::uint64_t hash) {
+              partitions_[0]->keep_out(hash);  // every edge has a link to it
+            }),
+        crash_report_(poison_, progress_, kStuck_ms, [this](std::size_t p, std::uint64_t word) {
+          partitions_[p]->last_words(base::ConnId::from_packed(word));
+        }) {
+    signals_.add(SIGHUP);
+    process_.id = random_id();
+    process_.started_ms = static_cast<std::uint64_t>(base::now().ms);
+    process_.held = [this] { return held(); };
+    process_.beat_all = [this] {
+      for (const auto& p : partitions_) {
+        if (p) p->tell_status();
+      }
+    };
+  }
+
+  int run() {
+    Endpoint links = config_.cluster.listen;
+    newcomers_.listen(links.host, links.port);
+    routes();
+    Endpoint admin = config_.admin;
+    http_.listen(admin.host, admin.port);
+    wait_signal();
+    if (config_.cluster.partitions > 1)
+      inner_ = std::make_unique<InnerEdge>(io_, config_, tls_.get());
+    bridges_.resize(config_.cluster.partitions);
+    partitions_.resize(config_.cluster.partitions);
+    for (std::uint32_t p = 0; p < partitions_.size(); ++p) make_partition(p);
+    on_beat();
+    BERTH_LOG(info, "ready links={}:{} admin={}:{} shape=engine partitions={} tls={}", links.host,
+              links.port, admin.host, admin.port, partitions_.size(), tls_ ? "yes" : "no");
+    io_.run();
+    bridges_.clear();
+    partitions_.clear();
+    inner_.reset();
+    return exit_code_;
+  }
+
+ private:
+  void make_partition(std::uint32_t p) {
+    if (partitions_[p]) metrics::add_counters(past_, partitions_[p]->figures());
+    bridges_[p].reset();
+    partitions_[p].reset();
+    partitions_[p] = std::make_unique<PartitionServer>(
+        io_, config_, p, process_, poison_[p], progress_,
+        PartitionServer::Events{.fenced =
+                                    [this, p] {
+                                      ++fenced_;
+                                      replace(p);
+                                    },
+                                .ended = [this, p] { on_ended(p); },
+                                .failed =
+                                    [this](int code) {
+                                      exit_code_ = code;
+                                      io_.stop();
+                                    },
+                                .serves = [this, p] { bridge(p); },
+                                .stops = [this, p] { bridges_[p].reset(); }});
+    partitions_[p]->start();
+  }
+
+  // What other partitions have for it comes from now on.
+  void bridge(std::uint32_t p) {
+    if (!inner_) return;
+    bridges_[p] = std::make_unique<Bridges>(
+        io_, inner_->shard(), *partitions_[p]->engine(),
+        Bridges::Home{p, config_.cluster.partitions, partitions_[p]->term()});
+  }
+
+  // To an engine that has fewer partitions, one at a time, when nothing has moved for a while.
+  void even_out() {
+    if (!inner_ || process_.ending) return;
+    const std::int64_t now = base::monotonic_ns();
+    auto shares = inner_->shares();
+    if (shares != shares_) {
+      shares_ = std::move(shares);
+      shares_since_ns_ = now;
+    }
+    const std::int64_t settled = std::int64_t{config_.cluster.rebalance_ms} * 1'000'000;
+    if (now - shares_since_ns_ < settled || !must_give(shares_, process_.id, partitions_.size()))
+      return;
+    for (const auto& p : partitions_) {
+      if (p->leaving() || p->roster().out_of_reach() != 0) return;
+    }
+    for (const auto& p : partitions_) {
+      if (!p->runs_inputs()) continue;
+      BERTH_LOG(info, "giving a partition away partition={} held={}", p->partition(), held());
+      shares_since_ns_ = now;
+      return p->leave();
+    }
+  }
+
+  // A standby again, unless the process ends.
+  void replace(std::uint32_t p) {
+    asio::post(io_, [this, p] {
+      if (process_.ending) return on_ended(p);
+      make_partition(p);
+    });
+  }
+
+  void on_hello(const std::shared_ptr<LinkedEdge>& e, const Hello& h) {
+    const std::uint64_t version = protocol::link::common_version(h.version_min, h.version);
+    if (!h.remote || version == 0) {
+      BERTH_LOG(err, "edge refused name={} version={}..{}", h.name, h.version_min, h.version);
+      return e->link->refuse("no common version of the link protocol");
+    }
+    if (h.partitions != partitions_.size() || h.partition >= partitions_.size()) {
+      BERTH_LOG(err, "edge refused name={} partitions={} ours={}", h.name, h.partitions,
+                partitions_.size());
+      return e->link->refuse("cluster.partitions differs");
+    }
+    partitions_[h.partition]->adopt(e, h);
+  }
+
+  std::uint64_t held() const {
+    std::uint64_t n = 0;
+    for (const auto& p : partitions_) {
+      n += p && (p->state() == EngineState::serving || p->state() == EngineState::starting) ? 1 : 0;
+    }
+    return n;
+  }
+
+  void on_beat() {
+    newcomers_.beat();
+    for (const auto& p : partitions_) p->beat();
+    even_out();
+    beat_.expires_after(std::chrono::milliseconds(config_.heartbeat_ms));
+    beat_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) on_beat();
+    });
+  }
+
+  // -- the end
+
+  void wait_signal() {
+    signals_.async_wait([this](boost::system::error_code ec, int number) {
+      if (ec) return;
+      if (number != SIGHUP) leave();
+      wait_signal();
+    });
+  }
+
+  void leave() {
+    process_.ending = true;
+    for (const auto& p : partitions_) p->leave();
+  }
+
+  void on_ended(std::uint32_t p) {
+    if (!process_.ending) return replace(p);  // this partition only was given away
+    if (++ended_ == partitions_.size()) io_.stop();
+  }
+
+  // -- for operators
+
+  static asio::awaitable<admin::Response> answer(int status, std::string body) {
+    admin::Response r;
+    r.status = status;
+    r.body = std::move(body);
+    co_return r;
+  }
+
+  bool ready() const {
+    return std::all_of(partitions_.begin(), partitions_.end(),
+                       [](const auto& p) { return p && p->ready(); });
+  }
+
+  metrics::EngineProbe figures() {
+    metrics::EngineProbe sum = partitions_[0]->figures();
+    metrics::add_counters(sum, past_);
+    for (std::size_t i = 1; i < partitions_.size(); ++i)
+      metrics::add(sum, partitions_[i]->figures());
+    const metrics::ProcessUsage u = metrics::process_usage();
+    sum.engine_rss = u.resident_bytes;
+    sum.engine_cpu_ms = u.cpu_ms;
+    sum.partitions = partitions_.size();
+    return sum;
+  }
+
+  asio::awaitable<admin::Response> metrics_page() {
+    admin::Response r;
+    r.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    r.body = metrics::serialize(metrics::samples_of(figures()), kVersion, revision());
+    co_return r;
+  }
+
+  // Of a process with one partition that one's; else the one that says most.
+  EngineState state() const {
+    const auto any = [this](EngineState s) {
+      return std::any_of(partitions_.begin(), partitions_.end(),
+                         [s](const auto& p) { return p->state() == s; });
+    };
+    for (const EngineState s : {EngineState::serving, EngineState::starting, EngineState::standby})
+      if (any(s)) return s;
+    return EngineState::leaving;
+  }
+
+  json::array edges_of(const PartitionServer& p) const {
+    json::array edges;
+    for (std::uint32_t i = 0; i < p.roster().size(); ++i) {
+      const EdgeRoster::Entry& e = p.roster()[i];
+      if (!e.used || e.internal) continue;
+      edges.push_back({{"name", e.name}, {"link", i}, {"linked", e.linked}});
+    }
+    return edges;
+  }
+
+  std::string status_text() {
+    const metrics::EngineProbe p = figures();
+    json::array partitions;
+    for (const auto& each : partitions_) {
+      const metrics::EngineProbe f = each->figures();
+      partitions.push_back({{"partition", each->partition()},
+                            {"state", name_of(each->state())},
+                            {"term", each->term()},
+                            {"store_up", f.store_up != 0},
+                            {"sessions", f.sessions + f.sessions_offline}});
+    }
+    const json::object out{{"version", kVersion},
+                           {"shape", "engine"},
+                           {"pid", static_cast<std::int64_t>(getpid())},
+                           {"state", name_of(state())},
+                           {"ready", ready()},
+                           {"term", p.term},
+                           {"store_up", p.store_up != 0},
+                           {"fenced", fenced_},
+                           {"sessions", p.sessions + p.sessions_offline},
+                           {"restore_ms", p.restore_ms},
+                           {"partitions", partitions},
+                           {"edges", edges_of(*partitions_[0])}};
+    return json::serialize(out) + "\n";
+  }
+
+  asio::awaitable<admin::Response> status_page() {
+    admin::Response r;
+    r.content_type = "application/json";
+    r.body = status_text();
+    co_return r;
+  }
+
+  void routes() {
+    http_.route("GET /livez", [] { return answer(200, "ok\n"); });
+    http_.route("GET /startupz", [] { return answer(200, "ok\n"); });
+    http_.route("GET /readyz",
+                [this] { return ready() ? answer(200, "ok\n") : answer(503, "not ok\n"); });
+    http_.route("GET /metrics", [this] { return metrics_page(); });
+    http_.route("GET /api/v1/status", [this] { return status_page(); });
+    http_.route("POST /api/v1/drain", [this] {
+      asio::post(io_, [this] { leave(); });
+      return answer(202, "leaving\n");
+    });
+  }
+
+  const Config& config_;
+  asio::io_context io_{1};
+  EngineProcess process_;
+  std::unique_ptr<link::TlsContext> tls_;
+  admin::HttpServer http_;
+  asio::signal_set signals_;
+  asio::steady_timer beat_;
+  CrashReport::Words poison_;
+  std::atomic<std::uint64_t> progress_{0};
+  std::vector<std::unique_ptr<PartitionServer>> partitions_;
+  std::unique_ptr<InnerEdge> inner_;               // null: there is one partition
+  std::vector<std::unique_ptr<Bridges>> bridges_;  // by partition; null: it does not serve
+  std::vector<InnerEdge::Share> shares_;
+  std::int64_t shares_since_ns_ = 0;
+  Newcomers newcomers_;
+  CrashReport crash_report_;
+  metrics::EngineProbe past_;  // counters of what served here and does not any more
+  std::uint64_t fenced_ = 0;
+  std::size_t ended_ = 0;
+  int exit_code_ = 0;
+};
+
+}  // namespace
+
+int run_engine(const Config& config) {
+  if (config.cluster.partitions > 1 && config.store_url.empty())
+    throw ConfigError("cluster.partitions above 1 needs store.url");
+  if (config.cluster.partitions > 1 && config.cluster.engines.empty())
+    throw ConfigError("cluster.partitions above 1 needs cluster.engines (--engines)");
+  runtime::raise_descriptor_limit();
+  signal(SIGPIPE, SIG_IGN);
+  base::start_log(
+      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+       .level = config.log_level,
+       .role = "engine"});
+  int code = 0;
+  try {
+    EngineNode node(config);
+    code = node.run();
+  } catch (const std::exception& e) {
+    BERTH_LOG(err, "cannot start error={}", e.what());
+    code = kExitUnavailable;
+  }
+  base::stop_log();
+  return code;
+}
+
+}  // namespace berth::gateway::cluster

@@ -1,0 +1,13 @@
+// `berth engine`: an engine that serves edges of other hosts (ADR 8, 10). For each partition of the
+// sessions one of the engines that share a store holds it and serves; the others are standbys with
+// everything open: links, Redis. Main thread.
+#pragma once
+
+#include "gateway/config.h"
+
+namespace berth::gateway::cluster {
+
+// Runs until SIGTERM or a failure; returns the exit code.
+int run_engine(const Config& config);
+
+}  // namespace berth::gateway::cluster

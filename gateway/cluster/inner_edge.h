@@ -1,0 +1,44 @@
+// The edge of an engine process that has partitions: it carries their bridges (bridges.h) to the
+// engines that serve the others. It has links to every engine, as any edge, and so also knows how
+// many partitions each holds. On the engine's thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "gateway/cluster/engine_finder.h"
+#include "gateway/cluster/engine_set.h"
+#include "gateway/config.h"
+#include "gateway/edge/edge_shard.h"
+
+namespace berth::gateway::cluster {
+
+class InnerEdge {
+ public:
+  InnerEdge(boost::asio::io_context& io, const Config& config, const link::TlsContext* tls);
+  ~InnerEdge();
+  edge::EdgeShard& shard() { return shard_; }
+
+  struct Share {
+    std::uint64_t process = 0;
+    std::uint64_t held = 0;
+    friend bool operator==(const Share&, const Share&) = default;
+  };
+  std::vector<Share> shares() const;  // of the engines that could hold partitions
+
+ private:
+  metrics::EdgeProbe probe_;
+  edge::EdgeShard shard_;
+  std::vector<std::unique_ptr<EngineSet>> sets_;  // by partition
+  EngineFinder finder_;
+};
+
+// Is `self` to give a partition away? When all are held, it holds most and another at least two
+// fewer. Of several with as many the one with the least id goes first.
+bool must_give(const std::vector<InnerEdge::Share>& shares, std::uint64_t self,
+               std::uint64_t partitions);
+
+}  // namespace berth::gateway::cluster

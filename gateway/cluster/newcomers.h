@@ -1,0 +1,42 @@
+// Links of edges until they have said hello, which partition they are for: then they are its. At
+// most 1,024 at a time; one that says nothing is closed after `patience_ms`.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "gateway/cluster/link_listener.h"
+#include "gateway/cluster/partition_server.h"
+#include "gateway/config.h"
+#include "gateway/link/tls.h"
+
+namespace berth::gateway::cluster {
+
+class Newcomers {
+ public:
+  using Arrived =
+      std::function<void(const std::shared_ptr<LinkedEdge>&, const protocol::link::Hello&)>;
+  // `tls` null: none. `keep_out`: an edge has said it.
+  Newcomers(boost::asio::io_context& io, const link::TlsContext* tls, std::uint32_t patience_ms,
+            Arrived arrived, std::function<void(std::uint64_t client_hash)> keep_out);
+  ~Newcomers();
+  void listen(const std::string& host, std::uint16_t& port);  // throws std::runtime_error
+  void beat();  // every heartbeat: those that are silent end
+
+ private:
+  void add(int fd);
+  void sweep();
+
+  boost::asio::io_context& io_;
+  const link::TlsContext* tls_;
+  std::uint32_t patience_ms_;
+  Arrived arrived_;
+  std::function<void(std::uint64_t)> keep_out_;
+  std::unique_ptr<LinkListener> listener_;
+  std::vector<std::shared_ptr<LinkedEdge>> waiting_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace berth::gateway::cluster

@@ -1,0 +1,169 @@
+// A partition's edges: their coming and going, and that routes stand before inputs run.
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "gateway/cluster/partition_server.h"
+
+namespace berth::gateway::cluster {
+
+using protocol::link::EngineState;
+using protocol::link::Hello;
+using protocol::link::Setting;
+
+void PartitionServer::adopt(const std::shared_ptr<LinkedEdge>& edge, const Hello& h) {
+  const std::uint64_t version = protocol::link::common_version(h.version_min, h.version);
+  const auto number = roster_.number_for(h.edge_id);
+  if (!number) return edge->link->refuse("too many edges");
+  EdgeRoster::Entry& e = roster_[*number];
+  if (e.linked && h.generation <= e.generation) return edge->link->refuse("a newer link is there");
+  for (const auto& old : edges_) {  // half open, as it turns out, or not swept yet
+    if (old->number != *number) continue;
+    old->lost = true;
+    unlink(*old);
+    on_lost();
+  }
+  e.used = e.linked = true;
+  e.internal = h.internal;
+  e.edge_id = h.edge_id;
+  e.generation = h.generation;
+  e.name = h.name;
+  e.heard_ns = base::monotonic_ns();
+  e.alive = {};
+  edge->server = this;
+  edge->number = *number;
+  edges_.push_back(edge);
+  link::EngineLink& l = *edge->link;
+  l.use_number(*number);
+  links_.put(*number, std::move(edge->link));
+  l.send_welcome({.version = version,
+                  .engine_id = engine_id_,
+                  .settings = {{Setting::packet_max, config_.broker.packet_max},
+                               {Setting::connect_timeout_s, config_.edge.connect_timeout_s},
+                               {Setting::quarantine_s, config_.edge.quarantine_s}}});
+  l.send_status(status());
+  BERTH_LOG(info, "edge linked edge={} partition={} link={} version={}", e.name, partition_,
+            *number, version);
+  if (state_ == EngineState::serving) admit(*number);
+}
+
+// Everything with a link in its call stack only marks it; the sweep destroys.
+void PartitionServer::on_lost() {
+  post([this] { sweep(); });
+}
+
+void PartitionServer::sweep() {
+  std::vector<std::shared_ptr<LinkedEdge>> gone;
+  std::erase_if(edges_, [&](const std::shared_ptr<LinkedEdge>& e) {
+    if (e->lost) gone.push_back(e);
+    return e->lost;
+  });
+  for (const auto& e : gone) unlink(*e);
+}
+
+void PartitionServer::unlink(const LinkedEdge& lost) {
+  const std::uint32_t number = lost.number;
+  EdgeRoster::Entry& e = roster_[number];
+  const bool replaced = std::any_of(edges_.begin(), edges_.end(), [&](const auto& other) {
+    return other.get() != &lost && other->number == number && !other->lost;
+  });
+  if (replaced || !e.linked) return;
+  const std::unique_ptr<link::EngineLink> dead = links_.take(number);
+  e.linked = e.attached = false;
+  e.nominated_ns = 0;
+  e.lost_ns = base::monotonic_ns();
+  ++links_lost_;
+  BERTH_LOG(info, "edge out of reach edge={} partition={} link={}", e.name, partition_, number);
+  if (!std::exchange(e.admitted, false)) {
+    if (state_ != EngineState::serving) e = EdgeRoster::Entry{};
+  } else if (engine_ && state_ == EngineState::serving) {
+    engine_->edge_lost(number);
+    check_gathered();
+  }
+}
+
+// The edge may attach its connections now.
+void PartitionServer::admit(std::uint32_t number) {
+  EdgeRoster::Entry& e = roster_[number];
+  e.admitted = true;
+  e.attached = false;
+  engine_->edge_came(number, e.edge_id, e.internal);
+  links_[number].use_engine(*engine_);
+  links_[number].ready();
+}
+
+void PartitionServer::on_alive(const LinkedEdge& from, const protocol::link::Alive& a) {
+  EdgeRoster::Entry& e = roster_[from.number];
+  e.heard_ns = base::monotonic_ns();
+  roster_.alive(from.number, a, e.heard_ns);
+  newest_term_ = std::max({newest_term_, a.serving_term, a.lost_term});
+  if (state_ == EngineState::standby) consider();
+}
+
+void PartitionServer::on_goodbye(const LinkedEdge& from) {
+  EdgeRoster::Entry& e = roster_[from.number];
+  BERTH_LOG(info, "edge has left edge={} partition={}", e.name, partition_);
+  for (const auto& each : edges_) each->lost = each->lost || each.get() == &from;
+  e.lost_ns = 0;  // nothing to wait for
+  post([this, number = from.number] {
+    sweep();
+    give_up(number);
+  });
+}
+
+void PartitionServer::give_up(std::uint32_t number) {
+  EdgeRoster::Entry& e = roster_[number];
+  if (!e.used || e.linked) return;
+  ++edges_gone_;
+  BERTH_LOG(info, "edge gone edge={} partition={} link={}", e.name, partition_, number);
+  e = EdgeRoster::Entry{};
+  if (engine_ && state_ == EngineState::serving) engine_->edge_gone(number);
+}
+
+void PartitionServer::drop_silent(std::int64_t now_ns) {
+  const auto patience = std::int64_t{link_patience_ms()} * 1'000'000;
+  for (const auto& e : edges_) {
+    if (now_ns - roster_[e->number].heard_ns > patience) e->lost = true;
+  }
+  sweep();
+}
+
+// -- routes before inputs
+
+void PartitionServer::on_attached_all(const LinkedEdge& e) {
+  roster_[e.number].attached = true;
+  if (gathered_) return let_run(e.number);
+  engine_->edge_attached(e.number, [] {});
+  check_gathered();
+}
+
+void PartitionServer::check_gathered() {
+  if (gathered_ || !engine_) return;
+  for (std::uint32_t i = 0; i < roster_.size(); ++i) {
+    if (roster_[i].admitted && !roster_[i].attached) return;
+  }
+  if (engine_->broker().missing_edges().empty()) gathered();
+}
+
+void PartitionServer::gathered() {
+  if (std::exchange(gathered_, true)) return;
+  wait_.cancel();
+  for (const std::uint64_t edge : engine_->broker().missing_edges()) {
+    BERTH_LOG(warn, "edge has not come edge_id={} partition={}", edge, partition_);
+  }
+  engine_->attached_all();
+  for (std::uint32_t i = 0; i < roster_.size(); ++i) {
+    if (roster_[i].admitted && roster_[i].attached) let_run(i);
+  }
+  events_.serves();
+}
+
+void PartitionServer::let_run(std::uint32_t number) {
+  const std::uint64_t generation = roster_[number].generation;
+  engine_->edge_attached(number, [this, number, generation] {
+    const EdgeRoster::Entry& e = roster_[number];
+    if (e.linked && e.generation == generation) links_[number].go();
+  });
+}
+
+}  // namespace berth::gateway::cluster

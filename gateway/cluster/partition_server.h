@@ -1,0 +1,164 @@
+// One partition of the sessions in an engine process (ADR 8, 10): links to edges, the election, the
+// store, the engine while it serves. Several live in one process, on its main thread; the store is
+// taken and restored on a thread of its own while heartbeats go on.
+//
+// standby -> starting (an edge nominates us, or the store is free) -> serving -> leaving (the
+// process ends, or gives this partition to another), or fenced: another engine has taken the store.
+// Then it ends and its owner makes a new one, a standby again.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "gateway/cluster/edge_roster.h"
+#include "gateway/cluster/lease_watch.h"
+#include "gateway/cluster/store_taker.h"
+#include "gateway/config.h"
+#include "gateway/link/link_set.h"
+
+namespace berth::gateway::cluster {
+
+class PartitionServer;
+
+// A link of an edge. Until its hello it belongs to no partition.
+struct LinkedEdge {
+  std::unique_ptr<link::EngineLink> link;  // null: the partition's LinkSet has it
+  std::int64_t since_ns = 0;
+  PartitionServer* server = nullptr;
+  std::uint32_t number = 0;  // in the server
+  bool lost = false;
+};
+
+// What the partitions of one engine process have in common.
+struct EngineProcess {
+  std::uint64_t id = 0;  // random
+  std::uint64_t started_ms = 0;
+  bool ending = false;
+  std::function<std::uint64_t()> held;  // partitions it serves or is about to
+  std::function<void()> beat_all;       // statuses to all edges, within a long turn too
+};
+
+class PartitionServer {
+ public:
+  struct Events {
+    std::function<void()> fenced;                 // once; to be replaced, not in this call
+    std::function<void()> ended;                  // once, after leave(); the same
+    std::function<void(int exit_code)> failed;    // it can't work here at all
+    std::function<void()> serves;                 // inputs run
+    std::function<void()> stops;                  // from here on it does not serve any more
+    std::function<void(std::uint64_t)> keep_out;  // an edge says it of a client
+  };
+  PartitionServer(boost::asio::io_context& io, const Config& config, std::uint32_t partition,
+                  const EngineProcess& process, std::atomic<std::uint64_t>& poison,
+                  std::atomic<std::uint64_t>& progress, Events events);
+  ~PartitionServer();
+
+  void start();
+  // An edge has said hello; refuses or keeps it.
+  void adopt(const std::shared_ptr<LinkedEdge>& edge, const protocol::link::Hello& hello);
+  // What was taken is committed and its steps are with the edges; then the store is free and the
+  // edges choose another.
+  void leave();
+  bool leaving() const { return leaving_; }
+  void beat();         // every heartbeat
+  void tell_status();  // to all edges
+  void keep_out(std::uint64_t client_hash);
+  void last_words(base::ConnId conn);  // from a signal handler
+
+  std::uint32_t partition() const { return partition_; }
+  protocol::link::EngineState state() const { return state_; }
+  bool ready() const;
+  std::uint64_t term() const {
+    return state_ == protocol::link::EngineState::serving ? term_ : newest_term_;
+  }
+  bool store_ok() const;
+  const EdgeRoster& roster() const { return roster_; }
+  engine::EngineShard* engine() { return engine_.get(); }  // null: none
+  bool runs_inputs() const { return gathered_ && state_ == protocol::link::EngineState::serving; }
+  metrics::EngineProbe figures();  // the engine's, where there is one, and our own
+
+  // -- of a link that was adopted
+  void on_attached_all(const LinkedEdge& e);
+  void on_alive(const LinkedEdge& e, const protocol::link::Alive& a);
+  void on_goodbye(const LinkedEdge& e);
+  void on_lost();
+
+ private:
+  // partition_links.cc
+  void sweep();
+  void unlink(const LinkedEdge& e);
+  void admit(std::uint32_t number);
+  void give_up(std::uint32_t number);
+  void check_gathered();
+  void gathered();
+  void let_run(std::uint32_t number);
+  void drop_silent(std::int64_t now_ns);
+
+  // partition_server.cc
+  void watch_store();
+  void on_view(const LeaseWatch::View& v);
+  void consider();
+  void start_serving(std::uint64_t take_from);
+  void not_taken(const std::string& why, bool config_error);
+  void serve(std::unique_ptr<engine::EngineShard> engine);
+  void on_fenced();
+  void set_state(protocol::link::EngineState s);
+  protocol::link::Status status() const;
+  std::uint32_t link_patience_ms() const;
+  void await_successor();
+  void hand_over();
+  void await_quiet();
+  void end();
+  void after(std::chrono::milliseconds time, std::function<void()> f);
+  void post(std::function<void()> f);  // done unless this is gone by then
+
+  boost::asio::io_context& io_;
+  const Config config_;  // its own: each partition has keys of its own in the store
+  const std::uint32_t partition_;
+  const EngineProcess& process_;
+  Events events_;
+  const std::uint64_t engine_id_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::uint64_t links_lost_ = 0;
+  std::uint64_t edges_gone_ = 0;
+  link::LinkSet links_;
+  EdgeRoster roster_;
+  std::vector<std::shared_ptr<LinkedEdge>> edges_;  // adopted and not lost
+  boost::asio::steady_timer wait_;
+  std::atomic<std::uint64_t>& poison_;
+  std::atomic<std::uint64_t>& progress_;
+  std::unique_ptr<metrics::EngineProbe> probe_;  // the engine's
+  std::unique_ptr<engine::EngineShard> engine_;
+  std::unique_ptr<LeaseWatch> watch_;
+  StoreTaker taker_;
+  StoreClaim claim_;     // with which the engine has its store
+  std::string warming_;  // the one we have begun
+  std::uint64_t warmed_ = 0;
+  std::uint64_t reach_ = 0;  // edges linked to the engine that serves
+  std::int64_t successor_by_ns_ = 0;
+  std::int64_t edges_by_ns_ = 0;
+  protocol::link::EngineState state_ = protocol::link::EngineState::standby;
+  std::uint64_t term_ = 0;
+  std::uint64_t newest_term_ = 0;
+  const std::int64_t began_ns_;
+  std::int64_t free_since_ns_ = 0;
+  std::int64_t last_beat_ns_ = 0;
+  base::Instant told_;  // when edges were told our status
+  std::int64_t leave_by_ns_ = 0;
+  std::int64_t not_before_ns_ = 0;  // of the next try to take the store
+  bool store_ok_ = false;
+  bool lease_free_ = false;
+  bool gathered_ = false;
+  bool leaving_ = false;
+  bool fenced_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace berth::gateway::cluster

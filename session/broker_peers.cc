@@ -1,0 +1,343 @@
+// Partitions (ADR 10). Each other partition is a session of ours, `$peer/N`: a device that has
+// subscribed to what its own sessions have. Its queue keeps for it what it has not stored yet; by
+// sequence numbers it takes each message once. So a message for a session elsewhere is durable here
+// before its PUBACK, like every other.
+//
+// The other way round we are such a device of each other partition (bridge.h): what we tell it of
+// our routes, what comes from it.
+#include <algorithm>
+
+#include "base/assert.h"
+#include "protocol/mqtt/topic.h"
+#include "session/broker.h"
+#include "session/entry_codec.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::Reason;
+
+namespace {
+
+constexpr std::uint8_t kPeerOptions = 2 | 8;  // QoS 2, retain as published
+constexpr std::string_view kRouteKey = "peer-route/";
+constexpr std::string_view kSeenKey = "peer-seen/";
+constexpr std::int64_t kRouteWait_ms = 5000;  // a SUBSCRIBE waits so long for other partitions
+constexpr std::int64_t kRouteIdle_ms = 60'000;
+constexpr std::int64_t kTombstone_ms = 3'600'000;
+
+std::string route_key(std::uint32_t peer, std::string_view raw) {
+  std::string key(kRouteKey);
+  key.push_back(static_cast<char>(peer));
+  return key.append(raw);
+}
+
+std::string seen_key(std::uint32_t source) {
+  std::string key(kSeenKey);
+  key.push_back(static_cast<char>(source));
+  return key;
+}
+
+}  // namespace
+
+// -- what we keep for the others
+
+bool Broker::restore_peer_record(std::string_view key, std::string_view value) {
+  if (key.starts_with(kRouteKey)) {
+    stored_routes_.insert_or_assign(std::string(key),
+                                    static_cast<std::uint32_t>(base::RecordReader(value).varint()));
+    return true;
+  }
+  if (!key.starts_with(kSeenKey) || key.size() != kSeenKey.size() + 1) return false;
+  const auto source = static_cast<std::uint8_t>(key.back());
+  if (source < sources_.size())
+    sources_[source].taken = sources_[source].durable = base::RecordReader(value).varint();
+  return true;
+}
+
+bool Broker::forget_peer_record(std::string_view key) {
+  if (!key.starts_with(kRouteKey)) return false;
+  stored_routes_.erase(std::string(key));
+  return true;
+}
+
+// Routes before inputs.
+void Broker::restore_routes() {
+  for (const auto& [key, generation] : stored_routes_) {
+    const auto peer = static_cast<std::uint8_t>(key[kRouteKey.size()]);
+    Session* s = by_client(0, peer_client_id(peer));
+    if (s != nullptr && s->peer != 0)
+      add_peer_route(*s, std::string_view(key).substr(kRouteKey.size() + 1), generation);
+  }
+  stored_routes_ = {};
+}
+
+bool Broker::add_peer_route(Session& s, std::string_view raw, std::uint32_t generation) {
+  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
+  if (!p.valid) return false;
+  Router& router = tenant(s.tenant).router;
+  router.add(router.intern(p.filter), &s, p.group, SubOptions{kPeerOptions},
+             p.shared ? route_of_group(raw) : 0);
+  peer_routes_[s.peer - 1u].insert_or_assign(std::string(raw), generation);
+  return true;
+}
+
+void Broker::remove_peer_route(Session& s, std::string_view raw) {
+  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
+  Router& router = tenant(s.tenant).router;
+  router.remove(router.intern(p.filter), &s, p.group);
+  const std::string key = route_key(s.peer - 1u, raw);
+  write({.kind = WriteKind::remove_applied, .key = key});
+}
+
+void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
+  Session& s = *ch.session;
+  std::vector<Reason> reasons;
+  for (const mqtt::SubscriptionView& sub : v.subscriptions) {
+    auto& known = peer_routes_[s.peer - 1u];
+    const auto it = known.find(sub.filter);
+    const bool same = it != known.end() && it->second == v.subscription_id;
+    const bool good = same || add_peer_route(s, sub.filter, v.subscription_id);
+    reasons.push_back(good ? Reason::granted_qos2 : Reason::topic_filter_invalid);
+    if (same || !good) continue;
+    const std::string key = route_key(s.peer - 1u, sub.filter);
+    std::string value;
+    base::put_varint(value, v.subscription_id);
+    write({.kind = WriteKind::put_applied, .key = key, .value = value});
+  }
+  stall(ch);
+  defer_call(ch, [this, reasons, id = v.packet_id, conn = ch.conn](base::Instant) {
+    Channel* c = find(conn);
+    if (c == nullptr || !c->live()) return;
+    head_.clear();
+    mqtt::encode_suback(head_, c->version, id, reasons);
+    effects_.send(c->conn, head_, {});
+  });
+  if (!has_uncommitted()) write_nothing();
+}
+
+void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
+  Session& s = *ch.session;
+  auto& known = peer_routes_[s.peer - 1u];
+  for (const std::string_view filter : v.filters) {
+    if (filter.starts_with(kOthersFilter)) {
+      const auto generation = parse_tag(filter.substr(kOthersFilter.size()));
+      if (!generation) continue;
+      erase_if(known, [&](const auto& route) {
+        if (route.second == generation->seq) return false;
+        remove_peer_route(s, route.first);
+        return true;
+      });
+    } else if (known.erase(std::string(filter)) != 0) {
+      remove_peer_route(s, filter);
+    }
+  }
+  stall(ch);
+  defer_call(ch, [this, n = v.filters.size(), id = v.packet_id, conn = ch.conn](base::Instant) {
+    Channel* c = find(conn);
+    if (c == nullptr || !c->live()) return;
+    head_.clear();
+    mqtt::encode_unsuback(head_, c->version, id, std::vector<Reason>(n, Reason::success));
+    effects_.send(c->conn, head_, {});
+  });
+  if (!has_uncommitted()) write_nothing();
+}
+
+// A batch of its own for what waits for one.
+void Broker::write_nothing() {
+  write({.kind = WriteKind::remove_applied, .key = "peer-none"});
+}
+
+// The queue entry for another partition. It is told by its tag what to do with it.
+void Broker::stage_for_peer(Session& peer, Delivery& d, std::uint32_t group, bool retain_only) {
+  const PeerTag tag{
+      .retain_only = retain_only, .qos = d.message.qos, .stamp = d.message.stamp, .group = group};
+  append_stored(peer, d, 1, d.message.retain, ids_of(tag));
+}
+
+// With the number by which it takes each message once, and the tag.
+bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
+                          bool dup, std::uint16_t packet_id, const PeerIds* ids,
+                          base::Instant now) {
+  const std::uint64_t seq = qos == 0 ? 0 : seq_of(packet_id, ch.session->flow().first_seq);
+  const std::string forwarded =
+      tag_property(text_of(seq, ids != nullptr ? *ids : PeerIds{})).append(m.forwarded);
+  MessageView tagged = m;
+  tagged.forwarded = forwarded;
+  head_cache_.key = -1;
+  const bool sent = send_packet(ch, tagged, qos, retain, dup, packet_id, nullptr, now);
+  head_cache_.key = -1;
+  return sent;
+}
+
+// Every partition keeps all retained messages, whoever has subscribed.
+void Broker::stage_retained_for_peers(const Match& m, Delivery& d) {
+  for (std::uint32_t p = 0; p < options_.partitions; ++p) {
+    if (p == options_.partition) continue;
+    Session* s = by_client(0, peer_client_id(p));
+    if (s == nullptr) continue;
+    const bool has_it = std::any_of(m.targets.begin(), m.targets.end(),
+                                    [s](const Target& t) { return t.session == s; });
+    if (!has_it) stage_for_peer(*s, d, 0, true);
+  }
+}
+
+// -- the order of retained messages: by the time they were published at, as far as clocks agree,
+// never against the order in which a partition has seen them
+
+std::uint64_t Broker::next_stamp(base::Instant now) {
+  if (!partitioned()) return 0;
+  const std::uint64_t by_clock = static_cast<std::uint64_t>(now.ms) << 20;
+  const std::uint64_t after = (last_stamp_ & ~std::uint64_t{255}) + 256;
+  last_stamp_ = std::max(by_clock, after) | options_.partition;
+  return last_stamp_;
+}
+
+void Broker::sweep_retained(base::Instant now) {
+  for (const std::string& topic : tenant(0).retained.old_tombstones(now.ms - kTombstone_ms)) {
+    const std::string key = retained_key(0, topic);
+    write({.kind = WriteKind::remove_retained, .key = key});
+  }
+}
+
+// -- what comes from the others
+
+std::uint64_t Broker::taken_from(std::uint32_t source) const {
+  return sources_[source].taken;
+}
+
+void Broker::begin_source(std::uint32_t source) {
+  sources_[source] = Source{};
+}
+
+void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
+                          const MessageView& m, base::Instant now, std::function<void()> done) {
+  Source& from = sources_[source];
+  Deferred then;
+  then.kind = Deferred::Kind::call;
+  then.call = [this, source, seq, done = std::move(done)](base::Instant) {
+    sources_[source].durable = std::max(sources_[source].durable, seq);
+    done();
+  };
+  if (seq != 0 && seq <= from.taken) {  // again, after its partition has moved
+    ++probe_.peer_doubled;
+    return submit(std::move(then), seq > from.durable, now);
+  }
+  ++probe_.peer_received;
+  last_stamp_ = std::max(last_stamp_, tag.stamp);
+  if (m.topic.empty() || m.topic.starts_with("$SYS/")) return;
+  const Match& match = tenant(0).router.match(m.topic);
+  auto shared_tag = std::make_shared<const PeerTag>(tag);
+  Delivery d{.message = m, .owned = {}, .publisher = {}};
+  d.message.qos = tag.qos;
+  d.message.stamp = tag.stamp;
+  d.tag = shared_tag.get();
+  d.source = static_cast<std::uint8_t>(source + 1);
+  if (seq == 0) return deliver_now(match, d, nullptr, now);
+  from.taken = seq;
+  Deferred out;
+  out.kind = Deferred::Kind::publish;
+  out.message = d.own();
+  out.stamp = tag.stamp;
+  out.tag = shared_tag;
+  out.source = d.source;
+  stage_durable(match, d, out, true);
+  if (m.retain && !store_retained(0, d.message, now)) out.kept = true;  // a newer one is known
+  std::string value;
+  base::put_varint(value, seq);
+  const std::string key = seen_key(source);
+  write({.kind = WriteKind::put_applied, .key = key, .value = value});
+  submit(std::move(out), true, now);
+  submit(std::move(then), true, now);
+}
+
+// -- what we tell the others of our routes
+
+void Broker::count_route(std::string_view raw, int change) {
+  Route& r = routes_[std::string(raw)];
+  r.count += change;
+  if (change > 0 && !r.told) {
+    r.told = true;
+    ++route_number_;
+    if (on_route_) on_route_(raw, true);
+  }
+  // A group without a member would be given messages; a filter is kept a while: devices come back.
+  if (r.count != 0) return;
+  if (raw.starts_with("$share/")) return forget_route(std::string(raw));
+  r.idle_since_ms = latest_.ms;
+  idle_routes_.emplace_back(latest_.ms, std::string(raw));
+}
+
+void Broker::forget_route(const std::string& raw) {
+  routes_.erase(raw);
+  ++route_number_;
+  if (on_route_) on_route_(raw, false);
+}
+
+void Broker::sweep_routes(base::Instant now) {
+  for (; !idle_routes_.empty(); idle_routes_.pop_front()) {
+    const auto& [since_ms, raw] = idle_routes_.front();
+    if (now.ms - since_ms <= kRouteIdle_ms) return;
+    const auto it = routes_.find(raw);
+    const bool still = it != routes_.end() && it->second.count == 0;
+    if (still && it->second.idle_since_ms == since_ms) forget_route(raw);
+  }
+}
+
+void Broker::watch_routes(std::function<void(std::string_view raw, bool added)> f) {
+  on_route_ = std::move(f);
+}
+
+void Broker::for_each_route(const std::function<void(std::string_view raw)>& f) const {
+  for (const auto& [raw, r] : routes_) f(raw);
+}
+
+bool Broker::routes_known() const {
+  return routes_known_through() >= route_number_;
+}
+
+std::uint64_t Broker::routes_known_through() const {
+  std::uint64_t through = route_number_;
+  for (std::uint32_t p = 0; p < sources_.size(); ++p) {
+    if (p != options_.partition) through = std::min(through, sources_[p].routes_known);
+  }
+  return through;
+}
+
+void Broker::routes_reached(std::uint32_t source, std::uint64_t number, base::Instant now) {
+  sources_[source].routes_known = std::max(sources_[source].routes_known, number);
+  release_route_waits(now);
+}
+
+// The answer to a SUBSCRIBE leaves when every partition knows of it, so that what anybody publishes
+// after having seen the SUBACK is delivered.
+// `in_call`: of a Deferred, in whose place it then is.
+void Broker::await_routes(Channel& ch, std::function<void(base::Instant)> call, bool in_call,
+                          base::Instant now) {
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = std::move(call);
+  d.conn = ch.conn;
+  d.in_off = ch.in_off;
+  if (in_call) {
+    call_waits_on_ = true;
+  } else {
+    ++ch.pending;
+    stall(ch);
+  }
+  route_waits_.push_back({route_number_, now.ms + kRouteWait_ms, std::move(d)});
+}
+
+void Broker::release_route_waits(base::Instant now) {
+  const std::uint64_t through = routes_known_through();
+  while (!route_waits_.empty()) {
+    RouteWait& w = route_waits_.front();
+    if (w.number > through && w.until_ms > now.ms) return;
+    probe_.route_waits_expired += w.number > through ? 1 : 0;
+    Deferred d = std::move(w.what);
+    route_waits_.pop_front();
+    run(d, now);
+  }
+}
+
+}  // namespace berth::session

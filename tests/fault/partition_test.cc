@@ -1,0 +1,182 @@
+// A cluster with partitions (ADR 10): several engines serve at once, messages pass between them.
+// What devices see is checked by the devices (tests/support/swarm.h).
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "tests/support/cluster.h"
+#include "tests/support/expect_unnoticed.h"
+#include "tests/support/raw_client.h"
+#include "tests/support/swarm.h"
+
+namespace berth::test {
+namespace {
+
+int total(const std::vector<int>& v) {
+  return std::accumulate(v.begin(), v.end(), 0);
+}
+
+// All partitions are served, and by so many engines at least.
+void expect_spread(const Cluster& c, int partitions, int engines) {
+  EXPECT_TRUE(eventually(
+      [&] {
+        const auto held = c.held();
+        return total(held) == partitions &&
+               std::count_if(held.begin(), held.end(), [](int n) { return n > 0; }) >= engines;
+      },
+      std::chrono::seconds(30)));
+}
+
+Cluster::Options four_partitions(int engines) {
+  return {.engines = engines,
+          .edges = 2,
+          .engine_flags = {},
+          .edge_flags = {},
+          .partitions = 4,
+          .engines_later = 2};
+}
+
+void run_with(Cluster& c, std::chrono::seconds time, std::chrono::milliseconds period,
+              const std::function<void()>& act, bool clean) {
+  Swarm swarm({.ports = c.mqtt_ports(), .devices = 300, .publish_per_s = 1000});
+  ASSERT_TRUE(swarm.connect_all());
+  auto next = Clock::now() + period;
+  swarm.run(time, [&] {
+    if (Clock::now() < next) return;
+    next = Clock::now() + period;
+    act();
+  });
+  EXPECT_TRUE(swarm.settle());
+  const SwarmReport r = swarm.report();
+  expect_unnoticed(r);
+  if (clean) {
+    EXPECT_EQ(r.doubled, 0u) << "a planned move doubles nothing";
+  }
+  EXPECT_GT(c.engine_total("berth_partition_messages_total{result=\"taken\"}"), 100)
+      << "nothing went from partition to partition: the test shows nothing";
+}
+
+TEST(Partitions, EnginesShareThemOutAndNothingIsNoticed) {
+  setenv("BERTH_CLUSTER_REBALANCE_MS", "1000", 1);
+  Cluster c(four_partitions(1));
+  run_with(
+      c, std::chrono::seconds(12), std::chrono::seconds(2),
+      [&] {
+        if (c.engines.size() < 3) c.add_engine();
+      },
+      true);
+  expect_spread(c, 4, 3);
+  unsetenv("BERTH_CLUSTER_REBALANCE_MS");
+}
+
+TEST(Partitions, EnginesKilledAreNotNoticed) {
+  Cluster c(four_partitions(3));
+  int kills = 0;
+  run_with(
+      c, std::chrono::seconds(10), std::chrono::milliseconds(2000),
+      [&] {
+        for (auto& e : c.engines) {
+          if (!e->process().running()) e->start();
+        }
+        const auto held = c.held();
+        const auto most = std::max_element(held.begin(), held.end()) - held.begin();
+        c.engines[static_cast<std::size_t>(most)]->process().send(SIGKILL);
+        ++kills;
+      },
+      false);
+  EXPECT_GE(kills, 3);
+}
+
+TEST(Partitions, DrainedEnginesHandOver) {
+  Cluster c(four_partitions(3));
+  std::size_t next = 0;
+  run_with(
+      c, std::chrono::seconds(10), std::chrono::milliseconds(2000),
+      [&] {
+        for (auto& e : c.engines) {
+          if (!e->process().running()) e->start();
+        }
+        c.engines[next++ % c.engines.size()]->process().send(SIGTERM);
+      },
+      true);
+}
+
+TEST(Partitions, AStoppedEngineIsReplaced) {
+  Cluster c(four_partitions(2));
+  GatewayProcess* stopped = nullptr;
+  run_with(
+      c, std::chrono::seconds(10), std::chrono::seconds(4),
+      [&] {
+        if (stopped != nullptr) return stopped->process().send(SIGCONT);
+        stopped = c.active();
+        stopped->process().send(SIGSTOP);
+      },
+      false);
+  expect_spread(c, 4, 1);
+}
+
+TEST(Partitions, AnEdgeOfAnotherNumberIsRefused) {
+  Cluster c(four_partitions(1));
+  const std::string at = "127.0.0.1:" + std::to_string(c.engines[0]->link_port());
+  const std::string log = c.engines[0]->directory() + "/edge.log";
+  Process wrong({berth_binary(), "edge", "--admin", "127.0.0.1:0", "--mqtt", "127.0.0.1:0",
+                 "--engines", at, "--partitions", "3"},
+                log);
+  EXPECT_TRUE(eventually(
+      [&] { return wrong.log().find("cluster.partitions differs") != std::string::npos; }));
+}
+
+TEST(Partitions, TheNumberStaysWhatItWasAtTheFirstStart) {
+  Cluster c(four_partitions(1));
+  const std::string log = c.engines[0]->directory() + "/other.log";
+  Process other({berth_binary(), "engine", "--admin", "127.0.0.1:0", "--links", "127.0.0.1:0",
+                 "--store", c.redis.url(), "--engines", "127.0.0.1:1", "--partitions", "2"},
+                log);
+  EXPECT_EQ(other.wait(), 78) << other.log();
+  EXPECT_NE(other.log().find("the store was begun with 4"), std::string::npos) << other.log();
+}
+
+// An edge and the engines die together: what is theirs is the survivors' (I6: wills and expiry only
+// after the grace).
+TEST(Partitions, SessionsWithoutEdgeAndEngineAreTheSurvivors) {
+  setenv("BERTH_SESSION_RESTART_GRACE_S", "3", 1);
+  Cluster c({.engines = 2, .edges = 2, .engine_flags = {}, .edge_flags = {}, .partitions = 2});
+  auto watch = subscribed(c.edges[1]->mqtt_port(), {.client_id = "watch"}, "w/#", 1);
+  std::vector<std::unique_ptr<RawClient>> devices;
+  for (int i = 0; i < 8; ++i) {  // in both partitions
+    const std::string n = std::to_string(i);
+    devices.push_back(connected(c.edges[0]->mqtt_port(), {.client_id = "d" + n,
+                                                          .clean = false,
+                                                          .properties = expiry(i < 4 ? 2 : 600),
+                                                          .will_topic = "w/" + n,
+                                                          .will_payload = "gone",
+                                                          .will_qos = 1}));
+  }
+  const auto died = Clock::now();
+  c.edges[0]->process().send(SIGKILL);
+  for (auto& e : c.engines) e->kill9();
+  for (auto& e : c.engines) e->start();
+  unsetenv("BERTH_SESSION_RESTART_GRACE_S");
+  auto back = connected(c.edges[1]->mqtt_port(),
+                        {.client_id = "d7", .clean = false, .properties = expiry(600)});
+  std::set<std::string> wills;
+  EXPECT_TRUE(eventually([&] {
+    for (const Packet& p : watch->until(3, std::chrono::milliseconds(50))) wills.insert(p.topic());
+    return wills.size() == 7;
+  })) << wills.size();
+  EXPECT_GE(Clock::now() - died, std::chrono::seconds(2)) << "not before the grace";
+  EXPECT_EQ(wills.count("w/7"), 0u) << "this one came back";
+  for (const int i : {0, 5}) {
+    RawClient d(c.edges[1]->mqtt_port());
+    d.send(
+        connect({.client_id = "d" + std::to_string(i), .clean = false, .properties = expiry(600)}));
+    const auto answer = d.until(2);
+    ASSERT_FALSE(answer.empty());
+    EXPECT_EQ(answer[0].body[0] != 0, i == 5) << "expiry 2 s and 600 s";
+  }
+}
+
+}  // namespace
+}  // namespace berth::test
