@@ -2,6 +2,7 @@
 """Gateway beside Mosquitto, interleaved in one run: CPU seconds per 100,000 messages and their ratio.
 
   bench/compare.py [--rounds 3] [--quick] [--only NAME] [--json FILE]
+  bench/compare.py --before BINARY     another berth and this one, for changes on the packet path
 
 Needs build/release/berth, build/release/berth-load and Debian's mosquitto. Ratios of one run can be
 compared; single figures can't, the machine is shared.
@@ -73,10 +74,10 @@ def mosquitto(directory):
     return Server("mosquitto", [binary, "-c", conf], port, directory)
 
 
-def berth(directory, name, *flags):
+def berth(directory, name, *flags, binary=BERTH):
     port, admin = free_port(), free_port()
     data = os.path.join(directory, name.replace(" ", "-"))
-    server = Server(name, [BERTH, "serve", "--mqtt", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
+    server = Server(name, [binary, "serve", "--mqtt", f"127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}",
                          "--data", data, "--anonymous", "--log-level", "warn", *flags], port, directory)
     server.admin = f"127.0.0.1:{admin}"
     return server
@@ -112,6 +113,24 @@ def cluster_cost(directory, a, report):
             s.stop()
             if s.engine:
                 s.engine.stop()
+
+
+def versus(directory, a, report):
+    """Another berth binary (of the commit before, say) and this one, in both shapes, interleaved."""
+    for shape in ((), ("--single-process",)):
+        flags = ("--durability", "process") + shape
+        servers = [berth(directory, f"before {len(shape)}", *flags, binary=a.before), berth(directory, f"now {len(shape)}", *flags)]
+        print(f"{'CPU s per 100k messages, ' + (shape[0] if shape else 'supervised'):45} {'before':>8} {'now':>8} {'ratio':>6}")
+        for name, args, _ in CPU_ROWS:
+            runs = {s.name: [] for s in servers}
+            for _ in range(a.rounds):
+                for s in servers:
+                    runs[s.name].append(s.run(args)["cpu_s_per_100k"])
+            one, two = (median(runs[s.name]) for s in servers)
+            print(f"{name:45} {one:8.3f} {two:8.3f} {two / one:6.2f}", flush=True)
+            report["rows"].append({"name": f"versus {name} {shape}", "before": one, "now": two, "ratio": two / one})
+        for s in servers:
+            s.stop()
 
 
 def redis(directory):
@@ -245,6 +264,7 @@ def main():
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--quick", action="store_true", help="a tenth of the messages")
     p.add_argument("--only", default="")
+    p.add_argument("--before", default="", help="a berth binary to compare this one with, instead of Mosquitto")
     p.add_argument("--json", default="")
     a = p.parse_args()
     revision = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -253,6 +273,8 @@ def main():
     print(f"machine: {report['machine']}; commit {revision}; {report['command']}")
     taken, total = stolen()
     with tempfile.TemporaryDirectory() as d:
+        if a.before:
+            return versus(d, a, report)
         if a.only == "cluster":
             return cluster_cost(d, a, report)
         servers = [mosquitto(d), berth(d, "single", "--single-process", "--durability", "process"),

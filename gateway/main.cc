@@ -10,6 +10,7 @@
 #include "gateway/config.h"
 #include "gateway/engine_main.h"
 #include "gateway/engine_setup.h"
+#include "gateway/process.h"
 #include "gateway/serve.h"
 
 namespace {

@@ -1,6 +1,7 @@
 #include "gateway/serve.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/io_context.hpp>
@@ -16,10 +17,9 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/engine_setup.h"
 #include "gateway/in_process_engine.h"
-#include "gateway/runtime/child_process.h"
+#include "gateway/process.h"
 #include "gateway/runtime/edge_shards.h"
 #include "gateway/runtime/supervisor.h"
-#include "metrics/registry.h"
 
 namespace berth::gateway {
 
@@ -138,40 +138,18 @@ class Gateway {
     co_return samples;
   }
 
-  asio::awaitable<metrics::EdgeProbe> edge_totals() {
-    auto initiate = [this](auto handler) {
-      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-      edges_.collect([this, shared](std::vector<metrics::EdgeProbe> probes) {
-        asio::post(io_, [shared, p = std::move(probes)]() mutable { (*shared)(std::move(p)); });
-      });
-    };
-    const auto probes = co_await asio::async_initiate<const asio::use_awaitable_t<>,
-                                                      void(std::vector<metrics::EdgeProbe>)>(
-        initiate, asio::use_awaitable);
-    metrics::EdgeProbe total = runtime::total_of(probes);
-    total.draining = draining_ ? 1 : 0;
-    total.drain_remaining = draining_ ? total.connections + total.unauthenticated : 0;
-    const metrics::ProcessUsage u = metrics::process_usage();
-    total.edge_rss = u.resident_bytes;
-    total.edge_cpu_ms = u.cpu_ms;
-    co_return total;
-  }
-
   asio::awaitable<admin::Response> metrics_page() {
     std::vector<metrics::Sample> all = co_await engine_samples();
-    const metrics::EdgeProbe edge = co_await edge_totals();
+    const metrics::EdgeProbe edge = co_await edge_totals(io_, edges_, draining_);
     for (auto& s : metrics::samples_of(edge)) all.push_back(std::move(s));
     all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full",
                    true, base::log_lines_dropped()});
-    admin::Response r;
-    r.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    r.body = metrics::serialize(all, kVersion, revision());
-    co_return r;
+    co_return metrics_response(all);
   }
 
   asio::awaitable<admin::Response> status_page() {
     const std::vector<metrics::Sample> samples = co_await engine_samples();
-    const metrics::EdgeProbe edge = co_await edge_totals();
+    const metrics::EdgeProbe edge = co_await edge_totals(io_, edges_, draining_);
     json::array engines;
     if (engine_) {
       engines.push_back({{"pid", static_cast<std::int64_t>(getpid())}, {"state", "serving"}});
@@ -198,10 +176,7 @@ class Gateway {
                            {"engines", engines},
                            {"engine_gap_ms", edge.engine_gap_ms},
                            {"figures", figures}};
-    admin::Response r;
-    r.content_type = "application/json";
-    r.body = json::serialize(out) + "\n";
-    co_return r;
+    co_return json_response(out);
   }
 
   asio::awaitable<admin::Response> restart_page() {
@@ -233,22 +208,14 @@ class Gateway {
 
   // Every shard's loop has run, or there is no answer.
   asio::awaitable<admin::Response> live_page() {
-    co_await edge_totals();
+    co_await edge_totals(io_, edges_, draining_);
     co_return health_response(true);
   }
-
-  static admin::Response health_response(bool good) {
-    admin::Response r;
-    r.status = good ? 200 : 503;
-    r.body = good ? "ok\n" : "not ok\n";
-    return r;
-  }
-  static asio::awaitable<admin::Response> health(bool good) { co_return health_response(good); }
 
   void routes() {
     http_.route("GET /livez", [this] { return live_page(); });
     http_.route("GET /readyz", [this] { return ready_page(); });
-    http_.route("GET /startupz", [this] { return health(started_); });
+    http_.route("GET /startupz", [this] { return ready_made(health_response(started_)); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });
@@ -273,24 +240,10 @@ class Gateway {
 }  // namespace
 
 int serve(const Config& config) {
-  runtime::raise_descriptor_limit();
-  base::start_log(
-      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
-       .level = config.log_level,
-       .role = config.single_process ? "gateway" : "edge"});
-  int code = 0;
-  try {
+  return run_process(config, config.single_process ? "gateway" : "edge", [&config] {
     Gateway gateway(config);
-    code = gateway.run();
-  } catch (const ConfigError&) {
-    base::stop_log();
-    throw;
-  } catch (const std::exception& e) {
-    BERTH_LOG(err, "cannot start error={}", e.what());
-    code = kExitUnavailable;
-  }
-  base::stop_log();
-  return code;
+    return gateway.run();
+  });
 }
 
 }  // namespace berth::gateway

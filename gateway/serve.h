@@ -5,8 +5,6 @@
 
 namespace berth::gateway {
 
-inline constexpr int kExitUnavailable = 69;
-
 // Runs until SIGTERM or SIGINT. Returns the exit code.
 int serve(const Config& config);
 

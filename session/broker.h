@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/string_map.h"
 #include "metrics/probe.h"
 #include "protocol/link/types.h"
 #include "protocol/mqtt/codec.h"
@@ -471,16 +472,6 @@ class Broker : public RestoreSink {
   std::vector<std::pair<std::string, std::unique_ptr<Will>>>
       due_wills_;  // intents found in the store
   // -- other partitions
-  struct StringHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
-  };
-  struct StringEq {
-    using is_transparent = void;
-    bool operator()(std::string_view a, std::string_view b) const { return a == b; }
-  };
-  template <class V>
-  using StringMap = boost::unordered_flat_map<std::string, V, StringHash, StringEq>;
   struct Route {
     int count = 0;  // subscriptions of ours
     bool told = false;
@@ -496,10 +487,11 @@ class Broker : public RestoreSink {
     std::int64_t until_ms = 0;
     Deferred what;
   };
-  std::vector<StringMap<std::uint32_t>> peer_routes_;   // by partition: raw filter -> generation
+  std::vector<base::StringMap<std::uint32_t>>
+      peer_routes_;                                     // by partition: raw filter -> generation
   std::map<std::string, std::uint32_t> stored_routes_;  // found in the store
   std::vector<Source> sources_;                         // by partition
-  StringMap<Route> routes_;                             // by raw filter
+  base::StringMap<Route> routes_;                       // by raw filter
   std::function<void(std::string_view, bool)> on_route_;
   std::deque<RouteWait> route_waits_;
   std::uint64_t route_number_ = 0;

@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/string_map.h"
+
 namespace berth::session {
 
 struct Session;
@@ -114,14 +116,6 @@ class Router {
     cached_targets_ = 0;
   }
 
-  struct StringHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view s) const { return std::hash<std::string_view>{}(s); }
-  };
-  struct StringEq {
-    using is_transparent = void;
-    bool operator()(std::string_view a, std::string_view b) const { return a == b; }
-  };
   struct Level {
     std::string text;
     std::uint32_t refs = 0;
@@ -176,7 +170,7 @@ class Router {
                                                                          ChildEq{this}};
   boost::unordered_flat_set<std::uint32_t, LevelHash, LevelEq> level_ids_{0, LevelHash{this},
                                                                           LevelEq{this}};
-  boost::unordered_flat_map<std::string, std::unique_ptr<Match>, StringHash, StringEq> cache_;
+  base::StringMap<std::unique_ptr<Match>> cache_;
   std::size_t cache_topics_max_;
   std::size_t cached_targets_ = 0;
   boost::unordered_flat_map<const Session*, std::size_t> merge_;  // scratch of collect()

@@ -3,12 +3,10 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <boost/asio/async_result.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <random>
 
@@ -20,10 +18,8 @@
 #include "gateway/cluster/engine_set.h"
 #include "gateway/cluster/handover.h"
 #include "gateway/engine_setup.h"
-#include "gateway/runtime/child_process.h"
+#include "gateway/process.h"
 #include "gateway/runtime/edge_shards.h"
-#include "gateway/serve.h"
-#include "metrics/registry.h"
 
 namespace berth::gateway::cluster {
 
@@ -313,22 +309,9 @@ class EdgeNode {
   };
 
   asio::awaitable<View> look() {
-    auto initiate = [this](auto handler) {
-      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-      edges_.collect([this, shared](std::vector<metrics::EdgeProbe> probes) {
-        asio::post(io_, [shared, p = std::move(probes)]() mutable { (*shared)(std::move(p)); });
-      });
-    };
-    const auto probes = co_await asio::async_initiate<const asio::use_awaitable_t<>,
-                                                      void(std::vector<metrics::EdgeProbe>)>(
-        initiate, asio::use_awaitable);
-    View v{runtime::total_of(probes), {}};
+    View v;
+    v.probe = co_await edge_totals(io_, edges_, draining_);
     for (const auto& set : sets_[0]) v.engines.push_back(set->engines());
-    v.probe.draining = draining_ ? 1 : 0;
-    v.probe.drain_remaining = draining_ ? v.probe.connections + v.probe.unauthenticated : 0;
-    const metrics::ProcessUsage u = metrics::process_usage();
-    v.probe.edge_rss = u.resident_bytes;
-    v.probe.edge_cpu_ms = u.cpu_ms;
     co_return v;
   }
 
@@ -345,10 +328,7 @@ class EdgeNode {
     std::vector<metrics::Sample> all = metrics::samples_of(v.probe);
     all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full",
                    true, base::log_lines_dropped()});
-    admin::Response r;
-    r.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    r.body = metrics::serialize(all, kVersion, revision());
-    co_return r;
+    co_return metrics_response(all);
   }
 
   asio::awaitable<admin::Response> status_page() {
@@ -376,35 +356,23 @@ class EdgeNode {
                            {"unauthenticated", v.probe.unauthenticated},
                            {"engine_gap_ms", v.probe.engine_gap_ms},
                            {"engines", engines}};
-    admin::Response r;
-    r.content_type = "application/json";
-    r.body = json::serialize(out) + "\n";
-    co_return r;
+    co_return json_response(out);
   }
 
-  static asio::awaitable<admin::Response> answer(int status, std::string body) {
-    admin::Response r;
-    r.status = status;
-    r.body = std::move(body);
-    co_return r;
-  }
-  static asio::awaitable<admin::Response> health(bool good) {
-    return good ? answer(200, "ok\n") : answer(503, "not ok\n");
-  }
   asio::awaitable<admin::Response> live_page() {
     co_await look();  // every shard's loop has run
-    co_return co_await health(true);
+    co_return health_response(true);
   }
 
   void routes() {
     http_.route("GET /livez", [this] { return live_page(); });
-    http_.route("GET /readyz", [this] { return health(ready()); });
-    http_.route("GET /startupz", [this] { return health(started_); });
+    http_.route("GET /readyz", [this] { return ready_made(health_response(ready())); });
+    http_.route("GET /startupz", [this] { return ready_made(health_response(started_)); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     http_.route("POST /api/v1/drain", [this] {
       asio::post(io_, [this] { drain(); });
-      return answer(202, "draining\n");
+      return ready_made(text_response(202, "draining\n"));
     });
   }
 
@@ -437,25 +405,14 @@ class EdgeNode {
 
 int run_edge(const Config& config) {
   if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
-  runtime::raise_descriptor_limit();
-  signal(SIGPIPE, SIG_IGN);
-  base::start_log(
-      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
-       .level = config.log_level,
-       .role = "edge"});
-  int code = 0;
-  try {
-    EdgeNode node(config);
-    code = node.run();
-  } catch (const std::invalid_argument& e) {
-    base::stop_log();
-    throw ConfigError(std::string("cluster.engines: ") + e.what());
-  } catch (const std::exception& e) {
-    BERTH_LOG(err, "cannot start error={}", e.what());
-    code = kExitUnavailable;
-  }
-  base::stop_log();
-  return code;
+  return run_process(config, "edge", [&config] {
+    try {
+      EdgeNode node(config);
+      return node.run();
+    } catch (const std::invalid_argument& e) {
+      throw ConfigError(std::string("cluster.engines: ") + e.what());
+    }
+  });
 }
 
 }  // namespace berth::gateway::cluster

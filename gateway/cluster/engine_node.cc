@@ -18,9 +18,7 @@
 #include "gateway/cluster/newcomers.h"
 #include "gateway/cluster/partition_server.h"
 #include "gateway/engine_setup.h"
-#include "gateway/runtime/child_process.h"
-#include "gateway/serve.h"
-#include "metrics/registry.h"
+#include "gateway/process.h"
 
 namespace berth::gateway::cluster {
 
@@ -207,13 +205,6 @@ class EngineNode {
 
   // -- for operators
 
-  static asio::awaitable<admin::Response> answer(int status, std::string body) {
-    admin::Response r;
-    r.status = status;
-    r.body = std::move(body);
-    co_return r;
-  }
-
   bool ready() const {
     return std::all_of(partitions_.begin(), partitions_.end(),
                        [](const auto& p) { return p && p->ready(); });
@@ -229,13 +220,6 @@ class EngineNode {
     sum.engine_cpu_ms = u.cpu_ms;
     sum.partitions = partitions_.size();
     return sum;
-  }
-
-  asio::awaitable<admin::Response> metrics_page() {
-    admin::Response r;
-    r.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    r.body = metrics::serialize(metrics::samples_of(figures()), kVersion, revision());
-    co_return r;
   }
 
   // Of a process with one partition that one's; else the one that says most.
@@ -259,7 +243,7 @@ class EngineNode {
     return edges;
   }
 
-  std::string status_text() {
+  admin::Response status_page() {
     const metrics::EngineProbe p = figures();
     json::array partitions;
     for (const auto& each : partitions_) {
@@ -282,26 +266,21 @@ class EngineNode {
                            {"restore_ms", p.restore_ms},
                            {"partitions", partitions},
                            {"edges", edges_of(*partitions_[0])}};
-    return json::serialize(out) + "\n";
-  }
-
-  asio::awaitable<admin::Response> status_page() {
-    admin::Response r;
-    r.content_type = "application/json";
-    r.body = status_text();
-    co_return r;
+    return json_response(out);
   }
 
   void routes() {
-    http_.route("GET /livez", [] { return answer(200, "ok\n"); });
-    http_.route("GET /startupz", [] { return answer(200, "ok\n"); });
-    http_.route("GET /readyz",
-                [this] { return ready() ? answer(200, "ok\n") : answer(503, "not ok\n"); });
-    http_.route("GET /metrics", [this] { return metrics_page(); });
-    http_.route("GET /api/v1/status", [this] { return status_page(); });
-    http_.route("POST /api/v1/drain", [this] {
+    const auto page = [this](const char* target, auto make) {
+      http_.route(target, [make] { return ready_made(make()); });
+    };
+    page("GET /livez", [] { return health_response(true); });
+    page("GET /startupz", [] { return health_response(true); });
+    page("GET /readyz", [this] { return health_response(ready()); });
+    page("GET /metrics", [this] { return metrics_response(metrics::samples_of(figures())); });
+    page("GET /api/v1/status", [this] { return status_page(); });
+    page("POST /api/v1/drain", [this] {
       asio::post(io_, [this] { leave(); });
-      return answer(202, "leaving\n");
+      return text_response(202, "leaving\n");
     });
   }
 
@@ -334,22 +313,10 @@ int run_engine(const Config& config) {
     throw ConfigError("cluster.partitions above 1 needs store.url");
   if (config.cluster.partitions > 1 && config.cluster.engines.empty())
     throw ConfigError("cluster.partitions above 1 needs cluster.engines (--engines)");
-  runtime::raise_descriptor_limit();
-  signal(SIGPIPE, SIG_IGN);
-  base::start_log(
-      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
-       .level = config.log_level,
-       .role = "engine"});
-  int code = 0;
-  try {
+  return run_process(config, "engine", [&config] {
     EngineNode node(config);
-    code = node.run();
-  } catch (const std::exception& e) {
-    BERTH_LOG(err, "cannot start error={}", e.what());
-    code = kExitUnavailable;
-  }
-  base::stop_log();
-  return code;
+    return node.run();
+  });
 }
 
 }  // namespace berth::gateway::cluster

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/engine_setup.h"
-#include "gateway/serve.h"
+#include "gateway/process.h"
 
 namespace berth::gateway::cluster {
 

@@ -34,24 +34,6 @@ class TemporaryDirectory {
   std::string path_;
 };
 
-void run_with(Cluster& c, std::chrono::seconds time, std::chrono::milliseconds period,
-              const std::function<void()>& act, bool clean = true) {
-  Swarm swarm({.ports = c.mqtt_ports(), .devices = 300, .publish_per_s = 1500});
-  ASSERT_TRUE(swarm.connect_all());
-  auto next = Clock::now() + period;
-  swarm.run(time, [&] {
-    if (Clock::now() < next) return;
-    next = Clock::now() + period;
-    act();
-  });
-  EXPECT_TRUE(swarm.settle());
-  const SwarmReport r = swarm.report();
-  expect_unnoticed(r);
-  if (clean) {
-    EXPECT_EQ(r.doubled, 0u) << "a planned move doubles nothing";
-  }
-}
-
 TEST(Cluster, I1toI4_EnginesKilledAreNotNoticed) {
   Cluster c({.engines = 3, .edges = 2});
   int kills = 0;

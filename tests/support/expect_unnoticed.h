@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "tests/support/cluster.h"
 #include "tests/support/swarm.h"
 
 namespace berth::test {
@@ -22,6 +23,26 @@ inline void expect_unnoticed(const SwarmReport& r) {
   EXPECT_EQ(r.qos0_doubled, 0u) << r.first_problem;
   EXPECT_EQ(r.window_exceeded, 0u);
   EXPECT_GT(r.published, 100u);
+}
+
+// A swarm for `time`, `act` every `period`, and nothing may be noticed. `clean`: a planned move,
+// which doubles nothing either.
+inline void run_with(Cluster& c, std::chrono::seconds time, std::chrono::milliseconds period,
+                     const std::function<void()>& act, bool clean = true) {
+  Swarm swarm({.ports = c.mqtt_ports(), .devices = 300, .publish_per_s = 1500});
+  ASSERT_TRUE(swarm.connect_all());
+  auto next = Clock::now() + period;
+  swarm.run(time, [&] {
+    if (Clock::now() < next) return;
+    next = Clock::now() + period;
+    act();
+  });
+  EXPECT_TRUE(swarm.settle());
+  const SwarmReport r = swarm.report();
+  expect_unnoticed(r);
+  if (clean) {
+    EXPECT_EQ(r.doubled, 0u);
+  }
 }
 
 }  // namespace berth::test

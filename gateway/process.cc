@@ -1,0 +1,89 @@
+#include "gateway/process.h"
+
+#include <signal.h>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+
+#include "base/log.h"
+#include "gateway/engine_setup.h"
+#include "gateway/runtime/child_process.h"
+#include "metrics/registry.h"
+
+namespace berth::gateway {
+
+namespace asio = boost::asio;
+
+int run_process(const Config& config, const std::string& role, const std::function<int()>& f) {
+  runtime::raise_descriptor_limit();
+  signal(SIGPIPE, SIG_IGN);
+  base::start_log(
+      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+       .level = config.log_level,
+       .role = role});
+  int code = 0;
+  try {
+    code = f();
+  } catch (const ConfigError&) {
+    base::stop_log();
+    throw;
+  } catch (const std::exception& e) {
+    BERTH_LOG(err, "cannot start error={}", e.what());
+    code = kExitUnavailable;
+  }
+  base::stop_log();
+  return code;
+}
+
+admin::Response text_response(int status, std::string text) {
+  admin::Response r;
+  r.status = status;
+  r.body = std::move(text);
+  return r;
+}
+
+admin::Response health_response(bool good) {
+  return text_response(good ? 200 : 503, good ? "ok\n" : "not ok\n");
+}
+
+admin::Response json_response(const boost::json::object& o) {
+  admin::Response r;
+  r.content_type = "application/json";
+  r.body = boost::json::serialize(o) + "\n";
+  return r;
+}
+
+admin::Response metrics_response(const std::vector<metrics::Sample>& samples) {
+  admin::Response r;
+  r.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  r.body = metrics::serialize(samples, kVersion, revision());
+  return r;
+}
+
+asio::awaitable<admin::Response> ready_made(admin::Response r) {
+  co_return r;
+}
+
+asio::awaitable<metrics::EdgeProbe> edge_totals(asio::io_context& io, runtime::EdgeShards& edges,
+                                                bool draining) {
+  auto initiate = [&io, &edges](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    edges.collect([&io, shared](std::vector<metrics::EdgeProbe> probes) {
+      asio::post(io, [shared, p = std::move(probes)]() mutable { (*shared)(std::move(p)); });
+    });
+  };
+  const auto probes = co_await asio::async_initiate<const asio::use_awaitable_t<>,
+                                                    void(std::vector<metrics::EdgeProbe>)>(
+      initiate, asio::use_awaitable);
+  metrics::EdgeProbe total = runtime::total_of(probes);
+  total.draining = draining ? 1 : 0;
+  total.drain_remaining = draining ? total.connections + total.unauthenticated : 0;
+  const metrics::ProcessUsage u = metrics::process_usage();
+  total.edge_rss = u.resident_bytes;
+  total.edge_cpu_ms = u.cpu_ms;
+  co_return total;
+}
+
+}  // namespace berth::gateway
