@@ -338,4 +338,5 @@ def main():
             json.dump(report, f, indent=1)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What partitions cost: CPU of engines and Redis for each message, by how many partitions and engines.
+"""What partitions cost: CPU of engines and Redis for each message, by how many partitions and engines; and
+how many QoS 1 messages a second 100 publishers can bring to one subscriber.
 
   bench/partitions.py [--devices 300] [--rate 3000] [--seconds 10] [--rounds 3] [--json FILE]
 
@@ -10,6 +11,7 @@ in every round; the ratios are of medians. Needs build/release.
 """
 import argparse, json, os, platform, statistics, subprocess, tempfile, time
 
+from compare import LOAD
 from cluster_scale import BERTH, ORACLE, ROOT, Process, free_port, wait_for
 
 SHAPES = [(1, 1), (2, 1), (4, 1), (4, 2)]  # partitions, engines
@@ -55,8 +57,12 @@ def run(partitions, engines, a):
             for bad in ("lost", "closed", "resent_live", "out_of_order", "qos0_doubled", "qos2_doubled"):
                 if r[bad]:
                     raise SystemExit(f"{bad}: {r[bad]} {r['first_problem']}")
+            load = subprocess.run([LOAD, "fanin", "--port", str(port), "--pid", str(edge.process.pid), "--qos", "1", "--pubs", "100",
+                                   "--window", "10", "--messages", str(a.messages)], capture_output=True, text=True, timeout=300)
+            if load.returncode != 0:
+                raise SystemExit(load.stderr)
             n = a.rate * a.seconds
-            return {"us": {k: 1000 * v / n for k, v in used.items()}, "crossed": taken / n, "p50": r["p50_ms"], "p99": r["p99_ms"]}
+            return {"fanin": json.loads(load.stdout)["per_s"], "us": {k: 1000 * v / n for k, v in used.items()}, "crossed": taken / n, "p50": r["p50_ms"], "p99": r["p99_ms"]}
         finally:
             for p in reversed(started):
                 p.end()
@@ -67,6 +73,7 @@ def main():
     p.add_argument("--devices", type=int, default=300)
     p.add_argument("--rate", type=int, default=3000)
     p.add_argument("--seconds", type=int, default=10)
+    p.add_argument("--messages", type=int, default=50000, help="of the fan-in")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--json")
     a = p.parse_args()
@@ -78,17 +85,19 @@ def main():
         for s in SHAPES:
             rows[s].append(run(*s, a))
     print(f"{'partitions':>10} {'engines':>8} {'crossed':>8} {'engine us':>10} {'redis us':>9} {'edge us':>8} {'ratio':>6}"
-          f" {'ack p50':>8} {'p99 ms':>7}")
+          f" {'ack p50':>8} {'p99 ms':>7} {'fan-in/s':>9}")
     report = []
     for (partitions, engines), rs in rows.items():
         def median(f):
             return statistics.median(f(r) for r in rs)
         us = {k: median(lambda r: r["us"][k]) for k in rs[0]["us"]}
         row = {"partitions": partitions, "engines": engines, "crossed": median(lambda r: r["crossed"]), "us": us,
-               "total": sum(us.values()), "p50": median(lambda r: r["p50"]), "p99": median(lambda r: r["p99"])}
+               "total": sum(us.values()), "p50": median(lambda r: r["p50"]), "p99": median(lambda r: r["p99"]),
+               "fanin": median(lambda r: r["fanin"])}
         report.append(row)
         print(f"{partitions:>10} {engines:>8} {row['crossed']:>8.2f} {us['engines']:>10.1f} {us['redis']:>9.1f} {us['edge']:>8.1f} "
-              f"{row['total'] / report[0]['total']:>6.2f} {row['p50']:>8.1f} {row['p99']:>7.1f}")
+              f"{row['total'] / report[0]['total']:>6.2f} {row['p50']:>8.1f} {row['p99']:>7.1f} "
+              f"{row['fanin']:>9.0f}")
     if a.json:
         with open(a.json, "w") as f:
             json.dump(report, f, indent=1)

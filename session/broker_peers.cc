@@ -61,8 +61,16 @@ bool Broker::forget_peer_record(std::string_view key) {
   return true;
 }
 
-// Routes before inputs.
+// Routes before inputs. What a partition is to get is kept from the first message on, also before
+// it has come for the first time.
 void Broker::restore_routes() {
+  for (std::uint32_t p = 0; partitioned() && p < options_.partitions; ++p) {
+    if (p == options_.partition || by_client(0, peer_client_id(p)) != nullptr) continue;
+    Session& s = make_session(0, peer_client_id(p), {next_session_++});
+    s.expiry_s = mqtt::kNoExpiry;
+    s.epoch = 1;
+    put_record(s);
+  }
   for (const auto& [key, generation] : stored_routes_) {
     const auto peer = static_cast<std::uint8_t>(key[kRouteKey.size()]);
     Session* s = by_client(0, peer_client_id(peer));
@@ -225,7 +233,6 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   }
   ++probe_.peer_received;
   last_stamp_ = std::max(last_stamp_, tag.stamp);
-  if (m.topic.empty() || m.topic.starts_with("$SYS/")) return;
   const Match& match = tenant(0).router.match(m.topic);
   auto shared_tag = std::make_shared<const PeerTag>(tag);
   Delivery d{.message = m, .owned = {}, .publisher = {}};

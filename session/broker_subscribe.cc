@@ -80,7 +80,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   stall(ch);
   defer_call(ch, [this, answer_later, conn = ch.conn](base::Instant t) {
     Channel* c = find(conn);
-    if (routes_known() || c == nullptr) return answer_later(t);
+    if (routes_known() || c == nullptr || !c->live()) return answer_later(t);
     await_routes(*c, answer_later, true, t);
   });
   return true;

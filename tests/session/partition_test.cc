@@ -227,6 +227,21 @@ TEST(Partition, ANewConnectionSaysWhatIsStillWanted) {
   EXPECT_EQ(p[1].probe().peer_received, 0u);
 }
 
+TEST(Partition, WhatIsRetainedBeforeAPartitionFirstComesWaitsForIt) {
+  session::BrokerOptions o;
+  o.partitions = 2;
+  World alone(o);
+  const int d = alone.open_connected(device("d", 0));
+  alone.feed(d, publish("r", "x", 0, 0, 5, true));
+  alone.crash();
+  const int peer = alone.open_connected(
+      {.client_id = "$peer/1", .clean = false, .properties = expiry(0xffffffff)}, 1);
+  const auto got = alone.packets(peer);
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(got[0].body[0], 1) << "session present";
+  EXPECT_EQ(got[1].payload(5), "x");
+}
+
 TEST(Partition, OthersMayNotTakeThePlaceOfAPartition) {
   Partitions p;
   const int c = p[0].open_connected({.client_id = "$peer/1"});
