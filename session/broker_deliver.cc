@@ -79,7 +79,9 @@ void Broker::drop_entry(Session& s, std::uint64_t seq) {
   queued_bytes_now_ -= std::min(queued_bytes_now_, share);
   if (q.queued != 0) --q.queued;
   if (queued_now_ != 0) --queued_now_;
-  if (seq == q.first_seq && (!s.outbox || s.outbox->ring.empty())) ++q.first_seq;
+  // While it is connected a hole stays: what is under way from the store counts from first_seq, and
+  // nothing below that could be passed over.
+  if (seq == q.first_seq && s.channel == nullptr) ++q.first_seq;
 }
 
 // First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
