@@ -31,7 +31,9 @@ def run(partitions, engines, a):
             store = Process(["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--dir", d, "--save", "",
                              "--appendonly", "yes", "--appendfsync", "everysec"], d, "redis")
             where = ["--engines", ",".join(f"127.0.0.1:{p}" for p in links), "--partitions", str(partitions)]
-            os.environ["BERTH_CLUSTER_REBALANCE_MS"] = "500"
+            # as in compare.py: nothing may be dropped where the subscriber is slower than all publishers together
+            os.environ.update(BERTH_CLUSTER_REBALANCE_MS="500", BERTH_SESSION_QUEUE_MESSAGES="10000000",
+                              BERTH_SESSION_QUEUE_BYTES="4000000000")
             held = [Process([BERTH, "engine", "--anonymous", "--links", f"127.0.0.1:{p}", "--admin", "127.0.0.1:ADMIN",
                              "--store", f"redis://127.0.0.1:{redis}"] + where, d, f"engine{p}") for p in links]
             edge = Process([BERTH, "edge", "--mqtt", f"127.0.0.1:{port}", "--admin", "127.0.0.1:ADMIN"] + where, d, "edge")

@@ -36,18 +36,6 @@ bool parse_bool(const std::string& text) {
   throw ConfigError("'" + text + "' is neither true nor false");
 }
 
-Endpoint parse_endpoint(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos) throw ConfigError("'" + text + "' is not HOST:PORT");
-  Endpoint e;
-  e.host = text.substr(0, colon);
-  if (e.host.size() >= 2 && e.host.front() == '[' && e.host.back() == ']') {
-    e.host = e.host.substr(1, e.host.size() - 2);
-  }
-  e.port = static_cast<std::uint16_t>(parse_number(text.substr(colon + 1), 0, 65535));
-  return e;
-}
-
 std::string format_endpoint(const Endpoint& e) {
   const bool v6 = e.host.find(':') != std::string::npos;
   return (v6 ? "[" + e.host + "]" : e.host) + ":" + std::to_string(e.port);
@@ -228,9 +216,36 @@ std::vector<Key> process_keys() {
   };
 }
 
-Key cluster_text(std::string name, const std::function<std::string&(Config&)>& field) {
+Key text_of(std::string name, const std::function<std::string&(Config&)>& field) {
   return {std::move(name), [=](Config& c, const std::string& v) { field(c) = v; },
           [=](const Config& c) { return field(const_cast<Config&>(c)); }};
+}
+
+std::vector<Key> mqtts_keys() {
+  using Text = std::string;
+  return {
+      {"mqtts.listen",
+       [](Config& c, const std::string& v) {
+         if (!v.empty()) parse_endpoint(v);
+         c.mqtts.listen = v;
+       },
+       [](const Config& c) { return c.mqtts.listen; }},
+      text_of("mqtts.cert_file", [](Config& c) -> Text& { return c.mqtts.tls.cert_file; }),
+      text_of("mqtts.key_file", [](Config& c) -> Text& { return c.mqtts.tls.key_file; }),
+      text_of("mqtts.ca_file", [](Config& c) -> Text& { return c.mqtts.tls.ca_file; }),
+      text_of("mqtts.ticket_key_file",
+              [](Config& c) -> Text& { return c.mqtts.tls.ticket_key_file; }),
+      choice(
+          "mqtts.client_certificates", {"none", "optional", "required"},
+          [](Config& c, int i) {
+            c.mqtts.tls.client_certificates = static_cast<edge::ClientCertificates>(i);
+          },
+          [](const Config& c) { return static_cast<int>(c.mqtts.tls.client_certificates); }),
+      choice(
+          "mqtts.min_version", {"1.2", "1.3"},
+          [](Config& c, int i) { c.mqtts.tls.tls13_only = i == 1; },
+          [](const Config& c) { return c.mqtts.tls.tls13_only ? 1 : 0; }),
+  };
 }
 
 std::vector<Key> cluster_keys() {
@@ -240,15 +255,15 @@ std::vector<Key> cluster_keys() {
       {"cluster.listen",
        [](Config& c, const std::string& v) { c.cluster.listen = parse_endpoint(v); },
        [](const Config& c) { return format_endpoint(c.cluster.listen); }},
-      cluster_text("cluster.engines", [](Config& c) -> Text& { return c.cluster.engines; }),
-      cluster_text("cluster.name", [](Config& c) -> Text& { return c.cluster.name; }),
-      cluster_text("cluster.handover", [](Config& c) -> Text& { return c.cluster.handover; }),
-      cluster_text("cluster.ca_file", [](Config& c) -> Text& { return c.cluster.tls.ca_file; }),
-      cluster_text("cluster.cert_file", [](Config& c) -> Text& { return c.cluster.tls.cert_file; }),
-      cluster_text("cluster.key_file", [](Config& c) -> Text& { return c.cluster.tls.key_file; }),
-      cluster_text("cluster.peer_name", [](Config& c) -> Text& { return c.cluster.tls.peer_name; }),
-      cluster_text("cluster.server_reference",
-                   [](Config& c) -> Text& { return c.cluster.server_reference; }),
+      text_of("cluster.engines", [](Config& c) -> Text& { return c.cluster.engines; }),
+      text_of("cluster.name", [](Config& c) -> Text& { return c.cluster.name; }),
+      text_of("cluster.handover", [](Config& c) -> Text& { return c.cluster.handover; }),
+      text_of("cluster.ca_file", [](Config& c) -> Text& { return c.cluster.tls.ca_file; }),
+      text_of("cluster.cert_file", [](Config& c) -> Text& { return c.cluster.tls.cert_file; }),
+      text_of("cluster.key_file", [](Config& c) -> Text& { return c.cluster.tls.key_file; }),
+      text_of("cluster.peer_name", [](Config& c) -> Text& { return c.cluster.tls.peer_name; }),
+      text_of("cluster.server_reference",
+              [](Config& c) -> Text& { return c.cluster.server_reference; }),
       number<U32>(
           "cluster.resolve_ms", [](Config& c) -> U32& { return c.cluster.resolve_ms; }, 100,
           600'000),
@@ -278,6 +293,7 @@ const std::vector<Key>& keys() {
     for (auto& e : edge_keys()) k.push_back(std::move(e));
     for (auto& s : session_keys()) k.push_back(std::move(s));
     for (auto& c : cluster_keys()) k.push_back(std::move(c));
+    for (auto& c : mqtts_keys()) k.push_back(std::move(c));
     return k;
   }();
   return all;
@@ -315,6 +331,18 @@ void apply_node(Config& config, const YAML::Node& node, const std::string& prefi
 }
 
 }  // namespace
+
+Endpoint parse_endpoint(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos) throw ConfigError("'" + text + "' is not HOST:PORT");
+  Endpoint e;
+  e.host = text.substr(0, colon);
+  if (e.host.size() >= 2 && e.host.front() == '[' && e.host.back() == ']') {
+    e.host = e.host.substr(1, e.host.size() - 2);
+  }
+  e.port = static_cast<std::uint16_t>(parse_number(text.substr(colon + 1), 0, 65535));
+  return e;
+}
 
 void set_key(Config& config, const std::string& key, const std::string& value) {
   const Key* k = find_key(key);
@@ -378,6 +406,13 @@ void check(const Config& c) {
   if (c.redis_cert_file.empty() != c.redis_key_file.empty()) {
     throw ConfigError("store.redis_cert_file and store.redis_key_file go together");
   }
+  const edge::TlsServerOptions& mqtts = c.mqtts.tls;
+  if (c.mqtts.enabled() && (mqtts.cert_file.empty() || mqtts.key_file.empty()))
+    throw ConfigError("mqtts.listen needs mqtts.cert_file and mqtts.key_file");
+  if (mqtts.client_certificates != edge::ClientCertificates::none && mqtts.ca_file.empty())
+    throw ConfigError("mqtts.client_certificates needs mqtts.ca_file");
+  if (c.mqtts.enabled() && !c.cluster.handover.empty())
+    throw ConfigError("cluster.handover: TLS connections (mqtts.listen) can't be handed over");
   const link::TlsFiles& tls = c.cluster.tls;
   if (tls.ca_file.empty() != tls.cert_file.empty() || tls.ca_file.empty() != tls.key_file.empty()) {
     throw ConfigError("cluster.ca_file, cluster.cert_file and cluster.key_file go together");

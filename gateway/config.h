@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gateway/edge/edge_shard.h"
+#include "gateway/edge/tls_server.h"
 #include "gateway/engine/authenticator.h"
 #include "gateway/link/tls.h"
 #include "session/broker.h"
@@ -42,7 +43,15 @@ struct ClusterConfig {
   std::string server_reference;      // where they are sent (MQTT 5)
 };
 
+// MQTT over TLS, beside mqtt.listen.
+struct MqttsConfig {
+  std::string listen;  // HOST:PORT; empty: off
+  edge::TlsServerOptions tls;
+  bool enabled() const { return !listen.empty(); }
+};
+
 struct Config {
+  MqttsConfig mqtts;
   Endpoint mqtt{"127.0.0.1", 1883};
   Endpoint admin{"127.0.0.1", 9180};
   std::string data_directory = "./data";
@@ -83,6 +92,8 @@ void load_environment(Config& config);
 void check(const Config& config);  // what only shows when all is known
 
 // Every key with its value, as environment variables: what a child process is given.
+Endpoint parse_endpoint(const std::string& value);  // HOST:PORT, [V6]:PORT; throws ConfigError
+
 std::map<std::string, std::string> to_environment(const Config& config);
 std::string environment_name(const std::string& key);  // mqtt.listen -> BERTH_MQTT_LISTEN
 

@@ -37,6 +37,25 @@ int run_process(const Config& config, const std::string& role, const std::functi
   return code;
 }
 
+std::string listen_tls(const Config& config, runtime::EdgeShards& edges,
+                       std::unique_ptr<edge::TlsServer>& tls) {
+  if (!config.mqtts.enabled()) return "off";
+  tls = std::make_unique<edge::TlsServer>(config.mqtts.tls);
+  Endpoint at = parse_endpoint(config.mqtts.listen);
+  edges.bind_tls(at.host, at.port, *tls);
+  return at.host + ":" + std::to_string(at.port);
+}
+
+void reload_tls(edge::TlsServer* tls) {
+  if (tls == nullptr) return;
+  try {
+    tls->reload();
+    BERTH_LOG(info, "certificates of devices read again");
+  } catch (const std::runtime_error& e) {
+    BERTH_LOG(err, "certificates of devices stay as they were error=\"{}\"", e.what());
+  }
+}
+
 admin::Response text_response(int status, std::string text) {
   admin::Response r;
   r.status = status;

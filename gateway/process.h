@@ -22,6 +22,12 @@ inline constexpr int kExitUnavailable = 69;  // a port or the store is held by s
 // ConfigError passes through.
 int run_process(const Config& config, const std::string& role, const std::function<int()>& f);
 
+// Where `config` says so: makes `tls` and binds its listener, before the edge opens for devices.
+// HOST:PORT of it, or "off". Throws std::runtime_error.
+std::string listen_tls(const Config& config, runtime::EdgeShards& edges,
+                       std::unique_ptr<edge::TlsServer>& tls);
+void reload_tls(edge::TlsServer* tls);  // null: nothing to do
+
 admin::Response text_response(int status, std::string text);
 admin::Response health_response(bool good);  // 200 or 503
 admin::Response json_response(const boost::json::object& o);

@@ -38,13 +38,14 @@ class Gateway {
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_) {
-    signals_.add(SIGHUP);  // reload is a later issue; it must not end or restart anything
+    signals_.add(SIGHUP);
   }
 
   int run() {
     mqtt_ = config_.mqtt;
     admin_ = config_.admin;
     edges_.bind(mqtt_.host, mqtt_.port);
+    mqtts_ = listen_tls(config_, edges_, tls_);
     routes();
     http_.listen(admin_.host, admin_.port);
     wait_signal();
@@ -82,8 +83,8 @@ class Gateway {
   void open_for_devices() {
     edges_.open_for_devices();
     started_ = true;
-    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape={} shards={} durability={}", mqtt_.host,
-              mqtt_.port, admin_.host, admin_.port,
+    BERTH_LOG(info, "ready mqtt={}:{} mqtts={} admin={}:{} shape={} shards={} durability={}",
+              mqtt_.host, mqtt_.port, mqtts_, admin_.host, admin_.port,
               config_.single_process ? "single-process" : "supervised", edges_.count(),
               config_.sync ? "disk" : "process");
   }
@@ -91,7 +92,11 @@ class Gateway {
   void wait_signal() {
     signals_.async_wait([this](boost::system::error_code ec, int number) {
       if (ec) return;
-      if (number != SIGHUP) shut_down();
+      if (number != SIGHUP) {
+        shut_down();
+      } else {
+        reload_tls(tls_.get());
+      }
       wait_signal();
     });
   }
@@ -169,6 +174,7 @@ class Gateway {
                            {"ready", ready()},
                            {"draining", draining_},
                            {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
+                           {"mqtts", mqtts_},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
                            {"connections", edge.connections},
@@ -223,6 +229,7 @@ class Gateway {
 
   const Config& config_;
   asio::io_context io_{1};
+  std::unique_ptr<edge::TlsServer> tls_;  // of devices
   runtime::EdgeShards edges_;
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<runtime::Supervisor> supervisor_;
@@ -230,6 +237,7 @@ class Gateway {
   asio::signal_set signals_;
   asio::steady_timer drain_limit_;
   Endpoint mqtt_;
+  std::string mqtts_ = "off";
   Endpoint admin_;
   int exit_code_ = 0;
   bool started_ = false;

@@ -99,7 +99,10 @@
   X(closed_policy, "berth_connection_closed_total", "reason", "policy", "") \
   X(closed_engine_absent, "berth_connection_closed_total", "reason", "engine_absent", "") \
   X(closed_session_lost, "berth_connection_closed_total", "reason", "session_lost", "") \
-  X(closed_poison, "berth_connection_closed_total", "reason", "poison", "")
+  X(closed_poison, "berth_connection_closed_total", "reason", "poison", "") \
+  X(closed_tls_failed, "berth_connection_closed_total", "reason", "tls_failed", "") \
+  X(tls_full, "berth_tls_handshakes_total", "kind", "full", "TLS handshakes of devices done") \
+  X(tls_resumed, "berth_tls_handshakes_total", "kind", "resumed", "")
 
 #define BERTH_EDGE_GAUGES(X) \
   X(connections, "berth_connections", "", "", "Connections with a session") \

@@ -63,6 +63,7 @@ class EdgeNode {
     admin_ = config_.admin;
     origins_.resize(edges_.count());
     if (!take_over()) edges_.bind(mqtt_.host, mqtt_.port);
+    mqtts_ = listen_tls(config_, edges_, device_tls_);
     routes();
     http_.listen(admin_.host, admin_.port);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
@@ -239,14 +240,18 @@ class EdgeNode {
   void open_for_devices() {
     if (draining_ || std::exchange(started_, true)) return;
     edges_.open_for_devices();
-    BERTH_LOG(info, "ready mqtt={}:{} admin={}:{} shape=edge shards={} tls={}", mqtt_.host,
-              mqtt_.port, admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
+    BERTH_LOG(info, "ready mqtt={}:{} mqtts={} admin={}:{} shape=edge shards={} tls={}", mqtt_.host,
+              mqtt_.port, mqtts_, admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
   }
 
   void wait_signal() {
     signals_.async_wait([this](boost::system::error_code ec, int number) {
       if (ec) return;
-      if (number != SIGHUP) drain();
+      if (number != SIGHUP) {
+        drain();
+      } else {
+        reload_tls(device_tls_.get());
+      }
       wait_signal();
     });
   }
@@ -349,6 +354,7 @@ class EdgeNode {
                            {"ready", ready()},
                            {"draining", draining_},
                            {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
+                           {"mqtts", mqtts_},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
                            {"partitions", partitions()},
@@ -380,7 +386,8 @@ class EdgeNode {
 
   const Config& config_;
   asio::io_context io_{1};
-  std::unique_ptr<link::TlsContext> tls_;
+  std::unique_ptr<link::TlsContext> tls_;        // of the links
+  std::unique_ptr<edge::TlsServer> device_tls_;  // of devices
   runtime::EdgeShards edges_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread
@@ -392,6 +399,7 @@ class EdgeNode {
   EngineFinder finder_;
   std::vector<Origin> origins_;
   Endpoint mqtt_;
+  std::string mqtts_ = "off";
   Endpoint admin_;
   std::uint32_t partitions_ready_ = 0;
   std::int64_t served_ns_ = 0;

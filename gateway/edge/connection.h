@@ -2,6 +2,8 @@
 // the EdgeShard's slab from accept to the engine's release(). About 200 bytes when idle.
 #pragma once
 
+#include <openssl/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,6 +24,7 @@ struct Connection {
   };
 
   int fd = -1;
+  SSL* tls = nullptr;  // owned; null: plain
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
   std::uint32_t attach_epoch = 0;

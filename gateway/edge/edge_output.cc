@@ -1,7 +1,4 @@
 // What engines say to connections, and the end of connections.
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -134,7 +131,7 @@ void EdgeShard::flush() {
 bool EdgeShard::write_some(Connection& c) {
   const std::size_t size = c.unsent();
   if (size == 0) return true;
-  const ssize_t n = ::send(c.fd, c.out.data() + c.out_at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  const ssize_t n = transmit(c, c.out.data() + c.out_at, size);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   c.out_at += static_cast<std::size_t>(n);
   probe_.bytes_sent += static_cast<std::uint64_t>(n);
@@ -183,7 +180,7 @@ void EdgeShard::after_write(Connection& c) {
 void EdgeShard::end(Connection& c, CloseReason reason) {
   if (c.fd < 0) return;
   const base::ConnId conn = c.id();
-  ::close(std::exchange(c.fd, -1));  // leaves the epoll set by itself
+  close_socket(c);
   c.reason = reason;
   c.state = Connection::State::ended;
   alive_[conn.slot].limit_s = 0;
@@ -257,6 +254,9 @@ void EdgeShard::count_close(CloseReason reason) {
       return;
     case CloseReason::poison:
       ++probe_.closed_poison;
+      return;
+    case CloseReason::tls_failed:
+      ++probe_.closed_tls_failed;
       return;
     case CloseReason::count:
       return;

@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "gateway/edge/connection.h"
+#include "gateway/edge/tls_server.h"
 #include "gateway/link/ports.h"
 #include "gateway/runtime/poller.h"
 #include "metrics/probe.h"
@@ -47,8 +48,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void use_engine(link::EnginePort& engine, std::uint32_t partition = 0) {
     served_[partition].engine = &engine;
   }
-  // Takes over a listening socket (non-blocking).
-  void listen(int fd);
+  // Takes over a listening socket (non-blocking). `tls`: of its connections; null: plain.
+  void listen(int fd, const TlsServer* tls = nullptr);
   void start();
   // A stream of this process's own, for an engine of that partition. Owns the descriptor.
   void admit_local(int fd, std::uint32_t partition);
@@ -64,7 +65,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // still. `give`: a record and the socket, -1 for a connection that has ended; nothing is closed.
   using Give = std::function<void(std::string_view record, int fd)>;
   std::string hand_over(const Give& give);  // what is not of a single connection
-  int listener() const { return listener_; }
+  int listener() const { return listeners_.empty() ? -1 : listeners_.front().fd; }
   // In the other process, before start(). False: malformed; the socket is the caller's.
   bool adopt(std::string_view record, int fd);
   bool adopt_rest(std::string_view rest);
@@ -100,6 +101,11 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void flush() override;
 
  private:
+  static constexpr std::uint64_t kListenerTag = UINT64_MAX - 16;  // above it: listeners
+  struct Listener {
+    int fd = -1;
+    const TlsServer* tls = nullptr;
+  };
   static constexpr std::size_t kSlab = 1024;  // connections per allocation
   struct Alive {  // apart from Connection so that the one-second sweep touches little memory
     std::uint32_t last_seen_s = 0;
@@ -114,12 +120,24 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;
 
-  // edge_shard.cc: accept, read, time
-  void accept_some();
+  // edge_accept.cc
+  void accept_some(std::size_t listener);
   bool admission();
+  void listen_to_nobody();
   void pause_accepting();
+  void resume_accepting();
   Connection& new_connection(int fd);
-  void admit(int fd, const sockaddr_storage& peer);
+  void admit(int fd, const sockaddr_storage& peer, const TlsServer* tls);
+
+  // edge_transport.cc
+  ssize_t receive(Connection& c, std::uint8_t* to, std::size_t room);
+  ssize_t transmit(Connection& c, const char* from, std::size_t size);
+  static bool handshaking(const Connection& c);
+  void want_tls_write(Connection& c, bool want);
+  void read_later(Connection& c);
+  void close_socket(Connection& c);
+
+  // edge_shard.cc: read, time
   Connection* find(base::ConnId conn);
   Connection& at(std::size_t slot) { return slabs_[slot / kSlab][slot % kSlab]; }
   void on_readable(Connection& c);
@@ -180,8 +198,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer drain_timer_;
   std::vector<Served> served_;  // by partition
-  int listener_ = -1;
+  std::vector<Listener> listeners_;
   bool accepting_ = false;
+  std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);
   std::vector<std::unique_ptr<Connection[]>> slabs_;
   std::vector<Alive> alive_;
   std::vector<std::uint32_t> free_;

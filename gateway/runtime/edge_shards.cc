@@ -46,18 +46,29 @@ EdgeShards::~EdgeShards() {
 }
 
 void EdgeShards::bind(const std::string& host, std::uint16_t& port) {
+  bind_each(host, port, &Shard::listener);
+}
+
+void EdgeShards::bind_tls(const std::string& host, std::uint16_t& port,
+                          const edge::TlsServer& tls) {
+  tls_ = &tls;
+  bind_each(host, port, &Shard::tls_listener);
+}
+
+void EdgeShards::bind_each(const std::string& host, std::uint16_t& port, int Shard::*listener) {
   if (count() > 1) {  // SO_REUSEPORT would share the port with anybody who sets it too: look first
     const int alone = edge::open_listener(host, port, false);
     ::close(alone);
   }
-  for (auto& s : shards_) s->listener = edge::open_listener(host, port, count() > 1);
+  for (auto& s : shards_) (*s).*listener = edge::open_listener(host, port, count() > 1);
 }
 
 void EdgeShards::open_for_devices() {
   for (auto& s : shards_) {
     Shard& shard = *s;
-    on(shard, [&shard] {
+    on(shard, [this, &shard] {
       shard.edge->listen(std::exchange(shard.listener, -1));
+      if (shard.tls_listener >= 0) shard.edge->listen(std::exchange(shard.tls_listener, -1), tls_);
       shard.edge->start();
     });
   }
@@ -117,6 +128,7 @@ void EdgeShards::stop() {
   for (auto& s : shards_) {
     if (s->thread.joinable()) s->thread.join();
     if (s->listener >= 0) ::close(std::exchange(s->listener, -1));
+    if (s->tls_listener >= 0) ::close(std::exchange(s->tls_listener, -1));
   }
 }
 

@@ -31,6 +31,7 @@ class EdgeShards {
 
   // Binds; a `port` of 0 is filled in. Throws std::runtime_error.
   void bind(const std::string& host, std::uint16_t& port);
+  void bind_tls(const std::string& host, std::uint16_t& port, const edge::TlsServer& tls);
   void open_for_devices();  // listens and starts the threads, where they are not started yet
   void start_threads();
   // The shards' loops stand still, but for what was posted before; and go on.
@@ -74,6 +75,7 @@ class EdgeShards {
     std::unique_ptr<link::EdgeLink> link;
     std::thread thread;
     int listener = -1;
+    int tls_listener = -1;
   };
   template <class F>
   void on(Shard& s, F f) {
@@ -86,7 +88,9 @@ class EdgeShards {
   void make_link(Shard& s, link::EdgeLink::Events events);
 
   boost::asio::io_context& main_;
+  void bind_each(const std::string& host, std::uint16_t& port, int Shard::*listener);
   std::vector<std::unique_ptr<Shard>> shards_;
+  const edge::TlsServer* tls_ = nullptr;
   std::function<void(std::uint64_t)> on_quarantine_;
   bool threads_started_ = false;
 };

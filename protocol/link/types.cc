@@ -40,6 +40,8 @@ const char* name_of(CloseReason reason) {
       return "session_lost";
     case CloseReason::poison:
       return "poison";
+    case CloseReason::tls_failed:
+      return "tls_failed";
     case CloseReason::count:
       break;
   }

@@ -28,7 +28,8 @@ enum class CloseReason : std::uint8_t {
   engine_absent = 11,
   session_lost = 12,
   poison = 13,
-  count = 14
+  tls_failed = 14,  // before an engine hears of it
+  count = 15
 };
 const char* name_of(CloseReason reason);
 

@@ -65,6 +65,7 @@ void GatewayProcess::start() {
   if (!ready || log.find(word) == std::string::npos)
     throw std::runtime_error("gateway did not start:\n" + log);
   (role_ == Role::engine ? link_port_ : mqtt_port_) = port_after(log, word);
+  mqtts_port_ = log.find(" mqtts=off") == std::string::npos ? port_after(log, " mqtts=") : 0;
   admin_port_ = port_after(log, " admin=");
 }
 

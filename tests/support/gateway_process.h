@@ -21,6 +21,7 @@ class GatewayProcess {
   void kill9();
   int terminate();
   int mqtt_port() const { return mqtt_port_; }
+  int mqtts_port() const { return mqtts_port_; }  // 0: off
   int admin_port() const { return admin_port_; }
   int link_port() const { return link_port_; }
   bool serving() const;  // an engine: it is the one that serves
@@ -42,6 +43,7 @@ class GatewayProcess {
   Role role_;
   std::unique_ptr<Process> process_;
   int mqtt_port_ = 0;
+  int mqtts_port_ = 0;
   int admin_port_ = 0;
   int link_port_ = 0;
   int starts_ = 0;

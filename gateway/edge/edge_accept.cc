@@ -1,0 +1,185 @@
+// Connections come: listening sockets, admission, the first state of a connection.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "base/clock.h"
+#include "gateway/edge/edge_shard.h"
+
+namespace berth::gateway::edge {
+
+namespace {
+constexpr int kAcceptsPerTurn = 128;
+}
+
+void EdgeShard::listen(int fd, const TlsServer* tls) {
+  listeners_.push_back({fd, tls});
+  accepting_ = true;
+  const int one = 1;  // accepted sockets inherit both
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms,
+             sizeof options_.user_timeout_ms);
+  poller_.add(fd, UINT64_MAX - (listeners_.size() - 1), EPOLLIN);
+}
+
+void EdgeShard::stop_accepting() {
+  for (const Listener& l : listeners_) {
+    poller_.remove(l.fd);
+    ::close(l.fd);
+  }
+  listeners_.clear();
+  accepting_ = false;
+  accept_later_.cancel();
+}
+
+void EdgeShard::accept_some(std::size_t listener) {
+  for (int i = 0; i < kAcceptsPerTurn && accepting_ && listener < listeners_.size(); ++i) {
+    if (!admission()) return;
+    const Listener& l = listeners_[listener];
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int fd =
+        accept4(l.fd, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      if (errno == EMFILE || errno == ENFILE) {  // the next tick tries again
+        BERTH_LOG(err, "accept failed error={} open={}", std::strerror(errno), open_);
+        listen_to_nobody();
+      }
+      return;
+    }
+    ++probe_.accepted;
+    if (open_ >= options_.max_connections) {
+      ++probe_.accept_refused;
+      ::close(fd);
+      continue;
+    }
+    admit(fd, peer, l.tls);
+  }
+}
+
+void EdgeShard::listen_to_nobody() {
+  accepting_ = false;
+  for (std::size_t i = 0; i < listeners_.size(); ++i)
+    poller_.modify(listeners_[i].fd, UINT64_MAX - i, 0);
+}
+
+void EdgeShard::resume_accepting() {
+  accepting_ = !listeners_.empty();
+  for (std::size_t i = 0; i < listeners_.size(); ++i)
+    poller_.modify(listeners_[i].fd, UINT64_MAX - i, EPOLLIN);
+}
+
+// A token bucket of a quarter of a second: after a mass event devices are let in at the rate their
+// engine can take, the rest wait in the kernel's queue or try again (field lesson: retry storms).
+bool EdgeShard::admission() {
+  if (options_.accept_per_s == 0) return true;
+  const std::int64_t now = base::monotonic_ns();
+  const double rate = options_.accept_per_s;
+  const double gained = static_cast<double>(now - std::exchange(admissions_ns_, now)) * 1e-9 * rate;
+  admissions_ = std::min(admissions_ + gained, std::max(rate / 4, 1.0));
+  if (admissions_ >= 1) {
+    admissions_ -= 1;
+    return true;
+  }
+  pause_accepting();
+  return false;
+}
+
+void EdgeShard::pause_accepting() {
+  ++probe_.accept_paused;
+  listen_to_nobody();
+  accept_later_.expires_after(std::chrono::milliseconds(20));
+  accept_later_.async_wait([this](boost::system::error_code ec) {
+    if (!ec) resume_accepting();
+  });
+}
+
+Connection& EdgeShard::new_connection(int fd) {
+  if (free_.empty()) {
+    const auto base_slot = static_cast<std::uint32_t>(slabs_.size() * kSlab);
+    slabs_.push_back(std::make_unique<Connection[]>(kSlab));
+    alive_.resize(slabs_.size() * kSlab);
+    for (std::uint32_t i = kSlab; i-- > 0;) free_.push_back(base_slot + i);
+  }
+  const std::uint32_t slot = free_.back();
+  free_.pop_back();
+  Connection& c = at(slot);
+  const std::uint32_t generation = c.generation + 1;
+  c = Connection{};
+  c.slot = slot;
+  c.generation = generation;
+  c.fd = fd;
+  c.state = Connection::State::open;
+  ++open_;
+  return c;
+}
+
+void EdgeShard::admit(int fd, const sockaddr_storage& peer, const TlsServer* tls) {
+  Connection& c = new_connection(fd);
+  if (tls != nullptr) c.tls = tls->accept(fd);
+  if (served_.size() == 1) c.partition = 0;
+  if (peer.ss_family == AF_INET) {
+    const auto& in = reinterpret_cast<const sockaddr_in&>(peer);
+    c.peer_address = ntohl(in.sin_addr.s_addr);
+    c.peer_port = ntohs(in.sin_port);
+    c.loopback = (c.peer_address >> 24) == 127;
+  } else {
+    const auto& in6 = reinterpret_cast<const sockaddr_in6&>(peer);
+    std::memcpy(&c.peer_address, in6.sin6_addr.s6_addr + 12, 4);
+    c.peer_address = ntohl(c.peer_address);
+    c.peer_port = ntohs(in6.sin6_port);
+    c.loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) ||
+                 (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && (c.peer_address >> 24) == 127);
+  }
+  alive_[c.slot] = {now_s_, options_.connect_timeout_s};
+  poller_.add(fd, c.id().packed(), EPOLLIN);
+}
+
+void EdgeShard::admit_local(int fd, std::uint32_t partition) {
+  Connection& c = new_connection(fd);
+  c.partition = static_cast<std::uint8_t>(partition);
+  c.loopback = true;
+  alive_[c.slot] = {now_s_, 0};
+  poller_.add(fd, c.id().packed(), EPOLLIN);
+}
+
+int open_listener(const std::string& host, std::uint16_t& port, bool shared) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const std::string service = std::to_string(port);
+  if (const int e =
+          getaddrinfo(host.empty() ? nullptr : host.c_str(), service.c_str(), &hints, &found)) {
+    throw std::runtime_error("listen on " + host + ": " + gai_strerror(e));
+  }
+  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int one = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (shared) setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+  const bool bound =
+      fd >= 0 && bind(fd, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd, 4096) == 0;
+  const int error = errno;
+  freeaddrinfo(found);
+  if (!bound) {
+    if (fd >= 0) ::close(fd);
+    throw std::runtime_error("listen on " + host + ":" + service + ": " + std::strerror(error));
+  }
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
+  port = ntohs(local.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(local).sin6_port
+                                           : reinterpret_cast<sockaddr_in&>(local).sin_port);
+  return fd;
+}
+
+}  // namespace berth::gateway::edge

@@ -1,0 +1,89 @@
+// Bytes of a connection's socket, with TLS or without.
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <utility>
+
+#include "gateway/edge/edge_shard.h"
+
+namespace berth::gateway::edge {
+
+using protocol::link::CloseReason;
+
+// Like recv(): bytes, 0 at the end of the stream, or -1 with errno.
+ssize_t EdgeShard::receive(Connection& c, std::uint8_t* to, std::size_t room) {
+  if (c.tls == nullptr) return ::recv(c.fd, to, room, 0);
+  const bool was_open = SSL_is_init_finished(c.tls) != 0;
+  ERR_clear_error();
+  std::size_t all = 0;
+  int r = 1;
+  for (std::size_t n = 0; all < room && r == 1; all += n) {  // at most a record a call
+    n = 0;
+    r = SSL_read_ex(c.tls, to + all, room - all, &n);
+  }
+  if (!was_open && SSL_is_init_finished(c.tls) != 0) {
+    ++(SSL_session_reused(c.tls) != 0 ? probe_.tls_resumed : probe_.tls_full);
+  }
+  const int why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(c.tls, r);
+  if (all != 0) {
+    if (why != SSL_ERROR_WANT_READ) read_later(c);  // epoll does not know of what OpenSSL has
+    return static_cast<ssize_t>(all);
+  }
+  want_tls_write(c, why == SSL_ERROR_WANT_WRITE);
+  if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
+    errno = EAGAIN;
+    return -1;
+  }
+  if (why == SSL_ERROR_ZERO_RETURN) return 0;
+  errno = SSL_is_init_finished(c.tls) != 0 ? ECONNRESET : EPROTO;
+  return -1;
+}
+
+// Like send().
+ssize_t EdgeShard::transmit(Connection& c, const char* from, std::size_t size) {
+  if (c.tls == nullptr) return ::send(c.fd, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ERR_clear_error();
+  std::size_t n = 0;
+  const int r = SSL_write_ex(c.tls, from, size, &n);
+  if (r == 1) return static_cast<ssize_t>(n);
+  const int why = SSL_get_error(c.tls, r);
+  errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+  return -1;
+}
+
+bool EdgeShard::handshaking(const Connection& c) {
+  return c.tls != nullptr && SSL_is_init_finished(c.tls) == 0;
+}
+
+// A handshake whose answer does not fit into the socket.
+void EdgeShard::want_tls_write(Connection& c, bool want) {
+  if (!c.out.empty() || c.want_write == want) return;
+  c.want_write = want;
+  set_interest(c);
+}
+
+void EdgeShard::read_later(Connection& c) {
+  boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_token_), conn = c.id()] {
+    if (alive.expired()) return;
+    Connection* still = find(conn);
+    if (still == nullptr || still->fd < 0 || !still->reading) return;
+    on_readable(*still);
+    on_turn_end();
+  });
+}
+
+void EdgeShard::close_socket(Connection& c) {
+  if (c.tls != nullptr) {
+    ERR_clear_error();
+    if (SSL_is_init_finished(c.tls) != 0) SSL_shutdown(c.tls);  // close_notify, if there is room
+    SSL_free(std::exchange(c.tls, nullptr));
+    ERR_clear_error();
+  }
+  ::close(std::exchange(c.fd, -1));  // leaves the epoll set by itself
+}
+
+}  // namespace berth::gateway::edge

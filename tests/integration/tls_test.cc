@@ -1,0 +1,256 @@
+// Devices over TLS, in both shapes: versions, certificates, tickets, reload, hostile handshakes.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/certificates.h"
+#include "tests/support/gateway_process.h"
+#include "tests/support/raw_client.h"
+#include "tests/support/tls_client.h"
+
+namespace berth::test {
+namespace {
+
+class Tls : public ::testing::TestWithParam<const char*> {
+ protected:
+  Tls() : directory_(make_directory()), certificates_(directory_) {
+    certificates_.issue("server", "localhost");
+  }
+  ~Tls() override { std::filesystem::remove_all(directory_); }
+  static std::string make_directory() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-mqtts-XXXXXX";
+    return mkdtemp(name.data());
+  }
+  // A gateway with these lines in its mqtts section.
+  std::unique_ptr<GatewayProcess> gateway(const std::string& more = "",
+                                          const std::string& name = "g") {
+    const std::string path = directory_ + "/" + name + ".yaml";
+    std::ofstream(path) << "mqtt:\n  connect_timeout_s: 2\nmqtts:\n  listen: 127.0.0.1:0\n"
+                        << "  cert_file: " << certificates_.file("server.crt")
+                        << "\n  key_file: " << certificates_.file("server.key") << "\n"
+                        << more;
+    std::vector<std::string> flags{"--anonymous", "--config", path};
+    if (*GetParam() != 0) flags.emplace_back(GetParam());
+    return std::make_unique<GatewayProcess>(flags);
+  }
+  TlsClient::Options trust(int version = 0) const {
+    return {.ca_file = certificates_.file("ca.crt"), .version = version};
+  }
+  TlsClient::Options as(const std::string& name) const {
+    TlsClient::Options o = trust();
+    o.cert_file = certificates_.file(name + ".crt");
+    o.key_file = certificates_.file(name + ".key");
+    return o;
+  }
+  std::string directory_;
+  Certificates certificates_;
+};
+INSTANTIATE_TEST_SUITE_P(Shapes, Tls, ::testing::Values("", "--single-process"),
+                         [](const auto& i) { return *i.param == 0 ? "supervised" : "single"; });
+
+TEST_P(Tls, BothVersionsCarryMessagesOfAnySize) {
+  auto g = gateway();
+  auto plain = subscribed(g->mqtt_port(), {.client_id = "plain"}, "up/#", 1);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    TlsClient c(g->mqtts_port(), trust(version));
+    ASSERT_TRUE(c.connect_mqtt({.client_id = "tls" + std::to_string(version)}));
+    EXPECT_EQ(c.server_name(), "server");
+    ASSERT_TRUE(c.send(subscribe(1, "down", 1)));
+    ASSERT_FALSE(c.until(9).empty());
+    for (const std::size_t size : {1, 100, 16'384, 16'385, 200'000, 1'000'000}) {
+      const std::string payload(size, static_cast<char>('a' + size % 26));
+      ASSERT_TRUE(c.send(publish("up/x", payload, 1, 1)));
+      const auto up = plain->until(3);
+      ASSERT_FALSE(up.empty()) << size;
+      EXPECT_EQ(up.back().payload(5), payload);
+      plain->send(ack(4, up.back().id()));
+      ASSERT_FALSE(c.until(4).empty());
+      plain->send(publish("down", payload, 1, 2));
+      const auto down = c.until(3);
+      ASSERT_FALSE(down.empty()) << size;
+      EXPECT_EQ(down.back().payload(5), payload);
+      c.send(ack(4, down.back().id()));
+      ASSERT_FALSE(plain->until(4).empty());
+    }
+    c.send(pingreq());
+    EXPECT_FALSE(c.until(13).empty());
+  }
+  EXPECT_EQ(g->metric("berth_tls_handshakes_total{kind=\"full\"}"), 2);
+}
+
+TEST_P(Tls, ManyPacketsInOneWriteAreAllRead) {
+  auto g = gateway();
+  TlsClient c(g->mqtts_port(), trust());
+  ASSERT_TRUE(c.connect_mqtt({.client_id = "c"}));
+  std::string all;
+  for (unsigned i = 1; i <= 1000; ++i) all += publish("t", std::string(700, 'x'), 1, i);
+  ASSERT_TRUE(c.send(all));
+  for (int i = 0; i < 1000; ++i) ASSERT_FALSE(c.until(4).empty()) << i;
+}
+
+TEST_P(Tls, ATicketIsGoodAtEveryEdgeWithTheKey) {
+  std::ofstream(directory_ + "/ticket") << std::string(80, 'k');
+  const std::string key = "  ticket_key_file: " + directory_ + "/ticket\n";
+  auto one = gateway(key, "one");
+  auto two = gateway(key, "two");
+  auto other = gateway("", "other");
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    TlsSession ticket;
+    {
+      TlsClient c(one->mqtts_port(), trust(version));
+      ASSERT_TRUE(c.connect_mqtt({.client_id = "c"}));  // a 1.3 ticket comes with the first read
+      EXPECT_FALSE(c.resumed());
+      ticket = c.session();
+    }
+    TlsClient::Options o = trust(version);
+    o.session = ticket;
+    TlsClient again(two->mqtts_port(), o);
+    ASSERT_TRUE(again.connect_mqtt({.client_id = "c"}));
+    EXPECT_TRUE(again.resumed()) << version;
+    TlsClient stranger(other->mqtts_port(), o);
+    ASSERT_TRUE(stranger.connect_mqtt({.client_id = "c"}));
+    EXPECT_FALSE(stranger.resumed());
+  }
+  EXPECT_EQ(two->metric("berth_tls_handshakes_total{kind=\"resumed\"}"), 2);
+}
+
+TEST_P(Tls, ClientCertificatesAreAskedForAndChecked) {
+  certificates_.issue("device", "device-1");
+  std::filesystem::create_directory(directory_ + "/else");
+  Certificates elsewhere(directory_ + "/else");
+  elsewhere.issue("forged", "device-1");
+  const std::string ca = "  ca_file: " + certificates_.file("ca.crt") + "\n";
+  auto g = gateway(ca + "  client_certificates: required\n");
+  TlsClient with(g->mqtts_port(), as("device"));
+  EXPECT_TRUE(with.connect_mqtt({.client_id = "with"}));
+  TlsClient without(g->mqtts_port(), trust());
+  EXPECT_FALSE(without.connect_mqtt({.client_id = "without"}));
+  TlsClient::Options forged = trust();
+  forged.cert_file = elsewhere.file("forged.crt");
+  forged.key_file = elsewhere.file("forged.key");
+  TlsClient wrong(g->mqtts_port(), forged);
+  EXPECT_FALSE(wrong.connect_mqtt({.client_id = "wrong"}));
+  EXPECT_TRUE(eventually(
+      [&] { return g->metric("berth_connection_closed_total{reason=\"tls_failed\"}") == 2; }));
+  auto optional = gateway(ca + "  client_certificates: optional\n", "optional");
+  TlsClient none(optional->mqtts_port(), trust());
+  EXPECT_TRUE(none.connect_mqtt({.client_id = "none"}));
+  TlsClient bad(optional->mqtts_port(), forged);
+  EXPECT_FALSE(bad.connect_mqtt({.client_id = "bad"})) << "what is shown must be good";
+}
+
+// I11: connections stay, new ones get the new certificate; what is broken changes nothing.
+TEST_P(Tls, CertificatesAreReadAgainOnSighup) {
+  auto g = gateway();
+  TlsClient before(g->mqtts_port(), trust());
+  ASSERT_TRUE(before.connect_mqtt({.client_id = "before"}));
+  const auto replace = [&](const std::string& name) {
+    for (const char* what : {".crt", ".key"}) {
+      std::filesystem::copy_file(certificates_.file(name + what),
+                                 certificates_.file(std::string("server") + what),
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+    g->process().send(SIGHUP);
+  };
+  certificates_.issue("next", "localhost");
+  replace("next");
+  EXPECT_TRUE(
+      eventually([&] { return TlsClient(g->mqtts_port(), trust()).server_name() == "next"; }));
+  std::ofstream(certificates_.file("server.crt")) << "nonsense";
+  g->process().send(SIGHUP);
+  EXPECT_TRUE(eventually(
+      [&] { return g->log().find("certificates of devices stay") != std::string::npos; }));
+  EXPECT_EQ(TlsClient(g->mqtts_port(), trust()).server_name(), "next");
+  before.send(pingreq());
+  EXPECT_FALSE(before.until(13).empty()) << "it has been here all the time";
+}
+
+TEST_P(Tls, NonsenseSilenceAndHalfHandshakesEnd) {
+  auto g = gateway();
+  RawClient plain(g->mqtts_port());
+  plain.send(connect({.client_id = "not tls"}));
+  EXPECT_TRUE(plain.closed_within(std::chrono::seconds(5)));
+  RawClient silent(g->mqtts_port());
+  RawClient half(g->mqtts_port());
+  half.send(std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11));
+  EXPECT_TRUE(silent.closed_within(std::chrono::seconds(10)));
+  EXPECT_TRUE(half.closed_within(std::chrono::seconds(10)));
+  EXPECT_GE(g->metric("berth_connection_closed_total{reason=\"tls_failed\"}"), 1);
+  EXPECT_GE(g->metric("berth_connection_closed_total{reason=\"handshake_timeout\"}"), 2);
+  TlsClient c(g->mqtts_port(), trust());
+  EXPECT_TRUE(c.connect_mqtt({.client_id = "c"}));
+}
+
+TEST_P(Tls, ASlowReaderOverTlsGetsEverything) {
+  auto g = gateway();
+  TlsClient slow(g->mqtts_port(), trust());
+  ASSERT_TRUE(slow.connect_mqtt({.client_id = "slow"}));
+  slow.send(subscribe(1, "t", 1));
+  ASSERT_FALSE(slow.until(9).empty());
+  auto p = connected(g->mqtt_port(), {.client_id = "p"});
+  const std::string payload(100'000, 'x');
+  for (unsigned i = 1; i <= 60; ++i) {  // more than the sockets and our buffers take
+    p->send(publish("t", payload, 1, i));
+    ASSERT_FALSE(p->until(4).empty());
+  }
+  for (int i = 0; i < 60; ++i) {
+    const auto got = slow.until(3);
+    ASSERT_FALSE(got.empty()) << i;
+    EXPECT_EQ(got.back().payload(5), payload);
+    slow.send(ack(4, got.back().id()));
+  }
+}
+
+TEST_P(Tls, MosquittoToolsSpeakIt) {
+  auto g = gateway();
+  const std::string port = std::to_string(g->mqtts_port());
+  const std::string ca = certificates_.file("ca.crt");
+  Process sub({"stdbuf", "-oL", "mosquitto_sub", "-h", "localhost", "-p", port, "--cafile", ca,
+               "-t", "t", "-q", "1", "-d"},
+              directory_ + "/sub");
+  ASSERT_TRUE(eventually([&] { return sub.log().find("SUBACK") != std::string::npos; }));
+  Process pub({"mosquitto_pub", "-h", "localhost", "-p", port, "--cafile", ca, "--tls-version",
+               "tlsv1.2", "-t", "t", "-q", "1", "-m", "hello over tls"},
+              directory_ + "/pub");
+  EXPECT_EQ(pub.wait(), 0) << pub.log();
+  EXPECT_TRUE(eventually([&] { return sub.log().find("hello over tls") != std::string::npos; }));
+}
+
+TEST(TlsSupervised, EnginesDieAndConnectionsStay) {
+  std::string d = std::filesystem::temp_directory_path() / "berth-mqtts-XXXXXX";
+  mkdtemp(d.data());
+  {
+    Certificates certificates(d);
+    certificates.issue("server", "localhost");
+    std::ofstream(d + "/g.yaml") << "mqtts:\n  listen: 127.0.0.1:0\n  cert_file: " << d
+                                 << "/server.crt\n  key_file: " << d << "/server.key\n";
+    GatewayProcess g({"--anonymous", "--config", d + "/g.yaml", "--shards", "2"});
+    std::vector<std::unique_ptr<TlsClient>> devices;
+    for (int i = 0; i < 20; ++i) {
+      devices.push_back(std::make_unique<TlsClient>(
+          g.mqtts_port(), TlsClient::Options{.ca_file = certificates.file("ca.crt")}));
+      ASSERT_TRUE(devices.back()->connect_mqtt({.client_id = "d" + std::to_string(i)}));
+      devices.back()->send(subscribe(1, "t/" + std::to_string((i + 19) % 20), 1));
+      ASSERT_FALSE(devices.back()->until(9).empty());
+    }
+    for (unsigned round = 1; round <= 5; ++round) {
+      g.signal_engine(SIGKILL);
+      for (int i = 0; i < 20; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        ASSERT_TRUE(devices[at]->send(publish("t/" + std::to_string(i), "x", 1, round)));
+        ASSERT_FALSE(devices[at]->until(4).empty()) << "device " << i << " round " << round;
+        auto& neighbour = devices[(at + 1) % 20];
+        const auto got = neighbour->until(3);
+        ASSERT_FALSE(got.empty());
+        neighbour->send(ack(4, got.back().id()));
+      }
+    }
+    EXPECT_EQ(g.metric("berth_connections_accepted_total"), 20);
+    EXPECT_EQ(g.metric("berth_connections"), 20);
+  }
+  std::filesystem::remove_all(d);
+}
+
+}  // namespace
+}  // namespace berth::test
