@@ -124,8 +124,13 @@ Connection& EdgeShard::new_connection(int fd) {
 }
 
 void EdgeShard::admit(int fd, const sockaddr_storage& peer, const TlsServer* tls) {
+  SSL* const stream = tls == nullptr ? nullptr : tls->accept(fd);
+  if (tls != nullptr && stream == nullptr) {  // no memory
+    ::close(fd);
+    return;
+  }
   Connection& c = new_connection(fd);
-  if (tls != nullptr) c.tls = tls->accept(fd);
+  c.tls = stream;
   if (served_.size() == 1) c.partition = 0;
   if (peer.ss_family == AF_INET) {
     const auto& in = reinterpret_cast<const sockaddr_in&>(peer);

@@ -47,9 +47,13 @@ ssize_t EdgeShard::receive(Connection& c, std::uint8_t* to, std::size_t room) {
 ssize_t EdgeShard::transmit(Connection& c, const char* from, std::size_t size) {
   if (c.tls == nullptr) return ::send(c.fd, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
   ERR_clear_error();
-  std::size_t n = 0;
-  const int r = SSL_write_ex(c.tls, from, size, &n);
-  if (r == 1) return static_cast<ssize_t>(n);
+  std::size_t all = 0;
+  int r = 1;
+  for (std::size_t n = 0; all < size && r == 1; all += n) {  // a record a call
+    n = 0;
+    r = SSL_write_ex(c.tls, from + all, size - all, &n);
+  }
+  if (all != 0) return static_cast<ssize_t>(all);
   const int why = SSL_get_error(c.tls, r);
   errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
   return -1;
