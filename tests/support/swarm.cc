@@ -132,7 +132,7 @@ void Swarm::lost_connection(Device& d) {
   d.since = Clock::now() + std::chrono::milliseconds(100 + random_() % 900);
   ::close(std::exchange(d.fd, -1));
   d.dead = true;
-  d.connected = false;
+  d.connected = d.subscribed = false;  // settle() waits until it is back
   if (!d.persistent) {  // its session is over, and with it what was on its way
     d.qos2_held.clear();
   }
