@@ -224,6 +224,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
       return false;
     }
     deliver_now(match, delivery, &d, now);
+    if (d.call) d.call(now);
   }
   Channel* ch = find(d.conn);
   if (ch == nullptr) return true;

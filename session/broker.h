@@ -476,6 +476,7 @@ class Broker : public RestoreSink {
     int count = 0;  // subscriptions of ours
     bool told = false;
     std::int64_t idle_since_ms = 0;  // if count is 0
+    bool looked_at = false;          // is in idle_routes_, once
   };
   struct Source {
     std::uint64_t taken = 0;    // newest seq in the open batch or before

@@ -221,15 +221,15 @@ void Broker::begin_source(std::uint32_t source) {
 void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
                           const MessageView& m, base::Instant now, std::function<void()> done) {
   Source& from = sources_[source];
-  Deferred then;
-  then.kind = Deferred::Kind::call;
-  then.call = [this, source, seq, done = std::move(done)](base::Instant) {
+  Deferred out;
+  out.call = [this, source, seq, done = std::move(done)](base::Instant) {
     sources_[source].durable = std::max(sources_[source].durable, seq);
     done();
   };
   if (seq != 0 && seq <= from.taken) {  // again, after its partition has moved
     ++probe_.peer_doubled;
-    return submit(std::move(then), seq > from.durable, now);
+    out.kind = Deferred::Kind::call;
+    return submit(std::move(out), seq > from.durable, now);
   }
   ++probe_.peer_received;
   last_stamp_ = std::max(last_stamp_, tag.stamp);
@@ -242,8 +242,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   d.source = static_cast<std::uint8_t>(source + 1);
   if (seq == 0) return deliver_now(match, d, nullptr, now);
   from.taken = seq;
-  Deferred out;
-  out.kind = Deferred::Kind::publish;
+  out.kind = Deferred::Kind::publish;  // and then its call: also if it has to be stored once more
   out.message = d.own();
   out.stamp = tag.stamp;
   out.tag = shared_tag;
@@ -255,7 +254,6 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   const std::string key = seen_key(source);
   write({.kind = WriteKind::put_applied, .key = key, .value = value});
   submit(std::move(out), true, now);
-  submit(std::move(then), true, now);
 }
 
 // -- what we tell the others of our routes
@@ -272,7 +270,7 @@ void Broker::count_route(std::string_view raw, int change) {
   if (r.count != 0) return;
   if (raw.starts_with("$share/")) return forget_route(std::string(raw));
   r.idle_since_ms = latest_.ms;
-  idle_routes_.emplace_back(latest_.ms, std::string(raw));
+  if (!std::exchange(r.looked_at, true)) idle_routes_.emplace_back(latest_.ms, std::string(raw));
 }
 
 void Broker::forget_route(const std::string& raw) {
@@ -286,8 +284,15 @@ void Broker::sweep_routes(base::Instant now) {
     const auto& [since_ms, raw] = idle_routes_.front();
     if (now.ms - since_ms <= kRouteIdle_ms) return;
     const auto it = routes_.find(raw);
-    const bool still = it != routes_.end() && it->second.count == 0;
-    if (still && it->second.idle_since_ms == since_ms) forget_route(raw);
+    if (it == routes_.end()) continue;
+    Route& r = it->second;
+    r.looked_at = r.count == 0;
+    if (r.count != 0) continue;
+    if (r.idle_since_ms == since_ms) {
+      forget_route(raw);
+    } else {  // it was needed meanwhile
+      idle_routes_.emplace_back(r.idle_since_ms, raw);
+    }
   }
 }
 

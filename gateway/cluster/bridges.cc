@@ -16,6 +16,7 @@ namespace {
 
 constexpr auto kAgain = std::chrono::milliseconds(200);
 constexpr std::size_t kScratch = 256 * 1024;
+constexpr std::size_t kUnsentMax = 64u << 20;           // routes and acknowledgements
 constexpr std::uint64_t kGenerations = (1u << 28) - 1;  // a subscription identifier
 
 // Another for each connection of this partition, of whichever engine.
@@ -117,6 +118,7 @@ bool Bridges::write(Stream& s) {
     if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
     if (n > 0) s.out.erase(0, static_cast<std::size_t>(n));
   }
+  if (s.out.size() > kUnsentMax) return false;  // all is said again when it takes something
   if (s.want_write == s.out.empty()) {
     s.want_write = !s.out.empty();
     poller_.modify(s.fd, s.source, s.want_write ? EPOLLIN | EPOLLOUT : EPOLLIN);

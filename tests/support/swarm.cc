@@ -133,7 +133,7 @@ void Swarm::lost_connection(Device& d) {
   ::close(std::exchange(d.fd, -1));
   d.dead = true;
   d.connected = d.subscribed = false;  // settle() waits until it is back
-  if (!d.persistent) {  // its session is over, and with it what was on its way
+  if (!d.persistent) {                 // its session is over, and with it what was on its way
     d.qos2_held.clear();
   }
 }
