@@ -58,6 +58,12 @@ Key boolean(std::string name, bool Config::*field) {
   return {std::move(name), [=](Config& c, const std::string& v) { c.*field = parse_bool(v); },
           [=](const Config& c) { return std::string(c.*field ? "true" : "false"); }};
 }
+Key boolean_of(std::string name, std::function<bool&(Config&)> field) {
+  return {std::move(name), [=](Config& c, const std::string& v) { field(c) = parse_bool(v); },
+          [=](const Config& c) {
+            return std::string(field(const_cast<Config&>(c)) ? "true" : "false");
+          }};
+}
 Key endpoint(std::string name, Endpoint Config::*field) {
   return {std::move(name), [=](Config& c, const std::string& v) { c.*field = parse_endpoint(v); },
           [=](const Config& c) { return format_endpoint(c.*field); }};
@@ -258,6 +264,8 @@ std::vector<Key> cluster_keys() {
       text_of("cluster.engines", [](Config& c) -> Text& { return c.cluster.engines; }),
       text_of("cluster.name", [](Config& c) -> Text& { return c.cluster.name; }),
       text_of("cluster.handover", [](Config& c) -> Text& { return c.cluster.handover; }),
+      boolean_of("cluster.handover_linger",
+                 [](Config& c) -> bool& { return c.cluster.handover_linger; }),
       text_of("cluster.ca_file", [](Config& c) -> Text& { return c.cluster.tls.ca_file; }),
       text_of("cluster.cert_file", [](Config& c) -> Text& { return c.cluster.tls.cert_file; }),
       text_of("cluster.key_file", [](Config& c) -> Text& { return c.cluster.tls.key_file; }),
@@ -411,8 +419,6 @@ void check(const Config& c) {
     throw ConfigError("mqtts.listen needs mqtts.cert_file and mqtts.key_file");
   if (mqtts.client_certificates != edge::ClientCertificates::none && mqtts.ca_file.empty())
     throw ConfigError("mqtts.client_certificates needs mqtts.ca_file");
-  if (c.mqtts.enabled() && !c.cluster.handover.empty())
-    throw ConfigError("cluster.handover: TLS connections (mqtts.listen) can't be handed over");
   const link::TlsFiles& tls = c.cluster.tls;
   if (tls.ca_file.empty() != tls.cert_file.empty() || tls.ca_file.empty() != tls.key_file.empty()) {
     throw ConfigError("cluster.ca_file, cluster.cert_file and cluster.key_file go together");

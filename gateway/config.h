@@ -38,6 +38,7 @@ struct ClusterConfig {
   std::uint32_t gather_ms = 3000;       // a new engine waits for edges it expects, at most
   std::string name;                     // of this process, for people; the host's
   std::string handover;                 // an edge's: Unix socket by which its successor takes over
+  bool handover_linger = false;         // and then this process waits for SIGTERM
   link::TlsFiles tls;
   std::uint32_t drain_per_s = 1000;  // connections an edge that ends closes a second
   std::string server_reference;      // where they are sent (MQTT 5)

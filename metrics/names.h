@@ -41,6 +41,7 @@
   X(peer_received, "berth_partition_messages_total", "result", "taken", \
     "Messages from other partitions") \
   X(peer_doubled, "berth_partition_messages_total", "result", "again", "") \
+  X(peer_skipped, "berth_partition_messages_total", "result", "skipped", "") \
   X(route_waits_expired, "berth_route_waits_expired_total", "", "", \
     "SUBSCRIBEs answered before every partition knew of them") \
   X(edge_links_lost, "berth_edge_links_lost_total", "", "", "Links of edges that broke") \
@@ -108,6 +109,8 @@
   X(connections, "berth_connections", "", "", "Connections with a session") \
   X(unauthenticated, "berth_connections_unauthenticated", "", "", "Connections before CONNACK") \
   X(connections_limit, "berth_connections_limit", "", "", "Configured maximum") \
+  X(admission_rate, "berth_accept_rate_limit", "", "", \
+    "Connections that may be accepted a second now, as learned") \
   X(input_bytes, "berth_inbound_buffer_bytes", "", "", "Input kept until an engine acknowledges it") \
   X(output_bytes, "berth_outbound_buffer_bytes", "", "", "Output not yet taken by the kernel") \
   X(draining, "berth_draining", "", "", "1 while the gateway drains") \

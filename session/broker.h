@@ -122,13 +122,13 @@ class Broker : public RestoreSink {
   std::vector<std::uint64_t> missing_edges() const;
 
   // -- other partitions (broker_peers.cc, bridge.h). `source`: the partition a message comes from.
-  // The newest sequence number of its messages that we have taken.
-  std::uint64_t taken_from(std::uint32_t source) const;
   // It numbers its messages anew.
   void begin_source(std::uint32_t source);
   // `seq` 0: QoS 0. Taken once for each number; `done` when it is durable.
   void publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
                     const MessageView& m, base::Instant now, std::function<void()> done);
+  // It has killed engines: it is taken, and nobody gets it (I12).
+  void skip_forwarded(protocol::link::ForwardedWork w);
   // What our sessions have subscribed to: raw filters, as they come and go. Each change has the
   // next number; routes_reached() says up to which a partition knows them.
   void watch_routes(std::function<void(std::string_view raw, bool added)> f);
@@ -299,7 +299,7 @@ class Broker : public RestoreSink {
   }
   Session* pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id);
   static std::string retained_key(TenantId tenant, std::string_view topic);
-  bool store_retained(TenantId tenant, const MessageView& m, base::Instant now);
+  bool store_retained(TenantId tenant, const MessageView& m);
   void keep_retained(TenantId tenant, const MessageView& m, base::Instant now);
   void publish_internal(TenantId tenant, const MessageView& m, base::Instant now);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
@@ -482,7 +482,9 @@ class Broker : public RestoreSink {
     std::uint64_t taken = 0;    // newest seq in the open batch or before
     std::uint64_t durable = 0;  // newest committed
     std::uint64_t routes_known = 0;
+    boost::unordered_flat_set<std::uint64_t> skipped;  // by seq
   };
+  void remember_taken(std::uint32_t source, std::uint64_t seq);
   struct RouteWait {
     std::uint64_t number = 0;
     std::int64_t until_ms = 0;

@@ -210,27 +210,41 @@ void Broker::sweep_retained(base::Instant now) {
 
 // -- what comes from the others
 
-std::uint64_t Broker::taken_from(std::uint32_t source) const {
-  return sources_[source].taken;
-}
-
 void Broker::begin_source(std::uint32_t source) {
   sources_[source] = Source{};
+}
+
+void Broker::skip_forwarded(protocol::link::ForwardedWork w) {
+  if (w.source < sources_.size()) sources_[w.source].skipped.insert(w.seq);
+}
+
+void Broker::remember_taken(std::uint32_t source, std::uint64_t seq) {
+  sources_[source].taken = seq;
+  std::string value;
+  base::put_varint(value, seq);
+  const std::string key = seen_key(source);
+  write({.kind = WriteKind::put_applied, .key = key, .value = value});
 }
 
 void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
                           const MessageView& m, base::Instant now, std::function<void()> done) {
   Source& from = sources_[source];
   Deferred out;
+  out.kind = Deferred::Kind::call;
   out.call = [this, source, seq, done = std::move(done)](base::Instant) {
     sources_[source].durable = std::max(sources_[source].durable, seq);
     done();
   };
   if (seq != 0 && seq <= from.taken) {  // again, after its partition has moved
     ++probe_.peer_doubled;
-    out.kind = Deferred::Kind::call;
     return submit(std::move(out), seq > from.durable, now);
   }
+  if (from.skipped.contains(seq)) {  // taken, and nobody gets it
+    ++probe_.peer_skipped;
+    remember_taken(source, seq);
+    return submit(std::move(out), true, now);
+  }
+  if (seq != 0) effects_.forwarded_begins({source, seq}, m.topic);
   ++probe_.peer_received;
   last_stamp_ = std::max(last_stamp_, tag.stamp);
   const Match& match = tenant(0).router.match(m.topic);
@@ -241,19 +255,16 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   d.tag = shared_tag.get();
   d.source = static_cast<std::uint8_t>(source + 1);
   if (seq == 0) return deliver_now(match, d, nullptr, now);
-  from.taken = seq;
   out.kind = Deferred::Kind::publish;  // and then its call: also if it has to be stored once more
   out.message = d.own();
   out.stamp = tag.stamp;
   out.tag = shared_tag;
   out.source = d.source;
   stage_durable(match, d, out, true);
-  if (m.retain && !store_retained(0, d.message, now)) out.kept = true;  // a newer one is known
-  std::string value;
-  base::put_varint(value, seq);
-  const std::string key = seen_key(source);
-  write({.kind = WriteKind::put_applied, .key = key, .value = value});
+  if (m.retain && !store_retained(0, d.message)) out.kept = true;  // a newer one is known
+  remember_taken(source, seq);
   submit(std::move(out), true, now);
+  effects_.forwarded_ends();
 }
 
 // -- what we tell the others of our routes

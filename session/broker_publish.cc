@@ -196,7 +196,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
   const std::size_t before = writes();
   if (!fresh) reply_to.spilled = spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
-  if (p.retain && fresh) store_retained(0, d.message, now);
+  if (p.retain && fresh) store_retained(0, d.message);
   if (p.qos == 2 && s.persistent() && fresh) {
     std::string from;
     base::put_varint(from, ch.conn.local().packed());
@@ -389,7 +389,7 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
 }
 
 // False: a newer one of another partition is known.
-bool Broker::store_retained(TenantId t, const MessageView& m, base::Instant) {
+bool Broker::store_retained(TenantId t, const MessageView& m) {
   const std::string key = retained_key(t, m.topic);
   Retained& r = tenant(t).retained;
   const bool stamped = m.stamp != 0;
@@ -437,7 +437,7 @@ void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant no
   out.stamp = d.message.stamp;
   const std::size_t before = writes();
   stage_durable(match, d, out, true);
-  if (m.retain) store_retained(t, d.message, now);
+  if (m.retain) store_retained(t, d.message);
   submit(std::move(out), writes() != before, now);
 }
 

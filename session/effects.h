@@ -40,6 +40,9 @@ class Effects {
   virtual void resume(base::ConnId conn) = 0;
   // False: so much output waits for the device that no more should be sent now; writable() follows.
   virtual bool writable(base::ConnId conn) = 0;
+  // Work on a message of another partition begins and ends: what this engine dies of in between.
+  virtual void forwarded_begins(protocol::link::ForwardedWork, std::string_view /*topic*/) {}
+  virtual void forwarded_ends() {}
   // Answered by Broker::authenticated(), perhaps later.
   virtual void authenticate(base::ConnId conn, AuthRequest request) = 0;
   // Answered by Broker::queue_loaded() with the same `ticket`.

@@ -10,10 +10,10 @@
 #include <boost/json.hpp>
 #include <random>
 
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
+#include "gateway/cluster/edge_upgrade.h"
 #include "gateway/cluster/engine_finder.h"
 #include "gateway/cluster/engine_set.h"
 #include "gateway/cluster/handover.h"
@@ -62,7 +62,8 @@ class EdgeNode {
     mqtt_ = config_.mqtt;
     admin_ = config_.admin;
     origins_.resize(edges_.count());
-    if (!take_over()) edges_.bind(mqtt_.host, mqtt_.port);
+    inherit();
+    if (!taken_over_) edges_.bind(mqtt_.host, mqtt_.port);
     mqtts_ = listen_tls(config_, edges_, device_tls_);
     routes();
     http_.listen(admin_.host, admin_.port);
@@ -77,57 +78,17 @@ class EdgeNode {
     edges_.stop();
     return 0;
   }
+  bool handed_over() const { return left_ && !draining_; }
 
  private:
   // -- an upgrade on one host (ADR 9)
 
-  struct Origin {  // by shard, from a predecessor
-    std::uint64_t edge_id = 0;
-    std::uint64_t generation = 0;
-  };
-
-  // From an edge that runs here. False: there is none.
-  bool take_over() {
-    if (config_.cluster.handover.empty()) return false;
-    const int fd = connect_handover(config_.cluster.handover);
-    if (fd < 0) return false;
-    HandoverStream from(fd);
-    std::string ask;
-    base::put_varint(ask, kHandoverVersion);
-    base::put_varint(ask, edges_.count());
-    base::put_varint(ask, partitions());
-    from.send('H', ask);
-    std::uint32_t shard = 0;
-    std::size_t connections = 0;
-    for (bool more = true; more;) {
-      HandoverStream::Item item = from.receive();
-      switch (item.type) {
-        case 'S': {
-          base::RecordReader r(item.payload);
-          origins_.at(shard) = {.edge_id = r.varint(), .generation = r.varint()};
-          edges_.adopt_listener(shard, item.fd, mqtt_.port);
-          break;
-        }
-        case 'C':
-          if (!edges_.shard(shard).adopt(item.payload, item.fd))
-            throw std::runtime_error("handover: a connection can't be read");
-          ++connections;
-          break;
-        case 'D':
-          if (!edges_.shard(shard++).adopt_rest(item.payload))
-            throw std::runtime_error("handover: a shard can't be read");
-          break;
-        case 'R':
-          throw std::runtime_error("handover refused: " + item.payload);
-        default:
-          more = false;
-      }
-    }
-    if (shard != edges_.count()) throw std::runtime_error("handover: not whole");
-    from.send('K', {});
-    from.await_end();  // its ports are free now
-    BERTH_LOG(info, "took over connections={}", connections);
-    return taken_over_ = true;
+  // From an edge that runs here, if there is one.
+  void inherit() {
+    if (config_.cluster.handover.empty()) return;
+    auto origins = take_over(config_.cluster.handover, edges_, partitions(), mqtt_.port);
+    taken_over_ = origins.has_value();
+    if (origins) origins_ = std::move(*origins);
   }
 
   void wait_successor() {
@@ -137,61 +98,83 @@ class EdgeNode {
     successors_.async_accept(
         [this](boost::system::error_code ec, asio::local::stream_protocol::socket s) {
           if (ec) return;
-          hand_over(s.release());
-          if (!left_) wait_successor();
+          if (!on_successor(std::make_shared<HandoverStream>(s.release()))) wait_successor();
         });
+  }
+
+  // False: it is refused.
+  bool on_successor(const std::shared_ptr<HandoverStream>& to) {
+    try {
+      if (draining_ || !started_ || !asks_for_the_same(*to, edges_.count(), partitions())) {
+        to->send('R', "another version or number of shards or partitions, or not serving");
+        return false;
+      }
+    } catch (const std::exception& e) {
+      BERTH_LOG(warn, "no handover error=\"{}\"", e.what());
+      return false;
+    }
+    const std::uint32_t pace = std::max(1u, config_.cluster.drain_per_s / edges_.count());
+    edges_.each(
+        [pace](std::uint32_t, asio::io_context&, edge::EdgeShard& e) { e.drain_tls(pace); });
+    const auto limit = std::int64_t{config_.drain_seconds} * 1'000'000'000;
+    await_no_tls(to, base::monotonic_ns() + limit);
+    return true;
+  }
+
+  // OpenSSL can't hand a connection to another process: those with TLS end first, their devices
+  // wait in the listening socket for the successor.
+  void await_no_tls(const std::shared_ptr<HandoverStream>& to, std::int64_t until_ns) {
+    const auto look = [this, to, until_ns](bool none) {
+      if (none || base::monotonic_ns() > until_ns) return hand_over(*to);
+      try {
+        if (draining_) throw std::runtime_error("draining");
+        say_wait(*to);
+      } catch (const std::exception& e) {
+        return go_on(e.what());
+      }
+      drain_look_.expires_after(std::chrono::milliseconds(50));
+      drain_look_.async_wait([this, to, until_ns](boost::system::error_code ec) {
+        if (!ec) await_no_tls(to, until_ns);
+      });
+    };
+    ask_all([](edge::EdgeShard& e) { return !e.has_tls(); }, look);
   }
 
   // Everything to the process at the other end; this one ends when that one has said so, and goes
   // on where it was when it has not.
-  void hand_over(int fd) {
-    HandoverStream to(fd);
-    try {
-      base::RecordReader asked(to.receive().payload);
-      const bool known = asked.varint() == kHandoverVersion;
-      const bool same = known && asked.varint() == edges_.count() && asked.varint() == partitions();
-      if (!same || draining_ || !started_) {
-        return to.send('R', "another version or number of shards or partitions, or not serving");
-      }
-    } catch (const std::exception& e) {
-      BERTH_LOG(warn, "no handover error=\"{}\"", e.what());
-      return;
-    }
+  void hand_over(HandoverStream& to) {
     BERTH_LOG(info, "handing over");
     finder_.stop();
     edges_.each([this](std::uint32_t i, asio::io_context&, edge::EdgeShard& e) {
+      e.end_tls();
       for (auto& set : sets_[i]) set->suspend();
       e.flush();
     });
     edges_.halt();
     try {
-      for (std::uint32_t i = 0; i < edges_.count(); ++i) give_shard(to, i);
-      to.send('E', {});
-      if (to.receive().type != 'K') throw std::runtime_error("not taken");
+      give_all(to, edges_, [this](std::uint32_t i) {
+        ShardOrigin o{.edge_id = sets_[i].front()->edge_id(), .generation = 0};
+        for (const auto& set : sets_[i]) o.generation = std::max(o.generation, set->generation());
+        return o;
+      });
       BERTH_LOG(info, "handed over");
       left_ = true;
+      http_.stop();  // its port is the successor's from here on
       io_.stop();
     } catch (const std::exception& e) {
-      BERTH_LOG(err, "not handed over, going on error=\"{}\"", e.what());
       edges_.go_on();
       edges_.each([this](std::uint32_t i, asio::io_context&, edge::EdgeShard&) {
         for (auto& set : sets_[i]) set->resume();
       });
       finder_.resume();
+      go_on(e.what());
     }
   }
 
-  void give_shard(HandoverStream& to, std::uint32_t i) {
-    std::string head;
-    std::uint64_t generation = 0;
-    for (const auto& set : sets_[i]) generation = std::max(generation, set->generation());
-    base::put_varint(head, sets_[i].front()->edge_id());
-    base::put_varint(head, generation);
-    edge::EdgeShard& shard = edges_.shard(i);
-    to.send('S', head, shard.listener());
-    const std::string rest = shard.hand_over(
-        [&to](std::string_view record, int socket) { to.send('C', record, socket); });
-    to.send('D', rest);
+  void go_on(const char* why) {
+    BERTH_LOG(err, "not handed over, going on error=\"{}\"", why);
+    edges_.each([](std::uint32_t, asio::io_context&, edge::EdgeShard& e) { e.keep_tls(); });
+    wait_successor();
   }
 
   void make_sets() {
@@ -211,7 +194,7 @@ class EdgeNode {
 
   EngineSetOptions set_options(std::uint64_t id, const std::string& name, std::uint32_t shard,
                                std::uint32_t partition) {
-    const Origin& origin = origins_[shard];
+    const ShardOrigin& origin = origins_[shard];
     EngineSetOptions o{.edge_id = origin.edge_id != 0 ? origin.edge_id : id + shard,
                        .generation = origin.generation,
                        .name = name + "/" + std::to_string(shard),
@@ -272,21 +255,26 @@ class EdgeNode {
     look_if_drained();
   }
 
+  // Calls `then` with whether `f` holds for every shard.
+  void ask_all(const std::function<bool(edge::EdgeShard&)>& f,
+               const std::function<void(bool)>& then) {
+    auto left = std::make_shared<std::uint32_t>(edges_.count());
+    auto all = std::make_shared<bool>(true);
+    edges_.each([this, f, then, left, all](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
+      const bool holds = f(e);
+      asio::post(io_, [then, left, all, holds] {
+        *all = *all && holds;
+        if (--*left == 0) then(*all);
+      });
+    });
+  }
+
   void look_if_drained() {
     drain_look_.expires_after(std::chrono::milliseconds(20));
     drain_look_.async_wait([this](boost::system::error_code ec) {
       if (ec) return;
-      auto left = std::make_shared<std::uint32_t>(edges_.count());
-      auto all = std::make_shared<bool>(true);
-      edges_.each([this, left, all](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
-        const bool drained = e.drained();
-        asio::post(io_, [this, left, all, drained] {
-          *all = *all && drained;
-          if (--*left != 0) return;
-          if (*all) return leave();
-          look_if_drained();
-        });
-      });
+      ask_all([](edge::EdgeShard& e) { return e.drained(); },
+              [this](bool drained) { drained ? leave() : look_if_drained(); });
     });
   }
 
@@ -397,7 +385,7 @@ class EdgeNode {
   asio::steady_timer drain_look_;
   asio::local::stream_protocol::acceptor successors_;
   EngineFinder finder_;
-  std::vector<Origin> origins_;
+  std::vector<ShardOrigin> origins_;  // by shard, from a predecessor
   Endpoint mqtt_;
   std::string mqtts_ = "off";
   Endpoint admin_;
@@ -409,14 +397,29 @@ class EdgeNode {
   bool taken_over_ = false;
 };
 
+// Everything is the successor's. What started us must not do so again: it would take it back.
+void linger() {
+  BERTH_LOG(info, "handed over, waiting to be ended");
+  sigset_t ends;
+  sigemptyset(&ends);
+  for (const int s : {SIGTERM, SIGINT}) sigaddset(&ends, s);
+  pthread_sigmask(SIG_BLOCK, &ends, nullptr);
+  int which = 0;
+  sigwait(&ends, &which);
+}
+
 }  // namespace
 
 int run_edge(const Config& config) {
   if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
   return run_process(config, "edge", [&config] {
     try {
-      EdgeNode node(config);
-      return node.run();
+      auto node = std::make_unique<EdgeNode>(config);
+      const int code = node->run();
+      const bool handed_over = node->handed_over();
+      node.reset();
+      if (handed_over && config.cluster.handover_linger) linger();
+      return code;
     } catch (const std::invalid_argument& e) {
       throw ConfigError(std::string("cluster.engines: ") + e.what());
     }

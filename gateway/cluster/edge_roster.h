@@ -22,6 +22,7 @@ class EdgeRoster {
     std::uint64_t generation = 0;
     std::string name;
     protocol::link::Alive alive;
+    std::uint32_t admits_per_s = 0;  // devices of other edges that it could let in now
     std::int64_t heard_ns = 0;
     std::int64_t lost_ns = 0;
     std::int64_t nominated_ns = 0;  // since when, 0: it does not

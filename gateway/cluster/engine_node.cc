@@ -54,7 +54,7 @@ class EngineNode {
               partitions_[0]->keep_out(hash);  // every edge has a link to it
             }),
         crash_report_(poison_, progress_, kStuck_ms, [this](std::size_t p, std::uint64_t word) {
-          partitions_[p]->last_words(base::ConnId::from_packed(word));
+          partitions_[p]->last_words(word);
         }) {
     signals_.add(SIGHUP);
     process_.id = random_id();

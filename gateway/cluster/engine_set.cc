@@ -17,8 +17,10 @@ namespace berth::gateway::cluster {
 
 using protocol::link::Alive;
 using protocol::link::EngineState;
+using protocol::link::ForwardedWork;
 using protocol::link::Hello;
 using protocol::link::Setting;
+using protocol::link::Settings;
 using protocol::link::Status;
 using protocol::link::Welcome;
 
@@ -30,7 +32,9 @@ constexpr std::int64_t kRetryMax = 250 * kMs;
 constexpr std::int64_t kFirstNomination = 1000 * kMs;  // a new edge: perhaps one serves already
 constexpr std::int64_t kStoreBad = 300 * kMs;          // then an engine that reaches it is asked
 constexpr std::uint64_t kPartitionsSince = 3;          // link version
-constexpr std::int64_t kAskAll = 2000 * kMs;           // the one asked first has not come
+constexpr int kDeathsToSkip = 2;
+constexpr std::size_t kSuspectsMax = 1000;
+constexpr std::int64_t kAskAll = 2000 * kMs;  // the one asked first has not come
 
 std::string text_of(const EngineSet::Endpoint& e) {
   return e.address().to_string() + ":" + std::to_string(e.port());
@@ -93,7 +97,12 @@ void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
                   BERTH_LOG(err, "engine refuses us engine={} why=\"{}\"", text_of(added.at), why);
                 },
             .dying = [this](base::ConnId conn) { edge_.suspect(conn); },
-            .keep_out = [this](std::uint64_t hash) { edge_.keep_out(hash); }});
+            .keep_out = [this](std::uint64_t hash) { edge_.keep_out(hash); },
+            .settings =
+                [this, &added](const Settings& s) {
+                  if (&added == current_) apply(s);
+                },
+            .dying_forwarded = [this](ForwardedWork w) { suspect(w); }});
     connect(added);
   }
 }
@@ -128,13 +137,35 @@ void EngineSet::on_welcome(Candidate& c, const Welcome& w) {
       c.doomed = true;  // not in a call of its link
       return;
     }
-    edge_.apply_setting(setting, value);
   }
+  apply(w.settings);
   c.engine_id = w.engine_id;
   c.welcomed = true;
   c.retry_after_ns = 0;
   BERTH_LOG(info, "linked engine={} version={}", text_of(c.at), w.version);
+  for (const auto& [work, deaths] : suspected_) {
+    if (deaths >= kDeathsToSkip) c.link->send_skip(work);
+  }
   say_alive();
+}
+
+void EngineSet::apply(const Settings& settings) {
+  for (const auto& [setting, value] : settings) edge_.apply_setting(setting, value);
+}
+
+// A message of another partition: two engines have died while they worked on it, a third is told
+// to pass it over (I12).
+void EngineSet::suspect(ForwardedWork w) {
+  auto it = std::find_if(suspected_.begin(), suspected_.end(),
+                         [w](const auto& s) { return s.first == w; });
+  if (it == suspected_.end()) {
+    if (suspected_.size() == kSuspectsMax) suspected_.erase(suspected_.begin());
+    it = suspected_.insert(suspected_.end(), {w, 0});
+  }
+  if (++it->second != kDeathsToSkip) return;
+  for (const auto& c : candidates_) {
+    if (c->welcomed) c->link->send_skip(w);
+  }
 }
 
 void EngineSet::on_status(Candidate& c, const Status& s) {
@@ -264,6 +295,7 @@ void EngineSet::say_alive() {
     c->link->send_alive({.serving_term = current_ == nullptr ? 0 : current_term_,
                          .lost_term = newest_term_,
                          .nominate = c.get() == chosen || (ask_all && c.get() != current_)});
+    if (!options_.internal) c->link->send_admits(edge_.admits_per_s());
   }
 }
 

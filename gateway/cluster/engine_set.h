@@ -106,6 +106,8 @@ class EngineSet {
   void say_alive();
   bool need_engine(std::int64_t now_ns) const;
   const Candidate* best() const;
+  void suspect(protocol::link::ForwardedWork w);
+  void apply(const protocol::link::Settings& settings);
 
   boost::asio::io_context& io_;
   edge::EdgeShard& edge_;
@@ -114,6 +116,7 @@ class EngineSet {
   boost::asio::steady_timer tick_;
   std::vector<std::unique_ptr<Candidate>> candidates_;
   Candidate* current_ = nullptr;
+  std::vector<std::pair<protocol::link::ForwardedWork, int>> suspected_;  // deaths by message
   std::uint64_t current_term_ = 0;
   std::uint64_t newest_term_ = 0;
   std::uint64_t generation_ = 0;

@@ -4,7 +4,9 @@
 //
 //   item := length:u32le type:u8 payload   the descriptor travels with the header
 //   'H' version shards partitions    the new process asks     'R' text    refused
+//   'W'                       wait
 //   'S' edge_id generation    a shard, with its listening socket
+//   'T'                       its listening socket for TLS, if it has one
 //   'C' connection            with its socket, if it has one  'D' rest    the shard is complete
 //   'E'                       that was all                    'K'         taken over: go
 #pragma once
@@ -16,7 +18,7 @@
 
 namespace berth::gateway::cluster {
 
-inline constexpr std::uint64_t kHandoverVersion = 2;
+inline constexpr std::uint64_t kHandoverVersion = 3;
 
 class HandoverStream {
  public:

@@ -65,6 +65,14 @@ void Newcomers::add(int fd) {
                                      if (e->server != nullptr)
                                        keep_out_(hash);  // else it is not an edge yet
                                    },
+                               .admits =
+                                   [e](std::uint32_t per_second) {
+                                     if (e->server != nullptr) e->server->on_admits(*e, per_second);
+                                   },
+                               .skip =
+                                   [e](protocol::link::ForwardedWork w) {
+                                     if (e->server != nullptr) e->server->on_skip(w);
+                                   },
                                .lost =
                                    [this, e] {
                                      e->lost = true;

@@ -11,6 +11,10 @@ using protocol::link::EngineState;
 using protocol::link::Hello;
 using protocol::link::Setting;
 
+namespace {
+constexpr std::size_t kSkipsMax = 1000;
+}
+
 void PartitionServer::adopt(const std::shared_ptr<LinkedEdge>& edge, const Hello& h) {
   const std::uint64_t version = protocol::link::common_version(h.version_min, h.version);
   const auto number = roster_.number_for(h.edge_id);
@@ -109,6 +113,37 @@ void PartitionServer::on_goodbye(const LinkedEdge& from) {
     sweep();
     give_up(number);
   });
+}
+
+void PartitionServer::on_admits(const LinkedEdge& from, std::uint32_t per_second) {
+  roster_[from.number].admits_per_s = per_second;
+}
+
+// To each edge what the others could let in: the pace at which it may let go of its own.
+void PartitionServer::tell_admissions() {
+  std::uint64_t all = 0;
+  std::size_t edges = 0;
+  for (std::uint32_t i = 0; i < roster_.size(); ++i) {
+    const EdgeRoster::Entry& e = roster_[i];
+    if (!e.linked || e.internal) continue;
+    all += e.admits_per_s;
+    ++edges;
+  }
+  if (edges < 2) return;
+  for (std::uint32_t i = 0; i < roster_.size(); ++i) {
+    link::EngineLink* l = links_.find(i);
+    if (l != nullptr && !roster_[i].internal)
+      l->send_settings({{Setting::others_admit_per_s, all - roster_[i].admits_per_s}});
+  }
+}
+
+void PartitionServer::on_skip(protocol::link::ForwardedWork w) {
+  if (std::find(skips_.begin(), skips_.end(), w) != skips_.end()) return;
+  BERTH_LOG(err, "skipped: it killed engines partition={} from={} seq={}", partition_, w.source,
+            w.seq);
+  if (skips_.size() == kSkipsMax) skips_.erase(skips_.begin());
+  skips_.push_back(w);
+  if (engine_) engine_->broker().skip_forwarded(w);
 }
 
 void PartitionServer::give_up(std::uint32_t number) {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/engine/fault_policy.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
 
@@ -166,6 +167,8 @@ void PartitionServer::serve(std::unique_ptr<engine::EngineShard> engine) {
   engine_->start_timers();
   engine_->use_poison_word(&poison_);
   engine_->use_progress(&progress_);
+  engine_->on_forwarded(engine::fault_of_forwarded());
+  for (const auto& w : skips_) engine_->broker().skip_forwarded(w);
   engine_->on_input([this](base::Instant now) {
     if (now.ms - told_.ms > config_.heartbeat_ms) process_.beat_all();
   });
@@ -229,8 +232,18 @@ void PartitionServer::keep_out(std::uint64_t client_hash) {
   }
 }
 
-void PartitionServer::last_words(base::ConnId conn) {
-  if (link::EngineLink* l = links_.find(conn.link())) l->last_words(conn);
+void PartitionServer::last_words(std::uint64_t work) {
+  using protocol::link::ForwardedWork;
+  using protocol::link::FrameType;
+  if (!ForwardedWork::is(work)) {
+    const auto conn = base::ConnId::from_packed(work);
+    if (link::EngineLink* l = links_.find(conn.link()))
+      l->last_words(FrameType::dying, conn.local().packed());
+    return;
+  }
+  for (std::uint32_t i = 0; i < links_.size(); ++i) {  // no one edge's: all know it
+    if (link::EngineLink* l = links_.find(i)) l->last_words(FrameType::dying_forwarded, work);
+  }
 }
 
 void PartitionServer::beat() {
@@ -240,6 +253,7 @@ void PartitionServer::beat() {
       last_beat_ns_ != 0 && now - last_beat_ns_ > patience / 2;  // read first, then judge
   last_beat_ns_ = now;
   tell_status();
+  tell_admissions();
   if (watch_) watch_->tell_reach(state_ == EngineState::serving ? roster_.linked() : 0);
   if (!stalled) drop_silent(now);
   const std::int64_t grace = std::int64_t{config_.cluster.edge_grace_s} * 1000 * kMs;

@@ -70,7 +70,8 @@ class PartitionServer {
   void beat();         // every heartbeat
   void tell_status();  // to all edges
   void keep_out(std::uint64_t client_hash);
-  void last_words(base::ConnId conn);  // from a signal handler
+  // From a signal handler: what was worked on (a ConnId or a ForwardedWork, packed).
+  void last_words(std::uint64_t work);
 
   std::uint32_t partition() const { return partition_; }
   protocol::link::EngineState state() const { return state_; }
@@ -88,6 +89,8 @@ class PartitionServer {
   void on_attached_all(const LinkedEdge& e);
   void on_alive(const LinkedEdge& e, const protocol::link::Alive& a);
   void on_goodbye(const LinkedEdge& e);
+  void on_admits(const LinkedEdge& e, std::uint32_t per_second);
+  void on_skip(protocol::link::ForwardedWork w);
   void on_lost();
 
  private:
@@ -100,6 +103,7 @@ class PartitionServer {
   void gathered();
   void let_run(std::uint32_t number);
   void drop_silent(std::int64_t now_ns);
+  void tell_admissions();
 
   // partition_server.cc
   void watch_store();
@@ -138,8 +142,9 @@ class PartitionServer {
   std::unique_ptr<engine::EngineShard> engine_;
   std::unique_ptr<LeaseWatch> watch_;
   StoreTaker taker_;
-  StoreClaim claim_;     // with which the engine has its store
-  std::string warming_;  // the one we have begun
+  std::vector<protocol::link::ForwardedWork> skips_;  // what edges have said of our sources
+  StoreClaim claim_;                                  // with which the engine has its store
+  std::string warming_;                               // the one we have begun
   std::uint64_t warmed_ = 0;
   std::uint64_t reach_ = 0;  // edges linked to the engine that serves
   std::int64_t successor_by_ns_ = 0;

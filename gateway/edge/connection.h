@@ -32,6 +32,7 @@ struct Connection {
   protocol::link::CloseReason reason = protocol::link::CloseReason::client;
   bool attached = false;      // the present engine knows it
   bool connected = false;     // CONNACK with success has been accepted from an engine
+  bool waiting = false;       // has spoken and has no CONNACK yet
   bool want_write = false;    // EPOLLOUT is armed
   bool reading = true;        // EPOLLIN is armed
   bool dirty = false;         // in the list of connections to flush

@@ -43,7 +43,7 @@ void EdgeShard::stop_accepting() {
 
 void EdgeShard::accept_some(std::size_t listener) {
   for (int i = 0; i < kAcceptsPerTurn && accepting_ && listener < listeners_.size(); ++i) {
-    if (!admission()) return;
+    if (!admission_.admit(base::monotonic_ns(), waiting_)) return pause_accepting();
     const Listener& l = listeners_[listener];
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
@@ -74,24 +74,30 @@ void EdgeShard::listen_to_nobody() {
 
 void EdgeShard::resume_accepting() {
   accepting_ = !listeners_.empty();
-  for (std::size_t i = 0; i < listeners_.size(); ++i)
-    poller_.modify(listeners_[i].fd, UINT64_MAX - i, EPOLLIN);
+  for (std::size_t i = 0; i < listeners_.size(); ++i) listen_to(i);
 }
 
-// A token bucket of a quarter of a second: after a mass event devices are let in at the rate their
-// engine can take, the rest wait in the kernel's queue or try again (field lesson: retry storms).
-bool EdgeShard::admission() {
-  if (options_.accept_per_s == 0) return true;
-  const std::int64_t now = base::monotonic_ns();
-  const double rate = options_.accept_per_s;
-  const double gained = static_cast<double>(now - std::exchange(admissions_ns_, now)) * 1e-9 * rate;
-  admissions_ = std::min(admissions_ + gained, std::max(rate / 4, 1.0));
-  if (admissions_ >= 1) {
-    admissions_ -= 1;
-    return true;
-  }
-  pause_accepting();
-  return false;
+void EdgeShard::listen_to(std::size_t listener) {
+  const Listener& l = listeners_[listener];
+  poller_.modify(l.fd, UINT64_MAX - listener, l.waits ? 0u : EPOLLIN);
+}
+
+int EdgeShard::listener_of(bool tls) const {
+  const auto it = std::find_if(listeners_.begin(), listeners_.end(),
+                               [tls](const Listener& l) { return (l.tls != nullptr) == tls; });
+  return it == listeners_.end() ? -1 : it->fd;
+}
+
+void EdgeShard::set_waiting(Connection& c, bool waiting) {
+  if (std::exchange(c.waiting, waiting) == waiting) return;
+  waiting_ += waiting ? 1u : std::size_t(-1);
+}
+
+std::uint32_t EdgeShard::admits_per_s() const {
+  if (listeners_.empty()) return 0;
+  const std::size_t room =
+      options_.max_connections - std::min<std::size_t>(open_, options_.max_connections);
+  return static_cast<std::uint32_t>(std::min<std::size_t>(admission_.rate_per_s(), room));
 }
 
 void EdgeShard::pause_accepting() {
@@ -131,6 +137,7 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const TlsServer* tls
   }
   Connection& c = new_connection(fd);
   c.tls = stream;
+  if (stream != nullptr) ++tls_connections_;
   if (served_.size() == 1) c.partition = 0;
   if (peer.ss_family == AF_INET) {
     const auto& in = reinterpret_cast<const sockaddr_in&>(peer);

@@ -38,21 +38,54 @@ void EdgeShard::apply_setting(Setting setting, std::uint64_t value) {
     options_.connect_timeout_s = static_cast<std::uint32_t>(value);
   } else if (setting == Setting::quarantine_s) {
     options_.quarantine_s = static_cast<std::uint32_t>(value);
+  } else if (setting == Setting::others_admit_per_s) {
+    others_admit_per_s_ = value;
   }
+}
+
+// Where there are no other edges the devices wait for our successor, whatever the pace.
+std::uint32_t EdgeShard::drain_pace(std::uint32_t per_second) const {
+  const std::uint64_t others = others_admit_per_s_.value_or(per_second);
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(per_second, others));
 }
 
 void EdgeShard::drain(std::uint32_t per_second, const std::string& server_reference) {
   stop_accepting();
   farewell_ = disconnect_packet(server_reference);
   drain_at_ = 0;
+  drain_all_ = true;
   drain_some(per_second);
 }
 
+void EdgeShard::drain_tls(std::uint32_t per_second) {
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    listeners_[i].waits = listeners_[i].tls != nullptr;
+    listen_to(i);
+  }
+  farewell_ = disconnect_packet({});  // they may come back at once
+  drain_at_ = 0;
+  drain_all_ = false;
+  drain_some(per_second);
+}
+
+void EdgeShard::end_tls() {
+  drain_timer_.cancel();
+  for_each([this](Connection& c) {
+    if (c.tls != nullptr) end(c, CloseReason::drained);
+  });
+}
+
+void EdgeShard::keep_tls() {
+  drain_timer_.cancel();
+  for (Listener& l : listeners_) l.waits = false;
+  resume_accepting();
+}
+
 void EdgeShard::drain_some(std::uint32_t per_second) {
-  std::uint32_t left = std::max<std::uint32_t>(1, per_second / 20);
+  std::uint32_t left = std::max<std::uint32_t>(1, drain_pace(per_second) / 20);
   for (; drain_at_ < alive_.size() && left != 0; ++drain_at_) {
     Connection& c = at(drain_at_);
-    if (c.state != Connection::State::open) continue;
+    if (c.state != Connection::State::open || (!drain_all_ && c.tls == nullptr)) continue;
     if (c.connected && c.version == 5) c.out.append(farewell_);
     close(c.id(), CloseReason::drained);
     --left;

@@ -125,6 +125,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   if (fd >= 0) {
     ++open_;
     if (c.connected) ++connected_;
+    set_waiting(c, !c.connected && c.in_off != 0);
     poller_.add(fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
   }
   at(slot) = std::move(c);

@@ -89,6 +89,7 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   if (c == nullptr || c->state != Connection::State::open) return;
   if (!c->connected && settings.connected) ++connected_;
   c->connected = settings.connected;
+  set_waiting(*c, false);
   c->version = settings.version;
   const std::uint32_t limit = settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * 3u / 2u + 1u;
   alive_[conn.slot] = {now_s_, limit};
@@ -188,6 +189,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   c.out_at = 0;
   --open_;
   if (c.connected) --connected_;
+  set_waiting(c, false);
   count_close(reason);
   if (close_log_.allow(base::monotonic_ns() / 1'000'000)) {
     BERTH_LOG(info, "closed conn={} peer={}.{}.{}.{}:{} reason={} rx={} tx={}", conn.packed(),

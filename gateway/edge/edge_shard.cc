@@ -34,7 +34,8 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
       accept_later_(io),
       drain_timer_(io),
       served_(options.partitions),
-      scratch_(kScratch) {
+      scratch_(kScratch),
+      admission_(options.accept_per_s) {
   now_s_ = last_tick_s_ = seconds();
   probe_.connections_limit = options_.max_connections;
 }
@@ -101,7 +102,11 @@ void EdgeShard::on_readable(Connection& c) {
 
 void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const base::ConnId conn = c.id();
-  if (c.connected) alive_[conn.slot].last_seen_s = now_s_;
+  if (c.connected) {
+    alive_[conn.slot].last_seen_s = now_s_;
+  } else {
+    set_waiting(c, true);
+  }
   if (c.in_off == 0 && quarantined(c, bytes)) {
     ++probe_.accept_quarantined;
     return end(c, CloseReason::poison);
@@ -239,6 +244,7 @@ void EdgeShard::refresh_gauges() {
   probe_.unauthenticated = open_ - connected_;
   probe_.input_bytes = input_bytes_;
   probe_.engine_up = all_serving() ? 1 : 0;
+  probe_.admission_rate = admission_.rate_per_s();
   std::uint64_t unsent = 0;
   for_each([&unsent](const Connection& c) { unsent += c.unsent(); });
   probe_.output_bytes = unsent;

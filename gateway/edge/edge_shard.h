@@ -14,10 +14,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/log.h"
+#include "gateway/edge/admission.h"
 #include "gateway/edge/connection.h"
 #include "gateway/edge/tls_server.h"
 #include "gateway/link/ports.h"
@@ -36,7 +38,7 @@ struct EdgeOptions {
   std::uint32_t engine_absent_max_s = 120;
   std::uint32_t user_timeout_ms = 10'000;  // TCP_USER_TIMEOUT
   std::uint32_t quarantine_s = 600;
-  std::uint32_t accept_per_s = 0;  // connections accepted a second, 0: no limit
+  std::uint32_t accept_per_s = 0;  // connections accepted a second at most, 0: as engines answer
   std::uint32_t partitions = 1;    // of the gateway; each may have an engine of its own
 };
 
@@ -55,17 +57,26 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void admit_local(int fd, std::uint32_t partition);
   void stop_accepting();
   void stop();  // closes every socket at once
-  // Ends all connections, `per_second` of them, with DISCONNECT 0x9C and the Server Reference
-  // (3.14) or 0x8B where there is none. Wills are held back by the engine.
+  // Ends all connections, `per_second` of them or fewer where other edges let in fewer
+  // (Setting::others_admit_per_s), with DISCONNECT 0x9C and the Server Reference (3.14) or 0x8B
+  // where there is none. Wills are held back by the engine.
   void drain(std::uint32_t per_second, const std::string& server_reference);
   bool drained() const { return alive_.size() == free_.size(); }  // and released by the engine
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
+  std::uint32_t admits_per_s() const;  // devices of other edges that could come here now
 
   // -- to another process on this host (edge_handover.cc; ADR 9). While the shard's loop stands
   // still. `give`: a record and the socket, -1 for a connection that has ended; nothing is closed.
   using Give = std::function<void(std::string_view record, int fd)>;
   std::string hand_over(const Give& give);  // what is not of a single connection
-  int listener() const { return listeners_.empty() ? -1 : listeners_.front().fd; }
+  int listener() const { return listener_of(false); }
+  int tls_listener() const { return listener_of(true); }
+  // What can't be handed over goes first: connections with TLS end, `per_second` of them, new ones
+  // wait in their listening socket. keep_tls(): not after all.
+  void drain_tls(std::uint32_t per_second);
+  bool has_tls() const { return tls_connections_ != 0; }
+  void end_tls();  // those that are left, at once
+  void keep_tls();
   // In the other process, before start(). False: malformed; the socket is the caller's.
   bool adopt(std::string_view record, int fd);
   bool adopt_rest(std::string_view rest);
@@ -105,6 +116,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   struct Listener {
     int fd = -1;
     const TlsServer* tls = nullptr;
+    bool waits = false;  // nobody accepts
   };
   static constexpr std::size_t kSlab = 1024;  // connections per allocation
   struct Alive {  // apart from Connection so that the one-second sweep touches little memory
@@ -122,10 +134,12 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   // edge_accept.cc
   void accept_some(std::size_t listener);
-  bool admission();
   void listen_to_nobody();
+  void listen_to(std::size_t listener);
+  int listener_of(bool tls) const;
   void pause_accepting();
   void resume_accepting();
+  void set_waiting(Connection& c, bool waiting);
   Connection& new_connection(int fd);
   void admit(int fd, const sockaddr_storage& peer, const TlsServer* tls);
 
@@ -184,6 +198,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   // edge_drain.cc
   void drain_some(std::uint32_t per_second);
+  std::uint32_t drain_pace(std::uint32_t per_second) const;
 
   // edge_attach.cc
   void attach(Connection& c);
@@ -213,10 +228,13 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::uint32_t now_s_ = 0;
   std::uint32_t last_tick_s_ = 0;
   bool input_full_ = false;
-  double admissions_ = 0;  // accepts that may still be done, see admission()
-  std::int64_t admissions_ns_ = 0;
+  Admission admission_;
+  std::size_t waiting_ = 0;  // connections whose CONNECT no engine has answered
+  std::optional<std::uint64_t> others_admit_per_s_;
   std::string farewell_;  // DISCONNECT for connections that are drained
   std::size_t drain_at_ = 0;
+  bool drain_all_ = true;  // else those with TLS
+  std::size_t tls_connections_ = 0;
   boost::unordered_flat_map<std::uint64_t, int> suspicion_;  // deaths by connection
   boost::unordered_flat_map<std::uint64_t, std::uint32_t>
       quarantine_;  // client hash -> until, seconds

@@ -65,9 +65,9 @@ std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t i
   if (on_input_) on_input_(now);
   if (poison_ == nullptr) return broker_.input(conn, bytes, now);
   count_progress();
-  poison_->store(conn.packed(), std::memory_order_relaxed);
+  works_on(conn.packed());
   const std::size_t used = broker_.input(conn, bytes, now);
-  poison_->store(0, std::memory_order_relaxed);
+  works_on(0);
   return used;
 }
 
@@ -139,6 +139,12 @@ void EngineShard::on_committed(const session::CommitResult& result) {
   committing_ = false;
   broker_.committed(result, base::now());
   turn_end();
+}
+
+void EngineShard::forwarded_begins(protocol::link::ForwardedWork w, std::string_view topic) {
+  count_progress();
+  works_on(w.packed());
+  if (on_forwarded_) on_forwarded_(topic);
 }
 
 void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) {

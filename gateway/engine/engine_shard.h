@@ -42,6 +42,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void use_progress(std::atomic<std::uint64_t>* progress) { progress_ = progress; }
   // Called between inputs with the time, so that heartbeats go out in a long turn too.
   void on_input(std::function<void(base::Instant)> f) { on_input_ = std::move(f); }
+  // Called with the topic of each message of another partition (tests let it fail).
+  void on_forwarded(std::function<void(std::string_view topic)> f) { on_forwarded_ = std::move(f); }
   void refresh_gauges();
   session::Broker& broker() { return broker_; }
   // For what is posted to the shard's thread: expired when the engine is gone.
@@ -88,6 +90,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void release(base::ConnId conn) override;
   void resume(base::ConnId conn) override { resume_.push_back(conn); }
   bool writable(base::ConnId conn) override { return edge_.writable(conn); }
+  void forwarded_begins(protocol::link::ForwardedWork w, std::string_view topic) override;
+  void forwarded_ends() override { works_on(0); }
   void authenticate(base::ConnId conn, session::AuthRequest request) override;
   void load_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
                   std::uint64_t ticket) override;
@@ -96,6 +100,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void count_progress() {
     if (progress_ != nullptr)
       progress_->store(progress_->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  void works_on(std::uint64_t word) {
+    if (poison_ != nullptr) poison_->store(word, std::memory_order_relaxed);
   }
   void commit();
   void on_committed(const session::CommitResult& result);
@@ -116,6 +123,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::atomic<std::uint64_t>* poison_ = nullptr;
   std::atomic<std::uint64_t>* progress_ = nullptr;
   std::function<void(base::Instant)> on_input_;
+  std::function<void(std::string_view)> on_forwarded_;
   std::atomic<bool> store_healthy_{true};
   bool committing_ = false;
   std::int64_t commit_began_ns_ = 0;

@@ -1,10 +1,12 @@
 // A fault for tests: an engine that dies of one device's input. With BERTH_FAULT_TOPIC set in the
 // environment, a PUBLISH to that topic aborts the process, one to "<topic>/hang" never ends;
 // everything else is asked of `inner`.
-// Without the variable this class is not used.
+// BERTH_FAULT_FORWARDED: the same of a message that comes from another partition, for
+// EngineShard::on_forwarded. Without the variables nothing here is used.
 #pragma once
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,5 +35,13 @@ class FaultPolicy : public session::AccessPolicy {
   std::string topic_;
   std::unique_ptr<session::AccessPolicy> inner_;
 };
+
+inline std::function<void(std::string_view)> fault_of_forwarded() {
+  const char* fatal = std::getenv("BERTH_FAULT_FORWARDED");
+  if (fatal == nullptr) return {};
+  return [fatal](std::string_view topic) {
+    if (topic == fatal) std::abort();
+  };
+}
 
 }  // namespace berth::gateway::engine

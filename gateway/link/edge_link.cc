@@ -90,10 +90,24 @@ void EdgeLink::send_alive(const Alive& a) {
   socket_.flush();
 }
 
-void EdgeLink::send_keep_out(std::uint64_t client_hash) {
+void EdgeLink::send_word(FrameType type, std::uint64_t word) {
   turn_end();
-  const std::size_t at = begin_frame(socket_.out(), FrameType::keep_out);
-  for (int i = 0; i < 8; ++i) socket_.out().push_back(static_cast<char>(client_hash >> (8 * i)));
+  put_word_frame(socket_.out(), type, word);
+  socket_.flush();
+}
+
+void EdgeLink::send_keep_out(std::uint64_t client_hash) {
+  send_word(FrameType::keep_out, client_hash);
+}
+
+void EdgeLink::send_skip(ForwardedWork w) {
+  send_word(FrameType::skip, w.packed());
+}
+
+void EdgeLink::send_admits(std::uint32_t per_second) {
+  turn_end();
+  const std::size_t at = begin_frame(socket_.out(), FrameType::admits);
+  base::put_varint(socket_.out(), per_second);
   end_frame(socket_.out(), at);
   socket_.flush();
 }
@@ -154,6 +168,15 @@ void EdgeLink::on_frame(const FrameView& f) {
     case FrameType::keep_out:
       if (f.payload.size() == 8 && events_.keep_out) events_.keep_out(base::get_le64(f.payload));
       return;
+    case FrameType::dying_forwarded:
+      if (f.payload.size() == 8 && events_.dying_forwarded)
+        events_.dying_forwarded(ForwardedWork::from_packed(base::get_le64(f.payload)));
+      return;
+    case FrameType::settings: {
+      Settings settings;
+      if (get_settings(f.payload, settings) && events_.settings) events_.settings(settings);
+      return;
+    }
     case FrameType::refused:
       if (events_.refused) events_.refused(f.payload);
       return;

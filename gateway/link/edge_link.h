@@ -30,6 +30,8 @@ class EdgeLink final : public EnginePort,
     std::function<void(std::string_view why)> refused;
     std::function<void(base::ConnId conn)> dying;  // of this connection's input
     std::function<void(std::uint64_t client_hash)> keep_out;
+    std::function<void(const protocol::link::Settings&)> settings;
+    std::function<void(protocol::link::ForwardedWork)> dying_forwarded;
   };
   EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events);
 
@@ -40,6 +42,8 @@ class EdgeLink final : public EnginePort,
   void close();  // reads what the peer still said, then forgets it
   void send_alive(const protocol::link::Alive& a);
   void send_keep_out(std::uint64_t client_hash);
+  void send_skip(protocol::link::ForwardedWork w);
+  void send_admits(std::uint32_t per_second);
   void set_serving(bool serving) { serving_ = serving; }
   void send_empty(protocol::link::FrameType type);  // drain, stop
   void scrape(std::uint64_t id);
@@ -61,6 +65,7 @@ class EdgeLink final : public EnginePort,
   void on_frame(const protocol::link::FrameView& f);
   void on_step(const protocol::link::Step& s) override;
   std::string& turn();
+  void send_word(protocol::link::FrameType type, std::uint64_t word);
 
   edge::EdgeShard& edge_;
   Events events_;

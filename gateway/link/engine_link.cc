@@ -1,5 +1,7 @@
 #include "gateway/link/engine_link.h"
 
+#include <boost/asio/post.hpp>
+
 #include "gateway/link/edge_link.h"
 
 namespace berth::gateway::link {
@@ -8,12 +10,17 @@ using namespace protocol::link;  // the records' vocabulary
 
 namespace {
 constexpr std::size_t kUnsentMax = 64u << 20;  // then the link's connections take nothing more
+constexpr std::size_t kTurnFull = 1u << 20;    // a turn ends between inputs when it has so much
 constexpr std::uint32_t kSlotsMax = 4u << 20;  // of one edge shard
 }  // namespace
 
 EngineLink::EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events,
                        SSL* tls)
-    : events_(std::move(events)), number_(number), poller_(io, *this), socket_(poller_, 0) {
+    : io_(io),
+      events_(std::move(events)),
+      number_(number),
+      poller_(io, *this),
+      socket_(poller_, 0) {
   socket_.open(fd, tls);
   poller_.start();
 }
@@ -59,25 +66,21 @@ void EngineLink::refuse(std::string_view why) {
   lose();
 }
 
-namespace {
-
-void put_frame(std::string& out, FrameType type, std::uint64_t v) {
-  const std::size_t at = begin_frame(out, type);
-  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(v >> (8 * i)));
-  end_frame(out, at);
-}
-
-}  // namespace
-
 void EngineLink::send_keep_out(std::uint64_t client_hash) {
-  put_frame(socket_.out(), FrameType::keep_out, client_hash);
+  put_word_frame(socket_.out(), FrameType::keep_out, client_hash);
   socket_.flush();
 }
 
-void EngineLink::last_words(base::ConnId conn) {
-  char frame[kFrameHeader + 8] = {9, 0, 0, 0, static_cast<char>(FrameType::dying)};
-  for (std::size_t i = 0; i < 8; ++i)
-    frame[kFrameHeader + i] = static_cast<char>(conn.local().packed() >> (8 * i));
+void EngineLink::send_settings(const Settings& s) {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::settings);
+  put_settings(socket_.out(), s);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+void EngineLink::last_words(FrameType type, std::uint64_t of) {
+  char frame[kFrameHeader + 8] = {9, 0, 0, 0, static_cast<char>(type)};
+  for (std::size_t i = 0; i < 8; ++i) frame[kFrameHeader + i] = static_cast<char>(of >> (8 * i));
   socket_.last_words(frame, sizeof frame);
 }
 
@@ -111,6 +114,14 @@ void EngineLink::on_accepted(std::uint64_t turn) {
   if (engine_ == nullptr) accepts_->turn_end();  // nobody else does any more
 }
 
+void EngineLink::resume_soon() {
+  boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired() || lost_) return;
+    resume_waiting();
+    on_turn_end();
+  });
+}
+
 void EngineLink::resume_waiting() {
   congested_ = false;
   for (std::size_t slot = 0; slot < conns_.size() && !congested_; ++slot) {
@@ -140,6 +151,14 @@ void EngineLink::on_frame(const FrameView& f) {
     }
     case FrameType::keep_out:
       if (f.payload.size() == 8 && events_.keep_out) events_.keep_out(base::get_le64(f.payload));
+      return;
+    case FrameType::admits:
+      if (events_.admits)
+        events_.admits(static_cast<std::uint32_t>(base::RecordReader(f.payload).varint()));
+      return;
+    case FrameType::skip:
+      if (f.payload.size() == 8 && events_.skip)
+        events_.skip(ForwardedWork::from_packed(base::get_le64(f.payload)));
       return;
     case FrameType::goodbye:
       if (events_.goodbye) events_.goodbye();
@@ -213,9 +232,11 @@ void EngineLink::on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t
   }
   const std::size_t used = engine_->input(conn, offset, in_ack, base::as_bytes(bytes));
   c = find(conn);
-  if (c == nullptr) return;
-  c->in_at += used;
-  c->kept.assign(bytes.substr(used));
+  if (c != nullptr) {
+    c->in_at += used;
+    c->kept.assign(bytes.substr(used));
+  }
+  if (gathered_ > kTurnFull) engine_->turn_end();  // a frame is applied whole: keep it short
 }
 
 void EngineLink::reoffer(base::ConnId conn) {
@@ -270,6 +291,8 @@ void EngineLink::send(base::ConnId conn, std::string_view head, std::string_view
   Pending* p = step_of(conn);
   if (p == nullptr) return;
   p->bytes.append(head).append(tail);
+  gathered_ += head.size() + tail.size();
+  congested_ = congested_ || gathered_ > kUnsentMax;  // what no boundary of inputs divides
   conns_[conn.local_slot()].out_off += head.size() + tail.size();
 }
 
@@ -330,6 +353,7 @@ void EngineLink::encode_turn(std::string& out) {
   }
   end_frame(out, at);
   step_count_ = 0;
+  gathered_ = 0;
   ++turns_;
   if (steps_.size() > 4096) steps_.resize(4096);
 }
@@ -339,6 +363,7 @@ void EngineLink::flush() {
   if (socket_.unsent() == 0) return;
   socket_.flush();
   congested_ = congested_ || socket_.unsent() > kUnsentMax;
+  if (congested_ && all_sent()) resume_soon();  // else when the socket takes more
   if (!remote_ && all_sent()) on_accepted(turns_);
 }
 

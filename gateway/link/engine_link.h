@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
     std::function<void(const protocol::link::Alive&)> alive;
     std::function<void()> goodbye;
     std::function<void(std::uint64_t client_hash)> keep_out;
+    std::function<void(std::uint32_t per_second)> admits;
+    std::function<void(protocol::link::ForwardedWork)> skip;
     std::function<void()> lost;  // once; the link is to be destroyed, not in this call
   };
   // `number`: of this link in the engine; the upper bits of its connections' ids there. `tls`: the
@@ -46,7 +49,9 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   void send_status(const protocol::link::Status& s);
   void refuse(std::string_view why);
   void send_keep_out(std::uint64_t client_hash);
-  void last_words(base::ConnId conn);  // from a signal handler: FrameType::dying
+  void send_settings(const protocol::link::Settings& s);
+  // From a signal handler: FrameType::dying with a connection, or dying_forwarded.
+  void last_words(protocol::link::FrameType type, std::uint64_t of);
   bool all_sent() const { return socket_.unsent() == 0; }
   bool all_accepted() const { return accepted_ == turns_; }
   bool nothing_gathered() const { return step_count_ == 0; }
@@ -96,8 +101,11 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   void encode_turn(std::string& out);
   void on_accepted(std::uint64_t turn);
   void resume_waiting();
+  void resume_soon();
   void lose();
 
+  boost::asio::io_context& io_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   Events events_;
   std::uint32_t number_;
   EnginePort* engine_ = nullptr;
@@ -107,6 +115,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   std::vector<Conn> conns_;  // by slot
   std::vector<Pending> steps_;
   std::size_t step_count_ = 0;
+  std::size_t gathered_ = 0;    // bytes of these
   std::uint64_t turns_ = 0;     // encoded
   std::uint64_t accepted_ = 0;  // of these
   bool remote_ = false;

@@ -12,8 +12,17 @@ namespace {
 
 edge::EdgeOptions share_of(edge::EdgeOptions o, std::uint32_t count) {
   o.max_connections = (o.max_connections + count - 1) / count;
+  if (o.accept_per_s != 0) o.accept_per_s = (o.accept_per_s + count - 1) / count;
   o.input_cap_total = std::max(o.input_cap_total / count, o.input_cap);
   return o;
+}
+
+std::uint16_t port_of(int listener) {
+  sockaddr_storage local{};
+  socklen_t size = sizeof local;
+  getsockname(listener, reinterpret_cast<sockaddr*>(&local), &size);
+  return ntohs(local.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(local).sin6_port
+                                           : reinterpret_cast<sockaddr_in&>(local).sin_port);
 }
 
 }  // namespace
@@ -52,7 +61,11 @@ void EdgeShards::bind(const std::string& host, std::uint16_t& port) {
 void EdgeShards::bind_tls(const std::string& host, std::uint16_t& port,
                           const edge::TlsServer& tls) {
   tls_ = &tls;
-  bind_each(host, port, &Shard::tls_listener);
+  if (shards_[0]->tls_listener >= 0) {
+    port = port_of(shards_[0]->tls_listener);
+  } else {
+    bind_each(host, port, &Shard::tls_listener);
+  }
 }
 
 void EdgeShards::bind_each(const std::string& host, std::uint16_t& port, int Shard::*listener) {
@@ -68,7 +81,11 @@ void EdgeShards::open_for_devices() {
     Shard& shard = *s;
     on(shard, [this, &shard] {
       shard.edge->listen(std::exchange(shard.listener, -1));
-      if (shard.tls_listener >= 0) shard.edge->listen(std::exchange(shard.tls_listener, -1), tls_);
+      if (const int fd = std::exchange(shard.tls_listener, -1); fd >= 0 && tls_ != nullptr) {
+        shard.edge->listen(fd, tls_);
+      } else if (fd >= 0) {
+        ::close(fd);  // a predecessor's; we speak no TLS
+      }
       shard.edge->start();
     });
   }
@@ -107,11 +124,7 @@ void EdgeShards::halt() {
 
 void EdgeShards::adopt_listener(std::uint32_t i, int fd, std::uint16_t& port) {
   shards_[i]->listener = fd;
-  sockaddr_storage local{};
-  socklen_t size = sizeof local;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
-  port = ntohs(local.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(local).sin6_port
-                                           : reinterpret_cast<sockaddr_in&>(local).sin_port);
+  port = port_of(fd);
 }
 
 void EdgeShards::stop_accepting() {

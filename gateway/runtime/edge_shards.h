@@ -38,8 +38,9 @@ class EdgeShards {
   void halt();
   void go_on() { start_threads(); }
   edge::EdgeShard& shard(std::uint32_t i) { return *shards_[i]->edge; }
-  // Instead of bind(): sockets of another process. `port` is filled in.
+  // Instead of bind() and bind_tls(): sockets of another process. `port` is filled in.
   void adopt_listener(std::uint32_t i, int fd, std::uint16_t& port);
+  void adopt_tls_listener(std::uint32_t i, int fd) { shards_[i]->tls_listener = fd; }
   void stop_accepting();
   void stop();  // ends and joins the threads
 

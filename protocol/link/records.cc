@@ -32,6 +32,12 @@ void end_frame(std::string& out, std::size_t at) {
   for (unsigned i = 0; i < 4; ++i) out[at + i] = static_cast<char>(length >> (8 * i));
 }
 
+void put_word_frame(std::string& out, FrameType type, std::uint64_t word) {
+  const std::size_t at = begin_frame(out, type);
+  for (int i = 0; i < 8; ++i) out.push_back(static_cast<char>(word >> (8 * i)));
+  end_frame(out, at);
+}
+
 void put_hello(std::string& out, const Hello& h) {
   put_varint(out, h.version);
   put_varint(out, h.edge_id);
@@ -70,25 +76,34 @@ std::uint64_t common_version(std::uint64_t version_min, std::uint64_t version) {
   return common >= version_min && common >= kVersionMin ? common : 0;
 }
 
-void put_welcome(std::string& out, const Welcome& w) {
-  put_varint(out, w.version);
-  put_varint(out, w.engine_id);
-  for (const auto& [setting, value] : w.settings) {
+void put_settings(std::string& out, const Settings& s) {
+  for (const auto& [setting, value] : s) {
     out.push_back(static_cast<char>(setting));
     put_varint(out, value);
   }
+}
+
+bool get_settings(std::string_view in, Settings& s) {
+  RecordReader r(in);
+  s.clear();
+  while (r.ok() && !r.done()) {
+    const auto setting = static_cast<Setting>(r.byte());
+    s.emplace_back(setting, r.varint());
+  }
+  return r.ok();
+}
+
+void put_welcome(std::string& out, const Welcome& w) {
+  put_varint(out, w.version);
+  put_varint(out, w.engine_id);
+  put_settings(out, w.settings);
 }
 
 bool get_welcome(std::string_view in, Welcome& w) {
   RecordReader r(in);
   w.version = r.varint();
   w.engine_id = r.varint();
-  w.settings.clear();
-  while (r.ok() && !r.done()) {
-    const auto setting = static_cast<Setting>(r.byte());
-    w.settings.emplace_back(setting, r.varint());
-  }
-  return r.ok();
+  return r.ok() && get_settings(r.rest(), w.settings);
 }
 
 const char* name_of(EngineState s) {

@@ -10,6 +10,8 @@
 //                partitions since version 3)
 //   accepted  := turns         how many of the engine's turns have been applied (remote)
 //   alive     := serving_term lost_term nominate:u8    every heartbeat_ms (remote)
+//   admits    := per_second    connections it could let in now, every heartbeat_ms (remote)
+//   skip      := work:u64le    a forwarded message that killed engines (remote; ADR 10)
 //   goodbye   := (empty)       the edge's connections have ended, it will not come back
 //   drain, stop := (empty)     scrape := id
 //
@@ -20,6 +22,8 @@
 //                (every heartbeat_ms; remote; from process on since version 3)
 //   ready     := version       attach now
 //   dying     := conn          our last word: we die of this connection's input (remote)
+//   dying_forwarded := work:u64le   the same, of a message of another partition (remote)
+//   settings  := (setting:u8 value)*   as in welcome, when they change (remote)
 //   keep_out  := hash:u64le    of a client id that killed engines; both ways (remote)
 //   heartbeat, drained := (empty)
 //   samples   := id (family label value help counter:u8 value)*
@@ -61,6 +65,8 @@ enum class FrameType : std::uint8_t {
   accepted = 6,
   alive = 7,
   goodbye = 8,
+  admits = 10,
+  skip = 11,
   ready = 17,
   heartbeat = 18,
   samples = 19,
@@ -69,7 +75,9 @@ enum class FrameType : std::uint8_t {
   refused = 22,
   status = 23,
   dying = 24,
-  keep_out = 25
+  keep_out = 25,
+  settings = 26,
+  dying_forwarded = 27
 };
 
 struct FrameView {
@@ -84,6 +92,9 @@ FrameResult next_frame(std::string_view in, FrameView& out);
 // begin_frame/end_frame: what is appended between them is the payload.
 std::size_t begin_frame(std::string& out, FrameType type);
 void end_frame(std::string& out, std::size_t at);
+
+// A frame of one word: dying, keep_out, skip, ….
+void put_word_frame(std::string& out, FrameType type, std::uint64_t word);
 
 struct Hello {
   std::uint64_t version = kVersion;
@@ -107,12 +118,16 @@ std::uint64_t common_version(std::uint64_t version_min, std::uint64_t version);
 enum class Setting : std::uint8_t {
   packet_max = 1,         // bytes; the edge refuses a link whose packets it could not keep
   connect_timeout_s = 2,  // first byte to CONNACK
-  quarantine_s = 3
+  quarantine_s = 3,
+  others_admit_per_s = 4  // what all other edges could let in now; not said where there are none
 };
+using Settings = std::vector<std::pair<Setting, std::uint64_t>>;  // unknown ones are skipped
+void put_settings(std::string& out, const Settings& s);
+bool get_settings(std::string_view in, Settings& s);
 struct Welcome {
   std::uint64_t version = kVersion;
   std::uint64_t engine_id = 0;
-  std::vector<std::pair<Setting, std::uint64_t>> settings;  // unknown ones are skipped
+  Settings settings;
 };
 void put_welcome(std::string& out, const Welcome& w);
 bool get_welcome(std::string_view in, Welcome& w);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -40,6 +41,25 @@ inline constexpr std::uint32_t kPartitionsMax = 64;
 inline std::uint32_t partition_of(std::string_view client_id, std::uint32_t partitions) {
   return partitions <= 1 ? 0 : static_cast<std::uint32_t>(hash_of(client_id) % partitions);
 }
+
+// A message of another partition that an engine works on, by its number in that one's queue for us.
+// As one word it is no connection's: the upper bit is set.
+struct ForwardedWork {
+  static constexpr std::uint64_t kMark = std::uint64_t{1} << 63;
+  static constexpr unsigned kSeqBits = 55;
+  std::uint32_t source = 0;
+  std::uint64_t seq = 0;
+  constexpr std::uint64_t packed() const {
+    return kMark | (static_cast<std::uint64_t>(source) << kSeqBits) |
+           (seq & ((std::uint64_t{1} << kSeqBits) - 1));
+  }
+  static constexpr ForwardedWork from_packed(std::uint64_t v) {
+    return {static_cast<std::uint32_t>((v & ~kMark) >> kSeqBits),
+            v & ((std::uint64_t{1} << kSeqBits) - 1)};
+  }
+  static constexpr bool is(std::uint64_t word) { return (word & kMark) != 0; }
+  friend constexpr auto operator<=>(const ForwardedWork&, const ForwardedWork&) = default;
+};
 
 // Numbered slots of a connection's cookie. Opaque to the edge.
 enum class CookieSlot : std::uint8_t {

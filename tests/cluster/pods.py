@@ -105,7 +105,19 @@ class Edge(Pod):
         self.spawn([self.cluster.berth, "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
                     f"0.0.0.0:{ADMIN}", *self.cluster.engine_flags()],
                    {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name,
-                    "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883"})
+                    "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883",
+                    "BERTH_CLUSTER_HANDOVER": os.path.join(self.directory, self.name + ".sock"),
+                    "BERTH_CLUSTER_HANDOVER_LINGER": "true"})
+
+    def upgrade(self):
+        """A DaemonSet with maxSurge 1 on the host's network: the new pod beside the old one, which is
+        ended when the new one is ready."""
+        old, pid = self.process, self.status()["pid"]
+        self.start()
+        wait_for(f"{self.name} taken over", lambda: self.status().get("pid", pid) != pid and self.ready())
+        old.send_signal(signal.SIGTERM)
+        if old.wait(5) != 0:
+            raise RuntimeError(f"{self.name}: the old edge ended with {old.returncode}")
 
 
 class Redis(Pod):

@@ -146,6 +146,11 @@ def edge_drain(c, random, seconds):
     every(seconds, 8, act)
 
 
+def edge_upgrade(c, random, seconds):
+    """Each edge is replaced on its host, one after the other."""
+    every(seconds, 3, lambda: [e.upgrade() for e in c.edges])
+
+
 def edge_kill(c, random, seconds):
     def act():
         e = random.choice(c.edges)
@@ -184,6 +189,7 @@ SCENARIOS = {
     "partition-engines": (partition_engines, 20, 8, False),
     "redis-failover": (redis_failover, 30, 10, False),
     "edge-drain": (edge_drain, 25, 9, True),
+    "edge-upgrade": (edge_upgrade, 20, 7, False),
     "edge-kill": (edge_kill, 25, 9, True),
     "orphan": (orphan, 25, 9, True),
     "everything": (everything, 180, 30, True),

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "protocol/link/types.h"
 #include "tests/support/cluster.h"
 #include "tests/support/expect_unnoticed.h"
 #include "tests/support/raw_client.h"
@@ -227,6 +228,50 @@ TEST(Partitions, SessionsWithoutEdgeAndEngineAreTheSurvivors) {
     const auto answer = d.until(2);
     ASSERT_FALSE(answer.empty());
     EXPECT_EQ(answer[0].body[0] != 0, i == 5) << "expiry 2 s and 600 s";
+  }
+}
+
+// A name for a client of this partition.
+std::string client_of(std::uint32_t partition, const std::string& name) {
+  for (int i = 0;; ++i) {
+    std::string id = name + std::to_string(i);
+    if (protocol::link::partition_of(id, 4) == partition) return id;
+  }
+}
+
+// A message that kills whichever engine gets it from another partition: after two it is passed
+// over, also where it died together with the engine that had sent it.
+TEST(Partitions, I12_AForwardedMessageThatKillsEnginesIsSkipped) {
+  for (const int engines : {3, 1}) {
+    setenv("BERTH_FAULT_FORWARDED", "poison", 1);
+    Cluster c(four_partitions(engines));
+    auto good = subscribed(
+        c.edges[0]->mqtt_port(),
+        {.client_id = client_of(1, "good"), .clean = false, .properties = expiry(600)}, "#", 1);
+    auto bad = connected(c.edges[1]->mqtt_port(), {.client_id = client_of(2, "bad")});
+    bad->send(publish("poison", "x", 1, 1));
+    bad->send(publish("t", "after", 1, 2));
+    int deaths = 0;
+    std::vector<std::string> got;
+    EXPECT_TRUE(eventually(
+        [&] {
+          for (auto& e : c.engines) {
+            if (e->process().running()) continue;
+            ++deaths;
+            e->start();
+          }
+          for (const Packet& p : good->until(3, std::chrono::milliseconds(20))) {
+            if (p.type == 3) got.push_back(p.topic());
+          }
+          return std::find(got.begin(), got.end(), "t") != got.end();
+        },
+        std::chrono::seconds(40)))
+        << engines;
+    unsetenv("BERTH_FAULT_FORWARDED");
+    EXPECT_EQ(deaths, 2) << engines;
+    EXPECT_EQ(std::count(got.begin(), got.end(), "poison"), 0) << engines;
+    EXPECT_EQ(c.engine_total("berth_partition_messages_total{result=\"skipped\"}"), 1) << engines;
+    EXPECT_FALSE(bad->gone()) << "its engine was not the one that died";
   }
 }
 

@@ -25,6 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   berth::protocol::link::get_welcome(bytes, w);
   berth::protocol::link::Status s;
   berth::protocol::link::get_status(bytes, s);
+  berth::protocol::link::Settings settings;
+  berth::protocol::link::get_settings(bytes, settings);
   berth::protocol::link::Alive a;
   berth::protocol::link::get_alive(bytes, a);
   return 0;

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "tests/support/certificates.h"
+#include "tests/support/cluster.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/tls_client.h"
@@ -250,6 +251,55 @@ TEST(TlsSupervised, EnginesDieAndConnectionsStay) {
     EXPECT_EQ(g.metric("berth_connections"), 20);
   }
   std::filesystem::remove_all(d);
+}
+
+// OpenSSL can't hand a connection to another process (ADR 9): when an edge is replaced, TLS ones
+// end and come back, plain ones stay.
+TEST(TlsEdge, IsReplacedAndOnlyTlsConnectionsEnd) {
+  std::string name = std::filesystem::temp_directory_path() / "berth-mqtts-XXXXXX";
+  const std::string directory = mkdtemp(name.data());
+  Certificates certificates(directory);
+  certificates.issue("server", "localhost");
+  std::ofstream(directory + "/edge.yaml")
+      << "mqtts:\n  listen: 127.0.0.1:0\n  cert_file: " << certificates.file("server.crt")
+      << "\n  key_file: " << certificates.file("server.key")
+      << "\ncluster:\n  handover: " << directory << "/handover.sock\n  handover_linger: true\n";
+  Cluster c({.engines = 1,
+             .edges = 1,
+             .engine_flags = {},
+             .edge_flags = {"--config", directory + "/edge.yaml", "--shards", "2"}});
+  const TlsClient::Options trust{.ca_file = certificates.file("ca.crt")};
+  auto plain = subscribed(c.edges[0]->mqtt_port(), {.client_id = "plain"}, "t", 1);
+  std::vector<std::unique_ptr<TlsClient>> devices;
+  const auto device = [&](int i) {
+    devices.push_back(std::make_unique<TlsClient>(c.edges[0]->mqtts_port(), trust));
+    return devices.back()->connect_mqtt({.client_id = "tls" + std::to_string(i),
+                                         .clean = false,
+                                         .properties = expiry(600),
+                                         .will_topic = "t",
+                                         .will_payload = "gone",
+                                         .will_qos = 1});
+  };
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(device(i));
+  const int port = c.edges[0]->mqtts_port();
+  std::unique_ptr<GatewayProcess> old = c.replace_edge(0);
+  EXPECT_NE(c.edges[0]->log().find("took over"), std::string::npos) << c.edges[0]->log();
+  EXPECT_EQ(c.edges[0]->mqtts_port(), port);
+  EXPECT_TRUE(old->process().running()) << "it waits to be ended, else it would be started again";
+  EXPECT_EQ(old->terminate(), 0);
+  for (auto& d : devices) {
+    const auto said = d->until(14);
+    ASSERT_FALSE(said.empty());
+    EXPECT_EQ(said.back().body.substr(0, 1), "\x8b");
+  }
+  devices.clear();
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(device(i)) << "the listening socket is the same";
+  EXPECT_EQ(c.engine_total("berth_sessions_resumed_total{result=\"resumed\"}"), 6);
+  plain->send(publish("t", "still here", 1, 2));
+  const auto got = plain->until(3);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(got.back().payload(5), "still here") << "and no will came before";
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -76,6 +76,23 @@ TEST(LinkRecords, AnEnginesTurnIsReadWholeOrNotAtAll) {
   }
 }
 
+TEST(LinkRecords, ForwardedWorkIsAWordOfNoConnection) {
+  const ForwardedWork w{63, (std::uint64_t{1} << 55) - 1};
+  EXPECT_TRUE(ForwardedWork::is(w.packed()));
+  EXPECT_EQ(ForwardedWork::from_packed(w.packed()), w);
+  EXPECT_FALSE(ForwardedWork::is(base::ConnId{0xffffffff, 0x7fffffff}.packed()));
+}
+
+TEST(LinkRecords, SettingsReadBackAndUnknownOnesAreKeptForWhoeverKnowsThem) {
+  std::string o;
+  const Settings said{{Setting::others_admit_per_s, 70'000}, {static_cast<Setting>(200), 1}};
+  put_settings(o, said);
+  Settings heard{{Setting::packet_max, 1}};
+  EXPECT_TRUE(get_settings(o, heard));
+  EXPECT_EQ(heard, said);
+  EXPECT_FALSE(get_settings(std::string("\x04\xff", 2), heard));
+}
+
 TEST(LinkRecords, EveryTruncationOfAnEdgesTurnIsBounded) {
   const std::string all = edge_turn();
   for (std::size_t n = 0; n < all.size(); ++n) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <utility>
 
 namespace berth::test {
 
@@ -59,11 +60,10 @@ GatewayProcess& Cluster::add_engine() {
   return *engines.back();
 }
 
-std::string Cluster::replace_edge(std::size_t i) {
+std::unique_ptr<GatewayProcess> Cluster::replace_edge(std::size_t i) {
   auto next =
       std::make_unique<GatewayProcess>(edge_flags_, std::string(), GatewayProcess::Role::edge);
-  edges[i] = std::move(next);
-  return edges[i]->log();
+  return std::exchange(edges[i], std::move(next));
 }
 
 GatewayProcess* Cluster::active() {

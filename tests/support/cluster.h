@@ -27,8 +27,8 @@ class Cluster {
   std::vector<std::unique_ptr<GatewayProcess>> edges;
 
   GatewayProcess& add_engine();
-  // Starts another edge beside this one, which then has its place. Returns its log.
-  std::string replace_edge(std::size_t i);
+  // Starts another edge beside this one, which then has its place. Returns the one before.
+  std::unique_ptr<GatewayProcess> replace_edge(std::size_t i);
   // The one that serves; waits for it, null at the deadline.
   GatewayProcess* active();
   std::vector<int> mqtt_ports() const;

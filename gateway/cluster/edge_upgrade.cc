@@ -1,0 +1,111 @@
+#include "gateway/cluster/edge_upgrade.h"
+
+#include <stdexcept>
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+namespace berth::gateway::cluster {
+
+namespace {
+
+class Takeover {
+ public:
+  Takeover(runtime::EdgeShards& edges, std::uint16_t& port)
+      : edges_(edges), port_(port), origins_(edges.count()) {}
+
+  // False: that was all.
+  bool take(const HandoverStream::Item& item) {
+    switch (item.type) {
+      case 'W':
+        return true;
+      case 'S': {
+        base::RecordReader r(item.payload);
+        origins_.at(shard_) = {.edge_id = r.varint(), .generation = r.varint()};
+        edges_.adopt_listener(shard_, item.fd, port_);
+        return true;
+      }
+      case 'T':
+        edges_.adopt_tls_listener(shard_, item.fd);
+        return true;
+      case 'C':
+        if (!edges_.shard(shard_).adopt(item.payload, item.fd))
+          throw std::runtime_error("handover: a connection can't be read");
+        ++connections_;
+        return true;
+      case 'D':
+        if (!edges_.shard(shard_++).adopt_rest(item.payload))
+          throw std::runtime_error("handover: a shard can't be read");
+        return true;
+      case 'R':
+        throw std::runtime_error("handover refused: " + item.payload);
+      default:
+        if (shard_ != edges_.count()) throw std::runtime_error("handover: not whole");
+        return false;
+    }
+  }
+
+  std::size_t connections() const { return connections_; }
+  std::vector<ShardOrigin> origins() { return std::move(origins_); }
+
+ private:
+  runtime::EdgeShards& edges_;
+  std::uint16_t& port_;
+  std::vector<ShardOrigin> origins_;
+  std::uint32_t shard_ = 0;
+  std::size_t connections_ = 0;
+};
+
+void give_shard(HandoverStream& to, edge::EdgeShard& shard, const ShardOrigin& origin) {
+  std::string head;
+  base::put_varint(head, origin.edge_id);
+  base::put_varint(head, origin.generation);
+  to.send('S', head, shard.listener());
+  if (shard.tls_listener() >= 0) to.send('T', {}, shard.tls_listener());
+  const std::string rest =
+      shard.hand_over([&to](std::string_view record, int socket) { to.send('C', record, socket); });
+  to.send('D', rest);
+}
+
+}  // namespace
+
+std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
+                                                  runtime::EdgeShards& edges,
+                                                  std::uint32_t partitions, std::uint16_t& port) {
+  const int fd = connect_handover(path);
+  if (fd < 0) return {};
+  HandoverStream from(fd);
+  std::string ask;
+  base::put_varint(ask, kHandoverVersion);
+  base::put_varint(ask, edges.count());
+  base::put_varint(ask, partitions);
+  from.send('H', ask);
+  Takeover t(edges, port);
+  while (t.take(from.receive())) {
+  }
+  from.send('K', {});
+  from.await_end();  // its ports are free now
+  BERTH_LOG(info, "took over connections={}", t.connections());
+  return t.origins();
+}
+
+bool asks_for_the_same(HandoverStream& from, std::uint32_t shards, std::uint32_t partitions) {
+  const HandoverStream::Item item = from.receive();
+  base::RecordReader asked(item.payload);
+  if (asked.varint() != kHandoverVersion) return false;
+  const std::uint64_t its_shards = asked.varint();
+  return its_shards == shards && asked.varint() == partitions && asked.ok();
+}
+
+void say_wait(HandoverStream& to) {
+  to.send('W', {});
+}
+
+void give_all(HandoverStream& to, runtime::EdgeShards& edges,
+              const std::function<ShardOrigin(std::uint32_t shard)>& origin) {
+  for (std::uint32_t i = 0; i < edges.count(); ++i) give_shard(to, edges.shard(i), origin(i));
+  to.send('E', {});
+  if (to.receive().type != 'K') throw std::runtime_error("not taken");
+}
+
+}  // namespace berth::gateway::cluster

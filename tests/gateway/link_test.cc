@@ -1,0 +1,146 @@
+// An engine's end of a link, with a socket pair in the place of the edge.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <functional>
+
+#include "gateway/link/engine_link.h"
+
+namespace berth::gateway::link {
+namespace {
+
+using namespace protocol::link;
+
+// Answers as told; flushes at the end of its turns, as an EngineShard does.
+class FakeEngine : public EnginePort {
+ public:
+  EngineLink* link = nullptr;
+  std::function<void(base::ConnId)> on_input = [](base::ConnId) {};
+  std::vector<base::ConnId> credited;
+
+  bool serving() const override { return true; }
+  bool survives_engine() const override { return false; }
+  void attach(const Attach&) override {}
+  void attached_all() override {}
+  std::size_t input(base::ConnId conn, std::uint64_t, std::uint64_t, base::ByteView b) override {
+    on_input(conn);
+    return b.size();
+  }
+  void closed(base::ConnId, CloseReason) override {}
+  void credit(base::ConnId conn, std::uint64_t) override { credited.push_back(conn); }
+  void turn_end() override { link->flush(); }
+  void accepted(std::uint32_t, std::uint64_t) override {}
+};
+
+struct Ends {
+  Ends() {
+    int fds[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    far = fds[1];
+    EngineLink::Events events;
+    events.hello = [](const Hello&) {};
+    events.attached_all = [this] { link->go(); };
+    events.lost = [] {};
+    link = std::make_unique<EngineLink>(io, fds[0], 0, events);
+    link->use_engine(engine);
+    engine.link = link.get();
+  }
+  ~Ends() { ::close(far); }
+
+  void say(FrameType type, const std::string& payload) {
+    std::string frame;
+    const std::size_t at = begin_frame(frame, type);
+    frame.append(payload);
+    end_frame(frame, at);
+    ASSERT_EQ(::send(far, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+  }
+  void greet(std::uint64_t output_cap, std::uint32_t connections) {
+    Hello h;
+    h.output_cap = output_cap;
+    std::string hello;
+    put_hello(hello, h);
+    say(FrameType::hello, hello);
+    std::string turn;
+    for (std::uint32_t slot = 0; slot < connections; ++slot) {
+      Attach a;
+      a.conn = {slot, 1};
+      a.attach_epoch = 1;
+      put_attach(turn, a);
+    }
+    put_attached_all(turn);
+    say(FrameType::turn, turn);
+    run_until([] { return false; }, std::chrono::milliseconds(50));
+  }
+  // Runs the link and takes what it says.
+  bool run_until(const std::function<bool()>& done,
+                 std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (!done() && std::chrono::steady_clock::now() < end) {
+      io.run_one_for(std::chrono::milliseconds(5));
+      char bytes[65536];
+      for (ssize_t n; (n = ::recv(far, bytes, sizeof bytes, 0)) > 0;)
+        heard.append(bytes, static_cast<std::size_t>(n));
+      take_frames();
+    }
+    return done();
+  }
+  void take_frames() {
+    std::size_t at = 0;
+    for (FrameView f; next_frame(std::string_view(heard).substr(at), f) == FrameResult::complete;
+         at += f.size) {
+      if (f.type == FrameType::turn) turns.push_back(f.size);
+    }
+    heard.erase(0, at);
+  }
+
+  boost::asio::io_context io{1};
+  FakeEngine engine;
+  int far = -1;
+  std::unique_ptr<EngineLink> link;
+  std::string heard;
+  std::vector<std::size_t> turns;
+};
+
+// One PUBLISH of a megabyte to a thousand subscribers: an edge applies a turn whole, so it must
+// stay far below what a frame can be.
+TEST(EngineLink, ATurnThatIsFullTakesNothingMore) {
+  constexpr std::uint32_t kConnections = 300;
+  Ends ends;
+  ends.greet(std::uint64_t{1} << 40, kConnections);
+  const std::string megabyte(1u << 20, 'x');
+  std::uint32_t taken = 0;
+  while (taken < kConnections && ends.link->writable({taken, 1}))
+    ends.link->send({taken++, 1}, megabyte, {});
+  EXPECT_LE(taken, 70u);
+  for (std::uint32_t slot = taken; slot < kConnections; ++slot)
+    EXPECT_FALSE(ends.link->writable({slot, 1}));
+  ends.link->flush();
+  EXPECT_TRUE(ends.run_until(
+      [&] { return !ends.turns.empty() && ends.engine.credited.size() == kConnections - taken; }));
+  ASSERT_EQ(ends.turns.size(), 1u);
+  EXPECT_LT(ends.turns[0], 70u << 20);
+}
+
+TEST(EngineLink, ATurnEndsBetweenInputsWhenItIsLong) {
+  Ends ends;
+  ends.greet(std::uint64_t{1} << 40, 8);
+  ends.engine.on_input = [&](base::ConnId conn) {
+    ends.link->send(conn, std::string(600'000, 'y'), {});
+  };
+  std::string inputs;
+  for (std::uint32_t slot = 0; slot < 8; ++slot) put_input(inputs, {slot, 1}, 0, 0, "in");
+  ends.say(FrameType::turn, inputs);
+  std::size_t bytes = 0;
+  EXPECT_TRUE(ends.run_until([&] {
+    bytes = 0;
+    for (const std::size_t t : ends.turns) bytes += t;
+    return bytes > 8u * 600'000u;
+  }));
+  EXPECT_EQ(ends.turns.size(), 4u);  // two inputs are more than a megabyte
+}
+
+}  // namespace
+}  // namespace berth::gateway::link
