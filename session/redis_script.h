@@ -1,5 +1,13 @@
-// The scripts of redis_store.cc, run inside Redis (Lua 5.1). KEYS[1] is the prefix of all keys.
+// The scripts of redis_store.cc and redis_restore.cc, run inside Redis (Lua 5.1). KEYS[1] is the prefix
+// of all keys.
 #pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+#include "base/bytes.h"
+#include "session/store.h"
 
 namespace berth::session {
 
@@ -140,5 +148,14 @@ inline constexpr const char kReleaseScript[] = R"lua(
 if redis.call('GET', KEYS[1] .. 'lease') == ARGV[1] then redis.call('DEL', KEYS[1] .. 'lease') end
 return 0
 )lua";
+
+// A queue's member, and a session's id as it is written in keys.
+inline StoredEntry entry_of(const std::string& member) {
+  return {base::get_key64(member), member.substr(std::min<std::size_t>(8, member.size()))};
+}
+
+inline base::SessionId session_of(const std::string& text) {
+  return {std::strtoull(text.c_str(), nullptr, 10)};
+}
 
 }  // namespace berth::session

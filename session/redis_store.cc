@@ -14,10 +14,10 @@
 #include <algorithm>
 #include <boost/system/errc.hpp>
 #include <thread>
-#include <unordered_set>
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "session/redis_restore.h"
 #include "session/redis_script.h"
 #include "session/store_threads.h"
 
@@ -28,8 +28,6 @@ constexpr int kFormatVersion = 1;
 constexpr std::size_t kWritesPerScript = 50'000;  // Redis takes a million arguments; more: MULTI
 constexpr std::size_t kGreatBatch = 1000;
 constexpr std::size_t kWritesPerMs = 20;  // Redis does at least so many
-constexpr std::string_view kScanCount = "1000";
-constexpr std::size_t kPipeline = 1000;
 constexpr std::size_t kReadStep =
     32;  // queue entries at a time: each may have the size of a packet
 constexpr auto kRetryDelay = std::chrono::milliseconds(200);
@@ -68,18 +66,6 @@ std::string key64(std::uint64_t v) {
   return k;
 }
 
-StoredEntry entry_of(const std::string& member) {
-  return {base::get_key64(member), member.substr(std::min<std::size_t>(8, member.size()))};
-}
-
-base::SessionId session_of(const std::string& text) {
-  return {std::strtoull(text.c_str(), nullptr, 10)};
-}
-
-}  // namespace
-
-namespace {
-
 RedisStoreOptions placed(RedisStoreOptions o) {
   o.prefix = key_prefix(o.redis.address, o.prefix);
   o.redis.slot_key = o.prefix;
@@ -94,7 +80,8 @@ class RedisStore::Impl {
       : options_(placed(std::move(options))),
         post_(std::move(post)),
         writes_to_(options_.redis),
-        reads_from_(options_.redis) {
+        reads_from_(options_.redis),
+        reading_(reads_from_, options_.prefix) {
     if (!options_.warm) open();
   }
   void open() {
@@ -105,10 +92,11 @@ class RedisStore::Impl {
                     .idle_after = std::chrono::milliseconds(options_.lease_ms / 3)});
   }
   ~Impl() { close(); }
-  void restore(RestoreSink& sink);
-  void warm_up(RestoreSink& sink, const std::string& name);
+  void warm_up(RestoreSink& sink, const std::string& name) {
+    reading_.warm_up(sink, name, options_.owner);
+  }
   void take(std::uint64_t from, std::uint64_t floor);
-  bool catch_up(RestoreSink& sink, const std::string& name);
+  RedisRestore& reading() { return reading_; }
   void close();
   StoreThreads& threads() { return threads_; }
   std::uint64_t number() const { return std::strtoull(number_.c_str(), nullptr, 10); }
@@ -131,27 +119,15 @@ class RedisStore::Impl {
   void fenced(const std::string& holder);
   void health(bool healthy, const std::string& why);
   std::vector<StoredEntry> read_entries(const StoreThreads::Read& r);
-  template <class F>
-  void scan(const char* command, const std::string& key, F&& each);
-  template <class Take>
-  void for_sessions(const std::vector<std::string>& sessions, const char* script, Take&& take);
-  template <class Take>
-  void read_again(std::string_view hash, const std::vector<std::string>& fields, Take&& take);
-  void read_all(RestoreSink& sink);
-  void read_queues(const std::vector<std::string>& sessions, RestoreSink& sink);
-  void read_received(const std::vector<std::string>& sessions, RestoreSink& sink);
-  RedisReply changed_since(const std::string& name);
-  std::string run_id();
-  std::vector<std::string> members(std::string_view set);
 
   RedisStoreOptions options_;
   Poster post_;
   RedisConnection writes_to_;   // the writer's, after construction
-  RedisConnection reads_from_;  // restore()'s, then the reader's
+  RedisConnection reads_from_;  // reading_'s, then the reader's; the writer renews the lease meanwhile
+  RedisRestore reading_;
   std::string number_;          // ours as a holder
   std::string holder_;
   std::string commit_script_;  // its SHA1 at the server we are connected to
-  std::string warmed_on_;      // run_id of the Redis that warm_up() has read
   bool healthy_ = true;        // writer's
   bool lost_ = false;          // writer's: fenced
   StoreThreads threads_;       // last: they use the rest
@@ -210,173 +186,10 @@ void RedisStore::Impl::check_server() {
   }
 }
 
-// -- restoring, on the reader's connection: the writer is renewing the lease meanwhile
-
-template <class F>
-void RedisStore::Impl::scan(const char* command, const std::string& name, F&& each) {
-  const auto ask = [&](const std::string& cursor) {
-    reads_from_.append({command, name, cursor, "COUNT", kScanCount});
-    reads_from_.flush();
-  };
-  ask("0");
-  for (bool more = true; more;) {
-    const RedisReply r = reads_from_.expect();
-    if (r.items.size() != 2) throw RedisError("not a scan's answer");
-    more = r.items[0].text != "0";
-    if (more) ask(r.items[0].text);  // Redis works on it while we do on this
-    each(r.items[1].items);
-  }
-}
-
-std::vector<std::string> RedisStore::Impl::members(std::string_view set) {
-  std::unordered_set<std::string> all;  // a scan may name one twice
-  scan("SSCAN", key(set), [&](const std::vector<RedisReply>& found) {
-    for (const RedisReply& r : found) all.insert(r.text);
-  });
-  return {all.begin(), all.end()};
-}
-
-// Runs a script over sessions, a bounded number in each call, calls ahead of answers:
-// one command a session would take ten times as long. `take` gets three texts at a time.
-template <class Take>
-void RedisStore::Impl::for_sessions(const std::vector<std::string>& sessions, const char* script,
-                                    Take&& take) {
-  const auto ask = [&](std::size_t at) {
-    const std::size_t end = std::min(sessions.size(), at + kPipeline);
-    reads_from_.begin(4 + end - at);
-    for (const std::string_view a : {std::string_view("EVAL"), std::string_view(script),
-                                     std::string_view("1"), std::string_view(options_.prefix)}) {
-      reads_from_.add(a);
-    }
-    for (std::size_t i = at; i < end; ++i) reads_from_.add(sessions[i]);
-    reads_from_.flush();
-  };
-  if (!sessions.empty()) ask(0);
-  for (std::size_t at = 0; at < sessions.size(); at += kPipeline) {
-    if (at + kPipeline < sessions.size()) ask(at + kPipeline);
-    const RedisReply found = reads_from_.expect();
-    for (std::size_t i = 0; i + 2 < found.items.size(); i += 3) {
-      take(session_of(found.items[i].text), found.items[i + 1].text, found.items[i + 2].text);
-    }
-  }
-}
-
-void RedisStore::Impl::restore(RestoreSink& sink) {
-  reads_from_.close();  // it may be of a server that is gone
-  reads_from_.connect();
-  changed_since("");
-  read_all(sink);
-}
-
-void RedisStore::Impl::read_all(RestoreSink& sink) {
-  std::unordered_set<std::string> seen;
-  const auto pairs = [&](const char* name, auto&& each) {
-    seen.clear();
-    scan("HSCAN", key(name), [&](const std::vector<RedisReply>& found) {
-      for (std::size_t i = 0; i + 1 < found.size(); i += 2) {
-        if (seen.insert(found[i].text).second) each(found[i].text, found[i + 1].text);
-      }
-    });
-  };
-  const RedisReply count = reads_from_.call({"HLEN", key("sessions")});
-  sink.expect_sessions(static_cast<std::size_t>(std::max<std::int64_t>(count.integer, 0)));
-  pairs("sessions", [&](const std::string& id, const std::string& record) {
-    sink.session(session_of(id), record);
-  });
-  read_queues(members("queues"), sink);
-  read_received(members("receivers"), sink);
-  pairs("retained", [&](const std::string& k, const std::string& v) { sink.retained(k, v); });
-  pairs("applied", [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
-}
-
-void RedisStore::Impl::read_queues(const std::vector<std::string>& sessions, RestoreSink& sink) {
-  for_sessions(sessions, kQueuesScript,
-               [&](base::SessionId id, const std::string& first, const std::string& last) {
-                 sink.queue(id, entry_of(first), entry_of(last));
-               });
-}
-
-void RedisStore::Impl::read_received(const std::vector<std::string>& sessions, RestoreSink& sink) {
-  for_sessions(sessions, kReceivedScript,
-               [&](base::SessionId id, const std::string& packet, const std::string& from) {
-                 sink.received(id, static_cast<std::uint16_t>(base::get_key64(packet)), from);
-               });
-}
-
-// -- a planned move: read all before the lease is ours, then what has changed
-
-std::string RedisStore::Impl::run_id() {
-  const std::string info = reads_from_.call({"INFO", "server"}).text;
-  const std::size_t at = info.find("run_id:");
-  return at == std::string::npos ? std::string() : info.substr(at, 47);
-}
-
-void RedisStore::Impl::warm_up(RestoreSink& sink, const std::string& name) {
-  reads_from_.connect();
-  warmed_on_ = run_id();
-  if (reads_from_.call({"GET", key("warm")}).text != name)
-    throw RedisError("the warming has ended");
-  read_all(sink);
-  reads_from_.call({"SADD", key("warmed"), options_.owner});
-}
-
 void RedisStore::Impl::take(std::uint64_t from, std::uint64_t floor) {
   options_.take_from = from;
   options_.floor = floor;
   open();
-}
-
-RedisReply RedisStore::Impl::changed_since(const std::string& name) {
-  return reads_from_.call({"EVAL", kChangedScript, "1", options_.prefix, name});
-}
-
-bool RedisStore::Impl::catch_up(RestoreSink& sink, const std::string& name) {
-  reads_from_.close();
-  reads_from_.connect();
-  const RedisReply changed = changed_since(name);
-  if (changed.type != RedisReply::Type::array || run_id() != warmed_on_) return false;
-  std::vector<std::string> sessions;
-  std::vector<std::string> retained;
-  std::vector<std::string> applied;
-  for (const RedisReply& c : changed.items) {
-    (c.text[0] == 's'   ? sessions
-     : c.text[0] == 'r' ? retained
-                        : applied)
-        .push_back(c.text.substr(1));
-  }
-  for (const std::string& id : sessions) sink.forget(session_of(id));
-  read_again("sessions", sessions, [&](const std::string& id, const std::string& record) {
-    sink.session(session_of(id), record);
-  });
-  read_queues(sessions, sink);
-  read_received(sessions, sink);
-  for (const std::string& k : retained) sink.forget_retained(k);
-  read_again("retained", retained,
-             [&](const std::string& k, const std::string& v) { sink.retained(k, v); });
-  for (const std::string& k : applied) sink.forget_applied(k);
-  read_again("applied", applied,
-             [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
-  BERTH_LOG(info, "caught up sessions={} others={}", sessions.size(),
-            retained.size() + applied.size());
-  return true;
-}
-
-// Those of `fields` that the hash still has.
-template <class Take>
-void RedisStore::Impl::read_again(std::string_view hash, const std::vector<std::string>& fields,
-                                  Take&& take) {
-  for (std::size_t at = 0; at < fields.size(); at += kPipeline) {
-    const std::size_t end = std::min(fields.size(), at + kPipeline);
-    reads_from_.begin(2 + end - at);
-    reads_from_.add("HMGET");
-    reads_from_.add(key(hash));
-    for (std::size_t i = at; i < end; ++i) reads_from_.add(fields[i]);
-    reads_from_.flush();
-    const RedisReply found = reads_from_.expect();
-    for (std::size_t i = 0; i < found.items.size() && at + i < end; ++i) {
-      if (found.items[i].type == RedisReply::Type::text) take(fields[at + i], found.items[i].text);
-    }
-  }
 }
 
 // -- writing
@@ -556,7 +369,7 @@ RedisStore::RedisStore(RedisStoreOptions options, Poster post)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(post))) {}
 RedisStore::~RedisStore() = default;
 void RedisStore::restore(RestoreSink& sink) {
-  impl_->restore(sink);
+  impl_->reading().restore(sink);
 }
 void RedisStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
   impl_->threads().enqueue(StoreThreads::Commit{std::move(batch), std::move(done)});
@@ -575,7 +388,7 @@ void RedisStore::take(std::uint64_t from, std::uint64_t floor) {
   impl_->take(from, floor);
 }
 bool RedisStore::catch_up(RestoreSink& sink, const std::string& name) {
-  return impl_->catch_up(sink, name);
+  return impl_->reading().catch_up(sink, name);
 }
 std::uint64_t RedisStore::number() const {
   return impl_->number();
