@@ -219,7 +219,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
     if (m.retain && !std::exchange(d.kept, true)) keep_retained(0, retained, now);
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
     const Match& match = tenant(0).router.match(m.topic);
-    if (spill(match, delivery, d)) {
+    if (spill(match, delivery, d, Phase::run)) {
       if (Channel* ch = m.qos == 2 ? find(d.conn) : nullptr) record_spilled(*ch, d);
       return false;
     }

@@ -289,7 +289,13 @@ class Broker : public RestoreSink {
   bool must_spill(Session& s, const Delivery& d);
   std::vector<base::SessionId> spilled_before(const Channel& ch) const;
   void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
-  bool spill(const Match& m, Delivery& d, Deferred& out);
+  struct Publisher {  // of whom messages may wait for a commit
+    bool waits = false;
+    std::uint64_t* since = nullptr;  // the moment when the first of them was staged; null: no order
+  };
+  Publisher publisher_of(const Delivery& d);
+  enum class Phase : std::uint8_t { staging, replayed, run };
+  bool spill(const Match& m, Delivery& d, Deferred& out, Phase phase);
   bool crosses(const Session& s, const Delivery& d) const;
   void send_later(const Delivery& d, std::vector<LateCopies::To> to);
   void deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now);
@@ -483,6 +489,8 @@ class Broker : public RestoreSink {
     std::uint64_t durable = 0;  // newest committed
     std::uint64_t routes_known = 0;
     boost::unordered_flat_set<std::uint64_t> skipped;  // by seq
+    std::uint32_t pending = 0;                         // messages that wait for a commit
+    std::uint64_t staged_since = 0;                    // as of a Channel
   };
   void remember_taken(std::uint32_t source, std::uint64_t seq);
   struct RouteWait {
@@ -498,6 +506,7 @@ class Broker : public RestoreSink {
   std::function<void(std::string_view, bool)> on_route_;
   std::deque<RouteWait> route_waits_;
   std::uint64_t route_number_ = 0;
+  std::uint64_t moments_ = 0;  // counts what may change the way of a message to its receivers
   std::uint64_t last_stamp_ = 0;
   base::Instant latest_{};                                        // as of the last tick
   std::deque<std::pair<std::int64_t, std::string>> idle_routes_;  // since when, raw filter

@@ -202,7 +202,9 @@ std::uint64_t Broker::next_stamp(base::Instant now) {
 }
 
 void Broker::sweep_retained(base::Instant now) {
-  for (const std::string& topic : tenant(0).retained.old_tombstones(now.ms - kTombstone_ms)) {
+  Retained& r = tenant(0).retained;
+  for (const std::string& topic :
+       r.old_tombstones(now.ms - kTombstone_ms, options_.retained_messages_max)) {
     const std::string key = retained_key(0, topic);
     write({.kind = WriteKind::remove_retained, .key = key});
   }
@@ -211,7 +213,7 @@ void Broker::sweep_retained(base::Instant now) {
 // -- what comes from the others
 
 void Broker::begin_source(std::uint32_t source) {
-  sources_[source] = Source{};
+  sources_[source] = Source{.pending = sources_[source].pending};
 }
 
 void Broker::skip_forwarded(protocol::link::ForwardedWork w) {
@@ -256,12 +258,17 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   d.source = static_cast<std::uint8_t>(source + 1);
   if (seq == 0) return deliver_now(match, d, nullptr, now);
   out.kind = Deferred::Kind::publish;  // and then its call: also if it has to be stored once more
+  out.call = [this, source, call = std::move(out.call)](base::Instant at) {
+    --sources_[source].pending;
+    call(at);
+  };
   out.message = d.own();
   out.stamp = tag.stamp;
   out.tag = shared_tag;
   out.source = d.source;
   stage_durable(match, d, out, true);
   if (m.retain && !store_retained(0, d.message)) out.kept = true;  // a newer one is known
+  ++from.pending;
   remember_taken(source, seq);
   submit(std::move(out), true, now);
   effects_.forwarded_ends();

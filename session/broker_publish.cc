@@ -301,7 +301,7 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
   }
   if (fresh && d.message.retain && d.tag == nullptr && partitioned())
     stage_retained_for_peers(m, d);
-  if (fresh) spill(m, d, out);
+  spill(m, d, out, fresh ? Phase::staging : Phase::replayed);
 }
 
 namespace {
@@ -316,15 +316,34 @@ const SharedGroup::Member* chosen(const SharedGroup& g, const std::vector<base::
 
 }  // namespace
 
+Broker::Publisher Broker::publisher_of(const Delivery& d) {
+  if (Channel* ch = find(d.origin)) return {gated(*ch), &ch->staged_since};
+  if (d.source == 0) return {};
+  Source& from = sources_[d.source - 1u];
+  return {from.pending != 0, &from.staged_since};
+}
+
 // Stores the message for those expiry-0 receivers that can't have it at once, each only once. True:
 // there were some, so nobody else may have it before the commit.
-bool Broker::spill(const Match& m, Delivery& d, Deferred& out) {
+//
+// Order (4.6): in a receiver's queue a message is behind all that its publisher has said before. Of
+// these some may still wait for their commit, not stored for this receiver because it could have
+// had them at once then, or had not subscribed. Then this one waits too, and when it is run (after
+// them) is stored if it must be.
+bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
   if (!options_.replay || d.message.qos == 0) return false;
   const std::size_t before = writes();
+  const Publisher p = phase == Phase::run ? Publisher{} : publisher_of(d);
+  if (p.since != nullptr && !p.waits) *p.since = ++moments_;
   const auto consider = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
     const std::uint8_t qos = std::min(d.message.qos, o.qos());
-    if (qos == 0 || !must_spill(s, d)) return;
+    if (qos == 0 || s.persistent()) return;
     if (std::find(out.spilled.begin(), out.spilled.end(), s.id) != out.spilled.end()) return;
+    const bool behind = p.since != nullptr && p.waits && s.changed >= *p.since;
+    if (behind || phase == Phase::replayed || !must_spill(s, d)) {
+      if (p.since != nullptr) s.changed = moments_;
+      return;
+    }
     out.spilled.push_back(s.id);
     append_stored(s, d, qos, d.message.retain && o.retain_as_published(), ids);
     if (s.channel == nullptr) return;

@@ -112,6 +112,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   Router& router = tenant(s.tenant).router;
   const FilterId filter = router.intern(p.filter);
   const bool fresh = router.add(filter, &s, p.group, options, id);
+  if (fresh) s.changed = ++moments_;
   if (fresh) {
     if (partitioned()) count_route(raw, 1);
     ++subscriptions_;

@@ -44,7 +44,7 @@ std::vector<std::string> RedisRestore::members(std::string_view set) {
 // one command a session would take ten times as long. `take` gets three texts at a time.
 template <class Take>
 void RedisRestore::for_sessions(const std::vector<std::string>& sessions, const char* script,
-                                    Take&& take) {
+                                Take&& take) {
   const auto ask = [&](std::size_t at) {
     const std::size_t end = std::min(sessions.size(), at + kPipeline);
     reads_from_.begin(4 + end - at);
@@ -115,8 +115,7 @@ std::string RedisRestore::run_id() {
   return at == std::string::npos ? std::string() : info.substr(at, 47);
 }
 
-void RedisRestore::warm_up(RestoreSink& sink, const std::string& name,
-                           std::string_view owner) {
+void RedisRestore::warm_up(RestoreSink& sink, const std::string& name, std::string_view owner) {
   reads_from_.connect();
   warmed_on_ = run_id();
   if (reads_from_.call({"GET", key("warm")}).text != name)
@@ -163,7 +162,7 @@ bool RedisRestore::catch_up(RestoreSink& sink, const std::string& name) {
 // Those of `fields` that the hash still has.
 template <class Take>
 void RedisRestore::read_again(std::string_view hash, const std::vector<std::string>& fields,
-                                  Take&& take) {
+                              Take&& take) {
   for (std::size_t at = 0; at < fields.size(); at += kPipeline) {
     const std::size_t end = std::min(fields.size(), at + kPipeline);
     reads_from_.begin(2 + end - at);

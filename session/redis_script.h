@@ -1,5 +1,5 @@
-// The scripts of redis_store.cc and redis_restore.cc, run inside Redis (Lua 5.1). KEYS[1] is the prefix
-// of all keys.
+// The scripts of redis_store.cc and redis_restore.cc, run inside Redis (Lua 5.1). KEYS[1] is the
+// prefix of all keys.
 #pragma once
 
 #include <algorithm>

@@ -122,10 +122,11 @@ class RedisStore::Impl {
 
   RedisStoreOptions options_;
   Poster post_;
-  RedisConnection writes_to_;   // the writer's, after construction
-  RedisConnection reads_from_;  // reading_'s, then the reader's; the writer renews the lease meanwhile
+  RedisConnection writes_to_;  // the writer's, after construction
+  RedisConnection
+      reads_from_;  // reading_'s, then the reader's; the writer renews the lease meanwhile
   RedisRestore reading_;
-  std::string number_;          // ours as a holder
+  std::string number_;  // ours as a holder
   std::string holder_;
   std::string commit_script_;  // its SHA1 at the server we are connected to
   bool healthy_ = true;        // writer's

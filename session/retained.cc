@@ -55,9 +55,13 @@ void Retained::forget(std::string_view topic) {
   messages_.erase(it);
 }
 
-std::vector<std::string> Retained::old_tombstones(std::int64_t before_ms) {
+std::vector<std::string> Retained::old_tombstones(std::int64_t before_ms, std::size_t most) {
   std::vector<std::string> old;
-  for (; !tombstones_.empty() && tombstones_.front().first < before_ms; tombstones_.pop_front()) {
+  const auto due = [&] {
+    return !tombstones_.empty() &&
+           (tombstones_.front().first < before_ms || tombstones_.size() > most);
+  };
+  for (; due(); tombstones_.pop_front()) {
     const auto it = messages_.find(tombstones_.front().second);
     if (it == messages_.end() || it->second.message) continue;  // retained again
     messages_.erase(it);

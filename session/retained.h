@@ -32,8 +32,8 @@ class Retained {
     return it != messages_.end() && it->second.message;
   }
   void forget(std::string_view topic);  // as if it had never been
-  // Forgets tombstones from before `before_ms`; their topics.
-  std::vector<std::string> old_tombstones(std::int64_t before_ms);
+  // Forgets tombstones from before `before_ms`, and the oldest of more than `most`; their topics.
+  std::vector<std::string> old_tombstones(std::int64_t before_ms, std::size_t most);
 
   // The first retained message whose topic matches `filter` and sorts after `after` (empty: from
   // the start). Null at the end. Looks only at topics that share the filter's literal prefix.
