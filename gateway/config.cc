@@ -3,11 +3,13 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <functional>
 #include <limits>
+#include <sstream>
 
 #include "session/redis_connection.h"
 
@@ -162,7 +164,6 @@ std::vector<Key> session_keys() {
 std::vector<Key> process_keys() {
   using U32 = std::uint32_t;
   return {
-      endpoint("mqtt.listen", &Config::mqtt),
       endpoint("admin.listen", &Config::admin),
       text("store.directory", &Config::data_directory),
       choice(
@@ -227,31 +228,89 @@ Key text_of(std::string name, const std::function<std::string&(Config&)>& field)
           [=](const Config& c) { return field(const_cast<Config&>(c)); }};
 }
 
-std::vector<Key> mqtts_keys() {
+// NAME.listen and what belongs to it.
+void add_listener_keys(std::vector<Key>& keys, edge::Transport t) {
+  const std::string name = edge::name_of(t);
+  keys.push_back({name + ".listen",
+                  [t](Config& c, const std::string& v) {
+                    if (!v.empty()) parse_endpoint(v);
+                    c.listener(t).listen = v;
+                  },
+                  [t](const Config& c) { return c.listener(t).listen; }});
+  keys.push_back(boolean_of(name + ".proxy_protocol",
+                            [t](Config& c) -> bool& { return c.listener(t).proxy_protocol; }));
+  if (t == edge::Transport::mqtt) return;  // mqtt.max_connections is for all together
+  keys.push_back(number<std::uint32_t>(
+      name + ".max_connections",
+      [t](Config& c) -> std::uint32_t& { return c.listener(t).max_connections; }, 0));
+}
+
+// "10.0.0.0/8, 2001:db8::/32, 192.0.2.1"
+std::vector<edge::Network> parse_networks(const std::string& text) {
+  std::vector<edge::Network> all;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ',');) {
+    word.erase(std::remove(word.begin(), word.end(), ' '), word.end());
+    if (word.empty()) continue;
+    boost::system::error_code ec;
+    const std::size_t slash = word.find('/');
+    const auto address = boost::asio::ip::make_address(word.substr(0, slash), ec);
+    if (ec) throw ConfigError("'" + word + "' is not an address or network");
+    const unsigned width = address.is_v4() ? 32 : 128;
+    const auto bits = static_cast<unsigned>(
+        slash == std::string::npos ? width : parse_number(word.substr(slash + 1), 0, width));
+    const base::Address value = address.is_v4()
+                                    ? base::Address::v4(address.to_v4().to_bytes().data())
+                                    : base::Address::v6(address.to_v6().to_bytes().data());
+    all.push_back({value, 128 - width + bits});
+  }
+  return all;
+}
+
+std::string format_networks(const std::vector<edge::Network>& networks) {
+  std::string all;
+  for (const edge::Network& n : networks) {
+    if (!all.empty()) all.push_back(',');
+    const unsigned bits = n.address.is_v4() ? n.bits - 96 : n.bits;
+    all.append(n.address.text()).append("/").append(std::to_string(bits));
+  }
+  return all;
+}
+
+std::vector<Key> device_keys() {
   using Text = std::string;
-  return {
-      {"mqtts.listen",
-       [](Config& c, const std::string& v) {
-         if (!v.empty()) parse_endpoint(v);
-         c.mqtts.listen = v;
-       },
-       [](const Config& c) { return c.mqtts.listen; }},
-      text_of("mqtts.cert_file", [](Config& c) -> Text& { return c.mqtts.tls.cert_file; }),
-      text_of("mqtts.key_file", [](Config& c) -> Text& { return c.mqtts.tls.key_file; }),
-      text_of("mqtts.ca_file", [](Config& c) -> Text& { return c.mqtts.tls.ca_file; }),
-      text_of("mqtts.ticket_key_file",
-              [](Config& c) -> Text& { return c.mqtts.tls.ticket_key_file; }),
+  using U32 = std::uint32_t;
+  std::vector<Key> keys{
+      text_of("mqtts.cert_file", [](Config& c) -> Text& { return c.tls.cert_file; }),
+      text_of("mqtts.key_file", [](Config& c) -> Text& { return c.tls.key_file; }),
+      text_of("mqtts.ca_file", [](Config& c) -> Text& { return c.tls.ca_file; }),
+      text_of("mqtts.ticket_key_file", [](Config& c) -> Text& { return c.tls.ticket_key_file; }),
       choice(
           "mqtts.client_certificates", {"none", "optional", "required"},
           [](Config& c, int i) {
-            c.mqtts.tls.client_certificates = static_cast<edge::ClientCertificates>(i);
+            c.tls.client_certificates = static_cast<edge::ClientCertificates>(i);
           },
-          [](const Config& c) { return static_cast<int>(c.mqtts.tls.client_certificates); }),
+          [](const Config& c) { return static_cast<int>(c.tls.client_certificates); }),
       choice(
-          "mqtts.min_version", {"1.2", "1.3"},
-          [](Config& c, int i) { c.mqtts.tls.tls13_only = i == 1; },
-          [](const Config& c) { return c.mqtts.tls.tls13_only ? 1 : 0; }),
+          "mqtts.min_version", {"1.2", "1.3"}, [](Config& c, int i) { c.tls.tls13_only = i == 1; },
+          [](const Config& c) { return c.tls.tls13_only ? 1 : 0; }),
+      {"ws.path",
+       [](Config& c, const std::string& v) {
+         if (v.empty() || v.front() != '/') throw ConfigError("'" + v + "' does not begin with /");
+         c.edge.ws_path = v;
+       },
+       [](const Config& c) { return c.edge.ws_path; }},
+      {"mqtt.proxies", [](Config& c, const std::string& v) { c.edge.proxies = parse_networks(v); },
+       [](const Config& c) { return format_networks(c.edge.proxies); }},
+      number<U32>(
+          "mqtt.max_connections_per_address",
+          [](Config& c) -> U32& { return c.address_limits.connections; }, 0),
+      number<U32>(
+          "mqtt.connects_per_s_per_address",
+          [](Config& c) -> U32& { return c.address_limits.per_s; }, 0),
   };
+  for (const edge::Transport t : edge::kTransports) add_listener_keys(keys, t);
+  return keys;
 }
 
 std::vector<Key> cluster_keys() {
@@ -301,7 +360,7 @@ const std::vector<Key>& keys() {
     for (auto& e : edge_keys()) k.push_back(std::move(e));
     for (auto& s : session_keys()) k.push_back(std::move(s));
     for (auto& c : cluster_keys()) k.push_back(std::move(c));
-    for (auto& c : mqtts_keys()) k.push_back(std::move(c));
+    for (auto& c : device_keys()) k.push_back(std::move(c));
     return k;
   }();
   return all;
@@ -414,10 +473,15 @@ void check(const Config& c) {
   if (c.redis_cert_file.empty() != c.redis_key_file.empty()) {
     throw ConfigError("store.redis_cert_file and store.redis_key_file go together");
   }
-  const edge::TlsServerOptions& mqtts = c.mqtts.tls;
-  if (c.mqtts.enabled() && (mqtts.cert_file.empty() || mqtts.key_file.empty()))
-    throw ConfigError("mqtts.listen needs mqtts.cert_file and mqtts.key_file");
-  if (mqtts.client_certificates != edge::ClientCertificates::none && mqtts.ca_file.empty())
+  const auto is_on = [&c](edge::Transport t) { return c.listener(t).enabled(); };
+  if (std::none_of(edge::kTransports.begin(), edge::kTransports.end(), is_on))
+    throw ConfigError("one of mqtt.listen, mqtts.listen, ws.listen and wss.listen must be set");
+  for (const edge::Transport t : {edge::Transport::mqtts, edge::Transport::wss}) {
+    if (is_on(t) && (c.tls.cert_file.empty() || c.tls.key_file.empty()))
+      throw ConfigError(std::string(edge::name_of(t)) +
+                        ".listen needs mqtts.cert_file and mqtts.key_file");
+  }
+  if (c.tls.client_certificates != edge::ClientCertificates::none && c.tls.ca_file.empty())
     throw ConfigError("mqtts.client_certificates needs mqtts.ca_file");
   const link::TlsFiles& tls = c.cluster.tls;
   if (tls.ca_file.empty() != tls.cert_file.empty() || tls.ca_file.empty() != tls.key_file.empty()) {

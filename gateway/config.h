@@ -3,6 +3,7 @@
 // throw ConfigError with file:line (or the variable or flag); at start-up only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <stdexcept>
@@ -44,16 +45,21 @@ struct ClusterConfig {
   std::string server_reference;      // where they are sent (MQTT 5)
 };
 
-// MQTT over TLS, beside mqtt.listen.
-struct MqttsConfig {
+// One of the ways by which devices come.
+struct ListenerConfig {
   std::string listen;  // HOST:PORT; empty: off
-  edge::TlsServerOptions tls;
+  bool proxy_protocol = false;
+  std::uint32_t max_connections = 0;  // 0: only mqtt.max_connections, which is for all together
   bool enabled() const { return !listen.empty(); }
 };
 
 struct Config {
-  MqttsConfig mqtts;
-  Endpoint mqtt{"127.0.0.1", 1883};
+  std::array<ListenerConfig, edge::kTransports.size()> listeners{
+      ListenerConfig{.listen = "127.0.0.1:1883"}};
+  ListenerConfig& listener(edge::Transport t) { return listeners[edge::index_of(t)]; }
+  const ListenerConfig& listener(edge::Transport t) const { return listeners[edge::index_of(t)]; }
+  edge::TlsServerOptions tls;  // of mqtts and wss
+  edge::AddressLimits::Options address_limits;
   Endpoint admin{"127.0.0.1", 9180};
   std::string data_directory = "./data";
   bool sync = true;       // durability: disk

@@ -37,23 +37,48 @@ int run_process(const Config& config, const std::string& role, const std::functi
   return code;
 }
 
-std::string listen_tls(const Config& config, runtime::EdgeShards& edges,
-                       std::unique_ptr<edge::TlsServer>& tls) {
-  if (!config.mqtts.enabled()) return "off";
-  tls = std::make_unique<edge::TlsServer>(config.mqtts.tls);
-  Endpoint at = parse_endpoint(config.mqtts.listen);
-  edges.bind_tls(at.host, at.port, *tls);
-  return at.host + ":" + std::to_string(at.port);
+void DeviceListeners::bind(const Config& config, runtime::EdgeShards& edges) {
+  using edge::Transport;
+  if (config.listener(Transport::mqtts).enabled() || config.listener(Transport::wss).enabled())
+    tls_ = std::make_unique<edge::TlsServer>(config.tls);
+  for (const Transport t : edge::kTransports) {
+    const ListenerConfig& l = config.listener(t);
+    std::string& at = at_[edge::index_of(t)];
+    at = "off";
+    if (!l.enabled()) continue;
+    Endpoint e = parse_endpoint(l.listen);
+    edges.bind(t,
+               {.tls = edge::has_tls(t) ? tls_.get() : nullptr,
+                .proxy_protocol = l.proxy_protocol,
+                .max_connections = l.max_connections},
+               e.host, e.port);
+    at = e.host + ":" + std::to_string(e.port);
+  }
 }
 
-void reload_tls(edge::TlsServer* tls) {
-  if (tls == nullptr) return;
+void DeviceListeners::reload_tls() {
+  if (tls_ == nullptr) return;
   try {
-    tls->reload();
+    tls_->reload();
     BERTH_LOG(info, "certificates of devices read again");
   } catch (const std::runtime_error& e) {
     BERTH_LOG(err, "certificates of devices stay as they were error=\"{}\"", e.what());
   }
+}
+
+std::string DeviceListeners::text() const {
+  std::string all;
+  for (const edge::Transport t : edge::kTransports) {
+    if (!all.empty()) all.push_back(' ');
+    all.append(edge::name_of(t)).append("=").append(at_[edge::index_of(t)]);
+  }
+  return all;
+}
+
+boost::json::object DeviceListeners::json() const {
+  boost::json::object all;
+  for (const edge::Transport t : edge::kTransports) all[edge::name_of(t)] = at_[edge::index_of(t)];
+  return all;
 }
 
 admin::Response text_response(int status, std::string text) {

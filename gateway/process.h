@@ -2,10 +2,12 @@
 // answer operators.
 #pragma once
 
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json/object.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,11 +24,20 @@ inline constexpr int kExitUnavailable = 69;  // a port or the store is held by s
 // ConfigError passes through.
 int run_process(const Config& config, const std::string& role, const std::function<int()>& f);
 
-// Where `config` says so: makes `tls` and binds its listener, before the edge opens for devices.
-// HOST:PORT of it, or "off". Throws std::runtime_error.
-std::string listen_tls(const Config& config, runtime::EdgeShards& edges,
-                       std::unique_ptr<edge::TlsServer>& tls);
-void reload_tls(edge::TlsServer* tls);  // null: nothing to do
+// Where devices come in: those listeners that are configured.
+class DeviceListeners {
+ public:
+  // Before the edge opens for devices, and after it has adopted those of another process. Throws
+  // std::runtime_error.
+  void bind(const Config& config, runtime::EdgeShards& edges);
+  void reload_tls();         // certificates, for connections to come
+  std::string text() const;  // "mqtt=HOST:PORT mqtts=off …"
+  boost::json::object json() const;
+
+ private:
+  std::unique_ptr<edge::TlsServer> tls_;
+  std::array<std::string, edge::kTransports.size()> at_;  // HOST:PORT or "off", by transport
+};
 
 admin::Response text_response(int status, std::string text);
 admin::Response health_response(bool good);  // 200 or 503

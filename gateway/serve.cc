@@ -34,7 +34,7 @@ class Gateway {
  public:
   explicit Gateway(const Config& config)
       : config_(config),
-        edges_(io_, config.edge, config.shards),
+        edges_(io_, config.edge, config.shards, config.address_limits),
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_) {
@@ -42,10 +42,8 @@ class Gateway {
   }
 
   int run() {
-    mqtt_ = config_.mqtt;
     admin_ = config_.admin;
-    edges_.bind(mqtt_.host, mqtt_.port);
-    mqtts_ = listen_tls(config_, edges_, tls_);
+    listeners_.bind(config_, edges_);
     routes();
     http_.listen(admin_.host, admin_.port);
     wait_signal();
@@ -83,10 +81,9 @@ class Gateway {
   void open_for_devices() {
     edges_.open_for_devices();
     started_ = true;
-    BERTH_LOG(info, "ready mqtt={}:{} mqtts={} admin={}:{} shape={} shards={} durability={}",
-              mqtt_.host, mqtt_.port, mqtts_, admin_.host, admin_.port,
-              config_.single_process ? "single-process" : "supervised", edges_.count(),
-              config_.sync ? "disk" : "process");
+    BERTH_LOG(info, "ready {} admin={}:{} shape={} shards={} durability={}", listeners_.text(),
+              admin_.host, admin_.port, config_.single_process ? "single-process" : "supervised",
+              edges_.count(), config_.sync ? "disk" : "process");
   }
 
   void wait_signal() {
@@ -95,7 +92,7 @@ class Gateway {
       if (number != SIGHUP) {
         shut_down();
       } else {
-        reload_tls(tls_.get());
+        listeners_.reload_tls();
       }
       wait_signal();
     });
@@ -173,8 +170,7 @@ class Gateway {
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"ready", ready()},
                            {"draining", draining_},
-                           {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
-                           {"mqtts", mqtts_},
+                           {"listeners", listeners_.json()},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
                            {"connections", edge.connections},
@@ -229,15 +225,13 @@ class Gateway {
 
   const Config& config_;
   asio::io_context io_{1};
-  std::unique_ptr<edge::TlsServer> tls_;  // of devices
+  DeviceListeners listeners_;
   runtime::EdgeShards edges_;
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<runtime::Supervisor> supervisor_;
   admin::HttpServer http_;
   asio::signal_set signals_;
   asio::steady_timer drain_limit_;
-  Endpoint mqtt_;
-  std::string mqtts_ = "off";
   Endpoint admin_;
   int exit_code_ = 0;
   bool started_ = false;

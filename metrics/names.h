@@ -75,6 +75,9 @@
   X(accepted, "berth_connections_accepted_total", "", "", "TCP connections accepted") \
   X(accept_refused, "berth_connections_refused_total", "reason", "limit", \
     "TCP connections closed at accept") \
+  X(refused_listener, "berth_connections_refused_total", "reason", "listener_limit", "") \
+  X(refused_address, "berth_connections_refused_total", "reason", "address_limit", "") \
+  X(refused_proxy, "berth_connections_refused_total", "reason", "proxy", "") \
   X(accept_quarantined, "berth_connections_refused_total", "reason", "quarantined", "") \
   X(accept_paused, "berth_accept_pauses_total", "", "", "Times accepting waited for the admission rate") \
   X(bytes_received, "berth_bytes_received_total", "", "", "Bytes read from devices") \
@@ -108,6 +111,10 @@
 #define BERTH_EDGE_GAUGES(X) \
   X(connections, "berth_connections", "", "", "Connections with a session") \
   X(unauthenticated, "berth_connections_unauthenticated", "", "", "Connections before CONNACK") \
+  X(open_mqtt, "berth_transport_connections", "transport", "mqtt", "Open sockets of devices, by listener") \
+  X(open_mqtts, "berth_transport_connections", "transport", "mqtts", "") \
+  X(open_ws, "berth_transport_connections", "transport", "ws", "") \
+  X(open_wss, "berth_transport_connections", "transport", "wss", "") \
   X(connections_limit, "berth_connections_limit", "", "", "Configured maximum") \
   X(admission_rate, "berth_accept_rate_limit", "", "", \
     "Connections that may be accepted a second now, as learned") \

@@ -46,7 +46,7 @@ class EdgeNode {
  public:
   explicit EdgeNode(const Config& config)
       : config_(config),
-        edges_(io_, edge_options(config), config.shards),
+        edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_),
@@ -59,12 +59,10 @@ class EdgeNode {
   }
 
   int run() {
-    mqtt_ = config_.mqtt;
     admin_ = config_.admin;
     origins_.resize(edges_.count());
     inherit();
-    if (!taken_over_) edges_.bind(mqtt_.host, mqtt_.port);
-    mqtts_ = listen_tls(config_, edges_, device_tls_);
+    listeners_.bind(config_, edges_);
     routes();
     http_.listen(admin_.host, admin_.port);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
@@ -86,7 +84,7 @@ class EdgeNode {
   // From an edge that runs here, if there is one.
   void inherit() {
     if (config_.cluster.handover.empty()) return;
-    auto origins = take_over(config_.cluster.handover, edges_, partitions(), mqtt_.port);
+    auto origins = take_over(config_.cluster.handover, edges_, partitions());
     taken_over_ = origins.has_value();
     if (origins) origins_ = std::move(*origins);
   }
@@ -223,8 +221,8 @@ class EdgeNode {
   void open_for_devices() {
     if (draining_ || std::exchange(started_, true)) return;
     edges_.open_for_devices();
-    BERTH_LOG(info, "ready mqtt={}:{} mqtts={} admin={}:{} shape=edge shards={} tls={}", mqtt_.host,
-              mqtt_.port, mqtts_, admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
+    BERTH_LOG(info, "ready {} admin={}:{} shape=edge shards={} tls={}", listeners_.text(),
+              admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
   }
 
   void wait_signal() {
@@ -233,7 +231,7 @@ class EdgeNode {
       if (number != SIGHUP) {
         drain();
       } else {
-        reload_tls(device_tls_.get());
+        listeners_.reload_tls();
       }
       wait_signal();
     });
@@ -341,8 +339,7 @@ class EdgeNode {
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"ready", ready()},
                            {"draining", draining_},
-                           {"mqtt", mqtt_.host + ":" + std::to_string(mqtt_.port)},
-                           {"mqtts", mqtts_},
+                           {"listeners", listeners_.json()},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
                            {"partitions", partitions()},
@@ -374,8 +371,8 @@ class EdgeNode {
 
   const Config& config_;
   asio::io_context io_{1};
-  std::unique_ptr<link::TlsContext> tls_;        // of the links
-  std::unique_ptr<edge::TlsServer> device_tls_;  // of devices
+  std::unique_ptr<link::TlsContext> tls_;  // of the links
+  DeviceListeners listeners_;
   runtime::EdgeShards edges_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread
@@ -386,8 +383,6 @@ class EdgeNode {
   asio::local::stream_protocol::acceptor successors_;
   EngineFinder finder_;
   std::vector<ShardOrigin> origins_;  // by shard, from a predecessor
-  Endpoint mqtt_;
-  std::string mqtts_ = "off";
   Endpoint admin_;
   std::uint32_t partitions_ready_ = 0;
   std::int64_t served_ns_ = 0;

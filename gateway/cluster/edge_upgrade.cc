@@ -11,8 +11,7 @@ namespace {
 
 class Takeover {
  public:
-  Takeover(runtime::EdgeShards& edges, std::uint16_t& port)
-      : edges_(edges), port_(port), origins_(edges.count()) {}
+  explicit Takeover(runtime::EdgeShards& edges) : edges_(edges), origins_(edges.count()) {}
 
   // False: that was all.
   bool take(const HandoverStream::Item& item) {
@@ -22,12 +21,15 @@ class Takeover {
       case 'S': {
         base::RecordReader r(item.payload);
         origins_.at(shard_) = {.edge_id = r.varint(), .generation = r.varint()};
-        edges_.adopt_listener(shard_, item.fd, port_);
         return true;
       }
-      case 'T':
-        edges_.adopt_tls_listener(shard_, item.fd);
+      case 'L': {
+        const auto transport = static_cast<std::size_t>(base::RecordReader(item.payload).byte());
+        if (transport >= edge::kTransports.size() || shard_ >= edges_.count())
+          throw std::runtime_error("handover: a listener of an unknown kind");
+        edges_.adopt_listener(shard_, edge::kTransports[transport], item.fd);
         return true;
+      }
       case 'C':
         if (!edges_.shard(shard_).adopt(item.payload, item.fd))
           throw std::runtime_error("handover: a connection can't be read");
@@ -50,7 +52,6 @@ class Takeover {
 
  private:
   runtime::EdgeShards& edges_;
-  std::uint16_t& port_;
   std::vector<ShardOrigin> origins_;
   std::uint32_t shard_ = 0;
   std::size_t connections_ = 0;
@@ -60,8 +61,11 @@ void give_shard(HandoverStream& to, edge::EdgeShard& shard, const ShardOrigin& o
   std::string head;
   base::put_varint(head, origin.edge_id);
   base::put_varint(head, origin.generation);
-  to.send('S', head, shard.listener());
-  if (shard.tls_listener() >= 0) to.send('T', {}, shard.tls_listener());
+  to.send('S', head);
+  for (const edge::Transport t : edge::kTransports) {
+    const char kind = static_cast<char>(t);
+    if (shard.listener(t) >= 0) to.send('L', {&kind, 1}, shard.listener(t));
+  }
   const std::string rest =
       shard.hand_over([&to](std::string_view record, int socket) { to.send('C', record, socket); });
   to.send('D', rest);
@@ -71,7 +75,7 @@ void give_shard(HandoverStream& to, edge::EdgeShard& shard, const ShardOrigin& o
 
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
                                                   runtime::EdgeShards& edges,
-                                                  std::uint32_t partitions, std::uint16_t& port) {
+                                                  std::uint32_t partitions) {
   const int fd = connect_handover(path);
   if (fd < 0) return {};
   HandoverStream from(fd);
@@ -80,7 +84,7 @@ std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
   base::put_varint(ask, edges.count());
   base::put_varint(ask, partitions);
   from.send('H', ask);
-  Takeover t(edges, port);
+  Takeover t(edges);
   while (t.take(from.receive())) {
   }
   from.send('K', {});

@@ -19,11 +19,11 @@ struct ShardOrigin {
   std::uint64_t generation = 0;  // of its newest link
 };
 
-// -- the one that comes, before its shards start. Nothing: nobody listens at `path`. `port`: of the
-// plain listener. Throws std::runtime_error when it is refused or not whole.
+// -- the one that comes, before its listeners are bound and its shards start. Nothing: nobody
+// listens at `path`. Throws std::runtime_error when it is refused or not whole.
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
                                                   runtime::EdgeShards& edges,
-                                                  std::uint32_t partitions, std::uint16_t& port);
+                                                  std::uint32_t partitions);
 
 // -- the one that is. All three throw std::runtime_error.
 bool asks_for_the_same(HandoverStream& from, std::uint32_t shards, std::uint32_t partitions);

@@ -5,8 +5,8 @@
 //   item := length:u32le type:u8 payload   the descriptor travels with the header
 //   'H' version shards partitions    the new process asks     'R' text    refused
 //   'W'                       wait
-//   'S' edge_id generation    a shard, with its listening socket
-//   'T'                       its listening socket for TLS, if it has one
+//   'S' edge_id generation    a shard
+//   'L' transport:u8          with a listening socket of it
 //   'C' connection            with its socket, if it has one  'D' rest    the shard is complete
 //   'E'                       that was all                    'K'         taken over: go
 #pragma once

@@ -8,7 +8,10 @@
 #include <memory>
 #include <string>
 
+#include "base/address.h"
 #include "base/ids.h"
+#include "gateway/edge/layers.h"
+#include "gateway/edge/listener.h"
 #include "protocol/link/types.h"
 #include "protocol/mqtt/framer.h"
 
@@ -38,10 +41,12 @@ struct Connection {
   bool dirty = false;         // in the list of connections to flush
   bool engine_waits = false;  // the engine was told "not writable"
   bool loopback = false;
+  bool counted = false;  // among its address' connections
+  Transport transport = Transport::mqtt;
   std::uint8_t version = 0;
   std::uint8_t partition = kUnplaced;  // whose engine serves it
   std::uint16_t peer_port = 0;
-  std::uint32_t peer_address = 0;  // IPv4, host order; IPv6 peers are logged by their last 4 bytes
+  base::Address peer;
   std::uint32_t closing_since_s = 0;
   protocol::mqtt::Walker walker;
   std::uint64_t client_hash = 0;  // of the client id in CONNECT, for quarantine; 0: not seen
@@ -53,9 +58,11 @@ struct Connection {
   std::string out;                // to be written, from out_at
   std::size_t out_at = 0;
   std::unique_ptr<protocol::link::Cookie> cookie;
+  std::unique_ptr<Layers> layers;  // null: MQTT is next to the socket, or to TLS
 
   base::ConnId id() const { return {slot, generation}; }
   std::size_t unsent() const { return out.size() - out_at; }
+  bool all_sent() const { return unsent() == 0 && (layers == nullptr || layers->unsent() == 0); }
 };
 
 }  // namespace berth::gateway::edge

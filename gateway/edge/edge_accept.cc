@@ -17,12 +17,14 @@
 
 namespace berth::gateway::edge {
 
+using protocol::link::CloseReason;
+
 namespace {
 constexpr int kAcceptsPerTurn = 128;
 }
 
-void EdgeShard::listen(int fd, const TlsServer* tls) {
-  listeners_.push_back({fd, tls});
+void EdgeShard::listen(int fd, Transport transport, const ListenerOptions& options) {
+  listeners_.push_back({.fd = fd, .transport = transport, .options = options});
   accepting_ = true;
   const int one = 1;  // accepted sockets inherit both
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -57,12 +59,7 @@ void EdgeShard::accept_some(std::size_t listener) {
       return;
     }
     ++probe_.accepted;
-    if (open_ >= options_.max_connections) {
-      ++probe_.accept_refused;
-      ::close(fd);
-      continue;
-    }
-    admit(fd, peer, l.tls);
+    admit(fd, peer, l);
   }
 }
 
@@ -82,9 +79,9 @@ void EdgeShard::listen_to(std::size_t listener) {
   poller_.modify(l.fd, UINT64_MAX - listener, l.waits ? 0u : EPOLLIN);
 }
 
-int EdgeShard::listener_of(bool tls) const {
+int EdgeShard::listener(Transport t) const {
   const auto it = std::find_if(listeners_.begin(), listeners_.end(),
-                               [tls](const Listener& l) { return (l.tls != nullptr) == tls; });
+                               [t](const Listener& l) { return l.transport == t; });
   return it == listeners_.end() ? -1 : it->fd;
 }
 
@@ -129,37 +126,65 @@ Connection& EdgeShard::new_connection(int fd) {
   return c;
 }
 
-void EdgeShard::admit(int fd, const sockaddr_storage& peer, const TlsServer* tls) {
-  SSL* const stream = tls == nullptr ? nullptr : tls->accept(fd);
-  if (tls != nullptr && stream == nullptr) {  // no memory
-    ::close(fd);
-    return;
+bool EdgeShard::refuse(std::uint64_t& counter, int fd) {
+  ++counter;
+  ::close(fd);
+  return false;
+}
+
+bool EdgeShard::has_room(const Listener& l) const {
+  const std::uint32_t limit = l.options.max_connections;
+  return limit == 0 || open_by_[index_of(l.transport)] < limit;
+}
+
+// Everything that costs nothing comes before TLS.
+void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
+  const base::Address address = base::Address::of(peer);
+  const auto is_address = [&](const Network& n) { return n.has(address); };
+  const bool proxy = l.options.proxy_protocol;
+  if (open_ >= options_.max_connections) return void(refuse(probe_.accept_refused, fd));
+  if (!has_room(l)) return void(refuse(probe_.refused_listener, fd));
+  if (proxy && !options_.proxies.empty() &&
+      std::none_of(options_.proxies.begin(), options_.proxies.end(), is_address)) {
+    return void(refuse(probe_.refused_proxy, fd));
   }
+  if (!proxy && limits_ != nullptr && !limits_->enter(address, base::monotonic_ns()))
+    return void(refuse(probe_.refused_address, fd));
   Connection& c = new_connection(fd);
-  c.tls = stream;
-  if (stream != nullptr) ++tls_connections_;
+  c.counted = !proxy && limits_ != nullptr;
+  c.transport = l.transport;
+  ++open_by_[index_of(l.transport)];
   if (served_.size() == 1) c.partition = 0;
-  if (peer.ss_family == AF_INET) {
-    const auto& in = reinterpret_cast<const sockaddr_in&>(peer);
-    c.peer_address = ntohl(in.sin_addr.s_addr);
-    c.peer_port = ntohs(in.sin_port);
-    c.loopback = (c.peer_address >> 24) == 127;
-  } else {
-    const auto& in6 = reinterpret_cast<const sockaddr_in6&>(peer);
-    std::memcpy(&c.peer_address, in6.sin6_addr.s6_addr + 12, 4);
-    c.peer_address = ntohl(c.peer_address);
-    c.peer_port = ntohs(in6.sin6_port);
-    c.loopback = IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) ||
-                 (IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr) && (c.peer_address >> 24) == 127);
-  }
+  c.peer = address;
+  c.peer_port =
+      ntohs(peer.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(peer).sin6_port
+                                       : reinterpret_cast<const sockaddr_in&>(peer).sin_port);
+  c.loopback = !proxy && address.is_loopback();
+  if (proxy || has_websocket(l.transport)) c.layers = std::make_unique<Layers>();
+  if (proxy) c.layers->proxy = true;
+  if (has_websocket(l.transport))
+    c.layers->ws = std::make_unique<protocol::websocket::WebSocket>(options_.ws_path);
   alive_[c.slot] = {now_s_, options_.connect_timeout_s};
   poller_.add(fd, c.id().packed(), EPOLLIN);
+  if (l.options.tls == nullptr) return;
+  c.tls = l.options.tls->accept(fd);
+  if (c.tls == nullptr) return end(c, CloseReason::tls_failed);  // no memory
+  ++tls_connections_;
+}
+
+// Its address is known only now, behind a proxy.
+bool EdgeShard::enter_address(Connection& c) {
+  if (limits_ == nullptr) return true;
+  c.counted = limits_->enter(c.peer, base::monotonic_ns());
+  if (!c.counted) ++probe_.refused_address;
+  return c.counted;
 }
 
 void EdgeShard::admit_local(int fd, std::uint32_t partition) {
   Connection& c = new_connection(fd);
   c.partition = static_cast<std::uint8_t>(partition);
   c.loopback = true;
+  ++open_by_[index_of(c.transport)];
   alive_[c.slot] = {now_s_, 0};
   poller_.add(fd, c.id().packed(), EPOLLIN);
 }

@@ -59,7 +59,7 @@ void EdgeShard::drain(std::uint32_t per_second, const std::string& server_refere
 
 void EdgeShard::drain_tls(std::uint32_t per_second) {
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    listeners_[i].waits = listeners_[i].tls != nullptr;
+    listeners_[i].waits = edge::has_tls(listeners_[i].transport);
     listen_to(i);
   }
   farewell_ = disconnect_packet({});  // they may come back at once

@@ -1,8 +1,11 @@
 // All connections of a shard as records and sockets, and back: an upgrade of the edge on one host.
 //
-//   connection := slot generation attach_epoch state:u8 reason:u8 flags:u8 version:u8 port address
-//                 client_hash partition in_off in_ack out_off idle_s limit_s walker(4) in out
-//                 cookie:string[n]
+//   connection := slot generation attach_epoch state:u8 reason:u8 flags:u8 version:u8 port
+//                 address:u8[16] transport:u8 client_hash partition in_off in_ack out_off idle_s
+//                 limit_s walker(4) in out cookie:string[n] layers
+//   layers     := flags:u8 [proxy_header wire frame_left [websocket]]   1 there are some, 2 PROXY
+//   header is due,
+//                 4 websocket (WebSocket::save())
 //   rest       := n generation* (of all slots), m (client hash, seconds)* (quarantined)
 // Numbers are varints, strings have a length in front.
 #include <algorithm>
@@ -18,7 +21,32 @@ using protocol::link::CloseReason;
 
 namespace {
 constexpr std::uint32_t kSlotsMax = 4u << 20;
+
+void put_layers(std::string& out, const Connection& c) {
+  const Layers* l = c.layers.get();
+  const bool ws = l != nullptr && l->ws != nullptr;
+  out.push_back(static_cast<char>(l == nullptr ? 0 : 1 | (l->proxy ? 2 : 0) | (ws ? 4 : 0)));
+  if (l == nullptr) return;
+  put_bytes(out, l->proxy_header);
+  put_bytes(out, std::string_view(l->wire).substr(l->wire_at));
+  put_varint(out, l->frame_left);
+  if (ws) put_bytes(out, l->ws->save());
 }
+
+bool get_layers(base::RecordReader& r, Connection& c, std::string_view ws_path) {
+  const std::uint8_t flags = r.byte();
+  if ((flags & 1) == 0) return true;
+  c.layers = std::make_unique<Layers>();
+  c.layers->proxy = (flags & 2) != 0;
+  c.layers->proxy_header = r.bytes();
+  c.layers->wire = r.bytes();
+  c.layers->frame_left = r.varint();
+  if ((flags & 4) == 0) return true;
+  c.layers->ws = std::make_unique<protocol::websocket::WebSocket>(ws_path);
+  return c.layers->ws->go_on_from(r.bytes());
+}
+
+}  // namespace
 
 std::string EdgeShard::hand_over(const Give& give) {
   std::string record;
@@ -32,7 +60,8 @@ std::string EdgeShard::hand_over(const Give& give) {
     record.push_back(static_cast<char>((c.connected ? 1 : 0) | (c.loopback ? 2 : 0)));
     record.push_back(static_cast<char>(c.version));
     put_varint(record, c.peer_port);
-    put_varint(record, c.peer_address);
+    record.append(reinterpret_cast<const char*>(c.peer.bytes.data()), c.peer.bytes.size());
+    record.push_back(static_cast<char>(c.transport));
     put_varint(record, c.client_hash);
     put_varint(record, c.partition);
     put_varint(record, c.in_off);
@@ -51,6 +80,7 @@ std::string EdgeShard::hand_over(const Give& give) {
     if (c.cookie) {
       for (const std::string& slot : *c.cookie) put_bytes(record, slot);
     }
+    put_layers(record, c);
     give(record, c.fd);
   });
   std::string rest;
@@ -83,7 +113,8 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   const std::uint8_t flags = r.byte();
   c.version = r.byte();
   c.peer_port = static_cast<std::uint16_t>(r.varint());
-  c.peer_address = static_cast<std::uint32_t>(r.varint());
+  for (std::uint8_t& b : c.peer.bytes) b = r.byte();
+  const std::uint8_t transport = r.byte();
   c.client_hash = r.varint();
   const std::uint64_t partition = r.varint();
   c.partition = static_cast<std::uint8_t>(partition);
@@ -106,24 +137,30 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
     const std::string_view bytes = r.bytes();
     if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
   }
+  const bool layers = get_layers(r, c, options_.ws_path);
   const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
-  const bool sane = r.ok() && placed && slot < kSlotsMax && state >= 1 && state <= 3 &&
+  const bool sane = r.ok() && layers && placed && transport < kTransports.size() &&
+                    slot < kSlotsMax && state >= 1 && state <= 3 &&
                     reason < static_cast<std::uint8_t>(CloseReason::count) &&
                     c.in_ack + c.in.size() == c.in_off;
   if (!sane) return false;
   c.state = static_cast<Connection::State>(state);
   if ((fd < 0) != (c.state == Connection::State::ended)) return false;
   c.reason = static_cast<CloseReason>(reason);
+  c.transport = static_cast<Transport>(transport);
   c.connected = (flags & 1) != 0;
   c.loopback = (flags & 2) != 0;
   grow_to(slot + 1);
   if (at(slot).state != Connection::State::free) return false;
   c.fd = fd;
-  c.want_write = fd >= 0 && !c.out.empty();
+  c.want_write = fd >= 0 && !c.all_sent();
   input_bytes_ += c.in.size();
   alive_[slot] = {now_s_ - std::min(idle_s, now_s_), limit_s};
   if (fd >= 0) {
     ++open_;
+    ++open_by_[index_of(c.transport)];
+    c.counted = limits_ != nullptr && (c.layers == nullptr || !c.layers->proxy);
+    if (c.counted) limits_->enter_again(c.peer);
     if (c.connected) ++connected_;
     set_waiting(c, !c.connected && c.in_off != 0);
     poller_.add(fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));

@@ -131,7 +131,7 @@ void EdgeShard::flush() {
 
 bool EdgeShard::write_some(Connection& c) {
   const std::size_t size = c.unsent();
-  if (size == 0) return true;
+  if (size == 0) return c.layers == nullptr || flush_wire(c) || errno == EAGAIN;
   const ssize_t n = transmit(c, c.out.data() + c.out_at, size);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   c.out_at += static_cast<std::size_t>(n);
@@ -147,7 +147,7 @@ void EdgeShard::write_out(Connection& c) {
 }
 
 void EdgeShard::after_write(Connection& c) {
-  const bool empty = c.unsent() == 0;
+  const bool empty = c.all_sent();
   if (empty) {
     c.out_at = 0;
     recycle(c.out);
@@ -188,14 +188,14 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   recycle(c.out);
   c.out_at = 0;
   --open_;
+  --open_by_[index_of(c.transport)];
+  if (std::exchange(c.counted, false)) limits_->leave(c.peer);
   if (c.connected) --connected_;
   set_waiting(c, false);
   count_close(reason);
   if (close_log_.allow(base::monotonic_ns() / 1'000'000)) {
-    BERTH_LOG(info, "closed conn={} peer={}.{}.{}.{}:{} reason={} rx={} tx={}", conn.packed(),
-              c.peer_address >> 24, (c.peer_address >> 16) & 255, (c.peer_address >> 8) & 255,
-              c.peer_address & 255, c.peer_port, protocol::link::name_of(reason), c.in_off,
-              c.out_off);
+    BERTH_LOG(info, "closed conn={} peer={} reason={} rx={} tx={}", conn.packed(),
+              c.peer.with_port(c.peer_port), protocol::link::name_of(reason), c.in_off, c.out_off);
   }
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);

@@ -25,17 +25,19 @@ std::uint32_t seconds() {
 
 }  // namespace
 
-EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe)
-    : options_(options),
+EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe,
+                     AddressLimits* limits)
+    : options_(std::move(options)),
       probe_(probe),
       io_(io),
       poller_(io, *this),
       tick_(io),
       accept_later_(io),
       drain_timer_(io),
-      served_(options.partitions),
+      served_(options_.partitions),
       scratch_(kScratch),
-      admission_(options.accept_per_s) {
+      admission_(options_.accept_per_s),
+      limits_(limits != nullptr && limits->enabled() ? limits : nullptr) {
   now_s_ = last_tick_s_ = seconds();
   probe_.connections_limit = options_.max_connections;
 }
@@ -176,7 +178,7 @@ void EdgeShard::check_input_limits(Connection& c) {
     if (c.reading)
       alive_[c.id().slot].last_seen_s = now_s_;  // keep alive slept while we did not read
     set_interest(c);
-    if (c.reading && c.tls != nullptr) read_later(c);
+    if (c.reading && (c.tls != nullptr || c.layers != nullptr)) read_later(c);
   }
 }
 
@@ -242,6 +244,10 @@ bool EdgeShard::all_serving() const {
 void EdgeShard::refresh_gauges() {
   probe_.connections = connected_;
   probe_.unauthenticated = open_ - connected_;
+  probe_.open_mqtt = open_by_[index_of(Transport::mqtt)];
+  probe_.open_mqtts = open_by_[index_of(Transport::mqtts)];
+  probe_.open_ws = open_by_[index_of(Transport::ws)];
+  probe_.open_wss = open_by_[index_of(Transport::wss)];
   probe_.input_bytes = input_bytes_;
   probe_.engine_up = all_serving() ? 1 : 0;
   probe_.admission_rate = admission_.rate_per_s();

@@ -19,15 +19,22 @@
 #include <vector>
 
 #include "base/log.h"
+#include "gateway/edge/address_limits.h"
 #include "gateway/edge/admission.h"
 #include "gateway/edge/connection.h"
-#include "gateway/edge/tls_server.h"
+#include "gateway/edge/listener.h"
 #include "gateway/link/ports.h"
 #include "gateway/runtime/poller.h"
 #include "metrics/probe.h"
 #include "protocol/link/records.h"
 
 namespace berth::gateway::edge {
+
+struct Network {
+  base::Address address;
+  unsigned bits = 128;  // of the 128, also for IPv4
+  bool has(const base::Address& a) const { return a.prefix(bits) == address.prefix(bits); }
+};
 
 struct EdgeOptions {
   std::uint32_t max_connections = 100'000;
@@ -40,18 +47,22 @@ struct EdgeOptions {
   std::uint32_t quarantine_s = 600;
   std::uint32_t accept_per_s = 0;  // connections accepted a second at most, 0: as engines answer
   std::uint32_t partitions = 1;    // of the gateway; each may have an engine of its own
+  std::string ws_path = "/mqtt";   // what WebSockets ask for
+  std::vector<Network> proxies;    // who may send PROXY headers; empty: anybody
 };
 
 class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
  public:
-  EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe);
+  // `limits`: of addresses, for several shards; null: none.
+  EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe,
+            AddressLimits* limits = nullptr);
   ~EdgeShard() override;
 
   void use_engine(link::EnginePort& engine, std::uint32_t partition = 0) {
     served_[partition].engine = &engine;
   }
-  // Takes over a listening socket (non-blocking). `tls`: of its connections; null: plain.
-  void listen(int fd, const TlsServer* tls = nullptr);
+  // Takes over a listening socket (non-blocking).
+  void listen(int fd, Transport transport, const ListenerOptions& options);
   void start();
   // A stream of this process's own, for an engine of that partition. Owns the descriptor.
   void admit_local(int fd, std::uint32_t partition);
@@ -69,8 +80,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // still. `give`: a record and the socket, -1 for a connection that has ended; nothing is closed.
   using Give = std::function<void(std::string_view record, int fd)>;
   std::string hand_over(const Give& give);  // what is not of a single connection
-  int listener() const { return listener_of(false); }
-  int tls_listener() const { return listener_of(true); }
+  int listener(Transport t) const;          // -1: none
   // What can't be handed over goes first: connections with TLS end, `per_second` of them, new ones
   // wait in their listening socket. keep_tls(): not after all.
   void drain_tls(std::uint32_t per_second);
@@ -115,7 +125,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   static constexpr std::uint64_t kListenerTag = UINT64_MAX - 16;  // above it: listeners
   struct Listener {
     int fd = -1;
-    const TlsServer* tls = nullptr;
+    Transport transport = Transport::mqtt;
+    ListenerOptions options;
     bool waits = false;  // nobody accepts
   };
   static constexpr std::size_t kSlab = 1024;  // connections per allocation
@@ -136,20 +147,30 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void accept_some(std::size_t listener);
   void listen_to_nobody();
   void listen_to(std::size_t listener);
-  int listener_of(bool tls) const;
   void pause_accepting();
   void resume_accepting();
   void set_waiting(Connection& c, bool waiting);
   Connection& new_connection(int fd);
-  void admit(int fd, const sockaddr_storage& peer, const TlsServer* tls);
+  void admit(int fd, const sockaddr_storage& peer, const Listener& l);
+  bool refuse(std::uint64_t& counter, int fd);
+  bool has_room(const Listener& l) const;
+  bool enter_address(Connection& c);
 
   // edge_transport.cc
-  ssize_t receive(Connection& c, std::uint8_t* to, std::size_t room);
-  ssize_t transmit(Connection& c, const char* from, std::size_t size);
+  ssize_t receive_stream(Connection& c, std::uint8_t* to, std::size_t room);
+  ssize_t transmit_stream(Connection& c, const char* from, std::size_t size);
   static bool handshaking(const Connection& c);
   void want_tls_write(Connection& c, bool want);
   void read_later(Connection& c);
   void close_socket(Connection& c);
+
+  // edge_layers.cc
+  ssize_t receive(Connection& c, std::uint8_t* to, std::size_t room);
+  ssize_t transmit(Connection& c, const char* from, std::size_t size);
+  ssize_t receive_layered(Connection& c, std::uint8_t* to, std::size_t room);
+  bool take_proxy_header(Connection& c);
+  bool flush_wire(Connection& c);
+  void say_goodbye(Connection& c);
 
   // edge_shard.cc: read, time
   Connection* find(base::ConnId conn);
@@ -235,6 +256,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::size_t drain_at_ = 0;
   bool drain_all_ = true;  // else those with TLS
   std::size_t tls_connections_ = 0;
+  std::array<std::size_t, kTransports.size()> open_by_{};  // by transport
+  AddressLimits* limits_;
   boost::unordered_flat_map<std::uint64_t, int> suspicion_;  // deaths by connection
   boost::unordered_flat_map<std::uint64_t, std::uint32_t>
       quarantine_;  // client hash -> until, seconds

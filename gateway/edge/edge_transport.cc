@@ -1,4 +1,4 @@
-// Bytes of a connection's socket, with TLS or without.
+// The stream of a connection's socket, with TLS or without.
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -15,7 +15,7 @@ namespace berth::gateway::edge {
 using protocol::link::CloseReason;
 
 // Like recv(): bytes, 0 at the end of the stream, or -1 with errno.
-ssize_t EdgeShard::receive(Connection& c, std::uint8_t* to, std::size_t room) {
+ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t room) {
   if (c.tls == nullptr) return ::recv(c.fd, to, room, 0);
   const bool was_open = SSL_is_init_finished(c.tls) != 0;
   ERR_clear_error();
@@ -44,7 +44,7 @@ ssize_t EdgeShard::receive(Connection& c, std::uint8_t* to, std::size_t room) {
 }
 
 // Like send().
-ssize_t EdgeShard::transmit(Connection& c, const char* from, std::size_t size) {
+ssize_t EdgeShard::transmit_stream(Connection& c, const char* from, std::size_t size) {
   if (c.tls == nullptr) return ::send(c.fd, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
   ERR_clear_error();
   std::size_t all = 0;
@@ -81,6 +81,7 @@ void EdgeShard::read_later(Connection& c) {
 }
 
 void EdgeShard::close_socket(Connection& c) {
+  if (c.layers != nullptr) say_goodbye(c);
   if (c.tls != nullptr) {
     ERR_clear_error();
     if (SSL_is_init_finished(c.tls) != 0) SSL_shutdown(c.tls);  // close_notify, if there is room

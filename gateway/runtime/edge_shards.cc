@@ -27,14 +27,15 @@ std::uint16_t port_of(int listener) {
 
 }  // namespace
 
-EdgeShards::EdgeShards(boost::asio::io_context& main, edge::EdgeOptions options,
-                       std::uint32_t count)
-    : main_(main) {
+EdgeShards::EdgeShards(boost::asio::io_context& main, const edge::EdgeOptions& options,
+                       std::uint32_t count, edge::AddressLimits::Options limits)
+    : main_(main), limits_(limits) {
   for (std::uint32_t i = 0; i < count; ++i) {
     auto s = std::make_unique<Shard>();
     if (i != 0) s->own_io = std::make_unique<boost::asio::io_context>(1);
     s->io = i == 0 ? &main : s->own_io.get();
-    s->edge = std::make_unique<edge::EdgeShard>(*s->io, share_of(options, count), s->probe);
+    s->edge =
+        std::make_unique<edge::EdgeShard>(*s->io, share_of(options, count), s->probe, &limits_);
     shards_.push_back(std::move(s));
   }
   for (auto& s : shards_) {
@@ -54,38 +55,38 @@ EdgeShards::~EdgeShards() {
   stop();
 }
 
-void EdgeShards::bind(const std::string& host, std::uint16_t& port) {
-  bind_each(host, port, &Shard::listener);
-}
-
-void EdgeShards::bind_tls(const std::string& host, std::uint16_t& port,
-                          const edge::TlsServer& tls) {
-  tls_ = &tls;
-  if (shards_[0]->tls_listener >= 0) {
-    port = port_of(shards_[0]->tls_listener);
-  } else {
-    bind_each(host, port, &Shard::tls_listener);
+void EdgeShards::bind(edge::Transport transport, const edge::ListenerOptions& options,
+                      const std::string& host, std::uint16_t& port) {
+  const std::size_t t = edge::index_of(transport);
+  bound_[t] = options;
+  bound_[t]->max_connections = (options.max_connections + count() - 1) / count();
+  if (shards_[0]->listeners[t] >= 0) {
+    port = port_of(shards_[0]->listeners[t]);
+    return;
   }
-}
-
-void EdgeShards::bind_each(const std::string& host, std::uint16_t& port, int Shard::*listener) {
   if (count() > 1) {  // SO_REUSEPORT would share the port with anybody who sets it too: look first
     const int alone = edge::open_listener(host, port, false);
     ::close(alone);
   }
-  for (auto& s : shards_) (*s).*listener = edge::open_listener(host, port, count() > 1);
+  for (auto& s : shards_) s->listeners[t] = edge::open_listener(host, port, count() > 1);
+}
+
+void EdgeShards::close_listeners(Shard& s) {
+  for (int& fd : s.listeners) {
+    if (fd >= 0) ::close(std::exchange(fd, -1));
+  }
 }
 
 void EdgeShards::open_for_devices() {
   for (auto& s : shards_) {
     Shard& shard = *s;
     on(shard, [this, &shard] {
-      shard.edge->listen(std::exchange(shard.listener, -1));
-      if (const int fd = std::exchange(shard.tls_listener, -1); fd >= 0 && tls_ != nullptr) {
-        shard.edge->listen(fd, tls_);
-      } else if (fd >= 0) {
-        ::close(fd);  // a predecessor's; we speak no TLS
+      for (const edge::Transport t : edge::kTransports) {
+        int& fd = shard.listeners[edge::index_of(t)];
+        const auto& options = bound_[edge::index_of(t)];
+        if (fd >= 0 && options) shard.edge->listen(std::exchange(fd, -1), t, *options);
       }
+      close_listeners(shard);
       shard.edge->start();
     });
   }
@@ -122,11 +123,6 @@ void EdgeShards::halt() {
   threads_started_ = false;
 }
 
-void EdgeShards::adopt_listener(std::uint32_t i, int fd, std::uint16_t& port) {
-  shards_[i]->listener = fd;
-  port = port_of(fd);
-}
-
 void EdgeShards::stop_accepting() {
   for (auto& s : shards_) {
     Shard& shard = *s;
@@ -140,8 +136,7 @@ void EdgeShards::stop() {
   }
   for (auto& s : shards_) {
     if (s->thread.joinable()) s->thread.join();
-    if (s->listener >= 0) ::close(std::exchange(s->listener, -1));
-    if (s->tls_listener >= 0) ::close(std::exchange(s->tls_listener, -1));
+    close_listeners(*s);
   }
 }
 

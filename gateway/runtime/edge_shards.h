@@ -4,11 +4,13 @@
 // posted. All public calls: on shard 0's thread.
 #pragma once
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,25 +24,28 @@ namespace berth::gateway::runtime {
 class EdgeShards {
  public:
   // `options` hold for all shards together: connections and buffered bytes are divided.
-  EdgeShards(boost::asio::io_context& main, edge::EdgeOptions options, std::uint32_t count);
+  EdgeShards(boost::asio::io_context& main, const edge::EdgeOptions& options, std::uint32_t count,
+             edge::AddressLimits::Options limits = {});
   ~EdgeShards();
 
   std::uint32_t count() const { return static_cast<std::uint32_t>(shards_.size()); }
   edge::EdgeShard& first() { return *shards_[0]->edge; }
   metrics::EdgeProbe& first_probe() { return shards_[0]->probe; }
 
-  // Binds; a `port` of 0 is filled in. Throws std::runtime_error.
-  void bind(const std::string& host, std::uint16_t& port);
-  void bind_tls(const std::string& host, std::uint16_t& port, const edge::TlsServer& tls);
+  // Binds, unless there are sockets of another process; `port` is filled in. Throws
+  // std::runtime_error.
+  void bind(edge::Transport transport, const edge::ListenerOptions& options,
+            const std::string& host, std::uint16_t& port);
   void open_for_devices();  // listens and starts the threads, where they are not started yet
   void start_threads();
   // The shards' loops stand still, but for what was posted before; and go on.
   void halt();
   void go_on() { start_threads(); }
   edge::EdgeShard& shard(std::uint32_t i) { return *shards_[i]->edge; }
-  // Instead of bind() and bind_tls(): sockets of another process. `port` is filled in.
-  void adopt_listener(std::uint32_t i, int fd, std::uint16_t& port);
-  void adopt_tls_listener(std::uint32_t i, int fd) { shards_[i]->tls_listener = fd; }
+  // A listening socket of another process, before bind(). Closed if nobody binds it.
+  void adopt_listener(std::uint32_t i, edge::Transport t, int fd) {
+    shards_[i]->listeners[edge::index_of(t)] = fd;
+  }
   void stop_accepting();
   void stop();  // ends and joins the threads
 
@@ -75,9 +80,13 @@ class EdgeShards {
     std::unique_ptr<edge::EdgeShard> edge;
     std::unique_ptr<link::EdgeLink> link;
     std::thread thread;
-    int listener = -1;
-    int tls_listener = -1;
+    std::array<int, edge::kTransports.size()> listeners = no_listeners();
   };
+  static constexpr std::array<int, edge::kTransports.size()> no_listeners() {
+    std::array<int, edge::kTransports.size()> none{};
+    none.fill(-1);
+    return none;
+  }
   template <class F>
   void on(Shard& s, F f) {
     if (s.own_io) {
@@ -88,10 +97,12 @@ class EdgeShards {
   }
   void make_link(Shard& s, link::EdgeLink::Events events);
 
+  static void close_listeners(Shard& s);
+
   boost::asio::io_context& main_;
-  void bind_each(const std::string& host, std::uint16_t& port, int Shard::*listener);
+  edge::AddressLimits limits_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  const edge::TlsServer* tls_ = nullptr;
+  std::array<std::optional<edge::ListenerOptions>, edge::kTransports.size()> bound_;
   std::function<void(std::uint64_t)> on_quarantine_;
   bool threads_started_ = false;
 };

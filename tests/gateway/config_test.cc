@@ -67,8 +67,7 @@ TEST(Config, EnvironmentOverridesTheFile) {
   setenv("BERTH_MQTT_LISTEN", "[::1]:2000", 1);
   load_environment(c);
   unsetenv("BERTH_MQTT_LISTEN");
-  EXPECT_EQ(c.mqtt.host, "::1");
-  EXPECT_EQ(c.mqtt.port, 2000);
+  EXPECT_EQ(c.listener(edge::Transport::mqtt).listen, "[::1]:2000");
 }
 
 }  // namespace

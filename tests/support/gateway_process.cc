@@ -39,7 +39,7 @@ GatewayProcess::~GatewayProcess() {
 namespace {
 int port_after(const std::string& log, const std::string& key) {
   const std::size_t at = log.rfind(key);
-  if (at == std::string::npos) return 0;
+  if (at == std::string::npos || log.compare(at + key.size(), 3, "off") == 0) return 0;
   const std::size_t colon = log.find(':', at + key.size());
   return std::atoi(log.c_str() + colon + 1);
 }
@@ -65,7 +65,9 @@ void GatewayProcess::start() {
   if (!ready || log.find(word) == std::string::npos)
     throw std::runtime_error("gateway did not start:\n" + log);
   (role_ == Role::engine ? link_port_ : mqtt_port_) = port_after(log, word);
-  mqtts_port_ = log.find(" mqtts=off") == std::string::npos ? port_after(log, " mqtts=") : 0;
+  mqtts_port_ = port_after(log, " mqtts=");
+  ws_port_ = port_after(log, " ws=");
+  wss_port_ = port_after(log, " wss=");
   admin_port_ = port_after(log, " admin=");
 }
 

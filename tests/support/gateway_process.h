@@ -22,6 +22,8 @@ class GatewayProcess {
   int terminate();
   int mqtt_port() const { return mqtt_port_; }
   int mqtts_port() const { return mqtts_port_; }  // 0: off
+  int ws_port() const { return ws_port_; }
+  int wss_port() const { return wss_port_; }
   int admin_port() const { return admin_port_; }
   int link_port() const { return link_port_; }
   bool serving() const;  // an engine: it is the one that serves
@@ -44,6 +46,8 @@ class GatewayProcess {
   std::unique_ptr<Process> process_;
   int mqtt_port_ = 0;
   int mqtts_port_ = 0;
+  int ws_port_ = 0;
+  int wss_port_ = 0;
   int admin_port_ = 0;
   int link_port_ = 0;
   int starts_ = 0;

@@ -28,6 +28,7 @@ class TlsClient {
     std::string cert_file, key_file;
     int version = 0;  // TLS1_2_VERSION, TLS1_3_VERSION; 0: any
     TlsSession session;
+    std::string preamble;  // said before TLS begins
   };
   TlsClient(int port, const Options& o)
       : context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free),
@@ -54,6 +55,7 @@ class TlsClient {
     ssl_.reset(SSL_new(context_.get()));
     SSL_set_fd(ssl_.get(), fd_);
     if (o.session) SSL_set_session(ssl_.get(), o.session.get());
+    if (!o.preamble.empty()) (void)!::send(fd_, o.preamble.data(), o.preamble.size(), MSG_NOSIGNAL);
     good_ = SSL_connect(ssl_.get()) == 1;
   }
   ~TlsClient() {

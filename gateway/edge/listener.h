@@ -1,0 +1,36 @@
+// The ways by which devices come to an edge.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "gateway/edge/tls_server.h"
+
+namespace berth::gateway::edge {
+
+// Numbers are in a handover: append only.
+enum class Transport : std::uint8_t { mqtt = 0, mqtts = 1, ws = 2, wss = 3 };
+inline constexpr std::array kTransports{Transport::mqtt, Transport::mqtts, Transport::ws,
+                                        Transport::wss};
+constexpr bool has_tls(Transport t) {
+  return t == Transport::mqtts || t == Transport::wss;
+}
+constexpr bool has_websocket(Transport t) {
+  return t == Transport::ws || t == Transport::wss;
+}
+constexpr const char* name_of(Transport t) {
+  constexpr const char* kNames[] = {"mqtt", "mqtts", "ws", "wss"};
+  return kNames[static_cast<std::size_t>(t)];
+}
+constexpr std::size_t index_of(Transport t) {
+  return static_cast<std::size_t>(t);
+}
+
+struct ListenerOptions {
+  const TlsServer* tls = nullptr;     // of those with TLS
+  bool proxy_protocol = false;        // every connection begins with a PROXY header
+  std::uint32_t max_connections = 0;  // of this one; 0: only the edge's limit
+};
+
+}  // namespace berth::gateway::edge

@@ -1,0 +1,18 @@
+// The opening handshake of RFC 6455 section 4.2 for MQTT.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace berth::protocol::websocket {
+
+struct Handshake {
+  enum class Outcome : std::uint8_t { accepted, bad_request, not_found, upgrade_required };
+  Outcome outcome = Outcome::bad_request;
+  std::string response;  // if accepted: the whole 101
+};
+// `request`: with its empty line. `path`: what is served; a query behind it is ignored.
+Handshake parse_request(std::string_view request, std::string_view path);
+
+}  // namespace berth::protocol::websocket
