@@ -392,16 +392,21 @@ class EdgeNode {
   bool taken_over_ = false;
 };
 
-// Everything is the successor's. What started us must not do so again: it would take it back.
-void linger() {
-  BERTH_LOG(info, "handed over, waiting to be ended");
-  sigset_t ends;
-  sigemptyset(&ends);
-  for (const int s : {SIGTERM, SIGINT}) sigaddset(&ends, s);
-  pthread_sigmask(SIG_BLOCK, &ends, nullptr);
-  int which = 0;
-  sigwait(&ends, &which);
-}
+// When everything is the successor's: what started us must not do so again, it would take it back.
+class Linger {
+ public:
+  Linger() {
+    signals_.async_wait([](auto, int) {});
+  }
+  void wait() {
+    BERTH_LOG(info, "handed over, waiting to be ended");
+    io_.run();
+  }
+
+ private:
+  asio::io_context io_{1};
+  asio::signal_set signals_{io_, SIGTERM, SIGINT};
+};
 
 }  // namespace
 
@@ -411,9 +416,10 @@ int run_edge(const Config& config) {
     try {
       auto node = std::make_unique<EdgeNode>(config);
       const int code = node->run();
-      const bool handed_over = node->handed_over();
+      if (!node->handed_over() || !config.cluster.handover_linger) return code;
+      Linger linger;  // before the node lets go of the signals
       node.reset();
-      if (handed_over && config.cluster.handover_linger) linger();
+      linger.wait();
       return code;
     } catch (const std::invalid_argument& e) {
       throw ConfigError(std::string("cluster.engines: ") + e.what());

@@ -53,6 +53,22 @@ TEST(Cluster, I1toI4_EnginesKilledAreNotNoticed) {
   EXPECT_GE(c.edge_total("berth_connections_reattached_total"), 300);
 }
 
+TEST(Cluster, I1toI4_EnginesKilledAreNotNoticedOverTlsAndWebSocket) {
+  const Listeners listeners;
+  for (const Via via : {Via::tls, Via::wss}) {
+    Cluster c({.engines = 2, .edges = 2, .engine_flags = {}, .edge_flags = listeners.flags()});
+    run_with(
+        c, std::chrono::seconds(5), std::chrono::milliseconds(1500),
+        [&] {
+          for (auto& e : c.engines) {
+            if (!e->process().running()) e->start();
+          }
+          if (GatewayProcess* active = c.active()) active->process().send(SIGKILL);
+        },
+        false, via);
+  }
+}
+
 TEST(Cluster, I1toI4_DrainedEnginesHandOverAndDoubleNothing) {
   Cluster c({.engines = 3, .edges = 2});
   int drained = 0;

@@ -10,6 +10,7 @@
 
 #include "tests/support/expect_unnoticed.h"
 #include "tests/support/gateway_process.h"
+#include "tests/support/listeners.h"
 #include "tests/support/swarm.h"
 
 namespace berth::test {
@@ -61,6 +62,23 @@ TEST(EngineDeath, I1toI4_SigkillEverySecondIsNotNoticed) {
   expect_unnoticed(r);
   EXPECT_GE(g.metric("berth_engine_deaths_total"), 3);
   EXPECT_EQ(g.metric("berth_quarantined_total"), 0) << "a kill from outside is no proof of poison";
+}
+
+// The same over every other transport: what they keep is the edge's, and engines die without it.
+TEST(EngineDeath, I1toI4_SigkillIsNotNoticedOverTlsAndWebSocket) {
+  const Listeners listeners;
+  for (const Via via : {Via::tls, Via::ws, Via::wss}) {
+    std::vector<std::string> flags = listeners.flags();
+    flags.emplace_back("--anonymous");
+    GatewayProcess g(flags);
+    Swarm swarm({.port = Listeners::port(g, via), .via = via, .devices = 300});
+    ASSERT_TRUE(swarm.connect_all());
+    swarm.run(std::chrono::seconds(4),
+              every(g, std::chrono::seconds(1), [&](pid_t) { g.signal_engine(SIGKILL); }));
+    EXPECT_TRUE(swarm.settle());
+    expect_unnoticed(swarm.report());
+    EXPECT_GE(g.metric("berth_engine_deaths_total"), 2);
+  }
 }
 
 TEST(EngineDeath, I1toI4_SigstopIsEndedByTheSupervisor) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "tests/support/cluster.h"
+#include "tests/support/listeners.h"
 #include "tests/support/swarm.h"
 
 namespace berth::test {
@@ -28,8 +29,10 @@ inline void expect_unnoticed(const SwarmReport& r) {
 // A swarm for `time`, `act` every `period`, and nothing may be noticed. `clean`: a planned move,
 // which doubles nothing either.
 inline void run_with(Cluster& c, std::chrono::seconds time, std::chrono::milliseconds period,
-                     const std::function<void()>& act, bool clean = true) {
-  Swarm swarm({.ports = c.mqtt_ports(), .devices = 300, .publish_per_s = 1500});
+                     const std::function<void()>& act, bool clean = true, Via via = Via::tcp) {
+  std::vector<int> ports;
+  for (const auto& e : c.edges) ports.push_back(Listeners::port(*e, via));
+  Swarm swarm({.ports = ports, .via = via, .devices = 300, .publish_per_s = 1500});
   ASSERT_TRUE(swarm.connect_all());
   auto next = Clock::now() + period;
   swarm.run(time, [&] {

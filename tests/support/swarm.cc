@@ -37,7 +37,7 @@ Swarm::Swarm(Options o)
 
 Swarm::~Swarm() {
   for (Device& d : devices_) {
-    if (d.fd >= 0) ::close(d.fd);
+    d.stream.reset();
   }
   ::close(epoll_);
 }
@@ -47,7 +47,7 @@ void Swarm::problem(const std::string& what) {
 }
 
 void Swarm::open(Device& d) {
-  d.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   sockaddr_in to{};
   to.sin_family = AF_INET;
   const std::size_t edge = static_cast<std::size_t>(d.index) + d.opened++;  // another each time
@@ -56,15 +56,16 @@ void Swarm::open(Device& d) {
   to.sin_port = htons(static_cast<std::uint16_t>(port));
   inet_pton(AF_INET, options_.host.c_str(), &to.sin_addr);
   d.since = Clock::now();
-  if (::connect(d.fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0 && errno != EINPROGRESS) {
-    ::close(std::exchange(d.fd, -1));
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0 && errno != EINPROGRESS) {
+    ::close(fd);
     return;
   }
   const int one = 1;
-  setsockopt(d.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   epoll_event ev{.events = EPOLLIN | EPOLLOUT,
                  .data = {.u64 = static_cast<std::uint64_t>(d.index)}};
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, d.fd, &ev);
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &ev);
+  d.stream = std::make_unique<Stream>(fd, options_.via);
   d.wants_write = true;
   d.in.clear();
   d.out.clear();
@@ -88,7 +89,7 @@ void Swarm::open(Device& d) {
 void Swarm::reopen() {
   const auto now = Clock::now();
   for (Device& d : devices_) {
-    if (d.fd >= 0) {
+    if (d.stream) {
       if (!d.connected && now - d.since > std::chrono::seconds(5)) lost_connection(d);
     } else if (now >= d.since) {
       open(d);
@@ -98,7 +99,7 @@ void Swarm::reopen() {
 
 bool Swarm::connect_all() {
   for (Device& d : devices_) {
-    if (d.fd < 0) open(d);  // a turn before may have: twice would be a take-over
+    if (!d.stream) open(d);  // a turn before may have: twice would be a take-over
     if (d.index % 200 == 199) turn(0);
   }
   return [&] {
@@ -113,24 +114,22 @@ bool Swarm::connect_all() {
   }();
 }
 
+// What is broken is seen by the next read.
 void Swarm::flush(Device& d) {
-  while (d.fd >= 0 && !d.out.empty()) {
-    const ssize_t n = ::send(d.fd, d.out.data(), d.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n <= 0) break;
-    d.out.erase(0, static_cast<std::size_t>(n));
-  }
-  if (d.fd < 0 || d.wants_write == !d.out.empty()) return;
-  d.wants_write = !d.out.empty();
+  if (!d.stream) return;
+  d.stream->send(d.out);
+  if (d.wants_write == d.stream->wants_write()) return;
+  d.wants_write = !d.wants_write;
   epoll_event ev{.events = EPOLLIN | (d.wants_write ? EPOLLOUT : 0u),
                  .data = {.u64 = static_cast<std::uint64_t>(d.index)}};
-  epoll_ctl(epoll_, EPOLL_CTL_MOD, d.fd, &ev);
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, d.stream->fd(), &ev);
 }
 
 void Swarm::lost_connection(Device& d) {
   if (d.connected) ++report_.closed;
   if (!options_.reconnect) problem("device " + std::to_string(d.index) + " was disconnected");
   d.since = Clock::now() + std::chrono::milliseconds(100 + random_() % 900);
-  ::close(std::exchange(d.fd, -1));
+  d.stream.reset();
   d.dead = true;
   d.connected = d.subscribed = false;  // settle() waits until it is back
   if (!d.persistent) {                 // its session is over, and with it what was on its way
@@ -154,17 +153,15 @@ void Swarm::turn(int wait_ms) {
   const int n = epoll_wait(epoll_, events, 256, wait_ms);
   for (int i = 0; i < n; ++i) {
     Device& d = devices_[events[i].data.u64];
-    if (d.fd < 0) continue;
+    if (!d.stream) continue;
     if ((events[i].events & EPOLLOUT) != 0) flush(d);
-    char buffer[65536];
-    const ssize_t got = recv(d.fd, buffer, sizeof buffer, MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN)) {
-      lost_connection(d);
-      continue;
-    }
-    if (got > 0) d.in.append(buffer, static_cast<std::size_t>(got));
+    const bool alive = d.stream->receive(d.in);
     for (const Packet& p : take_packets(d.in)) on_packet(d, p);
-    flush(d);
+    if (!alive) {
+      lost_connection(d);
+    } else {
+      flush(d);
+    }
   }
   if (options_.reconnect) reopen();
 }

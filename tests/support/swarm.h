@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "tests/support/process.h"
+#include "tests/support/stream.h"
 #include "tests/support/wire.h"
 
 namespace berth::test {
@@ -44,6 +46,7 @@ class Swarm {
     std::string host = "127.0.0.1";
     int port = 0;
     std::vector<int> ports;  // instead: of several edges, device by device
+    Via via = Via::tcp;
     int devices = 100;
     double publish_per_s = 2000;  // all devices together
     bool reconnect = false;       // after a close, as a device would
@@ -67,7 +70,7 @@ class Swarm {
     bool answered = false;
   };
   struct Device {
-    int fd = -1;
+    std::unique_ptr<Stream> stream;  // null: not connected
     int index = 0;
     unsigned qos = 1;
     bool persistent = false;

@@ -1,0 +1,115 @@
+#include "tests/support/stream.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "tests/support/ws_client.h"
+
+namespace berth::test {
+
+namespace {
+
+SSL_CTX* context() {
+  static SSL_CTX* const c = [] {
+    SSL_CTX* made = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_mode(made, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                               SSL_MODE_RELEASE_BUFFERS);
+    return made;
+  }();
+  return c;
+}
+
+}  // namespace
+
+Stream::Stream(int fd, Via via) : fd_(fd), websocket_(via == Via::ws || via == Via::wss) {
+  if (via == Via::tls || via == Via::wss) {
+    tls_ = SSL_new(context());
+    SSL_set_fd(tls_, fd);
+    SSL_set_connect_state(tls_);
+  }
+  if (websocket_) wire_ = WsClient::request();
+}
+
+Stream::~Stream() {
+  SSL_free(tls_);
+  ::close(fd_);
+}
+
+bool Stream::flush() {
+  while (!wire_.empty()) {
+    std::size_t n = 0;
+    if (tls_ != nullptr) {
+      ERR_clear_error();
+      const int r = SSL_write_ex(tls_, wire_.data(), wire_.size(), &n);
+      const int why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(tls_, r);
+      handshake_writes_ = why == SSL_ERROR_WANT_WRITE;
+      if (r != 1) return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
+    } else {
+      const ssize_t sent = ::send(fd_, wire_.data(), wire_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent < 0) return errno == EAGAIN || errno == ENOTCONN;
+      n = static_cast<std::size_t>(sent);
+    }
+    wire_.erase(0, n);
+  }
+  return true;
+}
+
+bool Stream::send(std::string& out) {
+  if (!out.empty()) {
+    wire_.append(websocket_ ? ws_frame(0x82, out) : out);
+    out.clear();
+  }
+  return flush();
+}
+
+bool Stream::read_wire(std::string& bytes) {
+  char some[65536];
+  for (;;) {
+    if (tls_ == nullptr) {
+      const ssize_t n = recv(fd_, some, sizeof some, MSG_DONTWAIT);
+      if (n > 0) bytes.append(some, static_cast<std::size_t>(n));
+      return n > 0 || (n < 0 && (errno == EAGAIN || errno == ENOTCONN));
+    }
+    std::size_t n = 0;
+    ERR_clear_error();
+    const int r = SSL_read_ex(tls_, some, sizeof some, &n);
+    if (r == 1) {
+      bytes.append(some, n);
+      continue;
+    }
+    const int why = SSL_get_error(tls_, r);
+    handshake_writes_ = why == SSL_ERROR_WANT_WRITE;
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
+  }
+}
+
+bool Stream::receive(std::string& in) {
+  const bool alive = read_wire(websocket_ ? frames_ : in);
+  if (websocket_) take_frames(in);
+  return flush() && alive;  // a handshake may have got on
+}
+
+void Stream::take_frames(std::string& in) {
+  if (!upgraded_) {
+    const std::size_t end = frames_.find("\r\n\r\n");
+    if (end == std::string::npos) return;
+    frames_.erase(0, end + 4);
+    upgraded_ = true;
+  }
+  const auto at = [this](std::size_t i) { return static_cast<unsigned char>(frames_[i]); };
+  while (frames_.size() >= 2) {
+    const std::size_t width = at(1) == 126 ? 2 : at(1) == 127 ? 8 : 0;
+    if (frames_.size() < 2 + width) return;
+    std::size_t size = width == 0 ? at(1) : 0;
+    for (std::size_t i = 0; i < width; ++i) size = (size << 8) | at(2 + i);
+    if (frames_.size() < 2 + width + size) return;
+    if ((at(0) & 8) == 0) in.append(frames_, 2 + width, size);
+    frames_.erase(0, 2 + width + size);
+  }
+}
+
+}  // namespace berth::test
