@@ -29,6 +29,24 @@ def handshakes(server, port, seconds, kind, version):
     return done / max((cpu_ms(server.process.pid) - before[0]) / 1000, 1e-9)
 
 
+def openssl_itself(directory, seconds, version):
+    """The same of OpenSSL's own server: what the library allows."""
+    port = free_port()
+    s = subprocess.Popen(["openssl", "s_server", "-accept", str(port), "-cert", f"{directory}/cert", "-key", f"{directory}/key",
+                          version, "-quiet", "-num_tickets", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         stdin=subprocess.PIPE)
+    try:
+        wait_for("s_server", lambda: socket.create_connection(("127.0.0.1", port)).close() is None)
+        before = cpu_ms(s.pid)
+        out = subprocess.run(["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-new", "-time", str(seconds), version],
+                             capture_output=True, text=True, timeout=60).stdout
+        done = int(re.search(r"(\d+) connections in \d+ real", out).group(1))
+        return done / max((cpu_ms(s.pid) - before) / 1000, 1e-9)
+    finally:
+        s.kill()
+        s.wait()
+
+
 def idle(server, ports, n, context):
     """Bytes that an idle connection takes, after its CONNACK."""
     before = rss(server.process.pid)
@@ -71,7 +89,8 @@ def main():
             without, with_tls = idle(server, plain, a.connections, None), idle(server, tls, a.connections, context)
             print(f"idle connection: {without:.0f} B plain, {with_tls:.0f} B with TLS")
             for version in ("-tls1_3", "-tls1_2"):
-                print(f"handshakes per CPU second {version}: full {handshakes(server, tls, a.seconds, 'full', version):.0f}")
+                print(f"handshakes per CPU second {version}: full {handshakes(server, tls, a.seconds, 'full', version):.0f},"
+                      f" of openssl s_server {openssl_itself(d, a.seconds, version):.0f}")
             # s_time does not read the tickets of TLS 1.3, which come after the handshake
             print(f"handshakes per CPU second -tls1_2: resumed {handshakes(server, tls, a.seconds, 'resumed', '-tls1_2'):.0f}")
         finally:

@@ -195,6 +195,13 @@ std::vector<Key> process_keys() {
       text("auth.password_file", &Config::password_file),
       text("auth.acl_file", &Config::acl_file),
       number<U32>(
+          "auth.failures_per_address", [](Config& c) -> U32& { return c.throttle.per_address; }, 0),
+      number<U32>(
+          "auth.failures_per_name", [](Config& c) -> U32& { return c.throttle.per_name; }, 0),
+      number<U32>(
+          "auth.failure_forgiven_s", [](Config& c) -> U32& { return c.throttle.forgiven_s; }, 1,
+          86'400),
+      number<U32>(
           "engine.heartbeat_ms", [](Config& c) -> U32& { return c.heartbeat_ms; }, 20, 10'000),
       number<U32>(
           "engine.heartbeats_missed", [](Config& c) -> U32& { return c.heartbeats_missed; }, 2,

@@ -78,6 +78,7 @@ struct Config {
   engine::Anonymous anonymous = engine::Anonymous::loopback;
   std::string password_file;
   std::string acl_file;
+  engine::LoginThrottle::Options throttle;
   edge::EdgeOptions edge;
   session::BrokerOptions broker;
   std::uint32_t heartbeat_ms = 250;     // engine to edge

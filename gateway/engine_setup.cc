@@ -129,8 +129,8 @@ void add_authenticator(const Config& config, engine::EngineShard& engine, const 
       throw ConfigError(e.what());
     }
   }
-  engine.use_authenticator(
-      std::make_unique<engine::Authenticator>(config.anonymous, std::move(passwords), post));
+  engine.use_authenticator(std::make_unique<engine::Authenticator>(
+      config.anonymous, std::move(passwords), config.throttle, post));
 }
 
 void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,

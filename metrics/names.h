@@ -24,6 +24,7 @@
   X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \
   X(connect_ok, "berth_connection_attempts_total", "outcome", "succeeded", "CONNECTs, by outcome") \
   X(connect_unauthorized, "berth_connection_attempts_total", "outcome", "unauthorized", "") \
+  X(connect_throttled, "berth_connection_attempts_total", "outcome", "throttled", "") \
   X(connect_protocol_error, "berth_connection_attempts_total", "outcome", "protocol_error", "") \
   X(connect_unavailable, "berth_connection_attempts_total", "outcome", "unavailable", "") \
   X(connect_quota, "berth_connection_attempts_total", "outcome", "quota_exceeded", "") \

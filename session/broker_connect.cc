@@ -86,6 +86,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       cap != 0 && (v.keep_alive_s == 0 || v.keep_alive_s > cap) ? cap : v.keep_alive_s;
   AuthRequest request{.has_user_name = v.user_name.has_value(),
                       .loopback = ch.loopback,
+                      .address = ch.address,
                       .user_name = c->user_name,
                       .password = std::string(v.password.value_or("")),
                       .client_id = c->client_id};
@@ -101,7 +102,8 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   const bool waits = ch != nullptr && ch->state == Channel::State::authenticating && ch->connect;
   if (!waits || ch->session != nullptr) return;
   if (result.reason != Reason::success) {
-    ++probe_.connect_unauthorized;
+    const bool throttled = result.reason == Reason::connection_rate_exceeded;
+    ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
     return refuse_connect(*ch, ch->version, result.reason);
   }
   if (draining_) {

@@ -15,6 +15,7 @@ namespace berth::session {
 struct AuthRequest {
   bool has_user_name = false;
   bool loopback = false;
+  base::Address address;  // the device's
   std::string user_name;
   std::string password;
   std::string client_id;

@@ -171,6 +171,7 @@ struct Channel {
   bool problem_info = true;
   bool loopback = false;
   std::uint8_t dirty = 0;                 // cookie slots to send, bit per CookieSlot
+  base::Address address;                  // before CONNACK
   std::uint16_t receive_maximum = 65535;  // the device's
   std::uint16_t alias_maximum = 0;        // the device's: aliases we may use
   std::uint16_t keep_alive_s = 0;

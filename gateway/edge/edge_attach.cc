@@ -23,6 +23,8 @@ void EdgeShard::attach(Connection& c) {
   a.out_off = c.out_off;
   a.connected = c.connected;
   a.loopback = c.loopback;
+  a.peer = c.peer;
+  a.peer_port = c.peer_port;
   if (c.cookie) a.cookie = *c.cookie;
   c.attached = true;
   c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());

@@ -9,8 +9,11 @@ constexpr std::size_t kJobsMax = 20'000;
 }
 
 Authenticator::Authenticator(Anonymous anonymous, std::optional<PasswordFile> passwords,
-                             Poster post)
-    : anonymous_(anonymous), passwords_(std::move(passwords)), post_(std::move(post)) {
+                             LoginThrottle::Options throttle, Poster post)
+    : anonymous_(anonymous),
+      passwords_(std::move(passwords)),
+      post_(std::move(post)),
+      throttle_(throttle) {
   if (passwords_) thread_ = std::thread([this] { work(); });
 }
 
@@ -28,6 +31,8 @@ void Authenticator::check(session::AuthRequest request, Done done) {
       anonymous_ == Anonymous::always || (anonymous_ == Anonymous::loopback && request.loopback);
   if (!request.has_user_name) return done(nobody ? Reason::success : Reason::not_authorized);
   if (!passwords_) return done(nobody ? Reason::success : Reason::bad_user_name_or_password);
+  if (!throttle_.may_try(request.address, request.user_name, base::now()))
+    return done(Reason::connection_rate_exceeded);
   {
     const std::lock_guard lock(mutex_);
     if (jobs_.size() < kJobsMax) {
@@ -48,10 +53,20 @@ void Authenticator::work() {
     jobs_.pop_front();
     lock.unlock();
     const bool good = passwords_->verify(job.request.user_name, job.request.password);
-    post_([done = std::move(job.done), good] {
-      done(good ? Reason::success : Reason::bad_user_name_or_password);
+    post_([this, alive = std::weak_ptr<bool>(alive_), job = std::move(job), good] {
+      if (!alive.expired()) answer(job.request, job.done, good);
     });
   }
+}
+
+// On the caller's thread again.
+void Authenticator::answer(const session::AuthRequest& request, const Done& done, bool good) {
+  if (good) {
+    throttle_.succeeded(request.address, request.user_name);
+  } else {
+    throttle_.failed(request.address, request.user_name, base::now());
+  }
+  done(good ? Reason::success : Reason::bad_user_name_or_password);
 }
 
 }  // namespace berth::gateway::engine

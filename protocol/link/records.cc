@@ -159,6 +159,25 @@ bool get_alive(std::string_view in, Alive& a) {
   return r.ok();
 }
 
+namespace {
+
+void put_peer(std::string& out, const Attach& a) {
+  if (a.connected) return put_bytes(out, {});
+  put_varint(out, a.peer.bytes.size() + 2);
+  out.append(reinterpret_cast<const char*>(a.peer.bytes.data()), a.peer.bytes.size());
+  out.push_back(static_cast<char>(a.peer_port));
+  out.push_back(static_cast<char>(a.peer_port >> 8));
+}
+
+void get_peer(std::string_view in, Attach& a) {
+  if (in.size() != a.peer.bytes.size() + 2) return;  // not said
+  std::copy_n(in.begin(), a.peer.bytes.size(), a.peer.bytes.begin());
+  const auto at = [in](std::size_t i) { return static_cast<std::uint8_t>(in[in.size() - 2 + i]); };
+  a.peer_port = static_cast<std::uint16_t>(at(0) | (at(1) << 8));
+}
+
+}  // namespace
+
 void put_attach(std::string& out, const Attach& a) {
   out.push_back('A');
   put_varint(out, a.conn.packed());
@@ -168,7 +187,7 @@ void put_attach(std::string& out, const Attach& a) {
   put_varint(out, a.out_off);
   put_varint(out, a.written);
   out.push_back(static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0)));
-  put_bytes(out, a.peer);
+  put_peer(out, a);
   put_varint(out, a.cookie.size());
   for (const std::string& slot : a.cookie) put_bytes(out, slot);
 }
@@ -210,7 +229,7 @@ bool get_attach(RecordReader& r, Attach& a) {
   const std::uint8_t flags = r.byte();
   a.connected = (flags & 1) != 0;
   a.loopback = (flags & 2) != 0;
-  a.peer = r.bytes();
+  get_peer(r.bytes(), a);
   const std::uint64_t n = r.varint();
   for (std::uint64_t i = 0; i < n && r.ok(); ++i) {  // slots of a newer edge are dropped
     const std::string_view slot = r.bytes();

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/address.h"
 #include "base/ids.h"
 
 namespace berth::protocol::link {
@@ -90,7 +91,8 @@ struct Attach {
   std::uint64_t written = 0;  // of that, handed to the kernel
   bool connected = false;
   bool loopback = false;  // the peer's address is a loopback address
-  std::string peer;       // "address:port", for logs
+  base::Address peer;     // of a connection before its CONNACK
+  std::uint16_t peer_port = 0;
   Cookie cookie;
 };
 

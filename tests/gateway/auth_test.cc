@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -80,7 +82,7 @@ TEST(Acl, AClientIdWithWildcardsWidensNothing) {
 
 TEST(Authenticator, DecidesAnonymousAtOnce) {
   const auto ask = [](Anonymous a, bool user, bool loopback) {
-    Authenticator auth(a, std::nullopt, [](auto f) { f(); });
+    Authenticator auth(a, std::nullopt, {}, [](auto f) { f(); });
     auto reason = protocol::mqtt::Reason::unspecified_error;
     auth.check({.has_user_name = user, .loopback = loopback, .user_name = "u"},
                [&](auto r) { reason = r; });
@@ -93,28 +95,85 @@ TEST(Authenticator, DecidesAnonymousAtOnce) {
   EXPECT_EQ(ask(Anonymous::always, true, false), Reason::success);
 }
 
-// Field lesson 16: a storm against a slow password hash is answered, bounded, in order.
+// What an authenticator posts, run by the test's thread.
+class Posted {
+ public:
+  auto poster() {
+    return [this](std::function<void()> f) {
+      const std::lock_guard lock(mutex_);
+      all_.push_back(std::move(f));
+      came_.notify_one();
+    };
+  }
+  bool run_until(const std::function<bool()>& done) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (!done()) {
+      std::unique_lock lock(mutex_);
+      if (!came_.wait_until(lock, end, [this] { return !all_.empty(); })) return false;
+      const auto f = std::move(all_.front());
+      all_.pop_front();
+      lock.unlock();
+      f();
+    }
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable came_;
+  std::deque<std::function<void()>> all_;
+};
+
+// Field lesson 16: a storm against a slow password hash is answered, bounded.
 TEST(Authenticator, StormIsBounded) {
   TempFile f(kFile);
-  std::mutex m;
-  std::condition_variable cv;
+  Posted posted;
   int answered = 0;
   int busy = 0;
   constexpr int kStorm = 25'000;
-  {
-    Authenticator auth(Anonymous::never, PasswordFile::load(f.path), [](auto g) { g(); });
-    for (int i = 0; i < kStorm; ++i) {
-      auth.check({.has_user_name = true, .user_name = "nobody", .password = "x"}, [&](auto r) {
-        const std::lock_guard lock(m);
-        ++answered;
-        busy += r == protocol::mqtt::Reason::server_busy;
-        cv.notify_one();
-      });
-    }
-    std::unique_lock lock(m);
-    EXPECT_TRUE(cv.wait_for(lock, std::chrono::seconds(30), [&] { return answered == kStorm; }));
+  Authenticator auth(Anonymous::never, PasswordFile::load(f.path),
+                     {.per_address = 0, .per_name = 0}, posted.poster());
+  for (int i = 0; i < kStorm; ++i) {
+    auth.check({.has_user_name = true, .user_name = "nobody", .password = "x"}, [&](auto r) {
+      ++answered;
+      busy += r == protocol::mqtt::Reason::server_busy;
+    });
   }
+  EXPECT_TRUE(posted.run_until([&] { return answered == kStorm; }));
   EXPECT_LT(busy, kStorm);
+}
+
+TEST(Authenticator, AGuesserIsRefusedUnasked) {
+  TempFile f(kFile);
+  Posted posted;
+  std::vector<protocol::mqtt::Reason> answers;
+  Authenticator auth(Anonymous::never, PasswordFile::load(f.path), {}, posted.poster());
+  for (std::size_t i = 1; i <= 7; ++i) {
+    auth.check({.has_user_name = true, .user_name = "gate", .password = "guess"},
+               [&](auto r) { answers.push_back(r); });
+    ASSERT_TRUE(posted.run_until([&] { return answers.size() == i; }));
+  }
+  using protocol::mqtt::Reason;
+  EXPECT_EQ(std::count(answers.begin(), answers.end(), Reason::bad_user_name_or_password), 5);
+  EXPECT_EQ(answers.back(), Reason::connection_rate_exceeded);
+}
+
+// What is decided when it has gone is nobody's any more.
+TEST(Authenticator, EndsWhileItIsAsked) {
+  TempFile f(kFile);
+  Posted posted;
+  int answered = 0;
+  {
+    Authenticator auth(Anonymous::never, PasswordFile::load(f.path), {}, posted.poster());
+    for (int i = 0; i < 3; ++i)
+      auth.check({.has_user_name = true, .user_name = "gate", .password = "x"},
+                 [&](auto) { ++answered; });
+    ASSERT_TRUE(posted.run_until([&] { return answered == 1; }));
+  }
+  bool last = false;
+  posted.poster()([&] { last = true; });
+  EXPECT_TRUE(posted.run_until([&] { return last; }));
+  EXPECT_EQ(answered, 1);
 }
 
 }  // namespace

@@ -308,6 +308,33 @@ TEST_P(Transports, AnAddressMayConnectAtARate) {
   EXPECT_TRUE(connects("127.0.0.10")) << "another address";
 }
 
+// Wrong passwords from one place do not lock out who has the right one elsewhere, or had it before.
+TEST_P(Transports, AGuesserIsSlowed) {
+  const std::string file = directory_ + "/passwords";
+  for (const char* user : {"-c", ""}) {
+    const std::string name = *user != 0 ? "camera" : "other";
+    ASSERT_EQ(std::system(("mosquitto_passwd -b " + std::string(user) + " " + file + " " + name +
+                           " right 2>/dev/null")
+                              .c_str()),
+              0);
+  }
+  auto g = gateway("  proxy_protocol: true\nauth:\n  password_file: " + file + "\n");
+  const auto log_in = [&](const std::string& from, const std::string& user, const char* password) {
+    RawClient c(g->mqtt_port());
+    c.send("PROXY TCP4 " + from + " 10.0.0.1 1 2\r\n" +
+           connect({.client_id = user, .user = user, .password = password}));
+    const auto got = c.until(2);
+    return got.empty() ? -1 : static_cast<int>(static_cast<unsigned char>(got[0].body[1]));
+  };
+  EXPECT_EQ(log_in("192.0.2.1", "camera", "right"), 0);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(log_in("192.0.2.9", "camera", "guess"), 0x86) << i;
+  EXPECT_EQ(log_in("192.0.2.9", "camera", "guess"), 0x9f);
+  EXPECT_EQ(log_in("192.0.2.9", "camera", "right"), 0x9f) << "nobody is asked any more";
+  EXPECT_EQ(log_in("192.0.2.1", "camera", "right"), 0) << "it has logged in from there";
+  EXPECT_EQ(log_in("192.0.2.9", "other", "right"), 0) << "of the address 15 are left";
+  EXPECT_EQ(g->metric("berth_connection_attempts_total{outcome=\"throttled\"}"), 2);
+}
+
 // -- an edge is replaced
 
 TEST(TransportsEdge, AWebSocketGoesOnInTheMiddleOfAFrame) {

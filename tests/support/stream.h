@@ -1,5 +1,5 @@
-// A client's byte stream as a device has it: TCP, TLS, WebSocket or both, on one non-blocking socket
-// in an epoll set of its owner's.
+// A client's byte stream as a device has it: TCP, TLS, WebSocket or both, on one non-blocking
+// socket in an epoll set of its owner's.
 #pragma once
 
 #include <openssl/types.h>
