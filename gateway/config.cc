@@ -299,6 +299,10 @@ std::vector<Key> device_keys() {
           },
           [](const Config& c) { return static_cast<int>(c.tls.client_certificates); }),
       choice(
+          "mqtts.user_name", {"connect", "common_name", "dns_name", "fingerprint"},
+          [](Config& c, int i) { c.tls.user_name = static_cast<edge::CertificateName>(i); },
+          [](const Config& c) { return static_cast<int>(c.tls.user_name); }),
+      choice(
           "mqtts.min_version", {"1.2", "1.3"}, [](Config& c, int i) { c.tls.tls13_only = i == 1; },
           [](const Config& c) { return c.tls.tls13_only ? 1 : 0; }),
       {"ws.path",
@@ -490,6 +494,9 @@ void check(const Config& c) {
   }
   if (c.tls.client_certificates != edge::ClientCertificates::none && c.tls.ca_file.empty())
     throw ConfigError("mqtts.client_certificates needs mqtts.ca_file");
+  if (c.tls.user_name != edge::CertificateName::none &&
+      c.tls.client_certificates == edge::ClientCertificates::none)
+    throw ConfigError("mqtts.user_name needs mqtts.client_certificates");
   const link::TlsFiles& tls = c.cluster.tls;
   if (tls.ca_file.empty() != tls.cert_file.empty() || tls.ca_file.empty() != tls.key_file.empty()) {
     throw ConfigError("cluster.ca_file, cluster.cert_file and cluster.key_file go together");

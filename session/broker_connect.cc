@@ -69,7 +69,10 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   auto c = std::make_unique<PendingConnect>();
   c->assigned_id = v.client_id.empty();
   c->client_id = c->assigned_id ? assign_client_id() : std::string(v.client_id);
-  c->user_name = v.user_name.value_or("");
+  const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
+  ch.newcomer.reset();
+  c->user_name =
+      from.certificate.empty() ? std::string(v.user_name.value_or("")) : from.certificate;
   c->clean_start = v.clean_start;
   if (v.will) c->will = make_will(*v.will);
   c->keep_alive_asked_s = v.keep_alive_s;
@@ -86,7 +89,8 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       cap != 0 && (v.keep_alive_s == 0 || v.keep_alive_s > cap) ? cap : v.keep_alive_s;
   AuthRequest request{.has_user_name = v.user_name.has_value(),
                       .loopback = ch.loopback,
-                      .address = ch.address,
+                      .address = from.address,
+                      .certificate = from.certificate,
                       .user_name = c->user_name,
                       .password = std::string(v.password.value_or("")),
                       .client_id = c->client_id};

@@ -174,7 +174,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.in_off = ch.edge_in_ack = a.in_ack;
   ch.replay_end = options_.replay ? a.in_end : 0;
   ch.loopback = a.loopback;
-  ch.address = a.peer;
+  if (!a.connected) ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate});
   const EdgeConn from{edge_of(a.conn), a.conn.local().packed()};
   if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
     ch.applied = std::make_unique<AppliedList>(std::move(it->second));

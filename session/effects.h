@@ -15,7 +15,8 @@ namespace berth::session {
 struct AuthRequest {
   bool has_user_name = false;
   bool loopback = false;
-  base::Address address;  // the device's
+  base::Address address;    // the device's
+  std::string certificate;  // not empty: who has shown it is its user name, whatever CONNECT says
   std::string user_name;
   std::string password;
   std::string client_id;

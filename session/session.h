@@ -144,6 +144,12 @@ struct RetainedItem {
   std::string after;
 };
 
+// What the edge knows of a device that has not logged in yet.
+struct Newcomer {
+  base::Address address;
+  std::string certificate;  // the name in it that is the user name; empty: it has shown none
+};
+
 // A CONNECT that waits for its authentication.
 struct PendingConnect {
   std::string client_id;
@@ -171,7 +177,6 @@ struct Channel {
   bool problem_info = true;
   bool loopback = false;
   std::uint8_t dirty = 0;                 // cookie slots to send, bit per CookieSlot
-  base::Address address;                  // before CONNACK
   std::uint16_t receive_maximum = 65535;  // the device's
   std::uint16_t alias_maximum = 0;        // the device's: aliases we may use
   std::uint16_t keep_alive_s = 0;
@@ -185,6 +190,7 @@ struct Channel {
   std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
   Session* session = nullptr;
+  std::unique_ptr<Newcomer> newcomer;                  // before its session
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias
   std::unique_ptr<boost::unordered_flat_map<std::string, std::uint16_t>> alias_out;
   std::unique_ptr<std::deque<RetainedItem>> retained;

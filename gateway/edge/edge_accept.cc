@@ -26,6 +26,7 @@ constexpr int kAcceptsPerTurn = 128;
 void EdgeShard::listen(int fd, Transport transport, const ListenerOptions& options) {
   listeners_.push_back({.fd = fd, .transport = transport, .options = options});
   accepting_ = true;
+  if (options.tls != nullptr) certificate_name_ = options.tls->user_name();
   const int one = 1;  // accepted sockets inherit both
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms,

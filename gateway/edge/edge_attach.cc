@@ -25,6 +25,7 @@ void EdgeShard::attach(Connection& c) {
   a.loopback = c.loopback;
   a.peer = c.peer;
   a.peer_port = c.peer_port;
+  if (c.tls != nullptr && !c.connected) a.certificate = name_of_peer(c.tls, certificate_name_);
   if (c.cookie) a.cookie = *c.cookie;
   c.attached = true;
   c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());

@@ -256,6 +256,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::size_t drain_at_ = 0;
   bool drain_all_ = true;  // else those with TLS
   std::size_t tls_connections_ = 0;
+  CertificateName certificate_name_ = CertificateName::none;
   std::array<std::size_t, kTransports.size()> open_by_{};  // by transport
   AddressLimits* limits_;
   boost::unordered_flat_map<std::uint64_t, int> suspicion_;  // deaths by connection

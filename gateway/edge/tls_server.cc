@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <cstring>
 #include <fstream>
@@ -76,7 +77,57 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* size, const 
   return r == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
+std::string common_name_of(X509* cert) {
+  const X509_NAME* subject = X509_get_subject_name(cert);
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (at < 0) return {};
+  unsigned char* text = nullptr;
+  const int n =
+      ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  if (n < 0) return {};
+  std::string name(reinterpret_cast<const char*>(text), static_cast<std::size_t>(n));
+  OPENSSL_free(text);
+  return name;
+}
+
+// The first DNS name of its subjectAltName.
+std::string dns_name_of(X509* cert) {
+  auto* names =
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(cert, NID_subject_alt_name, nullptr, nullptr));
+  std::string found;
+  for (int i = 0; found.empty() && i < sk_GENERAL_NAME_num(names); ++i) {
+    const GENERAL_NAME* n = sk_GENERAL_NAME_value(names, i);
+    if (n->type != GEN_DNS) continue;
+    found.assign(reinterpret_cast<const char*>(ASN1_STRING_get0_data(n->d.dNSName)),
+                 static_cast<std::size_t>(ASN1_STRING_length(n->d.dNSName)));
+  }
+  GENERAL_NAMES_free(names);
+  return found;
+}
+
+std::string fingerprint_of(X509* cert) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  if (X509_digest(cert, EVP_sha256(), digest, &size) != 1) return {};
+  std::string hex;
+  for (unsigned i = 0; i < size; ++i) {
+    hex.push_back("0123456789abcdef"[digest[i] >> 4]);
+    hex.push_back("0123456789abcdef"[digest[i] & 15]);
+  }
+  return hex;
+}
+
 }  // namespace
+
+// A name with a NUL in it is no name: what reads it as a C string would see another.
+std::string name_of_peer(SSL* tls, CertificateName which) {
+  X509* cert = which == CertificateName::none ? nullptr : SSL_get0_peer_certificate(tls);
+  if (cert == nullptr || SSL_get_verify_result(tls) != X509_V_OK) return {};
+  const std::string name = which == CertificateName::common_name ? common_name_of(cert)
+                           : which == CertificateName::dns_name  ? dns_name_of(cert)
+                                                                 : fingerprint_of(cert);
+  return name.find('\0') == std::string::npos ? name : std::string();
+}
 
 TlsServer::TlsServer(TlsServerOptions options)
     : options_(std::move(options)), context_(make(options_)) {}

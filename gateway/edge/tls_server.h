@@ -11,6 +11,9 @@
 
 namespace berth::gateway::edge {
 
+// What of a device's certificate is its user name.
+enum class CertificateName : std::uint8_t { none, common_name, dns_name, fingerprint };
+
 enum class ClientCertificates : std::uint8_t { none, optional, required };
 
 struct TlsServerOptions {
@@ -21,10 +24,15 @@ struct TlsServerOptions {
   std::string ca_file;  // who signs devices' certificates
   ClientCertificates client_certificates = ClientCertificates::none;
   bool tls13_only = false;
+  CertificateName user_name = CertificateName::none;
   // 80 random bytes: with the same at every edge a session begun at one is resumed at another
   // (RFC 5077, RFC 8446 2.2). Empty: a key of this process.
   std::string ticket_key_file;
 };
+
+// Of the certificate that the peer has shown and that was verified; empty: none, or it has no such
+// name. `fingerprint`: SHA-256 of it, 64 hex digits in lower case.
+std::string name_of_peer(SSL* tls, CertificateName which);
 
 class TlsServer {
  public:
@@ -35,6 +43,7 @@ class TlsServer {
   void reload();
   // The server's side of a stream over this non-blocking descriptor; null: out of memory.
   SSL* accept(int fd) const;
+  CertificateName user_name() const { return options_.user_name; }
 
  private:
   using Context = std::shared_ptr<SSL_CTX>;

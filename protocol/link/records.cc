@@ -163,17 +163,20 @@ namespace {
 
 void put_peer(std::string& out, const Attach& a) {
   if (a.connected) return put_bytes(out, {});
-  put_varint(out, a.peer.bytes.size() + 2);
+  put_varint(out, a.peer.bytes.size() + 2 + a.certificate.size());
   out.append(reinterpret_cast<const char*>(a.peer.bytes.data()), a.peer.bytes.size());
   out.push_back(static_cast<char>(a.peer_port));
   out.push_back(static_cast<char>(a.peer_port >> 8));
+  out.append(a.certificate);
 }
 
 void get_peer(std::string_view in, Attach& a) {
-  if (in.size() != a.peer.bytes.size() + 2) return;  // not said
-  std::copy_n(in.begin(), a.peer.bytes.size(), a.peer.bytes.begin());
-  const auto at = [in](std::size_t i) { return static_cast<std::uint8_t>(in[in.size() - 2 + i]); };
+  constexpr std::size_t kAddress = 16;
+  if (in.size() < kAddress + 2) return;  // not said
+  std::copy_n(in.begin(), kAddress, a.peer.bytes.begin());
+  const auto at = [in](std::size_t i) { return static_cast<std::uint8_t>(in[kAddress + i]); };
   a.peer_port = static_cast<std::uint16_t>(at(0) | (at(1) << 8));
+  a.certificate = in.substr(kAddress + 2);
 }
 
 }  // namespace

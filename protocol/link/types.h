@@ -93,6 +93,7 @@ struct Attach {
   bool loopback = false;  // the peer's address is a loopback address
   base::Address peer;     // of a connection before its CONNACK
   std::uint16_t peer_port = 0;
+  std::string certificate;  // the name in the device's certificate that is its user name
   Cookie cookie;
 };
 

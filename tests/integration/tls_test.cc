@@ -25,13 +25,14 @@ class Tls : public ::testing::TestWithParam<const char*> {
   }
   // A gateway with these lines in its mqtts section.
   std::unique_ptr<GatewayProcess> gateway(const std::string& more = "",
-                                          const std::string& name = "g") {
+                                          const std::string& name = "g", bool anonymous = true) {
     const std::string path = directory_ + "/" + name + ".yaml";
     std::ofstream(path) << "mqtt:\n  connect_timeout_s: 2\nmqtts:\n  listen: 127.0.0.1:0\n"
                         << "  cert_file: " << certificates_.file("server.crt")
                         << "\n  key_file: " << certificates_.file("server.key") << "\n"
                         << more;
-    std::vector<std::string> flags{"--anonymous", "--config", path};
+    std::vector<std::string> flags{"--config", path};
+    if (anonymous) flags.emplace_back("--anonymous");
     if (*GetParam() != 0) flags.emplace_back(GetParam());
     return std::make_unique<GatewayProcess>(flags);
   }
@@ -139,6 +140,59 @@ TEST_P(Tls, ClientCertificatesAreAskedForAndChecked) {
   EXPECT_TRUE(none.connect_mqtt({.client_id = "none"}));
   TlsClient bad(optional->mqtts_port(), forged);
   EXPECT_FALSE(bad.connect_mqtt({.client_id = "bad"})) << "what is shown must be good";
+}
+
+// The name in the certificate is the user name, without a password, whatever CONNECT says; also
+// when the TLS session is resumed, and for the engine after the next.
+TEST_P(Tls, ACertificateIsALogIn) {
+  certificates_.issue("gate-1", "gate-1.lot.example");
+  std::ofstream(directory_ + "/acl") << "pattern readwrite dev/%u/#\n";
+  const auto refusal = [](TlsClient& c, const std::string& topic) {
+    c.send(publish(topic, "x", 1, 7));
+    const auto got = c.until(4);
+    return got.empty()                  ? -1
+           : got.back().body.size() < 3 ? 0
+                                        : static_cast<unsigned char>(got.back().body[2]);
+  };
+  const std::string digest = [&] {
+    const std::string out = directory_ + "/digest";
+    EXPECT_EQ(std::system(("openssl x509 -in " + certificates_.file("gate-1.crt") +
+                           " -outform DER | sha256sum | cut -c1-64 | tr -d '\\n' > " + out)
+                              .c_str()),
+              0);
+    std::ifstream in(out);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  }();
+  for (const auto& [which, name] :
+       std::vector<std::pair<std::string, std::string>>{{"common_name", "gate-1"},
+                                                        {"dns_name", "gate-1.lot.example"},
+                                                        {"fingerprint", digest}}) {
+    auto g = gateway("  ca_file: " + certificates_.file("ca.crt") +
+                         "\n  client_certificates: optional\n  user_name: " + which +
+                         "\nauth:\n  anonymous: never\n  acl_file: " + directory_ + "/acl\n",
+                     which, false);
+    TlsClient c(g->mqtts_port(), as("gate-1"));
+    ASSERT_TRUE(c.connect_mqtt({.client_id = "c", .user = "somebody-else"})) << which;
+    EXPECT_EQ(refusal(c, "dev/" + name + "/up"), 0x10) << "allowed: no subscribers";
+    EXPECT_EQ(refusal(c, "dev/somebody-else/up"), 0x87);
+    if (*GetParam() == 0) {
+      g->signal_engine(SIGKILL);
+      EXPECT_EQ(refusal(c, "dev/" + name + "/up"), 0x10);
+      EXPECT_EQ(refusal(c, "dev/somebody-else/up"), 0x87);
+    }
+    TlsClient::Options again = as("gate-1");
+    again.session = c.session();
+    TlsClient resumed(g->mqtts_port(), again);
+    ASSERT_TRUE(resumed.connect_mqtt({.client_id = "r"}));
+    EXPECT_TRUE(resumed.resumed());
+    EXPECT_EQ(refusal(resumed, "dev/" + name + "/up"), 0x10);
+    TlsClient nobody(g->mqtts_port(), trust());
+    nobody.send(connect({.client_id = "n"}));
+    const auto answer = nobody.until(2);
+    ASSERT_FALSE(answer.empty());
+    EXPECT_EQ(static_cast<unsigned char>(answer.back().body[1]), 0x87)
+        << "no certificate, no password";
+  }
 }
 
 // I11: connections stay, new ones get the new certificate; what is broken changes nothing.
