@@ -28,6 +28,8 @@
 #include "protocol/link/types.h"
 #include "protocol/mqtt/codec.h"
 #include "session/access.h"
+#include "session/broker_options.h"
+#include "session/broker_types.h"
 #include "session/effects.h"
 #include "session/peer_tag.h"
 #include "session/retained.h"
@@ -42,38 +44,11 @@ class Session;
 class Will;
 }  // namespace pb
 
-enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
-
-struct BrokerOptions {
-  std::uint32_t partition = 0;  // ours, of so many (ADR 10)
-  std::uint32_t partitions = 1;
-  std::vector<std::uint64_t> edge_ids{
-      0};  // by link: edge shards that are there from the beginning and as long as we
-  std::vector<std::uint64_t> internal_edges = {};  // of these, see edge_came()
-  bool replay = false;                 // an edge survives us: keep cookies, applied records, spill
-  std::uint32_t packet_max = 1 << 20;  // bytes, announced as Maximum Packet Size
-  std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
-  std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device
-  std::uint16_t alias_maximum = 16;                // announced
-  std::uint16_t keep_alive_max_s = 0;              // 0: as the device asks
-  std::uint32_t session_expiry_max_s = 7 * 86400;  // greater requests are lowered and told so
-  std::uint32_t queue_messages_max = 10'000;
-  std::uint64_t queue_bytes_max = 16u << 20;
-  QueuePolicy queue_policy = QueuePolicy::drop_oldest;
-  std::uint32_t subscriptions_max = 1000;  // per session
-  std::uint32_t sessions_max = 1'000'000;
-  std::size_t retained_messages_max = 1'000'000;
-  std::size_t retained_bytes_max = std::size_t{1} << 30;
-  std::uint32_t restart_grace_s = 60;  // wills of devices that our own restart cut off
-  std::uint32_t sys_interval_s = 10;   // $SYS, 0: off
-  std::string version = "0";
-};
-
 struct AuthResult {
   protocol::mqtt::Reason reason = protocol::mqtt::Reason::success;
 };
 
-class Broker : public RestoreSink {
+class Broker : public RestoreSink, private BrokerTypes {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);
@@ -159,69 +134,6 @@ class Broker : public RestoreSink {
   const Session* find_session(TenantId tenant, std::string_view client_id) const;
 
  private:
-  struct Deferred {
-    enum class Kind : std::uint8_t { publish, reply, call };
-    Kind kind = Kind::reply;
-    protocol::mqtt::PacketType reply_type{};  // puback, pubrec, pubrel, pubcomp; 0: none
-    protocol::mqtt::Reason reason{};
-    bool kept = false;  // the retained message has been replaced
-    std::uint16_t packet_id = 0;
-    base::ConnId conn;
-    std::uint64_t in_off = 0;
-    MessagePtr message;
-    std::uint64_t stamp = 0;               // of a retained one
-    std::shared_ptr<const PeerTag> tag;    // from another partition
-    std::uint8_t source = 0;               // that one + 1
-    base::SessionId publisher;             // no local
-    std::vector<base::SessionId> picks;    // members chosen of shared groups, not stored
-    std::vector<base::SessionId> spilled;  // expiry-0 sessions for which it was stored all the same
-    std::function<void(base::Instant)> call;
-  };
-  struct OpenBatch {
-    std::shared_ptr<Batch> writes = std::make_shared<Batch>();
-    std::vector<Deferred> deferred;
-    std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
-  };
-  // A QoS 0 message to sessions on other links than its publisher's: leaves when the publisher's
-  // edge has its acknowledgement, so that a crash loses it and never doubles it.
-  struct LateCopies {
-    struct To {
-      base::SessionId session;
-      SubOptions options;
-      std::vector<std::uint32_t> ids;
-    };
-    std::uint64_t turn = 0;
-    MessagePtr message;
-    std::vector<To> to;
-  };
-  using AppliedList = std::vector<std::pair<std::uint64_t, std::string>>;
-  using EdgeConn = std::pair<std::uint64_t, std::uint64_t>;  // edge id, connection
-  struct Edge {
-    enum class State : std::uint8_t { none, present, lost };
-    std::uint64_t id = 0;
-    State state = State::none;
-    bool trusted = false;  // no engine has given up expiry-0 sessions that only it remembers
-    bool internal = false;
-    std::deque<LateCopies> late;
-  };
-  struct Tenant {
-    Router router;
-    Retained retained;
-  };
-  struct Delivery {
-    MessageView message;
-    MessagePtr owned;  // made when first needed
-    base::SessionId publisher;
-    base::ConnId origin = base::kNoConn;  // the publisher's connection
-    const PeerTag* tag = nullptr;         // from another partition, or for ours only
-    std::uint8_t source = 0;              // that partition + 1
-    bool plain() const { return tag == nullptr || (tag->group == 0 && !tag->retain_only); }
-    const MessagePtr& own() {
-      if (!owned) owned = MessagePtr(message);
-      return owned;
-    }
-  };
-
   // broker.cc: channels, the input loop, deferral
   Channel* find(base::ConnId conn);
   Channel& make_channel(base::ConnId conn);
@@ -362,6 +274,7 @@ class Broker : public RestoreSink {
   void on_peer_subscribe(Channel& ch, const protocol::mqtt::SubscribeView& v);
   void on_peer_unsubscribe(Channel& ch, const protocol::mqtt::UnsubscribeView& v);
   void write_nothing();
+  void remember_taken(std::uint32_t source, std::uint64_t seq);
   // What is retained is kept for other partitions in their queues too, even with QoS 0.
   static bool kept_for_peers(const Delivery& d) { return d.message.qos != 0 || d.message.retain; }
   void stage_for_peer(Session& peer, Delivery& d, std::uint32_t group, bool retain_only);
@@ -417,13 +330,6 @@ class Broker : public RestoreSink {
   void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
   void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
 
-  // The encoded head of a PUBLISH, reused for all receivers that differ in the packet id at most.
-  struct HeadCache {
-    std::string bytes;
-    std::size_t packet_id_at = 0;
-    int key = -1;
-  };
-
   Tenant& tenant(TenantId) { return *tenant_; }
 
   BrokerOptions options_;
@@ -435,33 +341,7 @@ class Broker : public RestoreSink {
   std::vector<Edge> edges_;                                      // by link
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
   std::size_t channel_count_ = 0;
-  struct IdHash {
-    using is_transparent = void;
-    std::size_t operator()(const Session* s) const { return (*this)(s->id.value); }
-    std::size_t operator()(std::uint64_t id) const { return boost::hash<std::uint64_t>{}(id); }
-  };
-  struct IdEq {
-    using is_transparent = void;
-    bool operator()(const Session* a, const Session* b) const { return a->id.value == b->id.value; }
-    bool operator()(std::uint64_t a, const Session* b) const { return a == b->id.value; }
-    bool operator()(const Session* a, std::uint64_t b) const { return a->id.value == b; }
-  };
-  boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
-  struct ClientHash {
-    using is_transparent = void;
-    std::size_t operator()(const Session* s) const {
-      return (*this)(std::string_view(s->client_id));
-    }
-    std::size_t operator()(std::string_view c) const { return std::hash<std::string_view>{}(c); }
-  };
-  struct ClientEq {
-    using is_transparent = void;
-    bool operator()(const Session* a, const Session* b) const {
-      return a->tenant == b->tenant && a->client_id == b->client_id;
-    }
-    bool operator()(std::string_view a, const Session* b) const { return a == b->client_id; }
-    bool operator()(const Session* a, std::string_view b) const { return a->client_id == b; }
-  };
+  boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;              // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;  // one set a tenant
 
   OpenBatch open_;
@@ -478,26 +358,6 @@ class Broker : public RestoreSink {
   std::vector<std::pair<std::string, std::unique_ptr<Will>>>
       due_wills_;  // intents found in the store
   // -- other partitions
-  struct Route {
-    int count = 0;  // subscriptions of ours
-    bool told = false;
-    std::int64_t idle_since_ms = 0;  // if count is 0
-    bool looked_at = false;          // is in idle_routes_, once
-  };
-  struct Source {
-    std::uint64_t taken = 0;    // newest seq in the open batch or before
-    std::uint64_t durable = 0;  // newest committed
-    std::uint64_t routes_known = 0;
-    boost::unordered_flat_set<std::uint64_t> skipped;  // by seq
-    std::uint32_t pending = 0;                         // messages that wait for a commit
-    std::uint64_t staged_since = 0;                    // as of a Channel
-  };
-  void remember_taken(std::uint32_t source, std::uint64_t seq);
-  struct RouteWait {
-    std::uint64_t number = 0;
-    std::int64_t until_ms = 0;
-    Deferred what;
-  };
   std::vector<base::StringMap<std::uint32_t>>
       peer_routes_;                                     // by partition: raw filter -> generation
   std::map<std::string, std::uint32_t> stored_routes_;  // found in the store
