@@ -162,7 +162,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
     c.counted = limits_ != nullptr && (c.layers == nullptr || !c.layers->proxy);
     if (c.counted) limits_->enter_again(c.peer);
     if (c.connected) ++connected_;
-    set_waiting(c, !c.connected && c.in_off != 0);
+    set_waiting(c, !c.connected && c.in_off != 0 && c.walker.at_boundary());
     poller_.add(fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
   }
   at(slot) = std::move(c);

@@ -104,11 +104,7 @@ void EdgeShard::on_readable(Connection& c) {
 
 void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const base::ConnId conn = c.id();
-  if (c.connected) {
-    alive_[conn.slot].last_seen_s = now_s_;
-  } else {
-    set_waiting(c, true);
-  }
+  if (c.connected) alive_[conn.slot].last_seen_s = now_s_;
   if (c.in_off == 0 && quarantined(c, bytes)) {
     ++probe_.accept_quarantined;
     return end(c, CloseReason::poison);
@@ -121,6 +117,7 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     mark_dirty(c);
   };
   if (!c.walker.walk(bytes, pong)) return end(c, CloseReason::protocol_error);
+  if (!c.connected && c.walker.at_boundary()) set_waiting(c, true);  // not for half a CONNECT
   const std::uint64_t offset = c.in_off;
   c.in_off += bytes.size();
   if (c.partition == Connection::kUnplaced && !place(c, bytes)) {

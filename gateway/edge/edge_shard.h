@@ -250,7 +250,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::uint32_t last_tick_s_ = 0;
   bool input_full_ = false;
   Admission admission_;
-  std::size_t waiting_ = 0;  // connections whose CONNECT no engine has answered
+  std::size_t waiting_ = 0;  // connections whose CONNECT, come whole, no engine has answered
   std::optional<std::uint64_t> others_admit_per_s_;
   std::string farewell_;  // DISCONNECT for connections that are drained
   std::size_t drain_at_ = 0;

@@ -98,6 +98,21 @@ TEST_P(Hostile, SilentAndSlowHandshakesEndInTime) {
   EXPECT_EQ(g.metric("berth_connection_closed_total{reason=\"handshake_timeout\"}"), 2);
 }
 
+// Who sends half a CONNECT holds up nobody: admission counts what engines have not answered.
+TEST_P(Hostile, HalfConnectsDoNotSlowAdmission) {
+  GatewayProcess g(flags());
+  std::vector<std::unique_ptr<RawClient>> half;
+  for (int i = 0; i < 600; ++i) {
+    half.push_back(std::make_unique<RawClient>(g.mqtt_port()));
+    half.back()->send(connect({.client_id = "half"}).substr(0, 9));
+  }
+  EXPECT_TRUE(eventually([&] { return g.metric("berth_connections_unauthenticated") == 600; }));
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_TRUE(Neighbour(g.mqtt_port()).well());
+    EXPECT_GE(g.metric("berth_accept_rate_limit"), 1000);
+  }
+}
+
 TEST_P(Hostile, KeepAliveEndsASilentDeviceAndAnswersALivingOne) {
   GatewayProcess g(flags());
   RawClient silent(g.mqtt_port());
