@@ -35,6 +35,11 @@ bool Admission::admit(std::int64_t now_ns, std::size_t waiting) {
   return true;
 }
 
+void Admission::give_back() {
+  tokens_ += 1;
+  if (admitted_ != 0) --admitted_;
+}
+
 // Judges the step that has ended; of those since then nobody has had any use.
 void Admission::learn(std::int64_t now_ns, std::size_t waiting) {
   const double in_a_step = rate_ * static_cast<double>(kStep_ns) * kNs;

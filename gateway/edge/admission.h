@@ -24,6 +24,7 @@ class Admission {
   // May one more be accepted? `waiting`: those whose CONNECT no engine has answered yet. False: ask
   // again in some milliseconds.
   bool admit(std::int64_t now_ns, std::size_t waiting);
+  void give_back();  // there was none
   std::uint32_t rate_per_s() const { return static_cast<std::uint32_t>(rate_); }
 
  private:

@@ -53,6 +53,7 @@ void EdgeShard::accept_some(std::size_t listener) {
     const int fd =
         accept4(l.fd, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
+      admission_.give_back();
       if (errno == EMFILE || errno == ENFILE) {  // the next tick tries again
         BERTH_LOG(err, "accept failed error={} open={}", std::strerror(errno), open_);
         listen_to_nobody();

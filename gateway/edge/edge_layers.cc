@@ -15,7 +15,8 @@ using protocol::link::CloseReason;
 using protocol::websocket::WebSocket;
 
 namespace {
-constexpr std::size_t kWireMax = 64 * 1024;  // encoded at a time
+constexpr std::size_t kWireMax = 64 * 1024;     // encoded at a time
+constexpr std::size_t kUnreadMax = 256 * 1024;  // more than what is encoded: answers to PINGs
 constexpr std::uint16_t kGoingAway = 1001;
 constexpr std::uint16_t kNormal = 1000;
 
@@ -45,6 +46,11 @@ ssize_t EdgeShard::receive_layered(Connection& c, std::uint8_t* to, std::size_t 
   const ssize_t n = receive_stream(c, to, room);
   if (n <= 0) return n;
   const std::size_t data = ws.receive(to, static_cast<std::size_t>(n), c.layers->wire);
+  if (c.layers->unsent() > kUnreadMax) {  // it asks and does not read
+    end(c, CloseReason::slow_consumer);
+    errno = EAGAIN;
+    return -1;
+  }
   if (c.layers->unsent() != 0) mark_dirty(c);
   if (ws.ended()) read_later(c);
   if (data != 0) return static_cast<ssize_t>(data);

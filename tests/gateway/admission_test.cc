@@ -54,6 +54,20 @@ TEST(Admission, AnEngineThatIsAwayIsNotBuried) {
   EXPECT_GT(s.run_ms(1000), 2500u);
 }
 
+TEST(Admission, WhatWasNotThereCountsForNothing) {
+  Admission a(200);
+  int in = 0;
+  for (std::int64_t now = kStarted; now < kStarted + 1000 * kMs; now += kMs) {
+    while (a.admit(now, 0)) {
+      if (in % 2 == 0) a.give_back();  // nobody was waiting
+      ++in;
+      if (in % 2 == 1) break;
+    }
+  }
+  EXPECT_GE(in, 400) << "two tries for each";
+  EXPECT_LE(in, 480);
+}
+
 TEST(Admission, NeverAboveItsCeiling) {
   Storm s(200, 1e9);
   s.run_ms(1000);

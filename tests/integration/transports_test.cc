@@ -142,6 +142,22 @@ TEST_P(Transports, WhatIsNoWebSocketIsRefusedAndNothingElseHappens) {
   EXPECT_FALSE(good.until(13).empty());
 }
 
+// Who asks and does not read is not answered for ever.
+TEST_P(Transports, AFloodOfPingsIsBounded) {
+  auto g = gateway();
+  WsClient flood(g->ws_port(), "/mqtt", 4096);
+  ASSERT_TRUE(flood.connect_mqtt({.client_id = "flood"}));
+  std::string pings;
+  for (int i = 0; i < 1000; ++i) pings += ws_frame(0x89, std::string(125, 'p'));
+  bool open = true;
+  for (int i = 0; open && i < 500; ++i) open = flood.raw(pings);  // 65 MB
+  EXPECT_FALSE(open);
+  EXPECT_TRUE(eventually(
+      [&] { return g->metric("berth_connection_closed_total{reason=\"slow_consumer\"}") == 1; }));
+  WsClient good(g->ws_port());
+  EXPECT_TRUE(good.connect_mqtt({.client_id = "good"}));
+}
+
 // What the socket does not take waits, and no frame is torn.
 TEST_P(Transports, ASlowWebSocketGetsEverything) {
   auto g = gateway();
