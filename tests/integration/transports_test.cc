@@ -268,7 +268,7 @@ TEST_P(Transports, HaproxyInFront) {
            "60s\n"
         << "listen mqtt\n  bind 127.0.0.1:" << port
         << "\n  server berth 127.0.0.1:" << g->mqtt_port() << " " << send << " check inter 100ms\n";
-    Process haproxy({"haproxy", "-db", "-f", directory_ + "/haproxy.cfg"},
+    Process haproxy({"/usr/sbin/haproxy", "-db", "-f", directory_ + "/haproxy.cfg"},
                     directory_ + "/haproxy.log");
     std::unique_ptr<RawClient> c;
     ASSERT_TRUE(eventually([&] {
