@@ -48,6 +48,8 @@ struct Address {
     }
     return a;
   }
+  // Who it is for limits: an IPv4 address, an IPv6 network of 64 bits.
+  Address site() const { return is_v4() ? *this : prefix(64); }
   std::string text() const {
     char out[INET6_ADDRSTRLEN] = "";
     if (is_v4()) {

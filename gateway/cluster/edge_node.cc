@@ -414,10 +414,10 @@ int run_edge(const Config& config) {
   if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
   return run_process(config, "edge", [&config] {
     try {
+      Linger linger;  // hears of a signal that comes when the node does not listen any more
       auto node = std::make_unique<EdgeNode>(config);
       const int code = node->run();
       if (!node->handed_over() || !config.cluster.handover_linger) return code;
-      Linger linger;  // before the node lets go of the signals
       node.reset();
       linger.wait();
       return code;

@@ -129,11 +129,12 @@ void PartitionServer::tell_admissions() {
     all += e.admits_per_s;
     ++edges;
   }
-  if (edges < 2) return;
   for (std::uint32_t i = 0; i < roster_.size(); ++i) {
     link::EngineLink* l = links_.find(i);
-    if (l != nullptr && !roster_[i].internal)
-      l->send_settings({{Setting::others_admit_per_s, all - roster_[i].admits_per_s}});
+    if (l == nullptr || roster_[i].internal) continue;
+    const std::uint64_t others =
+        edges < 2 ? protocol::link::kUnbounded : all - roster_[i].admits_per_s;
+    l->send_settings({{Setting::others_admit_per_s, others}});
   }
 }
 

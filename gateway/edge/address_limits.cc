@@ -9,18 +9,14 @@ namespace {
 
 constexpr std::int64_t kFull_ns = 10'000'000'000;  // an empty bucket is full after it
 
-base::Address key_of(const base::Address& a) {
-  return a.is_v4() ? a : a.prefix(64);
-}
-
 }  // namespace
 
 AddressLimits::Entry* AddressLimits::entry_of(const base::Address& a, std::int64_t now_ns) {
-  if (entries_.size() >= kTracked && !entries_.contains(key_of(a))) {
+  if (entries_.size() >= kTracked && !entries_.contains(a.site())) {
     forget_idle(now_ns);
     if (entries_.size() >= kTracked) return nullptr;
   }
-  const auto [it, fresh] = entries_.try_emplace(key_of(a));
+  const auto [it, fresh] = entries_.try_emplace(a.site());
   if (fresh) it->second = {.open = 0, .tokens = depth(), .filled_ns = now_ns};
   return &it->second;
 }
@@ -53,7 +49,7 @@ void AddressLimits::enter_again(const base::Address& a) {
 
 void AddressLimits::leave(const base::Address& a) {
   const std::lock_guard lock(mutex_);
-  const auto it = entries_.find(key_of(a));
+  const auto it = entries_.find(a.site());
   if (it == entries_.end()) return;
   if (it->second.open != 0) --it->second.open;
   if (it->second.open == 0 && options_.per_s == 0) entries_.erase(it);

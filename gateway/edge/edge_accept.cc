@@ -128,10 +128,9 @@ Connection& EdgeShard::new_connection(int fd) {
   return c;
 }
 
-bool EdgeShard::refuse(std::uint64_t& counter, int fd) {
+void EdgeShard::refuse(std::uint64_t& counter, int fd) {
   ++counter;
   ::close(fd);
-  return false;
 }
 
 bool EdgeShard::has_room(const Listener& l) const {
@@ -144,14 +143,14 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   const base::Address address = base::Address::of(peer);
   const auto is_address = [&](const Network& n) { return n.has(address); };
   const bool proxy = l.options.proxy_protocol;
-  if (open_ >= options_.max_connections) return void(refuse(probe_.accept_refused, fd));
-  if (!has_room(l)) return void(refuse(probe_.refused_listener, fd));
+  if (open_ >= options_.max_connections) return refuse(probe_.accept_refused, fd);
+  if (!has_room(l)) return refuse(probe_.refused_listener, fd);
   if (proxy && !options_.proxies.empty() &&
       std::none_of(options_.proxies.begin(), options_.proxies.end(), is_address)) {
-    return void(refuse(probe_.refused_proxy, fd));
+    return refuse(probe_.refused_proxy, fd);
   }
   if (!proxy && limits_ != nullptr && !limits_->enter(address, base::monotonic_ns()))
-    return void(refuse(probe_.refused_address, fd));
+    return refuse(probe_.refused_address, fd);
   Connection& c = new_connection(fd);
   c.counted = !proxy && limits_ != nullptr;
   c.transport = l.transport;

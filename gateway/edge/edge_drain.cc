@@ -45,8 +45,7 @@ void EdgeShard::apply_setting(Setting setting, std::uint64_t value) {
 
 // Where there are no other edges the devices wait for our successor, whatever the pace.
 std::uint32_t EdgeShard::drain_pace(std::uint32_t per_second) const {
-  const std::uint64_t others = others_admit_per_s_.value_or(per_second);
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(per_second, others));
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(per_second, others_admit_per_s_));
 }
 
 void EdgeShard::drain(std::uint32_t per_second, const std::string& server_reference) {

@@ -57,7 +57,8 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_varint(record, c.attach_epoch);
     record.push_back(static_cast<char>(c.state));
     record.push_back(static_cast<char>(c.reason));
-    record.push_back(static_cast<char>((c.connected ? 1 : 0) | (c.loopback ? 2 : 0)));
+    record.push_back(
+        static_cast<char>((c.connected ? 1 : 0) | (c.loopback ? 2 : 0) | (c.counted ? 4 : 0)));
     record.push_back(static_cast<char>(c.version));
     put_varint(record, c.peer_port);
     record.append(reinterpret_cast<const char*>(c.peer.bytes.data()), c.peer.bytes.size());
@@ -159,7 +160,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   if (fd >= 0) {
     ++open_;
     ++open_by_[index_of(c.transport)];
-    c.counted = limits_ != nullptr && (c.layers == nullptr || !c.layers->proxy);
+    c.counted = limits_ != nullptr && (flags & 4) != 0;
     if (c.counted) limits_->enter_again(c.peer);
     if (c.connected) ++connected_;
     set_waiting(c, !c.connected && c.in_off != 0 && c.walker.at_boundary());

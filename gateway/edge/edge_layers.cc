@@ -94,7 +94,7 @@ bool EdgeShard::take_proxy_header(Connection& c) {
   c.layers->proxy = false;
   c.layers->proxy_header = {};
   if (c.layers->ws == nullptr) c.layers.reset();
-  if (enter_address(c)) return true;
+  if (!h.has_source || enter_address(c)) return true;  // a balancer's own are no device's
   end(c, CloseReason::policy);
   errno = EAGAIN;
   return false;
@@ -106,6 +106,7 @@ ssize_t EdgeShard::transmit(Connection& c, const char* from, std::size_t size) {
   if (c.layers == nullptr || c.layers->ws == nullptr) return transmit_stream(c, from, size);
   if (!flush_wire(c)) return -1;
   Layers& l = *c.layers;
+  borrow(l.wire);
   std::size_t taken = 0;
   while (taken < size && l.wire.size() < kWireMax) {
     const std::string_view rest(from + taken, size - taken);

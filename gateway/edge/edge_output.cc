@@ -38,10 +38,7 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
   if (c == nullptr) return;
   c->out_off += head.size() + tail.size();
   if (c->state != Connection::State::open) return;
-  if (c->out.empty() && c->out.capacity() < 64 && !buffers_.empty()) {
-    c->out = std::move(buffers_.back());
-    buffers_.pop_back();
-  }
+  borrow(c->out);
   c->out.append(head).append(tail);
   mark_dirty(*c);
   if (c->unsent() >= kFlushAt && !c->want_write)
@@ -66,6 +63,12 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
     c->in.erase(0, n);
   }
   if (!c->reading) check_input_limits(*c);
+}
+
+void EdgeShard::borrow(std::string& buffer) {
+  if (!buffer.empty() || buffer.capacity() >= 64 || buffers_.empty()) return;
+  buffer = std::move(buffers_.back());
+  buffers_.pop_back();
 }
 
 void EdgeShard::recycle(std::string& buffer) {

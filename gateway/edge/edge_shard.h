@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -152,7 +151,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void set_waiting(Connection& c, bool waiting);
   Connection& new_connection(int fd);
   void admit(int fd, const sockaddr_storage& peer, const Listener& l);
-  bool refuse(std::uint64_t& counter, int fd);
+  static void refuse(std::uint64_t& counter, int fd);
   bool has_room(const Listener& l) const;
   bool enter_address(Connection& c);
 
@@ -212,6 +211,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
            protocol::link::CloseReason reason);  // closes the socket, tells the engine
   void finish(Connection& c);                    // frees the slot
   void count_close(protocol::link::CloseReason reason);
+  void borrow(std::string& buffer);
   void recycle(std::string& buffer);
 
   // edge_handover.cc
@@ -251,7 +251,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool input_full_ = false;
   Admission admission_;
   std::size_t waiting_ = 0;  // connections whose CONNECT, come whole, no engine has answered
-  std::optional<std::uint64_t> others_admit_per_s_;
+  std::uint64_t others_admit_per_s_ = protocol::link::kUnbounded;
   std::string farewell_;  // DISCONNECT for connections that are drained
   std::size_t drain_at_ = 0;
   bool drain_all_ = true;  // else those with TLS

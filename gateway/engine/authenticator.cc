@@ -32,17 +32,17 @@ void Authenticator::check(session::AuthRequest request, Done done) {
       anonymous_ == Anonymous::always || (anonymous_ == Anonymous::loopback && request.loopback);
   if (!request.has_user_name) return done(nobody ? Reason::success : Reason::not_authorized);
   if (!passwords_) return done(nobody ? Reason::success : Reason::bad_user_name_or_password);
+  if (!has_room()) return done(Reason::server_busy);
   if (!throttle_.may_try(request.address, request.user_name, base::now()))
     return done(Reason::connection_rate_exceeded);
-  {
-    const std::lock_guard lock(mutex_);
-    if (jobs_.size() < kJobsMax) {
-      jobs_.push_back({std::move(request), std::move(done)});
-      ready_.notify_one();
-      return;
-    }
-  }
-  done(Reason::server_busy);
+  const std::lock_guard lock(mutex_);
+  jobs_.push_back({std::move(request), std::move(done)});
+  ready_.notify_one();
+}
+
+bool Authenticator::has_room() {
+  const std::lock_guard lock(mutex_);
+  return jobs_.size() < kJobsMax;
 }
 
 void Authenticator::work() {

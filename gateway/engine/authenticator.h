@@ -37,6 +37,7 @@ class Authenticator {
     Done done;
   };
   void work();
+  bool has_room();
   void answer(const session::AuthRequest& request, const Done& done, bool good);
   Anonymous anonymous_;
   std::optional<PasswordFile> passwords_;

@@ -6,12 +6,8 @@ namespace berth::gateway::engine {
 
 namespace {
 
-base::Address key_of(const base::Address& a) {
-  return a.is_v4() ? a : a.prefix(64);
-}
-
 std::uint64_t hash_of(const base::Address& from, std::string_view name) {
-  return base::AddressHash{}(key_of(from)) ^
+  return base::AddressHash{}(from.site()) ^
          (std::hash<std::string_view>{}(name)*0x9e3779b97f4a7c15ULL);
 }
 
@@ -41,7 +37,7 @@ bool LoginThrottle::full(const Bucket& b, std::uint32_t most, base::Instant now)
 
 bool LoginThrottle::may_try(const base::Address& from, std::string_view name, base::Instant now) {
   if (known_.contains(hash_of(from, name))) return true;
-  const auto a = addresses_.find(key_of(from));
+  const auto a = addresses_.find(from.site());
   if (a != addresses_.end() && full(a->second, options_.per_address, now)) return false;
   if (options_.per_name == 0) return true;
   auto n = names_.find(name);
@@ -57,8 +53,8 @@ bool LoginThrottle::may_try(const base::Address& from, std::string_view name, ba
 void LoginThrottle::failed(const base::Address& from, std::string_view name, base::Instant now) {
   known_.erase(hash_of(from, name));  // its password may have been changed: no way around any more
   if (options_.per_address == 0) return;
-  if (addresses_.contains(key_of(from)) || make_room(addresses_, now))
-    take(addresses_[key_of(from)], now);
+  if (addresses_.contains(from.site()) || make_room(addresses_, now))
+    take(addresses_[from.site()], now);
 }
 
 void LoginThrottle::succeeded(const base::Address& from, std::string_view name) {

@@ -228,15 +228,17 @@ void EngineLink::on_input(base::ConnId conn, std::uint64_t offset, std::uint64_t
   c->edge_in_ack = in_ack;
   if (!c->kept.empty()) {
     c->kept.append(bytes);
-    return reoffer(conn);
+    reoffer(conn);
+  } else {
+    const std::size_t used = engine_->input(conn, offset, in_ack, base::as_bytes(bytes));
+    c = find(conn);
+    if (c != nullptr) {
+      c->in_at += used;
+      c->kept.assign(bytes.substr(used));
+    }
   }
-  const std::size_t used = engine_->input(conn, offset, in_ack, base::as_bytes(bytes));
-  c = find(conn);
-  if (c != nullptr) {
-    c->in_at += used;
-    c->kept.assign(bytes.substr(used));
-  }
-  if (gathered_ > kTurnFull) engine_->turn_end();  // a frame is applied whole: keep it short
+  if (engine_ != nullptr && gathered_ > kTurnFull)
+    engine_->turn_end();  // a frame is applied whole: keep it short
 }
 
 void EngineLink::reoffer(base::ConnId conn) {

@@ -23,8 +23,8 @@
 //   ready     := version       attach now
 //   dying     := conn          our last word: we die of this connection's input (remote)
 //   dying_forwarded := work:u64le   the same, of a message of another partition (remote)
-//   settings  := (setting:u8 value)*   as in welcome, when they change (remote)
-//   keep_out  := hash:u64le    of a client id that killed engines; both ways (remote)
+//   settings  := (setting:u8 value)*   as in welcome, those that change; every heartbeat_ms
+//   (remote) keep_out  := hash:u64le    of a client id that killed engines; both ways (remote)
 //   heartbeat, drained := (empty)
 //   samples   := id (family label value help counter:u8 value)*
 //
@@ -120,8 +120,9 @@ enum class Setting : std::uint8_t {
   packet_max = 1,         // bytes; the edge refuses a link whose packets it could not keep
   connect_timeout_s = 2,  // first byte to CONNACK
   quarantine_s = 3,
-  others_admit_per_s = 4  // what all other edges could let in now; not said where there are none
+  others_admit_per_s = 4  // what all other edges could let in now; kUnbounded: there are none
 };
+inline constexpr std::uint64_t kUnbounded = 0xffffffff;
 using Settings = std::vector<std::pair<Setting, std::uint64_t>>;  // unknown ones are skipped
 void put_settings(std::string& out, const Settings& s);
 bool get_settings(std::string_view in, Settings& s);

@@ -412,5 +412,27 @@ TEST(Cluster, AnEdgeIsDrainedAtThePaceOfTheOthers) {
   EXPECT_GT(Clock::now() - start, std::chrono::milliseconds(1600)) << "two others, 60/s each";
 }
 
+// While it ended, the one before could let in nobody; now there is nobody to wait for.
+TEST(Cluster, TheLastEdgeIsDrainedAtItsOwnPace) {
+  Cluster c({.engines = 1, .edges = 2});
+  const auto come = [&](std::size_t edge, int devices) {
+    std::vector<std::unique_ptr<RawClient>> all;
+    for (int i = 0; i < devices; ++i) {
+      all.push_back(connected(c.edges[edge]->mqtt_port(),
+                              {.client_id = "c" + std::to_string(edge) + "-" + std::to_string(i)}));
+    }
+    return all;
+  };
+  const auto before = come(1, 800);  // for some heartbeats
+  EXPECT_EQ(c.edges[1]->terminate(), 0);
+  const auto clients = come(0, 300);
+  c.edges[0]->process().send(SIGTERM);
+  const auto end = Clock::now() + std::chrono::seconds(5);  // at 20/s it would be 15
+  for (const auto& client : clients) {
+    EXPECT_TRUE(client->closed_within(
+        std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now())));
+  }
+}
+
 }  // namespace
 }  // namespace berth::test

@@ -20,10 +20,11 @@ class FakeEngine : public EnginePort {
   EngineLink* link = nullptr;
   std::function<void(base::ConnId)> on_input = [](base::ConnId) {};
   std::vector<base::ConnId> credited;
+  std::uint32_t attached = 0;
 
   bool serving() const override { return true; }
   bool survives_engine() const override { return false; }
-  void attach(const Attach&) override {}
+  void attach(const Attach&) override { ++attached; }
   void attached_all() override {}
   std::size_t input(base::ConnId conn, std::uint64_t, std::uint64_t, base::ByteView b) override {
     on_input(conn);
@@ -72,7 +73,7 @@ struct Ends {
     }
     put_attached_all(turn);
     say(FrameType::turn, turn);
-    run_until([] { return false; }, std::chrono::milliseconds(50));
+    ASSERT_TRUE(run_until([&] { return engine.attached == connections; }));
   }
   // Runs the link and takes what it says.
   bool run_until(const std::function<bool()>& done,
