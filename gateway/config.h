@@ -1,6 +1,6 @@
 // The gateway's settings: defaults, config file, environment BERTH_*, flags, each overriding the
-// one before. One table (config.cc) knows every key; config/berth.yaml documents them. Bad values
-// throw ConfigError with file:line (or the variable or flag); at start-up only.
+// one before. One table (config_table.cc) knows every key; config/berth.yaml documents them. Bad
+// values throw ConfigError with file:line (or the variable or flag); at start-up only.
 #pragma once
 
 #include <array>
