@@ -1,4 +1,5 @@
-// Order (MQTT 4.6) where a message waits for a commit and its receiver comes, or changes, meanwhile.
+// Order (MQTT 4.6) where a message waits for a commit and its receiver comes, or changes,
+// meanwhile.
 #include <gtest/gtest.h>
 
 #include <algorithm>

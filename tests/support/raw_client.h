@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/loopback.h"
 #include "tests/support/process.h"
 #include "tests/support/wire.h"
 
@@ -21,15 +20,7 @@ namespace berth::test {
 class RawClient {
  public:
   explicit RawClient(int port, int receive_buffer = 0)
-      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    if (receive_buffer != 0)
-      setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(port));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0;
-  }
+      : fd_(connect_loopback(port, receive_buffer)), connected_(fd_ >= 0), gone_(fd_ < 0) {}
   ~RawClient() { close(); }
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;
@@ -90,8 +81,8 @@ class RawClient {
     return true;
   }
   int fd_;
-  bool connected_ = false;
-  bool gone_ = false;
+  bool connected_;
+  bool gone_;
   std::string in_;
   std::vector<Packet> ready_;
 };

@@ -25,13 +25,15 @@ SSL_CTX* context() {
 
 }  // namespace
 
-Stream::Stream(int fd, Via via) : fd_(fd), websocket_(via == Via::ws || via == Via::wss) {
+Stream::Stream(int fd, Via via) : fd_(fd) {
   if (via == Via::tls || via == Via::wss) {
     tls_ = SSL_new(context());
     SSL_set_fd(tls_, fd);
     SSL_set_connect_state(tls_);
   }
-  if (websocket_) wire_ = WsClient::request();
+  if (via != Via::ws && via != Via::wss) return;
+  ws_ = std::make_unique<WsInput>();
+  wire_ = WsClient::request();
 }
 
 Stream::~Stream() {
@@ -60,7 +62,7 @@ bool Stream::flush() {
 
 bool Stream::send(std::string& out) {
   if (!out.empty()) {
-    wire_.append(websocket_ ? ws_frame(0x82, out) : out);
+    wire_.append(ws_ != nullptr ? ws_frame(0x82, out) : out);
     out.clear();
   }
   return flush();
@@ -88,28 +90,14 @@ bool Stream::read_wire(std::string& bytes) {
 }
 
 bool Stream::receive(std::string& in) {
-  const bool alive = read_wire(websocket_ ? frames_ : in);
-  if (websocket_) take_frames(in);
-  return flush() && alive;  // a handshake may have got on
-}
-
-void Stream::take_frames(std::string& in) {
-  if (!upgraded_) {
-    const std::size_t end = frames_.find("\r\n\r\n");
-    if (end == std::string::npos) return;
-    frames_.erase(0, end + 4);
-    upgraded_ = true;
+  if (ws_ == nullptr) {
+    const bool alive = read_wire(in);
+    return flush() && alive;  // a handshake may have got on
   }
-  const auto at = [this](std::size_t i) { return static_cast<unsigned char>(frames_[i]); };
-  while (frames_.size() >= 2) {
-    const std::size_t width = at(1) == 126 ? 2 : at(1) == 127 ? 8 : 0;
-    if (frames_.size() < 2 + width) return;
-    std::size_t size = width == 0 ? at(1) : 0;
-    for (std::size_t i = 0; i < width; ++i) size = (size << 8) | at(2 + i);
-    if (frames_.size() < 2 + width + size) return;
-    if ((at(0) & 8) == 0) in.append(frames_, 2 + width, size);
-    frames_.erase(0, 2 + width + size);
-  }
+  std::string frames;
+  const bool alive = read_wire(frames);
+  in.append(ws_->take(frames));
+  return flush() && alive;
 }
 
 }  // namespace berth::test

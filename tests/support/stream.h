@@ -12,6 +12,8 @@ namespace berth::test {
 
 enum class Via : std::uint8_t { tcp, tls, ws, wss };
 
+class WsInput;
+
 class Stream {
  public:
   Stream(int fd, Via via);  // connected or connecting; owns it
@@ -28,15 +30,12 @@ class Stream {
  private:
   bool flush();
   bool read_wire(std::string& bytes);
-  void take_frames(std::string& in);
 
   int fd_;
   SSL* tls_ = nullptr;
-  bool websocket_;
-  bool upgraded_ = false;
+  std::unique_ptr<WsInput> ws_;  // null: no WebSocket
   bool handshake_writes_ = false;
-  std::string wire_;    // to be written
-  std::string frames_;  // received, not whole yet
+  std::string wire_;  // to be written
 };
 
 }  // namespace berth::test

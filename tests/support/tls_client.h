@@ -1,8 +1,6 @@
 // A blocking MQTT client over TLS for tests: which versions, which certificate, which session.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -14,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/loopback.h"
 #include "tests/support/process.h"
 #include "tests/support/wire.h"
 
@@ -31,8 +30,7 @@ class TlsClient {
     std::string preamble;  // said before TLS begins
   };
   TlsClient(int port, const Options& o)
-      : context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free),
-        fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+      : context_(SSL_CTX_new(TLS_client_method()), SSL_CTX_free), fd_(connect_loopback(port)) {
     SSL_CTX_set_session_cache_mode(context_.get(),
                                    SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     if (!o.ca_file.empty()) {
@@ -47,11 +45,7 @@ class TlsClient {
     SSL_CTX_set_max_proto_version(context_.get(), o.version);
     timeval limit{.tv_sec = 20, .tv_usec = 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(port));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) return;
+    if (fd_ < 0) return;
     ssl_.reset(SSL_new(context_.get()));
     SSL_set_fd(ssl_.get(), fd_);
     if (o.session) SSL_set_session(ssl_.get(), o.session.get());
@@ -61,7 +55,7 @@ class TlsClient {
   ~TlsClient() {
     if (good_) SSL_shutdown(ssl_.get());  // else OpenSSL takes its session for a bad one
     ssl_.reset();
-    ::close(fd_);
+    if (fd_ >= 0) ::close(fd_);
   }
   TlsClient(const TlsClient&) = delete;
   TlsClient& operator=(const TlsClient&) = delete;

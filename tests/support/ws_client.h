@@ -1,15 +1,16 @@
 // A device that speaks MQTT over WebSocket, one blocking socket; says exactly which frames go.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "tests/support/loopback.h"
 #include "tests/support/process.h"
 #include "tests/support/wire.h"
 
@@ -27,7 +28,49 @@ inline std::string ws_frame(unsigned first, std::string payload) {
   return f + mask + payload;
 }
 
-class WsClient {
+// What a server says on a WebSocket: its response, then frames (5.2), not masked.
+class WsInput {
+ public:
+  std::string response;               // status line and fields
+  std::vector<std::string> controls;  // first byte and payload
+  // Returns what has come of the stream that binary frames carry.
+  std::string take(std::string_view bytes) {
+    in_.append(bytes);
+    std::string data;
+    if (response.empty()) {
+      const std::size_t end = in_.find("\r\n\r\n");
+      if (end == std::string::npos) return data;
+      response = in_.substr(0, end + 4);
+      in_.erase(0, end + 4);
+    }
+    while (take_frame(data)) {
+    }
+    return data;
+  }
+
+ private:
+  bool take_frame(std::string& data) {
+    if (in_.size() < 2) return false;
+    const auto at = [this](std::size_t i) { return static_cast<unsigned char>(in_[i]); };
+    const unsigned length = at(1);
+    const std::size_t width = length == 126 ? 2 : length == 127 ? 8 : 0;
+    if (in_.size() < 2 + width) return false;
+    std::size_t size = width == 0 ? length : 0;
+    for (std::size_t i = 0; i < width; ++i) size = (size << 8) | at(2 + i);
+    if (in_.size() < 2 + width + size) return false;
+    const std::string payload = in_.substr(2 + width, size);
+    if ((at(0) & 8) != 0) {
+      controls.push_back(in_.substr(0, 1) + payload);
+    } else {
+      data += payload;
+    }
+    in_.erase(0, 2 + width + size);
+    return true;
+  }
+  std::string in_;
+};
+
+class WsClient : public WsInput {
  public:
   static std::string request(const std::string& path = "/mqtt") {
     return "GET " + path +
@@ -36,17 +79,12 @@ class WsClient {
            "Sec-WebSocket-Protocol: mqtt\r\n\r\n";
   }
   explicit WsClient(int port, const std::string& path = "/mqtt", int receive_buffer = 0)
-      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    if (receive_buffer != 0)
-      setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(port));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    gone_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0;
+      : fd_(connect_loopback(port, receive_buffer)), gone_(fd_ < 0) {
     if (!path.empty()) raw(request(path));
   }
-  ~WsClient() { ::close(fd_); }
+  ~WsClient() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   WsClient(const WsClient&) = delete;
   WsClient& operator=(const WsClient&) = delete;
 
@@ -81,9 +119,6 @@ class WsClient {
     }
     return done();
   }
-  std::string response;               // status line and fields
-  std::vector<std::string> controls;  // first byte and payload
-  std::vector<std::size_t> frames;    // of data: payload sizes
   bool gone() const { return gone_; }
 
  private:
@@ -98,39 +133,12 @@ class WsClient {
       gone_ = true;
       return false;
     }
-    in_.append(some, static_cast<std::size_t>(n));
-    if (response.empty()) {
-      const std::size_t end = in_.find("\r\n\r\n");
-      if (end == std::string::npos) return true;
-      response = in_.substr(0, end + 4);
-      in_.erase(0, end + 4);
-    }
-    while (take_frame()) {
-    }
-    return true;
-  }
-  bool take_frame() {
-    if (in_.size() < 2) return false;
-    const auto at = [this](std::size_t i) { return static_cast<unsigned char>(in_[i]); };
-    const unsigned length = at(1);
-    const std::size_t width = length == 126 ? 2 : length == 127 ? 8 : 0;
-    if (in_.size() < 2 + width) return false;
-    std::size_t size = width == 0 ? length : 0;
-    for (std::size_t i = 0; i < width; ++i) size = (size << 8) | at(2 + i);
-    if (in_.size() < 2 + width + size) return false;
-    const std::string payload = in_.substr(2 + width, size);
-    if ((at(0) & 8) != 0) {
-      controls.push_back(in_.substr(0, 1) + payload);
-    } else {
-      frames.push_back(size);
-      mqtt_ += payload;
-    }
-    in_.erase(0, 2 + width + size);
+    mqtt_ += take({some, static_cast<std::size_t>(n)});
     return true;
   }
   int fd_;
-  bool gone_ = false;
-  std::string in_, mqtt_;
+  bool gone_;
+  std::string mqtt_;
   std::vector<Packet> ready_;
 };
 
