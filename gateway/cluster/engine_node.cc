@@ -193,14 +193,29 @@ class EngineNode {
     });
   }
 
+  // What serves is given away one partition after another: a move costs the engine that takes it
+  // and its edges CPU, and each device waits for its own partition only. Asked again: all at once.
   void leave() {
-    process_.ending = true;
-    for (const auto& p : partitions_) p->leave();
+    const bool again = std::exchange(process_.ending, true);
+    for (const auto& p : partitions_) {
+      if (again || p->state() != EngineState::serving) p->leave();
+    }
+    leave_next();
+  }
+
+  void leave_next() {
+    const PartitionServer* serving = nullptr;
+    for (const auto& p : partitions_) {
+      if (p->leaving() && p->state() == EngineState::serving) return;
+      if (!p->leaving()) serving = p.get();
+    }
+    if (serving != nullptr) partitions_[serving->partition()]->leave();
   }
 
   void on_ended(std::uint32_t p) {
     if (!process_.ending) return replace(p);  // this partition only was given away
-    if (++ended_ == partitions_.size()) io_.stop();
+    if (++ended_ == partitions_.size()) return io_.stop();
+    leave_next();
   }
 
   // -- for operators
