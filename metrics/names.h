@@ -33,6 +33,8 @@
     "CONNECTs and re-attaches that found their session") \
   X(session_reattached, "berth_sessions_resumed_total", "result", "reattached", "") \
   X(session_lost, "berth_sessions_resumed_total", "result", "lost", "") \
+  X(scopes_ended, "berth_registry_evictions_total", "", "", \
+    "Connections ended, or sessions removed, because the registry has changed") \
   X(session_taken_over, "berth_sessions_taken_over_total", "", "", "Take-overs by a new CONNECT") \
   X(session_expired, "berth_sessions_expired_total", "", "", "Sessions ended by their expiry") \
   X(wills_published, "berth_wills_published_total", "", "", "Will messages published") \

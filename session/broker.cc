@@ -216,9 +216,9 @@ bool Broker::run(Deferred& d, base::Instant now) {
     const MessageView m = d.message->view();
     MessageView retained = m;
     retained.stamp = d.stamp;
-    if (m.retain && !std::exchange(d.kept, true)) keep_retained(0, retained, now);
+    if (m.retain && !std::exchange(d.kept, true)) keep_retained(retained, now);
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
-    const Match& match = tenant(0).router.match(m.topic);
+    const Match& match = router_.match(m.topic);
     if (spill(match, delivery, d, Phase::run)) {
       if (Channel* ch = m.qos == 2 ? find(d.conn) : nullptr) record_spilled(*ch, d);
       return false;
@@ -427,21 +427,20 @@ Session* Broker::by_id(base::SessionId id) {
   return it == by_id_.end() ? nullptr : *it;
 }
 
-Session* Broker::by_client(TenantId, std::string_view client_id) {
+Session* Broker::by_client(std::string_view client_id) {
   const auto it = by_client_.find(client_id);
   return it == by_client_.end() ? nullptr : *it;
 }
 
-const Session* Broker::find_session(TenantId, std::string_view client_id) const {
+const Session* Broker::find_session(std::string_view client_id) const {
   const auto it = by_client_.find(client_id);
   return it == by_client_.end() ? nullptr : *it;
 }
 
-Session& Broker::make_session(TenantId tenant, std::string_view client_id, base::SessionId id) {
+Session& Broker::make_session(std::string_view client_id, base::SessionId id) {
   auto owned = std::make_unique<Session>();
   Session& s = *owned;
   s.id = id;
-  s.tenant = tenant;
   s.client_id = client_id;
   s.peer = partitioned() ? peer_of_client(client_id) : 0;
   const bool fresh = by_id_.insert(owned.release()).second;

@@ -34,6 +34,7 @@
 #include "session/peer_tag.h"
 #include "session/retained.h"
 #include "session/router.h"
+#include "session/scope.h"
 #include "session/session.h"
 #include "session/store.h"
 
@@ -46,6 +47,7 @@ class Will;
 
 struct AuthResult {
   protocol::mqtt::Reason reason = protocol::mqtt::Reason::success;
+  ScopePtr scope;  // of who is registered
 };
 
 class Broker : public RestoreSink, private BrokerTypes {
@@ -116,6 +118,10 @@ class Broker : public RestoreSink, private BrokerTypes {
   void queue_loaded(base::SessionId id, std::uint64_t ticket,
                     base::result<std::vector<StoredEntry>> entries, base::Instant now);
 
+  // -- the registry has changed: connections whose Scope is not given any more end, so do sessions
+  // of devices that are gone or elsewhere. Walks all sessions.
+  void review_scopes(const Principals& registry, base::Instant now);
+
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
   // it;
   //    batches commit in order, committed() is called once for each.
@@ -131,7 +137,7 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   std::size_t session_count() const { return by_id_.size(); }
   std::size_t channel_count() const { return channel_count_; }
-  const Session* find_session(TenantId tenant, std::string_view client_id) const;
+  const Session* find_session(std::string_view client_id) const;
 
  private:
   // broker.cc: channels, the input loop, deferral
@@ -175,10 +181,10 @@ class Broker : public RestoreSink, private BrokerTypes {
   }
   void record_spilled(Channel& ch, const Deferred& d);
   const std::string* applied_outcome(const Channel& ch) const;
-  Session& make_session(TenantId tenant, std::string_view client_id, base::SessionId id);
+  Session& make_session(std::string_view client_id, base::SessionId id);
   void erase_session(Session& s);
   Session* by_id(base::SessionId id);
-  Session* by_client(TenantId tenant, std::string_view client_id);
+  Session* by_client(std::string_view client_id);
 
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -191,6 +197,15 @@ class Broker : public RestoreSink, private BrokerTypes {
   void take_over(Session& s, base::Instant now);
   std::string connack_properties(const Channel& ch) const;
   std::string assign_client_id();
+  // broker_scopes.cc
+  protocol::mqtt::Reason admit(Channel& ch, AuthResult&& result);
+  bool admit_will(Channel& ch);
+  Identity identity_of(const Channel& ch) const;
+  bool enter_topic(Channel& ch, std::string_view topic, std::string_view& inside);
+  protocol::mqtt::Reason enter_filter(Channel& ch, std::string_view wanted, std::string& raw) const;
+  bool drop_unnamed(Session& s, const Scope& scope);
+  void use_scope(Channel& ch, ScopePtr scope);
+  void remove_session(Session& s, base::Instant now);
 
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -216,10 +231,9 @@ class Broker : public RestoreSink, private BrokerTypes {
     return d.tag == nullptr || (d.tag->group != 0 && d.tag->group == g.route);
   }
   Session* pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id);
-  static std::string retained_key(TenantId tenant, std::string_view topic);
-  bool store_retained(TenantId tenant, const MessageView& m);
-  void keep_retained(TenantId tenant, const MessageView& m, base::Instant now);
-  void publish_internal(TenantId tenant, const MessageView& m, base::Instant now);
+  bool store_retained(const MessageView& m);
+  void keep_retained(const MessageView& m, base::Instant now);
+  void publish_internal(const MessageView& m, base::Instant now);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   void defer_or_reply(Channel& ch, Deferred d);
   void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
@@ -255,10 +269,10 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool on_subscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool on_unsubscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   protocol::mqtt::Reason subscribe_one(Channel& ch, const protocol::mqtt::SubscriptionView& v,
-                                       std::uint32_t id, bool& fresh);
+                                       std::uint32_t id, std::string& raw, bool& fresh);
   bool add_subscription(Session& s, std::string_view raw, SubOptions options, std::uint32_t id);
   bool remove_subscription(Session& s, std::string_view raw);
-  std::string raw_filter(const Session& s, const Subscription& sub);
+  std::string raw_filter(const Subscription& sub);
   void drop_subscriptions(Session& s);
   void continue_retained(Channel& ch, base::Instant now);
   void queue_retained(Session& s, const RetainedItem& item, base::Instant now);
@@ -330,19 +344,18 @@ class Broker : public RestoreSink, private BrokerTypes {
   void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
   void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
 
-  Tenant& tenant(TenantId) { return *tenant_; }
-
   BrokerOptions options_;
   Effects& effects_;
   const AccessPolicy* access_;
   metrics::EngineProbe& probe_;
-  std::unique_ptr<Tenant> tenant_ = std::make_unique<Tenant>();
+  Router router_;
+  Retained retained_;
 
   std::vector<Edge> edges_;                                      // by link
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
   std::size_t channel_count_ = 0;
-  boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;              // owns them
-  boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;  // one set a tenant
+  boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
+  boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
 
   OpenBatch open_;
   std::deque<OpenBatch> sealed_;
@@ -375,6 +388,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;
+  std::string entered_;  // a topic as it is inside
+  std::string left_;     // and as a device calls it
   std::uint64_t next_session_ = 1;
   std::uint64_t next_intent_ = 1;
   std::uint64_t load_tickets_ = 0;

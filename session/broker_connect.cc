@@ -105,6 +105,7 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   Channel* ch = find(conn);
   const bool waits = ch != nullptr && ch->state == Channel::State::authenticating && ch->connect;
   if (!waits || ch->session != nullptr) return;
+  if (result.reason == Reason::success) result.reason = admit(*ch, std::move(result));
   if (result.reason != Reason::success) {
     const bool throttled = result.reason == Reason::connection_rate_exceeded;
     ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
@@ -114,7 +115,7 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
     ++probe_.connect_unavailable;
     return refuse_connect(*ch, ch->version, Reason::server_unavailable);
   }
-  if (by_id_.size() >= options_.sessions_max && by_client(0, ch->connect->client_id) == nullptr) {
+  if (by_id_.size() >= options_.sessions_max && by_client(ch->connect->client_id) == nullptr) {
     ++probe_.connect_quota;
     return refuse_connect(*ch, ch->version, Reason::quota_exceeded);
   }
@@ -130,7 +131,7 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
 Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   const PendingConnect& c = *ch.connect;
   std::uint64_t newest = 0;
-  Session* s = by_client(0, c.client_id);
+  Session* s = by_client(c.client_id);
   if (s != nullptr && s->stored && owned_by(*s, ch)) {
     ++probe_.applied_replays;
     present = s->session_present;
@@ -159,7 +160,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   present = s != nullptr;
   if (s == nullptr) {
     ++probe_.session_created;
-    Session& made = make_session(0, c.client_id, {next_session_++});
+    Session& made = make_session(c.client_id, {next_session_++});
     made.epoch = newest;  // the connection it is taken from must not pass for its owner
     return made;
   }
@@ -214,6 +215,7 @@ void Broker::establish(Channel& ch, base::Instant now) {
   apply_connect(ch, s, now);
   s.session_present = present;
   bind(ch, s);
+  if (present && ch.scope) drop_unnamed(s, *ch.scope);
   if (s.persistent() || s.will || was_stored) put_record(s);
   if (writes() == before) return send_connack(ch, present, now);
   stall(ch);
@@ -254,7 +256,8 @@ std::string Broker::connack_properties(const Channel& ch) const {
   }
   mqtt::put_property_u16(p, Property::receive_maximum, options_.receive_maximum);
   mqtt::put_property_u32(p, Property::maximum_packet_size, options_.packet_max);
-  if (c.assigned_id) mqtt::put_property_string(p, Property::assigned_client_id, c.client_id);
+  if (c.assigned_id)
+    mqtt::put_property_string(p, Property::assigned_client_id, client_id_of(c.client_id));
   if (options_.alias_maximum != 0) {
     mqtt::put_property_u16(p, Property::topic_alias_maximum, options_.alias_maximum);
   }

@@ -194,7 +194,7 @@ bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, b
 bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                          std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                          base::Instant now) {
-  mqtt::PublishOut out{.topic = m.topic,
+  mqtt::PublishOut out{.topic = ch.scope ? ch.scope->leave(m.topic, left_) : m.topic,
                        .payload = m.payload,
                        .forwarded = m.forwarded,
                        .packet_id = packet_id,
@@ -220,7 +220,8 @@ bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bo
   probe_.tx_qos1 += qos == 1;
   probe_.tx_qos2 += qos == 2;
   const bool plain = out.subscription_ids == nullptr && ch.alias_maximum == 0 && !dup;
-  const int key = (ch.v5() ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
+  const int view = !ch.scope ? 0 : ch.scope->who().role == Role::device ? 1 : 2;  // of the topic
+  const int key = (view << 4) | (ch.v5() ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
   if (!plain || head_cache_.key != key) {
     head_cache_.bytes.clear();
     mqtt::encode_publish_head(head_cache_.bytes, ch.version, out);

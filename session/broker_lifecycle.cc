@@ -141,7 +141,7 @@ void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>
   ++probe_.wills_published;
   MessageView m = will->message->view();
   if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
-  publish_internal(0, m, now);
+  publish_internal(m, now);
   write({.kind = WriteKind::remove_applied, .key = intent});
 }
 
@@ -188,11 +188,11 @@ void Broker::publish_sys(base::Instant now) {
   const auto put = [&](std::string_view name, const std::string& value) {
     const std::string topic = "$SYS/broker/" + std::string(name);
     const MessageView m{.topic = topic, .payload = value, .forwarded = {}, .retain = true};
-    keep_retained(0, m, now);
+    keep_retained(m, now);
     static constexpr PeerTag kOursOnly{};
     Delivery d{.message = m, .owned = {}, .publisher = {}};
     if (partitioned()) d.tag = &kOursOnly;  // each partition has figures of its own
-    deliver_now(tenant(0).router.match(topic), d, nullptr, now);
+    deliver_now(router_.match(topic), d, nullptr, now);
   };
   put("version", "berth " + options_.version);
   put("uptime", std::to_string((now.ms - started_at_.ms) / 1000));
@@ -202,7 +202,7 @@ void Broker::publish_sys(base::Instant now) {
   put("messages/sent", std::to_string(probe_.tx_qos0 + probe_.tx_qos1 + probe_.tx_qos2));
   put("messages/stored", std::to_string(queued_now_));
   put("subscriptions/count", std::to_string(subscriptions_));
-  put("retained messages/count", std::to_string(tenant(0).retained.size()));
+  put("retained messages/count", std::to_string(retained_.size()));
 }
 
 void Broker::drain(base::Instant) {
@@ -216,7 +216,7 @@ void Broker::refresh_gauges() {
   std::uint64_t peers_online = 0;
   probe_.peer_queued = 0;
   for (std::uint32_t p = 0; partitioned() && p < options_.partitions; ++p) {
-    const Session* s = by_client(0, peer_client_id(p));
+    const Session* s = by_client(peer_client_id(p));
     if (s == nullptr) continue;
     ++peers;
     peers_online += s->channel != nullptr || s->limbo ? 1 : 0;
@@ -225,7 +225,7 @@ void Broker::refresh_gauges() {
   probe_.sessions = online_ - std::min(online_, peers_online);
   probe_.sessions_offline = by_id_.size() - peers - probe_.sessions;
   probe_.subscriptions = subscriptions_;
-  probe_.retained = tenant(0).retained.size();
+  probe_.retained = retained_.size();
   probe_.queued_now = queued_now_;
   probe_.queued_bytes_now = queued_bytes_now_;
 }

@@ -65,15 +65,15 @@ bool Broker::forget_peer_record(std::string_view key) {
 // it has come for the first time.
 void Broker::restore_routes() {
   for (std::uint32_t p = 0; partitioned() && p < options_.partitions; ++p) {
-    if (p == options_.partition || by_client(0, peer_client_id(p)) != nullptr) continue;
-    Session& s = make_session(0, peer_client_id(p), {next_session_++});
+    if (p == options_.partition || by_client(peer_client_id(p)) != nullptr) continue;
+    Session& s = make_session(peer_client_id(p), {next_session_++});
     s.expiry_s = mqtt::kNoExpiry;
     s.epoch = 1;
     put_record(s);
   }
   for (const auto& [key, generation] : stored_routes_) {
     const auto peer = static_cast<std::uint8_t>(key[kRouteKey.size()]);
-    Session* s = by_client(0, peer_client_id(peer));
+    Session* s = by_client(peer_client_id(peer));
     if (s != nullptr && s->peer != 0)
       add_peer_route(*s, std::string_view(key).substr(kRouteKey.size() + 1), generation);
   }
@@ -83,7 +83,7 @@ void Broker::restore_routes() {
 bool Broker::add_peer_route(Session& s, std::string_view raw, std::uint32_t generation) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
   if (!p.valid) return false;
-  Router& router = tenant(s.tenant).router;
+  Router& router = router_;
   router.add(router.intern(p.filter), &s, p.group, SubOptions{kPeerOptions},
              p.shared ? route_of_group(raw) : 0);
   peer_routes_[s.peer - 1u].insert_or_assign(std::string(raw), generation);
@@ -92,7 +92,7 @@ bool Broker::add_peer_route(Session& s, std::string_view raw, std::uint32_t gene
 
 void Broker::remove_peer_route(Session& s, std::string_view raw) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  Router& router = tenant(s.tenant).router;
+  Router& router = router_;
   router.remove(router.intern(p.filter), &s, p.group);
   const std::string key = route_key(s.peer - 1u, raw);
   write({.kind = WriteKind::remove_applied, .key = key});
@@ -182,7 +182,7 @@ bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, b
 void Broker::stage_retained_for_peers(const Match& m, Delivery& d) {
   for (std::uint32_t p = 0; p < options_.partitions; ++p) {
     if (p == options_.partition) continue;
-    Session* s = by_client(0, peer_client_id(p));
+    Session* s = by_client(peer_client_id(p));
     if (s == nullptr) continue;
     const bool has_it = std::any_of(m.targets.begin(), m.targets.end(),
                                     [s](const Target& t) { return t.session == s; });
@@ -202,11 +202,10 @@ std::uint64_t Broker::next_stamp(base::Instant now) {
 }
 
 void Broker::sweep_retained(base::Instant now) {
-  Retained& r = tenant(0).retained;
+  Retained& r = retained_;
   for (const std::string& topic :
        r.old_tombstones(now.ms - kTombstone_ms, options_.retained_messages_max)) {
-    const std::string key = retained_key(0, topic);
-    write({.kind = WriteKind::remove_retained, .key = key});
+    write({.kind = WriteKind::remove_retained, .key = topic});
   }
 }
 
@@ -249,7 +248,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   if (seq != 0) effects_.forwarded_begins({source, seq}, m.topic);
   ++probe_.peer_received;
   last_stamp_ = std::max(last_stamp_, tag.stamp);
-  const Match& match = tenant(0).router.match(m.topic);
+  const Match& match = router_.match(m.topic);
   auto shared_tag = std::make_shared<const PeerTag>(tag);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   d.message.qos = tag.qos;
@@ -267,7 +266,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   out.tag = shared_tag;
   out.source = d.source;
   stage_durable(match, d, out, true);
-  if (m.retain && !store_retained(0, d.message)) out.kept = true;  // a newer one is known
+  if (m.retain && !store_retained(d.message)) out.kept = true;  // a newer one is known
   ++from.pending;
   remember_taken(source, seq);
   submit(std::move(out), true, now);

@@ -21,14 +21,6 @@ PacketType reply_type(std::uint8_t qos) {
 
 }  // namespace
 
-std::string Broker::retained_key(TenantId tenant, std::string_view topic) {
-  std::string key;
-  key.push_back(static_cast<char>(tenant >> 8));
-  key.push_back(static_cast<char>(tenant));
-  key.append(topic);
-  return key;
-}
-
 bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::PublishView p;
   const Reason e = mqtt::decode_publish(f, ch.version, scratch_, p);
@@ -54,11 +46,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   probe_.rx_qos0 += p.qos == 0;
   probe_.rx_qos1 += p.qos == 1;
   probe_.rx_qos2 += p.qos == 2;
-  const Identity who{ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
-                     ch.session->client_id};
-  const bool allowed =
-      !p.topic.starts_with("$SYS/") && (access_ == nullptr || access_->may_publish(who, p.topic));
-  if (allowed) {
+  if (enter_topic(ch, p.topic, p.topic)) {
     accept_publish(ch, p, now);
     return true;
   }
@@ -172,7 +160,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
   const bool must_stage = gated(ch) || p.retain || (p.qos == 2 && s.persistent());
   if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;
   if (p.qos != 0) ++ch.unacked_in;
-  const Match& m = tenant(0).router.match(p.topic);
+  const Match& m = router_.match(p.topic);
   if (m.empty()) ++probe_.drop_no_subscribers;
   Deferred reply_to{
       .kind = Deferred::Kind::publish,
@@ -196,7 +184,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
   const std::size_t before = writes();
   if (!fresh) reply_to.spilled = spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
-  if (p.retain && fresh) store_retained(0, d.message);
+  if (p.retain && fresh) store_retained(d.message);
   if (p.qos == 2 && s.persistent() && fresh) {
     std::string from;
     base::put_varint(from, ch.conn.local().packed());
@@ -408,12 +396,11 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
 }
 
 // False: a newer one of another partition is known.
-bool Broker::store_retained(TenantId t, const MessageView& m) {
-  const std::string key = retained_key(t, m.topic);
-  Retained& r = tenant(t).retained;
+bool Broker::store_retained(const MessageView& m) {
+  Retained& r = retained_;
   const bool stamped = m.stamp != 0;
   if (m.payload.empty() && !stamped) {
-    write({.kind = WriteKind::remove_retained, .key = key});
+    write({.kind = WriteKind::remove_retained, .key = m.topic});
     return true;
   }
   if (!r.contains(m.topic) && !m.payload.empty() &&
@@ -423,12 +410,12 @@ bool Broker::store_retained(TenantId t, const MessageView& m) {
   if (stamped && !r.claim(m.topic, m.stamp)) return false;
   std::string value;
   encode_retained(value, m);
-  write({.kind = WriteKind::put_retained, .key = key, .value = value});
+  write({.kind = WriteKind::put_retained, .key = m.topic, .value = value});
   return true;
 }
 
-void Broker::keep_retained(TenantId t, const MessageView& m, base::Instant now) {
-  Retained& r = tenant(t).retained;
+void Broker::keep_retained(const MessageView& m, base::Instant now) {
+  Retained& r = retained_;
   if (m.payload.empty()) {  // 3.3.1-6
     r.remove(m.topic, m.stamp, now.ms);
     return;
@@ -442,8 +429,8 @@ void Broker::keep_retained(TenantId t, const MessageView& m, base::Instant now) 
 }
 
 // Wills and the like: from no connection.
-void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant now) {
-  const Match& match = tenant(t).router.match(m.topic);
+void Broker::publish_internal(const MessageView& m, base::Instant now) {
+  const Match& match = router_.match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   if (m.retain) d.message.stamp = next_stamp(now);
   if (!m.retain && !needs_staging(match, d)) {
@@ -456,7 +443,7 @@ void Broker::publish_internal(TenantId t, const MessageView& m, base::Instant no
   out.stamp = d.message.stamp;
   const std::size_t before = writes();
   stage_durable(match, d, out, true);
-  if (m.retain) store_retained(t, d.message);
+  if (m.retain) store_retained(d.message);
   submit(std::move(out), writes() != before, now);
 }
 

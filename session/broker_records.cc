@@ -6,8 +6,8 @@ namespace berth::session {
 
 using protocol::link::CookieSlot;
 
-std::string Broker::raw_filter(const Session& s, const Subscription& sub) {
-  const std::string filter = tenant(s.tenant).router.filter(sub.filter);
+std::string Broker::raw_filter(const Subscription& sub) {
+  const std::string filter = router_.filter(sub.filter);
   return sub.shared ? "$share/" + *sub.shared + "/" + filter : filter;
 }
 
@@ -44,7 +44,6 @@ std::string Broker::encode_will(const Will& w) {
 
 void Broker::put_record(Session& s) {
   pb::Session r;
-  r.set_tenant(s.tenant);
   r.set_client_id(s.client_id);
   r.set_epoch(s.epoch);
   r.set_expiry_s(s.expiry_s);
@@ -59,7 +58,7 @@ void Broker::put_record(Session& s) {
   if (s.persistent()) {
     for (const Subscription& sub : s.subscriptions) {
       auto& out = *r.add_subscriptions();
-      out.set_filter(raw_filter(s, sub));
+      out.set_filter(raw_filter(sub));
       out.set_options(sub.options.raw);
       out.set_id(sub.id);
     }
@@ -114,7 +113,6 @@ std::string Broker::encode_identity(Channel& ch) {
   const Session& s = *ch.session;
   pb::ChannelIdentity id;
   id.set_session(s.id.value);
-  id.set_tenant(s.tenant);
   id.set_client_id(s.client_id);
   id.set_epoch(s.epoch);
   id.set_version(static_cast<std::uint32_t>(ch.version));
@@ -126,6 +124,14 @@ std::string Broker::encode_identity(Channel& ch) {
   id.set_disconnected(ch.clean_disconnect);
   id.set_resend_through(ch.resend_through);
   if (ch.user_name) id.set_user_name(*ch.user_name);
+  if (ch.scope) {
+    pb::Scope& scope = *id.mutable_scope();
+    scope.set_tenant(ch.scope->who().tenant);
+    scope.set_role(static_cast<std::uint32_t>(ch.scope->who().role));
+    scope.set_name(ch.scope->who().name);
+    scope.set_site(ch.scope->site());
+    for (const std::string& a : ch.scope->allowed()) scope.add_allowed(a);
+  }
   if (s.will && !s.stored) will_to_pb(*s.will, *id.mutable_will());
   return id.SerializeAsString();
 }
@@ -159,7 +165,7 @@ std::string Broker::encode_volatile(Session& s) {
   pb::VolatileState v;
   for (const Subscription& sub : s.subscriptions) {
     auto& out = *v.add_subscriptions();
-    out.set_filter(raw_filter(s, sub));
+    out.set_filter(raw_filter(sub));
     out.set_options(sub.options.raw);
     out.set_id(sub.id);
   }

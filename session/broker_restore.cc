@@ -21,6 +21,12 @@ const std::string& slot(const Cookie& c, CookieSlot s) {
   return c[static_cast<std::size_t>(s)];
 }
 
+ScopePtr scope_from_pb(const pb::Scope& in) {
+  return std::make_shared<const Scope>(
+      Principal{in.tenant(), static_cast<Role>(in.role()), in.name()}, in.site(),
+      std::vector<std::string>(in.allowed().begin(), in.allowed().end()));
+}
+
 bool has_subscriptions(const Cookie& c) {
   pb::VolatileState v;
   return v.ParseFromString(slot(c, CookieSlot::volatile_state)) && v.subscriptions_size() != 0;
@@ -38,8 +44,8 @@ void Broker::expect_sessions(std::size_t count) {
 void Broker::session(base::SessionId id, std::string_view record) {
   pb::Session r;
   if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return;
-  if (by_client(static_cast<TenantId>(r.tenant()), r.client_id()) != nullptr) return;
-  Session& s = make_session(static_cast<TenantId>(r.tenant()), r.client_id(), id);
+  if (by_client(r.client_id()) != nullptr) return;
+  Session& s = make_session(r.client_id(), id);
   s.epoch = r.epoch();
   s.expiry_s = r.expiry_s();
   if (r.expires_at_ms() != 0) s.expires_at = {r.expires_at_ms()};
@@ -115,9 +121,9 @@ void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_v
 
 void Broker::retained(std::string_view key, std::string_view value) {
   const auto m = decode_retained(value);
-  if (key.size() <= 2 || !m) return;
+  if (key.empty() || !m) return;
   last_stamp_ = std::max(last_stamp_, m->stamp);
-  Retained& r = tenant(0).retained;
+  Retained& r = retained_;
   if (m->payload.empty()) {
     r.remove(m->topic, m->stamp, static_cast<std::int64_t>(m->stamp >> 20));
   } else {
@@ -153,7 +159,7 @@ void Broker::forget(base::SessionId id) {
 }
 
 void Broker::forget_retained(std::string_view key) {
-  if (key.size() > 2) tenant(0).retained.forget(key.substr(2));
+  retained_.forget(key);
 }
 
 void Broker::forget_applied(std::string_view key) {
@@ -204,6 +210,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     ch.clean_disconnect = id.disconnected();
     ch.resend_through = id.resend_through();
     if (!id.user_name().empty()) ch.user_name = std::make_unique<std::string>(id.user_name());
+    if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
   }
   const auto lost = [&] {
     ++probe_.session_lost;
@@ -212,7 +219,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   };
   const bool known_version = ch.version == mqtt::Version::v311 || ch.version == mqtt::Version::v5;
   if (!parsed || !known_version || ch.receive_maximum == 0) return lost();
-  Session* s = by_client(static_cast<TenantId>(id.tenant()), id.client_id());
+  Session* s = by_client(id.client_id());
   const bool stored = id.expiry_s() != 0;
   if (s != nullptr && s->epoch > id.epoch()) {  // DESIGN 5: a newer CONNECT owns it
     fail(ch, Reason::session_taken_over, CloseReason::taken_over);
@@ -231,7 +238,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   }
   if (s == nullptr) {
     if (by_id({id.session()}) != nullptr) return lost();
-    s = &make_session(static_cast<TenantId>(id.tenant()), id.client_id(), {id.session()});
+    s = &make_session(id.client_id(), {id.session()});
     s->epoch = id.epoch();
   }
   if (std::exchange(s->limbo, false) && !stored) {  // what counts is in the cookie

@@ -37,7 +37,8 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   auto items = std::make_shared<std::deque<RetainedItem>>();
   for (const mqtt::SubscriptionView& sub : v.subscriptions) {
     bool fresh = false;
-    const Reason r = subscribe_one(ch, sub, v.subscription_id, fresh);
+    std::string raw;
+    const Reason r = subscribe_one(ch, sub, v.subscription_id, raw, fresh);
     if (ch.state == Channel::State::closing) return true;
     if (replayed != nullptr && reasons.size() < replayed->size()) {
       fresh = (*replayed)[reasons.size()] == '1';
@@ -48,7 +49,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     const bool wants = o.retain_handling() == 0 || (o.retain_handling() == 1 && fresh);
     if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared)
       continue;
-    items->push_back({std::string(sub.filter), o, v.subscription_id, {}});
+    items->push_back({std::move(raw), o, v.subscription_id, {}});
   }
   const auto answer = [this, reasons, items, id = v.packet_id](Channel& c, base::Instant t) {
     head_.clear();
@@ -87,29 +88,24 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
 }
 
 Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::uint32_t id,
-                             bool& fresh) {
-  const mqtt::ParsedFilter p = mqtt::parse_filter(v.filter);
-  if (!p.valid) return Reason::topic_filter_invalid;
+                             std::string& raw, bool& fresh) {
   SubOptions o{v.options};
-  if (p.shared && o.no_local()) {
+  if (mqtt::parse_filter(v.filter).shared && o.no_local()) {
     fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // 3.8.3-4
     return Reason::protocol_error;
   }
-  const Identity who{ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
-                     ch.session->client_id};
-  if (access_ != nullptr && !access_->may_subscribe(who, p.filter)) {
-    ++probe_.authz_denied;
-    return Reason::not_authorized;
-  }
+  const Reason entered = enter_filter(ch, v.filter, raw);
+  if (entered == Reason::not_authorized) ++probe_.authz_denied;
+  if (entered != Reason::success) return entered;
   if (ch.session->subscriptions.size() >= options_.subscriptions_max) return Reason::quota_exceeded;
-  fresh = add_subscription(*ch.session, v.filter, o, id);
+  fresh = add_subscription(*ch.session, raw, o, id);
   return static_cast<Reason>(o.qos());
 }
 
 bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options,
                               std::uint32_t id) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  Router& router = tenant(s.tenant).router;
+  Router& router = router_;
   const FilterId filter = router.intern(p.filter);
   const bool fresh = router.add(filter, &s, p.group, options, id);
   if (fresh) s.changed = ++moments_;
@@ -131,7 +127,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
 bool Broker::remove_subscription(Session& s, std::string_view raw) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
   if (!p.valid) return false;
-  Router& router = tenant(s.tenant).router;
+  Router& router = router_;
   const FilterId filter = router.intern(p.filter);
   const bool removed = router.remove(filter, &s, p.group);  // prunes what intern() made
   if (!removed) return false;
@@ -146,8 +142,8 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
 
 void Broker::drop_subscriptions(Session& s) {
   for (const Subscription& sub : s.subscriptions) {
-    if (partitioned()) count_route(raw_filter(s, sub), -1);
-    tenant(s.tenant).router.remove(sub.filter, &s, sub.group());
+    if (partitioned()) count_route(raw_filter(sub), -1);
+    router_.remove(sub.filter, &s, sub.group());
     --subscriptions_;
   }
   Subscriptions().swap(s.subscriptions);
@@ -172,7 +168,9 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   std::vector<Reason> reasons;
   std::string outcome;
   for (const std::string_view filter : v.filters) {
-    bool removed = remove_subscription(*ch.session, filter);
+    std::string raw;
+    bool removed = enter_filter(ch, filter, raw) != Reason::topic_filter_invalid &&
+                   remove_subscription(*ch.session, raw);
     if (replayed != nullptr && reasons.size() < replayed->size()) {
       removed = (*replayed)[reasons.size()] == '1';
     }
@@ -209,7 +207,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
 void Broker::queue_retained(Session& s, const RetainedItem& item, base::Instant now) {
   const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
   std::string after;
-  while (const MessagePtr* next = tenant(0).retained.next(item.filter, after)) {
+  while (const MessagePtr* next = retained_.next(item.filter, after)) {
     Delivery d{.message = (*next)->view(), .owned = *next, .publisher = {}};
     after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
@@ -232,7 +230,7 @@ void Broker::continue_retained(Channel& ch, base::Instant now) {
   bool paused = false;
   while (!pending->empty() && !paused && ch.live()) {
     RetainedItem& item = pending->front();
-    const MessagePtr* next = tenant(0).retained.next(item.filter, item.after);
+    const MessagePtr* next = retained_.next(item.filter, item.after);
     if (next == nullptr) {
       pending->pop_front();
       continue;
@@ -252,7 +250,7 @@ void Broker::continue_retained(Channel& ch, base::Instant now) {
 
 // False: the device must take something first.
 bool Broker::send_retained(Channel& ch, RetainedItem& item, base::Instant now) {
-  const MessagePtr message = *tenant(0).retained.next(item.filter, item.after);
+  const MessagePtr message = *retained_.next(item.filter, item.after);
   Session& s = *ch.session;
   Delivery d{.message = message->view(), .owned = message, .publisher = {}};
   const std::uint8_t qos = std::min(d.message.qos, item.options.qos());

@@ -67,10 +67,6 @@ struct BrokerTypes {
     bool internal = false;
     std::deque<LateCopies> late;
   };
-  struct Tenant {
-    Router router;
-    Retained retained;
-  };
   struct Delivery {
     MessageView message;
     MessagePtr owned;  // made when first needed
@@ -114,7 +110,7 @@ struct BrokerTypes {
   struct ClientEq {
     using is_transparent = void;
     bool operator()(const Session* a, const Session* b) const {
-      return a->tenant == b->tenant && a->client_id == b->client_id;
+      return a->client_id == b->client_id;
     }
     bool operator()(std::string_view a, const Session* b) const { return a == b->client_id; }
     bool operator()(const Session* a, std::string_view b) const { return a->client_id == b; }

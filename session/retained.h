@@ -1,4 +1,4 @@
-// The retained messages of one tenant, ordered by topic so that a walk can stop and go on
+// The retained messages, ordered by topic so that a walk can stop and go on
 // (MQTT 5.0 section 3.3.1.3). Owned by the Broker; one shard.
 //
 // With partitions (ADR 10) each message has a stamp; of two for one topic the greater is kept, in

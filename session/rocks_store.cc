@@ -3,7 +3,7 @@
 //   s session:8               -> epoch:varint record
 //   q session:8 seq:8         -> queue entry (entry_codec.h)
 //   r session:8 packet id:8   -> connection and offset of a QoS 2 PUBLISH
-//   t tenant:2 topic          -> retained message
+//   t topic                   -> retained message
 //   a edge:8 conn:8 offset:8  -> outcome of an applied input
 #include "session/rocks_store.h"
 

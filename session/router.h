@@ -1,5 +1,5 @@
-// Which sessions a topic reaches: a trie of filter levels, one per tenant, with a cache of whole
-// topics in front (MQTT 5.0 sections 4.7, 4.8). Owned by the Broker; one shard.
+// Which sessions a topic reaches: a trie of filter levels with a cache of whole topics
+// in front (MQTT 5.0 sections 4.7, 4.8). Owned by the Broker; one shard.
 //
 // Memory: a node is 40 bytes with its first subscriber, plus about 6 for its place in its parent.
 // Levels are interned once. Limits: kTopicLevelsMax levels.

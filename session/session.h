@@ -19,10 +19,9 @@
 #include "session/message.h"
 #include "session/ring.h"
 #include "session/router.h"
+#include "session/scope.h"
 
 namespace berth::session {
-
-using TenantId = std::uint16_t;  // issue C fills the tenants; 0 is the default one
 
 // A delivery's life. Stored in cookies: append only.
 enum class EntryState : std::uint8_t {
@@ -100,7 +99,7 @@ struct Channel;
 
 struct Session {
   base::SessionId id;
-  std::string client_id;
+  std::string client_id;       // with its Scope's key before it: Scope::session_key()
   Channel* channel = nullptr;  // null: offline
   Subscriptions subscriptions;
   std::unique_ptr<Outbox> outbox;
@@ -114,7 +113,6 @@ struct Session {
   std::uint64_t changed =
       0;  // Broker::moments_ when a message that waits could still come to it at once
   std::uint32_t expiry_s = 0;
-  TenantId tenant = 0;
   std::uint8_t peer = 0;         // another partition + 1 (broker_peers.cc)
   bool stored = false;           // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
@@ -152,7 +150,7 @@ struct Newcomer {
 
 // A CONNECT that waits for its authentication.
 struct PendingConnect {
-  std::string client_id;
+  std::string client_id;  // as the device says it; of a session key after authentication
   std::string user_name;
   std::unique_ptr<Will> will;
   std::uint32_t expiry_s = 0;
@@ -197,6 +195,7 @@ struct Channel {
   std::unique_ptr<std::vector<std::pair<std::uint64_t, std::string>>> applied;  // offset, outcome
   std::unique_ptr<PendingConnect> connect;
   std::unique_ptr<std::string> user_name;
+  ScopePtr scope;  // null: none
 
   bool v5() const { return version == protocol::mqtt::Version::v5; }
   bool live() const { return state == State::live; }

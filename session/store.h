@@ -30,7 +30,7 @@ enum class WriteKind : std::uint8_t {
   remove_through,   // session, all seq <= seq
   put_received,     // session, seq = packet id of a QoS 2 PUBLISH, value = where it came from
   remove_received,  // session, seq = packet id
-  put_retained,     // key = tenant and topic, value = message
+  put_retained,     // key = topic, value = message
   remove_retained,  // key
   put_applied,      // key = edge, connection, offset; value = outcome
   remove_applied,   // key

@@ -9,8 +9,6 @@
 namespace berth::gateway::engine {
 namespace {
 
-using protocol::mqtt::Levels;
-
 // An id that holds a wildcard or a separator would widen the pattern: such a client matches none.
 bool substitutable(std::string_view id) {
   return !id.empty() && id.find_first_of("+#/") == std::string_view::npos;
@@ -31,37 +29,6 @@ bool substitute(const std::string& pattern, const session::Identity& who, std::s
     ++i;
   }
   return true;
-}
-
-// Every topic that `wanted` (a filter) can match is matched by `rule`.
-bool covers(std::string_view rule, std::string_view wanted) {
-  Levels r(rule);
-  Levels w(wanted);
-  std::string_view rl;
-  std::string_view wl;
-  for (;;) {
-    const bool more_rule = r.next(rl);
-    if (more_rule && rl == "#") return true;
-    const bool more_wanted = w.next(wl);
-    if (!more_rule || !more_wanted) return more_rule == more_wanted;
-    if (wl == "#" || (wl == "+" && rl != "+")) return false;
-    if (rl != "+" && rl != wl) return false;
-  }
-}
-
-// Some topic is matched by both filters.
-bool overlap(std::string_view a, std::string_view b) {
-  Levels x(a);
-  Levels y(b);
-  std::string_view xl;
-  std::string_view yl;
-  for (;;) {
-    const bool more_x = x.next(xl);
-    const bool more_y = y.next(yl);
-    if ((more_x && xl == "#") || (more_y && yl == "#")) return true;
-    if (!more_x || !more_y) return more_x == more_y;
-    if (xl != "+" && yl != "+" && xl != yl) return false;
-  }
 }
 
 }  // namespace
@@ -115,11 +82,12 @@ bool AclFile::allowed(const session::Identity& who, std::string_view topic, Righ
   bool granted = false;
   const auto judge = [&](Right right, std::string_view filter) {
     if (right == Right::deny) {  // a denied topic inside a wider subscription denies the whole
-      return subscribe ? !overlap(filter, topic) : !protocol::mqtt::filter_matches(filter, topic);
+      return subscribe ? !protocol::mqtt::filters_overlap(filter, topic)
+                       : !protocol::mqtt::filter_matches(filter, topic);
     }
     if ((static_cast<int>(right) & static_cast<int>(wanted)) == 0) return true;
-    granted = granted ||
-              (subscribe ? covers(filter, topic) : protocol::mqtt::filter_matches(filter, topic));
+    granted = granted || (subscribe ? protocol::mqtt::filter_covers(filter, topic)
+                                    : protocol::mqtt::filter_matches(filter, topic));
     return true;
   };
   const auto it = users_.find(std::string(who.user_name));

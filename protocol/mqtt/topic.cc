@@ -98,6 +98,35 @@ bool filter_matches(std::string_view filter, std::string_view topic) {
   }
 }
 
+bool filter_covers(std::string_view rule, std::string_view wanted) {
+  Levels r(rule);
+  Levels w(wanted);
+  std::string_view rl;
+  std::string_view wl;
+  for (;;) {
+    const bool more_rule = r.next(rl);
+    if (more_rule && rl == "#") return true;
+    const bool more_wanted = w.next(wl);
+    if (!more_rule || !more_wanted) return more_rule == more_wanted;
+    if (wl == "#" || (wl == "+" && rl != "+")) return false;
+    if (rl != "+" && rl != wl) return false;
+  }
+}
+
+bool filters_overlap(std::string_view a, std::string_view b) {
+  Levels x(a);
+  Levels y(b);
+  std::string_view xl;
+  std::string_view yl;
+  for (;;) {
+    const bool more_x = x.next(xl);
+    const bool more_y = y.next(yl);
+    if ((more_x && xl == "#") || (more_y && yl == "#")) return true;
+    if (!more_x || !more_y) return more_x == more_y;
+    if (xl != "+" && yl != "+" && xl != yl) return false;
+  }
+}
+
 ParsedFilter parse_filter(std::string_view raw) {
   ParsedFilter out{.filter = raw};
   constexpr std::string_view kShare = "$share/";

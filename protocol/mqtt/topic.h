@@ -13,6 +13,10 @@ bool valid_topic_filter(std::string_view filter);  // wildcards only where allow
 
 // 4.7.1, 4.7.2: a filter that begins with a wildcard does not match a topic that begins with '$'.
 bool filter_matches(std::string_view filter, std::string_view topic);
+// Every topic that `wanted` (a filter) can match is matched by `filter`.
+bool filter_covers(std::string_view filter, std::string_view wanted);
+// Some topic is matched by both.
+bool filters_overlap(std::string_view a, std::string_view b);
 
 // "$share/{group}/{filter}" (4.8.2). `shared` is false for an ordinary filter.
 struct ParsedFilter {

@@ -317,7 +317,7 @@ TEST(Session, EndsWithItsExpiry) {  // 3.1.2-23, 4.1.0-2
   const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(10)});
   w.close(s);
   w.advance_s(11);
-  EXPECT_EQ(w.broker().find_session(0, "s"), nullptr);
+  EXPECT_EQ(w.broker().find_session("s"), nullptr);
   const int s2 = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(10)});
   EXPECT_EQ(only(w.packets(s2), 2).body[0], 0);
 }

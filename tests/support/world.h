@@ -71,6 +71,10 @@ class World : public session::Effects {
   }
   // Called with each new engine.
   void on_engine(std::function<void()> f) { on_engine_ = std::move(f); }
+  // Else everybody may come in, without a Scope.
+  void on_login(std::function<session::AuthResult(const session::AuthRequest&)> f) {
+    on_login_ = std::move(f);
+  }
   void run() { settle(); }
   std::vector<Packet> packets(int c) {
     return take_packets(conns_[static_cast<std::size_t>(c)].out);
@@ -350,8 +354,8 @@ class World : public session::Effects {
   }
   void resume(base::ConnId c) override { resume_.push_back(c); }
   bool writable(base::ConnId c) override { return conn(c).writable; }
-  void authenticate(base::ConnId c, session::AuthRequest) override {
-    broker_->authenticated(c, {}, now_);
+  void authenticate(base::ConnId c, session::AuthRequest r) override {
+    broker_->authenticated(c, on_login_ ? on_login_(r) : session::AuthResult{}, now_);
   }
   void load_queue(base::SessionId s, std::uint64_t from, std::size_t count, std::size_t bytes,
                   std::uint64_t ticket) override {
@@ -362,6 +366,7 @@ class World : public session::Effects {
 
   session::BrokerOptions options_;
   std::function<void()> on_engine_;
+  std::function<session::AuthResult(const session::AuthRequest&)> on_login_;
   int crash_at_;
   int breaks_;
   int boundary_ = 0;

@@ -1,0 +1,128 @@
+// Who is registered, and what of that follows for connections, topics and sessions (scope.h).
+#include "protocol/mqtt/topic.h"
+#include "session/broker.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::Reason;
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+// After a good login: whose session it is to be, and whether its will may be said.
+Reason Broker::admit(Channel& ch, AuthResult&& result) {
+  PendingConnect& c = *ch.connect;
+  ch.scope = std::move(result.scope);
+  if (!admit_will(ch)) return Reason::not_authorized;
+  if (ch.scope) c.client_id = ch.scope->session_key(c.client_id);
+  return Reason::success;
+}
+
+bool Broker::admit_will(Channel& ch) {
+  PendingConnect& c = *ch.connect;
+  if (!c.will) return true;
+  MessageView m = c.will->message->view();
+  std::string inside;
+  if (ch.scope) {
+    if (!ch.scope->enter_topic(m.topic, inside)) return false;
+    m.topic = inside;
+    c.will->message = MessagePtr(m);
+    return true;
+  }
+  const Identity who{c.user_name, c.client_id};
+  return !m.topic.starts_with('$') && (access_ == nullptr || access_->may_publish(who, m.topic));
+}
+
+Identity Broker::identity_of(const Channel& ch) const {
+  return {ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
+          ch.session->client_id};
+}
+
+// False: this topic is not for this device. `inside` is `topic` itself or lies in entered_.
+bool Broker::enter_topic(Channel& ch, std::string_view topic, std::string_view& inside) {
+  if (ch.scope) {
+    if (!ch.scope->enter_topic(topic, entered_)) return false;
+    inside = entered_;
+    return true;
+  }
+  inside = topic;
+  if (topic.starts_with("$SYS/") || topic.starts_with(kTenantRoot)) return false;
+  return access_ == nullptr || access_->may_publish(identity_of(ch), topic);
+}
+
+// The filter as it is kept, "$share/group/" included.
+Reason Broker::enter_filter(Channel& ch, std::string_view wanted, std::string& raw) const {
+  const mqtt::ParsedFilter p = mqtt::parse_filter(wanted);
+  if (!p.valid) return Reason::topic_filter_invalid;
+  if (!ch.scope) {
+    raw = wanted;
+    const bool good = !p.filter.starts_with(kTenantRoot) &&
+                      (access_ == nullptr || access_->may_subscribe(identity_of(ch), p.filter));
+    return good ? Reason::success : Reason::not_authorized;
+  }
+  if (!ch.scope->enter_filter(p.filter, raw)) return Reason::not_authorized;
+  if (p.shared) raw.insert(0, std::string(wanted.substr(0, wanted.size() - p.filter.size())));
+  return raw.size() <= 65535 ? Reason::success : Reason::topic_filter_invalid;
+}
+
+void Broker::review_scopes(const Principals& registry, base::Instant now) {
+  std::vector<Session*> gone;
+  for (Session* const s : by_id_) {
+    const std::string_view key = principal_of(s->client_id);
+    if (key.empty()) continue;
+    Channel* ch = s->channel;
+    if (ch == nullptr || !ch->scope) {
+      if (!s->limbo && !registry.exists(key)) gone.push_back(s);
+      continue;
+    }
+    ScopePtr scope = registry.scope_of(ch->scope->who());
+    const bool moved = scope && scope->site() != ch->scope->site();
+    if (moved || !registry.exists(key)) {
+      gone.push_back(s);
+    } else if (!scope) {
+      ++probe_.scopes_ended;
+      fail(*ch, Reason::administrative_action, CloseReason::policy);
+    } else if (*scope != *ch->scope) {
+      use_scope(*ch, std::move(scope));
+    }
+  }
+  for (Session* s : gone) remove_session(*s, now);
+}
+
+// What it may not hear any more it has not subscribed to. True: there was something.
+bool Broker::drop_unnamed(Session& s, const Scope& scope) {
+  std::vector<std::string> lost;
+  std::string scratch;
+  std::string inside;
+  for (const Subscription& sub : s.subscriptions) {
+    const std::string kept = router_.filter(sub.filter);
+    if (!scope.enter_filter(scope.leave(kept, scratch), inside) || inside != kept)
+      lost.push_back(raw_filter(sub));
+  }
+  for (const std::string& raw : lost) remove_subscription(s, raw);
+  return !lost.empty();
+}
+
+// Another one of the same device or account.
+void Broker::use_scope(Channel& ch, ScopePtr scope) {
+  ch.scope = std::move(scope);
+  dirty(ch, CookieSlot::identity);
+  if (!drop_unnamed(*ch.session, *ch.scope)) return;
+  if (ch.session->persistent()) put_record(*ch.session);
+  if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
+}
+
+// With its connection, its queue and its will: it is nobody's any more.
+void Broker::remove_session(Session& s, base::Instant now) {
+  ++probe_.scopes_ended;
+  if (Channel* ch = s.channel; ch != nullptr) {
+    fail(*ch, Reason::administrative_action, CloseReason::policy);
+    ch->session = nullptr;
+    s.channel = nullptr;
+    --online_;
+  }
+  s.will.reset();
+  end_session(s, now);
+}
+
+}  // namespace berth::session

@@ -1,0 +1,88 @@
+#include "session/scope.h"
+
+#include <algorithm>
+
+#include "protocol/mqtt/topic.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+
+namespace {
+
+constexpr std::string_view kNative = "v1/";  // a device's own topics
+constexpr std::size_t kTopicMax = 65535;     // as MQTT's strings
+
+bool fits(const std::string& inside) {
+  return inside.size() <= kTopicMax &&
+         static_cast<std::size_t>(std::count(inside.begin(), inside.end(), '/')) <
+             mqtt::kTopicLevelsMax;
+}
+
+bool enter(const std::string& root, std::string_view rest, std::string& inside) {
+  inside.assign(root).append(rest);
+  return fits(inside);
+}
+
+}  // namespace
+
+std::string Principal::key() const {
+  std::string k = tenant;
+  k.push_back('\0');
+  k.push_back(static_cast<char>('0' + static_cast<int>(role)));
+  k.append(name).push_back('\0');
+  return k;
+}
+
+Scope::Scope(Principal who, std::string site, std::vector<std::string> allowed)
+    : who_(std::move(who)), site_(std::move(site)), allowed_(std::move(allowed)) {
+  tenant_root_ = std::string(kTenantRoot) + who_.tenant + "/";
+  if (who_.role == Role::device)
+    own_ = tenant_root_ + std::string(kNative) + site_ + "/" + who_.name + "/";
+}
+
+bool Scope::of_its_sites(std::string_view topic) const {
+  if (allowed_.empty()) return true;
+  if (!topic.starts_with(kNative)) return false;
+  topic.remove_prefix(kNative.size());
+  return std::any_of(allowed_.begin(), allowed_.end(), [topic](const std::string& site) {
+    return topic.size() > site.size() && topic.starts_with(site) && topic[site.size()] == '/';
+  });
+}
+
+bool Scope::enter_topic(std::string_view topic, std::string& inside) const {
+  if (topic.starts_with('$') || who_.role == Role::operator_) return false;
+  if (who_.role == Role::service) return of_its_sites(topic) && enter(tenant_root_, topic, inside);
+  if (topic.starts_with(kNative)) {
+    topic.remove_prefix(kNative.size());
+    return !topic.empty() && enter(own_, topic, inside);
+  }
+  const bool good = std::any_of(
+      allowed_.begin(), allowed_.end(),
+      [topic](const std::string& filter) { return mqtt::filter_matches(filter, topic); });
+  return good && enter(tenant_root_, topic, inside);
+}
+
+bool Scope::enter_filter(std::string_view filter, std::string& inside) const {
+  if (filter.starts_with('$')) return false;
+  if (who_.role != Role::device) return of_its_sites(filter) && enter(tenant_root_, filter, inside);
+  if (filter.starts_with(kNative)) {
+    filter.remove_prefix(kNative.size());
+    return !filter.empty() && enter(own_, filter, inside);
+  }
+  const bool good = std::any_of(
+      allowed_.begin(), allowed_.end(),
+      [filter](const std::string& allowed) { return mqtt::filter_covers(allowed, filter); });
+  return good && enter(tenant_root_, filter, inside);
+}
+
+std::string_view Scope::leave(std::string_view inside, std::string& scratch) const {
+  if (!own_.empty() && inside.starts_with(own_)) {
+    scratch.assign(kNative).append(inside.substr(own_.size()));
+    return scratch;
+  }
+  if (inside.starts_with(tenant_root_)) inside.remove_prefix(tenant_root_.size());
+  return inside;
+}
+
+}  // namespace berth::session
