@@ -117,6 +117,8 @@ void check(const Config& c) {
   } catch (const std::invalid_argument& e) {
     throw ConfigError(std::string("store.url: ") + e.what());
   }
+  if (c.registry.source == RegistryConfig::Source::file && c.registry.file.empty())
+    throw ConfigError("registry.source file needs registry.file");
   if (c.redis_cert_file.empty() != c.redis_key_file.empty()) {
     throw ConfigError("store.redis_cert_file and store.redis_key_file go together");
   }

@@ -53,6 +53,16 @@ struct ListenerConfig {
   bool enabled() const { return !listen.empty(); }
 };
 
+// Who may come in, by name (gateway/registry).
+struct RegistryConfig {
+  enum class Source : std::uint8_t { none, file, store };
+  Source source = Source::none;
+  std::string file;                 // YAML
+  std::string default_tenant;       // of who logs in without "@tenant"
+  std::uint32_t refresh_ms = 1000;  // how often it is asked for changes
+  std::uint32_t password_iterations = 1000;
+};
+
 struct Config {
   std::array<ListenerConfig, edge::kTransports.size()> listeners{
       ListenerConfig{.listen = "127.0.0.1:1883"}};
@@ -87,6 +97,8 @@ struct Config {
   bool standby = true;
   std::uint32_t drain_seconds = 20;  // at most, for SIGTERM
   ClusterConfig cluster;
+  RegistryConfig registry;
+  std::string admin_token_file;  // what is in it is needed for /api/
   std::string log_format = "text";
   std::string log_level = "info";
 };

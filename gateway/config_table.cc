@@ -83,6 +83,38 @@ std::vector<Key> session_keys() {
   };
 }
 
+std::vector<Key> identity_keys() {
+  using U32 = std::uint32_t;
+  return {
+      choice(
+          "auth.anonymous", {"never", "loopback", "always"},
+          [](Config& c, int i) { c.anonymous = static_cast<engine::Anonymous>(i); },
+          [](const Config& c) { return static_cast<int>(c.anonymous); }),
+      text("auth.password_file", &Config::password_file),
+      text("auth.acl_file", &Config::acl_file),
+      number<U32>(
+          "auth.failures_per_address", [](Config& c) -> U32& { return c.throttle.per_address; }, 0),
+      number<U32>(
+          "auth.failures_per_name", [](Config& c) -> U32& { return c.throttle.per_name; }, 0),
+      number<U32>(
+          "auth.failure_forgiven_s", [](Config& c) -> U32& { return c.throttle.forgiven_s; }, 1,
+          86'400),
+      text("admin.token_file", &Config::admin_token_file),
+      choice(
+          "registry.source", {"none", "file", "store"},
+          [](Config& c, int i) { c.registry.source = static_cast<RegistryConfig::Source>(i); },
+          [](const Config& c) { return static_cast<int>(c.registry.source); }),
+      text_of("registry.file", [](Config& c) -> std::string& { return c.registry.file; }),
+      text_of("registry.default_tenant",
+              [](Config& c) -> std::string& { return c.registry.default_tenant; }),
+      number<U32>(
+          "registry.refresh_ms", [](Config& c) -> U32& { return c.registry.refresh_ms; }, 50, 4000),
+      number<U32>(
+          "registry.password_iterations",
+          [](Config& c) -> U32& { return c.registry.password_iterations; }, 1, 1'000'000),
+  };
+}
+
 std::vector<Key> process_keys() {
   using U32 = std::uint32_t;
   return {
@@ -110,19 +142,6 @@ std::vector<Key> process_keys() {
       boolean("single_process", &Config::single_process),
       number<U32>(
           "shards", [](Config& c) -> U32& { return c.shards; }, 1, 64),
-      choice(
-          "auth.anonymous", {"never", "loopback", "always"},
-          [](Config& c, int i) { c.anonymous = static_cast<engine::Anonymous>(i); },
-          [](const Config& c) { return static_cast<int>(c.anonymous); }),
-      text("auth.password_file", &Config::password_file),
-      text("auth.acl_file", &Config::acl_file),
-      number<U32>(
-          "auth.failures_per_address", [](Config& c) -> U32& { return c.throttle.per_address; }, 0),
-      number<U32>(
-          "auth.failures_per_name", [](Config& c) -> U32& { return c.throttle.per_name; }, 0),
-      number<U32>(
-          "auth.failure_forgiven_s", [](Config& c) -> U32& { return c.throttle.forgiven_s; }, 1,
-          86'400),
       number<U32>(
           "engine.heartbeat_ms", [](Config& c) -> U32& { return c.heartbeat_ms; }, 20, 10'000),
       number<U32>(
@@ -285,6 +304,7 @@ std::vector<Key> cluster_keys() {
 const std::vector<Key>& keys() {
   static const std::vector<Key> all = [] {
     std::vector<Key> k = process_keys();
+    for (auto& i : identity_keys()) k.push_back(std::move(i));
     for (auto& e : edge_keys()) k.push_back(std::move(e));
     for (auto& s : session_keys()) k.push_back(std::move(s));
     for (auto& c : cluster_keys()) k.push_back(std::move(c));

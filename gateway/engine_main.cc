@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "gateway/engine_setup.h"
 #include "gateway/link/link_set.h"
+#include "gateway/registry_service.h"
 #include "gateway/runtime/child_process.h"
 
 namespace berth::gateway {
@@ -19,7 +20,10 @@ constexpr int kExitUnavailable = 69;
 class EngineProcess {
  public:
   explicit EngineProcess(const Config& config)
-      : config_(config), poison_(runtime::kPoisonFd), heartbeat_(io_) {
+      : config_(config),
+        registry_(RegistryService::make(io_, config)),
+        poison_(runtime::kPoisonFd),
+        heartbeat_(io_) {
     for (std::uint32_t i = 0; i < runtime::links_given(); ++i) {
       links_.add(std::make_unique<link::EngineLink>(
           io_, runtime::kFirstLinkFd + static_cast<int>(i), i,
@@ -51,9 +55,14 @@ class EngineProcess {
     for (const protocol::link::Hello& h : hellos_) edge_ids.push_back(h.edge_id);
     StoreClaim claim{.owner = edge_ids.front()};
     try {
-      engine_ = make_engine(io_, config_, broker_options(config_, std::move(edge_ids), true), claim,
-                            links_, probe_,
-                            [this] { fail(kExitUnavailable, "another gateway has the store"); });
+      engine_ = make_engine(
+          {.io = io_,
+           .config = config_,
+           .options = broker_options(config_, std::move(edge_ids), true),
+           .edge = links_,
+           .registry = registry_ ? &registry_->registry() : nullptr,
+           .store_lost = [this] { fail(kExitUnavailable, "another gateway has the store"); }},
+          claim, probe_);
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
     } catch (const std::exception& e) {
@@ -61,6 +70,11 @@ class EngineProcess {
     }
     engine_->start_timers();
     engine_->use_poison_word(poison_.word());
+    if (registry_) {
+      registry_->on_change([this] {
+        if (engine_ && attached_ == links_.size()) engine_->review_registry();
+      });
+    }
     for (std::size_t i = 0; i < links_.size(); ++i) {
       links_[i].use_engine(*engine_);
       links_[i].ready();
@@ -122,6 +136,7 @@ class EngineProcess {
 
   const Config& config_;
   boost::asio::io_context io_{1};
+  std::unique_ptr<RegistryService> registry_;
   metrics::EngineProbe probe_;
   link::LinkSet links_;
   std::vector<protocol::link::Hello> hellos_;

@@ -120,43 +120,47 @@ Post poster_of(boost::asio::io_context& io, const engine::EngineShard& engine) {
   };
 }
 
-void add_authenticator(const Config& config, engine::EngineShard& engine, const Post& post) {
-  std::optional<engine::PasswordFile> passwords;
-  if (!config.password_file.empty()) {
+void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, const Post& post) {
+  engine::Authenticator::Options o;
+  o.anonymous = parts.config.anonymous;
+  o.throttle = parts.config.throttle;
+  o.registry = parts.registry;
+  if (!parts.config.password_file.empty()) {
     try {
-      passwords = engine::PasswordFile::load(config.password_file);
+      o.passwords = engine::PasswordFile::load(parts.config.password_file);
     } catch (const std::runtime_error& e) {
       throw ConfigError(e.what());
     }
   }
-  engine.use_authenticator(std::make_unique<engine::Authenticator>(
-      config.anonymous, std::move(passwords), config.throttle, post));
+  engine.use_authenticator(std::make_unique<engine::Authenticator>(std::move(o), post));
+  engine.use_registry(parts.registry);
 }
 
-void start(boost::asio::io_context& io, const Config& config, StoreClaim& claim,
-           engine::EngineShard& engine, std::function<void()> store_lost) {
-  const Post post = poster_of(io, engine);
-  add_authenticator(config, engine, post);
-  engine.use_store(config.store_url.empty()
-                       ? embedded_store(config, engine, post)
-                       : redis_store(config, claim, engine, post, std::move(store_lost)));
+void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& engine) {
+  const Post post = poster_of(parts.io, engine);
+  add_authenticator(parts, engine, post);
+  engine.use_store(parts.config.store_url.empty()
+                       ? embedded_store(parts.config, engine, post)
+                       : redis_store(parts.config, claim, engine, post, parts.store_lost));
   engine.restore();
+}
+
+std::unique_ptr<engine::EngineShard> bare_engine(const EngineParts& p,
+                                                 metrics::EngineProbe& probe) {
+  return std::make_unique<engine::EngineShard>(p.io, p.options, p.edge, load_access(p.config),
+                                               probe);
 }
 
 }  // namespace
 
-WarmEngine warm_engine(boost::asio::io_context& io, const Config& config,
-                       const session::BrokerOptions& options, const StoreClaim& claim,
-                       const std::string& name, link::EdgePort& edge,
-                       const std::function<void()>& store_lost) {
+WarmEngine warm_engine(const EngineParts& parts, const StoreClaim& claim, const std::string& name) {
   WarmEngine w;
   w.name = name;
   w.probe = std::make_unique<metrics::EngineProbe>();
-  w.engine =
-      std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), *w.probe);
-  const Post post = poster_of(io, *w.engine);
-  add_authenticator(config, *w.engine, post);
-  auto o = redis_store_options(config, claim, *w.engine, post, store_lost);
+  w.engine = bare_engine(parts, *w.probe);
+  const Post post = poster_of(parts.io, *w.engine);
+  add_authenticator(parts, *w.engine, post);
+  auto o = redis_store_options(parts.config, claim, *w.engine, post, parts.store_lost);
   o.warm = true;
   auto store = std::make_unique<session::RedisStore>(o, post);
   w.store = store.get();
@@ -174,16 +178,12 @@ bool take_over(WarmEngine& warm, StoreClaim& claim) {
   return false;
 }
 
-std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
-                                                 const session::BrokerOptions& options,
-                                                 StoreClaim& claim, link::EdgePort& edge,
-                                                 metrics::EngineProbe& probe,
-                                                 const std::function<void()>& store_lost) {
+std::unique_ptr<engine::EngineShard> make_engine(const EngineParts& parts, StoreClaim& claim,
+                                                 metrics::EngineProbe& probe) {
   for (int attempt = 0;; ++attempt) {
-    auto engine =
-        std::make_unique<engine::EngineShard>(io, options, edge, load_access(config), probe);
+    auto engine = bare_engine(parts, probe);
     try {
-      start(io, config, claim, *engine, store_lost);
+      start(parts, claim, *engine);
       return engine;
     } catch (const session::StoreDamaged& e) {  // half restored: begin again with the empty store
       if (attempt != 0) throw;

@@ -8,6 +8,7 @@
 
 #include "gateway/config.h"
 #include "gateway/engine/engine_shard.h"
+#include "gateway/registry/registry.h"
 #include "session/redis_store.h"
 
 namespace berth::gateway {
@@ -33,15 +34,21 @@ session::RedisOptions redis_options(const Config& config);
 // Empty: it is. Throws RedisError if it can't be told.
 std::string check_partitions(const Config& config);
 
+// What an engine is made of.
+struct EngineParts {
+  boost::asio::io_context& io;
+  const Config& config;
+  session::BrokerOptions options;
+  link::EdgePort& edge;
+  const registry::Registry* registry;  // null: none
+  std::function<void()> store_lost;    // another gateway has taken the store; this engine must end
+};
+
 // An engine with its store restored (a damaged one moved aside); its timers are not started yet.
 // Blocking, on any thread. Throws std::runtime_error when the store is not available, ConfigError
-// for bad password or ACL files. `store_lost`: another gateway has taken the store; this engine
-// must end.
-std::unique_ptr<engine::EngineShard> make_engine(boost::asio::io_context& io, const Config& config,
-                                                 const session::BrokerOptions& options,
-                                                 StoreClaim& claim, link::EdgePort& edge,
-                                                 metrics::EngineProbe& probe,
-                                                 const std::function<void()>& store_lost);
+// for bad password or ACL files.
+std::unique_ptr<engine::EngineShard> make_engine(const EngineParts& parts, StoreClaim& claim,
+                                                 metrics::EngineProbe& probe);
 
 // An engine that has read everything from a Redis that another engine still holds.
 struct WarmEngine {
@@ -51,10 +58,7 @@ struct WarmEngine {
   session::RedisStore* store = nullptr;  // the engine's
 };
 // Blocking, on any thread; throws as make_engine().
-WarmEngine warm_engine(boost::asio::io_context& io, const Config& config,
-                       const session::BrokerOptions& options, const StoreClaim& claim,
-                       const std::string& name, link::EdgePort& edge,
-                       const std::function<void()>& store_lost);
+WarmEngine warm_engine(const EngineParts& parts, const StoreClaim& claim, const std::string& name);
 // Takes the store and what has changed since. False: that can't be told; the lease is given back
 // and the engine is of no use.
 bool take_over(WarmEngine& warm, StoreClaim& claim);

@@ -22,8 +22,9 @@ std::vector<std::uint64_t> random_ids(std::uint32_t count) {
 }  // namespace
 
 InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& config,
-                                 runtime::EdgeShards& edges, Events events)
-    : edges_(edges), events_(std::move(events)) {
+                                 runtime::EdgeShards& edges, const registry::Registry* registry,
+                                 Events events)
+    : edges_(edges), registry_(registry), events_(std::move(events)) {
   if (edges.count() == 1) {
     join_directly(io, config);
   } else {
@@ -33,12 +34,21 @@ InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& conf
 
 InProcessEngine::~InProcessEngine() = default;
 
-void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& config) {
-  const std::vector<std::uint64_t> ids = random_ids(1);
+void InProcessEngine::make(boost::asio::io_context& io, const Config& config,
+                           std::vector<std::uint64_t> ids, link::EdgePort& edge) {
   StoreClaim claim{.owner = ids[0]};
-  engine_ = make_engine(io, config, broker_options(config, ids, false), claim, edges_.first(),
-                        probe_, events_.store_lost);
+  engine_ = make_engine({.io = io,
+                         .config = config,
+                         .options = broker_options(config, std::move(ids), false),
+                         .edge = edge,
+                         .registry = registry_,
+                         .store_lost = events_.store_lost},
+                        claim, probe_);
   engine_->start_timers();
+}
+
+void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& config) {
+  make(io, config, random_ids(1), edges_.first());
   edges_.first().use_engine(*engine_);
   engine_->attached_all();
   events_.ready();
@@ -46,10 +56,7 @@ void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& c
 
 void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& config) {
   const std::vector<std::uint64_t> ids = random_ids(edges_.count());
-  StoreClaim claim{.owner = ids[0]};
-  engine_ = make_engine(io, config, broker_options(config, ids, false), claim, links_, probe_,
-                        events_.store_lost);
-  engine_->start_timers();
+  make(io, config, ids, links_);
   edges_.make_links({.ready = [] {},
                      .heartbeat = [] {},
                      .drained = [] {},

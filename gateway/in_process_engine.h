@@ -21,20 +21,24 @@ class InProcessEngine {
   };
   // Throws as make_engine().
   InProcessEngine(boost::asio::io_context& io, const Config& config, runtime::EdgeShards& edges,
-                  Events events);
+                  const registry::Registry* registry, Events events);
   ~InProcessEngine();
 
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
   bool store_healthy() const { return engine_->store_healthy(); }
+  void review_registry() { engine_->review_registry(); }
   std::vector<metrics::Sample> samples();
   void close();
 
  private:
   void join_directly(boost::asio::io_context& io, const Config& config);
   void join_by_links(boost::asio::io_context& io, const Config& config);
+  void make(boost::asio::io_context& io, const Config& config, std::vector<std::uint64_t> ids,
+            link::EdgePort& edge);
   void on_attached_all();
 
   runtime::EdgeShards& edges_;
+  const registry::Registry* registry_;
   Events events_;
   metrics::EngineProbe probe_;
   link::LinkSet links_;

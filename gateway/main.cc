@@ -11,6 +11,8 @@
 #include "gateway/engine_main.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
+#include "gateway/registry/file_registry.h"
+#include "gateway/registry_service.h"
 #include "gateway/serve.h"
 
 namespace {
@@ -105,15 +107,30 @@ int check_config(const Flags& f) {
       throw ConfigError(e.what());
     }
   }
+  berth::gateway::admin_token(c);
+  if (c.registry.source == berth::gateway::RegistryConfig::Source::file) {
+    try {
+      berth::gateway::registry::FileRegistry(c.registry.file, {}).read();
+    } catch (const std::runtime_error& e) {
+      throw ConfigError(e.what());
+    }
+  }
   std::puts("ok");
   return 0;
 }
 
-int ctl(const std::string& admin, const std::string& method, const std::string& target) {
+struct Ctl {
+  std::string admin = "127.0.0.1:9180";
+  std::string token_file;
+};
+
+int ctl(const Ctl& to, const std::string& method, const std::string& target) {
   Config c;
-  set_key(c, "admin.listen", admin);
+  set_key(c, "admin.listen", to.admin);
+  c.admin_token_file = to.token_file;
   try {
-    const auto r = berth::gateway::admin::http_request(c.admin.host, c.admin.port, method, target);
+    const auto r = berth::gateway::admin::http_request(c.admin.host, c.admin.port, method, target,
+                                                       berth::gateway::admin_token(c));
     std::fwrite(r.body.data(), 1, r.body.size(), stdout);
     return r.status / 100 == 2 ? 0 : 1;
   } catch (const std::runtime_error& e) {
@@ -144,10 +161,12 @@ int run(int argc, char** argv) {
       app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
   add_serve_flags(*check, flags);
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
-  std::string admin = "127.0.0.1:9180";
+  Ctl admin;
   bool as_json = false;
   CLI::App* control = app.add_subcommand("ctl", "ask a running gateway");
-  control->add_option("--admin", admin, "HOST:PORT of its admin listener");
+  control->add_option("--admin", admin.admin, "HOST:PORT of its admin listener");
+  control->add_option("--token-file", admin.token_file, "its admin.token_file")
+      ->envname("BERTH_ADMIN_TOKEN_FILE");
   control->require_subcommand(1);
   control->fallthrough();
   CLI::App* status = control->add_subcommand("status", "what runs");

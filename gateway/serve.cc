@@ -18,6 +18,7 @@
 #include "gateway/engine_setup.h"
 #include "gateway/in_process_engine.h"
 #include "gateway/process.h"
+#include "gateway/registry_service.h"
 #include "gateway/runtime/edge_shards.h"
 #include "gateway/runtime/supervisor.h"
 
@@ -43,8 +44,11 @@ class Gateway {
 
   int run() {
     admin_ = config_.admin;
+    registry_ = RegistryService::make(io_, config_);
     listeners_.bind(config_, edges_);
     routes();
+    http_.require_token(admin_token(config_));
+    if (registry_) registry_->serve(http_);
     http_.listen(admin_.host, admin_.port);
     wait_signal();
     if (config_.single_process) {
@@ -54,7 +58,9 @@ class Gateway {
                                            exit_code_ = kExitUnavailable;
                                            io_.stop();
                                          }};
-      engine_ = std::make_unique<InProcessEngine>(io_, config_, edges_, std::move(events));
+      engine_ = std::make_unique<InProcessEngine>(
+          io_, config_, edges_, registry_ ? &registry_->registry() : nullptr, std::move(events));
+      if (registry_) registry_->on_change([this] { engine_->review_registry(); });
     } else {
       start_supervised();
     }
@@ -227,6 +233,7 @@ class Gateway {
   asio::io_context io_{1};
   DeviceListeners listeners_;
   runtime::EdgeShards edges_;
+  std::unique_ptr<RegistryService> registry_;
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<runtime::Supervisor> supervisor_;
   admin::HttpServer http_;

@@ -45,11 +45,6 @@ class Session;
 class Will;
 }  // namespace pb
 
-struct AuthResult {
-  protocol::mqtt::Reason reason = protocol::mqtt::Reason::success;
-  ScopePtr scope;  // of who is registered
-};
-
 class Broker : public RestoreSink, private BrokerTypes {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,

@@ -9,6 +9,8 @@
 
 #include "base/ids.h"
 #include "protocol/link/types.h"
+#include "protocol/mqtt/types.h"
+#include "session/scope.h"
 
 namespace berth::session {
 
@@ -20,6 +22,11 @@ struct AuthRequest {
   std::string user_name;
   std::string password;
   std::string client_id;
+};
+
+struct AuthResult {
+  protocol::mqtt::Reason reason = protocol::mqtt::Reason::success;
+  ScopePtr scope;  // of who is registered
 };
 
 class Effects {

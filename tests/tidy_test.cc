@@ -40,7 +40,9 @@ const std::map<std::string, std::set<std::string>> kMay = {
     {"protocol", {"base"}},
     {"session", {"base", "metrics", "protocol"}},
     {"gateway/edge", {"base", "metrics", "protocol", "gateway/link/ports.h", "gateway/runtime"}},
-    {"gateway/engine", {"base", "metrics", "protocol", "session", "gateway/link/ports.h"}},
+    {"gateway/engine",
+     {"base", "metrics", "protocol", "session", "gateway/link/ports.h", "gateway/registry"}},
+    {"gateway/registry", {"base", "metrics", "protocol", "session", "gateway/admin"}},
     {"gateway/link", {"base", "metrics", "protocol", "gateway/edge", "gateway/runtime"}},
     {"gateway/admin", {"base"}},
 };

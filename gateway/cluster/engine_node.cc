@@ -19,6 +19,7 @@
 #include "gateway/cluster/partition_server.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
+#include "gateway/registry_service.h"
 
 namespace berth::gateway::cluster {
 
@@ -57,6 +58,15 @@ class EngineNode {
           partitions_[p]->last_words(word);
         }) {
     signals_.add(SIGHUP);
+    registry_ = RegistryService::make(io_, config_);
+    if (registry_) {
+      process_.registry = &registry_->registry();
+      registry_->on_change([this] {
+        for (const auto& p : partitions_) {
+          if (p->engine() != nullptr && p->runs_inputs()) p->engine()->review_registry();
+        }
+      });
+    }
     process_.id = random_id();
     process_.started_ms = static_cast<std::uint64_t>(base::now().ms);
     process_.held = [this] { return held(); };
@@ -71,6 +81,8 @@ class EngineNode {
     Endpoint links = config_.cluster.listen;
     newcomers_.listen(links.host, links.port);
     routes();
+    http_.require_token(admin_token(config_));
+    if (registry_) registry_->serve(http_);
     Endpoint admin = config_.admin;
     http_.listen(admin.host, admin.port);
     wait_signal();
@@ -302,6 +314,7 @@ class EngineNode {
   const Config& config_;
   asio::io_context io_{1};
   EngineProcess process_;
+  std::unique_ptr<RegistryService> registry_;
   std::unique_ptr<link::TlsContext> tls_;
   admin::HttpServer http_;
   asio::signal_set signals_;

@@ -54,10 +54,15 @@ PartitionServer::PartitionServer(asio::io_context& io, const Config& config,
       wait_(io_),
       poison_(poison),
       progress_(progress),
-      taker_(io_, config_, links_,
-             [this, alive = std::weak_ptr<bool>(alive_)] {
-               if (!alive.expired()) on_fenced();
-             }),
+      taker_({.io = io_,
+              .config = config_,
+              .options = broker_options(config_, {}, true),
+              .edge = links_,
+              .registry = process.registry,
+              .store_lost =
+                  [this, alive = std::weak_ptr<bool>(alive_)] {
+                    if (!alive.expired()) on_fenced();
+                  }}),
       began_ns_(base::monotonic_ns()) {}
 
 PartitionServer::~PartitionServer() {

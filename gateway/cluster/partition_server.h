@@ -41,8 +41,9 @@ struct EngineProcess {
   std::uint64_t id = 0;  // random
   std::uint64_t started_ms = 0;
   bool ending = false;
-  std::function<std::uint64_t()> held;  // partitions it serves or is about to
-  std::function<void()> beat_all;       // statuses to all edges, within a long turn too
+  std::function<std::uint64_t()> held;           // partitions it serves or is about to
+  const registry::Registry* registry = nullptr;  // null: none
+  std::function<void()> beat_all;                // statuses to all edges, within a long turn too
 };
 
 class PartitionServer {

@@ -7,10 +7,6 @@
 
 namespace berth::gateway::cluster {
 
-StoreTaker::StoreTaker(boost::asio::io_context& io, const Config& config, link::EdgePort& edge,
-                       std::function<void()> store_lost)
-    : io_(io), config_(config), edge_(edge), store_lost_(std::move(store_lost)) {}
-
 StoreTaker::~StoreTaker() {
   if (taker_.joinable()) taker_.join();
   if (warmer_.joinable()) warmer_.join();
@@ -32,7 +28,7 @@ void StoreTaker::follow(const std::string& name, std::uint64_t owner) {
 void StoreTaker::warm_up(const std::string& name, std::uint64_t owner) {
   std::optional<WarmEngine> warm;
   try {
-    warm = warm_engine(io_, config_, options(), {.owner = owner}, name, edge_, store_lost_);
+    warm = warm_engine(parts_, {.owner = owner}, name);
   } catch (const std::exception& e) {
     BERTH_LOG(warn, "not warmed up error=\"{}\"", e.what());
   }
@@ -54,7 +50,7 @@ void StoreTaker::take(StoreClaim claim, std::function<void(Taken)> done) {
     } catch (const std::exception& e) {
       taken->why = e.what();
     }
-    boost::asio::post(io_, [taken, done] { done(std::move(*taken)); });
+    boost::asio::post(parts_.io, [taken, done] { done(std::move(*taken)); });
   });
 }
 
@@ -69,7 +65,7 @@ void StoreTaker::take_now(Taken& t) {
     t.engine = std::move(warm->engine);
   } else {
     t.probe = std::make_unique<metrics::EngineProbe>();
-    t.engine = make_engine(io_, config_, options(), t.claim, edge_, *t.probe, store_lost_);
+    t.engine = make_engine(parts_, t.claim, *t.probe);
   }
 }
 

@@ -24,8 +24,7 @@ class StoreTaker {
     std::string why;
     bool config_error = false;
   };
-  StoreTaker(boost::asio::io_context& io, const Config& config, link::EdgePort& edge,
-             std::function<void()> store_lost);
+  explicit StoreTaker(EngineParts parts) : parts_(std::move(parts)) {}
   ~StoreTaker();
 
   // Reads everything for the warming of this name; forgets what was read for another. Empty: there
@@ -37,12 +36,8 @@ class StoreTaker {
  private:
   void warm_up(const std::string& name, std::uint64_t owner);
   void take_now(Taken& t);
-  session::BrokerOptions options() const { return broker_options(config_, {}, true); }
 
-  boost::asio::io_context& io_;
-  const Config& config_;
-  link::EdgePort& edge_;
-  std::function<void()> store_lost_;
+  const EngineParts parts_;
   std::string name_;
   std::thread taker_;
   std::mutex mutex_;

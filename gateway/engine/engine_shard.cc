@@ -55,6 +55,11 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(base::now());
+  review_registry();  // while nobody served
+}
+
+void EngineShard::review_registry() {
+  if (registry_ != nullptr && registry_->loaded()) broker_.review_scopes(*registry_, base::now());
   turn_end();
 }
 
@@ -85,7 +90,7 @@ void EngineShard::accepted(std::uint32_t link, std::uint64_t turn) {
 
 void EngineShard::edge_attached(std::uint32_t link, std::function<void()> done) {
   broker_.edge_attached(link, base::now(), std::move(done));
-  turn_end();
+  review_registry();
 }
 
 void EngineShard::edge_lost(std::uint32_t link) {
@@ -150,8 +155,8 @@ void EngineShard::forwarded_begins(protocol::link::ForwardedWork w, std::string_
 void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) {
   const std::shared_ptr<bool> later =
       std::make_shared<bool>(false);  // outlives this call if not answered in it
-  authenticator_->check(std::move(request), [this, conn, later](protocol::mqtt::Reason reason) {
-    broker_.authenticated(conn, {reason}, base::now());
+  authenticator_->check(std::move(request), [this, conn, later](session::AuthResult result) {
+    broker_.authenticated(conn, std::move(result), base::now());
     if (*later) turn_end();
   });
   *later = true;

@@ -27,6 +27,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // In this order: the store, its content, then serving.
   void use_store(std::unique_ptr<session::Store> store);
   void use_authenticator(std::unique_ptr<Authenticator> a) { authenticator_ = std::move(a); }
+  void use_registry(const registry::Registry* r) { registry_ = r; }
+  // The registry has changed.
+  void review_registry();
   void restore();  // blocking
   void start_timers();
   // DISCONNECT to all; `done` when every connection is released and everything is durable.
@@ -117,6 +120,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   session::Broker broker_;
   std::unique_ptr<session::Store> store_;
   std::unique_ptr<Authenticator> authenticator_;
+  const registry::Registry* registry_ = nullptr;
   boost::asio::steady_timer tick_;
   std::vector<base::ConnId> resume_;
   std::function<void()> drained_;

@@ -1,11 +1,12 @@
-// Passwords in Mosquitto's format: `user:$7$iterations$salt$hash`, PBKDF2-SHA512, base64 (RFC
-// 8018).
-// `$6$` (SHA512, salted) is read too. Immutable after load; any thread.
+// A file of user names and passwords as mosquitto_passwd writes it: `user:hash`
+// (registry/password_hash.h). Immutable after load; any thread.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <unordered_map>
+
+#include "gateway/registry/password_hash.h"
 
 namespace berth::gateway::engine {
 
@@ -16,12 +17,7 @@ class PasswordFile {
   std::size_t size() const { return users_.size(); }
 
  private:
-  struct Hash {
-    int iterations = 0;  // 0: plain salted SHA512 ($6$)
-    std::string salt;
-    std::string digest;
-  };
-  std::unordered_map<std::string, Hash> users_;
+  std::unordered_map<std::string, registry::PasswordHash> users_;
 };
 
 }  // namespace berth::gateway::engine

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -9,6 +12,7 @@
 
 #include "gateway/engine/acl_file.h"
 #include "gateway/engine/authenticator.h"
+#include "gateway/registry/import.h"
 
 namespace berth::gateway::engine {
 namespace {
@@ -82,10 +86,10 @@ TEST(Acl, AClientIdWithWildcardsWidensNothing) {
 
 TEST(Authenticator, DecidesAnonymousAtOnce) {
   const auto ask = [](Anonymous a, bool user, bool loopback) {
-    Authenticator auth(a, std::nullopt, {}, [](auto f) { f(); });
+    Authenticator auth({.anonymous = a}, [](auto f) { f(); });
     auto reason = protocol::mqtt::Reason::unspecified_error;
     auth.check({.has_user_name = user, .loopback = loopback, .user_name = "u"},
-               [&](auto r) { reason = r; });
+               [&](auto r) { reason = r.reason; });
     return reason;
   };
   using protocol::mqtt::Reason;
@@ -131,12 +135,13 @@ TEST(Authenticator, StormIsBounded) {
   int answered = 0;
   int busy = 0;
   constexpr int kStorm = 25'000;
-  Authenticator auth(Anonymous::never, PasswordFile::load(f.path),
-                     {.per_address = 0, .per_name = 0}, posted.poster());
+  Authenticator auth(
+      {.passwords = PasswordFile::load(f.path), .throttle = {.per_address = 0, .per_name = 0}},
+      posted.poster());
   for (int i = 0; i < kStorm; ++i) {
     auth.check({.has_user_name = true, .user_name = "nobody", .password = "x"}, [&](auto r) {
       ++answered;
-      busy += r == protocol::mqtt::Reason::server_busy;
+      busy += r.reason == protocol::mqtt::Reason::server_busy;
     });
   }
   EXPECT_TRUE(posted.run_until([&] { return answered == kStorm; }));
@@ -147,10 +152,10 @@ TEST(Authenticator, AGuesserIsRefusedUnasked) {
   TempFile f(kFile);
   Posted posted;
   std::vector<protocol::mqtt::Reason> answers;
-  Authenticator auth(Anonymous::never, PasswordFile::load(f.path), {}, posted.poster());
+  Authenticator auth({.passwords = PasswordFile::load(f.path)}, posted.poster());
   for (std::size_t i = 1; i <= 7; ++i) {
     auth.check({.has_user_name = true, .user_name = "gate", .password = "guess"},
-               [&](auto r) { answers.push_back(r); });
+               [&](auto r) { answers.push_back(r.reason); });
     ASSERT_TRUE(posted.run_until([&] { return answers.size() == i; }));
   }
   using protocol::mqtt::Reason;
@@ -164,7 +169,7 @@ TEST(Authenticator, EndsWhileItIsAsked) {
   Posted posted;
   int answered = 0;
   {
-    Authenticator auth(Anonymous::never, PasswordFile::load(f.path), {}, posted.poster());
+    Authenticator auth({.passwords = PasswordFile::load(f.path)}, posted.poster());
     for (int i = 0; i < 3; ++i)
       auth.check({.has_user_name = true, .user_name = "gate", .password = "x"},
                  [&](auto) { ++answered; });
@@ -174,6 +179,108 @@ TEST(Authenticator, EndsWhileItIsAsked) {
   posted.poster()([&] { last = true; });
   EXPECT_TRUE(posted.run_until([&] { return last; }));
   EXPECT_EQ(answered, 1);
+}
+
+// -- with a registry
+
+class Registered : public ::testing::Test {
+ protected:
+  void load(const std::string& yaml) {
+    registry::Changes c{.whole = true, .list = {}};
+    const auto nothing = [](std::string_view) -> const std::string* { return nullptr; };
+    for (const auto& w : registry::to_writes(registry::parse_yaml(yaml), nothing, 1000))
+      c.list.push_back({w.key, w.value});
+    registry_.apply(c);
+  }
+  session::AuthResult ask(session::AuthRequest r) {
+    r.has_user_name = r.certificate.empty();
+    std::optional<session::AuthResult> got;
+    auth_.check(std::move(r), [&](session::AuthResult a) { got = std::move(a); });
+    at_once_ = got.has_value();
+    EXPECT_TRUE(posted_.run_until([&] { return got.has_value(); }));
+    return *got;
+  }
+  registry::Registry registry_{"acme"};
+  Posted posted_;
+  bool at_once_ = false;  // the last answer needed no hash
+  Authenticator auth_{{.throttle = {.per_address = 0, .per_name = 0}, .registry = &registry_},
+                      posted_.poster()};
+};
+
+constexpr const char* kAcme =
+    "tenants: [{name: acme, sites: [{name: n}], devices: ["
+    "{name: cam, site: n, credentials: [{auth_id: cam, password: secret}, {certificate: cam.acme},"
+    " {auth_id: old, password: x, not_after: '2020-01-01T00:00:00Z'}]},"
+    "{name: box, site: n, credentials: [{auth_id: box, key: MDEyMzQ1Njc4OWFiY2RlZg==}]},"
+    "{name: off, site: n, enabled: false, credentials: [{auth_id: off, password: secret}]}]}]";
+
+TEST_F(Registered, APasswordIsHashedOnce) {
+  load(kAcme);
+  const auto first = ask({.user_name = "cam@acme", .password = "secret"});
+  EXPECT_EQ(first.reason, protocol::mqtt::Reason::success);
+  ASSERT_TRUE(first.scope);
+  EXPECT_EQ(first.scope->who().name, "cam");
+  EXPECT_FALSE(at_once_);
+  EXPECT_TRUE(ask({.user_name = "cam@acme", .password = "secret"}).scope);
+  EXPECT_TRUE(at_once_);
+  EXPECT_EQ(ask({.user_name = "cam@acme", .password = "secreT"}).reason,
+            protocol::mqtt::Reason::bad_user_name_or_password);
+  EXPECT_FALSE(at_once_) << "only what was good is known";
+  load(kAcme);  // hashed anew, with another salt
+  EXPECT_TRUE(ask({.user_name = "cam", .password = "secret"}).scope);
+  EXPECT_FALSE(at_once_);
+}
+
+TEST_F(Registered, EachWayAndEachReasonNot) {
+  using protocol::mqtt::Reason;
+  EXPECT_EQ(ask({.user_name = "cam", .password = "secret"}).reason, Reason::server_unavailable)
+      << "nobody knows yet";
+  load(kAcme);
+  EXPECT_EQ(ask({.user_name = "old", .password = "x"}).reason, Reason::bad_user_name_or_password);
+  EXPECT_EQ(ask({.user_name = "none", .password = "x"}).reason, Reason::bad_user_name_or_password);
+  EXPECT_EQ(ask({.user_name = "off", .password = "secret"}).reason, Reason::banned);
+  EXPECT_EQ(ask({.user_name = "off", .password = "x"}).reason, Reason::bad_user_name_or_password);
+  EXPECT_TRUE(ask({.certificate = "cam.acme"}).scope);
+  EXPECT_EQ(ask({.certificate = "cam"}).reason, Reason::not_authorized);
+}
+
+// What is asked while its password is hashed is answered by what holds then.
+TEST_F(Registered, WhoIsDisabledMeanwhileStaysOut) {
+  load(kAcme);
+  std::optional<session::AuthResult> got;
+  auth_.check({.has_user_name = true, .user_name = "cam", .password = "secret"},
+              [&](session::AuthResult a) { got = std::move(a); });
+  registry_.apply({.whole = false, .list = {{"d/acme/cam", std::nullopt}}});
+  ASSERT_TRUE(posted_.run_until([&] { return got.has_value(); }));
+  EXPECT_EQ(got->reason, protocol::mqtt::Reason::banned);
+}
+
+TEST_F(Registered, AKeyIsProvedByTheTime) {
+  using protocol::mqtt::Reason;
+  load(kAcme);
+  const auto proof = [](std::int64_t seconds, const std::string& id) {
+    const std::string text = id + ":" + std::to_string(seconds);
+    unsigned char d[32];
+    unsigned size = 0;
+    HMAC(EVP_sha256(), "0123456789abcdef", 16, reinterpret_cast<const unsigned char*>(text.data()),
+         text.size(), d, &size);
+    std::string out = std::to_string(seconds) + ":";
+    char hex[3];
+    for (const unsigned char b : d) {
+      std::snprintf(hex, sizeof hex, "%02x", b);
+      out += hex;
+    }
+    return out;
+  };
+  const std::int64_t now = base::now().ms / 1000;
+  EXPECT_TRUE(ask({.user_name = "box", .password = proof(now, "box")}).scope);
+  EXPECT_TRUE(ask({.user_name = "box", .password = proof(now - 250, "box")}).scope);
+  EXPECT_EQ(ask({.user_name = "box", .password = proof(now - 400, "box")}).reason,
+            Reason::bad_user_name_or_password);
+  EXPECT_EQ(ask({.user_name = "box", .password = proof(now, "cam")}).reason,
+            Reason::bad_user_name_or_password);
+  for (const char* p : {"", ":", "1", "x:y", "99999999999999999999:00"})
+    EXPECT_EQ(ask({.user_name = "box", .password = p}).reason, Reason::bad_user_name_or_password);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <sstream>
@@ -47,11 +48,12 @@ int port_after(const std::string& log, const std::string& key) {
 
 void GatewayProcess::start() {
   static const char* const kNames[] = {"serve", "edge", "engine"};
-  std::vector<std::string> argv{berth_binary(), kNames[static_cast<int>(role_)], "--admin",
-                                "127.0.0.1:0"};
+  std::vector<std::string> argv{berth_binary(), kNames[static_cast<int>(role_)]};
   const auto flag = [&argv](const char* name, const std::string& value) {
     argv.insert(argv.end(), {name, value});
   };
+  if (std::find(flags_.begin(), flags_.end(), "--admin") == flags_.end())
+    flag("--admin", "127.0.0.1:0");
   if (role_ != Role::engine) flag("--mqtt", "127.0.0.1:" + std::to_string(mqtt_port_));
   if (role_ != Role::edge) flag("--data", directory_ + "/data");
   if (role_ == Role::engine) flag("--links", "127.0.0.1:" + std::to_string(link_port_));

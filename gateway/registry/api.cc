@@ -1,0 +1,352 @@
+#include "gateway/registry/api.h"
+
+#include <algorithm>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+#include <map>
+#include <set>
+
+namespace berth::gateway::registry {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+using admin::Request;
+using admin::Response;
+
+namespace {
+
+constexpr const char* kJson = "application/json";
+constexpr std::size_t kBodyMax = 64 * 1024;
+constexpr std::size_t kImportMax = std::size_t{64} << 20;
+constexpr std::size_t kListMax = 1000;
+constexpr std::size_t kListDefault = 100;
+constexpr std::size_t kAtOnce = 500;  // records, between two breaths
+
+const std::map<std::string, Kind> kKinds{{"sites", Kind::site},
+                                         {"products", Kind::product},
+                                         {"devices", Kind::device},
+                                         {"accounts", Kind::account}};
+
+Response error(int status, const std::string& code, const std::string& message) {
+  const json::object o{{"error", {{"code", code}, {"message", message}}}};
+  return {status, kJson, json::serialize(o) + "\n", {}};
+}
+
+Response not_found() {
+  return error(404, "not_found", "no such record");
+}
+
+Response counted(std::size_t records, std::size_t changed) {
+  const json::object o{{"records", records}, {"changed", changed}};
+  return {200, kJson, json::serialize(o) + "\n", {}};
+}
+
+// Of what is stored; changes with any of it, secrets too.
+std::string etag(const std::string& value) {
+  char text[24];
+  std::snprintf(text, sizeof text, "\"%016zx\"", std::hash<std::string>{}(value));
+  return text;
+}
+
+Response record(int status, const Key& key, const std::string& value) {
+  return {status, kJson, to_json(key, value) + "\n", {{"ETag", etag(value)}}};
+}
+
+// Runs f on the pool and comes back with its result, or its exception.
+template <class F>
+asio::awaitable<std::invoke_result_t<F>> elsewhere(asio::thread_pool& pool, F f) {
+  using T = std::invoke_result_t<F>;
+  const auto home = co_await asio::this_coro::executor;
+  auto initiate = [&pool, home](auto handler, F work) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    asio::post(pool, [shared, home, work = std::move(work)]() mutable {
+      std::exception_ptr failed;
+      auto result = std::make_shared<T>();
+      try {
+        *result = work();
+      } catch (...) {
+        failed = std::current_exception();
+      }
+      asio::post(home, [shared, failed, result] { (*shared)(failed, std::move(*result)); });
+    });
+  };
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>,
+                                          void(std::exception_ptr, T)>(
+      initiate, asio::use_awaitable, std::move(f));
+}
+
+// Others of this thread go first: an import is long, and devices are served here too.
+asio::awaitable<void> breathe() {
+  co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+}
+
+bool precondition_fails(const Request& r, const std::string* stored) {
+  const std::string match = r.header("if-match");
+  const std::string none = r.header("if-none-match");
+  if (!match.empty() && (stored == nullptr || (match != "*" && match != etag(*stored))))
+    return true;
+  return none == "*" && stored != nullptr;
+}
+
+// What a device lists itself under.
+bool listed(const Request& r, const Key& key, const std::string& value) {
+  if (key.kind != Kind::device) return true;
+  pb::Device d;
+  if (!d.ParseFromString(value)) return false;
+  const std::string site = r.parameter("site");
+  const std::string product = r.parameter("product");
+  const std::string on = r.parameter("enabled");
+  return (site.empty() || d.site() == site) && (product.empty() || d.product() == product) &&
+         (on.empty() || enabled(d) == (on == "true"));
+}
+
+}  // namespace
+
+RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options options)
+    : registry_(registry), feed_(feed), options_(std::move(options)) {
+  if (feed_.read_only()) options_.why_not = "the registry is a file: change it there";
+}
+
+void RegistryApi::add_to(admin::HttpServer& http) {
+  http.route_under("/api/v1/tenants", kBodyMax,
+                   [this](Request r) { return on_tenants(std::move(r)); });
+  http.route_under("/api/v1/registry", kImportMax,
+                   [this](Request r) { return on_registry(std::move(r)); });
+}
+
+RegistryApi::Place RegistryApi::place_of(const std::string& path) {
+  std::vector<std::string> parts;
+  const std::string rest = path.substr(std::string("/api/v1/tenants").size());
+  for (std::size_t at = 0; at < rest.size();) {
+    const std::size_t end = std::min(rest.find('/', at + 1), rest.size());
+    parts.push_back(rest.substr(at + 1, end - at - 1));
+    at = end;
+  }
+  Place p;
+  p.found = parts.size() <= 3;
+  if (!parts.empty()) p.tenant = parts[0];
+  if (parts.size() == 1) p.name = parts[0];
+  if (parts.size() < 2) return p;
+  const auto kind = kKinds.find(parts[1]);
+  p.found = p.found && kind != kKinds.end();
+  if (kind != kKinds.end()) p.kind = kind->second;
+  if (parts.size() == 3) p.name = parts[2];
+  const bool empty = p.tenant.empty() || (parts.size() == 3 && p.name.empty());
+  p.found = p.found && !empty;
+  return p;
+}
+
+RegistryApi::Answer RegistryApi::on_tenants(Request r) {
+  const Place place = place_of(r.path);
+  if (!place.found) co_return not_found();
+  if (!registry_.loaded())
+    co_return error(503, "unavailable", "the registry has not been read yet");
+  const bool one = !place.name.empty();
+  if (r.method == "GET" || r.method == "HEAD") co_return one ? get(place) : list(place, r);
+  if (!one || (r.method != "PUT" && r.method != "DELETE"))
+    co_return error(405, "method_not_allowed", "GET, PUT or DELETE of one, GET of all");
+  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+  if (precondition_fails(r, registry_.find(place.text())))
+    co_return error(412, "precondition_failed", "it is not what you have seen");
+  if (r.method == "PUT") co_return co_await put(place, std::move(r));
+  co_return co_await remove(place, std::move(r));
+}
+
+RegistryApi::Answer RegistryApi::on_registry(Request r) {
+  if (r.path == "/api/v1/registry" && r.method == "GET") co_return summary();
+  if (r.path != "/api/v1/registry/import") co_return not_found();
+  if (r.method != "POST") co_return error(405, "method_not_allowed", "POST");
+  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+  if (!registry_.loaded())
+    co_return error(503, "unavailable", "the registry has not been read yet");
+  co_return co_await import(std::move(r));
+}
+
+Response RegistryApi::summary() const {
+  json::object o{{"loaded", registry_.loaded()},
+                 {"reachable", feed_.reachable()},
+                 {"writable", options_.why_not.empty()},
+                 {"tenants", registry_.count(Kind::tenant)}};
+  for (const auto& [name, kind] : kKinds) o[name] = registry_.count(kind);
+  return {200, kJson, json::serialize(o) + "\n", {}};
+}
+
+// {"items":[…],"next":"NAME"}: `next` is where to go on with ?after=, absent at the end.
+Response RegistryApi::list(const Place& place, const Request& r) const {
+  if (place.kind != Kind::tenant && registry_.find(key_of(Kind::tenant, place.tenant)) == nullptr)
+    return not_found();
+  const int asked = std::atoi(r.parameter("limit").c_str());
+  const std::size_t limit =
+      asked <= 0 ? kListDefault : std::min<std::size_t>(kListMax, static_cast<std::size_t>(asked));
+  const std::string prefix = place.kind == Kind::tenant ? "t/" : key_of(place.kind, place.tenant);
+  std::string items;
+  std::string last;
+  std::size_t count = 0;
+  bool more = false;
+  registry_.each(prefix, r.parameter("after"), [&](const std::string& k, const std::string& v) {
+    const Key key = parse_key(k);
+    if (!listed(r, key, v)) return true;
+    if (count == limit) {
+      more = true;
+      return false;
+    }
+    if (count++ != 0) items.append(",\n");
+    items.append(to_json(key, v));
+    last = key.kind == Kind::tenant ? key.tenant : key.name;
+    return true;
+  });
+  std::string body = "{\"items\":[" + items + "]";
+  if (more) body += ",\"next\":" + json::serialize(json::string(last));
+  return {200, kJson, body + "}\n", {}};
+}
+
+Response RegistryApi::get(const Place& place) const {
+  const std::string* value = registry_.find(place.text());
+  return value == nullptr ? not_found() : record(200, place.key(), *value);
+}
+
+// On another thread what takes long; what is there already is looked up here first.
+asio::awaitable<std::vector<Write>> RegistryApi::prepare(std::vector<Said> said) {
+  auto there = std::make_shared<std::map<std::string, std::string, std::less<>>>();
+  const auto take = [&](const std::string& key) {
+    if (const std::string* v = registry_.find(key)) there->emplace(key, *v);
+  };
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    if (i % kAtOnce == kAtOnce - 1) co_await breathe();
+    const Said& s = said[i];
+    const Key key = parse_key(s.key);
+    take(s.key);
+    take(key_of(Kind::tenant, key.tenant));
+    if (key.kind != Kind::device) continue;
+    const auto& d = static_cast<const pb::Device&>(*s.message);
+    take(key_of(Kind::site, key.tenant, d.site()));
+    take(key_of(Kind::product, key.tenant, d.product()));
+  }
+  auto shared = std::make_shared<std::vector<Said>>(std::move(said));
+  auto work = [shared, there, n = options_.iterations] {
+    const auto find = [&](std::string_view key) -> const std::string* {
+      const auto it = there->find(key);
+      return it == there->end() ? nullptr : &it->second;
+    };
+    return to_writes(std::move(*shared), find, n);
+  };
+  co_return co_await elsewhere(hashing_, std::move(work));
+}
+
+RegistryApi::Answer RegistryApi::put(Place place, Request r) {
+  const bool fresh = registry_.find(place.text()) == nullptr;
+  std::string why;
+  try {
+    std::vector<Said> said;
+    said.push_back({place.text(), from_json(place.kind, r.body), 0});
+    std::vector<Write> writes = co_await prepare(std::move(said));
+    const std::string* now = registry_.find(place.text());
+    if (writes.empty() && now != nullptr) co_return record(200, place.key(), *now);
+    if (writes.empty()) co_return error(409, "conflict", "somebody else has changed it");
+    writes[0].expected = now != nullptr ? *now : std::string();
+    const Response good = record(fresh ? 201 : 200, place.key(), *writes[0].value);
+    co_return co_await commit(std::move(writes), good);
+  } catch (const BadRecord& e) {
+    why = e.what();
+  }
+  co_return error(422, "invalid", why);
+}
+
+RegistryApi::Answer RegistryApi::remove(Place place, Request r) {
+  if (registry_.find(place.text()) == nullptr) co_return not_found();
+  const bool recursive = r.parameter("recursive") == "true";
+  std::vector<Write> writes = removal_of(place, recursive);
+  if (writes.size() > 1 && !recursive)
+    co_return error(409, "in_use",
+                    "'" + writes[0].key.substr(2) + "' needs it; ?recursive=true removes both");
+  Response gone;
+  gone.status = 204;
+  co_return co_await commit(std::move(writes), std::move(gone));
+}
+
+// It and what can't be without it, the innermost first.
+std::vector<Write> RegistryApi::removal_of(const Place& place, bool recursive) const {
+  std::vector<Write> out;
+  const auto add = [&](const std::string& key, const std::string&) {
+    out.push_back({key, std::nullopt, std::nullopt});
+    return recursive;
+  };
+  if (place.kind == Kind::tenant) {
+    for (const Kind kind : {Kind::device, Kind::account, Kind::product, Kind::site})
+      registry_.each(key_of(kind, place.tenant), {}, add);
+  }
+  if (place.kind == Kind::site || place.kind == Kind::product) {
+    registry_.each(
+        key_of(Kind::device, place.tenant), {}, [&](const std::string& k, const std::string& v) {
+          pb::Device d;
+          const bool uses = d.ParseFromString(v) &&
+                            (place.kind == Kind::site ? d.site() : d.product()) == place.name;
+          return !uses || add(k, v);
+        });
+  }
+  out.push_back({place.text(), std::nullopt, std::nullopt});
+  return out;
+}
+
+RegistryApi::Answer RegistryApi::import(Request r) {
+  const std::string type = r.header("content-type");
+  const bool csv = type.starts_with("text/csv");
+  if (!csv && type.find("yaml") == std::string::npos)
+    co_return error(415, "unsupported_media_type", "text/csv or application/yaml");
+  std::string why;
+  try {
+    auto text = std::make_shared<std::string>(std::move(r.body));
+    auto parse = [text, csv] { return csv ? parse_csv(*text) : parse_yaml(*text); };
+    std::vector<Said> said = co_await elsewhere(hashing_, std::move(parse));
+    const std::size_t count = said.size();
+    std::vector<Write> writes = co_await prepare(std::move(said));
+    const Response good = counted(count, writes.size());
+    if (r.parameter("dry_run") == "true" || writes.empty()) {
+      const std::string conflict = co_await conflict_in(writes);
+      if (!conflict.empty()) co_return error(409, "conflict", conflict);
+      co_return good;
+    }
+    co_return co_await commit(std::move(writes), good);
+  } catch (const BadRecord& e) {
+    why = e.what();
+  }
+  co_return error(422, "invalid", why);
+}
+
+// Which log-in two would have; empty: none.
+asio::awaitable<std::string> RegistryApi::conflict_in(const std::vector<Write>& writes) const {
+  std::set<std::string_view> coming;
+  for (const Write& w : writes) coming.insert(w.key);
+  std::map<std::string, std::string_view> taken;
+  std::size_t looked_at = 0;
+  for (const Write& w : writes) {
+    if (++looked_at % kAtOnce == 0) co_await breathe();
+    const Key key = parse_key(w.key);
+    if (!w.value || (key.kind != Kind::device && key.kind != Kind::account)) continue;
+    const auto m = message_of(key.kind, *w.value);
+    const std::string holder = registry_.holder_of(w.key, *m);
+    if (!holder.empty() && !coming.contains(holder))
+      co_return "'" + holder.substr(2) + "' has a credential of '" + w.key.substr(2) + "'";
+    for (const std::string& login : logins_of(key, *m)) {
+      const auto [it, fresh] = taken.try_emplace(login, w.key);
+      if (!fresh && it->second != w.key)
+        co_return "'" + std::string(it->second.substr(2)) + "' and '" + w.key.substr(2) +
+            "' have the same credential";
+    }
+  }
+  co_return std::string();
+}
+
+RegistryApi::Answer RegistryApi::commit(std::vector<Write> writes, Response good) {
+  const std::string conflict = co_await conflict_in(writes);
+  if (!conflict.empty()) co_return error(409, "conflict", conflict);
+  const RegistryFeed::Outcome o = co_await feed_.write(std::move(writes));
+  if (o.what == RegistryFeed::Outcome::unexpected) co_return error(409, "conflict", o.why);
+  if (o.what == RegistryFeed::Outcome::unavailable) co_return error(503, "unavailable", o.why);
+  co_return good;
+}
+
+}  // namespace berth::gateway::registry

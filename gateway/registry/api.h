@@ -1,0 +1,58 @@
+// The registry for people and platforms: REST under /api/v1/tenants and /api/v1/registry
+// (docs/registry.md). JSON as registry.proto, errors as {"error":{"code","message"}}. On the
+// io_context's thread; passwords are hashed on another.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <string>
+#include <vector>
+
+#include "gateway/admin/http_server.h"
+#include "gateway/registry/feed.h"
+#include "gateway/registry/import.h"
+#include "gateway/registry/registry.h"
+
+namespace berth::gateway::registry {
+
+class RegistryApi {
+ public:
+  struct Options {
+    int iterations = 1000;  // of PBKDF2, for passwords that come in
+    std::string why_not;    // not empty: nothing may be written
+  };
+  RegistryApi(const Registry& registry, RegistryFeed& feed, Options options);
+  void add_to(admin::HttpServer& http);
+
+ private:
+  using Answer = boost::asio::awaitable<admin::Response>;
+  // "/api/v1/tenants/acme/devices/cam-1"
+  struct Place {
+    std::string tenant;
+    Kind kind = Kind::tenant;
+    std::string name;  // empty: all of the kind
+    bool found = false;
+    Key key() const { return {kind, tenant, name}; }
+    std::string text() const { return key_of(kind, tenant, name); }
+  };
+  static Place place_of(const std::string& path);
+  Answer on_tenants(admin::Request r);
+  Answer on_registry(admin::Request r);
+  admin::Response summary() const;
+  admin::Response list(const Place& place, const admin::Request& r) const;
+  admin::Response get(const Place& place) const;
+  Answer put(Place place, admin::Request r);
+  Answer remove(Place place, admin::Request r);
+  Answer import(admin::Request r);
+  Answer commit(std::vector<Write> writes, admin::Response good);
+  boost::asio::awaitable<std::vector<Write>> prepare(std::vector<Said> said);
+  std::vector<Write> removal_of(const Place& place, bool recursive) const;
+  boost::asio::awaitable<std::string> conflict_in(const std::vector<Write>& writes) const;
+
+  const Registry& registry_;
+  RegistryFeed& feed_;
+  Options options_;
+  boost::asio::thread_pool hashing_{1};
+};
+
+}  // namespace berth::gateway::registry

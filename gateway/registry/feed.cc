@@ -1,0 +1,144 @@
+#include "gateway/registry/feed.h"
+
+#include <algorithm>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <iterator>
+
+#include "base/log.h"
+
+namespace berth::gateway::registry {
+
+namespace asio = boost::asio;
+
+namespace {
+constexpr std::size_t kPerWrite = 500;  // records; an import is several of them
+}
+
+RegistryFeed::RegistryFeed(asio::io_context& io, std::unique_ptr<RegistryStore> store,
+                           Registry& registry, std::uint32_t refresh_ms,
+                           std::function<void()> changed)
+    : io_(io),
+      store_(std::move(store)),
+      registry_(registry),
+      refresh_ms_(refresh_ms),
+      changed_(std::move(changed)) {}
+
+RegistryFeed::~RegistryFeed() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  store_->interrupt();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::string RegistryFeed::load() {
+  try {
+    registry_.apply(store_->read());
+    reachable_ = true;
+    return {};
+  } catch (const std::exception& e) {
+    BERTH_LOG(err, "registry not read error=\"{}\"", e.what());
+    told_away_ = true;
+    return e.what();
+  }
+}
+
+void RegistryFeed::start() {
+  thread_ = std::thread([this] { work(); });
+}
+
+void RegistryFeed::post(std::function<void()> f) {
+  asio::post(io_, [alive = std::weak_ptr<bool>(alive_), f = std::move(f)] {
+    if (!alive.expired()) f();
+  });
+}
+
+void RegistryFeed::work() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, std::chrono::milliseconds(refresh_ms_),
+                   [this] { return stopping_ || !jobs_.empty(); });
+    if (stopping_) return;
+    if (jobs_.empty()) {
+      lock.unlock();
+      read_once();
+      continue;
+    }
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    run(job);
+  }
+}
+
+void RegistryFeed::read_once() {
+  try {
+    Changes changes = store_->read();
+    if (std::exchange(told_away_, false)) BERTH_LOG(info, "registry read again");
+    reachable_ = true;
+    if (!changes.whole && changes.list.empty()) return;
+    hand_over(std::move(changes));
+  } catch (const std::exception& e) {
+    reachable_ = false;
+    if (!std::exchange(told_away_, true)) {
+      BERTH_LOG(err, "registry stays as it was error=\"{}\"", e.what());
+    }
+  }
+}
+
+// A few at a time: devices are served on that thread too.
+void RegistryFeed::hand_over(Changes changes) {
+  std::vector<Change> all = std::move(changes.list);
+  if (changes.whole) return apply_later({true, std::move(all)});
+  for (std::size_t at = 0; at < all.size(); at += kPerWrite) {
+    const auto end = std::min(at + kPerWrite, all.size());
+    apply_later({false,
+                 {std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(at)),
+                  std::make_move_iterator(all.begin() + static_cast<std::ptrdiff_t>(end))}});
+  }
+}
+
+void RegistryFeed::apply_later(Changes changes) {
+  post([this, changes = std::move(changes)] {
+    if (registry_.apply(changes)) changed_();
+  });
+}
+
+// Its outcome is told behind what it has changed.
+void RegistryFeed::run(Job& job) {
+  Outcome outcome;
+  try {
+    for (std::size_t at = 0; at < job.writes.size(); at += kPerWrite) {
+      const auto first = job.writes.begin() + static_cast<std::ptrdiff_t>(at);
+      const auto last = job.writes.begin() +
+                        static_cast<std::ptrdiff_t>(std::min(at + kPerWrite, job.writes.size()));
+      if (!store_->write({first, last})) {
+        outcome = {Outcome::unexpected, "somebody else has changed it"};
+        break;
+      }
+    }
+  } catch (const std::exception& e) {
+    BERTH_LOG(err, "registry not written error=\"{}\"", e.what());
+    outcome = {Outcome::unavailable, e.what()};
+  }
+  read_once();
+  post([done = std::move(job.done), outcome] { done(outcome); });
+}
+
+asio::awaitable<RegistryFeed::Outcome> RegistryFeed::write(std::vector<Write> writes) {
+  auto initiate = [this](auto handler, std::vector<Write> w) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back({std::move(w), [shared](Outcome o) { (*shared)(std::move(o)); }});
+    wake_.notify_all();
+  };
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Outcome)>(
+      initiate, asio::use_awaitable, std::move(writes));
+}
+
+}  // namespace berth::gateway::registry

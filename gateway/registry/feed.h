@@ -1,0 +1,70 @@
+// Keeps a Registry like its store: a thread reads what has changed, once in a while, and writes
+// what is asked for; the Registry is changed on the io_context's thread. While the store is away
+// the Registry stays as it was.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway/registry/registry.h"
+#include "gateway/registry/registry_store.h"
+
+namespace berth::gateway::registry {
+
+class RegistryFeed {
+ public:
+  // `changed`: something that had been there before has changed or gone; on io's thread.
+  RegistryFeed(boost::asio::io_context& io, std::unique_ptr<RegistryStore> store,
+               Registry& registry, std::uint32_t refresh_ms, std::function<void()> changed);
+  ~RegistryFeed();
+
+  // Reads it in this thread, before anything else. Why not (logged too), empty: it has been read.
+  std::string load();
+  void start();
+
+  struct Outcome {
+    enum What { done, unexpected, unavailable } what = done;
+    std::string why;
+  };
+  // When it is done the Registry has it too.
+  boost::asio::awaitable<Outcome> write(std::vector<Write> writes);
+  bool read_only() const { return store_->read_only(); }
+  bool reachable() const { return reachable_; }
+
+ private:
+  struct Job {
+    std::vector<Write> writes;
+    std::function<void(Outcome)> done;
+  };
+  void work();
+  void read_once();
+  void hand_over(Changes changes);
+  void apply_later(Changes changes);
+  void run(Job& job);
+  void post(std::function<void()> f);
+
+  boost::asio::io_context& io_;
+  std::unique_ptr<RegistryStore> store_;  // the thread's, once it runs
+  Registry& registry_;
+  std::uint32_t refresh_ms_;
+  std::function<void()> changed_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  std::atomic<bool> reachable_{false};
+  bool told_away_ = false;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace berth::gateway::registry

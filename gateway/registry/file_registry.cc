@@ -1,0 +1,85 @@
+#include "gateway/registry/file_registry.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "base/log.h"
+#include "gateway/registry/import.h"
+
+namespace berth::gateway::registry {
+
+namespace {
+constexpr int kIterations = 1;  // passwords in the file stand there in clear
+}
+
+FileRegistry::Stamp FileRegistry::stamp_of(const std::string& path) {
+  struct stat s {};
+  if (::stat(path.c_str(), &s) != 0) throw std::runtime_error(path + ": cannot be read");
+  return {s.st_ino, s.st_mtim.tv_sec * 1'000'000'000 + s.st_mtim.tv_nsec, s.st_size};
+}
+
+Changes FileRegistry::read() {
+  const bool first = std::exchange(begun_, true) == false;
+  try {
+    const Stamp now = stamp_of(path_);
+    const bool settled = std::exchange(seen_, now) == now;
+    if (now == read_at_ || (!settled && !first)) return {};
+    Changes out = parse(path_);
+    if (stamp_of(path_) != now) return {};
+    read_at_ = now;
+    keep_copy();
+    return out;
+  } catch (const std::runtime_error& e) {
+    if (!first || copy_.empty() || !std::filesystem::exists(copy_)) throw;
+    BERTH_LOG(err, "registry file is bad, the last good one is used error=\"{}\"", e.what());
+    return parse(copy_);
+  }
+}
+
+Changes FileRegistry::parse(const std::string& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  if (!in) throw std::runtime_error(path + ": cannot be read");
+  Changes out{.whole = true, .list = {}};
+  std::map<std::string, std::string> known;
+  try {
+    std::vector<Said> said = parse_yaml(text.str());
+    std::vector<std::string> as_said;
+    for (const Said& s : said) as_said.push_back(s.key + '\0' + deterministic(*s.message));
+    const auto nothing = [](std::string_view) -> const std::string* { return nullptr; };
+    const std::vector<Write> writes = to_writes(std::move(said), nothing, kIterations);
+    for (std::size_t i = 0; i < writes.size(); ++i) {
+      const auto before = known_.find(as_said[i]);
+      const std::string& value = before != known_.end() ? before->second : *writes[i].value;
+      known.emplace(as_said[i], value);
+      out.list.push_back({writes[i].key, value});
+    }
+  } catch (const BadRecord& e) {
+    throw std::runtime_error(path + ": " + e.what());
+  }
+  known_ = std::move(known);
+  return out;
+}
+
+void FileRegistry::keep_copy() const {
+  if (copy_.empty()) return;
+  namespace fs = std::filesystem;
+  const std::string draft = copy_ + "." + std::to_string(::getpid());
+  std::error_code ec;
+  fs::create_directories(fs::path(copy_).parent_path(), ec);
+  std::ofstream(draft, std::ios::trunc).close();
+  fs::permissions(draft, fs::perms::owner_read | fs::perms::owner_write, ec);
+  const bool copied = !ec && fs::copy_file(path_, draft, fs::copy_options::overwrite_existing, ec);
+  if (copied) fs::permissions(draft, fs::perms::owner_read | fs::perms::owner_write, ec);
+  if (copied && !ec) fs::rename(draft, copy_, ec);
+  if (ec) BERTH_LOG(warn, "no copy of the registry file kept error=\"{}\"", ec.message());
+}
+
+}  // namespace berth::gateway::registry

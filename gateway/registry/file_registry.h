@@ -1,0 +1,43 @@
+// The registry file of a small site (YAML, import.h): read again when it has changed, as a whole or
+// not at all; what is being written is waited for. Written by hand, or by whoever mounts a
+// ConfigMap: another inode is a change too.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "gateway/registry/registry_store.h"
+
+namespace berth::gateway::registry {
+
+class FileRegistry final : public RegistryStore {
+ public:
+  // `copy`: where the last good one is kept, so that a process that starts while the file is bad
+  // has it (I11); only its owner can read it. Empty: nowhere.
+  FileRegistry(std::string path, std::string copy)
+      : path_(std::move(path)), copy_(std::move(copy)) {}
+  Changes read() override;
+  bool write(const std::vector<Write>&) override { return false; }
+  bool read_only() const override { return true; }
+
+ private:
+  struct Stamp {
+    std::uint64_t inode = 0;
+    std::int64_t changed_ns = 0;
+    std::int64_t size = -1;
+    bool operator==(const Stamp&) const = default;
+  };
+  static Stamp stamp_of(const std::string& path);
+  Changes parse(const std::string& path);
+  void keep_copy() const;
+  std::string path_;
+  std::string copy_;
+  bool begun_ = false;
+  Stamp seen_;  // at the last call: what has just changed may be half written
+  Stamp read_at_;
+  // As it was said -> as it is kept: a password that has not changed is not hashed anew.
+  std::map<std::string, std::string> known_;
+};
+
+}  // namespace berth::gateway::registry

@@ -1,0 +1,284 @@
+#include "gateway/registry/import.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <boost/json.hpp>
+#include <map>
+#include <set>
+
+namespace berth::gateway::registry {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr int kPartsMax = 10'000;  // of one record in YAML
+
+[[noreturn]] void bad(int line, const std::string& why) {
+  throw BadRecord(line == 0 ? why : "line " + std::to_string(line) + ": " + why);
+}
+
+// -- YAML
+
+// All scalars as strings: the record's fields say what they are. `left`: aliases can make a small
+// file a large one.
+json::value to_json_value(const YAML::Node& n, int& left) {
+  if (left-- <= 0) bad(n.Mark().line + 1, "a record of more than 10,000 parts");
+  if (n.IsSequence()) {
+    json::array a;
+    for (const YAML::Node& each : n) a.push_back(to_json_value(each, left));
+    return a;
+  }
+  if (n.IsMap()) {
+    json::object o;
+    for (const auto& each : n) o[each.first.as<std::string>()] = to_json_value(each.second, left);
+    return o;
+  }
+  if (n.IsNull()) return nullptr;
+  return json::value(n.as<std::string>());
+}
+
+int line_of(const YAML::Node& n) {
+  return n.Mark().line + 1;
+}
+
+Said said_of(Kind kind, const std::string& tenant, const YAML::Node& n,
+             const std::set<std::string>& apart) {
+  const int line = line_of(n);
+  if (!n.IsMap() || !n["name"] || !n["name"].IsScalar()) bad(line, "a record without a name");
+  json::object o;
+  int left = kPartsMax;
+  for (const auto& each : n) {
+    const std::string key = each.first.as<std::string>();
+    if (!apart.contains(key)) o[key] = to_json_value(each.second, left);
+  }
+  const std::string name = n["name"].as<std::string>();
+  try {
+    return {key_of(kind, kind == Kind::tenant ? name : tenant, name),
+            from_json(kind, json::serialize(o)), line};
+  } catch (const BadRecord& e) {
+    bad(line, e.what());
+  }
+}
+
+const std::map<std::string, Kind> kLists{{"sites", Kind::site},
+                                         {"products", Kind::product},
+                                         {"devices", Kind::device},
+                                         {"accounts", Kind::account}};
+
+void add_tenant(const YAML::Node& n, std::vector<Said>& out) {
+  std::set<std::string> apart;
+  for (const auto& [name, kind] : kLists) apart.insert(name);
+  out.push_back(said_of(Kind::tenant, {}, n, apart));
+  const std::string tenant = n["name"].as<std::string>();
+  for (const auto& [name, kind] : kLists) {
+    const YAML::Node list = n[name];
+    if (!list) continue;
+    if (!list.IsSequence() && !list.IsNull()) bad(line_of(list), name + " is not a list");
+    for (const YAML::Node& each : list) out.push_back(said_of(kind, tenant, each, {}));
+  }
+}
+
+// -- CSV (RFC 4180)
+
+struct Row {
+  std::vector<std::string> cells;
+  int line = 0;
+};
+
+class CsvReader {
+ public:
+  explicit CsvReader(const std::string& text) : text_(text) {
+    if (text_.starts_with("\xef\xbb\xbf")) at_ = 3;  // as Excel writes it
+  }
+  bool next(Row& row) {
+    row.cells.clear();
+    row.line = line_;
+    if (at_ >= text_.size()) return false;
+    for (;;) {
+      row.cells.push_back(cell());
+      if (at_ >= text_.size()) return true;
+      const char c = text_[at_++];
+      if (c == ',') continue;
+      if (c == '\r' && at_ < text_.size() && text_[at_] == '\n') ++at_;
+      if (c == '\r' || c == '\n') {
+        ++line_;
+        return true;
+      }
+      bad(line_, "a quote inside of a cell");
+    }
+  }
+
+ private:
+  std::string cell() {
+    if (at_ < text_.size() && text_[at_] == '"') return quoted();
+    const std::size_t end = std::min(text_.find_first_of(",\r\n\"", at_), text_.size());
+    std::string s = text_.substr(at_, end - at_);
+    at_ = end;
+    return s;
+  }
+  std::string quoted() {
+    std::string s;
+    for (++at_; at_ < text_.size(); ++at_) {
+      if (text_[at_] == '\n') ++line_;
+      if (text_[at_] != '"') {
+        s.push_back(text_[at_]);
+      } else if (at_ + 1 < text_.size() && text_[at_ + 1] == '"') {
+        s.push_back(text_[++at_]);
+      } else {
+        ++at_;
+        return s;
+      }
+    }
+    bad(line_, "a quote that does not end");
+  }
+  const std::string& text_;
+  std::size_t at_ = 0;
+  int line_ = 1;
+};
+
+const std::set<std::string> kCredentialColumns{"auth_id",     "password",   "password_hash", "key",
+                                               "certificate", "not_before", "not_after"};
+const std::set<std::string> kDeviceColumns{"site", "product", "enabled"};
+constexpr std::string_view kLabel = "label.";
+
+void check_columns(const Row& head) {
+  std::set<std::string> seen;
+  for (const std::string& c : head.cells) {
+    const bool known = c == "tenant" || c == "device" || kDeviceColumns.contains(c) ||
+                       kCredentialColumns.contains(c) ||
+                       (c.starts_with(kLabel) && c.size() > kLabel.size());
+    if (!known) bad(head.line, "unknown column '" + c + "'");
+    if (!seen.insert(c).second) bad(head.line, "column '" + c + "' twice");
+  }
+  for (const char* needed : {"tenant", "site", "device"}) {
+    if (!seen.contains(needed)) bad(head.line, std::string("no column '") + needed + "'");
+  }
+}
+
+Said device_of(const Row& head, const Row& row) {
+  if (row.cells.size() != head.cells.size())
+    bad(row.line, std::to_string(row.cells.size()) + " cells, the first line has " +
+                      std::to_string(head.cells.size()));
+  json::object device;
+  json::object credential;
+  json::object labels;
+  std::string tenant;
+  for (std::size_t i = 0; i < row.cells.size(); ++i) {
+    const std::string& column = head.cells[i];
+    const std::string& cell = row.cells[i];
+    if (cell.empty()) continue;
+    if (column == "tenant") {
+      tenant = cell;
+    } else if (column == "device") {
+      device["name"] = cell;
+    } else if (kDeviceColumns.contains(column)) {
+      device[column] = cell;
+    } else if (kCredentialColumns.contains(column)) {
+      credential[column] = cell;
+    } else {
+      labels[column.substr(kLabel.size())] = cell;
+    }
+  }
+  if (tenant.empty() || !device.contains("name")) bad(row.line, "no tenant or no device");
+  if (!labels.empty()) device["labels"] = labels;
+  if (!credential.empty()) device["credentials"] = json::array{credential};
+  const std::string name(device["name"].as_string());
+  try {
+    return {key_of(Kind::device, tenant, name), from_json(Kind::device, json::serialize(device)),
+            row.line};
+  } catch (const BadRecord& e) {
+    bad(row.line, e.what());
+  }
+}
+
+// A second line of the same device: its credential is one more.
+void add_credentials(const Said& more, Said& first) {
+  auto& device = static_cast<pb::Device&>(*first.message);
+  const auto& other = static_cast<const pb::Device&>(*more.message);
+  if (!other.site().empty() && other.site() != device.site())
+    bad(more.line, "another site than in line " + std::to_string(first.line));
+  device.mutable_credentials()->MergeFrom(other.credentials());
+}
+
+// Does what a device or account names exist?
+void check_references(const Said& s, const std::set<std::string, std::less<>>& coming,
+                      const Find& find) {
+  const Key key = parse_key(s.key);
+  const auto need = [&](const char* what, Kind kind, const std::string& name) {
+    const std::string wanted = key_of(kind, key.tenant, name);
+    if (!coming.contains(wanted) && find(wanted) == nullptr)
+      bad(s.line, std::string("no ") + what + " '" + name + "' in tenant '" +
+                      std::string(key.tenant) + "'");
+  };
+  if (key.kind != Kind::tenant) need("tenant", Kind::tenant, std::string(key.tenant));
+  if (key.kind != Kind::device) return;
+  const auto& d = static_cast<const pb::Device&>(*s.message);
+  need("site", Kind::site, d.site());
+  if (!d.product().empty()) need("product", Kind::product, d.product());
+}
+
+}  // namespace
+
+std::vector<Said> parse_yaml(const std::string& text) {
+  std::vector<Said> out;
+  try {
+    const YAML::Node root = YAML::Load(text);
+    if (!root || root.IsNull()) return out;
+    if (!root.IsMap()) bad(1, "not a map with 'tenants'");
+    for (const auto& each : root) {
+      if (each.first.as<std::string>() != "tenants")
+        bad(line_of(each.first), "unknown key '" + each.first.as<std::string>() + "'");
+    }
+    for (const YAML::Node& tenant : root["tenants"]) add_tenant(tenant, out);
+  } catch (const YAML::Exception& e) {
+    bad(e.mark.line + 1, e.msg);
+  }
+  return out;
+}
+
+std::vector<Said> parse_csv(const std::string& text) {
+  std::vector<Said> out;
+  std::map<std::string, std::size_t> known;
+  CsvReader reader(text);
+  Row head;
+  if (!reader.next(head)) return out;
+  check_columns(head);
+  for (Row row; reader.next(row);) {
+    if (row.cells.size() == 1 && row.cells[0].empty()) continue;
+    Said s = device_of(head, row);
+    const auto [it, fresh] = known.try_emplace(s.key, out.size());
+    if (fresh) {
+      out.push_back(std::move(s));
+    } else {
+      add_credentials(s, out[it->second]);
+    }
+  }
+  return out;
+}
+
+std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int iterations) {
+  std::set<std::string, std::less<>> coming;
+  for (const Said& s : said) {
+    if (!coming.insert(s.key).second) bad(s.line, "'" + s.key.substr(2) + "' twice");
+  }
+  std::vector<Write> out;
+  out.reserve(said.size());
+  for (const Said& s : said) {
+    const Key key = parse_key(s.key);
+    try {
+      const std::string* stored = find(s.key);
+      const auto old = stored != nullptr ? message_of(key.kind, *stored) : nullptr;
+      std::string value = normalized(key, *s.message, old.get(), iterations);
+      check_references(s, coming, find);
+      if (stored == nullptr || *stored != value) out.push_back({s.key, std::move(value), {}});
+    } catch (const BadRecord& e) {
+      const std::string why = e.what();
+      if (why.starts_with("line ") || s.line == 0) throw;
+      bad(s.line, why);
+    }
+  }
+  return out;
+}
+
+}  // namespace berth::gateway::registry

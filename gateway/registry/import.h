@@ -1,0 +1,33 @@
+// The registry as files: YAML (a whole site by hand; the registry file) and CSV (many devices, out
+// of a table). Both are checked as a whole before anything is written. docs/registry.md shows them.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "gateway/registry/records.h"
+#include "gateway/registry/registry_store.h"
+
+namespace berth::gateway::registry {
+
+// A record as it was said, before normalized().
+struct Said {
+  std::string key;
+  std::unique_ptr<Message> message;
+  int line = 0;
+};
+
+// Throw BadRecord with "line N: why".
+std::vector<Said> parse_yaml(const std::string& text);
+// The first line names the columns: tenant, site, device; product, enabled, auth_id, password,
+// password_hash, key, certificate, not_before, not_after, label.NAME. Several lines of one device
+// are several credentials.
+std::vector<Said> parse_csv(const std::string& text);
+
+using Find = std::function<const std::string*(std::string_view key)>;
+// Ready to be written; `find` gives what is there already. Throws BadRecord with "line N: why", for
+// a site or product that is neither there nor among them too.
+std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int iterations);
+
+}  // namespace berth::gateway::registry

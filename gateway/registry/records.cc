@@ -1,0 +1,258 @@
+#include "gateway/registry/records.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+
+#include "gateway/registry/password_hash.h"
+#include "protocol/mqtt/topic.h"
+
+namespace berth::gateway::registry {
+namespace {
+
+constexpr std::size_t kNameMax = 64;
+constexpr std::size_t kAuthIdMax = 128;
+constexpr std::size_t kLabelMax = 256;  // bytes, of a key and of a value
+constexpr int kLabelsMax = 32;
+constexpr int kCredentialsMax = 8;
+constexpr int kTopicsMax = 16;
+constexpr int kSitesMax = 1000;
+constexpr std::size_t kKeyMin = 16;  // bytes
+
+[[noreturn]] void bad(const std::string& why) {
+  throw BadRecord(why);
+}
+
+void check_name(const std::string& what, const std::string& name) {
+  if (!valid_name(name))
+    bad(what + " '" + name +
+        "' is not 1 to 64 of A-Z a-z 0-9 _ . - beginning with a letter or digit");
+}
+
+void check_labels(const google::protobuf::Map<std::string, std::string>& labels) {
+  if (labels.size() > kLabelsMax) bad("more than 32 labels");
+  for (const auto& [k, v] : labels) {
+    if (k.empty() || k.size() > kLabelMax || v.size() > kLabelMax)
+      bad("label '" + k + "' or its value is empty or longer than 256 bytes");
+  }
+}
+
+bool same(const pb::Credential& a, const pb::Credential& b) {
+  return a.type() == b.type() && a.auth_id() == b.auth_id() && a.certificate() == b.certificate();
+}
+
+void check_auth_id(const pb::Credential& c) {
+  const auto printable = [](char ch) { return ch > ' ' && ch != '@' && ch != 0x7f; };
+  const std::string& id = c.auth_id();
+  const bool good =
+      !id.empty() && id.size() <= kAuthIdMax &&
+      std::all_of(id.begin(), id.end(), [&](char ch) { return (ch & 0x80) != 0 || printable(ch); });
+  if (!good) bad("auth_id '" + id + "' is not 1 to 128 characters without space and '@'");
+}
+
+void settle_password(pb::Credential& c, const pb::Credential* old, int iterations) {
+  check_auth_id(c);
+  if (!c.password().empty()) c.set_password_hash(PasswordHash::make(c.password(), iterations));
+  c.clear_password();
+  if (c.password_hash().empty() && old != nullptr) c.set_password_hash(old->password_hash());
+  std::string why;
+  if (c.password_hash().empty()) bad("credential '" + c.auth_id() + "' has no password");
+  if (!PasswordHash::parse(c.password_hash(), why))
+    bad("password_hash of '" + c.auth_id() + "': " + why);
+}
+
+void settle_key(pb::Credential& c, const pb::Credential* old) {
+  check_auth_id(c);
+  if (c.key().empty() && old != nullptr) c.set_key(old->key());
+  if (decode_base64(c.key()).size() < kKeyMin)
+    bad("key of '" + c.auth_id() + "' is not base64 of 16 bytes or more");
+}
+
+void settle(pb::Credential& c, const pb::Credential* old, int iterations) {
+  if (c.type().empty()) {
+    c.set_type(!c.certificate().empty() ? "x509" : !c.key().empty() ? "hmac" : "password");
+  }
+  const bool mixed =
+      (c.type() != "password" && (!c.password().empty() || !c.password_hash().empty())) ||
+      (c.type() != "hmac" && !c.key().empty()) || (c.type() != "x509" && !c.certificate().empty());
+  if (mixed) bad("credential of type " + c.type() + " with what belongs to another type");
+  if (c.type() == "password") return settle_password(c, old, iterations);
+  if (c.type() == "hmac") return settle_key(c, old);
+  if (c.type() != "x509") bad("credential type '" + c.type() + "' is none of password, hmac, x509");
+  if (c.certificate().empty()) bad("x509 credential without certificate");
+}
+
+using Credentials = google::protobuf::RepeatedPtrField<pb::Credential>;
+
+void settle_all(Credentials& all, const Credentials* old, int iterations) {
+  if (all.size() > kCredentialsMax) bad("more than 8 credentials");
+  for (int i = 0; i < all.size(); ++i) {
+    pb::Credential& c = all[i];
+    if (c.type().empty() && c.certificate().empty() && c.key().empty()) c.set_type("password");
+    const pb::Credential* before = nullptr;
+    for (int j = 0; old != nullptr && j < old->size(); ++j) {
+      if (same((*old)[j], c)) before = &(*old)[j];
+    }
+    settle(c, before, iterations);
+    if (c.has_not_before() && c.has_not_after() &&
+        c.not_after().seconds() <= c.not_before().seconds())
+      bad("credential '" + c.auth_id() + "' ends before it begins");
+    for (int j = 0; j < i; ++j) {
+      if (same(all[j], c)) bad("credential '" + c.auth_id() + c.certificate() + "' twice");
+    }
+  }
+}
+
+void check_topic(const std::string& topic) {
+  if (!protocol::mqtt::valid_topic_filter(topic) || topic[0] == '$' || topic[0] == '+' ||
+      topic[0] == '#' || topic == "v1" || topic.starts_with("v1/"))
+    bad("topic '" + topic + "' is no filter that begins with a name other than v1");
+}
+
+void check_role(const pb::Account& a) {
+  if (a.role() != "service" && a.role() != "operator")
+    bad("role '" + a.role() + "' is neither service nor operator");
+  if (a.sites_size() > kSitesMax) bad("more than 1000 sites");
+  for (const std::string& s : a.sites()) check_name("site", s);
+}
+
+template <class T>
+void settle_record(T& m, const Message* old, int iterations) {
+  check_labels(m.labels());
+  if constexpr (std::is_same_v<T, pb::Product>) {
+    if (m.topics_size() > kTopicsMax) bad("more than 16 topics");
+    for (const std::string& t : m.topics()) check_topic(t);
+  }
+  if constexpr (std::is_same_v<T, pb::Device>) {
+    check_name("site", m.site());
+    if (!m.product().empty()) check_name("product", m.product());
+  }
+  if constexpr (std::is_same_v<T, pb::Account>) check_role(m);
+  if constexpr (std::is_same_v<T, pb::Device> || std::is_same_v<T, pb::Account>) {
+    const auto* before = static_cast<const T*>(old);
+    settle_all(*m.mutable_credentials(), before != nullptr ? &before->credentials() : nullptr,
+               iterations);
+  }
+}
+
+// Calls f with the message as what it is.
+template <class F>
+void visit(Kind kind, Message& m, F&& f) {
+  switch (kind) {
+    case Kind::tenant:
+      return f(static_cast<pb::Tenant&>(m));
+    case Kind::site:
+      return f(static_cast<pb::Site&>(m));
+    case Kind::product:
+      return f(static_cast<pb::Product&>(m));
+    case Kind::device:
+      return f(static_cast<pb::Device&>(m));
+    case Kind::account:
+      return f(static_cast<pb::Account&>(m));
+  }
+}
+
+template <class T>
+void redact(T& m) {
+  if constexpr (std::is_same_v<T, pb::Device> || std::is_same_v<T, pb::Account>) {
+    for (pb::Credential& c : *m.mutable_credentials()) {
+      c.clear_password();
+      c.clear_password_hash();
+      c.clear_key();
+    }
+  }
+}
+
+}  // namespace
+
+bool valid_name(std::string_view name) {
+  const auto alnum = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  return !name.empty() && name.size() <= kNameMax && alnum(name[0]) &&
+         std::all_of(name.begin(), name.end(),
+                     [&](char c) { return alnum(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+std::string key_of(Kind kind, std::string_view tenant, std::string_view name) {
+  std::string k{static_cast<char>(kind), '/'};
+  k.append(tenant);
+  if (kind != Kind::tenant) k.append("/").append(name);
+  return k;
+}
+
+Key parse_key(std::string_view key) {
+  Key k{static_cast<Kind>(key[0]), key.substr(2), {}};
+  const std::size_t slash = k.tenant.find('/');
+  if (slash == std::string_view::npos) return k;
+  k.name = k.tenant.substr(slash + 1);
+  k.tenant = k.tenant.substr(0, slash);
+  return k;
+}
+
+std::unique_ptr<Message> make_message(Kind kind) {
+  switch (kind) {
+    case Kind::tenant:
+      return std::make_unique<pb::Tenant>();
+    case Kind::site:
+      return std::make_unique<pb::Site>();
+    case Kind::product:
+      return std::make_unique<pb::Product>();
+    case Kind::device:
+      return std::make_unique<pb::Device>();
+    case Kind::account:
+      return std::make_unique<pb::Account>();
+  }
+  return nullptr;
+}
+
+std::unique_ptr<Message> message_of(Kind kind, const std::string& value) {
+  auto m = make_message(kind);
+  if (m == nullptr || !m->ParseFromString(value)) bad("damaged record");
+  return m;
+}
+
+std::string deterministic(const Message& m) {
+  std::string out;
+  google::protobuf::io::StringOutputStream bytes(&out);
+  google::protobuf::io::CodedOutputStream coded(&bytes);
+  coded.SetSerializationDeterministic(true);
+  m.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return out;
+}
+
+std::string normalized(const Key& key, Message& m, const Message* old, int iterations) {
+  const bool tenant = key.kind == Kind::tenant;
+  check_name("tenant", std::string(key.tenant));
+  const std::string name(tenant ? key.tenant : key.name);
+  check_name("name", name);
+  visit(key.kind, m, [&](auto& record) {
+    if (!record.name().empty() && record.name() != name)
+      bad("name '" + record.name() + "' is not that of the place, '" + name + "'");
+    record.set_name(name);
+    settle_record(record, old, iterations);
+  });
+  return deterministic(m);
+}
+
+std::unique_ptr<Message> from_json(Kind kind, const std::string& json) {
+  auto m = make_message(kind);
+  const auto status = google::protobuf::util::JsonStringToMessage(json, m.get());
+  if (!status.ok()) bad(std::string(status.message()));
+  return m;
+}
+
+std::string to_json(const Key& key, const std::string& value) {
+  auto m = message_of(key.kind, value);
+  visit(key.kind, *m, [](auto& record) { redact(record); });
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string out;
+  if (!google::protobuf::util::MessageToJsonString(*m, &out, options).ok()) return "{}";
+  return out;
+}
+
+}  // namespace berth::gateway::registry

@@ -1,0 +1,264 @@
+#include "gateway/registry/registry.h"
+
+#include <algorithm>
+#include <set>
+
+namespace berth::gateway::registry {
+
+using session::Role;
+
+namespace {
+
+std::uint64_t hash_of_login(std::string_view tenant, std::string_view auth_id) {
+  std::size_t h = 1;
+  boost::hash_combine(h, std::hash<std::string_view>{}(tenant));
+  boost::hash_combine(h, std::hash<std::string_view>{}(auth_id));
+  return h;
+}
+std::uint64_t hash_of_certificate(std::string_view name) {
+  std::size_t h = 2;
+  boost::hash_combine(h, std::hash<std::string_view>{}(name));
+  return h;
+}
+std::uint64_t hash_of(std::string_view tenant, const pb::Credential& c) {
+  return c.type() == "x509" ? hash_of_certificate(c.certificate())
+                            : hash_of_login(tenant, c.auth_id());
+}
+
+using Credentials = google::protobuf::RepeatedPtrField<pb::Credential>;
+const Credentials& credentials_of(Kind kind, const Message& m) {
+  static const Credentials kNone;
+  if (kind == Kind::device) return static_cast<const pb::Device&>(m).credentials();
+  if (kind == Kind::account) return static_cast<const pb::Account&>(m).credentials();
+  return kNone;
+}
+
+// "%d" and "%s" of a product's topics.
+std::string substituted(const std::string& topic, const pb::Device& d) {
+  std::string out;
+  for (std::size_t i = 0; i < topic.size(); ++i) {
+    const char next = i + 1 < topic.size() ? topic[i + 1] : '\0';
+    if (topic[i] == '%' && (next == 'd' || next == 's')) {
+      out.append(next == 'd' ? d.name() : d.site());
+      ++i;
+    } else {
+      out.push_back(topic[i]);
+    }
+  }
+  return out;
+}
+
+// Who a record's key and value say he is.
+session::Principal principal(const Key& key, const Message& m) {
+  Role role = Role::device;
+  if (key.kind == Kind::account)
+    role =
+        static_cast<const pb::Account&>(m).role() == "operator" ? Role::operator_ : Role::service;
+  return {std::string(key.tenant), role, std::string(key.name)};
+}
+
+}  // namespace
+
+std::vector<std::string> logins_of(const Key& key, const Message& m) {
+  std::vector<std::string> out;
+  for (const pb::Credential& c : credentials_of(key.kind, m)) {
+    out.push_back(c.type() == "x509" ? "certificate " + c.certificate()
+                                     : c.auth_id() + "@" + std::string(key.tenant));
+  }
+  return out;
+}
+
+bool in_time(const pb::Credential& c, base::Instant now) {
+  const std::int64_t s = now.ms / 1000;
+  return (!c.has_not_before() || c.not_before().seconds() <= s) &&
+         (!c.has_not_after() || s < c.not_after().seconds());
+}
+
+bool Registry::apply(const Changes& changes) {
+  bool touched = false;
+  if (changes.whole && !records_.empty()) {
+    std::set<std::string_view> there;
+    for (const Change& c : changes.list) there.insert(c.key);
+    std::vector<std::string> gone;
+    for (const auto& [key, value] : records_) {
+      if (!there.contains(key)) gone.push_back(key);
+    }
+    for (const std::string& key : gone) touched = remove(key) || touched;
+  }
+  for (const Change& c : changes.list) {
+    const bool was_there = c.value ? put(c.key, *c.value) : remove(c.key);
+    touched = touched || was_there;
+  }
+  loaded_ = true;
+  return touched;
+}
+
+// True: it had another value before.
+bool Registry::put(const std::string& key, const std::string& value) {
+  const auto [it, fresh] = records_.try_emplace(key, value);
+  if (!fresh && it->second == value) return false;
+  ++changes_;
+  if (fresh) {
+    ++counts_[parse_key(key).kind];
+  } else {
+    index(&*it, false);
+    it->second = value;
+  }
+  index(&*it, true);
+  return !fresh;
+}
+
+bool Registry::remove(const std::string& key) {
+  const auto it = records_.find(key);
+  if (it == records_.end()) return false;
+  ++changes_;
+  index(&*it, false);
+  --counts_[parse_key(key).kind];
+  records_.erase(it);
+  return true;
+}
+
+void Registry::index(Place p, bool add) {
+  const Key key = parse_key(p->first);
+  if (key.kind != Kind::device && key.kind != Kind::account) return;
+  const auto m = make_message(key.kind);
+  if (!m->ParseFromString(p->second)) return;
+  for (const pb::Credential& c : credentials_of(key.kind, *m)) {
+    const std::uint64_t h = hash_of(key.tenant, c);
+    if (add) {
+      logins_.emplace(h, p);
+      continue;
+    }
+    const auto [begin, end] = logins_.equal_range(h);
+    const auto it = std::find_if(begin, end, [p](const auto& e) { return e.second == p; });
+    if (it != end) logins_.erase(it);
+  }
+}
+
+std::optional<Registry::Login> Registry::find_login(std::string_view user_name) const {
+  const std::size_t at = user_name.rfind('@');
+  const bool named = at != std::string_view::npos;
+  const std::string_view tenant = named ? user_name.substr(at + 1) : default_tenant_;
+  const std::string_view auth_id = user_name.substr(0, at);
+  if (tenant.empty()) return std::nullopt;
+  return login_at(hash_of_login(tenant, auth_id), [&](const Key& k, const pb::Credential& c) {
+    return k.tenant == tenant && c.type() != "x509" && c.auth_id() == auth_id;
+  });
+}
+
+std::optional<Registry::Login> Registry::find_certificate(std::string_view name) const {
+  return login_at(hash_of_certificate(name), [&](const Key&, const pb::Credential& c) {
+    return c.type() == "x509" && c.certificate() == name;
+  });
+}
+
+std::optional<Registry::Login> Registry::login_at(
+    std::uint64_t hash, const std::function<bool(const Key&, const pb::Credential&)>& same) const {
+  std::optional<Login> found;
+  const auto [begin, end] = logins_.equal_range(hash);
+  for (auto it = begin; it != end; ++it) {
+    const Key key = parse_key(it->second->first);
+    const auto m = make_message(key.kind);
+    if (!m->ParseFromString(it->second->second)) continue;
+    for (const pb::Credential& c : credentials_of(key.kind, *m)) {
+      if (!same(key, c)) continue;
+      if (found && found->scope && found->scope->who() != principal(key, *m)) return std::nullopt;
+      found = Login{key.kind == Kind::device
+                        ? device_scope(key.tenant, static_cast<const pb::Device&>(*m))
+                        : account_scope(key.tenant, static_cast<const pb::Account&>(*m)),
+                    c};
+    }
+  }
+  return found;
+}
+
+const std::string* Registry::find(std::string_view key) const {
+  const auto it = records_.find(key);
+  return it == records_.end() ? nullptr : &it->second;
+}
+
+std::size_t Registry::count(Kind kind) const {
+  const auto it = counts_.find(kind);
+  return it == counts_.end() ? 0 : it->second;
+}
+
+void Registry::each(
+    std::string_view prefix, std::string_view after,
+    const std::function<bool(const std::string& key, const std::string& value)>& f) const {
+  const std::string from = std::string(prefix).append(after);
+  for (auto it = after.empty() ? records_.lower_bound(from) : records_.upper_bound(from);
+       it != records_.end() && it->first.starts_with(prefix); ++it) {
+    if (!f(it->first, it->second)) return;
+  }
+}
+
+std::string Registry::holder_of(std::string_view key, const Message& m) const {
+  const Key mine = parse_key(key);
+  for (const pb::Credential& c : credentials_of(mine.kind, m)) {
+    const auto [begin, end] = logins_.equal_range(hash_of(mine.tenant, c));
+    for (auto it = begin; it != end; ++it) {
+      if (it->second->first != key) return it->second->first;
+    }
+  }
+  return {};
+}
+
+// -- what follows for connections
+
+bool Registry::place_enabled(std::string_view tenant, std::string_view site) const {
+  pb::Tenant t;
+  const std::string* stored = find(key_of(Kind::tenant, tenant));
+  if (stored == nullptr || !t.ParseFromString(*stored) || !enabled(t)) return false;
+  if (site.empty()) return true;
+  pb::Site s;
+  stored = find(key_of(Kind::site, tenant, site));
+  return stored != nullptr && s.ParseFromString(*stored) && enabled(s);
+}
+
+session::ScopePtr Registry::device_scope(std::string_view tenant, const pb::Device& d) const {
+  if (!enabled(d) || !place_enabled(tenant, d.site())) return nullptr;
+  std::vector<std::string> allowed;
+  if (!d.product().empty()) {
+    pb::Product p;
+    const std::string* stored = find(key_of(Kind::product, tenant, d.product()));
+    if (stored == nullptr || !p.ParseFromString(*stored)) return nullptr;
+    for (const std::string& t : p.topics()) allowed.push_back(substituted(t, d));
+  }
+  return std::make_shared<const session::Scope>(
+      session::Principal{std::string(tenant), Role::device, d.name()}, d.site(),
+      std::move(allowed));
+}
+
+session::ScopePtr Registry::account_scope(std::string_view tenant, const pb::Account& a) const {
+  if (!enabled(a) || !place_enabled(tenant, {})) return nullptr;
+  return std::make_shared<const session::Scope>(
+      session::Principal{std::string(tenant),
+                         a.role() == "operator" ? Role::operator_ : Role::service, a.name()},
+      std::string(), std::vector<std::string>(a.sites().begin(), a.sites().end()));
+}
+
+session::ScopePtr Registry::scope_of(const session::Principal& who) const {
+  if (who.role == Role::device) {
+    pb::Device d;
+    const std::string* stored = find(key_of(Kind::device, who.tenant, who.name));
+    return stored != nullptr && d.ParseFromString(*stored) ? device_scope(who.tenant, d) : nullptr;
+  }
+  pb::Account a;
+  const std::string* stored = find(key_of(Kind::account, who.tenant, who.name));
+  if (stored == nullptr || !a.ParseFromString(*stored)) return nullptr;
+  auto scope = account_scope(who.tenant, a);
+  return scope && scope->who() == who ? scope : nullptr;
+}
+
+bool Registry::exists(std::string_view principal_key) const {
+  const std::size_t end = principal_key.find('\0');
+  if (end == std::string_view::npos || principal_key.size() < end + 3) return false;
+  const std::string_view tenant = principal_key.substr(0, end);
+  const char role = principal_key[end + 1];
+  const std::string_view name = principal_key.substr(end + 2, principal_key.size() - end - 3);
+  const Kind kind = role == '0' ? Kind::device : Kind::account;
+  return find(key_of(kind, tenant, name)) != nullptr &&
+         find(key_of(Kind::tenant, tenant)) != nullptr;
+}
+
+}  // namespace berth::gateway::registry

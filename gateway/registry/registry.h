@@ -1,0 +1,79 @@
+// What is registered, in memory: whole, so that a log-in never waits for the store and goes on
+// without it (ADR 12). About 600 bytes a device. Owned by one thread.
+#pragma once
+
+#include <boost/unordered/unordered_map.hpp>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "gateway/registry/records.h"
+#include "gateway/registry/registry_store.h"
+#include "session/scope.h"
+
+namespace berth::gateway::registry {
+
+class Registry final : public session::Principals {
+ public:
+  // `default_tenant`: of who logs in without "@tenant"; empty: nobody can.
+  explicit Registry(std::string default_tenant) : default_tenant_(std::move(default_tenant)) {}
+
+  // True: something has changed or gone that was there before.
+  bool apply(const Changes& changes);
+  bool loaded() const { return loaded_; }             // has been told of everything once
+  std::uint64_t changes() const { return changes_; }  // counts
+
+  // -- who logs in
+  struct Login {
+    session::ScopePtr scope;  // null: disabled, or its site or tenant is
+    pb::Credential credential;
+  };
+  // "auth_id@tenant". Nothing: unknown, or two have it.
+  std::optional<Login> find_login(std::string_view user_name) const;
+  std::optional<Login> find_certificate(std::string_view name) const;
+
+  // -- session::Principals
+  session::ScopePtr scope_of(const session::Principal& who) const override;
+  bool exists(std::string_view principal_key) const override;
+
+  // -- records
+  const std::string* find(std::string_view key) const;
+  std::size_t count(Kind kind) const;
+  // Those whose keys begin with `prefix` and come after `after`, in their order, until `f` returns
+  // false.
+  void each(std::string_view prefix, std::string_view after,
+            const std::function<bool(const std::string& key, const std::string& value)>& f) const;
+  // The key of another record than `key` that has one of these credentials; empty: none.
+  std::string holder_of(std::string_view key, const Message& m) const;
+
+ private:
+  using Records = std::map<std::string, std::string, std::less<>>;
+  using Place = const Records::value_type*;
+  bool put(const std::string& key, const std::string& value);
+  bool remove(const std::string& key);
+  void index(Place p, bool add);
+  std::optional<Login> login_at(
+      std::uint64_t hash, const std::function<bool(const Key&, const pb::Credential&)>& same) const;
+  bool place_enabled(std::string_view tenant, std::string_view site) const;
+  session::ScopePtr device_scope(std::string_view tenant, const pb::Device& d) const;
+  session::ScopePtr account_scope(std::string_view tenant, const pb::Account& a) const;
+
+  std::string default_tenant_;
+  Records records_;
+  boost::unordered_multimap<std::uint64_t, Place> logins_;  // by hash of what is logged in with
+  std::map<Kind, std::size_t> counts_;
+  std::uint64_t changes_ = 0;
+  bool loaded_ = false;
+};
+
+// What somebody may log in with by this record, as text; equal texts are the same log-in.
+std::vector<std::string> logins_of(const Key& key, const Message& m);
+// Is it good now?
+bool in_time(const pb::Credential& c, base::Instant now);
+
+}  // namespace berth::gateway::registry

@@ -1,0 +1,42 @@
+// Where the registry is kept: a map from keys to records (registry.proto, serialized), with a
+// memory of what has changed. Blocking; one thread at a time. Throws std::runtime_error when it
+// can't be reached or has nothing good to say; then the next call tries anew.
+//
+//   key := kind '/' tenant ['/' name]      kind: t, s (site), p (product), d (device), a (account)
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace berth::gateway::registry {
+
+struct Change {
+  std::string key;
+  std::optional<std::string> value;  // nothing: removed
+};
+struct Changes {
+  bool whole = false;  // all there is: what is not among them has been removed
+  std::vector<Change> list;
+};
+
+struct Write {
+  std::string key;
+  std::optional<std::string> value;     // nothing: remove
+  std::optional<std::string> expected;  // what must be there now; "": nothing must be
+};
+
+class RegistryStore {
+ public:
+  virtual ~RegistryStore() = default;
+  // What has changed since the last call; at first, and when that can't be told, everything there
+  // is.
+  virtual Changes read() = 0;
+  // All of them or, if one finds what it does not expect, none (false).
+  virtual bool write(const std::vector<Write>& writes) = 0;
+  virtual bool read_only() const { return false; }
+  // From any thread: a call that waits for a server fails now.
+  virtual void interrupt() {}
+};
+
+}  // namespace berth::gateway::registry

@@ -1,0 +1,147 @@
+#include "gateway/registry/sqlite_registry.h"
+
+#include <sqlite3.h>
+
+#include <filesystem>
+#include <stdexcept>
+
+namespace berth::gateway::registry {
+namespace {
+
+constexpr int kBusy_ms = 2000;
+
+// A removed record stays as one without a value, so that readers hear of it.
+constexpr const char* kSchema =
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+    "CREATE TABLE IF NOT EXISTS registry(key TEXT PRIMARY KEY, value BLOB, version INTEGER NOT "
+    "NULL) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS registry_version ON registry(version);";
+
+class Statement {
+ public:
+  Statement(sqlite3* db, const char* sql) { sqlite3_prepare_v2(db, sql, -1, &s_, nullptr); }
+  ~Statement() { sqlite3_finalize(s_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  void text(int at, const std::string& v) {
+    sqlite3_bind_text(s_, at, v.data(), static_cast<int>(v.size()), SQLITE_TRANSIENT);
+  }
+  void blob(int at, const std::optional<std::string>& v) {
+    if (v) {
+      sqlite3_bind_blob(s_, at, v->data(), static_cast<int>(v->size()), SQLITE_TRANSIENT);
+    } else {
+      sqlite3_bind_null(s_, at);
+    }
+  }
+  void integer(int at, std::int64_t v) { sqlite3_bind_int64(s_, at, v); }
+  int step() { return s_ == nullptr ? SQLITE_ERROR : sqlite3_step(s_); }
+  std::string column_text(int at) const {
+    return {static_cast<const char*>(sqlite3_column_blob(s_, at)),
+            static_cast<std::size_t>(sqlite3_column_bytes(s_, at))};
+  }
+  std::optional<std::string> column_value(int at) const {
+    if (sqlite3_column_type(s_, at) == SQLITE_NULL) return std::nullopt;
+    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(s_, at));
+    return size == 0 ? std::string() : column_text(at);
+  }
+  std::int64_t column_integer(int at) const { return sqlite3_column_int64(s_, at); }
+
+ private:
+  sqlite3_stmt* s_ = nullptr;
+};
+
+}  // namespace
+
+void SqliteRegistry::CloseDb::operator()(sqlite3* db) const {
+  sqlite3_close(db);
+}
+
+SqliteRegistry::SqliteRegistry(std::string path) : path_(std::move(path)) {}
+SqliteRegistry::~SqliteRegistry() = default;
+
+void SqliteRegistry::fail() {
+  const std::string why = db_ ? sqlite3_errmsg(db_.get()) : "can't be opened";
+  db_.reset();
+  throw std::runtime_error(path_ + ": " + why);
+}
+
+void SqliteRegistry::open() {
+  if (db_) return;
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), ignored);
+  sqlite3* db = nullptr;
+  const int code =
+      sqlite3_open_v2(path_.c_str(), &db,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  db_.reset(db);
+  if (code != SQLITE_OK) fail();
+  sqlite3_busy_timeout(db_.get(), kBusy_ms);
+  execute(kSchema);
+}
+
+void SqliteRegistry::execute(const char* sql) {
+  if (sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail();
+}
+
+Changes SqliteRegistry::read() {
+  open();
+  Changes out{.whole = read_through_ == 0, .list = {}};
+  Statement s(db_.get(),
+              "SELECT key, value, version FROM registry WHERE version > ?1 ORDER BY version");
+  s.integer(1, read_through_);
+  int code = 0;
+  std::int64_t newest = read_through_;
+  while ((code = s.step()) == SQLITE_ROW) {
+    out.list.push_back({s.column_text(0), s.column_value(1)});
+    newest = s.column_integer(2);
+  }
+  if (code != SQLITE_DONE) fail();
+  read_through_ = newest;
+  return out;
+}
+
+bool SqliteRegistry::write(const std::vector<Write>& writes) {
+  open();
+  execute("BEGIN IMMEDIATE");
+  try {
+    const bool good = write_all(writes);
+    execute(good ? "COMMIT" : "ROLLBACK");
+    return good;
+  } catch (const std::runtime_error&) {
+    db_.reset();  // rolls back
+    throw;
+  }
+}
+
+bool SqliteRegistry::write_all(const std::vector<Write>& writes) {
+  std::int64_t version = 0;
+  {
+    Statement s(db_.get(), "SELECT COALESCE(MAX(version), 0) + 1 FROM registry");
+    if (s.step() != SQLITE_ROW) fail();
+    version = s.column_integer(0);
+  }
+  for (const Write& w : writes) {
+    if (w.expected && value_of(w.key).value_or("") != *w.expected) return false;
+    write_one(w, version);
+  }
+  return true;
+}
+
+void SqliteRegistry::write_one(const Write& w, std::int64_t version) {
+  Statement s(db_.get(), "INSERT OR REPLACE INTO registry(key, value, version) VALUES(?1, ?2, ?3)");
+  s.text(1, w.key);
+  s.blob(2, w.value);
+  s.integer(3, version);
+  if (s.step() != SQLITE_DONE) fail();
+}
+
+std::optional<std::string> SqliteRegistry::value_of(const std::string& key) {
+  Statement s(db_.get(), "SELECT value FROM registry WHERE key = ?1");
+  s.text(1, key);
+  const int code = s.step();
+  if (code == SQLITE_DONE) return std::nullopt;
+  if (code != SQLITE_ROW) fail();
+  return s.column_value(0);
+}
+
+}  // namespace berth::gateway::registry

@@ -1,0 +1,76 @@
+#include "gateway/registry_service.h"
+
+#include <boost/asio/ip/address.hpp>
+#include <fstream>
+
+#include "gateway/engine_setup.h"
+#include "gateway/registry/file_registry.h"
+#include "gateway/registry/redis_registry.h"
+#include "gateway/registry/sqlite_registry.h"
+
+namespace berth::gateway {
+
+using Source = RegistryConfig::Source;
+
+namespace {
+
+std::unique_ptr<registry::RegistryStore> make_store(const Config& config) {
+  if (config.registry.source == Source::file)
+    return std::make_unique<registry::FileRegistry>(config.registry.file,
+                                                    config.data_directory + "/registry.good.yaml");
+  if (config.store_url.empty())
+    return std::make_unique<registry::SqliteRegistry>(config.data_directory + "/registry.db");
+  Config whole = config;
+  whole.redis_partition.clear();  // partitions have one registry
+  session::RedisOptions redis = redis_options(whole);
+  const std::string prefix = redis.slot_key;
+  return std::make_unique<registry::RedisRegistry>(
+      std::move(redis), prefix,
+      registry::RedisRegistry::Copies{config.redis_wait_replicas, config.redis_wait_ms});
+}
+
+bool on_loopback(const std::string& host) {
+  if (host == "localhost") return true;
+  boost::system::error_code ec;
+  const auto address = boost::asio::ip::make_address(host, ec);
+  return !ec && address.is_loopback();
+}
+
+}  // namespace
+
+std::string admin_token(const Config& config) {
+  if (config.admin_token_file.empty()) return {};
+  std::ifstream in(config.admin_token_file);
+  std::string token;
+  if (!(in >> token)) throw ConfigError(config.admin_token_file + ": no token in it");
+  return token;
+}
+
+RegistryService::RegistryService(boost::asio::io_context& io, const Config& config)
+    : config_(config),
+      registry_(config.registry.default_tenant),
+      feed_(io, make_store(config), registry_, config.registry.refresh_ms,
+            [this] { on_change_(); }) {}
+
+std::unique_ptr<RegistryService> RegistryService::make(boost::asio::io_context& io,
+                                                       const Config& config) {
+  if (config.registry.source == Source::none) return nullptr;
+  std::unique_ptr<RegistryService> s(new RegistryService(io, config));
+  const std::string why = s->feed_.load();
+  if (!why.empty() && config.registry.source == Source::file) throw ConfigError(why);
+  s->feed_.start();
+  return s;
+}
+
+void RegistryService::serve(admin::HttpServer& http) {
+  registry::RegistryApi::Options o;
+  o.iterations = static_cast<int>(config_.registry.password_iterations);
+  if (config_.admin_token_file.empty() && !on_loopback(config_.admin.host))
+    o.why_not =
+        "without admin.token_file the registry can be changed only where admin.listen is a "
+        "loopback address";
+  api_ = std::make_unique<registry::RegistryApi>(registry_, feed_, std::move(o));
+  api_->add_to(http);
+}
+
+}  // namespace berth::gateway

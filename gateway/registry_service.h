@@ -1,0 +1,41 @@
+// The registry as a process has it: where it is configured to be, followed, and served to
+// operators. On the io_context's thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+
+#include "gateway/admin/http_server.h"
+#include "gateway/config.h"
+#include "gateway/registry/api.h"
+#include "gateway/registry/feed.h"
+#include "gateway/registry/registry.h"
+
+namespace berth::gateway {
+
+class RegistryService {
+ public:
+  // Null: registry.source is none. What is in a file is there when this returns, or ConfigError is
+  // thrown; a store that is away is waited for.
+  static std::unique_ptr<RegistryService> make(boost::asio::io_context& io, const Config& config);
+
+  const registry::Registry& registry() const { return registry_; }
+  // Called when something that had been there before has changed or gone.
+  void on_change(std::function<void()> f) { on_change_ = std::move(f); }
+  // REST, on the admin port.
+  void serve(admin::HttpServer& http);
+
+ private:
+  RegistryService(boost::asio::io_context& io, const Config& config);
+  const Config& config_;
+  registry::Registry registry_;
+  std::function<void()> on_change_ = [] {};
+  registry::RegistryFeed feed_;
+  std::unique_ptr<registry::RegistryApi> api_;
+};
+
+// What admin.token_file holds; empty: there is none. Throws ConfigError.
+std::string admin_token(const Config& config);
+
+}  // namespace berth::gateway

@@ -1,0 +1,383 @@
+// Records, imports, the index of log-ins, and each kind of store behind one contract.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "gateway/registry/file_registry.h"
+#include "gateway/registry/import.h"
+#include "gateway/registry/password_hash.h"
+#include "gateway/registry/redis_registry.h"
+#include "gateway/registry/registry.h"
+#include "gateway/registry/sqlite_registry.h"
+#include "tests/support/redis_server.h"
+
+namespace berth::gateway::registry {
+namespace {
+
+using session::Principal;
+using session::Role;
+
+const auto kNothing = [](std::string_view) -> const std::string* { return nullptr; };
+
+constexpr const char* kSite = R"(
+tenants:
+  - name: acme
+    sites: [{name: north}, {name: south, enabled: false}]
+    products:
+      - name: lane-camera
+        topics: ["device/%d/#", "site/%s/+"]
+    devices:
+      - name: cam-1
+        site: north
+        product: lane-camera
+        labels: {lane: "1"}
+        credentials:
+          - {auth_id: cam-1, password: secret}
+          - {certificate: cam-1.acme.example}
+      - {name: cam-2, site: south, credentials: [{auth_id: cam-2, password: secret}]}
+    accounts:
+      - {name: platform, role: service, sites: [north], credentials: [{auth_id: platform, password: p}]}
+      - {name: eve, role: operator, credentials: [{auth_id: eve, password: e}]}
+  - name: other
+    sites: [{name: north}]
+    devices:
+      - {name: cam-1, site: north, credentials: [{auth_id: cam-1, password: other}]}
+)";
+
+Changes changes_of(const std::string& yaml) {
+  Changes c{.whole = true, .list = {}};
+  for (const Write& w : to_writes(parse_yaml(yaml), kNothing, 1))
+    c.list.push_back({w.key, w.value});
+  return c;
+}
+
+std::string why(const std::function<void()>& f) {
+  try {
+    f();
+    return {};
+  } catch (const BadRecord& e) {
+    return e.what();
+  }
+}
+std::string why_yaml(const std::string& text) {
+  return why([&] { to_writes(parse_yaml(text), kNothing, 1); });
+}
+std::string why_csv(const std::string& text) {
+  return why([&] { parse_csv(text); });
+}
+
+TEST(PasswordHash, WhatIsMadeIsVerified) {
+  const std::string text = PasswordHash::make("secret", 3);
+  std::string reason;
+  const auto h = PasswordHash::parse(text, reason);
+  ASSERT_TRUE(h) << reason;
+  EXPECT_TRUE(h->verify("secret"));
+  EXPECT_FALSE(h->verify("Secret"));
+  EXPECT_NE(text, PasswordHash::make("secret", 3)) << "salted";
+}
+
+TEST(Registry, ALogInLeadsToAScope) {
+  Registry r("acme");
+  EXPECT_FALSE(r.loaded());
+  r.apply(changes_of(kSite));
+  EXPECT_TRUE(r.loaded());
+  const auto cam = r.find_login("cam-1@acme");
+  ASSERT_TRUE(cam && cam->scope);
+  EXPECT_EQ(cam->scope->who(), (Principal{"acme", Role::device, "cam-1"}));
+  EXPECT_EQ(cam->scope->allowed(), (std::vector<std::string>{"device/cam-1/#", "site/north/+"}));
+  EXPECT_EQ(r.find_login("cam-1")->scope->who().tenant, "acme");
+  EXPECT_EQ(r.find_login("cam-1@other")->scope->who().tenant, "other");
+  EXPECT_FALSE(r.find_login("cam-1@nobody"));
+  EXPECT_FALSE(r.find_login("cam-1@"));
+  EXPECT_FALSE(r.find_login("@acme"));
+  EXPECT_FALSE(r.find_login(""));
+  EXPECT_FALSE(r.find_login("cam-2@acme")->scope) << "its site is disabled";
+  EXPECT_EQ(r.find_certificate("cam-1.acme.example")->scope->who().name, "cam-1");
+  EXPECT_FALSE(r.find_certificate("cam-1"));
+  EXPECT_EQ(r.find_login("platform")->scope->allowed(), std::vector<std::string>{"north"});
+  EXPECT_EQ(r.find_login("eve")->scope->who().role, Role::operator_);
+}
+
+TEST(Registry, ChangesShowAtOnce) {
+  Registry r("");
+  Changes c = changes_of(kSite);
+  EXPECT_FALSE(r.apply(c)) << "nobody was there before";
+  EXPECT_FALSE(r.apply({.whole = false, .list = c.list})) << "nothing has changed";
+  const Principal cam{"acme", Role::device, "cam-1"};
+  ASSERT_TRUE(r.scope_of(cam));
+  pb::Tenant t;
+  t.set_name("acme");
+  t.set_enabled(false);
+  EXPECT_TRUE(r.apply({.whole = false, .list = {{"t/acme", t.SerializeAsString()}}}));
+  EXPECT_FALSE(r.scope_of(cam));
+  EXPECT_TRUE(r.exists(cam.key()));
+  EXPECT_TRUE(r.find_login("cam-1@acme")) << "known, and may not come in";
+  EXPECT_TRUE(r.apply({.whole = false, .list = {{"d/acme/cam-1", std::nullopt}}}));
+  EXPECT_FALSE(r.exists(cam.key()));
+  EXPECT_FALSE(r.find_login("cam-1@acme"));
+  EXPECT_TRUE(r.find_login("cam-1@other")->scope);
+  EXPECT_EQ(r.count(Kind::device), 2u);
+  Changes rest{.whole = true, .list = {}};
+  for (const Change& each : c.list) {
+    if (each.key.find("/other") != std::string::npos) rest.list.push_back(each);
+  }
+  EXPECT_TRUE(r.apply(rest));
+  EXPECT_FALSE(r.find_login("eve@acme"));
+  EXPECT_TRUE(r.find_login("cam-1@other")->scope);
+}
+
+TEST(Registry, OneCredentialOfTwoIsNobodys) {
+  Registry r("");
+  Changes c = changes_of(kSite);
+  pb::Device d;
+  d.set_name("copy");
+  d.set_site("north");
+  auto& cred = *d.add_credentials();
+  cred.set_type("password");
+  cred.set_auth_id("cam-1");
+  EXPECT_EQ(why([&] { message_of(Kind::device, d.SerializeAsString()); }), "");
+  r.apply(c);
+  EXPECT_EQ(r.holder_of("d/acme/copy", d), "d/acme/cam-1");
+  EXPECT_EQ(r.holder_of("d/acme/cam-1", d), "");
+  r.apply({.whole = false, .list = {{"d/acme/copy", d.SerializeAsString()}}});
+  EXPECT_FALSE(r.find_login("cam-1@acme"));
+}
+
+TEST(Registry, ARotationHasTwoPasswordsForATime) {
+  pb::Credential c;
+  const base::Instant now{1'000'000};
+  EXPECT_TRUE(in_time(c, now));
+  c.mutable_not_before()->set_seconds(1001);
+  EXPECT_FALSE(in_time(c, now));
+  c.mutable_not_before()->set_seconds(1000);
+  c.mutable_not_after()->set_seconds(1001);
+  EXPECT_TRUE(in_time(c, now));
+  c.mutable_not_after()->set_seconds(1000);
+  EXPECT_FALSE(in_time(c, now));
+}
+
+TEST(Import, YamlTellsWhereItIsBad) {
+  EXPECT_EQ(why_yaml(""), "");
+  EXPECT_EQ(why_yaml("x: 1\n"), "line 1: unknown key 'x'");
+  EXPECT_EQ(why_yaml("tenants:\n  - nam: x\n"), "line 2: a record without a name");
+  EXPECT_EQ(why_yaml("tenants:\n  - name: a b\n").substr(0, 22), "line 2: tenant 'a b' i");
+  EXPECT_EQ(why_yaml("tenants:\n  - name: a\n    devices:\n      - name: d\n        site: no\n"),
+            "line 4: no site 'no' in tenant 'a'");
+  EXPECT_NE(why_yaml("tenants:\n  - name: a\n    colour: red\n").find("colour"), std::string::npos);
+  EXPECT_EQ(why_yaml("tenants:\n  - name: a\n  - name: a\n"), "line 3: 'a' twice");
+  EXPECT_EQ(why_yaml("tenants: [{name: a, sites: [{name: s}], devices: [{name: d, site: s,"
+                     " credentials: [{auth_id: d}]}]}]"),
+            "line 1: credential 'd' has no password");
+  EXPECT_NE(why_yaml("tenants: [\n"), "");
+  std::string bomb = "tenants:\n  - name: a\n    labels:\n      a0: &a0 {x: y}\n";
+  for (int i = 1; i < 30; ++i) {
+    const std::string before = "*a" + std::to_string(i - 1);
+    bomb += "      a" + std::to_string(i) + ": &a" + std::to_string(i) + " {a: " + before +
+            ", b: " + before + "}\n";
+  }
+  EXPECT_NE(why_yaml(bomb).find("more than 10,000 parts"), std::string::npos);
+  for (const char* topic : {"#", "+/x", "$SYS/x", "v1/x", "a/#/b"}) {
+    EXPECT_NE(why_yaml(std::string("tenants: [{name: a, products: [{name: p, topics: ['") + topic +
+                       "']}]}]"),
+              "")
+        << topic;
+  }
+}
+
+TEST(Import, Csv) {
+  const auto said = parse_csv(
+      "\xef\xbb\xbftenant,site,device,auth_id,password,label.note\r\n"
+      "acme,north,cam-1,cam-1,s1,\"a, \"\"b\"\"\"\r\n"
+      "acme,north,cam-1,cam-1b,s2,\r\n"
+      "\r\n"
+      "acme,north,cam-2,,,x\r\n");
+  ASSERT_EQ(said.size(), 2u);
+  const auto& d = static_cast<const pb::Device&>(*said[0].message);
+  EXPECT_EQ(d.credentials_size(), 2);
+  EXPECT_EQ(d.labels().at("note"), "a, \"b\"");
+  EXPECT_EQ(said[1].line, 5);
+  EXPECT_EQ(why_csv("tenant,site\n"), "line 1: no column 'device'");
+  EXPECT_EQ(why_csv("tenant,site,device,colour\n"), "line 1: unknown column 'colour'");
+  EXPECT_EQ(why_csv("tenant,site,device\na,b\n"), "line 2: 2 cells, the first line has 3");
+  EXPECT_EQ(why_csv("tenant,site,device\n\"a,b\n"), "line 3: a quote that does not end");
+  EXPECT_EQ(why_csv("tenant,site,device\na,s,d\na,t,d\n"), "line 3: another site than in line 2");
+  EXPECT_EQ(why_csv("tenant,site,device,enabled\na,s,d,perhaps\n").substr(0, 7), "line 2:");
+  EXPECT_EQ(why_csv(""), "");
+}
+
+TEST(Records, SecretsComeInAndDoNotGoOut) {
+  const Key key = parse_key("d/acme/cam-1");
+  auto said = from_json(Kind::device, R"({"site":"north","credentials":[
+      {"auth_id":"a","password":"secret"},{"auth_id":"k","key":"MDEyMzQ1Njc4OWFiY2RlZg=="}]})");
+  const std::string stored = normalized(key, *said, nullptr, 1);
+  EXPECT_EQ(stored.find("secret"), std::string::npos);
+  const std::string json = to_json(key, stored);
+  EXPECT_EQ(json.find("$7$"), std::string::npos);
+  EXPECT_EQ(json.find("MDEyMz"), std::string::npos);
+  EXPECT_NE(json.find("\"auth_id\":\"k\""), std::string::npos);
+  // What comes back as it went out keeps its secrets.
+  auto again = from_json(Kind::device, json);
+  const auto old = message_of(Kind::device, stored);
+  EXPECT_EQ(normalized(key, *again, old.get(), 1), stored);
+}
+
+// -- stores
+
+struct Place {
+  virtual ~Place() = default;
+  virtual std::unique_ptr<RegistryStore> open() = 0;
+};
+struct SqlitePlace : Place {
+  SqlitePlace() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-registry-XXXXXX";
+    directory = mkdtemp(name.data());
+  }
+  ~SqlitePlace() override { std::filesystem::remove_all(directory); }
+  std::unique_ptr<RegistryStore> open() override {
+    return std::make_unique<SqliteRegistry>(directory + "/new/registry.db");
+  }
+  std::string directory;
+};
+struct RedisPlace : Place {
+  std::unique_ptr<RegistryStore> open() override {
+    session::RedisOptions o;
+    o.address = session::parse_redis_url(server.url());
+    return std::make_unique<RedisRegistry>(o, "t:", RedisRegistry::Copies{});
+  }
+  test::RedisServer server;
+};
+
+class RegistryStores : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (std::string(GetParam()) == "sqlite") place_ = std::make_unique<SqlitePlace>();
+    if (std::string(GetParam()) == "redis") place_ = std::make_unique<RedisPlace>();
+    a_ = place_->open();
+    b_ = place_->open();
+  }
+  std::unique_ptr<Place> place_;
+  std::unique_ptr<RegistryStore> a_;  // two processes
+  std::unique_ptr<RegistryStore> b_;
+};
+
+TEST_P(RegistryStores, WhatOneWritesTheOtherReads) {
+  EXPECT_TRUE(b_->read().list.empty());
+  ASSERT_TRUE(a_->write({{"t/a", "1", {}}, {"t/b", std::string("\0x", 2), {}}}));
+  Registry r("");
+  r.apply(b_->read());
+  EXPECT_EQ(*r.find("t/a"), "1");
+  EXPECT_EQ(*r.find("t/b"), std::string("\0x", 2));
+  EXPECT_TRUE(b_->read().list.empty());
+  ASSERT_TRUE(a_->write({{"t/a", std::nullopt, {}}, {"t/b", "2", {}}}));
+  const Changes c = b_->read();
+  EXPECT_FALSE(c.whole);
+  EXPECT_EQ(c.list.size(), 2u);
+  r.apply(c);
+  EXPECT_EQ(r.find("t/a"), nullptr);
+  EXPECT_EQ(*r.find("t/b"), "2");
+  Registry fresh("");
+  fresh.apply(place_->open()->read());
+  EXPECT_EQ(fresh.find("t/a"), nullptr);
+  EXPECT_EQ(*fresh.find("t/b"), "2");
+}
+
+TEST_P(RegistryStores, WhoExpectsSomethingElseWritesNothing) {
+  ASSERT_TRUE(a_->write({{"t/a", "1", std::string()}}));
+  EXPECT_FALSE(b_->write({{"t/b", "1", {}}, {"t/a", "2", std::string()}}));
+  EXPECT_FALSE(b_->write({{"t/a", "2", "0"}}));
+  EXPECT_TRUE(b_->write({{"t/a", "2", "1"}}));
+  Registry r("");
+  r.apply(a_->read());
+  EXPECT_EQ(r.find("t/b"), nullptr);
+  EXPECT_EQ(*r.find("t/a"), "2");
+}
+
+TEST_P(RegistryStores, Many) {
+  std::vector<Write> writes;
+  for (int i = 0; i < 3000; ++i) writes.push_back({"d/a/" + std::to_string(i), "v", {}});
+  ASSERT_TRUE(a_->write(writes));
+  EXPECT_EQ(b_->read().list.size(), 3000u);
+  for (Write& w : writes) w.value = "w";
+  ASSERT_TRUE(a_->write(writes));
+  EXPECT_EQ(b_->read().list.size(), 3000u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RegistryStores, ::testing::Values("sqlite", "redis"),
+                         [](const auto& each) { return std::string(each.param); });
+
+TEST(RedisRegistry, AnEmptyServerIsAnEmptyRegistry) {
+  RedisPlace place;
+  auto a = place.open();
+  auto b = place.open();
+  ASSERT_TRUE(a->write({{"t/a", "1", {}}}));
+  Registry r("");
+  r.apply(b->read());
+  session::RedisOptions o;
+  o.address = session::parse_redis_url(place.server.url());
+  session::RedisConnection raw(o);
+  raw.connect();
+  raw.call({"FLUSHALL"});
+  const Changes c = b->read();
+  EXPECT_TRUE(c.whole);
+  EXPECT_TRUE(r.apply(c));
+  EXPECT_EQ(r.find("t/a"), nullptr);
+}
+
+class RegistryFile : public ::testing::Test {
+ protected:
+  RegistryFile() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-registry-XXXXXX";
+    directory_ = mkdtemp(name.data());
+    path_ = directory_ + "/registry.yaml";
+    copy_ = directory_ + "/good.yaml";
+  }
+  ~RegistryFile() override { std::filesystem::remove_all(directory_); }
+  // As an editor that replaces the file.
+  void put(const std::string& text) {
+    std::ofstream(path_ + ".new") << text;
+    std::filesystem::rename(path_ + ".new", path_);
+  }
+  std::string directory_, path_, copy_;
+};
+
+TEST_F(RegistryFile, IsReadAgainWhenItHasSettled) {
+  put(kSite);
+  FileRegistry f(path_, copy_);
+  const Changes first = f.read();
+  EXPECT_TRUE(first.whole);
+  EXPECT_EQ(first.list.size(), 11u);
+  EXPECT_TRUE(f.read().list.empty());
+  Registry r("");
+  r.apply(first);
+  put(std::string(kSite) + "  - name: third\n");
+  EXPECT_FALSE(f.read().whole) << "it may be half written";
+  const Changes again = f.read();
+  EXPECT_EQ(again.list.size(), 12u);
+  EXPECT_FALSE(r.apply(again)) << "what was there is as it was, its password hashes too";
+  EXPECT_NE(r.find("t/third"), nullptr);
+}
+
+TEST_F(RegistryFile, ABadOneChangesNothing) {
+  put(kSite);
+  {
+    FileRegistry f(path_, copy_);
+    f.read();
+    put("tenants: [{name: '!'}]");
+    f.read();
+    EXPECT_THROW(f.read(), std::runtime_error);
+  }
+  FileRegistry after(path_, copy_);  // a process that starts now
+  EXPECT_EQ(after.read().list.size(), 11u);
+  EXPECT_THROW(after.read(), std::runtime_error);
+  put("tenants: [{name: ok}]");
+  after.read();
+  EXPECT_EQ(after.read().list.size(), 1u);
+  EXPECT_EQ(std::filesystem::status(copy_).permissions() & std::filesystem::perms::all,
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_THROW(FileRegistry(directory_ + "/none", {}).read(), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace berth::gateway::registry

@@ -1,0 +1,367 @@
+// The registry in running gateways of every shape: who may come in, what he sees, what happens when
+// that changes, and the REST API by which it does.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "tests/support/certificates.h"
+#include "tests/support/cluster.h"
+#include "tests/support/raw_client.h"
+#include "tests/support/rest.h"
+
+namespace berth::test {
+namespace {
+
+constexpr const char* kTwoTenants = R"(
+tenants:
+  - name: acme
+    sites: [{name: north}, {name: south}]
+    products: [{name: vendor, topics: ["device/%d/#"]}]
+    devices:
+      - {name: cam, site: north, product: vendor, credentials: [{auth_id: cam, password: secret}]}
+      - {name: door, site: south, credentials: [{auth_id: door, password: secret}]}
+    accounts:
+      - {name: platform, role: service, credentials: [{auth_id: platform, password: p}]}
+  - name: other
+    sites: [{name: north}]
+    devices:
+      - {name: cam, site: north, credentials: [{auth_id: cam, password: secret}]}
+    accounts:
+      - {name: platform, role: service, credentials: [{auth_id: platform, password: p}]}
+)";
+
+struct Directory {
+  Directory() : path(std::filesystem::temp_directory_path() / "berth-registry-XXXXXX") {
+    if (mkdtemp(path.data()) == nullptr) std::abort();
+  }
+  ~Directory() { std::filesystem::remove_all(path); }
+  std::string file(const std::string& name, const std::string& text) const {
+    const std::string at = path + "/" + name;
+    std::ofstream(at + ".new") << text;
+    std::filesystem::rename(at + ".new", at);
+    return at;
+  }
+  std::string path;
+};
+
+std::string registry_in_store(const Directory& d, const std::string& more = {}) {
+  return d.file("berth.yaml",
+                "auth: {failures_per_name: 0, failures_per_address: 0}\n"
+                "registry: {source: store, refresh_ms: 200, password_iterations: 3}\n" +
+                    more);
+}
+
+ConnectOptions as(const std::string& user, const std::string& password,
+                  const std::string& client_id = "same") {
+  ConnectOptions o{.client_id = client_id};
+  o.user = user;
+  o.password = password;
+  return o;
+}
+
+// The reason code of the CONNACK; -1: none came. The connection is closed again.
+int login(int port, const ConnectOptions& o) {
+  RawClient c(port);
+  c.send(connect(o));
+  const auto packets = c.until(2);
+  return packets.empty() || packets.back().type != 2
+             ? -1
+             : static_cast<unsigned char>(packets.back().body[1]);
+}
+
+std::string next_publish(RawClient& c) {
+  const auto packets = c.until(3);
+  if (packets.empty() || packets.back().type != 3) return "nothing";
+  const Packet& p = packets.back();
+  if (p.qos() == 1) c.send(ack(4, p.id()));
+  return p.topic() + " " + p.payload(5);
+}
+
+// A gateway, whatever its shape: where devices come in, where operators ask, how its engine dies.
+struct Shape {
+  virtual ~Shape() = default;
+  virtual int mqtt() const = 0;
+  virtual int admin() const = 0;
+  virtual void kill_engine() = 0;
+};
+struct Single : Shape {
+  explicit Single(std::vector<std::string> flags) : g(std::move(flags)) {}
+  int mqtt() const override { return g.mqtt_port(); }
+  int admin() const override { return g.admin_port(); }
+  void kill_engine() override { g.signal_engine(SIGKILL); }
+  GatewayProcess g;
+};
+struct Clustered : Shape {
+  explicit Clustered(const std::string& config)
+      : c({.engines = 2,
+           .edges = 1,
+           .engine_flags = {"--config", config},
+           .edge_flags = {},
+           .partitions = 2}) {}
+  int mqtt() const override { return c.edges[0]->mqtt_port(); }
+  int admin() const override { return c.engines[1]->admin_port(); }
+  void kill_engine() override { c.engines[0]->process().send(SIGKILL); }
+  Cluster c;
+};
+
+class RegistryShapes : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const std::string config = registry_in_store(directory_);
+    const std::string name = GetParam();
+    if (name == "single") {
+      shape_ = std::make_unique<Single>(
+          std::vector<std::string>{"--config", config, "--single-process"});
+    } else if (name == "supervised") {
+      shape_ =
+          std::make_unique<Single>(std::vector<std::string>{"--config", config, "--shards", "2"});
+    } else {
+      shape_ = std::make_unique<Clustered>(config);
+    }
+    const Rest rest(shape_->admin());
+    ASSERT_TRUE(eventually([&] { return rest.get("/api/v1/tenants").status == 200; }));
+    const RestAnswer a = rest.import(kTwoTenants);
+    ASSERT_EQ(a.status, 200) << a.body;
+    for (const char* tenant : {"acme", "other"}) {
+      ASSERT_TRUE(eventually(
+          [&] { return login(shape_->mqtt(), as(std::string("cam@") + tenant, "secret")) == 0; }));
+    }
+  }
+  Directory directory_;
+  std::unique_ptr<Shape> shape_;
+};
+
+TEST_P(RegistryShapes, I8_TenantsAreApartAlsoAfterTheEngineHasDied) {
+  const int port = shape_->mqtt();
+  auto ours = subscribed(port, as("platform@acme", "p"), "#", 1);
+  auto theirs = subscribed(port, as("platform@other", "p"), "#", 1);
+  auto cam = subscribed(port, as("cam@acme", "secret"), "v1/cmd/#", 1);
+  auto their_cam = connected(port, as("cam@other", "secret"));
+  const auto speak = [&](const std::string& text) {
+    cam->send(publish("v1/event/plate", text + " a", 1, 1));
+    their_cam->send(publish("v1/event/plate", text + " b", 1, 1));
+    EXPECT_EQ(next_publish(*ours), "v1/north/cam/event/plate " + text + " a");
+    EXPECT_EQ(next_publish(*theirs), "v1/north/cam/event/plate " + text + " b");
+    theirs->send(publish("v1/north/cam/cmd/1/req/open", text + " b", 1, 1));
+    ours->send(publish("v1/north/cam/cmd/1/req/open", text + " a", 1, 1));
+    EXPECT_EQ(next_publish(*cam), "v1/cmd/1/req/open " + text + " a");
+    EXPECT_EQ(next_publish(*ours), "v1/north/cam/cmd/1/req/open " + text + " a");
+    EXPECT_EQ(next_publish(*theirs), "v1/north/cam/cmd/1/req/open " + text + " b");
+  };
+  speak("1");
+  if (std::string(GetParam()) == "single") return;
+  shape_->kill_engine();
+  speak("2");
+  for (RawClient* c : {ours.get(), theirs.get(), cam.get(), their_cam.get()}) {
+    c->send(pingreq());
+    EXPECT_FALSE(c->until(13).empty());
+  }
+}
+
+TEST_P(RegistryShapes, WhatIsDisabledIsGoneInFiveSeconds) {
+  const int port = shape_->mqtt();
+  const Rest rest(shape_->admin());
+  const auto expect_ended = [&](RawClient& c, const char* what) {
+    const auto packets = c.until(14, std::chrono::seconds(5));
+    ASSERT_FALSE(packets.empty()) << what;
+    EXPECT_EQ(packets.back().type, 14u) << what;
+    EXPECT_EQ(static_cast<unsigned char>(packets.back().body[0]), 0x98u) << what;
+    EXPECT_TRUE(c.closed_within(std::chrono::seconds(5))) << what;
+  };
+  auto stays = connected(port, as("cam@other", "secret"));
+  auto door = connected(port, as("door@acme", "secret"));
+  auto cam = connected(port, as("cam@acme", "secret"));
+  ASSERT_EQ(rest.put("/api/v1/tenants/acme/sites/south", R"({"enabled":false})").status, 200);
+  expect_ended(*door, "site");
+  EXPECT_EQ(login(port, as("door@acme", "secret")), 0x8a);
+  EXPECT_EQ(login(port, as("door@acme", "wrong")), 0x86)
+      << "who can't prove it hears nothing of it";
+  cam->send(pingreq());
+  EXPECT_FALSE(cam->until(13).empty());
+  ASSERT_EQ(rest.put("/api/v1/tenants/acme", R"({"enabled":false})").status, 200);
+  expect_ended(*cam, "tenant");
+  ASSERT_EQ(rest.put("/api/v1/tenants/acme", R"({"enabled":true})").status, 200);
+  ASSERT_TRUE(eventually([&] { return login(port, as("cam@acme", "secret")) == 0; }));
+  ASSERT_EQ(rest.put("/api/v1/tenants/acme/devices/cam",
+                     R"({"site":"north","enabled":false,"credentials":[{"auth_id":"cam"}]})")
+                .status,
+            200);
+  ASSERT_TRUE(eventually([&] { return login(port, as("cam@acme", "secret")) == 0x8a; },
+                         std::chrono::seconds(5)));
+  stays->send(pingreq());
+  EXPECT_FALSE(stays->until(13).empty());
+}
+
+TEST_P(RegistryShapes, APasswordIsChangedWhileTheDeviceStays) {
+  const int port = shape_->mqtt();
+  const Rest rest(shape_->admin());
+  auto cam = connected(port, as("cam@acme", "secret", "one"));
+  ASSERT_EQ(rest.put("/api/v1/tenants/acme/devices/cam",
+                     R"({"site":"north","credentials":[{"auth_id":"cam","password":"new"}]})")
+                .status,
+            200);
+  ASSERT_TRUE(eventually([&] { return login(port, as("cam@acme", "new", "two")) == 0; }));
+  EXPECT_EQ(login(port, as("cam@acme", "secret", "three")), 0x86);
+  cam->send(pingreq());
+  EXPECT_FALSE(cam->until(13).empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RegistryShapes, ::testing::Values("single", "supervised", "cluster"),
+                         [](const auto& each) { return std::string(each.param); });
+
+TEST(RegistryRest, SpeaksHttpAsOneExpects) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  const std::string t = "/api/v1/tenants/acme";
+  EXPECT_EQ(rest.put(t + "/sites/north", "{}").status, 422) << "no tenant";
+  EXPECT_EQ(rest.put(t, "{}").status, 201);
+  EXPECT_EQ(rest.put(t, "{}").status, 200);
+  EXPECT_EQ(rest.put(t, "{", "").status, 422);
+  EXPECT_EQ(rest.put(t, R"({"colour":"red"})").status, 422);
+  EXPECT_EQ(rest.put(t, R"({"name":"other"})").status, 422);
+  EXPECT_EQ(rest.put("/api/v1/tenants/a%20b", "{}").status, 422);
+  EXPECT_EQ(rest.put(t + "/sites/north", R"({"time_zone":"Asia/Shanghai"})").status, 201);
+  const std::string cam = t + "/devices/cam";
+  const std::string body = R"({"site":"north","credentials":[{"auth_id":"cam","password":"s"}]})";
+  EXPECT_EQ(rest.put(cam, body, "If-Match: *\r\n").status, 412);
+  const RestAnswer made = rest.put(cam, body, "If-None-Match: *\r\n");
+  EXPECT_EQ(made.status, 201) << made.body;
+  EXPECT_EQ(rest.put(cam, body, "If-None-Match: *\r\n").status, 412);
+  const RestAnswer got = rest.get(cam);
+  EXPECT_EQ(got.status, 200);
+  EXPECT_EQ(got.body.find("$7$"), std::string::npos);
+  const std::size_t at = got.head.find("ETag: ");
+  ASSERT_NE(at, std::string::npos);
+  const std::string tag = got.head.substr(at + 6, got.head.find('\r', at) - at - 6);
+  EXPECT_EQ(rest.put(cam, got.body, "If-Match: " + tag + "\r\n").status, 200) << "as it went out";
+  EXPECT_EQ(rest.get(cam).head.find(tag) != std::string::npos, true) << "and unchanged";
+  EXPECT_EQ(rest.put(cam, R"({"site":"north"})", "If-Match: " + tag + "\r\n").status, 200);
+  EXPECT_EQ(rest.put(cam, body, "If-Match: " + tag + "\r\n").status, 412);
+  EXPECT_EQ(rest.put(cam, body).status, 200);
+  EXPECT_EQ(rest.put(t + "/devices/thief", body).status, 409) << "the same auth_id";
+  EXPECT_EQ(rest.get(t + "/devices/thief").status, 404);
+  EXPECT_EQ(rest.remove(t + "/sites/north").status, 409);
+  EXPECT_EQ(rest.remove(t).status, 409);
+  EXPECT_EQ(rest.get(t + "/doors").status, 404);
+  EXPECT_EQ(rest.get("/api/v1/tenants/acme/devices/cam/x").status, 404);
+  EXPECT_EQ(rest.get("/api/v1/tenants/").status, 200);
+  EXPECT_EQ(rest.ask("PATCH", cam).status, 405);
+  EXPECT_EQ(rest.ask("POST", t + "/devices", "{}").status, 405);
+  EXPECT_EQ(rest.put(cam, std::string(70'000, ' ')).status, 413);
+  EXPECT_EQ(rest.remove(cam).status, 204);
+  EXPECT_EQ(rest.remove(cam).status, 404);
+  EXPECT_EQ(rest.remove(t + "?recursive=true").status, 204);
+  EXPECT_EQ(rest.get(t).status, 404);
+  EXPECT_EQ(rest.get(t + "/devices").status, 404);
+}
+
+TEST(RegistryRest, ImportsListsAndKeepsThemOverAKill) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  std::string csv = "tenant,site,device,auth_id,password\n";
+  for (int i = 0; i < 2500; ++i) {
+    const std::string n = std::to_string(10000 + i);
+    csv += "acme," + std::string(i % 2 == 0 ? "north" : "south") + ",d" + n + ",d" + n + ",p\n";
+  }
+  EXPECT_EQ(rest.import(csv, "text/csv").status, 422) << "no tenant acme";
+  ASSERT_EQ(rest.import("tenants: [{name: acme, sites: [{name: north}, {name: south}]}]").status,
+            200);
+  EXPECT_EQ(rest.import(csv, "text/csv", "?dry_run=true").status, 200);
+  EXPECT_EQ(rest.get("/api/v1/tenants/acme/devices/d10000").status, 404);
+  const RestAnswer a = rest.import(csv, "text/csv");
+  EXPECT_EQ(a.body, "{\"records\":2500,\"changed\":2500}\n");
+  EXPECT_EQ(rest.import("x", "image/png").status, 415);
+  EXPECT_EQ(rest.import(csv + "acme,north,e,d10000,p\n", "text/csv").status, 409);
+  g.kill9();
+  g.start();
+  const Rest again(g.admin_port());
+  std::size_t seen = 0;
+  std::string after;
+  for (int page = 0; page < 10; ++page) {
+    const RestAnswer list =
+        again.get("/api/v1/tenants/acme/devices?site=south&limit=500&after=" + after);
+    ASSERT_EQ(list.status, 200);
+    for (std::size_t at = 0; (at = list.body.find("\"name\":", at)) != std::string::npos; ++at)
+      ++seen;
+    const std::size_t next = list.body.find("\"next\":\"");
+    if (next == std::string::npos) break;
+    after = list.body.substr(next + 8, list.body.find('"', next + 8) - next - 8);
+  }
+  EXPECT_EQ(seen, 1250u);
+  EXPECT_TRUE(eventually([&] { return login(g.mqtt_port(), as("d12499@acme", "p")) == 0; }));
+}
+
+TEST(RegistryRest, ATokenIsAsked) {
+  const Directory d;
+  const std::string token = d.file("token", "let-me-in\n");
+  const std::string config = registry_in_store(d, "admin: {token_file: " + token + "}\n");
+  GatewayProcess g({"--config", config});
+  EXPECT_EQ(Rest(g.admin_port()).get("/api/v1/tenants").status, 401);
+  EXPECT_EQ(Rest(g.admin_port(), "let-me-i").get("/api/v1/tenants").status, 401);
+  EXPECT_EQ(Rest(g.admin_port(), "let-me-in").get("/api/v1/tenants").status, 200);
+  EXPECT_EQ(Rest(g.admin_port()).get("/api/v1/status").status, 401);
+  EXPECT_EQ(Rest(g.admin_port()).get("/metrics").status, 200);
+  EXPECT_EQ(Rest(g.admin_port()).get("/livez").status, 200);
+}
+
+TEST(RegistryRest, IsNotChangedFromElsewhereWithoutAToken) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d), "--admin", "0.0.0.0:0"});
+  const Rest rest(g.admin_port());
+  EXPECT_EQ(rest.put("/api/v1/tenants/acme", "{}").status, 403);
+  EXPECT_EQ(rest.import("tenants: [{name: a}]").status, 403);
+  EXPECT_EQ(rest.get("/api/v1/tenants").status, 200);
+}
+
+TEST(RegistryFileOf, ASmallSite) {
+  const Directory d;
+  const std::string file = d.file("registry.yaml", kTwoTenants);
+  const std::string config = d.file("berth.yaml", "registry: {source: file, file: " + file +
+                                                      ", refresh_ms: 100, default_tenant: acme}\n");
+  GatewayProcess g({"--config", config});
+  const Rest rest(g.admin_port());
+  EXPECT_EQ(login(g.mqtt_port(), as("cam", "secret")), 0);
+  EXPECT_EQ(login(g.mqtt_port(), as("cam@other", "secret")), 0);
+  EXPECT_EQ(login(g.mqtt_port(), as("nobody", "secret")), 0x86);
+  EXPECT_EQ(rest.get("/api/v1/tenants/acme/devices/cam").status, 200);
+  EXPECT_EQ(rest.put("/api/v1/tenants/acme", "{}").status, 403);
+  auto cam = connected(g.mqtt_port(), as("cam", "secret", "stays"));
+  auto other = connected(g.mqtt_port(), as("cam@other", "secret"));
+  d.file("registry.yaml", "tenants: [{name: '!'}]");
+  ASSERT_TRUE(
+      eventually([&] { return g.log().find("registry stays as it was") != std::string::npos; }));
+  g.signal_engine(SIGKILL);  // its successor has the last good one
+  ASSERT_TRUE(eventually([&] { return g.metric("berth_engine_deaths_total") == 1; }));
+  EXPECT_TRUE(eventually([&] { return login(g.mqtt_port(), as("cam", "secret", "2")) == 0; }));
+  cam->send(pingreq());
+  EXPECT_FALSE(cam->until(13).empty());
+  const std::string both = kTwoTenants;
+  d.file("registry.yaml", both.substr(0, both.find("  - name: other")));
+  EXPECT_TRUE(other->closed_within(std::chrono::seconds(5)));
+  cam->send(pingreq());
+  EXPECT_FALSE(cam->until(13).empty());
+}
+
+// The store is away: who is known comes in all the same.
+TEST(RegistryAway, KnownDevicesStillComeIn) {
+  const Directory d;
+  Clustered shape(registry_in_store(d, "store: {redis_timeout_ms: 500}\n"));
+  const Rest rest(shape.admin());
+  ASSERT_TRUE(eventually([&] { return rest.get("/api/v1/tenants").status == 200; }));
+  ASSERT_EQ(rest.import(kTwoTenants).status, 200);
+  ASSERT_TRUE(eventually([&] { return login(shape.mqtt(), as("cam@acme", "secret")) == 0; }));
+  shape.c.redis.stop();
+  EXPECT_EQ(login(shape.mqtt(), as("cam@acme", "secret")), 0);
+  EXPECT_EQ(login(shape.mqtt(), as("cam@acme", "wrong")), 0x86);
+  EXPECT_EQ(rest.put("/api/v1/tenants/acme", R"({"labels":{"a":"b"}})").status, 503);
+  shape.c.redis.go_on();
+  EXPECT_TRUE(eventually(
+      [&] { return rest.put("/api/v1/tenants/acme", R"({"labels":{"a":"b"}})").status == 200; }));
+}
+
+}  // namespace
+}  // namespace berth::test
