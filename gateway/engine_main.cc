@@ -9,6 +9,7 @@
 #include "gateway/link/link_set.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/usage.h"
 
 namespace berth::gateway {
 
@@ -131,7 +132,9 @@ class EngineProcess {
   void scrape(std::uint64_t id) {
     if (!engine_) return;
     engine_->refresh_gauges();
-    links_[0].send_samples(id, metrics::samples_of(probe_));
+    auto all = metrics::samples_of(probe_);
+    for (auto& s : usage_samples(usage_of(engine_->broker()))) all.push_back(std::move(s));
+    links_[0].send_samples(id, all);
   }
 
   const Config& config_;

@@ -6,6 +6,7 @@
 
 #include "gateway/engine_setup.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/usage.h"
 
 namespace berth::gateway {
 
@@ -91,7 +92,9 @@ void InProcessEngine::on_attached_all() {
 
 std::vector<metrics::Sample> InProcessEngine::samples() {
   engine_->refresh_gauges();
-  return metrics::samples_of(probe_);
+  auto all = metrics::samples_of(probe_);
+  for (auto& s : usage_samples(usage_of(engine_->broker()))) all.push_back(std::move(s));
+  return all;
 }
 
 void InProcessEngine::close() {

@@ -23,6 +23,11 @@ class RegistryService {
   const registry::Registry& registry() const { return registry_; }
   // Called when something that had been there before has changed or gone.
   void on_change(std::function<void()> f) { on_change_ = std::move(f); }
+  // As RegistryFeed's.
+  void tell_usage(registry::RegistryStore::Reports ours) { feed_.tell_usage(std::move(ours)); }
+  void on_usage(std::function<void(registry::RegistryStore::Reports)> heard) {
+    feed_.on_usage(std::move(heard));
+  }
   // REST, on the admin port.
   void serve(admin::HttpServer& http);
 

@@ -21,6 +21,7 @@
 #include "gateway/registry_service.h"
 #include "gateway/runtime/edge_shards.h"
 #include "gateway/runtime/supervisor.h"
+#include "gateway/usage.h"
 
 namespace berth::gateway {
 
@@ -29,6 +30,7 @@ namespace json = boost::json;
 
 namespace {
 
+constexpr std::size_t kNoBody = 1024;
 constexpr double kUnreadyAfterAbsent_s = 10;  // an engine's restart must not flap readiness
 
 class Gateway {
@@ -168,7 +170,7 @@ class Gateway {
     }
     json::object figures;
     for (const metrics::Sample& s : samples) {
-      if (s.counter) continue;
+      if (s.counter || s.label == "tenant" || s.label == "site") continue;
       figures[s.label_value.empty() ? s.family : s.family + "{" + s.label_value + "}"] = s.value;
     }
     const json::object out{{"version", kVersion},
@@ -185,6 +187,11 @@ class Gateway {
                            {"engine_gap_ms", edge.engine_gap_ms},
                            {"figures", figures}};
     co_return json_response(out);
+  }
+
+  asio::awaitable<admin::Response> answer_usage(admin::Request r) {
+    const std::vector<metrics::Sample> samples = co_await engine_samples();
+    co_return usage_page(usage_from(samples), r);
   }
 
   asio::awaitable<admin::Response> restart_page() {
@@ -226,6 +233,10 @@ class Gateway {
     http_.route("GET /startupz", [this] { return ready_made(health_response(started_)); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
+    if (registry_) {
+      http_.route_under("/api/v1/usage", kNoBody,
+                        [this](admin::Request r) { return answer_usage(std::move(r)); });
+    }
     http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });
   }
 

@@ -21,6 +21,8 @@
   X(drop_expired, "berth_messages_dropped_total", "reason", "expired", "") \
   X(drop_too_large, "berth_messages_dropped_total", "reason", "too_large", "") \
   X(drop_not_authorized, "berth_messages_dropped_total", "reason", "not_authorized", "") \
+  X(drop_quota, "berth_messages_dropped_total", "reason", "quota", "") \
+  X(quota_slowed, "berth_messages_slowed_total", "", "", "Messages that waited for a tenant's quota") \
   X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \
   X(connect_ok, "berth_connection_attempts_total", "outcome", "succeeded", "CONNECTs, by outcome") \
   X(connect_unauthorized, "berth_connection_attempts_total", "outcome", "unauthorized", "") \

@@ -230,7 +230,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
   if (ch == nullptr) return true;
   --ch->pending;
   if (ch->state != Channel::State::closing) {
-    if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason);
+    if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason, d.quota);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
   if (ch->pending != 0 || finish_if_closed(*ch, now)) return true;
@@ -286,10 +286,12 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   }
 }
 
-void Broker::reply(Channel& ch, PacketType type, std::uint16_t id, Reason reason) {
+void Broker::reply(Channel& ch, PacketType type, std::uint16_t id, Reason reason, Quota quota) {
   if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
   head_.clear();
-  protocol::mqtt::encode_ack(head_, type, ch.version, id, reason);
+  const bool tell = quota != Quota::none && ch.problem_info;
+  protocol::mqtt::encode_ack(head_, type, ch.version, id, reason,
+                             tell ? std::string_view(text_of(quota)) : std::string_view());
   effects_.send(ch.conn, head_, {});
   if (type == PacketType::pubrec && ch.session != nullptr && ch.session->received) {
     const auto it = ch.session->received->find(id);
@@ -453,6 +455,7 @@ Session& Broker::make_session(std::string_view client_id, base::SessionId id) {
 void Broker::erase_session(Session& s) {
   BERTH_ASSERT(s.channel == nullptr && s.subscriptions.empty());
   queued_now_ -= std::min<std::uint64_t>(queued_now_, s.flow().queued);
+  leave_account(s);
   queued_bytes_now_ -= std::min(queued_bytes_now_, s.flow().queued_bytes);
   by_client_.erase(&s);
   by_id_.erase(&s);

@@ -32,6 +32,7 @@
 #include "session/broker_types.h"
 #include "session/effects.h"
 #include "session/peer_tag.h"
+#include "session/quota.h"
 #include "session/retained.h"
 #include "session/router.h"
 #include "session/scope.h"
@@ -113,6 +114,12 @@ class Broker : public RestoreSink, private BrokerTypes {
   void queue_loaded(base::SessionId id, std::uint64_t ticket,
                     base::result<std::vector<StoredEntry>> entries, base::Instant now);
 
+  // -- tenants and what they use. Before anything is restored.
+  void use_registry(const Principals& registry);
+  const Accounts& accounts() const { return accounts_; }
+  // What other partitions say they use; replaces what they said before.
+  void use_elsewhere(const std::vector<UsageOf>& others);
+
   // -- the registry has changed: connections whose Scope is not given any more end, so do sessions
   // of devices that are gone or elsewhere. Walks all sessions.
   void review_scopes(const Principals& registry, base::Instant now);
@@ -159,7 +166,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::size_t writes() const { return open_.writes->size(); }
   std::uint64_t sent_total() const { return probe_.tx_qos0 + probe_.tx_qos1 + probe_.tx_qos2; }
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint16_t id,
-             protocol::mqtt::Reason reason);
+             protocol::mqtt::Reason reason, Quota quota = Quota::none);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
   bool finish_if_closed(Channel& ch, base::Instant now);  // true: `ch` may be gone
   void forget(Channel& ch);
@@ -183,7 +190,10 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason);
+  void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
+                      Quota quota = Quota::none);
+  bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
+                      protocol::mqtt::Reason reason, Quota quota);
   void establish(Channel& ch, base::Instant now);
   Session& claim_session(Channel& ch, bool& present, base::Instant now);
   void bind(Channel& ch, Session& s);
@@ -201,6 +211,18 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool drop_unnamed(Session& s, const Scope& scope);
   void use_scope(Channel& ch, ScopePtr scope);
   void remove_session(Session& s, base::Instant now);
+  // broker_quota.cc
+  struct Metered {
+    enum What : std::uint8_t { pass, refuse, wait } what = pass;
+    Quota quota = Quota::none;
+  };
+  void join_account(Session& s, std::string_view site);
+  void leave_account(Session& s);
+  void count_queue(Session& s, std::int64_t bytes);
+  void count_online(Session& s, int change);
+  Quota admit_connection(Channel& ch, base::Instant now);
+  Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
+  void resume_slowed();
 
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -344,6 +366,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   const AccessPolicy* access_;
   metrics::EngineProbe& probe_;
   Router router_;
+  Accounts accounts_;
+  std::vector<base::ConnId> slowed_;  // wait for a quota
+  std::size_t slow_turns_ = 0;
   Retained retained_;
 
   std::vector<Edge> edges_;                                      // by link

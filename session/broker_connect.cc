@@ -32,9 +32,12 @@ std::unique_ptr<Will> make_will(const mqtt::WillView& v) {
 
 }  // namespace
 
-void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason) {
+void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason, Quota quota) {
+  std::string properties;
+  if (quota != Quota::none)
+    mqtt::put_property_string(properties, Property::reason_string, text_of(quota));
   head_.clear();
-  mqtt::encode_connack(head_, v, false, reason, {});
+  mqtt::encode_connack(head_, v, false, reason, properties);
   effects_.send(ch.conn, head_, {});
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::refused);
@@ -119,6 +122,12 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
     ++probe_.connect_quota;
     return refuse_connect(*ch, ch->version, Reason::quota_exceeded);
   }
+  if (const Quota q = admit_connection(*ch, now); q != Quota::none) {
+    ++probe_.connect_quota;
+    const bool rate = q == Quota::connects;
+    return refuse_connect(*ch, ch->version,
+                          rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q);
+  }
   establish(*ch, now);
   if (ch->live() && ch->stalled) {  // the answer came later than its CONNECT
     effects_.acknowledge(conn, ch->in_off);
@@ -175,7 +184,7 @@ void Broker::take_over(Session& s, base::Instant now) {
   fail(old, Reason::session_taken_over, CloseReason::taken_over);
   old.session = nullptr;
   s.channel = nullptr;
-  --online_;
+  count_online(s, -1);
   if (s.will && s.will->delay_s == 0) fire_will(s, now);
   go_offline(s, now);
 }
@@ -185,7 +194,8 @@ void Broker::bind(Channel& ch, Session& s) {
   s.channel = &ch;
   s.limbo = false;
   ch.session = &s;
-  ++online_;
+  if (ch.scope) join_account(s, ch.scope->site());
+  count_online(s, 1);
 }
 
 void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {

@@ -43,6 +43,11 @@ OutEntry* Broker::entry_at(Session& s, std::uint64_t seq) {
 // Room for one more entry, by the session's policy. False: the new message is dropped.
 bool Broker::make_room(Session& s, std::size_t bytes) {
   const Flow& q = s.flow();
+  if (s.account != nullptr && !s.account->queue_has_room(bytes)) {
+    s.account->count(&Usage::dropped, 1);
+    ++probe_.drop_quota;
+    return false;
+  }
   const std::uint32_t messages_max = s.peer != 0 ? kPeerMessages : options_.queue_messages_max;
   const std::uint64_t bytes_max = s.peer != 0 ? kPeerBytes : options_.queue_bytes_max;
   const auto full = [&] { return q.queued >= messages_max || q.queued_bytes + bytes > bytes_max; };
@@ -76,7 +81,7 @@ void Broker::drop_entry(Session& s, std::uint64_t seq) {
   write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
   const std::uint64_t share = q.queued == 0 ? 0 : q.queued_bytes / q.queued;
   q.queued_bytes -= share;
-  queued_bytes_now_ -= std::min(queued_bytes_now_, share);
+  count_queue(s, -static_cast<std::int64_t>(share));
   if (q.queued != 0) --q.queued;
   if (queued_now_ != 0) --queued_now_;
   // While it is connected a hole stays: what is under way from the store counts from first_seq, and
@@ -95,7 +100,7 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   const std::uint64_t seq = ++q.last_seq;
   q.cumulative_bytes += bytes;
   q.queued_bytes += bytes;
-  queued_bytes_now_ += bytes;
+  count_queue(s, static_cast<std::int64_t>(bytes));
   ++q.queued;
   ++queued_now_;
   ++probe_.queued;
@@ -392,7 +397,7 @@ void Broker::finish_entry(Session& s, std::uint64_t seq) {
   write({.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
   const std::uint64_t share = q.queued <= 1 ? q.queued_bytes : q.queued_bytes / q.queued;
   q.queued_bytes -= share;
-  queued_bytes_now_ -= std::min(queued_bytes_now_, share);
+  count_queue(s, -static_cast<std::int64_t>(share));
   if (q.queued != 0) --q.queued;
   if (queued_now_ != 0) --queued_now_;
 }

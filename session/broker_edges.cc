@@ -100,7 +100,7 @@ void Broker::let_go(Channel& ch) {
   if (s == nullptr) return;
   s->channel = nullptr;
   s->limbo = true;
-  --online_;
+  count_online(*s, -1);
   s->outbox.reset();
   if (!s->received) return;
   for (auto& [id, received] : *s->received) received.effective = false;  // nor PUBREC, perhaps

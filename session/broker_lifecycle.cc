@@ -73,7 +73,7 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
   if (s == nullptr) return;
   BERTH_ASSERT(s->channel == &ch);
   s->channel = nullptr;
-  --online_;
+  count_online(*s, -1);
   if (ch.clean_disconnect) s->will.reset();
   const bool ours =
       draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
@@ -167,6 +167,8 @@ void Broker::on_timer(Session& s, base::Instant now) {
 
 void Broker::tick(base::Instant now) {
   latest_ = now;
+  accounts_.second();
+  resume_slowed();
   if (partitioned()) {
     release_route_waits(now);
     sweep_routes(now);

@@ -43,23 +43,31 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     }
     if (!resolve_alias(ch, p)) return true;
   }
+  const Metered m = meter(ch, p, now);
+  if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += p.qos == 0;
   probe_.rx_qos1 += p.qos == 1;
   probe_.rx_qos2 += p.qos == 2;
+  if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
   if (enter_topic(ch, p.topic, p.topic)) {
     accept_publish(ch, p, now);
     return true;
   }
   ++probe_.authz_denied;
   ++probe_.drop_not_authorized;
+  return refuse_publish(ch, p, Reason::not_authorized, Quota::none);
+}
+
+// 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
+bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reason, Quota quota) {
   if (p.qos != 0) ++ch.unacked_in;
-  // 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
-  const Reason r = ch.v5() ? Reason::not_authorized : Reason::success;
+  const Reason r = ch.v5() ? reason : Reason::success;
   if (p.qos == 2 && ch.v5()) --ch.unacked_in;
   if (gated(ch)) {
-    defer(ch, {.reply_type = reply_type(p.qos), .reason = r, .packet_id = p.packet_id});
+    defer(ch,
+          {.reply_type = reply_type(p.qos), .reason = r, .packet_id = p.packet_id, .quota = quota});
   } else if (p.qos != 0) {
-    reply(ch, reply_type(p.qos), p.packet_id, r);
+    reply(ch, reply_type(p.qos), p.packet_id, r, quota);
   }
   return true;
 }

@@ -45,6 +45,7 @@ std::string Broker::encode_will(const Will& w) {
 void Broker::put_record(Session& s) {
   pb::Session r;
   r.set_client_id(s.client_id);
+  if (s.account != nullptr) r.set_site(s.account->site());
   r.set_epoch(s.epoch);
   r.set_expiry_s(s.expiry_s);
   r.set_expires_at_ms(s.channel != nullptr || s.expires_at == base::kNever ? 0 : s.expires_at.ms);

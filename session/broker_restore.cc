@@ -46,6 +46,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
   if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return;
   if (by_client(r.client_id()) != nullptr) return;
   Session& s = make_session(r.client_id(), id);
+  join_account(s, r.site());
   s.epoch = r.epoch();
   s.expiry_s = r.expiry_s();
   if (r.expires_at_ms() != 0) s.expires_at = {r.expires_at_ms()};
@@ -88,7 +89,7 @@ void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) 
   if (b) q.cumulative_bytes = b->cumulative;
   if (a && b) {
     const std::uint64_t one = first.value.size();
-    q.queued_bytes = std::max(b->cumulative - std::min(a->cumulative, b->cumulative), one);
+    q.queued_bytes = b->cumulative - std::min(a->cumulative, b->cumulative) + one;
   }
 }
 
@@ -103,7 +104,7 @@ void Broker::queue(base::SessionId id, const StoredEntry& first, const StoredEnt
   }
   adopt_queue(*s, first, last);
   queued_now_ += s->flow().queued;
-  queued_bytes_now_ += s->flow().queued_bytes;
+  count_queue(*s, static_cast<std::int64_t>(s->flow().queued_bytes));
 }
 
 void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_view value) {
@@ -330,7 +331,7 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   adopt_queue(s, found->second.first, found->second.second);
   q.first_seq = first;
   queued_now_ += q.queued;
-  queued_bytes_now_ += q.queued_bytes;
+  count_queue(s, static_cast<std::int64_t>(q.queued_bytes));
   orphan_queues_.erase(found);
 }
 

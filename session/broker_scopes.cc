@@ -66,6 +66,7 @@ Reason Broker::enter_filter(Channel& ch, std::string_view wanted, std::string& r
 }
 
 void Broker::review_scopes(const Principals& registry, base::Instant now) {
+  accounts_.refresh();
   std::vector<Session*> gone;
   for (Session* const s : by_id_) {
     const std::string_view key = principal_of(s->client_id);
@@ -119,7 +120,7 @@ void Broker::remove_session(Session& s, base::Instant now) {
     fail(*ch, Reason::administrative_action, CloseReason::policy);
     ch->session = nullptr;
     s.channel = nullptr;
-    --online_;
+    count_online(s, -1);
   }
   s.will.reset();
   end_session(s, now);

@@ -29,6 +29,7 @@ struct BrokerTypes {
     protocol::mqtt::Reason reason{};
     bool kept = false;  // the retained message has been replaced
     std::uint16_t packet_id = 0;
+    Quota quota = Quota::none;  // that has refused it
     base::ConnId conn;
     std::uint64_t in_off = 0;
     MessagePtr message;

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <vector>
 
+#include "session/quota.h"
+
 namespace berth::session {
 
 enum class Role : std::uint8_t {
@@ -76,6 +78,8 @@ class Principals {
   virtual ~Principals() = default;
   virtual ScopePtr scope_of(const Principal& who) const = 0;      // null: may not be connected
   virtual bool exists(std::string_view principal_key) const = 0;  // may be disabled
+  // `site` empty: the tenant's own.
+  virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;
 };
 
 // The client id of a session's key.

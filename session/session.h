@@ -117,6 +117,7 @@ struct Session {
   bool stored = false;           // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
   bool limbo = false;            // its edge is out of reach: the connection may well be alive
+  Account* account = nullptr;    // of its Scope's site, or tenant
   bool persistent() const { return expiry_s != 0; }
   base::Instant will_at() const { return will ? will->at : base::kNever; }
   const Flow& flow() const { return flow_ ? *flow_ : kNewFlow; }
@@ -169,6 +170,8 @@ struct Channel {
   protocol::mqtt::Version version = protocol::mqtt::Version::v311;
   bool stalled = false;  // input waits for a commit or an answer
   bool resting = false;  // input waits for the next turn: others have theirs
+  bool slowed = false;   // input waits for a quota
+  bool slow_counted = false;
   bool connack_sent = false;
   bool waiting_room = false;      // output waits for writable()
   bool clean_disconnect = false;  // DISCONNECT came: no will

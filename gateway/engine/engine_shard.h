@@ -27,7 +27,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // In this order: the store, its content, then serving.
   void use_store(std::unique_ptr<session::Store> store);
   void use_authenticator(std::unique_ptr<Authenticator> a) { authenticator_ = std::move(a); }
-  void use_registry(const registry::Registry* r) { registry_ = r; }
+  void use_registry(const registry::Registry* r) {
+    registry_ = r;
+    if (r != nullptr) broker_.use_registry(*r);
+  }
   // The registry has changed.
   void review_registry();
   void restore();  // blocking

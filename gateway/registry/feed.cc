@@ -67,6 +67,7 @@ void RegistryFeed::work() {
     if (jobs_.empty()) {
       lock.unlock();
       read_once();
+      exchange_usage();
       continue;
     }
     Job job = std::move(jobs_.front());
@@ -128,6 +129,27 @@ void RegistryFeed::run(Job& job) {
   }
   read_once();
   post([done = std::move(job.done), outcome] { done(outcome); });
+}
+
+void RegistryFeed::tell_usage(RegistryStore::Reports ours) {
+  const std::lock_guard lock(mutex_);
+  usage_ = std::move(ours);
+}
+
+void RegistryFeed::exchange_usage() {
+  std::optional<RegistryStore::Reports> ours;
+  {
+    const std::lock_guard lock(mutex_);
+    ours = std::exchange(usage_, std::nullopt);
+  }
+  if (!ours) return;
+  try {
+    post([this, all = store_->exchange(*ours)]() mutable {
+      if (heard_) heard_(std::move(all));
+    });
+  } catch (const std::exception& e) {
+    BERTH_LOG(debug, "usage not exchanged error=\"{}\"", e.what());
+  }
 }
 
 asio::awaitable<RegistryFeed::Outcome> RegistryFeed::write(std::vector<Write> writes) {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -37,6 +38,10 @@ class RegistryFeed {
   };
   // When it is done the Registry has it too.
   boost::asio::awaitable<Outcome> write(std::vector<Write> writes);
+  // What partitions of this process use, to be told to others; `heard` is called with what all say,
+  // once in a while.
+  void tell_usage(RegistryStore::Reports ours);
+  void on_usage(std::function<void(RegistryStore::Reports)> heard) { heard_ = std::move(heard); }
   bool read_only() const { return store_->read_only(); }
   bool reachable() const { return reachable_; }
 
@@ -50,6 +55,7 @@ class RegistryFeed {
   void hand_over(Changes changes);
   void apply_later(Changes changes);
   void run(Job& job);
+  void exchange_usage();
   void post(std::function<void()> f);
 
   boost::asio::io_context& io_;
@@ -57,12 +63,14 @@ class RegistryFeed {
   Registry& registry_;
   std::uint32_t refresh_ms_;
   std::function<void()> changed_;
+  std::function<void(RegistryStore::Reports)> heard_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::atomic<bool> reachable_{false};
   bool told_away_ = false;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Job> jobs_;
+  std::optional<RegistryStore::Reports> usage_;
   bool stopping_ = false;
   std::thread thread_;
 };

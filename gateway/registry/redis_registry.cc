@@ -22,6 +22,16 @@ constexpr const char* kWriteScript =
     "redis.call('ZADD',KEYS[2],v,ARGV[i]) "
     "end return 1";
 
+// KEYS: usage. ARGV: partition and report of each of ours. What is older than 5 s counts no more.
+constexpr const char* kUsageScript =
+    "local now=tonumber(redis.call('TIME')[1]) "
+    "for i=1,#ARGV,2 do redis.call('HSET',KEYS[1],ARGV[i],string.format('%010d',now)..ARGV[i+1]) "
+    "end "
+    "local all=redis.call('HGETALL',KEYS[1]) local out={} "
+    "for i=1,#all,2 do if now-tonumber(string.sub(all[i+1],1,10))<=5 then "
+    "out[#out+1]=all[i] out[#out+1]=string.sub(all[i+1],11) end end "
+    "return out";
+
 }  // namespace
 
 RedisRegistry::RedisRegistry(session::RedisOptions options, std::string prefix, Copies copies)
@@ -76,6 +86,25 @@ Changes RedisRegistry::read_changed() {
     }
   }
   return out;
+}
+
+RegistryStore::Reports RedisRegistry::exchange(const Reports& ours) {
+  redis_.connect();
+  redis_.begin(4 + ours.size() * 2);
+  for (const std::string& a :
+       {std::string("EVAL"), std::string(kUsageScript), std::string("1"), key("usage")})
+    redis_.add(a);
+  for (const auto& [partition, report] : ours) {
+    redis_.add(std::to_string(partition));
+    redis_.add(report);
+  }
+  redis_.flush();
+  const session::RedisReply found = redis_.expect();
+  Reports all;
+  for (std::size_t i = 0; i + 1 < found.items.size(); i += 2)
+    all[static_cast<std::uint32_t>(std::atoi(found.items[i].text.c_str()))] =
+        found.items[i + 1].text;
+  return all;
 }
 
 bool RedisRegistry::write(const std::vector<Write>& writes) {

@@ -3,6 +3,7 @@
 //   {prefix}registry          hash    key -> record
 //   {prefix}registry:changed  sorted  key -> version when it was last written or removed
 //   {prefix}registry:version  number  of writes
+//   {prefix}usage             hash    partition -> when (seconds of Redis), UsageReport
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@ class RedisRegistry final : public RegistryStore {
   RedisRegistry(session::RedisOptions options, std::string prefix, Copies copies);
   Changes read() override;
   bool write(const std::vector<Write>& writes) override;
+  Reports exchange(const Reports& ours) override;
   void interrupt() override { redis_.interrupt(); }
 
  private:

@@ -250,6 +250,27 @@ session::ScopePtr Registry::scope_of(const session::Principal& who) const {
   return scope && scope->who() == who ? scope : nullptr;
 }
 
+session::Limits Registry::limits_of(std::string_view tenant, std::string_view site) const {
+  pb::Limits l;
+  const std::string* stored =
+      find(site.empty() ? key_of(Kind::tenant, tenant) : key_of(Kind::site, tenant, site));
+  if (stored == nullptr) return {};
+  if (site.empty()) {
+    pb::Tenant t;
+    if (t.ParseFromString(*stored)) l = t.limits();
+  } else {
+    pb::Site s;
+    if (s.ParseFromString(*stored)) l = s.limits();
+  }
+  return {.connections = l.connections(),
+          .sessions = l.sessions(),
+          .queue_bytes = l.queue_bytes(),
+          .connects_per_s = l.connects_per_s(),
+          .messages_per_s = l.messages_per_s(),
+          .bytes_per_s = l.bytes_per_s(),
+          .commands_per_s = l.commands_per_s()};
+}
+
 bool Registry::exists(std::string_view principal_key) const {
   const std::size_t end = principal_key.find('\0');
   if (end == std::string_view::npos || principal_key.size() < end + 3) return false;

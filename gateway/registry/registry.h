@@ -40,6 +40,7 @@ class Registry final : public session::Principals {
   // -- session::Principals
   session::ScopePtr scope_of(const session::Principal& who) const override;
   bool exists(std::string_view principal_key) const override;
+  session::Limits limits_of(std::string_view tenant, std::string_view site) const override;
 
   // -- records
   const std::string* find(std::string_view key) const;

@@ -5,6 +5,8 @@
 //   key := kind '/' tenant ['/' name]      kind: t, s (site), p (product), d (device), a (account)
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +37,11 @@ class RegistryStore {
   // All of them or, if one finds what it does not expect, none (false).
   virtual bool write(const std::vector<Write>& writes) = 0;
   virtual bool read_only() const { return false; }
+  // What partitions say of their usage (UsageReport): puts down that of ours, gets that of all that
+  // have said something in the last seconds. Where there is one engine there is nothing to
+  // exchange.
+  using Reports = std::map<std::uint32_t, std::string>;  // by partition
+  virtual Reports exchange(const Reports& /*ours*/) { return {}; }
   // From any thread: a call that waits for a server fails now.
   virtual void interrupt() {}
 };

@@ -234,8 +234,18 @@ void encode_connack(std::string& o, Version v, bool session_present, Reason reas
   }
 }
 
-void encode_ack(std::string& o, PacketType type, Version v, std::uint16_t packet_id,
-                Reason reason) {
+void encode_ack(std::string& o, PacketType type, Version v, std::uint16_t packet_id, Reason reason,
+                std::string_view text) {
+  if (v == Version::v5 && !text.empty()) {  // 3.4.2.2.2
+    std::string properties;
+    put_property_string(properties, Property::reason_string, text);
+    put_header(o, type, type == PacketType::pubrel ? 2 : 0, 4 + properties.size());
+    put_u16(o, packet_id);
+    put_u8(o, static_cast<std::uint8_t>(reason));
+    put_wire_varint(o, static_cast<std::uint32_t>(properties.size()));
+    o.append(properties);
+    return;
+  }
   const bool with_reason = v == Version::v5 && reason != Reason::success;
   const std::uint8_t flags = type == PacketType::pubrel ? 2 : 0;
   const char bytes[5] = {static_cast<char>((static_cast<unsigned>(type) << 4) | flags),

@@ -88,8 +88,9 @@ std::string_view peek_client_id(const Frame& f);
 
 void encode_connack(std::string& o, Version v, bool session_present, Reason reason,
                     std::string_view properties);
-// PUBACK, PUBREC, PUBREL, PUBCOMP; reason and text only leave on v5.
-void encode_ack(std::string& o, PacketType type, Version v, std::uint16_t packet_id, Reason reason);
+// PUBACK, PUBREC, PUBREL, PUBCOMP; reason and text only leave on v5. `text`: at most 100 bytes.
+void encode_ack(std::string& o, PacketType type, Version v, std::uint16_t packet_id, Reason reason,
+                std::string_view text = {});
 void encode_suback(std::string& o, Version v, std::uint16_t packet_id,
                    const std::vector<Reason>& reasons);
 void encode_unsuback(std::string& o, Version v, std::uint16_t packet_id,

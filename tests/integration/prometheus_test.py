@@ -57,8 +57,13 @@ def main():
     subprocess.run(["promtool", "test", "rules", rules + "berth.rules_test.yaml"], check=True)
     with tempfile.TemporaryDirectory() as d:
         mqtt, admin, prom = free_port(), free_port(), free_port()
-        start([berth, "serve", "--mqtt", f"127.0.0.1:{mqtt}", "--admin", f"127.0.0.1:{admin}", "--data", d + "/data", "--anonymous"], d + "/berth.log")
+        with open(d + "/registry.yaml", "w") as f:
+            f.write("tenants: [{name: acme, sites: [{name: n}], devices: [{name: c, site: n, credentials: [{auth_id: c, password: p}]}]}]\n")
+        with open(d + "/berth.yaml", "w") as f:
+            f.write(f"registry: {{source: file, file: {d}/registry.yaml}}\n")
+        start([berth, "serve", "--config", d + "/berth.yaml", "--mqtt", f"127.0.0.1:{mqtt}", "--admin", f"127.0.0.1:{admin}", "--data", d + "/data", "--anonymous"], d + "/berth.log")
         eventually(lambda: get(f"http://127.0.0.1:{admin}/readyz") == "ok\n", 30, "gateway ready")
+        subprocess.run(["mosquitto_pub", "-p", str(mqtt), "-u", "c@acme", "-P", "p", "-t", "v1/event/x", "-m", "1"], check=True)
         with open(d + "/prometheus.yml", "w") as f:
             f.write(f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{rules}berth.rules.yaml]\n"
                     f"scrape_configs: [{{job_name: berth, static_configs: [{{targets: ['127.0.0.1:{admin}']}}]}}]\n")

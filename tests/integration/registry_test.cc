@@ -208,6 +208,49 @@ TEST_P(RegistryShapes, APasswordIsChangedWhileTheDeviceStays) {
   EXPECT_FALSE(cam->until(13).empty());
 }
 
+// A tenant's limit is one of all engines together; usage is what all of them say.
+TEST_P(RegistryShapes, WhatATenantMayUseAndUses) {
+  const int port = shape_->mqtt();
+  const Rest rest(shape_->admin());
+  const auto usage = [&](const std::string& field) {
+    const RestAnswer a = rest.get("/api/v1/usage/acme");
+    const std::size_t at = a.body.find("\"" + field + "\":");
+    return at == std::string::npos ? -1 : std::atoi(a.body.c_str() + at + field.size() + 3);
+  };
+  ASSERT_EQ(rest.put("/api/v1/tenants/acme", R"({"limits":{"connections":4}})").status, 200);
+  std::vector<std::unique_ptr<RawClient>> all;
+  for (int i = 0; i < 4; ++i)
+    all.push_back(connected(port, as("cam@acme", "secret", "id-" + std::to_string(i))));
+  ASSERT_TRUE(eventually([&] { return usage("connections") == 4; }))
+      << rest.get("/api/v1/usage/acme").body;
+  // In a cluster the other partitions hear of it within a second or two.
+  ASSERT_TRUE(eventually([&] { return login(port, as("door@acme", "secret", "a")) == 0x97; }));
+  ASSERT_TRUE(eventually([&] { return login(port, as("door@acme", "secret", "b")) == 0x97; }));
+  EXPECT_EQ(login(port, as("cam@other", "secret")), 0);
+  for (auto& c : all) {
+    c->send(publish("v1/event/x", "1", 1, 1));
+    EXPECT_FALSE(c->until(4).empty());
+  }
+  EXPECT_TRUE(eventually([&] { return usage("messages") == 4; }))
+      << rest.get("/api/v1/usage/acme").body;
+  EXPECT_NE(rest.get("/api/v1/usage/acme").body.find("\"sites\":{\"north\":"), std::string::npos);
+  const RestAnswer ranking = rest.get("/api/v1/usage?by=messages&limit=1");
+  EXPECT_NE(ranking.body.find("\"tenant\":\"acme\""), std::string::npos) << ranking.body;
+  EXPECT_EQ(ranking.body.find("\"tenant\":\"other\""), std::string::npos);
+  EXPECT_EQ(rest.get("/api/v1/usage?by=colour").status, 422);
+  EXPECT_EQ(rest.get("/api/v1/usage/nobody").status, 404);
+  EXPECT_GE(usage("refused"), 2);
+  all.clear();
+  ASSERT_TRUE(eventually([&] { return login(port, as("door@acme", "secret")) == 0; }));
+  if (std::string(GetParam()) == "single") {
+    const RestAnswer metrics = rest.get("/metrics");
+    EXPECT_NE(metrics.body.find("berth_tenant_messages_total{tenant=\"acme\"} 4"),
+              std::string::npos);
+    EXPECT_NE(metrics.body.find("berth_site_messages_total{site=\"acme/north\"} 4"),
+              std::string::npos);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RegistryShapes, ::testing::Values("single", "supervised", "cluster"),
                          [](const auto& each) { return std::string(each.param); });
 

@@ -4,95 +4,18 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
 #include <set>
 
-#include "tests/support/world.h"
+#include "tests/support/tenants.h"
 
 namespace berth::test {
 namespace {
 
 using protocol::link::CloseReason;
-using protocol::mqtt::Reason;
 using session::Principal;
 using session::Role;
 using session::Scope;
-using session::ScopePtr;
 
-// Users are "tenant/role/name", role d, s or o; "acme/s/x" is a service of all sites.
-class Book : public session::Principals {
- public:
-  session::AuthResult login(const session::AuthRequest& r) const {
-    if (r.user_name.empty()) return {};
-    const std::size_t a = r.user_name.find('/');
-    const char role = r.user_name[a + 1];
-    Principal who{r.user_name.substr(0, a),
-                  role == 'd'   ? Role::device
-                  : role == 's' ? Role::service
-                                : Role::operator_,
-                  r.user_name.substr(a + 3)};
-    ScopePtr scope = scope_of(who);
-    return {scope ? Reason::success : Reason::not_authorized, scope};
-  }
-  ScopePtr scope_of(const Principal& who) const override {
-    if (gone.contains(who.key()) || disabled.contains(who.key())) return nullptr;
-    const bool device = who.role == Role::device;
-    const auto site = sites.find(who.key());
-    std::vector<std::string> allowed;
-    if (device) allowed.push_back("device/" + who.name + "/#");
-    if (const auto limits = limited.find(who.key()); limits != limited.end())
-      allowed = limits->second;
-    return std::make_shared<const Scope>(who,
-                                         !device               ? ""
-                                         : site == sites.end() ? "north"
-                                                               : site->second,
-                                         allowed);
-  }
-  bool exists(std::string_view key) const override { return !gone.contains(std::string(key)); }
-
-  std::set<std::string> gone;
-  std::set<std::string> disabled;
-  std::map<std::string, std::string> sites;
-  std::map<std::string, std::vector<std::string>> limited;
-};
-
-struct Site {
-  explicit Site(int crash_at = -1, session::BrokerOptions options = {}) : w(options, crash_at) {
-    w.on_login([this](const session::AuthRequest& r) { return book.login(r); });
-  }
-  int come(const std::string& user, const std::string& client_id, ConnectOptions o = {}) {
-    o.user = user;
-    o.client_id = client_id;
-    return w.open_connected(o);
-  }
-  Book book;
-  World w;
-};
-
-// "topic payload" of each PUBLISH, acknowledged where that is asked for.
-std::vector<std::string> got(World& w, int c) {
-  std::vector<std::string> all;
-  for (bool more = true; more;) {
-    more = false;
-    for (const Packet& k : w.packets(c)) {
-      if (k.type != 3) continue;
-      more = true;
-      all.push_back(k.topic() + " " + k.payload(5));
-      if (k.qos() == 1) w.feed(c, ack(4, k.id()));
-    }
-  }
-  return all;
-}
-using Texts = std::vector<std::string>;
-
-// The reason code of the last packet of this type.
-unsigned answer(World& w, int c, unsigned type, std::size_t at) {
-  unsigned code = 0xffff;
-  for (const Packet& k : w.packets(c)) {
-    if (k.type == type && k.body.size() > at) code = static_cast<unsigned char>(k.body[at]);
-  }
-  return code;
-}
 unsigned suback(World& w, int c) {
   return answer(w, c, 9, 3);
 }

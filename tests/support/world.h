@@ -75,6 +75,10 @@ class World : public session::Effects {
   void on_login(std::function<session::AuthResult(const session::AuthRequest&)> f) {
     on_login_ = std::move(f);
   }
+  void use_registry(const session::Principals& r) {
+    registry_ = &r;
+    broker_->use_registry(r);
+  }
   void run() { settle(); }
   std::vector<Packet> packets(int c) {
     return take_packets(conns_[static_cast<std::size_t>(c)].out);
@@ -178,6 +182,7 @@ class World : public session::Effects {
     hold_inputs_ = false;
     for (Away& a : away_) a = kHere;
     broker_ = std::make_unique<session::Broker>(options_, *this, nullptr, probe_);
+    if (registry_ != nullptr) broker_->use_registry(*registry_);
     store_.restore(*broker_);
     for (Conn& k : conns_) {
       k.attached = false;
@@ -367,6 +372,7 @@ class World : public session::Effects {
   session::BrokerOptions options_;
   std::function<void()> on_engine_;
   std::function<session::AuthResult(const session::AuthRequest&)> on_login_;
+  const session::Principals* registry_ = nullptr;
   int crash_at_;
   int breaks_;
   int boundary_ = 0;

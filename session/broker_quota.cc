@@ -1,0 +1,131 @@
+// What tenants and sites may use (quota.h): where it is counted, and what happens when it is used
+// up. Events wait, telemetry is dropped, commands and connections are refused; who speaks MQTT 5
+// hears which quota it was.
+#include <algorithm>
+
+#include "session/broker.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::Reason;
+
+namespace {
+
+// Of a device's own topics: what may be lost (DESIGN: telemetry), by name or because it asked for
+// no more than that.
+bool is_telemetry(const mqtt::PublishView& p) {
+  if (p.topic.starts_with("v1/telemetry/")) return true;
+  const bool kept =
+      p.topic.starts_with("v1/event/") || p.topic == "v1/state" || p.topic.starts_with("v1/cmd/");
+  return p.qos == 0 && !kept;
+}
+
+// v1/SITE/DEVICE/cmd/…
+bool is_command(std::string_view topic) {
+  if (!topic.starts_with("v1/")) return false;
+  std::size_t at = 3;
+  for (int skipped = 0; skipped < 2; ++skipped) {
+    at = topic.find('/', at);
+    if (at == std::string_view::npos) return false;
+    ++at;
+  }
+  return topic.substr(at).starts_with("cmd/");
+}
+
+}  // namespace
+
+void Broker::use_registry(const Principals& registry) {
+  accounts_.use_partitions(options_.partitions);
+  accounts_.use_limits([&registry](std::string_view tenant, std::string_view site) {
+    return registry.limits_of(tenant, site);
+  });
+}
+
+void Broker::use_elsewhere(const std::vector<UsageOf>& others) {
+  accounts_.clear_elsewhere();
+  for (const UsageOf& u : others) accounts_.of(u.tenant, u.site).elsewhere += u.usage;
+}
+
+void Broker::join_account(Session& s, std::string_view site) {
+  const std::string_view key = principal_of(s.client_id);
+  if (key.empty() || s.account != nullptr) return;
+  s.account = &accounts_.of(key.substr(0, key.find('\0')), site);
+  s.account->count(&Usage::sessions, 1);
+  s.account->count(&Usage::queue_bytes, static_cast<std::int64_t>(s.flow().queued_bytes));
+}
+
+void Broker::leave_account(Session& s) {
+  if (s.account == nullptr) return;
+  s.account->count(&Usage::sessions, -1);
+  s.account->count(&Usage::queue_bytes, -static_cast<std::int64_t>(s.flow().queued_bytes));
+  s.account = nullptr;
+}
+
+// Bytes that have come into a session's stored queue, or gone from it.
+void Broker::count_queue(Session& s, std::int64_t bytes) {
+  const std::int64_t all = static_cast<std::int64_t>(queued_bytes_now_) + bytes;
+  queued_bytes_now_ = static_cast<std::uint64_t>(std::max<std::int64_t>(all, 0));
+  if (s.account != nullptr) s.account->count(&Usage::queue_bytes, bytes);
+}
+
+void Broker::count_online(Session& s, int change) {
+  online_ = change > 0 ? online_ + 1 : online_ - 1;
+  if (s.account != nullptr) s.account->count(&Usage::connections, change);
+}
+
+// Before its session is bound. A replayed CONNECT has been let in before.
+Quota Broker::admit_connection(Channel& ch, base::Instant now) {
+  if (!ch.scope) return Quota::none;
+  const Session* s = by_client(ch.connect->client_id);
+  if (s != nullptr && s->stored && owned_by(*s, ch)) return Quota::none;
+  Account& a = accounts_.of(ch.scope->who().tenant, ch.scope->site());
+  const bool takes_over = s != nullptr && s->channel != nullptr;  // one goes, one comes
+  if (takes_over) a.count(&Usage::connections, -1);
+  const Quota q = a.admit(s == nullptr, now);
+  if (takes_over) a.count(&Usage::connections, 1);
+  return q;
+}
+
+Broker::Metered Broker::meter(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
+  Account* a = ch.session->account;
+  if (a == nullptr) return {};
+  const bool device = ch.scope && ch.scope->who().role == Role::device;
+  if (!device && is_command(p.topic)) {
+    const Quota q = a->command(now);
+    if (q != Quota::none) return {Metered::refuse, q};
+  }
+  const Quota q = a->message(p.topic.size() + p.payload.size(), now);
+  if (q == Quota::none) {
+    ch.slow_counted = false;
+    return {};
+  }
+  if (device && is_telemetry(p)) {
+    a->count(&Usage::dropped, 1);
+    ++probe_.drop_quota;
+    return {Metered::refuse, q};
+  }
+  if (!std::exchange(ch.slow_counted, true)) {
+    a->count(&Usage::slowed, 1);
+    ++probe_.quota_slowed;
+  }
+  if (!std::exchange(ch.slowed, true)) slowed_.push_back(ch.conn);
+  stall(ch);
+  return {Metered::wait, q};
+}
+
+// Once a second. Whoever was first the last time is not again.
+void Broker::resume_slowed() {
+  std::vector<base::ConnId> all = std::exchange(slowed_, {});
+  if (all.empty()) return;
+  std::rotate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(++slow_turns_ % all.size()),
+              all.end());
+  for (const base::ConnId conn : all) {
+    Channel* ch = find(conn);
+    if (ch == nullptr) continue;
+    ch->slowed = false;
+    if (ch->live() && ch->stalled && !gated(*ch)) unstall(*ch);
+  }
+}
+
+}  // namespace berth::session

@@ -1,0 +1,144 @@
+// What a tenant and a site may use, and what they use (I8). Each connection and session of a Scope
+// counts for an Account: its site's, and through that its tenant's. Limits that are 0 are none. One
+// shard.
+//
+// With partitions each engine sees its own part; what the others say (every second or so) is
+// `elsewhere`. So a limit may be passed for a second by what came meanwhile. An engine that needs a
+// rate gets at least its share, whatever the others use.
+#pragma once
+
+#include <array>
+#include <boost/unordered/unordered_map.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace berth::session {
+
+enum class Quota : std::uint8_t {
+  none,
+  connections,
+  connects,
+  messages,
+  bytes,
+  sessions,
+  queue_bytes,
+  commands,
+  count
+};
+const char* name_of(Quota q);  // as in Limits, and in answers to devices
+
+struct Limits {
+  std::uint64_t connections = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t queue_bytes = 0;  // of all queues together
+  std::uint64_t connects_per_s = 0;
+  std::uint64_t messages_per_s = 0;  // from devices and services
+  std::uint64_t bytes_per_s = 0;     // payload and topic of these
+  std::uint64_t commands_per_s = 0;  // to devices: PUBLISHes to v1/SITE/DEVICE/cmd/…
+  bool operator==(const Limits&) const = default;
+};
+
+struct Usage {
+  // now
+  std::uint64_t connections = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t queue_bytes = 0;
+  // since the engine began
+  std::uint64_t connects = 0;
+  std::uint64_t messages = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t commands = 0;
+  std::uint64_t slowed = 0;   // messages that waited for a quota, once each
+  std::uint64_t dropped = 0;  // telemetry
+  std::uint64_t refused = 0;  // connections, commands
+  Usage& operator+=(const Usage& o);
+};
+// Its members, for whoever writes them down.
+struct UsageField {
+  const char* name;
+  std::uint64_t Usage::*value;
+  bool counter;
+};
+extern const std::array<UsageField, 10> kUsageFields;
+
+// As one partition tells another, and operators.
+struct UsageOf {
+  std::string tenant;
+  std::string site;
+  Usage usage;
+  Usage per_s;
+};
+// What counts for others: what is now, and of counters what came in a second.
+UsageOf of_a_second(const UsageOf& u);
+// Of a quota that is used up, for people.
+std::string text_of(Quota q);
+
+// What a second brings, of one kind. Takes what it has and goes into debt for the rest, so that a
+// message larger than a second's bytes passes too.
+class Bucket {
+ public:
+  bool open(std::uint64_t per_s, base::Instant now);  // 0: always
+  void take(double cost) { left_ -= cost; }
+
+ private:
+  double left_ = 0;
+  std::int64_t at_ms_ = -1;
+};
+
+class Account {
+ public:
+  Account(std::string tenant, std::string site, Account* above)
+      : tenant_(std::move(tenant)), site_(std::move(site)), above_(above) {}
+  const std::string& tenant() const { return tenant_; }
+  const std::string& site() const { return site_; }  // empty: the tenant's own
+  Usage usage;
+  Limits limits;
+  Usage per_s;      // what came in the last second
+  Usage elsewhere;  // in other partitions: what is now, and what came in a second
+  std::uint32_t partitions = 1;
+
+  // Quota::none: there is room, and it is counted.
+  Quota admit(bool new_session, base::Instant now);
+  Quota message(std::size_t bytes, base::Instant now);
+  Quota command(base::Instant now);
+  bool queue_has_room(std::size_t bytes) const;
+  void second();  // another one has passed
+  // For this account and the one above.
+  void count(std::uint64_t Usage::*what, std::int64_t change);
+
+ private:
+  std::uint64_t share(std::uint64_t limit, std::uint64_t others) const;
+  Quota first_closed(base::Instant now, std::initializer_list<Quota> kinds);
+  Bucket& bucket(Quota q) { return buckets_[static_cast<std::size_t>(q)]; }
+  std::string tenant_;
+  std::string site_;
+  Account* above_;
+  Usage before_;
+  std::array<Bucket, static_cast<std::size_t>(Quota::count)> buckets_;
+};
+
+// By tenant and site; made when first used, as many as the registry has.
+class Accounts {
+ public:
+  using LimitsOf = std::function<Limits(std::string_view tenant, std::string_view site)>;
+  void use_limits(LimitsOf f) { limits_of_ = std::move(f); }
+  void use_partitions(std::uint32_t n) { partitions_ = n; }
+  Account& of(std::string_view tenant, std::string_view site);
+  void refresh();  // the limits have changed
+  void second();
+  // What other partitions use; all of them anew.
+  void clear_elsewhere();
+  void each(const std::function<void(const Account&)>& f) const;
+
+ private:
+  LimitsOf limits_of_;
+  std::uint32_t partitions_ = 1;
+  boost::unordered_map<std::string, std::unique_ptr<Account>> all_;
+};
+
+}  // namespace berth::session
