@@ -72,8 +72,8 @@ class EngineProcess {
     engine_->start_timers();
     engine_->use_poison_word(poison_.word());
     if (registry_) {
-      registry_->on_change([this] {
-        if (engine_ && attached_ == links_.size()) engine_->review_registry();
+      registry_->on_change([this](const session::Concerned& who) {
+        if (engine_ && attached_ == links_.size()) engine_->review_registry(who);
       });
     }
     for (std::size_t i = 0; i < links_.size(); ++i) {

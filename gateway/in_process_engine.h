@@ -26,7 +26,7 @@ class InProcessEngine {
 
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
   bool store_healthy() const { return engine_->store_healthy(); }
-  void review_registry() { engine_->review_registry(); }
+  void review_registry(const session::Concerned& who) { engine_->review_registry(who); }
   std::vector<metrics::Sample> samples();
   void close();
 

@@ -50,7 +50,7 @@ RegistryService::RegistryService(boost::asio::io_context& io, const Config& conf
     : config_(config),
       registry_(config.registry.default_tenant),
       feed_(io, make_store(config), registry_, config.registry.refresh_ms,
-            [this] { on_change_(); }) {}
+            [this](const session::Concerned& who) { on_change_(who); }) {}
 
 std::unique_ptr<RegistryService> RegistryService::make(boost::asio::io_context& io,
                                                        const Config& config) {

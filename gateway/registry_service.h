@@ -21,9 +21,8 @@ class RegistryService {
   static std::unique_ptr<RegistryService> make(boost::asio::io_context& io, const Config& config);
 
   const registry::Registry& registry() const { return registry_; }
-  // Called when something that had been there before has changed or gone.
-  void on_change(std::function<void()> f) { on_change_ = std::move(f); }
   // As RegistryFeed's.
+  void on_change(registry::RegistryFeed::Changed f) { on_change_ = std::move(f); }
   void tell_usage(registry::RegistryStore::Reports ours) { feed_.tell_usage(std::move(ours)); }
   void on_usage(std::function<void(registry::RegistryStore::Reports)> heard) {
     feed_.on_usage(std::move(heard));
@@ -35,7 +34,7 @@ class RegistryService {
   RegistryService(boost::asio::io_context& io, const Config& config);
   const Config& config_;
   registry::Registry registry_;
-  std::function<void()> on_change_ = [] {};
+  registry::RegistryFeed::Changed on_change_ = [](const session::Concerned&) {};
   registry::RegistryFeed feed_;
   std::unique_ptr<registry::RegistryApi> api_;
 };

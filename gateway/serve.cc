@@ -62,7 +62,8 @@ class Gateway {
                                          }};
       engine_ = std::make_unique<InProcessEngine>(
           io_, config_, edges_, registry_ ? &registry_->registry() : nullptr, std::move(events));
-      if (registry_) registry_->on_change([this] { engine_->review_registry(); });
+      if (registry_)
+        registry_->on_change([this](const auto& who) { engine_->review_registry(who); });
     } else {
       start_supervised();
     }

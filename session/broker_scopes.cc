@@ -65,12 +65,23 @@ Reason Broker::enter_filter(Channel& ch, std::string_view wanted, std::string& r
   return raw.size() <= 65535 ? Reason::success : Reason::topic_filter_invalid;
 }
 
-void Broker::review_scopes(const Principals& registry, base::Instant now) {
+std::vector<base::SessionId> Broker::concerned(const Concerned& who) {
   accounts_.refresh();
-  std::vector<Session*> gone;
-  for (Session* const s : by_id_) {
+  std::vector<base::SessionId> ids;
+  for (const Session* s : by_id_) {
     const std::string_view key = principal_of(s->client_id);
-    if (key.empty()) continue;
+    if (!key.empty() && who.has(key)) ids.push_back(s->id);
+  }
+  return ids;
+}
+
+void Broker::review_scopes(const Principals& registry, const std::vector<base::SessionId>& sessions,
+                           base::Instant now) {
+  std::vector<Session*> gone;
+  for (const base::SessionId id : sessions) {
+    Session* const s = by_id(id);
+    if (s == nullptr) continue;
+    const std::string_view key = principal_of(s->client_id);
     Channel* ch = s->channel;
     if (ch == nullptr || !ch->scope) {
       if (!s->limbo && !registry.exists(key)) gone.push_back(s);

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -80,6 +81,19 @@ class Principals {
   virtual bool exists(std::string_view principal_key) const = 0;  // may be disabled
   // `site` empty: the tenant's own.
   virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;
+};
+
+// Whom a change of the registry may concern: some principals, all of some tenants, or everybody.
+struct Concerned {
+  bool everybody = false;
+  std::set<std::string, std::less<>> tenants;
+  std::set<std::string, std::less<>> principals;  // keys
+  bool empty() const { return !everybody && tenants.empty() && principals.empty(); }
+  bool has(std::string_view principal_key) const {
+    return everybody || principals.contains(principal_key) ||
+           (!tenants.empty() &&
+            tenants.contains(principal_key.substr(0, principal_key.find('\0'))));
+  }
 };
 
 // The client id of a session's key.

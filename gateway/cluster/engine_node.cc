@@ -65,9 +65,9 @@ class EngineNode {
     if (registry_) {
       process_.registry = &registry_->registry();
       registry_->on_usage([this](auto reports) { on_usage(reports); });
-      registry_->on_change([this] {
+      registry_->on_change([this](const session::Concerned& who) {
         for (const auto& p : partitions_) {
-          if (p->engine() != nullptr && p->runs_inputs()) p->engine()->review_registry();
+          if (p->engine() != nullptr && p->runs_inputs()) p->engine()->review_registry(who);
         }
       });
     }

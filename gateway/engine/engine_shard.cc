@@ -1,5 +1,6 @@
 #include "gateway/engine/engine_shard.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -8,6 +9,10 @@
 #include "base/log.h"
 
 namespace berth::gateway::engine {
+
+namespace {
+constexpr std::size_t kReviewedAtOnce = 500;  // sessions, 1 ms
+}
 
 EngineShard::EngineShard(boost::asio::io_context& io, session::BrokerOptions options,
                          link::EdgePort& edge, std::unique_ptr<session::AccessPolicy> access,
@@ -55,12 +60,29 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(base::now());
-  review_registry();  // while nobody served
+  review_registry({.everybody = true});  // it may have changed while nobody served
 }
 
-void EngineShard::review_registry() {
-  if (registry_ != nullptr && registry_->loaded()) broker_.review_scopes(*registry_, base::now());
+void EngineShard::review_registry(const session::Concerned& who) {
+  const bool under_way = !review_.empty();
+  if (registry_ != nullptr && registry_->loaded()) {
+    for (const base::SessionId id : broker_.concerned(who)) review_.push_back(id);
+  }
   turn_end();
+  if (!under_way && !review_.empty()) review_some();
+}
+
+void EngineShard::review_some() {
+  const std::size_t n = std::min(review_.size(), kReviewedAtOnce);
+  const std::vector<base::SessionId> some(review_.end() - static_cast<std::ptrdiff_t>(n),
+                                          review_.end());
+  review_.resize(review_.size() - n);
+  broker_.review_scopes(*registry_, some, base::now());
+  turn_end();
+  if (review_.empty()) return;
+  boost::asio::post(io_, [this, alive = alive()] {
+    if (!alive.expired()) review_some();
+  });
 }
 
 std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t in_ack,
@@ -90,7 +112,7 @@ void EngineShard::accepted(std::uint32_t link, std::uint64_t turn) {
 
 void EngineShard::edge_attached(std::uint32_t link, std::function<void()> done) {
   broker_.edge_attached(link, base::now(), std::move(done));
-  review_registry();
+  review_registry({.everybody = true});
 }
 
 void EngineShard::edge_lost(std::uint32_t link) {

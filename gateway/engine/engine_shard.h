@@ -31,8 +31,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
     registry_ = r;
     if (r != nullptr) broker_.use_registry(*r);
   }
-  // The registry has changed.
-  void review_registry();
+  // The registry has changed. What follows for connections comes in the turns to come, some
+  // hundreds of sessions in each.
+  void review_registry(const session::Concerned& who);
   void restore();  // blocking
   void start_timers();
   // DISCONNECT to all; `done` when every connection is released and everything is durable.
@@ -110,6 +111,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void works_on(std::uint64_t word) {
     if (poison_ != nullptr) poison_->store(word, std::memory_order_relaxed);
   }
+  void review_some();
   void commit();
   void on_committed(const session::CommitResult& result);
   void arm_tick();
@@ -124,6 +126,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::unique_ptr<session::Store> store_;
   std::unique_ptr<Authenticator> authenticator_;
   const registry::Registry* registry_ = nullptr;
+  std::vector<base::SessionId> review_;  // still to be done
   boost::asio::steady_timer tick_;
   std::vector<base::ConnId> resume_;
   std::function<void()> drained_;

@@ -18,8 +18,7 @@ constexpr std::size_t kPerWrite = 500;  // records; an import is several of them
 }
 
 RegistryFeed::RegistryFeed(asio::io_context& io, std::unique_ptr<RegistryStore> store,
-                           Registry& registry, std::uint32_t refresh_ms,
-                           std::function<void()> changed)
+                           Registry& registry, std::uint32_t refresh_ms, Changed changed)
     : io_(io),
       store_(std::move(store)),
       registry_(registry),
@@ -106,7 +105,8 @@ void RegistryFeed::hand_over(Changes changes) {
 
 void RegistryFeed::apply_later(Changes changes) {
   post([this, changes = std::move(changes)] {
-    if (registry_.apply(changes)) changed_();
+    const session::Concerned who = registry_.apply(changes);
+    if (!who.empty()) changed_(who);
   });
 }
 

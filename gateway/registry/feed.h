@@ -23,9 +23,11 @@ namespace berth::gateway::registry {
 
 class RegistryFeed {
  public:
-  // `changed`: something that had been there before has changed or gone; on io's thread.
+  // `changed`: something that had been there before has changed or gone, and whom that concerns; on
+  // io's thread.
+  using Changed = std::function<void(const session::Concerned&)>;
   RegistryFeed(boost::asio::io_context& io, std::unique_ptr<RegistryStore> store,
-               Registry& registry, std::uint32_t refresh_ms, std::function<void()> changed);
+               Registry& registry, std::uint32_t refresh_ms, Changed changed);
   ~RegistryFeed();
 
   // Reads it in this thread, before anything else. Why not (logged too), empty: it has been read.
@@ -62,7 +64,7 @@ class RegistryFeed {
   std::unique_ptr<RegistryStore> store_;  // the thread's, once it runs
   Registry& registry_;
   std::uint32_t refresh_ms_;
-  std::function<void()> changed_;
+  Changed changed_;
   std::function<void(RegistryStore::Reports)> heard_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::atomic<bool> reachable_{false};

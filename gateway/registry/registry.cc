@@ -74,8 +74,8 @@ bool in_time(const pb::Credential& c, base::Instant now) {
          (!c.has_not_after() || s < c.not_after().seconds());
 }
 
-bool Registry::apply(const Changes& changes) {
-  bool touched = false;
+session::Concerned Registry::apply(const Changes& changes) {
+  session::Concerned who;
   if (changes.whole && !records_.empty()) {
     std::set<std::string_view> there;
     for (const Change& c : changes.list) there.insert(c.key);
@@ -83,39 +83,53 @@ bool Registry::apply(const Changes& changes) {
     for (const auto& [key, value] : records_) {
       if (!there.contains(key)) gone.push_back(key);
     }
-    for (const std::string& key : gone) touched = remove(key) || touched;
+    for (const std::string& key : gone) remove(key, who);
   }
   for (const Change& c : changes.list) {
-    const bool was_there = c.value ? put(c.key, *c.value) : remove(c.key);
-    touched = touched || was_there;
+    if (c.value) {
+      put(c.key, *c.value, who);
+    } else {
+      remove(c.key, who);
+    }
   }
   loaded_ = true;
-  return touched;
+  return who;
 }
 
-// True: it had another value before.
-bool Registry::put(const std::string& key, const std::string& value) {
+void Registry::put(const std::string& key, const std::string& value, session::Concerned& who) {
   const auto [it, fresh] = records_.try_emplace(key, value);
-  if (!fresh && it->second == value) return false;
+  if (!fresh && it->second == value) return;
   ++changes_;
   if (fresh) {
     ++counts_[parse_key(key).kind];
   } else {
+    concern(&*it, who);
     index(&*it, false);
     it->second = value;
   }
   index(&*it, true);
-  return !fresh;
 }
 
-bool Registry::remove(const std::string& key) {
+void Registry::remove(const std::string& key, session::Concerned& who) {
   const auto it = records_.find(key);
-  if (it == records_.end()) return false;
+  if (it == records_.end()) return;
   ++changes_;
+  concern(&*it, who);
   index(&*it, false);
   --counts_[parse_key(key).kind];
   records_.erase(it);
-  return true;
+}
+
+// As it was: an account that gets another role ends as what it has been.
+void Registry::concern(Place p, session::Concerned& who) {
+  const Key key = parse_key(p->first);
+  const auto m = make_message(key.kind);
+  const bool one = key.kind == Kind::device || key.kind == Kind::account;
+  if (one && m->ParseFromString(p->second)) {
+    who.principals.insert(principal(key, *m).key());
+  } else {
+    who.tenants.insert(std::string(key.tenant));
+  }
 }
 
 void Registry::index(Place p, bool add) {

@@ -23,8 +23,8 @@ class Registry final : public session::Principals {
   // `default_tenant`: of who logs in without "@tenant"; empty: nobody can.
   explicit Registry(std::string default_tenant) : default_tenant_(std::move(default_tenant)) {}
 
-  // True: something has changed or gone that was there before.
-  bool apply(const Changes& changes);
+  // Whom it concerns: those of records that have changed or gone, not those that are new.
+  session::Concerned apply(const Changes& changes);
   bool loaded() const { return loaded_; }             // has been told of everything once
   std::uint64_t changes() const { return changes_; }  // counts
 
@@ -55,8 +55,9 @@ class Registry final : public session::Principals {
  private:
   using Records = std::map<std::string, std::string, std::less<>>;
   using Place = const Records::value_type*;
-  bool put(const std::string& key, const std::string& value);
-  bool remove(const std::string& key);
+  void put(const std::string& key, const std::string& value, session::Concerned& who);
+  void remove(const std::string& key, session::Concerned& who);
+  static void concern(Place p, session::Concerned& who);
   void index(Place p, bool add);
   std::optional<Login> login_at(
       std::uint64_t hash, const std::function<bool(const Key&, const pb::Credential&)>& same) const;

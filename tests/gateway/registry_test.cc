@@ -103,18 +103,24 @@ TEST(Registry, ALogInLeadsToAScope) {
 TEST(Registry, ChangesShowAtOnce) {
   Registry r("");
   Changes c = changes_of(kSite);
-  EXPECT_FALSE(r.apply(c)) << "nobody was there before";
-  EXPECT_FALSE(r.apply({.whole = false, .list = c.list})) << "nothing has changed";
+  EXPECT_TRUE(r.apply(c).empty()) << "nobody was there before";
+  EXPECT_TRUE(r.apply({.whole = false, .list = c.list}).empty()) << "nothing has changed";
   const Principal cam{"acme", Role::device, "cam-1"};
   ASSERT_TRUE(r.scope_of(cam));
   pb::Tenant t;
   t.set_name("acme");
   t.set_enabled(false);
-  EXPECT_TRUE(r.apply({.whole = false, .list = {{"t/acme", t.SerializeAsString()}}}));
+  const auto tenant = r.apply({.whole = false, .list = {{"t/acme", t.SerializeAsString()}}});
+  EXPECT_TRUE(tenant.has(cam.key()));
+  EXPECT_FALSE(tenant.has(Principal{"other", Role::device, "cam-1"}.key()));
+  EXPECT_FALSE(tenant.has(Principal{"acm", Role::device, "cam-1"}.key()));
   EXPECT_FALSE(r.scope_of(cam));
   EXPECT_TRUE(r.exists(cam.key()));
   EXPECT_TRUE(r.find_login("cam-1@acme")) << "known, and may not come in";
-  EXPECT_TRUE(r.apply({.whole = false, .list = {{"d/acme/cam-1", std::nullopt}}}));
+  const auto one = r.apply({.whole = false, .list = {{"d/acme/cam-1", std::nullopt}}});
+  EXPECT_TRUE(one.has(cam.key()));
+  EXPECT_FALSE(one.has(Principal{"acme", Role::device, "cam-2"}.key()));
+  EXPECT_FALSE(one.has(Principal{"acme", Role::service, "cam-1"}.key()));
   EXPECT_FALSE(r.exists(cam.key()));
   EXPECT_FALSE(r.find_login("cam-1@acme"));
   EXPECT_TRUE(r.find_login("cam-1@other")->scope);
@@ -123,7 +129,7 @@ TEST(Registry, ChangesShowAtOnce) {
   for (const Change& each : c.list) {
     if (each.key.find("/other") != std::string::npos) rest.list.push_back(each);
   }
-  EXPECT_TRUE(r.apply(rest));
+  EXPECT_FALSE(r.apply(rest).empty());
   EXPECT_FALSE(r.find_login("eve@acme"));
   EXPECT_TRUE(r.find_login("cam-1@other")->scope);
 }
@@ -321,7 +327,7 @@ TEST(RedisRegistry, AnEmptyServerIsAnEmptyRegistry) {
   raw.call({"FLUSHALL"});
   const Changes c = b->read();
   EXPECT_TRUE(c.whole);
-  EXPECT_TRUE(r.apply(c));
+  EXPECT_FALSE(r.apply(c).empty());
   EXPECT_EQ(r.find("t/a"), nullptr);
 }
 
@@ -355,7 +361,7 @@ TEST_F(RegistryFile, IsReadAgainWhenItHasSettled) {
   EXPECT_FALSE(f.read().whole) << "it may be half written";
   const Changes again = f.read();
   EXPECT_EQ(again.list.size(), 12u);
-  EXPECT_FALSE(r.apply(again)) << "what was there is as it was, its password hashes too";
+  EXPECT_TRUE(r.apply(again).empty()) << "what was there is as it was, its password hashes too";
   EXPECT_NE(r.find("t/third"), nullptr);
 }
 

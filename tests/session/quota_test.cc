@@ -232,12 +232,25 @@ TEST(Quota, WhatOtherPartitionsUseCounts) {
   EXPECT_FALSE(s.w.ended(s.come("acme/d/b", "b")));
 }
 
+TEST(Quota, WhoHasMovedCountsWhereHeIs) {
+  Site s;
+  const ConnectOptions kept{.clean = false, .properties = expiry(600)};
+  s.w.close(s.come("acme/d/cam", "c", kept));
+  EXPECT_EQ(used(s, "acme", "north").sessions, 1u);
+  s.book.sites[session::Principal{"acme", session::Role::device, "cam"}.key()] = "south";
+  EXPECT_FALSE(s.w.ended(s.come("acme/d/cam", "c", kept)));
+  EXPECT_EQ(used(s, "acme", "north").sessions, 0u);
+  EXPECT_EQ(used(s, "acme", "south").sessions, 1u);
+  EXPECT_EQ(used(s, "acme", "south").connections, 1u);
+  EXPECT_EQ(used(s, "acme").sessions, 1u);
+}
+
 TEST(Quota, LimitsChangeWhileConnected) {
   Site s;
   const int cam = s.come("acme/d/cam", "c");
   s.book.limits["acme/"] = {.connections = 1};
   EXPECT_FALSE(s.w.ended(s.come("acme/d/a", "a"))) << "not heard of yet";
-  s.w.broker().review_scopes(s.book, s.w.now());
+  s.review();
   EXPECT_TRUE(s.w.ended(s.come("acme/d/b", "b")));
   EXPECT_FALSE(s.w.ended(cam)) << "who is there stays";
 }

@@ -231,7 +231,7 @@ TEST(Tenants, WhatIsDisabledEndsAndWhatIsRemovedIsForgotten) {
   s.book.gone = {key("door"), key("off")};
   s.book.sites[key("gate")] = "south";
   s.w.packets(cam);
-  s.w.broker().review_scopes(s.book, s.w.now());
+  s.review();
   s.w.run();
   EXPECT_TRUE(s.w.ended(cam));
   EXPECT_EQ(answer(s.w, cam, 14, 0), 0x98u);
@@ -244,6 +244,19 @@ TEST(Tenants, WhatIsDisabledEndsAndWhatIsRemovedIsForgotten) {
   EXPECT_FALSE(s.w.ended(stays));
 }
 
+TEST(Tenants, AChangeConcernsWhomItConcerns) {
+  Site s;
+  const int cam = s.come("acme/d/cam", "c");
+  const int door = s.come("acme/d/door", "d");
+  const auto key = [](const char* name) { return Principal{"acme", Role::device, name}.key(); };
+  s.book.disabled = {key("cam"), key("door")};
+  s.review({.everybody = false, .tenants = {"other"}, .principals = {key("door")}});
+  EXPECT_FALSE(s.w.ended(cam)) << "nobody has said anything of it";
+  EXPECT_TRUE(s.w.ended(door));
+  s.review({.everybody = false, .tenants = {"acme"}, .principals = {}});
+  EXPECT_TRUE(s.w.ended(cam));
+}
+
 TEST(Tenants, WhatAProductMayUseChangesWithoutANewConnection) {
   Site s;
   const int lot = s.come("acme/s/lot", "l");
@@ -253,7 +266,7 @@ TEST(Tenants, WhatAProductMayUseChangesWithoutANewConnection) {
   s.w.feed(lot, subscribe(3, "v1/north/#", 1));
   s.w.packets(lot);
   s.book.limited[Principal{"acme", Role::service, "lot"}.key()] = {"north"};
-  s.w.broker().review_scopes(s.book, s.w.now());
+  s.review();
   s.w.run();
   s.w.crash();
   s.w.feed(lot, subscribe(2, "v1/south/x", 1));

@@ -58,6 +58,10 @@ struct Site {
     w.use_registry(book);
     w.on_login([this](const session::AuthRequest& r) { return book.login(r); });
   }
+  void review(const session::Concerned& who = {.everybody = true}) {
+    w.broker().review_scopes(book, w.broker().concerned(who), w.now());
+    w.run();
+  }
   int come(const std::string& user, const std::string& client_id, ConnectOptions o = {}) {
     o.user = user;
     o.client_id = client_id;
