@@ -167,9 +167,12 @@ void EdgeShard::check_input_limits(Connection& c) {
   if (c.state != Connection::State::open) return;
   if (!c.connected && c.in.size() > kInputBeforeConnect)
     return end(c, CloseReason::frame_too_large);
-  input_full_ = input_bytes_ >= options_.input_cap_total;
-  const bool stop = c.in.size() >= options_.input_cap || (input_full_ && !c.in.empty());
-  const bool go = c.in.size() < options_.input_cap / 2 && !input_full_;
+  // What some keep waiting (large packets in parts, a tenant's quota) must not stop all others: who
+  // has nothing unprocessed is read, whatever there is in all.
+  const bool full = input_bytes_ >= options_.input_cap_total;
+  const bool stop = c.in.size() >= options_.input_cap || (full && !c.in.empty());
+  const bool go = c.in.size() < options_.input_cap / 2 && (!full || c.in.empty());
+  if (c.reading && stop && full) held_back_ = true;
   if (c.reading ? stop : go) {
     c.reading = !c.reading;
     if (c.reading)
@@ -177,6 +180,15 @@ void EdgeShard::check_input_limits(Connection& c) {
     set_interest(c);
     if (c.reading && (c.tls != nullptr || c.layers != nullptr)) read_later(c);
   }
+}
+
+// Those that were stopped because of what there was in all.
+void EdgeShard::go_on_reading() {
+  for_each([this](Connection& c) {
+    if (c.reading) return;
+    check_input_limits(c);
+    held_back_ = held_back_ || !c.reading;
+  });
 }
 
 void EdgeShard::set_interest(Connection& c) {
@@ -198,6 +210,7 @@ void EdgeShard::on_tick() {
   const std::uint32_t before = std::exchange(last_tick_s_, seconds());
   now_s_ = last_tick_s_;
   if (!accepting_) resume_accepting();
+  if (std::exchange(held_back_, false)) go_on_reading();
   if (now_s_ - before < kStall_s) sweep(now_s_);  // else: read first, then judge
   flush();
   engines_turn_end();

@@ -186,6 +186,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   }
   bool all_serving() const;
   void check_input_limits(Connection& c);
+  void go_on_reading();
 
   // edge_place.cc
   bool quarantined(Connection& c, base::ByteView first_bytes);
@@ -248,7 +249,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::size_t input_bytes_ = 0;
   std::uint32_t now_s_ = 0;
   std::uint32_t last_tick_s_ = 0;
-  bool input_full_ = false;
+  bool held_back_ = false;  // some are not read because of what there is in all
   Admission admission_;
   std::size_t waiting_ = 0;  // connections whose CONNECT, come whole, no engine has answered
   std::uint64_t others_admit_per_s_ = protocol::link::kUnbounded;

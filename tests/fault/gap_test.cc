@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
@@ -46,6 +49,37 @@ TEST(Gap, PublishDisconnectAndFinWhileNoEngineIsThere) {
   std::sort(got.begin(), got.end());
   EXPECT_EQ(got, (std::vector<std::string>{"must come", "stayer", "words", "words 1"}));
   EXPECT_EQ(g.metric("berth_engine_deaths_total"), 1);
+}
+
+// Large packets in parts fill what may be kept of all devices: the others are heard all the same,
+// and who was held back goes on when there is room.
+TEST(Gap, PartsOfPacketsKeepNobodyElseWaiting) {
+  std::string name = std::filesystem::temp_directory_path() / "berth-gap-XXXXXX";
+  const std::string directory = mkdtemp(name.data());
+  std::ofstream(directory + "/berth.yaml") << "mqtt: {input_buffer_total_bytes: 2097152}\n";
+  {
+    GatewayProcess g({"--anonymous", "--config", directory + "/berth.yaml"});
+    const std::string large = publish("large", std::string(1'000'000, 'x'), 1, 1);
+    std::vector<std::unique_ptr<RawClient>> slow;
+    for (int i = 0; i < 4; ++i) {
+      slow.push_back(connected(g.mqtt_port(), {.client_id = "slow" + std::to_string(i)}));
+      slow.back()->send_some(large.substr(0, 900'000));
+    }
+    ASSERT_TRUE(eventually([&] { return g.metric("berth_inbound_buffer_bytes") > 1'000'000; }));
+    auto small = connected(g.mqtt_port(), {.client_id = "small"});
+    for (unsigned i = 1; i <= 3; ++i) {
+      small->send(publish("t", "x", 1, i));
+      const auto got = small->until(4);
+      ASSERT_FALSE(got.empty()) << i;
+      EXPECT_EQ(got.back().id(), i);
+    }
+    auto last = connected(g.mqtt_port(), {.client_id = "last"});
+    std::thread rest([&] { last->send(large); });  // waits for room
+    slow.clear();
+    EXPECT_FALSE(last->until(4).empty());
+    rest.join();
+  }
+  std::filesystem::remove_all(directory);
 }
 
 TEST(Gap, TakeOverSurvivesAnEngineDeath) {
