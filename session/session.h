@@ -191,6 +191,7 @@ struct Channel {
   std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
   Session* session = nullptr;
+  ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`
   std::unique_ptr<Newcomer> newcomer;                  // before its session
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias
   std::unique_ptr<boost::unordered_flat_map<std::string, std::uint16_t>> alias_out;
@@ -198,7 +199,6 @@ struct Channel {
   std::unique_ptr<std::vector<std::pair<std::uint64_t, std::string>>> applied;  // offset, outcome
   std::unique_ptr<PendingConnect> connect;
   std::unique_ptr<std::string> user_name;
-  ScopePtr scope;  // null: none
 
   bool v5() const { return version == protocol::mqtt::Version::v5; }
   bool live() const { return state == State::live; }
