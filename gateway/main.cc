@@ -12,7 +12,6 @@
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
 #include "gateway/registry/file_registry.h"
-#include "gateway/registry_service.h"
 #include "gateway/serve.h"
 
 namespace {

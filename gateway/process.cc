@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
+#include <fstream>
 
 #include "base/log.h"
 #include "gateway/engine_setup.h"
@@ -79,6 +80,14 @@ boost::json::object DeviceListeners::json() const {
   boost::json::object all;
   for (const edge::Transport t : edge::kTransports) all[edge::name_of(t)] = at_[edge::index_of(t)];
   return all;
+}
+
+std::string admin_token(const Config& config) {
+  if (config.admin_token_file.empty()) return {};
+  std::ifstream in(config.admin_token_file);
+  std::string token;
+  if (!(in >> token)) throw ConfigError(config.admin_token_file + ": no token in it");
+  return token;
 }
 
 admin::Response text_response(int status, std::string text) {

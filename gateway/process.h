@@ -39,6 +39,8 @@ class DeviceListeners {
   std::array<std::string, edge::kTransports.size()> at_;  // HOST:PORT or "off", by transport
 };
 
+// What admin.token_file holds; empty: there is none. Throws ConfigError.
+std::string admin_token(const Config& config);
 admin::Response text_response(int status, std::string text);
 admin::Response health_response(bool good);  // 200 or 503
 admin::Response json_response(const boost::json::object& o);

@@ -1,7 +1,6 @@
 #include "gateway/registry_service.h"
 
 #include <boost/asio/ip/address.hpp>
-#include <fstream>
 
 #include "gateway/engine_setup.h"
 #include "gateway/registry/file_registry.h"
@@ -37,14 +36,6 @@ bool on_loopback(const std::string& host) {
 }
 
 }  // namespace
-
-std::string admin_token(const Config& config) {
-  if (config.admin_token_file.empty()) return {};
-  std::ifstream in(config.admin_token_file);
-  std::string token;
-  if (!(in >> token)) throw ConfigError(config.admin_token_file + ": no token in it");
-  return token;
-}
 
 RegistryService::RegistryService(boost::asio::io_context& io, const Config& config)
     : config_(config),

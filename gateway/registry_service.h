@@ -39,7 +39,4 @@ class RegistryService {
   std::unique_ptr<registry::RegistryApi> api_;
 };
 
-// What admin.token_file holds; empty: there is none. Throws ConfigError.
-std::string admin_token(const Config& config);
-
 }  // namespace berth::gateway

@@ -30,7 +30,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t kNoBody = 1024;
 constexpr double kUnreadyAfterAbsent_s = 10;  // an engine's restart must not flap readiness
 
 class Gateway {
@@ -235,7 +234,7 @@ class Gateway {
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     if (registry_) {
-      http_.route_under("/api/v1/usage", kNoBody,
+      http_.route_under("/api/v1/usage",
                         [this](admin::Request r) { return answer_usage(std::move(r)); });
     }
     http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });

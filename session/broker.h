@@ -32,6 +32,7 @@
 #include "session/broker_types.h"
 #include "session/effects.h"
 #include "session/peer_tag.h"
+#include "session/principals.h"
 #include "session/quota.h"
 #include "session/retained.h"
 #include "session/router.h"

@@ -83,17 +83,15 @@ void Broker::restore_routes() {
 bool Broker::add_peer_route(Session& s, std::string_view raw, std::uint32_t generation) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
   if (!p.valid) return false;
-  Router& router = router_;
-  router.add(router.intern(p.filter), &s, p.group, SubOptions{kPeerOptions},
-             p.shared ? route_of_group(raw) : 0);
+  router_.add(router_.intern(p.filter), &s, p.group, SubOptions{kPeerOptions},
+              p.shared ? route_of_group(raw) : 0);
   peer_routes_[s.peer - 1u].insert_or_assign(std::string(raw), generation);
   return true;
 }
 
 void Broker::remove_peer_route(Session& s, std::string_view raw) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  Router& router = router_;
-  router.remove(router.intern(p.filter), &s, p.group);
+  router_.remove(router_.intern(p.filter), &s, p.group);
   const std::string key = route_key(s.peer - 1u, raw);
   write({.kind = WriteKind::remove_applied, .key = key});
 }
@@ -202,9 +200,8 @@ std::uint64_t Broker::next_stamp(base::Instant now) {
 }
 
 void Broker::sweep_retained(base::Instant now) {
-  Retained& r = retained_;
   for (const std::string& topic :
-       r.old_tombstones(now.ms - kTombstone_ms, options_.retained_messages_max)) {
+       retained_.old_tombstones(now.ms - kTombstone_ms, options_.retained_messages_max)) {
     write({.kind = WriteKind::remove_retained, .key = topic});
   }
 }

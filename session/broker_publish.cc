@@ -405,17 +405,17 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
 
 // False: a newer one of another partition is known.
 bool Broker::store_retained(const MessageView& m) {
-  Retained& r = retained_;
   const bool stamped = m.stamp != 0;
   if (m.payload.empty() && !stamped) {
     write({.kind = WriteKind::remove_retained, .key = m.topic});
     return true;
   }
-  if (!r.contains(m.topic) && !m.payload.empty() &&
-      (r.size() >= options_.retained_messages_max || r.bytes() >= options_.retained_bytes_max)) {
+  if (!retained_.contains(m.topic) && !m.payload.empty() &&
+      (retained_.size() >= options_.retained_messages_max ||
+       retained_.bytes() >= options_.retained_bytes_max)) {
     return true;  // counted in keep_retained
   }
-  if (stamped && !r.claim(m.topic, m.stamp)) return false;
+  if (stamped && !retained_.claim(m.topic, m.stamp)) return false;
   std::string value;
   encode_retained(value, m);
   write({.kind = WriteKind::put_retained, .key = m.topic, .value = value});
@@ -423,17 +423,16 @@ bool Broker::store_retained(const MessageView& m) {
 }
 
 void Broker::keep_retained(const MessageView& m, base::Instant now) {
-  Retained& r = retained_;
   if (m.payload.empty()) {  // 3.3.1-6
-    r.remove(m.topic, m.stamp, now.ms);
+    retained_.remove(m.topic, m.stamp, now.ms);
     return;
   }
-  if (!r.contains(m.topic) &&
-      (r.size() >= options_.retained_messages_max || r.bytes() >= options_.retained_bytes_max)) {
+  if (!retained_.contains(m.topic) && (retained_.size() >= options_.retained_messages_max ||
+                                       retained_.bytes() >= options_.retained_bytes_max)) {
     ++probe_.drop_retained_full;
     return;
   }
-  r.put(m.topic, MessagePtr(m), m.stamp);
+  retained_.put(m.topic, MessagePtr(m), m.stamp);
 }
 
 // Wills and the like: from no connection.

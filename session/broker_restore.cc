@@ -124,11 +124,10 @@ void Broker::retained(std::string_view key, std::string_view value) {
   const auto m = decode_retained(value);
   if (key.empty() || !m) return;
   last_stamp_ = std::max(last_stamp_, m->stamp);
-  Retained& r = retained_;
   if (m->payload.empty()) {
-    r.remove(m->topic, m->stamp, static_cast<std::int64_t>(m->stamp >> 20));
+    retained_.remove(m->topic, m->stamp, static_cast<std::int64_t>(m->stamp >> 20));
   } else {
-    r.put(m->topic, MessagePtr(*m), m->stamp);
+    retained_.put(m->topic, MessagePtr(*m), m->stamp);
   }
 }
 

@@ -105,9 +105,8 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
 bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options,
                               std::uint32_t id) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  Router& router = router_;
-  const FilterId filter = router.intern(p.filter);
-  const bool fresh = router.add(filter, &s, p.group, options, id);
+  const FilterId filter = router_.intern(p.filter);
+  const bool fresh = router_.add(filter, &s, p.group, options, id);
   if (fresh) s.changed = ++moments_;
   if (fresh) {
     if (partitioned()) count_route(raw, 1);
@@ -127,9 +126,8 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
 bool Broker::remove_subscription(Session& s, std::string_view raw) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
   if (!p.valid) return false;
-  Router& router = router_;
-  const FilterId filter = router.intern(p.filter);
-  const bool removed = router.remove(filter, &s, p.group);  // prunes what intern() made
+  const FilterId filter = router_.intern(p.filter);
+  const bool removed = router_.remove(filter, &s, p.group);  // prunes what intern() made
   if (!removed) return false;
   if (partitioned()) count_route(raw, -1);
   --subscriptions_;

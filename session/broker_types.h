@@ -14,6 +14,7 @@
 #include "protocol/mqtt/types.h"
 #include "session/message.h"
 #include "session/peer_tag.h"
+#include "session/quota.h"
 #include "session/retained.h"
 #include "session/router.h"
 #include "session/session.h"

@@ -122,7 +122,7 @@ class Account {
   std::array<Bucket, static_cast<std::size_t>(Quota::count)> buckets_;
 };
 
-// By tenant and site; made when first used, as many as the registry has.
+// By tenant and site; made when first used, and kept while the engine lives.
 class Accounts {
  public:
   using LimitsOf = std::function<Limits(std::string_view tenant, std::string_view site)>;

@@ -20,6 +20,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/text.h"
+
 namespace berth::session {
 
 namespace {
@@ -30,21 +32,6 @@ constexpr std::size_t kReadChunk = 64 * 1024;
 
 [[noreturn]] void bad(const std::string& url, const char* why) {
   throw std::invalid_argument("'" + url.substr(0, url.find("://")) + "://…': " + why);
-}
-
-std::string decoded(std::string_view in) {
-  std::string out;
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    unsigned v = 0;
-    if (in[i] == '%' && i + 2 < in.size() &&
-        std::from_chars(in.data() + i + 1, in.data() + i + 3, v, 16).ptr == in.data() + i + 3) {
-      out.push_back(static_cast<char>(v));
-      i += 2;
-    } else {
-      out.push_back(in[i]);
-    }
-  }
-  return out;
 }
 
 RedisAddress::Node parse_node(const std::string& url, std::string_view text, std::uint16_t port) {
@@ -129,8 +116,9 @@ RedisAddress parse_redis_url(const std::string& url) {
   if (const std::size_t at = rest.rfind('@'); at != std::string_view::npos) {
     const std::string_view login = rest.substr(0, at);
     const std::size_t colon = login.find(':');
-    a.user = decoded(login.substr(0, colon));
-    if (colon != std::string_view::npos) a.password = decoded(login.substr(colon + 1));
+    a.user = base::percent_decoded(login.substr(0, colon));
+    if (colon != std::string_view::npos)
+      a.password = base::percent_decoded(login.substr(colon + 1));
     rest = rest.substr(at + 1);
   }
   const std::size_t slash = rest.find('/');

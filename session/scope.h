@@ -12,12 +12,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "session/quota.h"
 
 namespace berth::session {
 
@@ -72,29 +69,6 @@ class Scope {
   std::string own_;          // "$tenant/acme/v1/north/cam-1/"; empty: not a device
 };
 using ScopePtr = std::shared_ptr<const Scope>;
-
-// Who is registered now.
-class Principals {
- public:
-  virtual ~Principals() = default;
-  virtual ScopePtr scope_of(const Principal& who) const = 0;      // null: may not be connected
-  virtual bool exists(std::string_view principal_key) const = 0;  // may be disabled
-  // `site` empty: the tenant's own.
-  virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;
-};
-
-// Whom a change of the registry may concern: some principals, all of some tenants, or everybody.
-struct Concerned {
-  bool everybody = false;
-  std::set<std::string, std::less<>> tenants;
-  std::set<std::string, std::less<>> principals;  // keys
-  bool empty() const { return !everybody && tenants.empty() && principals.empty(); }
-  bool has(std::string_view principal_key) const {
-    return everybody || principals.contains(principal_key) ||
-           (!tenants.empty() &&
-            tenants.contains(principal_key.substr(0, principal_key.find('\0'))));
-  }
-};
 
 // The client id of a session's key.
 inline std::string_view client_id_of(std::string_view session_key) {

@@ -23,6 +23,8 @@
 
 namespace berth::session {
 
+class Account;  // quota.h
+
 // A delivery's life. Stored in cookies: append only.
 enum class EntryState : std::uint8_t {
   queued = 0,

@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -13,6 +14,8 @@
 #include <cctype>
 #include <stdexcept>
 
+#include "base/text.h"
+
 namespace berth::gateway::admin {
 
 namespace asio = boost::asio;
@@ -22,7 +25,6 @@ using asio::ip::tcp;
 
 namespace {
 constexpr int kConnectionsMax = 64;
-constexpr std::size_t kBodyMax = 64 * 1024;
 constexpr auto kRequestMax = std::chrono::seconds(10);
 constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr const char* kText = "text/plain; charset=utf-8";
@@ -38,27 +40,10 @@ Response unauthorized() {
   return r;
 }
 
-int hex_value(char c) {
-  return c >= '0' && c <= '9'   ? c - '0'
-         : c >= 'a' && c <= 'f' ? c - 'a' + 10
-         : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                : -1;
-}
-
 // application/x-www-form-urlencoded
-std::string decoded(const std::string& s) {
-  std::string out;
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    const bool code =
-        s[i] == '%' && i + 2 < s.size() && hex_value(s[i + 1]) >= 0 && hex_value(s[i + 2]) >= 0;
-    if (code) {
-      out.push_back(static_cast<char>(hex_value(s[i + 1]) * 16 + hex_value(s[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(s[i] == '+' ? ' ' : s[i]);
-    }
-  }
-  return out;
+std::string decoded(std::string s) {
+  std::replace(s.begin(), s.end(), '+', ' ');
+  return base::percent_decoded(s);
 }
 
 std::map<std::string, std::string> parse_query(const std::string& query) {
@@ -151,7 +136,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
 
   // Empty: the most there is.
   std::size_t body_max(const std::string& path) const {
-    std::size_t most = kBodyMax;
+    std::size_t most = HttpServer::kBodyMax;
     if (!path.empty()) {
       const Tree* tree = tree_of(path);
       return tree != nullptr ? tree->body_max : most;
@@ -213,8 +198,8 @@ void HttpServer::route(const std::string& method_and_target, Handler handler) {
   impl_->routes_[method_and_target] = std::move(handler);
 }
 
-void HttpServer::route_under(const std::string& prefix, std::size_t body_max,
-                             RequestHandler handler) {
+void HttpServer::route_under(const std::string& prefix, RequestHandler handler,
+                             std::size_t body_max) {
   impl_->trees_[prefix] = {body_max, std::move(handler)};
 }
 

@@ -42,9 +42,11 @@ class HttpServer {
   ~HttpServer();
   // `target` without a query, e.g. "GET /metrics".
   void route(const std::string& method_and_target, Handler handler);
-  // All of "/prefix" and "/prefix/…", whatever the method. Bodies up to `body_max`.
+  // All of "/prefix" and "/prefix/…", whatever the method.
+  static constexpr std::size_t kBodyMax = 64 * 1024;
   using RequestHandler = std::function<boost::asio::awaitable<Response>(Request)>;
-  void route_under(const std::string& prefix, std::size_t body_max, RequestHandler handler);
+  void route_under(const std::string& prefix, RequestHandler handler,
+                   std::size_t body_max = kBodyMax);
   // From now on what is under /api/ needs "Authorization: Bearer {token}".
   void require_token(std::string token);
   void listen(const std::string& host, std::uint16_t& port);  // throws std::runtime_error

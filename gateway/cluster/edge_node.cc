@@ -64,6 +64,7 @@ class EdgeNode {
     inherit();
     listeners_.bind(config_, edges_);
     routes();
+    http_.require_token(admin_token(config_));
     http_.listen(admin_.host, admin_.port);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
               admin_.host, admin_.port);

@@ -7,7 +7,6 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
-#include <map>
 #include <random>
 
 #include "base/clock.h"
@@ -18,10 +17,10 @@
 #include "gateway/cluster/inner_edge.h"
 #include "gateway/cluster/newcomers.h"
 #include "gateway/cluster/partition_server.h"
+#include "gateway/cluster/usage_exchange.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
 #include "gateway/registry_service.h"
-#include "gateway/usage.h"
 
 namespace berth::gateway::cluster {
 
@@ -32,7 +31,6 @@ using protocol::link::Hello;
 
 namespace {
 
-constexpr std::size_t kNoBody = 1024;
 constexpr std::uint32_t kStuck_ms = 400;  // of CPU for one input; edges wait for three heartbeats
 
 std::uint64_t random_id() {
@@ -64,7 +62,7 @@ class EngineNode {
     registry_ = RegistryService::make(io_, config_);
     if (registry_) {
       process_.registry = &registry_->registry();
-      registry_->on_usage([this](auto reports) { on_usage(reports); });
+      usage_ = std::make_unique<UsageExchange>(*registry_, partitions_);
       registry_->on_change([this](const session::Concerned& who) {
         for (const auto& p : partitions_) {
           if (p->engine() != nullptr && p->runs_inputs()) p->engine()->review_registry(who);
@@ -193,59 +191,11 @@ class EngineNode {
     newcomers_.beat();
     for (const auto& p : partitions_) p->beat();
     even_out();
-    tell_usage();
+    if (usage_) usage_->beat();
     beat_.expires_after(std::chrono::milliseconds(config_.heartbeat_ms));
     beat_.async_wait([this](boost::system::error_code ec) {
       if (!ec) on_beat();
     });
-  }
-
-  // -- what tenants use here, for the other partitions, and what they use there
-
-  void tell_usage() {
-    const std::int64_t now = base::monotonic_ns();
-    if (!registry_ || now - usage_told_ns_ < 1'000'000'000) return;
-    usage_told_ns_ = now;
-    registry::RegistryStore::Reports ours;
-    for (const auto& p : partitions_) {
-      if (p->runs_inputs()) ours[p->partition()] = encode_usage(usage_of(p->engine()->broker()));
-    }
-    registry_->tell_usage(std::move(ours));
-  }
-
-  void on_usage(const registry::RegistryStore::Reports& reports) {
-    heard_.clear();
-    for (const auto& [partition, report] : reports) heard_[partition] = decode_usage(report);
-    for (const auto& p : partitions_) {
-      if (!p->runs_inputs()) continue;
-      Usages others;
-      for (const auto& [partition, usages] : heard_) {
-        if (partition == p->partition()) continue;
-        for (const session::UsageOf& u : usages) others.push_back(of_a_second(u));
-      }
-      p->engine()->broker().use_elsewhere(sum_of(others));
-    }
-  }
-
-  // What other partitions said last, and ours as it is now.
-  Usages usage_everywhere() const {
-    std::map<std::uint32_t, Usages> all = heard_;
-    for (const auto& p : partitions_) {
-      if (p->runs_inputs()) all[p->partition()] = usage_of(p->engine()->broker());
-    }
-    Usages flat;
-    for (const auto& [partition, usages] : all)
-      flat.insert(flat.end(), usages.begin(), usages.end());
-    return sum_of(flat);
-  }
-
-  Usages usage_here() const {
-    Usages flat;
-    for (const auto& p : partitions_) {
-      if (!p->runs_inputs()) continue;
-      for (const session::UsageOf& u : usage_of(p->engine()->broker())) flat.push_back(u);
-    }
-    return sum_of(flat);
   }
 
   // -- the end
@@ -358,12 +308,14 @@ class EngineNode {
     page("GET /readyz", [this] { return health_response(ready()); });
     page("GET /metrics", [this] {
       auto all = metrics::samples_of(figures());
-      for (auto& s : usage_samples(usage_here())) all.push_back(std::move(s));
+      if (usage_) {
+        for (auto& s : usage_samples(usage_->here())) all.push_back(std::move(s));
+      }
       return metrics_response(all);
     });
     if (registry_) {
-      http_.route_under("/api/v1/usage", kNoBody, [this](admin::Request r) {
-        return ready_made(usage_page(usage_everywhere(), r));
+      http_.route_under("/api/v1/usage", [this](admin::Request r) {
+        return ready_made(usage_page(usage_->everywhere(), r));
       });
     }
     page("GET /api/v1/status", [this] { return status_page(); });
@@ -377,8 +329,6 @@ class EngineNode {
   asio::io_context io_{1};
   EngineProcess process_;
   std::unique_ptr<RegistryService> registry_;
-  std::map<std::uint32_t, Usages> heard_;  // by partition
-  std::int64_t usage_told_ns_ = 0;
   std::unique_ptr<link::TlsContext> tls_;
   admin::HttpServer http_;
   asio::signal_set signals_;
@@ -386,6 +336,7 @@ class EngineNode {
   CrashReport::Words poison_;
   std::atomic<std::uint64_t> progress_{0};
   std::vector<std::unique_ptr<PartitionServer>> partitions_;
+  std::unique_ptr<UsageExchange> usage_;           // null: there is no registry
   std::unique_ptr<InnerEdge> inner_;               // null: there is one partition
   std::vector<std::unique_ptr<Bridges>> bridges_;  // by partition; null: it does not serve
   std::vector<InnerEdge::Share> shares_;

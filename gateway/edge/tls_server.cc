@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
+
 namespace berth::gateway::edge {
 namespace {
 
@@ -109,12 +111,7 @@ std::string fingerprint_of(X509* cert) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   if (X509_digest(cert, EVP_sha256(), digest, &size) != 1) return {};
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) {
-    hex.push_back("0123456789abcdef"[digest[i] >> 4]);
-    hex.push_back("0123456789abcdef"[digest[i] & 15]);
-  }
-  return hex;
+  return base::to_hex({reinterpret_cast<const char*>(digest), size});
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include <charconv>
 
+#include "base/text.h"
+
 namespace berth::gateway::engine {
 
 using protocol::mqtt::Reason;
@@ -20,10 +22,7 @@ std::string hex_hmac(std::string_view key, std::string_view text) {
   unsigned size = 0;
   HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
        reinterpret_cast<const unsigned char*>(text.data()), text.size(), d, &size);
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  for (const unsigned char b : d) out.append({kHex[b >> 4], kHex[b & 15]});
-  return out;
+  return base::to_hex({reinterpret_cast<const char*>(d), size});
 }
 
 }  // namespace
@@ -53,15 +52,24 @@ void Authenticator::check(session::AuthRequest request, Done done) {
   if (!request.has_user_name) return done({nobody ? Reason::success : Reason::not_authorized, {}});
   if (!by_registry && !options_.passwords)
     return done({nobody ? Reason::success : Reason::bad_user_name_or_password, {}});
-  if (!has_room()) return done({Reason::server_busy, {}});
+  auto login = by_registry ? options_.registry->find_login(request.user_name) : std::nullopt;
+  const bool must_hash = login ? needs_hash(request, *login) : options_.passwords.has_value();
+  if (must_hash && !has_room()) return done({Reason::server_busy, {}});
   if (!throttle_.may_try(request.address, request.user_name, base::now()))
     return done({Reason::connection_rate_exceeded, {}});
-  if (by_registry) {
-    if (auto login = options_.registry->find_login(request.user_name))
-      return check_registered(std::move(request), std::move(*login), std::move(done));
-  }
-  if (!options_.passwords) return refuse(request, done);
-  hash_later({std::move(request), std::move(done), std::nullopt});
+  if (login && !registry::in_time(login->credential, base::now())) return refuse(request, done);
+  if (must_hash) return hash_later({std::move(request), std::move(done), std::move(login)});
+  if (!login) return refuse(request, done);
+  const bool by_key = login->credential.type() == "hmac";
+  return by_key && !proves_key(request, login->credential) ? refuse(request, done)
+                                                           : admit(request, *login, done);
+}
+
+// False: it is a key's, or this password has been good before.
+bool Authenticator::needs_hash(const session::AuthRequest& request, const Login& login) const {
+  const registry::pb::Credential& c = login.credential;
+  return c.type() == "password" &&
+         !verified_.knows(request.user_name, c.password_hash(), request.password);
 }
 
 // Its chain has been checked at the edge; with a registry it must be known too.
@@ -71,16 +79,6 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
   if (!login || !registry::in_time(login->credential, base::now()))
     return done({Reason::not_authorized, {}});
   admit(request, *login, done);
-}
-
-void Authenticator::check_registered(session::AuthRequest request, Login login, Done done) {
-  const registry::pb::Credential& c = login.credential;
-  if (!registry::in_time(c, base::now())) return refuse(request, done);
-  if (c.type() == "hmac")
-    return proves_key(request, c) ? admit(request, login, done) : refuse(request, done);
-  if (verified_.knows(request.user_name, c.password_hash(), request.password))
-    return admit(request, login, done);
-  hash_later({std::move(request), std::move(done), std::move(login)});
 }
 
 // password := seconds ':' hex of HMAC-SHA256(key, auth_id ':' seconds), seconds since 1970 by the

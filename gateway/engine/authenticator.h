@@ -46,7 +46,7 @@ class Authenticator {
   };
   using Login = registry::Registry::Login;
   void check_certificate(const session::AuthRequest& request, const Done& done);
-  void check_registered(session::AuthRequest request, Login login, Done done);
+  bool needs_hash(const session::AuthRequest& request, const Login& login) const;
   bool proves_key(const session::AuthRequest& request, const registry::pb::Credential& c) const;
   void hash_later(Job job);
   bool good_password(const Job& job) const;

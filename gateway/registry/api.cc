@@ -9,6 +9,8 @@
 #include <map>
 #include <set>
 
+#include "protocol/link/types.h"
+
 namespace berth::gateway::registry {
 
 namespace asio = boost::asio;
@@ -19,7 +21,6 @@ using admin::Response;
 namespace {
 
 constexpr const char* kJson = "application/json";
-constexpr std::size_t kBodyMax = 64 * 1024;
 constexpr std::size_t kImportMax = std::size_t{64} << 20;
 constexpr std::size_t kListMax = 1000;
 constexpr std::size_t kListDefault = 100;
@@ -44,10 +45,11 @@ Response counted(std::size_t records, std::size_t changed) {
   return {200, kJson, json::serialize(o) + "\n", {}};
 }
 
-// Of what is stored; changes with any of it, secrets too.
+// Of what is stored, the same at every engine; changes with any of it, secrets too.
 std::string etag(const std::string& value) {
   char text[24];
-  std::snprintf(text, sizeof text, "\"%016zx\"", std::hash<std::string>{}(value));
+  std::snprintf(text, sizeof text, "\"%016llx\"",
+                static_cast<unsigned long long>(protocol::link::hash_of(value)));
   return text;
 }
 
@@ -111,10 +113,9 @@ RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options o
 }
 
 void RegistryApi::add_to(admin::HttpServer& http) {
-  http.route_under("/api/v1/tenants", kBodyMax,
-                   [this](Request r) { return on_tenants(std::move(r)); });
-  http.route_under("/api/v1/registry", kImportMax,
-                   [this](Request r) { return on_registry(std::move(r)); });
+  http.route_under("/api/v1/tenants", [this](Request r) { return on_tenants(std::move(r)); });
+  http.route_under(
+      "/api/v1/registry", [this](Request r) { return on_registry(std::move(r)); }, kImportMax);
 }
 
 RegistryApi::Place RegistryApi::place_of(const std::string& path) {
@@ -145,7 +146,10 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   if (!registry_.loaded())
     co_return error(503, "unavailable", "the registry has not been read yet");
   const bool one = !place.name.empty();
-  if (r.method == "GET" || r.method == "HEAD") co_return one ? get(place) : list(place, r);
+  if (r.method == "GET" || r.method == "HEAD") {
+    if (one) co_return get(place);
+    co_return co_await list(place, std::move(r));
+  }
   if (!one || (r.method != "PUT" && r.method != "DELETE"))
     co_return error(405, "method_not_allowed", "GET, PUT or DELETE of one, GET of all");
   if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
@@ -174,33 +178,49 @@ Response RegistryApi::summary() const {
   return {200, kJson, json::serialize(o) + "\n", {}};
 }
 
+// Some at a time, with a breath between: `f` returns false when it has enough.
+template <class F>
+asio::awaitable<void> RegistryApi::each(std::string prefix, std::string after, F& f) const {
+  for (bool more = true; more;) {
+    more = false;
+    std::size_t seen = 0;
+    registry_.each(prefix, after, [&](const std::string& key, const std::string& value) {
+      after = key.substr(prefix.size());
+      if (!f(key, value)) return false;
+      more = ++seen == kAtOnce;
+      return !more;
+    });
+    if (more) co_await breathe();
+  }
+}
+
 // {"items":[…],"next":"NAME"}: `next` is where to go on with ?after=, absent at the end.
-Response RegistryApi::list(const Place& place, const Request& r) const {
+RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
   if (place.kind != Kind::tenant && registry_.find(key_of(Kind::tenant, place.tenant)) == nullptr)
-    return not_found();
+    co_return not_found();
   const int asked = std::atoi(r.parameter("limit").c_str());
   const std::size_t limit =
       asked <= 0 ? kListDefault : std::min<std::size_t>(kListMax, static_cast<std::size_t>(asked));
-  const std::string prefix = place.kind == Kind::tenant ? "t/" : key_of(place.kind, place.tenant);
   std::string items;
   std::string last;
   std::size_t count = 0;
   bool more = false;
-  registry_.each(prefix, r.parameter("after"), [&](const std::string& k, const std::string& v) {
+  const auto take = [&](const std::string& k, const std::string& v) {
     const Key key = parse_key(k);
     if (!listed(r, key, v)) return true;
-    if (count == limit) {
-      more = true;
-      return false;
-    }
+    more = count == limit;
+    if (more) return false;
     if (count++ != 0) items.append(",\n");
     items.append(to_json(key, v));
     last = key.kind == Kind::tenant ? key.tenant : key.name;
     return true;
-  });
+  };
+  std::string prefix = place.kind == Kind::tenant ? "t/" : key_of(place.kind, place.tenant);
+  std::string after = r.parameter("after");
+  co_await each(std::move(prefix), std::move(after), take);
   std::string body = "{\"items\":[" + items + "]";
   if (more) body += ",\"next\":" + json::serialize(json::string(last));
-  return {200, kJson, body + "}\n", {}};
+  co_return Response{200, kJson, body + "}\n", {}};
 }
 
 Response RegistryApi::get(const Place& place) const {
@@ -236,19 +256,19 @@ asio::awaitable<std::vector<Write>> RegistryApi::prepare(std::vector<Said> said)
   co_return co_await elsewhere(hashing_, std::move(work));
 }
 
+// What it was when it was asked for (If-Match, and secrets that are kept) is what is replaced.
 RegistryApi::Answer RegistryApi::put(Place place, Request r) {
-  const bool fresh = registry_.find(place.text()) == nullptr;
+  const std::string* stored = registry_.find(place.text());
+  const std::string seen = stored != nullptr ? *stored : std::string();
   std::string why;
   try {
     std::vector<Said> said;
     said.push_back({place.text(), from_json(place.kind, r.body), 0});
     std::vector<Write> writes = co_await prepare(std::move(said));
-    const std::string* now = registry_.find(place.text());
-    if (writes.empty() && now != nullptr) co_return record(200, place.key(), *now);
-    if (writes.empty()) co_return error(409, "conflict", "somebody else has changed it");
-    writes[0].expected = now != nullptr ? *now : std::string();
-    const Response good = record(fresh ? 201 : 200, place.key(), *writes[0].value);
-    co_return co_await commit(std::move(writes), good);
+    if (writes.empty()) co_return record(200, place.key(), seen);
+    writes[0].expected = seen;
+    Response good = record(seen.empty() ? 201 : 200, place.key(), *writes[0].value);
+    co_return co_await commit(std::move(writes), std::move(good));
   } catch (const BadRecord& e) {
     why = e.what();
   }
@@ -258,7 +278,7 @@ RegistryApi::Answer RegistryApi::put(Place place, Request r) {
 RegistryApi::Answer RegistryApi::remove(Place place, Request r) {
   if (registry_.find(place.text()) == nullptr) co_return not_found();
   const bool recursive = r.parameter("recursive") == "true";
-  std::vector<Write> writes = removal_of(place, recursive);
+  std::vector<Write> writes = co_await removal_of(place, recursive);
   if (writes.size() > 1 && !recursive)
     co_return error(409, "in_use",
                     "'" + writes[0].key.substr(2) + "' needs it; ?recursive=true removes both");
@@ -267,28 +287,32 @@ RegistryApi::Answer RegistryApi::remove(Place place, Request r) {
   co_return co_await commit(std::move(writes), std::move(gone));
 }
 
-// It and what can't be without it, the innermost first.
-std::vector<Write> RegistryApi::removal_of(const Place& place, bool recursive) const {
+// It and what can't be without it, the innermost first; of these only one where the answer is no.
+asio::awaitable<std::vector<Write>> RegistryApi::removal_of(Place place, bool recursive) const {
   std::vector<Write> out;
-  const auto add = [&](const std::string& key, const std::string&) {
+  const auto uses = [&](const std::string& key, const std::string& value) {
+    if (place.kind == Kind::tenant) return true;
+    pb::Device d;
+    return parse_key(key).kind == Kind::device && d.ParseFromString(value) &&
+           (place.kind == Kind::site ? d.site() : d.product()) == place.name;
+  };
+  const auto take = [&](const std::string& key, const std::string& value) {
+    if (!uses(key, value)) return true;
     out.push_back({key, std::nullopt, std::nullopt});
     return recursive;
   };
-  if (place.kind == Kind::tenant) {
-    for (const Kind kind : {Kind::device, Kind::account, Kind::product, Kind::site})
-      registry_.each(key_of(kind, place.tenant), {}, add);
+  std::vector<Kind> inside;
+  if (place.kind == Kind::tenant) inside = {Kind::device, Kind::account, Kind::product, Kind::site};
+  if (place.kind == Kind::site || place.kind == Kind::product) inside = {Kind::device};
+  for (const Kind kind : inside) {
+    std::string prefix = key_of(kind, place.tenant);
+    std::string after;
+    co_await each(std::move(prefix), std::move(after), take);
   }
-  if (place.kind == Kind::site || place.kind == Kind::product) {
-    registry_.each(
-        key_of(Kind::device, place.tenant), {}, [&](const std::string& k, const std::string& v) {
-          pb::Device d;
-          const bool uses = d.ParseFromString(v) &&
-                            (place.kind == Kind::site ? d.site() : d.product()) == place.name;
-          return !uses || add(k, v);
-        });
-  }
-  out.push_back({place.text(), std::nullopt, std::nullopt});
-  return out;
+  const std::string* stored = registry_.find(place.text());
+  out.push_back({place.text(), std::nullopt,
+                 stored != nullptr ? std::optional(*stored) : std::optional(std::string())});
+  co_return out;
 }
 
 RegistryApi::Answer RegistryApi::import(Request r) {

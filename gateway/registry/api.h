@@ -39,14 +39,16 @@ class RegistryApi {
   Answer on_tenants(admin::Request r);
   Answer on_registry(admin::Request r);
   admin::Response summary() const;
-  admin::Response list(const Place& place, const admin::Request& r) const;
+  Answer list(Place place, admin::Request r) const;
   admin::Response get(const Place& place) const;
   Answer put(Place place, admin::Request r);
   Answer remove(Place place, admin::Request r);
   Answer import(admin::Request r);
   Answer commit(std::vector<Write> writes, admin::Response good);
   boost::asio::awaitable<std::vector<Write>> prepare(std::vector<Said> said);
-  std::vector<Write> removal_of(const Place& place, bool recursive) const;
+  boost::asio::awaitable<std::vector<Write>> removal_of(Place place, bool recursive) const;
+  template <class F>
+  boost::asio::awaitable<void> each(std::string prefix, std::string after, F& f) const;
   boost::asio::awaitable<std::string> conflict_in(const std::vector<Write>& writes) const;
 
   const Registry& registry_;

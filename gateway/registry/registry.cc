@@ -99,7 +99,6 @@ session::Concerned Registry::apply(const Changes& changes) {
 void Registry::put(const std::string& key, const std::string& value, session::Concerned& who) {
   const auto [it, fresh] = records_.try_emplace(key, value);
   if (!fresh && it->second == value) return;
-  ++changes_;
   if (fresh) {
     ++counts_[parse_key(key).kind];
   } else {
@@ -113,7 +112,6 @@ void Registry::put(const std::string& key, const std::string& value, session::Co
 void Registry::remove(const std::string& key, session::Concerned& who) {
   const auto it = records_.find(key);
   if (it == records_.end()) return;
-  ++changes_;
   concern(&*it, who);
   index(&*it, false);
   --counts_[parse_key(key).kind];
@@ -169,6 +167,7 @@ std::optional<Registry::Login> Registry::find_certificate(std::string_view name)
 std::optional<Registry::Login> Registry::login_at(
     std::uint64_t hash, const std::function<bool(const Key&, const pb::Credential&)>& same) const {
   std::optional<Login> found;
+  Place holder = nullptr;
   const auto [begin, end] = logins_.equal_range(hash);
   for (auto it = begin; it != end; ++it) {
     const Key key = parse_key(it->second->first);
@@ -176,7 +175,8 @@ std::optional<Registry::Login> Registry::login_at(
     if (!m->ParseFromString(it->second->second)) continue;
     for (const pb::Credential& c : credentials_of(key.kind, *m)) {
       if (!same(key, c)) continue;
-      if (found && found->scope && found->scope->who() != principal(key, *m)) return std::nullopt;
+      if (holder != nullptr && holder != it->second) return std::nullopt;
+      holder = it->second;
       found = Login{key.kind == Kind::device
                         ? device_scope(key.tenant, static_cast<const pb::Device&>(*m))
                         : account_scope(key.tenant, static_cast<const pb::Account&>(*m)),

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "gateway/registry/records.h"
 #include "gateway/registry/registry_store.h"
-#include "session/scope.h"
+#include "session/principals.h"
 
 namespace berth::gateway::registry {
 
@@ -25,8 +25,7 @@ class Registry final : public session::Principals {
 
   // Whom it concerns: those of records that have changed or gone, not those that are new.
   session::Concerned apply(const Changes& changes);
-  bool loaded() const { return loaded_; }             // has been told of everything once
-  std::uint64_t changes() const { return changes_; }  // counts
+  bool loaded() const { return loaded_; }  // has been told of everything once
 
   // -- who logs in
   struct Login {
@@ -69,7 +68,6 @@ class Registry final : public session::Principals {
   Records records_;
   boost::unordered_multimap<std::uint64_t, Place> logins_;  // by hash of what is logged in with
   std::map<Kind, std::size_t> counts_;
-  std::uint64_t changes_ = 0;
   bool loaded_ = false;
 };
 

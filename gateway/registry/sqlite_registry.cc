@@ -53,7 +53,7 @@ class Statement {
 }  // namespace
 
 void SqliteRegistry::CloseDb::operator()(sqlite3* db) const {
-  sqlite3_close(db);
+  sqlite3_close_v2(db);  // a statement may still be at work on it
 }
 
 SqliteRegistry::SqliteRegistry(std::string path) : path_(std::move(path)) {}

@@ -231,6 +231,24 @@ TEST_F(Registered, APasswordIsHashedOnce) {
   EXPECT_FALSE(at_once_);
 }
 
+// A storm of new devices does not keep out those that are known.
+TEST_F(Registered, WhoNeedsNoHashComesInWhileManyWaitForTheirs) {
+  load(kAcme);
+  ASSERT_TRUE(ask({.user_name = "cam@acme", .password = "secret"}).scope);
+  int busy = 0;
+  for (int i = 0; i < 20'100; ++i) {
+    auth_.check({.has_user_name = true, .user_name = "cam@acme", .password = "wrong"},
+                [&](const session::AuthResult& r) {
+                  busy += r.reason == protocol::mqtt::Reason::server_busy;
+                });
+  }
+  EXPECT_GT(busy, 0);
+  bool in = false;
+  auth_.check({.has_user_name = true, .user_name = "cam@acme", .password = "secret"},
+              [&](const session::AuthResult& r) { in = r.scope != nullptr; });
+  EXPECT_TRUE(in);
+}
+
 TEST_F(Registered, EachWayAndEachReasonNot) {
   using protocol::mqtt::Reason;
   EXPECT_EQ(ask({.user_name = "cam", .password = "secret"}).reason, Reason::server_unavailable)

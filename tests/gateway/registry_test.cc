@@ -149,6 +149,21 @@ TEST(Registry, OneCredentialOfTwoIsNobodys) {
   EXPECT_EQ(r.holder_of("d/acme/cam-1", d), "");
   r.apply({.whole = false, .list = {{"d/acme/copy", d.SerializeAsString()}}});
   EXPECT_FALSE(r.find_login("cam-1@acme"));
+  // Also when the one that is found first may not come in.
+  for (const auto& [off, on] : {std::pair("cam-1", "copy"), std::pair("copy", "cam-1")}) {
+    Registry other("");
+    other.apply(c);
+    const auto put = [&](const char* name, bool enabled) {
+      pb::Device device = d;
+      device.set_name(name);
+      device.set_enabled(enabled);
+      other.apply(
+          {.whole = false, .list = {{std::string("d/acme/") + name, device.SerializeAsString()}}});
+    };
+    put(off, false);
+    put(on, true);
+    EXPECT_FALSE(other.find_login("cam-1@acme")) << off;
+  }
 }
 
 TEST(Registry, ARotationHasTwoPasswordsForATime) {

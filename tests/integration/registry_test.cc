@@ -351,6 +351,16 @@ TEST(RegistryRest, ATokenIsAsked) {
   EXPECT_EQ(Rest(g.admin_port()).get("/livez").status, 200);
 }
 
+TEST(RegistryRest, AnEdgeAsksForATokenToo) {
+  const Directory d;
+  const std::string token = d.file("token", "let-me-in\n");
+  const std::string config = d.file("berth.yaml", "admin: {token_file: " + token + "}\n");
+  Cluster c({.engines = 1, .edges = 1, .engine_flags = {}, .edge_flags = {"--config", config}});
+  const int port = c.edges[0]->admin_port();
+  EXPECT_EQ(Rest(port).ask("POST", "/api/v1/drain").status, 401);
+  EXPECT_EQ(Rest(port, "let-me-in").get("/api/v1/status").status, 200);
+}
+
 TEST(RegistryRest, IsNotChangedFromElsewhereWithoutAToken) {
   const Directory d;
   GatewayProcess g({"--config", registry_in_store(d), "--admin", "0.0.0.0:0"});

@@ -19,15 +19,7 @@ int subscribed_for_good(World& w) {
 
 std::vector<std::string> payloads_of(World& w, int c) {
   std::vector<std::string> all;
-  for (bool more = true; more;) {
-    more = false;
-    for (const Packet& k : w.packets(c)) {
-      if (k.type != 3) continue;
-      more = true;
-      all.push_back(k.payload(5));
-      if (k.qos() == 1) w.feed(c, ack(4, k.id()));
-    }
-  }
+  for (const Packet& k : take_publishes(w, c)) all.push_back(k.payload(5));
   return all;
 }
 

@@ -71,18 +71,10 @@ struct Site {
   World w;
 };
 
-// "topic payload" of each PUBLISH, acknowledged where that is asked for.
+// "topic payload" of each PUBLISH.
 inline std::vector<std::string> got(World& w, int c) {
   std::vector<std::string> all;
-  for (bool more = true; more;) {
-    more = false;
-    for (const Packet& k : w.packets(c)) {
-      if (k.type != 3) continue;
-      more = true;
-      all.push_back(k.topic() + " " + k.payload(5));
-      if (k.qos() == 1) w.feed(c, ack(4, k.id()));
-    }
-  }
+  for (const Packet& k : take_publishes(w, c)) all.push_back(k.topic() + " " + k.payload(5));
   return all;
 }
 using Texts = std::vector<std::string>;

@@ -395,4 +395,19 @@ class World : public session::Effects {
   std::unique_ptr<session::Broker> broker_;
 };
 
+// All PUBLISHes for `c`; those with QoS 1 are acknowledged.
+inline std::vector<Packet> take_publishes(World& w, int c) {
+  std::vector<Packet> all;
+  for (bool more = true; more;) {
+    more = false;
+    for (Packet& k : w.packets(c)) {
+      if (k.type != 3) continue;
+      more = true;
+      if (k.qos() == 1) w.feed(c, ack(4, k.id()));
+      all.push_back(std::move(k));
+    }
+  }
+  return all;
+}
+
 }  // namespace berth::test
