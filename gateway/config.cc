@@ -124,9 +124,9 @@ void check(const Config& c) {
   }
   const auto is_on = [&c](edge::Transport t) { return c.listener(t).enabled(); };
   if (std::none_of(edge::kTransports.begin(), edge::kTransports.end(), is_on))
-    throw ConfigError("one of mqtt.listen, mqtts.listen, ws.listen and wss.listen must be set");
-  for (const edge::Transport t : {edge::Transport::mqtts, edge::Transport::wss}) {
-    if (is_on(t) && (c.tls.cert_file.empty() || c.tls.key_file.empty()))
+    throw ConfigError("one of mqtt, mqtts, ws, wss, park and parks must have a .listen address");
+  for (const edge::Transport t : edge::kTransports) {
+    if (edge::has_tls(t) && is_on(t) && (c.tls.cert_file.empty() || c.tls.key_file.empty()))
       throw ConfigError(std::string(edge::name_of(t)) +
                         ".listen needs mqtts.cert_file and mqtts.key_file");
   }

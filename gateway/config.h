@@ -68,7 +68,7 @@ struct Config {
       ListenerConfig{.listen = "127.0.0.1:1883"}};
   ListenerConfig& listener(edge::Transport t) { return listeners[edge::index_of(t)]; }
   const ListenerConfig& listener(edge::Transport t) const { return listeners[edge::index_of(t)]; }
-  edge::TlsServerOptions tls;  // of mqtts and wss
+  edge::TlsServerOptions tls;  // of mqtts, wss and parks
   edge::AddressLimits::Options address_limits;
   Endpoint admin{"127.0.0.1", 9180};
   std::string data_directory = "./data";

@@ -41,6 +41,8 @@ std::vector<Key> edge_keys() {
           16),
       number<U16>(
           "mqtt.keep_alive_max_s", [](Config& c) -> U16& { return c.broker.keep_alive_max_s; }, 0),
+      number<U16>(
+          "park.heartbeat_s", [](Config& c) -> U16& { return c.broker.park_heartbeat_s; }, 1, 3600),
       number<U32>(
           "engine.absent_max_s", [](Config& c) -> U32& { return c.edge.engine_absent_max_s; }, 1),
       number<U32>(

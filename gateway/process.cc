@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -40,8 +41,10 @@ int run_process(const Config& config, const std::string& role, const std::functi
 
 void DeviceListeners::bind(const Config& config, runtime::EdgeShards& edges) {
   using edge::Transport;
-  if (config.listener(Transport::mqtts).enabled() || config.listener(Transport::wss).enabled())
-    tls_ = std::make_unique<edge::TlsServer>(config.tls);
+  const bool any_tls =
+      std::any_of(edge::kTransports.begin(), edge::kTransports.end(),
+                  [&](Transport t) { return edge::has_tls(t) && config.listener(t).enabled(); });
+  if (any_tls) tls_ = std::make_unique<edge::TlsServer>(config.tls);
   for (const Transport t : edge::kTransports) {
     const ListenerConfig& l = config.listener(t);
     std::string& at = at_[edge::index_of(t)];

@@ -22,6 +22,7 @@
   X(drop_too_large, "berth_messages_dropped_total", "reason", "too_large", "") \
   X(drop_not_authorized, "berth_messages_dropped_total", "reason", "not_authorized", "") \
   X(drop_quota, "berth_messages_dropped_total", "reason", "quota", "") \
+  X(drop_malformed_report, "berth_messages_dropped_total", "reason", "malformed_report", "") \
   X(quota_slowed, "berth_messages_slowed_total", "", "", "Messages that waited for a tenant's quota") \
   X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \
   X(connect_ok, "berth_connection_attempts_total", "outcome", "succeeded", "CONNECTs, by outcome") \
@@ -120,6 +121,8 @@
   X(open_mqtts, "berth_transport_connections", "transport", "mqtts", "") \
   X(open_ws, "berth_transport_connections", "transport", "ws", "") \
   X(open_wss, "berth_transport_connections", "transport", "wss", "") \
+  X(open_park, "berth_transport_connections", "transport", "park", "") \
+  X(open_parks, "berth_transport_connections", "transport", "parks", "") \
   X(connections_limit, "berth_connections_limit", "", "", "Configured maximum") \
   X(admission_rate, "berth_accept_rate_limit", "", "", \
     "Connections that may be accepted a second now, as learned") \

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "protocol/mqtt/framer.h"
+#include "session/reason_text.h"
 
 namespace berth::session {
 
@@ -19,30 +20,6 @@ namespace {
 constexpr std::uint64_t kDeliveriesPerInput = 10'000;  // then the rest of the input waits a turn
 constexpr std::size_t kConnectPacketMax = 64 * 1024;
 constexpr std::uint8_t kConnectHeader = 0x10;
-
-// Reason strings for people who debug a device (3.14.2.2.3); others speak for themselves.
-const char* text_of(Reason reason) {
-  switch (reason) {
-    case Reason::malformed_packet:
-      return "malformed packet";
-    case Reason::protocol_error:
-      return "protocol error";
-    case Reason::topic_name_invalid:
-      return "topic name with wildcard, bad UTF-8 or too many levels";
-    case Reason::topic_alias_invalid:
-      return "topic alias 0 or above the announced maximum";
-    case Reason::receive_maximum_exceeded:
-      return "more PUBLISHes in flight than announced";
-    case Reason::packet_too_large:
-      return "packet above the announced maximum";
-    case Reason::session_taken_over:
-      return "another connection uses this client id";
-    case Reason::quota_exceeded:
-      return "the session's queue is full";
-    default:
-      return "";
-  }
-}
 }  // namespace
 
 Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
@@ -105,30 +82,18 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
   const std::uint64_t sent_before = sent_total();
   std::size_t used = 0;
   while (!ch->stalled && ch->state != Channel::State::closing) {
-    if (!ch->live() && used < bytes.size() && bytes[used] != kConnectHeader) {
-      fail(*ch, Reason::protocol_error, CloseReason::protocol_error);  // not MQTT: say so at once
-      break;
-    }
-    Frame f;
-    const std::size_t limit = ch->live() ? options_.packet_max : kConnectPacketMax;
-    const FrameStatus status = protocol::mqtt::next_frame(bytes.subspan(used), limit, f);
-    if (status == FrameStatus::need_more) break;
-    if (status != FrameStatus::complete) {
-      const bool large = status == FrameStatus::too_large;
-      fail(*ch, large ? Reason::packet_too_large : Reason::malformed_packet,
-           large ? CloseReason::frame_too_large : CloseReason::protocol_error);
-      break;
-    }
+    Packet p;
+    if (cut_packet(*ch, bytes.subspan(used), p) != Cut::complete) break;
     const bool was_free = ch->live() && !gated(*ch);
     const std::uint64_t before = ch->in_off;
-    ch->in_off += f.size;
-    if (!dispatch(*ch, f, now)) {
+    ch->in_off += p.size;
+    if (!dispatch(*ch, p, now)) {
       ch->in_off = before;
       break;
     }
     // What came before one that waits has taken effect in this turn and is acknowledged with it.
     if (was_free && used != 0 && gated(*ch)) effects_.acknowledge(conn, before);
-    used += f.size;
+    used += p.size;
     if (sent_total() - sent_before > kDeliveriesPerInput && !ch->stalled) {
       ch->resting = true;  // others, and heartbeats, have their turn
       effects_.resume(conn);
@@ -141,8 +106,36 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
   return closing ? bytes.size() : used;
 }
 
+// The next packet of the protocol that the connection speaks; its first byte tells which.
+Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
+  if (bytes.empty()) return Cut::need_more;
+  if (!ch.live() && !ch.park) {
+    if (bytes[0] == protocol::park::kMagic0) begin_park(ch);
+    if (!ch.park && bytes[0] != kConnectHeader) {
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // neither: say so at once
+      return Cut::failed;
+    }
+  }
+  if (ch.park) {
+    const Cut cut = cut_park(ch, bytes, out.park);
+    out.size = out.park.size;
+    return cut;
+  }
+  const std::size_t limit = ch.live() ? options_.packet_max : kConnectPacketMax;
+  const FrameStatus status = protocol::mqtt::next_frame(bytes, limit, out.mqtt);
+  out.size = out.mqtt.size;
+  if (status == FrameStatus::complete) return Cut::complete;
+  if (status == FrameStatus::need_more) return Cut::need_more;
+  const bool large = status == FrameStatus::too_large;
+  fail(ch, large ? Reason::packet_too_large : Reason::malformed_packet,
+       large ? CloseReason::frame_too_large : CloseReason::protocol_error);
+  return Cut::failed;
+}
+
 // False: the packet was not taken; it is offered again when the channel goes on.
-bool Broker::dispatch(Channel& ch, const Frame& f, base::Instant now) {
+bool Broker::dispatch(Channel& ch, const Packet& p, base::Instant now) {
+  if (ch.park) return on_park_frame(ch, p.park, now);
+  const Frame& f = p.mqtt;
   if (ch.live()) return on_connected_packet(ch, f, now);
   if (f.type() != PacketType::connect) {
     fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // 3.1.0-1
@@ -286,8 +279,11 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   }
 }
 
-void Broker::reply(Channel& ch, PacketType type, std::uint16_t id, Reason reason, Quota quota) {
+void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
+                   Quota quota) {
   if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
+  if (ch.park) return acknowledge_report(ch, packet_id, reason, quota);
+  const auto id = static_cast<std::uint16_t>(packet_id);
   head_.clear();
   const bool tell = quota != Quota::none && ch.problem_info;
   protocol::mqtt::encode_ack(head_, type, ch.version, id, reason,
@@ -303,7 +299,10 @@ void Broker::reply(Channel& ch, PacketType type, std::uint16_t id, Reason reason
 // Protocol errors: DISCONNECT where the version has one, then the end of the connection.
 void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
   if (ch.state == Channel::State::closing) return;
-  if (ch.live() && ch.v5()) {
+  if (ch.park) {
+    send_acks(ch);
+    say_end(ch, reason, Quota::none);
+  } else if (ch.live() && ch.v5()) {
     head_.clear();
     protocol::mqtt::encode_disconnect(head_, reason, ch.problem_info ? text_of(reason) : "");
     effects_.send(ch.conn, head_, {});
@@ -405,6 +404,11 @@ void Broker::dirty(Channel& ch, CookieSlot slot) {
   if (!options_.replay) return;
   if (ch.dirty == 0) dirty_.push_back(ch.conn);
   ch.dirty |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(slot));
+}
+
+void Broker::end_turn() {
+  flush_acks();
+  flush_cookies();
 }
 
 void Broker::flush_cookies() {

@@ -26,7 +26,9 @@
 #include "base/string_map.h"
 #include "metrics/probe.h"
 #include "protocol/link/types.h"
+#include "protocol/messages/envelope.h"
 #include "protocol/mqtt/codec.h"
+#include "protocol/park/frame.h"
 #include "session/access.h"
 #include "session/broker_options.h"
 #include "session/broker_types.h"
@@ -135,8 +137,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   void committed(const CommitResult& result, base::Instant now);
   bool has_uncommitted() const { return !open_.writes->empty() || !sealed_.empty(); }
 
-  // -- end of a turn: cookie slots that changed (only with options.replay)
-  void flush_cookies();
+  // -- end of a turn: acknowledgements of reports, cookie slots that changed (with options.replay)
+  void end_turn();
   void tick(base::Instant now);   // about once a second
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
   void refresh_gauges();
@@ -157,7 +159,9 @@ class Broker : public RestoreSink, private BrokerTypes {
       }
     }
   }
-  bool dispatch(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  enum class Cut : std::uint8_t { complete, need_more, failed };
+  Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
+  bool dispatch(Channel& ch, const Packet& p, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool gated(const Channel& ch) const { return ch.pending != 0; }
   void stall(Channel& ch) { ch.stalled = true; }
@@ -169,13 +173,14 @@ class Broker : public RestoreSink, private BrokerTypes {
   void submit(Deferred d, bool wrote, base::Instant now);
   std::size_t writes() const { return open_.writes->size(); }
   std::uint64_t sent_total() const { return probe_.tx_qos0 + probe_.tx_qos1 + probe_.tx_qos2; }
-  void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint16_t id,
+  void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
              protocol::mqtt::Reason reason, Quota quota = Quota::none);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
   bool finish_if_closed(Channel& ch, base::Instant now);  // true: `ch` may be gone
   void forget(Channel& ch);
   void write(const Write& w) { open_.writes->add(w); }
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
+  void flush_cookies();
   std::uint64_t edge_of(base::ConnId conn) const { return edges_[conn.link()].id; }
   bool owned_by(const Session& s, const Channel& ch) const;
   base::ConnId conn_of(std::uint64_t edge,
@@ -199,6 +204,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota);
   void establish(Channel& ch, base::Instant now);
+  void answer_connect(Channel& ch, bool present, bool wrote, base::Instant now);
   Session& claim_session(Channel& ch, bool& present, base::Instant now);
   void bind(Channel& ch, Session& s);
   void apply_connect(Channel& ch, Session& s, base::Instant now);
@@ -232,7 +238,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
   bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
-  void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
+  // `id`: by which it is acknowledged, a packet id or a report's seq.
+  void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id,
+                      base::Instant now);
   bool needs_staging(const Match& m, const Delivery& d);
   bool must_spill(Session& s, const Delivery& d);
   std::vector<base::SessionId> spilled_before(const Channel& ch) const;
@@ -285,6 +293,34 @@ class Broker : public RestoreSink, private BrokerTypes {
   static std::size_t length_field_bytes(const std::string& packet);
   void reserve_sent(Session& s);
   Outbox& outbox(Session& s);
+
+  // broker_park.cc
+  static void begin_park(Channel& ch);
+  static std::string park_root(const Channel& ch, std::string_view client_id);
+  Cut cut_park(Channel& ch, base::ByteView bytes, protocol::park::Frame& out);
+  bool on_park_frame(Channel& ch, const protocol::park::Frame& f, base::Instant now);
+  void on_handshake(Channel& ch, const protocol::park::Frame& f, base::Instant now);
+  void on_hello(Channel& ch, const protocol::park::Frame& f, base::Instant now);
+  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota);
+  void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
+  void send_welcome(Channel& ch, bool present, base::Instant now);
+  static std::string resume_token(const Session& s);
+  bool on_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);
+  bool report_topic(const Channel& ch, const protocol::park::Frame& f,
+                    const protocol::messages::EnvelopeView& e);
+  void complete_report(const Channel& ch, const protocol::park::Frame& f,
+                       const protocol::messages::EnvelopeView& e, base::Instant now);
+  void refuse_report(Channel& ch, const protocol::park::Frame& f, protocol::mqtt::Reason reason,
+                     Quota quota);
+  void acknowledge_report(Channel& ch, std::uint32_t seq, protocol::mqtt::Reason reason,
+                          Quota quota);
+  void send_acks(Channel& ch);
+  void flush_acks();
+  bool on_received(Channel& ch, std::uint32_t seq, base::Instant now);
+  bool on_bye(Channel& ch);
+  bool send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
+                    std::uint16_t packet_id, base::Instant now);
+  void say_end(Channel& ch, protocol::mqtt::Reason reason, Quota quota);
 
   // broker_subscribe.cc
   bool on_subscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -384,6 +420,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   OpenBatch open_;
   std::deque<OpenBatch> sealed_;
   std::vector<base::ConnId> dirty_;
+  std::vector<base::ConnId> acks_due_;  // of reports
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
   std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
                       std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
@@ -414,6 +451,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::string head_;
   std::string entered_;  // a topic as it is inside
   std::string left_;     // and as a device calls it
+  std::string report_topic_;
+  std::string report_;   // a report's Envelope as it goes on
+  std::string command_;  // what stands before a command's payload
   std::uint64_t next_session_ = 1;
   std::uint64_t next_intent_ = 1;
   std::uint64_t load_tickets_ = 0;

@@ -33,6 +33,7 @@ std::unique_ptr<Will> make_will(const mqtt::WillView& v) {
 }  // namespace
 
 void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason, Quota quota) {
+  if (ch.park) return refuse_hello(ch, reason, quota);
   std::string properties;
   if (quota != Quota::none)
     mqtt::put_property_string(properties, Property::reason_string, text_of(quota));
@@ -226,26 +227,44 @@ void Broker::establish(Channel& ch, base::Instant now) {
   s.session_present = present;
   bind(ch, s);
   if (present && ch.scope) drop_unnamed(s, *ch.scope);
+  if (ch.park) subscribe_commands(ch, s, present, now);
   if (s.persistent() || s.will || was_stored) put_record(s);
-  if (writes() == before) return send_connack(ch, present, now);
+  answer_connect(ch, present, writes() != before, now);
+}
+
+// When it is durable; and what subscribes with it (Park) when all partitions know of it.
+void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant now) {
+  const bool subscribes = ch.park != nullptr;
+  const bool routes = !subscribes || routes_known();
+  if (!wrote && routes) return send_connack(ch, present, now);
   stall(ch);
-  const base::ConnId conn = ch.conn;
-  defer_call(ch, [this, conn, present](base::Instant t) {
+  const auto answer = [this, conn = ch.conn, present](base::Instant t) {
     Channel* c = find(conn);
     if (c != nullptr && c->state == Channel::State::authenticating && c->session != nullptr) {
       send_connack(*c, present, t);
     }
+  };
+  if (!wrote) return await_routes(ch, answer, false, now);
+  defer_call(ch, [this, answer, subscribes, conn = ch.conn](base::Instant t) {
+    Channel* c = find(conn);
+    if (!subscribes || routes_known() || c == nullptr) return answer(t);
+    await_routes(*c, answer, true, t);
   });
 }
 
 void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) {
   ++probe_.connect_ok;
-  const std::string props = ch.v5() ? connack_properties(ch) : std::string();
-  head_.clear();
-  mqtt::encode_connack(head_, ch.version, session_present, Reason::success, props);
-  effects_.send(ch.conn, head_, {});
+  if (ch.park) {
+    send_welcome(ch, session_present, now);
+  } else {
+    const std::string props = ch.v5() ? connack_properties(ch) : std::string();
+    head_.clear();
+    mqtt::encode_connack(head_, ch.version, session_present, Reason::success, props);
+    effects_.send(ch.conn, head_, {});
+  }
+  const auto level = static_cast<std::uint8_t>(ch.version);
   effects_.connected(ch.conn, {.connected = true,
-                               .version = static_cast<std::uint8_t>(ch.version),
+                               .version = ch.park ? protocol::park::kLevel : level,
                                .keep_alive_s = ch.keep_alive_s});
   ch.connect.reset();
   ch.state = Channel::State::live;

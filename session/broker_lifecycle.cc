@@ -34,7 +34,7 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
   }
   ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
   dirty(ch, CookieSlot::identity);
-  flush_cookies();  // the step that closes must carry it
+  end_turn();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::client);

@@ -21,6 +21,7 @@ struct BrokerOptions {
   std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
   std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device
   std::uint16_t alias_maximum = 16;                // announced
+  std::uint16_t park_heartbeat_s = 30;             // of Park devices, at most
   std::uint16_t keep_alive_max_s = 0;              // 0: as the device asks
   std::uint32_t session_expiry_max_s = 7 * 86400;  // greater requests are lowered and told so
   std::uint32_t queue_messages_max = 10'000;

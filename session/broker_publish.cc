@@ -50,7 +50,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   probe_.rx_qos2 += p.qos == 2;
   if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
   if (enter_topic(ch, p.topic, p.topic)) {
-    accept_publish(ch, p, now);
+    accept_publish(ch, p, p.packet_id, now);
     return true;
   }
   ++probe_.authz_denied;
@@ -151,7 +151,8 @@ bool Broker::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
   return true;
 }
 
-void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
+void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32_t id,
+                            base::Instant now) {
   Session& s = *ch.session;
   Delivery d{.message = {.topic = p.topic,
                          .payload = p.payload,
@@ -174,7 +175,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
       .kind = Deferred::Kind::publish,
       .reply_type = reply_type(p.qos),
       .reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success,
-      .packet_id = p.packet_id,
+      .packet_id = id,
       .conn = {},
       .in_off = 0,
       .message = {},
@@ -184,7 +185,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, base::Insta
       .call = {}};
   if (!must_stage && !needs_staging(m, d)) {
     deliver_now(m, d, nullptr, now);
-    if (p.qos != 0) reply(ch, reply_to.reply_type, p.packet_id, reply_to.reason);
+    if (p.qos != 0) reply(ch, reply_to.reply_type, id, reply_to.reason);
     return;
   }
   if (p.retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);

@@ -1,4 +1,5 @@
 // What the store and the edge keep for us: session records and cookies, encoded (records.proto).
+#include "protocol/park/frame.h"
 #include "session/broker.h"
 #include "session/records.pb.h"
 
@@ -116,7 +117,8 @@ std::string Broker::encode_identity(Channel& ch) {
   id.set_session(s.id.value);
   id.set_client_id(s.client_id);
   id.set_epoch(s.epoch);
-  id.set_version(static_cast<std::uint32_t>(ch.version));
+  id.set_version(ch.park ? protocol::park::kLevel : static_cast<std::uint32_t>(ch.version));
+  if (ch.park) id.set_park_flags(ch.park->flags);
   id.set_keep_alive_s(ch.keep_alive_s);
   id.set_expiry_s(s.expiry_s);
   id.set_receive_maximum(ch.receive_maximum);

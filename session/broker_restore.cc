@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "protocol/park/frame.h"
 #include "session/broker.h"
 #include "session/entry_codec.h"
 #include "session/records.pb.h"
@@ -202,7 +203,12 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   ch.state = Channel::State::live;
   ch.connack_sent = true;
   if (parsed) {
-    ch.version = static_cast<mqtt::Version>(id.version());
+    if (id.version() == protocol::park::kLevel) {
+      begin_park(ch);
+      ch.park->flags = static_cast<std::uint8_t>(id.park_flags());
+    } else {
+      ch.version = static_cast<mqtt::Version>(id.version());
+    }
     ch.receive_maximum = static_cast<std::uint16_t>(id.receive_maximum());
     ch.packet_max = id.maximum_packet_size();
     ch.alias_maximum = static_cast<std::uint16_t>(id.topic_alias_maximum());
@@ -211,6 +217,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     ch.resend_through = id.resend_through();
     if (!id.user_name().empty()) ch.user_name = std::make_unique<std::string>(id.user_name());
     if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
+    if (ch.park) ch.park->root = park_root(ch, id.client_id());
   }
   const auto lost = [&] {
     ++probe_.session_lost;

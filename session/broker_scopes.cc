@@ -13,6 +13,7 @@ using protocol::link::CookieSlot;
 Reason Broker::admit(Channel& ch, AuthResult&& result) {
   PendingConnect& c = *ch.connect;
   ch.scope = std::move(result.scope);
+  if (ch.park && ch.scope && ch.scope->who().role != Role::device) return Reason::not_authorized;
   if (!admit_will(ch)) return Reason::not_authorized;
   if (ch.scope) c.client_id = ch.scope->session_key(c.client_id);
   return Reason::success;
@@ -118,6 +119,7 @@ bool Broker::drop_unnamed(Session& s, const Scope& scope) {
 // Another one of the same device or account.
 void Broker::use_scope(Channel& ch, ScopePtr scope) {
   ch.scope = std::move(scope);
+  if (ch.park) ch.park->origin.clear();
   dirty(ch, CookieSlot::identity);
   if (!drop_unnamed(*ch.session, *ch.scope)) return;
   if (ch.session->persistent()) put_record(*ch.session);

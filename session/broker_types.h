@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "protocol/mqtt/framer.h"
 #include "protocol/mqtt/types.h"
+#include "protocol/park/frame.h"
 #include "session/message.h"
 #include "session/peer_tag.h"
 #include "session/quota.h"
@@ -23,14 +25,20 @@
 namespace berth::session {
 
 struct BrokerTypes {
+  // Cut from a connection's input: of the one protocol or the other.
+  struct Packet {
+    protocol::mqtt::Frame mqtt;
+    protocol::park::Frame park;
+    std::size_t size = 0;
+  };
   struct Deferred {
     enum class Kind : std::uint8_t { publish, reply, call };
     Kind kind = Kind::reply;
     protocol::mqtt::PacketType reply_type{};  // puback, pubrec, pubrel, pubcomp; 0: none
     protocol::mqtt::Reason reason{};
-    bool kept = false;  // the retained message has been replaced
-    std::uint16_t packet_id = 0;
-    Quota quota = Quota::none;  // that has refused it
+    bool kept = false;            // the retained message has been replaced
+    std::uint32_t packet_id = 0;  // or a report's seq
+    Quota quota = Quota::none;    // that has refused it
     base::ConnId conn;
     std::uint64_t in_off = 0;
     MessagePtr message;

@@ -22,6 +22,8 @@ struct AuthRequest {
   std::string user_name;
   std::string password;
   std::string client_id;
+  std::string nonce;  // not empty: HELLO of the Park protocol, and its proof
+  std::string proof;
 };
 
 struct AuthResult {

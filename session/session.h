@@ -163,6 +163,18 @@ struct PendingConnect {
   bool assigned_id = false;
 };
 
+// What a connection of the Park protocol has more (broker_park.cc).
+struct ParkState {
+  std::string origin;       // what the gateway adds to its Envelopes
+  std::string root;         // of its topics: "v1/", or of who is not registered "v1/_/ID/"
+  std::string nonce;        // until its HELLO
+  std::string token_asked;  // HELLO's resume token, until its WELCOME
+  std::string refused;      // reports, since the last ACK: its payload
+  std::uint32_t acked = 0;  // reports up to this one may be acknowledged
+  bool ack_due = false;     // at the end of the turn
+  std::uint8_t flags = 0;   // of our frames: kCrc
+};
+
 // One connection. Alive from its first byte to release().
 struct Channel {
   enum class State : std::uint8_t { awaiting_connect, authenticating, live, closing };
@@ -194,6 +206,7 @@ struct Channel {
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
   Session* session = nullptr;
   ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`
+  std::unique_ptr<ParkState> park;                     // null: MQTT
   std::unique_ptr<Newcomer> newcomer;                  // before its session
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias
   std::unique_ptr<boost::unordered_flat_map<std::string, std::uint16_t>> alias_out;

@@ -9,6 +9,7 @@
 //   berth-load sessions --port P --pid PID --count 20000   (resident bytes an offline persistent
 //   session) berth-load durable --port P --subs 1|100 --offline 0|1 --pubs 50 --window 20
 //   --messages 100000
+//   berth-load reports --port P | --park-port P  --pid PID --pubs 100 --window 10
 //
 // MQTT 3.1.1, 64-byte payloads, clean sessions unless durable. Prints one JSON object: cpu_s is the
 // CPU time of PID and its children during the run, per 100,000 messages delivered. One thread.
@@ -21,6 +22,7 @@
 
 #include "bench/load/floor_server.h"
 #include "bench/load/load_client.h"
+#include "bench/load/reports.h"
 #include "bench/load/server_cost.h"
 
 namespace {
@@ -292,6 +294,7 @@ int main(int argc, char** argv) {
   if (what == "idle") return connects(true);
   if (what == "floor") return floor_server();
   if (what == "sessions") return sessions();
+  if (what == "reports") return reports();
   std::fprintf(stderr, "unknown scenario %s\n", what.c_str());
   return 64;
 }

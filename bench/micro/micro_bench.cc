@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "bench/micro/no_edge.h"
 #include "protocol/link/records.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/mqtt/framer.h"
@@ -15,6 +16,7 @@
 namespace berth {
 namespace {
 
+using bench::NoEdge;
 using test::connect;
 using test::publish;
 using test::subscribe;
@@ -75,29 +77,6 @@ void match_topics(benchmark::State& state, std::size_t cache) {
 }
 BENCHMARK_CAPTURE(match_topics, cached, 8192)->Arg(100)->Arg(100'000);
 BENCHMARK_CAPTURE(match_topics, walked, 1)->Arg(100)->Arg(100'000);
-
-// Swallows what the Broker asks for.
-class NoEdge : public session::Effects {
- public:
-  void send(base::ConnId, std::string_view head, std::string_view tail) override {
-    bytes += head.size() + tail.size();
-  }
-  std::uint64_t turn_of(base::ConnId) override { return 0; }
-  void acknowledge(base::ConnId, std::uint64_t) override {}
-  void cookie(base::ConnId, protocol::link::CookieSlot, std::string) override {}
-  void connected(base::ConnId, const protocol::link::EdgeSettings&) override {}
-  void close(base::ConnId, protocol::link::CloseReason) override {}
-  void release(base::ConnId) override {}
-  void resume(base::ConnId) override {}
-  bool writable(base::ConnId) override { return true; }
-  void authenticate(base::ConnId c, session::AuthRequest) override {
-    broker->authenticated(c, {}, {1});
-  }
-  void load_queue(base::SessionId, std::uint64_t, std::size_t, std::size_t,
-                  std::uint64_t) override {}
-  session::Broker* broker = nullptr;
-  std::size_t bytes = 0;
-};
 
 // One PUBLISH through the Broker to so many subscribers, QoS 0.
 void publish_through(benchmark::State& state) {

@@ -14,6 +14,7 @@
 #include "gateway/edge/listener.h"
 #include "protocol/link/types.h"
 #include "protocol/mqtt/framer.h"
+#include "protocol/park/frame.h"
 
 namespace berth::gateway::edge {
 
@@ -49,19 +50,24 @@ struct Connection {
   base::Address peer;
   std::uint32_t closing_since_s = 0;
   protocol::mqtt::Walker walker;
-  std::uint64_t client_hash = 0;  // of the client id in CONNECT, for quarantine; 0: not seen
-  std::uint64_t in_off = 0;       // received
-  std::uint64_t in_ack = 0;       // acknowledged by steps: `in` begins here
-  std::uint64_t out_off = 0;      // engine output accepted
-  std::uint64_t credited = 0;     // of out_off, last told to the engine as written
-  std::string in;                 // received and not acknowledged
-  std::string out;                // to be written, from out_at
+  protocol::park::Walker park_walker;  // instead, where Park is spoken
+  std::uint64_t client_hash = 0;       // of the client id in CONNECT, for quarantine; 0: not seen
+  std::uint64_t in_off = 0;            // received
+  std::uint64_t in_ack = 0;            // acknowledged by steps: `in` begins here
+  std::uint64_t out_off = 0;           // engine output accepted
+  std::uint64_t credited = 0;          // of out_off, last told to the engine as written
+  std::string in;                      // received and not acknowledged
+  std::string out;                     // to be written, from out_at
   std::size_t out_at = 0;
   std::unique_ptr<protocol::link::Cookie> cookie;
   std::unique_ptr<Layers> layers;  // null: MQTT is next to the socket, or to TLS
 
   base::ConnId id() const { return {slot, generation}; }
   std::size_t unsent() const { return out.size() - out_at; }
+  bool speaks_park() const { return edge::speaks_park(transport); }
+  bool at_boundary() const {
+    return speaks_park() ? park_walker.at_boundary() : walker.at_boundary();
+  }
   bool all_sent() const { return unsent() == 0 && (layers == nullptr || layers->unsent() == 0); }
 };
 

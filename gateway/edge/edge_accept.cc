@@ -155,7 +155,7 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   c.counted = !proxy && limits_ != nullptr;
   c.transport = l.transport;
   ++open_by_[index_of(l.transport)];
-  if (served_.size() == 1) c.partition = 0;
+  if (served_.size() == 1 && !c.speaks_park()) c.partition = 0;
   c.peer = address;
   c.peer_port =
       ntohs(peer.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(peer).sin6_port
@@ -167,7 +167,10 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
     c.layers->ws = std::make_unique<protocol::websocket::WebSocket>(options_.ws_path);
   alive_[c.slot] = {now_s_, options_.connect_timeout_s};
   poller_.add(fd, c.id().packed(), EPOLLIN);
-  if (l.options.tls == nullptr) return;
+  if (l.options.tls == nullptr) {
+    if (c.speaks_park() && !proxy) greet(c);
+    return;
+  }
   c.tls = l.options.tls->accept(fd);
   if (c.tls == nullptr) return end(c, CloseReason::tls_failed);  // no memory
   ++tls_connections_;

@@ -5,25 +5,27 @@
 #include "gateway/edge/edge_shard.h"
 #include "protocol/mqtt/types.h"
 #include "protocol/mqtt/wire.h"
+#include "protocol/park/control.h"
 
 namespace berth::gateway::edge {
 
+namespace park = protocol::park;
 using protocol::link::CloseReason;
 using protocol::link::Setting;
+using protocol::mqtt::Reason;
 
 namespace {
 constexpr auto kDrainStep = std::chrono::milliseconds(50);
 
-// DISCONNECT 0x9C, use another server, with Server Reference (3.14.2.2.5); 0x8B, server shutting
-// down, without.
-std::string disconnect_packet(const std::string& reference) {
-  if (reference.empty()) return {"\xe0\x01\x8b", 3};
+// DISCONNECT, where there is one with Server Reference (3.14.2.2.5).
+std::string disconnect_packet(Reason reason, const std::string& reference) {
+  if (reference.empty()) return {'\xe0', '\x01', static_cast<char>(reason)};
   std::string property;
   property.push_back('\x1c');
   property.push_back(static_cast<char>(reference.size() >> 8));
   property.push_back(static_cast<char>(reference.size()));
   property.append(reference);
-  std::string body{"\x9c"};
+  std::string body(1, static_cast<char>(reason));
   base::put_varint(body, property.size());  // MQTT's variable byte integer is the same up to here
   body.append(property);
   std::string packet{"\xe0"};
@@ -50,10 +52,23 @@ std::uint32_t EdgeShard::drain_pace(std::uint32_t per_second) const {
 
 void EdgeShard::drain(std::uint32_t per_second, const std::string& server_reference) {
   stop_accepting();
-  farewell_ = disconnect_packet(server_reference);
+  server_reference_ = server_reference;
   drain_at_ = 0;
   drain_all_ = true;
   drain_some(per_second);
+}
+
+// What a device is told before we end its connection; MQTT 3.1.1 has no words for it.
+std::string EdgeShard::farewell_to(const Connection& c, Reason reason) const {
+  const bool planned = reason != Reason::keep_alive_timeout;
+  const std::string reference = planned ? server_reference_ : std::string();
+  if (!c.connected) return {};
+  if (c.version == 5) return disconnect_packet(reason, reference);
+  if (!c.speaks_park()) return {};
+  const std::uint8_t flags = c.tls == nullptr ? park::kCrc : 0;
+  return planned ? park::encode_goaway(reason, 0, reference, flags)
+                 : park::encode_error(reason, "nothing heard for longer than the heartbeat allows",
+                                      {}, 0, flags);
 }
 
 void EdgeShard::drain_tls(std::uint32_t per_second) {
@@ -61,7 +76,7 @@ void EdgeShard::drain_tls(std::uint32_t per_second) {
     listeners_[i].waits = edge::has_tls(listeners_[i].transport);
     listen_to(i);
   }
-  farewell_ = disconnect_packet({});  // they may come back at once
+  server_reference_.clear();  // they may come back at once
   drain_at_ = 0;
   drain_all_ = false;
   drain_some(per_second);
@@ -85,7 +100,8 @@ void EdgeShard::drain_some(std::uint32_t per_second) {
   for (; drain_at_ < alive_.size() && left != 0; ++drain_at_) {
     Connection& c = at(drain_at_);
     if (c.state != Connection::State::open || (!drain_all_ && c.tls == nullptr)) continue;
-    if (c.connected && c.version == 5) c.out.append(farewell_);
+    c.out.append(farewell_to(
+        c, server_reference_.empty() ? Reason::server_shutting_down : Reason::use_another_server));
     close(c.id(), CloseReason::drained);
     --left;
   }

@@ -3,6 +3,7 @@
 //   connection := slot generation attach_epoch state:u8 reason:u8 flags:u8 version:u8 port
 //                 address:u8[16] transport:u8 client_hash partition in_off in_ack out_off idle_s
 //                 limit_s walker(4) in out cookie:string[n] layers
+//                 park_walker:string
 //   layers     := flags:u8 [proxy_header wire frame_left [websocket]]   1 there are some, 2 PROXY
 //   header is due,
 //                 4 websocket (WebSocket::save())
@@ -82,6 +83,7 @@ std::string EdgeShard::hand_over(const Give& give) {
       for (const std::string& slot : *c.cookie) put_bytes(record, slot);
     }
     put_layers(record, c);
+    put_bytes(record, c.park_walker.save());
     give(record, c.fd);
   });
   std::string rest;
@@ -138,7 +140,8 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
     const std::string_view bytes = r.bytes();
     if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
   }
-  const bool layers = get_layers(r, c, options_.ws_path);
+  const bool layers = get_layers(r, c, options_.ws_path) &&
+                      (r.done() || c.park_walker.go_on_from(r.bytes()));  // none before 0.2
   const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
   const bool sane = r.ok() && layers && placed && transport < kTransports.size() &&
                     slot < kSlotsMax && state >= 1 && state <= 3 &&
@@ -163,7 +166,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
     c.counted = limits_ != nullptr && (flags & 4) != 0;
     if (c.counted) limits_->enter_again(c.peer);
     if (c.connected) ++connected_;
-    set_waiting(c, !c.connected && c.in_off != 0 && c.walker.at_boundary());
+    set_waiting(c, !c.connected && c.in_off != 0 && c.at_boundary());
     poller_.add(fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
   }
   at(slot) = std::move(c);

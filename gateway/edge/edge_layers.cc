@@ -94,7 +94,10 @@ bool EdgeShard::take_proxy_header(Connection& c) {
   c.layers->proxy = false;
   c.layers->proxy_header = {};
   if (c.layers->ws == nullptr) c.layers.reset();
-  if (!h.has_source || enter_address(c)) return true;  // a balancer's own are no device's
+  if (!h.has_source || enter_address(c)) {  // a balancer's own are no device's
+    if (c.speaks_park() && c.tls == nullptr) greet(c);
+    return true;
+  }
   end(c, CloseReason::policy);
   errno = EAGAIN;
   return false;

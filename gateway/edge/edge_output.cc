@@ -94,7 +94,10 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   c->connected = settings.connected;
   set_waiting(*c, false);
   c->version = settings.version;
-  const std::uint32_t limit = settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * 3u / 2u + 1u;
+  // 1.5 times (MQTT 3.1.2-22), or 2.5 times (docs/park-protocol.md).
+  const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
+  const std::uint32_t limit =
+      settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * halves / 2u + 1u;
   alive_[conn.slot] = {now_s_, limit};
 }
 

@@ -1,25 +1,53 @@
-// Whose connection it is, by the client id in its CONNECT: the partition that serves it, and
-// whether it is kept out.
+// Whose connection it is, by the client id in its CONNECT or HELLO: the partition that serves it,
+// and whether it is kept out.
 #include "gateway/edge/edge_shard.h"
 #include "protocol/mqtt/codec.h"
+#include "protocol/park/control.h"
 
 namespace berth::gateway::edge {
 
 namespace mqtt = protocol::mqtt;
+namespace park = protocol::park;
 
 namespace {
+
 constexpr std::size_t kConnectMax = 64 * 1024;
 constexpr std::uint8_t kConnectHeader = 0x10;
+
+enum class First { incomplete, connect, other };
+
+First first_of_mqtt(base::ByteView bytes, std::string& client_id) {
+  mqtt::Frame f;
+  if (bytes.front() != kConnectHeader) return First::other;
+  const mqtt::FrameStatus status = mqtt::next_frame(bytes, kConnectMax, f);
+  if (status == mqtt::FrameStatus::need_more) return First::incomplete;
+  if (status != mqtt::FrameStatus::complete) return First::other;
+  client_id = mqtt::peek_client_id(f);
+  return First::connect;
+}
+
+// Behind our own GREETING.
+First first_of_park(base::ByteView bytes, std::string& client_id) {
+  park::Frame f;
+  for (const park::FrameType wanted : {park::FrameType::greeting, park::FrameType::hello}) {
+    const park::FrameStatus status = park::next_frame(bytes, kConnectMax, f);
+    if (status == park::FrameStatus::need_more) return First::incomplete;
+    if (status != park::FrameStatus::complete || f.type != wanted) return First::other;
+    bytes = bytes.subspan(f.size);
+  }
+  client_id = park::peek_client_id(f.payload);
+  return First::connect;
+}
+
 }  // namespace
 
 // A client id that has killed engines is refused before its CONNECT reaches one.
 bool EdgeShard::quarantined(Connection& c, base::ByteView first_bytes) {
-  mqtt::Frame f;
-  if (mqtt::next_frame(first_bytes, kConnectMax, f) != mqtt::FrameStatus::complete ||
-      f.type() != mqtt::PacketType::connect) {
-    return false;
-  }
-  const std::string_view client_id = mqtt::peek_client_id(f);
+  std::string client_id;
+  return first_of_mqtt(first_bytes, client_id) == First::connect && kept_out(c, client_id);
+}
+
+bool EdgeShard::kept_out(Connection& c, std::string_view client_id) {
   if (client_id.empty()) return false;
   c.client_hash = protocol::link::hash_of(client_id);
   const auto it = quarantine_.find(c.client_hash);
@@ -38,17 +66,16 @@ bool EdgeShard::place(Connection& c, base::ByteView bytes) {
     all = c.in + std::string(base::as_text(bytes));
     bytes = base::as_bytes(all);
   }
-  mqtt::Frame f;
-  const bool connect = bytes.front() == kConnectHeader;
-  const mqtt::FrameStatus status = mqtt::next_frame(bytes, kConnectMax, f);
-  if (connect && status == mqtt::FrameStatus::need_more) return false;
+  std::string client_id;
+  const First first =
+      c.speaks_park() ? first_of_park(bytes, client_id) : first_of_mqtt(bytes, client_id);
+  if (first == First::incomplete) return false;
   c.partition = 0;
-  if (!connect || status != mqtt::FrameStatus::complete) return true;
+  if (first == First::other) return true;
   const auto n = static_cast<std::uint32_t>(served_.size());
-  const std::string_view client_id = mqtt::peek_client_id(f);
   c.partition = static_cast<std::uint8_t>(
       client_id.empty() ? (c.slot ^ c.generation) % n : protocol::link::partition_of(client_id, n));
-  if (c.client_hash != 0 || !quarantined(c, bytes)) return true;
+  if (c.client_hash != 0 || !kept_out(c, client_id)) return true;
   ++probe_.accept_quarantined;
   end(c, protocol::link::CloseReason::poison);
   return false;

@@ -12,6 +12,7 @@
 namespace berth::gateway::edge {
 
 using protocol::link::CloseReason;
+using protocol::mqtt::Reason;
 
 namespace {
 
@@ -109,15 +110,8 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     ++probe_.accept_quarantined;
     return end(c, CloseReason::poison);
   }
-  const auto pong = [&] {
-    if (!c.connected) return;
-    static constexpr std::string_view kPingresp("\xd0\x00", 2);
-    ++probe_.pings;
-    c.out.append(kPingresp);
-    mark_dirty(c);
-  };
-  if (!c.walker.walk(bytes, pong)) return end(c, CloseReason::protocol_error);
-  if (!c.connected && c.walker.at_boundary()) set_waiting(c, true);  // not for half a CONNECT
+  if (!follow(c, bytes)) return end(c, CloseReason::protocol_error);
+  if (!c.connected && c.at_boundary()) set_waiting(c, true);  // not for half a CONNECT
   const std::uint64_t offset = c.in_off;
   c.in_off += bytes.size();
   if (c.partition == Connection::kUnplaced && !place(c, bytes)) {
@@ -127,7 +121,8 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   link::EnginePort& engine = engine_of(c);
   if (!c.attached && engine.serving()) {
     attach(c);
-    if (!c.in.empty()) engine.input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
+    if (!c.in.empty() && engine.survives_engine())
+      engine.input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
   }
   if (engine.survives_engine()) {
     keep(c, bytes);
@@ -143,6 +138,20 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   }
   if (Connection* still = find(conn); still != nullptr && !still->in.empty())
     check_input_limits(*still);
+}
+
+// Answers heartbeats. False: this is not what is spoken here.
+bool EdgeShard::follow(Connection& c, base::ByteView bytes) {
+  if (c.speaks_park()) return follow_park(c, bytes);
+  if (c.in_off == 0 && bytes.front() == protocol::park::kMagic0) return false;
+  const auto pong = [&] {
+    if (!c.connected) return;
+    static constexpr std::string_view kPingresp("\xd0\x00", 2);
+    ++probe_.pings;
+    c.out.append(kPingresp);
+    mark_dirty(c);
+  };
+  return c.walker.walk(bytes, pong);
 }
 
 // In the same process: what the engine left over is offered again.
@@ -237,8 +246,7 @@ void EdgeShard::sweep(std::uint32_t now_s) {
     } else if (c.state == Connection::State::open && (!c.reading || (absent && !c.connected))) {
       a.last_seen_s = now_s;  // not the device's fault
     } else if (c.state == Connection::State::open) {
-      if (c.connected && c.version == 5)
-        c.out.append("\xe0\x01\x8d", 3);  // DISCONNECT keep alive timeout
+      c.out.append(farewell_to(c, Reason::keep_alive_timeout));
       write_out(c);
       if (c.fd >= 0)
         end(c, c.connected ? CloseReason::keepalive_timeout : CloseReason::handshake_timeout);
@@ -258,6 +266,8 @@ void EdgeShard::refresh_gauges() {
   probe_.open_mqtts = open_by_[index_of(Transport::mqtts)];
   probe_.open_ws = open_by_[index_of(Transport::ws)];
   probe_.open_wss = open_by_[index_of(Transport::wss)];
+  probe_.open_park = open_by_[index_of(Transport::park)];
+  probe_.open_parks = open_by_[index_of(Transport::parks)];
   probe_.input_bytes = input_bytes_;
   probe_.engine_up = all_serving() ? 1 : 0;
   probe_.admission_rate = admission_.rate_per_s();

@@ -26,6 +26,7 @@
 #include "gateway/runtime/poller.h"
 #include "metrics/probe.h"
 #include "protocol/link/records.h"
+#include "protocol/mqtt/types.h"
 
 namespace berth::gateway::edge {
 
@@ -176,6 +177,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   Connection& at(std::size_t slot) { return slabs_[slot / kSlab][slot % kSlab]; }
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
+  bool follow(Connection& c, base::ByteView bytes);
   void keep(Connection& c, base::ByteView bytes) {
     c.in.append(base::as_text(bytes));
     input_bytes_ += bytes.size();
@@ -188,8 +190,13 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void check_input_limits(Connection& c);
   void go_on_reading();
 
+  // edge_park.cc
+  void greet(Connection& c);
+  bool follow_park(Connection& c, base::ByteView bytes);
+
   // edge_place.cc
   bool quarantined(Connection& c, base::ByteView first_bytes);
+  bool kept_out(Connection& c, std::string_view client_id);
   bool place(Connection& c, base::ByteView bytes);
 
   template <class F>
@@ -221,6 +228,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // edge_drain.cc
   void drain_some(std::uint32_t per_second);
   std::uint32_t drain_pace(std::uint32_t per_second) const;
+  std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason) const;
 
   // edge_attach.cc
   void attach(Connection& c);
@@ -253,7 +261,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   Admission admission_;
   std::size_t waiting_ = 0;  // connections whose CONNECT, come whole, no engine has answered
   std::uint64_t others_admit_per_s_ = protocol::link::kUnbounded;
-  std::string farewell_;  // DISCONNECT for connections that are drained
+  std::string server_reference_;  // where connections that are drained are to go
   std::size_t drain_at_ = 0;
   bool drain_all_ = true;  // else those with TLS
   std::size_t tls_connections_ = 0;

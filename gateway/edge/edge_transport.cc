@@ -27,6 +27,7 @@ ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t r
   }
   if (!was_open && SSL_is_init_finished(c.tls) != 0) {
     ++(SSL_session_reused(c.tls) != 0 ? probe_.tls_resumed : probe_.tls_full);
+    if (c.speaks_park()) greet(c);
   }
   const int why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(c.tls, r);
   if (all != 0) {

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "base/text.h"
+#include "protocol/park/control.h"
 
 namespace berth::gateway::engine {
 
@@ -81,10 +82,17 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
   admit(request, *login, done);
 }
 
+// By the gateway's challenge (HELLO of the Park protocol), or by the time:
 // password := seconds ':' hex of HMAC-SHA256(key, auth_id ':' seconds), seconds since 1970 by the
 // device's clock.
 bool Authenticator::proves_key(const session::AuthRequest& request,
                                const registry::pb::Credential& c) const {
+  if (!request.nonce.empty()) {
+    const std::string wanted = protocol::park::proof_of(
+        registry::decode_base64(c.key()), request.nonce, request.user_name, request.client_id);
+    return request.proof.size() == wanted.size() &&
+           CRYPTO_memcmp(request.proof.data(), wanted.data(), wanted.size()) == 0;
+  }
   const std::string_view password = request.password;
   const std::size_t colon = password.find(':');
   if (colon == std::string_view::npos) return false;

@@ -134,7 +134,7 @@ void EngineShard::turn_end() {
   again_ = false;
   std::vector<base::ConnId> resume = std::exchange(resume_, {});
   for (const base::ConnId conn : resume) edge_.reoffer(conn);
-  broker_.flush_cookies();
+  broker_.end_turn();
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
   commit();

@@ -70,6 +70,8 @@ void GatewayProcess::start() {
   mqtts_port_ = port_after(log, " mqtts=");
   ws_port_ = port_after(log, " ws=");
   wss_port_ = port_after(log, " wss=");
+  park_port_ = port_after(log, " park=");
+  parks_port_ = port_after(log, " parks=");
   admin_port_ = port_after(log, " admin=");
 }
 

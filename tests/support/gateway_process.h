@@ -24,6 +24,8 @@ class GatewayProcess {
   int mqtts_port() const { return mqtts_port_; }  // 0: off
   int ws_port() const { return ws_port_; }
   int wss_port() const { return wss_port_; }
+  int park_port() const { return park_port_; }
+  int parks_port() const { return parks_port_; }
   int admin_port() const { return admin_port_; }
   int link_port() const { return link_port_; }
   bool serving() const;  // an engine: it is the one that serves
@@ -48,6 +50,8 @@ class GatewayProcess {
   int mqtts_port_ = 0;
   int ws_port_ = 0;
   int wss_port_ = 0;
+  int park_port_ = 0;
+  int parks_port_ = 0;
   int admin_port_ = 0;
   int link_port_ = 0;
   int starts_ = 0;

@@ -20,7 +20,8 @@ class Listeners {
     std::ofstream(directory_.path + "/berth.yaml")
         << "mqtts:\n  listen: 127.0.0.1:0\n  cert_file: " << certificates_.file("server.crt")
         << "\n  key_file: " << certificates_.file("server.key")
-        << "\nws:\n  listen: 127.0.0.1:0\nwss:\n  listen: 127.0.0.1:0\n";
+        << "\nws:\n  listen: 127.0.0.1:0\nwss:\n  listen: 127.0.0.1:0\n"
+        << "park:\n  listen: 127.0.0.1:0\nparks:\n  listen: 127.0.0.1:0\n";
   }
   std::vector<std::string> flags() const { return {"--config", directory_.path + "/berth.yaml"}; }
   static int port(const GatewayProcess& g, Via via) {

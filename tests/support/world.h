@@ -281,7 +281,7 @@ class World : public session::Effects {
       if (k.attached && !k.released && reachable(id)) deliver(k);
       busy = true;
     }
-    broker_->flush_cookies();
+    broker_->end_turn();
     boundary();
     busy = apply_turn() || busy;
     boundary();

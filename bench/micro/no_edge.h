@@ -1,0 +1,35 @@
+// What a Broker needs around it to be measured alone.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "session/broker.h"
+
+namespace berth::bench {
+
+// Swallows what the Broker asks for.
+class NoEdge : public session::Effects {
+ public:
+  void send(base::ConnId, std::string_view head, std::string_view tail) override {
+    bytes += head.size() + tail.size();
+  }
+  std::uint64_t turn_of(base::ConnId) override { return 0; }
+  void acknowledge(base::ConnId, std::uint64_t) override {}
+  void cookie(base::ConnId, protocol::link::CookieSlot, std::string) override {}
+  void connected(base::ConnId, const protocol::link::EdgeSettings&) override {}
+  void close(base::ConnId, protocol::link::CloseReason) override {}
+  void release(base::ConnId) override {}
+  void resume(base::ConnId) override {}
+  bool writable(base::ConnId) override { return true; }
+  void authenticate(base::ConnId c, session::AuthRequest) override {
+    broker->authenticated(c, {}, {1});
+  }
+  void load_queue(base::SessionId, std::uint64_t, std::size_t, std::size_t,
+                  std::uint64_t) override {}
+  session::Broker* broker = nullptr;
+  std::size_t bytes = 0;
+};
+
+}  // namespace berth::bench

@@ -1,0 +1,100 @@
+// A report through the Broker beside a QoS 1 PUBLISH of the same bytes to the same topic, with one
+// subscriber (QoS 0); and what the steps of a report cost.
+#include <benchmark/benchmark.h>
+
+#include <string>
+
+#include "bench/micro/no_edge.h"
+#include "protocol/messages/envelope.h"
+#include "protocol/park/control.h"
+#include "tests/support/envelopes.h"
+#include "tests/support/wire.h"
+
+namespace berth {
+namespace {
+
+namespace park = protocol::park;
+using park::FrameType;
+
+std::string plate() {
+  return test::plate_event("cam-1-100001", "粤B12345").SerializeAsString();
+}
+
+// One input of `n` packets a turn.
+void through(benchmark::State& state, const std::string& hello, const std::string& packets, int n) {
+  bench::NoEdge edge;
+  metrics::EngineProbe probe;
+  session::BrokerOptions options;
+  options.sys_interval_s = 0;
+  session::Broker broker(options, edge, nullptr, probe);
+  edge.broker = &broker;
+  broker.attached_all({1});
+  const auto say = [&](std::uint32_t slot, const std::string& bytes) {
+    broker.input({slot, 1}, base::as_bytes(bytes), {1});
+    broker.end_turn();
+  };
+  for (std::uint32_t i = 0; i < 2; ++i) broker.attach({.conn = {i, 1}, .loopback = true}, {1});
+  say(0, test::connect({.client_id = "s"}) + test::subscribe(1, "v1/#", 0));
+  say(1, hello);
+  const std::uint64_t before = probe.tx_qos0;
+  for (auto _ : state) say(1, packets);
+  const auto said = static_cast<std::uint64_t>(state.iterations()) * static_cast<std::uint64_t>(n);
+  if (probe.tx_qos0 - before != said) state.SkipWithError("not delivered");
+  state.SetItemsProcessed(static_cast<std::int64_t>(said));
+}
+
+void mqtt_publish(benchmark::State& state) {
+  std::string packets;
+  for (unsigned i = 1; i <= state.range(0); ++i)
+    packets += test::publish("v1/_/cam-1/event/plate", plate(), 1, i);
+  through(state, test::connect({.client_id = "cam-1"}), packets, static_cast<int>(state.range(0)));
+}
+BENCHMARK(mqtt_publish)->Arg(1)->Arg(10);
+
+void park_report(benchmark::State& state, std::uint8_t flags) {
+  std::string hello =
+      park::encode_greeting({std::string(park::kNonceBytes, 'n'), 1, flags != 0}, flags);
+  std::string payload(
+      "\x0a\x05"
+      "cam-1\x10\x01"
+      "\x38\x00",
+      11);
+  park::put_frame(hello, FrameType::hello, flags, 0, payload);
+  std::string packets;
+  for (unsigned i = 1; i <= state.range(0); ++i)
+    park::put_frame(packets, FrameType::event, flags, i, plate());
+  through(state, hello, packets, static_cast<int>(state.range(0)));
+}
+BENCHMARK_CAPTURE(park_report, crc, park::kCrc)->Arg(1)->Arg(10);
+BENCHMARK_CAPTURE(park_report, tls, 0)->Arg(1)->Arg(10);
+
+void read_envelope(benchmark::State& state) {
+  const std::string bytes = plate();
+  protocol::messages::EnvelopeView v;
+  for (auto _ : state) benchmark::DoNotOptimize(protocol::messages::read_envelope(bytes, v));
+}
+BENCHMARK(read_envelope);
+
+void complete_envelope(benchmark::State& state) {
+  const std::string bytes = plate();
+  protocol::messages::EnvelopeView v;
+  protocol::messages::read_envelope(bytes, v);
+  const std::string origin =
+      protocol::messages::encode_origin("acme", "north", "cam-1", 1'795'000'000'000);
+  std::string out;
+  for (auto _ : state) {
+    out.assign(bytes);
+    protocol::messages::complete_envelope(out, v, origin, {.at_ms = 1'795'000'000'000});
+    benchmark::DoNotOptimize(out.data());
+  }
+}
+BENCHMARK(complete_envelope);
+
+void crc_of_a_report(benchmark::State& state) {
+  const std::string bytes = plate();
+  for (auto _ : state) benchmark::DoNotOptimize(park::crc_of(0, bytes));
+}
+BENCHMARK(crc_of_a_report);
+
+}  // namespace
+}  // namespace berth

@@ -1,0 +1,38 @@
+// Connections that speak the Park protocol: the edge says the first word and answers heartbeats.
+#include <openssl/rand.h>
+
+#include "base/clock.h"
+#include "gateway/edge/edge_shard.h"
+#include "protocol/park/control.h"
+
+namespace berth::gateway::edge {
+
+namespace park = protocol::park;
+
+// The GREETING stands in front of the device's input too, so whichever engine reads its HELLO, now
+// or after a crash, knows what the device was asked.
+void EdgeShard::greet(Connection& c) {
+  park::Greeting g;
+  g.nonce.resize(park::kNonceBytes);
+  RAND_bytes(reinterpret_cast<unsigned char*>(g.nonce.data()), park::kNonceBytes);
+  g.server_time_ms = base::now().ms;
+  g.crc_wanted = c.tls == nullptr;
+  const std::string bytes = park::encode_greeting(g, g.crc_wanted ? park::kCrc : 0);
+  borrow(c.out);
+  c.out.append(bytes);
+  mark_dirty(c);
+  keep(c, base::as_bytes(bytes));
+  c.in_off += bytes.size();
+}
+
+bool EdgeShard::follow_park(Connection& c, base::ByteView bytes) {
+  const auto pong = [&](std::uint8_t flags, std::uint32_t seq) {
+    if (!c.connected) return;
+    ++probe_.pings;
+    park::put_pong(c.out, flags & park::kCrc, seq, base::now().ms);
+    mark_dirty(c);
+  };
+  return c.park_walker.walk(bytes, c.tls == nullptr, pong);
+}
+
+}  // namespace berth::gateway::edge

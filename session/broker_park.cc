@@ -1,0 +1,449 @@
+// Devices that speak the Park protocol (docs/park-protocol.md). They have the same sessions, queues
+// and take-over as MQTT's: a report is a PUBLISH to one of the device's own topics, a command comes
+// from subscriptions that every such session has.
+#include <algorithm>
+
+#include "protocol/link/types.h"
+#include "protocol/messages/envelope.h"
+#include "protocol/mqtt/properties.h"
+#include "protocol/park/control.h"
+#include "session/broker.h"
+#include "session/reason_text.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+namespace park = protocol::park;
+using mqtt::PacketType;
+using mqtt::Reason;
+using park::FrameType;
+using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
+
+namespace {
+
+constexpr std::size_t kHandshakeMax = 8 * 1024;  // a frame before WELCOME
+constexpr std::uint16_t kCommandsInFlight = 16;  // of a device that does not say
+constexpr std::array<const char*, 4> kCommandFilters{"cmd/+/req/+", "sub/+/cmd/+/req/+", "desired",
+                                                     "sub/+/desired"};
+
+// Content Type of a report, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
+const std::string& envelope_properties() {
+  static const std::string bytes = [] {
+    std::string b;
+    mqtt::put_property_string(b, mqtt::Property::content_type,
+                              "application/x-protobuf;msg=berth.v1.Envelope");
+    return b;
+  }();
+  return bytes;
+}
+
+std::string_view take_level(std::string_view& topic) {
+  const std::size_t end = topic.find('/');
+  const std::string_view level = topic.substr(0, end);
+  topic.remove_prefix(end == std::string_view::npos ? topic.size() : end + 1);
+  return level;
+}
+
+struct Addressed {
+  park::CommandOut command;
+  bool desired = false;
+};
+// topic := ["sub/" child "/"] ("cmd/" id "/req/" name | "desired")
+bool parse_command_topic(std::string_view topic, Addressed& out) {
+  std::string_view first = take_level(topic);
+  if (first == "sub") {
+    out.command.child = take_level(topic);
+    first = take_level(topic);
+  }
+  out.desired = first == "desired" && topic.empty();
+  if (out.desired) return true;
+  if (first != "cmd") return false;
+  out.command.id = take_level(topic);
+  if (take_level(topic) != "req") return false;
+  out.command.name = topic;
+  return topic.find('/') == std::string_view::npos;
+}
+
+}  // namespace
+
+void Broker::begin_park(Channel& ch) {
+  ch.park = std::make_unique<ParkState>();
+}
+
+// A registered device's topics are its own by its Scope. Of others the client id keeps them apart.
+std::string Broker::park_root(const Channel& ch, std::string_view client_id) {
+  return ch.scope ? std::string("v1/") : "v1/_/" + std::string(client_id) + "/";
+}
+
+Broker::Cut Broker::cut_park(Channel& ch, base::ByteView bytes, park::Frame& out) {
+  using park::FrameStatus;
+  const std::size_t limit = ch.live() ? options_.packet_max : kHandshakeMax;
+  const FrameStatus status = park::next_frame(bytes, limit, out);
+  if (status == FrameStatus::complete) return Cut::complete;
+  if (status == FrameStatus::need_more) return Cut::need_more;
+  const bool large = status == FrameStatus::too_large;
+  fail(ch, large ? Reason::packet_too_large : Reason::malformed_packet,
+       large ? CloseReason::frame_too_large : CloseReason::protocol_error);
+  return Cut::failed;
+}
+
+// False: the frame was not taken; it is offered again when the channel goes on.
+bool Broker::on_park_frame(Channel& ch, const park::Frame& f, base::Instant now) {
+  if (!ch.live()) {
+    on_handshake(ch, f, now);
+    return true;
+  }
+  switch (f.type) {
+    case FrameType::event:
+    case FrameType::telemetry:
+    case FrameType::state:
+    case FrameType::result:
+      return on_report(ch, f, now);
+    case FrameType::received:
+      return on_received(ch, f.seq, now);
+    case FrameType::bye:
+      return on_bye(ch);
+    case FrameType::ping:  // the edge has answered
+      if (gated(ch)) defer(ch, {});
+      return true;
+    default:
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      return true;
+  }
+}
+
+// -- HELLO to WELCOME
+
+// The edge's GREETING stands before all that the device says: it survives the engine that hears
+// it, and so the device's proof stays good.
+void Broker::on_handshake(Channel& ch, const park::Frame& f, base::Instant now) {
+  ParkState& p = *ch.park;
+  if (p.nonce.empty() && f.type == FrameType::greeting) {
+    park::Greeting g;
+    if (!park::decode_greeting(f.payload, g))
+      return fail(ch, Reason::malformed_packet, CloseReason::protocol_error);
+    p.nonce = std::move(g.nonce);
+    p.flags = f.flags & park::kCrc;
+    return;
+  }
+  if (p.nonce.empty() || f.type != FrameType::hello)
+    return fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+  on_hello(ch, f, now);
+}
+
+void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
+  ParkState& p = *ch.park;
+  park::HelloView v;
+  p.flags |= f.flags & park::kCrc;
+  if (const Reason e = park::decode_hello(f.payload, v); e != Reason::success) {
+    ++probe_.connect_protocol_error;
+    return refuse_hello(ch, e, Quota::none);
+  }
+  const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
+  ch.newcomer.reset();
+  auto c = std::make_unique<PendingConnect>();
+  c->client_id = v.client_id;
+  c->user_name = from.certificate.empty() ? v.auth_id : from.certificate;
+  c->clean_start = v.fresh;
+  const std::uint32_t max = options_.session_expiry_max_s;
+  c->expiry_s = std::min(v.session_expiry_s.value_or(max), max);
+  p.token_asked = std::move(v.resume_token);
+  const std::uint16_t window = v.max_inflight == 0
+                                   ? kCommandsInFlight
+                                   : static_cast<std::uint16_t>(std::min(v.max_inflight, 65535u));
+  ch.receive_maximum = std::min(window, options_.inflight_max);
+  ch.packet_max = v.max_frame;
+  const std::uint32_t most = options_.park_heartbeat_s;
+  ch.keep_alive_s =
+      static_cast<std::uint16_t>(v.heartbeat_s == 0 ? most : std::min(v.heartbeat_s, most));
+  AuthRequest request{.has_user_name = !v.auth_id.empty(),
+                      .loopback = ch.loopback,
+                      .address = from.address,
+                      .certificate = from.certificate,
+                      .user_name = c->user_name,
+                      .password = std::move(v.password),
+                      .client_id = c->client_id,
+                      .nonce = p.nonce,
+                      .proof = std::move(v.proof)};
+  ch.connect = std::move(c);
+  ch.state = Channel::State::authenticating;
+  effects_.authenticate(ch.conn, std::move(request));
+  if (ch.state == Channel::State::authenticating) stall(ch);
+}
+
+void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota) {
+  say_end(ch, reason, quota);
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, CloseReason::refused);
+}
+
+// What its device is told to do comes from these; what else the session once subscribed to (as an
+// MQTT device) is not of this protocol.
+void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now) {
+  constexpr SubOptions kAtLeastOnce{1};
+  ch.park->root = park_root(ch, client_id_of(s.client_id));
+  std::vector<std::string> wanted;
+  for (const char* f : kCommandFilters) {
+    std::string raw;
+    if (enter_filter(ch, ch.park->root + f, raw) == Reason::success)
+      wanted.push_back(std::move(raw));
+  }
+  std::vector<std::string> others;
+  for (const Subscription& sub : s.subscriptions) {
+    std::string raw = raw_filter(sub);
+    if (std::find(wanted.begin(), wanted.end(), raw) == wanted.end())
+      others.push_back(std::move(raw));
+  }
+  for (const std::string& raw : others) remove_subscription(s, raw);
+  auto items = std::make_unique<std::deque<RetainedItem>>();
+  for (const std::string& raw : wanted) {
+    const bool fresh = add_subscription(s, raw, kAtLeastOnce, 0);
+    if (present || !raw.ends_with("desired")) continue;
+    items->push_back({raw, kAtLeastOnce, 0, {}});
+    if (fresh && s.persistent()) queue_retained(s, items->back(), now);
+  }
+  if (!items->empty()) ch.retained = std::move(items);
+}
+
+// The same session can't have it twice: ids of sessions that have gone come again only with
+// another hash, or for the same client, and then the session is not found present.
+std::string Broker::resume_token(const Session& s) {
+  std::string token;
+  base::put_key64(token, protocol::link::hash_of(s.client_id));
+  base::put_key64(token, s.id.value);
+  return token;
+}
+
+void Broker::send_welcome(Channel& ch, bool present, base::Instant now) {
+  const Session& s = *ch.session;
+  const std::string token = resume_token(s);
+  const std::string bytes =
+      park::encode_welcome({.resume_token = token,
+                            .resumed = present && ch.park->token_asked == token,
+                            .session_epoch = s.epoch,
+                            .session_expiry_s = s.expiry_s,
+                            .heartbeat_s = ch.keep_alive_s,
+                            .max_inflight = options_.receive_maximum,
+                            .max_frame = options_.packet_max,
+                            .server_time_ms = now.ms},
+                           ch.park->flags);
+  ch.park->token_asked = {};
+  ch.park->nonce = {};
+  effects_.send(ch.conn, bytes, {});
+}
+
+// -- reports
+
+bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
+  const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
+  if (wanted && f.seq == 0) {
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+    return true;
+  }
+  if (wanted && gated(ch) && ch.unacked_in >= options_.receive_maximum) {
+    stall(ch);
+    return false;
+  }
+  protocol::messages::EnvelopeView e;
+  if (!protocol::messages::read_envelope(f.payload, e) || !report_topic(ch, f, e)) {
+    ++probe_.drop_malformed_report;
+    refuse_report(ch, f, Reason::payload_format_invalid, Quota::none);
+    return true;
+  }
+  complete_report(ch, f, e, now);
+  mqtt::PublishView p;
+  p.topic = report_topic_;
+  p.payload = report_;
+  p.properties.forwarded = envelope_properties();
+  p.qos = wanted ? 1 : 0;
+  p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
+  const Metered m = meter(ch, p, now);
+  if (m.what == Metered::wait) return false;
+  probe_.rx_qos0 += wanted ? 0 : 1;
+  probe_.rx_qos1 += wanted ? 1 : 0;
+  if (m.what == Metered::refuse) {
+    refuse_report(ch, f, Reason::quota_exceeded, m.quota);
+  } else if (enter_topic(ch, p.topic, p.topic)) {
+    accept_publish(ch, p, f.seq, now);
+  } else {
+    ++probe_.authz_denied;
+    ++probe_.drop_not_authorized;
+    refuse_report(ch, f, Reason::not_authorized, Quota::none);
+  }
+  return true;
+}
+
+// root ["sub/" child "/"] (event "/" type | telemetry "/" type | state | cmd "/" id "/res")
+bool Broker::report_topic(const Channel& ch, const park::Frame& f,
+                          const protocol::messages::EnvelopeView& e) {
+  if (e.type.empty() || (!e.child.empty() && !park::is_name(e.child))) return false;
+  report_topic_ = ch.park->root;
+  if (!e.child.empty()) report_topic_.append("sub/").append(e.child).append("/");
+  switch (f.type) {
+    case FrameType::event:
+      report_topic_.append("event/").append(e.type);
+      return e.command_id.empty();
+    case FrameType::telemetry:
+      report_topic_.append("telemetry/").append(e.type);
+      return e.command_id.empty();
+    case FrameType::state:
+      report_topic_.append("state");
+      return e.command_id.empty();
+    default:
+      report_topic_.append("cmd/").append(e.command_id).append("/res");
+      return park::is_name(e.command_id);
+  }
+}
+
+void Broker::complete_report(const Channel& ch, const park::Frame& f,
+                             const protocol::messages::EnvelopeView& e, base::Instant now) {
+  ParkState& p = *ch.park;
+  const Session& s = *ch.session;
+  if (p.origin.empty()) {
+    const Scope* scope = ch.scope.get();
+    p.origin = protocol::messages::encode_origin(
+        scope != nullptr ? scope->who().tenant : "", scope != nullptr ? scope->site() : "",
+        scope != nullptr ? scope->who().name : client_id_of(s.client_id), s.epoch);
+  }
+  std::string made;
+  if (e.event_id.empty() && f.seq != 0)
+    made = std::to_string(s.epoch) + "-" + std::to_string(f.seq);
+  report_.assign(f.payload);
+  complete_envelope(report_, e, p.origin, {.at_ms = now.ms, .made_id = made});
+}
+
+// For ever: it is acknowledged, so that the device does not say it again and again.
+void Broker::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quota quota) {
+  const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
+  if (wanted) ++ch.unacked_in;
+  const PacketType type = wanted ? PacketType::puback : PacketType{};
+  if (gated(ch)) {
+    defer(ch, {.reply_type = type, .reason = reason, .packet_id = f.seq, .quota = quota});
+  } else if (wanted) {
+    reply(ch, type, f.seq, reason, quota);
+  }
+}
+
+// One ACK for all of a turn.
+void Broker::acknowledge_report(Channel& ch, std::uint32_t seq, Reason reason, Quota quota) {
+  ParkState& p = *ch.park;
+  p.acked = seq;
+  if (static_cast<std::uint8_t>(reason) >= 0x80)
+    park::put_refused(p.refused, seq, reason,
+                      quota == Quota::none ? text_of(reason) : text_of(quota));
+  if (std::exchange(p.ack_due, true)) return;
+  acks_due_.push_back(ch.conn);
+}
+
+void Broker::send_acks(Channel& ch) {
+  ParkState& p = *ch.park;
+  if (!std::exchange(p.ack_due, false)) return;
+  head_.clear();
+  park::put_frame(head_, FrameType::ack, p.flags, p.acked, p.refused);
+  effects_.send(ch.conn, head_, {});
+  p.refused.clear();
+}
+
+void Broker::flush_acks() {
+  for (const base::ConnId conn : acks_due_) {
+    Channel* ch = find(conn);
+    if (ch != nullptr && ch->park) send_acks(*ch);
+  }
+  acks_due_.clear();
+}
+
+// -- commands
+
+// False: it is not for such a device, too large for it, or too late.
+bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
+                          std::uint16_t packet_id, base::Instant now) {
+  const ParkState& p = *ch.park;
+  std::string_view topic = ch.scope ? ch.scope->leave(m.topic, left_) : m.topic;
+  Addressed to;
+  if (!topic.starts_with(p.root)) return false;
+  topic.remove_prefix(p.root.size());
+  if (!parse_command_topic(topic, to)) return false;
+  if (m.expires_at != base::kNever) {
+    const std::int64_t left_ms = m.expires_at.ms - now.ms;
+    if (left_ms <= 0) {
+      ++probe_.drop_expired;
+      return false;
+    }
+    to.command.ttl_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left_ms, UINT32_MAX));
+  }
+  command_.clear();
+  if (to.desired) {
+    park::put_desired_head(command_, to.command.child, m.payload.size());
+  } else {
+    park::put_command_head(command_, to.command, m.payload.size());
+  }
+  const std::size_t size = command_.size() + m.payload.size();
+  if (ch.packet_max != 0 && park::kHeaderBytes + size + park::kCrcBytes > ch.packet_max) {
+    ++probe_.drop_too_large;
+    return false;
+  }
+  probe_.tx_qos0 += qos == 0;
+  probe_.tx_qos1 += qos != 0;
+  head_.clear();
+  const auto again = static_cast<std::uint8_t>(dup ? park::kAgain : 0);
+  park::put_header(head_, to.desired ? FrameType::desired : FrameType::command, p.flags | again,
+                   qos == 0 ? 0u : packet_id, size);
+  head_.append(command_);
+  effects_.send(ch.conn, head_, m.payload);
+  if ((p.flags & park::kCrc) == 0) return true;
+  command_.clear();
+  park::put_crc(command_, park::crc_of(park::crc_of(0, head_), m.payload));
+  effects_.send(ch.conn, command_, {});
+  return true;
+}
+
+bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
+  if (id == 0 || id > 65535) {
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+    return true;
+  }
+  Session& s = *ch.session;
+  const std::uint64_t seq = seq_of(static_cast<std::uint16_t>(id), s.flow().first_seq);
+  const OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
+  const std::size_t before = writes();
+  if (e != nullptr && e->state == EntryState::sent) {
+    ++probe_.acked;
+    finish_entry(s, seq);
+  }
+  if (!s.persistent()) dirty(ch, CookieSlot::volatile_state);
+  if (writes() != before) {
+    defer(ch, {});
+  } else {
+    defer_or_reply(ch, {});
+  }
+  if (s.outbox) pump(s, now);
+  return true;
+}
+
+// -- the end
+
+bool Broker::on_bye(Channel& ch) {
+  if (gated(ch)) {
+    stall(ch);
+    return false;
+  }
+  ch.clean_disconnect = true;
+  dirty(ch, CookieSlot::identity);
+  end_turn();  // the step that closes must carry it
+  effects_.acknowledge(ch.conn, ch.in_off);
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, CloseReason::client);
+  return true;
+}
+
+void Broker::say_end(Channel& ch, Reason reason, Quota quota) {
+  const std::uint8_t flags = ch.park->flags;
+  const std::string bytes =
+      reason == Reason::server_shutting_down
+          ? park::encode_goaway(reason, 0, {}, flags)
+          : park::encode_error(reason, text_of(reason), text_of(quota), 0, flags);
+  effects_.send(ch.conn, bytes, {});
+}
+
+}  // namespace berth::session
