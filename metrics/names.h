@@ -25,6 +25,9 @@
   X(drop_malformed_report, "berth_messages_dropped_total", "reason", "malformed_report", "") \
   X(quota_slowed, "berth_messages_slowed_total", "", "", "Messages that waited for a tenant's quota") \
   X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \
+  X(translated, "berth_messages_translated_total", "result", "envelope", \
+    "Messages of MQTT devices that became Envelopes, and those that did so as they came") \
+  X(untranslated, "berth_messages_translated_total", "result", "raw", "") \
   X(connect_ok, "berth_connection_attempts_total", "outcome", "succeeded", "CONNECTs, by outcome") \
   X(connect_unauthorized, "berth_connection_attempts_total", "outcome", "unauthorized", "") \
   X(connect_throttled, "berth_connection_attempts_total", "outcome", "throttled", "") \

@@ -32,6 +32,7 @@
 #include "session/access.h"
 #include "session/broker_options.h"
 #include "session/broker_types.h"
+#include "session/device_messages.h"
 #include "session/effects.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
@@ -122,6 +123,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   const Accounts& accounts() const { return accounts_; }
   // What other partitions say they use; replaces what they said before.
   void use_elsewhere(const std::vector<UsageOf>& others);
+
+  void use_messages(DeviceMessages& m) { messages_ = &m; }
 
   // -- the registry has changed: quotas at once; connections whose Scope is not given any more end,
   // and so do sessions of devices that are gone or elsewhere, when they are reviewed. Looking for
@@ -237,6 +240,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
+  bool translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
   bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
   // `id`: by which it is acknowledged, a packet id or a report's seq.
   void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id,
@@ -295,6 +299,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   Outbox& outbox(Session& s);
 
   // broker_park.cc
+  static std::string_view envelope_properties(Format format);
   static void begin_park(Channel& ch);
   static std::string park_root(const Channel& ch, std::string_view client_id);
   Cut cut_park(Channel& ch, base::ByteView bytes, protocol::park::Frame& out);
@@ -404,6 +409,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   BrokerOptions options_;
   Effects& effects_;
   const AccessPolicy* access_;
+  DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   metrics::EngineProbe& probe_;
   Router router_;
   Accounts accounts_;
@@ -451,6 +457,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::string head_;
   std::string entered_;  // a topic as it is inside
   std::string left_;     // and as a device calls it
+  DeviceMessages::Out translated_;
   std::string report_topic_;
   std::string report_;   // a report's Envelope as it goes on
   std::string command_;  // what stands before a command's payload

@@ -191,7 +191,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
 bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
                           bool dup, std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                           base::Instant now) {
-  if (ch.park) return send_command(ch, m, qos, dup, packet_id, now);
+  if (ch.speaks_park) return send_command(ch, m, qos, dup, packet_id, now);
   if (ch.session->peer != 0 && (qos != 0 || (ids != nullptr && !ids->empty())))
     return send_to_peer(ch, m, qos, retain, dup, packet_id, ids, now);
   return send_packet(ch, m, qos, retain, dup, packet_id, ids, now);
@@ -300,7 +300,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
   }
   const bool again = seq <= ch.resend_through;
   q.sent_seq = seq;
-  if (e->state == EntryState::released && ch.park) {  // of when it spoke MQTT
+  if (e->state == EntryState::released && ch.speaks_park) {  // of when it spoke MQTT
     finish_entry(s, seq);
     return true;
   }

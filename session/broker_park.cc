@@ -27,17 +27,6 @@ constexpr std::uint16_t kCommandsInFlight = 16;  // of a device that does not sa
 constexpr std::array<const char*, 4> kCommandFilters{"cmd/+/req/+", "sub/+/cmd/+/req/+", "desired",
                                                      "sub/+/desired"};
 
-// Content Type of a report, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
-const std::string& envelope_properties() {
-  static const std::string bytes = [] {
-    std::string b;
-    mqtt::put_property_string(b, mqtt::Property::content_type,
-                              "application/x-protobuf;msg=berth.v1.Envelope");
-    return b;
-  }();
-  return bytes;
-}
-
 std::string_view take_level(std::string_view& topic) {
   const std::size_t end = topic.find('/');
   const std::string_view level = topic.substr(0, end);
@@ -67,8 +56,21 @@ bool parse_command_topic(std::string_view topic, Addressed& out) {
 
 }  // namespace
 
+// Content Type, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
+std::string_view Broker::envelope_properties(Format format) {
+  const auto encoded = [](std::string_view type) {
+    std::string b;
+    mqtt::put_property_string(b, mqtt::Property::content_type, type);
+    return b;
+  };
+  static const std::string kProtobuf = encoded("application/x-protobuf;msg=berth.v1.Envelope");
+  static const std::string kJson = encoded("application/json;msg=berth.v1.Envelope");
+  return format == Format::json ? kJson : kProtobuf;
+}
+
 void Broker::begin_park(Channel& ch) {
   ch.park = std::make_unique<ParkState>();
+  ch.speaks_park = true;
 }
 
 // A registered device's topics are its own by its Scope. Of others the client id keeps them apart.
@@ -255,7 +257,10 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   mqtt::PublishView p;
   p.topic = report_topic_;
   p.payload = report_;
-  p.properties.forwarded = envelope_properties();
+  const bool json = ch.scope && ch.scope->translation().format == Format::json &&
+                    messages_ != nullptr && messages_->to_json(report_, translated_.payload);
+  if (json) p.payload = translated_.payload;
+  p.properties.forwarded = envelope_properties(json ? Format::json : Format::protobuf);
   p.qos = wanted ? 1 : 0;
   p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
   const Metered m = meter(ch, p, now);

@@ -43,13 +43,14 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     }
     if (!resolve_alias(ch, p)) return true;
   }
+  const bool heard = !ch.scope || !ch.scope->translates() || translate(ch, p, now);
   const Metered m = meter(ch, p, now);
   if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += p.qos == 0;
   probe_.rx_qos1 += p.qos == 1;
   probe_.rx_qos2 += p.qos == 2;
   if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
-  if (enter_topic(ch, p.topic, p.topic)) {
+  if (!heard || enter_topic(ch, p.topic, p.topic)) {
     accept_publish(ch, p, p.packet_id, now);
     return true;
   }
@@ -92,6 +93,29 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
     known = p.topic;
     dirty(ch, CookieSlot::alias_in);
   }
+  return true;
+}
+
+// A device's message becomes what its platform is to get; what it may not say stays as it is and is
+// refused. False: nobody is to get it.
+bool Broker::translate(Channel& ch, mqtt::PublishView& p, base::Instant now) {
+  using What = DeviceMessages::What;
+  static constexpr std::string_view kNobody = "$tenant//";  // that nobody can subscribe to
+  if (messages_ == nullptr || ch.scope->who().role != Role::device ||
+      !ch.scope->enter_topic(p.topic, entered_))
+    return true;
+  const What what =
+      messages_->translate(*ch.scope, ch.session->epoch, now, p.topic, p.payload, translated_);
+  if (what == What::as_is) return true;
+  ++(what == What::raw ? probe_.untranslated : probe_.translated);
+  if (what == What::swallowed) {
+    p.topic = kNobody;
+    p.retain = false;
+    return false;
+  }
+  p.topic = translated_.topic;
+  p.payload = translated_.payload;
+  p.properties.forwarded = envelope_properties(ch.scope->translation().format);
   return true;
 }
 

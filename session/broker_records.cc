@@ -134,6 +134,8 @@ std::string Broker::encode_identity(Channel& ch) {
     scope.set_name(ch.scope->who().name);
     scope.set_site(ch.scope->site());
     for (const std::string& a : ch.scope->allowed()) scope.add_allowed(a);
+    scope.set_format(static_cast<std::uint32_t>(ch.scope->translation().format));
+    scope.set_product(ch.scope->translation().product);
   }
   if (s.will && !s.stored) will_to_pb(*s.will, *id.mutable_will());
   return id.SerializeAsString();

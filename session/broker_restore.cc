@@ -25,7 +25,8 @@ const std::string& slot(const Cookie& c, CookieSlot s) {
 ScopePtr scope_from_pb(const pb::Scope& in) {
   return std::make_shared<const Scope>(
       Principal{in.tenant(), static_cast<Role>(in.role()), in.name()}, in.site(),
-      std::vector<std::string>(in.allowed().begin(), in.allowed().end()));
+      std::vector<std::string>(in.allowed().begin(), in.allowed().end()),
+      Translation{static_cast<Format>(in.format()), in.product()});
 }
 
 bool has_subscriptions(const Cookie& c) {

@@ -34,8 +34,13 @@ std::string Principal::key() const {
   return k;
 }
 
-Scope::Scope(Principal who, std::string site, std::vector<std::string> allowed)
-    : who_(std::move(who)), site_(std::move(site)), allowed_(std::move(allowed)) {
+Scope::Scope(Principal who, std::string site, std::vector<std::string> allowed,
+             Translation translation)
+    : who_(std::move(who)),
+      site_(std::move(site)),
+      allowed_(std::move(allowed)),
+      translation_(std::move(translation)),
+      translates_(translation_ != Translation{}) {
   tenant_root_ = std::string(kTenantRoot) + who_.tenant + "/";
   if (who_.role == Role::device)
     own_ = tenant_root_ + std::string(kNative) + site_ + "/" + who_.name + "/";

@@ -36,17 +36,29 @@ struct Principal {
   std::string key() const;
 };
 
+// How services get what a device publishes (device_messages.h). Numbers are in cookies.
+enum class Format : std::uint8_t { as_is = 0, protobuf = 1, json = 2 };
+struct Translation {
+  Format format = Format::as_is;
+  std::string product;  // that has messages of its own; empty: none
+  bool operator==(const Translation&) const = default;
+};
+
 class Scope {
  public:
   // `site`: of a device. `allowed`: a device's topic filters beside v1/, a service's or operator's
   // sites (none: all).
-  Scope(Principal who, std::string site, std::vector<std::string> allowed);
+  Scope(Principal who, std::string site, std::vector<std::string> allowed,
+        Translation translation = {});
 
   const Principal& who() const { return who_; }
   const std::string& site() const { return site_; }
   const std::vector<std::string>& allowed() const { return allowed_; }
+  const Translation& translation() const { return translation_; }
+  bool translates() const { return translates_; }
   bool operator==(const Scope& o) const {
-    return who_ == o.who_ && site_ == o.site_ && allowed_ == o.allowed_;
+    return who_ == o.who_ && site_ == o.site_ && allowed_ == o.allowed_ &&
+           translation_ == o.translation_;
   }
   // Sessions with this client id in two scopes are two sessions.
   std::string session_key(std::string_view client_id) const {
@@ -65,6 +77,8 @@ class Scope {
   Principal who_;
   std::string site_;
   std::vector<std::string> allowed_;
+  Translation translation_;
+  bool translates_ = false;
   std::string tenant_root_;  // "$tenant/acme/"
   std::string own_;          // "$tenant/acme/v1/north/cam-1/"; empty: not a device
 };

@@ -191,6 +191,7 @@ struct Channel {
   bool clean_disconnect = false;  // DISCONNECT came: no will
   bool problem_info = true;
   bool loopback = false;
+  bool speaks_park = false;               // and has a ParkState; here because every delivery asks
   std::uint8_t dirty = 0;                 // cookie slots to send, bit per CookieSlot
   std::uint16_t receive_maximum = 65535;  // the device's
   std::uint16_t alias_maximum = 0;        // the device's: aliases we may use
@@ -206,7 +207,6 @@ struct Channel {
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
   Session* session = nullptr;
   ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`
-  std::unique_ptr<ParkState> park;                     // null: MQTT
   std::unique_ptr<Newcomer> newcomer;                  // before its session
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias
   std::unique_ptr<boost::unordered_flat_map<std::string, std::uint16_t>> alias_out;
@@ -214,6 +214,7 @@ struct Channel {
   std::unique_ptr<std::vector<std::pair<std::uint64_t, std::string>>> applied;  // offset, outcome
   std::unique_ptr<PendingConnect> connect;
   std::unique_ptr<std::string> user_name;
+  std::unique_ptr<ParkState> park;  // null: MQTT
 
   bool v5() const { return version == protocol::mqtt::Version::v5; }
   bool live() const { return state == State::live; }

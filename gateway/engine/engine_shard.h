@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gateway/engine/authenticator.h"
+#include "gateway/engine/device_messages.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
 #include "session/broker.h"
@@ -29,7 +30,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void use_authenticator(std::unique_ptr<Authenticator> a) { authenticator_ = std::move(a); }
   void use_registry(const registry::Registry* r) {
     registry_ = r;
-    if (r != nullptr) broker_.use_registry(*r);
+    if (r == nullptr) return;
+    messages_ = std::make_unique<DeviceMessages>(*r);
+    broker_.use_registry(*r);
+    broker_.use_messages(*messages_);
   }
   // The registry has changed. What follows for connections comes in the turns to come, some
   // hundreds of sessions in each.
@@ -126,7 +130,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::unique_ptr<session::Store> store_;
   std::unique_ptr<Authenticator> authenticator_;
   const registry::Registry* registry_ = nullptr;
-  std::vector<base::SessionId> review_;  // still to be done
+  std::unique_ptr<DeviceMessages> messages_;  // of the registry
+  std::vector<base::SessionId> review_;       // still to be done
   boost::asio::steady_timer tick_;
   std::vector<base::ConnId> resume_;
   std::function<void()> drained_;

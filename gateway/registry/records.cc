@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "gateway/registry/password_hash.h"
+#include "gateway/registry/profile.h"
 #include "protocol/mqtt/topic.h"
 
 namespace berth::gateway::registry {
@@ -118,12 +119,25 @@ void check_role(const pb::Account& a) {
   for (const std::string& s : a.sites()) check_name("site", s);
 }
 
+void check_messages(const pb::Product& p) {
+  try {
+    const Profile profile(p);
+  } catch (const BadProfile& e) {
+    bad(std::string("messages: ") + e.what());
+  }
+}
+
 template <class T>
 void settle_record(T& m, const Message* old, int iterations) {
   check_labels(m.labels());
   if constexpr (std::is_same_v<T, pb::Product>) {
     if (m.topics_size() > kTopicsMax) bad("more than 16 topics");
     for (const std::string& t : m.topics()) check_topic(t);
+    check_messages(m);
+  }
+  if constexpr (std::is_same_v<T, pb::Tenant>) {
+    if (!m.envelopes().empty() && m.envelopes() != "protobuf" && m.envelopes() != "json")
+      bad("envelopes '" + m.envelopes() + "' is neither protobuf nor json");
   }
   if constexpr (std::is_same_v<T, pb::Device>) {
     check_name("site", m.site());

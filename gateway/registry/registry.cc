@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "gateway/registry/profile.h"
+
 namespace berth::gateway::registry {
 
 using session::Role;
@@ -31,21 +33,6 @@ const Credentials& credentials_of(Kind kind, const Message& m) {
   if (kind == Kind::device) return static_cast<const pb::Device&>(m).credentials();
   if (kind == Kind::account) return static_cast<const pb::Account&>(m).credentials();
   return kNone;
-}
-
-// "%d" and "%s" of a product's topics.
-std::string substituted(const std::string& topic, const pb::Device& d) {
-  std::string out;
-  for (std::size_t i = 0; i < topic.size(); ++i) {
-    const char next = i + 1 < topic.size() ? topic[i + 1] : '\0';
-    if (topic[i] == '%' && (next == 'd' || next == 's')) {
-      out.append(next == 'd' ? d.name() : d.site());
-      ++i;
-    } else {
-      out.push_back(topic[i]);
-    }
-  }
-  return out;
 }
 
 // Who a record's key and value say he is.
@@ -229,18 +216,29 @@ bool Registry::place_enabled(std::string_view tenant, std::string_view site) con
   return stored != nullptr && s.ParseFromString(*stored) && enabled(s);
 }
 
+session::Format Registry::format_of(std::string_view tenant) const {
+  pb::Tenant t;
+  const std::string* stored = find(key_of(Kind::tenant, tenant));
+  if (stored == nullptr || !t.ParseFromString(*stored)) return session::Format::as_is;
+  return t.envelopes() == "json"       ? session::Format::json
+         : t.envelopes() == "protobuf" ? session::Format::protobuf
+                                       : session::Format::as_is;
+}
+
 session::ScopePtr Registry::device_scope(std::string_view tenant, const pb::Device& d) const {
   if (!enabled(d) || !place_enabled(tenant, d.site())) return nullptr;
   std::vector<std::string> allowed;
+  pb::Product p;
   if (!d.product().empty()) {
-    pb::Product p;
     const std::string* stored = find(key_of(Kind::product, tenant, d.product()));
     if (stored == nullptr || !p.ParseFromString(*stored)) return nullptr;
-    for (const std::string& t : p.topics()) allowed.push_back(substituted(t, d));
+    for (const std::string& t : p.topics()) allowed.push_back(substituted(t, d.name(), d.site()));
   }
+  session::Translation translation{format_of(tenant), {}};
+  if (p.messages_size() != 0) translation.product = d.product();
   return std::make_shared<const session::Scope>(
-      session::Principal{std::string(tenant), Role::device, d.name()}, d.site(),
-      std::move(allowed));
+      session::Principal{std::string(tenant), Role::device, d.name()}, d.site(), std::move(allowed),
+      std::move(translation));
 }
 
 session::ScopePtr Registry::account_scope(std::string_view tenant, const pb::Account& a) const {

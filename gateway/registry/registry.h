@@ -60,6 +60,7 @@ class Registry final : public session::Principals {
   void index(Place p, bool add);
   std::optional<Login> login_at(
       std::uint64_t hash, const std::function<bool(const Key&, const pb::Credential&)>& same) const;
+  session::Format format_of(std::string_view tenant) const;
   bool place_enabled(std::string_view tenant, std::string_view site) const;
   session::ScopePtr device_scope(std::string_view tenant, const pb::Device& d) const;
   session::ScopePtr account_scope(std::string_view tenant, const pb::Account& a) const;

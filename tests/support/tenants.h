@@ -38,7 +38,7 @@ class Book : public session::Principals {
                                                   !device               ? ""
                                                   : site == sites.end() ? "north"
                                                                         : site->second,
-                                                  allowed);
+                                                  allowed, translation);
   }
   session::Limits limits_of(std::string_view tenant, std::string_view site) const override {
     const auto it = limits.find(std::string(tenant) + "/" + std::string(site));
@@ -51,6 +51,7 @@ class Book : public session::Principals {
   std::set<std::string> disabled;
   std::map<std::string, std::string> sites;
   std::map<std::string, std::vector<std::string>> limited;
+  session::Translation translation;
 };
 
 struct Site {

@@ -1,0 +1,165 @@
+#include "gateway/engine/device_messages.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include "protocol/messages/envelope.h"
+#include "protocol/messages/envelope.pb.h"
+#include "protocol/messages/parse.h"
+#include "protocol/park/control.h"
+
+namespace berth::gateway::engine {
+
+namespace wire = protocol::messages;
+using google::protobuf::util::JsonStringToMessage;
+using registry::BadProfile;
+using registry::Profile;
+using registry::Report;
+using What = session::DeviceMessages::What;
+
+namespace {
+
+constexpr std::string_view kNative = "v1/";
+
+// v1/[sub/CHILD/](event/TYPE | telemetry/TYPE | state | cmd/ID/res). False: nothing that a platform
+// gets in an Envelope.
+bool is_native_report(std::string_view topic, std::string_view& child) {
+  if (!topic.starts_with(kNative)) return false;
+  topic.remove_prefix(kNative.size());
+  const auto level = [&topic] {
+    const std::size_t end = topic.find('/');
+    const std::string_view first = topic.substr(0, end);
+    topic.remove_prefix(end == std::string_view::npos ? topic.size() : end + 1);
+    return first;
+  };
+  std::string_view kind = level();
+  if (kind == "sub") {
+    child = level();
+    kind = level();
+  }
+  if (kind == "state") return topic.empty();
+  if (kind == "event" || kind == "telemetry")
+    return !topic.empty() && topic.find('/') == std::string_view::npos;
+  return kind == "cmd" && !level().empty() && topic == "res";
+}
+
+bool looks_like_json(std::string_view payload) {
+  const std::size_t at = payload.find_first_not_of(" \t\r\n");
+  return at != std::string_view::npos && payload[at] == '{';
+}
+
+// A native device's payload: an Envelope as Protobuf or JSON, other JSON, or anything.
+What read_native(std::string_view topic, std::string_view payload, v1::Envelope& e) {
+  if (looks_like_json(payload)) {
+    const std::string text(payload);
+    if (JsonStringToMessage(text, &e).ok() && e.body_case() != v1::Envelope::BODY_NOT_SET)
+      return What::replaced;
+    e.Clear();
+    if (JsonStringToMessage(text, e.mutable_json()).ok()) return What::replaced;
+    e.Clear();
+  } else {
+    wire::EnvelopeView v;
+    if (wire::read_envelope(payload, v) && !v.type.empty() && wire::parse(e, payload))
+      return What::replaced;
+    e.Clear();
+  }
+  e.mutable_raw()->set_payload(payload.data(), payload.size());
+  e.mutable_raw()->set_topic(std::string(topic));
+  return What::raw;
+}
+
+std::string topic_of(Report report, const v1::Envelope& e) {
+  std::string root(kNative);
+  if (!e.child().empty()) root += "sub/" + e.child() + "/";
+  const auto* body = v1::Envelope::descriptor()->FindFieldByNumber(e.body_case());
+  switch (report) {
+    case Report::telemetry:
+      return root + "telemetry/" + body->name();
+    case Report::state:
+      return root + "state";
+    case Report::result:
+      return root + "cmd/" + e.result().command_id() + "/res";
+    default:
+      return root + "event/" + body->name();
+  }
+}
+
+}  // namespace
+
+const Profile* DeviceMessages::profile_of(const session::Scope& who) {
+  const std::string& product = who.translation().product;
+  if (product.empty()) return nullptr;
+  const std::string key = registry::key_of(registry::Kind::product, who.who().tenant, product);
+  const std::string* record = registry_.find(key);
+  if (record == nullptr) return nullptr;
+  Compiled& c = compiled_[key];
+  if (c.profile != nullptr && c.of == *record) return c.profile.get();
+  registry::pb::Product p;
+  if (!p.ParseFromString(*record)) return nullptr;
+  try {
+    c.profile = std::make_unique<const Profile>(p);
+    c.of = *record;
+  } catch (const BadProfile&) {  // of a newer release
+    c.profile.reset();
+  }
+  return c.profile.get();
+}
+
+What DeviceMessages::by_profile(const Profile& profile, const session::Scope& who,
+                                std::string_view topic, std::string_view payload, v1::Envelope& e,
+                                std::string& as) {
+  const Profile::Rule* rule = profile.find(topic, who.who().name, who.site());
+  if (rule == nullptr) return What::as_is;
+  if (Profile::report_of(*rule) == Report::none) return What::swallowed;
+  const bool named = Profile::apply(*rule, payload, e) &&
+                     (e.child().empty() || protocol::park::is_name(e.child())) &&
+                     (Profile::report_of(*rule) != Report::result ||
+                      protocol::park::is_name(e.result().command_id()));
+  if (named) {
+    as = topic_of(Profile::report_of(*rule), e);
+    return What::replaced;
+  }
+  e.Clear();
+  e.mutable_raw()->set_payload(payload.data(), payload.size());
+  e.mutable_raw()->set_topic(std::string(topic));
+  as = topic_of(Report::event, e);
+  return What::raw;
+}
+
+What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_epoch,
+                               base::Instant now, std::string_view topic, std::string_view payload,
+                               Out& out) {
+  v1::Envelope e;
+  std::string_view child;
+  What what = What::as_is;
+  if (const Profile* profile = profile_of(who))
+    what = by_profile(*profile, who, topic, payload, e, out.topic);
+  if (what == What::swallowed) return what;
+  if (what == What::as_is) {
+    const bool wanted = who.translation().format != session::Format::as_is;
+    if (!wanted || !is_native_report(topic, child)) return what;
+    what = read_native(topic, payload, e);
+    out.topic = topic;
+    if (e.child().empty()) e.set_child(std::string(child));
+  }
+  if (!e.SerializeToString(&out.payload)) return What::as_is;
+  wire::EnvelopeView v;
+  if (!wire::read_envelope(out.payload, v)) return What::as_is;
+  wire::complete_envelope(
+      out.payload, v,
+      wire::encode_origin(who.who().tenant, who.site(), who.who().name, session_epoch),
+      {.at_ms = now.ms});
+  if (who.translation().format == session::Format::json) {
+    std::string json;
+    if (to_json(out.payload, json)) out.payload = std::move(json);
+  }
+  return what;
+}
+
+bool DeviceMessages::to_json(std::string_view envelope, std::string& json) {
+  v1::Envelope e;
+  if (!wire::parse(e, envelope)) return false;
+  json.clear();
+  return google::protobuf::util::MessageToJsonString(e, &json).ok();
+}
+
+}  // namespace berth::gateway::engine

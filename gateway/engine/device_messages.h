@@ -1,0 +1,36 @@
+// session::DeviceMessages by the registry: a tenant's format, a product's profile. On the engine's
+// thread, which owns the registry.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "gateway/registry/profile.h"
+#include "gateway/registry/registry.h"
+#include "session/device_messages.h"
+
+namespace berth::gateway::engine {
+
+class DeviceMessages final : public session::DeviceMessages {
+ public:
+  explicit DeviceMessages(const registry::Registry& registry) : registry_(registry) {}
+  What translate(const session::Scope& who, std::uint64_t session_epoch, base::Instant now,
+                 std::string_view topic, std::string_view payload, Out& out) override;
+  bool to_json(std::string_view envelope, std::string& json) override;
+
+ private:
+  struct Compiled {
+    std::string of;  // the record it was made of
+    std::unique_ptr<const registry::Profile> profile;
+  };
+  const registry::Profile* profile_of(const session::Scope& who);
+  What by_profile(const registry::Profile& profile, const session::Scope& who,
+                  std::string_view topic, std::string_view payload, v1::Envelope& e,
+                  std::string& as);
+
+  const registry::Registry& registry_;
+  std::map<std::string, Compiled> compiled_;  // by the product's key; as many as there are products
+};
+
+}  // namespace berth::gateway::engine

@@ -1,0 +1,34 @@
+// What devices publish, as their platform is to get it: in Envelopes (docs/messages.md). On the
+// Broker's thread; must not block.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "session/scope.h"
+
+namespace berth::session {
+
+class DeviceMessages {
+ public:
+  enum class What : std::uint8_t {
+    as_is,
+    replaced,
+    raw,       // replaced, but nobody knew what it means: its bytes in an Envelope
+    swallowed  // of no interest to a platform: a vendor's heartbeat
+  };
+  struct Out {
+    std::string topic;  // as the device would say it: v1/event/plate
+    std::string payload;
+  };
+  virtual ~DeviceMessages() = default;
+  // Of a device whose Scope translates(). It may publish to `topic`.
+  virtual What translate(const Scope& who, std::uint64_t session_epoch, base::Instant now,
+                         std::string_view topic, std::string_view payload, Out& out) = 0;
+  // An Envelope as JSON; false: it can't be.
+  virtual bool to_json(std::string_view envelope, std::string& json) = 0;
+};
+
+}  // namespace berth::session

@@ -1,0 +1,162 @@
+// What devices publish becomes Envelopes: by a product's profile, or as native devices say it.
+#include <gtest/gtest.h>
+
+#include "gateway/engine/device_messages.h"
+#include "gateway/registry/import.h"
+#include "tests/support/envelopes.h"
+#include "tests/support/plate_camera.h"
+
+namespace berth::gateway::engine {
+namespace {
+
+using registry::BadRecord;
+using session::Format;
+using session::Role;
+using test::envelope_of;
+using What = session::DeviceMessages::What;
+
+class Messages : public ::testing::Test {
+ protected:
+  void load(const std::string& yaml) {
+    registry::Changes c{.whole = true, .list = {}};
+    const auto nothing = [](std::string_view) -> const std::string* { return nullptr; };
+    for (const auto& w : registry::to_writes(registry::parse_yaml(yaml), nothing, 1))
+      c.list.push_back({w.key, w.value});
+    registry_.apply(c);
+  }
+  // Of a camera if `product` is set.
+  What say(const std::string& topic, const std::string& payload, Format format = Format::protobuf,
+           const std::string& product = {}) {
+    const session::Scope who({"acme", Role::device, "cam"}, "north", {"device/cam/#"},
+                             {format, product});
+    out_ = {};
+    const What what = messages_.translate(who, 7, {1'795'000'001'000}, topic, payload, out_);
+    if (format != Format::json) e_ = envelope_of(out_.payload);
+    return what;
+  }
+  registry::Registry registry_{"acme"};
+  DeviceMessages messages_{registry_};
+  session::DeviceMessages::Out out_;
+  v1::Envelope e_;
+};
+
+TEST_F(Messages, AVendorsPlateBecomesAnEnvelope) {
+  load(test::camera_profile("acme"));
+  EXPECT_EQ(
+      say("device/cam/message/up/ivs_result", test::camera_result(), Format::as_is, "plate-camera"),
+      What::replaced);
+  EXPECT_EQ(out_.topic, "v1/event/plate");
+  EXPECT_EQ(e_.event_id(), "4711");
+  EXPECT_EQ(e_.plate().plate().number(), "粤B12345");
+  EXPECT_EQ(e_.plate().plate().color(), v1::BLUE);
+  EXPECT_EQ(e_.plate().confidence(), 98u);
+  EXPECT_EQ(e_.plate().direction(), v1::IN);
+  EXPECT_EQ(e_.plate().trigger(), "video");
+  EXPECT_EQ(e_.plate().lane(), "0");
+  EXPECT_EQ(e_.plate().images(0).url(), "oss://lot/1.jpg");
+  EXPECT_EQ(e_.event_time().seconds(), 1'795'000'000);
+  EXPECT_FALSE(e_.replay());
+  EXPECT_EQ(e_.clock(), v1::CLOCK_GOOD);
+  EXPECT_EQ(e_.tenant() + e_.site() + e_.device(), "acmenorthcam");
+  EXPECT_EQ(e_.session_epoch(), 7u);
+}
+
+TEST_F(Messages, ItsOtherTopics) {
+  load(test::camera_profile("acme"));
+  const auto of = [&](const std::string& name, const std::string& payload) {
+    return say("device/cam/message/up/" + name, payload, Format::as_is, "plate-camera");
+  };
+  EXPECT_EQ(of("keep_alive", "{}"), What::swallowed);
+  EXPECT_EQ(of("version", "{}"), What::as_is) << "nobody has said what it means";
+  EXPECT_EQ(of("barr_gate_status", R"({"payload":{"gate_status":3,"connect_status":1}})"),
+            What::replaced);
+  EXPECT_EQ(out_.topic, "v1/state");
+  EXPECT_EQ(e_.barrier().position(), v1::OPENING);
+  EXPECT_EQ(of("gpio_in", R"({"payload":{"source":1,"value":1}})"), What::replaced);
+  EXPECT_EQ(out_.topic, "v1/sub/loop-1/event/alarm");
+}
+
+TEST_F(Messages, WhatCanNotBeReadIsPassedOnAsItCame) {
+  load(test::camera_profile("acme"));
+  for (const std::string payload :
+       {"not json", "{}", R"({"payload":{"AlarmInfoPlate":{"result":{"PlateResult":[]}}}})",
+        "\xff\xfe", ""}) {
+    EXPECT_EQ(say("device/cam/message/up/ivs_result", payload, Format::as_is, "plate-camera"),
+              What::raw);
+    EXPECT_EQ(out_.topic, "v1/event/raw");
+    EXPECT_EQ(e_.raw().payload(), payload);
+    EXPECT_EQ(e_.raw().topic(), "device/cam/message/up/ivs_result");
+    EXPECT_EQ(e_.device(), "cam");
+  }
+}
+
+TEST_F(Messages, NativeDevicesSayItInJsonOrProtobufOrAsTheyLike) {
+  const std::string json =
+      R"({"eventId":"e1","tenant":"forged","plate":{"plate":{"number":"A1","color":"BLUE"}}})";
+  EXPECT_EQ(say("v1/event/plate", json), What::replaced);
+  EXPECT_EQ(out_.topic, "v1/event/plate");
+  EXPECT_EQ(e_.plate().plate().color(), v1::BLUE);
+  EXPECT_EQ(e_.tenant(), "acme");
+  EXPECT_EQ(say("v1/event/plate", test::plate_event("e2").SerializeAsString()), What::replaced);
+  EXPECT_EQ(e_.event_id(), "e2");
+  EXPECT_EQ(say("v1/sub/loop-1/telemetry/x", R"({"anything":[1,{"b":null}]})"), What::replaced);
+  EXPECT_EQ(e_.child(), "loop-1");
+  EXPECT_EQ(e_.json().fields().at("anything").list_value().values_size(), 2);
+  EXPECT_EQ(say("v1/event/x", "plain text"), What::raw);
+  EXPECT_EQ(e_.raw().payload(), "plain text");
+  for (const char* topic : {"v1/ping", "v1/event", "v1/event/a/b", "v1/cmd/1/req/x", "other/x"})
+    EXPECT_EQ(say(topic, json), What::as_is) << topic;
+  EXPECT_EQ(say("v1/cmd/1/res", R"({"result":{"commandId":"1","outcome":"EXECUTED"}})"),
+            What::replaced);
+  EXPECT_EQ(say("v1/event/plate", json, Format::as_is), What::as_is);
+}
+
+TEST_F(Messages, APlatformMayHaveJson) {
+  EXPECT_EQ(say("v1/event/plate", test::plate_event("e", "粤B1").SerializeAsString(), Format::json),
+            What::replaced);
+  EXPECT_EQ(out_.payload, R"({"eventId":"e","tenant":"acme","site":"north","device":"cam",)"
+                          R"("receivedTime":"2026-11-18T11:06:41Z","sessionEpoch":"7",)"
+                          R"("plate":{"lane":"1","plate":{"number":"粤B1"}}})");
+}
+
+TEST_F(Messages, AChangedProfileCounts) {
+  const std::string text = test::camera_profile("acme");
+  load(text);
+  const std::string topic = "device/cam/message/up/keep_alive";
+  EXPECT_EQ(say(topic, "{}", Format::as_is, "plate-camera"), What::swallowed);
+  load("tenants: [{name: acme, products: [{name: plate-camera}]}]");
+  EXPECT_EQ(say(topic, "{}", Format::as_is, "plate-camera"), What::as_is);
+  EXPECT_EQ(say(topic, "{}", Format::as_is, "gone"), What::as_is);
+}
+
+TEST_F(Messages, ABadProfileIsRefusedWithItsReason) {
+  const auto why = [&](const std::string& message) -> std::string {
+    try {
+      load("tenants: [{name: acme, products: [{name: p, messages: [" + message + "]}]}]");
+      return "";
+    } catch (const BadRecord& e) {
+      return e.what();
+    }
+  };
+  EXPECT_EQ(why("{topic: a, report: event, fields: {plate.lane: {value: x}}}"), "");
+  for (const auto& [message, wanted] : std::map<std::string, std::string>{
+           {"{topic: a, report: sometimes}", "none of event"},
+           {"{topic: a, report: event}", "no field of a body"},
+           {"{topic: 'a/#/b', report: none}", "no topic filter"},
+           {"{topic: a, report: event, fields: {plate.nothing: {value: x}}}", "no field"},
+           {"{topic: a, report: event, fields: {plate: {value: x}}}", "not a value"},
+           {"{topic: a, report: event, fields: {labels.x: {value: x}}}", "no field"},
+           {"{topic: a, report: event, fields: {tenant: {value: x}}}", "gateway's to say"},
+           {"{topic: a, report: event, fields: {plate.lane: {}}}", "either"},
+           {"{topic: a, report: event, fields: {plate.lane: {from: x}}}", "JSON pointer"},
+           {"{topic: a, report: event, fields: {plate.confidence: {value: x}}}", "no value"},
+           {"{topic: a, report: event, fields: {plate.direction: {from: /x, values: {a: UP}}}}",
+            "no value"},
+           {"{topic: a, report: event, fields: {plate.lane: {from: /x, encoding: rot13}}}",
+            "base64"}}) {
+    EXPECT_NE(why(message).find(wanted), std::string::npos) << message << ": " << why(message);
+  }
+}
+
+}  // namespace
+}  // namespace berth::gateway::engine

@@ -1,0 +1,87 @@
+// What becomes of a device's message on its way to the platform, whatever dies.
+#include <gtest/gtest.h>
+
+#include "tests/support/tenants.h"
+
+namespace berth::test {
+namespace {
+
+using What = session::DeviceMessages::What;
+
+// "device/x/beat" is nobody's business; else the payload goes to v1/event/x in brackets.
+class Brackets : public session::DeviceMessages {
+ public:
+  What translate(const session::Scope&, std::uint64_t, base::Instant, std::string_view topic,
+                 std::string_view payload, Out& out) override {
+    if (topic.ends_with("/beat")) return What::swallowed;
+    if (!topic.starts_with("device/")) return What::as_is;
+    out.topic = "v1/event/x";
+    out.payload = "[" + std::string(payload) + "]";
+    return What::replaced;
+  }
+  bool to_json(std::string_view, std::string&) override { return false; }
+};
+
+struct Translated : Site {
+  explicit Translated(int crash_at = -1) : Site(crash_at) {
+    book.translation = {session::Format::protobuf, "p"};
+    w.on_engine([this] { w.broker().use_messages(brackets); });
+    w.broker().use_messages(brackets);
+  }
+  Brackets brackets;
+};
+
+TEST(Messages, EveryQosIsAnsweredAndHeardOnceTranslated) {
+  for (int crash_at = -1; crash_at < 70; ++crash_at) {
+    SCOPED_TRACE(crash_at);
+    Translated s(crash_at);
+    const int p = s.come("acme/s/platform", "p", {.clean = false, .properties = expiry(60)});
+    s.w.feed(p, subscribe(1, "v1/north/cam/#", 2));
+    const int cam = s.come("acme/d/cam", "c", {.clean = false, .properties = expiry(60)});
+    s.w.packets(cam);
+    s.w.packets(p);
+    s.w.feed(cam, publish("device/cam/up", "one", 1, 1));
+    s.w.feed(cam, publish("device/cam/up", "two", 2, 2) + publish("device/cam/beat", "b", 2, 3));
+    s.w.feed(cam, ack(6, 2) + ack(6, 3) + publish("device/cam/beat", "b", 1, 4));
+    s.w.feed(cam, publish("device/cam/beat", "b") + publish("v1/event/y", "as it is", 1, 5));
+    std::multiset<unsigned> answers;
+    for (const Packet& k : s.w.packets(cam)) answers.insert(k.type * 100 + k.id());
+    EXPECT_EQ(answers, (std::multiset<unsigned>{401, 404, 405, 502, 503, 702, 703}));
+    Texts heard;
+    for (bool more = true; more;) {
+      more = false;
+      for (const Packet& k : s.w.packets(p)) {
+        if (k.type == 6) s.w.feed(p, ack(7, k.id()));
+        if (k.type != 3) continue;
+        more = true;
+        if (k.qos() != 0) s.w.feed(p, ack(k.qos() == 1 ? 4 : 5, k.id()));
+        heard.push_back(k.topic() + " " + k.payload(5));
+      }
+    }
+    heard.erase(std::unique(heard.begin(), heard.end()), heard.end());  // QoS 1: perhaps twice
+    EXPECT_EQ(heard, (Texts{"v1/north/cam/event/x [one]", "v1/north/cam/event/x [two]",
+                            "v1/north/cam/event/y as it is"}));
+  }
+}
+
+TEST(Messages, WhatADeviceMayNotSayIsRefusedAsBefore) {
+  Translated s;
+  const int p = s.come("acme/s/platform", "p");
+  s.w.feed(p, subscribe(1, "#", 1));
+  const int cam = s.come("acme/d/cam", "c");
+  s.w.feed(cam, publish("device/other/up", "forged", 1, 1));
+  EXPECT_EQ(answer(s.w, cam, 4, 2), 0x87u);
+  EXPECT_EQ(got(s.w, p), Texts{});
+}
+
+TEST(Messages, ServicesSayWhatTheySay) {
+  Translated s;
+  const int p = s.come("acme/s/platform", "p");
+  const int q = s.come("acme/s/other", "q");
+  s.w.feed(q, subscribe(1, "#", 1));
+  s.w.feed(p, publish("device/cam/up", "plain", 1, 1));
+  EXPECT_EQ(got(s.w, q), Texts{"device/cam/up plain"});
+}
+
+}  // namespace
+}  // namespace berth::test
