@@ -13,6 +13,7 @@
 #include "gateway/process.h"
 #include "gateway/registry/file_registry.h"
 #include "gateway/serve.h"
+#include "sim/sim.h"
 
 namespace {
 
@@ -138,6 +139,22 @@ int ctl(const Ctl& to, const std::string& method, const std::string& target) {
   }
 }
 
+CLI::App* add_sim(CLI::App& app, berth::sim::Options& o) {
+  CLI::App* sim = app.add_subcommand("sim", "simulate a parking lot against a running gateway");
+  sim->add_option("lot", o.lot, "its YAML (config/lots/small.yaml documents every key)")
+      ->required();
+  sim->add_option("--for", o.for_s, "seconds; else until Ctrl-C");
+  sim->add_option("--seed", o.seed, "of all that is random (1)");
+  sim->add_option("--speed", o.speed, "simulated seconds a second, instead of the lot's");
+  sim->add_option("--every", o.every_s, "seconds between two lines of progress (5)");
+  sim->add_option("--mqtt", o.mqtt, "HOST:PORT of the gateway, instead of the lot's");
+  sim->add_option("--park", o.park, "HOST:PORT of the gateway, instead of the lot's");
+  sim->add_flag("--json", o.json, "only a summary, as JSON");
+  sim->add_flag("--news", o.news, "what happens, as the platform hears it");
+  sim->add_flag("--registry", o.registry, "print the devices for a registry file, and end");
+  return sim;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("berth: a device gateway that devices do not notice being restarted");
   app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
@@ -160,6 +177,8 @@ int run(int argc, char** argv) {
       app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
   add_serve_flags(*check, flags);
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
+  berth::sim::Options simulated;
+  CLI::App* sim = add_sim(app, simulated);
   Ctl admin;
   bool as_json = false;
   CLI::App* control = app.add_subcommand("ctl", "ask a running gateway");
@@ -188,6 +207,7 @@ int run(int argc, char** argv) {
     return berth::gateway::run_engine_child(c);
   }
   if (*check) return check_config(flags);
+  if (*sim) return berth::sim::run(simulated);
   if (*status) return ctl(admin, "GET", "/api/v1/status");
   if (*restart) return ctl(admin, "POST", "/api/v1/engine/restart");
   if (*drain) return ctl(admin, "POST", "/api/v1/drain");

@@ -38,6 +38,7 @@ const std::map<std::string, std::set<std::string>> kMay = {
     {"base", {}},
     {"metrics", {"base"}},
     {"protocol", {"base"}},
+    {"sim", {"base", "protocol"}},
     {"session", {"base", "metrics", "protocol"}},
     {"gateway/edge", {"base", "metrics", "protocol", "gateway/link/ports.h", "gateway/runtime"}},
     {"gateway/engine",
@@ -78,7 +79,8 @@ TEST(Tidy, ProtocolAndSessionKnowNoSocketThreadOrClock) {
 
 TEST(Tidy, LinesFilesAndFunctionsHaveALength) {
   static const std::regex signature("^[A-Za-z].*\\) (const )?(override )?\\{$|^[A-Za-z].*\\) \\{$");
-  for (const fs::path& file : sources({"base", "metrics", "protocol", "session", "gateway"})) {
+  for (const fs::path& file :
+       sources({"base", "metrics", "protocol", "session", "gateway", "sim"})) {
     const auto all = lines(file);
     EXPECT_LE(static_cast<int>(all.size()), kFileMax) << file;
     int start = -1;
@@ -96,7 +98,8 @@ TEST(Tidy, LinesFilesAndFunctionsHaveALength) {
 }
 
 TEST(Tidy, HeadersSayWhatTheyAreFor) {
-  for (const fs::path& file : sources({"base", "metrics", "protocol", "session", "gateway"})) {
+  for (const fs::path& file :
+       sources({"base", "metrics", "protocol", "session", "gateway", "sim"})) {
     if (file.extension() != ".h") continue;
     const auto all = lines(file);
     ASSERT_FALSE(all.empty()) << file;
