@@ -183,10 +183,17 @@ TEST(Partitions, TheyAreOneGateway) {
     auto next = connected(port(i), kept);
     EXPECT_TRUE(last->closed_within(std::chrono::seconds(10)));
     say("to/kept", std::to_string(i));
-    const auto got = next->until(3);
-    ASSERT_FALSE(got.empty());
-    EXPECT_EQ(got.back().payload(5), std::to_string(i));
-    next->send(ack(4, got.back().id()));
+    // The PUBACK on the last connection may not have overtaken this one's CONNECT at another edge:
+    // then that message comes again, and says so (4.4).
+    std::string heard;
+    for (bool again = true; again;) {
+      const auto got = next->until(3);
+      ASSERT_FALSE(got.empty());
+      again = got.back().dup();
+      heard = got.back().payload(5);
+      next->send(ack(4, got.back().id()));
+    }
+    EXPECT_EQ(heard, std::to_string(i));
     last = std::move(next);
   }
 }
