@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "tests/support/cluster.h"
@@ -11,6 +12,12 @@
 
 namespace berth::test {
 namespace {
+
+// BERTH_FAULT_SECONDS: of each run.
+std::chrono::seconds run_time(int standard_s) {
+  const char* v = std::getenv("BERTH_FAULT_SECONDS");
+  return std::chrono::seconds(v != nullptr ? std::atoi(v) : standard_s);
+}
 
 void expect_unnoticed(const ParkReport& r) {
   std::printf("acked=%llu commanded=%llu doubled=%llu gap_max_ms=%.0f\n",
@@ -50,8 +57,7 @@ TEST(ParkFaults, I1toI4_EnginesKilledAreNotNoticed) {
                      .mqtt_port = g.mqtt_port(),
                      .via = via,
                      .devices = via == Via::tcp ? 1000 : 300});
-    run_with(swarm, std::chrono::seconds(5), std::chrono::seconds(1),
-             [&] { g.signal_engine(SIGKILL); });
+    run_with(swarm, run_time(5), std::chrono::seconds(1), [&] { g.signal_engine(SIGKILL); });
     EXPECT_GE(g.metric("berth_engine_deaths_total"), 3);
     EXPECT_EQ(g.metric("berth_quarantined_total"), 0);
   }
@@ -63,8 +69,7 @@ TEST(ParkFaults, I2_AStoppedEngineIsReplaced) {
   flags.emplace_back("--anonymous");
   GatewayProcess g(flags);
   ParkSwarm swarm({.park_port = g.park_port(), .mqtt_port = g.mqtt_port()});
-  run_with(swarm, std::chrono::seconds(6), std::chrono::seconds(3),
-           [&] { g.signal_engine(SIGSTOP); });
+  run_with(swarm, run_time(6), std::chrono::seconds(3), [&] { g.signal_engine(SIGSTOP); });
   EXPECT_GE(g.metric("berth_engine_watchdog_kills_total"), 1);
 }
 
@@ -79,7 +84,7 @@ TEST(ParkFaults, I1toI4_EnginesOfAClusterAreKilled) {
   for (const auto& e : c.edges) ports.push_back(e->park_port());
   ParkSwarm swarm({.mqtt_port = c.edges[0]->mqtt_port(), .park_ports = ports, .devices = 300});
   std::size_t at = 0;
-  run_with(swarm, std::chrono::seconds(7), std::chrono::milliseconds(1500), [&] {
+  run_with(swarm, run_time(7), std::chrono::milliseconds(1500), [&] {
     for (auto& e : c.engines) {
       if (!e->process().running()) e->start();
     }
@@ -101,7 +106,7 @@ TEST(ParkFaults, I2_EdgesAreReplacedOnOneHost) {
                      .mqtt_port = c.edges[0]->mqtt_port(),
                      .devices = 300});
     int replaced = 0;
-    run_with(swarm, std::chrono::seconds(5), std::chrono::milliseconds(1500), [&] {
+    run_with(swarm, run_time(5), std::chrono::milliseconds(1500), [&] {
       c.replace_edge(0);
       EXPECT_NE(c.edges[0]->log().find("took over"), std::string::npos);
       ++replaced;
