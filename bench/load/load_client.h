@@ -64,8 +64,11 @@ inline std::string packet(unsigned header, const std::string& body) {
 inline std::string str(const std::string& s) {
   return u16(static_cast<unsigned>(s.size())) + s;
 }
-inline std::string connect_packet(const std::string& id, bool clean) {
-  return packet(0x10, str("MQTT") + '\x04' + (clean ? '\x02' : '\0') + u16(0) + str(id));
+inline std::string connect_packet(const std::string& id, bool clean, const std::string& user = {},
+                                  const std::string& password = {}) {
+  const char flags = static_cast<char>((clean ? 2 : 0) | (user.empty() ? 0 : 0xc0));
+  return packet(0x10, str("MQTT") + '\x04' + flags + u16(0) + str(id) +
+                          (user.empty() ? "" : str(user) + str(password)));
 }
 inline std::string publish_packet(const std::string& topic, int qos, unsigned id,
                                   const std::string& payload) {
@@ -85,7 +88,8 @@ class Load {
     setrlimit(RLIMIT_NOFILE, &l);
   }
 
-  Conn& add(const std::string& id, bool clean = true) {
+  Conn& add(const std::string& id, bool clean = true, const std::string& user = {},
+            const std::string& password = {}) {
     conns_.push_back(std::make_unique<Conn>());
     Conn& c = *conns_.back();
     c.index = static_cast<int>(conns_.size() - 1);
@@ -103,7 +107,7 @@ class Load {
     setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     epoll_event ev{.events = EPOLLIN, .data = {.ptr = &c}};
     epoll_ctl(epoll_, EPOLL_CTL_ADD, c.fd, &ev);
-    send(c, connect_packet(id, clean));
+    send(c, connect_packet(id, clean, user, password));
     return c;
   }
   void send(Conn& c, const std::string& bytes) {

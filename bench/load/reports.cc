@@ -11,6 +11,16 @@ namespace {
 
 namespace park = protocol::park;
 
+// Of a registered device: --tenant, with --password (MQTT) and --key (Park).
+std::string text_arg(const char* name) {
+  const auto it = g_args.find(name);
+  return it == g_args.end() ? std::string() : it->second;
+}
+std::string user_of(const std::string& device) {
+  const std::string tenant = text_arg("tenant");
+  return tenant.empty() ? std::string() : device + "@" + tenant;
+}
+
 std::string envelope(long number) {
   v1::Envelope e;
   e.set_event_id("cam-1-" + std::to_string(100'000 + number));
@@ -72,8 +82,14 @@ class Device final : private park::DeviceHandler {
   }
   static inline long made_ = 0;
   // As the MQTT clients: with a clean session.
-  park::Device device_{{.client_id = "dev" + std::to_string(made_++), .session_expiry_s = 0},
-                       *this};
+  static park::Device::Options options() {
+    const std::string id = "dev" + std::to_string(made_++);
+    return {.client_id = id,
+            .auth_id = user_of("key-" + id),
+            .key = text_arg("key"),
+            .session_expiry_s = 0};
+  }
+  park::Device device_{options(), *this};
   int fd_ = -1;
   long window_;
   long due_ = 0;
@@ -105,14 +121,19 @@ double over_park(long devices, long window, long messages, int pid, double& wall
 
 double over_mqtt(long devices, long window, long messages, int pid, double& wall) {
   Load load;
-  for (long i = 0; i < devices; ++i) load.add("dev" + std::to_string(i));
+  for (long i = 0; i < devices; ++i) {
+    const std::string id = "dev" + std::to_string(i);
+    load.add(id, true, user_of(id), text_arg("password"));
+  }
   load.all_ready();
+  const bool registered = !text_arg("tenant").empty();
   long left = messages, acked = 0;
   const auto say = [&](Conn& c) {
     if (left == 0) return;
     c.next_id = c.next_id % 65535 + 1;
-    load.send(c, publish_packet("v1/_/dev" + std::to_string(c.index) + "/event/plate", 1, c.next_id,
-                                envelope(left--)));
+    const std::string topic =
+        registered ? "v1/event/plate" : "v1/_/dev" + std::to_string(c.index) + "/event/plate";
+    load.send(c, publish_packet(topic, 1, c.next_id, envelope(left--)));
   };
   const double before = cpu_seconds(pid);
   const auto start = Clock::now();
