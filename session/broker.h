@@ -241,6 +241,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
   bool translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
+  void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
+                       base::Instant now);
   bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
   // `id`: by which it is acknowledged, a packet id or a report's seq.
   void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id,

@@ -50,7 +50,9 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   probe_.rx_qos1 += p.qos == 1;
   probe_.rx_qos2 += p.qos == 2;
   if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
+  const std::string_view said = p.topic;
   if (!heard || enter_topic(ch, p.topic, p.topic)) {
+    address_command(ch, said, p, now);
     accept_publish(ch, p, p.packet_id, now);
     return true;
   }
@@ -117,6 +119,19 @@ bool Broker::translate(Channel& ch, mqtt::PublishView& p, base::Instant now) {
   p.payload = translated_.payload;
   p.properties.forwarded = envelope_properties(ch.scope->translation().format);
   return true;
+}
+
+// A service's command goes where its device's vendor has it, if the product says so.
+void Broker::address_command(Channel& ch, std::string_view said, mqtt::PublishView& p,
+                             base::Instant now) {
+  if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
+      !is_command(said))
+    return;
+  if (!messages_->command(*ch.scope, now, said, p.payload, translated_)) return;
+  p.topic = translated_.topic;
+  p.payload = translated_.payload;
+  p.properties.forwarded = {};
+  p.retain = false;
 }
 
 // Must this message enter the store for any receiver before anybody may see it?

@@ -21,18 +21,6 @@ bool is_telemetry(const mqtt::PublishView& p) {
   return p.qos == 0 && !kept;
 }
 
-// v1/SITE/DEVICE/cmd/…
-bool is_command(std::string_view topic) {
-  if (!topic.starts_with("v1/")) return false;
-  std::size_t at = 3;
-  for (int skipped = 0; skipped < 2; ++skipped) {
-    at = topic.find('/', at);
-    if (at == std::string_view::npos) return false;
-    ++at;
-  }
-  return topic.substr(at).starts_with("cmd/");
-}
-
 }  // namespace
 
 void Broker::use_registry(const Principals& registry) {

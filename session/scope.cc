@@ -90,4 +90,15 @@ std::string_view Scope::leave(std::string_view inside, std::string& scratch) con
   return inside;
 }
 
+bool is_command(std::string_view topic) {
+  if (!topic.starts_with("v1/")) return false;
+  std::size_t at = 3;
+  for (int skipped = 0; skipped < 2; ++skipped) {
+    at = topic.find('/', at);
+    if (at == std::string_view::npos) return false;
+    ++at;
+  }
+  return topic.substr(at).starts_with("cmd/");
+}
+
 }  // namespace berth::session

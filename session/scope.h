@@ -84,6 +84,9 @@ class Scope {
 };
 using ScopePtr = std::shared_ptr<const Scope>;
 
+// v1/SITE/DEVICE/cmd/…, as services call it.
+bool is_command(std::string_view topic);
+
 // The client id of a session's key.
 inline std::string_view client_id_of(std::string_view session_key) {
   return session_key.substr(session_key.rfind('\0') + 1);

@@ -76,13 +76,13 @@ class MqttSpeaker final : public Speaker {
  public:
   MqttSpeaker(const Lot& lot, const std::string& device, bool camera, Events events)
       : root_(lot.tenant.empty() ? "v1/_/" + device + "/" : "v1/"),
-        vendor_(camera ? "device/" + device + "/message/up/" : ""),
+        vendor_(camera ? "device/" + device + "/message/" : ""),
         events_(std::move(events)),
         client_({.client_id = device,
                  .user_name = auth_id(lot, device),
                  .password = lot.password,
                  .keep_alive_s = kHeartbeat_s,
-                 .filters = {root_ + "cmd/+/req/+"}},
+                 .filters = {camera ? vendor_ + "down/gate_direct_open" : root_ + "cmd/+/req/+"}},
                 {.ready = [this](bool) { events_.ready(); },
                  .message = [this](auto topic, auto payload) { on_message(topic, payload); },
                  .acked = [this](auto n) { events_.acked(n); }}) {}
@@ -96,7 +96,12 @@ class MqttSpeaker final : public Speaker {
   std::size_t unacknowledged() const override { return client_.unacknowledged(); }
   std::uint64_t report(Kind kind, const v1::Envelope& e) override {
     if (!vendor_.empty() && e.has_plate())
-      return client_.publish(vendor_ + "ivs_result", vendor_json(e), 1);
+      return client_.publish(vendor_ + "up/ivs_result", vendor_json(e), 1);
+    if (!vendor_.empty() && e.has_result()) {
+      const boost::json::object reply{{"id", e.result().command_id()}, {"code", 200}};
+      return client_.publish(vendor_ + "down/gate_direct_open/reply", boost::json::serialize(reply),
+                             1);
+    }
     std::string topic = root_;
     if (!e.child().empty()) topic += "sub/" + e.child() + "/";
     const auto* body = v1::Envelope::descriptor()->FindFieldByNumber(e.body_case());
@@ -108,14 +113,26 @@ class MqttSpeaker final : public Speaker {
   }
 
  private:
-  // root cmd/ID/req/NAME
+  // root cmd/ID/req/NAME, or the vendor's
   void on_message(std::string_view topic, std::string_view payload) {
+    if (!vendor_.empty()) return on_vendor_command(payload);
     topic.remove_prefix(std::min(topic.size(), root_.size() + 4));
     const std::size_t slash = topic.find('/');
     const std::size_t last = topic.rfind('/');
     if (slash != std::string_view::npos)
       events_.command(std::string(topic.substr(0, slash)), std::string(topic.substr(last + 1)),
                       std::string(payload));
+  }
+  void on_vendor_command(std::string_view payload) {
+    boost::json::error_code ec;
+    const boost::json::value v = boost::json::parse(payload, ec);
+    const auto text = [&](const char* at) {
+      const boost::json::value* found = ec ? nullptr : v.find_pointer(at, ec);
+      return found != nullptr && found->is_string() ? std::string(found->get_string())
+                                                    : std::string();
+    };
+    const std::string id = text("/id");
+    if (!id.empty()) events_.command(id, "open_barrier", text("/payload/body/reason"));
   }
   static std::string vendor_json(const v1::Envelope& e) {
     const v1::PlateRecognized& p = e.plate();

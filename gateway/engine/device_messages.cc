@@ -2,6 +2,9 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
+#include <array>
+
 #include "protocol/messages/envelope.h"
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/messages/parse.h"
@@ -19,6 +22,7 @@ using What = session::DeviceMessages::What;
 namespace {
 
 constexpr std::string_view kNative = "v1/";
+constexpr std::size_t kParsedMax = 64 * 1024;  // bytes; greater ones would hold up the engine
 
 // v1/[sub/CHILD/](event/TYPE | telemetry/TYPE | state | cmd/ID/res). False: nothing that a platform
 // gets in an Envelope.
@@ -49,14 +53,15 @@ bool looks_like_json(std::string_view payload) {
 
 // A native device's payload: an Envelope as Protobuf or JSON, other JSON, or anything.
 What read_native(std::string_view topic, std::string_view payload, v1::Envelope& e) {
-  if (looks_like_json(payload)) {
+  const bool small = payload.size() <= kParsedMax;
+  if (small && looks_like_json(payload)) {
     const std::string text(payload);
     if (JsonStringToMessage(text, &e).ok() && e.body_case() != v1::Envelope::BODY_NOT_SET)
       return What::replaced;
     e.Clear();
     if (JsonStringToMessage(text, e.mutable_json()).ok()) return What::replaced;
     e.Clear();
-  } else {
+  } else if (small) {
     wire::EnvelopeView v;
     if (wire::read_envelope(payload, v) && !v.type.empty() && wire::parse(e, payload))
       return What::replaced;
@@ -85,12 +90,14 @@ std::string topic_of(Report report, const v1::Envelope& e) {
 
 }  // namespace
 
-const Profile* DeviceMessages::profile_of(const session::Scope& who) {
-  const std::string& product = who.translation().product;
+const Profile* DeviceMessages::profile_of(std::string_view tenant, const std::string& product) {
   if (product.empty()) return nullptr;
-  const std::string key = registry::key_of(registry::Kind::product, who.who().tenant, product);
+  const std::string key = registry::key_of(registry::Kind::product, tenant, product);
   const std::string* record = registry_.find(key);
-  if (record == nullptr) return nullptr;
+  if (record == nullptr) {
+    compiled_.erase(key);
+    return nullptr;
+  }
   Compiled& c = compiled_[key];
   if (c.profile != nullptr && c.of == *record) return c.profile.get();
   registry::pb::Product p;
@@ -110,7 +117,7 @@ What DeviceMessages::by_profile(const Profile& profile, const session::Scope& wh
   const Profile::Rule* rule = profile.find(topic, who.who().name, who.site());
   if (rule == nullptr) return What::as_is;
   if (Profile::report_of(*rule) == Report::none) return What::swallowed;
-  const bool named = Profile::apply(*rule, payload, e) &&
+  const bool named = payload.size() <= kParsedMax && Profile::apply(*rule, payload, e) &&
                      (e.child().empty() || protocol::park::is_name(e.child())) &&
                      (Profile::report_of(*rule) != Report::result ||
                       protocol::park::is_name(e.result().command_id()));
@@ -131,7 +138,7 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   v1::Envelope e;
   std::string_view child;
   What what = What::as_is;
-  if (const Profile* profile = profile_of(who))
+  if (const Profile* profile = profile_of(who.who().tenant, who.translation().product))
     what = by_profile(*profile, who, topic, payload, e, out.topic);
   if (what == What::swallowed) return what;
   if (what == What::as_is) {
@@ -153,6 +160,34 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
     if (to_json(out.payload, json)) out.payload = std::move(json);
   }
   return what;
+}
+
+bool DeviceMessages::command(const session::Scope& service, base::Instant now,
+                             std::string_view topic, std::string_view payload, Out& out) {
+  std::array<std::string_view, 7> levels;  // v1 SITE DEVICE cmd ID req NAME
+  for (std::string_view& level : levels) {
+    const std::size_t end = std::min(topic.find('/'), topic.size());
+    level = topic.substr(0, end);
+    topic.remove_prefix(std::min(end + 1, topic.size()));
+  }
+  const auto [v1, site, device, cmd, id, req, name] = levels;
+  if (!topic.empty() || req != "req" || name.empty()) return false;
+  const std::string& tenant = service.who().tenant;
+  const std::string* record =
+      registry_.find(registry::key_of(registry::Kind::device, tenant, device));
+  registry::pb::Device d;
+  if (record == nullptr || !d.ParseFromString(*record) || d.site() != site) return false;
+  const Profile* profile = profile_of(tenant, d.product());
+  const Profile::Command* c = profile == nullptr ? nullptr : profile->command(name);
+  if (c == nullptr) return false;
+  const registry::Values values{
+      {'d', std::string(device)},           {'s', std::string(site)},
+      {'i', registry::json_inside(id)},     {'p', registry::json_inside(payload)},
+      {'t', std::to_string(now.ms / 1000)}, {'%', "%"}};
+  out.topic = std::string(session::kTenantRoot) + tenant + "/" +
+              registry::substituted(c->topic, device, site);
+  out.payload = registry::filled(c->payload, values);
+  return true;
 }
 
 bool DeviceMessages::to_json(std::string_view envelope, std::string& json) {

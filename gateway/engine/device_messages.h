@@ -17,6 +17,8 @@ class DeviceMessages final : public session::DeviceMessages {
   explicit DeviceMessages(const registry::Registry& registry) : registry_(registry) {}
   What translate(const session::Scope& who, std::uint64_t session_epoch, base::Instant now,
                  std::string_view topic, std::string_view payload, Out& out) override;
+  bool command(const session::Scope& service, base::Instant now, std::string_view topic,
+               std::string_view payload, Out& out) override;
   bool to_json(std::string_view envelope, std::string& json) override;
 
  private:
@@ -24,7 +26,7 @@ class DeviceMessages final : public session::DeviceMessages {
     std::string of;  // the record it was made of
     std::unique_ptr<const registry::Profile> profile;
   };
-  const registry::Profile* profile_of(const session::Scope& who);
+  const registry::Profile* profile_of(std::string_view tenant, const std::string& product);
   What by_profile(const registry::Profile& profile, const session::Scope& who,
                   std::string_view topic, std::string_view payload, v1::Envelope& e,
                   std::string& as);

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "gateway/registry/password_hash.h"
+#include "gateway/registry/records.h"
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/mqtt/topic.h"
 
@@ -26,6 +27,7 @@ namespace {
 constexpr int kRulesMax = 32;
 constexpr std::size_t kFieldsMax = 64;
 constexpr std::size_t kValuesMax = 64;
+constexpr std::size_t kPayloadMax = 4096;
 
 [[noreturn]] void bad(const std::string& why) {
   throw BadProfile(why);
@@ -219,6 +221,15 @@ class Profile::Rule {
 Profile::Profile(const pb::Product& product) {
   if (product.messages_size() > kRulesMax) bad("more than 32 messages");
   for (const auto& m : product.messages()) rules_.push_back(std::make_unique<Rule>(m));
+  if (product.commands_size() > kRulesMax) bad("more than 32 commands");
+  for (const auto& c : product.commands()) {
+    if (!valid_name(c.name())) bad("command '" + c.name() + "' is no name");
+    if (!protocol::mqtt::valid_topic_name(c.topic()) || c.topic().starts_with('$'))
+      bad("'" + c.topic() + "' is no topic");
+    if (c.payload().size() > kPayloadMax) bad("more than 4096 bytes of payload");
+    if (!commands_.emplace(c.name(), Command{c.topic(), c.payload()}).second)
+      bad("command '" + c.name() + "' twice");
+  }
 }
 Profile::~Profile() = default;
 
@@ -248,18 +259,33 @@ bool Profile::apply(const Rule& rule, std::string_view payload, v1::Envelope& ou
   return out.body_case() != v1::Envelope::BODY_NOT_SET;
 }
 
-std::string substituted(std::string topic, std::string_view device, std::string_view site) {
-  for (std::size_t at = 0; (at = topic.find('%', at)) != std::string::npos;) {
-    const char what = at + 1 < topic.size() ? topic[at + 1] : '\0';
-    const std::string_view with = what == 'd' ? device : what == 's' ? site : std::string_view();
-    if (with.empty()) {
-      ++at;
-      continue;
+const Profile::Command* Profile::command(std::string_view name) const {
+  const auto it = commands_.find(name);
+  return it == commands_.end() ? nullptr : &it->second;
+}
+
+std::string filled(std::string_view text, const Values& values) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto value =
+        text[i] == '%' && i + 1 < text.size() ? values.find(text[i + 1]) : values.end();
+    if (value == values.end()) {
+      out.push_back(text[i]);
+    } else {
+      out.append(value->second);
+      ++i;
     }
-    topic.replace(at, 2, with);
-    at += with.size();
   }
-  return topic;
+  return out;
+}
+
+std::string substituted(std::string topic, std::string_view device, std::string_view site) {
+  return filled(topic, {{'d', std::string(device)}, {'s', std::string(site)}});
+}
+
+std::string json_inside(std::string_view text) {
+  const std::string quoted = json::serialize(json::string_view(text.data(), text.size()));
+  return quoted.substr(1, quoted.size() - 2);
 }
 
 }  // namespace berth::gateway::registry

@@ -3,6 +3,7 @@
 // thread.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -37,14 +38,23 @@ class Profile {
   // The first rule for this topic of this device; null: none.
   const Rule* find(std::string_view topic, std::string_view device, std::string_view site) const;
   static Report report_of(const Rule& rule);
+  struct Command {
+    std::string topic, payload;  // %d, %s, %i, %p and %t are still in them
+  };
+  const Command* command(std::string_view name) const;  // null: none
   // False: this is no JSON, or not enough of it is there for a body.
   static bool apply(const Rule& rule, std::string_view payload, v1::Envelope& out);
 
  private:
   std::vector<std::unique_ptr<Rule>> rules_;
+  std::map<std::string, Command, std::less<>> commands_;  // by name
 };
 
 // %d and %s of a product's topics.
 std::string substituted(std::string topic, std::string_view device, std::string_view site);
+// What stands for the letter behind each %; a letter that is not there stays.
+using Values = std::map<char, std::string>;
+std::string filled(std::string_view text, const Values& values);
+std::string json_inside(std::string_view text);  // of a string
 
 }  // namespace berth::gateway::registry

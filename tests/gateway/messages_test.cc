@@ -102,6 +102,7 @@ TEST_F(Messages, NativeDevicesSayItInJsonOrProtobufOrAsTheyLike) {
   EXPECT_EQ(say("v1/sub/loop-1/telemetry/x", R"({"anything":[1,{"b":null}]})"), What::replaced);
   EXPECT_EQ(e_.child(), "loop-1");
   EXPECT_EQ(e_.json().fields().at("anything").list_value().values_size(), 2);
+  EXPECT_EQ(say("v1/event/x", "{\"a\":\"" + std::string(70'000, 'x') + "\"}"), What::raw);
   EXPECT_EQ(say("v1/event/x", "plain text"), What::raw);
   EXPECT_EQ(e_.raw().payload(), "plain text");
   for (const char* topic : {"v1/ping", "v1/event", "v1/event/a/b", "v1/cmd/1/req/x", "other/x"})
@@ -117,6 +118,31 @@ TEST_F(Messages, APlatformMayHaveJson) {
   EXPECT_EQ(out_.payload, R"({"eventId":"e","tenant":"acme","site":"north","device":"cam",)"
                           R"("receivedTime":"2026-11-18T11:06:41Z","sessionEpoch":"7",)"
                           R"("plate":{"lane":"1","plate":{"number":"粤B1"}}})");
+}
+
+TEST_F(Messages, ACommandInTheVendorsWords) {
+  load(test::camera_profile("acme") +
+       "    sites: [{name: north}]\n    devices: [{name: cam, site: north, product: plate-camera},"
+       " {name: gate, site: north}]\n");
+  const session::Scope service({"acme", Role::service, "p"}, "", {});
+  const auto command = [&](const std::string& topic, const std::string& payload) {
+    return messages_.command(service, {1'795'000'001'000}, topic, payload, out_);
+  };
+  ASSERT_TRUE(command("v1/north/cam/cmd/c\"1/req/open_barrier", "for \"A1\""));
+  EXPECT_EQ(out_.topic, "$tenant/acme/device/cam/message/down/gate_direct_open");
+  EXPECT_EQ(out_.payload, R"({"id":"c\"1","sn":"cam","name":"gate_direct_open","version":"1.0",)"
+                          R"("timestamp":1795000001,"payload":{"type":"gate_direct_open",)"
+                          R"("body":{"reason":"for \"A1\""}}})");
+  for (const char* topic :
+       {"v1/north/cam/cmd/1/req/other", "v1/north/gate/cmd/1/req/open_barrier",
+        "v1/south/cam/cmd/1/req/open_barrier", "v1/north/nobody/cmd/1/req/open_barrier",
+        "v1/north/cam/cmd/1/req/open_barrier/x", "v1/north/cam/cmd/1/res", "v1/north/cam/cmd"})
+    EXPECT_FALSE(command(topic, "x")) << topic;
+  EXPECT_EQ(say("device/cam/message/down/gate_direct_open/reply", R"({"id":"c1","code":200})",
+                Format::as_is, "plate-camera"),
+            What::replaced);
+  EXPECT_EQ(out_.topic, "v1/cmd/c1/res");
+  EXPECT_EQ(e_.result().outcome(), v1::EXECUTED);
 }
 
 TEST_F(Messages, AChangedProfileCounts) {

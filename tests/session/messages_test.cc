@@ -20,6 +20,13 @@ class Brackets : public session::DeviceMessages {
     return What::replaced;
   }
   bool to_json(std::string_view, std::string&) override { return false; }
+  bool command(const session::Scope&, base::Instant, std::string_view topic,
+               std::string_view payload, Out& out) override {
+    if (!topic.ends_with("/open")) return false;
+    out.topic = "$tenant/acme/device/cam/down";
+    out.payload = "<" + std::string(payload) + ">";
+    return true;
+  }
 };
 
 struct Translated : Site {
@@ -81,6 +88,22 @@ TEST(Messages, ServicesSayWhatTheySay) {
   s.w.feed(q, subscribe(1, "#", 1));
   s.w.feed(p, publish("device/cam/up", "plain", 1, 1));
   EXPECT_EQ(got(s.w, q), Texts{"device/cam/up plain"});
+}
+
+TEST(Messages, ACommandGoesWhereItsVendorHasIt) {
+  Translated s;
+  const int p = s.come("acme/s/platform", "p");
+  const int cam = s.come("acme/d/cam", "c");
+  s.w.feed(cam, subscribe(1, "device/cam/down", 1));
+  s.w.feed(cam, subscribe(2, "v1/cmd/#", 1));
+  s.w.feed(p, publish("v1/north/cam/cmd/1/req/open", "now", 1, 1));
+  s.w.feed(p, publish("v1/north/cam/cmd/2/req/other", "now", 1, 2));
+  EXPECT_EQ(got(s.w, cam), (Texts{"device/cam/down <now>", "v1/cmd/2/req/other now"}));
+  s.book.limited[session::Principal{"acme", session::Role::service, "south"}.key()] = {"south"};
+  const int elsewhere = s.come("acme/s/south", "s");
+  s.w.feed(elsewhere, publish("v1/north/cam/cmd/3/req/open", "now", 1, 1));
+  EXPECT_EQ(answer(s.w, elsewhere, 4, 2), 0x87u) << "it is not of its sites";
+  EXPECT_EQ(got(s.w, cam), Texts{});
 }
 
 }  // namespace
