@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 #include "protocol/mqtt/framer.h"
-#include "session/reason_text.h"
+#include "protocol/mqtt/reason_text.h"
 
 namespace berth::session {
 

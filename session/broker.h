@@ -240,16 +240,18 @@ class Broker : public RestoreSink, private BrokerTypes {
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
-  bool translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
-  void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
-                       base::Instant now);
   bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
   // `id`: by which it is acknowledged, a packet id or a report's seq.
   void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id,
                       base::Instant now);
+  std::vector<base::SessionId> spilled_before(const Channel& ch) const;
+  bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
+  void defer_or_reply(Channel& ch, Deferred d);
+  void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
+
+  // broker_route.cc
   bool needs_staging(const Match& m, const Delivery& d);
   bool must_spill(Session& s, const Delivery& d);
-  std::vector<base::SessionId> spilled_before(const Channel& ch) const;
   void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
   struct Publisher {  // of whom messages may wait for a commit
     bool waits = false;
@@ -269,9 +271,6 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool store_retained(const MessageView& m);
   void keep_retained(const MessageView& m, base::Instant now);
   void publish_internal(const MessageView& m, base::Instant now);
-  bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
-  void defer_or_reply(Channel& ch, Deferred d);
-  void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
 
   // broker_deliver.cc
   void append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
@@ -300,8 +299,13 @@ class Broker : public RestoreSink, private BrokerTypes {
   void reserve_sent(Session& s);
   Outbox& outbox(Session& s);
 
+  // broker_messages.cc
+  static std::string_view envelope_properties(bool json);
+  bool translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
+  void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
+                       base::Instant now);
+
   // broker_park.cc
-  static std::string_view envelope_properties(Format format);
   static void begin_park(Channel& ch);
   static std::string park_root(const Channel& ch, std::string_view client_id);
   Cut cut_park(Channel& ch, base::ByteView bytes, protocol::park::Frame& out);

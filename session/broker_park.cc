@@ -5,10 +5,9 @@
 
 #include "protocol/link/types.h"
 #include "protocol/messages/envelope.h"
-#include "protocol/mqtt/properties.h"
+#include "protocol/mqtt/reason_text.h"
 #include "protocol/park/control.h"
 #include "session/broker.h"
-#include "session/reason_text.h"
 
 namespace berth::session {
 
@@ -55,18 +54,6 @@ bool parse_command_topic(std::string_view topic, Addressed& out) {
 }
 
 }  // namespace
-
-// Content Type, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
-std::string_view Broker::envelope_properties(Format format) {
-  const auto encoded = [](std::string_view type) {
-    std::string b;
-    mqtt::put_property_string(b, mqtt::Property::content_type, type);
-    return b;
-  };
-  static const std::string kProtobuf = encoded("application/x-protobuf;msg=berth.v1.Envelope");
-  static const std::string kJson = encoded("application/json;msg=berth.v1.Envelope");
-  return format == Format::json ? kJson : kProtobuf;
-}
 
 void Broker::begin_park(Channel& ch) {
   ch.park = std::make_unique<ParkState>();
@@ -260,7 +247,7 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   const bool json = ch.scope && ch.scope->translation().format == Format::json &&
                     messages_ != nullptr && messages_->to_json(report_, translated_.payload);
   if (json) p.payload = translated_.payload;
-  p.properties.forwarded = envelope_properties(json ? Format::json : Format::protobuf);
+  p.properties.forwarded = envelope_properties(json);
   p.qos = wanted ? 1 : 0;
   p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
   const Metered m = meter(ch, p, now);

@@ -22,6 +22,7 @@ class DeviceMessages {
   struct Out {
     std::string topic;  // as the device would say it: v1/event/plate
     std::string payload;
+    bool json = false;  // else Protobuf: a time beyond the year 9999, say, has no JSON
   };
   virtual ~DeviceMessages() = default;
   // Of a device whose Scope translates(). It may publish to `topic`.

@@ -30,8 +30,7 @@ Device::Device(boost::asio::io_context& io, const Lot& lot, const Lot::Device& w
       ids_(what.name + "-" + std::to_string(unix_ms() / 1000) + "-"),
       skewed_(happens(lot.misbehaviour.skewed_percent, random)) {
   speaker_ = make_speaker(lot, what.name, what.protocol,
-                          {.ready = [] {},
-                           .command = [this](const auto& id, const auto& name,
+                          {.command = [this](const auto& id, const auto& name,
                                              const auto& payload) { command(id, name, payload); },
                            .acked =
                                [this](std::uint64_t number) {
@@ -110,9 +109,8 @@ Platform::Platform(boost::asio::io_context& io, const Lot& lot, Tally& tally,
                           .user_name = registered ? "platform@" + lot.tenant : "",
                           .password = lot.password,
                           .filters = {"v1/+/+/event/#", "v1/+/+/sub/+/event/#"}},
-      MqttClient::Events{.ready = [](bool) {},
-                         .message = [this](auto topic, auto payload) { heard(topic, payload); },
-                         .acked = [](std::uint64_t) {}});
+      MqttClient::Events{.message = [this](auto topic, auto payload) { heard(topic, payload); },
+                         .acked = {}});
   connection_ = std::make_unique<Connection>(
       io, lot.mqtt,
       Connection::Line{.opened = [this] { client_->opened(); },

@@ -65,7 +65,7 @@ bool MqttClient::on_packet(std::uint8_t header, std::string_view body) {
   mqtt::Reader r(base::as_bytes(body));
   switch (static_cast<mqtt::PacketType>(header >> 4)) {
     case mqtt::PacketType::connack: {
-      present_ = (r.u8() & 1) != 0;
+      r.u8();  // session present
       if (connected_ || r.u8() != 0 || !r.ok()) return false;
       connected_ = true;
       std::string subscribe;
@@ -79,7 +79,6 @@ bool MqttClient::on_packet(std::uint8_t header, std::string_view body) {
     }
     case mqtt::PacketType::suback:
       ready_ = true;
-      if (events_.ready) events_.ready(present_);
       send_kept();
       return true;
     case mqtt::PacketType::publish:
@@ -122,6 +121,7 @@ std::uint64_t MqttClient::publish(std::string topic, std::string payload, int qo
     if (ready_) put(0x30, body + payload);
     return 0;
   }
+  if (kept_.size() >= kKeptMax) return 0;
   kept_.push_back({++numbers_, std::move(topic), std::move(payload), 0, false});
   send_kept();
   return numbers_;

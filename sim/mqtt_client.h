@@ -23,7 +23,6 @@ class MqttClient {
     std::vector<std::string> filters;  // QoS 1
   };
   struct Events {
-    std::function<void(bool session_present)> ready;  // subscribed
     std::function<void(std::string_view topic, std::string_view payload)> message;
     std::function<void(std::uint64_t number)> acked;
   };
@@ -33,8 +32,8 @@ class MqttClient {
   void closed();
   bool receive(base::ByteView bytes);  // false: close the connection
   std::string& out() { return out_; }
-  // Its number, by which `acked` names it; 0 for QoS 0, which is dropped while there is no
-  // connection.
+  // Its number, by which `acked` names it; 0: QoS 0, which is dropped while there is no connection,
+  // or kKeptMax wait already.
   std::uint64_t publish(std::string topic, std::string payload, int qos);
   void ping() { out_.append("\xc0\x00", 2); }
   bool ready() const { return ready_; }
@@ -48,6 +47,7 @@ class MqttClient {
     bool said = false;  // on some connection
   };
   static constexpr std::size_t kWindow = 100;
+  static constexpr std::size_t kKeptMax = 10'000;
   bool on_packet(std::uint8_t header, std::string_view body);
   void on_message(std::uint8_t header, std::string_view body);
   void send_kept();
@@ -62,7 +62,6 @@ class MqttClient {
   std::uint64_t numbers_ = 0;
   std::uint16_t next_id_ = 0;
   bool connected_ = false;
-  bool present_ = false;
   bool ready_ = false;
 };
 

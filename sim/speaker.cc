@@ -55,7 +55,6 @@ class ParkSpeaker final : public Speaker, private park::DeviceHandler {
   std::size_t unacknowledged() const override { return device_.unacknowledged(); }
 
  private:
-  void on_welcome(bool) override { events_.ready(); }
   void on_acked(std::uint64_t n) override { events_.acked(n); }
   void on_command(const park::DeviceCommand& c) override {
     device_.received(c);
@@ -83,8 +82,7 @@ class MqttSpeaker final : public Speaker {
                  .password = lot.password,
                  .keep_alive_s = kHeartbeat_s,
                  .filters = {camera ? vendor_ + "down/gate_direct_open" : root_ + "cmd/+/req/+"}},
-                {.ready = [this](bool) { events_.ready(); },
-                 .message = [this](auto topic, auto payload) { on_message(topic, payload); },
+                {.message = [this](auto topic, auto payload) { on_message(topic, payload); },
                  .acked = [this](auto n) { events_.acked(n); }}) {}
   void opened() override { client_.opened(); }
   void closed() override { client_.closed(); }

@@ -18,7 +18,6 @@ enum class Kind : std::uint8_t { event, telemetry, state, result };
 class Speaker {
  public:
   struct Events {
-    std::function<void()> ready;
     std::function<void(const std::string& id, const std::string& name, const std::string& payload)>
         command;
     std::function<void(std::uint64_t number)> acked;

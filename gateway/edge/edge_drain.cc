@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "gateway/edge/edge_shard.h"
+#include "protocol/mqtt/reason_text.h"
 #include "protocol/mqtt/types.h"
 #include "protocol/mqtt/wire.h"
 #include "protocol/park/control.h"
@@ -67,8 +68,7 @@ std::string EdgeShard::farewell_to(const Connection& c, Reason reason) const {
   if (!c.speaks_park()) return {};
   const std::uint8_t flags = c.tls == nullptr ? park::kCrc : 0;
   return planned ? park::encode_goaway(reason, 0, reference, flags)
-                 : park::encode_error(reason, "nothing heard for longer than the heartbeat allows",
-                                      {}, 0, flags);
+                 : park::encode_error(reason, text_of(reason), {}, 0, flags);
 }
 
 void EdgeShard::drain_tls(std::uint32_t per_second) {

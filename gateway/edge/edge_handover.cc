@@ -140,8 +140,9 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
     const std::string_view bytes = r.bytes();
     if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
   }
-  const bool layers = get_layers(r, c, options_.ws_path) &&
-                      (r.done() || c.park_walker.go_on_from(r.bytes()));  // none before 0.2
+  const bool layers =
+      get_layers(r, c, options_.ws_path) &&
+      (r.done() || c.park_walker.go_on_from(r.bytes()));  // an older release has none
   const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
   const bool sane = r.ok() && layers && placed && transport < kTransports.size() &&
                     slot < kSlotsMax && state >= 1 && state <= 3 &&

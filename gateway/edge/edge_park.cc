@@ -14,7 +14,8 @@ namespace park = protocol::park;
 void EdgeShard::greet(Connection& c) {
   park::Greeting g;
   g.nonce.resize(park::kNonceBytes);
-  RAND_bytes(reinterpret_cast<unsigned char*>(g.nonce.data()), park::kNonceBytes);
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(g.nonce.data()), park::kNonceBytes) != 1)
+    return;  // nobody may guess it; without a greeting the connection ends in its time
   g.server_time_ms = base::now().ms;
   g.crc_wanted = c.tls == nullptr;
   const std::string bytes = park::encode_greeting(g, g.crc_wanted ? park::kCrc : 0);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/log.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/messages/parse.h"
@@ -99,14 +100,15 @@ const Profile* DeviceMessages::profile_of(std::string_view tenant, const std::st
     return nullptr;
   }
   Compiled& c = compiled_[key];
-  if (c.profile != nullptr && c.of == *record) return c.profile.get();
+  if (c.of == *record) return c.profile.get();
+  c.of = *record;
+  c.profile.reset();
   registry::pb::Product p;
-  if (!p.ParseFromString(*record)) return nullptr;
   try {
-    c.profile = std::make_unique<const Profile>(p);
-    c.of = *record;
-  } catch (const BadProfile&) {  // of a newer release
-    c.profile.reset();
+    if (p.ParseFromString(*record)) c.profile = std::make_unique<const Profile>(p);
+  } catch (const BadProfile& e) {  // of a newer release
+    BERTH_LOG(warn, "product not understood, its messages stay as they are key={} error=\"{}\"",
+              key, e.what());
   }
   return c.profile.get();
 }
@@ -135,6 +137,7 @@ What DeviceMessages::by_profile(const Profile& profile, const session::Scope& wh
 What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_epoch,
                                base::Instant now, std::string_view topic, std::string_view payload,
                                Out& out) {
+  out.json = false;
   v1::Envelope e;
   std::string_view child;
   What what = What::as_is;
@@ -157,7 +160,8 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
       {.at_ms = now.ms});
   if (who.translation().format == session::Format::json) {
     std::string json;
-    if (to_json(out.payload, json)) out.payload = std::move(json);
+    out.json = to_json(out.payload, json);
+    if (out.json) out.payload = std::move(json);
   }
   return what;
 }

@@ -23,8 +23,8 @@ class DeviceMessages final : public session::DeviceMessages {
 
  private:
   struct Compiled {
-    std::string of;  // the record it was made of
-    std::unique_ptr<const registry::Profile> profile;
+    std::string of;                                    // the record it was made of
+    std::unique_ptr<const registry::Profile> profile;  // null: it is not understood
   };
   const registry::Profile* profile_of(std::string_view tenant, const std::string& product);
   What by_profile(const registry::Profile& profile, const session::Scope& who,

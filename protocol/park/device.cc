@@ -86,7 +86,7 @@ bool Device::on_greeting(const Frame& f) {
   if (!options_.key.empty())
     m.set_proof(proof_of(options_.key, g.nonce, options_.auth_id, options_.client_id));
   m.set_password(options_.password);
-  m.set_fresh(options_.fresh);
+  m.set_fresh(options_.fresh && token_.empty());
   if (options_.session_expiry_s) m.set_session_expiry_s(*options_.session_expiry_s);
   m.set_resume_token(token_);
   m.set_heartbeat_s(options_.heartbeat_s);
@@ -114,6 +114,7 @@ std::uint64_t Device::report(FrameType type, std::string envelope, std::uint8_t 
     if (ready_) put(type, 0, envelope, flags);
     return 0;
   }
+  if (kept_.size() >= options_.kept_max) return 0;
   kept_.push_back({++numbers_, type, flags, std::move(envelope)});
   send_reports();
   return numbers_;

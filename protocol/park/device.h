@@ -62,7 +62,8 @@ class Device {
     std::optional<std::uint32_t> session_expiry_s;
     std::uint32_t heartbeat_s = 0;
     std::uint32_t max_inflight = 0;
-    bool fresh = false;
+    bool fresh = false;             // on the first connection
+    std::size_t kept_max = 10'000;  // reports that wait for an acknowledgement
   };
   Device(Options options, DeviceHandler& handler) : options_(std::move(options)), h_(handler) {}
 
@@ -72,7 +73,8 @@ class Device {
   std::string& out() { return out_; }  // the caller takes from its front
 
   // `type`: event, telemetry, state, result; `envelope`: a serialized Envelope. Its number, by
-  // which the handler hears of it; 0: not kept (telemetry without kAckWanted and no connection).
+  // which the handler hears of it; 0: it has none (telemetry without kAckWanted, which is dropped
+  // while there is no connection), or kept_max wait already: say it again later.
   std::uint64_t report(FrameType type, std::string envelope, std::uint8_t flags = 0);
   void received(const DeviceCommand& c);
   void ping();

@@ -120,6 +120,26 @@ TEST_F(Messages, APlatformMayHaveJson) {
                           R"("plate":{"lane":"1","plate":{"number":"粤B1"}}})");
 }
 
+TEST_F(Messages, WhatHasNoJsonIsPassedOnInProtobufAndSaysSo) {
+  v1::Envelope e = test::plate_event("e");
+  EXPECT_EQ(say("v1/event/plate", e.SerializeAsString(), Format::json), What::replaced);
+  EXPECT_TRUE(out_.json);
+  e.mutable_event_time()->set_seconds(INT64_MAX);
+  EXPECT_EQ(say("v1/event/plate", e.SerializeAsString(), Format::json), What::replaced);
+  EXPECT_FALSE(out_.json);
+  EXPECT_EQ(envelope_of(out_.payload).event_id(), "e");
+}
+
+// Of a newer release, whose rules this one does not know.
+TEST_F(Messages, AProductThatIsNotUnderstoodChangesNothing) {
+  registry::pb::Product p;
+  p.set_name("newer");
+  p.add_messages()->set_report("dream");
+  registry_.apply({.whole = true, .list = {{"p/acme/newer", p.SerializeAsString()}}});
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(say("device/cam/up", "{}", Format::as_is, "newer"), What::as_is);
+}
+
 TEST_F(Messages, ACommandInTheVendorsWords) {
   load(test::camera_profile("acme") +
        "    sites: [{name: north}]\n    devices: [{name: cam, site: north, product: plate-camera},"

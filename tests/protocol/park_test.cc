@@ -3,6 +3,7 @@
 
 #include "protocol/messages/envelope.h"
 #include "protocol/park/control.h"
+#include "protocol/park/device.h"
 #include "protocol/park/frame.h"
 #include "tests/support/envelopes.h"
 #include "tests/support/wire.h"
@@ -97,6 +98,15 @@ TEST(ParkHello, ProofAndNames) {
   park::HelloView v;
   EXPECT_EQ(park::decode_hello("\xff", v), protocol::mqtt::Reason::malformed_packet);
   EXPECT_EQ(park::decode_hello("", v), protocol::mqtt::Reason::unsupported_protocol_version);
+}
+
+TEST(ParkDevice, KeepsSoManyReportsAndNoMore) {
+  park::DeviceHandler nobody;
+  park::Device d({.client_id = "x", .kept_max = 2}, nobody);
+  EXPECT_EQ(d.report(FrameType::event, "a"), 1u);
+  EXPECT_EQ(d.report(FrameType::state, "b"), 2u);
+  EXPECT_EQ(d.report(FrameType::event, "c"), 0u);
+  EXPECT_EQ(d.unacknowledged(), 2u);
 }
 
 std::string completed(const v1::Envelope& e, std::int64_t received_ms = 1'700'000'000'000) {

@@ -166,6 +166,11 @@ TEST(Park, DesiredStateIsThereForANewSession) {
   EXPECT_FALSE(again.resumed);
   EXPECT_EQ(again.commands, Words{"desired mode=auto"});
   EXPECT_TRUE(w.ended(d.c));
+  w.close(again.c);
+  w.feed(p, publish("v1/_/gate/cmd/1/req/open", "kept", 1, 2));
+  again.come();
+  EXPECT_TRUE(again.resumed) << "afresh once, not each time it comes back";
+  EXPECT_EQ(again.commands.back(), "open 1 kept");
 }
 
 TEST(Park, WhatCanNotBeTakenIsRefusedForEverAndTheRestGoesOn) {

@@ -3,11 +3,10 @@
 
 #include "protocol/mqtt/types.h"
 
-namespace berth::session {
+namespace berth::protocol::mqtt {
 
 // Reason strings for people who debug a device (3.14.2.2.3); others speak for themselves.
-inline const char* text_of(protocol::mqtt::Reason reason) {
-  using protocol::mqtt::Reason;
+inline const char* text_of(Reason reason) {
   switch (reason) {
     case Reason::malformed_packet:
       return "malformed packet";
@@ -42,4 +41,4 @@ inline const char* text_of(protocol::mqtt::Reason reason) {
   }
 }
 
-}  // namespace berth::session
+}  // namespace berth::protocol::mqtt

@@ -1,0 +1,58 @@
+// What becomes of a message between its device and its platform (device_messages.h): Envelopes, and
+// commands in a vendor's words.
+#include "protocol/mqtt/properties.h"
+#include "session/broker.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+
+// Content Type, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
+std::string_view Broker::envelope_properties(bool json) {
+  const auto encoded = [](std::string_view type) {
+    std::string b;
+    mqtt::put_property_string(b, mqtt::Property::content_type, type);
+    return b;
+  };
+  static const std::string kProtobuf = encoded("application/x-protobuf;msg=berth.v1.Envelope");
+  static const std::string kJson = encoded("application/json;msg=berth.v1.Envelope");
+  return json ? kJson : kProtobuf;
+}
+
+// A device's message becomes what its platform is to get; what it may not say stays as it is and is
+// refused. False: nobody is to get it.
+bool Broker::translate(Channel& ch, mqtt::PublishView& p, base::Instant now) {
+  using What = DeviceMessages::What;
+  static constexpr std::string_view kNobody = "$tenant//";  // that nobody can subscribe to
+  if (messages_ == nullptr || ch.scope->who().role != Role::device ||
+      !ch.scope->enter_topic(p.topic, entered_))
+    return true;
+  const What what =
+      messages_->translate(*ch.scope, ch.session->epoch, now, p.topic, p.payload, translated_);
+  if (what == What::as_is) return true;
+  ++(what == What::raw ? probe_.untranslated : probe_.translated);
+  if (what == What::swallowed) {
+    p.topic = kNobody;
+    p.retain = false;
+    return false;
+  }
+  p.topic = translated_.topic;
+  p.payload = translated_.payload;
+  p.properties.forwarded = envelope_properties(translated_.json);
+  return true;
+}
+
+// A service's command goes where its device's vendor has it, if the product says so.
+void Broker::address_command(Channel& ch, std::string_view said, mqtt::PublishView& p,
+                             base::Instant now) {
+  if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
+      !is_command(said))
+    return;
+  if (!messages_->command(*ch.scope, now, said, p.payload, translated_)) return;
+  p.topic = translated_.topic;
+  p.payload = translated_.payload;
+  p.properties.forwarded = {};
+  p.retain = false;
+}
+
+}  // namespace berth::session

@@ -1,0 +1,263 @@
+// Who gets a message, a device's or our own, and what must be durable first.
+#include <algorithm>
+
+#include "session/broker.h"
+#include "session/entry_codec.h"
+
+namespace berth::session {
+
+using protocol::link::CookieSlot;
+
+// Must this message enter the store for any receiver before anybody may see it?
+bool Broker::needs_staging(const Match& m, const Delivery& d) {
+  if (d.message.qos == 0) return false;
+  const auto stored = [&](Session& s, SubOptions o) {
+    return o.qos() != 0 && (s.persistent() || must_spill(s, d));
+  };
+  for (const Target& t : m.targets) {
+    if (stored(*t.session, t.options)) return true;
+  }
+  for (const SharedGroup* g : m.groups) {
+    for (const auto& member : g->members) {
+      if (stored(*member.session, member.options)) return true;
+    }
+  }
+  return false;
+}
+
+bool Broker::crosses(const Session& s, const Delivery& d) const {
+  return options_.replay && d.origin != base::kNoConn && s.channel != nullptr &&
+         s.channel->conn.link() != d.origin.link();
+}
+
+// An expiry-0 session whose copy can't leave in one frame with the acknowledgement: if the engine
+// died now it would be lost or doubled.
+bool Broker::must_spill(Session& s, const Delivery& d) {
+  if (!options_.replay || s.persistent()) return false;
+  if (s.limbo) return true;
+  if (s.channel == nullptr || !s.channel->live()) return false;
+  const bool apart =
+      d.origin == base::kNoConn || crosses(s, d);  // from the acknowledgement's frame
+  return apart || !can_send_at_once(s);
+}
+
+// What comes from another partition is for our own sessions, and only those it names.
+bool Broker::takes(const Target& t, const Delivery& d) {
+  if (d.tag != nullptr && (t.session->peer != 0 || !d.plain())) return false;
+  return !(t.options.no_local() && t.session->id == d.publisher);
+}
+
+// One member of a shared group: the next that is connected and can take more, else the next that
+// has a queue (4.8.2). Of another partition's messages our own members come first: it has chosen
+// us.
+Session* Broker::pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id) {
+  Session* fallback = nullptr;
+  const bool ours = d.tag != nullptr &&
+                    std::any_of(g.members.begin(), g.members.end(),
+                                [](const SharedGroup::Member& m) { return m.session->peer == 0; });
+  const std::size_t n = g.members.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t at = (g.next + i) % n;
+    const SharedGroup::Member& m = g.members[at];
+    if (m.session->peer != 0 && (ours || m.session->peer == d.source)) continue;
+    const Channel* ch = m.session->channel;
+    const bool ready = ch != nullptr && ch->live() && !ch->waiting_room &&
+                       (!m.session->outbox || m.session->outbox->inflight < ch->receive_maximum);
+    const bool keeps = m.session->persistent() || m.session->limbo || ch != nullptr;
+    if (!ready && (fallback != nullptr || !keeps)) continue;
+    options = m.options;
+    id = m.id;
+    if (ready) {
+      g.next = at + 1;
+      return m.session;
+    }
+    fallback = m.session;
+  }
+  if (fallback != nullptr) ++g.next;
+  return fallback;
+}
+
+// First phase: queue entries of sessions that have a queue, and who of each shared group gets it.
+void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh) {
+  for (const Target& t : m.targets) {
+    const std::uint8_t qos = std::min(d.message.qos, t.options.qos());
+    if (!t.session->persistent() || !fresh || !takes(t, d)) continue;
+    if (t.session->peer != 0 && kept_for_peers(d)) stage_for_peer(*t.session, d, 0, false);
+    if (qos == 0 || t.session->peer != 0) continue;
+    append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
+  }
+  for (SharedGroup* g : m.groups) {
+    if (!takes(*g, d)) continue;
+    SubOptions options;
+    std::uint32_t id = 0;
+    Session* s = pick(*g, d, options, id);
+    if (s == nullptr) continue;
+    const std::uint8_t qos = std::min(d.message.qos, options.qos());
+    if (s->peer != 0 && kept_for_peers(d)) {
+      if (fresh) stage_for_peer(*s, d, g->route, false);
+    } else if (qos == 0 || !s->persistent()) {
+      out.picks.push_back(s->id);
+    } else if (fresh) {
+      const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
+      append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
+    }
+  }
+  if (fresh && d.message.retain && d.tag == nullptr && partitioned())
+    stage_retained_for_peers(m, d);
+  spill(m, d, out, fresh ? Phase::staging : Phase::replayed);
+}
+
+namespace {
+
+// The member of `g` that was chosen before.
+const SharedGroup::Member* chosen(const SharedGroup& g, const std::vector<base::SessionId>& picks) {
+  for (const SharedGroup::Member& m : g.members) {
+    if (std::find(picks.begin(), picks.end(), m.session->id) != picks.end()) return &m;
+  }
+  return nullptr;
+}
+}  // namespace
+
+Broker::Publisher Broker::publisher_of(const Delivery& d) {
+  if (Channel* ch = find(d.origin)) return {gated(*ch), &ch->staged_since};
+  if (d.source == 0) return {};
+  Source& from = sources_[d.source - 1u];
+  return {from.pending != 0, &from.staged_since};
+}
+
+// Stores the message for those expiry-0 receivers that can't have it at once, each only once. True:
+// there were some, so nobody else may have it before the commit.
+//
+// Order (4.6): in a receiver's queue a message is behind all that its publisher has said before. Of
+// these some may still wait for their commit, not stored for this receiver because it could have
+// had them at once then, or had not subscribed. Then this one waits too, and when it is run (after
+// them) is stored if it must be.
+bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
+  if (!options_.replay || d.message.qos == 0) return false;
+  const std::size_t before = writes();
+  const Publisher p = phase == Phase::run ? Publisher{} : publisher_of(d);
+  if (p.since != nullptr && !p.waits) *p.since = ++moments_;
+  const auto consider = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
+    const std::uint8_t qos = std::min(d.message.qos, o.qos());
+    if (qos == 0 || s.persistent()) return;
+    if (std::find(out.spilled.begin(), out.spilled.end(), s.id) != out.spilled.end()) return;
+    const bool behind = p.since != nullptr && p.waits && s.changed >= *p.since;
+    if (behind || phase == Phase::replayed || !must_spill(s, d)) {
+      if (p.since != nullptr) s.changed = moments_;
+      return;
+    }
+    out.spilled.push_back(s.id);
+    append_stored(s, d, qos, d.message.retain && o.retain_as_published(), ids);
+    if (s.channel == nullptr) return;
+    dirty(*s.channel, CookieSlot::volatile_state);
+    if (!effects_.writable(s.channel->conn)) s.channel->waiting_room = true;
+  };
+  for (const Target& t : m.targets) {
+    if (takes(t, d)) consider(*t.session, t.options, t.ids);
+  }
+  for (const SharedGroup* g : m.groups) {
+    const SharedGroup::Member* member = takes(*g, d) ? chosen(*g, out.picks) : nullptr;
+    if (member == nullptr) continue;
+    consider(*member->session, member->options,
+             std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id));
+  }
+  return writes() != before;
+}
+
+// Second phase: everybody else. `staged`: what stage_durable and spill chose; null: nothing was.
+void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now) {
+  head_cache_.key = -1;
+  std::vector<LateCopies::To> later;
+  const auto deliver = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
+    const std::uint8_t qos = std::min(d.message.qos, o.qos());
+    const bool retain = d.message.retain && o.retain_as_published();
+    if (qos != 0) {
+      const bool had =
+          staged != nullptr &&
+          std::find(staged->spilled.begin(), staged->spilled.end(), s.id) != staged->spilled.end();
+      if (!s.persistent() && !had) deliver_volatile(s, d, o, retain, ids, now);
+      return;
+    }
+    Channel* ch = s.channel;
+    if (ch == nullptr || !ch->live()) return;
+    if (s.peer != 0 && kept_for_peers(d)) return;  // has a queue entry
+    if (crosses(s, d)) {
+      later.push_back({s.id, o, ids});
+    } else if (effects_.writable(ch->conn)) {
+      send_message(*ch, d.message, 0, retain, false, 0, &ids, now);
+    } else {
+      ++probe_.drop_slow_qos0;
+    }
+  };
+  for (const Target& t : m.targets) {
+    if (takes(t, d)) deliver(*t.session, t.options, t.ids);
+  }
+  for (SharedGroup* g : m.groups) {
+    SubOptions options;
+    std::uint32_t id = 0;
+    Session* s = nullptr;
+    if (!takes(*g, d)) continue;
+    if (staged == nullptr) {
+      s = pick(*g, d, options, id);
+    } else if (const SharedGroup::Member* member = chosen(*g, staged->picks)) {
+      s = member->session;
+      options = member->options;
+      id = member->id;
+    }
+    if (s != nullptr) deliver(*s, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id));
+  }
+  if (!later.empty()) send_later(d, std::move(later));
+}
+
+// False: a newer one of another partition is known.
+bool Broker::store_retained(const MessageView& m) {
+  const bool stamped = m.stamp != 0;
+  if (m.payload.empty() && !stamped) {
+    write({.kind = WriteKind::remove_retained, .key = m.topic});
+    return true;
+  }
+  if (!retained_.contains(m.topic) && !m.payload.empty() &&
+      (retained_.size() >= options_.retained_messages_max ||
+       retained_.bytes() >= options_.retained_bytes_max)) {
+    return true;  // counted in keep_retained
+  }
+  if (stamped && !retained_.claim(m.topic, m.stamp)) return false;
+  std::string value;
+  encode_retained(value, m);
+  write({.kind = WriteKind::put_retained, .key = m.topic, .value = value});
+  return true;
+}
+
+void Broker::keep_retained(const MessageView& m, base::Instant now) {
+  if (m.payload.empty()) {  // 3.3.1-6
+    retained_.remove(m.topic, m.stamp, now.ms);
+    return;
+  }
+  if (!retained_.contains(m.topic) && (retained_.size() >= options_.retained_messages_max ||
+                                       retained_.bytes() >= options_.retained_bytes_max)) {
+    ++probe_.drop_retained_full;
+    return;
+  }
+  retained_.put(m.topic, MessagePtr(m), m.stamp);
+}
+
+// Wills and the like: from no connection.
+void Broker::publish_internal(const MessageView& m, base::Instant now) {
+  const Match& match = router_.match(m.topic);
+  Delivery d{.message = m, .owned = {}, .publisher = {}};
+  if (m.retain) d.message.stamp = next_stamp(now);
+  if (!m.retain && !needs_staging(match, d)) {
+    deliver_now(match, d, nullptr, now);
+    return;
+  }
+  Deferred out;
+  out.kind = Deferred::Kind::publish;
+  out.message = d.own();
+  out.stamp = d.message.stamp;
+  const std::size_t before = writes();
+  stage_durable(match, d, out, true);
+  if (m.retain) store_retained(d.message);
+  submit(std::move(out), writes() != before, now);
+}
+
+}  // namespace berth::session
