@@ -235,6 +235,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void count_online(Session& s, int change);
   Quota admit_connection(Channel& ch, base::Instant now);
   Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
+  void wait_a_second(Channel& ch);
   void resume_slowed();
 
   // broker_publish.cc
@@ -301,7 +302,7 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   // broker_messages.cc
   static std::string_view envelope_properties(bool json);
-  bool translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
+  DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
   void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
                        base::Instant now);
 
@@ -419,7 +420,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   metrics::EngineProbe& probe_;
   Router router_;
   Accounts accounts_;
-  std::vector<base::ConnId> slowed_;  // wait for a quota
+  std::vector<base::ConnId> slowed_;  // wait_a_second()
   std::size_t slow_turns_ = 0;
   Retained retained_;
 

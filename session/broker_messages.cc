@@ -20,26 +20,26 @@ std::string_view Broker::envelope_properties(bool json) {
 }
 
 // A device's message becomes what its platform is to get; what it may not say stays as it is and is
-// refused. False: nobody is to get it.
-bool Broker::translate(Channel& ch, mqtt::PublishView& p, base::Instant now) {
+// refused.
+DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::Instant now) {
   using What = DeviceMessages::What;
   static constexpr std::string_view kNobody = "$tenant//";  // that nobody can subscribe to
-  if (messages_ == nullptr || ch.scope->who().role != Role::device ||
-      !ch.scope->enter_topic(p.topic, entered_))
-    return true;
+  if (messages_ == nullptr || !ch.scope || !ch.scope->translates() ||
+      ch.scope->who().role != Role::device || !ch.scope->enter_topic(p.topic, entered_))
+    return What::as_is;
   const What what =
       messages_->translate(*ch.scope, ch.session->epoch, now, p.topic, p.payload, translated_);
-  if (what == What::as_is) return true;
+  if (what == What::as_is || what == What::wait) return what;
   ++(what == What::raw ? probe_.untranslated : probe_.translated);
   if (what == What::swallowed) {
     p.topic = kNobody;
     p.retain = false;
-    return false;
+    return what;
   }
   p.topic = translated_.topic;
   p.payload = translated_.payload;
   p.properties.forwarded = envelope_properties(translated_.json);
-  return true;
+  return what;
 }
 
 // A service's command goes where its device's vendor has it, if the product says so.

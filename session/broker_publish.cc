@@ -42,7 +42,11 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     }
     if (!resolve_alias(ch, p)) return true;
   }
-  const bool heard = !ch.scope || !ch.scope->translates() || translate(ch, p, now);
+  const DeviceMessages::What what = translate(ch, p, now);
+  if (what == DeviceMessages::What::wait) {
+    wait_a_second(ch);
+    return false;
+  }
   const Metered m = meter(ch, p, now);
   if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += p.qos == 0;
@@ -50,7 +54,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   probe_.rx_qos2 += p.qos == 2;
   if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
   const std::string_view said = p.topic;
-  if (!heard || enter_topic(ch, p.topic, p.topic)) {
+  if (what == DeviceMessages::What::swallowed || enter_topic(ch, p.topic, p.topic)) {
     address_command(ch, said, p, now);
     accept_publish(ch, p, p.packet_id, now);
     return true;

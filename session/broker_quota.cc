@@ -98,9 +98,14 @@ Broker::Metered Broker::meter(Channel& ch, const mqtt::PublishView& p, base::Ins
     a->count(&Usage::slowed, 1);
     ++probe_.quota_slowed;
   }
+  wait_a_second(ch);
+  return {Metered::wait, q};
+}
+
+// What was offered is offered again then.
+void Broker::wait_a_second(Channel& ch) {
   if (!std::exchange(ch.slowed, true)) slowed_.push_back(ch.conn);
   stall(ch);
-  return {Metered::wait, q};
 }
 
 // Once a second. Whoever was first the last time is not again.

@@ -16,8 +16,9 @@ class DeviceMessages {
   enum class What : std::uint8_t {
     as_is,
     replaced,
-    raw,       // replaced, but nobody knew what it means: its bytes in an Envelope
-    swallowed  // of no interest to a platform: a vendor's heartbeat
+    raw,        // replaced, but nobody knew what it means: its bytes in an Envelope
+    swallowed,  // of no interest to a platform: a vendor's heartbeat
+    wait        // its product is not known yet: say it again
   };
   struct Out {
     std::string topic;  // as the device would say it: v1/event/plate

@@ -184,7 +184,7 @@ struct Channel {
   protocol::mqtt::Version version = protocol::mqtt::Version::v311;
   bool stalled = false;  // input waits for a commit or an answer
   bool resting = false;  // input waits for the next turn: others have theirs
-  bool slowed = false;   // input waits for a quota
+  bool slowed = false;   // input waits for the next second
   bool slow_counted = false;
   bool connack_sent = false;
   bool waiting_room = false;      // output waits for writable()

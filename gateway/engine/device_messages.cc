@@ -113,6 +113,10 @@ const Profile* DeviceMessages::profile_of(std::string_view tenant, const std::st
   return c.profile.get();
 }
 
+bool DeviceMessages::is_known(std::string_view tenant, const std::string& product) const {
+  return registry_.find(registry::key_of(registry::Kind::product, tenant, product)) != nullptr;
+}
+
 What DeviceMessages::by_profile(const Profile& profile, const session::Scope& who,
                                 std::string_view topic, std::string_view payload, v1::Envelope& e,
                                 std::string& as) {
@@ -141,8 +145,11 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   v1::Envelope e;
   std::string_view child;
   What what = What::as_is;
-  if (const Profile* profile = profile_of(who.who().tenant, who.translation().product))
-    what = by_profile(*profile, who, topic, payload, e, out.topic);
+  const std::string& product = who.translation().product;
+  const Profile* profile = profile_of(who.who().tenant, product);
+  if (profile == nullptr && !product.empty() && !is_known(who.who().tenant, product))
+    return What::wait;  // registered just before this engine came
+  if (profile != nullptr) what = by_profile(*profile, who, topic, payload, e, out.topic);
   if (what == What::swallowed) return what;
   if (what == What::as_is) {
     const bool wanted = who.translation().format != session::Format::as_is;

@@ -27,6 +27,7 @@ class DeviceMessages final : public session::DeviceMessages {
     std::unique_ptr<const registry::Profile> profile;  // null: it is not understood
   };
   const registry::Profile* profile_of(std::string_view tenant, const std::string& product);
+  bool is_known(std::string_view tenant, const std::string& product) const;
   What by_profile(const registry::Profile& profile, const session::Scope& who,
                   std::string_view topic, std::string_view payload, v1::Envelope& e,
                   std::string& as);

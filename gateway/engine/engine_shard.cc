@@ -60,7 +60,17 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(base::now());
-  review_registry({.everybody = true});  // it may have changed while nobody served
+  review_all_when_fresh();
+}
+
+// The registry may have changed while nobody served; and what the engine before us knew of it ours
+// may not have read yet: who has just been registered is not to be taken for somebody who is gone.
+void EngineShard::review_all_when_fresh() {
+  turn_end();
+  if (registry_ == nullptr) return;
+  registry_->when_fresh([this, alive = alive()] {
+    if (!alive.expired()) review_registry({.everybody = true});
+  });
 }
 
 void EngineShard::review_registry(const session::Concerned& who) {
@@ -112,7 +122,7 @@ void EngineShard::accepted(std::uint32_t link, std::uint64_t turn) {
 
 void EngineShard::edge_attached(std::uint32_t link, std::function<void()> done) {
   broker_.edge_attached(link, base::now(), std::move(done));
-  review_registry({.everybody = true});
+  review_all_when_fresh();
 }
 
 void EngineShard::edge_lost(std::uint32_t link) {

@@ -38,6 +38,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // The registry has changed. What follows for connections comes in the turns to come, some
   // hundreds of sessions in each.
   void review_registry(const session::Concerned& who);
+  void review_all_when_fresh();
   void restore();  // blocking
   void start_timers();
   // DISCONNECT to all; `done` when every connection is released and everything is durable.

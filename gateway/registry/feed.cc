@@ -23,9 +23,12 @@ RegistryFeed::RegistryFeed(asio::io_context& io, std::unique_ptr<RegistryStore> 
       store_(std::move(store)),
       registry_(registry),
       refresh_ms_(refresh_ms),
-      changed_(std::move(changed)) {}
+      changed_(std::move(changed)) {
+  registry_.on_ask([this](std::function<void()> f) { when_fresh(std::move(f)); });
+}
 
 RegistryFeed::~RegistryFeed() {
+  registry_.on_ask({});
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -61,11 +64,11 @@ void RegistryFeed::work() {
   for (;;) {
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, std::chrono::milliseconds(refresh_ms_),
-                   [this] { return stopping_ || !jobs_.empty(); });
+                   [this] { return stopping_ || asked_ || !jobs_.empty(); });
     if (stopping_) return;
-    if (jobs_.empty()) {
+    if (asked_ || jobs_.empty()) {
       lock.unlock();
-      read_once();
+      read_for_those_who_wait();
       exchange_usage();
       continue;
     }
@@ -76,18 +79,41 @@ void RegistryFeed::work() {
   }
 }
 
-void RegistryFeed::read_once() {
+void RegistryFeed::when_fresh(std::function<void()> f) {
+  const std::lock_guard lock(mutex_);
+  waiting_.push_back(std::move(f));
+  asked_ = true;
+  wake_.notify_all();
+}
+
+void RegistryFeed::read_for_those_who_wait() {
+  std::vector<std::function<void()>> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting = std::exchange(waiting_, {});
+    asked_ = false;
+  }
+  if (read_once()) {
+    for (auto& f : waiting) post(std::move(f));
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  for (auto& f : waiting) waiting_.push_back(std::move(f));
+}
+
+bool RegistryFeed::read_once() {
   try {
     Changes changes = store_->read();
     if (std::exchange(told_away_, false)) BERTH_LOG(info, "registry read again");
     reachable_ = true;
-    if (!changes.whole && changes.list.empty()) return;
-    hand_over(std::move(changes));
+    if (changes.whole || !changes.list.empty()) hand_over(std::move(changes));
+    return true;
   } catch (const std::exception& e) {
     reachable_ = false;
     if (!std::exchange(told_away_, true)) {
       BERTH_LOG(err, "registry stays as it was error=\"{}\"", e.what());
     }
+    return false;
   }
 }
 

@@ -34,6 +34,10 @@ class RegistryFeed {
   std::string load();
   void start();
 
+  // `f`, on io's thread, when what the store holds from now on has been read and the Registry has
+  // it. While the store is away it waits.
+  void when_fresh(std::function<void()> f);
+
   struct Outcome {
     enum What { done, unexpected, unavailable } what = done;
     std::string why;
@@ -53,7 +57,8 @@ class RegistryFeed {
     std::function<void(Outcome)> done;
   };
   void work();
-  void read_once();
+  bool read_once();
+  void read_for_those_who_wait();
   void hand_over(Changes changes);
   void apply_later(Changes changes);
   void run(Job& job);
@@ -73,6 +78,8 @@ class RegistryFeed {
   std::condition_variable wake_;
   std::deque<Job> jobs_;
   std::optional<RegistryStore::Reports> usage_;
+  std::vector<std::function<void()>> waiting_;  // as many as there are engines in this process
+  bool asked_ = false;                          // by one of them, since the last try
   bool stopping_ = false;
   std::thread thread_;
 };

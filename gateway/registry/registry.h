@@ -27,6 +27,14 @@ class Registry final : public session::Principals {
   session::Concerned apply(const Changes& changes);
   bool loaded() const { return loaded_; }  // has been told of everything once
 
+  // It may be a refresh behind its store. `f`, on this thread, when it is not behind what is there
+  // now; without a feed at once.
+  void when_fresh(std::function<void()> f) const {
+    if (!ask_) return f();
+    ask_(std::move(f));
+  }
+  void on_ask(std::function<void(std::function<void()>)> ask) { ask_ = std::move(ask); }
+
   // -- who logs in
   struct Login {
     session::ScopePtr scope;  // null: disabled, or its site or tenant is
@@ -70,6 +78,7 @@ class Registry final : public session::Principals {
   boost::unordered_multimap<std::uint64_t, Place> logins_;  // by hash of what is logged in with
   std::map<Kind, std::size_t> counts_;
   bool loaded_ = false;
+  std::function<void(std::function<void()>)> ask_;  // of its feed
 };
 
 // What somebody may log in with by this record, as text; equal texts are the same log-in.

@@ -172,7 +172,7 @@ TEST_F(Messages, AChangedProfileCounts) {
   EXPECT_EQ(say(topic, "{}", Format::as_is, "plate-camera"), What::swallowed);
   load("tenants: [{name: acme, products: [{name: plate-camera}]}]");
   EXPECT_EQ(say(topic, "{}", Format::as_is, "plate-camera"), What::as_is);
-  EXPECT_EQ(say(topic, "{}", Format::as_is, "gone"), What::as_is);
+  EXPECT_EQ(say(topic, "{}", Format::as_is, "not read yet"), What::wait);
 }
 
 TEST_F(Messages, ABadProfileIsRefusedWithItsReason) {

@@ -160,6 +160,30 @@ TEST_P(RegistryShapes, I8_TenantsAreApartAlsoAfterTheEngineHasDied) {
   }
 }
 
+// What the engine that dies knew the next one may not have read yet: it asks before it judges.
+TEST_P(RegistryShapes, I2_WhoIsNewStaysWhenTheEngineDies) {
+  if (std::string(GetParam()) == "single") return;
+  const int port = shape_->mqtt();
+  const Rest rest(shape_->admin());
+  const int kills = std::string(GetParam()) == "clustered" ? 1 : 5;
+  for (int i = 0; i < kills; ++i) {
+    const std::string name = "new-" + std::to_string(i);
+    ASSERT_EQ(
+        rest.put("/api/v1/tenants/acme/devices/" + name,
+                 R"({"site":"north","credentials":[{"auth_id":")" + name + R"(","password":"p"}]})")
+            .status,
+        201);
+    ASSERT_TRUE(eventually([&] { return login(port, as(name + "@acme", "p")) == 0; }));
+    const auto device = connected(port, as(name + "@acme", "p"));
+    shape_->kill_engine();
+    for (unsigned id = 1; id < 4; ++id) {
+      device->send(publish("v1/event/x", "still here", 1, id));
+      ASSERT_FALSE(device->until(4).empty());
+    }
+    EXPECT_FALSE(device->closed_within(std::chrono::milliseconds(500)));
+  }
+}
+
 TEST_P(RegistryShapes, WhatIsDisabledIsGoneInFiveSeconds) {
   const int port = shape_->mqtt();
   const Rest rest(shape_->admin());

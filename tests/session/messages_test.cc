@@ -14,11 +14,13 @@ class Brackets : public session::DeviceMessages {
   What translate(const session::Scope&, std::uint64_t, base::Instant, std::string_view topic,
                  std::string_view payload, Out& out) override {
     if (topic.ends_with("/beat")) return What::swallowed;
+    if (!known) return What::wait;
     if (!topic.starts_with("device/")) return What::as_is;
     out.topic = "v1/event/x";
     out.payload = "[" + std::string(payload) + "]";
     return What::replaced;
   }
+  bool known = true;
   bool to_json(std::string_view, std::string&) override { return false; }
   bool command(const session::Scope&, base::Instant, std::string_view topic,
                std::string_view payload, Out& out) override {
@@ -69,6 +71,21 @@ TEST(Messages, EveryQosIsAnsweredAndHeardOnceTranslated) {
     EXPECT_EQ(heard, (Texts{"v1/north/cam/event/x [one]", "v1/north/cam/event/x [two]",
                             "v1/north/cam/event/y as it is"}));
   }
+}
+
+TEST(Messages, WhatIsNotUnderstoodYetWaitsAndIsNotLost) {
+  Translated s;
+  const int p = s.come("acme/s/platform", "p");
+  s.w.feed(p, subscribe(1, "v1/north/cam/#", 1));
+  const int cam = s.come("acme/d/cam", "c");
+  s.brackets.known = false;
+  s.w.feed(cam, publish("device/cam/up", "one", 1, 1) + publish("device/cam/up", "two", 1, 2));
+  s.w.advance_s(1);
+  EXPECT_EQ(got(s.w, p), Texts{});
+  s.brackets.known = true;
+  s.w.advance_s(1);
+  EXPECT_EQ(got(s.w, p), (Texts{"v1/north/cam/event/x [one]", "v1/north/cam/event/x [two]"}));
+  EXPECT_FALSE(s.w.ended(cam));
 }
 
 TEST(Messages, WhatADeviceMayNotSayIsRefusedAsBefore) {
