@@ -106,8 +106,9 @@ bool RegistryFeed::read_once() {
     Changes changes = store_->read();
     if (std::exchange(told_away_, false)) BERTH_LOG(info, "registry read again");
     reachable_ = true;
+    const bool all = !changes.pending;
     if (changes.whole || !changes.list.empty()) hand_over(std::move(changes));
-    return true;
+    return all;
   } catch (const std::exception& e) {
     reachable_ = false;
     if (!std::exchange(told_away_, true)) {

@@ -57,7 +57,7 @@ class RegistryFeed {
     std::function<void(Outcome)> done;
   };
   void work();
-  bool read_once();
+  bool read_once();  // all that there is
   void read_for_those_who_wait();
   void hand_over(Changes changes);
   void apply_later(Changes changes);

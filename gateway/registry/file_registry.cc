@@ -29,9 +29,10 @@ Changes FileRegistry::read() {
   try {
     const Stamp now = stamp_of(path_);
     const bool settled = std::exchange(seen_, now) == now;
-    if (now == read_at_ || (!settled && !first)) return {};
+    if (now == read_at_) return {};
+    if (!settled && !first) return {.pending = true};
     Changes out = parse(path_);
-    if (stamp_of(path_) != now) return {};
+    if (stamp_of(path_) != now) return {.pending = true};
     read_at_ = now;
     keep_copy();
     return out;

@@ -19,7 +19,8 @@ struct Change {
 };
 struct Changes {
   bool whole = false;  // all there is: what is not among them has been removed
-  std::vector<Change> list;
+  std::vector<Change> list = {};
+  bool pending = false;  // there is more, which can't be read yet: a file that may be half written
 };
 
 struct Write {
