@@ -465,6 +465,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::string entered_;  // a topic as it is inside
   std::string left_;     // and as a device calls it
   DeviceMessages::Out translated_;
+  protocol::messages::Completer completer_;
   std::string report_topic_;
   std::string report_;   // a report's Envelope as it goes on
   std::string command_;  // what stands before a command's payload

@@ -302,7 +302,7 @@ void Broker::complete_report(const Channel& ch, const park::Frame& f,
   if (e.event_id.empty() && f.seq != 0)
     made = std::to_string(s.epoch) + "-" + std::to_string(f.seq);
   report_.assign(f.payload);
-  complete_envelope(report_, e, p.origin, {.at_ms = now.ms, .made_id = made});
+  completer_.complete(report_, e, p.origin, {.at_ms = now.ms, .made_id = made});
 }
 
 // For ever: it is acknowledged, so that the device does not say it again and again.

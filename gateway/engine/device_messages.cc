@@ -161,7 +161,7 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   if (!e.SerializeToString(&out.payload)) return What::as_is;
   wire::EnvelopeView v;
   if (!wire::read_envelope(out.payload, v)) return What::as_is;
-  wire::complete_envelope(
+  completer_.complete(
       out.payload, v,
       wire::encode_origin(who.who().tenant, who.site(), who.who().name, session_epoch),
       {.at_ms = now.ms});

@@ -8,6 +8,7 @@
 
 #include "gateway/registry/profile.h"
 #include "gateway/registry/registry.h"
+#include "protocol/messages/envelope.h"
 #include "session/device_messages.h"
 
 namespace berth::gateway::engine {
@@ -33,6 +34,7 @@ class DeviceMessages final : public session::DeviceMessages {
                   std::string& as);
 
   const registry::Registry& registry_;
+  protocol::messages::Completer completer_;
   std::map<std::string, Compiled> compiled_;  // by the product's key; as many as there are products
 };
 

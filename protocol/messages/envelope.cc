@@ -1,7 +1,5 @@
 #include "protocol/messages/envelope.h"
 
-#include <array>
-
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/messages/schema.h"
 #include "protocol/messages/wire.h"
@@ -67,34 +65,15 @@ v1::Clock clock_of(const EnvelopeView& e, std::int64_t skew_ms) {
   return late || skew_ms > kClockSkewMax_ms ? v1::CLOCK_SKEWED : v1::CLOCK_GOOD;
 }
 
-// Numbers below 16 and values, into an array that is long enough.
-class Writer {
- public:
-  void varint(std::uint64_t v) {
-    while (v >= 0x80) {
-      bytes_[size_++] = static_cast<char>(v | 0x80);
-      v >>= 7;
-    }
-    bytes_[size_++] = static_cast<char>(v);
-  }
-  void varint_field(int number, std::uint64_t v) {
-    varint(static_cast<std::uint64_t>(number) << 3);
-    varint(v);
-  }
-  // Of less than 128 bytes. Where its length stands.
-  std::size_t message_field(int number) {
-    bytes_[size_++] = static_cast<char>(number << 3 | 2);
-    return size_++;
-  }
-  void end_message(std::size_t length_at) {
-    bytes_[length_at] = static_cast<char>(size_ - length_at - 1);
-  }
-  std::string_view view() const { return {bytes_.data(), size_}; }
-
- private:
-  std::array<char, 64> bytes_;  // a Timestamp, clock, skew: 39 at most
-  std::size_t size_ = 0;
-};
+std::string encode_received_time(std::int64_t at_ms) {
+  std::string time;
+  put_varint_field(time, Timestamp::kSecondsFieldNumber, static_cast<std::uint64_t>(at_ms / 1000));
+  put_varint_field(time, Timestamp::kNanosFieldNumber,
+                   static_cast<std::uint64_t>(at_ms % 1000 * 1'000'000));
+  std::string out;
+  put_bytes_field(out, Envelope::kReceivedTimeFieldNumber, time);
+  return out;
+}
 
 }  // namespace
 
@@ -130,23 +109,27 @@ std::string encode_origin(std::string_view tenant, std::string_view site, std::s
   return out;
 }
 
-void complete_envelope(std::string& bytes, const EnvelopeView& e, std::string_view origin,
-                       const Received& received) {
+void Completer::complete(std::string& bytes, const EnvelopeView& e, std::string_view origin,
+                         const Received& received) {
+  if (received.at_ms != at_ms_) {
+    at_ms_ = received.at_ms;
+    at_ = encode_received_time(at_ms_);
+  }
   if (!received.made_id.empty())
     put_bytes_field(bytes, Envelope::kEventIdFieldNumber, received.made_id);
   const std::int64_t skew_ms = e.has_time ? e.event_time_ms - received.at_ms : 0;
   const v1::Clock clock = clock_of(e, skew_ms);
-  const std::int64_t said_ms = clock == v1::CLOCK_SKEWED ? skew_ms : 0;
-  Writer w;
-  const std::size_t length_at = w.message_field(Envelope::kReceivedTimeFieldNumber);
-  w.varint_field(Timestamp::kSecondsFieldNumber, static_cast<std::uint64_t>(received.at_ms / 1000));
-  w.varint_field(Timestamp::kNanosFieldNumber,
-                 static_cast<std::uint64_t>(received.at_ms % 1000 * 1'000'000));
-  w.end_message(length_at);
-  w.varint_field(Envelope::kClockFieldNumber, clock);
-  w.varint_field(Envelope::kSkewMsFieldNumber, static_cast<std::uint64_t>(said_ms));
   bytes.append(origin);
-  bytes.append(w.view());
+  bytes.append(at_);
+  static_assert(v1::Clock_MAX < 128 && Envelope::kClockFieldNumber < 16);
+  const char fields[] = {Envelope::kClockFieldNumber << 3, static_cast<char>(clock),
+                         Envelope::kSkewMsFieldNumber << 3, 0};
+  if (clock != v1::CLOCK_SKEWED) {
+    bytes.append(fields, sizeof fields);
+    return;
+  }
+  bytes.append(fields, 2);
+  put_varint_field(bytes, Envelope::kSkewMsFieldNumber, static_cast<std::uint64_t>(skew_ms));
 }
 
 }  // namespace berth::protocol::messages

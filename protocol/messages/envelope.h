@@ -30,10 +30,18 @@ struct Received {
   std::int64_t at_ms = 0;         // since 1970
   std::string_view made_id = {};  // not empty: the device gave no event_id
 };
-// Appends the gateway's fields to the bytes of an Envelope that read_envelope() took: later fields
-// count (Protobuf, "last one wins").
-void complete_envelope(std::string& bytes, const EnvelopeView& e, std::string_view origin,
-                       const Received& received);
+// Writes what the gateway adds to Envelopes. One thread.
+class Completer {
+ public:
+  // Appends the gateway's fields to the bytes of an Envelope that read_envelope() took: later
+  // fields count (Protobuf, "last one wins").
+  void complete(std::string& bytes, const EnvelopeView& e, std::string_view origin,
+                const Received& received);
+
+ private:
+  std::int64_t at_ms_ = -1;
+  std::string at_;  // as it is written: many come in one millisecond
+};
 
 inline constexpr std::int64_t kClockSkewMax_ms = 5000;
 

@@ -5,7 +5,9 @@
 // Values and bytes; any thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -87,7 +89,10 @@ class Walker {
         at += n;
         skip_ -= static_cast<std::uint32_t>(n);
       } else {
-        header_[have_++] = in[at++];
+        const std::size_t n = std::min(kHeaderBytes - have_, in.size() - at);
+        std::memcpy(header_ + have_, in.data() + at, n);
+        at += n;
+        have_ += static_cast<std::uint8_t>(n);
         if (have_ < kHeaderBytes) continue;
         if (!header_done(crc_wanted)) return false;
       }

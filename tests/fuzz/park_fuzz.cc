@@ -47,8 +47,8 @@ void check_envelope(const std::string& bytes) {
       said.replay() != e.replay || said.result().command_id() != e.command_id)
     std::abort();
   std::string all = bytes;
-  messages::complete_envelope(all, e, messages::encode_origin("acme", "north", "cam", 7),
-                              {.at_ms = 1'700'000'000'123, .made_id = "made"});
+  messages::Completer().complete(all, e, messages::encode_origin("acme", "north", "cam", 7),
+                                 {.at_ms = 1'700'000'000'123, .made_id = "made"});
   berth::v1::Envelope m;
   if (!m.ParseFromString(all) || m.tenant() != "acme" || m.site() != "north" ||
       m.device() != "cam" || m.session_epoch() != 7 || m.event_id() != "made" ||

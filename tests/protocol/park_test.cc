@@ -113,8 +113,8 @@ std::string completed(const v1::Envelope& e, std::int64_t received_ms = 1'700'00
   std::string bytes = e.SerializeAsString();
   messages::EnvelopeView view;
   EXPECT_TRUE(messages::read_envelope(bytes, view));
-  messages::complete_envelope(bytes, view, messages::encode_origin("acme", "north", "cam", 5),
-                              {.at_ms = received_ms});
+  messages::Completer().complete(bytes, view, messages::encode_origin("acme", "north", "cam", 5),
+                                 {.at_ms = received_ms});
   return bytes;
 }
 
