@@ -43,6 +43,7 @@ struct ClusterConfig {
   link::TlsFiles tls;
   std::uint32_t drain_per_s = 1000;  // connections an edge that ends closes a second
   std::string server_reference;      // where they are sent (MQTT 5)
+  std::string park_endpoint;         // and those of the Park protocol
 };
 
 // One of the ways by which devices come.

@@ -278,6 +278,7 @@ std::vector<Key> cluster_keys() {
       text_of("cluster.peer_name", [](Config& c) -> Text& { return c.cluster.tls.peer_name; }),
       text_of("cluster.server_reference",
               [](Config& c) -> Text& { return c.cluster.server_reference; }),
+      text_of("cluster.park_endpoint", [](Config& c) -> Text& { return c.cluster.park_endpoint; }),
       number<U32>(
           "cluster.resolve_ms", [](Config& c) -> U32& { return c.cluster.resolve_ms; }, 100,
           600'000),

@@ -245,7 +245,7 @@ class EdgeNode {
     BERTH_LOG(info, "draining per_second={}", config_.cluster.drain_per_s);
     const std::uint32_t pace = std::max(1u, config_.cluster.drain_per_s / edges_.count());
     edges_.each([this, pace](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
-      e.drain(pace, config_.cluster.server_reference);
+      e.drain(pace, {config_.cluster.server_reference, config_.cluster.park_endpoint});
     });
     drain_limit_.expires_after(std::chrono::seconds(config_.drain_seconds));
     drain_limit_.async_wait([this](boost::system::error_code ec) {

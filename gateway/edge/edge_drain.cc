@@ -51,9 +51,9 @@ std::uint32_t EdgeShard::drain_pace(std::uint32_t per_second) const {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(per_second, others_admit_per_s_));
 }
 
-void EdgeShard::drain(std::uint32_t per_second, const std::string& server_reference) {
+void EdgeShard::drain(std::uint32_t per_second, Elsewhere elsewhere) {
   stop_accepting();
-  server_reference_ = server_reference;
+  elsewhere_ = std::move(elsewhere);
   drain_at_ = 0;
   drain_all_ = true;
   drain_some(per_second);
@@ -61,13 +61,17 @@ void EdgeShard::drain(std::uint32_t per_second, const std::string& server_refere
 
 // What a device is told before we end its connection; MQTT 3.1.1 has no words for it.
 std::string EdgeShard::farewell_to(const Connection& c, Reason reason) const {
+  static const std::string kNowhere;
   const bool planned = reason != Reason::keep_alive_timeout;
-  const std::string reference = planned ? server_reference_ : std::string();
+  const std::string& where = !planned          ? kNowhere
+                             : c.speaks_park() ? elsewhere_.park_endpoint
+                                               : elsewhere_.server_reference;
+  if (!where.empty()) reason = Reason::use_another_server;
   if (!c.connected) return {};
-  if (c.version == 5) return disconnect_packet(reason, reference);
+  if (c.version == 5) return disconnect_packet(reason, where);
   if (!c.speaks_park()) return {};
   const std::uint8_t flags = c.tls == nullptr ? park::kCrc : 0;
-  return planned ? park::encode_goaway(reason, 0, reference, flags)
+  return planned ? park::encode_goaway(reason, 0, where, flags)
                  : park::encode_error(reason, text_of(reason), {}, 0, flags);
 }
 
@@ -76,7 +80,7 @@ void EdgeShard::drain_tls(std::uint32_t per_second) {
     listeners_[i].waits = edge::has_tls(listeners_[i].transport);
     listen_to(i);
   }
-  server_reference_.clear();  // they may come back at once
+  elsewhere_ = {};  // they may come back at once
   drain_at_ = 0;
   drain_all_ = false;
   drain_some(per_second);
@@ -100,8 +104,7 @@ void EdgeShard::drain_some(std::uint32_t per_second) {
   for (; drain_at_ < alive_.size() && left != 0; ++drain_at_) {
     Connection& c = at(drain_at_);
     if (c.state != Connection::State::open || (!drain_all_ && c.tls == nullptr)) continue;
-    c.out.append(farewell_to(
-        c, server_reference_.empty() ? Reason::server_shutting_down : Reason::use_another_server));
+    c.out.append(farewell_to(c, Reason::server_shutting_down));
     close(c.id(), CloseReason::drained);
     --left;
   }

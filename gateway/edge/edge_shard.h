@@ -69,9 +69,13 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void stop_accepting();
   void stop();  // closes every socket at once
   // Ends all connections, `per_second` of them or fewer where other edges let in fewer
-  // (Setting::others_admit_per_s), with DISCONNECT 0x9C and the Server Reference (3.14) or 0x8B
-  // where there is none. Wills are held back by the engine.
-  void drain(std::uint32_t per_second, const std::string& server_reference);
+  // (Setting::others_admit_per_s), with DISCONNECT (3.14) or GOAWAY: 0x9C and where to go, or 0x8B
+  // where there is no such place. Wills are held back by the engine.
+  struct Elsewhere {
+    std::string server_reference;  // of MQTT 5
+    std::string park_endpoint;
+  };
+  void drain(std::uint32_t per_second, Elsewhere elsewhere);
   bool drained() const { return alive_.size() == free_.size(); }  // and released by the engine
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
   std::uint32_t admits_per_s() const;  // devices of other edges that could come here now
@@ -261,7 +265,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   Admission admission_;
   std::size_t waiting_ = 0;  // connections whose CONNECT, come whole, no engine has answered
   std::uint64_t others_admit_per_s_ = protocol::link::kUnbounded;
-  std::string server_reference_;  // where connections that are drained are to go
+  Elsewhere elsewhere_;  // where connections that are drained are to go
   std::size_t drain_at_ = 0;
   bool drain_all_ = true;  // else those with TLS
   std::size_t tls_connections_ = 0;

@@ -15,6 +15,7 @@
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
 #include "tests/support/expect_unnoticed.h"
+#include "tests/support/park_client.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/swarm.h"
 
@@ -359,14 +360,26 @@ TEST(Cluster, AnEdgeGoesOnWhenItsSuccessorFails) {
 // SIGTERM at an edge: MQTT 5 devices are told where to go (3.14.2), nobody's will is published.
 TEST(Cluster, ADrainedEdgeSaysWhereToGo) {
   setenv("BERTH_CLUSTER_SERVER_REFERENCE", "other.example:1883", 1);
+  setenv("BERTH_CLUSTER_PARK_ENDPOINT", "other.example:7700", 1);
+  setenv("BERTH_PARK_LISTEN", "127.0.0.1:0", 1);
   Cluster c({.engines = 1, .edges = 2});
   unsetenv("BERTH_CLUSTER_SERVER_REFERENCE");
+  unsetenv("BERTH_CLUSTER_PARK_ENDPOINT");
+  unsetenv("BERTH_PARK_LISTEN");
   auto watch = subscribed(c.edges[1]->mqtt_port(), {.client_id = "watch"}, "w", 1);
   const ConnectOptions d{
       .client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1};
   auto five = connected(c.edges[0]->mqtt_port(), d);
   auto three = connected(c.edges[0]->mqtt_port(), {.client_id = "three", .version = 4});
-  EXPECT_EQ(c.edges[0]->terminate(), 0);
+  ParkClient park(c.edges[0]->park_port(), {.client_id = "park"});
+  ASSERT_TRUE(park.welcome());
+  c.edges[0]->process().send(SIGTERM);
+  EXPECT_TRUE(park.ended());
+  ASSERT_EQ(park.ends.size(), 1u);
+  EXPECT_TRUE(park.ends[0].planned);
+  EXPECT_EQ(park.ends[0].code, 0x9cu);
+  EXPECT_EQ(park.ends[0].endpoint, "other.example:7700");
+  EXPECT_EQ(c.edges[0]->process().wait(), 0);
   const auto said = five->until(14);
   ASSERT_EQ(said.size(), 1u);
   EXPECT_EQ(said[0].body, std::string("\x9c\x15\x1c\x00\x12other.example:1883", 23));
