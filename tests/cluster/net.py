@@ -84,14 +84,14 @@ class Net:
             f.write(text)            # would go on to ask a name server that is not there
             f.truncate()
 
-    def service(self, client, port, backends):
-        """New connections from `client` to SERVICE:port go to one of the backends; those that are
+    def service(self, client, ports, backends):
+        """New connections from `client` to SERVICE and one of the ports go to one of the backends; those that are
         established stay where they are."""
         ns = self.pods[client][0]
         entries = ", ".join(f"{i} : {b}" for i, b in enumerate(backends))
         self.nft(ns, "add table ip service; delete table ip service; add table ip service; "
                      "add chain ip service out { type nat hook output priority -100; }; "
-                     + (f"add rule ip service out ip daddr {SERVICE} tcp dport {port} "
+                     + (f"add rule ip service out ip daddr {SERVICE} tcp dport {{ {', '.join(map(str, ports))} }} "
                         f"dnat to numgen inc mod {len(backends)} map {{ {entries} }}" if backends else ""))
 
     def partition(self, a, b):

@@ -7,6 +7,7 @@ import time
 import urllib.request
 
 MQTT, LINKS, ADMIN, REDIS, SENTINEL = 1883, 7883, 9180, 6379, 26379
+PORTS = {"mqtt": MQTT, "mqtts": 8883, "park": 7700, "parks": 7701}  # of devices
 
 
 def wait_for(what, condition, seconds=30):
@@ -107,7 +108,7 @@ class Edge(Pod):
                    {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name,
                     "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883",
                     "BERTH_CLUSTER_HANDOVER": os.path.join(self.directory, self.name + ".sock"),
-                    "BERTH_CLUSTER_HANDOVER_LINGER": "true"})
+                    "BERTH_CLUSTER_HANDOVER_LINGER": "true", **self.cluster.listeners})
 
     def upgrade(self):
         """A DaemonSet with maxSurge 1 on the host's network: the new pod beside the old one, which is
@@ -160,6 +161,7 @@ class Cluster:
         self.partitions = partitions
         self.engine_env = {"BERTH_STORE_REDIS_WAIT_REPLICAS": "1", "BERTH_CLUSTER_RESOLVE_MS": "200",
                            "BERTH_CLUSTER_REBALANCE_MS": "2000"}
+        self.listeners = self.make_listeners()
         self.made = 0
         self.redis = [Redis(net, directory, f"redis-{i}") for i in range(3)]
         self.redis[0].start()
@@ -180,6 +182,13 @@ class Cluster:
         self.endpoints()
         wait_for("every partition served", self.all_served)
 
+    def make_listeners(self):
+        cert, key = (os.path.join(self.directory, n) for n in ("edge.crt", "edge.key"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-subj", "/CN=localhost", "-keyout", key, "-out", cert], check=True, capture_output=True)
+        return {f"BERTH_{name.upper()}_LISTEN": f"0.0.0.0:{port}" for name, port in PORTS.items()} | {
+            "BERTH_MQTTS_CERT_FILE": cert, "BERTH_MQTTS_KEY_FILE": key}
+
     def engine_flags(self):
         return ["--engines", f"engine:{LINKS}", "--partitions", str(self.partitions)]
 
@@ -197,7 +206,7 @@ class Cluster:
             self.net.hosts(pod.name, names)
         backends = [e.address for e in self.edges if e.running()]
         for client in self.clients:
-            self.net.service(client, MQTT, backends)
+            self.net.service(client, PORTS.values(), backends)
 
     # -- what a Deployment does
 

@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from net import SERVICE, Net  # noqa: E402
-from pods import MQTT, Cluster  # noqa: E402
+from pods import MQTT, PORTS, Cluster  # noqa: E402
 from scenarios import SCENARIOS  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -25,9 +25,9 @@ COLUMNS = ("scenario", "dropped %", "ack p50", "p99", "max ms", "silence", "acke
 class Oracle:
     """Devices in a pod of their own."""
 
-    def __init__(self, net, build, name, devices, rate, reconnect):
+    def __init__(self, net, build, name, protocol, devices, rate, reconnect):
         self.devices = devices
-        argv = net.inside(name) + [os.path.join(build, "tests/berth-oracle"), SERVICE,
+        argv = net.inside(name) + [os.path.join(build, "tests/berth-oracle"), protocol, SERVICE, str(PORTS[protocol]),
                                    str(MQTT), name, str(devices), str(rate)]
         self.process = subprocess.Popen(argv + (["reconnect"] if reconnect else []), text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -63,18 +63,20 @@ def total(reports):
     return out
 
 
-def broken(r, may_disconnect):
-    """The invariants that do not hold."""
+def may_disconnect(rule, protocol):
+    return rule is True or (rule == "tls" and protocol.endswith("s"))
+
+
+def broken(r, closed):
+    """The invariants that do not hold; `closed`: connections that may not have been."""
     keys = ["lost", "resent_live", "wrong_wills", "qos2_doubled", "out_of_order", "second_connacks",
             "window_exceeded", "session_absent", "qos0_doubled"]
-    if not may_disconnect:
-        keys.append("closed")
-    bad = [f"{k}={r[k]}" for k in keys if r[k] != 0]
+    bad = [f"{k}={r[k]}" for k in keys if r[k] != 0] + ([f"closed={closed}"] if closed else [])
     return bad + ([] if r["settled"] else ["not settled"])
 
 
 def run_scenario(name, a):
-    act, long, short, may_disconnect = SCENARIOS[name]
+    act, long, short, rule = SCENARIOS[name]
     seconds = a.seconds or (short if a.short else long)
     directory = tempfile.mkdtemp(prefix="berth-cluster-")
     net = Net()
@@ -88,7 +90,9 @@ def run_scenario(name, a):
         cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients,
                           partitions=a.partitions)
         share = a.devices // a.processes
-        oracles = [Oracle(net, a.build, c, share, a.rate / a.processes, may_disconnect) for c in clients]
+        protocols = [a.protocols[i % len(a.protocols)] for i in range(a.processes)]
+        oracles = [Oracle(net, a.build, c, p, share, a.rate / a.processes, may_disconnect(rule, p))
+                   for c, p in zip(clients, protocols)]
         for o in oracles:
             o.wait_connected()
         time.sleep(1)
@@ -99,12 +103,13 @@ def run_scenario(name, a):
                 e.send(signal.SIGCONT)
         for o in oracles:
             o.ask_to_stop()
-        r = total([o.report() for o in oracles])
+        reports = [o.report() for o in oracles]
+        r = total(reports)
         r.update(scenario=name, devices=share * a.processes, seconds=seconds, seed=a.seed,
                  stale_steps=sum(e.metric('berth_steps_total{result="refused_stale"}') for e in cluster.edges),
                  partitions=a.partitions,
                  gaps_ms=[e.metric("berth_engine_last_gap_milliseconds") for e in cluster.edges])
-        r["broken"] = broken(r, may_disconnect)
+        r["broken"] = broken(r, sum(x["closed"] for x, p in zip(reports, protocols) if not may_disconnect(rule, p)))
         failed = bool(r["broken"])
         return r
     finally:
@@ -136,7 +141,7 @@ def may_make_namespaces():
         try:
             net = Net()
             net.pod("a")
-            net.service("a", MQTT, ["10.244.0.3"])
+            net.service("a", PORTS.values(), ["10.244.0.3"])
             net.partition("a", "a")
             os._exit(0)
         except BaseException as e:  # noqa: BLE001
@@ -160,10 +165,14 @@ def main():
     p.add_argument("--rate", type=float, default=0, help="messages a second of all devices")
     p.add_argument("--partitions", type=int, default=1, help="of the sessions")
     p.add_argument("--processes", type=int, default=2, help="of devices")
+    p.add_argument("--protocols", default="mqtt,park", help="of these processes in turn: " + ", ".join(PORTS))
     p.add_argument("--build", default=os.path.join(ROOT, "build/release"), help="where the binaries are")
     p.add_argument("--keep", action="store_true", help="keep the logs of scenarios that went well too")
     p.add_argument("--json", help="write the reports here too")
     a = p.parse_args()
+    a.protocols = a.protocols.split(",")
+    if not set(a.protocols) <= set(PORTS):
+        p.error("--protocols: of " + ", ".join(PORTS))
     if not may_make_namespaces():
         print("skipped: this user may not make network namespaces")
         sys.exit(77)
@@ -171,7 +180,8 @@ def main():
     a.rate = a.rate or (1000 if a.short else 2000)
     print(f"machine: {os.cpu_count()} x {platform.machine()}, kernel {platform.release()}; devices {a.devices}, "
           f"partitions {a.partitions}, "
-          f"{a.rate:.0f} messages/s, seed {a.seed}; times in ms from PUBLISH to its acknowledgement")
+          f"{a.rate:.0f} messages/s, {' and '.join(a.protocols)}, seed {a.seed}; times in ms from PUBLISH or report to its "
+          "acknowledgement")
     widths = [max(len(c), 9) for c in COLUMNS]
     widths[0] = 15
     print(" ".join(c.rjust(w) for c, w in zip(COLUMNS, widths)))

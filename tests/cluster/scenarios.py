@@ -176,7 +176,7 @@ def everything(c, random, seconds):
     c.revive()
 
 
-# name -> (what it does, seconds, seconds with --short, devices may be disconnected)
+# name -> (what it does, seconds, seconds with --short, devices may be disconnected: no, yes, those with TLS)
 SCENARIOS = {
     "baseline": (baseline, 10, 5, False),
     "rolling": (rolling, 20, 8, False),
@@ -189,7 +189,7 @@ SCENARIOS = {
     "partition-engines": (partition_engines, 20, 8, False),
     "redis-failover": (redis_failover, 30, 10, False),
     "edge-drain": (edge_drain, 25, 9, True),
-    "edge-upgrade": (edge_upgrade, 20, 7, False),
+    "edge-upgrade": (edge_upgrade, 20, 7, "tls"),
     "edge-kill": (edge_kill, 25, 9, True),
     "orphan": (orphan, 25, 9, True),
     "everything": (everything, 180, 30, True),

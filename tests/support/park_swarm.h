@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,13 +27,18 @@ struct ParkReport {
   std::uint64_t closed = 0;        // connections that others ended
   std::uint64_t second_welcomes = 0;
   std::uint64_t refused = 0;
-  double gap_max_ms = 0;  // longest time between two ACKs of anybody
+  std::uint64_t session_absent = 0;   // WELCOME or CONNACK that does not know its session
+  std::uint64_t reconnects_peak = 0;  // in one second
+  double gap_max_ms = 0;              // longest time between two ACKs of anybody
+  std::vector<float> answer_ms;       // event to ACK, each
   std::string first_problem;
 };
 
 class ParkSwarm {
  public:
   struct Options {
+    std::string name = "p";  // of client ids: several swarms may share a gateway
+    std::string host = "127.0.0.1";
     int park_port = 0;
     int mqtt_port = 0;
     std::vector<int> park_ports;  // instead: of several edges, device by device
@@ -40,11 +46,13 @@ class ParkSwarm {
     int devices = 200;
     double events_per_s = 1500;  // all devices together
     double commands_per_s = 300;
+    bool reconnect = false;  // after a close, as devices and platforms do
   };
   explicit ParkSwarm(Options o);
   ~ParkSwarm();
   bool connect_all();  // false at the deadline
   void run(std::chrono::milliseconds time, const std::function<void()>& every = {});
+  void stop() { running_ = false; }  // run() ends; to be called by `every`
   bool settle(std::chrono::milliseconds limit = std::chrono::seconds(30));
   ParkReport report() const;
 
@@ -53,8 +61,13 @@ class ParkSwarm {
   class Reporter;  // a device
   class Platform;
   void turn(int wait_ms);
+  void reopen();
   void say_more();
+  std::string client_id(std::size_t index) const {
+    return options_.name + "-" + std::to_string(index);
+  }
   void problem(const std::string& what);
+  void reconnected();
   bool all_there() const;
 
   Options options_;
@@ -65,9 +78,12 @@ class ParkSwarm {
   double command_credit_ = 0;
   std::size_t event_at_ = 0;
   std::size_t command_at_ = 0;
-  bool saying_ = false;
+  bool running_ = false;  // and saying new things
   Clock::time_point last_turn_ = Clock::now();
   Clock::time_point last_ack_ = Clock::now();
+  Clock::time_point second_began_ = Clock::now();
+  std::uint64_t reconnects_ = 0;  // in this second
+  std::minstd_rand random_{1};
   ParkReport report_;
 };
 
