@@ -1,5 +1,6 @@
 #include "bench/load/reports.h"
 
+#include "base/clock.h"
 #include "bench/load/load_client.h"
 #include "bench/load/server_cost.h"
 #include "protocol/messages/envelope.pb.h"
@@ -21,11 +22,13 @@ std::string user_of(const std::string& device) {
   return tenant.empty() ? std::string() : device + "@" + tenant;
 }
 
+// As of a device whose clock is good.
 std::string envelope(long number) {
+  const std::int64_t now_ms = base::now().ms;
   v1::Envelope e;
   e.set_event_id("cam-1-" + std::to_string(100'000 + number));
-  e.mutable_event_time()->set_seconds(1'795'000'000);
-  e.mutable_event_time()->set_nanos(123'000'000);
+  e.mutable_event_time()->set_seconds(now_ms / 1000);
+  e.mutable_event_time()->set_nanos(static_cast<std::int32_t>(now_ms % 1000 * 1'000'000));
   e.mutable_plate()->set_lane("lane-1");
   e.mutable_plate()->mutable_plate()->set_number("粤B12345");
   e.mutable_plate()->set_confidence(98);
