@@ -51,7 +51,7 @@ struct Connection {
   std::uint32_t closing_since_s = 0;
   protocol::mqtt::Walker walker;
   protocol::park::Walker park_walker;  // instead, where Park is spoken
-  std::uint64_t client_hash = 0;       // of the client id in CONNECT, for quarantine; 0: not seen
+  std::uint64_t client_hash = 0;       // of who it says it is, for quarantine; 0: not seen
   std::uint64_t in_off = 0;            // received
   std::uint64_t in_ack = 0;            // acknowledged by steps: `in` begins here
   std::uint64_t out_off = 0;           // engine output accepted

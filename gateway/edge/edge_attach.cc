@@ -11,7 +11,7 @@ using protocol::link::CloseReason;
 
 namespace {
 constexpr int kDeathsToQuarantine = 2;
-constexpr std::size_t kQuarantinedMax = 10'000;  // client ids; more are let in again
+constexpr std::size_t kQuarantinedMax = 10'000;  // devices; more are let in again
 }  // namespace
 
 void EdgeShard::attach(Connection& c) {

@@ -200,7 +200,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   // edge_place.cc
   bool quarantined(Connection& c, base::ByteView first_bytes);
-  bool kept_out(Connection& c, std::string_view client_id);
+  bool kept_out(Connection& c, std::string_view client_id, std::string_view user_name);
   bool place(Connection& c, base::ByteView bytes);
 
   template <class F>

@@ -83,7 +83,7 @@ Reason decode_subscribe(const Frame& f, Version v, SubscribeView& out);
 Reason decode_unsubscribe(const Frame& f, Version v, UnsubscribeView& out);
 Reason decode_disconnect(const Frame& f, Version v, DisconnectView& out);
 
-// The client id of a CONNECT, for placement and quarantine; empty when it can't be told.
+// The client id of a CONNECT, for placement; empty when it can't be told.
 std::string_view peek_client_id(const Frame& f);
 
 void encode_connack(std::string& o, Version v, bool session_present, Reason reason,

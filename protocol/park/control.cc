@@ -67,9 +67,11 @@ mqtt::Reason decode_hello(std::string_view payload, HelloView& out) {
   return mqtt::Reason::success;
 }
 
-std::string peek_client_id(std::string_view hello_payload) {
+void peek_names(std::string_view hello_payload, std::string& client_id, std::string& auth_id) {
   berth::park::v1::Hello m;
-  return parse(m, hello_payload) ? m.client_id() : std::string();
+  if (!parse(m, hello_payload)) return;
+  client_id = m.client_id();
+  auth_id = m.auth_id();
 }
 
 std::string proof_of(std::string_view key, std::string_view nonce, std::string_view auth_id,

@@ -41,7 +41,7 @@ struct HelloView {
 };
 mqtt::Reason decode_hello(std::string_view payload, HelloView& out);
 // Empty: it has none, or is none.
-std::string peek_client_id(std::string_view hello_payload);
+void peek_names(std::string_view hello_payload, std::string& client_id, std::string& auth_id);
 // What a device that has the key puts into HELLO.proof: 32 bytes.
 std::string proof_of(std::string_view key, std::string_view nonce, std::string_view auth_id,
                      std::string_view client_id);

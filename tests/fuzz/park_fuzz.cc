@@ -64,7 +64,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_envelope(bytes);
   park::HelloView hello;
   park::decode_hello(bytes, hello);
-  park::peek_client_id(bytes);
+  std::string client_id, auth_id;
+  park::peek_names(bytes, client_id, auth_id);
   park::Greeting greeting;
   park::decode_greeting(bytes, greeting);
   park::Walker w;
