@@ -9,18 +9,24 @@ namespace {
 constexpr const char* kScanCount = "1000";
 constexpr std::size_t kPerCall = 1000;
 
-// KEYS: hash, changed, version. ARGV: of each write key, what ('p' put, 'r' remove), value,
-// ('e' expects, '-' does not), expected.
+// KEYS: hash, changed, version, removed, forgotten. ARGV: kRemovedKept; of each write key, what
+// ('p' put, 'r' remove), value, ('e' expects, '-' does not), expected.
 constexpr const char* kWriteScript =
-    "for i=1,#ARGV,5 do "
+    "for i=2,#ARGV,5 do "
     "if ARGV[i+3]=='e' and (redis.call('HGET',KEYS[1],ARGV[i]) or '')~=ARGV[i+4] then return 0 end "
     "end "
     "local v=redis.call('INCR',KEYS[3]) "
-    "for i=1,#ARGV,5 do "
+    "for i=2,#ARGV,5 do "
     "if ARGV[i+1]=='p' then redis.call('HSET',KEYS[1],ARGV[i],ARGV[i+2]) "
-    "else redis.call('HDEL',KEYS[1],ARGV[i]) end "
+    "redis.call('ZREM',KEYS[4],ARGV[i]) "
+    "else redis.call('HDEL',KEYS[1],ARGV[i]) redis.call('ZADD',KEYS[4],v,ARGV[i]) end "
     "redis.call('ZADD',KEYS[2],v,ARGV[i]) "
-    "end return 1";
+    "end "
+    "local surplus=redis.call('ZCARD',KEYS[4])-ARGV[1] "
+    "if surplus>0 then local old=redis.call('ZPOPMIN',KEYS[4],surplus) "
+    "for i=1,#old,2 do redis.call('ZREM',KEYS[2],old[i]) end "
+    "redis.call('SET',KEYS[5],old[#old]) end "
+    "return 1";
 
 // KEYS: usage. ARGV: partition and report of each of ours. What is older than 5 s counts no more.
 constexpr const char* kUsageScript =
@@ -37,17 +43,19 @@ constexpr const char* kUsageScript =
 RedisRegistry::RedisRegistry(session::RedisOptions options, std::string prefix, Copies copies)
     : redis_(std::move(options)), prefix_(std::move(prefix)), copies_(copies) {}
 
-std::int64_t RedisRegistry::version() {
-  const session::RedisReply r = redis_.call({"GET", key("registry:version")});
+std::int64_t RedisRegistry::number(const char* name) {
+  const session::RedisReply r = redis_.call({"GET", key(name)});
   return r.type == session::RedisReply::Type::text ? std::atoll(r.text.c_str()) : 0;
 }
 
 Changes RedisRegistry::read() {
   redis_.connect();
-  const std::int64_t now = version();
+  const std::int64_t now = number("registry:version");
   if (now == read_through_) return {};
   // Below what we have seen: another server, or its copy from before.
-  Changes out = read_through_ < 0 || now < read_through_ ? read_all() : read_changed();
+  const bool whole = read_through_ < 0 || now < read_through_;
+  Changes out = whole ? read_all() : read_changed();
+  if (!whole && read_through_ < number("registry:forgotten")) out = read_all();
   read_through_ = now;  // what came meanwhile comes again
   return out;
 }
@@ -109,9 +117,11 @@ RegistryStore::Reports RedisRegistry::exchange(const Reports& ours) {
 
 bool RedisRegistry::write(const std::vector<Write>& writes) {
   redis_.connect();
-  redis_.begin(6 + writes.size() * 5);
-  for (const std::string& a : {std::string("EVAL"), std::string(kWriteScript), std::string("3"),
-                               key("registry"), key("registry:changed"), key("registry:version")})
+  redis_.begin(9 + writes.size() * 5);
+  for (const std::string& a :
+       {std::string("EVAL"), std::string(kWriteScript), std::string("5"), key("registry"),
+        key("registry:changed"), key("registry:version"), key("registry:removed"),
+        key("registry:forgotten"), std::to_string(kRemovedKept)})
     redis_.add(a);
   for (const Write& w : writes) {
     redis_.add(w.key);

@@ -3,6 +3,8 @@
 //   {prefix}registry          hash    key -> record
 //   {prefix}registry:changed  sorted  key -> version when it was last written or removed
 //   {prefix}registry:version  number  of writes
+//   {prefix}registry:removed  sorted  those of `changed` that are gone; kRemovedKept of them
+//   {prefix}registry:forgotten  number  version up to which removals may have been forgotten
 //   {prefix}usage             hash    partition -> when (seconds of Redis), UsageReport
 #pragma once
 
@@ -28,7 +30,7 @@ class RedisRegistry final : public RegistryStore {
 
  private:
   std::string key(const char* name) const { return prefix_ + name; }
-  std::int64_t version();
+  std::int64_t number(const char* name);
   Changes read_all();
   Changes read_changed();
 

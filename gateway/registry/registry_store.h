@@ -13,6 +13,10 @@
 
 namespace berth::gateway::registry {
 
+// Removals that are remembered, so that readers hear of them. Who has missed older ones reads
+// everything again.
+inline constexpr int kRemovedKept = 10'000;
+
 struct Change {
   std::string key;
   std::optional<std::string> value;  // nothing: removed

@@ -10,12 +10,14 @@ namespace {
 
 constexpr int kBusy_ms = 2000;
 
-// A removed record stays as one without a value, so that readers hear of it.
+// A removed record stays as one without a value, so that readers hear of it: kRemovedKept of them.
+// user_version is the version up to which some have been forgotten.
 constexpr const char* kSchema =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
     "CREATE TABLE IF NOT EXISTS registry(key TEXT PRIMARY KEY, value BLOB, version INTEGER NOT "
     "NULL) WITHOUT ROWID;"
-    "CREATE INDEX IF NOT EXISTS registry_version ON registry(version);";
+    "CREATE INDEX IF NOT EXISTS registry_version ON registry(version);"
+    "CREATE INDEX IF NOT EXISTS registry_removed ON registry(version) WHERE value IS NULL;";
 
 class Statement {
  public:
@@ -85,6 +87,19 @@ void SqliteRegistry::execute(const char* sql) {
 
 Changes SqliteRegistry::read() {
   open();
+  execute("BEGIN");
+  try {
+    Changes out = read_since();
+    execute("COMMIT");
+    return out;
+  } catch (const std::runtime_error&) {
+    db_.reset();
+    throw;
+  }
+}
+
+Changes SqliteRegistry::read_since() {
+  if (read_through_ < forgotten()) read_through_ = 0;
   Changes out{.whole = read_through_ == 0, .list = {}};
   Statement s(db_.get(),
               "SELECT key, value, version FROM registry WHERE version > ?1 ORDER BY version");
@@ -105,6 +120,7 @@ bool SqliteRegistry::write(const std::vector<Write>& writes) {
   execute("BEGIN IMMEDIATE");
   try {
     const bool good = write_all(writes);
+    if (good) forget_removed();
     execute(good ? "COMMIT" : "ROLLBACK");
     return good;
   } catch (const std::runtime_error&) {
@@ -114,17 +130,34 @@ bool SqliteRegistry::write(const std::vector<Write>& writes) {
 }
 
 bool SqliteRegistry::write_all(const std::vector<Write>& writes) {
-  std::int64_t version = 0;
-  {
-    Statement s(db_.get(), "SELECT COALESCE(MAX(version), 0) + 1 FROM registry");
-    if (s.step() != SQLITE_ROW) fail();
-    version = s.column_integer(0);
-  }
+  const std::int64_t version = number("SELECT COALESCE(MAX(version), 0) + 1 FROM registry");
   for (const Write& w : writes) {
     if (w.expected && value_of(w.key).value_or("") != *w.expected) return false;
     write_one(w, version);
   }
   return true;
+}
+
+std::int64_t SqliteRegistry::number(const char* sql) {
+  Statement s(db_.get(), sql);
+  if (s.step() != SQLITE_ROW) fail();
+  return s.column_integer(0);
+}
+
+std::int64_t SqliteRegistry::forgotten() {
+  return number("PRAGMA user_version");
+}
+
+void SqliteRegistry::forget_removed() {
+  const std::int64_t surplus =
+      number("SELECT COUNT(*) FROM registry WHERE value IS NULL") - kRemovedKept;
+  if (surplus <= 0) return;
+  const std::string oldest =
+      " FROM registry WHERE value IS NULL ORDER BY version LIMIT " + std::to_string(surplus);
+  const std::int64_t through =
+      number(("SELECT MAX(version) FROM (SELECT version" + oldest + ")").c_str());
+  execute(("DELETE FROM registry WHERE key IN (SELECT key" + oldest + ");").c_str());
+  execute(("PRAGMA user_version = " + std::to_string(through)).c_str());
 }
 
 void SqliteRegistry::write_one(const Write& w, std::int64_t version) {

@@ -26,6 +26,10 @@ class SqliteRegistry final : public RegistryStore {
   };
   void open();
   void execute(const char* sql);
+  Changes read_since();
+  std::int64_t number(const char* sql);
+  std::int64_t forgotten();  // up to which version removals may have been forgotten
+  void forget_removed();
   bool write_all(const std::vector<Write>& writes);
   void write_one(const Write& w, std::int64_t version);
   std::optional<std::string> value_of(const std::string& key);

@@ -1,5 +1,6 @@
 // Records, imports, the index of log-ins, and each kind of store behind one contract.
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <filesystem>
 #include <fstream>
@@ -249,6 +250,7 @@ TEST(Records, SecretsComeInAndDoNotGoOut) {
 struct Place {
   virtual ~Place() = default;
   virtual std::unique_ptr<RegistryStore> open() = 0;
+  virtual std::int64_t remembers() = 0;  // records, those that were removed too
 };
 struct SqlitePlace : Place {
   SqlitePlace() {
@@ -257,8 +259,21 @@ struct SqlitePlace : Place {
   }
   ~SqlitePlace() override { std::filesystem::remove_all(directory); }
   std::unique_ptr<RegistryStore> open() override {
-    return std::make_unique<SqliteRegistry>(directory + "/new/registry.db");
+    return std::make_unique<SqliteRegistry>(path());
   }
+  std::int64_t remembers() override {
+    sqlite3* db = nullptr;
+    sqlite3_stmt* s = nullptr;
+    std::int64_t n = -1;
+    if (sqlite3_open(path().c_str(), &db) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, "SELECT COUNT(*) FROM registry", -1, &s, nullptr) == SQLITE_OK &&
+        sqlite3_step(s) == SQLITE_ROW)
+      n = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    sqlite3_close(db);
+    return n;
+  }
+  std::string path() const { return directory + "/new/registry.db"; }
   std::string directory;
 };
 struct RedisPlace : Place {
@@ -267,6 +282,7 @@ struct RedisPlace : Place {
     o.address = session::parse_redis_url(server.url());
     return std::make_unique<RedisRegistry>(o, "t:", RedisRegistry::Copies{});
   }
+  std::int64_t remembers() override { return server.call({"ZCARD", "t:registry:changed"}).integer; }
   test::RedisServer server;
 };
 
@@ -323,6 +339,46 @@ TEST_P(RegistryStores, Many) {
   for (Write& w : writes) w.value = "w";
   ASSERT_TRUE(a_->write(writes));
   EXPECT_EQ(b_->read().list.size(), 3000u);
+}
+
+// Else it would grow with every device that ever was.
+TEST_P(RegistryStores, WhatWasRemovedIsForgottenInTheEnd) {
+  const int half = kRemovedKept * 2 / 3;
+  const auto devices = [&](int from, std::optional<std::string> value) {
+    std::vector<Write> writes;
+    for (int i = from; i < from + half; ++i)
+      writes.push_back({"d/a/" + std::to_string(i), value, {}});
+    return writes;
+  };
+  ASSERT_TRUE(a_->write({{"t/stays", "1", {}}, {"t/goes", "1", {}}, {"t/comes back", "1", {}}}));
+  ASSERT_TRUE(a_->write(devices(0, "v")));
+  ASSERT_TRUE(a_->write(devices(half, "v")));
+  const auto keeps_up = place_->open();
+  Registry late("");
+  Registry current("");
+  late.apply(b_->read());
+  current.apply(keeps_up->read());
+  ASSERT_TRUE(a_->write({{"t/goes", std::nullopt, {}}, {"t/comes back", std::nullopt, {}}}));
+  for (const int from : {0, half}) {
+    ASSERT_TRUE(a_->write(devices(from, std::nullopt)));
+    ASSERT_TRUE(a_->write({{"t/comes back", std::to_string(from), {}}}));
+    const Changes c = keeps_up->read();
+    EXPECT_FALSE(c.whole);
+    current.apply(c);
+  }
+  EXPECT_LE(place_->remembers(), kRemovedKept + 2);
+  const Changes c = b_->read();
+  EXPECT_TRUE(c.whole) << "its own changes can't be told any more";
+  late.apply(c);
+  EXPECT_TRUE(b_->read().list.empty());
+  for (const Registry* r : {&late, &current}) {
+    ASSERT_NE(r->find("t/stays"), nullptr);
+    ASSERT_NE(r->find("t/comes back"), nullptr);
+    EXPECT_EQ(*r->find("t/comes back"), std::to_string(half));
+    EXPECT_EQ(r->find("t/goes"), nullptr);
+    EXPECT_EQ(r->find("d/a/0"), nullptr);
+    EXPECT_EQ(r->find("d/a/" + std::to_string(2 * half - 1)), nullptr);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RegistryStores, ::testing::Values("sqlite", "redis"),
