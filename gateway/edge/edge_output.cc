@@ -169,6 +169,7 @@ void EdgeShard::after_write(Connection& c) {
     if (empty) end(c, c.reason);
     return;
   }
+  if (!c.reading) check_input_limits(c);
   const std::uint64_t written = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   if (c.partition == Connection::kUnplaced) return;
   link::EnginePort& engine = engine_of(c);

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kScratch = 128 * 1024;  // one read, at most
 constexpr std::size_t kInputBeforeConnect = 64 * 1024;
+constexpr std::size_t kDeafAt = 4;     // times the output cap
 constexpr std::uint32_t kStall_s = 3;  // a tick this late: we were not running
 
 std::uint32_t seconds() {
@@ -136,8 +137,8 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     keep(c, bytes);
     reoffer(conn);
   }
-  if (Connection* still = find(conn); still != nullptr && !still->in.empty())
-    check_input_limits(*still);
+  Connection* still = find(conn);
+  if (still != nullptr && (!still->in.empty() || is_deaf(*still))) check_input_limits(*still);
 }
 
 // Answers heartbeats. False: this is not what is spoken here.
@@ -172,6 +173,12 @@ void EdgeShard::reoffer(base::ConnId conn) {
   if (!c->reading) check_input_limits(*c);
 }
 
+// It does not read what it is answered. Messages to it alone never come so far: above the cap they
+// are dropped or wait, and must not keep us from hearing a device that is merely slow.
+bool EdgeShard::is_deaf(const Connection& c) const {
+  return c.unsent() >= kDeafAt * options_.output_cap;
+}
+
 void EdgeShard::check_input_limits(Connection& c) {
   if (c.state != Connection::State::open) return;
   if (!c.connected && c.in.size() > kInputBeforeConnect)
@@ -179,9 +186,11 @@ void EdgeShard::check_input_limits(Connection& c) {
   // What some keep waiting (large packets in parts, a tenant's quota) must not stop all others: who
   // has nothing unprocessed is read, whatever there is in all.
   const bool full = input_bytes_ >= options_.input_cap_total;
-  const bool stop = c.in.size() >= options_.input_cap || (full && !c.in.empty());
-  const bool go = c.in.size() < options_.input_cap / 2 && (!full || c.in.empty());
-  if (c.reading && stop && full) held_back_ = true;
+  const bool deaf = is_deaf(c);
+  const bool stop = c.in.size() >= options_.input_cap || (full && !c.in.empty()) || deaf;
+  const bool go = c.in.size() < options_.input_cap / 2 && (!full || c.in.empty()) &&
+                  c.unsent() < kDeafAt / 2 * options_.output_cap;
+  if (c.reading && stop && full && !deaf) held_back_ = true;
   if (c.reading ? stop : go) {
     c.reading = !c.reading;
     if (c.reading)

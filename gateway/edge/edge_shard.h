@@ -3,7 +3,8 @@
 //
 // Limits and what happens at them: connections (closed at accept), input before CONNECT 64 KiB and
 // 10 s (closed), unacknowledged input per connection and in all (reading stops), output per
-// connection (the engine is told to wait), a closing connection's flush 5 s (cut off).
+// connection (the engine is told to wait; at four times of it reading stops), a closing
+// connection's flush 5 s (cut off).
 #pragma once
 
 #include <sys/socket.h>
@@ -191,6 +192,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
     for (const Served& s : served_) s.engine->turn_end();
   }
   bool all_serving() const;
+  bool is_deaf(const Connection& c) const;
   void check_input_limits(Connection& c);
   void go_on_reading();
 

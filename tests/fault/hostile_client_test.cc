@@ -201,6 +201,71 @@ TEST_P(Hostile, NeverReadingSubscriberIsBounded) {
   EXPECT_GT(g.metric("berth_messages_dropped_total{reason=\"slow_consumer_qos0\"}"), 100);
   EXPECT_LT(g.metric("berth_outbound_buffer_bytes"), 3e6);
   EXPECT_TRUE(n.well());
+  RawClient hears(g.mqtt_port());
+  hears.send(connect({.client_id = "hears"}) + subscribe(1, "from/lazy", 1));
+  hears.until(9);
+  for (const char* said : {"1", "2", "3"}) {  // slow, but not silenced
+    lazy.send(publish("from/lazy", said, 1, 1));
+    const auto got = hears.until(3);
+    ASSERT_FALSE(got.empty());
+    EXPECT_EQ(got.back().payload(5), said);
+    hears.send(ack(4, got.back().id()));
+  }
+}
+
+// Writes `chunk` again and again without reading, until nothing has gone out for a second or `most`
+// bytes have. How many went.
+std::size_t flood(int fd, std::string_view chunk, std::size_t most) {
+  std::size_t sent = 0;
+  std::string_view rest = chunk;
+  pollfd p{.fd = fd, .events = POLLOUT, .revents = 0};
+  while (sent < most && poll(&p, 1, 1000) > 0) {
+    const ssize_t n = ::send(fd, rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n <= 0 && errno != EAGAIN) break;
+    if (n <= 0) continue;
+    sent += static_cast<std::size_t>(n);
+    rest.remove_prefix(static_cast<std::size_t>(n));
+    if (rest.empty()) rest = chunk;
+  }
+  return sent;
+}
+
+// I9: who does not read its answers (acknowledgements, heartbeats) is not read either, until it
+// does.
+TEST_P(Hostile, AnswersThatNobodyReadsAreBounded) {
+  GatewayProcess g(flags());
+  Neighbour n(g.mqtt_port());
+  struct Asked {
+    const char* what;
+    std::string packet;
+    std::size_t answer;  // bytes
+  };
+  for (const Asked& a : {Asked{"PUBLISH", publish("t", "x", 1, 1), 5}, {"PINGREQ", pingreq(), 2}}) {
+    std::string chunk;
+    while (chunk.size() < 8000) chunk += a.packet;
+    const int fd = connect_loopback(g.mqtt_port(), 4096);
+    const std::string hello = connect({.client_id = "flood"});
+    ASSERT_EQ(::send(fd, hello.data(), hello.size(), 0), static_cast<ssize_t>(hello.size()));
+    char connack[64];
+    const std::size_t extra = static_cast<std::size_t>(recv(fd, connack, sizeof connack, 0)) -
+                              static_cast<std::size_t>(connack[1]) - 2;
+    const std::size_t most = 100'000'000;
+    const std::size_t sent = flood(fd, chunk, most);
+    EXPECT_LT(sent, most) << a.what;
+    EXPECT_LT(g.metric("berth_outbound_buffer_bytes"), 8e6) << a.what;
+    EXPECT_TRUE(n.well()) << a.what;
+    const std::size_t expected = sent / a.packet.size() * a.answer;
+    std::size_t got = extra;
+    static char buffer[1 << 16];
+    pollfd p{.fd = fd, .events = POLLIN, .revents = 0};
+    while (got < expected && poll(&p, 1, 20'000) > 0) {
+      const ssize_t k = recv(fd, buffer, sizeof buffer, 0);
+      if (k <= 0) break;
+      got += static_cast<std::size_t>(k);
+    }
+    EXPECT_EQ(got, expected) << a.what << ": it goes on as soon as it reads";
+    ::close(fd);
+  }
 }
 
 // A device that sends faster than its subscriber's queue is drained is slowed or its messages queue
