@@ -24,10 +24,11 @@ const std::string kSite = "berth_site_";
 const std::string kPerSecond = "_per_second";
 
 const char* help_of(const std::string& field) {
-  return field == "queue_bytes" ? "Bytes in stored queues"
-         : field == "slowed"    ? "Messages that waited for a quota"
-         : field == "dropped"   ? "Messages dropped for a quota"
-         : field == "refused"   ? "Connections and commands refused for a quota"
+  return field == "queue_bytes"         ? "Bytes in stored queues"
+         : field == "retained_messages" ? "Retained messages"
+         : field == "slowed"            ? "Messages that waited for a quota"
+         : field == "dropped"           ? "Messages dropped, or not retained, for a quota"
+         : field == "refused"           ? "Connections and commands refused for a quota"
          : field == "bytes"
              ? "Payload and topic bytes of messages received"
              : "Of devices and accounts of the registry, now or since the engine began";

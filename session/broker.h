@@ -233,6 +233,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   void leave_account(Session& s);
   void count_queue(Session& s, std::int64_t bytes);
   void count_online(Session& s, int change);
+  Account* account_of(std::string_view inside);
+  void count_retained(std::string_view topic, int change);
+  bool may_retain(const MessageView& m);
   Quota admit_connection(Channel& ch, base::Instant now);
   Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
   void wait_a_second(Channel& ch);
@@ -422,7 +425,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   Accounts accounts_;
   std::vector<base::ConnId> slowed_;  // wait_a_second()
   std::size_t slow_turns_ = 0;
-  Retained retained_;
+  Retained retained_{[this](std::string_view topic, int n) { count_retained(topic, n); }};
 
   std::vector<Edge> edges_;                                      // by link
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId

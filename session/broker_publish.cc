@@ -135,11 +135,12 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
              .owned = {},
              .publisher = s.id,
              .origin = ch.conn};
+  const bool retain = d.message.retain = may_retain(d.message);
   if (p.properties.has(Property::message_expiry)) {
     d.message.expires_at = now.plus_s(p.properties.message_expiry_s);
   }
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
-  const bool must_stage = gated(ch) || p.retain || (p.qos == 2 && s.persistent());
+  const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
   if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;
   if (p.qos != 0) ++ch.unacked_in;
   const Match& m = router_.match(p.topic);
@@ -161,12 +162,12 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
     if (p.qos != 0) reply(ch, reply_to.reply_type, id, reply_to.reason);
     return;
   }
-  if (p.retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
+  if (retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
   reply_to.message = d.own();
   const std::size_t before = writes();
   if (!fresh) reply_to.spilled = spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
-  if (p.retain && fresh) store_retained(d.message);
+  if (retain && fresh) store_retained(d.message);
   if (p.qos == 2 && s.persistent() && fresh) {
     std::string from;
     base::put_varint(from, ch.conn.local().packed());

@@ -63,6 +63,37 @@ void Broker::count_online(Session& s, int change) {
   if (s.account != nullptr) s.account->count(&Usage::connections, change);
 }
 
+// Whose a retained message is: its site's if it is native, else its tenant's.
+Account* Broker::account_of(std::string_view inside) {
+  if (!inside.starts_with(kTenantRoot)) return nullptr;
+  inside.remove_prefix(kTenantRoot.size());
+  const auto level = [&inside] {
+    const std::string_view first = inside.substr(0, inside.find('/'));
+    inside.remove_prefix(std::min(inside.size(), first.size() + 1));
+    return first;
+  };
+  const std::string_view tenant = level();
+  const std::string_view site = level() == "v1" ? level() : std::string_view();
+  return &accounts_.of(tenant, site);
+}
+
+// Every partition has all of them; each counts its part.
+void Broker::count_retained(std::string_view topic, int change) {
+  const bool ours = protocol::link::partition_of(topic, options_.partitions) == options_.partition;
+  Account* a = ours ? account_of(topic) : nullptr;
+  if (a != nullptr) a->count(&Usage::retained_messages, change);
+}
+
+// May it be retained? If not it goes to those who are there, as one that is not retained.
+bool Broker::may_retain(const MessageView& m) {
+  if (!m.retain || m.payload.empty() || retained_.contains(m.topic)) return m.retain;
+  Account* a = account_of(m.topic);
+  if (a == nullptr || a->retained_have_room()) return true;
+  a->count(&Usage::dropped, 1);
+  ++probe_.drop_retained_full;
+  return false;
+}
+
 // Before its session is bound. A replayed CONNECT has been let in before.
 Quota Broker::admit_connection(Channel& ch, base::Instant now) {
   if (!ch.scope) return Quota::none;

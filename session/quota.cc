@@ -23,16 +23,18 @@ std::string text_of(Quota q) {
   return std::string("quota: ") + name_of(q);
 }
 
-const std::array<UsageField, 10> kUsageFields{{{"connections", &Usage::connections, false},
-                                               {"sessions", &Usage::sessions, false},
-                                               {"queue_bytes", &Usage::queue_bytes, false},
-                                               {"connects", &Usage::connects, true},
-                                               {"messages", &Usage::messages, true},
-                                               {"bytes", &Usage::bytes, true},
-                                               {"commands", &Usage::commands, true},
-                                               {"slowed", &Usage::slowed, true},
-                                               {"dropped", &Usage::dropped, true},
-                                               {"refused", &Usage::refused, true}}};
+const std::array<UsageField, 11> kUsageFields{
+    {{"connections", &Usage::connections, false},
+     {"sessions", &Usage::sessions, false},
+     {"queue_bytes", &Usage::queue_bytes, false},
+     {"connects", &Usage::connects, true},
+     {"messages", &Usage::messages, true},
+     {"bytes", &Usage::bytes, true},
+     {"commands", &Usage::commands, true},
+     {"slowed", &Usage::slowed, true},
+     {"dropped", &Usage::dropped, true},
+     {"refused", &Usage::refused, true},
+     {"retained_messages", &Usage::retained_messages, false}}};
 
 Usage& Usage::operator+=(const Usage& o) {
   for (const UsageField& f : kUsageFields) this->*f.value += o.*f.value;
@@ -124,6 +126,15 @@ bool Account::queue_has_room(std::size_t bytes) const {
   for (const Account* a = this; a != nullptr; a = a->above_) {
     if (a->limits.queue_bytes != 0 &&
         a->usage.queue_bytes + a->elsewhere.queue_bytes + bytes > a->limits.queue_bytes)
+      return false;
+  }
+  return true;
+}
+
+bool Account::retained_have_room() const {
+  for (const Account* a = this; a != nullptr; a = a->above_) {
+    if (a->limits.retained_messages != 0 &&
+        a->usage.retained_messages + a->elsewhere.retained_messages >= a->limits.retained_messages)
       return false;
   }
   return true;

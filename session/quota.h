@@ -40,6 +40,7 @@ struct Limits {
   std::uint64_t messages_per_s = 0;  // from devices and services
   std::uint64_t bytes_per_s = 0;     // payload and topic of these
   std::uint64_t commands_per_s = 0;  // to devices: PUBLISHes to v1/SITE/DEVICE/cmd/…
+  std::uint64_t retained_messages = 0;
   bool operator==(const Limits&) const = default;
 };
 
@@ -48,13 +49,14 @@ struct Usage {
   std::uint64_t connections = 0;
   std::uint64_t sessions = 0;
   std::uint64_t queue_bytes = 0;
+  std::uint64_t retained_messages = 0;
   // since the engine began
   std::uint64_t connects = 0;
   std::uint64_t messages = 0;
   std::uint64_t bytes = 0;
   std::uint64_t commands = 0;
   std::uint64_t slowed = 0;   // messages that waited for a quota, once each
-  std::uint64_t dropped = 0;  // telemetry
+  std::uint64_t dropped = 0;  // telemetry; messages that were not retained
   std::uint64_t refused = 0;  // connections, commands
   Usage& operator+=(const Usage& o);
 };
@@ -64,7 +66,7 @@ struct UsageField {
   std::uint64_t Usage::*value;
   bool counter;
 };
-extern const std::array<UsageField, 10> kUsageFields;
+extern const std::array<UsageField, 11> kUsageFields;
 
 // As one partition tells another, and operators.
 struct UsageOf {
@@ -107,7 +109,8 @@ class Account {
   Quota message(std::size_t bytes, base::Instant now);
   Quota command(base::Instant now);
   bool queue_has_room(std::size_t bytes) const;
-  void second();  // another one has passed
+  bool retained_have_room() const;  // for one more
+  void second();                    // another one has passed
   // For this account and the one above.
   void count(std::uint64_t Usage::*what, std::int64_t change);
 

@@ -12,10 +12,11 @@ bool Retained::claim(std::string_view topic, std::uint64_t stamp) {
   return true;
 }
 
-void Retained::drop(Entry& e) {
+void Retained::drop(std::string_view topic, Entry& e) {
   if (!e.message) return;
   bytes_ -= e.message->size();
   --count_;
+  counter_(topic, -1);
   e.message = {};
 }
 
@@ -24,9 +25,10 @@ bool Retained::put(std::string_view topic, MessagePtr m, std::uint64_t stamp) {
   if (it == messages_.end()) it = messages_.emplace(std::string(topic), Entry{}).first;
   Entry& e = it->second;
   if (stamp < e.stamp) return false;
-  drop(e);
+  drop(topic, e);
   bytes_ += m->size();
   ++count_;
+  counter_(topic, 1);
   e = {std::move(m), stamp};
   return true;
 }
@@ -36,13 +38,13 @@ bool Retained::remove(std::string_view topic, std::uint64_t stamp, std::int64_t 
   if (stamp == 0) {
     if (it == messages_.end()) return false;
     const bool had = static_cast<bool>(it->second.message);
-    drop(it->second);
+    drop(topic, it->second);
     messages_.erase(it);
     return had;
   }
   if (it == messages_.end()) it = messages_.emplace(std::string(topic), Entry{}).first;
   if (stamp < it->second.stamp) return false;
-  drop(it->second);
+  drop(topic, it->second);
   it->second.stamp = stamp;
   tombstones_.emplace_back(now_ms, std::string(topic));
   return true;
@@ -51,7 +53,7 @@ bool Retained::remove(std::string_view topic, std::uint64_t stamp, std::int64_t 
 void Retained::forget(std::string_view topic) {
   const auto it = messages_.find(topic);
   if (it == messages_.end()) return;
-  drop(it->second);
+  drop(topic, it->second);
   messages_.erase(it);
 }
 

@@ -9,9 +9,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "session/message.h"
@@ -20,6 +22,10 @@ namespace berth::session {
 
 class Retained {
  public:
+  // Hears of each that comes (1) and goes (-1).
+  using Counter = std::function<void(std::string_view topic, int change)>;
+  explicit Retained(Counter counter) : counter_(std::move(counter)) {}
+
   // Is this stamp the newest for `topic`? Then no older one is taken any more.
   bool claim(std::string_view topic, std::uint64_t stamp);
   // False: a newer one has been claimed.
@@ -44,8 +50,9 @@ class Retained {
     MessagePtr message;  // null: a tombstone, or claimed and not put yet
     std::uint64_t stamp = 0;
   };
-  void drop(Entry& e);
+  void drop(std::string_view topic, Entry& e);
 
+  Counter counter_;
   std::map<std::string, Entry, std::less<>> messages_;
   std::deque<std::pair<std::int64_t, std::string>> tombstones_;  // since when, topic
   std::size_t count_ = 0;

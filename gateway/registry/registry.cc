@@ -280,7 +280,8 @@ session::Limits Registry::limits_of(std::string_view tenant, std::string_view si
           .connects_per_s = l.connects_per_s(),
           .messages_per_s = l.messages_per_s(),
           .bytes_per_s = l.bytes_per_s(),
-          .commands_per_s = l.commands_per_s()};
+          .commands_per_s = l.commands_per_s(),
+          .retained_messages = l.retained_messages()};
 }
 
 bool Registry::exists(std::string_view principal_key) const {

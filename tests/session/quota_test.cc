@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/support/tenants.h"
 
 namespace berth::test {
@@ -102,6 +104,49 @@ TEST(Quota, Sessions) {
   s.w.advance_s(61);
   EXPECT_EQ(used(s, "acme").sessions, 0u);
   EXPECT_FALSE(s.w.ended(s.come("acme/d/b", "c")));
+}
+
+// I8: a tenant that retains for ever takes nobody else's place.
+TEST(Quota, RetainedMessages) {
+  Site s;
+  s.book.limits["acme/"] = {.retained_messages = 3};
+  s.book.limits["acme/north"] = {.retained_messages = 2};
+  const int a = s.come("acme/d/a", "a");
+  const int platform = s.come("acme/s/p", "p");
+  s.w.feed(platform, subscribe(1, "v1/#", 0));
+  const auto retain = [&](int c, const std::string& topic, const std::string& payload) {
+    s.w.feed(c, publish(topic, payload, 1, 7, 5, true));
+  };
+  const auto retained = [&](const std::string& user) {
+    const int c = s.come(user, "late-" + user);
+    s.w.packets(c);
+    s.w.feed(c, subscribe(1, "#", 0));
+    Texts all = got(s.w, c);
+    s.w.close(c);
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  s.w.packets(platform);
+  for (const char* topic : {"v1/one", "v1/two", "v1/three"}) retain(a, topic, "x");
+  EXPECT_EQ(got(s.w, platform).size(), 3u) << "it goes to those who are there";
+  EXPECT_EQ(retained("acme/s/x"), (Texts{"v1/north/a/one x", "v1/north/a/two x"}));
+  retain(a, "v1/one", "y");
+  retain(a, "v1/two", "");
+  retain(a, "v1/three", "z");
+  EXPECT_EQ(retained("acme/s/x"), (Texts{"v1/north/a/one y", "v1/north/a/three z"}));
+  retain(platform, "notice", "n");
+  retain(platform, "another", "n");
+  EXPECT_EQ(retained("acme/s/x"), (Texts{"notice n", "v1/north/a/one y", "v1/north/a/three z"}));
+  retain(s.come("other/d/a", "a"), "v1/one", "o");
+  EXPECT_EQ(retained("other/s/x"), Texts{"v1/north/a/one o"});
+  EXPECT_EQ(used(s, "acme").retained_messages, 3u);
+  EXPECT_EQ(used(s, "acme").dropped, 2u);
+  s.w.crash();
+  EXPECT_EQ(used(s, "acme").retained_messages, 3u);
+  EXPECT_EQ(used(s, "acme", "north").retained_messages, 2u);
+  const ConnectOptions will{.will_topic = "v1/will", .will_payload = "w", .will_retain = true};
+  s.w.close(s.come("acme/d/b", "b", will));
+  EXPECT_EQ(retained("acme/s/x").size(), 3u) << "a will is retained no more than others";
 }
 
 // Events wait and lose nothing, at each death of the engine; telemetry is dropped and told so.
