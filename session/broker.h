@@ -235,7 +235,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void count_online(Session& s, int change);
   Account* account_of(std::string_view inside);
   void count_retained(std::string_view topic, int change);
-  bool may_retain(const MessageView& m);
+  bool may_retain(const MessageView& m, bool fresh);
   Quota admit_connection(Channel& ch, base::Instant now);
   Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
   void wait_a_second(Channel& ch);

@@ -135,13 +135,13 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
              .owned = {},
              .publisher = s.id,
              .origin = ch.conn};
-  const bool retain = d.message.retain = may_retain(d.message);
   if (p.properties.has(Property::message_expiry)) {
     d.message.expires_at = now.plus_s(p.properties.message_expiry_s);
   }
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
-  const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
   if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;
+  const bool retain = d.message.retain = may_retain(d.message, fresh);
+  const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
   if (p.qos != 0) ++ch.unacked_in;
   const Match& m = router_.match(p.topic);
   if (m.empty()) ++probe_.drop_no_subscribers;

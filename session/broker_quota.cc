@@ -63,18 +63,11 @@ void Broker::count_online(Session& s, int change) {
   if (s.account != nullptr) s.account->count(&Usage::connections, change);
 }
 
-// Whose a retained message is: its site's if it is native, else its tenant's.
+// Whose a topic is. Not its site's: a service may name sites that there are not, without end.
 Account* Broker::account_of(std::string_view inside) {
   if (!inside.starts_with(kTenantRoot)) return nullptr;
   inside.remove_prefix(kTenantRoot.size());
-  const auto level = [&inside] {
-    const std::string_view first = inside.substr(0, inside.find('/'));
-    inside.remove_prefix(std::min(inside.size(), first.size() + 1));
-    return first;
-  };
-  const std::string_view tenant = level();
-  const std::string_view site = level() == "v1" ? level() : std::string_view();
-  return &accounts_.of(tenant, site);
+  return &accounts_.of(inside.substr(0, inside.find('/')), {});
 }
 
 // Every partition has all of them; each counts its part.
@@ -84,9 +77,11 @@ void Broker::count_retained(std::string_view topic, int change) {
   if (a != nullptr) a->count(&Usage::retained_messages, change);
 }
 
-// May it be retained? If not it goes to those who are there, as one that is not retained.
-bool Broker::may_retain(const MessageView& m) {
+// May it be retained? If not it goes to those who are there, as one that is not retained. One that
+// a dead engine has committed (not `fresh`) is, or it was refused then.
+bool Broker::may_retain(const MessageView& m, bool fresh) {
   if (!m.retain || m.payload.empty() || retained_.contains(m.topic)) return m.retain;
+  if (!fresh) return false;
   Account* a = account_of(m.topic);
   if (a == nullptr || a->retained_have_room()) return true;
   a->count(&Usage::dropped, 1);

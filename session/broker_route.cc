@@ -244,7 +244,7 @@ void Broker::keep_retained(const MessageView& m, base::Instant now) {
 // Wills and the like: from no connection.
 void Broker::publish_internal(const MessageView& said, base::Instant now) {
   MessageView m = said;
-  m.retain = may_retain(said);
+  m.retain = may_retain(said, true);
   const Match& match = router_.match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   if (m.retain) d.message.stamp = next_stamp(now);

@@ -132,12 +132,8 @@ bool Account::queue_has_room(std::size_t bytes) const {
 }
 
 bool Account::retained_have_room() const {
-  for (const Account* a = this; a != nullptr; a = a->above_) {
-    if (a->limits.retained_messages != 0 &&
-        a->usage.retained_messages + a->elsewhere.retained_messages >= a->limits.retained_messages)
-      return false;
-  }
-  return true;
+  return limits.retained_messages == 0 ||
+         usage.retained_messages + elsewhere.retained_messages < limits.retained_messages;
 }
 
 Account& Accounts::of(std::string_view tenant, std::string_view site) {

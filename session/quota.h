@@ -37,10 +37,10 @@ struct Limits {
   std::uint64_t sessions = 0;
   std::uint64_t queue_bytes = 0;  // of all queues together
   std::uint64_t connects_per_s = 0;
-  std::uint64_t messages_per_s = 0;  // from devices and services
-  std::uint64_t bytes_per_s = 0;     // payload and topic of these
-  std::uint64_t commands_per_s = 0;  // to devices: PUBLISHes to v1/SITE/DEVICE/cmd/…
-  std::uint64_t retained_messages = 0;
+  std::uint64_t messages_per_s = 0;     // from devices and services
+  std::uint64_t bytes_per_s = 0;        // payload and topic of these
+  std::uint64_t commands_per_s = 0;     // to devices: PUBLISHes to v1/SITE/DEVICE/cmd/…
+  std::uint64_t retained_messages = 0;  // of a tenant only
   bool operator==(const Limits&) const = default;
 };
 

@@ -139,6 +139,10 @@ void settle_record(T& m, const Message* old, int iterations) {
     if (!m.envelopes().empty() && m.envelopes() != "protobuf" && m.envelopes() != "json")
       bad("envelopes '" + m.envelopes() + "' is neither protobuf nor json");
   }
+  if constexpr (std::is_same_v<T, pb::Site>) {
+    if (m.limits().retained_messages() != 0)
+      bad("limits.retained_messages is a tenant's, not a site's");
+  }
   if constexpr (std::is_same_v<T, pb::Device>) {
     check_name("site", m.site());
     if (!m.product().empty()) check_name("product", m.product());

@@ -192,6 +192,8 @@ TEST(Import, YamlTellsWhereItIsBad) {
   EXPECT_EQ(why_yaml("tenants: [{name: a, sites: [{name: s}], devices: [{name: d, site: s,"
                      " credentials: [{auth_id: d}]}]}]"),
             "line 1: credential 'd' has no password");
+  EXPECT_EQ(why_yaml("tenants: [{name: a, sites: [{name: s, limits: {retained_messages: 1}}]}]"),
+            "line 1: limits.retained_messages is a tenant's, not a site's");
   EXPECT_NE(why_yaml("tenants: [\n"), "");
   std::string bomb = "tenants:\n  - name: a\n    labels:\n      a0: &a0 {x: y}\n";
   for (int i = 1; i < 30; ++i) {
