@@ -10,11 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "gateway/edge/edge_shard.h"
-#include "gateway/edge/tls_server.h"
-#include "gateway/engine/authenticator.h"
+#include "gateway/edge/address_limit_options.h"
+#include "gateway/edge/edge_options.h"
+#include "gateway/edge/listener.h"
+#include "gateway/engine/login_options.h"
 #include "gateway/link/tls.h"
-#include "session/broker.h"
+#include "session/broker_options.h"
 
 namespace berth::gateway {
 
@@ -70,7 +71,7 @@ struct Config {
   ListenerConfig& listener(edge::Transport t) { return listeners[edge::index_of(t)]; }
   const ListenerConfig& listener(edge::Transport t) const { return listeners[edge::index_of(t)]; }
   edge::TlsServerOptions tls;  // of mqtts, wss and parks
-  edge::AddressLimits::Options address_limits;
+  edge::AddressLimitOptions address_limits;
   Endpoint admin{"127.0.0.1", 9180};
   std::string data_directory = "./data";
   bool sync = true;       // durability: disk
@@ -89,7 +90,7 @@ struct Config {
   engine::Anonymous anonymous = engine::Anonymous::loopback;
   std::string password_file;
   std::string acl_file;
-  engine::LoginThrottle::Options throttle;
+  engine::LoginThrottleOptions throttle;
   edge::EdgeOptions edge;
   session::BrokerOptions broker;
   std::uint32_t heartbeat_ms = 250;     // engine to edge

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gateway/config_key.h"
+#include "protocol/link/types.h"
 
 namespace berth::gateway {
 namespace {

@@ -9,16 +9,14 @@
 #include <mutex>
 
 #include "base/address.h"
+#include "gateway/edge/address_limit_options.h"
 
 namespace berth::gateway::edge {
 
 class AddressLimits {
  public:
   static constexpr std::size_t kTracked = 100'000;
-  struct Options {
-    std::uint32_t connections = 0;  // 0: no limit
-    std::uint32_t per_s = 0;        // 0: no limit
-  };
+  using Options = AddressLimitOptions;
   explicit AddressLimits(Options o) : options_(o) {}
   bool enabled() const { return options_.connections != 0 || options_.per_s != 0; }
   // A connection comes. False: it is too many.

@@ -13,6 +13,7 @@
 #include <optional>
 #include <thread>
 
+#include "gateway/engine/login_options.h"
 #include "gateway/engine/login_throttle.h"
 #include "gateway/engine/password_file.h"
 #include "gateway/engine/verified_logins.h"
@@ -20,8 +21,6 @@
 #include "session/effects.h"
 
 namespace berth::gateway::engine {
-
-enum class Anonymous : unsigned char { never, loopback, always };
 
 class Authenticator {
  public:

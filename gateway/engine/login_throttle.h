@@ -17,17 +17,14 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/string_map.h"
+#include "gateway/engine/login_options.h"
 
 namespace berth::gateway::engine {
 
 class LoginThrottle {
  public:
   static constexpr std::size_t kTracked = 100'000;
-  struct Options {
-    std::uint32_t per_address = 20;  // failures at once; 0: no limit
-    std::uint32_t per_name = 5;      // the same
-    std::uint32_t forgiven_s = 10;   // one failure is forgiven after each
-  };
+  using Options = LoginThrottleOptions;
   explicit LoginThrottle(Options o) : options_(o) {}
   // True: answered by one of the others. By name each try counts until it has succeeded (tries at
   // the same time are tries), by address failures do (a site's devices come back together).
