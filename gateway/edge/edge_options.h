@@ -1,4 +1,4 @@
-// What an EdgeShard is told once; in a header of its own, because the configuration needs no socket.
+// What an EdgeShard is told once. Apart from edge_shard.h: the configuration needs no socket.
 #pragma once
 
 #include <cstddef>
