@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "gateway/engine_setup.h"
 #include "gateway/runtime/child_process.h"
+#include "metrics/names.h"
 #include "metrics/registry.h"
 
 namespace berth::gateway {
@@ -116,6 +117,17 @@ admin::Response metrics_response(const std::vector<metrics::Sample>& samples) {
   r.content_type = "text/plain; version=0.0.4; charset=utf-8";
   r.body = metrics::serialize(samples, kVersion, revision());
   return r;
+}
+
+std::vector<metrics::Sample> certificate_samples(
+    const std::vector<runtime::CertificateExpiry>& certificates) {
+  std::vector<metrics::Sample> all;
+  for (const auto& c : certificates) {
+    all.push_back({metrics::kCertificateExpiry, "name", c.name,
+                   "When the certificate in use ends, Unix time; of a chain the earliest", false,
+                   static_cast<std::uint64_t>(std::max<std::int64_t>(c.not_after_s, 0))});
+  }
+  return all;
 }
 
 asio::awaitable<admin::Response> ready_made(admin::Response r) {

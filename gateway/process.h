@@ -13,6 +13,7 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/config.h"
+#include "gateway/runtime/certificates.h"
 #include "gateway/runtime/edge_shards.h"
 #include "metrics/probe.h"
 
@@ -46,6 +47,9 @@ admin::Response health_response(bool good);  // 200 or 503
 admin::Response json_response(const boost::json::object& o);
 admin::Response metrics_response(const std::vector<metrics::Sample>& samples);
 boost::asio::awaitable<admin::Response> ready_made(admin::Response r);
+// berth_certificate_expiry_timestamp_seconds, by name.
+std::vector<metrics::Sample> certificate_samples(
+    const std::vector<runtime::CertificateExpiry>& certificates);
 
 // The probes of all shards together with what is of the whole process.
 boost::asio::awaitable<metrics::EdgeProbe> edge_totals(boost::asio::io_context& io,

@@ -1,6 +1,11 @@
 // Every counter and gauge that hot code keeps, with the Prometheus name it is exported under. One
 // line each: X(field, family, label, label value, help). Families with several lines share help.
 #pragma once
+
+namespace berth::metrics {
+// Of every certificate that is in use, by name (link, link_ca, mqtts, …); not a probe's.
+inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_timestamp_seconds";
+}  // namespace berth::metrics
 // clang-format off
 
 #define BERTH_ENGINE_COUNTERS(X) \

@@ -1,0 +1,32 @@
+// What the TLS contexts of device listeners, links and the store have in common: certificates and
+// keys are read and checked in one way, their expiry is known, OpenSSL's reason is put into words.
+// Any thread; no function here ever asks a terminal for a passphrase.
+#pragma once
+
+#include <openssl/types.h>
+
+#include <cstdint>
+#include <string>
+
+namespace berth::gateway::runtime {
+
+// Of the metric berth_certificate_expiry_timestamp_seconds.
+struct CertificateExpiry {
+  std::string name;              // which: link, link_ca, mqtts, …
+  std::int64_t not_after_s = 0;  // Unix time; of a chain or bundle the earliest
+};
+
+// Reads a certificate with its chain, and its key, both PEM, into the context. Returns the earliest
+// expiry of the chain as Unix time. Throws std::runtime_error that names the file: it can't be read
+// or parsed, the key is another certificate's, the key has a passphrase.
+std::int64_t use_certificate(SSL_CTX* context, const std::string& cert_file,
+                             const std::string& key_file);
+
+// The certificates in a PEM file of authorities; returns the earliest expiry. Throws
+// std::runtime_error that names the file: it can't be read, there is none in it.
+std::int64_t earliest_expiry(const std::string& file);
+
+// The oldest error in OpenSSL's queue of this thread, as text; the queue is empty afterwards.
+std::string tls_error();
+
+}  // namespace berth::gateway::runtime
