@@ -65,20 +65,19 @@ Channel& Broker::make_channel(base::ConnId conn) {
   return *slot;
 }
 
+// Not found any more; callers that still work on it see `closing` until the turn ends.
 void Broker::forget(Channel& ch) {
   --channel_count_;
-  channels_[ch.conn.link()][ch.conn.local_slot()].reset();
+  buried_.push_back(std::move(channels_[ch.conn.link()][ch.conn.local_slot()]));
 }
 
 std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr) return bytes.size();
-  if (ch->state == Channel::State::closing) {
-    finish_if_closed(*ch, now);
-    return bytes.size();
-  }
-  if (ch->retained) continue_retained(*ch, now);
   ch->resting = false;
+  end_soon(*ch);
+  if (ch->state == Channel::State::closing) return bytes.size();
+  if (ch->retained) continue_retained(*ch, now);
   const std::uint64_t sent_before = sent_total();
   std::size_t used = 0;
   while (!ch->stalled && ch->state != Channel::State::closing) {
@@ -95,15 +94,12 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     if (was_free && used != 0 && gated(*ch)) effects_.acknowledge(conn, before);
     used += p.size;
     if (sent_total() - sent_before > kDeliveriesPerInput && !ch->stalled) {
-      ch->resting = true;  // others, and heartbeats, have their turn
-      effects_.resume(conn);
+      go_on_later(*ch);  // others, and heartbeats, have their turn
       break;
     }
   }
   if (ch->live() && used != 0 && !gated(*ch)) effects_.acknowledge(conn, ch->in_off);
-  const bool closing = ch->state == Channel::State::closing;
-  finish_if_closed(*ch, now);
-  return closing ? bytes.size() : used;
+  return ch->state == Channel::State::closing ? bytes.size() : used;
 }
 
 // The next packet of the protocol that the connection speaks; its first byte tells which.
@@ -177,6 +173,11 @@ bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now)
 void Broker::unstall(Channel& ch) {
   if (!ch.stalled) return;
   ch.stalled = false;
+  go_on_later(ch);
+}
+
+void Broker::go_on_later(Channel& ch) {
+  ch.resting = true;
   effects_.resume(ch.conn);
 }
 
@@ -226,8 +227,9 @@ bool Broker::run(Deferred& d, base::Instant now) {
     if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason, d.quota);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
-  if (ch->pending != 0 || finish_if_closed(*ch, now)) return true;
+  if (ch->pending != 0) return true;
   if (ch->live()) unstall(*ch);
+  end_soon(*ch);
   return true;
 }
 
@@ -309,26 +311,36 @@ void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
   }
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, why);
-  if (ch.closed) effects_.resume(ch.conn);  // input() finishes it
+  end_soon(ch);
 }
 
-void Broker::closed(base::ConnId conn, CloseReason cause, base::Instant now) {
+void Broker::closed(base::ConnId conn, CloseReason cause) {
   Channel* ch = find(conn);
   if (ch == nullptr) {
     effects_.release(conn);
     return;
   }
   ch->closed = cause;
-  finish_if_closed(*ch, now);
+  if (ch->resting) effects_.resume(conn);  // an edge that came back may not have offered it
+  end_soon(*ch);
+}
+
+// Each change of what end_connections() waits for calls it.
+void Broker::end_soon(Channel& ch) {
+  if (ch.closed) ending_.push_back(ch.conn);
 }
 
 // The end of a connection takes effect behind all that it said before: what waits for a commit, and
 // what has not been read because of it (a DISCONNECT, which takes the will back).
-bool Broker::finish_if_closed(Channel& ch, base::Instant now) {
-  if (!ch.closed || gated(ch) || (ch.live() && (ch.stalled || ch.resting))) return false;
-  const CloseReason cause = *std::exchange(ch.closed, std::nullopt);
-  finish_close(ch.conn, cause, now);
-  return true;
+void Broker::end_connections(base::Instant now) {
+  for (std::size_t i = 0; i < ending_.size(); ++i) {
+    Channel* ch = find(ending_[i]);
+    if (ch == nullptr || !ch->closed || gated(*ch)) continue;
+    if (ch->live() && (ch->stalled || ch->resting)) continue;
+    const CloseReason cause = *std::exchange(ch->closed, std::nullopt);
+    finish_close(ch->conn, cause, now);
+  }
+  ending_.clear();
 }
 
 void Broker::edge_acked(base::ConnId conn, std::uint64_t in_ack) {
@@ -406,7 +418,13 @@ void Broker::dirty(Channel& ch, CookieSlot slot) {
   ch.dirty |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(slot));
 }
 
-void Broker::end_turn() {
+void Broker::end_turn(base::Instant now) {
+  end_connections(now);
+  flush_state();
+  buried_.clear();
+}
+
+void Broker::flush_state() {
   flush_acks();
   flush_cookies();
 }

@@ -77,7 +77,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   // with more bytes, or after Effects::resume().
   std::size_t input(base::ConnId conn, base::ByteView bytes, base::Instant now);
   void edge_acked(base::ConnId conn, std::uint64_t in_ack);  // what the edge says of in_ack
-  void closed(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
+  void closed(base::ConnId conn, protocol::link::CloseReason cause);
   void writable(base::ConnId conn, base::Instant now);
 
   // -- edges that come and go (broker_edges.cc). An edge that comes gives its connections with
@@ -140,8 +140,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   void committed(const CommitResult& result, base::Instant now);
   bool has_uncommitted() const { return !open_.writes->empty() || !sealed_.empty(); }
 
-  // -- end of a turn: acknowledgements of reports, cookie slots that changed (with options.replay)
-  void end_turn();
+  // -- end of a turn: connections that end, acknowledgements of reports, cookie slots that changed
+  // (with options.replay). A channel's memory is freed here and nowhere else.
+  void end_turn(base::Instant now);
   void tick(base::Instant now);   // about once a second
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
   void refresh_gauges();
@@ -169,6 +170,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool gated(const Channel& ch) const { return ch.pending != 0; }
   void stall(Channel& ch) { ch.stalled = true; }
   void unstall(Channel& ch);
+  void go_on_later(Channel& ch);
   void defer(Channel& ch, Deferred d);
   void defer_call(Channel& ch, std::function<void(base::Instant)> call);
   bool run(Deferred& d, base::Instant now);
@@ -179,8 +181,10 @@ class Broker : public RestoreSink, private BrokerTypes {
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
              protocol::mqtt::Reason reason, Quota quota = Quota::none);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
-  bool finish_if_closed(Channel& ch, base::Instant now);  // true: `ch` may be gone
+  void end_soon(Channel& ch);
+  void end_connections(base::Instant now);
   void forget(Channel& ch);
+  void flush_state();
   void write(const Write& w) { open_.writes->add(w); }
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
   void flush_cookies();
@@ -293,6 +297,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void pump(Session& s, base::Instant now);
   bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
   void request_load(Session& s);
+  void read_again();
   void finish_entry(Session& s, std::uint64_t seq);
   void trim(Session& s);
   OutEntry* entry_at(Session& s, std::uint64_t seq);
@@ -430,6 +435,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::vector<Edge> edges_;                                      // by link
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
   std::size_t channel_count_ = 0;
+  std::vector<base::ConnId> ending_;              // closed; looked at when the turn ends
+  std::vector<std::unique_ptr<Channel>> buried_;  // forgotten in this turn, see end_turn()
+  std::vector<base::SessionId> unread_;           // whose queue could not be read: again at tick()
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
 

@@ -345,11 +345,7 @@ void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
   o.loading = false;
   Channel* ch = s->channel;
   if (ch == nullptr) return;
-  if (!entries) {  // the read failed; the next wake-up asks again
-    ch->stalled = ch->stalled && !ch->closed;
-    finish_if_closed(*ch, now);
-    return;
-  }
+  if (!entries) return unread_.push_back(id);  // asked again at the next tick
   const auto push = [&](OutEntry e, std::uint64_t seq) {
     if (e.state != EntryState::done &&
         seq <= s->flow().sent_seq) {  // went out on this connection before

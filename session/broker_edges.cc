@@ -76,7 +76,7 @@ void Broker::edge_lost(std::uint32_t link, base::Instant) {
   for (const auto& ch : channels_[link]) {
     if (!ch) continue;
     let_go(*ch);
-    --channel_count_;
+    forget(*ch);
   }
   channels_[link].clear();
 }

@@ -34,7 +34,7 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
   }
   ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
   dirty(ch, CookieSlot::identity);
-  end_turn();  // the step that closes must carry it
+  flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::client);
@@ -165,10 +165,19 @@ void Broker::on_timer(Session& s, base::Instant now) {
   }
 }
 
+// A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
+void Broker::read_again() {
+  for (const base::SessionId id : std::exchange(unread_, {})) {
+    Session* s = by_id(id);
+    if (s != nullptr && s->channel != nullptr) request_load(*s);
+  }
+}
+
 void Broker::tick(base::Instant now) {
   latest_ = now;
   accounts_.second();
   resume_slowed();
+  read_again();
   if (partitioned()) {
     release_route_waits(now);
     sweep_routes(now);

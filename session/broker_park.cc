@@ -422,7 +422,7 @@ bool Broker::on_bye(Channel& ch) {
   }
   ch.clean_disconnect = true;
   dirty(ch, CookieSlot::identity);
-  end_turn();  // the step that closes must carry it
+  flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::client);

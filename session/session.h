@@ -175,7 +175,8 @@ struct ParkState {
   std::uint8_t flags = 0;   // of our frames: kCrc
 };
 
-// One connection. Alive from its first byte to release().
+// One connection. Alive from its first byte to release(), its memory to the end of that turn:
+// whoever calls what may end it looks at `state` afterwards.
 struct Channel {
   enum class State : std::uint8_t { awaiting_connect, authenticating, live, closing };
 
@@ -183,7 +184,7 @@ struct Channel {
   State state = State::awaiting_connect;
   protocol::mqtt::Version version = protocol::mqtt::Version::v311;
   bool stalled = false;  // input waits for a commit or an answer
-  bool resting = false;  // input waits for the next turn: others have theirs
+  bool resting = false;  // input will be offered again: resume() has been asked for
   bool slowed = false;   // input waits for the next second
   bool slow_counted = false;
   bool connack_sent = false;

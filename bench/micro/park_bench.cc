@@ -31,7 +31,7 @@ void through(benchmark::State& state, const std::string& hello, const std::strin
   broker.attached_all({1});
   const auto say = [&](std::uint32_t slot, const std::string& bytes) {
     broker.input({slot, 1}, base::as_bytes(bytes), {1});
-    broker.end_turn();
+    broker.end_turn({1});
   };
   for (std::uint32_t i = 0; i < 2; ++i) broker.attach({.conn = {i, 1}, .loopback = true}, {1});
   say(0, test::connect({.client_id = "s"}) + test::subscribe(1, "v1/#", 0));

@@ -109,7 +109,7 @@ std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t i
 }
 
 void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
-  broker_.closed(conn, cause, base::now());
+  broker_.closed(conn, cause);
 }
 
 void EngineShard::credit(base::ConnId conn, std::uint64_t) {
@@ -144,7 +144,7 @@ void EngineShard::turn_end() {
   again_ = false;
   std::vector<base::ConnId> resume = std::exchange(resume_, {});
   for (const base::ConnId conn : resume) edge_.reoffer(conn);
-  broker_.end_turn();
+  broker_.end_turn(base::now());
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
   commit();

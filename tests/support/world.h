@@ -225,7 +225,7 @@ class World : public session::Effects {
   }
   void tell_closed(Conn& k) {
     if (std::exchange(k.told, true)) return;
-    broker_->closed(k.id, k.reason, now_);
+    broker_->closed(k.id, k.reason);
   }
 
   void boundary() {
@@ -281,7 +281,7 @@ class World : public session::Effects {
       if (k.attached && !k.released && reachable(id)) deliver(k);
       busy = true;
     }
-    broker_->end_turn();
+    broker_->end_turn(now_);
     boundary();
     busy = apply_turn() || busy;
     boundary();
