@@ -27,6 +27,8 @@ session::BrokerOptions broker_options(const Config& config, std::vector<std::uin
   session::BrokerOptions o = config.broker;
   o.edge_ids = std::move(edge_ids);
   o.replay = replay;
+  o.users_proven = !config.password_file.empty() ||
+                   config.tls.user_name != edge::CertificateName::none;
   o.version = kVersion;
   return o;
 }

@@ -46,6 +46,7 @@
 namespace berth::session {
 
 namespace pb {
+class ChannelIdentity;
 class Session;
 class Will;
 }  // namespace pb
@@ -221,6 +222,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::string assign_client_id();
   // broker_scopes.cc
   protocol::mqtt::Reason admit(Channel& ch, AuthResult&& result);
+  void adopt_unowned(std::string_view client_id, const std::string& key);
+  void rename(Session& s, const std::string& key);
   bool admit_will(Channel& ch);
   Identity identity_of(const Channel& ch) const;
   bool enter_topic(Channel& ch, std::string_view topic, std::string_view& inside);
@@ -417,6 +420,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::string encode_volatile(Session& s);
 
   // broker_restore.cc
+  std::string key_of_record(const pb::Session& r) const;
+  std::string key_of_cookie(Channel& ch, const pb::ChannelIdentity& id);
   bool reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now);
   void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
   void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);

@@ -33,6 +33,9 @@ struct BrokerOptions {
   std::size_t retained_bytes_max = std::size_t{1} << 30;
   std::uint32_t restart_grace_s = 60;  // wills of devices that our own restart cut off
   std::uint32_t sys_interval_s = 10;   // $SYS, 0: off
+  // There are user names that a password file or certificates prove: sessions stored without one
+  // (by the last release) are only for those (principal_key.h).
+  bool users_proven = false;
   std::string version = "0";
 };
 

@@ -8,6 +8,7 @@
 #include "protocol/mqtt/reason_text.h"
 #include "protocol/park/control.h"
 #include "session/broker.h"
+#include "session/principal_key.h"
 
 namespace berth::session {
 
@@ -198,8 +199,10 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
 // The same session can't have it twice: ids of sessions that have gone come again only with
 // another hash, or for the same client, and then the session is not found present.
 std::string Broker::resume_token(const Session& s) {
+  const std::string_view key = s.client_id;
+  const std::string_view token_name = is_registered(principal_of(key)) ? key : client_id_of(key);
   std::string token;
-  base::put_key64(token, protocol::link::hash_of(s.client_id));
+  base::put_key64(token, protocol::link::hash_of(token_name));
   base::put_key64(token, s.id.value);
   return token;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "session/broker.h"
+#include "session/principal_key.h"
 
 namespace berth::session {
 
@@ -37,9 +38,9 @@ void Broker::use_elsewhere(const std::vector<UsageOf>& others) {
 
 void Broker::join_account(Session& s, std::string_view site) {
   const std::string_view key = principal_of(s.client_id);
-  if (key.empty() || (s.account != nullptr && s.account->site() == site)) return;
+  if (!is_registered(key) || (s.account != nullptr && s.account->site() == site)) return;
   leave_account(s);
-  s.account = &accounts_.of(key.substr(0, key.find('\0')), site);
+  s.account = &accounts_.of(tenant_of(key), site);
   s.account->count(&Usage::sessions, 1);
   s.account->count(&Usage::queue_bytes, static_cast<std::int64_t>(s.flow().queued_bytes));
 }

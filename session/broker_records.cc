@@ -1,6 +1,7 @@
 // What the store and the edge keep for us: session records and cookies, encoded (records.proto).
 #include "protocol/park/frame.h"
 #include "session/broker.h"
+#include "session/principal_key.h"
 #include "session/records.pb.h"
 
 namespace berth::session {
@@ -45,7 +46,9 @@ std::string Broker::encode_will(const Will& w) {
 
 void Broker::put_record(Session& s) {
   pb::Session r;
-  r.set_client_id(s.client_id);
+  const bool unowned = s.client_id.starts_with(kUnownedKey);  // stays as it was found
+  r.set_client_id(unowned ? std::string(client_id_of(s.client_id)) : s.client_id);
+  r.set_keyed(!unowned);
   if (s.account != nullptr) r.set_site(s.account->site());
   r.set_epoch(s.epoch);
   r.set_expiry_s(s.expiry_s);
@@ -127,6 +130,9 @@ std::string Broker::encode_identity(Channel& ch) {
   id.set_disconnected(ch.clean_disconnect);
   id.set_resend_through(ch.resend_through);
   if (ch.user_name) id.set_user_name(*ch.user_name);
+  id.set_keyed(true);
+  const base::Address& from = ch.address;
+  if (!ch.scope && !ch.user_proven) id.set_address(from.bytes.data(), from.bytes.size());
   if (ch.scope) {
     pb::Scope& scope = *id.mutable_scope();
     scope.set_tenant(ch.scope->who().tenant);

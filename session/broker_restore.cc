@@ -6,6 +6,7 @@
 #include "protocol/park/frame.h"
 #include "session/broker.h"
 #include "session/entry_codec.h"
+#include "session/principal_key.h"
 #include "session/records.pb.h"
 
 namespace berth::session {
@@ -43,11 +44,34 @@ void Broker::expect_sessions(std::size_t count) {
   by_client_.reserve(count);
 }
 
+// A record of the last release does not say whose it is, where user names are proven.
+std::string Broker::key_of_record(const pb::Session& r) const {
+  const bool says = r.keyed() || !principal_of(r.client_id()).empty() ||
+                    (partitioned() && peer_of_client(r.client_id()) != 0);
+  if (says || !options_.users_proven) return r.client_id();
+  return std::string(kUnownedKey).append(r.client_id());
+}
+
+// The same of a connection: its cookie has the user name.
+std::string Broker::key_of_cookie(Channel& ch, const pb::ChannelIdentity& id) {
+  const std::string_view principal = principal_of(id.client_id());
+  ch.user_proven = !ch.scope && !principal.empty();
+  if (id.keyed() || ch.scope || !options_.users_proven) return id.client_id();
+  const std::string unowned = std::string(kUnownedKey).append(id.client_id());
+  ch.user_proven = ch.user_name != nullptr;
+  const std::string key = session_key(ch, id.client_id());
+  Session* s = by_client(unowned);
+  if (s != nullptr && by_client(key) == nullptr) rename(*s, key);
+  dirty(ch, CookieSlot::identity);
+  return key;
+}
+
 void Broker::session(base::SessionId id, std::string_view record) {
   pb::Session r;
   if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return;
-  if (by_client(r.client_id()) != nullptr) return;
-  Session& s = make_session(r.client_id(), id);
+  const std::string key = key_of_record(r);
+  if (by_client(key) != nullptr) return;
+  Session& s = make_session(key, id);
   join_account(s, r.site());
   s.epoch = r.epoch();
   s.expiry_s = r.expiry_s();
@@ -182,6 +206,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.in_off = ch.edge_in_ack = a.in_ack;
   ch.replay_end = options_.replay ? a.in_end : 0;
   ch.loopback = a.loopback;
+  ch.address = a.peer;
   if (!a.connected) ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate});
   const EdgeConn from{edge_of(a.conn), a.conn.local().packed()};
   if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
@@ -218,7 +243,9 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     ch.resend_through = id.resend_through();
     if (!id.user_name().empty()) ch.user_name = std::make_unique<std::string>(id.user_name());
     if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
-    if (ch.park) ch.park->root = park_root(ch, id.client_id());
+    if (ch.park) ch.park->root = park_root(ch, client_id_of(id.client_id()));
+    if (id.address().size() == ch.address.bytes.size())
+      std::copy(id.address().begin(), id.address().end(), ch.address.bytes.begin());
   }
   const auto lost = [&] {
     ++probe_.session_lost;
@@ -227,7 +254,8 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   };
   const bool known_version = ch.version == mqtt::Version::v311 || ch.version == mqtt::Version::v5;
   if (!parsed || !known_version || ch.receive_maximum == 0) return lost();
-  Session* s = by_client(id.client_id());
+  const std::string key = key_of_cookie(ch, id);
+  Session* s = by_client(key);
   const bool stored = id.expiry_s() != 0;
   if (s != nullptr && s->epoch > id.epoch()) {  // DESIGN 5: a newer CONNECT owns it
     fail(ch, Reason::session_taken_over, CloseReason::taken_over);
@@ -246,7 +274,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   }
   if (s == nullptr) {
     if (by_id({id.session()}) != nullptr) return lost();
-    s = &make_session(id.client_id(), {id.session()});
+    s = &make_session(key, {id.session()});
     s->epoch = id.epoch();
   }
   if (std::exchange(s->limbo, false) && !stored) {  // what counts is in the cookie

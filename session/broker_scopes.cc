@@ -1,6 +1,7 @@
 // Who is registered, and what of that follows for connections, topics and sessions (scope.h).
 #include "protocol/mqtt/topic.h"
 #include "session/broker.h"
+#include "session/principal_key.h"
 
 namespace berth::session {
 
@@ -13,10 +14,27 @@ using protocol::link::CookieSlot;
 Reason Broker::admit(Channel& ch, AuthResult&& result) {
   PendingConnect& c = *ch.connect;
   ch.scope = std::move(result.scope);
+  ch.user_proven = !ch.scope && result.user_proven && !c.user_name.empty();
+  if (c.user_name.find('\0') != std::string::npos) return Reason::not_authorized;
   if (ch.park && ch.scope && ch.scope->who().role != Role::device) return Reason::not_authorized;
   if (!admit_will(ch)) return Reason::not_authorized;
-  if (ch.scope) c.client_id = ch.scope->session_key(c.client_id);
+  const std::string said = std::move(c.client_id);
+  c.client_id = session_key(ch, said);
+  if (ch.user_proven) adopt_unowned(said, c.client_id);
   return Reason::success;
+}
+
+// A session of the last release, whose key had no user name, is for the first user whose identity
+// is proven and who has its client id. What is in its queue is checked before it is sent.
+void Broker::adopt_unowned(std::string_view client_id, const std::string& key) {
+  Session* s = by_client(std::string(kUnownedKey).append(client_id));
+  if (s != nullptr && by_client(key) == nullptr) rename(*s, key);
+}
+
+void Broker::rename(Session& s, const std::string& key) {
+  by_client_.erase(&s);
+  s.client_id = key;
+  by_client_.insert(&s);
 }
 
 bool Broker::admit_will(Channel& ch) {
@@ -36,7 +54,7 @@ bool Broker::admit_will(Channel& ch) {
 
 Identity Broker::identity_of(const Channel& ch) const {
   return {ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
-          ch.session->client_id};
+          client_id_of(ch.session->client_id)};
 }
 
 // False: this topic is not for this device. `inside` is `topic` itself or lies in entered_.
@@ -71,7 +89,7 @@ std::vector<base::SessionId> Broker::concerned(const Concerned& who) {
   std::vector<base::SessionId> ids;
   for (const Session* s : by_id_) {
     const std::string_view key = principal_of(s->client_id);
-    if (!key.empty() && who.has(key)) ids.push_back(s->id);
+    if (is_registered(key) && who.has(key)) ids.push_back(s->id);
   }
   return ids;
 }

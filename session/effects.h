@@ -29,6 +29,8 @@ struct AuthRequest {
 struct AuthResult {
   protocol::mqtt::Reason reason = protocol::mqtt::Reason::success;
   ScopePtr scope;  // of who is registered
+  // The user name is the device's: a password of the password file or a certificate has shown it.
+  bool user_proven = false;
 };
 
 class Effects {

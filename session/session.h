@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/ids.h"
 #include "protocol/link/types.h"
@@ -101,7 +102,7 @@ struct Channel;
 
 struct Session {
   base::SessionId id;
-  std::string client_id;       // with its Scope's key before it: Scope::session_key()
+  std::string client_id;       // with its principal's key before it (principal_key.h)
   Channel* channel = nullptr;  // null: offline
   Subscriptions subscriptions;
   std::unique_ptr<Outbox> outbox;
@@ -192,6 +193,7 @@ struct Channel {
   bool clean_disconnect = false;  // DISCONNECT came: no will
   bool problem_info = true;
   bool loopback = false;
+  bool user_proven = false;               // of user_name; false too with a Scope
   bool speaks_park = false;               // and has a ParkState; here because every delivery asks
   std::uint8_t dirty = 0;                 // cookie slots to send, bit per CookieSlot
   std::uint16_t receive_maximum = 65535;  // the device's
@@ -206,6 +208,7 @@ struct Channel {
   std::uint64_t replay_end = 0;      // input up to here may be a replay
   std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
+  base::Address address;             // the device's; unknown: zeros
   Session* session = nullptr;
   ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`
   std::unique_ptr<Newcomer> newcomer;                  // before its session

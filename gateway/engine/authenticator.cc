@@ -75,7 +75,7 @@ bool Authenticator::needs_hash(const session::AuthRequest& request, const Login&
 
 // Its chain has been checked at the edge; with a registry it must be known too.
 void Authenticator::check_certificate(const session::AuthRequest& request, const Done& done) {
-  if (options_.registry == nullptr) return done({Reason::success, {}});
+  if (options_.registry == nullptr) return done({Reason::success, {}, true});
   const auto login = options_.registry->find_certificate(request.certificate);
   if (!login || !registry::in_time(login->credential, base::now()))
     return done({Reason::not_authorized, {}});
@@ -152,7 +152,7 @@ void Authenticator::answer(const Job& job, bool good) {
     return admit(job.request, login, job.done);
   }
   throttle_.succeeded(job.request.address, job.request.user_name);
-  job.done({Reason::success, {}});
+  job.done({Reason::success, {}, true});
 }
 
 // He is who he says.

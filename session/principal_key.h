@@ -1,0 +1,45 @@
+// The keys of sessions, and of whoever a connection or a session belongs to, for all sources of
+// identity. Plain functions; any thread.
+//
+//   session key := principal client_id
+//   principal   := tenant NUL role:char name NUL   registered: Principal::key() (scope.h)
+//                | NUL 'u' user NUL                user name proven by password file or certificate
+//                | NUL '?' NUL                     stored by a release whose keys had no user name
+//                | (empty)                         anonymous, or a user name that nobody checked
+//
+// Anonymous clients share one key space. What they hold and do is counted for their address:
+//   principal   := NUL 'a' address:byte[16]
+// No client id and no user name holds U+0000 (MQTT 5.0 1.5.4-2).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/address.h"
+#include "session/scope.h"
+
+namespace berth::session {
+
+struct Channel;
+
+std::string user_key(std::string_view user_name);
+std::string address_key(const base::Address& address);
+inline constexpr std::string_view kUnownedKey{"\0?\0", 3};
+
+// True: a registered device's or account's, not a file user's. REQUIRES: a principal's key.
+inline bool is_registered(std::string_view principal_key) {
+  return !principal_key.empty() && principal_key.front() != '\0';
+}
+// Empty: not registered.
+inline std::string_view tenant_of(std::string_view principal_key) {
+  return principal_key.substr(0, principal_key.find('\0'));
+}
+
+// Whose a connection is: from the answer to its CONNECT or HELLO on, and after a re-attach. Before
+// that answer, and for anonymous clients, its address. The address of a connection that an engine
+// of the last release let in is not known: all such share one key.
+std::string principal_key(const Channel& ch);
+// The key of the session that a connection with this client id has. REQUIRES: its login was good.
+std::string session_key(const Channel& ch, std::string_view client_id);
+
+}  // namespace berth::session
