@@ -51,7 +51,7 @@ class World : public session::Effects {
   void send_and_close(int c, std::string_view bytes) {
     Conn& k = conns_[static_cast<std::size_t>(c)];
     k.in.append(bytes);
-    deliver(k);
+    if (reachable(k.id)) deliver(k);
     end(k, protocol::link::CloseReason::client);
     settle();
   }
@@ -167,10 +167,10 @@ class World : public session::Effects {
       if (!k.released && (k.connected || !k.in.empty())) attach(k);
     }
     hold_inputs_ = true;
-    broker_->edge_attached(link, now_, [this, link] {
+    broker_->edge_attached(link, now_, [this] {
       hold_inputs_ = false;
-      for (Conn& k : conns_) {
-        if (k.id.link() != link || !k.attached) continue;
+      for (Conn& k : conns_) {  // of the other edge too: its events waited as well
+        if (!k.attached || !reachable(k.id)) continue;
         if (!k.in.empty()) deliver(k);
         if (k.ended) tell_closed(k);
       }
