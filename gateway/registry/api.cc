@@ -113,8 +113,9 @@ RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options o
 }
 
 void RegistryApi::add_to(admin::HttpServer& http) {
-  http.route_under("/api/v1/tenants", [this](Request r) { return on_tenants(std::move(r)); });
-  http.route_under(
+  http.route_under_at_home("/api/v1/tenants",
+                           [this](Request r) { return on_tenants(std::move(r)); });
+  http.route_under_at_home(
       "/api/v1/registry", [this](Request r) { return on_registry(std::move(r)); }, kImportMax);
 }
 
@@ -316,9 +317,8 @@ asio::awaitable<std::vector<Write>> RegistryApi::removal_of(Place place, bool re
 }
 
 RegistryApi::Answer RegistryApi::import(Request r) {
-  const std::string type = r.header("content-type");
-  const bool csv = type.starts_with("text/csv");
-  if (!csv && type.find("yaml") == std::string::npos)
+  const bool csv = admin::has_media_type(r, "text/csv");
+  if (!csv && !admin::has_media_type(r, "application/yaml"))
     co_return error(415, "unsupported_media_type", "text/csv or application/yaml");
   std::string why;
   try {
