@@ -10,7 +10,6 @@
 #include "gateway/engine/engine_shard.h"
 #include "gateway/link/link_set.h"
 #include "gateway/runtime/edge_shards.h"
-#include "gateway/sample_sender.h"
 
 namespace berth::gateway {
 
@@ -28,7 +27,7 @@ class InProcessEngine {
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
   bool store_healthy() const { return engine_->store_healthy(); }
   void review_registry(const session::Concerned& who) { engine_->review_registry(who); }
-  SampleSender::Figures figures();
+  std::vector<metrics::Sample> samples();
   void close();
 
  private:

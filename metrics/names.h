@@ -30,6 +30,9 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(drop_malformed_report, "berth_messages_dropped_total", "reason", "malformed_report", "") \
   X(quota_slowed, "berth_messages_slowed_total", "", "", "Messages that waited for a tenant's quota") \
   X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \
+  X(walks_cut, "berth_messages_dropped_total", "reason", "too_many_filters", "") \
+  X(retained_expired, "berth_retained_expired_total", "", "", \
+    "Retained messages removed because their expiry had passed") \
   X(translated, "berth_messages_translated_total", "result", "envelope", \
     "Messages of MQTT devices that became Envelopes, and those that did so as they came") \
   X(untranslated, "berth_messages_translated_total", "result", "raw", "") \

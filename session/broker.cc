@@ -17,7 +17,6 @@ using protocol::mqtt::PacketType;
 using protocol::mqtt::Reason;
 
 namespace {
-constexpr std::uint64_t kDeliveriesPerInput = 10'000;  // then the rest of the input waits a turn
 constexpr std::size_t kConnectPacketMax = 64 * 1024;
 constexpr std::uint8_t kConnectHeader = 0x10;
 }  // namespace
@@ -77,8 +76,11 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
   ch->resting = false;
   end_soon(*ch);
   if (ch->state == Channel::State::closing) return bytes.size();
+  if (!budget_.begin_share()) {  // others, and heartbeats, have their turn
+    go_on_later(*ch);
+    return 0;
+  }
   if (ch->retained) continue_retained(*ch, now);
-  const std::uint64_t sent_before = sent_total();
   std::size_t used = 0;
   while (!ch->stalled && ch->state != Channel::State::closing) {
     Packet p;
@@ -86,6 +88,7 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     const bool was_free = ch->live() && !gated(*ch);
     const std::uint64_t before = ch->in_off;
     ch->in_off += p.size;
+    budget_.take(TurnBudget::kPacket);
     if (!dispatch(*ch, p, now)) {
       ch->in_off = before;
       break;
@@ -93,8 +96,8 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     // What came before one that waits has taken effect in this turn and is acknowledged with it.
     if (was_free && used != 0 && gated(*ch)) effects_.acknowledge(conn, before);
     used += p.size;
-    if (sent_total() - sent_before > kDeliveriesPerInput && !ch->stalled) {
-      go_on_later(*ch);  // others, and heartbeats, have their turn
+    if (budget_.share_spent() && !ch->stalled) {
+      go_on_later(*ch);
       break;
     }
   }
@@ -211,40 +214,34 @@ bool Broker::run(Deferred& d, base::Instant now) {
     MessageView retained = m;
     retained.stamp = d.stamp;
     if (m.retain && !std::exchange(d.kept, true)) keep_retained(retained, now);
+    if (d.fanout) {
+      spread(std::move(d), now);
+      return true;
+    }
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
-    const Match& match = router_.match(m.topic);
-    if (spill(match, delivery, d, Phase::run)) {
+    const Match& matched = match(m.topic);
+    if (spill(matched, delivery, d, Phase::run)) {
       if (Channel* ch = m.qos == 2 ? find(d.conn) : nullptr) record_spilled(*ch, d);
       return false;
     }
-    deliver_now(match, delivery, &d, now);
+    deliver_now(matched, delivery, &d, now);
     if (d.call) d.call(now);
   }
   Channel* ch = find(d.conn);
   if (ch == nullptr) return true;
-  --ch->pending;
   if (ch->state != Channel::State::closing) {
     if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason, d.quota);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
-  if (ch->pending != 0) return true;
-  if (ch->live()) unstall(*ch);
-  end_soon(*ch);
+  end_deferral(*ch);
   return true;
 }
 
-// What has to wait again, and what its channel deferred after it, comes first in the next batch.
-void Broker::run_all(std::vector<Deferred> list, base::Instant now) {
-  std::vector<Deferred> again;
-  const auto behind = [&](const Deferred& d) {
-    return d.conn != base::kNoConn &&
-           std::any_of(again.begin(), again.end(), [&](const auto& o) { return o.conn == d.conn; });
-  };
-  for (Deferred& d : list) {
-    if (behind(d) || !run(d, now)) again.push_back(std::move(d));
-  }
-  open_.deferred.insert(open_.deferred.begin(), std::make_move_iterator(again.begin()),
-                        std::make_move_iterator(again.end()));
+// An input of `ch` has taken effect. After the last one that waited its further input is read.
+void Broker::end_deferral(Channel& ch) {
+  if (--ch.pending != 0) return;
+  if (ch.live()) unstall(ch);
+  end_soon(ch);
 }
 
 std::shared_ptr<const Batch> Broker::seal() {
@@ -266,19 +263,14 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   for (const auto& [id, seq] : batch.touched) {
     if (Session* s = by_id(id)) s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
   }
-  run_all(std::move(batch.deferred), now);
-  for (const auto& [id, seq] : batch.touched) {
-    if (Session* s = by_id(id)) pump(*s, now);
-  }
+  due_.push_back({std::move(batch.deferred), 0, std::move(batch.touched), 0});
   for (const base::SessionId id : result.refused) {  // another owner took the session
     Session* s = by_id(id);
     if (s != nullptr && s->channel != nullptr) {
       fail(*s->channel, Reason::session_taken_over, CloseReason::taken_over);
     }
   }
-  while (sealed_.empty() && open_.writes->empty() && !open_.deferred.empty()) {
-    run_all(std::exchange(open_.deferred, {}), now);
-  }
+  run_due(now);
 }
 
 void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
@@ -286,11 +278,10 @@ void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason
   if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
   if (ch.speaks_park) return acknowledge_report(ch, packet_id, reason, quota);
   const auto id = static_cast<std::uint16_t>(packet_id);
-  head_.clear();
   const bool tell = quota != Quota::none && ch.problem_info;
-  protocol::mqtt::encode_ack(head_, type, ch.version, id, reason,
-                             tell ? std::string_view(text_of(quota)) : std::string_view());
-  effects_.send(ch.conn, head_, {});
+  say(ch, tell ? std::string_view(text_of(quota)) : std::string_view(), [&](std::string_view text) {
+    protocol::mqtt::encode_ack(head_, type, ch.version, id, reason, text);
+  });
   if (type == PacketType::pubrec && ch.session != nullptr && ch.session->received) {
     const auto it = ch.session->received->find(id);
     if (it != ch.session->received->end()) it->second.effective = true;
@@ -305,9 +296,10 @@ void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
     send_acks(ch);
     say_end(ch, reason, Quota::none);
   } else if (ch.live() && ch.v5()) {
-    head_.clear();
-    protocol::mqtt::encode_disconnect(head_, reason, ch.problem_info ? text_of(reason) : "");
-    effects_.send(ch.conn, head_, {});
+    encode_within(ch, ch.problem_info ? text_of(reason) : "", [&](std::string_view text) {
+      protocol::mqtt::encode_disconnect(head_, reason, text);
+    });
+    if (!head_.empty()) effects_.send(ch.conn, head_, {});
   }
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, why);
@@ -321,6 +313,7 @@ void Broker::closed(base::ConnId conn, CloseReason cause) {
     return;
   }
   ch->closed = cause;
+  ch->retained.reset();                    // nobody reads it any more
   if (ch->resting) effects_.resume(conn);  // an edge that came back may not have offered it
   end_soon(*ch);
 }
@@ -333,14 +326,16 @@ void Broker::end_soon(Channel& ch) {
 // The end of a connection takes effect behind all that it said before: what waits for a commit, and
 // what has not been read because of it (a DISCONNECT, which takes the will back).
 void Broker::end_connections(base::Instant now) {
-  for (std::size_t i = 0; i < ending_.size(); ++i) {
+  std::size_t i = 0;
+  for (; i < ending_.size() && !budget_.spent(); ++i) {
     Channel* ch = find(ending_[i]);
     if (ch == nullptr || !ch->closed || gated(*ch)) continue;
-    if (ch->live() && (ch->stalled || ch->resting)) continue;
+    if (ch->resting || (ch->live() && ch->stalled)) continue;
     const CloseReason cause = *std::exchange(ch->closed, std::nullopt);
+    budget_.take(TurnBudget::kSession);
     finish_close(ch->conn, cause, now);
   }
-  ending_.clear();
+  ending_.erase(ending_.begin(), ending_.begin() + static_cast<std::ptrdiff_t>(i));
 }
 
 void Broker::edge_acked(base::ConnId conn, std::uint64_t in_ack) {
@@ -351,6 +346,7 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr || !ch->live() || ch->session == nullptr) return;
   ch->waiting_room = false;
+  budget_.begin_share();
   if (ch->retained) continue_retained(*ch, now);
   if (ch->live()) pump(*ch->session, now);
 }
@@ -419,9 +415,12 @@ void Broker::dirty(Channel& ch, CookieSlot slot) {
 }
 
 void Broker::end_turn(base::Instant now) {
+  work(now);
+  budget_.begin_turn();
   end_connections(now);
   flush_state();
   buried_.clear();
+  budget_.begin_turn();
 }
 
 void Broker::flush_state() {

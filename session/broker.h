@@ -18,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
 #include <string_view>
@@ -42,6 +43,7 @@
 #include "session/scope.h"
 #include "session/session.h"
 #include "session/store.h"
+#include "session/turn_budget.h"
 
 namespace berth::session {
 
@@ -141,8 +143,17 @@ class Broker : public RestoreSink, private BrokerTypes {
   void committed(const CommitResult& result, base::Instant now);
   bool has_uncommitted() const { return !open_.writes->empty() || !sealed_.empty(); }
 
-  // -- end of a turn: connections that end, acknowledgements of reports, cookie slots that changed
-  // (with options.replay). A channel's memory is freed here and nowhere else.
+  // -- a turn's work is bounded (TurnBudget). The shell begins a turn's budget anew before it
+  // offers again what waited for it, and stops when the turn is spent; fair_key() tells whose turn
+  // a connection's is. has_work(): there is work for another turn, without any new input.
+  void begin_turn() { budget_.begin_turn(); }
+  bool turn_spent() const { return budget_.spent(); }
+  std::uint64_t fair_key(base::ConnId conn);
+  bool has_work() const;
+
+  // -- end of a turn: what has waited for a turn with time for it, connections that end,
+  // acknowledgements of reports, cookie slots that changed (with options.replay). A channel's
+  // memory is freed here and nowhere else.
   void end_turn(base::Instant now);
   void tick(base::Instant now);   // about once a second
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
@@ -175,10 +186,59 @@ class Broker : public RestoreSink, private BrokerTypes {
   void defer(Channel& ch, Deferred d);
   void defer_call(Channel& ch, std::function<void(base::Instant)> call);
   bool run(Deferred& d, base::Instant now);
-  void run_all(std::vector<Deferred> list, base::Instant now);
+
+  // broker_work.cc: work that takes more than one turn
+  void work(base::Instant now);
+  void run_due(base::Instant now);
+  void run_list(Due& due, base::Instant now);
+  void put_back(Due& due, Deferred d);
+  void end_deferral(Channel& ch);
+  static bool is_fanout(const Match& m, std::uint8_t qos, std::size_t bytes) {
+    const std::size_t n = m.targets.size();
+    return n > 1 && (n > Fanout::kReceivers || (qos != 0 && n * bytes > Fanout::kBytes));
+  }
+  bool may_fan_out(Channel& ch);
+  void begin_fanout(const Match& m, const Delivery& d, Deferred out, std::uint64_t through);
+  void stage_some(base::Instant now);
+  bool stage_part(Deferred& d);
+  void stage_receiver(const Fanout::Receiver& r, Delivery& d);
+  void spread(Deferred d, base::Instant now);
+  void spread_some(base::Instant now);
+  bool spread_part(Deferred& d, base::Instant now);
+  void begin_fill(Channel& ch, RetainedFill fill);
+  static std::string outcome_so_far(const RetainedFill& fill);
+  static void go_on_filling(RetainedFill& fill, std::string_view so_far);
+  void fill_some(base::Instant now);
+  bool fill_part(RetainedFill& fill, base::Instant now);
+  void run_timers(base::Instant now);
+  void publish_due_wills(base::Instant now);
+  bool staging_has_room() const { return open_.writes->bytes() < Fanout::kBatchBytes; }
   void submit(Deferred d, bool wrote, base::Instant now);
   std::size_t writes() const { return open_.writes->size(); }
-  std::uint64_t sent_total() const { return probe_.tx_qos0 + probe_.tx_qos1 + probe_.tx_qos2; }
+  // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
+  // `optional`; head_ is empty when it is too large even so. `encode` writes to head_.
+  template <class F>
+  void encode_within(const Channel& ch, std::string_view optional, F&& encode) {
+    const auto fits = [&] { return ch.packet_max == 0 || head_.size() <= ch.packet_max; };
+    head_.clear();
+    encode(optional);
+    if (fits()) return;
+    head_.clear();
+    if (!optional.empty()) encode(std::string_view());
+    if (!fits()) head_.clear();
+  }
+  // False: it does not fit, the connection ends.
+  template <class F>
+  bool say(Channel& ch, std::string_view optional, F&& encode) {
+    encode_within(ch, optional, encode);
+    if (head_.empty()) {
+      fail(ch, protocol::mqtt::Reason::packet_too_large,
+           protocol::link::CloseReason::frame_too_large);
+      return false;
+    }
+    effects_.send(ch.conn, head_, {});
+    return true;
+  }
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
              protocol::mqtt::Reason reason, Quota quota = Quota::none);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
@@ -216,6 +276,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   Session& claim_session(Channel& ch, bool& present, base::Instant now);
   void bind(Channel& ch, Session& s);
   void apply_connect(Channel& ch, Session& s, base::Instant now);
+  static void use_fair_key(Channel& ch);
   void send_connack(Channel& ch, bool session_present, base::Instant now);
   void take_over(Session& s, base::Instant now);
   std::string connack_properties(const Channel& ch) const;
@@ -254,7 +315,11 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
   // `id`: by which it is acknowledged, a packet id or a report's seq.
   void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id,
-                      base::Instant now);
+                      const Match& m, base::Instant now);
+  const Match& match(std::string_view topic);
+  void fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh);
+  void put_received(const Channel& ch, std::uint16_t packet_id);
+  std::optional<std::uint64_t> fanned_out_through(const Channel& ch) const;
   std::vector<base::SessionId> spilled_before(const Channel& ch) const;
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   void defer_or_reply(Channel& ch, Deferred d);
@@ -274,6 +339,12 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool crosses(const Session& s, const Delivery& d) const;
   void send_later(const Delivery& d, std::vector<LateCopies::To> to);
   void deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now);
+  void deliver_groups(const Match& m, Delivery& d, const Deferred* staged,
+                      std::vector<LateCopies::To>& later, base::Instant now);
+  void deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_t>& ids, Delivery& d,
+                  const Deferred* staged, std::vector<LateCopies::To>& later, base::Instant now);
+  void stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh);
+  void spill_picks(const Match& m, Delivery& d, Deferred& out);
   static bool takes(const Target& t, const Delivery& d);
   static bool takes(const SharedGroup& g, const Delivery& d) {
     return d.tag == nullptr || (d.tag->group != 0 && d.tag->group == g.route);
@@ -281,7 +352,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   Session* pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id);
   bool store_retained(const MessageView& m);
   void keep_retained(const MessageView& m, base::Instant now);
-  void publish_internal(const MessageView& m, base::Instant now);
+  void publish_internal(const MessageView& m, base::Instant now, std::function<void()> staged);
 
   // broker_deliver.cc
   void append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
@@ -355,8 +426,18 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::string raw_filter(const Subscription& sub);
   void drop_subscriptions(Session& s);
   void continue_retained(Channel& ch, base::Instant now);
-  void queue_retained(Session& s, const RetainedItem& item, base::Instant now);
-  bool send_retained(Channel& ch, RetainedItem& item, base::Instant now);
+  void queue_desired(Session& s, const RetainedItem& item, base::Instant now);
+  bool send_retained(Channel& ch, RetainedItem& item, MessagePtr message, base::Instant now);
+  std::size_t filters_max(const Channel& ch) const;
+  struct Subscribed {
+    std::vector<protocol::mqtt::Reason> reasons;
+    std::string outcome;
+    std::shared_ptr<std::deque<RetainedItem>> items;  // whose retained messages it wants
+  };
+  Subscribed subscribe_all(Channel& ch, const protocol::mqtt::SubscribeView& v,
+                           const std::string& known);
+  void fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::string& so_far,
+                  base::Instant now);
 
   // broker_peers.cc
   bool partitioned() const { return options_.partitions > 1; }
@@ -377,7 +458,7 @@ class Broker : public RestoreSink, private BrokerTypes {
                     std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                     base::Instant now);
   std::uint64_t next_stamp(base::Instant now);
-  void sweep_retained(base::Instant now);
+  void sweep_tombstones(base::Instant now);
   void count_route(std::string_view raw, int change);
   void forget_route(const std::string& raw);
   void sweep_routes(base::Instant now);
@@ -394,12 +475,14 @@ class Broker : public RestoreSink, private BrokerTypes {
   void remove_orphans_of(std::uint64_t edge_id);
   void remove_applied(const EdgeConn& conn, const AppliedList& list);
   void wake_channel(Channel& ch, base::Instant now);
+  void send_late(Edge& e, base::Instant now);
 
   // broker_lifecycle.cc
   void end_connection_of(Session& s, bool ours, base::Instant now);
   void detach(Channel& ch, protocol::link::CloseReason cause, base::Instant now);
   void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
-  void end_session(Session& s, base::Instant now);
+  enum class WillOf : std::uint8_t { published, dropped };
+  void end_session(Session& s, WillOf will, base::Instant now);
   void fire_will(Session& s, base::Instant now);
   void publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
                     base::Instant now);
@@ -407,6 +490,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   void go_offline(Session& s, base::Instant now);
   void schedule(Session& s, base::Instant at) { timers_.push({at.ms, s.id.value}); }
   void on_timer(Session& s, base::Instant now);
+  void sweep_expired(base::Instant now);
+  void expire_retained(const Retained::Expired& gone, base::Instant now);
   void publish_sys(base::Instant now);
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
@@ -446,8 +531,14 @@ class Broker : public RestoreSink, private BrokerTypes {
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
 
+  std::size_t fanouts_ = 0;  // alive; before all that holds some
   OpenBatch open_;
   std::deque<OpenBatch> sealed_;
+  std::deque<Due> due_;
+  std::deque<Deferred> staging_;  // Fanouts, a part each in turn
+  std::deque<Deferred> spreading_;
+  std::deque<RetainedFill> filling_;
+  TurnBudget budget_;
   std::vector<base::ConnId> dirty_;
   std::vector<base::ConnId> acks_due_;  // of reports
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
@@ -471,7 +562,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::uint64_t route_number_ = 0;
   std::uint64_t moments_ = 0;  // counts what may change the way of a message to its receivers
   std::uint64_t last_stamp_ = 0;
-  base::Instant latest_{};                                        // as of the last tick
+  base::Instant latest_{};  // as of the last tick
+  std::string swept_;       // retained messages up to here have been looked at for expiry
   std::deque<std::pair<std::int64_t, std::string>> idle_routes_;  // since when, raw filter
   bool call_waits_on_ = false;
 

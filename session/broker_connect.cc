@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "session/broker.h"
+#include "session/principal_key.h"
 
 namespace berth::session {
 
@@ -37,9 +38,10 @@ void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason, Quota q
   std::string properties;
   if (quota != Quota::none)
     mqtt::put_property_string(properties, Property::reason_string, text_of(quota));
-  head_.clear();
-  mqtt::encode_connack(head_, v, false, reason, properties);
-  effects_.send(ch.conn, head_, {});
+  encode_within(ch, properties, [&](std::string_view optional) {
+    mqtt::encode_connack(head_, v, false, reason, optional);
+  });
+  if (!head_.empty()) effects_.send(ch.conn, head_, {});
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::refused);
 }
@@ -151,7 +153,13 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
     }
     return *s;
   }
-  if (s != nullptr && s->channel != nullptr) take_over(*s, now);
+  if (s != nullptr && s->channel == nullptr &&
+      s->expires_at <= now) {  // and no tick has been since
+    on_timer(*s, now);
+    s = by_client(c.client_id);
+  }
+  const bool connected = s != nullptr && s->channel != nullptr;
+  if (connected) take_over(*s, now);
   if (s != nullptr && s->limbo) {  // a take-over too: its edge hears of it when it comes back
     ++probe_.session_taken_over;
     if (s->will) ++probe_.wills_suppressed;  // as likely our edge has ended as the device: I6
@@ -159,12 +167,11 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
     s->limbo = false;
   }
   if (s != nullptr && (c.clean_start || !s->persistent())) {
-    // 3.1.3.2.2: the session ends, so its pending will is due, unless we were the cause of its
-    // wait.
-    if (s->will && s->will_at() != base::kNever && c.clean_start && s->persistent())
-      fire_will(*s, now);
+    // 3.1.3.2.2: the session ends, so a will that has waited for its delay is due; unless it has
+    // waited because of us (I6).
+    const bool waited = c.clean_start && s->persistent() && s->will_at() != base::kNever;
     newest = s->epoch;
-    end_session(*s, now);
+    end_session(*s, connected || waited ? WillOf::published : WillOf::dropped, now);
     s = nullptr;
   }
   present = s != nullptr;
@@ -216,6 +223,14 @@ void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
     if (s.persistent()) q.sent_max = std::max(q.sent_max, q.last_seq) + kSentStride;
   }
   if (!c.user_name.empty()) ch.user_name = std::make_unique<std::string>(c.user_name);
+  use_fair_key(ch);
+}
+
+// Turns are shared among tenants; those who are not registered have one each.
+void Broker::use_fair_key(Channel& ch) {
+  const std::string key = principal_key(ch);
+  const std::hash<std::string_view> hash;
+  ch.fair_key = hash(is_registered(key) ? tenant_of(key) : std::string_view(key));
 }
 
 void Broker::establish(Channel& ch, base::Instant now) {
@@ -253,16 +268,17 @@ void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant
 }
 
 void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) {
-  ++probe_.connect_ok;
   if (ch.park) {
     send_welcome(ch, session_present, now);
   } else {
     const std::string props = ch.v5() ? connack_properties(ch) : std::string();
-    head_.clear();
-    mqtt::encode_connack(head_, ch.version, session_present, Reason::success, props);
-    effects_.send(ch.conn, head_, {});
+    const bool said = say(ch, {}, [&](std::string_view) {
+      mqtt::encode_connack(head_, ch.version, session_present, Reason::success, props);
+    });
+    if (!said) return;
   }
   const auto level = static_cast<std::uint8_t>(ch.version);
+  ++probe_.connect_ok;
   effects_.connected(ch.conn, {.connected = true,
                                .version = ch.park ? protocol::park::kLevel : level,
                                .keep_alive_s = ch.keep_alive_s});

@@ -104,6 +104,8 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   ++q.queued;
   ++queued_now_;
   ++probe_.queued;
+  budget_.take(TurnBudget::kDelivery);
+  budget_.take_bytes(bytes);
   head_.clear();
   encode_entry(head_, d.message, qos, retain, q.cumulative_bytes, ids.empty() ? nullptr : &ids);
   write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = head_});
@@ -222,6 +224,8 @@ bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bo
     ++probe_.drop_too_large;
     return false;
   }
+  budget_.take(TurnBudget::kDelivery);
+  budget_.take_bytes(m.payload.size());
   probe_.tx_qos0 += qos == 0;
   probe_.tx_qos1 += qos == 1;
   probe_.tx_qos2 += qos == 2;
@@ -421,8 +425,13 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     return true;
   }
   Session& s = *ch.session;
-  const std::uint64_t seq = seq_of(a.packet_id == 0 ? 1 : a.packet_id, s.flow().first_seq);
+  const std::uint64_t seq = seq_of(a.packet_id, s.flow().first_seq);
   OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
+  const bool of_qos1 = f.type() == PacketType::puback;
+  if (e != nullptr && e->state != EntryState::done && (e->qos == 1) != of_qos1) {  // 4.3.2, 4.3.3
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+    return true;
+  }
   const std::size_t before = writes();
   Deferred d;
   d.packet_id = a.packet_id;

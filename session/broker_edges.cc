@@ -87,8 +87,21 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   const auto theirs = [link](const Deferred& d) {
     return d.conn != base::kNoConn && d.conn.link() == link;
   };
-  std::erase_if(open_.deferred, theirs);
-  for (OpenBatch& batch : sealed_) std::erase_if(batch.deferred, theirs);
+  const auto theirs_again = [&](OpenBatch& batch) {
+    const auto end = batch.deferred.begin() + static_cast<std::ptrdiff_t>(batch.again);
+    batch.again -= static_cast<std::size_t>(std::count_if(batch.deferred.begin(), end, theirs));
+    std::erase_if(batch.deferred, theirs);
+  };
+  theirs_again(open_);
+  for (OpenBatch& batch : sealed_) theirs_again(batch);
+  for (Due& due : due_) {
+    due.list.erase(due.list.begin(), due.list.begin() + static_cast<std::ptrdiff_t>(due.at));
+    due.at = 0;
+    std::erase_if(due.list, theirs);
+  }
+  std::erase_if(staging_, theirs);
+  std::erase_if(spreading_, theirs);
+  std::erase_if(filling_, [link](const RetainedFill& f) { return f.conn.link() == link; });
   std::erase_if(route_waits_, [&](const RouteWait& w) { return theirs(w.what); });
 }
 
@@ -162,11 +175,17 @@ bool Broker::has_late() const {
 
 bool Broker::accepted(std::uint32_t link, std::uint64_t turn, base::Instant now) {
   if (link >= edges_.size()) return false;
-  std::deque<LateCopies>& late = edges_[link].late;
-  const bool any = !late.empty() && late.front().turn <= turn;
-  while (!late.empty() && late.front().turn <= turn) {
-    const LateCopies copies = std::move(late.front());
-    late.pop_front();
+  Edge& e = edges_[link];
+  e.taken = std::max(e.taken, turn);
+  const bool any = !e.late.empty() && e.late.front().turn <= turn;
+  send_late(e, now);
+  return any;
+}
+
+void Broker::send_late(Edge& e, base::Instant now) {
+  while (!e.late.empty() && e.late.front().turn <= e.taken && !budget_.spent()) {
+    const LateCopies copies = std::move(e.late.front());
+    e.late.pop_front();
     const MessageView m = copies.message->view();
     head_cache_.key = -1;
     for (const LateCopies::To& to : copies.to) {
@@ -180,7 +199,6 @@ bool Broker::accepted(std::uint32_t link, std::uint64_t turn, base::Instant now)
       }
     }
   }
-  return any;
 }
 
 }  // namespace berth::session

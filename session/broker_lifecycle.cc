@@ -97,7 +97,7 @@ void Broker::end_connection_of(Session& s, bool ours, base::Instant now) {
     drop_subscriptions(s);
     go_offline(s, now);
   } else {
-    end_session(s, now);
+    end_session(s, WillOf::dropped, now);
   }
 }
 
@@ -141,11 +141,13 @@ void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>
   ++probe_.wills_published;
   MessageView m = will->message->view();
   if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
-  publish_internal(m, now);
-  write({.kind = WriteKind::remove_applied, .key = intent});
+  publish_internal(m, now,
+                   [this, intent] { write({.kind = WriteKind::remove_applied, .key = intent}); });
 }
 
-void Broker::end_session(Session& s, base::Instant) {
+// The only way in which a session ends.
+void Broker::end_session(Session& s, WillOf will, base::Instant now) {
+  if (s.will && will == WillOf::published) fire_will(s, now);
   drop_subscriptions(s);
   if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
     write({.kind = WriteKind::delete_session, .session = s.id});
@@ -156,13 +158,9 @@ void Broker::end_session(Session& s, base::Instant) {
 void Broker::on_timer(Session& s, base::Instant now) {
   if (s.channel != nullptr) return;
   const bool expired = s.expires_at <= now;
-  if (s.will && (s.will->at <= now || expired)) fire_will(s, now);
-  if (expired) {
-    ++probe_.session_expired;
-    end_session(s, now);
-  } else if (!s.persistent() && !s.will) {
-    end_session(s, now);
-  }
+  if (s.will && s.will->at <= now) fire_will(s, now);
+  if (expired) ++probe_.session_expired;
+  if (expired || (!s.persistent() && !s.will)) end_session(s, WillOf::published, now);
 }
 
 // A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
@@ -181,17 +179,22 @@ void Broker::tick(base::Instant now) {
   if (partitioned()) {
     release_route_waits(now);
     sweep_routes(now);
-    sweep_retained(now);
+    sweep_tombstones(now);
   }
-  while (!timers_.empty() && timers_.top().first <= now.ms) {
-    const std::uint64_t id = timers_.top().second;
-    timers_.pop();
-    if (Session* s = by_id({id})) on_timer(*s, now);
-  }
+  budget_.begin_turn();
+  run_timers(now);
+  sweep_expired(now);
   if (options_.sys_interval_s != 0 && now >= sys_at_) {
     publish_sys(now);
     sys_at_ = now.plus_s(options_.sys_interval_s);
   }
+}
+
+// Expired retained messages count for nothing any more.
+void Broker::sweep_expired(base::Instant now) {
+  constexpr std::size_t kLookedAt = 20'000;  // a second: some ms
+  for (const Retained::Expired& gone : retained_.expired(now, swept_, kLookedAt))
+    expire_retained(gone, now);
 }
 
 void Broker::publish_sys(base::Instant now) {

@@ -191,7 +191,7 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
     const bool fresh = add_subscription(s, raw, kAtLeastOnce, 0);
     if (present || !raw.ends_with("desired")) continue;
     items->push_back({raw, kAtLeastOnce, 0, {}});
-    if (fresh && s.persistent()) queue_retained(s, items->back(), now);
+    if (fresh && s.persistent()) queue_desired(s, items->back(), now);
   }
   if (!items->empty()) ch.retained = std::move(items);
 }
@@ -253,14 +253,19 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   p.properties.forwarded = envelope_properties(json);
   p.qos = wanted ? 1 : 0;
   p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
+  std::string_view inside;
+  const Match* const matched = enter_topic(ch, p.topic, inside) ? &match(inside) : nullptr;
+  if (matched != nullptr && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch))
+    return false;
   const Metered m = meter(ch, p, now);
   if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += wanted ? 0 : 1;
   probe_.rx_qos1 += wanted ? 1 : 0;
   if (m.what == Metered::refuse) {
     refuse_report(ch, f, Reason::quota_exceeded, m.quota);
-  } else if (enter_topic(ch, p.topic, p.topic)) {
-    accept_publish(ch, p, f.seq, now);
+  } else if (matched != nullptr) {
+    p.topic = inside;
+    accept_publish(ch, p, f.seq, *matched, now);
   } else {
     ++probe_.authz_denied;
     ++probe_.drop_not_authorized;
@@ -378,6 +383,8 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
     ++probe_.drop_too_large;
     return false;
   }
+  budget_.take(TurnBudget::kDelivery);
+  budget_.take_bytes(size);
   probe_.tx_qos0 += qos == 0;
   probe_.tx_qos1 += qos != 0;
   head_.clear();

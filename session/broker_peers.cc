@@ -25,6 +25,7 @@ constexpr std::string_view kSeenKey = "peer-seen/";
 constexpr std::int64_t kRouteWait_ms = 5000;  // a SUBSCRIBE waits so long for other partitions
 constexpr std::int64_t kRouteIdle_ms = 60'000;
 constexpr std::int64_t kTombstone_ms = 3'600'000;
+constexpr std::size_t kSweptAtOnce = 5000;  // in a second
 
 std::string route_key(std::uint32_t peer, std::string_view raw) {
   std::string key(kRouteKey);
@@ -199,9 +200,9 @@ std::uint64_t Broker::next_stamp(base::Instant now) {
   return last_stamp_;
 }
 
-void Broker::sweep_retained(base::Instant now) {
-  for (const std::string& topic :
-       retained_.old_tombstones(now.ms - kTombstone_ms, options_.retained_messages_max)) {
+void Broker::sweep_tombstones(base::Instant now) {
+  for (const std::string& topic : retained_.old_tombstones(
+           now.ms - kTombstone_ms, options_.retained_messages_max, kSweptAtOnce)) {
     write({.kind = WriteKind::remove_retained, .key = topic});
   }
 }
@@ -245,14 +246,14 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   if (seq != 0) effects_.forwarded_begins({source, seq}, m.topic);
   ++probe_.peer_received;
   last_stamp_ = std::max(last_stamp_, tag.stamp);
-  const Match& match = router_.match(m.topic);
+  const Match& matched = match(m.topic);
   auto shared_tag = std::make_shared<const PeerTag>(tag);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   d.message.qos = tag.qos;
   d.message.stamp = tag.stamp;
   d.tag = shared_tag.get();
   d.source = static_cast<std::uint8_t>(source + 1);
-  if (seq == 0) return deliver_now(match, d, nullptr, now);
+  if (seq == 0) return deliver_now(matched, d, nullptr, now);
   out.kind = Deferred::Kind::publish;  // and then its call: also if it has to be stored once more
   out.call = [this, source, call = std::move(out.call)](base::Instant at) {
     --sources_[source].pending;
@@ -262,7 +263,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   out.stamp = tag.stamp;
   out.tag = shared_tag;
   out.source = d.source;
-  stage_durable(match, d, out, true);
+  stage_durable(matched, d, out, true);
   if (m.retain && !store_retained(d.message)) out.kept = true;  // a newer one is known
   ++from.pending;
   remember_taken(source, seq);
@@ -294,7 +295,8 @@ void Broker::forget_route(const std::string& raw) {
 }
 
 void Broker::sweep_routes(base::Instant now) {
-  for (; !idle_routes_.empty(); idle_routes_.pop_front()) {
+  std::size_t left = kSweptAtOnce;
+  for (; !idle_routes_.empty() && left != 0; idle_routes_.pop_front(), --left) {
     const auto& [since_ms, raw] = idle_routes_.front();
     if (now.ms - since_ms <= kRouteIdle_ms) return;
     const auto it = routes_.find(raw);

@@ -47,16 +47,23 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     wait_a_second(ch);
     return false;
   }
+  const std::string_view said = p.topic;
+  std::string_view inside;
+  const bool allowed = what == DeviceMessages::What::swallowed || enter_topic(ch, p.topic, inside);
+  if (what == DeviceMessages::What::swallowed) inside = said;
+  const Match* const matched = allowed ? &match(inside) : nullptr;
+  if (allowed && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch)) return false;
   const Metered m = meter(ch, p, now);
   if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += p.qos == 0;
   probe_.rx_qos1 += p.qos == 1;
   probe_.rx_qos2 += p.qos == 2;
   if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
-  const std::string_view said = p.topic;
-  if (what == DeviceMessages::What::swallowed || enter_topic(ch, p.topic, p.topic)) {
+  if (allowed) {
+    p.topic = inside;
     address_command(ch, said, p, now);
-    accept_publish(ch, p, p.packet_id, now);
+    const bool same = p.topic.data() == inside.data();
+    accept_publish(ch, p, p.packet_id, same ? *matched : match(p.topic), now);
     return true;
   }
   ++probe_.authz_denied;
@@ -124,8 +131,9 @@ bool Broker::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
   return true;
 }
 
+// `m`: of its topic.
 void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32_t id,
-                            base::Instant now) {
+                            const Match& m, base::Instant now) {
   Session& s = *ch.session;
   Delivery d{.message = {.topic = p.topic,
                          .payload = p.payload,
@@ -143,7 +151,6 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   const bool retain = d.message.retain = may_retain(d.message, fresh);
   const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
   if (p.qos != 0) ++ch.unacked_in;
-  const Match& m = router_.match(p.topic);
   if (m.empty()) ++probe_.drop_no_subscribers;
   Deferred reply_to{
       .kind = Deferred::Kind::publish,
@@ -156,34 +163,58 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
       .publisher = s.id,
       .picks = {},
       .spilled = {},
+      .fanout = {},
       .call = {}};
+  if (retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
+  if (is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && fanned_out_through(ch)))
+    return fan_out(ch, m, d, std::move(reply_to), fresh);
   if (!must_stage && !needs_staging(m, d)) {
     deliver_now(m, d, nullptr, now);
     if (p.qos != 0) reply(ch, reply_to.reply_type, id, reply_to.reason);
     return;
   }
-  if (retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
   reply_to.message = d.own();
   const std::size_t before = writes();
   if (!fresh) reply_to.spilled = spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
   if (retain && fresh) store_retained(d.message);
-  if (p.qos == 2 && s.persistent() && fresh) {
-    std::string from;
-    base::put_varint(from, ch.conn.local().packed());
-    base::put_varint(from, ch.in_off);
-    base::put_varint(from, edge_of(ch.conn));
-    write({.kind = WriteKind::put_received,
-           .session = s.id,
-           .seq = p.packet_id,
-           .epoch = s.epoch,
-           .value = from});
-  }
+  if (p.qos == 2 && s.persistent() && fresh) put_received(ch, p.packet_id);
   if (p.qos == 2 && fresh && writes() != before && (!s.persistent() || !reply_to.spilled.empty())) {
     reply_to.in_off = ch.in_off;
     record_spilled(ch, reply_to);
   }
   defer_or_run(ch, std::move(reply_to), writes() != before, now);
+}
+
+void Broker::put_received(const Channel& ch, std::uint16_t packet_id) {
+  std::string from;
+  base::put_varint(from, ch.conn.local().packed());
+  base::put_varint(from, ch.in_off);
+  base::put_varint(from, edge_of(ch.conn));
+  write({.kind = WriteKind::put_received,
+         .session = ch.session->id,
+         .seq = packet_id,
+         .epoch = ch.session->epoch,
+         .value = from});
+}
+
+// The first part of a Fanout: what is not staged for each receiver by itself.
+void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh) {
+  const Publisher p = publisher_of(d);
+  if (p.since != nullptr) *p.since = ++moments_;
+  out.message = d.own();
+  stage_groups(m, d, out, fresh);
+  if (fresh) spill_picks(m, d, out);
+  if (fresh && d.message.retain && partitioned()) stage_retained_for_peers(m, d);
+  if (fresh && d.message.retain) store_retained(d.message);
+  const auto id = static_cast<std::uint16_t>(out.packet_id);
+  if (d.message.qos == 2 && ch.session->persistent() && fresh) put_received(ch, id);
+  out.conn = ch.conn;
+  out.in_off = ch.in_off;
+  ++ch.pending;
+  stall(ch);
+  const std::uint64_t through = d.message.qos == 2 ? fanned_out_through(ch).value_or(0) : 0;
+  begin_fanout(m, d, std::move(out), through);
 }
 
 // For which expiry-0 sessions a dead engine has stored this QoS 2 message.

@@ -207,6 +207,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.replay_end = options_.replay ? a.in_end : 0;
   ch.loopback = a.loopback;
   ch.address = a.peer;
+  use_fair_key(ch);
   if (!a.connected) ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate});
   const EdgeConn from{edge_of(a.conn), a.conn.local().packed()};
   if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
@@ -269,7 +270,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     return lost();  // it may have missed messages that were acknowledged
   }
   if (!stored && s != nullptr && s->id.value != id.session()) {
-    end_session(*s, now);
+    end_session(*s, WillOf::dropped, now);
     s = nullptr;
   }
   if (s == nullptr) {
@@ -288,6 +289,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   s->owner_conn = ch.conn.local().packed();
   if (!s->will && id.has_will() && !ch.clean_disconnect) s->will = will_from_pb(id.will());
   bind(ch, *s);
+  use_fair_key(ch);
   return true;
 }
 
@@ -408,10 +410,8 @@ void Broker::attached_all(base::Instant now) {
     write({.kind = WriteKind::remove_applied, .key = edge_key(edge)});
   }
   stored_edges_ = {};
-  for (auto& [intent, will] : due_wills_) publish_will(intent, std::move(will), now);
   orphan_queues_ = {};
   orphan_applied_ = {};
-  due_wills_.clear();
   for (Edge& e : edges_) e.trusted = false;
   for_each_channel([&](Channel& ch) { wake_channel(ch, now); });
 }

@@ -8,6 +8,12 @@ namespace berth::session {
 
 using protocol::link::CookieSlot;
 
+namespace {
+bool by_number(base::SessionId a, base::SessionId b) {
+  return a.value < b.value;
+}
+}  // namespace
+
 // Must this message enter the store for any receiver before anybody may see it?
 bool Broker::needs_staging(const Match& m, const Delivery& d) {
   if (d.message.qos == 0) return false;
@@ -86,6 +92,14 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
     if (qos == 0 || t.session->peer != 0) continue;
     append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
   }
+  stage_groups(m, d, out, fresh);
+  if (fresh && d.message.retain && d.tag == nullptr && partitioned())
+    stage_retained_for_peers(m, d);
+  spill(m, d, out, fresh ? Phase::staging : Phase::replayed);
+}
+
+// Who of each shared group gets it.
+void Broker::stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh) {
   for (SharedGroup* g : m.groups) {
     if (!takes(*g, d)) continue;
     SubOptions options;
@@ -102,17 +116,15 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
       append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
     }
   }
-  if (fresh && d.message.retain && d.tag == nullptr && partitioned())
-    stage_retained_for_peers(m, d);
-  spill(m, d, out, fresh ? Phase::staging : Phase::replayed);
+  std::sort(out.picks.begin(), out.picks.end(), by_number);
 }
 
 namespace {
 
-// The member of `g` that was chosen before.
+// The member of `g` that was chosen before. `picks` are in order.
 const SharedGroup::Member* chosen(const SharedGroup& g, const std::vector<base::SessionId>& picks) {
   for (const SharedGroup::Member& m : g.members) {
-    if (std::find(picks.begin(), picks.end(), m.session->id) != picks.end()) return &m;
+    if (std::binary_search(picks.begin(), picks.end(), m.session->id, by_number)) return &m;
   }
   return nullptr;
 }
@@ -164,34 +176,31 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
   return writes() != before;
 }
 
+// The members that were chosen of shared groups, where a Fanout can't deliver at once.
+void Broker::spill_picks(const Match& m, Delivery& d, Deferred& out) {
+  for (const SharedGroup* g : m.groups) {
+    const SharedGroup::Member* member = takes(*g, d) ? chosen(*g, out.picks) : nullptr;
+    if (member == nullptr || member->session->persistent()) continue;
+    stage_receiver({member->session->id, member->options,
+                    std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id)},
+                   d);
+  }
+}
+
 // Second phase: everybody else. `staged`: what stage_durable and spill chose; null: nothing was.
 void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now) {
   head_cache_.key = -1;
   std::vector<LateCopies::To> later;
-  const auto deliver = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
-    const std::uint8_t qos = std::min(d.message.qos, o.qos());
-    const bool retain = d.message.retain && o.retain_as_published();
-    if (qos != 0) {
-      const bool had =
-          staged != nullptr &&
-          std::find(staged->spilled.begin(), staged->spilled.end(), s.id) != staged->spilled.end();
-      if (!s.persistent() && !had) deliver_volatile(s, d, o, retain, ids, now);
-      return;
-    }
-    Channel* ch = s.channel;
-    if (ch == nullptr || !ch->live()) return;
-    if (s.peer != 0 && kept_for_peers(d)) return;  // has a queue entry
-    if (crosses(s, d)) {
-      later.push_back({s.id, o, ids});
-    } else if (effects_.writable(ch->conn)) {
-      send_message(*ch, d.message, 0, retain, false, 0, &ids, now);
-    } else {
-      ++probe_.drop_slow_qos0;
-    }
-  };
+  budget_.take(static_cast<std::int64_t>(m.targets.size()));
   for (const Target& t : m.targets) {
-    if (takes(t, d)) deliver(*t.session, t.options, t.ids);
+    if (takes(t, d)) deliver_to(*t.session, t.options, t.ids, d, staged, later, now);
   }
+  if (!m.groups.empty()) deliver_groups(m, d, staged, later, now);
+  if (!later.empty()) send_later(d, std::move(later));
+}
+
+void Broker::deliver_groups(const Match& m, Delivery& d, const Deferred* staged,
+                            std::vector<LateCopies::To>& later, base::Instant now) {
   for (SharedGroup* g : m.groups) {
     SubOptions options;
     std::uint32_t id = 0;
@@ -204,9 +213,35 @@ void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, ba
       options = member->options;
       id = member->id;
     }
-    if (s != nullptr) deliver(*s, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id));
+    const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
+    if (s != nullptr) deliver_to(*s, options, ids, d, staged, later, now);
   }
-  if (!later.empty()) send_later(d, std::move(later));
+}
+
+void Broker::deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_t>& ids,
+                        Delivery& d, const Deferred* staged, std::vector<LateCopies::To>& later,
+                        base::Instant now) {
+  const std::uint8_t qos = std::min(d.message.qos, o.qos());
+  const bool retain = d.message.retain && o.retain_as_published();
+  if (qos != 0) {
+    if (s.persistent()) return;
+    const bool had =
+        staged != nullptr &&
+        ((staged->fanout && options_.replay) ||  // stage_receiver()
+         std::find(staged->spilled.begin(), staged->spilled.end(), s.id) != staged->spilled.end());
+    if (!had) deliver_volatile(s, d, o, retain, ids, now);
+    return;
+  }
+  Channel* ch = s.channel;
+  if (ch == nullptr || !ch->live()) return;
+  if (s.peer != 0 && kept_for_peers(d)) return;  // has a queue entry
+  if (crosses(s, d)) {
+    later.push_back({s.id, o, ids});
+  } else if (effects_.writable(ch->conn)) {
+    send_message(*ch, d.message, 0, retain, false, 0, &ids, now);
+  } else {
+    ++probe_.drop_slow_qos0;
+  }
 }
 
 // False: a newer one of another partition is known.
@@ -241,25 +276,54 @@ void Broker::keep_retained(const MessageView& m, base::Instant now) {
   retained_.put(m.topic, MessagePtr(m), m.stamp);
 }
 
-// Wills and the like: from no connection.
-void Broker::publish_internal(const MessageView& said, base::Instant now) {
+// Another partition expires its copy itself; until then the stamp tells an older one that comes.
+void Broker::expire_retained(const Retained::Expired& gone, base::Instant now) {
+  ++probe_.retained_expired;
+  const MessageView nothing{
+      .topic = gone.topic, .payload = {}, .forwarded = {}, .retain = true, .stamp = gone.stamp};
+  if (gone.stamp == 0) {
+    write({.kind = WriteKind::remove_retained, .key = gone.topic});
+  } else {
+    std::string value;
+    encode_retained(value, nothing);
+    write({.kind = WriteKind::put_retained, .key = gone.topic, .value = value});
+  }
+  keep_retained(nothing, now);
+}
+
+// Wills: from no connection. `staged` is called when all of it that must be durable is in the open
+// batch.
+void Broker::publish_internal(const MessageView& said, base::Instant now,
+                              std::function<void()> staged) {
   MessageView m = said;
   m.retain = may_retain(said, true);
-  const Match& match = router_.match(m.topic);
+  const Match& matched = match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   if (m.retain) d.message.stamp = next_stamp(now);
-  if (!m.retain && !needs_staging(match, d)) {
-    deliver_now(match, d, nullptr, now);
-    return;
+  const bool many = is_fanout(matched, m.qos, m.payload.size());
+  if (!many && !m.retain && !needs_staging(matched, d)) {
+    deliver_now(matched, d, nullptr, now);
+    return staged();
   }
   Deferred out;
   out.kind = Deferred::Kind::publish;
   out.message = d.own();
   out.stamp = d.message.stamp;
   const std::size_t before = writes();
-  stage_durable(match, d, out, true);
+  if (many) {
+    stage_groups(matched, d, out, true);
+    spill_picks(matched, d, out);
+    if (m.retain && partitioned()) stage_retained_for_peers(matched, d);
+    if (m.retain) store_retained(d.message);
+    out.conn = base::kNoConn;
+    begin_fanout(matched, d, std::move(out), 0);
+    staging_.back().fanout->staged = std::move(staged);
+    return;
+  }
+  stage_durable(matched, d, out, true);
   if (m.retain) store_retained(d.message);
   submit(std::move(out), writes() != before, now);
+  staged();
 }
 
 }  // namespace berth::session

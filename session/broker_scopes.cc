@@ -153,8 +153,7 @@ void Broker::remove_session(Session& s, base::Instant now) {
     s.channel = nullptr;
     count_online(s, -1);
   }
-  s.will.reset();
-  end_session(s, now);
+  end_session(s, WillOf::dropped, now);
 }
 
 }  // namespace berth::session

@@ -12,9 +12,18 @@ using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
 
 namespace {
-constexpr int kRetainedPerTurn = 256;          // messages a subscription may send in one turn
 constexpr std::uint64_t kRetainedAhead = 512;  // stored deliveries waiting before the cursor pauses
+// Subscriptions of a connection whose retained messages are still under way, and their bytes: they
+// stand in a cookie.
+constexpr std::size_t kUnderWayMax = 1000;
+constexpr std::size_t kUnderWayBytesMax = 256 * 1024;
+constexpr std::size_t kNoLimit = SIZE_MAX;
 }  // namespace
+
+// Filters of one packet; each costs a share of a turn.
+std::size_t Broker::filters_max(const Channel& ch) const {
+  return ch.session->peer != 0 ? kNoLimit : std::max<std::size_t>(options_.subscriptions_max, 1000);
+}
 
 bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   if (gated(ch)) {
@@ -22,40 +31,23 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     return false;
   }
   mqtt::SubscribeView v;
-  const Reason e = mqtt::decode_subscribe(f, ch.version, v);
+  const Reason e = mqtt::decode_subscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error);
+    fail(ch, e, e == Reason::quota_exceeded ? CloseReason::policy : CloseReason::protocol_error);
     return true;
   }
   if (ch.session->peer != 0) {
     on_peer_subscribe(ch, v);
     return true;
   }
-  const std::string* replayed = applied_outcome(ch);
-  std::vector<Reason> reasons;
-  std::string outcome;
-  auto items = std::make_shared<std::deque<RetainedItem>>();
-  for (const mqtt::SubscriptionView& sub : v.subscriptions) {
-    bool fresh = false;
-    std::string raw;
-    const Reason r = subscribe_one(ch, sub, v.subscription_id, raw, fresh);
-    if (ch.state == Channel::State::closing) return true;
-    if (replayed != nullptr && reasons.size() < replayed->size()) {
-      fresh = (*replayed)[reasons.size()] == '1';
-    }
-    outcome.push_back(fresh ? '1' : '0');
-    reasons.push_back(r);
-    const SubOptions o{sub.options};
-    const bool wants = o.retain_handling() == 0 || (o.retain_handling() == 1 && fresh);
-    if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared)
-      continue;
-    items->push_back({std::move(raw), o, v.subscription_id, {}});
-  }
-  const auto answer = [this, reasons, items, id = v.packet_id](Channel& c, base::Instant t) {
-    head_.clear();
-    mqtt::encode_suback(head_, c.version, id, reasons);
-    effects_.send(c.conn, head_, {});
-    if (items->empty()) return;
+  const std::string* known = applied_outcome(ch);
+  Subscribed done = subscribe_all(ch, v, known != nullptr ? *known : std::string());
+  if (ch.state == Channel::State::closing) return true;
+  const auto answer = [this, reasons = std::move(done.reasons), items = done.items,
+                       id = v.packet_id](Channel& c, base::Instant t) {
+    const bool said =
+        say(c, {}, [&](std::string_view) { mqtt::encode_suback(head_, c.version, id, reasons); });
+    if (!said || items->empty() || c.closed) return;
     if (!c.retained) c.retained = std::make_unique<std::deque<RetainedItem>>();
     for (RetainedItem& item : *items) c.retained->push_back(std::move(item));
     continue_retained(c, t);
@@ -74,17 +66,74 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     return true;
   }
   put_record(*ch.session);
-  if (replayed == nullptr) {
-    record_applied(ch, outcome);
-    for (const RetainedItem& item : *items) queue_retained(*ch.session, item, now);
-  }
-  stall(ch);
-  defer_call(ch, [this, answer_later, conn = ch.conn](base::Instant t) {
+  RetainedFill fill;
+  fill.conn = ch.conn;
+  fill.in_off = ch.in_off;
+  fill.session = ch.session->id;
+  fill.items = done.items;
+  fill.answer = [this, answer_later, conn = ch.conn](base::Instant t) {
     Channel* c = find(conn);
     if (routes_known() || c == nullptr || !c->live()) return answer_later(t);
     await_routes(*c, answer_later, true, t);
-  });
+  };
+  const bool replayed = known != nullptr;
+  const std::size_t n = done.outcome.size();
+  const std::string so_far = replayed && known->size() > n ? known->substr(n + 1) : "";
+  fill.outcome = std::move(done.outcome);
+  fill_queue(ch, std::move(fill), !replayed, so_far, now);
   return true;
+}
+
+// `fresh`: no dead engine has begun with it; else `so_far` is how far it has come, "": to the end.
+void Broker::fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::string& so_far,
+                        base::Instant now) {
+  bool whole = true;
+  if (fresh || !so_far.empty()) {
+    if (!so_far.empty()) go_on_filling(fill, so_far);
+    whole = fill_part(fill, now);
+    record_applied(ch, whole ? fill.outcome : outcome_so_far(fill));
+  }
+  if (!whole) return begin_fill(ch, std::move(fill));
+  stall(ch);
+  defer_call(ch, std::move(fill.answer));
+}
+
+// One digit for each filter says what came of it: '1' new, '0' not, 'q' refused. `known`: those of
+// a dead engine.
+Broker::Subscribed Broker::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
+                                         const std::string& known) {
+  Subscribed out;
+  out.items = std::make_shared<std::deque<RetainedItem>>();
+  boost::unordered_flat_set<std::string> seen;
+  std::size_t under_way = ch.retained ? ch.retained->size() : 0;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < under_way; ++i)
+    bytes += (*ch.retained)[i].filter.size() + (*ch.retained)[i].after.size();
+  for (std::size_t i = 0; i < v.subscriptions.size(); ++i) {
+    const mqtt::SubscriptionView& sub = v.subscriptions[i];
+    budget_.take(TurnBudget::kFilter);
+    const SubOptions o{sub.options};
+    const bool replayed = i < known.size();
+    const bool room =
+        o.retain_handling() == 2 || (under_way < kUnderWayMax && bytes < kUnderWayBytesMax);
+    bool fresh = false;
+    std::string raw;
+    Reason r = Reason::quota_exceeded;
+    if (replayed ? known[i] != 'q' : room)
+      r = subscribe_one(ch, sub, v.subscription_id, raw, fresh);
+    if (ch.state == Channel::State::closing) return out;
+    if (replayed) fresh = known[i] == '1';
+    out.outcome.push_back(r == Reason::quota_exceeded ? 'q' : fresh ? '1' : '0');
+    out.reasons.push_back(r);
+    const bool wants = o.retain_handling() == 0 || (o.retain_handling() == 1 && fresh);
+    if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared)
+      continue;
+    if (!seen.insert(raw).second) continue;  // named twice: sent once
+    ++under_way;
+    bytes += raw.size();
+    out.items->push_back({std::move(raw), o, v.subscription_id, {}});
+  }
+  return out;
 }
 
 Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::uint32_t id,
@@ -153,9 +202,9 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     return false;
   }
   mqtt::UnsubscribeView v;
-  const Reason e = mqtt::decode_unsubscribe(f, ch.version, v);
+  const Reason e = mqtt::decode_unsubscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error);
+    fail(ch, e, e == Reason::quota_exceeded ? CloseReason::policy : CloseReason::protocol_error);
     return true;
   }
   if (ch.session->peer != 0) {
@@ -166,6 +215,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   std::vector<Reason> reasons;
   std::string outcome;
   for (const std::string_view filter : v.filters) {
+    budget_.take(TurnBudget::kFilter);
     std::string raw;
     bool removed = enter_filter(ch, filter, raw) != Reason::topic_filter_invalid &&
                    remove_subscription(*ch.session, raw);
@@ -179,9 +229,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
                                 : Reason::no_subscription_existed);
   }
   const auto answer = [this, reasons, id = v.packet_id](Channel& c) {
-    head_.clear();
-    mqtt::encode_unsuback(head_, c.version, id, reasons);
-    effects_.send(c.conn, head_, {});
+    say(c, {}, [&](std::string_view) { mqtt::encode_unsuback(head_, c.version, id, reasons); });
   };
   if (!ch.session->persistent()) {
     dirty(ch, CookieSlot::volatile_state);
@@ -200,44 +248,42 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
 
 // -- retained messages of new subscriptions
 
-// For a session with a queue: those with QoS > 0 enter it in the SUBSCRIBE's own batch, so that a
-// replay finds them there. As many as the queue takes.
-void Broker::queue_retained(Session& s, const RetainedItem& item, base::Instant now) {
-  const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
+// Those with QoS > 0 into the queue, in the batch of the CONNECT that subscribes (Park). As many as
+// the queue takes and a share of a turn finds.
+void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant now) {
   std::string after;
-  while (const MessagePtr* next = retained_.next(item.filter, after)) {
-    Delivery d{.message = (*next)->view(), .owned = *next, .publisher = {}};
+  TurnBudget looking;
+  looking.begin_share();
+  for (;;) {
+    const Retained::Found found = retained_.next(item.filter, after, looking);
+    const bool full = s.flow().queued >= options_.queue_messages_max ||
+                      s.flow().queued_bytes >= options_.queue_bytes_max;
+    if (found.paused || (full && found.message != nullptr)) ++probe_.drop_queue_full;
+    if (found.message == nullptr || full) return;
+    Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-    if (qos == 0 || d.message.expires_at <= now) continue;
-    if (s.flow().queued >= options_.queue_messages_max ||
-        s.flow().queued_bytes >= options_.queue_bytes_max) {
-      ++probe_.drop_queue_full;
-      return;
-    }
-    append_stored(s, d, qos, true, ids);
+    if (qos != 0 && d.message.expires_at > now) append_stored(s, d, qos, true, {});
   }
 }
 
-// The others by a cursor for each subscription, a bounded number in a turn.
-
+// The others by a cursor for each subscription, a share of a turn at a time.
 void Broker::continue_retained(Channel& ch, base::Instant now) {
   const auto pending = std::move(ch.retained);  // delivery may come back here
-  if (!pending) return;
-  int budget = kRetainedPerTurn;
+  if (!pending || ch.closed) return;
   bool paused = false;
+  bool any = false;
   while (!pending->empty() && !paused && ch.live()) {
     RetainedItem& item = pending->front();
-    const MessagePtr* next = retained_.next(item.filter, item.after);
-    if (next == nullptr) {
+    const Retained::Found found = retained_.next(item.filter, item.after, budget_);
+    if (found.message == nullptr && !found.paused) {
       pending->pop_front();
-      continue;
-    }
-    if (budget-- == 0) {
-      effects_.resume(ch.conn);  // goes on in the next turn
+    } else if (found.paused || (any && budget_.share_spent())) {
+      go_on_later(ch);
       paused = true;
     } else {
-      paused = !send_retained(ch, item, now);
+      any = true;
+      paused = !send_retained(ch, item, *found.message, now);
     }
   }
   if (!pending->empty()) {
@@ -247,8 +293,7 @@ void Broker::continue_retained(Channel& ch, base::Instant now) {
 }
 
 // False: the device must take something first.
-bool Broker::send_retained(Channel& ch, RetainedItem& item, base::Instant now) {
-  const MessagePtr message = *retained_.next(item.filter, item.after);
+bool Broker::send_retained(Channel& ch, RetainedItem& item, MessagePtr message, base::Instant now) {
   Session& s = *ch.session;
   Delivery d{.message = message->view(), .owned = message, .publisher = {}};
   const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
@@ -264,7 +309,7 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, base::Instant now) {
     head_cache_.key = -1;
     if (qos == 0) {
       send_message(ch, d.message, 0, true, false, 0, &ids, now);
-    } else if (!s.persistent()) {  // else: queue_retained
+    } else if (!s.persistent()) {  // else: fill_queue
       deliver_volatile(s, d, SubOptions{qos}, true, ids, now);
     }
   }

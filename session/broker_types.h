@@ -21,6 +21,7 @@
 #include "session/router.h"
 #include "session/session.h"
 #include "session/store.h"
+#include "session/turn_work.h"
 
 namespace berth::session {
 
@@ -48,12 +49,21 @@ struct BrokerTypes {
     base::SessionId publisher;             // no local
     std::vector<base::SessionId> picks;    // members chosen of shared groups, not stored
     std::vector<base::SessionId> spilled;  // expiry-0 sessions for which it was stored all the same
+    std::shared_ptr<Fanout> fanout;        // to many
     std::function<void(base::Instant)> call;
   };
   struct OpenBatch {
     std::shared_ptr<Batch> writes = std::make_shared<Batch>();
     std::vector<Deferred> deferred;
+    std::size_t again = 0;  // of these, in front: what came back from an earlier batch
     std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
+  };
+  // Of a batch that has been committed: what waited for it, as far as it has not been run yet.
+  struct Due {
+    std::vector<Deferred> list;
+    std::size_t at = 0;
+    std::vector<std::pair<base::SessionId, std::uint64_t>> touched;
+    std::size_t pumped = 0;
   };
   // A QoS 0 message to sessions on other links than its publisher's: leaves when the publisher's
   // edge has its acknowledgement, so that a crash loses it and never doubles it.
@@ -76,6 +86,7 @@ struct BrokerTypes {
     bool trusted = false;  // no engine has given up expiry-0 sessions that only it remembers
     bool internal = false;
     std::deque<LateCopies> late;
+    std::uint64_t taken = 0;  // turns
   };
   struct Delivery {
     MessageView message;

@@ -1,6 +1,6 @@
 #include "session/retained.h"
 
-#include "protocol/mqtt/topic.h"
+#include "session/topic_order.h"
 
 namespace berth::session {
 
@@ -57,10 +57,11 @@ void Retained::forget(std::string_view topic) {
   messages_.erase(it);
 }
 
-std::vector<std::string> Retained::old_tombstones(std::int64_t before_ms, std::size_t most) {
+std::vector<std::string> Retained::old_tombstones(std::int64_t before_ms, std::size_t most,
+                                                  std::size_t count) {
   std::vector<std::string> old;
   const auto due = [&] {
-    return !tombstones_.empty() &&
+    return !tombstones_.empty() && old.size() < count &&
            (tombstones_.front().first < before_ms || tombstones_.size() > most);
   };
   for (; due(); tombstones_.pop_front()) {
@@ -72,22 +73,50 @@ std::vector<std::string> Retained::old_tombstones(std::int64_t before_ms, std::s
   return old;
 }
 
-const MessagePtr* Retained::next(std::string_view filter, std::string_view after) const {
+Retained::Found Retained::next(std::string_view filter, std::string& after,
+                               TurnBudget& budget) const {
+  budget.take(TurnBudget::kSeek);
   const std::size_t wild = filter.find_first_of("+#");
   if (wild == std::string_view::npos) {
     const auto it = messages_.find(filter);
     const bool there = it != messages_.end() && it->second.message && after.empty();
-    return there ? &it->second.message : nullptr;
+    return {.message = there ? &it->second.message : nullptr};
   }
   // "a/#" also matches "a", which does not begin with "a/".
   std::string_view prefix = filter.substr(0, wild);
   if (filter[wild] == '#' && prefix.ends_with('/')) prefix.remove_suffix(1);
   auto it = after.empty() ? messages_.lower_bound(prefix) : messages_.upper_bound(after);
-  for (; it != messages_.end() && std::string_view(it->first).starts_with(prefix); ++it) {
-    if (it->second.message && protocol::mqtt::filter_matches(filter, it->first))
-      return &it->second.message;
+  std::string to;
+  while (it != messages_.end()) {
+    budget.take(TurnBudget::kLook);
+    const Place place = place_of(filter, it->first, to);
+    if (place == Place::end) break;
+    if (place == Place::match && it->second.message) return {.message = &it->second.message};
+    if (budget.share_spent()) {
+      after = it->first;
+      return {.paused = true};
+    }
+    if (place == Place::seek) {
+      budget.take(TurnBudget::kSeek);
+      it = messages_.lower_bound(to);
+    } else {
+      ++it;
+    }
   }
-  return nullptr;
+  return {};
+}
+
+std::vector<Retained::Expired> Retained::expired(base::Instant now, std::string& after,
+                                                 std::size_t count) const {
+  std::vector<Expired> out;
+  auto it = messages_.upper_bound(after);
+  for (; it != messages_.end() && count != 0; ++it, --count) {
+    const Entry& e = it->second;
+    if (e.message && e.message->view().expires_at <= now) out.push_back({it->first, e.stamp});
+    after = it->first;
+  }
+  if (it == messages_.end()) after.clear();
+  return out;
 }
 
 }  // namespace berth::session

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "session/message.h"
+#include "session/turn_budget.h"
 
 namespace berth::session {
 
@@ -38,12 +39,26 @@ class Retained {
     return it != messages_.end() && it->second.message;
   }
   void forget(std::string_view topic);  // as if it had never been
-  // Forgets tombstones from before `before_ms`, and the oldest of more than `most`; their topics.
-  std::vector<std::string> old_tombstones(std::int64_t before_ms, std::size_t most);
+  // Forgets tombstones from before `before_ms`, and the oldest of more than `most`; their topics,
+  // at most `count`.
+  std::vector<std::string> old_tombstones(std::int64_t before_ms, std::size_t most,
+                                          std::size_t count);
 
+  struct Found {
+    const MessagePtr* message = nullptr;  // valid until the next change
+    bool paused = false;                  // the share is spent; go on from `after` in a later turn
+  };
   // The first retained message whose topic matches `filter` and sorts after `after` (empty: from
-  // the start). Null at the end. Looks only at topics that share the filter's literal prefix.
-  const MessagePtr* next(std::string_view filter, std::string_view after) const;
+  // the start); neither at the end. Passes over topics that can't match, costs `budget` for each
+  // that it looks at and stops when the share is spent: then `after` is the last one looked at.
+  Found next(std::string_view filter, std::string& after, TurnBudget& budget) const;
+
+  struct Expired {
+    std::string topic;
+    std::uint64_t stamp = 0;
+  };
+  // Looks at `count` messages behind `after` ("" again at the end).
+  std::vector<Expired> expired(base::Instant now, std::string& after, std::size_t count) const;
 
  private:
   struct Entry {

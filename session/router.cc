@@ -13,6 +13,12 @@ constexpr std::size_t kCachedTargetsMax = 1'000'000;
 
 }  // namespace
 
+Router::Router(std::size_t cache_topics_max) : cache_topics_max_(cache_topics_max) {
+  nodes_.emplace_back();
+  plus_ = intern_level("+");  // for ever
+  hash_ = intern_level("#");
+}
+
 std::uint32_t Router::intern_level(std::string_view level) {
   const auto it = level_ids_.find(level);
   if (it != level_ids_.end()) {
@@ -42,8 +48,11 @@ void Router::unref_level(std::uint32_t level) {
 
 std::uint32_t Router::find_child(std::uint32_t parent, std::string_view level) const {
   const auto known = level_ids_.find(level);
-  if (known == level_ids_.end()) return 0;
-  const auto it = children_.find(ChildKey{parent, *known});
+  return known == level_ids_.end() ? 0 : child_at(parent, *known);
+}
+
+std::uint32_t Router::child_at(std::uint32_t parent, std::uint32_t level) const {
+  const auto it = children_.find(ChildKey{parent, level});
   return it == children_.end() ? 0 : *it;
 }
 
@@ -63,8 +72,8 @@ std::uint32_t Router::child(std::uint32_t parent, std::string_view level) {
   nodes_[id].level = level_id;
   children_.insert(id);
   ++nodes_[parent].children;
-  if (level == "+") nodes_[parent].has_plus = 1;
-  if (level == "#") nodes_[parent].has_hash = 1;
+  if (level_id == plus_) nodes_[parent].has_plus = 1;
+  if (level_id == hash_) nodes_[parent].has_hash = 1;
   return id;
 }
 
@@ -95,8 +104,8 @@ void Router::prune(std::uint32_t node) {
     children_.erase(node);
     Node& p = nodes_[parent];
     --p.children;
-    if (levels_[n.level].text == "+") p.has_plus = 0;
-    if (levels_[n.level].text == "#") p.has_hash = 0;
+    if (n.level == plus_) p.has_plus = 0;
+    if (n.level == hash_) p.has_hash = 0;
     unref_level(n.level);
     nodes_[node] = Node{};
     free_nodes_.push_back(node);
@@ -208,33 +217,41 @@ void Router::collect(std::uint32_t id, Match& out) {
   for (const auto& g : node.more->groups) out.groups.push_back(g.get());
 }
 
-// `more`: `rest` holds at least one more level of the topic.
-void Router::walk(std::uint32_t id, std::string_view rest, bool more, bool dollar, Match& out) {
-  if (nodes_[id].has_hash != 0 && !dollar) {
-    collect(find_child(id, "#"), out);  // "a/#" matches "a" too (4.7.1.2)
+void Router::find_path(std::string_view topic) {
+  path_.clear();
+  protocol::mqtt::Levels levels(topic);
+  std::string_view level;
+  while (levels.next(level)) {
+    const auto known = level_ids_.find(level);
+    path_.push_back(known == level_ids_.end() ? 0 : *known);
   }
-  if (!more) {
+}
+
+void Router::walk(std::uint32_t id, std::size_t depth, bool dollar, Match& out) {
+  if (++visited_ > kNodesMax) return;
+  if (nodes_[id].has_hash != 0 && !dollar) {
+    collect(child_at(id, hash_), out);  // "a/#" matches "a" too (4.7.1.2)
+  }
+  if (depth == path_.size()) {
     collect(id, out);
     return;
   }
-  const std::size_t slash = rest.find('/');
-  const std::string_view level = rest.substr(0, slash);
-  const bool deeper = slash != std::string_view::npos;
-  const std::string_view tail = deeper ? rest.substr(slash + 1) : std::string_view{};
-  const std::uint32_t exact = find_child(id, level);
-  if (exact != 0) walk(exact, tail, deeper, false, out);
+  const std::uint32_t exact = path_[depth] == 0 ? 0 : child_at(id, path_[depth]);
+  if (exact != 0) walk(exact, depth + 1, false, out);
   if (nodes_[id].has_plus != 0 && !dollar) {
-    walk(find_child(id, "+"), tail, deeper, false, out);
+    walk(child_at(id, plus_), depth + 1, false, out);
   }
 }
 
 const Match& Router::match(std::string_view topic) {
+  visited_ = 0;
   const auto it = cache_.find(topic);
   if (it != cache_.end()) return *it->second;
   if (cache_.size() >= cache_topics_max_ || cached_targets_ > kCachedTargetsMax) changed();
   auto fresh = std::make_unique<Match>();
   merge_.clear();
-  walk(0, topic, true, !topic.empty() && topic.front() == '$', *fresh);
+  find_path(topic);
+  walk(0, 0, !topic.empty() && topic.front() == '$', *fresh);
   cached_targets_ += fresh->targets.size();
   return *cache_.emplace(std::string(topic), std::move(fresh)).first->second;
 }

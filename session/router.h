@@ -2,7 +2,9 @@
 // in front (MQTT 5.0 sections 4.7, 4.8). Owned by the Broker; one shard.
 //
 // Memory: a node is 40 bytes with its first subscriber, plus about 6 for its place in its parent.
-// Levels are interned once. Limits: kTopicLevelsMax levels.
+// Levels are interned once. Limits: kTopicLevelsMax levels; kNodesMax nodes visited for one topic.
+// A topic of n levels has at most 2^(n+1) nodes whatever filters there are, so only topics of 15
+// levels and more can come to that limit, where their subscribers have filled the tree with "+".
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -60,9 +62,8 @@ struct Match {
 
 class Router {
  public:
-  explicit Router(std::size_t cache_topics_max = 8192) : cache_topics_max_(cache_topics_max) {
-    nodes_.emplace_back();
-  }
+  static constexpr std::uint32_t kNodesMax = 32'768;
+  explicit Router(std::size_t cache_topics_max = 8192);
   Router(const Router&) = delete;  // its sets point into it
   Router& operator=(const Router&) = delete;
   // The node of a filter (not "$share/…"); refers it until release().
@@ -76,6 +77,8 @@ class Router {
 
   // Valid until the next change of subscriptions or the next match.
   const Match& match(std::string_view topic);
+  // Nodes that the last match has visited, 0: it was cached. Above kNodesMax: some were not.
+  std::uint32_t visited() const { return visited_; }
 
  private:
   struct Entry {
@@ -103,13 +106,15 @@ class Router {
   void unref_level(std::uint32_t level);
   std::uint32_t child(std::uint32_t parent, std::string_view level);
   std::uint32_t find_child(std::uint32_t parent, std::string_view level) const;  // 0: none
+  std::uint32_t child_at(std::uint32_t parent, std::uint32_t level) const;       // 0: none
   More& more_of(Node& node);
   bool add_shared(FilterId node, Session* s, std::string_view group, SubOptions o,
                   std::uint32_t id);
   bool remove_plain(Node& node, Session* s);
   bool remove_shared(Node& node, Session* s, std::string_view group);
   void prune(std::uint32_t node);
-  void walk(std::uint32_t node, std::string_view rest, bool more, bool dollar, Match& out);
+  void find_path(std::string_view topic);
+  void walk(std::uint32_t node, std::size_t depth, bool dollar, Match& out);
   void collect(std::uint32_t node, Match& out);
   void changed() {
     if (!cache_.empty()) cache_.clear();
@@ -164,7 +169,7 @@ class Router {
 
   std::deque<Node> nodes_;  // grows without copies or slack
   std::vector<std::uint32_t> free_nodes_;
-  std::deque<Level> levels_{1};
+  std::deque<Level> levels_{1};  // 0: a level that no filter has
   std::vector<std::uint32_t> free_levels_;
   boost::unordered_flat_set<std::uint32_t, ChildHash, ChildEq> children_{0, ChildHash{this},
                                                                          ChildEq{this}};
@@ -174,6 +179,10 @@ class Router {
   std::size_t cache_topics_max_;
   std::size_t cached_targets_ = 0;
   boost::unordered_flat_map<const Session*, std::size_t> merge_;  // scratch of collect()
+  std::uint32_t plus_ = 0;                                        // the levels "+" and "#"
+  std::uint32_t hash_ = 0;
+  std::vector<std::uint32_t> path_;  // scratch of match(): the topic's levels
+  std::uint32_t visited_ = 0;
 };
 
 }  // namespace berth::session

@@ -203,12 +203,13 @@ struct Channel {
   std::uint32_t packet_max = 0;      // the device's, 0: none
   std::uint32_t pending = 0;         // inputs whose effects wait for a commit
   std::uint64_t staged_since = 0;    // Broker::moments_ when the first of these was staged
+  std::uint64_t fair_key = 0;        // whose turn its work is done in: tenant or principal
   std::uint64_t in_off = 0;          // input processed
   std::uint64_t edge_in_ack = 0;     // input the edge knows to be acknowledged
   std::uint64_t replay_end = 0;      // input up to here may be a replay
   std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
-  base::Address address;             // the device's; unknown: zeros
+  base::Address address;                              // the device's; unknown: zeros
   Session* session = nullptr;
   ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`
   std::unique_ptr<Newcomer> newcomer;                  // before its session

@@ -142,14 +142,15 @@ void EngineShard::release(base::ConnId conn) {
 void EngineShard::turn_end() {
   if (std::exchange(in_turn_end_, true)) return;  // flush() may bring new events of the edge
   again_ = false;
-  std::vector<base::ConnId> resume = std::exchange(resume_, {});
-  for (const base::ConnId conn : resume) edge_.reoffer(conn);
+  broker_.begin_turn();
+  for (std::size_t n = resume_.size(); n != 0 && !broker_.turn_spent(); --n)
+    edge_.reoffer(resume_.pop());
   broker_.end_turn(base::now());
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
   commit();
   in_turn_end_ = false;
-  const bool again = std::exchange(again_, false) || !resume_.empty();
+  const bool again = std::exchange(again_, false) || !resume_.empty() || broker_.has_work();
   if (again || (!committing_ && broker_.has_uncommitted())) {
     boost::asio::post(io_, [this, alive = alive()] {
       if (!alive.expired()) turn_end();
@@ -212,6 +213,7 @@ void EngineShard::drain(std::function<void()> done) {
 
 void EngineShard::check_drained() {
   if (broker_.channel_count() != 0 || committing_ || broker_.has_uncommitted()) return;
+  if (broker_.has_work()) return;
   auto done = std::exchange(drained_, nullptr);
   boost::asio::post(io_, std::move(done));
 }

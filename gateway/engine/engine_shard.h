@@ -15,6 +15,7 @@
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
 #include "session/broker.h"
+#include "session/fair_queue.h"
 #include "session/store.h"
 
 namespace berth::gateway::engine {
@@ -100,7 +101,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
     edge_.close(conn, reason);
   }
   void release(base::ConnId conn) override;
-  void resume(base::ConnId conn) override { resume_.push_back(conn); }
+  void resume(base::ConnId conn) override { resume_.push(broker_.fair_key(conn), conn); }
   bool writable(base::ConnId conn) override { return edge_.writable(conn); }
   void forwarded_begins(protocol::link::ForwardedWork w, std::string_view topic) override;
   void forwarded_ends() override { works_on(0); }
@@ -134,7 +135,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::unique_ptr<DeviceMessages> messages_;  // of the registry
   std::vector<base::SessionId> review_;       // still to be done
   boost::asio::steady_timer tick_;
-  std::vector<base::ConnId> resume_;
+  session::FairQueue<base::ConnId> resume_;  // input that is to be offered again
   std::function<void()> drained_;
   std::atomic<std::uint64_t>* poison_ = nullptr;
   std::atomic<std::uint64_t>* progress_ = nullptr;

@@ -118,14 +118,42 @@ Reason decode_publish(const Frame& f, Version v, Scratch& scratch, PublishView& 
 }
 
 // ack := packet id:u16 [reason:u8 [properties]]
+namespace {
+
+// 3.4.2.1, 3.5.2.1, 3.6.2.1, 3.7.2.1
+bool is_ack_reason(PacketType type, std::uint8_t code) {
+  switch (code) {
+    case 0x00:
+      return true;
+    case 0x10:
+    case 0x80:
+    case 0x83:
+    case 0x87:
+    case 0x90:
+    case 0x91:
+    case 0x97:
+    case 0x99:
+      return type == PacketType::puback || type == PacketType::pubrec;
+    case 0x92:
+      return type == PacketType::pubrel || type == PacketType::pubcomp;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 Reason decode_ack(const Frame& f, Version v, AckView& out) {
   const std::uint8_t flags = f.type() == PacketType::pubrel ? 2 : 0;
   if ((f.header & 0x0f) != flags) return Reason::malformed_packet;
   Reader r(f.body);
   out.packet_id = r.u16();
   if (!r.ok()) return Reason::malformed_packet;
+  if (out.packet_id == 0) return Reason::protocol_error;  // 2.2.1-3
   if (v == Version::v5 && r.left() != 0) {
-    out.reason = static_cast<Reason>(r.u8());
+    const std::uint8_t code = r.u8();
+    if (!is_ack_reason(f.type(), code)) return Reason::protocol_error;
+    out.reason = static_cast<Reason>(code);
     if (r.left() != 0) {
       Properties props;
       std::string scratch;
@@ -136,7 +164,20 @@ Reason decode_ack(const Frame& f, Version v, AckView& out) {
   return r.left() == 0 ? Reason::success : Reason::malformed_packet;
 }
 
-Reason decode_subscribe(const Frame& f, Version v, SubscribeView& out) {
+namespace {
+
+// A filter that has no right to a reason of its own: empty (4.7.3-1), or "$share/" without a group
+// or without a filter (4.8.2).
+bool malformed_filter(std::string_view filter) {
+  constexpr std::string_view kShare = "$share/";
+  if (!filter.starts_with(kShare)) return filter.empty();
+  const std::size_t slash = filter.find('/', kShare.size());
+  return slash == std::string_view::npos || slash == kShare.size() || slash + 1 == filter.size();
+}
+
+}  // namespace
+
+Reason decode_subscribe(const Frame& f, Version v, SubscribeView& out, std::size_t filters_max) {
   if ((f.header & 0x0f) != 2) return Reason::malformed_packet;  // 3.8.1-1
   Reader r(f.body);
   out.packet_id = r.u16();
@@ -155,13 +196,16 @@ Reason decode_subscribe(const Frame& f, Version v, SubscribeView& out) {
       return Reason::malformed_packet;
     if (((s.options >> 4) & 3) == 3) return Reason::protocol_error;  // 3.8.3.1 retain handling
     if (!valid_utf8(s.filter)) return Reason::malformed_packet;
+    if (r.ok() && malformed_filter(s.filter)) return Reason::malformed_packet;
+    if (out.subscriptions.size() == filters_max) return Reason::quota_exceeded;
     out.subscriptions.push_back(s);
   }
   if (!r.ok()) return Reason::malformed_packet;
   return out.subscriptions.empty() ? Reason::protocol_error : Reason::success;  // 3.8.3-2
 }
 
-Reason decode_unsubscribe(const Frame& f, Version v, UnsubscribeView& out) {
+Reason decode_unsubscribe(const Frame& f, Version v, UnsubscribeView& out,
+                          std::size_t filters_max) {
   if ((f.header & 0x0f) != 2) return Reason::malformed_packet;  // 3.10.1-1
   Reader r(f.body);
   out.packet_id = r.u16();
@@ -175,6 +219,8 @@ Reason decode_unsubscribe(const Frame& f, Version v, UnsubscribeView& out) {
   while (r.ok() && r.left() != 0) {
     out.filters.push_back(r.string());
     if (!valid_utf8(out.filters.back())) return Reason::malformed_packet;
+    if (r.ok() && malformed_filter(out.filters.back())) return Reason::malformed_packet;
+    if (out.filters.size() > filters_max) return Reason::quota_exceeded;
   }
   if (!r.ok()) return Reason::malformed_packet;
   return out.filters.empty() ? Reason::protocol_error : Reason::success;

@@ -79,8 +79,11 @@ struct DisconnectView {
 Reason decode_connect(const Frame& f, Scratch& scratch, ConnectView& out);
 Reason decode_publish(const Frame& f, Version v, Scratch& scratch, PublishView& out);
 Reason decode_ack(const Frame& f, Version v, AckView& out);
-Reason decode_subscribe(const Frame& f, Version v, SubscribeView& out);
-Reason decode_unsubscribe(const Frame& f, Version v, UnsubscribeView& out);
+// quota_exceeded: more than `filters_max` filters; the rest is not looked at.
+Reason decode_subscribe(const Frame& f, Version v, SubscribeView& out,
+                        std::size_t filters_max = SIZE_MAX);
+Reason decode_unsubscribe(const Frame& f, Version v, UnsubscribeView& out,
+                          std::size_t filters_max = SIZE_MAX);
 Reason decode_disconnect(const Frame& f, Version v, DisconnectView& out);
 
 // The client id of a CONNECT, for placement; empty when it can't be told.

@@ -1,4 +1,5 @@
-// The end of a connection takes effect behind all that the device said before it.
+// The end of a connection takes effect behind all that the device said before
+// it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -34,8 +35,9 @@ const ConnectOptions kDevice{.client_id = "device",
                              .will_topic = "will/device",
                              .will_payload = "gone"};
 
-// What the SUBSCRIBE holds up is read when the connection has been closed already; the first
-// PUBLISH after it has a matching session with a queue and nothing to store for it (No Local).
+// What the SUBSCRIBE holds up is read when the connection has been closed
+// already; the first PUBLISH after it has a matching session with a queue and
+// nothing to store for it (No Local).
 const std::string kLastWords = subscribe(1, "said/x", kNoLocal | 1) +
                                publish("said/x", "one", 1, 7) + publish("said/x", "two") +
                                disconnect();
@@ -55,9 +57,103 @@ TEST(End, IsBehindAllThatWasSaidWhereverTheEngineDies) {
     x.w.send_and_close(d, kLastWords);
     std::vector<std::string> said = x.said();
     if (!x.w.crashed()) break;
-    said.erase(std::unique(said.begin(), said.end()), said.end());  // QoS 1 may be doubled
+    said.erase(std::unique(said.begin(), said.end()),
+               said.end());  // QoS 1 may be doubled
     ASSERT_EQ(said, (std::vector<std::string>{"one", "two"})) << "engine death at boundary " << at;
   }
+}
+
+// -- the end of sessions
+
+std::string will_delay(std::uint32_t s) {
+  return std::string("\x18", 1) + u16(s >> 16) + u16(s & 0xffff);
+}
+
+// 3.1.3.2.2: a will waits for its delay or the end of its session, whichever
+// comes first.
+TEST(SessionEnd, ByATakeOverPublishesTheWillThatHasADelay) {
+  for (const bool old_persistent : {true, false}) {
+    Watched x;
+    ConnectOptions o = kDevice;
+    o.will_properties = will_delay(300);
+    o.properties = expiry(old_persistent ? 600 : 0);
+    x.w.open_connected(o);
+    ConnectOptions next{.client_id = "device", .clean = true, .properties = expiry(600)};
+    x.w.open_connected(next);
+    EXPECT_EQ(x.said(), (std::vector<std::string>{"gone"}));
+  }
+}
+
+TEST(SessionEnd, ATakeOverThatGoesOnWithTheSessionPublishesNoWill) {
+  Watched x;
+  ConnectOptions o = kDevice;
+  o.will_properties = will_delay(300);
+  x.w.open_connected(o);
+  x.w.open_connected({.client_id = "device", .clean = false, .properties = expiry(600)});
+  x.w.advance_s(1000);
+  EXPECT_EQ(x.said(), std::vector<std::string>{});
+}
+
+// An engine that lives under a second has no tick: who connects first after an
+// expiry must not find the session.
+TEST(SessionEnd, AnExpiredSessionIsNotResumedBeforeATick) {
+  Watched x;
+  const ConnectOptions o{.client_id = "s", .clean = false, .properties = expiry(60)};
+  const int s = x.w.open_connected(o);
+  x.w.feed(s, subscribe(1, "open", 1));
+  x.w.close(s);
+  const int p = x.w.open_connected({.client_id = "p"});
+  x.w.feed(p, publish("open", "old", 1, 1));
+  for (const bool crash : {true, false}) {
+    x.w.pass_s(61);  // and no tick
+    if (crash) x.w.crash();
+    const int again = x.w.open_connected(o);
+    const auto got = x.w.packets(again);
+    ASSERT_EQ(got.size(), 1u) << "no old message";
+    EXPECT_EQ(got[0].body[0], 0) << "Session Present";
+    x.w.close(again);
+  }
+}
+
+TEST(SessionEnd, ManyAtOnceTakeSeveralTurns) {
+  World w;
+  for (int i = 0; i < 3000; ++i) {
+    const int s = w.open_connected({.client_id = "s" + std::to_string(i),
+                                    .clean = false,
+                                    .properties = expiry(60),
+                                    .will_topic = "w",
+                                    .will_payload = "gone",
+                                    .will_properties = will_delay(30)});
+    w.close(s);
+  }
+  const std::uint64_t before = w.turns();
+  w.advance_s(61);
+  EXPECT_GT(w.turns() - before, 3u);
+  EXPECT_EQ(w.broker().session_count(), 0u);
+  EXPECT_EQ(w.probe().wills_published, 3000u);
+}
+
+// -- the end of retained messages
+
+TEST(Retained, ExpiredOnesGoAndMakeRoom) {
+  session::BrokerOptions o;
+  o.retained_messages_max = 2;
+  World w(o);
+  const int p = w.open_connected({.client_id = "p"});
+  const std::string in_10_s("\x02\x00\x00\x00\x0a", 5);
+  w.feed(p, publish("r/1", "x", 0, 0, 5, true, false, in_10_s));
+  w.feed(p, publish("r/2", "x", 0, 0, 5, true, false, in_10_s));
+  w.feed(p, publish("r/3", "x", 0, 0, 5, true));
+  w.broker().refresh_gauges();
+  EXPECT_EQ(w.probe().retained, 2u) << "full";
+  w.advance_s(11);
+  w.broker().refresh_gauges();
+  EXPECT_EQ(w.probe().retained, 0u);
+  EXPECT_EQ(w.probe().retained_expired, 2u);
+  w.feed(p, publish("r/3", "x", 0, 0, 5, true));
+  w.crash();
+  w.broker().refresh_gauges();
+  EXPECT_EQ(w.probe().retained, 1u) << "in the store too";
 }
 
 }  // namespace

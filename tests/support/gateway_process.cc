@@ -9,8 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "gateway/admin/http_client.h"
-#include "tests/support/rest.h"
+#include "gateway/admin/http_server.h"
 
 namespace berth::test {
 
@@ -49,9 +48,7 @@ int port_after(const std::string& log, const std::string& key) {
 
 void GatewayProcess::start() {
   static const char* const kNames[] = {"serve", "edge", "engine"};
-  // An edge has no --data, but a place for its admin token.
-  std::vector<std::string> argv{"env", "BERTH_STORE_DIRECTORY=" + directory_ + "/data",
-                                berth_binary(), kNames[static_cast<int>(role_)]};
+  std::vector<std::string> argv{berth_binary(), kNames[static_cast<int>(role_)]};
   const auto flag = [&argv](const char* name, const std::string& value) {
     argv.insert(argv.end(), {name, value});
   };
@@ -76,12 +73,6 @@ void GatewayProcess::start() {
   park_port_ = port_after(log, " park=");
   parks_port_ = port_after(log, " parks=");
   admin_port_ = port_after(log, " admin=");
-  const std::size_t token = log.rfind(" token_file=") + 12;
-  AdminTokens::put(admin_port_, log.substr(token, log.find(' ', token) - token));
-}
-
-std::string GatewayProcess::admin_token() const {
-  return AdminTokens::of(admin_port_);
 }
 
 bool GatewayProcess::serving() const {
@@ -104,14 +95,14 @@ int GatewayProcess::terminate() {
 
 std::string GatewayProcess::get(const std::string& target, int* status) const {
   const auto r = gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_),
-                                              "GET", target, admin_token());
+                                              "GET", target);
   if (status != nullptr) *status = r.status;
   return r.body;
 }
 
 std::string GatewayProcess::post(const std::string& target) const {
   return gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_), "POST",
-                                      target, admin_token())
+                                      target)
       .body;
 }
 

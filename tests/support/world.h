@@ -92,6 +92,7 @@ class World : public session::Effects {
     broker_->tick(now_);
     settle();
   }
+  void pass_s(int s) { now_ = now_.plus_s(s); }  // without a tick
   void set_writable(int c, bool w) {
     Conn& k = conns_[static_cast<std::size_t>(c)];
     k.writable = w;
@@ -133,6 +134,7 @@ class World : public session::Effects {
   bool crashed() const { return crashes_ != 0; }
   const metrics::EngineProbe& probe() const { return probe_; }
   base::Instant now() const { return now_; }
+  std::uint64_t turns() const { return turns_; }
   // Connections that a test attaches by hand have slots below `n`.
   void reserve(std::size_t n) { conns_.resize(n); }
 
@@ -276,6 +278,7 @@ class World : public session::Effects {
       broker_->accepted(link, number, now_);
       busy = true;
     }
+    broker_->begin_turn();
     for (const base::ConnId id : std::exchange(resume_, {})) {
       Conn& k = conn(id);
       if (k.attached && !k.released && reachable(id)) deliver(k);
@@ -283,7 +286,7 @@ class World : public session::Effects {
     }
     broker_->end_turn(now_);
     boundary();
-    busy = apply_turn() || busy;
+    busy = apply_turn() || busy || broker_->has_work() || !resume_.empty();
     boundary();
     if (!committing_ && !hold_) {
       if (auto batch = broker_->seal()) {

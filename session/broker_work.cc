@@ -1,0 +1,352 @@
+// Work that takes more than one turn (TurnBudget, turn_work.h): what waited for a commit, PUBLISHes
+// to many, retained messages for a queue, wills and the ends of sessions that are due together. A
+// part of each is done when a turn ends, then others have theirs.
+#include <algorithm>
+
+#include "base/bytes.h"
+#include "session/broker.h"
+
+namespace berth::session {
+
+using protocol::link::CookieSlot;
+
+namespace {
+constexpr std::int64_t kPart = TurnBudget::kTurn / 4;  // of a turn, for each kind of such work
+}
+
+bool Broker::has_work() const {
+  const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
+  const bool staging = !staging_.empty() || !filling_.empty();
+  const bool late = std::any_of(edges_.begin(), edges_.end(), [](const Edge& e) {
+    return !e.late.empty() && e.late.front().turn <= e.taken;
+  });
+  const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
+  return !due_.empty() || (idle && !open_.deferred.empty()) || (staging && staging_has_room()) ||
+         !spreading_.empty() || !ending_.empty() || late ||
+         (serving_ && (timers || !due_wills_.empty()));
+}
+
+std::uint64_t Broker::fair_key(base::ConnId conn) {
+  const Channel* ch = find(conn);
+  return ch == nullptr ? 0 : ch->fair_key;
+}
+
+void Broker::work(base::Instant now) {
+  if (!has_work()) return;
+  budget_.begin_turn(kPart);
+  run_due(now);
+  budget_.begin_turn(kPart);
+  fill_some(now);
+  stage_some(now);
+  budget_.begin_turn(kPart);
+  spread_some(now);
+  budget_.begin_turn(kPart);
+  if (serving_) run_timers(now);
+  if (serving_) publish_due_wills(now);
+  for (Edge& e : edges_) send_late(e, now);
+}
+
+// -- what waited for a commit
+
+void Broker::run_due(base::Instant now) {
+  for (;;) {
+    while (!due_.empty() && !budget_.spent()) {
+      Due& due = due_.front();
+      run_list(due, now);
+      if (due.at != due.list.size()) return;
+      for (; due.pumped != due.touched.size() && !budget_.spent(); ++due.pumped) {
+        if (Session* s = by_id(due.touched[due.pumped].first)) pump(*s, now);
+      }
+      if (due.pumped != due.touched.size()) return;
+      due_.pop_front();
+    }
+    const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
+    if (!idle || open_.deferred.empty()) return;
+    due_.push_back({std::exchange(open_.deferred, {}), 0, {}, 0});  // it waits for nothing any more
+    open_.again = 0;
+    if (budget_.spent()) return;
+  }
+}
+
+void Broker::run_list(Due& due, base::Instant now) {
+  while (due.at < due.list.size() && !budget_.spent()) {
+    Deferred d = std::move(due.list[due.at++]);
+    budget_.take(TurnBudget::kPacket);
+    if (!run(d, now)) put_back(due, std::move(d));
+  }
+}
+
+// It waits for writes that it made, and what its channel deferred after it waits behind it: before
+// all that the open batch has deferred meanwhile.
+void Broker::put_back(Due& due, Deferred d) {
+  std::vector<Deferred> again;
+  const base::ConnId conn = d.conn;
+  again.push_back(std::move(d));
+  if (conn != base::kNoConn) {
+    std::size_t kept = due.at;
+    for (std::size_t i = due.at; i < due.list.size(); ++i) {
+      if (due.list[i].conn == conn) {
+        again.push_back(std::move(due.list[i]));
+      } else if (i != kept) {
+        due.list[kept++] = std::move(due.list[i]);
+      } else {
+        ++kept;
+      }
+    }
+    budget_.take(static_cast<std::int64_t>((due.list.size() - due.at) / 16));
+    due.list.resize(kept);
+  }
+  const auto at = open_.deferred.begin() + static_cast<std::ptrdiff_t>(open_.again);
+  open_.again += again.size();
+  open_.deferred.insert(at, std::make_move_iterator(again.begin()),
+                        std::make_move_iterator(again.end()));
+}
+
+// -- PUBLISHes to many
+
+const Match& Broker::match(std::string_view topic) {
+  const Match& m = router_.match(topic);
+  budget_.take(router_.visited());
+  if (router_.visited() > Router::kNodesMax) ++probe_.walks_cut;
+  return m;
+}
+
+// False: its publisher has to wait, for its own commits or until another one is done.
+bool Broker::may_fan_out(Channel& ch) {
+  if (gated(ch)) {
+    stall(ch);
+    return false;
+  }
+  if (fanouts_ < Fanout::kAtOnce) return true;
+  go_on_later(ch);
+  return false;
+}
+
+// `through`: the sessions up to this one have had it (of a QoS 2 message, before an engine died).
+void Broker::begin_fanout(const Match& m, const Delivery& d, Deferred out, std::uint64_t through) {
+  out.fanout = std::make_shared<Fanout>(fanouts_);
+  Fanout& f = *out.fanout;
+  f.to.reserve(m.targets.size());
+  for (const Target& t : m.targets) {
+    if (takes(t, d)) f.to.push_back({t.session->id, t.options, t.ids});
+  }
+  budget_.take(static_cast<std::int64_t>(f.to.size()));
+  if (d.message.qos == 2) {
+    const auto by_session = [](const auto& a, const auto& b) {
+      return a.session.value < b.session.value;
+    };
+    std::sort(f.to.begin(), f.to.end(), by_session);
+    while (f.at < f.to.size() && f.to[f.at].session.value <= through) ++f.at;
+  }
+  staging_.push_back(std::move(out));
+}
+
+// The session that a dead engine has come to with this QoS 2 message; the outcome := 'f'
+// session:varint, or 'F' when it had come to the end.
+std::optional<std::uint64_t> Broker::fanned_out_through(const Channel& ch) const {
+  const std::string* outcome = applied_outcome(ch);
+  if (outcome == nullptr || outcome->empty()) return std::nullopt;
+  if (outcome->front() == 'F') return UINT64_MAX;
+  if (outcome->front() != 'f') return std::nullopt;
+  return base::RecordReader(std::string_view(*outcome).substr(1)).varint();
+}
+
+void Broker::stage_some(base::Instant now) {
+  for (std::size_t n = staging_.size(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
+    Deferred d = std::move(staging_.front());
+    staging_.pop_front();
+    budget_.begin_share();
+    if (!stage_part(d)) {
+      staging_.push_back(std::move(d));
+      continue;
+    }
+    d.fanout->at = 0;
+    if (d.fanout->staged) d.fanout->staged();
+    if (has_uncommitted() || !due_.empty()) {
+      open_.deferred.push_back(std::move(d));
+    } else {
+      run(d, now);
+    }
+  }
+}
+
+// True: all of it is staged.
+bool Broker::stage_part(Deferred& d) {
+  Fanout& f = *d.fanout;
+  MessageView m = d.message->view();
+  m.stamp = d.stamp;
+  Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
+  while (f.at < f.to.size() && staging_has_room() && !budget_.share_spent()) {
+    budget_.take(1);
+    stage_receiver(f.to[f.at++], delivery);
+  }
+  const bool done = f.at == f.to.size();
+  Channel* ch = m.qos == 2 ? find(d.conn) : nullptr;
+  if (ch != nullptr) {
+    std::string outcome(done ? "F" : "f");
+    if (!done) base::put_varint(outcome, f.at == 0 ? 0 : f.to[f.at - 1].session.value);
+    record_applied(*ch, outcome, d.in_off);
+  }
+  return done;
+}
+
+// Where an edge survives us also for expiry-0 sessions: their copies can't all leave in one frame
+// with the acknowledgement.
+void Broker::stage_receiver(const Fanout::Receiver& r, Delivery& d) {
+  Session* s = by_id(r.session);
+  if (s == nullptr) return;
+  const std::uint8_t qos = std::min(d.message.qos, r.options.qos());
+  const bool retain = d.message.retain && r.options.retain_as_published();
+  if (s->persistent()) {
+    if (s->peer != 0 && kept_for_peers(d)) stage_for_peer(*s, d, 0, false);
+    if (qos != 0 && s->peer == 0) append_stored(*s, d, qos, retain, r.ids);
+    return;
+  }
+  const bool alive = s->limbo || (s->channel != nullptr && s->channel->live());
+  if (qos == 0 || !options_.replay || !alive) return;
+  append_stored(*s, d, qos, retain, r.ids);
+  if (s->channel == nullptr) return;
+  dirty(*s->channel, CookieSlot::volatile_state);
+  if (!effects_.writable(s->channel->conn)) s->channel->waiting_room = true;
+}
+
+// What had to be durable is. The acknowledgement leaves before the other copies: what a crash takes
+// of these is lost and never doubled.
+void Broker::spread(Deferred d, base::Instant now) {
+  MessageView m = d.message->view();
+  Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
+  std::vector<LateCopies::To> later;
+  head_cache_.key = -1;
+  deliver_groups(match(m.topic), delivery, &d, later, now);
+  if (!later.empty()) send_later(delivery, std::move(later));
+  Channel* ch = find(d.conn);
+  if (ch != nullptr && ch->state != Channel::State::closing) {
+    if (d.reply_type != protocol::mqtt::PacketType{})
+      reply(*ch, d.reply_type, d.packet_id, d.reason, d.quota);
+    if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
+  }
+  spreading_.push_back(std::move(d));
+}
+
+void Broker::spread_some(base::Instant now) {
+  for (std::size_t n = spreading_.size(); n != 0 && !budget_.spent(); --n) {
+    Deferred d = std::move(spreading_.front());
+    spreading_.pop_front();
+    budget_.begin_share();
+    if (!spread_part(d, now)) {
+      spreading_.push_back(std::move(d));
+      continue;
+    }
+    if (Channel* ch = find(d.conn)) end_deferral(*ch);
+  }
+}
+
+bool Broker::spread_part(Deferred& d, base::Instant now) {
+  Fanout& f = *d.fanout;
+  const MessageView m = d.message->view();
+  Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
+  std::vector<LateCopies::To> later;
+  head_cache_.key = -1;
+  for (; f.at < f.to.size() && !budget_.share_spent(); ++f.at) {
+    budget_.take(1);
+    const Fanout::Receiver& r = f.to[f.at];
+    if (Session* s = by_id(r.session)) deliver_to(*s, r.options, r.ids, delivery, &d, later, now);
+  }
+  if (!later.empty()) send_later(delivery, std::move(later));
+  return f.at == f.to.size();
+}
+
+// -- retained messages into a queue
+
+void Broker::begin_fill(Channel& ch, RetainedFill fill) {
+  ++ch.pending;
+  stall(ch);
+  filling_.push_back(std::move(fill));
+}
+
+void Broker::fill_some(base::Instant now) {
+  for (std::size_t n = filling_.size(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
+    RetainedFill fill = std::move(filling_.front());
+    filling_.pop_front();
+    budget_.begin_share();
+    const bool done = fill_part(fill, now);
+    Channel* ch = find(fill.conn);
+    if (ch == nullptr) continue;
+    record_applied(*ch, done ? fill.outcome : outcome_so_far(fill), fill.in_off);
+    if (!done) {
+      filling_.push_back(std::move(fill));
+      continue;
+    }
+    Deferred d;
+    d.kind = Deferred::Kind::call;
+    d.call = std::move(fill.answer);
+    d.conn = fill.conn;
+    d.in_off = fill.in_off;
+    open_.deferred.push_back(std::move(d));  // its record is in this batch
+  }
+}
+
+// Reason codes' digits '|' item:varint topic:bytes
+std::string Broker::outcome_so_far(const RetainedFill& fill) {
+  std::string out = fill.outcome + '|';
+  base::put_varint(out, fill.at);
+  base::put_bytes(out, fill.after);
+  return out;
+}
+
+void Broker::go_on_filling(RetainedFill& fill, std::string_view so_far) {
+  base::RecordReader r(so_far);
+  fill.at = std::min<std::size_t>(r.varint(), fill.items->size());
+  fill.after = r.bytes();
+}
+
+// True: all that the queue takes is in it, or nobody waits for it any more.
+bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
+  Session* s = by_id(fill.session);
+  const Channel* ch = find(fill.conn);
+  if (s == nullptr || ch == nullptr || ch->session != s || ch->closed) return true;
+  while (fill.at < fill.items->size()) {
+    if (!staging_has_room() || budget_.share_spent()) return false;
+    const RetainedItem& item = (*fill.items)[fill.at];
+    const Retained::Found found = retained_.next(item.filter, fill.after, budget_);
+    if (found.paused) return false;
+    if (found.message == nullptr) {
+      ++fill.at;
+      fill.after.clear();
+      continue;
+    }
+    Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
+    fill.after = d.message.topic;
+    const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
+    if (qos == 0 || d.message.expires_at <= now) continue;
+    if (s->flow().queued >= options_.queue_messages_max ||
+        s->flow().queued_bytes >= options_.queue_bytes_max) {
+      ++probe_.drop_queue_full;
+      return true;
+    }
+    append_stored(*s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
+  }
+  return true;
+}
+
+// -- what is due at one time
+
+void Broker::run_timers(base::Instant now) {
+  while (!timers_.empty() && timers_.top().first <= latest_.ms && !budget_.spent()) {
+    const std::uint64_t id = timers_.top().second;
+    timers_.pop();
+    budget_.take(TurnBudget::kSession);
+    if (Session* s = by_id({id})) on_timer(*s, now);
+  }
+}
+
+void Broker::publish_due_wills(base::Instant now) {
+  while (!due_wills_.empty() && !budget_.spent()) {
+    auto [intent, will] = std::move(due_wills_.back());
+    due_wills_.pop_back();
+    budget_.take(TurnBudget::kSession);
+    publish_will(intent, std::move(will), now);
+  }
+}
+
+}  // namespace berth::session

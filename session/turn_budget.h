@@ -1,0 +1,48 @@
+// What the Broker may do in one turn of its shell before it lets heartbeats, commits and other
+// connections come in between (I13). Owned by the Broker; one shard.
+//
+// Counted in steps of about 0.1 us. Work for a connection gets a share of the turn; when the share
+// is spent the work stops where it is and goes on in a later turn, behind what others have waiting.
+// The last piece of work may overdraw: a single PUBLISH, SUBSCRIBE or walk is bounded by limits of
+// its own.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace berth::session {
+
+class TurnBudget {
+ public:
+  static constexpr std::int64_t kTurn = 100'000;  // 10 ms
+  static constexpr std::int64_t kShare = 50'000;  // of one connection
+  // What things cost.
+  static constexpr std::int64_t kPacket = 5;    // read from a connection
+  static constexpr std::int64_t kDelivery = 5;  // sent or staged, and its bytes
+  static constexpr std::int64_t kFilter = 20;   // subscribed or unsubscribed
+  static constexpr std::int64_t kLook = 2;      // a retained entry looked at
+  static constexpr std::int64_t kSeek = 5;      // a place in the retained messages looked up
+  static constexpr std::int64_t kSession = 50;  // ended, or written
+  static constexpr std::size_t kBytesAStep = 512;
+
+  void begin_turn(std::int64_t steps = kTurn) { turn_ = share_ = steps; }
+  // Work for the next connection begins. False: nothing is left in this turn.
+  bool begin_share() {
+    share_ = std::min(turn_, kShare);
+    return turn_ > 0;
+  }
+  void take(std::int64_t steps) {
+    turn_ -= steps;
+    share_ -= steps;
+  }
+  void take_bytes(std::size_t n) { take(static_cast<std::int64_t>(n / kBytesAStep)); }
+  bool share_spent() const { return share_ <= 0; }
+  bool spent() const { return turn_ <= 0; }
+
+ private:
+  std::int64_t turn_ = kTurn;
+  std::int64_t share_ = kTurn;
+};
+
+}  // namespace berth::session

@@ -1,0 +1,63 @@
+// Work of the Broker that takes more than one turn (broker_work.cc, TurnBudget). Plain data.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "session/router.h"
+#include "session/session.h"
+
+namespace berth::session {
+
+// One PUBLISH to many receivers, or of many bytes in all. First what must be durable is staged, a
+// bounded part in each batch; when the last of it is committed the other copies are sent. The
+// publisher's channel is stalled all the while, so its order is kept, and nothing is acknowledged
+// before all of it is durable.
+class Fanout {
+ public:
+  // A message to more receivers than this, or of more bytes for all of them, is one.
+  static constexpr std::size_t kReceivers = 2000;
+  static constexpr std::size_t kBytes = 1u << 20;
+  static constexpr std::size_t kAtOnce = 16;  // Fanouts; further publishers wait for one to end
+  static constexpr std::size_t kBatchBytes = 1u << 20;  // staged, then the batch has to leave first
+
+  struct Receiver {
+    base::SessionId session;
+    SubOptions options;
+    std::vector<std::uint32_t> ids;
+  };
+  // `live`: counts those there are.
+  explicit Fanout(std::size_t& live) : live_(live) { ++live_; }
+  ~Fanout() { --live_; }
+  Fanout(const Fanout&) = delete;
+  Fanout& operator=(const Fanout&) = delete;
+
+  std::vector<Receiver> to;  // of a QoS 2 message by session, so that a replay can go on
+  std::size_t at = 0;
+  std::function<void()> staged;  // when all is in the open batch; or null
+
+ private:
+  std::size_t& live_;
+};
+
+// The retained messages of a SUBSCRIBE on their way into the queue of a session that has one. The
+// SUBSCRIBE is not acknowledged before; how far it came stands in its applied record, in the batch
+// that has brought it there.
+struct RetainedFill {
+  base::ConnId conn;
+  std::uint64_t in_off = 0;  // of the SUBSCRIBE
+  base::SessionId session;
+  std::string outcome;  // of its filters
+  std::shared_ptr<std::deque<RetainedItem>> items;
+  std::size_t at = 0;  // the item under way
+  std::string after;   // the topic it has come to
+  std::function<void(base::Instant)> answer;
+};
+
+}  // namespace berth::session

@@ -1,0 +1,273 @@
+// The work of one turn is bounded (TurnBudget): what walks, trees of filters and PUBLISHes to many
+// cost, and who comes in between.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <set>
+
+#include "protocol/mqtt/topic.h"
+#include "session/fair_queue.h"
+#include "session/retained.h"
+#include "session/router.h"
+#include "session/topic_order.h"
+#include "tests/support/world.h"
+
+namespace berth::test {
+namespace {
+
+using session::MessagePtr;
+using session::MessageView;
+using session::Retained;
+using session::TurnBudget;
+
+// -- walks over retained messages
+
+struct Topics {
+  Retained retained{[](std::string_view, int) {}};
+  std::set<std::string> all;
+  void put(const std::string& topic) {
+    all.insert(topic);
+    retained.put(topic, MessagePtr(MessageView{.topic = topic, .payload = "x", .forwarded = {}}));
+  }
+  // What a walk finds that pauses after every `steps`.
+  std::vector<std::string> find(std::string_view filter, std::int64_t steps, int& pauses) const {
+    std::vector<std::string> found;
+    std::string after;
+    for (;;) {
+      TurnBudget budget;
+      budget.begin_turn(steps);
+      const Retained::Found f = retained.next(filter, after, budget);
+      pauses += f.paused ? 1 : 0;
+      if (f.paused) continue;
+      if (f.message == nullptr) return found;
+      found.emplace_back((*f.message)->view().topic);
+      after = found.back();
+    }
+  }
+};
+
+TEST(RetainedWalk, FindsWhatTheFilterMatchesHoweverOftenItPauses) {
+  std::mt19937 random(7);
+  const auto level = [&](bool filter) -> std::string {
+    static const std::vector<std::string> kLevels{"a", "b", "", "a-", "a0", "$x", "b b", "+"};
+    return kLevels[random() % (filter ? 8 : 7)];
+  };
+  const auto path = [&](bool filter) {
+    std::string s = level(filter);
+    for (auto n = random() % 4; n != 0; --n) s += "/" + level(filter);
+    if (filter && random() % 3 == 0) s = random() % 5 == 0 ? "#" : s + "/#";
+    return s;
+  };
+  Topics t;
+  for (int i = 0; i < 400; ++i) {
+    const std::string topic = path(false);
+    if (!topic.empty()) t.put(topic);
+  }
+  int pauses = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string filter = path(true);
+    if (filter.empty()) continue;
+    std::vector<std::string> expected;
+    for (const std::string& topic : t.all) {
+      if (protocol::mqtt::filter_matches(filter, topic)) expected.push_back(topic);
+    }
+    ASSERT_EQ(t.find(filter, 1'000'000, pauses), expected) << filter;
+    ASSERT_EQ(t.find(filter, 1, pauses), expected) << filter;
+  }
+  EXPECT_GT(pauses, 1000);
+}
+
+TEST(RetainedWalk, PassesOverWhatCannotMatch) {
+  Topics t;
+  for (int site = 0; site < 100; ++site) {
+    for (int i = 0; i < 200; ++i) t.put("s" + std::to_string(site) + "/x/" + std::to_string(i));
+  }
+  TurnBudget budget;
+  budget.begin_turn();
+  std::string after;
+  EXPECT_EQ(t.retained.next("+/nothing/#", after, budget).message, nullptr);
+  EXPECT_FALSE(budget.spent());
+  budget.begin_turn(100 * 2 * (TurnBudget::kLook + TurnBudget::kSeek) + 20);
+  EXPECT_EQ(t.retained.next("+/nothing/#", after, budget).message, nullptr);
+  EXPECT_FALSE(budget.spent()) << "two looks for each of 100 sites, not 20,000";
+}
+
+TEST(RetainedWalk, OthersComeBetween) {
+  World w;
+  const int p = w.open_connected({.client_id = "p"});
+  std::string all;
+  for (int i = 0; i < 20'000; ++i)
+    all += publish("d" + std::to_string(i) + "/x", "1", 0, 0, 5, true);
+  w.feed(p, all);
+  for (const bool clean : {true, false}) {
+    const int s =
+        w.open_connected({.client_id = "s", .clean = clean, .properties = expiry(clean ? 0 : 600)});
+    w.packets(s);
+    const std::uint64_t before = w.turns();
+    w.feed(s, subscribe(1, "+/nothing", 1));
+    EXPECT_GE(w.turns() - before, 3u) << "20,000 topics are more than a share";
+    const auto got = w.packets(s);
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].type, 9u);
+    w.close(s);
+  }
+}
+
+// -- the tree of filters
+
+TEST(RouterWalk, IsBoundedWhateverFiltersThereAre) {
+  session::Router router;
+  std::vector<session::Session> sessions(1 << 16);
+  for (std::uint32_t i = 0; i < sessions.size(); ++i) {
+    sessions[i].id = {i + 1};
+    std::string filter;
+    for (int bit = 0; bit < 16; ++bit)
+      filter += (bit == 0 ? "" : "/") + std::string((i >> bit & 1) != 0 ? "w" : "+");
+    router.add(router.intern(filter), &sessions[i], "", {}, 0);
+  }
+  std::string topic = "w";
+  for (int i = 1; i < 16; ++i) topic += "/w";
+  router.match(topic);
+  EXPECT_GT(router.visited(), session::Router::kNodesMax);
+  EXPECT_LT(router.visited(), session::Router::kNodesMax * 2) << "what is left of the walk unwinds";
+  router.match(topic);
+  EXPECT_EQ(router.visited(), 0u) << "cached";
+  EXPECT_EQ(router.match("w/w").targets.size(), 0u);
+}
+
+TEST(RouterWalk, OfATopicOf14LevelsIsWhole) {
+  session::Router router;
+  std::vector<session::Session> sessions(1 << 14);
+  for (std::uint32_t i = 0; i < sessions.size(); ++i) {
+    sessions[i].id = {i + 1};
+    std::string filter;
+    for (int bit = 0; bit < 14; ++bit)
+      filter += (bit == 0 ? "" : "/") + std::string((i >> bit & 1) != 0 ? "w" : "+");
+    router.add(router.intern(filter), &sessions[i], "", {}, 0);
+  }
+  std::string topic = "w";
+  for (int i = 1; i < 14; ++i) topic += "/w";
+  EXPECT_EQ(router.match(topic).targets.size(), sessions.size());
+  EXPECT_LE(router.visited(), session::Router::kNodesMax);
+}
+
+// -- filters of one packet
+
+std::string subscribe_to(const std::vector<std::string>& filters, unsigned options) {
+  std::string b = u16(1) + std::string(1, '\0');
+  for (const std::string& f : filters) b += str(f) + static_cast<char>(options);
+  return packet(0x82, b);
+}
+
+TEST(Filters, OfOnePacketAreLimited) {
+  World w;
+  const int s = w.open_connected({.client_id = "s"});
+  w.packets(s);
+  std::vector<std::string> filters;
+  for (int i = 0; i < 1000; ++i) filters.push_back("f/" + std::to_string(i));
+  w.feed(s, subscribe_to(filters, 0));
+  ASSERT_EQ(w.packets(s).size(), 1u);
+  filters.push_back("one/more");
+  w.feed(s, subscribe_to(filters, 0));
+  const auto got = w.packets(s);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].type, 14u);
+  EXPECT_EQ(static_cast<unsigned char>(got[0].body[0]), 0x97) << "quota exceeded";
+  EXPECT_TRUE(w.ended(s));
+}
+
+TEST(Filters, NamedTwiceBringTheirRetainedMessagesOnce) {
+  World w;
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("r", "1", 0, 0, 5, true));
+  const int s = w.open_connected({.client_id = "s"});
+  w.packets(s);
+  w.feed(s, subscribe_to({"r", "r", "#", "r"}, 0));
+  EXPECT_EQ(take_publishes(w, s).size(), 2u);
+}
+
+TEST(Filters, WithRetainedMessagesUnderWayAreLimited) {
+  World w;
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("r", "1", 0, 0, 5, true));
+  const int s = w.open_connected({.client_id = "s"});
+  w.packets(s);
+  w.set_writable(s, false);  // so the first one is under way
+  std::vector<std::string> filters;
+  for (int i = 0; i < 600; ++i) filters.push_back(i == 0 ? "r" : "f/" + std::to_string(i));
+  w.feed(s, subscribe_to(filters, 0));
+  w.feed(s, subscribe_to(filters, 0));
+  const auto got = w.packets(s);
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(std::count(got[0].body.begin(), got[0].body.end(), '\x97'), 0);
+  EXPECT_EQ(std::count(got[1].body.begin(), got[1].body.end(), '\x97'), 200);
+}
+
+// -- whose turn it is
+
+TEST(FairQueue, OneItemOfOneKeyWaitsForOneOfEachOther) {
+  session::FairQueue<int> q;
+  for (int i = 0; i < 1000; ++i) q.push(1, i);
+  q.push(2, 5000);
+  q.push(3, 6000);
+  EXPECT_EQ(q.size(), 1002u);
+  std::vector<int> first;
+  for (int i = 0; i < 4; ++i) first.push_back(q.pop());
+  EXPECT_EQ(first, (std::vector<int>{0, 5000, 6000, 1}));
+  int n = 0;
+  for (; !q.empty(); ++n) q.pop();
+  EXPECT_EQ(n, 998);
+}
+
+// -- PUBLISHes to many
+
+TEST(Fanout, ManyReceiversGetItOnceOverManyTurns) {
+  for (const unsigned qos : {0u, 1u, 2u}) {
+    World w;
+    constexpr int kN = 2500;
+    std::vector<int> subscribers;
+    for (int i = 0; i < kN; ++i) {
+      const bool clean = i % 2 == 0;
+      const int s = w.open_connected({.client_id = "s" + std::to_string(i),
+                                      .clean = clean,
+                                      .properties = expiry(clean ? 0 : 600)});
+      w.feed(s, subscribe(1, "t", i % 3 == 0 ? 0 : 2));
+      w.packets(s);
+      subscribers.push_back(s);
+    }
+    const int p = w.open_connected({.client_id = "p"});
+    w.packets(p);
+    w.feed(p, publish("t", "1", qos, 1) + publish("t", "2", qos, 2));
+    for (const int s : subscribers) {
+      std::vector<std::string> got;
+      for (const Packet& k : w.packets(s)) {
+        if (k.type == 3) got.push_back(k.payload(5));
+      }
+      ASSERT_EQ(got, (std::vector<std::string>{"1", "2"})) << "qos " << qos;
+    }
+    EXPECT_EQ(w.packets(p).size(), qos == 0 ? 0u : 2u);
+  }
+}
+
+TEST(Fanout, BytesOfABatchAreBounded) {
+  World w;
+  std::vector<int> subscribers;
+  for (int i = 0; i < 40; ++i) {
+    const int s = w.open_connected(
+        {.client_id = "s" + std::to_string(i), .clean = false, .properties = expiry(600)});
+    w.feed(s, subscribe(1, "t", 1));
+    w.close(s);
+  }
+  const int p = w.open_connected({.client_id = "p"});
+  w.packets(p);
+  const std::uint64_t before = w.probe().commits;
+  w.feed(p, publish("t", std::string(500'000, 'x'), 1, 1));
+  EXPECT_EQ(w.packets(p).size(), 1u);
+  EXPECT_GE(w.probe().commits - before, 12u) << "20 MB, about 1 MB in each batch";
+  EXPECT_EQ(w.probe().queued, 40u);
+}
+
+}  // namespace
+}  // namespace berth::test
