@@ -39,9 +39,14 @@ def connects(pid, port, packets):
     return (cpu_ms(pid) - before) * 1000 / len(packets)
 
 
+def token():
+    with open(f"{ask.data}/admin.token") as f:
+        return f.read().strip()
+
+
 def ask(port, method, path, body=None, kind="application/json"):
     c = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-    c.request(method, path, body, {"Content-Type": kind})
+    c.request(method, path, body, {"Content-Type": kind, "Authorization": f"Bearer {token()}"})
     r = c.getresponse()
     text = r.read()
     assert r.status < 300, text
@@ -58,6 +63,7 @@ def main():
     print(f"machine: {os.cpu_count()} x {platform.machine()}, commit {commit}, registry.password_iterations 1000")
     with tempfile.TemporaryDirectory() as d:
         port = free_port()
+        ask.data = f"{d}/data"
         with open(f"{d}/g.yaml", "w") as f:
             f.write("auth: {failures_per_address: 0, failures_per_name: 0}\nregistry: {source: store}\nlog: {level: warn}\n")
         argv = [BERTH, "serve", "--single-process", "--config", f"{d}/g.yaml", "--mqtt", f"127.0.0.1:{port}", "--admin",

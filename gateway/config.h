@@ -100,7 +100,8 @@ struct Config {
   std::uint32_t drain_seconds = 20;  // at most, for SIGTERM
   ClusterConfig cluster;
   RegistryConfig registry;
-  std::string admin_token_file;  // what is in it is needed for /api/
+  std::string admin_token_file;     // empty: admin.token in data_directory
+  std::string admin_allowed_hosts;  // names by which the admin port may be asked
   std::string log_format = "text";
   std::string log_level = "info";
 };

@@ -103,6 +103,7 @@ std::vector<Key> identity_keys() {
           "auth.failure_forgiven_s", [](Config& c) -> U32& { return c.throttle.forgiven_s; }, 1,
           86'400),
       text("admin.token_file", &Config::admin_token_file),
+      text("admin.allowed_hosts", &Config::admin_allowed_hosts),
       choice(
           "registry.source", {"none", "file", "store"},
           [](Config& c, int i) { c.registry.source = static_cast<RegistryConfig::Source>(i); },

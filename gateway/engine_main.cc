@@ -9,6 +9,7 @@
 #include "gateway/link/link_set.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/sample_sender.h"
 #include "gateway/usage.h"
 
 namespace berth::gateway {
@@ -131,10 +132,10 @@ class EngineProcess {
 
   void scrape(std::uint64_t id) {
     if (!engine_) return;
-    engine_->refresh_gauges();
-    auto all = metrics::samples_of(probe_);
-    for (auto& s : usage_samples(usage_of(engine_->broker()))) all.push_back(std::move(s));
-    links_[0].send_samples(id, all);
+    sender_.answer(id, [this] {
+      engine_->refresh_gauges();
+      return SampleSender::Figures{metrics::samples_of(probe_), usage_of(engine_->broker())};
+    });
   }
 
   const Config& config_;
@@ -148,6 +149,8 @@ class EngineProcess {
   runtime::PoisonPage poison_;
   boost::asio::steady_timer heartbeat_;
   std::unique_ptr<engine::EngineShard> engine_;
+  SampleSender sender_{io_,
+                       [this](const std::string& payload) { links_[0].send_samples(payload); }};
   bool stopping_ = false;
   int exit_code_ = 0;
 };

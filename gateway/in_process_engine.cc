@@ -62,7 +62,7 @@ void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& c
                      .heartbeat = [] {},
                      .drained = [] {},
                      .lost = [] {},
-                     .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {}});
+                     .samples = [](std::uint64_t, std::string_view) {}});
   std::vector<int> theirs;
   for (std::uint32_t i = 0; i < edges_.count(); ++i) {
     const auto [edge_end, engine_end] = runtime::link_pair();
@@ -90,11 +90,9 @@ void InProcessEngine::on_attached_all() {
   events_.ready();
 }
 
-std::vector<metrics::Sample> InProcessEngine::samples() {
+SampleSender::Figures InProcessEngine::figures() {
   engine_->refresh_gauges();
-  auto all = metrics::samples_of(probe_);
-  for (auto& s : usage_samples(usage_of(engine_->broker()))) all.push_back(std::move(s));
-  return all;
+  return {metrics::samples_of(probe_), usage_of(engine_->broker())};
 }
 
 void InProcessEngine::close() {

@@ -10,6 +10,7 @@
 #include "gateway/engine/engine_shard.h"
 #include "gateway/link/link_set.h"
 #include "gateway/runtime/edge_shards.h"
+#include "gateway/sample_sender.h"
 
 namespace berth::gateway {
 
@@ -27,7 +28,7 @@ class InProcessEngine {
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
   bool store_healthy() const { return engine_->store_healthy(); }
   void review_registry(const session::Concerned& who) { engine_->review_registry(who); }
-  std::vector<metrics::Sample> samples();
+  SampleSender::Figures figures();
   void close();
 
  private:

@@ -1,18 +1,20 @@
 // berth: command line. Exit codes: 0 asked to stop, 64 usage, 69 a port or the store not available,
 // 78 configuration.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 
-#include "gateway/admin/http_server.h"
 #include "gateway/cluster/edge_node.h"
 #include "gateway/cluster/engine_node.h"
 #include "gateway/config.h"
+#include "gateway/ctl.h"
 #include "gateway/engine_main.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
 #include "gateway/registry/file_registry.h"
 #include "gateway/serve.h"
+#include "gateway/suggest.h"
 #include "sim/sim.h"
 
 namespace {
@@ -25,33 +27,47 @@ constexpr int kExitConfig = 78;
 
 struct Flags {
   std::string config_file;
-  std::string mqtt, admin, data, store, durability, shards, log_format, log_level;
+  std::string mqtt, park, admin, data, store, durability, shards, log_format, log_level;
   std::string engines, links, partitions;
   bool anonymous = false;
   bool single_process = false;
 };
 
+// "what it is [default]": of the setting that the flag stands for.
+std::string with_default(const std::string& text, const std::string& key) {
+  static const auto defaults = berth::gateway::to_environment(Config());
+  const std::string& value = defaults.at(berth::gateway::environment_name(key));
+  return text + " [" + (value.empty() ? "none" : value) + "]";
+}
+
 void add_common_flags(CLI::App& app, Flags& f) {
   app.add_option("--config", f.config_file,
                  "YAML config file (config/berth.yaml documents every key)");
-  app.add_option("--admin", f.admin, "HOST:PORT for /metrics, health and berth ctl");
-  app.add_option("--log-format", f.log_format, "text or ecs")
+  app.add_option("--admin", f.admin,
+                 with_default("HOST:PORT for /metrics, health and berth ctl", "admin.listen"));
+  app.add_option("--log-format", f.log_format, with_default("text or ecs", "log.format"))
       ->check(CLI::IsMember({"text", "ecs"}));
-  app.add_option("--log-level", f.log_level, "trace, debug, info, warn, error");
+  app.add_option("--log-level", f.log_level,
+                 with_default("trace, debug, info, warn, error", "log.level"));
 }
 
 void add_edge_flags(CLI::App& app, Flags& f) {
-  app.add_option("--mqtt", f.mqtt, "HOST:PORT for MQTT devices");
-  app.add_option("--shards", f.shards, "threads of the edge (1)");
+  app.add_option("--mqtt", f.mqtt, with_default("HOST:PORT for MQTT devices", "mqtt.listen"));
+  app.add_option("--park", f.park,
+                 with_default("HOST:PORT for devices of the Park protocol", "park.listen"));
+  app.add_option("--shards", f.shards, with_default("threads of the edge", "shards"));
 }
 
 void add_engine_flags(CLI::App& app, Flags& f) {
-  app.add_option("--data", f.data, "directory of the embedded store");
+  app.add_option("--data", f.data,
+                 with_default("directory of the embedded store", "store.directory"));
   app.add_flag("--anonymous", f.anonymous, "accept clients without a user name from anywhere");
   app.add_option("--durability", f.durability,
-                 "disk: sync before every ack; process: survives kill -9 only")
+                 with_default("disk: sync before every ack; process: survives kill -9 only",
+                              "store.durability"))
       ->check(CLI::IsMember({"disk", "process"}));
-  app.add_option("--store", f.store, "redis://… : sessions there instead of in --data");
+  app.add_option("--store", f.store,
+                 with_default("redis://… : sessions there instead of in --data", "store.url"));
 }
 
 void add_serve_flags(CLI::App& app, Flags& f) {
@@ -65,7 +81,9 @@ void add_cluster_flags(CLI::App& app, Flags& f) {
   app.add_option("--engines", f.engines,
                  "HOST:PORT,… of the engines; a name may have many addresses");
   app.add_option("--partitions", f.partitions,
-                 "of the sessions, each served by one engine; the same for all edges and engines");
+                 with_default("of the sessions, each served by one engine; the same for all edges "
+                              "and engines",
+                              "cluster.partitions"));
 }
 
 Config load(const Flags& f) {
@@ -81,6 +99,7 @@ Config load(const Flags& f) {
     }
   };
   flag("--mqtt", "mqtt.listen", f.mqtt);
+  flag("--park", "park.listen", f.park);
   flag("--admin", "admin.listen", f.admin);
   flag("--data", "store.directory", f.data);
   flag("--durability", "store.durability", f.durability);
@@ -107,7 +126,7 @@ int check_config(const Flags& f) {
       throw ConfigError(e.what());
     }
   }
-  berth::gateway::admin_token(c);
+  if (!c.admin_token_file.empty()) berth::gateway::admin_token(c);
   if (c.registry.source == berth::gateway::RegistryConfig::Source::file) {
     try {
       berth::gateway::registry::FileRegistry(c.registry.file, {}).read();
@@ -117,26 +136,6 @@ int check_config(const Flags& f) {
   }
   std::puts("ok");
   return 0;
-}
-
-struct Ctl {
-  std::string admin = "127.0.0.1:9180";
-  std::string token_file;
-};
-
-int ctl(const Ctl& to, const std::string& method, const std::string& target) {
-  Config c;
-  set_key(c, "admin.listen", to.admin);
-  c.admin_token_file = to.token_file;
-  try {
-    const auto r = berth::gateway::admin::http_request(c.admin.host, c.admin.port, method, target,
-                                                       berth::gateway::admin_token(c));
-    std::fwrite(r.body.data(), 1, r.body.size(), stdout);
-    return r.status / 100 == 2 ? 0 : 1;
-  } catch (const std::runtime_error& e) {
-    std::fprintf(stderr, "berth ctl: %s\n", e.what());
-    return berth::gateway::kExitUnavailable;
-  }
 }
 
 CLI::App* add_sim(CLI::App& app, berth::sim::Options& o) {
@@ -155,6 +154,36 @@ CLI::App* add_sim(CLI::App& app, berth::sim::Options& o) {
   return sim;
 }
 
+// Below what CLI11 has said: the nearest command or flag.
+void say_what_is_meant(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+    std::vector<std::string> known;
+    if (word.starts_with("-")) {
+      for (const CLI::App* a = at; a != nullptr; a = a->get_parent()) {
+        for (const CLI::Option* o : a->get_options()) {
+          for (const std::string& name : o->get_lnames()) known.push_back("--" + name);
+        }
+      }
+    } else {
+      for (const CLI::App* c : at->get_subcommands([](const CLI::App*) { return true; })) {
+        if (!c->get_group().empty()) known.push_back(c->get_name());
+      }
+    }
+    if (std::find(known.begin(), known.end(), word) != known.end()) {
+      if (!word.starts_with("-")) at = at->get_subcommand(word);
+      continue;
+    }
+    const std::string meant = known.empty() ? std::string() : berth::gateway::nearest(word, known);
+    if (meant.empty()) continue;
+    std::fprintf(stderr, "Did you mean '%s' instead of '%s'?\n", meant.c_str(), word.c_str());
+    return;
+  }
+  if (argc < 2)
+    std::fputs("Most often: berth serve. On a running one: berth ctl status.\n", stderr);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("berth: a device gateway that devices do not notice being restarted");
   app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
@@ -171,7 +200,7 @@ int run(int argc, char** argv) {
       app.add_subcommand("engine", "run an engine of a cluster: it serves the sessions");
   add_common_flags(*engine, flags);
   add_engine_flags(*engine, flags);
-  engine->add_option("--links", flags.links, "HOST:PORT for edges");
+  engine->add_option("--links", flags.links, with_default("HOST:PORT for edges", "cluster.listen"));
   add_cluster_flags(*engine, flags);
   CLI::App* check =
       app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
@@ -179,16 +208,19 @@ int run(int argc, char** argv) {
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   berth::sim::Options simulated;
   CLI::App* sim = add_sim(app, simulated);
-  Ctl admin;
-  bool as_json = false;
+  berth::gateway::Ctl admin;
   CLI::App* control = app.add_subcommand("ctl", "ask a running gateway");
-  control->add_option("--admin", admin.admin, "HOST:PORT of its admin listener");
-  control->add_option("--token-file", admin.token_file, "its admin.token_file")
+  control->add_option("--admin", admin.admin, "HOST:PORT of its admin listener [127.0.0.1:9180]");
+  control
+      ->add_option("--token-file", admin.token_file,
+                   "with its token; not needed on its own host as its user")
       ->envname("BERTH_ADMIN_TOKEN_FILE");
+  control->add_option("--timeout", admin.timeout_s, "seconds to wait for an answer [150]")
+      ->check(CLI::Range(1, 3600));
   control->require_subcommand(1);
   control->fallthrough();
   CLI::App* status = control->add_subcommand("status", "what runs");
-  status->add_flag("--json", as_json, "as JSON (the only format so far)");
+  status->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
   CLI::App* restart =
       control->add_subcommand("restart-engine", "replace the engine; devices stay connected");
   CLI::App* drain = control->add_subcommand(
@@ -199,6 +231,7 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     const int code = app.exit(e);
+    if (code != 0) say_what_is_meant(app, argc, argv);
     return code == 0 ? 0 : kExitUsage;
   }
   if (*child) {
@@ -208,12 +241,12 @@ int run(int argc, char** argv) {
   }
   if (*check) return check_config(flags);
   if (*sim) return berth::sim::run(simulated);
-  if (*status) return ctl(admin, "GET", "/api/v1/status");
-  if (*restart) return ctl(admin, "POST", "/api/v1/engine/restart");
-  if (*drain) return ctl(admin, "POST", "/api/v1/drain");
+  if (*status) return berth::gateway::ctl_status(admin);
+  if (*restart) return berth::gateway::ctl(admin, "POST", "/api/v1/engine/restart");
+  if (*drain) return berth::gateway::ctl(admin, "POST", "/api/v1/drain");
   if (*edge) return berth::gateway::cluster::run_edge(load(flags));
   if (*engine) return berth::gateway::cluster::run_engine(load(flags));
-  if (*ready) return ctl(admin, "GET", "/readyz");
+  if (*ready) return berth::gateway::ctl(admin, "GET", "/readyz");
   return berth::gateway::serve(load(flags));
 }
 

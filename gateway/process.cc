@@ -1,13 +1,11 @@
 #include "gateway/process.h"
 
 #include <signal.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
-#include <fstream>
+#include <filesystem>
 
 #include "base/log.h"
 #include "gateway/engine_setup.h"
@@ -86,12 +84,47 @@ boost::json::object DeviceListeners::json() const {
   return all;
 }
 
-std::string admin_token(const Config& config) {
-  if (config.admin_token_file.empty()) return {};
-  std::ifstream in(config.admin_token_file);
-  std::string token;
-  if (!(in >> token)) throw ConfigError(config.admin_token_file + ": no token in it");
-  return token;
+admin::TokenFile admin_token(const Config& config) {
+  try {
+    if (!config.admin_token_file.empty()) return admin::TokenFile::read(config.admin_token_file);
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(std::string("admin.token_file: ") + e.what());
+  }
+  try {
+    return admin::TokenFile::read_or_make(config.data_directory + "/admin.token");
+  } catch (const std::exception& e) {
+    BERTH_LOG(warn, "no admin token: changes only over the local socket error=\"{}\"", e.what());
+    return {};
+  }
+}
+
+namespace {
+
+std::vector<std::string> words_of(const std::string& list) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0; at < list.size();) {
+    const std::size_t end = std::min(list.find_first_of(", ", at), list.size());
+    if (end > at) out.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+}  // namespace
+
+void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at) {
+  auto token = std::make_shared<admin::TokenFile>(admin_token(config));  // std::function must copy
+  at = config.admin;
+  http.listen(at.host, at.port,
+              {.listen_host = {},
+               .allowed_hosts = words_of(config.admin_allowed_hosts),
+               .token = [token] { return token->current(); }});
+  BERTH_LOG(info, "operators come to {}:{} token_file={} made={} local_socket={}", at.host, at.port,
+            token->path().empty() ? "none" : token->path(), token->made() ? "now" : "before",
+            http.has_local_socket() ? "yes" : "no");
+  if (token->readable_by_all())
+    BERTH_LOG(warn, "the admin token can be read by every user of this host file={}",
+              token->path());
 }
 
 admin::Response text_response(int status, std::string text) {
@@ -103,6 +136,13 @@ admin::Response text_response(int status, std::string text) {
 
 admin::Response health_response(bool good) {
   return text_response(good ? 200 : 503, good ? "ok\n" : "not ok\n");
+}
+
+admin::Response ready_response(const std::vector<std::string>& reasons) {
+  if (reasons.empty()) return health_response(true);
+  std::string body = "not ready\n";
+  for (const std::string& r : reasons) body += "- " + r + "\n";
+  return text_response(503, std::move(body));
 }
 
 admin::Response json_response(const boost::json::object& o) {
@@ -130,24 +170,59 @@ std::vector<metrics::Sample> certificate_samples(
   return all;
 }
 
-asio::awaitable<admin::Response> ready_made(admin::Response r) {
-  co_return r;
+std::vector<metrics::Sample> host_samples(const Config& config, const admin::HttpServer& http) {
+  namespace fs = std::filesystem;
+  const admin::Figures& f = http.figures();
+  const char* refused = "berth_admin_requests_refused_total";
+  const char* help = "Requests and connections of operators that were refused";
+  std::vector<metrics::Sample> all{
+      {"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full", true,
+       base::log_lines_dropped()},
+      {"berth_admin_connections", "", "", "Connections of operators now", false, f.connections},
+      {"berth_admin_requests_total", "", "", "Requests of operators", true, f.requests},
+      {refused, "reason", "host", help, true, f.refused_host},
+      {refused, "reason", "origin", help, true, f.refused_origin},
+      {refused, "reason", "token", help, true, f.refused_token},
+      {refused, "reason", "busy", help, true, f.refused_busy},
+      {refused, "reason", "malformed", help, true, f.refused_malformed}};
+  struct statvfs room {};
+  if (::statvfs(config.data_directory.c_str(), &room) != 0) return all;
+  all.push_back({"berth_data_directory_free_bytes", "", "",
+                 "Room that is left where store.directory is", false,
+                 std::uint64_t{room.f_bavail} * room.f_frsize});
+  all.push_back({"berth_data_directory_size_bytes", "", "", "Size of that file system", false,
+                 std::uint64_t{room.f_blocks} * room.f_frsize});
+  std::uint64_t damaged = 0;
+  std::error_code ec;
+  for (const auto& e : fs::directory_iterator(config.data_directory, ec))
+    damaged += e.path().filename().string().starts_with("store.damaged-") ? 1 : 0;
+  all.push_back({"berth_store_damaged", "", "",
+                 "Damaged stores that were moved aside and are kept; their sessions were lost",
+                 false, damaged});
+  return all;
 }
 
-asio::awaitable<metrics::EdgeProbe> edge_totals(asio::io_context& io, runtime::EdgeShards& edges,
-                                                bool draining) {
-  auto initiate = [&io, &edges](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    edges.collect([&io, shared](std::vector<metrics::EdgeProbe> probes) {
-      asio::post(io, [shared, p = std::move(probes)]() mutable { (*shared)(std::move(p)); });
+namespace {
+struct EdgeView {
+  std::vector<metrics::EdgeProbe> probes;
+  bool draining = false;
+};
+}  // namespace
+
+asio::awaitable<std::optional<metrics::EdgeProbe>> edge_totals(admin::HomeLoop home,
+                                                               runtime::EdgeShards& edges,
+                                                               const bool& draining) {
+  using Done = admin::HomeLoop::Done<EdgeView>;
+  std::function<void(Done)> start = [&edges, &draining](Done done) {
+    edges.collect([done = std::move(done), d = draining](std::vector<metrics::EdgeProbe> probes) {
+      done({std::move(probes), d});
     });
   };
-  const auto probes = co_await asio::async_initiate<const asio::use_awaitable_t<>,
-                                                    void(std::vector<metrics::EdgeProbe>)>(
-      initiate, asio::use_awaitable);
-  metrics::EdgeProbe total = runtime::total_of(probes);
-  total.draining = draining ? 1 : 0;
-  total.drain_remaining = draining ? total.connections + total.unauthenticated : 0;
+  const std::optional<EdgeView> view = co_await home.ask<EdgeView>(std::move(start));
+  if (!view) co_return std::nullopt;
+  metrics::EdgeProbe total = runtime::total_of(view->probes);
+  total.draining = view->draining ? 1 : 0;
+  total.drain_remaining = view->draining ? total.connections + total.unauthenticated : 0;
   const metrics::ProcessUsage u = metrics::process_usage();
   total.edge_rss = u.resident_bytes;
   total.edge_cpu_ms = u.cpu_ms;

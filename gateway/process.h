@@ -8,10 +8,12 @@
 #include <boost/json/object.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gateway/admin/http_server.h"
+#include "gateway/admin/token_file.h"
 #include "gateway/config.h"
 #include "gateway/runtime/certificates.h"
 #include "gateway/runtime/edge_shards.h"
@@ -40,19 +42,30 @@ class DeviceListeners {
   std::array<std::string, edge::kTransports.size()> at_;  // HOST:PORT or "off", by transport
 };
 
-// What admin.token_file holds; empty: there is none. Throws ConfigError.
-std::string admin_token(const Config& config);
+// admin.token_file, or admin.token in the data directory, which is made where there is none. Throws
+// ConfigError: the file that is named can't be read, or holds no token.
+admin::TokenFile admin_token(const Config& config);
+// Listens for operators as configured, says so in the log, and fills in `at`. Throws ConfigError,
+// or std::runtime_error: the port is somebody else's.
+void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at);
 admin::Response text_response(int status, std::string text);
 admin::Response health_response(bool good);  // 200 or 503
+// 200, or 503 with what is in the way, a line each.
+admin::Response ready_response(const std::vector<std::string>& reasons_why_not);
 admin::Response json_response(const boost::json::object& o);
 admin::Response metrics_response(const std::vector<metrics::Sample>& samples);
-boost::asio::awaitable<admin::Response> ready_made(admin::Response r);
 // berth_certificate_expiry_timestamp_seconds, by name.
 std::vector<metrics::Sample> certificate_samples(
     const std::vector<runtime::CertificateExpiry>& certificates);
 
-// The probes of all shards together with what is of the whole process.
-boost::asio::awaitable<metrics::EdgeProbe> edge_totals(boost::asio::io_context& io,
-                                                       runtime::EdgeShards& edges, bool draining);
+// What is of the process and of its host rather than of a shard or an engine: log lines, the admin
+// port, and the room where the store is. Any thread; looks at the file system.
+std::vector<metrics::Sample> host_samples(const Config& config, const admin::HttpServer& http);
+
+// The probes of all shards together with what is of the whole process; `draining` is asked at home.
+// Nothing: a shard's loop has not run for ten seconds.
+boost::asio::awaitable<std::optional<metrics::EdgeProbe>> edge_totals(admin::HomeLoop home,
+                                                                      runtime::EdgeShards& edges,
+                                                                      const bool& draining);
 
 }  // namespace berth::gateway

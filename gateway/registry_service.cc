@@ -1,7 +1,5 @@
 #include "gateway/registry_service.h"
 
-#include <boost/asio/ip/address.hpp>
-
 #include "gateway/engine_setup.h"
 #include "gateway/registry/file_registry.h"
 #include "gateway/registry/redis_registry.h"
@@ -28,13 +26,6 @@ std::unique_ptr<registry::RegistryStore> make_store(const Config& config) {
       registry::RedisRegistry::Copies{config.redis_wait_replicas, config.redis_wait_ms});
 }
 
-bool on_loopback(const std::string& host) {
-  if (host == "localhost") return true;
-  boost::system::error_code ec;
-  const auto address = boost::asio::ip::make_address(host, ec);
-  return !ec && address.is_loopback();
-}
-
 }  // namespace
 
 RegistryService::RegistryService(boost::asio::io_context& io, const Config& config)
@@ -53,13 +44,24 @@ std::unique_ptr<RegistryService> RegistryService::make(boost::asio::io_context& 
   return s;
 }
 
+std::string RegistryService::trouble() const {
+  return config_.registry.source == Source::file ? feed_.trouble() : std::string();
+}
+
+metrics::Sample RegistryService::sample() const {
+  return {
+      "berth_registry_up",
+      "",
+      "",
+      "1: the registry can be read; 0: its store is away or its file is bad, what was read last "
+      "holds",
+      false,
+      feed_.reachable() ? 1U : 0U};
+}
+
 void RegistryService::serve(admin::HttpServer& http) {
   registry::RegistryApi::Options o;
   o.iterations = static_cast<int>(config_.registry.password_iterations);
-  if (config_.admin_token_file.empty() && !on_loopback(config_.admin.host))
-    o.why_not =
-        "without admin.token_file the registry can be changed only where admin.listen is a "
-        "loopback address";
   api_ = std::make_unique<registry::RegistryApi>(registry_, feed_, std::move(o));
   api_->add_to(http);
 }

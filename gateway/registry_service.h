@@ -11,6 +11,7 @@
 #include "gateway/registry/api.h"
 #include "gateway/registry/feed.h"
 #include "gateway/registry/registry.h"
+#include "metrics/probe.h"
 
 namespace berth::gateway {
 
@@ -27,6 +28,10 @@ class RegistryService {
   void on_usage(std::function<void(registry::RegistryStore::Reports)> heard) {
     feed_.on_usage(std::move(heard));
   }
+  // Why the file is not used as it is; empty: it is. A store that is away is no trouble: what was
+  // read from it last holds.
+  std::string trouble() const;
+  metrics::Sample sample() const;  // whether what is stored can be read; any thread
   // REST, on the admin port.
   void serve(admin::HttpServer& http);
 

@@ -3,12 +3,10 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <boost/asio/async_result.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -17,6 +15,7 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/engine_setup.h"
 #include "gateway/in_process_engine.h"
+#include "gateway/link/edge_link.h"
 #include "gateway/process.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/edge_shards.h"
@@ -30,7 +29,9 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr double kUnreadyAfterAbsent_s = 10;  // an engine's restart must not flap readiness
+constexpr double kUnreadyAfterAbsent_s = 10;          // an engine's restart must not flap readiness
+constexpr std::chrono::seconds kReplacementMax{120};  // the new engine restores what is stored
+constexpr const char* kStoreDown = "the store does not take writes";
 
 class Gateway {
  public:
@@ -44,13 +45,11 @@ class Gateway {
   }
 
   int run() {
-    admin_ = config_.admin;
     registry_ = RegistryService::make(io_, config_);
     listeners_.bind(config_, edges_);
     routes();
-    http_.require_token(admin_token(config_));
     if (registry_) registry_->serve(http_);
-    http_.listen(admin_.host, admin_.port);
+    listen_admin(http_, config_, admin_);
     wait_signal();
     if (config_.single_process) {
       InProcessEngine::Events events{.ready = [this] { open_for_devices(); },
@@ -124,113 +123,161 @@ class Gateway {
     }
   }
 
-  bool ready() const {
-    if (!started_ || draining_) return false;
-    if (engine_) return engine_->store_healthy();
-    return supervisor_->absent_seconds() < kUnreadyAfterAbsent_s && store_up_;
+  // -- for operators: coroutines on the admin server's thread, which ask here what they need
+
+  // What is in the way of being ready, but for the store of a supervised engine.
+  std::vector<std::string> not_ready() const {
+    std::vector<std::string> why;
+    if (!started_) why.push_back("starting: what is stored has not been restored yet");
+    if (draining_) why.push_back("draining");
+    if (engine_ && !engine_->store_healthy()) why.push_back(kStoreDown);
+    if (supervisor_ && supervisor_->absent_seconds() >= kUnreadyAfterAbsent_s)
+      why.push_back("no engine has served for " +
+                    std::to_string(static_cast<int>(supervisor_->absent_seconds())) + " s");
+    if (registry_ && !registry_->trouble().empty())
+      why.push_back("the registry: " + registry_->trouble());
+    return why;
   }
 
-  asio::awaitable<std::vector<metrics::Sample>> engine_samples() {
-    if (engine_) co_return engine_->samples();
-    auto initiate = [this](auto handler) {
-      auto shared =
-          std::make_shared<decltype(handler)>(std::move(handler));  // std::function must copy
-      supervisor_->scrape([this, shared](std::vector<metrics::Sample> s) {
-        asio::post(io_, [shared, s = std::move(s)]() mutable { (*shared)(std::move(s)); });
-      });
-    };
-    auto samples = co_await asio::async_initiate<const asio::use_awaitable_t<>,
-                                                 void(std::vector<metrics::Sample>)>(
-        initiate, asio::use_awaitable);
+  using Samples = std::vector<metrics::Sample>;
+  asio::awaitable<Samples> engine_samples() {
+    if (config_.single_process) co_return co_await samples_here();
+    using Payload = runtime::Supervisor::Payload;
+    std::function<void(admin::HomeLoop::Done<Payload>)> start =
+        [this](admin::HomeLoop::Done<Payload> done) {
+          if (!supervisor_) return done(nullptr);
+          supervisor_->scrape(std::move(done));
+        };
+    const std::optional<Payload> answer = co_await http_.home().ask<Payload>(std::move(start));
+    Samples samples;
+    std::uint64_t id = 0;
+    if (answer && *answer && !link::get_samples(**answer, id, samples)) samples.clear();
     for (const metrics::Sample& s : samples) {
       if (s.family == "berth_store_up") store_up_ = s.value != 0;
     }
     co_return samples;
   }
 
+  asio::awaitable<Samples> samples_here() {
+    using Figures = SampleSender::Figures;
+    std::function<Figures()> look = [this] { return engine_ ? engine_->figures() : Figures(); };
+    std::optional<Figures> f = co_await http_.home().call<Figures>(std::move(look));
+    Samples samples;
+    if (!f) co_return samples;
+    samples = std::move(f->samples);
+    for (auto& s : usage_samples(most_used(std::move(f->usage)))) samples.push_back(std::move(s));
+    co_return samples;
+  }
+
+  struct State {
+    std::vector<std::string> not_ready;
+    std::vector<runtime::Supervisor::EngineStatus> engines;
+    bool started = false;
+    bool draining = false;
+  };
+  asio::awaitable<State> state() {
+    std::function<State()> look = [this] {
+      State s{not_ready(), {}, started_, draining_};
+      if (supervisor_) s.engines = supervisor_->status();
+      if (engine_) s.engines.push_back({getpid(), "serving"});
+      return s;
+    };
+    std::optional<State> s = co_await http_.home().call<State>(std::move(look));
+    State out = s ? std::move(*s) : State();
+    if (!s) out.not_ready.emplace_back("the edge's loop does not run");
+    if (!store_up_) out.not_ready.emplace_back(kStoreDown);
+    co_return out;
+  }
+
   asio::awaitable<admin::Response> metrics_page() {
-    std::vector<metrics::Sample> all = co_await engine_samples();
-    const metrics::EdgeProbe edge = co_await edge_totals(io_, edges_, draining_);
-    for (auto& s : metrics::samples_of(edge)) all.push_back(std::move(s));
-    all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full",
-                   true, base::log_lines_dropped()});
+    Samples all = co_await engine_samples();
+    const auto edge = co_await edge_totals(http_.home(), edges_, draining_);
+    if (edge) {
+      for (auto& s : metrics::samples_of(*edge)) all.push_back(std::move(s));
+    }
+    for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
+    if (registry_) all.push_back(registry_->sample());
     co_return metrics_response(all);
   }
 
   asio::awaitable<admin::Response> status_page() {
-    const std::vector<metrics::Sample> samples = co_await engine_samples();
-    const metrics::EdgeProbe edge = co_await edge_totals(io_, edges_, draining_);
+    const Samples samples = co_await engine_samples();
+    const auto edge = co_await edge_totals(http_.home(), edges_, draining_);
+    const State now = co_await state();
     json::array engines;
-    if (engine_) {
-      engines.push_back({{"pid", static_cast<std::int64_t>(getpid())}, {"state", "serving"}});
-    } else {
-      for (const auto& e : supervisor_->status()) {
-        engines.push_back({{"pid", static_cast<std::int64_t>(e.pid)}, {"state", e.state}});
-      }
-    }
+    for (const auto& e : now.engines)
+      engines.push_back({{"pid", static_cast<std::int64_t>(e.pid)}, {"state", e.state}});
     json::object figures;
     for (const metrics::Sample& s : samples) {
       if (s.counter || s.label == "tenant" || s.label == "site") continue;
       figures[s.label_value.empty() ? s.family : s.family + "{" + s.label_value + "}"] = s.value;
     }
+    json::array not_ready;
+    for (const std::string& why : now.not_ready) not_ready.emplace_back(why);
+    const metrics::EdgeProbe probe = edge ? *edge : metrics::EdgeProbe();
     const json::object out{{"version", kVersion},
                            {"shape", config_.single_process ? "single-process" : "supervised"},
                            {"pid", static_cast<std::int64_t>(getpid())},
-                           {"ready", ready()},
-                           {"draining", draining_},
+                           {"ready", not_ready.empty()},
+                           {"not_ready", not_ready},
+                           {"draining", now.draining},
                            {"listeners", listeners_.json()},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
-                           {"connections", edge.connections},
-                           {"unauthenticated", edge.unauthenticated},
+                           {"connections", probe.connections},
+                           {"unauthenticated", probe.unauthenticated},
                            {"engines", engines},
-                           {"engine_gap_ms", edge.engine_gap_ms},
+                           {"engine_gap_ms", probe.engine_gap_ms},
                            {"figures", figures}};
     co_return json_response(out);
   }
 
   asio::awaitable<admin::Response> answer_usage(admin::Request r) {
-    const std::vector<metrics::Sample> samples = co_await engine_samples();
+    const Samples samples = co_await engine_samples();
     co_return usage_page(usage_from(samples), r);
   }
 
+  struct Replaced {
+    bool done = false;
+    std::uint64_t gap_ms = 0;
+  };
   asio::awaitable<admin::Response> restart_page() {
-    admin::Response r;
-    if (!supervisor_) {
-      r.status = 409;
-      r.body = "single-process: there is no engine to replace\n";
-      co_return r;
-    }
-    auto initiate = [this](auto handler) {
-      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-      supervisor_->restart_engine(
-          [this, shared](bool ok) { asio::post(io_, [shared, ok] { (*shared)(ok); }); });
+    if (config_.single_process)
+      co_return text_response(409, "single-process: there is no engine to replace\n");
+    using Done = admin::HomeLoop::Done<Replaced>;
+    std::function<void(Done)> start = [this](Done done) {
+      supervisor_->restart_engine([this, done = std::move(done)](bool ok) {
+        done({ok, edges_.first_probe().engine_gap_ms});
+      });
     };
-    const bool ok = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(bool)>(
-        initiate, asio::use_awaitable);
-    r.status = ok ? 200 : 503;
-    r.body =
-        ok ? "engine replaced, gap " + std::to_string(edges_.first_probe().engine_gap_ms) + " ms\n"
-           : std::string("not now: no engine serves, or a restart is under way\n");
-    co_return r;
+    const auto r = co_await http_.home().ask<Replaced>(std::move(start), kReplacementMax);
+    if (!r) co_return text_response(504, "no answer yet: berth ctl status says what runs\n");
+    if (!r->done)
+      co_return text_response(503, "not now: no engine serves, or a restart is under way\n");
+    co_return text_response(200, "engine replaced, gap " + std::to_string(r->gap_ms) + " ms\n");
   }
 
   asio::awaitable<admin::Response> ready_page() {
-    if (supervisor_) co_await engine_samples();  // whether the store takes writes
-    const bool good = ready();
-    co_return health_response(good);
+    if (!config_.single_process) co_await engine_samples();  // whether the store takes writes
+    const State now = co_await state();
+    co_return ready_response(now.not_ready);
   }
 
-  // Every shard's loop has run, or there is no answer.
+  asio::awaitable<admin::Response> startup_page() {
+    const State now = co_await state();
+    co_return health_response(now.started);
+  }
+
+  // Every shard's loop has run, or the answer is no.
   asio::awaitable<admin::Response> live_page() {
-    co_await edge_totals(io_, edges_, draining_);
-    co_return health_response(true);
+    const auto edge = co_await edge_totals(http_.home(), edges_, draining_);
+    co_return health_response(edge.has_value());
   }
 
   void routes() {
     http_.route("GET /livez", [this] { return live_page(); });
     http_.route("GET /readyz", [this] { return ready_page(); });
-    http_.route("GET /startupz", [this] { return ready_made(health_response(started_)); });
+    http_.route("GET /startupz", [this] { return startup_page(); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     if (registry_) {
@@ -254,7 +301,7 @@ class Gateway {
   int exit_code_ = 0;
   bool started_ = false;
   bool draining_ = false;
-  bool store_up_ = true;
+  bool store_up_ = true;  // as an engine said last; the admin server's thread
 };
 
 }  // namespace

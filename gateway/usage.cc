@@ -118,7 +118,7 @@ Usages sum_of(const Usages& all) {
   return out;
 }
 
-std::vector<metrics::Sample> usage_samples(Usages all) {
+Usages most_used(Usages all) {
   const auto more = [](const UsageOf& a, const UsageOf& b) {
     return a.usage.connections > b.usage.connections;
   };
@@ -126,6 +126,10 @@ std::vector<metrics::Sample> usage_samples(Usages all) {
     std::partial_sort(all.begin(), all.begin() + kSampled, all.end(), more);
     all.resize(kSampled);
   }
+  return all;
+}
+
+std::vector<metrics::Sample> usage_samples(const Usages& all) {
   std::vector<metrics::Sample> out;
   for (const UsageOf& u : all) add_samples(u, out);
   return out;

@@ -17,7 +17,8 @@ Usages usage_of(const session::Broker& broker);
 Usages sum_of(const Usages& all);
 
 // berth_tenant_*{tenant} and berth_site_*{site="TENANT/SITE"}; of the 2,000 with most connections.
-std::vector<metrics::Sample> usage_samples(Usages all);
+Usages most_used(Usages all);
+std::vector<metrics::Sample> usage_samples(const Usages& all);  // all of them: most_used() first
 Usages usage_from(const std::vector<metrics::Sample>& samples);
 
 std::string encode_usage(const Usages& all);  // registry.proto: UsageReport

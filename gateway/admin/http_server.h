@@ -1,64 +1,70 @@
-// A small HTTP server for operators: health, metrics, status, commands. Runs on the shard's
-// io_context, one coroutine a connection; at most 64 connections, 10 s a request, 64 KiB a body
-// where nothing else is said.
+// A small HTTP/1.1 server for operators: health, metrics, status, commands. On a thread of its own,
+// so that nothing that is asked of it, however slowly or often, keeps the devices' loop from its
+// work; one coroutine a connection (connections.h has the limits). Who may ask for what: guard.h,
+// before a body is read. Handlers run on the server's thread and ask the gateway's loop by home().
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
+#include "gateway/admin/connections.h"
+#include "gateway/admin/guard.h"
+#include "gateway/admin/home_loop.h"
+#include "gateway/admin/message.h"
+
 namespace berth::gateway::admin {
 
-struct Response {
-  int status = 200;
-  std::string content_type = "text/plain; charset=utf-8";
-  std::string body;
-  std::map<std::string, std::string> headers;
-};
-
-struct Request {
-  std::string method;
-  std::string path;                            // as it came, without the query
-  std::map<std::string, std::string> query;    // decoded
-  std::map<std::string, std::string> headers;  // names in lower case
-  std::string body;
-  std::string header(const std::string& name) const {
-    const auto it = headers.find(name);
-    return it == headers.end() ? std::string() : it->second;
-  }
-  std::string parameter(const std::string& name) const {
-    const auto it = query.find(name);
-    return it == query.end() ? std::string() : it->second;
-  }
+// Any thread.
+struct Figures {
+  std::atomic<std::uint64_t> connections{0};  // now
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> refused_host{0};
+  std::atomic<std::uint64_t> refused_origin{0};
+  std::atomic<std::uint64_t> refused_token{0};
+  std::atomic<std::uint64_t> refused_busy{0};       // no room for a connection or a body
+  std::atomic<std::uint64_t> refused_malformed{0};  // or too large
 };
 
 class HttpServer {
  public:
-  using Handler = std::function<boost::asio::awaitable<Response>()>;
-  explicit HttpServer(boost::asio::io_context& io);
+  using Answer = boost::asio::awaitable<Response>;
+  using Handler = std::function<Answer()>;
+  using RequestHandler = std::function<Answer(Request)>;
+  static constexpr std::size_t kBodyMax = 64 * 1024;
+
+  explicit HttpServer(boost::asio::io_context& home, Limits limits = {});
   ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  // -- before listen(), on home's thread
   // `target` without a query, e.g. "GET /metrics".
   void route(const std::string& method_and_target, Handler handler);
   // All of "/prefix" and "/prefix/…", whatever the method.
-  static constexpr std::size_t kBodyMax = 64 * 1024;
-  using RequestHandler = std::function<boost::asio::awaitable<Response>(Request)>;
   void route_under(const std::string& prefix, RequestHandler handler,
                    std::size_t body_max = kBodyMax);
-  // From now on what is under /api/ needs "Authorization: Bearer {token}".
-  void require_token(std::string token);
-  void listen(const std::string& host, std::uint16_t& port);  // throws std::runtime_error
-  void stop();
+  // The same, with a handler that runs at home and has its state at hand. It may take ten minutes.
+  void route_under_at_home(const std::string& prefix, RequestHandler handler,
+                           std::size_t body_max = kBodyMax);
+  // `guard.token` is asked on the server's thread; listen_host is filled in. Listens at the TCP
+  // address and, for who runs on this host as this user, at local_name(HOST:PORT); that one may
+  // fail, in a network namespace that is somebody's else say. Starts the thread. Throws
+  // std::runtime_error.
+  void listen(const std::string& host, std::uint16_t& port, Guard::Options guard);
+  bool has_local_socket() const;
+
+  void stop();  // ends the thread and closes everything; requests in work get no answer
+  HomeLoop home() const;
+  const Figures& figures() const;
 
  private:
   class Impl;
-  std::shared_ptr<Impl> impl_;  // shared with its coroutines, which may end after the server object
+  std::unique_ptr<Impl> impl_;
 };
-
-// One request to an admin port, blocking. Throws std::runtime_error when nobody answers.
-Response http_request(const std::string& host, std::uint16_t port, const std::string& method,
-                      const std::string& target, const std::string& token = {});
 
 }  // namespace berth::gateway::admin

@@ -59,13 +59,11 @@ class EdgeNode {
   }
 
   int run() {
-    admin_ = config_.admin;
     origins_.resize(edges_.count());
     inherit();
     listeners_.bind(config_, edges_);
     routes();
-    http_.require_token(admin_token(config_));
-    http_.listen(admin_.host, admin_.port);
+    listen_admin(http_, config_, admin_);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
               admin_.host, admin_.port);
     wait_signal();
@@ -295,39 +293,58 @@ class EdgeNode {
 
   // -- for operators
 
-  struct View {
-    metrics::EdgeProbe probe;
-    std::vector<std::vector<EngineSet::EngineInfo>> engines;  // of shard 0, by partition
+  // Coroutines on the admin server's thread, which ask here what they need.
+  using Partitions = std::vector<std::vector<EngineSet::EngineInfo>>;  // of shard 0
+  struct State {
+    Partitions engines;
+    std::vector<std::string> not_ready;
+    bool started = false;
+    bool draining = false;
   };
 
-  asio::awaitable<View> look() {
-    View v;
-    v.probe = co_await edge_totals(io_, edges_, draining_);
-    for (const auto& set : sets_[0]) v.engines.push_back(set->engines());
-    co_return v;
+  asio::awaitable<State> state() {
+    std::function<State()> look = [this] {
+      State s{{}, not_ready(), started_, draining_};
+      if (!sets_.empty()) {
+        for (const auto& set : sets_[0]) s.engines.push_back(set->engines());
+      }
+      return s;
+    };
+    std::optional<State> s = co_await http_.home().call<State>(std::move(look));
+    State out = s ? std::move(*s) : State();
+    if (!s) out.not_ready.emplace_back("the edge's loop does not run");
+    co_return out;
   }
 
-  bool ready() {
+  std::vector<std::string> not_ready() {
+    std::vector<std::string> why;
     const std::int64_t now = base::monotonic_ns();
-    const auto& sets = sets_[0];
-    if (std::all_of(sets.begin(), sets.end(), [](const auto& set) { return set->serving(); }))
-      served_ns_ = now;
-    return started_ && !draining_ && now - served_ns_ < kUnreadyAfterAbsent_ns;
+    std::string absent;
+    for (std::size_t p = 0; !sets_.empty() && p < sets_[0].size(); ++p) {
+      if (!sets_[0][p]->serving()) absent += (absent.empty() ? "" : ", ") + std::to_string(p);
+    }
+    if (!sets_.empty() && absent.empty()) served_ns_ = now;
+    if (!started_) why.emplace_back("starting: engines have not served every partition yet");
+    if (draining_) why.emplace_back("draining");
+    if (started_ && now - served_ns_ >= kUnreadyAfterAbsent_ns)
+      why.push_back("no engine serves partition " + absent);
+    return why;
   }
 
   asio::awaitable<admin::Response> metrics_page() {
-    const View v = co_await look();
-    std::vector<metrics::Sample> all = metrics::samples_of(v.probe);
-    all.push_back({"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full",
-                   true, base::log_lines_dropped()});
+    const auto probe = co_await edge_totals(http_.home(), edges_, draining_);
+    std::vector<metrics::Sample> all;
+    if (probe) all = metrics::samples_of(*probe);
+    for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     co_return metrics_response(all);
   }
 
   asio::awaitable<admin::Response> status_page() {
-    const View v = co_await look();
+    const auto totals = co_await edge_totals(http_.home(), edges_, draining_);
+    const State now = co_await state();
     json::array engines;
-    for (std::size_t p = 0; p < v.engines.size(); ++p) {
-      for (const auto& e : v.engines[p]) {
+    for (std::size_t p = 0; p < now.engines.size(); ++p) {
+      for (const auto& e : now.engines[p]) {
         engines.push_back({{"partition", p},
                            {"address", e.address},
                            {"state", e.state},
@@ -335,37 +352,54 @@ class EdgeNode {
                            {"current", e.current}});
       }
     }
+    json::array not_ready;
+    for (const std::string& why : now.not_ready) not_ready.emplace_back(why);
+    const metrics::EdgeProbe probe = totals ? *totals : metrics::EdgeProbe();
     const json::object out{{"version", kVersion},
                            {"shape", "edge"},
                            {"pid", static_cast<std::int64_t>(getpid())},
-                           {"ready", ready()},
-                           {"draining", draining_},
+                           {"ready", not_ready.empty()},
+                           {"not_ready", not_ready},
+                           {"draining", now.draining},
                            {"listeners", listeners_.json()},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
                            {"partitions", partitions()},
-                           {"connections", v.probe.connections},
-                           {"unauthenticated", v.probe.unauthenticated},
-                           {"engine_gap_ms", v.probe.engine_gap_ms},
+                           {"connections", probe.connections},
+                           {"unauthenticated", probe.unauthenticated},
+                           {"engine_gap_ms", probe.engine_gap_ms},
                            {"engines", engines}};
     co_return json_response(out);
   }
 
+  // Every shard's loop has run, or the answer is no.
   asio::awaitable<admin::Response> live_page() {
-    co_await look();  // every shard's loop has run
-    co_return health_response(true);
+    const auto totals = co_await edge_totals(http_.home(), edges_, draining_);
+    co_return health_response(totals.has_value());
+  }
+
+  asio::awaitable<admin::Response> ready_page() {
+    const State now = co_await state();
+    co_return ready_response(now.not_ready);
+  }
+
+  asio::awaitable<admin::Response> startup_page() {
+    const State now = co_await state();
+    co_return health_response(now.started);
+  }
+
+  asio::awaitable<admin::Response> drain_page() {
+    asio::post(io_, [this] { drain(); });
+    co_return text_response(202, "draining\n");
   }
 
   void routes() {
     http_.route("GET /livez", [this] { return live_page(); });
-    http_.route("GET /readyz", [this] { return ready_made(health_response(ready())); });
-    http_.route("GET /startupz", [this] { return ready_made(health_response(started_)); });
+    http_.route("GET /readyz", [this] { return ready_page(); });
+    http_.route("GET /startupz", [this] { return startup_page(); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
-    http_.route("POST /api/v1/drain", [this] {
-      asio::post(io_, [this] { drain(); });
-      return ready_made(text_response(202, "draining\n"));
-    });
+    http_.route("POST /api/v1/drain", [this] { return drain_page(); });
   }
 
   std::uint32_t partitions() const { return config_.cluster.partitions; }

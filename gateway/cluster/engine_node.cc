@@ -83,10 +83,9 @@ class EngineNode {
     Endpoint links = config_.cluster.listen;
     newcomers_.listen(links.host, links.port);
     routes();
-    http_.require_token(admin_token(config_));
     if (registry_) registry_->serve(http_);
-    Endpoint admin = config_.admin;
-    http_.listen(admin.host, admin.port);
+    Endpoint admin;
+    listen_admin(http_, config_, admin);
     wait_signal();
     if (config_.cluster.partitions > 1)
       inner_ = std::make_unique<InnerEdge>(io_, config_, tls_.get());
@@ -235,9 +234,22 @@ class EngineNode {
 
   // -- for operators
 
-  bool ready() const {
-    return std::all_of(partitions_.begin(), partitions_.end(),
-                       [](const auto& p) { return p && p->ready(); });
+  std::vector<std::string> not_ready() const {
+    std::vector<std::string> why;
+    for (std::size_t p = 0; p < partitions_.size(); ++p) {
+      const auto& each = partitions_[p];
+      if (each && each->ready()) continue;
+      const std::string state = each ? name_of(each->state()) : "not begun";
+      why.push_back("partition " + std::to_string(p) + ": " + state +
+                    (each && each->state() == EngineState::standby
+                         ? ", no edge is linked yet or the store does not answer"
+                         : ""));
+    }
+    if (partitions_.empty()) why.emplace_back("starting");
+    if (process_.ending) why.emplace_back("draining");
+    if (registry_ && !registry_->trouble().empty())
+      why.push_back("the registry: " + registry_->trouble());
+    return why;
   }
 
   metrics::EngineProbe figures() {
@@ -275,6 +287,8 @@ class EngineNode {
 
   admin::Response status_page() {
     const metrics::EngineProbe p = figures();
+    json::array why_not;
+    for (const std::string& why : not_ready()) why_not.emplace_back(why);
     json::array partitions;
     for (const auto& each : partitions_) {
       const metrics::EngineProbe f = each->figures();
@@ -288,7 +302,8 @@ class EngineNode {
                            {"shape", "engine"},
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"state", name_of(state())},
-                           {"ready", ready()},
+                           {"ready", why_not.empty()},
+                           {"not_ready", why_not},
                            {"term", p.term},
                            {"store_up", p.store_up != 0},
                            {"fenced", fenced_},
@@ -299,30 +314,56 @@ class EngineNode {
     return json_response(out);
   }
 
+  // Coroutines on the admin server's thread, which ask here what they need.
+  struct Counted {
+    metrics::EngineProbe probe;
+    Usages usage;
+  };
+  asio::awaitable<admin::Response> metrics_page() {
+    std::function<Counted()> count = [this] {
+      return Counted{figures(), usage_ ? usage_->here() : Usages()};
+    };
+    std::optional<Counted> c = co_await http_.home().call<Counted>(std::move(count));
+    std::vector<metrics::Sample> all;
+    if (c) {
+      all = metrics::samples_of(c->probe);
+      if (usage_) {
+        for (auto& s : usage_samples(most_used(std::move(c->usage)))) all.push_back(std::move(s));
+      }
+    }
+    for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
+    if (registry_) all.push_back(registry_->sample());
+    co_return metrics_response(all);
+  }
+
+  asio::awaitable<admin::Response> answer_usage(admin::Request r) {
+    std::function<Usages()> look = [this] { return usage_->everywhere(); };
+    const std::optional<Usages> all = co_await http_.home().call<Usages>(std::move(look));
+    co_return usage_page(all ? *all : Usages(), r);
+  }
+
+  // What is made at home as it is.
+  asio::awaitable<admin::Response> page_of(std::function<admin::Response()> make) {
+    std::optional<admin::Response> r = co_await http_.home().call<admin::Response>(std::move(make));
+    co_return r ? std::move(*r) : text_response(503, "the engine's loop does not run\n");
+  }
+
   void routes() {
-    const auto page = [this](const char* target, auto make) {
-      http_.route(target, [make] { return ready_made(make()); });
+    const auto page = [this](const char* target, const std::function<admin::Response()>& make) {
+      http_.route(target, [this, make] { return page_of(make); });
     };
     page("GET /livez", [] { return health_response(true); });
     page("GET /startupz", [] { return health_response(true); });
-    page("GET /readyz", [this] { return health_response(ready()); });
-    page("GET /metrics", [this] {
-      auto all = metrics::samples_of(figures());
-      if (usage_) {
-        for (auto& s : usage_samples(usage_->here())) all.push_back(std::move(s));
-      }
-      return metrics_response(all);
-    });
-    if (registry_) {
-      http_.route_under("/api/v1/usage", [this](admin::Request r) {
-        return ready_made(usage_page(usage_->everywhere(), r));
-      });
-    }
+    page("GET /readyz", [this] { return ready_response(not_ready()); });
     page("GET /api/v1/status", [this] { return status_page(); });
     page("POST /api/v1/drain", [this] {
       asio::post(io_, [this] { leave(); });
       return text_response(202, "leaving\n");
     });
+    http_.route("GET /metrics", [this] { return metrics_page(); });
+    if (!registry_) return;
+    http_.route_under("/api/v1/usage",
+                      [this](admin::Request r) { return answer_usage(std::move(r)); });
   }
 
   const Config& config_;

@@ -89,7 +89,7 @@ void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
             .heartbeat = [] {},
             .drained = [] {},
             .lost = [this, &added] { drop(added, "end of stream"); },
-            .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {},
+            .samples = [](std::uint64_t, std::string_view) {},
             .welcome = [this, &added](const Welcome& w) { on_welcome(added, w); },
             .status = [this, &added](const Status& s) { on_status(added, s); },
             .refused =

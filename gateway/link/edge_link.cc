@@ -187,9 +187,9 @@ void EdgeLink::on_frame(const FrameView& f) {
     case FrameType::drained:
       return events_.drained();
     case FrameType::samples: {
-      std::uint64_t id = 0;
-      std::vector<metrics::Sample> samples;
-      if (get_samples(f.payload, id, samples)) events_.samples(id, std::move(samples));
+      base::RecordReader r(f.payload);  // what follows is parsed where it is needed
+      const std::uint64_t id = r.varint();
+      if (r.ok()) events_.samples(id, f.payload);
       return;
     }
     default:
@@ -209,6 +209,10 @@ void EdgeLink::on_step(const Step& s) {
 
 void put_samples(std::string& out, std::uint64_t id, const std::vector<metrics::Sample>& samples) {
   base::put_varint(out, id);
+  append_samples(out, samples);
+}
+
+void append_samples(std::string& out, const std::vector<metrics::Sample>& samples) {
   for (const metrics::Sample& s : samples) {
     base::put_bytes(out, s.family);
     base::put_bytes(out, s.label);

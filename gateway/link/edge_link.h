@@ -22,8 +22,8 @@ class EdgeLink final : public EnginePort,
     std::function<void()> ready;  // the engine has restored its store
     std::function<void()> heartbeat;
     std::function<void()> drained;
-    std::function<void()> lost;  // end of stream
-    std::function<void(std::uint64_t id, std::vector<metrics::Sample>)> samples;
+    std::function<void()> lost;                                               // end of stream
+    std::function<void(std::uint64_t id, std::string_view payload)> samples;  // of get_samples()
     // of a remote engine
     std::function<void(const protocol::link::Welcome&)> welcome;
     std::function<void(const protocol::link::Status&)> status;
@@ -82,6 +82,8 @@ class EdgeLink final : public EnginePort,
 };
 
 void put_samples(std::string& out, std::uint64_t id, const std::vector<metrics::Sample>& samples);
+// More behind those of put_samples().
+void append_samples(std::string& out, const std::vector<metrics::Sample>& samples);
 bool get_samples(std::string_view in, std::uint64_t& id, std::vector<metrics::Sample>& samples);
 
 }  // namespace berth::gateway::link

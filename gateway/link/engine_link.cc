@@ -37,9 +37,9 @@ void EngineLink::send_empty(FrameType type) {
   socket_.flush();
 }
 
-void EngineLink::send_samples(std::uint64_t id, const std::vector<metrics::Sample>& samples) {
+void EngineLink::send_samples(const std::string& payload) {
   const std::size_t at = begin_frame(socket_.out(), FrameType::samples);
-  put_samples(socket_.out(), id, samples);
+  socket_.out().append(payload);
   end_frame(socket_.out(), at);
   socket_.flush();
 }

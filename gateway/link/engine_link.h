@@ -44,7 +44,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   void ready();
   void go();
   void send_empty(protocol::link::FrameType type);
-  void send_samples(std::uint64_t id, const std::vector<metrics::Sample>& samples);
+  void send_samples(const std::string& payload);  // of put_samples()
   void send_welcome(const protocol::link::Welcome& w);
   void send_status(const protocol::link::Status& s);
   void refuse(std::string_view why);

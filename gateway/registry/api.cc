@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "gateway/registry/merge.h"
 #include "protocol/link/types.h"
 
 namespace berth::gateway::registry {
@@ -24,7 +25,8 @@ constexpr const char* kJson = "application/json";
 constexpr std::size_t kImportMax = std::size_t{64} << 20;
 constexpr std::size_t kListMax = 1000;
 constexpr std::size_t kListDefault = 100;
-constexpr std::size_t kAtOnce = 500;  // records, between two breaths
+constexpr std::size_t kAtOnce = 100;    // records, between two breaths
+constexpr std::size_t kShownMax = 100;  // records of a difference
 
 const std::map<std::string, Kind> kKinds{{"sites", Kind::site},
                                          {"products", Kind::product},
@@ -85,12 +87,54 @@ asio::awaitable<void> breathe() {
   co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
 }
 
+// A parameter that is misspelt would be a change that nobody wants: ?dryrun=true.
+std::string unknown_parameter(const Request& r, const std::set<std::string>& known) {
+  for (const auto& [name, value] : r.query) {
+    if (!known.contains(name)) return name;
+  }
+  return {};
+}
+
+const std::set<std::string>& parameters_of(const std::string& method) {
+  static const std::map<std::string, std::set<std::string>> kKnown{
+      {"GET", {"limit", "after", "site", "product", "enabled"}},
+      {"PUT", {"dry_run"}},
+      {"PATCH", {"dry_run"}},
+      {"POST", {"dry_run"}},
+      {"DELETE", {"recursive"}}};
+  static const std::set<std::string> kNone;
+  const auto it = kKnown.find(method);
+  return it != kKnown.end() ? it->second : kNone;
+}
+
+// Holds the one import that there may be at a time.
+class Busy {
+ public:
+  explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Busy() { flag_ = false; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  bool& flag_;
+};
+
 bool precondition_fails(const Request& r, const std::string* stored) {
   const std::string match = r.header("if-match");
   const std::string none = r.header("if-none-match");
   if (!match.empty() && (stored == nullptr || (match != "*" && match != etag(*stored))))
     return true;
   return none == "*" && stored != nullptr;
+}
+
+void keep_credentials(Kind kind, const std::string& stored, Message& m) {
+  const auto old = message_of(kind, stored);
+  const auto keep = [&](auto& record) {
+    using T = std::remove_reference_t<decltype(record)>;
+    *record.mutable_credentials() = static_cast<const T&>(*old).credentials();
+  };
+  if (kind == Kind::device) keep(static_cast<pb::Device&>(m));
+  if (kind == Kind::account) keep(static_cast<pb::Account&>(m));
 }
 
 // What a device lists itself under.
@@ -113,8 +157,9 @@ RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options o
 }
 
 void RegistryApi::add_to(admin::HttpServer& http) {
-  http.route_under("/api/v1/tenants", [this](Request r) { return on_tenants(std::move(r)); });
-  http.route_under(
+  http.route_under_at_home("/api/v1/tenants",
+                           [this](Request r) { return on_tenants(std::move(r)); });
+  http.route_under_at_home(
       "/api/v1/registry", [this](Request r) { return on_registry(std::move(r)); }, kImportMax);
 }
 
@@ -146,22 +191,33 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   if (!registry_.loaded())
     co_return error(503, "unavailable", "the registry has not been read yet");
   const bool one = !place.name.empty();
-  if (r.method == "GET" || r.method == "HEAD") {
+  const std::string unknown = unknown_parameter(r, parameters_of(r.method));
+  if (!unknown.empty()) co_return error(422, "invalid", "unknown parameter '" + unknown + "'");
+  if (r.method == "GET") {
     if (one) co_return get(place);
     co_return co_await list(place, std::move(r));
   }
-  if (!one || (r.method != "PUT" && r.method != "DELETE"))
-    co_return error(405, "method_not_allowed", "GET, PUT or DELETE of one, GET of all");
+  const bool patch = r.method == "PATCH";
+  const bool body = patch || r.method == "PUT";
+  if (!one || (!body && r.method != "DELETE"))
+    co_return error(405, "method_not_allowed", "GET, PUT, PATCH or DELETE of one, GET of all");
   if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+  const bool typed = admin::has_media_type(r, kJson) ||
+                     (patch && admin::has_media_type(r, "application/merge-patch+json"));
+  if (body && !typed)
+    co_return error(415, "unsupported_media_type", "Content-Type: application/json");
+  if (patch && registry_.find(place.text()) == nullptr) co_return not_found();
   if (precondition_fails(r, registry_.find(place.text())))
     co_return error(412, "precondition_failed", "it is not what you have seen");
-  if (r.method == "PUT") co_return co_await put(place, std::move(r));
+  if (body) co_return co_await put(place, std::move(r));
   co_return co_await remove(place, std::move(r));
 }
 
 RegistryApi::Answer RegistryApi::on_registry(Request r) {
   if (r.path == "/api/v1/registry" && r.method == "GET") co_return summary();
   if (r.path != "/api/v1/registry/import") co_return not_found();
+  const std::string unknown = unknown_parameter(r, {"dry_run"});
+  if (!unknown.empty()) co_return error(422, "invalid", "unknown parameter '" + unknown + "'");
   if (r.method != "POST") co_return error(405, "method_not_allowed", "POST");
   if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
   if (!registry_.loaded())
@@ -229,46 +285,86 @@ Response RegistryApi::get(const Place& place) const {
 }
 
 // On another thread what takes long; what is there already is looked up here first.
-asio::awaitable<std::vector<Write>> RegistryApi::prepare(std::vector<Said> said) {
-  auto there = std::make_shared<std::map<std::string, std::string, std::less<>>>();
+asio::awaitable<RegistryApi::Prepared> RegistryApi::prepare(std::vector<Said> said,
+                                                            asio::thread_pool& pool) {
+  auto out = std::make_shared<Prepared>();
   const auto take = [&](const std::string& key) {
-    if (const std::string* v = registry_.find(key)) there->emplace(key, *v);
+    const std::string* v = registry_.find(key);
+    if (v != nullptr) out->before.emplace(key, *v);
+    return v;
+  };
+  const auto take_places = [&](const Key& key, const pb::Device& d) {
+    take(key_of(Kind::site, key.tenant, d.site()));
+    take(key_of(Kind::product, key.tenant, d.product()));
   };
   for (std::size_t i = 0; i < said.size(); ++i) {
     if (i % kAtOnce == kAtOnce - 1) co_await breathe();
     const Said& s = said[i];
     const Key key = parse_key(s.key);
-    take(s.key);
+    const std::string* stored = take(s.key);
     take(key_of(Kind::tenant, key.tenant));
     if (key.kind != Kind::device) continue;
-    const auto& d = static_cast<const pb::Device&>(*s.message);
-    take(key_of(Kind::site, key.tenant, d.site()));
-    take(key_of(Kind::product, key.tenant, d.product()));
+    take_places(key, static_cast<const pb::Device&>(*s.message));
+    pb::Device d;
+    if (stored != nullptr && d.ParseFromString(*stored)) take_places(key, d);
   }
   auto shared = std::make_shared<std::vector<Said>>(std::move(said));
-  auto work = [shared, there, n = options_.iterations] {
+  auto work = [shared, out, n = options_.iterations] {
     const auto find = [&](std::string_view key) -> const std::string* {
-      const auto it = there->find(key);
-      return it == there->end() ? nullptr : &it->second;
+      const auto it = out->before.find(key);
+      return it == out->before.end() ? nullptr : &it->second;
     };
-    return to_writes(std::move(*shared), find, n);
+    std::vector<Write> writes = to_writes(std::move(*shared), find, n);
+    for (Write& w : writes) {
+      const std::string* before = find(w.key);
+      w.expected = before != nullptr ? *before : std::string();
+    }
+    return writes;
+  };
+  out->writes = co_await elsewhere(pool, std::move(work));
+  co_return std::move(*out);
+}
+
+// What would be different, of the first hundred records.
+asio::awaitable<Response> RegistryApi::changes_of(std::size_t records, Prepared prepared) {
+  auto p = std::make_shared<Prepared>(std::move(prepared));
+  auto work = [p, records] {
+    json::array changes;
+    for (std::size_t i = 0; i < p->writes.size() && i < kShownMax; ++i) {
+      const Write& w = p->writes[i];
+      const auto before = p->before.find(w.key);
+      changes.push_back(difference(w.key, before != p->before.end() ? &before->second : nullptr,
+                                   w.value ? &*w.value : nullptr));
+    }
+    const json::object o{
+        {"records", records}, {"changed", p->writes.size()}, {"changes", std::move(changes)}};
+    return Response{200, kJson, json::serialize(o) + "\n", {}};
   };
   co_return co_await elsewhere(hashing_, std::move(work));
 }
 
-// What it was when it was asked for (If-Match, and secrets that are kept) is what is replaced.
+// What it was when it was asked for (If-Match, and secrets that are kept) is what is replaced. PUT
+// replaces all but the credentials, which go only where it names them; PATCH what it names.
 RegistryApi::Answer RegistryApi::put(Place place, Request r) {
   const std::string* stored = registry_.find(place.text());
   const std::string seen = stored != nullptr ? *stored : std::string();
   std::string why;
   try {
     std::vector<Said> said;
-    said.push_back({place.text(), from_json(place.kind, r.body), 0});
-    std::vector<Write> writes = co_await prepare(std::move(said));
-    if (writes.empty()) co_return record(200, place.key(), seen);
-    writes[0].expected = seen;
-    Response good = record(seen.empty() ? 201 : 200, place.key(), *writes[0].value);
-    co_return co_await commit(std::move(writes), std::move(good));
+    json::object patch = parse_object(r.body);
+    if (r.method == "PATCH") {
+      said.push_back({place.text(), merged(place.kind, seen, patch, false), 0});
+    } else {
+      said.push_back({place.text(), from_json(place.kind, r.body), 0});
+      if (!seen.empty() && !patch.contains("credentials"))
+        keep_credentials(place.kind, seen, *said[0].message);
+    }
+    Prepared p = co_await prepare(std::move(said), hashing_);
+    const bool dry_run = r.parameter("dry_run") == "true";
+    if (dry_run) co_return co_await changes_of(1, std::move(p));
+    if (p.writes.empty()) co_return record(200, place.key(), seen);
+    Response good = record(seen.empty() ? 201 : 200, place.key(), *p.writes[0].value);
+    co_return co_await commit(std::move(p.writes), std::move(good));
   } catch (const BadRecord& e) {
     why = e.what();
   }
@@ -316,24 +412,32 @@ asio::awaitable<std::vector<Write>> RegistryApi::removal_of(Place place, bool re
 }
 
 RegistryApi::Answer RegistryApi::import(Request r) {
-  const std::string type = r.header("content-type");
-  const bool csv = type.starts_with("text/csv");
-  if (!csv && type.find("yaml") == std::string::npos)
+  const bool csv = admin::has_media_type(r, "text/csv");
+  if (!csv && !admin::has_media_type(r, "application/yaml"))
     co_return error(415, "unsupported_media_type", "text/csv or application/yaml");
+  if (importing_) co_return error(503, "busy", "another import is under way");
+  const Busy busy(importing_);
   std::string why;
   try {
     auto text = std::make_shared<std::string>(std::move(r.body));
-    auto parse = [text, csv] { return csv ? parse_csv(*text) : parse_yaml(*text); };
-    std::vector<Said> said = co_await elsewhere(hashing_, std::move(parse));
+    auto parse = [text, csv] {
+      std::vector<Said> said = csv ? parse_csv(*text) : parse_yaml(*text);
+      text->clear();
+      text->shrink_to_fit();
+      return said;
+    };
+    std::vector<Said> said = co_await elsewhere(imports_, std::move(parse));
     const std::size_t count = said.size();
-    std::vector<Write> writes = co_await prepare(std::move(said));
-    const Response good = counted(count, writes.size());
-    if (r.parameter("dry_run") == "true" || writes.empty()) {
-      const std::string conflict = co_await conflict_in(writes);
+    Prepared p = co_await prepare(std::move(said), imports_);
+    const Response good = counted(count, p.writes.size());
+    const bool dry_run = r.parameter("dry_run") == "true";
+    if (dry_run || p.writes.empty()) {
+      const std::string conflict = co_await conflict_in(p.writes);
       if (!conflict.empty()) co_return error(409, "conflict", conflict);
+      if (dry_run) co_return co_await changes_of(count, std::move(p));
       co_return good;
     }
-    co_return co_await commit(std::move(writes), good);
+    co_return co_await commit(std::move(p.writes), good);
   } catch (const BadRecord& e) {
     why = e.what();
   }

@@ -5,6 +5,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -41,11 +42,17 @@ class RegistryApi {
   admin::Response summary() const;
   Answer list(Place place, admin::Request r) const;
   admin::Response get(const Place& place) const;
-  Answer put(Place place, admin::Request r);
+  Answer put(Place place, admin::Request r);  // and PATCH
   Answer remove(Place place, admin::Request r);
   Answer import(admin::Request r);
   Answer commit(std::vector<Write> writes, admin::Response good);
-  boost::asio::awaitable<std::vector<Write>> prepare(std::vector<Said> said);
+  // `before`: what is there now; what is written expects that to be so still.
+  struct Prepared {
+    std::vector<Write> writes;
+    std::map<std::string, std::string, std::less<>> before;
+  };
+  boost::asio::awaitable<Prepared> prepare(std::vector<Said> said, boost::asio::thread_pool& pool);
+  boost::asio::awaitable<admin::Response> changes_of(std::size_t records, Prepared prepared);
   boost::asio::awaitable<std::vector<Write>> removal_of(Place place, bool recursive) const;
   template <class F>
   boost::asio::awaitable<void> each(std::string prefix, std::string after, F& f) const;
@@ -54,7 +61,9 @@ class RegistryApi {
   const Registry& registry_;
   RegistryFeed& feed_;
   Options options_;
+  bool importing_ = false;
   boost::asio::thread_pool hashing_{1};
+  boost::asio::thread_pool imports_{1};  // apart: one may take minutes
 };
 
 }  // namespace berth::gateway::registry

@@ -46,8 +46,19 @@ std::string RegistryFeed::load() {
   } catch (const std::exception& e) {
     BERTH_LOG(err, "registry not read error=\"{}\"", e.what());
     told_away_ = true;
+    set_trouble(e.what());
     return e.what();
   }
+}
+
+std::string RegistryFeed::trouble() const {
+  const std::lock_guard lock(mutex_);
+  return trouble_;
+}
+
+void RegistryFeed::set_trouble(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  trouble_ = why;
 }
 
 void RegistryFeed::start() {
@@ -106,11 +117,13 @@ bool RegistryFeed::read_once() {
     Changes changes = store_->read();
     if (std::exchange(told_away_, false)) BERTH_LOG(info, "registry read again");
     reachable_ = true;
+    set_trouble({});
     const bool all = !changes.pending;
     if (changes.whole || !changes.list.empty()) hand_over(std::move(changes));
     return all;
   } catch (const std::exception& e) {
     reachable_ = false;
+    set_trouble(e.what());
     if (!std::exchange(told_away_, true)) {
       BERTH_LOG(err, "registry stays as it was error=\"{}\"", e.what());
     }

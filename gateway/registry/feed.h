@@ -50,6 +50,7 @@ class RegistryFeed {
   void on_usage(std::function<void(RegistryStore::Reports)> heard) { heard_ = std::move(heard); }
   bool read_only() const { return store_->read_only(); }
   bool reachable() const { return reachable_; }
+  std::string trouble() const;  // why the last reading failed; empty: it did not. Any thread
 
  private:
   struct Job {
@@ -58,6 +59,7 @@ class RegistryFeed {
   };
   void work();
   bool read_once();  // all that there is
+  void set_trouble(const std::string& why);
   void read_for_those_who_wait();
   void hand_over(Changes changes);
   void apply_later(Changes changes);
@@ -74,7 +76,8 @@ class RegistryFeed {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::atomic<bool> reachable_{false};
   bool told_away_ = false;
-  std::mutex mutex_;
+  std::string trouble_;  // under mutex_
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Job> jobs_;
   std::optional<RegistryStore::Reports> usage_;

@@ -1,10 +1,15 @@
 #include "gateway/registry/import.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <boost/json.hpp>
 #include <map>
 #include <set>
+#include <sstream>
+
+#include "gateway/registry/import_budget.h"
+#include "gateway/registry/merge.h"
 
 namespace berth::gateway::registry {
 
@@ -20,8 +25,43 @@ constexpr int kPartsMax = 10'000;  // of one record in YAML
 
 // -- YAML
 
-// All scalars as strings: the record's fields say what they are. `left`: aliases can make a small
-// file a large one.
+// Goes through a file before it is made a tree of nodes, which takes a hundred bytes and more for
+// each part. Aliases would make a small file a large one.
+class YamlCheck final : public YAML::EventHandler {
+ public:
+  explicit YamlCheck(ImportBudget& budget) : budget_(budget) {}
+  void OnDocumentStart(const YAML::Mark& m) override {
+    if (++documents_ > 1) bad(m.line + 1, "a second document");
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& m, YAML::anchor_t a) override { part(m, a); }
+  void OnAlias(const YAML::Mark& m, YAML::anchor_t) override { bad(m.line + 1, kNoAliases); }
+  void OnScalar(const YAML::Mark& m, const std::string&, YAML::anchor_t a,
+                const std::string&) override {
+    part(m, a);
+  }
+  void OnSequenceStart(const YAML::Mark& m, const std::string&, YAML::anchor_t a,
+                       YAML::EmitterStyle::value) override {
+    part(m, a);
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& m, const std::string&, YAML::anchor_t a,
+                  YAML::EmitterStyle::value) override {
+    part(m, a);
+  }
+  void OnMapEnd() override {}
+
+ private:
+  static constexpr const char* kNoAliases = "anchors and aliases are not taken";
+  void part(const YAML::Mark& m, YAML::anchor_t anchor) {
+    if (anchor != 0) bad(m.line + 1, kNoAliases);
+    budget_.part();
+  }
+  ImportBudget& budget_;
+  int documents_ = 0;
+};
+
+// All scalars as strings: the record's fields say what they are.
 json::value to_json_value(const YAML::Node& n, int& left) {
   if (left-- <= 0) bad(n.Mark().line + 1, "a record of more than 10,000 parts");
   if (n.IsSequence()) {
@@ -43,7 +83,7 @@ int line_of(const YAML::Node& n) {
 }
 
 Said said_of(Kind kind, const std::string& tenant, const YAML::Node& n,
-             const std::set<std::string>& apart) {
+             const std::set<std::string>& apart, ImportBudget& budget) {
   const int line = line_of(n);
   if (!n.IsMap() || !n["name"] || !n["name"].IsScalar()) bad(line, "a record without a name");
   json::object o;
@@ -54,8 +94,10 @@ Said said_of(Kind kind, const std::string& tenant, const YAML::Node& n,
   }
   const std::string name = n["name"].as<std::string>();
   try {
-    return {key_of(kind, kind == Kind::tenant ? name : tenant, name),
-            from_json(kind, json::serialize(o)), line};
+    auto message = from_json(kind, json::serialize(o));
+    budget.record(*message);
+    return {key_of(kind, kind == Kind::tenant ? name : tenant, name), std::move(message), line,
+            std::move(o)};
   } catch (const BadRecord& e) {
     bad(line, e.what());
   }
@@ -66,16 +108,16 @@ const std::map<std::string, Kind> kLists{{"sites", Kind::site},
                                          {"devices", Kind::device},
                                          {"accounts", Kind::account}};
 
-void add_tenant(const YAML::Node& n, std::vector<Said>& out) {
+void add_tenant(const YAML::Node& n, ImportBudget& budget, std::vector<Said>& out) {
   std::set<std::string> apart;
   for (const auto& [name, kind] : kLists) apart.insert(name);
-  out.push_back(said_of(Kind::tenant, {}, n, apart));
+  out.push_back(said_of(Kind::tenant, {}, n, apart, budget));
   const std::string tenant = n["name"].as<std::string>();
   for (const auto& [name, kind] : kLists) {
     const YAML::Node list = n[name];
     if (!list) continue;
     if (!list.IsSequence() && !list.IsNull()) bad(line_of(list), name + " is not a list");
-    for (const YAML::Node& each : list) out.push_back(said_of(kind, tenant, each, {}));
+    for (const YAML::Node& each : list) out.push_back(said_of(kind, tenant, each, {}, budget));
   }
 }
 
@@ -156,7 +198,7 @@ void check_columns(const Row& head) {
   }
 }
 
-Said device_of(const Row& head, const Row& row) {
+Said device_of(const Row& head, const Row& row, ImportBudget& budget) {
   if (row.cells.size() != head.cells.size())
     bad(row.line, std::to_string(row.cells.size()) + " cells, the first line has " +
                       std::to_string(head.cells.size()));
@@ -185,20 +227,27 @@ Said device_of(const Row& head, const Row& row) {
   if (!credential.empty()) device["credentials"] = json::array{credential};
   const std::string name(device["name"].as_string());
   try {
-    return {key_of(Kind::device, tenant, name), from_json(Kind::device, json::serialize(device)),
-            row.line};
+    auto message = from_json(Kind::device, json::serialize(device));
+    budget.record(*message);
+    return {key_of(Kind::device, tenant, name), std::move(message), row.line, std::move(device),
+            true};
   } catch (const BadRecord& e) {
     bad(row.line, e.what());
   }
 }
 
 // A second line of the same device: its credential is one more.
-void add_credentials(const Said& more, Said& first) {
+void add_credentials(Said& more, Said& first) {
   auto& device = static_cast<pb::Device&>(*first.message);
   const auto& other = static_cast<const pb::Device&>(*more.message);
   if (!other.site().empty() && other.site() != device.site())
     bad(more.line, "another site than in line " + std::to_string(first.line));
   device.mutable_credentials()->MergeFrom(other.credentials());
+  json::value* credentials = more.patch.if_contains("credentials");
+  if (credentials == nullptr) return;
+  json::value& all = first.patch["credentials"];
+  if (!all.is_array()) all = json::array();
+  for (json::value& c : credentials->get_array()) all.get_array().push_back(std::move(c));
 }
 
 // Does what a device or account names exist?
@@ -222,7 +271,14 @@ void check_references(const Said& s, const std::set<std::string, std::less<>>& c
 
 std::vector<Said> parse_yaml(const std::string& text) {
   std::vector<Said> out;
+  if (text.size() > kImportYamlMax) bad(0, "YAML of more than 16 MiB: import it in parts");
+  ImportBudget budget;
   try {
+    std::istringstream in(text);
+    YAML::Parser parser(in);
+    YamlCheck check(budget);
+    while (parser.HandleNextDocument(check)) {
+    }
     const YAML::Node root = YAML::Load(text);
     if (!root || root.IsNull()) return out;
     if (!root.IsMap()) bad(1, "not a map with 'tenants'");
@@ -230,7 +286,7 @@ std::vector<Said> parse_yaml(const std::string& text) {
       if (each.first.as<std::string>() != "tenants")
         bad(line_of(each.first), "unknown key '" + each.first.as<std::string>() + "'");
     }
-    for (const YAML::Node& tenant : root["tenants"]) add_tenant(tenant, out);
+    for (const YAML::Node& tenant : root["tenants"]) add_tenant(tenant, budget, out);
   } catch (const YAML::Exception& e) {
     bad(e.mark.line + 1, e.msg);
   }
@@ -241,12 +297,13 @@ std::vector<Said> parse_csv(const std::string& text) {
   std::vector<Said> out;
   std::map<std::string, std::size_t> known;
   CsvReader reader(text);
+  ImportBudget budget;
   Row head;
   if (!reader.next(head)) return out;
   check_columns(head);
   for (Row row; reader.next(row);) {
     if (row.cells.size() == 1 && row.cells[0].empty()) continue;
-    Said s = device_of(head, row);
+    Said s = device_of(head, row, budget);
     const auto [it, fresh] = known.try_emplace(s.key, out.size());
     if (fresh) {
       out.push_back(std::move(s));
@@ -264,11 +321,13 @@ std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int itera
   }
   std::vector<Write> out;
   out.reserve(said.size());
-  for (const Said& s : said) {
+  for (Said& s : said) {
     const Key key = parse_key(s.key);
     try {
       const std::string* stored = find(s.key);
       const auto old = stored != nullptr ? message_of(key.kind, *stored) : nullptr;
+      if (stored != nullptr && !s.patch.empty())
+        s.message = merged(key.kind, *stored, s.patch, s.add_credentials);
       std::string value = normalized(key, *s.message, old.get(), iterations);
       check_references(s, coming, find);
       if (stored == nullptr || *stored != value) out.push_back({s.key, std::move(value), {}});

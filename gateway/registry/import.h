@@ -2,7 +2,9 @@
 // of a table). Both are checked as a whole before anything is written. docs/registry.md shows them.
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,18 +18,22 @@ struct Said {
   std::string key;
   std::unique_ptr<Message> message;
   int line = 0;
+  // The same as JSON. Of a record that is there already only what stands here is changed.
+  boost::json::object patch = {};
+  bool add_credentials = false;  // to those that it has
 };
 
-// Throw BadRecord with "line N: why".
+// Throw BadRecord with "line N: why"; import_budget.h says how large they may be. Anchors and
+// aliases are refused.
 std::vector<Said> parse_yaml(const std::string& text);
 // The first line names the columns: tenant, site, device; product, enabled, auth_id, password,
 // password_hash, key, certificate, not_before, not_after, label.NAME. Several lines of one device
-// are several credentials.
+// are several credentials. An empty cell says nothing.
 std::vector<Said> parse_csv(const std::string& text);
 
 using Find = std::function<const std::string*(std::string_view key)>;
-// Ready to be written; `find` gives what is there already. Throws BadRecord with "line N: why", for
-// a site or product that is neither there nor among them too.
+// Ready to be written; `find` gives what is there already, of which what is not said stays. Throws
+// BadRecord with "line N: why", for a site or product that is neither there nor among them too.
 std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int iterations);
 
 }  // namespace berth::gateway::registry

@@ -160,7 +160,7 @@ void EdgeShards::make_links(link::EdgeLink::Events events) {
                             .heartbeat = [] {},
                             .drained = [] {},
                             .lost = [] {},  // shard 0's link tells of the same engine
-                            .samples = [](std::uint64_t, const std::vector<metrics::Sample>&) {}});
+                            .samples = [](std::uint64_t, std::string_view) {}});
   }
 }
 

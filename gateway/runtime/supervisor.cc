@@ -54,9 +54,8 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, EdgeSh
                      .drained = [] {},
                      .lost = [this] { on_link_lost(); },
                      .samples =
-                         [this](std::uint64_t id, std::vector<metrics::Sample> samples) {
-                           if (id == scrape_id_ && scrape_done_)
-                             std::exchange(scrape_done_, nullptr)(std::move(samples));
+                         [this](std::uint64_t id, std::string_view payload) {
+                           scraped(id, std::make_shared<const std::string>(payload));
                          }});
 }
 
@@ -266,16 +265,20 @@ double Supervisor::absent_seconds() const {
   return gone_ns_ == 0 ? 0.0 : static_cast<double>(base::monotonic_ns() - gone_ns_) / 1e9;
 }
 
-void Supervisor::scrape(std::function<void(std::vector<metrics::Sample>)> done) {
-  if (scrape_done_) std::exchange(scrape_done_, nullptr)({});
-  if (!edges_.serving()) return done({});
-  scrape_done_ = std::move(done);
+void Supervisor::scrape(Scraped done) {
+  if (!edges_.serving()) return done(nullptr);
+  scrapers_.push_back(std::move(done));
+  if (scrapers_.size() > 1) return;
   edges_.scrape(++scrape_id_);
   auto timer = std::make_shared<boost::asio::steady_timer>(
       io_, std::chrono::seconds(1));  // owned by its wait
-  timer->async_wait([this, timer, id = scrape_id_](boost::system::error_code) {
-    if (id == scrape_id_ && scrape_done_) std::exchange(scrape_done_, nullptr)({});
-  });
+  timer->async_wait(
+      [this, timer, id = scrape_id_](boost::system::error_code) { scraped(id, nullptr); });
+}
+
+void Supervisor::scraped(std::uint64_t id, const Payload& payload) {
+  if (id != scrape_id_) return;
+  for (const Scraped& done : std::exchange(scrapers_, {})) done(payload);
 }
 
 std::vector<Supervisor::EngineStatus> Supervisor::status() const {

@@ -36,8 +36,11 @@ class Supervisor {
   void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
   bool serving() const { return edges_.serving(); }
   double absent_seconds() const;
-  void scrape(
-      std::function<void(std::vector<metrics::Sample>)> done);  // empty after 1 s without answer
+  // Null after 1 s without answer. Who asks while an answer is awaited gets the same one.
+  // Of link::get_samples(); null: none.
+  using Payload = std::shared_ptr<const std::string>;  // shared: of all who have asked
+  using Scraped = std::function<void(Payload)>;
+  void scrape(Scraped done);
 
   struct EngineStatus {
     pid_t pid;
@@ -64,6 +67,7 @@ class Supervisor {
   void ensure_standby();
   void watch();
   void kill_engine(const char* why);
+  void scraped(std::uint64_t id, const Payload& payload);
 
   boost::asio::io_context& io_;
   const Config& config_;
@@ -81,7 +85,7 @@ class Supervisor {
   std::optional<Engine> standby_;
   std::function<void(bool)> restart_done_;
   std::function<void()> drain_done_;
-  std::function<void(std::vector<metrics::Sample>)> scrape_done_;
+  std::vector<Scraped> scrapers_;
   std::uint64_t scrape_id_ = 0;
   std::int64_t last_heartbeat_ns_ = 0;
   std::int64_t last_watch_ns_ = 0;

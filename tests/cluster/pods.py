@@ -7,6 +7,7 @@ import time
 import urllib.request
 
 MQTT, LINKS, ADMIN, REDIS, SENTINEL = 1883, 7883, 9180, 6379, 26379
+ADMIN_TOKEN = "of-this-test"
 PORTS = {"mqtt": MQTT, "mqtts": 8883, "park": 7700, "parks": 7701}  # of devices
 
 
@@ -29,8 +30,11 @@ class Pod:
     def spawn(self, argv, env=None):
         self.starts += 1
         log = open(os.path.join(self.directory, f"{self.name}.{self.starts}.log"), "w")
+        token = os.path.join(self.directory, "admin.token")
+        with open(token, "w") as f:
+            f.write(ADMIN_TOKEN)
         self.process = subprocess.Popen(self.net.inside(self.name) + argv, stdout=log, stderr=log,
-                                        stdin=subprocess.DEVNULL, env=dict(os.environ, **(env or {})))
+                                        stdin=subprocess.DEVNULL, env=dict(os.environ, BERTH_ADMIN_TOKEN_FILE=token, **(env or {})))
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -59,7 +63,9 @@ class Pod:
 
     def get(self, target):
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{ADMIN}{target}", timeout=2) as r:
+            request = urllib.request.Request(f"http://{self.address}:{ADMIN}{target}",
+                                             headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+            with urllib.request.urlopen(request, timeout=2) as r:
                 return r.status, r.read().decode()
         except OSError:
             return 0, ""

@@ -1,6 +1,8 @@
 // Records, imports, the index of log-ins, and each kind of store behind one contract.
 #include <gtest/gtest.h>
+
 #include <sqlite3.h>
+#include <boost/json.hpp>
 
 #include <filesystem>
 #include <fstream>
@@ -8,6 +10,7 @@
 
 #include "gateway/registry/file_registry.h"
 #include "gateway/registry/import.h"
+#include "gateway/registry/merge.h"
 #include "gateway/registry/password_hash.h"
 #include "gateway/registry/redis_registry.h"
 #include "gateway/registry/registry.h"
@@ -201,7 +204,10 @@ TEST(Import, YamlTellsWhereItIsBad) {
     bomb += "      a" + std::to_string(i) + ": &a" + std::to_string(i) + " {a: " + before +
             ", b: " + before + "}\n";
   }
-  EXPECT_NE(why_yaml(bomb).find("more than 10,000 parts"), std::string::npos);
+  EXPECT_NE(why_yaml(bomb).find("anchors and aliases are not taken"), std::string::npos);
+  EXPECT_NE(why_yaml("tenants: [&a {name: a}]").find("anchors and aliases"), std::string::npos);
+  EXPECT_NE(why_yaml("tenants: []\n---\ntenants: []\n").find("a second document"),
+            std::string::npos);
   for (const char* topic : {"#", "+/x", "$SYS/x", "v1/x", "a/#/b"}) {
     EXPECT_NE(why_yaml(std::string("tenants: [{name: a, products: [{name: p, topics: ['") + topic +
                        "']}]}]"),
@@ -229,6 +235,101 @@ TEST(Import, Csv) {
   EXPECT_EQ(why_csv("tenant,site,device\na,s,d\na,t,d\n"), "line 3: another site than in line 2");
   EXPECT_EQ(why_csv("tenant,site,device,enabled\na,s,d,perhaps\n").substr(0, 7), "line 2:");
   EXPECT_EQ(why_csv(""), "");
+}
+
+// A file is bounded as a whole, whatever it is made of.
+TEST(Import, ABudgetForTheWholeFile) {
+  std::string many = "tenants: [{name: a, sites: [";
+  for (int i = 0; i < 100'001; ++i) many += "{name: s" + std::to_string(i) + "},";
+  EXPECT_NE(why_yaml(many + "]}]").find("more than 100,000 records"), std::string::npos);
+  std::string parts = "tenants: [";
+  for (int i = 0; i < 1'000'100; ++i) parts += "1,";
+  EXPECT_NE(why_yaml(parts + "]").find("more than 1,000,000 parts"), std::string::npos);
+  EXPECT_NE(why_yaml(std::string(17 << 20, ' ')).find("16 MiB"), std::string::npos);
+  EXPECT_NE(why_yaml(std::string(100'000, '[')), "");
+  std::string csv = "tenant,site,device\n";
+  for (int i = 0; i < 100'001; ++i) csv += "a,s,d" + std::to_string(i) + "\n";
+  EXPECT_NE(why_csv(csv).find("more than 100,000 records"), std::string::npos);
+}
+
+// What is there already keeps all that an import does not name.
+TEST(Import, TouchesWhatItNames) {
+  std::map<std::string, std::string, std::less<>> there;
+  const auto find = [&](std::string_view key) -> const std::string* {
+    const auto it = there.find(key);
+    return it == there.end() ? nullptr : &it->second;
+  };
+  const auto import = [&](std::vector<Said> said) {
+    const auto writes = to_writes(std::move(said), find, 1);
+    for (const Write& w : writes) there[w.key] = *w.value;
+    return writes.size();
+  };
+  const auto json = [&](const std::string& key) { return to_json(parse_key(key), there[key]); };
+  import(parse_yaml(R"(
+tenants:
+  - name: acme
+    enabled: false
+    envelopes: json
+    limits: {connections: 5, sessions: 6}
+    sites: [{name: north, time_zone: Asia/Shanghai, labels: {a: "1", b: "2"}}]
+    devices:
+      - name: cam
+        site: north
+        enabled: false
+        labels: {lane: "1"}
+        credentials: [{auth_id: one, password: p}, {auth_id: two, password: p}]
+)"));
+  const std::string tenant = json("t/acme");
+  const std::string device = there["d/acme/cam"];
+  EXPECT_EQ(import(parse_yaml("tenants: [{name: acme, products: [{name: p, topics: ['x/%d']}]}]")),
+            1U)
+      << "only the product";
+  EXPECT_EQ(json("t/acme"), tenant);
+  EXPECT_EQ(import(parse_csv("tenant,site,device,enabled,auth_id\nacme,north,cam,,\n")), 0U);
+  EXPECT_EQ(there["d/acme/cam"], device);
+  EXPECT_EQ(import(parse_csv("tenant,site,device,label.floor\nacme,north,cam,2\n")), 1U);
+  EXPECT_EQ(import(parse_csv("tenant,site,device,auth_id,password\nacme,north,cam,three,p\n"
+                             "acme,north,cam,one,new\n")),
+            1U);
+  pb::Device d;
+  ASSERT_TRUE(d.ParseFromString(there["d/acme/cam"]));
+  EXPECT_EQ(d.credentials_size(), 3);
+  EXPECT_FALSE(d.enabled());
+  EXPECT_EQ(d.labels().at("lane") + d.labels().at("floor"), "12");
+  import(
+      parse_yaml("tenants: [{name: acme, limits: {connections: 7}, sites: [{name: north, "
+                 "labels: {b: '3', a: null}}]}]"));
+  EXPECT_EQ(json("t/acme"), R"({"name":"acme","enabled":false,"limits":{"connections":7,)"
+                            R"("sessions":6},"envelopes":"json"})");
+  EXPECT_NE(json("s/acme/north").find(R"("labels":{"b":"3"})"), std::string::npos);
+  EXPECT_NE(json("s/acme/north").find("Asia/Shanghai"), std::string::npos);
+  EXPECT_EQ(import(parse_yaml("tenants: [{name: acme, devices: [{name: cam, labels: {x: y}}]}]")),
+            1U)
+      << "its site is known";
+}
+
+TEST(Merge, IsAJsonMergePatch) {
+  const Key key = parse_key("s/acme/north");
+  const auto said = from_json(Kind::site, R"({"time_zone":"UTC","labels":{"a":"1"}})");
+  const std::string stored = normalized(key, *said, nullptr, 1);
+  const auto patched = [&](const std::string& patch) {
+    const auto m = merged(Kind::site, stored, parse_object(patch), false);
+    return to_json(key, normalized(key, *m, nullptr, 1));
+  };
+  EXPECT_EQ(patched("{}"), to_json(key, stored));
+  EXPECT_EQ(patched(R"({"timeZone":"Asia/Tokyo"})"),
+            R"({"name":"north","labels":{"a":"1"},"time_zone":"Asia/Tokyo"})");
+  EXPECT_EQ(patched(R"({"labels":{"b":"2"},"time_zone":null})"),
+            R"({"name":"north","labels":{"a":"1","b":"2"}})");
+  EXPECT_EQ(patched(R"({"labels":null})"), R"({"name":"north","time_zone":"UTC"})");
+  EXPECT_THROW(patched(R"({"colour":"red"})"), BadRecord);
+  EXPECT_THROW(parse_object("[]"), BadRecord);
+  const auto other = from_json(Kind::site, R"({"time_zone":"CET","labels":{"a":"1"}})");
+  const std::string now = normalized(key, *other, nullptr, 1);
+  EXPECT_EQ(boost::json::serialize(difference("s/acme/north", &stored, &now)),
+            R"({"record":"sites/acme/north","action":"update",)"
+            R"("fields":{"time_zone":{"from":"UTC","to":"CET"}}})");
+  EXPECT_EQ(difference("s/acme/north", nullptr, &now).at("action"), "create");
 }
 
 TEST(Records, SecretsComeInAndDoNotGoOut) {

@@ -9,7 +9,8 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "gateway/admin/http_server.h"
+#include "gateway/admin/http_client.h"
+#include "tests/support/rest.h"
 
 namespace berth::test {
 
@@ -48,7 +49,9 @@ int port_after(const std::string& log, const std::string& key) {
 
 void GatewayProcess::start() {
   static const char* const kNames[] = {"serve", "edge", "engine"};
-  std::vector<std::string> argv{berth_binary(), kNames[static_cast<int>(role_)]};
+  // An edge has no --data, but a place for its admin token.
+  std::vector<std::string> argv{"env", "BERTH_STORE_DIRECTORY=" + directory_ + "/data",
+                                berth_binary(), kNames[static_cast<int>(role_)]};
   const auto flag = [&argv](const char* name, const std::string& value) {
     argv.insert(argv.end(), {name, value});
   };
@@ -73,6 +76,12 @@ void GatewayProcess::start() {
   park_port_ = port_after(log, " park=");
   parks_port_ = port_after(log, " parks=");
   admin_port_ = port_after(log, " admin=");
+  const std::size_t token = log.rfind(" token_file=") + 12;
+  AdminTokens::put(admin_port_, log.substr(token, log.find(' ', token) - token));
+}
+
+std::string GatewayProcess::admin_token() const {
+  return AdminTokens::of(admin_port_);
 }
 
 bool GatewayProcess::serving() const {
@@ -95,14 +104,14 @@ int GatewayProcess::terminate() {
 
 std::string GatewayProcess::get(const std::string& target, int* status) const {
   const auto r = gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_),
-                                              "GET", target);
+                                              "GET", target, admin_token());
   if (status != nullptr) *status = r.status;
   return r.body;
 }
 
 std::string GatewayProcess::post(const std::string& target) const {
   return gateway::admin::http_request("127.0.0.1", static_cast<std::uint16_t>(admin_port_), "POST",
-                                      target)
+                                      target, admin_token())
       .body;
 }
 

@@ -31,6 +31,7 @@ class GatewayProcess {
   bool serving() const;  // an engine: it is the one that serves
   std::string get(const std::string& target, int* status = nullptr) const;
   std::string post(const std::string& target) const;
+  std::string admin_token() const;
   // Value of one line of /metrics, e.g. "berth_engine_deaths_total"; -1 if absent.
   double metric(const std::string& name_and_labels) const;
   pid_t engine_pid() const;  // of the serving engine; -1: none

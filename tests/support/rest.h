@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdlib>
+#include <fstream>
+#include <map>
+#include <mutex>
 #include <string>
 
 #include "tests/support/loopback.h"
@@ -15,17 +18,46 @@ struct RestAnswer {
   std::string body;
 };
 
+// Where the gateways under test keep their tokens, by admin port. Any thread.
+class AdminTokens {
+ public:
+  static void put(int port, const std::string& file) {
+    const std::lock_guard lock(mutex());
+    files()[port] = file;
+  }
+  static std::string of(int port) {
+    const std::lock_guard lock(mutex());
+    std::ifstream in(files()[port]);
+    std::string token;
+    in >> token;
+    return token;
+  }
+
+ private:
+  static std::map<int, std::string>& files() {
+    static std::map<int, std::string> all;
+    return all;
+  }
+  static std::mutex& mutex() {
+    static std::mutex m;
+    return m;
+  }
+};
+
 class Rest {
  public:
-  explicit Rest(int port, std::string token = {}) : port_(port), token_(std::move(token)) {}
+  // With the token of a GatewayProcess at this port; or with another one, empty: with none.
+  explicit Rest(int port) : port_(port), token_(AdminTokens::of(port)) {}
+  Rest(int port, std::string token) : port_(port), token_(std::move(token)) {}
 
   // `more`: header lines, each with its CRLF.
   RestAnswer ask(const std::string& method, const std::string& target, const std::string& body = {},
                  const std::string& more = {}) const {
     const int fd = connect_loopback(port_);
     if (fd < 0) return {};
-    std::string out = method + " " + target + " HTTP/1.1\r\nHost: berth\r\nConnection: close\r\n" +
-                      more + "Content-Length: " + std::to_string(body.size()) + "\r\n";
+    std::string out = method + " " + target +
+                      " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n" + more +
+                      "Content-Length: " + std::to_string(body.size()) + "\r\n";
     if (!token_.empty()) out += "Authorization: Bearer " + token_ + "\r\n";
     out += "\r\n" + body;
     for (std::size_t at = 0; at < out.size();) {
@@ -46,6 +78,9 @@ class Rest {
   RestAnswer put(const std::string& target, const std::string& json,
                  const std::string& more = {}) const {
     return ask("PUT", target, json, more + "Content-Type: application/json\r\n");
+  }
+  RestAnswer patch(const std::string& target, const std::string& json) const {
+    return ask("PATCH", target, json, "Content-Type: application/merge-patch+json\r\n");
   }
   RestAnswer remove(const std::string& target) const { return ask("DELETE", target); }
   RestAnswer import(const std::string& text, const std::string& type = "application/yaml",

@@ -1,0 +1,77 @@
+// The admin server's connections: how many there may be, who makes room for a new one, and the
+// bytes that all request bodies together may hold. The server's thread.
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <chrono>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "gateway/admin/guard.h"
+
+namespace berth::gateway::admin {
+
+using Stream = boost::beast::basic_stream<boost::asio::generic::stream_protocol>;
+
+struct Limits {
+  std::size_t connections = 64;        // then who waits longest for a request makes room
+  std::size_t probe_connections = 16;  // on top, for probes and metrics, while all of those work
+  std::size_t head_bytes = 16 * 1024;
+  std::size_t bodies_bytes = std::size_t{128} << 20;  // of all requests together
+  std::chrono::milliseconds idle{60'000};             // between two requests, and before the first
+  std::chrono::milliseconds head{10'000};     // from a request's first byte to the end of its head
+  std::chrono::milliseconds stalled{30'000};  // a body, or an answer, without a byte of progress
+};
+
+// Bytes of bodies, given back when it ends.
+class BodyHold {
+ public:
+  explicit BodyHold(std::shared_ptr<std::size_t> left) : left_(std::move(left)) {}
+  ~BodyHold() { *left_ += held_; }
+  BodyHold(const BodyHold&) = delete;
+  BodyHold& operator=(const BodyHold&) = delete;
+  // To hold `bytes` in all; false: there are not so many left.
+  bool grow_to(std::size_t bytes) {
+    if (bytes <= held_) return true;
+    if (bytes - held_ > *left_) return false;
+    *left_ -= bytes - std::exchange(held_, bytes);
+    return true;
+  }
+
+ private:
+  std::shared_ptr<std::size_t> left_;  // shared: a request may end after its server
+  std::size_t held_ = 0;
+};
+
+struct Connection {
+  Connection(boost::asio::generic::stream_protocol::socket socket, Caller who, std::string from)
+      : stream(std::move(socket)), caller(std::move(who)), address(std::move(from)) {}
+  Stream stream;
+  Caller caller;
+  std::string address;
+  bool probes_only = false;
+  bool waits = true;  // for a request's head, since:
+  std::chrono::steady_clock::time_point waits_since = std::chrono::steady_clock::now();
+};
+using ConnectionPtr = std::shared_ptr<Connection>;  // of its coroutine, and of the table
+
+class ConnectionTable {
+ public:
+  explicit ConnectionTable(const Limits& limits) : limits_(limits) {}
+  // False: there is no room. It may close another one, and may admit this one for probes only.
+  bool admit(const ConnectionPtr& c);
+  void remove(const ConnectionPtr& c) { all_.remove(c); }
+  std::size_t size() const { return all_.size(); }
+  void close_all();
+
+ private:
+  bool make_room();
+  const Limits& limits_;
+  std::list<ConnectionPtr> all_;
+};
+
+}  // namespace berth::gateway::admin

@@ -1,0 +1,302 @@
+#include "gateway/admin/conversation.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+
+#include "base/log.h"
+#include "base/text.h"
+
+namespace berth::gateway::admin {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+
+namespace {
+
+constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
+constexpr std::size_t kBuffer = 64 * 1024;
+constexpr std::size_t kWriteAtOnce = 64 * 1024;
+constexpr std::size_t kDrainMax = 256 * 1024;  // of a body nobody wants, so that its answer arrives
+constexpr auto kDrain = std::chrono::seconds(1);
+
+using Parser = http::request_parser<http::string_body>;
+
+// GCC 12 destroys some temporaries of a co_await twice: what has strings gets a name there.
+Response text(int status, const std::string& body) {
+  return {status, Response{}.content_type, body, {}};
+}
+
+// application/x-www-form-urlencoded
+std::string decoded(std::string s) {
+  std::replace(s.begin(), s.end(), '+', ' ');
+  return base::percent_decoded(s);
+}
+
+std::map<std::string, std::string> parse_query(const std::string& query) {
+  std::map<std::string, std::string> out;
+  for (std::size_t at = 0; at < query.size();) {
+    const std::size_t end = std::min(query.find('&', at), query.size());
+    const std::string pair = query.substr(at, end - at);
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    out[decoded(pair.substr(0, equals))] =
+        equals < pair.size() ? decoded(pair.substr(equals + 1)) : "";
+    at = end + 1;
+  }
+  return out;
+}
+
+struct Target {
+  std::optional<std::string> authority;  // of "http://HOST:PORT/path"
+  std::string path;
+  std::string query;
+};
+
+Target target_of(std::string text) {
+  Target t;
+  const std::string start = lower_case(text.substr(0, 8));
+  const std::size_t scheme = start.starts_with("http://") ? 7 : start == "https://" ? 8 : 0;
+  if (scheme != 0) {
+    const std::size_t end = std::min(text.find_first_of("/?", scheme), text.size());
+    t.authority = text.substr(scheme, end - scheme);
+    text.erase(0, end);
+    if (!text.starts_with('/')) text.insert(0, "/");
+  }
+  const std::size_t mark = std::min(text.find('?'), text.size());
+  t.path = text.substr(0, mark);
+  if (mark < text.size()) t.query = text.substr(mark + 1);
+  return t;
+}
+
+AskedFor asked_for(const Parser::value_type& head, const Target& target) {
+  AskedFor a;
+  a.method = std::string(head.method_string());
+  a.path = target.path;
+  a.authority = target.authority;
+  a.old_version = head.version() < 11;
+  const auto take = [&](const char* name, std::optional<std::string>& out) {
+    const auto [begin, end] = head.equal_range(name);
+    if (begin == end) return;
+    out = std::string(begin->value());
+    a.repeated = a.repeated || std::next(begin) != end;
+  };
+  take("Host", a.host);
+  take("Origin", a.origin);
+  take("Sec-Fetch-Site", a.fetch_site);
+  take("Authorization", a.authorization);
+  return a;
+}
+
+Request request_of(Parser::value_type message, const Target& target) {
+  Request r;
+  r.method = std::string(message.method_string());
+  if (message.method() == http::verb::head) r.method = "GET";
+  r.path = target.path;
+  r.query = parse_query(target.query);
+  for (const auto& field : message)
+    r.headers[lower_case(std::string(field.name_string()))] = std::string(field.value());
+  r.body = std::move(message.body());
+  return r;
+}
+
+// Beast's serialiser would send a body with the answer to HEAD.
+std::string head_of(const Response& r, bool old_version, bool keep) {
+  const auto reason = http::obsolete_reason(static_cast<http::status>(r.status));
+  std::string head = std::string(old_version ? "HTTP/1.0 " : "HTTP/1.1 ") +
+                     std::to_string(r.status) + " " + std::string(reason) + "\r\n";
+  const auto line = [&head](const std::string& name, const std::string& value) {
+    head += name + ": " + value + "\r\n";
+  };
+  if (r.status != 204) {
+    line("Content-Type", r.content_type);
+    line("Content-Length", std::to_string(r.body.size()));
+  }
+  line("Cache-Control", "no-store");
+  line("X-Content-Type-Options", "nosniff");
+  for (const auto& [name, value] : r.headers) line(name, value);
+  line("Connection", keep ? "keep-alive" : "close");
+  return head + "\r\n";
+}
+
+// False: the peer is gone, or takes nothing.
+asio::awaitable<bool> write_all(Stream& stream, const std::string& bytes,
+                                std::chrono::milliseconds stalled) {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const auto part = asio::buffer(bytes.data() + at, std::min(kWriteAtOnce, bytes.size() - at));
+    stream.expires_after(stalled);
+    auto [ec, n] = co_await stream.async_write_some(part, kUse);
+    if (ec) co_return false;
+    at += n;
+  }
+  co_return true;
+}
+
+struct Turn {  // of one request
+  Target target;
+  bool head = false;
+  bool old_version = false;
+  bool keep = false;
+};
+
+asio::awaitable<bool> write(Service& service, Stream& stream, Turn turn, Response r) {
+  std::string bytes = head_of(r, turn.old_version, turn.keep);
+  if (!turn.head && r.status != 204) bytes += r.body;
+  co_return co_await write_all(stream, bytes, service.limits.stalled);
+}
+
+// The answer to what is not read to its end: closing now would reset the connection, and the answer
+// would be lost with it.
+asio::awaitable<void> refuse(Service& service, Stream& stream, Turn turn, Response r) {
+  turn.keep = false;
+  const bool written = co_await write(service, stream, std::move(turn), std::move(r));
+  if (!written) co_return;
+  boost::system::error_code ignored;
+  stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
+  std::array<char, 4096> sink{};
+  const auto into = asio::buffer(sink);
+  stream.expires_after(kDrain);
+  for (std::size_t drained = 0; drained < kDrainMax;) {
+    auto [ec, n] = co_await stream.async_read_some(into, kUse);
+    if (ec) co_return;
+    drained += n;
+  }
+}
+
+// For one who may not, or who asks for too much. Status 0: go on.
+Response objection(Service& service, const Connection& c, const Parser& parser,
+                   const Target& target) {
+  const Guard::Verdict v = service.guard.judge(c.caller, asked_for(parser.get(), target));
+  if (v.status != 0) {
+    Figures& f = service.figures;
+    ++(v.reason == "host"     ? f.refused_host
+       : v.reason == "origin" ? f.refused_origin
+       : v.reason == "token"  ? f.refused_token
+                              : f.refused_malformed);
+    Response r = text(v.status, v.text);
+    if (v.status == 401) r.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
+    return r;
+  }
+  if (c.probes_only && !Guard::is_probe(target.path)) {
+    ++service.figures.refused_busy;
+    Response r = text(503, "too many connections\n");
+    r.headers["Retry-After"] = "1";
+    return r;
+  }
+  const std::string expected(parser.get()[http::field::expect]);
+  if (!expected.empty() && lower_case(expected) != "100-continue")
+    return text(417, "only 100-continue\n");
+  const auto length = parser.content_length();
+  if (length && *length > service.body_max(target.path)) {
+    ++service.figures.refused_malformed;
+    return text(413, "too large\n");
+  }
+  return text(0, {});
+}
+
+// The status to refuse it with; 0: it is there; -1: the peer is gone or stalls.
+asio::awaitable<int> read_body(Service& service, Connection& c, beast::flat_buffer& buffer,
+                               Parser& parser, BodyHold& hold) {
+  const auto declared = parser.content_length();
+  if (declared && !hold.grow_to(*declared)) co_return 503;
+  if (!parser.is_done() && !parser.get()[http::field::expect].empty()) {
+    const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    const bool written = co_await write_all(c.stream, go_on, service.limits.stalled);
+    if (!written) co_return -1;
+  }
+  while (!parser.is_done()) {
+    c.stream.expires_after(service.limits.stalled);
+    auto [ec, n] = co_await http::async_read_some(c.stream, buffer, parser, kUse);
+    if (ec == http::error::body_limit) co_return 413;
+    if (ec && ec.category() == make_error_code(http::error::body_limit).category()) co_return 400;
+    if (ec) co_return -1;
+    if (!hold.grow_to(parser.get().body().size())) co_return 503;
+  }
+  co_return 0;
+}
+
+Response refusal_of(int status, Figures& figures) {
+  ++(status == 503 ? figures.refused_busy : figures.refused_malformed);
+  Response r = text(status, status == 413   ? "too large\n"
+                            : status == 431 ? "the request's head is too large\n"
+                            : status == 503 ? "too many large requests\n"
+                                            : "malformed request\n");
+  if (status == 503) r.headers["Retry-After"] = "1";
+  return r;
+}
+
+// False: the connection is over.
+asio::awaitable<bool> wait_for_request(Service& service, Connection& c,
+                                       beast::flat_buffer& buffer) {
+  c.waits = true;
+  c.waits_since = std::chrono::steady_clock::now();
+  if (buffer.size() != 0) co_return true;
+  c.stream.expires_after(service.limits.idle);
+  const auto into = buffer.prepare(4096);
+  auto [ec, n] = co_await c.stream.async_read_some(into, kUse);
+  buffer.commit(n);
+  co_return !ec;
+}
+
+// False: nothing follows on this connection.
+asio::awaitable<bool> one_request(Service& service, Connection& c, beast::flat_buffer& buffer) {
+  Parser parser;
+  parser.header_limit(static_cast<std::uint32_t>(service.limits.head_bytes));
+  parser.body_limit(boost::none);  // until the path is known; only the head is read
+  c.stream.expires_after(service.limits.head);
+  auto [ec, n] = co_await http::async_read_header(c.stream, buffer, parser, kUse);
+  Turn turn;
+  if (ec) {
+    const bool malformed = ec.category() == make_error_code(http::error::end_of_stream).category();
+    if (!malformed || ec == http::error::end_of_stream || ec == http::error::partial_message)
+      co_return false;
+    Response r = refusal_of(ec == http::error::header_limit ? 431 : 400, service.figures);
+    co_await refuse(service, c.stream, std::move(turn), std::move(r));
+    co_return false;
+  }
+  c.waits = false;
+  ++service.figures.requests;
+  turn.target = target_of(std::string(parser.get().target()));
+  turn.head = parser.get().method() == http::verb::head;
+  turn.old_version = parser.get().version() < 11;
+  Response objected = objection(service, c, parser, turn.target);
+  if (objected.status != 0) {
+    co_await refuse(service, c.stream, std::move(turn), std::move(objected));
+    co_return false;
+  }
+  parser.body_limit(service.body_max(turn.target.path));
+  BodyHold hold(service.body_bytes_left);
+  const int status = co_await read_body(service, c, buffer, parser, hold);
+  if (status < 0) co_return false;
+  if (status > 0) {
+    Response r = refusal_of(status, service.figures);
+    co_await refuse(service, c.stream, std::move(turn), std::move(r));
+    co_return false;
+  }
+  turn.keep = parser.get().keep_alive();
+  const bool keep = turn.keep;
+  c.stream.expires_never();
+  Request request = request_of(parser.release(), turn.target);
+  Response r = co_await service.answer(std::move(request));
+  const bool written = co_await write(service, c.stream, std::move(turn), std::move(r));
+  co_return written&& keep;
+}
+
+}  // namespace
+
+asio::awaitable<void> converse(Service& service, ConnectionPtr c) {
+  beast::flat_buffer buffer(kBuffer);
+  for (;;) {
+    const bool comes = co_await wait_for_request(service, *c, buffer);
+    if (!comes) co_return;
+    const bool more = co_await one_request(service, *c, buffer);
+    if (!more) co_return;
+  }
+}
+
+}  // namespace berth::gateway::admin

@@ -1,0 +1,63 @@
+// A listening socket of the admin server: TCP, or an abstract Unix socket (Linux) that only this
+// user and root may use. All descriptors are close-on-exec. The server's thread.
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "gateway/admin/guard.h"
+
+namespace berth::gateway::admin {
+
+using StreamSocket = boost::asio::generic::stream_protocol::socket;
+
+class Listener {
+ public:
+  explicit Listener(boost::asio::io_context& io) : descriptor_(io) {}
+  // Throw std::runtime_error. `port` is filled in; `host` empty: all addresses.
+  void listen_tcp(const std::string& host, std::uint16_t& port);
+  void listen_local(const std::string& name);
+  bool is_open() const { return descriptor_.is_open(); }
+  void close();
+  boost::asio::posix::stream_descriptor& descriptor() { return descriptor_; }
+
+  struct Accepted {
+    std::optional<StreamSocket> socket;
+    Caller caller;
+    std::string address;   // of the peer, without its port; empty: local
+    bool none = false;     // nobody waits any more
+    bool starved = false;  // no descriptor, no memory: the connection waits on
+  };
+  Accepted accept();  // one, without waiting
+
+ private:
+  void take(int fd);
+  Accepted accepted(int fd);
+  boost::asio::posix::stream_descriptor descriptor_;
+  bool local_ = false;
+};
+
+// The abstract Unix socket beside a TCP listener; `address` is HOST:PORT.
+std::string local_name(const std::string& address);
+
+// Descriptors that are kept open to be given up when there are no others, so that probes are
+// answered then too.
+class SpareDescriptors {
+ public:
+  SpareDescriptors();
+  ~SpareDescriptors();
+  SpareDescriptors(const SpareDescriptors&) = delete;
+  SpareDescriptors& operator=(const SpareDescriptors&) = delete;
+  bool give_up();  // one; false: there is none left
+  void refill();
+
+ private:
+  static constexpr int kSpare = 4;
+  int held_[kSpare];
+};
+
+}  // namespace berth::gateway::admin

@@ -1,0 +1,23 @@
+// `berth ctl`: asks a running gateway's admin port, and prints what it says for people or machines.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace berth::gateway {
+
+struct Ctl {
+  std::string admin = "127.0.0.1:9180";  // HOST:PORT
+  std::string token_file;  // empty: over the local socket, as the gateway's user on its host
+  std::uint32_t timeout_s = 150;
+  bool json = false;  // else a table, where the output is a terminal
+};
+
+// Exit code: 0 a good answer, 1 another one, 69 none. Throws ConfigError: no address.
+int ctl(const Ctl& to, const std::string& method, const std::string& target);
+int ctl_status(const Ctl& to);
+
+// The page of GET /api/v1/status as a table.
+std::string status_table(const std::string& json);
+
+}  // namespace berth::gateway
