@@ -251,6 +251,7 @@ std::vector<Key> device_keys() {
          c.edge.ws_path = v;
        },
        [](const Config& c) { return c.edge.ws_path; }},
+      text_of("ws.allowed_origins", [](Config& c) -> std::string& { return c.edge.ws_origins; }),
       {"mqtt.proxies", [](Config& c, const std::string& v) { c.edge.proxies = parse_networks(v); },
        [](const Config& c) { return format_networks(c.edge.proxies); }},
       number<U32>(

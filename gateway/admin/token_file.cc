@@ -68,7 +68,7 @@ TokenFile::TokenFile() : token_(random_token()) {}
 
 TokenFile TokenFile::read(const std::string& path) {
   TokenFile f;
-  f.path_ = std::filesystem::absolute(path);
+  f.path_ = std::filesystem::absolute(path).lexically_normal();
   f.read_at_ = f.stamp();
   f.token_ = token_in(path);
   if (f.token_.empty()) throw std::runtime_error(path + ": no token in it");

@@ -164,7 +164,8 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   if (proxy || has_websocket(l.transport)) c.layers = std::make_unique<Layers>();
   if (proxy) c.layers->proxy = true;
   if (has_websocket(l.transport))
-    c.layers->ws = std::make_unique<protocol::websocket::WebSocket>(options_.ws_path);
+    c.layers->ws =
+        std::make_unique<protocol::websocket::WebSocket>(options_.ws_path, options_.ws_origins);
   alive_[c.slot] = {now_s_, options_.connect_timeout_s};
   poller_.add(fd, c.id().packed(), EPOLLIN);
   if (l.options.tls == nullptr) {

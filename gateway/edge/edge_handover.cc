@@ -34,7 +34,8 @@ void put_layers(std::string& out, const Connection& c) {
   if (ws) put_bytes(out, l->ws->save());
 }
 
-bool get_layers(base::RecordReader& r, Connection& c, std::string_view ws_path) {
+bool get_layers(base::RecordReader& r, Connection& c, std::string_view ws_path,
+                std::string_view ws_origins) {
   const std::uint8_t flags = r.byte();
   if ((flags & 1) == 0) return true;
   c.layers = std::make_unique<Layers>();
@@ -43,7 +44,7 @@ bool get_layers(base::RecordReader& r, Connection& c, std::string_view ws_path) 
   c.layers->wire = r.bytes();
   c.layers->frame_left = r.varint();
   if ((flags & 4) == 0) return true;
-  c.layers->ws = std::make_unique<protocol::websocket::WebSocket>(ws_path);
+  c.layers->ws = std::make_unique<protocol::websocket::WebSocket>(ws_path, ws_origins);
   return c.layers->ws->go_on_from(r.bytes());
 }
 
@@ -141,7 +142,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
     if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
   }
   const bool layers =
-      get_layers(r, c, options_.ws_path) &&
+      get_layers(r, c, options_.ws_path, options_.ws_origins) &&
       (r.done() || c.park_walker.go_on_from(r.bytes()));  // an older release has none
   const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
   const bool sane = r.ok() && layers && placed && transport < kTransports.size() &&

@@ -28,6 +28,7 @@ struct EdgeOptions {
   std::uint32_t accept_per_s = 0;  // connections accepted a second at most, 0: as engines answer
   std::uint32_t partitions = 1;    // of the gateway; each may have an engine of its own
   std::string ws_path = "/mqtt";   // what WebSockets ask for
+  std::string ws_origins;          // of pages that may do so, with commas; empty: none
   std::vector<Network> proxies;    // who may send PROXY headers; empty: anybody
 };
 

@@ -2,9 +2,11 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/rfc7230.hpp>
+#include <iterator>
 
 namespace berth::protocol::websocket {
 
@@ -37,9 +39,43 @@ std::string_view view(boost::beast::string_view s) {
   return {s.data(), s.size()};
 }
 
+bool same_letters(std::string_view a, std::string_view b) {
+  return boost::beast::iequals({a.data(), a.size()}, {b.data(), b.size()});
+}
+
+bool is_listed(std::string_view origins, std::string_view origin) {
+  for (std::size_t at = 0; at < origins.size();) {
+    const std::size_t end = std::min(origins.find_first_of(", ", at), origins.size());
+    const std::string_view each = origins.substr(at, end - at);
+    if (each == "*" || (!each.empty() && same_letters(each, origin))) return true;
+    at = end + 1;
+  }
+  return false;
+}
+
+// "https://name:1" and "name:1" -> "name"
+std::string_view host_in(std::string_view text) {
+  const std::size_t scheme = text.find("://");
+  if (scheme != std::string_view::npos) text.remove_prefix(scheme + 3);
+  if (text.starts_with('[')) return text.substr(0, text.find(']'));
+  return text.substr(0, text.find(':'));
+}
+
+template <class Request>
+bool may_come(const Request& r, std::string_view origins) {
+  const auto [begin, end] = r.equal_range(http::field::origin);
+  if (begin == end) return true;
+  if (std::next(begin) != end) return false;
+  const std::string_view origin = view(begin->value());
+  if (is_listed(origins, origin)) return true;
+  const std::string_view host = host_in(view(r[http::field::host]));
+  return r.count(http::field::user_agent) == 0 && !host.empty() &&
+         same_letters(host_in(origin), host);
+}
+
 }  // namespace
 
-Handshake parse_request(std::string_view request, std::string_view path) {
+Handshake parse_request(std::string_view request, std::string_view path, std::string_view origins) {
   using Outcome = Handshake::Outcome;
   http::request_parser<http::empty_body> parser;
   boost::system::error_code ec;
@@ -49,6 +85,7 @@ Handshake parse_request(std::string_view request, std::string_view path) {
   const std::string_view target = view(r.target());
   if (r.method() != http::verb::get || r.version() != 11) return {};
   if (target.substr(0, target.find('?')) != path) return {Outcome::not_found, {}};
+  if (!may_come(r, origins)) return {Outcome::forbidden, {}};
   const bool upgrade = http::token_list{r[http::field::connection]}.exists("upgrade") &&
                        http::token_list{r[http::field::upgrade]}.exists("websocket");
   const bool version = r[http::field::sec_websocket_version] == "13";

@@ -97,7 +97,7 @@ std::size_t WebSocket::take_request(std::string_view bytes, std::string& reply) 
     if (request_.size() >= kRequestMax) refuse(431, "Request Header Fields Too Large", "", reply);
     return bytes.size();
   }
-  const Handshake h = parse_request(std::string_view(request_).substr(0, end + 4), path_);
+  const Handshake h = parse_request(std::string_view(request_).substr(0, end + 4), path_, origins_);
   request_ = {};
   switch (h.outcome) {
     case Handshake::Outcome::accepted:
@@ -109,6 +109,9 @@ std::size_t WebSocket::take_request(std::string_view bytes, std::string& reply) 
       break;
     case Handshake::Outcome::not_found:
       refuse(404, "Not Found", "", reply);
+      break;
+    case Handshake::Outcome::forbidden:
+      refuse(403, "Forbidden", "", reply);
       break;
     case Handshake::Outcome::upgrade_required:
       refuse(426, "Upgrade Required",

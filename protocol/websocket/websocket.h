@@ -20,8 +20,10 @@ class WebSocket {
   static constexpr std::size_t kRequestMax = 8 * 1024;
   static constexpr std::size_t kHeaderMax = 10;  // of a frame of ours
 
-  // `path`: the request target that is served, without a query.
-  explicit WebSocket(std::string_view path) : path_(path) {}
+  // `path`: the request target that is served, without a query; `origins`: of handshake.h. Both
+  // outlive it.
+  explicit WebSocket(std::string_view path, std::string_view origins = {})
+      : path_(path), origins_(origins) {}
 
   // The next `n` bytes of the stream. The MQTT bytes among them are moved to the front of `bytes`;
   // how many. What has to be sent back is appended to `reply`.
@@ -58,6 +60,7 @@ class WebSocket {
   void refuse(int status, const char* reason, const char* more, std::string& reply);
 
   std::string_view path_;
+  std::string_view origins_;
   State state_ = State::request;
   bool failed_ = false;
   std::string request_;

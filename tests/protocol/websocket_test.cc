@@ -52,6 +52,31 @@ std::string status_of_close(const std::string& reply) {
                         static_cast<unsigned char>(reply.back()));
 }
 
+// Who connects from a web page says so by its Origin; devices send none, or name where they
+// connect.
+TEST(WebSocket, PagesAreAdmittedByName) {
+  const auto answer = [](const std::string& more, std::string_view origins) {
+    WebSocket ws("/mqtt", origins);
+    std::string bytes = request("Sec-WebSocket-Protocol: mqtt\r\n" + more);
+    std::string reply;
+    ws.receive(reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size(), reply);
+    return reply.substr(9, 3);
+  };
+  const std::string page = "User-Agent: Mozilla/5.0\r\nOrigin: https://app.example\r\n";
+  EXPECT_EQ(answer("", ""), "101");
+  EXPECT_EQ(answer(page, ""), "403");
+  EXPECT_EQ(answer(page, "https://other.example"), "403");
+  EXPECT_EQ(answer(page, "http://app.example, https://APP.example"), "101");
+  EXPECT_EQ(answer(page, "*"), "101");
+  EXPECT_EQ(answer("Origin: null\r\n", ""), "403");
+  EXPECT_EQ(answer("Origin: https://app.example\r\nOrigin: https://app.example\r\n",
+                   "https://app.example"),
+            "403");
+  EXPECT_EQ(answer("Origin: http://server.example.com:8083\r\n", ""), "101") << "an MQTT library";
+  EXPECT_EQ(answer("User-Agent: Mozilla/5.0\r\nOrigin: http://server.example.com\r\n", ""), "403")
+      << "a page whose name was bound to this address";
+}
+
 TEST(WebSocket, HandshakeOfTheSpecification) {
   Peer p;
   p.say(request());
