@@ -1,3 +1,9 @@
+# What makes a memory fault of ours end the process instead of serving an attacker (docs/security.md, The binary). Not under
+# sanitizers, which see more.
+set(BERTH_HARDEN ON)
+if(BERTH_SANITIZE OR BERTH_FUZZ)
+  set(BERTH_HARDEN OFF)
+endif()
 # One library per folder: berth_library(NAME base SRCS … DEPS …) makes berth_base, alias berth::base.
 add_library(berth_options INTERFACE)
 target_compile_features(berth_options INTERFACE cxx_std_20)
@@ -25,6 +31,9 @@ if(BERTH_FUZZ)
 endif()
 target_compile_definitions(berth_options INTERFACE
   SPDLOG_FMT_EXTERNAL SPDLOG_COMPILED_LIB BOOST_ASIO_NO_DEPRECATED BOOST_ERROR_CODE_HEADER_ONLY)
+if(BERTH_HARDEN)
+  target_link_options(berth_options INTERFACE -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+endif()
 find_program(MOLD mold)
 if(MOLD)
   target_link_options(berth_options INTERFACE -fuse-ld=mold)

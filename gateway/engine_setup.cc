@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "gateway/engine/acl_file.h"
-#include "gateway/engine/fault_policy.h"
+#include "gateway/engine/faults.h"
 #include "session/redis_store.h"
 #include "session/rocks_store.h"
 
@@ -42,10 +42,7 @@ std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
   } catch (const std::runtime_error& e) {
     throw ConfigError(e.what());
   }
-  if (const char* topic = std::getenv("BERTH_FAULT_TOPIC")) {  // tests only
-    policy = std::make_unique<engine::FaultPolicy>(topic, std::move(policy));
-  }
-  return policy;
+  return engine::with_faults(std::move(policy));
 }
 
 session::RedisOptions redis_options(const Config& config) {

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "gateway/engine/fault_policy.h"
+#include "gateway/engine/faults.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
 

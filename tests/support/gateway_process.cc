@@ -15,6 +15,8 @@
 namespace berth::test {
 
 std::string berth_binary() {
+  if (std::getenv("BERTH_FAULT_TOPIC") || std::getenv("BERTH_FAULT_FORWARDED"))
+    return BERTH_FAULTS_BINARY;
   if (const char* b = std::getenv("BERTH_BINARY")) return b;
   return BERTH_BINARY_DEFAULT;
 }

@@ -58,6 +58,8 @@ class GatewayProcess {
   int starts_ = 0;
 };
 
-std::string berth_binary();  // BERTH_BINARY, or beside the build
+// BERTH_BINARY, or that of the build; while BERTH_FAULT_TOPIC or BERTH_FAULT_FORWARDED is set, the
+// build's berth-faults, which obeys them.
+std::string berth_binary();
 
 }  // namespace berth::test

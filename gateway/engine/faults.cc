@@ -1,19 +1,11 @@
-// A fault for tests: an engine that dies of one device's input. With BERTH_FAULT_TOPIC set in the
-// environment, a PUBLISH to that topic aborts the process, one to "<topic>/hang" never ends;
-// everything else is asked of `inner`.
-// BERTH_FAULT_FORWARDED: the same of a message that comes from another partition, for
-// EngineShard::on_forwarded. Without the variables nothing here is used.
-#pragma once
+#include "gateway/engine/faults.h"
 
 #include <cstdlib>
-#include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 
-#include "session/access.h"
-
 namespace berth::gateway::engine {
+namespace {
 
 class FaultPolicy : public session::AccessPolicy {
  public:
@@ -36,7 +28,15 @@ class FaultPolicy : public session::AccessPolicy {
   std::unique_ptr<session::AccessPolicy> inner_;
 };
 
-inline std::function<void(std::string_view)> fault_of_forwarded() {
+}  // namespace
+
+std::unique_ptr<session::AccessPolicy> with_faults(std::unique_ptr<session::AccessPolicy> inner) {
+  const char* topic = std::getenv("BERTH_FAULT_TOPIC");
+  if (topic == nullptr) return inner;
+  return std::make_unique<FaultPolicy>(topic, std::move(inner));
+}
+
+std::function<void(std::string_view)> fault_of_forwarded() {
   const char* fatal = std::getenv("BERTH_FAULT_FORWARDED");
   if (fatal == nullptr) return {};
   return [fatal](std::string_view topic) {
