@@ -6,9 +6,18 @@
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <sstream>
+#include <utility>
 
 #include "gateway/config_key.h"
+#include "gateway/suggest.h"
 #include "session/redis_connection.h"
+
+extern char** environ;
 
 namespace berth::gateway {
 namespace {
@@ -20,27 +29,126 @@ const Key* find_key(const std::string& name) {
   return nullptr;
 }
 
-void apply_node(Config& config, const YAML::Node& node, const std::string& prefix,
-                const std::string& path) {
-  const auto where = [&](const YAML::Mark& m) {
-    return path + ":" + std::to_string(m.line + 1) + ": ";
-  };
-  for (const auto& item : node) {
-    const std::string name = prefix + item.first.as<std::string>();
-    if (item.second.IsMap()) {
-      apply_node(config, item.second, name + ".", path);
-      continue;
+// "; is 'mqtt.listen' meant?", or nothing.
+std::string meant(const std::string& name, const std::vector<std::string>& names) {
+  const std::string near = nearest(name, names);
+  return near.empty() ? near : "; is '" + near + "' meant?";
+}
+
+bool is_section(const std::string& name) {
+  return std::any_of(keys().begin(), keys().end(),
+                     [&](const Key& k) { return k.name.starts_with(name + "."); });
+}
+
+// One config file.
+class ConfigFile {
+ public:
+  ConfigFile(Config& config, const std::string& path) : config_(config), path_(path) {}
+
+  void load() {
+    std::ifstream in(path_);
+    std::ostringstream text;
+    text << in.rdbuf();
+    if (!in) throw ConfigError(path_ + ":0: cannot be read");
+    const std::vector<YAML::Node> documents = YAML::LoadAll(with_addresses_quoted(text.str()));
+    if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return;
+    if (documents.size() > 1)
+      throw ConfigError(where(documents[1].Mark()) + "a second document; a file has one");
+    if (!documents[0].IsMap()) throw ConfigError(path_ + ":1: expected keys and values");
+    apply(documents[0], "");
+  }
+
+ private:
+  // [::]:1883 is a list to YAML, and an address to whoever writes it.
+  static std::string with_addresses_quoted(const std::string& text) {
+    static const std::regex kAddress(R"((: +)(\[[0-9A-Fa-f:.]*\]:[0-9]+))");
+    return std::regex_replace(text, kAddress, "$1\"$2\"");
+  }
+
+  std::string where(const YAML::Mark& m) const {
+    return path_ + ":" + std::to_string(m.line + 1) + ": ";
+  }
+
+  void apply(const YAML::Node& node, const std::string& prefix) {
+    for (const auto& item : node) {
+      if (!item.first.IsScalar()) throw ConfigError(where(item.first.Mark()) + "expected a key");
+      const std::string name = prefix + item.first.Scalar();
+      const auto [first, fresh] = lines_.try_emplace(name, item.first.Mark().line + 1);
+      if (!fresh)
+        throw ConfigError(where(item.first.Mark()) + "'" + name + "' stands in line " +
+                          std::to_string(first->second) + " already");
+      if (item.second.IsMap()) {
+        apply(item.second, name + ".");
+      } else {
+        set(name, item.first.Mark(), item.second);
+      }
     }
+  }
+
+  void set(const std::string& name, const YAML::Mark& at, const YAML::Node& value) {
     const Key* key = find_key(name);
-    if (key == nullptr) throw ConfigError(where(item.first.Mark()) + "unknown key '" + name + "'");
-    if (item.second.IsNull()) continue;
-    if (!item.second.IsScalar())
-      throw ConfigError(where(item.second.Mark()) + name + ": expected one value");
+    if (key == nullptr && value.IsNull() && is_section(name)) return;  // nothing in it
+    if (key == nullptr)
+      throw ConfigError(where(at) + "unknown key '" + name + "'" + meant(name, config_keys()));
+    if (value.IsNull()) return;
+    if (!value.IsScalar()) throw ConfigError(where(value.Mark()) + name + ": expected one value");
     try {
-      key->set(config, item.second.Scalar());
+      key->set(config_, value.Scalar());
     } catch (const ConfigError& e) {
-      throw ConfigError(where(item.second.Mark()) + name + ": " + e.what());
+      throw ConfigError(where(value.Mark()) + name + ": " + e.what());
     }
+  }
+
+  Config& config_;
+  const std::string& path_;
+  std::map<std::string, int> lines_;  // of the keys so far
+};
+
+// Variables that Kubernetes sets for services named berth and berth-engine, and our own ones.
+bool is_somebody_elses(const std::string& name) {
+  static const std::regex kServices(
+      R"(BERTH_([A-Z0-9_]*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?))");
+  return name.starts_with("BERTH_SUPERVISOR_") || name.starts_with("BERTH_FAULT_") ||
+         name == "BERTH_BINARY" || std::regex_match(name, kServices);
+}
+
+void warn_of_unknown_variables(Config& config) {
+  std::vector<std::string> known;
+  for (const Key& k : keys()) known.push_back(environment_name(k.name));
+  for (char** e = environ; *e != nullptr; ++e) {
+    const std::string name(*e, std::strcspn(*e, "="));
+    if (!name.starts_with("BERTH_") || is_somebody_elses(name)) continue;
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    config.warnings.push_back("environment: unknown variable '" + name + "'" + meant(name, known));
+  }
+}
+
+// Two that would listen at the same place.
+void check_ports(const Config& c) {
+  std::vector<std::pair<std::string, Endpoint>> taken;
+  const auto take = [&taken](const std::string& name, const Endpoint& e) {
+    const auto any = [](const Endpoint& x) {
+      return x.host.empty() || x.host == "0.0.0.0" || x.host == "::";
+    };
+    for (const auto& [other, at] : taken) {
+      if (e.port != 0 && at.port == e.port && (at.host == e.host || any(at) || any(e)))
+        throw ConfigError(other + " and " + name + " have the same port " + std::to_string(e.port));
+    }
+    taken.emplace_back(name, e);
+  };
+  for (const edge::Transport t : edge::kTransports) {
+    const ListenerConfig& l = c.listener(t);
+    if (l.enabled()) take(std::string(edge::name_of(t)) + ".listen", parse_endpoint(l.listen));
+  }
+  take("admin.listen", c.admin);
+}
+
+void check_engines(const Config& c) {
+  std::istringstream in(c.cluster.engines);
+  for (std::string one; std::getline(in, one, ',');) {
+    const Endpoint e = parse_endpoint(one);
+    if (e.host.empty() || e.port == 0)
+      throw ConfigError("cluster.engines: '" + one + "' is not HOST:PORT");
   }
 }
 
@@ -60,7 +168,7 @@ Endpoint parse_endpoint(const std::string& text) {
 
 void set_key(Config& config, const std::string& key, const std::string& value) {
   const Key* k = find_key(key);
-  if (k == nullptr) throw ConfigError("unknown key '" + key + "'");
+  if (k == nullptr) throw ConfigError("unknown key '" + key + "'" + meant(key, config_keys()));
   k->set(config, value);
 }
 
@@ -72,15 +180,17 @@ std::vector<std::string> config_keys() {
 
 void load_file(Config& config, const std::string& path) {
   try {
-    const YAML::Node root = YAML::LoadFile(path);
-    if (root.IsNull()) return;
-    if (!root.IsMap()) throw ConfigError(path + ":1: expected keys and values");
-    apply_node(config, root, "", path);
-  } catch (const YAML::ParserException& e) {
+    ConfigFile(config, path).load();
+  } catch (const YAML::Exception& e) {
     throw ConfigError(path + ":" + std::to_string(e.mark.line + 1) + ": " + e.msg);
-  } catch (const YAML::BadFile&) {
-    throw ConfigError(path + ":0: cannot be read");
   }
+}
+
+void load_url_file(Config& config) {
+  if (config.store_url_file.empty()) return;
+  std::ifstream in(config.store_url_file);
+  if (!(in >> config.store_url))
+    throw ConfigError("store.url_file: " + config.store_url_file + ": no url in it");
 }
 
 std::string environment_name(const std::string& key) {
@@ -101,9 +211,12 @@ void load_environment(Config& config) {
       throw ConfigError(name + ": " + e.what());
     }
   }
+  warn_of_unknown_variables(config);
 }
 
 void check(const Config& c) {
+  check_ports(c);
+  check_engines(c);
   if (c.broker.packet_max >= c.edge.input_cap) {
     throw ConfigError(
         "mqtt.max_packet_bytes must be below mqtt.input_buffer_bytes: a packet must fit "
@@ -144,6 +257,7 @@ void check(const Config& c) {
 std::map<std::string, std::string> to_environment(const Config& config) {
   std::map<std::string, std::string> out;
   for (const Key& k : keys()) out[environment_name(k.name)] = k.get(config);
+  if (!config.store_url_file.empty()) out.erase(environment_name("store.url"));
   return out;
 }
 

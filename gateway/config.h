@@ -63,6 +63,7 @@ struct RegistryConfig {
   std::string default_tenant;       // of who logs in without "@tenant"
   std::uint32_t refresh_ms = 1000;  // how often it is asked for changes
   std::uint32_t password_iterations = 1000;
+  std::uint32_t loss_grace_s = 86'400;  // until the loss of most records is believed; 0: at once
 };
 
 struct Config {
@@ -74,8 +75,9 @@ struct Config {
   edge::AddressLimitOptions address_limits;
   Endpoint admin{"127.0.0.1", 9180};
   std::string data_directory = "./data";
-  bool sync = true;       // durability: disk
-  std::string store_url;  // empty: the embedded store in data_directory
+  bool sync = true;            // durability: disk
+  std::string store_url;       // empty: the embedded store in data_directory
+  std::string store_url_file;  // where it stands instead, so that no process list has its password
   std::string redis_prefix = "berth:";
   std::string redis_partition;  // follows it in the keys of a partition; not set by a key
   std::uint32_t redis_wait_replicas = 0;
@@ -104,19 +106,22 @@ struct Config {
   std::string admin_allowed_hosts;  // names by which the admin port may be asked
   std::string log_format = "text";
   std::string log_level = "info";
+  std::vector<std::string> warnings = {};  // what does not keep the gateway from starting
 };
 
 // Sets one key by its dotted name. Throws ConfigError without a location.
 void set_key(Config& config, const std::string& key, const std::string& value);
 std::vector<std::string> config_keys();
 
-void load_file(Config& config, const std::string& path);  // YAML
-void load_environment(Config& config);
-void check(const Config& config);  // what only shows when all is known
+void load_file(Config& config, const std::string& path);  // YAML, one document
+void load_environment(Config& config);  // a BERTH_* variable that is no setting is a warning
+void load_url_file(Config& config);     // store.url_file, if there is one
+void check(const Config& config);       // what only shows when all is known
 
-// Every key with its value, as environment variables: what a child process is given.
 Endpoint parse_endpoint(const std::string& value);  // HOST:PORT, [V6]:PORT; throws ConfigError
 
+// Every key with its value, as environment variables: what a child process is given. Without the
+// store's URL where that stands in a file.
 std::map<std::string, std::string> to_environment(const Config& config);
 std::string environment_name(const std::string& key);  // mqtt.listen -> BERTH_MQTT_LISTEN
 

@@ -116,6 +116,9 @@ std::vector<Key> identity_keys() {
       number<U32>(
           "registry.password_iterations",
           [](Config& c) -> U32& { return c.registry.password_iterations; }, 1, 1'000'000),
+      number<U32>(
+          "registry.loss_grace_s", [](Config& c) -> U32& { return c.registry.loss_grace_s; }, 0,
+          31'536'000),
   };
 }
 
@@ -128,6 +131,7 @@ std::vector<Key> process_keys() {
           "store.durability", {"process", "disk"}, [](Config& c, int i) { c.sync = i == 1; },
           [](const Config& c) { return c.sync ? 1 : 0; }),
       text("store.url", &Config::store_url),
+      text("store.url_file", &Config::store_url_file),
       text("store.redis_prefix", &Config::redis_prefix),
       number<U32>(
           "store.redis_wait_replicas", [](Config& c) -> U32& { return c.redis_wait_replicas; }, 0,

@@ -23,7 +23,7 @@ class EngineProcess {
  public:
   explicit EngineProcess(const Config& config)
       : config_(config),
-        registry_(RegistryService::make(io_, config)),
+        registry_(RegistryService::make(io_, config, false)),
         poison_(runtime::kPoisonFd),
         heartbeat_(io_) {
     for (std::uint32_t i = 0; i < runtime::links_given(); ++i) {
@@ -63,10 +63,13 @@ class EngineProcess {
            .options = broker_options(config_, std::move(edge_ids), true),
            .edge = links_,
            .registry = registry_ ? &registry_->registry() : nullptr,
-           .store_lost = [this] { fail(kExitUnavailable, "another gateway has the store"); }},
+           .store_lost = [this] { fail(kExitUnavailable, "another gateway has the store"); },
+           .condition = &condition_},
           claim, probe_);
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
+    } catch (const session::StoreFull& e) {
+      return fail(runtime::kExitTryAgain, e.what());
     } catch (const std::exception& e) {
       return fail(kExitUnavailable, e.what());
     }
@@ -134,7 +137,9 @@ class EngineProcess {
     if (!engine_) return;
     sender_.answer(id, [this] {
       engine_->refresh_gauges();
-      return SampleSender::Figures{metrics::samples_of(probe_), usage_of(engine_->broker())};
+      auto samples = metrics::samples_of(probe_);
+      samples.push_back(writes_lost_sample(condition_));
+      return SampleSender::Figures{std::move(samples), usage_of(engine_->broker())};
     });
   }
 
@@ -142,6 +147,7 @@ class EngineProcess {
   boost::asio::io_context io_{1};
   std::unique_ptr<RegistryService> registry_;
   metrics::EngineProbe probe_;
+  session::StoreCondition condition_;
   link::LinkSet links_;
   std::vector<protocol::link::Hello> hellos_;
   std::size_t hellos_heard_ = 0;

@@ -10,7 +10,6 @@
 #include "gateway/engine/acl_file.h"
 #include "gateway/engine/faults.h"
 #include "session/redis_store.h"
-#include "session/rocks_store.h"
 
 #ifndef BERTH_REVISION
 #define BERTH_REVISION "unknown"
@@ -27,8 +26,8 @@ session::BrokerOptions broker_options(const Config& config, std::vector<std::uin
   session::BrokerOptions o = config.broker;
   o.edge_ids = std::move(edge_ids);
   o.replay = replay;
-  o.users_proven = !config.password_file.empty() ||
-                   config.tls.user_name != edge::CertificateName::none;
+  o.users_proven =
+      !config.password_file.empty() || config.tls.user_name != edge::CertificateName::none;
   o.version = kVersion;
   return o;
 }
@@ -72,12 +71,16 @@ namespace {
 
 using Post = session::Store::Poster;
 
-std::unique_ptr<session::Store> embedded_store(const Config& config, engine::EngineShard& engine,
-                                               const Post& post) {
+std::unique_ptr<session::Store> embedded_store(const EngineParts& parts,
+                                               engine::EngineShard& engine, const Post& post) {
+  const Config& config = parts.config;
   session::RocksOptions options;
   options.directory = config.data_directory + "/store";
   options.sync = config.sync;
   options.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
+  options.on_condition = [condition = parts.condition](const session::StoreCondition& c) {
+    if (condition != nullptr) *condition = c;
+  };
   return std::make_unique<session::RocksStore>(options, post);
 }
 
@@ -133,13 +136,14 @@ void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, co
   }
   engine.use_authenticator(std::make_unique<engine::Authenticator>(std::move(o), post));
   engine.use_registry(parts.registry);
+  engine.keep_unregistered_for(parts.config.registry.loss_grace_s);
 }
 
 void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& engine) {
   const Post post = poster_of(parts.io, engine);
   add_authenticator(parts, engine, post);
   engine.use_store(parts.config.store_url.empty()
-                       ? embedded_store(parts.config, engine, post)
+                       ? embedded_store(parts, engine, post)
                        : redis_store(parts.config, claim, engine, post, parts.store_lost));
   engine.restore();
 }
@@ -175,6 +179,15 @@ bool take_over(WarmEngine& warm, StoreClaim& claim) {
   claim.take_from = claim.number;
   warm.engine->close_store();
   return false;
+}
+
+metrics::Sample writes_lost_sample(const session::StoreCondition& c) {
+  return {"berth_store_writes_lost_total",
+          "",
+          "",
+          "Acknowledged writes that were missing from the embedded store at a start",
+          true,
+          c.writes_lost_total};
 }
 
 std::unique_ptr<engine::EngineShard> make_engine(const EngineParts& parts, StoreClaim& claim,

@@ -9,7 +9,9 @@
 #include "gateway/config.h"
 #include "gateway/engine/engine_shard.h"
 #include "gateway/registry/registry.h"
+#include "metrics/probe.h"
 #include "session/redis_store.h"
+#include "session/rocks_store.h"
 
 namespace berth::gateway {
 
@@ -42,10 +44,16 @@ struct EngineParts {
   link::EdgePort& edge;
   const registry::Registry* registry;  // null: none
   std::function<void()> store_lost;    // another gateway has taken the store; this engine must end
+  session::StoreCondition* condition =
+      nullptr;  // filled in, of an embedded store; null: nobody asks
 };
 
+// berth_store_writes_lost_total.
+metrics::Sample writes_lost_sample(const session::StoreCondition& c);
+
 // An engine with its store restored (a damaged one moved aside); its timers are not started yet.
-// Blocking, on any thread. Throws std::runtime_error when the store is not available, ConfigError
+// Blocking, on any thread. Throws std::runtime_error when the store is not available,
+// session::StoreFull when there is no room on its disk, ConfigError
 // for bad password or ACL files.
 std::unique_ptr<engine::EngineShard> make_engine(const EngineParts& parts, StoreClaim& claim,
                                                  metrics::EngineProbe& probe);

@@ -43,7 +43,8 @@ void InProcessEngine::make(boost::asio::io_context& io, const Config& config,
                          .options = broker_options(config, std::move(ids), false),
                          .edge = edge,
                          .registry = registry_,
-                         .store_lost = events_.store_lost},
+                         .store_lost = events_.store_lost,
+                         .condition = &condition_},
                         claim, probe_);
   engine_->start_timers();
 }
@@ -92,7 +93,9 @@ void InProcessEngine::on_attached_all() {
 
 SampleSender::Figures InProcessEngine::figures() {
   engine_->refresh_gauges();
-  return {metrics::samples_of(probe_), usage_of(engine_->broker())};
+  auto samples = metrics::samples_of(probe_);
+  samples.push_back(writes_lost_sample(condition_));
+  return {std::move(samples), usage_of(engine_->broker())};
 }
 
 void InProcessEngine::close() {

@@ -11,6 +11,7 @@
 #include "gateway/link/link_set.h"
 #include "gateway/runtime/edge_shards.h"
 #include "gateway/sample_sender.h"
+#include "session/rocks_store.h"
 
 namespace berth::gateway {
 
@@ -42,6 +43,7 @@ class InProcessEngine {
   const registry::Registry* registry_;
   Events events_;
   metrics::EngineProbe probe_;
+  session::StoreCondition condition_;
   link::LinkSet links_;
   std::unique_ptr<engine::EngineShard> engine_;
   std::size_t attached_ = 0;

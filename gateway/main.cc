@@ -3,7 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
+#include <optional>
 
 #include "gateway/cluster/edge_node.h"
 #include "gateway/cluster/engine_node.h"
@@ -11,8 +13,8 @@
 #include "gateway/ctl.h"
 #include "gateway/engine_main.h"
 #include "gateway/engine_setup.h"
+#include "gateway/preflight.h"
 #include "gateway/process.h"
-#include "gateway/registry/file_registry.h"
 #include "gateway/serve.h"
 #include "gateway/suggest.h"
 #include "sim/sim.h"
@@ -86,7 +88,7 @@ void add_cluster_flags(CLI::App& app, Flags& f) {
                               "cluster.partitions"));
 }
 
-Config load(const Flags& f) {
+Config load_unguarded(const Flags& f) {
   Config c;
   if (!f.config_file.empty()) load_file(c, f.config_file);
   load_environment(c);
@@ -112,28 +114,44 @@ Config load(const Flags& f) {
   flag("--log-level", "log.level", f.log_level);
   if (f.anonymous) set_key(c, "auth.anonymous", "always");
   if (f.single_process) set_key(c, "single_process", "true");
+  load_url_file(c);
   check(c);
+  if (f.store.find('@') != std::string::npos)
+    c.warnings.emplace_back(
+        "--store: a password on the command line is seen by who lists processes; "
+        "store.url_file names a file with the URL");
   return c;
+}
+
+// Whatever goes wrong here is the configuration's fault.
+Config load(const Flags& f) {
+  try {
+    return load_unguarded(f);
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw ConfigError(e.what());
+  }
+}
+
+// In /proc/PID/cmdline, from now on: redis://user:xxxx@host.
+void hide_passwords(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    char* const login = std::strstr(argv[i], "://");
+    char* const end = login == nullptr ? nullptr : std::strrchr(login, '@');
+    char* const colon = end == nullptr ? nullptr : std::strchr(login + 3, ':');
+    if (colon != nullptr && colon < end) std::fill(colon + 1, end, 'x');
+  }
+}
+
+void print_warnings(const Config& c) {
+  for (const std::string& w : c.warnings) std::fprintf(stderr, "berth: warning: %s\n", w.c_str());
 }
 
 int check_config(const Flags& f) {
   const Config c = load(f);
-  berth::gateway::load_access(c);
-  if (!c.password_file.empty()) {
-    try {
-      berth::gateway::engine::PasswordFile::load(c.password_file);
-    } catch (const std::runtime_error& e) {
-      throw ConfigError(e.what());
-    }
-  }
-  if (!c.admin_token_file.empty()) berth::gateway::admin_token(c);
-  if (c.registry.source == berth::gateway::RegistryConfig::Source::file) {
-    try {
-      berth::gateway::registry::FileRegistry(c.registry.file, {}).read();
-    } catch (const std::runtime_error& e) {
-      throw ConfigError(e.what());
-    }
-  }
+  print_warnings(c);
+  berth::gateway::preflight(c);
   std::puts("ok");
   return 0;
 }
@@ -184,6 +202,31 @@ void say_what_is_meant(const CLI::App& app, int argc, char** argv) {
     std::fputs("Most often: berth serve. On a running one: berth ctl status.\n", stderr);
 }
 
+// berth ctl registry …
+struct RegistryCommands {
+  explicit RegistryCommands(CLI::App& control) {
+    CLI::App* all = control.add_subcommand("registry", "export it, or what to do about its loss");
+    all->require_subcommand(1);
+    exported = all->add_subcommand(
+        "export", "print all records as YAML that an import reads, password hashes and keys too");
+    accept = all->add_subcommand(
+        "accept-loss", "what is missing in the registry's store has been removed on purpose");
+    restore =
+        all->add_subcommand("restore", "write what is missing into the registry's store again");
+  }
+  // Nothing: it was another command.
+  std::optional<int> run(const berth::gateway::Ctl& admin) const {
+    using berth::gateway::ctl;
+    if (*exported) return ctl(admin, "GET", "/api/v1/registry/export?secrets=true");
+    if (*accept) return ctl(admin, "POST", "/api/v1/registry/accept-loss");
+    if (*restore) return ctl(admin, "POST", "/api/v1/registry/restore");
+    return std::nullopt;
+  }
+  CLI::App* exported;
+  CLI::App* accept;
+  CLI::App* restore;
+};
+
 int run(int argc, char** argv) {
   CLI::App app("berth: a device gateway that devices do not notice being restarted");
   app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
@@ -225,6 +268,7 @@ int run(int argc, char** argv) {
       control->add_subcommand("restart-engine", "replace the engine; devices stay connected");
   CLI::App* drain = control->add_subcommand(
       "drain", "an edge or engine of a cluster hands over what it has, and ends");
+  const RegistryCommands registry(*control);
   CLI::App* ready =
       control->add_subcommand("ready", "exit 0 if ready (a container's health check)");
   try {
@@ -234,15 +278,18 @@ int run(int argc, char** argv) {
     if (code != 0) say_what_is_meant(app, argc, argv);
     return code == 0 ? 0 : kExitUsage;
   }
+  hide_passwords(argc, argv);
   if (*child) {
     Config c;
     load_environment(c);
+    load_url_file(c);
     return berth::gateway::run_engine_child(c);
   }
   if (*check) return check_config(flags);
   if (*sim) return berth::sim::run(simulated);
   if (*status) return berth::gateway::ctl_status(admin);
   if (*restart) return berth::gateway::ctl(admin, "POST", "/api/v1/engine/restart");
+  if (const auto code = registry.run(admin)) return *code;
   if (*drain) return berth::gateway::ctl(admin, "POST", "/api/v1/drain");
   if (*edge) return berth::gateway::cluster::run_edge(load(flags));
   if (*engine) return berth::gateway::cluster::run_engine(load(flags));

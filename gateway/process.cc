@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "gateway/engine_setup.h"
+#include "gateway/preflight.h"
 #include "gateway/runtime/child_process.h"
 #include "metrics/names.h"
 #include "metrics/registry.h"
@@ -24,8 +25,10 @@ int run_process(const Config& config, const std::string& role, const std::functi
       {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
        .level = config.log_level,
        .role = role});
+  for (const std::string& w : config.warnings) BERTH_LOG(warn, "{}", w);
   int code = 0;
   try {
+    check_certificates(config);
     code = f();
   } catch (const ConfigError&) {
     base::stop_log();

@@ -10,6 +10,7 @@
 #include "gateway/config.h"
 #include "gateway/registry/api.h"
 #include "gateway/registry/feed.h"
+#include "gateway/registry/guarded_registry.h"
 #include "gateway/registry/registry.h"
 #include "metrics/probe.h"
 
@@ -19,7 +20,9 @@ class RegistryService {
  public:
   // Null: registry.source is none. What is in a file is there when this returns, or ConfigError is
   // thrown; a store that is away is waited for.
-  static std::unique_ptr<RegistryService> make(boost::asio::io_context& io, const Config& config);
+  // `keeps_copy`: this process of the gateway writes the last good copy; the others read it.
+  static std::unique_ptr<RegistryService> make(boost::asio::io_context& io, const Config& config,
+                                               bool keeps_copy);
 
   const registry::Registry& registry() const { return registry_; }
   // As RegistryFeed's.
@@ -28,18 +31,22 @@ class RegistryService {
   void on_usage(std::function<void(registry::RegistryStore::Reports)> heard) {
     feed_.on_usage(std::move(heard));
   }
-  // Why the file is not used as it is; empty: it is. A store that is away is no trouble: what was
-  // read from it last holds.
+  // Why the file is not used as it is, or what is missing in the store and stays in force all the
+  // same; empty: neither. A store that is away is no trouble: what was read from it last holds.
   std::string trouble() const;
-  metrics::Sample sample() const;  // whether what is stored can be read; any thread
+  metrics::Sample sample() const;        // whether what is stored can be read; any thread
+  metrics::Sample doubt_sample() const;  // berth_registry_records_missing; any thread
   // REST, on the admin port.
   void serve(admin::HttpServer& http);
 
  private:
-  RegistryService(boost::asio::io_context& io, const Config& config);
+  std::string doubt() const;
+  RegistryService(boost::asio::io_context& io, const Config& config,
+                  std::unique_ptr<registry::GuardedRegistry> store);
   const Config& config_;
   registry::Registry registry_;
   registry::RegistryFeed::Changed on_change_ = [](const session::Concerned&) {};
+  registry::GuardedRegistry& guard_;  // the feed's
   registry::RegistryFeed feed_;
   std::unique_ptr<registry::RegistryApi> api_;
 };

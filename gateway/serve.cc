@@ -29,6 +29,7 @@ namespace json = boost::json;
 
 namespace {
 
+constexpr auto kAgain = std::chrono::seconds(2);
 constexpr double kUnreadyAfterAbsent_s = 10;          // an engine's restart must not flap readiness
 constexpr std::chrono::seconds kReplacementMax{120};  // the new engine restores what is stored
 constexpr const char* kStoreDown = "the store does not take writes";
@@ -40,28 +41,25 @@ class Gateway {
         edges_(io_, config.edge, config.shards, config.address_limits),
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
-        drain_limit_(io_) {
+        drain_limit_(io_),
+        again_(io_) {
     signals_.add(SIGHUP);
   }
 
   int run() {
-    registry_ = RegistryService::make(io_, config_);
+    registry_ = RegistryService::make(io_, config_, true);
     listeners_.bind(config_, edges_);
     routes();
     if (registry_) registry_->serve(http_);
     listen_admin(http_, config_, admin_);
     wait_signal();
     if (config_.single_process) {
-      InProcessEngine::Events events{.ready = [this] { open_for_devices(); },
-                                     .store_lost =
-                                         [this] {
-                                           exit_code_ = kExitUnavailable;
-                                           io_.stop();
-                                         }};
-      engine_ = std::make_unique<InProcessEngine>(
-          io_, config_, edges_, registry_ ? &registry_->registry() : nullptr, std::move(events));
-      if (registry_)
-        registry_->on_change([this](const auto& who) { engine_->review_registry(who); });
+      start_in_process();
+      if (registry_) {
+        registry_->on_change([this](const auto& who) {
+          if (engine_) engine_->review_registry(who);
+        });
+      }
     } else {
       start_supervised();
     }
@@ -72,6 +70,26 @@ class Gateway {
   }
 
  private:
+  // Tries again as long as there is no room for the store.
+  void start_in_process() {
+    InProcessEngine::Events events{.ready = [this] { open_for_devices(); },
+                                   .store_lost =
+                                       [this] {
+                                         exit_code_ = kExitUnavailable;
+                                         io_.stop();
+                                       }};
+    try {
+      engine_ = std::make_unique<InProcessEngine>(
+          io_, config_, edges_, registry_ ? &registry_->registry() : nullptr, std::move(events));
+    } catch (const session::StoreFull& e) {
+      BERTH_LOG(err, "engine cannot start error=\"{}\"", e.what());
+      again_.expires_after(kAgain);
+      again_.async_wait([this](boost::system::error_code ec) {
+        if (!ec && !draining_) start_in_process();
+      });
+    }
+  }
+
   void start_supervised() {
     supervisor_ = std::make_unique<runtime::Supervisor>(
         io_, config_, edges_,
@@ -118,8 +136,10 @@ class Gateway {
     const auto done = [this] { asio::post(io_, [this] { io_.stop(); }); };
     if (supervisor_) {
       supervisor_->drain(done);
-    } else {
+    } else if (engine_) {
       engine_->drain(done);
+    } else {
+      done();
     }
   }
 
@@ -197,6 +217,7 @@ class Gateway {
     }
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     if (registry_) all.push_back(registry_->sample());
+    if (registry_) all.push_back(registry_->doubt_sample());
     co_return metrics_response(all);
   }
 
@@ -297,6 +318,7 @@ class Gateway {
   admin::HttpServer http_;
   asio::signal_set signals_;
   asio::steady_timer drain_limit_;
+  asio::steady_timer again_;
   Endpoint admin_;
   int exit_code_ = 0;
   bool started_ = false;

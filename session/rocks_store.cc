@@ -18,19 +18,22 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <ctime>
 #include <filesystem>
+#include <optional>
 #include <shared_mutex>
 #include <stdexcept>
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "session/store_mark.h"
 #include "session/store_threads.h"
 
 namespace berth::session {
 namespace {
 
 constexpr int kFormatVersion = 1;
-constexpr std::uint64_t kSpaceKept = 32u << 20;  // bytes left for flushes and the log
-constexpr std::size_t kEpochsKept = 16'384;      // about 400 KB
+constexpr std::uint64_t kSpaceKept = 32u << 20;   // bytes left for flushes and the log
+constexpr std::uint64_t kSpaceToOpen = 8u << 20;  // bytes: logs and manifest that an opening begins
+constexpr std::size_t kEpochsKept = 16'384;       // about 400 KB
 constexpr auto kRetryDelay = std::chrono::milliseconds(500);
 
 std::string key_of(char prefix, base::SessionId id) {
@@ -60,12 +63,44 @@ rocksdb::Options database_options() {
   o.max_log_file_size = 1u << 20;
   o.max_total_wal_size = 64u << 20;
   o.recycle_log_file_num = 2;  // a recycled log needs no new blocks: fdatasync is quicker
-  o.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  // Up to the first record that is not whole, wherever it is. What is behind it is lost, and the
+  // mark shows how much that was; to refuse the database for it would lose everything.
+  o.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+  o.avoid_flush_during_recovery = true;  // opening needs little room
   o.compression = rocksdb::kNoCompression;
   rocksdb::BlockBasedTableOptions t;
   t.block_cache = rocksdb::NewLRUCache(16u << 20);
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(t));
   return o;
+}
+
+std::uint64_t room_at(const std::string& path) {
+  struct statvfs disk {};
+  return statvfs(path.c_str(), &disk) == 0 ? disk.f_bavail * disk.f_frsize : UINT64_MAX;
+}
+
+// Why what is at `path` can't be a database that was left in order; empty: it can. RocksDB would
+// begin an empty database over files without CURRENT, and delete them.
+std::string why_damaged(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  const auto is = fs::symlink_status(path, ec).type();
+  if (is == fs::file_type::not_found) return {};
+  if (!fs::is_directory(path, ec)) return "not a directory";
+  if (fs::exists(fs::path(path) / "CURRENT", ec)) return {};
+  // Killed when it made its first files a database has nothing in them.
+  for (const auto& f : fs::directory_iterator(path, ec)) {
+    const std::string end = f.path().extension();
+    if (end == ".sst" || (end == ".log" && fs::file_size(f.path(), ec) != 0))
+      return "CURRENT is missing";
+  }
+  return {};
+}
+
+constexpr const char* kMovedAside = ".damaged-";
+
+bool is_damage(const rocksdb::Status& s) {
+  return s.IsCorruption() || s.IsInvalidArgument() || s.IsNotFound() || s.IsPathNotFound();
 }
 
 // Restoring reads everything once: nothing of it belongs into the cache.
@@ -98,6 +133,7 @@ class RocksStore::Impl {
   rocksdb::Status try_open();
   void quarantine(const std::string& why);
   void check_format();
+  void check_mark(const std::optional<StoreMark::Said>& before);
   std::uint64_t& epoch_of(base::SessionId id);
   bool fenced(const Write& w, CommitResult& result);
   void add(rocksdb::WriteBatch& out, const Write& w);
@@ -109,6 +145,7 @@ class RocksStore::Impl {
 
   RocksOptions options_;
   Poster post_;
+  std::unique_ptr<StoreMark> mark_;
   std::unique_ptr<rocksdb::DB> db_;  // null while the writer opens it anew
   std::shared_mutex db_mutex_;  // held by the reader while it reads, by the writer to replace db_
   boost::unordered_flat_map<std::uint64_t, std::uint64_t>
@@ -125,22 +162,59 @@ rocksdb::Status RocksStore::Impl::try_open() {
 
 void RocksStore::Impl::quarantine(const std::string& why) {
   db_.reset();
-  quarantined_ = options_.directory + ".damaged-" + std::to_string(std::time(nullptr));
-  BERTH_LOG(err, "store damaged moved={} reason={}", quarantined_, why);
+  const std::string base = options_.directory + kMovedAside + std::to_string(std::time(nullptr));
+  quarantined_ = base;
+  for (int n = 1; std::filesystem::exists(std::filesystem::symlink_status(quarantined_)); ++n)
+    quarantined_ = base + "-" + std::to_string(n);
+  BERTH_LOG(err, "store damaged, an empty one serves moved=\"{}\" reason=\"{}\"", quarantined_,
+            why);
   std::filesystem::rename(options_.directory, quarantined_);
   const rocksdb::Status s = try_open();
   if (!s.ok()) throw std::runtime_error("store: " + s.ToString());
 }
 
 void RocksStore::Impl::open() {
-  std::filesystem::create_directories(std::filesystem::path(options_.directory).parent_path());
-  const rocksdb::Status s = try_open();
-  if (s.IsCorruption() || s.IsInvalidArgument() || s.IsNotFound()) {
+  const std::string parent = std::filesystem::path(options_.directory).parent_path();
+  std::filesystem::create_directories(parent);
+  if (const std::uint64_t room = room_at(parent); room < kSpaceToOpen)
+    throw StoreFull("store " + options_.directory + ": the disk is full, " + std::to_string(room) +
+                    " bytes are free, " + std::to_string(kSpaceToOpen) + " are needed to start");
+  mark_ = std::make_unique<StoreMark>(options_.directory + ".mark");
+  const auto before = mark_->said();
+  if (const std::string why = why_damaged(options_.directory); !why.empty()) {
+    quarantine(why);
+  } else if (const rocksdb::Status s = try_open(); is_damage(s)) {
     quarantine(s.ToString());
-  } else if (!s.ok()) {  // locked by another process, no permission, disk full: not damage
+  } else if (s.IsNoSpace()) {
+    throw StoreFull("store " + options_.directory + ": the disk is full: " + s.ToString());
+  } else if (!s.ok()) {  // locked by another process, no permission, a failing disk: not damage
     throw std::runtime_error("store " + options_.directory + ": " + s.ToString());
   }
   check_format();
+  check_mark(before);
+}
+
+// What the process before us has acknowledged and the database does not hold.
+void RocksStore::Impl::check_mark(const std::optional<StoreMark::Said>& before) {
+  std::string identity;
+  db_->GetDbIdentity(identity).PermitUncheckedError();
+  const std::uint64_t database = StoreMark::hash(identity);
+  const std::uint64_t there = db_->GetLatestSequenceNumber();
+  StoreCondition now{.moved_to = quarantined_};
+  if (before && before->database != database) {
+    now.writes_lost = before->sequence;
+    if (quarantined_.empty())
+      BERTH_LOG(err, "store is another one than before, what it held is gone writes_lost={}",
+                now.writes_lost);
+  } else if (before && before->sequence > there) {
+    now.writes_lost = before->sequence - there;
+    BERTH_LOG(err, "store's log is cut off, acknowledged writes are lost writes_lost={} of={}",
+              now.writes_lost, before->sequence);
+  }
+  mark_->begin(database, there);
+  mark_->add_lost(now.writes_lost);
+  now.writes_lost_total = mark_->lost();
+  if (options_.on_condition) options_.on_condition(now);
 }
 
 // Migrations from older formats go here, one step a version. A newer one is refused, not damaged.
@@ -197,6 +271,7 @@ void RocksStore::Impl::restore(RestoreSink& sink) {
   sound = sound && scan('a', [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
   if (!sound) {
     quarantine("could not be read to its end");
+    check_mark(mark_->said());
     throw StoreDamaged("store: damaged, moved to " + quarantined_);
   }
 }
@@ -272,9 +347,7 @@ void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
 // RocksDB must not meet a full disk: its log writer takes no write after a failed one. So space is
 // looked at first, and after a write that failed all the same the database is opened anew.
 rocksdb::Status RocksStore::Impl::try_write(rocksdb::WriteBatch& batch) {
-  struct statvfs disk {};
-  if (statvfs(options_.directory.c_str(), &disk) == 0 &&
-      disk.f_bavail * disk.f_frsize < kSpaceKept + 2 * batch.GetDataSize()) {
+  if (room_at(options_.directory) < kSpaceKept + 2 * batch.GetDataSize()) {
     return rocksdb::Status::NoSpace("less than the reserve is free");
   }
   if (!db_) {
@@ -285,7 +358,9 @@ rocksdb::Status RocksStore::Impl::try_write(rocksdb::WriteBatch& batch) {
   rocksdb::WriteOptions o;
   o.sync = options_.sync;
   rocksdb::Status s = db_->Write(o, &batch);
-  if (!s.ok()) {
+  if (s.ok()) {
+    mark_->reached(db_->GetLatestSequenceNumber());
+  } else {
     const std::unique_lock exclusive(db_mutex_);
     db_.reset();
   }

@@ -4,8 +4,10 @@
 // completions run through the Poster. A failed commit (or less
 // than 32 MiB of free disk) is tried again every 500 ms until
 // it succeeds or close() is called; on_health tells of the change, on the writer's thread.
-// Damage: a database that can't be opened or restored is moved aside to `<dir>.damaged-<time>` and
-// an empty one is made (I10).
+// Damage: a database that can't be opened or restored, or whose place holds something else, is
+// moved aside to `<dir>.damaged-<time>` and an empty one is made (I10). A log that was cut off ends
+// where it is cut; what is missing by the mark beside the database (store_mark.h) is told to
+// on_damage.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +19,30 @@
 
 namespace berth::session {
 
+// What the store has found out about itself at its start.
+struct StoreCondition {
+  std::string moved_to;                 // the database, which was damaged; empty: it is in use
+  std::uint64_t writes_lost = 0;        // acknowledged by a process before, and not there any more
+  std::uint64_t writes_lost_total = 0;  // of all starts since the mark beside the store was made
+};
+
+// There is no room on the disk to begin with. It is worth to try again.
+struct StoreFull : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 struct RocksOptions {
   std::string directory;
   bool sync = true;  // durability: disk; false: process (survives kill -9, not power loss)
   std::function<void(bool healthy)> on_health;
+  // By the constructor, and by restore() if it finds damage.
+  std::function<void(const StoreCondition&)> on_condition;
 };
 
 class RocksStore : public Store {
  public:
-  RocksStore(RocksOptions options, Poster post);  // opens; throws std::runtime_error
+  // Opens; throws StoreFull, or std::runtime_error.
+  RocksStore(RocksOptions options, Poster post);
   ~RocksStore() override;
   void restore(RestoreSink& sink) override;
   void commit(std::shared_ptr<const Batch> batch, CommitDone done) override;

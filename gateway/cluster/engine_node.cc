@@ -59,7 +59,7 @@ class EngineNode {
           partitions_[p]->last_words(word);
         }) {
     signals_.add(SIGHUP);
-    registry_ = RegistryService::make(io_, config_);
+    registry_ = RegistryService::make(io_, config_, true);
     if (registry_) {
       process_.registry = &registry_->registry();
       usage_ = std::make_unique<UsageExchange>(*registry_, partitions_);
@@ -333,6 +333,7 @@ class EngineNode {
     }
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     if (registry_) all.push_back(registry_->sample());
+    if (registry_) all.push_back(registry_->doubt_sample());
     co_return metrics_response(all);
   }
 

@@ -29,7 +29,11 @@ constexpr long kTicketLife_s = 7200;
 std::vector<std::string> parts(const std::string& list) {
   std::vector<std::string> out;
   std::istringstream in(list);
-  for (std::string one; std::getline(in, one, ',');) out.push_back(one);
+  for (std::string one; std::getline(in, one, ',');) {
+    const std::size_t begin = one.find_first_not_of(' ');
+    if (begin == std::string::npos) continue;
+    out.push_back(one.substr(begin, one.find_last_not_of(' ') - begin + 1));
+  }
   return out;
 }
 

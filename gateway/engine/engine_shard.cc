@@ -12,7 +12,25 @@ namespace berth::gateway::engine {
 
 namespace {
 constexpr std::size_t kReviewedAtOnce = 500;  // sessions, 1 ms
-}
+
+// A registry in which who is not registered is one that is disabled: connections end, sessions
+// stay.
+class EverybodyExists final : public session::Principals {
+ public:
+  explicit EverybodyExists(const session::Principals& inner) : inner_(inner) {}
+  session::ScopePtr scope_of(const session::Principal& who) const override {
+    return inner_.scope_of(who);
+  }
+  bool exists(std::string_view) const override { return true; }
+  session::Limits limits_of(std::string_view tenant, std::string_view site) const override {
+    return inner_.limits_of(tenant, site);
+  }
+
+ private:
+  const session::Principals& inner_;
+};
+
+}  // namespace
 
 EngineShard::EngineShard(boost::asio::io_context& io, session::BrokerOptions options,
                          link::EdgePort& edge, std::unique_ptr<session::AccessPolicy> access,
@@ -22,6 +40,7 @@ EngineShard::EngineShard(boost::asio::io_context& io, session::BrokerOptions opt
       access_(std::move(access)),
       probe_(probe),
       broker_(std::move(options), *this, access_.get(), probe),
+      unregistered_(io),
       tick_(io) {}
 
 EngineShard::~EngineShard() {
@@ -69,14 +88,24 @@ void EngineShard::review_all_when_fresh() {
   turn_end();
   if (registry_ == nullptr) return;
   registry_->when_fresh([this, alive = alive()] {
-    if (!alive.expired()) review_registry({.everybody = true});
+    if (!alive.expired()) review({.everybody = true}, keep_unregistered_s_ == 0);
+  });
+  const auto now = std::chrono::steady_clock::now();
+  if (keep_unregistered_s_ == 0 || unregistered_.expiry() > now) return;
+  unregistered_.expires_after(std::chrono::seconds(keep_unregistered_s_));
+  unregistered_.async_wait([this, alive = alive()](boost::system::error_code ec) {
+    if (!ec && !alive.expired()) review({.everybody = true}, true);
   });
 }
 
 void EngineShard::review_registry(const session::Concerned& who) {
+  review(who, true);
+}
+
+void EngineShard::review(const session::Concerned& who, bool removes) {
   const bool under_way = !review_.empty();
   if (registry_ != nullptr && registry_->loaded()) {
-    for (const base::SessionId id : broker_.concerned(who)) review_.push_back(id);
+    for (const base::SessionId id : broker_.concerned(who)) review_.push_back({id, removes});
   }
   turn_end();
   if (!under_way && !review_.empty()) review_some();
@@ -84,10 +113,14 @@ void EngineShard::review_registry(const session::Concerned& who) {
 
 void EngineShard::review_some() {
   const std::size_t n = std::min(review_.size(), kReviewedAtOnce);
-  const std::vector<base::SessionId> some(review_.end() - static_cast<std::ptrdiff_t>(n),
-                                          review_.end());
-  review_.resize(review_.size() - n);
-  broker_.review_scopes(*registry_, some, base::now());
+  std::vector<base::SessionId> removed;
+  std::vector<base::SessionId> kept;
+  for (std::size_t i = 0; i < n; ++i) {
+    (review_.back().removes ? removed : kept).push_back(review_.back().session);
+    review_.pop_back();
+  }
+  if (!removed.empty()) broker_.review_scopes(*registry_, removed, base::now());
+  if (!kept.empty()) broker_.review_scopes(EverybodyExists(*registry_), kept, base::now());
   turn_end();
   if (review_.empty()) return;
   boost::asio::post(io_, [this, alive = alive()] {

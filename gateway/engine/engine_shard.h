@@ -40,6 +40,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // hundreds of sessions in each.
   void review_registry(const session::Concerned& who);
   void review_all_when_fresh();
+  // Sessions of principals that are not in the registry when this engine begins to serve stay for
+  // so long: somebody may have lost it, and what is in them was acknowledged. 0: they are removed
+  // at once.
+  void keep_unregistered_for(std::uint32_t seconds) { keep_unregistered_s_ = seconds; }
   void restore();  // blocking
   void start_timers();
   // DISCONNECT to all; `done` when every connection is released and everything is durable.
@@ -133,7 +137,14 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::unique_ptr<Authenticator> authenticator_;
   const registry::Registry* registry_ = nullptr;
   std::unique_ptr<DeviceMessages> messages_;  // of the registry
-  std::vector<base::SessionId> review_;       // still to be done
+  struct Review {
+    base::SessionId session;
+    bool removes;  // the session, if its principal is not there
+  };
+  void review(const session::Concerned& who, bool removes);
+  std::vector<Review> review_;  // still to be done
+  std::uint32_t keep_unregistered_s_ = 0;
+  boost::asio::steady_timer unregistered_;
   boost::asio::steady_timer tick_;
   session::FairQueue<base::ConnId> resume_;  // input that is to be offered again
   std::function<void()> drained_;

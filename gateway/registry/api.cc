@@ -214,14 +214,23 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
 }
 
 RegistryApi::Answer RegistryApi::on_registry(Request r) {
-  if (r.path == "/api/v1/registry" && r.method == "GET") co_return summary();
-  if (r.path != "/api/v1/registry/import") co_return not_found();
-  const std::string unknown = unknown_parameter(r, {"dry_run"});
+  const std::string what = r.path.substr(std::string("/api/v1/registry").size());
+  const bool reads = r.method == "GET";
+  if (what.empty() && reads) co_return summary();
+  if (what != "/import" && what != "/export" && what != "/accept-loss" && what != "/restore")
+    co_return not_found();
+  if (reads != (what == "/export") || (!reads && r.method != "POST"))
+    co_return error(405, "method_not_allowed", what == "/export" ? "GET" : "POST");
+  const std::string unknown = unknown_parameter(r, {what == "/export"   ? "secrets"
+                                                    : what == "/import" ? "dry_run"
+                                                                        : ""});
   if (!unknown.empty()) co_return error(422, "invalid", "unknown parameter '" + unknown + "'");
-  if (r.method != "POST") co_return error(405, "method_not_allowed", "POST");
-  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
   if (!registry_.loaded())
     co_return error(503, "unavailable", "the registry has not been read yet");
+  if (what == "/export") co_return co_await export_all(std::move(r));
+  if (what == "/accept-loss") co_return co_await accept_loss();
+  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+  if (what == "/restore") co_return co_await restore();
   co_return co_await import(std::move(r));
 }
 
@@ -230,8 +239,69 @@ Response RegistryApi::summary() const {
                  {"reachable", feed_.reachable()},
                  {"writable", options_.why_not.empty()},
                  {"tenants", registry_.count(Kind::tenant)}};
+  const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
+  if (doubt) o["missing_in_store"] = doubt->missing.size();
   for (const auto& [name, kind] : kKinds) o[name] = registry_.count(kind);
   return {200, kJson, json::serialize(o) + "\n", {}};
+}
+
+// YAML that an import reads: each record is a line of JSON, so that two of them can be compared.
+RegistryApi::Answer RegistryApi::export_all(Request r) const {
+  const Secrets secrets = r.parameter("secrets") == "true" ? Secrets::shown : Secrets::left_out;
+  std::string body = "tenants:\n";
+  std::vector<std::string> tenants;
+  const auto take_tenant = [&](const std::string& key, const std::string&) {
+    tenants.push_back(key);
+    return true;
+  };
+  std::string all = "t/";
+  std::string from;
+  co_await each(std::move(all), std::move(from), take_tenant);
+  if (tenants.empty()) body = "tenants: []\n";
+  for (const std::string& key : tenants) {
+    const std::string* value = registry_.find(key);
+    if (value == nullptr) continue;  // removed meanwhile
+    const std::string tenant(parse_key(key).tenant);
+    std::string line = to_json(parse_key(key), *value, secrets);
+    body += "- {" + line.substr(1, line.size() - 2);
+    for (const auto& [name, kind] : kKinds) {
+      body += ",\n  \"" + name + "\": [";
+      bool first = true;
+      const auto take = [&](const std::string& k, const std::string& v) {
+        body += std::string(std::exchange(first, false) ? "" : ",") + "\n    " +
+                to_json(parse_key(k), v, secrets);
+        return true;
+      };
+      std::string prefix = key_of(kind, tenant);
+      std::string after;
+      co_await each(std::move(prefix), std::move(after), take);
+      body += "]";
+    }
+    body += "}\n";
+  }
+  co_return Response{200, "application/yaml", std::move(body), {}};
+}
+
+// A loss of records that the guard does not believe in is what the operator wants.
+RegistryApi::Answer RegistryApi::accept_loss() {
+  const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
+  if (!doubt) co_return error(409, "nothing_missing", "no record is missing in the registry");
+  options_.guard->accept_loss();
+  feed_.when_fresh([] {});
+  const json::object o{{"removed", doubt->missing.size()}};
+  co_return Response{200, kJson, json::serialize(o) + "\n", {}};
+}
+
+// Writes what is missing into the store again, as it was known last.
+RegistryApi::Answer RegistryApi::restore() {
+  const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
+  if (!doubt) co_return error(409, "nothing_missing", "no record is missing in the registry");
+  std::vector<Write> writes;
+  for (const std::string& key : doubt->missing) {
+    if (const std::string* value = registry_.find(key)) writes.push_back({key, *value, ""});
+  }
+  const Response good = counted(writes.size(), writes.size());
+  co_return co_await commit(std::move(writes), good);
 }
 
 // Some at a time, with a breath between: `f` returns false when it has enough.

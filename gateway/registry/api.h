@@ -11,6 +11,7 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/registry/feed.h"
+#include "gateway/registry/guarded_registry.h"
 #include "gateway/registry/import.h"
 #include "gateway/registry/registry.h"
 
@@ -19,8 +20,9 @@ namespace berth::gateway::registry {
 class RegistryApi {
  public:
   struct Options {
-    int iterations = 1000;  // of PBKDF2, for passwords that come in
-    std::string why_not;    // not empty: nothing may be written
+    int iterations = 1000;             // of PBKDF2, for passwords that come in
+    std::string why_not;               // not empty: nothing may be written
+    GuardedRegistry* guard = nullptr;  // the feed's store; null: it doubts nothing
   };
   RegistryApi(const Registry& registry, RegistryFeed& feed, Options options);
   void add_to(admin::HttpServer& http);
@@ -45,6 +47,9 @@ class RegistryApi {
   Answer put(Place place, admin::Request r);  // and PATCH
   Answer remove(Place place, admin::Request r);
   Answer import(admin::Request r);
+  Answer export_all(admin::Request r) const;
+  Answer accept_loss();
+  Answer restore();
   Answer commit(std::vector<Write> writes, admin::Response good);
   // `before`: what is there now; what is written expects that to be so still.
   struct Prepared {

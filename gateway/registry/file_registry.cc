@@ -1,15 +1,12 @@
 #include "gateway/registry/file_registry.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
-#include "base/log.h"
 #include "gateway/registry/import.h"
 
 namespace berth::gateway::registry {
@@ -26,21 +23,14 @@ FileRegistry::Stamp FileRegistry::stamp_of(const std::string& path) {
 
 Changes FileRegistry::read() {
   const bool first = std::exchange(begun_, true) == false;
-  try {
-    const Stamp now = stamp_of(path_);
-    const bool settled = std::exchange(seen_, now) == now;
-    if (now == read_at_) return {};
-    if (!settled && !first) return {.pending = true};
-    Changes out = parse(path_);
-    if (stamp_of(path_) != now) return {.pending = true};
-    read_at_ = now;
-    keep_copy();
-    return out;
-  } catch (const std::runtime_error& e) {
-    if (!first || copy_.empty() || !std::filesystem::exists(copy_)) throw;
-    BERTH_LOG(err, "registry file is bad, the last good one is used error=\"{}\"", e.what());
-    return parse(copy_);
-  }
+  const Stamp now = stamp_of(path_);
+  const bool settled = std::exchange(seen_, now) == now;
+  if (now == read_at_) return {};
+  if (!settled && !first) return {.pending = true};
+  Changes out = parse(path_);
+  if (stamp_of(path_) != now) return {.pending = true};
+  read_at_ = now;
+  return out;
 }
 
 Changes FileRegistry::parse(const std::string& path) {
@@ -67,20 +57,6 @@ Changes FileRegistry::parse(const std::string& path) {
   }
   known_ = std::move(known);
   return out;
-}
-
-void FileRegistry::keep_copy() const {
-  if (copy_.empty()) return;
-  namespace fs = std::filesystem;
-  const std::string draft = copy_ + "." + std::to_string(::getpid());
-  std::error_code ec;
-  fs::create_directories(fs::path(copy_).parent_path(), ec);
-  std::ofstream(draft, std::ios::trunc).close();
-  fs::permissions(draft, fs::perms::owner_read | fs::perms::owner_write, ec);
-  const bool copied = !ec && fs::copy_file(path_, draft, fs::copy_options::overwrite_existing, ec);
-  if (copied) fs::permissions(draft, fs::perms::owner_read | fs::perms::owner_write, ec);
-  if (copied && !ec) fs::rename(draft, copy_, ec);
-  if (ec) BERTH_LOG(warn, "no copy of the registry file kept error=\"{}\"", ec.message());
 }
 
 }  // namespace berth::gateway::registry

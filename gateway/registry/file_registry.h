@@ -13,10 +13,7 @@ namespace berth::gateway::registry {
 
 class FileRegistry final : public RegistryStore {
  public:
-  // `copy`: where the last good one is kept, so that a process that starts while the file is bad
-  // has it (I11); only its owner can read it. Empty: nowhere.
-  FileRegistry(std::string path, std::string copy)
-      : path_(std::move(path)), copy_(std::move(copy)) {}
+  explicit FileRegistry(std::string path) : path_(std::move(path)) {}
   Changes read() override;
   bool write(const std::vector<Write>&) override { return false; }
   bool read_only() const override { return true; }
@@ -30,9 +27,7 @@ class FileRegistry final : public RegistryStore {
   };
   static Stamp stamp_of(const std::string& path);
   Changes parse(const std::string& path);
-  void keep_copy() const;
   std::string path_;
-  std::string copy_;
   bool begun_ = false;
   Stamp seen_;  // at the last call: what has just changed may be half written
   Stamp read_at_;

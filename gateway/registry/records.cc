@@ -5,6 +5,8 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <cctype>
+#include <filesystem>
 
 #include "gateway/registry/password_hash.h"
 #include "gateway/registry/profile.h"
@@ -119,6 +121,22 @@ void check_role(const pb::Account& a) {
   for (const std::string& s : a.sites()) check_name("site", s);
 }
 
+// Against the system's time zones; where there are none, as in a slim image, its form alone.
+void check_time_zone(const std::string& zone) {
+  static const std::string kZones = "/usr/share/zoneinfo";
+  const auto good = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '/' || c == '_' || c == '-' ||
+           c == '+';
+  };
+  std::error_code ec;
+  const bool form = zone.size() <= kNameMax && std::all_of(zone.begin(), zone.end(), good) &&
+                    zone.front() != '/' && zone.back() != '/';
+  const bool known = !std::filesystem::exists(kZones + "/UTC", ec) ||
+                     std::filesystem::is_regular_file(kZones + "/" + zone, ec);
+  if (!form || !known)
+    bad("time_zone '" + zone + "' is not one of IANA's, Asia/Shanghai for example");
+}
+
 void check_messages(const pb::Product& p) {
   try {
     const Profile profile(p);
@@ -140,6 +158,7 @@ void settle_record(T& m, const Message* old, int iterations) {
       bad("envelopes '" + m.envelopes() + "' is neither protobuf nor json");
   }
   if constexpr (std::is_same_v<T, pb::Site>) {
+    if (!m.time_zone().empty()) check_time_zone(m.time_zone());
     if (m.limits().retained_messages() != 0)
       bad("limits.retained_messages is a tenant's, not a site's");
   }
@@ -263,9 +282,9 @@ std::unique_ptr<Message> from_json(Kind kind, const std::string& json) {
   return m;
 }
 
-std::string to_json(const Key& key, const std::string& value) {
+std::string to_json(const Key& key, const std::string& value, Secrets secrets) {
   auto m = message_of(key.kind, value);
-  visit(key.kind, *m, [](auto& record) { redact(record); });
+  if (secrets == Secrets::left_out) visit(key.kind, *m, [](auto& record) { redact(record); });
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string out;

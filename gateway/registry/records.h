@@ -1,5 +1,5 @@
 // One record of the registry: its key, its JSON, what is good in it (registry.proto). Secrets come
-// in and never go out. Any thread.
+// in and go out only in a backup. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,8 @@ std::string deterministic(const Message& m);  // the same message is the same by
 std::string normalized(const Key& key, Message& m, const Message* old, int iterations);
 // JSON of an object as registry.proto has it; unknown fields are refused. Throws BadRecord.
 std::unique_ptr<Message> from_json(Kind kind, const std::string& json);
-std::string to_json(const Key& key, const std::string& value);  // without secrets
+enum class Secrets : bool { left_out, shown };  // password hashes and keys
+std::string to_json(const Key& key, const std::string& value, Secrets secrets = Secrets::left_out);
 
 // `record`: any of them but a product.
 template <class T>

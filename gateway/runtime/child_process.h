@@ -15,6 +15,9 @@ namespace berth::gateway::runtime {
 
 inline constexpr int kPoisonFd = 3;
 inline constexpr int kFirstLinkFd = 4;
+// Exit code of an engine that can't begin now and may be able to later: no room on the store's
+// disk.
+inline constexpr int kExitTryAgain = 75;
 
 // One page shared by edge and engine. Written by the engine before and after each input; read by
 // the edge when the engine is dead.

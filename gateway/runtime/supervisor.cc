@@ -19,6 +19,7 @@ constexpr std::int64_t kMs = 1'000'000;
 constexpr auto kWarmUp = std::chrono::milliseconds(200);
 constexpr std::int64_t kStartMax = 120'000 * kMs;  // opening a store and restoring it
 constexpr std::int64_t kQuickDeath = 500 * kMs;
+constexpr int kWaitMax_ms = 8000;  // for what an engine lacks (kExitTryAgain)
 
 std::uint64_t random_id() {
   std::random_device d;
@@ -160,7 +161,8 @@ void Supervisor::on_active_death(int status) {
   gone_ns_ = base::monotonic_ns();
   const bool planned = active_->stopping;
   const bool quick = gone_ns_ - active_->started_ns < kQuickDeath;
-  if (!planned) {
+  const bool later = WIFEXITED(status) && WEXITSTATUS(status) == kExitTryAgain;
+  if (!planned && !later) {
     ++probe_.engine_deaths;
     BERTH_LOG(warn, "engine died pid={} status={}", active_->child.pid, status);
     const std::uint64_t suspect = active_->poison->word()->load();
@@ -172,12 +174,14 @@ void Supervisor::on_active_death(int status) {
   active_.reset();
   if (drain_done_) return std::exchange(drain_done_, nullptr)();
   if (closing_) return;
-  if (!ever_ready_) {
+  if (!ever_ready_ && !later) {
     return events_.failed(WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 69);
   }
-  quick_deaths_ = quick && !planned ? quick_deaths_ + 1 : 0;
-  const int delay_ms =
-      quick_deaths_ <= 3 ? 0 : std::min(1000, 50 << std::min(quick_deaths_ - 4, 5));
+  quick_deaths_ = quick && !planned && !later ? quick_deaths_ + 1 : 0;
+  waits_ = later ? waits_ + 1 : 0;
+  const int delay_ms = later                ? std::min(kWaitMax_ms, 500 << std::min(waits_, 4))
+                       : quick_deaths_ <= 3 ? 0
+                                            : std::min(1000, 50 << std::min(quick_deaths_ - 4, 5));
   const auto next = [this] {
     if (closing_ || active_) return;
     try {

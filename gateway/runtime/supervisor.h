@@ -4,6 +4,8 @@
 // A child is: standby (started, waits for hello) -> starting (opens the store) -> serving -> gone.
 // The successor is told hello only after waitpid of its predecessor, so one process at a time holds
 // the store. Missed heartbeats: SIGKILL. Deaths in quick succession are spaced by up to 1 s.
+// An engine that lacks something it may get (exit code kExitTryAgain) is started again after 1 to 8
+// s, the first one too.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -94,6 +96,7 @@ class Supervisor {
   bool ever_ready_ = false;
   bool closing_ = false;
   int quick_deaths_ = 0;
+  int waits_ = 0;  // in a row, for what an engine lacks
 };
 
 }  // namespace berth::gateway::runtime

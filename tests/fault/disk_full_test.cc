@@ -87,5 +87,31 @@ TEST(DiskFull, AcksWaitQos0FlowsAndItRecovers) {
   }
 }
 
+// Without room to begin with it waits, says so without dying of it, and begins when there is room.
+TEST(DiskFull, AStartWaitsForRoom) {
+  std::string directory = std::filesystem::temp_directory_path() / "berth-full-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  for (const char* shape : {"--log-level=info", "--single-process"}) {
+    SmallDisk disk;
+    if (!disk.mounted) GTEST_SKIP() << "cannot mount a tmpfs";
+    disk.fill();
+    Process g({berth_binary(), "serve", shape, "--anonymous", "--mqtt", "127.0.0.1:0", "--admin",
+               "127.0.0.1:0", "--data", disk.path + "/data"},
+              directory + "/log");
+    ASSERT_TRUE(eventually([&] {
+      const std::string log = g.log();
+      const std::size_t first = log.find("the disk is full");
+      return first != std::string::npos && log.find("the disk is full", first + 1) != log.npos;
+    })) << g.log();
+    EXPECT_TRUE(g.running());
+    EXPECT_EQ(g.log().find("ssert"), std::string::npos) << g.log();
+    disk.make_room();
+    EXPECT_TRUE(eventually([&] { return g.log().find(" ready mqtt=") != std::string::npos; },
+                           std::chrono::seconds(60)))
+        << g.log();
+  }
+  std::filesystem::remove_all(directory);
+}
+
 }  // namespace
 }  // namespace berth::test

@@ -30,7 +30,8 @@ std::string load_error(const std::string& yaml) {
 
 TEST(Config, TellsFileAndLine) {
   EXPECT_EQ(load_error("mqtt:\n  listen: 0.0.0.0:1883\n"), "");
-  EXPECT_EQ(load_error("mqtt:\n  lisen: x\n"), ":2: unknown key 'mqtt.lisen'");
+  EXPECT_EQ(load_error("mqtt:\n  lisen: x\n"),
+            ":2: unknown key 'mqtt.lisen'; is 'mqtt.listen' meant?");
   EXPECT_EQ(load_error("log:\n\n  level: loud\n"),
             ":3: log.level: 'loud' is not one of: trace, debug, info, warn, error");
   EXPECT_EQ(load_error("mqtt:\n  receive_maximum: 0\n"),
@@ -38,6 +39,57 @@ TEST(Config, TellsFileAndLine) {
   EXPECT_EQ(load_error("mqtt: [\n").substr(0, 2), ":2");
   EXPECT_NE(load_error("mqtt:\n  max_packet_bytes: 3000000\n").find("must be below"),
             std::string::npos);
+}
+
+TEST(Config, WhatYamlTakesAndNobodyMeansIsAnError) {
+  EXPECT_EQ(load_error("shards: 1\nshards: 2\n"), ":2: 'shards' stands in line 1 already");
+  EXPECT_EQ(load_error("log: {level: info}\nmqtt:\n  receive_maximum: 5\nlog: {format: ecs}\n"),
+            ":4: 'log' stands in line 1 already");
+  EXPECT_EQ(load_error("shards: 1\n---\nshards: 2\n"), ":3: a second document; a file has one");
+  EXPECT_EQ(load_error("? [a, b]\n: c\n"), ":1: expected a key");
+  EXPECT_EQ(load_error("xyzzy:\n"), ":1: unknown key 'xyzzy'");
+  EXPECT_EQ(load_error("mqtt: {listen: '127.0.0.1:1883'}\nws: {listen: '0.0.0.0:1883'}\n"),
+            "mqtt.listen and ws.listen have the same port 1883");
+  EXPECT_EQ(load_error("mqtt: {listen: '127.0.0.1:9180'}\n"),
+            "mqtt.listen and admin.listen have the same port 9180");
+  EXPECT_EQ(load_error("cluster: {engines: 'here:7883,there'}\n"), "'there' is not HOST:PORT");
+}
+
+TEST(Config, WhatIsMeantIsTaken) {
+  EXPECT_EQ(load_error("session:\n  # expiry_max_s: 100\nlog:\n  level: info\n"), "");
+  EXPECT_EQ(load_error("mqtt:\n  listen: [::]:1883\n"), "");
+  EXPECT_EQ(load_error("mqtt: {listen: [::1]:1884, proxies: \"\"}\n"), "");
+  EXPECT_EQ(load_error("mqtt: {listen: '127.0.0.1:0'}\nws: {listen: '127.0.0.1:0'}\n"), "");
+  EXPECT_EQ(load_error("mqtt: {listen: '127.0.0.1:1883'}\nws: {listen: '127.0.0.2:1883'}\n"), "");
+}
+
+TEST(Config, AVariableThatIsNoSettingIsAWarningThatSaysWhichIsMeant) {
+  const char* const set[] = {"BERTH_MQTT_LISEN",         "BERTH_SERVICE_HOST",
+                             "BERTH_PORT_1883_TCP_ADDR", "BERTH_ENGINE_SERVICE_PORT_LINK",
+                             "BERTH_ENGINE_PORT",        "BERTH_SUPERVISOR_PID"};
+  for (const char* name : set) setenv(name, "1", 1);
+  Config c;
+  load_environment(c);
+  for (const char* name : set) unsetenv(name);
+  ASSERT_EQ(c.warnings.size(), 1U);
+  EXPECT_EQ(c.warnings[0],
+            "environment: unknown variable 'BERTH_MQTT_LISEN'; is 'BERTH_MQTT_LISTEN' meant?");
+}
+
+TEST(Config, AUrlInAFileIsGivenToNoChild) {
+  std::string path = std::filesystem::temp_directory_path() / "berth-url-XXXXXX";
+  ::close(mkstemp(path.data()));
+  std::ofstream(path) << "redis://user:secret@127.0.0.1:6379/2\n";
+  Config c;
+  set_key(c, "store.url_file", path);
+  load_url_file(c);
+  EXPECT_EQ(c.store_url, "redis://user:secret@127.0.0.1:6379/2");
+  for (const auto& [name, value] : to_environment(c))
+    EXPECT_EQ(value.find("secret"), std::string::npos) << name;
+  std::ofstream(path, std::ios::trunc) << "\n";
+  EXPECT_THROW(load_url_file(c), ConfigError);
+  std::filesystem::remove(path);
+  EXPECT_THROW(load_url_file(c), ConfigError);
 }
 
 TEST(Config, EveryKeyIsDocumentedWithItsDefault) {

@@ -1,0 +1,59 @@
+#include "gateway/preflight.h"
+
+#include <fstream>
+
+#include "gateway/edge/tls_server.h"
+#include "gateway/engine/password_file.h"
+#include "gateway/engine_setup.h"
+#include "gateway/link/tls.h"
+#include "gateway/process.h"
+#include "gateway/registry/file_registry.h"
+
+namespace berth::gateway {
+namespace {
+
+// What the code that uses it says is wrong is an error of the configuration.
+template <class F>
+void as_configuration(F&& f) {
+  try {
+    f();
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw ConfigError(e.what());
+  }
+}
+
+void check_readable(const char* key, const std::string& path) {
+  if (!path.empty() && !std::ifstream(path))
+    throw ConfigError(std::string(key) + ": " + path + ": cannot be read");
+}
+
+}  // namespace
+
+void check_certificates(const Config& config) {
+  as_configuration([&] {
+    for (const edge::Transport t : edge::kTransports) {
+      if (!edge::has_tls(t) || !config.listener(t).enabled()) continue;
+      const edge::TlsServer tls(config.tls);
+      break;
+    }
+    if (config.cluster.tls.enabled()) const link::TlsContext tls(config.cluster.tls);
+  });
+}
+
+void preflight(const Config& config) {
+  check_certificates(config);
+  check_readable("store.redis_ca_file", config.redis_ca_file);
+  check_readable("store.redis_cert_file", config.redis_cert_file);
+  check_readable("store.redis_key_file", config.redis_key_file);
+  as_configuration([&] {
+    load_access(config);
+    if (!config.password_file.empty()) engine::PasswordFile::load(config.password_file);
+    if (!config.admin_token_file.empty()) admin_token(config);
+    if (config.registry.source == RegistryConfig::Source::file)
+      registry::FileRegistry(config.registry.file).read();
+  });
+}
+
+}  // namespace berth::gateway
