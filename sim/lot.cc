@@ -5,6 +5,8 @@
 #include <functional>
 #include <map>
 
+#include "sim/plate_camera_profile.h"
+
 namespace berth::sim {
 
 namespace {
@@ -145,13 +147,23 @@ std::vector<Lot::Device> Lot::devices() const {
   return all;
 }
 
+// `products:` and what follows it of the profile that the camera's lanes need.
+static std::string camera_product() {
+  const std::string profile = kPlateCameraProfile;
+  const std::size_t at = profile.find("    products:\n");
+  return at == std::string::npos ? std::string() : profile.substr(at);
+}
+
 std::string Lot::registry_yaml() const {
+  if (tenant.empty()) throw BadLot("a lot without `tenant` needs no registry");
   std::string out = "tenants:\n  - name: " + tenant +
                     "\n    envelopes: protobuf\n    sites: [{name: " + name + "}]\n    devices:\n";
+  bool camera = false;
   for (const Device& d : devices()) {
     const bool by_key = d.protocol == Protocol::park;
     out += "      - {name: " + d.name + ", site: " + name;
     if (d.protocol == Protocol::camera) out += ", product: plate-camera";
+    camera = camera || d.protocol == Protocol::camera;
     out += ", credentials: [{auth_id: " + d.name + ", " +
            (by_key ? "key: '" + key : "password: '" + password) + "'}]}\n";
   }
@@ -159,7 +171,7 @@ std::string Lot::registry_yaml() const {
       "    accounts:\n      - {name: platform, role: service, credentials: [{auth_id: platform, "
       "password: '" +
       password + "'}]}\n";
-  return out;
+  return camera ? out + camera_product() : out;
 }
 
 }  // namespace berth::sim

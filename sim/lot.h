@@ -22,6 +22,7 @@ enum class Protocol : std::uint8_t {
 struct Address {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
+  std::string text() const { return host + ":" + std::to_string(port); }
 };
 
 struct Lane {

@@ -18,7 +18,8 @@ struct Options {
   double speed = 0;           // instead of the lot's
 };
 
-// 0: no acknowledged event was lost and nobody was disconnected; 1: something was; 64: usage.
+// 0: events were said, no acknowledged one was lost and nobody was disconnected; 1: something was,
+// or nothing came of it; 64: usage; 69: no gateway lets the platform in.
 int run(const Options& options);
 
 }  // namespace berth::sim

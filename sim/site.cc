@@ -83,6 +83,8 @@ void Site::tick() {
   last_ = now;
   if (!begun_ && open_ && platform_->connected()) begin();
   if (begun_) now_s_ += real_s * lot_.speed;
+  seen_.resize(devices_.size());
+  for (std::size_t i = 0; i < devices_.size(); ++i) seen_[i] = seen_[i] || devices_[i]->connected();
   while (!deeds_.empty() && deeds_.begin()->first <= now_s_) {
     auto f = std::move(deeds_.begin()->second);
     deeds_.erase(deeds_.begin());
@@ -255,6 +257,10 @@ void Site::misbehave(double real_s) {
     return;
   last_storm_ = Clock::now();
   for (auto& d : devices_) d->away(0);
+}
+
+std::size_t Site::ever_connected() const {
+  return static_cast<std::size_t>(std::count(seen_.begin(), seen_.end(), true));
 }
 
 std::size_t Site::connected() const {

@@ -28,6 +28,8 @@ class Site {
   const ConnectionCounts& counts() const { return counts_; }
   std::size_t devices() const { return devices_.size(); }
   std::size_t connected() const;
+  std::size_t ever_connected() const;  // devices that have got in once
+  bool platform_ever_connected() const { return begun_; }
   std::size_t backlog() const;  // reports that wait for an acknowledgement
   std::string clock() const;    // "08:15"
   std::size_t occupied() const { return lot_.spaces - free_.size(); }
@@ -68,6 +70,7 @@ class Site {
   ConnectionCounts counts_;
   boost::asio::steady_timer timer_;
   std::vector<std::unique_ptr<Device>> devices_;  // as Lot::devices()
+  std::vector<bool> seen_;                        // connected, once
   std::unique_ptr<Platform> platform_;
   std::size_t first_charger_ = 0, first_door_ = 0;
   std::vector<std::size_t> free_;

@@ -9,7 +9,6 @@
 #include <fstream>
 
 #include "tests/support/gateway_process.h"
-#include "tests/support/plate_camera.h"
 
 namespace berth::test {
 namespace {
@@ -45,9 +44,7 @@ class Sim : public ::testing::Test {
   }
   // A gateway that knows the lot's devices.
   void start(const std::string& lot, const std::vector<std::string>& flags = {}) {
-    std::string devices = run(lot + " --registry").text;
-    devices.erase(0, devices.find("    envelopes"));
-    const std::string registry = file("registry.yaml", camera_profile("demo") + devices);
+    const std::string registry = file("registry.yaml", run(lot + " --registry").text);
     const std::string config = file("berth.yaml", "registry: {source: file, file: " + registry +
                                                       "}\npark: {listen: '127.0.0.1:0'}\n");
     std::vector<std::string> all{"--config", config};
@@ -117,6 +114,37 @@ TEST_F(Sim, WithoutARegistryToo) {
   EXPECT_NE(o.text.find("at v1/_/in-1/event/plate"), std::string::npos) << o.text;
   EXPECT_NE(o.text.find("devices 4/4"), std::string::npos) << o.text;
   EXPECT_NE(o.text.find("s, 4 devices:"), std::string::npos) << o.text;
+  EXPECT_NE(o.text.find("\nKEPT: "), std::string::npos) << o.text;
+}
+
+TEST_F(Sim, WithoutAGatewayItFailsAndSaysSo) {
+  const std::string nobody = " --mqtt 127.0.0.1:1 --park 127.0.0.1:1 --for 2";
+  const Output people = run(std::string(kSmall) + nobody);
+  EXPECT_EQ(people.code, 69) << people.text;
+  EXPECT_NE(people.text.find("NOT KEPT: the platform never got in: is there a gateway at "
+                             "127.0.0.1:1,"),
+            std::string::npos)
+      << people.text;
+  const Output scripts = run(std::string(kSmall) + nobody + " --json");
+  EXPECT_EQ(scripts.code, 69);
+  EXPECT_NE(boost::json::parse(scripts.text).at("verdict").as_string(), "kept");
+}
+
+TEST_F(Sim, DevicesThatNeverGetInAreAFailure) {
+  const std::string lot = file("lot.yaml",
+                               "lanes:\n  - {name: in-1, protocol: mqtt}\n"
+                               "doors: {count: 2, protocol: park}\ncars_per_day: 20000\n");
+  g_ = std::make_unique<GatewayProcess>(std::vector<std::string>{"--anonymous"});
+  const Output o = run(lot + " --mqtt 127.0.0.1:" + std::to_string(g_->mqtt_port()) +
+                       " --park 127.0.0.1:1 --for 2");
+  EXPECT_EQ(o.code, 1) << o.text;
+  EXPECT_NE(o.text.find("NOT KEPT: 2 of 3 devices never got in"), std::string::npos) << o.text;
+}
+
+TEST_F(Sim, TheRegistryItPrintsIsOne) {
+  start(kSmall);
+  const std::string anybodys = file("lot.yaml", "lanes: [{name: in-1, protocol: mqtt}]\n");
+  EXPECT_EQ(run(anybodys + " --registry").code, 64);
 }
 
 TEST_F(Sim, ABadLotIsRefusedWithItsLine) {
