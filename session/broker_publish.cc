@@ -152,27 +152,27 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
   if (p.qos != 0) ++ch.unacked_in;
   if (m.empty()) ++probe_.drop_no_subscribers;
-  Deferred reply_to{
-      .kind = Deferred::Kind::publish,
-      .reply_type = reply_type(p.qos),
-      .reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success,
-      .packet_id = id,
-      .conn = {},
-      .in_off = 0,
-      .message = {},
-      .publisher = s.id,
-      .picks = {},
-      .spilled = {},
-      .fanout = {},
-      .call = {}};
-  if (retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
-  if (is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && fanned_out_through(ch)))
-    return fan_out(ch, m, d, std::move(reply_to), fresh);
-  if (!must_stage && !needs_staging(m, d)) {
+  const Reason reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
+  const bool many = is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && fanned_out_through(ch));
+  if (!must_stage && !many && !needs_staging(m, d)) {
     deliver_now(m, d, nullptr, now);
-    if (p.qos != 0) reply(ch, reply_to.reply_type, id, reply_to.reason);
+    if (p.qos != 0) reply(ch, reply_type(p.qos), id, reason);
     return;
   }
+  Deferred reply_to{.kind = Deferred::Kind::publish,
+                    .reply_type = reply_type(p.qos),
+                    .reason = reason,
+                    .packet_id = id,
+                    .conn = {},
+                    .in_off = 0,
+                    .message = {},
+                    .publisher = s.id,
+                    .picks = {},
+                    .spilled = {},
+                    .fanout = {},
+                    .call = {}};
+  if (retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
+  if (many) return fan_out(ch, m, d, std::move(reply_to), fresh);
   reply_to.message = d.own();
   const std::size_t before = writes();
   if (!fresh) reply_to.spilled = spilled_before(ch);

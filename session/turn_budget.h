@@ -15,16 +15,16 @@ namespace berth::session {
 
 class TurnBudget {
  public:
-  static constexpr std::int64_t kTurn = 100'000;  // 10 ms
-  static constexpr std::int64_t kShare = 50'000;  // of one connection
+  static constexpr std::int64_t kTurn = 40'000;   // 4 ms
+  static constexpr std::int64_t kShare = 10'000;  // of one connection
   // What things cost.
   static constexpr std::int64_t kPacket = 5;    // read from a connection
-  static constexpr std::int64_t kDelivery = 5;  // sent or staged, and its bytes
+  static constexpr std::int64_t kDelivery = 2;  // sent or staged, and its bytes
   static constexpr std::int64_t kFilter = 20;   // subscribed or unsubscribed
-  static constexpr std::int64_t kLook = 2;      // a retained entry looked at
-  static constexpr std::int64_t kSeek = 5;      // a place in the retained messages looked up
+  static constexpr std::int64_t kLook = 3;      // a retained entry looked at
+  static constexpr std::int64_t kSeek = 10;     // a place in the retained messages looked up
   static constexpr std::int64_t kSession = 50;  // ended, or written
-  static constexpr std::size_t kBytesAStep = 512;
+  static constexpr std::size_t kBytesAStep = 1024;
 
   void begin_turn(std::int64_t steps = kTurn) { turn_ = share_ = steps; }
   // Work for the next connection begins. False: nothing is left in this turn.
