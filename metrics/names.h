@@ -42,6 +42,7 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(connect_protocol_error, "berth_connection_attempts_total", "outcome", "protocol_error", "") \
   X(connect_unavailable, "berth_connection_attempts_total", "outcome", "unavailable", "") \
   X(connect_quota, "berth_connection_attempts_total", "outcome", "quota_exceeded", "") \
+  X(connect_banned, "berth_connection_attempts_total", "outcome", "quarantined", "") \
   X(session_created, "berth_sessions_created_total", "", "", "Sessions begun") \
   X(session_resumed, "berth_sessions_resumed_total", "result", "resumed", \
     "CONNECTs and re-attaches that found their session") \
@@ -54,6 +55,8 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(wills_published, "berth_wills_published_total", "", "", "Will messages published") \
   X(wills_suppressed, "berth_presence_offline_suppressed_total", "", "", \
     "Wills held back because the gateway, not the device, went away") \
+  X(wills_skipped, "berth_wills_skipped_total", "", "", \
+    "Wills left out because two engines died while they published them") \
   X(authz_denied, "berth_authorization_denied_total", "", "", "PUBLISH or SUBSCRIBE refused by ACL") \
   X(peer_received, "berth_partition_messages_total", "result", "taken", \
     "Messages from other partitions") \
@@ -105,7 +108,11 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(engine_starts, "berth_engine_starts_total", "", "", "Engine children made active") \
   X(engine_deaths, "berth_engine_deaths_total", "", "", "Engine children that ended unasked") \
   X(engine_kills, "berth_engine_watchdog_kills_total", "", "", "Engines killed for missed heartbeats") \
+  X(engine_start_failures, "berth_engine_start_failures_total", "", "", \
+    "Engine children that could not be started") \
   X(poisoned, "berth_quarantined_total", "", "", "Connections quarantined for killing engines") \
+  X(probations, "berth_probations_total", "", "", \
+    "Times connections were replayed one at a time, after engines died without evidence") \
   X(reattached, "berth_connections_reattached_total", "", "", "Connections handed to a new engine") \
   X(closed_client, "berth_connection_closed_total", "reason", "client", "Connections ended, by reason") \
   X(closed_peer_reset, "berth_connection_closed_total", "reason", "peer_reset", "") \

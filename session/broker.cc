@@ -73,6 +73,7 @@ void Broker::forget(Channel& ch) {
 std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr) return bytes.size();
+  const WorksFor scope = works_for(conn);
   ch->resting = false;
   end_soon(*ch);
   if (ch->state == Channel::State::closing) return bytes.size();
@@ -201,11 +202,13 @@ void Broker::defer_call(Channel& ch, std::function<void(base::Instant)> call) {
 // For effects of no connection (wills). `wrote`: they wait for writes of the open batch.
 void Broker::submit(Deferred d, bool wrote, base::Instant now) {
   d.conn = base::kNoConn;
+  d.work = effects_.work().word();
   if (wrote || !run(d, now)) open_.deferred.push_back(std::move(d));
 }
 
 // False: it has to wait for writes that it made. Only its retained message has been kept meanwhile.
 bool Broker::run(Deferred& d, base::Instant now) {
+  const WorksFor scope = works_for(d);
   if (d.kind == Deferred::Kind::call) {
     d.call(now);
     if (std::exchange(call_waits_on_, false)) return true;
@@ -267,6 +270,7 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   for (const base::SessionId id : result.refused) {  // another owner took the session
     Session* s = by_id(id);
     if (s != nullptr && s->channel != nullptr) {
+      const WorksFor scope = works_for(s->channel->conn);
       fail(*s->channel, Reason::session_taken_over, CloseReason::taken_over);
     }
   }
@@ -307,12 +311,14 @@ void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
 }
 
 void Broker::closed(base::ConnId conn, CloseReason cause) {
+  const WorksFor scope = works_for(conn);
   Channel* ch = find(conn);
   if (ch == nullptr) {
     effects_.release(conn);
     return;
   }
   ch->closed = cause;
+  ch->gone = true;
   ch->retained.reset();                    // nobody reads it any more
   if (ch->resting) effects_.resume(conn);  // an edge that came back may not have offered it
   end_soon(*ch);
@@ -330,6 +336,7 @@ void Broker::end_connections(base::Instant now) {
   for (; i < ending_.size() && !budget_.spent(); ++i) {
     Channel* ch = find(ending_[i]);
     if (ch == nullptr || !ch->closed || gated(*ch)) continue;
+    const WorksFor scope = works_for(ch->conn);
     if (ch->resting || (ch->live() && ch->stalled)) continue;
     const CloseReason cause = *std::exchange(ch->closed, std::nullopt);
     budget_.take(TurnBudget::kSession);
@@ -345,6 +352,7 @@ void Broker::edge_acked(base::ConnId conn, std::uint64_t in_ack) {
 void Broker::writable(base::ConnId conn, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr || !ch->live() || ch->session == nullptr) return;
+  const WorksFor scope = works_for(conn);
   ch->waiting_room = false;
   budget_.begin_share();
   if (ch->retained) continue_retained(*ch, now);
@@ -432,6 +440,7 @@ void Broker::flush_cookies() {
   for (const base::ConnId conn : dirty_) {
     Channel* ch = find(conn);
     if (ch == nullptr) continue;
+    const WorksFor scope = works_for(conn);
     if (ch->session != nullptr && ch->connack_sent) {
       for (unsigned i = 0; i < static_cast<unsigned>(CookieSlot::count); ++i) {
         const auto slot = static_cast<CookieSlot>(i);

@@ -107,7 +107,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   // `seq` 0: QoS 0. Taken once for each number; `done` when it is durable.
   void publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
                     const MessageView& m, base::Instant now, std::function<void()> done);
-  // It has killed engines: it is taken, and nobody gets it (I12).
+  // It has killed engines: it is taken, and nobody gets it (I12). Of source kWillSource: a will
+  // whose publication was begun, known before attached_all().
   void skip_forwarded(protocol::link::ForwardedWork w);
   // What our sessions have subscribed to: raw filters, as they come and go. Each change has the
   // next number; routes_reached() says up to which a partition knows them.
@@ -165,6 +166,11 @@ class Broker : public RestoreSink, private BrokerTypes {
 
  private:
   // broker.cc: channels, the input loop, deferral
+  WorksFor works_for(base::ConnId conn) { return {effects_.work(), conn}; }
+  WorksFor works_for(std::uint64_t word) { return {effects_.work(), word}; }
+  WorksFor works_for(const Deferred& d) {
+    return d.conn == base::kNoConn ? works_for(d.work) : works_for(d.conn);
+  }
   Channel* find(base::ConnId conn);
   Channel& make_channel(base::ConnId conn);
   template <class F>
@@ -486,6 +492,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void fire_will(Session& s, base::Instant now);
   void publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
                     base::Instant now);
+  void publish_due(const std::string& intent, const std::shared_ptr<Will>& will, base::Instant now);
   void settle_sequence(Session& s);
   void go_offline(Session& s, base::Instant now);
   void schedule(Session& s, base::Instant at) { timers_.push({at.ms, s.id.value}); }
@@ -550,7 +557,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   boost::unordered_flat_set<std::uint64_t> stored_edges_;  // ids
   std::vector<std::pair<std::string, std::unique_ptr<Will>>>
-      due_wills_;  // intents found in the store
+      due_wills_;                                           // intents found in the store
+  boost::unordered_flat_set<std::uint64_t> skipped_wills_;  // numbers of intents that kill engines
   // -- other partitions
   std::vector<base::StringMap<std::uint32_t>>
       peer_routes_;                                     // by partition: raw filter -> generation

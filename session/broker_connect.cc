@@ -111,6 +111,7 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   Channel* ch = find(conn);
   const bool waits = ch != nullptr && ch->state == Channel::State::authenticating && ch->connect;
   if (!waits || ch->session != nullptr) return;
+  const WorksFor scope = works_for(conn);
   if (result.reason == Reason::success) result.reason = admit(*ch, std::move(result));
   if (result.reason != Reason::success) {
     const bool throttled = result.reason == Reason::connection_rate_exceeded;

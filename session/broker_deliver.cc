@@ -271,7 +271,7 @@ void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
 
 void Broker::pump(Session& s, base::Instant now) {
   Channel* ch = s.channel;
-  if (ch == nullptr || !ch->live()) return;
+  if (ch == nullptr || !ch->live() || ch->gone) return;
   const std::uint64_t before = s.flow().sent_seq;
   while (s.flow().sent_seq < s.flow().durable_seq && ch->live()) {
     if (!pump_one(s, *ch, s.flow().sent_seq + 1, now)) break;
@@ -349,6 +349,7 @@ void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
   o.loading = false;
   Channel* ch = s->channel;
   if (ch == nullptr) return;
+  const WorksFor scope = works_for(ch->conn);
   if (!entries) return unread_.push_back(id);  // asked again at the next tick
   const auto push = [&](OutEntry e, std::uint64_t seq) {
     if (e.state != EntryState::done &&

@@ -55,6 +55,7 @@ void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<
 // A connection that was attached goes on: what it has in flight is read first.
 void Broker::wake_channel(Channel& ch, base::Instant now) {
   if (!ch.live() || ch.session == nullptr) return;
+  const WorksFor scope = works_for(ch.conn);
   if (ch.stalled) {
     request_load(*ch.session);
   } else {
@@ -191,6 +192,7 @@ void Broker::send_late(Edge& e, base::Instant now) {
     for (const LateCopies::To& to : copies.to) {
       Session* s = by_id(to.session);
       if (s == nullptr || s->channel == nullptr || !s->channel->live()) continue;
+      const WorksFor scope = works_for(s->channel->conn);
       if (effects_.writable(s->channel->conn)) {
         send_message(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0,
                      &to.ids, now);

@@ -122,17 +122,23 @@ void Broker::go_offline(Session& s, base::Instant) {
 // The intent to publish is stored in the batch that takes the will from the session; it is
 // published after the commit and the intent removed. A death in between publishes it again, never
 // not at all.
+// Whoever ends its connection is worked for; where a timer fires it, its intent is (works_for.h).
 void Broker::fire_will(Session& s, base::Instant now) {
+  using protocol::link::ForwardedWork;
   std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
   std::string intent;
   base::put_key64(intent, 0);
   base::put_key64(intent, static_cast<std::uint64_t>(now.ms));
-  base::put_key64(intent, next_intent_++);
+  const std::uint64_t number = next_intent_++;
+  base::put_key64(intent, number);
   write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});
   if (s.stored && s.channel == nullptr) put_record(s);
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [this, intent, will](base::Instant t) { publish_will(intent, will, t); };
+  const std::uint64_t word = effects_.work().word();
+  const WorksFor scope =
+      works_for(word != 0 ? word : ForwardedWork{ForwardedWork::kWillSource, number}.packed());
   submit(std::move(d), true, now);
 }
 
@@ -143,6 +149,21 @@ void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>
   if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
   publish_internal(m, now,
                    [this, intent] { write({.kind = WriteKind::remove_applied, .key = intent}); });
+}
+
+// A will of the store, begun by an engine before us. It is no connection's any more: if engines die
+// of it, it is named by its intent and left out.
+void Broker::publish_due(const std::string& intent, const std::shared_ptr<Will>& will,
+                         base::Instant now) {
+  using protocol::link::ForwardedWork;
+  const std::uint64_t number = base::get_key64(intent.substr(16));
+  if (skipped_wills_.contains(number)) {
+    ++probe_.wills_skipped;
+    write({.kind = WriteKind::remove_applied, .key = intent});
+    return;
+  }
+  const WorksFor scope = works_for(ForwardedWork{ForwardedWork::kWillSource, number}.packed());
+  publish_will(intent, will, now);
 }
 
 // The only way in which a session ends.
@@ -221,8 +242,10 @@ void Broker::publish_sys(base::Instant now) {
 
 void Broker::drain(base::Instant) {
   draining_ = true;
-  for_each_channel(
-      [this](Channel& ch) { fail(ch, Reason::server_shutting_down, CloseReason::drained); });
+  for_each_channel([this](Channel& ch) {
+    const WorksFor scope = works_for(ch.conn);
+    fail(ch, Reason::server_shutting_down, CloseReason::drained);
+  });
 }
 
 void Broker::refresh_gauges() {

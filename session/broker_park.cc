@@ -348,7 +348,9 @@ void Broker::send_acks(Channel& ch) {
 void Broker::flush_acks() {
   for (const base::ConnId conn : acks_due_) {
     Channel* ch = find(conn);
-    if (ch != nullptr && ch->park) send_acks(*ch);
+    if (ch == nullptr || !ch->park) continue;
+    const WorksFor scope = works_for(conn);
+    send_acks(*ch);
   }
   acks_due_.clear();
 }

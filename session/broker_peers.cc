@@ -214,6 +214,8 @@ void Broker::begin_source(std::uint32_t source) {
 }
 
 void Broker::skip_forwarded(protocol::link::ForwardedWork w) {
+  if (w.seq == 0) return;  // QoS 0: it does not come again
+  if (w.source == protocol::link::ForwardedWork::kWillSource) skipped_wills_.insert(w.seq);
   if (w.source < sources_.size()) sources_[w.source].skipped.insert(w.seq);
 }
 
@@ -243,7 +245,8 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
     remember_taken(source, seq);
     return submit(std::move(out), true, now);
   }
-  if (seq != 0) effects_.forwarded_begins({source, seq}, m.topic);
+  const WorksFor scope = works_for(protocol::link::ForwardedWork{source, seq}.packed());
+  if (seq != 0) effects_.forwarded_begins(m.topic);
   ++probe_.peer_received;
   last_stamp_ = std::max(last_stamp_, tag.stamp);
   const Match& matched = match(m.topic);
@@ -268,7 +271,6 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   ++from.pending;
   remember_taken(source, seq);
   submit(std::move(out), true, now);
-  effects_.forwarded_ends();
 }
 
 // -- what we tell the others of our routes

@@ -202,12 +202,14 @@ void Broker::forget_applied(std::string_view key) {
 // -- from the edge
 
 void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
+  const WorksFor scope = works_for(a.conn);
   Channel& ch = make_channel(a.conn);
   ch.in_off = ch.edge_in_ack = a.in_ack;
   ch.replay_end = options_.replay ? a.in_end : 0;
   ch.loopback = a.loopback;
   ch.address = a.peer;
   use_fair_key(ch);
+  ch.gone = a.ended;
   if (!a.connected) ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate});
   const EdgeConn from{edge_of(a.conn), a.conn.local().packed()};
   if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
@@ -319,7 +321,7 @@ void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
     }
   }
   pb::RetainedCursor cursor;
-  if (cursor.ParseFromString(slot(cookie, CookieSlot::retained_cursor)) &&
+  if (!ch.gone && cursor.ParseFromString(slot(cookie, CookieSlot::retained_cursor)) &&
       cursor.items_size() != 0) {
     ch.retained = std::make_unique<std::deque<RetainedItem>>();
     for (const auto& i : cursor.items()) {

@@ -102,6 +102,7 @@ void Broker::review_scopes(const Principals& registry, const std::vector<base::S
     if (s == nullptr) continue;
     const std::string_view key = principal_of(s->client_id);
     Channel* ch = s->channel;
+    const WorksFor scope_of_work = works_for(ch == nullptr ? base::kNoConn : ch->conn);
     if (ch == nullptr || !ch->scope) {
       if (!s->limbo && !registry.exists(key)) gone.push_back(s);
       continue;
@@ -148,6 +149,7 @@ void Broker::use_scope(Channel& ch, ScopePtr scope) {
 void Broker::remove_session(Session& s, base::Instant now) {
   ++probe_.scopes_ended;
   if (Channel* ch = s.channel; ch != nullptr) {
+    const WorksFor scope = works_for(ch->conn);
     fail(*ch, Reason::administrative_action, CloseReason::policy);
     ch->session = nullptr;
     s.channel = nullptr;

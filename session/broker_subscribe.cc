@@ -270,7 +270,7 @@ void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant n
 // The others by a cursor for each subscription, a share of a turn at a time.
 void Broker::continue_retained(Channel& ch, base::Instant now) {
   const auto pending = std::move(ch.retained);  // delivery may come back here
-  if (!pending || ch.closed) return;
+  if (!pending || ch.gone) return;
   bool paused = false;
   bool any = false;
   while (!pending->empty() && !paused && ch.live()) {

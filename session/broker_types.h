@@ -41,6 +41,7 @@ struct BrokerTypes {
     std::uint32_t packet_id = 0;  // or a report's seq
     Quota quota = Quota::none;    // that has refused it
     base::ConnId conn;
+    std::uint64_t work = 0;  // whom it is done for, if no connection (works_for.h)
     std::uint64_t in_off = 0;
     MessagePtr message;
     std::uint64_t stamp = 0;               // of a retained one

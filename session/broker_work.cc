@@ -55,7 +55,10 @@ void Broker::run_due(base::Instant now) {
       run_list(due, now);
       if (due.at != due.list.size()) return;
       for (; due.pumped != due.touched.size() && !budget_.spent(); ++due.pumped) {
-        if (Session* s = by_id(due.touched[due.pumped].first)) pump(*s, now);
+        Session* s = by_id(due.touched[due.pumped].first);
+        if (s == nullptr || s->channel == nullptr) continue;
+        const WorksFor scope = works_for(s->channel->conn);
+        pump(*s, now);
       }
       if (due.pumped != due.touched.size()) return;
       due_.pop_front();
@@ -125,6 +128,7 @@ bool Broker::may_fan_out(Channel& ch) {
 // `through`: the sessions up to this one have had it (of a QoS 2 message, before an engine died).
 void Broker::begin_fanout(const Match& m, const Delivery& d, Deferred out, std::uint64_t through) {
   out.fanout = std::make_shared<Fanout>(fanouts_);
+  out.work = effects_.work().word();
   Fanout& f = *out.fanout;
   f.to.reserve(m.targets.size());
   for (const Target& t : m.targets) {
@@ -155,6 +159,7 @@ void Broker::stage_some(base::Instant now) {
   for (std::size_t n = staging_.size(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
     Deferred d = std::move(staging_.front());
     staging_.pop_front();
+    const WorksFor scope = works_for(d);
     budget_.begin_share();
     if (!stage_part(d)) {
       staging_.push_back(std::move(d));
@@ -232,6 +237,7 @@ void Broker::spread_some(base::Instant now) {
   for (std::size_t n = spreading_.size(); n != 0 && !budget_.spent(); --n) {
     Deferred d = std::move(spreading_.front());
     spreading_.pop_front();
+    const WorksFor scope = works_for(d);
     budget_.begin_share();
     if (!spread_part(d, now)) {
       spreading_.push_back(std::move(d));
@@ -268,6 +274,7 @@ void Broker::fill_some(base::Instant now) {
   for (std::size_t n = filling_.size(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
     RetainedFill fill = std::move(filling_.front());
     filling_.pop_front();
+    const WorksFor scope = works_for(fill.conn);
     budget_.begin_share();
     const bool done = fill_part(fill, now);
     Channel* ch = find(fill.conn);
@@ -345,7 +352,7 @@ void Broker::publish_due_wills(base::Instant now) {
     auto [intent, will] = std::move(due_wills_.back());
     due_wills_.pop_back();
     budget_.take(TurnBudget::kSession);
-    publish_will(intent, std::move(will), now);
+    publish_due(intent, std::move(will), now);
   }
 }
 

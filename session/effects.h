@@ -11,6 +11,7 @@
 #include "protocol/link/types.h"
 #include "protocol/mqtt/types.h"
 #include "session/scope.h"
+#include "session/works_for.h"
 
 namespace berth::session {
 
@@ -53,14 +54,19 @@ class Effects {
   virtual void resume(base::ConnId conn) = 0;
   // False: so much output waits for the device that no more should be sent now; writable() follows.
   virtual bool writable(base::ConnId conn) = 0;
-  // Work on a message of another partition begins and ends: what this engine dies of in between.
-  virtual void forwarded_begins(protocol::link::ForwardedWork, std::string_view /*topic*/) {}
-  virtual void forwarded_ends() {}
+  // Work on a message of another partition begins.
+  virtual void forwarded_begins(std::string_view /*topic*/) {}
   // Answered by Broker::authenticated(), perhaps later.
   virtual void authenticate(base::ConnId conn, AuthRequest request) = 0;
   // Answered by Broker::queue_loaded() with the same `ticket`.
   virtual void load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                           std::size_t bytes, std::uint64_t ticket) = 0;
+
+  // Whom the Broker works for. What is asked of a connection's Effects is asked within a scope.
+  Work& work() { return work_; }
+
+ private:
+  Work work_;
 };
 
 }  // namespace berth::session

@@ -189,6 +189,7 @@ struct Channel {
   bool slowed = false;   // input waits for the next second
   bool slow_counted = false;
   bool connack_sent = false;
+  bool gone = false;              // the edge has no socket for it any more: nothing is sent
   bool waiting_room = false;      // output waits for writable()
   bool clean_disconnect = false;  // DISCONNECT came: no will
   bool problem_info = true;

@@ -23,6 +23,7 @@ void EdgeShard::attach(Connection& c) {
   a.out_off = c.out_off;
   a.connected = c.connected;
   a.loopback = c.loopback;
+  a.ended = c.state == Connection::State::ended;
   a.peer = c.peer;
   a.peer_port = c.peer_port;
   if (c.tls != nullptr && !c.connected) a.certificate = name_of_peer(c.tls, certificate_name_);

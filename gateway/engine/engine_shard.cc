@@ -133,12 +133,7 @@ std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t i
   const base::Instant now = base::now();
   broker_.edge_acked(conn, in_ack);
   if (on_input_) on_input_(now);
-  if (poison_ == nullptr) return broker_.input(conn, bytes, now);
-  count_progress();
-  works_on(conn.packed());
-  const std::size_t used = broker_.input(conn, bytes, now);
-  works_on(0);
-  return used;
+  return broker_.input(conn, bytes, now);
 }
 
 void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
@@ -212,9 +207,7 @@ void EngineShard::on_committed(const session::CommitResult& result) {
   turn_end();
 }
 
-void EngineShard::forwarded_begins(protocol::link::ForwardedWork w, std::string_view topic) {
-  count_progress();
-  works_on(w.packed());
+void EngineShard::forwarded_begins(std::string_view topic) {
   if (on_forwarded_) on_forwarded_(topic);
 }
 

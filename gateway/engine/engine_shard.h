@@ -53,10 +53,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // How long the commit under way has been under way, ms; 0: none is.
   std::int64_t commit_age_ms() const;
   void set_store_healthy(bool healthy) { store_healthy_ = healthy; }
-  // The word that names the input being processed, for whoever survives us (DESIGN 4, Poison).
-  void use_poison_word(std::atomic<std::uint64_t>* word) { poison_ = word; }
-  // Rises with every input begun and every delivery: an engine that works is not stuck.
-  void use_progress(std::atomic<std::uint64_t>* progress) { progress_ = progress; }
+  // The word that names whom the engine works for, for whoever survives us (session/works_for.h).
+  void use_poison_word(std::atomic<std::uint64_t>* word) { work().use_word(word); }
+  // Rises with every piece of work begun and every delivery: an engine that works is not stuck.
+  void use_progress(std::atomic<std::uint64_t>* progress) { work().use_progress(progress); }
   // Called between inputs with the time, so that heartbeats go out in a long turn too.
   void on_input(std::function<void(base::Instant)> f) { on_input_ = std::move(f); }
   // Called with the topic of each message of another partition (tests let it fail).
@@ -88,7 +88,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
 
   // -- session::Effects
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
-    count_progress();
+    work().count();
     edge_.send(conn, head, tail);
   }
   std::uint64_t turn_of(base::ConnId conn) override { return edge_.turn_of(conn); }
@@ -107,20 +107,12 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void release(base::ConnId conn) override;
   void resume(base::ConnId conn) override { resume_.push(broker_.fair_key(conn), conn); }
   bool writable(base::ConnId conn) override { return edge_.writable(conn); }
-  void forwarded_begins(protocol::link::ForwardedWork w, std::string_view topic) override;
-  void forwarded_ends() override { works_on(0); }
+  void forwarded_begins(std::string_view topic) override;
   void authenticate(base::ConnId conn, session::AuthRequest request) override;
   void load_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
                   std::uint64_t ticket) override;
 
  private:
-  void count_progress() {
-    if (progress_ != nullptr)
-      progress_->store(progress_->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  }
-  void works_on(std::uint64_t word) {
-    if (poison_ != nullptr) poison_->store(word, std::memory_order_relaxed);
-  }
   void review_some();
   void commit();
   void on_committed(const session::CommitResult& result);
@@ -148,8 +140,6 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   boost::asio::steady_timer tick_;
   session::FairQueue<base::ConnId> resume_;  // input that is to be offered again
   std::function<void()> drained_;
-  std::atomic<std::uint64_t>* poison_ = nullptr;
-  std::atomic<std::uint64_t>* progress_ = nullptr;
   std::function<void(base::Instant)> on_input_;
   std::function<void(std::string_view)> on_forwarded_;
   std::atomic<bool> store_healthy_{true};

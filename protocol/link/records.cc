@@ -189,7 +189,8 @@ void put_attach(std::string& out, const Attach& a) {
   put_varint(out, a.in_end);
   put_varint(out, a.out_off);
   put_varint(out, a.written);
-  out.push_back(static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0)));
+  out.push_back(static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0) |
+                                  (a.ended ? 4 : 0)));
   put_peer(out, a);
   put_varint(out, a.cookie.size());
   for (const std::string& slot : a.cookie) put_bytes(out, slot);
@@ -232,6 +233,7 @@ bool get_attach(RecordReader& r, Attach& a) {
   const std::uint8_t flags = r.byte();
   a.connected = (flags & 1) != 0;
   a.loopback = (flags & 2) != 0;
+  a.ended = (flags & 4) != 0;
   get_peer(r.bytes(), a);
   const std::uint64_t n = r.varint();
   for (std::uint64_t i = 0; i < n && r.ok(); ++i) {  // slots of a newer edge are dropped

@@ -48,6 +48,8 @@ inline std::uint32_t partition_of(std::string_view client_id, std::uint32_t part
 struct ForwardedWork {
   static constexpr std::uint64_t kMark = std::uint64_t{1} << 63;
   static constexpr unsigned kSeqBits = 55;
+  // Not a partition: a will whose publication the engine before had begun, by its intent's number.
+  static constexpr std::uint32_t kWillSource = 255;
   std::uint32_t source = 0;
   std::uint64_t seq = 0;
   constexpr std::uint64_t packed() const {
@@ -91,6 +93,7 @@ struct Attach {
   std::uint64_t written = 0;  // of that, handed to the kernel
   bool connected = false;
   bool loopback = false;  // the peer's address is a loopback address
+  bool ended = false;     // it has no socket any more: its input and its end are all that is left
   base::Address peer;     // of a connection before its CONNACK
   std::uint16_t peer_port = 0;
   std::string certificate;  // the name in the device's certificate that is its user name

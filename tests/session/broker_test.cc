@@ -432,6 +432,47 @@ TEST(Will, DelayIsCancelledByAReconnect) {  // 3.1.3-9
   EXPECT_EQ(payloads(w.packets(s)), Strings{"gone"});
 }
 
+// A will whose publication ends engines is no connection's: it is named by its intent, and passed
+// over by an engine that was told so before it had begun.
+TEST(Will, I12_OneThatKillsEnginesIsNamedAndLeftOut) {
+  for (const bool skipped : {false, true}) {
+    World w;
+    const int s = w.open_connected({.client_id = "s"});
+    w.feed(s, subscribe(1, "w", 0));
+    w.packets(s);
+    const int d = w.open_connected({.client_id = "d", .will_topic = "w", .will_payload = "gone"});
+    w.hold_commits(true);
+    w.close(d);
+    if (skipped) {
+      w.before_serving([&] {
+        w.broker().skip_forwarded({protocol::link::ForwardedWork::kWillSource, 1});
+      });
+    }
+    w.crash_when_committed();
+    w.hold_commits(false);
+    EXPECT_TRUE(w.crashed());
+    EXPECT_EQ(payloads(w.packets(s)), skipped ? Strings{} : Strings{"gone"});
+    EXPECT_EQ(w.probe().wills_skipped, skipped ? 1u : 0u);
+    w.crash();
+    EXPECT_TRUE(payloads(w.packets(s)).empty()) << "the intent is gone";
+  }
+}
+
+TEST(WorksFor, ScopesNestAndTheOuterWordComesBack) {
+  session::Work work;
+  {
+    const session::WorksFor outer(work, base::ConnId{7, 1});
+    {
+      const session::WorksFor inner(work, base::ConnId{8, 1});
+      EXPECT_EQ(work.word(), (base::ConnId{8, 1}.packed()));
+      const session::WorksFor nobody(work, base::kNoConn);
+      EXPECT_EQ(work.word(), (base::ConnId{8, 1}.packed()));
+    }
+    EXPECT_EQ(work.word(), (base::ConnId{7, 1}.packed()));
+  }
+  EXPECT_EQ(work.word(), 0u);
+}
+
 TEST(Will, I6_OurOwnRestartFiresNoneWithinTheGrace) {
   World w;
   const ConnectOptions device{.client_id = "d", .will_topic = "w", .will_payload = "gone"};

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/assert.h"
 #include "session/broker.h"
 #include "session/memory_store.h"
 #include "tests/support/wire.h"
@@ -71,6 +72,10 @@ class World : public session::Effects {
   }
   // Called with each new engine.
   void on_engine(std::function<void()> f) { on_engine_ = std::move(f); }
+  // The same, when it has restored its store and serves nobody yet.
+  void before_serving(std::function<void()> f) { before_serving_ = std::move(f); }
+  // The engine dies when its next commit is done and it has not heard of it.
+  void crash_when_committed() { crash_committed_ = true; }
   // Else everybody may come in, without a Scope.
   void on_login(std::function<session::AuthResult(const session::AuthRequest&)> f) {
     on_login_ = std::move(f);
@@ -80,6 +85,7 @@ class World : public session::Effects {
     broker_->use_registry(r);
   }
   void run() { settle(); }
+  std::uint64_t working_for() { return work().word(); }
   std::vector<Packet> packets(int c) {
     return take_packets(conns_[static_cast<std::size_t>(c)].out);
   }
@@ -190,6 +196,7 @@ class World : public session::Effects {
       k.attached = false;
       if (!k.released && (k.connected || !k.in.empty())) attach(k);
     }
+    if (before_serving_) before_serving_();
     broker_->attached_all(now_);
     if (on_engine_) on_engine_();
     for (Conn& k : conns_) {
@@ -293,6 +300,7 @@ class World : public session::Effects {
         committing_ = true;
         busy = true;
         store_.commit(batch, [this](session::CommitResult r) {
+          crash_now_ = std::exchange(crash_committed_, false) || crash_now_;
           boundary();  // committed, and nobody has heard of it
           committing_ = false;
           if (!r.error) broker_->committed(r, now_);
@@ -331,6 +339,7 @@ class World : public session::Effects {
 
   // -- Effects: gathered, applied to the edges at the end of the turn
   void send(base::ConnId c, std::string_view head, std::string_view tail) override {
+    BERTH_ASSERT(work().word() != 0);  // nothing runs for a connection without a scope (I12)
     add(c, [this, c, bytes = std::string(head).append(tail)] {
       if (!conn(c).ended) conn(c).out += bytes;
       conn(c).out_off += bytes.size();
@@ -338,6 +347,7 @@ class World : public session::Effects {
   }
   std::uint64_t turn_of(base::ConnId) override { return turns_ + 1; }
   void acknowledge(base::ConnId c, std::uint64_t offset) override {
+    BERTH_ASSERT(work().word() != 0);
     add(c, [this, c, offset] {
       Conn& k = conn(c);
       if (offset <= k.in_ack) return;
@@ -349,15 +359,19 @@ class World : public session::Effects {
     });
   }
   void cookie(base::ConnId c, protocol::link::CookieSlot s, std::string bytes) override {
+    BERTH_ASSERT(work().word() == c.packed());
     add(c, [this, c, s, bytes] { conn(c).cookie[static_cast<std::size_t>(s)] = bytes; });
   }
   void connected(base::ConnId c, const protocol::link::EdgeSettings&) override {
+    BERTH_ASSERT(work().word() == c.packed());
     add(c, [this, c] { conn(c).connected = true; });
   }
   void close(base::ConnId c, protocol::link::CloseReason reason) override {
+    BERTH_ASSERT(work().word() != 0);
     add(c, [this, c, reason] { end(conn(c), reason); });
   }
   void release(base::ConnId c) override {
+    BERTH_ASSERT(work().word() != 0);
     add(c, [this, c] { conn(c).released = true; });
   }
   void resume(base::ConnId c) override { resume_.push_back(c); }
@@ -374,6 +388,8 @@ class World : public session::Effects {
 
   session::BrokerOptions options_;
   std::function<void()> on_engine_;
+  std::function<void()> before_serving_;
+  bool crash_committed_ = false;
   std::function<session::AuthResult(const session::AuthRequest&)> on_login_;
   const session::Principals* registry_ = nullptr;
   int crash_at_;
