@@ -4,12 +4,17 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <chrono>
+#include <future>
 #include <memory>
+#include <thread>
+#include <utility>
 
 namespace berth::base {
 namespace {
 
 constexpr std::size_t kQueueLines = 8192;
+constexpr std::chrono::seconds kStopMax{2};
 std::shared_ptr<spdlog::details::thread_pool> g_pool;
 
 // %* : the message as the inside of a JSON string (spdlog's %v does not escape).
@@ -65,9 +70,15 @@ void start_log(const LogOptions& options) {
   spdlog::set_default_logger(logger);
 }
 
-void stop_log() {
-  spdlog::shutdown();
-  g_pool.reset();
+bool stop_log() {
+  const auto written = std::make_shared<std::promise<void>>();  // the thread may outlive this call
+  std::future<void> done = written->get_future();
+  std::thread([written, pool = std::exchange(g_pool, nullptr)]() mutable {
+    spdlog::shutdown();
+    pool.reset();
+    written->set_value();
+  }).detach();
+  return done.wait_for(kStopMax) == std::future_status::ready;
 }
 
 std::uint64_t log_lines_dropped() {

@@ -16,7 +16,9 @@ struct LogOptions {
   std::string role = "gateway";  // becomes service.node.role
 };
 void start_log(const LogOptions& options);  // once per process, before the first line
-void stop_log();                            // flushes
+// Writes what waits, for two seconds at most. False: it is not all written (a pipe is full and
+// nobody reads it), and a thread still tries; the process must end with _Exit.
+bool stop_log();
 std::uint64_t log_lines_dropped();
 
 // At most `per_interval` lines of one kind per 10 s; the rest are counted in the next line let

@@ -3,9 +3,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "gateway/engine_setup.h"
+#include "gateway/good_files.h"
 #include "gateway/link/link_set.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/child_process.h"
@@ -35,9 +37,16 @@ class EngineProcess {
               .drain = [this] { drain(); },
               .stop = [this] { finish_then_exit(); },
               .scrape = [this](std::uint64_t id) { scrape(id); },
+              .skip =
+                  [this](protocol::link::ForwardedWork w) {
+                    if (engine_) engine_->broker().skip_forwarded(w);
+                  },
               .lost = [this] { io_.stop(); }}));
     }
     hellos_.resize(links_.size());
+    const char* first = std::getenv(runtime::kFirstVariable);
+    if (first == nullptr || *first != '1') forgive_bad_files();
+    links_[0].send_checked(why_not(config));
   }
 
   int run() {
@@ -47,6 +56,16 @@ class EngineProcess {
   }
 
  private:
+  // What stands in the way of serving with this configuration; empty: nothing.
+  static std::string why_not(const Config& config) {
+    try {
+      prove_files(config);
+      return {};
+    } catch (const std::exception& e) {
+      return e.what();
+    }
+  }
+
   void on_hello(std::uint32_t number, const protocol::link::Hello& h) {
     hellos_[number] = h;
     if (++hellos_heard_ == links_.size()) start();
@@ -174,7 +193,7 @@ int run_engine_child(const Config& config) {
     EngineProcess process(config);
     code = process.run();
   }
-  base::stop_log();
+  if (!base::stop_log()) std::_Exit(code);  // whoever reads the log does not
   return code;
 }
 

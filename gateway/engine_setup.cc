@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "base/log.h"
-#include "gateway/engine/acl_file.h"
 #include "gateway/engine/faults.h"
+#include "gateway/good_files.h"
 #include "session/redis_store.h"
 
 #ifndef BERTH_REVISION
@@ -33,15 +33,7 @@ session::BrokerOptions broker_options(const Config& config, std::vector<std::uin
 }
 
 std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
-  std::unique_ptr<session::AccessPolicy> policy;
-  try {
-    if (!config.acl_file.empty()) {
-      policy = std::make_unique<engine::AclFile>(engine::AclFile::load(config.acl_file));
-    }
-  } catch (const std::runtime_error& e) {
-    throw ConfigError(e.what());
-  }
-  return engine::with_faults(std::move(policy));
+  return engine::with_faults(load_acl(config));
 }
 
 session::RedisOptions redis_options(const Config& config) {
@@ -128,11 +120,9 @@ void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, co
   o.throttle = parts.config.throttle;
   o.registry = parts.registry;
   if (!parts.config.password_file.empty()) {
-    try {
-      o.passwords = engine::PasswordFile::load(parts.config.password_file);
-    } catch (const std::runtime_error& e) {
-      throw ConfigError(e.what());
-    }
+    Passwords passwords = load_passwords(parts.config);
+    o.passwords = std::move(passwords.file);
+    if (passwords.none) o.anonymous = engine::Anonymous::never;
   }
   engine.use_authenticator(std::make_unique<engine::Authenticator>(std::move(o), post));
   engine.use_registry(parts.registry);

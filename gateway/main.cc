@@ -268,6 +268,10 @@ int run(int argc, char** argv) {
       control->add_subcommand("restart-engine", "replace the engine; devices stay connected");
   CLI::App* drain = control->add_subcommand(
       "drain", "an edge or engine of a cluster hands over what it has, and ends");
+  CLI::App* quarantine = control->add_subcommand(
+      "quarantine", "who has killed engines and is kept out, and what of (JSON)");
+  std::string lift;
+  quarantine->add_option("--lift", lift, "the id of one that is to be let in again");
   const RegistryCommands registry(*control);
   CLI::App* ready =
       control->add_subcommand("ready", "exit 0 if ready (a container's health check)");
@@ -289,6 +293,9 @@ int run(int argc, char** argv) {
   if (*sim) return berth::sim::run(simulated);
   if (*status) return berth::gateway::ctl_status(admin);
   if (*restart) return berth::gateway::ctl(admin, "POST", "/api/v1/engine/restart");
+  if (*quarantine && !lift.empty())
+    return berth::gateway::ctl(admin, "DELETE", "/api/v1/quarantine/" + lift);
+  if (*quarantine) return berth::gateway::ctl(admin, "GET", "/api/v1/quarantine");
   if (const auto code = registry.run(admin)) return *code;
   if (*drain) return berth::gateway::ctl(admin, "POST", "/api/v1/drain");
   if (*edge) return berth::gateway::cluster::run_edge(load(flags));

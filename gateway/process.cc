@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/log.h"
@@ -20,7 +21,7 @@ namespace asio = boost::asio;
 
 int run_process(const Config& config, const std::string& role, const std::function<int()>& f) {
   runtime::raise_descriptor_limit();
-  signal(SIGPIPE, SIG_IGN);
+  for (const int s : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(s, SIG_IGN);
   base::start_log(
       {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
        .level = config.log_level,
@@ -37,7 +38,7 @@ int run_process(const Config& config, const std::string& role, const std::functi
     BERTH_LOG(err, "cannot start error={}", e.what());
     code = kExitUnavailable;
   }
-  base::stop_log();
+  if (!base::stop_log()) std::_Exit(code);  // whoever reads the log does not
   return code;
 }
 

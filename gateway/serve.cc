@@ -17,6 +17,7 @@
 #include "gateway/in_process_engine.h"
 #include "gateway/link/edge_link.h"
 #include "gateway/process.h"
+#include "gateway/quarantine_api.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/edge_shards.h"
 #include "gateway/runtime/supervisor.h"
@@ -34,11 +35,17 @@ constexpr double kUnreadyAfterAbsent_s = 10;          // an engine's restart mus
 constexpr std::chrono::seconds kReplacementMax{120};  // the new engine restores what is stored
 constexpr const char* kStoreDown = "the store does not take writes";
 
+edge::EdgeOptions edge_options(const Config& config) {
+  edge::EdgeOptions o = config.edge;
+  o.quarantine_directory = config.data_directory + "/quarantine";
+  return o;
+}
+
 class Gateway {
  public:
   explicit Gateway(const Config& config)
       : config_(config),
-        edges_(io_, config.edge, config.shards, config.address_limits),
+        edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
         drain_limit_(io_),
@@ -261,6 +268,7 @@ class Gateway {
   struct Replaced {
     bool done = false;
     std::uint64_t gap_ms = 0;
+    std::string why_not;
   };
   asio::awaitable<admin::Response> restart_page() {
     if (config_.single_process)
@@ -268,13 +276,12 @@ class Gateway {
     using Done = admin::HomeLoop::Done<Replaced>;
     std::function<void(Done)> start = [this](Done done) {
       supervisor_->restart_engine([this, done = std::move(done)](bool ok) {
-        done({ok, edges_.first_probe().engine_gap_ms});
+        done({ok, edges_.first_probe().engine_gap_ms, supervisor_->why_not()});
       });
     };
     const auto r = co_await http_.home().ask<Replaced>(std::move(start), kReplacementMax);
     if (!r) co_return text_response(504, "no answer yet: berth ctl status says what runs\n");
-    if (!r->done)
-      co_return text_response(503, "not now: no engine serves, or a restart is under way\n");
+    if (!r->done) co_return text_response(503, "not now: " + r->why_not + "\n");
     co_return text_response(200, "engine replaced, gap " + std::to_string(r->gap_ms) + " ms\n");
   }
 
@@ -305,6 +312,7 @@ class Gateway {
       http_.route_under("/api/v1/usage",
                         [this](admin::Request r) { return answer_usage(std::move(r)); });
     }
+    serve_quarantine(http_, edges_);
     http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });
   }
 

@@ -113,6 +113,10 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   if (!waits || ch->session != nullptr) return;
   const WorksFor scope = works_for(conn);
   if (result.reason == Reason::success) result.reason = admit(*ch, std::move(result));
+  if (result.reason == Reason::banned) {
+    ++probe_.connect_banned;
+    return refuse_connect(*ch, ch->version, result.reason);
+  }
   if (result.reason != Reason::success) {
     const bool throttled = result.reason == Reason::connection_rate_exceeded;
     ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
@@ -280,9 +284,11 @@ void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) 
   }
   const auto level = static_cast<std::uint8_t>(ch.version);
   ++probe_.connect_ok;
-  effects_.connected(ch.conn, {.connected = true,
-                               .version = ch.park ? protocol::park::kLevel : level,
-                               .keep_alive_s = ch.keep_alive_s});
+  protocol::link::EdgeSettings settings = ch.connect->settings;
+  settings.connected = true;
+  settings.version = ch.park ? protocol::park::kLevel : level;
+  settings.keep_alive_s = ch.keep_alive_s;
+  effects_.connected(ch.conn, settings);
   ch.connect.reset();
   ch.state = Channel::State::live;
   ch.connack_sent = true;

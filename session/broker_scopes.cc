@@ -17,6 +17,13 @@ Reason Broker::admit(Channel& ch, AuthResult&& result) {
   ch.user_proven = !ch.scope && result.user_proven && !c.user_name.empty();
   if (c.user_name.find('\0') != std::string::npos) return Reason::not_authorized;
   if (ch.park && ch.scope && ch.scope->who().role != Role::device) return Reason::not_authorized;
+  // Whoever has killed engines (I12).
+  const Effects::Standing standing = effects_.standing_of(
+      principal_key(ch), ch.scope ? std::string_view(ch.scope->who().tenant) : std::string_view(),
+      c.settings);
+  if (standing == Effects::Standing::banned) return Reason::banned;
+  if (standing == Effects::Standing::slow_down) return Reason::connection_rate_exceeded;
+  c.settings.anonymous = !ch.scope && !ch.user_proven;
   if (!admit_will(ch)) return Reason::not_authorized;
   const std::string said = std::move(c.client_id);
   c.client_id = session_key(ch, said);

@@ -56,6 +56,13 @@ class Effects {
   virtual bool writable(base::ConnId conn) = 0;
   // Work on a message of another partition begins.
   virtual void forwarded_begins(std::string_view /*topic*/) {}
+  // Who has logged in: fills the numbers by which the edge knows it, and says whether it may come
+  // in. `tenant` empty: none.
+  enum class Standing : std::uint8_t { good, banned, slow_down };
+  virtual Standing standing_of(std::string_view /*principal_key*/, std::string_view /*tenant*/,
+                               protocol::link::EdgeSettings& /*out*/) {
+    return Standing::good;
+  }
   // Answered by Broker::authenticated(), perhaps later.
   virtual void authenticate(base::ConnId conn, AuthRequest request) = 0;
   // Answered by Broker::queue_loaded() with the same `ticket`.

@@ -188,7 +188,11 @@ void RocksStore::Impl::open() {
   } else if (s.IsNoSpace()) {
     throw StoreFull("store " + options_.directory + ": the disk is full: " + s.ToString());
   } else if (!s.ok()) {  // locked by another process, no permission, a failing disk: not damage
-    throw std::runtime_error("store " + options_.directory + ": " + s.ToString());
+    const std::string text = s.ToString();
+    const bool locked = text.find("LOCK") != std::string::npos ||
+                        text.find("lock hold by current process") != std::string::npos;
+    throw std::runtime_error("store " + options_.directory + ": " +
+                             (locked ? "another gateway has this data (" + text + ")" : text));
   }
   check_format();
   check_mark(before);

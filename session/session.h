@@ -162,6 +162,7 @@ struct PendingConnect {
   std::uint16_t keep_alive_asked_s = 0;
   bool clean_start = false;
   bool assigned_id = false;
+  protocol::link::EdgeSettings settings;  // its principal, for the edge
 };
 
 // What a connection of the Park protocol has more (broker_park.cc).

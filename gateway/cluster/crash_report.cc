@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <new>
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/runtime/child_process.h"
 
 namespace berth::gateway::cluster {
 namespace {
@@ -59,6 +61,8 @@ CrashReport::CrashReport(const Words& words, const std::atomic<std::uint64_t>& p
   g_words = &words;
   g_tell = std::move(tell);
   for (const int f : kFaults) signal(f, on_fault);
+  // Want of memory is no proof against the device that the engine happened to work for.
+  std::set_new_handler([] { std::_Exit(runtime::kExitOutOfMemory); });
   clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
   pthread_getcpuclockid(pthread_self(), &clock);
   watchdog_ = std::thread([this, clock] { watch(clock); });

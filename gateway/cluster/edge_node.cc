@@ -8,6 +8,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
+#include <filesystem>
 #include <random>
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 #include "gateway/cluster/handover.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
+#include "gateway/quarantine_api.h"
 #include "gateway/runtime/edge_shards.h"
 
 namespace berth::gateway::cluster {
@@ -33,6 +35,9 @@ constexpr std::int64_t kUnreadyAfterAbsent_ns = 10'000'000'000;
 edge::EdgeOptions edge_options(const Config& config) {
   edge::EdgeOptions o = config.edge;
   o.partitions = config.cluster.partitions;
+  // An edge has no store of its own: killing input is kept where a directory has been given to it.
+  if (std::filesystem::is_directory(config.data_directory))
+    o.quarantine_directory = config.data_directory + "/quarantine";
   return o;
 }
 
@@ -185,7 +190,11 @@ class EdgeNode {
         sets_[i].back()->start();
       }
     });
-    edges_.on_quarantine([this](std::uint64_t hash) { sets_[0].front()->tell_keep_out(hash); });
+    edges_.on_strike(
+        [this](const edge::Quarantine::Strike& s) { sets_[0].front()->tell_strike(s.encode()); });
+    edges_.each([](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
+      e.engine_is_ours_alone(false);
+    });
     edges_.start_threads();
   }
 
@@ -202,7 +211,8 @@ class EdgeNode {
                        .heartbeat_ms = config_.heartbeat_ms,
                        .missed = config_.cluster.heartbeats_missed,
                        .tls = tls_.get(),
-                       .first_ready = {}};
+                       .first_ready = {},
+                       .strike = [this](std::string_view s) { edges_.struck_elsewhere(s); }};
     if (shard == 0) {
       o.first_ready = [this] {
         if (++partitions_ready_ == partitions()) open_for_devices();
@@ -321,13 +331,12 @@ class EdgeNode {
     const std::int64_t now = base::monotonic_ns();
     std::string absent;
     for (std::size_t p = 0; !sets_.empty() && p < sets_[0].size(); ++p) {
-      if (!sets_[0][p]->serving()) absent += (absent.empty() ? "" : ", ") + std::to_string(p);
+      if (sets_[0][p]->absent_ns(now) >= kUnreadyAfterAbsent_ns)
+        absent += (absent.empty() ? "" : ", ") + std::to_string(p);
     }
-    if (!sets_.empty() && absent.empty()) served_ns_ = now;
     if (!started_) why.emplace_back("starting: engines have not served every partition yet");
     if (draining_) why.emplace_back("draining");
-    if (started_ && now - served_ns_ >= kUnreadyAfterAbsent_ns)
-      why.push_back("no engine serves partition " + absent);
+    if (started_ && !absent.empty()) why.push_back("no engine serves partition " + absent);
     return why;
   }
 
@@ -399,6 +408,7 @@ class EdgeNode {
     http_.route("GET /startupz", [this] { return startup_page(); });
     http_.route("GET /metrics", [this] { return metrics_page(); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
+    serve_quarantine(http_, edges_);
     http_.route("POST /api/v1/drain", [this] { return drain_page(); });
   }
 
@@ -420,7 +430,6 @@ class EdgeNode {
   std::vector<ShardOrigin> origins_;  // by shard, from a predecessor
   Endpoint admin_;
   std::uint32_t partitions_ready_ = 0;
-  std::int64_t served_ns_ = 0;
   bool started_ = false;
   bool draining_ = false;
   bool left_ = false;

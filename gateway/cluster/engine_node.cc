@@ -19,6 +19,7 @@
 #include "gateway/cluster/partition_server.h"
 #include "gateway/cluster/usage_exchange.h"
 #include "gateway/engine_setup.h"
+#include "gateway/good_files.h"
 #include "gateway/process.h"
 #include "gateway/registry_service.h"
 
@@ -52,8 +53,8 @@ class EngineNode {
         newcomers_(
             io_, tls_.get(), config.heartbeat_ms * config.cluster.heartbeats_missed,
             [this](const std::shared_ptr<LinkedEdge>& e, const Hello& h) { on_hello(e, h); },
-            [this](std::uint64_t hash) {
-              partitions_[0]->keep_out(hash);  // every edge has a link to it
+            [this](std::string_view strike) {
+              partitions_[0]->tell_strike(strike);  // every edge has a link to it
             }),
         crash_report_(poison_, progress_, kStuck_ms, [this](std::size_t p, std::uint64_t word) {
           partitions_[p]->last_words(word);
@@ -80,6 +81,10 @@ class EngineNode {
   }
 
   int run() {
+    prove_files(config_);
+    forgive_bad_files();  // whoever takes a store later goes on with what was good now
+    load_passwords(config_);
+    load_acl(config_);
     Endpoint links = config_.cluster.listen;
     newcomers_.listen(links.host, links.port);
     routes();

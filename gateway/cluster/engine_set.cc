@@ -96,13 +96,24 @@ void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
                 [&added](std::string_view why) {
                   BERTH_LOG(err, "engine refuses us engine={} why=\"{}\"", text_of(added.at), why);
                 },
-            .dying = [this](base::ConnId conn) { edge_.suspect(conn); },
-            .keep_out = [this](std::uint64_t hash) { edge_.keep_out(hash); },
+            .dying =
+                [this, &added](base::ConnId conn) {
+                  proven_ = proven_ || &added == current_;
+                  edge_.suspect(conn);
+                },
             .settings =
                 [this, &added](const Settings& s) {
                   if (&added == current_) apply(s);
                 },
-            .dying_forwarded = [this](ForwardedWork w) { suspect(w); }});
+            .dying_forwarded =
+                [this, &added](ForwardedWork w) {
+                  proven_ = proven_ || &added == current_;
+                  suspect(w);
+                },
+            .strike =
+                [this](std::string_view s) {
+                  if (options_.strike) options_.strike(s);
+                }});
     connect(added);
   }
 }
@@ -178,7 +189,7 @@ void EngineSet::on_status(Candidate& c, const Status& s) {
   }
   if (&c == current_ && s.state != EngineState::serving) {  // it has given the store back
     BERTH_LOG(info, "engine leaves engine={}", text_of(c.at));
-    release_current();
+    release_current(edge::EngineEnd::planned);
     say_alive();
   } else if (current_ == nullptr && before != s.state) {
     say_alive();
@@ -187,10 +198,17 @@ void EngineSet::on_status(Candidate& c, const Status& s) {
 
 void EngineSet::on_ready(Candidate& c) {
   if (leaving_ || !c.welcomed || (current_ != nullptr && c.status.term <= current_term_)) return;
-  if (current_ != nullptr) drop(*current_, "another engine serves");
+  if (Candidate* before = current_; before != nullptr) {
+    release_current(edge::EngineEnd::planned);
+    drop(*before, "another engine serves");
+  }
   current_ = &c;
   current_term_ = c.status.term;
   lost_ns_ = 0;
+  absence_.serves(base::monotonic_ns());
+  if (c.status.process != 0 && c.status.process == last_process_)
+    edge_.forgive(options_.partition);  // the link broke, the engine did not die
+  last_process_ = c.status.process;
   edge_.use_engine(*c.link, options_.partition);
   c.link->set_serving(true);
   edge_.engine_ready(options_.partition);
@@ -201,13 +219,15 @@ void EngineSet::on_ready(Candidate& c) {
 }
 
 // No engine from here on; what it had written whole has been applied.
-void EngineSet::release_current() {
+void EngineSet::release_current(edge::EngineEnd how) {
   Candidate* c = std::exchange(current_, nullptr);
   if (c == nullptr) return;
   c->link->set_serving(false);
-  edge_.engine_gone(options_.partition);
+  edge_.engine_gone(options_.partition,
+                    std::exchange(proven_, false) ? edge::EngineEnd::proven : how);
   edge_.use_engine(nobody_, options_.partition);
   lost_ns_ = base::monotonic_ns();
+  absence_.ended(lost_ns_);
 }
 
 void EngineSet::drop(Candidate& c, const char* why) {
@@ -216,7 +236,7 @@ void EngineSet::drop(Candidate& c, const char* why) {
   c.link->close();
   c.status = Status{};
   if (&c != current_) return;
-  release_current();
+  release_current(leaving_ ? edge::EngineEnd::planned : edge::EngineEnd::unproven);
   say_alive();
 }
 
@@ -299,14 +319,15 @@ void EngineSet::say_alive() {
   }
 }
 
-void EngineSet::tell_keep_out(std::uint64_t client_hash) {
+void EngineSet::tell_strike(std::string_view strike) {
   for (const auto& c : candidates_) {
-    if (c->welcomed) c->link->send_keep_out(client_hash);
+    if (c->welcomed) c->link->send_strike(strike);
   }
 }
 
 void EngineSet::suspend() {
   tick_.cancel();
+  release_current(edge::EngineEnd::planned);
   for (auto& c : candidates_) drop(*c, "handed over");
 }
 

@@ -32,9 +32,10 @@ struct EngineSetOptions {
   std::size_t input_cap = 0;  // bytes kept of a connection: an engine's packets must fit
   std::size_t output_cap = 0;
   std::uint32_t heartbeat_ms = 250;
-  std::uint32_t missed = 3;               // heartbeats, then a link is taken for broken
-  const link::TlsContext* tls = nullptr;  // null: none
-  std::function<void()> first_ready;      // once: an engine serves us
+  std::uint32_t missed = 3;                      // heartbeats, then a link is taken for broken
+  const link::TlsContext* tls = nullptr;         // null: none
+  std::function<void()> first_ready;             // once: an engine serves us
+  std::function<void(std::string_view)> strike;  // another edge says it
 };
 
 class EngineSet {
@@ -55,8 +56,10 @@ class EngineSet {
   std::uint64_t edge_id() const { return options_.edge_id; }
   std::uint64_t generation() const { return generation_; }
   bool serving() const { return current_ != nullptr; }
-  // One of our clients has killed engines: other edges hear of it through the engines.
-  void tell_keep_out(std::uint64_t client_hash);
+  // An engine has died of a connection of ours: other edges hear of it through the engines.
+  void tell_strike(std::string_view strike);
+  // Since when no engine has served well (runtime/absence.h), ns; 0: one does.
+  std::int64_t absent_ns(std::int64_t now_ns) const { return absence_.ns(now_ns); }
 
   struct EngineInfo {
     std::string address;
@@ -100,7 +103,7 @@ class EngineSet {
   void on_status(Candidate& c, const protocol::link::Status& s);
   void on_ready(Candidate& c);
   void drop(Candidate& c, const char* why);
-  void release_current();
+  void release_current(edge::EngineEnd how);
   void tick();
   void arm_tick();
   void say_alive();
@@ -121,7 +124,10 @@ class EngineSet {
   std::uint64_t newest_term_ = 0;
   std::uint64_t generation_ = 0;
   std::int64_t started_ns_ = 0;
-  std::int64_t lost_ns_ = 0;  // since when nobody serves us; 0: never has, or somebody does
+  runtime::Absence absence_;
+  std::uint64_t last_process_ = 0;  // of the engine that served last
+  bool proven_ = false;             // it has said whom it dies of
+  std::int64_t lost_ns_ = 0;        // since when nobody serves us; 0: never has, or somebody does
   std::int64_t last_tick_ns_ = 0;
   bool ever_ready_ = false;
   bool leaving_ = false;

@@ -28,6 +28,7 @@ InnerEdge::InnerEdge(boost::asio::io_context& io, const Config& config, const li
               [this](const EngineFinder::Endpoints& found) {
                 for (const auto& set : sets_) set->use_endpoints(found);
               }) {
+  shard_.engine_is_ours_alone(false);
   const std::uint64_t id = random_id();
   for (std::uint32_t p = 0; p < config.cluster.partitions; ++p) {
     sets_.push_back(std::make_unique<EngineSet>(
@@ -42,7 +43,8 @@ InnerEdge::InnerEdge(boost::asio::io_context& io, const Config& config, const li
                          .heartbeat_ms = config.heartbeat_ms,
                          .missed = config.cluster.heartbeats_missed,
                          .tls = tls,
-                         .first_ready = {}}));
+                         .first_ready = {},
+                         .strike = {}}));
     sets_.back()->start();
   }
   shard_.start();

@@ -16,12 +16,12 @@ constexpr std::size_t kMax = 1024;
 
 Newcomers::Newcomers(boost::asio::io_context& io, const link::TlsContext* tls,
                      std::uint32_t patience_ms, Arrived arrived,
-                     std::function<void(std::uint64_t)> keep_out)
+                     std::function<void(std::string_view)> strike)
     : io_(io),
       tls_(tls),
       patience_ms_(patience_ms),
       arrived_(std::move(arrived)),
-      keep_out_(std::move(keep_out)) {}
+      strike_(std::move(strike)) {}
 
 Newcomers::~Newcomers() = default;
 
@@ -60,10 +60,10 @@ void Newcomers::add(int fd) {
                                    [e] {
                                      if (e->server != nullptr) e->server->on_goodbye(*e);
                                    },
-                               .keep_out =
-                                   [this, e](std::uint64_t hash) {
+                               .strike =
+                                   [this, e](std::string_view strike) {
                                      if (e->server != nullptr)
-                                       keep_out_(hash);  // else it is not an edge yet
+                                       strike_(strike);  // else it is not an edge yet
                                    },
                                .admits =
                                    [e](std::uint32_t per_second) {

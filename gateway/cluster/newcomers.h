@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "gateway/cluster/link_listener.h"
@@ -18,9 +19,9 @@ class Newcomers {
  public:
   using Arrived =
       std::function<void(const std::shared_ptr<LinkedEdge>&, const protocol::link::Hello&)>;
-  // `tls` null: none. `keep_out`: an edge has said it.
+  // `tls` null: none. `strike`: an edge has said it (link/records.h).
   Newcomers(boost::asio::io_context& io, const link::TlsContext* tls, std::uint32_t patience_ms,
-            Arrived arrived, std::function<void(std::uint64_t client_hash)> keep_out);
+            Arrived arrived, std::function<void(std::string_view)> strike);
   ~Newcomers();
   void listen(const std::string& host, std::uint16_t& port);  // throws std::runtime_error
   void beat();  // every heartbeat: those that are silent end
@@ -33,7 +34,7 @@ class Newcomers {
   const link::TlsContext* tls_;
   std::uint32_t patience_ms_;
   Arrived arrived_;
-  std::function<void(std::uint64_t)> keep_out_;
+  std::function<void(std::string_view)> strike_;
   std::unique_ptr<LinkListener> listener_;
   std::vector<std::shared_ptr<LinkedEdge>> waiting_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -231,9 +231,9 @@ void PartitionServer::tell_status() {
   }
 }
 
-void PartitionServer::keep_out(std::uint64_t client_hash) {
+void PartitionServer::tell_strike(std::string_view strike) {
   for (std::uint32_t i = 0; i < links_.size(); ++i) {
-    if (link::EngineLink* l = links_.find(i)) l->send_keep_out(client_hash);
+    if (link::EngineLink* l = links_.find(i)) l->send_strike(strike);
   }
 }
 

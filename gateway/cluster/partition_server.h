@@ -49,12 +49,11 @@ struct EngineProcess {
 class PartitionServer {
  public:
   struct Events {
-    std::function<void()> fenced;                 // once; to be replaced, not in this call
-    std::function<void()> ended;                  // once, after leave(); the same
-    std::function<void(int exit_code)> failed;    // it can't work here at all
-    std::function<void()> serves;                 // inputs run
-    std::function<void()> stops;                  // from here on it does not serve any more
-    std::function<void(std::uint64_t)> keep_out;  // an edge says it of a client
+    std::function<void()> fenced;               // once; to be replaced, not in this call
+    std::function<void()> ended;                // once, after leave(); the same
+    std::function<void(int exit_code)> failed;  // it can't work here at all
+    std::function<void()> serves;               // inputs run
+    std::function<void()> stops;                // from here on it does not serve any more
   };
   PartitionServer(boost::asio::io_context& io, const Config& config, std::uint32_t partition,
                   const EngineProcess& process, std::atomic<std::uint64_t>& poison,
@@ -68,9 +67,9 @@ class PartitionServer {
   // edges choose another.
   void leave();
   bool leaving() const { return leaving_; }
-  void beat();         // every heartbeat
-  void tell_status();  // to all edges
-  void keep_out(std::uint64_t client_hash);
+  void beat();                                // every heartbeat
+  void tell_status();                         // to all edges
+  void tell_strike(std::string_view strike);  // to all edges
   // From a signal handler: what was worked on (a ConnId or a ForwardedWork, packed).
   void last_words(std::uint64_t work);
 

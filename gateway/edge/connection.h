@@ -50,14 +50,18 @@ struct Connection {
   base::Address peer;
   std::uint32_t closing_since_s = 0;
   protocol::mqtt::Walker walker;
-  protocol::park::Walker park_walker;  // instead, where Park is spoken
-  std::uint64_t client_hash = 0;       // of who it says it is, for quarantine; 0: not seen
-  std::uint64_t in_off = 0;            // received
-  std::uint64_t in_ack = 0;            // acknowledged by steps: `in` begins here
-  std::uint64_t out_off = 0;           // engine output accepted
-  std::uint64_t credited = 0;          // of out_off, last told to the engine as written
-  std::string in;                      // received and not acknowledged
-  std::string out;                     // to be written, from out_at
+  protocol::park::Walker park_walker;     // instead, where Park is spoken
+  protocol::link::PrincipalId principal;  // of the engine that let it in; not set: none has yet
+  std::uint64_t tenant = 0;               // its number, 0: none
+  std::uint8_t deaths = 0;                // of engines that worked for it
+  bool anonymous = false;                 // the principal is its address
+  bool held = false;                      // its input waits for a probation (probation.h)
+  std::uint64_t in_off = 0;               // received
+  std::uint64_t in_ack = 0;               // acknowledged by steps: `in` begins here
+  std::uint64_t out_off = 0;              // engine output accepted
+  std::uint64_t credited = 0;             // of out_off, last told to the engine as written
+  std::string in;                         // received and not acknowledged
+  std::string out;                        // to be written, from out_at
   std::size_t out_at = 0;
   std::unique_ptr<protocol::link::Cookie> cookie;
   std::unique_ptr<Layers> layers;  // null: MQTT is next to the socket, or to TLS

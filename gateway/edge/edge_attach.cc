@@ -9,11 +9,6 @@ namespace berth::gateway::edge {
 
 using protocol::link::CloseReason;
 
-namespace {
-constexpr int kDeathsToQuarantine = 2;
-constexpr std::size_t kQuarantinedMax = 10'000;  // devices; more are let in again
-}  // namespace
-
 void EdgeShard::attach(Connection& c) {
   protocol::link::Attach a;
   a.conn = c.id();
@@ -34,18 +29,29 @@ void EdgeShard::attach(Connection& c) {
   engine_of(c).attach(a);
 }
 
-void EdgeShard::engine_gone(std::uint32_t partition) {
-  served_[partition].gone_s = now_s_;
-  served_[partition].gone_ns = base::monotonic_ns();
-  for_each([partition](Connection& c) {
-    if (c.partition == partition) c.attached = false;
+void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how) {
+  Served& served = served_[partition];
+  const std::int64_t now = base::monotonic_ns();
+  served.absence.ended(now);
+  if (served.gone_ns == 0) served.gone_ns = now;
+  for_each([this, partition](Connection& c) {
+    if (c.partition != partition) return;
+    c.attached = c.held = false;
+    // Its end, or its cookie, is what engines die of: no engine hears of it any more.
+    if (c.state == Connection::State::ended && c.deaths >= Quarantine::kDeaths) finish(c);
   });
+  judge(served, how);
 }
 
 // Routes before inputs: all attaches, attached_all, then the bytes nobody has acknowledged, then
 // the closes that happened meanwhile.
 void EdgeShard::engine_ready(std::uint32_t partition) {
   Served& served = served_[partition];
+  served.absence.serves(base::monotonic_ns());
+  served.probation.serves(base::monotonic_ns() / 1'000'000);
+  if (quarantine_ != nullptr && quarantine_->any()) {
+    served.engine->kept_out(quarantine_->list(now_s_));
+  }
   std::vector<base::ConnId> all;
   for_each([&](Connection& c) {
     if (c.partition != partition) return;
@@ -55,7 +61,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
     all.push_back(c.id());
   });
   served.engine->attached_all();
-  for (const base::ConnId conn : all) {
+  for (const base::ConnId conn : begin_probation(partition, all)) {
     if (Connection* c = find(conn)) replay(*c);
   }
   if (served.gone_ns != 0) {
@@ -63,7 +69,6 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
         static_cast<std::uint64_t>((base::monotonic_ns() - served.gone_ns) / 1'000'000);
   }
   served.gone_ns = 0;
-  served.gone_s = 0;
   served.engine->turn_end();
 }
 
@@ -71,36 +76,6 @@ void EdgeShard::replay(Connection& c) {
   const base::ConnId conn = c.id();
   if (!c.in.empty()) engine_of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
   if (c.state == Connection::State::ended) engine_of(c).closed(conn, c.reason);
-}
-
-// Two engines died while they worked on this connection's input: it must not meet a third (I12).
-void EdgeShard::suspect(base::ConnId conn) {
-  Connection* c = find(conn);
-  if (c == nullptr) return;
-  if (++suspicion_[conn.packed()] < kDeathsToQuarantine) return;
-  suspicion_.erase(conn.packed());
-  quarantine(*c);
-}
-
-void EdgeShard::quarantine(Connection& c) {
-  ++probe_.poisoned;
-  BERTH_LOG(err, "quarantined conn={} seconds={}", c.id().packed(), options_.quarantine_s);
-  if (c.client_hash != 0) {
-    keep_out(c.client_hash);
-    if (on_quarantine_) on_quarantine_(c.client_hash);
-  }
-  input_bytes_ -= c.in.size();
-  c.in_ack = c.in_off;
-  c.in = {};
-  end(c, CloseReason::poison);
-}
-
-void EdgeShard::keep_out(std::uint64_t client_hash) {
-  if (quarantine_.size() >= kQuarantinedMax) {
-    erase_if(quarantine_, [this](const auto& q) { return q.second <= now_s_; });
-    if (quarantine_.size() >= kQuarantinedMax) return;
-  }
-  quarantine_[client_hash] = now_s_ + options_.quarantine_s;
 }
 
 }  // namespace berth::gateway::edge

@@ -41,6 +41,7 @@ void EdgeShard::apply_setting(Setting setting, std::uint64_t value) {
     options_.connect_timeout_s = static_cast<std::uint32_t>(value);
   } else if (setting == Setting::quarantine_s) {
     options_.quarantine_s = static_cast<std::uint32_t>(value);
+    if (quarantine_ != nullptr) quarantine_->use_seconds(options_.quarantine_s);
   } else if (setting == Setting::others_admit_per_s) {
     others_admit_per_s_ = value;
   }

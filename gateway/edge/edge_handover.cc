@@ -7,7 +7,8 @@
 //   layers     := flags:u8 [proxy_header wire frame_left [websocket]]   1 there are some, 2 PROXY
 //   header is due,
 //                 4 websocket (WebSocket::save())
-//   rest       := n generation* (of all slots), m (client hash, seconds)* (quarantined)
+//   rest       := n generation* (of all slots), m (hash, seconds)* (0) quarantine:string
+//   (quarantine.h)
 // Numbers are varints, strings have a length in front.
 #include <algorithm>
 
@@ -65,7 +66,7 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_varint(record, c.peer_port);
     record.append(reinterpret_cast<const char*>(c.peer.bytes.data()), c.peer.bytes.size());
     record.push_back(static_cast<char>(c.transport));
-    put_varint(record, c.client_hash);
+    put_varint(record, std::uint64_t{0});
     put_varint(record, c.partition);
     put_varint(record, c.in_off);
     put_varint(record, c.in_ack);
@@ -85,16 +86,17 @@ std::string EdgeShard::hand_over(const Give& give) {
     }
     put_layers(record, c);
     put_bytes(record, c.park_walker.save());
+    put_varint(record, c.principal.high);
+    put_varint(record, c.principal.low);
+    put_varint(record, c.tenant);
+    put_varint(record, c.anonymous ? 1 : 0);
     give(record, c.fd);
   });
   std::string rest;
   put_varint(rest, alive_.size());
   for (std::size_t slot = 0; slot < alive_.size(); ++slot) put_varint(rest, at(slot).generation);
-  put_varint(rest, quarantine_.size());
-  for (const auto& [hash, until] : quarantine_) {
-    put_varint(rest, hash);
-    put_varint(rest, until > now_s_ ? until - now_s_ : 0);
-  }
+  put_varint(rest, 0);  // of client ids, as an older release has them
+  put_bytes(rest, quarantine_ != nullptr ? quarantine_->save(now_s_) : std::string());
   return rest;
 }
 
@@ -119,7 +121,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   c.peer_port = static_cast<std::uint16_t>(r.varint());
   for (std::uint8_t& b : c.peer.bytes) b = r.byte();
   const std::uint8_t transport = r.byte();
-  c.client_hash = r.varint();
+  r.varint();  // a hash of the client id, of an older release
   const std::uint64_t partition = r.varint();
   c.partition = static_cast<std::uint8_t>(partition);
   c.in_off = r.varint();
@@ -144,6 +146,12 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   const bool layers =
       get_layers(r, c, options_.ws_path, options_.ws_origins) &&
       (r.done() || c.park_walker.go_on_from(r.bytes()));  // an older release has none
+  if (!r.done()) {
+    c.principal.high = r.varint();
+    c.principal.low = r.varint();
+    c.tenant = r.varint();
+    c.anonymous = r.varint() != 0;
+  }
   const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
   const bool sane = r.ok() && layers && placed && transport < kTransports.size() &&
                     slot < kSlotsMax && state >= 1 && state <= 3 &&
@@ -187,9 +195,10 @@ bool EdgeShard::adopt_rest(std::string_view rest) {
   }
   const std::uint64_t quarantined = r.varint();
   for (std::uint64_t i = 0; i < quarantined && r.ok(); ++i) {
-    const std::uint64_t hash = r.varint();
-    quarantine_[hash] = now_s_ + static_cast<std::uint32_t>(r.varint());
+    r.varint();
+    r.varint();
   }
+  if (!r.done() && quarantine_ != nullptr) quarantine_->restore(r.bytes(), now_s_);
   free_.clear();
   for (std::size_t slot = alive_.size(); slot-- > 0;) {
     if (at(slot).state == Connection::State::free)

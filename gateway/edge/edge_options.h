@@ -25,11 +25,12 @@ struct EdgeOptions {
   std::uint32_t engine_absent_max_s = 120;
   std::uint32_t user_timeout_ms = 10'000;  // TCP_USER_TIMEOUT
   std::uint32_t quarantine_s = 600;
-  std::uint32_t accept_per_s = 0;  // connections accepted a second at most, 0: as engines answer
-  std::uint32_t partitions = 1;    // of the gateway; each may have an engine of its own
-  std::string ws_path = "/mqtt";   // what WebSockets ask for
-  std::string ws_origins;          // of pages that may do so, with commas; empty: none
-  std::vector<Network> proxies;    // who may send PROXY headers; empty: anybody
+  std::string quarantine_directory;  // where input that kills engines is kept; empty: nowhere
+  std::uint32_t accept_per_s = 0;    // connections accepted a second at most, 0: as engines answer
+  std::uint32_t partitions = 1;      // of the gateway; each may have an engine of its own
+  std::string ws_path = "/mqtt";     // what WebSockets ask for
+  std::string ws_origins;            // of pages that may do so, with commas; empty: none
+  std::vector<Network> proxies;      // who may send PROXY headers; empty: anybody
 };
 
 }  // namespace berth::gateway::edge

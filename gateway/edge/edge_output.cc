@@ -49,6 +49,7 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
   Connection* c = find(conn);
   if (c == nullptr || !engine_of(*c).survives_engine() || in_ack <= c->in_ack || in_ack > c->in_off)
     return;
+  if (served_[c->partition].probation.running()) served_[c->partition].probation.cleared(conn);
   const std::uint64_t n = in_ack - c->in_ack;
   c->in_ack = in_ack;
   input_bytes_ -= n;
@@ -94,6 +95,9 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   c->connected = settings.connected;
   set_waiting(*c, false);
   c->version = settings.version;
+  c->principal = settings.principal;
+  c->tenant = settings.tenant;
+  c->anonymous = settings.anonymous;
   // 1.5 times (MQTT 3.1.2-22), or 2.5 times (docs/park-protocol.md).
   const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
   const std::uint32_t limit =
@@ -114,6 +118,7 @@ void EdgeShard::release(base::ConnId conn) {
   Connection* c = find(conn);
   if (c == nullptr) return;
   BERTH_ASSERT(c->state == Connection::State::ended);
+  if (c->partition < served_.size()) served_[c->partition].probation.cleared(conn);
   finish(*c);
 }
 
@@ -206,7 +211,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   }
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);
-  if (c.attached) engine_of(c).closed(conn, reason);
+  if (c.attached && !c.held) engine_of(c).closed(conn, reason);
 }
 
 void EdgeShard::finish(Connection& c) {

@@ -1,5 +1,4 @@
-// Whose connection it is, by the client id in its CONNECT or HELLO: the partition that serves it,
-// and whether it is kept out.
+// Whose connection it is, by the client id in its CONNECT or HELLO: the partition that serves it.
 #include "gateway/edge/edge_shard.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/park/control.h"
@@ -29,10 +28,6 @@ First first_of_mqtt(base::ByteView bytes, Who& who) {
   if (status == mqtt::FrameStatus::need_more) return First::incomplete;
   if (status != mqtt::FrameStatus::complete) return First::other;
   who.client_id = mqtt::peek_client_id(f);
-  mqtt::ConnectView c;
-  mqtt::Scratch scratch;
-  if (mqtt::decode_connect(f, scratch, c) == mqtt::Reason::success)
-    who.user_name = c.user_name.value_or("");
   return First::connect;
 }
 
@@ -51,26 +46,16 @@ First first_of_park(base::ByteView bytes, Who& who) {
 
 }  // namespace
 
-// Who has killed engines is refused before its CONNECT reaches one. By client id and user name: two
-// tenants may have the same client ids (I8).
-bool EdgeShard::quarantined(Connection& c, base::ByteView first_bytes) {
-  Who who;
-  return first_of_mqtt(first_bytes, who) == First::connect &&
-         kept_out(c, who.client_id, who.user_name);
-}
-
-bool EdgeShard::kept_out(Connection& c, std::string_view client_id, std::string_view user_name) {
-  if (client_id.empty()) return false;
-  const std::string certificate =
-      c.tls != nullptr ? name_of_peer(c.tls, certificate_name_) : std::string();
-  std::string who(client_id);
-  who.append(1, '\0').append(certificate.empty() ? user_name : certificate);
-  c.client_hash = protocol::link::hash_of(who);
-  const auto it = quarantine_.find(c.client_hash);
-  if (it == quarantine_.end()) return false;
-  if (it->second > now_s_) return true;
-  quarantine_.erase(it);
-  return false;
+// Of unacknowledged input, which begins where a packet does. An incomplete packet has no effect.
+bool EdgeShard::has_whole_packet(const Connection& c) {
+  const base::ByteView bytes = base::as_bytes(c.in);
+  if (bytes.empty()) return false;
+  if (c.speaks_park()) {
+    park::Frame f;
+    return park::next_frame(bytes, SIZE_MAX, f) != park::FrameStatus::need_more;
+  }
+  mqtt::Frame f;
+  return mqtt::next_frame(bytes, SIZE_MAX, f) != mqtt::FrameStatus::need_more;
 }
 
 // False: more bytes are needed, or the connection has been ended. What is no CONNECT goes to any
@@ -91,10 +76,7 @@ bool EdgeShard::place(Connection& c, base::ByteView bytes) {
   c.partition = static_cast<std::uint8_t>(who.client_id.empty()
                                               ? (c.slot ^ c.generation) % n
                                               : protocol::link::partition_of(who.client_id, n));
-  if (c.client_hash != 0 || !kept_out(c, who.client_id, who.user_name)) return true;
-  ++probe_.accept_quarantined;
-  end(c, protocol::link::CloseReason::poison);
-  return false;
+  return true;
 }
 
 }  // namespace berth::gateway::edge

@@ -36,6 +36,7 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
       tick_(io),
       accept_later_(io),
       drain_timer_(io),
+      probation_timer_(io),
       served_(options_.partitions),
       scratch_(kScratch),
       admission_(options_.accept_per_s),
@@ -57,6 +58,7 @@ void EdgeShard::stop() {
   stop_accepting();
   tick_.cancel();
   drain_timer_.cancel();
+  probation_timer_.cancel();
   for_each([this](Connection& c) {
     if (c.fd >= 0) close_socket(c);
     c.state = Connection::State::free;
@@ -107,10 +109,7 @@ void EdgeShard::on_readable(Connection& c) {
 void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const base::ConnId conn = c.id();
   if (c.connected) alive_[conn.slot].last_seen_s = now_s_;
-  if (c.in_off == 0 && quarantined(c, bytes)) {
-    ++probe_.accept_quarantined;
-    return end(c, CloseReason::poison);
-  }
+  if (!c.connected && c.partition == Connection::kUnplaced && !may_speak(c, bytes)) return;
   if (!follow(c, bytes)) return end(c, CloseReason::protocol_error);
   if (!c.connected && c.at_boundary()) set_waiting(c, true);  // not for half a CONNECT
   const std::uint64_t offset = c.in_off;
@@ -127,7 +126,7 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   }
   if (engine.survives_engine()) {
     keep(c, bytes);
-    if (c.attached) engine.input(conn, offset, c.in_ack, bytes);
+    if (c.attached && !c.held) engine.input(conn, offset, c.in_ack, bytes);
   } else if (c.in.empty()) {
     const std::size_t used = engine.input(conn, offset, offset, bytes);
     if (find(conn) == nullptr) return;
@@ -235,8 +234,10 @@ void EdgeShard::on_tick() {
 }
 
 void EdgeShard::sweep(std::uint32_t now_s) {
+  const std::int64_t now_ns = base::monotonic_ns();
   const auto gone_too_long = [&](const Served& s) {
-    return !s.engine->serving() && s.gone_s != 0 && now_s - s.gone_s > options_.engine_absent_max_s;
+    return !s.engine->serving() &&
+           s.absence.ns(now_ns) > std::int64_t{options_.engine_absent_max_s} * 1'000'000'000;
   };
   const bool look_at_all = std::any_of(served_.begin(), served_.end(), gone_too_long);
   for (std::size_t slot = 0; slot < alive_.size(); ++slot) {

@@ -11,7 +11,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,7 +23,11 @@
 #include "gateway/edge/connection.h"
 #include "gateway/edge/edge_options.h"
 #include "gateway/edge/listener.h"
+#include "gateway/edge/probation.h"
+#include "gateway/edge/quarantine.h"
 #include "gateway/link/ports.h"
+#include "gateway/link/principal_id.h"
+#include "gateway/runtime/absence.h"
 #include "gateway/runtime/poller.h"
 #include "metrics/probe.h"
 #include "protocol/link/records.h"
@@ -77,15 +80,24 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool adopt_rest(std::string_view rest);
 
   // -- the coming and going of a partition's engine (survives_engine() only)
-  void engine_gone(std::uint32_t partition = 0);
+  void engine_gone(std::uint32_t partition = 0, EngineEnd how = EngineEnd::planned);
   void engine_ready(std::uint32_t partition = 0);  // attaches its connections and replays
-  // The next death was proven to be caused by this connection's input.
+  // An engine has died while it worked for this connection.
   void suspect(base::ConnId conn);
-  // Clients that other shards have quarantined; `f` hears of ours.
-  void keep_out(std::uint64_t client_hash);
-  void on_quarantine(std::function<void(std::uint64_t client_hash)> f) {
-    on_quarantine_ = std::move(f);
+  // The end of the engine was none: it is the same process that serves again.
+  void forgive(std::uint32_t partition) { served_[partition].probation.forgive(); }
+  // No other shard or edge tries suspects on the same engine.
+  void engine_is_ours_alone(bool alone) {
+    for (Served& s : served_) s.alone = alone;
   }
+  // Of the process; before the first connection. `f` hears of our strikes.
+  void use_quarantine(Quarantine& q, std::function<void(const Quarantine::Strike&)> f) {
+    quarantine_ = &q;
+    on_strike_ = std::move(f);
+  }
+  // It holds this from now on; and engines are to be told of a change.
+  void shut_out(const Quarantine::Id& id, Quarantine::Kind kind);
+  void tell_quarantine();
 
   std::size_t open_connections() const { return open_; }
   void refresh_gauges();
@@ -122,8 +134,10 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // The engine of a partition as this edge knows it.
   struct Served {
     link::EnginePort* engine = nullptr;
-    std::uint32_t gone_s = 0;  // since when it is gone; 0: it is not
-    std::int64_t gone_ns = 0;
+    std::int64_t gone_ns = 0;  // since when it is gone; 0: it is not
+    runtime::Absence absence;
+    Probation probation;
+    bool alone = true;  // see engine_is_ours_alone()
   };
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;
@@ -181,8 +195,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool follow_park(Connection& c, base::ByteView bytes);
 
   // edge_place.cc
-  bool quarantined(Connection& c, base::ByteView first_bytes);
-  bool kept_out(Connection& c, std::string_view client_id, std::string_view user_name);
   bool place(Connection& c, base::ByteView bytes);
 
   template <class F>
@@ -219,7 +231,19 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // edge_attach.cc
   void attach(Connection& c);
   void replay(Connection& c);
-  void quarantine(Connection& c);
+
+  // edge_poison.cc
+  void strike(Connection& c, bool at_once);
+  void shut_out(Connection& c);
+  std::string banned(const Connection& c, base::ByteView first) const;
+  bool may_speak(Connection& c, base::ByteView first);
+  void judge(Served& served, EngineEnd how);
+  static bool has_whole_packet(const Connection& c);
+  static std::size_t unacknowledged(const Connection& c);
+  std::vector<base::ConnId> begin_probation(std::uint32_t partition,
+                                            const std::vector<base::ConnId>& all);
+  void look_at_probation();
+  void go_on_with_probation(Served& served);
 
   EdgeOptions options_;
   metrics::EdgeProbe& probe_;
@@ -228,6 +252,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer drain_timer_;
+  boost::asio::steady_timer probation_timer_;
   std::vector<Served> served_;  // by partition
   std::vector<Listener> listeners_;
   bool accepting_ = false;
@@ -254,10 +279,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   CertificateName certificate_name_ = CertificateName::none;
   std::array<std::size_t, kTransports.size()> open_by_{};  // by transport
   AddressLimits* limits_;
-  boost::unordered_flat_map<std::uint64_t, int> suspicion_;  // deaths by connection
-  boost::unordered_flat_map<std::uint64_t, std::uint32_t>
-      quarantine_;  // client hash -> until, seconds
-  std::function<void(std::uint64_t)> on_quarantine_;
+  Quarantine* quarantine_ = nullptr;  // of the process; null: none
+  std::function<void(const Quarantine::Strike&)> on_strike_;
   base::LogLimiter close_log_{200};
 };
 

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/link/principal_id.h"
 
 namespace berth::gateway::engine {
 
@@ -142,6 +143,27 @@ void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
 
 void EngineShard::credit(base::ConnId conn, std::uint64_t) {
   broker_.writable(conn, base::now());
+}
+
+void EngineShard::kept_out(const std::vector<protocol::link::KeptOut>& list) {
+  kept_out_.add(list, base::monotonic_ns() / 1'000'000'000);
+}
+
+session::Effects::Standing EngineShard::standing_of(std::string_view principal_key,
+                                                    std::string_view tenant,
+                                                    protocol::link::EdgeSettings& out) {
+  using protocol::link::PrincipalId;
+  out.principal = link::principal_id(principal_key);
+  out.tenant = tenant.empty() ? 0 : link::principal_id(tenant).low;
+  const std::int64_t now_s = base::monotonic_ns() / 1'000'000'000;
+  if (kept_out_.has(out.principal, now_s)) {
+    BERTH_LOG(warn, "login refused: quarantined id={} tenant={}", link::text_of(out.principal),
+              tenant);
+    return Standing::banned;
+  }
+  if (out.tenant != 0 && !kept_out_.may_pass(PrincipalId::of_tenant(out.tenant), now_s))
+    return Standing::slow_down;
+  return Standing::good;
 }
 
 void EngineShard::accepted(std::uint32_t link, std::uint64_t turn) {

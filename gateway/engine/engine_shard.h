@@ -12,6 +12,7 @@
 
 #include "gateway/engine/authenticator.h"
 #include "gateway/engine/device_messages.h"
+#include "gateway/engine/kept_out_list.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
 #include "session/broker.h"
@@ -75,6 +76,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
                     base::ByteView bytes) override;
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
+  void kept_out(const std::vector<protocol::link::KeptOut>& list) override;
   void turn_end() override;
   void accepted(std::uint32_t link, std::uint64_t turn) override;
 
@@ -108,6 +110,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void resume(base::ConnId conn) override { resume_.push(broker_.fair_key(conn), conn); }
   bool writable(base::ConnId conn) override { return edge_.writable(conn); }
   void forwarded_begins(std::string_view topic) override;
+  Standing standing_of(std::string_view principal_key, std::string_view tenant,
+                       protocol::link::EdgeSettings& out) override;
   void authenticate(base::ConnId conn, session::AuthRequest request) override;
   void load_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
                   std::uint64_t ticket) override;
@@ -139,6 +143,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   boost::asio::steady_timer unregistered_;
   boost::asio::steady_timer tick_;
   session::FairQueue<base::ConnId> resume_;  // input that is to be offered again
+  KeptOutList kept_out_;
   std::function<void()> drained_;
   std::function<void(base::Instant)> on_input_;
   std::function<void(std::string_view)> on_forwarded_;

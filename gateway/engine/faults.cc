@@ -1,6 +1,7 @@
 #include "gateway/engine/faults.h"
 
 #include <cstdlib>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -17,6 +18,7 @@ class FaultPolicy : public session::AccessPolicy {
       for (volatile bool forever = true; forever;) {
       }
     }
+    if (topic == topic_ + "/memory") ::operator delete(::operator new (std::size_t{1} << 46));
     return !inner_ || inner_->may_publish(who, topic);
   }
   bool may_subscribe(const session::Identity& who, std::string_view filter) const override {

@@ -96,8 +96,20 @@ void EdgeLink::send_word(FrameType type, std::uint64_t word) {
   socket_.flush();
 }
 
-void EdgeLink::send_keep_out(std::uint64_t client_hash) {
-  send_word(FrameType::keep_out, client_hash);
+void EdgeLink::send_strike(std::string_view strike) {
+  turn_end();
+  const std::size_t at = begin_frame(socket_.out(), FrameType::strike);
+  socket_.out().append(strike);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
+void EdgeLink::kept_out(const std::vector<KeptOut>& list) {
+  if (!serving_ || list.empty()) return;
+  turn_end();
+  const std::size_t at = begin_frame(socket_.out(), FrameType::kept_out);
+  put_kept_out(socket_.out(), list);
+  end_frame(socket_.out(), at);
 }
 
 void EdgeLink::send_skip(ForwardedWork w) {
@@ -165,8 +177,8 @@ void EdgeLink::on_frame(const FrameView& f) {
       if (f.payload.size() == 8 && events_.dying)
         events_.dying(base::ConnId::from_packed(base::get_le64(f.payload)));
       return;
-    case FrameType::keep_out:
-      if (f.payload.size() == 8 && events_.keep_out) events_.keep_out(base::get_le64(f.payload));
+    case FrameType::strike:
+      if (events_.strike) events_.strike(f.payload);
       return;
     case FrameType::dying_forwarded:
       if (f.payload.size() == 8 && events_.dying_forwarded)

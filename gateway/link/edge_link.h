@@ -29,9 +29,9 @@ class EdgeLink final : public EnginePort,
     std::function<void(const protocol::link::Status&)> status;
     std::function<void(std::string_view why)> refused;
     std::function<void(base::ConnId conn)> dying;  // of this connection's input
-    std::function<void(std::uint64_t client_hash)> keep_out;
     std::function<void(const protocol::link::Settings&)> settings;
     std::function<void(protocol::link::ForwardedWork)> dying_forwarded;
+    std::function<void(std::string_view strike)> strike;
   };
   EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events);
 
@@ -41,7 +41,7 @@ class EdgeLink final : public EnginePort,
   std::int64_t heard_ns() const { return heard_ns_; }  // monotonic: when bytes came last
   void close();  // reads what the peer still said, then forgets it
   void send_alive(const protocol::link::Alive& a);
-  void send_keep_out(std::uint64_t client_hash);
+  void send_strike(std::string_view strike);
   void send_skip(protocol::link::ForwardedWork w);
   void send_admits(std::uint32_t per_second);
   void set_serving(bool serving) { serving_ = serving; }
@@ -56,6 +56,7 @@ class EdgeLink final : public EnginePort,
                     base::ByteView bytes) override;
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
+  void kept_out(const std::vector<protocol::link::KeptOut>& list) override;
   void turn_end() override;
   void accepted(std::uint32_t, std::uint64_t) override {}
 

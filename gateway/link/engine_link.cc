@@ -58,6 +58,13 @@ void EngineLink::send_status(const Status& s) {
   socket_.flush();
 }
 
+void EngineLink::send_checked(std::string_view why_not) {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::checked);
+  socket_.out().append(why_not);
+  end_frame(socket_.out(), at);
+  socket_.flush();
+}
+
 void EngineLink::refuse(std::string_view why) {
   const std::size_t at = begin_frame(socket_.out(), FrameType::refused);
   socket_.out().append(why);
@@ -66,8 +73,10 @@ void EngineLink::refuse(std::string_view why) {
   lose();
 }
 
-void EngineLink::send_keep_out(std::uint64_t client_hash) {
-  put_word_frame(socket_.out(), FrameType::keep_out, client_hash);
+void EngineLink::send_strike(std::string_view strike) {
+  const std::size_t at = begin_frame(socket_.out(), FrameType::strike);
+  socket_.out().append(strike);
+  end_frame(socket_.out(), at);
   socket_.flush();
 }
 
@@ -139,6 +148,7 @@ void EngineLink::on_frame(const FrameView& f) {
       Hello h;
       if (!get_hello(f.payload, h)) return lose();
       output_cap_ = h.output_cap;
+      version_ = h.version;
       remote_ = h.remote;
       return events_.hello(h);
     }
@@ -149,9 +159,14 @@ void EngineLink::on_frame(const FrameView& f) {
       if (get_alive(f.payload, a) && events_.alive) events_.alive(a);
       return;
     }
-    case FrameType::keep_out:
-      if (f.payload.size() == 8 && events_.keep_out) events_.keep_out(base::get_le64(f.payload));
+    case FrameType::strike:
+      if (events_.strike) events_.strike(f.payload);
       return;
+    case FrameType::kept_out: {
+      std::vector<KeptOut> list;
+      if (get_kept_out(f.payload, list) && engine_ != nullptr) engine_->kept_out(list);
+      return;
+    }
     case FrameType::admits:
       if (events_.admits)
         events_.admits(static_cast<std::uint32_t>(base::RecordReader(f.payload).varint()));
@@ -312,6 +327,7 @@ void EngineLink::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
 void EngineLink::connected(base::ConnId conn, const EdgeSettings& settings) {
   if (Pending* p = step_of(conn)) {
     p->step.has_settings = true;
+    p->step.has_principal = version_ >= kPrincipalsSince && settings.principal.is_set();
     p->step.settings = settings;
   }
 }

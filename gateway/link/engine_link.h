@@ -28,7 +28,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
     std::function<void(std::uint64_t id)> scrape;
     std::function<void(const protocol::link::Alive&)> alive;
     std::function<void()> goodbye;
-    std::function<void(std::uint64_t client_hash)> keep_out;
+    std::function<void(std::string_view strike)> strike;  // for all other edges
     std::function<void(std::uint32_t per_second)> admits;
     std::function<void(protocol::link::ForwardedWork)> skip;
     std::function<void()> lost;  // once; the link is to be destroyed, not in this call
@@ -47,8 +47,9 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   void send_samples(const std::string& payload);  // of put_samples()
   void send_welcome(const protocol::link::Welcome& w);
   void send_status(const protocol::link::Status& s);
+  void send_checked(std::string_view why_not);
   void refuse(std::string_view why);
-  void send_keep_out(std::uint64_t client_hash);
+  void send_strike(std::string_view strike);
   void send_settings(const protocol::link::Settings& s);
   // From a signal handler: FrameType::dying with a connection, or dying_forwarded.
   void last_words(protocol::link::FrameType type, std::uint64_t of);
@@ -118,6 +119,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   std::size_t gathered_ = 0;    // bytes of these
   std::uint64_t turns_ = 0;     // encoded
   std::uint64_t accepted_ = 0;  // of these
+  std::uint64_t version_ = 0;   // of the edge
   bool remote_ = false;
   bool lost_ = false;
   bool congested_ = false;  // more waits for the edge than a link may keep

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "protocol/link/types.h"
@@ -30,6 +31,8 @@ class EnginePort {
   virtual void closed(base::ConnId conn, protocol::link::CloseReason cause) = 0;
   // `written`: engine output handed to the kernel so far, bytes.
   virtual void credit(base::ConnId conn, std::uint64_t written) = 0;
+  // Who has killed engines, or is free again; adds to what was said before.
+  virtual void kept_out(const std::vector<protocol::link::KeptOut>&) {}
   virtual void turn_end() = 0;  // everything of this loop turn has been said
   // Steps of all turns up to `turn` (EdgePort::turn_of) have reached the edge of link `link`.
   virtual void accepted(std::uint32_t link, std::uint64_t turn) = 0;

@@ -7,12 +7,16 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 extern char** environ;
@@ -25,6 +29,7 @@ constexpr const char* kParentVariable = "BERTH_SUPERVISOR_PID";
 constexpr const char* kLinksVariable = "BERTH_SUPERVISOR_LINKS";
 constexpr int kOutOfTheWay = 128;     // descriptors from here on are not those the child expects
 constexpr int kLinkBuffer = 4 << 20;  // bytes, each way
+constexpr int kSignalsOfTheParent[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -48,12 +53,69 @@ void enlarge(int fd) {
   }
 }
 
+struct Descriptors {  // closed with it
+  Descriptors() = default;
+  ~Descriptors() {
+    for (const int fd : fds) ::close(fd);
+  }
+  Descriptors(const Descriptors&) = delete;
+  Descriptors& operator=(const Descriptors&) = delete;
+  std::vector<int> fds;
+};
+
+// What posix_spawn is told: the child's descriptors and signals.
+struct Spawning {
+  // Our ends of the links are added to `ours`. Throws std::system_error.
+  Spawning(int poison_fd, std::uint32_t links, std::vector<int>& ours) {
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    give(poison_fd, kPoisonFd);
+    for (std::uint32_t i = 0; i < links; ++i) {
+      const auto [here, there] = link_pair();
+      ours.push_back(here);
+      theirs.fds.push_back(there);
+      give(there, kFirstLinkFd + static_cast<int>(i));
+    }
+    // Libraries open descriptors without close-on-exec (Asio's accept does).
+    posix_spawn_file_actions_addclosefrom_np(&actions, kFirstLinkFd + static_cast<int>(links));
+    // Blocked until the child ignores them: adopt_child_limits().
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    for (const int s : kSignalsOfTheParent) sigaddset(&blocked, s);
+    posix_spawnattr_setsigmask(&attributes, &blocked);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  }
+  ~Spawning() {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  }
+  Spawning(const Spawning&) = delete;
+  Spawning& operator=(const Spawning&) = delete;
+  // First out of the way, then into place: dup2 clears close-on-exec.
+  void give(int fd, int as) {
+    const int away = fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay);
+    if (away < 0) fail("descriptor for an engine");
+    theirs.fds.push_back(away);
+    posix_spawn_file_actions_adddup2(&actions, away, as);
+  }
+
+  Descriptors theirs;
+  posix_spawn_file_actions_t actions{};
+  posix_spawnattr_t attributes{};
+};
+
 }  // namespace
 
 PoisonPage::PoisonPage() {
   fd_ = memfd_create("berth-poison", MFD_CLOEXEC);
-  if (fd_ < 0 || ftruncate(fd_, kPage) != 0) fail("memfd");
-  word_ = map_page(fd_);
+  if (fd_ < 0) fail("memfd");
+  try {
+    if (ftruncate(fd_, kPage) != 0) fail("memfd");
+    word_ = map_page(fd_);
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
 }
 PoisonPage::PoisonPage(int fd) : fd_(fd), word_(map_page(fd)) {}
 PoisonPage::~PoisonPage() {
@@ -65,7 +127,7 @@ std::pair<int, int> link_pair() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
     fail("socketpair");
-  enlarge(ends[0]);
+  enlarge(ends[0]);  // best effort
   enlarge(ends[1]);
   return {ends[0], ends[1]};
 }
@@ -78,28 +140,8 @@ std::uint32_t links_given() {
 Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
                    int poison_fd, std::uint32_t links) {
   Child child;
-  std::vector<int> theirs;  // duplicates, to be closed here
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  // First out of the way, then into place: dup2 clears close-on-exec.
-  const auto give = [&](int fd, int as) {
-    theirs.push_back(fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay));
-    posix_spawn_file_actions_adddup2(&actions, theirs.back(), as);
-  };
-  give(poison_fd, kPoisonFd);
-  for (std::uint32_t i = 0; i < links; ++i) {
-    const auto [ours, end] = link_pair();
-    child.link_fds.push_back(ours);
-    give(end, kFirstLinkFd + static_cast<int>(i));
-    ::close(end);
-  }
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-
+  Descriptors ours;
+  const Spawning spawning(poison_fd, links, ours.fds);
   std::map<std::string, std::string> merged;
   for (char** e = environ; *e != nullptr; ++e) {
     if (const char* eq = std::strchr(*e, '='))
@@ -117,15 +159,39 @@ Child spawn_engine(const std::string& path, const std::map<std::string, std::str
   std::string arg1 = "engine-child";
   char* argv[] = {arg0.data(), arg1.data(), nullptr};
 
-  const int error = posix_spawn(&child.pid, path.c_str(), &actions, &attributes, argv, envp.data());
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  for (const int fd : theirs) ::close(fd);
-  if (error != 0) {
-    for (const int fd : child.link_fds) ::close(fd);
-    throw std::system_error(error, std::generic_category(), "start " + path);
-  }
+  const int error = posix_spawn(&child.pid, path.c_str(), &spawning.actions, &spawning.attributes,
+                                argv, envp.data());
+  if (error != 0) throw std::system_error(error, std::generic_category(), "start " + path);
+  child.link_fds = std::exchange(ours.fds, {});
   return child;
+}
+
+std::string text_of_status(int status) {
+  if (WIFEXITED(status)) return "exit " + std::to_string(WEXITSTATUS(status));
+  if (!WIFSIGNALED(status)) return "status " + std::to_string(status);
+  const char* name = sigabbrev_np(WTERMSIG(status));
+  return name != nullptr ? "SIG" + std::string(name) : "signal " + std::to_string(WTERMSIG(status));
+}
+
+std::uint64_t oom_kills() {
+  std::FILE* f = std::fopen("/proc/vmstat", "re");
+  if (f == nullptr) return 0;
+  unsigned long long n = 0;
+  char line[128];
+  while (std::fgets(line, sizeof line, f) != nullptr) {
+    if (std::sscanf(line, "oom_kill %llu", &n) == 1) break;
+  }
+  std::fclose(f);
+  return n;
+}
+
+bool reap_within(pid_t pid, int& status, int limit_ms) {
+  for (int waited_ms = 0;; ++waited_ms) {
+    if (waitpid(pid, &status, WNOHANG) != 0) return true;
+    if (waited_ms >= limit_ms) return false;
+    const timespec millisecond{0, 1'000'000};
+    nanosleep(&millisecond, nullptr);
+  }
 }
 
 char process_state(pid_t pid) {
@@ -140,6 +206,13 @@ char process_state(pid_t pid) {
 }
 
 void adopt_child_limits(std::uint32_t memory_mb) {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  for (const int s : kSignalsOfTheParent) {
+    signal(s, SIG_IGN);
+    sigaddset(&blocked, s);
+  }
+  sigprocmask(SIG_UNBLOCK, &blocked, nullptr);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const char* parent =
       std::getenv(kParentVariable);  // a container's edge is pid 1: ask for its own pid
@@ -149,6 +222,7 @@ void adopt_child_limits(std::uint32_t memory_mb) {
     std::fputs("500", f);
     std::fclose(f);
   }
+  std::set_new_handler([] { std::_Exit(kExitOutOfMemory); });
   if (memory_mb != 0) {
     const rlim_t bytes = static_cast<rlim_t>(memory_mb) << 20;
     const rlimit limit{bytes, bytes};

@@ -18,6 +18,8 @@ inline constexpr int kFirstLinkFd = 4;
 // Exit code of an engine that can't begin now and may be able to later: no room on the store's
 // disk.
 inline constexpr int kExitTryAgain = 75;
+// In a child's environment: "1" for the first of a gateway, which must not serve with bad files.
+inline constexpr const char* kFirstVariable = "BERTH_SUPERVISOR_FIRST";
 
 // One page shared by edge and engine. Written by the engine before and after each input; read by
 // the edge when the engine is dead.
@@ -44,16 +46,33 @@ struct Child {
 // A connected pair of stream sockets for a link, non-blocking, with large buffers.
 std::pair<int, int> link_pair();
 
-// Throws std::system_error. The environment is ours with `environment` laid over it.
+// Throws std::system_error; no descriptor is left open then. The environment is ours with
+// `environment` laid over it. The child has no other descriptor of ours than these, 0, 1 and 2,
+// whether it is close-on-exec or not.
 Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
                    int poison_fd, std::uint32_t links);
 std::uint32_t links_given();  // in the child: how many sockets it has
 
+// How a child ended, of waitpid(): "exit 69", "SIGKILL".
+std::string text_of_status(int status);
+
+// With this code an engine ends whose memory is used up: proof of nothing against the device that
+// it happened to work for.
+inline constexpr int kExitOutOfMemory = 71;
+// Processes that the kernel has killed for want of memory since it was started, of the whole host;
+// 0: the kernel does not say.
+std::uint64_t oom_kills();
+
+// Waits for a child that was sent SIGKILL, `limit_ms` at most. False: it is not gone yet (it is in
+// the kernel, on a disk that does not answer).
+bool reap_within(pid_t pid, int& status, int limit_ms);
+
 // 'R', 'S', 'T', … from /proc; 0: gone.
 char process_state(pid_t pid);
 
-// In the child: die with the parent, be the OOM killer's choice, keep below `memory_mb` (0: no
-// limit).
+// In the child: follow the parent only (signals of a terminal or of systemd to the whole group are
+// for the parent, which ends its children when their devices have been told), die with it, be the
+// OOM killer's choice, keep below `memory_mb` (0: no limit).
 void adopt_child_limits(std::uint32_t memory_mb);
 
 std::string executable_path();  // as installed, not the inode in use

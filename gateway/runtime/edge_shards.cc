@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace berth::gateway::runtime {
 
 namespace {
@@ -29,7 +31,9 @@ std::uint16_t port_of(int listener) {
 
 EdgeShards::EdgeShards(boost::asio::io_context& main, const edge::EdgeOptions& options,
                        std::uint32_t count, edge::AddressLimits::Options limits)
-    : main_(main), limits_(limits) {
+    : main_(main),
+      limits_(limits),
+      quarantine_(options.quarantine_directory, options.quarantine_s) {
   for (std::uint32_t i = 0; i < count; ++i) {
     auto s = std::make_unique<Shard>();
     if (i != 0) s->own_io = std::make_unique<boost::asio::io_context>(1);
@@ -39,16 +43,44 @@ EdgeShards::EdgeShards(boost::asio::io_context& main, const edge::EdgeOptions& o
     shards_.push_back(std::move(s));
   }
   for (auto& s : shards_) {
-    s->edge->on_quarantine([this](std::uint64_t client_hash) {
-      for (auto& each : shards_) {
-        Shard& other = *each;
-        boost::asio::post(*other.io, [&other, client_hash] { other.edge->keep_out(client_hash); });
-      }
-      boost::asio::post(main_, [this, client_hash] {
-        if (on_quarantine_) on_quarantine_(client_hash);
+    s->edge->engine_is_ours_alone(count == 1);
+    s->edge->use_quarantine(quarantine_, [this](const edge::Quarantine::Strike& strike) {
+      boost::asio::post(main_, [this, strike] {
+        struck(strike);
+        if (on_strike_) on_strike_(strike);
       });
     });
   }
+}
+
+// Of a shard of ours, or of another edge: it has been counted.
+void EdgeShards::struck(const edge::Quarantine::Strike& s) {
+  const std::int64_t now_s = base::monotonic_ns() / 1'000'000'000;
+  if (quarantine_.holds(s.id, now_s)) {
+    each([s](std::uint32_t, boost::asio::io_context&, edge::EdgeShard& e) {
+      e.shut_out(s.id, s.kind);
+    });
+  }
+  tell_quarantine();
+}
+
+void EdgeShards::tell_quarantine() {
+  each([](std::uint32_t, boost::asio::io_context&, edge::EdgeShard& e) { e.tell_quarantine(); });
+}
+
+void EdgeShards::struck_elsewhere(std::string_view bytes) {
+  const auto s = edge::Quarantine::Strike::decode(bytes);
+  if (!s) return;
+  boost::asio::post(main_, [this, s = *s] {
+    quarantine_.strike(s, {}, base::monotonic_ns() / 1'000'000'000);
+    struck(s);
+  });
+}
+
+bool EdgeShards::lift(std::string_view id) {
+  if (!quarantine_.lift(id, base::monotonic_ns() / 1'000'000'000)) return false;
+  tell_quarantine();
+  return true;
 }
 
 EdgeShards::~EdgeShards() {
@@ -173,12 +205,12 @@ void EdgeShards::open_links(std::vector<int> fds, protocol::link::Hello hello) {
   }
 }
 
-void EdgeShards::engine_gone() {
+void EdgeShards::engine_gone(edge::EngineEnd how) {
   for (auto& s : shards_) {
     Shard& shard = *s;
-    on(shard, [&shard] {
+    on(shard, [&shard, how] {
       shard.link->close();  // applies what it had written whole
-      shard.edge->engine_gone();
+      shard.edge->engine_gone(0, how);
     });
   }
 }

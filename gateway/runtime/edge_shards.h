@@ -53,19 +53,25 @@ class EdgeShards {
   using EachShard =
       std::function<void(std::uint32_t number, boost::asio::io_context& io, edge::EdgeShard& edge)>;
   void each(const EachShard& f);
-  // Called on the main thread when a shard has quarantined a client; all shards know already.
-  void on_quarantine(std::function<void(std::uint64_t client_hash)> f) {
-    on_quarantine_ = std::move(f);
+  // Called on the main thread when an engine has died of a connection of ours.
+  void on_strike(std::function<void(const edge::Quarantine::Strike&)> f) {
+    on_strike_ = std::move(f);
   }
+  // Another edge says it.
+  void struck_elsewhere(std::string_view strike);
+  edge::Quarantine& quarantine() { return quarantine_; }
+  bool lift(std::string_view id);  // by its text; false: there is no such entry
 
   // -- where an engine is reached by links. `events`: of shard 0's link, after the shards have done
   // their own part.
   void make_links(link::EdgeLink::Events events);
   // One descriptor a shard. `hello.edge_id` is shard 0's; the others count on from it.
   void open_links(std::vector<int> fds, protocol::link::Hello hello);
-  void engine_gone();
+  void engine_gone(edge::EngineEnd how);
   void suspect(base::ConnId conn);  // as the engine numbers connections
   bool serving() const;
+  // To shard 0's engine, when it serves: a will that killed engines (DESIGN 4).
+  void send_skip(protocol::link::ForwardedWork w) { shards_[0]->link->send_skip(w); }
   void send_empty(protocol::link::FrameType type) { shards_[0]->link->send_empty(type); }
   void scrape(std::uint64_t id) { shards_[0]->link->scrape(id); }
 
@@ -98,12 +104,15 @@ class EdgeShards {
   void make_link(Shard& s, link::EdgeLink::Events events);
 
   static void close_listeners(Shard& s);
+  void struck(const edge::Quarantine::Strike& s);
+  void tell_quarantine();
 
   boost::asio::io_context& main_;
   edge::AddressLimits limits_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::array<std::optional<edge::ListenerOptions>, edge::kTransports.size()> bound_;
-  std::function<void(std::uint64_t)> on_quarantine_;
+  edge::Quarantine quarantine_;
+  std::function<void(const edge::Quarantine::Strike&)> on_strike_;
   bool threads_started_ = false;
 };
 

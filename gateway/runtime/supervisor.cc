@@ -1,6 +1,7 @@
 #include "gateway/runtime/supervisor.h"
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,24 +15,47 @@
 
 namespace berth::gateway::runtime {
 
+using protocol::link::ForwardedWork;
+
 namespace {
 constexpr std::int64_t kMs = 1'000'000;
-constexpr auto kWarmUp = std::chrono::milliseconds(200);
+constexpr auto kProofLook = std::chrono::milliseconds(20);
+constexpr int kProofLooks = 250;                   // 5 s
 constexpr std::int64_t kStartMax = 120'000 * kMs;  // opening a store and restoring it
 constexpr std::int64_t kQuickDeath = 500 * kMs;
 constexpr int kWaitMax_ms = 8000;  // for what an engine lacks (kExitTryAgain)
+constexpr std::size_t kWorkMax = 1000;
+constexpr int kDeathsToSkip = 2;
+constexpr int kReapMax_ms = 2000;  // of a child that was sent SIGKILL
+constexpr auto kStartAgain = std::chrono::milliseconds(1000);
 
 std::uint64_t random_id() {
   std::random_device d;
   return (static_cast<std::uint64_t>(d()) << 32) | d();
 }
 
-// Death by our own fault while an input was worked on. SIGKILL from outside proves nothing.
-bool proves_poison(int status, bool killed_while_running) {
-  if (killed_while_running) return true;
+bool is_fault(int status) {
   if (!WIFSIGNALED(status)) return WIFEXITED(status) && WEXITSTATUS(status) != 0;
   const int s = WTERMSIG(status);
   return s == SIGSEGV || s == SIGABRT || s == SIGBUS || s == SIGILL || s == SIGFPE;
+}
+
+struct Proof {
+  bool said = false;
+  std::string why_not;
+};
+
+// The first frame in a link that is not read yet.
+Proof proof_of(int link_fd) {
+  std::string in(4096, '\0');
+  const ssize_t n = ::recv(link_fd, in.data(), in.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (n <= 0) return {};
+  protocol::link::FrameView f;
+  const std::string_view got(in.data(), static_cast<std::size_t>(n));
+  if (protocol::link::next_frame(got, f) != protocol::link::FrameResult::complete ||
+      f.type != protocol::link::FrameType::checked)
+    return {};
+  return {true, std::string(f.payload)};
 }
 
 }  // namespace
@@ -66,15 +90,18 @@ Supervisor::~Supervisor() {
     if (!*e || (*e)->child.pid <= 0) continue;
     ::kill((*e)->child.pid, SIGKILL);
     int status = 0;
-    waitpid((*e)->child.pid, &status, 0);
+    reap_within((*e)->child.pid, status, kReapMax_ms);
   }
 }
 
 Supervisor::Engine Supervisor::spawn() {
   Engine e;
   e.poison = std::make_unique<PoisonPage>();
-  e.child = spawn_engine(path_, to_environment(config_), e.poison->fd(), edges_.count());
+  auto environment = to_environment(config_);
+  environment[kFirstVariable] = ever_ready_ ? "0" : "1";
+  e.child = spawn_engine(path_, environment, e.poison->fd(), edges_.count());
   e.started_ns = base::monotonic_ns();
+  e.oom_kills = oom_kills();
   return e;
 }
 
@@ -94,11 +121,14 @@ void Supervisor::activate() {
                     {.edge_id = edge_id_,
                      .output_cap = config_.edge.output_cap,
                      .heartbeat_ms = config_.heartbeat_ms});
+  for (const auto& [work, deaths] : deaths_of_work_) {
+    if (deaths >= kDeathsToSkip) edges_.send_skip(ForwardedWork::from_packed(work));
+  }
 }
 
 void Supervisor::on_ready() {
   last_heartbeat_ns_ = base::monotonic_ns();
-  gone_ns_ = 0;
+  absence_.serves(last_heartbeat_ns_);
   BERTH_LOG(info, "engine serving pid={} after_ms={} gap_ms={}", active_->child.pid,
             (last_heartbeat_ns_ - active_->started_ns) / kMs, probe_.engine_gap_ms);
   if (!std::exchange(ever_ready_, true)) events_.first_ready();
@@ -111,7 +141,12 @@ void Supervisor::ensure_standby() {
   try {
     standby_ = spawn();
   } catch (const std::exception& e) {
-    BERTH_LOG(err, "standby failed error={}", e.what());
+    ++probe_.engine_start_failures;
+    BERTH_LOG(err, "standby failed error=\"{}\"", e.what());
+    backoff_.expires_after(kStartAgain);
+    backoff_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) ensure_standby();
+    });
   }
 }
 
@@ -141,7 +176,10 @@ void Supervisor::wait_children() {
 void Supervisor::reap() {
   int status = 0;
   if (standby_ && waitpid(standby_->child.pid, &status, WNOHANG) == standby_->child.pid) {
-    BERTH_LOG(warn, "standby ended pid={} status={}", standby_->child.pid, status);
+    if (!standby_->stopping) {
+      BERTH_LOG(warn, "standby ended pid={} by=\"{}\"", standby_->child.pid,
+                text_of_status(status));
+    }
     for (const int fd : standby_->child.link_fds) ::close(fd);
     standby_.reset();
     if (active_ && edges_.serving()) {
@@ -157,20 +195,22 @@ void Supervisor::reap() {
 }
 
 void Supervisor::on_active_death(int status) {
-  edges_.engine_gone();
-  gone_ns_ = base::monotonic_ns();
+  const std::int64_t now = base::monotonic_ns();
+  const std::uint64_t word = active_->poison->word()->load();
   const bool planned = active_->stopping;
-  const bool quick = gone_ns_ - active_->started_ns < kQuickDeath;
   const bool later = WIFEXITED(status) && WEXITSTATUS(status) == kExitTryAgain;
-  if (!planned && !later) {
-    ++probe_.engine_deaths;
-    BERTH_LOG(warn, "engine died pid={} status={}", active_->child.pid, status);
-    const std::uint64_t suspect = active_->poison->word()->load();
-    if (suspect != 0 && proves_poison(status, killed_while_running_)) {
-      edges_.suspect(base::ConnId::from_packed(suspect));
+  const edge::EngineEnd how = planned || later ? edge::EngineEnd::planned : judge(status);
+  edges_.engine_gone(how);
+  absence_.ended(now);
+  if (how == edge::EngineEnd::proven) {
+    if (ForwardedWork::is(word)) {
+      count_deaths_of(ForwardedWork::from_packed(word));
+    } else {
+      edges_.suspect(base::ConnId::from_packed(word));
     }
   }
-  killed_while_running_ = false;
+  const bool quick = now - active_->started_ns < kQuickDeath;
+  killed_ = Killed::no;
   active_.reset();
   if (drain_done_) return std::exchange(drain_done_, nullptr)();
   if (closing_) return;
@@ -179,27 +219,54 @@ void Supervisor::on_active_death(int status) {
   }
   quick_deaths_ = quick && !planned && !later ? quick_deaths_ + 1 : 0;
   waits_ = later ? waits_ + 1 : 0;
-  const int delay_ms = later                ? std::min(kWaitMax_ms, 500 << std::min(waits_, 4))
-                       : quick_deaths_ <= 3 ? 0
-                                            : std::min(1000, 50 << std::min(quick_deaths_ - 4, 5));
-  const auto next = [this] {
-    if (closing_ || active_) return;
-    try {
-      active_ = standby_ ? std::move(*standby_) : spawn();
-      standby_.reset();
-      activate();
-    } catch (const std::exception& e) {
-      BERTH_LOG(err, "engine start failed error={}", e.what());
-      backoff_.expires_after(std::chrono::seconds(1));
-      backoff_.async_wait([this](boost::system::error_code ec) {
-        if (!ec && !active_) on_active_death(0);
-      });
-    }
-  };
-  if (delay_ms == 0) return next();
-  backoff_.expires_after(std::chrono::milliseconds(delay_ms));
-  backoff_.async_wait([next](boost::system::error_code ec) {
-    if (!ec) next();
+  if (later)
+    return start_next_after(
+        std::chrono::milliseconds(std::min(kWaitMax_ms, 500 << std::min(waits_, 4))));
+  if (quick_deaths_ <= 3) return start_next();
+  start_next_after(std::chrono::milliseconds(std::min(1000, 50 << std::min(quick_deaths_ - 4, 5))));
+}
+
+// What the active engine has died of. Proven: of a fault of its own, or in a loop of its own, while
+// it worked for somebody; SIGKILL from outside proves nothing, nor does want of memory.
+edge::EngineEnd Supervisor::judge(int status) {
+  ++probe_.engine_deaths;
+  const bool no_memory = WIFEXITED(status) && WEXITSTATUS(status) == kExitOutOfMemory;
+  const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+  const bool kernel = killed && killed_ == Killed::no && oom_kills() > active_->oom_kills;
+  BERTH_LOG(warn, "engine died pid={} by=\"{}\"{}", active_->child.pid, text_of_status(status),
+            no_memory || kernel ? " out_of_memory=true" : "");
+  if (no_memory || kernel) return edge::EngineEnd::fault;
+  if (killed_ == Killed::stopped) return edge::EngineEnd::planned;
+  const bool own = is_fault(status) || killed_ == Killed::running;
+  if (!own) return edge::EngineEnd::unproven;
+  return active_->poison->word()->load() != 0 ? edge::EngineEnd::proven : edge::EngineEnd::fault;
+}
+
+// A will that no connection has any more: after two deaths the next engine leaves it out.
+void Supervisor::count_deaths_of(ForwardedWork w) {
+  if (deaths_of_work_.size() >= kWorkMax) deaths_of_work_.erase(deaths_of_work_.begin());
+  ++deaths_of_work_[w.packed()];
+}
+
+// The standby, or a new one. Where none can be started (no descriptors, no memory, the binary is
+// being replaced) it is tried again; devices wait.
+void Supervisor::start_next() {
+  if (closing_ || active_) return;
+  try {
+    active_ = standby_ ? std::move(*standby_) : spawn();
+    standby_.reset();
+    activate();
+  } catch (const std::exception& e) {
+    ++probe_.engine_start_failures;
+    BERTH_LOG(err, "engine start failed error=\"{}\"", e.what());
+    start_next_after(kStartAgain);
+  }
+}
+
+void Supervisor::start_next_after(std::chrono::milliseconds delay) {
+  backoff_.expires_after(delay);
+  backoff_.async_wait([this](boost::system::error_code ec) {
+    if (!ec) start_next();
   });
 }
 
@@ -217,7 +284,7 @@ void Supervisor::watch() {
         now - last_heartbeat_ns_ > interval * config_.heartbeats_missed) {
       ++probe_.engine_kills;
       const char state = process_state(active_->child.pid);
-      killed_while_running_ = state == 'R';
+      killed_ = state == 'R' ? Killed::running : state == 'T' ? Killed::stopped : Killed::no;
       kill_engine(state == 'T' ? "stopped" : "missed heartbeats");
       last_heartbeat_ns_ = now;
     } else if (active_ && !edges_.serving() && now - active_->started_ns > kStartMax) {
@@ -228,35 +295,62 @@ void Supervisor::watch() {
 }
 
 void Supervisor::restart_engine(std::function<void(bool)> done) {
+  why_not_ = "no engine serves, or a restart is under way";
   if (restart_done_ || !active_ || !edges_.serving()) return done(false);
-  if (standby_) {  // it may be of an older binary
-    ::kill(standby_->child.pid, SIGKILL);
-    int status = 0;
-    waitpid(standby_->child.pid, &status, 0);
-    for (const int fd : standby_->child.link_fds) ::close(fd);
-    standby_.reset();
-  }
+  end_standby();  // it may be of an older binary
   try {
     standby_ = spawn();
   } catch (const std::exception& e) {
-    BERTH_LOG(err, "restart refused error={}", e.what());
+    why_not_ = e.what();
+    BERTH_LOG(err, "restart refused error=\"{}\"", why_not_);
     return done(false);  // the present engine goes on
   }
   restart_done_ = std::move(done);
-  // A binary that can't start shows it now, while the present engine still serves.
-  warm_up_.expires_after(kWarmUp);
-  warm_up_.async_wait([this](boost::system::error_code ec) {
-    if (ec || !restart_done_) return;
-    if (!standby_ || !active_ || !edges_.serving()) {
-      return std::exchange(restart_done_, nullptr)(false);
-    }
-    active_->stopping = true;
-    edges_.send_empty(protocol::link::FrameType::stop);
-  });
+  await_proof(0);
+}
+
+// A successor that can't serve (its binary, a bad file) shows it now, while the present engine
+// serves. What it says waits in its link, where nobody reads yet.
+void Supervisor::await_proof(int looks) {
+  if (!restart_done_) return;
+  if (!active_ || !edges_.serving()) return refuse_restart("no engine serves");
+  if (!standby_) return refuse_restart("the new engine has ended at once, see the log");
+  const Proof proof = proof_of(standby_->child.link_fds[0]);
+  if (proof.said && !proof.why_not.empty()) {
+    end_standby();
+    return refuse_restart(proof.why_not);
+  }
+  // An older release says nothing of itself.
+  if (!proof.said && looks < (process_state(standby_->child.pid) == 0 ? 0 : kProofLooks)) {
+    warm_up_.expires_after(kProofLook);
+    warm_up_.async_wait([this, looks](boost::system::error_code ec) {
+      if (!ec) await_proof(looks + 1);
+    });
+    return;
+  }
+  active_->stopping = true;
+  edges_.send_empty(protocol::link::FrameType::stop);
+}
+
+void Supervisor::refuse_restart(std::string why) {
+  BERTH_LOG(err, "restart refused error=\"{}\"", why);
+  why_not_ = std::move(why);
+  if (restart_done_) std::exchange(restart_done_, nullptr)(false);
+  boost::asio::post(io_, [this] { ensure_standby(); });
+}
+
+void Supervisor::end_standby() {
+  if (!standby_) return;
+  ::kill(standby_->child.pid, SIGKILL);
+  int status = 0;
+  reap_within(standby_->child.pid, status, kReapMax_ms);
+  for (const int fd : standby_->child.link_fds) ::close(fd);
+  standby_.reset();
 }
 
 void Supervisor::drain(std::function<void()> done) {
   if (standby_) {
+    standby_->stopping = true;
     ::kill(standby_->child.pid, SIGKILL);
   }
   if (!active_ || !edges_.serving()) return done();
@@ -266,7 +360,7 @@ void Supervisor::drain(std::function<void()> done) {
 }
 
 double Supervisor::absent_seconds() const {
-  return gone_ns_ == 0 ? 0.0 : static_cast<double>(base::monotonic_ns() - gone_ns_) / 1e9;
+  return static_cast<double>(absence_.ns(base::monotonic_ns())) / 1e9;
 }
 
 void Supervisor::scrape(Scraped done) {

@@ -12,12 +12,14 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "gateway/config.h"
+#include "gateway/runtime/absence.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/runtime/edge_shards.h"
 
@@ -34,9 +36,13 @@ class Supervisor {
 
   void start();
   // Planned replacement: a fresh standby of the installed binary, then the present engine stops.
+  // It has read and checked its configuration before the present engine is asked to end; else
+  // why_not() says what it lacks, and the present engine goes on.
   void restart_engine(std::function<void(bool ok)> done);
+  const std::string& why_not() const { return why_not_; }
   void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
   bool serving() const { return edges_.serving(); }
+  // Since an engine last served well (absence.h).
   double absent_seconds() const;
   // Null after 1 s without answer. Who asks while an answer is awaited gets the same one.
   // Of link::get_samples(); null: none.
@@ -56,7 +62,8 @@ class Supervisor {
     Child child;
     std::unique_ptr<PoisonPage> poison;
     bool hello_sent = false;
-    bool stopping = false;
+    bool stopping = false;        // we have asked it to end
+    std::uint64_t oom_kills = 0;  // of the host, when it was started
     std::int64_t started_ns = 0;
   };
   Engine spawn();
@@ -66,6 +73,13 @@ class Supervisor {
   void wait_children();
   void reap();
   void on_active_death(int status);
+  void start_next();
+  void start_next_after(std::chrono::milliseconds delay);
+  edge::EngineEnd judge(int status);
+  void count_deaths_of(protocol::link::ForwardedWork w);
+  void end_standby();
+  void await_proof(int looks);
+  void refuse_restart(std::string why);
   void ensure_standby();
   void watch();
   void kill_engine(const char* why);
@@ -86,13 +100,16 @@ class Supervisor {
   std::optional<Engine> active_;
   std::optional<Engine> standby_;
   std::function<void(bool)> restart_done_;
+  std::string why_not_;
   std::function<void()> drain_done_;
   std::vector<Scraped> scrapers_;
   std::uint64_t scrape_id_ = 0;
   std::int64_t last_heartbeat_ns_ = 0;
   std::int64_t last_watch_ns_ = 0;
-  std::int64_t gone_ns_ = 0;
-  bool killed_while_running_ = false;  // by our watchdog, in a loop of its own
+  Absence absence_;
+  enum class Killed : std::uint8_t { no, running, stopped };
+  Killed killed_ = Killed::no;  // by our watchdog: in a loop of its own, or stopped from outside
+  std::map<std::uint64_t, int> deaths_of_work_;  // by ForwardedWork: wills
   bool ever_ready_ = false;
   bool closing_ = false;
   int quick_deaths_ = 0;

@@ -76,6 +76,41 @@ std::uint64_t common_version(std::uint64_t version_min, std::uint64_t version) {
   return common >= version_min && common >= kVersionMin ? common : 0;
 }
 
+namespace {
+
+void put_le64(std::string& out, std::uint64_t v) {
+  for (unsigned i = 0; i < 8; ++i) out.push_back(static_cast<char>(v >> (8 * i)));
+}
+
+std::uint64_t get_le64(RecordReader& r) {
+  std::uint64_t v = 0;
+  for (unsigned i = 0; i < 8; ++i) v |= static_cast<std::uint64_t>(r.byte()) << (8 * i);
+  return v;
+}
+
+}  // namespace
+
+void put_kept_out(std::string& out, const std::vector<KeptOut>& list) {
+  for (const KeptOut& k : list) {
+    put_le64(out, k.id.high);
+    put_le64(out, k.id.low);
+    put_varint(out, k.seconds);
+  }
+}
+
+bool get_kept_out(std::string_view in, std::vector<KeptOut>& list) {
+  RecordReader r(in);
+  list.clear();
+  while (r.ok() && !r.done()) {
+    KeptOut k;
+    k.id.high = get_le64(r);
+    k.id.low = get_le64(r);
+    k.seconds = static_cast<std::uint32_t>(r.varint());
+    list.push_back(k);
+  }
+  return r.ok();
+}
+
 void put_settings(std::string& out, const Settings& s) {
   for (const auto& [setting, value] : s) {
     out.push_back(static_cast<char>(setting));
@@ -189,8 +224,8 @@ void put_attach(std::string& out, const Attach& a) {
   put_varint(out, a.in_end);
   put_varint(out, a.out_off);
   put_varint(out, a.written);
-  out.push_back(static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0) |
-                                  (a.ended ? 4 : 0)));
+  out.push_back(
+      static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0) | (a.ended ? 4 : 0)));
   put_peer(out, a);
   put_varint(out, a.cookie.size());
   for (const std::string& slot : a.cookie) put_bytes(out, slot);
@@ -297,7 +332,7 @@ void put_step(std::string& out, const Step& s) {
   put_varint(out, s.out_off);
   out.push_back(static_cast<char>((s.has_in_ack ? 1 : 0) | (s.has_settings ? 2 : 0) |
                                   (s.cookies.empty() ? 0 : 4) | (s.has_close ? 8 : 0) |
-                                  (s.release ? 16 : 0)));
+                                  (s.release ? 16 : 0) | (s.has_principal ? 32 : 0)));
   put_bytes(out, s.bytes);
   if (s.has_in_ack) put_varint(out, s.in_ack);
   if (s.has_settings) {
@@ -313,6 +348,11 @@ void put_step(std::string& out, const Step& s) {
     }
   }
   if (s.has_close) out.push_back(static_cast<char>(s.reason));
+  if (!s.has_principal) return;
+  put_le64(out, s.settings.principal.high);
+  put_le64(out, s.settings.principal.low);
+  put_le64(out, s.settings.tenant);
+  out.push_back(s.settings.anonymous ? 1 : 0);
 }
 
 namespace {
@@ -343,6 +383,13 @@ bool get_step(RecordReader& r, Step& s) {
     }
   }
   if (s.has_close) s.reason = static_cast<CloseReason>(r.byte());
+  s.has_principal = (flags & 32) != 0;
+  if (s.has_principal) {
+    s.settings.principal.high = get_le64(r);
+    s.settings.principal.low = get_le64(r);
+    s.settings.tenant = get_le64(r);
+    s.settings.anonymous = r.byte() != 0;
+  }
   return r.ok() && s.reason < CloseReason::count;
 }
 

@@ -1,4 +1,4 @@
-// Bytes between edge and engine. Version 3.
+// Bytes between edge and engine. Version 4.
 //
 //   frame     := length:u32le (of what follows) type:u8 payload
 //   turn      := record*   what one side did in one turn of its loop; applied as a whole
@@ -12,6 +12,12 @@
 //   alive     := serving_term lost_term nominate:u8    every heartbeat_ms (remote)
 //   admits    := per_second    connections it could let in now, every heartbeat_ms (remote)
 //   skip      := work:u64le    a forwarded message that killed engines (remote; ADR 10)
+//   kept_out  := (principal:u64le[2] seconds)*   who has killed engines, or is free again; before
+//   the
+//                attaches, and when it changes (since version 4)
+//   strike    := bytes         an engine died of a principal's work: for the other edges, which
+//   hear
+//                it as it is; both ways (remote; since version 4)
 //   goodbye   := (empty)       the edge's connections have ended, it will not come back
 //   drain, stop := (empty)     scrape := id
 //
@@ -21,6 +27,9 @@
 //   status    := state:u8 term started_ms store_ok:u8 process held ending:u8
 //                (every heartbeat_ms; remote; from process on since version 3)
 //   ready     := version       attach now
+//   checked   := text          the first word of a supervised engine, before its hello: why it
+//   could
+//                not serve with its configuration; empty: nothing is in the way (since version 4)
 //   dying     := conn          our last word: we die of this connection's input (remote)
 //   dying_forwarded := work:u64le   the same, of a message of another partition (remote)
 //   settings  := (setting:u8 value)*   as in welcome, those that change; every heartbeat_ms
@@ -30,14 +39,14 @@
 //
 // Records, edge -> engine (numbers are varints, strings have a length in front):
 //   'A' conn epoch in_ack in_end out_off written flags:u8 peer cookie:string[n]
-//       flags: 1 connected, 2 loopback, 4 ended (since version 4); peer: address:u8[16] port:u16le and the certificate's name,
-//       or empty (connected)
+//       flags: 1 connected, 2 loopback, 4 ended (since version 4); peer: address:u8[16] port:u16le
+//       and the certificate's name, or empty (connected)
 //   'Z' (attached_all)
 //   'I' conn offset in_ack bytes      'C' conn reason:u8       'W' conn written
 // Records, engine -> edge:
 //   'S' conn epoch out_off flags:u8 bytes [in_ack] [connected:u8 version:u8 keep_alive]
-//       [n (slot:u8 bytes)*] [reason:u8]
-//   flags: 1 in_ack, 2 settings, 4 cookie slots, 8 close, 16 release
+//       [n (slot:u8 bytes)*] [reason:u8] [principal:u64le[2] tenant:u64le anonymous:u8]
+//   flags: 1 in_ack, 2 settings, 4 cookie slots, 8 close, 16 release, 32 principal (version 4)
 // Raw bytes instead of Protobuf: these records are made per message.
 // A reader ignores frames of unknown types; unknown records end a turn with an error.
 #pragma once
@@ -52,7 +61,8 @@
 
 namespace berth::protocol::link {
 
-inline constexpr std::uint32_t kVersion = 3;
+inline constexpr std::uint32_t kVersion = 4;
+inline constexpr std::uint32_t kPrincipalsSince = 4;
 inline constexpr std::uint32_t kVersionMin = 1;  // the oldest we still speak
 inline constexpr std::size_t kFrameHeader = 5;
 inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
@@ -68,6 +78,8 @@ enum class FrameType : std::uint8_t {
   goodbye = 8,
   admits = 10,
   skip = 11,
+  kept_out = 12,
+  strike = 13,
   ready = 17,
   heartbeat = 18,
   samples = 19,
@@ -78,7 +90,8 @@ enum class FrameType : std::uint8_t {
   dying = 24,
   keep_out = 25,
   settings = 26,
-  dying_forwarded = 27
+  dying_forwarded = 27,
+  checked = 28
 };
 
 struct FrameView {
@@ -124,6 +137,8 @@ enum class Setting : std::uint8_t {
 };
 inline constexpr std::uint64_t kUnbounded = 0xffffffff;
 using Settings = std::vector<std::pair<Setting, std::uint64_t>>;  // unknown ones are skipped
+void put_kept_out(std::string& out, const std::vector<KeptOut>& list);
+bool get_kept_out(std::string_view in, std::vector<KeptOut>& list);
 void put_settings(std::string& out, const Settings& s);
 bool get_settings(std::string_view in, Settings& s);
 struct Welcome {
@@ -185,6 +200,7 @@ struct Step {
   bool has_settings = false;
   bool has_close = false;
   bool release = false;
+  bool has_principal = false;  // of `settings`; only to an edge of version 4
   std::uint64_t in_ack = 0;
   EdgeSettings settings;
   CloseReason reason{};

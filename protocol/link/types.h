@@ -76,11 +76,38 @@ enum class CookieSlot : std::uint8_t {
 };
 using Cookie = std::array<std::string, static_cast<std::size_t>(CookieSlot::count)>;
 
+// Whoever a connection belongs to, as a number: 128 bits of SHA-256 of the principal's key
+// (session/principal_key.h). All 0: not said.
+struct PrincipalId {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+  constexpr bool is_set() const { return (high | low) != 0; }
+  // A tenant's number (EdgeSettings::tenant) in a list of principals.
+  static constexpr PrincipalId of_tenant(std::uint64_t tenant) { return {0, tenant}; }
+  friend constexpr auto operator<=>(const PrincipalId&, const PrincipalId&) = default;
+};
+struct PrincipalIdHash {
+  std::size_t operator()(const PrincipalId& id) const {
+    return static_cast<std::size_t>(id.low);  // uniform as it is
+  }
+};
+
+// A principal, or a tenant (of_tenant), that has killed engines. 0 seconds: not any more.
+struct KeptOut {
+  PrincipalId id;
+  std::uint32_t seconds = 0;
+  friend constexpr bool operator==(const KeptOut&, const KeptOut&) = default;
+};
+
 // What the edge must know of a connection's protocol state.
 struct EdgeSettings {
   bool connected = false;          // CONNACK with success is in this step
   std::uint8_t version = 0;        // 3, 4, 5: whether a DISCONNECT may be sent
   std::uint16_t keep_alive_s = 0;  // 0: none
+  // Since version 4 of the link.
+  PrincipalId principal;
+  std::uint64_t tenant = 0;  // 0: none
+  bool anonymous = false;    // the principal is an address
 };
 
 // One connection as the edge hands it to an engine, new or after a crash.

@@ -19,8 +19,8 @@ namespace berth::test {
 
 class RawClient {
  public:
-  explicit RawClient(int port, int receive_buffer = 0)
-      : fd_(connect_loopback(port, receive_buffer)), connected_(fd_ >= 0), gone_(fd_ < 0) {}
+  explicit RawClient(int port, int receive_buffer = 0, unsigned from = 0)
+      : fd_(connect_loopback(port, receive_buffer, from)), connected_(fd_ >= 0), gone_(fd_ < 0) {}
   ~RawClient() { close(); }
   RawClient(const RawClient&) = delete;
   RawClient& operator=(const RawClient&) = delete;

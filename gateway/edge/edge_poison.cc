@@ -1,0 +1,199 @@
+// Connections that kill engines (I12): strikes against whoever they belong to, and the replay of
+// suspects one at a time when engines have died without evidence.
+#include <openssl/rand.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "gateway/edge/edge_shard.h"
+#include "protocol/mqtt/codec.h"
+#include "protocol/mqtt/reason_text.h"
+#include "protocol/park/control.h"
+
+namespace berth::gateway::edge {
+
+using protocol::link::CloseReason;
+using protocol::mqtt::Reason;
+
+namespace {
+
+constexpr std::chrono::milliseconds kProbationLook{5};
+
+std::uint64_t random_number() {
+  std::uint64_t n = 0;
+  RAND_bytes(reinterpret_cast<unsigned char*>(&n), sizeof n);
+  return n;
+}
+
+std::int64_t now_ms() {
+  return base::monotonic_ns() / 1'000'000;
+}
+
+// Of a CONNECT: 5, or less for what has shorter answers.
+bool wants_version_5(std::string_view first) {
+  // Fixed header, remaining length of 1 to 4 bytes, "MQTT" with its length, the version.
+  std::size_t at = 1;
+  while (at < first.size() && at < 5 && (static_cast<unsigned char>(first[at]) & 0x80) != 0) ++at;
+  at += 1 + 2 + 4;
+  return at < first.size() && first[at] == 5;
+}
+
+}  // namespace
+
+// An engine has died while it worked for this connection.
+void EdgeShard::suspect(base::ConnId conn) {
+  if (Connection* c = find(conn)) strike(*c, false);
+}
+
+void EdgeShard::strike(Connection& c, bool at_once) {
+  Quarantine::Strike s{.number = random_number(),
+                       .id = c.principal.is_set() ? c.principal : newcomer_id(c.peer),
+                       .tenant = c.tenant,
+                       .kind = !c.principal.is_set() ? Quarantine::Kind::before_login
+                               : c.anonymous         ? Quarantine::Kind::anonymous
+                                                     : Quarantine::Kind::principal,
+                       .at_once = at_once,
+                       .peer = c.peer.text()};
+  BERTH_LOG(warn, "engine died of conn={} peer={} principal={}", c.id().packed(),
+            c.peer.with_port(c.peer_port), link::text_of(s.id));
+  ++c.deaths;
+  bool out = c.deaths >= Quarantine::kDeaths || at_once;
+  if (quarantine_ != nullptr) out = quarantine_->strike(s, c.in, now_s_) || out;
+  if (on_strike_) on_strike_(s);
+  if (out && c.state != Connection::State::free) shut_out(c);
+}
+
+// The connection ends, and what of it no engine has taken is never given to one again.
+void EdgeShard::shut_out(Connection& c) {
+  ++probe_.poisoned;
+  input_bytes_ -= c.in.size();
+  c.in_ack = c.in_off;
+  c.in = {};
+  if (c.state == Connection::State::ended) {  // its end, or its cookie, is what engines die of
+    if (!c.attached) finish(c);
+    return;
+  }
+  c.out.append(banned(c, {}));
+  write_out(c);
+  if (c.fd >= 0) end(c, CloseReason::poison);
+}
+
+// Of a principal that is in quarantine all connections end; of an address those that have not
+// logged in. Anonymous clients of one address may be many devices: they are refused when they come
+// again, and end when they kill again.
+void EdgeShard::shut_out(const Quarantine::Id& id, Quarantine::Kind kind) {
+  if (kind == Quarantine::Kind::anonymous) return;
+  for_each([&](Connection& c) {
+    if (c.state != Connection::State::open) return;
+    const bool newcomer = kind == Quarantine::Kind::before_login;
+    if (newcomer ? !c.connected && newcomer_id(c.peer) == id : c.principal == id) shut_out(c);
+  });
+}
+
+// What a connection is told that is kept out. `first`: its first bytes, if it has just come.
+std::string EdgeShard::banned(const Connection& c, base::ByteView first) const {
+  if (c.connected || c.speaks_park()) {
+    if (!c.speaks_park()) return farewell_to(c, Reason::banned);
+    const std::uint8_t flags = c.tls == nullptr ? protocol::park::kCrc : 0;
+    return protocol::park::encode_error(Reason::banned, protocol::mqtt::text_of(Reason::banned), {},
+                                        0, flags);
+  }
+  const std::string_view bytes = first.empty() ? std::string_view(c.in) : base::as_text(first);
+  if (bytes.empty()) return {};
+  using protocol::mqtt::Version;
+  std::string out;
+  protocol::mqtt::encode_connack(out, wants_version_5(bytes) ? Version::v5 : Version::v311, false,
+                                 Reason::banned, {});
+  return out;
+}
+
+// False: its address has killed engines before it had logged in.
+bool EdgeShard::may_speak(Connection& c, base::ByteView first) {
+  if (quarantine_ == nullptr || !quarantine_->any()) return true;
+  if (!quarantine_->holds(newcomer_id(c.peer), now_s_)) return true;
+  ++probe_.accept_quarantined;
+  c.out.append(banned(c, first));
+  write_out(c);
+  if (c.fd >= 0) end(c, CloseReason::poison);
+  return false;
+}
+
+void EdgeShard::tell_quarantine() {
+  for (Served& s : served_) {
+    if (s.engine != nullptr && s.engine->serving()) {
+      s.engine->kept_out(quarantine_->list(now_s_));
+      s.engine->turn_end();
+    }
+  }
+}
+
+// -- probation
+
+void EdgeShard::judge(Served& served, EngineEnd how) {
+  const auto culprit = served.probation.died(how, served.alone, now_ms());
+  Connection* c = culprit ? find(*culprit) : nullptr;
+  if (c == nullptr) return;
+  BERTH_LOG(err, "engine died with one suspect conn={}", c->id().packed());
+  strike(*c, true);
+}
+
+// Something that an engine would do again: whole packets, or an end.
+std::size_t EdgeShard::unacknowledged(const Connection& c) {
+  if (c.state == Connection::State::ended) return c.in.size() + 1;
+  return has_whole_packet(c) ? c.in.size() : 0;
+}
+
+// Those that are not to be given to the engine yet are held. Returns whom it gets now.
+std::vector<base::ConnId> EdgeShard::begin_probation(std::uint32_t partition,
+                                                     const std::vector<base::ConnId>& all) {
+  Served& served = served_[partition];
+  std::vector<base::ConnId> now;
+  std::vector<Probation::Suspect> suspects;
+  for (const base::ConnId conn : all) {
+    Connection& c = *find(conn);
+    const bool slowed = quarantine_ != nullptr && c.tenant != 0 && !c.in.empty() &&
+                        quarantine_->any() && quarantine_->slows(c.tenant, now_s_);
+    const std::size_t bytes = served.probation.due() || slowed ? unacknowledged(c) : 0;
+    if (bytes == 0) {
+      now.push_back(conn);
+    } else {
+      c.held = true;
+      suspects.push_back({conn, bytes});
+    }
+  }
+  if (suspects.empty()) return now;
+  ++probe_.probations;
+  BERTH_LOG(warn, "engines died without evidence: replayed one at a time suspects={}",
+            suspects.size());
+  for (const base::ConnId conn : served.probation.begin(std::move(suspects), now_ms())) {
+    if (Connection* c = find(conn)) c->held = false;
+    now.push_back(conn);
+  }
+  look_at_probation();
+  return now;
+}
+
+void EdgeShard::look_at_probation() {
+  probation_timer_.expires_after(kProbationLook);
+  probation_timer_.async_wait([this](boost::system::error_code ec) {
+    if (ec) return;
+    bool running = false;
+    for (Served& s : served_) {
+      go_on_with_probation(s);
+      running = running || s.probation.running();
+    }
+    if (running) look_at_probation();
+  });
+}
+
+void EdgeShard::go_on_with_probation(Served& served) {
+  for (const base::ConnId conn : served.probation.next(now_ms())) {
+    Connection* c = find(conn);
+    if (c == nullptr || !c->held) continue;
+    c->held = false;
+    if (c->attached) replay(*c);
+  }
+  served.engine->turn_end();
+}
+
+}  // namespace berth::gateway::edge

@@ -1,0 +1,132 @@
+#include "gateway/good_files.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+
+#include "base/log.h"
+#include "gateway/engine/acl_file.h"
+#include "gateway/registry/file_registry.h"
+#include "gateway/runtime/last_good.h"
+
+namespace berth::gateway {
+
+namespace {
+
+std::atomic<bool> g_forgive{false};
+std::mutex g_mutex;
+std::map<std::string, std::string> g_good;  // by name: what was good in this process
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) throw std::runtime_error(path + ": can't be read");
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+void keep(const Config& config, const std::string& name, std::string bytes) {
+  const std::lock_guard lock(g_mutex);
+  if (config.store_url.empty()) runtime::LastGood(config.data_directory).keep(name, bytes);
+  g_good[name] = std::move(bytes);
+}
+
+std::optional<std::string> copy_of(const Config& config, const std::string& name) {
+  const std::lock_guard lock(g_mutex);
+  if (const auto it = g_good.find(name); it != g_good.end()) return it->second;
+  if (!config.store_url.empty()) return {};
+  return runtime::LastGood(config.data_directory).read(name);
+}
+
+// The parsers read files: a copy is one without a name.
+class Nameless {
+ public:
+  explicit Nameless(const std::string& bytes) : fd_(memfd_create("berth-copy", MFD_CLOEXEC)) {
+    if (fd_ < 0 || ::write(fd_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+      throw std::runtime_error("no memory for a copy of a file");
+  }
+  ~Nameless() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Nameless(const Nameless&) = delete;
+  Nameless& operator=(const Nameless&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
+
+ private:
+  int fd_;
+};
+
+// False: neither the file nor a copy.
+bool load(const Config& config, const std::string& name, const std::string& path,
+          const std::function<void(const std::string&)>& parse) {
+  try {
+    std::string bytes = bytes_of(path);  // before it is parsed: never newer than what was good
+    parse(path);
+    keep(config, name, std::move(bytes));
+    return true;
+  } catch (const std::runtime_error& e) {
+    if (!g_forgive) throw ConfigError(e.what());
+    BERTH_LOG(err, "bad file error=\"{}\"", e.what());
+  }
+  try {
+    const auto copy = copy_of(config, name);
+    if (copy) {
+      parse(Nameless(*copy).path());
+      BERTH_LOG(err, "going on with the last good copy file={}", path);
+      return true;
+    }
+  } catch (const std::runtime_error& e) {
+    BERTH_LOG(err, "bad copy error=\"{}\"", e.what());
+  }
+  BERTH_LOG(err, "no good copy: log-ins are refused file={}", path);
+  return false;
+}
+
+class NobodyMay final : public session::AccessPolicy {
+ public:
+  bool may_publish(const session::Identity&, std::string_view) const override { return false; }
+  bool may_subscribe(const session::Identity&, std::string_view) const override { return false; }
+};
+
+}  // namespace
+
+void forgive_bad_files() {
+  g_forgive = true;
+}
+
+Passwords load_passwords(const Config& config) {
+  Passwords p;
+  if (config.password_file.empty()) return p;
+  p.none = !load(config, "password-file", config.password_file,
+                 [&p](const std::string& path) { p.file = engine::PasswordFile::load(path); });
+  return p;
+}
+
+std::unique_ptr<session::AccessPolicy> load_acl(const Config& config) {
+  std::unique_ptr<session::AccessPolicy> policy;
+  if (config.acl_file.empty()) return policy;
+  const bool good = load(config, "acl-file", config.acl_file, [&policy](const std::string& path) {
+    policy = std::make_unique<engine::AclFile>(engine::AclFile::load(path));
+  });
+  if (!good) policy = std::make_unique<NobodyMay>();
+  return policy;
+}
+
+void prove_files(const Config& config) {
+  try {
+    if (!config.password_file.empty()) engine::PasswordFile::load(config.password_file);
+    if (!config.acl_file.empty()) engine::AclFile::load(config.acl_file);
+    if (config.registry.source == RegistryConfig::Source::file)
+      registry::FileRegistry(config.registry.file, {}).read();
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(e.what());
+  }
+}
+
+}  // namespace berth::gateway
