@@ -125,4 +125,25 @@ TEST_F(Hardened, LibrariesAreThoseOfTheSystem) {
   EXPECT_EQ(elf_.dynamic(DT_RUNPATH), 0U);
 }
 
+TEST_F(Hardened, StackAndBuffersAreChecked) {
+  if (BERTH_CHECKED_CODE == 0) GTEST_SKIP() << "BERTH_CHECKED_CODE is off";
+  const auto imports = elf_.imports();
+  EXPECT_TRUE(imports.contains("__stack_chk_fail"));
+  EXPECT_TRUE(imports.contains("_ZSt21__glibcxx_assert_failPKciS0_S0_")) << "_GLIBCXX_ASSERTIONS";
+  std::string checked;
+  for (const std::string& name : imports) {
+    if (name.starts_with("__") && name.ends_with("_chk")) checked += name + " ";
+  }
+  EXPECT_NE(checked.find("__memcpy_chk"), std::string::npos) << "_FORTIFY_SOURCE: " << checked;
+}
+
+TEST_F(Hardened, IndirectBranchesHaveLandingPads) {
+  if (BERTH_CHECKED_CODE == 0) GTEST_SKIP() << "BERTH_CHECKED_CODE is off";
+#if defined(__x86_64__)
+  EXPECT_GT(elf_.occurrences("\xf3\x0f\x1e\xfa"), 1000U) << "endbr64: -fcf-protection";
+#else
+  GTEST_SKIP() << "only of x86-64";
+#endif
+}
+
 }  // namespace
