@@ -88,6 +88,20 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   const auto theirs = [link](const Deferred& d) {
     return d.conn != base::kNoConn && d.conn.link() == link;
   };
+  // Their retained messages are in these batches. A QoS 2 PUBLISH that is said again is found in
+  // the store and would not be retained anew.
+  const auto keep = [&](const auto& list) {
+    for (const Deferred& d : list) {
+      if (!theirs(d) || d.kind != Deferred::Kind::publish || !d.message || d.kept) continue;
+      MessageView m = d.message->view();
+      m.stamp = d.stamp;
+      if (m.retain) keep_retained(m, latest_);
+    }
+  };
+  for (const Due& due : due_) keep(due.list);
+  for (const OpenBatch& batch : sealed_) keep(batch.deferred);
+  keep(staging_);
+  keep(open_.deferred);
   const auto theirs_again = [&](OpenBatch& batch) {
     const auto end = batch.deferred.begin() + static_cast<std::ptrdiff_t>(batch.again);
     batch.again -= static_cast<std::size_t>(std::count_if(batch.deferred.begin(), end, theirs));
