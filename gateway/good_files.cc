@@ -123,7 +123,7 @@ void prove_files(const Config& config) {
     if (!config.password_file.empty()) engine::PasswordFile::load(config.password_file);
     if (!config.acl_file.empty()) engine::AclFile::load(config.acl_file);
     if (config.registry.source == RegistryConfig::Source::file)
-      registry::FileRegistry(config.registry.file, {}).read();
+      registry::FileRegistry(config.registry.file).read();
   } catch (const std::runtime_error& e) {
     throw ConfigError(e.what());
   }
