@@ -405,6 +405,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
   void send_welcome(Channel& ch, bool present, base::Instant now);
   static std::string resume_token(const Session& s);
+  bool in_sequence(Channel& ch, const protocol::park::Frame& f);
+  bool take_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   bool on_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   bool report_topic(const Channel& ch, const protocol::park::Frame& f,
                     const protocol::messages::EnvelopeView& e);

@@ -34,6 +34,16 @@ std::string_view take_level(std::string_view& topic) {
   return level;
 }
 
+bool is_acknowledged(const park::Frame& report) {
+  return report.type != FrameType::telemetry || (report.flags & park::kAckWanted) != 0;
+}
+
+// When the connection of an engine that ends may come back: not all in the same moment.
+std::uint32_t come_back_after_ms(base::ConnId conn) {
+  constexpr std::uint64_t kSpread_ms = 5000;
+  return 1 + static_cast<std::uint32_t>((conn.packed() * 0x9e3779b97f4a7c15ULL >> 32) % kSpread_ms);
+}
+
 struct Addressed {
   park::CommandOut command;
   bool desired = false;
@@ -89,7 +99,7 @@ bool Broker::on_park_frame(Channel& ch, const park::Frame& f, base::Instant now)
     case FrameType::telemetry:
     case FrameType::state:
     case FrameType::result:
-      return on_report(ch, f, now);
+      return in_sequence(ch, f) ? take_report(ch, f, now) : true;
     case FrameType::received:
       return on_received(ch, f.seq, now);
     case FrameType::bye:
@@ -115,6 +125,7 @@ void Broker::on_handshake(Channel& ch, const park::Frame& f, base::Instant now) 
       return fail(ch, Reason::malformed_packet, CloseReason::protocol_error);
     p.nonce = std::move(g.nonce);
     p.flags = f.flags & park::kCrc;
+    p.in_clear = g.crc_wanted;
     return;
   }
   if (p.nonce.empty() || f.type != FrameType::hello)
@@ -129,6 +140,10 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   if (const Reason e = park::decode_hello(f.payload, v); e != Reason::success) {
     ++probe_.connect_protocol_error;
     return refuse_hello(ch, e, Quota::none);
+  }
+  if (p.in_clear && !v.password.empty()) {  // whoever listens has it now: it must not work
+    ++probe_.connect_unauthorized;
+    return refuse_hello(ch, Reason::bad_authentication_method, Quota::none);
   }
   const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
   ch.newcomer.reset();
@@ -222,10 +237,32 @@ void Broker::send_welcome(Channel& ch, bool present, base::Instant now) {
                            ch.park->flags);
   ch.park->token_asked = {};
   ch.park->nonce = {};
+  ch.park->counts_reports = true;
   effects_.send(ch.conn, bytes, {});
 }
 
 // -- reports
+
+// From 1 on each connection, one up for each that is to be acknowledged: a gap is a report that got
+// lost before it was sent. The engine before us may have seen some.
+bool Broker::in_sequence(Channel& ch, const park::Frame& f) {
+  ParkState& p = *ch.park;
+  if (!is_acknowledged(f) || !p.counts_reports) return true;
+  const std::uint32_t due = p.reported == UINT32_MAX ? 1 : p.reported + 1;
+  if (f.seq == due) return true;
+  fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+  return false;
+}
+
+// False: it was not taken; it is offered again when the channel goes on.
+bool Broker::take_report(Channel& ch, const park::Frame& f, base::Instant now) {
+  if (!on_report(ch, f, now)) return false;
+  if (is_acknowledged(f)) {
+    ch.park->reported = f.seq;
+    ch.park->counts_reports = true;
+  }
+  return true;
+}
 
 bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
@@ -373,6 +410,7 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
       return false;
     }
     to.command.ttl_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left_ms, UINT32_MAX));
+    to.command.deadline_ms = m.expires_at.ms;
   }
   command_.clear();
   if (to.desired) {
@@ -445,8 +483,10 @@ void Broker::say_end(Channel& ch, Reason reason, Quota quota) {
   const std::uint8_t flags = ch.park->flags;
   const std::string bytes =
       reason == Reason::server_shutting_down
-          ? park::encode_goaway(reason, 0, {}, flags)
-          : park::encode_error(reason, text_of(reason), text_of(quota), 0, flags);
+          ? park::encode_goaway(reason, come_back_after_ms(ch.conn), {}, flags)
+          : park::encode_error(reason,
+                               quota == Quota::none ? std::string(text_of(reason)) : text_of(quota),
+                               quota == Quota::none ? "" : name_of(quota), 0, flags);
   effects_.send(ch.conn, bytes, {});
 }
 

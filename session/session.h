@@ -167,14 +167,17 @@ struct PendingConnect {
 
 // What a connection of the Park protocol has more (broker_park.cc).
 struct ParkState {
-  std::string origin;       // what the gateway adds to its Envelopes
-  std::string root;         // of its topics: "v1/", or of who is not registered "v1/_/ID/"
-  std::string nonce;        // until its HELLO
-  std::string token_asked;  // HELLO's resume token, until its WELCOME
-  std::string refused;      // reports, since the last ACK: its payload
-  std::uint32_t acked = 0;  // reports up to this one may be acknowledged
-  bool ack_due = false;     // at the end of the turn
-  std::uint8_t flags = 0;   // of our frames: kCrc
+  std::string origin;           // what the gateway adds to its Envelopes
+  std::string root;             // of its topics: "v1/", or of who is not registered "v1/_/ID/"
+  std::string nonce;            // until its HELLO
+  std::string token_asked;      // HELLO's resume token, until its WELCOME
+  std::string refused;          // reports, since the last ACK: its payload
+  std::uint32_t acked = 0;      // reports up to this one may be acknowledged
+  std::uint32_t reported = 0;   // the last report that is to be acknowledged
+  bool counts_reports = false;  // false: what an engine before us heard is not known
+  bool in_clear = false;        // no TLS
+  bool ack_due = false;         // at the end of the turn
+  std::uint8_t flags = 0;       // of our frames: kCrc
 };
 
 // One connection. Alive from its first byte to release(), its memory to the end of that turn:

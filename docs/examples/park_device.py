@@ -116,7 +116,15 @@ class Device:
             raise ConnectionError(f"refused: {fields(payload).get(2, b'').decode()}")
         welcome = fields(payload)
         self.token, self.heartbeat, self.acked, self.sent = welcome[1], welcome[5], 0, 0
+        self.set_clock(welcome.get(8, 0))
         print(f"connected resumed={welcome.get(2, 0)} heartbeat_s={self.heartbeat}", flush=True)
+
+    # The gateway's clock beside one that is never set: commands have deadlines by it.
+    def set_clock(self, server_time_ms):
+        self.clock_ms = server_time_ms - time.monotonic() * 1000
+
+    def too_late(self, deadline_ms):
+        return deadline_ms != 0 and self.clock_ms + time.monotonic() * 1000 > deadline_ms
 
     def send_waiting(self):
         while self.sent < len(self.waiting):
@@ -138,13 +146,16 @@ class Device:
             self.sent -= done
             self.acked = seq
             print(f"acknowledged {seq}", flush=True)
+        elif kind == PONG:
+            self.set_clock(int.from_bytes(fields(payload)[1], "little"))
         elif kind in (COMMAND, DESIRED):
             self.sock.sendall(frame(RECEIVED, seq=seq)) if seq else None
             command = fields(payload)
             if kind == COMMAND:
                 name, ident = command[2].decode(), command[1].decode()
                 print(f"command {name} {ident} {command.get(5, b'')!r}", flush=True)
-                result = text(1, ident) + number(2, 1)  # CommandResult: EXECUTED
+                late = self.too_late(int.from_bytes(command.get(6, b""), "little"))
+                result = text(1, ident) + number(2, 5 if late else 1)  # EXPIRED, EXECUTED
                 self.report(RESULT, text(36, result))
         elif kind in (GOAWAY, ERROR):
             raise ConnectionError(f"code {fields(payload).get(1, 0):#x}")

@@ -77,8 +77,9 @@ bool Authenticator::needs_hash(const session::AuthRequest& request, const Login&
 void Authenticator::check_certificate(const session::AuthRequest& request, const Done& done) {
   if (options_.registry == nullptr) return done({Reason::success, {}, true});
   const auto login = options_.registry->find_certificate(request.certificate);
+  const bool park = !request.nonce.empty();  // whose protocol has one code for all of these
   if (!login || !registry::in_time(login->credential, base::now()))
-    return done({Reason::not_authorized, {}});
+    return done({park ? Reason::bad_user_name_or_password : Reason::not_authorized, {}});
   admit(request, *login, done);
 }
 

@@ -140,6 +140,9 @@ void put_command_head(std::string& out, const CommandOut& c, std::size_t size) {
   wire::put_bytes_field(out, Command::kIdFieldNumber, c.id);
   wire::put_bytes_field(out, Command::kNameFieldNumber, c.name);
   if (c.ttl_ms != 0) wire::put_varint_field(out, Command::kTtlMsFieldNumber, c.ttl_ms);
+  if (c.deadline_ms != 0)
+    wire::put_fixed64(out, Command::kDeadlineMsFieldNumber,
+                      static_cast<std::uint64_t>(c.deadline_ms));
   if (!c.child.empty()) wire::put_bytes_field(out, Command::kChildFieldNumber, c.child);
   wire::put_bytes_head(out, Command::kPayloadFieldNumber, size);
 }

@@ -72,6 +72,7 @@ struct CommandOut {
   std::string_view name;
   std::string_view child;
   std::uint32_t ttl_ms = 0;
+  std::int64_t deadline_ms = 0;  // since 1970
 };
 void put_command_head(std::string& out, const CommandOut& c, std::size_t size);
 void put_desired_head(std::string& out, std::string_view child, std::size_t size);

@@ -165,6 +165,7 @@ bool Device::on_command(const Frame& f) {
     c.name = m.name();
     c.child = m.child();
     c.ttl_ms = m.ttl_ms();
+    c.deadline_ms = m.deadline_ms();
     c.payload = m.payload();
   }
   h_.on_command(c);
@@ -189,6 +190,7 @@ bool Device::on_end(const Frame& f) {
     if (!parse(m, f)) return false;
     e.code = m.code();
     e.text = m.text();
+    e.quota = m.quota();
     e.retry_after_ms = m.retry_after_ms();
   }
   h_.on_end(e);

@@ -25,9 +25,10 @@ struct DeviceCommand {
   std::string name;
   std::string child;
   std::string payload;
-  std::uint32_t ttl_ms = 0;  // 0: none
-  std::uint32_t seq = 0;     // 0: nobody waits for received()
-  bool again = false;        // may have come before
+  std::uint32_t ttl_ms = 0;       // 0: none
+  std::uint64_t deadline_ms = 0;  // by the gateway's clock, 0: none
+  std::uint32_t seq = 0;          // 0: nobody waits for received()
+  bool again = false;             // may have come before
 };
 
 // What a connection ends with, as the gateway says it.
@@ -36,6 +37,7 @@ struct DeviceEnd {
   std::uint32_t code = 0;  // MQTT 5 reason codes
   std::string text;
   std::string endpoint;
+  std::string quota;  // that is used up; empty: none
   std::uint32_t retry_after_ms = 0;
 };
 

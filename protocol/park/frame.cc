@@ -77,6 +77,10 @@ std::uint32_t Walker::seq() const {
   return get_u32(header_ + 8);
 }
 
+std::uint32_t Walker::length() const {
+  return get_u32(header_ + 4);
+}
+
 // saved := skip:varint header:u8[have]
 std::string Walker::save() const {
   std::string out;

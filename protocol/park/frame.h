@@ -103,6 +103,13 @@ class Walker {
     return true;
   }
   bool at_boundary() const { return have_ == 0; }
+  // Of a frame that has not come whole: its bytes so far, 0: none; and all it will have, 0: not
+  // known yet.
+  std::size_t unfinished() const { return have_ < kHeaderBytes ? have_ : packet_size() - skip_; }
+  std::size_t packet_size() const {
+    if (have_ < kHeaderBytes) return 0;
+    return kHeaderBytes + length() + ((header_[3] & kCrc) != 0 ? kCrcBytes : 0);
+  }
 
   // Where in the stream it is, for another process to go on.
   std::string save() const;
@@ -111,6 +118,7 @@ class Walker {
  private:
   bool header_done(bool crc_wanted);
   std::uint32_t seq() const;
+  std::uint32_t length() const;
   std::uint32_t skip_ = 0;  // of payload and CRC, still to come
   std::uint8_t have_ = 0;   // bytes of the header; stays until its payload has been
   std::uint8_t header_[kHeaderBytes] = {};

@@ -139,6 +139,8 @@ TEST(Park, ALateCommandNeverComes) {
   w.feed(p, publish("v1/_/gate/cmd/1/req/open", "x", 1, 1, 5, false, false, expires));
   d.pump();
   EXPECT_EQ(d.last_ttl_ms, 5000u);
+  EXPECT_EQ(d.last_deadline_ms, static_cast<std::uint64_t>(w.now().ms) + 5000u)
+      << "however long the frame waits on its way";
   d.acknowledges = false;
   w.feed(p, publish("v1/_/gate/cmd/2/req/open", "x", 1, 2, 5, false, false, expires));
   d.pump();
@@ -213,6 +215,7 @@ TEST(Park, WhoDoesNotKeepToItHearsWhy) {
     ASSERT_EQ(d.ends.size(), 1u);
     EXPECT_EQ(d.ends[0].code, c.code) << d.ends[0].text;
     EXPECT_FALSE(d.ends[0].text.empty());
+    EXPECT_EQ(d.ends[0].quota, "") << "none is used up";
   }
   WorldDevice bad(w, {.client_id = "not a name"});
   bad.come();
@@ -273,6 +276,53 @@ TEST(Park, ByeAndDrain) {
   e.pump();
   ASSERT_EQ(e.ends.size(), 1u);
   EXPECT_TRUE(e.ends[0].planned);
+  EXPECT_GT(e.ends[0].retry_after_ms, 0u) << "not all at once";
+  EXPECT_LE(e.ends[0].retry_after_ms, 5000u);
+}
+
+TEST(Park, ReportsAreNumberedOneUp) {
+  World w;
+  for (const std::vector<std::uint32_t>& numbers :
+       {std::vector<std::uint32_t>{2}, {1, 1}, {1, 3}, {1, 2, 4}}) {
+    WorldDevice d(w, {.client_id = "gate"});
+    d.come();
+    std::string frames;
+    for (const std::uint32_t seq : numbers)
+      park::put_frame(frames, FrameType::event, park::kCrc, seq,
+                      plate_event("e").SerializeAsString());
+    d.raw(frames);
+    EXPECT_TRUE(d.ended);
+    ASSERT_EQ(d.ends.size(), 1u);
+    EXPECT_EQ(d.ends[0].code, 0x82u) << numbers.back();
+  }
+  WorldDevice good(w, {.client_id = "gate"});
+  good.come();
+  for (int i = 0; i < 5; ++i)
+    good.say(plate_event("e"), FrameType::telemetry, i % 2 == 0 ? park::kAckWanted : 0);
+  good.say(plate_event("e"));
+  EXPECT_FALSE(good.ended);
+}
+
+TEST(Park, APasswordWithoutTlsIsRefused) {
+  World w;
+  WorldDevice d(w, {.client_id = "gate", .auth_id = "gate", .password = "secret"});
+  d.come();
+  EXPECT_TRUE(d.ended);
+  EXPECT_EQ(d.welcomes, 0);
+  ASSERT_EQ(d.ends.size(), 1u);
+  EXPECT_EQ(d.ends[0].code, 0x8cu);
+}
+
+TEST(Park, AnErrorNamesTheQuotaThatIsUsedUp) {
+  Site s;
+  s.book.limits["acme/"].connections = 1;
+  s.come("acme/s/platform", "p");
+  WorldDevice d(s.w, {.client_id = "gate", .auth_id = "acme/d/gate"});
+  d.come();
+  ASSERT_EQ(d.ends.size(), 1u);
+  EXPECT_EQ(d.ends[0].code, 0x97u);
+  EXPECT_EQ(d.ends[0].quota, "connections");
+  EXPECT_EQ(d.ends[0].text, "quota: connections");
 }
 
 TEST(Park, QuotasSlowEventsAndRefuseTelemetry) {

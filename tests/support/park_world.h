@@ -66,6 +66,7 @@ class WorldDevice : public park::DeviceHandler {
   bool resumed = false;
   int resent_live = 0;  // a delivery twice on one connection
   std::uint32_t last_ttl_ms = 0;
+  std::uint64_t last_deadline_ms = 0;
 
  private:
   void on_welcome(bool r) override {
@@ -78,6 +79,7 @@ class WorldDevice : public park::DeviceHandler {
     if (!k.child.empty()) text += "@" + k.child;
     commands.push_back(text + " " + k.payload);
     last_ttl_ms = k.ttl_ms;
+    last_deadline_ms = k.deadline_ms;
     if (k.seq != 0 && !seqs_.insert(k.seq).second) ++resent_live;
     if (acknowledges) d_.received(k);
   }
