@@ -37,7 +37,8 @@ struct Address {
   }
   bool is_loopback() const {
     if (is_v4()) return bytes[12] == 127;
-    return IN6_IS_ADDR_LOOPBACK(reinterpret_cast<const in6_addr*>(bytes.data()));
+    static constexpr std::uint8_t kLoopback[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    return std::memcmp(bytes.data(), kLoopback, sizeof kLoopback) == 0;
   }
   // The first `bits` of it, the rest 0.
   Address prefix(unsigned bits) const {

@@ -1,6 +1,7 @@
 #include "gateway/config.h"
 
 #include <yaml-cpp/yaml.h>
+#include <algorithm>
 
 #include <algorithm>
 #include <cctype>
@@ -214,9 +215,25 @@ void load_environment(Config& config) {
   warn_of_unknown_variables(config);
 }
 
-void check(const Config& c) {
+namespace {
+
+// A packet must fit into what is kept of a connection, that into what is kept of all. What was not
+// set gives way.
+void fit_buffers(Config& c) {
+  const Config defaults;
+  std::size_t& cap = c.edge.input_cap;
+  if (cap == defaults.edge.input_cap)
+    cap = std::min(cap, std::max<std::size_t>(c.edge.input_cap_total, 65536));
+  if (c.broker.packet_max == defaults.broker.packet_max && c.broker.packet_max >= cap)
+    c.broker.packet_max = static_cast<std::uint32_t>(cap / 2);
+}
+
+}  // namespace
+
+void check(Config& c) {
   check_ports(c);
   check_engines(c);
+  fit_buffers(c);
   if (c.broker.packet_max >= c.edge.input_cap) {
     throw ConfigError(
         "mqtt.max_packet_bytes must be below mqtt.input_buffer_bytes: a packet must fit "

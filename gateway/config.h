@@ -116,7 +116,9 @@ std::vector<std::string> config_keys();
 void load_file(Config& config, const std::string& path);  // YAML, one document
 void load_environment(Config& config);  // a BERTH_* variable that is no setting is a warning
 void load_url_file(Config& config);     // store.url_file, if there is one
-void check(const Config& config);       // what only shows when all is known
+// What only shows when all is known. Greatest packet and input buffer, where they were not set, are
+// lowered to fit what was. Throws ConfigError.
+void check(Config& config);
 
 Endpoint parse_endpoint(const std::string& value);  // HOST:PORT, [V6]:PORT; throws ConfigError
 

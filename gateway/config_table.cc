@@ -28,6 +28,15 @@ std::vector<Key> edge_keys() {
       number<Size>(
           "mqtt.input_buffer_total_bytes",
           [](Config& c) -> Size& { return c.edge.input_cap_total; }, 1 << 20),
+      number<U32>(
+          "mqtt.packet_timeout_s", [](Config& c) -> U32& { return c.edge.packet_timeout_s; }, 5,
+          86'400),
+      number<Size>(
+          "mqtt.before_login_bytes", [](Config& c) -> Size& { return c.edge.before_login.bytes; },
+          1 << 20),
+      number<U32>(
+          "mqtt.before_login_per_address",
+          [](Config& c) -> U32& { return c.edge.before_login.connections_per_address; }, 0),
       number<Size>(
           "mqtt.output_buffer_bytes", [](Config& c) -> Size& { return c.edge.output_cap; }, 4096),
       number<U32>(

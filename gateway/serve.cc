@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
+#include "gateway/descriptors.h"
 #include "gateway/engine_setup.h"
 #include "gateway/in_process_engine.h"
 #include "gateway/link/edge_link.h"
@@ -338,7 +339,8 @@ class Gateway {
 
 int serve(const Config& config) {
   return run_process(config, config.single_process ? "gateway" : "edge", [&config] {
-    Gateway gateway(config);
+    const Config fitted = fitted_to_descriptors(config);
+    Gateway gateway(fitted);
     return gateway.run();
   });
 }

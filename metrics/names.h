@@ -98,6 +98,8 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(refused_listener, "berth_connections_refused_total", "reason", "listener_limit", "") \
   X(refused_address, "berth_connections_refused_total", "reason", "address_limit", "") \
   X(refused_proxy, "berth_connections_refused_total", "reason", "proxy", "") \
+  X(accept_no_descriptor, "berth_accepts_failed_total", "", "", \
+    "Times no descriptor was left for a connection: accepting stops for a second") \
   X(accept_quarantined, "berth_connections_refused_total", "reason", "quarantined", "") \
   X(accept_paused, "berth_accept_pauses_total", "", "", "Times accepting waited for the admission rate") \
   X(bytes_received, "berth_bytes_received_total", "", "", "Bytes read from devices") \
@@ -114,6 +116,11 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(probations, "berth_probations_total", "", "", \
     "Times connections were replayed one at a time, after engines died without evidence") \
   X(reattached, "berth_connections_reattached_total", "", "", "Connections handed to a new engine") \
+  X(before_login_pushed_out, "berth_connections_pushed_out_total", "reason", "before_login", \
+    "Connections closed because others needed their memory") \
+  X(unfinished_pushed_out, "berth_connections_pushed_out_total", "reason", "unfinished_packet", "") \
+  X(unfinished_late, "berth_packets_late_total", "", "", \
+    "Connections closed because a packet did not come whole in time") \
   X(closed_client, "berth_connection_closed_total", "reason", "client", "Connections ended, by reason") \
   X(closed_peer_reset, "berth_connection_closed_total", "reason", "peer_reset", "") \
   X(closed_keepalive, "berth_connection_closed_total", "reason", "keepalive_timeout", "") \

@@ -16,8 +16,8 @@ struct BrokerOptions {
   std::vector<std::uint64_t> edge_ids{
       0};  // by link: edge shards that are there from the beginning and as long as we
   std::vector<std::uint64_t> internal_edges = {};  // of these, see edge_came()
-  bool replay = false;                 // an edge survives us: keep cookies, applied records, spill
-  std::uint32_t packet_max = 1 << 20;  // bytes, announced as Maximum Packet Size
+  bool replay = false;                  // an edge survives us: keep cookies, applied records, spill
+  std::uint32_t packet_max = 10 << 20;  // bytes, announced as Maximum Packet Size
   std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
   std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device
   std::uint16_t alias_maximum = 16;                // announced

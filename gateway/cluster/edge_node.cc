@@ -18,6 +18,7 @@
 #include "gateway/cluster/engine_finder.h"
 #include "gateway/cluster/engine_set.h"
 #include "gateway/cluster/handover.h"
+#include "gateway/descriptors.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
 #include "gateway/quarantine_api.h"
@@ -458,8 +459,9 @@ int run_edge(const Config& config) {
   if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
   return run_process(config, "edge", [&config] {
     try {
+      const Config fitted = fitted_to_descriptors(config);
       Linger linger;  // hears of a signal that comes when the node does not listen any more
-      auto node = std::make_unique<EdgeNode>(config);
+      auto node = std::make_unique<EdgeNode>(fitted);
       const int code = node->run();
       if (!node->handed_over() || !config.cluster.handover_linger) return code;
       node.reset();

@@ -13,7 +13,10 @@ using protocol::link::Setting;
 
 namespace {
 constexpr std::size_t kSkipsMax = 1000;
-}
+// Edges of the release before keep 2 MiB of a connection and refuse links with larger packets.
+constexpr std::uint64_t kLargePackets = 4;         // link version
+constexpr std::uint64_t kPacketsBefore = 1 << 20;  // bytes
+}  // namespace
 
 void PartitionServer::adopt(const std::shared_ptr<LinkedEdge>& edge, const Hello& h) {
   const std::uint64_t version = protocol::link::common_version(h.version_min, h.version);
@@ -42,7 +45,10 @@ void PartitionServer::adopt(const std::shared_ptr<LinkedEdge>& edge, const Hello
   links_.put(*number, std::move(edge->link));
   l.send_welcome({.version = version,
                   .engine_id = engine_id_,
-                  .settings = {{Setting::packet_max, config_.broker.packet_max},
+                  .settings = {{Setting::packet_max,
+                                std::min<std::uint64_t>(
+                                    config_.broker.packet_max,
+                                    version >= kLargePackets ? UINT64_MAX : kPacketsBefore)},
                                {Setting::connect_timeout_s, config_.edge.connect_timeout_s},
                                {Setting::quarantine_s, config_.edge.quarantine_s}}});
   l.send_status(status());

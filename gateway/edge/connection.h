@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/ids.h"
+#include "gateway/edge/input_budget.h"
 #include "gateway/edge/layers.h"
 #include "gateway/edge/listener.h"
 #include "protocol/link/types.h"
@@ -20,6 +21,7 @@ namespace berth::gateway::edge {
 
 struct Connection {
   static constexpr std::uint8_t kUnplaced = 255;  // its CONNECT has not been seen whole
+  static constexpr InputBudget::Holder kNoHolder = UINT32_MAX;  // has not logged in
   enum class State : std::uint8_t {
     free,
     open,     // socket alive
@@ -43,12 +45,18 @@ struct Connection {
   bool engine_waits = false;  // the engine was told "not writable"
   bool loopback = false;
   bool counted = false;  // among its address' connections
+  bool watched = false;  // in the list of connections with an unfinished packet
+  Place place = Place::none;
   Transport transport = Transport::mqtt;
   std::uint8_t version = 0;
   std::uint8_t partition = kUnplaced;  // whose engine serves it
   std::uint16_t peer_port = 0;
   base::Address peer;
   std::uint32_t closing_since_s = 0;
+  std::uint32_t packet_since_s = 0;  // when the packet at packet_at was first seen unfinished
+  InputBudget::Holder holder = kNoHolder;
+  std::size_t place_size = 0;   // of the packet that has a place, or waits for one
+  std::uint64_t packet_at = 0;  // where in the input
   protocol::mqtt::Walker walker;
   protocol::park::Walker park_walker;     // instead, where Park is spoken
   protocol::link::PrincipalId principal;  // of the engine that let it in; not set: none has yet
@@ -64,13 +72,21 @@ struct Connection {
   std::string out;                        // to be written, from out_at
   std::size_t out_at = 0;
   std::unique_ptr<protocol::link::Cookie> cookie;
-  std::unique_ptr<Layers> layers;  // null: MQTT is next to the socket, or to TLS
+  std::unique_ptr<std::string> early;  // answers to heartbeats before CONNACK, which go behind it
+  std::unique_ptr<Layers> layers;      // null: MQTT is next to the socket, or to TLS
 
   base::ConnId id() const { return {slot, generation}; }
   std::size_t unsent() const { return out.size() - out_at; }
   bool speaks_park() const { return edge::speaks_park(transport); }
   bool at_boundary() const {
     return speaks_park() ? park_walker.at_boundary() : walker.at_boundary();
+  }
+  // Bytes of a packet that has not come whole, and all it will have (0: none, or not known yet).
+  std::size_t unfinished() const {
+    return speaks_park() ? park_walker.unfinished() : walker.unfinished();
+  }
+  std::size_t packet_size() const {
+    return speaks_park() ? park_walker.packet_size() : walker.packet_size();
   }
   bool all_sent() const { return unsent() == 0 && (layers == nullptr || layers->unsent() == 0); }
 };

@@ -21,7 +21,13 @@ using protocol::link::CloseReason;
 
 namespace {
 constexpr int kAcceptsPerTurn = 128;
+
+std::size_t cost_before_login(Transport t) {
+  return BeforeLogin::kPlain + (has_websocket(t) ? BeforeLogin::kWebSocket : 0) +
+         (has_tls(t) ? BeforeLogin::kTls : 0);
 }
+
+}  // namespace
 
 void EdgeShard::listen(int fd, Transport transport, const ListenerOptions& options) {
   listeners_.push_back({.fd = fd, .transport = transport, .options = options});
@@ -55,6 +61,7 @@ void EdgeShard::accept_some(std::size_t listener) {
     if (fd < 0) {
       admission_.give_back();
       if (errno == EMFILE || errno == ENFILE) {  // the next tick tries again
+        ++probe_.accept_no_descriptor;
         BERTH_LOG(err, "accept failed error={} open={}", std::strerror(errno), open_);
         listen_to_nobody();
       }
@@ -102,7 +109,7 @@ std::uint32_t EdgeShard::admits_per_s() const {
 void EdgeShard::pause_accepting() {
   ++probe_.accept_paused;
   listen_to_nobody();
-  accept_later_.expires_after(std::chrono::milliseconds(20));
+  accept_later_.expires_after(std::chrono::milliseconds(5));
   accept_later_.async_wait([this](boost::system::error_code ec) {
     if (!ec) resume_accepting();
   });
@@ -119,7 +126,9 @@ Connection& EdgeShard::new_connection(int fd) {
   free_.pop_back();
   Connection& c = at(slot);
   const std::uint32_t generation = c.generation + 1;
+  const bool watched = c.watched;
   c = Connection{};
+  c.watched = watched;
   c.slot = slot;
   c.generation = generation;
   c.fd = fd;
@@ -155,7 +164,6 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   c.counted = !proxy && limits_ != nullptr;
   c.transport = l.transport;
   ++open_by_[index_of(l.transport)];
-  if (served_.size() == 1 && !c.speaks_park()) c.partition = 0;
   c.peer = address;
   c.peer_port =
       ntohs(peer.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(peer).sin6_port
@@ -168,6 +176,8 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
         std::make_unique<protocol::websocket::WebSocket>(options_.ws_path, options_.ws_origins);
   alive_[c.slot] = {now_s_, options_.connect_timeout_s};
   poller_.add(fd, c.id().packed(), EPOLLIN);
+  before_login_.enter(c.slot, address, cost_before_login(l.transport), !proxy, now_s_);
+  if (!has_room_before_login(c)) return;
   if (l.options.tls == nullptr) {
     if (c.speaks_park() && !proxy) greet(c);
     return;
@@ -179,6 +189,8 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
 
 // Its address is known only now, behind a proxy.
 bool EdgeShard::enter_address(Connection& c) {
+  before_login_.leave(c.slot);
+  before_login_.enter(c.slot, c.peer, cost_before_login(c.transport), true, now_s_);
   if (limits_ == nullptr) return true;
   c.counted = limits_->enter(c.peer, base::monotonic_ns());
   if (!c.counted) ++probe_.refused_address;
@@ -189,6 +201,7 @@ void EdgeShard::admit_local(int fd, std::uint32_t partition) {
   Connection& c = new_connection(fd);
   c.partition = static_cast<std::uint8_t>(partition);
   c.loopback = true;
+  c.holder = InputBudget::kOwn;
   ++open_by_[index_of(c.transport)];
   alive_[c.slot] = {now_s_, 0};
   poller_.add(fd, c.id().packed(), EPOLLIN);

@@ -16,6 +16,8 @@ using protocol::link::Setting;
 using protocol::mqtt::Reason;
 
 namespace {
+constexpr std::size_t kComeBackMin_ms = 2000;  // over so long they are spread, or 1 ms for each
+constexpr std::size_t kComeBackMax_ms = 30'000;
 constexpr auto kDrainStep = std::chrono::milliseconds(50);
 
 // DISCONNECT, where there is one with Server Reference (3.14.2.2.5).
@@ -63,17 +65,25 @@ void EdgeShard::drain(std::uint32_t per_second, Elsewhere elsewhere) {
 // What a device is told before we end its connection; MQTT 3.1.1 has no words for it.
 std::string EdgeShard::farewell_to(const Connection& c, Reason reason) const {
   static const std::string kNowhere;
-  const bool planned = reason != Reason::keep_alive_timeout;
+  const bool planned = reason == Reason::server_shutting_down;
   const std::string& where = !planned          ? kNowhere
                              : c.speaks_park() ? elsewhere_.park_endpoint
                                                : elsewhere_.server_reference;
   if (!where.empty()) reason = Reason::use_another_server;
-  if (!c.connected) return {};
-  if (c.version == 5) return disconnect_packet(reason, where);
-  if (!c.speaks_park()) return {};
-  const std::uint8_t flags = c.tls == nullptr ? park::kCrc : 0;
-  return planned ? park::encode_goaway(reason, 0, where, flags)
-                 : park::encode_error(reason, text_of(reason), {}, 0, flags);
+  if (c.speaks_park()) {
+    const std::uint8_t flags = c.tls == nullptr ? park::kCrc : 0;
+    return planned ? park::encode_goaway(reason, come_back_after_ms(c), where, flags)
+                   : park::encode_error(reason, text_of(reason), {}, 0, flags);
+  }
+  if (c.connected && c.version == 5) return disconnect_packet(reason, where);
+  return {};
+}
+
+// Not all at once, also where they have only us to come back to.
+std::uint32_t EdgeShard::come_back_after_ms(const Connection& c) const {
+  const auto spread = std::clamp<std::size_t>(connected_, kComeBackMin_ms, kComeBackMax_ms);
+  const std::string text = c.peer.with_port(c.peer_port) + std::to_string(c.generation);
+  return static_cast<std::uint32_t>(1 + protocol::link::hash_of(text) % spread);
 }
 
 void EdgeShard::drain_tls(std::uint32_t per_second) {

@@ -3,13 +3,15 @@
 //   connection := slot generation attach_epoch state:u8 reason:u8 flags:u8 version:u8 port
 //                 address:u8[16] transport:u8 client_hash partition in_off in_ack out_off idle_s
 //                 limit_s walker(4) in out cookie:string[n] layers
-//                 park_walker:string
+//                 park_walker:string principal(2) tenant anonymous packet_size early:string
 //   layers     := flags:u8 [proxy_header wire frame_left [websocket]]   1 there are some, 2 PROXY
 //   header is due,
 //                 4 websocket (WebSocket::save())
 //   rest       := n generation* (of all slots), m (hash, seconds)* (0) quarantine:string
-//   (quarantine.h)
-// Numbers are varints, strings have a length in front.
+//                 (quarantine.h) [admissions a second, as learned]
+// Not carried: places of large packets and since when a packet is unfinished (both are judged
+// anew), and sockets that linger, whose connections have ended. Numbers are varints, strings have a
+// length in front.
 #include <algorithm>
 
 #include "base/bytes.h"
@@ -47,6 +49,19 @@ bool get_layers(base::RecordReader& r, Connection& c, std::string_view ws_path,
   if ((flags & 4) == 0) return true;
   c.layers->ws = std::make_unique<protocol::websocket::WebSocket>(ws_path, ws_origins);
   return c.layers->ws->go_on_from(r.bytes());
+}
+
+// What an older release does not have.
+void get_newer(base::RecordReader& r, Connection& c, protocol::mqtt::Walker::Place& at_byte) {
+  if (!r.ok() || r.done()) return;
+  c.principal.high = r.varint();
+  c.principal.low = r.varint();
+  c.tenant = r.varint();
+  c.anonymous = r.varint() != 0;
+  if (r.done()) return;
+  at_byte.size = static_cast<std::uint32_t>(r.varint());
+  const std::string_view early = r.bytes();
+  if (!early.empty()) c.early = std::make_unique<std::string>(early);
 }
 
 }  // namespace
@@ -90,6 +105,8 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_varint(record, c.principal.low);
     put_varint(record, c.tenant);
     put_varint(record, c.anonymous ? 1 : 0);
+    put_varint(record, at.size);
+    put_bytes(record, c.early ? *c.early : std::string());
     give(record, c.fd);
   });
   std::string rest;
@@ -97,6 +114,7 @@ std::string EdgeShard::hand_over(const Give& give) {
   for (std::size_t slot = 0; slot < alive_.size(); ++slot) put_varint(rest, at(slot).generation);
   put_varint(rest, 0);  // of client ids, as an older release has them
   put_bytes(rest, quarantine_ != nullptr ? quarantine_->save(now_s_) : std::string());
+  put_varint(rest, admission_.learned_per_s());
   return rest;
 }
 
@@ -134,7 +152,6 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   at_byte.remaining = static_cast<std::uint32_t>(r.varint());
   at_byte.header = static_cast<std::uint8_t>(r.varint());
   at_byte.length_bytes = static_cast<std::uint8_t>(r.varint());
-  c.walker.go_on_from(at_byte);
   c.in = r.bytes();
   c.out = r.bytes();
   const std::uint64_t cookies = r.varint();
@@ -146,12 +163,8 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   const bool layers =
       get_layers(r, c, options_.ws_path, options_.ws_origins) &&
       (r.done() || c.park_walker.go_on_from(r.bytes()));  // an older release has none
-  if (!r.done()) {
-    c.principal.high = r.varint();
-    c.principal.low = r.varint();
-    c.tenant = r.varint();
-    c.anonymous = r.varint() != 0;
-  }
+  get_newer(r, c, at_byte);
+  c.walker.go_on_from(at_byte);
   const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
   const bool sane = r.ok() && layers && placed && transport < kTransports.size() &&
                     slot < kSlotsMax && state >= 1 && state <= 3 &&
@@ -168,19 +181,29 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   if (at(slot).state != Connection::State::free) return false;
   c.fd = fd;
   c.want_write = fd >= 0 && !c.all_sent();
-  input_bytes_ += c.in.size();
+  c.counted = fd >= 0 && limits_ != nullptr && (flags & 4) != 0;
   alive_[slot] = {now_s_ - std::min(idle_s, now_s_), limit_s};
-  if (fd >= 0) {
+  at(slot) = std::move(c);
+  count_adopted(at(slot));
+  return true;
+}
+
+void EdgeShard::count_adopted(Connection& c) {
+  const bool open = c.fd >= 0;
+  if (open) {
     ++open_;
     ++open_by_[index_of(c.transport)];
-    c.counted = limits_ != nullptr && (flags & 4) != 0;
     if (c.counted) limits_->enter_again(c.peer);
-    if (c.connected) ++connected_;
     set_waiting(c, !c.connected && c.in_off != 0 && c.at_boundary());
-    poller_.add(fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
+    poller_.add(c.fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
   }
-  at(slot) = std::move(c);
-  return true;
+  if (c.connected) {
+    log_in(c);
+    if (!open) --connected_;
+  } else if (open) {
+    const bool address_known = c.layers == nullptr || !c.layers->proxy;
+    before_login_.enter(c.slot, c.peer, c.in.size(), address_known, now_s_);
+  }
 }
 
 // The last: what slots were used before is known too, so that no connection gets an id again.
@@ -198,7 +221,9 @@ bool EdgeShard::adopt_rest(std::string_view rest) {
     r.varint();
     r.varint();
   }
-  if (!r.done() && quarantine_ != nullptr) quarantine_->restore(r.bytes(), now_s_);
+  const std::string_view quarantine = r.done() ? std::string_view() : r.bytes();
+  if (!quarantine.empty() && quarantine_ != nullptr) quarantine_->restore(quarantine, now_s_);
+  if (!r.done()) admission_.begin_with(static_cast<std::uint32_t>(r.varint()));
   free_.clear();
   for (std::size_t slot = alive_.size(); slot-- > 0;) {
     if (at(slot).state == Connection::State::free)

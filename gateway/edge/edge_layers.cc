@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/give_back.h"
 #include "gateway/edge/edge_shard.h"
 #include "protocol/mqtt/framer.h"
 #include "protocol/proxy/header.h"
@@ -92,9 +93,13 @@ bool EdgeShard::take_proxy_header(Connection& c) {
     c.loopback = h.source.is_loopback();
   }
   c.layers->proxy = false;
-  c.layers->proxy_header = {};
+  base::give_back(c.layers->proxy_header);
   if (c.layers->ws == nullptr) c.layers.reset();
   if (!h.has_source || enter_address(c)) {  // a balancer's own are no device's
+    if (!has_room_before_login(c)) {
+      errno = EAGAIN;
+      return false;
+    }
     if (c.speaks_park() && c.tls == nullptr) greet(c);
     return true;
   }

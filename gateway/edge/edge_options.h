@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "gateway/edge/address_limit_options.h"
 
 namespace berth::gateway::edge {
 
@@ -18,9 +19,12 @@ struct Network {
 
 struct EdgeOptions {
   std::uint32_t max_connections = 100'000;
-  std::size_t input_cap = 2u << 20;  // bytes per connection; must exceed Maximum Packet Size
-  std::size_t input_cap_total = 512u << 20;  // bytes in all
-  std::size_t output_cap = 1u << 20;         // bytes per connection before the engine must wait
+  std::size_t input_cap = 16u << 20;  // bytes per connection; must exceed Maximum Packet Size
+  std::size_t input_cap_total = 512u << 20;  // bytes in all, of those who have logged in
+  std::uint32_t packet_timeout_s = 60;       // a packet begun is whole by then, or moves on
+  BeforeLoginOptions before_login;
+  std::uint32_t lingering_max = 256;  // sockets of ended connections, see lingering.h
+  std::size_t output_cap = 1u << 20;  // bytes per connection before the engine must wait
   std::uint32_t connect_timeout_s = 10;
   std::uint32_t engine_absent_max_s = 120;
   std::uint32_t user_timeout_ms = 10'000;  // TCP_USER_TIMEOUT

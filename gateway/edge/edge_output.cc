@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/give_back.h"
 #include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::edge {
@@ -52,16 +53,16 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
   if (served_[c->partition].probation.running()) served_[c->partition].probation.cleared(conn);
   const std::uint64_t n = in_ack - c->in_ack;
   c->in_ack = in_ack;
-  input_bytes_ -= n;
+  uncount_input(*c, n);
   if (n == c->in.size()) {
     if (c->in.capacity() > kBufferKept) {
-      c->in = {};
+      base::give_back(c->in);
     } else {
       c->in.clear();
       recycle(c->in);
     }
   } else {
-    c->in.erase(0, n);
+    base::drop_front(c->in, n);
   }
   if (!c->reading) check_input_limits(*c);
 }
@@ -78,7 +79,7 @@ void EdgeShard::recycle(std::string& buffer) {
       buffers_.size() < kBuffersKept) {
     buffers_.push_back(std::move(buffer));
   }
-  buffer = {};
+  base::give_back(buffer);
 }
 
 void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
@@ -91,18 +92,20 @@ void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
 void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) {
   Connection* c = find(conn);
   if (c == nullptr || c->state != Connection::State::open) return;
-  if (!c->connected && settings.connected) ++connected_;
-  c->connected = settings.connected;
-  set_waiting(*c, false);
   c->version = settings.version;
   c->principal = settings.principal;
   c->tenant = settings.tenant;
   c->anonymous = settings.anonymous;
+  if (!c->connected && settings.connected) log_in(*c);
+  c->connected = settings.connected;
+  set_waiting(*c, false);
+  admission_.answered();
   // 1.5 times (MQTT 3.1.2-22), or 2.5 times (docs/park-protocol.md).
   const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
   const std::uint32_t limit =
       settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * halves / 2u + 1u;
   alive_[conn.slot] = {now_s_, limit};
+  if (!c->reading) check_input_limits(*c);
 }
 
 void EdgeShard::close(base::ConnId conn, CloseReason reason) {
@@ -193,8 +196,8 @@ void EdgeShard::after_write(Connection& c) {
 void EdgeShard::end(Connection& c, CloseReason reason) {
   if (c.fd < 0) return;
   const base::ConnId conn = c.id();
-  close_socket(c);
   c.reason = reason;
+  close_socket(c);
   c.state = Connection::State::ended;
   alive_[conn.slot].limit_s = 0;
   recycle(c.out);
@@ -204,6 +207,8 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   if (std::exchange(c.counted, false)) limits_->leave(c.peer);
   if (c.connected) --connected_;
   set_waiting(c, false);
+  before_login_.ended(c.slot);
+  drop_place(c);
   count_close(reason);
   if (close_log_.allow(base::monotonic_ns() / 1'000'000)) {
     BERTH_LOG(info, "closed conn={} peer={} reason={} rx={} tx={}", conn.packed(),
@@ -216,12 +221,16 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
 
 void EdgeShard::finish(Connection& c) {
   const std::uint32_t slot = c.slot;
-  input_bytes_ -= c.in.size();
+  log_out(c);
   const std::uint32_t generation = c.generation;
   const bool dirty = c.dirty;
+  const bool watched = c.watched;
+  base::give_back(c.in);
+  base::give_back(c.out);
   c = Connection{};
   c.generation = generation;
   c.dirty = dirty;
+  c.watched = watched;
   free_.push_back(slot);
 }
 

@@ -28,10 +28,9 @@ void EdgeShard::greet(Connection& c) {
 
 bool EdgeShard::follow_park(Connection& c, base::ByteView bytes) {
   const auto pong = [&](std::uint8_t flags, std::uint32_t seq) {
-    if (!c.connected) return;
-    ++probe_.pings;
-    park::put_pong(c.out, flags & park::kCrc, seq, base::now().ms);
-    mark_dirty(c);
+    std::string bytes;
+    park::put_pong(bytes, flags & park::kCrc, seq, base::now().ms);
+    answer_ping(c, bytes);
   };
   return c.park_walker.walk(bytes, c.tls == nullptr, pong);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/give_back.h"
 #include "gateway/edge/edge_shard.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/mqtt/reason_text.h"
@@ -66,9 +67,9 @@ void EdgeShard::strike(Connection& c, bool at_once) {
 // The connection ends, and what of it no engine has taken is never given to one again.
 void EdgeShard::shut_out(Connection& c) {
   ++probe_.poisoned;
-  input_bytes_ -= c.in.size();
+  uncount_input(c, c.in.size());
   c.in_ack = c.in_off;
-  c.in = {};
+  base::give_back(c.in);
   if (c.state == Connection::State::ended) {  // its end, or its cookie, is what engines die of
     if (!c.attached) finish(c);
     return;

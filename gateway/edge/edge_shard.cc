@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/give_back.h"
 
 namespace berth::gateway::edge {
 
@@ -17,9 +18,7 @@ using protocol::mqtt::Reason;
 namespace {
 
 constexpr std::size_t kScratch = 128 * 1024;  // one read, at most
-constexpr std::size_t kInputBeforeConnect = 64 * 1024;
-constexpr std::size_t kDeafAt = 4;     // times the output cap
-constexpr std::uint32_t kStall_s = 3;  // a tick this late: we were not running
+constexpr std::uint32_t kStall_s = 3;         // a tick this late: we were not running
 
 std::uint32_t seconds() {
   return static_cast<std::uint32_t>(base::monotonic_ns() / 1'000'000'000);
@@ -33,12 +32,15 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
       probe_(probe),
       io_(io),
       poller_(io, *this),
+      lingering_(io, options_.lingering_max),
       tick_(io),
       accept_later_(io),
       drain_timer_(io),
       probation_timer_(io),
       served_(options_.partitions),
       scratch_(kScratch),
+      budget_(options_.input_cap_total, options_.input_cap),
+      before_login_(options_.before_login),
       admission_(options_.accept_per_s),
       limits_(limits != nullptr && limits->enabled() ? limits : nullptr) {
   now_s_ = last_tick_s_ = seconds();
@@ -51,6 +53,7 @@ EdgeShard::~EdgeShard() {
 
 void EdgeShard::start() {
   poller_.start();
+  lingering_.start();
   arm_tick();
 }
 
@@ -63,6 +66,7 @@ void EdgeShard::stop() {
     if (c.fd >= 0) close_socket(c);
     c.state = Connection::State::free;
   });
+  lingering_.stop();
   poller_.stop();
 }
 
@@ -95,7 +99,7 @@ void EdgeShard::on_readable(Connection& c) {
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) end(c, c.reason);
     return;
   }
-  const ssize_t n = receive(c, scratch_.data(), scratch_.size());
+  const ssize_t n = receive(c, scratch_.data(), room_to_read(c));
   if (n > 0) {
     probe_.bytes_received += static_cast<std::uint64_t>(n);
     on_bytes(c, {scratch_.data(), static_cast<std::size_t>(n)});
@@ -110,8 +114,14 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const base::ConnId conn = c.id();
   if (c.connected) alive_[conn.slot].last_seen_s = now_s_;
   if (!c.connected && c.partition == Connection::kUnplaced && !may_speak(c, bytes)) return;
-  if (!follow(c, bytes)) return end(c, CloseReason::protocol_error);
-  if (!c.connected && c.at_boundary()) set_waiting(c, true);  // not for half a CONNECT
+  if (!follow(c, bytes)) {
+    c.out.append(farewell_to(c, Reason::malformed_packet));
+    return close(c.id(), CloseReason::protocol_error);
+  }
+  if (!c.connected && c.at_boundary()) {  // not for half a CONNECT
+    set_waiting(c, true);
+    before_login_.spoke(c.slot);
+  }
   const std::uint64_t offset = c.in_off;
   c.in_off += bytes.size();
   if (c.partition == Connection::kUnplaced && !place(c, bytes)) {
@@ -137,21 +147,29 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     reoffer(conn);
   }
   Connection* still = find(conn);
-  if (still != nullptr && (!still->in.empty() || is_deaf(*still))) check_input_limits(*still);
+  if (still == nullptr) return;
+  if (!still->in.empty() || still->place != Place::none || is_deaf(*still))
+    check_input_limits(*still);
 }
 
 // Answers heartbeats. False: this is not what is spoken here.
 bool EdgeShard::follow(Connection& c, base::ByteView bytes) {
   if (c.speaks_park()) return follow_park(c, bytes);
   if (c.in_off == 0 && bytes.front() == protocol::park::kMagic0) return false;
-  const auto pong = [&] {
-    if (!c.connected) return;
-    static constexpr std::string_view kPingresp("\xd0\x00", 2);
-    ++probe_.pings;
-    c.out.append(kPingresp);
-    mark_dirty(c);
-  };
-  return c.walker.walk(bytes, pong);
+  return c.walker.walk(bytes, [&] { answer_ping(c, {"\xd0\x00", 2}); });
+}
+
+// Before CONNACK it waits (MQTT 3.12.4-1): the device may go on talking without waiting for it. As
+// many as input before CONNACK has room for.
+void EdgeShard::answer_ping(Connection& c, std::string_view pong) {
+  if (!c.connected) {
+    if (!c.early) c.early = std::make_unique<std::string>();
+    c.early->append(pong);
+    return;
+  }
+  ++probe_.pings;
+  c.out.append(pong);
+  mark_dirty(c);
 }
 
 // In the same process: what the engine left over is offered again.
@@ -163,49 +181,13 @@ void EdgeShard::reoffer(base::ConnId conn) {
   c = find(conn);
   if (c == nullptr || used == 0) return;
   c->in_ack += used;
-  input_bytes_ -= used;
+  uncount_input(*c, used);
   if (used == c->in.size()) {
-    c->in = {};
+    base::empty_out(c->in);
   } else {
-    c->in.erase(0, used);
+    base::drop_front(c->in, used);
   }
   if (!c->reading) check_input_limits(*c);
-}
-
-// It does not read what it is answered. Messages to it alone never come so far: above the cap they
-// are dropped or wait, and must not keep us from hearing a device that is merely slow.
-bool EdgeShard::is_deaf(const Connection& c) const {
-  return c.unsent() >= kDeafAt * options_.output_cap;
-}
-
-void EdgeShard::check_input_limits(Connection& c) {
-  if (c.state != Connection::State::open) return;
-  if (!c.connected && c.in.size() > kInputBeforeConnect)
-    return end(c, CloseReason::frame_too_large);
-  // What some keep waiting (large packets in parts, a tenant's quota) must not stop all others: who
-  // has nothing unprocessed is read, whatever there is in all.
-  const bool full = input_bytes_ >= options_.input_cap_total;
-  const bool deaf = is_deaf(c);
-  const bool stop = c.in.size() >= options_.input_cap || (full && !c.in.empty()) || deaf;
-  const bool go = c.in.size() < options_.input_cap / 2 && (!full || c.in.empty()) &&
-                  c.unsent() < kDeafAt / 2 * options_.output_cap;
-  if (c.reading && stop && full && !deaf) held_back_ = true;
-  if (c.reading ? stop : go) {
-    c.reading = !c.reading;
-    if (c.reading)
-      alive_[c.id().slot].last_seen_s = now_s_;  // keep alive slept while we did not read
-    set_interest(c);
-    if (c.reading && (c.tls != nullptr || c.layers != nullptr)) read_later(c);
-  }
-}
-
-// Those that were stopped because of what there was in all.
-void EdgeShard::go_on_reading() {
-  for_each([this](Connection& c) {
-    if (c.reading) return;
-    check_input_limits(c);
-    held_back_ = held_back_ || !c.reading;
-  });
 }
 
 void EdgeShard::set_interest(Connection& c) {
@@ -226,9 +208,14 @@ void EdgeShard::arm_tick() {
 void EdgeShard::on_tick() {
   const std::uint32_t before = std::exchange(last_tick_s_, seconds());
   now_s_ = last_tick_s_;
+  lingering_.tick();
   if (!accepting_) resume_accepting();
+  if (now_s_ - before < kStall_s) {  // else: read first, then judge
+    watch_packets();
+    sweep(now_s_);
+  }
+  serve_line();
   if (std::exchange(held_back_, false)) go_on_reading();
-  if (now_s_ - before < kStall_s) sweep(now_s_);  // else: read first, then judge
   flush();
   engines_turn_end();
 }
@@ -278,7 +265,7 @@ void EdgeShard::refresh_gauges() {
   probe_.open_wss = open_by_[index_of(Transport::wss)];
   probe_.open_park = open_by_[index_of(Transport::park)];
   probe_.open_parks = open_by_[index_of(Transport::parks)];
-  probe_.input_bytes = input_bytes_;
+  probe_.input_bytes = budget_.total() + before_login_.bytes();
   probe_.engine_up = all_serving() ? 1 : 0;
   probe_.admission_rate = admission_.rate_per_s();
   std::uint64_t unsent = 0;

@@ -1,10 +1,11 @@
 // The edge of one thread: sockets, byte offsets, keep-alive. Knows bytes, not messages (DESIGN 4).
 // Owns all Connections in a slab; others hold ConnIds. Everything runs on the shard's thread.
 //
-// Limits and what happens at them: connections (closed at accept), input before CONNECT 64 KiB and
-// 10 s (closed), unacknowledged input per connection and in all (reading stops), output per
-// connection (the engine is told to wait; at four times of it reading stops), a closing
-// connection's flush 5 s (cut off).
+// Limits and what happens at them: connections (closed at accept), input before CONNACK 64 KiB and
+// 10 s (closed), memory before log-in (BeforeLogin: one of who holds most is closed),
+// unacknowledged input per connection, holder and in all (InputBudget: reading stops), a packet
+// that does not come whole (closed), output per connection (the engine is told to wait; at four
+// times of it reading stops), a closing connection's flush 5 s (cut off).
 #pragma once
 
 #include <sys/socket.h>
@@ -20,8 +21,11 @@
 #include "base/log.h"
 #include "gateway/edge/address_limits.h"
 #include "gateway/edge/admission.h"
+#include "gateway/edge/before_login.h"
 #include "gateway/edge/connection.h"
 #include "gateway/edge/edge_options.h"
+#include "gateway/edge/input_budget.h"
+#include "gateway/edge/lingering.h"
 #include "gateway/edge/listener.h"
 #include "gateway/edge/probation.h"
 #include "gateway/edge/quarantine.h"
@@ -60,7 +64,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
     std::string park_endpoint;
   };
   void drain(std::uint32_t per_second, Elsewhere elsewhere);
-  bool drained() const { return alive_.size() == free_.size(); }  // and released by the engine
+  // And released by the engine; what was said last has been taken, or a second has passed.
+  bool drained() const { return alive_.size() == free_.size() && lingering_.empty(); }
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
   std::uint32_t admits_per_s() const;  // devices of other edges that could come here now
 
@@ -162,6 +167,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void want_tls_write(Connection& c, bool want);
   void read_later(Connection& c);
   void close_socket(Connection& c);
+  bool should_linger(const Connection& c) const;
 
   // edge_layers.cc
   ssize_t receive(Connection& c, std::uint8_t* to, std::size_t room);
@@ -177,18 +183,34 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
   bool follow(Connection& c, base::ByteView bytes);
-  void keep(Connection& c, base::ByteView bytes) {
-    c.in.append(base::as_text(bytes));
-    input_bytes_ += bytes.size();
-  }
+  void answer_ping(Connection& c, std::string_view pong);
   link::EnginePort& engine_of(const Connection& c) { return *served_[c.partition].engine; }
   void engines_turn_end() {
     for (const Served& s : served_) s.engine->turn_end();
   }
   bool all_serving() const;
+
+  // edge_input.cc
+  void keep(Connection& c, base::ByteView bytes);
+  void count_input(Connection& c, std::size_t n);
+  void uncount_input(Connection& c, std::size_t n);
+  void log_in(Connection& c);
+  void log_out(Connection& c);
+  std::size_t room_to_read(const Connection& c) const;
   bool is_deaf(const Connection& c) const;
   void check_input_limits(Connection& c);
+  bool should_stop(const Connection& c) const;
+  bool may_go_on(const Connection& c) const;
+  void set_reading(Connection& c, bool reading);
   void go_on_reading();
+  void keep_place(Connection& c, std::size_t unfinished);
+  void drop_place(Connection& c);
+  void serve_line();
+  void watch_packets();
+  void judge_packet(Connection& c);
+  void relieve();
+  void end_unfinished(Connection& c, std::uint64_t& counter, protocol::mqtt::Reason reason);
+  bool has_room_before_login(Connection& c);
 
   // edge_park.cc
   void greet(Connection& c);
@@ -196,6 +218,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   // edge_place.cc
   bool place(Connection& c, base::ByteView bytes);
+  void refuse_large_connect(Connection& c, base::ByteView bytes);
 
   template <class F>
   void for_each(F&& f) {
@@ -222,10 +245,12 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   // edge_handover.cc
   void grow_to(std::size_t slots);
+  void count_adopted(Connection& c);
 
   // edge_drain.cc
   void drain_some(std::uint32_t per_second);
   std::uint32_t drain_pace(std::uint32_t per_second) const;
+  std::uint32_t come_back_after_ms(const Connection& c) const;
   std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason) const;
 
   // edge_attach.cc
@@ -249,6 +274,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   metrics::EdgeProbe& probe_;
   boost::asio::io_context& io_;
   runtime::Poller poller_;
+  Lingering lingering_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer drain_timer_;
@@ -265,7 +291,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::vector<std::uint8_t> scratch_;
   std::size_t open_ = 0;
   std::size_t connected_ = 0;
-  std::size_t input_bytes_ = 0;
+  InputBudget budget_;                  // of those who have logged in
+  BeforeLogin before_login_;            // of the others
+  std::vector<std::uint32_t> watched_;  // slots: a packet of theirs has not come whole
   std::uint32_t now_s_ = 0;
   std::uint32_t last_tick_s_ = 0;
   bool held_back_ = false;  // some are not read because of what there is in all

@@ -27,6 +27,7 @@ ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t r
   }
   if (!was_open && SSL_is_init_finished(c.tls) != 0) {
     ++(SSL_session_reused(c.tls) != 0 ? probe_.tls_resumed : probe_.tls_full);
+    if (before_login_.has(c.slot)) before_login_.take(c.slot, BeforeLogin::kTlsBuffers);
     if (c.speaks_park()) greet(c);
   }
   const int why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(c.tls, r);
@@ -90,7 +91,20 @@ void EdgeShard::close_socket(Connection& c) {
     --tls_connections_;
     ERR_clear_error();
   }
-  ::close(std::exchange(c.fd, -1));  // leaves the epoll set by itself
+  const int fd = std::exchange(c.fd, -1);
+  if (!should_linger(c)) {
+    ::close(fd);  // leaves the epoll set by itself
+    return;
+  }
+  poller_.remove(fd);
+  lingering_.take(fd);
+}
+
+// Whom we tell why: closing with unread input would take it back.
+bool EdgeShard::should_linger(const Connection& c) const {
+  const bool spoken_to = c.connected || c.state == Connection::State::closing;
+  return spoken_to && c.reason != CloseReason::client && c.reason != CloseReason::peer_reset &&
+         c.reason != CloseReason::tls_failed;
 }
 
 }  // namespace berth::gateway::edge

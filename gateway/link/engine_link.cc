@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "base/give_back.h"
 #include "gateway/link/edge_link.h"
 
 namespace berth::gateway::link {
@@ -264,9 +265,9 @@ void EngineLink::reoffer(base::ConnId conn) {
   if (c == nullptr || used == 0) return;
   c->in_at += used;
   if (used == c->kept.size()) {
-    c->kept = {};
+    base::empty_out(c->kept);
   } else {
-    c->kept.erase(0, used);
+    base::drop_front(c->kept, used);
   }
 }
 
@@ -343,6 +344,7 @@ void EngineLink::release(base::ConnId conn) {
   Pending* p = step_of(conn);
   if (p == nullptr) return;
   p->step.release = true;
+  base::give_back(conns_[conn.local_slot()].kept);
   conns_[conn.local_slot()] = Conn{};  // the slot's next connection attaches anew, in a later turn
 }
 
@@ -367,7 +369,7 @@ void EngineLink::encode_turn(std::string& out) {
     }
     p.step.conn = p.step.conn.local();
     put_step(out, p.step);
-    if (p.bytes.capacity() > 65536) p.bytes = {};
+    if (p.bytes.capacity() > 65536) base::give_back(p.bytes);
   }
   end_frame(out, at);
   step_count_ = 0;

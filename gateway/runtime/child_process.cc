@@ -245,4 +245,9 @@ void raise_descriptor_limit() {
   }
 }
 
+std::uint64_t descriptor_limit() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 1024;
+}
+
 }  // namespace berth::gateway::runtime

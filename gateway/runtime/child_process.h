@@ -75,7 +75,8 @@ char process_state(pid_t pid);
 // OOM killer's choice, keep below `memory_mb` (0: no limit).
 void adopt_child_limits(std::uint32_t memory_mb);
 
-std::string executable_path();  // as installed, not the inode in use
-void raise_descriptor_limit();  // soft limit to the hard one
+std::string executable_path();     // as installed, not the inode in use
+void raise_descriptor_limit();     // soft limit to the hard one
+std::uint64_t descriptor_limit();  // of this process, the soft one
 
 }  // namespace berth::gateway::runtime

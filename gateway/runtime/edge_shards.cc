@@ -16,6 +16,9 @@ edge::EdgeOptions share_of(edge::EdgeOptions o, std::uint32_t count) {
   o.max_connections = (o.max_connections + count - 1) / count;
   if (o.accept_per_s != 0) o.accept_per_s = (o.accept_per_s + count - 1) / count;
   o.input_cap_total = std::max(o.input_cap_total / count, o.input_cap);
+  o.before_login.bytes /= count;
+  o.before_login.connections_per_address =
+      (o.before_login.connections_per_address + count - 1) / count;
   return o;
 }
 

@@ -4,6 +4,7 @@
 //               whole packets. Knows lengths, not contents.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "base/bytes.h"
@@ -62,6 +63,13 @@ class Walker {
     return true;
   }
   bool at_boundary() const { return skip_ == 0 && length_bytes_ == 0 && header_ == 0; }
+  // Of a packet that has not come whole: its bytes so far, 0: none; and all it will have, 0: not
+  // known yet.
+  std::size_t unfinished() const {
+    if (skip_ != 0) return size_ - skip_;
+    return at_boundary() ? 0 : std::size_t{1} + length_bytes_;
+  }
+  std::size_t packet_size() const { return skip_ != 0 ? size_ : 0; }
 
   // Where in the stream it is, for another process to go on.
   struct Place {
@@ -69,13 +77,15 @@ class Walker {
     std::uint32_t remaining = 0;
     std::uint8_t header = 0;
     std::uint8_t length_bytes = 0;
+    std::uint32_t size = 0;
   };
-  Place place() const { return {skip_, remaining_, header_, length_bytes_}; }
+  Place place() const { return {skip_, remaining_, header_, length_bytes_, size_}; }
   void go_on_from(const Place& p) {
     skip_ = p.skip;
     remaining_ = p.remaining;
     header_ = p.header;
     length_bytes_ = p.length_bytes;
+    size_ = std::max(p.size, p.skip);
   }
 
  private:
@@ -89,11 +99,13 @@ class Walker {
     if ((b & 0x80) != 0) return ++length_bytes_ < 4;
     if (header_ == 0xc0 && remaining_ == 0) on_ping();
     skip_ = remaining_;
+    size_ = remaining_ + 2 + length_bytes_;
     header_ = length_bytes_ = 0;
     remaining_ = 0;
     return true;
   }
   std::uint32_t skip_ = 0;
+  std::uint32_t size_ = 0;  // of the packet that skip_ belongs to
   std::uint32_t remaining_ = 0;
   std::uint8_t header_ = 0;
   std::uint8_t length_bytes_ = 0;

@@ -89,14 +89,16 @@ Handshake parse_request(std::string_view request, std::string_view path, std::st
   const bool upgrade = http::token_list{r[http::field::connection]}.exists("upgrade") &&
                        http::token_list{r[http::field::upgrade]}.exists("websocket");
   const bool version = r[http::field::sec_websocket_version] == "13";
-  const bool mqtt = http::token_list{r[http::field::sec_websocket_protocol]}.exists("mqtt");
-  if (!upgrade || !version || !mqtt) return {Outcome::upgrade_required, {}};
+  http::token_list offered{r[http::field::sec_websocket_protocol]};
+  const char* const old_name = offered.exists("mqttv3.1") ? "mqttv3.1" : nullptr;  // of MQTT 3.1
+  const char* const mqtt = offered.exists("mqtt") ? "mqtt" : old_name;
+  if (!upgrade || !version || mqtt == nullptr) return {Outcome::upgrade_required, {}};
   const std::string_view key = view(r[http::field::sec_websocket_key]);
   if (!is_key(key)) return {};
   return {Outcome::accepted,
           "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
           "Sec-WebSocket-Accept: " +
-              accept_key(key) + "\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"};
+              accept_key(key) + "\r\nSec-WebSocket-Protocol: " + mqtt + "\r\n\r\n"};
 }
 
 }  // namespace berth::protocol::websocket

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/give_back.h"
 #include "protocol/websocket/handshake.h"
 
 namespace berth::protocol::websocket {
@@ -98,7 +99,7 @@ std::size_t WebSocket::take_request(std::string_view bytes, std::string& reply) 
     return bytes.size();
   }
   const Handshake h = parse_request(std::string_view(request_).substr(0, end + 4), path_, origins_);
-  request_ = {};
+  base::give_back(request_);
   switch (h.outcome) {
     case Handshake::Outcome::accepted:
       reply.append(h.response);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace berth::gateway::edge {
 namespace {
 
@@ -19,20 +21,42 @@ struct Storm {
         ++in;
         waiting += 1;
       }
-      waiting = std::max(0.0, waiting - answers / 1000);
+      const double done = std::min(waiting, answers / 1000);
+      waiting -= done;
+      for (due += done; due >= 1; due -= 1) admission.answered();
     }
     return in;
   }
   Admission admission;
   double answers;
   double waiting = 0;
+  double due = 0;
   std::int64_t now = kStarted;
 };
 
-TEST(Admission, BeginsSlowlyAndDoublesWhileEnginesAnswer) {
+TEST(Admission, DoublesWhileEnginesAnswer) {
   Storm s(0, 1e9);
-  EXPECT_LE(s.run_ms(100), 300u);     // the start's rate, and the bucket
-  EXPECT_GE(s.run_ms(900), 10'000u);  // and then as fast as they come
+  EXPECT_LE(s.run_ms(25), 600u);      // the start's rate, and the bucket
+  EXPECT_GE(s.run_ms(100), 2'000u);   // in four quick steps
+  EXPECT_GE(s.run_ms(400), 20'000u);  // and then as fast as they come
+}
+
+// 15,000 devices and an engine that answers 24,000 a second: little more than it takes in any case.
+TEST(Admission, AFleetIsBackNearlyAsFastAsEnginesCan) {
+  Storm s(0, 24'000);
+  int ms = 0;
+  for (std::size_t in = 0; in < 15'000 && ms < 5000; ++ms) in += s.run_ms(1);
+  EXPECT_LE(ms, 750);
+  EXPECT_LT(s.waiting, 6000.0) << "a quarter of a second's";
+}
+
+TEST(Admission, WithoutAnswersItDoublesSlowly) {
+  Admission a(0);
+  std::size_t in = 0;
+  for (std::int64_t now = kStarted; now < kStarted + 90 * kMs; now += kMs)
+    while (a.admit(now, 0)) ++in;  // none has said CONNECT yet
+  EXPECT_LE(in, 1000u);
+  EXPECT_LE(a.rate_per_s(), 8000u);
 }
 
 TEST(Admission, StaysNearWhatTheEngineAnswers) {
@@ -75,13 +99,32 @@ TEST(Admission, NeverAboveItsCeiling) {
   EXPECT_EQ(s.admission.rate_per_s(), 200u);
 }
 
-TEST(Admission, BeginsSlowlyAgainAfterACalm) {
-  Storm s(0, 1e9);
+TEST(Admission, BeginsWithHalfOfWhatWasLearnedAfterACalm) {
+  Storm s(0, 20'000);
   s.run_ms(2000);
-  ASSERT_GT(s.admission.rate_per_s(), 10'000u);
   s.now += 60'000 * kMs;
   s.waiting = 0;
-  EXPECT_LE(s.run_ms(100), 300u);
+  s.run_ms(1);
+  EXPECT_GE(s.admission.rate_per_s(), 8000u);
+  EXPECT_LE(s.admission.rate_per_s(), 14'000u);
+  Admission successor(0);
+  successor.begin_with(s.admission.learned_per_s());
+  EXPECT_GE(successor.rate_per_s(), 8000u);
+}
+
+// What was learned does not hold any more: less than a second's worth waits all the same.
+TEST(Admission, AnEngineThatHasBecomeSlowIsNotBuried) {
+  Storm s(0, 20'000);
+  s.run_ms(2000);
+  s.now += 60'000 * kMs;
+  s.waiting = 0;
+  s.answers = 500;
+  double most = 0;
+  for (int i = 0; i < 3000; ++i) {
+    s.run_ms(1);
+    most = std::max(most, s.waiting);
+  }
+  EXPECT_LT(most, 10'000.0);
 }
 
 }  // namespace

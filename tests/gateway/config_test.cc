@@ -37,8 +37,10 @@ TEST(Config, TellsFileAndLine) {
   EXPECT_EQ(load_error("mqtt:\n  receive_maximum: 0\n"),
             ":2: mqtt.receive_maximum: '0' is not a number from 1 to 65535");
   EXPECT_EQ(load_error("mqtt: [\n").substr(0, 2), ":2");
-  EXPECT_NE(load_error("mqtt:\n  max_packet_bytes: 3000000\n").find("must be below"),
+  EXPECT_NE(load_error("mqtt:\n  max_packet_bytes: 30000000\n").find("must be below"),
             std::string::npos);
+  EXPECT_EQ(load_error("mqtt:\n  input_buffer_bytes: 2097152\n"), "") << "packets give way";
+  EXPECT_EQ(load_error("mqtt:\n  input_buffer_total_bytes: 2097152\n"), "");
 }
 
 TEST(Config, WhatYamlTakesAndNobodyMeansIsAnError) {

@@ -140,6 +140,16 @@ TEST(WebSocket, OthersProtocolsAreSkippedAndAQueryIsIgnored) {
   EXPECT_TRUE(p.ws.established());
 }
 
+TEST(WebSocket, TheNameOfMqtt31IsTakenWhereThereIsNoOther) {
+  Peer old;
+  old.say(request("Sec-WebSocket-Protocol: mqttv3.1\r\n"));
+  EXPECT_TRUE(old.ws.established());
+  EXPECT_NE(old.reply.find("Sec-WebSocket-Protocol: mqttv3.1\r\n"), std::string::npos);
+  Peer both;
+  both.say(request("Sec-WebSocket-Protocol: mqttv3.1, mqtt\r\n"));
+  EXPECT_NE(both.reply.find("Sec-WebSocket-Protocol: mqtt\r\n"), std::string::npos);
+}
+
 TEST(WebSocket, FramesAgainstTheRulesEndIt) {  // RFC 6455 5.1 to 5.5, 7.4.1
   const auto closed_with = [](const std::string& bytes) {
     Peer p;

@@ -1,0 +1,257 @@
+// Input that is kept: whose it is, how much of it, and how long a packet may be unfinished.
+#include <algorithm>
+
+#include "gateway/edge/edge_shard.h"
+#include "protocol/link/types.h"
+
+namespace berth::gateway::edge {
+
+using protocol::link::CloseReason;
+using protocol::mqtt::Reason;
+
+namespace {
+
+constexpr std::size_t kInputBeforeConnack = 64 * 1024;
+constexpr std::size_t kDeafAt = 4;             // times the output cap
+constexpr std::size_t kWholeMax = 2u << 20;    // bytes of whole packets, kept of a connection
+constexpr std::size_t kReadWhenFull = 4096;    // bytes
+constexpr std::size_t kBytesPerSecond = 4096;  // a large packet may be as slow as this
+constexpr std::uint32_t kStandsStill_s = 3;    // and others wait for its room
+
+// Bytes kept that wait for an engine, not for the device.
+std::size_t whole_packets(const Connection& c) {
+  return c.in.size() - std::min(c.in.size(), c.unfinished());
+}
+
+}  // namespace
+
+void EdgeShard::keep(Connection& c, base::ByteView bytes) {
+  c.in.append(base::as_text(bytes));
+  count_input(c, bytes.size());
+}
+
+void EdgeShard::count_input(Connection& c, std::size_t n) {
+  if (c.holder != Connection::kNoHolder) {
+    budget_.add(c.holder, n);
+  } else if (before_login_.has(c.slot)) {
+    before_login_.add(c.slot, n);
+  }
+}
+
+void EdgeShard::uncount_input(Connection& c, std::size_t n) {
+  if (c.holder != Connection::kNoHolder) {
+    budget_.take(c.holder, n);
+  } else if (before_login_.has(c.slot)) {
+    before_login_.take(c.slot, n);
+  }
+}
+
+void EdgeShard::log_in(Connection& c) {
+  ++connected_;
+  before_login_.leave(c.slot);
+  if (c.holder == Connection::kNoHolder) {
+    c.holder = budget_.enter(c.tenant != 0 ? c.tenant : base::AddressHash{}(c.peer.site()));
+    budget_.add(c.holder, c.in.size());
+  }
+  if (!c.early) return;
+  c.out.append(*c.early);
+  c.early.reset();
+  mark_dirty(c);
+}
+
+void EdgeShard::log_out(Connection& c) {
+  uncount_input(c, c.in.size());
+  before_login_.leave(c.slot);
+  drop_place(c);
+  if (c.holder != Connection::kNoHolder) budget_.leave(c.holder);
+}
+
+std::size_t EdgeShard::room_to_read(const Connection& c) const {
+  const bool scarce =
+      c.holder != Connection::kNoHolder && c.place != Place::held && budget_.full_for(c.holder);
+  return scarce ? kReadWhenFull : scratch_.size();
+}
+
+// It does not read what it is answered. Messages to it alone never come so far: above the cap they
+// are dropped or wait, and must not keep us from hearing a device that is merely slow.
+bool EdgeShard::is_deaf(const Connection& c) const {
+  return c.unsent() >= kDeafAt * options_.output_cap;
+}
+
+void EdgeShard::check_input_limits(Connection& c) {
+  if (c.state != Connection::State::open) return;
+  const std::size_t unfinished = c.unfinished();
+  if (unfinished != 0 && !c.watched) {
+    c.watched = true;
+    watched_.push_back(c.slot);
+  }
+  if (c.holder == Connection::kNoHolder) {
+    if (c.partition == Connection::kUnplaced && c.in.size() > kInputBeforeConnack)
+      return end(c, CloseReason::frame_too_large);
+    if (!has_room_before_login(c)) return;
+  } else {
+    keep_place(c, unfinished);
+  }
+  if (c.reading ? should_stop(c) : may_go_on(c)) set_reading(c, !c.reading);
+}
+
+// What some keep waiting (large packets in parts, a tenant's quota) must not stop all others: who
+// has nothing kept is read, whatever there is in all.
+bool EdgeShard::should_stop(const Connection& c) const {
+  if (is_deaf(c) || c.in.size() >= options_.input_cap) return true;
+  if (c.holder == Connection::kNoHolder) return c.in.size() > kInputBeforeConnack;
+  if (c.place == Place::waiting || (c.place == Place::extra && budget_.full())) return true;
+  if (whole_packets(c) >= std::min(kWholeMax, options_.input_cap)) return true;
+  const bool little = c.in.size() < kReadWhenFull && c.unfinished() == c.in.size();
+  return c.place == Place::none && !little && budget_.full_for(c.holder);
+}
+
+bool EdgeShard::may_go_on(const Connection& c) const {
+  return !should_stop(c) && whole_packets(c) < std::min(kWholeMax, options_.input_cap) / 2 &&
+         c.unsent() < kDeafAt / 2 * options_.output_cap;
+}
+
+void EdgeShard::set_reading(Connection& c, bool reading) {
+  c.reading = reading;
+  if (reading) {
+    alive_[c.slot].last_seen_s = now_s_;  // keep alive slept while we did not read
+  } else {
+    held_back_ = held_back_ || !is_deaf(c);
+  }
+  set_interest(c);
+  if (reading && (c.tls != nullptr || c.layers != nullptr)) read_later(c);
+}
+
+// Those that were stopped because of what there was in all, or of their holder.
+void EdgeShard::go_on_reading() {
+  for_each([this](Connection& c) {
+    if (c.reading) return;
+    check_input_limits(c);
+    held_back_ = held_back_ || !c.reading;
+  });
+}
+
+// -- places of large packets
+
+// Where room is short a small packet needs one too, or it would wait for ever; what waits for the
+// engine needs none meanwhile.
+void EdgeShard::keep_place(Connection& c, std::size_t unfinished) {
+  if (unfinished < kReadWhenFull && c.place == Place::none) return;
+  const bool large = unfinished > InputBudget::kFree ||
+                     (unfinished >= kReadWhenFull && budget_.full_for(c.holder));
+  const bool waits = whole_packets(c) >= std::min(kWholeMax, options_.input_cap);
+  const std::size_t wanted = large && !waits ? c.packet_size() : 0;
+  if (wanted == c.place_size) return;
+  drop_place(c);
+  if (wanted == 0) return;
+  c.place_size = wanted;
+  c.place = budget_.ask(c.holder, wanted, c.id());
+  if (c.place == Place::held) c.in.reserve(std::min(whole_packets(c) + wanted, options_.input_cap));
+}
+
+void EdgeShard::drop_place(Connection& c) {
+  if (c.place == Place::none) return;
+  budget_.give_back(c.holder, c.place_size, std::exchange(c.place, Place::none));
+  c.place_size = 0;
+  serve_line();
+}
+
+void EdgeShard::serve_line() {
+  const auto waits = [this](base::ConnId conn) {
+    const Connection* c = find(conn);
+    return c != nullptr && c->place == Place::waiting;
+  };
+  while (const auto granted = budget_.next(waits)) {
+    Connection& c = *find(granted->conn);
+    c.place = granted->kind;
+    check_input_limits(c);
+  }
+}
+
+// -- packets that do not come whole
+
+void EdgeShard::watch_packets() {
+  if (budget_.full()) relieve();
+  std::vector<std::uint32_t> slots = std::exchange(watched_, {});
+  for (const std::uint32_t slot : slots) {
+    Connection& c = at(slot);
+    c.watched = c.state == Connection::State::open && c.unfinished() != 0;
+    if (!c.watched) continue;
+    watched_.push_back(slot);
+    if (c.connected) judge_packet(c);
+  }
+}
+
+// The time in which we did not read does not count.
+void EdgeShard::judge_packet(Connection& c) {
+  const std::uint64_t at = c.in_off - c.unfinished();
+  if (c.packet_since_s == 0 || at != c.packet_at) {
+    c.packet_at = at;
+    c.packet_since_s = now_s_;
+  }
+  if (!c.reading) {
+    ++c.packet_since_s;
+    return;
+  }
+  const std::size_t time_s = options_.packet_timeout_s + c.packet_size() / kBytesPerSecond;
+  if (now_s_ - std::min(now_s_, c.packet_since_s) > time_s)
+    return end_unfinished(c, probe_.unfinished_late, Reason::keep_alive_timeout);
+  const bool still = now_s_ - alive_[c.slot].last_seen_s >= kStandsStill_s;
+  if (still && c.unfinished() > kReadWhenFull && budget_.contended(c.holder))
+    end_unfinished(c, probe_.unfinished_pushed_out, Reason::quota_exceeded);
+}
+
+// There is no room at all. Of the holder whose unfinished packets are most, the largest go, if they
+// are what fills it: whole packets are the engine's to take, not the device's fault.
+void EdgeShard::relieve() {
+  boost::unordered_flat_map<InputBudget::Holder, std::size_t> by_holder;
+  InputBudget::Holder most = InputBudget::kOwn;
+  for (const std::uint32_t slot : watched_) {
+    const Connection& c = at(slot);
+    if (c.state != Connection::State::open || c.holder == Connection::kNoHolder) continue;
+    if (c.holder == InputBudget::kOwn) continue;
+    by_holder[c.holder] += c.unfinished();
+    if (by_holder[c.holder] > by_holder[most]) most = c.holder;
+  }
+  std::size_t excess = by_holder[most] / 2;
+  if (excess < options_.input_cap_total / 16) return;
+  std::vector<std::uint32_t> slots;
+  for (const std::uint32_t slot : watched_) {
+    if (at(slot).state == Connection::State::open && at(slot).holder == most) slots.push_back(slot);
+  }
+  std::sort(slots.begin(), slots.end(), [this](std::uint32_t a, std::uint32_t b) {
+    return at(a).unfinished() > at(b).unfinished();
+  });
+  for (const std::uint32_t slot : slots) {
+    const std::size_t n = at(slot).unfinished();
+    end_unfinished(at(slot), probe_.unfinished_pushed_out, Reason::quota_exceeded);
+    if (excess <= n) return;
+    excess -= n;
+  }
+}
+
+void EdgeShard::end_unfinished(Connection& c, std::uint64_t& counter, Reason reason) {
+  ++counter;
+  c.out.append(farewell_to(c, reason));
+  write_out(c);
+  if (c.fd < 0) return;
+  end(c,
+      reason == Reason::keep_alive_timeout ? CloseReason::keepalive_timeout : CloseReason::policy);
+}
+
+// -- before log-in
+
+// False: this connection itself had to go.
+bool EdgeShard::has_room_before_login(Connection& c) {
+  const base::ConnId conn = c.id();
+  for (;;) {
+    const std::uint32_t slot = before_login_.too_many(c.slot, now_s_);
+    if (slot == BeforeLogin::kNobody) return true;
+    ++probe_.before_login_pushed_out;
+    end(at(slot), CloseReason::policy);
+    const Connection* still = find(conn);
+    if (still == nullptr || still->state != Connection::State::open) return false;
+  }
+}
+
+}  // namespace berth::gateway::edge
