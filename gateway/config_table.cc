@@ -72,6 +72,27 @@ std::vector<Key> session_keys() {
       number<U32>(
           "session.max_subscriptions", [](Config& c) -> U32& { return c.broker.subscriptions_max; },
           1, 100'000),
+      number<std::uint64_t>(
+          "session.max_bytes",
+          [](Config& c) -> std::uint64_t& { return c.broker.holdings.session_bytes; }, 1024,
+          1u << 30),
+      number<std::uint64_t>(
+          "session.max_bytes_per_principal",
+          [](Config& c) -> std::uint64_t& { return c.broker.holdings.principal_bytes; }, 0),
+      number<std::uint64_t>(
+          "session.max_bytes_per_tenant",
+          [](Config& c) -> std::uint64_t& { return c.broker.holdings.tenant_bytes; }, 0),
+      number<std::uint64_t>(
+          "session.max_bytes_total",
+          [](Config& c) -> std::uint64_t& { return c.broker.holdings.total_bytes; }, 0),
+      number<U32>(
+          "session.per_device", [](Config& c) -> U32& { return c.broker.holdings.per_device; }, 0,
+          1000),
+      number<U32>(
+          "session.per_account", [](Config& c) -> U32& { return c.broker.holdings.per_account; },
+          0),
+      number<U32>(
+          "session.per_user", [](Config& c) -> U32& { return c.broker.holdings.per_user; }, 0),
       number<U32>(
           "session.queue_messages", [](Config& c) -> U32& { return c.broker.queue_messages_max; },
           1, 10'000'000),

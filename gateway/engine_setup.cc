@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "gateway/access_files.h"
 #include "gateway/engine/faults.h"
 #include "gateway/good_files.h"
 #include "session/redis_store.h"
@@ -129,9 +130,18 @@ void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, co
   engine.keep_unregistered_for(parts.config.registry.loss_grace_s);
 }
 
+// They are as the engine has just read them.
+void watch_files(const EngineParts& parts, engine::EngineShard& engine) {
+  if (parts.config.acl_file.empty() && parts.config.password_file.empty()) return;
+  engine.watch_files([&io = parts.io, &config = parts.config, &engine] {
+    return std::make_shared<AccessFiles>(io, config, engine);
+  });
+}
+
 void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& engine) {
   const Post post = poster_of(parts.io, engine);
   add_authenticator(parts, engine, post);
+  watch_files(parts, engine);
   engine.use_store(parts.config.store_url.empty()
                        ? embedded_store(parts, engine, post)
                        : redis_store(parts.config, claim, engine, post, parts.store_lost));
@@ -153,6 +163,7 @@ WarmEngine warm_engine(const EngineParts& parts, const StoreClaim& claim, const 
   w.engine = bare_engine(parts, *w.probe);
   const Post post = poster_of(parts.io, *w.engine);
   add_authenticator(parts, *w.engine, post);
+  watch_files(parts, *w.engine);
   auto o = redis_store_options(parts.config, claim, *w.engine, post, parts.store_lost);
   o.warm = true;
   auto store = std::make_unique<session::RedisStore>(o, post);

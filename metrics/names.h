@@ -48,8 +48,20 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
     "CONNECTs and re-attaches that found their session") \
   X(session_reattached, "berth_sessions_resumed_total", "result", "reattached", "") \
   X(session_lost, "berth_sessions_resumed_total", "result", "lost", "") \
+  X(access_files_refused, "berth_access_files_refused_total", "", "", \
+    "Times a changed auth.acl_file or auth.password_file was bad, and the one before stayed") \
+  X(rights_ended, "berth_rights_reviewed_total", "result", "disconnected", \
+    "Connections ended because their user or credential has gone; subscriptions that are not allowed any more") \
+  X(rights_dropped, "berth_rights_reviewed_total", "result", "unsubscribed", "") \
   X(scopes_ended, "berth_registry_evictions_total", "", "", \
     "Connections ended, or sessions removed, because the registry has changed") \
+  X(device_replaced, "berth_sessions_replaced_total", "", "", \
+    "Sessions that a device ended by coming with another client id") \
+  X(refused_sessions, "berth_session_holdings_refused_total", "what", "session", \
+    "What a session or its principal may not hold any more, refused with 0x97") \
+  X(refused_filters, "berth_session_holdings_refused_total", "what", "filter", "") \
+  X(refused_wills, "berth_session_holdings_refused_total", "what", "will", "") \
+  X(refused_aliases, "berth_session_holdings_refused_total", "what", "topic_alias", "") \
   X(session_taken_over, "berth_sessions_taken_over_total", "", "", "Take-overs by a new CONNECT") \
   X(session_expired, "berth_sessions_expired_total", "", "", "Sessions ended by their expiry") \
   X(wills_published, "berth_wills_published_total", "", "", "Will messages published") \
@@ -76,6 +88,8 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(sessions, "berth_device_sessions", "state", "online", "Sessions now") \
   X(sessions_offline, "berth_device_sessions", "state", "offline", "") \
   X(subscriptions, "berth_subscriptions", "", "", "Subscriptions now") \
+  X(held_bytes, "berth_session_holdings_bytes", "", "", \
+    "Memory that filters and wills of sessions count for") \
   X(peer_queued, "berth_partition_queued_messages", "", "", \
     "Messages that wait for another partition") \
   X(retained, "berth_retained_messages", "", "", "Retained messages now") \

@@ -27,6 +27,7 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
       effects_(effects),
       access_(access),
       probe_(probe),
+      holdings_(options_.holdings),
       edges_(options_.edge_ids.size()),
       channels_(options_.edge_ids.size()),
       peer_routes_(options_.partitions),

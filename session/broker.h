@@ -50,6 +50,7 @@ namespace berth::session {
 namespace pb {
 class ChannelIdentity;
 class Session;
+class VolatileState;
 class Will;
 }  // namespace pb
 
@@ -136,6 +137,14 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::vector<base::SessionId> concerned(const Concerned& who);
   void review_scopes(const Principals& registry, const std::vector<base::SessionId>& sessions,
                      base::Instant now);
+
+  // -- rules and users of files have changed (broker_access.cc); null: everything is allowed. Then
+  // all that is under_access() is to be reviewed, a few at a time. `is_user`: may still log in as
+  // when it did; empty: everybody may.
+  void use_access(const AccessPolicy* access);
+  std::vector<base::SessionId> under_access() const;
+  void review_access(const std::vector<base::SessionId>& sessions,
+                     const std::function<bool(std::string_view user)>& is_user);
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
   // it;
@@ -298,6 +307,14 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool drop_unnamed(Session& s, const Scope& scope);
   void use_scope(Channel& ch, ScopePtr scope);
   void remove_session(Session& s, base::Instant now);
+  // broker_access.cc
+  bool drop_unheard(Session& s);
+  void forget_subscription(Session& s, const std::string& raw);
+  static void guard_queue(Session& s);
+  bool may_hear(const Channel& ch, std::string_view topic);
+  bool review_resumed(Channel& ch);
+  bool credential_good(Channel& ch, base::Instant now);
+  void end_credentials(base::Instant now);
   // broker_quota.cc
   struct Metered {
     enum What : std::uint8_t { pass, refuse, wait } what = pass;
@@ -314,6 +331,21 @@ class Broker : public RestoreSink, private BrokerTypes {
   Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
   void wait_a_second(Channel& ch);
   void resume_slowed();
+
+  // broker_holdings.cc
+  void hold(Session& s, std::string_view principal);
+  void hold_will(Will& w, const Session& s);
+  void hold_again(Session& s, std::string_view principal);
+  protocol::mqtt::Reason admit_holdings(Channel& ch);
+  void make_place(const Channel& ch, base::Instant now);
+  void replace_session(Session& s, base::Instant now);
+  bool keeps_filters(Session& s);
+  void subscriptions_changed(Channel& ch);
+  void filters_committed(Channel* ch);
+  bool is_ragged(Session& s);
+  bool will_must_wait(const std::string& intent, const std::shared_ptr<Will>& will,
+                      base::Instant now);
+  void publish_late_wills(base::Instant now);
 
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -351,6 +383,7 @@ class Broker : public RestoreSink, private BrokerTypes {
                   const Deferred* staged, std::vector<LateCopies::To>& later, base::Instant now);
   void stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh);
   void spill_picks(const Match& m, Delivery& d, Deferred& out);
+  static bool is_own_result(const Session& s, std::string_view topic);
   static bool takes(const Target& t, const Delivery& d);
   static bool takes(const SharedGroup& g, const Delivery& d) {
     return d.tag == nullptr || (d.tag->group != 0 && d.tag->group == g.route);
@@ -391,6 +424,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   // broker_messages.cc
   static std::string_view envelope_properties(bool json);
   DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
+  void translate_will(const Session& s, Will& w, base::Instant now);
   void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
                        base::Instant now);
 
@@ -511,11 +545,14 @@ class Broker : public RestoreSink, private BrokerTypes {
   static std::string encode_will(const Will& w);
   std::string encode_identity(Channel& ch);
   std::string encode_cookie(Channel& ch, protocol::link::CookieSlot slot);
-  std::string encode_volatile(Session& s);
+  void subscriptions_to_pb(const Session& s, pb::VolatileState& v);
+  std::string encode_subscriptions(const Session& s);
+  std::string encode_volatile(Channel& ch);
 
   // broker_restore.cc
   std::string key_of_record(const pb::Session& r) const;
   std::string key_of_cookie(Channel& ch, const pb::ChannelIdentity& id);
+  void restore_identity(Channel& ch, const pb::ChannelIdentity& id);
   bool reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now);
   void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
   void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
@@ -523,10 +560,12 @@ class Broker : public RestoreSink, private BrokerTypes {
   BrokerOptions options_;
   Effects& effects_;
   const AccessPolicy* access_;
+  const Principals* registry_ = nullptr;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   metrics::EngineProbe& probe_;
   Router router_;
   Accounts accounts_;
+  Holdings holdings_;  // outlives all that holds something
   std::vector<base::ConnId> slowed_;  // wait_a_second()
   std::size_t slow_turns_ = 0;
   Retained retained_{[this](std::string_view topic, int n) { count_retained(topic, n); }};
@@ -553,7 +592,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
   std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
                       std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
-      timers_;
+      timers_,
+      credentials_due_;  // when credentials of connections end, conn
   // Found in the store before their connection was attached; what is left is deleted.
   boost::unordered_flat_map<EdgeConn, AppliedList> orphan_applied_;  // of connections not attached
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
@@ -561,6 +601,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::vector<std::pair<std::string, std::unique_ptr<Will>>>
       due_wills_;                                           // intents found in the store
   boost::unordered_flat_set<std::uint64_t> skipped_wills_;  // numbers of intents that kill engines
+  std::deque<std::pair<std::string, std::shared_ptr<Will>>> late_wills_;  // wait for a quota
   // -- other partitions
   std::vector<base::StringMap<std::uint32_t>>
       peer_routes_;                                     // by partition: raw filter -> generation

@@ -126,10 +126,11 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
     ++probe_.connect_unavailable;
     return refuse_connect(*ch, ch->version, Reason::server_unavailable);
   }
-  if (by_id_.size() >= options_.sessions_max && by_client(ch->connect->client_id) == nullptr) {
+  if (const Reason held = admit_holdings(*ch); held != Reason::success) {
     ++probe_.connect_quota;
-    return refuse_connect(*ch, ch->version, Reason::quota_exceeded);
+    return refuse_connect(*ch, ch->version, held);
   }
+  make_place(*ch, now);
   if (const Quota q = admit_connection(*ch, now); q != Quota::none) {
     ++probe_.connect_quota;
     const bool rate = q == Quota::connects;
@@ -183,6 +184,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   if (s == nullptr) {
     ++probe_.session_created;
     Session& made = make_session(c.client_id, {next_session_++});
+    hold(made, principal_key(ch));
     made.epoch = newest;  // the connection it is taken from must not pass for its owner
     return made;
   }
@@ -246,7 +248,8 @@ void Broker::establish(Channel& ch, base::Instant now) {
   apply_connect(ch, s, now);
   s.session_present = present;
   bind(ch, s);
-  if (present && ch.scope) drop_unnamed(s, *ch.scope);
+  if (present) review_resumed(ch);
+  credential_good(ch, now);  // it has just been looked at; for when it ends
   if (ch.park) subscribe_commands(ch, s, present, now);
   if (s.persistent() || s.will || was_stored) put_record(s);
   answer_connect(ch, present, writes() != before, now);
@@ -294,7 +297,10 @@ void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) 
   ch.connack_sent = true;
   dirty(ch, CookieSlot::identity);
   if (ch.session->flow_) dirty(ch, CookieSlot::sent_seq);  // where this connection begins
-  if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
+  if (!ch.session->persistent()) {
+    dirty(ch, CookieSlot::volatile_state);
+    subscriptions_changed(ch);
+  }
   pump(*ch.session, now);
 }
 

@@ -23,6 +23,7 @@ constexpr std::uint64_t kSequenceSpan = 65535;  // packet ids
 constexpr std::size_t kRingKept = 64;           // slots an empty ring may keep
 constexpr std::uint64_t kSentStride = 1024;
 constexpr std::uint32_t kPeerMessages = 1'000'000;  // that wait for another partition
+constexpr std::size_t kAliasBytesMax = 2048;        // topics that our aliases stand for
 constexpr std::uint64_t kPeerBytes = std::uint64_t{1} << 30;
 
 }  // namespace
@@ -140,6 +141,7 @@ void Broker::reserve_sent(Session& s) {
 bool Broker::can_send_at_once(Session& s) {
   const Flow& q = s.flow();
   const Channel& ch = *s.channel;
+  if (is_ragged(s)) return false;
   return q.sent_seq == q.last_seq && (!s.outbox || s.outbox->inflight < ch.receive_maximum) &&
          q.last_seq + 1 - q.first_seq < kSequenceSpan && effects_.writable(ch.conn);
 }
@@ -264,6 +266,9 @@ void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
   }
   const std::uint16_t limit = std::min<std::uint16_t>(ch.alias_maximum, 64);
   if (ch.alias_out->size() >= limit) return;
+  std::size_t bytes = out.topic.size();
+  for (const auto& [topic, alias] : *ch.alias_out) bytes += topic.size();
+  if (bytes > kAliasBytesMax) return;  // they are in the cookie
   out.topic_alias = static_cast<std::uint16_t>(ch.alias_out->size() + 1);
   ch.alias_out->emplace(std::string(out.topic), out.topic_alias);
   dirty(ch, CookieSlot::alias_out);
@@ -298,6 +303,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
     return true;
   }
   if (o.inflight >= ch.receive_maximum || seq - q.first_seq >= kSequenceSpan) return false;
+  if (is_ragged(s)) return false;
   if (!effects_.writable(ch.conn)) {
     ch.waiting_room = true;
     return false;
@@ -316,6 +322,11 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
   }
   head_cache_.key = -1;
   const MessageView m = e->message->view();
+  if (seq <= q.check_through && !may_hear(ch, m.topic)) {
+    ++probe_.drop_not_authorized;
+    finish_entry(s, seq);
+    return true;
+  }
   if (send_message(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
     probe_.tx_resent += again;
     e->state = EntryState::sent;

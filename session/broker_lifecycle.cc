@@ -126,6 +126,8 @@ void Broker::go_offline(Session& s, base::Instant) {
 void Broker::fire_will(Session& s, base::Instant now) {
   using protocol::link::ForwardedWork;
   std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
+  will->account = s.account;
+  translate_will(s, *will, now);
   std::string intent;
   base::put_key64(intent, 0);
   base::put_key64(intent, static_cast<std::uint64_t>(now.ms));
@@ -144,6 +146,7 @@ void Broker::fire_will(Session& s, base::Instant now) {
 
 void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
                           base::Instant now) {
+  if (will_must_wait(intent, will, now)) return;
   ++probe_.wills_published;
   MessageView m = will->message->view();
   if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
@@ -196,6 +199,8 @@ void Broker::tick(base::Instant now) {
   latest_ = now;
   accounts_.second();
   resume_slowed();
+  publish_late_wills(now);
+  end_credentials(now);
   read_again();
   if (partitioned()) {
     release_route_waits(now);
@@ -265,6 +270,7 @@ void Broker::refresh_gauges() {
   probe_.retained = retained_.size();
   probe_.queued_now = queued_now_;
   probe_.queued_bytes_now = queued_bytes_now_;
+  probe_.held_bytes = holdings_.all().bytes();
 }
 
 }  // namespace berth::session

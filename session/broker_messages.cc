@@ -2,6 +2,7 @@
 // commands in a vendor's words.
 #include "protocol/mqtt/properties.h"
 #include "session/broker.h"
+#include "session/principal_key.h"
 
 namespace berth::session {
 
@@ -27,8 +28,10 @@ DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::
   if (messages_ == nullptr || !ch.scope || !ch.scope->translates() ||
       ch.scope->who().role != Role::device || !ch.scope->enter_topic(p.topic, entered_))
     return What::as_is;
+  // By its place in the connection's bytes: the same when an engine's successor hears it again.
+  const std::string id = std::to_string(ch.session->epoch) + "-" + std::to_string(ch.in_off);
   const What what =
-      messages_->translate(*ch.scope, ch.session->epoch, now, p.topic, p.payload, translated_);
+      messages_->translate(*ch.scope, ch.session->epoch, now, id, p.topic, p.payload, translated_);
   if (what == What::as_is || what == What::wait) return what;
   ++(what == What::raw ? probe_.untranslated : probe_.translated);
   if (what == What::swallowed) {
@@ -40,6 +43,29 @@ DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::
   p.payload = translated_.payload;
   p.properties.forwarded = envelope_properties(translated_.json);
   return what;
+}
+
+// A device's will is an event like others: its platform gets it as it gets these. It says when it
+// fired, not when its device came.
+void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
+  using What = DeviceMessages::What;
+  const std::string_view principal = principal_of(s.client_id);
+  if (messages_ == nullptr || registry_ == nullptr || !is_registered(principal)) return;
+  const Principal who = principal_from(principal);
+  const ScopePtr scope = who.role == Role::device ? registry_->scope_of(who) : nullptr;
+  if (!scope || !scope->translates()) return;
+  MessageView m = w.message->view();
+  const std::string said(scope->leave(m.topic, left_));
+  const std::string id = std::to_string(s.epoch) + "-will";
+  const What what =
+      messages_->translate(*scope, s.epoch, now, id, said, m.payload, translated_);
+  if (what != What::replaced && what != What::raw) return;
+  if (!scope->enter_topic(translated_.topic, entered_)) return;
+  ++(what == What::raw ? probe_.untranslated : probe_.translated);
+  m.topic = entered_;
+  m.payload = translated_.payload;
+  m.forwarded = envelope_properties(translated_.json);
+  w.message = MessagePtr(m);
 }
 
 // A service's command goes where its device's vendor has it, if the product says so.

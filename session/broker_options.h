@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "session/holdings.h"
+
 namespace berth::session {
 
 enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
@@ -29,6 +31,7 @@ struct BrokerOptions {
   QueuePolicy queue_policy = QueuePolicy::drop_oldest;
   std::uint32_t subscriptions_max = 1000;  // per session
   std::uint32_t sessions_max = 1'000'000;
+  HoldingLimits holdings;
   std::size_t retained_messages_max = 1'000'000;
   std::size_t retained_bytes_max = std::size_t{1} << 30;
   std::uint32_t restart_grace_s = 60;  // wills of devices that our own restart cut off

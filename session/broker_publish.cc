@@ -14,6 +14,8 @@ using protocol::link::CookieSlot;
 
 namespace {
 
+constexpr std::size_t kAliasBytesMax = 4096;  // topics that a device's aliases stand for
+
 PacketType reply_type(std::uint8_t qos) {
   return qos == 1 ? PacketType::puback : qos == 2 ? PacketType::pubrec : PacketType{};
 }
@@ -102,6 +104,13 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
     }
     p.topic = known;
   } else if (known != p.topic) {
+    std::size_t bytes = p.topic.size();
+    for (const std::string& other : *ch.alias_in) bytes += &other == &known ? 0 : other.size();
+    if (bytes > kAliasBytesMax) {
+      ++probe_.refused_aliases;
+      fail(ch, Reason::quota_exceeded, CloseReason::policy);
+      return false;
+    }
     known = p.topic;
     dirty(ch, CookieSlot::alias_in);
   }

@@ -25,6 +25,7 @@ bool is_telemetry(const mqtt::PublishView& p) {
 }  // namespace
 
 void Broker::use_registry(const Principals& registry) {
+  registry_ = &registry;
   accounts_.use_partitions(options_.partitions);
   accounts_.use_limits([&registry](std::string_view tenant, std::string_view site) {
     return registry.limits_of(tenant, site);

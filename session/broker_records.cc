@@ -8,6 +8,10 @@ namespace berth::session {
 
 using protocol::link::CookieSlot;
 
+namespace {
+constexpr std::size_t kRunsMax = 4096;  // bytes of a cookie
+}
+
 std::string Broker::raw_filter(const Subscription& sub) {
   const std::string filter = router_.filter(sub.filter);
   return sub.shared ? "$share/" + *sub.shared + "/" + filter : filter;
@@ -60,7 +64,10 @@ void Broker::put_record(Session& s) {
   r.set_sent_before(s.flow().sent_before);
   r.set_will_at_ms(s.will_at() == base::kNever ? 0 : s.will->at.ms);
   if (s.will) will_to_pb(*s.will, *r.mutable_will());
-  if (s.persistent()) {
+  r.set_keeps_filters(s.keeps_filters);
+  if (s.held.holder() != nullptr && principal_of(s.client_id).empty())
+    r.set_address(std::string(address_of_key(s.held.holder()->principal())));
+  if (s.persistent() || s.keeps_filters) {
     for (const Subscription& sub : s.subscriptions) {
       auto& out = *r.add_subscriptions();
       out.set_filter(raw_filter(sub));
@@ -131,6 +138,7 @@ std::string Broker::encode_identity(Channel& ch) {
   id.set_resend_through(ch.resend_through);
   if (ch.user_name) id.set_user_name(*ch.user_name);
   id.set_keyed(true);
+  if (ch.credential) id.set_credential(ch.credential->id);
   const base::Address& from = ch.address;
   if (!ch.scope && !ch.user_proven) id.set_address(from.bytes.data(), from.bytes.size());
   if (ch.scope) {
@@ -161,25 +169,40 @@ std::string Broker::encode_cookie(Channel& ch, CookieSlot which) {
     case CookieSlot::alias_out:
       return encode_alias_out(ch);
     case CookieSlot::volatile_state:
-      return encode_volatile(*ch.session);
+      return encode_volatile(ch);
     case CookieSlot::retained_cursor:
       return encode_retained_cursor(ch);
+    case CookieSlot::subscriptions:
+      return encode_subscriptions(*ch.session);
     case CookieSlot::count:
       break;
   }
   return {};
 }
 
-// `outgoing` := (state:2 stored:1<<3 qos:2<<4, run:varint)*; only what was sent on this connection:
-// the rest is either in the store or was never promised to anybody.
-std::string Broker::encode_volatile(Session& s) {
-  pb::VolatileState v;
+void Broker::subscriptions_to_pb(const Session& s, pb::VolatileState& v) {
+  v.set_filters_stored(s.filters_stored);
+  if (s.filters_stored) return;
   for (const Subscription& sub : s.subscriptions) {
     auto& out = *v.add_subscriptions();
     out.set_filter(raw_filter(sub));
     out.set_options(sub.options.raw);
     out.set_id(sub.id);
   }
+}
+
+std::string Broker::encode_subscriptions(const Session& s) {
+  pb::VolatileState v;
+  if (!s.persistent()) subscriptions_to_pb(s, v);
+  return v.SerializeAsString();
+}
+
+// `outgoing` := (state:2 stored:1<<3 qos:2<<4, run:varint)*; only what was sent on this connection:
+// the rest is either in the store or was never promised to anybody.
+std::string Broker::encode_volatile(Channel& ch) {
+  Session& s = *ch.session;
+  pb::VolatileState v;
+  if (!effects_.keeps(ch.conn, CookieSlot::subscriptions)) subscriptions_to_pb(s, v);
   if (s.received) {
     for (const auto& [id, r] : *s.received) {
       if (r.effective) v.add_received(id);
@@ -206,6 +229,7 @@ std::string Broker::encode_volatile(Session& s) {
     ++n;
   }
   flush();
+  if (s.outbox) s.outbox->ragged = runs.size() > kRunsMax;
   v.set_outgoing(runs);
   v.set_spilled(s.flow().queued != 0);
   return v.SerializeAsString();

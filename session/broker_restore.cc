@@ -30,9 +30,20 @@ ScopePtr scope_from_pb(const pb::Scope& in) {
       Translation{static_cast<Format>(in.format()), in.product()});
 }
 
-bool has_subscriptions(const Cookie& c) {
-  pb::VolatileState v;
-  return v.ParseFromString(slot(c, CookieSlot::volatile_state)) && v.subscriptions_size() != 0;
+// The two slots that hold it are one message in two parts.
+bool volatile_from(const Cookie& c, pb::VolatileState& v) {
+  return v.ParseFromString(slot(c, CookieSlot::volatile_state)) &&
+         v.MergeFromString(slot(c, CookieSlot::subscriptions));
+}
+
+// An anonymous session's is for its address, where the record says it.
+std::string principal_of_record(const pb::Session& r, std::string_view key) {
+  const std::string_view principal = principal_of(key);
+  if (!principal.empty()) return std::string(principal);
+  base::Address from;
+  if (r.address().size() == from.bytes.size())
+    std::copy(r.address().begin(), r.address().end(), from.bytes.begin());
+  return address_key(from);
 }
 
 }  // namespace
@@ -72,6 +83,8 @@ void Broker::session(base::SessionId id, std::string_view record) {
   const std::string key = key_of_record(r);
   if (by_client(key) != nullptr) return;
   Session& s = make_session(key, id);
+  hold(s, principal_of_record(r, key));
+  s.keeps_filters = s.filters_stored = r.keeps_filters();
   join_account(s, r.site());
   s.epoch = r.epoch();
   s.expiry_s = r.expiry_s();
@@ -86,6 +99,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
   s.stored = true;
   if (r.has_will()) {
     s.will = will_from_pb(r.will());
+    hold_will(*s.will, s);
     if (r.will_at_ms() != 0) s.will->at = {r.will_at_ms()};
   }
   for (const pb::Subscription& sub : r.subscriptions()) {
@@ -221,8 +235,35 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ++probe_.session_reattached;
   restore_connection(ch, a.cookie);
   Session& s = *ch.session;
+  if (review_resumed(ch)) {
+    if (keeps_filters(s)) put_record(s);
+    if (!s.persistent()) subscriptions_changed(ch);
+  }
   const bool must_load = s.persistent() && s.flow().first_seq <= s.flow().sent_seq;
   if (must_load) stall(ch);  // acknowledgements must find what is in flight
+}
+
+// What stays as it is while the connection lives.
+void Broker::restore_identity(Channel& ch, const pb::ChannelIdentity& id) {
+  if (id.version() == protocol::park::kLevel) {
+    begin_park(ch);
+    ch.park->flags = static_cast<std::uint8_t>(id.park_flags());
+  } else {
+    ch.version = static_cast<mqtt::Version>(id.version());
+  }
+  ch.receive_maximum = static_cast<std::uint16_t>(id.receive_maximum());
+  ch.packet_max = id.maximum_packet_size();
+  ch.alias_maximum = static_cast<std::uint16_t>(id.topic_alias_maximum());
+  ch.keep_alive_s = static_cast<std::uint16_t>(id.keep_alive_s());
+  ch.clean_disconnect = id.disconnected();
+  ch.resend_through = id.resend_through();
+  if (!id.user_name().empty()) ch.user_name = std::make_unique<std::string>(id.user_name());
+  if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
+  if (!id.credential().empty())
+    ch.credential = std::make_unique<CredentialUse>(CredentialUse{id.credential()});
+  if (ch.park) ch.park->root = park_root(ch, client_id_of(id.client_id()));
+  if (id.address().size() == ch.address.bytes.size())
+    std::copy(id.address().begin(), id.address().end(), ch.address.bytes.begin());
 }
 
 // Binds a connection to the session its cookie names, or ends it.
@@ -231,25 +272,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   const bool parsed = id.ParseFromString(slot(a.cookie, CookieSlot::identity));
   ch.state = Channel::State::live;
   ch.connack_sent = true;
-  if (parsed) {
-    if (id.version() == protocol::park::kLevel) {
-      begin_park(ch);
-      ch.park->flags = static_cast<std::uint8_t>(id.park_flags());
-    } else {
-      ch.version = static_cast<mqtt::Version>(id.version());
-    }
-    ch.receive_maximum = static_cast<std::uint16_t>(id.receive_maximum());
-    ch.packet_max = id.maximum_packet_size();
-    ch.alias_maximum = static_cast<std::uint16_t>(id.topic_alias_maximum());
-    ch.keep_alive_s = static_cast<std::uint16_t>(id.keep_alive_s());
-    ch.clean_disconnect = id.disconnected();
-    ch.resend_through = id.resend_through();
-    if (!id.user_name().empty()) ch.user_name = std::make_unique<std::string>(id.user_name());
-    if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
-    if (ch.park) ch.park->root = park_root(ch, client_id_of(id.client_id()));
-    if (id.address().size() == ch.address.bytes.size())
-      std::copy(id.address().begin(), id.address().end(), ch.address.bytes.begin());
-  }
+  if (parsed) restore_identity(ch, id);
   const auto lost = [&] {
     ++probe_.session_lost;
     fail(ch, Reason::session_taken_over, CloseReason::session_lost);
@@ -267,9 +290,13 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   if (stored && (s == nullptr || s->id.value != id.session() || s->epoch != id.epoch()))
     return lost();
   if (s != nullptr && s->channel != nullptr) take_over(*s, now);
-  if (!stored && !edges_[ch.conn.link()].trusted && (s == nullptr || !s->limbo) &&
-      has_subscriptions(a.cookie)) {
-    return lost();  // it may have missed messages that were acknowledged
+  pb::VolatileState v;
+  if (!stored && volatile_from(a.cookie, v)) {
+    const bool subscribed = v.subscriptions_size() != 0 || v.filters_stored();
+    const bool known = s != nullptr && s->limbo;
+    if (subscribed && !known && !edges_[ch.conn.link()].trusted)
+      return lost();  // it may have missed messages that were acknowledged
+    if (v.filters_stored() && (s == nullptr || !s->keeps_filters)) return lost();
   }
   if (!stored && s != nullptr && s->id.value != id.session()) {
     end_session(*s, WillOf::dropped, now);
@@ -278,10 +305,11 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   if (s == nullptr) {
     if (by_id({id.session()}) != nullptr) return lost();
     s = &make_session(key, {id.session()});
+    hold(*s, principal_key(ch));
     s->epoch = id.epoch();
   }
   if (std::exchange(s->limbo, false) && !stored) {  // what counts is in the cookie
-    drop_subscriptions(*s);
+    if (!s->keeps_filters) drop_subscriptions(*s);
     s->received.reset();
   }
   s->expiry_s = id.expiry_s();
@@ -289,7 +317,10 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   if (s->will) s->will->at = base::kNever;
   s->owner_edge = edge_of(ch.conn);
   s->owner_conn = ch.conn.local().packed();
-  if (!s->will && id.has_will() && !ch.clean_disconnect) s->will = will_from_pb(id.will());
+  if (!s->will && id.has_will() && !ch.clean_disconnect) {
+    s->will = will_from_pb(id.will());
+    hold_will(*s->will, *s);
+  }
   bind(ch, *s);
   use_fair_key(ch);
   return true;
@@ -333,7 +364,11 @@ void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
 
 void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   pb::VolatileState v;
-  if (!v.ParseFromString(slot(cookie, CookieSlot::volatile_state))) return;
+  if (!volatile_from(cookie, v)) return;
+  if (slot(cookie, CookieSlot::subscriptions).empty()) {  // of the last release, in one slot
+    dirty(ch, CookieSlot::volatile_state);
+    subscriptions_changed(ch);
+  }
   for (const auto& sub : v.subscriptions()) {
     add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
                      sub.id());

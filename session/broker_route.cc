@@ -3,6 +3,7 @@
 
 #include "session/broker.h"
 #include "session/entry_codec.h"
+#include "session/principal_key.h"
 
 namespace berth::session {
 
@@ -47,10 +48,21 @@ bool Broker::must_spill(Session& s, const Delivery& d) {
   return apart || !can_send_at_once(s);
 }
 
+// A device that has subscribed to v1/cmd/# is told what its platform says there, not what the
+// device itself answers there.
+bool Broker::is_own_result(const Session& s, std::string_view topic) {
+  const std::string_view principal = principal_of(s.client_id);
+  if (!is_registered(principal) || !is_device(principal) || !topic.starts_with(kTenantRoot))
+    return false;
+  const std::size_t tenant_end = topic.find('/', kTenantRoot.size());
+  return tenant_end != std::string_view::npos && is_command(topic.substr(tenant_end + 1));
+}
+
 // What comes from another partition is for our own sessions, and only those it names.
 bool Broker::takes(const Target& t, const Delivery& d) {
   if (d.tag != nullptr && (t.session->peer != 0 || !d.plain())) return false;
-  return !(t.options.no_local() && t.session->id == d.publisher);
+  if (t.session->id != d.publisher) return true;
+  return !t.options.no_local() && !is_own_result(*t.session, d.message.topic);
 }
 
 // One member of a shared group: the next that is connected and can take more, else the next that

@@ -14,6 +14,8 @@ using protocol::link::CookieSlot;
 Reason Broker::admit(Channel& ch, AuthResult&& result) {
   PendingConnect& c = *ch.connect;
   ch.scope = std::move(result.scope);
+  if (ch.scope && !result.credential.empty())
+    ch.credential = std::make_unique<CredentialUse>(CredentialUse{std::move(result.credential)});
   ch.user_proven = !ch.scope && result.user_proven && !c.user_name.empty();
   if (c.user_name.find('\0') != std::string::npos) return Reason::not_authorized;
   if (ch.park && ch.scope && ch.scope->who().role != Role::device) return Reason::not_authorized;
@@ -42,6 +44,7 @@ void Broker::rename(Session& s, const std::string& key) {
   by_client_.erase(&s);
   s.client_id = key;
   by_client_.insert(&s);
+  hold_again(s, principal_of(key));
 }
 
 bool Broker::admit_will(Channel& ch) {
@@ -118,7 +121,7 @@ void Broker::review_scopes(const Principals& registry, const std::vector<base::S
     const bool moved = scope && scope->site() != ch->scope->site();
     if (moved || !registry.exists(key)) {
       gone.push_back(s);
-    } else if (!scope) {
+    } else if (!scope || !credential_good(*ch, now)) {
       ++probe_.scopes_ended;
       fail(*ch, Reason::administrative_action, CloseReason::policy);
     } else if (*scope != *ch->scope) {
@@ -138,7 +141,8 @@ bool Broker::drop_unnamed(Session& s, const Scope& scope) {
     if (!scope.enter_filter(scope.leave(kept, scratch), inside) || inside != kept)
       lost.push_back(raw_filter(sub));
   }
-  for (const std::string& raw : lost) remove_subscription(s, raw);
+  for (const std::string& raw : lost) forget_subscription(s, raw);
+  if (!lost.empty()) guard_queue(s);
   return !lost.empty();
 }
 
@@ -148,8 +152,8 @@ void Broker::use_scope(Channel& ch, ScopePtr scope) {
   if (ch.park) ch.park->origin.clear();
   dirty(ch, CookieSlot::identity);
   if (!drop_unnamed(*ch.session, *ch.scope)) return;
-  if (ch.session->persistent()) put_record(*ch.session);
-  if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
+  if (keeps_filters(*ch.session)) put_record(*ch.session);
+  if (!ch.session->persistent()) subscriptions_changed(ch);
 }
 
 // With its connection, its queue and its will: it is nobody's any more.

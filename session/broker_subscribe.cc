@@ -56,8 +56,8 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     Channel* c = find(conn);
     if (c != nullptr && c->live()) answer(*c, t);
   };
-  if (!ch.session->persistent()) {
-    dirty(ch, CookieSlot::volatile_state);
+  if (!keeps_filters(*ch.session)) {
+    subscriptions_changed(ch);
     if (routes_known()) {
       answer(ch, now);
     } else {
@@ -70,9 +70,11 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   fill.conn = ch.conn;
   fill.in_off = ch.in_off;
   fill.session = ch.session->id;
-  fill.items = done.items;
+  // Of expiry 0 they come by the cursor, whatever their QoS.
+  fill.items = ch.session->persistent() ? done.items : std::make_shared<std::deque<RetainedItem>>();
   fill.answer = [this, answer_later, conn = ch.conn](base::Instant t) {
     Channel* c = find(conn);
+    filters_committed(c);
     if (routes_known() || c == nullptr || !c->live()) return answer_later(t);
     await_routes(*c, answer_later, true, t);
   };
@@ -147,7 +149,16 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   if (entered == Reason::not_authorized) ++probe_.authz_denied;
   if (entered != Reason::success) return entered;
   if (ch.session->subscriptions.size() >= options_.subscriptions_max) return Reason::quota_exceeded;
+  const Will* will = ch.session->will.get();
+  Cost cost = cost_of_filter(raw);
+  cost.bytes += will == nullptr ? 0 : will->held.bytes();
+  const bool room = ch.session->held.has_room(cost);
   fresh = add_subscription(*ch.session, raw, o, id);
+  if (fresh && !room) {
+    ++probe_.refused_filters;
+    remove_subscription(*ch.session, raw);
+    return Reason::quota_exceeded;
+  }
   return static_cast<Reason>(o.qos());
 }
 
@@ -162,6 +173,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
     ++subscriptions_;
     auto shared = p.shared ? std::make_unique<std::string>(p.group) : nullptr;
     s.subscriptions.push_back({filter, options, id, std::move(shared)});
+    s.held.keep(cost_of_filter(raw));
     return true;
   }
   for (Subscription& sub : s.subscriptions) {
@@ -180,6 +192,7 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   if (!removed) return false;
   if (partitioned()) count_route(raw, -1);
   --subscriptions_;
+  s.held.give_back(cost_of_filter(raw));
   const auto gone = std::find_if(
       s.subscriptions.begin(), s.subscriptions.end(),
       [&](const Subscription& sub) { return sub.filter == filter && sub.group() == p.group; });
@@ -194,6 +207,7 @@ void Broker::drop_subscriptions(Session& s) {
     --subscriptions_;
   }
   Subscriptions().swap(s.subscriptions);
+  s.held.give_back_all();
 }
 
 bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
@@ -231,8 +245,8 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   const auto answer = [this, reasons, id = v.packet_id](Channel& c) {
     say(c, {}, [&](std::string_view) { mqtt::encode_unsuback(head_, c.version, id, reasons); });
   };
-  if (!ch.session->persistent()) {
-    dirty(ch, CookieSlot::volatile_state);
+  if (!keeps_filters(*ch.session)) {
+    subscriptions_changed(ch);
     answer(ch);
     return true;
   }
@@ -241,6 +255,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   stall(ch);
   defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
     Channel* c = find(conn);
+    filters_committed(c);
     if (c != nullptr && c->live()) answer(*c);
   });
   return true;

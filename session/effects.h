@@ -32,6 +32,7 @@ struct AuthResult {
   ScopePtr scope;  // of who is registered
   // The user name is the device's: a password of the password file or a certificate has shown it.
   bool user_proven = false;
+  std::string credential;  // with a Scope: what it has logged in with; empty: not told
 };
 
 class Effects {
@@ -45,6 +46,8 @@ class Effects {
   // Input up to `offset` has taken effect and need not be replayed.
   virtual void acknowledge(base::ConnId conn, std::uint64_t offset) = 0;
   virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;
+  // False: conn's edge is of the last release and has no such slot.
+  virtual bool keeps(base::ConnId, protocol::link::CookieSlot) { return true; }
   virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;
   // Close after what was sent so far; the edge answers with Broker::closed().
   virtual void close(base::ConnId conn, protocol::link::CloseReason reason) = 0;

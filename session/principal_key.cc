@@ -16,6 +16,13 @@ std::string address_key(const base::Address& address) {
   return k;
 }
 
+Principal principal_from(std::string_view key) {
+  const std::size_t tenant_end = key.find('\0');
+  const std::size_t name_at = tenant_end + 2;
+  return {std::string(key.substr(0, tenant_end)), static_cast<Role>(key[tenant_end + 1] - '0'),
+          std::string(key.substr(name_at, key.find('\0', name_at) - name_at))};
+}
+
 namespace {
 
 std::string_view user_of(const Channel& ch) {

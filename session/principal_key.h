@@ -12,6 +12,7 @@
 // No client id and no user name holds U+0000 (MQTT 5.0 1.5.4-2).
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -24,12 +25,23 @@ struct Channel;
 
 std::string user_key(std::string_view user_name);
 std::string address_key(const base::Address& address);
+// The address of such a key, as bytes; what stands before the key does not count.
+inline std::string_view address_of_key(std::string_view key) {
+  constexpr std::size_t kBytes = sizeof(base::Address::bytes);
+  return key.substr(key.size() - std::min(key.size(), kBytes));
+}
 inline constexpr std::string_view kUnownedKey{"\0?\0", 3};
 
 // True: a registered device's or account's, not a file user's. REQUIRES: a principal's key.
 inline bool is_registered(std::string_view principal_key) {
   return !principal_key.empty() && principal_key.front() != '\0';
 }
+// REQUIRES: is_registered().
+inline bool is_device(std::string_view principal_key) {
+  return principal_key[principal_key.find('\0') + 1] == '0' + static_cast<int>(Role::device);
+}
+// REQUIRES: is_registered().
+Principal principal_from(std::string_view principal_key);
 // Empty: not registered.
 inline std::string_view tenant_of(std::string_view principal_key) {
   return principal_key.substr(0, principal_key.find('\0'));

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "session/quota.h"
 #include "session/scope.h"
 
@@ -16,6 +17,11 @@ class Principals {
  public:
   virtual ~Principals() = default;
   virtual ScopePtr scope_of(const Principal& who) const = 0;      // null: may not be connected
+  // Until when it may log in with this credential (AuthResult::credential); kNever: without end,
+  // {0}: the credential is gone.
+  virtual base::Instant credential_until(const Principal&, std::string_view /*credential*/) const {
+    return base::kNever;
+  }
   virtual bool exists(std::string_view principal_key) const = 0;  // may be disabled
   // `site` empty: the tenant's own.
   virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;

@@ -55,12 +55,23 @@ bool Scope::of_its_sites(std::string_view topic) const {
   });
 }
 
+// A device that says v1/SITE/DEVICE/…, as services do: it would be v1/SITE/DEVICE/SITE/DEVICE/….
+bool Scope::names_itself(std::string_view after_v1) const {
+  if (!after_v1.starts_with(site_)) return false;
+  after_v1.remove_prefix(site_.size());
+  if (!after_v1.starts_with('/')) return false;
+  after_v1.remove_prefix(1);
+  if (!after_v1.starts_with(who_.name)) return false;
+  after_v1.remove_prefix(who_.name.size());
+  return after_v1.empty() || after_v1.front() == '/';
+}
+
 bool Scope::enter_topic(std::string_view topic, std::string& inside) const {
   if (topic.starts_with('$') || who_.role == Role::operator_) return false;
   if (who_.role == Role::service) return of_its_sites(topic) && enter(tenant_root_, topic, inside);
   if (topic.starts_with(kNative)) {
     topic.remove_prefix(kNative.size());
-    return !topic.empty() && enter(own_, topic, inside);
+    return !topic.empty() && !names_itself(topic) && enter(own_, topic, inside);
   }
   const bool good = std::any_of(
       allowed_.begin(), allowed_.end(),
@@ -73,7 +84,7 @@ bool Scope::enter_filter(std::string_view filter, std::string& inside) const {
   if (who_.role != Role::device) return of_its_sites(filter) && enter(tenant_root_, filter, inside);
   if (filter.starts_with(kNative)) {
     filter.remove_prefix(kNative.size());
-    return !filter.empty() && enter(own_, filter, inside);
+    return !filter.empty() && !names_itself(filter) && enter(own_, filter, inside);
   }
   const bool good = std::any_of(
       allowed_.begin(), allowed_.end(),

@@ -74,6 +74,7 @@ class Scope {
 
  private:
   bool of_its_sites(std::string_view topic) const;
+  bool names_itself(std::string_view after_v1) const;
   Principal who_;
   std::string site_;
   std::vector<std::string> allowed_;

@@ -17,6 +17,7 @@
 #include "base/ids.h"
 #include "protocol/link/types.h"
 #include "protocol/mqtt/types.h"
+#include "session/holdings.h"
 #include "session/message.h"
 #include "session/ring.h"
 #include "session/router.h"
@@ -49,6 +50,7 @@ struct Outbox {
   std::uint32_t inflight = 0;  // sent or released, not done
   std::size_t bytes = 0;       // of messages in the ring
   bool loading = false;
+  bool ragged = false;  // what is in flight takes much of a cookie
   std::uint64_t load_ticket = 0;   // of the read under way: an earlier connection's is not ours
   std::uint64_t load_through = 0;  // what the read under way will have seen
 };
@@ -71,6 +73,8 @@ struct Will {
   std::uint32_t delay_s = 0;
   std::uint32_t message_expiry_s = 0;
   base::Instant at = base::kNever;  // while the device is offline: when it fires
+  Holding held;
+  Account* account = nullptr;  // when it fires: whose rate it counts for
 };
 
 // A QoS 2 PUBLISH received and not yet released by the device.
@@ -94,6 +98,7 @@ struct Flow {
   std::uint64_t queued_bytes = 0;
   std::uint64_t cumulative_bytes = 0;  // of all entries ever stored; see entry_codec.h
   std::uint32_t queued = 0;            // entries in the store
+  std::uint64_t check_through = 0;     // up to here rights are looked at before it is sent
   std::uint32_t touched = 0;           // place + 1 in the open batch's list of touched sessions
 };
 inline const Flow kNewFlow{};
@@ -120,7 +125,10 @@ struct Session {
   bool stored = false;           // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
   bool limbo = false;            // its edge is out of reach: the connection may well be alive
+  bool keeps_filters = false;    // of expiry 0: its record has its subscriptions
+  bool filters_stored = false;   // and is committed: its cookie need not have them
   Account* account = nullptr;    // of its Scope's site, or tenant
+  Holding held;                  // with its subscriptions
   bool persistent() const { return expiry_s != 0; }
   base::Instant will_at() const { return will ? will->at : base::kNever; }
   const Flow& flow() const { return flow_ ? *flow_ : kNewFlow; }
@@ -180,6 +188,12 @@ struct ParkState {
   std::uint8_t flags = 0;       // of our frames: kCrc
 };
 
+// What somebody who is registered has logged in with.
+struct CredentialUse {
+  std::string id;                   // as the registry calls it (Principals::credential_until)
+  base::Instant until = base::kNever;  // it is good, as far as is known
+};
+
 // One connection. Alive from its first byte to release(), its memory to the end of that turn:
 // whoever calls what may end it looks at `state` afterwards.
 struct Channel {
@@ -216,6 +230,7 @@ struct Channel {
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
   base::Address address;                              // the device's; unknown: zeros
   Session* session = nullptr;
+  std::unique_ptr<CredentialUse> credential;  // of who is registered
   ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`
   std::unique_ptr<Newcomer> newcomer;                  // before its session
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias

@@ -97,7 +97,9 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_bytes(record, std::string_view(c.out).substr(c.out_at));
     put_varint(record, c.cookie ? c.cookie->size() : 0);
     if (c.cookie) {
-      for (const std::string& slot : *c.cookie) put_bytes(record, slot);
+      protocol::link::Cookie joined = *c.cookie;
+      protocol::link::join_subscriptions(joined);  // the other edge may be of the last release
+      for (const std::string& slot : joined) put_bytes(record, slot);
     }
     put_layers(record, c);
     put_bytes(record, c.park_walker.save());

@@ -85,6 +85,7 @@ void EdgeShard::recycle(std::string& buffer) {
 void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
   Connection* c = find(conn);
   if (c == nullptr || slot >= CookieSlot::count) return;
+  if (slot >= CookieSlot::count) return;  // of a newer engine
   if (!c->cookie) c->cookie = std::make_unique<protocol::link::Cookie>();
   (*c->cookie)[static_cast<std::size_t>(slot)] = std::move(bytes);
 }

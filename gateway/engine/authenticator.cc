@@ -30,7 +30,8 @@ std::string hex_hmac(std::string_view key, std::string_view text) {
 
 Authenticator::Authenticator(Options options, Poster post)
     : options_(std::move(options)), post_(std::move(post)), throttle_(options_.throttle) {
-  if (options_.passwords || options_.registry != nullptr) thread_ = std::thread([this] { work(); });
+  if (options_.passwords) use_passwords(std::move(*options_.passwords));
+  if (passwords_ || options_.registry != nullptr) thread_ = std::thread([this] { work(); });
 }
 
 Authenticator::~Authenticator() {
@@ -42,6 +43,10 @@ Authenticator::~Authenticator() {
   if (thread_.joinable()) thread_.join();
 }
 
+void Authenticator::use_passwords(PasswordFile file) {
+  passwords_ = std::make_shared<const PasswordFile>(std::move(file));
+}
+
 void Authenticator::check(session::AuthRequest request, Done done) {
   const bool by_registry = options_.registry != nullptr;
   const bool names_himself = !request.certificate.empty() || request.has_user_name;
@@ -51,10 +56,10 @@ void Authenticator::check(session::AuthRequest request, Done done) {
   const bool nobody = options_.anonymous == Anonymous::always ||
                       (options_.anonymous == Anonymous::loopback && request.loopback);
   if (!request.has_user_name) return done({nobody ? Reason::success : Reason::not_authorized, {}});
-  if (!by_registry && !options_.passwords)
+  if (!by_registry && !passwords_)
     return done({nobody ? Reason::success : Reason::bad_user_name_or_password, {}});
   auto login = by_registry ? options_.registry->find_login(request.user_name) : std::nullopt;
-  const bool must_hash = login ? needs_hash(request, *login) : options_.passwords.has_value();
+  const bool must_hash = login ? needs_hash(request, *login) : passwords_ != nullptr;
   if (must_hash && !has_room()) return done({Reason::server_busy, {}});
   if (!throttle_.may_try(request.address, request.user_name, base::now()))
     return done({Reason::connection_rate_exceeded, {}});
@@ -116,6 +121,7 @@ bool Authenticator::has_room() {
 
 void Authenticator::hash_later(Job job) {
   const std::lock_guard lock(mutex_);
+  job.file = passwords_;
   jobs_.push_back(std::move(job));
   ready_.notify_one();
 }
@@ -136,7 +142,7 @@ void Authenticator::work() {
 }
 
 bool Authenticator::good_password(const Job& job) const {
-  if (!job.login) return options_.passwords->verify(job.request.user_name, job.request.password);
+  if (!job.login) return job.file->verify(job.request.user_name, job.request.password);
   std::string why;
   const auto hash = registry::PasswordHash::parse(job.login->credential.password_hash(), why);
   return hash && hash->verify(job.request.password);
@@ -161,7 +167,7 @@ void Authenticator::admit(const session::AuthRequest& request, const Login& logi
                           const Done& done) {
   throttle_.succeeded(request.address, request.user_name);
   if (!login.scope) return done({Reason::banned, {}});
-  done({Reason::success, login.scope});
+  done({Reason::success, login.scope, false, registry::credential_id(login.credential)});
 }
 
 void Authenticator::refuse(const session::AuthRequest& request, const Done& done) {

@@ -34,6 +34,8 @@ class Authenticator {
   };
   Authenticator(Options options, Poster post);
   ~Authenticator();
+  // Replaces the password file for log-ins to come.
+  void use_passwords(PasswordFile file);
   // `done` runs before this returns, or later through the Poster.
   void check(session::AuthRequest request, Done done);
 
@@ -42,6 +44,7 @@ class Authenticator {
     session::AuthRequest request;
     Done done;
     std::optional<registry::Registry::Login> login;  // nothing: in the password file
+    std::shared_ptr<const PasswordFile> file = {};
   };
   using Login = registry::Registry::Login;
   void check_certificate(const session::AuthRequest& request, const Done& done);
@@ -56,6 +59,7 @@ class Authenticator {
   void answer(const Job& job, bool good);
 
   Options options_;
+  std::shared_ptr<const PasswordFile> passwords_;  // null: none
   Poster post_;
   LoginThrottle throttle_;  // of the caller's thread, as what follows
   VerifiedLogins verified_;

@@ -139,8 +139,8 @@ What DeviceMessages::by_profile(const Profile& profile, const session::Scope& wh
 }
 
 What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_epoch,
-                               base::Instant now, std::string_view topic, std::string_view payload,
-                               Out& out) {
+                               base::Instant now, std::string_view made_id, std::string_view topic,
+                               std::string_view payload, Out& out) {
   out.json = false;
   v1::Envelope e;
   std::string_view child;
@@ -164,7 +164,7 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   completer_.complete(
       out.payload, v,
       wire::encode_origin(who.who().tenant, who.site(), who.who().name, session_epoch),
-      {.at_ms = now.ms});
+      {.at_ms = now.ms, .made_id = v.event_id.empty() ? made_id : std::string_view()});
   if (who.translation().format == session::Format::json) {
     std::string json;
     out.json = to_json(out.payload, json);

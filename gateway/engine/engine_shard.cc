@@ -61,6 +61,7 @@ void EngineShard::restore() {
 }
 
 void EngineShard::start_timers() {
+  if (make_watch_) watch_ = make_watch_();
   arm_tick();
 }
 
@@ -80,6 +81,7 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(base::now());
+  if (access_ || is_user_) review_access();  // they may have changed while nobody served
   review_all_when_fresh();
 }
 
@@ -126,6 +128,35 @@ void EngineShard::review_some() {
   if (review_.empty()) return;
   boost::asio::post(io_, [this, alive = alive()] {
     if (!alive.expired()) review_some();
+  });
+}
+
+void EngineShard::use_access(std::unique_ptr<session::AccessPolicy> access) {
+  broker_.use_access(access.get());
+  access_ = std::move(access);
+}
+
+void EngineShard::use_passwords(PasswordFile users, IsUser is_user) {
+  authenticator_->use_passwords(std::move(users));
+  is_user_ = std::move(is_user);
+}
+
+void EngineShard::review_access() {
+  const bool under_way = !access_review_.empty();
+  access_review_ = broker_.under_access();
+  if (!under_way && !access_review_.empty()) review_some_access();
+}
+
+void EngineShard::review_some_access() {
+  const std::size_t n = std::min(access_review_.size(), kReviewedAtOnce);
+  const std::vector<base::SessionId> some(access_review_.end() - static_cast<std::ptrdiff_t>(n),
+                                          access_review_.end());
+  access_review_.resize(access_review_.size() - n);
+  broker_.review_access(some, is_user_);
+  turn_end();
+  if (access_review_.empty()) return;
+  boost::asio::post(io_, [this, alive = alive()] {
+    if (!alive.expired()) review_some_access();
   });
 }
 

@@ -45,6 +45,16 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // so long: somebody may have lost it, and what is in them was acknowledged. 0: they are removed
   // at once.
   void keep_unregistered_for(std::uint32_t seconds) { keep_unregistered_s_ = seconds; }
+  // Rules and users of files have changed. Then review_access(): what follows for connections and
+  // stored subscriptions comes in the turns to come. `is_user`: may still log in as before.
+  void use_access(std::unique_ptr<session::AccessPolicy> access);
+  using IsUser = std::function<bool(std::string_view)>;
+  void use_passwords(PasswordFile users, IsUser is_user);
+  void use_users(IsUser is_user) { is_user_ = std::move(is_user); }  // those that log-ins know
+  // Made when the timers start, on the shard's thread; lives as long as the engine.
+  void watch_files(std::function<std::shared_ptr<void>()> make) { make_watch_ = std::move(make); }
+  void review_access();
+  void access_file_failed() { ++probe_.access_files_refused; }
   void restore();  // blocking
   void start_timers();
   // DISCONNECT to all; `done` when every connection is released and everything is durable.
@@ -100,6 +110,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override {
     edge_.cookie(conn, slot, std::move(bytes));
   }
+  bool keeps(base::ConnId conn, protocol::link::CookieSlot slot) override {
+    return edge_.keeps(conn, slot);
+  }
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& s) override {
     edge_.connected(conn, s);
   }
@@ -118,6 +131,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
 
  private:
   void review_some();
+  void review_some_access();
   void commit();
   void on_committed(const session::CommitResult& result);
   void arm_tick();
@@ -141,6 +155,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::vector<Review> review_;  // still to be done
   std::uint32_t keep_unregistered_s_ = 0;
   boost::asio::steady_timer unregistered_;
+  std::vector<base::SessionId> access_review_;
+  IsUser is_user_;
   boost::asio::steady_timer tick_;
   session::FairQueue<base::ConnId> resume_;  // input that is to be offered again
   KeptOutList kept_out_;
@@ -152,6 +168,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::int64_t commit_began_ns_ = 0;
   bool in_turn_end_ = false;
   bool again_ = false;  // another turn is due
+  std::function<std::shared_ptr<void>()> make_watch_;
+  std::shared_ptr<void> watch_;  // owned here alone; its type is of another folder
 };
 
 }  // namespace berth::gateway::engine

@@ -21,8 +21,14 @@ PasswordFile PasswordFile::load(const std::string& path) {
     const auto hash = registry::PasswordHash::parse(std::string_view(line).substr(colon + 1), why);
     if (!hash) throw bad(why);
     file.users_.insert_or_assign(line.substr(0, colon), *hash);
+    file.stored_.insert_or_assign(line.substr(0, colon), line.substr(colon + 1));
   }
   return file;
+}
+
+const std::string* PasswordFile::stored(std::string_view user) const {
+  const auto it = stored_.find(std::string(user));
+  return it == stored_.end() ? nullptr : &it->second;
 }
 
 bool PasswordFile::verify(const std::string& user, std::string_view password) const {

@@ -64,7 +64,10 @@ std::string& EdgeLink::turn() {
 }
 
 void EdgeLink::attach(const Attach& a) {
-  put_attach(turn(), a);
+  if (engine_version_ >= kSubscriptionSlotSince) return put_attach(turn(), a);
+  Attach joined = a;
+  join_subscriptions(joined.cookie);
+  put_attach(turn(), joined);
 }
 void EdgeLink::attached_all() {
   put_attached_all(turn());
@@ -193,6 +196,7 @@ void EdgeLink::on_frame(const FrameView& f) {
       if (events_.refused) events_.refused(f.payload);
       return;
     case FrameType::ready:
+      engine_version_ = base::RecordReader(f.payload).varint();
       return events_.ready();
     case FrameType::heartbeat:
       return events_.heartbeat();

@@ -78,6 +78,7 @@ class EdgeLink final : public EnginePort,
   std::int64_t heard_ns_ = 0;
   bool malformed_ = false;
   bool in_turn_ = false;
+  std::uint64_t engine_version_ = protocol::link::kVersion;
   bool remote_ = false;
   bool serving_ = false;
 };

@@ -62,6 +62,10 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   std::uint64_t turn() const { return turns_ + 1; }  // the one being gathered
   void acknowledge(base::ConnId conn, std::uint64_t in_ack);
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes);
+  bool keeps(protocol::link::CookieSlot slot) const {
+    return slot != protocol::link::CookieSlot::subscriptions ||
+           version_ >= protocol::link::kSubscriptionSlotSince;
+  }
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings);
   void close(base::ConnId conn, protocol::link::CloseReason reason);
   void release(base::ConnId conn);

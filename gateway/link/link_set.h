@@ -38,6 +38,10 @@ class LinkSet final : public EdgePort {
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override {
     if (EngineLink* l = find(conn.link())) l->cookie(conn, slot, std::move(bytes));
   }
+  bool keeps(base::ConnId conn, protocol::link::CookieSlot slot) override {
+    EngineLink* l = find(conn.link());
+    return l == nullptr || l->keeps(slot);
+  }
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) override {
     if (EngineLink* l = find(conn.link())) l->connected(conn, settings);
   }

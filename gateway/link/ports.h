@@ -48,6 +48,8 @@ class EdgePort {
   virtual std::uint64_t turn_of(base::ConnId conn) = 0;
   virtual void acknowledge(base::ConnId conn, std::uint64_t in_ack) = 0;
   virtual void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) = 0;
+  // False: the edge's release knows no such slot.
+  virtual bool keeps(base::ConnId, protocol::link::CookieSlot) { return true; }
   virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;
   virtual void close(base::ConnId conn, protocol::link::CloseReason reason) = 0;
   virtual void release(base::ConnId conn) = 0;

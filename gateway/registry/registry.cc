@@ -262,6 +262,25 @@ session::ScopePtr Registry::scope_of(const session::Principal& who) const {
   return scope && scope->who() == who ? scope : nullptr;
 }
 
+base::Instant Registry::credential_until(const session::Principal& who,
+                                         std::string_view credential) const {
+  const Kind kind = who.role == Role::device ? Kind::device : Kind::account;
+  const std::string* stored = find(key_of(kind, who.tenant, who.name));
+  if (stored == nullptr) return {};
+  const auto until = [&](const auto& credentials) -> base::Instant {
+    for (const pb::Credential& c : credentials) {
+      if (credential_id(c) != credential) continue;
+      return c.has_not_after() ? base::Instant{c.not_after().seconds() * 1000} : base::kNever;
+    }
+    return {};
+  };
+  pb::Device d;
+  if (kind == Kind::device)
+    return d.ParseFromString(*stored) ? until(d.credentials()) : base::Instant{};
+  pb::Account a;
+  return a.ParseFromString(*stored) ? until(a.credentials()) : base::Instant{};
+}
+
 session::Limits Registry::limits_of(std::string_view tenant, std::string_view site) const {
   pb::Limits l;
   const std::string* stored =
@@ -293,6 +312,10 @@ bool Registry::exists(std::string_view principal_key) const {
   const Kind kind = role == '0' ? Kind::device : Kind::account;
   return find(key_of(kind, tenant, name)) != nullptr &&
          find(key_of(Kind::tenant, tenant)) != nullptr;
+}
+
+std::string credential_id(const pb::Credential& c) {
+  return c.type() == "x509" ? "certificate " + c.certificate() : "name " + c.auth_id();
 }
 
 }  // namespace berth::gateway::registry

@@ -47,6 +47,8 @@ class Registry final : public session::Principals {
   // -- session::Principals
   session::ScopePtr scope_of(const session::Principal& who) const override;
   bool exists(std::string_view principal_key) const override;
+  base::Instant credential_until(const session::Principal& who,
+                                 std::string_view credential) const override;
   session::Limits limits_of(std::string_view tenant, std::string_view site) const override;
 
   // -- records
@@ -83,6 +85,8 @@ class Registry final : public session::Principals {
 
 // What somebody may log in with by this record, as text; equal texts are the same log-in.
 std::vector<std::string> logins_of(const Key& key, const Message& m);
+// What it is called among those of its record: password or key by its name, a certificate by its.
+std::string credential_id(const pb::Credential& c);
 // Is it good now?
 bool in_time(const pb::Credential& c, base::Instant now);
 

@@ -46,7 +46,8 @@
 // Records, engine -> edge:
 //   'S' conn epoch out_off flags:u8 bytes [in_ack] [connected:u8 version:u8 keep_alive]
 //       [n (slot:u8 bytes)*] [reason:u8] [principal:u64le[2] tenant:u64le anonymous:u8]
-//   flags: 1 in_ack, 2 settings, 4 cookie slots, 8 close, 16 release, 32 principal (version 4)
+//   flags: 1 in_ack, 2 settings, 4 cookie slots, 8 close, 16 release, 32 principal; these and
+//   slot 6 since version 4
 // Raw bytes instead of Protobuf: these records are made per message.
 // A reader ignores frames of unknown types; unknown records end a turn with an error.
 #pragma once

@@ -48,4 +48,10 @@ const char* name_of(CloseReason reason) {
   return "unknown";
 }
 
+void join_subscriptions(Cookie& cookie) {
+  std::string& slot = cookie[static_cast<std::size_t>(CookieSlot::subscriptions)];
+  cookie[static_cast<std::size_t>(CookieSlot::volatile_state)] += slot;
+  slot.clear();
+}
+
 }  // namespace berth::protocol::link

@@ -72,9 +72,13 @@ enum class CookieSlot : std::uint8_t {
   alias_out = 3,
   volatile_state = 4,
   retained_cursor = 5,
-  count = 6
+  subscriptions = 6,  // since link version 4; before it a part of volatile_state
+  count = 7
 };
 using Cookie = std::array<std::string, static_cast<std::size_t>(CookieSlot::count)>;
+inline constexpr std::uint64_t kSubscriptionSlotSince = 4;
+// As an engine that knows no subscriptions slot reads it.
+void join_subscriptions(Cookie& cookie);
 
 // Whoever a connection belongs to, as a number: 128 bits of SHA-256 of the principal's key
 // (session/principal_key.h). All 0: not said.

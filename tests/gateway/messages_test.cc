@@ -30,7 +30,8 @@ class Messages : public ::testing::Test {
     const session::Scope who({"acme", Role::device, "cam"}, "north", {"device/cam/#"},
                              {format, product});
     out_ = {};
-    const What what = messages_.translate(who, 7, {1'795'000'001'000}, topic, payload, out_);
+    const What what =
+        messages_.translate(who, 7, {1'795'000'001'000}, "7-42", topic, payload, out_);
     if (format != Format::json) e_ = envelope_of(out_.payload);
     return what;
   }
@@ -105,6 +106,7 @@ TEST_F(Messages, NativeDevicesSayItInJsonOrProtobufOrAsTheyLike) {
   EXPECT_EQ(say("v1/event/x", "{\"a\":\"" + std::string(70'000, 'x') + "\"}"), What::raw);
   EXPECT_EQ(say("v1/event/x", "plain text"), What::raw);
   EXPECT_EQ(e_.raw().payload(), "plain text");
+  EXPECT_EQ(e_.event_id(), "7-42");  // the device gave none
   for (const char* topic : {"v1/ping", "v1/event", "v1/event/a/b", "v1/cmd/1/req/x", "other/x"})
     EXPECT_EQ(say(topic, json), What::as_is) << topic;
   EXPECT_EQ(say("v1/cmd/1/res", R"({"result":{"commandId":"1","outcome":"EXECUTED"}})"),

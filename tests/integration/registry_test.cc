@@ -49,6 +49,7 @@ struct Directory {
 std::string registry_in_store(const Directory& d, const std::string& more = {}) {
   return d.file("berth.yaml",
                 "auth: {failures_per_name: 0, failures_per_address: 0}\n"
+                "session: {per_device: 10}\n"  // a device logs in with many client ids here
                 "registry: {source: store, refresh_ms: 200, password_iterations: 3}\n" +
                     more);
 }

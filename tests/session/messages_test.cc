@@ -11,8 +11,9 @@ using What = session::DeviceMessages::What;
 // "device/x/beat" is nobody's business; else the payload goes to v1/event/x in brackets.
 class Brackets : public session::DeviceMessages {
  public:
-  What translate(const session::Scope&, std::uint64_t, base::Instant, std::string_view topic,
-                 std::string_view payload, Out& out) override {
+  What translate(const session::Scope&, std::uint64_t, base::Instant, std::string_view id,
+                 std::string_view topic, std::string_view payload, Out& out) override {
+    ids.insert(std::string(id));
     if (topic.ends_with("/beat")) return What::swallowed;
     if (!known) return What::wait;
     if (!topic.starts_with("device/")) return What::as_is;
@@ -21,6 +22,7 @@ class Brackets : public session::DeviceMessages {
     return What::replaced;
   }
   bool known = true;
+  std::set<std::string> ids;
   bool to_json(std::string_view, std::string&) override { return false; }
   bool command(const session::Scope&, base::Instant, std::string_view topic,
                std::string_view payload, Out& out) override {
@@ -86,6 +88,25 @@ TEST(Messages, WhatIsNotUnderstoodYetWaitsAndIsNotLost) {
   s.w.advance_s(1);
   EXPECT_EQ(got(s.w, p), (Texts{"v1/north/cam/event/x [one]", "v1/north/cam/event/x [two]"}));
   EXPECT_FALSE(s.w.ended(cam));
+}
+
+// Its will too, and each with an id of its own, the same when it is said again.
+TEST(Messages, AWillIsTranslatedWhenItFires) {
+  for (int crash_at = -1; crash_at < 30; ++crash_at) {
+    SCOPED_TRACE(crash_at);
+    Translated s(crash_at);
+    const int p = s.come("acme/s/platform", "p", {.clean = false, .properties = expiry(60)});
+    s.w.feed(p, subscribe(1, "v1/north/cam/#", 1));
+    const int cam = s.come(
+        "acme/d/cam", "c",
+        {.will_topic = "device/cam/gone", .will_payload = "bye", .will_qos = 1});
+    s.w.feed(cam, publish("device/cam/up", "one", 1, 1));
+    s.w.close(cam);
+    Texts heard = got(s.w, p);
+    heard.erase(std::unique(heard.begin(), heard.end()), heard.end());
+    EXPECT_EQ(heard, (Texts{"v1/north/cam/event/x [one]", "v1/north/cam/event/x [bye]"}));
+    EXPECT_EQ(s.brackets.ids.size(), 2u);
+  }
 }
 
 TEST(Messages, WhatADeviceMayNotSayIsRefusedAsBefore) {

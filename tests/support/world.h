@@ -136,6 +136,17 @@ class World : public session::Effects {
     if (options_.partitions > 1) options_.internal_edges = {new_edge_id + 1};
     crash();
   }
+  // Bytes of cookies said to this connection's edge since watch_cookies(), and kept there now.
+  void watch_cookies() {
+    for (Conn& k : conns_) k.cookie_bytes = 0;
+  }
+  std::size_t cookie_bytes(int c) const { return conns_[static_cast<std::size_t>(c)].cookie_bytes; }
+  std::size_t cookie_size(int c) const {
+    std::size_t n = 0;
+    for (const std::string& slot : conns_[static_cast<std::size_t>(c)].cookie) n += slot.size();
+    return n;
+  }
+  void last_release_edge(bool is) { last_release_edge_ = is; }
   session::Broker& broker() { return *broker_; }
   bool crashed() const { return crashes_ != 0; }
   const metrics::EngineProbe& probe() const { return probe_; }
@@ -157,6 +168,7 @@ class World : public session::Effects {
          writable = true;
     protocol::link::CloseReason reason{};
     protocol::link::Cookie cookie;
+    std::size_t cookie_bytes = 0;
   };
   struct Effect {
     base::ConnId conn;
@@ -360,7 +372,13 @@ class World : public session::Effects {
   }
   void cookie(base::ConnId c, protocol::link::CookieSlot s, std::string bytes) override {
     BERTH_ASSERT(work().word() == c.packed());
-    add(c, [this, c, s, bytes] { conn(c).cookie[static_cast<std::size_t>(s)] = bytes; });
+    add(c, [this, c, s, bytes] {
+      conn(c).cookie[static_cast<std::size_t>(s)] = bytes;
+      conn(c).cookie_bytes += bytes.size();
+    });
+  }
+  bool keeps(base::ConnId, protocol::link::CookieSlot s) override {
+    return !last_release_edge_ || s != protocol::link::CookieSlot::subscriptions;
   }
   void connected(base::ConnId c, const protocol::link::EdgeSettings&) override {
     BERTH_ASSERT(work().word() == c.packed());
@@ -401,6 +419,7 @@ class World : public session::Effects {
   bool hold_ = false;
   bool hold_inputs_ = false;
   bool keep_away_ = false;
+  bool last_release_edge_ = false;
   std::array<Away, 2> away_{};
   std::uint64_t turns_ = 0;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> taken_;  // link, turn

@@ -1,0 +1,134 @@
+// Rights that have changed since somebody came in: rules of access, users, credentials. What is not
+// allowed any more ends at once, when a session is resumed, and when a new engine begins.
+#include <algorithm>
+
+#include "protocol/mqtt/topic.h"
+#include "session/broker.h"
+#include "session/principal_key.h"
+
+namespace berth::session {
+
+using protocol::link::CloseReason;
+using protocol::mqtt::Reason;
+
+namespace {
+
+// The proven user name of a session's key; empty: anonymous.
+std::string_view user_of(std::string_view session_key) {
+  std::string_view p = principal_of(session_key);
+  if (p.size() < 3 || p[0] != '\0' || p[1] != 'u') return {};
+  return p.substr(2, p.size() - 3);
+}
+
+}  // namespace
+
+void Broker::use_access(const AccessPolicy* access) {
+  access_ = access;
+}
+
+std::vector<base::SessionId> Broker::under_access() const {
+  std::vector<base::SessionId> ids;
+  for (const Session* s : by_id_) {
+    if (s->peer == 0 && !is_registered(principal_of(s->client_id))) ids.push_back(s->id);
+  }
+  return ids;
+}
+
+void Broker::review_access(const std::vector<base::SessionId>& sessions,
+                           const std::function<bool(std::string_view user)>& is_user) {
+  for (const base::SessionId id : sessions) {
+    Session* const s = by_id(id);
+    if (s == nullptr) continue;
+    const std::string_view user = user_of(s->client_id);
+    Channel* ch = s->channel;
+    const WorksFor scope = works_for(ch == nullptr ? base::kNoConn : ch->conn);
+    if (ch != nullptr && !user.empty() && is_user && !is_user(user)) {
+      ++probe_.rights_ended;
+      fail(*ch, Reason::administrative_action, CloseReason::policy);
+      continue;
+    }
+    if (!drop_unheard(*s)) continue;
+    if (keeps_filters(*s)) put_record(*s);
+    if (ch != nullptr && !s->persistent()) subscriptions_changed(*ch);
+  }
+}
+
+// Of a session without a Scope: what it may not subscribe to any more it has not subscribed to.
+// True: there was something. An anonymous one that is offline is looked at when it is resumed: its
+// rules may be of a name that its next CONNECT claims.
+bool Broker::drop_unheard(Session& s) {
+  const std::string_view user = user_of(s.client_id);
+  Channel* ch = s.channel;
+  if (access_ == nullptr || (ch == nullptr && user.empty())) return false;
+  const Identity who =
+      ch != nullptr ? identity_of(*ch) : Identity{user, client_id_of(s.client_id)};
+  std::vector<std::string> lost;
+  for (const Subscription& sub : s.subscriptions) {
+    if (!access_->may_subscribe(who, router_.filter(sub.filter))) lost.push_back(raw_filter(sub));
+  }
+  for (const std::string& raw : lost) forget_subscription(s, raw);
+  if (!lost.empty()) guard_queue(s);
+  probe_.rights_dropped += lost.size();
+  return !lost.empty();
+}
+
+// With the retained messages that were still to come for it.
+void Broker::forget_subscription(Session& s, const std::string& raw) {
+  remove_subscription(s, raw);
+  if (s.channel == nullptr || !s.channel->retained) return;
+  std::erase_if(*s.channel->retained, [&](const RetainedItem& i) { return i.filter == raw; });
+}
+
+// What is in the queue may have come by rights that are gone: each message is looked at before it
+// is sent.
+void Broker::guard_queue(Session& s) {
+  if (s.flow_) s.flow_->check_through = s.flow_->last_seq;
+}
+
+bool Broker::may_hear(const Channel& ch, std::string_view topic) {
+  if (ch.session->peer != 0) return true;
+  if (ch.scope) {
+    std::string scratch;
+    std::string inside;
+    const std::string_view said = ch.scope->leave(topic, scratch);
+    return ch.scope->enter_filter(said, inside) && inside == topic;
+  }
+  return !topic.starts_with(kTenantRoot) &&
+         (access_ == nullptr || access_->may_subscribe(identity_of(ch), topic));
+}
+
+// A session that is resumed, by its device or by a new engine.
+bool Broker::review_resumed(Channel& ch) {
+  Session& s = *ch.session;
+  if (s.peer != 0) return false;
+  if (ch.scope || access_ != nullptr) guard_queue(s);
+  return ch.scope ? drop_unnamed(s, *ch.scope) : drop_unheard(s);
+}
+
+// -- credentials of who is registered
+
+// False: the credential it came in with is not good any more.
+bool Broker::credential_good(Channel& ch, base::Instant now) {
+  if (registry_ == nullptr || !ch.scope || !ch.credential) return true;
+  const base::Instant until = registry_->credential_until(ch.scope->who(), ch.credential->id);
+  if (until <= now) return false;
+  if (until != base::kNever && until != ch.credential->until)
+    credentials_due_.push({until.ms, ch.conn.packed()});
+  ch.credential->until = until;
+  return true;
+}
+
+void Broker::end_credentials(base::Instant now) {
+  while (!credentials_due_.empty() && credentials_due_.top().first <= now.ms) {
+    Channel* ch = find(base::ConnId::from_packed(credentials_due_.top().second));
+    const std::int64_t at = credentials_due_.top().first;
+    credentials_due_.pop();
+    const WorksFor scope = works_for(ch == nullptr ? base::kNoConn : ch->conn);
+    if (ch == nullptr || !ch->live() || !ch->credential || ch->credential->until.ms != at) continue;
+    if (credential_good(*ch, now)) continue;
+    ++probe_.rights_ended;
+    fail(*ch, Reason::administrative_action, CloseReason::policy);
+  }
+}
+
+}  // namespace berth::session

@@ -1,0 +1,153 @@
+// What sessions hold (holdings.h): what is refused because of it, whose session makes place, and
+// the part of it that cookies carry. A cookie stays below 16 KiB but for retained messages that are
+// still to be sent: identity 2, topics of aliases 6, subscriptions and what is in flight 4 each.
+#include <algorithm>
+
+#include "base/log.h"
+#include "session/broker.h"
+#include "session/principal_key.h"
+
+namespace berth::session {
+
+using protocol::link::CookieSlot;
+using protocol::mqtt::Reason;
+
+namespace {
+
+constexpr std::uint32_t kCookieFilterBytes = 4096;  // more of them are in the store
+
+Cost cost_of(const Will& w) {
+  return cost_of_will(w.message->size());
+}
+
+}  // namespace
+
+void Broker::hold(Session& s, std::string_view principal) {
+  if (s.peer == 0) s.held = Holding(holdings_, principal, s.id);
+}
+
+// Of a session that was stored.
+void Broker::hold_will(Will& w, const Session& s) {
+  if (s.held.holder() == nullptr) return;
+  w.held = Holding(holdings_, std::string(s.held.holder()->principal()));
+  w.held.keep(cost_of(w));
+}
+
+// The session has another owner.
+void Broker::hold_again(Session& s, std::string_view principal) {
+  const Cost filters = s.held.cost();
+  hold(s, principal);
+  s.held.keep(filters);
+  if (s.will) hold_will(*s.will, s);
+}
+
+// After a good login: may its will be kept, and a session for it? A replayed CONNECT has been let
+// in before.
+Reason Broker::admit_holdings(Channel& ch) {
+  PendingConnect& c = *ch.connect;
+  const Session* s = by_client(c.client_id);
+  if (s != nullptr && s->peer != 0) return Reason::success;
+  const bool replayed = s != nullptr && s->stored && owned_by(*s, ch);
+  const std::string who = principal_key(ch);
+  if (c.will) {
+    const Cost cost = cost_of(*c.will);
+    const bool resumes = s != nullptr && s->persistent() && !c.clean_start;
+    Holding held(holdings_, who);
+    const std::uint32_t filters = resumes ? s->held.bytes() : 0;
+    if (!replayed && !held.has_room({cost.bytes + filters, cost.memory})) {
+      ++probe_.refused_wills;
+      return Reason::quota_exceeded;
+    }
+    held.keep(cost);
+    c.will->held = std::move(held);
+  }
+  if (s != nullptr || holdings_.may_begin(who, by_id_.size(), options_.sessions_max))
+    return Reason::success;
+  ++probe_.refused_sessions;
+  return Reason::quota_exceeded;
+}
+
+// A device that comes with another client id takes its own place: those of its sessions end whose
+// CONNECT is the longest ago.
+void Broker::make_place(const Channel& ch, base::Instant now) {
+  if (by_client(ch.connect->client_id) != nullptr) return;
+  std::vector<Session*> own;
+  for (const base::SessionId id : holdings_.full_device(principal_key(ch))) {
+    if (Session* s = by_id(id)) own.push_back(s);
+  }
+  std::sort(own.begin(), own.end(),
+            [](const Session* a, const Session* b) { return a->epoch < b->epoch; });
+  const std::uint32_t most = options_.holdings.per_device;
+  for (std::size_t i = 0; i + most <= own.size(); ++i) {
+    BERTH_LOG(info, "session replaced device={}/{} client={} by={}", ch.scope->who().tenant,
+              ch.scope->who().name, client_id_of(own[i]->client_id),
+              client_id_of(ch.connect->client_id));
+    replace_session(*own[i], now);
+  }
+}
+
+void Broker::replace_session(Session& s, base::Instant now) {
+  ++probe_.device_replaced;
+  if (s.channel != nullptr) take_over(s, now);
+  // In limbo: as likely our edge has ended as the device, I6.
+  const bool limbo = std::exchange(s.limbo, false);
+  end_session(s, limbo ? WillOf::dropped : WillOf::published, now);
+}
+
+// Are its subscriptions in its record? Of expiry 0 only where an edge would keep too much of them.
+bool Broker::keeps_filters(Session& s) {
+  if (s.persistent()) return true;
+  if (options_.replay && s.held.bytes() > kCookieFilterBytes) s.keeps_filters = true;
+  return s.keeps_filters;
+}
+
+void Broker::subscriptions_changed(Channel& ch) {
+  const bool apart = effects_.keeps(ch.conn, CookieSlot::subscriptions);
+  dirty(ch, apart ? CookieSlot::subscriptions : CookieSlot::volatile_state);
+}
+
+// The record is durable: the cookie says so instead of naming the filters.
+void Broker::filters_committed(Channel* ch) {
+  if (ch == nullptr || ch->session == nullptr || !ch->session->keeps_filters) return;
+  if (!std::exchange(ch->session->filters_stored, true)) subscriptions_changed(*ch);
+}
+
+// A device that acknowledges here and there: nothing more is sent before what it owes is less.
+bool Broker::is_ragged(Session& s) {
+  if (!s.outbox || !s.outbox->ragged) return false;
+  constexpr std::size_t kRunsMax = 1024;
+  std::size_t runs = 0;
+  const Flow& q = s.flow();
+  for (std::uint64_t seq = q.first_seq + 1; seq <= q.sent_seq; ++seq) {
+    const OutEntry* a = entry_at(s, seq - 1);
+    const OutEntry* b = entry_at(s, seq);
+    if (a == nullptr || b == nullptr) break;
+    runs += a->state != b->state || a->qos != b->qos || a->stored != b->stored ? 1 : 0;
+  }
+  s.outbox->ragged = runs > kRunsMax;
+  return s.outbox->ragged;
+}
+
+// A will counts for its tenant's or site's rate of messages when it fires. Its intent is stored: it
+// is published when there is room, by the engine after us if need be.
+bool Broker::will_must_wait(const std::string& intent, const std::shared_ptr<Will>& will,
+                            base::Instant now) {
+  if (will->account == nullptr) return false;
+  const MessageView m = will->message->view();
+  if (will->account->message(m.topic.size() + m.payload.size(), now) == Quota::none) return false;
+  ++probe_.quota_slowed;
+  late_wills_.emplace_back(intent, will);
+  return true;
+}
+
+void Broker::publish_late_wills(base::Instant now) {
+  auto wills = std::exchange(late_wills_, {});
+  using protocol::link::ForwardedWork;
+  for (auto& [intent, will] : wills) {
+    const std::uint64_t number = base::get_key64(std::string_view(intent).substr(16));
+    const WorksFor scope = works_for(ForwardedWork{ForwardedWork::kWillSource, number}.packed());
+    publish_will(intent, will, now);
+  }
+}
+
+}  // namespace berth::session

@@ -1,0 +1,220 @@
+// Rights that change while somebody is connected, away, or while no engine is there.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "tests/support/tenants.h"
+
+namespace berth::test {
+namespace {
+
+using protocol::link::CloseReason;
+using session::AuthRequest;
+using session::AuthResult;
+using session::Identity;
+
+// Who may hear and say what: by user, topics or filters by their beginning.
+class Rules : public session::AccessPolicy {
+ public:
+  bool may_publish(const Identity& who, std::string_view topic) const override {
+    return covered(who, topic);
+  }
+  bool may_subscribe(const Identity& who, std::string_view filter) const override {
+    return covered(who, filter);
+  }
+  std::map<std::string, std::set<std::string>> by_user;
+
+ private:
+  bool covered(const Identity& who, std::string_view t) const {
+    const auto it = by_user.find(std::string(who.user_name));
+    if (it == by_user.end()) return false;
+    for (const std::string& begin : it->second) {
+      if (t.starts_with(begin)) return true;
+    }
+    return false;
+  }
+};
+
+struct Ruled {
+  explicit Ruled(int crash_at = -1) : w({}, crash_at) {
+    w.on_login([](const AuthRequest& r) {
+      return AuthResult{protocol::mqtt::Reason::success, {}, !r.user_name.empty()};
+    });
+    w.on_engine([this] { w.broker().use_access(&rules); });
+    w.broker().use_access(&rules);
+    rules.by_user["ann"] = {"orders", "news"};
+    rules.by_user["bob"] = {"orders", "news"};
+  }
+  int come(const std::string& user, const std::string& client_id) {
+    return w.open_connected(
+        {.client_id = client_id, .clean = false, .properties = expiry(600), .user = user});
+  }
+  void review(const std::set<std::string>& users = {"ann", "bob"}) {
+    w.broker().review_access(w.broker().under_access(), [users](std::string_view u) {
+      return users.contains(std::string(u));
+    });
+    w.run();
+  }
+  std::size_t hears(int c) { return take_publishes(w, c).size(); }
+  World w;
+  Rules rules;
+};
+
+TEST(Access, NarrowedRulesEndSubscriptionsAtOnce) {
+  Ruled r;
+  const int ann = r.come("ann", "a");
+  r.w.feed(ann, subscribe(1, "orders/#", 1));
+  r.w.feed(ann, subscribe(2, "news", 1));
+  const int bob = r.come("bob", "b");
+  r.w.feed(bob, publish("orders/1", "x", 1, 1));
+  EXPECT_EQ(r.hears(ann), 1u);
+  r.rules.by_user["ann"] = {"news"};
+  r.review();
+  r.w.feed(bob, publish("orders/2", "x", 1, 2));
+  EXPECT_EQ(r.hears(ann), 0u);
+  r.w.feed(bob, publish("news", "x", 1, 3));
+  EXPECT_EQ(r.hears(ann), 1u);
+  EXPECT_FALSE(r.w.ended(ann));
+  r.w.crash();
+  r.w.feed(bob, publish("orders/3", "x", 1, 4));
+  EXPECT_EQ(r.hears(ann), 0u);
+}
+
+// Also of what was in the queue: it had come by rights that are gone.
+TEST(Access, NarrowedRulesHoldWhenASessionIsResumed) {
+  for (int crash_at = -1; crash_at < 40; ++crash_at) {
+    SCOPED_TRACE(crash_at);
+    Ruled r(crash_at);
+    const int ann = r.come("ann", "a");
+    r.w.feed(ann, subscribe(1, "orders/#", 1));
+    r.w.feed(ann, subscribe(2, "news", 1));
+    r.w.close(ann);
+    const int bob = r.come("bob", "b");
+    r.w.feed(bob, publish("orders/1", "x", 1, 1));
+    r.w.feed(bob, publish("news", "x", 1, 2));
+    r.rules.by_user["ann"] = {"news"};
+    const int again = r.come("ann", "a");
+    const auto heard = take_publishes(r.w, again);
+    ASSERT_EQ(heard.size(), 1u);
+    EXPECT_EQ(heard[0].topic(), "news");
+    r.w.feed(bob, publish("orders/2", "x", 1, 3));
+    EXPECT_EQ(r.hears(again), 0u);
+  }
+}
+
+TEST(Access, NarrowedRulesHoldForANewEngine) {
+  Ruled r;
+  const int ann = r.w.open_connected({.client_id = "a", .user = "ann"});  // expiry 0
+  r.w.feed(ann, subscribe(1, "orders/#", 1));
+  r.rules.by_user["ann"] = {"news"};
+  r.w.crash();
+  const int bob = r.come("bob", "b");
+  r.w.feed(bob, publish("orders/1", "x", 1, 1));
+  EXPECT_EQ(r.hears(ann), 0u);
+  EXPECT_FALSE(r.w.ended(ann));
+}
+
+TEST(Access, WhoIsNoUserAnyMoreIsDisconnected) {
+  Ruled r;
+  const int ann = r.come("ann", "a");
+  const int bob = r.come("bob", "b");
+  r.review({"bob"});
+  EXPECT_TRUE(r.w.ended(ann));
+  EXPECT_EQ(r.w.reason(ann), CloseReason::policy);
+  EXPECT_EQ(answer(r.w, ann, 14, 0), 0x98u);
+  EXPECT_FALSE(r.w.ended(bob));
+  EXPECT_EQ(r.w.probe().rights_ended, 1u);
+}
+
+// -- credentials of the registry
+
+class Credentials : public Book {
+ public:
+  base::Instant credential_until(const session::Principal&, std::string_view id) const override {
+    const auto it = until.find(std::string(id));
+    return it == until.end() ? base::Instant{} : it->second;
+  }
+  std::map<std::string, base::Instant> until{{"one", base::kNever}, {"two", base::kNever}};
+};
+
+struct WithCredentials {
+  WithCredentials() {
+    w.use_registry(book);
+    w.on_login([this](const AuthRequest& r) {
+      AuthResult result = book.login(r);
+      result.credential = r.password;
+      return result;
+    });
+  }
+  int come(const std::string& user, const std::string& credential) {
+    return w.open_connected({.client_id = user, .user = user, .password = credential});
+  }
+  void review() {
+    const auto all = w.broker().concerned({.everybody = true});
+    w.broker().review_scopes(book, all, w.now());
+    w.run();
+  }
+  Credentials book;
+  World w;
+};
+
+TEST(Credentials, ThatIsRemovedEndsItsConnections) {
+  WithCredentials c;
+  const int a = c.come("acme/d/cam", "one");
+  const int b = c.come("acme/d/door", "two");
+  c.w.crash();  // the next engine knows which it was
+  c.book.until.erase("one");
+  c.review();
+  EXPECT_EQ(c.w.reason(a), CloseReason::policy);
+  EXPECT_FALSE(c.w.ended(b));
+}
+
+TEST(Credentials, ThatExpiresEndsItsConnections) {
+  WithCredentials c;
+  c.book.until["one"] = c.w.now().plus_s(10);
+  const int a = c.come("acme/d/cam", "one");
+  const int b = c.come("acme/d/door", "two");
+  c.w.advance_s(9);
+  EXPECT_FALSE(c.w.ended(a));
+  c.w.advance_s(1);
+  EXPECT_TRUE(c.w.ended(a));
+  EXPECT_FALSE(c.w.ended(b));
+  c.book.until["two"] = c.w.now().plus_s(10);
+  c.review();
+  c.book.until["two"] = c.w.now().plus_s(20);
+  c.review();  // it has got longer
+  c.w.advance_s(11);
+  EXPECT_FALSE(c.w.ended(b));
+  c.w.advance_s(10);
+  EXPECT_TRUE(c.w.ended(b));
+}
+
+// -- topics
+
+TEST(Topics, ADeviceThatNamesItselfAsServicesDoIsRefused) {
+  Site s;
+  const int cam = s.come("acme/d/cam", "c");
+  s.w.feed(cam, publish("v1/north/cam/event/x", "1", 1, 1));
+  EXPECT_EQ(answer(s.w, cam, 4, 2), 0x87u);
+  s.w.feed(cam, subscribe(1, "v1/north/cam/cmd/#", 1));
+  EXPECT_EQ(answer(s.w, cam, 9, 3), 0x87u);
+  s.w.feed(cam, publish("v1/north/camera/x", "1", 1, 2));  // a topic of its own, whatever it means
+  EXPECT_NE(answer(s.w, cam, 4, 2), 0x87u);
+}
+
+TEST(Topics, ADeviceDoesNotHearItsOwnResults) {
+  Site s;
+  const int gate = s.come("acme/d/gate", "g");
+  const int platform = s.come("acme/s/platform", "p");
+  s.w.feed(gate, subscribe(1, "v1/cmd/#", 1));
+  s.w.feed(platform, subscribe(1, "v1/+/+/cmd/+/res", 1));
+  s.w.feed(gate, publish("v1/cmd/7/res", "done", 1, 1));
+  EXPECT_TRUE(got(s.w, gate).empty());
+  EXPECT_EQ(got(s.w, platform), Texts{"v1/north/gate/cmd/7/res done"});
+  s.w.feed(platform, publish("v1/north/gate/cmd/8/req/open", "x", 1, 1));
+  EXPECT_EQ(got(s.w, gate), Texts{"v1/cmd/8/req/open x"});
+}
+
+}  // namespace
+}  // namespace berth::test
