@@ -17,42 +17,38 @@ constexpr std::size_t kQueueLines = 8192;
 constexpr std::chrono::seconds kStopMax{2};
 std::shared_ptr<spdlog::details::thread_pool> g_pool;
 
-// %* : the message as the inside of a JSON string (spdlog's %v does not escape).
-class JsonMessageFlag : public spdlog::custom_flag_formatter {
+// %* : the message, nothing in it ends the line; in `json` as the inside of a JSON string (spdlog's
+// %v does neither).
+class MessageFlag : public spdlog::custom_flag_formatter {
  public:
+  explicit MessageFlag(bool json) : json_(json) {}
   void format(const spdlog::details::log_msg& msg, const std::tm&,
               spdlog::memory_buf_t& dest) override {
-    static constexpr char kHex[] = "0123456789abcdef";
-    auto put = [&dest](std::string_view s) { dest.append(s.data(), s.data() + s.size()); };
-    for (const char c : std::string_view(msg.payload.data(), msg.payload.size())) {
-      const auto u = static_cast<unsigned char>(c);
-      if (c == '"' || c == '\\') {
-        dest.push_back('\\');
-        dest.push_back(c);
-      } else if (u < 0x20) {
-        put("\\u00");
-        dest.push_back(kHex[u >> 4]);
-        dest.push_back(kHex[u & 15]);
-      } else {
-        dest.push_back(c);
-      }
+    fmt::memory_buffer line;
+    append_printable(line, {msg.payload.data(), msg.payload.size()}, false);
+    for (const char c : std::string_view(line.data(), line.size())) {
+      if (json_ && (c == '"' || c == '\\')) dest.push_back('\\');
+      dest.push_back(c);
     }
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<JsonMessageFlag>();
+    return std::make_unique<MessageFlag>(json_);
   }
+
+ private:
+  bool json_;
 };
 
 std::unique_ptr<spdlog::formatter> make_formatter(const LogOptions& options) {
   auto f = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc,
                                                        spdlog::details::os::default_eol);
-  f->add_flag<JsonMessageFlag>('*');
+  f->add_flag<MessageFlag>('*', options.format == LogFormat::ecs);
   if (options.format == LogFormat::ecs) {
     f->set_pattern(R"({"@timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","log.level":"%l","message":"%*",)"
                    R"("ecs.version":"8.11.0","service.name":"berth","service.node.role":")" +
                    options.role + R"(","process.pid":%P})");
   } else {
-    f->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l [" + options.role + " %P] %v");
+    f->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l [" + options.role + " %P] %*");
   }
   return f;
 }

@@ -1,11 +1,18 @@
 // BERTH_LOG(info, "closed conn={} reason={}", …): event first, then key=value. Asynchronous with a
 // bounded queue; what does not fit is dropped and counted (log_lines_dropped). Thread-safe.
+//
+// Every string among the arguments is written as LogText (log_text.h): escaped and bounded. A name
+// that a peer chose and that stands without quotes in the format is given as LogName.
 #pragma once
 
 #include <spdlog/spdlog.h>
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "base/log_text.h"
 
 namespace berth::base {
 
@@ -36,10 +43,26 @@ class LogLimiter {
   std::uint64_t suppressed_ = 0;
 };
 
+template <class T>
+using Loggable =
+    std::conditional_t<std::is_convertible_v<const T&, std::string_view>, LogText, const T&>;
+
+template <class... Args>
+void log_line(spdlog::level::level_enum level,
+              std::type_identity_t<fmt::format_string<Loggable<Args>...>> format,
+              const Args&... args) {
+  fmt::memory_buffer line;
+  const auto write = [&](const auto&... a) {
+    fmt::vformat_to(fmt::appender(line), format, fmt::make_format_args(a...));
+  };
+  write(static_cast<Loggable<Args>>(args)...);
+  spdlog::default_logger_raw()->log(level, std::string_view(line.data(), line.size()));
+}
+
 }  // namespace berth::base
 
-#define BERTH_LOG(level_name, ...)                                                   \
-  do {                                                                               \
-    if (::spdlog::default_logger_raw()->should_log(::spdlog::level::level_name))     \
-      ::spdlog::default_logger_raw()->log(::spdlog::level::level_name, __VA_ARGS__); \
+#define BERTH_LOG(level_name, ...)                                               \
+  do {                                                                           \
+    if (::spdlog::default_logger_raw()->should_log(::spdlog::level::level_name)) \
+      ::berth::base::log_line(::spdlog::level::level_name, __VA_ARGS__);         \
   } while (false)

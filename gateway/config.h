@@ -14,7 +14,7 @@
 #include "gateway/edge/edge_options.h"
 #include "gateway/edge/listener.h"
 #include "gateway/engine/login_options.h"
-#include "gateway/link/tls.h"
+#include "gateway/link/tls_files.h"
 #include "session/broker_options.h"
 
 namespace berth::gateway {
@@ -30,7 +30,7 @@ struct Endpoint {
 
 // Edges and engines as processes of their own (ADR 8).
 struct ClusterConfig {
-  Endpoint listen{"0.0.0.0", 7883};  // an engine's, for edges
+  Endpoint listen{"127.0.0.1", 7883};  // an engine's, for edges
   std::string engines;  // an edge's: HOST:PORT,… of the engines, names resolved again
   std::uint32_t resolve_ms = 2000;
   std::uint32_t heartbeats_missed = 3;  // of engine.heartbeat_ms: then a link is broken
@@ -42,6 +42,7 @@ struct ClusterConfig {
   std::string handover;                 // an edge's: Unix socket by which its successor takes over
   bool handover_linger = false;         // and then this process waits for SIGTERM
   link::TlsFiles tls;
+  bool insecure = false;             // links beyond loopback without TLS are meant so
   std::uint32_t drain_per_s = 1000;  // connections an edge that ends closes a second
   std::string server_reference;      // where they are sent (MQTT 5)
   std::string park_endpoint;         // and those of the Park protocol

@@ -313,6 +313,7 @@ std::vector<Key> cluster_keys() {
       text_of("cluster.cert_file", [](Config& c) -> Text& { return c.cluster.tls.cert_file; }),
       text_of("cluster.key_file", [](Config& c) -> Text& { return c.cluster.tls.key_file; }),
       text_of("cluster.peer_name", [](Config& c) -> Text& { return c.cluster.tls.peer_name; }),
+      boolean_of("cluster.insecure", [](Config& c) -> bool& { return c.cluster.insecure; }),
       text_of("cluster.server_reference",
               [](Config& c) -> Text& { return c.cluster.server_reference; }),
       text_of("cluster.park_endpoint", [](Config& c) -> Text& { return c.cluster.park_endpoint; }),

@@ -114,7 +114,7 @@ class EngineProcess {
   }
 
   void fail(int code, const char* why) {
-    BERTH_LOG(err, "engine cannot start error={}", why);
+    BERTH_LOG(err, "engine cannot start error=\"{}\"", why);
     engine_.reset();
     exit_code_ = code;
     io_.stop();

@@ -35,7 +35,7 @@ int run_process(const Config& config, const std::string& role, const std::functi
     base::stop_log();
     throw;
   } catch (const std::exception& e) {
-    BERTH_LOG(err, "cannot start error={}", e.what());
+    BERTH_LOG(err, "cannot start error=\"{}\"", e.what());
     code = kExitUnavailable;
   }
   if (!base::stop_log()) std::_Exit(code);  // whoever reads the log does not

@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "base/text.h"
@@ -75,7 +76,7 @@ RedisReply converted(const redisReply& r) {
   switch (r.type) {
     case REDIS_REPLY_STRING:
     case REDIS_REPLY_STATUS:
-      out.type = RedisReply::Type::text;
+      out.type = r.type == REDIS_REPLY_STRING ? RedisReply::Type::text : RedisReply::Type::status;
       out.text.assign(r.str, static_cast<std::size_t>(r.len));
       break;
     case REDIS_REPLY_ERROR:
@@ -91,13 +92,71 @@ RedisReply converted(const redisReply& r) {
       out.items.reserve(r.elements);
       for (std::size_t i = 0; i < r.elements; ++i) out.items.push_back(converted(*r.element[i]));
       break;
+    case REDIS_REPLY_NIL:
+      break;
     default:
+      out.type = RedisReply::Type::other;
       break;
   }
   return out;
 }
 
+const char* name_of(RedisReply::Type t) {
+  static constexpr const char* kNames[] = {"nil",   "a string", "a status",    "an integer",
+                                           "error", "an array", "another type"};
+  return kNames[static_cast<std::size_t>(t)];
+}
+
+[[noreturn]] void unexpected(const RedisReply& r, const char* wanted) {
+  throw RedisError(std::string("an answer of Redis is ") + name_of(r.type) + ", not " + wanted);
+}
+
 }  // namespace
+
+const std::string& RedisReply::as_text() const {
+  if (type != Type::text) unexpected(*this, "a string");
+  return text;
+}
+
+std::string RedisReply::as_text_or_nil() const {
+  if (type != Type::text && type != Type::nil) unexpected(*this, "a string or nil");
+  return text;
+}
+
+std::int64_t RedisReply::as_integer() const {
+  if (type != Type::integer) unexpected(*this, "an integer");
+  return integer;
+}
+
+std::uint64_t RedisReply::as_count() const {
+  if (type != Type::integer || integer < 0) unexpected(*this, "a count");
+  return static_cast<std::uint64_t>(integer);
+}
+
+const std::vector<RedisReply>& RedisReply::as_array() const {
+  if (type != Type::array) unexpected(*this, "an array");
+  return items;
+}
+
+const std::vector<RedisReply>& RedisReply::as_array(std::size_t size) const {
+  if (as_array().size() != size) {
+    throw RedisError("an answer of Redis has " + std::to_string(items.size()) + " elements, not " +
+                     std::to_string(size));
+  }
+  return items;
+}
+
+void RedisReply::as_ok() const {
+  if (type != Type::status || text != "OK") unexpected(*this, "+OK");
+}
+
+std::uint64_t redis_number(const std::string& text) {
+  std::uint64_t v = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (ec != std::errc() || end != text.data() + text.size() || text.empty())
+    throw RedisError("an answer of Redis is not a number");
+  return v;
+}
 
 RedisAddress parse_redis_url(const std::string& url) {
   const std::size_t scheme_end = url.find("://");
@@ -175,7 +234,10 @@ struct RedisConnection::Reader {
   redisReader* reader;
 };
 
-RedisConnection::RedisConnection(RedisOptions options) : options_(std::move(options)) {}
+RedisConnection::RedisConnection(RedisOptions options) : options_(std::move(options)) {
+  std::random_device random;
+  last_tag_ = static_cast<std::uint64_t>(random()) << 20;
+}
 
 RedisConnection::~RedisConnection() {
   close();
@@ -185,6 +247,7 @@ void RedisConnection::close() {
   tls_.reset();
   reader_.reset();
   out_.clear();
+  due_.clear();
   const std::lock_guard lock(fd_mutex_);
   const int fd = fd_.exchange(-1);
   if (fd >= 0) ::close(fd);
@@ -206,13 +269,18 @@ void RedisConnection::fail(const std::string& why) {
 void RedisConnection::connect() {
   if (connected()) return;
   const bool sentinels = !options_.address.master.empty();
-  connect_to(sentinels                  ? ask_sentinels()
-             : options_.address.cluster ? ask_cluster()
-                                        : options_.address.nodes.front(),
-             false);
-  const RedisReply role = call({"ROLE"});
-  if (role.items.empty() || role.items[0].text != "master") {
-    fail("not the master (a failover is under way, or the address is a replica's)");
+  try {
+    connect_to(sentinels                  ? ask_sentinels()
+               : options_.address.cluster ? ask_cluster()
+                                          : options_.address.nodes.front(),
+               false);
+    const RedisReply role = call({"ROLE"});
+    if (role.as_array().empty() || role.items[0].as_text() != "master") {
+      fail("not the master (a failover is under way, or the address is a replica's)");
+    }
+  } catch (const RedisError&) {  // half a connection, or one to a sentinel, is none
+    close();
+    throw;
   }
 }
 
@@ -228,10 +296,10 @@ RedisAddress::Node RedisConnection::ask_sentinels() {
       connect_to(s, true);
       const RedisReply r = call({"SENTINEL", "get-master-addr-by-name", options_.address.master});
       close();
-      if (r.items.size() != 2) throw RedisError("the sentinel knows no such master");
-      RedisAddress::Node n{.host = r.items[0].text, .port = 0};
-      n.port = static_cast<std::uint16_t>(std::atoi(r.items[1].text.c_str()));
-      return n;
+      if (r.type == RedisReply::Type::nil) throw RedisError("the sentinel knows no such master");
+      const std::uint64_t port = redis_number(r.as_array(2)[1].as_text());
+      if (port == 0 || port > 65535) throw RedisError("the sentinel names no port");
+      return {.host = r.items[0].as_text(), .port = static_cast<std::uint16_t>(port)};
     } catch (const RedisError& e) {
       why = s.host + ":" + std::to_string(s.port) + ": " + e.what();
     }
@@ -257,18 +325,19 @@ RedisAddress::Node RedisConnection::ask_cluster() {
 
 RedisAddress::Node RedisConnection::find_slot(const RedisAddress::Node& from) {
   connect_to(from, false);
-  const std::int64_t slot = call({"CLUSTER", "KEYSLOT", options_.slot_key}).integer;
+  const std::int64_t slot = call({"CLUSTER", "KEYSLOT", options_.slot_key}).as_integer();
   const RedisReply ranges = call({"CLUSTER", "SLOTS"});
   close();
   std::vector<RedisAddress::Node> all;
   RedisAddress::Node owner;
-  for (const RedisReply& range : ranges.items) {  // first, last, master, replicas…
+  for (const RedisReply& range : ranges.as_array()) {  // first, last, master, replicas…
+    if (range.as_array().size() < 2) throw RedisError("not a range of slots");
     for (std::size_t i = 2; i < range.items.size(); ++i) {
       const auto& node = range.items[i].items;
       if (node.size() < 2) continue;
       const std::string host = node[0].text.empty() ? from.host : node[0].text;
-      all.push_back({.host = host, .port = static_cast<std::uint16_t>(node[1].integer)});
-      const bool ours = range.items[0].integer <= slot && slot <= range.items[1].integer;
+      all.push_back({.host = host, .port = static_cast<std::uint16_t>(node[1].as_count())});
+      const bool ours = range.items[0].as_integer() <= slot && slot <= range.items[1].as_integer();
       if (i == 2 && ours) owner = all.back();
     }
   }
@@ -358,12 +427,12 @@ void RedisConnection::log_in(bool sentinel) {
   const RedisAddress& a = options_.address;
   if (!a.password.empty() && !sentinel) {
     if (a.user.empty()) {
-      call({"AUTH", a.password});
+      call({"AUTH", a.password}).as_ok();
     } else {
-      call({"AUTH", a.user, a.password});
+      call({"AUTH", a.user, a.password}).as_ok();
     }
   }
-  if (a.database != 0 && !sentinel) call({"SELECT", std::to_string(a.database)});
+  if (a.database != 0 && !sentinel) call({"SELECT", std::to_string(a.database)}).as_ok();
 }
 
 // -- commands
@@ -431,16 +500,71 @@ RedisReply RedisConnection::read() {
   return converted(*owned);
 }
 
-RedisReply RedisConnection::call(std::initializer_list<std::string_view> command) {
-  append(command);
-  flush();
-  return expect();
+// -- answers that fit their questions
+
+std::string RedisConnection::next_tag(std::string_view type) {
+  due_.push_back(std::string(type) + ":" + std::to_string(++last_tag_));
+  return due_.back();
 }
 
-RedisReply RedisConnection::expect() {
+void RedisConnection::ask() {
+  append({"PING", next_tag("ping")});
+  flush();
+}
+
+RedisReply RedisConnection::answer() {
   RedisReply r = read();
+  const RedisReply tag = read();
+  const bool fits = !due_.empty() && tag.type == RedisReply::Type::text && tag.text == due_.front();
   if (r.type == RedisReply::Type::error) fail(r.text);
+  if (!fits) fail("answers of Redis are out of step");
+  due_.pop_front();
   return r;
+}
+
+RedisReply RedisConnection::call(std::initializer_list<std::string_view> command) {
+  append(command);
+  ask();
+  return answer();
+}
+
+void RedisConnection::begin_script(std::string_view type, std::string_view command,
+                                   std::string_view script,
+                                   std::initializer_list<std::string_view> keys,
+                                   std::size_t arguments) {
+  begin(4 + keys.size() + arguments);
+  for (const std::string_view a : {command, script}) add(a);
+  add(std::to_string(keys.size()));
+  for (const std::string_view k : keys) add(k);
+  next_tag(type);
+}
+
+void RedisConnection::end_script() {
+  add(due_.back());
+}
+
+std::vector<RedisReply> RedisConnection::script_answer() {
+  return script_answer(read());
+}
+
+std::vector<RedisReply> RedisConnection::script_answer(RedisReply r) {
+  if (r.type == RedisReply::Type::error) fail(r.text);
+  const bool fits = !due_.empty() && r.type == RedisReply::Type::array && !r.items.empty() &&
+                    r.items[0].type == RedisReply::Type::text && r.items[0].text == due_.front();
+  if (!fits) fail("answers of Redis are out of step");
+  due_.pop_front();
+  r.items.erase(r.items.begin());
+  return std::move(r.items);
+}
+
+std::vector<RedisReply> RedisConnection::run(std::string_view type, std::string_view script,
+                                             std::string_view key,
+                                             std::initializer_list<std::string_view> arguments) {
+  begin_script(type, "EVAL", script, {key}, arguments.size());
+  for (const std::string_view a : arguments) add(a);
+  end_script();
+  flush();
+  return script_answer();
 }
 
 }  // namespace berth::session

@@ -1,7 +1,6 @@
 #include "session/redis_restore.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <unordered_set>
 
 #include "base/bytes.h"
@@ -20,22 +19,21 @@ template <class F>
 void RedisRestore::scan(const char* command, const std::string& name, F&& each) {
   const auto ask = [&](const std::string& cursor) {
     reads_from_.append({command, name, cursor, "COUNT", kScanCount});
-    reads_from_.flush();
+    reads_from_.ask();
   };
   ask("0");
   for (bool more = true; more;) {
-    const RedisReply r = reads_from_.expect();
-    if (r.items.size() != 2) throw RedisError("not a scan's answer");
-    more = r.items[0].text != "0";
+    const RedisReply r = reads_from_.answer();
+    more = redis_number(r.as_array(2)[0].as_text()) != 0;
     if (more) ask(r.items[0].text);  // Redis works on it while we do on this
-    each(r.items[1].items);
+    each(r.items[1].as_array());
   }
 }
 
 std::vector<std::string> RedisRestore::members(std::string_view set) {
   std::unordered_set<std::string> all;  // a scan may name one twice
   scan("SSCAN", key(set), [&](const std::vector<RedisReply>& found) {
-    for (const RedisReply& r : found) all.insert(r.text);
+    for (const RedisReply& r : found) all.insert(r.as_text());
   });
   return {all.begin(), all.end()};
 }
@@ -47,20 +45,18 @@ void RedisRestore::for_sessions(const std::vector<std::string>& sessions, const 
                                 Take&& take) {
   const auto ask = [&](std::size_t at) {
     const std::size_t end = std::min(sessions.size(), at + kPipeline);
-    reads_from_.begin(4 + end - at);
-    for (const std::string_view a : {std::string_view("EVAL"), std::string_view(script),
-                                     std::string_view("1"), std::string_view(prefix_)}) {
-      reads_from_.add(a);
-    }
+    reads_from_.begin_script("sessions", "EVAL", script, {prefix_}, end - at);
     for (std::size_t i = at; i < end; ++i) reads_from_.add(sessions[i]);
+    reads_from_.end_script();
     reads_from_.flush();
   };
   if (!sessions.empty()) ask(0);
   for (std::size_t at = 0; at < sessions.size(); at += kPipeline) {
     if (at + kPipeline < sessions.size()) ask(at + kPipeline);
-    const RedisReply found = reads_from_.expect();
-    for (std::size_t i = 0; i + 2 < found.items.size(); i += 3) {
-      take(session_of(found.items[i].text), found.items[i + 1].text, found.items[i + 2].text);
+    const auto found = reads_from_.script_answer();
+    if (found.size() % 3 != 0) throw RedisError("not three of each session");
+    for (std::size_t i = 0; i < found.size(); i += 3) {
+      take(session_of(found[i].as_text()), found[i + 1].as_text(), found[i + 2].as_text());
     }
   }
 }
@@ -77,13 +73,13 @@ void RedisRestore::read_all(RestoreSink& sink) {
   const auto pairs = [&](const char* name, auto&& each) {
     seen.clear();
     scan("HSCAN", key(name), [&](const std::vector<RedisReply>& found) {
-      for (std::size_t i = 0; i + 1 < found.size(); i += 2) {
-        if (seen.insert(found[i].text).second) each(found[i].text, found[i + 1].text);
+      if (found.size() % 2 != 0) throw RedisError("not a hash's fields");
+      for (std::size_t i = 0; i < found.size(); i += 2) {
+        if (seen.insert(found[i].as_text()).second) each(found[i].text, found[i + 1].as_text());
       }
     });
   };
-  const RedisReply count = reads_from_.call({"HLEN", key("sessions")});
-  sink.expect_sessions(static_cast<std::size_t>(std::max<std::int64_t>(count.integer, 0)));
+  sink.expect_sessions(reads_from_.call({"HLEN", key("sessions")}).as_count());
   pairs("sessions", [&](const std::string& id, const std::string& record) {
     sink.session(session_of(id), record);
   });
@@ -110,7 +106,7 @@ void RedisRestore::read_received(const std::vector<std::string>& sessions, Resto
 // -- a planned move: read all before the lease is ours, then what has changed
 
 std::string RedisRestore::run_id() {
-  const std::string info = reads_from_.call({"INFO", "server"}).text;
+  const std::string info = reads_from_.call({"INFO", "server"}).as_text();
   const std::size_t at = info.find("run_id:");
   return at == std::string::npos ? std::string() : info.substr(at, 47);
 }
@@ -118,29 +114,31 @@ std::string RedisRestore::run_id() {
 void RedisRestore::warm_up(RestoreSink& sink, const std::string& name, std::string_view owner) {
   reads_from_.connect();
   warmed_on_ = run_id();
-  if (reads_from_.call({"GET", key("warm")}).text != name)
+  if (reads_from_.call({"GET", key("warm")}).as_text_or_nil() != name)
     throw RedisError("the warming has ended");
   read_all(sink);
-  reads_from_.call({"SADD", key("warmed"), owner});
+  reads_from_.call({"SADD", key("warmed"), owner}).as_count();
 }
 
-RedisReply RedisRestore::changed_since(const std::string& name) {
-  return reads_from_.call({"EVAL", kChangedScript, "1", prefix_, name});
+// Nothing: the warming was another.
+std::optional<std::vector<RedisReply>> RedisRestore::changed_since(const std::string& name) {
+  auto found = reads_from_.run("changed", kChangedScript, prefix_, {name});
+  if (found.empty()) return {};
+  return found.front().as_array();
 }
 
 bool RedisRestore::catch_up(RestoreSink& sink, const std::string& name) {
   reads_from_.close();
   reads_from_.connect();
-  const RedisReply changed = changed_since(name);
-  if (changed.type != RedisReply::Type::array || run_id() != warmed_on_) return false;
+  const auto changed = changed_since(name);
+  if (!changed || run_id() != warmed_on_) return false;
   std::vector<std::string> sessions;
   std::vector<std::string> retained;
   std::vector<std::string> applied;
-  for (const RedisReply& c : changed.items) {
-    (c.text[0] == 's'   ? sessions
-     : c.text[0] == 'r' ? retained
-                        : applied)
-        .push_back(c.text.substr(1));
+  for (const RedisReply& c : *changed) {
+    const char kind = c.as_text().empty() ? ' ' : c.text[0];
+    if (kind != 's' && kind != 'r' && kind != 'a') throw RedisError("not what has changed");
+    (kind == 's' ? sessions : kind == 'r' ? retained : applied).push_back(c.text.substr(1));
   }
   for (const std::string& id : sessions) sink.forget(session_of(id));
   read_again("sessions", sessions, [&](const std::string& id, const std::string& record) {
@@ -169,10 +167,11 @@ void RedisRestore::read_again(std::string_view hash, const std::vector<std::stri
     reads_from_.add("HMGET");
     reads_from_.add(key(hash));
     for (std::size_t i = at; i < end; ++i) reads_from_.add(fields[i]);
-    reads_from_.flush();
-    const RedisReply found = reads_from_.expect();
-    for (std::size_t i = 0; i < found.items.size() && at + i < end; ++i) {
-      if (found.items[i].type == RedisReply::Type::text) take(fields[at + i], found.items[i].text);
+    reads_from_.ask();
+    const RedisReply found = reads_from_.answer();
+    for (std::size_t i = 0; i < found.as_array(end - at).size(); ++i) {
+      if (found.items[i].type == RedisReply::Type::nil) continue;
+      take(fields[at + i], found.items[i].as_text());
     }
   }
 }

@@ -3,6 +3,7 @@
 // RedisError. Bounded pieces, the next asked for while one is worked on.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +33,7 @@ class RedisRestore {
   void read_all(RestoreSink& sink);
   void read_queues(const std::vector<std::string>& sessions, RestoreSink& sink);
   void read_received(const std::vector<std::string>& sessions, RestoreSink& sink);
-  RedisReply changed_since(const std::string& name);
+  std::optional<std::vector<RedisReply>> changed_since(const std::string& name);
   std::string run_id();
   std::vector<std::string> members(std::string_view set);
 

@@ -1,12 +1,12 @@
 // The scripts of redis_store.cc and redis_restore.cc, run inside Redis (Lua 5.1). KEYS[1] is the
-// prefix of all keys.
+// prefix of all keys. The last argument of each is its tag (redis_connection.h), which is the first
+// element of its answer; it is not named below.
 #pragma once
 
-#include <algorithm>
-#include <cstdlib>
 #include <string>
 
 #include "base/bytes.h"
+#include "session/redis_connection.h"
 #include "session/store.h"
 
 namespace berth::session {
@@ -21,7 +21,7 @@ local ours = ARGV[1] .. '#'
 local expected = '#' .. ARGV[3]
 if holder and string.sub(holder, 1, #ours) ~= ours
     and string.sub(holder, -#expected) ~= expected then
-  return holder
+  return {ARGV[#ARGV], holder}
 end
 local number = redis.call('INCR', p .. 'holders')
 if number <= tonumber(ARGV[4]) then
@@ -29,22 +29,22 @@ if number <= tonumber(ARGV[4]) then
   redis.call('SET', p .. 'holders', number)
 end
 redis.call('SET', p .. 'lease', ours .. number, 'PX', ARGV[2])
-return number
+return {ARGV[#ARGV], number}
 )lua";
 
 // ARGV: owner#number, lease in ms, number, then six of each write: kind session seq epoch key
-// value. seq is 8 bytes big-endian; for a queue entry key is that of seq + 1. Answers the sessions
-// whose epoch is newer.
+// value. seq is 8 bytes big-endian; for a queue entry key is that of seq + 1. Answers 'ok' and the
+// sessions whose epoch is newer, or 'fenced' and who has the lease.
 inline constexpr const char kCommitScript[] = R"lua(
 local p = KEYS[1]
 local holder = redis.call('GET', p .. 'lease')
 if holder ~= ARGV[1] and (holder or redis.call('GET', p .. 'holders') ~= ARGV[3]) then
-  return redis.error_reply('FENCED ' .. (holder or 'a later one, gone again'))
+  return {ARGV[#ARGV], 'fenced', holder or 'a later one, gone again'}
 end
 redis.call('SET', p .. 'lease', ARGV[1], 'PX', ARGV[2])
 local warming = redis.call('EXISTS', p .. 'warm') == 1
-local refused = {}
-for i = 4, #ARGV, 6 do
+local refused = {ARGV[#ARGV], 'ok'}
+for i = 4, #ARGV - 1, 6 do
   local kind, id, seq, epoch, key, value =
       ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   if warming then
@@ -100,24 +100,24 @@ return refused
 inline constexpr const char kWarmScript[] = R"lua(
 redis.call('DEL', KEYS[1] .. 'changed', KEYS[1] .. 'warmed')
 redis.call('SET', KEYS[1] .. 'warm', ARGV[1])
-return 0
+return {ARGV[#ARGV]}
 )lua";
 
 // ARGV: the name of the warming, ours as one that has read all; both empty: only end it. By the new
-// holder of the lease: answers what has changed, nil if the warming was another.
+// holder of the lease: answers what has changed, nothing if the warming was another.
 inline constexpr const char kChangedScript[] = R"lua(
 local p = KEYS[1]
 local name = redis.call('GET', p .. 'warm')
 local changed = nil
 if name and name == ARGV[1] then changed = redis.call('SMEMBERS', p .. 'changed') end
 redis.call('DEL', p .. 'warm', p .. 'changed', p .. 'warmed')
-return changed
+return {ARGV[#ARGV], changed}
 )lua";
 
 // ARGV: sessions. For restoring: of each that has a queue, three of it: session, first, last entry.
 inline constexpr const char kQueuesScript[] = R"lua(
-local found = {}
-for i = 1, #ARGV do
+local found = {ARGV[#ARGV]}
+for i = 1, #ARGV - 1 do
   local q = KEYS[1] .. 'q:' .. ARGV[i]
   local first = redis.call('ZRANGE', q, 0, 0)[1]
   if first then
@@ -131,8 +131,8 @@ return found
 
 // ARGV: sessions. For restoring: three of each QoS 2 PUBLISH received: session, packet id, value.
 inline constexpr const char kReceivedScript[] = R"lua(
-local found = {}
-for i = 1, #ARGV do
+local found = {ARGV[#ARGV]}
+for i = 1, #ARGV - 1 do
   local all = redis.call('HGETALL', KEYS[1] .. 'r:' .. ARGV[i])
   for j = 1, #all, 2 do
     found[#found + 1] = ARGV[i]
@@ -146,16 +146,17 @@ return found
 // ARGV: owner#number. Gives the lease back if it is theirs.
 inline constexpr const char kReleaseScript[] = R"lua(
 if redis.call('GET', KEYS[1] .. 'lease') == ARGV[1] then redis.call('DEL', KEYS[1] .. 'lease') end
-return 0
+return {ARGV[#ARGV]}
 )lua";
 
-// A queue's member, and a session's id as it is written in keys.
+// A queue's member, and a session's id as it is written in keys. They throw RedisError.
 inline StoredEntry entry_of(const std::string& member) {
-  return {base::get_key64(member), member.substr(std::min<std::size_t>(8, member.size()))};
+  if (member.size() < 8) throw RedisError("not a queue's entry");
+  return {base::get_key64(member), member.substr(8)};
 }
 
 inline base::SessionId session_of(const std::string& text) {
-  return {std::strtoull(text.c_str(), nullptr, 10)};
+  return {redis_number(text)};
 }
 
 }  // namespace berth::session

@@ -8,6 +8,7 @@
 //   r:session           hash: packet id -> where a QoS 2 PUBLISH came from
 //   retained, applied   hashes by the key of the write
 //   reach               edges linked to the holder, expires
+//   edges               which these are, expires later
 //   warm, changed, warmed   a planned move: its name, what has been written since, who is ready
 #include "session/redis_store.h"
 
@@ -66,6 +67,11 @@ std::string key64(std::uint64_t v) {
   return k;
 }
 
+// Another gateway has the lease; what(): which.
+struct Fenced : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 RedisStoreOptions placed(RedisStoreOptions o) {
   o.prefix = key_prefix(o.redis.address, o.prefix);
   o.redis.slot_key = o.prefix;
@@ -108,13 +114,15 @@ class RedisStore::Impl {
   }
   void take_lease();
   void check_server();
+  std::string setting(std::string_view name);
   void renew_lease();
   void write_until_done(StoreThreads::Commit& c);
   void read_until_done(StoreThreads::Read& r);
   void write(const Batch& batch, CommitResult& result);
   void add_write(const Write& w);
   void add_script(const Batch& batch, std::size_t from, std::size_t to);
-  static void take_refused(const RedisReply& script, CommitResult& result);
+  static void take_outcome(const std::vector<RedisReply>& script, CommitResult& result);
+  void take_transaction(std::size_t scripts, CommitResult& result);
   void await_replicas();
   void fenced(const std::string& holder);
   void health(bool healthy, const std::string& why);
@@ -145,17 +153,19 @@ void RedisStore::Impl::take_lease() {
       writes_to_.connect();
       const std::string lease = std::to_string(options_.lease_ms);
       const std::uint64_t from = options_.take_from.value_or(0);
-      const RedisReply taken =
-          writes_to_.call({"EVAL", kTakeScript, "1", options_.prefix, options_.owner, lease,
-                           std::to_string(from), std::to_string(options_.floor)});
-      if (taken.type == RedisReply::Type::integer) {
-        number_ = std::to_string(taken.integer);
+      const auto taken = writes_to_.run(
+          "take", kTakeScript, options_.prefix,
+          {options_.owner, lease, std::to_string(from), std::to_string(options_.floor)});
+      if (taken.size() != 1) writes_to_.fail("not a lease's answer");
+      if (taken[0].type == RedisReply::Type::integer) {
+        number_ = std::to_string(taken[0].as_count());
         holder_ = options_.owner + "#" + number_;
         break;
       }
-      why = "another gateway has its lease (" + taken.text + ")";
+      why = "another gateway has its lease (" + taken[0].as_text() + ")";
       if (options_.take_from) break;
     } catch (const RedisError& e) {
+      writes_to_.close();
       why = e.what();
     }
     if (std::chrono::steady_clock::now() >= deadline) {
@@ -170,20 +180,29 @@ void RedisStore::Impl::take_lease() {
 
 void RedisStore::Impl::check_server() {
   writes_to_.call({"SET", key("version"), std::to_string(kFormatVersion), "NX"});
-  const RedisReply version = writes_to_.call({"GET", key("version")});
-  if (std::atoi(version.text.c_str()) > kFormatVersion) {
-    throw std::runtime_error("store: format " + version.text + " is newer than this version knows");
+  const std::string version = writes_to_.call({"GET", key("version")}).as_text();
+  if (redis_number(version) > kFormatVersion) {
+    throw std::runtime_error("store: format " + version + " is newer than this version knows");
   }
-  writes_to_.append({"CONFIG", "GET", "maxmemory-policy"});  // may be forbidden
-  writes_to_.append({"CONFIG", "GET", "appendonly"});
-  writes_to_.flush();
-  const RedisReply policy = writes_to_.read();
-  const RedisReply log = writes_to_.read();
-  if (policy.items.size() == 2 && policy.items[1].text != "noeviction") {
-    BERTH_LOG(warn, "redis evicts sessions when full maxmemory-policy={}", policy.items[1].text);
+  const std::string policy = setting("maxmemory-policy");
+  if (!policy.empty() && policy != "noeviction") {
+    BERTH_LOG(warn, "redis evicts sessions when full maxmemory-policy={}", base::LogName{policy});
   }
-  if (log.items.size() == 2 && log.items[1].text != "yes") {
-    BERTH_LOG(warn, "redis keeps nothing across its own restart appendonly={}", log.items[1].text);
+  const std::string log = setting("appendonly");
+  if (!log.empty() && log != "yes") {
+    BERTH_LOG(warn, "redis keeps nothing across its own restart appendonly={}", base::LogName{log});
+  }
+}
+
+// Of Redis' configuration; empty: we may not ask.
+std::string RedisStore::Impl::setting(std::string_view name) {
+  try {
+    const RedisReply r = writes_to_.call({"CONFIG", "GET", name});
+    return r.as_array().empty() ? std::string() : r.as_array(2)[1].as_text();
+  } catch (const RedisError&) {
+    writes_to_.close();
+    writes_to_.connect();
+    return {};
   }
 }
 
@@ -197,19 +216,20 @@ void RedisStore::Impl::take(std::uint64_t from, std::uint64_t floor) {
 
 void RedisStore::Impl::add_script(const Batch& batch, std::size_t from, std::size_t to) {
   const std::string lease = std::to_string(options_.lease_ms);
-  writes_to_.begin(7 + 6 * (to - from));
-  for (const std::string_view a :
-       {std::string_view("EVALSHA"), std::string_view(commit_script_), std::string_view("1"),
-        std::string_view(options_.prefix), std::string_view(holder_), std::string_view(lease),
-        std::string_view(number_)}) {
-    writes_to_.add(a);
-  }
+  writes_to_.begin_script("commit", "EVALSHA", commit_script_, {options_.prefix},
+                          3 + 6 * (to - from));
+  for (const std::string& a : {holder_, lease, number_}) writes_to_.add(a);
   for (std::size_t i = from; i < to; ++i) add_write(batch[i]);
+  writes_to_.end_script();
 }
 
-void RedisStore::Impl::take_refused(const RedisReply& script, CommitResult& result) {
-  if (script.type == RedisReply::Type::error) throw RedisError(script.text);
-  for (const RedisReply& id : script.items) result.refused.push_back(session_of(id.text));
+// What a commit's script has answered: only its own 'ok' is a commit.
+void RedisStore::Impl::take_outcome(const std::vector<RedisReply>& script, CommitResult& result) {
+  const std::string outcome = script.empty() ? std::string() : script[0].as_text();
+  if (outcome == "fenced" && script.size() == 2) throw Fenced(script[1].as_text());
+  if (outcome != "ok") throw RedisError("not a commit's answer");
+  for (std::size_t i = 1; i < script.size(); ++i)
+    result.refused.push_back(session_of(script[i].as_text()));
 }
 
 void RedisStore::Impl::add_write(const Write& w) {
@@ -228,7 +248,7 @@ void RedisStore::Impl::write(const Batch& batch, CommitResult& result) {
   if (!writes_to_.connected()) commit_script_.clear();
   writes_to_.connect();
   if (commit_script_.empty()) {
-    commit_script_ = writes_to_.call({"SCRIPT", "LOAD", kCommitScript}).text;
+    commit_script_ = writes_to_.call({"SCRIPT", "LOAD", kCommitScript}).as_text();
   }
   // A script of many writes takes its time (10 us each measured): it must not be taken for a Redis
   // that does not answer, and be sent for ever.
@@ -247,20 +267,31 @@ void RedisStore::Impl::write(const Batch& batch, CommitResult& result) {
   if (several) writes_to_.append({"EXEC"});
   writes_to_.flush();
   if (several) {
-    for (std::size_t i = 0; i <= scripts; ++i) writes_to_.expect();  // OK, QUEUED …
-    for (const RedisReply& r : writes_to_.expect().items) take_refused(r, result);
+    take_transaction(scripts, result);
   } else {
-    take_refused(writes_to_.read(), result);
+    take_outcome(writes_to_.script_answer(), result);
   }
   if (great) writes_to_.set_patience(options_.redis.timeout_ms);
   await_replicas();
+}
+
+void RedisStore::Impl::take_transaction(std::size_t scripts, CommitResult& result) {
+  for (std::size_t i = 0; i <= scripts; ++i) {
+    const RedisReply r = writes_to_.read();
+    const bool good = r.type == RedisReply::Type::status && r.text == (i == 0 ? "OK" : "QUEUED");
+    if (!good) throw RedisError(r.type == RedisReply::Type::error ? r.text : "no transaction");
+  }
+  RedisReply all = writes_to_.read();
+  if (all.type == RedisReply::Type::error) throw RedisError(all.text);
+  all.as_array(scripts);
+  for (RedisReply& r : all.items) take_outcome(writes_to_.script_answer(std::move(r)), result);
 }
 
 void RedisStore::Impl::await_replicas() {
   if (options_.wait_replicas == 0) return;
   const std::string count = std::to_string(options_.wait_replicas);
   const RedisReply r = writes_to_.call({"WAIT", count, std::to_string(options_.wait_ms)});
-  if (r.integer < options_.wait_replicas) {
+  if (r.as_integer() < options_.wait_replicas) {
     throw RedisError("only " + std::to_string(r.integer) + " of " + count + " replicas have it");
   }
 }
@@ -276,7 +307,7 @@ void RedisStore::Impl::health(bool healthy, const std::string& why) {
 }
 
 void RedisStore::Impl::fenced(const std::string& holder) {
-  BERTH_LOG(err, "store lost to another gateway holder={}", holder);
+  BERTH_LOG(err, "store lost to another gateway holder={}", base::LogName{holder});
   lost_ = true;
   if (options_.on_fenced) options_.on_fenced();
 }
@@ -288,12 +319,9 @@ void RedisStore::Impl::write_until_done(StoreThreads::Commit& c) {
     try {
       write(*c.batch, result);
       break;
+    } catch (const Fenced& e) {
+      return fenced(e.what());
     } catch (const RedisError& e) {
-      const std::string_view why = e.what();
-      if (why.starts_with("FENCED ")) {
-        fenced(std::string(why.substr(7)));
-        return;
-      }
       writes_to_.close();
       health(false, e.what());
     }
@@ -309,9 +337,9 @@ void RedisStore::Impl::renew_lease() {
     CommitResult nothing;
     write(Batch(), nothing);
     health(true, {});
+  } catch (const Fenced& e) {
+    fenced(e.what());
   } catch (const RedisError& e) {
-    const std::string_view why = e.what();
-    if (why.starts_with("FENCED ")) return fenced(std::string(why.substr(7)));
     writes_to_.close();
     health(false, e.what());
   }
@@ -324,14 +352,17 @@ std::vector<StoredEntry> RedisStore::Impl::read_entries(const StoreThreads::Read
   const std::string queue = key('q', std::to_string(r.session.value));
   std::vector<StoredEntry> out;
   std::size_t used = 0;
-  std::string from = "[" + key64(r.from);
+  std::uint64_t next = r.from;
+  std::string from = "[" + key64(next);
   while (out.size() < r.count) {
     const std::string count = std::to_string(std::min(kReadStep, r.count - out.size()));
     const RedisReply found =
         reads_from_.call({"ZRANGEBYLEX", queue, from, "+", "LIMIT", "0", count});
-    if (found.items.empty()) return out;
+    if (found.as_array().empty()) return out;
     for (const RedisReply& member : found.items) {
-      StoredEntry entry = entry_of(member.text);
+      StoredEntry entry = entry_of(member.as_text());
+      if (entry.seq < next) throw RedisError("a queue's entries are out of order");
+      next = entry.seq + 1;
       if (!out.empty() && used + entry.value.size() > r.bytes) return out;
       used += entry.value.size();
       out.push_back(std::move(entry));
@@ -358,7 +389,7 @@ void RedisStore::Impl::close() {
   threads_.close([this] { reads_from_.interrupt(); });
   try {
     if (writes_to_.connected()) {
-      writes_to_.call({"EVAL", kReleaseScript, "1", options_.prefix, holder_});
+      writes_to_.run("release", kReleaseScript, options_.prefix, {holder_});
     }
   } catch (const RedisError&) {  // it ends by itself
   }

@@ -384,7 +384,7 @@ void RocksStore::Impl::write_until_done(StoreThreads::Commit& c) {
     const rocksdb::Status s = try_write(batch);
     if (s.ok()) break;
     if (!failing) {
-      BERTH_LOG(err, "store failing error={}", s.ToString());
+      BERTH_LOG(err, "store failing error=\"{}\"", s.ToString());
       if (options_.on_health) options_.on_health(false);
     }
     failing = true;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -18,11 +19,14 @@
 #include "gateway/cluster/engine_finder.h"
 #include "gateway/cluster/engine_set.h"
 #include "gateway/cluster/handover.h"
+#include "gateway/cluster/link_policy.h"
 #include "gateway/descriptors.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
 #include "gateway/quarantine_api.h"
 #include "gateway/runtime/edge_shards.h"
+#include "gateway/runtime/file_watch.h"
+#include "metrics/link_names.h"
 
 namespace berth::gateway::cluster {
 
@@ -59,9 +63,13 @@ class EdgeNode {
         drain_look_(io_),
         successors_(io_),
         finder_(io_, config.cluster.engines, config.cluster.resolve_ms,
+                loopback_only(config.cluster),
                 [this](const EngineFinder::Endpoints& e) { use_endpoints(e); }) {
     signals_.add(SIGHUP);
-    if (config.cluster.tls.enabled()) tls_ = std::make_unique<link::TlsContext>(config.cluster.tls);
+    if (!config.cluster.tls.enabled()) return;
+    tls_ = std::make_unique<link::TlsContext>(config.cluster.tls);
+    tls_files_ =
+        std::make_unique<runtime::FileWatch>(io_, tls_->files(), [this] { tls_->reload(); });
   }
 
   int run() {
@@ -242,6 +250,7 @@ class EdgeNode {
         drain();
       } else {
         listeners_.reload_tls();
+        if (tls_) tls_->reload();
       }
       wait_signal();
     });
@@ -327,25 +336,49 @@ class EdgeNode {
     co_return out;
   }
 
+  // The links are those of shard 0, on this thread.
   std::vector<std::string> not_ready() {
     std::vector<std::string> why;
     const std::int64_t now = base::monotonic_ns();
-    std::string absent;
+    if (draining_) why.emplace_back("draining");
     for (std::size_t p = 0; !sets_.empty() && p < sets_[0].size(); ++p) {
-      if (sets_[0][p]->absent_ns(now) >= kUnreadyAfterAbsent_ns)
-        absent += (absent.empty() ? "" : ", ") + std::to_string(p);
+      const EngineSet& set = *sets_[0][p];
+      if (started_ ? set.absent_ns(now) < kUnreadyAfterAbsent_ns : set.serving()) continue;
+      why.push_back("no engine serves partition " + std::to_string(p));
+      for (const auto& e : set.engines()) {
+        if (!e.failure.empty()) why.push_back("engine " + e.address + ": " + e.failure);
+      }
     }
     if (!started_) why.emplace_back("starting: engines have not served every partition yet");
-    if (draining_) why.emplace_back("draining");
-    if (started_ && !absent.empty()) why.push_back("no engine serves partition " + absent);
+    if (!why.empty() && tls_ && !tls_->error().empty())
+      why.push_back("certificates of links: " + tls_->error());
     return why;
+  }
+
+  static std::uint64_t standbys(const Partitions& partitions) {
+    std::uint64_t fewest = partitions.empty() ? 0 : ~std::uint64_t{0};
+    for (const auto& engines : partitions) {
+      const auto n = std::count_if(engines.begin(), engines.end(), [](const auto& e) {
+        return !e.current && e.status.store_ok && !e.status.ending;
+      });
+      fewest = std::min(fewest, static_cast<std::uint64_t>(n));
+    }
+    return fewest;
   }
 
   asio::awaitable<admin::Response> metrics_page() {
     const auto probe = co_await edge_totals(http_.home(), edges_, draining_);
+    const State now = co_await state();
     std::vector<metrics::Sample> all;
     if (probe) all = metrics::samples_of(*probe);
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
+    all.push_back({metrics::kStandbyEngines, "", "",
+                   "Engines that could take over from the one that serves, of the partition that "
+                   "has fewest; as this edge sees it",
+                   false, standbys(now.engines)});
+    if (tls_) {
+      for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
+    }
     co_return metrics_response(all);
   }
 
@@ -359,7 +392,8 @@ class EdgeNode {
                            {"address", e.address},
                            {"state", e.state},
                            {"term", e.term},
-                           {"current", e.current}});
+                           {"current", e.current},
+                           {"failure", e.failure}});
       }
     }
     json::array not_ready;
@@ -417,7 +451,8 @@ class EdgeNode {
 
   const Config& config_;
   asio::io_context io_{1};
-  std::unique_ptr<link::TlsContext> tls_;  // of the links
+  std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
+  std::unique_ptr<runtime::FileWatch> tls_files_;
   DeviceListeners listeners_;
   runtime::EdgeShards edges_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
@@ -457,19 +492,20 @@ class Linger {
 
 int run_edge(const Config& config) {
   if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
+  try {
+    check_edge_links(config);
+  } catch (const std::invalid_argument& e) {
+    throw ConfigError(std::string("cluster.engines: ") + e.what());
+  }
   return run_process(config, "edge", [&config] {
-    try {
-      const Config fitted = fitted_to_descriptors(config);
-      Linger linger;  // hears of a signal that comes when the node does not listen any more
-      auto node = std::make_unique<EdgeNode>(fitted);
-      const int code = node->run();
-      if (!node->handed_over() || !config.cluster.handover_linger) return code;
-      node.reset();
-      linger.wait();
-      return code;
-    } catch (const std::invalid_argument& e) {
-      throw ConfigError(std::string("cluster.engines: ") + e.what());
-    }
+    const Config fitted = fitted_to_descriptors(config);
+    Linger linger;  // hears of a signal that comes when the node does not listen any more
+    auto node = std::make_unique<EdgeNode>(fitted);
+    const int code = node->run();
+    if (!node->handed_over() || !config.cluster.handover_linger) return code;
+    node.reset();
+    linger.wait();
+    return code;
   });
 }
 

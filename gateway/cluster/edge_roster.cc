@@ -30,6 +30,12 @@ std::size_t EdgeRoster::linked() const {
       entries_.begin(), entries_.end(), [](const Entry& e) { return e.linked && !e.internal; }));
 }
 
+bool EdgeRoster::is_linked(std::uint64_t edge_id) const {
+  return std::any_of(entries_.begin(), entries_.end(), [edge_id](const Entry& e) {
+    return e.used && e.linked && e.edge_id == edge_id;
+  });
+}
+
 std::size_t EdgeRoster::out_of_reach() const {
   return static_cast<std::size_t>(
       std::count_if(entries_.begin(), entries_.end(),

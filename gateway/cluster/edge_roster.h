@@ -33,6 +33,7 @@ class EdgeRoster {
   const Entry& operator[](std::uint32_t number) const { return entries_[number]; }
   std::uint32_t size() const { return static_cast<std::uint32_t>(entries_.size()); }
   std::size_t linked() const;
+  bool is_linked(std::uint64_t edge_id) const;
   std::size_t out_of_reach() const;
   void alive(std::uint32_t number, const protocol::link::Alive& a, std::int64_t now_ns);
 

@@ -14,17 +14,23 @@ namespace berth::gateway::cluster {
 class EngineFinder {
  public:
   using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
-  // `names`: "host:port,host:port". Throws std::invalid_argument. `found` runs on io's thread.
+  struct HostPort {
+    std::string host;
+    std::string port;
+  };
+  // "host:port,host:port". Throws std::invalid_argument.
+  static std::vector<HostPort> parse(const std::string& names);
+  // `loopback_only`: other addresses are left out, whatever a name leads to. `found` runs on io's
+  // thread. Throws as parse() does.
   EngineFinder(boost::asio::io_context& io, const std::string& names, std::uint32_t every_ms,
-               std::function<void(const Endpoints&)> found);
+               bool loopback_only, std::function<void(const Endpoints&)> found);
   void start() { look(); }
   void stop();
   void resume();
 
  private:
   struct Name {
-    std::string host;
-    std::string port;
+    HostPort at;
     Endpoints last;
   };
   void look();
@@ -33,6 +39,7 @@ class EngineFinder {
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::steady_timer again_;
   std::chrono::milliseconds every_;
+  bool loopback_only_;
   std::function<void(const Endpoints&)> found_;
   std::vector<Name> names_;
   std::size_t missing_ = 0;

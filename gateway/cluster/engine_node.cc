@@ -14,7 +14,9 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/cluster/bridges.h"
 #include "gateway/cluster/crash_report.h"
+#include "gateway/cluster/engine_files.h"
 #include "gateway/cluster/inner_edge.h"
+#include "gateway/cluster/link_policy.h"
 #include "gateway/cluster/newcomers.h"
 #include "gateway/cluster/partition_server.h"
 #include "gateway/cluster/usage_exchange.h"
@@ -22,6 +24,8 @@
 #include "gateway/good_files.h"
 #include "gateway/process.h"
 #include "gateway/registry_service.h"
+#include "gateway/runtime/file_watch.h"
+#include "metrics/link_names.h"
 
 namespace berth::gateway::cluster {
 
@@ -46,6 +50,7 @@ class EngineNode {
       : config_(config),
         tls_(config.cluster.tls.enabled() ? std::make_unique<link::TlsContext>(config.cluster.tls)
                                           : nullptr),
+        files_(io_, engine_files(config), [this] { look_at_files(); }),
         http_(io_),
         signals_(io_, SIGTERM, SIGINT),
         beat_(io_),
@@ -60,6 +65,11 @@ class EngineNode {
           partitions_[p]->last_words(word);
         }) {
     signals_.add(SIGHUP);
+    if (tls_) {
+      tls_files_ =
+          std::make_unique<runtime::FileWatch>(io_, tls_->files(), [this] { tls_->reload(); });
+    }
+    look_at_files();
     registry_ = RegistryService::make(io_, config_, true);
     if (registry_) {
       process_.registry = &registry_->registry();
@@ -108,6 +118,16 @@ class EngineNode {
   }
 
  private:
+  // Bad ones are told to the edges: another engine is to serve, if there is one.
+  void look_at_files() {
+    const std::string before = std::exchange(process_.unfit, engine_files_error(config_));
+    if (!process_.unfit.empty()) {
+      BERTH_LOG(err, "not fit to serve error=\"{}\"", process_.unfit);
+    } else if (!before.empty()) {
+      BERTH_LOG(info, "fit to serve again");
+    }
+  }
+
   void make_partition(std::uint32_t p) {
     if (partitions_[p]) metrics::add_counters(past_, partitions_[p]->figures());
     bridges_[p].reset();
@@ -172,12 +192,13 @@ class EngineNode {
   void on_hello(const std::shared_ptr<LinkedEdge>& e, const Hello& h) {
     const std::uint64_t version = protocol::link::common_version(h.version_min, h.version);
     if (!h.remote || version == 0) {
-      BERTH_LOG(err, "edge refused name={} version={}..{}", h.name, h.version_min, h.version);
+      BERTH_LOG(err, "edge refused name={} version={}..{}", base::LogName{h.name}, h.version_min,
+                h.version);
       return e->link->refuse("no common version of the link protocol");
     }
     if (h.partitions != partitions_.size() || h.partition >= partitions_.size()) {
-      BERTH_LOG(err, "edge refused name={} partitions={} ours={}", h.name, h.partitions,
-                partitions_.size());
+      BERTH_LOG(err, "edge refused name={} partitions={} ours={}", base::LogName{h.name},
+                h.partitions, partitions_.size());
       return e->link->refuse("cluster.partitions differs");
     }
     partitions_[h.partition]->adopt(e, h);
@@ -207,7 +228,11 @@ class EngineNode {
   void wait_signal() {
     signals_.async_wait([this](boost::system::error_code ec, int number) {
       if (ec) return;
-      if (number != SIGHUP) leave();
+      if (number != SIGHUP) {
+        leave();
+      } else if (tls_) {
+        tls_->reload();
+      }
       wait_signal();
     });
   }
@@ -241,20 +266,30 @@ class EngineNode {
 
   std::vector<std::string> not_ready() const {
     std::vector<std::string> why;
+    if (tls_ && !tls_->error().empty()) why.push_back("certificates of links: " + tls_->error());
     for (std::size_t p = 0; p < partitions_.size(); ++p) {
-      const auto& each = partitions_[p];
-      if (each && each->ready()) continue;
-      const std::string state = each ? name_of(each->state()) : "not begun";
-      why.push_back("partition " + std::to_string(p) + ": " + state +
-                    (each && each->state() == EngineState::standby
-                         ? ", no edge is linked yet or the store does not answer"
-                         : ""));
+      const std::string one = partitions_[p] ? partitions_[p]->why_not_ready() : "it begins";
+      if (!one.empty()) why.push_back("partition " + std::to_string(p) + ": " + one);
     }
     if (partitions_.empty()) why.emplace_back("starting");
     if (process_.ending) why.emplace_back("draining");
     if (registry_ && !registry_->trouble().empty())
       why.push_back("the registry: " + registry_->trouble());
     return why;
+  }
+
+  // On this thread.
+  std::vector<metrics::Sample> link_samples() const {
+    auto all = newcomers_.samples();
+    std::uint64_t missing = 0;
+    for (const auto& p : partitions_) missing += p ? p->edges_missing() : 0;
+    all.push_back({metrics::kEdgesMissing, "", "",
+                   "Edge shards that the serving engine is linked to and this one is not", false,
+                   missing});
+    if (tls_) {
+      for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
+    }
+    return all;
   }
 
   metrics::EngineProbe figures() {
@@ -323,15 +358,17 @@ class EngineNode {
   struct Counted {
     metrics::EngineProbe probe;
     Usages usage;
+    std::vector<metrics::Sample> links;
   };
   asio::awaitable<admin::Response> metrics_page() {
     std::function<Counted()> count = [this] {
-      return Counted{figures(), usage_ ? usage_->here() : Usages()};
+      return Counted{figures(), usage_ ? usage_->here() : Usages(), link_samples()};
     };
     std::optional<Counted> c = co_await http_.home().call<Counted>(std::move(count));
     std::vector<metrics::Sample> all;
     if (c) {
       all = metrics::samples_of(c->probe);
+      for (auto& s : c->links) all.push_back(std::move(s));
       if (usage_) {
         for (auto& s : usage_samples(most_used(std::move(c->usage)))) all.push_back(std::move(s));
       }
@@ -376,7 +413,9 @@ class EngineNode {
   asio::io_context io_{1};
   EngineProcess process_;
   std::unique_ptr<RegistryService> registry_;
-  std::unique_ptr<link::TlsContext> tls_;
+  std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
+  std::unique_ptr<runtime::FileWatch> tls_files_;
+  runtime::FileWatch files_;  // of access rules and passwords
   admin::HttpServer http_;
   asio::signal_set signals_;
   asio::steady_timer beat_;
@@ -403,6 +442,11 @@ int run_engine(const Config& config) {
     throw ConfigError("cluster.partitions above 1 needs store.url");
   if (config.cluster.partitions > 1 && config.cluster.engines.empty())
     throw ConfigError("cluster.partitions above 1 needs cluster.engines (--engines)");
+  try {
+    check_engine_links(config);
+  } catch (const std::invalid_argument& e) {
+    throw ConfigError(std::string("cluster.engines: ") + e.what());
+  }
   return run_process(config, "engine", [&config] {
     EngineNode node(config);
     return node.run();

@@ -2,11 +2,13 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <tuple>
 #include <utility>
 
@@ -34,7 +36,10 @@ constexpr std::int64_t kStoreBad = 300 * kMs;          // then an engine that re
 constexpr std::uint64_t kPartitionsSince = 3;          // link version
 constexpr int kDeathsToSkip = 2;
 constexpr std::size_t kSuspectsMax = 1000;
-constexpr std::int64_t kAskAll = 2000 * kMs;  // the one asked first has not come
+constexpr std::int64_t kTellAgain = 60'000 * kMs;  // of a link that fails for the same reason
+constexpr std::int64_t kAskAll = 2000 * kMs;       // the one asked first has not come
+
+constexpr const char* kSuspended = "handed over";
 
 std::string text_of(const EngineSet::Endpoint& e) {
   return e.address().to_string() + ":" + std::to_string(e.port());
@@ -88,7 +93,11 @@ void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
             .ready = [this, &added] { on_ready(added); },
             .heartbeat = [] {},
             .drained = [] {},
-            .lost = [this, &added] { drop(added, "end of stream"); },
+            .lost =
+                [this, &added] {
+                  const std::string& why = added.link->why_lost();
+                  drop(added, why.empty() ? "malformed turn" : why);
+                },
             .samples = [](std::uint64_t, std::string_view) {},
             .welcome = [this, &added](const Welcome& w) { on_welcome(added, w); },
             .status = [this, &added](const Status& s) { on_status(added, s); },
@@ -124,8 +133,14 @@ void EngineSet::connect(Candidate& c) {
   c.retry_at_ns = now + c.retry_after_ns;
   c.welcomed = c.doomed = false;
   c.status = Status{};
+  SSL* stream = nullptr;
+  if (options_.tls != nullptr && (stream = options_.tls->connect()) == nullptr)
+    return tell_failure(c, "no certificate of ours: " + options_.tls->error());
   const int fd = start_connect(c.at, options_.heartbeat_ms * options_.missed);
-  if (fd < 0) return;
+  if (fd < 0) {
+    tell_failure(c, std::strerror(errno));
+    return SSL_free(stream);
+  }
   Hello hello;
   hello.edge_id = options_.edge_id;
   hello.output_cap = options_.output_cap;
@@ -137,7 +152,7 @@ void EngineSet::connect(Candidate& c) {
   hello.partition = options_.partition;
   hello.partitions = options_.partitions;
   if (options_.partitions > 1) hello.version_min = kPartitionsSince;
-  c.link->open(fd, hello, options_.tls == nullptr ? nullptr : options_.tls->connect());
+  c.link->open(fd, hello, stream);
 }
 
 void EngineSet::on_welcome(Candidate& c, const Welcome& w) {
@@ -152,6 +167,7 @@ void EngineSet::on_welcome(Candidate& c, const Welcome& w) {
   apply(w.settings);
   c.engine_id = w.engine_id;
   c.welcomed = true;
+  c.failure.clear();
   c.retry_after_ns = 0;
   BERTH_LOG(info, "linked engine={} version={}", text_of(c.at), w.version);
   for (const auto& [work, deaths] : suspected_) {
@@ -230,8 +246,27 @@ void EngineSet::release_current(edge::EngineEnd how) {
   absence_.ended(lost_ns_);
 }
 
-void EngineSet::drop(Candidate& c, const char* why) {
-  if (c.welcomed) BERTH_LOG(info, "link ended engine={} reason=\"{}\"", text_of(c.at), why);
+// Of a link that never was: each reason once, and again while it lasts.
+void EngineSet::tell_failure(Candidate& c, const std::string& why) {
+  const std::int64_t now = base::monotonic_ns();
+  if (c.failure == why && now - c.failure_told_ns < kTellAgain) return;
+  c.failure = why;
+  c.failure_told_ns = now;
+  if (options_.partition != 0) return;  // the links of the others fail in the same way
+  if (why.starts_with("TLS") || options_.tls != nullptr) {
+    BERTH_LOG(warn, "link failed engine={} reason=\"{}\"", text_of(c.at), why);
+  } else {
+    BERTH_LOG(info, "link failed engine={} reason=\"{}\"", text_of(c.at), why);
+  }
+}
+
+void EngineSet::drop(Candidate& c, const std::string& why) {
+  const bool suspended = why == kSuspended;
+  if (c.welcomed) {
+    BERTH_LOG(info, "link ended engine={} reason=\"{}\"", text_of(c.at), why);
+  } else if (!leaving_ && !suspended) {
+    tell_failure(c, why);
+  }
   c.welcomed = c.doomed = false;
   c.link->close();
   c.status = Status{};
@@ -288,7 +323,8 @@ bool EngineSet::need_engine(std::int64_t now_ns) const {
   return current_->store_bad_since_ns != 0 && now_ns - current_->store_bad_since_ns > kStoreBad;
 }
 
-// Of those that could serve and hold the fewest partitions the youngest.
+// Of those that could serve, whose files are good if there are such, and hold the fewest partitions
+// the youngest.
 const EngineSet::Candidate* EngineSet::best() const {
   const Candidate* best = nullptr;
   for (const auto& c : candidates_) {
@@ -298,7 +334,7 @@ const EngineSet::Candidate* EngineSet::best() const {
     if (!can) continue;
     const auto fitness = [](const Candidate& x) {
       const bool begun = x.status.state == EngineState::starting;  // on the way to be ours
-      return std::tuple(begun, ~x.status.held, x.status.started_ms, x.engine_id);
+      return std::tuple(!x.status.unfit, begun, ~x.status.held, x.status.started_ms, x.engine_id);
     };
     if (best == nullptr || fitness(*c) > fitness(*best)) best = c.get();
   }
@@ -328,7 +364,7 @@ void EngineSet::tell_strike(std::string_view strike) {
 void EngineSet::suspend() {
   tick_.cancel();
   release_current(edge::EngineEnd::planned);
-  for (auto& c : candidates_) drop(*c, "handed over");
+  for (auto& c : candidates_) drop(*c, kSuspended);
 }
 
 void EngineSet::leave() {
@@ -344,6 +380,7 @@ std::vector<EngineSet::EngineInfo> EngineSet::engines() const {
                    .state = c->welcomed ? name_of(c->status.state) : "connecting",
                    .term = c->status.term,
                    .current = c.get() == current_,
+                   .failure = c->welcomed ? "" : c->failure,
                    .status = c->status});
   }
   return out;

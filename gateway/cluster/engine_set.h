@@ -66,6 +66,7 @@ class EngineSet {
     std::string state;  // connecting, standby, starting, serving, leaving
     std::uint64_t term = 0;
     bool current = false;
+    std::string failure;  // why there is no link; empty: there is, or it was not tried yet
     protocol::link::Status status;
   };
   std::vector<EngineInfo> engines() const;
@@ -79,6 +80,8 @@ class EngineSet {
     bool doomed = false;  // to be dropped at the next tick
     std::uint64_t engine_id = 0;
     protocol::link::Status status;
+    std::string failure;  // why it is not linked, as it was logged last
+    std::int64_t failure_told_ns = 0;
     std::int64_t retry_at_ns = 0;
     std::int64_t retry_after_ns = 0;
     std::int64_t store_bad_since_ns = 0;
@@ -102,7 +105,8 @@ class EngineSet {
   void on_welcome(Candidate& c, const protocol::link::Welcome& w);
   void on_status(Candidate& c, const protocol::link::Status& s);
   void on_ready(Candidate& c);
-  void drop(Candidate& c, const char* why);
+  void drop(Candidate& c, const std::string& why);
+  void tell_failure(Candidate& c, const std::string& why);
   void release_current(edge::EngineEnd how);
   void tick();
   void arm_tick();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <random>
 
+#include "gateway/cluster/link_policy.h"
+
 namespace berth::gateway::cluster {
 
 namespace {
@@ -24,7 +26,7 @@ std::uint64_t random_id() {
 
 InnerEdge::InnerEdge(boost::asio::io_context& io, const Config& config, const link::TlsContext* tls)
     : shard_(io, inner_options(config), probe_),
-      finder_(io, config.cluster.engines, config.cluster.resolve_ms,
+      finder_(io, config.cluster.engines, config.cluster.resolve_ms, loopback_only(config.cluster),
               [this](const EngineFinder::Endpoints& found) {
                 for (const auto& set : sets_) set->use_endpoints(found);
               }) {

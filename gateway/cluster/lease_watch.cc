@@ -1,11 +1,18 @@
 #include "gateway/cluster/lease_watch.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace berth::gateway::cluster {
 namespace {
 
 constexpr std::chrono::milliseconds kOften{20};
+constexpr std::chrono::milliseconds kEdgesAgain{session::kEdgesKnown_ms / 10};
+
+bool same(const std::vector<session::RedisEdge>& a, const std::vector<session::RedisEdge>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x.id == y.id; });
+}
 
 session::RedisOptions with_timeout(session::RedisOptions o, std::uint32_t timeout_ms) {
   o.timeout_ms = timeout_ms;
@@ -41,6 +48,31 @@ void LeaseWatch::begin_warming(const std::string& name) {
   wake_.notify_all();
 }
 
+void LeaseWatch::tell_edges(std::optional<std::vector<session::RedisEdge>> edges) {
+  const std::lock_guard lock(mutex_);
+  if (edges && edges_ && same(*edges, *edges_)) return;
+  edges_ = std::move(edges);
+  edges_due_ = {};
+}
+
+void LeaseWatch::write_edges() {
+  std::vector<session::RedisEdge> edges;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    if (!edges_ || now < edges_due_) return;
+    edges = *edges_;
+    edges_due_ = now + kEdgesAgain;
+  }
+  try {
+    session::tell_edges(redis_, prefix_, edges);
+  } catch (const session::RedisError&) {
+    const std::lock_guard lock(mutex_);
+    edges_due_ = {};
+    throw;
+  }
+}
+
 void LeaseWatch::run() {
   for (;;) {
     View view;
@@ -54,6 +86,7 @@ void LeaseWatch::run() {
       if (view.wrong.empty()) check_ = nullptr;
       if (!warming.empty()) session::begin_warming(redis_, prefix_, warming);
       if (reach_ != 0) session::tell_reach(redis_, prefix_, reach_);
+      write_edges();
       view.lease = session::read_lease(redis_, prefix_);
       view.reachable = true;
     } catch (const session::RedisError&) {

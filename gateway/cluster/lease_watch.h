@@ -4,11 +4,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "session/redis_store.h"
 
@@ -30,11 +33,15 @@ class LeaseWatch {
   // We hold the lease and will give it back: successors may read everything meanwhile. Looks often
   // from then on.
   void begin_warming(const std::string& name);
+  // Which edge shards we, the holder, are linked to: written when they change, and again while they
+  // do not. Nothing: we are not the holder.
+  void tell_edges(std::optional<std::vector<session::RedisEdge>> edges);
   // How many edge shards we, the holder, are linked to; told again with each look. 0: we are not.
   void tell_reach(std::size_t edges) { reach_ = edges; }
 
  private:
   void run();
+  void write_edges();
 
   session::RedisConnection redis_;
   std::string prefix_;
@@ -46,6 +53,8 @@ class LeaseWatch {
   std::atomic<std::size_t> reach_{0};
   bool ending_ = false;
   std::string warming_;  // asked for
+  std::optional<std::vector<session::RedisEdge>> edges_;
+  std::chrono::steady_clock::time_point edges_due_;  // to be written then
   std::thread thread_;
 };
 

@@ -1,26 +1,35 @@
 // The port at which an engine waits for edges. Sockets come with TCP_NODELAY and TCP_USER_TIMEOUT.
+// While the process has no descriptor left it looks again every 100 ms.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
 #include <string>
+
+#include "base/address.h"
+#include "base/log.h"
 
 namespace berth::gateway::cluster {
 
 class LinkListener {
  public:
+  using Accepted = std::function<void(int fd, const base::Address& from, std::uint16_t port)>;
   // `port` 0 is filled in. `accepted` owns the descriptor. Throws std::runtime_error.
   LinkListener(boost::asio::io_context& io, const std::string& host, std::uint16_t& port,
-               std::uint32_t user_timeout_ms, std::function<void(int fd)> accepted);
+               std::uint32_t user_timeout_ms, Accepted accepted);
 
  private:
   void accept();
+  void accept_later(const std::string& why);
 
   boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer again_;
   int user_timeout_ms_;
-  std::function<void(int)> accepted_;
+  Accepted accepted_;
+  base::LogLimiter limiter_{1};
 };
 
 }  // namespace berth::gateway::cluster

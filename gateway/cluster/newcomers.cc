@@ -2,17 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "base/clock.h"
+#include "metrics/link_names.h"
 
 namespace berth::gateway::cluster {
 
 using protocol::link::Hello;
-
-namespace {
-constexpr std::size_t kMax = 1024;
-}
 
 Newcomers::Newcomers(boost::asio::io_context& io, const link::TlsContext* tls,
                      std::uint32_t patience_ms, Arrived arrived,
@@ -26,84 +24,140 @@ Newcomers::Newcomers(boost::asio::io_context& io, const link::TlsContext* tls,
 Newcomers::~Newcomers() = default;
 
 void Newcomers::listen(const std::string& host, std::uint16_t& port) {
-  listener_ =
-      std::make_unique<LinkListener>(io_, host, port, patience_ms_, [this](int fd) { add(fd); });
+  listener_ = std::make_unique<LinkListener>(
+      io_, host, port, patience_ms_,
+      [this](int fd, const base::Address& from, std::uint16_t p) { add(fd, from, p); });
 }
 
-void Newcomers::add(int fd) {
-  if (waiting_.size() >= kMax) {
-    ::close(fd);
+void Newcomers::refuse(Refusal why, const std::string& peer, const std::string& text) {
+  ++refused_[static_cast<std::size_t>(why)];
+  if (why == Refusal::closed) {  // a probe of the port, an edge that was restarted
+    BERTH_LOG(debug, "link ended before its hello peer={} reason=\"{}\"", peer, text);
+  } else if (limiter_.allow(base::monotonic_ns() / 1'000'000)) {
+    BERTH_LOG(warn, "link refused peer={} reason=\"{}\" not_logged={}", peer, text,
+              limiter_.suppressed());
+  }
+}
+
+void Newcomers::add(int fd, const base::Address& from, std::uint16_t port) {
+  const std::int64_t now = base::monotonic_ns();
+  const std::string peer = from.with_port(port);
+  const NewcomerLimits::Id id = ++last_id_;
+  const NewcomerLimits::Verdict verdict = limits_.enter(id, from, now);
+  if (verdict.evicted) {
+    for (const Waiting& w : waiting_) {
+      if (w.id == *verdict.evicted) {
+        w.edge->lost = true;
+        refuse(Refusal::full, w.edge->peer, "no room for links that say nothing");
+      }
+    }
+    sweep();
+  }
+  SSL* stream = nullptr;
+  if (!verdict.admitted) {
+    refuse(Refusal::full, peer, "too many links of this address");
+  } else if (tls_ != nullptr && (stream = tls_->accept()) == nullptr) {
+    limits_.leave(id);
+    refuse(Refusal::tls, peer, "no certificate of ours: " + tls_->error());
+  } else {
+    auto edge = std::make_shared<LinkedEdge>();
+    edge->since_ns = now;
+    edge->peer = peer;
+    edge->link = std::make_unique<link::EngineLink>(io_, fd, 0, events_of(edge), stream);
+    edge->link->limit_frames(kHelloMax);
+    waiting_.push_back({id, from, std::move(edge)});
     return;
   }
-  auto owned = std::make_shared<LinkedEdge>();
-  LinkedEdge* e = owned.get();
-  e->since_ns = base::monotonic_ns();
-  e->link = std::make_unique<link::EngineLink>(
-      io_, fd, 0,
-      link::EngineLink::Events{.hello =
-                                   [this, weak = std::weak_ptr<LinkedEdge>(owned)](const Hello& h) {
-                                     if (const auto edge = weak.lock()) arrived_(edge, h);
-                                     sweep();  // it is in other hands, or refused
-                                   },
-                               .attached_all =
-                                   [e] {
-                                     if (e->server != nullptr) e->server->on_attached_all(*e);
-                                   },
-                               .drain = [] {},
-                               .stop = [] {},
-                               .scrape = [](std::uint64_t) {},
-                               .alive =
-                                   [e](const protocol::link::Alive& a) {
-                                     if (e->server != nullptr) e->server->on_alive(*e, a);
-                                   },
-                               .goodbye =
-                                   [e] {
-                                     if (e->server != nullptr) e->server->on_goodbye(*e);
-                                   },
-                               .strike =
-                                   [this, e](std::string_view strike) {
-                                     if (e->server != nullptr)
-                                       strike_(strike);  // else it is not an edge yet
-                                   },
-                               .admits =
-                                   [e](std::uint32_t per_second) {
-                                     if (e->server != nullptr) e->server->on_admits(*e, per_second);
-                                   },
-                               .skip =
-                                   [e](protocol::link::ForwardedWork w) {
-                                     if (e->server != nullptr) e->server->on_skip(w);
-                                   },
-                               .lost =
-                                   [this, e] {
-                                     e->lost = true;
-                                     if (e->server != nullptr) return e->server->on_lost();
-                                     boost::asio::post(io_,
-                                                       [this, alive = std::weak_ptr<bool>(alive_)] {
-                                                         if (!alive.expired()) sweep();
-                                                       });
-                                   }},
-      tls_ == nullptr ? nullptr : tls_->accept());
-  waiting_.push_back(std::move(owned));
+  ::close(fd);
+}
+
+link::EngineLink::Events Newcomers::events_of(const std::shared_ptr<LinkedEdge>& edge) {
+  LinkedEdge* const e = edge.get();  // has the link, which has these
+  link::EngineLink::Events on;
+  on.hello = [this, weak = std::weak_ptr<LinkedEdge>(edge)](const Hello& h) {
+    const auto here = weak.lock();
+    if (!here) return;
+    if (here->server != nullptr || here->lost) return;  // it has said so before
+    arrived_(here, h);
+    if (here->server == nullptr) refuse(Refusal::hello, here->peer, "its hello was refused");
+    sweep();  // it is in other hands, or refused
+  };
+  on.attached_all = [e] {
+    if (e->server != nullptr) e->server->on_attached_all(*e);
+  };
+  on.drain = on.stop = [] {};
+  on.scrape = [](std::uint64_t) {};
+  on.alive = [e](const protocol::link::Alive& a) {
+    if (e->server != nullptr) e->server->on_alive(*e, a);
+  };
+  on.goodbye = [e] {
+    if (e->server != nullptr) e->server->on_goodbye(*e);
+  };
+  on.strike = [this, e](std::string_view strike) {
+    if (e->server != nullptr) strike_(strike);  // else it is not an edge yet
+  };
+  on.admits = [e](std::uint32_t per_second) {
+    if (e->server != nullptr) e->server->on_admits(*e, per_second);
+  };
+  on.skip = [e](protocol::link::ForwardedWork w) {
+    if (e->server != nullptr) e->server->on_skip(w);
+  };
+  on.lost = [this, e] {
+    e->lost = true;
+    if (e->server != nullptr) return e->server->on_lost();
+    const std::string& why = e->link->why_lost();
+    if (!why.empty()) {  // else we have refused it
+      refuse(why.starts_with("TLS")         ? Refusal::tls
+             : why.starts_with("malformed") ? Refusal::malformed
+                                            : Refusal::closed,
+             e->peer, why);
+    }
+    boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) sweep();
+    });
+  };
+  return on;
 }
 
 // Those that are a partition's now are forgotten here; a link is never destroyed in a call of its
 // own.
 void Newcomers::sweep() {
-  std::erase_if(waiting_, [](const auto& e) { return e->server != nullptr; });
   std::vector<std::shared_ptr<LinkedEdge>> lost;
-  std::erase_if(waiting_, [&](const auto& e) {
-    if (e->lost) lost.push_back(e);
-    return e->lost;
+  std::erase_if(waiting_, [&](const Waiting& w) {
+    const bool adopted = w.edge->server != nullptr;
+    if (!adopted && !w.edge->lost) return false;
+    limits_.leave(w.id);
+    if (adopted) {
+      limits_.know(w.from);
+    } else {
+      lost.push_back(w.edge);
+    }
+    return true;
   });
   if (!lost.empty()) boost::asio::post(io_, [lost = std::move(lost)]() mutable { lost.clear(); });
 }
 
 void Newcomers::beat() {
   const std::int64_t now = base::monotonic_ns();
-  for (const auto& e : waiting_) {
-    if (now - e->since_ns > std::int64_t{patience_ms_} * 1'000'000) e->lost = true;
+  const std::int64_t patience = std::int64_t{std::max(patience_ms_, kHello_ms)} * 1'000'000;
+  for (const Waiting& w : waiting_) {
+    if (w.edge->lost || now - w.edge->since_ns <= patience) continue;
+    w.edge->lost = true;
+    refuse(Refusal::silent, w.edge->peer, "no hello in time");
   }
   sweep();
+}
+
+std::vector<metrics::Sample> Newcomers::samples() const {
+  static constexpr const char* kNames[] = {"full", "silent", "tls", "malformed", "closed", "hello"};
+  std::vector<metrics::Sample> all{{metrics::kLinksWaiting, "", "",
+                                    "Links that have not said which edge they are", false,
+                                    waiting_.size()}};
+  for (std::size_t i = 0; i < refused_.size(); ++i) {
+    all.push_back({metrics::kLinkRefused, "reason", kNames[i],
+                   "Links that did not become an edge's, by cause", true, refused_[i]});
+  }
+  return all;
 }
 
 }  // namespace berth::gateway::cluster

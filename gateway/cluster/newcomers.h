@@ -1,22 +1,31 @@
-// Links of edges until they have said hello, which partition they are for: then they are its. At
-// most 1,024 at a time; one that says nothing is closed after `patience_ms`.
+// Links of edges until they have said hello, which partition they are for: then they are its. Who
+// may wait is said in newcomer_limits.h. A link has kHello_ms (or the link patience, if that is
+// longer) for TLS and hello together, and may send no frame above kHelloMax before; what is refused
+// is counted by reason and logged with its address. On io's thread.
 #pragma once
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/log.h"
 #include "gateway/cluster/link_listener.h"
+#include "gateway/cluster/newcomer_limits.h"
 #include "gateway/cluster/partition_server.h"
-#include "gateway/config.h"
 #include "gateway/link/tls.h"
+#include "metrics/probe.h"
 
 namespace berth::gateway::cluster {
 
 class Newcomers {
  public:
+  static constexpr std::uint32_t kHello_ms = 3000;
+  static constexpr std::size_t kHelloMax = 4096;  // bytes of a frame
+
   using Arrived =
       std::function<void(const std::shared_ptr<LinkedEdge>&, const protocol::link::Hello&)>;
   // `tls` null: none. `strike`: an edge has said it (link/records.h).
@@ -24,10 +33,21 @@ class Newcomers {
             Arrived arrived, std::function<void(std::string_view)> strike);
   ~Newcomers();
   void listen(const std::string& host, std::uint16_t& port);  // throws std::runtime_error
-  void beat();  // every heartbeat: those that are silent end
+  void beat();                                   // every heartbeat: those that are silent end
+  std::vector<metrics::Sample> samples() const;  // berth_link_refused_total, links that wait
 
  private:
-  void add(int fd);
+  // Why a link did not become an edge's: no room, no hello in time, TLS failed, what came was none
+  // of ours, it ended by itself, its hello was refused.
+  enum class Refusal : std::uint8_t { full, silent, tls, malformed, closed, hello, count };
+  struct Waiting {
+    NewcomerLimits::Id id;
+    base::Address from;
+    std::shared_ptr<LinkedEdge> edge;
+  };
+  void add(int fd, const base::Address& from, std::uint16_t port);
+  link::EngineLink::Events events_of(const std::shared_ptr<LinkedEdge>& edge);
+  void refuse(Refusal why, const std::string& peer, const std::string& text);
   void sweep();
 
   boost::asio::io_context& io_;
@@ -36,7 +56,11 @@ class Newcomers {
   Arrived arrived_;
   std::function<void(std::string_view)> strike_;
   std::unique_ptr<LinkListener> listener_;
-  std::vector<std::shared_ptr<LinkedEdge>> waiting_;
+  NewcomerLimits limits_;
+  NewcomerLimits::Id last_id_ = 0;
+  std::vector<Waiting> waiting_;
+  std::array<std::uint64_t, static_cast<std::size_t>(Refusal::count)> refused_{};
+  base::LogLimiter limiter_{10};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -41,6 +41,7 @@ void PartitionServer::adopt(const std::shared_ptr<LinkedEdge>& edge, const Hello
   edge->number = *number;
   edges_.push_back(edge);
   link::EngineLink& l = *edge->link;
+  l.limit_frames();
   l.use_number(*number);
   links_.put(*number, std::move(edge->link));
   l.send_welcome({.version = version,
@@ -52,8 +53,8 @@ void PartitionServer::adopt(const std::shared_ptr<LinkedEdge>& edge, const Hello
                                {Setting::connect_timeout_s, config_.edge.connect_timeout_s},
                                {Setting::quarantine_s, config_.edge.quarantine_s}}});
   l.send_status(status());
-  BERTH_LOG(info, "edge linked edge={} partition={} link={} version={}", e.name, partition_,
-            *number, version);
+  BERTH_LOG(info, "edge linked edge={} peer={} partition={} link={} version={}",
+            base::LogName{e.name}, edge->peer, partition_, *number, version);
   if (state_ == EngineState::serving) admit(*number);
 }
 
@@ -83,7 +84,8 @@ void PartitionServer::unlink(const LinkedEdge& lost) {
   e.nominated_ns = 0;
   e.lost_ns = base::monotonic_ns();
   ++links_lost_;
-  BERTH_LOG(info, "edge out of reach edge={} partition={} link={}", e.name, partition_, number);
+  BERTH_LOG(info, "edge out of reach edge={} partition={} link={}", base::LogName{e.name},
+            partition_, number);
   if (!std::exchange(e.admitted, false)) {
     if (state_ != EngineState::serving) e = EdgeRoster::Entry{};
   } else if (engine_ && state_ == EngineState::serving) {
@@ -112,7 +114,7 @@ void PartitionServer::on_alive(const LinkedEdge& from, const protocol::link::Ali
 
 void PartitionServer::on_goodbye(const LinkedEdge& from) {
   EdgeRoster::Entry& e = roster_[from.number];
-  BERTH_LOG(info, "edge has left edge={} partition={}", e.name, partition_);
+  BERTH_LOG(info, "edge has left edge={} partition={}", base::LogName{e.name}, partition_);
   for (const auto& each : edges_) each->lost = each->lost || each.get() == &from;
   e.lost_ns = 0;  // nothing to wait for
   post([this, number = from.number] {
@@ -144,6 +146,20 @@ void PartitionServer::tell_admissions() {
   }
 }
 
+// What standbys must have links to before they count.
+void PartitionServer::tell_roster() {
+  if (!watch_) return;
+  const bool holder = state_ == EngineState::serving;
+  watch_->tell_reach(holder ? roster_.linked() : 0);
+  if (!holder) return watch_->tell_edges({});
+  std::vector<session::RedisEdge> edges;
+  for (std::uint32_t i = 0; i < roster_.size(); ++i) {
+    const EdgeRoster::Entry& e = roster_[i];
+    if (e.linked && !e.internal) edges.push_back({e.edge_id, e.name.substr(0, 96)});
+  }
+  watch_->tell_edges(std::move(edges));
+}
+
 void PartitionServer::on_skip(protocol::link::ForwardedWork w) {
   if (std::find(skips_.begin(), skips_.end(), w) != skips_.end()) return;
   BERTH_LOG(err, "skipped: it killed engines partition={} from={} seq={}", partition_, w.source,
@@ -157,7 +173,8 @@ void PartitionServer::give_up(std::uint32_t number) {
   EdgeRoster::Entry& e = roster_[number];
   if (!e.used || e.linked) return;
   ++edges_gone_;
-  BERTH_LOG(info, "edge gone edge={} partition={} link={}", e.name, partition_, number);
+  BERTH_LOG(info, "edge gone edge={} partition={} link={}", base::LogName{e.name}, partition_,
+            number);
   e = EdgeRoster::Entry{};
   if (engine_ && state_ == EngineState::serving) engine_->edge_gone(number);
 }

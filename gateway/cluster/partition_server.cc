@@ -1,5 +1,6 @@
 #include "gateway/cluster/partition_server.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <random>
 #include <utility>
@@ -25,6 +26,7 @@ constexpr std::int64_t kTakeAgain = 300 * kMs;
 constexpr std::int64_t kSuccessorWait = 5000 * kMs;  // for a standby to have read everything
 constexpr std::int64_t kOthersWait = 200 * kMs;      // when one has: for those that are younger
 constexpr std::int64_t kAcceptedWait = 500 * kMs;    // a leaving engine waits for edges to catch up
+constexpr std::size_t kMissingTextMax = 500;
 constexpr int kExitConfig = 78;
 
 std::uint64_t random_id() {
@@ -37,6 +39,21 @@ Config of_partition(Config config, std::uint32_t partition) {
   config.broker.partition = partition;
   config.broker.partitions = config.cluster.partitions;
   return config;
+}
+
+// "edge a/0, edge b/1 and 3 more"
+std::string text_of_missing(const std::vector<session::RedisEdge>& known, const EdgeRoster& here) {
+  std::string text;
+  std::size_t more = 0;
+  for (const session::RedisEdge& e : known) {
+    if (here.is_linked(e.id)) continue;
+    if (text.size() > kMissingTextMax) {
+      ++more;
+      continue;
+    }
+    text += fmt::format("{}edge {}", text.empty() ? "" : ", ", base::LogName{e.name});
+  }
+  return more == 0 ? text : text + fmt::format(" and {} more", more);
 }
 
 }  // namespace
@@ -116,6 +133,7 @@ void PartitionServer::on_view(const LeaseWatch::View& v) {
   lease_free_ = v.reachable && v.lease.holder.empty();
   if (v.reachable) newest_term_ = std::max(newest_term_, v.lease.number);
   reach_ = v.lease.reach;
+  if (v.reachable) known_edges_ = v.lease.edges;
   warmed_ = v.lease.warm == warming_ ? v.lease.warmed : 0;
   if (state_ != EngineState::standby) return;
   taker_.follow(leaving_ ? "" : v.lease.warm, engine_id_);
@@ -156,7 +174,7 @@ void PartitionServer::start_serving(std::uint64_t take_from) {
 
 void PartitionServer::not_taken(const std::string& why, bool config_error) {
   BERTH_LOG(warn, "store not taken partition={} error=\"{}\"", partition_, why);
-  if (config_error || config_.store_url.empty())
+  if (config_.store_url.empty())
     return events_.failed(config_error ? kExitConfig : kExitUnavailable);
   if (leaving_) return end();
   if (fenced_) return events_.fenced();
@@ -211,7 +229,8 @@ protocol::link::Status PartitionServer::status() const {
           .store_ok = store_ok_,
           .process = process_.id,
           .held = process_.held(),
-          .ending = process_.ending};
+          .ending = process_.ending,
+          .unfit = !process_.unfit.empty()};
 }
 
 std::uint32_t PartitionServer::link_patience_ms() const {
@@ -259,7 +278,7 @@ void PartitionServer::beat() {
   last_beat_ns_ = now;
   tell_status();
   tell_admissions();
-  if (watch_) watch_->tell_reach(state_ == EngineState::serving ? roster_.linked() : 0);
+  tell_roster();
   if (!stalled) drop_silent(now);
   const std::int64_t grace = std::int64_t{config_.cluster.edge_grace_s} * 1000 * kMs;
   for (std::uint32_t i = 0; i < roster_.size(); ++i) {
@@ -269,12 +288,22 @@ void PartitionServer::beat() {
   if (state_ == EngineState::standby) consider();
 }
 
-bool PartitionServer::ready() const {
-  if (leaving_) return false;
-  if (state_ == EngineState::serving) return true;
-  // A standby is of use when an edge is linked to it; where there is none yet, after a while.
-  const bool reachable = roster_.linked() != 0 || base::monotonic_ns() - began_ns_ > kReadyAlone;
-  return state_ == EngineState::standby && store_ok_ && reachable;
+std::size_t PartitionServer::edges_missing() const {
+  if (state_ == EngineState::serving) return 0;
+  return static_cast<std::size_t>(
+      std::count_if(known_edges_.begin(), known_edges_.end(),
+                    [this](const session::RedisEdge& e) { return !roster_.is_linked(e.id); }));
+}
+
+std::string PartitionServer::why_not_ready() const {
+  if (leaving_) return "it is leaving";
+  if (state_ == EngineState::serving) return {};  // even if its files are bad by now
+  if (!process_.unfit.empty()) return process_.unfit;
+  if (state_ != EngineState::standby) return "it is taking the store";
+  if (!store_ok_) return "the store is out of reach";
+  if (edges_missing() != 0) return "not linked to " + text_of_missing(known_edges_, roster_);
+  const bool waited = base::monotonic_ns() - began_ns_ > kReadyAlone;
+  return roster_.linked() != 0 || waited ? "" : "no edge is linked";
 }
 
 metrics::EngineProbe PartitionServer::figures() {

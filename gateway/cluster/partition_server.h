@@ -29,6 +29,7 @@ class PartitionServer;
 
 // A link of an edge. Until its hello it belongs to no partition.
 struct LinkedEdge {
+  std::string peer;                        // address and port
   std::unique_ptr<link::EngineLink> link;  // null: the partition's LinkSet has it
   std::int64_t since_ns = 0;
   PartitionServer* server = nullptr;
@@ -41,6 +42,7 @@ struct EngineProcess {
   std::uint64_t id = 0;  // random
   std::uint64_t started_ms = 0;
   bool ending = false;
+  std::string unfit;                             // what is wrong with its files; empty: nothing
   std::function<std::uint64_t()> held;           // partitions it serves or is about to
   const registry::Registry* registry = nullptr;  // null: none
   std::function<void()> beat_all;                // statuses to all edges, within a long turn too
@@ -75,7 +77,11 @@ class PartitionServer {
 
   std::uint32_t partition() const { return partition_; }
   protocol::link::EngineState state() const { return state_; }
-  bool ready() const;
+  bool ready() const { return why_not_ready().empty(); }
+  // In words, for readyz; empty: it serves, or could. A standby could when it is linked to every
+  // edge that the holder of the store has been linked to; where no edge is known, after a while.
+  std::string why_not_ready() const;
+  std::size_t edges_missing() const;  // that the holder is linked to and we are not
   std::uint64_t term() const {
     return state_ == protocol::link::EngineState::serving ? term_ : newest_term_;
   }
@@ -104,6 +110,7 @@ class PartitionServer {
   void let_run(std::uint32_t number);
   void drop_silent(std::int64_t now_ns);
   void tell_admissions();
+  void tell_roster();
 
   // partition_server.cc
   void watch_store();
@@ -146,7 +153,8 @@ class PartitionServer {
   StoreClaim claim_;                                  // with which the engine has its store
   std::string warming_;                               // the one we have begun
   std::uint64_t warmed_ = 0;
-  std::uint64_t reach_ = 0;  // edges linked to the engine that serves
+  std::uint64_t reach_ = 0;                      // edges linked to the engine that serves
+  std::vector<session::RedisEdge> known_edges_;  // which these are, or were
   std::int64_t successor_by_ns_ = 0;
   std::int64_t edges_by_ns_ = 0;
   protocol::link::EngineState state_ = protocol::link::EngineState::standby;

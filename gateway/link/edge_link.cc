@@ -7,8 +7,9 @@ namespace berth::gateway::link {
 using namespace protocol::link;  // the records' vocabulary
 
 namespace {
+constexpr std::size_t kBeforeWelcome = 4096;     // bytes of a frame, of a remote engine
 constexpr std::size_t kTurnFrameMax = 1u << 20;  // split what an edge says; it need not be atomic
-}
+}  // namespace
 
 EdgeLink::EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events)
     : edge_(edge), events_(std::move(events)), poller_(io, *this), socket_(poller_, 0) {
@@ -19,6 +20,7 @@ void EdgeLink::open(int fd, const Hello& hello, SSL* tls) {
   socket_.open(fd, tls);
   in_turn_ = false;
   remote_ = hello.remote;
+  socket_.set_frame_max(remote_ ? kBeforeWelcome : kFrameMax);
   turns_ = turns_reported_ = 0;
   malformed_ = false;
   heard_ns_ = base::monotonic_ns();
@@ -168,7 +170,9 @@ void EdgeLink::on_frame(const FrameView& f) {
       return;
     case FrameType::welcome: {
       Welcome w;
-      if (get_welcome(f.payload, w) && events_.welcome) events_.welcome(w);
+      if (!get_welcome(f.payload, w)) return;
+      socket_.set_frame_max(kFrameMax);  // it is an engine that has taken our hello
+      if (events_.welcome) events_.welcome(w);
       return;
     }
     case FrameType::status: {

@@ -38,7 +38,8 @@ class EdgeLink final : public EnginePort,
   // The socket may still be connecting. `tls`: see FrameSocket::open().
   void open(int fd, const protocol::link::Hello& hello, SSL* tls = nullptr);
   bool is_open() const { return socket_.is_open(); }
-  std::int64_t heard_ns() const { return heard_ns_; }  // monotonic: when bytes came last
+  const std::string& why_lost() const { return socket_.why(); }  // of the last stream
+  std::int64_t heard_ns() const { return heard_ns_; }            // monotonic: when bytes came last
   void close();  // reads what the peer still said, then forgets it
   void send_alive(const protocol::link::Alive& a);
   void send_strike(std::string_view strike);

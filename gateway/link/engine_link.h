@@ -37,6 +37,9 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   // stream's, null: none.
   EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events,
              SSL* tls = nullptr);
+  // Before the peer is known: no frame is greater than this. Then without an argument.
+  void limit_frames(std::size_t bytes = protocol::link::kFrameMax) { socket_.set_frame_max(bytes); }
+  const std::string& why_lost() const { return socket_.why(); }  // empty: not by the stream
   void use_engine(EnginePort& engine) { engine_ = accepts_ = &engine; }
   void use_number(std::uint32_t number) { number_ = number; }  // before the first attach
   // What the edge still says is for the successor.

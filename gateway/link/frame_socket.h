@@ -5,6 +5,7 @@
 
 #include <openssl/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -31,16 +32,21 @@ class FrameSocket {
   void flush();
   std::size_t unsent() const { return out_.size() - out_at_; }
 
+  // The greatest frame that is taken, and what is buffered of a peer that nobody knows yet.
+  void set_frame_max(std::size_t bytes) { frame_max_ = bytes; }
   // Reads what there is; `on_frame` for each whole frame. False: the peer is gone or talks
-  // nonsense.
+  // nonsense, why() says which.
   bool read(const std::function<void(const protocol::link::FrameView&)>& on_frame);
   void on_writable() { flush(); }
+  const std::string& why() const { return why_; }  // of the last stream; empty: it has not broken
   // For a signal handler of a process that dies: what waits, then `frame`, without allocating; what
   // does not go at once does not go.
   void last_words(const char* frame, std::size_t size);
 
  private:
   enum class Io : std::uint8_t { done, wait, broken };
+  Io tls_io(int result);
+  Io broken(const char* why);
   Io receive(char* to, std::size_t room, std::size_t& n);
   Io transmit(std::size_t& n);
   bool fill();  // false: the stream has ended
@@ -52,6 +58,8 @@ class FrameSocket {
   std::size_t in_used_ = 0;  // bytes of in_ that hold data
   std::string out_;
   std::size_t out_at_ = 0;
+  std::size_t frame_max_ = protocol::link::kFrameMax;
+  std::string why_;
   bool want_write_ = false;
 };
 

@@ -4,59 +4,171 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
+
+#include "base/log.h"
 
 namespace berth::gateway::link {
 namespace {
 
-[[noreturn]] void fail(const std::string& file) {
-  char why[256] = "";
-  ERR_error_string_n(ERR_get_error(), why, sizeof why);
-  throw std::runtime_error("link: " + file + ": " + why);
+// The subject of the certificate that this thread's last handshake has refused: OpenSSL forgets it.
+thread_local std::string refused_subject;
+
+std::string subject_of(X509* cert) {
+  char name[256] = "";
+  if (cert != nullptr) X509_NAME_oneline(X509_get_subject_name(cert), name, sizeof name);
+  return name;
+}
+
+int on_verify(int good, X509_STORE_CTX* chain) {
+  if (good != 1) refused_subject = subject_of(X509_STORE_CTX_get0_cert(chain));
+  return good;
+}
+
+std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> all;
+  std::istringstream in(list);
+  for (std::string one; std::getline(in, one, ',');) {
+    one.erase(std::remove(one.begin(), one.end(), ' '), one.end());
+    if (!one.empty()) all.push_back(one);
+  }
+  return all;
+}
+
+bool ended(const runtime::CertificateExpiry& e) {
+  return e.name == "link" && e.not_after_s < std::time(nullptr);
 }
 
 }  // namespace
 
-TlsContext::TlsContext(const TlsFiles& files)
-    : context_(SSL_CTX_new(TLS_method())), peer_name_(files.peer_name) {
-  if (context_ == nullptr) fail("TLS");
-  SSL_CTX_set_min_proto_version(context_, TLS1_3_VERSION);
-  SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                 SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_verify(context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_num_tickets(context_, 0);
-  if (SSL_CTX_load_verify_locations(context_, files.ca_file.c_str(), nullptr) != 1)
-    fail(files.ca_file);
-  if (SSL_CTX_use_certificate_chain_file(context_, files.cert_file.c_str()) != 1)
-    fail(files.cert_file);
-  if (SSL_CTX_use_PrivateKey_file(context_, files.key_file.c_str(), SSL_FILETYPE_PEM) != 1)
-    fail(files.key_file);
+TlsContext::Loaded TlsContext::load(const TlsFiles& files) {
+  Loaded l;
+  l.context = {SSL_CTX_new(TLS_method()), SSL_CTX_free};
+  SSL_CTX* c = l.context.get();
+  if (c == nullptr) throw std::runtime_error("TLS: " + runtime::tls_error());
+  SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION);
+  SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                          SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
+  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(c, 0);
+  const std::int64_t authority = runtime::earliest_expiry(files.ca_file);
+  if (SSL_CTX_load_verify_locations(c, files.ca_file.c_str(), nullptr) != 1)
+    throw std::runtime_error(files.ca_file + ": " + runtime::tls_error());
+  l.expiries = {{"link", runtime::use_certificate(c, files.cert_file, files.key_file)},
+                {"link_ca", authority}};
+  if (names_in(files.peer_name).empty())
+    throw std::runtime_error("cluster.peer_name: no name to look for in the peer's certificate");
+  return l;
 }
 
-TlsContext::~TlsContext() {
-  SSL_CTX_free(context_);
+void TlsContext::check(const TlsFiles& files) {
+  load(files);
+}
+
+TlsContext::TlsContext(TlsFiles files) : files_(std::move(files)) {
+  try {
+    loaded_ = load(files_);
+    if (ended(loaded_.expiries.front()))
+      BERTH_LOG(err, "the certificate of links has expired file=\"{}\"", files_.cert_file);
+  } catch (const std::runtime_error& e) {
+    error_ = e.what();
+    BERTH_LOG(err, "no links: certificates of links are bad error=\"{}\"", error_);
+  }
+}
+
+TlsContext::~TlsContext() = default;
+
+bool TlsContext::reload() {
+  std::string why;
+  try {
+    Loaded fresh = load(files_);
+    if (ended(fresh.expiries.front())) throw std::runtime_error(files_.cert_file + ": expired");
+    const std::lock_guard lock(mutex_);
+    loaded_ = std::move(fresh);
+    error_.clear();
+  } catch (const std::runtime_error& e) {
+    why = e.what();
+    const std::lock_guard lock(mutex_);
+    if (loaded_.context == nullptr) error_ = why;
+  }
+  if (why.empty()) {
+    BERTH_LOG(info, "certificates of links read again");
+  } else {
+    BERTH_LOG(err, "certificates of links stay as they were error=\"{}\"", why);
+  }
+  return why.empty();
+}
+
+std::string TlsContext::error() const {
+  const std::lock_guard lock(mutex_);
+  return error_;
+}
+
+std::vector<runtime::CertificateExpiry> TlsContext::expiries() const {
+  const std::lock_guard lock(mutex_);
+  return loaded_.expiries;
+}
+
+std::vector<std::string> TlsContext::files() const {
+  return {files_.ca_file, files_.cert_file, files_.key_file};
 }
 
 SSL* TlsContext::make() const {
-  SSL* tls = SSL_new(context_);
-  if (tls == nullptr) fail("TLS");
-  std::istringstream names(peer_name_);
-  for (std::string one; std::getline(names, one, ',');) SSL_add1_host(tls, one.c_str());
+  std::shared_ptr<SSL_CTX> context;
+  {
+    const std::lock_guard lock(mutex_);
+    context = loaded_.context;
+  }
+  SSL* tls = context == nullptr ? nullptr : SSL_new(context.get());  // holds a reference
+  if (tls == nullptr) return nullptr;
+  SSL_set_hostflags(tls, X509_CHECK_FLAG_NO_WILDCARDS);
+  for (const std::string& name : names_in(files_.peer_name)) {
+    if (SSL_add1_host(tls, name.c_str()) == 1) continue;
+    SSL_free(tls);  // without this name others would do
+    return nullptr;
+  }
   return tls;
 }
 
 SSL* TlsContext::accept() const {
   SSL* tls = make();
-  SSL_set_accept_state(tls);
+  if (tls != nullptr) SSL_set_accept_state(tls);
   return tls;
 }
 
 SSL* TlsContext::connect() const {
   SSL* tls = make();
-  SSL_set_connect_state(tls);
+  if (tls != nullptr) SSL_set_connect_state(tls);
   return tls;
+}
+
+std::string failure_of(SSL* tls, int result) {
+  const int saved = errno;
+  const std::string subject = std::exchange(refused_subject, {});
+  switch (SSL_get_error(tls, result)) {
+    case SSL_ERROR_ZERO_RETURN:
+      return "end of stream";
+    case SSL_ERROR_SYSCALL:
+      return saved == 0 ? "end of stream" : std::strerror(saved);
+    default:
+      break;
+  }
+  if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    ERR_clear_error();
+    return "end of stream";
+  }
+  std::string why = "TLS: " + runtime::tls_error();
+  const long verified = SSL_get_verify_result(tls);
+  if (verified != X509_V_OK) why.append(": ").append(X509_verify_cert_error_string(verified));
+  if (!subject.empty()) why.append(" subject=").append(subject);
+  return why;
 }
 
 }  // namespace berth::gateway::link

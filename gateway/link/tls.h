@@ -1,37 +1,56 @@
 // TLS of the links between edges and engines: both sides show a certificate of the cluster's own
-// authority. A link can speak for any device, so without TLS it must run in a network of its own.
+// authority, and each looks for the name it expects in the other's. A link can speak for any
+// device. TLS 1.3 only, no resumption: every link is verified anew.
+//
+// One for all shards of a process; its owner calls reload(), every function may be called from any
+// thread.
 #pragma once
 
 #include <openssl/types.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
+
+#include "gateway/link/tls_files.h"
+#include "gateway/runtime/certificates.h"
 
 namespace berth::gateway::link {
 
-struct TlsFiles {
-  std::string ca_file;    // PEM, who signs the certificates of edges and engines
-  std::string cert_file;  // PEM, ours, with its chain
-  std::string key_file;
-  // DNS names with commas between them, one of which the peer's certificate must have; empty: any
-  // of the authority's.
-  std::string peer_name;
-  bool enabled() const { return !ca_file.empty(); }
-};
-
 class TlsContext {
  public:
-  // TLS 1.3 only. Throws std::runtime_error that names the file.
-  explicit TlsContext(const TlsFiles& files);
+  // Reads the files; where they are bad, error() says so and there are no streams until reload().
+  explicit TlsContext(TlsFiles files);
   ~TlsContext();
-  // A stream's state, to be given to FrameSocket::open().
+  // A stream's state, to be given to FrameSocket::open(); null: out of memory, or error().
   SSL* accept() const;
   SSL* connect() const;
+  // Reads the files again, for links to come; logs the outcome. False: they are bad or expired, and
+  // what was in use stays in use (I11).
+  bool reload();
+  std::string error() const;  // why there are no streams; empty: there are
+  std::vector<runtime::CertificateExpiry> expiries() const;
+  std::vector<std::string> files() const;  // that are read
+  // Throws std::runtime_error that names the bad file.
+  static void check(const TlsFiles& files);
 
  private:
+  struct Loaded {
+    std::shared_ptr<SSL_CTX> context;
+    std::vector<runtime::CertificateExpiry> expiries;
+  };
+  static Loaded load(const TlsFiles& files);
   SSL* make() const;
-  SSL_CTX* context_;
-  std::string peer_name_;
+
+  const TlsFiles files_;
+  mutable std::mutex mutex_;
+  Loaded loaded_;      // context null: none yet
+  std::string error_;  // of the last reading, while there is none
 };
+
+// Why the last call on this stream (which returned `result`) failed, in words; with the subject of
+// the certificate where the peer's was refused. On the thread of that call, at once.
+std::string failure_of(SSL* tls, int result);
 
 }  // namespace berth::gateway::link

@@ -31,6 +31,9 @@ class RedisRegistry final : public RegistryStore {
  private:
   std::string key(const char* name) const { return prefix_ + name; }
   std::int64_t number(const char* name);
+  template <class F>
+  auto with_connection(F&& f);
+  bool write_script(const std::vector<Write>& writes);
   Changes read_all();
   Changes read_changed();
 

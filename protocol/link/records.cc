@@ -8,11 +8,17 @@ using base::put_bytes;
 using base::put_varint;
 using base::RecordReader;
 
-FrameResult next_frame(std::string_view in, FrameView& out) {
-  if (in.size() < kFrameHeader) return FrameResult::need_more;
+std::size_t frame_length(std::string_view in) {
+  if (in.size() < 4) return 0;
   std::uint32_t length = 0;
   for (int i = 3; i >= 0; --i)
     length = (length << 8) | static_cast<std::uint8_t>(in[static_cast<std::size_t>(i)]);
+  return length;
+}
+
+FrameResult next_frame(std::string_view in, FrameView& out) {
+  if (in.size() < kFrameHeader) return FrameResult::need_more;
+  const std::size_t length = frame_length(in);
   if (length == 0 || length > kFrameMax) return FrameResult::malformed;
   if (in.size() < 4u + length) return FrameResult::need_more;
   out.type = static_cast<FrameType>(in[4]);
@@ -163,6 +169,7 @@ void put_status(std::string& out, const Status& s) {
   put_varint(out, s.process);
   put_varint(out, s.held);
   out.push_back(s.ending ? 1 : 0);
+  out.push_back(s.unfit ? 1 : 0);
 }
 
 bool get_status(std::string_view in, Status& s) {
@@ -172,11 +179,13 @@ bool get_status(std::string_view in, Status& s) {
   s.started_ms = r.varint();
   s.store_ok = r.byte() != 0;
   s.process = s.held = 0;
-  s.ending = false;
+  s.ending = s.unfit = false;
   if (r.done()) return r.ok();  // version 2
   s.process = r.varint();
   s.held = r.varint();
   s.ending = r.byte() != 0;
+  if (r.done()) return r.ok();  // version 3
+  s.unfit = r.byte() != 0;
   return r.ok();
 }
 

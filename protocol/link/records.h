@@ -24,8 +24,8 @@
 //   engine -> edge
 //   welcome   := version engine_id (setting:u8 value)*      answers a remote hello
 //   refused   := text          then the end of the stream
-//   status    := state:u8 term started_ms store_ok:u8 process held ending:u8
-//                (every heartbeat_ms; remote; from process on since version 3)
+//   status    := state:u8 term started_ms store_ok:u8 process held ending:u8 unfit:u8
+//                (every heartbeat_ms; remote; from process on since version 3, unfit since 4)
 //   ready     := version       attach now
 //   checked   := text          the first word of a supervised engine, before its hello: why it
 //   could
@@ -103,6 +103,8 @@ struct FrameView {
 // complete, need_more or (a length above kFrameMax or of 0) malformed.
 enum class FrameResult : std::uint8_t { complete, need_more, malformed };
 FrameResult next_frame(std::string_view in, FrameView& out);
+// Bytes that the frame at the front says follow its length; 0: not even that is there.
+std::size_t frame_length(std::string_view in);
 
 // begin_frame/end_frame: what is appended between them is the payload.
 std::size_t begin_frame(std::string& out, FrameType type);
@@ -160,6 +162,7 @@ struct Status {
   std::uint64_t process = 0;  // random: the statuses of one engine's partitions have the same
   std::uint64_t held = 0;     // partitions that this engine serves or is about to
   bool ending = false;        // the whole engine
+  bool unfit = false;         // its files are bad: another engine is to serve, if there is one
 };
 void put_status(std::string& out, const Status& s);
 bool get_status(std::string_view in, Status& s);

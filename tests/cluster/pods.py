@@ -93,7 +93,7 @@ class Engine(Pod):
         self.spawn([self.cluster.berth, "engine", "--anonymous", "--links", f"0.0.0.0:{LINKS}",
                     "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url(),
                     *self.cluster.engine_flags()],
-                   self.cluster.engine_env)
+                   {**self.cluster.engine_env, **self.cluster.link_env["engine"]})
 
     def serving(self):
         return self.running() and self.status().get("state") == "serving"
@@ -114,7 +114,7 @@ class Edge(Pod):
                    {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name,
                     "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883",
                     "BERTH_CLUSTER_HANDOVER": os.path.join(self.directory, self.name + ".sock"),
-                    "BERTH_CLUSTER_HANDOVER_LINGER": "true", **self.cluster.listeners})
+                    "BERTH_CLUSTER_HANDOVER_LINGER": "true", **self.cluster.listeners, **self.cluster.link_env["edge"]})
 
     def upgrade(self):
         """A DaemonSet with maxSurge 1 on the host's network: the new pod beside the old one, which is
@@ -168,6 +168,7 @@ class Cluster:
         self.engine_env = {"BERTH_STORE_REDIS_WAIT_REPLICAS": "1", "BERTH_CLUSTER_RESOLVE_MS": "200",
                            "BERTH_CLUSTER_REBALANCE_MS": "2000"}
         self.listeners = self.make_listeners()
+        self.link_env = self.make_link_certificates()
         self.made = 0
         self.redis = [Redis(net, directory, f"redis-{i}") for i in range(3)]
         self.redis[0].start()
@@ -194,6 +195,25 @@ class Cluster:
                         "-subj", "/CN=localhost", "-keyout", key, "-out", cert], check=True, capture_output=True)
         return {f"BERTH_{name.upper()}_LISTEN": f"0.0.0.0:{port}" for name, port in PORTS.items()} | {
             "BERTH_MQTTS_CERT_FILE": cert, "BERTH_MQTTS_KEY_FILE": key}
+
+    def make_link_certificates(self):
+        """Links between pods are beyond loopback: TLS on both sides, as k8s/cluster has it."""
+        path = lambda name: os.path.join(self.directory, name)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
+        def openssl(*argv):
+            subprocess.run(["openssl", *argv], check=True, capture_output=True)
+        openssl("req", "-x509", *key, "-subj", "/CN=authority", "-days", "2", "-keyout", path("ca.key"), "-out",
+                path("ca.crt"))
+        for name in ("engine", "edge"):
+            openssl("req", *key, "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:berth-{name}", "-keyout",
+                    path(f"link-{name}.key"), "-out", path(f"link-{name}.csr"))
+            openssl("x509", "-req", "-days", "2", "-copy_extensions", "copy", "-CAcreateserial", "-CA", path("ca.crt"),
+                    "-CAkey", path("ca.key"), "-in", path(f"link-{name}.csr"), "-out", path(f"link-{name}.crt"))
+        peers = {"engine": "berth-edge,berth-engine", "edge": "berth-engine"}
+        return {name: {"BERTH_CLUSTER_CA_FILE": path("ca.crt"), "BERTH_CLUSTER_CERT_FILE": path(f"link-{name}.crt"),
+                       "BERTH_CLUSTER_KEY_FILE": path(f"link-{name}.key"), "BERTH_CLUSTER_PEER_NAME": peers[name]}
+                for name in peers}
 
     def engine_flags(self):
         return ["--engines", f"engine:{LINKS}", "--partitions", str(self.partitions)]

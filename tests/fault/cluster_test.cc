@@ -166,6 +166,42 @@ TEST(Cluster, MutualTlsIsSpokenAndDemanded) {
   }
 }
 
+// A successor whose files are bad is not given the place of one that works; it says what is wrong,
+// and is of use when they are mended.
+TEST(Cluster, I14_AnEngineWithBadFilesDoesNotServeWhileAnotherCan) {
+  TemporaryDirectory d;
+  const std::string config = d.path() + "/engine.yaml";
+  std::ofstream(d.path() + "/good.acl") << "topic readwrite #\n";
+  std::ofstream(config) << "auth:\n  acl_file: " << d.path() << "/good.acl\n";
+  Cluster c({.engines = 2,
+             .edges = 2,
+             .engine_flags = {"--config", config},
+             .edge_flags = {},
+             .engines_later = 1});
+  ASSERT_NE(c.active(), nullptr);
+  std::ofstream(d.path() + "/bad.acl") << "nonsense\n";
+  std::ofstream(config) << "auth:\n  acl_file: " << d.path() << "/bad.acl\n";
+  GatewayProcess& bad = c.add_engine();  // the youngest: the edges would choose it
+  int status = 0;
+  const auto ready = [&] {
+    const std::string body = bad.get("/readyz", &status);
+    return status == 200 ? std::string("ready") : body;
+  };
+  EXPECT_NE(ready().find("bad.acl:1: "), std::string::npos) << ready();
+  EXPECT_TRUE(eventually([&] { return bad.log().find("edge linked") != std::string::npos; }));
+  c.active()->process().send(SIGKILL);
+  EXPECT_TRUE(eventually([&] {
+    return (c.engines[0]->process().running() && c.engines[0]->serving()) ||
+           (c.engines[1]->process().running() && c.engines[1]->serving());
+  }));
+  EXPECT_FALSE(bad.serving());
+  c.active()->process().send(SIGKILL);  // nobody else is left: it goes on trying
+  EXPECT_TRUE(eventually([&] { return bad.log().find("store not taken") != std::string::npos; }));
+  EXPECT_TRUE(bad.process().running());
+  std::ofstream(d.path() + "/bad.acl") << "topic readwrite #\n";
+  EXPECT_TRUE(eventually([&] { return bad.serving() && ready() == "ready"; })) << bad.log();
+}
+
 TEST(Cluster, BridgesBetweenEnginesSpeakTlsToo) {
   TemporaryDirectory d;
   Certificates certificates(d.path());

@@ -44,7 +44,7 @@ struct Ends {
     EngineLink::Events events;
     events.hello = [](const Hello&) {};
     events.attached_all = [this] { link->go(); };
-    events.lost = [] {};
+    events.lost = [this] { lost = true; };
     link = std::make_unique<EngineLink>(io, fds[0], 0, events);
     link->use_engine(engine);
     engine.link = link.get();
@@ -100,6 +100,7 @@ struct Ends {
   boost::asio::io_context io{1};
   FakeEngine engine;
   int far = -1;
+  bool lost = false;
   std::unique_ptr<EngineLink> link;
   std::string heard;
   std::vector<std::size_t> turns;
@@ -141,6 +142,25 @@ TEST(EngineLink, ATurnEndsBetweenInputsWhenItIsLong) {
     return bytes > 8u * 600'000u;
   }));
   EXPECT_EQ(ends.turns.size(), 4u);  // two inputs are more than a megabyte
+}
+
+// Of a peer that nobody knows yet: a length is refused before its bytes are taken.
+TEST(EngineLink, FramesOfAnUnknownPeerAreBounded) {
+  for (const std::uint32_t length : {std::uint32_t{4097}, 1u << 29}) {
+    Ends ends;
+    ends.link->limit_frames(4096);
+    std::string header;
+    for (unsigned i = 0; i < 4; ++i) header.push_back(static_cast<char>(length >> (8 * i)));
+    ASSERT_EQ(::send(ends.far, header.data(), header.size(), 0), 4);
+    EXPECT_TRUE(ends.run_until([&] { return ends.lost; })) << length;
+    EXPECT_EQ(ends.link->why_lost(), "malformed frame, or too large");
+  }
+  Ends ends;
+  ends.link->limit_frames(4096);
+  ends.say(FrameType::keep_out, std::string(4000, 'x'));
+  ends.link->limit_frames();
+  ends.greet(1 << 20, 100);
+  EXPECT_FALSE(ends.lost);
 }
 
 }  // namespace

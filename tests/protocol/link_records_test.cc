@@ -191,6 +191,18 @@ TEST(LinkVersions, RecordedEnginesAreUnderstood) {
             "welcome3,3;serving42,holds3,ending;#17;" + turn);
 }
 
+TEST(LinkVersions, AStatusOfTheReleaseBeforeIsFit) {
+  std::string bytes;
+  put_status(bytes, {.held = 3, .ending = true, .unfit = true});
+  Status s;
+  ASSERT_TRUE(get_status(bytes, s));
+  EXPECT_TRUE(s.unfit && s.ending);
+  bytes.pop_back();  // version 3
+  ASSERT_TRUE(get_status(bytes, s));
+  EXPECT_FALSE(s.unfit);
+  EXPECT_TRUE(s.ending);
+}
+
 TEST(LinkVersions, ANewerPeerIsSpokenToInOurs) {
   Hello h;
   h.version = kVersion + 1;

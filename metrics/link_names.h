@@ -1,0 +1,11 @@
+// Metrics of the links and of the cluster that no probe keeps, by their Prometheus names.
+#pragma once
+
+namespace berth::metrics {
+
+inline constexpr const char kLinkRefused[] = "berth_link_refused_total";
+inline constexpr const char kEdgesMissing[] = "berth_edges_missing";
+inline constexpr const char kStandbyEngines[] = "berth_standby_engines";
+inline constexpr const char kLinksWaiting[] = "berth_links_waiting";
+
+}  // namespace berth::metrics
