@@ -262,6 +262,8 @@ void check(Config& c) {
   }
   if (c.tls.client_certificates != edge::ClientCertificates::none && c.tls.ca_file.empty())
     throw ConfigError("mqtts.client_certificates needs mqtts.ca_file");
+  if (!c.tls.crl_file.empty() && c.tls.client_certificates == edge::ClientCertificates::none)
+    throw ConfigError("mqtts.crl_file needs mqtts.client_certificates");
   if (c.tls.user_name != edge::CertificateName::none &&
       c.tls.client_certificates == edge::ClientCertificates::none)
     throw ConfigError("mqtts.user_name needs mqtts.client_certificates");

@@ -90,7 +90,8 @@ struct Config {
   std::string redis_key_file;
   bool single_process = false;
   std::uint32_t shards = 1;
-  engine::Anonymous anonymous = engine::Anonymous::loopback;
+  engine::Anonymous anonymous = engine::Anonymous::automatic;
+  bool unbound_proofs = true;  // of credentials of type hmac, over MQTT
   std::string password_file;
   std::string acl_file;
   engine::LoginThrottleOptions throttle;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gateway/config_key.h"
+#include "gateway/registry/password_hash.h"
 #include "protocol/link/types.h"
 
 namespace berth::gateway {
@@ -120,9 +121,10 @@ std::vector<Key> identity_keys() {
   using U32 = std::uint32_t;
   return {
       choice(
-          "auth.anonymous", {"never", "loopback", "always"},
+          "auth.anonymous", {"auto", "never", "loopback", "always"},
           [](Config& c, int i) { c.anonymous = static_cast<engine::Anonymous>(i); },
           [](const Config& c) { return static_cast<int>(c.anonymous); }),
+      boolean("auth.unbound_proofs", &Config::unbound_proofs),
       text("auth.password_file", &Config::password_file),
       text("auth.acl_file", &Config::acl_file),
       number<U32>(
@@ -145,7 +147,8 @@ std::vector<Key> identity_keys() {
           "registry.refresh_ms", [](Config& c) -> U32& { return c.registry.refresh_ms; }, 50, 4000),
       number<U32>(
           "registry.password_iterations",
-          [](Config& c) -> U32& { return c.registry.password_iterations; }, 1, 1'000'000),
+          [](Config& c) -> U32& { return c.registry.password_iterations; }, 1,
+          registry::PasswordHash::kIterationsMax),
       number<U32>(
           "registry.loss_grace_s", [](Config& c) -> U32& { return c.registry.loss_grace_s; }, 0,
           31'536'000),
@@ -265,6 +268,7 @@ std::vector<Key> device_keys() {
       text_of("mqtts.cert_file", [](Config& c) -> Text& { return c.tls.cert_file; }),
       text_of("mqtts.key_file", [](Config& c) -> Text& { return c.tls.key_file; }),
       text_of("mqtts.ca_file", [](Config& c) -> Text& { return c.tls.ca_file; }),
+      text_of("mqtts.crl_file", [](Config& c) -> Text& { return c.tls.crl_file; }),
       text_of("mqtts.ticket_key_file", [](Config& c) -> Text& { return c.tls.ticket_key_file; }),
       choice(
           "mqtts.client_certificates", {"none", "optional", "required"},

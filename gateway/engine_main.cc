@@ -27,6 +27,7 @@ class EngineProcess {
       : config_(config),
         registry_(RegistryService::make(io_, config, false)),
         poison_(runtime::kPoisonFd),
+        logins_(std::make_shared<engine::LoginMemory>(runtime::logins_given())),
         heartbeat_(io_) {
     for (std::uint32_t i = 0; i < runtime::links_given(); ++i) {
       links_.add(std::make_unique<link::EngineLink>(
@@ -82,6 +83,7 @@ class EngineProcess {
            .options = broker_options(config_, std::move(edge_ids), true),
            .edge = links_,
            .registry = registry_ ? &registry_->registry() : nullptr,
+           .logins = logins_,
            .store_lost = [this] { fail(kExitUnavailable, "another gateway has the store"); },
            .condition = &condition_},
           claim, probe_);
@@ -172,6 +174,7 @@ class EngineProcess {
   std::size_t hellos_heard_ = 0;
   std::size_t attached_ = 0;
   runtime::PoisonPage poison_;
+  std::shared_ptr<engine::LoginMemory> logins_;  // shared with the engine that is made of it
   boost::asio::steady_timer heartbeat_;
   std::unique_ptr<engine::EngineShard> engine_;
   SampleSender sender_{io_,

@@ -37,6 +37,14 @@ std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
   return engine::with_faults(load_acl(config));
 }
 
+engine::Anonymous anonymous_of(const Config& c) {
+  if (c.anonymous != engine::Anonymous::automatic) return c.anonymous;
+  const bool names = !c.password_file.empty() ||
+                     c.registry.source != RegistryConfig::Source::none ||
+                     c.tls.user_name != edge::CertificateName::none;
+  return names ? engine::Anonymous::never : engine::Anonymous::loopback;
+}
+
 session::RedisOptions redis_options(const Config& config) {
   session::RedisOptions o;
   o.address = session::parse_redis_url(config.store_url);
@@ -117,9 +125,11 @@ Post poster_of(boost::asio::io_context& io, const engine::EngineShard& engine) {
 
 void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, const Post& post) {
   engine::Authenticator::Options o;
-  o.anonymous = parts.config.anonymous;
+  o.anonymous = anonymous_of(parts.config);
+  o.unbound_proofs = parts.config.unbound_proofs;
   o.throttle = parts.config.throttle;
   o.registry = parts.registry;
+  o.memory = parts.logins;
   if (!parts.config.password_file.empty()) {
     Passwords passwords = load_passwords(parts.config);
     o.passwords = std::move(passwords.file);

@@ -20,6 +20,8 @@ const char* revision();  // of the source
 
 session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,
                                       bool replay);
+// What auth.anonymous means beside the other settings.
+engine::Anonymous anonymous_of(const Config& config);
 std::unique_ptr<session::AccessPolicy> load_access(const Config& config);  // throws ConfigError
 
 // As whom the engine takes its store.
@@ -42,7 +44,8 @@ struct EngineParts {
   const Config& config;
   session::BrokerOptions options;
   link::EdgePort& edge;
-  const registry::Registry* registry;  // null: none
+  const registry::Registry* registry;                // null: none
+  std::shared_ptr<engine::LoginMemory> logins = {};  // null: of the engine's own
   std::function<void()> store_lost;    // another gateway has taken the store; this engine must end
   session::StoreCondition* condition =
       nullptr;  // filled in, of an embedded store; null: nobody asks

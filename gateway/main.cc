@@ -15,6 +15,7 @@
 #include "gateway/engine_setup.h"
 #include "gateway/preflight.h"
 #include "gateway/process.h"
+#include "gateway/runtime/certificates.h"
 #include "gateway/serve.h"
 #include "gateway/suggest.h"
 #include "sim/sim.h"
@@ -307,6 +308,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  berth::gateway::runtime::never_ask_for_passphrases();
   try {
     return run(argc, argv);
   } catch (const ConfigError& e) {

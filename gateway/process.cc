@@ -12,6 +12,7 @@
 #include "gateway/engine_setup.h"
 #include "gateway/preflight.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/secret_files.h"
 #include "metrics/names.h"
 #include "metrics/registry.h"
 
@@ -27,6 +28,7 @@ int run_process(const Config& config, const std::string& role, const std::functi
        .level = config.log_level,
        .role = role});
   for (const std::string& w : config.warnings) BERTH_LOG(warn, "{}", w);
+  keep_secrets(config);
   int code = 0;
   try {
     check_certificates(config);
@@ -42,12 +44,24 @@ int run_process(const Config& config, const std::string& role, const std::functi
   return code;
 }
 
-void DeviceListeners::bind(const Config& config, runtime::EdgeShards& edges) {
+void DeviceListeners::bind(asio::io_context& io, const Config& config, runtime::EdgeShards& edges) {
   using edge::Transport;
   const bool any_tls =
       std::any_of(edge::kTransports.begin(), edge::kTransports.end(),
                   [&](Transport t) { return edge::has_tls(t) && config.listener(t).enabled(); });
-  if (any_tls) tls_ = std::make_unique<edge::TlsServer>(config.tls);
+  if (any_tls) {
+    watch_ = std::make_unique<runtime::FileWatch>(io, edge::files_of(config.tls),
+                                                  [this] { reload_tls(); });
+    tls_ = std::make_unique<edge::TlsServer>(config.tls);
+    const bool by_name = config.tls.user_name == edge::CertificateName::common_name ||
+                         config.tls.user_name == edge::CertificateName::dns_name;
+    if (by_name && tls_->authorities() > 1) {
+      BERTH_LOG(warn,
+                "each authority in mqtts.ca_file can sign the name of any device authorities={} "
+                "hint=\"bind credentials to an authority, or mqtts.user_name: fingerprint\"",
+                tls_->authorities());
+    }
+  }
   for (const Transport t : edge::kTransports) {
     const ListenerConfig& l = config.listener(t);
     std::string& at = at_[edge::index_of(t)];
@@ -71,6 +85,10 @@ void DeviceListeners::reload_tls() {
   } catch (const std::runtime_error& e) {
     BERTH_LOG(err, "certificates of devices stay as they were error=\"{}\"", e.what());
   }
+}
+
+std::vector<runtime::CertificateExpiry> DeviceListeners::expiries() const {
+  return tls_ == nullptr ? std::vector<runtime::CertificateExpiry>() : tls_->expiries();
 }
 
 std::string DeviceListeners::text() const {

@@ -17,6 +17,7 @@
 #include "gateway/config.h"
 #include "gateway/runtime/certificates.h"
 #include "gateway/runtime/edge_shards.h"
+#include "gateway/runtime/file_watch.h"
 #include "metrics/probe.h"
 
 namespace berth::gateway {
@@ -32,13 +33,16 @@ class DeviceListeners {
  public:
   // Before the edge opens for devices, and after it has adopted those of another process. Throws
   // std::runtime_error.
-  void bind(const Config& config, runtime::EdgeShards& edges);
-  void reload_tls();         // certificates, for connections to come
-  std::string text() const;  // "mqtt=HOST:PORT mqtts=off …"
+  void bind(boost::asio::io_context& io, const Config& config, runtime::EdgeShards& edges);
+  // Certificates, for connections to come. Happens by itself when their files change.
+  void reload_tls();
+  std::vector<runtime::CertificateExpiry> expiries() const;  // of what is in use
+  std::string text() const;                                  // "mqtt=HOST:PORT mqtts=off …"
   boost::json::object json() const;
 
  private:
   std::unique_ptr<edge::TlsServer> tls_;
+  std::unique_ptr<runtime::FileWatch> watch_;
   std::array<std::string, edge::kTransports.size()> at_;  // HOST:PORT or "off", by transport
 };
 

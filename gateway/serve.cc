@@ -56,7 +56,7 @@ class Gateway {
 
   int run() {
     registry_ = RegistryService::make(io_, config_, true);
-    listeners_.bind(config_, edges_);
+    listeners_.bind(io_, config_, edges_);
     routes();
     if (registry_) registry_->serve(http_);
     listen_admin(http_, config_, admin_);
@@ -226,6 +226,7 @@ class Gateway {
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     if (registry_) all.push_back(registry_->sample());
     if (registry_) all.push_back(registry_->doubt_sample());
+    for (auto& s : certificate_samples(listeners_.expiries())) all.push_back(std::move(s));
     co_return metrics_response(all);
   }
 

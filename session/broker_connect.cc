@@ -97,6 +97,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
                       .loopback = ch.loopback,
                       .address = from.address,
                       .certificate = from.certificate,
+                      .authorities = from.authorities,
                       .user_name = c->user_name,
                       .password = std::string(v.password.value_or("")),
                       .client_id = c->client_id};

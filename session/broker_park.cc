@@ -166,6 +166,7 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
                       .loopback = ch.loopback,
                       .address = from.address,
                       .certificate = from.certificate,
+                      .authorities = from.authorities,
                       .user_name = c->user_name,
                       .password = std::move(v.password),
                       .client_id = c->client_id,

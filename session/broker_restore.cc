@@ -224,7 +224,8 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.address = a.peer;
   use_fair_key(ch);
   ch.gone = a.ended;
-  if (!a.connected) ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate});
+  if (!a.connected)
+    ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate, a.authorities});
   const EdgeConn from{edge_of(a.conn), a.conn.local().packed()};
   if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
     ch.applied = std::make_unique<AppliedList>(std::move(it->second));

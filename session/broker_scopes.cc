@@ -10,6 +10,11 @@ using mqtt::Reason;
 using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
 
+// A person who looks would take messages away from the services of a shared group.
+static bool may_share(const Scope& scope) {
+  return scope.who().role != Role::operator_;
+}
+
 // After a good login: whose session it is to be, and whether its will may be said.
 Reason Broker::admit(Channel& ch, AuthResult&& result) {
   PendingConnect& c = *ch.connect;
@@ -90,6 +95,7 @@ Reason Broker::enter_filter(Channel& ch, std::string_view wanted, std::string& r
     return good ? Reason::success : Reason::not_authorized;
   }
   if (!ch.scope->enter_filter(p.filter, raw)) return Reason::not_authorized;
+  if (p.shared && !may_share(*ch.scope)) return Reason::not_authorized;
   if (p.shared) raw.insert(0, std::string(wanted.substr(0, wanted.size() - p.filter.size())));
   return raw.size() <= 65535 ? Reason::success : Reason::topic_filter_invalid;
 }
@@ -138,7 +144,8 @@ bool Broker::drop_unnamed(Session& s, const Scope& scope) {
   std::string inside;
   for (const Subscription& sub : s.subscriptions) {
     const std::string kept = router_.filter(sub.filter);
-    if (!scope.enter_filter(scope.leave(kept, scratch), inside) || inside != kept)
+    if (!scope.enter_filter(scope.leave(kept, scratch), inside) || inside != kept ||
+        (sub.shared && !may_share(scope)))
       lost.push_back(raw_filter(sub));
   }
   for (const std::string& raw : lost) forget_subscription(s, raw);

@@ -20,6 +20,7 @@ struct AuthRequest {
   bool loopback = false;
   base::Address address;    // the device's
   std::string certificate;  // not empty: who has shown it is its user name, whatever CONNECT says
+  std::string authorities;  // SHA-256 of the public keys of those that signed it, 32 bytes each
   std::string user_name;
   std::string password;
   std::string client_id;

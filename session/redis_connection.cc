@@ -398,6 +398,8 @@ void RedisConnection::start_tls(const std::string& host) {
   tls_->context = SSL_CTX_new(TLS_client_method());
   SSL_CTX_set_min_proto_version(tls_->context, TLS1_2_VERSION);
   SSL_CTX_set_verify(tls_->context, SSL_VERIFY_PEER, nullptr);
+  // A key with a passphrase fails instead of asking a terminal.
+  SSL_CTX_set_default_passwd_cb(tls_->context, [](char*, int, int, void*) { return -1; });
   const bool trusted = options_.tls_ca_file.empty()
                            ? SSL_CTX_set_default_verify_paths(tls_->context) == 1
                            : SSL_CTX_load_verify_locations(

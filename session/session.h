@@ -158,6 +158,7 @@ struct RetainedItem {
 struct Newcomer {
   base::Address address;
   std::string certificate;  // the name in it that is the user name; empty: it has shown none
+  std::string authorities;  // as protocol::link::Attach has them
 };
 
 // A CONNECT that waits for its authentication.

@@ -75,7 +75,7 @@ class EdgeNode {
   int run() {
     origins_.resize(edges_.count());
     inherit();
-    listeners_.bind(config_, edges_);
+    listeners_.bind(io_, config_, edges_);
     routes();
     listen_admin(http_, config_, admin_);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
@@ -379,6 +379,7 @@ class EdgeNode {
     if (tls_) {
       for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
     }
+    for (auto& s : certificate_samples(listeners_.expiries())) all.push_back(std::move(s));
     co_return metrics_response(all);
   }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "gateway/edge/client_trust.h"
 #include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::edge {
@@ -21,7 +22,10 @@ void EdgeShard::attach(Connection& c) {
   a.ended = c.state == Connection::State::ended;
   a.peer = c.peer;
   a.peer_port = c.peer_port;
-  if (c.tls != nullptr && !c.connected) a.certificate = name_of_peer(c.tls, certificate_name_);
+  if (c.tls != nullptr && !c.connected) {
+    a.certificate = name_of_peer(c.tls, certificate_name_);
+    if (!a.certificate.empty()) a.authorities = authorities_of_peer(c.tls);
+  }
   if (c.cookie) a.cookie = *c.cookie;
   c.attached = true;
   c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());

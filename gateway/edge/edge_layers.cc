@@ -90,7 +90,8 @@ bool EdgeShard::take_proxy_header(Connection& c) {
   if (h.has_source) {
     c.peer = h.source;
     c.peer_port = h.port;
-    c.loopback = h.source.is_loopback();
+    // Whoever is not known to be a balancer could say so, to be anonymous.
+    c.loopback = !options_.proxies.empty() && h.source.is_loopback();
   }
   c.layers->proxy = false;
   base::give_back(c.layers->proxy_header);

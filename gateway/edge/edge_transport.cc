@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "gateway/edge/client_trust.h"
 #include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::edge {
@@ -26,6 +27,11 @@ ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t r
     r = SSL_read_ex(c.tls, to + all, room - all, &n);
   }
   if (!was_open && SSL_is_init_finished(c.tls) != 0) {
+    const ClientTrust* trust = ClientTrust::of(c.tls);
+    if (trust != nullptr && trust->nameless(c.tls)) {  // a password is no way around
+      errno = EPROTO;
+      return -1;
+    }
     ++(SSL_session_reused(c.tls) != 0 ? probe_.tls_resumed : probe_.tls_full);
     if (before_login_.has(c.slot)) before_login_.take(c.slot, BeforeLogin::kTlsBuffers);
     if (c.speaks_park()) greet(c);

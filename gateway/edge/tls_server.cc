@@ -1,10 +1,10 @@
 #include "gateway/edge/tls_server.h"
 
-#include <openssl/err.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <cstring>
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -13,18 +13,13 @@
 #include <vector>
 
 #include "base/text.h"
+#include "gateway/edge/client_trust.h"
 
 namespace berth::gateway::edge {
 namespace {
 
 constexpr std::size_t kTicketKey = 80;  // name 16, AES 32, HMAC 32
-constexpr long kTicketLife_s = 7200;
-
-[[noreturn]] void fail(const std::string& file) {
-  char why[256] = "";
-  ERR_error_string_n(ERR_get_error(), why, sizeof why);
-  throw std::runtime_error("mqtts: " + file + ": " + why);
-}
+constexpr std::size_t kNameMax = 256;   // bytes
 
 std::vector<std::string> parts(const std::string& list) {
   std::vector<std::string> out;
@@ -37,40 +32,31 @@ std::vector<std::string> parts(const std::string& list) {
   return out;
 }
 
-void use_certificates(SSL_CTX* c, const TlsServerOptions& o) {
+std::int64_t use_certificates(SSL_CTX* c, const TlsServerOptions& o) {
   const auto certs = parts(o.cert_file);
   const auto keys = parts(o.key_file);
   if (certs.empty() || certs.size() != keys.size())
-    throw std::runtime_error("mqtts: as many keys as certificates are needed, one at least");
-  for (std::size_t i = 0; i < certs.size(); ++i) {
-    if (SSL_CTX_use_certificate_chain_file(c, certs[i].c_str()) != 1) fail(certs[i]);
-    if (SSL_CTX_use_PrivateKey_file(c, keys[i].c_str(), SSL_FILETYPE_PEM) != 1) fail(keys[i]);
-  }
+    throw std::runtime_error("as many keys as certificates are needed, one at least");
+  std::int64_t ends = ClientTrust::kNever;
+  for (std::size_t i = 0; i < certs.size(); ++i)
+    ends = std::min(ends, runtime::use_certificate(c, certs[i], keys[i]));
+  return ends;
 }
 
-void use_client_certificates(SSL_CTX* c, const TlsServerOptions& o) {
-  if (o.client_certificates == ClientCertificates::none) return;
-  if (SSL_CTX_load_verify_locations(c, o.ca_file.c_str(), nullptr) != 1) fail(o.ca_file);
-  STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(o.ca_file.c_str());
-  if (names == nullptr) fail(o.ca_file);
-  SSL_CTX_set_client_CA_list(c, names);
-  const bool required = o.client_certificates == ClientCertificates::required;
-  SSL_CTX_set_verify(c, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-                     nullptr);
-}
-
-void use_tickets(SSL_CTX* c, const TlsServerOptions& o) {
+void use_tickets(SSL_CTX* c, std::string key) {
   SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);  // tickets only: no memory here
   SSL_CTX_set_num_tickets(c, 1);
-  SSL_CTX_set_timeout(c, kTicketLife_s);
+  SSL_CTX_set_timeout(c, ClientTrust::kTicket_s);
   static constexpr unsigned char kContext[] = "berth";
   SSL_CTX_set_session_id_context(c, kContext, sizeof kContext - 1);
-  if (o.ticket_key_file.empty()) return;
-  std::ifstream in(o.ticket_key_file, std::ios::binary);
-  std::string key{std::istreambuf_iterator<char>(in), {}};
-  if (key.size() != kTicketKey)
-    throw std::runtime_error("mqtts: " + o.ticket_key_file + ": not 80 bytes");
   SSL_CTX_set_tlsext_ticket_keys(c, key.data(), static_cast<long>(key.size()));
+}
+
+std::string ticket_key(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string key{std::istreambuf_iterator<char>(in), {}};
+  if (key.size() != kTicketKey) throw std::runtime_error(file + ": not 80 bytes");
+  return key;
 }
 
 // A client that offers protocols gets "mqtt" if it is among them.
@@ -120,48 +106,78 @@ std::string fingerprint_of(X509* cert) {
 
 }  // namespace
 
-// A name with a NUL in it is no name: what reads it as a C string would see another.
+std::vector<std::string> files_of(const TlsServerOptions& o) {
+  std::vector<std::string> all = parts(o.cert_file);
+  for (const std::string& f : parts(o.key_file)) all.push_back(f);
+  for (const std::string& f : {o.ca_file, o.crl_file, o.ticket_key_file}) all.push_back(f);
+  return all;
+}
+
+// A name with a NUL in it is no name: what reads it as a C string would see another. Nor is a name
+// longer than user names may be.
 std::string name_of_peer(SSL* tls, CertificateName which) {
   X509* cert = which == CertificateName::none ? nullptr : SSL_get0_peer_certificate(tls);
   if (cert == nullptr || SSL_get_verify_result(tls) != X509_V_OK) return {};
   const std::string name = which == CertificateName::common_name ? common_name_of(cert)
                            : which == CertificateName::dns_name  ? dns_name_of(cert)
                                                                  : fingerprint_of(cert);
-  return name.find('\0') == std::string::npos ? name : std::string();
+  return name.size() <= kNameMax && name.find('\0') == std::string::npos ? name : std::string();
 }
 
 TlsServer::TlsServer(TlsServerOptions options)
-    : options_(std::move(options)), context_(make(options_)) {}
+    : options_(std::move(options)), own_ticket_key_(kTicketKey, '\0') {
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(own_ticket_key_.data()), kTicketKey) != 1)
+    throw std::runtime_error("mqtts: no random bytes");
+  reload();
+}
 
 TlsServer::~TlsServer() = default;
 
-TlsServer::Context TlsServer::make(const TlsServerOptions& o) {
-  Context context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
-  SSL_CTX* c = context.get();
-  if (c == nullptr) fail("TLS");
-  SSL_CTX_set_min_proto_version(c, o.tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION);
+TlsServer::Made TlsServer::make() const try {
+  Made made{Context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free), {}};
+  SSL_CTX* c = made.context.get();
+  if (c == nullptr) throw std::runtime_error(runtime::tls_error());
+  SSL_CTX_set_min_proto_version(c, options_.tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION);
   SSL_CTX_set_options(
       c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                           SSL_MODE_RELEASE_BUFFERS);
-  use_certificates(c, o);
-  use_client_certificates(c, o);
-  use_tickets(c, o);
+  made.expiries.push_back({"mqtts", use_certificates(c, options_)});
+  const ClientTrust& trust = ClientTrust::install(c, options_);
+  if (trust.ca_ends_s() != ClientTrust::kNever)
+    made.expiries.push_back({"mqtts_ca", trust.ca_ends_s()});
+  if (trust.crl_due_s() != ClientTrust::kNever)
+    made.expiries.push_back({"mqtts_crl", trust.crl_due_s()});
+  made.authorities = trust.authorities();
+  const std::string& file = options_.ticket_key_file;
+  use_tickets(c, file.empty() ? own_ticket_key_ : ticket_key(file));
   SSL_CTX_set_alpn_select_cb(c, choose_protocol, nullptr);
-  return context;
+  return made;
+} catch (const std::runtime_error& e) {
+  throw std::runtime_error(std::string("mqtts: ") + e.what());
 }
 
 void TlsServer::reload() {
-  Context fresh = make(options_);
+  Made fresh = make();
   const std::lock_guard lock(mutex_);
-  context_ = std::move(fresh);
+  now_ = std::move(fresh);
+}
+
+std::vector<runtime::CertificateExpiry> TlsServer::expiries() const {
+  const std::lock_guard lock(mutex_);
+  return now_.expiries;
+}
+
+std::size_t TlsServer::authorities() const {
+  const std::lock_guard lock(mutex_);
+  return now_.authorities;
 }
 
 SSL* TlsServer::accept(int fd) const {
   Context context;
   {
     const std::lock_guard lock(mutex_);
-    context = context_;
+    context = now_.context;
   }
   SSL* tls = SSL_new(context.get());  // holds a reference of its own
   if (tls == nullptr) return nullptr;

@@ -8,6 +8,9 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
+
+#include "gateway/runtime/certificates.h"
 
 namespace berth::gateway::edge {
 
@@ -21,14 +24,17 @@ struct TlsServerOptions {
   // between them, in the same order.
   std::string cert_file;
   std::string key_file;
-  std::string ca_file;  // who signs devices' certificates
+  std::string ca_file;   // who signs devices' certificates
+  std::string crl_file;  // what they have revoked, PEM; empty: nothing is
   ClientCertificates client_certificates = ClientCertificates::none;
   bool tls13_only = false;
   CertificateName user_name = CertificateName::none;
   // 80 random bytes: with the same at every edge a session begun at one is resumed at another
-  // (RFC 5077, RFC 8446 2.2). Empty: a key of this process.
+  // (RFC 5077, RFC 8446 2.2). Empty: a key of this process. For how long: client_trust.h.
   std::string ticket_key_file;
 };
+
+std::vector<std::string> files_of(const TlsServerOptions& o);  // all it names, empty ones too
 
 // Of the certificate that the peer has shown and that was verified; empty: none, or it has no such
 // name. `fingerprint`: SHA-256 of it, 64 hex digits in lower case.
@@ -41,16 +47,24 @@ class TlsServer {
   // Reads all files again, for connections to come. Throws like the constructor; what was in use
   // stays in use then (I11).
   void reload();
+  std::vector<runtime::CertificateExpiry> expiries() const;  // mqtts, mqtts_ca, mqtts_crl
+  std::size_t authorities() const;  // how many may sign devices' certificates
   // The server's side of a stream over this non-blocking descriptor; null: out of memory.
   SSL* accept(int fd) const;
   CertificateName user_name() const { return options_.user_name; }
 
  private:
   using Context = std::shared_ptr<SSL_CTX>;
-  static Context make(const TlsServerOptions& o);
+  struct Made {
+    Context context;
+    std::vector<runtime::CertificateExpiry> expiries;
+    std::size_t authorities = 0;
+  };
+  Made make() const;
   TlsServerOptions options_;
+  std::string own_ticket_key_;  // without a file; for all contexts of this process
   mutable std::mutex mutex_;
-  Context context_;
+  Made now_;
 };
 
 }  // namespace berth::gateway::edge

@@ -1,9 +1,6 @@
 #include "gateway/engine/acl_file.h"
 
-#include <fstream>
-#include <sstream>
-#include <stdexcept>
-
+#include "gateway/engine/security_file.h"
 #include "protocol/mqtt/topic.h"
 
 namespace berth::gateway::engine {
@@ -33,46 +30,46 @@ bool substitute(const std::string& pattern, const session::Identity& who, std::s
 
 }  // namespace
 
+std::optional<AclFile::Right> AclFile::right_of(std::string_view word) {
+  if (word == "read") return Right::read;
+  if (word == "write") return Right::write;
+  if (word == "readwrite") return Right::readwrite;
+  if (word == "deny") return Right::deny;
+  return std::nullopt;
+}
+
+// "[read|write|readwrite|deny] FILTER". One word is a filter, unless it is one of these four: then
+// its filter is missing.
+AclFile::Rule AclFile::rule_of(std::string_view text, const SecurityFile& at) {
+  std::string_view rest = text;
+  const std::string_view word = take_word(rest);
+  const std::optional<Right> right = right_of(word);
+  if (right && rest.empty()) throw at.bad("'" + std::string(word) + "' without a topic filter");
+  if (!right && !rest.empty())
+    throw at.bad("'" + std::string(word) + "' is none of read, write, readwrite, deny");
+  Rule rule{right.value_or(Right::readwrite), std::string(right ? rest : word)};
+  if (rule.filter.find('\t') != std::string::npos ||
+      !protocol::mqtt::valid_topic_filter(rule.filter))
+    throw at.bad("bad topic filter '" + rule.filter + "'");
+  return rule;
+}
+
 AclFile AclFile::load(const std::string& path) {
-  std::ifstream in(path);
-  if (!in) throw std::runtime_error(path + ":0: cannot be read");
+  SecurityFile lines(path);
   AclFile file;
   std::string user;
-  std::string line;
-  for (int number = 1; std::getline(in, line); ++number) {
-    std::istringstream words(line);
-    std::string keyword;
-    if (!(words >> keyword) || keyword[0] == '#') continue;
-    const auto bad = [&](const std::string& why) {
-      return std::runtime_error(path + ":" + std::to_string(number) + ": " + why);
-    };
-    std::string rest;
-    std::getline(words >> std::ws, rest);
+  for (std::string_view rest; lines.next(rest);) {
+    const std::string_view keyword = take_word(rest);
     if (keyword == "user") {
-      if (rest.empty()) throw bad("user without a name");
+      if (rest.empty()) throw lines.bad("user without a name");
       user = rest;
-      continue;
+    } else if (keyword == "topic") {
+      file.users_[user].push_back(rule_of(rest, lines));
+    } else if (keyword == "pattern") {
+      file.patterns_.push_back(rule_of(rest, lines));
+    } else if (!keyword.starts_with('#')) {
+      throw lines.bad("unknown keyword '" + std::string(keyword) + "'");
     }
-    if (keyword != "topic" && keyword != "pattern") throw bad("unknown keyword '" + keyword + "'");
-    Rule rule{Right::readwrite, rest};
-    const std::size_t space = rest.find(' ');
-    const std::string first = rest.substr(0, space);
-    const bool has_right = space != std::string::npos;
-    if (has_right && first == "read")
-      rule.right = Right::read;
-    else if (has_right && first == "write")
-      rule.right = Right::write;
-    else if (has_right && first == "deny")
-      rule.right = Right::deny;
-    else if (!has_right || first != "readwrite")
-      rule.filter = rest;
-    if (has_right &&
-        (first == "read" || first == "write" || first == "deny" || first == "readwrite")) {
-      rule.filter = rest.substr(space + 1);
-    }
-    if (!protocol::mqtt::valid_topic_filter(rule.filter))
-      throw bad("bad topic filter '" + rule.filter + "'");
-    (keyword == "pattern" ? file.patterns_ : file.users_[user]).push_back(std::move(rule));
   }
   return file;
 }

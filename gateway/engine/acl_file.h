@@ -4,16 +4,21 @@
 //   topic [read|write|readwrite|deny] FILTER      of the user above, or of anonymous clients
 //   pattern [read|write|readwrite|deny] FILTER    for all, %u user name, %c client id
 // A topic is allowed if some rule allows it and no deny rule matches. No file: everything is
-// allowed. Immutable after load.
+// allowed. Words are separated by spaces or tabs; a filter with a space in it needs its right in
+// front. Lines that are none of these are errors (security_file.h). Immutable after load.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "session/access.h"
 
 namespace berth::gateway::engine {
+
+class SecurityFile;
 
 class AclFile : public session::AccessPolicy {
  public:
@@ -27,6 +32,8 @@ class AclFile : public session::AccessPolicy {
     Right right;
     std::string filter;
   };
+  static std::optional<Right> right_of(std::string_view word);
+  static Rule rule_of(std::string_view text, const SecurityFile& at);
   bool allowed(const session::Identity& who, std::string_view topic, Right wanted,
                bool subscribe) const;
   std::unordered_map<std::string, std::vector<Rule>> users_;  // "" is anonymous

@@ -3,10 +3,15 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/rand.h>
 
 #include <charconv>
+#include <stdexcept>
+#include <utility>
 
+#include "base/siphash.h"
 #include "base/text.h"
+#include "gateway/registry/password_hash.h"
 #include "protocol/park/control.h"
 
 namespace berth::gateway::engine {
@@ -15,8 +20,8 @@ using protocol::mqtt::Reason;
 
 namespace {
 
-constexpr std::size_t kJobsMax = 20'000;
 constexpr std::int64_t kClockSkew_s = 300;  // of a device that logs in with a key
+constexpr std::string_view kBound = "v2:";
 
 std::string hex_hmac(std::string_view key, std::string_view text) {
   unsigned char d[32];
@@ -29,77 +34,161 @@ std::string hex_hmac(std::string_view key, std::string_view text) {
 }  // namespace
 
 Authenticator::Authenticator(Options options, Poster post)
-    : options_(std::move(options)), post_(std::move(post)), throttle_(options_.throttle) {
-  if (options_.passwords) use_passwords(std::move(*options_.passwords));
-  if (passwords_ || options_.registry != nullptr) thread_ = std::thread([this] { work(); });
-}
-
-Authenticator::~Authenticator() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    ready_.notify_all();
-  }
-  if (thread_.joinable()) thread_.join();
+    : options_(std::move(options)),
+      throttle_(options_.throttle, options_.memory),
+      hasher_(std::move(post)) {
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(&key_), sizeof key_) != 1)
+    throw std::runtime_error("OpenSSL has no random bytes");
 }
 
 void Authenticator::use_passwords(PasswordFile file) {
-  passwords_ = std::make_shared<const PasswordFile>(std::move(file));
+  options_.passwords = std::move(file);
 }
 
-void Authenticator::check(session::AuthRequest request, Done done) {
+bool Authenticator::nobody_asks(const session::AuthRequest& request) const {
+  return options_.anonymous == Anonymous::always ||
+         (options_.anonymous == Anonymous::loopback && request.loopback);
+}
+
+void Authenticator::check(session::AuthRequest request, Done done, base::ConnId conn) {
   const bool by_registry = options_.registry != nullptr;
   const bool names_himself = !request.certificate.empty() || request.has_user_name;
+  if (request.user_name.size() > kNameMax) return done({Reason::bad_user_name_or_password, {}});
   if (by_registry && names_himself && !options_.registry->loaded())
     return done({Reason::server_unavailable, {}});
   if (!request.certificate.empty()) return check_certificate(request, done);
-  const bool nobody = options_.anonymous == Anonymous::always ||
-                      (options_.anonymous == Anonymous::loopback && request.loopback);
-  if (!request.has_user_name) return done({nobody ? Reason::success : Reason::not_authorized, {}});
-  if (!by_registry && !passwords_)
-    return done({nobody ? Reason::success : Reason::bad_user_name_or_password, {}});
-  auto login = by_registry ? options_.registry->find_login(request.user_name) : std::nullopt;
-  const bool must_hash = login ? needs_hash(request, *login) : passwords_ != nullptr;
-  if (must_hash && !has_room()) return done({Reason::server_busy, {}});
-  if (!throttle_.may_try(request.address, request.user_name, base::now()))
-    return done({Reason::connection_rate_exceeded, {}});
-  if (login && !registry::in_time(login->credential, base::now())) return refuse(request, done);
-  if (must_hash) return hash_later({std::move(request), std::move(done), std::move(login)});
-  if (!login) return refuse(request, done);
-  const bool by_key = login->credential.type() == "hmac";
-  return by_key && !proves_key(request, login->credential) ? refuse(request, done)
-                                                           : admit(request, *login, done);
+  if (!request.has_user_name)
+    return done({nobody_asks(request) ? Reason::success : Reason::not_authorized, {}});
+  if (!by_registry && !options_.passwords) {
+    return done({nobody_asks(request) ? Reason::success : Reason::bad_user_name_or_password, {}});
+  }
+  if (request.password.size() > kPasswordMax) return done({Reason::bad_user_name_or_password, {}});
+  Plan p = plan(request);
+  follow(std::move(p), std::make_shared<const session::AuthRequest>(std::move(request)), done,
+         conn);
 }
 
-// False: it is a key's, or this password has been good before.
-bool Authenticator::needs_hash(const session::AuthRequest& request, const Login& login) const {
-  const registry::pb::Credential& c = login.credential;
-  return c.type() == "password" &&
-         !verified_.knows(request.user_name, c.password_hash(), request.password);
+void Authenticator::follow(Plan plan, Request request, const Done& done, base::ConnId conn) {
+  const bool hashes = plan.what == Plan::Do::hash || plan.what == Plan::Do::pretend;
+  const std::uint64_t tenant = tenant_of(*request);
+  if (hashes && !hasher_.has_room(tenant, request->address)) return done({Reason::server_busy, {}});
+  if (!throttle_.may_try(request->address, request->user_name, base::now()))
+    return done({Reason::connection_rate_exceeded, {}});
+  if (plan.what == Plan::Do::refuse) return refuse(*request, done);
+  if (plan.what == Plan::Do::admit) return admit(*request, plan.login, done);
+  LoginHasher::Job job{
+      .conn = conn, .tenant = tenant, .from = request->address, .work = {}, .done = {}};
+  if (plan.what == Plan::Do::pretend) {
+    job.work = [request, iterations = plan.iterations] {
+      registry::PasswordHash::pretend(request->password, iterations);
+      return false;
+    };
+  } else {
+    job.work = [request, stored = plan.stored] {
+      std::string why;
+      const auto hash = registry::PasswordHash::parse(stored, why);
+      return hash && hash->verify(request->password);
+    };
+  }
+  job.done = [this, plan = std::move(plan), request, done](LoginHasher::Outcome outcome) {
+    answer(plan, *request, outcome, done);
+  };
+  hasher_.add(std::move(job));
+}
+
+// On the caller's thread again.
+void Authenticator::answer(const Plan& plan, const session::AuthRequest& request,
+                           LoginHasher::Outcome outcome, const Done& done) {
+  if (outcome == LoginHasher::Outcome::busy) {
+    throttle_.not_tried(request.address, request.user_name);
+    return done({Reason::server_busy, {}});
+  }
+  if (outcome == LoginHasher::Outcome::bad) return refuse(request, done);
+  if (!plan.login) {  // the file may have been replaced meanwhile
+    const std::string* now = options_.passwords->stored(request.user_name);
+    if (now == nullptr || *now != plan.stored) return refuse(request, done);
+  }
+  verified_.remember(request.user_name, plan.stored, request.password);
+  std::optional<Login> login =
+      plan.login;  // whether he may come in is asked now: hashing took time
+  if (login && login->scope) login->scope = options_.registry->scope_of(login->scope->who());
+  admit(request, login, done);
+}
+
+Authenticator::Plan Authenticator::plan(const session::AuthRequest& request) const {
+  Plan p;
+  if (options_.registry != nullptr) p.login = options_.registry->find_login(request.user_name);
+  if (p.login) {
+    const registry::pb::Credential& c = p.login->credential;
+    if (!registry::in_time(c, base::now())) return refusal(request);
+    if (c.type() == "hmac") {
+      if (!proves_key(request, c)) return refusal(request);
+      p.what = Plan::Do::admit;
+      return p;
+    }
+    p.stored = c.password_hash();
+  } else {
+    const std::string* s =
+        options_.passwords ? options_.passwords->stored(request.user_name) : nullptr;
+    if (s == nullptr) return refusal(request);
+    p.stored = *s;
+  }
+  const bool known = verified_.knows(request.user_name, p.stored, request.password);
+  p.what = known ? Plan::Do::admit : Plan::Do::hash;
+  return p;
+}
+
+Authenticator::Plan Authenticator::refusal(const session::AuthRequest& request) const {
+  static const registry::HashCosts kNone;
+  const registry::HashCosts& file = options_.passwords ? options_.passwords->costs() : kNone;
+  const registry::HashCosts& known =
+      options_.registry != nullptr ? options_.registry->hash_costs() : kNone;
+  Plan p;
+  const std::size_t all = file.total() + known.total();
+  if (all == 0) return p;
+  const std::uint64_t number = base::siphash(key_, request.user_name);
+  p.what = Plan::Do::pretend;
+  p.iterations = number % all < file.total() ? file.pick(number / all) : known.pick(number / all);
+  return p;
+}
+
+std::uint64_t Authenticator::tenant_of(const session::AuthRequest& request) const {
+  if (options_.registry == nullptr) return 0;
+  const std::string_view tenant = options_.registry->tenant_of(request.user_name);
+  return tenant.empty() ? 0 : base::siphash(key_, tenant) | 1;
 }
 
 // Its chain has been checked at the edge; with a registry it must be known too.
 void Authenticator::check_certificate(const session::AuthRequest& request, const Done& done) {
   if (options_.registry == nullptr) return done({Reason::success, {}, true});
-  const auto login = options_.registry->find_certificate(request.certificate);
+  const auto login = options_.registry->find_certificate(request.certificate, request.authorities);
   const bool park = !request.nonce.empty();  // whose protocol has one code for all of these
   if (!login || !registry::in_time(login->credential, base::now()))
     return done({park ? Reason::bad_user_name_or_password : Reason::not_authorized, {}});
-  admit(request, *login, done);
+  if (!login->scope) return done({Reason::banned, {}});
+  done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
 }
 
-// By the gateway's challenge (HELLO of the Park protocol), or by the time:
-// password := seconds ':' hex of HMAC-SHA256(key, auth_id ':' seconds), seconds since 1970 by the
-// device's clock.
+// By the gateway's challenge (HELLO of the Park protocol), or by the time, in seconds since 1970 by
+// the device's clock:
+//   password := "v2:" seconds ':' HEX(auth_id '@' tenant ':' seconds ':' client_id)
+//   password := seconds ':' HEX(auth_id ':' seconds)       for any client id: may be switched off
+//   HEX(text) := hex of HMAC-SHA256(key, text)
 bool Authenticator::proves_key(const session::AuthRequest& request,
                                const registry::pb::Credential& c) const {
+  const auto same = [](std::string_view got, std::string_view wanted) {
+    return got.size() == wanted.size() &&
+           CRYPTO_memcmp(got.data(), wanted.data(), wanted.size()) == 0;
+  };
+  const std::string key = registry::decode_base64(c.key());
   if (!request.nonce.empty()) {
-    const std::string wanted = protocol::park::proof_of(
-        registry::decode_base64(c.key()), request.nonce, request.user_name, request.client_id);
-    return request.proof.size() == wanted.size() &&
-           CRYPTO_memcmp(request.proof.data(), wanted.data(), wanted.size()) == 0;
+    return same(request.proof,
+                protocol::park::proof_of(key, request.nonce, request.user_name, request.client_id));
   }
-  const std::string_view password = request.password;
+  std::string_view password = request.password;
+  const bool bound = password.starts_with(kBound);
+  if (!bound && !options_.unbound_proofs) return false;
+  if (bound) password.remove_prefix(kBound.size());
   const std::size_t colon = password.find(':');
   if (colon == std::string_view::npos) return false;
   std::int64_t seconds = 0;
@@ -107,67 +196,21 @@ bool Authenticator::proves_key(const session::AuthRequest& request,
   if (r.ec != std::errc{} || r.ptr != password.data() + colon) return false;
   const std::int64_t now_s = base::now().ms / 1000;
   if (seconds < now_s - kClockSkew_s || seconds > now_s + kClockSkew_s) return false;
-  const std::string wanted = hex_hmac(registry::decode_base64(c.key()),
-                                      c.auth_id() + ":" + std::string(password.substr(0, colon)));
-  const std::string_view got = password.substr(colon + 1);
-  return got.size() == wanted.size() &&
-         CRYPTO_memcmp(got.data(), wanted.data(), wanted.size()) == 0;
-}
-
-bool Authenticator::has_room() {
-  const std::lock_guard lock(mutex_);
-  return jobs_.size() < kJobsMax;
-}
-
-void Authenticator::hash_later(Job job) {
-  const std::lock_guard lock(mutex_);
-  job.file = passwords_;
-  jobs_.push_back(std::move(job));
-  ready_.notify_one();
-}
-
-void Authenticator::work() {
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    ready_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
-    if (stopping_) return;
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    lock.unlock();
-    const bool good = good_password(job);
-    post_([this, alive = std::weak_ptr<bool>(alive_), job = std::move(job), good] {
-      if (!alive.expired()) answer(job, good);
-    });
-  }
-}
-
-bool Authenticator::good_password(const Job& job) const {
-  if (!job.login) return job.file->verify(job.request.user_name, job.request.password);
-  std::string why;
-  const auto hash = registry::PasswordHash::parse(job.login->credential.password_hash(), why);
-  return hash && hash->verify(job.request.password);
-}
-
-// On the caller's thread again.
-void Authenticator::answer(const Job& job, bool good) {
-  if (!good) return refuse(job.request, job.done);
-  if (job.login) {
-    verified_.remember(job.request.user_name, job.login->credential.password_hash(),
-                       job.request.password);
-    Login login = *job.login;  // whether he may come in is asked now: hashing took its time
-    if (login.scope) login.scope = options_.registry->scope_of(login.scope->who());
-    return admit(job.request, login, job.done);
-  }
-  throttle_.succeeded(job.request.address, job.request.user_name);
-  job.done({Reason::success, {}, true});
+  const std::string said(password.substr(0, colon));
+  const std::string text =
+      bound ? c.auth_id() + "@" + std::string(options_.registry->tenant_of(request.user_name)) +
+                  ":" + said + ":" + request.client_id
+            : c.auth_id() + ":" + said;
+  return same(password.substr(colon + 1), hex_hmac(key, text));
 }
 
 // He is who he says.
-void Authenticator::admit(const session::AuthRequest& request, const Login& login,
+void Authenticator::admit(const session::AuthRequest& request, const std::optional<Login>& login,
                           const Done& done) {
-  throttle_.succeeded(request.address, request.user_name);
-  if (!login.scope) return done({Reason::banned, {}});
-  done({Reason::success, login.scope, false, registry::credential_id(login.credential)});
+  throttle_.succeeded(request.address, request.user_name, base::now());
+  if (!login) return done({Reason::success, {}, true});  // of the password file
+  if (!login->scope) return done({Reason::banned, {}});
+  done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
 }
 
 void Authenticator::refuse(const session::AuthRequest& request, const Done& done) {

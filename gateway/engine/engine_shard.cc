@@ -169,6 +169,7 @@ std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t i
 }
 
 void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
+  if (authenticator_) authenticator_->closed(conn);
   broker_.closed(conn, cause);
 }
 
@@ -267,10 +268,11 @@ void EngineShard::forwarded_begins(std::string_view topic) {
 void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) {
   const std::shared_ptr<bool> later =
       std::make_shared<bool>(false);  // outlives this call if not answered in it
-  authenticator_->check(std::move(request), [this, conn, later](session::AuthResult result) {
+  const auto answer = [this, conn, later](session::AuthResult result) {
     broker_.authenticated(conn, std::move(result), base::now());
     if (*later) turn_end();
-  });
+  };
+  authenticator_->check(std::move(request), answer, conn);
   *later = true;
 }
 

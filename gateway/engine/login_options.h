@@ -5,7 +5,9 @@
 
 namespace berth::gateway::engine {
 
-enum class Anonymous : unsigned char { never, loopback, always };
+// Who need not say who he is. automatic: peers on this machine, as long as nothing is configured by
+// which somebody could say it.
+enum class Anonymous : unsigned char { automatic, never, loopback, always };
 
 struct LoginThrottleOptions {
   std::uint32_t per_address = 20;  // failures at once; 0: no limit

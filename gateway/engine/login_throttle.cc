@@ -1,71 +1,91 @@
 #include "gateway/engine/login_throttle.h"
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 namespace berth::gateway::engine {
 
 namespace {
 
-std::uint64_t hash_of(const base::Address& from, std::string_view name) {
-  return base::AddressHash{}(from.site()) ^
-         (std::hash<std::string_view>{}(name)*0x9e3779b97f4a7c15ULL);
+std::string_view bytes_of(const base::Address& a) {
+  return {reinterpret_cast<const char*>(a.bytes.data()), a.bytes.size()};
+}
+
+void give_back(LoginMemory::Entry* e) {
+  if (e != nullptr) e->failures = std::max(0.0, e->failures - 1);
 }
 
 }  // namespace
 
-double LoginThrottle::left(const Bucket& b, base::Instant now) const {
+LoginThrottle::LoginThrottle(Options o, std::shared_ptr<LoginMemory> memory)
+    : options_(o), memory_(memory ? std::move(memory) : std::make_shared<LoginMemory>()) {}
+
+std::uint64_t LoginThrottle::pair(const base::Address& from, std::string_view name) const {
+  return memory_->hash(Table::known, std::string(bytes_of(from.site())).append(name));
+}
+
+LoginThrottle::Entry* LoginThrottle::known(const base::Address& from, std::string_view name) {
+  return memory_->find(Table::known, pair(from, name));
+}
+
+// An engine before this one may have been ahead of the clock.
+double LoginThrottle::left(Entry& e, base::Instant now) const {
+  e.at_ms = std::min(e.at_ms, now.ms);
   const double forgiven =
-      static_cast<double>(now.ms - b.at_ms) / (1000.0 * std::max(1u, options_.forgiven_s));
-  return std::max(0.0, b.failures - forgiven);
+      static_cast<double>(now.ms - e.at_ms) / (1000.0 * std::max(1u, options_.forgiven_s));
+  return std::max(0.0, e.failures - forgiven);
 }
 
-void LoginThrottle::take(Bucket& b, base::Instant now) {
-  b.failures = left(b, now) + 1;
-  b.at_ms = now.ms;
+// `times`: so many of its failures are one.
+void LoginThrottle::take(Entry& e, double times, base::Instant now) {
+  e.failures = left(e, now) + 1 / times;
+  e.at_ms = now.ms;
 }
 
-template <class Map>
-bool LoginThrottle::make_room(Map& m, base::Instant now) {
-  if (m.size() < kTracked) return true;
-  erase_if(m, [&](const auto& e) { return left(e.second, now) == 0; });
-  return m.size() < kTracked;
-}
-
-bool LoginThrottle::full(const Bucket& b, std::uint32_t most, base::Instant now) const {
-  return most != 0 && left(b, now) > most - 1;
+bool LoginThrottle::full(Entry& e, std::uint32_t most, double times, base::Instant now) const {
+  return most != 0 && left(e, now) > most - 1 / times + 1e-9;
 }
 
 bool LoginThrottle::may_try(const base::Address& from, std::string_view name, base::Instant now) {
-  if (known_.contains(hash_of(from, name))) return true;
-  const auto a = addresses_.find(from.site());
-  if (a != addresses_.end() && full(a->second, options_.per_address, now)) return false;
-  if (options_.per_name == 0) return true;
-  auto n = names_.find(name);
-  if (n == names_.end()) {
-    if (!make_room(names_, now)) return true;
-    n = names_.emplace(std::string(name), Bucket{}).first;
+  if (Entry* p = known(from, name)) {
+    if (full(*p, options_.per_name, kOfKnown, now)) return false;
+    take(*p, kOfKnown, now);
+    return true;
   }
-  if (full(n->second, options_.per_name, now)) return false;
-  take(n->second, now);  // until it has succeeded
+  Entry* a =
+      memory_->find(Table::addresses, memory_->hash(Table::addresses, bytes_of(from.site())));
+  if (a != nullptr && full(*a, options_.per_address, 1, now)) return false;
+  if (options_.per_name == 0) return true;
+  Entry& n = memory_->make(Table::names, memory_->hash(Table::names, name));
+  if (full(n, options_.per_name, 1, now)) return false;
+  take(n, 1, now);  // until it has succeeded
   return true;
 }
 
 void LoginThrottle::failed(const base::Address& from, std::string_view name, base::Instant now) {
-  known_.erase(hash_of(from, name));  // its password may have been changed: no way around any more
-  if (options_.per_address == 0) return;
-  if (addresses_.contains(from.site()) || make_room(addresses_, now))
-    take(addresses_[from.site()], now);
+  if (options_.per_address == 0 || known(from, name) != nullptr) return;
+  take(memory_->make(Table::addresses, memory_->hash(Table::addresses, bytes_of(from.site()))), 1,
+       now);
 }
 
-void LoginThrottle::succeeded(const base::Address& from, std::string_view name) {
-  const std::uint64_t h = hash_of(from, name);
-  if (!known_.insert(h).second) return;
-  if (const auto n = names_.find(name); n != names_.end())
-    n->second.failures = std::max(0.0, n->second.failures - 1);
-  known_order_.push_back(h);
-  if (known_order_.size() <= kTracked) return;
-  known_.erase(known_order_.front());
-  known_order_.pop_front();
+void LoginThrottle::succeeded(const base::Address& from, std::string_view name, base::Instant now) {
+  const std::uint64_t hash = pair(from, name);
+  if (Entry* p = memory_->find(Table::known, hash)) {
+    p->failures = std::max(0.0, left(*p, now) - 1.0 / kOfKnown);
+    p->at_ms = now.ms;
+    return;
+  }
+  give_back(memory_->find(Table::names, memory_->hash(Table::names, name)));
+  memory_->make(Table::known, hash).at_ms = now.ms;
+}
+
+void LoginThrottle::not_tried(const base::Address& from, std::string_view name) {
+  if (Entry* p = known(from, name)) {
+    p->failures = std::max(0.0, p->failures - 1.0 / kOfKnown);
+  } else {
+    give_back(memory_->find(Table::names, memory_->hash(Table::names, name)));
+  }
 }
 
 }  // namespace berth::gateway::engine

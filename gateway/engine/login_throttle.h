@@ -1,53 +1,53 @@
 // Brute force is slowed, by address and by user name: a failed log-in takes from a bucket of each;
-// where one is empty nobody is asked any more until a failure has been forgiven. Whoever has logged
-// in from that address before is let through: a camera with a wrong password does not lock out the
-// other devices of its site, nor a guesser elsewhere the device whose name it guesses.
+// where one is empty nobody is asked any more until a failure has been forgiven.
 //
-// Of one engine, on its thread. At most kTracked of each are known at a time; what does not fit is
-// not slowed by name, and by address like everybody.
+// A name and an address from where it has logged in before are a known pair. It has a bucket of its
+// own, kOfKnown times as large and as fast, and neither uses nor needs those of its name and
+// address: a camera with a wrong password does not lock out the other devices of its site (nor, as
+// long as it tries less than kOfKnown times in `forgiven_s`, the one that has the same name and the
+// right password), a guesser elsewhere not the device whose name it guesses. The price: who shares
+// a device's address may guess its password that often.
+//
+// Of one engine, on its thread; what is counted outlives it (login_memory.h).
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
-#include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
-#include <deque>
-#include <string>
+#include <memory>
 #include <string_view>
 
 #include "base/address.h"
 #include "base/clock.h"
-#include "base/string_map.h"
+#include "gateway/engine/login_memory.h"
 #include "gateway/engine/login_options.h"
 
 namespace berth::gateway::engine {
 
 class LoginThrottle {
  public:
-  static constexpr std::size_t kTracked = 100'000;
+  static constexpr std::uint32_t kOfKnown = 20;
   using Options = LoginThrottleOptions;
-  explicit LoginThrottle(Options o) : options_(o) {}
-  // True: answered by one of the others. By name each try counts until it has succeeded (tries at
-  // the same time are tries), by address failures do (a site's devices come back together).
+  // `memory` null: one of its own.
+  explicit LoginThrottle(Options o, std::shared_ptr<LoginMemory> memory = nullptr);
+  // True: answered by one of the others. By name and by known pair each try counts until it has
+  // succeeded (tries at the same time are tries), by address failures do (a site's devices come
+  // back together).
   bool may_try(const base::Address& from, std::string_view name, base::Instant now);
   void failed(const base::Address& from, std::string_view name, base::Instant now);
-  void succeeded(const base::Address& from, std::string_view name);
+  void succeeded(const base::Address& from, std::string_view name, base::Instant now);
+  // It was not asked after all.
+  void not_tried(const base::Address& from, std::string_view name);
 
  private:
-  struct Bucket {
-    double failures = 0;
-    std::int64_t at_ms = 0;
-  };
-  double left(const Bucket& b, base::Instant now) const;  // of its failures
-  bool full(const Bucket& b, std::uint32_t most, base::Instant now) const;
-  void take(Bucket& b, base::Instant now);
-  template <class Map>
-  bool make_room(Map& m, base::Instant now);
+  using Table = LoginMemory::Table;
+  using Entry = LoginMemory::Entry;
+  double left(Entry& e, base::Instant now) const;  // of its failures
+  bool full(Entry& e, std::uint32_t most, double times, base::Instant now) const;
+  void take(Entry& e, double times, base::Instant now);
+  Entry* known(const base::Address& from, std::string_view name);
+  std::uint64_t pair(const base::Address& from, std::string_view name) const;
 
   Options options_;
-  boost::unordered_flat_map<base::Address, Bucket, base::AddressHash> addresses_;
-  base::StringMap<Bucket> names_;
-  boost::unordered_flat_set<std::uint64_t> known_;  // hashes of name and address
-  std::deque<std::uint64_t> known_order_;
+  std::shared_ptr<LoginMemory> memory_;  // also the one who started us may hold it
 };
 
 }  // namespace berth::gateway::engine

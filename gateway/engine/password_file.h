@@ -1,26 +1,28 @@
 // A file of user names and passwords as mosquitto_passwd writes it: `user:hash`
-// (registry/password_hash.h). Immutable after load; any thread.
+// (registry/password_hash.h), with the blanks Mosquitto takes (security_file.h). A user who stands
+// there twice has the last password. Immutable after load; any thread.
 #pragma once
 
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
-#include "gateway/registry/password_hash.h"
+#include "base/string_map.h"
+#include "gateway/registry/hash_costs.h"
 
 namespace berth::gateway::engine {
 
 class PasswordFile {
  public:
+  static constexpr std::size_t kNameMax = 256;        // bytes; longer names can't log in
   static PasswordFile load(const std::string& path);  // throws std::runtime_error with file:line
-  bool verify(const std::string& user, std::string_view password) const;
   // The hash that the file has for this user; null: it does not name the user.
   const std::string* stored(std::string_view user) const;
+  const registry::HashCosts& costs() const { return costs_; }
   std::size_t size() const { return users_.size(); }
 
  private:
-  std::unordered_map<std::string, registry::PasswordHash> users_;
-  std::unordered_map<std::string, std::string> stored_;
+  base::StringMap<std::string> users_;  // the hash as text
+  registry::HashCosts costs_;
 };
 
 }  // namespace berth::gateway::engine

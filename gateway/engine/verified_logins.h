@@ -1,14 +1,16 @@
 // Passwords that have been found good, so that a device that comes again costs an HMAC (1 us), not
-// a password hash. Kept as HMAC-SHA256 under a key of this process, over the stored hash and the
-// password: a changed password is another entry. One thread.
+// a password hash. Kept as HMAC-SHA256 under a key of this process, over the user name, the stored
+// hash and the password: a changed password is another entry. One thread.
 #pragma once
 
 #include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <deque>
 #include <memory>
-#include <string>
 #include <string_view>
+
+#include "base/siphash.h"
 
 struct evp_mac_ctx_st;
 
@@ -16,7 +18,7 @@ namespace berth::gateway::engine {
 
 class VerifiedLogins {
  public:
-  static constexpr std::size_t kMost = 200'000;  // above it some are forgotten
+  static constexpr std::size_t kMost = 200'000;  // above it the oldest are forgotten
   VerifiedLogins();
   bool knows(std::string_view user_name, std::string_view stored, std::string_view password) const;
   void remember(std::string_view user_name, std::string_view stored, std::string_view password);
@@ -26,10 +28,13 @@ class VerifiedLogins {
   struct FreeMac {
     void operator()(evp_mac_ctx_st* c) const;
   };
-  Digest digest(std::string_view stored, std::string_view password) const;
+  Digest digest(std::string_view user_name, std::string_view stored,
+                std::string_view password) const;
   std::unique_ptr<evp_mac_ctx_st, FreeMac>
       keyed_;  // looked up and keyed once: that is the dear part
-  boost::unordered_flat_map<std::string, Digest> known_;
+  base::SipKey key_;
+  boost::unordered_flat_map<std::uint64_t, Digest> known_;  // by hash of the user name
+  std::deque<std::uint64_t> order_;                         // oldest first
 };
 
 }  // namespace berth::gateway::engine

@@ -67,9 +67,10 @@ std::string& EdgeLink::turn() {
 
 void EdgeLink::attach(const Attach& a) {
   if (engine_version_ >= kSubscriptionSlotSince) return put_attach(turn(), a);
-  Attach joined = a;
-  join_subscriptions(joined.cookie);
-  put_attach(turn(), joined);
+  Attach known = a;  // by an engine of the last release
+  join_subscriptions(known.cookie);
+  known.authorities.clear();
+  put_attach(turn(), known);
 }
 void EdgeLink::attached_all() {
   put_attached_all(turn());

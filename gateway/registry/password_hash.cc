@@ -62,8 +62,12 @@ std::optional<PasswordHash> PasswordHash::parse(std::string_view text, std::stri
   PasswordHash h;
   if (p.size() == 5 && p[1] == "7") {
     const auto [end, ec] = std::from_chars(p[2].data(), p[2].data() + p[2].size(), h.iterations_);
-    if (ec != std::errc() || h.iterations_ < 1 || h.iterations_ > 10'000'000) {
+    if (ec != std::errc() || end != p[2].data() + p[2].size() || h.iterations_ < 1) {
       why = "bad iteration count";
+      return std::nullopt;
+    }
+    if (h.iterations_ > kIterationsMax) {
+      why = "more than " + std::to_string(kIterationsMax) + " iterations";
       return std::nullopt;
     }
   } else if (p.size() != 4 || p[1] != "6") {
@@ -85,6 +89,14 @@ std::string PasswordHash::make(std::string_view password, int iterations) {
     throw std::runtime_error("OpenSSL can't hash a password");
   return "$7$" + std::to_string(iterations) + "$" + encode_base64(salt_text) + "$" +
          encode_base64({reinterpret_cast<const char*>(digest), kDigest});
+}
+
+void PasswordHash::pretend(std::string_view password, int iterations) {
+  PasswordHash h;
+  h.iterations_ = iterations;
+  h.salt_.assign(kSalt, 's');
+  h.digest_.assign(kDigest, 'd');
+  (void)h.verify(password);
 }
 
 bool PasswordHash::verify(std::string_view password) const {

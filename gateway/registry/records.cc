@@ -21,6 +21,7 @@ constexpr std::size_t kLabelMax = 256;  // bytes, of a key and of a value
 constexpr int kLabelsMax = 32;
 constexpr int kCredentialsMax = 8;
 constexpr int kTopicsMax = 16;
+constexpr int kAuthoritiesMax = 16;
 constexpr int kSitesMax = 1000;
 constexpr std::size_t kKeyMin = 16;  // bytes
 
@@ -73,11 +74,18 @@ void settle_key(pb::Credential& c, const pb::Credential* old) {
     bad("key of '" + c.auth_id() + "' is not base64 of 16 bytes or more");
 }
 
+void check_authority(const std::string& a) {
+  const bool hex = a.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (a.size() != 64 || !hex)
+    bad("authority '" + a + "' is not the SHA-256 of a public key, 64 hex digits in lower case");
+}
+
 void settle(pb::Credential& c, const pb::Credential* old, int iterations) {
   if (c.type().empty()) {
     c.set_type(!c.certificate().empty() ? "x509" : !c.key().empty() ? "hmac" : "password");
   }
   const bool mixed =
+      (c.type() != "x509" && !c.authority().empty()) ||
       (c.type() != "password" && (!c.password().empty() || !c.password_hash().empty())) ||
       (c.type() != "hmac" && !c.key().empty()) || (c.type() != "x509" && !c.certificate().empty());
   if (mixed) bad("credential of type " + c.type() + " with what belongs to another type");
@@ -85,6 +93,7 @@ void settle(pb::Credential& c, const pb::Credential* old, int iterations) {
   if (c.type() == "hmac") return settle_key(c, old);
   if (c.type() != "x509") bad("credential type '" + c.type() + "' is none of password, hmac, x509");
   if (c.certificate().empty()) bad("x509 credential without certificate");
+  if (!c.authority().empty()) check_authority(c.authority());
 }
 
 using Credentials = google::protobuf::RepeatedPtrField<pb::Credential>;
@@ -156,6 +165,8 @@ void settle_record(T& m, const Message* old, int iterations) {
   if constexpr (std::is_same_v<T, pb::Tenant>) {
     if (!m.envelopes().empty() && m.envelopes() != "protobuf" && m.envelopes() != "json")
       bad("envelopes '" + m.envelopes() + "' is neither protobuf nor json");
+    if (m.authorities_size() > kAuthoritiesMax) bad("more than 16 authorities");
+    for (const std::string& a : m.authorities()) check_authority(a);
   }
   if constexpr (std::is_same_v<T, pb::Site>) {
     if (!m.time_zone().empty()) check_time_zone(m.time_zone());

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "base/text.h"
+#include "gateway/registry/password_hash.h"
 #include "gateway/registry/profile.h"
 
 namespace berth::gateway::registry {
@@ -124,6 +126,7 @@ void Registry::index(Place p, bool add) {
   if (!m->ParseFromString(p->second)) return;
   for (const pb::Credential& c : credentials_of(key.kind, *m)) {
     const std::uint64_t h = hash_of(key.tenant, c);
+    count_cost(c, add);
     if (add) {
       logins_.emplace(h, p);
       continue;
@@ -132,6 +135,26 @@ void Registry::index(Place p, bool add) {
     const auto it = std::find_if(begin, end, [p](const auto& e) { return e.second == p; });
     if (it != end) logins_.erase(it);
   }
+}
+
+void Registry::count_cost(const pb::Credential& c, bool add) {
+  if (c.type() != "password") return;
+  std::string why;
+  const auto hash = PasswordHash::parse(c.password_hash(), why);
+  if (!hash) return;  // of an older release: nobody logs in with it
+  if (add) {
+    hash_costs_.add(hash->iterations());
+  } else {
+    hash_costs_.remove(hash->iterations());
+  }
+}
+
+std::string_view Registry::tenant_of(std::string_view user_name) const {
+  const std::size_t at = user_name.rfind('@');
+  const std::string_view tenant =
+      at == std::string_view::npos ? std::string_view(default_tenant_) : user_name.substr(at + 1);
+  if (tenant.empty() || tenant.find('/') != std::string_view::npos) return {};
+  return find(key_of(Kind::tenant, tenant)) == nullptr ? std::string_view() : tenant;
 }
 
 std::optional<Registry::Login> Registry::find_login(std::string_view user_name) const {
@@ -145,10 +168,28 @@ std::optional<Registry::Login> Registry::find_login(std::string_view user_name) 
   });
 }
 
-std::optional<Registry::Login> Registry::find_certificate(std::string_view name) const {
-  return login_at(hash_of_certificate(name), [&](const Key&, const pb::Credential& c) {
-    return c.type() == "x509" && c.certificate() == name;
+std::optional<Registry::Login> Registry::find_certificate(std::string_view name,
+                                                          std::string_view authorities) const {
+  return login_at(hash_of_certificate(name), [&](const Key& k, const pb::Credential& c) {
+    return c.type() == "x509" && c.certificate() == name && may_sign(authorities, k.tenant, c);
   });
+}
+
+bool Registry::may_sign(std::string_view authorities, std::string_view tenant,
+                        const pb::Credential& c) const {
+  constexpr std::size_t kDigest = 32;
+  const auto has = [authorities](const std::string& wanted) {
+    for (std::size_t at = 0; at + kDigest <= authorities.size(); at += kDigest) {
+      if (base::to_hex(authorities.substr(at, kDigest)) == wanted) return true;
+    }
+    return false;
+  };
+  if (!c.authority().empty()) return has(c.authority());
+  pb::Tenant t;
+  const std::string* stored = find(key_of(Kind::tenant, tenant));
+  if (stored == nullptr || !t.ParseFromString(*stored)) return false;
+  return t.authorities().empty() ||
+         std::any_of(t.authorities().begin(), t.authorities().end(), has);
 }
 
 std::optional<Registry::Login> Registry::login_at(

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "gateway/registry/hash_costs.h"
 #include "gateway/registry/records.h"
 #include "gateway/registry/registry_store.h"
 #include "session/principals.h"
@@ -42,7 +43,11 @@ class Registry final : public session::Principals {
   };
   // "auth_id@tenant". Nothing: unknown, or two have it.
   std::optional<Login> find_login(std::string_view user_name) const;
-  std::optional<Login> find_certificate(std::string_view name) const;
+  // Of this user name; empty: there is no such tenant.
+  std::string_view tenant_of(std::string_view user_name) const;
+  const HashCosts& hash_costs() const { return hash_costs_; }  // of all passwords
+  // `authorities`: as session::AuthRequest has them. Nothing too if none of them may sign it.
+  std::optional<Login> find_certificate(std::string_view name, std::string_view authorities) const;
 
   // -- session::Principals
   session::ScopePtr scope_of(const session::Principal& who) const override;
@@ -68,6 +73,9 @@ class Registry final : public session::Principals {
   void remove(const std::string& key, session::Concerned& who);
   static void concern(Place p, session::Concerned& who);
   void index(Place p, bool add);
+  bool may_sign(std::string_view authorities, std::string_view tenant,
+                const pb::Credential& c) const;
+  void count_cost(const pb::Credential& c, bool add);
   std::optional<Login> login_at(
       std::uint64_t hash, const std::function<bool(const Key&, const pb::Credential&)>& same) const;
   session::Format format_of(std::string_view tenant) const;
@@ -78,6 +86,7 @@ class Registry final : public session::Principals {
   std::string default_tenant_;
   Records records_;
   boost::unordered_multimap<std::uint64_t, Place> logins_;  // by hash of what is logged in with
+  HashCosts hash_costs_;
   std::map<Kind, std::size_t> counts_;
   bool loaded_ = false;
   std::function<void(std::function<void()>)> ask_;  // of its feed

@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/ui.h>
 #include <openssl/x509.h>
 
 #include <algorithm>
@@ -23,16 +24,26 @@ int no_passphrase(char*, int, int, void*) {
   return -1;
 }
 
-std::int64_t expiry_of(const X509* cert) {
+}  // namespace
+
+std::int64_t unix_time(const ASN1_TIME* t) {
   int days = 0;
   int seconds = 0;
   const std::unique_ptr<ASN1_TIME, decltype(&ASN1_STRING_free)> epoch(ASN1_TIME_set(nullptr, 0),
                                                                       ASN1_STRING_free);
-  if (ASN1_TIME_diff(&days, &seconds, epoch.get(), X509_get0_notAfter(cert)) != 1) return 0;
+  if (ASN1_TIME_diff(&days, &seconds, epoch.get(), t) != 1) return 0;
   return std::int64_t{days} * 86'400 + seconds;
 }
 
-}  // namespace
+std::int64_t expiry_of(const X509* certificate) {
+  return unix_time(X509_get0_notAfter(certificate));
+}
+
+void never_ask_for_passphrases() {
+  static UI_METHOD* const refuses = UI_create_method("no terminal");
+  UI_method_set_reader(refuses, [](UI*, UI_STRING*) { return -1; });
+  UI_set_default_method(refuses);
+}
 
 std::string tls_error() {
   const unsigned long code = ERR_get_error();

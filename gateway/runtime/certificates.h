@@ -26,6 +26,13 @@ std::int64_t use_certificate(SSL_CTX* context, const std::string& cert_file,
 // std::runtime_error that names the file: it can't be read, there is none in it.
 std::int64_t earliest_expiry(const std::string& file);
 
+std::int64_t unix_time(const ASN1_TIME* t);       // 0: it is none
+std::int64_t expiry_of(const X509* certificate);  // Unix time
+
+// No library of this process asks a terminal for a passphrase from now on; what would have asked
+// fails. Call it before threads are started.
+void never_ask_for_passphrases();
+
 // The oldest error in OpenSSL's queue of this thread, as text; the queue is empty afterwards.
 std::string tls_error();
 

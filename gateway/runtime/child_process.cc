@@ -27,6 +27,7 @@ namespace {
 constexpr std::size_t kPage = 4096;
 constexpr const char* kParentVariable = "BERTH_SUPERVISOR_PID";
 constexpr const char* kLinksVariable = "BERTH_SUPERVISOR_LINKS";
+constexpr const char* kLoginsVariable = "BERTH_SUPERVISOR_LOGINS";
 constexpr int kOutOfTheWay = 128;     // descriptors from here on are not those the child expects
 constexpr int kLinkBuffer = 4 << 20;  // bytes, each way
 constexpr int kSignalsOfTheParent[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
@@ -65,8 +66,8 @@ struct Descriptors {  // closed with it
 
 // What posix_spawn is told: the child's descriptors and signals.
 struct Spawning {
-  // Our ends of the links are added to `ours`. Throws std::system_error.
-  Spawning(int poison_fd, std::uint32_t links, std::vector<int>& ours) {
+  // Our ends of the links are added to `ours`. `logins_fd` -1: none. Throws std::system_error.
+  Spawning(int poison_fd, std::uint32_t links, int logins_fd, std::vector<int>& ours) {
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     give(poison_fd, kPoisonFd);
@@ -76,8 +77,10 @@ struct Spawning {
       theirs.fds.push_back(there);
       give(there, kFirstLinkFd + static_cast<int>(i));
     }
+    int next = kFirstLinkFd + static_cast<int>(links);
+    if (logins_fd >= 0) give(logins_fd, next++);
     // Libraries open descriptors without close-on-exec (Asio's accept does).
-    posix_spawn_file_actions_addclosefrom_np(&actions, kFirstLinkFd + static_cast<int>(links));
+    posix_spawn_file_actions_addclosefrom_np(&actions, next);
     // Blocked until the child ignores them: adopt_child_limits().
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -123,6 +126,13 @@ PoisonPage::~PoisonPage() {
   ::close(fd_);
 }
 
+SharedMemory::SharedMemory(const char* name) : fd_(memfd_create(name, MFD_CLOEXEC)) {
+  if (fd_ < 0) fail("memfd");
+}
+SharedMemory::~SharedMemory() {
+  ::close(fd_);
+}
+
 std::pair<int, int> link_pair() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
@@ -137,11 +147,17 @@ std::uint32_t links_given() {
   return n == nullptr ? 1 : static_cast<std::uint32_t>(std::atoi(n));
 }
 
+int logins_given() {
+  const char* fd = std::getenv(kLoginsVariable);
+  return fd == nullptr ? -1 : std::atoi(fd);
+}
+
 Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
-                   int poison_fd, std::uint32_t links) {
+                   int poison_fd, std::uint32_t links, int logins_fd) {
   Child child;
   Descriptors ours;
-  const Spawning spawning(poison_fd, links, ours.fds);
+  const int logins_as = kFirstLinkFd + static_cast<int>(links);
+  const Spawning spawning(poison_fd, links, logins_fd, ours.fds);
   std::map<std::string, std::string> merged;
   for (char** e = environ; *e != nullptr; ++e) {
     if (const char* eq = std::strchr(*e, '='))
@@ -150,6 +166,7 @@ Child spawn_engine(const std::string& path, const std::map<std::string, std::str
   for (const auto& [k, v] : environment) merged[k] = v;
   merged[kParentVariable] = std::to_string(getpid());
   merged[kLinksVariable] = std::to_string(links);
+  if (logins_fd >= 0) merged[kLoginsVariable] = std::to_string(logins_as);
   std::vector<std::string> lines;
   for (const auto& [k, v] : merged) lines.push_back(k + "=" + v);
   std::vector<char*> envp;

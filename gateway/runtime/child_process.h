@@ -1,6 +1,6 @@
 // Starting and watching an engine child: exec of the installed path with the poison word (a shared
-// page) as descriptor 3 and a socket for each edge shard from descriptor 4 on. The child is ended
-// by its pid, only by us.
+// page) as descriptor 3, a socket for each edge shard from descriptor 4 on, and behind these the
+// memory of log-ins. The child is ended by its pid, only by us.
 #pragma once
 
 #include <sys/types.h>
@@ -38,6 +38,20 @@ class PoisonPage {
   std::atomic<std::uint64_t>* word_ = nullptr;
 };
 
+// Memory without a name that processes share by its descriptor; empty. Close-on-exec. Throws
+// std::system_error.
+class SharedMemory {
+ public:
+  explicit SharedMemory(const char* name);
+  ~SharedMemory();
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
 struct Child {
   pid_t pid = -1;
   std::vector<int> link_fds;  // our ends
@@ -50,8 +64,9 @@ std::pair<int, int> link_pair();
 // `environment` laid over it. The child has no other descriptor of ours than these, 0, 1 and 2,
 // whether it is close-on-exec or not.
 Child spawn_engine(const std::string& path, const std::map<std::string, std::string>& environment,
-                   int poison_fd, std::uint32_t links);
+                   int poison_fd, std::uint32_t links, int logins_fd = -1);
 std::uint32_t links_given();  // in the child: how many sockets it has
+int logins_given();           // in the child: the memory of log-ins; -1: none
 
 // How a child ended, of waitpid(): "exit 69", "SIGKILL".
 std::string text_of_status(int status);

@@ -99,7 +99,7 @@ Supervisor::Engine Supervisor::spawn() {
   e.poison = std::make_unique<PoisonPage>();
   auto environment = to_environment(config_);
   environment[kFirstVariable] = ever_ready_ ? "0" : "1";
-  e.child = spawn_engine(path_, environment, e.poison->fd(), edges_.count());
+  e.child = spawn_engine(path_, environment, e.poison->fd(), edges_.count(), logins_.fd());
   e.started_ns = base::monotonic_ns();
   e.oom_kills = oom_kills();
   return e;

@@ -88,6 +88,7 @@ class Supervisor {
   boost::asio::io_context& io_;
   const Config& config_;
   EdgeShards& edges_;
+  SharedMemory logins_{"berth-logins"};  // of all its engines, one after another
   metrics::EdgeProbe& probe_;
   Events events_;
   std::string path_;

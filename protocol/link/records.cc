@@ -207,20 +207,30 @@ namespace {
 
 void put_peer(std::string& out, const Attach& a) {
   if (a.connected) return put_bytes(out, {});
-  put_varint(out, a.peer.bytes.size() + 2 + a.certificate.size());
+  std::string name;
+  if (!a.authorities.empty()) put_varint(name, a.certificate.size());
+  name.append(a.certificate).append(a.authorities);
+  put_varint(out, a.peer.bytes.size() + 2 + name.size());
   out.append(reinterpret_cast<const char*>(a.peer.bytes.data()), a.peer.bytes.size());
   out.push_back(static_cast<char>(a.peer_port));
   out.push_back(static_cast<char>(a.peer_port >> 8));
-  out.append(a.certificate);
+  out.append(name);
 }
 
-void get_peer(std::string_view in, Attach& a) {
+void get_peer(std::string_view in, bool with_authorities, Attach& a) {
   constexpr std::size_t kAddress = 16;
   if (in.size() < kAddress + 2) return;  // not said
   std::copy_n(in.begin(), kAddress, a.peer.bytes.begin());
   const auto at = [in](std::size_t i) { return static_cast<std::uint8_t>(in[kAddress + i]); };
   a.peer_port = static_cast<std::uint16_t>(at(0) | (at(1) << 8));
-  a.certificate = in.substr(kAddress + 2);
+  in.remove_prefix(kAddress + 2);
+  a.certificate = in;
+  if (!with_authorities) return;
+  RecordReader r(in);
+  const std::uint64_t size = r.varint();
+  const std::string_view rest = r.rest();
+  a.certificate = rest.substr(0, size);
+  a.authorities = size <= rest.size() ? rest.substr(size) : std::string_view();
 }
 
 }  // namespace
@@ -233,8 +243,8 @@ void put_attach(std::string& out, const Attach& a) {
   put_varint(out, a.in_end);
   put_varint(out, a.out_off);
   put_varint(out, a.written);
-  out.push_back(
-      static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0) | (a.ended ? 4 : 0)));
+  out.push_back(static_cast<char>((a.connected ? 1 : 0) | (a.loopback ? 2 : 0) | (a.ended ? 4 : 0) |
+                                  (a.connected || a.authorities.empty() ? 0 : 8)));
   put_peer(out, a);
   put_varint(out, a.cookie.size());
   for (const std::string& slot : a.cookie) put_bytes(out, slot);
@@ -278,7 +288,7 @@ bool get_attach(RecordReader& r, Attach& a) {
   a.connected = (flags & 1) != 0;
   a.loopback = (flags & 2) != 0;
   a.ended = (flags & 4) != 0;
-  get_peer(r.bytes(), a);
+  get_peer(r.bytes(), (flags & 8) != 0, a);
   const std::uint64_t n = r.varint();
   for (std::uint64_t i = 0; i < n && r.ok(); ++i) {  // slots of a newer edge are dropped
     const std::string_view slot = r.bytes();

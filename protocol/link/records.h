@@ -39,8 +39,9 @@
 //
 // Records, edge -> engine (numbers are varints, strings have a length in front):
 //   'A' conn epoch in_ack in_end out_off written flags:u8 peer cookie:string[n]
-//       flags: 1 connected, 2 loopback, 4 ended (since version 4); peer: address:u8[16] port:u16le
-//       and the certificate's name, or empty (connected)
+//       flags: 1 connected, 2 loopback, 4 ended, 8 authorities (both since version 4); peer:
+//       address:u8[16] port:u16le [name_size:varint, with authorities] and the certificate's name
+//       and authorities, or empty (connected)
 //   'Z' (attached_all)
 //   'I' conn offset in_ack bytes      'C' conn reason:u8       'W' conn written
 // Records, engine -> edge:

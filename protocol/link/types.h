@@ -128,6 +128,7 @@ struct Attach {
   base::Address peer;     // of a connection before its CONNACK
   std::uint16_t peer_port = 0;
   std::string certificate;  // the name in the device's certificate that is its user name
+  std::string authorities;  // SHA-256 of the public keys of those that signed it, 32 bytes each
   Cookie cookie;
 };
 

@@ -5,84 +5,25 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <ctime>
 #include <deque>
-#include <filesystem>
-#include <fstream>
 #include <mutex>
 
-#include "gateway/engine/acl_file.h"
+#include "base/text.h"
 #include "gateway/engine/authenticator.h"
 #include "gateway/registry/import.h"
+#include "gateway/registry/password_hash.h"
+#include "tests/support/temp_file.h"
 
 namespace berth::gateway::engine {
 namespace {
 
-struct TempFile {
-  explicit TempFile(const std::string& text) {
-    path = std::filesystem::temp_directory_path() / "berth-file-XXXXXX";
-    ::close(mkstemp(path.data()));
-    std::ofstream(path) << text;
-  }
-  ~TempFile() { std::filesystem::remove(path); }
-  std::string path;
-};
+using test::TempFile;
 
 // mosquitto_passwd -b -c FILE gate secret, version 2.0.11
 constexpr const char* kFile =
     "gate:$7$101$AAAAAAAAAAAAAAAA$qPZJrd0pZ7nyw7sQXnZ0Jr3jmLRXcBGqKHk2xRNoeS0YJnEkpmPVOUVmrm1ZkJU+"
     "A7AYxYmrt6oqC2lCGyD3Mw==\n";
-
-std::string load_error(const std::string& text) {
-  TempFile f(text);
-  try {
-    PasswordFile::load(f.path);
-    return {};
-  } catch (const std::runtime_error& e) {
-    return std::string(e.what()).substr(f.path.size());
-  }
-}
-
-TEST(PasswordFile, TellsWhereItIsBad) {
-  EXPECT_EQ(load_error("# comment\n\nnocolon\n"), ":3: expected user:hash");
-  EXPECT_EQ(load_error("u:plaintext\n"), ":1: unknown hash format, use mosquitto_passwd");
-  EXPECT_EQ(load_error("u:$7$0$AAAA$AAAA\n"), ":1: bad iteration count");
-  EXPECT_EQ(load_error("u:$7$101$AAAA$AAAA\n"), ":1: bad base64");
-  EXPECT_EQ(load_error(kFile), "");
-}
-
-TEST(PasswordFile, UnknownUserAndWrongPasswordFail) {
-  TempFile f(kFile);
-  const PasswordFile p = PasswordFile::load(f.path);
-  EXPECT_FALSE(p.verify("nobody", "secret"));
-  EXPECT_FALSE(p.verify("gate", "wrong"));
-}
-
-TEST(Acl, PatternsRightsAndDenials) {
-  TempFile f(
-      "topic read public/#\nuser gate\ntopic write up/+\ntopic deny up/secret\npattern readwrite "
-      "dev/%u/%c/#\n");
-  const AclFile acl = AclFile::load(f.path);
-  const session::Identity gate{"gate", "g1"};
-  const session::Identity nobody{"", "g1"};
-  EXPECT_TRUE(acl.may_publish(gate, "up/1"));
-  EXPECT_FALSE(acl.may_publish(gate, "up/secret"));
-  EXPECT_FALSE(acl.may_publish(gate, "public/x"));
-  EXPECT_TRUE(acl.may_subscribe(nobody, "public/#"));
-  EXPECT_TRUE(acl.may_subscribe(nobody, "public/a/b"));
-  EXPECT_FALSE(acl.may_subscribe(nobody, "#")) << "wider than what is allowed";
-  EXPECT_FALSE(acl.may_subscribe(nobody, "+/a"));
-  EXPECT_TRUE(acl.may_publish(gate, "dev/gate/g1/state"));
-  EXPECT_FALSE(acl.may_publish(gate, "dev/gate/g2/state"));
-  EXPECT_FALSE(acl.may_publish(nobody, "dev//g1/state"));
-}
-
-TEST(Acl, AClientIdWithWildcardsWidensNothing) {
-  TempFile f("pattern readwrite dev/%c/#\n");
-  const AclFile acl = AclFile::load(f.path);
-  EXPECT_FALSE(acl.may_subscribe({"", "+"}, "dev/+/#"));
-  EXPECT_FALSE(acl.may_subscribe({"", "#"}, "dev/#"));
-  EXPECT_FALSE(acl.may_publish({"", "a/b"}, "dev/a/b"));
-}
 
 TEST(Authenticator, DecidesAnonymousAtOnce) {
   const auto ask = [](Anonymous a, bool user, bool loopback) {
@@ -181,6 +122,73 @@ TEST(Authenticator, EndsWhileItIsAsked) {
   EXPECT_EQ(answered, 1);
 }
 
+TEST(Authenticator, ALongNameOrPasswordIsRefusedAtOnce) {
+  TempFile f(kFile);
+  using protocol::mqtt::Reason;
+  Authenticator auth({.passwords = PasswordFile::load(f.path)}, [](auto) { FAIL() << "hashed"; });
+  const auto ask = [&](std::size_t name, std::size_t password) {
+    std::optional<Reason> got;
+    auth.check({.has_user_name = true,
+                .user_name = std::string(name, 'u'),
+                .password = std::string(password, 'p')},
+               [&](auto r) { got = r.reason; });
+    return got;
+  };
+  EXPECT_EQ(ask(Authenticator::kNameMax + 1, 1), Reason::bad_user_name_or_password);
+  EXPECT_EQ(ask(65'535, 1), Reason::bad_user_name_or_password);
+  EXPECT_EQ(ask(1, Authenticator::kPasswordMax + 1), Reason::bad_user_name_or_password);
+  Authenticator open({.anonymous = Anonymous::always}, [](auto f) { f(); });
+  std::optional<Reason> got;
+  open.check({.has_user_name = true, .user_name = std::string(300, 'u')},
+             [&](auto r) { got = r.reason; });
+  EXPECT_EQ(got, Reason::bad_user_name_or_password) << "nor is it kept for a connection";
+}
+
+// A name that nobody has is refused after a hash as dear as that of a wrong password.
+TEST(Authenticator, AnUnknownNameTakesAsLongAsAWrongPassword) {
+  const std::string hash = registry::PasswordHash::make("secret", 20'000);
+  TempFile f("gate:" + hash + "\n");
+  Posted posted;
+  Authenticator auth(
+      {.passwords = PasswordFile::load(f.path), .throttle = {.per_address = 0, .per_name = 0}},
+      posted.poster());
+  const auto cpu = [&](const std::string& name) {
+    const std::clock_t begin = std::clock();
+    for (int i = 0; i < 5; ++i) {
+      bool done = false;
+      auth.check({.has_user_name = true, .user_name = name, .password = "guess"}, [&](auto r) {
+        done = r.reason == protocol::mqtt::Reason::bad_user_name_or_password;
+      });
+      EXPECT_TRUE(posted.run_until([&] { return done; }));
+    }
+    return static_cast<double>(std::clock() - begin);
+  };
+  const double known = cpu("gate");
+  const double unknown = cpu("nobody");
+  EXPECT_GT(unknown, known / 2);
+  EXPECT_LT(unknown, known * 2);
+}
+
+TEST(Authenticator, APasswordOfTheFileIsHashedOnce) {
+  TempFile f("gate:" + registry::PasswordHash::make("secret", 1000) + "\n");
+  Posted posted;
+  Authenticator auth({.passwords = PasswordFile::load(f.path)}, posted.poster());
+  const auto ask = [&] {
+    std::optional<protocol::mqtt::Reason> got;
+    auth.check({.has_user_name = true, .user_name = "gate", .password = "secret"},
+               [&](auto r) { got = r.reason; });
+    const bool at_once = got.has_value();
+    EXPECT_TRUE(posted.run_until([&] { return got.has_value(); }));
+    EXPECT_EQ(got, protocol::mqtt::Reason::success);
+    return at_once;
+  };
+  EXPECT_FALSE(ask());
+  EXPECT_TRUE(ask());
+  TempFile changed("gate:" + registry::PasswordHash::make("secret", 1000) + "\n");
+  auth.use_passwords(PasswordFile::load(changed.path));
+  EXPECT_FALSE(ask()) << "another salt";
+}
+
 // -- with a registry
 
 class Registered : public ::testing::Test {
@@ -206,6 +214,33 @@ class Registered : public ::testing::Test {
   Authenticator auth_{{.throttle = {.per_address = 0, .per_name = 0}, .registry = &registry_},
                       posted_.poster()};
 };
+
+// What another tenant's queue does to a log-in; and connections that have ended.
+TEST_F(Registered, ATenantDoesNotWaitForAnother) {
+  load(
+      "tenants: [{name: acme, sites: [{name: n}], devices: [{name: cam, site: n, credentials: "
+      "[{auth_id: cam, password: secret}]}]},{name: mall, sites: [{name: n}]}]");
+  constexpr int kFlood = 1'900;
+  int answered = 0;
+  int before = -1;
+  for (int i = 0; i < kFlood; ++i) {
+    const base::ConnId conn{static_cast<std::uint32_t>(i), 1};
+    auth_.check(
+        {.has_user_name = true,
+         .user_name = "guess" + std::to_string(i) + (i % 2 == 0 ? "@mall" : "@none"),
+         .password = "x"},
+        [&](auto) { ++answered; }, conn);
+    if (i % 3 == 0) auth_.closed(conn);
+  }
+  auth_.check({.has_user_name = true, .user_name = "cam@acme", .password = "secret"},
+              [&](const session::AuthResult& r) {
+                EXPECT_TRUE(r.scope);
+                before = answered;
+              });
+  EXPECT_TRUE(posted_.run_until([&] { return before >= 0; }));
+  EXPECT_LT(before, kFlood / 2) << "its turn is the next, whatever waits";
+  EXPECT_TRUE(posted_.run_until([&] { return answered == kFlood; })) << "all are answered";
+}
 
 constexpr const char* kAcme =
     "tenants: [{name: acme, sites: [{name: n}], devices: ["
@@ -256,7 +291,11 @@ TEST_F(Registered, EachWayAndEachReasonNot) {
       << "nobody knows yet";
   load(kAcme);
   EXPECT_EQ(ask({.user_name = "old", .password = "x"}).reason, Reason::bad_user_name_or_password);
+  EXPECT_FALSE(at_once_) << "it took a hash, that it is out of time does not show";
   EXPECT_EQ(ask({.user_name = "none", .password = "x"}).reason, Reason::bad_user_name_or_password);
+  EXPECT_FALSE(at_once_) << "it took a hash, that nobody has it does not show";
+  EXPECT_EQ(ask({.user_name = "box", .password = "x"}).reason, Reason::bad_user_name_or_password);
+  EXPECT_FALSE(at_once_) << "nor that it has a key";
   EXPECT_EQ(ask({.user_name = "off", .password = "secret"}).reason, Reason::banned);
   EXPECT_EQ(ask({.user_name = "off", .password = "x"}).reason, Reason::bad_user_name_or_password);
   EXPECT_TRUE(ask({.certificate = "cam.acme"}).scope);
@@ -277,19 +316,15 @@ TEST_F(Registered, WhoIsDisabledMeanwhileStaysOut) {
 TEST_F(Registered, AKeyIsProvedByTheTime) {
   using protocol::mqtt::Reason;
   load(kAcme);
-  const auto proof = [](std::int64_t seconds, const std::string& id) {
-    const std::string text = id + ":" + std::to_string(seconds);
+  const auto signature = [](const std::string& text) {
     unsigned char d[32];
     unsigned size = 0;
     HMAC(EVP_sha256(), "0123456789abcdef", 16, reinterpret_cast<const unsigned char*>(text.data()),
          text.size(), d, &size);
-    std::string out = std::to_string(seconds) + ":";
-    char hex[3];
-    for (const unsigned char b : d) {
-      std::snprintf(hex, sizeof hex, "%02x", b);
-      out += hex;
-    }
-    return out;
+    return base::to_hex({reinterpret_cast<const char*>(d), size});
+  };
+  const auto proof = [&](std::int64_t seconds, const std::string& id) {
+    return std::to_string(seconds) + ":" + signature(id + ":" + std::to_string(seconds));
   };
   const std::int64_t now = base::now().ms / 1000;
   EXPECT_TRUE(ask({.user_name = "box", .password = proof(now, "box")}).scope);
@@ -298,8 +333,48 @@ TEST_F(Registered, AKeyIsProvedByTheTime) {
             Reason::bad_user_name_or_password);
   EXPECT_EQ(ask({.user_name = "box", .password = proof(now, "cam")}).reason,
             Reason::bad_user_name_or_password);
-  for (const char* p : {"", ":", "1", "x:y", "99999999999999999999:00"})
+  // Bound to the tenant and the client id.
+  const auto bound = [&](const std::string& id) {
+    const std::string at = std::to_string(now);
+    return "v2:" + at + ":" + signature(id + ":" + at + ":c1");
+  };
+  EXPECT_TRUE(
+      ask({.user_name = "box@acme", .password = bound("box@acme"), .client_id = "c1"}).scope);
+  EXPECT_EQ(ask({.user_name = "box@acme", .password = bound("box@acme"), .client_id = "c2"}).reason,
+            Reason::bad_user_name_or_password);
+  EXPECT_EQ(ask({.user_name = "box@acme", .password = bound("box@mall"), .client_id = "c1"}).reason,
+            Reason::bad_user_name_or_password);
+  for (const char* p : {"", ":", "1", "v2:", "v2::", "v2:1", "x:y", "99999999999999999999:00"})
     EXPECT_EQ(ask({.user_name = "box", .password = p}).reason, Reason::bad_user_name_or_password);
+  Authenticator strict({.unbound_proofs = false, .registry = &registry_}, posted_.poster());
+  std::optional<Reason> got;
+  strict.check({.has_user_name = true, .user_name = "box", .password = proof(now, "box")},
+               [&](const session::AuthResult& r) { got = r.reason; });
+  EXPECT_TRUE(posted_.run_until([&] { return got.has_value(); }));
+  EXPECT_EQ(got, Reason::bad_user_name_or_password);
+}
+
+// With two authorities a name is not enough: the other one may have signed it.
+TEST_F(Registered, ACertificateIsOfItsAuthority) {
+  const std::string ours(32, '\xaa');
+  const std::string theirs(32, '\xbb');
+  const auto who = [&](const std::string& name, const std::string& authorities) {
+    return ask({.certificate = name, .authorities = authorities}).scope != nullptr;
+  };
+  load("tenants: [{name: acme, authorities: [" + base::to_hex(ours) +
+       "], sites: [{name: n}], devices: [{name: a, site: n, credentials: [{certificate: a}]}, "
+       "{name: b, site: n, credentials: [{certificate: b, authority: " +
+       base::to_hex(theirs) +
+       "}]}]}, {name: mall, sites: [{name: n}], devices: [{name: c, site: n, credentials: "
+       "[{certificate: c}]}]}]");
+  EXPECT_TRUE(who("a", ours));
+  EXPECT_TRUE(who("a", theirs + ours)) << "one of its chain";
+  EXPECT_FALSE(who("a", theirs));
+  EXPECT_FALSE(who("a", ""));
+  EXPECT_TRUE(who("b", theirs)) << "a credential's own counts instead";
+  EXPECT_FALSE(who("b", ours));
+  EXPECT_TRUE(who("c", theirs)) << "bound to none";
+  EXPECT_THROW(load("tenants: [{name: acme, authorities: [AA]}]"), registry::BadRecord);
 }
 
 }  // namespace

@@ -98,8 +98,8 @@ TEST(Registry, ALogInLeadsToAScope) {
   EXPECT_FALSE(r.find_login("@acme"));
   EXPECT_FALSE(r.find_login(""));
   EXPECT_FALSE(r.find_login("cam-2@acme")->scope) << "its site is disabled";
-  EXPECT_EQ(r.find_certificate("cam-1.acme.example")->scope->who().name, "cam-1");
-  EXPECT_FALSE(r.find_certificate("cam-1"));
+  EXPECT_EQ(r.find_certificate("cam-1.acme.example", {})->scope->who().name, "cam-1");
+  EXPECT_FALSE(r.find_certificate("cam-1", {}));
   EXPECT_EQ(r.find_login("platform")->scope->allowed(), std::vector<std::string>{"north"});
   EXPECT_EQ(r.find_login("eve")->scope->who().role, Role::operator_);
 }

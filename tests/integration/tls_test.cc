@@ -1,12 +1,14 @@
 // Devices over TLS, in both shapes: versions, certificates, tickets, reload, hostile handshakes.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
 #include "tests/support/gateway_process.h"
+#include "tests/support/made_certificate.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/tls_client.h"
 
@@ -16,6 +18,7 @@ namespace {
 class Tls : public ::testing::TestWithParam<const char*> {
  protected:
   Tls() : directory_(make_directory()), certificates_(directory_) {
+    std::signal(SIGPIPE, SIG_IGN);  // who is refused is written to all the same
     certificates_.issue("server", "localhost");
   }
   ~Tls() override { std::filesystem::remove_all(directory_); }
@@ -193,6 +196,108 @@ TEST_P(Tls, ACertificateIsALogIn) {
     EXPECT_EQ(static_cast<unsigned char>(answer.back().body[1]), 0x87)
         << "no certificate, no password";
   }
+}
+
+// What a ticket is good for ends with what its session was believed by: the device's certificate,
+// its authority, a revocation. Without a signal: the gateway sees that its files have changed.
+class TlsTickets : public Tls {
+ protected:
+  TlsTickets() {
+    certificates_.issue("device", "device-1");
+    certificates_.issue("other", "device-2");
+    std::filesystem::create_directory(directory_ + "/else");
+    std::filesystem::copy_file(certificates_.file("ca.crt"), certificates_.file("trusted.crt"));
+  }
+  std::unique_ptr<GatewayProcess> asking(const std::string& more = "",
+                                         const std::string& name = "g") {
+    return gateway("  ca_file: " + certificates_.file("trusted.crt") +
+                       "\n  client_certificates: required\n" + more,
+                   name);
+  }
+  // Is the client let in, by its ticket or with a full handshake?
+  bool let_in(const GatewayProcess& g, const TlsClient::Options& o, bool* resumed = nullptr) {
+    TlsClient c(g.mqtts_port(), o);
+    const bool in = c.connect_mqtt({.client_id = "c"});
+    if (resumed != nullptr) *resumed = in && c.resumed();
+    return in;
+  }
+  TlsSession ticket_of(const GatewayProcess& g, TlsClient::Options o) {
+    TlsClient c(g.mqtts_port(), o);
+    EXPECT_TRUE(c.connect_mqtt({.client_id = "c"}));
+    return c.session();
+  }
+  void replace(const std::string& from, const std::string& to) {
+    std::filesystem::copy_file(from, to + ".draft");
+    std::filesystem::rename(to + ".draft", to);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Shapes, TlsTickets, ::testing::Values(""),
+                         [](const auto&) { return "supervised"; });
+
+TEST_P(TlsTickets, EndWithTheCertificate) {
+  auto g = asking();
+  for (const int version : {TLS1_3_VERSION, TLS1_2_VERSION}) {
+    Signer(certificates_.file("ca")).end_after(certificates_.file("device"), 10);
+    TlsClient::Options o = as("device");
+    o.version = version;
+    o.session = ticket_of(*g, o);
+    bool resumed = false;
+    ASSERT_TRUE(let_in(*g, o, &resumed));
+    EXPECT_TRUE(resumed) << version;
+    EXPECT_TRUE(eventually([&] { return !let_in(*g, o); })) << version;
+  }
+}
+
+TEST_P(TlsTickets, EndWithTheAuthority) {
+  Certificates elsewhere(directory_ + "/else");
+  auto g = asking();
+  TlsClient::Options o = as("device");
+  o.session = ticket_of(*g, o);
+  ASSERT_TRUE(let_in(*g, o));
+  replace(elsewhere.file("ca.crt"), certificates_.file("trusted.crt"));
+  EXPECT_TRUE(eventually([&] { return !let_in(*g, o); }));
+  EXPECT_NE(g->log().find("certificates of devices read again"), std::string::npos);
+}
+
+TEST_P(TlsTickets, EndWithARevocation) {
+  const Signer ca(certificates_.file("ca"));
+  const std::string list = directory_ + "/crl.pem";
+  ca.revoke("", list);
+  auto g = asking("  crl_file: " + list + "\n");
+  TlsClient::Options o = as("device");
+  o.session = ticket_of(*g, o);
+  TlsClient::Options other = as("other");
+  other.session = ticket_of(*g, other);
+  bool resumed = false;
+  ASSERT_TRUE(let_in(*g, o, &resumed));
+  EXPECT_TRUE(resumed);
+  ca.revoke(certificates_.file("device"), list);
+  EXPECT_TRUE(eventually([&] { return !let_in(*g, o); }));
+  EXPECT_TRUE(let_in(*g, other)) << "with a full handshake";
+  EXPECT_GT(g->metric("berth_certificate_expiry_timestamp_seconds{name=\"mqtts_crl\"}"), 0);
+  EXPECT_GT(g->metric("berth_certificate_expiry_timestamp_seconds{name=\"mqtts\"}"), 0);
+}
+
+// A certificate without the name that is the log-in is no reason to ask for a password.
+TEST_P(TlsTickets, ACertificateWithoutANameIsNoWayAround) {
+  auto g = asking("  user_name: dns_name\nauth:\n  anonymous: always\n", "named");
+  EXPECT_TRUE(let_in(*g, as("device")));
+  EXPECT_FALSE(let_in(*g, as("ca"))) << "it has a common name only";
+  EXPECT_GE(g->metric("berth_connection_closed_total{reason=\"tls_failed\"}"), 1);
+}
+
+// No library asks a terminal for the passphrase: the files stay as they were.
+TEST_P(TlsTickets, AKeyWithAPassphraseIsABadKey) {
+  auto g = asking();
+  const std::string key = certificates_.file("server.key");
+  ASSERT_EQ(std::system(("openssl pkey -in " + key + " -aes128 -passout pass:secret -out " + key +
+                         ".new && mv " + key + ".new " + key)
+                            .c_str()),
+            0);
+  g->process().send(SIGHUP);
+  EXPECT_TRUE(eventually(
+      [&] { return g->log().find("certificates of devices stay") != std::string::npos; }));
+  EXPECT_TRUE(let_in(*g, as("device")));
 }
 
 // I11: connections stay, new ones get the new certificate; what is broken changes nothing.

@@ -210,7 +210,7 @@ const std::string kFromHere("\x7f\x00\x00\x01\x7f\x00\x00\x01\x30\x39\x07\x5b", 
 
 // Anonymous is who comes from this machine: by what the proxy says, not by where it is.
 TEST_P(Transports, AProxySaysWhoIsThere) {
-  auto g = gateway("  proxy_protocol: true\n", "  proxy_protocol: true\n");
+  auto g = gateway("  proxy_protocol: true\n  proxies: 127.0.0.0/8\n", "  proxy_protocol: true\n");
   const auto answer = [&](const std::string& header) {
     RawClient c(g->mqtt_port());
     for (const char byte : header) c.send({&byte, 1});
@@ -232,8 +232,17 @@ TEST_P(Transports, AProxySaysWhoIsThere) {
   EXPECT_FALSE(ws.until(2).empty()) << "all in one segment";
 }
 
+TEST_P(Transports, AProxyNobodyHasNamedMakesNobodyAnonymous) {
+  auto g = gateway("  proxy_protocol: true\n");
+  RawClient c(g->mqtt_port());
+  c.send("PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n" + connect({.client_id = "c"}));
+  const auto got = c.until(2);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(static_cast<unsigned char>(got[0].body[1]), 0x87);
+}
+
 TEST_P(Transports, AProxyHeaderComesBeforeTls) {
-  auto g = gateway("", "", "  proxy_protocol: true\n");
+  auto g = gateway("  proxies: 127.0.0.0/8\n", "", "  proxy_protocol: true\n");
   TlsClient::Options o{.ca_file = certificates_.file("ca.crt"), .preamble = proxy_v2(kFromHere)};
   TlsClient c(g->mqtts_port(), o);
   EXPECT_TRUE(c.connect_mqtt({.client_id = "tls"}));
@@ -253,7 +262,7 @@ TEST_P(Transports, OnlyKnownProxiesAreBelieved) {
 // haproxy 2.6 as a load balancer in front, with its health checks, in both versions.
 TEST_P(Transports, HaproxyInFront) {
   for (const char* send : {"send-proxy", "send-proxy-v2"}) {
-    auto g = gateway("  proxy_protocol: true\n");
+    auto g = gateway("  proxy_protocol: true\n  proxies: 127.0.0.0/8\n");
     const int port = [] {  // haproxy can't say which one it got
       sockaddr_in a{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}};
       const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

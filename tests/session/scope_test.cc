@@ -170,6 +170,10 @@ TEST(Tenants, WhatIsNotTheirsIsRefused) {
   s.w.packets(eve);
   s.w.feed(eve, publish("v1/north/cam/cmd/1/req/open", "1", 1, 1));
   EXPECT_EQ(answer(s.w, eve, 4, 2), 0x87u);
+  s.w.feed(eve, subscribe(2, "v1/#", 1));
+  EXPECT_EQ(suback(s.w, eve), 1u);
+  s.w.feed(eve, subscribe(3, "$share/g/v1/#", 1));
+  EXPECT_EQ(suback(s.w, eve), 0x87u) << "who looks takes nothing away from a group";
 }
 
 TEST(Tenants, WillsAreSaidInOnesOwnName) {
