@@ -228,6 +228,51 @@ struct RegistryCommands {
   CLI::App* restore;
 };
 
+// `berth ctl`: what is asked of a running gateway, without the registry's commands.
+struct ControlCommands {
+  explicit ControlCommands(CLI::App& app) : all(app.add_subcommand("ctl", "ask a running gateway")) {
+    all->add_option("--admin", admin.admin, "HOST:PORT of its admin listener [127.0.0.1:9180]");
+    all->add_option("--token-file", admin.token_file,
+                    "with its token; not needed on its own host as its user")
+        ->envname("BERTH_ADMIN_TOKEN_FILE");
+    all->add_option("--timeout", admin.timeout_s, "seconds to wait for an answer [150]")
+        ->check(CLI::Range(1, 3600));
+    all->require_subcommand(1);
+    all->fallthrough();
+    status = all->add_subcommand("status", "what runs");
+    status->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
+    restart = all->add_subcommand("restart-engine", "replace the engine; devices stay connected");
+    drain = all->add_subcommand(
+        "drain", "an edge or engine of a cluster hands over what it has, and ends");
+    quarantine = all->add_subcommand(
+        "quarantine", "who has killed engines and is kept out, and what of (JSON)");
+    quarantine->add_option("--lift", lift, "the id of one that is to be let in again");
+    ready = all->add_subcommand("ready", "exit 0 if ready (a container's health check)");
+  }
+  // After parsing: the exit code of the command that was given; nothing: none of these was.
+  std::optional<int> run() const {
+    using berth::gateway::ctl;
+    if (*status) return berth::gateway::ctl_status(admin);
+    if (*restart) return ctl(admin, "POST", "/api/v1/engine/restart");
+    if (*quarantine && !lift.empty()) return ctl(admin, "DELETE", "/api/v1/quarantine/" + lift);
+    if (*quarantine) return ctl(admin, "GET", "/api/v1/quarantine");
+    if (*drain) return ctl(admin, "POST", "/api/v1/drain");
+    if (*ready) return ctl(admin, "GET", "/readyz");
+    return std::nullopt;
+  }
+
+  CLI::App* all;
+  berth::gateway::Ctl admin;
+  std::string lift;
+
+ private:
+  CLI::App* status;
+  CLI::App* restart;
+  CLI::App* drain;
+  CLI::App* quarantine;
+  CLI::App* ready;
+};
+
 int run(int argc, char** argv) {
   CLI::App app("berth: a device gateway that devices do not notice being restarted");
   app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
@@ -252,30 +297,8 @@ int run(int argc, char** argv) {
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   berth::sim::Options simulated;
   CLI::App* sim = add_sim(app, simulated);
-  berth::gateway::Ctl admin;
-  CLI::App* control = app.add_subcommand("ctl", "ask a running gateway");
-  control->add_option("--admin", admin.admin, "HOST:PORT of its admin listener [127.0.0.1:9180]");
-  control
-      ->add_option("--token-file", admin.token_file,
-                   "with its token; not needed on its own host as its user")
-      ->envname("BERTH_ADMIN_TOKEN_FILE");
-  control->add_option("--timeout", admin.timeout_s, "seconds to wait for an answer [150]")
-      ->check(CLI::Range(1, 3600));
-  control->require_subcommand(1);
-  control->fallthrough();
-  CLI::App* status = control->add_subcommand("status", "what runs");
-  status->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
-  CLI::App* restart =
-      control->add_subcommand("restart-engine", "replace the engine; devices stay connected");
-  CLI::App* drain = control->add_subcommand(
-      "drain", "an edge or engine of a cluster hands over what it has, and ends");
-  CLI::App* quarantine = control->add_subcommand(
-      "quarantine", "who has killed engines and is kept out, and what of (JSON)");
-  std::string lift;
-  quarantine->add_option("--lift", lift, "the id of one that is to be let in again");
-  const RegistryCommands registry(*control);
-  CLI::App* ready =
-      control->add_subcommand("ready", "exit 0 if ready (a container's health check)");
+  ControlCommands control(app);
+  const RegistryCommands registry(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -292,16 +315,10 @@ int run(int argc, char** argv) {
   }
   if (*check) return check_config(flags);
   if (*sim) return berth::sim::run(simulated);
-  if (*status) return berth::gateway::ctl_status(admin);
-  if (*restart) return berth::gateway::ctl(admin, "POST", "/api/v1/engine/restart");
-  if (*quarantine && !lift.empty())
-    return berth::gateway::ctl(admin, "DELETE", "/api/v1/quarantine/" + lift);
-  if (*quarantine) return berth::gateway::ctl(admin, "GET", "/api/v1/quarantine");
-  if (const auto code = registry.run(admin)) return *code;
-  if (*drain) return berth::gateway::ctl(admin, "POST", "/api/v1/drain");
+  if (const auto code = control.run()) return *code;
+  if (const auto code = registry.run(control.admin)) return *code;
   if (*edge) return berth::gateway::cluster::run_edge(load(flags));
   if (*engine) return berth::gateway::cluster::run_engine(load(flags));
-  if (*ready) return berth::gateway::ctl(admin, "GET", "/readyz");
   return berth::gateway::serve(load(flags));
 }
 

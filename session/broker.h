@@ -205,6 +205,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   // broker_work.cc: work that takes more than one turn
   void work(base::Instant now);
   void run_due(base::Instant now);
+  void run_due_lists(base::Instant now);
   void run_list(Due& due, base::Instant now);
   void put_back(Due& due, Deferred d);
   void end_deferral(Channel& ch);
@@ -583,6 +584,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   OpenBatch open_;
   std::deque<OpenBatch> sealed_;
   std::deque<Due> due_;
+  bool in_work_ = false;
+  bool in_due_ = false;
   std::deque<Deferred> staging_;  // Fanouts, a part each in turn
   std::deque<Deferred> spreading_;
   std::deque<RetainedFill> filling_;

@@ -370,7 +370,10 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
     dirty(ch, CookieSlot::volatile_state);
     subscriptions_changed(ch);
   }
+  // What its record has is newer: an engine died between the commit and the cookie that says so.
+  if (s.keeps_filters && v.subscriptions_size() != 0) subscriptions_changed(ch);
   for (const auto& sub : v.subscriptions()) {
+    if (s.keeps_filters) break;
     add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
                      sub.id());
   }

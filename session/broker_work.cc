@@ -2,6 +2,7 @@
 // to many, retained messages for a queue, wills and the ends of sessions that are due together. A
 // part of each is done when a turn ends, then others have theirs.
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
 #include "session/broker.h"
@@ -31,8 +32,10 @@ std::uint64_t Broker::fair_key(base::ConnId conn) {
   return ch == nullptr ? 0 : ch->fair_key;
 }
 
+// What runs here may end the shell's turn and so come back: the outer call goes on with the rest.
 void Broker::work(base::Instant now) {
-  if (!has_work()) return;
+  if (in_work_ || !has_work()) return;
+  in_work_ = true;
   budget_.begin_turn(kPart);
   run_due(now);
   budget_.begin_turn(kPart);
@@ -44,11 +47,18 @@ void Broker::work(base::Instant now) {
   if (serving_) run_timers(now);
   if (serving_) publish_due_wills(now);
   for (Edge& e : edges_) send_late(e, now);
+  in_work_ = false;
 }
 
 // -- what waited for a commit
 
 void Broker::run_due(base::Instant now) {
+  if (std::exchange(in_due_, true)) return;
+  run_due_lists(now);
+  in_due_ = false;
+}
+
+void Broker::run_due_lists(base::Instant now) {
   for (;;) {
     while (!due_.empty() && !budget_.spent()) {
       Due& due = due_.front();

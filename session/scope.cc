@@ -55,7 +55,7 @@ bool Scope::of_its_sites(std::string_view topic) const {
   });
 }
 
-// A device that says v1/SITE/DEVICE/…, as services do: it would be v1/SITE/DEVICE/SITE/DEVICE/….
+// A device that says v1/SITE/DEVICE/…, as services do: inside, both would stand twice.
 bool Scope::names_itself(std::string_view after_v1) const {
   if (!after_v1.starts_with(site_)) return false;
   after_v1.remove_prefix(site_.size());

@@ -74,7 +74,7 @@ TEST(Supervisor, OutlivesWantOfDescriptors) {
     for (pid_t p; in >> p;) all.push_back(p);
     return all;
   };
-  for (const pid_t p : children()) ::kill(p, SIGKILL);
+  for (const pid_t p : children()) send_signal(p, SIGKILL);
   ASSERT_TRUE(eventually([&] { return g.log().find("engine start failed") != std::string::npos; }))
       << g.log();
   ASSERT_EQ(prlimit(g.process().pid(), RLIMIT_NOFILE, &before, nullptr), 0);
@@ -92,10 +92,10 @@ TEST(Supervisor, ASignalToTheGroupIsForTheEdge) {
     pid_t engine = -1;
     ASSERT_TRUE(eventually([&] { return (engine = g.engine_pid()) > 0; }));
     for (const int ignored : {SIGUSR1, SIGUSR2}) {
-      ::kill(engine, ignored);
+      send_signal(engine, ignored);
       g.process().send(ignored);
     }
-    ::kill(engine, number);
+    send_signal(engine, number);
     g.process().send(number);
     const auto bye = device->until(14);
     ASSERT_FALSE(bye.empty());
@@ -254,7 +254,7 @@ TEST(Supervisor, EndsThoughItsLogIsNotRead) {
     return n == 2;
   }));
   const auto began = Clock::now();
-  ::kill(pid, SIGTERM);
+  send_signal(pid, SIGTERM);
   int status = 0;
   EXPECT_TRUE(
       eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; }, std::chrono::seconds(20)));

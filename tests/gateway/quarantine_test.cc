@@ -166,7 +166,9 @@ TEST(Probation, TheRestGoesOnAtOnceWhenItTakesTooLong) {
     if (p.current()) p.cleared(*p.current());
     const Conns more = p.next(i);
     given.insert(given.end(), more.begin(), more.end());
-    if (p.running()) EXPECT_EQ(more.size(), 1u);
+    if (p.running()) {
+      EXPECT_EQ(more.size(), 1u);
+    }
   }
   EXPECT_EQ(given.size(), 100u);
   p.begin(many, 0);

@@ -319,8 +319,8 @@ TEST(Merge, IsAJsonMergePatch) {
   EXPECT_EQ(patched("{}"), to_json(key, stored));
   EXPECT_EQ(patched(R"({"timeZone":"Asia/Tokyo"})"),
             R"({"name":"north","labels":{"a":"1"},"time_zone":"Asia/Tokyo"})");
-  EXPECT_EQ(patched(R"({"labels":{"b":"2"},"time_zone":null})"),
-            R"({"name":"north","labels":{"a":"1","b":"2"}})");
+  EXPECT_EQ(boost::json::parse(patched(R"({"labels":{"b":"2"},"time_zone":null})")),
+            boost::json::parse(R"({"name":"north","labels":{"a":"1","b":"2"}})"));
   EXPECT_EQ(patched(R"({"labels":null})"), R"({"name":"north","time_zone":"UTC"})");
   EXPECT_THROW(patched(R"({"colour":"red"})"), BadRecord);
   EXPECT_THROW(parse_object("[]"), BadRecord);

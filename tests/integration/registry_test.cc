@@ -409,7 +409,8 @@ TEST(RegistryFileOf, ASmallSite) {
   const Directory d;
   const std::string file = d.file("registry.yaml", kTwoTenants);
   const std::string config = d.file("berth.yaml", "registry: {source: file, file: " + file +
-                                                      ", refresh_ms: 100, default_tenant: acme}\n");
+                                                      ", refresh_ms: 100, default_tenant: acme}\n"
+                                                      "session: {per_device: 10}\n");
   GatewayProcess g({"--config", config});
   const Rest rest(g.admin_port());
   EXPECT_EQ(login(g.mqtt_port(), as("cam", "secret")), 0);

@@ -41,8 +41,7 @@ struct Ruled {
     w.on_login([](const AuthRequest& r) {
       return AuthResult{protocol::mqtt::Reason::success, {}, !r.user_name.empty()};
     });
-    w.on_engine([this] { w.broker().use_access(&rules); });
-    w.broker().use_access(&rules);
+    w.use_access(rules);
     rules.by_user["ann"] = {"orders", "news"};
     rules.by_user["bob"] = {"orders", "news"};
   }

@@ -24,6 +24,10 @@ bool eventually(const std::function<bool()>& condition, std::chrono::millisecond
   return true;
 }
 
+bool send_signal(pid_t pid, int number) {
+  return pid > 1 && ::kill(pid, number) == 0;
+}
+
 Process::Process(std::vector<std::string> argv, std::string log_path)
     : log_path_(std::move(log_path)) {
   posix_spawn_file_actions_t actions;

@@ -18,6 +18,9 @@ using Clock = std::chrono::steady_clock;
 bool eventually(const std::function<bool()>& condition,
                 std::chrono::milliseconds limit = std::chrono::seconds(20));
 
+// Of a process that a test has found by its parent. False: `pid` is no single process, or gone.
+bool send_signal(pid_t pid, int number);
+
 class Process {
  public:
   // Output goes to `log_path`.

@@ -80,6 +80,11 @@ class World : public session::Effects {
   void on_login(std::function<session::AuthResult(const session::AuthRequest&)> f) {
     on_login_ = std::move(f);
   }
+  // From the beginning of each engine on, as a shell sets it.
+  void use_access(const session::AccessPolicy& a) {
+    access_ = &a;
+    broker_->use_access(&a);
+  }
   void use_registry(const session::Principals& r) {
     registry_ = &r;
     broker_->use_registry(r);
@@ -203,6 +208,7 @@ class World : public session::Effects {
     for (Away& a : away_) a = kHere;
     broker_ = std::make_unique<session::Broker>(options_, *this, nullptr, probe_);
     if (registry_ != nullptr) broker_->use_registry(*registry_);
+    if (access_ != nullptr) broker_->use_access(access_);
     store_.restore(*broker_);
     for (Conn& k : conns_) {
       k.attached = false;
@@ -410,6 +416,7 @@ class World : public session::Effects {
   bool crash_committed_ = false;
   std::function<session::AuthResult(const session::AuthRequest&)> on_login_;
   const session::Principals* registry_ = nullptr;
+  const session::AccessPolicy* access_ = nullptr;
   int crash_at_;
   int breaks_;
   int boundary_ = 0;
