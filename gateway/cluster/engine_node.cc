@@ -91,8 +91,9 @@ class EngineNode {
   }
 
   int run() {
-    prove_files(config_);
-    forgive_bad_files();  // whoever takes a store later goes on with what was good now
+    // With bad files this engine is not fit to serve while another one is (look_at_files). Where
+    // there is no other, it serves those who are in, with the last good files if it has any.
+    forgive_bad_files();
     load_passwords(config_);
     load_acl(config_);
     Endpoint links = config_.cluster.listen;

@@ -195,9 +195,8 @@ TEST(Cluster, I14_AnEngineWithBadFilesDoesNotServeWhileAnotherCan) {
            (c.engines[1]->process().running() && c.engines[1]->serving());
   }));
   EXPECT_FALSE(bad.serving());
-  c.active()->process().send(SIGKILL);  // nobody else is left: it goes on trying
-  EXPECT_TRUE(eventually([&] { return bad.log().find("store not taken") != std::string::npos; }));
-  EXPECT_TRUE(bad.process().running());
+  c.active()->process().send(SIGKILL);  // nobody else is left: it serves those who are in
+  EXPECT_TRUE(eventually([&] { return bad.serving(); })) << bad.log();
   std::ofstream(d.path() + "/bad.acl") << "topic readwrite #\n";
   EXPECT_TRUE(eventually([&] { return bad.serving() && ready() == "ready"; })) << bad.log();
 }
@@ -259,6 +258,7 @@ TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
     Cluster c({.engines = 3, .edges = 2});
     unsetenv("BERTH_FAULT_TOPIC");
     auto good = subscribed(c.edges[0]->mqtt_port(), {.client_id = "good"}, "t", 1);
+    auto p = connected(c.edges[1]->mqtt_port(), {.client_id = "p"});
     auto bad = connected(c.edges[0]->mqtt_port(), {.client_id = "bad"});
     bad->send(publish(topic, "x", 1, 1));
     EXPECT_TRUE(bad->closed_within(std::chrono::seconds(20))) << topic;
@@ -269,14 +269,14 @@ TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
     };
     ASSERT_NE(c.active(), nullptr);
     EXPECT_EQ(alive(), 1) << topic;
-    for (auto& e : c.edges) {  // it tries again, also at the other edge
+    // It tries again, also at the other edge. Who is anonymous is quarantined by address.
+    for (auto& e : c.edges) {
       EXPECT_TRUE(eventually([&] {
         RawClient a(e->mqtt_port());
         a.send(connect({.client_id = "bad"}));
         return a.closed_within(std::chrono::milliseconds(500));
       })) << topic;
     }
-    auto p = connected(c.edges[1]->mqtt_port(), {.client_id = "p"});
     p->send(publish("t", "fine", 1, 1));
     const auto got = good->until(3);
     ASSERT_FALSE(got.empty());
