@@ -7,7 +7,8 @@ namespace berth::gateway::cluster {
 namespace {
 
 constexpr std::chrono::milliseconds kOften{20};
-constexpr std::chrono::milliseconds kEdgesAgain{session::kEdgesKnown_ms / 10};
+// How soon an edge that was given up keeps no standby engine unready any more.
+constexpr std::chrono::milliseconds kEdgesAgain{2000};
 
 bool same(const std::vector<session::RedisEdge>& a, const std::vector<session::RedisEdge>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),

@@ -60,7 +60,7 @@ Changes GuardedRegistry::begin() {
   now = judge(std::move(now));
   if (missing_.empty() || !copy) return now;
   // What is in force is the copy with what the store says otherwise.
-  std::unordered_set<std::string_view> said;
+  std::unordered_set<std::string> said;  // not views: the list grows while they are asked for
   for (const Change& c : now.list) said.insert(c.key);
   for (Change& c : copy->list) {
     if (!said.contains(c.key)) now.list.push_back(std::move(c));
@@ -84,7 +84,7 @@ Changes GuardedRegistry::judge(Changes c) {
 
 // What was known and is not there is missing, not removed, as long as that may be a loss.
 Changes GuardedRegistry::judge_whole(Changes c) {
-  std::unordered_set<std::string_view> there;
+  std::unordered_set<std::string> there;  // not views: the list is moved from
   for (const Change& change : c.list) {
     if (change.value) there.insert(change.key);
   }
