@@ -7,7 +7,7 @@ namespace berth::gateway::cluster {
 namespace {
 
 constexpr std::chrono::milliseconds kOften{20};
-// How soon an edge that was given up keeps no standby engine unready any more.
+// The list of edges is written when it changes, and again this often: Redis may have lost it.
 constexpr std::chrono::milliseconds kEdgesAgain{2000};
 
 bool same(const std::vector<session::RedisEdge>& a, const std::vector<session::RedisEdge>& b) {
