@@ -22,8 +22,9 @@ inline constexpr std::chrono::seconds kHomeAnswers{10};  // or it is stuck
 class HomeLoop {
  public:
   // `home` outlives the server's thread. `server` is shared: what home has not answered yet, or
-  // drops when it ends, has a timer in it.
-  HomeLoop(boost::asio::io_context& home, std::shared_ptr<boost::asio::io_context> server)
+  // drops when it ends, has a timer in it. Kept weak here: handlers keep a HomeLoop in their
+  // frames, and the server's loop keeps the frames.
+  HomeLoop(boost::asio::io_context& home, std::weak_ptr<boost::asio::io_context> server)
       : home_(home), server_(std::move(server)) {}
 
   template <class T>
@@ -34,12 +35,9 @@ class HomeLoop {
   template <class T>
   boost::asio::awaitable<std::optional<T>> ask(std::function<void(Done<T>)> start,
                                                std::chrono::seconds limit = kHomeAnswers) {
-    Held<T> held{server_, std::make_shared<Reply<T>>(*server_)};
-    const std::shared_ptr<Reply<T>> reply = held.reply;
+    const std::shared_ptr<Reply<T>> reply = post_home(std::move(start));
+    if (reply == nullptr) co_return std::nullopt;
     reply->timer.expires_after(limit);
-    boost::asio::post(home_, [held = std::move(held), start = std::move(start)] {
-      start([held](T value) { answer(held, std::move(value)); });
-    });
     co_await reply->timer.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
     co_return std::move(reply->value);
   }
@@ -65,6 +63,18 @@ class HomeLoop {
     std::shared_ptr<boost::asio::io_context> server;
     std::shared_ptr<Reply<T>> reply;
   };
+  // Nothing in the asking frame may hold the server's loop while it waits.
+  template <class T>
+  std::shared_ptr<Reply<T>> post_home(std::function<void(Done<T>)> start) {
+    std::shared_ptr<boost::asio::io_context> server = server_.lock();
+    if (server == nullptr) return nullptr;
+    auto reply = std::make_shared<Reply<T>>(*server);
+    Held<T> held{std::move(server), reply};
+    boost::asio::post(home_, [held = std::move(held), start = std::move(start)] {
+      start([held](T value) { answer(held, std::move(value)); });
+    });
+    return reply;
+  }
   // The server's loop holds the reply, but not itself: that would be a circle.
   template <class T>
   static void answer(const Held<T>& held, T value) {
@@ -76,7 +86,7 @@ class HomeLoop {
   }
 
   boost::asio::io_context& home_;
-  std::shared_ptr<boost::asio::io_context> server_;
+  std::weak_ptr<boost::asio::io_context> server_;
 };
 
 }  // namespace berth::gateway::admin
