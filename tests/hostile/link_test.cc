@@ -48,10 +48,15 @@ class Crowd {
   std::uint64_t opened() const { return opened_; }
 
  private:
+  static constexpr double kPerSecond = 2500;
+
   void run(std::size_t count) {
     std::vector<pollfd> fds(count, pollfd{.fd = -1, .events = POLLIN | POLLRDHUP, .revents = 0});
+    const auto since = std::chrono::steady_clock::now();
     while (running_) {
-      int budget = opened_ < count ? 1400 : 50;
+      const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - since;
+      const auto allowed = count + static_cast<std::uint64_t>(passed.count() * kPerSecond);
+      auto budget = allowed - std::min(allowed, opened_.load());
       for (pollfd& p : fds) {
         if (p.fd >= 0 || !running_ || budget == 0) continue;
         --budget;
