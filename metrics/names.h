@@ -6,7 +6,7 @@ namespace berth::metrics {
 // Of every certificate that is in use, by name (link, link_ca, mqtts, …); not a probe's.
 inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_timestamp_seconds";
 }  // namespace berth::metrics
-// clang-format off
+   // clang-format off
 
 #define BERTH_ENGINE_COUNTERS(X) \
   X(rx_qos0, "berth_messages_received_total", "qos", "0", "PUBLISH packets received from devices") \
@@ -33,6 +33,11 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(walks_cut, "berth_messages_dropped_total", "reason", "too_many_filters", "") \
   X(retained_expired, "berth_retained_expired_total", "", "", \
     "Retained messages removed because their expiry had passed") \
+  X(shared_returned, "berth_shared_messages_returned_total", "result", "handed_on", \
+    "Messages of ended members of shared subscriptions, by what became of them") \
+  X(shared_no_member, "berth_shared_messages_returned_total", "result", "no_member", "") \
+  X(shared_sent_qos2, "berth_shared_messages_returned_total", "result", "sent_qos2", "") \
+  X(shared_skipped, "berth_shared_messages_returned_total", "result", "killed_engines", "") \
   X(translated, "berth_messages_translated_total", "result", "envelope", \
     "Messages of MQTT devices that became Envelopes, and those that did so as they came") \
   X(untranslated, "berth_messages_translated_total", "result", "raw", "") \

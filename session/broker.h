@@ -35,6 +35,7 @@
 #include "session/broker_types.h"
 #include "session/device_messages.h"
 #include "session/effects.h"
+#include "session/estates.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
 #include "session/quota.h"
@@ -366,7 +367,7 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   // broker_route.cc
   bool needs_staging(const Match& m, const Delivery& d);
-  bool must_spill(Session& s, const Delivery& d);
+  bool must_spill(Session& s, const Delivery& d, bool returns);
   void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
   struct Publisher {  // of whom messages may wait for a commit
     bool waits = false;
@@ -383,7 +384,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   void deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_t>& ids, Delivery& d,
                   const Deferred* staged, std::vector<LateCopies::To>& later, base::Instant now);
   void stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh);
+  void stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh = true);
   void spill_picks(const Match& m, Delivery& d, Deferred& out);
+  void pick_again(const Match& m, Delivery& d, Deferred& out);
   static bool is_own_result(const Session& s, std::string_view topic);
   static bool takes(const Target& t, const Delivery& d);
   static bool takes(const SharedGroup& g, const Delivery& d) {
@@ -399,6 +402,7 @@ class Broker : public RestoreSink, private BrokerTypes {
                      const std::vector<std::uint32_t>& ids);
   bool make_room(Session& s, std::size_t bytes);
   void drop_entry(Session& s, std::uint64_t seq);
+  void count_removed(Session& s);
   bool can_send_at_once(Session& s);
   void deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
                         const std::vector<std::uint32_t>& ids, base::Instant now);
@@ -520,6 +524,22 @@ class Broker : public RestoreSink, private BrokerTypes {
   void wake_channel(Channel& ch, base::Instant now);
   void send_late(Edge& e, base::Instant now);
 
+  // broker_estates.cc
+  static std::uint64_t fair_key_of(const Session& s);
+  bool leave_estate(Session& s, base::Instant now);
+  static void hold_in_memory(const Session& s, Estate& e);
+  void await_estate(base::SessionId id, bool behind_commit, base::Instant now);
+  bool restore_estate(Session& s, const pb::Session& r);
+  void read_estates_again();
+  void hand_on_some(base::Instant now);
+  void end_estate(Session& s);
+  void estate_loaded(base::SessionId id, std::uint64_t ticket,
+                     const base::result<std::vector<StoredEntry>>& entries);
+  void hand_on(Session& from, const Estate& e, const Estate::Held& h, base::Instant now);
+  void hand_to(Session& to, SubOptions options, const std::vector<std::uint32_t>& ids, Delivery& d,
+               base::Instant now);
+  SharedGroup* group_of(const Estate& e, std::string_view topic, std::uint8_t mark);
+
   // broker_lifecycle.cc
   void end_connection_of(Session& s, bool ours, base::Instant now);
   void detach(Channel& ch, protocol::link::CloseReason cause, base::Instant now);
@@ -566,7 +586,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   metrics::EngineProbe& probe_;
   Router router_;
   Accounts accounts_;
-  Holdings holdings_;  // outlives all that holds something
+  Holdings holdings_;                 // outlives all that holds something
   std::vector<base::ConnId> slowed_;  // wait_a_second()
   std::size_t slow_turns_ = 0;
   Retained retained_{[this](std::string_view topic, int n) { count_retained(topic, n); }};
@@ -589,6 +609,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::deque<Deferred> staging_;  // Fanouts, a part each in turn
   std::deque<Deferred> spreading_;
   std::deque<RetainedFill> filling_;
+  Estates estates_;
+  std::vector<base::SessionId> unread_estates_;  // again at tick()
   TurnBudget budget_;
   std::vector<base::ConnId> dirty_;
   std::vector<base::ConnId> acks_due_;  // of reports

@@ -80,14 +80,20 @@ void Broker::drop_entry(Session& s, std::uint64_t seq) {
     return;
   }
   write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
-  const std::uint64_t share = q.queued == 0 ? 0 : q.queued_bytes / q.queued;
+  count_removed(s);
+  // While it is connected a hole stays: what is under way from the store counts from first_seq, and
+  // nothing below that could be passed over.
+  if (seq == q.first_seq && s.channel == nullptr) ++q.first_seq;
+}
+
+// One entry fewer is in the store.
+void Broker::count_removed(Session& s) {
+  Flow& q = s.own_flow();
+  const std::uint64_t share = q.queued <= 1 ? q.queued_bytes : q.queued_bytes / q.queued;
   q.queued_bytes -= share;
   count_queue(s, -static_cast<std::int64_t>(share));
   if (q.queued != 0) --q.queued;
   if (queued_now_ != 0) --queued_now_;
-  // While it is connected a hole stays: what is under way from the store counts from first_seq, and
-  // nothing below that could be passed over.
-  if (seq == q.first_seq && s.channel == nullptr) ++q.first_seq;
 }
 
 // First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
@@ -108,7 +114,8 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   budget_.take(TurnBudget::kDelivery);
   budget_.take_bytes(bytes);
   head_.clear();
-  encode_entry(head_, d.message, qos, retain, q.cumulative_bytes, ids.empty() ? nullptr : &ids);
+  encode_entry(head_, d.message, qos, retain, q.cumulative_bytes, ids.empty() ? nullptr : &ids,
+               d.mark);
   write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = head_});
   if (q.touched == 0) {
     open_.touched.emplace_back(s.id, seq);
@@ -172,12 +179,17 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
   OutEntry e;
   e.qos = qos;
   e.retain = retain;
+  e.mark = d.mark;
   if (at_once) {
     q.sent_seq = seq;
     const bool sent =
         send_message(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
     e.state = sent ? EntryState::sent : EntryState::done;
     o.inflight += sent ? 1 : 0;
+    if (sent && qos == 1 && d.mark != 0) {  // another member gets it if this one ends
+      e.message = d.own();
+      o.bytes += e.message->size();
+    }
     dirty(*ch, CookieSlot::sent_seq);
     dirty(*ch, CookieSlot::volatile_state);
   } else {
@@ -331,7 +343,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
     probe_.tx_resent += again;
     e->state = EntryState::sent;
     ++o.inflight;
-    if (!e->stored) {
+    if (!e->stored && (e->mark == 0 || e->qos != 1)) {
       o.bytes -= std::min(o.bytes, e->message->size());
       e->message = {};
     }
@@ -354,6 +366,7 @@ void Broker::request_load(Session& s) {
 void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
                           base::result<std::vector<StoredEntry>> entries, base::Instant now) {
   Session* s = by_id(id);
+  if (s != nullptr && estates_.has(id)) return estate_loaded(id, ticket, entries);
   if (s == nullptr || !s->outbox || !s->outbox->loading) return;
   Outbox& o = *s->outbox;
   if (ticket != o.load_ticket) return;  // asked by an earlier connection
@@ -402,7 +415,6 @@ void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
 // -- acknowledgements
 
 void Broker::finish_entry(Session& s, std::uint64_t seq) {
-  Flow& q = s.own_flow();
   OutEntry& e = *entry_at(s, seq);
   Outbox& o = *s.outbox;
   if (e.state == EntryState::sent || e.state == EntryState::released) --o.inflight;
@@ -412,11 +424,7 @@ void Broker::finish_entry(Session& s, std::uint64_t seq) {
   e.ids.reset();
   if (!e.stored) return;
   write({.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
-  const std::uint64_t share = q.queued <= 1 ? q.queued_bytes : q.queued_bytes / q.queued;
-  q.queued_bytes -= share;
-  count_queue(s, -static_cast<std::int64_t>(share));
-  if (q.queued != 0) --q.queued;
-  if (queued_now_ != 0) --queued_now_;
+  count_removed(s);
 }
 
 void Broker::trim(Session& s) {

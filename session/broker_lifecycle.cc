@@ -105,7 +105,8 @@ void Broker::end_connection_of(Session& s, bool ours, base::Instant now) {
 void Broker::go_offline(Session& s, base::Instant) {
   if (s.outbox) {
     trim(s);
-    s.outbox.reset();
+    // Only there is what another member of a shared subscription gets.
+    if (options_.replay || s.persistent() || !s.shared) s.outbox.reset();
   }
   if (s.flow().last_seq == 0) {
     s.flow_.reset();
@@ -172,6 +173,8 @@ void Broker::publish_due(const std::string& intent, const std::shared_ptr<Will>&
 // The only way in which a session ends.
 void Broker::end_session(Session& s, WillOf will, base::Instant now) {
   if (s.will && will == WillOf::published) fire_will(s, now);
+  if (leave_estate(s, now)) return;
+  estates_.erase(s.id);
   drop_subscriptions(s);
   if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
     write({.kind = WriteKind::delete_session, .session = s.id});
@@ -180,7 +183,7 @@ void Broker::end_session(Session& s, WillOf will, base::Instant now) {
 }
 
 void Broker::on_timer(Session& s, base::Instant now) {
-  if (s.channel != nullptr) return;
+  if (s.channel != nullptr || estates_.has(s.id)) return;
   const bool expired = s.expires_at <= now;
   if (s.will && s.will->at <= now) fire_will(s, now);
   if (expired) ++probe_.session_expired;
@@ -202,6 +205,7 @@ void Broker::tick(base::Instant now) {
   publish_late_wills(now);
   end_credentials(now);
   read_again();
+  read_estates_again();
   if (partitioned()) {
     release_route_waits(now);
     sweep_routes(now);
@@ -265,7 +269,7 @@ void Broker::refresh_gauges() {
     probe_.peer_queued += s->flow().queued;
   }
   probe_.sessions = online_ - std::min(online_, peers_online);
-  probe_.sessions_offline = by_id_.size() - peers - probe_.sessions;
+  probe_.sessions_offline = by_id_.size() - estates_.size() - peers - probe_.sessions;
   probe_.subscriptions = subscriptions_;
   probe_.retained = retained_.size();
   probe_.queued_now = queued_now_;

@@ -75,6 +75,11 @@ void Broker::put_record(Session& s) {
       out.set_id(sub.id);
     }
   }
+  r.set_shared(s.shared);
+  if (estates_.has(s.id)) {
+    r.set_ended(true);
+    for (const std::uint32_t g : estates_.at(s.id).groups) r.add_groups(g);
+  }
   s.stored = true;
   const std::string value = r.SerializeAsString();
   write({.kind = WriteKind::put_session, .session = s.id, .epoch = s.epoch, .value = value});
@@ -232,6 +237,7 @@ std::string Broker::encode_volatile(Channel& ch) {
   if (s.outbox) s.outbox->ragged = runs.size() > kRunsMax;
   v.set_outgoing(runs);
   v.set_spilled(s.flow().queued != 0);
+  v.set_shared(s.shared);
   return v.SerializeAsString();
 }
 

@@ -102,6 +102,8 @@ void Broker::session(base::SessionId id, std::string_view record) {
     hold_will(*s.will, s);
     if (r.will_at_ms() != 0) s.will->at = {r.will_at_ms()};
   }
+  s.shared = r.shared();
+  if (restore_estate(s, r)) return;
   for (const pb::Subscription& sub : r.subscriptions()) {
     add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
                      sub.id());
@@ -192,6 +194,7 @@ void Broker::applied(std::string_view key, std::string_view value) {
 
 void Broker::forget(base::SessionId id) {
   orphan_queues_.erase(id.value);
+  estates_.erase(id);
   Session* s = by_id(id);
   if (s == nullptr) return;
   drop_subscriptions(*s);
@@ -383,6 +386,7 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
     s.received->emplace(static_cast<std::uint16_t>(id), Received{.effective = true});
     ++ch.unacked_in;
   }
+  s.shared = s.shared || v.shared();
   Flow& q = s.own_flow();
   q.first_seq = std::max<std::uint64_t>(v.first_seq(), 1);
   Outbox& o = outbox(s);
@@ -429,7 +433,7 @@ void Broker::attached_all(base::Instant now) {
   restore_routes();
   for (Session* const each : by_id_) {
     Session& s = *each;
-    if (s.channel != nullptr || s.limbo) continue;
+    if (s.channel != nullptr || s.limbo || estates_.has(s.id)) continue;
     settle_sequence(s);
     if (s.persistent() && s.expires_at == base::kNever && s.expiry_s != mqtt::kNoExpiry) {
       s.expires_at = now.plus_s(s.expiry_s);
@@ -453,6 +457,7 @@ void Broker::attached_all(base::Instant now) {
   stored_edges_ = {};
   orphan_queues_ = {};
   orphan_applied_ = {};
+  read_estates_again();
   for (Edge& e : edges_) e.trusted = false;
   for_each_channel([&](Channel& ch) { wake_channel(ch, now); });
 }

@@ -9,24 +9,19 @@ namespace berth::session {
 
 using protocol::link::CookieSlot;
 
-namespace {
-bool by_number(base::SessionId a, base::SessionId b) {
-  return a.value < b.value;
-}
-}  // namespace
-
 // Must this message enter the store for any receiver before anybody may see it?
 bool Broker::needs_staging(const Match& m, const Delivery& d) {
   if (d.message.qos == 0) return false;
-  const auto stored = [&](Session& s, SubOptions o) {
-    return o.qos() != 0 && (s.persistent() || must_spill(s, d));
+  const auto stored = [&](Session& s, SubOptions o, bool shared) {
+    const bool once = shared && std::min(d.message.qos, o.qos()) == 1;
+    return o.qos() != 0 && (s.persistent() || must_spill(s, d, once));
   };
   for (const Target& t : m.targets) {
-    if (stored(*t.session, t.options)) return true;
+    if (stored(*t.session, t.options, false)) return true;
   }
   for (const SharedGroup* g : m.groups) {
     for (const auto& member : g->members) {
-      if (stored(*member.session, member.options)) return true;
+      if (stored(*member.session, member.options, true)) return true;
     }
   }
   return false;
@@ -38,14 +33,16 @@ bool Broker::crosses(const Session& s, const Delivery& d) const {
 }
 
 // An expiry-0 session whose copy can't leave in one frame with the acknowledgement: if the engine
-// died now it would be lost or doubled.
-bool Broker::must_spill(Session& s, const Delivery& d) {
+// died now it would be lost or doubled. Nor may one of QoS 1 of a shared subscription (`returns`)
+// be in memory only: another member gets it if this one ends unacknowledged, whatever engine that
+// is on.
+bool Broker::must_spill(Session& s, const Delivery& d, bool returns) {
   if (!options_.replay || s.persistent()) return false;
   if (s.limbo) return true;
   if (s.channel == nullptr || !s.channel->live()) return false;
   const bool apart =
       d.origin == base::kNoConn || crosses(s, d);  // from the acknowledgement's frame
-  return apart || !can_send_at_once(s);
+  return apart || returns || !can_send_at_once(s);
 }
 
 // A device that has subscribed to v1/cmd/# is told what its platform says there, not what the
@@ -113,34 +110,56 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
 // Who of each shared group gets it.
 void Broker::stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh) {
   for (SharedGroup* g : m.groups) {
-    if (!takes(*g, d)) continue;
-    SubOptions options;
-    std::uint32_t id = 0;
-    Session* s = pick(*g, d, options, id);
-    if (s == nullptr) continue;
-    const std::uint8_t qos = std::min(d.message.qos, options.qos());
-    if (s->peer != 0 && kept_for_peers(d)) {
-      if (fresh) stage_for_peer(*s, d, g->route, false);
-    } else if (qos == 0 || !s->persistent()) {
-      out.picks.push_back(s->id);
-    } else if (fresh) {
-      const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
-      append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
-    }
+    if (takes(*g, d)) stage_group(*g, d, out, fresh);
   }
-  std::sort(out.picks.begin(), out.picks.end(), by_number);
+}
+
+void Broker::stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh) {
+  SubOptions options;
+  std::uint32_t id = 0;
+  Session* s = pick(g, d, options, id);
+  if (s == nullptr) return;
+  const std::uint8_t qos = std::min(d.message.qos, options.qos());
+  if (s->peer != 0 && kept_for_peers(d)) {
+    if (fresh) stage_for_peer(*s, d, g.route, false);
+  } else if (qos == 0 || !s->persistent()) {
+    out.picks.push_back({s->id, g.route});
+  } else if (fresh) {
+    const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
+    d.mark = group_mark(g.route);
+    append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
+    d.mark = 0;
+  }
 }
 
 namespace {
 
-// The member of `g` that was chosen before. `picks` are in order.
-const SharedGroup::Member* chosen(const SharedGroup& g, const std::vector<base::SessionId>& picks) {
-  for (const SharedGroup::Member& m : g.members) {
-    if (std::binary_search(picks.begin(), picks.end(), m.session->id, by_number)) return &m;
+// The member of `g` that was chosen before.
+template <class Picks>
+const SharedGroup::Member* chosen(const SharedGroup& g, const Picks& picks) {
+  for (const auto& pick : picks) {
+    if (pick.route != g.route) continue;
+    for (const SharedGroup::Member& m : g.members) {
+      if (m.session->id == pick.session) return &m;
+    }
   }
   return nullptr;
 }
 }  // namespace
+
+// A member that was chosen has ended, or left, before it got the message: another one does. Where
+// it was stored for the first one already, that one's queue is handed on (broker_estates.cc).
+void Broker::pick_again(const Match& m, Delivery& d, Deferred& out) {
+  for (SharedGroup* g : m.groups) {
+    const auto at = std::find_if(out.picks.begin(), out.picks.end(),
+                                 [g](const Pick& p) { return p.route == g->route; });
+    if (at == out.picks.end() || !takes(*g, d) || chosen(*g, out.picks) != nullptr) continue;
+    const bool had =
+        std::find(out.spilled.begin(), out.spilled.end(), at->session) != out.spilled.end();
+    out.picks.erase(at);
+    if (!had) stage_group(*g, d, out);
+  }
+}
 
 Broker::Publisher Broker::publisher_of(const Delivery& d) {
   if (Channel* ch = find(d.origin)) return {gated(*ch), &ch->staged_since};
@@ -157,16 +176,19 @@ Broker::Publisher Broker::publisher_of(const Delivery& d) {
 // had them at once then, or had not subscribed. Then this one waits too, and when it is run (after
 // them) is stored if it must be.
 bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
-  if (!options_.replay || d.message.qos == 0) return false;
+  if (d.message.qos == 0) return false;
   const std::size_t before = writes();
+  if (phase == Phase::run && !out.picks.empty()) pick_again(m, d, out);
+  if (!options_.replay) return writes() != before;
   const Publisher p = phase == Phase::run ? Publisher{} : publisher_of(d);
   if (p.since != nullptr && !p.waits) *p.since = ++moments_;
   const auto consider = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
+    const bool shared = d.mark != 0;
     const std::uint8_t qos = std::min(d.message.qos, o.qos());
     if (qos == 0 || s.persistent()) return;
     if (std::find(out.spilled.begin(), out.spilled.end(), s.id) != out.spilled.end()) return;
     const bool behind = p.since != nullptr && p.waits && s.changed >= *p.since;
-    if (behind || phase == Phase::replayed || !must_spill(s, d)) {
+    if (behind || phase == Phase::replayed || !must_spill(s, d, shared && qos == 1)) {
       if (p.since != nullptr) s.changed = moments_;
       return;
     }
@@ -182,8 +204,10 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
   for (const SharedGroup* g : m.groups) {
     const SharedGroup::Member* member = takes(*g, d) ? chosen(*g, out.picks) : nullptr;
     if (member == nullptr) continue;
+    d.mark = group_mark(g->route);
     consider(*member->session, member->options,
              std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id));
+    d.mark = 0;
   }
   return writes() != before;
 }
@@ -193,9 +217,11 @@ void Broker::spill_picks(const Match& m, Delivery& d, Deferred& out) {
   for (const SharedGroup* g : m.groups) {
     const SharedGroup::Member* member = takes(*g, d) ? chosen(*g, out.picks) : nullptr;
     if (member == nullptr || member->session->persistent()) continue;
+    d.mark = group_mark(g->route);
     stage_receiver({member->session->id, member->options,
                     std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id)},
                    d);
+    d.mark = 0;
   }
 }
 
@@ -226,7 +252,9 @@ void Broker::deliver_groups(const Match& m, Delivery& d, const Deferred* staged,
       id = member->id;
     }
     const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
+    d.mark = group_mark(g->route);
     if (s != nullptr) deliver_to(*s, options, ids, d, staged, later, now);
+    d.mark = 0;
   }
 }
 

@@ -172,6 +172,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
     if (partitioned()) count_route(raw, 1);
     ++subscriptions_;
     auto shared = p.shared ? std::make_unique<std::string>(p.group) : nullptr;
+    s.shared = s.shared || p.shared;
     s.subscriptions.push_back({filter, options, id, std::move(shared)});
     s.held.keep(cost_of_filter(raw));
     return true;

@@ -32,6 +32,11 @@ struct BrokerTypes {
     protocol::park::Frame park;
     std::size_t size = 0;
   };
+  // The member of a shared group that gets a message.
+  struct Pick {
+    base::SessionId session;
+    std::uint32_t route = 0;  // the group's
+  };
   struct Deferred {
     enum class Kind : std::uint8_t { publish, reply, call };
     Kind kind = Kind::reply;
@@ -48,7 +53,7 @@ struct BrokerTypes {
     std::shared_ptr<const PeerTag> tag;    // from another partition
     std::uint8_t source = 0;               // that one + 1
     base::SessionId publisher;             // no local
-    std::vector<base::SessionId> picks;    // members chosen of shared groups, not stored
+    std::vector<Pick> picks;               // members chosen of shared groups, not stored
     std::vector<base::SessionId> spilled;  // expiry-0 sessions for which it was stored all the same
     std::shared_ptr<Fanout> fanout;        // to many
     std::function<void(base::Instant)> call;
@@ -96,6 +101,7 @@ struct BrokerTypes {
     base::ConnId origin = base::kNoConn;  // the publisher's connection
     const PeerTag* tag = nullptr;         // from another partition, or for ours only
     std::uint8_t source = 0;              // that partition + 1
+    std::uint8_t mark = 0;                // group_mark(), while a member of a shared group gets it
     bool plain() const { return tag == nullptr || (tag->group == 0 && !tag->retain_only); }
     const MessagePtr& own() {
       if (!owned) owned = MessagePtr(message);

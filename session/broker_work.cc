@@ -24,6 +24,7 @@ bool Broker::has_work() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   return !due_.empty() || (idle && !open_.deferred.empty()) || (staging && staging_has_room()) ||
          !spreading_.empty() || !ending_.empty() || late ||
+         (serving_ && estates_.waiting() != 0 && estates_.may_read() && staging_has_room()) ||
          (serving_ && (timers || !due_wills_.empty()));
 }
 
@@ -41,6 +42,8 @@ void Broker::work(base::Instant now) {
   budget_.begin_turn(kPart);
   fill_some(now);
   stage_some(now);
+  budget_.begin_turn(kPart);
+  if (serving_) hand_on_some(now);
   budget_.begin_turn(kPart);
   spread_some(now);
   budget_.begin_turn(kPart);

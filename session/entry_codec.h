@@ -2,12 +2,14 @@
 //
 //   entry    := flags:u8 cumulative:varint expires_ms:varint n:varint id:varint[n]
 //               topic:bytes forwarded:bytes payload:rest
-//   flags    := qos:2 retain:1 released:1 (a released entry ends after `cumulative`)
+//   flags    := qos:2 retain:1 released:1 mark:4 (a released entry ends after `cumulative`)
 //   retained := flags:u8 [stamp:varint] expires_ms:varint topic:bytes forwarded:bytes payload:rest
 //   flags    := qos:2 stamped:1 (a stamped one without payload: it has been removed)
 //
-// expires_ms 0: never. `cumulative` is the sum of the sizes of all entries stored so far in this
-// queue, so that first and last entry tell a queue's bytes without reading it.
+// expires_ms 0: never. `mark`: group_mark() of the shared subscription that it came by, or 0;
+// engines of the release before do not look at it. `cumulative` is the sum of the sizes of all
+// entries stored so far in this queue, so that first and last entry tell a queue's bytes without
+// reading it.
 #pragma once
 
 #include <optional>
@@ -24,12 +26,14 @@ struct EntryView {
   MessageView message;
   std::uint64_t cumulative = 0;
   bool released = false;
+  std::uint8_t mark = 0;
   std::vector<std::uint32_t> ids;
 };
 
 inline void encode_entry(std::string& o, const MessageView& m, std::uint8_t qos, bool retain,
-                         std::uint64_t cumulative, const std::vector<std::uint32_t>* ids) {
-  o.push_back(static_cast<char>(qos | (retain ? 4 : 0)));
+                         std::uint64_t cumulative, const std::vector<std::uint32_t>* ids,
+                         std::uint8_t mark = 0) {
+  o.push_back(static_cast<char>(qos | (retain ? 4 : 0) | (mark << 4)));
   base::put_varint(o, cumulative);
   base::put_varint(o,
                    m.expires_at == base::kNever ? 0 : static_cast<std::uint64_t>(m.expires_at.ms));
@@ -54,6 +58,7 @@ inline std::optional<EntryView> decode_entry(std::string_view in) {
   e.message.qos = flags & 3;
   e.message.retain = (flags & 4) != 0;
   e.released = (flags & 8) != 0;
+  e.mark = flags >> 4;
   e.cumulative = r.varint();
   if (e.released) return r.ok() ? std::optional(e) : std::nullopt;
   const std::uint64_t expires = r.varint();

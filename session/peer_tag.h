@@ -23,6 +23,12 @@ inline std::uint32_t route_of_group(std::string_view raw_filter) {
                                  16);
 }
 
+// The same in four bits, never 0: what a queue entry has room for. With the entry's topic and the
+// session's subscriptions it tells which group an entry came by.
+inline std::uint8_t group_mark(std::uint32_t route) {
+  return static_cast<std::uint8_t>(1 + route % 15);
+}
+
 struct PeerTag {
   bool retain_only = false;  // nobody there has subscribed: only to be retained
   std::uint8_t qos = 1;      // of the publisher

@@ -41,7 +41,8 @@ struct OutEntry {
   EntryState state = EntryState::queued;
   std::uint8_t qos = 0;
   bool retain = false;
-  bool stored = false;  // has an entry in the store
+  bool stored = false;    // has an entry in the store
+  std::uint8_t mark = 0;  // group_mark() of the shared subscription that it came by; 0: none
 };
 
 // The part of a session's outgoing queue that is in memory: sequence numbers first_seq onwards.
@@ -50,7 +51,7 @@ struct Outbox {
   std::uint32_t inflight = 0;  // sent or released, not done
   std::size_t bytes = 0;       // of messages in the ring
   bool loading = false;
-  bool ragged = false;  // what is in flight takes much of a cookie
+  bool ragged = false;             // what is in flight takes much of a cookie
   std::uint64_t load_ticket = 0;   // of the read under way: an earlier connection's is not ours
   std::uint64_t load_through = 0;  // what the read under way will have seen
 };
@@ -121,6 +122,7 @@ struct Session {
   std::uint64_t changed =
       0;  // Broker::moments_ when a message that waits could still come to it at once
   std::uint32_t expiry_s = 0;
+  bool shared = false;           // has or had shared subscriptions: its queue may hold theirs
   std::uint8_t peer = 0;         // another partition + 1 (broker_peers.cc)
   bool stored = false;           // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
@@ -191,7 +193,7 @@ struct ParkState {
 
 // What somebody who is registered has logged in with.
 struct CredentialUse {
-  std::string id;                   // as the registry calls it (Principals::credential_until)
+  std::string id;                      // as the registry calls it (Principals::credential_until)
   base::Instant until = base::kNever;  // it is good, as far as is known
 };
 

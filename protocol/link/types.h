@@ -50,6 +50,8 @@ struct ForwardedWork {
   static constexpr unsigned kSeqBits = 55;
   // Not a partition: a will whose publication the engine before had begun, by its intent's number.
   static constexpr std::uint32_t kWillSource = 255;
+  // Nor is what an ended member of a shared subscription has left, by its session's number.
+  static constexpr std::uint32_t kEstateSource = 254;
   std::uint32_t source = 0;
   std::uint64_t seq = 0;
   constexpr std::uint64_t packed() const {

@@ -67,6 +67,13 @@ class World : public session::Effects {
     feed(c, connect(o));
     return c;
   }
+  // As `serve --single-process`: no edge survives the engine. Before anybody connects.
+  void single_process() {
+    options_.replay = false;
+    start_engine();
+  }
+  // Called when each turn has ended.
+  void each_turn(std::function<void()> f) { each_turn_ = std::move(f); }
   std::string take_bytes(int c) {
     return std::exchange(conns_[static_cast<std::size_t>(c)].out, {});
   }
@@ -310,6 +317,7 @@ class World : public session::Effects {
       busy = true;
     }
     broker_->end_turn(now_);
+    if (each_turn_) each_turn_();
     boundary();
     busy = apply_turn() || busy || broker_->has_work() || !resume_.empty();
     boundary();
@@ -412,6 +420,7 @@ class World : public session::Effects {
 
   session::BrokerOptions options_;
   std::function<void()> on_engine_;
+  std::function<void()> each_turn_;
   std::function<void()> before_serving_;
   bool crash_committed_ = false;
   std::function<session::AuthResult(const session::AuthRequest&)> on_login_;

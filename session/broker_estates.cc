@@ -1,0 +1,237 @@
+// Shared subscriptions: what an ended session held goes to another member, in its order (MQTT 5.0
+// 4.8.2), without DUP: for that member it is the first attempt (3.3.1.1). Not a QoS 2 message that
+// may have been sent: it must not go to anybody else (4.8.2-5).
+//
+// A message of the queue leaves it in the batch that brings it into the other one, so an engine's
+// death neither loses nor doubles it. The session stays in the table of sessions, and its record in
+// the store, under a name that no client can have, until its queue is empty.
+#include <algorithm>
+
+#include "session/broker.h"
+#include "session/entry_codec.h"
+#include "session/principal_key.h"
+#include "session/records.pb.h"
+
+namespace berth::session {
+
+using protocol::link::ForwardedWork;
+
+namespace {
+
+constexpr std::size_t kReadMessages = 256;
+constexpr std::size_t kReadBytes = 1 << 20;
+
+// No client id is like it: it is not UTF-8.
+std::string estate_key(const Session& s) {
+  return std::string(principal_of(s.client_id)) + "\xff" + std::to_string(s.id.value);
+}
+
+}  // namespace
+
+std::uint64_t Broker::fair_key_of(const Session& s) {
+  std::string_view who = principal_of(s.client_id);
+  if (who.empty() && s.held.holder() != nullptr) who = s.held.holder()->principal();
+  return std::hash<std::string_view>{}(is_registered(who) ? tenant_of(who) : who);
+}
+
+// Before a session ends. True: it stays until what it holds has been handed on.
+bool Broker::leave_estate(Session& s, base::Instant now) {
+  if (!s.shared || s.peer != 0 || estates_.has(s.id)) return false;
+  Estate e;
+  for (const Subscription& sub : s.subscriptions) {
+    if (sub.shared) e.groups.push_back(route_of_group(raw_filter(sub)));
+  }
+  std::sort(e.groups.begin(), e.groups.end());
+  hold_in_memory(s, e);
+  e.read_all = s.flow().queued == 0;
+  if (e.held.empty() && e.read_all) return false;
+  // What was sent on this engine's connection is known; else it is what was reserved.
+  e.maybe_sent = s.flow().sent_seq != 0 ? s.flow().sent_seq : s.flow().sent_max;
+  e.fair_key = fair_key_of(s);
+  s.own_flow().sent_max = e.maybe_sent;
+  drop_subscriptions(s);
+  s.outbox.reset();
+  s.received.reset();
+  s.will.reset();
+  s.expires_at = base::kNever;
+  by_client_.erase(&s);
+  s.client_id = estate_key(s);
+  by_client_.insert(&s);
+  s.held = Holding();
+  const bool stored = !e.read_all;
+  estates_.add(s.id, std::move(e));
+  if (stored) put_record(s);
+  await_estate(s.id, has_uncommitted(), now);
+  return true;
+}
+
+// Without replay an expiry-0 session has nothing in the store.
+void Broker::hold_in_memory(const Session& s, Estate& e) {
+  for (std::size_t i = 0; s.outbox && i < s.outbox->ring.size(); ++i) {
+    const OutEntry& o = s.outbox->ring[i];
+    const bool unsent = o.state == EntryState::queued;
+    const bool again = o.state == EntryState::sent && o.qos == 1;
+    if (o.mark != 0 && o.message && !o.stored && (unsent || again))
+      e.held.push_back({o.message, 0, o.qos, o.mark, o.retain});
+  }
+}
+
+// Its turn comes when all that is in the open batch, of its queue too, can be read.
+void Broker::await_estate(base::SessionId id, bool behind_commit, base::Instant now) {
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = [this, id](base::Instant) {
+    if (const Estate* e = estates_.find(id)) estates_.wait(id, e->fair_key);
+  };
+  submit(std::move(d), behind_commit, now);
+}
+
+// Those found in the store, and those whose read has failed.
+void Broker::read_estates_again() {
+  for (const base::SessionId id : std::exchange(unread_estates_, {})) {
+    if (const Estate* e = estates_.find(id)) estates_.wait(id, e->fair_key);
+  }
+}
+
+bool Broker::restore_estate(Session& s, const pb::Session& r) {
+  if (!r.ended()) return false;
+  Estate e{.groups = {r.groups().begin(), r.groups().end()}, .maybe_sent = r.sent_max()};
+  e.fair_key = fair_key_of(s);
+  s.held = Holding();
+  estates_.add(s.id, std::move(e));
+  unread_estates_.push_back(s.id);
+  return true;
+}
+
+// A part of what waits, of each in turn.
+void Broker::hand_on_some(base::Instant now) {
+  for (std::size_t n = estates_.waiting(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
+    const base::SessionId id = estates_.next();
+    Estate* e = estates_.find(id);
+    Session* s = by_id(id);
+    if (e == nullptr || s == nullptr) continue;
+    const WorksFor scope =
+        works_for(ForwardedWork{ForwardedWork::kEstateSource, id.value}.packed());
+    budget_.begin_share();
+    if (estates_.is_skipped(id)) {
+      probe_.shared_skipped += s->flow().queued;
+      end_estate(*s);
+      continue;
+    }
+    while (!e->held.empty() && staging_has_room() && !budget_.share_spent()) {
+      hand_on(*s, *e, e->held.front(), now);
+      e->held.pop_front();
+    }
+    if (!e->held.empty() || (!e->read_all && !estates_.may_read())) {
+      estates_.wait(id, e->fair_key);
+    } else if (e->read_all) {
+      end_estate(*s);
+    } else {
+      estates_.reading(*e, ++load_tickets_);
+      effects_.load_queue(id, e->from, kReadMessages, kReadBytes, e->ticket);
+    }
+  }
+}
+
+void Broker::end_estate(Session& s) {
+  if (s.stored || s.flow().queued != 0) write({.kind = WriteKind::delete_session, .session = s.id});
+  estates_.erase(s.id);
+  erase_session(s);
+}
+
+void Broker::estate_loaded(base::SessionId id, std::uint64_t ticket,
+                           const base::result<std::vector<StoredEntry>>& entries) {
+  Estate* e = estates_.find(id);
+  if (e == nullptr || e->ticket != ticket) return;
+  estates_.has_read(*e);
+  if (!entries) return unread_estates_.push_back(id);  // asked again at the next tick
+  for (const StoredEntry& in : *entries) {
+    e->from = in.seq + 1;
+    Estate::Held h{.message = {}, .seq = in.seq};
+    const auto view = decode_entry(in.value);
+    if (view && !view->released) {
+      h.message = MessagePtr(view->message);
+      h.qos = view->message.qos;
+      h.mark = view->mark;
+      h.retain = view->message.retain;
+    }
+    e->held.push_back(std::move(h));
+  }
+  e->read_all = entries->empty();
+  estates_.wait(id, e->fair_key);
+}
+
+// One message. Its entry is removed in the batch that has the other member's.
+void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base::Instant now) {
+  budget_.take(TurnBudget::kDelivery);
+  if (h.seq != 0) {
+    write({.kind = WriteKind::remove, .session = from.id, .seq = h.seq});
+    count_removed(from);
+  }
+  if (!h.message || h.mark == 0) return;
+  if (h.qos == 2 && h.seq != 0 && h.seq <= e.maybe_sent) {
+    ++probe_.shared_sent_qos2;
+    return;
+  }
+  MessageView m = h.message->view();
+  m.qos = h.qos;
+  m.retain = h.retain;
+  if (m.expires_at <= now) {
+    ++probe_.drop_expired;
+    return;
+  }
+  SharedGroup* g = group_of(e, m.topic, h.mark);
+  Delivery d{.message = m, .owned = {}, .publisher = {}};
+  SubOptions options;
+  std::uint32_t id = 0;
+  Session* to = g != nullptr ? pick(*g, d, options, id) : nullptr;
+  if (to == nullptr) {
+    ++probe_.shared_no_member;
+    return;
+  }
+  ++probe_.shared_returned;
+  d.mark = h.mark;
+  if (to->peer != 0) return stage_for_peer(*to, d, g->route, false);
+  hand_to(*to, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id), d, now);
+}
+
+void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uint32_t>& ids,
+                     Delivery& d, base::Instant now) {
+  const base::ConnId conn = to.channel != nullptr ? to.channel->conn : base::kNoConn;
+  const WorksFor scope = works_for(conn);
+  if (options.qos() != 0) {
+    stage_receiver({to.id, options, ids}, d);
+    if (!to.persistent() && !options_.replay)
+      deliver_volatile(to, d, options, d.message.retain && options.retain_as_published(), ids, now);
+    return;
+  }
+  Deferred late;  // when its entry is gone: a crash does not double it
+  late.kind = Deferred::Kind::call;
+  late.call = [this, id = to.id, message = d.own(), options, ids](base::Instant at) {
+    Session* s = by_id(id);
+    if (s == nullptr || s->channel == nullptr || !s->channel->live()) return;
+    const WorksFor its = works_for(s->channel->conn);
+    const MessageView m = message->view();
+    head_cache_.key = -1;
+    if (effects_.writable(s->channel->conn))
+      send_message(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids,
+                   at);
+  };
+  submit(std::move(late), has_uncommitted(), now);
+}
+
+// The group that it came by: one of its session's, else (it has unsubscribed since) the only one
+// that has this mark.
+SharedGroup* Broker::group_of(const Estate& e, std::string_view topic, std::uint8_t mark) {
+  SharedGroup* other = nullptr;
+  std::size_t n = 0;
+  for (SharedGroup* g : match(topic).groups) {
+    if (group_mark(g->route) != mark) continue;
+    if (std::binary_search(e.groups.begin(), e.groups.end(), g->route)) return g;
+    other = g;
+    ++n;
+  }
+  return n == 1 ? other : nullptr;
+}
+
+}  // namespace berth::session
