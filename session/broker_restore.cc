@@ -112,12 +112,14 @@ void Broker::session(base::SessionId id, std::string_view record) {
 
 namespace {
 
+// `seq` was sent, so it is durable. What is queued above it need not be: in an engine that outlives
+// a link it may still wait for its commit, and a read of the store would not find it.
 void raise_sequence(Session& s, std::uint64_t seq) {
   if (seq == 0) return;
   Flow& q = s.own_flow();
   if (q.first_seq > q.last_seq) q.first_seq = std::max(q.first_seq, seq + 1);  // nothing is queued
   q.last_seq = std::max(q.last_seq, seq);
-  q.durable_seq = std::max(q.durable_seq, q.last_seq);
+  q.durable_seq = std::max(q.durable_seq, seq);
 }
 
 void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) {

@@ -148,7 +148,7 @@ def edge_drain(c, random, seconds):
 
 def edge_upgrade(c, random, seconds):
     """Each edge is replaced on its host, one after the other."""
-    every(seconds, 3, lambda: [e.upgrade() for e in c.edges])
+    every(seconds, 1, lambda: [e.upgrade() for e in c.edges])
 
 
 def edge_kill(c, random, seconds):

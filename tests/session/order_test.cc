@@ -97,5 +97,24 @@ TEST(Order, ASubscriberWhoseEdgeIsLostWhileMessagesWaitForACommit) {
   EXPECT_EQ(payloads_of(w, s), (std::vector<std::string>{"1", "2", "3", "4"}));
 }
 
+// Its edge comes back before the commit: the store does not have the message yet, and what the store
+// does not have is not to be taken for a message that was dropped (I1).
+TEST(Order, AStoredSessionWhoseEdgeComesBackBeforeTheCommit) {
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(600)}, 1);
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("t", "1", 1, 1));
+  w.feed(s, ack(4, 1));  // nothing is left in the store
+  w.hold_commits(true);
+  w.lose(1);
+  w.feed(p, publish("t", "2", 1, 2));
+  w.join(1);
+  w.feed(p, publish("t", "3", 1, 3));
+  w.hold_commits(false);
+  w.feed(p, publish("t", "4", 1, 4));
+  EXPECT_EQ(payloads_of(w, s), (std::vector<std::string>{"1", "2", "3", "4"}));
+}
+
 }  // namespace
 }  // namespace berth::test
