@@ -74,15 +74,15 @@ def run(devices, edges, rate):
                     raise SystemExit("devices could not connect")
             time.sleep(3)
             active = next(e for e in engines if e.serving())
-            rss = active.metric('berth_process_resident_memory_bytes{role="engine"}')
-            cpu = active.metric('berth_process_cpu_milliseconds{role="engine"}')
+            rss = active.metric('process_resident_memory_bytes{role="engine"}')
+            cpu = active.metric('process_cpu_seconds_total{role="engine"}')
             time.sleep(2)
-            cpu = (active.metric('berth_process_cpu_milliseconds{role="engine"}') - cpu) / 2000
+            cpu = (active.metric('process_cpu_seconds_total{role="engine"}') - cpu) / 2
             active.process.send_signal(signal.SIGKILL)
             wait_for("the other engine", lambda: any(e.serving() for e in engines if e is not active))
             time.sleep(2)
-            gap = max(e.metric("berth_engine_last_gap_milliseconds") for e in held)
-            restore = max(e.metric("berth_restore_milliseconds") for e in engines if e is not active)
+            gap = 1000 * max(e.metric("berth_engine_last_gap_seconds") for e in held)
+            restore = 1000 * max(e.metric("berth_restore_seconds") for e in engines if e is not active)
             for o in oracles:
                 o.stdin.write("stop\n")
                 o.stdin.flush()

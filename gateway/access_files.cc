@@ -45,12 +45,14 @@ void AccessFiles::read() {
     changed = read_rules();
   } catch (const std::exception& e) {
     engine_.access_file_failed();
+    note_file(config_.acl_file, false);
     BERTH_LOG(err, "acl_file not taken, the rules of before stay error=\"{}\"", e.what());
   }
   try {
     changed = read_users() || changed;
   } catch (const std::exception& e) {
     engine_.access_file_failed();
+    note_file(config_.password_file, false);
     BERTH_LOG(err, "password_file not taken, the users of before stay error=\"{}\"", e.what());
   }
   if (changed) engine_.review_access();

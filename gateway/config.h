@@ -106,6 +106,7 @@ struct Config {
   RegistryConfig registry;
   std::string admin_token_file;     // empty: admin.token in data_directory
   std::string admin_allowed_hosts;  // names by which the admin port may be asked
+  std::uint32_t metrics_max_series = 5000;
   std::string log_format = "text";
   std::string log_level = "info";
   std::vector<std::string> warnings = {};  // what does not keep the gateway from starting

@@ -159,6 +159,9 @@ std::vector<Key> process_keys() {
   using U32 = std::uint32_t;
   return {
       endpoint("admin.listen", [](Config& c) -> Endpoint& { return c.admin; }),
+      number<U32>(
+          "metrics.max_series", [](Config& c) -> U32& { return c.metrics_max_series; }, 1000,
+          10'000'000),
       text("store.directory", &Config::data_directory),
       choice(
           "store.durability", {"process", "disk"}, [](Config& c, int i) { c.sync = i == 1; },

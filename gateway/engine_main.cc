@@ -156,10 +156,12 @@ class EngineProcess {
 
   void scrape(std::uint64_t id) {
     if (!engine_) return;
-    sender_.answer(id, [this] {
+    sender_.answer(id, hellos_[0].version, [this] {
       engine_->refresh_gauges();
       auto samples = metrics::samples_of(probe_);
       samples.push_back(writes_lost_sample(condition_));
+      samples.push_back(files_replaced_sample());
+      for (auto& s : metrics::process_samples("engine")) samples.push_back(std::move(s));
       return SampleSender::Figures{std::move(samples), usage_of(engine_->broker())};
     });
   }

@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
 
 #include "base/log.h"
@@ -23,6 +24,7 @@ namespace {
 
 std::atomic<bool> g_forgive{false};
 std::mutex g_mutex;
+std::set<std::string> g_bad;                // paths
 std::map<std::string, std::string> g_good;  // by name: what was good in this process
 
 std::string bytes_of(const std::string& path) {
@@ -69,9 +71,11 @@ bool load(const Config& config, const std::string& name, const std::string& path
     std::string bytes = bytes_of(path);  // before it is parsed: never newer than what was good
     parse(path);
     keep(config, name, std::move(bytes));
+    note_file(path, true);
     return true;
   } catch (const std::runtime_error& e) {
     if (!g_forgive) throw ConfigError(e.what());
+    note_file(path, false);
     BERTH_LOG(err, "bad file error=\"{}\"", e.what());
   }
   try {
@@ -95,6 +99,25 @@ class NobodyMay final : public session::AccessPolicy {
 };
 
 }  // namespace
+
+void note_file(const std::string& path, bool good) {
+  const std::lock_guard lock(g_mutex);
+  if (good) {
+    g_bad.erase(path);
+  } else {
+    g_bad.insert(path);
+  }
+}
+
+metrics::Sample files_replaced_sample() {
+  const std::lock_guard lock(g_mutex);
+  return {metrics::kFilesReplaced,
+          "",
+          "",
+          "Password and ACL files that are bad, so that the last good copy or nothing is in use",
+          false,
+          g_bad.size()};
+}
 
 void forgive_bad_files() {
   g_forgive = true;

@@ -9,6 +9,7 @@
 
 #include "gateway/config.h"
 #include "gateway/engine/password_file.h"
+#include "metrics/probe.h"
 #include "session/access.h"
 
 namespace berth::gateway {
@@ -23,6 +24,11 @@ struct Passwords {
 // Throws ConfigError for a bad file, unless bad files are forgiven.
 Passwords load_passwords(const Config& config);
 std::unique_ptr<session::AccessPolicy> load_acl(const Config& config);  // null: none is configured
+// How many of these files are bad now, so that the last good copy, what was read before or nothing
+// is in use.
+metrics::Sample files_replaced_sample();
+// A file was read while the engine serves, and is good, or is bad: the one before stays.
+void note_file(const std::string& path, bool good);
 // Reads all that an engine reads, without forgiveness. Throws ConfigError.
 void prove_files(const Config& config);
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gateway/engine_setup.h"
+#include "gateway/good_files.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/usage.h"
 
@@ -95,6 +96,7 @@ SampleSender::Figures InProcessEngine::figures() {
   engine_->refresh_gauges();
   auto samples = metrics::samples_of(probe_);
   samples.push_back(writes_lost_sample(condition_));
+  samples.push_back(files_replaced_sample());
   return {std::move(samples), usage_of(engine_->broker())};
 }
 

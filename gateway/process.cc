@@ -13,8 +13,9 @@
 #include "gateway/preflight.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/secret_files.h"
+#include "metrics/exposition.h"
+#include "metrics/link_names.h"
 #include "metrics/names.h"
-#include "metrics/registry.h"
 
 namespace berth::gateway {
 
@@ -174,11 +175,36 @@ admin::Response json_response(const boost::json::object& o) {
   return r;
 }
 
-admin::Response metrics_response(const std::vector<metrics::Sample>& samples) {
+admin::Response metrics_response(const admin::Request& asked,
+                                 const std::vector<metrics::Sample>& samples) {
+  constexpr std::size_t kWorthIt = 1024;
+  const metrics::Format format = metrics::format_asked(asked.header("accept"));
   admin::Response r;
-  r.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  r.body = metrics::serialize(samples, kVersion, revision());
+  r.content_type = metrics::content_type(format);
+  r.headers["Vary"] = "Accept, Accept-Encoding";
+  r.body = metrics::exposition(samples, {kVersion, revision()}, format);
+  if (r.body.size() < kWorthIt || !metrics::takes_gzip(asked.header("accept-encoding"))) return r;
+  std::string small = metrics::gzipped(r.body);
+  if (small.empty()) return r;
+  r.body = std::move(small);
+  r.headers["Content-Encoding"] = "gzip";
   return r;
+}
+
+metrics::Sample ready_sample(const std::vector<std::string>& reasons_why_not) {
+  return {metrics::kReady,          "",    "",
+          "1: /readyz answers 200", false, reasons_why_not.empty() ? 1U : 0U};
+}
+
+metrics::Sample standbys_sample(std::uint64_t engines) {
+  return {
+      metrics::kStandbyEngines,
+      "",
+      "",
+      "Engines that could take over from the one that serves, of the partition that has fewest; "
+      "as this edge sees it",
+      false,
+      engines};
 }
 
 std::vector<metrics::Sample> certificate_samples(
@@ -245,9 +271,6 @@ asio::awaitable<std::optional<metrics::EdgeProbe>> edge_totals(admin::HomeLoop h
   metrics::EdgeProbe total = runtime::total_of(view->probes);
   total.draining = view->draining ? 1 : 0;
   total.drain_remaining = view->draining ? total.connections + total.unauthenticated : 0;
-  const metrics::ProcessUsage u = metrics::process_usage();
-  total.edge_rss = u.resident_bytes;
-  total.edge_cpu_ms = u.cpu_ms;
   co_return total;
 }
 

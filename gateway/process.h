@@ -57,7 +57,12 @@ admin::Response health_response(bool good);  // 200 or 503
 // 200, or 503 with what is in the way, a line each.
 admin::Response ready_response(const std::vector<std::string>& reasons_why_not);
 admin::Response json_response(const boost::json::object& o);
-admin::Response metrics_response(const std::vector<metrics::Sample>& samples);
+// As `asked` says it wants them (Accept, Accept-Encoding).
+admin::Response metrics_response(const admin::Request& asked,
+                                 const std::vector<metrics::Sample>& samples);
+// berth_ready: 1 if nothing is in the way.
+metrics::Sample ready_sample(const std::vector<std::string>& reasons_why_not);
+metrics::Sample standbys_sample(std::uint64_t engines);  // berth_standby_engines
 // berth_certificate_expiry_timestamp_seconds, by name.
 std::vector<metrics::Sample> certificate_samples(
     const std::vector<runtime::CertificateExpiry>& certificates);

@@ -9,8 +9,9 @@
 
 namespace berth::gateway {
 
-void SampleSender::answer(std::uint64_t id, std::function<Figures()> begin) {
+void SampleSender::answer(std::uint64_t id, std::uint64_t version, std::function<Figures()> begin) {
   asked_ = id;
+  version_ = version;
   begin_ = std::move(begin);
   if (!busy_) start();
 }
@@ -19,7 +20,9 @@ void SampleSender::start() {
   busy_ = asked_.has_value();
   if (!busy_) return;
   Figures f = begin_();
-  usage_ = most_used(std::move(f.usage));
+  const bool whole = version_ >= kWholeSince;
+  usage_ = whole ? std::move(f.usage) : most_used(std::move(f.usage));
+  if (!whole) std::erase_if(f.samples, [](const metrics::Sample& s) { return !s.plain(); });
   at_ = 0;
   payload_.clear();
   link::put_samples(payload_, *std::exchange(asked_, std::nullopt), f.samples);
@@ -37,7 +40,8 @@ void SampleSender::go_on() {
   at_ = std::min(at_ + kUsagesAtOnce, usage_.size());
   const auto last = usage_.begin() + static_cast<std::ptrdiff_t>(at_);
   const Usages part(std::make_move_iterator(first), std::make_move_iterator(last));
-  link::append_samples(payload_, usage_samples(part));
+  const bool whole = version_ >= kWholeSince;
+  link::append_samples(payload_, whole ? std::vector{usage_report(part)} : usage_samples(part));
   boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) go_on();
   });

@@ -16,7 +16,7 @@ namespace berth::gateway {
 
 class SampleSender {
  public:
-  static constexpr std::size_t kUsagesAtOnce = 40;  // each of 17 samples: well below a millisecond
+  static constexpr std::size_t kUsagesAtOnce = 40;  // well below a millisecond
   using Send = std::function<void(const std::string& payload)>;
   SampleSender(boost::asio::io_context& io, Send send) : io_(io), send_(std::move(send)) {}
   // While an answer is being made only the last of those who ask behind it is remembered, and
@@ -25,7 +25,9 @@ class SampleSender {
     std::vector<metrics::Sample> samples;
     Usages usage;
   };
-  void answer(std::uint64_t id, std::function<Figures()> begin);
+  // `version`: of the edge; one before kWholeSince gets only what it knows how to read.
+  static constexpr std::uint64_t kWholeSince = 4;
+  void answer(std::uint64_t id, std::uint64_t version, std::function<Figures()> begin);
 
  private:
   void start();
@@ -34,6 +36,7 @@ class SampleSender {
   Send send_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::optional<std::uint64_t> asked_;
+  std::uint64_t version_ = 0;
   std::function<Figures()> begin_;
   bool busy_ = false;
   Usages usage_;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -22,7 +23,10 @@
 #include "gateway/registry_service.h"
 #include "gateway/runtime/edge_shards.h"
 #include "gateway/runtime/supervisor.h"
+#include "gateway/sample_sender.h"
 #include "gateway/usage.h"
+#include "gateway/usage_series.h"
+#include "metrics/link_names.h"
 
 namespace berth::gateway {
 
@@ -167,9 +171,9 @@ class Gateway {
     return why;
   }
 
-  using Samples = std::vector<metrics::Sample>;
-  asio::awaitable<Samples> engine_samples() {
-    if (config_.single_process) co_return co_await samples_here();
+  using Figures = SampleSender::Figures;
+  asio::awaitable<Figures> engine_figures() {
+    if (config_.single_process) co_return co_await figures_here();
     using Payload = runtime::Supervisor::Payload;
     std::function<void(admin::HomeLoop::Done<Payload>)> start =
         [this](admin::HomeLoop::Done<Payload> done) {
@@ -177,24 +181,20 @@ class Gateway {
           supervisor_->scrape(std::move(done));
         };
     const std::optional<Payload> answer = co_await http_.home().ask<Payload>(std::move(start));
-    Samples samples;
+    Figures f;
     std::uint64_t id = 0;
-    if (answer && *answer && !link::get_samples(**answer, id, samples)) samples.clear();
-    for (const metrics::Sample& s : samples) {
+    if (answer && *answer && !link::get_samples(**answer, id, f.samples)) f.samples.clear();
+    f.usage = take_usage(f.samples);
+    for (const metrics::Sample& s : f.samples) {
       if (s.family == "berth_store_up") store_up_ = s.value != 0;
     }
-    co_return samples;
+    co_return f;
   }
 
-  asio::awaitable<Samples> samples_here() {
-    using Figures = SampleSender::Figures;
+  asio::awaitable<Figures> figures_here() {
     std::function<Figures()> look = [this] { return engine_ ? engine_->figures() : Figures(); };
     std::optional<Figures> f = co_await http_.home().call<Figures>(std::move(look));
-    Samples samples;
-    if (!f) co_return samples;
-    samples = std::move(f->samples);
-    for (auto& s : usage_samples(most_used(std::move(f->usage)))) samples.push_back(std::move(s));
-    co_return samples;
+    co_return f ? std::move(*f) : Figures();
   }
 
   struct State {
@@ -217,30 +217,48 @@ class Gateway {
     co_return out;
   }
 
-  asio::awaitable<admin::Response> metrics_page() {
-    Samples all = co_await engine_samples();
+  asio::awaitable<admin::Response> metrics_page(admin::Request asked) {
+    Figures f = co_await engine_figures();
+    std::vector<metrics::Sample> all = std::move(f.samples);
+    const auto add = [&all](std::vector<metrics::Sample> more) {
+      for (auto& s : more) all.push_back(std::move(s));
+    };
     const auto edge = co_await edge_totals(http_.home(), edges_, draining_);
-    if (edge) {
-      for (auto& s : metrics::samples_of(*edge)) all.push_back(std::move(s));
-    }
-    for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
+    const State now = co_await state();
+    if (edge) add(metrics::samples_of(*edge));
+    add(usage_series_.samples(f.usage, base::monotonic_ns() / 1'000'000'000));
+    add(host_samples(config_, http_));
+    add(metrics::process_samples("edge"));
+    all.push_back(ready_sample(now.not_ready));
+    if (supervisor_ && config_.standby) all.push_back(standbys_sample(standbys(now)));
     if (registry_) all.push_back(registry_->sample());
     if (registry_) all.push_back(registry_->doubt_sample());
-    for (auto& s : certificate_samples(listeners_.expiries())) all.push_back(std::move(s));
-    co_return metrics_response(all);
+    add(certificate_samples(listeners_.expiries()));
+    co_return metrics_response(asked, all);
+  }
+
+  static std::uint64_t standbys(const State& s) {
+    return static_cast<std::uint64_t>(std::count_if(
+        s.engines.begin(), s.engines.end(), [](const auto& e) { return e.state == "standby"; }));
   }
 
   asio::awaitable<admin::Response> status_page() {
-    const Samples samples = co_await engine_samples();
+    const Figures told = co_await engine_figures();
     const auto edge = co_await edge_totals(http_.home(), edges_, draining_);
     const State now = co_await state();
     json::array engines;
     for (const auto& e : now.engines)
       engines.push_back({{"pid", static_cast<std::int64_t>(e.pid)}, {"state", e.state}});
     json::object figures;
-    for (const metrics::Sample& s : samples) {
-      if (s.counter || s.label == "tenant" || s.label == "site") continue;
-      figures[s.label_value.empty() ? s.family : s.family + "{" + s.label_value + "}"] = s.value;
+    for (const metrics::Sample& s : told.samples) {
+      if (s.counter) continue;
+      json::value& v =
+          figures[s.label_value.empty() ? s.family : s.family + "{" + s.label_value + "}"];
+      if (s.plain()) {
+        v = s.value;
+      } else {
+        v = s.exported();
+      }
     }
     json::array not_ready;
     for (const std::string& why : now.not_ready) not_ready.emplace_back(why);
@@ -263,8 +281,8 @@ class Gateway {
   }
 
   asio::awaitable<admin::Response> answer_usage(admin::Request r) {
-    const Samples samples = co_await engine_samples();
-    co_return usage_page(usage_from(samples), r);
+    const Figures f = co_await engine_figures();
+    co_return usage_page(f.usage, r);
   }
 
   struct Replaced {
@@ -288,7 +306,7 @@ class Gateway {
   }
 
   asio::awaitable<admin::Response> ready_page() {
-    if (!config_.single_process) co_await engine_samples();  // whether the store takes writes
+    if (!config_.single_process) co_await engine_figures();  // whether the store takes writes
     const State now = co_await state();
     co_return ready_response(now.not_ready);
   }
@@ -308,7 +326,7 @@ class Gateway {
     http_.route("GET /livez", [this] { return live_page(); });
     http_.route("GET /readyz", [this] { return ready_page(); });
     http_.route("GET /startupz", [this] { return startup_page(); });
-    http_.route("GET /metrics", [this] { return metrics_page(); });
+    http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     if (registry_) {
       http_.route_under("/api/v1/usage",
@@ -333,6 +351,7 @@ class Gateway {
   int exit_code_ = 0;
   bool started_ = false;
   bool draining_ = false;
+  UsageSeries usage_series_{config_.metrics_max_series};  // the admin server's thread
   bool store_up_ = true;  // as an engine said last; the admin server's thread
 };
 

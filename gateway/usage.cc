@@ -22,6 +22,7 @@ constexpr std::size_t kListMax = 1000;
 const std::string kTenant = "berth_tenant_";
 const std::string kSite = "berth_site_";
 const std::string kPerSecond = "_per_second";
+const std::string kReport = "usage";  // its label value: encode_usage()
 
 const char* help_of(const std::string& field) {
   return field == "queue_bytes"         ? "Bytes in stored queues"
@@ -32,19 +33,6 @@ const char* help_of(const std::string& field) {
          : field == "bytes"
              ? "Payload and topic bytes of messages received"
              : "Of devices and accounts of the registry, now or since the engine began";
-}
-
-void add_samples(const UsageOf& u, std::vector<metrics::Sample>& out) {
-  const bool site = !u.site.empty();
-  const std::string prefix = site ? kSite : kTenant;
-  const std::string value = site ? u.tenant + "/" + u.site : u.tenant;
-  for (const UsageField& f : kUsageFields) {
-    out.push_back({prefix + f.name + (f.counter ? "_total" : ""), site ? "site" : "tenant", value,
-                   help_of(f.name), f.counter, u.usage.*f.value});
-    if (f.counter)
-      out.push_back({prefix + f.name + kPerSecond, site ? "site" : "tenant", value,
-                     "In the last second", false, u.per_s.*f.value});
-  }
 }
 
 json::object object_of(const UsageOf& u) {
@@ -96,6 +84,19 @@ admin::Response ranking(const Usages& all, const admin::Request& r) {
 
 }  // namespace
 
+void put_usage(const std::string& label_value, bool site, const UsageOf& u,
+               std::vector<metrics::Sample>& out) {
+  const std::string prefix = site ? kSite : kTenant;
+  const char* label = site ? "site" : "tenant";
+  for (const UsageField& f : kUsageFields) {
+    out.push_back({prefix + f.name + (f.counter ? "_total" : ""), label, label_value,
+                   help_of(f.name), f.counter, u.usage.*f.value});
+    if (f.counter)
+      out.push_back({prefix + f.name + kPerSecond, label, label_value, "In the last second", false,
+                     u.per_s.*f.value});
+  }
+}
+
 Usages usage_of(const session::Broker& broker) {
   Usages all;
   broker.accounts().each([&](const session::Account& a) {
@@ -131,15 +132,27 @@ Usages most_used(Usages all) {
 
 std::vector<metrics::Sample> usage_samples(const Usages& all) {
   std::vector<metrics::Sample> out;
-  for (const UsageOf& u : all) add_samples(u, out);
+  for (const UsageOf& u : all) {
+    const bool site = !u.site.empty();
+    put_usage(site ? u.tenant + "/" + u.site : u.tenant, site, u, out);
+  }
   return out;
 }
 
-Usages usage_from(const std::vector<metrics::Sample>& samples) {
+metrics::Sample usage_report(const Usages& all) {
+  return {kReport, "", encode_usage(all), "", false, 0};
+}
+
+Usages take_usage(std::vector<metrics::Sample>& samples) {
+  Usages out;
   std::map<std::string, UsageOf> found;  // by "tenant" or "tenant/site"
-  for (const metrics::Sample& s : samples) {
+  std::erase_if(samples, [&](const metrics::Sample& s) {
+    if (s.family == kReport) {
+      for (UsageOf& u : decode_usage(s.label_value)) out.push_back(std::move(u));
+      return true;
+    }
     const bool tenant = s.family.starts_with(kTenant);
-    if (!tenant && !s.family.starts_with(kSite)) continue;
+    if (!tenant && !s.family.starts_with(kSite)) return false;
     const std::string name = s.family.substr((tenant ? kTenant : kSite).size());
     UsageOf& u = found[s.label_value];
     const std::size_t slash = s.label_value.find('/');
@@ -149,8 +162,8 @@ Usages usage_from(const std::vector<metrics::Sample>& samples) {
       if (name == f.name || name == std::string(f.name) + "_total") u.usage.*f.value = s.value;
       if (name == f.name + kPerSecond) u.per_s.*f.value = s.value;
     }
-  }
-  Usages out;
+    return true;
+  });
   for (auto& [key, u] : found) out.push_back(std::move(u));
   return out;
 }

@@ -16,10 +16,16 @@ Usages usage_of(const session::Broker& broker);
 // One entry for each tenant and site.
 Usages sum_of(const Usages& all);
 
-// berth_tenant_*{tenant} and berth_site_*{site="TENANT/SITE"}; of the 2,000 with most connections.
+// Appends berth_tenant_*{tenant} or berth_site_*{site}, with this label value.
+void put_usage(const std::string& label_value, bool site, const session::UsageOf& u,
+               std::vector<metrics::Sample>& out);
+
+// An engine's answer to an edge that asks for its figures: all of them in one sample, or, to an
+// edge of the release before this one, as the samples of the 2,000 with most connections.
+metrics::Sample usage_report(const Usages& all);
 Usages most_used(Usages all);
 std::vector<metrics::Sample> usage_samples(const Usages& all);  // all of them: most_used() first
-Usages usage_from(const std::vector<metrics::Sample>& samples);
+Usages take_usage(std::vector<metrics::Sample>& samples);       // of either; takes them out
 
 std::string encode_usage(const Usages& all);  // registry.proto: UsageReport
 Usages decode_usage(const std::string& report);

@@ -7,5 +7,6 @@ inline constexpr const char kLinkRefused[] = "berth_link_refused_total";
 inline constexpr const char kEdgesMissing[] = "berth_edges_missing";
 inline constexpr const char kStandbyEngines[] = "berth_standby_engines";
 inline constexpr const char kLinksWaiting[] = "berth_links_waiting";
+inline constexpr const char kEngineLinks[] = "berth_engine_links";
 
 }  // namespace berth::metrics

@@ -1,12 +1,18 @@
-// Every counter and gauge that hot code keeps, with the Prometheus name it is exported under. One
-// line each: X(field, family, label, label value, help). Families with several lines share help.
+// Every counter, gauge and histogram that hot code keeps, with the Prometheus name it is exported
+// under. One line each: X(field, family, label, label value, help), of a histogram X(field, family,
+// help). Families with several lines share help. A field in milliseconds is named so (`…_ms`) and
+// exported in seconds.
 #pragma once
 
 namespace berth::metrics {
 // Of every certificate that is in use, by name (link, link_ca, mqtts, …); not a probe's.
 inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_timestamp_seconds";
+inline constexpr const char kReady[] = "berth_ready";
+// Password and ACL files in whose place the last good copy, or nothing, is in use.
+inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
 }  // namespace berth::metrics
-   // clang-format off
+
+// clang-format off
 
 #define BERTH_ENGINE_COUNTERS(X) \
   X(rx_qos0, "berth_messages_received_total", "qos", "0", "PUBLISH packets received from devices") \
@@ -68,6 +74,8 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(refused_wills, "berth_session_holdings_refused_total", "what", "will", "") \
   X(refused_aliases, "berth_session_holdings_refused_total", "what", "topic_alias", "") \
   X(session_taken_over, "berth_sessions_taken_over_total", "", "", "Take-overs by a new CONNECT") \
+  X(take_over_fights, "berth_take_over_fights_total", "", "", \
+    "Each fifth time that clients have taken one session from one another within a minute") \
   X(session_expired, "berth_sessions_expired_total", "", "", "Sessions ended by their expiry") \
   X(wills_published, "berth_wills_published_total", "", "", "Will messages published") \
   X(wills_suppressed, "berth_presence_offline_suppressed_total", "", "", \
@@ -106,9 +114,18 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(edges, "berth_edges", "state", "linked", "Edge shards linked to this engine (cluster)") \
   X(edges_limbo, "berth_edges", "state", "out_of_reach", "") \
   X(store_up, "berth_store_up", "", "", "1: the last commit succeeded") \
-  X(restore_ms, "berth_restore_milliseconds", "", "", "Time the last start took to load the store") \
-  X(engine_rss, "berth_process_resident_memory_bytes", "role", "engine", "Resident memory") \
-  X(engine_cpu_ms, "berth_process_cpu_milliseconds", "role", "engine", "CPU time used")
+  X(restore_ms, "berth_restore_seconds", "", "", "Time the last start took to load the store")
+
+#define BERTH_ENGINE_HISTOGRAMS(X) \
+  X(acknowledgement, "berth_acknowledgement_seconds", \
+    "From a PUBLISH (QoS 1, 2) or report read by the engine to its acknowledgement given to the edge") \
+  X(commit, "berth_store_commit_seconds", "Group commits, from their begin to their end") \
+  X(queue_wait, "berth_queue_wait_seconds", \
+    "Messages that waited in the queue of a connected session until they were sent") \
+  X(authentication, "berth_authentication_seconds", "Log-ins, from the CONNECT to the verdict") \
+  X(redis_round_trip, "berth_redis_round_trip_seconds", "Commits' scripts sent to Redis and answered") \
+  X(engine_lag, "berth_engine_loop_lag_seconds", \
+    "How late the engine's timer of one second was: work that kept its loop busy")
 
 #define BERTH_EDGE_COUNTERS(X) \
   X(accepted, "berth_connections_accepted_total", "", "", "TCP connections accepted") \
@@ -140,13 +157,13 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(unfinished_pushed_out, "berth_connections_pushed_out_total", "reason", "unfinished_packet", "") \
   X(unfinished_late, "berth_packets_late_total", "", "", \
     "Connections closed because a packet did not come whole in time") \
-  X(closed_client, "berth_connection_closed_total", "reason", "client", "Connections ended, by reason") \
+  X(closed_client, "berth_connection_closed_total", "reason", "client", \
+    "Connections with a session that ended, by reason; client: the device said DISCONNECT or BYE") \
+  X(closed_peer_closed, "berth_connection_closed_total", "reason", "peer_closed", "") \
   X(closed_peer_reset, "berth_connection_closed_total", "reason", "peer_reset", "") \
   X(closed_keepalive, "berth_connection_closed_total", "reason", "keepalive_timeout", "") \
-  X(closed_handshake, "berth_connection_closed_total", "reason", "handshake_timeout", "") \
   X(closed_protocol, "berth_connection_closed_total", "reason", "protocol_error", "") \
   X(closed_taken_over, "berth_connection_closed_total", "reason", "taken_over", "") \
-  X(closed_refused, "berth_connection_closed_total", "reason", "refused", "") \
   X(closed_drained, "berth_connection_closed_total", "reason", "drained", "") \
   X(closed_too_large, "berth_connection_closed_total", "reason", "frame_too_large", "") \
   X(closed_slow, "berth_connection_closed_total", "reason", "slow_consumer", "") \
@@ -155,6 +172,24 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(closed_session_lost, "berth_connection_closed_total", "reason", "session_lost", "") \
   X(closed_poison, "berth_connection_closed_total", "reason", "poison", "") \
   X(closed_tls_failed, "berth_connection_closed_total", "reason", "tls_failed", "") \
+  X(unready_refused, "berth_connections_closed_before_login_total", "reason", "refused", \
+    "Connections that ended before CONNACK or WELCOME with success, by reason") \
+  X(unready_client, "berth_connections_closed_before_login_total", "reason", "client", "") \
+  X(unready_peer_closed, "berth_connections_closed_before_login_total", "reason", "peer_closed", \
+    "") \
+  X(unready_peer_reset, "berth_connections_closed_before_login_total", "reason", "peer_reset", "") \
+  X(unready_handshake, "berth_connections_closed_before_login_total", "reason", "handshake_timeout", \
+    "") \
+  X(unready_tls_failed, "berth_connections_closed_before_login_total", "reason", "tls_failed", "") \
+  X(unready_protocol, "berth_connections_closed_before_login_total", "reason", "protocol_error", \
+    "") \
+  X(unready_drained, "berth_connections_closed_before_login_total", "reason", "drained", "") \
+  X(unready_too_large, "berth_connections_closed_before_login_total", "reason", "frame_too_large", \
+    "") \
+  X(unready_policy, "berth_connections_closed_before_login_total", "reason", "policy", "") \
+  X(unready_engine_absent, "berth_connections_closed_before_login_total", "reason", "engine_absent", \
+    "") \
+  X(unready_poison, "berth_connections_closed_before_login_total", "reason", "poison", "") \
   X(tls_full, "berth_tls_handshakes_total", "kind", "full", "TLS handshakes of devices done") \
   X(tls_resumed, "berth_tls_handshakes_total", "kind", "resumed", "")
 
@@ -175,7 +210,13 @@ inline constexpr const char kCertificateExpiry[] = "berth_certificate_expiry_tim
   X(draining, "berth_draining", "", "", "1 while the gateway drains") \
   X(drain_remaining, "berth_drain_connections_remaining", "", "", "Connections left to drain") \
   X(engine_up, "berth_engine_up", "", "", "1 while an engine serves this edge") \
-  X(engine_gap_ms, "berth_engine_last_gap_milliseconds", "", "", \
-    "From the last engine's death to its successor serving") \
-  X(edge_rss, "berth_process_resident_memory_bytes", "role", "edge", "Resident memory") \
-  X(edge_cpu_ms, "berth_process_cpu_milliseconds", "role", "edge", "CPU time used")
+  X(quarantined_now, "berth_quarantined", "", "", \
+    "Principals in quarantine now, for killing engines") \
+  X(engine_gap_ms, "berth_engine_last_gap_seconds", "", "", \
+    "From the last engine's death to its successor serving")
+
+#define BERTH_EDGE_HISTOGRAMS(X) \
+  X(engine_gap, "berth_engine_gap_seconds", \
+    "From an engine's end to its successor serving, for each edge shard and partition") \
+  X(edge_lag, "berth_edge_loop_lag_seconds", \
+    "How late an edge shard's timer of one second was: work that kept its loop busy")

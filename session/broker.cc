@@ -30,6 +30,7 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
       holdings_(options_.holdings),
       edges_(options_.edge_ids.size()),
       channels_(options_.edge_ids.size()),
+      times_(probe),
       peer_routes_(options_.partitions),
       sources_(options_.partitions) {
   BERTH_ASSERT(channels_.size() <= base::ConnId::kLinksMax);
@@ -189,6 +190,7 @@ void Broker::go_on_later(Channel& ch) {
 void Broker::defer(Channel& ch, Deferred d) {
   d.conn = ch.conn;
   d.in_off = ch.in_off;
+  d.came = times_.now();
   ++ch.pending;
   open_.deferred.push_back(std::move(d));
 }
@@ -234,7 +236,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
   Channel* ch = find(d.conn);
   if (ch == nullptr) return true;
   if (ch->state != Channel::State::closing) {
-    if (d.reply_type != PacketType{}) reply(*ch, d.reply_type, d.packet_id, d.reason, d.quota);
+    answer(*ch, d);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
   end_deferral(*ch);
@@ -276,6 +278,14 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
     }
   }
   run_due(now);
+}
+
+// An input that has taken effect.
+void Broker::answer(Channel& ch, const Deferred& d) {
+  if (d.reply_type == PacketType{}) return;
+  if (d.reply_type == PacketType::puback || d.reply_type == PacketType::pubrec)
+    times_.acknowledged(d.came);
+  reply(ch, d.reply_type, d.packet_id, d.reason, d.quota);
 }
 
 void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,

@@ -36,6 +36,7 @@
 #include "session/device_messages.h"
 #include "session/effects.h"
 #include "session/estates.h"
+#include "session/message_times.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
 #include "session/quota.h"
@@ -44,6 +45,7 @@
 #include "session/scope.h"
 #include "session/session.h"
 #include "session/store.h"
+#include "session/take_over_fights.h"
 #include "session/turn_budget.h"
 
 namespace berth::session {
@@ -152,6 +154,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   //    batches commit in order, committed() is called once for each.
   std::shared_ptr<const Batch> seal();
   void committed(const CommitResult& result, base::Instant now);
+  MessageTimes& times() { return times_; }
   bool has_uncommitted() const { return !open_.writes->empty() || !sealed_.empty(); }
 
   // -- a turn's work is bounded (TurnBudget). The shell begins a turn's budget anew before it
@@ -258,6 +261,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   }
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
              protocol::mqtt::Reason reason, Quota quota = Quota::none);
+  void answer(Channel& ch, const Deferred& d);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
   void end_soon(Channel& ch);
   void end_connections(base::Instant now);
@@ -612,6 +616,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   Estates estates_;
   std::vector<base::SessionId> unread_estates_;  // again at tick()
   TurnBudget budget_;
+  MessageTimes times_;
+  TakeOverFights fights_;
   std::vector<base::ConnId> dirty_;
   std::vector<base::ConnId> acks_due_;  // of reports
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.

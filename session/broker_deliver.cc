@@ -134,6 +134,7 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   e.qos = qos;
   e.retain = retain;
   e.stored = true;
+  e.queued = times_.now();
   o.bytes += e.message->size();
   o.ring.push_back(std::move(e));
 }
@@ -194,6 +195,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
     dirty(*ch, CookieSlot::volatile_state);
   } else {
     e.message = d.own();
+    e.queued = times_.now();
     if (!ids.empty()) e.ids = std::make_unique<std::vector<std::uint32_t>>(ids);
     o.bytes += e.message->size();
   }
@@ -341,6 +343,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
   }
   if (send_message(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
     probe_.tx_resent += again;
+    if (e->queued != 0) times_.sent(std::exchange(e->queued, 0));
     e->state = EntryState::sent;
     ++o.inflight;
     if (!e->stored && (e->mark == 0 || e->qos != 1)) {

@@ -82,6 +82,7 @@ bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reas
     defer(ch,
           {.reply_type = reply_type(p.qos), .reason = r, .packet_id = p.packet_id, .quota = quota});
   } else if (p.qos != 0) {
+    times_.acknowledged(times_.now());
     reply(ch, reply_type(p.qos), p.packet_id, r, quota);
   }
   return true;
@@ -165,8 +166,9 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   const bool many = is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && fanned_out_through(ch));
   if (!must_stage && !many && !needs_staging(m, d)) {
     deliver_now(m, d, nullptr, now);
-    if (p.qos != 0) reply(ch, reply_type(p.qos), id, reason);
-    return;
+    if (p.qos == 0) return;
+    times_.acknowledged(times_.now());
+    return reply(ch, reply_type(p.qos), id, reason);
   }
   Deferred reply_to{.kind = Deferred::Kind::publish,
                     .reply_type = reply_type(p.qos),
@@ -238,7 +240,8 @@ std::vector<base::SessionId> Broker::spilled_before(const Channel& ch) const {
 
 void Broker::defer_or_reply(Channel& ch, Deferred d) {
   if (gated(ch)) return defer(ch, std::move(d));
-  if (d.reply_type != PacketType{}) reply(ch, d.reply_type, d.packet_id, d.reason);
+  d.came = times_.now();
+  answer(ch, d);
 }
 
 void Broker::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now) {
@@ -246,6 +249,7 @@ void Broker::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now
   ++ch.pending;
   d.conn = ch.conn;
   d.in_off = ch.in_off;
+  d.came = times_.now();
   if (!run(d, now)) open_.deferred.push_back(std::move(d));
 }
 

@@ -45,6 +45,7 @@ struct BrokerTypes {
     bool kept = false;            // the retained message has been replaced
     std::uint32_t packet_id = 0;  // or a report's seq
     Quota quota = Quota::none;    // that has refused it
+    std::uint32_t came = 0;       // when its input came, see MessageTimes
     base::ConnId conn;
     std::uint64_t work = 0;  // whom it is done for, if no connection (works_for.h)
     std::uint64_t in_off = 0;

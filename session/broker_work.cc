@@ -142,6 +142,7 @@ bool Broker::may_fan_out(Channel& ch) {
 void Broker::begin_fanout(const Match& m, const Delivery& d, Deferred out, std::uint64_t through) {
   out.fanout = std::make_shared<Fanout>(fanouts_);
   out.work = effects_.work().word();
+  out.came = times_.now();
   Fanout& f = *out.fanout;
   f.to.reserve(m.targets.size());
   for (const Target& t : m.targets) {
@@ -239,8 +240,7 @@ void Broker::spread(Deferred d, base::Instant now) {
   if (!later.empty()) send_later(delivery, std::move(later));
   Channel* ch = find(d.conn);
   if (ch != nullptr && ch->state != Channel::State::closing) {
-    if (d.reply_type != protocol::mqtt::PacketType{})
-      reply(*ch, d.reply_type, d.packet_id, d.reason, d.quota);
+    answer(*ch, d);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
   spreading_.push_back(std::move(d));

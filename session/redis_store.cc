@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "session/redis_restore.h"
 #include "session/redis_script.h"
@@ -105,6 +106,10 @@ class RedisStore::Impl {
   RedisRestore& reading() { return reading_; }
   void close();
   StoreThreads& threads() { return threads_; }
+  metrics::Histogram round_trips() const {
+    const std::lock_guard lock(times_mutex_);
+    return round_trips_;
+  }
   std::uint64_t number() const { return std::strtoull(number_.c_str(), nullptr, 10); }
 
  private:
@@ -123,6 +128,7 @@ class RedisStore::Impl {
   void add_script(const Batch& batch, std::size_t from, std::size_t to);
   static void take_outcome(const std::vector<RedisReply>& script, CommitResult& result);
   void take_transaction(std::size_t scripts, CommitResult& result);
+  void count_round_trip(std::int64_t ns);
   void await_replicas();
   void fenced(const std::string& holder);
   void health(bool healthy, const std::string& why);
@@ -137,9 +143,11 @@ class RedisStore::Impl {
   std::string number_;  // ours as a holder
   std::string holder_;
   std::string commit_script_;  // its SHA1 at the server we are connected to
-  bool healthy_ = true;        // writer's
-  bool lost_ = false;          // writer's: fenced
-  StoreThreads threads_;       // last: they use the rest
+  mutable std::mutex times_mutex_;
+  metrics::Histogram round_trips_;  // under times_mutex_
+  bool healthy_ = true;             // writer's
+  bool lost_ = false;               // writer's: fenced
+  StoreThreads threads_;            // last: they use the rest
 };
 
 // -- opening
@@ -265,14 +273,21 @@ void RedisStore::Impl::write(const Batch& batch, CommitResult& result) {
     add_script(batch, from, std::min(batch.size(), from + kWritesPerScript));
   }
   if (several) writes_to_.append({"EXEC"});
+  const std::int64_t sent_ns = base::monotonic_ns();
   writes_to_.flush();
   if (several) {
     take_transaction(scripts, result);
   } else {
     take_outcome(writes_to_.script_answer(), result);
   }
+  count_round_trip(base::monotonic_ns() - sent_ns);
   if (great) writes_to_.set_patience(options_.redis.timeout_ms);
   await_replicas();
+}
+
+void RedisStore::Impl::count_round_trip(std::int64_t ns) {
+  const std::lock_guard lock(times_mutex_);
+  round_trips_.observe_ns(ns);
 }
 
 void RedisStore::Impl::take_transaction(std::size_t scripts, CommitResult& result) {
@@ -421,6 +436,9 @@ void RedisStore::take(std::uint64_t from, std::uint64_t floor) {
 }
 bool RedisStore::catch_up(RestoreSink& sink, const std::string& name) {
   return impl_->reading().catch_up(sink, name);
+}
+metrics::Histogram RedisStore::round_trips() const {
+  return impl_->round_trips();
 }
 std::uint64_t RedisStore::number() const {
   return impl_->number();

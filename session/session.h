@@ -41,8 +41,9 @@ struct OutEntry {
   EntryState state = EntryState::queued;
   std::uint8_t qos = 0;
   bool retain = false;
-  bool stored = false;    // has an entry in the store
-  std::uint8_t mark = 0;  // group_mark() of the shared subscription that it came by; 0: none
+  bool stored = false;       // has an entry in the store
+  std::uint8_t mark = 0;     // group_mark() of the shared subscription that it came by; 0: none
+  std::uint32_t queued = 0;  // when, see MessageTimes; 0: in an earlier connection, or unknown
 };
 
 // The part of a session's outgoing queue that is in memory: sequence numbers first_seq onwards.

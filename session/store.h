@@ -19,6 +19,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "metrics/histogram.h"
 
 namespace berth::session {
 
@@ -132,6 +133,8 @@ class Store {
   // Entries with seq >= from, in order, at most `count` and about `bytes` bytes (at least one).
   virtual void read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                           std::size_t bytes, ReadDone done) = 0;
+  // Round trips of commits to where the store is; nothing for one in this process. Any thread.
+  virtual metrics::Histogram round_trips() const { return {}; }
   virtual void close() = 0;  // waits for what is under way, flushes
 };
 

@@ -132,4 +132,31 @@ TEST(Tidy, TestsDoNotSleep) {
   }
 }
 
+// Every metric stands in the table of docs/operations.md, every alert has its line there.
+TEST(Tidy, MetricsAndAlertsAreInTheDocs) {
+  const auto text_of = [](const fs::path& file) {
+    std::string text;
+    for (const std::string& line : lines(file)) text += line + "\n";
+    return text;
+  };
+  const fs::path root(BERTH_SOURCE);
+  const std::string docs = text_of(root / "docs/operations.md");
+  static const std::regex metric("\"(berth_[a-z0-9_]+)\"");
+  std::size_t found = 0;
+  for (const fs::path& file : sources({"metrics", "gateway"})) {
+    const std::string text = text_of(file);
+    for (std::sregex_iterator it(text.begin(), text.end(), metric), end; it != end; ++it) {
+      const std::string name = (*it)[1];
+      if (name.ends_with("_")) continue;  // the begin of names
+      ++found;
+      EXPECT_NE(docs.find("`" + name + "`"), std::string::npos) << name << " of " << file;
+    }
+  }
+  EXPECT_GT(found, 100u);
+  const std::string rules = text_of(root / "metrics/prometheus/berth.rules.yaml");
+  static const std::regex alert("- alert: (\\w+)");
+  for (std::sregex_iterator it(rules.begin(), rules.end(), alert), end; it != end; ++it)
+    EXPECT_NE(docs.find("\n### " + (*it)[1].str() + "\n"), std::string::npos) << (*it)[1];
+}
+
 }  // namespace

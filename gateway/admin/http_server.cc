@@ -94,7 +94,7 @@ class HttpServer::Impl {
     std::size_t body_max = 0;
     RequestHandler handler;
   };
-  std::map<std::string, Handler> routes_;
+  std::map<std::string, RequestHandler> routes_;
   std::map<std::string, Tree> trees_;
   HomeLoop& home() { return home_; }
   const Figures& figures() const { return figures_; }
@@ -157,7 +157,7 @@ class HttpServer::Impl {
     try {
       const auto it = routes_.find(request.method + " " + request.path);
       if (it != routes_.end()) {
-        Response r = co_await it->second();
+        Response r = co_await it->second(std::move(request));
         co_return r;
       }
       if (const Tree* tree = tree_of(request.path)) {
@@ -201,6 +201,11 @@ HttpServer::HttpServer(asio::io_context& home, Limits limits)
 HttpServer::~HttpServer() = default;
 
 void HttpServer::route(const std::string& method_and_target, Handler handler) {
+  route(method_and_target,
+        RequestHandler([f = std::move(handler)](const Request&) { return f(); }));
+}
+
+void HttpServer::route(const std::string& method_and_target, RequestHandler handler) {
   impl_->routes_[method_and_target] = std::move(handler);
 }
 

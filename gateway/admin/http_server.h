@@ -45,6 +45,7 @@ class HttpServer {
   // -- before listen(), on home's thread
   // `target` without a query, e.g. "GET /metrics".
   void route(const std::string& method_and_target, Handler handler);
+  void route(const std::string& method_and_target, RequestHandler handler);
   // All of "/prefix" and "/prefix/…", whatever the method.
   void route_under(const std::string& prefix, RequestHandler handler,
                    std::size_t body_max = kBodyMax);

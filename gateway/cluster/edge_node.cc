@@ -366,21 +366,35 @@ class EdgeNode {
     return fewest;
   }
 
-  asio::awaitable<admin::Response> metrics_page() {
+  // Links to engines that are known by their addresses, those that fail apart.
+  static std::vector<metrics::Sample> link_samples(const Partitions& partitions) {
+    std::uint64_t failing = 0;
+    std::uint64_t all = 0;
+    for (const auto& engines : partitions) {
+      all += engines.size();
+      failing += static_cast<std::uint64_t>(std::count_if(
+          engines.begin(), engines.end(), [](const auto& e) { return !e.failure.empty(); }));
+    }
+    const char* help = "Links of this edge to engines, of all partitions";
+    return {{metrics::kEngineLinks, "state", "failing", help, false, failing},
+            {metrics::kEngineLinks, "state", "good", help, false, all - failing}};
+  }
+
+  asio::awaitable<admin::Response> metrics_page(admin::Request asked) {
     const auto probe = co_await edge_totals(http_.home(), edges_, draining_);
     const State now = co_await state();
     std::vector<metrics::Sample> all;
     if (probe) all = metrics::samples_of(*probe);
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
-    all.push_back({metrics::kStandbyEngines, "", "",
-                   "Engines that could take over from the one that serves, of the partition that "
-                   "has fewest; as this edge sees it",
-                   false, standbys(now.engines)});
+    for (auto& s : metrics::process_samples("edge")) all.push_back(std::move(s));
+    for (auto& s : link_samples(now.engines)) all.push_back(std::move(s));
+    all.push_back(ready_sample(now.not_ready));
+    all.push_back(standbys_sample(standbys(now.engines)));
     if (tls_) {
       for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
     }
     for (auto& s : certificate_samples(listeners_.expiries())) all.push_back(std::move(s));
-    co_return metrics_response(all);
+    co_return metrics_response(asked, all);
   }
 
   asio::awaitable<admin::Response> status_page() {
@@ -442,7 +456,7 @@ class EdgeNode {
     http_.route("GET /livez", [this] { return live_page(); });
     http_.route("GET /readyz", [this] { return ready_page(); });
     http_.route("GET /startupz", [this] { return startup_page(); });
-    http_.route("GET /metrics", [this] { return metrics_page(); });
+    http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
     http_.route("POST /api/v1/drain", [this] { return drain_page(); });

@@ -25,6 +25,7 @@
 #include "gateway/process.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/file_watch.h"
+#include "gateway/usage_series.h"
 #include "metrics/link_names.h"
 
 namespace berth::gateway::cluster {
@@ -298,9 +299,6 @@ class EngineNode {
     metrics::add_counters(sum, past_);
     for (std::size_t i = 1; i < partitions_.size(); ++i)
       metrics::add(sum, partitions_[i]->figures());
-    const metrics::ProcessUsage u = metrics::process_usage();
-    sum.engine_rss = u.resident_bytes;
-    sum.engine_cpu_ms = u.cpu_ms;
     sum.partitions = partitions_.size();
     return sum;
   }
@@ -360,24 +358,27 @@ class EngineNode {
     metrics::EngineProbe probe;
     Usages usage;
     std::vector<metrics::Sample> links;
+    std::vector<std::string> not_ready;
   };
-  asio::awaitable<admin::Response> metrics_page() {
+  asio::awaitable<admin::Response> metrics_page(admin::Request asked) {
     std::function<Counted()> count = [this] {
-      return Counted{figures(), usage_ ? usage_->here() : Usages(), link_samples()};
+      return Counted{figures(), usage_ ? usage_->here() : Usages(), link_samples(), not_ready()};
     };
     std::optional<Counted> c = co_await http_.home().call<Counted>(std::move(count));
     std::vector<metrics::Sample> all;
     if (c) {
       all = metrics::samples_of(c->probe);
       for (auto& s : c->links) all.push_back(std::move(s));
-      if (usage_) {
-        for (auto& s : usage_samples(most_used(std::move(c->usage)))) all.push_back(std::move(s));
-      }
+      all.push_back(ready_sample(c->not_ready));
+      for (auto& s : usage_series_.samples(c->usage, base::monotonic_ns() / 1'000'000'000))
+        all.push_back(std::move(s));
     }
+    all.push_back(files_replaced_sample());
+    for (auto& s : metrics::process_samples("engine")) all.push_back(std::move(s));
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     if (registry_) all.push_back(registry_->sample());
     if (registry_) all.push_back(registry_->doubt_sample());
-    co_return metrics_response(all);
+    co_return metrics_response(asked, all);
   }
 
   asio::awaitable<admin::Response> answer_usage(admin::Request r) {
@@ -404,7 +405,7 @@ class EngineNode {
       asio::post(io_, [this] { leave(); });
       return text_response(202, "leaving\n");
     });
-    http_.route("GET /metrics", [this] { return metrics_page(); });
+    http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     if (!registry_) return;
     http_.route_under("/api/v1/usage",
                       [this](admin::Request r) { return answer_usage(std::move(r)); });
@@ -430,6 +431,7 @@ class EngineNode {
   std::int64_t shares_since_ns_ = 0;
   Newcomers newcomers_;
   CrashReport crash_report_;
+  UsageSeries usage_series_{config_.metrics_max_series};  // the admin server's thread
   metrics::EngineProbe past_;  // counters of what served here and does not any more
   std::uint64_t fenced_ = 0;
   std::size_t ended_ = 0;

@@ -69,8 +69,9 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
     if (Connection* c = find(conn)) replay(*c);
   }
   if (served.gone_ns != 0) {
-    probe_.engine_gap_ms =
-        static_cast<std::uint64_t>((base::monotonic_ns() - served.gone_ns) / 1'000'000);
+    const std::int64_t gap_ns = base::monotonic_ns() - served.gone_ns;
+    probe_.engine_gap_ms = static_cast<std::uint64_t>(gap_ns / 1'000'000);
+    probe_.engine_gap.observe_ns(gap_ns);
   }
   served.gone_ns = 0;
   served.engine->turn_end();

@@ -74,7 +74,8 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_varint(record, c.generation);
     put_varint(record, c.attach_epoch);
     record.push_back(static_cast<char>(c.state));
-    record.push_back(static_cast<char>(c.reason));
+    const bool known = c.reason != CloseReason::peer_closed;  // to the release before this one
+    record.push_back(static_cast<char>(known ? c.reason : CloseReason::client));
     record.push_back(
         static_cast<char>((c.connected ? 1 : 0) | (c.loopback ? 2 : 0) | (c.counted ? 4 : 0)));
     record.push_back(static_cast<char>(c.version));

@@ -7,6 +7,7 @@
 
 #include "base/give_back.h"
 #include "gateway/edge/edge_shard.h"
+#include "gateway/edge/ends.h"
 #include "protocol/mqtt/framer.h"
 #include "protocol/proxy/header.h"
 
@@ -40,7 +41,7 @@ ssize_t EdgeShard::receive_layered(Connection& c, std::uint8_t* to, std::size_t 
   if (c.layers == nullptr || c.layers->ws == nullptr) return receive_stream(c, to, room);
   WebSocket& ws = *c.layers->ws;
   if (ws.ended()) {  // what it said last is on its way back
-    close(c.id(), ws.failed() ? CloseReason::protocol_error : CloseReason::client);
+    close(c.id(), ws.failed() ? CloseReason::protocol_error : end_of_peer(c, CloseReason::client));
     errno = EAGAIN;
     return -1;
   }
@@ -67,7 +68,7 @@ bool EdgeShard::take_proxy_header(Connection& c) {
   const ssize_t n = recv(c.fd, some, sizeof some, MSG_PEEK | MSG_DONTWAIT);
   if (n <= 0) {
     if (n < 0) return false;
-    end(c, CloseReason::client);  // a balancer that looks whether we listen
+    end(c, CloseReason::peer_closed);  // a balancer that looks whether we listen
     errno = EAGAIN;
     return false;
   }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/give_back.h"
 #include "gateway/edge/edge_shard.h"
+#include "gateway/edge/ends.h"
 
 namespace berth::gateway::edge {
 
@@ -157,7 +158,8 @@ bool EdgeShard::write_some(Connection& c) {
 void EdgeShard::write_out(Connection& c) {
   if (c.fd < 0) return;
   if (!write_some(c))
-    return end(c, c.state == Connection::State::closing ? c.reason : CloseReason::peer_reset);
+    return end(c, c.state == Connection::State::closing ? c.reason
+                                                        : end_of_peer(c, CloseReason::peer_reset));
   after_write(c);
 }
 
@@ -210,7 +212,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   set_waiting(c, false);
   before_login_.ended(c.slot);
   drop_place(c);
-  count_close(reason);
+  count_end(probe_, reason, c.connected);
   if (close_log_.allow(base::monotonic_ns() / 1'000'000)) {
     BERTH_LOG(info, "closed conn={} peer={} reason={} rx={} tx={}", conn.packed(),
               c.peer.with_port(c.peer_port), protocol::link::name_of(reason), c.in_off, c.out_off);
@@ -233,58 +235,6 @@ void EdgeShard::finish(Connection& c) {
   c.dirty = dirty;
   c.watched = watched;
   free_.push_back(slot);
-}
-
-void EdgeShard::count_close(CloseReason reason) {
-  switch (reason) {
-    case CloseReason::client:
-      ++probe_.closed_client;
-      return;
-    case CloseReason::peer_reset:
-      ++probe_.closed_peer_reset;
-      return;
-    case CloseReason::keepalive_timeout:
-      ++probe_.closed_keepalive;
-      return;
-    case CloseReason::handshake_timeout:
-      ++probe_.closed_handshake;
-      return;
-    case CloseReason::protocol_error:
-      ++probe_.closed_protocol;
-      return;
-    case CloseReason::taken_over:
-      ++probe_.closed_taken_over;
-      return;
-    case CloseReason::refused:
-      ++probe_.closed_refused;
-      return;
-    case CloseReason::drained:
-      ++probe_.closed_drained;
-      return;
-    case CloseReason::frame_too_large:
-      ++probe_.closed_too_large;
-      return;
-    case CloseReason::slow_consumer:
-      ++probe_.closed_slow;
-      return;
-    case CloseReason::policy:
-      ++probe_.closed_policy;
-      return;
-    case CloseReason::engine_absent:
-      ++probe_.closed_engine_absent;
-      return;
-    case CloseReason::session_lost:
-      ++probe_.closed_session_lost;
-      return;
-    case CloseReason::poison:
-      ++probe_.closed_poison;
-      return;
-    case CloseReason::tls_failed:
-      ++probe_.closed_tls_failed;
-      return;
-    case CloseReason::count:
-      return;
-  }
 }
 
 }  // namespace berth::gateway::edge

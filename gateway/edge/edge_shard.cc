@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/give_back.h"
+#include "gateway/edge/ends.h"
 
 namespace berth::gateway::edge {
 
@@ -96,7 +97,10 @@ void EdgeShard::on_readable(Connection& c) {
   if (!c.reading || c.state != Connection::State::open) {
     char probe;  // closing or paused: only learn whether the peer is gone
     const ssize_t n = recv(c.fd, &probe, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) end(c, c.reason);
+    if (n == 0) return end(c, end_of_peer(c, c.reason));
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+      end(c,
+          c.state == Connection::State::open ? end_of_peer(c, CloseReason::peer_reset) : c.reason);
     return;
   }
   const ssize_t n = receive(c, scratch_.data(), room_to_read(c));
@@ -104,9 +108,9 @@ void EdgeShard::on_readable(Connection& c) {
     probe_.bytes_received += static_cast<std::uint64_t>(n);
     on_bytes(c, {scratch_.data(), static_cast<std::size_t>(n)});
   } else if (n == 0) {
-    end(c, CloseReason::client);
+    end(c, end_of_peer(c, CloseReason::client));
   } else if (errno != EAGAIN && errno != EINTR) {
-    end(c, errno == EPROTO ? CloseReason::tls_failed : CloseReason::peer_reset);
+    end(c, errno == EPROTO ? CloseReason::tls_failed : end_of_peer(c, CloseReason::peer_reset));
   }
 }
 
@@ -200,6 +204,8 @@ void EdgeShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
   tick_.async_wait([this](boost::system::error_code ec) {
     if (ec) return;
+    const auto late = std::chrono::steady_clock::now() - tick_.expiry();
+    probe_.edge_lag.observe_ns(std::chrono::nanoseconds(late).count());
     on_tick();
     arm_tick();
   });
@@ -268,6 +274,8 @@ void EdgeShard::refresh_gauges() {
   probe_.input_bytes = budget_.total() + before_login_.bytes();
   probe_.engine_up = all_serving() ? 1 : 0;
   probe_.admission_rate = admission_.rate_per_s();
+  probe_.quarantined_now =
+      quarantine_ != nullptr && quarantine_->any() ? quarantine_->size(now_s_) : 0;
   std::uint64_t unsent = 0;
   for_each([&unsent](const Connection& c) { unsent += c.unsent(); });
   probe_.output_bytes = unsent;

@@ -239,7 +239,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void end(Connection& c,
            protocol::link::CloseReason reason);  // closes the socket, tells the engine
   void finish(Connection& c);                    // frees the slot
-  void count_close(protocol::link::CloseReason reason);
   void borrow(std::string& buffer);
   void recycle(std::string& buffer);
 

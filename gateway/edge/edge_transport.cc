@@ -109,8 +109,8 @@ void EdgeShard::close_socket(Connection& c) {
 // Whom we tell why: closing with unread input would take it back.
 bool EdgeShard::should_linger(const Connection& c) const {
   const bool spoken_to = c.connected || c.state == Connection::State::closing;
-  return spoken_to && c.reason != CloseReason::client && c.reason != CloseReason::peer_reset &&
-         c.reason != CloseReason::tls_failed;
+  return spoken_to && c.reason != CloseReason::client && c.reason != CloseReason::peer_closed &&
+         c.reason != CloseReason::peer_reset && c.reason != CloseReason::tls_failed;
 }
 
 }  // namespace berth::gateway::edge

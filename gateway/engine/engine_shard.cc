@@ -14,6 +14,10 @@ namespace berth::gateway::engine {
 namespace {
 constexpr std::size_t kReviewedAtOnce = 500;  // sessions, 1 ms
 
+std::uint64_t monotonic_us() {
+  return static_cast<std::uint64_t>(base::monotonic_ns()) / 1000;
+}
+
 // A registry in which who is not registered is one that is disabled: connections end, sessions
 // stay.
 class EverybodyExists final : public session::Principals {
@@ -69,6 +73,9 @@ void EngineShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
   tick_.async_wait([this, alive = alive()](boost::system::error_code ec) {
     if (ec || alive.expired()) return;
+    const auto late = std::chrono::steady_clock::now() - tick_.expiry();
+    probe_.engine_lag.observe_ns(std::chrono::nanoseconds(late).count());
+    begin_timing();
     broker_.tick(base::now());
     turn_end();
     arm_tick();
@@ -165,7 +172,14 @@ std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t i
   const base::Instant now = base::now();
   broker_.edge_acked(conn, in_ack);
   if (on_input_) on_input_(now);
+  if (!timed_) begin_timing();
   return broker_.input(conn, bytes, now);
+}
+
+// One look at the clock a turn.
+void EngineShard::begin_timing() {
+  timed_ = true;
+  broker_.times().now_is(monotonic_us());
 }
 
 void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
@@ -231,6 +245,8 @@ void EngineShard::turn_end() {
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
   commit();
+  if (broker_.times().any_acknowledged()) broker_.times().turn_ended(monotonic_us());
+  timed_ = false;
   in_turn_end_ = false;
   const bool again = std::exchange(again_, false) || !resume_.empty() || broker_.has_work();
   if (again || (!committing_ && broker_.has_uncommitted())) {
@@ -257,6 +273,8 @@ std::int64_t EngineShard::commit_age_ms() const {
 
 void EngineShard::on_committed(const session::CommitResult& result) {
   committing_ = false;
+  probe_.commit.observe_ns(base::monotonic_ns() - commit_began_ns_);
+  begin_timing();
   broker_.committed(result, base::now());
   turn_end();
 }
@@ -268,7 +286,9 @@ void EngineShard::forwarded_begins(std::string_view topic) {
 void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) {
   const std::shared_ptr<bool> later =
       std::make_shared<bool>(false);  // outlives this call if not answered in it
-  const auto answer = [this, conn, later](session::AuthResult result) {
+  const std::int64_t asked_ns = base::monotonic_ns();
+  const auto answer = [this, conn, later, asked_ns](session::AuthResult result) {
+    probe_.authentication.observe_ns(base::monotonic_ns() - asked_ns);
     broker_.authenticated(conn, std::move(result), base::now());
     if (*later) turn_end();
   };
@@ -308,9 +328,7 @@ void EngineShard::close_store() {
 void EngineShard::refresh_gauges() {
   broker_.refresh_gauges();
   probe_.store_up = store_healthy_ ? 1 : 0;
-  const metrics::ProcessUsage u = metrics::process_usage();
-  probe_.engine_rss = u.resident_bytes;
-  probe_.engine_cpu_ms = u.cpu_ms;
+  if (store_) probe_.redis_round_trip = store_->round_trips();
 }
 
 }  // namespace berth::gateway::engine

@@ -135,6 +135,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void commit();
   void on_committed(const session::CommitResult& result);
   void arm_tick();
+  void begin_timing();
   void check_drained();
 
   boost::asio::io_context& io_;
@@ -167,6 +168,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   bool committing_ = false;
   std::int64_t commit_began_ns_ = 0;
   bool in_turn_end_ = false;
+  bool timed_ = false;  // the Broker knows when this turn began
   bool again_ = false;  // another turn is due
   std::function<std::shared_ptr<void>()> make_watch_;
   std::shared_ptr<void> watch_;  // owned here alone; its type is of another folder

@@ -82,7 +82,9 @@ std::size_t EdgeLink::input(base::ConnId conn, std::uint64_t offset, std::uint64
   return 0;
 }
 void EdgeLink::closed(base::ConnId conn, CloseReason cause) {
-  if (serving_) put_closed(turn(), conn, cause);
+  // An engine of a release before this one knows no peer_closed.
+  const bool known = cause != CloseReason::peer_closed;
+  if (serving_) put_closed(turn(), conn, known ? cause : CloseReason::client);
 }
 void EdgeLink::credit(base::ConnId conn, std::uint64_t written) {
   if (serving_) put_credit(turn(), conn, written);
@@ -228,6 +230,13 @@ void EdgeLink::on_step(const Step& s) {
   if (s.release) edge_.release(s.conn);
 }
 
+namespace {
+// sample := family label value help, a byte of these, value
+constexpr unsigned kCounter = 1;
+constexpr unsigned kUnitShift = 1;
+constexpr unsigned kPartShift = 3;
+}  // namespace
+
 void put_samples(std::string& out, std::uint64_t id, const std::vector<metrics::Sample>& samples) {
   base::put_varint(out, id);
   append_samples(out, samples);
@@ -239,7 +248,9 @@ void append_samples(std::string& out, const std::vector<metrics::Sample>& sample
     base::put_bytes(out, s.label);
     base::put_bytes(out, s.label_value);
     base::put_bytes(out, s.help);
-    out.push_back(s.counter ? 1 : 0);
+    out.push_back(static_cast<char>((s.counter ? kCounter : 0) |
+                                    (static_cast<unsigned>(s.unit) << kUnitShift) |
+                                    (static_cast<unsigned>(s.part) << kPartShift)));
     base::put_varint(out, s.value);
   }
 }
@@ -253,7 +264,10 @@ bool get_samples(std::string_view in, std::uint64_t& id, std::vector<metrics::Sa
     s.label = r.bytes();
     s.label_value = r.bytes();
     s.help = r.bytes();
-    s.counter = r.byte() != 0;
+    const std::uint8_t kind = r.byte();
+    s.counter = (kind & kCounter) != 0;
+    s.unit = static_cast<metrics::Sample::Unit>((kind >> kUnitShift) & 3U);
+    s.part = static_cast<metrics::Sample::Part>((kind >> kPartShift) & 3U);
     s.value = r.varint();
     samples.push_back(std::move(s));
   }

@@ -250,15 +250,7 @@ void EdgeShards::collect(std::function<void(std::vector<metrics::EdgeProbe>)> do
 
 metrics::EdgeProbe total_of(const std::vector<metrics::EdgeProbe>& probes) {
   metrics::EdgeProbe sum = probes[0];
-  for (std::size_t i = 1; i < probes.size(); ++i) {
-    const std::uint64_t gap_ms = std::max(sum.engine_gap_ms, probes[i].engine_gap_ms);
-#define BERTH_ADD(field, family, label, value, help) sum.field += probes[i].field;
-    BERTH_EDGE_COUNTERS(BERTH_ADD)
-    BERTH_EDGE_GAUGES(BERTH_ADD)
-#undef BERTH_ADD
-    sum.engine_gap_ms = gap_ms;
-    sum.engine_up = probes[0].engine_up;
-  }
+  for (std::size_t i = 1; i < probes.size(); ++i) metrics::add(sum, probes[i]);
   return sum;
 }
 

@@ -42,6 +42,8 @@ const char* name_of(CloseReason reason) {
       return "poison";
     case CloseReason::tls_failed:
       return "tls_failed";
+    case CloseReason::peer_closed:
+      return "peer_closed";
     case CloseReason::count:
       break;
   }

@@ -16,7 +16,7 @@ namespace berth::protocol::link {
 // Why a connection ends. Edge and engine both name reasons; exported as a metric label. Numbers are
 // on the link: append only.
 enum class CloseReason : std::uint8_t {
-  client = 0,  // FIN or DISCONNECT of the device
+  client = 0,  // DISCONNECT or BYE of the device
   peer_reset = 1,
   keepalive_timeout = 2,
   handshake_timeout = 3,
@@ -30,8 +30,9 @@ enum class CloseReason : std::uint8_t {
   engine_absent = 11,
   session_lost = 12,
   poison = 13,
-  tls_failed = 14,  // before an engine hears of it
-  count = 15
+  tls_failed = 14,   // before an engine hears of it
+  peer_closed = 15,  // FIN without DISCONNECT; an edge's own word, on the link it is `client`
+  count = 16
 };
 const char* name_of(CloseReason reason);
 

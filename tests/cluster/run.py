@@ -108,7 +108,7 @@ def run_scenario(name, a):
         r.update(scenario=name, devices=share * a.processes, seconds=seconds, seed=a.seed,
                  stale_steps=sum(e.metric('berth_steps_total{result="refused_stale"}') for e in cluster.edges),
                  partitions=a.partitions,
-                 gaps_ms=[e.metric("berth_engine_last_gap_milliseconds") for e in cluster.edges])
+                 gaps_ms=[1000 * e.metric("berth_engine_last_gap_seconds") for e in cluster.edges])
         r["broken"] = broken(r, sum(x["closed"] for x, p in zip(reports, protocols) if not may_disconnect(rule, p)))
         failed = bool(r["broken"])
         return r

@@ -58,7 +58,7 @@ TEST(EngineDeath, I1toI4_SigkillEverySecondIsNotNoticed) {
   const SwarmReport r = swarm.report();
   print("sigkill", r);
   std::printf("last gap, death to serving again: %.0f ms\n",
-              g.metric("berth_engine_last_gap_milliseconds"));
+              1000 * g.metric("berth_engine_last_gap_seconds"));
   expect_unnoticed(r);
   EXPECT_GE(g.metric("berth_engine_deaths_total"), 3);
   EXPECT_EQ(g.metric("berth_quarantined_total"), 0) << "a kill from outside is no proof of poison";

@@ -61,7 +61,9 @@ TEST_P(Hostile, NonsenseIsClosedAndCounted) {
     EXPECT_TRUE(c.closed_within(std::chrono::seconds(10))) << bytes;
     EXPECT_TRUE(n.well());
   }
-  EXPECT_GE(g.metric("berth_connection_closed_total{reason=\"protocol_error\"}"), 5);
+  EXPECT_GE(g.metric("berth_connections_closed_before_login_total{reason=\"protocol_error\"}") +
+                g.metric("berth_connection_closed_total{reason=\"protocol_error\"}"),
+            5);
 }
 
 TEST_P(Hostile, MutatedPacketsNeverHurtNeighbours) {
@@ -95,7 +97,8 @@ TEST_P(Hostile, SilentAndSlowHandshakesEndInTime) {
   slow.send(connect({}).substr(0, 5));
   EXPECT_TRUE(silent.closed_within(std::chrono::seconds(10)));
   EXPECT_TRUE(slow.closed_within(std::chrono::seconds(10)));
-  EXPECT_EQ(g.metric("berth_connection_closed_total{reason=\"handshake_timeout\"}"), 2);
+  EXPECT_EQ(g.metric("berth_connections_closed_before_login_total{reason=\"handshake_timeout\"}"),
+            2);
 }
 
 // Who sends half a CONNECT holds up nobody: admission counts what engines have not answered.

@@ -136,8 +136,9 @@ TEST_P(Tls, ClientCertificatesAreAskedForAndChecked) {
   forged.key_file = elsewhere.file("forged.key");
   TlsClient wrong(g->mqtts_port(), forged);
   EXPECT_FALSE(wrong.connect_mqtt({.client_id = "wrong"}));
-  EXPECT_TRUE(eventually(
-      [&] { return g->metric("berth_connection_closed_total{reason=\"tls_failed\"}") == 2; }));
+  EXPECT_TRUE(eventually([&] {
+    return g->metric("berth_connections_closed_before_login_total{reason=\"tls_failed\"}") == 2;
+  }));
   auto optional = gateway(ca + "  client_certificates: optional\n", "optional");
   TlsClient none(optional->mqtts_port(), trust());
   EXPECT_TRUE(none.connect_mqtt({.client_id = "none"}));
@@ -283,7 +284,7 @@ TEST_P(TlsTickets, ACertificateWithoutANameIsNoWayAround) {
   auto g = asking("  user_name: dns_name\nauth:\n  anonymous: always\n", "named");
   EXPECT_TRUE(let_in(*g, as("device")));
   EXPECT_FALSE(let_in(*g, as("ca"))) << "it has a common name only";
-  EXPECT_GE(g->metric("berth_connection_closed_total{reason=\"tls_failed\"}"), 1);
+  EXPECT_GE(g->metric("berth_connections_closed_before_login_total{reason=\"tls_failed\"}"), 1);
 }
 
 // No library asks a terminal for the passphrase: the files stay as they were.
@@ -336,8 +337,9 @@ TEST_P(Tls, NonsenseSilenceAndHalfHandshakesEnd) {
   half.send(std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11));
   EXPECT_TRUE(silent.closed_within(std::chrono::seconds(10)));
   EXPECT_TRUE(half.closed_within(std::chrono::seconds(10)));
-  EXPECT_GE(g->metric("berth_connection_closed_total{reason=\"tls_failed\"}"), 1);
-  EXPECT_GE(g->metric("berth_connection_closed_total{reason=\"handshake_timeout\"}"), 2);
+  EXPECT_GE(g->metric("berth_connections_closed_before_login_total{reason=\"tls_failed\"}"), 1);
+  EXPECT_GE(g->metric("berth_connections_closed_before_login_total{reason=\"handshake_timeout\"}"),
+            2);
   TlsClient c(g->mqtts_port(), trust());
   EXPECT_TRUE(c.connect_mqtt({.client_id = "c"}));
 }

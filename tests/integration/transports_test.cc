@@ -108,7 +108,7 @@ TEST_P(Transports, AWebSocketCarriesMqttInAnyDivision) {
   EXPECT_TRUE(c.wait([&] { return c.gone(); }));
   EXPECT_EQ(c.controls.back(), std::string("\x88\x03\xe8", 3));
   EXPECT_TRUE(eventually(
-      [&] { return g->metric("berth_connection_closed_total{reason=\"client\"}") == 1; }));
+      [&] { return g->metric("berth_connection_closed_total{reason=\"peer_closed\"}") == 1; }));
 }
 
 TEST_P(Transports, WhatIsNoWebSocketIsRefusedAndNothingElseHappens) {
