@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Faults are injected into two gateways that a real Prometheus scrapes: the alert that is meant fires, and no other.
+
+The rules are those of berth.rules.yaml with time sixty times as fast (10m is 10 s). Each step waits until its alert fires
+and says what else does; a step may name what it cannot help.
+
+  alerts_test.py BERTH_FAULTS SOURCE_DIR
+"""
+import json, os, re, signal, socket, struct, subprocess, sys, tempfile, time, urllib.parse, urllib.request
+
+berth, source = sys.argv[1:3]
+processes = []
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=5) as r:
+        return r.read().decode()
+
+
+def eventually(condition, seconds, what):
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)  # between looks
+    raise SystemExit(f"not within {seconds} s: {what() if callable(what) else what}")
+
+
+def start(argv, log, **env):
+    p = subprocess.Popen(argv, stdout=open(log, "a"), stderr=subprocess.STDOUT, env={**os.environ, **env})
+    processes.append(p)
+    return p
+
+
+def text(s):
+    return struct.pack(">H", len(s)) + s.encode()
+
+
+class Device:
+    """A socket that has said CONNECT (3.1.1); `code` is what CONNACK answered, None: nothing."""
+
+    def __init__(self, port, client_id, user="device", password="right"):
+        self.s = socket.create_connection(("127.0.0.1", port), timeout=10)
+        body = text("MQTT") + b"\x04\xc2\x00\x00" + text(client_id) + text(user) + text(password)
+        self.s.sendall(bytes([0x10, len(body)]) + body)
+        answer = self.s.recv(4)
+        self.code = answer[3] if len(answer) == 4 else None
+
+    def publish(self, topic):
+        body = text(topic) + b"x"
+        self.s.sendall(bytes([0x30, len(body)]) + body)
+
+    def vanish(self):
+        self.s.close()
+
+
+def faster(rules):
+    """Every duration of the rules a sixtieth, one second at least."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+    def shorter(m):
+        return f"{max(1, int(m[1]) * units[m[2]] // 60)}s"
+
+    rules = re.sub(r"(?<=\[)(\d+)([smhd])(?=\])", shorter, rules)
+    rules = re.sub(r"(?<=offset )(\d+)([smhd])\b", shorter, rules)
+    rules = re.sub(r"(?<=for: )(\d+)([smhd])\b", shorter, rules)
+    return rules.replace("_age_seconds < 600", "_age_seconds < 10")
+
+
+class Gateway:
+    def __init__(self, d, name, **settings):
+        self.d, self.name = f"{d}/{name}", name
+        os.mkdir(self.d)
+        self.mqtt, self.admin = free_port(), free_port()
+        for user in ("device", "poison"):
+            create = [] if os.path.exists(self.d + "/passwords") else ["-c"]
+            subprocess.run(["mosquitto_passwd", *create, "-b", self.d + "/passwords", user, "right"], check=True)
+        with open(self.d + "/acl", "w") as f:
+            f.write("topic readwrite #\n")
+        for file in ("passwords", "acl"):
+            os.chmod(f"{self.d}/{file}", 0o600)
+        self.failures = settings.get("failures", 0)
+        self.start()
+
+    def start(self):
+        with open(self.d + "/berth.yaml", "w") as f:
+            f.write(f"auth: {{password_file: {self.d}/passwords, acl_file: {self.d}/acl, failures_per_address: {self.failures}, "
+                    f"failures_per_name: {self.failures}}}\n")
+        self.p = start([berth, "serve", "--config", self.d + "/berth.yaml", "--mqtt", f"127.0.0.1:{self.mqtt}",
+                        "--admin", f"127.0.0.1:{self.admin}", "--data", self.d + "/data"], self.d + "/log",
+                       BERTH_FAULT_TOPIC="kill")
+        eventually(lambda: get(f"http://127.0.0.1:{self.admin}/readyz") == "ok\n", 60, f"{self.name} ready")
+
+    def metric(self, name):
+        for line in get(f"http://127.0.0.1:{self.admin}/metrics").splitlines():
+            if line.startswith(name + " "):
+                return float(line.rsplit(" ", 1)[1])
+        return None
+
+    def status(self):
+        return json.loads(get(f"http://127.0.0.1:{self.admin}/api/v1/status"))
+
+    def kill_engine(self):
+        deaths = self.metric("berth_engine_deaths_total")
+
+        def serving():
+            return [e["pid"] for e in self.status()["engines"] if e["state"] == "serving"]
+
+        eventually(serving, 30, "an engine serves")
+        os.kill(serving()[0], signal.SIGKILL)
+        eventually(lambda: self.metric("berth_engine_deaths_total") > deaths and self.metric("berth_engine_up") == 1, 30,
+                   "the next engine")
+
+
+class Alerts:
+    def __init__(self, port):
+        self.url = f"http://127.0.0.1:{port}"
+
+    def query(self, q):
+        return json.loads(get(self.url + "/api/v1/query?" + urllib.parse.urlencode({"query": q})))["data"]["result"]
+
+    def firing(self):
+        return {s["metric"]["alertname"] for s in self.query('ALERTS{alertstate="firing"}')}
+
+    def ever(self, seconds):
+        q = f'count by (alertname) (last_over_time(ALERTS{{alertstate="firing"}}[{seconds}s]))'
+        return {s["metric"]["alertname"] for s in self.query(q)}
+
+    def quiet(self, but=()):
+        eventually(lambda: not self.firing() - set(but), 150, lambda: f"nothing fires, but {self.firing()} do")
+
+    def step(self, what, names, action, also=()):
+        """`action` again and again until all `names` fire; nothing but these and `also` has."""
+        began = time.time()
+
+        def fires():
+            action()
+            return set(names) <= self.firing()
+
+        eventually(fires, 90, lambda: f"{what}: {names}, but {self.firing()}")
+        seconds = int(time.time() - began) + 1
+        others = self.ever(seconds) - set(names) - set(also)
+        if others:
+            raise SystemExit(f"{what}: {sorted(others)} too")
+        print(f"{what}: {', '.join(names)} after {seconds} s", flush=True)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as d:
+        a, b = Gateway(d, "a"), Gateway(d, "b", failures=5)
+        prom = free_port()
+        rules = faster(open(source + "/metrics/prometheus/berth.rules.yaml").read())
+        with open(d + "/rules.yaml", "w") as f:
+            f.write(rules)
+        with open(d + "/prometheus.yml", "w") as f:
+            f.write("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yaml]\n"
+                    f"scrape_configs: [{{job_name: some, static_configs: [{{targets: ['127.0.0.1:{a.admin}', '127.0.0.1:{b.admin}']}}]}}]\n")
+        devices = {g.name: [Device(g.mqtt, f"d{i}") for i in range(40)] for g in (a, b)}
+        start(["prometheus", f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb",
+               f"--web.listen-address=127.0.0.1:{prom}"], d + "/prometheus.log")
+        alerts = Alerts(prom)
+        eventually(lambda: "Ready" in get(f"http://127.0.0.1:{prom}/-/ready"), 30, "prometheus ready")
+        eventually(lambda: [s["value"][1] for s in alerts.query("berth:connections")] == ["80"], 30, "80 devices")
+        alerts.quiet()
+        slow = {"BerthLoopLate", "BerthSlowAcknowledgements"}  # a loaded machine; BerthRedundancyLost: no standby for 5 s
+
+        alerts.step("a password scan", ["BerthAuthFailures"],
+                    lambda: [Device(a.mqtt, f"s{i}", password="wrong").vanish() for i in range(5)], slow)
+        alerts.quiet(slow)
+        alerts.step("a scan that is slowed down", ["BerthLoginsThrottled"],
+                    lambda: [Device(b.mqtt, f"s{i}", password="wrong").vanish() for i in range(5)], slow | {"BerthAuthFailures"})
+        alerts.quiet(slow)
+        twins = []
+        alerts.step("two devices with one client id", ["BerthTakeOverFight"],
+                    lambda: twins.extend(Device(a.mqtt, "twin") for _ in range(12)), slow)
+        alerts.quiet(slow)
+        with open(a.d + "/acl", "a") as f:
+            f.write("topic never #\n")
+        alerts.step("a bad ACL file", ["BerthCopyInUse"], lambda: None, slow)
+        with open(a.d + "/acl", "w") as f:
+            f.write("topic readwrite #\n")
+        alerts.quiet(slow)
+        dying = slow | {"BerthRedundancyLost", "BerthProbation"}
+        alerts.step("engines die", ["BerthEngineDying"], a.kill_engine, dying)
+        alerts.quiet(slow)
+        eventually(lambda: a.metric("berth_connections") == 41, 30, "the devices are still there")
+
+        def poison():
+            try:
+                Device(b.mqtt, "poison", user="poison").publish("kill")
+            except OSError:
+                pass
+            time.sleep(0.5)  # its engine dies of it, or it is refused
+
+        alerts.step("a device kills engines", ["BerthDeviceQuarantined"], poison, dying | {"BerthEngineDying", "BerthMassDisconnect"})
+        alerts.quiet(slow)
+        for device in devices["a"][:20]:
+            device.vanish()
+        b.p.send_signal(signal.SIGTERM)
+        alerts.step("devices of one vanish while the other drains", ["BerthMassDisconnect"], lambda: None,
+                    slow | {"BerthFleetFall", "BerthInstanceDown"})
+        alerts.step("half of the fleet is gone", ["BerthInstanceDown", "BerthFleetFall"], lambda: None, slow | {"BerthMassDisconnect"})
+        a.p.kill()
+        alerts.step("all are gone", ["BerthDown"], lambda: None, slow | {"BerthInstanceDown", "BerthFleetFall", "BerthMassDisconnect"})
+
+
+try:
+    main()
+finally:
+    for p in processes:
+        if p.poll() is None:
+            p.send_signal(signal.SIGTERM)
+            try:
+                p.wait(20)
+            except subprocess.TimeoutExpired:
+                p.kill()
