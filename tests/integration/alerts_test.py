@@ -88,13 +88,15 @@ class Gateway:
             f.write("topic readwrite #\n")
         for file in ("passwords", "acl"):
             os.chmod(f"{self.d}/{file}", 0o600)
-        self.failures = settings.get("failures", 0)
-        self.start()
+        failures = settings.get("failures", 0)
+        with open(self.d + "/berth.yaml", "w") as f:
+            f.write(settings.get("config") or
+                    f"auth: {{password_file: {self.d}/passwords, acl_file: {self.d}/acl, failures_per_address: {failures}, "
+                    f"failures_per_name: {failures}}}\n")
+        if settings.get("starts", True):
+            self.start()
 
     def start(self):
-        with open(self.d + "/berth.yaml", "w") as f:
-            f.write(f"auth: {{password_file: {self.d}/passwords, acl_file: {self.d}/acl, failures_per_address: {self.failures}, "
-                    f"failures_per_name: {self.failures}}}\n")
         self.p = start([berth, "serve", "--config", self.d + "/berth.yaml", "--mqtt", f"127.0.0.1:{self.mqtt}",
                         "--admin", f"127.0.0.1:{self.admin}", "--data", self.d + "/data"], self.d + "/log",
                        BERTH_FAULT_TOPIC="kill")
@@ -157,20 +159,28 @@ class Alerts:
 def main():
     with tempfile.TemporaryDirectory() as d:
         a, b = Gateway(d, "a"), Gateway(d, "b", failures=5)
+        c = Gateway(d, "c", starts=False, config=f"registry: {{source: file, file: {d}/registry.yaml}}\n"
+                    f"mqtts: {{listen: 127.0.0.1:0, cert_file: {d}/x.crt, key_file: {d}/x.key}}\n")
+        with open(d + "/registry.yaml", "w") as f:
+            f.write("tenants: [{name: acme}]\n")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "5",
+                        "-subj", "/CN=x", "-keyout", d + "/x.key", "-out", d + "/x.crt"], check=True, capture_output=True)
+        os.chmod(d + "/x.key", 0o600)
+        targets = [f"127.0.0.1:{g.admin}" for g in (a, b, c)]
         prom = free_port()
         rules = faster(open(source + "/metrics/prometheus/berth.rules.yaml").read())
         with open(d + "/rules.yaml", "w") as f:
             f.write(rules)
         with open(d + "/prometheus.yml", "w") as f:
             f.write("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yaml]\n"
-                    f"scrape_configs: [{{job_name: some, static_configs: [{{targets: ['127.0.0.1:{a.admin}', '127.0.0.1:{b.admin}']}}]}}]\n")
+                    f"scrape_configs: [{{job_name: some, static_configs: [{{targets: {targets}}}]}}]\n")
         devices = {g.name: [Device(g.mqtt, f"d{i}") for i in range(40)] for g in (a, b)}
         start(["prometheus", f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb",
                f"--web.listen-address=127.0.0.1:{prom}"], d + "/prometheus.log")
         alerts = Alerts(prom)
         eventually(lambda: "Ready" in get(f"http://127.0.0.1:{prom}/-/ready"), 30, "prometheus ready")
         eventually(lambda: [s["value"][1] for s in alerts.query("berth:connections")] == ["80"], 30, "80 devices")
-        alerts.quiet()
+        alerts.quiet()  # c does not answer, and never has
         slow = {"BerthLoopLate", "BerthSlowAcknowledgements"}  # a loaded machine; BerthRedundancyLost: no standby for 5 s
 
         alerts.step("a password scan", ["BerthAuthFailures"],
@@ -203,6 +213,15 @@ def main():
 
         alerts.step("a device kills engines", ["BerthDeviceQuarantined"], poison, dying | {"BerthEngineDying", "BerthMassDisconnect"})
         alerts.quiet(slow)
+        c.start()
+        alerts.step("a certificate of five days", ["BerthCertificateExpires"], lambda: None, slow)
+        with open(d + "/registry.yaml", "w") as f:
+            f.write("tenants: [{name: '!'}]\n")
+        unfit = slow | {"BerthCertificateExpires"}
+        alerts.step("a bad registry file", ["BerthRegistryBad"], lambda: None, unfit | {"BerthNotReady"})
+        c.p.send_signal(signal.SIGTERM)
+        alerts.step("a host is taken away", ["BerthInstanceDown"], lambda: None, unfit | {"BerthRegistryBad", "BerthNotReady"})
+        alerts.quiet(slow | {"BerthInstanceDown"})
         for device in devices["a"][:20]:
             device.vanish()
         b.p.send_signal(signal.SIGTERM)
