@@ -9,6 +9,7 @@
 #include "gateway/engine/engine_shard.h"
 #include "gateway/engine_setup.h"
 #include "gateway/good_files.h"
+#include "gateway/runtime/degraded.h"
 
 namespace berth::gateway {
 
@@ -46,6 +47,7 @@ void AccessFiles::read() {
   } catch (const std::exception& e) {
     engine_.access_file_failed();
     note_file(config_.acl_file, false);
+    runtime::set_degraded(runtime::Part::acl_file, e.what());
     BERTH_LOG(err, "acl_file not taken, the rules of before stay error=\"{}\"", e.what());
   }
   try {
@@ -53,6 +55,7 @@ void AccessFiles::read() {
   } catch (const std::exception& e) {
     engine_.access_file_failed();
     note_file(config_.password_file, false);
+    runtime::set_degraded(runtime::Part::password_file, e.what());
     BERTH_LOG(err, "password_file not taken, the users of before stay error=\"{}\"", e.what());
   }
   if (changed) engine_.review_access();

@@ -3,6 +3,7 @@
 // values throw ConfigError with file:line (or the variable or flag); at start-up only.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -72,7 +73,11 @@ struct Config {
       ListenerConfig{.listen = "127.0.0.1:1883"}};
   ListenerConfig& listener(edge::Transport t) { return listeners[edge::index_of(t)]; }
   const ListenerConfig& listener(edge::Transport t) const { return listeners[edge::index_of(t)]; }
-  edge::TlsServerOptions tls;  // of mqtts, wss and parks
+  edge::TlsServerOptions tls;    // of mqtts, wss and parks
+  bool any_device_tls() const {  // one of them listens
+    return std::any_of(edge::kTransports.begin(), edge::kTransports.end(),
+                       [this](auto t) { return edge::has_tls(t) && listener(t).enabled(); });
+  }
   edge::AddressLimitOptions address_limits;
   Endpoint admin{"127.0.0.1", 9180};
   std::string data_directory = "./data";

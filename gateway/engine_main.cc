@@ -9,6 +9,7 @@
 #include "gateway/engine_setup.h"
 #include "gateway/good_files.h"
 #include "gateway/link/link_set.h"
+#include "gateway/process.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/sample_sender.h"
@@ -19,7 +20,6 @@ namespace berth::gateway {
 namespace {
 
 constexpr int kExitConfig = 78;
-constexpr int kExitUnavailable = 69;
 
 class EngineProcess {
  public:
@@ -61,6 +61,7 @@ class EngineProcess {
   static std::string why_not(const Config& config) {
     try {
       prove_files(config);
+      prove_store(config);
       return {};
     } catch (const std::exception& e) {
       return e.what();
@@ -162,6 +163,7 @@ class EngineProcess {
       samples.push_back(writes_lost_sample(condition_));
       samples.push_back(files_replaced_sample());
       for (auto& s : metrics::process_samples("engine")) samples.push_back(std::move(s));
+      for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
       return SampleSender::Figures{std::move(samples), usage_of(engine_->broker())};
     });
   }

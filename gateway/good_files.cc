@@ -1,9 +1,13 @@
 #include "gateway/good_files.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -15,8 +19,11 @@
 
 #include "base/log.h"
 #include "gateway/engine/acl_file.h"
+#include "gateway/engine_setup.h"
 #include "gateway/registry/file_registry.h"
+#include "gateway/runtime/degraded.h"
 #include "gateway/runtime/last_good.h"
+#include "session/redis_connection.h"
 
 namespace berth::gateway {
 
@@ -35,14 +42,14 @@ std::string bytes_of(const std::string& path) {
 
 void keep(const Config& config, const std::string& name, std::string bytes) {
   const std::lock_guard lock(g_mutex);
-  if (config.store_url.empty()) runtime::LastGood(config.data_directory).keep(name, bytes);
+  if (runtime::can_be_kept(config.data_directory))
+    runtime::LastGood(config.data_directory).keep(name, bytes);
   g_good[name] = std::move(bytes);
 }
 
 std::optional<std::string> copy_of(const Config& config, const std::string& name) {
   const std::lock_guard lock(g_mutex);
   if (const auto it = g_good.find(name); it != g_good.end()) return it->second;
-  if (!config.store_url.empty()) return {};
   return runtime::LastGood(config.data_directory).read(name);
 }
 
@@ -65,17 +72,19 @@ class Nameless {
 };
 
 // False: neither the file nor a copy.
-bool load(const Config& config, const std::string& name, const std::string& path,
-          const std::function<void(const std::string&)>& parse) {
+bool load(const Config& config, const std::string& name, runtime::Part part,
+          const std::string& path, const std::function<void(const std::string&)>& parse) {
   try {
     std::string bytes = bytes_of(path);  // before it is parsed: never newer than what was good
     parse(path);
     keep(config, name, std::move(bytes));
     note_file(path, true);
+    runtime::set_degraded(part, {});
     return true;
   } catch (const std::runtime_error& e) {
     if (!g_forgive) throw ConfigError(e.what());
     note_file(path, false);
+    runtime::set_degraded(part, e.what());
     BERTH_LOG(err, "bad file error=\"{}\"", e.what());
   }
   try {
@@ -126,7 +135,7 @@ void forgive_bad_files() {
 Passwords load_passwords(const Config& config) {
   Passwords p;
   if (config.password_file.empty()) return p;
-  p.none = !load(config, "password-file", config.password_file,
+  p.none = !load(config, "password-file", runtime::Part::password_file, config.password_file,
                  [&p](const std::string& path) { p.file = engine::PasswordFile::load(path); });
   return p;
 }
@@ -134,9 +143,10 @@ Passwords load_passwords(const Config& config) {
 std::unique_ptr<session::AccessPolicy> load_acl(const Config& config) {
   std::unique_ptr<session::AccessPolicy> policy;
   if (config.acl_file.empty()) return policy;
-  const bool good = load(config, "acl-file", config.acl_file, [&policy](const std::string& path) {
-    policy = std::make_unique<engine::AclFile>(engine::AclFile::load(path));
-  });
+  const bool good = load(config, "acl-file", runtime::Part::acl_file, config.acl_file,
+                         [&policy](const std::string& path) {
+                           policy = std::make_unique<engine::AclFile>(engine::AclFile::load(path));
+                         });
   if (!good) policy = std::make_unique<NobodyMay>();
   return policy;
 }
@@ -149,6 +159,34 @@ void prove_files(const Config& config) {
       registry::FileRegistry(config.registry.file).read();
   } catch (const std::runtime_error& e) {
     throw ConfigError(e.what());
+  }
+}
+
+namespace {
+
+// The one who serves has the database open, so it can't be opened; its directory can be written.
+void prove_directory(const std::string& data) {
+  const std::string probe = data + "/store/probe." + std::to_string(getpid());
+  const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const bool good = fd >= 0 && ::write(fd, "probe\n", 6) == 6 && ::fsync(fd) == 0;
+  const int why = errno;
+  if (fd >= 0) {
+    ::close(fd);
+    ::unlink(probe.c_str());
+  }
+  if (!good) throw std::runtime_error("store.directory: " + data + "/store: " + std::strerror(why));
+}
+
+}  // namespace
+
+void prove_store(const Config& config) {
+  try {
+    if (config.store_url.empty()) return prove_directory(config.data_directory);
+    session::RedisConnection redis(redis_options(config));
+    redis.connect();
+    redis.call({"GET", redis_options(config).slot_key + "partitions"});
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(std::string("the store can't be reached: ") + e.what());
   }
 }
 

@@ -31,5 +31,9 @@ metrics::Sample files_replaced_sample();
 void note_file(const std::string& path, bool good);
 // Reads all that an engine reads, without forgiveness. Throws ConfigError.
 void prove_files(const Config& config);
+// That the store can be reached by who is to take it over from one that has it: Redis answers and
+// takes our log-in, the embedded one's directory can be written. Blocking, store.redis_timeout_ms.
+// Throws ConfigError.
+void prove_store(const Config& config);
 
 }  // namespace berth::gateway

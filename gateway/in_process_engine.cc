@@ -6,6 +6,7 @@
 
 #include "gateway/engine_setup.h"
 #include "gateway/good_files.h"
+#include "gateway/process.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/usage.h"
 
@@ -97,6 +98,7 @@ SampleSender::Figures InProcessEngine::figures() {
   auto samples = metrics::samples_of(probe_);
   samples.push_back(writes_lost_sample(condition_));
   samples.push_back(files_replaced_sample());
+  for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
   return {std::move(samples), usage_of(engine_->broker())};
 }
 

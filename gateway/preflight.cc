@@ -31,19 +31,33 @@ void check_readable(const char* key, const std::string& path) {
 
 }  // namespace
 
+edge::TlsServerOptions device_tls(const Config& config) {
+  edge::TlsServerOptions o = config.tls;
+  o.keep_directory = config.data_directory;
+  return o;
+}
+
+link::TlsFiles link_tls(const Config& config) {
+  link::TlsFiles f = config.cluster.tls;
+  f.keep_directory = config.data_directory;
+  return f;
+}
+
 void check_certificates(const Config& config) {
   as_configuration([&] {
-    for (const edge::Transport t : edge::kTransports) {
-      if (!edge::has_tls(t) || !config.listener(t).enabled()) continue;
-      const edge::TlsServer tls(config.tls);
-      break;
-    }
-    if (config.cluster.tls.enabled()) const link::TlsContext tls(config.cluster.tls);
+    if (config.any_device_tls()) const edge::TlsServer tls(device_tls(config));
+  });
+}
+
+void prove_certificates(const Config& config) {
+  as_configuration([&] {
+    if (config.any_device_tls()) edge::TlsServer::check(config.tls);
+    if (config.cluster.tls.enabled()) link::TlsContext::check(config.cluster.tls);
   });
 }
 
 void preflight(const Config& config) {
-  check_certificates(config);
+  prove_certificates(config);
   check_readable("store.redis_ca_file", config.redis_ca_file);
   check_readable("store.redis_cert_file", config.redis_cert_file);
   check_readable("store.redis_key_file", config.redis_key_file);

@@ -12,6 +12,7 @@
 #include "gateway/engine_setup.h"
 #include "gateway/preflight.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/runtime/degraded.h"
 #include "gateway/secret_files.h"
 #include "metrics/exposition.h"
 #include "metrics/link_names.h"
@@ -47,13 +48,10 @@ int run_process(const Config& config, const std::string& role, const std::functi
 
 void DeviceListeners::bind(asio::io_context& io, const Config& config, runtime::EdgeShards& edges) {
   using edge::Transport;
-  const bool any_tls =
-      std::any_of(edge::kTransports.begin(), edge::kTransports.end(),
-                  [&](Transport t) { return edge::has_tls(t) && config.listener(t).enabled(); });
-  if (any_tls) {
+  if (config.any_device_tls()) {
     watch_ = std::make_unique<runtime::FileWatch>(io, edge::files_of(config.tls),
                                                   [this] { reload_tls(); });
-    tls_ = std::make_unique<edge::TlsServer>(config.tls);
+    tls_ = std::make_unique<edge::TlsServer>(device_tls(config));
     const bool by_name = config.tls.user_name == edge::CertificateName::common_name ||
                          config.tls.user_name == edge::CertificateName::dns_name;
     if (by_name && tls_->authorities() > 1) {
@@ -84,6 +82,7 @@ void DeviceListeners::reload_tls() {
     tls_->reload();
     BERTH_LOG(info, "certificates of devices read again");
   } catch (const std::runtime_error& e) {
+    runtime::set_degraded(runtime::Part::device_certificates, e.what());
     BERTH_LOG(err, "certificates of devices stay as they were error=\"{}\"", e.what());
   }
 }
@@ -161,11 +160,15 @@ admin::Response health_response(bool good) {
   return text_response(good ? 200 : 503, good ? "ok\n" : "not ok\n");
 }
 
-admin::Response ready_response(const std::vector<std::string>& reasons) {
-  if (reasons.empty()) return health_response(true);
-  std::string body = "not ready\n";
+admin::Response ready_response(const std::vector<std::string>& reasons,
+                               const std::vector<std::string>& engine_degraded) {
+  std::string body = reasons.empty() ? "ok\n" : "not ready\n";
   for (const std::string& r : reasons) body += "- " + r + "\n";
-  return text_response(503, std::move(body));
+  for (const auto& d : runtime::degraded())
+    body += std::string("degraded: ") + runtime::name_of(d.part) + ": " + d.why + "\n";
+  for (const std::string& part : engine_degraded)
+    body += "degraded: " + part + ": the engine has what was good last, its log says why\n";
+  return text_response(reasons.empty() ? 200 : 503, std::move(body));
 }
 
 admin::Response json_response(const boost::json::object& o) {
@@ -205,6 +208,19 @@ metrics::Sample standbys_sample(std::uint64_t engines) {
       "as this edge sees it",
       false,
       engines};
+}
+
+std::vector<metrics::Sample> degraded_samples(const std::vector<runtime::Part>& parts) {
+  const std::vector<runtime::Degraded> now = runtime::degraded();
+  std::vector<metrics::Sample> all;
+  for (const runtime::Part part : parts) {
+    const bool is =
+        std::any_of(now.begin(), now.end(), [part](const auto& d) { return d.part == part; });
+    all.push_back({metrics::kDegraded, "part", runtime::name_of(part),
+                   "1: the file on the disk is bad, what was good last is in force", false,
+                   is ? 1U : 0U});
+  }
+  return all;
 }
 
 std::vector<metrics::Sample> certificate_samples(

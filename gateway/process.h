@@ -16,6 +16,7 @@
 #include "gateway/admin/token_file.h"
 #include "gateway/config.h"
 #include "gateway/runtime/certificates.h"
+#include "gateway/runtime/degraded.h"
 #include "gateway/runtime/edge_shards.h"
 #include "gateway/runtime/file_watch.h"
 #include "metrics/probe.h"
@@ -54,8 +55,10 @@ admin::TokenFile admin_token(const Config& config);
 void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at);
 admin::Response text_response(int status, std::string text);
 admin::Response health_response(bool good);  // 200 or 503
-// 200, or 503 with what is in the way, a line each.
-admin::Response ready_response(const std::vector<std::string>& reasons_why_not);
+// 200, or 503 with what is in the way, a line each; and in both cases a line "degraded: " for each
+// part that is served from its last good copy, by this process or (`engine_degraded`) its engine.
+admin::Response ready_response(const std::vector<std::string>& reasons_why_not,
+                               const std::vector<std::string>& engine_degraded = {});
 admin::Response json_response(const boost::json::object& o);
 // As `asked` says it wants them (Accept, Accept-Encoding).
 admin::Response metrics_response(const admin::Request& asked,
@@ -66,6 +69,13 @@ metrics::Sample standbys_sample(std::uint64_t engines);  // berth_standby_engine
 // berth_certificate_expiry_timestamp_seconds, by name.
 std::vector<metrics::Sample> certificate_samples(
     const std::vector<runtime::CertificateExpiry>& certificates);
+
+// berth_degraded, by part: those of an engine, of an edge, and of either in a cluster.
+inline const std::vector<runtime::Part> kEngineParts{runtime::Part::acl_file,
+                                                     runtime::Part::password_file};
+inline const std::vector<runtime::Part> kEdgeParts{runtime::Part::device_certificates};
+inline const std::vector<runtime::Part> kLinkParts{runtime::Part::link_certificates};
+std::vector<metrics::Sample> degraded_samples(const std::vector<runtime::Part>& parts);
 
 // What is of the process and of its host rather than of a shard or an engine: log lines, the admin
 // port, and the room where the store is. Any thread; looks at the file system.

@@ -46,6 +46,14 @@ edge::EdgeOptions edge_options(const Config& config) {
   return o;
 }
 
+std::vector<std::string> degraded_in(const std::vector<metrics::Sample>& samples) {
+  std::vector<std::string> parts;
+  for (const metrics::Sample& s : samples) {
+    if (s.family == metrics::kDegraded && s.value != 0) parts.push_back(s.label_value);
+  }
+  return parts;
+}
+
 class Gateway {
  public:
   explicit Gateway(const Config& config)
@@ -188,6 +196,7 @@ class Gateway {
     for (const metrics::Sample& s : f.samples) {
       if (s.family == "berth_store_up") store_up_ = s.value != 0;
     }
+    if (!f.samples.empty()) engine_degraded_ = degraded_in(f.samples);
     co_return f;
   }
 
@@ -234,6 +243,7 @@ class Gateway {
     if (registry_) all.push_back(registry_->sample());
     if (registry_) all.push_back(registry_->doubt_sample());
     add(certificate_samples(listeners_.expiries()));
+    add(degraded_samples(kEdgeParts));
     co_return metrics_response(asked, all);
   }
 
@@ -308,7 +318,7 @@ class Gateway {
   asio::awaitable<admin::Response> ready_page() {
     if (!config_.single_process) co_await engine_figures();  // whether the store takes writes
     const State now = co_await state();
-    co_return ready_response(now.not_ready);
+    co_return ready_response(now.not_ready, engine_degraded_);
   }
 
   asio::awaitable<admin::Response> startup_page() {
@@ -352,7 +362,8 @@ class Gateway {
   bool started_ = false;
   bool draining_ = false;
   UsageSeries usage_series_{config_.metrics_max_series};  // the admin server's thread
-  bool store_up_ = true;  // as an engine said last; the admin server's thread
+  bool store_up_ = true;                      // as an engine said last; the admin server's thread
+  std::vector<std::string> engine_degraded_;  // the same
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Metrics of the links and of the cluster that no probe keeps, by their Prometheus names.
+// Metrics of the links, of the cluster and of files that no probe keeps, by their Prometheus names.
 #pragma once
 
 namespace berth::metrics {
@@ -8,5 +8,6 @@ inline constexpr const char kEdgesMissing[] = "berth_edges_missing";
 inline constexpr const char kStandbyEngines[] = "berth_standby_engines";
 inline constexpr const char kLinksWaiting[] = "berth_links_waiting";
 inline constexpr const char kEngineLinks[] = "berth_engine_links";
+inline constexpr const char kDegraded[] = "berth_degraded";
 
 }  // namespace berth::metrics

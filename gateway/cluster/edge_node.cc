@@ -22,6 +22,7 @@
 #include "gateway/cluster/link_policy.h"
 #include "gateway/descriptors.h"
 #include "gateway/engine_setup.h"
+#include "gateway/preflight.h"
 #include "gateway/process.h"
 #include "gateway/quarantine_api.h"
 #include "gateway/runtime/edge_shards.h"
@@ -67,7 +68,7 @@ class EdgeNode {
                 [this](const EngineFinder::Endpoints& e) { use_endpoints(e); }) {
     signals_.add(SIGHUP);
     if (!config.cluster.tls.enabled()) return;
-    tls_ = std::make_unique<link::TlsContext>(config.cluster.tls);
+    tls_ = std::make_unique<link::TlsContext>(link_tls(config));
     tls_files_ =
         std::make_unique<runtime::FileWatch>(io_, tls_->files(), [this] { tls_->reload(); });
   }
@@ -97,7 +98,8 @@ class EdgeNode {
   // From an edge that runs here, if there is one.
   void inherit() {
     if (config_.cluster.handover.empty()) return;
-    auto origins = take_over(config_.cluster.handover, edges_, partitions());
+    auto origins = take_over(config_.cluster.handover, edges_, partitions(),
+                             [this] { prove_certificates(config_); });
     taken_over_ = origins.has_value();
     if (origins) origins_ = std::move(*origins);
   }
@@ -394,6 +396,8 @@ class EdgeNode {
       for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
     }
     for (auto& s : certificate_samples(listeners_.expiries())) all.push_back(std::move(s));
+    for (auto& s : degraded_samples(kEdgeParts)) all.push_back(std::move(s));
+    for (auto& s : degraded_samples(kLinkParts)) all.push_back(std::move(s));
     co_return metrics_response(asked, all);
   }
 

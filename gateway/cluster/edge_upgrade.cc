@@ -75,10 +75,12 @@ void give_shard(HandoverStream& to, edge::EdgeShard& shard, const ShardOrigin& o
 
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
                                                   runtime::EdgeShards& edges,
-                                                  std::uint32_t partitions) {
+                                                  std::uint32_t partitions,
+                                                  const std::function<void()>& prove) {
   const int fd = connect_handover(path);
   if (fd < 0) return {};
   HandoverStream from(fd);
+  prove();
   std::string ask;
   base::put_varint(ask, kHandoverVersion);
   base::put_varint(ask, edges.count());

@@ -20,10 +20,12 @@ struct ShardOrigin {
 };
 
 // -- the one that comes, before its listeners are bound and its shards start. Nothing: nobody
-// listens at `path`. Throws std::runtime_error when it is refused or not whole.
+// listens at `path`. `prove` is called before anything is asked of the other, and throws if this
+// process can't serve. Throws std::runtime_error when it is refused or not whole.
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
                                                   runtime::EdgeShards& edges,
-                                                  std::uint32_t partitions);
+                                                  std::uint32_t partitions,
+                                                  const std::function<void()>& prove);
 
 // -- the one that is. All three throw std::runtime_error.
 bool asks_for_the_same(HandoverStream& from, std::uint32_t shards, std::uint32_t partitions);

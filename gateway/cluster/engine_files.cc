@@ -2,19 +2,18 @@
 
 #include <stdexcept>
 
-#include "gateway/engine/password_file.h"
-#include "gateway/engine_setup.h"
+#include "gateway/good_files.h"
 
 namespace berth::gateway::cluster {
 
 std::vector<std::string> engine_files(const Config& config) {
-  return {config.acl_file, config.password_file};
+  const bool registered = config.registry.source == RegistryConfig::Source::file;
+  return {config.acl_file, config.password_file, registered ? config.registry.file : ""};
 }
 
 std::string engine_files_error(const Config& config) {
   try {
-    load_access(config);
-    if (!config.password_file.empty()) engine::PasswordFile::load(config.password_file);
+    prove_files(config);
   } catch (const std::runtime_error& e) {
     return e.what();
   }

@@ -9,7 +9,7 @@
 
 namespace berth::gateway::cluster {
 
-// What is read when an engine begins to serve: the access rules, the passwords.
+// What is read when an engine begins to serve: the access rules, the passwords, the registry.
 std::vector<std::string> engine_files(const Config& config);
 // What is wrong with one of them, with its name; empty: nothing. Blocking, milliseconds.
 std::string engine_files_error(const Config& config);

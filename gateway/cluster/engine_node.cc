@@ -22,6 +22,7 @@
 #include "gateway/cluster/usage_exchange.h"
 #include "gateway/engine_setup.h"
 #include "gateway/good_files.h"
+#include "gateway/preflight.h"
 #include "gateway/process.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/file_watch.h"
@@ -49,7 +50,7 @@ class EngineNode {
  public:
   explicit EngineNode(const Config& config)
       : config_(config),
-        tls_(config.cluster.tls.enabled() ? std::make_unique<link::TlsContext>(config.cluster.tls)
+        tls_(config.cluster.tls.enabled() ? std::make_unique<link::TlsContext>(link_tls(config))
                                           : nullptr),
         files_(io_, engine_files(config), [this] { look_at_files(); }),
         http_(io_),
@@ -70,6 +71,7 @@ class EngineNode {
       tls_files_ =
           std::make_unique<runtime::FileWatch>(io_, tls_->files(), [this] { tls_->reload(); });
     }
+    forgive_bad_files();
     look_at_files();
     registry_ = RegistryService::make(io_, config_, true);
     if (registry_) {
@@ -94,7 +96,6 @@ class EngineNode {
   int run() {
     // With bad files this engine is not fit to serve while another one is (look_at_files). Where
     // there is no other, it serves those who are in, with the last good files if it has any.
-    forgive_bad_files();
     load_passwords(config_);
     load_acl(config_);
     Endpoint links = config_.cluster.listen;
@@ -125,9 +126,11 @@ class EngineNode {
     const std::string before = std::exchange(process_.unfit, engine_files_error(config_));
     if (!process_.unfit.empty()) {
       BERTH_LOG(err, "not fit to serve error=\"{}\"", process_.unfit);
-    } else if (!before.empty()) {
-      BERTH_LOG(info, "fit to serve again");
+      return;
     }
+    if (!before.empty()) BERTH_LOG(info, "fit to serve again");
+    load_passwords(config_);  // kept as the last good ones
+    load_acl(config_);
   }
 
   void make_partition(std::uint32_t p) {
@@ -291,6 +294,8 @@ class EngineNode {
     if (tls_) {
       for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
     }
+    for (auto& s : degraded_samples(kEngineParts)) all.push_back(std::move(s));
+    for (auto& s : degraded_samples(kLinkParts)) all.push_back(std::move(s));
     return all;
   }
 

@@ -132,7 +132,79 @@ int slot() {
   return index;
 }
 
+int slot_of_end() {  // of an SSL: when the first certificate of its chain ends, Unix time
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+int slot_of_digest() {  // of an SSL: the beginning of the digest it has been looked at with
+  static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+
+std::int64_t end_of_chain(const STACK_OF(X509) * chain) {
+  std::int64_t ends = ClientTrust::kNever;
+  for (int i = 0; i < sk_X509_num(chain); ++i)
+    ends = std::min(ends, runtime::expiry_of(sk_X509_value(chain, i)));
+  return ends;
+}
+
+std::int64_t end_of(SSL* tls) {
+  if (void* known = SSL_get_ex_data(tls, slot_of_end()))
+    return reinterpret_cast<std::intptr_t>(known);
+  std::int64_t ends = ClientTrust::kNever;
+  if (const STACK_OF(X509)* chain = SSL_get0_verified_chain(tls)) {
+    ends = end_of_chain(chain);
+  } else if (const std::string_view facts = facts_in(SSL_get0_session(tls)); !facts.empty()) {
+    ends = get_time(facts.substr(9));  // resumed
+  }
+  SSL_set_ex_data(tls, slot_of_end(), reinterpret_cast<void*>(static_cast<std::intptr_t>(ends)));
+  return ends;
+}
+
+// Never 0.
+void* word_of(const std::string& digest) {
+  return reinterpret_cast<void*>(static_cast<std::intptr_t>(get_time(digest) | 1));
+}
+
+int on_looked_at_again(int good, X509_STORE_CTX* ctx) {
+  const int error = X509_STORE_CTX_get_error(ctx);
+  if (good == 1 || (error != X509_V_ERR_CRL_HAS_EXPIRED && error != X509_V_ERR_CRL_NOT_YET_VALID))
+    return on_verified(good, ctx);
+  X509_STORE_CTX_set_error(ctx, X509_V_OK);
+  return 1;
+}
+
+bool verifies(SSL* tls, SSL_CTX* own) {
+  const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> ctx(X509_STORE_CTX_new(),
+                                                                            X509_STORE_CTX_free);
+  STACK_OF(X509)* others = SSL_get_peer_cert_chain(tls);  // null: resumed
+  if (ctx == nullptr || X509_STORE_CTX_init(ctx.get(), SSL_CTX_get_cert_store(own),
+                                            SSL_get0_peer_certificate(tls), others) != 1)
+    return true;  // no memory: at another time
+  X509_STORE_CTX_set_default(ctx.get(), "ssl_client");
+  X509_STORE_CTX_set_verify_cb(ctx.get(), on_looked_at_again);
+  const bool good = X509_verify_cert(ctx.get()) == 1;
+  ERR_clear_error();
+  return good;
+}
+
 }  // namespace
+
+bool ClientTrust::still_holds(SSL* tls, SSL_CTX* own, bool& verified) const {
+  if (SSL_get0_peer_certificate(tls) == nullptr) return true;
+  if (end_of(tls) <= base::now().ms / 1000) return false;
+  void* const now = word_of(digest_);
+  void* seen = SSL_get_ex_data(tls, slot_of_digest());
+  if (seen == nullptr) {
+    const ClientTrust* let_in = of(tls);
+    seen = let_in == nullptr ? nullptr : word_of(let_in->digest_);
+  }
+  if (seen == now) return true;
+  verified = true;
+  if (!verifies(tls, own)) return false;
+  SSL_set_ex_data(tls, slot_of_digest(), now);
+  return true;
+}
 
 const ClientTrust& ClientTrust::install(SSL_CTX* context, const TlsServerOptions& o) {
   auto* trust = new ClientTrust;
@@ -146,7 +218,11 @@ const ClientTrust& ClientTrust::install(SSL_CTX* context, const TlsServerOptions
 }
 
 const ClientTrust* ClientTrust::of(const SSL* tls) {
-  return static_cast<const ClientTrust*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls), slot()));
+  return of(SSL_get_SSL_CTX(tls));
+}
+
+const ClientTrust* ClientTrust::of(const SSL_CTX* context) {
+  return static_cast<const ClientTrust*>(SSL_CTX_get_ex_data(context, slot()));
 }
 
 void ClientTrust::read(SSL_CTX* context, const TlsServerOptions& o) {
@@ -206,10 +282,8 @@ bool ClientTrust::nameless(SSL* tls) const {
 }
 
 std::string ClientTrust::facts_of(SSL* tls) const {
-  std::int64_t ends = kNever;
   const STACK_OF(X509)* chain = SSL_get0_verified_chain(tls);
-  for (int i = 0; i < sk_X509_num(chain); ++i)
-    ends = std::min(ends, runtime::expiry_of(sk_X509_value(chain, i)));
+  const std::int64_t ends = end_of_chain(chain);
   std::string facts(1, kFacts);
   put_time(facts, base::now().ms / 1000);
   put_time(facts, ends);

@@ -219,6 +219,7 @@ void EdgeShard::on_tick() {
   if (now_s_ - before < kStall_s) {  // else: read first, then judge
     watch_packets();
     sweep(now_s_);
+    review_certificates();
   }
   serve_line();
   if (std::exchange(held_back_, false)) go_on_reading();

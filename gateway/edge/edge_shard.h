@@ -252,6 +252,11 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::uint32_t come_back_after_ms(const Connection& c) const;
   std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason) const;
 
+  // edge_trust.cc
+  const TlsServer* tls_server() const;  // null: there is no listener with TLS
+  void review_certificates();
+  void review_some_certificates();
+
   // edge_attach.cc
   void attach(Connection& c);
   void replay(Connection& c);
@@ -303,6 +308,13 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::size_t drain_at_ = 0;
   bool drain_all_ = true;  // else those with TLS
   std::size_t tls_connections_ = 0;
+  struct CertificateReview {
+    explicit CertificateReview(boost::asio::io_context& io) : timer(io) {}
+    boost::asio::steady_timer timer;
+    std::size_t at = 0;  // the next slot
+    bool running = false;
+  };
+  CertificateReview certificate_review_{io_};
   CertificateName certificate_name_ = CertificateName::none;
   std::array<std::size_t, kTransports.size()> open_by_{};  // by transport
   AddressLimits* limits_;

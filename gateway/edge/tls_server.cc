@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -12,8 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "gateway/edge/client_trust.h"
+#include "gateway/runtime/degraded.h"
+#include "gateway/runtime/last_good.h"
 
 namespace berth::gateway::edge {
 namespace {
@@ -104,6 +108,57 @@ std::string fingerprint_of(X509* cert) {
   return base::to_hex({reinterpret_cast<const char*>(digest), size});
 }
 
+bool ended(const std::vector<runtime::CertificateExpiry>& all) {
+  return std::any_of(all.begin(), all.end(), [](const auto& e) {
+    return e.name == "mqtts" && e.not_after_s < std::time(nullptr);
+  });
+}
+
+std::string expired(const TlsServerOptions& o) {
+  return "mqtts: " + o.cert_file + ": expired";
+}
+
+// Certificates and keys in the order of the configuration, then authorities and revocations. Not
+// the key of tickets, which is no PEM.
+std::vector<runtime::NamedFile> kept(const TlsServerOptions& o) {
+  std::vector<runtime::NamedFile> all;
+  const auto add = [&all](const std::string& name, const std::vector<std::string>& paths) {
+    for (std::size_t i = 0; i < paths.size(); ++i)
+      all.push_back({"device-" + name + "-" + std::to_string(i), paths[i]});
+  };
+  add("cert", parts(o.cert_file));
+  add("key", parts(o.key_file));
+  const std::pair<const char*, const std::string&> others[] = {{"ca", o.ca_file},
+                                                               {"crl", o.crl_file}};
+  for (const auto& [name, path] : others) {
+    if (!path.empty()) all.push_back({std::string("device-") + name, path});
+  }
+  return all;
+}
+
+TlsServerOptions of_copies(TlsServerOptions o, const std::vector<std::string>& paths) {
+  const std::size_t certs = parts(o.cert_file).size();
+  std::size_t at = 0;
+  const auto joined = [&](std::size_t n) {
+    std::string list;
+    for (std::size_t i = 0; i < n; ++i) list += (i == 0 ? "" : ",") + paths.at(at++);
+    return list;
+  };
+  o.cert_file = joined(certs);
+  o.key_file = joined(parts(o.key_file).size());
+  for (std::string* one : {&o.ca_file, &o.crl_file}) {
+    if (!one->empty()) *one = paths.at(at++);
+  }
+  return o;
+}
+
+// They are in force.
+void keep(const TlsServerOptions& o) {
+  if (o.keep_directory.empty()) return;
+  runtime::keep_all(o.keep_directory, kept(o));
+  runtime::set_degraded(runtime::Part::device_certificates, {});
+}
+
 }  // namespace
 
 std::vector<std::string> files_of(const TlsServerOptions& o) {
@@ -128,28 +183,61 @@ TlsServer::TlsServer(TlsServerOptions options)
     : options_(std::move(options)), own_ticket_key_(kTicketKey, '\0') {
   if (RAND_bytes(reinterpret_cast<unsigned char*>(own_ticket_key_.data()), kTicketKey) != 1)
     throw std::runtime_error("mqtts: no random bytes");
-  reload();
+  try {
+    now_ = make(options_);
+    if (!ended(now_.expiries)) {
+      keep(options_);
+      return;
+    }
+  } catch (const std::runtime_error& e) {
+    if (!use_copies(e.what())) throw;
+    return;
+  }
+  const std::string why = expired(options_);
+  if (!use_copies(why)) BERTH_LOG(err, "certificates of devices error=\"{}\"", why);
+}
+
+bool TlsServer::use_copies(const std::string& why_not) {
+  const auto copies = runtime::copies_of(options_.keep_directory, kept(options_));
+  if (!copies) return false;
+  try {
+    Made made = make(of_copies(options_, *copies));
+    if (ended(made.expiries)) throw std::runtime_error("expired");
+    now_ = std::move(made);
+  } catch (const std::runtime_error& e) {
+    BERTH_LOG(err, "the last good certificates of devices are of no use error=\"{}\"", e.what());
+    return false;
+  }
+  BERTH_LOG(err, "devices go on with the last good certificates error=\"{}\"", why_not);
+  runtime::set_degraded(runtime::Part::device_certificates, why_not);
+  return true;
+}
+
+void TlsServer::check(TlsServerOptions options) {
+  options.keep_directory.clear();
+  const TlsServer tls(options);
+  if (ended(tls.now_.expiries)) throw std::runtime_error(expired(options));
 }
 
 TlsServer::~TlsServer() = default;
 
-TlsServer::Made TlsServer::make() const try {
+TlsServer::Made TlsServer::make(const TlsServerOptions& o) const try {
   Made made{Context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free), {}};
   SSL_CTX* c = made.context.get();
   if (c == nullptr) throw std::runtime_error(runtime::tls_error());
-  SSL_CTX_set_min_proto_version(c, options_.tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION);
+  SSL_CTX_set_min_proto_version(c, o.tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION);
   SSL_CTX_set_options(
       c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                           SSL_MODE_RELEASE_BUFFERS);
-  made.expiries.push_back({"mqtts", use_certificates(c, options_)});
-  const ClientTrust& trust = ClientTrust::install(c, options_);
+  made.expiries.push_back({"mqtts", use_certificates(c, o)});
+  const ClientTrust& trust = ClientTrust::install(c, o);
   if (trust.ca_ends_s() != ClientTrust::kNever)
     made.expiries.push_back({"mqtts_ca", trust.ca_ends_s()});
   if (trust.crl_due_s() != ClientTrust::kNever)
     made.expiries.push_back({"mqtts_crl", trust.crl_due_s()});
   made.authorities = trust.authorities();
-  const std::string& file = options_.ticket_key_file;
+  const std::string& file = o.ticket_key_file;
   use_tickets(c, file.empty() ? own_ticket_key_ : ticket_key(file));
   SSL_CTX_set_alpn_select_cb(c, choose_protocol, nullptr);
   return made;
@@ -158,7 +246,9 @@ TlsServer::Made TlsServer::make() const try {
 }
 
 void TlsServer::reload() {
-  Made fresh = make();
+  Made fresh = make(options_);
+  if (ended(fresh.expiries)) throw std::runtime_error(expired(options_));
+  keep(options_);
   const std::lock_guard lock(mutex_);
   now_ = std::move(fresh);
 }
@@ -184,6 +274,16 @@ SSL* TlsServer::accept(int fd) const {
   SSL_set_fd(tls, fd);
   SSL_set_accept_state(tls);
   return tls;
+}
+
+bool TlsServer::still_trusts(SSL* tls, bool& verified) const {
+  Context context;
+  {
+    const std::lock_guard lock(mutex_);
+    context = now_.context;
+  }
+  const ClientTrust* trust = ClientTrust::of(context.get());
+  return trust == nullptr || trust->still_holds(tls, context.get(), verified);
 }
 
 }  // namespace berth::gateway::edge

@@ -32,6 +32,9 @@ struct TlsServerOptions {
   // 80 random bytes: with the same at every edge a session begun at one is resumed at another
   // (RFC 5077, RFC 8446 2.2). Empty: a key of this process. For how long: client_trust.h.
   std::string ticket_key_file;
+  // Where copies of these files are kept while they are good, and looked for when they are not at a
+  // start (runtime/last_good.h); empty: nowhere.
+  std::string keep_directory;
 };
 
 std::vector<std::string> files_of(const TlsServerOptions& o);  // all it names, empty ones too
@@ -42,15 +45,24 @@ std::string name_of_peer(SSL* tls, CertificateName which);
 
 class TlsServer {
  public:
-  explicit TlsServer(TlsServerOptions options);  // throws std::runtime_error that names the file
+  // Reads the files or, where they are bad or expired, their last good copies, if these are still
+  // valid. Throws std::runtime_error that names the file.
+  explicit TlsServer(TlsServerOptions options);
   ~TlsServer();
-  // Reads all files again, for connections to come. Throws like the constructor; what was in use
-  // stays in use then (I11).
+  // Reads all files again, for connections to come. Throws like the constructor, for an expired
+  // certificate too; what was in use stays in use then (I11).
   void reload();
+  // Throws std::runtime_error that names the bad or expired file; copies do not count.
+  static void check(TlsServerOptions options);
   std::vector<runtime::CertificateExpiry> expiries() const;  // mqtts, mqtts_ca, mqtts_crl
   std::size_t authorities() const;  // how many may sign devices' certificates
   // The server's side of a stream over this non-blocking descriptor; null: out of memory.
   SSL* accept(int fd) const;
+  // See ClientTrust::still_holds().
+  bool still_trusts(SSL* tls, bool& verified) const;
+  bool asks_for_certificates() const {
+    return options_.client_certificates != ClientCertificates::none;
+  }
   CertificateName user_name() const { return options_.user_name; }
 
  private:
@@ -60,7 +72,8 @@ class TlsServer {
     std::vector<runtime::CertificateExpiry> expiries;
     std::size_t authorities = 0;
   };
-  Made make() const;
+  Made make(const TlsServerOptions& o) const;
+  bool use_copies(const std::string& why_not);
   TlsServerOptions options_;
   std::string own_ticket_key_;  // without a file; for all contexts of this process
   mutable std::mutex mutex_;

@@ -13,6 +13,8 @@
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/runtime/degraded.h"
+#include "gateway/runtime/last_good.h"
 
 namespace berth::gateway::link {
 namespace {
@@ -45,6 +47,16 @@ bool ended(const runtime::CertificateExpiry& e) {
   return e.name == "link" && e.not_after_s < std::time(nullptr);
 }
 
+std::vector<runtime::NamedFile> kept(const TlsFiles& f) {
+  return {{"link-ca", f.ca_file}, {"link-cert", f.cert_file}, {"link-key", f.key_file}};
+}
+
+// They are in force.
+void keep(const TlsFiles& f) {
+  runtime::keep_all(f.keep_directory, kept(f));
+  runtime::set_degraded(runtime::Part::link_certificates, {});
+}
+
 }  // namespace
 
 TlsContext::Loaded TlsContext::load(const TlsFiles& files) {
@@ -68,19 +80,48 @@ TlsContext::Loaded TlsContext::load(const TlsFiles& files) {
   return l;
 }
 
+TlsContext::Loaded TlsContext::load_valid(const TlsFiles& files) {
+  Loaded l = load(files);
+  if (ended(l.expiries.front())) throw std::runtime_error(files.cert_file + ": expired");
+  return l;
+}
+
 void TlsContext::check(const TlsFiles& files) {
-  load(files);
+  load_valid(files);
 }
 
 TlsContext::TlsContext(TlsFiles files) : files_(std::move(files)) {
   try {
     loaded_ = load(files_);
-    if (ended(loaded_.expiries.front()))
-      BERTH_LOG(err, "the certificate of links has expired file=\"{}\"", files_.cert_file);
+    if (!ended(loaded_.expiries.front())) {
+      keep(files_);
+      return;
+    }
+    error_ = files_.cert_file + ": expired";
   } catch (const std::runtime_error& e) {
     error_ = e.what();
-    BERTH_LOG(err, "no links: certificates of links are bad error=\"{}\"", error_);
   }
+  if (!use_copies(error_))
+    BERTH_LOG(err, "no links: certificates of links are bad error=\"{}\"", error_);
+}
+
+bool TlsContext::use_copies(const std::string& why_not) {
+  const auto copies = runtime::copies_of(files_.keep_directory, kept(files_));
+  if (!copies) return false;
+  TlsFiles f = files_;
+  f.ca_file = (*copies)[0];
+  f.cert_file = (*copies)[1];
+  f.key_file = (*copies)[2];
+  try {
+    loaded_ = load_valid(f);
+  } catch (const std::runtime_error& e) {
+    BERTH_LOG(err, "the last good certificates of links are of no use error=\"{}\"", e.what());
+    return false;
+  }
+  BERTH_LOG(err, "links go on with the last good certificates error=\"{}\"", why_not);
+  runtime::set_degraded(runtime::Part::link_certificates, why_not);
+  error_.clear();
+  return true;
 }
 
 TlsContext::~TlsContext() = default;
@@ -88,19 +129,20 @@ TlsContext::~TlsContext() = default;
 bool TlsContext::reload() {
   std::string why;
   try {
-    Loaded fresh = load(files_);
-    if (ended(fresh.expiries.front())) throw std::runtime_error(files_.cert_file + ": expired");
+    Loaded fresh = load_valid(files_);
     const std::lock_guard lock(mutex_);
     loaded_ = std::move(fresh);
     error_.clear();
   } catch (const std::runtime_error& e) {
     why = e.what();
     const std::lock_guard lock(mutex_);
-    if (loaded_.context == nullptr) error_ = why;
+    if (loaded_.context == nullptr || !error_.empty()) error_ = why;
   }
   if (why.empty()) {
+    keep(files_);
     BERTH_LOG(info, "certificates of links read again");
   } else {
+    if (error().empty()) runtime::set_degraded(runtime::Part::link_certificates, why);
     BERTH_LOG(err, "certificates of links stay as they were error=\"{}\"", why);
   }
   return why.empty();

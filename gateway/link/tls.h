@@ -20,7 +20,9 @@ namespace berth::gateway::link {
 
 class TlsContext {
  public:
-  // Reads the files; where they are bad, error() says so and there are no streams until reload().
+  // Reads the files; where they are bad or expired the last good copies are used, if these are
+  // still valid. Else error() says so; with files that can't be read there are no streams until
+  // reload().
   explicit TlsContext(TlsFiles files);
   ~TlsContext();
   // A stream's state, to be given to FrameSocket::open(); null: out of memory, or error().
@@ -29,10 +31,10 @@ class TlsContext {
   // Reads the files again, for links to come; logs the outcome. False: they are bad or expired, and
   // what was in use stays in use (I11).
   bool reload();
-  std::string error() const;  // why there are no streams; empty: there are
+  std::string error() const;  // why there are no streams, or none that a peer takes; else empty
   std::vector<runtime::CertificateExpiry> expiries() const;
   std::vector<std::string> files() const;  // that are read
-  // Throws std::runtime_error that names the bad file.
+  // Throws std::runtime_error that names the bad or expired file.
   static void check(const TlsFiles& files);
 
  private:
@@ -41,12 +43,14 @@ class TlsContext {
     std::vector<runtime::CertificateExpiry> expiries;
   };
   static Loaded load(const TlsFiles& files);
+  static Loaded load_valid(const TlsFiles& files);  // not expired either
+  bool use_copies(const std::string& why_not);
   SSL* make() const;
 
   const TlsFiles files_;
   mutable std::mutex mutex_;
   Loaded loaded_;      // context null: none yet
-  std::string error_;  // of the last reading, while there is none
+  std::string error_;  // of the last reading, while there is no good one
 };
 
 // Why the last call on this stream (which returned `result`) failed, in words; with the subject of

@@ -76,6 +76,12 @@ bool replace(const std::string& directory, const std::string& path, std::string_
 
 }  // namespace
 
+bool can_be_kept(const std::string& directory) {
+  if (directory.empty()) return false;
+  ::mkdir(directory.c_str(), 0700);
+  return ::access(directory.c_str(), W_OK | X_OK) == 0;
+}
+
 LastGood::LastGood(std::string directory)
     : directory_(directory.empty() ? std::string() : std::move(directory) + "/last-good") {}
 
@@ -106,6 +112,26 @@ std::optional<std::string> LastGood::read(std::string_view name) const {
   }
   BERTH_LOG(err, "last good copy is damaged file={}", path(name));
   return std::nullopt;
+}
+
+void keep_all(const std::string& directory, const std::vector<NamedFile>& files) {
+  if (!can_be_kept(directory)) return;
+  const LastGood copies(directory);
+  for (const NamedFile& f : files) {
+    if (const auto bytes = contents(f.path)) copies.keep(f.name, *bytes);
+  }
+}
+
+std::optional<std::vector<std::string>> copies_of(const std::string& directory,
+                                                  const std::vector<NamedFile>& files) {
+  if (directory.empty()) return std::nullopt;
+  const LastGood copies(directory);
+  std::vector<std::string> paths;
+  for (const NamedFile& f : files) {
+    if (!copies.read(f.name)) return std::nullopt;
+    paths.push_back(copies.path(f.name));
+  }
+  return paths;
 }
 
 }  // namespace berth::gateway::runtime

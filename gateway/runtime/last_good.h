@@ -8,8 +8,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace berth::gateway::runtime {
+
+// There is such a directory for us, or there can be one.
+bool can_be_kept(const std::string& directory);
 
 class LastGood {
  public:
@@ -26,5 +30,16 @@ class LastGood {
  private:
   std::string directory_;  // with "last-good"; empty: none
 };
+
+// Files that are good only together: a certificate, its key and authority.
+struct NamedFile {
+  std::string name;  // of the copy
+  std::string path;
+};
+void keep_all(const std::string& directory, const std::vector<NamedFile>& files);
+// Where the copies are, in the same order; a reader of PEM passes over a copy's first line.
+// Nothing: one is missing or damaged.
+std::optional<std::vector<std::string>> copies_of(const std::string& directory,
+                                                  const std::vector<NamedFile>& files);
 
 }  // namespace berth::gateway::runtime

@@ -197,8 +197,13 @@ TEST(Cluster, I14_AnEngineWithBadFilesDoesNotServeWhileAnotherCan) {
   EXPECT_FALSE(bad.serving());
   c.active()->process().send(SIGKILL);  // nobody else is left: it serves those who are in
   EXPECT_TRUE(eventually([&] { return bad.serving(); })) << bad.log();
+  const std::string alone = bad.get("/readyz", &status);
+  EXPECT_NE(alone.find("degraded: acl_file: "), std::string::npos) << alone;
+  EXPECT_EQ(status, 200) << "the only one is not taken out";
+  EXPECT_EQ(bad.metric("berth_degraded{part=\"acl_file\"}"), 1);
   std::ofstream(d.path() + "/bad.acl") << "topic readwrite #\n";
-  EXPECT_TRUE(eventually([&] { return bad.serving() && ready() == "ready"; })) << bad.log();
+  EXPECT_TRUE(eventually([&] { return bad.serving() && bad.get("/readyz") == "ok\n"; }))
+      << bad.log();
 }
 
 TEST(Cluster, BridgesBetweenEnginesSpeakTlsToo) {

@@ -14,6 +14,7 @@
 
 #include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/redis_server.h"
 
 namespace berth::test {
 namespace {
@@ -211,10 +212,45 @@ TEST(Supervisor, I14_ABadFileEndsNoEngineThatServes) {
     auto again = connected(g.mqtt_port(), login);
     EXPECT_FALSE(again->gone()) << "with the copy";
     EXPECT_NE(g.log().find("last good copy"), std::string::npos) << g.log();
+    int status = 0;
+    EXPECT_NE(g.get("/readyz", &status).find("degraded: password_file: "), std::string::npos);
+    EXPECT_EQ(status, 200) << "it may be the only one";
+    EXPECT_EQ(g.metric("berth_degraded{part=\"password_file\"}"), 1);
+    EXPECT_EQ(g.metric("berth_degraded{part=\"acl_file\"}"), 0);
     write(good);
     EXPECT_NE(g.post("/api/v1/engine/restart").find("engine replaced"), std::string::npos);
+    EXPECT_TRUE(
+        eventually([&] { return g.metric("berth_degraded{part=\"password_file\"}") == 0; }));
+    EXPECT_EQ(g.get("/readyz"), "ok\n");
   }
   fs::remove_all(directory);
+}
+
+// A successor that can't reach the store is not given the place of one that has it.
+TEST(Supervisor, I14_AStoreOutOfReachEndsNoEngineThatServes) {
+  RedisServer redis;
+  GatewayProcess g({"--anonymous", "--store", redis.url()});
+  auto device = connected(g.mqtt_port(), {.client_id = "d"});
+  pid_t before = -1;
+  ASSERT_TRUE(eventually([&] { return (before = g.engine_pid()) > 0; }));
+  redis.call({"CONFIG", "SET", "requirepass", "secret"});  // connections that stand stay
+  EXPECT_NE(g.post("/api/v1/engine/restart").find("the store can't be reached"), std::string::npos);
+  EXPECT_EQ(g.engine_pid(), before) << "it goes on";
+  device->send(publish("t", "x", 1, 1));
+  EXPECT_FALSE(device->until(4).empty());
+}
+
+TEST(Supervisor, I14_ADirectoryThatCanNotBeWrittenEndsNoEngineThatServes) {
+  GatewayProcess g({"--anonymous"});
+  const std::string store = g.directory() + "/data/store";
+  pid_t before = -1;
+  ASSERT_TRUE(eventually([&] { return (before = g.engine_pid()) > 0; }));
+  fs::rename(store, store + ".away");  // as a volume that is gone: tests may run as root
+  const std::string said = g.post("/api/v1/engine/restart");
+  EXPECT_NE(said.find("store.directory: "), std::string::npos) << said;
+  EXPECT_EQ(g.engine_pid(), before) << "it goes on";
+  fs::rename(store + ".away", store);
+  EXPECT_NE(g.post("/api/v1/engine/restart").find("engine replaced"), std::string::npos);
 }
 
 // Nobody reads the log: the process ends all the same.

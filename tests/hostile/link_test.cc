@@ -404,6 +404,39 @@ TEST_F(HostileLink, AnEngineWithBadCertificatesWaitsForGoodOnes) {
   })) << engine.log();
 }
 
+// An engine that has had good certificates comes up with the last of them, and says so; but not
+// with those that have ended.
+TEST_F(HostileLink, AnEngineGoesOnWithItsLastGoodCertificates) {
+  namespace fs = std::filesystem;
+  const std::string d = directory_.path();
+  const Files mounted{certificates_.file("ca.crt"), d + "/kept.crt", d + "/kept.key"};
+  fs::copy(certificates_.file("engine.crt"), mounted.cert);
+  fs::copy(certificates_.file("engine.key"), mounted.key);
+  Cluster c({.engines = 1,
+             .edges = 1,
+             .engine_flags = tls_flags(d + "/kept.yaml", mounted, "berth-edge"),
+             .edge_flags = edge_flags()});
+  ASSERT_NE(c.active(), nullptr);
+  GatewayProcess& engine = *c.engines[0];
+  EXPECT_EQ(engine.metric("berth_degraded{part=\"link_certificates\"}"), 0);
+  engine.kill9();
+  std::ofstream(mounted.key) << "none\n";
+  engine.start();
+  ASSERT_NE(c.active(), nullptr) << engine.log();
+  int status = 0;
+  const std::string body = engine.get("/readyz", &status);
+  EXPECT_NE(body.find("degraded: link_certificates: "), std::string::npos) << body;
+  EXPECT_NE(body.find("kept.key"), std::string::npos) << body;
+  EXPECT_EQ(status, 200);
+  EXPECT_EQ(engine.metric("berth_degraded{part=\"link_certificates\"}"), 1);
+  const std::string copy = engine.directory() + "/data/last-good/link-key";
+  EXPECT_EQ(fs::status(copy).permissions(), fs::perms(0600));
+  fs::copy_file(certificates_.file("engine.key"), mounted.key,
+                fs::copy_options::overwrite_existing);
+  EXPECT_TRUE(
+      eventually([&] { return engine.metric("berth_degraded{part=\"link_certificates\"}") == 0; }));
+}
+
 // A rolling deploy must stop at an engine that no edge can link to, and says what is missing.
 TEST_F(HostileLink, AStandbyIsReadyWhenTheEdgesOfTheOneThatServesAreLinkedToIt) {
   namespace fs = std::filesystem;

@@ -279,6 +279,41 @@ TEST_P(TlsTickets, EndWithARevocation) {
   EXPECT_GT(g->metric("berth_certificate_expiry_timestamp_seconds{name=\"mqtts\"}"), 0);
 }
 
+// What ends a ticket ends an open connection too: the end of the certificate, a revocation, the end
+// of its authority.
+TEST_P(TlsTickets, OpenConnectionsEndWithWhatLetThemIn) {
+  const Signer ca(certificates_.file("ca"));
+  const std::string list = directory_ + "/crl.pem";
+  ca.revoke("", list);
+  certificates_.issue("brief", "device-3");
+  auto g = asking("  crl_file: " + list + "\n");
+  const auto open = [&](const std::string& name, const TlsSession& session = {}) {
+    TlsClient::Options o = as(name);
+    o.session = session;
+    auto c = std::make_unique<TlsClient>(g->mqtts_port(), o);
+    EXPECT_TRUE(c->connect_mqtt({.client_id = name}));
+    return c;
+  };
+  const auto told = [](TlsClient& c) {
+    const auto said = c.until(14);
+    return said.empty() ? -1 : static_cast<int>(static_cast<unsigned char>(said.back().body[0]));
+  };
+  auto revoked = open("device");
+  auto other = open("other", ticket_of(*g, as("other")));  // resumed
+  EXPECT_TRUE(other->resumed());
+  ca.revoke(certificates_.file("device"), list);
+  EXPECT_EQ(told(*revoked), 0x87);
+  ca.end_after(certificates_.file("brief"), 10);
+  auto brief = open("brief");
+  EXPECT_EQ(told(*brief), 0x87) << "it has ended";
+  other->send(std::string("\xc0\x00", 2));
+  EXPECT_FALSE(other->until(13).empty()) << "it is as good as before";
+  Certificates elsewhere(directory_ + "/else");
+  replace(elsewhere.file("ca.crt"), certificates_.file("trusted.crt"));
+  EXPECT_EQ(told(*other), 0x87) << "nobody vouches for it";
+  EXPECT_EQ(g->metric("berth_connection_closed_total{reason=\"policy\"}"), 3);
+}
+
 // A certificate without the name that is the log-in is no reason to ask for a password.
 TEST_P(TlsTickets, ACertificateWithoutANameIsNoWayAround) {
   auto g = asking("  user_name: dns_name\nauth:\n  anonymous: always\n", "named");
@@ -325,6 +360,28 @@ TEST_P(Tls, CertificatesAreReadAgainOnSighup) {
   EXPECT_EQ(TlsClient(g->mqtts_port(), trust()).server_name(), "next");
   before.send(pingreq());
   EXPECT_FALSE(before.until(13).empty()) << "it has been here all the time";
+}
+
+// A gateway that has had good certificates starts with the last of them, and says so.
+TEST_P(Tls, BadCertificatesAtAStartAreThoseOfBefore) {
+  const std::string data = directory_ + "/kept";
+  std::filesystem::create_directory(data);
+  const std::string path = directory_ + "/kept.yaml";
+  std::ofstream(path) << "mqtts:\n  listen: 127.0.0.1:0\n  cert_file: "
+                      << certificates_.file("server.crt")
+                      << "\n  key_file: " << certificates_.file("server.key") << "\n";
+  std::vector<std::string> flags{"--config", path, "--anonymous"};
+  if (*GetParam() != 0) flags.emplace_back(GetParam());
+  GatewayProcess g(flags, data);
+  g.kill9();
+  std::ofstream(certificates_.file("server.crt")) << "none\n";
+  g.start();
+  TlsClient c(g.mqtts_port(), trust());
+  EXPECT_TRUE(c.connect_mqtt({.client_id = "c"}));
+  int status = 0;
+  EXPECT_NE(g.get("/readyz", &status).find("degraded: device_certificates: "), std::string::npos);
+  EXPECT_EQ(status, 200);
+  EXPECT_EQ(g.metric("berth_degraded{part=\"device_certificates\"}"), 1);
 }
 
 TEST_P(Tls, NonsenseSilenceAndHalfHandshakesEnd) {
@@ -412,6 +469,39 @@ TEST(TlsSupervised, EnginesDieAndConnectionsStay) {
     EXPECT_EQ(g.metric("berth_connections"), 20);
   }
   std::filesystem::remove_all(d);
+}
+
+// A successor with a bad or expired certificate ends before anything is asked of the edge that
+// works.
+TEST(TlsEdge, ASuccessorProvesItsCertificatesFirst) {
+  std::string name = std::filesystem::temp_directory_path() / "berth-mqtts-XXXXXX";
+  const std::string directory = mkdtemp(name.data());
+  Certificates certificates(directory);
+  certificates.issue("server", "localhost");
+  std::ofstream(directory + "/edge.yaml")
+      << "mqtts:\n  listen: 127.0.0.1:0\n  cert_file: " << certificates.file("server.crt")
+      << "\n  key_file: " << certificates.file("server.key")
+      << "\ncluster:\n  handover: " << directory << "/handover.sock\n";
+  {
+    Cluster c({.engines = 1,
+               .edges = 1,
+               .engine_flags = {},
+               .edge_flags = {"--config", directory + "/edge.yaml"}});
+    TlsClient device(c.edges[0]->mqtts_port(), {.ca_file = certificates.file("ca.crt")});
+    ASSERT_TRUE(device.connect_mqtt({.client_id = "tls"}));
+    Signer(certificates.file("ca")).end_after(certificates.file("server"), -10);
+    try {
+      c.replace_edge(0);
+      ADD_FAILURE() << "an expired certificate";
+    } catch (const std::runtime_error& e) {
+      EXPECT_NE(std::string(e.what()).find("server.crt: expired"), std::string::npos) << e.what();
+    }
+    EXPECT_TRUE(c.edges[0]->process().running());
+    device.send(std::string("\xc0\x00", 2));
+    EXPECT_FALSE(device.until(13).empty()) << "the connection has stayed";
+    EXPECT_EQ(c.edges[0]->log().find("handed over"), std::string::npos);
+  }
+  std::filesystem::remove_all(directory);
 }
 
 // OpenSSL can't hand a connection to another process (ADR 9): when an edge is replaced, TLS ones
