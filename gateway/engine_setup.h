@@ -46,7 +46,8 @@ struct EngineParts {
   link::EdgePort& edge;
   const registry::Registry* registry;                // null: none
   std::shared_ptr<engine::LoginMemory> logins = {};  // null: of the engine's own
-  std::function<void()> store_lost;    // another gateway has taken the store; this engine must end
+  std::function<void()> load_logins = {};  // fills it before the engine serves; on any thread
+  std::function<void()> store_lost;  // another gateway has taken the store; this engine must end
   session::StoreCondition* condition =
       nullptr;  // filled in, of an embedded store; null: nobody asks
 };

@@ -71,11 +71,15 @@ PartitionServer::PartitionServer(asio::io_context& io, const Config& config,
       wait_(io_),
       poison_(poison),
       progress_(progress),
+      logins_(config_.store_url.empty() ? nullptr
+                                        : std::make_unique<LoginKeeper>(redis_options(config_))),
       taker_({.io = io_,
               .config = config_,
               .options = broker_options(config_, {}, true),
               .edge = links_,
               .registry = process.registry,
+              .logins = logins_ ? logins_->memory() : nullptr,
+              .load_logins = logins_ ? [this] { logins_->load(); } : std::function<void()>(),
               .store_lost =
                   [this, alive = std::weak_ptr<bool>(alive_)] {
                     if (!alive.expired()) on_fenced();
@@ -285,6 +289,7 @@ void PartitionServer::beat() {
     const EdgeRoster::Entry& e = roster_[i];
     if (e.used && !e.linked && now - e.lost_ns > grace) give_up(i);
   }
+  if (logins_ && state_ == EngineState::serving) logins_->beat();
   if (state_ == EngineState::standby) consider();
 }
 

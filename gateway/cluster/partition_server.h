@@ -19,6 +19,7 @@
 
 #include "gateway/cluster/edge_roster.h"
 #include "gateway/cluster/lease_watch.h"
+#include "gateway/cluster/login_keeper.h"
 #include "gateway/cluster/store_taker.h"
 #include "gateway/config.h"
 #include "gateway/link/link_set.h"
@@ -148,6 +149,7 @@ class PartitionServer {
   std::unique_ptr<metrics::EngineProbe> probe_;  // the engine's
   std::unique_ptr<engine::EngineShard> engine_;
   std::unique_ptr<LeaseWatch> watch_;
+  std::unique_ptr<LoginKeeper> logins_;  // null: the store is not Redis
   StoreTaker taker_;
   std::vector<protocol::link::ForwardedWork> skips_;  // what edges have said of our sources
   StoreClaim claim_;                                  // with which the engine has its store

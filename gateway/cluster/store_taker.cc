@@ -67,6 +67,7 @@ void StoreTaker::take_now(Taken& t) {
     t.probe = std::make_unique<metrics::EngineProbe>();
     t.engine = make_engine(parts_, t.claim, *t.probe);
   }
+  if (parts_.load_logins) parts_.load_logins();
 }
 
 }  // namespace berth::gateway::cluster

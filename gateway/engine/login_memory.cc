@@ -67,7 +67,9 @@ LoginMemory::Entry* LoginMemory::find(Table t, std::uint64_t hash) {
   Entry* const first = ways(t, hash);
   Entry* const found =
       std::find_if(first, first + kWays, [hash](const Entry& e) { return e.hash == hash; });
-  return found == first + kWays ? nullptr : found;
+  if (found == first + kWays) return nullptr;
+  note(found);
+  return found;
 }
 
 LoginMemory::Entry& LoginMemory::make(Table t, std::uint64_t hash) {
@@ -77,7 +79,39 @@ LoginMemory::Entry& LoginMemory::make(Table t, std::uint64_t hash) {
     return a.hash == 0 ? b.hash != 0 : b.hash != 0 && a.at_ms < b.at_ms;
   });
   *oldest = {.hash = hash, .at_ms = 0, .failures = 0};
+  note(oldest);
   return *oldest;
+}
+
+void LoginMemory::track_changes() {
+  is_changed_.resize(kPlaces);
+}
+
+// Its caller writes it next: what is taken later has that too.
+void LoginMemory::note(const Entry* e) {
+  if (is_changed_.empty()) return;
+  const auto place = static_cast<std::uint32_t>(e - content_->entries[0]);
+  if (is_changed_[place]) return;
+  is_changed_[place] = true;
+  changed_.push_back(place);
+}
+
+std::vector<LoginMemory::Change> LoginMemory::take_changes(std::size_t max) {
+  std::vector<Change> all;
+  const std::size_t n = std::min(max, changed_.size());
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint32_t place = changed_[changed_.size() - 1 - i];
+    is_changed_[place] = false;
+    all.push_back({place, content_->entries[place / kTracked][place % kTracked]});
+  }
+  changed_.resize(changed_.size() - n);
+  return all;
+}
+
+void LoginMemory::put(const Change& c) {
+  if (c.place >= kPlaces) return;
+  Entry& e = content_->entries[c.place / kTracked][c.place % kTracked];
+  if (c.entry.at_ms >= e.at_ms) e = c.entry;
 }
 
 }  // namespace berth::gateway::engine

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "base/siphash.h"
 
@@ -39,6 +40,22 @@ class LoginMemory {
   Entry* find(Table t, std::uint64_t hash);  // null: not remembered
   Entry& make(Table t, std::uint64_t hash);  // a new one if it is not there
 
+  // -- for a copy elsewhere (cluster/login_keeper.h). On the thread of the engine that serves, or
+  // before there is one.
+  struct Change {
+    std::uint32_t place;  // below kPlaces
+    Entry entry;
+  };
+  static constexpr std::size_t kPlaces = 3 * kTracked;
+  void track_changes();
+  // What has been looked at or written since it was last taken, `max` at most; the rest later.
+  std::vector<Change> take_changes(std::size_t max);
+  bool has_changes() const { return !changed_.empty(); }
+  // What another engine has counted there; an entry that is newer stays.
+  void put(const Change& c);
+  base::SipKey key() const { return content_->key; }
+  void use_key(const base::SipKey& key) { content_->key = key; }  // before anything is counted
+
  private:
   bool map();
   static constexpr std::size_t kWays = 8;
@@ -48,8 +65,11 @@ class LoginMemory {
     Entry entries[3][kTracked];
   };
   Entry* ways(Table t, std::uint64_t hash);
+  void note(const Entry* e);
   int fd_;
   Content* content_;
+  std::vector<bool> is_changed_;  // by place; empty: nobody asks
+  std::vector<std::uint32_t> changed_;
 };
 
 }  // namespace berth::gateway::engine

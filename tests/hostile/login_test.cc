@@ -2,9 +2,13 @@
 // shape, beside a device of another tenant.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
+#include "base/bytes.h"
 #include "tests/support/cluster.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
@@ -133,7 +137,7 @@ TEST_P(Logins, DearHashesKeepNobodyElseWaiting) {
 }
 
 // A guesser whose tries are used up does not get new ones by the death of an engine, and a device
-// that has logged in may still come back. (In a cluster another process takes over.)
+// that has logged in may still come back.
 TEST(LoginsSupervised, TheNextEngineKnowsTheGuesser) {
   const std::string directory = scratch();
   std::ofstream(directory + "/registry.yaml") << registry_yaml();
@@ -156,6 +160,50 @@ TEST(LoginsSupervised, TheNextEngineKnowsTheGuesser) {
     for (int round = 0; round < 2; ++round) {
       g.signal_engine(SIGKILL);
       EXPECT_EQ(log_in("192.0.2.9", "secret"), 0x9f) << "round " << round;
+      EXPECT_EQ(log_in("192.0.2.1", "secret"), 0) << "it has logged in from there";
+    }
+  }
+  std::filesystem::remove_all(directory);
+}
+
+// The same where another process takes over, killed or stopped.
+TEST(LoginsCluster, TheEngineThatTakesOverKnowsTheGuesser) {
+  const std::string directory = scratch();
+  std::ofstream(directory + "/registry.yaml") << registry_yaml();
+  std::ofstream(directory + "/berth.yaml")
+      << "mqtt: {proxy_protocol: true}\nregistry: {source: file, file: " << directory
+      << "/registry.yaml}\nauth: {failure_forgiven_s: 3600}\n";
+  {
+    const std::vector<std::string> flags{"--config", directory + "/berth.yaml"};
+    Cluster c({.engines = 3, .edges = 1, .engine_flags = flags, .edge_flags = flags});
+    ASSERT_NE(c.active(), nullptr);
+    const auto log_in = [&](const std::string& from, const std::string& password) {
+      RawClient device(c.edges[0]->mqtt_port());
+      device.send("PROXY TCP4 " + from + " 10.0.0.1 1 2\r\n" +
+                  connect({.client_id = from, .user = "cam@acme", .password = password}));
+      const auto got = device.until(2);
+      return got.empty() ? -1 : static_cast<int>(static_cast<unsigned char>(got[0].body[1]));
+    };
+    ASSERT_EQ(log_in("192.0.2.1", "secret"), 0);
+    for (int i = 0; i < 12; ++i) EXPECT_EQ(log_in("192.0.2.9", "guess"), i < 5 ? 0x86 : 0x9f) << i;
+    const auto copied = [&] {  // of the name: five failures
+      double most = 0;
+      const session::RedisReply all = c.redis.call({"HVALS", "berth:logins"});
+      for (const auto& field : all.as_array()) {
+        const std::string& bytes = field.as_text();
+        if (bytes.size() != 24) continue;
+        most = std::max(most, std::bit_cast<double>(base::get_key64(bytes.substr(16))));
+      }
+      return most > 4.9;
+    };
+    ASSERT_TRUE(eventually(copied));
+    for (const int how : {SIGKILL, SIGTERM}) {
+      GatewayProcess* engine = c.active();
+      ASSERT_NE(engine, nullptr);
+      engine->process().send(how);
+      engine->process().wait();
+      ASSERT_NE(c.active(), nullptr);
+      EXPECT_EQ(log_in("192.0.2.9", "secret"), 0x9f) << how;
       EXPECT_EQ(log_in("192.0.2.1", "secret"), 0) << "it has logged in from there";
     }
   }
