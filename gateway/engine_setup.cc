@@ -10,6 +10,7 @@
 #include "gateway/access_files.h"
 #include "gateway/engine/faults.h"
 #include "gateway/good_files.h"
+#include "gateway/principal_secret.h"
 #include "session/redis_store.h"
 
 #ifndef BERTH_REVISION
@@ -160,6 +161,7 @@ void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& eng
 
 std::unique_ptr<engine::EngineShard> bare_engine(const EngineParts& p,
                                                  metrics::EngineProbe& probe) {
+  load_principal_secret(p.config);
   return std::make_unique<engine::EngineShard>(p.io, p.options, p.edge, load_access(p.config),
                                                probe);
 }

@@ -31,6 +31,7 @@ admin::Response list(edge::Quarantine& q, std::int64_t now_s) {
   for (const auto& e : q.entries(now_s)) {
     all.push_back({{"id", link::text_of(e.id)},
                    {"kind", name_of(e.kind)},
+                   {"who", e.name},
                    {"peer", e.peer},
                    {"deaths", e.deaths},
                    {"seconds_left", e.until_s > now_s ? e.until_s - now_s : 0},

@@ -54,7 +54,11 @@ void EdgeShard::strike(Connection& c, bool at_once) {
                                : c.anonymous         ? Quarantine::Kind::anonymous
                                                      : Quarantine::Kind::principal,
                        .at_once = at_once,
-                       .peer = c.peer.text()};
+                       .peer = c.peer.text(),
+                       .name = {}};
+  if (quarantine_ != nullptr && c.cookie != nullptr)
+    s.name = quarantine_->name_of(
+        (*c.cookie)[static_cast<std::size_t>(protocol::link::CookieSlot::identity)]);
   BERTH_LOG(warn, "engine died of conn={} peer={} principal={}", c.id().packed(),
             c.peer.with_port(c.peer_port), link::text_of(s.id));
   ++c.deaths;

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/log_text.h"
 #include "gateway/link/principal_id.h"
 
 namespace berth::gateway::edge {
@@ -21,6 +22,7 @@ using protocol::link::PrincipalId;
 namespace {
 constexpr std::size_t kHeardMax = 1000;
 constexpr std::size_t kTenantsMax = 10'000;
+constexpr std::uint8_t kLiftedKind = 3;
 constexpr std::int64_t kLiftedTold_s = 60;  // engines are told so long that it is lifted
 
 void put_id(std::string& out, const PrincipalId& id) {
@@ -43,7 +45,8 @@ PrincipalId newcomer_id(const base::Address& address) {
   return link::principal_id(key);
 }
 
-// strike := number id:string[16] tenant kind:u8 at_once:u8 peer:string
+// strike := number id:string[16] tenant kind:u8 at_once:u8 peer:string name:string?
+// The kind of what is lifted is one that a release before refuses.
 std::string Quarantine::Strike::encode() const {
   std::string out;
   std::string key;
@@ -51,9 +54,10 @@ std::string Quarantine::Strike::encode() const {
   base::put_varint(out, number);
   base::put_bytes(out, key);
   base::put_varint(out, tenant);
-  out.push_back(static_cast<char>(kind));
+  out.push_back(lifted ? kLiftedKind : static_cast<char>(kind));
   out.push_back(at_once ? 1 : 0);
   base::put_bytes(out, peer);
+  base::put_bytes(out, std::string_view(name).substr(0, kNameMax));
   return out;
 }
 
@@ -66,8 +70,11 @@ std::optional<Quarantine::Strike> Quarantine::Strike::decode(std::string_view by
   const std::uint8_t kind = r.byte();
   s.at_once = r.byte() != 0;
   s.peer = r.bytes().substr(0, 64);
-  if (!r.ok() || !s.id.is_set() || kind > static_cast<std::uint8_t>(Kind::before_login)) return {};
-  s.kind = static_cast<Kind>(kind);
+  if (!r.done()) s.name = r.bytes().substr(0, kNameMax);
+  s.lifted = kind == kLiftedKind;
+  if (!r.ok() || !s.id.is_set()) return {};
+  if (!s.lifted && kind > static_cast<std::uint8_t>(Kind::before_login)) return {};
+  if (!s.lifted) s.kind = static_cast<Kind>(kind);
   return s;
 }
 
@@ -92,6 +99,7 @@ bool Quarantine::strike(const Strike& s, std::string_view input, std::int64_t no
   e.kind = s.kind;
   e.tenant = s.tenant;
   e.peer = s.peer;
+  if (!s.name.empty()) e.name = s.name;
   e.last_s = now_s;
   ++e.deaths;
   if (s.tenant != 0 && (tenants_.size() < kTenantsMax || tenants_.contains(s.tenant))) {
@@ -102,8 +110,9 @@ bool Quarantine::strike(const Strike& s, std::string_view input, std::int64_t no
   if (!input.empty()) e.file = keep(s.id, input);
   if (e.deaths < kDeaths && !s.at_once) return false;
   e.until_s = now_s + seconds_;
-  BERTH_LOG(err, "quarantined id={} kind={} peer={} deaths={} seconds={} input=\"{}\"",
-            text_of(e.id), static_cast<int>(e.kind), e.peer, e.deaths, seconds_, e.file);
+  BERTH_LOG(err, "quarantined id={} kind={} peer={} who=\"{}\" deaths={} seconds={} input=\"{}\"",
+            text_of(e.id), static_cast<int>(e.kind), base::LogName{e.peer}, base::LogText{e.name},
+            e.deaths, seconds_, e.file);
   return true;
 }
 
@@ -154,12 +163,6 @@ bool Quarantine::slows(std::uint64_t tenant, std::int64_t now_s) {
          now_s - it->second.second <= seconds_;
 }
 
-void Quarantine::name(const Id& id, std::string_view name) {
-  const std::lock_guard lock(mutex_);
-  const auto it = entries_.find(id);
-  if (it != entries_.end()) it->second.name = name.substr(0, 256);
-}
-
 Quarantine::List Quarantine::list(std::int64_t now_s) {
   const std::lock_guard lock(mutex_);
   List all;
@@ -207,6 +210,14 @@ bool Quarantine::lift(std::string_view id, std::int64_t now_s) {
   }
   entries_.erase(it);
   return true;
+}
+
+Quarantine::Strike Quarantine::lifted(std::string_view id) {
+  Strike s;
+  s.id = {std::stoull(std::string(id.substr(0, 16)), nullptr, 16),
+          std::stoull(std::string(id.substr(16, 16)), nullptr, 16)};
+  s.lifted = true;
+  return s;
 }
 
 // saved := (id:string[16] tenant kind:u8 deaths left_s peer:string file:string)*

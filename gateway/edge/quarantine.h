@@ -4,9 +4,9 @@
 //   death with evidence -> strike(): the second of one principal within the quarantine's length
 //   puts it in quarantine for `seconds`; the sixth of one tenant slows the tenant's log-ins down.
 //
-// Keys are 128 bits of SHA-256 of the principal's key (session/principal_key.h): all edges, engines
-// and releases agree on them, and nobody can make another name that has the same. Who is not logged
-// in is its address, apart from anonymous clients of that address.
+// Keys are 128 bits of an HMAC of the principal's key (link/principal_id.h): all engines of a store
+// agree on them, and nobody can try names against one. Who is not logged in is its address
+// (SHA-256, which all edges agree on), apart from anonymous clients of that address.
 //
 // Limits: 10,000 keys with strikes (the oldest is forgotten), 32 files of killing input of at most
 // 64 KiB each (the oldest is removed), 1,000 numbers of strikes that were heard.
@@ -33,13 +33,15 @@ class Quarantine {
   using Id = protocol::link::PrincipalId;
   using List = std::vector<protocol::link::KeptOut>;
   enum class Kind : std::uint8_t { principal = 0, anonymous = 1, before_login = 2 };
-  static constexpr int kDeaths = 2;        // of one principal
-  static constexpr int kTenantDeaths = 6;  // then its tenant is slowed
+  static constexpr std::size_t kNameMax = 256;  // bytes
+  static constexpr int kDeaths = 2;             // of one principal
+  static constexpr int kTenantDeaths = 6;       // then its tenant is slowed
   static constexpr std::size_t kKeysMax = 10'000;
   static constexpr std::size_t kInputMax = 64 * 1024;
   static constexpr std::size_t kFilesMax = 32;
 
-  // One proven death. Edges of a cluster tell it to each other by the bytes of encode().
+  // One proven death, or that an operator has lifted what followed. Edges of a cluster tell it to
+  // each other by the bytes of encode().
   struct Strike {
     std::uint64_t number = 0;  // random: heard twice, it counts once
     Id id;
@@ -47,6 +49,8 @@ class Quarantine {
     Kind kind = Kind::principal;
     bool at_once = false;  // proven by a probation: it has been there at earlier deaths
     std::string peer;      // its address, for people
+    std::string name;      // whose it is, for people; empty: it had not logged in
+    bool lifted = false;   // nothing but number and id count; a release before knows none of these
     std::string encode() const;
     static std::optional<Strike> decode(std::string_view bytes);
   };
@@ -58,7 +62,7 @@ class Quarantine {
     std::int64_t until_s = 0;  // 0: not in quarantine (yet)
     std::int64_t last_s = 0;
     std::string peer;
-    std::string name;  // as the engine calls it; empty: it has not said
+    std::string name;  // tenant, user or device, client id; empty: not known
     std::string file;  // what was worked on; empty: none is kept
   };
 
@@ -73,13 +77,20 @@ class Quarantine {
   bool any() const { return any_.load(std::memory_order_relaxed); }
   bool holds(const Id& id, std::int64_t now_s);
   bool slows(std::uint64_t tenant, std::int64_t now_s);
-  void name(const Id& id, std::string_view name);  // said by an engine
+  // How a connection is called, by its cookie's identity.
+  using NameOf = std::string (*)(std::string_view identity);
+  void use_names(NameOf f) { name_of_ = f; }  // before the first connection
+  std::string name_of(std::string_view identity) const {
+    return name_of_ == nullptr ? std::string() : name_of_(identity).substr(0, kNameMax);
+  }
   // What engines are to be told: those in quarantine, tenants that are slowed, those just lifted.
   List list(std::int64_t now_s);
   std::vector<Entry> entries(std::int64_t now_s);
   std::size_t size(std::int64_t now_s);
   // By the text of its id. False: there is no such entry.
   bool lift(std::string_view id, std::int64_t now_s);
+  // What other edges are to be told of that.
+  static Strike lifted(std::string_view id);
 
   // -- for an edge's successor on the same host
   std::string save(std::int64_t now_s);
@@ -89,6 +100,7 @@ class Quarantine {
   std::string keep(const Id& id, std::string_view input) const;
   void make_room();
 
+  NameOf name_of_ = nullptr;
   std::mutex mutex_;
   std::atomic<bool> any_{false};
   const std::string directory_;

@@ -199,8 +199,8 @@ session::Effects::Standing EngineShard::standing_of(std::string_view principal_k
                                                     std::string_view tenant,
                                                     protocol::link::EdgeSettings& out) {
   using protocol::link::PrincipalId;
-  out.principal = link::principal_id(principal_key);
-  out.tenant = tenant.empty() ? 0 : link::principal_id(tenant).low;
+  out.principal = link::keyed_principal_id(principal_key);
+  out.tenant = tenant.empty() ? 0 : link::keyed_principal_id(tenant).low;
   const std::int64_t now_s = base::monotonic_ns() / 1'000'000'000;
   if (kept_out_.has(out.principal, now_s)) {
     BERTH_LOG(warn, "login refused: quarantined id={} tenant={}", link::text_of(out.principal),

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "session/cookie_name.h"
 
 namespace berth::gateway::runtime {
 
@@ -45,6 +46,7 @@ EdgeShards::EdgeShards(boost::asio::io_context& main, const edge::EdgeOptions& o
         std::make_unique<edge::EdgeShard>(*s->io, share_of(options, count), s->probe, &limits_);
     shards_.push_back(std::move(s));
   }
+  quarantine_.use_names(session::name_in_cookie);
   for (auto& s : shards_) {
     s->edge->engine_is_ours_alone(count == 1);
     s->edge->use_quarantine(quarantine_, [this](const edge::Quarantine::Strike& strike) {
@@ -75,6 +77,11 @@ void EdgeShards::struck_elsewhere(std::string_view bytes) {
   const auto s = edge::Quarantine::Strike::decode(bytes);
   if (!s) return;
   boost::asio::post(main_, [this, s = *s] {
+    if (s.lifted) {
+      if (quarantine_.lift(link::text_of(s.id), base::monotonic_ns() / 1'000'000'000))
+        tell_quarantine();
+      return;
+    }
     quarantine_.strike(s, {}, base::monotonic_ns() / 1'000'000'000);
     struck(s);
   });
@@ -83,6 +90,7 @@ void EdgeShards::struck_elsewhere(std::string_view bytes) {
 bool EdgeShards::lift(std::string_view id) {
   if (!quarantine_.lift(id, base::monotonic_ns() / 1'000'000'000)) return false;
   tell_quarantine();
+  if (on_strike_) on_strike_(edge::Quarantine::lifted(id));
   return true;
 }
 

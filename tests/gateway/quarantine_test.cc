@@ -61,6 +61,27 @@ TEST(Quarantine, ATenantWithManyDeathsIsSlowedAndLiftedWithItsPrincipal) {
   EXPECT_FALSE(q.lift("nobody", 11));
 }
 
+TEST(Quarantine, EdgesTellEachOtherWhoItIsAndWhatIsLifted) {
+  Strike said = of("a", 1);
+  said.name = std::string(300, 'n');
+  const auto heard = Strike::decode(said.encode());
+  ASSERT_TRUE(heard);
+  EXPECT_EQ(heard->name, std::string(Quarantine::kNameMax, 'n'));
+  EXPECT_FALSE(heard->lifted);
+  const auto lifted = Strike::decode(Quarantine::lifted(link::text_of(said.id)).encode());
+  ASSERT_TRUE(lifted);
+  EXPECT_TRUE(lifted->lifted);
+  EXPECT_EQ(lifted->id, said.id);
+}
+
+TEST(PrincipalId, IsKeyed) {
+  link::use_principal_secret("secret");
+  link::use_principal_secret("another");
+  EXPECT_NE(link::keyed_principal_id("a"), principal_id("a"));
+  // printf a | openssl dgst -sha256 -hmac secret
+  EXPECT_EQ(link::text_of(link::keyed_principal_id("a")), "4048c44911916043ff626895ff78c526");
+}
+
 TEST(Quarantine, WhatEnginesAreToldEndsAndIsLifted) {
   engine::KeptOutList engine;
   Quarantine q({}, 600);
@@ -110,7 +131,9 @@ TEST(Quarantine, StrikesAndTheWholeOfItTravel) {
   EXPECT_EQ(read->id, s.id);
   EXPECT_EQ(read->tenant, 6u);
   EXPECT_TRUE(read->at_once);
-  for (std::size_t n = 0; n < s.encode().size(); ++n)
+  EXPECT_TRUE(Strike::decode(s.encode().substr(0, s.encode().size() - 1)))
+      << "an edge of the release before gives no name";
+  for (std::size_t n = 0; n + 1 < s.encode().size(); ++n)
     EXPECT_FALSE(Strike::decode(s.encode().substr(0, n))) << n;
   Quarantine before({}, 600);
   before.strike(s, {}, 10);

@@ -109,6 +109,10 @@ TEST_F(Attack, IsListedWithItsInputAndLifted) {
   ASSERT_NE(id_at, std::string::npos) << list;
   ASSERT_NE(file_at, std::string::npos) << list;
   EXPECT_NE(list.find("\"kind\":\"principal\""), std::string::npos) << list;
+  EXPECT_NE(list.find("\"who\":\"user=evil client_id=a\""), std::string::npos) << list;
+  struct stat key {};
+  ASSERT_EQ(::stat((g.directory() + "/data/quarantine.key").c_str(), &key), 0);
+  EXPECT_EQ(key.st_mode & 0777, 0600u);
   std::string file = list.substr(file_at + 9, list.find('"', file_at + 9) - file_at - 9);
   for (std::size_t i = 0; (i = file.find("\\/", i)) != std::string::npos;) file.erase(i, 1);
   struct stat s {};
@@ -194,6 +198,29 @@ TEST_F(Attack, AnOperatorsKillsHarmNobody) {
   EXPECT_EQ(report.received, report.sent) << report.text();
 }
 
+// Whoever is nobody is its address over Park as over MQTT; another address with the same client id
+// is another one.
+TEST_F(Attack, OfNobodyInWhicheverProtocol) {
+  std::ofstream(directory_ + "/berth.yaml")
+      << "auth: {anonymous: always}\nmqtt: {proxy_protocol: true}\n"
+      << "park: {listen: \"127.0.0.1:0\", proxy_protocol: true}\n";
+  GatewayProcess g(flags());
+  const auto from = [](const std::string& address) {
+    return "PROXY TCP4 " + address + " 10.0.0.1 1 2\r\n";
+  };
+  RawClient evil(g.mqtt_port());
+  evil.send(from("192.0.2.1") + connect({.client_id = "cam"}));
+  ASSERT_FALSE(evil.until(2).empty());
+  evil.send(publish("poison", "x", 1, 1));
+  EXPECT_TRUE(evil.closed_within(std::chrono::seconds(30)));
+  ASSERT_TRUE(eventually([&] { return g.engine_pid() > 0; }));
+  ParkClient over_park(g.park_port(), {.client_id = "cam"}, {}, from("192.0.2.1"));
+  EXPECT_FALSE(over_park.welcome());
+  ParkClient other(g.park_port(), {.client_id = "cam"}, {}, from("192.0.2.2"));
+  EXPECT_TRUE(other.welcome());
+  EXPECT_EQ(g.metric("berth_engine_deaths_total"), 2);
+}
+
 TEST_F(Attack, InAClusterByWayOfEveryEdge) {
   Cluster c({.engines = 4, .edges = 2, .engine_flags = flags(), .edge_flags = {}});
   ASSERT_NE(c.active(), nullptr);
@@ -212,6 +239,18 @@ TEST_F(Attack, InAClusterByWayOfEveryEdge) {
       return e->get("/api/v1/quarantine").find("\"deaths\":2") != std::string::npos;
     });
   })) << "all edges know";
+  const Rest rest(c.edges[0]->admin_port());
+  const std::string list = rest.get("/api/v1/quarantine").body;
+  const std::size_t id_at = list.find("\"id\":\"");
+  ASSERT_NE(id_at, std::string::npos) << list;
+  EXPECT_NE(list.find("\"who\":\"user=evil client_id=x"), std::string::npos) << list;
+  EXPECT_EQ(rest.remove("/api/v1/quarantine/" + list.substr(id_at + 6, 32)).status, 200);
+  EXPECT_TRUE(eventually([&] {
+    RawClient again(c.edges[1]->mqtt_port());
+    again.send(connect(as("evil", "b")));
+    const auto got = again.until(2);
+    return !got.empty() && got.back().body[1] == 0;
+  })) << "lifted at one edge, it is at all";
   const VictimReport report = victim.stop();
   EXPECT_EQ(report.closed, 0u) << report.text();
   EXPECT_EQ(report.received, report.sent) << report.text();

@@ -1,0 +1,13 @@
+// Whose a connection is, for people: read from what its edge keeps of it. Any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace berth::session {
+
+// Of a cookie's identity slot: "tenant=acme device=cam client_id=cam", "user=evil client_id=x",
+// "client_id=x". Not escaped. Empty: it can't be read.
+std::string name_in_cookie(std::string_view identity);
+
+}  // namespace berth::session
