@@ -96,7 +96,7 @@ struct Config {
   bool single_process = false;
   std::uint32_t shards = 1;
   engine::Anonymous anonymous = engine::Anonymous::automatic;
-  bool unbound_proofs = true;  // of credentials of type hmac, over MQTT
+  bool unbound_proofs = false;  // of credentials of type hmac, over MQTT
   std::string password_file;
   std::string acl_file;
   engine::LoginThrottleOptions throttle;

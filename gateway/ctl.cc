@@ -4,6 +4,9 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <utility>
 #include <vector>
 
 #include "gateway/admin/guard.h"
@@ -18,13 +21,10 @@ namespace json = boost::json;
 
 namespace {
 
-admin::Response ask(const Ctl& to, const std::string& method, const std::string& target) {
+admin::Response ask(const Ctl& to, admin::Ask ask) {
   const Endpoint at = parse_endpoint(to.admin);
-  admin::Ask ask;
   ask.host = at.host.empty() || at.host == "0.0.0.0" ? "127.0.0.1" : at.host;
   ask.port = at.port;
-  ask.method = method;
-  ask.target = target;
   ask.limit = std::chrono::seconds(to.timeout_s);
   if (!to.token_file.empty()) {
     ask.token = admin::TokenFile::read(to.token_file).current();
@@ -39,6 +39,13 @@ admin::Response ask(const Ctl& to, const std::string& method, const std::string&
     }
   }
   return admin::http_request(ask);
+}
+
+admin::Response ask(const Ctl& to, const std::string& method, const std::string& target) {
+  admin::Ask what;
+  what.method = method;
+  what.target = target;
+  return ask(to, std::move(what));
 }
 
 int exit_code(const admin::Response& r) {
@@ -129,6 +136,21 @@ std::string status_table(const std::string& text) {
 int ctl(const Ctl& to, const std::string& method, const std::string& target) {
   return answered([&] {
     const admin::Response r = ask(to, method, target);
+    std::fwrite(r.body.data(), 1, r.body.size(), stdout);
+    return exit_code(r);
+  });
+}
+
+int ctl_import(const Ctl& to, const std::string& path) {
+  return answered([&] {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) throw std::runtime_error(path + ": can't be read");
+    admin::Ask what;
+    what.method = "POST";
+    what.target = "/api/v1/registry/import";
+    what.body.assign(std::istreambuf_iterator<char>(in), {});
+    what.media_type = path.ends_with(".csv") ? "text/csv" : "application/yaml";
+    const admin::Response r = ask(to, std::move(what));
     std::fwrite(r.body.data(), 1, r.body.size(), stdout);
     return exit_code(r);
   });

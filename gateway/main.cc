@@ -210,6 +210,8 @@ struct RegistryCommands {
     all->require_subcommand(1);
     exported = all->add_subcommand(
         "export", "print all records as YAML that an import reads, password hashes and keys too");
+    imported = all->add_subcommand("import", "write the records of a YAML or CSV file");
+    imported->add_option("file", file, "its path; *.csv is CSV")->required();
     accept = all->add_subcommand(
         "accept-loss", "what is missing in the registry's store has been removed on purpose");
     restore =
@@ -219,18 +221,22 @@ struct RegistryCommands {
   std::optional<int> run(const berth::gateway::Ctl& admin) const {
     using berth::gateway::ctl;
     if (*exported) return ctl(admin, "GET", "/api/v1/registry/export?secrets=true");
+    if (*imported) return berth::gateway::ctl_import(admin, file);
     if (*accept) return ctl(admin, "POST", "/api/v1/registry/accept-loss");
     if (*restore) return ctl(admin, "POST", "/api/v1/registry/restore");
     return std::nullopt;
   }
   CLI::App* exported;
+  CLI::App* imported;
   CLI::App* accept;
   CLI::App* restore;
+  std::string file;
 };
 
 // `berth ctl`: what is asked of a running gateway, without the registry's commands.
 struct ControlCommands {
-  explicit ControlCommands(CLI::App& app) : all(app.add_subcommand("ctl", "ask a running gateway")) {
+  explicit ControlCommands(CLI::App& app)
+      : all(app.add_subcommand("ctl", "ask a running gateway")) {
     all->add_option("--admin", admin.admin, "HOST:PORT of its admin listener [127.0.0.1:9180]");
     all->add_option("--token-file", admin.token_file,
                     "with its token; not needed on its own host as its user")
@@ -242,10 +248,10 @@ struct ControlCommands {
     status = all->add_subcommand("status", "what runs");
     status->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
     restart = all->add_subcommand("restart-engine", "replace the engine; devices stay connected");
-    drain = all->add_subcommand(
-        "drain", "an edge or engine of a cluster hands over what it has, and ends");
-    quarantine = all->add_subcommand(
-        "quarantine", "who has killed engines and is kept out, and what of (JSON)");
+    drain = all->add_subcommand("drain",
+                                "an edge or engine of a cluster hands over what it has, and ends");
+    quarantine = all->add_subcommand("quarantine",
+                                     "who has killed engines and is kept out, and what of (JSON)");
     quarantine->add_option("--lift", lift, "the id of one that is to be let in again");
     ready = all->add_subcommand("ready", "exit 0 if ready (a container's health check)");
   }

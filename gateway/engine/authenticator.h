@@ -30,7 +30,7 @@ class Authenticator {
   using Poster = LoginHasher::Poster;
   struct Options {
     Anonymous anonymous = Anonymous::never;
-    bool unbound_proofs = true;  // keys may be proved for any client id
+    bool unbound_proofs = false;  // keys may be proved for any client id
     std::optional<PasswordFile> passwords;
     LoginThrottle::Options throttle;
     const registry::Registry* registry = nullptr;  // null: none; of the caller's thread

@@ -211,7 +211,9 @@ class Registered : public ::testing::Test {
   registry::Registry registry_{"acme"};
   Posted posted_;
   bool at_once_ = false;  // the last answer needed no hash
-  Authenticator auth_{{.throttle = {.per_address = 0, .per_name = 0}, .registry = &registry_},
+  Authenticator auth_{{.unbound_proofs = true,
+                       .throttle = {.per_address = 0, .per_name = 0},
+                       .registry = &registry_},
                       posted_.poster()};
 };
 
@@ -346,12 +348,48 @@ TEST_F(Registered, AKeyIsProvedByTheTime) {
             Reason::bad_user_name_or_password);
   for (const char* p : {"", ":", "1", "v2:", "v2::", "v2:1", "x:y", "99999999999999999999:00"})
     EXPECT_EQ(ask({.user_name = "box", .password = p}).reason, Reason::bad_user_name_or_password);
-  Authenticator strict({.unbound_proofs = false, .registry = &registry_}, posted_.poster());
+  Authenticator strict({.registry = &registry_}, posted_.poster());
   std::optional<Reason> got;
   strict.check({.has_user_name = true, .user_name = "box", .password = proof(now, "box")},
                [&](const session::AuthResult& r) { got = r.reason; });
   EXPECT_TRUE(posted_.run_until([&] { return got.has_value(); }));
   EXPECT_EQ(got, Reason::bad_user_name_or_password);
+}
+
+// What a log-in by a password, a key or a certificate is looked at again by, while its connection
+// is open: each is known by its own credential.
+TEST_F(Registered, EachKindOfCredentialEndsByItself) {
+  const auto yaml = [](const std::string& credentials) {
+    return "tenants: [{name: acme, sites: [{name: n}], devices: [{name: cam, site: n, credentials: "
+           "[" +
+           credentials + "]}]}]";
+  };
+  const std::string by_password =
+      "{auth_id: pw, password: secret, not_after: '2040-01-01T00:00:00Z'}";
+  const std::string by_key = "{auth_id: box, key: MDEyMzQ1Njc4OWFiY2RlZg==}";
+  const std::string by_certificate = "{certificate: cam.acme, not_after: '2041-01-01T00:00:00Z'}";
+  load(yaml(by_password + ", " + by_key + ", " + by_certificate));
+  const std::string at = std::to_string(base::now().ms / 1000);
+  unsigned char d[32];
+  unsigned size = 0;
+  const std::string text = "box:" + at;
+  HMAC(EVP_sha256(), "0123456789abcdef", 16, reinterpret_cast<const unsigned char*>(text.data()),
+       text.size(), d, &size);
+  const auto proof = at + ":" + base::to_hex({reinterpret_cast<const char*>(d), size});
+  const session::AuthResult results[] = {ask({.user_name = "pw", .password = "secret"}),
+                                         ask({.user_name = "box", .password = proof}),
+                                         ask({.certificate = "cam.acme"})};
+  const base::Instant ends[] = {{2'208'988'800'000}, base::kNever, {2'240'611'200'000}};
+  const std::string left[] = {by_key + ", " + by_certificate, by_password + ", " + by_certificate,
+                              by_password + ", " + by_key};
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(results[i].scope) << i;
+    const auto who = results[i].scope->who();
+    EXPECT_EQ(registry_.credential_until(who, results[i].credential).ms, ends[i].ms) << i;
+    load(yaml(left[i]));
+    EXPECT_EQ(registry_.credential_until(who, results[i].credential).ms, 0) << i << " is removed";
+    load(yaml(by_password + ", " + by_key + ", " + by_certificate));
+  }
 }
 
 // With two authorities a name is not enough: the other one may have signed it.

@@ -172,6 +172,34 @@ TEST(AdminCtl, FindsItsWayOnTheSameHost) {
   EXPECT_NE(said.find("Did you mean '--admin'"), std::string::npos) << said;
 }
 
+// What an operator does most on the gateway's host needs no token in a hand.
+TEST(AdminCtl, ImportsARegistryOnTheSameHost) {
+  std::string name = std::filesystem::temp_directory_path() / "berth-import-XXXXXX";
+  const std::string directory = mkdtemp(name.data());
+  {
+    std::ofstream(directory + "/berth.yaml") << "registry: {source: store}\n";
+    GatewayProcess g({"--config", directory + "/berth.yaml"});
+    const auto ctl = [&](std::vector<std::string> words, std::string& said) {
+      words.insert(words.begin(), {berth_binary(), "ctl", "--admin",
+                                   "127.0.0.1:" + std::to_string(g.admin_port())});
+      Process p(words, directory + "/ctl.log");
+      const int code = p.wait(std::chrono::seconds(60));
+      said = p.log();
+      return code;
+    };
+    std::string said;
+    std::ofstream(directory + "/some.yaml") << "tenants: [{name: acme, sites: [{name: north}]}]\n";
+    EXPECT_EQ(ctl({"registry", "import", directory + "/some.yaml"}, said), 0) << said;
+    std::ofstream(directory + "/some.csv") << "tenant,site,device\nacme,north,cam\n";
+    EXPECT_EQ(ctl({"registry", "import", directory + "/some.csv"}, said), 0) << said;
+    EXPECT_EQ(ctl({"registry", "export"}, said), 0);
+    EXPECT_NE(said.find("cam"), std::string::npos) << said;
+    EXPECT_EQ(ctl({"registry", "import", directory + "/none.yaml"}, said), 69);
+    EXPECT_NE(said.find("none.yaml: can't be read"), std::string::npos) << said;
+  }
+  std::filesystem::remove_all(directory);
+}
+
 // Small files that would become large ones, and large ones: an answer, a bounded memory, and
 // devices that do not notice.
 TEST(AdminImport, BombsAreRefusedBesideDevices) {
