@@ -272,7 +272,8 @@ TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
       return std::count_if(c.engines.begin(), c.engines.end(),
                            [](const auto& e) { return e->process().running(); });
     };
-    ASSERT_NE(c.active(), nullptr);
+    ASSERT_NE(c.active(), nullptr)
+        << topic << "\n" << c.engines[0]->log() << c.engines[1]->log() << c.engines[2]->log();
     EXPECT_EQ(alive(), 1) << topic;
     // It tries again, also at the other edge. Who is anonymous is quarantined by address.
     for (auto& e : c.edges) {
