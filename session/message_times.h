@@ -1,7 +1,7 @@
 // How long messages wait in the Broker, without a clock of its own: the shell says once or twice a
 // turn what time it is, and what happens in between happens then. Time is kept in ticks of 16 us,
 // 32 bits of them: a wait of more than 19 h is taken for a shorter one. Owned by the Broker; one
-// shard. Per message: an addition and a comparison.
+// shard. Per message: a comparison and an addition.
 #pragma once
 
 #include <cstddef>
@@ -23,14 +23,12 @@ class MessageTimes {
 
   // The PUBLISH that came then has its PUBACK or PUBREC, which leaves at the end of this turn.
   void acknowledged(Ticks came) {
-    if (acknowledged_.empty() || acknowledged_.back().came != came) begin(came);
-    ++acknowledged_.back().times;
+    if (came != came_) [[unlikely]]
+      begin_group(came);
+    ++times_;
   }
-  bool any_acknowledged() const { return !acknowledged_.empty(); }
-  void turn_ended(std::uint64_t us) {
-    now_is(us);
-    count_acknowledged();
-  }
+  bool any_acknowledged() const { return times_ != 0 || !groups_.empty(); }
+  void turn_ended(std::uint64_t us);
   // A message is sent that had to wait in its session's queue since then.
   void sent(Ticks queued) { probe_.queue_wait.observe_us(since(queued)); }
 
@@ -44,17 +42,13 @@ class MessageTimes {
   std::uint64_t since(Ticks t) const {
     return std::uint64_t{static_cast<Ticks>(now_ - t)} << kTickBits;
   }
-  void begin(Ticks came) {
-    if (acknowledged_.size() == kGroupsMax) count_acknowledged();
-    acknowledged_.push_back({came, 0});
-  }
-  void count_acknowledged() {
-    for (const Group& g : acknowledged_) probe_.acknowledgement.observe_us(since(g.came), g.times);
-    acknowledged_.clear();
-  }
+  void begin_group(Ticks came);
+  void count_groups();
   metrics::EngineProbe& probe_;
   Ticks now_ = 0;
-  std::vector<Group> acknowledged_;
+  Ticks came_ = 0;  // of the group that is being counted
+  std::uint32_t times_ = 0;
+  std::vector<Group> groups_;  // those before it
 };
 
 }  // namespace berth::session
