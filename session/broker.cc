@@ -75,8 +75,8 @@ void Broker::forget(Channel& ch) {
 std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr) return bytes.size();
+  if (ch->resting) return 0;  // more bytes are no reason to be before others that rest
   const WorksFor scope = works_for(conn);
-  ch->resting = false;
   end_soon(*ch);
   if (ch->state == Channel::State::closing) return bytes.size();
   if (!budget_.begin_share()) {  // others, and heartbeats, have their turn
@@ -183,8 +183,11 @@ void Broker::unstall(Channel& ch) {
 }
 
 void Broker::go_on_later(Channel& ch) {
-  ch.resting = true;
-  effects_.resume(ch.conn);
+  if (!std::exchange(ch.resting, true)) effects_.resume(ch.conn);
+}
+
+void Broker::rested(base::ConnId conn) {
+  if (Channel* ch = find(conn)) ch->resting = false;
 }
 
 void Broker::defer(Channel& ch, Deferred d) {
@@ -330,8 +333,7 @@ void Broker::closed(base::ConnId conn, CloseReason cause) {
   }
   ch->closed = cause;
   ch->gone = true;
-  ch->retained.reset();                    // nobody reads it any more
-  if (ch->resting) effects_.resume(conn);  // an edge that came back may not have offered it
+  ch->retained.reset();  // nobody reads it any more
   end_soon(*ch);
 }
 

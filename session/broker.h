@@ -81,8 +81,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   // The edges that are to be waited for have attached: routes stand, inputs may run.
   void attached_all(base::Instant now);
   // Returns the bytes consumed; the rest (part of a packet, or all after a stall) is offered again
-  // with more bytes, or after Effects::resume().
+  // with more bytes, or after Effects::resume(). Nothing is consumed between resume() and rested().
   std::size_t input(base::ConnId conn, base::ByteView bytes, base::Instant now);
+  void rested(base::ConnId conn);  // what Effects::resume() asked for follows at once
   void edge_acked(base::ConnId conn, std::uint64_t in_ack);  // what the edge says of in_ack
   void closed(base::ConnId conn, protocol::link::CloseReason cause);
   void writable(base::ConnId conn, base::Instant now);

@@ -54,7 +54,8 @@ class Effects {
   virtual void close(base::ConnId conn, protocol::link::CloseReason reason) = 0;
   // The engine has forgotten `conn`: its last act after closed().
   virtual void release(base::ConnId conn) = 0;
-  // Input that input() did not consume may be offered again.
+  // Input that input() did not consume may be offered again: call rested(), then input(). Asked for
+  // once until then.
   virtual void resume(base::ConnId conn) = 0;
   // False: so much output waits for the device that no more should be sent now; writable() follows.
   virtual bool writable(base::ConnId conn) = 0;

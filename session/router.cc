@@ -72,7 +72,7 @@ std::uint32_t Router::child(std::uint32_t parent, std::string_view level) {
   nodes_[id].level = level_id;
   children_.insert(id);
   ++nodes_[parent].children;
-  if (level_id == plus_) nodes_[parent].has_plus = 1;
+  if (level_id == plus_) nodes_[parent].plus = id;
   if (level_id == hash_) nodes_[parent].has_hash = 1;
   return id;
 }
@@ -104,7 +104,7 @@ void Router::prune(std::uint32_t node) {
     children_.erase(node);
     Node& p = nodes_[parent];
     --p.children;
-    if (n.level == plus_) p.has_plus = 0;
+    if (n.level == plus_) p.plus = 0;
     if (n.level == hash_) p.has_hash = 0;
     unref_level(n.level);
     nodes_[node] = Node{};
@@ -238,8 +238,8 @@ void Router::walk(std::uint32_t id, std::size_t depth, bool dollar, Match& out) 
   }
   const std::uint32_t exact = path_[depth] == 0 ? 0 : child_at(id, path_[depth]);
   if (exact != 0) walk(exact, depth + 1, false, out);
-  if (nodes_[id].has_plus != 0 && !dollar) {
-    walk(child_at(id, plus_), depth + 1, false, out);
+  if (const std::uint32_t plus = nodes_[id].plus; plus != 0 && !dollar) {
+    walk(plus, depth + 1, false, out);
   }
 }
 

@@ -3,7 +3,7 @@
 //
 // Memory: a node is 40 bytes with its first subscriber, plus about 6 for its place in its parent.
 // Levels are interned once. Limits: kTopicLevelsMax levels; kNodesMax nodes visited for one topic.
-// A topic of n levels has at most 2^(n+1) nodes whatever filters there are, so only topics of 15
+// A topic of n levels has at most 2^(n+1) nodes whatever filters there are, so only topics of 16
 // levels and more can come to that limit, where their subscribers have filled the tree with "+".
 #pragma once
 
@@ -62,7 +62,7 @@ struct Match {
 
 class Router {
  public:
-  static constexpr std::uint32_t kNodesMax = 32'768;
+  static constexpr std::uint32_t kNodesMax = 65'536;
   explicit Router(std::size_t cache_topics_max = 8192);
   Router(const Router&) = delete;  // its sets point into it
   Router& operator=(const Router&) = delete;
@@ -97,9 +97,9 @@ class Router {
     std::unique_ptr<More> more;
     std::uint32_t parent = 0;
     std::uint32_t level = 0;
-    std::uint32_t children : 30 = 0;
-    std::uint32_t has_plus : 1 = 0;  // a child "+"
+    std::uint32_t children : 31 = 0;
     std::uint32_t has_hash : 1 = 0;  // a child "#"
+    std::uint32_t plus = 0;          // the child "+"; here because a walk asks at each node
     bool empty() const { return children == 0 && first.session == nullptr && !more; }
   };
   std::uint32_t intern_level(std::string_view level);

@@ -21,7 +21,7 @@ class NoEdge : public session::Effects {
   void connected(base::ConnId, const protocol::link::EdgeSettings&) override {}
   void close(base::ConnId, protocol::link::CloseReason) override {}
   void release(base::ConnId) override {}
-  void resume(base::ConnId) override {}
+  void resume(base::ConnId c) override { broker->rested(c); }
   bool writable(base::ConnId) override { return true; }
   void authenticate(base::ConnId c, session::AuthRequest) override {
     broker->authenticated(c, {}, {1});

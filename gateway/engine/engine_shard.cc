@@ -239,8 +239,11 @@ void EngineShard::turn_end() {
   if (std::exchange(in_turn_end_, true)) return;  // flush() may bring new events of the edge
   again_ = false;
   broker_.begin_turn();
-  for (std::size_t n = resume_.size(); n != 0 && !broker_.turn_spent(); --n)
-    edge_.reoffer(resume_.pop());
+  for (std::size_t n = resume_.size(); n != 0 && !broker_.turn_spent(); --n) {
+    const base::ConnId conn = resume_.pop();
+    broker_.rested(conn);
+    edge_.reoffer(conn);
+  }
   broker_.end_turn(base::now());
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
@@ -249,12 +252,17 @@ void EngineShard::turn_end() {
   timed_ = false;
   in_turn_end_ = false;
   const bool again = std::exchange(again_, false) || !resume_.empty() || broker_.has_work();
-  if (again || (!committing_ && broker_.has_uncommitted())) {
-    boost::asio::post(io_, [this, alive = alive()] {
-      if (!alive.expired()) turn_end();
-    });
-  }
+  if (again || (!committing_ && broker_.has_uncommitted())) post_turn();
   if (drained_) check_drained();
+}
+
+void EngineShard::post_turn() {
+  if (std::exchange(posted_, true)) return;
+  boost::asio::post(io_, [this, alive = alive()] {
+    if (alive.expired()) return;
+    posted_ = false;
+    turn_end();
+  });
 }
 
 // One batch under way at a time; what comes meanwhile is the next batch.

@@ -132,6 +132,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
  private:
   void review_some();
   void review_some_access();
+  void post_turn();
   void commit();
   void on_committed(const session::CommitResult& result);
   void arm_tick();
@@ -170,6 +171,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   bool in_turn_end_ = false;
   bool timed_ = false;  // the Broker knows when this turn began
   bool again_ = false;  // another turn is due
+  bool posted_ = false;  // and on its way; a second one would be a second before sockets are read
   std::function<std::shared_ptr<void>()> make_watch_;
   std::shared_ptr<void> watch_;  // owned here alone; its type is of another folder
 };

@@ -1,7 +1,7 @@
 // Attacks on the work of a turn: walks over retained messages, trees of filters, PUBLISHes to many.
 // Bounded forms, in the shapes with one engine; a cluster's engines are the same code.
 //
-// On a quiet machine the victim's p99 is below 100 ms; the assertion leaves a loaded one room.
+// The victim is another principal; its p99 is some 20 ms beside a compiler.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -14,7 +14,7 @@
 namespace berth::test {
 namespace {
 
-constexpr double kVictimP99_ms = 1000;  // room for two cores that do other work as well
+constexpr double kVictimP99_ms = 100;
 constexpr auto kLasts = std::chrono::seconds(4);
 
 class HostileWork : public ::testing::TestWithParam<const char*> {

@@ -66,7 +66,7 @@ VictimReport Victim::stop() {
 }
 
 void Victim::loop() {
-  RawClient c(options_.port);
+  RawClient c(options_.port, 0, options_.from);
   c.send(connect(options_.login));
   const auto connack = c.until(2, options_.patience);
   c.send(subscribe(1, options_.topic, 1));

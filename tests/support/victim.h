@@ -29,6 +29,7 @@ class Victim {
  public:
   struct Options {
     int port = 0;
+    unsigned from = 2;  // 127.0.0.2: another principal than an anonymous attacker at 127.0.0.1
     ConnectOptions login{.client_id = "victim"};
     std::string topic = "victim/loop";
     std::chrono::milliseconds pause{5};  // between two messages

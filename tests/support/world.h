@@ -313,6 +313,7 @@ class World : public session::Effects {
     broker_->begin_turn();
     for (const base::ConnId id : std::exchange(resume_, {})) {
       Conn& k = conn(id);
+      broker_->rested(id);
       if (k.attached && !k.released && reachable(id)) deliver(k);
       busy = true;
     }
