@@ -24,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clocks.h"
 #include "base/string_map.h"
 #include "metrics/probe.h"
 #include "protocol/link/types.h"
@@ -170,7 +171,15 @@ class Broker : public RestoreSink, private BrokerTypes {
   // acknowledgements of reports, cookie slots that changed (with options.replay). A channel's
   // memory is freed here and nowhere else.
   void end_turn(base::Instant now);
-  void tick(base::Instant now);   // about once a second
+  void tick(base::Instant now);  // about once a second
+  // `now` is the time that deadlines of sessions and wills are counted by. How far other clocks are
+  // ahead of it: at first, and when that changes.
+  void use_clocks(const base::Clocks& c) { clocks_ = c; }
+  base::Instant messages_at(base::Instant now) const { return clocks_.messages_at(now); }
+  // The reference of the clock, for the engine after us. stored_clock(): of the one before us,
+  // empty: none.
+  void keep_clock(std::string_view reference);
+  const std::string& stored_clock() const { return stored_clock_; }
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
   void refresh_gauges();
 
@@ -467,6 +476,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
                     std::uint16_t packet_id, base::Instant now);
   void say_end(Channel& ch, protocol::mqtt::Reason reason, Quota quota);
+  std::int64_t wall_of_device(const Channel& ch, base::Instant now) const;
 
   // broker_subscribe.cc
   bool on_subscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -646,7 +656,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::uint64_t moments_ = 0;  // counts what may change the way of a message to its receivers
   std::uint64_t last_stamp_ = 0;
   base::Instant latest_{};  // as of the last tick
-  std::string swept_;       // retained messages up to here have been looked at for expiry
+  base::Clocks clocks_;
+  std::string stored_clock_;
+  std::string swept_;  // retained messages up to here have been looked at for expiry
   std::deque<std::pair<std::int64_t, std::string>> idle_routes_;  // since when, raw filter
   bool call_waits_on_ = false;
 

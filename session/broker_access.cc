@@ -60,8 +60,7 @@ bool Broker::drop_unheard(Session& s) {
   const std::string_view user = user_of(s.client_id);
   Channel* ch = s.channel;
   if (access_ == nullptr || (ch == nullptr && user.empty())) return false;
-  const Identity who =
-      ch != nullptr ? identity_of(*ch) : Identity{user, client_id_of(s.client_id)};
+  const Identity who = ch != nullptr ? identity_of(*ch) : Identity{user, client_id_of(s.client_id)};
   std::vector<std::string> lost;
   for (const Subscription& sub : s.subscriptions) {
     if (!access_->may_subscribe(who, router_.filter(sub.filter))) lost.push_back(raw_filter(sub));
@@ -111,7 +110,7 @@ bool Broker::review_resumed(Channel& ch) {
 bool Broker::credential_good(Channel& ch, base::Instant now) {
   if (registry_ == nullptr || !ch.scope || !ch.credential) return true;
   const base::Instant until = registry_->credential_until(ch.scope->who(), ch.credential->id);
-  if (until <= now) return false;
+  if (until <= clocks_.wall_at(now)) return false;
   if (until != base::kNever && until != ch.credential->until)
     credentials_due_.push({until.ms, ch.conn.packed()});
   ch.credential->until = until;
@@ -119,7 +118,7 @@ bool Broker::credential_good(Channel& ch, base::Instant now) {
 }
 
 void Broker::end_credentials(base::Instant now) {
-  while (!credentials_due_.empty() && credentials_due_.top().first <= now.ms) {
+  while (!credentials_due_.empty() && credentials_due_.top().first <= clocks_.wall_at(now).ms) {
     Channel* ch = find(base::ConnId::from_packed(credentials_due_.top().second));
     const std::int64_t at = credentials_due_.top().first;
     credentials_due_.pop();

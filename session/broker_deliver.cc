@@ -226,7 +226,7 @@ bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bo
                        .retain = retain,
                        .dup = dup};
   if (m.expires_at != base::kNever) {
-    const std::int64_t left_ms = m.expires_at.ms - now.ms;
+    const std::int64_t left_ms = m.expires_at.ms - messages_at(now).ms;
     if (left_ms <= 0 && !dup) {
       ++probe_.drop_expired;
       return false;

@@ -150,7 +150,7 @@ void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>
   if (will_must_wait(intent, will, now)) return;
   ++probe_.wills_published;
   MessageView m = will->message->view();
-  if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
+  if (will->message_expiry_s != 0) m.expires_at = messages_at(now).plus_s(will->message_expiry_s);
   publish_internal(m, now,
                    [this, intent] { write({.kind = WriteKind::remove_applied, .key = intent}); });
 }
@@ -190,6 +190,11 @@ void Broker::on_timer(Session& s, base::Instant now) {
   if (expired || (!s.persistent() && !s.will)) end_session(s, WillOf::published, now);
 }
 
+// Among the applied records; the release before does not look at it.
+void Broker::keep_clock(std::string_view reference) {
+  write({.kind = WriteKind::put_applied, .key = kClockKey, .value = reference});
+}
+
 // A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
 void Broker::read_again() {
   for (const base::SessionId id : std::exchange(unread_, {})) {
@@ -223,7 +228,7 @@ void Broker::tick(base::Instant now) {
 // Expired retained messages count for nothing any more.
 void Broker::sweep_expired(base::Instant now) {
   constexpr std::size_t kLookedAt = 20'000;  // a second: some ms
-  for (const Retained::Expired& gone : retained_.expired(now, swept_, kLookedAt))
+  for (const Retained::Expired& gone : retained_.expired(messages_at(now), swept_, kLookedAt))
     expire_retained(gone, now);
 }
 

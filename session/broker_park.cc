@@ -234,7 +234,7 @@ void Broker::send_welcome(Channel& ch, bool present, base::Instant now) {
                             .heartbeat_s = ch.keep_alive_s,
                             .max_inflight = options_.receive_maximum,
                             .max_frame = options_.packet_max,
-                            .server_time_ms = now.ms},
+                            .server_time_ms = clocks_.wall_at(now).ms},
                            ch.park->flags);
   ch.park->token_asked = {};
   ch.park->nonce = {};
@@ -348,7 +348,7 @@ void Broker::complete_report(const Channel& ch, const park::Frame& f,
   if (e.event_id.empty() && f.seq != 0)
     made = std::to_string(s.epoch) + "-" + std::to_string(f.seq);
   report_.assign(f.payload);
-  completer_.complete(report_, e, p.origin, {.at_ms = now.ms, .made_id = made});
+  completer_.complete(report_, e, p.origin, {.at_ms = clocks_.wall_at(now).ms, .made_id = made});
 }
 
 // For ever: it is acknowledged, so that the device does not say it again and again.
@@ -395,6 +395,15 @@ void Broker::flush_acks() {
 
 // -- commands
 
+// The gateway's clock as a device knows it. After it was set forward a device may still go by what
+// it was before, until it has asked again, within its keep-alive: what is right by the earlier
+// clock is right by both, or refused.
+std::int64_t Broker::wall_of_device(const Channel& ch, base::Instant now) const {
+  const std::int64_t asks_within_ms = std::int64_t{1500} * ch.keep_alive_s;
+  const bool asked = ch.keep_alive_s != 0 && now.ms - clocks_.forward_at.ms > asks_within_ms;
+  return asked ? clocks_.wall : std::min(clocks_.wall, clocks_.wall_before);
+}
+
 // False: it is not for such a device, too large for it, or too late.
 bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
                           std::uint16_t packet_id, base::Instant now) {
@@ -405,13 +414,13 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
   topic.remove_prefix(p.root.size());
   if (!parse_command_topic(topic, to)) return false;
   if (m.expires_at != base::kNever) {
-    const std::int64_t left_ms = m.expires_at.ms - now.ms;
+    const std::int64_t left_ms = m.expires_at.ms - messages_at(now).ms;
     if (left_ms <= 0) {
       ++probe_.drop_expired;
       return false;
     }
     to.command.ttl_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left_ms, UINT32_MAX));
-    to.command.deadline_ms = m.expires_at.ms;
+    to.command.deadline_ms = now.ms + left_ms + wall_of_device(ch, now);
   }
   command_.clear();
   if (to.desired) {

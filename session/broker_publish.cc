@@ -154,7 +154,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
              .publisher = s.id,
              .origin = ch.conn};
   if (p.properties.has(Property::message_expiry)) {
-    d.message.expires_at = now.plus_s(p.properties.message_expiry_s);
+    d.message.expires_at = messages_at(now).plus_s(p.properties.message_expiry_s);
   }
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
   if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;

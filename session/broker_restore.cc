@@ -176,6 +176,7 @@ void Broker::retained(std::string_view key, std::string_view value) {
 }
 
 void Broker::applied(std::string_view key, std::string_view value) {
+  if (key == kClockKey) stored_clock_ = value;
   if (restore_peer_record(key, value)) return;
   if (key.size() == 12 && key.starts_with("edge")) {
     stored_edges_.insert(base::get_key64(key.substr(4)));

@@ -279,7 +279,7 @@ void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant n
     Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-    if (qos != 0 && d.message.expires_at > now) append_stored(s, d, qos, true, {});
+    if (qos != 0 && d.message.expires_at > messages_at(now)) append_stored(s, d, qos, true, {});
   }
 }
 
@@ -320,7 +320,7 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, MessagePtr message, 
   if (qos != 0 && !s.persistent() && s.flow().last_seq - s.flow().sent_seq >= kRetainedAhead)
     return false;  // pump goes on
   std::string topic(d.message.topic);
-  if (d.message.expires_at > now) {
+  if (d.message.expires_at > messages_at(now)) {
     const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
     head_cache_.key = -1;
     if (qos == 0) {

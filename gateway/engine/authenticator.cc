@@ -11,6 +11,7 @@
 
 #include "base/siphash.h"
 #include "base/text.h"
+#include "base/wall_clock.h"
 #include "gateway/registry/password_hash.h"
 #include "protocol/park/control.h"
 
@@ -72,7 +73,7 @@ void Authenticator::follow(Plan plan, Request request, const Done& done, base::C
   const bool hashes = plan.what == Plan::Do::hash || plan.what == Plan::Do::pretend;
   const std::uint64_t tenant = tenant_of(*request);
   if (hashes && !hasher_.has_room(tenant, request->address)) return done({Reason::server_busy, {}});
-  if (!throttle_.may_try(request->address, request->user_name, base::now()))
+  if (!throttle_.may_try(request->address, request->user_name, base::boot_time()))
     return done({Reason::connection_rate_exceeded, {}});
   if (plan.what == Plan::Do::refuse) return refuse(*request, done);
   if (plan.what == Plan::Do::admit) return admit(*request, plan.login, done);
@@ -120,7 +121,7 @@ Authenticator::Plan Authenticator::plan(const session::AuthRequest& request) con
   if (options_.registry != nullptr) p.login = options_.registry->find_login(request.user_name);
   if (p.login) {
     const registry::pb::Credential& c = p.login->credential;
-    if (!registry::in_time(c, base::now())) return refusal(request);
+    if (!registry::in_time(c, base::wall_time())) return refusal(request);
     if (c.type() == "hmac") {
       if (!proves_key(request, c)) return refusal(request);
       p.what = Plan::Do::admit;
@@ -163,7 +164,7 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
   if (options_.registry == nullptr) return done({Reason::success, {}, true});
   const auto login = options_.registry->find_certificate(request.certificate, request.authorities);
   const bool park = !request.nonce.empty();  // whose protocol has one code for all of these
-  if (!login || !registry::in_time(login->credential, base::now()))
+  if (!login || !registry::in_time(login->credential, base::wall_time()))
     return done({park ? Reason::bad_user_name_or_password : Reason::not_authorized, {}});
   if (!login->scope) return done({Reason::banned, {}});
   done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
@@ -194,7 +195,7 @@ bool Authenticator::proves_key(const session::AuthRequest& request,
   std::int64_t seconds = 0;
   const auto r = std::from_chars(password.data(), password.data() + colon, seconds);
   if (r.ec != std::errc{} || r.ptr != password.data() + colon) return false;
-  const std::int64_t now_s = base::now().ms / 1000;
+  const std::int64_t now_s = base::wall_time().ms / 1000;
   if (seconds < now_s - kClockSkew_s || seconds > now_s + kClockSkew_s) return false;
   const std::string said(password.substr(0, colon));
   const std::string text =
@@ -207,14 +208,14 @@ bool Authenticator::proves_key(const session::AuthRequest& request,
 // He is who he says.
 void Authenticator::admit(const session::AuthRequest& request, const std::optional<Login>& login,
                           const Done& done) {
-  throttle_.succeeded(request.address, request.user_name, base::now());
+  throttle_.succeeded(request.address, request.user_name, base::boot_time());
   if (!login) return done({Reason::success, {}, true});  // of the password file
   if (!login->scope) return done({Reason::banned, {}});
   done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
 }
 
 void Authenticator::refuse(const session::AuthRequest& request, const Done& done) {
-  throttle_.failed(request.address, request.user_name, base::now());
+  throttle_.failed(request.address, request.user_name, base::boot_time());
   done({Reason::bad_user_name_or_password, {}});
 }
 

@@ -15,7 +15,8 @@
 namespace berth::test {
 
 std::string berth_binary() {
-  if (std::getenv("BERTH_FAULT_TOPIC") || std::getenv("BERTH_FAULT_FORWARDED"))
+  if (std::getenv("BERTH_FAULT_TOPIC") || std::getenv("BERTH_FAULT_FORWARDED") ||
+      std::getenv("BERTH_FAULT_CLOCK"))
     return BERTH_FAULTS_BINARY;
   if (const char* b = std::getenv("BERTH_BINARY")) return b;
   return BERTH_BINARY_DEFAULT;
