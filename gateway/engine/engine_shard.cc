@@ -95,7 +95,7 @@ void EngineShard::on_jump(const base::WallClock::Jump& j) {
             j.by_ms > 0 || j.unknown ? "those with an expiry may be dropped" : "keep their expiry");
 }
 
-// With what is written anyway, once a second; else now and then.
+// Now and then with what is written anyway, seldom without.
 void EngineShard::keep_clock() {
   if (committing_) return;  // what waits does not become more
   const std::int64_t at = base::monotonic_ns();
