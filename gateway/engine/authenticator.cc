@@ -73,7 +73,7 @@ void Authenticator::follow(Plan plan, Request request, const Done& done, base::C
   const bool hashes = plan.what == Plan::Do::hash || plan.what == Plan::Do::pretend;
   const std::uint64_t tenant = tenant_of(*request);
   if (hashes && !hasher_.has_room(tenant, request->address)) return done({Reason::server_busy, {}});
-  if (!throttle_.may_try(request->address, request->user_name, base::boot_time()))
+  if (!throttle_.may_try(request->address, request->user_name, login_time()))
     return done({Reason::connection_rate_exceeded, {}});
   if (plan.what == Plan::Do::refuse) return refuse(*request, done);
   if (plan.what == Plan::Do::admit) return admit(*request, plan.login, done);
@@ -208,14 +208,14 @@ bool Authenticator::proves_key(const session::AuthRequest& request,
 // He is who he says.
 void Authenticator::admit(const session::AuthRequest& request, const std::optional<Login>& login,
                           const Done& done) {
-  throttle_.succeeded(request.address, request.user_name, base::boot_time());
+  throttle_.succeeded(request.address, request.user_name, login_time());
   if (!login) return done({Reason::success, {}, true});  // of the password file
   if (!login->scope) return done({Reason::banned, {}});
   done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
 }
 
 void Authenticator::refuse(const session::AuthRequest& request, const Done& done) {
-  throttle_.failed(request.address, request.user_name, base::boot_time());
+  throttle_.failed(request.address, request.user_name, login_time());
   done({Reason::bad_user_name_or_password, {}});
 }
 
