@@ -80,7 +80,7 @@ base::Instant EngineShard::now() {
   const base::Instant t = clock_.now();
   if (const auto jump = clock_.take_jump()) {
     on_jump(*jump);
-    clock_kept_ = {};  // at the next tick
+    broker_.keep_clock(clock_.reference().encode());  // the next engine may see no jump
   }
   if (clock_.changed()) broker_.use_clocks(clock_.clocks());
   return t;
@@ -133,6 +133,7 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(now());
+  keep_clock();  // before anything is stored by it
   if (access_ || is_user_) review_access();  // they may have changed while nobody served
   review_all_when_fresh();
 }
