@@ -22,11 +22,10 @@ struct LogText {
 };
 
 // A name that stands without quotes in the format (edge={}): it gets its own where it has anything
-// but letters, digits, non-ASCII letters and . _ : / @ + - in it. At most `max` bytes.
+// but letters, digits, non-ASCII letters and . _ : / @ + - in it. At most kLogNameMax bytes.
 inline constexpr std::size_t kLogNameMax = 96;
 struct LogName {
   std::string_view text;
-  std::size_t max = kLogNameMax;
 };
 
 // Appends `text` so; `quotes`: whether " and \ are escaped.

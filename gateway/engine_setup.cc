@@ -162,8 +162,11 @@ void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& eng
 std::unique_ptr<engine::EngineShard> bare_engine(const EngineParts& p,
                                                  metrics::EngineProbe& probe) {
   load_principal_secret(p.config);
-  return std::make_unique<engine::EngineShard>(p.io, p.options, p.edge, load_access(p.config),
-                                               probe);
+  auto engine =
+      std::make_unique<engine::EngineShard>(p.io, p.options, p.edge, load_access(p.config), probe);
+  if (auto source = engine::fault_of_clock())
+    engine->use_clock(base::WallClock(std::move(source), base::WallClock::this_boot()));
+  return engine;
 }
 
 }  // namespace

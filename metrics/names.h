@@ -39,6 +39,9 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(walks_cut, "berth_messages_dropped_total", "reason", "too_many_filters", "") \
   X(retained_expired, "berth_retained_expired_total", "", "", \
     "Retained messages removed because their expiry had passed") \
+  X(clock_forward, "berth_clock_jumps_total", "direction", "forward", \
+    "Times the wall clock was set, or was found to have been set while no engine ran, by half a second or more") \
+  X(clock_back, "berth_clock_jumps_total", "direction", "back", "") \
   X(shared_returned, "berth_shared_messages_returned_total", "result", "handed_on", \
     "Messages of ended members of shared subscriptions, by what became of them") \
   X(shared_no_member, "berth_shared_messages_returned_total", "result", "no_member", "") \

@@ -112,7 +112,7 @@ bool Bridge::on_publish(const mqtt::Frame& f, base::Instant now) {
                 .qos = p.qos,
                 .retain = p.retain};
   if (p.properties.has(mqtt::Property::message_expiry))
-    m.expires_at = now.plus_s(p.properties.message_expiry_s);
+    m.expires_at = home_.messages_at(now).plus_s(p.properties.message_expiry_s);
   if (p.qos == 0) {
     PeerTag zero = tag ? tag_of(tag->ids) : PeerTag{};
     zero.qos = 0;

@@ -24,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clocks.h"
 #include "base/string_map.h"
 #include "metrics/probe.h"
 #include "protocol/link/types.h"
@@ -170,7 +171,15 @@ class Broker : public RestoreSink, private BrokerTypes {
   // acknowledgements of reports, cookie slots that changed (with options.replay). A channel's
   // memory is freed here and nowhere else.
   void end_turn(base::Instant now);
-  void tick(base::Instant now);   // about once a second
+  void tick(base::Instant now);  // about once a second
+  // `now` is the time that deadlines of sessions and wills are counted by. How far other clocks are
+  // ahead of it: at first, and when that changes.
+  void use_clocks(const base::Clocks& c) { clocks_ = c; }
+  base::Instant messages_at(base::Instant now) const { return clocks_.messages_at(now); }
+  // The reference of the clock, for the engine after us. stored_clock(): of the one before us,
+  // empty: none.
+  void keep_clock(std::string_view reference);
+  const std::string& stored_clock() const { return stored_clock_; }
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
   void refresh_gauges();
 
@@ -290,7 +299,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
-                      Quota quota = Quota::none, std::string_view why = {});
+                      Quota quota = Quota::none);
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota);
   void establish(Channel& ch, base::Instant now);
@@ -300,11 +309,11 @@ class Broker : public RestoreSink, private BrokerTypes {
   void apply_connect(Channel& ch, Session& s, base::Instant now);
   static void use_fair_key(Channel& ch);
   void send_connack(Channel& ch, bool session_present, base::Instant now);
-  void take_over(Session& s, const Channel& by, base::Instant now);
+  void take_over(Session& s, base::Instant now);
   std::string connack_properties(const Channel& ch) const;
   std::string assign_client_id();
   // broker_scopes.cc
-  protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
+  protocol::mqtt::Reason admit(Channel& ch, AuthResult&& result);
   void adopt_unowned(std::string_view client_id, const std::string& key);
   void rename(Session& s, const std::string& key);
   bool admit_will(Channel& ch);
@@ -345,7 +354,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void hold_again(Session& s, std::string_view principal);
   protocol::mqtt::Reason admit_holdings(Channel& ch);
   void make_place(const Channel& ch, base::Instant now);
-  void replace_session(Session& s, const Channel& by, base::Instant now);
+  void replace_session(Session& s, base::Instant now);
   bool keeps_filters(Session& s);
   void subscriptions_changed(Channel& ch);
   void filters_committed(Channel* ch);
@@ -445,8 +454,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool on_park_frame(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   void on_handshake(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   void on_hello(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota,
-                    std::string_view why = {});
+  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota);
   void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
   void send_welcome(Channel& ch, bool present, base::Instant now);
   static std::string resume_token(const Session& s);
@@ -468,6 +476,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
                     std::uint16_t packet_id, base::Instant now);
   void say_end(Channel& ch, protocol::mqtt::Reason reason, Quota quota);
+  std::int64_t wall_of_device(const Channel& ch, base::Instant now) const;
 
   // broker_subscribe.cc
   bool on_subscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -647,7 +656,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::uint64_t moments_ = 0;  // counts what may change the way of a message to its receivers
   std::uint64_t last_stamp_ = 0;
   base::Instant latest_{};  // as of the last tick
-  std::string swept_;       // retained messages up to here have been looked at for expiry
+  base::Clocks clocks_;
+  std::string stored_clock_;
+  std::string swept_;  // retained messages up to here have been looked at for expiry
   std::deque<std::pair<std::int64_t, std::string>> idle_routes_;  // since when, raw filter
   bool call_waits_on_ = false;
 

@@ -4,7 +4,6 @@
 
 #include "protocol/mqtt/topic.h"
 #include "session/broker.h"
-#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -16,7 +15,9 @@ namespace {
 
 // The proven user name of a session's key; empty: anonymous.
 std::string_view user_of(std::string_view session_key) {
-  return proven_user_of(principal_of(session_key));
+  std::string_view p = principal_of(session_key);
+  if (p.size() < 3 || p[0] != '\0' || p[1] != 'u') return {};
+  return p.substr(2, p.size() - 3);
 }
 
 }  // namespace
@@ -64,10 +65,7 @@ bool Broker::drop_unheard(Session& s) {
   for (const Subscription& sub : s.subscriptions) {
     if (!access_->may_subscribe(who, router_.filter(sub.filter))) lost.push_back(raw_filter(sub));
   }
-  for (const std::string& raw : lost) {
-    events::rights_lost(s, raw);
-    forget_subscription(s, raw);
-  }
+  for (const std::string& raw : lost) forget_subscription(s, raw);
   if (!lost.empty()) guard_queue(s);
   probe_.rights_dropped += lost.size();
   return !lost.empty();
@@ -112,7 +110,7 @@ bool Broker::review_resumed(Channel& ch) {
 bool Broker::credential_good(Channel& ch, base::Instant now) {
   if (registry_ == nullptr || !ch.scope || !ch.credential) return true;
   const base::Instant until = registry_->credential_until(ch.scope->who(), ch.credential->id);
-  if (until <= now) return false;
+  if (until <= clocks_.wall_at(now)) return false;
   if (until != base::kNever && until != ch.credential->until)
     credentials_due_.push({until.ms, ch.conn.packed()});
   ch.credential->until = until;
@@ -120,7 +118,7 @@ bool Broker::credential_good(Channel& ch, base::Instant now) {
 }
 
 void Broker::end_credentials(base::Instant now) {
-  while (!credentials_due_.empty() && credentials_due_.top().first <= now.ms) {
+  while (!credentials_due_.empty() && credentials_due_.top().first <= clocks_.wall_at(now).ms) {
     Channel* ch = find(base::ConnId::from_packed(credentials_due_.top().second));
     const std::int64_t at = credentials_due_.top().first;
     credentials_due_.pop();

@@ -5,7 +5,6 @@
 #include "base/assert.h"
 #include "session/broker.h"
 #include "session/entry_codec.h"
-#include "session/events.h"
 
 namespace berth::session {
 
@@ -48,14 +47,12 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
   if (s.account != nullptr && !s.account->queue_has_room(bytes)) {
     s.account->count(&Usage::dropped, 1);
     ++probe_.drop_quota;
-    events::queue_full(s);
     return false;
   }
   const std::uint32_t messages_max = s.peer != 0 ? kPeerMessages : options_.queue_messages_max;
   const std::uint64_t bytes_max = s.peer != 0 ? kPeerBytes : options_.queue_bytes_max;
   const auto full = [&] { return q.queued >= messages_max || q.queued_bytes + bytes > bytes_max; };
   if (!full()) return true;
-  events::queue_full(s);
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
     fail(*s.channel, Reason::quota_exceeded, CloseReason::policy);
   }
@@ -171,7 +168,6 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
     if (o.ring.size() - o.inflight >= options_.queue_messages_max ||
         o.bytes >= options_.queue_bytes_max) {
       ++probe_.drop_queue_full;
-      events::queue_full(s);
       if (options_.queue_policy == QueuePolicy::disconnect) {
         fail(*ch, Reason::quota_exceeded, CloseReason::policy);
       }
@@ -230,7 +226,7 @@ bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bo
                        .retain = retain,
                        .dup = dup};
   if (m.expires_at != base::kNever) {
-    const std::int64_t left_ms = m.expires_at.ms - now.ms;
+    const std::int64_t left_ms = m.expires_at.ms - messages_at(now).ms;
     if (left_ms <= 0 && !dup) {
       ++probe_.drop_expired;
       return false;

@@ -176,7 +176,7 @@ void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base
   MessageView m = h.message->view();
   m.qos = h.qos;
   m.retain = h.retain;
-  if (m.expires_at <= now) {
+  if (m.expires_at <= messages_at(now)) {
     ++probe_.drop_expired;
     return;
   }

@@ -3,7 +3,6 @@
 
 #include "base/assert.h"
 #include "session/broker.h"
-#include "session/events.h"
 
 namespace berth::session {
 
@@ -34,7 +33,6 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
     s.expiry_s = std::min(asked, options_.session_expiry_max_s);
   }
   ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
-  events::said_goodbye(ch, v.reason);
   dirty(ch, CookieSlot::identity);
   flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);
@@ -46,7 +44,6 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
 void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr) return;
-  if (ch->live()) events::edge_closed(*ch, cause);  // else it has been said
   const std::size_t before = writes();
   detach(*ch, cause, now);
   if (ch->applied) {
@@ -153,7 +150,7 @@ void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>
   if (will_must_wait(intent, will, now)) return;
   ++probe_.wills_published;
   MessageView m = will->message->view();
-  if (will->message_expiry_s != 0) m.expires_at = now.plus_s(will->message_expiry_s);
+  if (will->message_expiry_s != 0) m.expires_at = messages_at(now).plus_s(will->message_expiry_s);
   publish_internal(m, now,
                    [this, intent] { write({.kind = WriteKind::remove_applied, .key = intent}); });
 }
@@ -189,11 +186,13 @@ void Broker::on_timer(Session& s, base::Instant now) {
   if (s.channel != nullptr || estates_.has(s.id)) return;
   const bool expired = s.expires_at <= now;
   if (s.will && s.will->at <= now) fire_will(s, now);
-  if (expired) {
-    ++probe_.session_expired;
-    events::session_expired(s);
-  }
+  if (expired) ++probe_.session_expired;
   if (expired || (!s.persistent() && !s.will)) end_session(s, WillOf::published, now);
+}
+
+// Among the applied records; the release before does not look at it.
+void Broker::keep_clock(std::string_view reference) {
+  write({.kind = WriteKind::put_applied, .key = kClockKey, .value = reference});
 }
 
 // A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
@@ -229,7 +228,7 @@ void Broker::tick(base::Instant now) {
 // Expired retained messages count for nothing any more.
 void Broker::sweep_expired(base::Instant now) {
   constexpr std::size_t kLookedAt = 20'000;  // a second: some ms
-  for (const Retained::Expired& gone : retained_.expired(now, swept_, kLookedAt))
+  for (const Retained::Expired& gone : retained_.expired(messages_at(now), swept_, kLookedAt))
     expire_retained(gone, now);
 }
 

@@ -30,8 +30,8 @@ DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::
     return What::as_is;
   // By its place in the connection's bytes: the same when an engine's successor hears it again.
   const std::string id = std::to_string(ch.session->epoch) + "-" + std::to_string(ch.in_off);
-  const What what =
-      messages_->translate(*ch.scope, ch.session->epoch, now, id, p.topic, p.payload, translated_);
+  const What what = messages_->translate(*ch.scope, ch.session->epoch, clocks_.wall_at(now), id,
+                                         p.topic, p.payload, translated_);
   if (what == What::as_is || what == What::wait) return what;
   ++(what == What::raw ? probe_.untranslated : probe_.translated);
   if (what == What::swallowed) {
@@ -58,7 +58,7 @@ void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
   const std::string said(scope->leave(m.topic, left_));
   const std::string id = std::to_string(s.epoch) + "-will";
   const What what =
-      messages_->translate(*scope, s.epoch, now, id, said, m.payload, translated_);
+      messages_->translate(*scope, s.epoch, clocks_.wall_at(now), id, said, m.payload, translated_);
   if (what != What::replaced && what != What::raw) return;
   if (!scope->enter_topic(translated_.topic, entered_)) return;
   ++(what == What::raw ? probe_.untranslated : probe_.translated);
@@ -74,7 +74,7 @@ void Broker::address_command(Channel& ch, std::string_view said, mqtt::PublishVi
   if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
       !is_command(said))
     return;
-  if (!messages_->command(*ch.scope, now, said, p.payload, translated_)) return;
+  if (!messages_->command(*ch.scope, clocks_.wall_at(now), said, p.payload, translated_)) return;
   p.topic = translated_.topic;
   p.payload = translated_.payload;
   p.properties.forwarded = {};

@@ -8,7 +8,6 @@
 #include "protocol/mqtt/reason_text.h"
 #include "protocol/park/control.h"
 #include "session/broker.h"
-#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -144,8 +143,7 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   }
   if (p.in_clear && !v.password.empty()) {  // whoever listens has it now: it must not work
     ++probe_.connect_unauthorized;
-    return refuse_hello(ch, Reason::bad_authentication_method, Quota::none,
-                        "a password without TLS");
+    return refuse_hello(ch, Reason::bad_authentication_method, Quota::none);
   }
   const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
   ch.newcomer.reset();
@@ -180,8 +178,7 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   if (ch.state == Channel::State::authenticating) stall(ch);
 }
 
-void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota, std::string_view why) {
-  events::refused(ch, reason, quota, why);
+void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota) {
   say_end(ch, reason, quota);
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::refused);
@@ -237,7 +234,7 @@ void Broker::send_welcome(Channel& ch, bool present, base::Instant now) {
                             .heartbeat_s = ch.keep_alive_s,
                             .max_inflight = options_.receive_maximum,
                             .max_frame = options_.packet_max,
-                            .server_time_ms = now.ms},
+                            .server_time_ms = clocks_.wall_at(now).ms},
                            ch.park->flags);
   ch.park->token_asked = {};
   ch.park->nonce = {};
@@ -303,7 +300,6 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   probe_.rx_qos0 += wanted ? 0 : 1;
   probe_.rx_qos1 += wanted ? 1 : 0;
   if (m.what == Metered::refuse) {
-    events::over_quota(ch, m.quota, p.topic, "the report is refused");
     refuse_report(ch, f, Reason::quota_exceeded, m.quota);
   } else if (matched != nullptr) {
     p.topic = inside;
@@ -311,7 +307,6 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   } else {
     ++probe_.authz_denied;
     ++probe_.drop_not_authorized;
-    events::publish_denied(ch, p.topic, p.qos);
     refuse_report(ch, f, Reason::not_authorized, Quota::none);
   }
   return true;
@@ -353,7 +348,7 @@ void Broker::complete_report(const Channel& ch, const park::Frame& f,
   if (e.event_id.empty() && f.seq != 0)
     made = std::to_string(s.epoch) + "-" + std::to_string(f.seq);
   report_.assign(f.payload);
-  completer_.complete(report_, e, p.origin, {.at_ms = now.ms, .made_id = made});
+  completer_.complete(report_, e, p.origin, {.at_ms = clocks_.wall_at(now).ms, .made_id = made});
 }
 
 // For ever: it is acknowledged, so that the device does not say it again and again.
@@ -400,6 +395,15 @@ void Broker::flush_acks() {
 
 // -- commands
 
+// The gateway's clock as a device knows it. After it was set forward a device may still go by what
+// it was before, until it has asked again, within its keep-alive: what is right by the earlier
+// clock is right by both, or refused.
+std::int64_t Broker::wall_of_device(const Channel& ch, base::Instant now) const {
+  const std::int64_t asks_within_ms = std::int64_t{1500} * ch.keep_alive_s;
+  const bool asked = ch.keep_alive_s != 0 && now.ms - clocks_.forward_at.ms > asks_within_ms;
+  return asked ? clocks_.wall : std::min(clocks_.wall, clocks_.wall_before);
+}
+
 // False: it is not for such a device, too large for it, or too late.
 bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
                           std::uint16_t packet_id, base::Instant now) {
@@ -410,13 +414,13 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
   topic.remove_prefix(p.root.size());
   if (!parse_command_topic(topic, to)) return false;
   if (m.expires_at != base::kNever) {
-    const std::int64_t left_ms = m.expires_at.ms - now.ms;
+    const std::int64_t left_ms = m.expires_at.ms - messages_at(now).ms;
     if (left_ms <= 0) {
       ++probe_.drop_expired;
       return false;
     }
     to.command.ttl_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left_ms, UINT32_MAX));
-    to.command.deadline_ms = m.expires_at.ms;
+    to.command.deadline_ms = now.ms + left_ms + wall_of_device(ch, now);
   }
   command_.clear();
   if (to.desired) {
@@ -477,7 +481,6 @@ bool Broker::on_bye(Channel& ch) {
     return false;
   }
   ch.clean_disconnect = true;
-  events::said_goodbye(ch, Reason::success);
   dirty(ch, CookieSlot::identity);
   flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);

@@ -194,7 +194,7 @@ void Broker::stage_retained_for_peers(const Match& m, Delivery& d) {
 
 std::uint64_t Broker::next_stamp(base::Instant now) {
   if (!partitioned()) return 0;
-  const std::uint64_t by_clock = static_cast<std::uint64_t>(now.ms) << 20;
+  const std::uint64_t by_clock = static_cast<std::uint64_t>(clocks_.wall_at(now).ms) << 20;
   const std::uint64_t after = (last_stamp_ & ~std::uint64_t{255}) + 256;
   last_stamp_ = std::max(by_clock, after) | options_.partition;
   return last_stamp_;
@@ -202,7 +202,7 @@ std::uint64_t Broker::next_stamp(base::Instant now) {
 
 void Broker::sweep_tombstones(base::Instant now) {
   for (const std::string& topic : retained_.old_tombstones(
-           now.ms - kTombstone_ms, options_.retained_messages_max, kSweptAtOnce)) {
+           clocks_.wall_at(now).ms - kTombstone_ms, options_.retained_messages_max, kSweptAtOnce)) {
     write({.kind = WriteKind::remove_retained, .key = topic});
   }
 }

@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include "session/broker.h"
-#include "session/events.h"
 
 namespace berth::session {
 
@@ -61,10 +60,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   probe_.rx_qos0 += p.qos == 0;
   probe_.rx_qos1 += p.qos == 1;
   probe_.rx_qos2 += p.qos == 2;
-  if (m.what == Metered::refuse) {
-    events::over_quota(ch, m.quota, said, "the message is refused or dropped");
-    return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
-  }
+  if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
   if (allowed) {
     p.topic = inside;
     address_command(ch, said, p, now);
@@ -74,7 +70,6 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   }
   ++probe_.authz_denied;
   ++probe_.drop_not_authorized;
-  events::publish_denied(ch, said, p.qos);
   return refuse_publish(ch, p, Reason::not_authorized, Quota::none);
 }
 
@@ -159,7 +154,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
              .publisher = s.id,
              .origin = ch.conn};
   if (p.properties.has(Property::message_expiry)) {
-    d.message.expires_at = now.plus_s(p.properties.message_expiry_s);
+    d.message.expires_at = messages_at(now).plus_s(p.properties.message_expiry_s);
   }
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
   if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;

@@ -305,7 +305,7 @@ bool Broker::store_retained(const MessageView& m) {
 
 void Broker::keep_retained(const MessageView& m, base::Instant now) {
   if (m.payload.empty()) {  // 3.3.1-6
-    retained_.remove(m.topic, m.stamp, now.ms);
+    retained_.remove(m.topic, m.stamp, clocks_.wall_at(now).ms);
     return;
   }
   if (!retained_.contains(m.topic) && (retained_.size() >= options_.retained_messages_max ||

@@ -3,7 +3,6 @@
 
 #include "protocol/mqtt/topic.h"
 #include "session/broker.h"
-#include "session/events.h"
 
 namespace berth::session {
 
@@ -148,14 +147,8 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   }
   const Reason entered = enter_filter(ch, v.filter, raw);
   if (entered == Reason::not_authorized) ++probe_.authz_denied;
-  if (entered != Reason::success) {
-    events::subscribe_denied(ch, v.filter, entered);
-    return entered;
-  }
-  if (ch.session->subscriptions.size() >= options_.subscriptions_max) {
-    events::over_holdings(ch, v.filter, "session.subscriptions is reached");
-    return Reason::quota_exceeded;
-  }
+  if (entered != Reason::success) return entered;
+  if (ch.session->subscriptions.size() >= options_.subscriptions_max) return Reason::quota_exceeded;
   const Will* will = ch.session->will.get();
   Cost cost = cost_of_filter(raw);
   cost.bytes += will == nullptr ? 0 : will->held.bytes();
@@ -163,13 +156,10 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   fresh = add_subscription(*ch.session, raw, o, id);
   if (fresh && !room) {
     ++probe_.refused_filters;
-    events::over_holdings(ch, v.filter, "its filters and its will take too many bytes");
     remove_subscription(*ch.session, raw);
     return Reason::quota_exceeded;
   }
-  const auto granted = static_cast<Reason>(o.qos());
-  events::subscribed(ch, v.filter, granted);
-  return granted;
+  return static_cast<Reason>(o.qos());
 }
 
 bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options,
@@ -248,7 +238,6 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
       removed = (*replayed)[reasons.size()] == '1';
     }
     outcome.push_back(removed ? '1' : '0');
-    if (removed) events::unsubscribed(ch, filter);
     const bool valid = mqtt::parse_filter(filter).valid;
     reasons.push_back(!valid    ? Reason::topic_filter_invalid
                       : removed ? Reason::success
@@ -290,7 +279,7 @@ void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant n
     Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-    if (qos != 0 && d.message.expires_at > now) append_stored(s, d, qos, true, {});
+    if (qos != 0 && d.message.expires_at > messages_at(now)) append_stored(s, d, qos, true, {});
   }
 }
 
@@ -331,7 +320,7 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, MessagePtr message, 
   if (qos != 0 && !s.persistent() && s.flow().last_seq - s.flow().sent_seq >= kRetainedAhead)
     return false;  // pump goes on
   std::string topic(d.message.topic);
-  if (d.message.expires_at > now) {
+  if (d.message.expires_at > messages_at(now)) {
     const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
     head_cache_.key = -1;
     if (qos == 0) {

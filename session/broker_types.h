@@ -26,6 +26,7 @@
 namespace berth::session {
 
 struct BrokerTypes {
+  static constexpr std::string_view kClockKey = "wall-clock";
   // Cut from a connection's input: of the one protocol or the other.
   struct Packet {
     protocol::mqtt::Frame mqtt;

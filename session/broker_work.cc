@@ -338,7 +338,7 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
     Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     fill.after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-    if (qos == 0 || d.message.expires_at <= now) continue;
+    if (qos == 0 || d.message.expires_at <= messages_at(now)) continue;
     if (s->flow().queued >= options_.queue_messages_max ||
         s->flow().queued_bytes >= options_.queue_bytes_max) {
       ++probe_.drop_queue_full;

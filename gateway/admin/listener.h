@@ -28,8 +28,7 @@ class Listener {
   struct Accepted {
     std::optional<StreamSocket> socket;
     Caller caller;
-    std::string address;  // of the peer, without its port; empty: local
-    std::uint16_t port = 0;
+    std::string address;   // of the peer, without its port; empty: local
     bool none = false;     // nobody waits any more
     bool starved = false;  // no descriptor, no memory: the connection waits on
   };

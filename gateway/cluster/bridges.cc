@@ -109,7 +109,7 @@ bool Bridges::read(Stream& s) {
   const ssize_t n = ::recv(s.fd, scratch_.data(), scratch_.size(), 0);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   if (n == 0) return false;
-  return s.bridge->received({scratch_.data(), static_cast<std::size_t>(n)}, base::now());
+  return s.bridge->received({scratch_.data(), static_cast<std::size_t>(n)}, engine_.now());
 }
 
 bool Bridges::write(Stream& s) {

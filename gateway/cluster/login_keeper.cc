@@ -6,6 +6,8 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "base/wall_clock.h"
+#include "gateway/engine/login_throttle.h"
 
 namespace berth::gateway::cluster {
 
@@ -18,11 +20,16 @@ namespace {
 constexpr std::size_t kAtOnce = 500;  // fields of a command
 constexpr const char* kPage = "2000";
 
+// Between machines the wall clock counts.
+std::int64_t wall_ahead_ms() {
+  return base::wall_time().ms - engine::login_time().ms;
+}
+
 // entry := hash at_ms failures, 8 bytes each
 std::string bytes_of(const LoginMemory::Entry& e) {
   std::string out;
   base::put_key64(out, e.hash);
-  base::put_key64(out, static_cast<std::uint64_t>(e.at_ms));
+  base::put_key64(out, static_cast<std::uint64_t>(e.at_ms + wall_ahead_ms()));
   base::put_key64(out, std::bit_cast<std::uint64_t>(e.failures));
   return out;
 }
@@ -34,7 +41,7 @@ bool read(const std::string& field, const std::string& value, LoginMemory::Chang
   const std::string_view v = value;
   c.place = static_cast<std::uint32_t>(std::stoul(field));
   c.entry.hash = base::get_key64(v);
-  c.entry.at_ms = static_cast<std::int64_t>(base::get_key64(v.substr(8)));
+  c.entry.at_ms = static_cast<std::int64_t>(base::get_key64(v.substr(8))) - wall_ahead_ms();
   c.entry.failures = std::bit_cast<double>(base::get_key64(v.substr(16)));
   return c.entry.failures >= 0 && c.entry.failures < 1e9;
 }

@@ -248,7 +248,7 @@ void PartitionServer::set_state(EngineState s) {
 }
 
 void PartitionServer::tell_status() {
-  told_ = base::now();
+  told_ = engine_ ? engine_->now() : base::Instant{};
   for (std::uint32_t i = 0; i < roster_.size(); ++i) {
     if (link::EngineLink* l = links_.find(i)) l->send_status(status());
   }

@@ -11,7 +11,7 @@
 #include <set>
 #include <stdexcept>
 
-#include "base/clock.h"
+#include "base/wall_clock.h"
 #include "gateway/edge/tls_server.h"
 #include "gateway/runtime/certificates.h"
 
@@ -285,7 +285,7 @@ std::string ClientTrust::facts_of(SSL* tls) const {
   const STACK_OF(X509)* chain = SSL_get0_verified_chain(tls);
   const std::int64_t ends = end_of_chain(chain);
   std::string facts(1, kFacts);
-  put_time(facts, base::now().ms / 1000);
+  put_time(facts, base::wall_time().ms / 1000);
   put_time(facts, ends);
   return facts + digest_ + keys_of(chain);
 }
@@ -293,7 +293,7 @@ std::string ClientTrust::facts_of(SSL* tls) const {
 bool ClientTrust::holds(const SSL_SESSION* session) const {
   const std::string_view facts = facts_in(session);
   if (facts.empty()) return false;
-  const std::int64_t now = base::now().ms / 1000;
+  const std::int64_t now = base::wall_time().ms / 1000;
   const std::int64_t begun = get_time(facts.substr(1));
   return now < get_time(facts.substr(9)) && now < crl_due_s_ && begun <= now + kSkew_s &&
          now - begun < kAll_s && facts.substr(17, 32) == digest_;

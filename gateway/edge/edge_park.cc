@@ -1,7 +1,7 @@
 // Connections that speak the Park protocol: the edge says the first word and answers heartbeats.
 #include <openssl/rand.h>
 
-#include "base/clock.h"
+#include "base/wall_clock.h"
 #include "gateway/edge/edge_shard.h"
 #include "protocol/park/control.h"
 
@@ -16,7 +16,7 @@ void EdgeShard::greet(Connection& c) {
   g.nonce.resize(park::kNonceBytes);
   if (RAND_bytes(reinterpret_cast<unsigned char*>(g.nonce.data()), park::kNonceBytes) != 1)
     return;  // nobody may guess it; without a greeting the connection ends in its time
-  g.server_time_ms = base::now().ms;
+  g.server_time_ms = base::wall_time().ms;
   g.crc_wanted = c.tls == nullptr;
   const std::string bytes = park::encode_greeting(g, g.crc_wanted ? park::kCrc : 0);
   borrow(c.out);
@@ -29,7 +29,7 @@ void EdgeShard::greet(Connection& c) {
 bool EdgeShard::follow_park(Connection& c, base::ByteView bytes) {
   const auto pong = [&](std::uint8_t flags, std::uint32_t seq) {
     std::string bytes;
-    park::put_pong(bytes, flags & park::kCrc, seq, base::now().ms);
+    park::put_pong(bytes, flags & park::kCrc, seq, base::wall_time().ms);
     answer_ping(c, bytes);
   };
   return c.park_walker.walk(bytes, c.tls == nullptr, pong);

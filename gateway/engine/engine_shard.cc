@@ -7,12 +7,14 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/log_event.h"
 #include "gateway/link/principal_id.h"
 
 namespace berth::gateway::engine {
 
 namespace {
+
+constexpr std::int64_t kClockKept_s = 5;  // while messages are stored
+constexpr std::int64_t kClockKeptIdle_s = 60;
 constexpr std::size_t kReviewedAtOnce = 500;  // sessions, 1 ms
 
 std::uint64_t monotonic_us() {
@@ -65,7 +67,48 @@ void EngineShard::restore() {
   BERTH_LOG(info, "restored sessions={} ms={}", broker_.session_count(), probe_.restore_ms);
 }
 
+// -- the clock
+
+// Deadlines of the store go on from where the engine before us was.
+void EngineShard::begin_clock() {
+  if (const auto stored = base::WallClock::Reference::decode(broker_.stored_clock()))
+    on_jump(clock_.go_on(*stored));
+  broker_.use_clocks(clock_.clocks());
+}
+
+base::Instant EngineShard::now() {
+  const base::Instant t = clock_.now();
+  if (const auto jump = clock_.take_jump()) {
+    on_jump(*jump);
+    broker_.keep_clock(clock_.reference().encode());  // the next engine may see no jump
+  }
+  if (clock_.changed()) broker_.use_clocks(clock_.clocks());
+  return t;
+}
+
+void EngineShard::on_jump(const base::WallClock::Jump& j) {
+  if (j.by_ms == 0) return;
+  ++(j.by_ms > 0 ? probe_.clock_forward : probe_.clock_back);
+  BERTH_LOG(warn,
+            "wall clock jumped by_ms={} elapsed={} sessions=\"keep their time\" messages=\"{}\"",
+            j.by_ms, j.unknown ? "unknown" : "known",
+            j.by_ms > 0 || j.unknown ? "those with an expiry may be dropped" : "keep their expiry");
+}
+
+// Now and then with what is written anyway, seldom without.
+void EngineShard::keep_clock() {
+  if (committing_) return;  // what waits does not become more
+  const std::int64_t at = base::monotonic_ns();
+  const std::int64_t age_s = (at - clock_kept_.at_ns) / 1'000'000'000;
+  const bool busy = probe_.commits != clock_kept_.commits;
+  if (clock_kept_.at_ns != 0 && !(busy && age_s >= kClockKept_s) && age_s < kClockKeptIdle_s)
+    return;
+  broker_.keep_clock(clock_.reference().encode());
+  clock_kept_ = {at, probe_.commits + 1};  // its own commit is none
+}
+
 void EngineShard::start_timers() {
+  begin_clock();
   if (make_watch_) watch_ = make_watch_();
   arm_tick();
 }
@@ -77,19 +120,20 @@ void EngineShard::arm_tick() {
     const auto late = std::chrono::steady_clock::now() - tick_.expiry();
     probe_.engine_lag.observe_ns(std::chrono::nanoseconds(late).count());
     begin_timing();
-    base::log_tick(base::monotonic_ns() / 1'000'000);
-    broker_.tick(base::now());
+    broker_.tick(now());
+    keep_clock();
     turn_end();
     arm_tick();
   });
 }
 
 void EngineShard::attach(const protocol::link::Attach& a) {
-  broker_.attach(a, base::now());
+  broker_.attach(a, now());
 }
 
 void EngineShard::attached_all() {
-  broker_.attached_all(base::now());
+  broker_.attached_all(now());
+  keep_clock();  // before anything is stored by it
   if (access_ || is_user_) review_access();  // they may have changed while nobody served
   review_all_when_fresh();
 }
@@ -131,8 +175,8 @@ void EngineShard::review_some() {
     (review_.back().removes ? removed : kept).push_back(review_.back().session);
     review_.pop_back();
   }
-  if (!removed.empty()) broker_.review_scopes(*registry_, removed, base::now());
-  if (!kept.empty()) broker_.review_scopes(EverybodyExists(*registry_), kept, base::now());
+  if (!removed.empty()) broker_.review_scopes(*registry_, removed, now());
+  if (!kept.empty()) broker_.review_scopes(EverybodyExists(*registry_), kept, now());
   turn_end();
   if (review_.empty()) return;
   boost::asio::post(io_, [this, alive = alive()] {
@@ -171,11 +215,11 @@ void EngineShard::review_some_access() {
 
 std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t in_ack,
                                base::ByteView bytes) {
-  const base::Instant now = base::now();
+  const base::Instant at = now();
   broker_.edge_acked(conn, in_ack);
-  if (on_input_) on_input_(now);
+  if (on_input_) on_input_(at);
   if (!timed_) begin_timing();
-  return broker_.input(conn, bytes, now);
+  return broker_.input(conn, bytes, at);
 }
 
 // One look at the clock a turn.
@@ -190,7 +234,7 @@ void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
 }
 
 void EngineShard::credit(base::ConnId conn, std::uint64_t) {
-  broker_.writable(conn, base::now());
+  broker_.writable(conn, now());
 }
 
 void EngineShard::kept_out(const std::vector<protocol::link::KeptOut>& list) {
@@ -204,28 +248,32 @@ session::Effects::Standing EngineShard::standing_of(std::string_view principal_k
   out.principal = link::keyed_principal_id(principal_key);
   out.tenant = tenant.empty() ? 0 : link::keyed_principal_id(tenant).low;
   const std::int64_t now_s = base::monotonic_ns() / 1'000'000'000;
-  if (kept_out_.has(out.principal, now_s)) return Standing::banned;
+  if (kept_out_.has(out.principal, now_s)) {
+    BERTH_LOG(warn, "login refused: quarantined id={} tenant={}", link::text_of(out.principal),
+              tenant);
+    return Standing::banned;
+  }
   if (out.tenant != 0 && !kept_out_.may_pass(PrincipalId::of_tenant(out.tenant), now_s))
     return Standing::slow_down;
   return Standing::good;
 }
 
 void EngineShard::accepted(std::uint32_t link, std::uint64_t turn) {
-  again_ = broker_.accepted(link, turn, base::now()) || again_;
+  again_ = broker_.accepted(link, turn, now()) || again_;
 }
 
 void EngineShard::edge_attached(std::uint32_t link, std::function<void()> done) {
-  broker_.edge_attached(link, base::now(), std::move(done));
+  broker_.edge_attached(link, now(), std::move(done));
   review_all_when_fresh();
 }
 
 void EngineShard::edge_lost(std::uint32_t link) {
-  broker_.edge_lost(link, base::now());
+  broker_.edge_lost(link, now());
   turn_end();
 }
 
 void EngineShard::edge_gone(std::uint32_t link) {
-  broker_.edge_gone(link, base::now());
+  broker_.edge_gone(link, now());
   turn_end();
 }
 
@@ -242,7 +290,7 @@ void EngineShard::turn_end() {
     broker_.rested(conn);
     edge_.reoffer(conn);
   }
-  broker_.end_turn(base::now());
+  broker_.end_turn(now());
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
   commit();
@@ -281,7 +329,7 @@ void EngineShard::on_committed(const session::CommitResult& result) {
   committing_ = false;
   probe_.commit.observe_ns(base::monotonic_ns() - commit_began_ns_);
   begin_timing();
-  broker_.committed(result, base::now());
+  broker_.committed(result, now());
   turn_end();
 }
 
@@ -295,7 +343,7 @@ void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) 
   const std::int64_t asked_ns = base::monotonic_ns();
   const auto answer = [this, conn, later, asked_ns](session::AuthResult result) {
     probe_.authentication.observe_ns(base::monotonic_ns() - asked_ns);
-    broker_.authenticated(conn, std::move(result), base::now());
+    broker_.authenticated(conn, std::move(result), now());
     if (*later) turn_end();
   };
   authenticator_->check(std::move(request), answer, conn);
@@ -307,14 +355,14 @@ void EngineShard::load_queue(base::SessionId session, std::uint64_t from, std::s
   store_->read_queue(
       session, from, count, bytes,
       [this, session, ticket](base::result<std::vector<session::StoredEntry>> entries) {
-        broker_.queue_loaded(session, ticket, std::move(entries), base::now());
+        broker_.queue_loaded(session, ticket, std::move(entries), now());
         turn_end();
       });
 }
 
 void EngineShard::drain(std::function<void()> done) {
   drained_ = std::move(done);
-  broker_.drain(base::now());
+  broker_.drain(now());
   turn_end();
 }
 

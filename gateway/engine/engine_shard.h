@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/wall_clock.h"
 #include "gateway/engine/authenticator.h"
 #include "gateway/engine/device_messages.h"
 #include "gateway/engine/kept_out_list.h"
@@ -27,6 +28,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
               std::unique_ptr<session::AccessPolicy> access, metrics::EngineProbe& probe);
   ~EngineShard() override;
 
+  // Another one than the machine's. Before restore().
+  void use_clock(base::WallClock clock) { clock_ = std::move(clock); }
   // In this order: the store, its content, then serving.
   void use_store(std::unique_ptr<session::Store> store);
   void use_authenticator(std::unique_ptr<Authenticator> a) { authenticator_ = std::move(a); }
@@ -56,6 +59,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void review_access();
   void access_file_failed() { ++probe_.access_files_refused; }
   void restore();  // blocking
+  // The store is restored, nothing has been attached yet.
   void start_timers();
   // DISCONNECT to all; `done` when every connection is released and everything is durable.
   void drain(std::function<void()> done);
@@ -68,6 +72,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void use_poison_word(std::atomic<std::uint64_t>* word) { work().use_word(word); }
   // Rises with every piece of work begun and every delivery: an engine that works is not stuck.
   void use_progress(std::atomic<std::uint64_t>* progress) { work().use_progress(progress); }
+  // What the Broker is passed as `now`; see base::WallClock.
+  base::Instant now();
   // Called between inputs with the time, so that heartbeats go out in a long turn too.
   void on_input(std::function<void(base::Instant)> f) { on_input_ = std::move(f); }
   // Called with the topic of each message of another partition (tests let it fail).
@@ -130,6 +136,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
                   std::uint64_t ticket) override;
 
  private:
+  void begin_clock();
+  void keep_clock();
+  void on_jump(const base::WallClock::Jump& j);
   void review_some();
   void review_some_access();
   void post_turn();
@@ -144,6 +153,11 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   link::EdgePort& edge_;
   std::unique_ptr<session::AccessPolicy> access_;
   metrics::EngineProbe& probe_;
+  base::WallClock clock_;
+  struct {
+    std::int64_t at_ns = 0;  // 0: not yet, or not as it is since
+    std::uint64_t commits = 0;
+  } clock_kept_;
   session::Broker broker_;
   std::unique_ptr<session::Store> store_;
   std::unique_ptr<Authenticator> authenticator_;

@@ -1,6 +1,7 @@
 #include "gateway/engine/faults.h"
 
 #include <cstdlib>
+#include <fstream>
 #include <new>
 #include <string>
 #include <utility>
@@ -36,6 +37,18 @@ std::unique_ptr<session::AccessPolicy> with_faults(std::unique_ptr<session::Acce
   const char* topic = std::getenv("BERTH_FAULT_TOPIC");
   if (topic == nullptr) return inner;
   return std::make_unique<FaultPolicy>(topic, std::move(inner));
+}
+
+base::WallClock::Source fault_of_clock() {
+  const char* file = std::getenv("BERTH_FAULT_CLOCK");
+  if (file == nullptr) return {};
+  return [file] {
+    std::int64_t ahead = 0;
+    std::ifstream(file) >> ahead;
+    base::WallClock::Reading r = base::WallClock::read_kernel();
+    r.wall_ms += ahead;
+    return r;
+  };
 }
 
 std::function<void(std::string_view)> fault_of_forwarded() {

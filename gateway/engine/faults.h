@@ -9,12 +9,15 @@
 #include <memory>
 #include <string_view>
 
+#include "base/wall_clock.h"
 #include "session/access.h"
 
 namespace berth::gateway::engine {
 
 // `inner` may be null: everything is allowed. Everything but the fault is asked of it.
 std::unique_ptr<session::AccessPolicy> with_faults(std::unique_ptr<session::AccessPolicy> inner);
+// BERTH_FAULT_CLOCK: a file with how far the wall clock is set forward, ms. Empty: none.
+base::WallClock::Source fault_of_clock();
 // For EngineShard::on_forwarded; empty: none.
 std::function<void(std::string_view topic)> fault_of_forwarded();
 

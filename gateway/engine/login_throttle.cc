@@ -4,7 +4,13 @@
 #include <string>
 #include <utility>
 
+#include "base/wall_clock.h"
+
 namespace berth::gateway::engine {
+
+base::Instant login_time() {
+  return base::boot_time().plus_s(1'000'000'000);
+}
 
 namespace {
 

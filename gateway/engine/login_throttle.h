@@ -22,6 +22,10 @@
 
 namespace berth::gateway::engine {
 
+// The time of LoginMemory: of this machine since it was started, whatever the wall clock says. Not
+// near 0, so that what another machine remembers can be older. Thread-safe.
+base::Instant login_time();
+
 class LoginThrottle {
  public:
   static constexpr std::uint32_t kOfKnown = 20;

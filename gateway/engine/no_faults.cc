@@ -6,6 +6,10 @@ std::unique_ptr<session::AccessPolicy> with_faults(std::unique_ptr<session::Acce
   return inner;
 }
 
+base::WallClock::Source fault_of_clock() {
+  return {};
+}
+
 std::function<void(std::string_view)> fault_of_forwarded() {
   return {};
 }

@@ -15,7 +15,8 @@
 namespace berth::test {
 
 std::string berth_binary() {
-  if (std::getenv("BERTH_FAULT_TOPIC") || std::getenv("BERTH_FAULT_FORWARDED"))
+  if (std::getenv("BERTH_FAULT_TOPIC") || std::getenv("BERTH_FAULT_FORWARDED") ||
+      std::getenv("BERTH_FAULT_CLOCK"))
     return BERTH_FAULTS_BINARY;
   if (const char* b = std::getenv("BERTH_BINARY")) return b;
   return BERTH_BINARY_DEFAULT;
@@ -64,7 +65,7 @@ void GatewayProcess::start() {
   if (role_ == Role::engine) flag("--links", "127.0.0.1:" + std::to_string(link_port_));
   argv.insert(argv.end(), flags_.begin(), flags_.end());
   process_ = std::make_unique<Process>(argv, directory_ + "/log." + std::to_string(starts_++));
-  const std::string word = role_ == Role::engine ? "ready links=" : "ready mqtt=";
+  const std::string word = role_ == Role::engine ? " ready links=" : " ready mqtt=";
   const bool ready = eventually(
       [&] { return !process_->running() || process_->log().find(word) != std::string::npos; },
       std::chrono::seconds(60));

@@ -58,7 +58,7 @@ class GatewayProcess {
   int starts_ = 0;
 };
 
-// BERTH_BINARY, or that of the build; while BERTH_FAULT_TOPIC or BERTH_FAULT_FORWARDED is set, the
+// BERTH_BINARY, or that of the build; while one of BERTH_FAULT_TOPIC, _FORWARDED, _CLOCK is set, the
 // build's berth-faults, which obeys them.
 std::string berth_binary();
 

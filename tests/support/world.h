@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/wall_clock.h"
 #include "session/broker.h"
 #include "session/memory_store.h"
 #include "tests/support/wire.h"
@@ -106,11 +107,37 @@ class World : public session::Effects {
     return conns_[static_cast<std::size_t>(c)].reason;
   }
   void advance_s(int s) {
-    now_ = now_.plus_s(s);
+    pass_s(s);
     broker_->tick(now_);
     settle();
   }
-  void pass_s(int s) { now_ = now_.plus_s(s); }  // without a tick
+  void pass_s(int s) {  // without a tick
+    clocks_.wall_ms += std::int64_t{1000} * s;
+    clocks_.boot_ms += std::int64_t{1000} * s;
+    read_clock();
+  }
+  // The machine's wall clock is set. Before anything else: it is so from the beginning.
+  void set_wall(std::int64_t ms) {
+    clocks_.wall_ms = ms;
+    read_clock();
+  }
+  void begin_with_wall(std::int64_t ms) {
+    clocks_.wall_ms = ms;
+    start_engine();
+  }
+  // As a shell does it now and then.
+  void keep_clock() {
+    broker_->keep_clock(clock_->reference().encode());
+    settle();
+  }
+  std::int64_t wall() const { return clocks_.wall_ms; }
+  const std::vector<base::WallClock::Jump>& jumps() const { return jumps_; }
+  // Power is cut; `wall`: what the clock says when it is back.
+  void reboot(std::uint64_t new_edge_id, std::int64_t wall) {
+    clocks_ = {wall, 5000};
+    ++boot_;
+    restart_all(new_edge_id);
+  }
   void set_writable(int c, bool w) {
     Conn& k = conns_[static_cast<std::size_t>(c)];
     k.writable = w;
@@ -217,6 +244,7 @@ class World : public session::Effects {
     if (registry_ != nullptr) broker_->use_registry(*registry_);
     if (access_ != nullptr) broker_->use_access(access_);
     store_.restore(*broker_);
+    begin_clock();
     for (Conn& k : conns_) {
       k.attached = false;
       if (!k.released && (k.connected || !k.in.empty())) attach(k);
@@ -229,6 +257,17 @@ class World : public session::Effects {
       if (!k.in.empty()) deliver(k);
       if (k.ended) tell_closed(k);
     }
+  }
+  void begin_clock() {
+    clock_ = std::make_unique<base::WallClock>([this] { return clocks_; }, boot_);
+    if (const auto stored = base::WallClock::Reference::decode(broker_->stored_clock()))
+      jumps_.push_back(clock_->go_on(*stored));
+    read_clock();
+  }
+  void read_clock() {
+    now_ = clock_->now();
+    if (const auto jump = clock_->take_jump()) jumps_.push_back(*jump);
+    if (clock_->changed()) broker_->use_clocks(clock_->clocks());
   }
   void attach(Conn& k) {
     k.attached = true;
@@ -440,6 +479,10 @@ class World : public session::Effects {
   std::array<Away, 2> away_{};
   std::uint64_t turns_ = 0;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> taken_;  // link, turn
+  base::WallClock::Reading clocks_{1'700'000'000'000, 1'000'000};
+  std::uint64_t boot_ = 1;
+  std::unique_ptr<base::WallClock> clock_;
+  std::vector<base::WallClock::Jump> jumps_;
   base::Instant now_{1'700'000'000'000};
   std::deque<std::function<void()>> posted_;
   session::MemoryStore store_;
