@@ -111,8 +111,7 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   ++q.queued;
   ++queued_now_;
   ++probe_.queued;
-  budget_.take(TurnBudget::kDelivery);
-  budget_.take_bytes(bytes);
+  budget_.take_delivery(bytes);
   head_.clear();
   encode_entry(head_, d.message, qos, retain, q.cumulative_bytes, ids.empty() ? nullptr : &ids,
                d.mark);
@@ -240,8 +239,7 @@ bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bo
     ++probe_.drop_too_large;
     return false;
   }
-  budget_.take(TurnBudget::kDelivery);
-  budget_.take_bytes(m.payload.size());
+  budget_.take_delivery(m.payload.size());
   probe_.tx_qos0 += qos == 0;
   probe_.tx_qos1 += qos == 1;
   probe_.tx_qos2 += qos == 2;

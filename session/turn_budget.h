@@ -26,23 +26,27 @@ class TurnBudget {
   static constexpr std::int64_t kSession = 50;  // ended, or written
   static constexpr std::size_t kBytesAStep = 1024;
 
-  void begin_turn(std::int64_t steps = kTurn) { turn_ = share_ = steps; }
+  void begin_turn(std::int64_t steps = kTurn) {
+    left_ = steps;
+    share_end_ = 0;
+  }
   // Work for the next connection begins. False: nothing is left in this turn.
   bool begin_share() {
-    share_ = std::min(turn_, kShare);
-    return turn_ > 0;
+    share_end_ = std::max<std::int64_t>(left_ - kShare, 0);
+    return left_ > 0;
   }
-  void take(std::int64_t steps) {
-    turn_ -= steps;
-    share_ -= steps;
-  }
+  void take(std::int64_t steps) { left_ -= steps; }
   void take_bytes(std::size_t n) { take(static_cast<std::int64_t>(n / kBytesAStep)); }
-  bool share_spent() const { return share_ <= 0; }
-  bool spent() const { return turn_ <= 0; }
+  // A copy of `n` bytes was sent or staged.
+  void take_delivery(std::size_t n) {
+    take(kDelivery + static_cast<std::int64_t>(n / kBytesAStep));
+  }
+  bool share_spent() const { return left_ <= share_end_; }
+  bool spent() const { return left_ <= 0; }
 
  private:
-  std::int64_t turn_ = kTurn;
-  std::int64_t share_ = kTurn;
+  std::int64_t left_ = kTurn;      // in this turn
+  std::int64_t share_end_ = 0;     // what is left of the turn when the share is spent
 };
 
 }  // namespace berth::session

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <string>
+#include <vector>
 
 #include "bench/micro/no_edge.h"
 #include "protocol/messages/envelope.h"
@@ -16,12 +17,16 @@ namespace {
 namespace park = protocol::park;
 using park::FrameType;
 
+constexpr std::size_t kInputs = 10'000;
+
 std::string plate() {
   return test::plate_event("cam-1-100001", "粤B12345").SerializeAsString();
 }
 
-// One input of `n` packets a turn.
-void through(benchmark::State& state, const std::string& hello, const std::string& packets, int n) {
+// One input of `n` packets a turn: all of `inputs`, then from the first one again, on a new
+// connection that begins with `hello`.
+void through(benchmark::State& state, const std::string& hello,
+             const std::vector<std::string>& inputs, int n) {
   bench::NoEdge edge;
   metrics::EngineProbe probe;
   session::BrokerOptions options;
@@ -30,14 +35,26 @@ void through(benchmark::State& state, const std::string& hello, const std::strin
   edge.broker = &broker;
   broker.attached_all({1});
   const auto say = [&](std::uint32_t slot, const std::string& bytes) {
+    broker.begin_turn();
     broker.input({slot, 1}, base::as_bytes(bytes), {1});
     broker.end_turn({1});
   };
-  for (std::uint32_t i = 0; i < 2; ++i) broker.attach({.conn = {i, 1}, .loopback = true}, {1});
-  say(0, test::connect({.client_id = "s"}) + test::subscribe(1, "v1/#", 0));
-  say(1, hello);
+  std::uint32_t slot = 0;
+  const auto come = [&](const std::string& bytes) {
+    broker.attach({.conn = {slot, 1}, .loopback = true}, {1});
+    say(slot, bytes);
+  };
+  come(test::connect({.client_id = "s"}) + test::subscribe(1, "v1/#", 0));
   const std::uint64_t before = probe.tx_qos0;
-  for (auto _ : state) say(1, packets);
+  std::size_t at = inputs.size();
+  for (auto _ : state) {
+    if (at == inputs.size()) {
+      ++slot;
+      come(hello);
+      at = 0;
+    }
+    say(slot, inputs[at++]);
+  }
   const auto said = static_cast<std::uint64_t>(state.iterations()) * static_cast<std::uint64_t>(n);
   if (probe.tx_qos0 - before != said) state.SkipWithError("not delivered");
   state.SetItemsProcessed(static_cast<std::int64_t>(said));
@@ -47,7 +64,8 @@ void mqtt_publish(benchmark::State& state) {
   std::string packets;
   for (unsigned i = 1; i <= state.range(0); ++i)
     packets += test::publish("v1/_/cam-1/event/plate", plate(), 1, i);
-  through(state, test::connect({.client_id = "cam-1"}), packets, static_cast<int>(state.range(0)));
+  through(state, test::connect({.client_id = "cam-1"}),
+          std::vector<std::string>(kInputs, packets), static_cast<int>(state.range(0)));
 }
 BENCHMARK(mqtt_publish)->Arg(1)->Arg(10);
 
@@ -60,10 +78,13 @@ void park_report(benchmark::State& state, std::uint8_t flags) {
       "\x38\x00",
       11);
   park::put_frame(hello, FrameType::hello, flags, 0, payload);
-  std::string packets;
-  for (unsigned i = 1; i <= state.range(0); ++i)
-    park::put_frame(packets, FrameType::event, flags, i, plate());
-  through(state, hello, packets, static_cast<int>(state.range(0)));
+  std::vector<std::string> inputs(kInputs);
+  std::uint32_t number = 0;
+  for (std::string& packets : inputs) {
+    for (int i = 0; i < state.range(0); ++i)
+      park::put_frame(packets, FrameType::event, flags, ++number, plate());
+  }
+  through(state, hello, inputs, static_cast<int>(state.range(0)));
 }
 BENCHMARK_CAPTURE(park_report, crc, park::kCrc)->Arg(1)->Arg(10);
 BENCHMARK_CAPTURE(park_report, tls, 0)->Arg(1)->Arg(10);
