@@ -561,6 +561,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
   enum class WillOf : std::uint8_t { published, dropped };
   void end_session(Session& s, WillOf will, base::Instant now);
+  bool is_ours(protocol::link::CloseReason cause) const;  // the device had no part in that end
   void fire_will(Session& s, base::Instant now);
   void publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
                     base::Instant now);

@@ -198,6 +198,12 @@ void Broker::take_over(Session& s, base::Instant now) {
   ++probe_.session_taken_over;
   if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
   Channel& old = *s.channel;
+  // Its end may be known and not have had its turn yet.
+  if (s.will && old.clean_disconnect) s.will.reset();
+  if (s.will && old.closed && is_ours(*old.closed)) {  // I6
+    ++probe_.wills_suppressed;
+    s.will.reset();
+  }
   fail(old, Reason::session_taken_over, CloseReason::taken_over);
   old.session = nullptr;
   s.channel = nullptr;

@@ -75,9 +75,11 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
   s->channel = nullptr;
   count_online(*s, -1);
   if (ch.clean_disconnect) s->will.reset();
-  const bool ours =
-      draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
-  end_connection_of(*s, ours, now);
+  end_connection_of(*s, is_ours(cause), now);
+}
+
+bool Broker::is_ours(CloseReason cause) const {
+  return draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
 }
 
 // `ours`: the device had no part in it.

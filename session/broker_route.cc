@@ -227,7 +227,8 @@ void Broker::spill_picks(const Match& m, Delivery& d, Deferred& out) {
 
 // Second phase: everybody else. `staged`: what stage_durable and spill chose; null: nothing was.
 // Flattened: its loop runs once a receiver, and a call there is 7 % of a QoS 0 delivery.
-[[gnu::flatten]] void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now) {
+[[gnu::flatten]] void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged,
+                                          base::Instant now) {
   head_cache_.key = -1;
   std::vector<LateCopies::To> later;
   budget_.take(static_cast<std::int64_t>(m.targets.size()));

@@ -96,6 +96,20 @@ TEST(SessionEnd, ATakeOverThatGoesOnWithTheSessionPublishesNoWill) {
 
 // An engine that lives under a second has no tick: who connects first after an
 // expiry must not find the session.
+// I6: the edge has ended the connection, and the device is back in the same turn, before that end
+// has taken effect.
+TEST(SessionEnd, ATakeOverOfAConnectionThatWeEndedPublishesNoWill) {
+  for (const bool clean : {false, true}) {
+    Watched m;
+    const int old = m.w.open_connected(kDevice);
+    ConnectOptions again = kDevice;
+    again.clean = clean;
+    m.w.close_and_feed(old, protocol::link::CloseReason::drained, m.w.open(), connect(again));
+    EXPECT_EQ(m.said(), std::vector<std::string>{}) << clean;
+    EXPECT_EQ(m.w.broker().session_count(), 2u);
+  }
+}
+
 TEST(SessionEnd, AnExpiredSessionIsNotResumedBeforeATick) {
   Watched x;
   const ConnectOptions o{.client_id = "s", .clean = false, .properties = expiry(60)};

@@ -63,6 +63,11 @@ class World : public session::Effects {
     end(k, why);
     settle();
   }
+  // The edge ends `c`; another connection says something before the engine has a turn.
+  void close_and_feed(int c, protocol::link::CloseReason why, int other, std::string_view bytes) {
+    end(conns_[static_cast<std::size_t>(c)], why);
+    feed(other, bytes);
+  }
   int open_connected(const ConnectOptions& o, std::uint32_t link = 0) {
     const int c = open(link);
     feed(c, connect(o));
