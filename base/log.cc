@@ -10,6 +10,9 @@
 #include <thread>
 #include <utility>
 
+#include "base/log_ecs.h"
+#include "base/log_event.h"
+
 namespace berth::base {
 namespace {
 
@@ -17,37 +20,69 @@ constexpr std::size_t kQueueLines = 8192;
 constexpr std::chrono::seconds kStopMax{2};
 std::shared_ptr<spdlog::details::thread_pool> g_pool;
 
-// %* : the message, nothing in it ends the line; in `json` as the inside of a JSON string (spdlog's
-// %v does neither).
+// %* : the message, nothing in it ends the line (spdlog's %v does not see to that).
 class MessageFlag : public spdlog::custom_flag_formatter {
  public:
-  explicit MessageFlag(bool json) : json_(json) {}
   void format(const spdlog::details::log_msg& msg, const std::tm&,
               spdlog::memory_buf_t& dest) override {
     fmt::memory_buffer line;
     append_printable(line, {msg.payload.data(), msg.payload.size()}, false);
-    for (const char c : std::string_view(line.data(), line.size())) {
-      if (json_ && (c == '"' || c == '\\')) dest.push_back('\\');
-      dest.push_back(c);
-    }
+    dest.append(line.data(), line.data() + line.size());
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<MessageFlag>(json_);
+    return std::make_unique<MessageFlag>();
   }
+};
 
- private:
-  bool json_;
+// "gateway/edge/edge_accept.cc" -> "edge"; a part's name is one.
+std::string_view part_of(std::string_view file) {
+  const std::size_t end = file.rfind('/');
+  if (end == std::string_view::npos) return file;
+  const std::size_t before = file.rfind('/', end - 1);
+  return file.substr(before == std::string_view::npos ? 0 : before + 1,
+                     end - (before == std::string_view::npos ? 0 : before + 1));
+}
+
+// %* : the message and what is in it (log_ecs.h), as the rest of a JSON object.
+class EcsFlag : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& msg, const std::tm&,
+              spdlog::memory_buf_t& dest) override {
+    fmt::memory_buffer line;
+    append_printable(line, {msg.payload.data(), msg.payload.size()}, false);
+    const std::string_view text(line.data(), line.size());
+    fmt::memory_buffer out;
+    const auto put = [&out](std::string_view s) { out.append(s.data(), s.data() + s.size()); };
+    put("\"message\":\"");
+    append_json(out, text);
+    put("\"");
+    append_ecs_fields(out, text);
+    const auto add = [&](std::string_view name, std::string_view value) {
+      if (value.empty()) return;
+      put(name);
+      append_json(out, value);
+      put("\"");
+    };
+    add(",\"event.outcome\":\"", msg.source.funcname == nullptr ? "" : msg.source.funcname);
+    add(",\"log.logger\":\"",
+        msg.source.filename == nullptr ? "spdlog" : part_of(msg.source.filename));
+    dest.append(out.data(), out.data() + out.size());
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<EcsFlag>();
+  }
 };
 
 std::unique_ptr<spdlog::formatter> make_formatter(const LogOptions& options) {
   auto f = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc,
                                                        spdlog::details::os::default_eol);
-  f->add_flag<MessageFlag>('*', options.format == LogFormat::ecs);
   if (options.format == LogFormat::ecs) {
-    f->set_pattern(R"({"@timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","log.level":"%l","message":"%*",)"
+    f->add_flag<EcsFlag>('*');
+    f->set_pattern(R"({"@timestamp":"%Y-%m-%dT%H:%M:%S.%eZ","log.level":"%l",%*,)"
                    R"("ecs.version":"8.11.0","service.name":"berth","service.node.role":")" +
                    options.role + R"(","process.pid":%P})");
   } else {
+    f->add_flag<MessageFlag>('*');
     f->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l [" + options.role + " %P] %*");
   }
   return f;
@@ -67,6 +102,7 @@ void start_log(const LogOptions& options) {
 }
 
 bool stop_log() {
+  log_left_out();
   const auto written = std::make_shared<std::promise<void>>();  // the thread may outlive this call
   std::future<void> done = written->get_future();
   std::thread([written, pool = std::exchange(g_pool, nullptr)]() mutable {
@@ -79,19 +115,6 @@ bool stop_log() {
 
 std::uint64_t log_lines_dropped() {
   return g_pool ? g_pool->overrun_counter() : 0;
-}
-
-bool LogLimiter::allow(std::int64_t now_ms) {
-  if (now_ms - interval_start_ms_ >= 10'000) {
-    interval_start_ms_ = now_ms;
-    used_ = 0;
-  }
-  if (used_ < per_interval_) {
-    ++used_;
-    return true;
-  }
-  ++suppressed_;
-  return false;
 }
 
 }  // namespace berth::base

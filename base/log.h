@@ -2,7 +2,8 @@
 // bounded queue; what does not fit is dropped and counted (log_lines_dropped). Thread-safe.
 //
 // Every string among the arguments is written as LogText (log_text.h): escaped and bounded. A name
-// that a peer chose and that stands without quotes in the format is given as LogName.
+// that a peer chose and that stands without quotes in the format is given as LogName. What a client
+// can cause as often as it likes is a LogEvent (log_event.h).
 #pragma once
 
 #include <spdlog/spdlog.h>
@@ -28,27 +29,13 @@ void start_log(const LogOptions& options);  // once per process, before the firs
 bool stop_log();
 std::uint64_t log_lines_dropped();
 
-// At most `per_interval` lines of one kind per 10 s; the rest are counted in the next line let
-// through.
-class LogLimiter {
- public:
-  explicit LogLimiter(std::uint32_t per_interval) : per_interval_(per_interval) {}
-  bool allow(std::int64_t now_ms);
-  std::uint64_t suppressed() const { return suppressed_; }
-
- private:
-  std::uint32_t per_interval_;
-  std::uint32_t used_ = 0;
-  std::int64_t interval_start_ms_ = 0;
-  std::uint64_t suppressed_ = 0;
-};
-
 template <class T>
 using Loggable =
     std::conditional_t<std::is_convertible_v<const T&, std::string_view>, LogText, const T&>;
 
+// `file`: __FILE__; its folder becomes log.logger.
 template <class... Args>
-void log_line(spdlog::level::level_enum level,
+void log_line(const char* file, spdlog::level::level_enum level,
               std::type_identity_t<fmt::format_string<Loggable<Args>...>> format,
               const Args&... args) {
   fmt::memory_buffer line;
@@ -56,7 +43,8 @@ void log_line(spdlog::level::level_enum level,
     fmt::vformat_to(fmt::appender(line), format, fmt::make_format_args(a...));
   };
   write(static_cast<Loggable<Args>>(args)...);
-  spdlog::default_logger_raw()->log(level, std::string_view(line.data(), line.size()));
+  spdlog::default_logger_raw()->log(spdlog::source_loc{file, 1, ""}, level,
+                                    std::string_view(line.data(), line.size()));
 }
 
 }  // namespace berth::base
@@ -64,5 +52,5 @@ void log_line(spdlog::level::level_enum level,
 #define BERTH_LOG(level_name, ...)                                               \
   do {                                                                           \
     if (::spdlog::default_logger_raw()->should_log(::spdlog::level::level_name)) \
-      ::berth::base::log_line(::spdlog::level::level_name, __VA_ARGS__);         \
+      ::berth::base::log_line(__FILE__, ::spdlog::level::level_name, __VA_ARGS__); \
   } while (false)

@@ -81,7 +81,7 @@ void append(fmt::memory_buffer& out, LogText t) {
 }
 
 void append(fmt::memory_buffer& out, LogName n) {
-  const std::string_view shown = cut(n.text, kLogNameMax);
+  const std::string_view shown = cut(n.text, n.max);
   fmt::memory_buffer escaped;
   append_printable(escaped, shown, true);
   const std::string_view text(escaped.data(), escaped.size());

@@ -22,10 +22,11 @@ struct LogText {
 };
 
 // A name that stands without quotes in the format (edge={}): it gets its own where it has anything
-// but letters, digits, non-ASCII letters and . _ : / @ + - in it. At most kLogNameMax bytes.
+// but letters, digits, non-ASCII letters and . _ : / @ + - in it. At most `max` bytes.
 inline constexpr std::size_t kLogNameMax = 96;
 struct LogName {
   std::string_view text;
+  std::size_t max = kLogNameMax;
 };
 
 // Appends `text` so; `quotes`: whether " and \ are escaped.

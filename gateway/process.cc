@@ -80,7 +80,7 @@ void DeviceListeners::reload_tls() {
   if (tls_ == nullptr) return;
   try {
     tls_->reload();
-    BERTH_LOG(info, "certificates of devices read again");
+    runtime::log_certificates("certificates of devices read again", tls_->expiries());
   } catch (const std::runtime_error& e) {
     runtime::set_degraded(runtime::Part::device_certificates, e.what());
     BERTH_LOG(err, "certificates of devices stay as they were error=\"{}\"", e.what());

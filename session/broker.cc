@@ -1,5 +1,6 @@
 // Channels, the input loop, and what waits for commits.
 #include "session/broker.h"
+#include "session/events.h"
 
 #include <algorithm>
 
@@ -277,6 +278,7 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
     Session* s = by_id(id);
     if (s != nullptr && s->channel != nullptr) {
       const WorksFor scope = works_for(s->channel->conn);
+      events::taken_over(*s->channel, nullptr);
       fail(*s->channel, Reason::session_taken_over, CloseReason::taken_over);
     }
   }
@@ -310,6 +312,7 @@ void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason
 // Protocol errors: DISCONNECT where the version has one, then the end of the connection.
 void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
   if (ch.state == Channel::State::closing) return;
+  events::ended(ch, reason, why);
   if (ch.park) {
     send_acks(ch);
     say_end(ch, reason, Quota::none);

@@ -299,7 +299,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
-                      Quota quota = Quota::none);
+                      Quota quota = Quota::none, std::string_view why = {});
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota);
   void establish(Channel& ch, base::Instant now);
@@ -309,11 +309,11 @@ class Broker : public RestoreSink, private BrokerTypes {
   void apply_connect(Channel& ch, Session& s, base::Instant now);
   static void use_fair_key(Channel& ch);
   void send_connack(Channel& ch, bool session_present, base::Instant now);
-  void take_over(Session& s, base::Instant now);
+  void take_over(Session& s, const Channel& by, base::Instant now);
   std::string connack_properties(const Channel& ch) const;
   std::string assign_client_id();
   // broker_scopes.cc
-  protocol::mqtt::Reason admit(Channel& ch, AuthResult&& result);
+  protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
   void adopt_unowned(std::string_view client_id, const std::string& key);
   void rename(Session& s, const std::string& key);
   bool admit_will(Channel& ch);
@@ -354,7 +354,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void hold_again(Session& s, std::string_view principal);
   protocol::mqtt::Reason admit_holdings(Channel& ch);
   void make_place(const Channel& ch, base::Instant now);
-  void replace_session(Session& s, base::Instant now);
+  void replace_session(Session& s, const Channel& by, base::Instant now);
   bool keeps_filters(Session& s);
   void subscriptions_changed(Channel& ch);
   void filters_committed(Channel* ch);
@@ -454,7 +454,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool on_park_frame(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   void on_handshake(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   void on_hello(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota);
+  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota,
+                    std::string_view why = {});
   void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
   void send_welcome(Channel& ch, bool present, base::Instant now);
   static std::string resume_token(const Session& s);

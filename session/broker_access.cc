@@ -4,6 +4,7 @@
 
 #include "protocol/mqtt/topic.h"
 #include "session/broker.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -15,9 +16,7 @@ namespace {
 
 // The proven user name of a session's key; empty: anonymous.
 std::string_view user_of(std::string_view session_key) {
-  std::string_view p = principal_of(session_key);
-  if (p.size() < 3 || p[0] != '\0' || p[1] != 'u') return {};
-  return p.substr(2, p.size() - 3);
+  return proven_user_of(principal_of(session_key));
 }
 
 }  // namespace
@@ -65,7 +64,10 @@ bool Broker::drop_unheard(Session& s) {
   for (const Subscription& sub : s.subscriptions) {
     if (!access_->may_subscribe(who, router_.filter(sub.filter))) lost.push_back(raw_filter(sub));
   }
-  for (const std::string& raw : lost) forget_subscription(s, raw);
+  for (const std::string& raw : lost) {
+    events::rights_lost(s, raw);
+    forget_subscription(s, raw);
+  }
   if (!lost.empty()) guard_queue(s);
   probe_.rights_dropped += lost.size();
   return !lost.empty();

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "session/broker.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -33,8 +34,10 @@ std::unique_ptr<Will> make_will(const mqtt::WillView& v) {
 
 }  // namespace
 
-void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason, Quota quota) {
-  if (ch.park) return refuse_hello(ch, reason, quota);
+void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason, Quota quota,
+                            std::string_view why) {
+  if (ch.park) return refuse_hello(ch, reason, quota, why);
+  events::refused(ch, reason, quota, why);
   std::string properties;
   if (quota != Quota::none)
     mqtt::put_property_string(properties, Property::reason_string, text_of(quota));
@@ -60,7 +63,8 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   }
   if (v.properties.has(Property::auth_method)) {  // no enhanced authentication (4.12)
     ++probe_.connect_unauthorized;
-    return refuse_connect(ch, v.version, Reason::bad_authentication_method);
+    return refuse_connect(ch, v.version, Reason::bad_authentication_method, Quota::none,
+                          "enhanced authentication is not spoken here");
   }
   const bool v5 = v.version == mqtt::Version::v5;
   const bool bad_id = v.client_id.size() > kClientIdMax ||
@@ -68,11 +72,13 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   const bool peer = partitioned() && v.client_id.starts_with(kPeerClient);
   const bool forged =
       peer && (!edges_[ch.conn.link()].internal || peer_of_client(v.client_id) == 0);
+  auto c = std::make_unique<PendingConnect>();
   if (bad_id || forged) {
     ++probe_.connect_protocol_error;
+    c->client_id = v.client_id;
+    ch.connect = std::move(c);  // for the log
     return refuse_connect(ch, v.version, Reason::client_identifier_not_valid);
   }
-  auto c = std::make_unique<PendingConnect>();
   c->assigned_id = v.client_id.empty();
   c->client_id = c->assigned_id ? assign_client_id() : std::string(v.client_id);
   const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
@@ -113,15 +119,15 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   const bool waits = ch != nullptr && ch->state == Channel::State::authenticating && ch->connect;
   if (!waits || ch->session != nullptr) return;
   const WorksFor scope = works_for(conn);
-  if (result.reason == Reason::success) result.reason = admit(*ch, std::move(result));
+  if (result.reason == Reason::success) result.reason = admit(*ch, result);
   if (result.reason == Reason::banned) {
     ++probe_.connect_banned;
-    return refuse_connect(*ch, ch->version, result.reason);
+    return refuse_connect(*ch, ch->version, result.reason, Quota::none, result.why);
   }
   if (result.reason != Reason::success) {
     const bool throttled = result.reason == Reason::connection_rate_exceeded;
     ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
-    return refuse_connect(*ch, ch->version, result.reason);
+    return refuse_connect(*ch, ch->version, result.reason, Quota::none, result.why);
   }
   if (draining_) {
     ++probe_.connect_unavailable;
@@ -129,7 +135,8 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   }
   if (const Reason held = admit_holdings(*ch); held != Reason::success) {
     ++probe_.connect_quota;
-    return refuse_connect(*ch, ch->version, held);
+    return refuse_connect(*ch, ch->version, held, Quota::none,
+                          "too many sessions, or its will and filters take too many bytes");
   }
   make_place(*ch, now);
   if (const Quota q = admit_connection(*ch, now); q != Quota::none) {
@@ -166,7 +173,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
     s = by_client(c.client_id);
   }
   const bool connected = s != nullptr && s->channel != nullptr;
-  if (connected) take_over(*s, now);
+  if (connected) take_over(*s, ch, now);
   if (s != nullptr && s->limbo) {  // a take-over too: its edge hears of it when it comes back
     ++probe_.session_taken_over;
     if (s->will) ++probe_.wills_suppressed;  // as likely our edge has ended as the device: I6
@@ -194,7 +201,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
 }
 
 // The old connection of a session ends before the new one's CONNACK (3.1.4-3).
-void Broker::take_over(Session& s, base::Instant now) {
+void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
   ++probe_.session_taken_over;
   if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
   Channel& old = *s.channel;
@@ -204,6 +211,7 @@ void Broker::take_over(Session& s, base::Instant now) {
     ++probe_.wills_suppressed;
     s.will.reset();
   }
+  events::taken_over(old, &by);
   fail(old, Reason::session_taken_over, CloseReason::taken_over);
   old.session = nullptr;
   s.channel = nullptr;
@@ -303,6 +311,7 @@ void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) 
   ch.connect.reset();
   ch.state = Channel::State::live;
   ch.connack_sent = true;
+  events::connected(ch, session_present);
   dirty(ch, CookieSlot::identity);
   if (ch.session->flow_) dirty(ch, CookieSlot::sent_seq);  // where this connection begins
   if (!ch.session->persistent()) {

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "session/broker.h"
 #include "session/entry_codec.h"
+#include "session/events.h"
 
 namespace berth::session {
 
@@ -47,12 +48,14 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
   if (s.account != nullptr && !s.account->queue_has_room(bytes)) {
     s.account->count(&Usage::dropped, 1);
     ++probe_.drop_quota;
+    events::queue_full(s);
     return false;
   }
   const std::uint32_t messages_max = s.peer != 0 ? kPeerMessages : options_.queue_messages_max;
   const std::uint64_t bytes_max = s.peer != 0 ? kPeerBytes : options_.queue_bytes_max;
   const auto full = [&] { return q.queued >= messages_max || q.queued_bytes + bytes > bytes_max; };
   if (!full()) return true;
+  events::queue_full(s);
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
     fail(*s.channel, Reason::quota_exceeded, CloseReason::policy);
   }
@@ -167,6 +170,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
     if (o.ring.size() - o.inflight >= options_.queue_messages_max ||
         o.bytes >= options_.queue_bytes_max) {
       ++probe_.drop_queue_full;
+      events::queue_full(s);
       if (options_.queue_policy == QueuePolicy::disconnect) {
         fail(*ch, Reason::quota_exceeded, CloseReason::policy);
       }

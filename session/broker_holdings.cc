@@ -3,8 +3,8 @@
 // still to be sent: identity 2, topics of aliases 6, subscriptions and what is in flight 4 each.
 #include <algorithm>
 
-#include "base/log.h"
 #include "session/broker.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -79,16 +79,14 @@ void Broker::make_place(const Channel& ch, base::Instant now) {
             [](const Session* a, const Session* b) { return a->epoch < b->epoch; });
   const std::uint32_t most = options_.holdings.per_device;
   for (std::size_t i = 0; i + most <= own.size(); ++i) {
-    BERTH_LOG(info, "session replaced device={}/{} client={} by={}", ch.scope->who().tenant,
-              ch.scope->who().name, client_id_of(own[i]->client_id),
-              client_id_of(ch.connect->client_id));
-    replace_session(*own[i], now);
+    events::session_replaced(*own[i], ch);
+    replace_session(*own[i], ch, now);
   }
 }
 
-void Broker::replace_session(Session& s, base::Instant now) {
+void Broker::replace_session(Session& s, const Channel& by, base::Instant now) {
   ++probe_.device_replaced;
-  if (s.channel != nullptr) take_over(s, now);
+  if (s.channel != nullptr) take_over(s, by, now);
   // In limbo: as likely our edge has ended as the device, I6.
   const bool limbo = std::exchange(s.limbo, false);
   end_session(s, limbo ? WillOf::dropped : WillOf::published, now);

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "session/broker.h"
+#include "session/events.h"
 
 namespace berth::session {
 
@@ -33,6 +34,7 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
     s.expiry_s = std::min(asked, options_.session_expiry_max_s);
   }
   ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
+  events::said_goodbye(ch, v.reason);
   dirty(ch, CookieSlot::identity);
   flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);
@@ -44,6 +46,7 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
 void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant now) {
   Channel* ch = find(conn);
   if (ch == nullptr) return;
+  if (ch->live()) events::edge_closed(*ch, cause);  // else it has been said
   const std::size_t before = writes();
   detach(*ch, cause, now);
   if (ch->applied) {
@@ -188,7 +191,10 @@ void Broker::on_timer(Session& s, base::Instant now) {
   if (s.channel != nullptr || estates_.has(s.id)) return;
   const bool expired = s.expires_at <= now;
   if (s.will && s.will->at <= now) fire_will(s, now);
-  if (expired) ++probe_.session_expired;
+  if (expired) {
+    ++probe_.session_expired;
+    events::session_expired(s);
+  }
   if (expired || (!s.persistent() && !s.will)) end_session(s, WillOf::published, now);
 }
 

@@ -8,6 +8,7 @@
 #include "protocol/mqtt/reason_text.h"
 #include "protocol/park/control.h"
 #include "session/broker.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -143,7 +144,8 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   }
   if (p.in_clear && !v.password.empty()) {  // whoever listens has it now: it must not work
     ++probe_.connect_unauthorized;
-    return refuse_hello(ch, Reason::bad_authentication_method, Quota::none);
+    return refuse_hello(ch, Reason::bad_authentication_method, Quota::none,
+                        "a password without TLS");
   }
   const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
   ch.newcomer.reset();
@@ -178,7 +180,8 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   if (ch.state == Channel::State::authenticating) stall(ch);
 }
 
-void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota) {
+void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota, std::string_view why) {
+  events::refused(ch, reason, quota, why);
   say_end(ch, reason, quota);
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::refused);
@@ -300,6 +303,7 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   probe_.rx_qos0 += wanted ? 0 : 1;
   probe_.rx_qos1 += wanted ? 1 : 0;
   if (m.what == Metered::refuse) {
+    events::over_quota(ch, m.quota, p.topic, "the report is refused");
     refuse_report(ch, f, Reason::quota_exceeded, m.quota);
   } else if (matched != nullptr) {
     p.topic = inside;
@@ -307,6 +311,7 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   } else {
     ++probe_.authz_denied;
     ++probe_.drop_not_authorized;
+    events::publish_denied(ch, p.topic, p.qos);
     refuse_report(ch, f, Reason::not_authorized, Quota::none);
   }
   return true;
@@ -481,6 +486,7 @@ bool Broker::on_bye(Channel& ch) {
     return false;
   }
   ch.clean_disconnect = true;
+  events::said_goodbye(ch, Reason::success);
   dirty(ch, CookieSlot::identity);
   flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "session/broker.h"
+#include "session/events.h"
 
 namespace berth::session {
 
@@ -60,7 +61,10 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   probe_.rx_qos0 += p.qos == 0;
   probe_.rx_qos1 += p.qos == 1;
   probe_.rx_qos2 += p.qos == 2;
-  if (m.what == Metered::refuse) return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
+  if (m.what == Metered::refuse) {
+    events::over_quota(ch, m.quota, said, "the message is refused or dropped");
+    return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
+  }
   if (allowed) {
     p.topic = inside;
     address_command(ch, said, p, now);
@@ -70,6 +74,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   }
   ++probe_.authz_denied;
   ++probe_.drop_not_authorized;
+  events::publish_denied(ch, said, p.qos);
   return refuse_publish(ch, p, Reason::not_authorized, Quota::none);
 }
 

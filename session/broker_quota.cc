@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "session/broker.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -125,6 +126,7 @@ Broker::Metered Broker::meter(Channel& ch, const mqtt::PublishView& p, base::Ins
   if (!std::exchange(ch.slow_counted, true)) {
     a->count(&Usage::slowed, 1);
     ++probe_.quota_slowed;
+    events::over_quota(ch, q, p.topic, "its messages wait");
   }
   wait_a_second(ch);
   return {Metered::wait, q};

@@ -6,6 +6,7 @@
 #include "protocol/park/frame.h"
 #include "session/broker.h"
 #include "session/entry_codec.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 #include "session/records.pb.h"
 
@@ -228,6 +229,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.replay_end = options_.replay ? a.in_end : 0;
   ch.loopback = a.loopback;
   ch.address = a.peer;
+  ch.peer_port = a.peer_port;
   use_fair_key(ch);
   ch.gone = a.ended;
   if (!a.connected)
@@ -280,8 +282,13 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   ch.state = Channel::State::live;
   ch.connack_sent = true;
   if (parsed) restore_identity(ch, id);
+  const auto keep_name = [&] {  // for the log: it gets no session
+    ch.connect = std::make_unique<PendingConnect>();
+    ch.connect->client_id = id.client_id();
+  };
   const auto lost = [&] {
     ++probe_.session_lost;
+    keep_name();
     fail(ch, Reason::session_taken_over, CloseReason::session_lost);
     return false;
   };
@@ -291,12 +298,14 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   Session* s = by_client(key);
   const bool stored = id.expiry_s() != 0;
   if (s != nullptr && s->epoch > id.epoch()) {  // DESIGN 5: a newer CONNECT owns it
+    keep_name();
+    events::taken_over(ch, nullptr);
     fail(ch, Reason::session_taken_over, CloseReason::taken_over);
     return false;
   }
   if (stored && (s == nullptr || s->id.value != id.session() || s->epoch != id.epoch()))
     return lost();
-  if (s != nullptr && s->channel != nullptr) take_over(*s, now);
+  if (s != nullptr && s->channel != nullptr) take_over(*s, ch, now);
   pb::VolatileState v;
   if (!stored && volatile_from(a.cookie, v)) {
     const bool subscribed = v.subscriptions_size() != 0 || v.filters_stored();

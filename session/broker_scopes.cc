@@ -1,6 +1,7 @@
 // Who is registered, and what of that follows for connections, topics and sessions (scope.h).
 #include "protocol/mqtt/topic.h"
 #include "session/broker.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -16,22 +17,30 @@ static bool may_share(const Scope& scope) {
 }
 
 // After a good login: whose session it is to be, and whether its will may be said.
-Reason Broker::admit(Channel& ch, AuthResult&& result) {
+Reason Broker::admit(Channel& ch, AuthResult& result) {
   PendingConnect& c = *ch.connect;
   ch.scope = std::move(result.scope);
   if (ch.scope && !result.credential.empty())
     ch.credential = std::make_unique<CredentialUse>(CredentialUse{std::move(result.credential)});
   ch.user_proven = !ch.scope && result.user_proven && !c.user_name.empty();
-  if (c.user_name.find('\0') != std::string::npos) return Reason::not_authorized;
-  if (ch.park && ch.scope && ch.scope->who().role != Role::device) return Reason::not_authorized;
+  const auto refuse = [&result](std::string_view why) {
+    result.why = why;
+    return Reason::not_authorized;
+  };
+  if (c.user_name.find('\0') != std::string::npos) return refuse("user name with U+0000");
+  if (ch.park && ch.scope && ch.scope->who().role != Role::device)
+    return refuse("the Park protocol is for devices");
   // Whoever has killed engines (I12).
   const Effects::Standing standing = effects_.standing_of(
       principal_key(ch), ch.scope ? std::string_view(ch.scope->who().tenant) : std::string_view(),
       c.settings);
   if (standing == Effects::Standing::banned) return Reason::banned;
-  if (standing == Effects::Standing::slow_down) return Reason::connection_rate_exceeded;
+  if (standing == Effects::Standing::slow_down) {
+    result.why = "its tenant logs in slowly: engines have died of its devices";
+    return Reason::connection_rate_exceeded;
+  }
   c.settings.anonymous = !ch.scope && !ch.user_proven;
-  if (!admit_will(ch)) return Reason::not_authorized;
+  if (!admit_will(ch)) return refuse("not allowed to publish to the topic of its will");
   const std::string said = std::move(c.client_id);
   c.client_id = session_key(ch, said);
   if (ch.user_proven) adopt_unowned(said, c.client_id);
@@ -166,6 +175,7 @@ void Broker::use_scope(Channel& ch, ScopePtr scope) {
 // With its connection, its queue and its will: it is nobody's any more.
 void Broker::remove_session(Session& s, base::Instant now) {
   ++probe_.scopes_ended;
+  events::session_removed(s, "device or account is removed, or is at another site now");
   if (Channel* ch = s.channel; ch != nullptr) {
     const WorksFor scope = works_for(ch->conn);
     fail(*ch, Reason::administrative_action, CloseReason::policy);

@@ -3,6 +3,7 @@
 
 #include "protocol/mqtt/topic.h"
 #include "session/broker.h"
+#include "session/events.h"
 
 namespace berth::session {
 
@@ -147,8 +148,14 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   }
   const Reason entered = enter_filter(ch, v.filter, raw);
   if (entered == Reason::not_authorized) ++probe_.authz_denied;
-  if (entered != Reason::success) return entered;
-  if (ch.session->subscriptions.size() >= options_.subscriptions_max) return Reason::quota_exceeded;
+  if (entered != Reason::success) {
+    events::subscribe_denied(ch, v.filter, entered);
+    return entered;
+  }
+  if (ch.session->subscriptions.size() >= options_.subscriptions_max) {
+    events::over_holdings(ch, v.filter, "session.subscriptions is reached");
+    return Reason::quota_exceeded;
+  }
   const Will* will = ch.session->will.get();
   Cost cost = cost_of_filter(raw);
   cost.bytes += will == nullptr ? 0 : will->held.bytes();
@@ -156,10 +163,13 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   fresh = add_subscription(*ch.session, raw, o, id);
   if (fresh && !room) {
     ++probe_.refused_filters;
+    events::over_holdings(ch, v.filter, "its filters and its will take too many bytes");
     remove_subscription(*ch.session, raw);
     return Reason::quota_exceeded;
   }
-  return static_cast<Reason>(o.qos());
+  const auto granted = static_cast<Reason>(o.qos());
+  events::subscribed(ch, v.filter, granted);
+  return granted;
 }
 
 bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options,
@@ -238,6 +248,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
       removed = (*replayed)[reasons.size()] == '1';
     }
     outcome.push_back(removed ? '1' : '0');
+    if (removed) events::unsubscribed(ch, filter);
     const bool valid = mqtt::parse_filter(filter).valid;
     reasons.push_back(!valid    ? Reason::topic_filter_invalid
                       : removed ? Reason::success

@@ -34,6 +34,8 @@ struct AuthResult {
   // The user name is the device's: a password of the password file or a certificate has shown it.
   bool user_proven = false;
   std::string credential;  // with a Scope: what it has logged in with; empty: not told
+  // Of a refusal, for the log only: the device hears the code. A literal; empty: the code's words.
+  std::string_view why = {};
 };
 
 class Effects {

@@ -40,6 +40,11 @@ inline bool is_registered(std::string_view principal_key) {
 inline bool is_device(std::string_view principal_key) {
   return principal_key[principal_key.find('\0') + 1] == '0' + static_cast<int>(Role::device);
 }
+// The user name of such a key; empty: anonymous, or a registered device's or account's.
+inline std::string_view proven_user_of(std::string_view key) {
+  if (key.size() < 3 || key[0] != '\0' || key[1] != 'u') return {};
+  return key.substr(2, key.size() - 3);
+}
 // REQUIRES: is_registered().
 Principal principal_from(std::string_view principal_key);
 // Empty: not registered.

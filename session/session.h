@@ -222,6 +222,7 @@ struct Channel {
   std::uint16_t receive_maximum = 65535;  // the device's
   std::uint16_t alias_maximum = 0;        // the device's: aliases we may use
   std::uint16_t keep_alive_s = 0;
+  std::uint16_t peer_port = 0;       // the device's, of `address`; 0: not known
   std::uint16_t unacked_in = 0;      // QoS > 0 PUBLISHes of the device we have not answered
   std::uint32_t packet_max = 0;      // the device's, 0: none
   std::uint32_t pending = 0;         // inputs whose effects wait for a commit

@@ -53,6 +53,7 @@ struct Connection {
   Stream stream;
   Caller caller;
   std::string address;
+  std::uint16_t port = 0;  // of `address`, for the log
   bool probes_only = false;
   bool waits = true;  // for a request's head, since:
   std::chrono::steady_clock::time_point waits_since = std::chrono::steady_clock::now();

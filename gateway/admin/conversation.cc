@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "gateway/admin/audit.h"
 
 namespace berth::gateway::admin {
 
@@ -266,6 +267,8 @@ asio::awaitable<bool> one_request(Service& service, Connection& c, beast::flat_b
   turn.old_version = parser.get().version() < 11;
   Response objected = objection(service, c, parser, turn.target);
   if (objected.status != 0) {
+    const Asked asked{std::string(parser.get().method_string()), turn.target.path, false};
+    log_refused(c, asked, objected.status, objected.body.substr(0, objected.body.find('\n')));
     co_await refuse(service, c.stream, std::move(turn), std::move(objected));
     co_return false;
   }
@@ -282,7 +285,9 @@ asio::awaitable<bool> one_request(Service& service, Connection& c, beast::flat_b
   const bool keep = turn.keep;
   c.stream.expires_never();
   Request request = request_of(parser.release(), turn.target);
+  const Asked asked = asked_of(request);
   Response r = co_await service.answer(std::move(request));
+  log_answered(c, asked, r.status);
   const bool written = co_await write(service, c.stream, std::move(turn), std::move(r));
   co_return written&& keep;
 }

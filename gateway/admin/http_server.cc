@@ -124,6 +124,7 @@ class HttpServer::Impl {
   void begin(Listener::Accepted a) {
     auto c = std::make_shared<Connection>(std::move(*a.socket), std::move(a.caller),
                                           std::move(a.address));
+    c->port = a.port;
     if (!table_.admit(c)) {
       ++figures_.refused_busy;
       return;

@@ -134,6 +134,7 @@ Listener::Accepted Listener::accepted(int fd) {
     socklen_t length = sizeof from;
     if (::getpeername(fd, reinterpret_cast<sockaddr*>(&from), &length) == 0) {
       const auto peer = unmapped(endpoint_of(from, length).address());
+      a.port = endpoint_of(from, length).port();
       a.caller.loopback = peer.is_loopback();
       a.address = peer.to_string();
     }

@@ -28,7 +28,8 @@ class Listener {
   struct Accepted {
     std::optional<StreamSocket> socket;
     Caller caller;
-    std::string address;   // of the peer, without its port; empty: local
+    std::string address;  // of the peer, without its port; empty: local
+    std::uint16_t port = 0;
     bool none = false;     // nobody waits any more
     bool starved = false;  // no descriptor, no memory: the connection waits on
   };

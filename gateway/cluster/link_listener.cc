@@ -5,12 +5,17 @@
 
 #include <utility>
 
-#include "base/clock.h"
+#include "base/log_event.h"
 #include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::cluster {
 
 using boost::asio::ip::tcp;
+
+namespace {
+const base::LogKind kNoLink{"no link accepted", spdlog::level::err, base::LogKind::Outcome::failure,
+                            "cluster"};
+}
 
 LinkListener::LinkListener(boost::asio::io_context& io, const std::string& host,
                            std::uint16_t& port, std::uint32_t user_timeout_ms, Accepted accepted)
@@ -45,8 +50,7 @@ void LinkListener::accept() {
 }
 
 void LinkListener::accept_later(const std::string& why) {
-  if (limiter_.allow(base::monotonic_ns() / 1'000'000))
-    BERTH_LOG(err, "no link accepted error=\"{}\"", why);
+  if (kNoLink.admits(0)) base::LogEvent(kNoLink).add("error", why);
   again_.expires_after(std::chrono::milliseconds(100));
   again_.async_wait([this](boost::system::error_code ec) {
     if (!ec) accept();

@@ -29,7 +29,6 @@ class LinkListener {
   boost::asio::steady_timer again_;
   int user_timeout_ms_;
   Accepted accepted_;
-  base::LogLimiter limiter_{1};
 };
 
 }  // namespace berth::gateway::cluster

@@ -6,11 +6,24 @@
 #include <boost/asio/post.hpp>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/log_event.h"
 #include "metrics/link_names.h"
 
 namespace berth::gateway::cluster {
 
 using protocol::link::Hello;
+
+namespace {
+
+const base::LogKind kLinkRefused{"link refused", spdlog::level::warn,
+                                 base::LogKind::Outcome::failure, "cluster"};
+
+std::string_view host_of(std::string_view peer) {
+  return peer.substr(0, peer.rfind(':'));
+}
+
+}  // namespace
 
 Newcomers::Newcomers(boost::asio::io_context& io, const link::TlsContext* tls,
                      std::uint32_t patience_ms, Arrived arrived,
@@ -33,9 +46,8 @@ void Newcomers::refuse(Refusal why, const std::string& peer, const std::string& 
   ++refused_[static_cast<std::size_t>(why)];
   if (why == Refusal::closed) {  // a probe of the port, an edge that was restarted
     BERTH_LOG(debug, "link ended before its hello peer={} reason=\"{}\"", peer, text);
-  } else if (limiter_.allow(base::monotonic_ns() / 1'000'000)) {
-    BERTH_LOG(warn, "link refused peer={} reason=\"{}\" not_logged={}", peer, text,
-              limiter_.suppressed());
+  } else if (kLinkRefused.admits(std::hash<std::string_view>{}(host_of(peer)))) {
+    base::LogEvent(kLinkRefused).add("peer", peer).add("reason", text);
   }
 }
 

@@ -60,7 +60,6 @@ class Newcomers {
   NewcomerLimits::Id last_id_ = 0;
   std::vector<Waiting> waiting_;
   std::array<std::uint64_t, static_cast<std::size_t>(Refusal::count)> refused_{};
-  base::LogLimiter limiter_{10};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -13,14 +13,21 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::edge {
 
+using events::Refused;
 using protocol::link::CloseReason;
 
 namespace {
 constexpr int kAcceptsPerTurn = 128;
+
+std::uint16_t port_of(const sockaddr_storage& s) {
+  return ntohs(s.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(s).sin6_port
+                                       : reinterpret_cast<const sockaddr_in&>(s).sin_port);
+}
 
 std::size_t cost_before_login(Transport t) {
   return BeforeLogin::kPlain + (has_websocket(t) ? BeforeLogin::kWebSocket : 0) +
@@ -62,7 +69,7 @@ void EdgeShard::accept_some(std::size_t listener) {
       admission_.give_back();
       if (errno == EMFILE || errno == ENFILE) {  // the next tick tries again
         ++probe_.accept_no_descriptor;
-        BERTH_LOG(err, "accept failed error={} open={}", std::strerror(errno), open_);
+        events::refused(Refused::descriptors, {}, 0, l.transport);
         listen_to_nobody();
       }
       return;
@@ -137,11 +144,6 @@ Connection& EdgeShard::new_connection(int fd) {
   return c;
 }
 
-void EdgeShard::refuse(std::uint64_t& counter, int fd) {
-  ++counter;
-  ::close(fd);
-}
-
 bool EdgeShard::has_room(const Listener& l) const {
   const std::uint32_t limit = l.options.max_connections;
   return limit == 0 || open_by_[index_of(l.transport)] < limit;
@@ -151,23 +153,27 @@ bool EdgeShard::has_room(const Listener& l) const {
 void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   const base::Address address = base::Address::of(peer);
   const auto is_address = [&](const Network& n) { return n.has(address); };
+  const std::uint16_t port = port_of(peer);
   const bool proxy = l.options.proxy_protocol;
-  if (open_ >= options_.max_connections) return refuse(probe_.accept_refused, fd);
-  if (!has_room(l)) return refuse(probe_.refused_listener, fd);
+  const auto refuse = [&](std::uint64_t& counter, Refused why) {
+    ++counter;
+    ::close(fd);
+    events::refused(why, address, port, l.transport);
+  };
+  if (open_ >= options_.max_connections) return refuse(probe_.accept_refused, Refused::connections);
+  if (!has_room(l)) return refuse(probe_.refused_listener, Refused::listener);
   if (proxy && !options_.proxies.empty() &&
       std::none_of(options_.proxies.begin(), options_.proxies.end(), is_address)) {
-    return refuse(probe_.refused_proxy, fd);
+    return refuse(probe_.refused_proxy, Refused::proxy);
   }
   if (!proxy && limits_ != nullptr && !limits_->enter(address, base::monotonic_ns()))
-    return refuse(probe_.refused_address, fd);
+    return refuse(probe_.refused_address, Refused::address);
   Connection& c = new_connection(fd);
   c.counted = !proxy && limits_ != nullptr;
   c.transport = l.transport;
   ++open_by_[index_of(l.transport)];
   c.peer = address;
-  c.peer_port =
-      ntohs(peer.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(peer).sin6_port
-                                       : reinterpret_cast<const sockaddr_in&>(peer).sin_port);
+  c.peer_port = port;
   c.loopback = !proxy && address.is_loopback();
   if (proxy || has_websocket(l.transport)) c.layers = std::make_unique<Layers>();
   if (proxy) c.layers->proxy = true;
@@ -193,7 +199,10 @@ bool EdgeShard::enter_address(Connection& c) {
   before_login_.enter(c.slot, c.peer, cost_before_login(c.transport), true, now_s_);
   if (limits_ == nullptr) return true;
   c.counted = limits_->enter(c.peer, base::monotonic_ns());
-  if (!c.counted) ++probe_.refused_address;
+  if (!c.counted) {
+    ++probe_.refused_address;
+    events::refused(Refused::address, c.peer, c.peer_port, c.transport);
+  }
   return c.counted;
 }
 

@@ -64,6 +64,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
     if (served.gone_ns != 0) ++probe_.reattached;
     all.push_back(c.id());
   });
+  BERTH_LOG(debug, "connections attached partition={} connections={}", partition, all.size());
   served.engine->attached_all();
   for (const base::ConnId conn : begin_probation(partition, all)) {
     if (Connection* c = find(conn)) replay(*c);

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "base/give_back.h"
+#include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
 #include "gateway/edge/ends.h"
 #include "protocol/mqtt/framer.h"
@@ -78,6 +79,7 @@ bool EdgeShard::take_proxy_header(Connection& c) {
   const Status status = protocol::proxy::parse(all, used, h);
   if (status == Status::malformed) {
     ++probe_.refused_proxy;
+    events::refused_proxy_header(c);
     end(c, CloseReason::protocol_error);
     errno = EAGAIN;
     return false;

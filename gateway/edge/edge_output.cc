@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/give_back.h"
+#include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
 #include "gateway/edge/ends.h"
 
@@ -213,10 +214,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   before_login_.ended(c.slot);
   drop_place(c);
   count_end(probe_, reason, c.connected);
-  if (close_log_.allow(base::monotonic_ns() / 1'000'000)) {
-    BERTH_LOG(info, "closed conn={} peer={} reason={} rx={} tx={}", conn.packed(),
-              c.peer.with_port(c.peer_port), protocol::link::name_of(reason), c.in_off, c.out_off);
-  }
+  events::ended(c);
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);
   if (c.attached && !c.held) engine_of(c).closed(conn, reason);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/give_back.h"
+#include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/mqtt/reason_text.h"
@@ -59,8 +60,7 @@ void EdgeShard::strike(Connection& c, bool at_once) {
   if (quarantine_ != nullptr && c.cookie != nullptr)
     s.name = quarantine_->name_of(
         (*c.cookie)[static_cast<std::size_t>(protocol::link::CookieSlot::identity)]);
-  BERTH_LOG(warn, "engine died of conn={} peer={} principal={}", c.id().packed(),
-            c.peer.with_port(c.peer_port), link::text_of(s.id));
+  events::engine_died_of(c, s);
   ++c.deaths;
   bool out = c.deaths >= Quarantine::kDeaths || at_once;
   if (quarantine_ != nullptr) out = quarantine_->strike(s, c.in, now_s_) || out;
@@ -117,6 +117,7 @@ bool EdgeShard::may_speak(Connection& c, base::ByteView first) {
   if (quarantine_ == nullptr || !quarantine_->any()) return true;
   if (!quarantine_->holds(newcomer_id(c.peer), now_s_)) return true;
   ++probe_.accept_quarantined;
+  events::kept_out(c);
   c.out.append(banned(c, first));
   write_out(c);
   if (c.fd >= 0) end(c, CloseReason::poison);
@@ -138,7 +139,6 @@ void EdgeShard::judge(Served& served, EngineEnd how) {
   const auto culprit = served.probation.died(how, served.alone, now_ms());
   Connection* c = culprit ? find(*culprit) : nullptr;
   if (c == nullptr) return;
-  BERTH_LOG(err, "engine died with one suspect conn={}", c->id().packed());
   strike(*c, true);
 }
 

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/give_back.h"
+#include "base/log_event.h"
 #include "gateway/edge/ends.h"
 
 namespace berth::gateway::edge {
@@ -214,6 +215,7 @@ void EdgeShard::arm_tick() {
 void EdgeShard::on_tick() {
   const std::uint32_t before = std::exchange(last_tick_s_, seconds());
   now_s_ = last_tick_s_;
+  base::log_tick(base::monotonic_ns() / 1'000'000);
   lingering_.tick();
   if (!accepting_) resume_accepting();
   if (now_s_ - before < kStall_s) {  // else: read first, then judge

@@ -156,7 +156,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void set_waiting(Connection& c, bool waiting);
   Connection& new_connection(int fd);
   void admit(int fd, const sockaddr_storage& peer, const Listener& l);
-  static void refuse(std::uint64_t& counter, int fd);
   bool has_room(const Listener& l) const;
   bool enter_address(Connection& c);
 
@@ -320,7 +319,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   AddressLimits* limits_;
   Quarantine* quarantine_ = nullptr;  // of the process; null: none
   std::function<void(const Quarantine::Strike&)> on_strike_;
-  base::LogLimiter close_log_{200};
 };
 
 // A listening TCP socket, SO_REUSEADDR, backlog 4096; `shared`: with SO_REUSEPORT. `port` 0 is

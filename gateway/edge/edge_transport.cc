@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "gateway/edge/client_trust.h"
+#include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::edge {
@@ -29,6 +30,7 @@ ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t r
   if (!was_open && SSL_is_init_finished(c.tls) != 0) {
     const ClientTrust* trust = ClientTrust::of(c.tls);
     if (trust != nullptr && trust->nameless(c.tls)) {  // a password is no way around
+      events::tls_failed(c, "its certificate has no name that could be its user name");
       errno = EPROTO;
       return -1;
     }
@@ -47,6 +49,8 @@ ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t r
     return -1;
   }
   if (why == SSL_ERROR_ZERO_RETURN) return 0;
+  const bool said = why == SSL_ERROR_SSL || ERR_peek_error() != 0;
+  if (SSL_is_init_finished(c.tls) == 0 || said) events::tls_failed(c, {});
   errno = SSL_is_init_finished(c.tls) != 0 ? ECONNRESET : EPROTO;
   return -1;
 }

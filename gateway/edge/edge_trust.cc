@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/clock.h"
+#include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
 #include "gateway/edge/tls_server.h"
 
@@ -48,9 +49,7 @@ void EdgeShard::review_some_certificates() {
     const bool good = tls->still_trusts(c.tls, verified);
     if (verified || !good) --checks;
     if (good) continue;
-    if (close_log_.allow(base::monotonic_ns() / 1'000'000))
-      BERTH_LOG(info, "certificate is not good any more conn={} peer={}", c.id().packed(),
-                c.peer.with_port(c.peer_port));
+    events::untrusted(c);
     c.out.append(farewell_to(c, Reason::not_authorized));
     close(c.id(), CloseReason::policy);
   }

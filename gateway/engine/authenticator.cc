@@ -24,6 +24,17 @@ namespace {
 constexpr std::int64_t kClockSkew_s = 300;  // of a device that logs in with a key
 constexpr std::string_view kBound = "v2:";
 
+// `why`: for the log; the device hears the code only.
+session::AuthResult refusal_of(Reason reason, const char* why) {
+  session::AuthResult r;
+  r.reason = reason;
+  r.why = why;
+  return r;
+}
+constexpr const char* kAnonymous = "no user name, and auth.anonymous does not let it in";
+constexpr const char* kBusy = "too many log-ins wait";
+constexpr const char* kDisabled = "device, account or tenant is disabled";
+
 std::string hex_hmac(std::string_view key, std::string_view text) {
   unsigned char d[32];
   unsigned size = 0;
@@ -54,16 +65,22 @@ bool Authenticator::nobody_asks(const session::AuthRequest& request) const {
 void Authenticator::check(session::AuthRequest request, Done done, base::ConnId conn) {
   const bool by_registry = options_.registry != nullptr;
   const bool names_himself = !request.certificate.empty() || request.has_user_name;
-  if (request.user_name.size() > kNameMax) return done({Reason::bad_user_name_or_password, {}});
+  if (request.user_name.size() > kNameMax)
+    return done(refusal_of(Reason::bad_user_name_or_password, "user name above 256 bytes"));
   if (by_registry && names_himself && !options_.registry->loaded())
-    return done({Reason::server_unavailable, {}});
+    return done(refusal_of(Reason::server_unavailable, "the registry is not read yet"));
   if (!request.certificate.empty()) return check_certificate(request, done);
   if (!request.has_user_name)
-    return done({nobody_asks(request) ? Reason::success : Reason::not_authorized, {}});
+    return done(nobody_asks(request) ? session::AuthResult{}
+                                     : refusal_of(Reason::not_authorized, kAnonymous));
   if (!by_registry && !options_.passwords) {
-    return done({nobody_asks(request) ? Reason::success : Reason::bad_user_name_or_password, {}});
+    return done(nobody_asks(request)
+                    ? session::AuthResult{}
+                    : refusal_of(Reason::bad_user_name_or_password,
+                                 "no password file and no registry is configured"));
   }
-  if (request.password.size() > kPasswordMax) return done({Reason::bad_user_name_or_password, {}});
+  if (request.password.size() > kPasswordMax)
+    return done(refusal_of(Reason::bad_user_name_or_password, "password above 1,024 bytes"));
   Plan p = plan(request);
   follow(std::move(p), std::make_shared<const session::AuthRequest>(std::move(request)), done,
          conn);
@@ -72,10 +89,12 @@ void Authenticator::check(session::AuthRequest request, Done done, base::ConnId 
 void Authenticator::follow(Plan plan, Request request, const Done& done, base::ConnId conn) {
   const bool hashes = plan.what == Plan::Do::hash || plan.what == Plan::Do::pretend;
   const std::uint64_t tenant = tenant_of(*request);
-  if (hashes && !hasher_.has_room(tenant, request->address)) return done({Reason::server_busy, {}});
+  if (hashes && !hasher_.has_room(tenant, request->address))
+    return done(refusal_of(Reason::server_busy, kBusy));
   if (!throttle_.may_try(request->address, request->user_name, login_time()))
-    return done({Reason::connection_rate_exceeded, {}});
-  if (plan.what == Plan::Do::refuse) return refuse(*request, done);
+    return done(refusal_of(Reason::connection_rate_exceeded,
+                           "too many failed log-ins of this name or address"));
+  if (plan.what == Plan::Do::refuse) return refuse(*request, plan.why, done);
   if (plan.what == Plan::Do::admit) return admit(*request, plan.login, done);
   LoginHasher::Job job{
       .conn = conn, .tenant = tenant, .from = request->address, .work = {}, .done = {}};
@@ -102,12 +121,16 @@ void Authenticator::answer(const Plan& plan, const session::AuthRequest& request
                            LoginHasher::Outcome outcome, const Done& done) {
   if (outcome == LoginHasher::Outcome::busy) {
     throttle_.not_tried(request.address, request.user_name);
-    return done({Reason::server_busy, {}});
+    return done(refusal_of(Reason::server_busy, kBusy));
   }
-  if (outcome == LoginHasher::Outcome::bad) return refuse(request, done);
+  if (outcome == LoginHasher::Outcome::bad) {
+    const bool known = plan.what != Plan::Do::pretend;
+    return refuse(request, known ? "wrong password" : plan.why, done);
+  }
   if (!plan.login) {  // the file may have been replaced meanwhile
     const std::string* now = options_.passwords->stored(request.user_name);
-    if (now == nullptr || *now != plan.stored) return refuse(request, done);
+    if (now == nullptr || *now != plan.stored)
+      return refuse(request, "the password file has changed meanwhile", done);
   }
   verified_.remember(request.user_name, plan.stored, request.password);
   std::optional<Login> login =
@@ -121,9 +144,11 @@ Authenticator::Plan Authenticator::plan(const session::AuthRequest& request) con
   if (options_.registry != nullptr) p.login = options_.registry->find_login(request.user_name);
   if (p.login) {
     const registry::pb::Credential& c = p.login->credential;
-    if (!registry::in_time(c, base::wall_time())) return refusal(request);
+    if (!registry::in_time(c, base::wall_time()))
+      return refusal(request, "credential is expired or not valid yet");
     if (c.type() == "hmac") {
-      if (!proves_key(request, c)) return refusal(request);
+      if (!proves_key(request, c))
+        return refusal(request, "wrong proof of its key, or the device's clock is wrong");
       p.what = Plan::Do::admit;
       return p;
     }
@@ -131,7 +156,7 @@ Authenticator::Plan Authenticator::plan(const session::AuthRequest& request) con
   } else {
     const std::string* s =
         options_.passwords ? options_.passwords->stored(request.user_name) : nullptr;
-    if (s == nullptr) return refusal(request);
+    if (s == nullptr) return refusal(request, "unknown user name");
     p.stored = *s;
   }
   const bool known = verified_.knows(request.user_name, p.stored, request.password);
@@ -139,12 +164,14 @@ Authenticator::Plan Authenticator::plan(const session::AuthRequest& request) con
   return p;
 }
 
-Authenticator::Plan Authenticator::refusal(const session::AuthRequest& request) const {
+Authenticator::Plan Authenticator::refusal(const session::AuthRequest& request,
+                                           const char* why) const {
   static const registry::HashCosts kNone;
   const registry::HashCosts& file = options_.passwords ? options_.passwords->costs() : kNone;
   const registry::HashCosts& known =
       options_.registry != nullptr ? options_.registry->hash_costs() : kNone;
   Plan p;
+  p.why = why;
   const std::size_t all = file.total() + known.total();
   if (all == 0) return p;
   const std::uint64_t number = base::siphash(key_, request.user_name);
@@ -165,8 +192,10 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
   const auto login = options_.registry->find_certificate(request.certificate, request.authorities);
   const bool park = !request.nonce.empty();  // whose protocol has one code for all of these
   if (!login || !registry::in_time(login->credential, base::wall_time()))
-    return done({park ? Reason::bad_user_name_or_password : Reason::not_authorized, {}});
-  if (!login->scope) return done({Reason::banned, {}});
+    return done(refusal_of(
+        park ? Reason::bad_user_name_or_password : Reason::not_authorized,
+        login ? "credential is expired or not valid yet" : "certificate is not registered"));
+  if (!login->scope) return done(refusal_of(Reason::banned, kDisabled));
   done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
 }
 
@@ -210,13 +239,13 @@ void Authenticator::admit(const session::AuthRequest& request, const std::option
                           const Done& done) {
   throttle_.succeeded(request.address, request.user_name, login_time());
   if (!login) return done({Reason::success, {}, true});  // of the password file
-  if (!login->scope) return done({Reason::banned, {}});
+  if (!login->scope) return done(refusal_of(Reason::banned, kDisabled));
   done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
 }
 
-void Authenticator::refuse(const session::AuthRequest& request, const Done& done) {
+void Authenticator::refuse(const session::AuthRequest& request, const char* why, const Done& done) {
   throttle_.failed(request.address, request.user_name, login_time());
-  done({Reason::bad_user_name_or_password, {}});
+  done(refusal_of(Reason::bad_user_name_or_password, why));
 }
 
 }  // namespace berth::gateway::engine

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_event.h"
 #include "gateway/link/principal_id.h"
 
 namespace berth::gateway::engine {
@@ -120,6 +121,7 @@ void EngineShard::arm_tick() {
     const auto late = std::chrono::steady_clock::now() - tick_.expiry();
     probe_.engine_lag.observe_ns(std::chrono::nanoseconds(late).count());
     begin_timing();
+    base::log_tick(base::monotonic_ns() / 1'000'000);
     broker_.tick(now());
     keep_clock();
     turn_end();
@@ -248,11 +250,7 @@ session::Effects::Standing EngineShard::standing_of(std::string_view principal_k
   out.principal = link::keyed_principal_id(principal_key);
   out.tenant = tenant.empty() ? 0 : link::keyed_principal_id(tenant).low;
   const std::int64_t now_s = base::monotonic_ns() / 1'000'000'000;
-  if (kept_out_.has(out.principal, now_s)) {
-    BERTH_LOG(warn, "login refused: quarantined id={} tenant={}", link::text_of(out.principal),
-              tenant);
-    return Standing::banned;
-  }
+  if (kept_out_.has(out.principal, now_s)) return Standing::banned;
   if (out.tenant != 0 && !kept_out_.may_pass(PrincipalId::of_tenant(out.tenant), now_s))
     return Standing::slow_down;
   return Standing::good;

@@ -140,7 +140,7 @@ bool TlsContext::reload() {
   }
   if (why.empty()) {
     keep(files_);
-    BERTH_LOG(info, "certificates of links read again");
+    runtime::log_certificates("certificates of links read again", expiries());
   } else {
     if (error().empty()) runtime::set_degraded(runtime::Part::link_certificates, why);
     BERTH_LOG(err, "certificates of links stay as they were error=\"{}\"", why);

@@ -7,9 +7,12 @@
 #include <openssl/x509.h>
 
 #include <algorithm>
+#include <ctime>
 #include <limits>
 #include <memory>
 #include <stdexcept>
+
+#include "base/log.h"
 
 namespace berth::gateway::runtime {
 namespace {
@@ -85,6 +88,17 @@ std::int64_t earliest_expiry(const std::string& file) {
   if (earliest == kNever) fail(file);
   ERR_clear_error();
   return earliest;
+}
+
+void log_certificates(const char* what, const std::vector<CertificateExpiry>& all) {
+  for (const CertificateExpiry& c : all) {
+    const std::time_t at = c.not_after_s;
+    std::tm utc{};
+    char text[32] = "never";
+    if (c.not_after_s != kNever && gmtime_r(&at, &utc) != nullptr)
+      std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    BERTH_LOG(info, "{} certificate={} not_after={}", what, c.name, text);
+  }
 }
 
 }  // namespace berth::gateway::runtime

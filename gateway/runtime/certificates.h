@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace berth::gateway::runtime {
 
@@ -15,6 +16,9 @@ struct CertificateExpiry {
   std::string name;              // which: link, link_ca, mqtts, …
   std::int64_t not_after_s = 0;  // Unix time; of a chain or bundle the earliest
 };
+
+// One line of level info for each: its name, and until when it is good.
+void log_certificates(const char* what, const std::vector<CertificateExpiry>& all);
 
 // Reads a certificate with its chain, and its key, both PEM, into the context. Returns the earliest
 // expiry of the chain as Unix time. Throws std::runtime_error that names the file: it can't be read

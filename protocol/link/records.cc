@@ -206,10 +206,11 @@ bool get_alive(std::string_view in, Alive& a) {
 namespace {
 
 void put_peer(std::string& out, const Attach& a) {
-  if (a.connected) return put_bytes(out, {});
-  std::string name;
-  if (!a.authorities.empty()) put_varint(name, a.certificate.size());
-  name.append(a.certificate).append(a.authorities);
+  std::string name;  // of who has logged in it is in the cookie
+  if (!a.connected) {
+    if (!a.authorities.empty()) put_varint(name, a.certificate.size());
+    name.append(a.certificate).append(a.authorities);
+  }
   put_varint(out, a.peer.bytes.size() + 2 + name.size());
   out.append(reinterpret_cast<const char*>(a.peer.bytes.data()), a.peer.bytes.size());
   out.push_back(static_cast<char>(a.peer_port));

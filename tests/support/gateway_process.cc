@@ -65,7 +65,7 @@ void GatewayProcess::start() {
   if (role_ == Role::engine) flag("--links", "127.0.0.1:" + std::to_string(link_port_));
   argv.insert(argv.end(), flags_.begin(), flags_.end());
   process_ = std::make_unique<Process>(argv, directory_ + "/log." + std::to_string(starts_++));
-  const std::string word = role_ == Role::engine ? " ready links=" : " ready mqtt=";
+  const std::string word = role_ == Role::engine ? "ready links=" : "ready mqtt=";
   const bool ready = eventually(
       [&] { return !process_->running() || process_->log().find(word) != std::string::npos; },
       std::chrono::seconds(60));

@@ -1,0 +1,63 @@
+#include "gateway/admin/audit.h"
+
+#include <functional>
+
+#include "base/log.h"
+#include "base/log_event.h"
+
+namespace berth::gateway::admin {
+
+using base::LogEvent;
+using base::LogKind;
+using Outcome = LogKind::Outcome;
+
+namespace {
+
+const LogKind kChanged{"admin change", spdlog::level::info, Outcome::success, "admin"};
+const LogKind kFailed{"admin change", spdlog::level::warn, Outcome::failure, "admin", "failed"};
+const LogKind kRefused{"admin refused", spdlog::level::warn, Outcome::failure, "admin"};
+const LogKind kAsked{"admin request", spdlog::level::debug, Outcome::success, "admin"};
+
+// The token has one name: there is one (admin.token_file).
+const char* right_of(const Connection& c) {
+  return c.caller.local_socket ? "local_socket" : "admin_token";
+}
+
+void add(LogEvent& e, const Connection& c, const Asked& asked, int status) {
+  if (c.caller.local_socket) {
+    e.add("from", "local_socket");
+  } else {
+    const bool v6 = c.address.find(':') != std::string::npos;
+    e.add("peer", (v6 ? "[" + c.address + "]" : c.address) + ":" + std::to_string(c.port));
+  }
+  e.add("method", asked.method).add("path", asked.path).add("status", status);
+}
+
+std::uint64_t source_of(const Connection& c) {
+  return std::hash<std::string>{}(c.address);
+}
+
+}  // namespace
+
+Asked asked_of(const Request& r) {
+  return {r.method, r.path, r.query.contains("dry_run")};
+}
+
+void log_answered(const Connection& c, const Asked& asked, int status) {
+  const bool looks = asked.method == "GET" || asked.method == "HEAD" || asked.dry_run;
+  const LogKind& kind = looks ? kAsked : status < 400 ? kChanged : kFailed;
+  if (!kind.admits(source_of(c))) return;
+  LogEvent e(kind);
+  if (!looks) e.add("user", right_of(c));
+  add(e, c, asked, status);
+  if (asked.dry_run) e.add("dry_run", "true");
+}
+
+void log_refused(const Connection& c, const Asked& asked, int status, const std::string& reason) {
+  if (!kRefused.admits(source_of(c))) return;
+  LogEvent e(kRefused);
+  add(e, c, asked, status);
+  e.add("reason", reason);
+}
+
+}  // namespace berth::gateway::admin

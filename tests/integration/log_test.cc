@@ -1,0 +1,384 @@
+// What an operator reads in the log of a running gateway: who, from where, why and with which code,
+// as text and as ECS; what can't be done to the log by a client; what never stands in it.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <sstream>
+
+#include "tests/support/certificates.h"
+#include "tests/support/gateway_process.h"
+#include "tests/support/raw_client.h"
+#include "tests/support/rest.h"
+
+namespace berth::test {
+namespace {
+
+namespace json = boost::json;
+using Fields = std::map<std::string, std::string>;
+
+// mosquitto_passwd -b FILE NAME secret, version 2.0.11
+constexpr const char* kSecret =
+    "$7$101$arQvV6TuUEq4Ebq2$SsMPy5lvEp+dtsj/eyXNvFAE8cwX0wb6JPG2kf+8V5tfaxvQ0Pl9Lfa9"
+    "O01Von3CgyjmhA7IvNbnbJZ1wp0qPQ==";
+
+std::vector<std::string> lines_of(const std::string& log) {
+  std::vector<std::string> all;
+  std::istringstream in(log);
+  for (std::string line; std::getline(in, line);) all.push_back(line);
+  return all;
+}
+
+// Of `key=value` in the text the field of ECS.
+const char* ecs_name(const std::string& key) {
+  static const std::map<std::string, const char*> kNames{{"client", "berth.client_id"},
+                                                         {"user", "user.name"},
+                                                         {"tenant", "berth.tenant"},
+                                                         {"device", "berth.device"},
+                                                         {"site", "berth.site"},
+                                                         {"topic", "berth.topic"},
+                                                         {"filter", "berth.filter"},
+                                                         {"reason", "event.reason"},
+                                                         {"code", "event.code"},
+                                                         {"cause", "labels.cause"},
+                                                         {"method", "http.request.method"},
+                                                         {"path", "url.path"},
+                                                         {"session", "labels.session"},
+                                                         {"quota", "labels.quota"},
+                                                         {"listener", "berth.listener"},
+                                                         {"certificate", "labels.certificate"}};
+  const auto it = kNames.find(key);
+  return it == kNames.end() ? "" : it->second;
+}
+
+bool text_has(const std::string& line, const std::string& words, const Fields& fields) {
+  if (line.find("] " + words) == std::string::npos) return false;
+  return std::all_of(fields.begin(), fields.end(), [&](const auto& f) {
+    const std::string bare = " " + f.first + "=" + f.second;
+    const std::string quoted = " " + f.first + "=\"" + f.second + "\"";
+    return (line + " ").find(bare + " ") != std::string::npos ||
+           line.find(quoted) != std::string::npos;
+  });
+}
+
+bool ecs_has(const std::string& line, std::string words, const Fields& fields) {
+  boost::system::error_code ec;
+  const json::value v = json::parse(line, ec);
+  if (ec || !v.is_object()) return false;
+  std::replace(words.begin(), words.end(), ' ', '-');
+  const auto is = [&](const std::string& name, const std::string& value) {
+    const json::value* at = v.as_object().if_contains(name);
+    return at != nullptr && at->is_string() && at->as_string() == value;
+  };
+  return is("event.action", words) && std::all_of(fields.begin(), fields.end(), [&](const auto& f) {
+           return is(ecs_name(f.first), f.second);
+         });
+}
+
+class Log : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
+ protected:
+  Log() {
+    std::string name = std::filesystem::temp_directory_path() / "berth-log-XXXXXX";
+    directory_ = mkdtemp(name.data());
+  }
+  ~Log() override {
+    gateway_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+  static bool ecs() { return std::string(std::get<0>(GetParam())) == "ecs"; }
+  std::string file(const std::string& name, const std::string& text) const {
+    const std::string at = directory_ + "/" + name;
+    std::ofstream(at) << text;
+    ::chmod(at.c_str(), 0600);
+    return at;
+  }
+  // With a password file and an ACL file; `level` of the log.
+  void start(const std::string& more, const std::string& level) {
+    std::string users;
+    for (const char* u : {"cam", "door"}) users += std::string(u) + ":" + kSecret + "\n";
+    file("users", users);
+    file("acl", "user cam\ntopic readwrite free/#\nuser door\ntopic readwrite free/#\n");
+    start_with("auth: {password_file: " + directory_ + "/users, acl_file: " + directory_ +
+                   "/acl, failures_per_name: 3, failures_per_address: 1000}\n" + more,
+               level);
+  }
+  void start_with(const std::string& config, const std::string& level) {
+    std::vector<std::string> flags{"--config",     file("berth.yaml", config),
+                                   "--log-format", std::get<0>(GetParam()),
+                                   "--log-level",  level};
+    if (*std::get<1>(GetParam()) != 0) flags.emplace_back(std::get<1>(GetParam()));
+    gateway_ = std::make_unique<GatewayProcess>(flags);
+  }
+  int port() const { return gateway_->mqtt_port(); }
+  bool has(const std::string& words, const Fields& fields) const {
+    for (const std::string& line : lines_of(gateway_->log())) {
+      if (ecs() ? ecs_has(line, words, fields) : text_has(line, words, fields)) return true;
+    }
+    return false;
+  }
+  void expect(const std::string& words, const Fields& fields) const {
+    std::string wanted = words;
+    for (const auto& [k, v] : fields) wanted += " " + k + "=" + v;
+    EXPECT_TRUE(eventually([&] { return has(words, fields); })) << wanted << "\n"
+                                                                << gateway_->log();
+  }
+  static ConnectOptions as(const std::string& user, const std::string& client_id,
+                           const std::string& password = "secret") {
+    ConnectOptions o{.client_id = client_id};
+    o.user = user;
+    o.password = password;
+    return o;
+  }
+  void knock(const ConnectOptions& o) const {
+    RawClient c(port());
+    c.send(connect(o));
+    c.until(2);
+  }
+  std::string directory_;
+  std::unique_ptr<GatewayProcess> gateway_;
+};
+INSTANTIATE_TEST_SUITE_P(Shapes, Log,
+                         ::testing::Values(std::tuple{"text", ""}, std::tuple{"ecs", ""},
+                                           std::tuple{"ecs", "--single-process"}),
+                         [](const auto& i) {
+                           return std::string(std::get<0>(i.param)) +
+                                  (*std::get<1>(i.param) == 0 ? "" : "Single");
+                         });
+
+TEST_P(Log, NamesWhoFromWhereWhyAndCode) {
+  start("", "info");
+  knock(as("cam", "c-wrong", "nope"));
+  expect("client refused", {{"cause", "login"},
+                            {"client", "c-wrong"},
+                            {"user", "cam"},
+                            {"reason", "wrong password"},
+                            {"code", "0x86"}});
+  knock(as("nobody", "c-unknown"));
+  expect("client refused", {{"client", "c-unknown"}, {"reason", "unknown user name"}});
+  for (int i = 0; i < 6; ++i) knock(as("nobody", "c-brute", "guess"));
+  expect("client refused", {{"cause", "throttled"}, {"client", "c-brute"}, {"code", "0x9f"}});
+  auto c = connected(port(), as("door", "c-door"));
+  c->send(publish("closed/x", "p", 1, 1));
+  c->until(4);
+  expect("publish denied",
+         {{"client", "c-door"}, {"user", "door"}, {"topic", "closed/x"}, {"code", "0x87"}});
+  c->send(subscribe(2, "closed/#", 1));
+  c->until(9);
+  expect("subscribe denied", {{"client", "c-door"}, {"filter", "closed/#"}, {"code", "0x87"}});
+  auto twin = connected(port(), as("door", "c-door"));
+  expect("session taken over", {{"client", "c-door"}, {"user", "door"}, {"code", "0x8e"}});
+  twin->send(from_hex("0000"));
+  expect("client disconnected", {{"cause", "protocol_error"}, {"client", "c-door"}});
+  ConnectOptions silent = as("cam", "c-silent");
+  silent.keep_alive_s = 1;
+  auto quiet = connected(port(), silent);
+  expect("client disconnected",
+         {{"cause", "keepalive_timeout"}, {"client", "c-silent"}, {"code", "0x8d"}});
+  ConnectOptions kept = as("cam", "c-kept");
+  kept.properties = expiry(1);
+  connected(port(), kept).reset();
+  expect("client disconnected", {{"cause", "peer_closed"}, {"client", "c-kept"}, {"user", "cam"}});
+  expect("session expired", {{"client", "c-kept"}, {"user", "cam"}});
+  knock({.client_id = std::string(2000, 'x')});
+  expect("client refused", {{"cause", "protocol_error"}, {"code", "0x85"}});
+  RawClient noise(port());
+  noise.send("GET / HTTP/1.1\r\n\r\n");
+  expect("connection closed", {{"cause", "protocol_error"}, {"listener", "mqtt"}});
+  const std::string log = gateway_->log();
+  EXPECT_NE(log.find(ecs() ? "\"client.ip\":\"127.0.0.1\"" : "peer=127.0.0.1:"), std::string::npos);
+  EXPECT_EQ(log.find("secret"), std::string::npos) << "no password";
+}
+
+TEST_P(Log, NamesTenantsAndWhatAnOperatorDoes) {
+  start_with(
+      "auth: {failures_per_name: 0, failures_per_address: 0}\n"
+      "registry: {source: store, refresh_ms: 200, password_iterations: 3}\n",
+      "info");
+  const Rest rest(gateway_->admin_port());
+  const auto put = [&](const std::string& path, const std::string& body) {
+    const RestAnswer a = rest.put("/api/v1/tenants/acme" + path, body);
+    EXPECT_LT(a.status, 300) << path << a.body;
+  };
+  put("", R"({"limits":{"connections":1}})");
+  put("/sites/north", "{}");
+  for (const std::string name : {"cam", "door"}) {
+    put("/devices/" + name,
+        R"({"site":"north","credentials":[{"auth_id":")" + name + R"(","password":"secret"}]})");
+  }
+  expect(
+      "admin change",
+      {{"method", "PUT"}, {"path", "/api/v1/tenants/acme/devices/cam"}, {"user", "admin_token"}});
+  Rest(gateway_->admin_port(), "wrong").put("/api/v1/tenants/acme", "{}");
+  expect("admin refused", {{"method", "PUT"}, {"path", "/api/v1/tenants/acme"}});
+  std::unique_ptr<RawClient> cam;
+  ASSERT_TRUE(eventually([&] {
+    cam = std::make_unique<RawClient>(port());
+    cam->send(connect(as("cam@acme", "c-cam")));
+    const auto got = cam->until(2);
+    return !got.empty() && got.back().body[1] == 0;
+  }));
+  knock(as("door@acme", "c-door"));
+  expect("client refused", {{"cause", "quota"},
+                            {"client", "c-door"},
+                            {"tenant", "acme"},
+                            {"device", "door"},
+                            {"site", "north"},
+                            {"quota", "connections"}});
+  cam->send(publish("v1/other/device/event/x", "p", 1, 1));
+  cam->until(4);
+  rest.ask("DELETE", "/api/v1/tenants/acme/devices/cam");
+  expect("session removed", {{"client", "c-cam"}, {"tenant", "acme"}, {"device", "cam"}});
+  expect("client disconnected",
+         {{"cause", "policy"}, {"client", "c-cam"}, {"tenant", "acme"}, {"code", "0x98"}});
+  const std::string log = gateway_->log();
+  EXPECT_EQ(log.find("secret"), std::string::npos) << "no password";
+  EXPECT_EQ(log.find(gateway_->admin_token()), std::string::npos) << "no token";
+}
+
+TEST_P(Log, SaysWhyTlsFailedAndWhichCertificatesAreNew) {
+  Certificates authority(directory_);
+  authority.issue("server", "localhost");
+  start_with("auth: {anonymous: always}\nmqtts: {listen: '127.0.0.1:0', cert_file: '" +
+                 authority.file("server.crt") + "', key_file: '" + authority.file("server.key") +
+                 "'}\n",
+             "info");
+  RawClient plain(gateway_->mqtts_port());
+  plain.send(connect({.client_id = "c"}));
+  expect("tls failed", {{"listener", "mqtts"}});
+  gateway_->process().send(SIGHUP);
+  expect("certificates of devices read again", {{"certificate", "mqtts"}});
+}
+
+TEST_P(Log, OfLevelDebugSaysMoreAndNeverASecret) {
+  std::size_t lines[2] = {};
+  for (const bool debug : {false, true}) {
+    start("", debug ? "debug" : "info");
+    const std::size_t before = lines_of(gateway_->log()).size();
+    ConnectOptions o = as("cam", "c-cam");
+    o.properties = expiry(60);
+    o.clean = false;
+    o.will_topic = "free/will";
+    o.will_payload = "PLATE-WILL";
+    connected(port(), o)->send(packet(0xe0, ""));
+    if (debug) expect("client connected", {{"client", "c-cam"}, {"session", "new"}});
+    auto c = connected(port(), o);
+    c->send(subscribe(1, "free/#", 1));
+    c->until(9);
+    c->send(publish("free/x", "PLATE-AB123", 1, 2));
+    c->until(3);
+    c->send(publish("closed/x", "PLATE-AB123", 1, 3));
+    c->until(4);
+    c->send(unsubscribe(4, "free/#"));
+    c->until(11);
+    knock(as("cam", "c-bad", "PASSWORD-GUESS"));
+    Rest(gateway_->admin_port()).ask("POST", "/api/v1/nowhere?token=QUERY-TOKEN", "BODY-SECRET");
+    c.reset();
+    expect("client disconnected", {{"client", "c-cam"}, {"cause", "peer_closed"}});
+    expect("publish denied", {{"client", "c-cam"}});
+    EXPECT_EQ(has("client connected", {{"client", "c-cam"}, {"session", "resumed"}}), debug);
+    EXPECT_EQ(has("client subscribed", {{"client", "c-cam"}, {"filter", "free/#"}}), debug);
+    EXPECT_EQ(has("client unsubscribed", {{"client", "c-cam"}, {"filter", "free/#"}}), debug);
+    const std::string token = gateway_->admin_token();
+    gateway_->terminate();
+    const std::string log = gateway_->log();
+    for (const std::string& never :
+         {std::string("PLATE"), std::string("secret"), std::string("PASSWORD-GUESS"),
+          std::string("QUERY-TOKEN"), std::string("BODY-SECRET"), token})
+      EXPECT_EQ(log.find(never), std::string::npos) << never << "\n" << log;
+    lines[debug] = lines_of(log).size() - before;
+  }
+  EXPECT_GT(lines[1], lines[0] + 4);
+}
+
+// Every line is one of ours, whatever names are given.
+TEST_P(Log, IsNotForged) {
+  start("", "debug");
+  const std::string forged =
+      "2026-01-01T00:00:00.000Z error [edge 1] client quarantined client=boss";
+  const std::vector<std::string> names{"x\n" + forged,
+                                       "x\"} \n{\"event.action\":\"client-quarantined\"",
+                                       "\x1b[2J",
+                                       "x\" user=root \"",
+                                       "x\xe2\x80\xa8\xe2\x80\xae" + forged,
+                                       std::string(1000, '"'),
+                                       std::string(4096, 'x')};
+  for (const std::string& name : names) {
+    knock(as("cam", name, "bad"));
+    knock(as("cam" + name, "c", "bad"));
+    if (name.size() > 1024) continue;
+    RawClient c(port());
+    c.send(connect(as("door", name)));
+    if (c.until(2).empty()) continue;
+    c.send(publish("closed/" + std::string(name.find('\n') == std::string::npos ? name : "x"), "p",
+                   1, 1));
+    c.until(4, std::chrono::seconds(2));
+  }
+  expect("client refused", {{"client", "c"}});
+  gateway_->terminate();
+  for (const std::string& line : lines_of(gateway_->log())) {
+    EXPECT_LT(line.size(), 16'000u);
+    EXPECT_EQ(line.find('\x1b'), std::string::npos);
+    EXPECT_EQ(line.find("\xe2\x80\xa8"), std::string::npos);
+    if (ecs()) {
+      boost::system::error_code ec;
+      const json::value v = json::parse(line, ec);
+      EXPECT_FALSE(ec) << line;
+      if (ec) continue;
+      const json::value* action = v.as_object().if_contains("event.action");
+      EXPECT_TRUE(action == nullptr || *action != json::value("client-quarantined")) << line;
+      EXPECT_NE(v.as_object().if_contains("log.logger"), nullptr) << line;
+      EXPECT_TRUE(!v.as_object().contains("user.name") || v.at("user.name").as_string() != "root")
+          << line;
+    } else {
+      static const std::regex kOurs(
+          R"(^\d{4}-\d\d-\d\dT[0-9:.]+Z [a-z]+ \[[a-z]+ \d+\] ([a-z_-]+ ?)+)");
+      std::smatch m;
+      EXPECT_TRUE(std::regex_search(line, m, kOurs)) << line;
+      EXPECT_EQ(m.str().find("client quarantined"), std::string::npos) << line;
+      EXPECT_EQ(m.str().find("2026-01-01T00:00:00.000Z"), std::string::npos) << line;
+    }
+  }
+}
+
+// One attacker's lines are limited, and counted; another kind, and another client, are seen.
+TEST_P(Log, OfAFloodHidesNobodyElse) {
+  start("", "info");
+  constexpr int kFlood = 600;
+  for (int i = 0; i < kFlood; ++i) {
+    RawClient c(port(), 0, 2);
+    c.send(connect({.client_id = std::string(2000, 'x')}));
+    c.until(2);
+  }
+  RawClient other(port(), 0, 3);
+  other.send(connect({.client_id = std::string(1500, 'y')}));
+  other.until(2);
+  auto c = connected(port(), as("door", "c-door"));
+  c->send(publish("closed/x", "p", 1, 1));
+  c->until(4);
+  expect("publish denied", {{"client", "c-door"}});
+  gateway_->terminate();
+  int written = 0;
+  int left_out = 0;
+  bool seen = false;
+  const std::string key = ecs() ? "\"labels.lines\":\"" : " lines=";
+  for (const std::string& line : lines_of(gateway_->log())) {
+    const bool summary = line.find("log lines left out kind=") != std::string::npos;
+    if (line.find("cause=protocol_error") == std::string::npos) continue;
+    if (summary) {
+      left_out += std::atoi(line.c_str() + line.find(key) + key.size());
+    } else if (line.find("client refused") != std::string::npos) {
+      seen = seen || line.find("yyyy") != std::string::npos;
+      ++written;
+    }
+  }
+  EXPECT_TRUE(seen) << "another client's line of the same kind";
+  EXPECT_EQ(written + left_out, kFlood + 1) << gateway_->log();
+  EXPECT_LE(written, 200);
+}
+
+}  // namespace
+}  // namespace berth::test
