@@ -49,6 +49,7 @@ std::string Broker::encode_will(const Will& w) {
 // -- to the store
 
 void Broker::put_record(Session& s) {
+  budget_.take(TurnBudget::kSession + static_cast<std::int64_t>(s.subscriptions.size()));
   pb::Session r;
   const bool unowned = s.client_id.starts_with(kUnownedKey);  // stays as it was found
   r.set_client_id(unowned ? std::string(client_id_of(s.client_id)) : s.client_id);

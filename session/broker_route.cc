@@ -9,6 +9,11 @@ namespace berth::session {
 
 using protocol::link::CookieSlot;
 
+namespace {
+// Deferred::picks are in this order once they are all there.
+constexpr auto by_route = [](const auto& a, const auto& b) { return a.route < b.route; };
+}  // namespace
+
 // Must this message enter the store for any receiver before anybody may see it?
 bool Broker::needs_staging(const Match& m, const Delivery& d) {
   if (d.message.qos == 0) return false;
@@ -20,6 +25,7 @@ bool Broker::needs_staging(const Match& m, const Delivery& d) {
     if (stored(*t.session, t.options, false)) return true;
   }
   for (const SharedGroup* g : m.groups) {
+    budget_.take_group(g->members.size());
     for (const auto& member : g->members) {
       if (stored(*member.session, member.options, true)) return true;
     }
@@ -71,6 +77,7 @@ Session* Broker::pick(SharedGroup& g, const Delivery& d, SubOptions& options, st
                     std::any_of(g.members.begin(), g.members.end(),
                                 [](const SharedGroup::Member& m) { return m.session->peer == 0; });
   const std::size_t n = g.members.size();
+  budget_.take_group(n);
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t at = (g.next + i) % n;
     const SharedGroup::Member& m = g.members[at];
@@ -112,6 +119,7 @@ void Broker::stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh
   for (SharedGroup* g : m.groups) {
     if (takes(*g, d)) stage_group(*g, d, out, fresh);
   }
+  std::sort(out.picks.begin(), out.picks.end(), by_route);
 }
 
 void Broker::stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh) {
@@ -134,13 +142,21 @@ void Broker::stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh)
 
 namespace {
 
+// Those of `g`. `picks` are in order.
+template <class Picks>
+auto picks_of(const SharedGroup& g, Picks& picks) {
+  typename Picks::value_type of{};
+  of.route = g.route;
+  return std::equal_range(picks.begin(), picks.end(), of, by_route);
+}
+
 // The member of `g` that was chosen before.
 template <class Picks>
 const SharedGroup::Member* chosen(const SharedGroup& g, const Picks& picks) {
-  for (const auto& pick : picks) {
-    if (pick.route != g.route) continue;
+  const auto [first, last] = picks_of(g, picks);
+  for (auto pick = first; pick != last; ++pick) {
     for (const SharedGroup::Member& m : g.members) {
-      if (m.session->id == pick.session) return &m;
+      if (m.session->id == pick->session) return &m;
     }
   }
   return nullptr;
@@ -150,15 +166,22 @@ const SharedGroup::Member* chosen(const SharedGroup& g, const Picks& picks) {
 // A member that was chosen has ended, or left, before it got the message: another one does. Where
 // it was stored for the first one already, that one's queue is handed on (broker_estates.cc).
 void Broker::pick_again(const Match& m, Delivery& d, Deferred& out) {
+  std::vector<SharedGroup*> again;
+  bool any = false;
   for (SharedGroup* g : m.groups) {
-    const auto at = std::find_if(out.picks.begin(), out.picks.end(),
-                                 [g](const Pick& p) { return p.route == g->route; });
-    if (at == out.picks.end() || !takes(*g, d) || chosen(*g, out.picks) != nullptr) continue;
+    budget_.take_group(g->members.size());
+    const auto [at, last] = picks_of(*g, out.picks);
+    if (at == last || !takes(*g, d) || chosen(*g, out.picks) != nullptr) continue;
     const bool had =
         std::find(out.spilled.begin(), out.spilled.end(), at->session) != out.spilled.end();
-    out.picks.erase(at);
-    if (!had) stage_group(*g, d, out);
+    at->session = {};  // nobody's
+    any = true;
+    if (!had) again.push_back(g);
   }
+  if (!any) return;
+  std::erase_if(out.picks, [](const Pick& p) { return p.session == base::SessionId{}; });
+  for (SharedGroup* g : again) stage_group(*g, d, out);
+  std::sort(out.picks.begin(), out.picks.end(), by_route);
 }
 
 Broker::Publisher Broker::publisher_of(const Delivery& d) {
@@ -202,6 +225,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
     if (takes(t, d)) consider(*t.session, t.options, t.ids);
   }
   for (const SharedGroup* g : m.groups) {
+    budget_.take_group(g->members.size());
     const SharedGroup::Member* member = takes(*g, d) ? chosen(*g, out.picks) : nullptr;
     if (member == nullptr) continue;
     d.mark = group_mark(g->route);
@@ -245,6 +269,7 @@ void Broker::deliver_groups(const Match& m, Delivery& d, const Deferred* staged,
     SubOptions options;
     std::uint32_t id = 0;
     Session* s = nullptr;
+    budget_.take_group(g->members.size());
     if (!takes(*g, d)) continue;
     if (staged == nullptr) {
       s = pick(*g, d, options, id);

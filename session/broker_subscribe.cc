@@ -18,6 +18,7 @@ constexpr std::uint64_t kRetainedAhead = 512;  // stored deliveries waiting befo
 // stand in a cookie.
 constexpr std::size_t kUnderWayMax = 1000;
 constexpr std::size_t kUnderWayBytesMax = 256 * 1024;
+constexpr std::size_t kGroupsMax = 1000;  // shared subscriptions of one filter: each gets a copy
 constexpr std::size_t kNoLimit = SIZE_MAX;
 }  // namespace
 
@@ -161,6 +162,12 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   cost.bytes += will == nullptr ? 0 : will->held.bytes();
   const bool room = ch.session->held.has_room(cost);
   fresh = add_subscription(*ch.session, raw, o, id);
+  if (fresh && router_.groups_of(ch.session->subscriptions.back().filter) > kGroupsMax) {
+    ++probe_.refused_filters;
+    events::over_holdings(ch, v.filter, "the filter has too many shared subscriptions");
+    remove_subscription(*ch.session, raw);
+    return Reason::quota_exceeded;
+  }
   if (fresh && !room) {
     ++probe_.refused_filters;
     events::over_holdings(ch, v.filter, "its filters and its will take too many bytes");
@@ -212,6 +219,7 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
 }
 
 void Broker::drop_subscriptions(Session& s) {
+  budget_.take(static_cast<std::int64_t>(s.subscriptions.size()) * TurnBudget::kFilter / 2);
   for (const Subscription& sub : s.subscriptions) {
     if (partitioned()) count_route(raw_filter(sub), -1);
     router_.remove(sub.filter, &s, sub.group());

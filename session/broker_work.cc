@@ -122,7 +122,7 @@ void Broker::put_back(Due& due, Deferred d) {
 
 const Match& Broker::match(std::string_view topic) {
   const Match& m = router_.match(topic);
-  budget_.take(router_.visited());
+  budget_.take(router_.visited() + router_.collected());
   if (router_.visited() > Router::kNodesMax) ++probe_.walks_cut;
   return m;
 }

@@ -199,6 +199,7 @@ bool Router::remove_shared(Node& node, Session* s, std::string_view group) {
 void Router::collect(std::uint32_t id, Match& out) {
   const Node& node = nodes_[id];
   const auto take = [&](const Entry& e) {
+    ++collected_;
     const auto [it, fresh] = merge_.try_emplace(e.session, out.targets.size());
     if (fresh) {
       out.targets.push_back({e.session, e.options, {}});
@@ -215,6 +216,7 @@ void Router::collect(std::uint32_t id, Match& out) {
   if (!node.more) return;
   for (const Entry& e : node.more->entries) take(e);
   for (const auto& g : node.more->groups) out.groups.push_back(g.get());
+  collected_ += static_cast<std::uint32_t>(node.more->groups.size());
 }
 
 void Router::find_path(std::string_view topic) {
@@ -244,7 +246,7 @@ void Router::walk(std::uint32_t id, std::size_t depth, bool dollar, Match& out) 
 }
 
 const Match& Router::match(std::string_view topic) {
-  visited_ = 0;
+  visited_ = collected_ = 0;
   const auto it = cache_.find(topic);
   if (it != cache_.end()) return *it->second;
   if (cache_.size() >= cache_topics_max_ || cached_targets_ > kCachedTargetsMax) changed();

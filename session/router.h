@@ -74,11 +74,16 @@ class Router {
   bool add(FilterId id, Session* s, std::string_view group, SubOptions options,
            std::uint32_t sub_id);
   bool remove(FilterId id, Session* s, std::string_view group);
+  std::size_t groups_of(FilterId id) const {
+    return nodes_[id].more ? nodes_[id].more->groups.size() : 0;
+  }
 
   // Valid until the next change of subscriptions or the next match.
   const Match& match(std::string_view topic);
   // Nodes that the last match has visited, 0: it was cached. Above kNodesMax: some were not.
   std::uint32_t visited() const { return visited_; }
+  // Subscribers and groups that it has found at them.
+  std::uint32_t collected() const { return collected_; }
 
  private:
   struct Entry {
@@ -183,6 +188,7 @@ class Router {
   std::uint32_t hash_ = 0;
   std::vector<std::uint32_t> path_;  // scratch of match(): the topic's levels
   std::uint32_t visited_ = 0;
+  std::uint32_t collected_ = 0;
 };
 
 }  // namespace berth::session

@@ -24,6 +24,7 @@ class TurnBudget {
   static constexpr std::int64_t kLook = 3;      // a retained entry looked at
   static constexpr std::int64_t kSeek = 10;     // a place in the retained messages looked up
   static constexpr std::int64_t kSession = 50;  // ended, or written
+  static constexpr std::size_t kMembersAStep = 16;  // of a shared subscription, looked at
   static constexpr std::size_t kBytesAStep = 1024;
 
   void begin_turn(std::int64_t steps = kTurn) {
@@ -37,6 +38,8 @@ class TurnBudget {
   }
   void take(std::int64_t steps) { left_ -= steps; }
   void take_bytes(std::size_t n) { take(static_cast<std::int64_t>(n / kBytesAStep)); }
+  // A group of `n` members was gone through.
+  void take_group(std::size_t n) { take(1 + static_cast<std::int64_t>(n / kMembersAStep)); }
   // A copy of `n` bytes was sent or staged.
   void take_delivery(std::size_t n) {
     take(kDelivery + static_cast<std::int64_t>(n / kBytesAStep));

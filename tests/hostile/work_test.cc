@@ -125,6 +125,29 @@ TEST_P(HostileWork, ATreeOfFiltersThatAllMatch) {
   expect_unharmed(v, g, "router walk");
 }
 
+// Each PUBLISH goes through all members of all groups, and is five bytes long.
+TEST_P(HostileWork, SharedSubscriptionsOfManyMembers) {
+  GatewayProcess g(flags());
+  std::vector<std::string> filters;
+  for (int i = 0; i < 900; ++i) filters.push_back("$share/g" + std::to_string(i) + "/x");
+  for (int i = 0; i < 40; ++i) {
+    auto s = connected(g.mqtt_port(), {.client_id = "m" + std::to_string(i),
+                                       .clean = false,
+                                       .properties = expiry(600)});
+    s->send(subscribe_to(filters, 1));
+    ASSERT_FALSE(s->until(9).empty());
+  }
+  Victim v({.port = g.mqtt_port()});
+  std::string bytes;
+  for (int i = 0; i < 1000; ++i) bytes += publish("x", "", 0);
+  std::vector<std::unique_ptr<RawClient>> attackers;
+  for (int i = 0; i < 4; ++i)
+    attackers.push_back(connected(g.mqtt_port(), {.client_id = "a" + std::to_string(i)}));
+  repeat(attackers, bytes);
+  attackers.clear();
+  expect_unharmed(v, g, "shared subscriptions");
+}
+
 TEST_P(HostileWork, OnePublishToManySessions) {
   GatewayProcess g(flags());
   constexpr int kSessions = 100;

@@ -161,6 +161,32 @@ std::string subscribe_to(const std::vector<std::string>& filters, unsigned optio
   return packet(0x82, b);
 }
 
+// Each group gets a copy of its own, so a PUBLISH of theirs is work for all.
+TEST(Filters, OfOneThereAreSoManyGroups) {
+  World w;
+  const auto groups = [](int from) {
+    std::vector<std::string> all;
+    for (int i = 0; i < 600; ++i) all.push_back("$share/g" + std::to_string(from + i) + "/x");
+    return all;
+  };
+  const int a = w.open_connected({.client_id = "a"});
+  w.feed(a, subscribe_to(groups(0), 1));
+  const int b = w.open_connected({.client_id = "b"});
+  w.feed(b, subscribe_to(groups(300), 1) + subscribe_to(groups(600), 1));
+  std::size_t granted = 0;
+  std::size_t refused = 0;
+  for (const int c : {a, b}) {
+    for (const Packet& p : w.packets(c)) {
+      if (p.type != 9) continue;
+      const std::string codes = p.body.substr(3);
+      granted += static_cast<std::size_t>(std::count(codes.begin(), codes.end(), '\x01'));
+      refused += static_cast<std::size_t>(std::count(codes.begin(), codes.end(), '\x97'));
+    }
+  }
+  EXPECT_EQ(granted, 600u + 600u + 400u);  // there are 0 to 999; b asks for 600 to 899 twice
+  EXPECT_EQ(refused, 200u);
+}
+
 TEST(Filters, OfOnePacketAreLimited) {
   World w;
   const int s = w.open_connected({.client_id = "s"});
