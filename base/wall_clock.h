@@ -15,8 +15,8 @@
 // After a restart they go on from the Reference that was stored. How much time has passed between
 // is known on the same boot of the machine. Else the wall clock says it, unless that is not
 // believable: it is more than kSkew behind the stored one, or the stored one is older than this
-// release. Then `time` goes on where it was (a session lives longer, by what is not known, and
-// never shorter), and `messages` as if everything had passed (nothing is used too late).
+// release. Then `time` goes on where it was (a session lives longer than it should, never
+// shorter), and `messages` as if everything had passed (nothing is used too late).
 #pragma once
 
 #include <cstdint>
