@@ -213,9 +213,11 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
     const WorksFor its = works_for(s->channel->conn);
     const MessageView m = message->view();
     head_cache_.key = -1;
-    if (effects_.writable(s->channel->conn))
-      send_message(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids,
-                   at);
+    if (!effects_.writable(s->channel->conn)) {
+      ++probe_.drop_slow_qos0;
+      return;
+    }
+    send_message(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids, at);
   };
   submit(std::move(late), has_uncommitted(), now);
 }
