@@ -20,6 +20,17 @@ def wait_for(what, condition, seconds=30):
     raise RuntimeError(f"timed out: {what}")
 
 
+def token_file(directory):
+    return os.path.join(directory, "admin.token")
+
+
+def write_token(directory):
+    """Before the first pod starts, and never again: a pod that reads the file while it is written finds no
+    token in it and does not start."""
+    with open(os.open(token_file(directory), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+        f.write(ADMIN_TOKEN)
+
+
 class Pod:
     def __init__(self, net, directory, name):
         self.net, self.directory, self.name = net, directory, name
@@ -30,11 +41,10 @@ class Pod:
     def spawn(self, argv, env=None):
         self.starts += 1
         log = open(os.path.join(self.directory, f"{self.name}.{self.starts}.log"), "w")
-        token = os.path.join(self.directory, "admin.token")
-        with open(token, "w") as f:
-            f.write(ADMIN_TOKEN)
         self.process = subprocess.Popen(self.net.inside(self.name) + argv, stdout=log, stderr=log,
-                                        stdin=subprocess.DEVNULL, env=dict(os.environ, BERTH_ADMIN_TOKEN_FILE=token, **(env or {})))
+                                        stdin=subprocess.DEVNULL,
+                                        env=dict(os.environ, BERTH_ADMIN_TOKEN_FILE=token_file(self.directory),
+                                                 **(env or {})))
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -170,6 +180,7 @@ class Cluster:
         self.listeners = self.make_listeners()
         self.link_env = self.make_link_certificates()
         self.made = 0
+        write_token(directory)
         self.redis = [Redis(net, directory, f"redis-{i}") for i in range(3)]
         self.redis[0].start()
         wait_for("redis", lambda: self.redis[0].ask("PING") == "PONG")
