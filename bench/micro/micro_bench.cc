@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "bench/micro/iterations.h"
 #include "bench/micro/no_edge.h"
 #include "protocol/link/records.h"
 #include "protocol/mqtt/codec.h"
@@ -34,14 +35,14 @@ void frame_and_decode(benchmark::State& state) {
         protocol::mqtt::decode_publish(f, protocol::mqtt::Version::v5, scratch, v));
   }
 }
-BENCHMARK(frame_and_decode);
+BENCHMARK(frame_and_decode)->Apply(bench::counted);
 
 void walk_boundaries(benchmark::State& state) {
   const std::string packet = publish("lot/1/gate/3/event", kPayload, 1, 7);
   protocol::mqtt::Walker walker;
   for (auto _ : state) benchmark::DoNotOptimize(walker.walk(base::as_bytes(packet), [] {}));
 }
-BENCHMARK(walk_boundaries);
+BENCHMARK(walk_boundaries)->Apply(bench::counted);
 
 void encode_step(benchmark::State& state) {
   std::string out;
@@ -57,7 +58,7 @@ void encode_step(benchmark::State& state) {
     benchmark::DoNotOptimize(out.data());
   }
 }
-BENCHMARK(encode_step);
+BENCHMARK(encode_step)->Apply(bench::counted);
 
 // Topics that are in the router's cache, and topics that are not, among so many filters.
 void match_topics(benchmark::State& state, std::size_t cache) {
@@ -75,8 +76,8 @@ void match_topics(benchmark::State& state, std::size_t cache) {
   std::size_t at = 0;
   for (auto _ : state) benchmark::DoNotOptimize(&router.match(topics[at++ & 255]));
 }
-BENCHMARK_CAPTURE(match_topics, cached, 8192)->Arg(100)->Arg(100'000);
-BENCHMARK_CAPTURE(match_topics, walked, 1)->Arg(100)->Arg(100'000);
+BENCHMARK_CAPTURE(match_topics, cached, 8192)->Arg(100)->Arg(100'000)->Apply(bench::counted);
+BENCHMARK_CAPTURE(match_topics, walked, 1)->Arg(100)->Arg(100'000)->Apply(bench::counted);
 
 // One PUBLISH through the Broker to so many subscribers, QoS 0.
 void publish_through(benchmark::State& state) {
@@ -102,7 +103,7 @@ void publish_through(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
-BENCHMARK(publish_through)->Arg(1)->Arg(1000);
+BENCHMARK(publish_through)->Arg(1)->Arg(1000)->Apply(bench::counted);
 
 }  // namespace
 }  // namespace berth

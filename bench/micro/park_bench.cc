@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/micro/iterations.h"
 #include "bench/micro/no_edge.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/park/control.h"
@@ -67,7 +68,7 @@ void mqtt_publish(benchmark::State& state) {
   through(state, test::connect({.client_id = "cam-1"}),
           std::vector<std::string>(kInputs, packets), static_cast<int>(state.range(0)));
 }
-BENCHMARK(mqtt_publish)->Arg(1)->Arg(10);
+BENCHMARK(mqtt_publish)->Arg(1)->Arg(10)->Apply(bench::counted);
 
 void park_report(benchmark::State& state, std::uint8_t flags) {
   std::string hello =
@@ -86,15 +87,15 @@ void park_report(benchmark::State& state, std::uint8_t flags) {
   }
   through(state, hello, inputs, static_cast<int>(state.range(0)));
 }
-BENCHMARK_CAPTURE(park_report, crc, park::kCrc)->Arg(1)->Arg(10);
-BENCHMARK_CAPTURE(park_report, tls, 0)->Arg(1)->Arg(10);
+BENCHMARK_CAPTURE(park_report, crc, park::kCrc)->Arg(1)->Arg(10)->Apply(bench::counted);
+BENCHMARK_CAPTURE(park_report, tls, 0)->Arg(1)->Arg(10)->Apply(bench::counted);
 
 void read_envelope(benchmark::State& state) {
   const std::string bytes = plate();
   protocol::messages::EnvelopeView v;
   for (auto _ : state) benchmark::DoNotOptimize(protocol::messages::read_envelope(bytes, v));
 }
-BENCHMARK(read_envelope);
+BENCHMARK(read_envelope)->Apply(bench::counted);
 
 void complete_envelope(benchmark::State& state) {
   const std::string bytes = plate();
@@ -110,13 +111,13 @@ void complete_envelope(benchmark::State& state) {
     benchmark::DoNotOptimize(out.data());
   }
 }
-BENCHMARK(complete_envelope);
+BENCHMARK(complete_envelope)->Apply(bench::counted);
 
 void crc_of_a_report(benchmark::State& state) {
   const std::string bytes = plate();
   for (auto _ : state) benchmark::DoNotOptimize(park::crc_of(0, bytes));
 }
-BENCHMARK(crc_of_a_report);
+BENCHMARK(crc_of_a_report)->Apply(bench::counted);
 
 }  // namespace
 }  // namespace berth
