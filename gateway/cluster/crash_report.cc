@@ -46,7 +46,7 @@ void on_fault(int number) {
   raise(number);
 }
 
-std::int64_t cpu_ms(int clock) {
+std::int64_t clock_ms(int clock) {
   timespec t{};
   clock_gettime(clock, &t);
   return t.tv_sec * 1000 + t.tv_nsec / 1'000'000;
@@ -55,9 +55,8 @@ std::int64_t cpu_ms(int clock) {
 }  // namespace
 
 CrashReport::CrashReport(const Words& words, const std::atomic<std::uint64_t>& progress,
-                         std::uint32_t stuck_ms,
-                         std::function<void(std::size_t, std::uint64_t)> tell)
-    : words_(words), progress_(progress), stuck_ms_(stuck_ms) {
+                         Stuck stuck, std::function<void(std::size_t, std::uint64_t)> tell)
+    : words_(words), progress_(progress), stuck_(stuck) {
   g_words = &words;
   g_tell = std::move(tell);
   for (const int f : kFaults) signal(f, on_fault);
@@ -79,21 +78,28 @@ CrashReport::~CrashReport() {
   g_words = nullptr;
 }
 
-// By CPU time of the watched thread: a process that was stopped, or starved, is not stuck.
+// By CPU time of the watched thread: a process that was stopped, or has hardly run, is not stuck.
+bool CrashReport::is_stuck(std::int64_t cpu_ms, std::int64_t ms) const {
+  return cpu_ms > stuck_.cpu_ms || (ms > stuck_.late_ms && cpu_ms > stuck_.late_cpu_ms);
+}
+
 void CrashReport::watch(int clock) {
   constexpr std::chrono::milliseconds kLook{50};
   std::uint64_t seen = 0;
+  std::int64_t since_cpu = 0;
   std::int64_t since = 0;
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kLook, [this] { return ending_; })) {
     const std::uint64_t word = work_of(words_).word;
     const std::uint64_t progress = progress_.load(std::memory_order_relaxed);
-    const std::int64_t now = cpu_ms(clock);
+    const std::int64_t cpu = clock_ms(clock);
+    const std::int64_t now = clock_ms(CLOCK_MONOTONIC);
     if (word == 0 || progress != seen) {
       seen = progress;
+      since_cpu = cpu;
       since = now;
-    } else if (now - since > stuck_ms_) {
-      BERTH_LOG(err, "stuck conn={} cpu_ms={}", word, now - since);
+    } else if (is_stuck(cpu - since_cpu, now - since)) {
+      BERTH_LOG(err, "stuck conn={} cpu_ms={} ms={}", word, cpu - since_cpu, now - since);
       std::abort();
     }
   }

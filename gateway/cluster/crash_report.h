@@ -18,22 +18,30 @@ namespace berth::gateway::cluster {
 
 class CrashReport {
  public:
+  // When the thread that made this counts as stuck in one input; then the process aborts. Edges
+  // break a silent link by time and give the input to another engine: on a machine where the thread
+  // gets little CPU its last words must come before that, so less CPU is enough after `late_ms`.
+  struct Stuck {
+    std::uint32_t cpu_ms = 400;       // of CPU without progress
+    std::uint32_t late_ms = 0;        // or so long without progress,
+    std::uint32_t late_cpu_ms = 100;  // with so much CPU in this time
+  };
   // `words`: the input in work, by partition, 0: none. `progress` changes with what is done for it.
-  // `stuck_ms`: CPU time of the thread that made this without progress; then the process aborts.
   using Words = std::deque<std::atomic<std::uint64_t>>;
-  CrashReport(const Words& words, const std::atomic<std::uint64_t>& progress,
-              std::uint32_t stuck_ms, std::function<void(std::size_t, std::uint64_t)> tell);
+  CrashReport(const Words& words, const std::atomic<std::uint64_t>& progress, Stuck stuck,
+              std::function<void(std::size_t, std::uint64_t)> tell);
   ~CrashReport();
 
  private:
   void watch(int clock);
+  bool is_stuck(std::int64_t cpu_ms, std::int64_t ms) const;
 
   std::mutex mutex_;
   std::condition_variable wake_;
   bool ending_ = false;
   const Words& words_;
   const std::atomic<std::uint64_t>& progress_;
-  std::uint32_t stuck_ms_;
+  Stuck stuck_;
   std::thread watchdog_;
 };
 

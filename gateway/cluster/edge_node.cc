@@ -83,9 +83,9 @@ class EdgeNode {
               admin_.host, admin_.port);
     wait_signal();
     make_sets();
-    if (taken_over_) open_for_devices();
     finder_.start();
-    wait_successor();
+    wait_successor();  // before it says that it is ready: then it can be replaced
+    if (taken_over_) open_for_devices();
     io_.run();
     edges_.stop();
     return 0;

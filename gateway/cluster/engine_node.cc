@@ -38,7 +38,12 @@ using protocol::link::Hello;
 
 namespace {
 
-constexpr std::uint32_t kStuck_ms = 400;  // of CPU for one input; edges wait for three heartbeats
+// Edges break a link that is silent for three heartbeats, of which one may have passed before.
+CrashReport::Stuck stuck_of(const Config& config) {
+  CrashReport::Stuck s;
+  s.late_ms = config.heartbeat_ms * config.cluster.heartbeats_missed * 2 / 5;
+  return s;
+}
 
 std::uint64_t random_id() {
   std::random_device d;
@@ -63,9 +68,9 @@ class EngineNode {
             [this](std::string_view strike) {
               partitions_[0]->tell_strike(strike);  // every edge has a link to it
             }),
-        crash_report_(poison_, progress_, kStuck_ms, [this](std::size_t p, std::uint64_t word) {
-          partitions_[p]->last_words(word);
-        }) {
+        crash_report_(
+            poison_, progress_, stuck_of(config),
+            [this](std::size_t p, std::uint64_t word) { partitions_[p]->last_words(word); }) {
     signals_.add(SIGHUP);
     if (tls_) {
       tls_files_ =
