@@ -1,5 +1,5 @@
 // The MQTT server of one shard, without sockets, threads or clocks: input in, Effects out, time as
-// an argument (DESIGN sections 3 and 4). Owns sessions, channels, routes and retained messages.
+// an argument (docs/design.md). Owns sessions, channels, routes and retained messages.
 //
 // Two phases. An input that must be durable *stages* its writes in the open batch at once; what the
 // world may see of it (replies, copies to sessions that are not stored, the acknowledgement of the

@@ -1,5 +1,5 @@
 // From a session's queue to its device: sequence numbers, packet ids, windows, acknowledgements
-// (MQTT 5.0 sections 4.3, 4.4, 4.9; DESIGN section 4 "Packet ids").
+// (MQTT 5.0 sections 4.3, 4.4, 4.9; docs/design.md, "Packet ids").
 #include <algorithm>
 
 #include "base/assert.h"

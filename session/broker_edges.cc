@@ -1,4 +1,4 @@
-// Edges that come, break off, come back or are gone (DESIGN section 4; ADR 8).
+// Edges that come, break off, come back or are gone (docs/design.md, "Two fences"; ADR 8).
 //
 // An edge out of reach is to us what a dead engine is to an edge: nothing that it has not accepted
 // has happened. Its connections are forgotten; their sessions stay, in limbo, without will or

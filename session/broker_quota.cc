@@ -14,7 +14,7 @@ using mqtt::Reason;
 
 namespace {
 
-// Of a device's own topics: what may be lost (DESIGN: telemetry), by name or because it asked for
+// Of a device's own topics: what may be lost (telemetry), by name or because it asked for
 // no more than that.
 bool is_telemetry(const mqtt::PublishView& p) {
   if (p.topic.starts_with("v1/telemetry/")) return true;

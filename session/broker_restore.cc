@@ -1,4 +1,4 @@
-// Coming back: sessions from the store, connections from the edge's cookies (DESIGN section 4).
+// Sessions from the store, connections from cookies (docs/design.md, "Attach and replay").
 #include <algorithm>
 #include <utility>
 
@@ -297,7 +297,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   const std::string key = key_of_cookie(ch, id);
   Session* s = by_client(key);
   const bool stored = id.expiry_s() != 0;
-  if (s != nullptr && s->epoch > id.epoch()) {  // DESIGN 5: a newer CONNECT owns it
+  if (s != nullptr && s->epoch > id.epoch()) {  // I5: a newer CONNECT owns it
     keep_name();
     events::taken_over(ch, nullptr);
     fail(ch, Reason::session_taken_over, CloseReason::taken_over);
@@ -348,7 +348,7 @@ void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
   const std::uint64_t seq = sent.done() ? 0 : sent.varint();
   if (seq != 0 || s.flow_) s.own_flow().sent_seq = seq;
   if (s.persistent()) {
-    raise_sequence(s, s.flow().sent_seq);  // DESIGN 4: next = max(stored, cookie) + 1
+    raise_sequence(s, s.flow().sent_seq);  // next = max(stored, cookie) + 1
     if (s.flow_) s.flow_->sent_seq = std::max(s.flow_->sent_seq, s.flow_->first_seq - 1);
   } else {
     restore_volatile(ch, s, cookie);

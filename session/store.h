@@ -5,8 +5,8 @@
 // (through the Poster given at construction), in order of completion. After an error of commit
 // nothing of the batch is stored and the same batch may be given again.
 //
-// Fence (DESIGN 5b): an owner's write carries its session's epoch; one with an epoch below the
-// stored session's is skipped and named in CommitResult::refused. Epoch 0 is not fenced.
+// Fence (docs/design.md, "Two fences"): an owner's write carries its session's epoch. One with an
+// older epoch than the stored one is skipped, see CommitResult::refused. Epoch 0 is not fenced.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Whom an engine works for right now, as one word for whoever survives it (DESIGN 4, I12): a
+// Whom an engine works for right now, as one word for whoever survives it (I12): a
 // connection (ConnId::packed()), something that is no connection's (ForwardedWork), or 0. The
 // Broker opens a WorksFor around everything that it runs for a connection, so an engine that dies
 // in it has named the connection. Costs a relaxed load and two relaxed stores a scope. One thread

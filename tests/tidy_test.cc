@@ -33,7 +33,7 @@ std::vector<std::string> lines(const fs::path& p) {
   return all;
 }
 
-// What each folder may include, besides itself (CONVENTIONS, Shape).
+// What each folder may include, besides itself (docs/ARCHITECTURE.md, "Folders").
 const std::map<std::string, std::set<std::string>> kMay = {
     {"base", {}},
     {"metrics", {"base"}},

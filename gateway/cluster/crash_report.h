@@ -1,4 +1,4 @@
-// Poison needs evidence (DESIGN 4, I12): an engine that dies of a fault of its own, or that is
+// Poison needs evidence (I12): an engine that dies of a fault of its own, or that is
 // stuck, says as its last word which connection's input it was working on. The edges quarantine a
 // connection that two engines have named. A kill from outside proves nothing and says nothing.
 //

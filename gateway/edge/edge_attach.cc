@@ -1,4 +1,4 @@
-// Engines come and go; connections stay (DESIGN section 4).
+// Engines come and go; connections stay (docs/design.md, "Attach and replay").
 #include <algorithm>
 #include <vector>
 

@@ -1,4 +1,4 @@
-// The edge of one thread: sockets, byte offsets, keep-alive. Knows bytes, not messages (DESIGN 4).
+// The edge of one thread: sockets, byte offsets, keep-alive. Knows bytes, not messages.
 // Owns all Connections in a slab; others hold ConnIds. Everything runs on the shard's thread.
 //
 // Limits and what happens at them: connections (closed at accept), input before CONNACK 64 KiB and

@@ -1,6 +1,6 @@
 // All links of an engine: EdgePort by the link number in a connection's id. One frame a link and
-// turn (DESIGN section 4, ADR 8). A number whose link is gone takes everything and does nothing.
-// Runs on the engine's thread.
+// turn (docs/design.md, "Turns and steps"). A number whose link is gone takes everything and does
+// nothing. Runs on the engine's thread.
 #pragma once
 
 #include <memory>

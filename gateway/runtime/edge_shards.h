@@ -70,7 +70,7 @@ class EdgeShards {
   void engine_gone(edge::EngineEnd how);
   void suspect(base::ConnId conn);  // as the engine numbers connections
   bool serving() const;
-  // To shard 0's engine, when it serves: a will that killed engines (DESIGN 4).
+  // To shard 0's engine, when it serves: a will that killed engines (I12).
   void send_skip(protocol::link::ForwardedWork w) { shards_[0]->link->send_skip(w); }
   void send_empty(protocol::link::FrameType type) { shards_[0]->link->send_empty(type); }
   void scrape(std::uint64_t id) { shards_[0]->link->scrape(id); }

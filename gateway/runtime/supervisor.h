@@ -1,5 +1,5 @@
-// Keeps one engine child serving the edge, and a warm standby beside it (DESIGN section 2). Lives
-// in the edge process, on the edge's thread.
+// Keeps one engine child serving the edge, and a warm standby beside it (docs/design.md,
+// "Shapes of deployment"). Lives in the edge process, on the edge's thread.
 //
 // A child is: standby (started, waits for hello) -> starting (opens the store) -> serving -> gone.
 // The successor is told hello only after waitpid of its predecessor, so one process at a time holds

@@ -1,5 +1,5 @@
-// What edge and engine say to one another about a connection, as plain values (DESIGN section 4).
-// The bytes of these records are in records.h; LocalLink passes the values themselves.
+// What edge and engine say to one another about a connection, as plain values (docs/design.md,
+// "The link"). Their bytes are in records.h; within a process the values themselves are passed.
 #pragma once
 
 #include <array>

@@ -127,7 +127,7 @@ TEST(Gap, I6_NoWillFromOurOwnRestart) {
   EXPECT_EQ(payloads(watch->until(3)), std::vector<std::string>{"marker"});
 }
 
-TEST(Gap, ReadyOnlyAfterRestoreAndUnharmedByOneDeath) {  // field lesson 9
+TEST(Gap, ReadyOnlyAfterRestoreAndUnharmedByOneDeath) {
   GatewayProcess g({"--anonymous"});
   int status = 0;
   g.get("/readyz", &status);

@@ -145,7 +145,7 @@ TEST_P(Hostile, TooMuchBeforeConnectAndTooLargeAPacketAreClosed) {
   EXPECT_EQ(all.back().body[0], '\x95');
 }
 
-// Field lesson 6: many connections with one client id, flapping, with a backlog.
+// Many connections with one client id, flapping, with a backlog.
 TEST_P(Hostile, ConcurrentTakeOversOfOneIdWedgeNothing) {
   GatewayProcess g(flags());
   Neighbour n(g.mqtt_port());

@@ -42,8 +42,8 @@ TEST(Redis, I1toI4_EnginesKilledUnderLoadAreNotNoticed) {
   EXPECT_GE(g.metric("berth_engine_deaths_total"), 2);
 }
 
-// DESIGN 9: Redis away: connections stay, QoS 0 flows, acks wait, nothing is acknowledged that is
-// not stored.
+// I1: Redis is away: connections stay, QoS 0 flows, acknowledgements wait, nothing is acknowledged
+// that is not stored.
 TEST(Redis, AwayAcksWaitQos0FlowsAndItRecovers) {
   RedisServer redis;
   GatewayProcess g(flags_for(redis));

@@ -69,7 +69,7 @@ class Posted {
   std::deque<std::function<void()>> all_;
 };
 
-// Field lesson 16: a storm against a slow password hash is answered, bounded.
+// A storm against a slow password hash is answered, bounded.
 TEST(Authenticator, StormIsBounded) {
   TempFile f(kFile);
   Posted posted;

@@ -287,7 +287,7 @@ TEST(Session, UnacknowledgedIsSentAgainWithDupAndItsPacketId) {  // 4.4.0-1, 3.3
   }
 }
 
-TEST(Session, PacketIdsGoOnAfterARestartOfEverything) {  // field lesson 3
+TEST(Session, PacketIdsGoOnAfterARestartOfEverything) {
   World w;
   const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(100)});
   w.feed(s, subscribe(1, "t", 1));
@@ -336,7 +336,7 @@ TEST(Session, FullQueueDropsTheOldestAndCounts) {
   EXPECT_EQ(payloads(w.packets(s2)), (Strings{"3", "4", "5"}));
 }
 
-TEST(Session, SendQuotaIsThatOfTheNewConnection) {  // field lesson 4
+TEST(Session, SendQuotaIsThatOfTheNewConnection) {
   World w;
   ConnectOptions o{
       .client_id = "s", .clean = false, .properties = expiry(100) + from_hex("21 00 02")};
@@ -351,7 +351,7 @@ TEST(Session, SendQuotaIsThatOfTheNewConnection) {  // field lesson 4
   EXPECT_EQ(payloads(w.packets(again)), (Strings{"1", "2", "3", "4", "5", "6"}));
 }
 
-TEST(Session, TakeOverWhileTheBacklogDrainsLosesNothing) {  // field lesson 7
+TEST(Session, TakeOverWhileTheBacklogDrainsLosesNothing) {
   World w;
   const ConnectOptions o{
       .client_id = "s", .clean = false, .properties = expiry(100) + from_hex("21 00 14")};
@@ -512,7 +512,7 @@ TEST(Store, NothingIsAcknowledgedBeforeItsCommit) {  // I1
   EXPECT_EQ(payloads(w.packets(s)), Strings{"m"});
 }
 
-TEST(Store, EffectsKeepTheOrderOfInputs) {  // DESIGN 4: inputs take effect in order
+TEST(Store, EffectsKeepTheOrderOfInputs) {  // I3: inputs take effect in order
   World w;
   const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(60)});
   w.feed(s, subscribe(1, "t", 1));

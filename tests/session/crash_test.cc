@@ -1,4 +1,4 @@
-// An engine death, or the break of a link, at every boundary (DESIGN section 4). Each scenario runs
+// An engine death, or the break of a link, at every boundary (I1 to I4). Each scenario runs
 // once undisturbed and then once for each boundary with a death there; what the devices see must be
 // the same.
 #include <gtest/gtest.h>
