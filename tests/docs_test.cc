@@ -254,6 +254,25 @@ TEST(Docs, TestsOfInvariantsExist) {
   }
 }
 
+// `Class::name` in docs/design.md. Only the name is looked for: functions move between classes.
+TEST(Docs, FunctionsOfTheDesignExist) {
+  static const std::regex qualified("`[A-Za-z]+::([A-Za-z_]+)`");
+  const std::string text = design();
+  std::set<std::string> names;
+  for (std::sregex_iterator it(text.begin(), text.end(), qualified), end; it != end; ++it)
+    names.insert((*it)[1]);
+  EXPECT_GT(names.size(), 10u);
+  for (const std::string& name : names) {
+    const auto has = [&name](const File& f) {
+      if (f.path.extension() != ".h" && f.path.extension() != ".cc") return false;
+      bool found = false;
+      for_each_word(f.text, name, [&found](std::size_t) { found = true; });
+      return found;
+    };
+    EXPECT_TRUE(std::any_of(all_files().begin(), all_files().end(), has)) << name;
+  }
+}
+
 // `path/file.ext` in docs/design.md, and its sections that comments cite.
 TEST(Docs, FilesAndSectionsOfTheDesignExist) {
   static const std::regex file("`((?:[a-z0-9_-]+/)+[A-Za-z0-9_.-]+)`");
