@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""An MQTT 5 device in Python with paho-mqtt, to read beside docs/mqtt-devices.md.
+
+It is a barrier: it reports its state, a plate, and the result of each command (open, close).
+"""
+import argparse, collections, json, random, ssl, time
+import paho.mqtt.client as mqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+COMMANDS_KEPT = 256
+SLOW = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}  # CONNACK codes that only a new configuration ends
+
+
+class Device:
+    def __init__(self, client_id, user, password, ca):
+        version = [mqtt.CallbackAPIVersion.VERSION1] if hasattr(mqtt, "CallbackAPIVersion") else []
+        self.client = c = mqtt.Client(*version, client_id=client_id, protocol=mqtt.MQTTv5)
+        c.username_pw_set(user, password)
+        if ca:  # checks the authority, and that the certificate names the host
+            c.tls_set_context(ssl.create_default_context(cafile=ca))
+        c.will_set("v1/event/alarm", json.dumps({"alarm": {"code": "offline", "active": True}}), 1)
+        c.on_connect, c.on_message, c.on_disconnect = self.on_connect, self.on_message, self.on_end
+        self.results = collections.OrderedDict()  # firmware keeps it in flash: "CHILD/ID": outcome
+        self.position, self.code, self.count = "CLOSED", 0, 0
+        self.start = f"{random.randrange(1 << 32):08x}"
+
+    def on_connect(self, client, _, flags, code, properties=None):
+        self.code = code.value
+        if self.code:
+            return print(f"refused code={self.code:#x} {code}", flush=True)
+        print(f"connected session_present={flags['session present']}", flush=True)
+        client.subscribe([("v1/cmd/#", 1), ("v1/sub/+/cmd/+/req/+", 1), ("v1/desired", 1)])
+        if not flags["session present"]:
+            self.report("v1/state", {"barrier": {"lane": "1", "position": self.position}}, True)
+
+    def on_end(self, client, _, code, properties=None):
+        code = getattr(code, "value", code)
+        self.code = self.code or code  # the CONNACK's says more
+        print(f"disconnected code={code:#x}", flush=True)
+
+    def report(self, topic, body, retain=False):
+        self.count += 1  # paho keeps a QoS 1 message until its PUBACK, over reconnects too
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        envelope = {"eventId": f"{self.start}-{self.count}", "eventTime": at, **body}
+        self.client.publish(topic, json.dumps(envelope), 1, retain)
+
+    def on_message(self, client, _, m):
+        levels = m.topic.split("/")  # v1/cmd/ID/req/NAME or v1/sub/CHILD/cmd/ID/req/NAME
+        if levels[-2:-1] != ["req"]:
+            return print(f"desired {m.payload!r}", flush=True)
+        root, ident, name = "/".join(levels[:-3]), levels[-3], levels[-1]
+        left_s = getattr(m.properties, "MessageExpiryInterval", None)
+        then = self.results.get(f"{root}/{ident}")
+        if then:
+            outcome = "DUPLICATE" if then in ("EXECUTED", "FAILED") else then
+        elif left_s == 0:  # the deadline has passed since the PUBLISH was sent first
+            outcome = "EXPIRED"
+        elif name not in ("open", "close"):
+            outcome = "REJECTED"
+        else:
+            print(f"execute {name} {ident} {m.payload!r}", flush=True)
+            self.position, outcome = ("OPEN" if name == "open" else "CLOSED"), "EXECUTED"
+        if not then:
+            self.results[f"{root}/{ident}"] = outcome
+            while len(self.results) > COMMANDS_KEPT:
+                self.results.popitem(last=False)
+        self.report(f"{root}/{ident}/res", {"result": {"commandId": ident, "outcome": outcome}})
+        self.report("v1/state", {"barrier": {"lane": "1", "position": self.position}}, True)
+
+    def run(self, host, port):
+        expiry = Properties(PacketTypes.CONNECT)
+        expiry.SessionExpiryInterval = 7 * 86400
+        plate, wait_s = {"plate": {"lane": "1", "plate": {"number": "粤B12345"}}}, 1
+        self.report("v1/event/plate", plate)
+        while True:
+            begin, self.code = time.monotonic(), 0
+            try:
+                self.client.connect(host, port, 30, clean_start=False, properties=expiry)
+                while self.client.loop(1) == mqtt.MQTT_ERR_SUCCESS:
+                    pass
+            except OSError as e:
+                print(f"no connection: {e}", flush=True)
+            if time.monotonic() - begin > 60:
+                wait_s = 1
+            pause_s = max(wait_s, 120 if self.code in SLOW else 0) * random.uniform(0.75, 1.25)
+            wait_s = min(wait_s * 2, 120)
+            print(f"next try in {pause_s:.1f} s", flush=True)
+            time.sleep(pause_s)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("address", metavar="HOST:PORT")
+    p.add_argument("client_id", metavar="CLIENT_ID")
+    p.add_argument("user", metavar="AUTH_ID@TENANT")
+    p.add_argument("password_file", metavar="PASSWORD_FILE")
+    p.add_argument("--ca", metavar="FILE", help="TLS: the authority of the gateway's certificate")
+    a = p.parse_args()
+    host, port = a.address.rsplit(":", 1)
+    with open(a.password_file) as f:
+        device = Device(a.client_id, a.user, f.read().rstrip("\n"), a.ca)
+    try:
+        device.run(host.strip("[]"), int(port))
+    except KeyboardInterrupt:
+        device.client.disconnect()
+
+
+if __name__ == "__main__":
+    main()
