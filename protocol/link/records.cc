@@ -1,6 +1,9 @@
 #include "protocol/link/records.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "base/pen.h"
 
 namespace berth::protocol::link {
 
@@ -29,13 +32,16 @@ FrameResult next_frame(std::string_view in, FrameView& out) {
 
 std::size_t begin_frame(std::string& out, FrameType type) {
   const std::size_t at = out.size();
-  out.append(4, '\0').push_back(static_cast<char>(type));
+  const char header[kFrameHeader] = {0, 0, 0, 0, static_cast<char>(type)};
+  out.append(header, kFrameHeader);
   return at;
 }
 
 void end_frame(std::string& out, std::size_t at) {
   const auto length = static_cast<std::uint32_t>(out.size() - at - 4);
-  for (unsigned i = 0; i < 4; ++i) out[at + i] = static_cast<char>(length >> (8 * i));
+  char bytes[4];
+  for (unsigned i = 0; i < 4; ++i) bytes[i] = static_cast<char>(length >> (8 * i));
+  std::memcpy(out.data() + at, bytes, sizeof bytes);
 }
 
 void put_word_frame(std::string& out, FrameType type, std::uint64_t word) {
@@ -346,14 +352,16 @@ bool visit_edge_turn(std::string_view in, EdgeTurnVisitor& v) {
 }
 
 void put_step(std::string& out, const Step& s) {
-  out.push_back('S');
-  put_varint(out, s.conn.packed());
-  put_varint(out, s.attach_epoch);
-  put_varint(out, s.out_off);
-  out.push_back(static_cast<char>((s.has_in_ack ? 1 : 0) | (s.has_settings ? 2 : 0) |
-                                  (s.cookies.empty() ? 0 : 4) | (s.has_close ? 8 : 0) |
-                                  (s.release ? 16 : 0) | (s.has_principal ? 32 : 0)));
-  put_bytes(out, s.bytes);
+  base::Pen<37> head;
+  head.byte('S');
+  head.varint(s.conn.packed());
+  head.varint(s.attach_epoch);
+  head.varint(s.out_off);
+  head.byte((s.has_in_ack ? 1U : 0) | (s.has_settings ? 2U : 0) | (s.cookies.empty() ? 0U : 4U) |
+            (s.has_close ? 8U : 0) | (s.release ? 16U : 0) | (s.has_principal ? 32U : 0));
+  head.varint(s.bytes.size());
+  head.append_to(out);
+  out.append(s.bytes);
   if (s.has_in_ack) put_varint(out, s.in_ack);
   if (s.has_settings) {
     out.push_back(s.settings.connected ? 1 : 0);

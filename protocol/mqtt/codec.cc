@@ -1,5 +1,6 @@
 #include "protocol/mqtt/codec.h"
 
+#include "base/pen.h"
 #include "protocol/mqtt/topic.h"
 
 namespace berth::protocol::mqtt {
@@ -366,11 +367,17 @@ std::size_t publish_size(Version v, const PublishOut& p) {
 
 void encode_publish_head(std::string& o, Version v, const PublishOut& p) {
   const auto flags = static_cast<std::uint8_t>((p.dup ? 8 : 0) | (p.qos << 1) | (p.retain ? 1 : 0));
-  put_header(o, PacketType::publish, flags, publish_remaining(v, p));
-  put_string(o, p.topic);
-  if (p.qos != 0) put_u16(o, p.packet_id);
+  base::Pen<8> before;  // the topic
+  before.byte((static_cast<unsigned>(PacketType::publish) << 4) | flags);
+  before.varint(publish_remaining(v, p));
+  before.big16(static_cast<unsigned>(p.topic.size()));
+  before.append_to(o);
+  o.append(p.topic);
+  base::Pen<8> after;
+  if (p.qos != 0) after.big16(p.packet_id);
+  if (v == Version::v5) after.varint(publish_properties_size(p));
+  after.append_to(o);
   if (v != Version::v5) return;
-  put_wire_varint(o, static_cast<std::uint32_t>(publish_properties_size(p)));
   if (p.message_expiry_s) put_property_u32(o, Property::message_expiry, *p.message_expiry_s);
   if (p.topic_alias != 0) put_property_u16(o, Property::topic_alias, p.topic_alias);
   if (p.subscription_ids != nullptr) {

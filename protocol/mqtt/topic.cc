@@ -26,6 +26,7 @@ std::size_t sequence_length(const std::uint8_t* p, std::size_t left) {
 }
 
 bool levels_in_bounds(std::string_view s) {
+  if (s.size() < kTopicLevelsMax) return true;
   return static_cast<std::size_t>(std::count(s.begin(), s.end(), '/')) < kTopicLevelsMax;
 }
 
