@@ -47,8 +47,10 @@ class Device:
 
     def on_message(self, client, _, m):
         levels = m.topic.split("/")  # v1/cmd/ID/req/NAME or v1/sub/CHILD/cmd/ID/req/NAME
-        if levels[-2:-1] != ["req"]:
+        if levels[-1] == "desired":
             return print(f"desired {m.payload!r}", flush=True)
+        if levels[-2] != "req":
+            return  # of a subscription of an earlier firmware
         root, ident, name = "/".join(levels[:-3]), levels[-3], levels[-1]
         left_s = getattr(m.properties, "MessageExpiryInterval", None)
         then = self.results.get(f"{root}/{ident}")
