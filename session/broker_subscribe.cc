@@ -19,6 +19,7 @@ constexpr std::uint64_t kRetainedAhead = 512;  // stored deliveries waiting befo
 constexpr std::size_t kUnderWayMax = 1000;
 constexpr std::size_t kUnderWayBytesMax = 256 * 1024;
 constexpr std::size_t kGroupsMax = 1000;  // shared subscriptions of one filter: each gets a copy
+constexpr std::uint32_t kLevelBytesAStep = 4;  // of filters: a level is two bytes at least
 constexpr std::size_t kNoLimit = SIZE_MAX;
 }  // namespace
 
@@ -185,6 +186,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   const FilterId filter = router_.intern(p.filter);
   const bool fresh = router_.add(filter, &s, p.group, options, id);
   if (fresh) s.changed = ++moments_;
+  budget_.take_group(router_.looked());
   if (fresh) {
     if (partitioned()) count_route(raw, 1);
     ++subscriptions_;
@@ -208,6 +210,7 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   const FilterId filter = router_.intern(p.filter);
   const bool removed = router_.remove(filter, &s, p.group);  // prunes what intern() made
   if (!removed) return false;
+  budget_.take_group(router_.looked());
   if (partitioned()) count_route(raw, -1);
   --subscriptions_;
   s.held.give_back(cost_of_filter(raw));
@@ -221,9 +224,11 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
 void Broker::drop_subscriptions(Session& s) {
   budget_.take(static_cast<std::int64_t>(s.subscriptions.size()) * TurnBudget::kFilter / 2);
   for (const Subscription& sub : s.subscriptions) {
+  budget_.take(s.held.bytes() / kLevelBytesAStep);
     if (partitioned()) count_route(raw_filter(sub), -1);
     router_.remove(sub.filter, &s, sub.group());
     --subscriptions_;
+    budget_.take_group(router_.looked());
   }
   Subscriptions().swap(s.subscriptions);
   s.held.give_back_all();

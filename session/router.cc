@@ -1,6 +1,7 @@
 #include "session/router.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "protocol/mqtt/topic.h"
@@ -121,24 +122,54 @@ Router::More& Router::more_of(Node& node) {
 bool Router::add(FilterId id, Session* s, std::string_view group, SubOptions options,
                  std::uint32_t sub_id) {
   changed();
+  looked_ = 0;
   Node& node = nodes_[id];
   if (!group.empty()) return add_shared(id, s, group, options, sub_id);
-  const Entry entry{s, sub_id, options};
-  const auto replace = [&](Entry& e) {
-    if (e.session != s) return false;
-    e = entry;
-    return true;
-  };
-  if (replace(node.first)) return false;
-  if (node.more && std::any_of(node.more->entries.begin(), node.more->entries.end(), replace)) {
-    return false;
-  }
-  if (node.first.session == nullptr) {
-    node.first = entry;
+  Entry* known = node.first.session == s ? &node.first : nullptr;
+  if (known == nullptr && node.more) known = entry_of(*node.more, s);
+  if (known == nullptr && node.first.session == nullptr) {
+    node.first = {s, sub_id, options};
+  } else if (known == nullptr) {
+    add_entry(more_of(node), {s, sub_id, options});
   } else {
-    more_of(node).entries.push_back(entry);
+    *known = {s, sub_id, options};
   }
-  return true;
+  return known == nullptr;
+}
+
+Router::Entry* Router::entry_of(More& more, const Session* s) {
+  if (more.places) {
+    const auto it = more.places->find(s);
+    return it == more.places->end() ? nullptr : &more.entries[it->second];
+  }
+  const auto it = std::find_if(more.entries.begin(), more.entries.end(),
+                               [s](const Entry& e) { return e.session == s; });
+  return it == more.entries.end() ? nullptr : &*it;
+}
+
+void Router::add_entry(More& more, const Entry& e) {
+  more.entries.push_back(e);
+  if (!more.places && more.entries.size() < kIndexed) return;
+  if (more.places) {
+    more.places->emplace(e.session, static_cast<std::uint32_t>(more.entries.size() - 1));
+    return;
+  }
+  more.places = std::make_unique<boost::unordered_flat_map<const Session*, std::uint32_t>>();
+  for (std::uint32_t i = 0; i < more.entries.size(); ++i)
+    more.places->emplace(more.entries[i].session, i);
+}
+
+// The last one takes its place.
+Router::Entry Router::take_entry(More& more, std::size_t at) {
+  const Entry taken = std::exchange(more.entries[at], more.entries.back());
+  more.entries.pop_back();
+  if (more.places) {
+    more.places->erase(taken.session);
+    if (at != more.entries.size())
+      (*more.places)[more.entries[at].session] = static_cast<std::uint32_t>(at);
+    if (more.entries.size() < kIndexed / 2) more.places.reset();
+  }
+  return taken;
 }
 
 bool Router::add_shared(FilterId id, Session* s, std::string_view group, SubOptions options,
@@ -146,12 +177,14 @@ bool Router::add_shared(FilterId id, Session* s, std::string_view group, SubOpti
   auto& groups = more_of(nodes_[id]).groups;
   auto g =
       std::find_if(groups.begin(), groups.end(), [&](const auto& p) { return p->name == group; });
+  looked_ = static_cast<std::uint32_t>(g - groups.begin());
   if (g == groups.end()) {
     groups.push_back(std::make_unique<SharedGroup>());
     g = std::prev(groups.end());
     (*g)->name = group;
     (*g)->route = route_of_group("$share/" + (*g)->name + "/" + filter(id));
   }
+  looked_ += static_cast<std::uint32_t>((*g)->members.size());
   for (SharedGroup::Member& m : (*g)->members) {
     if (m.session != s) continue;
     m.options = options;
@@ -164,6 +197,7 @@ bool Router::add_shared(FilterId id, Session* s, std::string_view group, SubOpti
 
 bool Router::remove(FilterId id, Session* s, std::string_view group) {
   changed();
+  looked_ = 0;
   Node& node = nodes_[id];
   const bool removed = group.empty() ? remove_plain(node, s) : remove_shared(node, s, group);
   prune(id);
@@ -173,22 +207,24 @@ bool Router::remove(FilterId id, Session* s, std::string_view group) {
 bool Router::remove_plain(Node& node, Session* s) {
   if (node.first.session == s) {
     node.first = Entry{};
-    if (node.more && !node.more->entries.empty()) {
-      node.first = node.more->entries.back();
-      node.more->entries.pop_back();
-    }
+    if (node.more && !node.more->entries.empty())
+      node.first = take_entry(*node.more, node.more->entries.size() - 1);
     return true;
   }
-  return node.more &&
-         std::erase_if(node.more->entries, [s](const Entry& e) { return e.session == s; }) != 0;
+  const Entry* e = node.more ? entry_of(*node.more, s) : nullptr;
+  if (e == nullptr) return false;
+  take_entry(*node.more, static_cast<std::size_t>(e - node.more->entries.data()));
+  return true;
 }
 
 bool Router::remove_shared(Node& node, Session* s, std::string_view group) {
   if (!node.more) return false;
   auto& groups = node.more->groups;
   for (auto g = groups.begin(); g != groups.end(); ++g) {
+    ++looked_;
     if ((*g)->name != group) continue;
     auto& members = (*g)->members;
+    looked_ += static_cast<std::uint32_t>(members.size());
     const bool removed = std::erase_if(members, [s](const auto& m) { return m.session == s; }) != 0;
     if (members.empty()) groups.erase(g);
     return removed;

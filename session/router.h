@@ -2,9 +2,11 @@
 // in front (MQTT 5.0 sections 4.7, 4.8). Owned by the Broker; one shard.
 //
 // Memory: a node is 40 bytes with its first subscriber, plus about 6 for its place in its parent.
-// Levels are interned once. Limits: kTopicLevelsMax levels; kNodesMax nodes visited for one topic.
-// A topic of n levels has at most 2^(n+1) nodes whatever filters there are, so only topics of 16
-// levels and more can come to that limit, where their subscribers have filled the tree with "+".
+// Levels are interned once. A node of more than kIndexed subscribers has an index of them, 16 to 32
+// bytes for each, so one of 100,000 that comes or goes is found at once. Limits: kTopicLevelsMax
+// levels; kNodesMax nodes visited for one topic. A topic of n levels has at most 2^(n+1) nodes
+// whatever filters there are, so only topics of 16 levels and more can come to that limit, where
+// their subscribers have filled the tree with "+".
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -74,6 +76,8 @@ class Router {
   bool add(FilterId id, Session* s, std::string_view group, SubOptions options,
            std::uint32_t sub_id);
   bool remove(FilterId id, Session* s, std::string_view group);
+  // Entries of shared groups that the last add() or remove() has looked at, one by one.
+  std::uint32_t looked() const { return looked_; }
   std::size_t groups_of(FilterId id) const {
     return nodes_[id].more ? nodes_[id].more->groups.size() : 0;
   }
@@ -86,6 +90,7 @@ class Router {
   std::uint32_t collected() const { return collected_; }
 
  private:
+  static constexpr std::size_t kIndexed = 32;
   struct Entry {
     Session* session = nullptr;
     std::uint32_t id = 0;
@@ -95,6 +100,8 @@ class Router {
   struct More {
     std::vector<Entry> entries;
     std::vector<std::unique_ptr<SharedGroup>> groups;
+    // Where in `entries` a session is: from kIndexed entries on.
+    std::unique_ptr<boost::unordered_flat_map<const Session*, std::uint32_t>> places;
     bool empty() const { return entries.empty() && groups.empty(); }
   };
   struct Node {
@@ -113,6 +120,9 @@ class Router {
   std::uint32_t find_child(std::uint32_t parent, std::string_view level) const;  // 0: none
   std::uint32_t child_at(std::uint32_t parent, std::uint32_t level) const;       // 0: none
   More& more_of(Node& node);
+  static Entry* entry_of(More& more, const Session* s);
+  static void add_entry(More& more, const Entry& e);
+  static Entry take_entry(More& more, std::size_t at);
   bool add_shared(FilterId node, Session* s, std::string_view group, SubOptions o,
                   std::uint32_t id);
   bool remove_plain(Node& node, Session* s);
@@ -189,6 +199,7 @@ class Router {
   std::vector<std::uint32_t> path_;  // scratch of match(): the topic's levels
   std::uint32_t visited_ = 0;
   std::uint32_t collected_ = 0;
+  std::uint32_t looked_ = 0;
 };
 
 }  // namespace berth::session

@@ -79,6 +79,27 @@ void match_topics(benchmark::State& state, std::size_t cache) {
 BENCHMARK_CAPTURE(match_topics, cached, 8192)->Arg(100)->Arg(100'000)->Apply(bench::counted);
 BENCHMARK_CAPTURE(match_topics, walked, 1)->Arg(100)->Arg(100'000)->Apply(bench::counted);
 
+// All filters that a session may have (64 KiB), of as many levels as they may have: subscribed, and
+// dropped when it ends.
+void filters_of_a_session(benchmark::State& state) {
+  session::Router router;
+  session::Session s;
+  std::vector<std::string> filters;
+  for (int i = 0; i < 64 * 1024 / 260; ++i) {
+    filters.push_back(std::to_string(1000 + i));
+    for (int level = 1; level < 128; ++level) filters.back() += "/x";
+  }
+  for (auto _ : state) {
+    std::vector<session::FilterId> ids;
+    for (const std::string& f : filters) {
+      ids.push_back(router.intern(f));
+      router.add(ids.back(), &s, "", {}, 0);
+    }
+    for (const session::FilterId id : ids) router.remove(id, &s, "");
+  }
+}
+BENCHMARK(filters_of_a_session);
+
 // One PUBLISH through the Broker to so many subscribers, QoS 0.
 void publish_through(benchmark::State& state) {
   NoEdge edge;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
 #include <map>
 #include <random>
 #include <set>
@@ -151,6 +152,53 @@ TEST(RouterWalk, OfATopicOf15LevelsIsWhole) {
   for (int i = 1; i < 15; ++i) topic += "/w";
   EXPECT_EQ(router.match(topic).targets.size(), sessions.size());
   EXPECT_LE(router.visited(), session::Router::kNodesMax);
+}
+
+// -- subscribers of one filter
+
+// Whoever comes and goes, a filter has the subscribers it should have.
+TEST(RouterEntries, AreThoseThatSubscribed) {
+  session::Router router;
+  std::vector<session::Session> sessions(200);
+  std::map<session::Session*, std::uint8_t> expected;
+  std::mt19937 random(11);
+  for (int i = 0; i < 20'000; ++i) {
+    session::Session* s = &sessions[random() % sessions.size()];
+    const bool grows = i / 1000 % 2 == 0;  // between none and all
+    const session::FilterId id = router.intern("a/b");
+    if (random() % 4 != 0 ? grows : !grows) {
+      const auto qos = static_cast<std::uint8_t>(random() % 3);
+      ASSERT_EQ(router.add(id, s, "", {qos}, 0), expected.count(s) == 0);
+      expected[s] = qos;
+    } else {
+      ASSERT_EQ(router.remove(id, s, ""), expected.erase(s) != 0);
+    }
+    if (i % 50 != 0) continue;
+    std::map<session::Session*, std::uint8_t> found;
+    for (const session::Target& t : router.match("a/b").targets) found[t.session] = t.options.qos();
+    ASSERT_EQ(found, expected);
+  }
+}
+
+TEST(RouterEntries, OfOneFilterAreFoundAtOnce) {
+  session::Router router;
+  std::vector<session::Session> sessions(100'000);
+  const std::clock_t before = std::clock();
+  for (auto& s : sessions) router.add(router.intern("all"), &s, "", {}, 0);
+  for (auto& s : sessions) ASSERT_TRUE(router.remove(router.intern("all"), &s, ""));
+  const double cpu_s = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  EXPECT_LT(cpu_s, 2) << "one by one it is 10^10 steps";
+  EXPECT_TRUE(router.match("all").empty());
+}
+
+TEST(RouterEntries, OfSharedGroupsAreCountedAsTheyAreLookedAt) {
+  session::Router router;
+  std::vector<session::Session> sessions(1000);
+  for (auto& s : sessions) router.add(router.intern("x"), &s, "g", {}, 0);
+  router.add(router.intern("x"), &sessions.back(), "g", {}, 0);
+  EXPECT_GE(router.looked(), 1000u);
+  router.remove(router.intern("x"), &sessions.back(), "g");
+  EXPECT_GE(router.looked(), 1000u);
 }
 
 // -- filters of one packet
