@@ -172,8 +172,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
     on_timer(*s, now);
     s = by_client(c.client_id);
   }
-  const bool connected = s != nullptr && s->channel != nullptr;
-  if (connected) take_over(*s, ch, now);
+  if (s != nullptr && s->channel != nullptr) take_over(*s, ch, now);
   if (s != nullptr && s->limbo) {  // a take-over too: its edge hears of it when it comes back
     ++probe_.session_taken_over;
     if (s->will) ++probe_.wills_suppressed;  // as likely our edge has ended as the device: I6
@@ -183,9 +182,9 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   if (s != nullptr && (c.clean_start || !s->persistent())) {
     // 3.1.3.2.2: the session ends, so a will that has waited for its delay is due; unless it has
     // waited because of us (I6).
-    const bool waited = c.clean_start && s->persistent() && s->will_at() != base::kNever;
+    const bool waited = s->persistent() && s->will && !s->will->ours;
     newest = s->epoch;
-    end_session(*s, connected || waited ? WillOf::published : WillOf::dropped, now);
+    end_session(*s, waited ? WillOf::published : WillOf::dropped, now);
     s = nullptr;
   }
   present = s != nullptr;
@@ -205,18 +204,13 @@ void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
   ++probe_.session_taken_over;
   if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
   Channel& old = *s.channel;
-  // Its end may be known and not have had its turn yet.
-  if (s.will && old.clean_disconnect) s.will.reset();
-  if (s.will && old.closed && is_ours(*old.closed)) {  // I6
-    ++probe_.wills_suppressed;
-    s.will.reset();
-  }
+  const EndBy end = known_end(old, old.closed);  // it may not have had its turn yet
   events::taken_over(old, &by);
   fail(old, Reason::session_taken_over, CloseReason::taken_over);
   old.session = nullptr;
   s.channel = nullptr;
   count_online(s, -1);
-  if (s.will && s.will->delay_s == 0) fire_will(s, now);
+  settle_will(s, end, now);
   go_offline(s, now);
 }
 

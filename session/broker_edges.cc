@@ -164,7 +164,7 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
   }
   for (Session* s : theirs) {
     s->limbo = false;
-    end_connection_of(*s, true, now);
+    end_connection_of(*s, EndBy::us, now);
   }
   remove_orphans_of(e.id);
   write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});

@@ -88,8 +88,8 @@ void Broker::replace_session(Session& s, const Channel& by, base::Instant now) {
   ++probe_.device_replaced;
   if (s.channel != nullptr) take_over(s, by, now);
   // In limbo: as likely our edge has ended as the device, I6.
-  const bool limbo = std::exchange(s.limbo, false);
-  end_session(s, limbo ? WillOf::dropped : WillOf::published, now);
+  const bool ours = std::exchange(s.limbo, false) || (s.will && s.will->ours);
+  end_session(s, ours ? WillOf::dropped : WillOf::published, now);
 }
 
 // Are its subscriptions in its record? Of expiry 0 only where an edge would keep too much of them.

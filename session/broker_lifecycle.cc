@@ -77,24 +77,36 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
   BERTH_ASSERT(s->channel == &ch);
   s->channel = nullptr;
   count_online(*s, -1);
-  if (ch.clean_disconnect) s->will.reset();
-  end_connection_of(*s, is_ours(cause), now);
+  end_connection_of(*s, known_end(ch, cause), now);
 }
 
-bool Broker::is_ours(CloseReason cause) const {
-  return draining_ || cause == CloseReason::drained || cause == CloseReason::engine_absent;
+// `cause`: of an end that is known already; none: another connection takes the session.
+Broker::EndBy Broker::known_end(const Channel& ch, std::optional<CloseReason> cause) const {
+  if (ch.clean_disconnect) return EndBy::disconnect;
+  const bool ours = cause && (draining_ || *cause == CloseReason::drained ||
+                              *cause == CloseReason::engine_absent);
+  return ours ? EndBy::us : EndBy::device;
 }
 
-// `ours`: the device had no part in it.
-void Broker::end_connection_of(Session& s, bool ours, base::Instant now) {
-  if (s.will && ours) {
+// What becomes of the will when the connection ends, however it ends (3.1.2.5, 3.1.3.2.2; I6). The
+// session has no connection any more.
+void Broker::settle_will(Session& s, EndBy end, base::Instant now) {
+  if (!s.will) return;
+  if (end == EndBy::disconnect) {
+    s.will.reset();
+  } else if (end == EndBy::us) {
     ++probe_.wills_suppressed;
+    s.will->ours = true;
     s.will->at = now.plus_s(std::max(s.will->delay_s, options_.restart_grace_s));
-  } else if (s.will && (s.will->delay_s == 0 || !s.persistent())) {
+  } else if (s.will->delay_s == 0 || !s.persistent()) {
     fire_will(s, now);
-  } else if (s.will) {
+  } else {
     s.will->at = now.plus_s(std::min(s.will->delay_s, s.expiry_s));
   }
+}
+
+void Broker::end_connection_of(Session& s, EndBy end, base::Instant now) {
+  settle_will(s, end, now);
   if (s.persistent()) {
     s.expires_at = s.expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s.expiry_s);
     go_offline(s, now);

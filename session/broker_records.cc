@@ -65,6 +65,7 @@ void Broker::put_record(Session& s) {
   r.set_sent_before(s.flow().sent_before);
   r.set_will_at_ms(s.will_at() == base::kNever ? 0 : s.will->at.ms);
   if (s.will) will_to_pb(*s.will, *r.mutable_will());
+  r.set_will_is_ours(s.will && s.will->ours);
   r.set_keeps_filters(s.keeps_filters);
   if (s.held.holder() != nullptr && principal_of(s.client_id).empty())
     r.set_address(std::string(address_of_key(s.held.holder()->principal())));

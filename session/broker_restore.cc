@@ -102,6 +102,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
     s.will = will_from_pb(r.will());
     hold_will(*s.will, s);
     if (r.will_at_ms() != 0) s.will->at = {r.will_at_ms()};
+    s.will->ours = r.will_is_ours();
   }
   s.shared = r.shared();
   if (restore_estate(s, r)) return;
@@ -330,7 +331,10 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   }
   s->expiry_s = id.expiry_s();
   s->expires_at = base::kNever;
-  if (s->will) s->will->at = base::kNever;
+  if (s->will) {
+    s->will->at = base::kNever;
+    s->will->ours = false;
+  }
   s->owner_edge = edge_of(ch.conn);
   s->owner_conn = ch.conn.local().packed();
   if (!s->will && id.has_will() && !ch.clean_disconnect) {
@@ -450,10 +454,7 @@ void Broker::attached_all(base::Instant now) {
     if (s.persistent() && s.expires_at == base::kNever && s.expiry_s != mqtt::kNoExpiry) {
       s.expires_at = now.plus_s(s.expiry_s);
     }
-    if (s.will && s.will->at == base::kNever) {
-      ++probe_.wills_suppressed;
-      s.will->at = now.plus_s(std::max(s.will->delay_s, options_.restart_grace_s));
-    }
+    if (s.will && s.will->at == base::kNever) settle_will(s, EndBy::us, now);
     const base::Instant due = s.persistent() || s.will ? std::min(s.expires_at, s.will_at()) : now;
     if (due != base::kNever) schedule(s, due);
     if (s.will_at() != base::kNever && s.will_at() != due) schedule(s, s.will_at());

@@ -75,6 +75,7 @@ struct Will {
   std::uint32_t delay_s = 0;
   std::uint32_t message_expiry_s = 0;
   base::Instant at = base::kNever;  // while the device is offline: when it fires
+  bool ours = false;                // it waits because we have ended the connection (I6)
   Holding held;
   Account* account = nullptr;  // when it fires: whose rate it counts for
 };

@@ -94,8 +94,6 @@ TEST(SessionEnd, ATakeOverThatGoesOnWithTheSessionPublishesNoWill) {
   EXPECT_EQ(x.said(), std::vector<std::string>{});
 }
 
-// An engine that lives under a second has no tick: who connects first after an
-// expiry must not find the session.
 // I6: the edge has ended the connection, and the device is back in the same turn, before that end
 // has taken effect.
 TEST(SessionEnd, ATakeOverOfAConnectionThatWeEndedPublishesNoWill) {
@@ -110,6 +108,87 @@ TEST(SessionEnd, ATakeOverOfAConnectionThatWeEndedPublishesNoWill) {
   }
 }
 
+// What becomes of a will when its connection ends and the device comes again: the same whether the
+// end has had its turn by then or not.
+struct EndCase {
+  const char* how;
+  std::string last;  // what the device says before
+  protocol::link::CloseReason reason;
+  bool fires;  // with a delay: if the session ends
+};
+
+std::vector<std::string> wills_of(const EndCase& end, int version, bool old_clean, bool new_clean,
+                                  std::uint32_t delay_s, bool end_has_its_turn) {
+  Watched x;
+  ConnectOptions o{.client_id = "device",
+                   .version = version,
+                   .clean = old_clean,
+                   .will_topic = "will/device",
+                   .will_payload = "gone"};
+  if (version == 5) o.properties = expiry(old_clean ? 0 : 600);
+  if (version == 5 && delay_s != 0) o.will_properties = will_delay(delay_s);
+  const int old = x.w.open_connected(o);
+  ConnectOptions next{.client_id = "device", .version = version, .clean = new_clean};
+  if (version == 5) next.properties = expiry(600);
+  const int again = x.w.open();
+  if (end_has_its_turn) {
+    if (!end.last.empty()) x.w.feed(old, end.last);
+    x.w.close(old, end.reason);
+    x.w.feed(again, connect(next));
+  } else {
+    x.w.close_and_feed(old, end.reason, again, connect(next), end.last);
+  }
+  x.w.advance_s(1000);
+  return x.said();
+}
+
+TEST(SessionEnd, TheWillIsTheSameWhetherTheEndHasHadItsTurnOrNot) {
+  using protocol::link::CloseReason;
+  const std::vector<EndCase> ends{
+      {"DISCONNECT", disconnect(), CloseReason::client, false},
+      {"DISCONNECT with will", packet(0xe0, std::string(1, '\x04')), CloseReason::client, true},
+      {"closed", "", CloseReason::client, true},
+      {"keep alive", "", CloseReason::keepalive_timeout, true},
+      {"drained", "", CloseReason::drained, false},
+      {"no engine", "", CloseReason::engine_absent, false},
+  };
+  for (const EndCase& end : ends) {
+    for (int i = 0; i < 16; ++i) {
+      const bool v5 = (i & 1) != 0;
+      const bool old_clean = (i & 2) != 0;
+      const bool new_clean = (i & 4) != 0;
+      const std::uint32_t delay_s = (i & 8) != 0 ? 300 : 0;
+      if (!v5 && (delay_s != 0 || end.last.size() > 2)) continue;
+      const bool fires = end.fires && (delay_s == 0 || old_clean || new_clean);
+      const std::vector<std::string> expected(fires ? 1 : 0, "gone");
+      for (const bool turn : {true, false}) {
+        EXPECT_EQ(wills_of(end, v5 ? 5 : 4, old_clean, new_clean, delay_s, turn), expected)
+            << end.how << " v5 " << v5 << " old clean " << old_clean << " new clean " << new_clean
+            << " delay " << delay_s << " end had its turn " << turn;
+      }
+    }
+  }
+}
+
+// I6, also for a device that begins a new session with each CONNECT; and in the engine after that
+// one.
+TEST(SessionEnd, OurRestartPublishesNoWillOfADeviceThatBeginsAnew) {
+  for (const int engines : {1, 2}) {
+    Watched x;
+    x.w.open_connected(kDevice);
+    x.w.restart_all(90);
+    if (engines == 2) x.w.crash();
+    const int watcher = x.w.open_connected({.client_id = "watcher"});
+    x.w.feed(watcher, subscribe(1, "will/#", 1));
+    ConnectOptions again = kDevice;
+    again.clean = true;
+    x.w.open_connected(again);
+    EXPECT_EQ(take_publishes(x.w, watcher).size(), 0u) << engines;
+  }
+}
+
+// An engine that lives under a second has no tick: who connects first after an
+// expiry must not find the session.
 TEST(SessionEnd, AnExpiredSessionIsNotResumedBeforeATick) {
   Watched x;
   const ConnectOptions o{.client_id = "s", .clean = false, .properties = expiry(60)};

@@ -63,9 +63,14 @@ class World : public session::Effects {
     end(k, why);
     settle();
   }
-  // The edge ends `c`; another connection says something before the engine has a turn.
-  void close_and_feed(int c, protocol::link::CloseReason why, int other, std::string_view bytes) {
-    end(conns_[static_cast<std::size_t>(c)], why);
+  // `c` says something and is ended; another connection says something before the engine has a
+  // turn.
+  void close_and_feed(int c, protocol::link::CloseReason why, int other, std::string_view bytes,
+                      std::string_view last = {}) {
+    Conn& k = conns_[static_cast<std::size_t>(c)];
+    k.in.append(last);
+    if (!last.empty()) deliver(k);
+    end(k, why);
     feed(other, bytes);
   }
   int open_connected(const ConnectOptions& o, std::uint32_t link = 0) {
