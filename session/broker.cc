@@ -196,6 +196,7 @@ void Broker::defer(Channel& ch, Deferred d) {
   d.in_off = ch.in_off;
   d.came = times_.now();
   ++ch.pending;
+  may_have_work_ = true;
   open_.deferred.push_back(std::move(d));
 }
 
@@ -210,7 +211,9 @@ void Broker::defer_call(Channel& ch, std::function<void(base::Instant)> call) {
 void Broker::submit(Deferred d, bool wrote, base::Instant now) {
   d.conn = base::kNoConn;
   d.work = effects_.work().word();
-  if (wrote || !run(d, now)) open_.deferred.push_back(std::move(d));
+  if (!wrote && run(d, now)) return;
+  may_have_work_ = true;
+  open_.deferred.push_back(std::move(d));
 }
 
 // False: it has to wait for writes that it made. Only its retained message has been kept meanwhile.
@@ -273,6 +276,7 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   for (const auto& [id, seq] : batch.touched) {
     if (Session* s = by_id(id)) s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
   }
+  may_have_work_ = true;
   due_.push_back({std::move(batch.deferred), 0, std::move(batch.touched), 0});
   for (const base::SessionId id : result.refused) {  // another owner took the session
     Session* s = by_id(id);
@@ -342,14 +346,16 @@ void Broker::closed(base::ConnId conn, CloseReason cause) {
 
 // Each change of what end_connections() waits for calls it.
 void Broker::end_soon(Channel& ch) {
-  if (ch.closed) ending_.push_back(ch.conn);
+  if (!ch.closed) return;
+  may_have_work_ = true;
+  ending_.push_back(ch.conn);
 }
 
 // The end of a connection takes effect behind all that it said before: what waits for a commit, and
 // what has not been read because of it (a DISCONNECT, which takes the will back).
 void Broker::end_connections(base::Instant now) {
   std::size_t i = 0;
-  for (; i < ending_.size() && !budget_.spent(); ++i) {
+  for (; i < ending_.size() && !budget_.spent() && staging_has_room(); ++i) {
     Channel* ch = find(ending_[i]);
     if (ch == nullptr || !ch->closed || gated(*ch)) continue;
     const WorksFor scope = works_for(ch->conn);
@@ -439,17 +445,19 @@ void Broker::dirty(Channel& ch, CookieSlot slot) {
 }
 
 void Broker::end_turn(base::Instant now) {
-  work(now);
-  budget_.begin_turn();
-  end_connections(now);
+  if (may_have_work_) work(now);
+  if (!ending_.empty()) {
+    budget_.begin_turn();
+    end_connections(now);
+  }
   flush_state();
-  buried_.clear();
+  if (!buried_.empty()) buried_.clear();
   budget_.begin_turn();
 }
 
 void Broker::flush_state() {
-  flush_acks();
-  flush_cookies();
+  if (!acks_due_.empty()) flush_acks();
+  if (!dirty_.empty()) flush_cookies();
 }
 
 void Broker::flush_cookies() {

@@ -37,6 +37,7 @@
 #include "session/device_messages.h"
 #include "session/effects.h"
 #include "session/estates.h"
+#include "session/fair_queue.h"
 #include "session/message_times.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
@@ -162,10 +163,12 @@ class Broker : public RestoreSink, private BrokerTypes {
   // -- a turn's work is bounded (TurnBudget). The shell begins a turn's budget anew before it
   // offers again what waited for it, and stops when the turn is spent; fair_key() tells whose turn
   // a connection's is. has_work(): there is work for another turn, without any new input.
+  // look_for_work(): the same without the flag that spares the look when nothing waits.
   void begin_turn() { budget_.begin_turn(); }
   bool turn_spent() const { return budget_.spent(); }
   std::uint64_t fair_key(base::ConnId conn);
-  bool has_work() const;
+  bool has_work() const { return may_have_work_ && look_for_work(); }
+  bool look_for_work() const;
 
   // -- end of a turn: what has waited for a turn with time for it, connections that end,
   // acknowledgements of reports, cookie slots that changed (with options.replay). A channel's
@@ -218,19 +221,24 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   // broker_work.cc: work that takes more than one turn
   void work(base::Instant now);
+  void work_some(base::Instant now);
+  bool anything_waits() const;
+  bool may_write_record(Channel& ch);
+  void call_some(base::Instant now);
   void run_due(base::Instant now);
   void run_due_lists(base::Instant now);
   void run_list(Due& due, base::Instant now);
   void put_back(Due& due, Deferred d);
   void end_deferral(Channel& ch);
   static bool is_fanout(const Match& m, std::uint8_t qos, std::size_t bytes) {
-    const std::size_t n = m.targets.size();
+    const std::size_t n = m.targets.size() + m.groups.size();  // of a group one member
     return n > 1 && (n > Fanout::kReceivers || (qos != 0 && n * bytes > Fanout::kBytes));
   }
   bool may_fan_out(Channel& ch);
-  void begin_fanout(const Match& m, const Delivery& d, Deferred out, std::uint64_t through);
+  void begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Through through);
   void stage_some(base::Instant now);
   bool stage_part(Deferred& d);
+  bool stage_some_groups(Deferred& d, Delivery& delivery);
   void stage_receiver(const Fanout::Receiver& r, Delivery& d);
   void spread(Deferred d, base::Instant now);
   void spread_some(base::Instant now);
@@ -302,6 +310,8 @@ class Broker : public RestoreSink, private BrokerTypes {
                       Quota quota = Quota::none, std::string_view why = {});
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota);
+  bool writes_record(const Channel& ch) const;
+  void let_in(Channel& ch, base::Instant now);
   void establish(Channel& ch, base::Instant now);
   void answer_connect(Channel& ch, bool present, bool wrote, base::Instant now);
   Session& claim_session(Channel& ch, bool& present, base::Instant now);
@@ -332,10 +342,6 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool credential_good(Channel& ch, base::Instant now);
   void end_credentials(base::Instant now);
   // broker_quota.cc
-  struct Metered {
-    enum What : std::uint8_t { pass, refuse, wait } what = pass;
-    Quota quota = Quota::none;
-  };
   void join_account(Session& s, std::string_view site);
   void leave_account(Session& s);
   void count_queue(Session& s, std::int64_t bytes);
@@ -373,7 +379,8 @@ class Broker : public RestoreSink, private BrokerTypes {
   const Match& match(std::string_view topic);
   void fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh);
   void put_received(const Channel& ch, std::uint16_t packet_id);
-  std::optional<std::uint64_t> fanned_out_through(const Channel& ch) const;
+  static std::string fanned_out_groups(std::int64_t through);
+  std::optional<Fanout::Through> fanned_out_through(const Channel& ch) const;
   std::vector<base::SessionId> spilled_before(const Channel& ch) const;
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   void defer_or_reply(Channel& ch, Deferred d);
@@ -383,10 +390,6 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool needs_staging(const Match& m, const Delivery& d);
   bool must_spill(Session& s, const Delivery& d, bool returns);
   void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
-  struct Publisher {  // of whom messages may wait for a commit
-    bool waits = false;
-    std::uint64_t* since = nullptr;  // the moment when the first of them was staged; null: no order
-  };
   Publisher publisher_of(const Delivery& d);
   enum class Phase : std::uint8_t { staging, replayed, run };
   bool spill(const Match& m, Delivery& d, Deferred& out, Phase phase);
@@ -399,7 +402,6 @@ class Broker : public RestoreSink, private BrokerTypes {
                   const Deferred* staged, std::vector<LateCopies::To>& later, base::Instant now);
   void stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh);
   void stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh = true);
-  void spill_picks(const Match& m, Delivery& d, Deferred& out);
   void pick_again(const Match& m, Delivery& d, Deferred& out);
   static bool is_own_result(const Session& s, std::string_view topic);
   static bool takes(const Target& t, const Delivery& d);
@@ -492,11 +494,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void queue_desired(Session& s, const RetainedItem& item, base::Instant now);
   bool send_retained(Channel& ch, RetainedItem& item, MessagePtr message, base::Instant now);
   std::size_t filters_max(const Channel& ch) const;
-  struct Subscribed {
-    std::vector<protocol::mqtt::Reason> reasons;
-    std::string outcome;
-    std::shared_ptr<std::deque<RetainedItem>> items;  // whose retained messages it wants
-  };
+  bool records_filters(const Channel& ch, std::size_t bytes) const;
   Subscribed subscribe_all(Channel& ch, const protocol::mqtt::SubscribeView& v,
                            const std::string& known);
   void fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::string& so_far,
@@ -571,7 +569,10 @@ class Broker : public RestoreSink, private BrokerTypes {
   void publish_due(const std::string& intent, const std::shared_ptr<Will>& will, base::Instant now);
   void settle_sequence(Session& s);
   void go_offline(Session& s, base::Instant now);
-  void schedule(Session& s, base::Instant at) { timers_.push({at.ms, s.id.value}); }
+  void schedule(Session& s, base::Instant at) {
+    timers_.push({at.ms, s.id.value});
+    may_have_work_ = may_have_work_ || at <= latest_;
+  }
   void on_timer(Session& s, base::Instant now);
   void sweep_expired(base::Instant now);
   void expire_retained(const Retained::Expired& gone, base::Instant now);
@@ -623,11 +624,15 @@ class Broker : public RestoreSink, private BrokerTypes {
   OpenBatch open_;
   std::deque<OpenBatch> sealed_;
   std::deque<Due> due_;
+  // Set wherever something comes to wait for a turn with time for it; cleared by work() when
+  // nothing waits. A turn in which nothing waits costs one look at it.
+  bool may_have_work_ = false;
   bool in_work_ = false;
   bool in_due_ = false;
   std::deque<Deferred> staging_;  // Fanouts, a part each in turn
   std::deque<Deferred> spreading_;
   std::deque<RetainedFill> filling_;
+  FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
   Estates estates_;
   std::vector<base::SessionId> unread_estates_;  // again at tick()
   TurnBudget budget_;

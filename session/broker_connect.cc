@@ -129,26 +129,41 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
     ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
     return refuse_connect(*ch, ch->version, result.reason, Quota::none, result.why);
   }
-  if (draining_) {
-    ++probe_.connect_unavailable;
-    return refuse_connect(*ch, ch->version, Reason::server_unavailable);
-  }
   if (const Reason held = admit_holdings(*ch); held != Reason::success) {
     ++probe_.connect_quota;
     return refuse_connect(*ch, ch->version, held, Quota::none,
                           "too many sessions, or its will and filters take too many bytes");
   }
-  make_place(*ch, now);
-  if (const Quota q = admit_connection(*ch, now); q != Quota::none) {
+  use_fair_key(*ch);
+  if (writes_record(*ch) && !may_write_record(*ch)) return;
+  let_in(*ch, now);
+}
+
+// May its CONNECT write records? Not where old and new session have expiry 0 and no will.
+bool Broker::writes_record(const Channel& ch) const {
+  if (edges_[ch.conn.link()].internal) return false;
+  const PendingConnect& c = *ch.connect;
+  const Session* s = find_session(c.client_id);
+  return c.expiry_s != 0 || c.will || (s != nullptr && (s->stored || s->channel != nullptr));
+}
+
+// After the check of who it is, and at its turn to write a record.
+void Broker::let_in(Channel& ch, base::Instant now) {
+  if (draining_) {
+    ++probe_.connect_unavailable;
+    return refuse_connect(ch, ch.version, Reason::server_unavailable);
+  }
+  make_place(ch, now);
+  if (const Quota q = admit_connection(ch, now); q != Quota::none) {
     ++probe_.connect_quota;
     const bool rate = q == Quota::connects;
-    return refuse_connect(*ch, ch->version,
+    return refuse_connect(ch, ch.version,
                           rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q);
   }
-  establish(*ch, now);
-  if (ch->live() && ch->stalled) {  // the answer came later than its CONNECT
-    effects_.acknowledge(conn, ch->in_off);
-    unstall(*ch);
+  establish(ch, now);
+  if (ch.live() && ch.stalled) {  // the answer came later than its CONNECT
+    effects_.acknowledge(ch.conn, ch.in_off);
+    unstall(ch);
   }
 }
 

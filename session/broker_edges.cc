@@ -179,6 +179,7 @@ void Broker::send_later(const Delivery& d, std::vector<LateCopies::To> to) {
     probe_.drop_slow_qos0 += to.size();
     return;
   }
+  may_have_work_ = true;
   e.late.push_back({.turn = effects_.turn_of(d.origin),
                     .message = d.owned ? d.owned : MessagePtr(d.message),
                     .to = std::move(to)});

@@ -81,13 +81,17 @@ void Broker::await_estate(base::SessionId id, bool behind_commit, base::Instant 
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [this, id](base::Instant) {
-    if (const Estate* e = estates_.find(id)) estates_.wait(id, e->fair_key);
+    const Estate* e = estates_.find(id);
+    if (e == nullptr) return;
+    may_have_work_ = true;
+    estates_.wait(id, e->fair_key);
   };
   submit(std::move(d), behind_commit, now);
 }
 
 // Those found in the store, and those whose read has failed.
 void Broker::read_estates_again() {
+  may_have_work_ = may_have_work_ || !unread_estates_.empty();
   for (const base::SessionId id : std::exchange(unread_estates_, {})) {
     if (const Estate* e = estates_.find(id)) estates_.wait(id, e->fair_key);
   }
@@ -158,6 +162,7 @@ void Broker::estate_loaded(base::SessionId id, std::uint64_t ticket,
     e->held.push_back(std::move(h));
   }
   e->read_all = entries->empty();
+  may_have_work_ = true;
   estates_.wait(id, e->fair_key);
 }
 

@@ -99,6 +99,14 @@ bool Broker::keeps_filters(Session& s) {
   return s.keeps_filters;
 }
 
+// Will its record have its subscriptions after a SUBSCRIBE or UNSUBSCRIBE of so many bytes?
+bool Broker::records_filters(const Channel& ch, std::size_t bytes) const {
+  const Session& s = *ch.session;
+  if (s.peer != 0) return false;
+  return s.persistent() || s.keeps_filters ||
+         (options_.replay && s.held.bytes() + bytes > kCookieFilterBytes);
+}
+
 void Broker::subscriptions_changed(Channel& ch) {
   const bool apart = effects_.keeps(ch.conn, CookieSlot::subscriptions);
   dirty(ch, apart ? CookieSlot::subscriptions : CookieSlot::volatile_state);

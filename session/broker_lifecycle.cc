@@ -236,6 +236,7 @@ void Broker::tick(base::Instant now) {
     sweep_routes(now);
     sweep_tombstones(now);
   }
+  may_have_work_ = true;  // timers; and a look each second, whatever may have been missed
   budget_.begin_turn();
   run_timers(now);
   sweep_expired(now);

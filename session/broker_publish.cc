@@ -219,8 +219,6 @@ void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, boo
   const Publisher p = publisher_of(d);
   if (p.since != nullptr) *p.since = ++moments_;
   out.message = d.own();
-  stage_groups(m, d, out, fresh);
-  if (fresh) spill_picks(m, d, out);
   if (fresh && d.message.retain && partitioned()) stage_retained_for_peers(m, d);
   if (fresh && d.message.retain) store_retained(d.message);
   const auto id = static_cast<std::uint16_t>(out.packet_id);
@@ -229,7 +227,12 @@ void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, boo
   out.in_off = ch.in_off;
   ++ch.pending;
   stall(ch);
-  const std::uint64_t through = d.message.qos == 2 ? fanned_out_through(ch).value_or(0) : 0;
+  Fanout::Through through;
+  if (d.message.qos == 2 && fresh) {
+    record_applied(ch, fanned_out_groups(through.route));  // in the batch that says it was received
+  } else if (d.message.qos == 2) {  // where nothing says how far: the last release, all groups
+    through = fanned_out_through(ch).value_or(Fanout::Through{.session = 0, .route = UINT32_MAX});
+  }
   begin_fanout(m, d, std::move(out), through);
 }
 
@@ -255,7 +258,9 @@ void Broker::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now
   d.conn = ch.conn;
   d.in_off = ch.in_off;
   d.came = times_.now();
-  if (!run(d, now)) open_.deferred.push_back(std::move(d));
+  if (run(d, now)) return;
+  may_have_work_ = true;
+  open_.deferred.push_back(std::move(d));
 }
 
 bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {

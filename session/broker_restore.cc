@@ -445,7 +445,7 @@ void Broker::settle_sequence(Session& s) {
 // offline; wills of devices that only our own end cut off get a grace.
 void Broker::attached_all(base::Instant now) {
   started_at_ = latest_ = now;
-  serving_ = true;
+  serving_ = may_have_work_ = true;
   restore_routes();
   for (Session* const each : by_id_) {
     Session& s = *each;

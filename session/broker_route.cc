@@ -128,12 +128,16 @@ void Broker::stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh)
   Session* s = pick(g, d, options, id);
   if (s == nullptr) return;
   const std::uint8_t qos = std::min(d.message.qos, options.qos());
+  const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
   if (s->peer != 0 && kept_for_peers(d)) {
     if (fresh) stage_for_peer(*s, d, g.route, false);
   } else if (qos == 0 || !s->persistent()) {
     out.picks.push_back({s->id, g.route});
+    if (!fresh || !out.fanout || s->persistent()) return;
+    d.mark = group_mark(g.route);  // a Fanout can't deliver at once
+    stage_receiver({s->id, options, ids}, d);
+    d.mark = 0;
   } else if (fresh) {
-    const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
     d.mark = group_mark(g.route);
     append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
     d.mark = 0;
@@ -234,19 +238,6 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
     d.mark = 0;
   }
   return writes() != before;
-}
-
-// The members that were chosen of shared groups, where a Fanout can't deliver at once.
-void Broker::spill_picks(const Match& m, Delivery& d, Deferred& out) {
-  for (const SharedGroup* g : m.groups) {
-    const SharedGroup::Member* member = takes(*g, d) ? chosen(*g, out.picks) : nullptr;
-    if (member == nullptr || member->session->persistent()) continue;
-    d.mark = group_mark(g->route);
-    stage_receiver({member->session->id, member->options,
-                    std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id)},
-                   d);
-    d.mark = 0;
-  }
 }
 
 // Second phase: everybody else. `staged`: what stage_durable and spill chose; null: nothing was.
@@ -378,12 +369,10 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
   out.stamp = d.message.stamp;
   const std::size_t before = writes();
   if (many) {
-    stage_groups(matched, d, out, true);
-    spill_picks(matched, d, out);
     if (m.retain && partitioned()) stage_retained_for_peers(matched, d);
     if (m.retain) store_retained(d.message);
     out.conn = base::kNoConn;
-    begin_fanout(matched, d, std::move(out), 0);
+    begin_fanout(matched, d, std::move(out), {});
     staging_.back().fanout->staged = std::move(staged);
     return;
   }

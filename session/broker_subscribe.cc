@@ -33,6 +33,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     stall(ch);
     return false;
   }
+  if (records_filters(ch, f.body.size()) && !may_write_record(ch)) return false;
   mqtt::SubscribeView v;
   const Reason e = mqtt::decode_subscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
@@ -185,8 +186,8 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
   const FilterId filter = router_.intern(p.filter);
   const bool fresh = router_.add(filter, &s, p.group, options, id);
-  if (fresh) s.changed = ++moments_;
   budget_.take_group(router_.looked());
+  if (fresh) s.changed = ++moments_;
   if (fresh) {
     if (partitioned()) count_route(raw, 1);
     ++subscriptions_;
@@ -209,8 +210,8 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   if (!p.valid) return false;
   const FilterId filter = router_.intern(p.filter);
   const bool removed = router_.remove(filter, &s, p.group);  // prunes what intern() made
-  if (!removed) return false;
   budget_.take_group(router_.looked());
+  if (!removed) return false;
   if (partitioned()) count_route(raw, -1);
   --subscriptions_;
   s.held.give_back(cost_of_filter(raw));
@@ -223,12 +224,12 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
 
 void Broker::drop_subscriptions(Session& s) {
   budget_.take(static_cast<std::int64_t>(s.subscriptions.size()) * TurnBudget::kFilter / 2);
-  for (const Subscription& sub : s.subscriptions) {
   budget_.take(s.held.bytes() / kLevelBytesAStep);
+  for (const Subscription& sub : s.subscriptions) {
     if (partitioned()) count_route(raw_filter(sub), -1);
     router_.remove(sub.filter, &s, sub.group());
-    --subscriptions_;
     budget_.take_group(router_.looked());
+    --subscriptions_;
   }
   Subscriptions().swap(s.subscriptions);
   s.held.give_back_all();
@@ -239,6 +240,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     stall(ch);
     return false;
   }
+  if (records_filters(ch, 0) && !may_write_record(ch)) return false;
   mqtt::UnsubscribeView v;
   const Reason e = mqtt::decode_unsubscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {

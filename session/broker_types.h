@@ -118,6 +118,22 @@ struct BrokerTypes {
     int key = -1;
   };
 
+  // What a SUBSCRIBE has come to.
+  struct Subscribed {
+    std::vector<protocol::mqtt::Reason> reasons;
+    std::string outcome;
+    std::shared_ptr<std::deque<RetainedItem>> items;  // whose retained messages it wants
+  };
+  // What a quota says of a PUBLISH.
+  struct Metered {
+    enum What : std::uint8_t { pass, refuse, wait } what = pass;
+    Quota quota = Quota::none;
+  };
+  struct Publisher {  // of whom messages may wait for a commit
+    bool waits = false;
+    std::uint64_t* since = nullptr;  // the moment when the first of them was staged; null: no order
+  };
+
   // -- sessions by number and by client id
   struct IdHash {
     using is_transparent = void;

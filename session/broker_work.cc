@@ -15,17 +15,26 @@ namespace {
 constexpr std::int64_t kPart = TurnBudget::kTurn / 4;  // of a turn, for each kind of such work
 }
 
-bool Broker::has_work() const {
+bool Broker::look_for_work() const {
   const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
   const bool staging = !staging_.empty() || !filling_.empty();
   const bool late = std::any_of(edges_.begin(), edges_.end(), [](const Edge& e) {
     return !e.late.empty() && e.late.front().turn <= e.taken;
   });
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
-  return !due_.empty() || (idle && !open_.deferred.empty()) || (staging && staging_has_room()) ||
-         !spreading_.empty() || !ending_.empty() || late ||
-         (serving_ && estates_.waiting() != 0 && estates_.may_read() && staging_has_room()) ||
-         (serving_ && (timers || !due_wills_.empty()));
+  const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
+  const bool clock = serving_ && (timers || !due_wills_.empty());
+  const bool writes = staging || estates || clock || !ending_.empty() || !room_line_.empty();
+  return !due_.empty() || (idle && !open_.deferred.empty()) || !spreading_.empty() || late ||
+         (writes && staging_has_room());
+}
+
+// Whether it can be done now or not.
+bool Broker::anything_waits() const {
+  const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
+  return !due_.empty() || !open_.deferred.empty() || !staging_.empty() || !filling_.empty() ||
+         !spreading_.empty() || !ending_.empty() || !room_line_.empty() || !due_wills_.empty() ||
+         estates_.waiting() != 0 || timers || has_late();
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {
@@ -35,8 +44,14 @@ std::uint64_t Broker::fair_key(base::ConnId conn) {
 
 // What runs here may end the shell's turn and so come back: the outer call goes on with the rest.
 void Broker::work(base::Instant now) {
-  if (in_work_ || !has_work()) return;
+  if (in_work_) return;
   in_work_ = true;
+  if (look_for_work()) work_some(now);
+  in_work_ = false;
+  may_have_work_ = anything_waits();
+}
+
+void Broker::work_some(base::Instant now) {
   budget_.begin_turn(kPart);
   run_due(now);
   budget_.begin_turn(kPart);
@@ -50,7 +65,40 @@ void Broker::work(base::Instant now) {
   if (serving_) run_timers(now);
   if (serving_) publish_due_wills(now);
   for (Edge& e : edges_) send_late(e, now);
-  in_work_ = false;
+  call_some(now);
+}
+
+// -- records that wait for a batch with room
+
+// False: its session's record has to wait for a batch with room, behind those that wait already.
+bool Broker::may_write_record(Channel& ch) {
+  using RoomLine = Channel::RoomLine;
+  const bool called = std::exchange(ch.room_line, RoomLine::none) == RoomLine::called;
+  if (staging_has_room() && (called || room_line_.empty())) return true;
+  ch.room_line = RoomLine::waits;
+  if (ch.state != Channel::State::authenticating) ch.resting = true;
+  may_have_work_ = true;
+  room_line_.push(ch.fair_key, ch.conn);
+  return false;
+}
+
+// So many that the batch stays below twice its bytes: what a session may hold is 64 KiB by default.
+void Broker::call_some(base::Instant now) {
+  constexpr int kAtOnce = 16;
+  for (int n = 0; n < kAtOnce && !room_line_.empty() && staging_has_room(); ++n) {
+    const base::ConnId conn = room_line_.pop();
+    Channel* ch = find(conn);
+    if (ch == nullptr || ch->room_line != Channel::RoomLine::waits)
+      continue;  // another one's place
+    const WorksFor scope = works_for(conn);
+    const bool connects = ch->state == Channel::State::authenticating;
+    ch->room_line = connects ? Channel::RoomLine::none : Channel::RoomLine::called;
+    if (connects) {
+      let_in(*ch, now);
+    } else {
+      effects_.resume(conn);
+    }
+  }
 }
 
 // -- what waited for a commit
@@ -138,8 +186,8 @@ bool Broker::may_fan_out(Channel& ch) {
   return false;
 }
 
-// `through`: the sessions up to this one have had it (of a QoS 2 message, before an engine died).
-void Broker::begin_fanout(const Match& m, const Delivery& d, Deferred out, std::uint64_t through) {
+// `through`: who has had it (of a QoS 2 message, before an engine died).
+void Broker::begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Through through) {
   out.fanout = std::make_shared<Fanout>(fanouts_);
   out.work = effects_.work().word();
   out.came = times_.now();
@@ -154,19 +202,39 @@ void Broker::begin_fanout(const Match& m, const Delivery& d, Deferred out, std::
       return a.session.value < b.session.value;
     };
     std::sort(f.to.begin(), f.to.end(), by_session);
-    while (f.at < f.to.size() && f.to[f.at].session.value <= through) ++f.at;
+    while (f.at < f.to.size() && f.to[f.at].session.value <= through.session) ++f.at;
   }
+  for (SharedGroup* g : m.groups) {
+    if (!takes(*g, d)) continue;
+    if (g->route > through.route) {
+      f.groups.push_back(g->route);
+    } else {
+      stage_group(*g, d, out, false);
+    }
+  }
+  std::sort(f.groups.begin(), f.groups.end());
+  f.groups.erase(std::unique(f.groups.begin(), f.groups.end()), f.groups.end());
+  may_have_work_ = true;
   staging_.push_back(std::move(out));
 }
 
-// The session that a dead engine has come to with this QoS 2 message; the outcome := 'f'
-// session:varint, or 'F' when it had come to the end.
-std::optional<std::uint64_t> Broker::fanned_out_through(const Channel& ch) const {
+// Where a dead engine has come to with this QoS 2 message; the outcome := 'g' (route + 1):varint,
+// 0: at the beginning | 'f' session:varint, all groups have it | 'F', it had come to the end.
+std::optional<Fanout::Through> Broker::fanned_out_through(const Channel& ch) const {
   const std::string* outcome = applied_outcome(ch);
   if (outcome == nullptr || outcome->empty()) return std::nullopt;
-  if (outcome->front() == 'F') return UINT64_MAX;
-  if (outcome->front() != 'f') return std::nullopt;
-  return base::RecordReader(std::string_view(*outcome).substr(1)).varint();
+  const char kind = outcome->front();
+  if (kind == 'F') return Fanout::Through{.session = UINT64_MAX, .route = UINT32_MAX};
+  if (kind != 'f' && kind != 'g') return std::nullopt;
+  const std::uint64_t at = base::RecordReader(std::string_view(*outcome).substr(1)).varint();
+  if (kind == 'f') return Fanout::Through{.session = at, .route = UINT32_MAX};
+  return Fanout::Through{.session = 0, .route = static_cast<std::int64_t>(at) - 1};
+}
+
+std::string Broker::fanned_out_groups(std::int64_t through) {
+  std::string outcome = "g";
+  base::put_varint(outcome, static_cast<std::uint64_t>(through + 1));
+  return outcome;
 }
 
 void Broker::stage_some(base::Instant now) {
@@ -195,18 +263,41 @@ bool Broker::stage_part(Deferred& d) {
   MessageView m = d.message->view();
   m.stamp = d.stamp;
   Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
-  while (f.at < f.to.size() && staging_has_room() && !budget_.share_spent()) {
+  const bool groups = stage_some_groups(d, delivery);
+  while (groups && f.at < f.to.size() && staging_has_room() && !budget_.share_spent()) {
     budget_.take(1);
     stage_receiver(f.to[f.at++], delivery);
   }
-  const bool done = f.at == f.to.size();
+  const bool done = groups && f.at == f.to.size();
   Channel* ch = m.qos == 2 ? find(d.conn) : nullptr;
-  if (ch != nullptr) {
+  if (ch != nullptr && !groups) {
+    if (f.group != 0) record_applied(*ch, fanned_out_groups(f.groups[f.group - 1]), d.in_off);
+  } else if (ch != nullptr) {
     std::string outcome(done ? "F" : "f");
     if (!done) base::put_varint(outcome, f.at == 0 ? 0 : f.to[f.at - 1].session.value);
     record_applied(*ch, outcome, d.in_off);
   }
   return done;
+}
+
+// True: one member of each shared group has it, or will get it at once. The groups are looked up
+// anew: members, and groups, may have come and gone since the last part.
+bool Broker::stage_some_groups(Deferred& d, Delivery& delivery) {
+  Fanout& f = *d.fanout;
+  if (f.group == f.groups.size()) return true;
+  std::vector<SharedGroup*> all = match(delivery.message.topic).groups;
+  const auto by_route = [](const auto& a, const auto& b) { return a->route < b->route; };
+  std::sort(all.begin(), all.end(), by_route);
+  budget_.take_group(all.size());
+  auto g = all.begin();
+  for (; f.group < f.groups.size() && staging_has_room() && !budget_.share_spent(); ++f.group) {
+    const std::uint32_t route = f.groups[f.group];
+    while (g != all.end() && (*g)->route < route) ++g;
+    for (; g != all.end() && (*g)->route == route; ++g) stage_group(**g, delivery, d);
+  }
+  std::sort(d.picks.begin(), d.picks.end(),
+            [](const Pick& a, const Pick& b) { return a.route < b.route; });
+  return f.group == f.groups.size();
 }
 
 // Where an edge survives us also for expiry-0 sessions: their copies can't all leave in one frame
@@ -243,6 +334,7 @@ void Broker::spread(Deferred d, base::Instant now) {
     answer(*ch, d);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
+  may_have_work_ = true;
   spreading_.push_back(std::move(d));
 }
 
@@ -280,6 +372,7 @@ bool Broker::spread_part(Deferred& d, base::Instant now) {
 void Broker::begin_fill(Channel& ch, RetainedFill fill) {
   ++ch.pending;
   stall(ch);
+  may_have_work_ = true;
   filling_.push_back(std::move(fill));
 }
 
@@ -352,7 +445,8 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
 // -- what is due at one time
 
 void Broker::run_timers(base::Instant now) {
-  while (!timers_.empty() && timers_.top().first <= latest_.ms && !budget_.spent()) {
+  while (!timers_.empty() && timers_.top().first <= latest_.ms && !budget_.spent() &&
+         staging_has_room()) {
     const std::uint64_t id = timers_.top().second;
     timers_.pop();
     budget_.take(TurnBudget::kSession);
@@ -361,7 +455,7 @@ void Broker::run_timers(base::Instant now) {
 }
 
 void Broker::publish_due_wills(base::Instant now) {
-  while (!due_wills_.empty() && !budget_.spent()) {
+  while (!due_wills_.empty() && !budget_.spent() && staging_has_room()) {
     auto [intent, will] = std::move(due_wills_.back());
     due_wills_.pop_back();
     budget_.take(TurnBudget::kSession);

@@ -211,6 +211,7 @@ struct Channel {
   bool resting = false;  // input will be offered again: resume() has been asked for
   bool slowed = false;   // input waits for the next second
   bool slow_counted = false;
+  enum class RoomLine : std::uint8_t { none, waits, called } room_line = RoomLine::none;
   bool connack_sent = false;
   bool gone = false;              // the edge has no socket for it any more: nothing is sent
   bool waiting_room = false;      // output waits for writable()

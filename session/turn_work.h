@@ -16,9 +16,9 @@
 namespace berth::session {
 
 // One PUBLISH to many receivers, or of many bytes in all. First what must be durable is staged, a
-// bounded part in each batch; when the last of it is committed the other copies are sent. The
-// publisher's channel is stalled all the while, so its order is kept, and nothing is acknowledged
-// before all of it is durable.
+// bounded part in each batch: for one member of each shared group, then for each session. When the
+// last of it is committed the other copies are sent. The publisher's channel is stalled all the
+// while, so its order is kept, and nothing is acknowledged before all of it is durable.
 class Fanout {
  public:
   // A message to more receivers than this, or of more bytes for all of them, is one.
@@ -32,6 +32,11 @@ class Fanout {
     SubOptions options;
     std::vector<std::uint32_t> ids;
   };
+  // How far a dead engine has come with a QoS 2 message.
+  struct Through {
+    std::uint64_t session = 0;  // sessions up to this one have it
+    std::int64_t route = -1;    // and groups up to this one
+  };
   // `live`: counts those there are.
   explicit Fanout(std::size_t& live) : live_(live) { ++live_; }
   ~Fanout() { --live_; }
@@ -40,7 +45,9 @@ class Fanout {
 
   std::vector<Receiver> to;  // of a QoS 2 message by session, so that a replay can go on
   std::size_t at = 0;
-  std::function<void()> staged;  // when all is in the open batch; or null
+  std::vector<std::uint32_t> groups;  // route_of_group() of the shared groups, in order
+  std::size_t group = 0;              // the next of them
+  std::function<void()> staged;       // when all is in the open batch; or null
 
  private:
   std::size_t& live_;

@@ -98,7 +98,7 @@ void filters_of_a_session(benchmark::State& state) {
     for (const session::FilterId id : ids) router.remove(id, &s, "");
   }
 }
-BENCHMARK(filters_of_a_session);
+BENCHMARK(filters_of_a_session)->Apply(bench::counted);
 
 // One PUBLISH through the Broker to so many subscribers, QoS 0.
 void publish_through(benchmark::State& state) {
@@ -125,6 +125,35 @@ void publish_through(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 BENCHMARK(publish_through)->Arg(1)->Arg(1000)->Apply(bench::counted);
+
+// A turn with one PUBLISH of QoS 1 to one subscriber, who acknowledges it, and the turn's end.
+void qos1_turn(benchmark::State& state) {
+  NoEdge edge;
+  metrics::EngineProbe probe;
+  session::BrokerOptions options;
+  options.sys_interval_s = 0;
+  session::Broker broker(options, edge, nullptr, probe);
+  edge.broker = &broker;
+  broker.attached_all({1});
+  const auto open = [&](std::uint32_t slot, const std::string& bytes) {
+    broker.attach({.conn = {slot, 1}, .loopback = true}, {1});
+    broker.input({slot, 1}, base::as_bytes(bytes), {1});
+    broker.end_turn({1});
+  };
+  open(0, connect({.client_id = "p"}));
+  open(1, connect({.client_id = "s"}) + subscribe(1, "t", 1));
+  const std::string packet = publish("t", kPayload, 1, 7);
+  std::uint16_t id = 0;
+  for (auto _ : state) {
+    broker.input({0, 1}, base::as_bytes(packet), {1});
+    if (++id == 0) ++id;
+    const std::string acknowledged = test::ack(4, id);
+    broker.input({1, 1}, base::as_bytes(acknowledged), {1});
+    broker.end_turn({1});
+    benchmark::DoNotOptimize(broker.has_work());  // as the shell asks
+  }
+}
+BENCHMARK(qos1_turn)->Apply(bench::counted);
 
 }  // namespace
 }  // namespace berth

@@ -252,6 +252,108 @@ TEST(Filters, OfOnePacketAreLimited) {
   EXPECT_TRUE(w.ended(s));
 }
 
+// The end of one session is one piece of work: it has at most 1,000 filters, 64 KiB of them (1 ms).
+// Those of others are in other turns.
+TEST(Filters, OfSessionsThatEndTogetherAreDroppedInSeveralTurns) {
+  World w;
+  std::vector<std::string> filters;
+  for (int i = 0; i < 1000; ++i) filters.push_back("f/" + std::to_string(i));
+  for (int i = 0; i < 30; ++i) {
+    const int s = w.open_connected(
+        {.client_id = "s" + std::to_string(i), .clean = false, .properties = expiry(60)});
+    w.feed(s, subscribe_to(filters, 0));
+    w.close(s);
+  }
+  const std::uint64_t before = w.turns();
+  w.advance_s(61);
+  EXPECT_EQ(w.broker().session_count(), 0u);
+  EXPECT_GE(w.turns() - before, 25u);
+}
+
+// Records that are written while a commit is under way wait until a batch has room.
+class Records : public testing::Test {
+ protected:
+  static constexpr int kN = 100;
+  static constexpr std::size_t kBatchMax =
+      2'500'000;  // room is 1 MiB, 16 of 64 KiB more are called
+  static ConnectOptions as(int i) {
+    return {.client_id = "s" + std::to_string(i), .clean = false, .properties = expiry(600)};
+  }
+  Records() {
+    for (int i = 0; i < kN; ++i) {
+      sessions.push_back(w.open_connected(as(i)));
+      std::vector<std::string> filters;
+      for (int k = 0; k < 60; ++k) filters.push_back(std::string(1000, 'f') + std::to_string(k));
+      w.feed(sessions.back(), subscribe_to(filters, 0));
+      w.packets(sessions.back());
+    }
+  }
+  void expect_all(unsigned type) {
+    EXPECT_GT(w.probe().commits, 0u);
+    EXPECT_LT(w.largest_batch(), kBatchMax);
+    for (const int s : sessions) {
+      const auto got = w.packets(s);
+      ASSERT_EQ(got.size(), 1u);
+      ASSERT_EQ(got[0].type, type);
+    }
+  }
+  World w;
+  std::vector<int> sessions;
+};
+
+TEST_F(Records, OfSubscribesAreBoundedInABatch) {
+  for (const bool adds : {true, false}) {
+    w.hold_commits(true);
+    const std::string said = adds ? subscribe(1, "one/more", 0) : unsubscribe(1, "one/more");
+    for (const int s : sessions) w.feed(s, said);
+    w.hold_commits(false);
+    expect_all(adds ? 9 : 11);
+  }
+}
+
+TEST_F(Records, OfConnectsAndEndsAreBoundedInABatch) {
+  w.hold_commits(true);
+  for (const int s : sessions) w.close(s);
+  w.hold_commits(false);
+  w.hold_commits(true);
+  for (int i = 0; i < kN; ++i) sessions[static_cast<std::size_t>(i)] = w.open_connected(as(i));
+  const int none = w.open_connected({.client_id = "no record"});
+  EXPECT_EQ(w.packets(none).size(), 1u) << "it waits for nothing";
+  w.hold_commits(false);
+  expect_all(2);
+  w.crash();
+  for (const int s : sessions) w.feed(s, subscribe(1, "again", 0));
+  expect_all(9);
+}
+
+TEST(RecordsOfWills, OfSessionsThatEndTogetherAreBoundedInABatch) {
+  World other;
+  for (int i = 0; i < 200; ++i) {
+    ConnectOptions o{
+        .client_id = "s" + std::to_string(i), .clean = false, .properties = expiry(60)};
+    o.will_topic = "w";
+    o.will_payload = std::string(50'000, 'w');
+    o.will_properties = std::string("\x18\x00\x00\x00\x1e", 5);
+    other.close(other.open_connected(o));
+  }
+  other.advance_s(61);
+  EXPECT_EQ(other.probe().wills_published, 200u);
+  EXPECT_EQ(other.broker().session_count(), 0u);
+  EXPECT_LT(other.largest_batch(), 2'500'000u);
+}
+
+// A connection that ends while it waits goes; one that says more behind it is heard in order.
+TEST_F(Records, WaitBehindOneAnotherAndEndWithTheirConnections) {
+  w.hold_commits(true);
+  for (const int s : sessions)
+    w.send_and_close(s, subscribe(1, "said", 0) + publish("last", "words", 0));
+  w.hold_commits(false);
+  EXPECT_LT(w.largest_batch(), kBatchMax);
+  EXPECT_EQ(w.broker().channel_count(), 0u);
+  EXPECT_EQ(w.broker().session_count(), static_cast<std::size_t>(kN));
+  EXPECT_EQ(w.probe().rx_qos0, static_cast<std::uint64_t>(kN));
+}
+
 TEST(Filters, NamedTwiceBringTheirRetainedMessagesOnce) {
   World w;
   const int p = w.open_connected({.client_id = "p"});
@@ -341,6 +443,65 @@ TEST(Fanout, BytesOfABatchAreBounded) {
   EXPECT_EQ(w.packets(p).size(), 1u);
   EXPECT_GE(w.probe().commits - before, 12u) << "20 MB, about 1 MB in each batch";
   EXPECT_EQ(w.probe().queued, 40u);
+}
+
+TEST(Fanout, BytesOfABatchAreBoundedForSharedGroups) {
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(600)});
+  std::vector<std::string> filters;
+  for (int i = 0; i < 40; ++i) filters.push_back("$share/g" + std::to_string(i) + "/t");
+  w.feed(s, subscribe_to(filters, 1));
+  w.close(s);
+  const int p = w.open_connected({.client_id = "p"});
+  w.packets(p);
+  w.feed(p, publish("t", std::string(200'000, 'x'), 1, 1));
+  EXPECT_EQ(w.packets(p).size(), 1u);
+  EXPECT_EQ(w.probe().queued, 40u);
+  EXPECT_LT(w.largest_batch(), 1'500'000u) << "8 MB, 1 MiB in each batch";
+}
+
+// One member of a group is one receiver, however many there are to choose from.
+TEST(Fanout, IsNotOneForTheMembersOfAGroup) {
+  World w;
+  for (int i = 0; i < 2500; ++i) {
+    const int s = w.open_connected({.client_id = "s" + std::to_string(i)});
+    w.feed(s, subscribe(1, "$share/g/t", 0));
+  }
+  const int p = w.open_connected({.client_id = "p"});
+  w.packets(p);
+  const std::uint64_t before = w.turns();
+  w.feed(p, publish("t", "x", 1, 1));
+  EXPECT_EQ(w.packets(p).size(), 1u);
+  EXPECT_LE(w.turns() - before, 4u);
+}
+
+// A QoS 2 message of several batches comes to each group once, wherever the engine dies.
+TEST(Fanout, ToSharedGroupsIsExactlyOnceWhereverTheEngineDies) {
+  constexpr int kGroups = 8;
+  for (int at = 0;; ++at) {
+    World w({}, at);
+    std::vector<int> members;
+    for (int i = 0; i < 2 * kGroups; ++i) {  // of each group one with a queue, one without
+      members.push_back(w.open_connected({.client_id = "m" + std::to_string(i),
+                                          .clean = i % 2 == 0,
+                                          .properties = expiry(i % 2 == 0 ? 0 : 600)}));
+      w.feed(members.back(), subscribe(1, "$share/g" + std::to_string(i / 2) + "/t", 2));
+    }
+    const int plain = w.open_connected({.client_id = "x", .clean = false, .properties = expiry(9)});
+    w.feed(plain, subscribe(1, "t", 2));
+    const int p = w.open_connected({.client_id = "p"});
+    w.feed(p, publish("t", std::string(300'000, 'x'), 2, 1));
+    const auto copies = [&w](int c) {
+      int n = 0;
+      for (const Packet& k : w.packets(c)) n += k.type == 3 && !k.dup() ? 1 : 0;
+      return n;
+    };
+    EXPECT_EQ(copies(plain), 1) << "engine death at boundary " << at;
+    for (std::size_t g = 0; g < kGroups; ++g)
+      EXPECT_EQ(copies(members[2 * g]) + copies(members[2 * g + 1]), 1)
+          << "group " << g << ", engine death at boundary " << at;
+    if (!w.crashed() || HasFailure()) break;
+  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 // edge there: what that edge has not accepted is lost, the engine goes on, the edge comes back.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <functional>
@@ -158,6 +159,8 @@ class World : public session::Effects {
     hold_ = hold;
     if (!hold) settle();
   }
+  // Bytes of the largest batch that has been committed.
+  std::size_t largest_batch() const { return largest_batch_; }
   void crash() {
     crash_now_ = true;
     settle();
@@ -367,12 +370,14 @@ class World : public session::Effects {
       busy = true;
     }
     broker_->end_turn(now_);
+    BERTH_ASSERT(broker_->has_work() == broker_->look_for_work());  // nothing that waits is missed
     if (each_turn_) each_turn_();
     boundary();
     busy = apply_turn() || busy || broker_->has_work() || !resume_.empty();
     boundary();
     if (!committing_ && !hold_) {
       if (auto batch = broker_->seal()) {
+        largest_batch_ = std::max(largest_batch_, batch->bytes());
         committing_ = true;
         busy = true;
         store_.commit(batch, [this](session::CommitResult r) {
@@ -488,6 +493,7 @@ class World : public session::Effects {
   bool last_release_edge_ = false;
   std::array<Away, 2> away_{};
   std::uint64_t turns_ = 0;
+  std::size_t largest_batch_ = 0;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> taken_;  // link, turn
   base::WallClock::Reading clocks_{1'700'000'000'000, 1'000'000};
   std::uint64_t boot_ = 1;
