@@ -68,16 +68,19 @@ void EdgeShard::strike(Connection& c, bool at_once) {
   if (out && c.state != Connection::State::free) shut_out(c);
 }
 
-// The connection ends, and what of it no engine has taken is never given to one again.
+// The connection ends, and what of it no engine has taken is never given to one again. The next
+// engine hears of its end; if engines die of that too, no engine does.
 void EdgeShard::shut_out(Connection& c) {
   ++probe_.poisoned;
   uncount_input(c, c.in.size());
   c.in_ack = c.in_off;
   base::give_back(c.in);
   if (c.state == Connection::State::ended) {  // its end, or its cookie, is what engines die of
+    c.deaths = Quarantine::kDeaths;           // engine_gone() finishes it
     if (!c.attached) finish(c);
     return;
   }
+  c.deaths = 0;  // of its end none has died
   c.out.append(banned(c, {}));
   write_out(c);
   if (c.fd >= 0) end(c, CloseReason::poison);

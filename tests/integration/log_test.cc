@@ -7,13 +7,17 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
+#include <optional>
 #include <regex>
 #include <sstream>
 
 #include "tests/support/certificates.h"
-#include "tests/support/gateway_process.h"
+#include "tests/support/limits.h"
+#include "tests/support/park_client.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/rest.h"
+#include "tests/support/shapes.h"
 
 namespace berth::test {
 namespace {
@@ -50,7 +54,10 @@ const char* ecs_name(const std::string& key) {
                                                          {"session", "labels.session"},
                                                          {"quota", "labels.quota"},
                                                          {"listener", "berth.listener"},
-                                                         {"certificate", "labels.certificate"}};
+                                                         {"certificate", "labels.certificate"},
+                                                         {"protocol", "network.protocol"},
+                                                         {"ip", "client.ip"},
+                                                         {"who", "labels.who"}};
   const auto it = kNames.find(key);
   return it == kNames.end() ? "" : it->second;
 }
@@ -58,6 +65,7 @@ const char* ecs_name(const std::string& key) {
 bool text_has(const std::string& line, const std::string& words, const Fields& fields) {
   if (line.find("] " + words) == std::string::npos) return false;
   return std::all_of(fields.begin(), fields.end(), [&](const auto& f) {
+    if (f.first == "ip") return line.find(" peer=" + f.second + ":") != std::string::npos;
     const std::string bare = " " + f.first + "=" + f.second;
     const std::string quoted = " " + f.first + "=\"" + f.second + "\"";
     return (line + " ").find(bare + " ") != std::string::npos ||
@@ -79,17 +87,17 @@ bool ecs_has(const std::string& line, std::string words, const Fields& fields) {
          });
 }
 
-class Log : public ::testing::TestWithParam<std::tuple<const char*, const char*>> {
+class LogFixture : public ::testing::Test {
  protected:
-  Log() {
+  LogFixture(Shape shape, const char* format) : shape_(shape), format_(format) {
     std::string name = std::filesystem::temp_directory_path() / "berth-log-XXXXXX";
     directory_ = mkdtemp(name.data());
   }
-  ~Log() override {
+  ~LogFixture() override {
     gateway_.reset();
     std::filesystem::remove_all(directory_);
   }
-  static bool ecs() { return std::string(std::get<0>(GetParam())) == "ecs"; }
+  bool ecs() const { return format_ == "ecs"; }
   std::string file(const std::string& name, const std::string& text) const {
     const std::string at = directory_ + "/" + name;
     std::ofstream(at) << text;
@@ -107,11 +115,9 @@ class Log : public ::testing::TestWithParam<std::tuple<const char*, const char*>
                level);
   }
   void start_with(const std::string& config, const std::string& level) {
-    std::vector<std::string> flags{"--config",     file("berth.yaml", config),
-                                   "--log-format", std::get<0>(GetParam()),
-                                   "--log-level",  level};
-    if (*std::get<1>(GetParam()) != 0) flags.emplace_back(std::get<1>(GetParam()));
-    gateway_ = std::make_unique<GatewayProcess>(flags);
+    const std::vector<std::string> flags{
+        "--config", file("berth.yaml", config), "--log-format", format_, "--log-level", level};
+    gateway_.emplace(shape_, flags, 3);
   }
   int port() const { return gateway_->mqtt_port(); }
   bool has(const std::string& words, const Fields& fields) const {
@@ -138,16 +144,25 @@ class Log : public ::testing::TestWithParam<std::tuple<const char*, const char*>
     c.send(connect(o));
     c.until(2);
   }
+  const Shape shape_;
+  const std::string format_;
   std::string directory_;
-  std::unique_ptr<GatewayProcess> gateway_;
+  std::optional<ShapedGateway> gateway_;
 };
-INSTANTIATE_TEST_SUITE_P(Shapes, Log,
-                         ::testing::Values(std::tuple{"text", ""}, std::tuple{"ecs", ""},
-                                           std::tuple{"ecs", "--single-process"}),
-                         [](const auto& i) {
-                           return std::string(std::get<0>(i.param)) +
-                                  (*std::get<1>(i.param) == 0 ? "" : "Single");
-                         });
+
+class Log : public LogFixture,
+            public ::testing::WithParamInterface<std::tuple<const char*, Shape>> {
+ protected:
+  Log() : LogFixture(std::get<1>(GetParam()), std::get<0>(GetParam())) {}
+};
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Log,
+    ::testing::Values(std::tuple{"text", Shape::supervised}, std::tuple{"ecs", Shape::supervised},
+                      std::tuple{"ecs", Shape::single}, std::tuple{"ecs", Shape::cluster}),
+    [](const auto& i) {
+      const Shape s = std::get<1>(i.param);
+      return std::string(std::get<0>(i.param)) + (s == Shape::supervised ? "" : name_of(s));
+    });
 
 TEST_P(Log, NamesWhoFromWhereWhyAndCode) {
   start("", "info");
@@ -198,7 +213,7 @@ TEST_P(Log, NamesTenantsAndWhatAnOperatorDoes) {
       "auth: {failures_per_name: 0, failures_per_address: 0}\n"
       "registry: {source: store, refresh_ms: 200, password_iterations: 3}\n",
       "info");
-  const Rest rest(gateway_->admin_port());
+  const Rest rest(gateway_->registry().admin_port());
   const auto put = [&](const std::string& path, const std::string& body) {
     const RestAnswer a = rest.put("/api/v1/tenants/acme" + path, body);
     EXPECT_LT(a.status, 300) << path << a.body;
@@ -212,7 +227,7 @@ TEST_P(Log, NamesTenantsAndWhatAnOperatorDoes) {
   expect(
       "admin change",
       {{"method", "PUT"}, {"path", "/api/v1/tenants/acme/devices/cam"}, {"user", "admin_token"}});
-  Rest(gateway_->admin_port(), "wrong").put("/api/v1/tenants/acme", "{}");
+  Rest(gateway_->registry().admin_port(), "wrong").put("/api/v1/tenants/acme", "{}");
   expect("admin refused", {{"method", "PUT"}, {"path", "/api/v1/tenants/acme"}});
   std::unique_ptr<RawClient> cam;
   ASSERT_TRUE(eventually([&] {
@@ -236,7 +251,8 @@ TEST_P(Log, NamesTenantsAndWhatAnOperatorDoes) {
          {{"cause", "policy"}, {"client", "c-cam"}, {"tenant", "acme"}, {"code", "0x98"}});
   const std::string log = gateway_->log();
   EXPECT_EQ(log.find("secret"), std::string::npos) << "no password";
-  EXPECT_EQ(log.find(gateway_->admin_token()), std::string::npos) << "no token";
+  for (const GatewayProcess* p : gateway_->processes())
+    EXPECT_EQ(log.find(p->admin_token()), std::string::npos) << "no token";
 }
 
 TEST_P(Log, SaysWhyTlsFailedAndWhichCertificatesAreNew) {
@@ -246,10 +262,10 @@ TEST_P(Log, SaysWhyTlsFailedAndWhichCertificatesAreNew) {
                  authority.file("server.crt") + "', key_file: '" + authority.file("server.key") +
                  "'}\n",
              "info");
-  RawClient plain(gateway_->mqtts_port());
+  RawClient plain(gateway_->edge().mqtts_port());
   plain.send(connect({.client_id = "c"}));
   expect("tls failed", {{"listener", "mqtts"}});
-  gateway_->process().send(SIGHUP);
+  gateway_->edge().process().send(SIGHUP);
   expect("certificates of devices read again", {{"certificate", "mqtts"}});
 }
 
@@ -275,14 +291,15 @@ TEST_P(Log, OfLevelDebugSaysMoreAndNeverASecret) {
     c->send(unsubscribe(4, "free/#"));
     c->until(11);
     knock(as("cam", "c-bad", "PASSWORD-GUESS"));
-    Rest(gateway_->admin_port()).ask("POST", "/api/v1/nowhere?token=QUERY-TOKEN", "BODY-SECRET");
+    Rest(gateway_->registry().admin_port())
+        .ask("POST", "/api/v1/nowhere?token=QUERY-TOKEN", "BODY-SECRET");
     c.reset();
     expect("client disconnected", {{"client", "c-cam"}, {"cause", "peer_closed"}});
     expect("publish denied", {{"client", "c-cam"}});
     EXPECT_EQ(has("client connected", {{"client", "c-cam"}, {"session", "resumed"}}), debug);
     EXPECT_EQ(has("client subscribed", {{"client", "c-cam"}, {"filter", "free/#"}}), debug);
     EXPECT_EQ(has("client unsubscribed", {{"client", "c-cam"}, {"filter", "free/#"}}), debug);
-    const std::string token = gateway_->admin_token();
+    const std::string token = gateway_->registry().admin_token();
     gateway_->terminate();
     const std::string log = gateway_->log();
     for (const std::string& never :
@@ -379,6 +396,131 @@ TEST_P(Log, OfAFloodHidesNobodyElse) {
   EXPECT_EQ(written + left_out, kFlood + 1) << gateway_->log();
   EXPECT_LE(written, 200);
 }
+
+// A device of MQTT or Park that logs in, and says one event to "v1/_/<client id>/event/plate".
+class Speaker {
+ public:
+  Speaker(const ShapedGateway& g, bool park, const std::string& user, const std::string& client_id,
+          const std::string& password = "secret")
+      : topic_("v1/_/" + client_id + "/event/plate") {
+    if (park) {
+      park_ = std::make_unique<ParkClient>(
+          g.edge().parks_port(),
+          park::Device::Options{.client_id = client_id, .auth_id = user, .password = password},
+          ParkTls{.on = true, .cert_file = {}, .key_file = {}});
+      is_in_ = park_->welcome();
+      return;
+    }
+    mqtt_ = std::make_unique<RawClient>(g.mqtt_port());
+    ConnectOptions o{.client_id = client_id};
+    o.user = user;
+    o.password = password;
+    mqtt_->send(connect(o));
+    const auto got = mqtt_->until(2);
+    is_in_ = !got.empty() && got.back().type == 2 && got.back().body[1] == 0;
+  }
+  bool is_in() const { return is_in_; }
+  void say_event() {
+    if (park_) {
+      park_->report(plate_event("1"));
+      park_->until([] { return false; }, std::chrono::milliseconds(1));  // it is sent
+    } else {
+      mqtt_->send(publish(topic_, "x", 1, 1));
+    }
+  }
+  void say_nonsense() {
+    const std::string zeros(16, '\0');
+    if (!park_) return void(mqtt_->send(zeros));
+    park_->send(zeros);
+    park_->until([] { return false; }, std::chrono::milliseconds(1));
+  }
+  bool ended() { return park_ ? park_->ended() : mqtt_->closed_within(std::chrono::seconds(20)); }
+
+ private:
+  std::string topic_;
+  std::unique_ptr<RawClient> mqtt_;  // one of the two
+  std::unique_ptr<ParkClient> park_;
+  bool is_in_ = false;
+};
+
+// Whether a line says who, from where, why and with which code is a matter neither of the protocol
+// nor of the shape.
+class LogOfDevices : public LogFixture,
+                     public ::testing::WithParamInterface<std::tuple<bool, Shape>> {
+ protected:
+  LogOfDevices() : LogFixture(std::get<1>(GetParam()), "ecs") {
+    Certificates authority(directory_);
+    authority.issue("server", "localhost");
+    start("mqtts: {listen: '127.0.0.1:0', cert_file: '" + authority.file("server.crt") +
+              "', key_file: '" + authority.file("server.key") +
+              "'}\nparks: {listen: '127.0.0.1:0'}\n",
+          "debug");
+  }
+  static bool park() { return std::get<0>(GetParam()); }
+  Speaker speaker(const std::string& user, const std::string& client_id,
+                  const std::string& password = "secret") const {
+    return {*gateway_, park(), user, client_id, password};
+  }
+  void expect_from_here(const std::string& words, Fields fields) const {
+    fields["ip"] = "127.0.0.1";
+    expect(words, fields);
+  }
+  const Setting fault_{"BERTH_FAULT_TOPIC", "v1/_/c-evil/event/plate"};  // before start()
+};
+
+TEST_P(LogOfDevices, NamesWhoFromWhereWhyAndCode) {
+  speaker("cam", "c-wrong", "nope");
+  expect_from_here("client refused", {{"cause", "login"},
+                                      {"client", "c-wrong"},
+                                      {"user", "cam"},
+                                      {"reason", "wrong password"},
+                                      {"code", "0x86"}});
+  speaker("nobody", "c-unknown");
+  expect_from_here("client refused", {{"client", "c-unknown"}, {"reason", "unknown user name"}});
+  Speaker first = speaker("door", "c-door");
+  ASSERT_TRUE(first.is_in());
+  expect_from_here("client connected", {{"client", "c-door"},
+                                        {"user", "door"},
+                                        {"session", "new"},
+                                        {"protocol", park() ? "park" : "mqtt5"}});
+  first.say_event();
+  expect_from_here("publish denied", {{"client", "c-door"},
+                                      {"user", "door"},
+                                      {"topic", "v1/_/c-door/event/plate"},
+                                      {"code", "0x87"}});
+  Speaker second = speaker("door", "c-door");
+  expect_from_here("session taken over",
+                   {{"client", "c-door"}, {"user", "door"}, {"code", "0x8e"}});
+  second.say_nonsense();
+  expect_from_here("client disconnected",
+                   {{"cause", "protocol_error"}, {"client", "c-door"}, {"user", "door"}});
+  const char* listener = park() ? "parks" : "mqtts";
+  RawClient plain(park() ? gateway_->edge().parks_port() : gateway_->edge().mqtts_port());
+  plain.send(connect({.client_id = "c"}));
+  expect_from_here("tls failed", {{"listener", listener}});
+  if (shape_ == Shape::single) return;  // a fault of the engine ends it all
+  Speaker evil = speaker("cam", "c-evil");
+  ASSERT_TRUE(evil.is_in());
+  evil.say_event();
+  EXPECT_TRUE(evil.ended());
+  expect_from_here("engine died of client", {{"who", "user=cam client_id=c-evil"},
+                                             {"reason", "the engine was working for it"}});
+  expect_from_here("client disconnected",
+                   {{"cause", "poison"}, {"client", "c-evil"}, {"user", "cam"}, {"code", "0x8a"}});
+  EXPECT_TRUE(eventually([&] { return !speaker("cam", "c-again").is_in(); }));
+  expect_from_here(
+      "client refused",
+      {{"cause", "quarantine"}, {"client", "c-again"}, {"user", "cam"}, {"code", "0x8a"}});
+}
+
+INSTANTIATE_TEST_SUITE_P(Every, LogOfDevices,
+                         ::testing::Combine(::testing::Bool(),
+                                            ::testing::Values(Shape::supervised, Shape::single,
+                                                              Shape::cluster)),
+                         [](const auto& i) {
+                           return std::string(std::get<0>(i.param) ? "Park" : "Mqtt") +
+                                  name_of(std::get<1>(i.param));
+                         });
 
 }  // namespace
 }  // namespace berth::test

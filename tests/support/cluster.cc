@@ -47,13 +47,9 @@ int Cluster::reserve_port() {
 }
 
 GatewayProcess& Cluster::add_engine() {
-  std::vector<std::string> flags{"--anonymous",
-                                 "--store",
-                                 redis.url(),
-                                 "--engines",
-                                 engine_list_,
-                                 "--partitions",
-                                 std::to_string(options_.partitions)};
+  std::vector<std::string> flags{"--store",    redis.url(),    "--engines",
+                                 engine_list_, "--partitions", std::to_string(options_.partitions)};
+  if (options_.anonymous) flags.emplace_back("--anonymous");
   flags.insert(flags.end(), options_.engine_flags.begin(), options_.engine_flags.end());
   engines.push_back(std::make_unique<GatewayProcess>(
       flags, std::string(), GatewayProcess::Role::engine, ports_.at(engines.size())));

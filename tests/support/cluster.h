@@ -18,6 +18,7 @@ class Cluster {
     std::vector<std::string> engine_flags, edge_flags;
     int partitions = 1;
     int engines_later = 0;  // addresses that edges and engines look at too, for add_engine()
+    bool anonymous = true;  // clients need no user name
   };
   explicit Cluster(Options o);
   ~Cluster();
