@@ -4,10 +4,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <optional>
 
-#include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
-#include "tests/support/victim.h"
+#include "tests/support/shapes.h"
 
 namespace berth::test {
 namespace {
@@ -30,8 +31,8 @@ tenants:
     accounts:
       - {name: platform, role: service, credentials: [{auth_id: platform, password: p}]}
 )";
-constexpr double kP99_ms = 500;               // of a loaded machine; alone it is below 100
-constexpr std::uint64_t kGrowth = 96u << 20;  // resident bytes, edge and engine each
+// The p99 of a loaded machine; alone it is below 100 ms.
+constexpr Harm kMost{.p99_ms = 500, .edge_growth = 96u << 20, .engine_growth = 96u << 20};
 
 std::string registry_config(const std::string& directory) {
   const std::string registry = directory + "/registry.yaml";
@@ -50,33 +51,20 @@ ConnectOptions as(const std::string& user, const std::string& client_id) {
   return o;
 }
 
-class HostileHoldings : public ::testing::TestWithParam<const char*> {
+class HostileHoldings : public ::testing::TestWithParam<Shape> {
  protected:
   void SetUp() override {
     ASSERT_NE(mkdtemp(directory_.data()), nullptr);
-    std::vector<std::string> flags{"--config", registry_config(directory_)};
-    if (*GetParam() != 0) flags.emplace_back(GetParam());
-    gateway_ = std::make_unique<GatewayProcess>(flags);
-    victim_ = std::make_unique<Victim>(
-        Victim::Options{.port = gateway_->mqtt_port(), .login = as("platform@other", "victim")});
-    engine_before_ = resident_bytes(engine());
-    edge_before_ = resident_bytes(gateway_->process().pid());
+    gateway_.emplace(GetParam(), std::vector<std::string>{"--config", registry_config(directory_)});
+    growth_.emplace(*gateway_);
+    victims_.emplace(*gateway_, [](const std::string& name) { return as("platform@other", name); });
   }
   void TearDown() override {
-    const VictimReport r = victim_->stop();
-    EXPECT_LT(r.p99_ms, kP99_ms) << r.text();
-    EXPECT_EQ(r.closed, 0u) << r.text();
-    EXPECT_EQ(r.received, r.sent) << r.text();
-    if (supervised()) {
-      EXPECT_EQ(gateway_->metric("berth_engine_deaths_total"), 0);
-      EXPECT_LT(resident_peak_bytes(engine()), engine_before_ + kGrowth);
-    }
-    EXPECT_LT(resident_peak_bytes(gateway_->process().pid()), edge_before_ + kGrowth);
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    if (victims_) expect_unharmed(*victims_, *gateway_, *growth_, kMost, test->name());
     gateway_.reset();
     std::filesystem::remove_all(directory_);
   }
-  bool supervised() const { return *GetParam() == 0; }
-  pid_t engine() const { return supervised() ? gateway_->engine_pid() : gateway_->process().pid(); }
   std::unique_ptr<RawClient> come(const ConnectOptions& o, unsigned* reason = nullptr) {
     auto c = std::make_unique<RawClient>(gateway_->mqtt_port());
     c->send(connect(o));
@@ -104,13 +92,13 @@ class HostileHoldings : public ::testing::TestWithParam<const char*> {
   }
 
   std::string directory_ = std::filesystem::temp_directory_path() / "berth-holdings-XXXXXX";
-  std::unique_ptr<GatewayProcess> gateway_;
-  std::unique_ptr<Victim> victim_;
-  std::uint64_t engine_before_ = 0;
-  std::uint64_t edge_before_ = 0;
+  std::optional<ShapedGateway> gateway_;
+  std::optional<Growth> growth_;
+  std::optional<Victims> victims_;
 };
-INSTANTIATE_TEST_SUITE_P(Shapes, HostileHoldings, ::testing::Values("", "--single-process"),
-                         [](const auto& i) { return *i.param == 0 ? "supervised" : "single"; });
+INSTANTIATE_TEST_SUITE_P(Shapes, HostileHoldings,
+                         ::testing::Values(Shape::supervised, Shape::single, Shape::cluster),
+                         [](const auto& i) { return name_of(i.param); });
 
 TEST_P(HostileHoldings, FiltersOf65KB) {
   ConnectOptions o = as("platform@acme", "greedy");
