@@ -102,9 +102,10 @@ TEST(Cluster, I1toI4_AStoppedEngineIsReplacedAndFenced) {
         stopped->process().send(SIGSTOP);
       },
       false);
-  GatewayProcess* active = c.active();
-  ASSERT_NE(active, nullptr);
-  EXPECT_NE(active, stopped);
+  EXPECT_TRUE(eventually([&] {
+    GatewayProcess* active = c.active();  // the stopped one may believe for a moment that it serves
+    return active != nullptr && active != stopped;
+  }));
   EXPECT_TRUE(eventually([&] {
     return stopped->get("/api/v1/status").find("\"state\":\"standby\"") != std::string::npos;
   })) << "fenced, it begins again as a standby";
@@ -189,13 +190,13 @@ TEST(Cluster, I14_AnEngineWithBadFilesDoesNotServeWhileAnotherCan) {
   };
   EXPECT_NE(ready().find("bad.acl:1: "), std::string::npos) << ready();
   EXPECT_TRUE(eventually([&] { return bad.log().find("edge linked") != std::string::npos; }));
-  c.active()->process().send(SIGKILL);
+  c.active()->kill9();  // and has ended: nobody takes it for the one that serves
   EXPECT_TRUE(eventually([&] {
     return (c.engines[0]->process().running() && c.engines[0]->serving()) ||
            (c.engines[1]->process().running() && c.engines[1]->serving());
   }));
   EXPECT_FALSE(bad.serving());
-  c.active()->process().send(SIGKILL);  // nobody else is left: it serves those who are in
+  c.active()->kill9();  // nobody else is left: it serves those who are in
   EXPECT_TRUE(eventually([&] { return bad.serving(); })) << bad.log();
   const std::string alone = bad.get("/readyz", &status);
   EXPECT_NE(alone.find("degraded: acl_file: "), std::string::npos) << alone;
@@ -273,8 +274,10 @@ TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
                            [](const auto& e) { return e->process().running(); });
     };
     ASSERT_NE(c.active(), nullptr)
-        << topic << "\n" << c.engines[0]->log() << c.engines[1]->log() << c.engines[2]->log();
-    EXPECT_EQ(alive(), 1) << topic;
+        << topic << "\n"
+        << c.engines[0]->log() << c.engines[1]->log() << c.engines[2]->log();
+    // The last to die may have closed its links and not have ended yet.
+    EXPECT_TRUE(eventually([&] { return alive() == 1; })) << topic << alive();
     // It tries again, also at the other edge. Who is anonymous is quarantined by address.
     for (auto& e : c.edges) {
       EXPECT_TRUE(eventually([&] {
@@ -328,7 +331,7 @@ TEST(Cluster, NonsenseOnTheLinkEndsOnlyTheLink) {
         in + frame(2, attached.substr(0, 3)), frame(2, attached), frame(7, noise) + in}) {
     RawClient stranger(port);
     stranger.send(said);
-    EXPECT_TRUE(stranger.closed_within(std::chrono::seconds(5))) << said.size();
+    EXPECT_TRUE(stranger.closed_within(std::chrono::seconds(20))) << said.size();
   }
   EXPECT_TRUE(c.engines[0]->process().running());
   auto p = connected(c.edges[0]->mqtt_port(), {.client_id = "p"});
@@ -425,8 +428,8 @@ TEST(Cluster, ADrainedEdgeSaysWhereToGo) {
   const auto said = five->until(14);
   ASSERT_EQ(said.size(), 1u);
   EXPECT_EQ(said[0].body, std::string("\x9c\x15\x1c\x00\x12other.example:1883", 23));
-  EXPECT_TRUE(five->closed_within(std::chrono::seconds(5)));
-  EXPECT_TRUE(three->closed_within(std::chrono::seconds(5)));
+  EXPECT_TRUE(five->closed_within(std::chrono::seconds(20)));
+  EXPECT_TRUE(three->closed_within(std::chrono::seconds(20)));
   auto back = connected(c.edges[1]->mqtt_port(), d);
   back->send(publish("w", "from d itself", 1, 1));
   const auto seen = watch->until(3);
@@ -482,7 +485,7 @@ TEST(Cluster, TheLastEdgeIsDrainedAtItsOwnPace) {
   EXPECT_EQ(c.edges[1]->terminate(), 0);
   const auto clients = come(0, 300);
   c.edges[0]->process().send(SIGTERM);
-  const auto end = Clock::now() + std::chrono::seconds(5);  // at 20/s it would be 15
+  const auto end = Clock::now() + std::chrono::seconds(10);  // at 20/s it would be 15
   for (const auto& client : clients) {
     EXPECT_TRUE(client->closed_within(
         std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now())));

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/support/acting.h"
 #include "tests/support/expect_unnoticed.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/listeners.h"
@@ -34,26 +35,19 @@ void print(const char* name, const SwarmReport& r) {
       static_cast<unsigned long long>(r.closed), r.gap_max_ms);
 }
 
-// I1 to I4 on live connections.
-// Calls `act` with the serving engine's pid every `period`.
-std::function<void()> every(GatewayProcess& g, std::chrono::milliseconds period,
-                            std::function<void(pid_t)> act) {
-  auto next = std::make_shared<Clock::time_point>(Clock::now() + period);
-  return [&g, period, act, next] {
-    if (Clock::now() < *next) return;
-    const pid_t pid = g.engine_pid();
-    if (pid <= 0) return;
-    *next = Clock::now() + period;
-    act(pid);
-  };
+// Signals the serving engine every `period`.
+void run_signalling(GatewayProcess& g, Swarm& swarm, std::chrono::milliseconds time,
+                    std::chrono::milliseconds period, int number) {
+  run_acting(swarm, time, period, [&g, number] { return send_signal(g.engine_pid(), number); });
 }
+
+// I1 to I4 on live connections.
 
 TEST(EngineDeath, I1toI4_SigkillEverySecondIsNotNoticed) {
   GatewayProcess g({"--anonymous"});
   Swarm swarm({.port = g.mqtt_port(), .devices = setting("BERTH_FAULT_DEVICES", 1000)});
   ASSERT_TRUE(swarm.connect_all());
-  swarm.run(run_time(),
-            every(g, std::chrono::seconds(1), [&](pid_t) { g.signal_engine(SIGKILL); }));
+  run_signalling(g, swarm, run_time(), std::chrono::seconds(1), SIGKILL);
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   print("sigkill", r);
@@ -73,8 +67,7 @@ TEST(EngineDeath, I1toI4_SigkillIsNotNoticedOverTlsAndWebSocket) {
     GatewayProcess g(flags);
     Swarm swarm({.port = Listeners::port(g, via), .via = via, .devices = 300});
     ASSERT_TRUE(swarm.connect_all());
-    swarm.run(std::chrono::seconds(4),
-              every(g, std::chrono::seconds(1), [&](pid_t) { g.signal_engine(SIGKILL); }));
+    run_signalling(g, swarm, std::chrono::seconds(4), std::chrono::seconds(1), SIGKILL);
     EXPECT_TRUE(swarm.settle());
     expect_unnoticed(swarm.report());
     EXPECT_GE(g.metric("berth_engine_deaths_total"), 2);
@@ -85,8 +78,7 @@ TEST(EngineDeath, I1toI4_SigstopIsEndedByTheSupervisor) {
   GatewayProcess g({"--anonymous"});
   Swarm swarm({.port = g.mqtt_port(), .devices = setting("BERTH_FAULT_DEVICES", 1000)});
   ASSERT_TRUE(swarm.connect_all());
-  swarm.run(run_time() + std::chrono::seconds(4),
-            every(g, std::chrono::seconds(4), [&](pid_t) { g.signal_engine(SIGSTOP); }));
+  run_signalling(g, swarm, run_time() + std::chrono::seconds(4), std::chrono::seconds(4), SIGSTOP);
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   print("sigstop", r);
@@ -99,10 +91,12 @@ TEST(EngineDeath, PlannedReplacementIsNotNoticedAndLosesNothing) {
   Swarm swarm({.port = g.mqtt_port(), .devices = 300});
   ASSERT_TRUE(swarm.connect_all());
   int replaced = 0;
-  swarm.run(run_time(), every(g, std::chrono::seconds(2), [&](pid_t) {
-              const std::string answer = g.post("/api/v1/engine/restart");
-              replaced += answer.find("replaced") != std::string::npos;
-            }));
+  run_acting(swarm, run_time(), std::chrono::seconds(2), [&] {
+    if (g.engine_pid() <= 0) return false;
+    const std::string answer = g.post("/api/v1/engine/restart");
+    replaced += answer.find("replaced") != std::string::npos;
+    return true;
+  });
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   print("replace", r);

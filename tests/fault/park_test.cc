@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "tests/support/acting.h"
 #include "tests/support/cluster.h"
 #include "tests/support/listeners.h"
 #include "tests/support/park_swarm.h"
@@ -37,11 +38,9 @@ void expect_unnoticed(const ParkReport& r) {
 void run_with(ParkSwarm& swarm, std::chrono::milliseconds time, std::chrono::milliseconds period,
               const std::function<void()>& act) {
   ASSERT_TRUE(swarm.connect_all());
-  auto next = Clock::now() + period;
-  swarm.run(time, [&] {
-    if (Clock::now() < next) return;
-    next = Clock::now() + period;
+  run_acting(swarm, time, period, [&act] {
     act();
+    return true;
   });
   EXPECT_TRUE(swarm.settle());
   expect_unnoticed(swarm.report());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tests/support/acting.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/redis_server.h"
@@ -25,12 +26,8 @@ TEST(Redis, I1toI4_EnginesKilledUnderLoadAreNotNoticed) {
   GatewayProcess g(flags_for(redis));
   Swarm swarm({.port = g.mqtt_port(), .devices = 200});
   ASSERT_TRUE(swarm.connect_all());
-  auto next = Clock::now() + std::chrono::seconds(1);
-  swarm.run(std::chrono::seconds(5), [&] {
-    if (Clock::now() < next || g.engine_pid() <= 0) return;
-    g.signal_engine(SIGKILL);
-    next = Clock::now() + std::chrono::seconds(1);
-  });
+  run_acting(swarm, std::chrono::seconds(5), std::chrono::seconds(1),
+             [&] { return send_signal(g.engine_pid(), SIGKILL); });
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();
   EXPECT_EQ(r.closed, 0u) << r.first_problem;

@@ -230,10 +230,13 @@ TEST_F(Attack, InAClusterByWayOfEveryEdge) {
     try_once(edge->mqtt_port(), as("evil", "x" + std::to_string(i)), "poison");
     ASSERT_NE(c.active(), nullptr);
   }
-  EXPECT_EQ(std::count_if(c.engines.begin(), c.engines.end(),
-                          [](const auto& e) { return e->process().running(); }),
-            2)
-      << "two engines, whichever edge it uses";
+  const auto alive = [&] {
+    return std::count_if(c.engines.begin(), c.engines.end(),
+                         [](const auto& e) { return e->process().running(); });
+  };
+  // The last to die may have closed its links and not have ended yet.
+  EXPECT_TRUE(eventually([&] { return alive() <= 2; })) << "two die, whichever edge it uses";
+  EXPECT_EQ(alive(), 2) << "and no more";
   EXPECT_TRUE(eventually([&] {
     return std::all_of(c.edges.begin(), c.edges.end(), [](const auto& e) {
       return e->get("/api/v1/quarantine").find("\"deaths\":2") != std::string::npos;

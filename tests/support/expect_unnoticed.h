@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "tests/support/acting.h"
 #include "tests/support/cluster.h"
 #include "tests/support/listeners.h"
 #include "tests/support/swarm.h"
@@ -34,11 +35,9 @@ inline void run_with(Cluster& c, std::chrono::seconds time, std::chrono::millise
   for (const auto& e : c.edges) ports.push_back(Listeners::port(*e, via));
   Swarm swarm({.ports = ports, .via = via, .devices = 300, .publish_per_s = 1500});
   ASSERT_TRUE(swarm.connect_all());
-  auto next = Clock::now() + period;
-  swarm.run(time, [&] {
-    if (Clock::now() < next) return;
-    next = Clock::now() + period;
+  run_acting(swarm, time, period, [&act] {
     act();
+    return true;
   });
   EXPECT_TRUE(swarm.settle());
   const SwarmReport r = swarm.report();

@@ -66,12 +66,14 @@ void GatewayProcess::start() {
   argv.insert(argv.end(), flags_.begin(), flags_.end());
   process_ = std::make_unique<Process>(argv, directory_ + "/log." + std::to_string(starts_++));
   const std::string word = role_ == Role::engine ? "ready links=" : "ready mqtt=";
-  const bool ready = eventually(
-      [&] { return !process_->running() || process_->log().find(word) != std::string::npos; },
-      std::chrono::seconds(60));
-  const std::string log = process_->log();
-  if (!ready || log.find(word) == std::string::npos)
-    throw std::runtime_error("gateway did not start:\n" + log);
+  std::string log;
+  const auto whole_line = [&] {  // a line may be read while it is written
+    log = process_->log();
+    const std::size_t at = log.find(word);
+    return at != std::string::npos && log.find('\n', at) != std::string::npos;
+  };
+  eventually([&] { return whole_line() || !process_->running(); }, std::chrono::seconds(60));
+  if (!whole_line()) throw std::runtime_error("gateway did not start:\n" + log);
   (role_ == Role::engine ? link_port_ : mqtt_port_) = port_after(log, word);
   mqtts_port_ = port_after(log, " mqtts=");
   ws_port_ = port_after(log, " ws=");

@@ -42,9 +42,11 @@ session::RedisReply ask(int port, std::initializer_list<std::string_view> comman
   return c.call(command);
 }
 
-bool answers(int port) {
+// The process itself, not another one that has taken the port.
+bool answers(int port, pid_t pid) {
   try {
-    return ask(port, {"PING"}).text == "PONG";
+    const std::string id = "process_id:" + std::to_string(pid) + "\r";
+    return ask(port, {"INFO", "server"}).text.find(id) != std::string::npos;
   } catch (const session::RedisError& e) {
     return std::string(e.what()).starts_with("NOAUTH");
   }
@@ -88,7 +90,7 @@ void RedisServer::start() {
       argv.push_back(f == "TLS_PORT" ? std::to_string(tls_port_) : f);
     }
     process_ = std::make_unique<Process>(argv, directory_ + "/log");
-    if (eventually([this] { return !process_->running() || answers(port_); }) &&
+    if (eventually([this] { return !process_->running() || answers(port_, process_->pid()); }) &&
         process_->running()) {
       return;
     }
@@ -114,7 +116,7 @@ RedisSentinel::RedisSentinel(const RedisServer& master)
                         << "sentinel failover-timeout m 2000\n";
   process_ = std::make_unique<Process>(std::vector<std::string>{"redis-sentinel", config},
                                        directory_ + "/log");
-  if (!eventually([this] { return answers(port_); })) {
+  if (!eventually([this] { return answers(port_, process_->pid()); })) {
     throw std::runtime_error("redis-sentinel did not start: " + process_->log());
   }
 }
