@@ -225,11 +225,18 @@ TEST_F(Attack, InAClusterByWayOfEveryEdge) {
   Cluster c({.engines = 4, .edges = 2, .engine_flags = flags(), .edge_flags = {}});
   ASSERT_NE(c.active(), nullptr);
   Victim victim({.port = c.edges[1]->mqtt_port(), .login = as("victim", "victim")});
+  auto watcher = subscribed(c.edges[1]->mqtt_port(), as("good", "watcher"), "will", 1);
   for (int i = 0; i < 4; ++i) {
     auto& edge = c.edges[static_cast<std::size_t>(i % 2)];
-    try_once(edge->mqtt_port(), as("evil", "x" + std::to_string(i)), "poison");
+    ConnectOptions evil = as("evil", "x" + std::to_string(i));
+    evil.will_topic = "will";
+    evil.will_payload = evil.client_id;
+    try_once(edge->mqtt_port(), evil, "poison");
     ASSERT_NE(c.active(), nullptr);
   }
+  const auto will = watcher->until(3);
+  ASSERT_FALSE(will.empty()) << "the third engine hears of the end of its connection";
+  EXPECT_EQ(will.back().payload(5), "x0");
   const auto alive = [&] {
     return std::count_if(c.engines.begin(), c.engines.end(),
                          [](const auto& e) { return e->process().running(); });
