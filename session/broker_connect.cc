@@ -216,11 +216,13 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
 
 // The old connection of a session ends before the new one's CONNACK (3.1.4-3).
 void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
-  ++probe_.session_taken_over;
-  if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
   Channel& old = *s.channel;
   const EndBy end = known_end(old, old.closed);  // it may not have had its turn yet
-  events::taken_over(old, &by);
+  if (!old.clean_disconnect) {
+    ++probe_.session_taken_over;
+    if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
+    events::taken_over(old, &by);
+  }
   fail(old, Reason::session_taken_over, CloseReason::taken_over);
   old.session = nullptr;
   s.channel = nullptr;
