@@ -12,6 +12,7 @@
 #include "base/siphash.h"
 #include "base/text.h"
 #include "base/wall_clock.h"
+#include "gateway/registry/credential_use.h"
 #include "gateway/registry/password_hash.h"
 #include "protocol/park/control.h"
 
@@ -196,7 +197,8 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
         park ? Reason::bad_user_name_or_password : Reason::not_authorized,
         login ? "credential is expired or not valid yet" : "certificate is not registered"));
   if (!login->scope) return done(refusal_of(Reason::banned, kDisabled));
-  done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
+  done({Reason::success, login->scope, false,
+        registry::credential_use(registry::credential_id(login->credential), request.authorities)});
 }
 
 // By the gateway's challenge (HELLO of the Park protocol), or by the time, in seconds since 1970 by

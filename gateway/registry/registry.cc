@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "gateway/registry/credential_use.h"
 #include "gateway/registry/password_hash.h"
 #include "gateway/registry/profile.h"
 
@@ -308,9 +309,11 @@ base::Instant Registry::credential_until(const session::Principal& who,
   const Kind kind = who.role == Role::device ? Kind::device : Kind::account;
   const std::string* stored = find(key_of(kind, who.tenant, who.name));
   if (stored == nullptr) return {};
+  const CredentialUse use = parse_credential_use(credential);
   const auto until = [&](const auto& credentials) -> base::Instant {
     for (const pb::Credential& c : credentials) {
-      if (credential_id(c) != credential) continue;
+      if (credential_id(c) != use.id) continue;
+      if (!use.authorities.empty() && !may_sign(use.authorities, who.tenant, c)) continue;
       return c.has_not_after() ? base::Instant{c.not_after().seconds() * 1000} : base::kNever;
     }
     return {};

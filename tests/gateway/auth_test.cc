@@ -415,5 +415,34 @@ TEST_F(Registered, ACertificateIsOfItsAuthority) {
   EXPECT_THROW(load("tenants: [{name: acme, authorities: [AA]}]"), registry::BadRecord);
 }
 
+// An open connection is looked at again with the authorities that it has come in by.
+TEST_F(Registered, ACertificateEndsWithItsAuthority) {
+  const std::string ours(32, '\0');  // any byte may be in a digest
+  const std::string theirs(32, '\xbb');
+  const auto use = [&](const std::string& tenant, const std::string& credential) {
+    load("tenants: [{name: acme, authorities: [" + tenant +
+         "], sites: [{name: n}], devices: [{name: a, site: n, credentials: [{certificate: a" +
+         credential + "}]}]}]");
+  };
+  use(base::to_hex(ours) + ", " + base::to_hex(theirs), "");
+  const session::AuthResult by_theirs = ask({.certificate = "a", .authorities = theirs});
+  const session::AuthResult by_both = ask({.certificate = "a", .authorities = theirs + ours});
+  ASSERT_TRUE(by_theirs.scope);
+  const auto good = [&](const std::string& credential) {
+    return registry_.credential_until(by_theirs.scope->who(), credential) == base::kNever;
+  };
+  EXPECT_TRUE(good(by_theirs.credential));
+  use(base::to_hex(ours), "");
+  EXPECT_FALSE(good(by_theirs.credential)) << "removed from the tenant's list";
+  EXPECT_TRUE(good(by_both.credential)) << "one of its chain";
+  EXPECT_TRUE(good("certificate a")) << "let in by an engine that did not keep them";
+  use(base::to_hex(ours), ", authority: " + base::to_hex(theirs));
+  EXPECT_TRUE(good(by_theirs.credential)) << "its own counts instead";
+  use(base::to_hex(theirs), ", authority: " + base::to_hex(ours));
+  EXPECT_FALSE(good(by_theirs.credential));
+  use("", "");
+  EXPECT_TRUE(good(by_theirs.credential)) << "bound to none";
+}
+
 }  // namespace
 }  // namespace berth::gateway::engine

@@ -15,6 +15,19 @@
 namespace berth::test {
 namespace {
 
+// SHA-256 of the public key of a certificate, as the registry names an authority.
+std::string key_digest(const std::string& certificate) {
+  const std::string out = certificate + ".digest";
+  EXPECT_EQ(std::system(("openssl x509 -in " + certificate +
+                         " -pubkey -noout | openssl pkey -pubin -outform DER | sha256sum | "
+                         "cut -c1-64 | tr -d '\\n' > " +
+                         out)
+                            .c_str()),
+            0);
+  std::ifstream in(out);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
 class Tls : public ::testing::TestWithParam<const char*> {
  protected:
   Tls() : directory_(make_directory()), certificates_(directory_) {
@@ -197,6 +210,49 @@ TEST_P(Tls, ACertificateIsALogIn) {
     EXPECT_EQ(static_cast<unsigned char>(answer.back().body[1]), 0x87)
         << "no certificate, no password";
   }
+}
+
+// The authorities that may sign a tenant's certificates bind open connections too: a device that
+// has come in by one ends when the tenant names it no more, and one of another tenant stays.
+TEST_P(Tls, OpenConnectionsEndWithTheAuthorityThatTheirTenantNames) {
+  const std::string ours = key_digest(certificates_.file("ca.crt"));
+  const auto write = [&](const std::string& acme) {
+    const std::string at = directory_ + "/registry.yaml";
+    std::ofstream(at + ".new")
+        << "tenants:\n  - {name: acme, authorities: [" << acme
+        << "], sites: [{name: n}], devices: [{name: a, site: n, credentials: [{certificate: a}]}]}"
+        << "\n  - {name: mall, authorities: [" << ours
+        << "], sites: [{name: n}], devices: [{name: b, site: n, credentials: [{certificate: b}]}]}"
+        << "\n";
+    std::filesystem::rename(at + ".new", at);
+    return at;
+  };
+  const std::string other(64, 'a');
+  const std::string registry = write(other + ", " + ours);
+  auto g = gateway("  ca_file: " + certificates_.file("ca.crt") +
+                       "\n  client_certificates: required\n  user_name: common_name\n"
+                       "registry: {source: file, refresh_ms: 100, file: " +
+                       registry + "}\n",
+                   "by-registry", false);
+  const auto come = [&](const std::string& name) {
+    certificates_.issue(name, name);
+    auto c = std::make_unique<TlsClient>(g->mqtts_port(), as(name));
+    EXPECT_TRUE(c->connect_mqtt({.client_id = name}));
+    return c;
+  };
+  auto a = come("a");
+  auto b = come("b");
+  if (*GetParam() == 0) {
+    g->signal_engine(SIGKILL);  // the next one knows them by their cookies
+    a->send(pingreq() + publish("v1/state", "x", 1, 1));
+    EXPECT_FALSE(a->until(4).empty());
+  }
+  write(other);
+  const auto said = a->until(14);
+  ASSERT_FALSE(said.empty()) << g->log();
+  EXPECT_EQ(static_cast<unsigned char>(said.back().body[0]), 0x98);
+  b->send(publish("v1/state", "x", 1, 1));
+  EXPECT_FALSE(b->until(4).empty());
 }
 
 // What a ticket is good for ends with what its session was believed by: the device's certificate,
