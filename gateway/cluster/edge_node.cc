@@ -20,6 +20,7 @@
 #include "gateway/cluster/engine_set.h"
 #include "gateway/cluster/handover.h"
 #include "gateway/cluster/link_policy.h"
+#include "gateway/cluster/link_trial.h"
 #include "gateway/descriptors.h"
 #include "gateway/engine_setup.h"
 #include "gateway/preflight.h"
@@ -51,6 +52,12 @@ std::string host_name() {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   return host;
+}
+
+bool has_link(const EngineSet& set) {
+  const auto engines = set.engines();
+  return std::any_of(engines.begin(), engines.end(),
+                     [](const auto& e) { return e.state != "connecting"; });
 }
 
 class EdgeNode {
@@ -98,8 +105,11 @@ class EdgeNode {
   // From an edge that runs here, if there is one.
   void inherit() {
     if (config_.cluster.handover.empty()) return;
-    auto origins = take_over(config_.cluster.handover, edges_, partitions(),
-                             [this] { prove_certificates(config_); });
+    auto origins =
+        take_over(config_.cluster.handover, edges_, partitions(), [this](bool other_has_link) {
+          prove_certificates(config_);
+          if (other_has_link) prove_link(config_);
+        });
     taken_over_ = origins.has_value();
     if (origins) origins_ = std::move(*origins);
   }
@@ -118,7 +128,12 @@ class EdgeNode {
   // False: it is refused.
   bool on_successor(const std::shared_ptr<HandoverStream>& to) {
     try {
-      if (draining_ || !started_ || !asks_for_the_same(*to, edges_.count(), partitions())) {
+      const HandoverStream::Item asked = to->receive();
+      if (asks_for_link(asked)) {
+        say_linked(*to, has_link(*sets_[0].front()));
+        return false;
+      }
+      if (draining_ || !started_ || !asks_for_the_same(asked, edges_.count(), partitions())) {
         to->send('R', "another version or number of shards or partitions, or not serving");
         return false;
       }

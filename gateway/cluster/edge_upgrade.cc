@@ -9,6 +9,8 @@ namespace berth::gateway::cluster {
 
 namespace {
 
+constexpr char kAsksForLink = 'P';
+
 class Takeover {
  public:
   explicit Takeover(runtime::EdgeShards& edges) : edges_(edges), origins_(edges.count()) {}
@@ -71,16 +73,29 @@ void give_shard(HandoverStream& to, edge::EdgeShard& shard, const ShardOrigin& o
   to.send('D', rest);
 }
 
+// On a connection of its own: the other waits for nothing while this process proves itself.
+// Nothing: nobody listens.
+std::optional<bool> has_link(const std::string& path) {
+  const int fd = connect_handover(path);
+  if (fd < 0) return {};
+  HandoverStream to(fd);
+  to.send(kAsksForLink, {});
+  const HandoverStream::Item answer = to.receive();
+  return answer.type != kAsksForLink || base::RecordReader(answer.payload).byte() != 0;
+}
+
 }  // namespace
 
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
                                                   runtime::EdgeShards& edges,
                                                   std::uint32_t partitions,
-                                                  const std::function<void()>& prove) {
+                                                  const std::function<void(bool linked)>& prove) {
+  const std::optional<bool> linked = has_link(path);
+  if (!linked) return {};
+  prove(*linked);
   const int fd = connect_handover(path);
-  if (fd < 0) return {};
+  if (fd < 0) return {};  // it has ended meanwhile
   HandoverStream from(fd);
-  prove();
   std::string ask;
   base::put_varint(ask, kHandoverVersion);
   base::put_varint(ask, edges.count());
@@ -95,12 +110,21 @@ std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
   return t.origins();
 }
 
-bool asks_for_the_same(HandoverStream& from, std::uint32_t shards, std::uint32_t partitions) {
-  const HandoverStream::Item item = from.receive();
-  base::RecordReader asked(item.payload);
-  if (asked.varint() != kHandoverVersion) return false;
-  const std::uint64_t its_shards = asked.varint();
-  return its_shards == shards && asked.varint() == partitions && asked.ok();
+bool asks_for_link(const HandoverStream::Item& asked) {
+  return asked.type == kAsksForLink;
+}
+
+void say_linked(HandoverStream& to, bool linked) {
+  const char word = linked ? 1 : 0;
+  to.send(kAsksForLink, {&word, 1});
+}
+
+bool asks_for_the_same(const HandoverStream::Item& asked, std::uint32_t shards,
+                       std::uint32_t partitions) {
+  base::RecordReader r(asked.payload);
+  if (r.varint() != kHandoverVersion) return false;
+  const std::uint64_t its_shards = r.varint();
+  return its_shards == shards && r.varint() == partitions && r.ok();
 }
 
 void say_wait(HandoverStream& to) {

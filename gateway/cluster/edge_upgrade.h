@@ -20,15 +20,19 @@ struct ShardOrigin {
 };
 
 // -- the one that comes, before its listeners are bound and its shards start. Nothing: nobody
-// listens at `path`. `prove` is called before anything is asked of the other, and throws if this
-// process can't serve. Throws std::runtime_error when it is refused or not whole.
+// listens at `path`. `prove` is called before the connections are asked for, and throws if this
+// process can't serve; `linked`: the other has a link to an engine. Throws std::runtime_error when
+// it is refused or not whole.
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
                                                   runtime::EdgeShards& edges,
                                                   std::uint32_t partitions,
-                                                  const std::function<void()>& prove);
+                                                  const std::function<void(bool linked)>& prove);
 
-// -- the one that is. All three throw std::runtime_error.
-bool asks_for_the_same(HandoverStream& from, std::uint32_t shards, std::uint32_t partitions);
+// -- the one that is. Those with a stream throw std::runtime_error.
+bool asks_for_link(const HandoverStream::Item& asked);
+void say_linked(HandoverStream& to, bool linked);
+bool asks_for_the_same(const HandoverStream::Item& asked, std::uint32_t shards,
+                       std::uint32_t partitions);
 void say_wait(HandoverStream& to);  // at least every five seconds, until give_all()
 // Returns when the other has said that it has everything. `origin`: of a shard.
 void give_all(HandoverStream& to, runtime::EdgeShards& edges,

@@ -3,7 +3,9 @@
 // only.
 //
 //   item := length:u32le type:u8 payload   the descriptor travels with the header
-//   'H' version shards partitions    the new process asks     'R' text    refused
+//   'P'                       the new process asks whether the other has a link to an engine
+//   'P' linked:u8             the answer; the release before answers 'R', which counts as yes
+//   'H' version shards partitions    the new process asks for all     'R' text    refused
 //   'W'                       wait
 //   'S' edge_id generation    a shard
 //   'L' transport:u8          with a listening socket of it

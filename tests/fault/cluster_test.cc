@@ -402,6 +402,54 @@ TEST(Cluster, AnEdgeGoesOnWhenItsSuccessorFails) {
   EXPECT_NE(c.edges[0]->log().find("going on"), std::string::npos);
 }
 
+// A successor that no engine takes, because its authority or the name it looks for is wrong, asks
+// for nothing: the edge that works goes on, and hands over to one that is right.
+TEST(Cluster, ASuccessorThatNoEngineTakesIsGivenNothing) {
+  TemporaryDirectory d;
+  Certificates certificates(d.path());
+  certificates.issue("engine", "berth-engine");
+  certificates.issue("edge", "berth-edge");
+  std::filesystem::create_directory(d.path() + "/else");
+  const Certificates elsewhere(d.path() + "/else");
+  const auto configure = [&](const std::string& authority, const std::string& peer) {
+    auto flags = tls_flags(d.path(), certificates, "edge", peer);
+    std::ofstream(flags.back()) << "cluster:\n  handover: " << d.path() << "/handover.sock"
+                                << "\n  ca_file: " << authority
+                                << "\n  cert_file: " << certificates.file("edge.crt")
+                                << "\n  key_file: " << certificates.file("edge.key")
+                                << "\n  peer_name: " << peer << "\n";
+    return flags;
+  };
+  Cluster c({.engines = 1,
+             .edges = 1,
+             .engine_flags = tls_flags(d.path(), certificates, "engine", "berth-edge"),
+             .edge_flags = configure(certificates.file("ca.crt"), "berth-engine")});
+  auto device = connected(c.edges[0]->mqtt_port(), {.client_id = "device"});
+  const auto is_served = [&] {
+    device->send(publish("t", "x", 1, 1));
+    return !device->until(4).empty();
+  };
+  for (const auto& [authority, peer] :
+       {std::pair{elsewhere.file("ca.crt"), "berth-engine"},
+        std::pair{certificates.file("ca.crt"), "some-other-name"}}) {
+    configure(authority, peer);
+    try {
+      c.replace_edge(0);
+      ADD_FAILURE() << authority << " " << peer;
+    } catch (const std::runtime_error& e) {
+      EXPECT_NE(std::string(e.what()).find("no link to an engine: 127.0.0.1:"), std::string::npos)
+          << e.what();
+    }
+    EXPECT_TRUE(c.edges[0]->process().running());
+    EXPECT_TRUE(is_served()) << c.edges[0]->log();
+    EXPECT_EQ(c.edges[0]->log().find("handing over"), std::string::npos);
+  }
+  configure(certificates.file("ca.crt"), "berth-engine");
+  c.replace_edge(0);
+  EXPECT_NE(c.edges[0]->log().find("took over connections=1"), std::string::npos);
+  EXPECT_TRUE(is_served()) << "on the same connection";
+}
+
 // SIGTERM at an edge: MQTT 5 devices are told where to go (3.14.2), nobody's will is published.
 TEST(Cluster, ADrainedEdgeSaysWhereToGo) {
   setenv("BERTH_CLUSTER_SERVER_REFERENCE", "other.example:1883", 1);
