@@ -221,6 +221,7 @@ Quarantine::Strike Quarantine::lifted(std::string_view id) {
 }
 
 // saved := (id:string[16] tenant kind:u8 deaths left_s peer:string file:string)*
+// What has no id gives the one before it its name, as `peer`: the release before passes it over.
 std::string Quarantine::save(std::int64_t now_s) {
   std::string out;
   for (const Entry& e : entries(now_s)) {
@@ -233,6 +234,11 @@ std::string Quarantine::save(std::int64_t now_s) {
     base::put_varint(out, static_cast<std::uint64_t>(std::max<std::int64_t>(e.until_s - now_s, 0)));
     base::put_bytes(out, e.peer);
     base::put_bytes(out, e.file);
+    if (e.name.empty()) continue;
+    base::put_bytes(out, std::string_view());
+    out.append(4, '\0');  // tenant, kind, deaths, left_s
+    base::put_bytes(out, e.name);
+    base::put_bytes(out, std::string_view());
   }
   return out;
 }
@@ -241,6 +247,7 @@ void Quarantine::restore(std::string_view bytes, std::int64_t now_s) {
   base::RecordReader r(bytes);
   const std::lock_guard lock(mutex_);
   any_ = any_ || !bytes.empty();
+  Id last;
   while (!r.done() && r.ok() && entries_.size() < kKeysMax) {
     Entry e;
     e.id = get_id(r);
@@ -252,7 +259,13 @@ void Quarantine::restore(std::string_view bytes, std::int64_t now_s) {
     e.last_s = now_s;
     e.peer = r.bytes();
     e.file = r.bytes();
-    if (r.ok() && e.id.is_set()) entries_[e.id] = std::move(e);
+    if (!r.ok()) return;
+    if (e.id.is_set()) {
+      last = e.id;
+      entries_[last] = std::move(e);
+    } else if (const auto it = entries_.find(last); it != entries_.end()) {
+      it->second.name = e.peer.substr(0, kNameMax);
+    }
   }
 }
 

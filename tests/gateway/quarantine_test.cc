@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -141,6 +142,33 @@ TEST(Quarantine, StrikesAndTheWholeOfItTravel) {
   after.restore(before.save(20), 5000);
   EXPECT_TRUE(after.holds(s.id, 5589));
   EXPECT_FALSE(after.holds(s.id, 5591)) << "what was left of it";
+}
+
+TEST(Quarantine, ASuccessorKnowsTheNames) {
+  Quarantine before({}, 600);
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    before.strike({.number = i,
+                   .id = {i, i},
+                   .tenant = 0,
+                   .kind = Quarantine::Kind::principal,
+                   .at_once = true,
+                   .peer = "10.0.0." + std::to_string(i),
+                   .name = i == 2 ? "" : "acme cam-" + std::to_string(i),
+                   .lifted = false},
+                  {}, static_cast<std::int64_t>(i));
+  }
+  Quarantine after({}, 600);
+  after.restore(before.save(20), 5000);
+  const auto old = before.entries(20);
+  const auto all = after.entries(5000);
+  ASSERT_EQ(all.size(), 3u);
+  for (const auto& e : all) {
+    const auto it =
+        std::find_if(old.begin(), old.end(), [&](const auto& o) { return o.id == e.id; });
+    ASSERT_NE(it, old.end());
+    EXPECT_EQ(e.name, it->name);
+    EXPECT_EQ(e.peer, it->peer);
+  }
 }
 
 base::ConnId conn(std::uint32_t n) {
