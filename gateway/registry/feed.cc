@@ -123,10 +123,10 @@ bool RegistryFeed::read_once() {
     return all;
   } catch (const std::exception& e) {
     reachable_ = false;
+    const bool same = trouble() == e.what();
     set_trouble(e.what());
-    if (!std::exchange(told_away_, true)) {
+    if (!std::exchange(told_away_, true) || !same)  // each reason once, while it lasts
       BERTH_LOG(err, "registry stays as it was error=\"{}\"", e.what());
-    }
     return false;
   }
 }

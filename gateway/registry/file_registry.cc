@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "gateway/registry/import.h"
@@ -13,7 +14,15 @@ namespace berth::gateway::registry {
 
 namespace {
 constexpr int kIterations = 1;  // passwords in the file stand there in clear
+
+// "line 3: why" as "path:3: why".
+std::string placed(const std::string& path, std::string_view why) {
+  constexpr std::string_view kLine = "line ";
+  return path + (why.starts_with(kLine) ? ":" : ": ") +
+         std::string(why.starts_with(kLine) ? why.substr(kLine.size()) : why);
 }
+
+}  // namespace
 
 FileRegistry::Stamp FileRegistry::stamp_of(const std::string& path) {
   struct stat s {};
@@ -53,7 +62,7 @@ Changes FileRegistry::parse(const std::string& path) {
       out.list.push_back({writes[i].key, value});
     }
   } catch (const BadRecord& e) {
-    throw std::runtime_error(path + ": " + e.what());
+    throw std::runtime_error(placed(path, e.what()));
   }
   known_ = std::move(known);
   return out;

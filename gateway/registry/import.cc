@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "gateway/registry/import_budget.h"
 #include "gateway/registry/merge.h"
@@ -26,7 +27,8 @@ constexpr int kPartsMax = 10'000;  // of one record in YAML
 // -- YAML
 
 // Goes through a file before it is made a tree of nodes, which takes a hundred bytes and more for
-// each part. Aliases would make a small file a large one.
+// each part. Aliases would make a small file a large one. Of a key that a map has twice the tree
+// would keep one value and lose the other.
 class YamlCheck final : public YAML::EventHandler {
  public:
   explicit YamlCheck(ImportBudget& budget) : budget_(budget) {}
@@ -34,30 +36,42 @@ class YamlCheck final : public YAML::EventHandler {
     if (++documents_ > 1) bad(m.line + 1, "a second document");
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& m, YAML::anchor_t a) override { part(m, a); }
   void OnAlias(const YAML::Mark& m, YAML::anchor_t) override { bad(m.line + 1, kNoAliases); }
+  void OnNull(const YAML::Mark& m, YAML::anchor_t a) override { part(m, a); }
   void OnScalar(const YAML::Mark& m, const std::string&, YAML::anchor_t a,
-                const std::string&) override {
-    part(m, a);
+                const std::string& text) override {
+    if (part(m, a) && !open_.back().keys.insert(text).second)
+      bad(m.line + 1, "key '" + text + "' twice");
   }
   void OnSequenceStart(const YAML::Mark& m, const std::string&, YAML::anchor_t a,
                        YAML::EmitterStyle::value) override {
     part(m, a);
+    open_.push_back({});
   }
-  void OnSequenceEnd() override {}
+  void OnSequenceEnd() override { open_.pop_back(); }
   void OnMapStart(const YAML::Mark& m, const std::string&, YAML::anchor_t a,
                   YAML::EmitterStyle::value) override {
     part(m, a);
+    open_.push_back({.map = true, .key_next = true, .keys = {}});
   }
-  void OnMapEnd() override {}
+  void OnMapEnd() override { open_.pop_back(); }
 
  private:
+  struct Open {  // a list or map that has not ended
+    bool map = false;
+    bool key_next = false;
+    std::set<std::string> keys;
+  };
   static constexpr const char* kNoAliases = "anchors and aliases are not taken";
-  void part(const YAML::Mark& m, YAML::anchor_t anchor) {
+  // True: it is a key of the map that is open.
+  bool part(const YAML::Mark& m, YAML::anchor_t anchor) {
     if (anchor != 0) bad(m.line + 1, kNoAliases);
     budget_.part();
+    if (open_.empty() || !open_.back().map) return false;
+    return std::exchange(open_.back().key_next, !open_.back().key_next);
   }
   ImportBudget& budget_;
+  std::vector<Open> open_;
   int documents_ = 0;
 };
 

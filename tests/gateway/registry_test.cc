@@ -198,6 +198,14 @@ TEST(Import, YamlTellsWhereItIsBad) {
   EXPECT_EQ(why_yaml("tenants: [{name: a, sites: [{name: s, limits: {retained_messages: 1}}]}]"),
             "line 1: limits.retained_messages is a tenant's, not a site's");
   EXPECT_NE(why_yaml("tenants: [\n"), "");
+  EXPECT_EQ(why_yaml("tenants:\n  - name: a\ntenants:\n  - name: b\n"),
+            "line 3: key 'tenants' twice");
+  EXPECT_EQ(why_yaml("tenants:\n  - {name: a, sites: [], sites: []}\n"),
+            "line 2: key 'sites' twice");
+  EXPECT_EQ(why_yaml("tenants:\n  - name: a\n    labels: {sites: a, name: a}\n    sites: []\n"), "")
+      << "in maps of their own";
+  EXPECT_EQ(why_yaml("tenants:\n  - name: a\n    sites:\n      - {name: a}\n      - {name: b}\n"),
+            "");
   std::string bomb = "tenants:\n  - name: a\n    labels:\n      a0: &a0 {x: y}\n";
   for (int i = 1; i < 30; ++i) {
     const std::string before = "*a" + std::to_string(i - 1);

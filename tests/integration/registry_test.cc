@@ -423,6 +423,13 @@ TEST(RegistryFileOf, ASmallSite) {
   d.file("registry.yaml", "tenants: [{name: '!'}]");
   ASSERT_TRUE(
       eventually([&] { return g.log().find("registry stays as it was") != std::string::npos; }));
+  // Of a file with one key twice one half would be lost.
+  d.file("registry.yaml", kTwoTenants + std::string("tenants: [{name: third}]\n"));
+  const std::string why = file + ":17: key 'tenants' twice";
+  ASSERT_TRUE(eventually([&] { return g.get("/readyz").find(why) != std::string::npos; }))
+      << g.get("/readyz");
+  EXPECT_EQ(g.metric("berth_registry_up"), 0);
+  EXPECT_NE(g.log().find(why), std::string::npos) << g.log();
   g.signal_engine(SIGKILL);  // its successor has the last good one
   ASSERT_TRUE(eventually([&] { return g.metric("berth_engine_deaths_total") == 1; }));
   EXPECT_TRUE(eventually([&] { return login(g.mqtt_port(), as("cam", "secret", "2")) == 0; }));
