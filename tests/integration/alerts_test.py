@@ -123,6 +123,26 @@ class Gateway:
                    "the next engine")
 
 
+class Cluster:
+    """A Redis, an edge, and engines on loopback: one at first."""
+
+    def __init__(self, d):
+        self.d = d
+        redis = free_port()
+        start(["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--dir", d], d + "/redis.log")
+        self.store = f"redis://127.0.0.1:{redis}"
+        self.links = [free_port() for _ in range(2)]
+        self.engine(0)
+        self.admin = free_port()
+        start([berth, "edge", "--engines", ",".join(f"127.0.0.1:{p}" for p in self.links), "--mqtt", "127.0.0.1:0",
+               "--admin", f"127.0.0.1:{self.admin}"], d + "/edge.log")
+        eventually(lambda: get(f"http://127.0.0.1:{self.admin}/readyz") == "ok\n", 60, "the edge ready")
+
+    def engine(self, i):
+        return start([berth, "engine", "--anonymous", "--store", self.store, "--links", f"127.0.0.1:{self.links[i]}",
+                      "--admin", "127.0.0.1:0", "--data", f"{self.d}/engine{i}"], f"{self.d}/engine{i}.log")
+
+
 class Alerts:
     def __init__(self, port):
         self.url = f"http://127.0.0.1:{port}"
@@ -156,7 +176,45 @@ class Alerts:
         print(f"{what}: {', '.join(names)} after {seconds} s", flush=True)
 
 
+def prometheus(d, targets):
+    port = free_port()
+    with open(d + "/rules.yaml", "w") as f:
+        f.write(faster(open(source + "/metrics/prometheus/berth.rules.yaml").read()))
+    with open(d + "/prometheus.yml", "w") as f:
+        f.write("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yaml]\n"
+                f"scrape_configs: [{{job_name: some, static_configs: [{{targets: {targets}}}]}}]\n")
+    start(["prometheus", f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb",
+               f"--web.listen-address=127.0.0.1:{port}"], d + "/prometheus.log")
+    eventually(lambda: "Ready" in get(f"http://127.0.0.1:{port}/-/ready"), 30, "prometheus ready")
+    return Alerts(port)
+
+
+def redundancy():
+    """One engine is no alert; one that stood by and is gone is."""
+    with tempfile.TemporaryDirectory() as d:
+        c = Cluster(d)
+        alerts = prometheus(d, [f"127.0.0.1:{c.admin}"])
+
+        def standbys(value, samples):
+            q = alerts.query(f"count_over_time((berth_standby_engines == {value})[60s:1s])")
+            return q and int(q[0]["value"][1]) >= samples
+
+        eventually(lambda: standbys(0, 15), 90, "one engine for three times as long as the alert waits")
+        lost = "BerthRedundancyLost"
+        if lost in alerts.ever(60):
+            raise SystemExit(f"{lost} in a cluster of one engine")
+        second = c.engine(1)
+        eventually(lambda: standbys(1, 3), 90, "an engine stands by")
+        second.kill()
+        eventually(lambda: lost in alerts.firing(), 90, f"{lost} after the second engine's death")
+        print(f"an engine of two is gone: {lost}", flush=True)
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def main():
+    redundancy()
     with tempfile.TemporaryDirectory() as d:
         a, b = Gateway(d, "a"), Gateway(d, "b", failures=5)
         c = Gateway(d, "c", starts=False, config=f"registry: {{source: file, file: {d}/registry.yaml}}\n"
@@ -167,18 +225,8 @@ def main():
                         "-subj", "/CN=x", "-keyout", d + "/x.key", "-out", d + "/x.crt"], check=True, capture_output=True)
         os.chmod(d + "/x.key", 0o600)
         targets = [f"127.0.0.1:{g.admin}" for g in (a, b, c)]
-        prom = free_port()
-        rules = faster(open(source + "/metrics/prometheus/berth.rules.yaml").read())
-        with open(d + "/rules.yaml", "w") as f:
-            f.write(rules)
-        with open(d + "/prometheus.yml", "w") as f:
-            f.write("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yaml]\n"
-                    f"scrape_configs: [{{job_name: some, static_configs: [{{targets: {targets}}}]}}]\n")
         devices = {g.name: [Device(g.mqtt, f"d{i}") for i in range(40)] for g in (a, b)}
-        start(["prometheus", f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb",
-               f"--web.listen-address=127.0.0.1:{prom}"], d + "/prometheus.log")
-        alerts = Alerts(prom)
-        eventually(lambda: "Ready" in get(f"http://127.0.0.1:{prom}/-/ready"), 30, "prometheus ready")
+        alerts = prometheus(d, targets)
         eventually(lambda: [s["value"][1] for s in alerts.query("berth:connections")] == ["80"], 30, "80 devices")
         alerts.quiet()  # c does not answer, and never has
         slow = {"BerthLoopLate", "BerthSlowAcknowledgements"}  # a loaded machine; BerthRedundancyLost: no standby for 5 s
