@@ -46,7 +46,6 @@ void AccessFiles::read() {
     changed = read_rules();
   } catch (const std::exception& e) {
     engine_.access_file_failed();
-    note_file(config_.acl_file, false);
     runtime::set_degraded(runtime::Part::acl_file, e.what());
     BERTH_LOG(err, "acl_file not taken, the rules of before stay error=\"{}\"", e.what());
   }
@@ -54,7 +53,6 @@ void AccessFiles::read() {
     changed = read_users() || changed;
   } catch (const std::exception& e) {
     engine_.access_file_failed();
-    note_file(config_.password_file, false);
     runtime::set_degraded(runtime::Part::password_file, e.what());
     BERTH_LOG(err, "password_file not taken, the users of before stay error=\"{}\"", e.what());
   }

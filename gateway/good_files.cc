@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -14,8 +15,8 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <stdexcept>
+#include <vector>
 
 #include "base/log.h"
 #include "gateway/engine/acl_file.h"
@@ -31,7 +32,6 @@ namespace {
 
 std::atomic<bool> g_forgive{false};
 std::mutex g_mutex;
-std::set<std::string> g_bad;                // paths
 std::map<std::string, std::string> g_good;  // by name: what was good in this process
 
 std::string bytes_of(const std::string& path) {
@@ -78,12 +78,10 @@ bool load(const Config& config, const std::string& name, runtime::Part part,
     std::string bytes = bytes_of(path);  // before it is parsed: never newer than what was good
     parse(path);
     keep(config, name, std::move(bytes));
-    note_file(path, true);
     runtime::set_degraded(part, {});
     return true;
   } catch (const std::runtime_error& e) {
     if (!g_forgive) throw ConfigError(e.what());
-    note_file(path, false);
     runtime::set_degraded(part, e.what());
     BERTH_LOG(err, "bad file error=\"{}\"", e.what());
   }
@@ -109,23 +107,17 @@ class NobodyMay final : public session::AccessPolicy {
 
 }  // namespace
 
-void note_file(const std::string& path, bool good) {
-  const std::lock_guard lock(g_mutex);
-  if (good) {
-    g_bad.erase(path);
-  } else {
-    g_bad.insert(path);
-  }
-}
-
 metrics::Sample files_replaced_sample() {
-  const std::lock_guard lock(g_mutex);
+  const std::vector<runtime::Degraded> now = runtime::degraded();
+  const auto bad = std::count_if(now.begin(), now.end(), [](const runtime::Degraded& d) {
+    return d.part == runtime::Part::acl_file || d.part == runtime::Part::password_file;
+  });
   return {metrics::kFilesReplaced,
           "",
           "",
-          "Password and ACL files that are bad, so that the last good copy or nothing is in use",
+          "Password and ACL files that are bad: use berth_degraded, this one goes with a release",
           false,
-          g_bad.size()};
+          static_cast<std::uint64_t>(bad)};
 }
 
 void forgive_bad_files() {

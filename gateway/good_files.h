@@ -24,11 +24,9 @@ struct Passwords {
 // Throws ConfigError for a bad file, unless bad files are forgiven.
 Passwords load_passwords(const Config& config);
 std::unique_ptr<session::AccessPolicy> load_acl(const Config& config);  // null: none is configured
-// How many of these files are bad now, so that the last good copy, what was read before or nothing
-// is in use.
+// How many of these files are degraded (runtime/degraded.h), under the name that dashboards of the
+// release before ask for.
 metrics::Sample files_replaced_sample();
-// A file was read while the engine serves, and is good, or is bad: the one before stays.
-void note_file(const std::string& path, bool good);
 // Reads all that an engine reads, without forgiveness. Throws ConfigError.
 void prove_files(const Config& config);
 // That the store can be reached by who is to take it over from one that has it: Redis answers and
