@@ -56,6 +56,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
   if (quarantine_ != nullptr && quarantine_->any()) {
     served.engine->kept_out(quarantine_->list(now_s_));
   }
+  shut_out_quarantined();
   std::vector<base::ConnId> all;
   for_each([&](Connection& c) {
     if (c.partition != partition) return;

@@ -86,15 +86,25 @@ void EdgeShard::shut_out(Connection& c) {
   if (c.fd >= 0) end(c, CloseReason::poison);
 }
 
-// Of a principal that is in quarantine all connections end; of an address those that have not
-// logged in. Anonymous clients of one address may be many devices: they are refused when they come
-// again, and end when they kill again.
+// Of a principal that is in quarantine all connections end, also of an address of anonymous
+// clients: a connection that it holds open would kill one engine more. Of clients that have not
+// logged in, those of the address.
 void EdgeShard::shut_out(const Quarantine::Id& id, Quarantine::Kind kind) {
-  if (kind == Quarantine::Kind::anonymous) return;
   for_each([&](Connection& c) {
     if (c.state != Connection::State::open) return;
     const bool newcomer = kind == Quarantine::Kind::before_login;
     if (newcomer ? !c.connected && newcomer_id(c.peer) == id : c.principal == id) shut_out(c);
+  });
+}
+
+// Before the next engine gets what no engine has acknowledged: another shard's connection may have
+// been the second death, and its word may still be under way.
+void EdgeShard::shut_out_quarantined() {
+  if (quarantine_ == nullptr || !quarantine_->any()) return;
+  for_each([&](Connection& c) {
+    const bool known = c.principal.is_set();
+    if (c.state != Connection::State::open || (!known && (c.connected || c.in_off == 0))) return;
+    if (quarantine_->holds(known ? c.principal : newcomer_id(c.peer), now_s_)) shut_out(c);
   });
 }
 

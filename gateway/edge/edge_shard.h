@@ -263,6 +263,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // edge_poison.cc
   void strike(Connection& c, bool at_once);
   void shut_out(Connection& c);
+  void shut_out_quarantined();
   std::string banned(const Connection& c, base::ByteView first) const;
   bool may_speak(Connection& c, base::ByteView first);
   void judge(Served& served, EngineEnd how);

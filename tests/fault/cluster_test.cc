@@ -263,8 +263,9 @@ TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
     setenv("BERTH_FAULT_TOPIC", "poison", 1);
     Cluster c({.engines = 3, .edges = 2});
     unsetenv("BERTH_FAULT_TOPIC");
-    auto good = subscribed(c.edges[0]->mqtt_port(), {.client_id = "good"}, "t", 1);
-    auto p = connected(c.edges[1]->mqtt_port(), {.client_id = "p"});
+    // Who is anonymous is its address.
+    auto good = subscribed(c.edges[0]->mqtt_port(), {.client_id = "good"}, "t", 1, 77);
+    auto p = connected(c.edges[1]->mqtt_port(), {.client_id = "p"}, 77);
     auto bad = connected(c.edges[0]->mqtt_port(), {.client_id = "bad"});
     bad->send(publish(topic, "x", 1, 1));
     EXPECT_TRUE(bad->closed_within(std::chrono::seconds(20))) << topic;
@@ -278,7 +279,7 @@ TEST(Cluster, I12_APoisonousDeviceIsShutOutAfterTwoEngines) {
         << c.engines[0]->log() << c.engines[1]->log() << c.engines[2]->log();
     // The last to die may have closed its links and not have ended yet.
     EXPECT_TRUE(eventually([&] { return alive() == 1; })) << topic << alive();
-    // It tries again, also at the other edge. Who is anonymous is quarantined by address.
+    // It tries again, also at the other edge.
     for (auto& e : c.edges) {
       EXPECT_TRUE(eventually([&] {
         RawClient a(e->mqtt_port());

@@ -160,7 +160,7 @@ TEST(Poison, I12_OneDeviceTakesEnginesDownTwiceAndNoMore) {
   setenv("BERTH_FAULT_TOPIC", "poison", 1);
   GatewayProcess g({"--anonymous"});
   unsetenv("BERTH_FAULT_TOPIC");
-  auto good = connected(g.mqtt_port(), {.client_id = "good"});
+  auto good = connected(g.mqtt_port(), {.client_id = "good"}, 77);  // nobody is its address
   good->send(subscribe(1, "ok", 1));
   good->until(9);
   auto evil = connected(g.mqtt_port(), {.client_id = "evil"});

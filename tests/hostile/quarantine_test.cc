@@ -156,6 +156,67 @@ TEST_F(Attack, OfNobodyUnderEverNewNames) {
   EXPECT_EQ(report.received, report.sent) << report.text();
 }
 
+// Nor do connections help that it has held open since before: each would kill one engine more.
+TEST_F(Attack, OfNobodyWithConnectionsHeldOpen) {
+  for (const char* shards : {"1", "2"}) {
+    std::vector<std::string> with = flags();
+    with.insert(with.end(), {"--shards", shards});
+    GatewayProcess g(with);
+    Victim victim({.port = g.mqtt_port(), .login = as("victim", "victim")});
+    auto bystander = connected(g.mqtt_port(), {.client_id = "bystander"}, 77);
+    std::vector<std::unique_ptr<RawClient>> held;
+    for (int i = 0; i < 6; ++i)
+      held.push_back(connected(g.mqtt_port(), {.client_id = "held" + std::to_string(i)}));
+    for (auto& c : held) {
+      c->send(publish("poison", "x", 1, 1));
+      EXPECT_TRUE(c->closed_within(std::chrono::seconds(30)));
+      ASSERT_TRUE(eventually([&] { return g.engine_pid() > 0; }));
+    }
+    EXPECT_EQ(g.metric("berth_engine_deaths_total"), 2) << g.log();
+    bystander->send(publish("ok", "fine", 1, 1));
+    EXPECT_FALSE(bystander->until(4).empty()) << "another address";
+    const VictimReport report = victim.stop();
+    EXPECT_EQ(report.closed, 0u) << report.text();
+    EXPECT_EQ(report.received, report.sent) << report.text();
+  }
+}
+
+// All at once: which of them an engine dies of does not matter.
+TEST_F(Attack, OfNobodyWithManyConnectionsAtOnce) {
+  GatewayProcess g(flags());
+  Victim victim({.port = g.mqtt_port(), .login = as("victim", "victim")});
+  std::vector<std::unique_ptr<RawClient>> held;
+  for (int i = 0; i < 6; ++i)
+    held.push_back(connected(g.mqtt_port(), {.client_id = "held" + std::to_string(i)}));
+  for (auto& c : held) c->send(publish("poison", "x", 1, 1));
+  for (auto& c : held) EXPECT_TRUE(c->closed_within(std::chrono::seconds(30)));
+  ASSERT_TRUE(eventually([&] { return g.engine_pid() > 0; }));
+  EXPECT_EQ(g.metric("berth_engine_deaths_total"), 2) << g.log();
+  const VictimReport report = victim.stop();
+  EXPECT_EQ(report.closed, 0u) << report.text();
+  EXPECT_EQ(report.received, report.sent) << report.text();
+}
+
+TEST_F(Attack, OfNobodyWithConnectionsHeldOpenInACluster) {
+  Cluster c({.engines = 4, .edges = 2, .engine_flags = flags(), .edge_flags = {}});
+  ASSERT_NE(c.active(), nullptr);
+  Victim victim({.port = c.edges[1]->mqtt_port(), .login = as("victim", "victim")});
+  std::vector<std::unique_ptr<RawClient>> held;
+  for (std::size_t i = 0; i < 6; ++i)
+    held.push_back(
+        connected(c.edges[i % 2]->mqtt_port(), {.client_id = "held" + std::to_string(i)}));
+  held[0]->send(publish("poison", "x", 1, 1));
+  for (auto& h : held)
+    EXPECT_TRUE(h->closed_within(std::chrono::seconds(30))) << "at the other edge too";
+  ASSERT_NE(c.active(), nullptr);
+  EXPECT_EQ(std::count_if(c.engines.begin(), c.engines.end(),
+                          [](const auto& e) { return e->process().running(); }),
+            2);
+  const VictimReport report = victim.stop();
+  EXPECT_EQ(report.closed, 0u) << report.text();
+  EXPECT_EQ(report.received, report.sent) << report.text();
+}
+
 // An engine that runs out of memory proves nothing against the device that it happens to work for:
 // but one that makes engines run out of memory by itself is found.
 TEST_F(Attack, WithoutEvidenceIsFoundOneAtATime) {

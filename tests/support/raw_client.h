@@ -88,15 +88,16 @@ class RawClient {
 };
 
 // A client that has its CONNACK; one that has its SUBACK too.
-inline std::unique_ptr<RawClient> connected(int port, const ConnectOptions& o) {
-  auto c = std::make_unique<RawClient>(port);
+// `from`: as of connect_loopback().
+inline std::unique_ptr<RawClient> connected(int port, const ConnectOptions& o, unsigned from = 0) {
+  auto c = std::make_unique<RawClient>(port, 0, from);
   c->send(connect(o));
   EXPECT_FALSE(c->until(2).empty());
   return c;
 }
 inline std::unique_ptr<RawClient> subscribed(int port, const ConnectOptions& o,
-                                             std::string_view filter, int qos) {
-  auto c = connected(port, o);
+                                             std::string_view filter, int qos, unsigned from = 0) {
+  auto c = connected(port, o, from);
   c->send(subscribe(1, filter, qos));
   EXPECT_FALSE(c->until(9).empty());
   return c;
