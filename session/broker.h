@@ -42,7 +42,7 @@
 #include "session/peer_tag.h"
 #include "session/principals.h"
 #include "session/quota.h"
-#include "session/retained.h"
+#include "session/retained_removal.h"
 #include "session/router.h"
 #include "session/scope.h"
 #include "session/session.h"
@@ -137,24 +137,24 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   void use_messages(DeviceMessages& m) { messages_ = &m; }
 
-  // -- the registry has changed: quotas at once; connections whose Scope is not given any more end,
-  // and so do sessions of devices that are gone or elsewhere, when they are reviewed. Looking for
-  // whom it concerns costs 0.1 us a session, a review some 2 us: a few at a time.
-  std::vector<base::SessionId> concerned(const Concerned& who);
-  void review_scopes(const Principals& registry, const std::vector<base::SessionId>& sessions,
-                     base::Instant now);
+  // -- the registry has changed: quotas at once; connections that have no Scope any more end, and
+  // sessions of devices that are gone or elsewhere, when they are reviewed, a few at a time: 2 us
+  // each. `removed`: for remove_sessions(); of who has been removed, whoever has the name now.
+  using Ids = std::vector<base::SessionId>;
+  Ids concerned(const Concerned& who, Ids& removed);
+  void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now);
+  void remove_sessions(const Ids& sessions, base::Instant now);
+  // Behind these: ends what is retained at these filters (RetainedRemoval), a part in each turn.
+  void remove_retained(std::vector<std::string> filters, base::Instant now);
 
-  // -- rules and users of files have changed (broker_access.cc); null: everything is allowed. Then
-  // all that is under_access() is to be reviewed, a few at a time. `is_user`: may still log in as
-  // when it did; empty: everybody may.
+  // -- rules and users of files have changed; null: everything is allowed. under_access(): to be
+  // reviewed, a few at a time. `is_user`: may still log in as when it did; empty: everybody may.
   void use_access(const AccessPolicy* access);
   std::vector<base::SessionId> under_access() const;
-  void review_access(const std::vector<base::SessionId>& sessions,
-                     const std::function<bool(std::string_view user)>& is_user);
+  void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user);
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
-  // it;
-  //    batches commit in order, committed() is called once for each.
+  // it; batches commit in order, committed() is called once for each.
   std::shared_ptr<const Batch> seal();
   void committed(const CommitResult& result, base::Instant now);
   MessageTimes& times() { return times_; }
@@ -333,6 +333,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool drop_unnamed(Session& s, const Scope& scope);
   void use_scope(Channel& ch, ScopePtr scope);
   void remove_session(Session& s, base::Instant now);
+  void remove_retained_some(base::Instant now);
   // broker_access.cc
   bool drop_unheard(Session& s);
   void forget_subscription(Session& s, const std::string& raw);
@@ -345,6 +346,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   void join_account(Session& s, std::string_view site);
   void leave_account(Session& s);
   void count_queue(Session& s, std::int64_t bytes);
+  void count_dropped(const Session& s);
   void count_online(Session& s, int change);
   Account* account_of(std::string_view inside);
   void count_retained(std::string_view topic, int change);
@@ -575,7 +577,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   }
   void on_timer(Session& s, base::Instant now);
   void sweep_expired(base::Instant now);
-  void expire_retained(const Retained::Expired& gone, base::Instant now);
+  void end_retained(const Retained::Expired& gone, base::Instant now);
   void publish_sys(base::Instant now);
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
@@ -633,6 +635,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::deque<Deferred> spreading_;
   std::deque<RetainedFill> filling_;
   FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
+  RetainedRemoval removal_;
   Estates estates_;
   std::vector<base::SessionId> unread_estates_;  // again at tick()
   TurnBudget budget_;

@@ -249,8 +249,10 @@ void Broker::tick(base::Instant now) {
 // Expired retained messages count for nothing any more.
 void Broker::sweep_expired(base::Instant now) {
   constexpr std::size_t kLookedAt = 20'000;  // a second: some ms
-  for (const Retained::Expired& gone : retained_.expired(messages_at(now), swept_, kLookedAt))
-    expire_retained(gone, now);
+  for (const Retained::Expired& gone : retained_.expired(messages_at(now), swept_, kLookedAt)) {
+    ++probe_.retained_expired;
+    end_retained(gone, now);
+  }
 }
 
 void Broker::publish_sys(base::Instant now) {

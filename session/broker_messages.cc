@@ -52,9 +52,10 @@ void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
   const std::string_view principal = principal_of(s.client_id);
   if (messages_ == nullptr || registry_ == nullptr || !is_registered(principal)) return;
   const Principal who = principal_from(principal);
-  const ScopePtr scope = who.role == Role::device ? registry_->scope_of(who) : nullptr;
-  if (!scope || !scope->translates()) return;
   MessageView m = w.message->view();
+  const ScopePtr scope =
+      who.role == Role::device ? registry_->scope_of_will(who, site_of_topic(m.topic)) : nullptr;
+  if (!scope || !scope->translates()) return;
   const std::string said(scope->leave(m.topic, left_));
   const std::string id = std::to_string(s.epoch) + "-will";
   const What what =

@@ -61,6 +61,12 @@ void Broker::count_queue(Session& s, std::int64_t bytes) {
   if (s.account != nullptr) s.account->count(&Usage::queue_bytes, bytes);
 }
 
+// A message that found no room in a session's queue, or had to leave it.
+void Broker::count_dropped(const Session& s) {
+  ++probe_.drop_queue_full;
+  if (s.account != nullptr) s.account->count(&Usage::dropped, 1);
+}
+
 void Broker::count_online(Session& s, int change) {
   online_ = change > 0 ? online_ + 1 : online_ - 1;
   if (s.account != nullptr) s.account->count(&Usage::connections, change);
@@ -100,7 +106,7 @@ Quota Broker::admit_connection(Channel& ch, base::Instant now) {
   Account& a = accounts_.of(ch.scope->who().tenant, ch.scope->site());
   const bool takes_over = s != nullptr && s->channel != nullptr;  // one goes, one comes
   if (takes_over) a.count(&Usage::connections, -1);
-  const Quota q = a.admit(s == nullptr, now);
+  const Quota q = a.admit(s == nullptr, ch.scope->who().role != Role::device, now);
   if (takes_over) a.count(&Usage::connections, 1);
   return q;
 }

@@ -334,9 +334,9 @@ void Broker::keep_retained(const MessageView& m, base::Instant now) {
   retained_.put(m.topic, MessagePtr(m), m.stamp);
 }
 
-// Another partition expires its copy itself; until then the stamp tells an older one that comes.
-void Broker::expire_retained(const Retained::Expired& gone, base::Instant now) {
-  ++probe_.retained_expired;
+// It has expired, or is of somebody who is not registered any more. Another partition ends its copy
+// itself; until then the stamp tells an older one that comes.
+void Broker::end_retained(const Retained::Expired& gone, base::Instant now) {
   const MessageView nothing{
       .topic = gone.topic, .payload = {}, .forwarded = {}, .retain = true, .stamp = gone.stamp};
   if (gone.stamp == 0) {

@@ -109,12 +109,14 @@ Reason Broker::enter_filter(Channel& ch, std::string_view wanted, std::string& r
   return raw.size() <= 65535 ? Reason::success : Reason::topic_filter_invalid;
 }
 
-std::vector<base::SessionId> Broker::concerned(const Concerned& who) {
+std::vector<base::SessionId> Broker::concerned(const Concerned& who,
+                                               std::vector<base::SessionId>& removed) {
   accounts_.refresh();
   std::vector<base::SessionId> ids;
   for (const Session* s : by_id_) {
     const std::string_view key = principal_of(s->client_id);
-    if (is_registered(key) && who.has(key)) ids.push_back(s->id);
+    if (!is_registered(key) || !who.has(key)) continue;
+    (who.has_removed(key) && !s->limbo ? removed : ids).push_back(s->id);
   }
   return ids;
 }
@@ -172,10 +174,52 @@ void Broker::use_scope(Channel& ch, ScopePtr scope) {
   if (!ch.session->persistent()) subscriptions_changed(ch);
 }
 
-// With its connection, its queue and its will: it is nobody's any more.
+void Broker::remove_sessions(const std::vector<base::SessionId>& sessions, base::Instant now) {
+  for (const base::SessionId id : sessions) {
+    Session* const s = by_id(id);
+    if (s == nullptr) continue;
+    const WorksFor scope = works_for(s->channel == nullptr ? base::kNoConn : s->channel->conn);
+    remove_session(*s, now);
+  }
+}
+
+// What is retained there has been accepted before; what is accepted and not kept yet must be kept
+// first.
+void Broker::remove_retained(std::vector<std::string> filters, base::Instant now) {
+  if (filters.empty()) return;
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = [this, all = std::move(filters)](base::Instant) { removal_.add(all); };
+  write_nothing();
+  submit(std::move(d), true, now);
+}
+
+void Broker::remove_retained_some(base::Instant now) {
+  if (removal_.idle()) return;
+  removal_.go_on(
+      retained_, budget_,
+      [this](std::string_view topic) {
+        return registry_ == nullptr || registry_->keeps_retained(topic);
+      },
+      [this] { return staging_has_room(); },
+      [this, now](const Retained::Expired& gone) { end_retained(gone, now); });
+}
+
+// With its connection and its queue: it is nobody's any more. Its tenant hears its will, unless its
+// device or we have ended the connection; it is not retained, nobody would take it back.
 void Broker::remove_session(Session& s, base::Instant now) {
   ++probe_.scopes_ended;
   events::session_removed(s, "device or account is removed, or is at another site now");
+  const Channel* by = s.channel;
+  if (s.will && (s.will->ours || (by != nullptr && known_end(*by, by->closed) != EndBy::device)))
+    s.will.reset();
+  const bool heard = s.will && registry_ != nullptr &&
+                     registry_->scope_of_will(principal_from(principal_of(s.client_id)), {});
+  if (s.will && heard) {
+    MessageView m = s.will->message->view();
+    m.retain = false;
+    s.will->message = MessagePtr(m);
+  }
   if (Channel* ch = s.channel; ch != nullptr) {
     const WorksFor scope = works_for(ch->conn);
     fail(*ch, Reason::administrative_action, CloseReason::policy);
@@ -183,7 +227,7 @@ void Broker::remove_session(Session& s, base::Instant now) {
     s.channel = nullptr;
     count_online(s, -1);
   }
-  end_session(s, WillOf::dropped, now);
+  end_session(s, heard ? WillOf::published : WillOf::dropped, now);
 }
 
 }  // namespace berth::session

@@ -300,7 +300,7 @@ void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant n
     const Retained::Found found = retained_.next(item.filter, after, looking);
     const bool full = s.flow().queued >= options_.queue_messages_max ||
                       s.flow().queued_bytes >= options_.queue_bytes_max;
-    if (found.paused || (full && found.message != nullptr)) ++probe_.drop_queue_full;
+    if (found.paused || (full && found.message != nullptr)) count_dropped(s);
     if (found.message == nullptr || full) return;
     Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     after = d.message.topic;

@@ -24,7 +24,8 @@ bool Broker::look_for_work() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
   const bool clock = serving_ && (timers || !due_wills_.empty());
-  const bool writes = staging || estates || clock || !ending_.empty() || !room_line_.empty();
+  const bool writes =
+      staging || estates || clock || !ending_.empty() || !room_line_.empty() || !removal_.idle();
   return !due_.empty() || (idle && !open_.deferred.empty()) || !spreading_.empty() || late ||
          (writes && staging_has_room());
 }
@@ -34,7 +35,7 @@ bool Broker::anything_waits() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   return !due_.empty() || !open_.deferred.empty() || !staging_.empty() || !filling_.empty() ||
          !spreading_.empty() || !ending_.empty() || !room_line_.empty() || !due_wills_.empty() ||
-         estates_.waiting() != 0 || timers || has_late();
+         !removal_.idle() || estates_.waiting() != 0 || timers || has_late();
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {
@@ -64,6 +65,8 @@ void Broker::work_some(base::Instant now) {
   budget_.begin_turn(kPart);
   if (serving_) run_timers(now);
   if (serving_) publish_due_wills(now);
+  budget_.begin_turn(kPart);
+  remove_retained_some(now);
   for (Edge& e : edges_) send_late(e, now);
   call_some(now);
 }
@@ -434,7 +437,7 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
     if (qos == 0 || d.message.expires_at <= messages_at(now)) continue;
     if (s->flow().queued >= options_.queue_messages_max ||
         s->flow().queued_bytes >= options_.queue_bytes_max) {
-      ++probe_.drop_queue_full;
+      count_dropped(*s);
       return true;
     }
     append_stored(*s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));

@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "session/quota.h"
@@ -23,6 +24,14 @@ class Principals {
     return base::kNever;
   }
   virtual bool exists(std::string_view principal_key) const = 0;  // may be disabled
+  // As which a device's will is said, also when it may not be connected any more or is not
+  // registered any more: `site` is where it was when it said it. Null: its tenant is gone.
+  virtual ScopePtr scope_of_will(const Principal& who, std::string_view /*site*/) const {
+    return scope_of(who);
+  }
+  // False: this retained message, by its topic inside, is of a tenant, a site or a device that has
+  // been removed, or of a device that is at another site now.
+  virtual bool keeps_retained(std::string_view /*topic*/) const { return true; }
   // `site` empty: the tenant's own.
   virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;
 };
@@ -32,7 +41,18 @@ struct Concerned {
   bool everybody = false;
   std::set<std::string, std::less<>> tenants;
   std::set<std::string, std::less<>> principals;  // keys
+  // Of these, what has been removed. Somebody else of the same name may be registered already: what
+  // was kept for the one before is not for the one after.
+  std::set<std::string, std::less<>> removed_tenants;
+  std::set<std::string, std::less<>> removed_principals;
+  // Filters, as topics are inside: what was retained there is removed.
+  std::vector<std::string> removed_topics;
   bool empty() const { return !everybody && tenants.empty() && principals.empty(); }
+  bool has_removed(std::string_view principal_key) const {
+    return removed_principals.contains(principal_key) ||
+           (!removed_tenants.empty() &&
+            removed_tenants.contains(principal_key.substr(0, principal_key.find('\0'))));
+  }
   bool has(std::string_view principal_key) const {
     return everybody || principals.contains(principal_key) ||
            (!tenants.empty() &&

@@ -85,10 +85,10 @@ Quota Account::first_closed(base::Instant now, std::initializer_list<Quota> kind
   return Quota::none;
 }
 
-Quota Account::admit(bool new_session, base::Instant now) {
+Quota Account::admit(bool new_session, bool account, base::Instant now) {
   Quota q = first_closed(now, {Quota::connects});
-  const auto full = [](std::uint64_t limit, std::uint64_t used) {
-    return limit != 0 && used >= limit;
+  const auto full = [account](std::uint64_t limit, std::uint64_t used) {
+    return limit != 0 && used >= limit + (account ? reserve_of(limit) : 0);
   };
   for (const Account* a = this; a != nullptr && q == Quota::none; a = a->above_) {
     if (full(a->limits.connections, a->usage.connections + a->elsewhere.connections))

@@ -56,7 +56,8 @@ struct Usage {
   std::uint64_t bytes = 0;
   std::uint64_t commands = 0;
   std::uint64_t slowed = 0;   // messages that waited for a quota, once each
-  std::uint64_t dropped = 0;  // telemetry; messages that were not retained
+  // Telemetry; messages that were not retained; messages that found a queue full, or left one.
+  std::uint64_t dropped = 0;
   std::uint64_t refused = 0;  // connections, commands
   Usage& operator+=(const Usage& o);
 };
@@ -104,8 +105,11 @@ class Account {
   Usage elsewhere;  // in other partitions: what is now, and what came in a second
   std::uint32_t partitions = 1;
 
-  // Quota::none: there is room, and it is counted.
-  Quota admit(bool new_session, base::Instant now);
+  // A tenant that is full of devices must still let its own back end in: accounts (services and
+  // operators) may pass the limits of connections and sessions by so many.
+  static std::uint64_t reserve_of(std::uint64_t limit) { return limit / 10 > 10 ? limit / 10 : 10; }
+  // Quota::none: there is room, and it is counted. `account`: it is no device.
+  Quota admit(bool new_session, bool account, base::Instant now);
   Quota message(std::size_t bytes, base::Instant now);
   Quota command(base::Instant now);
   bool queue_has_room(std::size_t bytes) const;

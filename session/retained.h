@@ -53,6 +53,12 @@ class Retained {
   // that it looks at and stops when the share is spent: then `after` is the last one looked at.
   Found next(std::string_view filter, std::string& after, TurnBudget& budget) const;
 
+  // The stamp of what is retained there; 0: nothing is.
+  std::uint64_t stamp_of(std::string_view topic) const {
+    const auto it = messages_.find(topic);
+    return it == messages_.end() ? 0 : it->second.stamp;
+  }
+
   struct Expired {
     std::string topic;
     std::uint64_t stamp = 0;

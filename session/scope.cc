@@ -19,6 +19,29 @@ bool fits(const std::string& inside) {
              mqtt::kTopicLevelsMax;
 }
 
+std::string_view next_level(std::string_view& topic) {
+  const std::size_t end = std::min(topic.find('/'), topic.size());
+  const std::string_view level = topic.substr(0, end);
+  topic.remove_prefix(std::min(end + 1, topic.size()));
+  return level;
+}
+
+// A device's own first levels that mean something (docs/messages.md).
+bool is_kind(std::string_view level) {
+  switch (level.size()) {
+    case 3:
+      return level == "cmd" || level == "sub";
+    case 5:
+      return level == "event" || level == "state";
+    case 7:
+      return level == "desired";
+    case 9:
+      return level == "telemetry";
+    default:
+      return false;
+  }
+}
+
 bool enter(const std::string& root, std::string_view rest, std::string& inside) {
   inside.assign(root).append(rest);
   return fits(inside);
@@ -55,15 +78,13 @@ bool Scope::of_its_sites(std::string_view topic) const {
   });
 }
 
-// A device that says v1/SITE/DEVICE/…, as services do: inside, both would stand twice.
-bool Scope::names_itself(std::string_view after_v1) const {
-  if (!after_v1.starts_with(site_)) return false;
-  after_v1.remove_prefix(site_.size());
-  if (!after_v1.starts_with('/')) return false;
-  after_v1.remove_prefix(1);
-  if (!after_v1.starts_with(who_.name)) return false;
-  after_v1.remove_prefix(who_.name.size());
-  return after_v1.empty() || after_v1.front() == '/';
+// v1/SITE/DEVICE of itself, with or without more, or v1/SITE/DEVICE/KIND of any site and device.
+bool Scope::is_services_form(std::string_view after_v1) const {
+  std::string_view rest = after_v1;
+  const std::string_view first = next_level(rest);
+  if (is_kind(first) || first.find('+') != std::string_view::npos) return false;
+  const std::string_view second = next_level(rest);
+  return (first == site_ && second == who_.name) || is_kind(next_level(rest));
 }
 
 bool Scope::enter_topic(std::string_view topic, std::string& inside) const {
@@ -71,7 +92,7 @@ bool Scope::enter_topic(std::string_view topic, std::string& inside) const {
   if (who_.role == Role::service) return of_its_sites(topic) && enter(tenant_root_, topic, inside);
   if (topic.starts_with(kNative)) {
     topic.remove_prefix(kNative.size());
-    return !topic.empty() && !names_itself(topic) && enter(own_, topic, inside);
+    return !topic.empty() && !is_services_form(topic) && enter(own_, topic, inside);
   }
   const bool good = std::any_of(
       allowed_.begin(), allowed_.end(),
@@ -84,7 +105,7 @@ bool Scope::enter_filter(std::string_view filter, std::string& inside) const {
   if (who_.role != Role::device) return of_its_sites(filter) && enter(tenant_root_, filter, inside);
   if (filter.starts_with(kNative)) {
     filter.remove_prefix(kNative.size());
-    return !filter.empty() && !names_itself(filter) && enter(own_, filter, inside);
+    return !filter.empty() && !is_services_form(filter) && enter(own_, filter, inside);
   }
   const bool good = std::any_of(
       allowed_.begin(), allowed_.end(),
@@ -99,6 +120,13 @@ std::string_view Scope::leave(std::string_view inside, std::string& scratch) con
   }
   if (inside.starts_with(tenant_root_)) inside.remove_prefix(tenant_root_.size());
   return inside;
+}
+
+std::string_view site_of_topic(std::string_view inside) {
+  if (!inside.starts_with(kTenantRoot)) return {};
+  inside.remove_prefix(kTenantRoot.size());
+  next_level(inside);
+  return next_level(inside) == "v1" ? next_level(inside) : std::string_view();
 }
 
 bool is_command(std::string_view topic) {

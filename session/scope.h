@@ -6,6 +6,10 @@
 //   $tenant/acme/v1/north/cam-1/event/x v1/event/x                v1/north/cam-1/event/x
 //   $tenant/acme/device/42/up           device/42/up (allowed)    device/42/up
 //
+// A device names no topic in a service's form, v1/SITE/DEVICE/event/x: inside, the names of a site
+// and a device would stand twice. Its own first level may be any other name, and of event,
+// telemetry, state, desired, cmd and sub (a child: v1/sub/CHILD/event/x) what follows is its own.
+//
 // Connections without a Scope (password file, anonymous) have the topics outside of $tenant/.
 // Immutable; any thread.
 #pragma once
@@ -74,7 +78,7 @@ class Scope {
 
  private:
   bool of_its_sites(std::string_view topic) const;
-  bool names_itself(std::string_view after_v1) const;
+  bool is_services_form(std::string_view after_v1) const;
   Principal who_;
   std::string site_;
   std::vector<std::string> allowed_;
@@ -84,6 +88,9 @@ class Scope {
   std::string own_;          // "$tenant/acme/v1/north/cam-1/"; empty: not a device
 };
 using ScopePtr = std::shared_ptr<const Scope>;
+
+// SITE of "$tenant/TENANT/v1/SITE/…", a topic inside; empty: another kind of topic.
+std::string_view site_of_topic(std::string_view inside);
 
 // v1/SITE/DEVICE/cmd/…, as services call it.
 bool is_command(std::string_view topic);

@@ -31,6 +31,10 @@ class EverybodyExists final : public session::Principals {
     return inner_.scope_of(who);
   }
   bool exists(std::string_view) const override { return true; }
+  session::ScopePtr scope_of_will(const session::Principal& who,
+                                  std::string_view site) const override {
+    return inner_.scope_of_will(who, site);
+  }
   session::Limits limits_of(std::string_view tenant, std::string_view site) const override {
     return inner_.limits_of(tenant, site);
   }
@@ -163,22 +167,31 @@ void EngineShard::review_registry(const session::Concerned& who) {
 void EngineShard::review(const session::Concerned& who, bool removes) {
   const bool under_way = !review_.empty();
   if (registry_ != nullptr && registry_->loaded()) {
-    for (const base::SessionId id : broker_.concerned(who)) review_.push_back({id, removes});
+    std::vector<base::SessionId> removed;
+    for (const base::SessionId id : broker_.concerned(who, removed))
+      review_.push_back({id, removes, false});
+    for (const base::SessionId id : removed) review_.push_back({id, true, true});
+    for (const std::string& filter : who.removed_topics) removed_topics_.push_back(filter);
+    if (who.everybody && removes) removed_topics_.emplace_back(session::RetainedRemoval::kStale);
   }
   turn_end();
-  if (!under_way && !review_.empty()) review_some();
+  if (!under_way) review_some();
 }
 
 void EngineShard::review_some() {
   const std::size_t n = std::min(review_.size(), kReviewedAtOnce);
   std::vector<base::SessionId> removed;
   std::vector<base::SessionId> kept;
+  std::vector<base::SessionId> gone;
   for (std::size_t i = 0; i < n; ++i) {
-    (review_.back().removes ? removed : kept).push_back(review_.back().session);
+    const Review& r = review_.back();
+    (r.removed ? gone : r.removes ? removed : kept).push_back(r.session);
     review_.pop_back();
   }
+  if (!gone.empty()) broker_.remove_sessions(gone, now());
   if (!removed.empty()) broker_.review_scopes(*registry_, removed, now());
   if (!kept.empty()) broker_.review_scopes(EverybodyExists(*registry_), kept, now());
+  if (review_.empty()) broker_.remove_retained(std::exchange(removed_topics_, {}), now());
   turn_end();
   if (review_.empty()) return;
   boost::asio::post(io_, [this, alive = alive()] {

@@ -166,9 +166,11 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   struct Review {
     base::SessionId session;
     bool removes;  // the session, if its principal is not there
+    bool removed;  // its principal has been: the session ends, whoever has that name now
   };
   void review(const session::Concerned& who, bool removes);
   std::vector<Review> review_;  // still to be done
+  std::vector<std::string> removed_topics_;  // and then
   std::uint32_t keep_unregistered_s_ = 0;
   boost::asio::steady_timer unregistered_;
   std::vector<base::SessionId> access_review_;

@@ -43,6 +43,7 @@ Changes GuardedRegistry::begin() {
   std::optional<Changes> copy = read_copy();
   if (copy) {
     for (const Change& c : copy->list) known_.emplace(c.key, hash_of(*c.value));
+    removals_.now = removals_.saved = copy->noted_removals;
   }
   Changes now;
   try {
@@ -71,6 +72,8 @@ Changes GuardedRegistry::begin() {
 
 Changes GuardedRegistry::judge(Changes c) {
   if (c.pending) return c;
+  removals_.before = removals_.now;
+  if (c.removals >= 0) removals_.now = c.removals;
   if (c.whole) {
     c = judge_whole(std::move(c));
   } else {
@@ -80,6 +83,12 @@ Changes GuardedRegistry::judge(Changes c) {
   save();
   tell();
   return c;
+}
+
+// What is missing has been removed by name: the store has counted as many removals.
+bool GuardedRegistry::by_name() const {
+  if (removals_.before < 0 || removals_.now < removals_.before) return false;
+  return missing_.size() <= static_cast<std::size_t>(removals_.now - removals_.before);
 }
 
 // What was known and is not there is missing, not removed, as long as that may be a loss.
@@ -93,7 +102,7 @@ Changes GuardedRegistry::judge_whole(Changes c) {
   for (const auto& [key, hash] : known_) {
     if (!there.contains(key)) missing_.insert(key);
   }
-  if (!is_loss(missing_.size(), known_.size())) {
+  if (!is_loss(missing_.size(), known_.size()) || by_name()) {
     if (doubted_before) BERTH_LOG(info, "registry is whole again records={}", there.size());
     for (const std::string& key : std::exchange(missing_, {})) follow({key, std::nullopt});
     for (const Change& change : c.list) follow(change);
@@ -177,13 +186,16 @@ std::optional<Changes> GuardedRegistry::read_copy() {
 }
 
 void GuardedRegistry::save() {
-  if (unsaved_.empty()) return;
+  const bool counted = removals_.now != removals_.saved;
+  if (!options_.copy || !options_.keeps_copy || (unsaved_.empty() && !counted)) return;
   std::vector<Write> writes;
   writes.reserve(unsaved_.size());
   for (const auto& [key, value] : unsaved_) writes.push_back({key, value, std::nullopt});
   try {
-    options_.copy->write(writes);
+    if (!writes.empty()) options_.copy->write(writes);
     unsaved_.clear();
+    if (counted) options_.copy->note_removals(removals_.now);
+    removals_.saved = removals_.now;
     copy_fails_ = false;
   } catch (const std::runtime_error& e) {
     if (!std::exchange(copy_fails_, true))

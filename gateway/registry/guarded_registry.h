@@ -4,7 +4,8 @@
 // for a process that starts meanwhile. What such a read says anew or otherwise is taken.
 //
 // The doubt ends when the records are back, when an operator accepts the loss, or after a grace.
-// A removal that is told by itself (REST, ctl) is never doubted.
+// A removal that is told by itself (REST, ctl) is never doubted; the store counts these, so that it
+// is believed of a whole read too, which is what a reader gets who has missed too many of them.
 //
 // Used by the feed's thread but where it says otherwise; wraps the store that is configured.
 #pragma once
@@ -57,6 +58,7 @@ class GuardedRegistry final : public RegistryStore {
   Changes judge(Changes c);
   Changes judge_whole(Changes c);
   void follow(const Change& c);
+  bool by_name() const;
   bool loss_is_believed();
   void end_doubt(Changes& out);
   void tell();
@@ -70,6 +72,11 @@ class GuardedRegistry final : public RegistryStore {
   std::unordered_set<std::string> missing_;             // of those, what the store does not have
   std::size_t doubted_of_ = 0;                          // records that were known before the loss
   std::int64_t since_s_ = 0;                            // of the doubt
+  struct {
+    std::int64_t before = -1;  // Changes::removals at the last read, or when the copy was made
+    std::int64_t now = -1;
+    std::int64_t saved = -1;  // with the copy
+  } removals_;
   std::unordered_map<std::string, std::optional<std::string>> unsaved_;  // of the copy
   bool copy_fails_ = false;
   std::atomic<bool> accepted_{false};

@@ -1,6 +1,7 @@
 #include "gateway/registry/redis_registry.h"
 
 #include <algorithm>
+#include <set>
 
 namespace berth::gateway::registry {
 namespace {
@@ -8,7 +9,8 @@ namespace {
 constexpr const char* kScanCount = "1000";
 constexpr std::size_t kPerCall = 1000;
 
-// KEYS: hash, changed, version, removed, forgotten. ARGV: kRemovedKept; of each write key, what
+// KEYS: hash, changed, version, removed, forgotten, gone, removals. ARGV: kRemovedKept; of each
+// write key, what
 // ('p' put, 'r' remove), value, ('e' expects, '-' does not), expected.
 constexpr const char* kWriteScript =
     "for i=2,#ARGV-1,5 do "
@@ -19,13 +21,16 @@ constexpr const char* kWriteScript =
     "for i=2,#ARGV-1,5 do "
     "if ARGV[i+1]=='p' then redis.call('HSET',KEYS[1],ARGV[i],ARGV[i+2]) "
     "redis.call('ZREM',KEYS[4],ARGV[i]) "
-    "else redis.call('HDEL',KEYS[1],ARGV[i]) redis.call('ZADD',KEYS[4],v,ARGV[i]) end "
+    "else if redis.call('HDEL',KEYS[1],ARGV[i])==1 then "
+    "redis.call('INCR',KEYS[7]) redis.call('ZADD',KEYS[6],v,ARGV[i]) end "
+    "redis.call('ZADD',KEYS[4],v,ARGV[i]) end "
     "redis.call('ZADD',KEYS[2],v,ARGV[i]) "
     "end "
     "local surplus=redis.call('ZCARD',KEYS[4])-ARGV[1] "
     "if surplus>0 then local old=redis.call('ZPOPMIN',KEYS[4],surplus) "
     "for i=1,#old,2 do redis.call('ZREM',KEYS[2],old[i]) end "
     "redis.call('SET',KEYS[5],old[#old]) end "
+    "redis.call('ZREMRANGEBYRANK',KEYS[6],0,-1-ARGV[1]) "
     "return {ARGV[#ARGV],1}";
 
 // KEYS: usage. ARGV: partition and report of each of ours. What is older than 5 s counts no more.
@@ -68,6 +73,8 @@ Changes RedisRegistry::read() {
     const bool whole = read_through_ < 0 || now < read_through_;
     Changes out = whole ? read_all() : read_changed();
     if (!whole && read_through_ < number("registry:forgotten")) out = read_all();
+    if (!out.whole) read_returned(out);
+    out.removals = number("registry:removals");
     read_through_ = now;  // what came meanwhile comes again
     return out;
   });
@@ -111,6 +118,22 @@ Changes RedisRegistry::read_changed() {
   return out;
 }
 
+// Those that were removed and are there again: readers hear of both. Devices before what they need.
+void RedisRegistry::read_returned(Changes& out) {
+  const session::RedisReply answer = redis_.call(
+      {"ZRANGEBYSCORE", key("registry:gone"), "(" + std::to_string(read_through_), "+inf"});
+  std::set<std::string> gone;
+  for (const session::RedisReply& k : answer.as_array()) gone.insert(k.as_text());
+  if (gone.empty()) return;
+  std::vector<Change> all;
+  for (const Change& c : out.list) {
+    if (!c.value) gone.erase(c.key);
+  }
+  for (const std::string& k : gone) all.push_back({k, std::nullopt});
+  for (Change& c : out.list) all.push_back(std::move(c));
+  out.list = std::move(all);
+}
+
 RegistryStore::Reports RedisRegistry::exchange(const Reports& ours) {
   return with_connection([&] {
     redis_.begin_script("usage", "EVAL", kUsageScript, {key("usage")}, ours.size() * 2);
@@ -131,10 +154,11 @@ RegistryStore::Reports RedisRegistry::exchange(const Reports& ours) {
 }
 
 bool RedisRegistry::write_script(const std::vector<Write>& writes) {
-  redis_.begin_script("registry", "EVAL", kWriteScript,
-                      {key("registry"), key("registry:changed"), key("registry:version"),
-                       key("registry:removed"), key("registry:forgotten")},
-                      1 + writes.size() * 5);
+  redis_.begin_script(
+      "registry", "EVAL", kWriteScript,
+      {key("registry"), key("registry:changed"), key("registry:version"), key("registry:removed"),
+       key("registry:forgotten"), key("registry:gone"), key("registry:removals")},
+      1 + writes.size() * 5);
   redis_.add(std::to_string(kRemovedKept));
   for (const Write& w : writes) {
     redis_.add(w.key);

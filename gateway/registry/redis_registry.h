@@ -5,6 +5,9 @@
 //   {prefix}registry:version  number  of writes
 //   {prefix}registry:removed  sorted  those of `changed` that are gone; kRemovedKept of them
 //   {prefix}registry:forgotten  number  version up to which removals may have been forgotten
+//   {prefix}registry:gone     sorted  key -> version when it was removed last, also if it is there
+//                                     again; kRemovedKept of them
+//   {prefix}registry:removals number  of records removed, ever
 //   {prefix}usage             hash    partition -> when (seconds of Redis), UsageReport
 #pragma once
 
@@ -36,6 +39,7 @@ class RedisRegistry final : public RegistryStore {
   bool write_script(const std::vector<Write>& writes);
   Changes read_all();
   Changes read_changed();
+  void read_returned(Changes& out);
 
   session::RedisConnection redis_;
   std::string prefix_;

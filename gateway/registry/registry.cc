@@ -38,6 +38,10 @@ const Credentials& credentials_of(Kind kind, const Message& m) {
   return kNone;
 }
 
+std::string root_of(std::string_view tenant) {
+  return std::string(session::kTenantRoot) + std::string(tenant) + "/";
+}
+
 // Who a record's key and value say he is.
 session::Principal principal(const Key& key, const Message& m) {
   Role role = Role::device;
@@ -93,16 +97,20 @@ void Registry::put(const std::string& key, const std::string& value, session::Co
     ++counts_[parse_key(key).kind];
   } else {
     concern(&*it, who);
+    concern_moved(&*it, value, who);
     index(&*it, false);
     it->second = value;
   }
+  removed_.erase(key);
   index(&*it, true);
 }
 
 void Registry::remove(const std::string& key, session::Concerned& who) {
+  if (removed_.size() < static_cast<std::size_t>(kRemovedKept)) removed_.insert(key);
   const auto it = records_.find(key);
   if (it == records_.end()) return;
   concern(&*it, who);
+  concern_removed(&*it, who);
   index(&*it, false);
   --counts_[parse_key(key).kind];
   records_.erase(it);
@@ -118,6 +126,60 @@ void Registry::concern(Place p, session::Concerned& who) {
   } else {
     who.tenants.insert(std::string(key.tenant));
   }
+}
+
+// Its sessions, and what was retained where only it could be.
+void Registry::concern_removed(Place p, session::Concerned& who) const {
+  const Key key = parse_key(p->first);
+  const auto m = make_message(key.kind);
+  if (!m->ParseFromString(p->second)) return;
+  switch (key.kind) {
+    case Kind::tenant:
+      who.removed_tenants.insert(std::string(key.tenant));
+      who.removed_topics.push_back(root_of(key.tenant) + "#");
+      return;
+    case Kind::site:
+      who.removed_topics.push_back(root_of(key.tenant) + "v1/" + std::string(key.name) + "/#");
+      return;
+    case Kind::device:
+      for (std::string& t : topics_of(key.tenant, static_cast<const pb::Device&>(*m)))
+        who.removed_topics.push_back(std::move(t));
+      [[fallthrough]];
+    case Kind::account:
+      who.removed_principals.insert(principal(key, *m).key());
+      return;
+    case Kind::product:
+      return;
+  }
+}
+
+// A device that is at another site now: what it retained at the one before.
+void Registry::concern_moved(Place p, const std::string& now, session::Concerned& who) const {
+  const Key key = parse_key(p->first);
+  pb::Device before;
+  pb::Device after;
+  const bool moved = key.kind == Kind::device && before.ParseFromString(p->second) &&
+                     after.ParseFromString(now) && before.site() != after.site();
+  if (!moved) return;
+  const std::vector<std::string> kept = topics_of(key.tenant, after);
+  for (std::string& t : topics_of(key.tenant, before)) {
+    if (std::find(kept.begin(), kept.end(), t) == kept.end())
+      who.removed_topics.push_back(std::move(t));
+  }
+}
+
+// Filters, inside, of what is only this device's.
+std::vector<std::string> Registry::topics_of(std::string_view tenant, const pb::Device& d) const {
+  const std::string root = root_of(tenant);
+  std::vector<std::string> out{root + "v1/" + d.site() + "/" + d.name() + "/#"};
+  pb::Product p;
+  const std::string* stored =
+      d.product().empty() ? nullptr : find(key_of(Kind::product, tenant, d.product()));
+  if (stored == nullptr || !p.ParseFromString(*stored)) return out;
+  for (const std::string& t : p.topics()) {
+    if (t.find("%d") != std::string::npos) out.push_back(root + substituted(t, d.name(), d.site()));
+  }
+  return out;
 }
 
 void Registry::index(Place p, bool add) {
@@ -281,6 +343,52 @@ session::ScopePtr Registry::device_scope(std::string_view tenant, const pb::Devi
   return std::make_shared<const session::Scope>(
       session::Principal{std::string(tenant), Role::device, d.name()}, d.site(), std::move(allowed),
       std::move(translation));
+}
+
+// A disabled device's will is said as before; one that is not registered any more has no product.
+session::ScopePtr Registry::scope_of_will(const session::Principal& who,
+                                          std::string_view site) const {
+  if (find(key_of(Kind::tenant, who.tenant)) == nullptr) return nullptr;
+  session::Translation translation{format_of(who.tenant), {}};
+  std::string at(site);
+  std::vector<std::string> allowed;
+  pb::Device d;
+  pb::Product p;
+  const std::string* stored = find(key_of(Kind::device, who.tenant, who.name));
+  if (who.role == Role::device && stored != nullptr && d.ParseFromString(*stored)) {
+    if (at.empty()) at = d.site();
+    stored = d.product().empty() ? nullptr : find(key_of(Kind::product, who.tenant, d.product()));
+    if (stored != nullptr && p.ParseFromString(*stored)) {
+      for (const std::string& t : p.topics()) allowed.push_back(substituted(t, d.name(), at));
+      if (p.messages_size() != 0) translation.product = d.product();
+    }
+  }
+  return std::make_shared<const session::Scope>(who, std::move(at), std::move(allowed),
+                                                std::move(translation));
+}
+
+// A registry that remembers fewer removals than there were keeps too much; a restart of an engine
+// at the moment of a removal is rare.
+bool Registry::keeps_retained(std::string_view topic) const {
+  if (!topic.starts_with(session::kTenantRoot)) return true;
+  topic.remove_prefix(session::kTenantRoot.size());
+  const auto level = [&topic] {
+    const std::size_t end = std::min(topic.find('/'), topic.size());
+    const std::string_view first = topic.substr(0, end);
+    topic.remove_prefix(std::min(end + 1, topic.size()));
+    return first;
+  };
+  const std::string_view tenant = level();
+  if (find(key_of(Kind::tenant, tenant)) == nullptr) return false;
+  if (level() != "v1") return true;
+  const std::string_view site = level();
+  const std::string_view name = level();
+  if (removed_.contains(key_of(Kind::site, tenant, site))) return false;
+  const std::string key = key_of(Kind::device, tenant, name);
+  if (removed_.contains(key)) return false;
+  pb::Device d;
+  const std::string* stored = find(key);
+  return stored == nullptr || !d.ParseFromString(*stored) || d.site() == site;
 }
 
 session::ScopePtr Registry::account_scope(std::string_view tenant, const pb::Account& a) const {

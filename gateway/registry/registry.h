@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,6 +53,9 @@ class Registry final : public session::Principals {
   // -- session::Principals
   session::ScopePtr scope_of(const session::Principal& who) const override;
   bool exists(std::string_view principal_key) const override;
+  session::ScopePtr scope_of_will(const session::Principal& who,
+                                  std::string_view site) const override;
+  bool keeps_retained(std::string_view topic) const override;
   base::Instant credential_until(const session::Principal& who,
                                  std::string_view credential) const override;
   session::Limits limits_of(std::string_view tenant, std::string_view site) const override;
@@ -72,6 +76,9 @@ class Registry final : public session::Principals {
   void put(const std::string& key, const std::string& value, session::Concerned& who);
   void remove(const std::string& key, session::Concerned& who);
   static void concern(Place p, session::Concerned& who);
+  void concern_removed(Place p, session::Concerned& who) const;
+  void concern_moved(Place p, const std::string& now, session::Concerned& who) const;
+  std::vector<std::string> topics_of(std::string_view tenant, const pb::Device& d) const;
   void index(Place p, bool add);
   bool may_sign(std::string_view authorities, std::string_view tenant,
                 const pb::Credential& c) const;
@@ -88,6 +95,7 @@ class Registry final : public session::Principals {
   boost::unordered_multimap<std::uint64_t, Place> logins_;  // by hash of what is logged in with
   HashCosts hash_costs_;
   std::map<Kind, std::size_t> counts_;
+  std::set<std::string, std::less<>> removed_;  // keys of what is gone, kRemovedKept of them
   bool loaded_ = false;
   std::function<void(std::function<void()>)> ask_;  // of its feed
 };

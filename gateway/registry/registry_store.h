@@ -25,6 +25,9 @@ struct Changes {
   bool whole = false;  // all there is: what is not among them has been removed
   std::vector<Change> list = {};
   bool pending = false;  // there is more, which can't be read yet: a file that may be half written
+  // Records that write() has removed from this store since it was made; -1: it does not say.
+  std::int64_t removals = -1;
+  std::int64_t noted_removals = -1;  // what note_removals() has noted; -1: nothing
 };
 
 struct Write {
@@ -37,11 +40,13 @@ class RegistryStore {
  public:
   virtual ~RegistryStore() = default;
   // What has changed since the last call; at first, and when that can't be told, everything there
-  // is.
+  // is. A record that was removed and is there again is among them twice: removed, then anew.
   virtual Changes read() = 0;
   // All of them or, if one finds what it does not expect, none (false).
   virtual bool write(const std::vector<Write>& writes) = 0;
   virtual bool read_only() const { return false; }
+  // Of a copy: `removals` of the store that it is a copy of.
+  virtual void note_removals(std::int64_t /*removals*/) {}
   // What partitions say of their usage (UsageReport): puts down that of ours, gets that of all that
   // have said something in the last seconds. Where there is one engine there is nothing to
   // exchange.

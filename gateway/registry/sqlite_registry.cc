@@ -17,7 +17,15 @@ constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS registry(key TEXT PRIMARY KEY, value BLOB, version INTEGER NOT "
     "NULL) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS registry_version ON registry(version);"
-    "CREATE INDEX IF NOT EXISTS registry_removed ON registry(version) WHERE value IS NULL;";
+    "CREATE INDEX IF NOT EXISTS registry_removed ON registry(version) WHERE value IS NULL;"
+    // When a key was removed last, also if it is there again.
+    "CREATE TABLE IF NOT EXISTS registry_gone(key TEXT PRIMARY KEY, version INTEGER NOT NULL) "
+    "WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS registry_gone_version ON registry_gone(version);"
+    "CREATE TABLE IF NOT EXISTS registry_meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) "
+    "WITHOUT ROWID;";
+constexpr const char* kRemovals = "removals";
+constexpr const char* kNoted = "noted_removals";
 
 class Statement {
  public:
@@ -101,6 +109,9 @@ Changes SqliteRegistry::read() {
 Changes SqliteRegistry::read_since() {
   if (read_through_ < forgotten()) read_through_ = 0;
   Changes out{.whole = read_through_ == 0, .list = {}};
+  out.removals = meta(kRemovals, 0);
+  out.noted_removals = meta(kNoted, -1);
+  if (!out.whole) read_returned(out);
   Statement s(db_.get(),
               "SELECT key, value, version FROM registry WHERE version > ?1 ORDER BY version");
   s.integer(1, read_through_);
@@ -113,6 +124,38 @@ Changes SqliteRegistry::read_since() {
   if (code != SQLITE_DONE) fail();
   read_through_ = newest;
   return out;
+}
+
+// Those that were removed and are there again: readers hear of both. Devices before what they need.
+void SqliteRegistry::read_returned(Changes& out) {
+  Statement s(db_.get(),
+              "SELECT g.key FROM registry_gone g JOIN registry r ON r.key = g.key "
+              "WHERE g.version > ?1 AND r.value IS NOT NULL ORDER BY g.version, g.key");
+  s.integer(1, read_through_);
+  int code = 0;
+  while ((code = s.step()) == SQLITE_ROW) out.list.push_back({s.column_text(0), std::nullopt});
+  if (code != SQLITE_DONE) fail();
+}
+
+std::int64_t SqliteRegistry::meta(const char* name, std::int64_t otherwise) {
+  Statement s(db_.get(), "SELECT value FROM registry_meta WHERE name = ?1");
+  s.text(1, name);
+  const int code = s.step();
+  if (code == SQLITE_DONE) return otherwise;
+  if (code != SQLITE_ROW) fail();
+  return s.column_integer(0);
+}
+
+void SqliteRegistry::set_meta(const char* name, std::int64_t value) {
+  Statement s(db_.get(), "INSERT OR REPLACE INTO registry_meta(name, value) VALUES(?1, ?2)");
+  s.text(1, name);
+  s.integer(2, value);
+  if (s.step() != SQLITE_DONE) fail();
+}
+
+void SqliteRegistry::note_removals(std::int64_t removals) {
+  open();
+  set_meta(kNoted, removals);
 }
 
 bool SqliteRegistry::write(const std::vector<Write>& writes) {
@@ -131,10 +174,17 @@ bool SqliteRegistry::write(const std::vector<Write>& writes) {
 
 bool SqliteRegistry::write_all(const std::vector<Write>& writes) {
   const std::int64_t version = number("SELECT COALESCE(MAX(version), 0) + 1 FROM registry");
+  std::int64_t removed = 0;
   for (const Write& w : writes) {
-    if (w.expected && value_of(w.key).value_or("") != *w.expected) return false;
+    const std::optional<std::string> before = value_of(w.key);
+    if (w.expected && before.value_or("") != *w.expected) return false;
+    if (!w.value && before) {
+      count_removed(w.key, version);
+      ++removed;
+    }
     write_one(w, version);
   }
+  if (removed != 0) set_meta(kRemovals, meta(kRemovals, 0) + removed);
   return true;
 }
 
@@ -149,6 +199,12 @@ std::int64_t SqliteRegistry::forgotten() {
 }
 
 void SqliteRegistry::forget_removed() {
+  const std::int64_t gone = number("SELECT COUNT(*) FROM registry_gone") - kRemovedKept;
+  if (gone > 0)
+    execute(("DELETE FROM registry_gone WHERE key IN (SELECT key FROM registry_gone "
+             "ORDER BY version LIMIT " +
+             std::to_string(gone) + ");")
+                .c_str());
   const std::int64_t surplus =
       number("SELECT COUNT(*) FROM registry WHERE value IS NULL") - kRemovedKept;
   if (surplus <= 0) return;
@@ -158,6 +214,13 @@ void SqliteRegistry::forget_removed() {
       number(("SELECT MAX(version) FROM (SELECT version" + oldest + ")").c_str());
   execute(("DELETE FROM registry WHERE key IN (SELECT key" + oldest + ");").c_str());
   execute(("PRAGMA user_version = " + std::to_string(through)).c_str());
+}
+
+void SqliteRegistry::count_removed(const std::string& key, std::int64_t version) {
+  Statement s(db_.get(), "INSERT OR REPLACE INTO registry_gone(key, version) VALUES(?1, ?2)");
+  s.text(1, key);
+  s.integer(2, version);
+  if (s.step() != SQLITE_DONE) fail();
 }
 
 void SqliteRegistry::write_one(const Write& w, std::int64_t version) {

@@ -19,6 +19,7 @@ class SqliteRegistry final : public RegistryStore {
   ~SqliteRegistry() override;
   Changes read() override;
   bool write(const std::vector<Write>& writes) override;
+  void note_removals(std::int64_t removals) override;
 
  private:
   struct CloseDb {
@@ -30,6 +31,10 @@ class SqliteRegistry final : public RegistryStore {
   std::int64_t number(const char* sql);
   std::int64_t forgotten();  // up to which version removals may have been forgotten
   void forget_removed();
+  void read_returned(Changes& out);
+  void count_removed(const std::string& key, std::int64_t version);
+  std::int64_t meta(const char* name, std::int64_t otherwise);
+  void set_meta(const char* name, std::int64_t value);
   bool write_all(const std::vector<Write>& writes);
   void write_one(const Write& w, std::int64_t version);
   std::optional<std::string> value_of(const std::string& key);

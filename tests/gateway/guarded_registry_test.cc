@@ -140,6 +140,41 @@ TEST_F(Guarded, SomeAreRemovedAsAlways) {
   EXPECT_FALSE(guard_->doubt());
 }
 
+// More than the store remembers one by one: its reader gets a whole read.
+TEST_F(Guarded, WhatWasRemovedByNameIsBelievedHoweverMuch) {
+  begin(devices(1, 40));
+  Changes c = devices(1, 1);
+  c.removals = 10;
+  say(std::move(c));
+  EXPECT_EQ(count(), 40u) << "how many were removed before is not known";
+  begin(devices(1, 40));
+  say(devices(1, 40));
+  c = devices(1, 40);
+  c.removals = 100;
+  say(std::move(c));
+  c = devices(1, 1);
+  c.removals = 139;
+  say(std::move(c));
+  EXPECT_EQ(count(), 1u);
+  EXPECT_FALSE(guard_->doubt());
+}
+
+// While nobody looked: the copy says how many removals it knows of.
+TEST_F(Guarded, AndByAProcessThatStartsLater) {
+  Changes c = devices(1, 40);
+  c.removals = 5;
+  begin(std::move(c));
+  c = devices(1, 1);
+  c.removals = 44;
+  begin(std::move(c));
+  EXPECT_EQ(count(), 1u);
+  EXPECT_FALSE(guard_->doubt());
+  c = nothing();
+  c.removals = 44;
+  begin(std::move(c));
+  EXPECT_EQ(count(), 1u) << "and this is a loss";
+}
+
 TEST_F(Guarded, TheDoubtEndsWhenTheyAreBack) {
   begin(devices(1, 40));
   say(nothing());

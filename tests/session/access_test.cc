@@ -150,7 +150,8 @@ struct WithCredentials {
     return w.open_connected({.client_id = user, .user = user, .password = credential});
   }
   void review() {
-    const auto all = w.broker().concerned({.everybody = true});
+    std::vector<base::SessionId> none;
+    const auto all = w.broker().concerned({.everybody = true}, none);
     w.broker().review_scopes(book, all, w.now());
     w.run();
   }

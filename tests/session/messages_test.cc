@@ -109,6 +109,34 @@ TEST(Messages, AWillIsTranslatedWhenItFires) {
   }
 }
 
+// However its rights end, its platform hears of it, and as it hears of all else.
+TEST(Messages, AWillIsTranslatedHoweverItsRightsEnd) {
+  const std::string key = session::Principal{"acme", session::Role::device, "cam"}.key();
+  for (const char* end : {"disabled", "removed", "removed and back", "moved"}) {
+    SCOPED_TRACE(end);
+    Translated s;
+    const int p = s.come("acme/s/platform", "p");
+    s.w.feed(p, subscribe(1, "#", 1));
+    const int cam = s.come("acme/d/cam", "c",
+                           {.clean = false,
+                            .properties = expiry(600),
+                            .will_topic = "device/cam/gone",
+                            .will_payload = "bye",
+                            .will_qos = 1});
+    session::Concerned who{.principals = {key}};
+    const std::string how = end;
+    if (how == "disabled") s.book.disabled.insert(key);
+    if (how == "removed") s.book.gone.insert(key);
+    if (how == "removed and back") who.removed_principals.insert(key);
+    if (how == "moved") s.book.sites[key] = "south";
+    s.review(who);
+    EXPECT_TRUE(s.w.ended(cam));
+    const Texts heard = got(s.w, p);
+    ASSERT_EQ(heard.size(), 1u);
+    EXPECT_TRUE(heard[0].ends_with("/cam/event/x [bye]")) << heard[0];
+  }
+}
+
 TEST(Messages, WhatADeviceMayNotSayIsRefusedAsBefore) {
   Translated s;
   const int p = s.come("acme/s/platform", "p");

@@ -80,6 +80,31 @@ TEST(Quota, ConnectionsOfATenantAndOfASite) {
   EXPECT_FALSE(s.w.ended(s.come("acme/d/c", "c")));
 }
 
+// Devices that take all there is do not lock their own back end out.
+TEST(Quota, AccountsHaveAReserve) {
+  Site s;
+  s.book.limits["acme/"] = {.connections = 2};
+  for (const char* d : {"a", "b"}) EXPECT_FALSE(s.w.ended(s.come(std::string("acme/d/") + d, d)));
+  EXPECT_EQ(refusal(s.w, s.come("acme/d/c", "c"), 2, 1), "97 quota: connections");
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = std::to_string(i);
+    const int c = s.come((i % 2 == 0 ? "acme/s/p" : "acme/o/p") + name, "p" + name);
+    EXPECT_FALSE(s.w.ended(c)) << name;
+  }
+  EXPECT_EQ(refusal(s.w, s.come("acme/s/x", "x"), 2, 1), "97 quota: connections");
+  EXPECT_EQ(refusal(s.w, s.come("acme/d/c", "c"), 2, 1), "97 quota: connections");
+}
+
+TEST(Quota, WhatAFullQueueLosesIsSaid) {
+  Site s(-1, {.queue_messages_max = 2});
+  const int p = s.come("acme/s/platform", "p", {.clean = false, .properties = expiry(600)});
+  s.w.feed(p, subscribe(1, "#", 1));
+  s.w.close(p);
+  const int cam = s.come("acme/d/cam", "c");
+  for (std::uint16_t i = 1; i <= 5; ++i) s.w.feed(cam, publish("v1/event/x", "e", 1, i));
+  EXPECT_EQ(used(s, "acme").dropped, 3u);
+}
+
 TEST(Quota, Connects) {
   Site s;
   s.book.limits["acme/"] = {.connects_per_s = 2};

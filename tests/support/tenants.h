@@ -45,10 +45,20 @@ class Book : public session::Principals {
     return it == limits.end() ? session::Limits{} : it->second;
   }
   bool exists(std::string_view key) const override { return !gone.contains(std::string(key)); }
+  session::ScopePtr scope_of_will(const session::Principal& who,
+                                  std::string_view site) const override {
+    const auto it = sites.find(who.key());
+    const std::string now = it == sites.end() ? "north" : it->second;
+    return std::make_shared<const session::Scope>(
+        who, site.empty() ? now : std::string(site),
+        std::vector<std::string>{"device/" + who.name + "/#"}, translation);
+  }
+  bool keeps_retained(std::string_view topic) const override { return !stale.contains(topic); }
 
   std::map<std::string, session::Limits> limits;  // by "tenant/site"
   std::set<std::string> gone;
   std::set<std::string> disabled;
+  std::set<std::string, std::less<>> stale;  // retained messages that are not kept
   std::map<std::string, std::string> sites;
   std::map<std::string, std::vector<std::string>> limited;
   session::Translation translation;
@@ -60,7 +70,10 @@ struct Site {
     w.on_login([this](const session::AuthRequest& r) { return book.login(r); });
   }
   void review(const session::Concerned& who = {.everybody = true}) {
-    w.broker().review_scopes(book, w.broker().concerned(who), w.now());
+    std::vector<base::SessionId> removed;
+    w.broker().review_scopes(book, w.broker().concerned(who, removed), w.now());
+    w.broker().remove_sessions(removed, w.now());
+    w.broker().remove_retained(who.removed_topics, w.now());
     w.run();
   }
   int come(const std::string& user, const std::string& client_id, ConnectOptions o = {}) {
