@@ -141,13 +141,13 @@ int ctl(const Ctl& to, const std::string& method, const std::string& target) {
   });
 }
 
-int ctl_import(const Ctl& to, const std::string& path) {
+int ctl_import(const Ctl& to, const std::string& path, bool replace) {
   return answered([&] {
     std::ifstream in(path, std::ios::binary);
     if (!in) throw std::runtime_error(path + ": can't be read");
     admin::Ask what;
     what.method = "POST";
-    what.target = "/api/v1/registry/import";
+    what.target = std::string("/api/v1/registry/import") + (replace ? "?replace=true" : "");
     what.body.assign(std::istreambuf_iterator<char>(in), {});
     what.media_type = path.ends_with(".csv") ? "text/csv" : "application/yaml";
     const admin::Response r = ask(to, std::move(what));

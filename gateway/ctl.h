@@ -16,8 +16,9 @@ struct Ctl {
 // Exit code: 0 a good answer, 1 another one, 69 none. Throws ConfigError: no address.
 int ctl(const Ctl& to, const std::string& method, const std::string& target);
 int ctl_status(const Ctl& to);
-// The same with this file's content; "*.csv" is sent as CSV, all else as YAML.
-int ctl_import(const Ctl& to, const std::string& path);
+// The same with this file's content; "*.csv" is sent as CSV, all else as YAML. `replace`: records
+// become exactly what the file says.
+int ctl_import(const Ctl& to, const std::string& path, bool replace);
 
 // The page of GET /api/v1/status as a table.
 std::string status_table(const std::string& json);

@@ -212,6 +212,8 @@ struct RegistryCommands {
         "export", "print all records as YAML that an import reads, password hashes and keys too");
     imported = all->add_subcommand("import", "write the records of a YAML or CSV file");
     imported->add_option("file", file, "its path; *.csv is CSV")->required();
+    imported->add_flag("--replace", replace,
+                       "records become what the file says of them; what it does not say goes");
     accept = all->add_subcommand(
         "accept-loss", "what is missing in the registry's store has been removed on purpose");
     restore =
@@ -221,7 +223,7 @@ struct RegistryCommands {
   std::optional<int> run(const berth::gateway::Ctl& admin) const {
     using berth::gateway::ctl;
     if (*exported) return ctl(admin, "GET", "/api/v1/registry/export?secrets=true");
-    if (*imported) return berth::gateway::ctl_import(admin, file);
+    if (*imported) return berth::gateway::ctl_import(admin, file, replace);
     if (*accept) return ctl(admin, "POST", "/api/v1/registry/accept-loss");
     if (*restore) return ctl(admin, "POST", "/api/v1/registry/restore");
     return std::nullopt;
@@ -231,6 +233,7 @@ struct RegistryCommands {
   CLI::App* accept;
   CLI::App* restore;
   std::string file;
+  bool replace = false;
 };
 
 // `berth ctl`: what is asked of a running gateway, without the registry's commands.

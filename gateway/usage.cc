@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <map>
 
+#include "gateway/admin/parameters.h"
 #include "gateway/registry/registry.pb.h"
 
 namespace berth::gateway {
@@ -28,8 +29,8 @@ const char* help_of(const std::string& field) {
   return field == "queue_bytes"         ? "Bytes in stored queues"
          : field == "retained_messages" ? "Retained messages"
          : field == "slowed"            ? "Messages that waited for a quota"
-         : field == "dropped"           ? "Messages dropped, or not retained, for a quota"
-         : field == "refused"           ? "Connections and commands refused for a quota"
+         : field == "dropped" ? "Messages dropped for a quota or a full queue, or not retained"
+         : field == "refused" ? "Connections and commands refused for a quota"
          : field == "bytes"
              ? "Payload and topic bytes of messages received"
              : "Of devices and accounts of the registry, now or since the engine began";
@@ -59,6 +60,10 @@ std::function<std::uint64_t(const UsageOf&)> field_of(const std::string& name) {
 }
 
 admin::Response ranking(const Usages& all, const admin::Request& r) {
+  static const admin::Parameters kKnown{{"by", {}},
+                                        {"limit", {admin::Parameter::Kind::number, kListMax}}};
+  const std::string fault = admin::fault_of(r, kKnown);
+  if (!fault.empty()) return json_page(422, {{"error", {{"code", "invalid"}, {"message", fault}}}});
   const std::string by = r.parameter("by").empty() ? "messages_per_s" : r.parameter("by");
   const auto field = field_of(by);
   if (!field)
@@ -70,9 +75,7 @@ admin::Response ranking(const Usages& all, const admin::Request& r) {
   std::sort(tenants.begin(), tenants.end(), [&](const UsageOf* a, const UsageOf* b) {
     return std::pair(field(*b), a->tenant) < std::pair(field(*a), b->tenant);
   });
-  const int asked = std::atoi(r.parameter("limit").c_str());
-  const std::size_t limit =
-      asked <= 0 ? kListDefault : std::min(kListMax, static_cast<std::size_t>(asked));
+  const std::size_t limit = admin::number(r, "limit", kListDefault);
   json::array items;
   for (std::size_t i = 0; i < tenants.size() && i < limit; ++i) {
     json::object o = object_of(*tenants[i]);
@@ -203,6 +206,8 @@ admin::Response usage_page(const Usages& all, const admin::Request& r) {
   if (r.method != "GET")
     return json_page(405, {{"error", {{"code", "method_not_allowed"}, {"message", "GET"}}}});
   if (r.path.size() <= root.size() + 1) return ranking(all, r);
+  const std::string fault = admin::fault_of(r, {});
+  if (!fault.empty()) return json_page(422, {{"error", {{"code", "invalid"}, {"message", fault}}}});
   const std::string tenant = r.path.substr(root.size() + 1);
   json::object out;
   json::object sites;

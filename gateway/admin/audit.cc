@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/log_event.h"
+#include "gateway/admin/parameters.h"
 
 namespace berth::gateway::admin {
 
@@ -13,8 +14,11 @@ using Outcome = LogKind::Outcome;
 
 namespace {
 
+// Each of these is written, however many come: only who has the token, or the gateway's own socket,
+// causes one, and an audit with gaps is none.
 const LogKind kChanged{"admin change", spdlog::level::info, Outcome::success, "admin"};
 const LogKind kFailed{"admin change", spdlog::level::warn, Outcome::failure, "admin", "failed"};
+// These are asked for, or caused by strangers: a number of them in a time (LogKind).
 const LogKind kRefused{"admin refused", spdlog::level::warn, Outcome::failure, "admin"};
 const LogKind kAsked{"admin request", spdlog::level::debug, Outcome::success, "admin"};
 
@@ -40,13 +44,13 @@ std::uint64_t source_of(const Connection& c) {
 }  // namespace
 
 Asked asked_of(const Request& r) {
-  return {r.method, r.path, r.query.contains("dry_run")};
+  return {r.method, r.path, flag(r, "dry_run")};
 }
 
 void log_answered(const Connection& c, const Asked& asked, int status) {
   const bool looks = asked.method == "GET" || asked.method == "HEAD" || asked.dry_run;
   const LogKind& kind = looks ? kAsked : status < 400 ? kChanged : kFailed;
-  if (!kind.admits(source_of(c))) return;
+  if (looks ? !kind.admits(source_of(c)) : !kind.wanted()) return;
   LogEvent e(kind);
   if (!looks) e.add("user", right_of(c));
   add(e, c, asked, status);

@@ -40,14 +40,15 @@ std::string decoded(std::string s) {
   return base::percent_decoded(s);
 }
 
-std::map<std::string, std::string> parse_query(const std::string& query) {
+std::map<std::string, std::string> parse_query(const std::string& query, std::string& repeated) {
   std::map<std::string, std::string> out;
   for (std::size_t at = 0; at < query.size();) {
     const std::size_t end = std::min(query.find('&', at), query.size());
     const std::string pair = query.substr(at, end - at);
     const std::size_t equals = std::min(pair.find('='), pair.size());
-    out[decoded(pair.substr(0, equals))] =
-        equals < pair.size() ? decoded(pair.substr(equals + 1)) : "";
+    const std::string name = decoded(pair.substr(0, equals));
+    const std::string value = equals < pair.size() ? decoded(pair.substr(equals + 1)) : "";
+    if (!out.emplace(name, value).second) repeated = name;
     at = end + 1;
   }
   return out;
@@ -99,7 +100,7 @@ Request request_of(Parser::value_type message, const Target& target) {
   r.method = std::string(message.method_string());
   if (message.method() == http::verb::head) r.method = "GET";
   r.path = target.path;
-  r.query = parse_query(target.query);
+  r.query = parse_query(target.query, r.repeated);
   for (const auto& field : message)
     r.headers[lower_case(std::string(field.name_string()))] = std::string(field.value());
   r.body = std::move(message.body());

@@ -17,6 +17,7 @@ struct Request {
   std::string method;                          // HEAD arrives as GET
   std::string path;                            // as it came, without scheme, authority and query
   std::map<std::string, std::string> query;    // decoded
+  std::string repeated = {};                   // a parameter that it names twice; empty: none
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
   std::string header(const std::string& name) const {

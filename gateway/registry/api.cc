@@ -9,6 +9,8 @@
 #include <map>
 #include <set>
 
+#include "gateway/admin/parameters.h"
+#include "gateway/registry/api_parameters.h"
 #include "gateway/registry/merge.h"
 #include "protocol/link/types.h"
 
@@ -23,10 +25,13 @@ namespace {
 
 constexpr const char* kJson = "application/json";
 constexpr std::size_t kImportMax = std::size_t{64} << 20;
-constexpr std::size_t kListMax = 1000;
 constexpr std::size_t kListDefault = 100;
 constexpr std::size_t kAtOnce = 100;    // records, between two breaths
 constexpr std::size_t kShownMax = 100;  // records of a difference
+// Somebody else has changed a record meanwhile: what is asked for is made of the new one, so often.
+constexpr int kTries = 50;
+// Iterations of PBKDF2 that an import spends on passwords that may be unchanged: a minute or two.
+constexpr std::int64_t kVerifyBudget = 100'000'000;
 
 const std::map<std::string, Kind> kKinds{{"sites", Kind::site},
                                          {"products", Kind::product},
@@ -35,6 +40,19 @@ const std::map<std::string, Kind> kKinds{{"sites", Kind::site},
 
 Response error(int status, const std::string& code, const std::string& message) {
   const json::object o{{"error", {{"code", code}, {"message", message}}}};
+  return {status, kJson, json::serialize(o) + "\n", {}};
+}
+
+// Of an import that can't go on: its records stand as they are said or as they were, never between.
+Response half_done(int status, const std::string& code, const std::string& why,
+                   std::size_t written) {
+  if (written == 0) return error(status, code, why);
+  const json::object o{{"error",
+                        {{"code", code},
+                         {"message", why + "; " + std::to_string(written) +
+                                         " records are written, the others are as they were: "
+                                         "import it again"}}},
+                       {"written", written}};
   return {status, kJson, json::serialize(o) + "\n", {}};
 }
 
@@ -87,26 +105,6 @@ asio::awaitable<void> breathe() {
   co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
 }
 
-// A parameter that is misspelt would be a change that nobody wants: ?dryrun=true.
-std::string unknown_parameter(const Request& r, const std::set<std::string>& known) {
-  for (const auto& [name, value] : r.query) {
-    if (!known.contains(name)) return name;
-  }
-  return {};
-}
-
-const std::set<std::string>& parameters_of(const std::string& method) {
-  static const std::map<std::string, std::set<std::string>> kKnown{
-      {"GET", {"limit", "after", "site", "product", "enabled"}},
-      {"PUT", {"dry_run"}},
-      {"PATCH", {"dry_run"}},
-      {"POST", {"dry_run"}},
-      {"DELETE", {"recursive"}}};
-  static const std::set<std::string> kNone;
-  const auto it = kKnown.find(method);
-  return it != kKnown.end() ? it->second : kNone;
-}
-
 // Holds the one import that there may be at a time.
 class Busy {
  public:
@@ -144,9 +142,9 @@ bool listed(const Request& r, const Key& key, const std::string& value) {
   if (!d.ParseFromString(value)) return false;
   const std::string site = r.parameter("site");
   const std::string product = r.parameter("product");
-  const std::string on = r.parameter("enabled");
+  const bool any = r.parameter("enabled").empty();
   return (site.empty() || d.site() == site) && (product.empty() || d.product() == product) &&
-         (on.empty() || enabled(d) == (on == "true"));
+         (any || enabled(d) == admin::flag(r, "enabled"));
 }
 
 }  // namespace
@@ -191,8 +189,8 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   if (!registry_.loaded())
     co_return error(503, "unavailable", "the registry has not been read yet");
   const bool one = !place.name.empty();
-  const std::string unknown = unknown_parameter(r, parameters_of(r.method));
-  if (!unknown.empty()) co_return error(422, "invalid", "unknown parameter '" + unknown + "'");
+  const std::string fault = admin::fault_of(r, parameters_of(r.method, one, place.kind));
+  if (!fault.empty()) co_return error(422, "invalid", fault);
   if (r.method == "GET") {
     if (one) co_return get(place);
     co_return co_await list(place, std::move(r));
@@ -221,10 +219,8 @@ RegistryApi::Answer RegistryApi::on_registry(Request r) {
     co_return not_found();
   if (reads != (what == "/export") || (!reads && r.method != "POST"))
     co_return error(405, "method_not_allowed", what == "/export" ? "GET" : "POST");
-  const std::string unknown = unknown_parameter(r, {what == "/export"   ? "secrets"
-                                                    : what == "/import" ? "dry_run"
-                                                                        : ""});
-  if (!unknown.empty()) co_return error(422, "invalid", "unknown parameter '" + unknown + "'");
+  const std::string fault = admin::fault_of(r, parameters_of_registry(what));
+  if (!fault.empty()) co_return error(422, "invalid", fault);
   if (!registry_.loaded())
     co_return error(503, "unavailable", "the registry has not been read yet");
   if (what == "/export") co_return co_await export_all(std::move(r));
@@ -247,7 +243,7 @@ Response RegistryApi::summary() const {
 
 // YAML that an import reads: each record is a line of JSON, so that two of them can be compared.
 RegistryApi::Answer RegistryApi::export_all(Request r) const {
-  const Secrets secrets = r.parameter("secrets") == "true" ? Secrets::shown : Secrets::left_out;
+  const Secrets secrets = admin::flag(r, "secrets") ? Secrets::shown : Secrets::left_out;
   std::string body = "tenants:\n";
   std::vector<std::string> tenants;
   const auto take_tenant = [&](const std::string& key, const std::string&) {
@@ -292,16 +288,33 @@ RegistryApi::Answer RegistryApi::accept_loss() {
   co_return Response{200, kJson, json::serialize(o) + "\n", {}};
 }
 
-// Writes what is missing into the store again, as it was known last.
+// Can this record be without one that is not there?
+bool RegistryApi::is_orphan(const std::string& key, const std::string& value) const {
+  const Key k = parse_key(key);
+  const auto there = [&](Kind kind, const std::string& name) {
+    return registry_.find(key_of(kind, k.tenant, name)) != nullptr;
+  };
+  if (k.kind == Kind::tenant) return false;
+  if (!there(Kind::tenant, {})) return true;
+  pb::Device d;
+  if (k.kind != Kind::device || !d.ParseFromString(value)) return false;
+  return !there(Kind::site, d.site()) ||
+         (!d.product().empty() && !there(Kind::product, d.product()));
+}
+
+// Writes what is missing into the store again, as it was known last; but no device whose tenant or
+// site has been removed.
 RegistryApi::Answer RegistryApi::restore() {
   const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
   if (!doubt) co_return error(409, "nothing_missing", "no record is missing in the registry");
   std::vector<Write> writes;
   for (const std::string& key : doubt->missing) {
-    if (const std::string* value = registry_.find(key)) writes.push_back({key, *value, ""});
+    const std::string* value = registry_.find(key);
+    if (value != nullptr && !is_orphan(key, *value)) writes.push_back({key, *value, ""});
   }
   const Response good = counted(writes.size(), writes.size());
-  co_return co_await commit(std::move(writes), good);
+  bool overtaken = false;
+  co_return co_await commit(std::move(writes), good, overtaken);
 }
 
 // Some at a time, with a breath between: `f` returns false when it has enough.
@@ -324,9 +337,7 @@ asio::awaitable<void> RegistryApi::each(std::string prefix, std::string after, F
 RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
   if (place.kind != Kind::tenant && registry_.find(key_of(Kind::tenant, place.tenant)) == nullptr)
     co_return not_found();
-  const int asked = std::atoi(r.parameter("limit").c_str());
-  const std::size_t limit =
-      asked <= 0 ? kListDefault : std::min<std::size_t>(kListMax, static_cast<std::size_t>(asked));
+  const std::size_t limit = admin::number(r, "limit", kListDefault);
   std::string items;
   std::string last;
   std::size_t count = 0;
@@ -355,9 +366,10 @@ Response RegistryApi::get(const Place& place) const {
 }
 
 // On another thread what takes long; what is there already is looked up here first.
-asio::awaitable<RegistryApi::Prepared> RegistryApi::prepare(std::vector<Said> said,
+asio::awaitable<RegistryApi::Prepared> RegistryApi::prepare(std::shared_ptr<Work> work,
                                                             asio::thread_pool& pool) {
   auto out = std::make_shared<Prepared>();
+  const std::vector<Said>& said = work->said;
   const auto take = [&](const std::string& key) {
     const std::string* v = registry_.find(key);
     if (v != nullptr) out->before.emplace(key, *v);
@@ -370,28 +382,32 @@ asio::awaitable<RegistryApi::Prepared> RegistryApi::prepare(std::vector<Said> sa
   for (std::size_t i = 0; i < said.size(); ++i) {
     if (i % kAtOnce == kAtOnce - 1) co_await breathe();
     const Said& s = said[i];
+    if (work->options.only != nullptr && !work->options.only->contains(s.key)) continue;
     const Key key = parse_key(s.key);
     const std::string* stored = take(s.key);
     take(key_of(Kind::tenant, key.tenant));
+    if (key.kind == Kind::account) {
+      for (const std::string& site : static_cast<const pb::Account&>(*s.message).sites())
+        take(key_of(Kind::site, key.tenant, site));
+    }
     if (key.kind != Kind::device) continue;
     take_places(key, static_cast<const pb::Device&>(*s.message));
     pb::Device d;
     if (stored != nullptr && d.ParseFromString(*stored)) take_places(key, d);
   }
-  auto shared = std::make_shared<std::vector<Said>>(std::move(said));
-  auto work = [shared, out, n = options_.iterations] {
+  auto write = [work, out] {
     const auto find = [&](std::string_view key) -> const std::string* {
       const auto it = out->before.find(key);
       return it == out->before.end() ? nullptr : &it->second;
     };
-    std::vector<Write> writes = to_writes(std::move(*shared), find, n);
+    std::vector<Write> writes = to_writes(work->said, find, work->options);
     for (Write& w : writes) {
       const std::string* before = find(w.key);
       w.expected = before != nullptr ? *before : std::string();
     }
     return writes;
   };
-  out->writes = co_await elsewhere(pool, std::move(work));
+  out->writes = co_await elsewhere(pool, std::move(write));
   co_return std::move(*out);
 }
 
@@ -413,14 +429,33 @@ asio::awaitable<Response> RegistryApi::changes_of(std::size_t records, Prepared 
   co_return co_await elsewhere(hashing_, std::move(work));
 }
 
+// A change that somebody else's comes between is made anew, of what is there then: who has not said
+// If-Match wants it whatever was there.
+template <class F>
+RegistryApi::Answer RegistryApi::until_it_fits(const Request& r, F once) {
+  const bool conditional = !r.header("if-match").empty() || !r.header("if-none-match").empty();
+  for (int left = conditional ? 1 : kTries;; --left) {
+    bool overtaken = false;
+    Response answer = co_await once(overtaken);
+    if (!overtaken || left <= 1) co_return answer;
+  }
+}
+
+RegistryApi::Answer RegistryApi::put(Place place, Request r) {
+  const auto once = [&](bool& overtaken) { return put_once(place, r, overtaken); };
+  co_return co_await until_it_fits(r, once);
+}
+
 // What it was when it was asked for (If-Match, and secrets that are kept) is what is replaced. PUT
 // replaces all but the credentials, which go only where it names them; PATCH what it names.
-RegistryApi::Answer RegistryApi::put(Place place, Request r) {
+RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, bool& overtaken) {
   const std::string* stored = registry_.find(place.text());
+  if (stored == nullptr && r.method == "PATCH") co_return not_found();
   const std::string seen = stored != nullptr ? *stored : std::string();
   std::string why;
   try {
-    std::vector<Said> said;
+    auto work = work_of(false);
+    std::vector<Said>& said = work->said;
     json::object patch = parse_object(r.body);
     if (r.method == "PATCH") {
       said.push_back({place.text(), merged(place.kind, seen, patch, false), 0});
@@ -429,12 +464,12 @@ RegistryApi::Answer RegistryApi::put(Place place, Request r) {
       if (!seen.empty() && !patch.contains("credentials"))
         keep_credentials(place.kind, seen, *said[0].message);
     }
-    Prepared p = co_await prepare(std::move(said), hashing_);
-    const bool dry_run = r.parameter("dry_run") == "true";
+    Prepared p = co_await prepare(std::move(work), hashing_);
+    const bool dry_run = admin::flag(r, "dry_run");
     if (dry_run) co_return co_await changes_of(1, std::move(p));
     if (p.writes.empty()) co_return record(200, place.key(), seen);
     Response good = record(seen.empty() ? 201 : 200, place.key(), *p.writes[0].value);
-    co_return co_await commit(std::move(p.writes), std::move(good));
+    co_return co_await commit(std::move(p.writes), std::move(good), overtaken);
   } catch (const BadRecord& e) {
     why = e.what();
   }
@@ -442,15 +477,51 @@ RegistryApi::Answer RegistryApi::put(Place place, Request r) {
 }
 
 RegistryApi::Answer RegistryApi::remove(Place place, Request r) {
+  const auto once = [&](bool& overtaken) { return remove_once(place, r, overtaken); };
+  co_return co_await until_it_fits(r, once);
+}
+
+RegistryApi::Answer RegistryApi::remove_once(const Place& place, const Request& r,
+                                             bool& overtaken) {
   if (registry_.find(place.text()) == nullptr) co_return not_found();
-  const bool recursive = r.parameter("recursive") == "true";
+  const std::string confined = confined_to(place);
+  if (!confined.empty())
+    co_return error(409, "in_use",
+                    "'" + confined + "' is confined to it: take it out of that account's sites");
+  const bool recursive = admin::flag(r, "recursive");
   std::vector<Write> writes = co_await removal_of(place, recursive);
   if (writes.size() > 1 && !recursive)
     co_return error(409, "in_use",
                     "'" + writes[0].key.substr(2) + "' needs it; ?recursive=true removes both");
+  if (admin::flag(r, "dry_run")) {
+    Prepared p;
+    for (const Write& w : writes) {
+      if (const std::string* v = registry_.find(w.key)) p.before.emplace(w.key, *v);
+    }
+    const std::size_t count = writes.size();
+    p.writes = std::move(writes);
+    co_return co_await changes_of(count, std::move(p));
+  }
   Response gone;
   gone.status = 204;
-  co_return co_await commit(std::move(writes), std::move(gone));
+  co_return co_await commit(std::move(writes), std::move(gone), overtaken);
+}
+
+// The account that names this site; empty: none. Without it the account would be one of all sites,
+// or of one that comes later by the same name.
+std::string RegistryApi::confined_to(const Place& place) const {
+  std::string found;
+  if (place.kind != Kind::site) return found;
+  registry_.each(key_of(Kind::account, place.tenant), {},
+                 [&](const std::string& key, const std::string& value) {
+                   pb::Account a;
+                   if (!a.ParseFromString(value)) return true;
+                   const auto& sites = a.sites();
+                   if (std::find(sites.begin(), sites.end(), place.name) != sites.end())
+                     found = key.substr(2);
+                   return found.empty();
+                 });
+  return found;
 }
 
 // It and what can't be without it, the innermost first; of these only one where the answer is no.
@@ -496,22 +567,82 @@ RegistryApi::Answer RegistryApi::import(Request r) {
       text->shrink_to_fit();
       return said;
     };
-    std::vector<Said> said = co_await elsewhere(imports_, std::move(parse));
-    const std::size_t count = said.size();
-    Prepared p = co_await prepare(std::move(said), imports_);
-    const Response good = counted(count, p.writes.size());
-    const bool dry_run = r.parameter("dry_run") == "true";
-    if (dry_run || p.writes.empty()) {
+    auto work = work_of(true);
+    work->options.replace = admin::flag(r, "replace");
+    work->said = co_await elsewhere(imports_, std::move(parse));
+    Prepared p = co_await prepare(work, imports_);
+    if (admin::flag(r, "dry_run")) {
       const std::string conflict = co_await conflict_in(p.writes);
       if (!conflict.empty()) co_return error(409, "conflict", conflict);
-      if (dry_run) co_return co_await changes_of(count, std::move(p));
-      co_return good;
+      co_return co_await changes_of(work->said.size(), std::move(p));
     }
-    co_return co_await commit(std::move(p.writes), good);
+    co_return co_await write_import(work, std::move(p.writes));
   } catch (const BadRecord& e) {
     why = e.what();
   }
   co_return error(422, "invalid", why);
+}
+
+// What somebody else has changed meanwhile is made anew of what is there then; the rest goes on as
+// it was made.
+RegistryApi::Answer RegistryApi::write_import(std::shared_ptr<Work> work,
+                                              std::vector<Write> writes) {
+  std::size_t written = 0;
+  std::string why;
+  for (int left = kTries; !writes.empty(); --left) {
+    const std::string conflict = co_await conflict_in(writes);
+    if (!conflict.empty()) co_return half_done(409, "conflict", conflict, written);
+    const RegistryFeed::Outcome o = co_await feed_.write(writes);
+    written += o.written;
+    if (o.what == RegistryFeed::Outcome::done) break;
+    if (o.what == RegistryFeed::Outcome::unavailable)
+      co_return half_done(503, "unavailable", o.why, written);
+    if (left <= 1) co_return half_done(409, "conflict", o.why, written);
+    writes.erase(writes.begin(), writes.begin() + static_cast<std::ptrdiff_t>(o.written));
+    try {
+      co_await make_anew(work, writes);
+    } catch (const BadRecord& e) {  // its site is gone, say
+      why = e.what();
+    }
+    if (!why.empty()) co_return half_done(409, "conflict", why, written);
+  }
+  co_return counted(work->said.size(), written);
+}
+
+// Those of `writes` whose records have changed since they were made.
+asio::awaitable<void> RegistryApi::make_anew(std::shared_ptr<Work> work,
+                                             std::vector<Write>& writes) {
+  std::set<std::string, std::less<>> changed;
+  std::vector<Write> left;
+  for (Write& w : writes) {
+    const std::string* now = registry_.find(w.key);
+    const bool same = w.expected.value_or("") == (now != nullptr ? *now : std::string());
+    if (same) {
+      left.push_back(std::move(w));
+    } else {
+      changed.insert(w.key);
+    }
+  }
+  work->options.only = &changed;
+  Prepared p = co_await prepare(work, imports_);
+  work->options.only = nullptr;
+  // A record is written behind what it needs: as they stand in the file.
+  std::map<std::string, Write, std::less<>> by_key;
+  for (Write& w : left) by_key.emplace(w.key, std::move(w));
+  for (Write& w : p.writes) by_key.insert_or_assign(w.key, std::move(w));
+  writes.clear();
+  for (const Said& s : work->said) {
+    if (const auto it = by_key.find(s.key); it != by_key.end())
+      writes.push_back(std::move(it->second));
+  }
+}
+
+std::shared_ptr<RegistryApi::Work> RegistryApi::work_of(bool import) const {
+  auto work = std::make_shared<Work>();
+  work->verify_left = kVerifyBudget;
+  work->options.hashing = {options_.iterations, import ? &work->verify_left : nullptr};
+  work->options.known_sites = true;
+  return work;
 }
 
 // Which log-in two would have; empty: none.
@@ -538,10 +669,11 @@ asio::awaitable<std::string> RegistryApi::conflict_in(const std::vector<Write>& 
   co_return std::string();
 }
 
-RegistryApi::Answer RegistryApi::commit(std::vector<Write> writes, Response good) {
+RegistryApi::Answer RegistryApi::commit(std::vector<Write> writes, Response good, bool& overtaken) {
   const std::string conflict = co_await conflict_in(writes);
   if (!conflict.empty()) co_return error(409, "conflict", conflict);
   const RegistryFeed::Outcome o = co_await feed_.write(std::move(writes));
+  overtaken = o.what == RegistryFeed::Outcome::unexpected;
   if (o.what == RegistryFeed::Outcome::unexpected) co_return error(409, "conflict", o.why);
   if (o.what == RegistryFeed::Outcome::unavailable) co_return error(503, "unavailable", o.why);
   co_return good;

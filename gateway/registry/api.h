@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -45,18 +46,35 @@ class RegistryApi {
   Answer list(Place place, admin::Request r) const;
   admin::Response get(const Place& place) const;
   Answer put(Place place, admin::Request r);  // and PATCH
+  Answer put_once(const Place& place, const admin::Request& r, bool& overtaken);
   Answer remove(Place place, admin::Request r);
+  Answer remove_once(const Place& place, const admin::Request& r, bool& overtaken);
+  template <class F>
+  Answer until_it_fits(const admin::Request& r, F once);
+  std::string confined_to(const Place& place) const;
+  bool is_orphan(const std::string& key, const std::string& value) const;
   Answer import(admin::Request r);
   Answer export_all(admin::Request r) const;
   Answer accept_loss();
   Answer restore();
-  Answer commit(std::vector<Write> writes, admin::Response good);
+  // `overtaken`: somebody else has changed one of the records meanwhile; nothing is written.
+  Answer commit(std::vector<Write> writes, admin::Response good, bool& overtaken);
+  // What is asked for. `verify_left`: as Hashing has it.
+  struct Work {
+    std::vector<Said> said;
+    WriteOptions options{.hashing = 1};
+    std::int64_t verify_left = 0;
+  };
+  std::shared_ptr<Work> work_of(bool import) const;
+  Answer write_import(std::shared_ptr<Work> work, std::vector<Write> writes);
+  boost::asio::awaitable<void> make_anew(std::shared_ptr<Work> work, std::vector<Write>& writes);
   // `before`: what is there now; what is written expects that to be so still.
   struct Prepared {
     std::vector<Write> writes;
     std::map<std::string, std::string, std::less<>> before;
   };
-  boost::asio::awaitable<Prepared> prepare(std::vector<Said> said, boost::asio::thread_pool& pool);
+  boost::asio::awaitable<Prepared> prepare(std::shared_ptr<Work> work,
+                                           boost::asio::thread_pool& pool);
   boost::asio::awaitable<admin::Response> changes_of(std::size_t records, Prepared prepared);
   boost::asio::awaitable<std::vector<Write>> removal_of(Place place, bool recursive) const;
   template <class F>

@@ -159,13 +159,16 @@ void RegistryFeed::run(Job& job) {
       const auto last = job.writes.begin() +
                         static_cast<std::ptrdiff_t>(std::min(at + kPerWrite, job.writes.size()));
       if (!store_->write({first, last})) {
-        outcome = {Outcome::unexpected, "somebody else has changed it"};
+        outcome.what = Outcome::unexpected;
+        outcome.why = "somebody else has changed it";
         break;
       }
+      outcome.written = static_cast<std::size_t>(last - job.writes.begin());
     }
   } catch (const std::exception& e) {
     BERTH_LOG(err, "registry not written error=\"{}\"", e.what());
-    outcome = {Outcome::unavailable, e.what()};
+    outcome.what = Outcome::unavailable;
+    outcome.why = e.what();
   }
   read_once();
   post([done = std::move(job.done), outcome] { done(outcome); });

@@ -41,6 +41,7 @@ class RegistryFeed {
   struct Outcome {
     enum What { done, unexpected, unavailable } what = done;
     std::string why;
+    std::size_t written = 0;  // of the writes, the first so many
   };
   // When it is done the Registry has it too.
   boost::asio::awaitable<Outcome> write(std::vector<Write> writes);

@@ -265,18 +265,32 @@ void add_credentials(Said& more, Said& first) {
 }
 
 // Does what a device or account names exist?
-void check_references(const Said& s, const std::set<std::string, std::less<>>& coming,
-                      const Find& find) {
+void check_references(const Said& s, const Message& m, const Message* old,
+                      const std::set<std::string, std::less<>>& coming, const Find& find,
+                      bool known_sites) {
   const Key key = parse_key(s.key);
+  const auto there = [&](const std::string& wanted) {
+    return coming.contains(wanted) || find(wanted) != nullptr;
+  };
   const auto need = [&](const char* what, Kind kind, const std::string& name) {
-    const std::string wanted = key_of(kind, key.tenant, name);
-    if (!coming.contains(wanted) && find(wanted) == nullptr)
+    if (!there(key_of(kind, key.tenant, name)))
       bad(s.line, std::string("no ") + what + " '" + name + "' in tenant '" +
                       std::string(key.tenant) + "'");
   };
-  if (key.kind != Kind::tenant) need("tenant", Kind::tenant, std::string(key.tenant));
+  if (key.kind != Kind::tenant && !there(key_of(Kind::tenant, key.tenant)))
+    bad(s.line, "no tenant '" + std::string(key.tenant) + "'");
+  if (key.kind == Kind::account && known_sites) {  // one of an older release may stay
+    std::set<std::string> before;
+    if (old != nullptr) {
+      for (const std::string& site : static_cast<const pb::Account&>(*old).sites())
+        before.insert(site);
+    }
+    for (const std::string& site : static_cast<const pb::Account&>(m).sites()) {
+      if (!before.contains(site)) need("site", Kind::site, site);
+    }
+  }
   if (key.kind != Kind::device) return;
-  const auto& d = static_cast<const pb::Device&>(*s.message);
+  const auto& d = static_cast<const pb::Device&>(m);
   need("site", Kind::site, d.site());
   if (!d.product().empty()) need("product", Kind::product, d.product());
 }
@@ -328,7 +342,8 @@ std::vector<Said> parse_csv(const std::string& text) {
   return out;
 }
 
-std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int iterations) {
+std::vector<Write> to_writes(std::vector<Said>& said, const Find& find,
+                             const WriteOptions& options) {
   std::set<std::string, std::less<>> coming;
   for (const Said& s : said) {
     if (!coming.insert(s.key).second) bad(s.line, "'" + s.key.substr(2) + "' twice");
@@ -337,13 +352,16 @@ std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int itera
   out.reserve(said.size());
   for (Said& s : said) {
     const Key key = parse_key(s.key);
+    if (options.only != nullptr && !options.only->contains(s.key)) continue;
     try {
       const std::string* stored = find(s.key);
       const auto old = stored != nullptr ? message_of(key.kind, *stored) : nullptr;
-      if (stored != nullptr && !s.patch.empty())
-        s.message = merged(key.kind, *stored, s.patch, s.add_credentials);
-      std::string value = normalized(key, *s.message, old.get(), iterations);
-      check_references(s, coming, find);
+      std::unique_ptr<Message> whole;  // `s` stays as it was said: it may be asked for again
+      if (stored != nullptr && !s.patch.empty() && !options.replace)
+        whole = merged(key.kind, *stored, s.patch, s.add_credentials);
+      Message& m = whole ? *whole : *s.message;
+      std::string value = normalized(key, m, old.get(), options.hashing);
+      check_references(s, m, old.get(), coming, find, options.known_sites);
       if (stored == nullptr || *stored != value) out.push_back({s.key, std::move(value), {}});
     } catch (const BadRecord& e) {
       const std::string why = e.what();

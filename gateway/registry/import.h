@@ -5,6 +5,7 @@
 #include <boost/json/object.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,19 @@ std::vector<Said> parse_yaml(const std::string& text);
 // are several credentials. An empty cell says nothing.
 std::vector<Said> parse_csv(const std::string& text);
 
+struct WriteOptions {
+  Hashing hashing;
+  bool replace = false;      // a record is what is said, but for secrets that are not said
+  bool known_sites = false;  // an account names no site that there is not
+  const std::set<std::string, std::less<>>* only = nullptr;  // these keys; null: all
+};
 using Find = std::function<const std::string*(std::string_view key)>;
 // Ready to be written; `find` gives what is there already, of which what is not said stays. Throws
 // BadRecord with "line N: why", for a site or product that is neither there nor among them too.
-std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int iterations);
+std::vector<Write> to_writes(std::vector<Said>& said, const Find& find,
+                             const WriteOptions& options);
+inline std::vector<Write> to_writes(std::vector<Said> said, const Find& find, int iterations) {
+  return to_writes(said, find, WriteOptions{.hashing = iterations});
+}
 
 }  // namespace berth::gateway::registry

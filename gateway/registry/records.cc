@@ -56,9 +56,24 @@ void check_auth_id(const pb::Credential& c) {
   if (!good) bad("auth_id '" + id + "' is not 1 to 128 characters without space and '@'");
 }
 
-void settle_password(pb::Credential& c, const pb::Credential* old, int iterations) {
+// Has `old` this password already, and is its hash as good as a new one?
+bool has_password(const pb::Credential& old, const std::string& password, Hashing hashing) {
+  if (hashing.verify_left == nullptr) return false;
+  std::string why;
+  const auto hash = PasswordHash::parse(old.password_hash(), why);
+  if (!hash || hash->iterations() < hashing.iterations) return false;
+  if (*hashing.verify_left < hash->iterations()) return false;
+  *hashing.verify_left -= hash->iterations();
+  return hash->verify(password);
+}
+
+void settle_password(pb::Credential& c, const pb::Credential* old, Hashing hashing) {
   check_auth_id(c);
-  if (!c.password().empty()) c.set_password_hash(PasswordHash::make(c.password(), iterations));
+  if (!c.password().empty()) {
+    const bool same = old != nullptr && has_password(*old, c.password(), hashing);
+    c.set_password_hash(same ? old->password_hash()
+                             : PasswordHash::make(c.password(), hashing.iterations));
+  }
   c.clear_password();
   if (c.password_hash().empty() && old != nullptr) c.set_password_hash(old->password_hash());
   std::string why;
@@ -80,7 +95,7 @@ void check_authority(const std::string& a) {
     bad("authority '" + a + "' is not the SHA-256 of a public key, 64 hex digits in lower case");
 }
 
-void settle(pb::Credential& c, const pb::Credential* old, int iterations) {
+void settle(pb::Credential& c, const pb::Credential* old, Hashing hashing) {
   if (c.type().empty()) {
     c.set_type(!c.certificate().empty() ? "x509" : !c.key().empty() ? "hmac" : "password");
   }
@@ -89,7 +104,7 @@ void settle(pb::Credential& c, const pb::Credential* old, int iterations) {
       (c.type() != "password" && (!c.password().empty() || !c.password_hash().empty())) ||
       (c.type() != "hmac" && !c.key().empty()) || (c.type() != "x509" && !c.certificate().empty());
   if (mixed) bad("credential of type " + c.type() + " with what belongs to another type");
-  if (c.type() == "password") return settle_password(c, old, iterations);
+  if (c.type() == "password") return settle_password(c, old, hashing);
   if (c.type() == "hmac") return settle_key(c, old);
   if (c.type() != "x509") bad("credential type '" + c.type() + "' is none of password, hmac, x509");
   if (c.certificate().empty()) bad("x509 credential without certificate");
@@ -98,7 +113,7 @@ void settle(pb::Credential& c, const pb::Credential* old, int iterations) {
 
 using Credentials = google::protobuf::RepeatedPtrField<pb::Credential>;
 
-void settle_all(Credentials& all, const Credentials* old, int iterations) {
+void settle_all(Credentials& all, const Credentials* old, Hashing hashing) {
   if (all.size() > kCredentialsMax) bad("more than 8 credentials");
   for (int i = 0; i < all.size(); ++i) {
     pb::Credential& c = all[i];
@@ -107,7 +122,7 @@ void settle_all(Credentials& all, const Credentials* old, int iterations) {
     for (int j = 0; old != nullptr && j < old->size(); ++j) {
       if (same((*old)[j], c)) before = &(*old)[j];
     }
-    settle(c, before, iterations);
+    settle(c, before, hashing);
     if (c.has_not_before() && c.has_not_after() &&
         c.not_after().seconds() <= c.not_before().seconds())
       bad("credential '" + c.auth_id() + "' ends before it begins");
@@ -155,7 +170,7 @@ void check_messages(const pb::Product& p) {
 }
 
 template <class T>
-void settle_record(T& m, const Message* old, int iterations) {
+void settle_record(T& m, const Message* old, Hashing hashing) {
   check_labels(m.labels());
   if constexpr (std::is_same_v<T, pb::Product>) {
     if (m.topics_size() > kTopicsMax) bad("more than 16 topics");
@@ -181,7 +196,7 @@ void settle_record(T& m, const Message* old, int iterations) {
   if constexpr (std::is_same_v<T, pb::Device> || std::is_same_v<T, pb::Account>) {
     const auto* before = static_cast<const T*>(old);
     settle_all(*m.mutable_credentials(), before != nullptr ? &before->credentials() : nullptr,
-               iterations);
+               hashing);
   }
 }
 
@@ -272,7 +287,7 @@ std::string deterministic(const Message& m) {
   return out;
 }
 
-std::string normalized(const Key& key, Message& m, const Message* old, int iterations) {
+std::string normalized(const Key& key, Message& m, const Message* old, Hashing hashing) {
   const bool tenant = key.kind == Kind::tenant;
   check_name("tenant", std::string(key.tenant));
   const std::string name(tenant ? key.tenant : key.name);
@@ -281,7 +296,7 @@ std::string normalized(const Key& key, Message& m, const Message* old, int itera
     if (!record.name().empty() && record.name() != name)
       bad("name '" + record.name() + "' is not that of the place, '" + name + "'");
     record.set_name(name);
-    settle_record(record, old, iterations);
+    settle_record(record, old, hashing);
   });
   return deterministic(m);
 }

@@ -39,9 +39,16 @@ std::unique_ptr<Message> message_of(Kind kind, const std::string& value);
 std::string deterministic(const Message& m);  // the same message is the same bytes
 
 // What a file, an import or a request says, checked and as it is stored: names are good, passwords
-// hashed (PBKDF2, `iterations`), a credential without its secret has that of `old` (null: none)
+// hashed (PBKDF2, Hashing), a credential without its secret has that of `old` (null: none)
 // with the same auth_id or certificate. Throws BadRecord.
-std::string normalized(const Key& key, Message& m, const Message* old, int iterations);
+struct Hashing {
+  Hashing(int n, std::int64_t* left = nullptr) : iterations(n), verify_left(left) {}
+  int iterations;
+  // Not null: a password that `old` has already stays as it is hashed there. Trying that takes as
+  // many iterations as the hash has; this many are left.
+  std::int64_t* verify_left;
+};
+std::string normalized(const Key& key, Message& m, const Message* old, Hashing hashing);
 // JSON of an object as registry.proto has it; unknown fields are refused. Throws BadRecord.
 std::unique_ptr<Message> from_json(Kind kind, const std::string& json);
 enum class Secrets : bool { left_out, shown };  // password hashes and keys

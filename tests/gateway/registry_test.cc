@@ -104,6 +104,52 @@ TEST(Registry, ALogInLeadsToAScope) {
   EXPECT_EQ(r.find_login("eve")->scope->who().role, Role::operator_);
 }
 
+// Whose sessions and retained messages go.
+TEST(Registry, SaysWhatHasBeenRemoved) {
+  Registry r("");
+  const Changes c = changes_of(kSite);
+  r.apply(c);
+  const auto change = [&](const std::string& key, std::optional<std::string> value) {
+    return r.apply({.whole = false, .list = {{key, std::move(value)}}});
+  };
+  pb::Device d;
+  ASSERT_TRUE(d.ParseFromString(*r.find("d/acme/cam-1")));
+  d.set_site("south");
+  const session::Concerned moved = change("d/acme/cam-1", d.SerializeAsString());
+  EXPECT_EQ(moved.removed_topics, std::vector<std::string>{"$tenant/acme/v1/north/cam-1/#"})
+      << "device/cam-1/# is as good at the other site";
+  EXPECT_TRUE(moved.removed_principals.empty()) << "it is the same one";
+  EXPECT_FALSE(r.keeps_retained("$tenant/acme/v1/north/cam-1/state"));
+  EXPECT_TRUE(r.keeps_retained("$tenant/acme/v1/south/cam-1/state"));
+  EXPECT_TRUE(r.keeps_retained("$tenant/acme/v1/north/today")) << "a service's own";
+  EXPECT_TRUE(r.keeps_retained("$SYS/x"));
+  const session::Concerned gone = change("d/acme/cam-1", std::nullopt);
+  EXPECT_EQ(gone.removed_topics, (std::vector<std::string>{"$tenant/acme/v1/south/cam-1/#",
+                                                           "$tenant/acme/device/cam-1/#"}));
+  EXPECT_TRUE(gone.has_removed(Principal{"acme", Role::device, "cam-1"}.key()));
+  EXPECT_FALSE(r.keeps_retained("$tenant/acme/v1/south/cam-1/state"));
+  EXPECT_TRUE(change("a/acme/eve", std::nullopt)
+                  .has_removed(Principal{"acme", Role::operator_, "eve"}.key()));
+  EXPECT_EQ(change("s/acme/south", std::nullopt).removed_topics,
+            std::vector<std::string>{"$tenant/acme/v1/south/#"});
+  const session::Concerned tenant = change("t/acme", std::nullopt);
+  EXPECT_EQ(tenant.removed_topics, std::vector<std::string>{"$tenant/acme/#"});
+  EXPECT_TRUE(tenant.has_removed(Principal{"acme", Role::service, "platform"}.key()));
+  EXPECT_FALSE(tenant.has_removed(Principal{"other", Role::device, "cam-1"}.key()));
+  EXPECT_FALSE(r.keeps_retained("$tenant/acme/v1/x"));
+  EXPECT_TRUE(r.keeps_retained("$tenant/other/v1/north/cam-1/state"));
+}
+
+TEST(Registry, AWillIsSaidAlsoOfWhoIsGone) {
+  Registry r("");
+  r.apply(changes_of(kSite));
+  const Principal off{"acme", Role::device, "cam-2"};
+  ASSERT_FALSE(r.scope_of(off)) << "its site is disabled";
+  ASSERT_TRUE(r.scope_of_will(off, "south"));
+  EXPECT_EQ(r.scope_of_will({"acme", Role::device, "nobody"}, "north")->site(), "north");
+  EXPECT_FALSE(r.scope_of_will({"nobody", Role::device, "cam"}, "north"));
+}
+
 TEST(Registry, ChangesShowAtOnce) {
   Registry r("");
   Changes c = changes_of(kSite);
@@ -258,6 +304,95 @@ TEST(Import, ABudgetForTheWholeFile) {
   std::string csv = "tenant,site,device\n";
   for (int i = 0; i < 100'001; ++i) csv += "a,s,d" + std::to_string(i) + "\n";
   EXPECT_NE(why_csv(csv).find("more than 100,000 records"), std::string::npos);
+}
+
+// A backup: what it does not say was not so then.
+TEST(Import, ReplacesWhatItNames) {
+  std::map<std::string, std::string, std::less<>> there;
+  const auto find = [&](std::string_view key) -> const std::string* {
+    const auto it = there.find(key);
+    return it == there.end() ? nullptr : &it->second;
+  };
+  const auto import = [&](const std::string& yaml, bool replace) {
+    std::vector<Said> said = parse_yaml(yaml);
+    const auto writes = to_writes(said, find, {.hashing = 1, .replace = replace});
+    for (const Write& w : writes) there[w.key] = *w.value;
+    return writes.size();
+  };
+  import(kSite, false);
+  const auto backup = there;
+  const std::string changes = R"(
+tenants:
+  - name: acme
+    enabled: false
+    limits: {connections: 5}
+    devices: [{name: cam-1, enabled: false, labels: {lane: "2", more: x}}]
+    accounts: [{name: platform, sites: [north, south]}]
+)";
+  EXPECT_EQ(import(changes, false), 3u);
+  const std::string without_secrets = R"(
+tenants:
+  - name: acme
+    devices:
+      - name: cam-1
+        site: north
+        product: lane-camera
+        labels: {lane: "1"}
+        credentials: [{auth_id: cam-1, type: password}, {certificate: cam-1.acme.example, type: x509}]
+    accounts:
+      - {name: platform, role: service, sites: [north], credentials: [{auth_id: platform, type: password}]}
+)";
+  EXPECT_EQ(import(without_secrets, false), 2u) << "labels and sites are named, the rest is not";
+  EXPECT_NE(there["d/acme/cam-1"], backup.at("d/acme/cam-1"));
+  EXPECT_EQ(import(without_secrets, true), 2u);
+  EXPECT_EQ(there, backup) << "secrets that it does not say stay";
+}
+
+TEST(Import, APasswordThatIsTheSameStaysAsItIsHashed) {
+  const std::string csv = "tenant,site,device,auth_id,password\na,s,d,x,secret\n";
+  const std::string place = "tenants: [{name: a, sites: [{name: s}]}]";
+  std::map<std::string, std::string, std::less<>> there;
+  const auto find = [&](std::string_view key) -> const std::string* {
+    const auto it = there.find(key);
+    return it == there.end() ? nullptr : &it->second;
+  };
+  std::int64_t left = 25;
+  const auto import = [&](std::vector<Said> said) {
+    const auto writes = to_writes(said, find, {.hashing = {10, &left}});
+    for (const Write& w : writes) there[w.key] = *w.value;
+    return writes.size();
+  };
+  import(parse_yaml(place));
+  EXPECT_EQ(import(parse_csv(csv)), 1u);
+  EXPECT_EQ(import(parse_csv(csv)), 0u);
+  EXPECT_EQ(left, 15);
+  EXPECT_EQ(import(parse_csv("tenant,site,device,auth_id,password\na,s,d,x,other\n")), 1u);
+  EXPECT_EQ(import(parse_csv("tenant,site,device,auth_id,password\na,s,d,x,other\n")), 1u)
+      << "no more is spent on it";
+  EXPECT_EQ(left, 5);
+}
+
+TEST(Import, AnAccountNamesSitesThatThereAre) {
+  const auto refused = [](const std::string& yaml, const Find& find) {
+    std::vector<Said> said = parse_yaml(yaml);
+    return why([&] { to_writes(said, find, {.hashing = 1, .known_sites = true}); });
+  };
+  const std::string account =
+      "tenants: [{name: a, sites: [{name: s}], accounts: [{name: p, role: "
+      "service, sites: [s, zz], credentials: [{auth_id: p, password: p}]}]}]";
+  EXPECT_EQ(refused(account, kNothing), "line 1: no site 'zz' in tenant 'a'");
+  std::vector<Said> said = parse_yaml(account);
+  std::map<std::string, std::string, std::less<>> there;
+  for (const Write& w : to_writes(said, kNothing, {.hashing = 1})) there[w.key] = *w.value;
+  EXPECT_EQ(refused(account,
+                    [&](std::string_view key) -> const std::string* {
+                      const auto it = there.find(key);
+                      return it == there.end() ? nullptr : &it->second;
+                    }),
+            "")
+      << "of an older release";
+  EXPECT_EQ(why_yaml("tenants: [{name: a}]"), "");
+  EXPECT_EQ(why_csv("tenant,site,device\n"), "");
 }
 
 // What is there already keeps all that an import does not name.
@@ -450,6 +585,28 @@ TEST_P(RegistryStores, Many) {
   for (Write& w : writes) w.value = "w";
   ASSERT_TRUE(a_->write(writes));
   EXPECT_EQ(b_->read().list.size(), 3000u);
+}
+
+// Of two changes between two reads the first counts too: what was kept for the one before goes.
+TEST_P(RegistryStores, WhatWasRemovedAndIsThereAgainIsToldTwice) {
+  pb::Device d;
+  d.set_name("cam");
+  d.set_site("north");
+  const std::string cam = d.SerializeAsString();
+  ASSERT_TRUE(a_->write({{"t/acme", "", {}}, {"d/acme/cam", cam, {}}, {"d/acme/door", cam, {}}}));
+  Registry r("");
+  r.apply(b_->read());
+  ASSERT_TRUE(a_->write({{"d/acme/cam", std::nullopt, {}}, {"d/acme/nobody", std::nullopt, {}}}));
+  ASSERT_TRUE(a_->write({{"d/acme/cam", cam, {}}}));
+  const Changes c = b_->read();
+  EXPECT_EQ(c.removals, 1) << "of records that there were";
+  const session::Concerned who = r.apply(c);
+  EXPECT_TRUE(who.has_removed(Principal{"acme", Role::device, "cam"}.key()));
+  EXPECT_FALSE(who.has_removed(Principal{"acme", Role::device, "door"}.key()));
+  EXPECT_EQ(who.removed_topics, std::vector<std::string>{"$tenant/acme/v1/north/cam/#"});
+  EXPECT_NE(r.find("d/acme/cam"), nullptr);
+  EXPECT_TRUE(b_->read().list.empty());
+  EXPECT_EQ(a_->read().removals, 1);
 }
 
 // Else it would grow with every device that ever was.
