@@ -13,7 +13,16 @@ using protocol::link::CookieSlot;
 
 namespace {
 constexpr std::int64_t kPart = TurnBudget::kTurn / 4;  // of a turn, for each kind of such work
+
+// The registry may have changed since its log-in; a review looks at sessions, and it has none yet.
+bool still_registered(Channel& ch, const Principals* registry) {
+  if (registry == nullptr || !ch.scope) return true;
+  ScopePtr scope = registry->scope_of(ch.scope->who());
+  if (!scope) return false;
+  ch.scope = std::move(scope);
+  return true;
 }
+}  // namespace
 
 bool Broker::look_for_work() const {
   const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
@@ -96,10 +105,14 @@ void Broker::call_some(base::Instant now) {
     const WorksFor scope = works_for(conn);
     const bool connects = ch->state == Channel::State::authenticating;
     ch->room_line = connects ? Channel::RoomLine::none : Channel::RoomLine::called;
-    if (connects) {
+    if (!connects) {
+      effects_.resume(conn);
+    } else if (still_registered(*ch, registry_)) {
       let_in(*ch, now);
     } else {
-      effects_.resume(conn);
+      ++probe_.connect_unauthorized;
+      refuse_connect(*ch, ch->version, protocol::mqtt::Reason::not_authorized, Quota::none,
+                     "its device or account was removed while its CONNECT waited");
     }
   }
 }

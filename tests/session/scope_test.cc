@@ -315,5 +315,27 @@ TEST(Tenants, WhatMayNotBeHeardAnyMoreIsNotHeardAfterComingBackEither) {
   EXPECT_EQ(got(s.w, again), Texts{"v1/north/c/x 2"});
 }
 
+// A CONNECT that waits for a batch with room (Broker::may_write_record): the registry is asked
+// again.
+TEST(Scopes, OfAConnectThatWaitsAreLookedUpAgain) {
+  for (const bool removed : {false, true}) {
+    Site x;
+    x.w.hold_commits(true);
+    for (int i = 0; i < 20; ++i) {
+      const std::string name = "d" + std::to_string(i);
+      ConnectOptions o{.clean = false, .properties = expiry(600)};
+      o.will_topic = "device/" + name + "/gone";
+      o.will_payload = std::string(60'000, 'w');
+      x.come("acme/d/" + name, name, o);
+    }
+    const int late = x.come("acme/d/late", "late", {.clean = false, .properties = expiry(600)});
+    ASSERT_EQ(x.w.packets(late).size(), 0u) << "it waits";
+    if (removed)
+      x.book.disabled.insert(session::Principal{"acme", session::Role::device, "late"}.key());
+    x.w.hold_commits(false);
+    EXPECT_EQ(answer(x.w, late, 2, 1), removed ? 0x87u : 0u);
+  }
+}
+
 }  // namespace
 }  // namespace berth::test
