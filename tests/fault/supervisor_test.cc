@@ -184,9 +184,10 @@ TEST(Supervisor, I14_ABadFileEndsNoEngineThatServes) {
     const std::string good =
         "gate:$7$101$arQvV6TuUEq4Ebq2$SsMPy5lvEp+dtsj/eyXNvFAE8cwX0wb6JPG2kf+8V5tfax"
         "vQ0Pl9Lfa9O01Von3CgyjmhA7IvNbnbJZ1wp0qPQ==\n";
-    const auto write = [&](const std::string& text) {
-      std::ofstream(directory + "/users") << text;
-      ::chmod((directory + "/users").c_str(), 0600);
+    const auto write = [&](const std::string& text) {  // whole, or not at all: it is watched
+      std::ofstream(directory + "/users.new") << text;
+      ::chmod((directory + "/users.new").c_str(), 0600);
+      fs::rename(directory + "/users.new", directory + "/users");
     };
     write(good);
     std::ofstream(directory + "/berth.yaml")
