@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/log.h"
+#include "protocol/mqtt/faults.h"
 #include "protocol/mqtt/framer.h"
 #include "protocol/mqtt/reason_text.h"
 
@@ -115,7 +117,9 @@ Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
   if (!ch.live() && !ch.speaks_park) {
     if (bytes[0] == protocol::park::kMagic0) begin_park(ch);
     if (!ch.speaks_park && bytes[0] != kConnectHeader) {
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // neither: say so at once
+      fail(
+          ch, Reason::protocol_error, CloseReason::protocol_error,  // neither: say so at once
+          fmt::format("the first byte is 0x{:02x}: neither CONNECT nor a frame of Park", bytes[0]));
       return Cut::failed;
     }
   }
@@ -129,9 +133,14 @@ Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
   out.size = out.mqtt.size;
   if (status == FrameStatus::complete) return Cut::complete;
   if (status == FrameStatus::need_more) return Cut::need_more;
-  const bool large = status == FrameStatus::too_large;
-  fail(ch, large ? Reason::packet_too_large : Reason::malformed_packet,
-       large ? CloseReason::frame_too_large : CloseReason::protocol_error);
+  if (status == FrameStatus::too_large) {
+    const auto type = static_cast<PacketType>(bytes[0] >> 4);
+    fail(ch, Reason::packet_too_large, CloseReason::frame_too_large,
+         protocol::mqtt::text_of_size(type, out.size, limit));
+  } else {
+    fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
+         "a Remaining Length of more than 4 bytes");
+  }
   return Cut::failed;
 }
 
@@ -141,7 +150,8 @@ bool Broker::dispatch(Channel& ch, const Packet& p, base::Instant now) {
   const Frame& f = p.mqtt;
   if (ch.live()) return on_connected_packet(ch, f, now);
   if (f.type() != PacketType::connect) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // 3.1.0-1
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.1.0-1
+         protocol::mqtt::name_of(f.type()) + " before CONNECT");
     return true;
   }
   on_connect(ch, f, now);
@@ -166,13 +176,15 @@ bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now)
       return on_disconnect(ch, f, now);
     case PacketType::pingreq:  // the edge has answered
       if (f.header != 0xc0 || !f.body.empty()) {
-        fail(ch, Reason::malformed_packet, CloseReason::protocol_error);
+        fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
+             "PINGREQ with flags or a body");
       } else if (gated(ch)) {
         defer(ch, {});
       }
       return true;
     default:
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+           protocol::mqtt::text_of_unexpected(f.type()));
       return true;
   }
 }
@@ -294,16 +306,21 @@ void Broker::answer(Channel& ch, const Deferred& d) {
   if (d.reply_type == PacketType{}) return;
   if (d.reply_type == PacketType::puback || d.reply_type == PacketType::pubrec)
     times_.acknowledged(d.came);
-  reply(ch, d.reply_type, d.packet_id, d.reason, d.quota);
+  reply(ch, d.reply_type, d.packet_id, d.reason, d.quota, d.text);
 }
 
 void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
-                   Quota quota) {
+                   Quota quota, const char* why) {
   if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
-  if (ch.speaks_park) return acknowledge_report(ch, packet_id, reason, quota);
+  if (ch.speaks_park) return acknowledge_report(ch, packet_id, reason, quota, why);
   const auto id = static_cast<std::uint16_t>(packet_id);
-  const bool tell = quota != Quota::none && ch.problem_info;
-  say(ch, tell ? std::string_view(text_of(quota)) : std::string_view(), [&](std::string_view text) {
+  std::string said;
+  if (quota != Quota::none && ch.problem_info) {
+    said = text_of(quota);
+  } else if (why != nullptr && ch.problem_info) {
+    said = why;
+  }
+  say(ch, said, [&](std::string_view text) {
     protocol::mqtt::encode_ack(head_, type, ch.version, id, reason, text);
   });
   if (type == PacketType::pubrec && ch.session != nullptr && ch.session->received) {
@@ -314,15 +331,17 @@ void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason
 }
 
 // Protocol errors: DISCONNECT where the version has one, then the end of the connection.
-void Broker::fail(Channel& ch, Reason reason, CloseReason why) {
+// `text`: what is wrong, for the log and the client; empty: as the reason says.
+void Broker::fail(Channel& ch, Reason reason, CloseReason why, std::string_view text) {
   if (ch.state == Channel::State::closing) return;
-  events::ended(ch, reason, why);
+  events::ended(ch, reason, why, text);
   if (ch.park) {
     send_acks(ch);
-    say_end(ch, reason, Quota::none);
+    say_end(ch, reason, Quota::none, text);
   } else if (ch.live() && ch.v5()) {
-    encode_within(ch, ch.problem_info ? text_of(reason) : "", [&](std::string_view text) {
-      protocol::mqtt::encode_disconnect(head_, reason, text);
+    if (text.empty()) text = text_of(reason);
+    encode_within(ch, ch.problem_info ? text : "", [&](std::string_view said) {
+      protocol::mqtt::encode_disconnect(head_, reason, said);
     });
     if (!head_.empty()) effects_.send(ch.conn, head_, {});
   }

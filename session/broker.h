@@ -278,9 +278,10 @@ class Broker : public RestoreSink, private BrokerTypes {
     return true;
   }
   void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
-             protocol::mqtt::Reason reason, Quota quota = Quota::none);
+             protocol::mqtt::Reason reason, Quota quota = Quota::none, const char* text = nullptr);
   void answer(Channel& ch, const Deferred& d);
-  void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why);
+  void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why,
+            std::string_view text = {});
   void end_soon(Channel& ch);
   void end_connections(base::Instant now);
   void forget(Channel& ch);
@@ -307,9 +308,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
-                      Quota quota = Quota::none, std::string_view why = {});
+                      Quota quota = Quota::none, std::string_view why = {}, ComeBack when = {});
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
-                      protocol::mqtt::Reason reason, Quota quota);
+                      protocol::mqtt::Reason reason, Quota quota, const char* text = nullptr);
   bool writes_record(const Channel& ch) const;
   void let_in(Channel& ch, base::Instant now);
   void establish(Channel& ch, base::Instant now);
@@ -332,7 +333,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   protocol::mqtt::Reason enter_filter(Channel& ch, std::string_view wanted, std::string& raw) const;
   bool drop_unnamed(Session& s, const Scope& scope);
   void use_scope(Channel& ch, ScopePtr scope);
-  void remove_session(Session& s, base::Instant now);
+  void remove_session(Session& s, const char* why, base::Instant now);
   void remove_retained_some(base::Instant now);
   // broker_access.cc
   bool drop_unheard(Session& s);
@@ -387,7 +388,6 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   void defer_or_reply(Channel& ch, Deferred d);
   void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
-
   // broker_route.cc
   bool needs_staging(const Match& m, const Delivery& d);
   bool must_spill(Session& s, const Delivery& d, bool returns);
@@ -414,7 +414,6 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool store_retained(const MessageView& m);
   void keep_retained(const MessageView& m, base::Instant now);
   void publish_internal(const MessageView& m, base::Instant now, std::function<void()> staged);
-
   // broker_deliver.cc
   void append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
                      const std::vector<std::uint32_t>& ids);
@@ -443,14 +442,13 @@ class Broker : public RestoreSink, private BrokerTypes {
   static std::size_t length_field_bytes(const std::string& packet);
   void reserve_sent(Session& s);
   Outbox& outbox(Session& s);
-
   // broker_messages.cc
   static std::string_view envelope_properties(bool json);
   DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
   void translate_will(const Session& s, Will& w, base::Instant now);
   void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
                        base::Instant now);
-
+  const char* name_fault(Channel& ch, std::string_view said);
   // broker_park.cc
   static void begin_park(Channel& ch);
   static std::string park_root(const Channel& ch, std::string_view client_id);
@@ -458,29 +456,30 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool on_park_frame(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   void on_handshake(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   void on_hello(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota,
-                    std::string_view why = {});
+  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota, std::string_view why,
+                    ComeBack when = {});
   void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
   void send_welcome(Channel& ch, bool present, base::Instant now);
   static std::string resume_token(const Session& s);
   bool in_sequence(Channel& ch, const protocol::park::Frame& f);
   bool take_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);
   bool on_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  bool report_topic(const Channel& ch, const protocol::park::Frame& f,
-                    const protocol::messages::EnvelopeView& e);
+  const char* report_fault(const Channel& ch, const protocol::park::Frame& f,
+                           protocol::messages::EnvelopeView& e);
   void complete_report(const Channel& ch, const protocol::park::Frame& f,
                        const protocol::messages::EnvelopeView& e, base::Instant now);
   void refuse_report(Channel& ch, const protocol::park::Frame& f, protocol::mqtt::Reason reason,
-                     Quota quota);
+                     Quota quota, const char* text = nullptr);
   void acknowledge_report(Channel& ch, std::uint32_t seq, protocol::mqtt::Reason reason,
-                          Quota quota);
+                          Quota quota, const char* text);
   void send_acks(Channel& ch);
   void flush_acks();
   bool on_received(Channel& ch, std::uint32_t seq, base::Instant now);
   bool on_bye(Channel& ch);
   bool send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
                     std::uint16_t packet_id, base::Instant now);
-  void say_end(Channel& ch, protocol::mqtt::Reason reason, Quota quota);
+  void say_end(Channel& ch, protocol::mqtt::Reason reason, Quota quota, std::string_view text,
+               ComeBack when = {});
   std::int64_t wall_of_device(const Channel& ch, base::Instant now) const;
 
   // broker_subscribe.cc

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "base/assert.h"
+#include "protocol/mqtt/faults.h"
 #include "session/broker.h"
 #include "session/events.h"
 #include "session/principal_key.h"
@@ -32,15 +33,34 @@ std::unique_ptr<Will> make_will(const mqtt::WillView& v) {
   return w;
 }
 
+// For the log, which is to name whoever is refused.
+void name_newcomer(Channel& ch, std::string_view client_id, const mqtt::ConnectView& v) {
+  ch.connect = std::make_unique<PendingConnect>();
+  ch.connect->client_id = client_id;
+  ch.connect->user_name = v.user_name.value_or("");
+}
+
+// connect := name:string level:u8 ...
+std::string version_fault(const mqtt::Frame& f) {
+  const std::size_t at = 2 + (std::size_t{f.body[0]} << 8 | f.body[1]);
+  return "version " + std::to_string(f.body[at] & 0x7f) +
+         " of the protocol, versions 3, 4 and 5 are spoken here";
+}
+
 }  // namespace
 
 void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason, Quota quota,
-                            std::string_view why) {
-  if (ch.park) return refuse_hello(ch, reason, quota, why);
+                            std::string_view why, ComeBack when) {
+  if (ch.park) return refuse_hello(ch, reason, quota, why, when);
   events::refused(ch, reason, quota, why);
   std::string properties;
-  if (quota != Quota::none)
+  const bool unknown =  // who has not shown who it is hears no more than the code says
+      reason == Reason::bad_user_name_or_password || reason == Reason::not_authorized;
+  if (quota != Quota::none) {
     mqtt::put_property_string(properties, Property::reason_string, text_of(quota));
+  } else if (!unknown && !why.empty()) {
+    mqtt::put_property_string(properties, Property::reason_string, why);
+  }
   encode_within(ch, properties, [&](std::string_view optional) {
     mqtt::encode_connack(head_, v, false, reason, optional);
   });
@@ -54,15 +74,16 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   const Reason e = mqtt::decode_connect(f, scratch_, v);
   if (e != Reason::success) {
     ++probe_.connect_protocol_error;
-    if (e == Reason::unsupported_protocol_version || v.version == mqtt::Version::v5) {
-      refuse_connect(ch, v.version, e);
-    } else {
-      fail(ch, e, CloseReason::protocol_error);
-    }
-    return;
+    const bool version = e == Reason::unsupported_protocol_version;
+    const std::string why = version ? version_fault(f) : mqtt::text_of_fault(f, e);
+    name_newcomer(ch, v.client_id.empty() ? mqtt::peek_client_id(f) : v.client_id, v);
+    if (version || v.version == mqtt::Version::v5)
+      return refuse_connect(ch, v.version, e, Quota::none, why);
+    return fail(ch, e, CloseReason::protocol_error, why);
   }
   if (v.properties.has(Property::auth_method)) {  // no enhanced authentication (4.12)
     ++probe_.connect_unauthorized;
+    name_newcomer(ch, v.client_id, v);
     return refuse_connect(ch, v.version, Reason::bad_authentication_method, Quota::none,
                           "enhanced authentication is not spoken here");
   }
@@ -72,13 +93,15 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   const bool peer = partitioned() && v.client_id.starts_with(kPeerClient);
   const bool forged =
       peer && (!edges_[ch.conn.link()].internal || peer_of_client(v.client_id) == 0);
-  auto c = std::make_unique<PendingConnect>();
   if (bad_id || forged) {
     ++probe_.connect_protocol_error;
-    c->client_id = v.client_id;
-    ch.connect = std::move(c);  // for the log
-    return refuse_connect(ch, v.version, Reason::client_identifier_not_valid);
+    name_newcomer(ch, v.client_id, v);
+    return refuse_connect(ch, v.version, Reason::client_identifier_not_valid, Quota::none,
+                          v.client_id.empty() ? "no client id, and Clean Session is 0"
+                          : forged            ? "a client id of other partitions"
+                                              : "a client id of more than 1,024 bytes");
   }
+  auto c = std::make_unique<PendingConnect>();
   c->assigned_id = v.client_id.empty();
   c->client_id = c->assigned_id ? assign_client_id() : std::string(v.client_id);
   const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
@@ -127,7 +150,8 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   if (result.reason != Reason::success) {
     const bool throttled = result.reason == Reason::connection_rate_exceeded;
     ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
-    return refuse_connect(*ch, ch->version, result.reason, Quota::none, result.why);
+    return refuse_connect(*ch, ch->version, result.reason, Quota::none, result.why,
+                          {result.limit, result.retry_after_ms});
   }
   if (const Reason held = admit_holdings(*ch); held != Reason::success) {
     ++probe_.connect_quota;
@@ -158,7 +182,8 @@ void Broker::let_in(Channel& ch, base::Instant now) {
     ++probe_.connect_quota;
     const bool rate = q == Quota::connects;
     return refuse_connect(ch, ch.version,
-                          rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q);
+                          rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q, {},
+                          {.limit = {}, .after_ms = rate ? 1000u : 0u});
   }
   establish(ch, now);
   if (ch.live() && ch.stalled) {  // the answer came later than its CONNECT
@@ -214,16 +239,21 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   return *s;
 }
 
+// One whose end is known is not taken over: its device has come back before its end had its turn.
 // The old connection of a session ends before the new one's CONNACK (3.1.4-3).
 void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
   Channel& old = *s.channel;
-  const EndBy end = known_end(old, old.closed);  // it may not have had its turn yet
-  if (!old.clean_disconnect) {
+  const EndBy end = known_end(old, old.closed);               // it may not have had its turn yet
+  const bool closing = old.state == Channel::State::closing;  // its end has been said
+  if (!closing && !old.closed) {
     ++probe_.session_taken_over;
     if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
     events::taken_over(old, &by);
+    fail(old, Reason::session_taken_over, CloseReason::taken_over);
+  } else if (!closing) {
+    if (old.live() && !old.clean_disconnect) events::edge_closed(old, *old.closed);
+    old.state = Channel::State::closing;
   }
-  fail(old, Reason::session_taken_over, CloseReason::taken_over);
   old.session = nullptr;
   s.channel = nullptr;
   count_online(s, -1);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "protocol/mqtt/faults.h"
 #include "session/broker.h"
 #include "session/entry_codec.h"
 #include "session/events.h"
@@ -26,6 +27,7 @@ constexpr std::uint64_t kSentStride = 1024;
 constexpr std::uint32_t kPeerMessages = 1'000'000;  // that wait for another partition
 constexpr std::size_t kAliasBytesMax = 2048;        // topics that our aliases stand for
 constexpr std::uint64_t kPeerBytes = std::uint64_t{1} << 30;
+constexpr const char* kQueueFull = "the session's queue is full (session.queue_policy)";
 
 }  // namespace
 
@@ -57,7 +59,7 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
   if (!full()) return true;
   events::queue_full(s);
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
-    fail(*s.channel, Reason::quota_exceeded, CloseReason::policy);
+    fail(*s.channel, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
   }
   if (options_.queue_policy == QueuePolicy::drop_oldest) {
     while (full()) {
@@ -172,7 +174,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
       count_dropped(s);
       events::queue_full(s);
       if (options_.queue_policy == QueuePolicy::disconnect) {
-        fail(*ch, Reason::quota_exceeded, CloseReason::policy);
+        fail(*ch, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
       }
       return;
     }
@@ -446,7 +448,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::AckView a;
   const Reason error = mqtt::decode_ack(f, ch.version, a);
   if (error != Reason::success) {
-    fail(ch, error, CloseReason::protocol_error);
+    fail(ch, error, CloseReason::protocol_error, mqtt::text_of_fault(f, error));
     return true;
   }
   Session& s = *ch.session;
@@ -454,7 +456,9 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
   const bool of_qos1 = f.type() == PacketType::puback;
   if (e != nullptr && e->state != EntryState::done && (e->qos == 1) != of_qos1) {  // 4.3.2, 4.3.3
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+         mqtt::name_of(f.type()) + " for packet id " + std::to_string(a.packet_id) +
+             ", which has another QoS");
     return true;
   }
   const std::size_t before = writes();

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "protocol/mqtt/faults.h"
 #include "session/broker.h"
 #include "session/events.h"
 
@@ -21,14 +22,15 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
   mqtt::DisconnectView v;
   const Reason e = mqtt::decode_disconnect(f, ch.version, v);
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error);
+    fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
     return true;
   }
   Session& s = *ch.session;
   if (v.properties.has(Property::session_expiry)) {
     const std::uint32_t asked = v.properties.session_expiry_s;
     if (s.expiry_s == 0 && asked != 0) {  // 3.14.2.2.2
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+           "DISCONNECT with a session expiry of " + std::to_string(asked) + ", CONNECT had 0");
       return true;
     }
     s.expiry_s = std::min(asked, options_.session_expiry_max_s);

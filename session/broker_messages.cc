@@ -2,6 +2,8 @@
 // commands in a vendor's words.
 #include "protocol/mqtt/properties.h"
 #include "session/broker.h"
+#include "session/command_topic.h"
+#include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -67,6 +69,26 @@ void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
   m.payload = translated_.payload;
   m.forwarded = envelope_properties(translated_.json);
   w.message = MessagePtr(m);
+}
+
+// Of a topic that its publisher may publish to, and that a device may have. Not null: nobody gets
+// it. A command whose id or child its device could not say in a RESULT is refused before the device
+// does it.
+const char* Broker::name_fault(Channel& ch, std::string_view said) {
+  const bool device = ch.scope && ch.scope->who().role == Role::device;
+  if (device) {
+    if (said.starts_with("v1/") && !is_report_topic(said)) {
+      ++probe_.untranslated;
+      events::no_report(ch, said);
+    }
+    return nullptr;
+  }
+  const Unanswerable u = unanswerable(said);
+  if (u.why == nullptr) return nullptr;
+  ++probe_.drop_malformed_report;
+  if (Account* a = ch.session->account) a->count(&Usage::refused, 1);
+  events::command_refused(ch, said, u);
+  return u.why;
 }
 
 // A service's command goes where its device's vendor has it, if the product says so.

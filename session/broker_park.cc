@@ -2,12 +2,15 @@
 // and take-over as MQTT's: a report is a PUBLISH to one of the device's own topics, a command comes
 // from subscriptions that every such session has.
 #include <algorithm>
+#include <array>
 
 #include "protocol/link/types.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/mqtt/reason_text.h"
 #include "protocol/park/control.h"
+#include "protocol/park/faults.h"
 #include "session/broker.h"
+#include "session/command_topic.h"
 #include "session/events.h"
 #include "session/principal_key.h"
 
@@ -28,41 +31,21 @@ constexpr std::uint16_t kCommandsInFlight = 16;  // of a device that does not sa
 constexpr std::array<const char*, 4> kCommandFilters{"cmd/+/req/+", "sub/+/cmd/+/req/+", "desired",
                                                      "sub/+/desired"};
 
-std::string_view take_level(std::string_view& topic) {
-  const std::size_t end = topic.find('/');
-  const std::string_view level = topic.substr(0, end);
-  topic.remove_prefix(end == std::string_view::npos ? topic.size() : end + 1);
-  return level;
-}
-
 bool is_acknowledged(const park::Frame& report) {
   return report.type != FrameType::telemetry || (report.flags & park::kAckWanted) != 0;
+}
+
+std::string hello_fault(Reason e, const park::HelloView& v) {
+  if (e == Reason::malformed_packet) return "HELLO is not Protobuf";
+  if (e == Reason::client_identifier_not_valid) return park::kBadClientId;
+  return "version " + std::to_string(v.version) + " of the Park protocol, version " +
+         std::to_string(park::kVersion) + " is spoken here";
 }
 
 // When the connection of an engine that ends may come back: not all in the same moment.
 std::uint32_t come_back_after_ms(base::ConnId conn) {
   constexpr std::uint64_t kSpread_ms = 5000;
   return 1 + static_cast<std::uint32_t>((conn.packed() * 0x9e3779b97f4a7c15ULL >> 32) % kSpread_ms);
-}
-
-struct Addressed {
-  park::CommandOut command;
-  bool desired = false;
-};
-// topic := ["sub/" child "/"] ("cmd/" id "/req/" name | "desired")
-bool parse_command_topic(std::string_view topic, Addressed& out) {
-  std::string_view first = take_level(topic);
-  if (first == "sub") {
-    out.command.child = take_level(topic);
-    first = take_level(topic);
-  }
-  out.desired = first == "desired" && topic.empty();
-  if (out.desired) return true;
-  if (first != "cmd") return false;
-  out.command.id = take_level(topic);
-  if (take_level(topic) != "req") return false;
-  out.command.name = topic;
-  return topic.find('/') == std::string_view::npos;
 }
 
 }  // namespace
@@ -83,9 +66,14 @@ Broker::Cut Broker::cut_park(Channel& ch, base::ByteView bytes, park::Frame& out
   const FrameStatus status = park::next_frame(bytes, limit, out);
   if (status == FrameStatus::complete) return Cut::complete;
   if (status == FrameStatus::need_more) return Cut::need_more;
-  const bool large = status == FrameStatus::too_large;
-  fail(ch, large ? Reason::packet_too_large : Reason::malformed_packet,
-       large ? CloseReason::frame_too_large : CloseReason::protocol_error);
+  if (status == FrameStatus::too_large) {
+    fail(ch, Reason::packet_too_large, CloseReason::frame_too_large,
+         park::text_of_size(out.type, out.size, limit));
+  } else {
+    fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
+         status == FrameStatus::bad_crc ? park::text_of_bad_crc(out.type, out.seq)
+                                        : park::text_of_no_frame(bytes));
+  }
   return Cut::failed;
 }
 
@@ -109,7 +97,8 @@ bool Broker::on_park_frame(Channel& ch, const park::Frame& f, base::Instant now)
       if (gated(ch)) defer(ch, {});
       return true;
     default:
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+           park::text_of_unexpected(f.type, false));
       return true;
   }
 }
@@ -130,7 +119,8 @@ void Broker::on_handshake(Channel& ch, const park::Frame& f, base::Instant now) 
     return;
   }
   if (p.nonce.empty() || f.type != FrameType::hello)
-    return fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+    return fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                park::text_of_unexpected(f.type, true));
   on_hello(ch, f, now);
 }
 
@@ -138,20 +128,22 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   ParkState& p = *ch.park;
   park::HelloView v;
   p.flags |= f.flags & park::kCrc;
-  if (const Reason e = park::decode_hello(f.payload, v); e != Reason::success) {
+  const Reason e = park::decode_hello(f.payload, v);
+  const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
+  ch.newcomer.reset();
+  ch.connect = std::make_unique<PendingConnect>();  // before a refusal too, for the log
+  PendingConnect* const c = ch.connect.get();
+  c->client_id = v.client_id;
+  c->user_name = from.certificate.empty() ? v.auth_id : from.certificate;
+  if (e != Reason::success) {
     ++probe_.connect_protocol_error;
-    return refuse_hello(ch, e, Quota::none);
+    return refuse_hello(ch, e, Quota::none, hello_fault(e, v));
   }
   if (p.in_clear && !v.password.empty()) {  // whoever listens has it now: it must not work
     ++probe_.connect_unauthorized;
     return refuse_hello(ch, Reason::bad_authentication_method, Quota::none,
                         "a password without TLS");
   }
-  const Newcomer from = ch.newcomer ? std::move(*ch.newcomer) : Newcomer{};
-  ch.newcomer.reset();
-  auto c = std::make_unique<PendingConnect>();
-  c->client_id = v.client_id;
-  c->user_name = from.certificate.empty() ? v.auth_id : from.certificate;
   c->clean_start = v.fresh;
   const std::uint32_t max = options_.session_expiry_max_s;
   c->expiry_s = std::min(v.session_expiry_s.value_or(max), max);
@@ -174,15 +166,18 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
                       .client_id = c->client_id,
                       .nonce = p.nonce,
                       .proof = std::move(v.proof)};
-  ch.connect = std::move(c);
   ch.state = Channel::State::authenticating;
   effects_.authenticate(ch.conn, std::move(request));
   if (ch.state == Channel::State::authenticating) stall(ch);
 }
 
-void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota, std::string_view why) {
+// Who has not shown who it is hears no more than the code says.
+void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota, std::string_view why,
+                          ComeBack when) {
   events::refused(ch, reason, quota, why);
-  say_end(ch, reason, quota);
+  const bool unknown =
+      reason == Reason::bad_user_name_or_password || reason == Reason::not_authorized;
+  say_end(ch, reason, quota, unknown ? std::string_view() : why, when);
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, CloseReason::refused);
 }
@@ -254,7 +249,8 @@ bool Broker::in_sequence(Channel& ch, const park::Frame& f) {
   if (!is_acknowledged(f) || !p.counts_reports) return true;
   const std::uint32_t due = p.reported == UINT32_MAX ? 1 : p.reported + 1;
   if (f.seq == due) return true;
-  fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+  fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+       park::text_of_sequence(f.type, f.seq, due));
   return false;
 }
 
@@ -271,7 +267,8 @@ bool Broker::take_report(Channel& ch, const park::Frame& f, base::Instant now) {
 bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
   if (wanted && f.seq == 0) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+         park::text_of_sequence(f.type, 0, 1));
     return true;
   }
   if (wanted && gated(ch) && ch.unacked_in >= options_.receive_maximum) {
@@ -279,9 +276,10 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
     return false;
   }
   protocol::messages::EnvelopeView e;
-  if (!protocol::messages::read_envelope(f.payload, e) || !report_topic(ch, f, e)) {
+  if (const char* fault = report_fault(ch, f, e)) {
     ++probe_.drop_malformed_report;
-    refuse_report(ch, f, Reason::payload_format_invalid, Quota::none);
+    events::report_refused(ch, f, fault);
+    refuse_report(ch, f, Reason::payload_format_invalid, Quota::none, fault);
     return true;
   }
   complete_report(ch, f, e, now);
@@ -317,25 +315,30 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   return true;
 }
 
+// Null: nothing is wrong, and its topic is in report_topic_:
 // root ["sub/" child "/"] (event "/" type | telemetry "/" type | state | cmd "/" id "/res")
-bool Broker::report_topic(const Channel& ch, const park::Frame& f,
-                          const protocol::messages::EnvelopeView& e) {
-  if (e.type.empty() || (!e.child.empty() && !park::is_name(e.child))) return false;
+const char* Broker::report_fault(const Channel& ch, const park::Frame& f,
+                                 protocol::messages::EnvelopeView& e) {
+  static constexpr const char* kNoResult = "a body `result` belongs into a RESULT";
+  if (!protocol::messages::read_envelope(f.payload, e)) return "not a Protobuf Envelope";
+  if (e.type.empty()) return "the Envelope has no body, or one that this release does not know";
+  if (!e.child.empty() && !park::is_name(e.child)) return park::kBadChild;
   report_topic_ = ch.park->root;
   if (!e.child.empty()) report_topic_.append("sub/").append(e.child).append("/");
   switch (f.type) {
     case FrameType::event:
       report_topic_.append("event/").append(e.type);
-      return e.command_id.empty();
+      return e.command_id.empty() ? nullptr : kNoResult;
     case FrameType::telemetry:
       report_topic_.append("telemetry/").append(e.type);
-      return e.command_id.empty();
+      return e.command_id.empty() ? nullptr : kNoResult;
     case FrameType::state:
       report_topic_.append("state");
-      return e.command_id.empty();
+      return e.command_id.empty() ? nullptr : kNoResult;
     default:
       report_topic_.append("cmd/").append(e.command_id).append("/res");
-      return park::is_name(e.command_id);
+      if (e.command_id.empty()) return "a RESULT needs the body `result` with a command_id";
+      return park::is_name(e.command_id) ? nullptr : park::kBadCommandId;
   }
 }
 
@@ -357,24 +360,31 @@ void Broker::complete_report(const Channel& ch, const park::Frame& f,
 }
 
 // For ever: it is acknowledged, so that the device does not say it again and again.
-void Broker::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quota quota) {
+void Broker::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quota quota,
+                           const char* text) {
+  Account* const a = ch.session->account;
+  if (quota == Quota::none && a != nullptr) a->count(&Usage::dropped, 1);
   const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
   if (wanted) ++ch.unacked_in;
   const PacketType type = wanted ? PacketType::puback : PacketType{};
   if (gated(ch)) {
-    defer(ch, {.reply_type = type, .reason = reason, .packet_id = f.seq, .quota = quota});
+    defer(ch,
+          {.reply_type = type, .reason = reason, .packet_id = f.seq, .quota = quota, .text = text});
   } else if (wanted) {
-    reply(ch, type, f.seq, reason, quota);
+    reply(ch, type, f.seq, reason, quota, text);
   }
 }
 
 // One ACK for all of a turn.
-void Broker::acknowledge_report(Channel& ch, std::uint32_t seq, Reason reason, Quota quota) {
+void Broker::acknowledge_report(Channel& ch, std::uint32_t seq, Reason reason, Quota quota,
+                                const char* text) {
   ParkState& p = *ch.park;
   p.acked = seq;
   if (static_cast<std::uint8_t>(reason) >= 0x80)
     park::put_refused(p.refused, seq, reason,
-                      quota == Quota::none ? text_of(reason) : text_of(quota));
+                      quota != Quota::none ? text_of(quota)
+                      : text != nullptr    ? std::string(text)
+                                           : text_of(reason));
   if (std::exchange(p.ack_due, true)) return;
   acks_due_.push_back(ch.conn);
 }
@@ -414,24 +424,25 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
                           std::uint16_t packet_id, base::Instant now) {
   const ParkState& p = *ch.park;
   std::string_view topic = ch.scope ? ch.scope->leave(m.topic, left_) : m.topic;
-  Addressed to;
+  CommandTopic to;
   if (!topic.starts_with(p.root)) return false;
   topic.remove_prefix(p.root.size());
   if (!parse_command_topic(topic, to)) return false;
+  park::CommandOut command{.id = to.id, .name = to.name, .child = to.child};
   if (m.expires_at != base::kNever) {
     const std::int64_t left_ms = m.expires_at.ms - messages_at(now).ms;
     if (left_ms <= 0) {
       ++probe_.drop_expired;
       return false;
     }
-    to.command.ttl_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left_ms, UINT32_MAX));
-    to.command.deadline_ms = now.ms + left_ms + wall_of_device(ch, now);
+    command.ttl_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left_ms, UINT32_MAX));
+    command.deadline_ms = now.ms + left_ms + wall_of_device(ch, now);
   }
   command_.clear();
   if (to.desired) {
-    park::put_desired_head(command_, to.command.child, m.payload.size());
+    park::put_desired_head(command_, command.child, m.payload.size());
   } else {
-    park::put_command_head(command_, to.command, m.payload.size());
+    park::put_command_head(command_, command, m.payload.size());
   }
   const std::size_t size = command_.size() + m.payload.size();
   if (ch.packet_max != 0 && park::kHeaderBytes + size + park::kCrcBytes > ch.packet_max) {
@@ -457,7 +468,8 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
 
 bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
   if (id == 0 || id > 65535) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+         "RECEIVED with seq " + std::to_string(id) + ": no COMMAND or DESIRED has it");
     return true;
   }
   Session& s = *ch.session;
@@ -495,14 +507,18 @@ bool Broker::on_bye(Channel& ch) {
   return true;
 }
 
-void Broker::say_end(Channel& ch, Reason reason, Quota quota) {
+void Broker::say_end(Channel& ch, Reason reason, Quota quota, std::string_view text,
+                     ComeBack when) {
   const std::uint8_t flags = ch.park->flags;
+  const bool over = quota != Quota::none;
   const std::string bytes =
       reason == Reason::server_shutting_down
           ? park::encode_goaway(reason, come_back_after_ms(ch.conn), {}, flags)
           : park::encode_error(reason,
-                               quota == Quota::none ? std::string(text_of(reason)) : text_of(quota),
-                               quota == Quota::none ? "" : name_of(quota), 0, flags);
+                               over           ? text_of(quota)
+                               : text.empty() ? std::string_view(text_of(reason))
+                                              : text,
+                               over ? name_of(quota) : when.limit, when.after_ms, flags);
   effects_.send(ch.conn, bytes, {});
 }
 

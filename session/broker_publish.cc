@@ -1,6 +1,7 @@
 // PUBLISH and PUBREL from a device: what it may say, once each, and when it is answered.
 #include <algorithm>
 
+#include "protocol/mqtt/faults.h"
 #include "session/broker.h"
 #include "session/events.h"
 
@@ -27,7 +28,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::PublishView p;
   const Reason e = mqtt::decode_publish(f, ch.version, scratch_, p);
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error);
+    fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
     return true;
   }
   if (p.qos != 0 && ch.unacked_in >= options_.receive_maximum) {
@@ -35,7 +36,8 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       stall(ch);
       return false;
     }
-    fail(ch, Reason::receive_maximum_exceeded, CloseReason::protocol_error);
+    fail(ch, Reason::receive_maximum_exceeded, CloseReason::protocol_error,
+         "more than " + std::to_string(options_.receive_maximum) + " PUBLISHes in flight");
     return true;
   }
   if (p.properties.has(Property::topic_alias)) {
@@ -65,6 +67,9 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     events::over_quota(ch, m.quota, said, "the message is refused or dropped");
     return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
   }
+  const bool named = allowed && (ch.scope || said.starts_with("v1/_/"));
+  if (const char* fault = named ? name_fault(ch, said) : nullptr)
+    return refuse_publish(ch, p, Reason::topic_name_invalid, Quota::none, fault);
   if (allowed) {
     p.topic = inside;
     address_command(ch, said, p, now);
@@ -79,16 +84,20 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
 }
 
 // 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
-bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reason, Quota quota) {
+bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reason, Quota quota,
+                            const char* text) {
   if (p.qos != 0) ++ch.unacked_in;
   const Reason r = ch.v5() ? reason : Reason::success;
   if (p.qos == 2 && ch.v5()) --ch.unacked_in;
   if (gated(ch)) {
-    defer(ch,
-          {.reply_type = reply_type(p.qos), .reason = r, .packet_id = p.packet_id, .quota = quota});
+    defer(ch, {.reply_type = reply_type(p.qos),
+               .reason = r,
+               .packet_id = p.packet_id,
+               .quota = quota,
+               .text = text});
   } else if (p.qos != 0) {
     times_.acknowledged(times_.now());
-    reply(ch, reply_type(p.qos), p.packet_id, r, quota);
+    reply(ch, reply_type(p.qos), p.packet_id, r, quota, text);
   }
   return true;
 }
@@ -96,7 +105,9 @@ bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reas
 bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
   const std::uint16_t alias = p.properties.topic_alias;
   if (alias == 0 || alias > options_.alias_maximum) {
-    fail(ch, Reason::topic_alias_invalid, CloseReason::protocol_error);  // 3.3.2-8
+    fail(ch, Reason::topic_alias_invalid, CloseReason::protocol_error,  // 3.3.2-8
+         "topic alias " + std::to_string(alias) + ", the limit is " +
+             std::to_string(options_.alias_maximum));
     return false;
   }
   if (!ch.alias_in) {
@@ -105,7 +116,8 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
   std::string& known = (*ch.alias_in)[alias];
   if (p.topic.empty()) {
     if (known.empty()) {
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error);
+      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+           "topic alias " + std::to_string(alias) + " stands for no topic yet");
       return false;
     }
     p.topic = known;
@@ -114,7 +126,8 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
     for (const std::string& other : *ch.alias_in) bytes += &other == &known ? 0 : other.size();
     if (bytes > kAliasBytesMax) {
       ++probe_.refused_aliases;
-      fail(ch, Reason::quota_exceeded, CloseReason::policy);
+      fail(ch, Reason::quota_exceeded, CloseReason::policy,
+           "its topic aliases stand for more than " + std::to_string(kAliasBytesMax) + " bytes");
       return false;
     }
     known = p.topic;
@@ -267,7 +280,7 @@ bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
   mqtt::AckView a;
   const Reason e = mqtt::decode_ack(f, ch.version, a);
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error);
+    fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
     return true;
   }
   Session& s = *ch.session;

@@ -11,9 +11,18 @@ using mqtt::Reason;
 using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
 
+static constexpr const char* kRemoved = "it is removed from the registry";
+
 // A person who looks would take messages away from the services of a shared group.
 static bool may_share(const Scope& scope) {
   return scope.who().role != Role::operator_;
+}
+
+// Why a credential that was good is not any more.
+static const char* credential_end(const Principals& registry, const Principal& who,
+                                  std::string_view credential) {
+  const bool removed = registry.credential_until(who, credential).ms == 0;
+  return removed ? "its credential is removed" : "its credential has expired";
 }
 
 // After a good login: whose session it is to be, and whether its will may be said.
@@ -37,6 +46,7 @@ Reason Broker::admit(Channel& ch, AuthResult& result) {
   if (standing == Effects::Standing::banned) return Reason::banned;
   if (standing == Effects::Standing::slow_down) {
     result.why = "its tenant logs in slowly: engines have died of its devices";
+    result.retry_after_ms = 1000;
     return Reason::connection_rate_exceeded;
   }
   c.settings.anonymous = !ch.scope && !ch.user_proven;
@@ -140,12 +150,17 @@ void Broker::review_scopes(const Principals& registry, const std::vector<base::S
       gone.push_back(s);
     } else if (!scope || !credential_good(*ch, now)) {
       ++probe_.scopes_ended;
-      fail(*ch, Reason::administrative_action, CloseReason::policy);
+      fail(*ch, Reason::administrative_action, CloseReason::policy,
+           !scope ? registry.why_ended(ch->scope->who())
+                  : credential_end(registry, ch->scope->who(), ch->credential->id));
     } else if (*scope != *ch->scope) {
       use_scope(*ch, std::move(scope));
     }
   }
-  for (Session* s : gone) remove_session(*s, now);
+  for (Session* s : gone) {
+    const bool there = registry.exists(principal_of(s->client_id));
+    remove_session(*s, there ? "it is at another site now" : kRemoved, now);
+  }
 }
 
 // What it may not hear any more it has not subscribed to. True: there was something.
@@ -179,7 +194,7 @@ void Broker::remove_sessions(const std::vector<base::SessionId>& sessions, base:
     Session* const s = by_id(id);
     if (s == nullptr) continue;
     const WorksFor scope = works_for(s->channel == nullptr ? base::kNoConn : s->channel->conn);
-    remove_session(*s, now);
+    remove_session(*s, kRemoved, now);
   }
 }
 
@@ -207,9 +222,9 @@ void Broker::remove_retained_some(base::Instant now) {
 
 // With its connection and its queue: it is nobody's any more. Its tenant hears its will, unless its
 // device or we have ended the connection; it is not retained, nobody would take it back.
-void Broker::remove_session(Session& s, base::Instant now) {
+void Broker::remove_session(Session& s, const char* why, base::Instant now) {
   ++probe_.scopes_ended;
-  events::session_removed(s, "device or account is removed, or is at another site now");
+  events::session_removed(s, why);
   const Channel* by = s.channel;
   if (s.will && (s.will->ours || (by != nullptr && known_end(*by, by->closed) != EndBy::device)))
     s.will.reset();
@@ -222,7 +237,7 @@ void Broker::remove_session(Session& s, base::Instant now) {
   }
   if (Channel* ch = s.channel; ch != nullptr) {
     const WorksFor scope = works_for(ch->conn);
-    fail(*ch, Reason::administrative_action, CloseReason::policy);
+    fail(*ch, Reason::administrative_action, CloseReason::policy, why);
     ch->session = nullptr;
     s.channel = nullptr;
     count_online(s, -1);

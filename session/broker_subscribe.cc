@@ -1,6 +1,7 @@
 // SUBSCRIBE, UNSUBSCRIBE and the retained messages a subscription brings (MQTT 5.0 3.8-3.11, 4.8).
 #include <algorithm>
 
+#include "protocol/mqtt/faults.h"
 #include "protocol/mqtt/topic.h"
 #include "session/broker.h"
 #include "session/events.h"
@@ -37,7 +38,10 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   mqtt::SubscribeView v;
   const Reason e = mqtt::decode_subscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
-    fail(ch, e, e == Reason::quota_exceeded ? CloseReason::policy : CloseReason::protocol_error);
+    const bool many = e == Reason::quota_exceeded;
+    fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
+         many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
+              : mqtt::text_of_fault(f, e));
     return true;
   }
   if (ch.session->peer != 0) {
@@ -146,7 +150,8 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
                              std::string& raw, bool& fresh) {
   SubOptions o{v.options};
   if (mqtt::parse_filter(v.filter).shared && o.no_local()) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error);  // 3.8.3-4
+    fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.8.3-4
+         "No Local for a shared subscription");
     return Reason::protocol_error;
   }
   const Reason entered = enter_filter(ch, v.filter, raw);
@@ -244,7 +249,10 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   mqtt::UnsubscribeView v;
   const Reason e = mqtt::decode_unsubscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
-    fail(ch, e, e == Reason::quota_exceeded ? CloseReason::policy : CloseReason::protocol_error);
+    const bool many = e == Reason::quota_exceeded;
+    fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
+         many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
+              : mqtt::text_of_fault(f, e));
     return true;
   }
   if (ch.session->peer != 0) {

@@ -27,6 +27,11 @@ namespace berth::session {
 
 struct BrokerTypes {
   static constexpr std::string_view kClockKey = "wall-clock";
+  // When a client that is refused may come again.
+  struct ComeBack {
+    std::string_view limit;  // that is reached, a literal; empty: none
+    std::uint32_t after_ms = 0;
+  };
   // Cut from a connection's input: of the one protocol or the other.
   struct Packet {
     protocol::mqtt::Frame mqtt;
@@ -46,6 +51,7 @@ struct BrokerTypes {
     bool kept = false;            // the retained message has been replaced
     std::uint32_t packet_id = 0;  // or a report's seq
     Quota quota = Quota::none;    // that has refused it
+    const char* text = nullptr;   // why it is refused, a literal; null: as the reason says
     std::uint32_t came = 0;       // when its input came, see MessageTimes
     base::ConnId conn;
     std::uint64_t work = 0;  // whom it is done for, if no connection (works_for.h)

@@ -34,8 +34,11 @@ struct AuthResult {
   // The user name is the device's: a password of the password file or a certificate has shown it.
   bool user_proven = false;
   std::string credential;  // with a Scope: what it has logged in with; empty: not told
-  // Of a refusal, for the log only: the device hears the code. A literal; empty: the code's words.
-  std::string_view why = {};
+  // Of a refusal, for the log; empty: the words of the code. A device hears it too, unless it has
+  // not shown who it is (0x86, 0x87).
+  std::string why;
+  std::string_view limit = {};  // that is reached, a literal; empty: none
+  std::uint32_t retry_after_ms = 0;
 };
 
 class Effects {

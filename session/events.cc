@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/log_event.h"
-#include "protocol/park/frame.h"
+#include "protocol/park/faults.h"
 #include "session/principal_key.h"
 
 namespace berth::session::events {
@@ -33,6 +33,9 @@ const LogKind kUnavailable{"client refused", kInfo, Outcome::failure, kPart, "un
 const LogKind kTakenOver{"session taken over", kInfo, Outcome::success, kPart};
 const LogKind kPublishDenied{"publish denied", kWarn, Outcome::failure, kPart};
 const LogKind kSubscribeDenied{"subscribe denied", kWarn, Outcome::failure, kPart};
+const LogKind kCommandRefused{"command refused", kWarn, Outcome::failure, kPart};
+const LogKind kNoReport{"publish is no report", kInfo, Outcome::none, kPart};
+const LogKind kReportRefused{"report refused", kWarn, Outcome::failure, kPart};
 const LogKind kSubscribed{"client subscribed", kDebug, Outcome::success, kPart};
 const LogKind kUnsubscribed{"client unsubscribed", kDebug, Outcome::success, kPart};
 const LogKind kRightsLost{"subscription ended", kInfo, Outcome::success, kPart};
@@ -61,15 +64,15 @@ const End kEnds[] = {
      Reason::keep_alive_timeout, "nothing heard for one and a half times the Keep Alive"},
     {ended_kind(CloseReason::handshake_timeout, kInfo, Outcome::failure), Reason::unspecified_error,
      "no CONNECT in time"},
-    {ended_kind(CloseReason::protocol_error, kWarn, Outcome::failure), Reason::protocol_error,
-     "protocol error"},
+    {ended_kind(CloseReason::protocol_error, kWarn, Outcome::failure), Reason::malformed_packet,
+     "malformed: the edge's line of this conn says what"},
     {ended_kind(CloseReason::taken_over, kDebug, Outcome::success), Reason::session_taken_over,
      "another connection uses this client id"},
     {ended_kind(CloseReason::refused, kInfo, Outcome::failure), Reason::not_authorized, "refused"},
     {ended_kind(CloseReason::drained, kDebug, Outcome::success), Reason::server_shutting_down,
      "the gateway ends or hands over"},
     {ended_kind(CloseReason::frame_too_large, kWarn, Outcome::failure), Reason::packet_too_large,
-     "a packet above the maximum"},
+     "a packet above the maximum: the edge's line of this conn says its size"},
     {ended_kind(CloseReason::slow_consumer, kWarn, Outcome::failure), Reason::quota_exceeded,
      "the client does not read, or a packet does not come to its end"},
     {ended_kind(CloseReason::policy, kWarn, Outcome::failure), Reason::administrative_action,
@@ -86,6 +89,15 @@ const End kEnds[] = {
      "the client closed the connection without DISCONNECT"},
 };
 static_assert(std::size(kEnds) == static_cast<std::size_t>(CloseReason::count));
+
+// Where the protocols have different words.
+const char* words_of(const Channel& ch, CloseReason cause) {
+  if (ch.park && cause == CloseReason::keepalive_timeout)
+    return "nothing heard for two and a half times the heartbeat";
+  if (ch.park && cause == CloseReason::peer_closed)
+    return "the device closed the connection without BYE";
+  return kEnds[static_cast<std::size_t>(cause)].words;
+}
 
 const char* words_of(Reason r) {
   switch (r) {
@@ -124,7 +136,7 @@ const char* words_of(Reason r) {
     case Reason::quota_exceeded:
       return "a limit is reached";
     case Reason::administrative_action:
-      return "its rights have ended: user, credential, device or tenant";
+      return "its rights have ended";
     case Reason::connection_rate_exceeded:
       return "too many failed log-ins of this name or address";
     default:
@@ -238,18 +250,22 @@ void said_goodbye(const Channel& ch, Reason reason) {
   LogEvent e(kind);
   add_who(e, ch);
   const bool will = reason != Reason::success;
-  e.add("reason", will ? "DISCONNECT, the will is to be published" : "DISCONNECT");
+  e.add("reason", ch.park ? "BYE"
+                  : will  ? "DISCONNECT, the will is to be published"
+                          : "DISCONNECT");
   e.code(number(reason)).add("conn", ch.conn.local().packed());
 }
 
-void ended(const Channel& ch, Reason reason, CloseReason cause) {
+void ended(const Channel& ch, Reason reason, CloseReason cause, std::string_view why) {
   const End& end = kEnds[static_cast<std::size_t>(cause)];
-  if (!ch.live() && !ch.connect) return;  // not known here: the edge says it
-  if (!is_client(ch) || !end.kind.admits(source_of(ch))) return;
-  LogEvent e(end.kind);
+  const bool refused = !ch.live() && !ch.connect;  // its first packet was none that lets it in
+  if (refused && cause == CloseReason::drained) return;
+  const LogKind& kind = refused ? kMalformed : end.kind;
+  if (!is_client(ch) || !kind.admits(source_of(ch))) return;
+  LogEvent e(kind);
   add_who(e, ch);
   const bool known = cause == CloseReason::session_lost || cause == CloseReason::drained;
-  e.add("reason", known ? end.words : words_of(reason)).code(number(reason));
+  e.add("reason", !why.empty() ? why : known ? end.words : words_of(reason)).code(number(reason));
   e.add("conn", ch.conn.local().packed());
 }
 
@@ -259,7 +275,7 @@ void edge_closed(const Channel& ch, CloseReason cause) {
   if (!is_client(ch) || !end.kind.admits(source_of(ch))) return;
   LogEvent e(end.kind);
   add_who(e, ch);
-  e.add("reason", end.words);
+  e.add("reason", words_of(ch, cause));
   if (end.code != Reason::success && end.code != Reason::unspecified_error)
     e.code(number(end.code));
   e.add("conn", ch.conn.local().packed());
@@ -280,6 +296,32 @@ void publish_denied(const Channel& ch, std::string_view topic, int qos) {
   add_who(e, ch);
   e.add("topic", topic).add("qos", qos).add("reason", "not allowed to publish there");
   e.code(number(Reason::not_authorized));
+}
+
+void command_refused(const Channel& ch, std::string_view topic, const Unanswerable& u) {
+  if (!kCommandRefused.admits(source_of(ch))) return;
+  LogEvent e(kCommandRefused);
+  add_who(e, ch);
+  e.add("device", u.device).add("topic", topic).add("reason", u.why);
+  e.code(number(Reason::topic_name_invalid));
+}
+
+void no_report(const Channel& ch, std::string_view topic) {
+  if (!kNoReport.wanted() || !kNoReport.admits(source_of(ch))) return;
+  LogEvent e(kNoReport);
+  add_who(e, ch);
+  e.add("topic", topic)
+      .add("reason",
+           "reports are v1/event/TYPE, v1/telemetry/TYPE, v1/state, v1/cmd/ID/res, "
+           "and the same under v1/sub/CHILD/");
+}
+
+void report_refused(const Channel& ch, const protocol::park::Frame& f, const char* why) {
+  if (!kReportRefused.admits(source_of(ch))) return;
+  LogEvent e(kReportRefused);
+  add_who(e, ch);
+  e.add("type", protocol::park::name_of(f.type)).add("seq", f.seq).add("reason", why);
+  e.code(number(Reason::payload_format_invalid));
 }
 
 void subscribe_denied(const Channel& ch, std::string_view filter, Reason reason) {

@@ -8,6 +8,8 @@
 
 #include "protocol/link/types.h"
 #include "protocol/mqtt/types.h"
+#include "protocol/park/frame.h"
+#include "session/command_topic.h"
 #include "session/quota.h"
 #include "session/session.h"
 
@@ -23,8 +25,9 @@ void refused(const Channel& ch, Reason reason, Quota quota, std::string_view why
 
 // -- the end of connections, one line each
 void said_goodbye(const Channel& ch, Reason reason);
-void ended(const Channel& ch, Reason reason, CloseReason cause);  // by us
-void edge_closed(const Channel& ch, CloseReason cause);           // by the edge; of who is live
+// By us. `why`: in words; empty: those of the code.
+void ended(const Channel& ch, Reason reason, CloseReason cause, std::string_view why);
+void edge_closed(const Channel& ch, CloseReason cause);  // by the edge; of who is live
 // `by` null: a connection that this engine does not have.
 void taken_over(const Channel& old, const Channel* by);
 
@@ -33,6 +36,12 @@ void publish_denied(const Channel& ch, std::string_view topic, int qos);
 void subscribe_denied(const Channel& ch, std::string_view filter, Reason reason);
 void subscribed(const Channel& ch, std::string_view filter, Reason reason);
 void unsubscribed(const Channel& ch, std::string_view filter);
+// A platform's command that its device could not answer.
+void command_refused(const Channel& ch, std::string_view topic, const Unanswerable& u);
+// What a device says under v1/ that its platform does not get as a report.
+void no_report(const Channel& ch, std::string_view topic);
+// A report of the Park protocol that is acknowledged and goes nowhere.
+void report_refused(const Channel& ch, const protocol::park::Frame& f, const char* why);
 void rights_lost(const Session& s, std::string_view filter);
 
 // -- limits

@@ -17,12 +17,14 @@ namespace berth::session {
 class Principals {
  public:
   virtual ~Principals() = default;
-  virtual ScopePtr scope_of(const Principal& who) const = 0;      // null: may not be connected
+  virtual ScopePtr scope_of(const Principal& who) const = 0;  // null: may not be connected
   // Until when it may log in with this credential (AuthResult::credential); kNever: without end,
   // {0}: the credential is gone.
   virtual base::Instant credential_until(const Principal&, std::string_view /*credential*/) const {
     return base::kNever;
   }
+  // Why scope_of() is null.
+  virtual std::string why_ended(const Principal&) const { return "disabled in the registry"; }
   virtual bool exists(std::string_view principal_key) const = 0;  // may be disabled
   // As which a device's will is said, also when it may not be connected any more or is not
   // registered any more: `site` is where it was when it said it. Null: its tenant is gone.

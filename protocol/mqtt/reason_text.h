@@ -34,6 +34,18 @@ inline const char* text_of(Reason reason) {
       return "this version is not spoken here";
     case Reason::client_identifier_not_valid:
       return "a client id is 1 to 64 letters, digits, '_', '.', '-'";
+    case Reason::server_unavailable:
+      return "not available now";
+    case Reason::server_busy:
+      return "too many log-ins wait";
+    case Reason::banned:
+      return "not let in for now: the gateway has failed because of it";
+    case Reason::bad_authentication_method:
+      return "this way to log in is not allowed";
+    case Reason::administrative_action:
+      return "its rights have ended";
+    case Reason::connection_rate_exceeded:
+      return "too many failed log-ins of this name or address";
     case Reason::keep_alive_timeout:
       return "nothing heard for longer than the heartbeat allows";
     default:

@@ -51,14 +51,14 @@ bool decode_greeting(std::string_view payload, Greeting& out) {
 mqtt::Reason decode_hello(std::string_view payload, HelloView& out) {
   berth::park::v1::Hello m;
   if (!parse(m, payload)) return mqtt::Reason::malformed_packet;
-  if (m.version() != kVersion) return mqtt::Reason::unsupported_protocol_version;
-  if (!is_name(m.client_id())) return mqtt::Reason::client_identifier_not_valid;
   out.client_id = m.client_id();
   out.auth_id = m.auth_id();
+  out.version = m.version();
+  if (m.version() != kVersion) return mqtt::Reason::unsupported_protocol_version;
+  if (!is_name(m.client_id())) return mqtt::Reason::client_identifier_not_valid;
   out.proof = m.proof();
   out.password = m.password();
   out.resume_token = m.resume_token();
-  out.version = m.version();
   out.heartbeat_s = m.heartbeat_s();
   out.max_inflight = m.max_inflight();
   out.max_frame = m.max_frame();

@@ -15,7 +15,12 @@ namespace berth::protocol::park {
 inline constexpr std::size_t kNonceBytes = 16;
 inline constexpr std::size_t kNameMax = 64;
 
-// Of a client id, a child, a command's id or name: letters, digits, '_', '.', '-'.
+// The one alphabet of a client id, a child and a command's id: is_name() checks it, texts for
+// devices, platforms and operators say it.
+#define BERTH_PARK_NAME "1 to 64 letters, digits, '_', '.', '-'"
+inline constexpr const char* kBadClientId = "a client id is " BERTH_PARK_NAME;
+inline constexpr const char* kBadChild = "a child is " BERTH_PARK_NAME;
+inline constexpr const char* kBadCommandId = "the id of a command is " BERTH_PARK_NAME;
 bool is_name(std::string_view s);
 
 struct Greeting {
@@ -39,6 +44,7 @@ struct HelloView {
   std::optional<std::uint32_t> session_expiry_s;
   bool fresh = false;
 };
+// `out` has the names and the version also of one that is refused, unless it is malformed.
 mqtt::Reason decode_hello(std::string_view payload, HelloView& out);
 // Empty: it has none, or is none.
 void peek_names(std::string_view hello_payload, std::string& client_id, std::string& auth_id);

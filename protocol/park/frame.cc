@@ -68,9 +68,13 @@ void put_frame(std::string& out, FrameType type, std::uint8_t flags, std::uint32
 bool Walker::header_done(bool crc_wanted) {
   const bool crc = (header_[3] & kCrc) != 0;
   const std::uint32_t length = get_u32(header_ + 4);
-  if (header_[0] != kMagic0 || header_[1] != kMagic1 || length > kPayloadMax) return false;
+  fault_ = header_[0] != kMagic0 || header_[1] != kMagic1 ? Fault::no_frame
+           : length > kPayloadMax                         ? Fault::too_large
+           : crc_wanted && !crc                           ? Fault::no_crc
+                                                          : Fault::none;
+  if (fault_ != Fault::none) return false;
   skip_ = length + (crc ? kCrcBytes : 0);
-  return crc || !crc_wanted;
+  return true;
 }
 
 std::uint32_t Walker::seq() const {

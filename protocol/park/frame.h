@@ -103,6 +103,11 @@ class Walker {
     return true;
   }
   bool at_boundary() const { return have_ == 0; }
+  // Why walk() was false, and the header that was the reason (faults.h has the words).
+  enum class Fault : std::uint8_t { none, no_frame, too_large, no_crc };
+  Fault fault() const { return fault_; }
+  base::ByteView header() const { return {header_, kHeaderBytes}; }
+  std::uint32_t length() const;
   // Of a frame that has not come whole: its bytes so far, 0: none; and all it will have, 0: not
   // known yet.
   std::size_t unfinished() const { return have_ < kHeaderBytes ? have_ : packet_size() - skip_; }
@@ -118,10 +123,10 @@ class Walker {
  private:
   bool header_done(bool crc_wanted);
   std::uint32_t seq() const;
-  std::uint32_t length() const;
   std::uint32_t skip_ = 0;  // of payload and CRC, still to come
   std::uint8_t have_ = 0;   // bytes of the header; stays until its payload has been
   std::uint8_t header_[kHeaderBytes] = {};
+  Fault fault_ = Fault::none;
 };
 
 }  // namespace berth::protocol::park

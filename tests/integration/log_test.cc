@@ -202,7 +202,9 @@ TEST_P(Log, NamesWhoFromWhereWhyAndCode) {
   expect("client refused", {{"cause", "protocol_error"}, {"code", "0x85"}});
   RawClient noise(port());
   noise.send("GET / HTTP/1.1\r\n\r\n");
-  expect("connection closed", {{"cause", "protocol_error"}, {"listener", "mqtt"}});
+  expect("client refused",
+         {{"cause", "protocol_error"},
+          {"reason", "the first byte is 0x47: neither CONNECT nor a frame of Park"}});
   const std::string log = gateway_->log();
   EXPECT_NE(log.find(ecs() ? "\"client.ip\":\"127.0.0.1\"" : "peer=127.0.0.1:"), std::string::npos);
   EXPECT_EQ(log.find("secret"), std::string::npos) << "no password";

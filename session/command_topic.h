@@ -1,0 +1,33 @@
+// The names in topics of commands and reports, as devices of both protocols have them. Plain
+// functions; any thread.
+//
+//   command := "v1/" site "/" device "/" ["sub/" child "/"] "cmd/" id "/req/" name
+//   report  := "v1/" ["sub/" child "/"] (("event/"|"telemetry/") type | "state" | "cmd/" id "/res")
+//
+// A command is called so by a service. That of a client that is not registered has "_" as its site
+// and the client id as its device.
+#pragma once
+
+#include <string_view>
+
+namespace berth::session {
+
+struct CommandTopic {
+  std::string_view child, id, name;
+  bool desired = false;  // "desired" stands instead of cmd/…
+};
+// What stands behind "v1/SITE/DEVICE/". False: it is neither a command nor desired state.
+bool parse_command_topic(std::string_view topic, CommandTopic& out);
+
+// A command that its device could do and never answer: a RESULT names its id and its child, which
+// have to be names of the Park protocol (park::is_name).
+struct Unanswerable {
+  const char* why = nullptr;  // a literal; null: it can be answered, or is no command
+  std::string_view device;
+};
+Unanswerable unanswerable(std::string_view topic);
+
+// A topic as its device calls it that its platform gets as a report.
+bool is_report_topic(std::string_view topic);
+
+}  // namespace berth::session
