@@ -45,10 +45,12 @@ struct Connection {
   bool engine_waits = false;  // the engine was told "not writable"
   bool loopback = false;
   bool counted = false;  // among its address' connections
+  bool said = false;     // an engine ends it, and has logged why
   bool watched = false;  // in the list of connections with an unfinished packet
   Place place = Place::none;
   Transport transport = Transport::mqtt;
   std::uint8_t version = 0;
+  std::uint8_t greeting = 0;           // bytes of our GREETING, which stand in front of its input
   std::uint8_t partition = kUnplaced;  // whose engine serves it
   std::uint16_t peer_port = 0;
   base::Address peer;
@@ -67,11 +69,13 @@ struct Connection {
   std::uint64_t in_off = 0;               // received
   std::uint64_t in_ack = 0;               // acknowledged by steps: `in` begins here
   std::uint64_t out_off = 0;              // engine output accepted
+  std::uint64_t sent = 0;                 // bytes written, our own answers too; for the log
   std::uint64_t credited = 0;             // of out_off, last told to the engine as written
   std::string in;                         // received and not acknowledged
   std::string out;                        // to be written, from out_at
   std::size_t out_at = 0;
   std::unique_ptr<protocol::link::Cookie> cookie;
+  std::unique_ptr<std::string> fault;  // what the edge has found wrong with its bytes
   std::unique_ptr<std::string> early;  // answers to heartbeats before CONNACK, which go behind it
   std::unique_ptr<Layers> layers;      // null: MQTT is next to the socket, or to TLS
 

@@ -63,7 +63,8 @@ void EdgeShard::drain(std::uint32_t per_second, Elsewhere elsewhere) {
 }
 
 // What a device is told before we end its connection; MQTT 3.1.1 has no words for it.
-std::string EdgeShard::farewell_to(const Connection& c, Reason reason) const {
+std::string EdgeShard::farewell_to(const Connection& c, Reason reason,
+                                   std::string_view text) const {
   static const std::string kNowhere;
   const bool planned = reason == Reason::server_shutting_down;
   const std::string& where = !planned          ? kNowhere
@@ -72,8 +73,10 @@ std::string EdgeShard::farewell_to(const Connection& c, Reason reason) const {
   if (!where.empty()) reason = Reason::use_another_server;
   if (c.speaks_park()) {
     const std::uint8_t flags = c.tls == nullptr ? park::kCrc : 0;
-    return planned ? park::encode_goaway(reason, come_back_after_ms(c), where, flags)
-                   : park::encode_error(reason, text_of(reason), {}, 0, flags);
+    return planned
+               ? park::encode_goaway(reason, come_back_after_ms(c), where, flags)
+               : park::encode_error(reason, text.empty() ? std::string_view(text_of(reason)) : text,
+                                    {}, 0, flags);
   }
   if (c.connected && c.version == 5) return disconnect_packet(reason, where);
   return {};
@@ -116,7 +119,7 @@ void EdgeShard::drain_some(std::uint32_t per_second) {
     Connection& c = at(drain_at_);
     if (c.state != Connection::State::open || (!drain_all_ && c.tls == nullptr)) continue;
     c.out.append(farewell_to(c, Reason::server_shutting_down));
-    close(c.id(), CloseReason::drained);
+    begin_close(c, CloseReason::drained);
     --left;
   }
   flush();

@@ -65,6 +65,10 @@ const LogKind kEnds[] = {
 };
 static_assert(std::size(kEnds) == static_cast<std::size_t>(CloseReason::count));
 const LogKind kClosed{"connection closed", kDebug, Outcome::success, kPart};
+// Of clients that have logged in, what the edge has found: the engine's line, of the same `conn`,
+// names the client.
+const LogKind kMalformed{"connection closed", kWarn, Outcome::failure, kPart, "malformed"};
+const LogKind kTooLarge{"connection closed", kWarn, Outcome::failure, kPart, "too_large"};
 const LogKind kSilent{"connection closed", kDebug, Outcome::success, kPart, "silent"};
 
 constexpr const char* kWords[] = {"closed by the peer before a log-in",
@@ -90,10 +94,12 @@ std::uint64_t source_of(const base::Address& a) {
 }
 
 const LogKind& kind_of(const Connection& c) {
-  if (c.connected && c.attached) return kClosed;
+  if (c.connected && c.fault)
+    return c.reason == CloseReason::frame_too_large ? kTooLarge : kMalformed;
+  if ((c.connected && c.attached) || c.said) return kClosed;
   const bool left = c.reason == CloseReason::client || c.reason == CloseReason::peer_closed ||
                     c.reason == CloseReason::peer_reset;
-  const bool silent = c.in_off == 0 && c.tls == nullptr && left;
+  const bool silent = c.in_off == c.greeting && c.tls == nullptr && left;
   return silent ? kSilent : kEnds[static_cast<std::size_t>(c.reason)];  // a balancer's probe
 }
 
@@ -120,11 +126,14 @@ void ended(const Connection& c) {
   const LogKind& kind = kind_of(c);
   if (!kind.admits(source_of(c.peer))) return;
   LogEvent e(kind);
-  if (&kind == &kClosed || &kind == &kSilent) e.add("cause", protocol::link::name_of(c.reason));
+  if (&kind == &kClosed) e.add("cause", protocol::link::name_of(c.reason));
   e.peer(c.peer, c.peer_port).add("listener", name_of(c.transport));
-  if (&kind != &kClosed && &kind != &kSilent)
+  if (c.fault) {
+    e.add("reason", *c.fault).code(c.reason == CloseReason::frame_too_large ? 0x95 : 0x81);
+  } else if (&kind != &kClosed) {
     e.add("reason", kWords[static_cast<std::size_t>(c.reason)]);
-  e.add("conn", c.id().packed()).add("rx", c.in_off).add("tx", c.out_off);
+  }
+  e.add("conn", c.id().packed()).add("rx", c.in_off - c.greeting).add("tx", c.sent);
 }
 
 void tls_failed(const Connection& c, std::string_view why) {

@@ -178,6 +178,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   if ((fd < 0) != (c.state == Connection::State::ended)) return false;
   c.reason = static_cast<CloseReason>(reason);
   c.transport = static_cast<Transport>(transport);
+  c.sent = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   c.connected = (flags & 1) != 0;
   c.loopback = (flags & 2) != 0;
   grow_to(slot + 1);

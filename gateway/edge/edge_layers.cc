@@ -42,7 +42,7 @@ ssize_t EdgeShard::receive_layered(Connection& c, std::uint8_t* to, std::size_t 
   if (c.layers == nullptr || c.layers->ws == nullptr) return receive_stream(c, to, room);
   WebSocket& ws = *c.layers->ws;
   if (ws.ended()) {  // what it said last is on its way back
-    close(c.id(), ws.failed() ? CloseReason::protocol_error : end_of_peer(c, CloseReason::client));
+    begin_close(c, ws.failed() ? CloseReason::protocol_error : end_of_peer(c, CloseReason::client));
     errno = EAGAIN;
     return -1;
   }

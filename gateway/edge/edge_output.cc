@@ -114,10 +114,16 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
 void EdgeShard::close(base::ConnId conn, CloseReason reason) {
   Connection* c = find(conn);
   if (c == nullptr || c->state != Connection::State::open) return;
-  c->reason = reason;
-  c->state = Connection::State::closing;
-  alive_[conn.slot] = {now_s_, kClosingMax_s};
-  mark_dirty(*c);  // written and closed at the end of the turn
+  c->said = true;
+  begin_close(*c, reason);
+}
+
+void EdgeShard::begin_close(Connection& c, CloseReason reason) {
+  if (c.state != Connection::State::open) return;
+  c.reason = reason;
+  c.state = Connection::State::closing;
+  alive_[c.slot] = {now_s_, kClosingMax_s};
+  mark_dirty(c);  // written and closed at the end of the turn
 }
 
 void EdgeShard::release(base::ConnId conn) {
@@ -152,6 +158,7 @@ bool EdgeShard::write_some(Connection& c) {
   const ssize_t n = transmit(c, c.out.data() + c.out_at, size);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   c.out_at += static_cast<std::size_t>(n);
+  c.sent += static_cast<std::uint64_t>(n);
   probe_.bytes_sent += static_cast<std::uint64_t>(n);
   return true;
 }

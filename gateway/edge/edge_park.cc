@@ -24,6 +24,7 @@ void EdgeShard::greet(Connection& c) {
   mark_dirty(c);
   keep(c, base::as_bytes(bytes));
   c.in_off += bytes.size();
+  c.greeting = static_cast<std::uint8_t>(bytes.size());
 }
 
 bool EdgeShard::follow_park(Connection& c, base::ByteView bytes) {

@@ -72,7 +72,7 @@ void EdgeShard::refuse_large_connect(Connection& c, base::ByteView bytes) {
     const auto version = bytes[level_at] == 5 ? mqtt::Version::v5 : mqtt::Version::v311;
     mqtt::encode_connack(c.out, version, false, mqtt::Reason::packet_too_large, {});
   }
-  close(c.id(), protocol::link::CloseReason::frame_too_large);
+  begin_close(c, protocol::link::CloseReason::frame_too_large);
 }
 
 // False: more bytes are needed, or the connection has been ended. What is no CONNECT goes to any

@@ -182,6 +182,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
   bool follow(Connection& c, base::ByteView bytes);
+  void reject(Connection& c, base::ByteView bytes);
+  void begin_close(Connection& c, protocol::link::CloseReason reason);
   void answer_ping(Connection& c, std::string_view pong);
   link::EnginePort& engine_of(const Connection& c) { return *served_[c.partition].engine; }
   void engines_turn_end() {
@@ -249,7 +251,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void drain_some(std::uint32_t per_second);
   std::uint32_t drain_pace(std::uint32_t per_second) const;
   std::uint32_t come_back_after_ms(const Connection& c) const;
-  std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason) const;
+  // `text`: for a device of the Park protocol; empty: as the reason says.
+  std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason,
+                          std::string_view text = {}) const;
 
   // edge_trust.cc
   const TlsServer* tls_server() const;  // null: there is no listener with TLS

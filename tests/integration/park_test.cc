@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "protocol/park/control.h"
 #include "tests/support/certificates.h"
@@ -180,7 +181,7 @@ TEST(ParkGateway, BehindAProxy) {
 class Listening : public ::testing::Test {
  protected:
   const Directory directory_;
-  GatewayProcess g_{{"--anonymous", "--config",
+  GatewayProcess g_{{"--anonymous", "--log-level", "debug", "--config",
                      directory_.file("berth.yaml",
                                      "mqtt: {connect_timeout_s: 1}\n"
                                      "park: {listen: '127.0.0.1:0', heartbeat_s: 1}\n")}};
@@ -218,6 +219,58 @@ TEST_F(Listening, WhoSaysNothingOrSomethingElseIsNotWaitedFor) {
   forger.send(park::encode_greeting({std::string(16, 'n'), 1, true}, park::kCrc));
   EXPECT_TRUE(forger.ended()) << "the nonce is the gateway's";
   EXPECT_FALSE(forger.device().ready());
+}
+
+// What the edge finds by itself: the device hears the same code and the same words as the log.
+TEST_F(Listening, WhatTheEdgeRefusesIsSaidAndLoggedAlike) {
+  std::string no_crc;
+  park::put_frame(no_crc, park::FrameType::ping, 0, 0, {});
+  std::string large;
+  park::put_header(large, park::FrameType::event, park::kCrc, 1, park::kPayloadMax + 1);
+  struct Case {
+    std::string bytes, text, code;
+  };
+  for (const Case& c : {Case{no_crc, "PING without CRC", "0x81"},
+                        Case{"GET / HTTP/1.1\r\n\r\n", "it begins with 0x47 0x45", "0x81"},
+                        Case{large, "EVENT with a length of 16777217", "0x95"}}) {
+    ParkClient d(g_.park_port(), {.client_id = "x"});
+    ASSERT_TRUE(d.welcome());
+    d.send(c.bytes);
+    ASSERT_TRUE(d.ended());
+    ASSERT_EQ(d.ends.size(), 1u) << c.text;
+    EXPECT_EQ(d.ends[0].code, std::stoul(c.code, nullptr, 16));
+    EXPECT_NE(d.ends[0].text.find(c.text), std::string::npos) << d.ends[0].text;
+    const auto logged = [&](const std::string& event, const std::string& more) {
+      return eventually([&] {
+        std::istringstream in(g_.log());
+        for (std::string line; std::getline(in, line);) {
+          if (line.find(event) != std::string::npos && line.find(more) != std::string::npos &&
+              line.find("code=" + c.code) != std::string::npos)
+            return true;
+        }
+        return false;
+      });
+    };
+    EXPECT_TRUE(logged("connection closed", c.text)) << g_.log();
+    EXPECT_TRUE(logged("client disconnected", "client=x")) << g_.log();
+  }
+}
+
+// Bytes before a log-in are those of the device: the GREETING is the gateway's.
+TEST_F(Listening, SilenceIsCountedAndNamedOnce) {
+  { RawClient silent(g_.park_port()); }
+  std::string found;
+  EXPECT_TRUE(eventually([&] {
+    std::istringstream in(g_.log());
+    for (std::string line; std::getline(in, line);) {
+      if (line.find("connection closed") != std::string::npos) found = line;
+    }
+    return !found.empty();
+  })) << g_.log();
+  EXPECT_NE(found.find("cause=silent"), std::string::npos) << found;
+  EXPECT_EQ(found.find("cause=", found.find("cause=silent") + 1), std::string::npos) << found;
+  EXPECT_NE(found.find("rx=0"), std::string::npos) << found;
+  EXPECT_EQ(found.find("tx=0"), std::string::npos) << found;
 }
 
 TEST_F(Listening, AnEndThatIsPlannedIsSaid) {
