@@ -22,7 +22,8 @@ static bool may_share(const Scope& scope) {
 static const char* credential_end(const Principals& registry, const Principal& who,
                                   std::string_view credential) {
   const bool removed = registry.credential_until(who, credential).ms == 0;
-  return removed ? "its credential is removed" : "its credential has expired";
+  return removed ? "its credential is removed, or its tenant has another authority now"
+                 : "its credential has expired";
 }
 
 // After a good login: whose session it is to be, and whether its will may be said.

@@ -26,15 +26,22 @@ constexpr std::int64_t kClockSkew_s = 300;  // of a device that logs in with a k
 constexpr std::string_view kBound = "v2:";
 
 // `why`: for the log; the device hears the code only.
-session::AuthResult refusal_of(Reason reason, const char* why) {
+session::AuthResult refusal_of(Reason reason, std::string why) {
   session::AuthResult r;
   r.reason = reason;
-  r.why = why;
+  r.why = std::move(why);
   return r;
 }
 constexpr const char* kAnonymous = "no user name, and auth.anonymous does not let it in";
 constexpr const char* kBusy = "too many log-ins wait";
-constexpr const char* kDisabled = "device, account or tenant is disabled";
+
+// Of a credential at this time; empty: it is good.
+const char* time_fault(const registry::pb::Credential& c) {
+  const base::Instant now = base::wall_time();
+  if (registry::in_time(c, now)) return "";
+  const bool ended = c.has_not_after() && c.not_after().seconds() <= now.ms / 1000;
+  return ended ? "its credential has expired" : "its credential is not valid yet";
+}
 
 std::string hex_hmac(std::string_view key, std::string_view text) {
   unsigned char d[32];
@@ -92,9 +99,14 @@ void Authenticator::follow(Plan plan, Request request, const Done& done, base::C
   const std::uint64_t tenant = tenant_of(*request);
   if (hashes && !hasher_.has_room(tenant, request->address))
     return done(refusal_of(Reason::server_busy, kBusy));
-  if (!throttle_.may_try(request->address, request->user_name, login_time()))
-    return done(refusal_of(Reason::connection_rate_exceeded,
-                           "too many failed log-ins of this name or address"));
+  if (!throttle_.may_try(request->address, request->user_name, login_time())) {
+    const auto full = throttle_.why_not(request->address, request->user_name, login_time());
+    auto r = refusal_of(Reason::connection_rate_exceeded,
+                        std::string("too many failed log-ins: auth.") + full.limit);
+    r.limit = full.limit;
+    r.retry_after_ms = full.wait_ms;
+    return done(std::move(r));
+  }
   if (plan.what == Plan::Do::refuse) return refuse(*request, plan.why, done);
   if (plan.what == Plan::Do::admit) return admit(*request, plan.login, done);
   LoginHasher::Job job{
@@ -126,7 +138,12 @@ void Authenticator::answer(const Plan& plan, const session::AuthRequest& request
   }
   if (outcome == LoginHasher::Outcome::bad) {
     const bool known = plan.what != Plan::Do::pretend;
-    return refuse(request, known ? "wrong password" : plan.why, done);
+    const bool shows_proof = request.password.empty() && !request.proof.empty();
+    return refuse(request,
+                  !known        ? plan.why
+                  : shows_proof ? "a proof was shown, its credential is a password"
+                                : "wrong password",
+                  done);
   }
   if (!plan.login) {  // the file may have been replaced meanwhile
     const std::string* now = options_.passwords->stored(request.user_name);
@@ -145,11 +162,10 @@ Authenticator::Plan Authenticator::plan(const session::AuthRequest& request) con
   if (options_.registry != nullptr) p.login = options_.registry->find_login(request.user_name);
   if (p.login) {
     const registry::pb::Credential& c = p.login->credential;
-    if (!registry::in_time(c, base::wall_time()))
-      return refusal(request, "credential is expired or not valid yet");
+    if (const char* fault = time_fault(c); *fault != 0) return refusal(request, fault);
     if (c.type() == "hmac") {
-      if (!proves_key(request, c))
-        return refusal(request, "wrong proof of its key, or the device's clock is wrong");
+      if (std::string fault = key_fault(request, c); !fault.empty())
+        return refusal(request, std::move(fault));
       p.what = Plan::Do::admit;
       return p;
     }
@@ -166,13 +182,13 @@ Authenticator::Plan Authenticator::plan(const session::AuthRequest& request) con
 }
 
 Authenticator::Plan Authenticator::refusal(const session::AuthRequest& request,
-                                           const char* why) const {
+                                           std::string why) const {
   static const registry::HashCosts kNone;
   const registry::HashCosts& file = options_.passwords ? options_.passwords->costs() : kNone;
   const registry::HashCosts& known =
       options_.registry != nullptr ? options_.registry->hash_costs() : kNone;
   Plan p;
-  p.why = why;
+  p.why = std::move(why);
   const std::size_t all = file.total() + known.total();
   if (all == 0) return p;
   const std::uint64_t number = base::siphash(key_, request.user_name);
@@ -192,11 +208,12 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
   if (options_.registry == nullptr) return done({Reason::success, {}, true});
   const auto login = options_.registry->find_certificate(request.certificate, request.authorities);
   const bool park = !request.nonce.empty();  // whose protocol has one code for all of these
-  if (!login || !registry::in_time(login->credential, base::wall_time()))
-    return done(refusal_of(
-        park ? Reason::bad_user_name_or_password : Reason::not_authorized,
-        login ? "credential is expired or not valid yet" : "certificate is not registered"));
-  if (!login->scope) return done(refusal_of(Reason::banned, kDisabled));
+  const char* fault = login ? time_fault(login->credential) : "its certificate is not registered";
+  if (*fault != 0)
+    return done(
+        refusal_of(park ? Reason::bad_user_name_or_password : Reason::not_authorized, fault));
+  if (!login->scope)
+    return done(refusal_of(Reason::banned, options_.registry->why_ended(login->who)));
   done({Reason::success, login->scope, false,
         registry::credential_use(registry::credential_id(login->credential), request.authorities)});
 }
@@ -206,34 +223,48 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
 //   password := "v2:" seconds ':' HEX(auth_id '@' tenant ':' seconds ':' client_id)
 //   password := seconds ':' HEX(auth_id ':' seconds)       for any client id: may be switched off
 //   HEX(text) := hex of HMAC-SHA256(key, text)
-bool Authenticator::proves_key(const session::AuthRequest& request,
-                               const registry::pb::Credential& c) const {
+// Empty: it proves the key; else what is wrong, for the log.
+std::string Authenticator::key_fault(const session::AuthRequest& request,
+                                     const registry::pb::Credential& c) const {
+  static constexpr const char* kNoProof =
+      "its credential is a key, the password is no proof of it (v2:SECONDS:HMAC)";
   const auto same = [](std::string_view got, std::string_view wanted) {
     return got.size() == wanted.size() &&
            CRYPTO_memcmp(got.data(), wanted.data(), wanted.size()) == 0;
   };
   const std::string key = registry::decode_base64(c.key());
   if (!request.nonce.empty()) {
-    return same(request.proof,
-                protocol::park::proof_of(key, request.nonce, request.user_name, request.client_id));
+    if (request.proof.empty())
+      return request.password.empty() ? "HELLO has no proof of its key"
+                                      : "a password was shown, its credential is a key";
+    const bool good =
+        same(request.proof,
+             protocol::park::proof_of(key, request.nonce, request.user_name, request.client_id));
+    return good ? "" : "wrong proof of its key";
   }
   std::string_view password = request.password;
   const bool bound = password.starts_with(kBound);
-  if (!bound && !options_.unbound_proofs) return false;
   if (bound) password.remove_prefix(kBound.size());
   const std::size_t colon = password.find(':');
-  if (colon == std::string_view::npos) return false;
+  if (colon == std::string_view::npos) return kNoProof;
   std::int64_t seconds = 0;
   const auto r = std::from_chars(password.data(), password.data() + colon, seconds);
-  if (r.ec != std::errc{} || r.ptr != password.data() + colon) return false;
+  if (r.ec != std::errc{} || r.ptr != password.data() + colon) return kNoProof;
+  if (!bound && !options_.unbound_proofs)
+    return "a proof that names no client id: auth.unbound_proofs is off";
   const std::int64_t now_s = base::wall_time().ms / 1000;
-  if (seconds < now_s - kClockSkew_s || seconds > now_s + kClockSkew_s) return false;
+  if (seconds < now_s - kClockSkew_s || seconds > now_s + kClockSkew_s) {
+    const auto skew_s = static_cast<std::int64_t>(static_cast<std::uint64_t>(seconds) -
+                                                  static_cast<std::uint64_t>(now_s));
+    return "the device's clock is " + std::to_string(skew_s) + " s off, " +
+           std::to_string(kClockSkew_s) + " s are allowed";
+  }
   const std::string said(password.substr(0, colon));
   const std::string text =
       bound ? c.auth_id() + "@" + std::string(options_.registry->tenant_of(request.user_name)) +
                   ":" + said + ":" + request.client_id
             : c.auth_id() + ":" + said;
-  return same(password.substr(colon + 1), hex_hmac(key, text));
+  return same(password.substr(colon + 1), hex_hmac(key, text)) ? "" : "wrong proof of its key";
 }
 
 // He is who he says.
@@ -241,11 +272,13 @@ void Authenticator::admit(const session::AuthRequest& request, const std::option
                           const Done& done) {
   throttle_.succeeded(request.address, request.user_name, login_time());
   if (!login) return done({Reason::success, {}, true});  // of the password file
-  if (!login->scope) return done(refusal_of(Reason::banned, kDisabled));
+  if (!login->scope)
+    return done(refusal_of(Reason::banned, options_.registry->why_ended(login->who)));
   done({Reason::success, login->scope, false, registry::credential_id(login->credential)});
 }
 
-void Authenticator::refuse(const session::AuthRequest& request, const char* why, const Done& done) {
+void Authenticator::refuse(const session::AuthRequest& request, const std::string& why,
+                           const Done& done) {
   throttle_.failed(request.address, request.user_name, login_time());
   done(refusal_of(Reason::bad_user_name_or_password, why));
 }

@@ -54,20 +54,21 @@ class Authenticator {
     std::optional<Login> login;  // of the registry
     std::string stored;          // hash: what is to be compared with
     int iterations = 0;          // pretend
-    const char* why = "";        // refuse, pretend: for the log
+    std::string why;             // refuse, pretend: for the log
   };
   bool nobody_asks(const session::AuthRequest& request) const;
   Plan plan(const session::AuthRequest& request) const;
-  Plan refusal(const session::AuthRequest& request, const char* why) const;
+  Plan refusal(const session::AuthRequest& request, std::string why) const;
   void follow(Plan plan, Request request, const Done& done, base::ConnId conn);
   void check_certificate(const session::AuthRequest& request, const Done& done);
-  bool proves_key(const session::AuthRequest& request, const registry::pb::Credential& c) const;
+  std::string key_fault(const session::AuthRequest& request,
+                        const registry::pb::Credential& c) const;
   std::uint64_t tenant_of(const session::AuthRequest& request) const;
   void answer(const Plan& plan, const session::AuthRequest& request, LoginHasher::Outcome outcome,
               const Done& done);
   void admit(const session::AuthRequest& request, const std::optional<Login>& login,
              const Done& done);
-  void refuse(const session::AuthRequest& request, const char* why, const Done& done);
+  void refuse(const session::AuthRequest& request, const std::string& why, const Done& done);
 
   Options options_;
   LoginThrottle throttle_;

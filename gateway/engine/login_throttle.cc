@@ -69,6 +69,22 @@ bool LoginThrottle::may_try(const base::Address& from, std::string_view name, ba
   return true;
 }
 
+LoginThrottle::Full LoginThrottle::why_not(const base::Address& from, std::string_view name,
+                                           base::Instant now) {
+  const auto wait_ms = [&](Entry& e, std::uint32_t most, double times) {
+    const double too_many = std::max(0.0, left(e, now) - (most - 1 / times));
+    return static_cast<std::uint32_t>(std::min(too_many * 1000.0 * options_.forgiven_s, 86'400e3));
+  };
+  if (Entry* p = known(from, name))
+    return {"failures_per_name", wait_ms(*p, options_.per_name, kOfKnown)};
+  Entry* a =
+      memory_->find(Table::addresses, memory_->hash(Table::addresses, bytes_of(from.site())));
+  if (a != nullptr && full(*a, options_.per_address, 1, now))
+    return {"failures_per_address", wait_ms(*a, options_.per_address, 1)};
+  Entry* n = memory_->find(Table::names, memory_->hash(Table::names, name));
+  return {"failures_per_name", n == nullptr ? 0 : wait_ms(*n, options_.per_name, 1)};
+}
+
 void LoginThrottle::failed(const base::Address& from, std::string_view name, base::Instant now) {
   if (options_.per_address == 0 || known(from, name) != nullptr) return;
   take(memory_->make(Table::addresses, memory_->hash(Table::addresses, bytes_of(from.site()))), 1,

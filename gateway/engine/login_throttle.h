@@ -38,6 +38,12 @@ class LoginThrottle {
   bool may_try(const base::Address& from, std::string_view name, base::Instant now);
   void failed(const base::Address& from, std::string_view name, base::Instant now);
   void succeeded(const base::Address& from, std::string_view name, base::Instant now);
+  // Which limit has refused a try just now, and when the next may be made.
+  struct Full {
+    const char* limit = "";  // its name in the configuration, without "auth."
+    std::uint32_t wait_ms = 0;
+  };
+  Full why_not(const base::Address& from, std::string_view name, base::Instant now);
   // It was not asked after all.
   void not_tried(const base::Address& from, std::string_view name);
 

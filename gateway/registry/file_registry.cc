@@ -8,12 +8,14 @@
 #include <string_view>
 #include <utility>
 
+#include "base/log.h"
 #include "gateway/registry/import.h"
 
 namespace berth::gateway::registry {
 
 namespace {
-constexpr int kIterations = 1;  // passwords in the file stand there in clear
+constexpr std::size_t kNamed = 8;  // records that a line of the log names
+constexpr int kIterations = 1;     // passwords in the file stand there in clear
 
 // "line 3: why" as "path:3: why".
 std::string placed(const std::string& path, std::string_view why) {
@@ -42,13 +44,42 @@ Changes FileRegistry::read() {
   return out;
 }
 
+// Names of records only: what stands in them may be secret.
+void FileRegistry::log_changes(const std::string& path, const Known& before, const Known& now) {
+  const auto key_of_said = [](const auto& said) {
+    return said.first.substr(0, said.first.find('\0'));
+  };
+  std::map<std::string, const char*> changes;
+  for (const auto& said : before) {
+    if (!now.contains(said.first)) changes[key_of_said(said)] = "removed";
+  }
+  std::size_t added = 0;
+  std::size_t changed = 0;
+  for (const auto& said : now) {
+    if (before.contains(said.first)) continue;
+    const auto [it, fresh] = changes.try_emplace(key_of_said(said), "added");
+    if (!fresh) it->second = "changed";
+    ++(fresh ? added : changed);
+  }
+  std::string names;
+  std::size_t left = kNamed;
+  for (const auto& [key, what] : changes) {
+    if (left-- == 0) break;
+    names += (names.empty() ? "" : ", ") + std::string(what) + " " + key;
+  }
+  BERTH_LOG(info,
+            "registry file read again file={} records={} added={} changed={} removed={} first={}",
+            base::LogName{path}, now.size(), added, changed, changes.size() - added - changed,
+            base::LogName{names, 512});
+}
+
 Changes FileRegistry::parse(const std::string& path) {
   std::ifstream in(path);
   std::ostringstream text;
   text << in.rdbuf();
   if (!in) throw std::runtime_error(path + ": cannot be read");
   Changes out{.whole = true, .list = {}};
-  std::map<std::string, std::string> known;
+  Known known;
   try {
     std::vector<Said> said = parse_yaml(text.str());
     std::vector<std::string> as_said;
@@ -64,6 +95,7 @@ Changes FileRegistry::parse(const std::string& path) {
   } catch (const BadRecord& e) {
     throw std::runtime_error(placed(path, e.what()));
   }
+  if (!known_.empty()) log_changes(path, known_, known);
   known_ = std::move(known);
   return out;
 }

@@ -25,6 +25,8 @@ class FileRegistry final : public RegistryStore {
     std::int64_t size = -1;
     bool operator==(const Stamp&) const = default;
   };
+  using Known = std::map<std::string, std::string>;
+  static void log_changes(const std::string& path, const Known& before, const Known& now);
   static Stamp stamp_of(const std::string& path);
   Changes parse(const std::string& path);
   std::string path_;
@@ -32,7 +34,7 @@ class FileRegistry final : public RegistryStore {
   Stamp seen_;  // at the last call: what has just changed may be half written
   Stamp read_at_;
   // As it was said -> as it is kept: a password that has not changed is not hashed anew.
-  std::map<std::string, std::string> known_;
+  Known known_;
 };
 
 }  // namespace berth::gateway::registry

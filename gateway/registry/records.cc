@@ -85,8 +85,11 @@ void settle_password(pb::Credential& c, const pb::Credential* old, Hashing hashi
 void settle_key(pb::Credential& c, const pb::Credential* old) {
   check_auth_id(c);
   if (c.key().empty() && old != nullptr) c.set_key(old->key());
-  if (decode_base64(c.key()).size() < kKeyMin)
-    bad("key of '" + c.auth_id() + "' is not base64 of 16 bytes or more");
+  const std::size_t size = decode_base64(c.key()).size();
+  if (size == 0) bad("key of '" + c.auth_id() + "' is not base64");
+  if (size < kKeyMin)
+    bad("key of '" + c.auth_id() + "' has " + std::to_string(size) + " bytes, at least " +
+        std::to_string(kKeyMin) + " are needed");
 }
 
 void check_authority(const std::string& a) {

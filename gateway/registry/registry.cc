@@ -271,7 +271,7 @@ std::optional<Registry::Login> Registry::login_at(
       found = Login{key.kind == Kind::device
                         ? device_scope(key.tenant, static_cast<const pb::Device&>(*m))
                         : account_scope(key.tenant, static_cast<const pb::Account&>(*m)),
-                    c};
+                    c, principal(key, *m)};
     }
   }
   return found;
@@ -410,6 +410,25 @@ session::ScopePtr Registry::scope_of(const session::Principal& who) const {
   if (stored == nullptr || !a.ParseFromString(*stored)) return nullptr;
   auto scope = account_scope(who.tenant, a);
   return scope && scope->who() == who ? scope : nullptr;
+}
+
+std::string Registry::why_ended(const session::Principal& who) const {
+  pb::Tenant t;
+  const std::string* stored = find(key_of(Kind::tenant, who.tenant));
+  if (stored == nullptr || !t.ParseFromString(*stored)) return "its tenant is removed";
+  if (!enabled(t)) return "its tenant is disabled";
+  if (who.role != Role::device) {
+    pb::Account a;
+    stored = find(key_of(Kind::account, who.tenant, who.name));
+    if (stored == nullptr || !a.ParseFromString(*stored)) return "the account is removed";
+    return enabled(a) ? "the account has another role now" : "the account is disabled";
+  }
+  pb::Device d;
+  stored = find(key_of(Kind::device, who.tenant, who.name));
+  if (stored == nullptr || !d.ParseFromString(*stored)) return "the device is removed";
+  if (!enabled(d)) return "the device is disabled";
+  if (!place_enabled(who.tenant, d.site())) return "its site is disabled or removed";
+  return "its product is not in the registry";
 }
 
 base::Instant Registry::credential_until(const session::Principal& who,

@@ -41,6 +41,7 @@ class Registry final : public session::Principals {
   struct Login {
     session::ScopePtr scope;  // null: disabled, or its site or tenant is
     pb::Credential credential;
+    session::Principal who;
   };
   // "auth_id@tenant". Nothing: unknown, or two have it.
   std::optional<Login> find_login(std::string_view user_name) const;
@@ -52,6 +53,7 @@ class Registry final : public session::Principals {
 
   // -- session::Principals
   session::ScopePtr scope_of(const session::Principal& who) const override;
+  std::string why_ended(const session::Principal& who) const override;
   bool exists(std::string_view principal_key) const override;
   session::ScopePtr scope_of_will(const session::Principal& who,
                                   std::string_view site) const override;

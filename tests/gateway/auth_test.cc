@@ -93,12 +93,18 @@ TEST(Authenticator, AGuesserIsRefusedUnasked) {
   TempFile f(kFile);
   Posted posted;
   std::vector<protocol::mqtt::Reason> answers;
+  session::AuthResult last;
   Authenticator auth({.passwords = PasswordFile::load(f.path)}, posted.poster());
   for (std::size_t i = 1; i <= 7; ++i) {
-    auth.check({.has_user_name = true, .user_name = "gate", .password = "guess"},
-               [&](auto r) { answers.push_back(r.reason); });
+    auth.check({.has_user_name = true, .user_name = "gate", .password = "guess"}, [&](auto r) {
+      answers.push_back(r.reason);
+      last = r;
+    });
     ASSERT_TRUE(posted.run_until([&] { return answers.size() == i; }));
   }
+  EXPECT_EQ(last.limit, "failures_per_name");
+  EXPECT_EQ(last.why, "too many failed log-ins: auth.failures_per_name");
+  EXPECT_GT(last.retry_after_ms, 0u) << "when the next may be made";
   using protocol::mqtt::Reason;
   EXPECT_EQ(std::count(answers.begin(), answers.end(), Reason::bad_user_name_or_password), 5);
   EXPECT_EQ(answers.back(), Reason::connection_rate_exceeded);
@@ -354,6 +360,30 @@ TEST_F(Registered, AKeyIsProvedByTheTime) {
                [&](const session::AuthResult& r) { got = r.reason; });
   EXPECT_TRUE(posted_.run_until([&] { return got.has_value(); }));
   EXPECT_EQ(got, Reason::bad_user_name_or_password);
+}
+
+TEST_F(Registered, ARefusalSaysWhichOfTheseItIs) {
+  load(kAcme);
+  const auto why = [&](session::AuthRequest r) { return ask(std::move(r)).why; };
+  const std::string now = std::to_string(base::now().ms / 1000);
+  const std::string late = std::to_string(base::now().ms / 1000 - 4000);
+  const std::string nonce(16, 'n');
+  EXPECT_EQ(why({.user_name = "box", .password = now + ":00"}), "wrong proof of its key");
+  EXPECT_EQ(why({.user_name = "box", .password = late + ":00"}).find("the device's clock is -400"),
+            0u)
+      << why({.user_name = "box", .password = late + ":00"});
+  EXPECT_NE(why({.user_name = "box", .password = "secret"}).find("its credential is a key"),
+            std::string::npos);
+  EXPECT_EQ(why({.user_name = "box", .nonce = nonce}), "HELLO has no proof of its key");
+  EXPECT_EQ(why({.user_name = "box", .nonce = nonce, .proof = "x"}), "wrong proof of its key");
+  EXPECT_EQ(why({.user_name = "box", .password = "x", .nonce = nonce}),
+            "a password was shown, its credential is a key");
+  EXPECT_EQ(why({.user_name = "cam", .nonce = nonce, .proof = "x"}),
+            "a proof was shown, its credential is a password");
+  EXPECT_EQ(why({.user_name = "cam", .password = "x"}), "wrong password");
+  EXPECT_EQ(why({.user_name = "old", .password = "x"}), "its credential has expired");
+  EXPECT_EQ(why({.user_name = "off", .password = "secret"}), "the device is disabled");
+  EXPECT_EQ(why({.certificate = "nobody"}), "its certificate is not registered");
 }
 
 // What a log-in by a password, a key or a certificate is looked at again by, while its connection

@@ -1,5 +1,7 @@
 // Records, imports, the index of log-ins, and each kind of store behind one contract.
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <sqlite3.h>
 #include <boost/json.hpp>
@@ -7,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 
 #include "gateway/registry/file_registry.h"
 #include "gateway/registry/import.h"
@@ -703,6 +706,52 @@ TEST_F(RegistryFile, IsReadAgainWhenItHasSettled) {
   EXPECT_EQ(again.list.size(), 12u);
   EXPECT_TRUE(r.apply(again).empty()) << "what was there is as it was, its password hashes too";
   EXPECT_NE(r.find("t/third"), nullptr);
+}
+
+// Which records have changed; what stands in them is no matter of the log.
+TEST_F(RegistryFile, AChangeIsLogged) {
+  std::ostringstream out;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(out)));
+  const auto device = [](const std::string& name, const std::string& password) {
+    return "{name: " + name + ", site: n, credentials: [{auth_id: " + name +
+           ", password: " + password + "}]}";
+  };
+  const auto site = [](const std::string& devices) {
+    return "tenants: [{name: acme, sites: [{name: n}], devices: [" + devices + "]}]";
+  };
+  put(site(device("a", "secret1") + ", " + device("b", "secret2")));
+  FileRegistry f(path_);
+  f.read();
+  EXPECT_EQ(out.str(), "");
+  put(site(device("a", "secret3") + ", " + device("c", "secret4")));
+  f.read();
+  f.read();
+  spdlog::set_default_logger(before);
+  EXPECT_NE(out.str().find("registry file read again"), std::string::npos) << out.str();
+  EXPECT_NE(out.str().find("records=4 added=1 changed=1 removed=1"), std::string::npos)
+      << out.str();
+  EXPECT_NE(out.str().find("changed d/acme/a, removed d/acme/b, added d/acme/c"), std::string::npos)
+      << out.str();
+  EXPECT_EQ(out.str().find("secret"), std::string::npos);
+}
+
+TEST_F(RegistryFile, AKeyThatIsNoneAndOneThatIsShortAreToldApart) {
+  const auto why = [&](const std::string& key) -> std::string {
+    put("tenants: [{name: acme, sites: [{name: n}], devices: [{name: a, site: n, credentials: "
+        "[{auth_id: a, key: '" +
+        key + "'}]}]}]");
+    try {
+      FileRegistry(path_).read();
+    } catch (const std::exception& e) {
+      return e.what();
+    }
+    return "good";
+  };
+  EXPECT_NE(why("c2VjcmV0").find("has 6 bytes, at least 16 are needed"), std::string::npos);
+  EXPECT_NE(why("not base64!").find("is not base64"), std::string::npos);
+  EXPECT_EQ(why("MDEyMzQ1Njc4OWFiY2RlZg=="), "good");
 }
 
 TEST_F(RegistryFile, ABadOneChangesNothing) {
