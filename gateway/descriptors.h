@@ -16,6 +16,9 @@ struct DescriptorShare {
 };
 DescriptorShare share_descriptors(std::uint64_t limit, std::uint32_t shards, bool own_store);
 
+// False: nobody has set mqtt.max_connections, and there is room for many devices all the same.
+bool short_of_descriptors(const Config& config, std::uint64_t devices);
+
 // The configuration with mqtt.max_connections no higher than this process's descriptors allow; a
 // lower one is logged. Throws std::runtime_error when not even a few devices would fit.
 Config fitted_to_descriptors(const Config& config);

@@ -149,10 +149,22 @@ void print_warnings(const Config& c) {
   for (const std::string& w : c.warnings) std::fprintf(stderr, "berth: warning: %s\n", w.c_str());
 }
 
-int check_config(const Flags& f) {
+// One "KEY=VALUE" a line, for scripts: where it would listen, and where it would keep its data.
+void print_places(const Config& c) {
+  namespace edge = berth::gateway::edge;
+  for (const edge::Transport t : edge::kTransports) {
+    if (c.listener(t).enabled())
+      std::printf("%s=%s\n", edge::name_of(t), c.listener(t).listen.c_str());
+  }
+  std::printf("admin=%s:%u\ndata=%s\n", c.admin.host.c_str(), unsigned{c.admin.port},
+              c.data_directory.c_str());
+}
+
+int check_config(const Flags& f, bool places) {
   const Config c = load(f);
   print_warnings(c);
   berth::gateway::preflight(c);
+  if (places) print_places(c);
   std::puts("ok");
   return 0;
 }
@@ -303,6 +315,8 @@ int run(int argc, char** argv) {
   CLI::App* check =
       app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
   add_serve_flags(*check, flags);
+  bool places = false;
+  check->add_flag("--places", places, "print where it would listen and keep its data");
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   berth::sim::Options simulated;
   CLI::App* sim = add_sim(app, simulated);
@@ -322,7 +336,7 @@ int run(int argc, char** argv) {
     load_url_file(c);
     return berth::gateway::run_engine_child(c);
   }
-  if (*check) return check_config(flags);
+  if (*check) return check_config(flags, places);
   if (*sim) return berth::sim::run(simulated);
   if (const auto code = control.run()) return *code;
   if (const auto code = registry.run(control.admin)) return *code;

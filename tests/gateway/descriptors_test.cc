@@ -15,6 +15,15 @@ TEST(Descriptors, WhatIsReservedAndTheDevicesAreTheLimit) {
   }
 }
 
+// It warns of what somebody has asked for, or of few.
+TEST(Descriptors, ADefaultThatDoesNotFitIsNoWarningWhereThereIsRoomForMany) {
+  Config c;
+  EXPECT_FALSE(short_of_descriptors(c, 18'000));
+  EXPECT_TRUE(short_of_descriptors(c, 800));
+  c.edge.max_connections = 50'000;
+  EXPECT_TRUE(short_of_descriptors(c, 18'000));
+}
+
 TEST(Descriptors, BelowTheLeastNobodyIsServed) {
   for (const std::uint32_t shards : {1u, 2u, 16u}) {
     const std::uint64_t least = share_descriptors(0, shards, true).least;

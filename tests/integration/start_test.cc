@@ -82,6 +82,16 @@ TEST_F(Start, WhatCheckConfigRefusesServeRefusesToo) {
   EXPECT_EQ(good.code, 0) << good.text;
 }
 
+// What scripts/run shows before it starts.
+TEST_F(Start, CheckConfigSaysWhereItWouldListen) {
+  const Output places = run("check-config --places --mqtt 127.0.0.1:3883 --data " + directory_);
+  EXPECT_EQ(places.code, 0) << places.text;
+  EXPECT_NE(
+      places.text.find("mqtt=127.0.0.1:3883\nadmin=127.0.0.1:9180\ndata=" + directory_ + "\n"),
+      std::string::npos)
+      << places.text;
+}
+
 TEST_F(Start, AMisspeltVariableIsNamed) {
   setenv("BERTH_MQTT_LISEN", "127.0.0.1:0", 1);
   const Output checked = run("check-config");
