@@ -17,7 +17,8 @@ PasswordFile PasswordFile::load(const std::string& path) {
     std::string why;
     const auto hash = registry::PasswordHash::parse(text, why);
     if (!hash) throw lines.bad(why);
-    file.users_.insert_or_assign(std::string(user), std::string(text));
+    if (!file.users_.emplace(std::string(user), std::string(text)).second)
+      throw lines.bad("user '" + std::string(user) + "' stands in a line above already");
     file.costs_.add(hash->iterations());
   }
   return file;

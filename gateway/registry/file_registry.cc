@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "gateway/registry/import.h"
+#include "gateway/registry/registry.h"
 
 namespace berth::gateway::registry {
 
@@ -22,6 +23,26 @@ std::string placed(const std::string& path, std::string_view why) {
   constexpr std::string_view kLine = "line ";
   return path + (why.starts_with(kLine) ? ":" : ": ") +
          std::string(why.starts_with(kLine) ? why.substr(kLine.size()) : why);
+}
+
+// Two records with one credential would both be locked out. `lines`: of the records, in this order.
+void refuse_shared_credentials(const std::vector<Write>& writes, const std::vector<int>& lines) {
+  std::map<std::string, std::size_t> taken;
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    const Key key = parse_key(writes[i].key);
+    if (key.kind != Kind::device && key.kind != Kind::account) continue;
+    const auto m = message_of(key.kind, *writes[i].value);
+    for (const std::string& login : logins_of(key, *m)) {
+      const auto [it, fresh] = taken.try_emplace(login, i);
+      if (fresh || it->second == i) continue;
+      const std::size_t later = lines[i] < lines[it->second] ? it->second : i;
+      const std::size_t earlier = later == i ? it->second : i;
+      throw BadRecord("line " + std::to_string(lines[later]) + ": '" +
+                      writes[later].key.substr(2) + "' and '" + writes[earlier].key.substr(2) +
+                      "' (line " + std::to_string(lines[earlier]) +
+                      ") have the same credential '" + login + "'");
+    }
+  }
 }
 
 }  // namespace
@@ -83,9 +104,14 @@ Changes FileRegistry::parse(const std::string& path) {
   try {
     std::vector<Said> said = parse_yaml(text.str());
     std::vector<std::string> as_said;
-    for (const Said& s : said) as_said.push_back(s.key + '\0' + deterministic(*s.message));
+    std::vector<int> lines;
+    for (const Said& s : said) {
+      as_said.push_back(s.key + '\0' + deterministic(*s.message));
+      lines.push_back(s.line);
+    }
     const auto nothing = [](std::string_view) -> const std::string* { return nullptr; };
     const std::vector<Write> writes = to_writes(std::move(said), nothing, kIterations);
+    refuse_shared_credentials(writes, lines);
     for (std::size_t i = 0; i < writes.size(); ++i) {
       const auto before = known_.find(as_said[i]);
       const std::string& value = before != known_.end() ? before->second : *writes[i].value;

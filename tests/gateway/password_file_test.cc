@@ -36,6 +36,8 @@ TEST(PasswordFile, TellsWhereItIsBad) {
   EXPECT_EQ(load_error("u:$7$101$AAAA$AAAA\n"), ":1: bad base64");
   EXPECT_EQ(load_error(std::string(257, 'u') + ":" + kHash),
             ":1: user name of more than 256 bytes");
+  EXPECT_EQ(load_error(kGate + std::string("gate:") + kHash),
+            ":2: user 'gate' stands in a line above already");
   EXPECT_EQ(load_error(kGate), "");
 }
 

@@ -64,7 +64,7 @@ std::string why(const std::function<void()>& f) {
   try {
     f();
     return {};
-  } catch (const BadRecord& e) {
+  } catch (const std::runtime_error& e) {
     return e.what();
   }
 }
@@ -765,6 +765,27 @@ TEST_F(RegistryFile, ABadOneChangesNothing) {
   f.read();
   EXPECT_EQ(f.read().list.size(), 1u);
   EXPECT_THROW(FileRegistry(directory_ + "/none").read(), std::runtime_error);
+}
+
+// Both would be locked out. In the words of an import, with the lines.
+TEST_F(RegistryFile, OneCredentialOfTwoIsBad) {
+  const std::string head = "tenants:\n  - name: acme\n    sites: [{name: north}]\n";
+  const std::string device =
+      "    devices: [{name: d, site: north, credentials: [{auth_id: x, key: "
+      "AAAAAAAAAAAAAAAAAAAAAA==}]}]\n";
+  put(head + device);
+  FileRegistry f(path_);
+  EXPECT_EQ(f.read().list.size(), 3u);
+  put(head + device +
+      "    accounts: [{name: a, role: service, credentials: [{auth_id: x, password: p}]}]\n");
+  f.read();
+  EXPECT_EQ(why([&] { f.read(); }), path_ +
+                                        ":5: 'acme/a' and 'acme/d' (line 4) have the "
+                                        "same credential 'x@acme'");
+  EXPECT_EQ(why([&] { f.read(); }).empty(), false) << "as long as it is so";
+  put(head + device + "  - name: other\n    sites: [{name: north}]\n" + device);
+  f.read();
+  EXPECT_EQ(f.read().list.size(), 6u) << "of another tenant it is another log-in";
 }
 
 }  // namespace
