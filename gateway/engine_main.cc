@@ -1,12 +1,16 @@
 #include "gateway/engine_main.h"
 
+#include <unistd.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdio>
 #include <cstdlib>
 
 #include "base/log.h"
+#include "gateway/engine_build.h"
 #include "gateway/engine_setup.h"
+#include "gateway/exit_codes.h"
 #include "gateway/good_files.h"
 #include "gateway/link/link_set.h"
 #include "gateway/process.h"
@@ -14,12 +18,16 @@
 #include "gateway/runtime/child_process.h"
 #include "gateway/sample_sender.h"
 #include "gateway/usage.h"
+#include "session/store_access.h"
 
 namespace berth::gateway {
 
 namespace {
 
 constexpr int kExitConfig = 78;
+// An end does not wait longer for a store that takes no writes: what waits for it was not
+// acknowledged, and edges and devices say it again.
+constexpr auto kStoreStuck = std::chrono::seconds(3);
 
 class EngineProcess {
  public:
@@ -28,7 +36,8 @@ class EngineProcess {
         registry_(RegistryService::make(io_, config, false)),
         poison_(runtime::kPoisonFd),
         logins_(std::make_shared<engine::LoginMemory>(runtime::logins_given())),
-        heartbeat_(io_) {
+        heartbeat_(io_),
+        give_up_(io_) {
     for (std::uint32_t i = 0; i < runtime::links_given(); ++i) {
       links_.add(std::make_unique<link::EngineLink>(
           io_, runtime::kFirstLinkFd + static_cast<int>(i), i,
@@ -90,6 +99,8 @@ class EngineProcess {
           claim, probe_);
     } catch (const ConfigError& e) {
       return fail(kExitConfig, e.what());
+    } catch (const session::StoreForbidden& e) {
+      return fail(kExitForbidden, e.what());
     } catch (const session::StoreFull& e) {
       return fail(runtime::kExitTryAgain, e.what());
     } catch (const std::exception& e) {
@@ -135,9 +146,21 @@ class EngineProcess {
   // Shutdown: devices are told, everything is durable, then we end.
   void drain() {
     if (!engine_) return io_.stop();
+    give_up_on_store();
     engine_->drain([this] {
       links_[0].send_empty(protocol::link::FrameType::drained);
       finish_then_exit();
+    });
+  }
+
+  // Ends when the store has taken no write for kStoreStuck.
+  void give_up_on_store() {
+    give_up_.expires_after(kStoreStuck);
+    give_up_.async_wait([this, failed = !engine_->store_healthy()](boost::system::error_code ec) {
+      if (ec) return;
+      if (!failed || engine_->store_healthy()) return give_up_on_store();
+      BERTH_LOG(warn, "ending without the store, which takes no writes");
+      io_.stop();
     });
   }
 
@@ -162,6 +185,7 @@ class EngineProcess {
       auto samples = metrics::samples_of(probe_);
       samples.push_back(writes_lost_sample(condition_));
       samples.push_back(files_replaced_sample());
+      samples.push_back(engine_build_sample());
       for (auto& s : metrics::process_samples("engine")) samples.push_back(std::move(s));
       for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
       return SampleSender::Figures{std::move(samples), usage_of(engine_->broker())};
@@ -180,6 +204,7 @@ class EngineProcess {
   runtime::PoisonPage poison_;
   std::shared_ptr<engine::LoginMemory> logins_;  // shared with the engine that is made of it
   boost::asio::steady_timer heartbeat_;
+  boost::asio::steady_timer give_up_;
   std::unique_ptr<engine::EngineShard> engine_;
   SampleSender sender_{io_,
                        [this](const std::string& payload) { links_[0].send_samples(payload); }};
@@ -195,6 +220,7 @@ int run_engine_child(const Config& config) {
       {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
        .level = config.log_level,
        .role = "engine"});
+  BERTH_LOG(info, "engine begins version={} revision={} pid={}", kVersion, revision(), ::getpid());
   int code = 0;
   {
     EngineProcess process(config);

@@ -3,11 +3,9 @@
 #include <fstream>
 
 #include "gateway/edge/tls_server.h"
-#include "gateway/engine/password_file.h"
-#include "gateway/engine_setup.h"
+#include "gateway/good_files.h"
 #include "gateway/link/tls.h"
 #include "gateway/process.h"
-#include "gateway/registry/file_registry.h"
 
 namespace berth::gateway {
 namespace {
@@ -62,11 +60,8 @@ void preflight(const Config& config) {
   check_readable("store.redis_cert_file", config.redis_cert_file);
   check_readable("store.redis_key_file", config.redis_key_file);
   as_configuration([&] {
-    load_access(config);
-    if (!config.password_file.empty()) engine::PasswordFile::load(config.password_file);
+    prove_files(config);  // keeps no copy: a gateway may work on the same directory
     if (!config.admin_token_file.empty()) admin_token(config);
-    if (config.registry.source == RegistryConfig::Source::file)
-      registry::FileRegistry(config.registry.file).read();
   });
 }
 

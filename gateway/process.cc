@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -10,6 +11,7 @@
 
 #include "base/log.h"
 #include "gateway/engine_setup.h"
+#include "gateway/exit_codes.h"
 #include "gateway/preflight.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/runtime/degraded.h"
@@ -17,6 +19,7 @@
 #include "metrics/exposition.h"
 #include "metrics/link_names.h"
 #include "metrics/names.h"
+#include "session/store_access.h"
 
 namespace berth::gateway {
 
@@ -29,6 +32,7 @@ int run_process(const Config& config, const std::string& role, const std::functi
       {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
        .level = config.log_level,
        .role = role});
+  BERTH_LOG(info, "starting version={} revision={} pid={}", kVersion, revision(), ::getpid());
   for (const std::string& w : config.warnings) BERTH_LOG(warn, "{}", w);
   keep_secrets(config);
   int code = 0;
@@ -38,10 +42,14 @@ int run_process(const Config& config, const std::string& role, const std::functi
   } catch (const ConfigError&) {
     base::stop_log();
     throw;
+  } catch (const session::StoreForbidden& e) {
+    BERTH_LOG(err, "cannot start error=\"{}\"", e.what());
+    code = kExitForbidden;
   } catch (const std::exception& e) {
     BERTH_LOG(err, "cannot start error=\"{}\"", e.what());
     code = kExitUnavailable;
   }
+  BERTH_LOG(info, "stopped code={}", code);
   if (!base::stop_log()) std::_Exit(code);  // whoever reads the log does not
   return code;
 }

@@ -1,6 +1,7 @@
 #include "gateway/serve.h"
 
 #include <signal.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/descriptors.h"
+#include "gateway/engine_build.h"
 #include "gateway/engine_setup.h"
 #include "gateway/in_process_engine.h"
 #include "gateway/link/edge_link.h"
@@ -22,11 +24,13 @@
 #include "gateway/quarantine_api.h"
 #include "gateway/registry_service.h"
 #include "gateway/runtime/edge_shards.h"
+#include "gateway/runtime/invocation.h"
 #include "gateway/runtime/supervisor.h"
 #include "gateway/sample_sender.h"
 #include "gateway/usage.h"
 #include "gateway/usage_series.h"
 #include "metrics/link_names.h"
+#include "session/store_access.h"
 
 namespace berth::gateway {
 
@@ -36,9 +40,11 @@ namespace json = boost::json;
 namespace {
 
 constexpr auto kAgain = std::chrono::seconds(2);
+constexpr auto kStoreStuck = std::chrono::seconds(3);
 constexpr double kUnreadyAfterAbsent_s = 10;          // an engine's restart must not flap readiness
 constexpr std::chrono::seconds kReplacementMax{120};  // the new engine restores what is stored
 constexpr const char* kStoreDown = "the store does not take writes";
+constexpr const char* kStarting = "starting: what is stored has not been restored yet";
 
 edge::EdgeOptions edge_options(const Config& config) {
   edge::EdgeOptions o = config.edge;
@@ -46,10 +52,42 @@ edge::EdgeOptions edge_options(const Config& config) {
   return o;
 }
 
-std::vector<std::string> degraded_in(const std::vector<metrics::Sample>& samples) {
+// Behind a reason not to be ready, where it can say more. Looks at the disk: not on the edge's
+// loop.
+std::string with_details(const std::string& why, const Config& config) {
+  const bool down = why == kStoreDown;
+  if (!down && why != kStarting) return why;
+  if (!config.store_url.empty()) return why + "; it is " + redis_options(config).address.text();
+  const std::uint64_t needed = down ? session::kStoreSpaceKept : session::kStoreSpaceToOpen;
+  struct statvfs room {};
+  if (::statvfs(config.data_directory.c_str(), &room) != 0) return why;
+  const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
+  if (!down && free >= needed) return why;
+  return why + "; " + config.data_directory + "/store has " + std::to_string(free) +
+         " bytes free and needs " + std::to_string(needed);
+}
+
+std::string build_in(const std::vector<metrics::Sample>& samples) {
+  for (const metrics::Sample& s : samples) {
+    if (s.family == kEngineBuild) return s.label_value;
+  }
+  return "unknown";
+}
+
+// With the file that is bad.
+std::string degraded_part(const std::string& part, const Config& config) {
+  if (part == runtime::name_of(runtime::Part::password_file))
+    return part + ": " + config.password_file;
+  if (part == runtime::name_of(runtime::Part::acl_file)) return part + ": " + config.acl_file;
+  return part;
+}
+
+std::vector<std::string> degraded_in(const std::vector<metrics::Sample>& samples,
+                                     const Config& config) {
   std::vector<std::string> parts;
   for (const metrics::Sample& s : samples) {
-    if (s.family == metrics::kDegraded && s.value != 0) parts.push_back(s.label_value);
+    if (s.family == metrics::kDegraded && s.value != 0)
+      parts.push_back(degraded_part(s.label_value, config));
   }
   return parts;
 }
@@ -157,10 +195,23 @@ class Gateway {
     if (supervisor_) {
       supervisor_->drain(done);
     } else if (engine_) {
+      give_up_on_store();
       engine_->drain(done);
     } else {
       done();
     }
+  }
+
+  // --single-process: ends when the store has taken no write for a while. What waits for it was not
+  // acknowledged.
+  void give_up_on_store() {
+    again_.expires_after(kStoreStuck);
+    again_.async_wait([this, failed = !engine_->store_healthy()](boost::system::error_code ec) {
+      if (ec) return;
+      if (!failed || engine_->store_healthy()) return give_up_on_store();
+      BERTH_LOG(warn, "ending without the store, which takes no writes");
+      io_.stop();
+    });
   }
 
   // -- for operators: coroutines on the admin server's thread, which ask here what they need
@@ -168,7 +219,7 @@ class Gateway {
   // What is in the way of being ready, but for the store of a supervised engine.
   std::vector<std::string> not_ready() const {
     std::vector<std::string> why;
-    if (!started_) why.push_back("starting: what is stored has not been restored yet");
+    if (!started_) why.emplace_back(kStarting);
     if (draining_) why.push_back("draining");
     if (engine_ && !engine_->store_healthy()) why.push_back(kStoreDown);
     if (supervisor_ && supervisor_->absent_seconds() >= kUnreadyAfterAbsent_s)
@@ -196,13 +247,15 @@ class Gateway {
     for (const metrics::Sample& s : f.samples) {
       if (s.family == "berth_store_up") store_up_ = s.value != 0;
     }
-    if (!f.samples.empty()) engine_degraded_ = degraded_in(f.samples);
+    if (!f.samples.empty()) engine_degraded_ = degraded_in(f.samples, config_);
+    if (!f.samples.empty()) engine_build_ = build_in(f.samples);
     co_return f;
   }
 
   asio::awaitable<Figures> figures_here() {
     std::function<Figures()> look = [this] { return engine_ ? engine_->figures() : Figures(); };
     std::optional<Figures> f = co_await http_.home().call<Figures>(std::move(look));
+    engine_build_ = build_text();
     co_return f ? std::move(*f) : Figures();
   }
 
@@ -223,6 +276,7 @@ class Gateway {
     State out = s ? std::move(*s) : State();
     if (!s) out.not_ready.emplace_back("the edge's loop does not run");
     if (!store_up_) out.not_ready.emplace_back(kStoreDown);
+    for (std::string& why : out.not_ready) why = with_details(why, config_);
     co_return out;
   }
 
@@ -258,10 +312,12 @@ class Gateway {
     const State now = co_await state();
     json::array engines;
     for (const auto& e : now.engines)
-      engines.push_back({{"pid", static_cast<std::int64_t>(e.pid)}, {"state", e.state}});
+      engines.push_back({{"pid", static_cast<std::int64_t>(e.pid)},
+                         {"state", e.state},
+                         {"version", e.state == "serving" ? engine_build_ : std::string()}});
     json::object figures;
     for (const metrics::Sample& s : told.samples) {
-      if (s.counter) continue;
+      if (s.counter || s.family == kEngineBuild) continue;
       json::value& v =
           figures[s.label_value.empty() ? s.family : s.family + "{" + s.label_value + "}"];
       if (s.plain()) {
@@ -274,6 +330,7 @@ class Gateway {
     for (const std::string& why : now.not_ready) not_ready.emplace_back(why);
     const metrics::EdgeProbe probe = edge ? *edge : metrics::EdgeProbe();
     const json::object out{{"version", kVersion},
+                           {"revision", revision()},
                            {"shape", config_.single_process ? "single-process" : "supervised"},
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"ready", not_ready.empty()},
@@ -303,6 +360,8 @@ class Gateway {
   asio::awaitable<admin::Response> restart_page() {
     if (config_.single_process)
       co_return text_response(409, "single-process: there is no engine to replace\n");
+    co_await engine_figures();
+    const std::string before = engine_build_;
     using Done = admin::HomeLoop::Done<Replaced>;
     std::function<void(Done)> start = [this](Done done) {
       supervisor_->restart_engine([this, done = std::move(done)](bool ok) {
@@ -312,7 +371,10 @@ class Gateway {
     const auto r = co_await http_.home().ask<Replaced>(std::move(start), kReplacementMax);
     if (!r) co_return text_response(504, "no answer yet: berth ctl status says what runs\n");
     if (!r->done) co_return text_response(503, "not now: " + r->why_not + "\n");
-    co_return text_response(200, "engine replaced, gap " + std::to_string(r->gap_ms) + " ms\n");
+    co_await engine_figures();
+    co_return text_response(200, "engine replaced, gap " + std::to_string(r->gap_ms) +
+                                     " ms\nbefore: " + before + "\nnow:    " + engine_build_ +
+                                     "\nfrom:   " + runtime::engine_path() + "\n");
   }
 
   asio::awaitable<admin::Response> ready_page() {
@@ -364,6 +426,7 @@ class Gateway {
   UsageSeries usage_series_{config_.metrics_max_series};  // the admin server's thread
   bool store_up_ = true;                      // as an engine said last; the admin server's thread
   std::vector<std::string> engine_degraded_;  // the same
+  std::string engine_build_ = "unknown";      // the same
 };
 
 }  // namespace

@@ -259,9 +259,10 @@ void RedisConnection::interrupt() {
   if (fd >= 0) ::shutdown(fd, SHUT_RDWR);
 }
 
+// With the address, without its password: whoever reads the error may have several stores.
 void RedisConnection::fail(const std::string& why) {
   close();
-  throw RedisError(why);
+  throw RedisError(options_.address.text() + ": " + why);
 }
 
 // -- connecting
@@ -278,9 +279,11 @@ void RedisConnection::connect() {
     if (role.as_array().empty() || role.items[0].as_text() != "master") {
       fail("not the master (a failover is under way, or the address is a replica's)");
     }
-  } catch (const RedisError&) {  // half a connection, or one to a sentinel, is none
+  } catch (const RedisError& e) {  // half a connection, or one to a sentinel, is none
     close();
-    throw;
+    const std::string why = e.what();
+    const std::string address = options_.address.text();
+    throw RedisError(why.starts_with(address) ? why : address + ": " + why);
   }
 }
 

@@ -24,6 +24,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "session/store_access.h"
 #include "session/store_mark.h"
 #include "session/store_threads.h"
 
@@ -31,8 +32,6 @@ namespace berth::session {
 namespace {
 
 constexpr int kFormatVersion = 1;
-constexpr std::uint64_t kSpaceKept = 32u << 20;   // bytes left for flushes and the log
-constexpr std::uint64_t kSpaceToOpen = 8u << 20;  // bytes: logs and manifest that an opening begins
 constexpr std::size_t kEpochsKept = 16'384;       // about 400 KB
 constexpr auto kRetryDelay = std::chrono::milliseconds(500);
 
@@ -97,9 +96,24 @@ std::string why_damaged(const std::string& path) {
   return {};
 }
 
+void make_directory(const std::string& path) {
+  std::error_code ec;
+  std::filesystem::create_directories(path, ec);
+  if (!ec) return;
+  const std::string why = "store.directory " + path + ": " + ec.message();
+  if (is_forbidden(ec.message())) throw StoreForbidden(why);
+  throw std::runtime_error(why);
+}
+
 constexpr const char* kMovedAside = ".damaged-";
 
+bool of_the_system(const rocksdb::Status& s) {
+  const std::string text = s.ToString();
+  return is_forbidden(text) || lacks_resources(text);
+}
+
 bool is_damage(const rocksdb::Status& s) {
+  if (of_the_system(s)) return false;
   return s.IsCorruption() || s.IsInvalidArgument() || s.IsNotFound() || s.IsPathNotFound();
 }
 
@@ -142,11 +156,13 @@ class RocksStore::Impl {
   void do_read(StoreThreads::Read& r);
   template <class F>
   bool scan(char prefix, F&& each);
+  bool sound(const rocksdb::Status& s) const;
 
   RocksOptions options_;
   Poster post_;
   std::unique_ptr<StoreMark> mark_;
   std::unique_ptr<rocksdb::DB> db_;  // null while the writer opens it anew
+  bool failing_ = false;  // the writer's: its last write has not succeeded yet
   std::shared_mutex db_mutex_;  // held by the reader while it reads, by the writer to replace db_
   boost::unordered_flat_map<std::uint64_t, std::uint64_t>
       epochs_;            // writer's: those last asked for
@@ -174,11 +190,13 @@ void RocksStore::Impl::quarantine(const std::string& why) {
 }
 
 void RocksStore::Impl::open() {
+  check_access(options_.directory);
   const std::string parent = std::filesystem::path(options_.directory).parent_path();
-  std::filesystem::create_directories(parent);
-  if (const std::uint64_t room = room_at(parent); room < kSpaceToOpen)
+  make_directory(parent);
+  if (const std::uint64_t room = room_at(parent); room < kStoreSpaceToOpen)
     throw StoreFull("store " + options_.directory + ": the disk is full, " + std::to_string(room) +
-                    " bytes are free, " + std::to_string(kSpaceToOpen) + " are needed to start");
+                    " bytes are free, " + std::to_string(kStoreSpaceToOpen) +
+                    " are needed to start");
   mark_ = std::make_unique<StoreMark>(options_.directory + ".mark");
   const auto before = mark_->said();
   if (const std::string why = why_damaged(options_.directory); !why.empty()) {
@@ -187,6 +205,8 @@ void RocksStore::Impl::open() {
     quarantine(s.ToString());
   } else if (s.IsNoSpace()) {
     throw StoreFull("store " + options_.directory + ": the disk is full: " + s.ToString());
+  } else if (!s.ok() && is_forbidden(s.ToString())) {
+    throw StoreForbidden("store " + options_.directory + ": " + s.ToString());
   } else if (!s.ok()) {  // locked by another process, no permission, a failing disk: not damage
     const std::string text = s.ToString();
     const bool locked = text.find("LOCK") != std::string::npos ||
@@ -243,11 +263,20 @@ bool RocksStore::Impl::scan(char prefix, F&& each) {
   for (it->Seek(std::string(1, prefix)); it->Valid() && it->key()[0] == prefix; it->Next()) {
     each(view(it->key()).substr(1), view(it->value()));
   }
-  return it->status().ok();
+  return sound(it->status());
+}
+
+// While it is restored. What the system refuses to read is not damaged: it throws.
+bool RocksStore::Impl::sound(const rocksdb::Status& s) const {
+  if (s.ok()) return true;
+  const std::string why = "store " + options_.directory + ": " + s.ToString();
+  if (is_forbidden(why)) throw StoreForbidden(why);
+  if (lacks_resources(why)) throw std::runtime_error(why);
+  return false;
 }
 
 void RocksStore::Impl::restore(RestoreSink& sink) {
-  bool sound = scan('s', [&](std::string_view key, std::string_view value) {
+  bool whole = scan('s', [&](std::string_view key, std::string_view value) {
     base::RecordReader r(value);
     r.varint();  // epoch
     if (key.size() != 8 || !r.ok()) return;
@@ -264,16 +293,16 @@ void RocksStore::Impl::restore(RestoreSink& sink) {
       sink.queue(id, first, last);
       it->Next();
     }
-    sound = sound && it->status().ok();
+    whole = whole && sound(it->status());
   }
-  sound = sound && scan('r', [&](std::string_view key, std::string_view value) {
+  whole = whole && scan('r', [&](std::string_view key, std::string_view value) {
             if (key.size() != 16) return;
             sink.received({base::get_key64(key)},
                           static_cast<std::uint16_t>(base::get_key64(key.substr(8))), value);
           });
-  sound = sound && scan('t', [&](std::string_view k, std::string_view v) { sink.retained(k, v); });
-  sound = sound && scan('a', [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
-  if (!sound) {
+  whole = whole && scan('t', [&](std::string_view k, std::string_view v) { sink.retained(k, v); });
+  whole = whole && scan('a', [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
+  if (!whole) {
     quarantine("could not be read to its end");
     check_mark(mark_->said());
     throw StoreDamaged("store: damaged, moved to " + quarantined_);
@@ -351,7 +380,7 @@ void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
 // RocksDB must not meet a full disk: its log writer takes no write after a failed one. So space is
 // looked at first, and after a write that failed all the same the database is opened anew.
 rocksdb::Status RocksStore::Impl::try_write(rocksdb::WriteBatch& batch) {
-  if (room_at(options_.directory) < kSpaceKept + 2 * batch.GetDataSize()) {
+  if (room_at(options_.directory) < kStoreSpaceKept + 2 * batch.GetDataSize()) {
     return rocksdb::Status::NoSpace("less than the reserve is free");
   }
   if (!db_) {
@@ -387,9 +416,10 @@ void RocksStore::Impl::write_until_done(StoreThreads::Commit& c) {
       BERTH_LOG(err, "store failing error=\"{}\"", s.ToString());
       if (options_.on_health) options_.on_health(false);
     }
-    failing = true;
+    failing = failing_ = true;
     if (!threads_.pause(kRetryDelay)) return;
   }
+  failing_ = false;
   if (failing) {
     BERTH_LOG(info, "store recovered");
     if (options_.on_health) options_.on_health(true);
@@ -426,6 +456,9 @@ void RocksStore::Impl::do_read(StoreThreads::Read& r) {
 
 void RocksStore::Impl::close() {
   threads_.close();
+  // Closing writes, and RocksDB asserts where a full disk has refused a write before. What was
+  // acknowledged is in its log; the process ends, and the next one reads it.
+  if (failing_) return static_cast<void>(db_.release());
   if (db_) {
     db_->SyncWAL();
     db_->Close();

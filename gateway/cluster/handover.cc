@@ -45,7 +45,8 @@ void send_all(int fd, std::string_view bytes) {
 void receive_all(int fd, char* to, std::size_t size) {
   while (size != 0) {
     const ssize_t n = ::recv(fd, to, size, 0);
-    if (n <= 0) fail("receive");
+    if (n == 0) throw std::runtime_error("handover: the other side has gone");
+    if (n < 0) fail("receive");
     to += n;
     size -= static_cast<std::size_t>(n);
   }
@@ -98,7 +99,8 @@ HandoverStream::Item HandoverStream::receive() {
   m.msg_control = control.bytes;
   m.msg_controllen = sizeof control.bytes;
   const ssize_t n = recvmsg(fd_, &m, MSG_CMSG_CLOEXEC);
-  if (n <= 0) fail("receive");
+  if (n == 0) throw std::runtime_error("handover: the other side has gone");
+  if (n < 0) fail("receive");
   for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
     if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
       std::memcpy(&item.fd, CMSG_DATA(c), sizeof item.fd);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
+#include "gateway/cluster/store_trouble.h"
+
 namespace berth::gateway::cluster {
 namespace {
 
@@ -90,8 +93,10 @@ void LeaseWatch::run() {
       write_edges();
       view.lease = session::read_lease(redis_, prefix_);
       view.reachable = true;
-    } catch (const session::RedisError&) {
+      note_store_reached(prefix_, base::monotonic_ns());
+    } catch (const session::RedisError& e) {
       redis_.close();
+      note_store_trouble(prefix_, e.what(), base::monotonic_ns());
     }
     std::unique_lock lock(mutex_);
     if (ending_) return;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/cluster/store_trouble.h"
 #include "gateway/engine/faults.h"
 #include "gateway/engine_setup.h"
 #include "gateway/process.h"
@@ -177,9 +178,11 @@ void PartitionServer::start_serving(std::uint64_t take_from) {
 }
 
 void PartitionServer::not_taken(const std::string& why, bool config_error) {
-  BERTH_LOG(warn, "store not taken partition={} error=\"{}\"", partition_, why);
-  if (config_.store_url.empty())
+  if (config_.store_url.empty()) {
+    BERTH_LOG(err, "store not taken error=\"{}\"", why);
     return events_.failed(config_error ? kExitConfig : kExitUnavailable);
+  }
+  note_store_not_taken(redis_options(config_).slot_key, "not taken: " + why, base::monotonic_ns());
   if (leaving_) return end();
   if (fenced_) return events_.fenced();
   not_before_ns_ = base::monotonic_ns() + kTakeAgain;
@@ -305,7 +308,11 @@ std::string PartitionServer::why_not_ready() const {
   if (state_ == EngineState::serving) return {};  // even if its files are bad by now
   if (!process_.unfit.empty()) return process_.unfit;
   if (state_ != EngineState::standby) return "it is taking the store";
-  if (!store_ok_) return "the store is out of reach";
+  if (!config_.store_url.empty()) {
+    const std::string trouble = store_trouble(redis_options(config_).slot_key);
+    if (!trouble.empty()) return "the store can't be used: " + trouble;
+  }
+  if (!store_ok_) return "the store has not answered yet";
   if (edges_missing() != 0) return "not linked to " + text_of_missing(known_edges_, roster_);
   const bool waited = base::monotonic_ns() - began_ns_ > kReadyAlone;
   return roster_.linked() != 0 || waited ? "" : "no edge is linked";

@@ -20,6 +20,8 @@ using link::text_of;
 using protocol::link::PrincipalId;
 
 namespace {
+
+constexpr const char* kKindNames[] = {"principal", "anonymous", "before_login"};
 constexpr std::size_t kHeardMax = 1000;
 constexpr std::size_t kTenantsMax = 10'000;
 constexpr std::uint8_t kLiftedKind = 3;
@@ -111,8 +113,8 @@ bool Quarantine::strike(const Strike& s, std::string_view input, std::int64_t no
   if (e.deaths < kDeaths && !s.at_once) return false;
   e.until_s = now_s + seconds_;
   BERTH_LOG(err, "quarantined id={} kind={} peer={} who=\"{}\" deaths={} seconds={} input=\"{}\"",
-            text_of(e.id), static_cast<int>(e.kind), base::LogName{e.peer}, base::LogText{e.name},
-            e.deaths, seconds_, e.file);
+            text_of(e.id), kKindNames[static_cast<std::size_t>(e.kind)], base::LogName{e.peer},
+            base::LogText{e.name}, e.deaths, seconds_, e.file);
   return true;
 }
 

@@ -1,5 +1,7 @@
 #include "gateway/engine/password_file.h"
 
+#include <stdexcept>
+
 #include "gateway/engine/security_file.h"
 #include "gateway/registry/password_hash.h"
 
@@ -21,6 +23,7 @@ PasswordFile PasswordFile::load(const std::string& path) {
       throw lines.bad("user '" + std::string(user) + "' stands in a line above already");
     file.costs_.add(hash->iterations());
   }
+  if (file.users_.empty()) throw std::runtime_error(path + ": names nobody");
   return file;
 }
 

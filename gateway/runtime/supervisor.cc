@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "gateway/exit_codes.h"
+#include "gateway/runtime/invocation.h"
 
 namespace berth::gateway::runtime {
 
@@ -38,6 +40,14 @@ bool is_fault(int status) {
   if (!WIFSIGNALED(status)) return WIFEXITED(status) && WEXITSTATUS(status) != 0;
   const int s = WTERMSIG(status);
   return s == SIGSEGV || s == SIGABRT || s == SIGBUS || s == SIGILL || s == SIGFPE;
+}
+
+// It can't begin as things are, which is no death: there is no room, or (of an engine that has a
+// predecessor, for which devices wait) its files belong to another user.
+bool waits_for_something(int status, bool has_predecessor) {
+  if (!WIFEXITED(status)) return false;
+  const int code = WEXITSTATUS(status);
+  return code == kExitTryAgain || (code == kExitForbidden && has_predecessor);
 }
 
 struct Proof {
@@ -67,7 +77,7 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, EdgeSh
       edges_(edges),
       probe_(edges.first_probe()),
       events_(std::move(events)),
-      path_(executable_path()),
+      path_(engine_path()),
       edge_id_(random_id()),
       child_signal_(io, SIGCHLD),
       watch_(io),
@@ -99,6 +109,7 @@ Supervisor::Engine Supervisor::spawn() {
   e.poison = std::make_unique<PoisonPage>();
   auto environment = to_environment(config_);
   environment[kFirstVariable] = ever_ready_ ? "0" : "1";
+  path_ = engine_path();  // its symlinks may lead to another program by now
   e.child = spawn_engine(path_, environment, e.poison->fd(), edges_.count(), logins_.fd());
   e.started_ns = base::monotonic_ns();
   e.oom_kills = oom_kills();
@@ -198,7 +209,7 @@ void Supervisor::on_active_death(int status) {
   const std::int64_t now = base::monotonic_ns();
   const std::uint64_t word = active_->poison->word()->load();
   const bool planned = active_->stopping;
-  const bool later = WIFEXITED(status) && WEXITSTATUS(status) == kExitTryAgain;
+  const bool later = waits_for_something(status, ever_ready_);
   const edge::EngineEnd how = planned || later ? edge::EngineEnd::planned : judge(status);
   edges_.engine_gone(how);
   absence_.ended(now);

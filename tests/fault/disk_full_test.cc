@@ -80,6 +80,9 @@ TEST(DiskFull, AcksWaitQos0FlowsAndItRecovers) {
     ASSERT_FALSE(got.empty()) << g.log() << g.get("/api/v1/status");
     EXPECT_EQ(got.back().payload(5), "flows");
     EXPECT_TRUE(eventually(stuck));
+    EXPECT_NE(g.get("/readyz").find(disk.path + "/data/store has "), std::string::npos)
+        << g.get("/readyz");
+    EXPECT_NE(g.get("/readyz").find(" bytes free and needs 33554432"), std::string::npos);
     disk.make_room();
     const auto acks = pub.until(4, std::chrono::seconds(30));
     ASSERT_FALSE(acks.empty());
@@ -89,6 +92,34 @@ TEST(DiskFull, AcksWaitQos0FlowsAndItRecovers) {
       return status == 200;
     }));
     EXPECT_FALSE(keeper.gone() || live.gone() || pub.gone());
+  }
+}
+
+// What waits for the disk was not acknowledged: an end need not wait with it.
+TEST(DiskFull, SigtermDoesNotWaitForTheDisk) {
+  for (const char* shape : {"", "--single-process"}) {
+    SmallDisk disk;
+    if (!disk.mounted) GTEST_SKIP() << "cannot mount a tmpfs";
+    std::vector<std::string> flags{"--anonymous"};
+    if (*shape != 0) flags.emplace_back(shape);
+    GatewayProcess g(flags, disk.path);
+    RawClient keeper(g.mqtt_port());
+    keeper.send(connect({.client_id = "keeper", .clean = false, .properties = expiry(600)}) +
+                subscribe(1, "k", 1));
+    ASSERT_FALSE(keeper.until(9).empty());
+    RawClient pub(g.mqtt_port());
+    pub.send(connect({.client_id = "pub"}));
+    pub.until(2);
+    disk.fill();
+    const std::string body(30'000, 'b');
+    for (unsigned id = 1; id <= 100; ++id) pub.send(publish("k", body, 1, id));
+    ASSERT_TRUE(eventually([&] {
+      return g.get("/readyz").find("bytes free") != std::string::npos;
+    })) << g.log();
+    const auto began = Clock::now();
+    EXPECT_EQ(g.terminate(), 0);
+    EXPECT_LT(Clock::now() - began, std::chrono::seconds(15)) << "engine.drain_seconds is 20";
+    EXPECT_NE(g.log().find("ending without the store"), std::string::npos) << g.log();
   }
 }
 

@@ -1,0 +1,55 @@
+#include "gateway/runtime/invocation.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "gateway/runtime/child_process.h"
+
+namespace berth::gateway::runtime {
+namespace {
+
+std::string first_argument() {
+  std::ifstream in("/proc/self/cmdline", std::ios::binary);
+  std::string argument;
+  std::getline(in, argument, '\0');
+  return argument;
+}
+
+// As a shell finds a name without a slash.
+std::vector<std::string> places_of(const std::string& name) {
+  if (name.find('/') != std::string::npos) return {name};
+  std::vector<std::string> places;
+  const char* path = std::getenv("PATH");
+  std::istringstream in(path == nullptr ? "" : path);
+  for (std::string directory; std::getline(in, directory, ':');)
+    places.push_back((directory.empty() ? "." : directory) + "/" + name);
+  return places;
+}
+
+struct Invocation {
+  Invocation() : file(executable_path()) {
+    std::error_code ec;
+    for (const std::string& place : places_of(first_argument())) {
+      if (!std::filesystem::equivalent(place, "/proc/self/exe", ec)) continue;
+      path = std::filesystem::absolute(place, ec).string();
+      return;
+    }
+  }
+  const std::string file;
+  std::string path;  // empty: it is not known
+};
+
+}  // namespace
+
+std::string engine_path() {
+  static const Invocation invocation;
+  const bool there = !invocation.path.empty() && ::access(invocation.path.c_str(), X_OK) == 0;
+  return there ? invocation.path : invocation.file;
+}
+
+}  // namespace berth::gateway::runtime

@@ -1,0 +1,14 @@
+// The program that the next engine is started from.
+#pragma once
+
+#include <string>
+
+namespace berth::gateway::runtime {
+
+// The path by which this process was started (its argv[0], looked for in PATH if it has no slash),
+// absolute, with its symlinks as they are, so that an engine is of what they lead to when it is
+// started. Where that path is gone, or was another program from the beginning: the file that this
+// process was started from. The first call must come before that file is replaced. Any thread.
+std::string engine_path();
+
+}  // namespace berth::gateway::runtime

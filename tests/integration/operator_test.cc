@@ -1,0 +1,199 @@
+// What an operator does with the files and the documents alone: checks a draft beside a running
+// gateway, upgrades by a symlink, makes a mistake in a file, has no Redis yet.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+
+#include "tests/support/gateway_process.h"
+
+namespace berth::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Output {
+  int code = -1;
+  std::string text;
+};
+
+class Operator : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = fs::temp_directory_path() / "berth-operator-XXXXXX";
+    ASSERT_NE(mkdtemp(directory_.data()), nullptr);
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+  std::string file(const std::string& name, const std::string& text) const {
+    const std::string at = directory_ + "/" + name;
+    std::ofstream(at) << text;
+    ::chmod(at.c_str(), 0600);
+    return at;
+  }
+  static Output run(const std::string& arguments) {
+    return run_line(berth_binary() + " " + arguments);
+  }
+  static Output run_line(const std::string& line) {
+    Output o;
+    FILE* p = popen((line + " 2>&1").c_str(), "r");
+    std::array<char, 4096> some{};
+    for (std::size_t n = 0; (n = fread(some.data(), 1, some.size(), p)) > 0;)
+      o.text.append(some.data(), n);
+    o.code = WEXITSTATUS(pclose(p));
+    return o;
+  }
+  // Everything in `directory`: mode, time of the last change, and what files hold.
+  static std::map<std::string, std::string> contents(const std::string& directory) {
+    std::map<std::string, std::string> all;
+    if (!fs::exists(directory)) return all;
+    for (const auto& e : fs::recursive_directory_iterator(directory)) {
+      struct stat s {};
+      ::lstat(e.path().c_str(), &s);
+      std::string& one = all[e.path()];
+      one = std::to_string(s.st_mode) + " " + std::to_string(s.st_ino) + " " +
+            std::to_string(s.st_mtim.tv_sec) + "." + std::to_string(s.st_mtim.tv_nsec) + " ";
+      if (!e.is_regular_file()) continue;
+      std::ifstream in(e.path(), std::ios::binary);
+      one.append(std::istreambuf_iterator<char>(in), {});
+    }
+    return all;
+  }
+  std::string directory_;
+};
+
+constexpr const char* kUsers =
+    "gate:$7$101$arQvV6TuUEq4Ebq2$SsMPy5lvEp+dtsj/eyXNvFAE8cwX0wb6JPG2kf+8V5tfax"
+    "vQ0Pl9Lfa9O01Von3CgyjmhA7IvNbnbJZ1wp0qPQ==\n";
+
+TEST_F(Operator, CheckConfigWritesNothing) {
+  const std::string users = file("users", kUsers);
+  const std::string rules = file("rules", "topic readwrite draft/#\n");
+  const std::string registry = file("registry.yaml", "tenants: [{name: a}]\n");
+  const std::string data = directory_ + "/data";
+  const std::string config =
+      file("berth.yaml", "auth: {password_file: " + users + ", acl_file: " + rules +
+                             "}\nregistry: {source: file, file: " + registry +
+                             "}\nstore: {directory: " + data + "}\n");
+  const Output fresh = run("check-config --config " + config);
+  EXPECT_EQ(fresh.code, 0) << fresh.text;
+  EXPECT_FALSE(fs::exists(data)) << "a directory of the operator would keep the service out";
+  fs::create_directories(data + "/last-good");
+  file("data/last-good/acl-file", "what is in force");
+  file("data/admin.token", "token");
+  const auto before = contents(data);
+  ASSERT_FALSE(before.empty());
+  const Output beside = run("check-config --config " + config);
+  EXPECT_EQ(beside.code, 0) << beside.text;
+  EXPECT_EQ(contents(data), before);
+}
+
+TEST_F(Operator, TwoDevicesWithOneCredentialAreNamed) {
+  const std::string site =
+      "tenants:\n"
+      "  - name: acme\n"
+      "    sites: [{name: north}]\n"
+      "    devices:\n"
+      "      - {name: cam-1, site: north, credentials: [{auth_id: cam, password: secret}]}\n"
+      "      - {name: cam-2, site: north, credentials: [{auth_id: cam, password: secret}]}\n";
+  const std::string registry = file("registry.yaml", site);
+  const std::string config =
+      file("berth.yaml", "registry: {source: file, file: " + registry + "}\n");
+  for (const std::string command :
+       {"check-config", "serve --mqtt 127.0.0.1:0 --admin 127.0.0.1:0"}) {
+    const Output o =
+        run(std::string(command) + " --config " + config + " --data " + directory_ + "/data");
+    EXPECT_EQ(o.code, 78) << o.text;
+    EXPECT_NE(o.text.find(registry + ":6: 'acme/cam-2' and 'acme/cam-1' (line 5) have the "
+                                     "same credential 'cam@acme'"),
+              std::string::npos)
+        << o.text;
+  }
+}
+
+TEST_F(Operator, APasswordFileWithoutUsersOrWithOneTwiceIsBad) {
+  const std::string config =
+      file("berth.yaml", "auth: {password_file: " + directory_ + "/users}\n");
+  file("users", "# nobody yet\n");
+  Output o = run("check-config --config " + config);
+  EXPECT_EQ(o.code, 78) << o.text;
+  EXPECT_NE(o.text.find("/users: names nobody"), std::string::npos) << o.text;
+  file("users", std::string(kUsers) + kUsers);
+  o = run("check-config --config " + config);
+  EXPECT_EQ(o.code, 78) << o.text;
+  EXPECT_NE(o.text.find("/users:2: user 'gate' stands in a line above already"), std::string::npos)
+      << o.text;
+}
+
+// current -> v1 becomes current -> v2: restart-engine starts v2, and says so.
+TEST_F(Operator, AnUpgradeFollowsTheSymlinkAndIsConfirmed) {
+  for (const char* version : {"v1", "v2"}) {
+    fs::create_directories(directory_ + "/" + version);
+    fs::copy_file(berth_binary(), directory_ + "/" + version + "/berth");
+  }
+  const std::string current = directory_ + "/current";
+  fs::create_directory_symlink("v1", current);
+  ::setenv("BERTH_BINARY", (current + "/berth").c_str(), 1);
+  GatewayProcess g({"--anonymous"});
+  ::unsetenv("BERTH_BINARY");
+  const auto runs = [&g] {
+    const pid_t pid = g.engine_pid();
+    return pid <= 0 ? std::string()
+                    : fs::read_symlink("/proc/" + std::to_string(pid) + "/exe").string();
+  };
+  ASSERT_TRUE(eventually([&] { return runs() == directory_ + "/v1/berth"; })) << runs();
+  fs::create_directory_symlink("v2", current + ".new");
+  fs::rename(current + ".new", current);
+  const std::string said = g.post("/api/v1/engine/restart");
+  EXPECT_NE(said.find("engine replaced"), std::string::npos) << said;
+  EXPECT_NE(said.find("before: 0."), std::string::npos) << said;
+  EXPECT_NE(said.find("now:    0."), std::string::npos) << said;
+  EXPECT_NE(said.find("from:   " + current + "/berth"), std::string::npos) << said;
+  EXPECT_EQ(runs(), directory_ + "/v2/berth");
+  const std::string status = g.get("/api/v1/status");
+  EXPECT_NE(status.find("\"state\":\"serving\",\"version\":\"0."), std::string::npos) << status;
+  EXPECT_NE(g.get("/metrics").find("berth_engine_build_info{build=\"0."), std::string::npos);
+  EXPECT_NE(g.log().find("engine begins version=0."), std::string::npos) << g.log();
+  fs::remove(current);  // in the middle of an installation an engine dies all the same
+  const pid_t before = g.engine_pid();
+  g.signal_engine(SIGKILL);
+  EXPECT_TRUE(eventually([&] { return g.engine_pid() > 0 && g.engine_pid() != before; }))
+      << g.log();
+  EXPECT_EQ(g.terminate(), 0);
+  EXPECT_NE(g.log().find("stopped code=0"), std::string::npos) << g.log();
+}
+
+TEST_F(Operator, AnEngineOfAClusterSaysWhatIsWrongWithItsStore) {
+  Process engine({berth_binary(), "engine", "--admin", "127.0.0.1:0", "--links", "127.0.0.1:0",
+                  "--data", directory_ + "/data", "--store", "redis://user:secret@127.0.0.1:1/0"},
+                 directory_ + "/log");
+  EXPECT_TRUE(eventually([&] {
+    return engine.log().find(
+               "store not usable prefix=berth: for_s=0 "
+               "error=\"redis://127.0.0.1:1: Connection refused\"") != std::string::npos;
+  })) << engine.log();
+  EXPECT_EQ(engine.log().find("secret@"), std::string::npos);
+  engine.send(SIGKILL);
+  engine.wait();
+  const std::string log = engine.log();
+  std::size_t lines = 0;
+  for (std::size_t at = 0; (at = log.find("store not usable", at)) != std::string::npos; ++at)
+    ++lines;
+  EXPECT_LE(lines, 2u) << "every 30 s at most" << log;
+  Process serve({berth_binary(), "serve", "--admin", "127.0.0.1:0", "--mqtt", "127.0.0.1:0",
+                 "--data", directory_ + "/data", "--store", "redis://127.0.0.1:1"},
+                directory_ + "/log2");
+  EXPECT_EQ(serve.wait(), 69);
+  EXPECT_NE(serve.log().find("redis://127.0.0.1:1: Connection refused"), std::string::npos)
+      << serve.log();
+}
+
+}  // namespace
+}  // namespace berth::test
