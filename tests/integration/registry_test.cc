@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <thread>
+#include <vector>
 
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
@@ -276,6 +278,37 @@ TEST_P(RegistryShapes, WhatATenantMayUseAndUses) {
   }
 }
 
+// Whoever has a name next begins with nothing, also in the same second.
+TEST_P(RegistryShapes, WhatWasRetainedGoesWithItsTenant) {
+  const int port = shape_->mqtt();
+  const Rest rest(shape_->admin());
+  {
+    auto cam = connected(port, as("cam@acme", "secret"));
+    cam->send(publish("v1/state", "old", 1, 1, 5, true));
+    EXPECT_FALSE(cam->until(4).empty());
+    auto theirs = connected(port, as("cam@other", "secret"));
+    theirs->send(publish("v1/state", "theirs", 1, 1, 5, true));
+    EXPECT_FALSE(theirs->until(4).empty());
+  }
+  ASSERT_EQ(rest.remove("/api/v1/tenants/acme?recursive=true").status, 204);
+  ASSERT_EQ(rest.import(kTwoTenants).status, 200);
+  // Retained messages come before what is published behind the SUBSCRIBE.
+  const auto first = [&](const std::string& tenant) -> std::string {
+    RawClient c(port);
+    c.send(connect(as("platform@" + tenant, "p", "looks")));
+    const auto connack = c.until(2);
+    if (connack.empty() || connack.back().type != 2 || connack.back().body[1] != 0) return "away";
+    c.send(subscribe(1, "#", 1));
+    if (c.until(9).empty()) return "away";
+    c.send(publish("v1/marker", "m", 1, 1));
+    return next_publish(c);
+  };
+  std::string last;
+  EXPECT_TRUE(eventually([&] { return (last = first("acme")) == "v1/marker m"; })) << last;
+  EXPECT_TRUE(eventually([&] { return (last = first("other")) == "v1/north/cam/state theirs"; }))
+      << last;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RegistryShapes, ::testing::Values("single", "supervised", "cluster"),
                          [](const auto& each) { return std::string(each.param); });
 
@@ -342,6 +375,94 @@ TEST(RegistryRest, SpeaksHttpAsOneExpects) {
   EXPECT_EQ(rest.remove(t + "?recursive=true").status, 204);
   EXPECT_EQ(rest.get(t).status, 404);
   EXPECT_EQ(rest.get(t + "/devices").status, 404);
+}
+
+TEST(RegistryRest, AParameterHasAValueThatItCanHave) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  const std::string t = "/api/v1/tenants/acme";
+  ASSERT_EQ(rest.put(t, "{}").status, 201);
+  for (const char* bad : {"dry_run=maybe", "dry_run=", "dry_run", "dry_run=TRUE",
+                          "dry_run=true&dry_run=false", "replace=true"})
+    EXPECT_EQ(rest.put(t + "/sites/x?" + bad, "{}").status, 422) << bad;
+  for (const char* dry : {"dry_run=true", "dry_run=1", "dry_run=yes"})
+    EXPECT_EQ(rest.put(t + "/sites/x?" + dry, "{}").status, 200) << dry;
+  EXPECT_EQ(rest.get(t + "/sites/x").status, 404);
+  const std::string yaml = "tenants: [{name: acme, sites: [{name: x}]}]";
+  EXPECT_EQ(rest.import(yaml, "application/yaml", "?dry_run=perhaps").status, 422);
+  EXPECT_EQ(rest.import(yaml, "application/yaml", "?replace=perhaps").status, 422);
+  EXPECT_EQ(rest.import(yaml, "application/yaml", "?dry_run=1").status, 200);
+  EXPECT_EQ(rest.get(t + "/sites/x").status, 404);
+  EXPECT_EQ(rest.put(t + "/sites/x?dry_run=0", "{}").status, 201);
+  for (const char* bad : {"limit=abc", "limit=0", "limit=-1", "limit=1001", "limit=", "limit=1x",
+                          "enabled=maybe", "colour=red"})
+    EXPECT_EQ(rest.get(t + "/devices?" + bad).status, 422) << bad;
+  EXPECT_EQ(rest.get(t + "/devices?limit=1000&enabled=no").status, 200);
+  EXPECT_EQ(rest.get(t + "/sites?enabled=true").status, 422) << "of devices only";
+  EXPECT_EQ(rest.get(t + "?limit=5").status, 422) << "of lists only";
+  EXPECT_EQ(rest.get("/api/v1/registry/export?secrets=maybe").status, 422);
+  EXPECT_EQ(rest.get("/api/v1/usage?limit=5000").status, 422);
+  EXPECT_EQ(rest.remove(t + "?recursive=maybe").status, 422);
+  const RestAnswer shown = rest.remove(t + "?recursive=1&dry_run=1");
+  EXPECT_EQ(shown.status, 200);
+  EXPECT_NE(shown.body.find("\"records\":2"), std::string::npos) << shown.body;
+  EXPECT_EQ(rest.get(t).status, 200);
+}
+
+TEST(RegistryRest, WhoeverComesSecondIsNotRefused) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  ASSERT_EQ(rest.import(kTwoTenants).status, 200);
+  const std::string cam = "/api/v1/tenants/acme/devices/cam";
+  constexpr int kThreads = 8;
+  std::vector<int> status(kThreads);
+  std::vector<std::thread> all;
+  for (int i = 0; i < kThreads; ++i) {
+    all.emplace_back([&, i] {
+      status[static_cast<std::size_t>(i)] =
+          rest.patch(cam, "{\"labels\":{\"k" + std::to_string(i) + "\":\"v\"}}").status;
+    });
+  }
+  for (std::thread& each : all) each.join();
+  EXPECT_EQ(status, std::vector<int>(kThreads, 200));
+  const std::string body = rest.get(cam).body;
+  for (int i = 0; i < kThreads; ++i)
+    EXPECT_NE(body.find("\"k" + std::to_string(i) + "\""), std::string::npos) << body;
+}
+
+TEST(RegistryRest, ABackupIsRestored) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  ASSERT_EQ(rest.import(kTwoTenants).status, 200);
+  const std::string backup = rest.get("/api/v1/registry/export?secrets=true").body;
+  const std::string t = "/api/v1/tenants/acme";
+  EXPECT_EQ(rest.patch(t, R"({"enabled":false,"limits":{"connections":1}})").status, 200);
+  EXPECT_EQ(rest.patch(t + "/devices/cam", R"({"enabled":false,"labels":{"a":"b"}})").status, 200);
+  EXPECT_EQ(rest.patch(t + "/accounts/platform", R"({"sites":["north"]})").status, 200);
+  EXPECT_EQ(rest.patch(t + "/accounts/platform", R"({"sites":["zz"]})").status, 422);
+  EXPECT_EQ(rest.remove(t + "/sites/north?recursive=true").status, 409) << "an account names it";
+  EXPECT_EQ(rest.import(backup, "application/yaml", "?replace=true").body,
+            "{\"records\":11,\"changed\":3}\n");
+  EXPECT_EQ(rest.get("/api/v1/registry/export?secrets=true").body, backup);
+}
+
+// More than the store remembers one by one.
+TEST(RegistryRest, WhatIsRemovedByNameIsGoneHoweverMuch) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  std::string csv = "tenant,site,device\n";
+  for (int i = 0; i < 12'000; ++i) csv += "acme,north,d" + std::to_string(i) + "\n";
+  ASSERT_EQ(rest.import("tenants: [{name: acme, sites: [{name: north}]}]").status, 200);
+  ASSERT_EQ(rest.import(csv, "text/csv").status, 200);
+  EXPECT_EQ(rest.remove("/api/v1/tenants/acme?recursive=true").status, 204);
+  const RestAnswer left = rest.get("/api/v1/registry");
+  EXPECT_NE(left.body.find("\"devices\":0"), std::string::npos) << left.body;
+  EXPECT_EQ(left.body.find("missing_in_store"), std::string::npos) << left.body;
+  EXPECT_EQ(rest.get("/readyz").status, 200);
 }
 
 TEST(RegistryRest, ImportsListsAndKeepsThemOverAKill) {
