@@ -3,6 +3,7 @@
 
 #include "protocol/mqtt/faults.h"
 #include "session/broker.h"
+#include "session/command_topic.h"
 #include "session/events.h"
 
 namespace berth::session {
@@ -67,7 +68,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     events::over_quota(ch, m.quota, said, "the message is refused or dropped");
     return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
   }
-  const bool named = allowed && (ch.scope || said.starts_with("v1/_/"));
+  const bool named = allowed && (ch.scope || may_be_command(said));
   if (const char* fault = named ? name_fault(ch, said) : nullptr)
     return refuse_publish(ch, p, Reason::topic_name_invalid, Quota::none, fault);
   if (allowed) {

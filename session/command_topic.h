@@ -19,6 +19,16 @@ struct CommandTopic {
 // What stands behind "v1/SITE/DEVICE/". False: it is neither a command nor desired state.
 bool parse_command_topic(std::string_view topic, CommandTopic& out);
 
+// Of each PUBLISH of who is not registered, so as cheap as can be. False: unanswerable() need not
+// be asked.
+inline bool may_be_command(std::string_view topic) {
+  constexpr std::string_view kNobodys = "v1/_/";
+  if (!topic.starts_with(kNobodys)) return false;
+  const std::size_t at = topic.find('/', kNobodys.size());
+  if (at == std::string_view::npos || at + 5 > topic.size()) return false;
+  return topic[at + 4] == '/' && (topic[at + 1] == 'c' || topic[at + 1] == 's');
+}
+
 // A command that its device could do and never answer: a RESULT names its id and its child, which
 // have to be names of the Park protocol (park::is_name).
 struct Unanswerable {
