@@ -63,7 +63,8 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
   }
   if (options_.queue_policy == QueuePolicy::drop_oldest) {
     while (full()) {
-      const std::uint64_t sent = s.channel != nullptr ? q.sent_seq : q.sent_max;
+      const std::uint64_t sent =
+          s.channel != nullptr ? std::max(q.sent_seq, s.channel->resend_through) : q.sent_max;
       const std::uint64_t oldest = std::max({q.first_seq, sent + 1, q.dropped_seq + 1});
       if (oldest > q.last_seq) break;  // all of it may have reached the device
       drop_entry(s, oldest);
@@ -220,6 +221,18 @@ bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, b
   return send_packet(ch, m, qos, retain, dup, packet_id, ids, now);
 }
 
+namespace {
+
+// An alias that is new with this message is known to the device only when the message is sent, so
+// it must fit with it: an alias and its property are 3 bytes, and both lengths may grow by one.
+bool may_use_alias(const Channel& ch, const mqtt::PublishOut& out) {
+  return ch.packet_max == 0 ||
+         (ch.alias_out && ch.alias_out->contains(std::string(out.topic))) ||
+         mqtt::publish_size(ch.version, out) + 5 <= ch.packet_max;
+}
+
+}  // namespace
+
 bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                          std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                          base::Instant now) {
@@ -240,7 +253,7 @@ bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bo
         static_cast<std::uint32_t>((std::max<std::int64_t>(left_ms, 0) + 999) / 1000);
   }
   if (ids != nullptr && !ids->empty()) out.subscription_ids = ids;
-  if (ch.alias_maximum != 0) use_alias(ch, out);
+  if (ch.alias_maximum != 0 && may_use_alias(ch, out)) use_alias(ch, out);
   if (ch.packet_max != 0 && mqtt::publish_size(ch.version, out) > ch.packet_max) {
     ++probe_.drop_too_large;
     return false;
@@ -342,6 +355,13 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
   const MessageView m = e->message->view();
   if (seq <= q.check_through && !may_hear(ch, m.topic)) {
     ++probe_.drop_not_authorized;
+    finish_entry(s, seq);
+    return true;
+  }
+  // After the death of edge and engine together nobody knows how far the connection had come. What
+  // has expired meanwhile may not have been sent in time, so it is not sent (I7).
+  if (again && seq > q.sent_surely && m.expires_at <= messages_at(now)) {
+    ++probe_.drop_expired;
     finish_entry(s, seq);
     return true;
   }

@@ -45,8 +45,9 @@ bool Broker::leave_estate(Session& s, base::Instant now) {
   hold_in_memory(s, e);
   e.read_all = s.flow().queued == 0;
   if (e.held.empty() && e.read_all) return false;
-  // What was sent on this engine's connection is known; else it is what was reserved.
-  e.maybe_sent = s.flow().sent_seq != 0 ? s.flow().sent_seq : s.flow().sent_max;
+  // What was sent on this engine's connection and before it is known; else it is what was reserved.
+  const Flow& q = s.flow();
+  e.maybe_sent = q.sent_seq != 0 ? std::max(q.sent_seq, q.sent_before) : q.sent_max;
   e.fair_key = fair_key_of(s);
   s.own_flow().sent_max = e.maybe_sent;
   drop_subscriptions(s);

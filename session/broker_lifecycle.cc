@@ -120,7 +120,8 @@ void Broker::end_connection_of(Session& s, EndBy end, base::Instant now) {
   }
 }
 
-// No memory for messages of a session that is offline; what was sent is known exactly again.
+// No memory for messages of a session that is offline. This connection need not have come to all
+// that an earlier one had sent.
 void Broker::go_offline(Session& s, base::Instant) {
   if (s.outbox) {
     trim(s);
@@ -130,7 +131,9 @@ void Broker::go_offline(Session& s, base::Instant) {
   if (s.flow().last_seq == 0) {
     s.flow_.reset();
   } else {
-    s.flow_->sent_max = s.flow_->sent_seq;
+    Flow& q = *s.flow_;
+    q.sent_max = std::max(q.sent_seq, q.sent_before);
+    q.sent_surely = std::max(q.sent_seq, q.sent_surely);
   }
   if (s.persistent() || s.will) {
     put_record(s);

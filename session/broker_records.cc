@@ -63,6 +63,7 @@ void Broker::put_record(Session& s) {
   r.set_session_present(s.session_present);
   r.set_sent_max(s.flow().sent_max);
   r.set_sent_before(s.flow().sent_before);
+  r.set_sent_surely(s.flow().sent_surely);
   r.set_will_at_ms(s.will_at() == base::kNever ? 0 : s.will->at.ms);
   if (s.will) will_to_pb(*s.will, *r.mutable_will());
   r.set_will_is_ours(s.will && s.will->ours);

@@ -96,6 +96,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
   if (r.sent_max() != 0) {
     s.own_flow().sent_max = r.sent_max();
     s.own_flow().sent_before = r.sent_before();
+    s.own_flow().sent_surely = r.has_sent_surely() ? r.sent_surely() : r.sent_before();
   }
   s.stored = true;
   if (r.has_will()) {

@@ -68,6 +68,12 @@ bool Broker::takes(const Target& t, const Delivery& d) {
   return !t.options.no_local() && !is_own_result(*t.session, d.message.topic);
 }
 
+// A session of expiry 0 whose connection is ending gets nothing any more.
+bool receives(const Session& s) {
+  if (s.persistent() || s.limbo) return true;
+  return s.channel != nullptr && s.channel->state != Channel::State::closing;
+}
+
 // One member of a shared group: the next that is connected and can take more, else the next that
 // has a queue (4.8.2). Of another partition's messages our own members come first: it has chosen
 // us.
@@ -85,8 +91,7 @@ Session* Broker::pick(SharedGroup& g, const Delivery& d, SubOptions& options, st
     const Channel* ch = m.session->channel;
     const bool ready = ch != nullptr && ch->live() && !ch->waiting_room &&
                        (!m.session->outbox || m.session->outbox->inflight < ch->receive_maximum);
-    const bool keeps = m.session->persistent() || m.session->limbo || ch != nullptr;
-    if (!ready && (fallback != nullptr || !keeps)) continue;
+    if (!ready && (fallback != nullptr || !receives(*m.session))) continue;
     options = m.options;
     id = m.id;
     if (ready) {
@@ -175,7 +180,9 @@ void Broker::pick_again(const Match& m, Delivery& d, Deferred& out) {
   for (SharedGroup* g : m.groups) {
     budget_.take_group(g->members.size());
     const auto [at, last] = picks_of(*g, out.picks);
-    if (at == last || !takes(*g, d) || chosen(*g, out.picks) != nullptr) continue;
+    if (at == last || !takes(*g, d)) continue;
+    const SharedGroup::Member* before = chosen(*g, out.picks);
+    if (before != nullptr && receives(*before->session)) continue;
     const bool had =
         std::find(out.spilled.begin(), out.spilled.end(), at->session) != out.spilled.end();
     at->session = {};  // nobody's

@@ -160,15 +160,16 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
     events::subscribe_denied(ch, v.filter, entered);
     return entered;
   }
-  if (ch.session->subscriptions.size() >= options_.subscriptions_max) {
-    events::over_holdings(ch, v.filter, "session.subscriptions is reached");
-    return Reason::quota_exceeded;
-  }
   const Will* will = ch.session->will.get();
   Cost cost = cost_of_filter(raw);
   cost.bytes += will == nullptr ? 0 : will->held.bytes();
   const bool room = ch.session->held.has_room(cost);
   fresh = add_subscription(*ch.session, raw, o, id);
+  if (fresh && ch.session->subscriptions.size() > options_.subscriptions_max) {
+    events::over_holdings(ch, v.filter, "session.max_subscriptions is reached");
+    remove_subscription(*ch.session, raw);
+    return Reason::quota_exceeded;
+  }
   if (fresh && router_.groups_of(ch.session->subscriptions.back().filter) > kGroupsMax) {
     ++probe_.refused_filters;
     events::over_holdings(ch, v.filter, "the filter has too many shared subscriptions");

@@ -96,6 +96,7 @@ struct Flow {
   std::uint64_t sent_seq = 0;     // newest sent on this connection
   std::uint64_t sent_max = 0;     // stored: nothing above it was ever sent
   std::uint64_t sent_before = 0;  // sent_max as this connection's CONNECT found it
+  std::uint64_t sent_surely = 0;  // stored: all up to it was sent, on earlier connections
   std::uint64_t durable_seq = 0;  // newest that may be sent (its commit is done)
   std::uint64_t dropped_seq = 0;  // newest dropped by the drop-oldest policy
   std::uint64_t queued_bytes = 0;
