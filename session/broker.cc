@@ -289,7 +289,7 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
     if (Session* s = by_id(id)) s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
   }
   may_have_work_ = true;
-  due_.push_back({std::move(batch.deferred), 0, std::move(batch.touched), 0});
+  due_.push_back({std::move(batch.deferred), 0, std::move(batch.touched), 0, batch.retains});
   for (const base::SessionId id : result.refused) {  // another owner took the session
     Session* s = by_id(id);
     if (s != nullptr && s->channel != nullptr) {

@@ -312,6 +312,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota, const char* text = nullptr);
   bool writes_record(const Channel& ch) const;
+  bool has_unstaged(const Channel& ch) const;
   void let_in(Channel& ch, base::Instant now);
   void establish(Channel& ch, base::Instant now);
   void answer_connect(Channel& ch, bool present, bool wrote, base::Instant now);
@@ -493,6 +494,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   void drop_subscriptions(Session& s);
   void continue_retained(Channel& ch, base::Instant now);
   void queue_desired(Session& s, const RetainedItem& item, base::Instant now);
+  bool retained_waits() const;
+  RetainedTopics queue_waiting(Session& s, const std::deque<RetainedItem>& items,
+                               base::Instant now);
   bool send_retained(Channel& ch, RetainedItem& item, MessagePtr message, base::Instant now);
   std::size_t filters_max(const Channel& ch) const;
   bool records_filters(const Channel& ch, std::size_t bytes) const;

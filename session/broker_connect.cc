@@ -171,8 +171,29 @@ bool Broker::writes_record(const Channel& ch) const {
   return c.expiry_s != 0 || c.will || (s != nullptr && (s->stored || s->channel != nullptr));
 }
 
+// Is a QoS 2 message of this connection being staged for many, or will it be, from where a dead
+// engine has come to? Its packet id is stored since the first part: on another connection the
+// message would pass for one that has been taken, and be answered before all of it is durable.
+bool Broker::has_unstaged(const Channel& ch) const {
+  const bool staging = std::any_of(staging_.begin(), staging_.end(), [&](const Deferred& d) {
+    return d.conn == ch.conn && d.message->view().qos == 2;
+  });
+  if (staging || !ch.applied || !ch.live()) return staging;
+  return std::any_of(ch.applied->begin(), ch.applied->end(), [&](const auto& known) {
+    const auto& [offset, outcome] = known;
+    const bool part = outcome.starts_with('f') || outcome.starts_with('g');
+    return part && offset > ch.in_off && offset <= ch.replay_end;
+  });
+}
+
 // After the check of who it is, and at its turn to write a record.
 void Broker::let_in(Channel& ch, base::Instant now) {
+  const Session* s = by_client(ch.connect->client_id);
+  if (s != nullptr && s->channel != nullptr && s->persistent() && has_unstaged(*s->channel)) {
+    ch.room_line = Channel::RoomLine::waits;
+    may_have_work_ = true;
+    return room_line_.push(ch.fair_key, ch.conn);
+  }
   if (draining_) {
     ++probe_.connect_unavailable;
     return refuse_connect(ch, ch.version, Reason::server_unavailable);
@@ -218,6 +239,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
     if (s->will) ++probe_.wills_suppressed;  // as likely our edge has ended as the device: I6
     s->will.reset();
     s->limbo = false;
+    s->end_stay();
   }
   if (s != nullptr && (c.clean_start || !s->persistent())) {
     // 3.1.3.2.2: the session ends, so a will that has waited for its delay is due; unless it has
@@ -257,6 +279,7 @@ void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
   old.session = nullptr;
   s.channel = nullptr;
   count_online(s, -1);
+  s.end_stay();
   settle_will(s, end, now);
   go_offline(s, now);
 }
@@ -277,7 +300,8 @@ void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
   s.epoch = std::max(s.epoch + 1, static_cast<std::uint64_t>(now.ms));
   s.owner_edge = edge_of(ch.conn);
   s.owner_conn = ch.conn.local().packed();
-  s.expiry_s = c.expiry_s;
+  s.ends_offline = c.expiry_s == 0 && s.persistent();
+  if (!s.ends_offline) s.expiry_s = c.expiry_s;
   s.expires_at = base::kNever;
   s.will = std::move(c.will);
   if (s.persistent() || s.flow_) {

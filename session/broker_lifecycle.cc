@@ -28,12 +28,12 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
   Session& s = *ch.session;
   if (v.properties.has(Property::session_expiry)) {
     const std::uint32_t asked = v.properties.session_expiry_s;
-    if (s.expiry_s == 0 && asked != 0) {  // 3.14.2.2.2
+    if (s.asked_expiry_s() == 0 && asked != 0) {  // 3.14.2.2.2
       fail(ch, Reason::protocol_error, CloseReason::protocol_error,
            "DISCONNECT with a session expiry of " + std::to_string(asked) + ", CONNECT had 0");
       return true;
     }
-    s.expiry_s = std::min(asked, options_.session_expiry_max_s);
+    if (!s.ends_offline) s.expiry_s = std::min(asked, options_.session_expiry_max_s);
   }
   ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
   events::said_goodbye(ch, v.reason);
@@ -108,6 +108,7 @@ void Broker::settle_will(Session& s, EndBy end, base::Instant now) {
 }
 
 void Broker::end_connection_of(Session& s, EndBy end, base::Instant now) {
+  s.end_stay();
   settle_will(s, end, now);
   if (s.persistent()) {
     s.expires_at = s.expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s.expiry_s);

@@ -228,7 +228,7 @@ void Broker::send_welcome(Channel& ch, bool present, base::Instant now) {
       park::encode_welcome({.resume_token = token,
                             .resumed = present && ch.park->token_asked == token,
                             .session_epoch = s.epoch,
-                            .session_expiry_s = s.expiry_s,
+                            .session_expiry_s = s.asked_expiry_s(),
                             .heartbeat_s = ch.keep_alive_s,
                             .max_inflight = options_.receive_maximum,
                             .max_frame = options_.packet_max,

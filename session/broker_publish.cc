@@ -217,6 +217,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
 }
 
 void Broker::put_received(const Channel& ch, std::uint16_t packet_id) {
+  (*ch.session->received)[packet_id].stored = true;
   std::string from;
   base::put_varint(from, ch.conn.local().packed());
   base::put_varint(from, ch.in_off);
@@ -285,14 +286,17 @@ bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
     return true;
   }
   Session& s = *ch.session;
-  const bool known = s.received && s.received->erase(a.packet_id) != 0;
+  const auto it = s.received ? s.received->find(a.packet_id) : decltype(s.received->end()){};
+  const bool known = s.received && it != s.received->end();
+  const bool stored = known && it->second.stored;
+  if (known) s.received->erase(it);
   if (known && ch.unacked_in != 0) --ch.unacked_in;
   const bool replayed = ch.in_off <= ch.replay_end;
   Deferred d{.reply_type = PacketType::pubcomp,
              .reason = known || replayed || !ch.v5() ? Reason::success
                                                      : Reason::packet_identifier_not_found,
              .packet_id = a.packet_id};
-  if (known && s.persistent()) {
+  if (stored) {
     write({.kind = WriteKind::remove_received,
            .session = s.id,
            .seq = a.packet_id,

@@ -68,6 +68,7 @@ void Broker::put_record(Session& s) {
   if (s.will) will_to_pb(*s.will, *r.mutable_will());
   r.set_will_is_ours(s.will && s.will->ours);
   r.set_keeps_filters(s.keeps_filters);
+  r.set_ends_offline(s.ends_offline);
   if (s.held.holder() != nullptr && principal_of(s.client_id).empty())
     r.set_address(std::string(address_of_key(s.held.holder()->principal())));
   if (s.persistent() || s.keeps_filters) {
@@ -139,6 +140,7 @@ std::string Broker::encode_identity(Channel& ch) {
   if (ch.park) id.set_park_flags(ch.park->flags);
   id.set_keep_alive_s(ch.keep_alive_s);
   id.set_expiry_s(s.expiry_s);
+  id.set_ends_offline(s.ends_offline);
   id.set_receive_maximum(ch.receive_maximum);
   id.set_maximum_packet_size(ch.packet_max);
   id.set_topic_alias_maximum(ch.alias_maximum);

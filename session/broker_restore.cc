@@ -89,6 +89,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
   join_account(s, r.site());
   s.epoch = r.epoch();
   s.expiry_s = r.expiry_s();
+  s.ends_offline = r.ends_offline();
   if (r.expires_at_ms() != 0) s.expires_at = {r.expires_at_ms()};
   s.owner_edge = r.owner_edge();
   s.owner_conn = r.owner_conn();
@@ -162,6 +163,7 @@ void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_v
   from.conn = r.varint();
   from.offset = r.varint();
   from.edge = r.varint();
+  from.stored = true;
   if (!s->received)
     s->received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
   s->received->insert_or_assign(packet_id, from);
@@ -331,6 +333,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     s->received.reset();
   }
   s->expiry_s = id.expiry_s();
+  s->ends_offline = id.ends_offline();
   s->expires_at = base::kNever;
   if (s->will) {
     s->will->at = base::kNever;
@@ -435,11 +438,14 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
 }
 
 // Without a cookie all up to sent_max may have been sent; a CONNECT that will be replayed has sent
-// nothing yet.
+// nothing yet, and its connection has not ended.
 void Broker::settle_sequence(Session& s) {
   const Channel* owner = find(conn_of(s.owner_edge, s.owner_conn));
   const bool replay = owner != nullptr && owner->state == Channel::State::awaiting_connect;
   raise_sequence(s, replay ? s.flow().sent_before : s.flow().sent_max);
+  if (replay || !s.ends_offline) return;
+  s.end_stay();
+  if (s.will) drop_subscriptions(s);  // it stays for the will's grace only
 }
 
 // All connections are known: routes stand, inputs may run. Sessions that nobody holds any more go

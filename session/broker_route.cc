@@ -312,6 +312,7 @@ void Broker::deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_
 // False: a newer one of another partition is known.
 bool Broker::store_retained(const MessageView& m) {
   const bool stamped = m.stamp != 0;
+  open_.retains = true;
   if (m.payload.empty() && !stamped) {
     write({.kind = WriteKind::remove_retained, .key = m.topic});
     return true;

@@ -1,5 +1,6 @@
 // SUBSCRIBE, UNSUBSCRIBE and the retained messages a subscription brings (MQTT 5.0 3.8-3.11, 4.8).
 #include <algorithm>
+#include <map>
 
 #include "protocol/mqtt/faults.h"
 #include "protocol/mqtt/topic.h"
@@ -100,6 +101,7 @@ void Broker::fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::s
   bool whole = true;
   if (fresh || !so_far.empty()) {
     if (!so_far.empty()) go_on_filling(fill, so_far);
+    if (fresh) fill.had = queue_waiting(*ch.session, *fill.items, now);
     whole = fill_part(fill, now);
     record_applied(ch, whole ? fill.outcome : outcome_so_far(fill));
   }
@@ -299,9 +301,60 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
 
 // -- retained messages of new subscriptions
 
+// Does a PUBLISH wait that changes what is retained?
+bool Broker::retained_waits() const {
+  const auto retains = [](const auto& batch) { return batch.retains; };
+  return open_.retains || std::any_of(sealed_.begin(), sealed_.end(), retains) ||
+         std::any_of(due_.begin(), due_.end(), retains) ||
+         std::any_of(staging_.begin(), staging_.end(),
+                     [](const Deferred& d) { return d.message->view().retain; });
+}
+
+// A PUBLISH that waits for its commit is retained when that is done, too late for whoever
+// subscribes now, and a stored session is not sent it then either. So its message goes into the
+// queue with the subscription, before all that is published after that. What is retained of these
+// topics now is older: it must not come behind.
+RetainedTopics Broker::queue_waiting(Session& s, const std::deque<RetainedItem>& items,
+                                     base::Instant now) {
+  RetainedTopics had;
+  if (items.empty() || !retained_waits()) return had;
+  std::map<std::string_view, MessagePtr> newest;
+  const auto look = [&](const auto& list, std::size_t from) {
+    for (std::size_t i = from; i < list.size(); ++i) {
+      const Deferred& d = list[i];
+      if (d.kind == Deferred::Kind::publish && d.message && !d.kept && d.message->view().retain)
+        newest.insert_or_assign(d.message->view().topic, d.message);
+    }
+    budget_.take(static_cast<std::int64_t>((list.size() - from) / 16));
+  };
+  for (const Due& due : due_) look(due.list, due.at);  // in the order in which they will be kept
+  for (const OpenBatch& batch : sealed_) look(batch.deferred, 0);
+  look(open_.deferred, 0);
+  look(staging_, 0);
+  for (const RetainedItem& item : items) {
+    budget_.take(static_cast<std::int64_t>(newest.size()) * TurnBudget::kLook);
+    for (const auto& [topic, message] : newest) {
+      if (!mqtt::filter_matches(item.filter, topic)) continue;
+      had.emplace(topic);
+      Delivery d{.message = message->view(), .owned = message, .publisher = {}};
+      const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
+      const bool ended = d.message.payload.empty() || d.message.expires_at <= messages_at(now);
+      if (qos == 0 || ended) continue;
+      if (s.flow().queued >= options_.queue_messages_max ||
+          s.flow().queued_bytes >= options_.queue_bytes_max) {
+        count_dropped(s);
+        continue;
+      }
+      append_stored(s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
+    }
+  }
+  return had;
+}
+
 // Those with QoS > 0 into the queue, in the batch of the CONNECT that subscribes (Park). As many as
 // the queue takes and a share of a turn finds.
 void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant now) {
+  const RetainedTopics had = queue_waiting(s, {item}, now);
   std::string after;
   TurnBudget looking;
   looking.begin_share();
@@ -314,7 +367,8 @@ void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant n
     Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-    if (qos != 0 && d.message.expires_at > messages_at(now)) append_stored(s, d, qos, true, {});
+    if (qos == 0 || had.contains(after) || d.message.expires_at <= messages_at(now)) continue;
+    append_stored(s, d, qos, true, {});
   }
 }
 

@@ -71,6 +71,7 @@ struct BrokerTypes {
     std::vector<Deferred> deferred;
     std::size_t again = 0;  // of these, in front: what came back from an earlier batch
     std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
+    bool retains = false;  // of what is deferred something is retained when it is run
   };
   // Of a batch that has been committed: what waited for it, as far as it has not been run yet.
   struct Due {
@@ -78,6 +79,7 @@ struct BrokerTypes {
     std::size_t at = 0;
     std::vector<std::pair<base::SessionId, std::uint64_t>> touched;
     std::size_t pumped = 0;
+    bool retains = false;  // as of the batch
   };
   // A QoS 0 message to sessions on other links than its publisher's: leaves when the publisher's
   // edge has its acknowledgement, so that a crash loses it and never doubles it.

@@ -142,7 +142,8 @@ void Broker::run_due_lists(base::Instant now) {
     }
     const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
     if (!idle || open_.deferred.empty()) return;
-    due_.push_back({std::exchange(open_.deferred, {}), 0, {}, 0});  // it waits for nothing any more
+    const bool retains = std::exchange(open_.retains, false);
+    due_.push_back({std::exchange(open_.deferred, {}), 0, {}, 0, retains});  // waits for nothing
     open_.again = 0;
     if (budget_.spent()) return;
   }
@@ -265,6 +266,7 @@ void Broker::stage_some(base::Instant now) {
     }
     d.fanout->at = 0;
     if (d.fanout->staged) d.fanout->staged();
+    open_.retains = open_.retains || d.message->view().retain;
     if (has_uncommitted() || !due_.empty()) {
       open_.deferred.push_back(std::move(d));
     } else {
@@ -446,6 +448,7 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
     }
     Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     fill.after = d.message.topic;
+    if (fill.had.contains(fill.after)) continue;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
     if (qos == 0 || d.message.expires_at <= messages_at(now)) continue;
     if (s->flow().queued >= options_.queue_messages_max ||

@@ -227,7 +227,7 @@ void connected(const Channel& ch, bool resumed) {
   LogEvent e(kConnected);
   add_who(e, ch);
   e.add("protocol", protocol_of(ch)).add("session", resumed ? "resumed" : "new");
-  e.add("keep_alive_s", ch.keep_alive_s).add("expiry_s", ch.session->expiry_s);
+  e.add("keep_alive_s", ch.keep_alive_s).add("expiry_s", ch.session->asked_expiry_s());
   e.add("queued", ch.session->flow().queued).add("conn", ch.conn.local().packed());
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -86,6 +87,7 @@ struct Received {
   std::uint64_t conn = 0;
   std::uint64_t offset = 0;
   bool effective = false;  // its routing is visible; only then it may stand in a cookie
+  bool stored = false;     // the store has its packet id
 };
 
 // Deliveries with QoS > 0, by sequence number. A packet id is (seq - 1) % 65535 + 1. Sessions that
@@ -132,9 +134,15 @@ struct Session {
   bool limbo = false;            // its edge is out of reach: the connection may well be alive
   bool keeps_filters = false;    // of expiry 0: its record has its subscriptions
   bool filters_stored = false;   // and is committed: its cookie need not have them
+  // Its connection has asked for expiry 0: it stays stored, as it was, until that connection ends.
+  bool ends_offline = false;
   Account* account = nullptr;    // of its Scope's site, or tenant
   Holding held;                  // with its subscriptions
   bool persistent() const { return expiry_s != 0; }
+  std::uint32_t asked_expiry_s() const { return ends_offline ? 0 : expiry_s; }
+  void end_stay() {  // when its connection has ended
+    if (std::exchange(ends_offline, false)) expiry_s = 0;
+  }
   base::Instant will_at() const { return will ? will->at : base::kNever; }
   const Flow& flow() const { return flow_ ? *flow_ : kNewFlow; }
   Flow& own_flow() {

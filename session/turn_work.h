@@ -1,6 +1,7 @@
 // Work of the Broker that takes more than one turn (broker_work.cc, TurnBudget). Plain data.
 #pragma once
 
+#include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -53,6 +54,8 @@ class Fanout {
   std::size_t& live_;
 };
 
+using RetainedTopics = boost::unordered_flat_set<std::string>;
+
 // The retained messages of a SUBSCRIBE on their way into the queue of a session that has one. The
 // SUBSCRIBE is not acknowledged before; how far it came stands in its applied record, in the batch
 // that has brought it there.
@@ -64,6 +67,7 @@ struct RetainedFill {
   std::shared_ptr<std::deque<RetainedItem>> items;
   std::size_t at = 0;  // the item under way
   std::string after;   // the topic it has come to
+  RetainedTopics had;  // topics that queue_waiting() has seen to
   std::function<void(base::Instant)> answer;
 };
 
