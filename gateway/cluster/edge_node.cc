@@ -218,9 +218,6 @@ class EdgeNode {
     });
     edges_.on_strike(
         [this](const edge::Quarantine::Strike& s) { sets_[0].front()->tell_strike(s.encode()); });
-    edges_.each([](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
-      e.engine_is_ours_alone(false);
-    });
     edges_.start_threads();
   }
 

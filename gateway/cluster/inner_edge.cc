@@ -30,7 +30,6 @@ InnerEdge::InnerEdge(boost::asio::io_context& io, const Config& config, const li
               [this](const EngineFinder::Endpoints& found) {
                 for (const auto& set : sets_) set->use_endpoints(found);
               }) {
-  shard_.engine_is_ours_alone(false);
   const std::uint64_t id = random_id();
   for (std::uint32_t p = 0; p < config.cluster.partitions; ++p) {
     sets_.push_back(std::make_unique<EngineSet>(

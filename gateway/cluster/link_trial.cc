@@ -44,7 +44,6 @@ class LinkTrial {
         deadline_(io_) {}
 
   void run() {
-    shard_.engine_is_ours_alone(false);
     set_.start();
     finder_.start();
     look();

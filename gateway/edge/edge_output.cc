@@ -52,7 +52,6 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
   Connection* c = find(conn);
   if (c == nullptr || !engine_of(*c).survives_engine() || in_ack <= c->in_ack || in_ack > c->in_off)
     return;
-  if (served_[c->partition].probation.running()) served_[c->partition].probation.cleared(conn);
   const std::uint64_t n = in_ack - c->in_ack;
   c->in_ack = in_ack;
   uncount_input(*c, n);
@@ -65,6 +64,11 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
     }
   } else {
     base::drop_front(c->in, n);
+  }
+  // What is left of a packet that has not come whole is no work of an engine.
+  if (Probation& p = served_[c->partition].probation; p.judges()) {
+    const bool over = c->state != Connection::State::ended && !has_whole_packet(*c);
+    p.cleared(conn, over ? UINT64_MAX : in_ack);
   }
   if (!c->reading) check_input_limits(*c);
 }

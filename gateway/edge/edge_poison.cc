@@ -149,7 +149,7 @@ void EdgeShard::tell_quarantine() {
 // -- probation
 
 void EdgeShard::judge(Served& served, EngineEnd how) {
-  const auto culprit = served.probation.died(how, served.alone, now_ms());
+  const auto culprit = served.probation.died(how, served.word.read(), now_ms());
   Connection* c = culprit ? find(*culprit) : nullptr;
   if (c == nullptr) return;
   strike(*c, true);
@@ -176,7 +176,8 @@ std::vector<base::ConnId> EdgeShard::begin_probation(std::uint32_t partition,
       now.push_back(conn);
     } else {
       c.held = true;
-      suspects.push_back({conn, bytes});
+      const bool ended = c.state == Connection::State::ended;
+      suspects.push_back({conn, bytes, ended ? UINT64_MAX : c.in_off});
     }
   }
   if (suspects.empty()) return now;
@@ -205,7 +206,7 @@ void EdgeShard::look_at_probation() {
 }
 
 void EdgeShard::go_on_with_probation(Served& served) {
-  for (const base::ConnId conn : served.probation.next(now_ms())) {
+  for (const base::ConnId conn : served.probation.next(served.word.read(), now_ms())) {
     Connection* c = find(conn);
     if (c == nullptr || !c->held) continue;
     c->held = false;

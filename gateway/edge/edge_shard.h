@@ -91,9 +91,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void suspect(base::ConnId conn);
   // The end of the engine was none: it is the same process that serves again.
   void forgive(std::uint32_t partition) { served_[partition].probation.forgive(); }
-  // No other shard or edge tries suspects on the same engine.
-  void engine_is_ours_alone(bool alone) {
-    for (Served& s : served_) s.alone = alone;
+  // Before each engine_ready() of an engine that shares its word with this process.
+  void use_word(std::uint32_t partition, EngineWord word) {
+    served_[partition].word = std::move(word);
   }
   // Of the process; before the first connection. `f` hears of our strikes.
   void use_quarantine(Quarantine& q, std::function<void(const Quarantine::Strike&)> f) {
@@ -142,7 +142,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
     std::int64_t gone_ns = 0;  // since when it is gone; 0: it is not
     runtime::Absence absence;
     Probation probation;
-    bool alone = true;  // see engine_is_ours_alone()
+    EngineWord word;
   };
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;

@@ -48,7 +48,6 @@ EdgeShards::EdgeShards(boost::asio::io_context& main, const edge::EdgeOptions& o
   }
   quarantine_.use_names(session::name_in_cookie);
   for (auto& s : shards_) {
-    s->edge->engine_is_ours_alone(count == 1);
     s->edge->use_quarantine(quarantine_, [this](const edge::Quarantine::Strike& strike) {
       boost::asio::post(main_, [this, strike] {
         struck(strike);
@@ -207,11 +206,16 @@ void EdgeShards::make_links(link::EdgeLink::Events events) {
   }
 }
 
-void EdgeShards::open_links(std::vector<int> fds, protocol::link::Hello hello) {
+void EdgeShards::open_links(std::vector<int> fds, protocol::link::Hello hello,
+                            std::shared_ptr<const std::atomic<std::uint64_t>> word) {
   start_threads();
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     Shard& s = *shards_[i];
-    on(s, [&s, fd = fds[i], hello] { s.link->open(fd, hello); });
+    const auto link = static_cast<std::uint32_t>(i);
+    on(s, [&s, fd = fds[i], hello, named = edge::EngineWord(word, link)] {
+      s.edge->use_word(0, named);
+      s.link->open(fd, hello);
+    });
     ++hello.edge_id;
   }
 }

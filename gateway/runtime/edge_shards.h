@@ -65,8 +65,10 @@ class EdgeShards {
   // -- where an engine is reached by links. `events`: of shard 0's link, after the shards have done
   // their own part.
   void make_links(link::EdgeLink::Events events);
-  // One descriptor a shard. `hello.edge_id` is shard 0's; the others count on from it.
-  void open_links(std::vector<int> fds, protocol::link::Hello hello);
+  // One descriptor a shard. `hello.edge_id` is shard 0's; the others count on from it. `word`: by
+  // which the engine names whom it works for; null: it can not be read here.
+  void open_links(std::vector<int> fds, protocol::link::Hello hello,
+                  std::shared_ptr<const std::atomic<std::uint64_t>> word = {});
   void engine_gone(edge::EngineEnd how);
   void suspect(base::ConnId conn);  // as the engine numbers connections
   bool serving() const;

@@ -106,7 +106,7 @@ Supervisor::~Supervisor() {
 
 Supervisor::Engine Supervisor::spawn() {
   Engine e;
-  e.poison = std::make_unique<PoisonPage>();
+  e.poison = std::make_shared<PoisonPage>();
   auto environment = to_environment(config_);
   environment[kFirstVariable] = ever_ready_ ? "0" : "1";
   path_ = engine_path();  // its symlinks may lead to another program by now
@@ -131,7 +131,8 @@ void Supervisor::activate() {
   edges_.open_links(std::exchange(active_->child.link_fds, {}),
                     {.edge_id = edge_id_,
                      .output_cap = config_.edge.output_cap,
-                     .heartbeat_ms = config_.heartbeat_ms});
+                     .heartbeat_ms = config_.heartbeat_ms},
+                    {active_->poison, active_->poison->word()});
   for (const auto& [work, deaths] : deaths_of_work_) {
     if (deaths >= kDeathsToSkip) edges_.send_skip(ForwardedWork::from_packed(work));
   }

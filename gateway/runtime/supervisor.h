@@ -60,7 +60,7 @@ class Supervisor {
  private:
   struct Engine {
     Child child;
-    std::unique_ptr<PoisonPage> poison;
+    std::shared_ptr<PoisonPage> poison;  // edge shards read its word until they hear of the death
     bool hello_sent = false;
     bool stopping = false;        // we have asked it to end
     std::uint64_t oom_kills = 0;  // of the host, when it was started

@@ -176,36 +176,94 @@ base::ConnId conn(std::uint32_t n) {
 }
 using Conns = std::vector<base::ConnId>;
 
+// What an engine's word says: nobody can read it; nobody; a connection of this shard; somebody
+// else.
+const Named kUnread;
+const Named kNobody{.known = true};
+const Named kElse{.known = true, .somebody = true};
+Named names(std::uint32_t n) {
+  return {.known = true, .somebody = true, .conn = conn(n)};
+}
+
 TEST(Probation, BeginsAfterTwoDeathsInARowWithoutEvidence) {
   Probation p;
   p.serves(0);
-  p.died(EngineEnd::unproven, true, 1000);
+  p.died(EngineEnd::unproven, kNobody, 1000);
   EXPECT_FALSE(p.due());
   p.serves(1100);
-  p.died(EngineEnd::planned, true, 1200);
+  p.died(EngineEnd::planned, kNobody, 1200);
   p.serves(1300);
-  p.died(EngineEnd::unproven, true, 1400);
+  p.died(EngineEnd::unproven, kNobody, 1400);
   EXPECT_FALSE(p.due()) << "a planned end between";
   p.serves(1500);
-  p.died(EngineEnd::unproven, true, 1600);
+  p.died(EngineEnd::unproven, kNobody, 1600);
   EXPECT_TRUE(p.due());
   p.serves(1700);
-  p.died(EngineEnd::unproven, true, 1700 + Probation::kSoon_ms);
+  p.died(EngineEnd::unproven, kNobody, 1700 + Probation::kSoon_ms);
   EXPECT_FALSE(p.due()) << "it has served long enough";
 }
 
 TEST(Probation, OneAtATimeMostBytesFirstAndWithinItsTime) {
   Probation p;
-  EXPECT_EQ(p.begin({{conn(1), 10}, {conn(2), 30}, {conn(3), 20}}, 0), Conns{conn(2)});
-  EXPECT_TRUE(p.next(10).empty()) << "it has not been acknowledged";
+  EXPECT_EQ(p.begin({{conn(1), 10}, {conn(2), 30, 30}, {conn(3), 20}}, 0), Conns{conn(2)});
+  EXPECT_TRUE(p.next(kNobody, 10).empty()) << "it has not been acknowledged";
   p.cleared(conn(3));
-  EXPECT_TRUE(p.next(10).empty());
-  p.cleared(conn(2));
-  EXPECT_EQ(p.next(11), Conns{conn(3)});
-  EXPECT_EQ(p.next(11 + Probation::kEach_ms), Conns{conn(1)}) << "a short deadline";
+  EXPECT_TRUE(p.next(kNobody, 10).empty());
+  p.cleared(conn(2), 29);
+  EXPECT_TRUE(p.next(kNobody, 10).empty()) << "one packet of several";
+  p.cleared(conn(2), 30);
+  EXPECT_EQ(p.next(kNobody, 11), Conns{conn(3)});
+  EXPECT_EQ(p.next(kNobody, 11 + Probation::kQuiet_ms), Conns{conn(1)}) << "a short deadline";
   EXPECT_TRUE(p.running());
-  EXPECT_TRUE(p.next(12 + 2 * Probation::kEach_ms).empty());
+  EXPECT_TRUE(p.next(kNobody, 12 + 2 * Probation::kQuiet_ms).empty());
   EXPECT_FALSE(p.running());
+}
+
+TEST(Probation, ASuspectThatTheEngineWorksForIsNotOver) {
+  Probation p;
+  p.begin({{conn(1), 3}, {conn(2), 2}, {conn(3), 1}}, 0);
+  std::int64_t now = 0;
+  for (; now < Probation::kEach_ms; now += 100)
+    EXPECT_TRUE(p.next(now % 200 == 0 ? names(1) : kElse, now).empty()) << now << ": in parts";
+  EXPECT_EQ(p.next(names(1), now), Conns{conn(2)}) << "a deadline";
+  EXPECT_TRUE(p.next(kUnread, now + Probation::kBlind_ms - 1).empty()) << "nobody sees its work";
+  EXPECT_EQ(p.next(kUnread, now + Probation::kBlind_ms), Conns{conn(3)});
+}
+
+TEST(Probation, BlamesWhomTheEngineWorkedForWhateverHasBegunSince) {
+  Probation p;
+  p.begin({{conn(1), 2}, {conn(2), 1}}, 0);
+  const std::int64_t later = Probation::kEach_ms;
+  ASSERT_EQ(p.next(names(1), later), Conns{conn(2)});
+  EXPECT_EQ(p.died(EngineEnd::fault, names(1), later + 500), conn(1)) << "not the current one";
+  p.begin({{conn(1), 2}, {conn(2), 1}}, 0);
+  ASSERT_EQ(p.next(kNobody, Probation::kQuiet_ms), Conns{conn(2)});
+  p.next(kNobody, 2 * Probation::kQuiet_ms);
+  ASSERT_FALSE(p.running());
+  EXPECT_EQ(p.died(EngineEnd::fault, names(1), 700), conn(1)) << "nor does the end save it";
+}
+
+TEST(Probation, AnInnocentIsNeverBlamed) {
+  for (const Named& named : {kElse, names(9), kNobody, kUnread}) {
+    Probation p;
+    for (int i = 0; i < 5; ++i) {
+      p.begin({{conn(1), 2}, {conn(2), 1}}, 0);
+      ASSERT_EQ(p.next(kUnread, Probation::kBlind_ms), Conns{conn(2)});
+      EXPECT_EQ(p.died(EngineEnd::fault, named, 4000), std::nullopt)
+          << "the engine works for somebody else, or one of two";
+    }
+  }
+  Probation p;
+  p.begin({{conn(1), 2, 2}, {conn(2), 1}}, 0);
+  p.cleared(conn(1), 2);
+  p.next(kNobody, 1);
+  EXPECT_EQ(p.died(EngineEnd::fault, names(1), 2), std::nullopt) << "it was done with";
+}
+
+TEST(Probation, WhomAnEngineNamedAtItsDeathBeginsNextTime) {
+  Probation p;
+  p.died(EngineEnd::fault, names(3), 1);
+  EXPECT_EQ(p.begin({{conn(1), 9}, {conn(2), 8}, {conn(3), 1}}, 2), Conns{conn(3)});
 }
 
 TEST(Probation, TheRestGoesOnAtOnceWhenItTakesTooLong) {
@@ -215,7 +273,7 @@ TEST(Probation, TheRestGoesOnAtOnceWhenItTakesTooLong) {
   Conns given = p.begin(many, 0);
   for (int i = 0; p.running(); ++i) {
     if (p.current()) p.cleared(*p.current());
-    const Conns more = p.next(i);
+    const Conns more = p.next(kNobody, i);
     given.insert(given.end(), more.begin(), more.end());
     if (p.running()) {
       EXPECT_EQ(more.size(), 1u);
@@ -223,31 +281,41 @@ TEST(Probation, TheRestGoesOnAtOnceWhenItTakesTooLong) {
   }
   EXPECT_EQ(given.size(), 100u);
   p.begin(many, 0);
-  EXPECT_EQ(p.next(Probation::kAll_ms + 1).size(), 99u);
+  EXPECT_EQ(p.next(kNobody, Probation::kAll_ms + 1).size(), 99u);
 }
 
-TEST(Probation, ProvesByOneFaultOrThreeKills) {
+TEST(Probation, ProvesByOneFaultThatNamesItOrThreeEnds) {
   Probation p;
   p.begin({{conn(1), 1}, {conn(2), 2}}, 0);
-  EXPECT_EQ(p.died(EngineEnd::fault, true, 1), conn(2));
-  p.begin({{conn(1), 1}}, 0);
-  EXPECT_EQ(p.died(EngineEnd::fault, false, 1), std::nullopt) << "others try suspects on it too";
-  p = Probation();
+  EXPECT_EQ(p.died(EngineEnd::fault, names(2), 1), conn(2));
   for (int i = 0; i < 2; ++i) {
     p.begin({{conn(1), 1}, {conn(2), 2}}, 0);
-    EXPECT_EQ(p.died(EngineEnd::unproven, true, 1), std::nullopt) << "an operator's, perhaps";
+    EXPECT_EQ(p.died(EngineEnd::unproven, kUnread, 1), std::nullopt) << "an operator's, perhaps";
   }
   p.begin({{conn(1), 3}, {conn(2), 2}}, 0);
-  EXPECT_EQ(p.died(EngineEnd::unproven, true, 1), std::nullopt) << "another one";
+  EXPECT_EQ(p.died(EngineEnd::unproven, kUnread, 1), std::nullopt) << "another one";
   for (int i = 0; i < 2; ++i) {
     p.begin({{conn(1), 3}, {conn(2), 2}}, 0);
-    EXPECT_EQ(p.died(EngineEnd::unproven, true, 1), i == 1 ? std::optional(conn(1)) : std::nullopt);
+    EXPECT_EQ(p.died(EngineEnd::fault, kNobody, 1), i == 1 ? std::optional(conn(1)) : std::nullopt);
   }
   p.begin({{conn(1), 3}}, 0);
-  EXPECT_EQ(p.died(EngineEnd::planned, true, 1), std::nullopt);
-  p.begin({{conn(1), 3}}, 0);
-  p.cleared(conn(1));
-  EXPECT_EQ(p.died(EngineEnd::fault, true, 1), std::nullopt) << "it was done with";
+  EXPECT_EQ(p.died(EngineEnd::planned, names(1), 1), std::nullopt);
+}
+
+TEST(EngineWord, NamesConnectionsOfItsShardOnly) {
+  const auto word = std::make_shared<std::atomic<std::uint64_t>>(0);
+  EXPECT_FALSE(EngineWord().read().known);
+  const EngineWord first(word, 0);
+  const EngineWord second(word, 1);
+  EXPECT_TRUE(second.read().known);
+  EXPECT_FALSE(second.read().somebody);
+  *word = conn(7).on_link(1).packed();
+  EXPECT_EQ(second.read().conn, conn(7));
+  EXPECT_EQ(first.read().conn, base::kNoConn);
+  EXPECT_TRUE(first.read().somebody);
+  *word = protocol::link::ForwardedWork{protocol::link::ForwardedWork::kWillSource, 7}.packed();
+  EXPECT_TRUE(second.read().somebody);
+  EXPECT_EQ(second.read().conn, base::kNoConn);
 }
 
 TEST(Absence, RunsFromTheLastTimeItServedWell) {
