@@ -625,7 +625,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
 
-  std::size_t fanouts_ = 0;  // alive; before all that holds some
+  FanoutPlaces fanouts_;  // before all that holds Fanouts
   OpenBatch open_;
   std::deque<OpenBatch> sealed_;
   std::deque<Due> due_;

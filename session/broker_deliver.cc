@@ -106,8 +106,9 @@ void Broker::count_removed(Session& s) {
 // sent when that is committed (pump).
 void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
                            const std::vector<std::uint32_t>& ids) {
-  const std::size_t bytes =
-      d.message.topic.size() + d.message.payload.size() + d.message.forwarded.size() + 16;
+  constexpr std::size_t kIdBytes = 5;  // of a subscription identifier in an entry
+  const std::size_t bytes = d.message.topic.size() + d.message.payload.size() +
+                            d.message.forwarded.size() + kIdBytes * ids.size() + 16;
   if (!make_room(s, bytes)) return;
   Flow& q = s.own_flow();
   const std::uint64_t seq = ++q.last_seq;

@@ -207,7 +207,9 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
     items->push_back({raw, kAtLeastOnce, 0, {}});
     if (fresh && s.persistent()) queue_desired(s, items->back(), now);
   }
-  if (!items->empty()) ch.retained = std::move(items);
+  if (items->empty()) return;
+  ch.retained = std::move(items);
+  dirty(ch, CookieSlot::retained_cursor);
 }
 
 // The same session can't have it twice: ids of sessions that have gone come again only with

@@ -23,6 +23,11 @@ PacketType reply_type(std::uint8_t qos) {
   return qos == 1 ? PacketType::puback : qos == 2 ? PacketType::pubrec : PacketType{};
 }
 
+// QoS 2 ids outlive a connection, its Receive Maximum does not: ids of earlier connections count.
+bool has_too_many_received(const Session& s, std::uint16_t packet_id, std::size_t max) {
+  return s.received && s.received->size() >= max && !s.received->contains(packet_id);
+}
+
 }  // namespace
 
 bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
@@ -47,6 +52,13 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       return false;
     }
     if (!resolve_alias(ch, p)) return true;
+  }
+  if (p.qos == 2 && has_too_many_received(*ch.session, p.packet_id, options_.receive_maximum)) {
+    ++probe_.drop_quota;
+    static constexpr const char* kText = "too many QoS 2 packet ids are not released";
+    if (ch.v5()) return refuse_publish(ch, p, Reason::quota_exceeded, Quota::none, kText);
+    fail(ch, Reason::quota_exceeded, CloseReason::policy, kText);
+    return true;
   }
   const DeviceMessages::What what = translate(ch, p, now);
   if (what == DeviceMessages::What::wait) {

@@ -49,7 +49,6 @@ std::string Broker::encode_will(const Will& w) {
 // -- to the store
 
 void Broker::put_record(Session& s) {
-  budget_.take(TurnBudget::kSession + static_cast<std::int64_t>(s.subscriptions.size()));
   pb::Session r;
   const bool unowned = s.client_id.starts_with(kUnownedKey);  // stays as it was found
   r.set_client_id(unowned ? std::string(client_id_of(s.client_id)) : s.client_id);
@@ -71,7 +70,10 @@ void Broker::put_record(Session& s) {
   r.set_ends_offline(s.ends_offline);
   if (s.held.holder() != nullptr && principal_of(s.client_id).empty())
     r.set_address(std::string(address_of_key(s.held.holder()->principal())));
+  budget_.take(TurnBudget::kSession);
   if (s.persistent() || s.keeps_filters) {
+    constexpr std::int64_t kFilterOfRecord = 4;
+    budget_.take(kFilterOfRecord * static_cast<std::int64_t>(s.subscriptions.size()));
     for (const Subscription& sub : s.subscriptions) {
       auto& out = *r.add_subscriptions();
       out.set_filter(raw_filter(sub));
@@ -86,6 +88,7 @@ void Broker::put_record(Session& s) {
   }
   s.stored = true;
   const std::string value = r.SerializeAsString();
+  budget_.take_bytes(value.size());
   write({.kind = WriteKind::put_session, .session = s.id, .epoch = s.epoch, .value = value});
 }
 

@@ -59,6 +59,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     if (!said || items->empty() || c.closed) return;
     if (!c.retained) c.retained = std::make_unique<std::deque<RetainedItem>>();
     for (RetainedItem& item : *items) c.retained->push_back(std::move(item));
+    dirty(c, CookieSlot::retained_cursor);
     continue_retained(c, t);
   };
   const auto answer_later = [this, answer, conn = ch.conn](base::Instant t) {
@@ -378,22 +379,28 @@ void Broker::continue_retained(Channel& ch, base::Instant now) {
   if (!pending || ch.gone) return;
   bool paused = false;
   bool any = false;
+  bool moved = false;  // a cursor may have 256 KB: the edge gets only one that has
   while (!pending->empty() && !paused && ch.live()) {
     RetainedItem& item = pending->front();
     const Retained::Found found = retained_.next(item.filter, item.after, budget_);
     if (found.message == nullptr && !found.paused) {
       pending->pop_front();
+      moved = true;
     } else if (found.paused || (any && budget_.share_spent())) {
       go_on_later(ch);
       paused = true;
+      moved = moved || found.paused;
     } else {
       any = true;
       paused = !send_retained(ch, item, *found.message, now);
+      moved = moved || !paused;
     }
   }
   if (!pending->empty()) {
     ch.retained = std::make_unique<std::deque<RetainedItem>>(std::move(*pending));
   }
+  if (!moved) return;
+  if (ch.retained) budget_.take(static_cast<std::int64_t>(ch.retained->size()));
   dirty(ch, CookieSlot::retained_cursor);
 }
 

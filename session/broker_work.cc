@@ -192,20 +192,21 @@ const Match& Broker::match(std::string_view topic) {
   return m;
 }
 
-// False: its publisher has to wait, for its own commits or until another one is done.
+// False: its publisher has to wait, for its own commits or until another one is done. It is offered
+// its turn again with others that rest, tenants in turn.
 bool Broker::may_fan_out(Channel& ch) {
   if (gated(ch)) {
     stall(ch);
     return false;
   }
-  if (fanouts_ < Fanout::kAtOnce) return true;
+  if (fanouts_.has_place(ch.fair_key)) return true;
   go_on_later(ch);
   return false;
 }
 
 // `through`: who has had it (of a QoS 2 message, before an engine died).
 void Broker::begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Through through) {
-  out.fanout = std::make_shared<Fanout>(fanouts_);
+  out.fanout = std::make_shared<Fanout>(fanouts_, fair_key(out.conn));
   out.work = effects_.work().word();
   out.came = times_.now();
   Fanout& f = *out.fanout;

@@ -113,7 +113,7 @@ std::vector<Retained::Expired> Retained::expired(base::Instant now, std::string&
   for (; it != messages_.end() && count != 0; ++it, --count) {
     const Entry& e = it->second;
     if (e.message && e.message->view().expires_at <= now) out.push_back({it->first, e.stamp});
-    after = it->first;
+    if (count == 1) after = it->first;
   }
   if (it == messages_.end()) after.clear();
   return out;

@@ -10,7 +10,16 @@
 namespace berth::session {
 namespace {
 
-constexpr std::size_t kCachedTargetsMax = 1'000'000;
+// What a Match holds of the heap, with its place in the cache.
+std::size_t bytes_of(std::string_view topic, const Match& m) {
+  constexpr std::size_t kAllocation = 16;  // of malloc, for each block
+  std::size_t n = sizeof(Match) + 2 * sizeof(std::string) + topic.size() + 4 * kAllocation;
+  n += m.targets.capacity() * sizeof(Target) + m.groups.capacity() * sizeof(SharedGroup*);
+  for (const Target& t : m.targets) {
+    if (t.ids.capacity() != 0) n += t.ids.capacity() * sizeof(std::uint32_t) + kAllocation;
+  }
+  return n;
+}
 
 }  // namespace
 
@@ -87,10 +96,14 @@ FilterId Router::intern(std::string_view filter) {
 }
 
 std::string Router::filter(FilterId id) const {
-  std::string out;
-  for (std::uint32_t n = id; n != 0; n = nodes_[n].parent) {
+  std::size_t size = 0;
+  for (std::uint32_t n = id; n != 0; n = nodes_[n].parent)
+    size += levels_[nodes_[n].level].text.size() + 1;
+  std::string out(size == 0 ? 0 : size - 1, '/');
+  for (std::uint32_t n = id; n != 0; n = nodes_[n].parent) {  // from the end
     const std::string& text = levels_[nodes_[n].level].text;
-    out.insert(0, n == id ? text : text + "/");
+    size -= text.size() + 1;
+    out.replace(size, text.size(), text);
   }
   return out;
 }
@@ -285,12 +298,15 @@ const Match& Router::match(std::string_view topic) {
   visited_ = collected_ = 0;
   const auto it = cache_.find(topic);
   if (it != cache_.end()) return *it->second;
-  if (cache_.size() >= cache_topics_max_ || cached_targets_ > kCachedTargetsMax) changed();
   auto fresh = std::make_unique<Match>();
   merge_.clear();
   find_path(topic);
   walk(0, 0, !topic.empty() && topic.front() == '$', *fresh);
-  cached_targets_ += fresh->targets.size();
+  const std::size_t bytes = bytes_of(topic, *fresh);
+  if (topic.size() > kCachedTopicMax || bytes > kCacheBytesMax)
+    return *(uncached_ = std::move(fresh));
+  if (cache_.size() >= cache_topics_max_ || cached_bytes_ + bytes > kCacheBytesMax) changed();
+  cached_bytes_ += bytes;
   return *cache_.emplace(std::string(topic), std::move(fresh)).first->second;
 }
 

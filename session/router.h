@@ -4,9 +4,10 @@
 // Memory: a node is 40 bytes with its first subscriber, plus about 6 for its place in its parent.
 // Levels are interned once. A node of more than kIndexed subscribers has an index of them, 16 to 32
 // bytes for each, so one of 100,000 that comes or goes is found at once. Limits: kTopicLevelsMax
-// levels; kNodesMax nodes visited for one topic. A topic of n levels has at most 2^(n+1) nodes
-// whatever filters there are, so only topics of 16 levels and more can come to that limit, where
-// their subscribers have filled the tree with "+".
+// levels; kNodesMax nodes visited for one topic; kCacheBytesMax for the cache, which
+// then begins anew; topics of more than kCachedTopicMax bytes are not cached. A topic of n levels
+// has at most 2^(n+1) nodes whatever filters there are, so only topics of 16 levels and more can
+// come to that limit, where their subscribers have filled the tree with "+".
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -65,6 +66,8 @@ struct Match {
 class Router {
  public:
   static constexpr std::uint32_t kNodesMax = 65'536;
+  static constexpr std::size_t kCacheBytesMax = std::size_t{64} << 20;
+  static constexpr std::size_t kCachedTopicMax = 1024;
   explicit Router(std::size_t cache_topics_max = 8192);
   Router(const Router&) = delete;  // its sets point into it
   Router& operator=(const Router&) = delete;
@@ -88,6 +91,7 @@ class Router {
   std::uint32_t visited() const { return visited_; }
   // Subscribers and groups that it has found at them.
   std::uint32_t collected() const { return collected_; }
+  std::size_t cached_bytes() const { return cached_bytes_; }
 
  private:
   static constexpr std::size_t kIndexed = 32;
@@ -133,7 +137,7 @@ class Router {
   void collect(std::uint32_t node, Match& out);
   void changed() {
     if (!cache_.empty()) cache_.clear();
-    cached_targets_ = 0;
+    cached_bytes_ = 0;
   }
 
   struct Level {
@@ -192,7 +196,8 @@ class Router {
                                                                           LevelEq{this}};
   base::StringMap<std::unique_ptr<Match>> cache_;
   std::size_t cache_topics_max_;
-  std::size_t cached_targets_ = 0;
+  std::size_t cached_bytes_ = 0;     // topics, targets, subscription identifiers, groups
+  std::unique_ptr<Match> uncached_;  // of the last topic that is not
   boost::unordered_flat_map<const Session*, std::size_t> merge_;  // scratch of collect()
   std::uint32_t plus_ = 0;                                        // the levels "+" and "#"
   std::uint32_t hash_ = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "session/fanout_places.h"
 #include "session/router.h"
 #include "session/session.h"
 
@@ -25,7 +26,6 @@ class Fanout {
   // A message to more receivers than this, or of more bytes for all of them, is one.
   static constexpr std::size_t kReceivers = 2000;
   static constexpr std::size_t kBytes = 1u << 20;
-  static constexpr std::size_t kAtOnce = 16;  // Fanouts; further publishers wait for one to end
   static constexpr std::size_t kBatchBytes = 1u << 20;  // staged, then the batch has to leave first
 
   struct Receiver {
@@ -38,9 +38,11 @@ class Fanout {
     std::uint64_t session = 0;  // sessions up to this one have it
     std::int64_t route = -1;    // and groups up to this one
   };
-  // `live`: counts those there are.
-  explicit Fanout(std::size_t& live) : live_(live) { ++live_; }
-  ~Fanout() { --live_; }
+  // `places`: counts those there are; outlives this one.
+  Fanout(FanoutPlaces& places, std::uint64_t fair_key) : places_(places), fair_key_(fair_key) {
+    places_.enter(fair_key_);
+  }
+  ~Fanout() { places_.leave(fair_key_); }
   Fanout(const Fanout&) = delete;
   Fanout& operator=(const Fanout&) = delete;
 
@@ -51,7 +53,8 @@ class Fanout {
   std::function<void()> staged;       // when all is in the open batch; or null
 
  private:
-  std::size_t& live_;
+  FanoutPlaces& places_;
+  const std::uint64_t fair_key_;
 };
 
 using RetainedTopics = boost::unordered_flat_set<std::string>;

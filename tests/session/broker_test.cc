@@ -190,6 +190,47 @@ TEST(Publish, TooManyInFlightAreRefusedWith93) {  // 3.3.4-7
   EXPECT_EQ(only(w.packets(p), 14).body[0], '\x93');
 }
 
+// Receive Maximum begins anew with each connection; the ids that a stored session keeps do not.
+TEST(Publish, Qos2IdsOfAStoredSessionAreBoundedOverReconnects) {
+  session::BrokerOptions o;
+  o.receive_maximum = 4;
+  for (const int version : {5, 4}) {
+    World w(o);
+    const ConnectOptions stored{.client_id = "p",
+                                .version = static_cast<std::uint8_t>(version),
+                                .clean = false,
+                                .properties = version == 5 ? expiry(600) : std::string()};
+    for (unsigned first = 1; first <= 3; first += 2) {
+      const int p = w.open_connected(stored);
+      w.packets(p);
+      for (unsigned i = first; i < first + 2; ++i) w.feed(p, publish("t", "m", 2, i, version));
+      for (const Packet& k : w.packets(p)) EXPECT_EQ(k.type, 5);
+      w.close(p);
+    }
+    const int p = w.open_connected(stored);
+    w.packets(p);
+    w.feed(p, publish("t", "m", 2, 4, version, false, true));
+    EXPECT_EQ(w.packets(p).size(), 1u) << "a known id";
+    w.feed(p, publish("t", "m", 2, 5, version));
+    EXPECT_EQ(w.probe().drop_quota, 1u);
+    const auto got = w.packets(p);
+    if (version == 4) {
+      EXPECT_TRUE(w.ended(p));
+      continue;
+    }
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(got[0].type, 5);
+    EXPECT_EQ(got[0].body[2], '\x97');
+    w.feed(p, ack(6, 1));
+    w.packets(p);
+    w.feed(p, publish("t", "m", 2, 5, version));
+    const auto again = w.packets(p);
+    ASSERT_EQ(again.size(), 1u);
+    EXPECT_TRUE(again[0].body.size() < 3 || static_cast<unsigned char>(again[0].body[2]) < 0x80)
+        << "room again";
+  }
+}
+
 TEST(Retained, ComesWithTheSubscriptionByItsHandling) {  // 3.3.1.3, 3.8.3.1
   World w;
   const int p = w.open_connected({.client_id = "p"});
@@ -240,6 +281,20 @@ TEST(Shared, EachMessageGoesToOneMember) {  // 4.8.2
     total += n;
   }
   EXPECT_EQ(total, 9u);
+}
+
+TEST(Session, SubscriptionIdentifiersCountInItsQueue) {
+  World w;
+  const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(600)});
+  const Strings filters{"a/b/c", "#", "a/#", "a/b/#", "a/b/c/#", "+/b/c", "a/+/c", "a/b/+"};
+  for (unsigned i = 0; i < filters.size(); ++i)
+    w.feed(s, subscribe(i + 1, filters[i], 1, 5, from_hex("0b ff ff ff 7f")));
+  w.close(s);
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("a/b/c", "m", 1, 1));
+  w.broker().refresh_gauges();
+  EXPECT_EQ(w.probe().queued, 1u);
+  EXPECT_GE(w.probe().queued_bytes_now, 16 + 5 + 1 + 4 * filters.size());
 }
 
 TEST(Session, QueueOfAnOfflineSessionIsKeptInOrder) {

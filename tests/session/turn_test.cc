@@ -157,6 +157,43 @@ TEST(RouterWalk, OfATopicOf15LevelsIsWhole) {
 // -- subscribers of one filter
 
 // Whoever comes and goes, a filter has the subscribers it should have.
+TEST(RouterCache, IsBoundedInBytes) {
+  session::Router router(100'000);
+  std::vector<session::Session> sessions(40);
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    for (const char* filter : {"a/+", "a/#", "+/+"})
+      router.add(router.intern(filter), &sessions[i], "", {}, 1);
+    for (int g = 0; g < 50; ++g)
+      router.add(router.intern("a/+"), &sessions[i], "g" + std::to_string(g), {}, 1);
+  }
+  std::size_t most = 0;
+  for (int i = 0; i < 40'000; ++i) {
+    const std::string topic = "a/" + std::to_string(i) + std::string(1000, 'x');
+    ASSERT_EQ(router.match(topic).targets.size(), 40u);
+    ASSERT_EQ(router.match(topic).groups.size(), 50u);
+    ASSERT_EQ(router.visited(), 0u) << "cached";
+    most = std::max(most, router.cached_bytes());
+    ASSERT_LE(router.cached_bytes(), session::Router::kCacheBytesMax);
+    if (i == 10) {
+      ASSERT_GT(router.cached_bytes() / 11, 40 * (sizeof(session::Target) + 3 * 4) + 50 * 8 + 1000)
+          << "topic, targets, identifiers, groups";
+    }
+  }
+  EXPECT_GT(most, session::Router::kCacheBytesMax / 4);
+  const std::size_t before = router.cached_bytes();
+  const std::string longer = "a/" + std::string(session::Router::kCachedTopicMax, 'y');
+  EXPECT_EQ(router.match(longer).targets.size(), 40u);
+  EXPECT_EQ(router.match(longer).targets.size(), 40u);
+  EXPECT_NE(router.visited(), 0u) << "too long to be cached";
+  EXPECT_EQ(router.cached_bytes(), before);
+}
+
+TEST(RouterFilter, IsWhatWasInterned) {
+  session::Router router;
+  for (const char* filter : {"a", "/", "a/b", "a//b", "/a", "a/", "+/long level/#", "//"})
+    EXPECT_EQ(router.filter(router.intern(filter)), filter);
+}
+
 TEST(RouterEntries, AreThoseThatSubscribed) {
   session::Router router;
   std::vector<session::Session> sessions(200);
@@ -381,6 +418,28 @@ TEST(Filters, WithRetainedMessagesUnderWayAreLimited) {
   EXPECT_EQ(std::count(got[1].body.begin(), got[1].body.end(), '\x97'), 200);
 }
 
+// The edge gets the place that a walk has come to when it has come further, not with each input.
+TEST(Retained, TheCursorGoesToTheEdgeWhenItHasMoved) {
+  World w;
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("r/1", "1", 0, 0, 5, true) + publish("r/2", "2", 0, 0, 5, true));
+  const int s = w.open_connected({.client_id = "s"});
+  w.set_writable(s, false);
+  w.feed(s, subscribe(1, "r/#", 0));
+  w.packets(s);
+  EXPECT_NE(w.cookie_size(s), 0u);
+  w.watch_cookies();
+  for (int i = 0; i < 20; ++i) w.feed(s, from_hex("c0 00"));  // PINGREQ: the edge answers
+  EXPECT_EQ(w.cookie_bytes(s), 0u);
+  w.feed(s, subscribe(2, "r/1", 0));
+  EXPECT_EQ(w.packets(s).size(), 1u) << "SUBACK";
+  EXPECT_GT(w.cookie_bytes(s), 0u) << "one more filter";
+  w.set_writable(s, true);
+  std::vector<std::string> got;
+  for (const Packet& k : w.packets(s)) got.push_back(k.payload(5));
+  EXPECT_EQ(got, (std::vector<std::string>{"1", "2", "1"}));
+}
+
 // -- whose turn it is
 
 TEST(FairQueue, OneItemOfOneKeyWaitsForOneOfEachOther) {
@@ -398,6 +457,25 @@ TEST(FairQueue, OneItemOfOneKeyWaitsForOneOfEachOther) {
 }
 
 // -- PUBLISHes to many
+
+TEST(FanoutPlaces, OneHasAQuarterOfThem) {
+  session::FanoutPlaces places;
+  for (std::size_t i = 0; i < session::FanoutPlaces::kOfOne; ++i) {
+    EXPECT_TRUE(places.has_place(1));
+    places.enter(1);
+  }
+  EXPECT_FALSE(places.has_place(1));
+  for (std::uint64_t key = 2; key < 5; ++key) {
+    for (std::size_t i = 0; i < session::FanoutPlaces::kOfOne; ++i) {
+      EXPECT_TRUE(places.has_place(key));
+      places.enter(key);
+    }
+  }
+  EXPECT_FALSE(places.has_place(5)) << "all are taken";
+  places.leave(2);
+  EXPECT_TRUE(places.has_place(5));
+  EXPECT_FALSE(places.has_place(1));
+}
 
 TEST(Fanout, ManyReceiversGetItOnceOverManyTurns) {
   for (const unsigned qos : {0u, 1u, 2u}) {
