@@ -162,25 +162,22 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   // -- a turn's work is bounded (TurnBudget). The shell begins a turn's budget anew before it
   // offers again what waited for it, and stops when the turn is spent; fair_key() tells whose turn
-  // a connection's is. has_work(): there is work for another turn, without any new input.
-  // look_for_work(): the same without the flag that spares the look when nothing waits.
+  // a connection's is. has_work(): another turn has work without new input (a flag spares the look).
   void begin_turn() { budget_.begin_turn(); }
   bool turn_spent() const { return budget_.spent(); }
   std::uint64_t fair_key(base::ConnId conn);
   bool has_work() const { return may_have_work_ && look_for_work(); }
   bool look_for_work() const;
 
-  // -- end of a turn: what has waited for a turn with time for it, connections that end,
-  // acknowledgements of reports, cookie slots that changed (with options.replay). A channel's
-  // memory is freed here and nowhere else.
+  // -- end of a turn: work that has waited, connections that end, acknowledgements of reports,
+  // changed cookie slots (with options.replay). A channel's memory is freed here and only here.
   void end_turn(base::Instant now);
   void tick(base::Instant now);  // about once a second
   // `now` is the time that deadlines of sessions and wills are counted by. How far other clocks are
   // ahead of it: at first, and when that changes.
   void use_clocks(const base::Clocks& c) { clocks_ = c; }
   base::Instant messages_at(base::Instant now) const { return clocks_.messages_at(now); }
-  // The reference of the clock, for the engine after us. stored_clock(): of the one before us,
-  // empty: none.
+  // The clock's reference: for the engine after us, and of the one before us (empty: none).
   void keep_clock(std::string_view reference);
   const std::string& stored_clock() const { return stored_clock_; }
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
