@@ -162,7 +162,7 @@ class Broker : public RestoreSink, private BrokerTypes {
 
   // -- a turn's work is bounded (TurnBudget). The shell begins a turn's budget anew before it
   // offers again what waited for it, and stops when the turn is spent; fair_key() tells whose turn
-  // a connection's is. has_work(): another turn has work without new input (a flag spares the look).
+  // a connection's is. has_work(): work for a turn without new input (a flag spares the look).
   void begin_turn() { budget_.begin_turn(); }
   bool turn_spent() const { return budget_.spent(); }
   std::uint64_t fair_key(base::ConnId conn);
