@@ -5,6 +5,7 @@ moves. Everything has the prefix of one Net and goes away with it.
 """
 import ctypes
 import os
+import signal
 import subprocess
 
 CLONE_NEWNET = 0x40000000
@@ -53,7 +54,13 @@ class Net:
         return address
 
     def remove(self, name):
+        """With the processes in it: none may go on when the start of a cluster has failed."""
         ns, _ = self.pods.pop(name)
+        for pid in run("ip", "netns", "pids", ns, check=False).split():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         run("ip", "netns", "del", ns, check=False)
         try:
             os.remove(f"/etc/netns/{ns}/hosts")
