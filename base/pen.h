@@ -2,7 +2,6 @@
 // byte costs several times what the byte does.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -27,11 +26,11 @@ class Pen {
     }
     byte(static_cast<unsigned>(v));
   }
-  std::string_view written() const { return {bytes_.data(), size_}; }
-  void append_to(std::string& out) const { out.append(bytes_.data(), size_); }
+  std::string_view written() const { return {bytes_, size_}; }
+  void append_to(std::string& out) const { out.append(bytes_, size_); }
 
  private:
-  std::array<char, kMax> bytes_;
+  char bytes_[kMax];  // not a std::array: its checks cost as much as the bytes
   std::size_t size_ = 0;
 };
 
