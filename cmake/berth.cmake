@@ -4,7 +4,7 @@ set(BERTH_HARDEN ON)
 if(BERTH_SANITIZE OR BERTH_FUZZ)
   set(BERTH_HARDEN OFF)
 endif()
-# Checks in the code itself. They cost 6 % of the instructions of a PUBLISH through the Broker (docs/security.md).
+# Checks in the code itself. They cost 5 to 8 % of the instructions of a PUBLISH through the Broker (docs/security.md).
 option(BERTH_CHECKED_CODE "Stack protector, _FORTIFY_SOURCE, CET, assertions of the standard library" ON)
 add_library(berth_hardening INTERFACE)
 if(BERTH_HARDEN AND BERTH_CHECKED_CODE)

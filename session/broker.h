@@ -208,7 +208,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  bool gated(const Channel& ch) const { return ch.pending != 0; }
+  static bool gated(const Channel& ch) { return ch.pending != 0; }
   void stall(Channel& ch) { ch.stalled = true; }
   void unstall(Channel& ch);
   void go_on_later(Channel& ch);
@@ -616,7 +616,7 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::vector<Edge> edges_;                                      // by link
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
   std::size_t channel_count_ = 0;
-  std::vector<base::ConnId> ending_;              // closed; looked at when the turn ends
+  std::vector<base::ConnId> ending_, ending_stored_;  // closed; looked at when the turn ends
   std::vector<std::unique_ptr<Channel>> buried_;  // forgotten in this turn, see end_turn()
   std::vector<base::SessionId> unread_;           // whose queue could not be read: again at tick()
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them

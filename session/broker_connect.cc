@@ -168,7 +168,7 @@ bool Broker::writes_record(const Channel& ch) const {
   if (edges_[ch.conn.link()].internal) return false;
   const PendingConnect& c = *ch.connect;
   const Session* s = find_session(c.client_id);
-  return c.expiry_s != 0 || c.will || (s != nullptr && (s->stored || s->channel != nullptr));
+  return c.expiry_s != 0 || c.will || (s != nullptr && (s->stored || s->will));
 }
 
 // Is a QoS 2 message of this connection being staged for many, or will it be, from where a dead

@@ -69,7 +69,7 @@ bool Broker::takes(const Target& t, const Delivery& d) {
 }
 
 // A session of expiry 0 whose connection is ending gets nothing any more.
-bool receives(const Session& s) {
+static bool receives(const Session& s) {
   if (s.persistent() || s.limbo) return true;
   return s.channel != nullptr && s.channel->state != Channel::State::closing;
 }

@@ -33,18 +33,19 @@ bool Broker::look_for_work() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
   const bool clock = serving_ && (timers || !due_wills_.empty());
-  const bool writes =
-      staging || estates || clock || !ending_.empty() || !room_line_.empty() || !removal_.idle();
+  const bool writes = staging || estates || clock || !ending_stored_.empty() ||
+                      !room_line_.empty() || !removal_.idle();
   return !due_.empty() || (idle && !open_.deferred.empty()) || !spreading_.empty() || late ||
-         (writes && staging_has_room());
+         !ending_.empty() || (writes && staging_has_room());
 }
 
 // Whether it can be done now or not.
 bool Broker::anything_waits() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   return !due_.empty() || !open_.deferred.empty() || !staging_.empty() || !filling_.empty() ||
-         !spreading_.empty() || !ending_.empty() || !room_line_.empty() || !due_wills_.empty() ||
-         !removal_.idle() || estates_.waiting() != 0 || timers || has_late();
+         !spreading_.empty() || !ending_.empty() || !ending_stored_.empty() ||
+         !room_line_.empty() || !due_wills_.empty() || !removal_.idle() ||
+         estates_.waiting() != 0 || timers || has_late();
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {

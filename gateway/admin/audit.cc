@@ -14,8 +14,8 @@ using Outcome = LogKind::Outcome;
 
 namespace {
 
-// Each of these is written, however many come: only who has the token, or the gateway's own socket,
-// causes one, and an audit with gaps is none.
+// No limit applies to these two kinds: only a caller with the token, or on the local socket, causes
+// such a line, and an audit log must have no gaps.
 const LogKind kChanged{"admin change", spdlog::level::info, Outcome::success, "admin"};
 const LogKind kFailed{"admin change", spdlog::level::warn, Outcome::failure, "admin", "failed"};
 // These are asked for, or caused by strangers: a number of them in a time (LogKind).

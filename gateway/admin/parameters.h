@@ -1,6 +1,6 @@
-// Query parameters: which there are, and what their values may be. What is misspelt or has another
-// value is refused: it would be a change that nobody wants (?dryrun=true, ?dry_run=maybe). Any
-// thread.
+// Query parameters: their names and their possible values. A misspelt name or another value is
+// refused, because a request without its intended parameter would change records (?dryrun=true,
+// ?dry_run=maybe). Any thread.
 #pragma once
 
 #include <cstddef>

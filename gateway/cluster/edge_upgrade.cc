@@ -74,7 +74,7 @@ void give_shard(HandoverStream& to, edge::EdgeShard& shard, const ShardOrigin& o
 }
 
 // On a connection of its own: the other waits for nothing while this process proves itself.
-// Nothing: nobody listens.
+// std::nullopt: no process listens on the socket.
 std::optional<bool> has_link(const std::string& path) {
   const int fd = connect_handover(path);
   if (fd < 0) return {};

@@ -391,6 +391,37 @@ TEST_F(Records, WaitBehindOneAnotherAndEndWithTheirConnections) {
   EXPECT_EQ(w.probe().rx_qos0, static_cast<std::uint64_t>(kN));
 }
 
+// While the store takes nothing, whoever needs nothing of it comes and goes.
+TEST(RecordsWait, ForTheStoreAndSessionsThatAreNotStoredDoNot) {
+  World w;
+  const int keeper = w.open_connected(
+      {.client_id = "keeper", .clean = false, .properties = expiry(600)});
+  w.feed(keeper, subscribe(1, "k", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  const int gone = w.open_connected({.client_id = "gone"});
+  const int replaced = w.open_connected({.client_id = "replaced"});
+  w.hold_commits(true);
+  for (unsigned id = 1; id <= 60; ++id)
+    w.feed(p, publish("k", std::string(30'000, 'x'), 1, id));
+  w.close(gone);
+  EXPECT_EQ(w.broker().find_session("gone"), nullptr);
+  const auto connacks = [&](int c) {
+    std::size_t n = 0;
+    for (const Packet& k : w.packets(c)) n += k.type == 2 ? 1 : 0;
+    return n;
+  };
+  EXPECT_EQ(connacks(w.open_connected({.client_id = "gone"})), 1u);
+  EXPECT_EQ(connacks(w.open_connected({.client_id = "replaced"})), 1u);
+  EXPECT_TRUE(w.ended(replaced));
+  const int stored =
+      w.open_connected({.client_id = "new", .clean = false, .properties = expiry(600)});
+  EXPECT_EQ(connacks(stored), 0u);
+  w.close(keeper);
+  w.hold_commits(false);
+  EXPECT_EQ(connacks(stored), 1u);
+  EXPECT_EQ(w.broker().find_session("keeper")->channel, nullptr);
+}
+
 TEST(Filters, NamedTwiceBringTheirRetainedMessagesOnce) {
   World w;
   const int p = w.open_connected({.client_id = "p"});
