@@ -17,7 +17,6 @@
 namespace berth {
 namespace {
 
-using bench::NoEdge;
 using test::connect;
 using test::publish;
 using test::subscribe;
@@ -102,25 +101,14 @@ BENCHMARK(filters_of_a_session)->Apply(bench::counted);
 
 // One PUBLISH through the Broker to so many subscribers, QoS 0.
 void publish_through(benchmark::State& state) {
-  NoEdge edge;
-  metrics::EngineProbe probe;
-  session::BrokerOptions options;
-  options.sys_interval_s = 0;
-  session::Broker broker(options, edge, nullptr, probe);
-  edge.broker = &broker;
-  broker.attached_all({1});
-  const auto open = [&](std::uint32_t slot, const std::string& bytes) {
-    broker.attach({.conn = {slot, 1}, .loopback = true}, {1});
-    broker.input({slot, 1}, base::as_bytes(bytes), {1});
-  };
-  open(0, connect({.client_id = "p"}));
-  for (std::uint32_t i = 1; i <= static_cast<std::uint32_t>(state.range(0)); ++i) {
-    open(i, connect({.client_id = "s" + std::to_string(i)}) + subscribe(1, "t", 0));
-  }
+  bench::Serving s;
+  s.come(0, connect({.client_id = "p"}));
+  for (std::uint32_t i = 1; i <= static_cast<std::uint32_t>(state.range(0)); ++i)
+    s.come(i, connect({.client_id = "s" + std::to_string(i)}) + subscribe(1, "t", 0));
   const std::string packet = publish("t", kPayload, 0);
   for (auto _ : state) {
-    broker.begin_turn();
-    broker.input({0, 1}, base::as_bytes(packet), {1});
+    s.broker.begin_turn();
+    s.say(0, packet);
   }
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
@@ -128,29 +116,17 @@ BENCHMARK(publish_through)->Arg(1)->Arg(1000)->Apply(bench::counted);
 
 // A turn with one PUBLISH of QoS 1 to one subscriber, who acknowledges it, and the turn's end.
 void qos1_turn(benchmark::State& state) {
-  NoEdge edge;
-  metrics::EngineProbe probe;
-  session::BrokerOptions options;
-  options.sys_interval_s = 0;
-  session::Broker broker(options, edge, nullptr, probe);
-  edge.broker = &broker;
-  broker.attached_all({1});
-  const auto open = [&](std::uint32_t slot, const std::string& bytes) {
-    broker.attach({.conn = {slot, 1}, .loopback = true}, {1});
-    broker.input({slot, 1}, base::as_bytes(bytes), {1});
-    broker.end_turn({1});
-  };
-  open(0, connect({.client_id = "p"}));
-  open(1, connect({.client_id = "s"}) + subscribe(1, "t", 1));
+  bench::Serving s;
+  s.come(0, connect({.client_id = "p"}));
+  s.come(1, connect({.client_id = "s"}) + subscribe(1, "t", 1));
   const std::string packet = publish("t", kPayload, 1, 7);
   std::uint16_t id = 0;
   for (auto _ : state) {
-    broker.input({0, 1}, base::as_bytes(packet), {1});
+    s.say(0, packet);
     if (++id == 0) ++id;
-    const std::string acknowledged = test::ack(4, id);
-    broker.input({1, 1}, base::as_bytes(acknowledged), {1});
-    broker.end_turn({1});
-    benchmark::DoNotOptimize(broker.has_work());  // as the shell asks
+    s.say(1, test::ack(4, id));
+    s.broker.end_turn({1});
+    benchmark::DoNotOptimize(s.broker.has_work());  // as the shell asks
   }
 }
 BENCHMARK(qos1_turn)->Apply(bench::counted);

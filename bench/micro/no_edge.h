@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,30 @@ class NoEdge : public session::Effects {
                   std::uint64_t) override {}
   session::Broker* broker = nullptr;
   std::size_t bytes = 0;
+};
+
+// A Broker that serves.
+struct Serving {
+  Serving() {
+    edge.broker = &broker;
+    broker.attached_all({1});
+  }
+  static session::BrokerOptions options() {
+    session::BrokerOptions o;
+    o.sys_interval_s = 0;
+    return o;
+  }
+  void say(std::uint32_t slot, const std::string& bytes) {
+    broker.input({slot, 1}, base::as_bytes(bytes), {1});
+  }
+  void come(std::uint32_t slot, const std::string& bytes) {
+    broker.attach({.conn = {slot, 1}, .loopback = true}, {1});
+    say(slot, bytes);
+    broker.end_turn({1});
+  }
+  NoEdge edge;
+  metrics::EngineProbe probe;
+  session::Broker broker{options(), edge, nullptr, probe};
 };
 
 }  // namespace berth::bench

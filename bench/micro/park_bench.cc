@@ -28,36 +28,26 @@ std::string plate() {
 // connection that begins with `hello`.
 void through(benchmark::State& state, const std::string& hello,
              const std::vector<std::string>& inputs, int n) {
-  bench::NoEdge edge;
-  metrics::EngineProbe probe;
-  session::BrokerOptions options;
-  options.sys_interval_s = 0;
-  session::Broker broker(options, edge, nullptr, probe);
-  edge.broker = &broker;
-  broker.attached_all({1});
+  bench::Serving s;
   const auto say = [&](std::uint32_t slot, const std::string& bytes) {
-    broker.begin_turn();
-    broker.input({slot, 1}, base::as_bytes(bytes), {1});
-    broker.end_turn({1});
+    s.broker.begin_turn();
+    s.say(slot, bytes);
+    s.broker.end_turn({1});
   };
   std::uint32_t slot = 0;
-  const auto come = [&](const std::string& bytes) {
-    broker.attach({.conn = {slot, 1}, .loopback = true}, {1});
-    say(slot, bytes);
-  };
-  come(test::connect({.client_id = "s"}) + test::subscribe(1, "v1/#", 0));
-  const std::uint64_t before = probe.tx_qos0;
+  s.come(slot, test::connect({.client_id = "s"}) + test::subscribe(1, "v1/#", 0));
+  const std::uint64_t before = s.probe.tx_qos0;
   std::size_t at = inputs.size();
   for (auto _ : state) {
     if (at == inputs.size()) {
       ++slot;
-      come(hello);
+      s.come(slot, hello);
       at = 0;
     }
     say(slot, inputs[at++]);
   }
   const auto said = static_cast<std::uint64_t>(state.iterations()) * static_cast<std::uint64_t>(n);
-  if (probe.tx_qos0 - before != said) state.SkipWithError("not delivered");
+  if (s.probe.tx_qos0 - before != said) state.SkipWithError("not delivered");
   state.SetItemsProcessed(static_cast<std::int64_t>(said));
 }
 

@@ -3,32 +3,18 @@
 #include "base/log_event.h"
 
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-
-#include <sstream>
 
 #include "base/log.h"
 #include "base/log_ecs.h"
+#include "tests/support/log_lines.h"
 
 namespace berth::base {
 namespace {
 
 class Lines : public ::testing::Test {
  protected:
-  Lines() : before_(spdlog::default_logger()) {
-    auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(out_);
-    auto logger = std::make_shared<spdlog::logger>("test", sink);
-    logger->set_pattern("%v");
-    spdlog::set_default_logger(logger);
-  }
-  ~Lines() override { spdlog::set_default_logger(before_); }
-  std::string written() {
-    std::string all = out_.str();
-    out_.str({});
-    return all;
-  }
-  std::ostringstream out_;
-  std::shared_ptr<spdlog::logger> before_;
+  std::string written() { return lines_.take(); }
+  test::LogLines lines_;
 };
 
 std::string ecs(std::string_view line) {

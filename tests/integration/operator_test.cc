@@ -13,43 +13,15 @@
 #include <iterator>
 #include <map>
 
-#include "tests/support/gateway_process.h"
+#include "tests/support/command_line.h"
 
 namespace berth::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Output {
-  int code = -1;
-  std::string text;
-};
-
-class Operator : public ::testing::Test {
+class Operator : public CommandLine {
  protected:
-  void SetUp() override {
-    directory_ = fs::temp_directory_path() / "berth-operator-XXXXXX";
-    ASSERT_NE(mkdtemp(directory_.data()), nullptr);
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-  std::string file(const std::string& name, const std::string& text) const {
-    const std::string at = directory_ + "/" + name;
-    std::ofstream(at) << text;
-    ::chmod(at.c_str(), 0600);
-    return at;
-  }
-  static Output run(const std::string& arguments) {
-    return run_line(berth_binary() + " " + arguments);
-  }
-  static Output run_line(const std::string& line) {
-    Output o;
-    FILE* p = popen((line + " 2>&1").c_str(), "r");
-    std::array<char, 4096> some{};
-    for (std::size_t n = 0; (n = fread(some.data(), 1, some.size(), p)) > 0;)
-      o.text.append(some.data(), n);
-    o.code = WEXITSTATUS(pclose(p));
-    return o;
-  }
   // Everything in `directory`: mode, time of the last change, and what files hold.
   static std::map<std::string, std::string> contents(const std::string& directory) {
     std::map<std::string, std::string> all;
@@ -66,7 +38,6 @@ class Operator : public ::testing::Test {
     }
     return all;
   }
-  std::string directory_;
 };
 
 constexpr const char* kUsers =

@@ -8,39 +8,15 @@
 #include <fstream>
 
 #include "tests/support/certificates.h"
-#include "tests/support/gateway_process.h"
+#include "tests/support/command_line.h"
 
 namespace berth::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-struct Output {
-  int code = -1;
-  std::string text;
-};
-
-class Start : public ::testing::Test {
+class Start : public CommandLine {
  protected:
-  void SetUp() override {
-    directory_ = fs::temp_directory_path() / "berth-start-XXXXXX";
-    ASSERT_NE(mkdtemp(directory_.data()), nullptr);
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-  std::string file(const std::string& name, const std::string& text) const {
-    const std::string at = directory_ + "/" + name;
-    std::ofstream(at) << text;
-    return at;
-  }
-  static Output run(const std::string& arguments) {
-    Output o;
-    FILE* p = popen((berth_binary() + " " + arguments + " 2>&1").c_str(), "r");
-    std::array<char, 4096> some{};
-    for (std::size_t n = 0; (n = fread(some.data(), 1, some.size(), p)) > 0;)
-      o.text.append(some.data(), n);
-    o.code = WEXITSTATUS(pclose(p));
-    return o;
-  }
   // Both refuse it with 78, and name what is wrong.
   void expect_refused(const std::string& config, const std::string& why) const {
     const std::string path = file("bad.yaml", config);
@@ -52,7 +28,6 @@ class Start : public ::testing::Test {
     EXPECT_EQ(served.code, 78) << config << served.text;
     EXPECT_NE(served.text.find(why), std::string::npos) << config << served.text;
   }
-  std::string directory_;
 };
 
 TEST_F(Start, WhatCheckConfigRefusesServeRefusesToo) {

@@ -1,14 +1,13 @@
 // What is refused is refused with the reason: the device or platform hears it, the log has the same
 // words and the same code, and it is counted.
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
 
 #include <sstream>
 
 #include "protocol/park/faults.h"
 #include "protocol/park/park.pb.h"
 #include "session/command_topic.h"
+#include "tests/support/log_lines.h"
 #include "tests/support/park_world.h"
 #include "tests/support/tenants.h"
 
@@ -21,16 +20,9 @@ using Words = std::vector<std::string>;
 
 class Refusals : public ::testing::Test {
  protected:
-  Refusals() : before_(spdlog::default_logger()) {
-    auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(out_);
-    auto logger = std::make_shared<spdlog::logger>("test", sink);
-    logger->set_pattern("%v");
-    spdlog::set_default_logger(logger);
-  }
-  ~Refusals() override { spdlog::set_default_logger(before_); }
   // One line has all of these.
   void expect_line(const Words& parts) {
-    const std::string all = out_.str();
+    const std::string all = lines_.all();
     std::istringstream in(all);
     for (std::string line; std::getline(in, line);) {
       if (std::all_of(parts.begin(), parts.end(),
@@ -41,12 +33,11 @@ class Refusals : public ::testing::Test {
   }
   std::size_t lines_with(const std::string& words) const {
     std::size_t n = 0;
-    const std::string all = out_.str();
+    const std::string all = lines_.all();
     for (std::size_t at = 0; (at = all.find(words, at)) != std::string::npos; ++at) ++n;
     return n;
   }
-  std::ostringstream out_;
-  std::shared_ptr<spdlog::logger> before_;
+  LogLines lines_;
 };
 
 const Words kBadIds{"z z", "a:b", "a=b", "\xe4\xb8\xad", "{uuid}", "a,b", std::string(65, 'a'), ""};
