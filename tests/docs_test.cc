@@ -11,6 +11,7 @@
 #include <map>
 #include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -314,6 +315,96 @@ TEST(Docs, LinksLeadSomewhere) {
       EXPECT_TRUE(found) << f.path << " links to " << to;
     }
   }
+}
+
+// "section.key" of config/berth.yaml.
+std::set<std::string> all_settings() {
+  static const std::regex line("(  )?([a-z_]+):.*");
+  std::set<std::string> all;
+  std::istringstream in(text_of(kRoot / "config/berth.yaml"));
+  std::string section;
+  std::smatch m;
+  for (std::string text; std::getline(in, text);) {
+    if (!std::regex_match(text, m, line)) continue;
+    if (m[1].matched) {
+      all.insert(section + "." + m[2].str());
+    } else {
+      section = m[2];
+    }
+  }
+  return all;
+}
+
+TEST(Docs, SettingsThatAreNamedExist) {
+  static const std::regex named("`([a-z]+)\\.([a-z_]+)(?:: [^`]*)?`");
+  // Files of store.directory, and fields of log lines.
+  static const std::set<std::string> kOthers{"admin.token", "registry.db", "store.mark",
+                                             "park.proto",  "log.level",   "log.logger"};
+  const std::set<std::string> settings = all_settings();
+  ASSERT_GT(settings.size(), 80u);
+  std::set<std::string> sections;
+  for (const std::string& s : settings) sections.insert(s.substr(0, s.find('.')));
+  std::size_t seen = 0;
+  for (const File& f : all_files()) {
+    if (f.path.extension() != ".md" || f.path.string().find("/adr/") != std::string::npos) continue;
+    for (std::sregex_iterator it(f.text.begin(), f.text.end(), named), end; it != end; ++it) {
+      const std::string name = (*it)[1].str() + "." + (*it)[2].str();
+      if (!sections.contains((*it)[1]) || kOthers.contains(name)) continue;
+      ++seen;
+      EXPECT_TRUE(settings.contains(name)) << f.path << " names " << name;
+    }
+  }
+  EXPECT_GT(seen, 150u);
+}
+
+// docs/fields.md has each field of the two files, with its number and type, and each enum.
+TEST(Docs, FieldsAgreeWithTheirFiles) {
+  static const std::regex open("(message|enum) ([A-Za-z]+) \\{");
+  static const std::regex field(
+      "(?:optional |(repeated ))?([A-Za-z0-9_.]+(?:<[^>]+>)?) ([a-z0-9_]+) = ([0-9]+);.*");
+  static const std::regex value("([A-Z_]+) = ([0-9]+);.*");
+  const std::string page = text_of(kRoot / "docs/fields.md");
+  // The row of a message or an enum; of a body its type stands behind its name and number.
+  const auto row_of = [&page](const std::string& name) {
+    for (const std::string& begin :
+         {"| `" + name + "` |", "| `Ack." + name + "` |", " " + name + " |"}) {
+      const std::size_t at = page.find(begin);
+      if (at != std::string::npos) return line_at(page, at);
+    }
+    return std::string();
+  };
+  std::size_t fields = 0;
+  for (const char* file : {"protocol/messages/envelope.proto", "protocol/park/park.proto"}) {
+    std::istringstream in(text_of(kRoot / file));
+    std::vector<std::string> names;
+    std::smatch m;
+    for (std::string line; std::getline(in, line);) {
+      line.erase(0, line.find_first_not_of(' '));
+      if (std::regex_match(line, m, open)) {
+        names.push_back(m[2]);
+        EXPECT_FALSE(row_of(m[2]).empty()) << "no row of " << m[2];
+      } else if (line.starts_with("oneof ")) {
+        names.push_back(names.back());
+      } else if (line == "}") {
+        names.pop_back();
+      } else if (std::regex_match(line, m, field)) {
+        std::string type = m[2];
+        if (type.starts_with("google.protobuf."))
+          type.erase(0, std::string("google.protobuf.").size());
+        const std::string text =
+            "`" + m[3].str() + "` " + m[4].str() + " " + (m[1].matched ? "repeated " : "") + type;
+        const bool body = names.back() == "Envelope" && std::stoi(m[4]) >= 20;
+        ++fields;
+        EXPECT_NE((body ? page : row_of(names.back())).find(text), std::string::npos)
+            << names.back() << ": " << text;
+      } else if (std::regex_match(line, m, value)) {
+        EXPECT_NE(row_of(names.back()).find("`" + m[1].str() + "` " + m[2].str()),
+                  std::string::npos)
+            << names.back() << ": " << m[1];
+      }
+    }
+  }
+  EXPECT_GT(fields, 120u);
 }
 
 }  // namespace

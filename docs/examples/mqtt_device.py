@@ -13,29 +13,34 @@ SLOW = {0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C}  # CONNACK codes that only a new con
 
 
 class Device:
-    def __init__(self, client_id, user, password, ca):
+    def __init__(self, client_id, user, password, ca, cert, key):
         version = [mqtt.CallbackAPIVersion.VERSION1] if hasattr(mqtt, "CallbackAPIVersion") else []
         self.client = c = mqtt.Client(*version, client_id=client_id, protocol=mqtt.MQTTv5)
-        c.username_pw_set(user, password)
+        if user:  # a certificate is a log-in without a user name
+            c.username_pw_set(user, password)
         if ca:  # checks the authority, and that the certificate names the host
-            c.tls_set_context(ssl.create_default_context(cafile=ca))
+            tls = ssl.create_default_context(cafile=ca)
+            if cert:
+                tls.load_cert_chain(cert, key)
+            c.tls_set_context(tls)
         c.will_set("v1/event/alarm", json.dumps({"alarm": {"code": "offline", "active": True}}), 1)
         c.on_connect, c.on_message, c.on_disconnect = self.on_connect, self.on_message, self.on_end
         self.results = collections.OrderedDict()  # firmware keeps it in flash: "CHILD/ID": outcome
-        self.position, self.code, self.count = "CLOSED", 0, 0
+        self.position, self.code, self.count, self.online = "CLOSED", 0, 0, False
         self.start = f"{random.randrange(1 << 32):08x}"
 
     def on_connect(self, client, _, flags, code, properties=None):
         self.code = code.value
         if self.code:
             return print(f"refused code={self.code:#x} {code}", flush=True)
+        self.online = True
         print(f"connected session_present={flags['session present']}", flush=True)
         client.subscribe([("v1/cmd/#", 1), ("v1/sub/+/cmd/+/req/+", 1), ("v1/desired", 1)])
         if not flags["session present"]:
             self.report("v1/state", {"barrier": {"lane": "1", "position": self.position}}, True)
 
     def on_end(self, client, _, code, properties=None):
-        code = getattr(code, "value", code)
+        code, self.online = getattr(code, "value", code), False
         self.code = self.code or code  # the CONNACK's says more
         print(f"disconnected code={code:#x}", flush=True)
 
@@ -43,6 +48,8 @@ class Device:
         self.count += 1  # paho keeps a QoS 1 message until its PUBACK, over reconnects too
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         envelope = {"eventId": f"{self.start}-{self.count}", "eventTime": at, **body}
+        if not self.online:  # it waits for a connection
+            envelope["replay"] = True
         self.client.publish(topic, json.dumps(envelope), 1, retain)
 
     def on_message(self, client, _, m):
@@ -95,13 +102,22 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("address", metavar="HOST:PORT")
     p.add_argument("client_id", metavar="CLIENT_ID")
-    p.add_argument("user", metavar="AUTH_ID@TENANT")
-    p.add_argument("password_file", metavar="PASSWORD_FILE")
+    p.add_argument("user", nargs="?", metavar="AUTH_ID@TENANT")
+    p.add_argument("password_file", nargs="?", metavar="PASSWORD_FILE")
     p.add_argument("--ca", metavar="FILE", help="TLS: the authority of the gateway's certificate")
+    p.add_argument("--cert", metavar="FILE", help="log-in by certificate, instead of a user")
+    p.add_argument("--key", metavar="FILE", help="of --cert")
     a = p.parse_args()
+    if bool(a.user) != bool(a.password_file) or bool(a.user) == bool(a.cert):
+        p.error("either AUTH_ID@TENANT and PASSWORD_FILE, or --cert and --key")
+    if a.cert and not (a.ca and a.key):
+        p.error("--cert needs --key and --ca")
     host, port = a.address.rsplit(":", 1)
-    with open(a.password_file) as f:
-        device = Device(a.client_id, a.user, f.read().rstrip("\n"), a.ca)
+    password = None
+    if a.password_file:
+        with open(a.password_file) as f:
+            password = f.read().rstrip("\n")
+    device = Device(a.client_id, a.user, password, a.ca, a.cert, a.key)
     try:
         device.run(host.strip("[]"), int(port))
     except KeyboardInterrupt:

@@ -135,7 +135,7 @@ class Device:
             return log("report dropped: too many wait for an ACK")
         m.count += 1
         head = text(1, f"{self.client_id}-{self.start}-{m.count}") + text(6, child) + timestamp(7)
-        head += number(10, self.welcome_at is None) + number(11, m.count)  # replay, seq
+        head += number(10, self.welcome_at is None) + number(11, m.count)  # replay: it waits; seq
         m.reports.append([kind, flags, head + body])
         m.save()
 
@@ -157,6 +157,8 @@ class Device:
             report = self.memory.reports[self.sent]
             kind, flags, envelope = report
             self.sent += 1
+            if flags & AGAIN:  # late: replay is true. Of a field that comes twice the last one counts
+                envelope += number(10, True)
             report[1] |= AGAIN  # if there is a next time
             self.link.send(kind, envelope, self.acked + self.sent, flags)
 
