@@ -33,7 +33,7 @@
 #include "protocol/park/frame.h"
 #include "session/access.h"
 #include "session/broker_options.h"
-#include "session/broker_types.h"
+#include "session/core_types.h"
 #include "session/device_messages.h"
 #include "session/effects.h"
 #include "session/estates.h"
@@ -59,7 +59,7 @@ class VolatileState;
 class Will;
 }  // namespace pb
 
-class Broker : public RestoreSink, private BrokerTypes {
+class Broker : public RestoreSink {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);

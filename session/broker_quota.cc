@@ -111,7 +111,7 @@ Quota Broker::admit_connection(Channel& ch, base::Instant now) {
   return q;
 }
 
-Broker::Metered Broker::meter(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
+Metered Broker::meter(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
   Account* a = ch.session->account;
   if (a == nullptr) return {};
   const bool device = ch.scope && ch.scope->who().role == Role::device;

@@ -195,7 +195,7 @@ void Broker::pick_again(const Match& m, Delivery& d, Deferred& out) {
   std::sort(out.picks.begin(), out.picks.end(), by_route);
 }
 
-Broker::Publisher Broker::publisher_of(const Delivery& d) {
+Publisher Broker::publisher_of(const Delivery& d) {
   if (Channel* ch = find(d.origin)) return {gated(*ch), &ch->staged_since};
   if (d.source == 0) return {};
   Source& from = sources_[d.source - 1u];

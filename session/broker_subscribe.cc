@@ -113,7 +113,7 @@ void Broker::fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::s
 
 // One digit for each filter says what came of it: '1' new, '0' not, 'q' refused. `known`: those of
 // a dead engine.
-Broker::Subscribed Broker::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
+Subscribed Broker::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
                                          const std::string& known) {
   Subscribed out;
   out.items = std::make_shared<std::deque<RetainedItem>>();
