@@ -32,14 +32,12 @@ bool ends_in_store(const Channel& ch) {
 
 Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
                metrics::EngineProbe& probe)
-    : options_(std::move(options)),
-      effects_(effects),
+    : ContextOwner{{std::move(options), effects, probe}},
+      Room(cx_),
       access_(access),
-      probe_(probe),
       holdings_(options_.holdings),
       edges_(options_.edge_ids.size()),
       channels_(options_.edge_ids.size()),
-      times_(probe),
       peer_routes_(options_.partitions),
       sources_(options_.partitions) {
   BERTH_ASSERT(channels_.size() <= base::ConnId::kLinksMax);

@@ -24,21 +24,17 @@
 #include <string_view>
 #include <vector>
 
-#include "base/clocks.h"
 #include "base/string_map.h"
-#include "metrics/probe.h"
 #include "protocol/link/types.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/park/frame.h"
 #include "session/access.h"
-#include "session/broker_options.h"
+#include "session/context.h"
 #include "session/core_types.h"
 #include "session/device_messages.h"
-#include "session/effects.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
-#include "session/message_times.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
 #include "session/quota.h"
@@ -48,7 +44,6 @@
 #include "session/session.h"
 #include "session/store.h"
 #include "session/take_over_fights.h"
-#include "session/turn_budget.h"
 
 namespace berth::session {
 
@@ -59,7 +54,11 @@ class VolatileState;
 class Will;
 }  // namespace pb
 
-class Broker : public RestoreSink {
+struct ContextOwner {
+  Context cx_;
+};
+
+class Broker : public RestoreSink, private ContextOwner, private Room {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);
@@ -176,7 +175,7 @@ class Broker : public RestoreSink {
   // `now` is the time that deadlines of sessions and wills are counted by. How far other clocks are
   // ahead of it: at first, and when that changes.
   void use_clocks(const base::Clocks& c) { clocks_ = c; }
-  base::Instant messages_at(base::Instant now) const { return clocks_.messages_at(now); }
+  using Room::messages_at;
   // The clock's reference: for the engine after us, and of the one before us (empty: none).
   void keep_clock(std::string_view reference);
   const std::string& stored_clock() const { return stored_clock_; }
@@ -189,8 +188,7 @@ class Broker : public RestoreSink {
 
  private:
   // broker.cc: channels, the input loop, deferral
-  WorksFor works_for(base::ConnId conn) { return {effects_.work(), conn}; }
-  WorksFor works_for(std::uint64_t word) { return {effects_.work(), word}; }
+  using Room::works_for;
   WorksFor works_for(const Deferred& d) {
     return d.conn == base::kNoConn ? works_for(d.work) : works_for(d.conn);
   }
@@ -503,7 +501,6 @@ class Broker : public RestoreSink {
                   base::Instant now);
 
   // broker_peers.cc
-  bool partitioned() const { return options_.partitions > 1; }
   bool restore_peer_record(std::string_view key, std::string_view value);
   bool forget_peer_record(std::string_view key);
   void restore_routes();
@@ -600,12 +597,9 @@ class Broker : public RestoreSink {
   void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
   void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
 
-  BrokerOptions options_;
-  Effects& effects_;
   const AccessPolicy* access_;
   const Principals* registry_ = nullptr;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
-  metrics::EngineProbe& probe_;
   Router router_;
   Accounts accounts_;
   Holdings holdings_;                 // outlives all that holds something
@@ -626,9 +620,6 @@ class Broker : public RestoreSink {
   OpenBatch open_;
   std::deque<OpenBatch> sealed_;
   std::deque<Due> due_;
-  // Set wherever something comes to wait for a turn with time for it; cleared by work() when
-  // nothing waits. A turn in which nothing waits costs one look at it.
-  bool may_have_work_ = false;
   bool in_work_ = false;
   bool in_due_ = false;
   std::deque<Deferred> staging_;  // Fanouts, a part each in turn
@@ -638,8 +629,6 @@ class Broker : public RestoreSink {
   RetainedRemoval removal_;
   Estates estates_;
   std::vector<base::SessionId> unread_estates_;  // again at tick()
-  TurnBudget budget_;
-  MessageTimes times_;
   TakeOverFights fights_;
   std::vector<base::ConnId> dirty_;
   std::vector<base::ConnId> acks_due_;  // of reports
@@ -667,8 +656,6 @@ class Broker : public RestoreSink {
   std::uint64_t route_number_ = 0;
   std::uint64_t moments_ = 0;  // counts what may change the way of a message to its receivers
   std::uint64_t last_stamp_ = 0;
-  base::Instant latest_{};  // as of the last tick
-  base::Clocks clocks_;
   std::string stored_clock_;
   std::string swept_;  // retained messages up to here have been looked at for expiry
   std::deque<std::pair<std::int64_t, std::string>> idle_routes_;  // since when, raw filter
