@@ -36,58 +36,22 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
       Room(cx_),
       access_(access),
       holdings_(options_.holdings),
-      edges_(options_.edge_ids.size()),
-      channels_(options_.edge_ids.size()),
       peer_routes_(options_.partitions),
-      sources_(options_.partitions) {
-  BERTH_ASSERT(channels_.size() <= base::ConnId::kLinksMax);
-  for (std::size_t i = 0; i < edges_.size(); ++i) {
-    edges_[i].id = options_.edge_ids[i];
-    edges_[i].state = Edge::State::present;
-    edges_[i].trusted = true;
-    const auto& internal = options_.internal_edges;
-    edges_[i].internal =
-        std::find(internal.begin(), internal.end(), edges_[i].id) != internal.end();
-  }
-}
+      sources_(options_.partitions) {}
+
 Broker::~Broker() {
   for (Session* s : by_id_) delete s;
 }
 
-Channel* Broker::find(base::ConnId conn) {
-  if (conn.link() >= channels_.size()) return nullptr;
-  const auto& slots = channels_[conn.link()];
-  if (conn.local_slot() >= slots.size()) return nullptr;
-  Channel* ch = slots[conn.local_slot()].get();
-  return ch != nullptr && ch->conn == conn ? ch : nullptr;
-}
-
-Channel& Broker::make_channel(base::ConnId conn) {
-  auto& slots = channels_.at(conn.link());
-  if (conn.local_slot() >= slots.size()) slots.resize(conn.local_slot() + 1);
-  auto& slot = slots[conn.local_slot()];
-  BERTH_ASSERT(!slot);  // the edge reuses a slot only after release()
-  slot = std::make_unique<Channel>();
-  slot->conn = conn;
-  ++channel_count_;
-  return *slot;
-}
-
-// Not found any more; callers that still work on it see `closing` until the turn ends.
-void Broker::forget(Channel& ch) {
-  --channel_count_;
-  buried_.push_back(std::move(channels_[ch.conn.link()][ch.conn.local_slot()]));
-}
-
 std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
-  Channel* ch = find(conn);
+  Channel* ch = connections_.find(conn);
   if (ch == nullptr) return bytes.size();
   if (ch->resting) return 0;  // more bytes are no reason to be before others that rest
   const WorksFor scope = works_for(conn);
   end_soon(*ch);
   if (ch->state == Channel::State::closing) return bytes.size();
   if (!budget_.begin_share()) {  // others, and heartbeats, have their turn
-    go_on_later(*ch);
+    connections_.go_on_later(*ch);
     return 0;
   }
   if (ch->retained) continue_retained(*ch, now);
@@ -107,7 +71,7 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     if (was_free && used != 0 && gated(*ch)) effects_.acknowledge(conn, before);
     used += p.size;
     if (budget_.share_spent() && !ch->stalled) {
-      go_on_later(*ch);
+      connections_.go_on_later(*ch);
       break;
     }
   }
@@ -193,18 +157,8 @@ bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now)
   }
 }
 
-void Broker::unstall(Channel& ch) {
-  if (!ch.stalled) return;
-  ch.stalled = false;
-  go_on_later(ch);
-}
-
-void Broker::go_on_later(Channel& ch) {
-  if (!std::exchange(ch.resting, true)) effects_.resume(ch.conn);
-}
-
 void Broker::rested(base::ConnId conn) {
-  if (Channel* ch = find(conn)) ch->resting = false;
+  if (Channel* ch = connections_.find(conn)) ch->resting = false;
 }
 
 void Broker::defer(Channel& ch, Deferred d) {
@@ -250,13 +204,13 @@ bool Broker::run(Deferred& d, base::Instant now) {
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
     const Match& matched = match(m.topic);
     if (spill(matched, delivery, d, Phase::run)) {
-      if (Channel* ch = m.qos == 2 ? find(d.conn) : nullptr) record_spilled(*ch, d);
+      if (Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr) record_spilled(*ch, d);
       return false;
     }
     deliver_now(matched, delivery, &d, now);
     if (d.call) d.call(now);
   }
-  Channel* ch = find(d.conn);
+  Channel* ch = connections_.find(d.conn);
   if (ch == nullptr) return true;
   if (ch->state != Channel::State::closing) {
     answer(*ch, d);
@@ -269,7 +223,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
 // An input of `ch` has taken effect. After the last one that waited its further input is read.
 void Broker::end_deferral(Channel& ch) {
   if (--ch.pending != 0) return;
-  if (ch.live()) unstall(ch);
+  if (ch.live()) connections_.unstall(ch);
   end_soon(ch);
 }
 
@@ -356,7 +310,7 @@ void Broker::fail(Channel& ch, Reason reason, CloseReason why, std::string_view 
 
 void Broker::closed(base::ConnId conn, CloseReason cause) {
   const WorksFor scope = works_for(conn);
-  Channel* ch = find(conn);
+  Channel* ch = connections_.find(conn);
   if (ch == nullptr) {
     effects_.release(conn);
     return;
@@ -391,7 +345,7 @@ void Broker::end_connections(base::Instant now) {
   };
   std::size_t i = 0;
   for (; i < ending_.size() && !budget_.spent(); ++i) {
-    Channel* ch = find(ending_[i]);
+    Channel* ch = connections_.find(ending_[i]);
     if (!can_end(ch)) continue;
     if (ends_in_store(*ch)) {
       ending_stored_.push_back(ch->conn);
@@ -401,18 +355,18 @@ void Broker::end_connections(base::Instant now) {
   }
   ending_.erase(ending_.begin(), ending_.begin() + static_cast<std::ptrdiff_t>(i));
   for (i = 0; i < ending_stored_.size() && !budget_.spent() && staging_has_room(); ++i) {
-    if (Channel* ch = find(ending_stored_[i]); can_end(ch)) end(*ch);
+    if (Channel* ch = connections_.find(ending_stored_[i]); can_end(ch)) end(*ch);
   }
   ending_stored_.erase(ending_stored_.begin(),
                        ending_stored_.begin() + static_cast<std::ptrdiff_t>(i));
 }
 
 void Broker::edge_acked(base::ConnId conn, std::uint64_t in_ack) {
-  if (Channel* ch = find(conn)) ch->edge_in_ack = in_ack;
+  if (Channel* ch = connections_.find(conn)) ch->edge_in_ack = in_ack;
 }
 
 void Broker::writable(base::ConnId conn, base::Instant now) {
-  Channel* ch = find(conn);
+  Channel* ch = connections_.find(conn);
   if (ch == nullptr || !ch->live() || ch->session == nullptr) return;
   const WorksFor scope = works_for(conn);
   ch->waiting_room = false;
@@ -423,22 +377,9 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
 
 // -- replay: the outcome of an input that a dead engine committed but whose step was not accepted
 
-bool Broker::owned_by(const Session& s, const Channel& ch) const {
-  return s.owner_edge == edge_of(ch.conn) && s.owner_conn == ch.conn.local().packed();
-}
-
-base::ConnId Broker::conn_of(std::uint64_t edge, std::uint64_t packed) const {
-  for (std::uint32_t link = 0; link < edges_.size(); ++link) {
-    const Edge& e = edges_[link];
-    if (e.state != Edge::State::none && e.id == edge)
-      return base::ConnId::from_packed(packed).on_link(link);
-  }
-  return base::kNoConn;
-}
-
 std::string Broker::applied_key(const Channel& ch, std::uint64_t offset) const {
   std::string key;
-  base::put_key64(key, edge_of(ch.conn));
+  base::put_key64(key, connections_.edge_of(ch.conn));
   base::put_key64(key, ch.conn.local().packed());
   base::put_key64(key, offset);
   return key;
@@ -491,7 +432,7 @@ void Broker::end_turn(base::Instant now) {
     end_connections(now);
   }
   flush_state();
-  if (!buried_.empty()) buried_.clear();
+  connections_.free_forgotten();
   budget_.begin_turn();
 }
 
@@ -502,7 +443,7 @@ void Broker::flush_state() {
 
 void Broker::flush_cookies() {
   for (const base::ConnId conn : dirty_) {
-    Channel* ch = find(conn);
+    Channel* ch = connections_.find(conn);
     if (ch == nullptr) continue;
     const WorksFor scope = works_for(conn);
     if (ch->session != nullptr && ch->connack_sent) {

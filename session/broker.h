@@ -30,6 +30,7 @@
 #include "protocol/mqtt/codec.h"
 #include "protocol/park/frame.h"
 #include "session/access.h"
+#include "session/connection_table.h"
 #include "session/context.h"
 #include "session/core_types.h"
 #include "session/device_messages.h"
@@ -183,7 +184,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   void refresh_gauges();
 
   std::size_t session_count() const { return by_id_.size(); }
-  std::size_t channel_count() const { return channel_count_; }
   const Session* find_session(std::string_view client_id) const;
 
  private:
@@ -192,24 +192,10 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   WorksFor works_for(const Deferred& d) {
     return d.conn == base::kNoConn ? works_for(d.work) : works_for(d.conn);
   }
-  Channel* find(base::ConnId conn);
-  Channel& make_channel(base::ConnId conn);
-  template <class F>
-  void for_each_channel(F&& f) {
-    for (const auto& slots : channels_) {
-      for (const auto& ch : slots) {
-        if (ch) f(*ch);
-      }
-    }
-  }
   enum class Cut : std::uint8_t { complete, need_more, failed };
   Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  static bool gated(const Channel& ch) { return ch.pending != 0; }
-  void stall(Channel& ch) { ch.stalled = true; }
-  void unstall(Channel& ch);
-  void go_on_later(Channel& ch);
   void defer(Channel& ch, Deferred d);
   void defer_call(Channel& ch, std::function<void(base::Instant)> call);
   bool run(Deferred& d, base::Instant now);
@@ -279,15 +265,10 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
             std::string_view text = {});
   void end_soon(Channel& ch);
   void end_connections(base::Instant now);
-  void forget(Channel& ch);
   void flush_state();
   void write(const Write& w) { open_.writes->add(w); }
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
   void flush_cookies();
-  std::uint64_t edge_of(base::ConnId conn) const { return edges_[conn.link()].id; }
-  bool owned_by(const Session& s, const Channel& ch) const;
-  base::ConnId conn_of(std::uint64_t edge,
-                       std::uint64_t packed) const;  // kNoConn: not an edge of ours
   std::string applied_key(const Channel& ch, std::uint64_t offset) const;
   void record_applied(Channel& ch, std::string_view outcome, std::uint64_t offset);
   void record_applied(Channel& ch, std::string_view outcome) {
@@ -597,6 +578,9 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
   void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
 
+  // -- rooms, from below
+  ConnectionTable connections_{cx_};
+  // -- not in a room yet
   const AccessPolicy* access_;
   const Principals* registry_ = nullptr;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
@@ -607,12 +591,8 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   std::size_t slow_turns_ = 0;
   Retained retained_{[this](std::string_view topic, int n) { count_retained(topic, n); }};
 
-  std::vector<Edge> edges_;                                      // by link
-  std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
-  std::size_t channel_count_ = 0;
   std::vector<base::ConnId> ending_, ending_stored_;  // closed; looked at when the turn ends
-  std::vector<std::unique_ptr<Channel>> buried_;  // forgotten in this turn, see end_turn()
-  std::vector<base::SessionId> unread_;           // whose queue could not be read: again at tick()
+  std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
 

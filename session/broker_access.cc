@@ -122,7 +122,7 @@ bool Broker::credential_good(Channel& ch, base::Instant now) {
 
 void Broker::end_credentials(base::Instant now) {
   while (!credentials_due_.empty() && credentials_due_.top().first <= clocks_.wall_at(now).ms) {
-    Channel* ch = find(base::ConnId::from_packed(credentials_due_.top().second));
+    Channel* ch = connections_.find(base::ConnId::from_packed(credentials_due_.top().second));
     const std::int64_t at = credentials_due_.top().first;
     credentials_due_.pop();
     const WorksFor scope = works_for(ch == nullptr ? base::kNoConn : ch->conn);

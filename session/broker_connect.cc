@@ -92,7 +92,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
                       (v.client_id.empty() && !v5 && !v.clean_start);  // 3.1.1: 3.1.3-8
   const bool peer = partitioned() && v.client_id.starts_with(kPeerClient);
   const bool forged =
-      peer && (!edges_[ch.conn.link()].internal || peer_of_client(v.client_id) == 0);
+      peer && (!connections_.edges()[ch.conn.link()].internal || peer_of_client(v.client_id) == 0);
   if (bad_id || forged) {
     ++probe_.connect_protocol_error;
     name_newcomer(ch, v.client_id, v);
@@ -138,7 +138,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
 }
 
 void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant now) {
-  Channel* ch = find(conn);
+  Channel* ch = connections_.find(conn);
   const bool waits = ch != nullptr && ch->state == Channel::State::authenticating && ch->connect;
   if (!waits || ch->session != nullptr) return;
   const WorksFor scope = works_for(conn);
@@ -165,7 +165,7 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
 
 // May its CONNECT write records? Not where old and new session have expiry 0 and no will.
 bool Broker::writes_record(const Channel& ch) const {
-  if (edges_[ch.conn.link()].internal) return false;
+  if (connections_.edges()[ch.conn.link()].internal) return false;
   const PendingConnect& c = *ch.connect;
   const Session* s = find_session(c.client_id);
   return c.expiry_s != 0 || c.will || (s != nullptr && (s->stored || s->will));
@@ -209,7 +209,7 @@ void Broker::let_in(Channel& ch, base::Instant now) {
   establish(ch, now);
   if (ch.live() && ch.stalled) {  // the answer came later than its CONNECT
     effects_.acknowledge(ch.conn, ch.in_off);
-    unstall(ch);
+    connections_.unstall(ch);
   }
 }
 
@@ -219,7 +219,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   const PendingConnect& c = *ch.connect;
   std::uint64_t newest = 0;
   Session* s = by_client(c.client_id);
-  if (s != nullptr && s->stored && owned_by(*s, ch)) {
+  if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) {
     ++probe_.applied_replays;
     present = s->session_present;
     if (s->limbo && !s->persistent()) {  // what it said behind its CONNECT comes again
@@ -295,10 +295,10 @@ void Broker::bind(Channel& ch, Session& s) {
 
 void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
   PendingConnect& c = *ch.connect;
-  const bool replayed = owned_by(s, ch);
+  const bool replayed = connections_.owned_by(s, ch);
   if (!replayed && s.flow_) s.flow_->sent_before = s.flow_->sent_max;
   s.epoch = std::max(s.epoch + 1, static_cast<std::uint64_t>(now.ms));
-  s.owner_edge = edge_of(ch.conn);
+  s.owner_edge = connections_.edge_of(ch.conn);
   s.owner_conn = ch.conn.local().packed();
   s.ends_offline = c.expiry_s == 0 && s.persistent();
   if (!s.ends_offline) s.expiry_s = c.expiry_s;
@@ -343,14 +343,14 @@ void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant
   if (!wrote && routes) return send_connack(ch, present, now);
   stall(ch);
   const auto answer = [this, conn = ch.conn, present](base::Instant t) {
-    Channel* c = find(conn);
+    Channel* c = connections_.find(conn);
     if (c != nullptr && c->state == Channel::State::authenticating && c->session != nullptr) {
       send_connack(*c, present, t);
     }
   };
   if (!wrote) return await_routes(ch, answer, false, now);
   defer_call(ch, [this, answer, subscribes, conn = ch.conn](base::Instant t) {
-    Channel* c = find(conn);
+    Channel* c = connections_.find(conn);
     if (!subscribes || routes_known() || c == nullptr) return answer(t);
     await_routes(*c, answer, true, t);
   });

@@ -227,8 +227,7 @@ namespace {
 // An alias that is new with this message is known to the device only when the message is sent, so
 // it must fit with it: an alias and its property are 3 bytes, and both lengths may grow by one.
 bool may_use_alias(const Channel& ch, const mqtt::PublishOut& out) {
-  return ch.packet_max == 0 ||
-         (ch.alias_out && ch.alias_out->contains(std::string(out.topic))) ||
+  return ch.packet_max == 0 || (ch.alias_out && ch.alias_out->contains(std::string(out.topic))) ||
          mqtt::publish_size(ch.version, out) + 5 <= ch.packet_max;
 }
 
@@ -436,7 +435,7 @@ void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
     request_load(*s);  // acknowledgements must find what is in flight
     return;
   }
-  if (ch->stalled && ch->pending == 0 && ch->live()) unstall(*ch);
+  if (ch->stalled && ch->pending == 0 && ch->live()) connections_.unstall(*ch);
   pump(*s, now);
 }
 

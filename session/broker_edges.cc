@@ -22,12 +22,9 @@ std::string Broker::edge_key(std::uint64_t edge_id) {
 }
 
 void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal) {
-  if (link >= edges_.size()) {
-    edges_.resize(link + 1);
-    channels_.resize(link + 1);
-  }
-  Edge& e = edges_[link];
-  BERTH_ASSERT(e.state != Edge::State::present && channels_[link].empty());
+  connections_.add_links_through(link);
+  Edge& e = connections_.edges()[link];
+  BERTH_ASSERT(e.state != Edge::State::present && connections_.of_link(link).empty());
   BERTH_ASSERT(e.state == Edge::State::none || e.id == edge_id);
   e = Edge{};
   e.id = edge_id;
@@ -37,12 +34,12 @@ void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal)
 }
 
 void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done) {
-  Edge& e = edges_[link];
+  Edge& e = connections_.edges()[link];
   stored_edges_.erase(e.id);
   if (!serving_) return;
   const std::string key = edge_key(e.id);
   if (!e.internal) write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
-  for (const auto& ch : channels_[link]) {
+  for (const auto& ch : connections_.of_link(link)) {
     if (ch) wake_channel(*ch, now);
   }
   remove_orphans_of(e.id);
@@ -68,18 +65,18 @@ std::vector<std::uint64_t> Broker::missing_edges() const {
 }
 
 void Broker::edge_lost(std::uint32_t link, base::Instant) {
-  Edge& e = edges_[link];
+  Edge& e = connections_.edges()[link];
   if (e.state != Edge::State::present) return;
   e.state = Edge::State::lost;
   if (e.trusted && !serving_) stored_edges_.insert(e.id);
   e.late.clear();
   forget_lost_inputs(link);
-  for (const auto& ch : channels_[link]) {
+  for (const auto& ch : connections_.of_link(link)) {
     if (!ch) continue;
     let_go(*ch);
-    forget(*ch);
+    connections_.forget(*ch);
   }
-  channels_[link].clear();
+  connections_.of_link(link).clear();
 }
 
 // What waits for a commit: the edge will say it again, and what the commit stores for it is found
@@ -122,7 +119,8 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
 
 void Broker::let_go(Channel& ch) {
   if (ch.applied) {
-    orphan_applied_[{edge_of(ch.conn), ch.conn.local().packed()}] = std::move(*ch.applied);
+    orphan_applied_[{connections_.edge_of(ch.conn), ch.conn.local().packed()}] =
+        std::move(*ch.applied);
   }
   Session* s = std::exchange(ch.session, nullptr);
   if (s == nullptr) return;
@@ -157,7 +155,7 @@ void Broker::remove_applied(const EdgeConn& conn, const AppliedList& list) {
 
 void Broker::edge_gone(std::uint32_t link, base::Instant now) {
   edge_lost(link, now);
-  Edge& e = edges_[link];
+  Edge& e = connections_.edges()[link];
   std::vector<Session*> theirs;
   for (Session* s : by_id_) {
     if (s->limbo && s->owner_edge == e.id) theirs.push_back(s);
@@ -174,7 +172,7 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
 // -- QoS 0 between edges
 
 void Broker::send_later(const Delivery& d, std::vector<LateCopies::To> to) {
-  Edge& e = edges_[d.origin.link()];
+  Edge& e = connections_.edges()[d.origin.link()];
   if (e.late.size() >= kLateMax) {  // the publisher's edge takes nothing
     probe_.drop_slow_qos0 += to.size();
     return;
@@ -186,12 +184,13 @@ void Broker::send_later(const Delivery& d, std::vector<LateCopies::To> to) {
 }
 
 bool Broker::has_late() const {
-  return std::any_of(edges_.begin(), edges_.end(), [](const Edge& e) { return !e.late.empty(); });
+  return std::any_of(connections_.edges().begin(), connections_.edges().end(),
+                     [](const Edge& e) { return !e.late.empty(); });
 }
 
 bool Broker::accepted(std::uint32_t link, std::uint64_t turn, base::Instant now) {
-  if (link >= edges_.size()) return false;
-  Edge& e = edges_[link];
+  if (link >= connections_.edges().size()) return false;
+  Edge& e = connections_.edges()[link];
   e.taken = std::max(e.taken, turn);
   const bool any = !e.late.empty() && e.late.front().turn <= turn;
   send_late(e, now);

@@ -47,7 +47,7 @@ Reason Broker::admit_holdings(Channel& ch) {
   PendingConnect& c = *ch.connect;
   const Session* s = by_client(c.client_id);
   if (s != nullptr && s->peer != 0) return Reason::success;
-  const bool replayed = s != nullptr && s->stored && owned_by(*s, ch);
+  const bool replayed = s != nullptr && s->stored && connections_.owned_by(*s, ch);
   const std::string who = principal_key(ch);
   if (c.will) {
     const Cost cost = cost_of(*c.will);

@@ -46,7 +46,7 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
 }
 
 void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant now) {
-  Channel* ch = find(conn);
+  Channel* ch = connections_.find(conn);
   if (ch == nullptr) return;
   if (ch->live()) events::edge_closed(*ch, cause);  // else it has been said
   const std::size_t before = writes();
@@ -58,7 +58,7 @@ void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant no
     }
   }
   if (writes() == before) {
-    forget(*ch);
+    connections_.forget(*ch);
     effects_.release(conn);
     return;
   }
@@ -66,7 +66,7 @@ void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant no
   // its slot must not be reused before.
   ch->state = Channel::State::closing;
   defer_call(*ch, [this, conn](base::Instant) {
-    if (Channel* c = find(conn)) forget(*c);
+    if (Channel* c = connections_.find(conn)) connections_.forget(*c);
     effects_.release(conn);
   });
 }
@@ -285,7 +285,7 @@ void Broker::publish_sys(base::Instant now) {
 
 void Broker::drain(base::Instant) {
   draining_ = true;
-  for_each_channel([this](Channel& ch) {
+  connections_.for_each([this](Channel& ch) {
     const WorksFor scope = works_for(ch.conn);
     fail(ch, Reason::server_shutting_down, CloseReason::drained);
   });

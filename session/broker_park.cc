@@ -402,7 +402,7 @@ void Broker::send_acks(Channel& ch) {
 
 void Broker::flush_acks() {
   for (const base::ConnId conn : acks_due_) {
-    Channel* ch = find(conn);
+    Channel* ch = connections_.find(conn);
     if (ch == nullptr || !ch->park) continue;
     const WorksFor scope = works_for(conn);
     send_acks(*ch);

@@ -114,7 +114,7 @@ void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
   }
   stall(ch);
   defer_call(ch, [this, reasons, id = v.packet_id, conn = ch.conn](base::Instant) {
-    Channel* c = find(conn);
+    Channel* c = connections_.find(conn);
     if (c == nullptr || !c->live()) return;
     head_.clear();
     mqtt::encode_suback(head_, c->version, id, reasons);
@@ -141,7 +141,7 @@ void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
   }
   stall(ch);
   defer_call(ch, [this, n = v.filters.size(), id = v.packet_id, conn = ch.conn](base::Instant) {
-    Channel* c = find(conn);
+    Channel* c = connections_.find(conn);
     if (c == nullptr || !c->live()) return;
     head_.clear();
     mqtt::encode_unsuback(head_, c->version, id, std::vector<Reason>(n, Reason::success));

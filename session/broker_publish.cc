@@ -156,11 +156,12 @@ bool Broker::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
   if (!s.received) {
     s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
   }
-  const auto [it, inserted] = s.received->try_emplace(
-      packet_id,
-      Received{.edge = edge_of(ch.conn), .conn = ch.conn.local().packed(), .offset = ch.in_off});
+  const auto [it, inserted] =
+      s.received->try_emplace(packet_id, Received{.edge = connections_.edge_of(ch.conn),
+                                                  .conn = ch.conn.local().packed(),
+                                                  .offset = ch.in_off});
   const Received& r = it->second;
-  const bool replayed = !inserted && !r.effective && r.edge == edge_of(ch.conn) &&
+  const bool replayed = !inserted && !r.effective && r.edge == connections_.edge_of(ch.conn) &&
                         r.conn == ch.conn.local().packed() && r.offset == ch.in_off &&
                         ch.in_off <= ch.replay_end;
   if (!inserted && !replayed) {
@@ -233,7 +234,7 @@ void Broker::put_received(const Channel& ch, std::uint16_t packet_id) {
   std::string from;
   base::put_varint(from, ch.conn.local().packed());
   base::put_varint(from, ch.in_off);
-  base::put_varint(from, edge_of(ch.conn));
+  base::put_varint(from, connections_.edge_of(ch.conn));
   write({.kind = WriteKind::put_received,
          .session = ch.session->id,
          .seq = packet_id,

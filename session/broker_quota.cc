@@ -102,7 +102,7 @@ bool Broker::may_retain(const MessageView& m, bool fresh) {
 Quota Broker::admit_connection(Channel& ch, base::Instant now) {
   if (!ch.scope) return Quota::none;
   const Session* s = by_client(ch.connect->client_id);
-  if (s != nullptr && s->stored && owned_by(*s, ch)) return Quota::none;
+  if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) return Quota::none;
   Account& a = accounts_.of(ch.scope->who().tenant, ch.scope->site());
   const bool takes_over = s != nullptr && s->channel != nullptr;  // one goes, one comes
   if (takes_over) a.count(&Usage::connections, -1);
@@ -151,10 +151,10 @@ void Broker::resume_slowed() {
   std::rotate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(++slow_turns_ % all.size()),
               all.end());
   for (const base::ConnId conn : all) {
-    Channel* ch = find(conn);
+    Channel* ch = connections_.find(conn);
     if (ch == nullptr) continue;
     ch->slowed = false;
-    if (ch->live() && ch->stalled && !gated(*ch)) unstall(*ch);
+    if (ch->live() && ch->stalled && !gated(*ch)) connections_.unstall(*ch);
   }
 }
 

@@ -228,7 +228,7 @@ void Broker::forget_applied(std::string_view key) {
 
 void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   const WorksFor scope = works_for(a.conn);
-  Channel& ch = make_channel(a.conn);
+  Channel& ch = connections_.make(a.conn);
   ch.in_off = ch.edge_in_ack = a.in_ack;
   ch.replay_end = options_.replay ? a.in_end : 0;
   ch.loopback = a.loopback;
@@ -238,7 +238,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.gone = a.ended;
   if (!a.connected)
     ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate, a.authorities});
-  const EdgeConn from{edge_of(a.conn), a.conn.local().packed()};
+  const EdgeConn from{connections_.edge_of(a.conn), a.conn.local().packed()};
   if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
     ch.applied = std::make_unique<AppliedList>(std::move(it->second));
     orphan_applied_.erase(it);
@@ -314,7 +314,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   if (!stored && volatile_from(a.cookie, v)) {
     const bool subscribed = v.subscriptions_size() != 0 || v.filters_stored();
     const bool known = s != nullptr && s->limbo;
-    if (subscribed && !known && !edges_[ch.conn.link()].trusted)
+    if (subscribed && !known && !connections_.edges()[ch.conn.link()].trusted)
       return lost();  // it may have missed messages that were acknowledged
     if (v.filters_stored() && (s == nullptr || !s->keeps_filters)) return lost();
   }
@@ -339,7 +339,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     s->will->at = base::kNever;
     s->will->ours = false;
   }
-  s->owner_edge = edge_of(ch.conn);
+  s->owner_edge = connections_.edge_of(ch.conn);
   s->owner_conn = ch.conn.local().packed();
   if (!s->will && id.has_will() && !ch.clean_disconnect) {
     s->will = will_from_pb(id.will());
@@ -440,7 +440,7 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
 // Without a cookie all up to sent_max may have been sent; a CONNECT that will be replayed has sent
 // nothing yet, and its connection has not ended.
 void Broker::settle_sequence(Session& s) {
-  const Channel* owner = find(conn_of(s.owner_edge, s.owner_conn));
+  const Channel* owner = connections_.find(connections_.conn_of(s.owner_edge, s.owner_conn));
   const bool replay = owner != nullptr && owner->state == Channel::State::awaiting_connect;
   raise_sequence(s, replay ? s.flow().sent_before : s.flow().sent_max);
   if (replay || !s.ends_offline) return;
@@ -478,8 +478,8 @@ void Broker::attached_all(base::Instant now) {
   orphan_queues_ = {};
   orphan_applied_ = {};
   read_estates_again();
-  for (Edge& e : edges_) e.trusted = false;
-  for_each_channel([&](Channel& ch) { wake_channel(ch, now); });
+  for (Edge& e : connections_.edges()) e.trusted = false;
+  connections_.for_each([&](Channel& ch) { wake_channel(ch, now); });
 }
 
 }  // namespace berth::session

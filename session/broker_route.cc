@@ -196,7 +196,7 @@ void Broker::pick_again(const Match& m, Delivery& d, Deferred& out) {
 }
 
 Publisher Broker::publisher_of(const Delivery& d) {
-  if (Channel* ch = find(d.origin)) return {gated(*ch), &ch->staged_since};
+  if (Channel* ch = connections_.find(d.origin)) return {gated(*ch), &ch->staged_since};
   if (d.source == 0) return {};
   Source& from = sources_[d.source - 1u];
   return {from.pending != 0, &from.staged_since};

@@ -63,7 +63,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     continue_retained(c, t);
   };
   const auto answer_later = [this, answer, conn = ch.conn](base::Instant t) {
-    Channel* c = find(conn);
+    Channel* c = connections_.find(conn);
     if (c != nullptr && c->live()) answer(*c, t);
   };
   if (!keeps_filters(*ch.session)) {
@@ -83,7 +83,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   // Of expiry 0 they come by the cursor, whatever their QoS.
   fill.items = ch.session->persistent() ? done.items : std::make_shared<std::deque<RetainedItem>>();
   fill.answer = [this, answer_later, conn = ch.conn](base::Instant t) {
-    Channel* c = find(conn);
+    Channel* c = connections_.find(conn);
     filters_committed(c);
     if (routes_known() || c == nullptr || !c->live()) return answer_later(t);
     await_routes(*c, answer_later, true, t);
@@ -114,7 +114,7 @@ void Broker::fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::s
 // One digit for each filter says what came of it: '1' new, '0' not, 'q' refused. `known`: those of
 // a dead engine.
 Subscribed Broker::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
-                                         const std::string& known) {
+                                 const std::string& known) {
   Subscribed out;
   out.items = std::make_shared<std::deque<RetainedItem>>();
   boost::unordered_flat_set<std::string> seen;
@@ -293,7 +293,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   if (replayed == nullptr) record_applied(ch, outcome);
   stall(ch);
   defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
-    Channel* c = find(conn);
+    Channel* c = connections_.find(conn);
     filters_committed(c);
     if (c != nullptr && c->live()) answer(*c);
   });
@@ -387,7 +387,7 @@ void Broker::continue_retained(Channel& ch, base::Instant now) {
       pending->pop_front();
       moved = true;
     } else if (found.paused || (any && budget_.share_spent())) {
-      go_on_later(ch);
+      connections_.go_on_later(ch);
       paused = true;
       moved = moved || found.paused;
     } else {

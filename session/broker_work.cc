@@ -27,9 +27,9 @@ bool still_registered(Channel& ch, const Principals* registry) {
 bool Broker::look_for_work() const {
   const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
   const bool staging = !staging_.empty() || !filling_.empty();
-  const bool late = std::any_of(edges_.begin(), edges_.end(), [](const Edge& e) {
-    return !e.late.empty() && e.late.front().turn <= e.taken;
-  });
+  const bool late =
+      std::any_of(connections_.edges().begin(), connections_.edges().end(),
+                  [](const Edge& e) { return !e.late.empty() && e.late.front().turn <= e.taken; });
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
   const bool clock = serving_ && (timers || !due_wills_.empty());
@@ -49,7 +49,7 @@ bool Broker::anything_waits() const {
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {
-  const Channel* ch = find(conn);
+  const Channel* ch = connections_.find(conn);
   return ch == nullptr ? 0 : ch->fair_key;
 }
 
@@ -77,7 +77,7 @@ void Broker::work_some(base::Instant now) {
   if (serving_) publish_due_wills(now);
   budget_.begin_turn(kPart);
   remove_retained_some(now);
-  for (Edge& e : edges_) send_late(e, now);
+  for (Edge& e : connections_.edges()) send_late(e, now);
   call_some(now);
 }
 
@@ -100,7 +100,7 @@ void Broker::call_some(base::Instant now) {
   constexpr int kAtOnce = 16;
   for (int n = 0; n < kAtOnce && !room_line_.empty() && staging_has_room(); ++n) {
     const base::ConnId conn = room_line_.pop();
-    Channel* ch = find(conn);
+    Channel* ch = connections_.find(conn);
     if (ch == nullptr || ch->room_line != Channel::RoomLine::waits)
       continue;  // another one's place
     const WorksFor scope = works_for(conn);
@@ -201,7 +201,7 @@ bool Broker::may_fan_out(Channel& ch) {
     return false;
   }
   if (fanouts_.has_place(ch.fair_key)) return true;
-  go_on_later(ch);
+  connections_.go_on_later(ch);
   return false;
 }
 
@@ -289,7 +289,7 @@ bool Broker::stage_part(Deferred& d) {
     stage_receiver(f.to[f.at++], delivery);
   }
   const bool done = groups && f.at == f.to.size();
-  Channel* ch = m.qos == 2 ? find(d.conn) : nullptr;
+  Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr;
   if (ch != nullptr && !groups) {
     if (f.group != 0) record_applied(*ch, fanned_out_groups(f.groups[f.group - 1]), d.in_off);
   } else if (ch != nullptr) {
@@ -349,7 +349,7 @@ void Broker::spread(Deferred d, base::Instant now) {
   head_cache_.key = -1;
   deliver_groups(match(m.topic), delivery, &d, later, now);
   if (!later.empty()) send_later(delivery, std::move(later));
-  Channel* ch = find(d.conn);
+  Channel* ch = connections_.find(d.conn);
   if (ch != nullptr && ch->state != Channel::State::closing) {
     answer(*ch, d);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
@@ -368,7 +368,7 @@ void Broker::spread_some(base::Instant now) {
       spreading_.push_back(std::move(d));
       continue;
     }
-    if (Channel* ch = find(d.conn)) end_deferral(*ch);
+    if (Channel* ch = connections_.find(d.conn)) end_deferral(*ch);
   }
 }
 
@@ -403,7 +403,7 @@ void Broker::fill_some(base::Instant now) {
     const WorksFor scope = works_for(fill.conn);
     budget_.begin_share();
     const bool done = fill_part(fill, now);
-    Channel* ch = find(fill.conn);
+    Channel* ch = connections_.find(fill.conn);
     if (ch == nullptr) continue;
     record_applied(*ch, done ? fill.outcome : outcome_so_far(fill), fill.in_off);
     if (!done) {
@@ -436,7 +436,7 @@ void Broker::go_on_filling(RetainedFill& fill, std::string_view so_far) {
 // True: all that the queue takes is in it, or nobody waits for it any more.
 bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
   Session* s = by_id(fill.session);
-  const Channel* ch = find(fill.conn);
+  const Channel* ch = connections_.find(fill.conn);
   if (s == nullptr || ch == nullptr || ch->session != s || ch->closed) return true;
   while (fill.at < fill.items->size()) {
     if (!staging_has_room() || budget_.share_spent()) return false;

@@ -1,0 +1,72 @@
+// The connections (Channel) that edges have told us of, by edge link and slot, and the edges
+// themselves. A Channel's memory is freed at the end of the turn in which it was forgotten: callers
+// that still work on it see its state `closing` until then. One shard, one thread.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "session/context.h"
+#include "session/core_types.h"
+#include "session/session.h"
+
+namespace berth::session {
+
+// Inputs of the channel have staged writes and wait for their commit.
+inline bool gated(const Channel& ch) {
+  return ch.pending != 0;
+}
+// Nothing of the channel's input is read before unstall().
+inline void stall(Channel& ch) {
+  ch.stalled = true;
+}
+
+class ConnectionTable final : private Room {
+ public:
+  explicit ConnectionTable(Context& cx);
+
+  std::size_t count() const { return channel_count_; }
+  // By link, which is less than their number.
+  std::vector<Edge>& edges() { return edges_; }
+  const std::vector<Edge>& edges() const { return edges_; }
+  // The connections of a link, by slot; null where there is none.
+  std::vector<std::unique_ptr<Channel>>& of_link(std::uint32_t link) { return channels_[link]; }
+  void add_links_through(std::uint32_t link);
+  void free_forgotten() {
+    if (!buried_.empty()) buried_.clear();
+  }
+
+  // Null: not known (any more).
+  Channel* find(base::ConnId conn);
+  // REQUIRES: the slot is free (the edge reuses a slot only after Effects::release()).
+  Channel& make(base::ConnId conn);
+  // find() does not find it any more.
+  void forget(Channel& ch);
+  // The input that stall() has held back is offered again.
+  void unstall(Channel& ch);
+  // Asks the shell once to offer the input again, behind the input of others.
+  void go_on_later(Channel& ch);
+  std::uint64_t edge_of(base::ConnId conn) const { return edges_[conn.link()].id; }
+  base::ConnId conn_of(std::uint64_t edge,
+                       std::uint64_t packed) const;  // kNoConn: not an edge of ours
+  // This connection made the session's last CONNECT: a CONNECT of it is a replay.
+  bool owned_by(const Session& s, const Channel& ch) const;
+  template <class F>
+  void for_each(F&& f) {
+    for (const auto& slots : channels_) {
+      for (const auto& ch : slots) {
+        if (ch) f(*ch);
+      }
+    }
+  }
+
+ private:
+  std::vector<Edge> edges_;                                      // by link
+  std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
+  std::size_t channel_count_ = 0;
+  std::vector<std::unique_ptr<Channel>> buried_;  // forgotten in this turn, see end_turn()
+};
+
+}  // namespace berth::session
