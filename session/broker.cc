@@ -35,13 +35,10 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
     : ContextOwner{{std::move(options), effects, probe}},
       Room(cx_),
       access_(access),
-      holdings_(options_.holdings),
       peer_routes_(options_.partitions),
       sources_(options_.partitions) {}
 
-Broker::~Broker() {
-  for (Session* s : by_id_) delete s;
-}
+Broker::~Broker() = default;
 
 std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant now) {
   Channel* ch = connections_.find(conn);
@@ -459,19 +456,18 @@ void Broker::flush_cookies() {
 
 // -- the table of sessions
 
-Session* Broker::by_id(base::SessionId id) {
+Session* Broker::by_id(base::SessionId id) const {
   const auto it = by_id_.find(id.value);
   return it == by_id_.end() ? nullptr : *it;
 }
 
-Session* Broker::by_client(std::string_view client_id) {
+Session* Broker::by_client(std::string_view client_id) const {
   const auto it = by_client_.find(client_id);
   return it == by_client_.end() ? nullptr : *it;
 }
 
 const Session* Broker::find_session(std::string_view client_id) const {
-  const auto it = by_client_.find(client_id);
-  return it == by_client_.end() ? nullptr : *it;
+  return by_client(client_id);
 }
 
 Session& Broker::make_session(std::string_view client_id, base::SessionId id) {

@@ -278,8 +278,8 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   const std::string* applied_outcome(const Channel& ch) const;
   Session& make_session(std::string_view client_id, base::SessionId id);
   void erase_session(Session& s);
-  Session* by_id(base::SessionId id);
-  Session* by_client(std::string_view client_id);
+  Session* by_id(base::SessionId id) const;
+  Session* by_client(std::string_view client_id) const;
 
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
