@@ -45,6 +45,7 @@
 #include "session/session.h"
 #include "session/store.h"
 #include "session/take_over_fights.h"
+#include "session/tenant_usage.h"
 
 namespace berth::session {
 
@@ -130,10 +131,10 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
                     base::result<std::vector<StoredEntry>> entries, base::Instant now);
 
   // -- tenants and what they use. Before anything is restored.
-  void use_registry(const Principals& registry);
-  const Accounts& accounts() const { return accounts_; }
+  void use_registry(const Principals& registry) { usage_.use_registry(registry); }
+  const Accounts& accounts() const { return usage_.accounts(); }
   // What other partitions say they use; replaces what they said before.
-  void use_elsewhere(const std::vector<UsageOf>& others);
+  void use_elsewhere(const std::vector<UsageOf>& others) { usage_.use_elsewhere(others); }
 
   void use_messages(DeviceMessages& m) { messages_ = &m; }
 
@@ -324,10 +325,7 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   void join_account(Session& s, std::string_view site);
   void leave_account(Session& s);
   void count_queue(Session& s, std::int64_t bytes);
-  void count_dropped(const Session& s);
   void count_online(Session& s, int change);
-  Account* account_of(std::string_view inside);
-  void count_retained(std::string_view topic, int change);
   bool may_retain(const MessageView& m, bool fresh);
   Quota admit_connection(Channel& ch, base::Instant now);
   Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
@@ -580,16 +578,15 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
 
   // -- rooms, from below
   ConnectionTable connections_{cx_};
+  TenantUsage usage_{cx_};
   // -- not in a room yet
   const AccessPolicy* access_;
-  const Principals* registry_ = nullptr;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
-  Accounts accounts_;
   Holdings holdings_;                 // outlives all that holds something
   std::vector<base::ConnId> slowed_;  // wait_a_second()
   std::size_t slow_turns_ = 0;
-  Retained retained_{[this](std::string_view topic, int n) { count_retained(topic, n); }};
+  Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
   std::vector<base::ConnId> ending_, ending_stored_;  // closed; looked at when the turn ends
   std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()

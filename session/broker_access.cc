@@ -111,8 +111,9 @@ bool Broker::review_resumed(Channel& ch) {
 
 // False: the credential it came in with is not good any more.
 bool Broker::credential_good(Channel& ch, base::Instant now) {
-  if (registry_ == nullptr || !ch.scope || !ch.credential) return true;
-  const base::Instant until = registry_->credential_until(ch.scope->who(), ch.credential->id);
+  if (usage_.registry() == nullptr || !ch.scope || !ch.credential) return true;
+  const base::Instant until =
+      usage_.registry()->credential_until(ch.scope->who(), ch.credential->id);
   if (until <= clocks_.wall_at(now)) return false;
   if (until != base::kNever && until != ch.credential->until)
     credentials_due_.push({until.ms, ch.conn.packed()});

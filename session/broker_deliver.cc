@@ -71,13 +71,13 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
     }
     if (!full()) return true;
   }
-  count_dropped(s);
+  usage_.count_dropped(s);
   return false;
 }
 
 void Broker::drop_entry(Session& s, std::uint64_t seq) {
   Flow& q = s.own_flow();
-  count_dropped(s);
+  usage_.count_dropped(s);
   q.dropped_seq = seq;
   OutEntry* e = entry_at(s, seq);
   if (e != nullptr) {
@@ -173,7 +173,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
   if (!at_once) {
     if (o.ring.size() - o.inflight >= options_.queue_messages_max ||
         o.bytes >= options_.queue_bytes_max) {
-      count_dropped(s);
+      usage_.count_dropped(s);
       events::queue_full(s);
       if (options_.queue_policy == QueuePolicy::disconnect) {
         fail(*ch, Reason::quota_exceeded, CloseReason::policy, kQueueFull);

@@ -231,7 +231,7 @@ void Broker::read_again() {
 
 void Broker::tick(base::Instant now) {
   latest_ = now;
-  accounts_.second();
+  usage_.accounts().second();
   resume_slowed();
   publish_late_wills(now);
   end_credentials(now);

@@ -52,11 +52,12 @@ DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::
 void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
   using What = DeviceMessages::What;
   const std::string_view principal = principal_of(s.client_id);
-  if (messages_ == nullptr || registry_ == nullptr || !is_registered(principal)) return;
+  if (messages_ == nullptr || usage_.registry() == nullptr || !is_registered(principal)) return;
   const Principal who = principal_from(principal);
   MessageView m = w.message->view();
-  const ScopePtr scope =
-      who.role == Role::device ? registry_->scope_of_will(who, site_of_topic(m.topic)) : nullptr;
+  const ScopePtr scope = who.role == Role::device
+                             ? usage_.registry()->scope_of_will(who, site_of_topic(m.topic))
+                             : nullptr;
   if (!scope || !scope->translates()) return;
   const std::string said(scope->leave(m.topic, left_));
   const std::string id = std::to_string(s.epoch) + "-will";

@@ -25,24 +25,11 @@ bool is_telemetry(const mqtt::PublishView& p) {
 
 }  // namespace
 
-void Broker::use_registry(const Principals& registry) {
-  registry_ = &registry;
-  accounts_.use_partitions(options_.partitions);
-  accounts_.use_limits([&registry](std::string_view tenant, std::string_view site) {
-    return registry.limits_of(tenant, site);
-  });
-}
-
-void Broker::use_elsewhere(const std::vector<UsageOf>& others) {
-  accounts_.clear_elsewhere();
-  for (const UsageOf& u : others) accounts_.of(u.tenant, u.site).elsewhere += u.usage;
-}
-
 void Broker::join_account(Session& s, std::string_view site) {
   const std::string_view key = principal_of(s.client_id);
   if (!is_registered(key) || (s.account != nullptr && s.account->site() == site)) return;
   leave_account(s);
-  s.account = &accounts_.of(tenant_of(key), site);
+  s.account = &usage_.accounts().of(tenant_of(key), site);
   s.account->count(&Usage::sessions, 1);
   s.account->count(&Usage::queue_bytes, static_cast<std::int64_t>(s.flow().queued_bytes));
 }
@@ -61,29 +48,9 @@ void Broker::count_queue(Session& s, std::int64_t bytes) {
   if (s.account != nullptr) s.account->count(&Usage::queue_bytes, bytes);
 }
 
-// A message that found no room in a session's queue, or had to leave it.
-void Broker::count_dropped(const Session& s) {
-  ++probe_.drop_queue_full;
-  if (s.account != nullptr) s.account->count(&Usage::dropped, 1);
-}
-
 void Broker::count_online(Session& s, int change) {
   online_ = change > 0 ? online_ + 1 : online_ - 1;
   if (s.account != nullptr) s.account->count(&Usage::connections, change);
-}
-
-// Whose a topic is. Not its site's: a service may name sites that there are not, without end.
-Account* Broker::account_of(std::string_view inside) {
-  if (!inside.starts_with(kTenantRoot)) return nullptr;
-  inside.remove_prefix(kTenantRoot.size());
-  return &accounts_.of(inside.substr(0, inside.find('/')), {});
-}
-
-// Every partition has all of them; each counts its part.
-void Broker::count_retained(std::string_view topic, int change) {
-  const bool ours = protocol::link::partition_of(topic, options_.partitions) == options_.partition;
-  Account* a = ours ? account_of(topic) : nullptr;
-  if (a != nullptr) a->count(&Usage::retained_messages, change);
 }
 
 // May it be retained? If not it goes to those who are there, as one that is not retained. One that
@@ -91,7 +58,7 @@ void Broker::count_retained(std::string_view topic, int change) {
 bool Broker::may_retain(const MessageView& m, bool fresh) {
   if (!m.retain || m.payload.empty() || retained_.contains(m.topic)) return m.retain;
   if (!fresh) return false;
-  Account* a = account_of(m.topic);
+  Account* a = usage_.account_of(m.topic);
   if (a == nullptr || a->retained_have_room()) return true;
   a->count(&Usage::dropped, 1);
   ++probe_.drop_retained_full;
@@ -103,7 +70,7 @@ Quota Broker::admit_connection(Channel& ch, base::Instant now) {
   if (!ch.scope) return Quota::none;
   const Session* s = by_client(ch.connect->client_id);
   if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) return Quota::none;
-  Account& a = accounts_.of(ch.scope->who().tenant, ch.scope->site());
+  Account& a = usage_.accounts().of(ch.scope->who().tenant, ch.scope->site());
   const bool takes_over = s != nullptr && s->channel != nullptr;  // one goes, one comes
   if (takes_over) a.count(&Usage::connections, -1);
   const Quota q = a.admit(s == nullptr, ch.scope->who().role != Role::device, now);

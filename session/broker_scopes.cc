@@ -122,7 +122,7 @@ Reason Broker::enter_filter(Channel& ch, std::string_view wanted, std::string& r
 
 std::vector<base::SessionId> Broker::concerned(const Concerned& who,
                                                std::vector<base::SessionId>& removed) {
-  accounts_.refresh();
+  usage_.accounts().refresh();
   std::vector<base::SessionId> ids;
   for (const Session* s : by_id_) {
     const std::string_view key = principal_of(s->client_id);
@@ -215,7 +215,7 @@ void Broker::remove_retained_some(base::Instant now) {
   removal_.go_on(
       retained_, budget_,
       [this](std::string_view topic) {
-        return registry_ == nullptr || registry_->keeps_retained(topic);
+        return usage_.registry() == nullptr || usage_.registry()->keeps_retained(topic);
       },
       [this] { return staging_has_room(); },
       [this, now](const Retained::Expired& gone) { end_retained(gone, now); });
@@ -229,8 +229,9 @@ void Broker::remove_session(Session& s, const char* why, base::Instant now) {
   const Channel* by = s.channel;
   if (s.will && (s.will->ours || (by != nullptr && known_end(*by, by->closed) != EndBy::device)))
     s.will.reset();
-  const bool heard = s.will && registry_ != nullptr &&
-                     registry_->scope_of_will(principal_from(principal_of(s.client_id)), {});
+  const bool heard =
+      s.will && usage_.registry() != nullptr &&
+      usage_.registry()->scope_of_will(principal_from(principal_of(s.client_id)), {});
   if (s.will && heard) {
     MessageView m = s.will->message->view();
     m.retain = false;

@@ -343,7 +343,7 @@ RetainedTopics Broker::queue_waiting(Session& s, const std::deque<RetainedItem>&
       if (qos == 0 || ended) continue;
       if (s.flow().queued >= options_.queue_messages_max ||
           s.flow().queued_bytes >= options_.queue_bytes_max) {
-        count_dropped(s);
+        usage_.count_dropped(s);
         continue;
       }
       append_stored(s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
@@ -363,7 +363,7 @@ void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant n
     const Retained::Found found = retained_.next(item.filter, after, looking);
     const bool full = s.flow().queued >= options_.queue_messages_max ||
                       s.flow().queued_bytes >= options_.queue_bytes_max;
-    if (found.paused || (full && found.message != nullptr)) count_dropped(s);
+    if (found.paused || (full && found.message != nullptr)) usage_.count_dropped(s);
     if (found.message == nullptr || full) return;
     Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
     after = d.message.topic;

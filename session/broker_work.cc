@@ -108,7 +108,7 @@ void Broker::call_some(base::Instant now) {
     ch->room_line = connects ? Channel::RoomLine::none : Channel::RoomLine::called;
     if (!connects) {
       effects_.resume(conn);
-    } else if (still_registered(*ch, registry_)) {
+    } else if (still_registered(*ch, usage_.registry())) {
       let_in(*ch, now);
     } else {
       ++probe_.connect_unauthorized;
@@ -455,7 +455,7 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
     if (qos == 0 || d.message.expires_at <= messages_at(now)) continue;
     if (s->flow().queued >= options_.queue_messages_max ||
         s->flow().queued_bytes >= options_.queue_bytes_max) {
-      count_dropped(*s);
+      usage_.count_dropped(*s);
       return true;
     }
     append_stored(*s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
