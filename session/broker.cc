@@ -227,7 +227,7 @@ void Broker::end_deferral(Channel& ch) {
 std::shared_ptr<const Batch> Broker::seal() {
   if (open_.writes->empty()) return nullptr;
   for (const auto& [id, seq] : open_.touched) {
-    if (Session* s = by_id(id)) s->own_flow().touched = 0;
+    if (Session* s = sessions_.by_id(id)) s->own_flow().touched = 0;
   }
   sealed_.push_back(std::move(open_));
   open_ = OpenBatch{};
@@ -241,12 +241,13 @@ void Broker::committed(const CommitResult& result, base::Instant now) {
   ++probe_.commits;
   probe_.committed_writes += batch.writes->size();
   for (const auto& [id, seq] : batch.touched) {
-    if (Session* s = by_id(id)) s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
+    if (Session* s = sessions_.by_id(id))
+      s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
   }
   may_have_work_ = true;
   due_.push_back({std::move(batch.deferred), 0, std::move(batch.touched), 0, batch.retains});
   for (const base::SessionId id : result.refused) {  // another owner took the session
-    Session* s = by_id(id);
+    Session* s = sessions_.by_id(id);
     if (s != nullptr && s->channel != nullptr) {
       const WorksFor scope = works_for(s->channel->conn);
       events::taken_over(*s->channel, nullptr);
@@ -456,41 +457,8 @@ void Broker::flush_cookies() {
 
 // -- the table of sessions
 
-Session* Broker::by_id(base::SessionId id) const {
-  const auto it = by_id_.find(id.value);
-  return it == by_id_.end() ? nullptr : *it;
-}
-
-Session* Broker::by_client(std::string_view client_id) const {
-  const auto it = by_client_.find(client_id);
-  return it == by_client_.end() ? nullptr : *it;
-}
-
 const Session* Broker::find_session(std::string_view client_id) const {
-  return by_client(client_id);
-}
-
-Session& Broker::make_session(std::string_view client_id, base::SessionId id) {
-  auto owned = std::make_unique<Session>();
-  Session& s = *owned;
-  s.id = id;
-  s.client_id = client_id;
-  s.peer = partitioned() ? peer_of_client(client_id) : 0;
-  const bool fresh = by_id_.insert(owned.release()).second;
-  BERTH_ASSERT(fresh);
-  by_client_.insert(&s);
-  next_session_ = std::max(next_session_, id.value + 1);
-  return s;
-}
-
-void Broker::erase_session(Session& s) {
-  BERTH_ASSERT(s.channel == nullptr && s.subscriptions.empty());
-  queued_now_ -= std::min<std::uint64_t>(queued_now_, s.flow().queued);
-  leave_account(s);
-  queued_bytes_now_ -= std::min(queued_bytes_now_, s.flow().queued_bytes);
-  by_client_.erase(&s);
-  by_id_.erase(&s);
-  delete &s;
+  return sessions_.by_client(client_id);
 }
 
 }  // namespace berth::session

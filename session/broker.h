@@ -43,6 +43,7 @@
 #include "session/router.h"
 #include "session/scope.h"
 #include "session/session.h"
+#include "session/session_table.h"
 #include "session/store.h"
 #include "session/take_over_fights.h"
 #include "session/tenant_usage.h"
@@ -184,7 +185,7 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
   void refresh_gauges();
 
-  std::size_t session_count() const { return by_id_.size(); }
+  std::size_t session_count() const { return sessions_.size(); }
   const Session* find_session(std::string_view client_id) const;
 
  private:
@@ -277,10 +278,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   }
   void record_spilled(Channel& ch, const Deferred& d);
   const std::string* applied_outcome(const Channel& ch) const;
-  Session& make_session(std::string_view client_id, base::SessionId id);
-  void erase_session(Session& s);
-  Session* by_id(base::SessionId id) const;
-  Session* by_client(std::string_view client_id) const;
 
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -303,8 +300,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   std::string assign_client_id();
   // broker_scopes.cc
   protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
-  void adopt_unowned(std::string_view client_id, const std::string& key);
-  void rename(Session& s, const std::string& key);
   bool admit_will(Channel& ch);
   Identity identity_of(const Channel& ch) const;
   bool enter_topic(Channel& ch, std::string_view topic, std::string_view& inside);
@@ -322,10 +317,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   bool credential_good(Channel& ch, base::Instant now);
   void end_credentials(base::Instant now);
   // broker_quota.cc
-  void join_account(Session& s, std::string_view site);
-  void leave_account(Session& s);
-  void count_queue(Session& s, std::int64_t bytes);
-  void count_online(Session& s, int change);
   bool may_retain(const MessageView& m, bool fresh);
   Quota admit_connection(Channel& ch, base::Instant now);
   Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
@@ -333,9 +324,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   void resume_slowed();
 
   // broker_holdings.cc
-  void hold(Session& s, std::string_view principal);
-  void hold_will(Will& w, const Session& s);
-  void hold_again(Session& s, std::string_view principal);
   protocol::mqtt::Reason admit_holdings(Channel& ch);
   void make_place(const Channel& ch, base::Instant now);
   void replace_session(Session& s, const Channel& by, base::Instant now);
@@ -579,19 +567,17 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   // -- rooms, from below
   ConnectionTable connections_{cx_};
   TenantUsage usage_{cx_};
+  SessionTable sessions_{cx_, usage_};
   // -- not in a room yet
   const AccessPolicy* access_;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
-  Holdings holdings_;                 // outlives all that holds something
   std::vector<base::ConnId> slowed_;  // wait_a_second()
   std::size_t slow_turns_ = 0;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
   std::vector<base::ConnId> ending_, ending_stored_;  // closed; looked at when the turn ends
   std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
-  boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
-  boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
 
   FanoutPlaces fanouts_;  // before all that holds Fanouts
   OpenBatch open_;
@@ -648,13 +634,8 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   std::string report_topic_;
   std::string report_;   // a report's Envelope as it goes on
   std::string command_;  // what stands before a command's payload
-  std::uint64_t next_session_ = 1;
   std::uint64_t next_intent_ = 1;
   std::uint64_t load_tickets_ = 0;
-  std::uint64_t queued_now_ = 0;
-  std::uint64_t queued_bytes_now_ = 0;
-  std::uint64_t online_ = 0;
-  std::uint64_t subscriptions_ = 0;
   base::Instant started_at_{};
   base::Instant sys_at_{};
   bool draining_ = false;

@@ -27,7 +27,7 @@ void Broker::use_access(const AccessPolicy* access) {
 
 std::vector<base::SessionId> Broker::under_access() const {
   std::vector<base::SessionId> ids;
-  for (const Session* s : by_id_) {
+  for (const Session* s : sessions_.all()) {
     if (s->peer == 0 && !is_registered(principal_of(s->client_id))) ids.push_back(s->id);
   }
   return ids;
@@ -36,7 +36,7 @@ std::vector<base::SessionId> Broker::under_access() const {
 void Broker::review_access(const std::vector<base::SessionId>& sessions,
                            const std::function<bool(std::string_view user)>& is_user) {
   for (const base::SessionId id : sessions) {
-    Session* const s = by_id(id);
+    Session* const s = sessions_.by_id(id);
     if (s == nullptr) continue;
     const std::string_view user = user_of(s->client_id);
     Channel* ch = s->channel;

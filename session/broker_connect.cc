@@ -188,7 +188,7 @@ bool Broker::has_unstaged(const Channel& ch) const {
 
 // After the check of who it is, and at its turn to write a record.
 void Broker::let_in(Channel& ch, base::Instant now) {
-  const Session* s = by_client(ch.connect->client_id);
+  const Session* s = sessions_.by_client(ch.connect->client_id);
   if (s != nullptr && s->channel != nullptr && s->persistent() && has_unstaged(*s->channel)) {
     ch.room_line = Channel::RoomLine::waits;
     may_have_work_ = true;
@@ -218,7 +218,7 @@ void Broker::let_in(Channel& ch, base::Instant now) {
 Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   const PendingConnect& c = *ch.connect;
   std::uint64_t newest = 0;
-  Session* s = by_client(c.client_id);
+  Session* s = sessions_.by_client(c.client_id);
   if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) {
     ++probe_.applied_replays;
     present = s->session_present;
@@ -231,7 +231,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   if (s != nullptr && s->channel == nullptr &&
       s->expires_at <= now) {  // and no tick has been since
     on_timer(*s, now);
-    s = by_client(c.client_id);
+    s = sessions_.by_client(c.client_id);
   }
   if (s != nullptr && s->channel != nullptr) take_over(*s, ch, now);
   if (s != nullptr && s->limbo) {  // a take-over too: its edge hears of it when it comes back
@@ -252,8 +252,8 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
   present = s != nullptr;
   if (s == nullptr) {
     ++probe_.session_created;
-    Session& made = make_session(c.client_id, {next_session_++});
-    hold(made, principal_key(ch));
+    Session& made = sessions_.make_new(c.client_id);
+    sessions_.hold(made, principal_key(ch));
     made.epoch = newest;  // the connection it is taken from must not pass for its owner
     return made;
   }
@@ -278,7 +278,7 @@ void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
   }
   old.session = nullptr;
   s.channel = nullptr;
-  count_online(s, -1);
+  sessions_.count_online(s, -1);
   s.end_stay();
   settle_will(s, end, now);
   go_offline(s, now);
@@ -289,8 +289,8 @@ void Broker::bind(Channel& ch, Session& s) {
   s.channel = &ch;
   s.limbo = false;
   ch.session = &s;
-  if (ch.scope) join_account(s, ch.scope->site());
-  count_online(s, 1);
+  if (ch.scope) sessions_.join_account(s, ch.scope->site());
+  sessions_.count_online(s, 1);
 }
 
 void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {

@@ -97,9 +97,9 @@ void Broker::count_removed(Session& s) {
   Flow& q = s.own_flow();
   const std::uint64_t share = q.queued <= 1 ? q.queued_bytes : q.queued_bytes / q.queued;
   q.queued_bytes -= share;
-  count_queue(s, -static_cast<std::int64_t>(share));
+  sessions_.count_queue(s, -static_cast<std::int64_t>(share));
   if (q.queued != 0) --q.queued;
-  if (queued_now_ != 0) --queued_now_;
+  sessions_.count_entries(-1);
 }
 
 // First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
@@ -114,9 +114,9 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   const std::uint64_t seq = ++q.last_seq;
   q.cumulative_bytes += bytes;
   q.queued_bytes += bytes;
-  count_queue(s, static_cast<std::int64_t>(bytes));
+  sessions_.count_queue(s, static_cast<std::int64_t>(bytes));
   ++q.queued;
-  ++queued_now_;
+  sessions_.count_entries(1);
   ++probe_.queued;
   budget_.take_delivery(bytes);
   head_.clear();
@@ -392,7 +392,7 @@ void Broker::request_load(Session& s) {
 
 void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
                           base::result<std::vector<StoredEntry>> entries, base::Instant now) {
-  Session* s = by_id(id);
+  Session* s = sessions_.by_id(id);
   if (s != nullptr && estates_.has(id)) return estate_loaded(id, ticket, entries);
   if (s == nullptr || !s->outbox || !s->outbox->loading) return;
   Outbox& o = *s->outbox;

@@ -126,7 +126,7 @@ void Broker::let_go(Channel& ch) {
   if (s == nullptr) return;
   s->channel = nullptr;
   s->limbo = true;
-  count_online(*s, -1);
+  sessions_.count_online(*s, -1);
   s->outbox.reset();
   if (!s->received) return;
   for (auto& [id, received] : *s->received) received.effective = false;  // nor PUBREC, perhaps
@@ -157,7 +157,7 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
   edge_lost(link, now);
   Edge& e = connections_.edges()[link];
   std::vector<Session*> theirs;
-  for (Session* s : by_id_) {
+  for (Session* s : sessions_.all()) {
     if (s->limbo && s->owner_edge == e.id) theirs.push_back(s);
   }
   for (Session* s : theirs) {
@@ -204,7 +204,7 @@ void Broker::send_late(Edge& e, base::Instant now) {
     const MessageView m = copies.message->view();
     head_cache_.key = -1;
     for (const LateCopies::To& to : copies.to) {
-      Session* s = by_id(to.session);
+      Session* s = sessions_.by_id(to.session);
       if (s == nullptr || s->channel == nullptr || !s->channel->live()) continue;
       const WorksFor scope = works_for(s->channel->conn);
       if (effects_.writable(s->channel->conn)) {

@@ -55,9 +55,7 @@ bool Broker::leave_estate(Session& s, base::Instant now) {
   s.received.reset();
   s.will.reset();
   s.expires_at = base::kNever;
-  by_client_.erase(&s);
-  s.client_id = estate_key(s);
-  by_client_.insert(&s);
+  sessions_.rekey(s, estate_key(s));
   s.held = Holding();
   const bool stored = !e.read_all;
   estates_.add(s.id, std::move(e));
@@ -113,7 +111,7 @@ void Broker::hand_on_some(base::Instant now) {
   for (std::size_t n = estates_.waiting(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
     const base::SessionId id = estates_.next();
     Estate* e = estates_.find(id);
-    Session* s = by_id(id);
+    Session* s = sessions_.by_id(id);
     if (e == nullptr || s == nullptr) continue;
     const WorksFor scope =
         works_for(ForwardedWork{ForwardedWork::kEstateSource, id.value}.packed());
@@ -141,7 +139,7 @@ void Broker::hand_on_some(base::Instant now) {
 void Broker::end_estate(Session& s) {
   if (s.stored || s.flow().queued != 0) write({.kind = WriteKind::delete_session, .session = s.id});
   estates_.erase(s.id);
-  erase_session(s);
+  sessions_.erase(s);
 }
 
 void Broker::estate_loaded(base::SessionId id, std::uint64_t ticket,
@@ -214,7 +212,7 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
   Deferred late;  // when its entry is gone: a crash does not double it
   late.kind = Deferred::Kind::call;
   late.call = [this, id = to.id, message = d.own(), options, ids](base::Instant at) {
-    Session* s = by_id(id);
+    Session* s = sessions_.by_id(id);
     if (s == nullptr || s->channel == nullptr || !s->channel->live()) return;
     const WorksFor its = works_for(s->channel->conn);
     const MessageView m = message->view();

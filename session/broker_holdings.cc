@@ -16,43 +16,20 @@ namespace {
 
 constexpr std::uint32_t kCookieFilterBytes = 4096;  // more of them are in the store
 
-Cost cost_of(const Will& w) {
-  return cost_of_will(w.message->size());
-}
-
 }  // namespace
-
-void Broker::hold(Session& s, std::string_view principal) {
-  if (s.peer == 0) s.held = Holding(holdings_, principal, s.id);
-}
-
-// Of a session that was stored.
-void Broker::hold_will(Will& w, const Session& s) {
-  if (s.held.holder() == nullptr) return;
-  w.held = Holding(holdings_, std::string(s.held.holder()->principal()));
-  w.held.keep(cost_of(w));
-}
-
-// The session has another owner.
-void Broker::hold_again(Session& s, std::string_view principal) {
-  const Cost filters = s.held.cost();
-  hold(s, principal);
-  s.held.keep(filters);
-  if (s.will) hold_will(*s.will, s);
-}
 
 // After a good login: may its will be kept, and a session for it? A replayed CONNECT has been let
 // in before.
 Reason Broker::admit_holdings(Channel& ch) {
   PendingConnect& c = *ch.connect;
-  const Session* s = by_client(c.client_id);
+  const Session* s = sessions_.by_client(c.client_id);
   if (s != nullptr && s->peer != 0) return Reason::success;
   const bool replayed = s != nullptr && s->stored && connections_.owned_by(*s, ch);
   const std::string who = principal_key(ch);
   if (c.will) {
     const Cost cost = cost_of(*c.will);
     const bool resumes = s != nullptr && s->persistent() && !c.clean_start;
-    Holding held(holdings_, who);
+    Holding held(sessions_.holdings(), who);
     const std::uint32_t filters = resumes ? s->held.bytes() : 0;
     if (!replayed && !held.has_room({cost.bytes + filters, cost.memory})) {
       ++probe_.refused_wills;
@@ -61,7 +38,7 @@ Reason Broker::admit_holdings(Channel& ch) {
     held.keep(cost);
     c.will->held = std::move(held);
   }
-  if (s != nullptr || holdings_.may_begin(who, by_id_.size(), options_.sessions_max))
+  if (s != nullptr || sessions_.holdings().may_begin(who, sessions_.size(), options_.sessions_max))
     return Reason::success;
   ++probe_.refused_sessions;
   return Reason::quota_exceeded;
@@ -70,10 +47,10 @@ Reason Broker::admit_holdings(Channel& ch) {
 // A device that comes with another client id takes its own place: those of its sessions end whose
 // CONNECT is the longest ago.
 void Broker::make_place(const Channel& ch, base::Instant now) {
-  if (by_client(ch.connect->client_id) != nullptr) return;
+  if (sessions_.by_client(ch.connect->client_id) != nullptr) return;
   std::vector<Session*> own;
-  for (const base::SessionId id : holdings_.full_device(principal_key(ch))) {
-    if (Session* s = by_id(id)) own.push_back(s);
+  for (const base::SessionId id : sessions_.holdings().full_device(principal_key(ch))) {
+    if (Session* s = sessions_.by_id(id)) own.push_back(s);
   }
   std::sort(own.begin(), own.end(),
             [](const Session* a, const Session* b) { return a->epoch < b->epoch; });

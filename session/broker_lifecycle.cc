@@ -78,7 +78,7 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
   if (s == nullptr) return;
   BERTH_ASSERT(s->channel == &ch);
   s->channel = nullptr;
-  count_online(*s, -1);
+  sessions_.count_online(*s, -1);
   end_connection_of(*s, known_end(ch, cause), now);
 }
 
@@ -202,7 +202,7 @@ void Broker::end_session(Session& s, WillOf will, base::Instant now) {
   if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
     write({.kind = WriteKind::delete_session, .session = s.id});
   }
-  erase_session(s);
+  sessions_.erase(s);
 }
 
 void Broker::on_timer(Session& s, base::Instant now) {
@@ -224,7 +224,7 @@ void Broker::keep_clock(std::string_view reference) {
 // A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
 void Broker::read_again() {
   for (const base::SessionId id : std::exchange(unread_, {})) {
-    Session* s = by_id(id);
+    Session* s = sessions_.by_id(id);
     if (s != nullptr && s->channel != nullptr) request_load(*s);
   }
 }
@@ -274,12 +274,12 @@ void Broker::publish_sys(base::Instant now) {
   };
   put("version", "berth " + options_.version);
   put("uptime", std::to_string((now.ms - started_at_.ms) / 1000));
-  put("clients/connected", std::to_string(online_));
-  put("clients/total", std::to_string(by_id_.size()));
+  put("clients/connected", std::to_string(sessions_.online()));
+  put("clients/total", std::to_string(sessions_.size()));
   put("messages/received", std::to_string(probe_.rx_qos0 + probe_.rx_qos1 + probe_.rx_qos2));
   put("messages/sent", std::to_string(probe_.tx_qos0 + probe_.tx_qos1 + probe_.tx_qos2));
-  put("messages/stored", std::to_string(queued_now_));
-  put("subscriptions/count", std::to_string(subscriptions_));
+  put("messages/stored", std::to_string(sessions_.queued()));
+  put("subscriptions/count", std::to_string(sessions_.subscriptions()));
   put("retained messages/count", std::to_string(retained_.size()));
 }
 
@@ -296,19 +296,19 @@ void Broker::refresh_gauges() {
   std::uint64_t peers_online = 0;
   probe_.peer_queued = 0;
   for (std::uint32_t p = 0; partitioned() && p < options_.partitions; ++p) {
-    const Session* s = by_client(peer_client_id(p));
+    const Session* s = sessions_.by_client(peer_client_id(p));
     if (s == nullptr) continue;
     ++peers;
     peers_online += s->channel != nullptr || s->limbo ? 1 : 0;
     probe_.peer_queued += s->flow().queued;
   }
-  probe_.sessions = online_ - std::min(online_, peers_online);
-  probe_.sessions_offline = by_id_.size() - estates_.size() - peers - probe_.sessions;
-  probe_.subscriptions = subscriptions_;
+  probe_.sessions = sessions_.online() - std::min(sessions_.online(), peers_online);
+  probe_.sessions_offline = sessions_.size() - estates_.size() - peers - probe_.sessions;
+  probe_.subscriptions = sessions_.subscriptions();
   probe_.retained = retained_.size();
-  probe_.queued_now = queued_now_;
-  probe_.queued_bytes_now = queued_bytes_now_;
-  probe_.held_bytes = holdings_.all().bytes();
+  probe_.queued_now = sessions_.queued();
+  probe_.queued_bytes_now = sessions_.queued_bytes();
+  probe_.held_bytes = sessions_.holdings().all().bytes();
 }
 
 }  // namespace berth::session

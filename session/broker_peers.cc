@@ -66,15 +66,15 @@ bool Broker::forget_peer_record(std::string_view key) {
 // it has come for the first time.
 void Broker::restore_routes() {
   for (std::uint32_t p = 0; partitioned() && p < options_.partitions; ++p) {
-    if (p == options_.partition || by_client(peer_client_id(p)) != nullptr) continue;
-    Session& s = make_session(peer_client_id(p), {next_session_++});
+    if (p == options_.partition || sessions_.by_client(peer_client_id(p)) != nullptr) continue;
+    Session& s = sessions_.make_new(peer_client_id(p));
     s.expiry_s = mqtt::kNoExpiry;
     s.epoch = 1;
     put_record(s);
   }
   for (const auto& [key, generation] : stored_routes_) {
     const auto peer = static_cast<std::uint8_t>(key[kRouteKey.size()]);
-    Session* s = by_client(peer_client_id(peer));
+    Session* s = sessions_.by_client(peer_client_id(peer));
     if (s != nullptr && s->peer != 0)
       add_peer_route(*s, std::string_view(key).substr(kRouteKey.size() + 1), generation);
   }
@@ -181,7 +181,7 @@ bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, b
 void Broker::stage_retained_for_peers(const Match& m, Delivery& d) {
   for (std::uint32_t p = 0; p < options_.partitions; ++p) {
     if (p == options_.partition) continue;
-    Session* s = by_client(peer_client_id(p));
+    Session* s = sessions_.by_client(peer_client_id(p));
     if (s == nullptr) continue;
     const bool has_it = std::any_of(m.targets.begin(), m.targets.end(),
                                     [s](const Target& t) { return t.session == s; });

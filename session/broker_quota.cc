@@ -25,34 +25,6 @@ bool is_telemetry(const mqtt::PublishView& p) {
 
 }  // namespace
 
-void Broker::join_account(Session& s, std::string_view site) {
-  const std::string_view key = principal_of(s.client_id);
-  if (!is_registered(key) || (s.account != nullptr && s.account->site() == site)) return;
-  leave_account(s);
-  s.account = &usage_.accounts().of(tenant_of(key), site);
-  s.account->count(&Usage::sessions, 1);
-  s.account->count(&Usage::queue_bytes, static_cast<std::int64_t>(s.flow().queued_bytes));
-}
-
-void Broker::leave_account(Session& s) {
-  if (s.account == nullptr) return;
-  s.account->count(&Usage::sessions, -1);
-  s.account->count(&Usage::queue_bytes, -static_cast<std::int64_t>(s.flow().queued_bytes));
-  s.account = nullptr;
-}
-
-// Bytes that have come into a session's stored queue, or gone from it.
-void Broker::count_queue(Session& s, std::int64_t bytes) {
-  const std::int64_t all = static_cast<std::int64_t>(queued_bytes_now_) + bytes;
-  queued_bytes_now_ = static_cast<std::uint64_t>(std::max<std::int64_t>(all, 0));
-  if (s.account != nullptr) s.account->count(&Usage::queue_bytes, bytes);
-}
-
-void Broker::count_online(Session& s, int change) {
-  online_ = change > 0 ? online_ + 1 : online_ - 1;
-  if (s.account != nullptr) s.account->count(&Usage::connections, change);
-}
-
 // May it be retained? If not it goes to those who are there, as one that is not retained. One that
 // a dead engine has committed (not `fresh`) is, or it was refused then.
 bool Broker::may_retain(const MessageView& m, bool fresh) {
@@ -68,7 +40,7 @@ bool Broker::may_retain(const MessageView& m, bool fresh) {
 // Before its session is bound. A replayed CONNECT has been let in before.
 Quota Broker::admit_connection(Channel& ch, base::Instant now) {
   if (!ch.scope) return Quota::none;
-  const Session* s = by_client(ch.connect->client_id);
+  const Session* s = sessions_.by_client(ch.connect->client_id);
   if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) return Quota::none;
   Account& a = usage_.accounts().of(ch.scope->who().tenant, ch.scope->site());
   const bool takes_over = s != nullptr && s->channel != nullptr;  // one goes, one comes

@@ -52,8 +52,7 @@ std::string principal_of_record(const pb::Session& r, std::string_view key) {
 // -- from the store
 
 void Broker::expect_sessions(std::size_t count) {
-  by_id_.reserve(count);
-  by_client_.reserve(count);
+  sessions_.expect(count);
 }
 
 // A record of the last release does not say whose it is, where user names are proven.
@@ -72,8 +71,8 @@ std::string Broker::key_of_cookie(Channel& ch, const pb::ChannelIdentity& id) {
   const std::string unowned = std::string(kUnownedKey).append(id.client_id());
   ch.user_proven = ch.user_name != nullptr;
   const std::string key = session_key(ch, id.client_id());
-  Session* s = by_client(unowned);
-  if (s != nullptr && by_client(key) == nullptr) rename(*s, key);
+  Session* s = sessions_.by_client(unowned);
+  if (s != nullptr && sessions_.by_client(key) == nullptr) sessions_.rename(*s, key);
   dirty(ch, CookieSlot::identity);
   return key;
 }
@@ -82,11 +81,11 @@ void Broker::session(base::SessionId id, std::string_view record) {
   pb::Session r;
   if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return;
   const std::string key = key_of_record(r);
-  if (by_client(key) != nullptr) return;
-  Session& s = make_session(key, id);
-  hold(s, principal_of_record(r, key));
+  if (sessions_.by_client(key) != nullptr) return;
+  Session& s = sessions_.make(key, id);
+  sessions_.hold(s, principal_of_record(r, key));
   s.keeps_filters = s.filters_stored = r.keeps_filters();
-  join_account(s, r.site());
+  sessions_.join_account(s, r.site());
   s.epoch = r.epoch();
   s.expiry_s = r.expiry_s();
   s.ends_offline = r.ends_offline();
@@ -102,7 +101,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
   s.stored = true;
   if (r.has_will()) {
     s.will = will_from_pb(r.will());
-    hold_will(*s.will, s);
+    sessions_.hold_will(*s.will, s);
     if (r.will_at_ms() != 0) s.will->at = {r.will_at_ms()};
     s.will->ours = r.will_is_ours();
   }
@@ -144,19 +143,19 @@ void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) 
 }  // namespace
 
 void Broker::queue(base::SessionId id, const StoredEntry& first, const StoredEntry& last) {
-  Session* s = by_id(id);
+  Session* s = sessions_.by_id(id);
   if (s == nullptr) {
     orphan_queues_.emplace(id.value, std::pair(first, last));
-    next_session_ = std::max(next_session_, id.value + 1);
+    sessions_.skip_id(id);
     return;
   }
   adopt_queue(*s, first, last);
-  queued_now_ += s->flow().queued;
-  count_queue(*s, static_cast<std::int64_t>(s->flow().queued_bytes));
+  sessions_.count_entries(s->flow().queued);
+  sessions_.count_queue(*s, static_cast<std::int64_t>(s->flow().queued_bytes));
 }
 
 void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_view value) {
-  Session* s = by_id(id);
+  Session* s = sessions_.by_id(id);
   if (s == nullptr) return;
   base::RecordReader r(value);
   Received from;
@@ -203,10 +202,10 @@ void Broker::applied(std::string_view key, std::string_view value) {
 void Broker::forget(base::SessionId id) {
   orphan_queues_.erase(id.value);
   estates_.erase(id);
-  Session* s = by_id(id);
+  Session* s = sessions_.by_id(id);
   if (s == nullptr) return;
   drop_subscriptions(*s);
-  erase_session(*s);
+  sessions_.erase(*s);
 }
 
 void Broker::forget_retained(std::string_view key) {
@@ -299,7 +298,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   const bool known_version = ch.version == mqtt::Version::v311 || ch.version == mqtt::Version::v5;
   if (!parsed || !known_version || ch.receive_maximum == 0) return lost();
   const std::string key = key_of_cookie(ch, id);
-  Session* s = by_client(key);
+  Session* s = sessions_.by_client(key);
   const bool stored = id.expiry_s() != 0;
   if (s != nullptr && s->epoch > id.epoch()) {  // I5: a newer CONNECT owns it
     keep_name();
@@ -323,9 +322,9 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     s = nullptr;
   }
   if (s == nullptr) {
-    if (by_id({id.session()}) != nullptr) return lost();
-    s = &make_session(key, {id.session()});
-    hold(*s, principal_key(ch));
+    if (sessions_.by_id({id.session()}) != nullptr) return lost();
+    s = &sessions_.make(key, {id.session()});
+    sessions_.hold(*s, principal_key(ch));
     s->epoch = id.epoch();
   }
   if (std::exchange(s->limbo, false) && !stored) {  // what counts is in the cookie
@@ -343,7 +342,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   s->owner_conn = ch.conn.local().packed();
   if (!s->will && id.has_will() && !ch.clean_disconnect) {
     s->will = will_from_pb(id.will());
-    hold_will(*s->will, *s);
+    sessions_.hold_will(*s->will, *s);
   }
   bind(ch, *s);
   use_fair_key(ch);
@@ -432,8 +431,8 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   const std::uint64_t first = q.first_seq;
   adopt_queue(s, found->second.first, found->second.second);
   q.first_seq = first;
-  queued_now_ += q.queued;
-  count_queue(s, static_cast<std::int64_t>(q.queued_bytes));
+  sessions_.count_entries(q.queued);
+  sessions_.count_queue(s, static_cast<std::int64_t>(q.queued_bytes));
   orphan_queues_.erase(found);
 }
 
@@ -454,7 +453,7 @@ void Broker::attached_all(base::Instant now) {
   started_at_ = latest_ = now;
   serving_ = may_have_work_ = true;
   restore_routes();
-  for (Session* const each : by_id_) {
+  for (Session* const each : sessions_.all()) {
     Session& s = *each;
     if (s.channel != nullptr || s.limbo || estates_.has(s.id)) continue;
     settle_sequence(s);

@@ -54,22 +54,8 @@ Reason Broker::admit(Channel& ch, AuthResult& result) {
   if (!admit_will(ch)) return refuse("not allowed to publish to the topic of its will");
   const std::string said = std::move(c.client_id);
   c.client_id = session_key(ch, said);
-  if (ch.user_proven) adopt_unowned(said, c.client_id);
+  if (ch.user_proven) sessions_.adopt_unowned(said, c.client_id);
   return Reason::success;
-}
-
-// A session of the last release, whose key had no user name, is for the first user whose identity
-// is proven and who has its client id. What is in its queue is checked before it is sent.
-void Broker::adopt_unowned(std::string_view client_id, const std::string& key) {
-  Session* s = by_client(std::string(kUnownedKey).append(client_id));
-  if (s != nullptr && by_client(key) == nullptr) rename(*s, key);
-}
-
-void Broker::rename(Session& s, const std::string& key) {
-  by_client_.erase(&s);
-  s.client_id = key;
-  by_client_.insert(&s);
-  hold_again(s, principal_of(key));
 }
 
 bool Broker::admit_will(Channel& ch) {
@@ -124,7 +110,7 @@ std::vector<base::SessionId> Broker::concerned(const Concerned& who,
                                                std::vector<base::SessionId>& removed) {
   usage_.accounts().refresh();
   std::vector<base::SessionId> ids;
-  for (const Session* s : by_id_) {
+  for (const Session* s : sessions_.all()) {
     const std::string_view key = principal_of(s->client_id);
     if (!is_registered(key) || !who.has(key)) continue;
     (who.has_removed(key) && !s->limbo ? removed : ids).push_back(s->id);
@@ -136,7 +122,7 @@ void Broker::review_scopes(const Principals& registry, const std::vector<base::S
                            base::Instant now) {
   std::vector<Session*> gone;
   for (const base::SessionId id : sessions) {
-    Session* const s = by_id(id);
+    Session* const s = sessions_.by_id(id);
     if (s == nullptr) continue;
     const std::string_view key = principal_of(s->client_id);
     Channel* ch = s->channel;
@@ -192,7 +178,7 @@ void Broker::use_scope(Channel& ch, ScopePtr scope) {
 
 void Broker::remove_sessions(const std::vector<base::SessionId>& sessions, base::Instant now) {
   for (const base::SessionId id : sessions) {
-    Session* const s = by_id(id);
+    Session* const s = sessions_.by_id(id);
     if (s == nullptr) continue;
     const WorksFor scope = works_for(s->channel == nullptr ? base::kNoConn : s->channel->conn);
     remove_session(*s, kRemoved, now);
@@ -242,7 +228,7 @@ void Broker::remove_session(Session& s, const char* why, base::Instant now) {
     fail(*ch, Reason::administrative_action, CloseReason::policy, why);
     ch->session = nullptr;
     s.channel = nullptr;
-    count_online(s, -1);
+    sessions_.count_online(s, -1);
   }
   end_session(s, heard ? WillOf::published : WillOf::dropped, now);
 }

@@ -199,7 +199,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   if (fresh) s.changed = ++moments_;
   if (fresh) {
     if (partitioned()) count_route(raw, 1);
-    ++subscriptions_;
+    sessions_.count_subscriptions(1);
     auto shared = p.shared ? std::make_unique<std::string>(p.group) : nullptr;
     s.shared = s.shared || p.shared;
     s.subscriptions.push_back({filter, options, id, std::move(shared)});
@@ -222,7 +222,7 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   budget_.take_group(router_.looked());
   if (!removed) return false;
   if (partitioned()) count_route(raw, -1);
-  --subscriptions_;
+  sessions_.count_subscriptions(-1);
   s.held.give_back(cost_of_filter(raw));
   const auto gone = std::find_if(
       s.subscriptions.begin(), s.subscriptions.end(),
@@ -238,7 +238,7 @@ void Broker::drop_subscriptions(Session& s) {
     if (partitioned()) count_route(raw_filter(sub), -1);
     router_.remove(sub.filter, &s, sub.group());
     budget_.take_group(router_.looked());
-    --subscriptions_;
+    sessions_.count_subscriptions(-1);
   }
   Subscriptions().swap(s.subscriptions);
   s.held.give_back_all();

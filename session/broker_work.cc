@@ -133,7 +133,7 @@ void Broker::run_due_lists(base::Instant now) {
       run_list(due, now);
       if (due.at != due.list.size()) return;
       for (; due.pumped != due.touched.size() && !budget_.spent(); ++due.pumped) {
-        Session* s = by_id(due.touched[due.pumped].first);
+        Session* s = sessions_.by_id(due.touched[due.pumped].first);
         if (s == nullptr || s->channel == nullptr) continue;
         const WorksFor scope = works_for(s->channel->conn);
         pump(*s, now);
@@ -323,7 +323,7 @@ bool Broker::stage_some_groups(Deferred& d, Delivery& delivery) {
 // Where an edge survives us also for expiry-0 sessions: their copies can't all leave in one frame
 // with the acknowledgement.
 void Broker::stage_receiver(const Fanout::Receiver& r, Delivery& d) {
-  Session* s = by_id(r.session);
+  Session* s = sessions_.by_id(r.session);
   if (s == nullptr) return;
   const std::uint8_t qos = std::min(d.message.qos, r.options.qos());
   const bool retain = d.message.retain && r.options.retain_as_published();
@@ -381,7 +381,8 @@ bool Broker::spread_part(Deferred& d, base::Instant now) {
   for (; f.at < f.to.size() && !budget_.share_spent(); ++f.at) {
     budget_.take(1);
     const Fanout::Receiver& r = f.to[f.at];
-    if (Session* s = by_id(r.session)) deliver_to(*s, r.options, r.ids, delivery, &d, later, now);
+    if (Session* s = sessions_.by_id(r.session))
+      deliver_to(*s, r.options, r.ids, delivery, &d, later, now);
   }
   if (!later.empty()) send_later(delivery, std::move(later));
   return f.at == f.to.size();
@@ -435,7 +436,7 @@ void Broker::go_on_filling(RetainedFill& fill, std::string_view so_far) {
 
 // True: all that the queue takes is in it, or nobody waits for it any more.
 bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
-  Session* s = by_id(fill.session);
+  Session* s = sessions_.by_id(fill.session);
   const Channel* ch = connections_.find(fill.conn);
   if (s == nullptr || ch == nullptr || ch->session != s || ch->closed) return true;
   while (fill.at < fill.items->size()) {
@@ -471,7 +472,7 @@ void Broker::run_timers(base::Instant now) {
     const std::uint64_t id = timers_.top().second;
     timers_.pop();
     budget_.take(TurnBudget::kSession);
-    if (Session* s = by_id({id})) on_timer(*s, now);
+    if (Session* s = sessions_.by_id({id})) on_timer(*s, now);
   }
 }
 

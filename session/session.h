@@ -81,6 +81,10 @@ struct Will {
   Account* account = nullptr;  // when it fires: whose rate it counts for
 };
 
+inline Cost cost_of(const Will& w) {
+  return cost_of_will(w.message->size());
+}
+
 // A QoS 2 PUBLISH received and not yet released by the device.
 struct Received {
   std::uint64_t edge = 0;

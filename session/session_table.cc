@@ -1,0 +1,122 @@
+#include "session/session_table.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "base/assert.h"
+#include "session/peer_tag.h"
+#include "session/principal_key.h"
+
+namespace berth::session {
+
+SessionTable::SessionTable(Context& cx, TenantUsage& usage)
+    : Room(cx), usage_(usage), holdings_(options_.holdings) {}
+
+SessionTable::~SessionTable() {
+  for (Session* s : by_id_) delete s;
+}
+
+void SessionTable::expect(std::size_t count) {
+  by_id_.reserve(count);
+  by_client_.reserve(count);
+}
+
+void SessionTable::rekey(Session& s, std::string key) {
+  by_client_.erase(&s);
+  s.client_id = std::move(key);
+  by_client_.insert(&s);
+}
+
+Session* SessionTable::by_id(base::SessionId id) const {
+  const auto it = by_id_.find(id.value);
+  return it == by_id_.end() ? nullptr : *it;
+}
+
+Session* SessionTable::by_client(std::string_view client_id) const {
+  const auto it = by_client_.find(client_id);
+  return it == by_client_.end() ? nullptr : *it;
+}
+
+Session& SessionTable::make(std::string_view client_id, base::SessionId id) {
+  auto owned = std::make_unique<Session>();
+  Session& s = *owned;
+  s.id = id;
+  s.client_id = client_id;
+  s.peer = partitioned() ? peer_of_client(client_id) : 0;
+  const bool fresh = by_id_.insert(owned.release()).second;
+  BERTH_ASSERT(fresh);
+  by_client_.insert(&s);
+  next_session_ = std::max(next_session_, id.value + 1);
+  return s;
+}
+
+void SessionTable::erase(Session& s) {
+  BERTH_ASSERT(s.channel == nullptr && s.subscriptions.empty());
+  queued_now_ -= std::min<std::uint64_t>(queued_now_, s.flow().queued);
+  leave_account(s);
+  queued_bytes_now_ -= std::min(queued_bytes_now_, s.flow().queued_bytes);
+  by_client_.erase(&s);
+  by_id_.erase(&s);
+  delete &s;
+}
+
+void SessionTable::rename(Session& s, const std::string& key) {
+  rekey(s, key);
+  hold_again(s, principal_of(key));
+}
+
+// A session of the last release, whose key had no user name, is for the first user whose identity
+// is proven and who has its client id. What is in its queue is checked before it is sent.
+void SessionTable::adopt_unowned(std::string_view client_id, const std::string& key) {
+  Session* s = by_client(std::string(kUnownedKey).append(client_id));
+  if (s != nullptr && by_client(key) == nullptr) rename(*s, key);
+}
+
+void SessionTable::hold(Session& s, std::string_view principal) {
+  if (s.peer == 0) s.held = Holding(holdings_, principal, s.id);
+}
+
+// Of a session that was stored.
+void SessionTable::hold_will(Will& w, const Session& s) {
+  if (s.held.holder() == nullptr) return;
+  w.held = Holding(holdings_, std::string(s.held.holder()->principal()));
+  w.held.keep(cost_of(w));
+}
+
+// The session has another owner.
+void SessionTable::hold_again(Session& s, std::string_view principal) {
+  const Cost filters = s.held.cost();
+  hold(s, principal);
+  s.held.keep(filters);
+  if (s.will) hold_will(*s.will, s);
+}
+
+void SessionTable::join_account(Session& s, std::string_view site) {
+  const std::string_view key = principal_of(s.client_id);
+  if (!is_registered(key) || (s.account != nullptr && s.account->site() == site)) return;
+  leave_account(s);
+  s.account = &usage_.accounts().of(tenant_of(key), site);
+  s.account->count(&Usage::sessions, 1);
+  s.account->count(&Usage::queue_bytes, static_cast<std::int64_t>(s.flow().queued_bytes));
+}
+
+void SessionTable::leave_account(Session& s) {
+  if (s.account == nullptr) return;
+  s.account->count(&Usage::sessions, -1);
+  s.account->count(&Usage::queue_bytes, -static_cast<std::int64_t>(s.flow().queued_bytes));
+  s.account = nullptr;
+}
+
+void SessionTable::count_online(Session& s, int change) {
+  online_ = change > 0 ? online_ + 1 : online_ - 1;
+  if (s.account != nullptr) s.account->count(&Usage::connections, change);
+}
+
+// Bytes that have come into a session's stored queue, or gone from it.
+void SessionTable::count_queue(Session& s, std::int64_t bytes) {
+  const std::int64_t all = static_cast<std::int64_t>(queued_bytes_now_) + bytes;
+  queued_bytes_now_ = static_cast<std::uint64_t>(std::max<std::int64_t>(all, 0));
+  if (s.account != nullptr) s.account->count(&Usage::queue_bytes, bytes);
+}
+
+}  // namespace berth::session

@@ -1,0 +1,78 @@
+// All sessions, by number and by client (the key of principal_key.h with the client id), with what
+// they hold in memory and what they are counted for. Owns them. One shard, one thread.
+#pragma once
+
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "session/context.h"
+#include "session/core_types.h"
+#include "session/holdings.h"
+#include "session/session.h"
+#include "session/tenant_usage.h"
+
+namespace berth::session {
+
+class SessionTable final : private Room {
+ public:
+  SessionTable(Context& cx, TenantUsage& usage);
+  ~SessionTable();
+
+  std::size_t size() const { return by_id_.size(); }
+  // REQUIRES of who goes through them: no session begins or ends meanwhile.
+  const auto& all() const { return by_id_; }
+  Session& make_new(std::string_view client_id) { return make(client_id, {next_session_++}); }
+  // No session that begins gets this number any more.
+  void skip_id(base::SessionId id) { next_session_ = std::max(next_session_, id.value + 1); }
+  void rekey(Session& s, std::string key);
+  void expect(std::size_t count);
+  Holdings& holdings() { return holdings_; }
+  const Holdings& holdings() const { return holdings_; }
+
+  // -- totals
+  std::uint64_t online() const { return online_; }
+  std::uint64_t queued() const { return queued_now_; }  // entries in stored queues
+  std::uint64_t queued_bytes() const { return queued_bytes_now_; }
+  std::uint64_t subscriptions() const { return subscriptions_; }
+  // So many entries have come into stored queues, or gone from them.
+  void count_entries(std::int64_t n) {
+    const std::int64_t all = static_cast<std::int64_t>(queued_now_) + n;
+    queued_now_ = static_cast<std::uint64_t>(std::max<std::int64_t>(all, 0));
+  }
+  void count_subscriptions(std::int64_t n) { subscriptions_ += static_cast<std::uint64_t>(n); }
+
+  // Null: there is none.
+  Session* by_id(base::SessionId id) const;
+  Session* by_client(std::string_view client_id) const;
+  Session& make(std::string_view client_id, base::SessionId id);
+  void erase(Session& s);
+  // With another client key: of the same client, now that its user is known.
+  void rename(Session& s, const std::string& key);
+  void adopt_unowned(std::string_view client_id, const std::string& key);
+  // What it holds counts for `principal`.
+  void hold(Session& s, std::string_view principal);
+  void hold_will(Will& w, const Session& s);
+  // From now on it counts for the account of `site`; unless its client is not registered.
+  void join_account(Session& s, std::string_view site);
+  void count_online(Session& s, int change);
+  void count_queue(Session& s, std::int64_t bytes);
+
+ private:
+  void hold_again(Session& s, std::string_view principal);
+  void leave_account(Session& s);
+
+  TenantUsage& usage_;
+  Holdings holdings_;                                        // outlives all that holds something
+  boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
+  boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
+  std::uint64_t next_session_ = 1;
+  std::uint64_t queued_now_ = 0;
+  std::uint64_t queued_bytes_now_ = 0;
+  std::uint64_t online_ = 0;
+  std::uint64_t subscriptions_ = 0;
+};
+
+}  // namespace berth::session
