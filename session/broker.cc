@@ -144,7 +144,7 @@ bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now)
         fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
              "PINGREQ with flags or a body");
       } else if (gated(ch)) {
-        defer(ch, {});
+        commits_.defer(ch, {});
       }
       return true;
     default:
@@ -156,31 +156,6 @@ bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now)
 
 void Broker::rested(base::ConnId conn) {
   if (Channel* ch = connections_.find(conn)) ch->resting = false;
-}
-
-void Broker::defer(Channel& ch, Deferred d) {
-  d.conn = ch.conn;
-  d.in_off = ch.in_off;
-  d.came = times_.now();
-  ++ch.pending;
-  may_have_work_ = true;
-  open_.deferred.push_back(std::move(d));
-}
-
-void Broker::defer_call(Channel& ch, std::function<void(base::Instant)> call) {
-  Deferred d;
-  d.kind = Deferred::Kind::call;
-  d.call = std::move(call);
-  defer(ch, std::move(d));
-}
-
-// For effects of no connection (wills). `wrote`: they wait for writes of the open batch.
-void Broker::submit(Deferred d, bool wrote, base::Instant now) {
-  d.conn = base::kNoConn;
-  d.work = effects_.work().word();
-  if (!wrote && run(d, now)) return;
-  may_have_work_ = true;
-  open_.deferred.push_back(std::move(d));
 }
 
 // False: it has to wait for writes that it made. Only its retained message has been kept meanwhile.
@@ -224,37 +199,9 @@ void Broker::end_deferral(Channel& ch) {
   end_soon(ch);
 }
 
-std::shared_ptr<const Batch> Broker::seal() {
-  if (open_.writes->empty()) return nullptr;
-  for (const auto& [id, seq] : open_.touched) {
-    if (Session* s = sessions_.by_id(id)) s->own_flow().touched = 0;
-  }
-  sealed_.push_back(std::move(open_));
-  open_ = OpenBatch{};
-  return sealed_.back().writes;
-}
-
-void Broker::committed(const CommitResult& result, base::Instant now) {
-  BERTH_ASSERT(!sealed_.empty() && !result.error);
-  OpenBatch batch = std::move(sealed_.front());
-  sealed_.pop_front();
-  ++probe_.commits;
-  probe_.committed_writes += batch.writes->size();
-  for (const auto& [id, seq] : batch.touched) {
-    if (Session* s = sessions_.by_id(id))
-      s->own_flow().durable_seq = std::max(s->flow().durable_seq, seq);
-  }
-  may_have_work_ = true;
-  due_.push_back({std::move(batch.deferred), 0, std::move(batch.touched), 0, batch.retains});
-  for (const base::SessionId id : result.refused) {  // another owner took the session
-    Session* s = sessions_.by_id(id);
-    if (s != nullptr && s->channel != nullptr) {
-      const WorksFor scope = works_for(s->channel->conn);
-      events::taken_over(*s->channel, nullptr);
-      fail(*s->channel, Reason::session_taken_over, CloseReason::taken_over);
-    }
-  }
-  run_due(now);
+void Broker::refused(Session& s) {
+  events::taken_over(*s.channel, nullptr);
+  fail(*s.channel, Reason::session_taken_over, CloseReason::taken_over);
 }
 
 // An input that has taken effect.
@@ -352,7 +299,7 @@ void Broker::end_connections(base::Instant now) {
     }
   }
   ending_.erase(ending_.begin(), ending_.begin() + static_cast<std::ptrdiff_t>(i));
-  for (i = 0; i < ending_stored_.size() && !budget_.spent() && staging_has_room(); ++i) {
+  for (i = 0; i < ending_stored_.size() && !budget_.spent() && commits_.has_room(); ++i) {
     if (Channel* ch = connections_.find(ending_stored_[i]); can_end(ch)) end(*ch);
   }
   ending_stored_.erase(ending_stored_.begin(),
@@ -396,11 +343,11 @@ void Broker::record_applied(Channel& ch, std::string_view outcome, std::uint64_t
   AppliedList& list = *ch.applied;
   while (!list.empty() && list.front().first <= ch.edge_in_ack) {  // can't be replayed any more
     const std::string key = applied_key(ch, list.front().first);
-    write({.kind = WriteKind::remove_applied, .key = key});
+    commits_.write({.kind = WriteKind::remove_applied, .key = key});
     list.erase(list.begin());
   }
   const std::string key = applied_key(ch, offset);
-  write({.kind = WriteKind::put_applied, .key = key, .value = outcome});
+  commits_.write({.kind = WriteKind::put_applied, .key = key, .value = outcome});
   std::erase_if(list, [&](const auto& known) { return known.first == offset; });
   list.emplace_back(offset, std::string(outcome));
 }

@@ -30,6 +30,7 @@
 #include "protocol/mqtt/codec.h"
 #include "protocol/park/frame.h"
 #include "session/access.h"
+#include "session/commit_pipeline.h"
 #include "session/connection_table.h"
 #include "session/context.h"
 #include "session/core_types.h"
@@ -61,7 +62,7 @@ struct ContextOwner {
   Context cx_;
 };
 
-class Broker : public RestoreSink, private ContextOwner, private Room {
+class Broker : public RestoreSink, private ContextOwner, private Room, private CommitSink {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);
@@ -157,10 +158,10 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
   // it; batches commit in order, committed() is called once for each.
-  std::shared_ptr<const Batch> seal();
-  void committed(const CommitResult& result, base::Instant now);
+  std::shared_ptr<const Batch> seal() { return commits_.seal(); }
+  void committed(const CommitResult& result, base::Instant now) { commits_.committed(result, now); }
   MessageTimes& times() { return times_; }
-  bool has_uncommitted() const { return !open_.writes->empty() || !sealed_.empty(); }
+  bool has_uncommitted() const { return commits_.has_uncommitted(); }
 
   // -- a turn's work is bounded (TurnBudget). The shell begins a turn's budget anew before it
   // offers again what waited for it, and stops when the turn is spent; fair_key() tells whose turn
@@ -198,9 +199,9 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  void defer(Channel& ch, Deferred d);
-  void defer_call(Channel& ch, std::function<void(base::Instant)> call);
-  bool run(Deferred& d, base::Instant now);
+  bool run(Deferred& d, base::Instant now) override;
+  void durable(Session& s, base::Instant now) override { pump(s, now); }
+  void refused(Session& s) override;
 
   // broker_work.cc: work that takes more than one turn
   void work(base::Instant now);
@@ -208,10 +209,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   bool anything_waits() const;
   bool may_write_record(Channel& ch);
   void call_some(base::Instant now);
-  void run_due(base::Instant now);
-  void run_due_lists(base::Instant now);
-  void run_list(Due& due, base::Instant now);
-  void put_back(Due& due, Deferred d);
   void end_deferral(Channel& ch);
   static bool is_fanout(const Match& m, std::uint8_t qos, std::size_t bytes) {
     const std::size_t n = m.targets.size() + m.groups.size();  // of a group one member
@@ -233,9 +230,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   bool fill_part(RetainedFill& fill, base::Instant now);
   void run_timers(base::Instant now);
   void publish_due_wills(base::Instant now);
-  bool staging_has_room() const { return open_.writes->bytes() < Fanout::kBatchBytes; }
-  void submit(Deferred d, bool wrote, base::Instant now);
-  std::size_t writes() const { return open_.writes->size(); }
   // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
   // `optional`; head_ is empty when it is too large even so. `encode` writes to head_.
   template <class F>
@@ -268,7 +262,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   void end_soon(Channel& ch);
   void end_connections(base::Instant now);
   void flush_state();
-  void write(const Write& w) { open_.writes->add(w); }
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
   void flush_cookies();
   std::string applied_key(const Channel& ch, std::uint64_t offset) const;
@@ -350,7 +343,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   std::vector<base::SessionId> spilled_before(const Channel& ch) const;
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   void defer_or_reply(Channel& ch, Deferred d);
-  void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
   // broker_route.cc
   bool needs_staging(const Match& m, const Delivery& d);
   bool must_spill(Session& s, const Delivery& d, bool returns);
@@ -475,7 +467,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   void remove_peer_route(Session& s, std::string_view raw);
   void on_peer_subscribe(Channel& ch, const protocol::mqtt::SubscribeView& v);
   void on_peer_unsubscribe(Channel& ch, const protocol::mqtt::UnsubscribeView& v);
-  void write_nothing();
   void remember_taken(std::uint32_t source, std::uint64_t seq);
   // What is retained is kept for other partitions in their queues too, even with QoS 0.
   static bool kept_for_peers(const Delivery& d) { return d.message.qos != 0 || d.message.retain; }
@@ -568,6 +559,7 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   ConnectionTable connections_{cx_};
   TenantUsage usage_{cx_};
   SessionTable sessions_{cx_, usage_};
+  CommitPipeline commits_{cx_, *this, connections_, sessions_};
   // -- not in a room yet
   const AccessPolicy* access_;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
@@ -580,11 +572,7 @@ class Broker : public RestoreSink, private ContextOwner, private Room {
   std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
 
   FanoutPlaces fanouts_;  // before all that holds Fanouts
-  OpenBatch open_;
-  std::deque<OpenBatch> sealed_;
-  std::deque<Due> due_;
   bool in_work_ = false;
-  bool in_due_ = false;
   std::deque<Deferred> staging_;  // Fanouts, a part each in turn
   std::deque<Deferred> spreading_;
   std::deque<RetainedFill> filling_;

@@ -323,7 +323,7 @@ void Broker::use_fair_key(Channel& ch) {
 
 void Broker::establish(Channel& ch, base::Instant now) {
   bool present = false;
-  const std::size_t before = writes();
+  const std::size_t before = commits_.writes();
   Session& s = claim_session(ch, present, now);
   const bool was_stored = s.stored;
   apply_connect(ch, s, now);
@@ -333,7 +333,7 @@ void Broker::establish(Channel& ch, base::Instant now) {
   credential_good(ch, now);  // it has just been looked at; for when it ends
   if (ch.park) subscribe_commands(ch, s, present, now);
   if (s.persistent() || s.will || was_stored) put_record(s);
-  answer_connect(ch, present, writes() != before, now);
+  answer_connect(ch, present, commits_.writes() != before, now);
 }
 
 // When it is durable; and what subscribes with it (Park) when all partitions know of it.
@@ -349,7 +349,7 @@ void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant
     }
   };
   if (!wrote) return await_routes(ch, answer, false, now);
-  defer_call(ch, [this, answer, subscribes, conn = ch.conn](base::Instant t) {
+  commits_.defer_call(ch, [this, answer, subscribes, conn = ch.conn](base::Instant t) {
     Channel* c = connections_.find(conn);
     if (!subscribes || routes_known() || c == nullptr) return answer(t);
     await_routes(*c, answer, true, t);

@@ -85,7 +85,7 @@ void Broker::drop_entry(Session& s, std::uint64_t seq) {
     trim(s);
     return;
   }
-  write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
+  commits_.write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
   count_removed(s);
   // While it is connected a hole stays: what is under way from the store counts from first_seq, and
   // nothing below that could be passed over.
@@ -122,13 +122,8 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
   head_.clear();
   encode_entry(head_, d.message, qos, retain, q.cumulative_bytes, ids.empty() ? nullptr : &ids,
                d.mark);
-  write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = head_});
-  if (q.touched == 0) {
-    open_.touched.emplace_back(s.id, seq);
-    q.touched = static_cast<std::uint32_t>(open_.touched.size());
-  } else {
-    open_.touched[q.touched - 1].second = seq;
-  }
+  commits_.write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = head_});
+  commits_.touch(s, seq);
   if (s.channel == nullptr) return;
   if (seq > q.sent_max) reserve_sent(s);
   Outbox& o = outbox(s);
@@ -450,7 +445,8 @@ void Broker::finish_entry(Session& s, std::uint64_t seq) {
   e.message = {};
   e.ids.reset();
   if (!e.stored) return;
-  write({.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
+  commits_.write(
+      {.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
   count_removed(s);
 }
 
@@ -481,7 +477,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
              ", which has another QoS");
     return true;
   }
-  const std::size_t before = writes();
+  const std::size_t before = commits_.writes();
   Deferred d;
   d.packet_id = a.packet_id;
   if (f.type() == PacketType::pubrec) {
@@ -503,8 +499,8 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     }
   }
   if (!s.persistent()) dirty(ch, CookieSlot::volatile_state);
-  if (writes() != before) {
-    defer(ch, std::move(d));
+  if (commits_.writes() != before) {
+    commits_.defer(ch, std::move(d));
   } else {
     defer_or_reply(ch, std::move(d));
   }
@@ -520,7 +516,7 @@ void Broker::release_entry(Session& s, OutEntry& e, std::uint64_t seq) {
   if (!e.stored) return;
   std::string value;
   encode_released(value, s.flow().cumulative_bytes);
-  write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = value});
+  commits_.write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = value});
 }
 
 }  // namespace berth::session

@@ -38,7 +38,7 @@ void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<
   stored_edges_.erase(e.id);
   if (!serving_) return;
   const std::string key = edge_key(e.id);
-  if (!e.internal) write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
+  if (!e.internal) commits_.write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
   for (const auto& ch : connections_.of_link(link)) {
     if (ch) wake_channel(*ch, now);
   }
@@ -46,7 +46,7 @@ void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [done = std::move(done)](base::Instant) { done(); };
-  submit(std::move(d), has_uncommitted(), now);
+  commits_.submit(std::move(d), commits_.has_uncommitted(), now);
 }
 
 // A connection that was attached goes on: what it has in flight is read first.
@@ -87,30 +87,18 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   };
   // Their retained messages are in these batches. A QoS 2 PUBLISH that is said again is found in
   // the store and would not be retained anew.
-  const auto keep = [&](const auto& list) {
-    for (const Deferred& d : list) {
+  const auto keep = [&](const auto& list, std::size_t from) {
+    for (std::size_t i = from; i < list.size(); ++i) {
+      const Deferred& d = list[i];
       if (!theirs(d) || d.kind != Deferred::Kind::publish || !d.message || d.kept) continue;
       MessageView m = d.message->view();
       m.stamp = d.stamp;
       if (m.retain) keep_retained(m, latest_);
     }
   };
-  for (const Due& due : due_) keep(due.list);
-  for (const OpenBatch& batch : sealed_) keep(batch.deferred);
-  keep(staging_);
-  keep(open_.deferred);
-  const auto theirs_again = [&](OpenBatch& batch) {
-    const auto end = batch.deferred.begin() + static_cast<std::ptrdiff_t>(batch.again);
-    batch.again -= static_cast<std::size_t>(std::count_if(batch.deferred.begin(), end, theirs));
-    std::erase_if(batch.deferred, theirs);
-  };
-  theirs_again(open_);
-  for (OpenBatch& batch : sealed_) theirs_again(batch);
-  for (Due& due : due_) {
-    due.list.erase(due.list.begin(), due.list.begin() + static_cast<std::ptrdiff_t>(due.at));
-    due.at = 0;
-    std::erase_if(due.list, theirs);
-  }
+  commits_.each_list(keep);
+  keep(staging_, 0);
+  commits_.drop_link(link);
   std::erase_if(staging_, theirs);
   std::erase_if(spreading_, theirs);
   std::erase_if(filling_, [link](const RetainedFill& f) { return f.conn.link() == link; });
@@ -149,7 +137,7 @@ void Broker::remove_applied(const EdgeConn& conn, const AppliedList& list) {
     base::put_key64(key, conn.first);
     base::put_key64(key, conn.second);
     base::put_key64(key, offset);
-    write({.kind = WriteKind::remove_applied, .key = key});
+    commits_.write({.kind = WriteKind::remove_applied, .key = key});
   }
 }
 
@@ -165,7 +153,7 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
     end_connection_of(*s, EndBy::us, now);
   }
   remove_orphans_of(e.id);
-  write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});
+  commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});
   e = Edge{};
 }
 

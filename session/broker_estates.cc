@@ -60,7 +60,7 @@ bool Broker::leave_estate(Session& s, base::Instant now) {
   const bool stored = !e.read_all;
   estates_.add(s.id, std::move(e));
   if (stored) put_record(s);
-  await_estate(s.id, has_uncommitted(), now);
+  await_estate(s.id, commits_.has_uncommitted(), now);
   return true;
 }
 
@@ -85,7 +85,7 @@ void Broker::await_estate(base::SessionId id, bool behind_commit, base::Instant 
     may_have_work_ = true;
     estates_.wait(id, e->fair_key);
   };
-  submit(std::move(d), behind_commit, now);
+  commits_.submit(std::move(d), behind_commit, now);
 }
 
 // Those found in the store, and those whose read has failed.
@@ -108,7 +108,7 @@ bool Broker::restore_estate(Session& s, const pb::Session& r) {
 
 // A part of what waits, of each in turn.
 void Broker::hand_on_some(base::Instant now) {
-  for (std::size_t n = estates_.waiting(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
+  for (std::size_t n = estates_.waiting(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
     const base::SessionId id = estates_.next();
     Estate* e = estates_.find(id);
     Session* s = sessions_.by_id(id);
@@ -121,7 +121,7 @@ void Broker::hand_on_some(base::Instant now) {
       end_estate(*s);
       continue;
     }
-    while (!e->held.empty() && staging_has_room() && !budget_.share_spent()) {
+    while (!e->held.empty() && commits_.has_room() && !budget_.share_spent()) {
       hand_on(*s, *e, e->held.front(), now);
       e->held.pop_front();
     }
@@ -137,7 +137,8 @@ void Broker::hand_on_some(base::Instant now) {
 }
 
 void Broker::end_estate(Session& s) {
-  if (s.stored || s.flow().queued != 0) write({.kind = WriteKind::delete_session, .session = s.id});
+  if (s.stored || s.flow().queued != 0)
+    commits_.write({.kind = WriteKind::delete_session, .session = s.id});
   estates_.erase(s.id);
   sessions_.erase(s);
 }
@@ -169,7 +170,7 @@ void Broker::estate_loaded(base::SessionId id, std::uint64_t ticket,
 void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base::Instant now) {
   budget_.take(TurnBudget::kDelivery);
   if (h.seq != 0) {
-    write({.kind = WriteKind::remove, .session = from.id, .seq = h.seq});
+    commits_.write({.kind = WriteKind::remove, .session = from.id, .seq = h.seq});
     count_removed(from);
   }
   if (!h.message || h.mark == 0) return;
@@ -223,7 +224,7 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
     }
     send_message(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids, at);
   };
-  submit(std::move(late), has_uncommitted(), now);
+  commits_.submit(std::move(late), commits_.has_uncommitted(), now);
 }
 
 // The group that it came by: one of its session's, else (it has unsubscribed since) the only one

@@ -49,15 +49,15 @@ void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant no
   Channel* ch = connections_.find(conn);
   if (ch == nullptr) return;
   if (ch->live()) events::edge_closed(*ch, cause);  // else it has been said
-  const std::size_t before = writes();
+  const std::size_t before = commits_.writes();
   detach(*ch, cause, now);
   if (ch->applied) {
     for (const auto& [offset, outcome] : *ch->applied) {
       const std::string key = applied_key(*ch, offset);
-      write({.kind = WriteKind::remove_applied, .key = key});
+      commits_.write({.kind = WriteKind::remove_applied, .key = key});
     }
   }
-  if (writes() == before) {
+  if (commits_.writes() == before) {
     connections_.forget(*ch);
     effects_.release(conn);
     return;
@@ -65,7 +65,7 @@ void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant no
   // The edge may forget the connection only when its end is durable; the channel can go now, but
   // its slot must not be reused before.
   ch->state = Channel::State::closing;
-  defer_call(*ch, [this, conn](base::Instant) {
+  commits_.defer_call(*ch, [this, conn](base::Instant) {
     if (Channel* c = connections_.find(conn)) connections_.forget(*c);
     effects_.release(conn);
   });
@@ -157,7 +157,7 @@ void Broker::fire_will(Session& s, base::Instant now) {
   base::put_key64(intent, static_cast<std::uint64_t>(now.ms));
   const std::uint64_t number = next_intent_++;
   base::put_key64(intent, number);
-  write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});
+  commits_.write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});
   if (s.stored && s.channel == nullptr) put_record(s);
   Deferred d;
   d.kind = Deferred::Kind::call;
@@ -165,7 +165,7 @@ void Broker::fire_will(Session& s, base::Instant now) {
   const std::uint64_t word = effects_.work().word();
   const WorksFor scope =
       works_for(word != 0 ? word : ForwardedWork{ForwardedWork::kWillSource, number}.packed());
-  submit(std::move(d), true, now);
+  commits_.submit(std::move(d), true, now);
 }
 
 void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
@@ -174,8 +174,9 @@ void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>
   ++probe_.wills_published;
   MessageView m = will->message->view();
   if (will->message_expiry_s != 0) m.expires_at = messages_at(now).plus_s(will->message_expiry_s);
-  publish_internal(m, now,
-                   [this, intent] { write({.kind = WriteKind::remove_applied, .key = intent}); });
+  publish_internal(m, now, [this, intent] {
+    commits_.write({.kind = WriteKind::remove_applied, .key = intent});
+  });
 }
 
 // A will of the store, begun by an engine before us. It is no connection's any more: if engines die
@@ -186,7 +187,7 @@ void Broker::publish_due(const std::string& intent, const std::shared_ptr<Will>&
   const std::uint64_t number = base::get_key64(intent.substr(16));
   if (skipped_wills_.contains(number)) {
     ++probe_.wills_skipped;
-    write({.kind = WriteKind::remove_applied, .key = intent});
+    commits_.write({.kind = WriteKind::remove_applied, .key = intent});
     return;
   }
   const WorksFor scope = works_for(ForwardedWork{ForwardedWork::kWillSource, number}.packed());
@@ -200,7 +201,7 @@ void Broker::end_session(Session& s, WillOf will, base::Instant now) {
   estates_.erase(s.id);
   drop_subscriptions(s);
   if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
-    write({.kind = WriteKind::delete_session, .session = s.id});
+    commits_.write({.kind = WriteKind::delete_session, .session = s.id});
   }
   sessions_.erase(s);
 }
@@ -218,7 +219,7 @@ void Broker::on_timer(Session& s, base::Instant now) {
 
 // Among the applied records; the release before does not look at it.
 void Broker::keep_clock(std::string_view reference) {
-  write({.kind = WriteKind::put_applied, .key = kClockKey, .value = reference});
+  commits_.write({.kind = WriteKind::put_applied, .key = kClockKey, .value = reference});
 }
 
 // A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.

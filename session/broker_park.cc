@@ -94,7 +94,7 @@ bool Broker::on_park_frame(Channel& ch, const park::Frame& f, base::Instant now)
     case FrameType::bye:
       return on_bye(ch);
     case FrameType::ping:  // the edge has answered
-      if (gated(ch)) defer(ch, {});
+      if (gated(ch)) commits_.defer(ch, {});
       return true;
     default:
       fail(ch, Reason::protocol_error, CloseReason::protocol_error,
@@ -370,8 +370,9 @@ void Broker::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quo
   if (wanted) ++ch.unacked_in;
   const PacketType type = wanted ? PacketType::puback : PacketType{};
   if (gated(ch)) {
-    defer(ch,
-          {.reply_type = type, .reason = reason, .packet_id = f.seq, .quota = quota, .text = text});
+    commits_.defer(
+        ch,
+        {.reply_type = type, .reason = reason, .packet_id = f.seq, .quota = quota, .text = text});
   } else if (wanted) {
     reply(ch, type, f.seq, reason, quota, text);
   }
@@ -477,14 +478,14 @@ bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
   Session& s = *ch.session;
   const std::uint64_t seq = seq_of(static_cast<std::uint16_t>(id), s.flow().first_seq);
   const OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
-  const std::size_t before = writes();
+  const std::size_t before = commits_.writes();
   if (e != nullptr && e->state == EntryState::sent) {
     ++probe_.acked;
     finish_entry(s, seq);
   }
   if (!s.persistent()) dirty(ch, CookieSlot::volatile_state);
-  if (writes() != before) {
-    defer(ch, {});
+  if (commits_.writes() != before) {
+    commits_.defer(ch, {});
   } else {
     defer_or_reply(ch, {});
   }

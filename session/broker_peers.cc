@@ -94,7 +94,7 @@ void Broker::remove_peer_route(Session& s, std::string_view raw) {
   const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
   router_.remove(router_.intern(p.filter), &s, p.group);
   const std::string key = route_key(s.peer - 1u, raw);
-  write({.kind = WriteKind::remove_applied, .key = key});
+  commits_.write({.kind = WriteKind::remove_applied, .key = key});
 }
 
 void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
@@ -110,17 +110,17 @@ void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
     const std::string key = route_key(s.peer - 1u, sub.filter);
     std::string value;
     base::put_varint(value, v.subscription_id);
-    write({.kind = WriteKind::put_applied, .key = key, .value = value});
+    commits_.write({.kind = WriteKind::put_applied, .key = key, .value = value});
   }
   stall(ch);
-  defer_call(ch, [this, reasons, id = v.packet_id, conn = ch.conn](base::Instant) {
+  commits_.defer_call(ch, [this, reasons, id = v.packet_id, conn = ch.conn](base::Instant) {
     Channel* c = connections_.find(conn);
     if (c == nullptr || !c->live()) return;
     head_.clear();
     mqtt::encode_suback(head_, c->version, id, reasons);
     effects_.send(c->conn, head_, {});
   });
-  if (!has_uncommitted()) write_nothing();
+  if (!commits_.has_uncommitted()) commits_.barrier();
 }
 
 void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
@@ -140,19 +140,15 @@ void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
     }
   }
   stall(ch);
-  defer_call(ch, [this, n = v.filters.size(), id = v.packet_id, conn = ch.conn](base::Instant) {
-    Channel* c = connections_.find(conn);
-    if (c == nullptr || !c->live()) return;
-    head_.clear();
-    mqtt::encode_unsuback(head_, c->version, id, std::vector<Reason>(n, Reason::success));
-    effects_.send(c->conn, head_, {});
-  });
-  if (!has_uncommitted()) write_nothing();
-}
-
-// A batch of its own for what waits for one.
-void Broker::write_nothing() {
-  write({.kind = WriteKind::remove_applied, .key = "peer-none"});
+  commits_.defer_call(
+      ch, [this, n = v.filters.size(), id = v.packet_id, conn = ch.conn](base::Instant) {
+        Channel* c = connections_.find(conn);
+        if (c == nullptr || !c->live()) return;
+        head_.clear();
+        mqtt::encode_unsuback(head_, c->version, id, std::vector<Reason>(n, Reason::success));
+        effects_.send(c->conn, head_, {});
+      });
+  if (!commits_.has_uncommitted()) commits_.barrier();
 }
 
 // The queue entry for another partition. It is told by its tag what to do with it.
@@ -203,7 +199,7 @@ std::uint64_t Broker::next_stamp(base::Instant now) {
 void Broker::sweep_tombstones(base::Instant now) {
   for (const std::string& topic : retained_.old_tombstones(
            clocks_.wall_at(now).ms - kTombstone_ms, options_.retained_messages_max, kSweptAtOnce)) {
-    write({.kind = WriteKind::remove_retained, .key = topic});
+    commits_.write({.kind = WriteKind::remove_retained, .key = topic});
   }
 }
 
@@ -225,7 +221,7 @@ void Broker::remember_taken(std::uint32_t source, std::uint64_t seq) {
   std::string value;
   base::put_varint(value, seq);
   const std::string key = seen_key(source);
-  write({.kind = WriteKind::put_applied, .key = key, .value = value});
+  commits_.write({.kind = WriteKind::put_applied, .key = key, .value = value});
 }
 
 void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
@@ -239,12 +235,12 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   };
   if (seq != 0 && seq <= from.taken) {  // again, after its partition has moved
     ++probe_.peer_doubled;
-    return submit(std::move(out), seq > from.durable, now);
+    return commits_.submit(std::move(out), seq > from.durable, now);
   }
   if (from.skipped.contains(seq)) {  // taken, and nobody gets it
     ++probe_.peer_skipped;
     remember_taken(source, seq);
-    return submit(std::move(out), true, now);
+    return commits_.submit(std::move(out), true, now);
   }
   const WorksFor scope = works_for(protocol::link::ForwardedWork{source, seq}.packed());
   if (seq != 0) effects_.forwarded_begins(m.topic);
@@ -271,7 +267,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   if (m.retain && !store_retained(d.message)) out.kept = true;  // a newer one is known
   ++from.pending;
   remember_taken(source, seq);
-  submit(std::move(out), true, now);
+  commits_.submit(std::move(out), true, now);
 }
 
 // -- what we tell the others of our routes

@@ -103,11 +103,11 @@ bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reas
   const Reason r = ch.v5() ? reason : Reason::success;
   if (p.qos == 2 && ch.v5()) --ch.unacked_in;
   if (gated(ch)) {
-    defer(ch, {.reply_type = reply_type(p.qos),
-               .reason = r,
-               .packet_id = p.packet_id,
-               .quota = quota,
-               .text = text});
+    commits_.defer(ch, {.reply_type = reply_type(p.qos),
+                        .reason = r,
+                        .packet_id = p.packet_id,
+                        .quota = quota,
+                        .text = text});
   } else if (p.qos != 0) {
     times_.acknowledged(times_.now());
     reply(ch, reply_type(p.qos), p.packet_id, r, quota, text);
@@ -217,16 +217,17 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   if (retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
   if (many) return fan_out(ch, m, d, std::move(reply_to), fresh);
   reply_to.message = d.own();
-  const std::size_t before = writes();
+  const std::size_t before = commits_.writes();
   if (!fresh) reply_to.spilled = spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
   if (retain && fresh) store_retained(d.message);
   if (p.qos == 2 && s.persistent() && fresh) put_received(ch, p.packet_id);
-  if (p.qos == 2 && fresh && writes() != before && (!s.persistent() || !reply_to.spilled.empty())) {
+  if (p.qos == 2 && fresh && commits_.writes() != before &&
+      (!s.persistent() || !reply_to.spilled.empty())) {
     reply_to.in_off = ch.in_off;
     record_spilled(ch, reply_to);
   }
-  defer_or_run(ch, std::move(reply_to), writes() != before, now);
+  commits_.defer_or_run(ch, std::move(reply_to), commits_.writes() != before, now);
 }
 
 void Broker::put_received(const Channel& ch, std::uint16_t packet_id) {
@@ -235,11 +236,11 @@ void Broker::put_received(const Channel& ch, std::uint16_t packet_id) {
   base::put_varint(from, ch.conn.local().packed());
   base::put_varint(from, ch.in_off);
   base::put_varint(from, connections_.edge_of(ch.conn));
-  write({.kind = WriteKind::put_received,
-         .session = ch.session->id,
-         .seq = packet_id,
-         .epoch = ch.session->epoch,
-         .value = from});
+  commits_.write({.kind = WriteKind::put_received,
+                  .session = ch.session->id,
+                  .seq = packet_id,
+                  .epoch = ch.session->epoch,
+                  .value = from});
 }
 
 // The first part of a Fanout: what is not staged for each receiver by itself.
@@ -275,20 +276,9 @@ std::vector<base::SessionId> Broker::spilled_before(const Channel& ch) const {
 }
 
 void Broker::defer_or_reply(Channel& ch, Deferred d) {
-  if (gated(ch)) return defer(ch, std::move(d));
+  if (gated(ch)) return commits_.defer(ch, std::move(d));
   d.came = times_.now();
   answer(ch, d);
-}
-
-void Broker::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now) {
-  if (wrote || gated(ch)) return defer(ch, std::move(d));
-  ++ch.pending;
-  d.conn = ch.conn;
-  d.in_off = ch.in_off;
-  d.came = times_.now();
-  if (run(d, now)) return;
-  may_have_work_ = true;
-  open_.deferred.push_back(std::move(d));
 }
 
 bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
@@ -310,11 +300,11 @@ bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
                                                      : Reason::packet_identifier_not_found,
              .packet_id = a.packet_id};
   if (stored) {
-    write({.kind = WriteKind::remove_received,
-           .session = s.id,
-           .seq = a.packet_id,
-           .epoch = s.epoch});
-    defer(ch, std::move(d));
+    commits_.write({.kind = WriteKind::remove_received,
+                    .session = s.id,
+                    .seq = a.packet_id,
+                    .epoch = s.epoch});
+    commits_.defer(ch, std::move(d));
     return true;
   }
   if (known) dirty(ch, CookieSlot::volatile_state);

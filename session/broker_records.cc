@@ -89,7 +89,8 @@ void Broker::put_record(Session& s) {
   s.stored = true;
   const std::string value = r.SerializeAsString();
   budget_.take_bytes(value.size());
-  write({.kind = WriteKind::put_session, .session = s.id, .epoch = s.epoch, .value = value});
+  commits_.write(
+      {.kind = WriteKind::put_session, .session = s.id, .epoch = s.epoch, .value = value});
 }
 
 // -- to the edge

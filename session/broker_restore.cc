@@ -467,11 +467,11 @@ void Broker::attached_all(base::Instant now) {
     if (s.expires_at != base::kNever && s.expires_at != due) schedule(s, s.expires_at);
   }
   for (const auto& [id, extent] : orphan_queues_) {
-    write({.kind = WriteKind::delete_session, .session = {id}});
+    commits_.write({.kind = WriteKind::delete_session, .session = {id}});
   }
   for (const auto& [conn, list] : orphan_applied_) remove_applied(conn, list);
   for (const std::uint64_t edge : missing_edges()) {
-    write({.kind = WriteKind::remove_applied, .key = edge_key(edge)});
+    commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(edge)});
   }
   stored_edges_ = {};
   orphan_queues_ = {};

@@ -211,9 +211,9 @@ Publisher Broker::publisher_of(const Delivery& d) {
 // them) is stored if it must be.
 bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
   if (d.message.qos == 0) return false;
-  const std::size_t before = writes();
+  const std::size_t before = commits_.writes();
   if (phase == Phase::run && !out.picks.empty()) pick_again(m, d, out);
-  if (!options_.replay) return writes() != before;
+  if (!options_.replay) return commits_.writes() != before;
   const Publisher p = phase == Phase::run ? Publisher{} : publisher_of(d);
   if (p.since != nullptr && !p.waits) *p.since = ++moments_;
   const auto consider = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
@@ -244,7 +244,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
              std::vector<std::uint32_t>(member->id != 0 ? 1 : 0, member->id));
     d.mark = 0;
   }
-  return writes() != before;
+  return commits_.writes() != before;
 }
 
 // Second phase: everybody else. `staged`: what stage_durable and spill chose; null: nothing was.
@@ -312,9 +312,9 @@ void Broker::deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_
 // False: a newer one of another partition is known.
 bool Broker::store_retained(const MessageView& m) {
   const bool stamped = m.stamp != 0;
-  open_.retains = true;
+  commits_.retains();
   if (m.payload.empty() && !stamped) {
-    write({.kind = WriteKind::remove_retained, .key = m.topic});
+    commits_.write({.kind = WriteKind::remove_retained, .key = m.topic});
     return true;
   }
   if (!retained_.contains(m.topic) && !m.payload.empty() &&
@@ -325,7 +325,7 @@ bool Broker::store_retained(const MessageView& m) {
   if (stamped && !retained_.claim(m.topic, m.stamp)) return false;
   std::string value;
   encode_retained(value, m);
-  write({.kind = WriteKind::put_retained, .key = m.topic, .value = value});
+  commits_.write({.kind = WriteKind::put_retained, .key = m.topic, .value = value});
   return true;
 }
 
@@ -348,11 +348,11 @@ void Broker::end_retained(const Retained::Expired& gone, base::Instant now) {
   const MessageView nothing{
       .topic = gone.topic, .payload = {}, .forwarded = {}, .retain = true, .stamp = gone.stamp};
   if (gone.stamp == 0) {
-    write({.kind = WriteKind::remove_retained, .key = gone.topic});
+    commits_.write({.kind = WriteKind::remove_retained, .key = gone.topic});
   } else {
     std::string value;
     encode_retained(value, nothing);
-    write({.kind = WriteKind::put_retained, .key = gone.topic, .value = value});
+    commits_.write({.kind = WriteKind::put_retained, .key = gone.topic, .value = value});
   }
   keep_retained(nothing, now);
 }
@@ -375,7 +375,7 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
   out.kind = Deferred::Kind::publish;
   out.message = d.own();
   out.stamp = d.message.stamp;
-  const std::size_t before = writes();
+  const std::size_t before = commits_.writes();
   if (many) {
     if (m.retain && partitioned()) stage_retained_for_peers(matched, d);
     if (m.retain) store_retained(d.message);
@@ -386,7 +386,7 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
   }
   stage_durable(matched, d, out, true);
   if (m.retain) store_retained(d.message);
-  submit(std::move(out), writes() != before, now);
+  commits_.submit(std::move(out), commits_.writes() != before, now);
   staged();
 }
 

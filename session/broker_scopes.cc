@@ -192,8 +192,8 @@ void Broker::remove_retained(std::vector<std::string> filters, base::Instant now
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [this, all = std::move(filters)](base::Instant) { removal_.add(all); };
-  write_nothing();
-  submit(std::move(d), true, now);
+  commits_.barrier();
+  commits_.submit(std::move(d), true, now);
 }
 
 void Broker::remove_retained_some(base::Instant now) {
@@ -203,7 +203,7 @@ void Broker::remove_retained_some(base::Instant now) {
       [this](std::string_view topic) {
         return usage_.registry() == nullptr || usage_.registry()->keeps_retained(topic);
       },
-      [this] { return staging_has_room(); },
+      [this] { return commits_.has_room(); },
       [this, now](const Retained::Expired& gone) { end_retained(gone, now); });
 }
 

@@ -108,7 +108,7 @@ void Broker::fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::s
   }
   if (!whole) return begin_fill(ch, std::move(fill));
   stall(ch);
-  defer_call(ch, std::move(fill.answer));
+  commits_.defer_call(ch, std::move(fill.answer));
 }
 
 // One digit for each filter says what came of it: '1' new, '0' not, 'q' refused. `known`: those of
@@ -292,7 +292,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   put_record(*ch.session);
   if (replayed == nullptr) record_applied(ch, outcome);
   stall(ch);
-  defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
+  commits_.defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
     Channel* c = connections_.find(conn);
     filters_committed(c);
     if (c != nullptr && c->live()) answer(*c);
@@ -304,9 +304,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
 
 // Does a PUBLISH wait that changes what is retained?
 bool Broker::retained_waits() const {
-  const auto retains = [](const auto& batch) { return batch.retains; };
-  return open_.retains || std::any_of(sealed_.begin(), sealed_.end(), retains) ||
-         std::any_of(due_.begin(), due_.end(), retains) ||
+  return commits_.any_retains() ||
          std::any_of(staging_.begin(), staging_.end(),
                      [](const Deferred& d) { return d.message->view().retain; });
 }
@@ -328,9 +326,7 @@ RetainedTopics Broker::queue_waiting(Session& s, const std::deque<RetainedItem>&
     }
     budget_.take(static_cast<std::int64_t>((list.size() - from) / 16));
   };
-  for (const Due& due : due_) look(due.list, due.at);  // in the order in which they will be kept
-  for (const OpenBatch& batch : sealed_) look(batch.deferred, 0);
-  look(open_.deferred, 0);
+  commits_.each_list(look);  // in the order in which they will be kept
   look(staging_, 0);
   for (const RetainedItem& item : items) {
     budget_.take(static_cast<std::int64_t>(newest.size()) * TurnBudget::kLook);

@@ -25,7 +25,6 @@ bool still_registered(Channel& ch, const Principals* registry) {
 }  // namespace
 
 bool Broker::look_for_work() const {
-  const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
   const bool staging = !staging_.empty() || !filling_.empty();
   const bool late =
       std::any_of(connections_.edges().begin(), connections_.edges().end(),
@@ -35,17 +34,16 @@ bool Broker::look_for_work() const {
   const bool clock = serving_ && (timers || !due_wills_.empty());
   const bool writes = staging || estates || clock || !ending_stored_.empty() ||
                       !room_line_.empty() || !removal_.idle();
-  return !due_.empty() || (idle && !open_.deferred.empty()) || !spreading_.empty() || late ||
-         !ending_.empty() || (writes && staging_has_room());
+  return commits_.has_due() || !spreading_.empty() || late || !ending_.empty() ||
+         (writes && commits_.has_room());
 }
 
 // Whether it can be done now or not.
 bool Broker::anything_waits() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
-  return !due_.empty() || !open_.deferred.empty() || !staging_.empty() || !filling_.empty() ||
-         !spreading_.empty() || !ending_.empty() || !ending_stored_.empty() ||
-         !room_line_.empty() || !due_wills_.empty() || !removal_.idle() ||
-         estates_.waiting() != 0 || timers || has_late();
+  return commits_.has_deferred() || !staging_.empty() || !filling_.empty() || !spreading_.empty() ||
+         !ending_.empty() || !ending_stored_.empty() || !room_line_.empty() ||
+         !due_wills_.empty() || !removal_.idle() || estates_.waiting() != 0 || timers || has_late();
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {
@@ -64,7 +62,7 @@ void Broker::work(base::Instant now) {
 
 void Broker::work_some(base::Instant now) {
   budget_.begin_turn(kPart);
-  run_due(now);
+  commits_.run_due(now);
   budget_.begin_turn(kPart);
   fill_some(now);
   stage_some(now);
@@ -87,7 +85,7 @@ void Broker::work_some(base::Instant now) {
 bool Broker::may_write_record(Channel& ch) {
   using RoomLine = Channel::RoomLine;
   const bool called = std::exchange(ch.room_line, RoomLine::none) == RoomLine::called;
-  if (staging_has_room() && (called || room_line_.empty())) return true;
+  if (commits_.has_room() && (called || room_line_.empty())) return true;
   ch.room_line = RoomLine::waits;
   if (ch.state != Channel::State::authenticating) ch.resting = true;
   may_have_work_ = true;
@@ -98,7 +96,7 @@ bool Broker::may_write_record(Channel& ch) {
 // So many that the batch stays below twice its bytes: what a session may hold is 64 KiB by default.
 void Broker::call_some(base::Instant now) {
   constexpr int kAtOnce = 16;
-  for (int n = 0; n < kAtOnce && !room_line_.empty() && staging_has_room(); ++n) {
+  for (int n = 0; n < kAtOnce && !room_line_.empty() && commits_.has_room(); ++n) {
     const base::ConnId conn = room_line_.pop();
     Channel* ch = connections_.find(conn);
     if (ch == nullptr || ch->room_line != Channel::RoomLine::waits)
@@ -119,70 +117,6 @@ void Broker::call_some(base::Instant now) {
 }
 
 // -- what waited for a commit
-
-void Broker::run_due(base::Instant now) {
-  if (std::exchange(in_due_, true)) return;
-  run_due_lists(now);
-  in_due_ = false;
-}
-
-void Broker::run_due_lists(base::Instant now) {
-  for (;;) {
-    while (!due_.empty() && !budget_.spent()) {
-      Due& due = due_.front();
-      run_list(due, now);
-      if (due.at != due.list.size()) return;
-      for (; due.pumped != due.touched.size() && !budget_.spent(); ++due.pumped) {
-        Session* s = sessions_.by_id(due.touched[due.pumped].first);
-        if (s == nullptr || s->channel == nullptr) continue;
-        const WorksFor scope = works_for(s->channel->conn);
-        pump(*s, now);
-      }
-      if (due.pumped != due.touched.size()) return;
-      due_.pop_front();
-    }
-    const bool idle = due_.empty() && sealed_.empty() && open_.writes->empty();
-    if (!idle || open_.deferred.empty()) return;
-    const bool retains = std::exchange(open_.retains, false);
-    due_.push_back({std::exchange(open_.deferred, {}), 0, {}, 0, retains});  // waits for nothing
-    open_.again = 0;
-    if (budget_.spent()) return;
-  }
-}
-
-void Broker::run_list(Due& due, base::Instant now) {
-  while (due.at < due.list.size() && !budget_.spent()) {
-    Deferred d = std::move(due.list[due.at++]);
-    budget_.take(TurnBudget::kPacket);
-    if (!run(d, now)) put_back(due, std::move(d));
-  }
-}
-
-// It waits for writes that it made, and what its channel deferred after it waits behind it: before
-// all that the open batch has deferred meanwhile.
-void Broker::put_back(Due& due, Deferred d) {
-  std::vector<Deferred> again;
-  const base::ConnId conn = d.conn;
-  again.push_back(std::move(d));
-  if (conn != base::kNoConn) {
-    std::size_t kept = due.at;
-    for (std::size_t i = due.at; i < due.list.size(); ++i) {
-      if (due.list[i].conn == conn) {
-        again.push_back(std::move(due.list[i]));
-      } else if (i != kept) {
-        due.list[kept++] = std::move(due.list[i]);
-      } else {
-        ++kept;
-      }
-    }
-    budget_.take(static_cast<std::int64_t>((due.list.size() - due.at) / 16));
-    due.list.resize(kept);
-  }
-  const auto at = open_.deferred.begin() + static_cast<std::ptrdiff_t>(open_.again);
-  open_.again += again.size();
-  open_.deferred.insert(at, std::make_move_iterator(again.begin()),
-                        std::make_move_iterator(again.end()));
-}
 
 // -- PUBLISHes to many
 
@@ -257,7 +191,7 @@ std::string Broker::fanned_out_groups(std::int64_t through) {
 }
 
 void Broker::stage_some(base::Instant now) {
-  for (std::size_t n = staging_.size(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
+  for (std::size_t n = staging_.size(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
     Deferred d = std::move(staging_.front());
     staging_.pop_front();
     const WorksFor scope = works_for(d);
@@ -268,9 +202,9 @@ void Broker::stage_some(base::Instant now) {
     }
     d.fanout->at = 0;
     if (d.fanout->staged) d.fanout->staged();
-    open_.retains = open_.retains || d.message->view().retain;
-    if (has_uncommitted() || !due_.empty()) {
-      open_.deferred.push_back(std::move(d));
+    commits_.retains(d.message->view().retain);
+    if (commits_.waits()) {
+      commits_.add(std::move(d));
     } else {
       run(d, now);
     }
@@ -284,7 +218,7 @@ bool Broker::stage_part(Deferred& d) {
   m.stamp = d.stamp;
   Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
   const bool groups = stage_some_groups(d, delivery);
-  while (groups && f.at < f.to.size() && staging_has_room() && !budget_.share_spent()) {
+  while (groups && f.at < f.to.size() && commits_.has_room() && !budget_.share_spent()) {
     budget_.take(1);
     stage_receiver(f.to[f.at++], delivery);
   }
@@ -310,7 +244,7 @@ bool Broker::stage_some_groups(Deferred& d, Delivery& delivery) {
   std::sort(all.begin(), all.end(), by_route);
   budget_.take_group(all.size());
   auto g = all.begin();
-  for (; f.group < f.groups.size() && staging_has_room() && !budget_.share_spent(); ++f.group) {
+  for (; f.group < f.groups.size() && commits_.has_room() && !budget_.share_spent(); ++f.group) {
     const std::uint32_t route = f.groups[f.group];
     while (g != all.end() && (*g)->route < route) ++g;
     for (; g != all.end() && (*g)->route == route; ++g) stage_group(**g, delivery, d);
@@ -398,7 +332,7 @@ void Broker::begin_fill(Channel& ch, RetainedFill fill) {
 }
 
 void Broker::fill_some(base::Instant now) {
-  for (std::size_t n = filling_.size(); n != 0 && staging_has_room() && !budget_.spent(); --n) {
+  for (std::size_t n = filling_.size(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
     RetainedFill fill = std::move(filling_.front());
     filling_.pop_front();
     const WorksFor scope = works_for(fill.conn);
@@ -416,7 +350,7 @@ void Broker::fill_some(base::Instant now) {
     d.call = std::move(fill.answer);
     d.conn = fill.conn;
     d.in_off = fill.in_off;
-    open_.deferred.push_back(std::move(d));  // its record is in this batch
+    commits_.add(std::move(d));  // its record is in this batch
   }
 }
 
@@ -440,7 +374,7 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
   const Channel* ch = connections_.find(fill.conn);
   if (s == nullptr || ch == nullptr || ch->session != s || ch->closed) return true;
   while (fill.at < fill.items->size()) {
-    if (!staging_has_room() || budget_.share_spent()) return false;
+    if (!commits_.has_room() || budget_.share_spent()) return false;
     const RetainedItem& item = (*fill.items)[fill.at];
     const Retained::Found found = retained_.next(item.filter, fill.after, budget_);
     if (found.paused) return false;
@@ -468,7 +402,7 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
 
 void Broker::run_timers(base::Instant now) {
   while (!timers_.empty() && timers_.top().first <= latest_.ms && !budget_.spent() &&
-         staging_has_room()) {
+         commits_.has_room()) {
     const std::uint64_t id = timers_.top().second;
     timers_.pop();
     budget_.take(TurnBudget::kSession);
@@ -477,7 +411,7 @@ void Broker::run_timers(base::Instant now) {
 }
 
 void Broker::publish_due_wills(base::Instant now) {
-  while (!due_wills_.empty() && !budget_.spent() && staging_has_room()) {
+  while (!due_wills_.empty() && !budget_.spent() && commits_.has_room()) {
     auto [intent, will] = std::move(due_wills_.back());
     due_wills_.pop_back();
     budget_.take(TurnBudget::kSession);

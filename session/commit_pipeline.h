@@ -1,0 +1,112 @@
+// What is written, and what waits until it is durable.
+//
+// Operation. Inputs write to the open batch at once. What the world may see of an input (replies,
+// copies to sessions that are not stored, the acknowledgement of the input) is *deferred*: it
+// stands beside the batch and is run, in order, when the batch is committed. At the end of a turn
+// the shell seals the open batch and commits it; batches commit in order. While a channel has
+// deferred inputs (gated()), all its further inputs are deferred behind them, so effects come in
+// the order of inputs.
+//
+// Concurrency. One shard, one thread; the store answers on it.
+//
+// Limitations. A deferral that is run may write and have to wait again (CommitSink::run): it goes
+// to the front of the open batch, before all that was deferred meanwhile. run_due() stops when the
+// turn's budget is spent and goes on in the next turn.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "session/connection_table.h"
+#include "session/context.h"
+#include "session/core_types.h"
+#include "session/session_table.h"
+#include "session/store.h"
+
+namespace berth::session {
+
+// What the pipeline asks of the core above it.
+class CommitSink {
+ public:
+  // Runs what was deferred. False: it has made writes that it must wait for, and is run again.
+  virtual bool run(Deferred& d, base::Instant now) = 0;
+  // Entries of this session's queue are durable: they may be sent.
+  virtual void durable(Session& s, base::Instant now) = 0;
+  // The store has refused the session's writes: another engine owns it.
+  virtual void refused(Session& s) = 0;
+
+ protected:
+  ~CommitSink() = default;
+};
+
+class CommitPipeline final : private Room {
+ public:
+  CommitPipeline(Context& cx, CommitSink& sink, ConnectionTable& connections,
+                 SessionTable& sessions)
+      : Room(cx), sink_(sink), connections_(connections), sessions_(sessions) {}
+
+  // The entry `seq` of the session's queue is in the open batch.
+  void touch(Session& s, std::uint64_t seq);
+  // A retained message in the open batch is kept when what is deferred there is run.
+  void retains(bool yes = true) { open_.retains = open_.retains || yes; }
+  // Does any deferral that waits keep a retained message?
+  bool any_retains() const;
+  // Behind the writes of the open batch, whatever its connection: `d` is complete.
+  void add(Deferred d) { open_.deferred.push_back(std::move(d)); }
+  bool waits() const { return has_uncommitted() || !due_.empty(); }
+  bool has_deferred() const { return !due_.empty() || !open_.deferred.empty(); }
+  // run_due() would run something.
+  bool has_due() const { return !due_.empty() || (is_idle() && !open_.deferred.empty()); }
+  // Forgets what connections of this link have deferred.
+  void drop_link(std::uint32_t link);
+  // All that is deferred, in the order in which it will be run: f(list, from which index).
+  template <class F>
+  void each_list(F&& f) const {
+    for (const Due& due : due_) f(due.list, due.at);
+    for (const OpenBatch& batch : sealed_) f(batch.deferred, std::size_t{0});
+    f(open_.deferred, std::size_t{0});
+  }
+
+  // In the open batch.
+  void write(const Write& w) { open_.writes->add(w); }
+  // Of the open batch: who compares sees whether something was written.
+  std::size_t writes() const { return open_.writes->size(); }
+  // Makes the open batch one that is committed, for what is deferred behind it.
+  void barrier();
+  // Work of many parts stages no more in a batch without room.
+  bool has_room() const { return open_.writes->bytes() < Fanout::kBatchBytes; }
+  bool has_uncommitted() const { return !open_.writes->empty() || !sealed_.empty(); }
+  // An input of `ch` takes effect with the open batch.
+  void defer(Channel& ch, Deferred d);
+  void defer_call(Channel& ch, std::function<void(base::Instant)> call);
+  // For effects of no connection (wills). `wrote`: they wait for the open batch.
+  void submit(Deferred d, bool wrote, base::Instant now);
+  // An input of `ch` takes effect at once, unless it wrote or its channel is gated.
+  void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
+  // The batch to commit now; null: nothing was written.
+  std::shared_ptr<const Batch> seal();
+  // Once for each batch, in order.
+  void committed(const CommitResult& result, base::Instant now);
+  // Runs what is durable, as far as the turn's budget goes.
+  void run_due(base::Instant now);
+
+ private:
+  void run_due_lists(base::Instant now);
+  void run_list(Due& due, base::Instant now);
+  void put_back(Due& due, Deferred d);
+  bool is_idle() const { return due_.empty() && sealed_.empty() && open_.writes->empty(); }
+
+  CommitSink& sink_;
+  ConnectionTable& connections_;
+  SessionTable& sessions_;
+  OpenBatch open_;
+  std::deque<OpenBatch> sealed_;
+  std::deque<Due> due_;
+  bool in_due_ = false;
+};
+
+}  // namespace berth::session
