@@ -323,11 +323,7 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
 // -- replay: the outcome of an input that a dead engine committed but whose step was not accepted
 
 std::string Broker::applied_key(const Channel& ch, std::uint64_t offset) const {
-  std::string key;
-  base::put_key64(key, connections_.edge_of(ch.conn));
-  base::put_key64(key, ch.conn.local().packed());
-  base::put_key64(key, offset);
-  return key;
+  return outcome_key({connections_.edge_of(ch.conn), ch.conn.local().packed()}, offset);
 }
 
 // The outcome of a QoS 2 PUBLISH := 'p' session:varint*, the expiry-0 sessions it was stored for.

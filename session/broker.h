@@ -187,6 +187,7 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   void refresh_gauges();
 
   std::size_t session_count() const { return sessions_.size(); }
+  std::size_t channel_count() const { return connections_.count(); }
   const Session* find_session(std::string_view client_id) const;
 
  private:
@@ -390,13 +391,11 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   void read_again();
   void finish_entry(Session& s, std::uint64_t seq);
   void trim(Session& s);
-  OutEntry* entry_at(Session& s, std::uint64_t seq);
   bool on_ack(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   void release_entry(Session& s, OutEntry& e, std::uint64_t seq);
   void use_alias(Channel& ch, protocol::mqtt::PublishOut& out);
   static std::size_t length_field_bytes(const std::string& packet);
   void reserve_sent(Session& s);
-  Outbox& outbox(Session& s);
   // broker_messages.cc
   static std::string_view envelope_properties(bool json);
   DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
@@ -460,8 +459,7 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
                   base::Instant now);
 
   // broker_peers.cc
-  bool restore_peer_record(std::string_view key, std::string_view value);
-  bool forget_peer_record(std::string_view key);
+  void restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value);
   void restore_routes();
   bool add_peer_route(Session& s, std::string_view raw, std::uint32_t generation);
   void remove_peer_route(Session& s, std::string_view raw);
@@ -489,7 +487,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   // broker_edges.cc
   void let_go(Channel& ch);
   void forget_lost_inputs(std::uint32_t link);
-  static std::string edge_key(std::uint64_t edge_id);
   void remove_orphans_of(std::uint64_t edge_id);
   void remove_applied(const EdgeConn& conn, const AppliedList& list);
   void wake_channel(Channel& ch, base::Instant now);
@@ -538,9 +535,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
 
   // broker_records.cc
   void put_record(Session& s);
-  static void will_to_pb(const Will& w, pb::Will& out);
-  static std::unique_ptr<Will> will_from_pb(const pb::Will& in);
-  static std::string encode_will(const Will& w);
   std::string encode_identity(Channel& ch);
   std::string encode_cookie(Channel& ch, protocol::link::CookieSlot slot);
   void subscriptions_to_pb(const Session& s, pb::VolatileState& v);

@@ -31,17 +31,6 @@ constexpr const char* kQueueFull = "the session's queue is full (session.queue_p
 
 }  // namespace
 
-Outbox& Broker::outbox(Session& s) {
-  if (!s.outbox) s.outbox = std::make_unique<Outbox>();
-  return *s.outbox;
-}
-
-OutEntry* Broker::entry_at(Session& s, std::uint64_t seq) {
-  const Flow& q = s.flow();
-  if (!s.outbox || seq < q.first_seq || seq - q.first_seq >= s.outbox->ring.size()) return nullptr;
-  return &s.outbox->ring[seq - q.first_seq];
-}
-
 // -- into the queue
 
 // Room for one more entry, by the session's policy. False: the new message is dropped.

@@ -15,12 +15,6 @@ namespace {
 constexpr std::size_t kLateMax = 100'000;  // QoS 0 messages of one edge that wait for it
 }
 
-std::string Broker::edge_key(std::uint64_t edge_id) {
-  std::string key = "edge";
-  base::put_key64(key, edge_id);
-  return key;
-}
-
 void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal) {
   connections_.add_links_through(link);
   Edge& e = connections_.edges()[link];
@@ -133,10 +127,7 @@ void Broker::remove_orphans_of(std::uint64_t edge_id) {
 
 void Broker::remove_applied(const EdgeConn& conn, const AppliedList& list) {
   for (const auto& [offset, outcome] : list) {
-    std::string key;
-    base::put_key64(key, conn.first);
-    base::put_key64(key, conn.second);
-    base::put_key64(key, offset);
+    const std::string key = outcome_key(conn, offset);
     commits_.write({.kind = WriteKind::remove_applied, .key = key});
   }
 }

@@ -127,7 +127,7 @@ void Broker::publish_late_wills(base::Instant now) {
   auto wills = std::exchange(late_wills_, {});
   using protocol::link::ForwardedWork;
   for (auto& [intent, will] : wills) {
-    const std::uint64_t number = base::get_key64(std::string_view(intent).substr(16));
+    const std::uint64_t number = number_of_intent(intent);
     const WorksFor scope = works_for(ForwardedWork{ForwardedWork::kWillSource, number}.packed());
     publish_will(intent, will, now);
   }

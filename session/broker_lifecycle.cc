@@ -5,6 +5,7 @@
 #include "protocol/mqtt/faults.h"
 #include "session/broker.h"
 #include "session/events.h"
+#include "session/record_codec.h"
 
 namespace berth::session {
 
@@ -152,11 +153,8 @@ void Broker::fire_will(Session& s, base::Instant now) {
   std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
   will->account = s.account;
   translate_will(s, *will, now);
-  std::string intent;
-  base::put_key64(intent, 0);
-  base::put_key64(intent, static_cast<std::uint64_t>(now.ms));
   const std::uint64_t number = next_intent_++;
-  base::put_key64(intent, number);
+  const std::string intent = will_intent_key(now.ms, number);
   commits_.write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});
   if (s.stored && s.channel == nullptr) put_record(s);
   Deferred d;
@@ -184,7 +182,7 @@ void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>
 void Broker::publish_due(const std::string& intent, const std::shared_ptr<Will>& will,
                          base::Instant now) {
   using protocol::link::ForwardedWork;
-  const std::uint64_t number = base::get_key64(intent.substr(16));
+  const std::uint64_t number = number_of_intent(intent);
   if (skipped_wills_.contains(number)) {
     ++probe_.wills_skipped;
     commits_.write({.kind = WriteKind::remove_applied, .key = intent});

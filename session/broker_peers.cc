@@ -20,46 +20,22 @@ using mqtt::Reason;
 namespace {
 
 constexpr std::uint8_t kPeerOptions = 2 | 8;  // QoS 2, retain as published
-constexpr std::string_view kRouteKey = "peer-route/";
-constexpr std::string_view kSeenKey = "peer-seen/";
 constexpr std::int64_t kRouteWait_ms = 5000;  // a SUBSCRIBE waits so long for other partitions
 constexpr std::int64_t kRouteIdle_ms = 60'000;
 constexpr std::int64_t kTombstone_ms = 3'600'000;
 constexpr std::size_t kSweptAtOnce = 5000;  // in a second
 
-std::string route_key(std::uint32_t peer, std::string_view raw) {
-  std::string key(kRouteKey);
-  key.push_back(static_cast<char>(peer));
-  return key.append(raw);
-}
-
-std::string seen_key(std::uint32_t source) {
-  std::string key(kSeenKey);
-  key.push_back(static_cast<char>(source));
-  return key;
-}
-
 }  // namespace
 
 // -- what we keep for the others
 
-bool Broker::restore_peer_record(std::string_view key, std::string_view value) {
-  if (key.starts_with(kRouteKey)) {
-    stored_routes_.insert_or_assign(std::string(key),
-                                    static_cast<std::uint32_t>(base::RecordReader(value).varint()));
-    return true;
+void Broker::restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value) {
+  const std::uint64_t number = base::RecordReader(value).varint();
+  if (k.kind == MetaKey::Kind::peer_route) {
+    stored_routes_.insert_or_assign(std::string(key), static_cast<std::uint32_t>(number));
+  } else if (k.number < sources_.size()) {
+    sources_[k.number].taken = sources_[k.number].durable = number;
   }
-  if (!key.starts_with(kSeenKey) || key.size() != kSeenKey.size() + 1) return false;
-  const auto source = static_cast<std::uint8_t>(key.back());
-  if (source < sources_.size())
-    sources_[source].taken = sources_[source].durable = base::RecordReader(value).varint();
-  return true;
-}
-
-bool Broker::forget_peer_record(std::string_view key) {
-  if (!key.starts_with(kRouteKey)) return false;
-  stored_routes_.erase(std::string(key));
-  return true;
 }
 
 // Routes before inputs. What a partition is to get is kept from the first message on, also before

@@ -2,6 +2,7 @@
 #include "protocol/park/frame.h"
 #include "session/broker.h"
 #include "session/principal_key.h"
+#include "session/record_codec.h"
 #include "session/records.pb.h"
 
 namespace berth::session {
@@ -15,35 +16,6 @@ constexpr std::size_t kRunsMax = 4096;  // bytes of a cookie
 std::string Broker::raw_filter(const Subscription& sub) {
   const std::string filter = router_.filter(sub.filter);
   return sub.shared ? "$share/" + *sub.shared + "/" + filter : filter;
-}
-
-void Broker::will_to_pb(const Will& w, pb::Will& out) {
-  const MessageView m = w.message->view();
-  out.set_topic(m.topic.data(), m.topic.size());
-  out.set_payload(m.payload.data(), m.payload.size());
-  out.set_forwarded(m.forwarded.data(), m.forwarded.size());
-  out.set_qos(m.qos);
-  out.set_retain(m.retain);
-  out.set_delay_s(w.delay_s);
-  out.set_message_expiry_s(w.message_expiry_s);
-}
-
-std::unique_ptr<Will> Broker::will_from_pb(const pb::Will& in) {
-  auto w = std::make_unique<Will>();
-  w->message = MessagePtr(MessageView{.topic = in.topic(),
-                                      .payload = in.payload(),
-                                      .forwarded = in.forwarded(),
-                                      .qos = static_cast<std::uint8_t>(in.qos()),
-                                      .retain = in.retain()});
-  w->delay_s = in.delay_s();
-  w->message_expiry_s = in.message_expiry_s();
-  return w;
-}
-
-std::string Broker::encode_will(const Will& w) {
-  pb::Will out;
-  will_to_pb(w, out);
-  return out.SerializeAsString();
 }
 
 // -- to the store
@@ -95,45 +67,6 @@ void Broker::put_record(Session& s) {
 
 // -- to the edge
 
-namespace {
-
-std::string encode_alias_in(const Channel& ch) {
-  pb::Aliases a;
-  for (std::size_t i = 1; ch.alias_in && i < ch.alias_in->size(); ++i) {
-    if ((*ch.alias_in)[i].empty()) continue;
-    auto& e = *a.add_entries();
-    e.set_alias(static_cast<std::uint32_t>(i));
-    e.set_topic((*ch.alias_in)[i]);
-  }
-  return a.SerializeAsString();
-}
-
-std::string encode_alias_out(const Channel& ch) {
-  pb::Aliases a;
-  if (!ch.alias_out) return {};
-  for (const auto& [topic, alias] : *ch.alias_out) {
-    auto& e = *a.add_entries();
-    e.set_alias(alias);
-    e.set_topic(topic);
-  }
-  return a.SerializeAsString();
-}
-
-std::string encode_retained_cursor(const Channel& ch) {
-  pb::RetainedCursor c;
-  if (!ch.retained) return {};
-  for (const RetainedItem& i : *ch.retained) {
-    auto& out = *c.add_items();
-    out.set_filter(i.filter);
-    out.set_options(i.options.raw);
-    out.set_id(i.id);
-    out.set_after(i.after);
-  }
-  return c.SerializeAsString();
-}
-
-}  // namespace
-
 std::string Broker::encode_identity(Channel& ch) {
   const Session& s = *ch.session;
   pb::ChannelIdentity id;
@@ -156,14 +89,7 @@ std::string Broker::encode_identity(Channel& ch) {
   const base::Address& from = ch.address;
   if (!ch.scope && !ch.user_proven) id.set_address(from.bytes.data(), from.bytes.size());
   if (ch.scope) {
-    pb::Scope& scope = *id.mutable_scope();
-    scope.set_tenant(ch.scope->who().tenant);
-    scope.set_role(static_cast<std::uint32_t>(ch.scope->who().role));
-    scope.set_name(ch.scope->who().name);
-    scope.set_site(ch.scope->site());
-    for (const std::string& a : ch.scope->allowed()) scope.add_allowed(a);
-    scope.set_format(static_cast<std::uint32_t>(ch.scope->translation().format));
-    scope.set_product(ch.scope->translation().product);
+    scope_to_pb(*ch.scope, *id.mutable_scope());
   }
   if (s.will && !s.stored) will_to_pb(*s.will, *id.mutable_will());
   return id.SerializeAsString();

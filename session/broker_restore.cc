@@ -8,6 +8,7 @@
 #include "session/entry_codec.h"
 #include "session/events.h"
 #include "session/principal_key.h"
+#include "session/record_codec.h"
 #include "session/records.pb.h"
 
 namespace berth::session {
@@ -22,13 +23,6 @@ namespace {
 
 const std::string& slot(const Cookie& c, CookieSlot s) {
   return c[static_cast<std::size_t>(s)];
-}
-
-ScopePtr scope_from_pb(const pb::Scope& in) {
-  return std::make_shared<const Scope>(
-      Principal{in.tenant(), static_cast<Role>(in.role()), in.name()}, in.site(),
-      std::vector<std::string>(in.allowed().begin(), in.allowed().end()),
-      Translation{static_cast<Format>(in.format()), in.product()});
 }
 
 // The two slots that hold it are one message in two parts.
@@ -180,23 +174,29 @@ void Broker::retained(std::string_view key, std::string_view value) {
 }
 
 void Broker::applied(std::string_view key, std::string_view value) {
-  if (key == kClockKey) stored_clock_ = value;
-  if (restore_peer_record(key, value)) return;
-  if (key.size() == 12 && key.starts_with("edge")) {
-    stored_edges_.insert(base::get_key64(key.substr(4)));
-    return;
+  using Kind = MetaKey::Kind;
+  const MetaKey k = parse_meta_key(key);
+  switch (k.kind) {
+    case Kind::clock:
+      stored_clock_ = value;
+      break;
+    case Kind::peer_route:
+    case Kind::peer_seen:
+      restore_peer_record(k, key, value);
+      break;
+    case Kind::edge:
+      stored_edges_.insert(k.number);
+      break;
+    case Kind::will_intent:
+      if (auto w = decode_will(value)) due_wills_.emplace_back(std::string(key), std::move(w));
+      next_intent_ = std::max(next_intent_, k.number + 1);
+      break;
+    case Kind::outcome:
+      orphan_applied_[k.conn].emplace_back(k.number, std::string(value));
+      break;
+    case Kind::unknown:
+      break;
   }
-  if (key.size() != 24) return;
-  if (base::get_key64(key) == 0) {  // a will whose publication was begun
-    pb::Will w;
-    if (w.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
-      due_wills_.emplace_back(std::string(key), will_from_pb(w));
-    }
-    next_intent_ = std::max(next_intent_, base::get_key64(key.substr(16)) + 1);
-    return;
-  }
-  orphan_applied_[{base::get_key64(key), base::get_key64(key.substr(8))}].emplace_back(
-      base::get_key64(key.substr(16)), std::string(value));
 }
 
 void Broker::forget(base::SessionId id) {
@@ -213,14 +213,16 @@ void Broker::forget_retained(std::string_view key) {
 }
 
 void Broker::forget_applied(std::string_view key) {
-  if (forget_peer_record(key)) return;
-  if (key.size() == 12) stored_edges_.erase(base::get_key64(key.substr(4)));
-  if (key.size() != 24) return;
-  std::erase_if(due_wills_, [&](const auto& will) { return will.first == key; });
-  const auto it = orphan_applied_.find({base::get_key64(key), base::get_key64(key.substr(8))});
+  using Kind = MetaKey::Kind;
+  const MetaKey k = parse_meta_key(key);
+  if (k.kind == Kind::peer_route) stored_routes_.erase(std::string(key));
+  if (k.kind == Kind::edge) stored_edges_.erase(k.number);
+  if (k.kind == Kind::will_intent)
+    std::erase_if(due_wills_, [&](const auto& will) { return will.first == key; });
+  if (k.kind != Kind::outcome) return;
+  const auto it = orphan_applied_.find(k.conn);
   if (it == orphan_applied_.end()) return;
-  const std::uint64_t offset = base::get_key64(key.substr(16));
-  std::erase_if(it->second, [offset](const auto& known) { return known.first == offset; });
+  std::erase_if(it->second, [&](const auto& known) { return known.first == k.number; });
 }
 
 // -- from the edge

@@ -43,7 +43,7 @@ void CommitPipeline::drop_link(std::uint32_t link) {
 
 // A batch of its own for what waits for one.
 void CommitPipeline::barrier() {
-  write({.kind = WriteKind::remove_applied, .key = "peer-none"});
+  write({.kind = WriteKind::remove_applied, .key = kBarrierKey});
 }
 
 void CommitPipeline::defer(Channel& ch, Deferred d) {

@@ -16,6 +16,7 @@
 #include "protocol/mqtt/types.h"
 #include "protocol/park/frame.h"
 #include "session/message.h"
+#include "session/meta_keys.h"
 #include "session/peer_tag.h"
 #include "session/quota.h"
 #include "session/retained.h"
@@ -26,7 +27,6 @@
 
 namespace berth::session {
 
-inline constexpr std::string_view kClockKey = "wall-clock";
 // When a client that is refused may come again.
 struct ComeBack {
   std::string_view limit;  // that is reached, a literal; empty: none
@@ -94,7 +94,6 @@ struct LateCopies {
   std::vector<To> to;
 };
 using AppliedList = std::vector<std::pair<std::uint64_t, std::string>>;
-using EdgeConn = std::pair<std::uint64_t, std::uint64_t>;  // edge id, connection
 struct Edge {
   enum class State : std::uint8_t { none, present, lost };
   std::uint64_t id = 0;

@@ -164,6 +164,17 @@ inline std::uint64_t seq_of(std::uint16_t packet_id, std::uint64_t first) {
   return first + (packet_id + 65535 - base) % 65535;
 }
 
+inline Outbox& outbox(Session& s) {
+  if (!s.outbox) s.outbox = std::make_unique<Outbox>();
+  return *s.outbox;
+}
+// Null: not in memory.
+inline OutEntry* entry_at(const Session& s, std::uint64_t seq) {
+  const Flow& q = s.flow();
+  if (!s.outbox || seq < q.first_seq || seq - q.first_seq >= s.outbox->ring.size()) return nullptr;
+  return &s.outbox->ring[seq - q.first_seq];
+}
+
 struct RetainedItem {
   std::string filter;
   SubOptions options;
