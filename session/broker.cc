@@ -209,11 +209,11 @@ void Broker::answer(Channel& ch, const Deferred& d) {
   if (d.reply_type == PacketType{}) return;
   if (d.reply_type == PacketType::puback || d.reply_type == PacketType::pubrec)
     times_.acknowledged(d.came);
-  reply(ch, d.reply_type, d.packet_id, d.reason, d.quota, d.text);
+  acknowledge(ch, d.reply_type, d.packet_id, d.reason, d.quota, d.text);
 }
 
-void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
-                   Quota quota, const char* why) {
+void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
+                         Quota quota, const char* why) {
   if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
   if (ch.speaks_park) return acknowledge_report(ch, packet_id, reason, quota, why);
   const auto id = static_cast<std::uint16_t>(packet_id);
@@ -238,6 +238,13 @@ void Broker::reply(Channel& ch, PacketType type, std::uint32_t packet_id, Reason
 void Broker::fail(Channel& ch, Reason reason, CloseReason why, std::string_view text) {
   if (ch.state == Channel::State::closing) return;
   events::ended(ch, reason, why, text);
+  farewell(ch, reason, text);
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, why);
+  end_soon(ch);
+}
+
+void Broker::farewell(Channel& ch, Reason reason, std::string_view text) {
   if (ch.park) {
     send_acks(ch);
     say_end(ch, reason, Quota::none, text);
@@ -248,9 +255,6 @@ void Broker::fail(Channel& ch, Reason reason, CloseReason why, std::string_view 
     });
     if (!head_.empty()) effects_.send(ch.conn, head_, {});
   }
-  ch.state = Channel::State::closing;
-  effects_.close(ch.conn, why);
-  end_soon(ch);
 }
 
 void Broker::closed(base::ConnId conn, CloseReason cause) {

@@ -30,6 +30,7 @@
 #include "protocol/mqtt/codec.h"
 #include "protocol/park/frame.h"
 #include "session/access.h"
+#include "session/client_port.h"
 #include "session/commit_pipeline.h"
 #include "session/connection_table.h"
 #include "session/context.h"
@@ -62,7 +63,7 @@ struct ContextOwner {
   Context cx_;
 };
 
-class Broker : public RestoreSink, private ContextOwner, private Room, private CommitSink {
+class Broker : public RestoreSink, private ContextOwner, private Room, private CommitSink, private ClientPort {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);
@@ -255,8 +256,9 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
     effects_.send(ch.conn, head_, {});
     return true;
   }
-  void reply(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
-             protocol::mqtt::Reason reason, Quota quota = Quota::none, const char* text = nullptr);
+  void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
+                   protocol::mqtt::Reason reason, Quota quota, const char* text) override;
+  void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) override;
   void answer(Channel& ch, const Deferred& d);
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why,
             std::string_view text = {});
@@ -562,7 +564,8 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   std::size_t slow_turns_ = 0;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
-  std::vector<base::ConnId> ending_, ending_stored_;  // closed; looked at when the turn ends
+  std::vector<base::ConnId> ending_;         // closed; looked at when the turn ends
+  std::vector<base::ConnId> ending_stored_;  // of these, whose end writes a record
   std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
 
   FanoutPlaces fanouts_;  // before all that holds Fanouts

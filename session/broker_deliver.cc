@@ -332,7 +332,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
   if (e->state == EntryState::released) {  // 4.4: PUBREL again
     ++o.inflight;
     ++probe_.tx_resent;
-    reply(ch, PacketType::pubrel, packet_id_of(seq), Reason::success);
+    acknowledge(ch, PacketType::pubrel, packet_id_of(seq), Reason::success, Quota::none, nullptr);
     return true;
   }
   head_cache_.key = -1;

@@ -374,7 +374,7 @@ void Broker::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quo
         ch,
         {.reply_type = type, .reason = reason, .packet_id = f.seq, .quota = quota, .text = text});
   } else if (wanted) {
-    reply(ch, type, f.seq, reason, quota, text);
+    acknowledge(ch, type, f.seq, reason, quota, text);
   }
 }
 

@@ -110,7 +110,7 @@ bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reas
                         .text = text});
   } else if (p.qos != 0) {
     times_.acknowledged(times_.now());
-    reply(ch, reply_type(p.qos), p.packet_id, r, quota, text);
+    acknowledge(ch, reply_type(p.qos), p.packet_id, r, quota, text);
   }
   return true;
 }
@@ -200,7 +200,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
     deliver_now(m, d, nullptr, now);
     if (p.qos == 0) return;
     times_.acknowledged(times_.now());
-    return reply(ch, reply_type(p.qos), id, reason);
+    return acknowledge(ch, reply_type(p.qos), id, reason, Quota::none, nullptr);
   }
   Deferred reply_to{.kind = Deferred::Kind::publish,
                     .reply_type = reply_type(p.qos),

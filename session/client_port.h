@@ -1,0 +1,31 @@
+// What the core says to a client, by the protocol that the client speaks. Called on the shard's
+// thread, during a call into the core; answers with Effects::send().
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "protocol/mqtt/types.h"
+#include "session/message.h"
+#include "session/quota.h"
+#include "session/session.h"
+
+namespace berth::session {
+
+class ClientPort {
+ public:
+  // An input has taken effect: PUBACK, PUBREC, PUBREL, PUBCOMP; or the report `id` of a Park device.
+  // `text`: why it was refused, a literal; null: as the reason says.
+  virtual void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
+                           protocol::mqtt::Reason reason, Quota quota, const char* text) = 0;
+  // The last that the client hears: DISCONNECT, or ERROR and GOAWAY. `text` empty: as the reason
+  // says.
+  virtual void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) = 0;
+
+ protected:
+  ~ClientPort() = default;
+};
+
+}  // namespace berth::session
