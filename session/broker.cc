@@ -45,7 +45,7 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
   if (ch == nullptr) return bytes.size();
   if (ch->resting) return 0;  // more bytes are no reason to be before others that rest
   const WorksFor scope = works_for(conn);
-  end_soon(*ch);
+  clients_.end_soon(*ch);
   if (ch->state == Channel::State::closing) return bytes.size();
   if (!budget_.begin_share()) {  // others, and heartbeats, have their turn
     connections_.go_on_later(*ch);
@@ -82,7 +82,7 @@ Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
   if (!ch.live() && !ch.speaks_park) {
     if (bytes[0] == protocol::park::kMagic0) begin_park(ch);
     if (!ch.speaks_park && bytes[0] != kConnectHeader) {
-      fail(
+      clients_.fail(
           ch, Reason::protocol_error, CloseReason::protocol_error,  // neither: say so at once
           fmt::format("the first byte is 0x{:02x}: neither CONNECT nor a frame of Park", bytes[0]));
       return Cut::failed;
@@ -100,11 +100,11 @@ Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
   if (status == FrameStatus::need_more) return Cut::need_more;
   if (status == FrameStatus::too_large) {
     const auto type = static_cast<PacketType>(bytes[0] >> 4);
-    fail(ch, Reason::packet_too_large, CloseReason::frame_too_large,
-         protocol::mqtt::text_of_size(type, out.size, limit));
+    clients_.fail(ch, Reason::packet_too_large, CloseReason::frame_too_large,
+                  protocol::mqtt::text_of_size(type, out.size, limit));
   } else {
-    fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
-         "a Remaining Length of more than 4 bytes");
+    clients_.fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
+                  "a Remaining Length of more than 4 bytes");
   }
   return Cut::failed;
 }
@@ -115,8 +115,8 @@ bool Broker::dispatch(Channel& ch, const Packet& p, base::Instant now) {
   const Frame& f = p.mqtt;
   if (ch.live()) return on_connected_packet(ch, f, now);
   if (f.type() != PacketType::connect) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.1.0-1
-         protocol::mqtt::name_of(f.type()) + " before CONNECT");
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.1.0-1
+                  protocol::mqtt::name_of(f.type()) + " before CONNECT");
     return true;
   }
   on_connect(ch, f, now);
@@ -141,15 +141,15 @@ bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now)
       return on_disconnect(ch, f, now);
     case PacketType::pingreq:  // the edge has answered
       if (f.header != 0xc0 || !f.body.empty()) {
-        fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
-             "PINGREQ with flags or a body");
+        clients_.fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
+                      "PINGREQ with flags or a body");
       } else if (gated(ch)) {
         commits_.defer(ch, {});
       }
       return true;
     default:
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-           protocol::mqtt::text_of_unexpected(f.type()));
+      clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                    protocol::mqtt::text_of_unexpected(f.type()));
       return true;
   }
 }
@@ -185,31 +185,16 @@ bool Broker::run(Deferred& d, base::Instant now) {
   Channel* ch = connections_.find(d.conn);
   if (ch == nullptr) return true;
   if (ch->state != Channel::State::closing) {
-    answer(*ch, d);
+    clients_.answer(*ch, d);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
-  end_deferral(*ch);
+  clients_.end_deferral(*ch);
   return true;
-}
-
-// An input of `ch` has taken effect. After the last one that waited its further input is read.
-void Broker::end_deferral(Channel& ch) {
-  if (--ch.pending != 0) return;
-  if (ch.live()) connections_.unstall(ch);
-  end_soon(ch);
 }
 
 void Broker::refused(Session& s) {
   events::taken_over(*s.channel, nullptr);
-  fail(*s.channel, Reason::session_taken_over, CloseReason::taken_over);
-}
-
-// An input that has taken effect.
-void Broker::answer(Channel& ch, const Deferred& d) {
-  if (d.reply_type == PacketType{}) return;
-  if (d.reply_type == PacketType::puback || d.reply_type == PacketType::pubrec)
-    times_.acknowledged(d.came);
-  acknowledge(ch, d.reply_type, d.packet_id, d.reason, d.quota, d.text);
+  clients_.fail(*s.channel, Reason::session_taken_over, CloseReason::taken_over);
 }
 
 void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
@@ -231,17 +216,6 @@ void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, 
     if (it != ch.session->received->end()) it->second.effective = true;
     if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
   }
-}
-
-// Protocol errors: DISCONNECT where the version has one, then the end of the connection.
-// `text`: what is wrong, for the log and the client; empty: as the reason says.
-void Broker::fail(Channel& ch, Reason reason, CloseReason why, std::string_view text) {
-  if (ch.state == Channel::State::closing) return;
-  events::ended(ch, reason, why, text);
-  farewell(ch, reason, text);
-  ch.state = Channel::State::closing;
-  effects_.close(ch.conn, why);
-  end_soon(ch);
 }
 
 void Broker::farewell(Channel& ch, Reason reason, std::string_view text) {
@@ -267,14 +241,7 @@ void Broker::closed(base::ConnId conn, CloseReason cause) {
   ch->closed = cause;
   ch->gone = true;
   ch->retained.reset();  // nobody reads it any more
-  end_soon(*ch);
-}
-
-// Each change of what end_connections() waits for calls it.
-void Broker::end_soon(Channel& ch) {
-  if (!ch.closed) return;
-  may_have_work_ = true;
-  ending_.push_back(ch.conn);
+  clients_.end_soon(*ch);
 }
 
 // The end of a connection takes effect behind all that it said before: what waits for a commit, and
@@ -293,8 +260,8 @@ void Broker::end_connections(base::Instant now) {
     finish_close(ch.conn, cause, now);
   };
   std::size_t i = 0;
-  for (; i < ending_.size() && !budget_.spent(); ++i) {
-    Channel* ch = connections_.find(ending_[i]);
+  for (; i < clients_.ending().size() && !budget_.spent(); ++i) {
+    Channel* ch = connections_.find(clients_.ending()[i]);
     if (!can_end(ch)) continue;
     if (ends_in_store(*ch)) {
       ending_stored_.push_back(ch->conn);
@@ -302,7 +269,8 @@ void Broker::end_connections(base::Instant now) {
       end(*ch);
     }
   }
-  ending_.erase(ending_.begin(), ending_.begin() + static_cast<std::ptrdiff_t>(i));
+  clients_.ending().erase(clients_.ending().begin(),
+                          clients_.ending().begin() + static_cast<std::ptrdiff_t>(i));
   for (i = 0; i < ending_stored_.size() && !budget_.spent() && commits_.has_room(); ++i) {
     if (Channel* ch = connections_.find(ending_stored_[i]); can_end(ch)) end(*ch);
   }
@@ -372,7 +340,7 @@ void Broker::dirty(Channel& ch, CookieSlot slot) {
 
 void Broker::end_turn(base::Instant now) {
   if (may_have_work_) work(now);
-  if (!ending_.empty() || !ending_stored_.empty()) {
+  if (!clients_.ending().empty() || !ending_stored_.empty()) {
     budget_.begin_turn();
     end_connections(now);
   }

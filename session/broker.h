@@ -31,6 +31,7 @@
 #include "protocol/park/frame.h"
 #include "session/access.h"
 #include "session/client_port.h"
+#include "session/clients.h"
 #include "session/commit_pipeline.h"
 #include "session/connection_table.h"
 #include "session/context.h"
@@ -63,7 +64,11 @@ struct ContextOwner {
   Context cx_;
 };
 
-class Broker : public RestoreSink, private ContextOwner, private Room, private CommitSink, private ClientPort {
+class Broker : public RestoreSink,
+               private ContextOwner,
+               private Room,
+               private CommitSink,
+               private ClientPort {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);
@@ -211,7 +216,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   bool anything_waits() const;
   bool may_write_record(Channel& ch);
   void call_some(base::Instant now);
-  void end_deferral(Channel& ch);
   static bool is_fanout(const Match& m, std::uint8_t qos, std::size_t bytes) {
     const std::size_t n = m.targets.size() + m.groups.size();  // of a group one member
     return n > 1 && (n > Fanout::kReceivers || (qos != 0 && n * bytes > Fanout::kBytes));
@@ -249,8 +253,8 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   bool say(Channel& ch, std::string_view optional, F&& encode) {
     encode_within(ch, optional, encode);
     if (head_.empty()) {
-      fail(ch, protocol::mqtt::Reason::packet_too_large,
-           protocol::link::CloseReason::frame_too_large);
+      clients_.fail(ch, protocol::mqtt::Reason::packet_too_large,
+                    protocol::link::CloseReason::frame_too_large);
       return false;
     }
     effects_.send(ch.conn, head_, {});
@@ -259,10 +263,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
                    protocol::mqtt::Reason reason, Quota quota, const char* text) override;
   void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) override;
-  void answer(Channel& ch, const Deferred& d);
-  void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why,
-            std::string_view text = {});
-  void end_soon(Channel& ch);
   void end_connections(base::Instant now);
   void flush_state();
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
@@ -345,7 +345,6 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   std::optional<Fanout::Through> fanned_out_through(const Channel& ch) const;
   std::vector<base::SessionId> spilled_before(const Channel& ch) const;
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
-  void defer_or_reply(Channel& ch, Deferred d);
   // broker_route.cc
   bool needs_staging(const Match& m, const Delivery& d);
   bool must_spill(Session& s, const Delivery& d, bool returns);
@@ -556,6 +555,7 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   TenantUsage usage_{cx_};
   SessionTable sessions_{cx_, usage_};
   CommitPipeline commits_{cx_, *this, connections_, sessions_};
+  Clients clients_{cx_, *this, connections_, commits_};
   // -- not in a room yet
   const AccessPolicy* access_;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
@@ -564,9 +564,8 @@ class Broker : public RestoreSink, private ContextOwner, private Room, private C
   std::size_t slow_turns_ = 0;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
-  std::vector<base::ConnId> ending_;         // closed; looked at when the turn ends
   std::vector<base::ConnId> ending_stored_;  // of these, whose end writes a record
-  std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
+  std::vector<base::SessionId> unread_;      // whose queue could not be read: again at tick()
 
   FanoutPlaces fanouts_;  // before all that holds Fanouts
   bool in_work_ = false;

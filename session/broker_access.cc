@@ -43,8 +43,8 @@ void Broker::review_access(const std::vector<base::SessionId>& sessions,
     const WorksFor scope = works_for(ch == nullptr ? base::kNoConn : ch->conn);
     if (ch != nullptr && !user.empty() && is_user && !is_user(user)) {
       ++probe_.rights_ended;
-      fail(*ch, Reason::administrative_action, CloseReason::policy,
-           "the user may not log in any more: it is removed, or has another password");
+      clients_.fail(*ch, Reason::administrative_action, CloseReason::policy,
+                    "the user may not log in any more: it is removed, or has another password");
       continue;
     }
     if (!drop_unheard(*s)) continue;
@@ -130,7 +130,8 @@ void Broker::end_credentials(base::Instant now) {
     if (ch == nullptr || !ch->live() || !ch->credential || ch->credential->until.ms != at) continue;
     if (credential_good(*ch, now)) continue;
     ++probe_.rights_ended;
-    fail(*ch, Reason::administrative_action, CloseReason::policy, "its credential has expired");
+    clients_.fail(*ch, Reason::administrative_action, CloseReason::policy,
+                  "its credential has expired");
   }
 }
 

@@ -79,7 +79,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     name_newcomer(ch, v.client_id.empty() ? mqtt::peek_client_id(f) : v.client_id, v);
     if (version || v.version == mqtt::Version::v5)
       return refuse_connect(ch, v.version, e, Quota::none, why);
-    return fail(ch, e, CloseReason::protocol_error, why);
+    return clients_.fail(ch, e, CloseReason::protocol_error, why);
   }
   if (v.properties.has(Property::auth_method)) {  // no enhanced authentication (4.12)
     ++probe_.connect_unauthorized;
@@ -271,7 +271,7 @@ void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
     ++probe_.session_taken_over;
     if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
     events::taken_over(old, &by);
-    fail(old, Reason::session_taken_over, CloseReason::taken_over);
+    clients_.fail(old, Reason::session_taken_over, CloseReason::taken_over);
   } else if (!closing) {
     if (old.live() && !old.clean_disconnect) events::edge_closed(old, *old.closed);
     old.state = Channel::State::closing;

@@ -48,7 +48,7 @@ bool Broker::make_room(Session& s, std::size_t bytes) {
   if (!full()) return true;
   events::queue_full(s);
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
-    fail(*s.channel, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
+    clients_.fail(*s.channel, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
   }
   if (options_.queue_policy == QueuePolicy::drop_oldest) {
     while (full()) {
@@ -160,7 +160,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
       usage_.count_dropped(s);
       events::queue_full(s);
       if (options_.queue_policy == QueuePolicy::disconnect) {
-        fail(*ch, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
+        clients_.fail(*ch, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
       }
       return;
     }
@@ -453,7 +453,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::AckView a;
   const Reason error = mqtt::decode_ack(f, ch.version, a);
   if (error != Reason::success) {
-    fail(ch, error, CloseReason::protocol_error, mqtt::text_of_fault(f, error));
+    clients_.fail(ch, error, CloseReason::protocol_error, mqtt::text_of_fault(f, error));
     return true;
   }
   Session& s = *ch.session;
@@ -461,9 +461,9 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
   const bool of_qos1 = f.type() == PacketType::puback;
   if (e != nullptr && e->state != EntryState::done && (e->qos == 1) != of_qos1) {  // 4.3.2, 4.3.3
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-         mqtt::name_of(f.type()) + " for packet id " + std::to_string(a.packet_id) +
-             ", which has another QoS");
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                  mqtt::name_of(f.type()) + " for packet id " + std::to_string(a.packet_id) +
+                      ", which has another QoS");
     return true;
   }
   const std::size_t before = commits_.writes();
@@ -491,7 +491,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   if (commits_.writes() != before) {
     commits_.defer(ch, std::move(d));
   } else {
-    defer_or_reply(ch, std::move(d));
+    clients_.defer_or_reply(ch, std::move(d));
   }
   if (s.outbox) pump(s, now);
   return true;

@@ -23,15 +23,16 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
   mqtt::DisconnectView v;
   const Reason e = mqtt::decode_disconnect(f, ch.version, v);
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
+    clients_.fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
     return true;
   }
   Session& s = *ch.session;
   if (v.properties.has(Property::session_expiry)) {
     const std::uint32_t asked = v.properties.session_expiry_s;
     if (s.asked_expiry_s() == 0 && asked != 0) {  // 3.14.2.2.2
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-           "DISCONNECT with a session expiry of " + std::to_string(asked) + ", CONNECT had 0");
+      clients_.fail(
+          ch, Reason::protocol_error, CloseReason::protocol_error,
+          "DISCONNECT with a session expiry of " + std::to_string(asked) + ", CONNECT had 0");
       return true;
     }
     if (!s.ends_offline) s.expiry_s = std::min(asked, options_.session_expiry_max_s);
@@ -286,7 +287,7 @@ void Broker::drain(base::Instant) {
   draining_ = true;
   connections_.for_each([this](Channel& ch) {
     const WorksFor scope = works_for(ch.conn);
-    fail(ch, Reason::server_shutting_down, CloseReason::drained);
+    clients_.fail(ch, Reason::server_shutting_down, CloseReason::drained);
   });
 }
 

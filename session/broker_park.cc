@@ -67,12 +67,12 @@ Broker::Cut Broker::cut_park(Channel& ch, base::ByteView bytes, park::Frame& out
   if (status == FrameStatus::complete) return Cut::complete;
   if (status == FrameStatus::need_more) return Cut::need_more;
   if (status == FrameStatus::too_large) {
-    fail(ch, Reason::packet_too_large, CloseReason::frame_too_large,
-         park::text_of_size(out.type, out.size, limit));
+    clients_.fail(ch, Reason::packet_too_large, CloseReason::frame_too_large,
+                  park::text_of_size(out.type, out.size, limit));
   } else {
-    fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
-         status == FrameStatus::bad_crc ? park::text_of_bad_crc(out.type, out.seq)
-                                        : park::text_of_no_frame(bytes));
+    clients_.fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
+                  status == FrameStatus::bad_crc ? park::text_of_bad_crc(out.type, out.seq)
+                                                 : park::text_of_no_frame(bytes));
   }
   return Cut::failed;
 }
@@ -97,8 +97,8 @@ bool Broker::on_park_frame(Channel& ch, const park::Frame& f, base::Instant now)
       if (gated(ch)) commits_.defer(ch, {});
       return true;
     default:
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-           park::text_of_unexpected(f.type, false));
+      clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                    park::text_of_unexpected(f.type, false));
       return true;
   }
 }
@@ -112,15 +112,15 @@ void Broker::on_handshake(Channel& ch, const park::Frame& f, base::Instant now) 
   if (p.nonce.empty() && f.type == FrameType::greeting) {
     park::Greeting g;
     if (!park::decode_greeting(f.payload, g))
-      return fail(ch, Reason::malformed_packet, CloseReason::protocol_error);
+      return clients_.fail(ch, Reason::malformed_packet, CloseReason::protocol_error);
     p.nonce = std::move(g.nonce);
     p.flags = f.flags & park::kCrc;
     p.in_clear = g.crc_wanted;
     return;
   }
   if (p.nonce.empty() || f.type != FrameType::hello)
-    return fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-                park::text_of_unexpected(f.type, true));
+    return clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                         park::text_of_unexpected(f.type, true));
   on_hello(ch, f, now);
 }
 
@@ -251,8 +251,8 @@ bool Broker::in_sequence(Channel& ch, const park::Frame& f) {
   if (!is_acknowledged(f) || !p.counts_reports) return true;
   const std::uint32_t due = p.reported == UINT32_MAX ? 1 : p.reported + 1;
   if (f.seq == due) return true;
-  fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-       park::text_of_sequence(f.type, f.seq, due));
+  clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                park::text_of_sequence(f.type, f.seq, due));
   return false;
 }
 
@@ -269,8 +269,8 @@ bool Broker::take_report(Channel& ch, const park::Frame& f, base::Instant now) {
 bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
   if (wanted && f.seq == 0) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-         park::text_of_sequence(f.type, 0, 1));
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                  park::text_of_sequence(f.type, 0, 1));
     return true;
   }
   if (wanted && gated(ch) && ch.unacked_in >= options_.receive_maximum) {
@@ -471,8 +471,8 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
 
 bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
   if (id == 0 || id > 65535) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-         "RECEIVED with seq " + std::to_string(id) + ": no COMMAND or DESIRED has it");
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                  "RECEIVED with seq " + std::to_string(id) + ": no COMMAND or DESIRED has it");
     return true;
   }
   Session& s = *ch.session;
@@ -487,7 +487,7 @@ bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
   if (commits_.writes() != before) {
     commits_.defer(ch, {});
   } else {
-    defer_or_reply(ch, {});
+    clients_.defer_or_reply(ch, {});
   }
   if (s.outbox) pump(s, now);
   return true;

@@ -34,7 +34,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::PublishView p;
   const Reason e = mqtt::decode_publish(f, ch.version, scratch_, p);
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
+    clients_.fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
     return true;
   }
   if (p.qos != 0 && ch.unacked_in >= options_.receive_maximum) {
@@ -42,8 +42,8 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       stall(ch);
       return false;
     }
-    fail(ch, Reason::receive_maximum_exceeded, CloseReason::protocol_error,
-         "more than " + std::to_string(options_.receive_maximum) + " PUBLISHes in flight");
+    clients_.fail(ch, Reason::receive_maximum_exceeded, CloseReason::protocol_error,
+                  "more than " + std::to_string(options_.receive_maximum) + " PUBLISHes in flight");
     return true;
   }
   if (p.properties.has(Property::topic_alias)) {
@@ -57,7 +57,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     ++probe_.drop_quota;
     static constexpr const char* kText = "too many QoS 2 packet ids are not released";
     if (ch.v5()) return refuse_publish(ch, p, Reason::quota_exceeded, Quota::none, kText);
-    fail(ch, Reason::quota_exceeded, CloseReason::policy, kText);
+    clients_.fail(ch, Reason::quota_exceeded, CloseReason::policy, kText);
     return true;
   }
   const DeviceMessages::What what = translate(ch, p, now);
@@ -118,9 +118,9 @@ bool Broker::refuse_publish(Channel& ch, const mqtt::PublishView& p, Reason reas
 bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
   const std::uint16_t alias = p.properties.topic_alias;
   if (alias == 0 || alias > options_.alias_maximum) {
-    fail(ch, Reason::topic_alias_invalid, CloseReason::protocol_error,  // 3.3.2-8
-         "topic alias " + std::to_string(alias) + ", the limit is " +
-             std::to_string(options_.alias_maximum));
+    clients_.fail(ch, Reason::topic_alias_invalid, CloseReason::protocol_error,  // 3.3.2-8
+                  "topic alias " + std::to_string(alias) + ", the limit is " +
+                      std::to_string(options_.alias_maximum));
     return false;
   }
   if (!ch.alias_in) {
@@ -129,8 +129,8 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
   std::string& known = (*ch.alias_in)[alias];
   if (p.topic.empty()) {
     if (known.empty()) {
-      fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-           "topic alias " + std::to_string(alias) + " stands for no topic yet");
+      clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                    "topic alias " + std::to_string(alias) + " stands for no topic yet");
       return false;
     }
     p.topic = known;
@@ -139,8 +139,9 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
     for (const std::string& other : *ch.alias_in) bytes += &other == &known ? 0 : other.size();
     if (bytes > kAliasBytesMax) {
       ++probe_.refused_aliases;
-      fail(ch, Reason::quota_exceeded, CloseReason::policy,
-           "its topic aliases stand for more than " + std::to_string(kAliasBytesMax) + " bytes");
+      clients_.fail(
+          ch, Reason::quota_exceeded, CloseReason::policy,
+          "its topic aliases stand for more than " + std::to_string(kAliasBytesMax) + " bytes");
       return false;
     }
     known = p.topic;
@@ -165,7 +166,7 @@ bool Broker::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
                         r.conn == ch.conn.local().packed() && r.offset == ch.in_off &&
                         ch.in_off <= ch.replay_end;
   if (!inserted && !replayed) {
-    defer_or_reply(ch, {.reply_type = PacketType::pubrec, .packet_id = packet_id});
+    clients_.defer_or_reply(ch, {.reply_type = PacketType::pubrec, .packet_id = packet_id});
     return false;
   }
   if (replayed) ++probe_.applied_replays;
@@ -275,17 +276,11 @@ std::vector<base::SessionId> Broker::spilled_before(const Channel& ch) const {
   return ids;
 }
 
-void Broker::defer_or_reply(Channel& ch, Deferred d) {
-  if (gated(ch)) return commits_.defer(ch, std::move(d));
-  d.came = times_.now();
-  answer(ch, d);
-}
-
 bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
   mqtt::AckView a;
   const Reason e = mqtt::decode_ack(f, ch.version, a);
   if (e != Reason::success) {
-    fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
+    clients_.fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
     return true;
   }
   Session& s = *ch.session;
@@ -308,7 +303,7 @@ bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
     return true;
   }
   if (known) dirty(ch, CookieSlot::volatile_state);
-  defer_or_reply(ch, std::move(d));
+  clients_.defer_or_reply(ch, std::move(d));
   return true;
 }
 

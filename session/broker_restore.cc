@@ -294,7 +294,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   const auto lost = [&] {
     ++probe_.session_lost;
     keep_name();
-    fail(ch, Reason::session_taken_over, CloseReason::session_lost);
+    clients_.fail(ch, Reason::session_taken_over, CloseReason::session_lost);
     return false;
   };
   const bool known_version = ch.version == mqtt::Version::v311 || ch.version == mqtt::Version::v5;
@@ -305,7 +305,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   if (s != nullptr && s->epoch > id.epoch()) {  // I5: a newer CONNECT owns it
     keep_name();
     events::taken_over(ch, nullptr);
-    fail(ch, Reason::session_taken_over, CloseReason::taken_over);
+    clients_.fail(ch, Reason::session_taken_over, CloseReason::taken_over);
     return false;
   }
   if (stored && (s == nullptr || s->id.value != id.session() || s->epoch != id.epoch()))

@@ -137,9 +137,9 @@ void Broker::review_scopes(const Principals& registry, const std::vector<base::S
       gone.push_back(s);
     } else if (!scope || !credential_good(*ch, now)) {
       ++probe_.scopes_ended;
-      fail(*ch, Reason::administrative_action, CloseReason::policy,
-           !scope ? registry.why_ended(ch->scope->who())
-                  : credential_end(registry, ch->scope->who(), ch->credential->id));
+      clients_.fail(*ch, Reason::administrative_action, CloseReason::policy,
+                    !scope ? registry.why_ended(ch->scope->who())
+                           : credential_end(registry, ch->scope->who(), ch->credential->id));
     } else if (*scope != *ch->scope) {
       use_scope(*ch, std::move(scope));
     }
@@ -225,7 +225,7 @@ void Broker::remove_session(Session& s, const char* why, base::Instant now) {
   }
   if (Channel* ch = s.channel; ch != nullptr) {
     const WorksFor scope = works_for(ch->conn);
-    fail(*ch, Reason::administrative_action, CloseReason::policy, why);
+    clients_.fail(*ch, Reason::administrative_action, CloseReason::policy, why);
     ch->session = nullptr;
     s.channel = nullptr;
     sessions_.count_online(s, -1);

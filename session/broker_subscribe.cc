@@ -40,9 +40,9 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   const Reason e = mqtt::decode_subscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
     const bool many = e == Reason::quota_exceeded;
-    fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
-         many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
-              : mqtt::text_of_fault(f, e));
+    clients_.fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
+                  many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
+                       : mqtt::text_of_fault(f, e));
     return true;
   }
   if (ch.session->peer != 0) {
@@ -153,8 +153,8 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
                              std::string& raw, bool& fresh) {
   SubOptions o{v.options};
   if (mqtt::parse_filter(v.filter).shared && o.no_local()) {
-    fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.8.3-4
-         "No Local for a shared subscription");
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.8.3-4
+                  "No Local for a shared subscription");
     return Reason::protocol_error;
   }
   const Reason entered = enter_filter(ch, v.filter, raw);
@@ -254,9 +254,9 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   const Reason e = mqtt::decode_unsubscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
     const bool many = e == Reason::quota_exceeded;
-    fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
-         many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
-              : mqtt::text_of_fault(f, e));
+    clients_.fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
+                  many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
+                       : mqtt::text_of_fault(f, e));
     return true;
   }
   if (ch.session->peer != 0) {

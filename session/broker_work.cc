@@ -34,7 +34,7 @@ bool Broker::look_for_work() const {
   const bool clock = serving_ && (timers || !due_wills_.empty());
   const bool writes = staging || estates || clock || !ending_stored_.empty() ||
                       !room_line_.empty() || !removal_.idle();
-  return commits_.has_due() || !spreading_.empty() || late || !ending_.empty() ||
+  return commits_.has_due() || !spreading_.empty() || late || !clients_.ending().empty() ||
          (writes && commits_.has_room());
 }
 
@@ -42,7 +42,7 @@ bool Broker::look_for_work() const {
 bool Broker::anything_waits() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   return commits_.has_deferred() || !staging_.empty() || !filling_.empty() || !spreading_.empty() ||
-         !ending_.empty() || !ending_stored_.empty() || !room_line_.empty() ||
+         !clients_.ending().empty() || !ending_stored_.empty() || !room_line_.empty() ||
          !due_wills_.empty() || !removal_.idle() || estates_.waiting() != 0 || timers || has_late();
 }
 
@@ -285,7 +285,7 @@ void Broker::spread(Deferred d, base::Instant now) {
   if (!later.empty()) send_later(delivery, std::move(later));
   Channel* ch = connections_.find(d.conn);
   if (ch != nullptr && ch->state != Channel::State::closing) {
-    answer(*ch, d);
+    clients_.answer(*ch, d);
     if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
   }
   may_have_work_ = true;
@@ -302,7 +302,7 @@ void Broker::spread_some(base::Instant now) {
       spreading_.push_back(std::move(d));
       continue;
     }
-    if (Channel* ch = connections_.find(d.conn)) end_deferral(*ch);
+    if (Channel* ch = connections_.find(d.conn)) clients_.end_deferral(*ch);
   }
 }
 
