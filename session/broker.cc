@@ -34,7 +34,7 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
                metrics::EngineProbe& probe)
     : ContextOwner{{std::move(options), effects, probe}},
       Room(cx_),
-      access_(access),
+      gate_(cx_, access),
       peer_routes_(options_.partitions),
       sources_(options_.partitions) {}
 

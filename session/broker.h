@@ -50,6 +50,7 @@
 #include "session/store.h"
 #include "session/take_over_fights.h"
 #include "session/tenant_usage.h"
+#include "session/topic_gate.h"
 
 namespace berth::session {
 
@@ -144,6 +145,8 @@ class Broker : public RestoreSink,
   // What other partitions say they use; replaces what they said before.
   void use_elsewhere(const std::vector<UsageOf>& others) { usage_.use_elsewhere(others); }
 
+  // Rules of files have changed; null: everything is allowed. under_access(): to be reviewed.
+  void use_access(const AccessPolicy* access) { gate_.use_access(access); }
   void use_messages(DeviceMessages& m) { messages_ = &m; }
 
   // -- the registry has changed: quotas at once; connections that have no Scope any more end, and
@@ -158,7 +161,6 @@ class Broker : public RestoreSink,
 
   // -- rules and users of files have changed; null: everything is allowed. under_access(): to be
   // reviewed, a few at a time. `is_user`: may still log in as when it did; empty: everybody may.
-  void use_access(const AccessPolicy* access);
   std::vector<base::SessionId> under_access() const;
   void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user);
 
@@ -296,10 +298,6 @@ class Broker : public RestoreSink,
   std::string assign_client_id();
   // broker_scopes.cc
   protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
-  bool admit_will(Channel& ch);
-  Identity identity_of(const Channel& ch) const;
-  bool enter_topic(Channel& ch, std::string_view topic, std::string_view& inside);
-  protocol::mqtt::Reason enter_filter(Channel& ch, std::string_view wanted, std::string& raw) const;
   bool drop_unnamed(Session& s, const Scope& scope);
   void use_scope(Channel& ch, ScopePtr scope);
   void remove_session(Session& s, const char* why, base::Instant now);
@@ -308,7 +306,6 @@ class Broker : public RestoreSink,
   bool drop_unheard(Session& s);
   void forget_subscription(Session& s, const std::string& raw);
   static void guard_queue(Session& s);
-  bool may_hear(const Channel& ch, std::string_view topic);
   bool review_resumed(Channel& ch);
   bool credential_good(Channel& ch, base::Instant now);
   void end_credentials(base::Instant now);
@@ -556,8 +553,8 @@ class Broker : public RestoreSink,
   SessionTable sessions_{cx_, usage_};
   CommitPipeline commits_{cx_, *this, connections_, sessions_};
   Clients clients_{cx_, *this, connections_, commits_};
+  TopicGate gate_;
   // -- not in a room yet
-  const AccessPolicy* access_;
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
   std::vector<base::ConnId> slowed_;  // wait_a_second()
@@ -611,8 +608,8 @@ class Broker : public RestoreSink,
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;
-  std::string entered_;  // a topic as it is inside
-  std::string left_;     // and as a device calls it
+  std::string entered_topic_;
+  std::string left_;  // and as a device calls it
   DeviceMessages::Out translated_;
   protocol::messages::Completer completer_;
   std::string report_topic_;

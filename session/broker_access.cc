@@ -21,10 +21,6 @@ std::string_view user_of(std::string_view session_key) {
 
 }  // namespace
 
-void Broker::use_access(const AccessPolicy* access) {
-  access_ = access;
-}
-
 std::vector<base::SessionId> Broker::under_access() const {
   std::vector<base::SessionId> ids;
   for (const Session* s : sessions_.all()) {
@@ -59,11 +55,13 @@ void Broker::review_access(const std::vector<base::SessionId>& sessions,
 bool Broker::drop_unheard(Session& s) {
   const std::string_view user = user_of(s.client_id);
   Channel* ch = s.channel;
-  if (access_ == nullptr || (ch == nullptr && user.empty())) return false;
-  const Identity who = ch != nullptr ? identity_of(*ch) : Identity{user, client_id_of(s.client_id)};
+  if (gate_.access() == nullptr || (ch == nullptr && user.empty())) return false;
+  const Identity who =
+      ch != nullptr ? gate_.identity_of(*ch) : Identity{user, client_id_of(s.client_id)};
   std::vector<std::string> lost;
   for (const Subscription& sub : s.subscriptions) {
-    if (!access_->may_subscribe(who, router_.filter(sub.filter))) lost.push_back(raw_filter(sub));
+    if (!gate_.access()->may_subscribe(who, router_.filter(sub.filter)))
+      lost.push_back(raw_filter(sub));
   }
   for (const std::string& raw : lost) {
     events::rights_lost(s, raw);
@@ -87,23 +85,11 @@ void Broker::guard_queue(Session& s) {
   if (s.flow_) s.flow_->check_through = s.flow_->last_seq;
 }
 
-bool Broker::may_hear(const Channel& ch, std::string_view topic) {
-  if (ch.session->peer != 0) return true;
-  if (ch.scope) {
-    std::string scratch;
-    std::string inside;
-    const std::string_view said = ch.scope->leave(topic, scratch);
-    return ch.scope->enter_filter(said, inside) && inside == topic;
-  }
-  return !topic.starts_with(kTenantRoot) &&
-         (access_ == nullptr || access_->may_subscribe(identity_of(ch), topic));
-}
-
 // A session that is resumed, by its device or by a new engine.
 bool Broker::review_resumed(Channel& ch) {
   Session& s = *ch.session;
   if (s.peer != 0) return false;
-  if (ch.scope || access_ != nullptr) guard_queue(s);
+  if (ch.scope || gate_.access() != nullptr) guard_queue(s);
   return ch.scope ? drop_unnamed(s, *ch.scope) : drop_unheard(s);
 }
 

@@ -337,7 +337,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
   }
   head_cache_.key = -1;
   const MessageView m = e->message->view();
-  if (seq <= q.check_through && !may_hear(ch, m.topic)) {
+  if (seq <= q.check_through && !gate_.may_hear(ch, m.topic)) {
     ++probe_.drop_not_authorized;
     finish_entry(s, seq);
     return true;

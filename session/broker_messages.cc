@@ -28,7 +28,7 @@ DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::
   using What = DeviceMessages::What;
   static constexpr std::string_view kNobody = "$tenant//";  // that nobody can subscribe to
   if (messages_ == nullptr || !ch.scope || !ch.scope->translates() ||
-      ch.scope->who().role != Role::device || !ch.scope->enter_topic(p.topic, entered_))
+      ch.scope->who().role != Role::device || !ch.scope->enter_topic(p.topic, entered_topic_))
     return What::as_is;
   // By its place in the connection's bytes: the same when an engine's successor hears it again.
   const std::string id = std::to_string(ch.session->epoch) + "-" + std::to_string(ch.in_off);
@@ -64,9 +64,9 @@ void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
   const What what =
       messages_->translate(*scope, s.epoch, clocks_.wall_at(now), id, said, m.payload, translated_);
   if (what != What::replaced && what != What::raw) return;
-  if (!scope->enter_topic(translated_.topic, entered_)) return;
+  if (!scope->enter_topic(translated_.topic, entered_topic_)) return;
   ++(what == What::raw ? probe_.untranslated : probe_.translated);
-  m.topic = entered_;
+  m.topic = entered_topic_;
   m.payload = translated_.payload;
   m.forwarded = envelope_properties(translated_.json);
   w.message = MessagePtr(m);

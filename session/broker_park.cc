@@ -190,7 +190,7 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
   std::vector<std::string> wanted;
   for (const char* f : kCommandFilters) {
     std::string raw;
-    if (enter_filter(ch, ch.park->root + f, raw) == Reason::success)
+    if (gate_.enter_filter(ch, ch.park->root + f, raw) == Reason::success)
       wanted.push_back(std::move(raw));
   }
   std::vector<std::string> others;
@@ -295,7 +295,7 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   p.qos = wanted ? 1 : 0;
   p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
   std::string_view inside;
-  const Match* const matched = enter_topic(ch, p.topic, inside) ? &match(inside) : nullptr;
+  const Match* const matched = gate_.enter_topic(ch, p.topic, inside) ? &match(inside) : nullptr;
   if (matched != nullptr && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch))
     return false;
   const Metered m = meter(ch, p, now);

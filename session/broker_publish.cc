@@ -67,7 +67,8 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   }
   const std::string_view said = p.topic;
   std::string_view inside;
-  const bool allowed = what == DeviceMessages::What::swallowed || enter_topic(ch, p.topic, inside);
+  const bool allowed =
+      what == DeviceMessages::What::swallowed || gate_.enter_topic(ch, p.topic, inside);
   if (what == DeviceMessages::What::swallowed) inside = said;
   const Match* const matched = allowed ? &match(inside) : nullptr;
   if (allowed && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch)) return false;

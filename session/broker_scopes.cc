@@ -13,11 +13,6 @@ using protocol::link::CookieSlot;
 
 static constexpr const char* kRemoved = "it is removed from the registry";
 
-// A person who looks would take messages away from the services of a shared group.
-static bool may_share(const Scope& scope) {
-  return scope.who().role != Role::operator_;
-}
-
 // Why a credential that was good is not any more.
 static const char* credential_end(const Principals& registry, const Principal& who,
                                   std::string_view credential) {
@@ -51,59 +46,11 @@ Reason Broker::admit(Channel& ch, AuthResult& result) {
     return Reason::connection_rate_exceeded;
   }
   c.settings.anonymous = !ch.scope && !ch.user_proven;
-  if (!admit_will(ch)) return refuse("not allowed to publish to the topic of its will");
+  if (!gate_.admit_will(ch)) return refuse("not allowed to publish to the topic of its will");
   const std::string said = std::move(c.client_id);
   c.client_id = session_key(ch, said);
   if (ch.user_proven) sessions_.adopt_unowned(said, c.client_id);
   return Reason::success;
-}
-
-bool Broker::admit_will(Channel& ch) {
-  PendingConnect& c = *ch.connect;
-  if (!c.will) return true;
-  MessageView m = c.will->message->view();
-  std::string inside;
-  if (ch.scope) {
-    if (!ch.scope->enter_topic(m.topic, inside)) return false;
-    m.topic = inside;
-    c.will->message = MessagePtr(m);
-    return true;
-  }
-  const Identity who{c.user_name, c.client_id};
-  return !m.topic.starts_with('$') && (access_ == nullptr || access_->may_publish(who, m.topic));
-}
-
-Identity Broker::identity_of(const Channel& ch) const {
-  return {ch.user_name ? std::string_view(*ch.user_name) : std::string_view(),
-          client_id_of(ch.session->client_id)};
-}
-
-// False: this topic is not for this device. `inside` is `topic` itself or lies in entered_.
-bool Broker::enter_topic(Channel& ch, std::string_view topic, std::string_view& inside) {
-  if (ch.scope) {
-    if (!ch.scope->enter_topic(topic, entered_)) return false;
-    inside = entered_;
-    return true;
-  }
-  inside = topic;
-  if (topic.starts_with("$SYS/") || topic.starts_with(kTenantRoot)) return false;
-  return access_ == nullptr || access_->may_publish(identity_of(ch), topic);
-}
-
-// The filter as it is kept, "$share/group/" included.
-Reason Broker::enter_filter(Channel& ch, std::string_view wanted, std::string& raw) const {
-  const mqtt::ParsedFilter p = mqtt::parse_filter(wanted);
-  if (!p.valid) return Reason::topic_filter_invalid;
-  if (!ch.scope) {
-    raw = wanted;
-    const bool good = !p.filter.starts_with(kTenantRoot) &&
-                      (access_ == nullptr || access_->may_subscribe(identity_of(ch), p.filter));
-    return good ? Reason::success : Reason::not_authorized;
-  }
-  if (!ch.scope->enter_filter(p.filter, raw)) return Reason::not_authorized;
-  if (p.shared && !may_share(*ch.scope)) return Reason::not_authorized;
-  if (p.shared) raw.insert(0, std::string(wanted.substr(0, wanted.size() - p.filter.size())));
-  return raw.size() <= 65535 ? Reason::success : Reason::topic_filter_invalid;
 }
 
 std::vector<base::SessionId> Broker::concerned(const Concerned& who,
@@ -158,7 +105,7 @@ bool Broker::drop_unnamed(Session& s, const Scope& scope) {
   for (const Subscription& sub : s.subscriptions) {
     const std::string kept = router_.filter(sub.filter);
     if (!scope.enter_filter(scope.leave(kept, scratch), inside) || inside != kept ||
-        (sub.shared && !may_share(scope)))
+        (sub.shared && !TopicGate::may_share(scope)))
       lost.push_back(raw_filter(sub));
   }
   for (const std::string& raw : lost) forget_subscription(s, raw);

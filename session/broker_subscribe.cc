@@ -157,7 +157,7 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
                   "No Local for a shared subscription");
     return Reason::protocol_error;
   }
-  const Reason entered = enter_filter(ch, v.filter, raw);
+  const Reason entered = gate_.enter_filter(ch, v.filter, raw);
   if (entered == Reason::not_authorized) ++probe_.authz_denied;
   if (entered != Reason::success) {
     events::subscribe_denied(ch, v.filter, entered);
@@ -269,7 +269,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   for (const std::string_view filter : v.filters) {
     budget_.take(TurnBudget::kFilter);
     std::string raw;
-    bool removed = enter_filter(ch, filter, raw) != Reason::topic_filter_invalid &&
+    bool removed = gate_.enter_filter(ch, filter, raw) != Reason::topic_filter_invalid &&
                    remove_subscription(*ch.session, raw);
     if (replayed != nullptr && reasons.size() < replayed->size()) {
       removed = (*replayed)[reasons.size()] == '1';
