@@ -176,7 +176,8 @@ bool Broker::run(Deferred& d, base::Instant now) {
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
     const Match& matched = match(m.topic);
     if (spill(matched, delivery, d, Phase::run)) {
-      if (Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr) record_spilled(*ch, d);
+      if (Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr)
+        replay_.record_spilled(*ch, d);
       return false;
     }
     deliver_now(matched, delivery, &d, now);
@@ -293,42 +294,6 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
 }
 
 // -- replay: the outcome of an input that a dead engine committed but whose step was not accepted
-
-std::string Broker::applied_key(const Channel& ch, std::uint64_t offset) const {
-  return outcome_key({connections_.edge_of(ch.conn), ch.conn.local().packed()}, offset);
-}
-
-// The outcome of a QoS 2 PUBLISH := 'p' session:varint*, the expiry-0 sessions it was stored for.
-void Broker::record_spilled(Channel& ch, const Deferred& d) {
-  std::string outcome = "p";
-  for (const base::SessionId id : d.spilled) base::put_varint(outcome, id.value);
-  record_applied(ch, outcome, d.in_off);
-}
-
-void Broker::record_applied(Channel& ch, std::string_view outcome, std::uint64_t offset) {
-  if (!options_.replay) return;
-  if (!ch.applied) ch.applied = std::make_unique<AppliedList>();
-  AppliedList& list = *ch.applied;
-  while (!list.empty() && list.front().first <= ch.edge_in_ack) {  // can't be replayed any more
-    const std::string key = applied_key(ch, list.front().first);
-    commits_.write({.kind = WriteKind::remove_applied, .key = key});
-    list.erase(list.begin());
-  }
-  const std::string key = applied_key(ch, offset);
-  commits_.write({.kind = WriteKind::put_applied, .key = key, .value = outcome});
-  std::erase_if(list, [&](const auto& known) { return known.first == offset; });
-  list.emplace_back(offset, std::string(outcome));
-}
-
-const std::string* Broker::applied_outcome(const Channel& ch) const {
-  if (ch.in_off > ch.replay_end || !ch.applied) return nullptr;
-  for (const auto& [offset, outcome] : *ch.applied) {
-    if (offset != ch.in_off) continue;
-    ++probe_.applied_replays;
-    return &outcome;
-  }
-  return nullptr;
-}
 
 // -- cookies
 

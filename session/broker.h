@@ -42,6 +42,7 @@
 #include "session/peer_tag.h"
 #include "session/principals.h"
 #include "session/quota.h"
+#include "session/replay_log.h"
 #include "session/retained_removal.h"
 #include "session/router.h"
 #include "session/scope.h"
@@ -269,13 +270,6 @@ class Broker : public RestoreSink,
   void flush_state();
   void dirty(Channel& ch, protocol::link::CookieSlot slot);
   void flush_cookies();
-  std::string applied_key(const Channel& ch, std::uint64_t offset) const;
-  void record_applied(Channel& ch, std::string_view outcome, std::uint64_t offset);
-  void record_applied(Channel& ch, std::string_view outcome) {
-    record_applied(ch, outcome, ch.in_off);
-  }
-  void record_spilled(Channel& ch, const Deferred& d);
-  const std::string* applied_outcome(const Channel& ch) const;
 
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -338,9 +332,6 @@ class Broker : public RestoreSink,
   const Match& match(std::string_view topic);
   void fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh);
   void put_received(const Channel& ch, std::uint16_t packet_id);
-  static std::string fanned_out_groups(std::int64_t through);
-  std::optional<Fanout::Through> fanned_out_through(const Channel& ch) const;
-  std::vector<base::SessionId> spilled_before(const Channel& ch) const;
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   // broker_route.cc
   bool needs_staging(const Match& m, const Delivery& d);
@@ -485,8 +476,6 @@ class Broker : public RestoreSink,
   // broker_edges.cc
   void let_go(Channel& ch);
   void forget_lost_inputs(std::uint32_t link);
-  void remove_orphans_of(std::uint64_t edge_id);
-  void remove_applied(const EdgeConn& conn, const AppliedList& list);
   void wake_channel(Channel& ch, base::Instant now);
   void send_late(Edge& e, base::Instant now);
 
@@ -554,6 +543,7 @@ class Broker : public RestoreSink,
   CommitPipeline commits_{cx_, *this, connections_, sessions_};
   Clients clients_{cx_, *this, connections_, commits_};
   TopicGate gate_;
+  ReplayLog replay_{cx_, connections_, commits_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
@@ -581,10 +571,7 @@ class Broker : public RestoreSink,
                       std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
       timers_,
       credentials_due_;  // when credentials of connections end, conn
-  // Found in the store before their connection was attached; what is left is deleted.
-  boost::unordered_flat_map<EdgeConn, AppliedList> orphan_applied_;  // of connections not attached
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
-  boost::unordered_flat_set<std::uint64_t> stored_edges_;  // ids
   std::vector<std::pair<std::string, std::unique_ptr<Will>>>
       due_wills_;                                           // intents found in the store
   boost::unordered_flat_set<std::uint64_t> skipped_wills_;  // numbers of intents that kill engines

@@ -24,19 +24,19 @@ void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal)
   e.id = edge_id;
   e.state = Edge::State::present;
   e.internal = internal;
-  e.trusted = !serving_ && stored_edges_.contains(edge_id);
+  e.trusted = !serving_ && replay_.stored_edges().contains(edge_id);
 }
 
 void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done) {
   Edge& e = connections_.edges()[link];
-  stored_edges_.erase(e.id);
+  replay_.stored_edges().erase(e.id);
   if (!serving_) return;
   const std::string key = edge_key(e.id);
   if (!e.internal) commits_.write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
   for (const auto& ch : connections_.of_link(link)) {
     if (ch) wake_channel(*ch, now);
   }
-  remove_orphans_of(e.id);
+  replay_.remove_orphans_of(e.id);
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [done = std::move(done)](base::Instant) { done(); };
@@ -55,14 +55,14 @@ void Broker::wake_channel(Channel& ch, base::Instant now) {
 }
 
 std::vector<std::uint64_t> Broker::missing_edges() const {
-  return {stored_edges_.begin(), stored_edges_.end()};
+  return {replay_.stored_edges().begin(), replay_.stored_edges().end()};
 }
 
 void Broker::edge_lost(std::uint32_t link, base::Instant) {
   Edge& e = connections_.edges()[link];
   if (e.state != Edge::State::present) return;
   e.state = Edge::State::lost;
-  if (e.trusted && !serving_) stored_edges_.insert(e.id);
+  if (e.trusted && !serving_) replay_.stored_edges().insert(e.id);
   e.late.clear();
   forget_lost_inputs(link);
   for (const auto& ch : connections_.of_link(link)) {
@@ -101,7 +101,7 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
 
 void Broker::let_go(Channel& ch) {
   if (ch.applied) {
-    orphan_applied_[{connections_.edge_of(ch.conn), ch.conn.local().packed()}] =
+    replay_.orphans()[{connections_.edge_of(ch.conn), ch.conn.local().packed()}] =
         std::move(*ch.applied);
   }
   Session* s = std::exchange(ch.session, nullptr);
@@ -112,24 +112,6 @@ void Broker::let_go(Channel& ch) {
   s->outbox.reset();
   if (!s->received) return;
   for (auto& [id, received] : *s->received) received.effective = false;  // nor PUBREC, perhaps
-}
-
-void Broker::remove_orphans_of(std::uint64_t edge_id) {
-  for (auto it = orphan_applied_.begin(); it != orphan_applied_.end();) {
-    if (it->first.first != edge_id) {
-      ++it;
-      continue;
-    }
-    remove_applied(it->first, it->second);
-    orphan_applied_.erase(it++);
-  }
-}
-
-void Broker::remove_applied(const EdgeConn& conn, const AppliedList& list) {
-  for (const auto& [offset, outcome] : list) {
-    const std::string key = outcome_key(conn, offset);
-    commits_.write({.kind = WriteKind::remove_applied, .key = key});
-  }
 }
 
 void Broker::edge_gone(std::uint32_t link, base::Instant now) {
@@ -143,7 +125,7 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
     s->limbo = false;
     end_connection_of(*s, EndBy::us, now);
   }
-  remove_orphans_of(e.id);
+  replay_.remove_orphans_of(e.id);
   commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});
   e = Edge{};
 }

@@ -55,7 +55,7 @@ void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant no
   detach(*ch, cause, now);
   if (ch->applied) {
     for (const auto& [offset, outcome] : *ch->applied) {
-      const std::string key = applied_key(*ch, offset);
+      const std::string key = replay_.key_of(*ch, offset);
       commits_.write({.kind = WriteKind::remove_applied, .key = key});
     }
   }

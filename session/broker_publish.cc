@@ -171,7 +171,7 @@ bool Broker::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
     return false;
   }
   if (replayed) ++probe_.applied_replays;
-  fresh = !replayed && applied_outcome(ch) == nullptr;
+  fresh = !replayed && replay_.outcome_of(ch) == nullptr;
   return true;
 }
 
@@ -197,7 +197,8 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   if (p.qos != 0) ++ch.unacked_in;
   if (m.empty()) ++probe_.drop_no_subscribers;
   const Reason reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
-  const bool many = is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && fanned_out_through(ch));
+  const bool many =
+      is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && replay_.fanned_out_through(ch));
   if (!must_stage && !many && !needs_staging(m, d)) {
     deliver_now(m, d, nullptr, now);
     if (p.qos == 0) return;
@@ -220,14 +221,14 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   if (many) return fan_out(ch, m, d, std::move(reply_to), fresh);
   reply_to.message = d.own();
   const std::size_t before = commits_.writes();
-  if (!fresh) reply_to.spilled = spilled_before(ch);
+  if (!fresh) reply_to.spilled = replay_.spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
   if (retain && fresh) store_retained(d.message);
   if (p.qos == 2 && s.persistent() && fresh) put_received(ch, p.packet_id);
   if (p.qos == 2 && fresh && commits_.writes() != before &&
       (!s.persistent() || !reply_to.spilled.empty())) {
     reply_to.in_off = ch.in_off;
-    record_spilled(ch, reply_to);
+    replay_.record_spilled(ch, reply_to);
   }
   commits_.defer_or_run(ch, std::move(reply_to), commits_.writes() != before, now);
 }
@@ -260,21 +261,13 @@ void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, boo
   stall(ch);
   Fanout::Through through;
   if (d.message.qos == 2 && fresh) {
-    record_applied(ch, fanned_out_groups(through.route));  // in the batch that says it was received
+    replay_.record(
+        ch, replay_.fanned_out_groups(through.route));  // in the batch that says it was received
   } else if (d.message.qos == 2) {  // where nothing says how far: the last release, all groups
-    through = fanned_out_through(ch).value_or(Fanout::Through{.session = 0, .route = UINT32_MAX});
+    through =
+        replay_.fanned_out_through(ch).value_or(Fanout::Through{.session = 0, .route = UINT32_MAX});
   }
   begin_fanout(m, d, std::move(out), through);
-}
-
-// For which expiry-0 sessions a dead engine has stored this QoS 2 message.
-std::vector<base::SessionId> Broker::spilled_before(const Channel& ch) const {
-  std::vector<base::SessionId> ids;
-  const std::string* outcome = applied_outcome(ch);
-  if (outcome == nullptr || outcome->empty()) return ids;
-  base::RecordReader r(std::string_view(*outcome).substr(1));
-  while (!r.done() && r.ok()) ids.push_back({r.varint()});
-  return ids;
 }
 
 bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {

@@ -185,14 +185,14 @@ void Broker::applied(std::string_view key, std::string_view value) {
       restore_peer_record(k, key, value);
       break;
     case Kind::edge:
-      stored_edges_.insert(k.number);
+      replay_.stored_edges().insert(k.number);
       break;
     case Kind::will_intent:
       if (auto w = decode_will(value)) due_wills_.emplace_back(std::string(key), std::move(w));
       next_intent_ = std::max(next_intent_, k.number + 1);
       break;
     case Kind::outcome:
-      orphan_applied_[k.conn].emplace_back(k.number, std::string(value));
+      replay_.orphans()[k.conn].emplace_back(k.number, std::string(value));
       break;
     case Kind::unknown:
       break;
@@ -216,12 +216,12 @@ void Broker::forget_applied(std::string_view key) {
   using Kind = MetaKey::Kind;
   const MetaKey k = parse_meta_key(key);
   if (k.kind == Kind::peer_route) stored_routes_.erase(std::string(key));
-  if (k.kind == Kind::edge) stored_edges_.erase(k.number);
+  if (k.kind == Kind::edge) replay_.stored_edges().erase(k.number);
   if (k.kind == Kind::will_intent)
     std::erase_if(due_wills_, [&](const auto& will) { return will.first == key; });
   if (k.kind != Kind::outcome) return;
-  const auto it = orphan_applied_.find(k.conn);
-  if (it == orphan_applied_.end()) return;
+  const auto it = replay_.orphans().find(k.conn);
+  if (it == replay_.orphans().end()) return;
   std::erase_if(it->second, [&](const auto& known) { return known.first == k.number; });
 }
 
@@ -240,9 +240,9 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   if (!a.connected)
     ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate, a.authorities});
   const EdgeConn from{connections_.edge_of(a.conn), a.conn.local().packed()};
-  if (const auto it = orphan_applied_.find(from); it != orphan_applied_.end()) {
+  if (const auto it = replay_.orphans().find(from); it != replay_.orphans().end()) {
     ch.applied = std::make_unique<AppliedList>(std::move(it->second));
-    orphan_applied_.erase(it);
+    replay_.orphans().erase(it);
   }
   if (!a.connected) return;
   if (!reattach(ch, a, now)) return;
@@ -471,13 +471,13 @@ void Broker::attached_all(base::Instant now) {
   for (const auto& [id, extent] : orphan_queues_) {
     commits_.write({.kind = WriteKind::delete_session, .session = {id}});
   }
-  for (const auto& [conn, list] : orphan_applied_) remove_applied(conn, list);
+  for (const auto& [conn, list] : replay_.orphans()) replay_.remove_applied(conn, list);
   for (const std::uint64_t edge : missing_edges()) {
     commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(edge)});
   }
-  stored_edges_ = {};
+  replay_.stored_edges() = {};
   orphan_queues_ = {};
-  orphan_applied_ = {};
+  replay_.orphans() = {};
   read_estates_again();
   for (Edge& e : connections_.edges()) e.trusted = false;
   connections_.for_each([&](Channel& ch) { wake_channel(ch, now); });

@@ -49,7 +49,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     on_peer_subscribe(ch, v);
     return true;
   }
-  const std::string* known = applied_outcome(ch);
+  const std::string* known = replay_.outcome_of(ch);
   Subscribed done = subscribe_all(ch, v, known != nullptr ? *known : std::string());
   if (ch.state == Channel::State::closing) return true;
   const auto answer = [this, reasons = std::move(done.reasons), items = done.items,
@@ -104,7 +104,7 @@ void Broker::fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::s
     if (!so_far.empty()) go_on_filling(fill, so_far);
     if (fresh) fill.had = queue_waiting(*ch.session, *fill.items, now);
     whole = fill_part(fill, now);
-    record_applied(ch, whole ? fill.outcome : outcome_so_far(fill));
+    replay_.record(ch, whole ? fill.outcome : outcome_so_far(fill));
   }
   if (!whole) return begin_fill(ch, std::move(fill));
   stall(ch);
@@ -263,7 +263,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     on_peer_unsubscribe(ch, v);
     return true;
   }
-  const std::string* replayed = applied_outcome(ch);
+  const std::string* replayed = replay_.outcome_of(ch);
   std::vector<Reason> reasons;
   std::string outcome;
   for (const std::string_view filter : v.filters) {
@@ -290,7 +290,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     return true;
   }
   put_record(*ch.session);
-  if (replayed == nullptr) record_applied(ch, outcome);
+  if (replayed == nullptr) replay_.record(ch, outcome);
   stall(ch);
   commits_.defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
     Channel* c = connections_.find(conn);

@@ -171,25 +171,6 @@ void Broker::begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Thr
   staging_.push_back(std::move(out));
 }
 
-// Where a dead engine has come to with this QoS 2 message; the outcome := 'g' (route + 1):varint,
-// 0: at the beginning | 'f' session:varint, all groups have it | 'F', it had come to the end.
-std::optional<Fanout::Through> Broker::fanned_out_through(const Channel& ch) const {
-  const std::string* outcome = applied_outcome(ch);
-  if (outcome == nullptr || outcome->empty()) return std::nullopt;
-  const char kind = outcome->front();
-  if (kind == 'F') return Fanout::Through{.session = UINT64_MAX, .route = UINT32_MAX};
-  if (kind != 'f' && kind != 'g') return std::nullopt;
-  const std::uint64_t at = base::RecordReader(std::string_view(*outcome).substr(1)).varint();
-  if (kind == 'f') return Fanout::Through{.session = at, .route = UINT32_MAX};
-  return Fanout::Through{.session = 0, .route = static_cast<std::int64_t>(at) - 1};
-}
-
-std::string Broker::fanned_out_groups(std::int64_t through) {
-  std::string outcome = "g";
-  base::put_varint(outcome, static_cast<std::uint64_t>(through + 1));
-  return outcome;
-}
-
 void Broker::stage_some(base::Instant now) {
   for (std::size_t n = staging_.size(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
     Deferred d = std::move(staging_.front());
@@ -225,11 +206,12 @@ bool Broker::stage_part(Deferred& d) {
   const bool done = groups && f.at == f.to.size();
   Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr;
   if (ch != nullptr && !groups) {
-    if (f.group != 0) record_applied(*ch, fanned_out_groups(f.groups[f.group - 1]), d.in_off);
+    if (f.group != 0)
+      replay_.record(*ch, replay_.fanned_out_groups(f.groups[f.group - 1]), d.in_off);
   } else if (ch != nullptr) {
     std::string outcome(done ? "F" : "f");
     if (!done) base::put_varint(outcome, f.at == 0 ? 0 : f.to[f.at - 1].session.value);
-    record_applied(*ch, outcome, d.in_off);
+    replay_.record(*ch, outcome, d.in_off);
   }
   return done;
 }
@@ -340,7 +322,7 @@ void Broker::fill_some(base::Instant now) {
     const bool done = fill_part(fill, now);
     Channel* ch = connections_.find(fill.conn);
     if (ch == nullptr) continue;
-    record_applied(*ch, done ? fill.outcome : outcome_so_far(fill), fill.in_off);
+    replay_.record(*ch, done ? fill.outcome : outcome_so_far(fill), fill.in_off);
     if (!done) {
       filling_.push_back(std::move(fill));
       continue;
