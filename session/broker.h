@@ -47,6 +47,7 @@
 #include "session/router.h"
 #include "session/scope.h"
 #include "session/session.h"
+#include "session/session_records.h"
 #include "session/session_table.h"
 #include "session/store.h"
 #include "session/take_over_fights.h"
@@ -432,7 +433,6 @@ class Broker : public RestoreSink,
                                        std::uint32_t id, std::string& raw, bool& fresh);
   bool add_subscription(Session& s, std::string_view raw, SubOptions options, std::uint32_t id);
   bool remove_subscription(Session& s, std::string_view raw);
-  std::string raw_filter(const Subscription& sub);
   void drop_subscriptions(Session& s);
   void continue_retained(Channel& ch, base::Instant now);
   void queue_desired(Session& s, const RetainedItem& item, base::Instant now);
@@ -521,7 +521,6 @@ class Broker : public RestoreSink,
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
   // broker_records.cc
-  void put_record(Session& s);
   std::string encode_identity(Channel& ch);
   std::string encode_cookie(Channel& ch, protocol::link::CookieSlot slot);
   void subscriptions_to_pb(const Session& s, pb::VolatileState& v);
@@ -544,6 +543,7 @@ class Broker : public RestoreSink,
   Clients clients_{cx_, *this, connections_, commits_};
   TopicGate gate_;
   ReplayLog replay_{cx_, connections_, commits_};
+  SessionRecords records_{cx_, router_, estates_, commits_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;

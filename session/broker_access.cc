@@ -44,7 +44,7 @@ void Broker::review_access(const std::vector<base::SessionId>& sessions,
       continue;
     }
     if (!drop_unheard(*s)) continue;
-    if (keeps_filters(*s)) put_record(*s);
+    if (keeps_filters(*s)) records_.put(*s);
     if (ch != nullptr && !s->persistent()) subscriptions_changed(*ch);
   }
 }
@@ -61,7 +61,7 @@ bool Broker::drop_unheard(Session& s) {
   std::vector<std::string> lost;
   for (const Subscription& sub : s.subscriptions) {
     if (!gate_.access()->may_subscribe(who, router_.filter(sub.filter)))
-      lost.push_back(raw_filter(sub));
+      lost.push_back(records_.raw_filter(sub));
   }
   for (const std::string& raw : lost) {
     events::rights_lost(s, raw);

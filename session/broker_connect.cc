@@ -332,7 +332,7 @@ void Broker::establish(Channel& ch, base::Instant now) {
   if (present) review_resumed(ch);
   credential_good(ch, now);  // it has just been looked at; for when it ends
   if (ch.park) subscribe_commands(ch, s, present, now);
-  if (s.persistent() || s.will || was_stored) put_record(s);
+  if (s.persistent() || s.will || was_stored) records_.put(s);
   answer_connect(ch, present, commits_.writes() != before, now);
 }
 

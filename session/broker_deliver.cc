@@ -133,7 +133,7 @@ void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retai
 void Broker::reserve_sent(Session& s) {
   if (!s.stored) return;
   s.own_flow().sent_max = s.flow().last_seq + kSentStride;
-  put_record(s);
+  records_.put(s);
 }
 
 bool Broker::can_send_at_once(Session& s) {

@@ -39,7 +39,7 @@ bool Broker::leave_estate(Session& s, base::Instant now) {
   if (!s.shared || s.peer != 0 || estates_.has(s.id)) return false;
   Estate e;
   for (const Subscription& sub : s.subscriptions) {
-    if (sub.shared) e.groups.push_back(route_of_group(raw_filter(sub)));
+    if (sub.shared) e.groups.push_back(route_of_group(records_.raw_filter(sub)));
   }
   std::sort(e.groups.begin(), e.groups.end());
   hold_in_memory(s, e);
@@ -59,7 +59,7 @@ bool Broker::leave_estate(Session& s, base::Instant now) {
   s.held = Holding();
   const bool stored = !e.read_all;
   estates_.add(s.id, std::move(e));
-  if (stored) put_record(s);
+  if (stored) records_.put(s);
   await_estate(s.id, commits_.has_uncommitted(), now);
   return true;
 }

@@ -139,7 +139,7 @@ void Broker::go_offline(Session& s, base::Instant) {
     q.sent_surely = std::max(q.sent_seq, q.sent_surely);
   }
   if (s.persistent() || s.will) {
-    put_record(s);
+    records_.put(s);
   }
   if (s.expires_at != base::kNever) schedule(s, s.expires_at);
   if (s.will_at() != base::kNever) schedule(s, s.will_at());
@@ -157,7 +157,7 @@ void Broker::fire_will(Session& s, base::Instant now) {
   const std::uint64_t number = next_intent_++;
   const std::string intent = will_intent_key(now.ms, number);
   commits_.write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});
-  if (s.stored && s.channel == nullptr) put_record(s);
+  if (s.stored && s.channel == nullptr) records_.put(s);
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [this, intent, will](base::Instant t) { publish_will(intent, will, t); };

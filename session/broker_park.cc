@@ -195,7 +195,7 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
   }
   std::vector<std::string> others;
   for (const Subscription& sub : s.subscriptions) {
-    std::string raw = raw_filter(sub);
+    std::string raw = records_.raw_filter(sub);
     if (std::find(wanted.begin(), wanted.end(), raw) == wanted.end())
       others.push_back(std::move(raw));
   }

@@ -46,7 +46,7 @@ void Broker::restore_routes() {
     Session& s = sessions_.make_new(peer_client_id(p));
     s.expiry_s = mqtt::kNoExpiry;
     s.epoch = 1;
-    put_record(s);
+    records_.put(s);
   }
   for (const auto& [key, generation] : stored_routes_) {
     const auto peer = static_cast<std::uint8_t>(key[kRouteKey.size()]);

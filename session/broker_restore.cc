@@ -250,7 +250,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   restore_connection(ch, a.cookie);
   Session& s = *ch.session;
   if (review_resumed(ch)) {
-    if (keeps_filters(s)) put_record(s);
+    if (keeps_filters(s)) records_.put(s);
     if (!s.persistent()) subscriptions_changed(ch);
   }
   const bool must_load = s.persistent() && s.flow().first_seq <= s.flow().sent_seq;

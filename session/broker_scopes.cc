@@ -106,7 +106,7 @@ bool Broker::drop_unnamed(Session& s, const Scope& scope) {
     const std::string kept = router_.filter(sub.filter);
     if (!scope.enter_filter(scope.leave(kept, scratch), inside) || inside != kept ||
         (sub.shared && !TopicGate::may_share(scope)))
-      lost.push_back(raw_filter(sub));
+      lost.push_back(records_.raw_filter(sub));
   }
   for (const std::string& raw : lost) forget_subscription(s, raw);
   if (!lost.empty()) guard_queue(s);
@@ -119,7 +119,7 @@ void Broker::use_scope(Channel& ch, ScopePtr scope) {
   if (ch.park) ch.park->origin.clear();
   dirty(ch, CookieSlot::identity);
   if (!drop_unnamed(*ch.session, *ch.scope)) return;
-  if (keeps_filters(*ch.session)) put_record(*ch.session);
+  if (keeps_filters(*ch.session)) records_.put(*ch.session);
   if (!ch.session->persistent()) subscriptions_changed(ch);
 }
 

@@ -75,7 +75,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     }
     return true;
   }
-  put_record(*ch.session);
+  records_.put(*ch.session);
   RetainedFill fill;
   fill.conn = ch.conn;
   fill.in_off = ch.in_off;
@@ -235,7 +235,7 @@ void Broker::drop_subscriptions(Session& s) {
   budget_.take(static_cast<std::int64_t>(s.subscriptions.size()) * TurnBudget::kFilter / 2);
   budget_.take(s.held.bytes() / kLevelBytesAStep);
   for (const Subscription& sub : s.subscriptions) {
-    if (partitioned()) count_route(raw_filter(sub), -1);
+    if (partitioned()) count_route(records_.raw_filter(sub), -1);
     router_.remove(sub.filter, &s, sub.group());
     budget_.take_group(router_.looked());
     sessions_.count_subscriptions(-1);
@@ -289,7 +289,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     answer(ch);
     return true;
   }
-  put_record(*ch.session);
+  records_.put(*ch.session);
   if (replayed == nullptr) replay_.record(ch, outcome);
   stall(ch);
   commits_.defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
