@@ -215,7 +215,7 @@ void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, 
   if (type == PacketType::pubrec && ch.session != nullptr && ch.session->received) {
     const auto it = ch.session->received->find(id);
     if (it != ch.session->received->end()) it->second.effective = true;
-    if (!ch.session->persistent()) dirty(ch, CookieSlot::volatile_state);
+    if (!ch.session->persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
   }
 }
 
@@ -297,12 +297,6 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
 
 // -- cookies
 
-void Broker::dirty(Channel& ch, CookieSlot slot) {
-  if (!options_.replay) return;
-  if (ch.dirty == 0) dirty_.push_back(ch.conn);
-  ch.dirty |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(slot));
-}
-
 void Broker::end_turn(base::Instant now) {
   if (may_have_work_) work(now);
   if (!clients_.ending().empty() || !ending_stored_.empty()) {
@@ -316,23 +310,7 @@ void Broker::end_turn(base::Instant now) {
 
 void Broker::flush_state() {
   if (!acks_due_.empty()) flush_acks();
-  if (!dirty_.empty()) flush_cookies();
-}
-
-void Broker::flush_cookies() {
-  for (const base::ConnId conn : dirty_) {
-    Channel* ch = connections_.find(conn);
-    if (ch == nullptr) continue;
-    const WorksFor scope = works_for(conn);
-    if (ch->session != nullptr && ch->connack_sent) {
-      for (unsigned i = 0; i < static_cast<unsigned>(CookieSlot::count); ++i) {
-        const auto slot = static_cast<CookieSlot>(i);
-        if ((ch->dirty & (1u << i)) != 0) effects_.cookie(conn, slot, encode_cookie(*ch, slot));
-      }
-    }
-    ch->dirty = 0;
-  }
-  dirty_.clear();
+  if (cookies_.any_changed()) cookies_.flush();
 }
 
 // -- the table of sessions

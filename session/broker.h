@@ -35,6 +35,7 @@
 #include "session/commit_pipeline.h"
 #include "session/connection_table.h"
 #include "session/context.h"
+#include "session/cookie_writer.h"
 #include "session/core_types.h"
 #include "session/device_messages.h"
 #include "session/estates.h"
@@ -269,8 +270,6 @@ class Broker : public RestoreSink,
   void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) override;
   void end_connections(base::Instant now);
   void flush_state();
-  void dirty(Channel& ch, protocol::link::CookieSlot slot);
-  void flush_cookies();
 
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -521,11 +520,6 @@ class Broker : public RestoreSink,
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
   // broker_records.cc
-  std::string encode_identity(Channel& ch);
-  std::string encode_cookie(Channel& ch, protocol::link::CookieSlot slot);
-  void subscriptions_to_pb(const Session& s, pb::VolatileState& v);
-  std::string encode_subscriptions(const Session& s);
-  std::string encode_volatile(Channel& ch);
 
   // broker_restore.cc
   std::string key_of_record(const pb::Session& r) const;
@@ -544,6 +538,7 @@ class Broker : public RestoreSink,
   TopicGate gate_;
   ReplayLog replay_{cx_, connections_, commits_};
   SessionRecords records_{cx_, router_, estates_, commits_};
+  CookieWriter cookies_{cx_, connections_, records_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
@@ -564,7 +559,6 @@ class Broker : public RestoreSink,
   Estates estates_;
   std::vector<base::SessionId> unread_estates_;  // again at tick()
   TakeOverFights fights_;
-  std::vector<base::ConnId> dirty_;
   std::vector<base::ConnId> acks_due_;  // of reports
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
   std::priority_queue<std::pair<std::int64_t, std::uint64_t>,

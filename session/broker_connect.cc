@@ -377,10 +377,11 @@ void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) 
   ch.state = Channel::State::live;
   ch.connack_sent = true;
   events::connected(ch, session_present);
-  dirty(ch, CookieSlot::identity);
-  if (ch.session->flow_) dirty(ch, CookieSlot::sent_seq);  // where this connection begins
+  cookies_.changed(ch, CookieSlot::identity);
+  if (ch.session->flow_)
+    cookies_.changed(ch, CookieSlot::sent_seq);  // where this connection begins
   if (!ch.session->persistent()) {
-    dirty(ch, CookieSlot::volatile_state);
+    cookies_.changed(ch, CookieSlot::volatile_state);
     subscriptions_changed(ch);
   }
   pump(*ch.session, now);

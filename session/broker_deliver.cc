@@ -182,8 +182,8 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
       e.message = d.own();
       o.bytes += e.message->size();
     }
-    dirty(*ch, CookieSlot::sent_seq);
-    dirty(*ch, CookieSlot::volatile_state);
+    cookies_.changed(*ch, CookieSlot::sent_seq);
+    cookies_.changed(*ch, CookieSlot::volatile_state);
   } else {
     e.message = d.own();
     e.queued = times_.now();
@@ -286,7 +286,7 @@ void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
   if (bytes > kAliasBytesMax) return;  // they are in the cookie
   out.topic_alias = static_cast<std::uint16_t>(ch.alias_out->size() + 1);
   ch.alias_out->emplace(std::string(out.topic), out.topic_alias);
-  dirty(ch, CookieSlot::alias_out);
+  cookies_.changed(ch, CookieSlot::alias_out);
 }
 
 void Broker::pump(Session& s, base::Instant now) {
@@ -298,8 +298,8 @@ void Broker::pump(Session& s, base::Instant now) {
   }
   if (s.outbox) trim(s);
   if (s.flow().sent_seq != before) {
-    dirty(*ch, CookieSlot::sent_seq);
-    if (!s.persistent()) dirty(*ch, CookieSlot::volatile_state);
+    cookies_.changed(*ch, CookieSlot::sent_seq);
+    if (!s.persistent()) cookies_.changed(*ch, CookieSlot::volatile_state);
   }
   if (ch->retained && ch->live() && !ch->waiting_room) continue_retained(*ch, now);
 }
@@ -487,7 +487,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       finish_entry(s, seq);
     }
   }
-  if (!s.persistent()) dirty(ch, CookieSlot::volatile_state);
+  if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
   if (commits_.writes() != before) {
     commits_.defer(ch, std::move(d));
   } else {

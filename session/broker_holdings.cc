@@ -86,7 +86,7 @@ bool Broker::records_filters(const Channel& ch, std::size_t bytes) const {
 
 void Broker::subscriptions_changed(Channel& ch) {
   const bool apart = effects_.keeps(ch.conn, CookieSlot::subscriptions);
-  dirty(ch, apart ? CookieSlot::subscriptions : CookieSlot::volatile_state);
+  cookies_.changed(ch, apart ? CookieSlot::subscriptions : CookieSlot::volatile_state);
 }
 
 // The record is durable: the cookie says so instead of naming the filters.

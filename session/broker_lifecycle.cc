@@ -39,7 +39,7 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
   }
   ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
   events::said_goodbye(ch, v.reason);
-  dirty(ch, CookieSlot::identity);
+  cookies_.changed(ch, CookieSlot::identity);
   flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);
   ch.state = Channel::State::closing;

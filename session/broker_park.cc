@@ -209,7 +209,7 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
   }
   if (items->empty()) return;
   ch.retained = std::move(items);
-  dirty(ch, CookieSlot::retained_cursor);
+  cookies_.changed(ch, CookieSlot::retained_cursor);
 }
 
 // The same session can't have it twice: ids of sessions that have gone come again only with
@@ -483,7 +483,7 @@ bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
     ++probe_.acked;
     finish_entry(s, seq);
   }
-  if (!s.persistent()) dirty(ch, CookieSlot::volatile_state);
+  if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
   if (commits_.writes() != before) {
     commits_.defer(ch, {});
   } else {
@@ -502,7 +502,7 @@ bool Broker::on_bye(Channel& ch) {
   }
   ch.clean_disconnect = true;
   events::said_goodbye(ch, Reason::success);
-  dirty(ch, CookieSlot::identity);
+  cookies_.changed(ch, CookieSlot::identity);
   flush_state();  // the step that closes must carry it
   effects_.acknowledge(ch.conn, ch.in_off);
   ch.state = Channel::State::closing;

@@ -146,7 +146,7 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
       return false;
     }
     known = p.topic;
-    dirty(ch, CookieSlot::alias_in);
+    cookies_.changed(ch, CookieSlot::alias_in);
   }
   return true;
 }
@@ -296,7 +296,7 @@ bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
     commits_.defer(ch, std::move(d));
     return true;
   }
-  if (known) dirty(ch, CookieSlot::volatile_state);
+  if (known) cookies_.changed(ch, CookieSlot::volatile_state);
   clients_.defer_or_reply(ch, std::move(d));
   return true;
 }

@@ -67,7 +67,7 @@ std::string Broker::key_of_cookie(Channel& ch, const pb::ChannelIdentity& id) {
   const std::string key = session_key(ch, id.client_id());
   Session* s = sessions_.by_client(unowned);
   if (s != nullptr && sessions_.by_client(key) == nullptr) sessions_.rename(*s, key);
-  dirty(ch, CookieSlot::identity);
+  cookies_.changed(ch, CookieSlot::identity);
   return key;
 }
 
@@ -391,7 +391,7 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   pb::VolatileState v;
   if (!volatile_from(cookie, v)) return;
   if (slot(cookie, CookieSlot::subscriptions).empty()) {  // of the last release, in one slot
-    dirty(ch, CookieSlot::volatile_state);
+    cookies_.changed(ch, CookieSlot::volatile_state);
     subscriptions_changed(ch);
   }
   // What its record has is newer: an engine died between the commit and the cookie that says so.

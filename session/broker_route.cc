@@ -229,7 +229,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
     out.spilled.push_back(s.id);
     append_stored(s, d, qos, d.message.retain && o.retain_as_published(), ids);
     if (s.channel == nullptr) return;
-    dirty(*s.channel, CookieSlot::volatile_state);
+    cookies_.changed(*s.channel, CookieSlot::volatile_state);
     if (!effects_.writable(s.channel->conn)) s.channel->waiting_room = true;
   };
   for (const Target& t : m.targets) {

@@ -117,7 +117,7 @@ bool Broker::drop_unnamed(Session& s, const Scope& scope) {
 void Broker::use_scope(Channel& ch, ScopePtr scope) {
   ch.scope = std::move(scope);
   if (ch.park) ch.park->origin.clear();
-  dirty(ch, CookieSlot::identity);
+  cookies_.changed(ch, CookieSlot::identity);
   if (!drop_unnamed(*ch.session, *ch.scope)) return;
   if (keeps_filters(*ch.session)) records_.put(*ch.session);
   if (!ch.session->persistent()) subscriptions_changed(ch);

@@ -59,7 +59,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     if (!said || items->empty() || c.closed) return;
     if (!c.retained) c.retained = std::make_unique<std::deque<RetainedItem>>();
     for (RetainedItem& item : *items) c.retained->push_back(std::move(item));
-    dirty(c, CookieSlot::retained_cursor);
+    cookies_.changed(c, CookieSlot::retained_cursor);
     continue_retained(c, t);
   };
   const auto answer_later = [this, answer, conn = ch.conn](base::Instant t) {
@@ -397,7 +397,7 @@ void Broker::continue_retained(Channel& ch, base::Instant now) {
   }
   if (!moved) return;
   if (ch.retained) budget_.take(static_cast<std::int64_t>(ch.retained->size()));
-  dirty(ch, CookieSlot::retained_cursor);
+  cookies_.changed(ch, CookieSlot::retained_cursor);
 }
 
 // False: the device must take something first.

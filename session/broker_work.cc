@@ -252,7 +252,7 @@ void Broker::stage_receiver(const Fanout::Receiver& r, Delivery& d) {
   if (qos == 0 || !options_.replay || !alive) return;
   append_stored(*s, d, qos, retain, r.ids);
   if (s->channel == nullptr) return;
-  dirty(*s->channel, CookieSlot::volatile_state);
+  cookies_.changed(*s->channel, CookieSlot::volatile_state);
   if (!effects_.writable(s->channel->conn)) s->channel->waiting_room = true;
 }
 

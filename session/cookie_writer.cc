@@ -1,7 +1,7 @@
-// What the store and the edge keep for us: session records and cookies, encoded (records.proto).
+#include "session/cookie_writer.h"
+
+#include "base/bytes.h"
 #include "protocol/park/frame.h"
-#include "session/broker.h"
-#include "session/principal_key.h"
 #include "session/record_codec.h"
 #include "session/records.pb.h"
 
@@ -10,14 +10,34 @@ namespace berth::session {
 using protocol::link::CookieSlot;
 
 namespace {
+
 constexpr std::size_t kRunsMax = 4096;  // bytes of a cookie
+
+}  // namespace
+
+void CookieWriter::changed(Channel& ch, CookieSlot slot) {
+  if (!options_.replay) return;
+  if (ch.dirty == 0) dirty_.push_back(ch.conn);
+  ch.dirty |= static_cast<std::uint8_t>(1u << static_cast<unsigned>(slot));
 }
 
-// -- to the store
+void CookieWriter::flush() {
+  for (const base::ConnId conn : dirty_) {
+    Channel* ch = connections_.find(conn);
+    if (ch == nullptr) continue;
+    const WorksFor scope = works_for(conn);
+    if (ch->session != nullptr && ch->connack_sent) {
+      for (unsigned i = 0; i < static_cast<unsigned>(CookieSlot::count); ++i) {
+        const auto slot = static_cast<CookieSlot>(i);
+        if ((ch->dirty & (1u << i)) != 0) effects_.cookie(conn, slot, encode(*ch, slot));
+      }
+    }
+    ch->dirty = 0;
+  }
+  dirty_.clear();
+}
 
-// -- to the edge
-
-std::string Broker::encode_identity(Channel& ch) {
+std::string CookieWriter::encode_identity(Channel& ch) {
   const Session& s = *ch.session;
   pb::ChannelIdentity id;
   id.set_session(s.id.value);
@@ -45,7 +65,7 @@ std::string Broker::encode_identity(Channel& ch) {
   return id.SerializeAsString();
 }
 
-std::string Broker::encode_cookie(Channel& ch, CookieSlot which) {
+std::string CookieWriter::encode(Channel& ch, CookieSlot which) {
   switch (which) {
     case CookieSlot::identity:
       return encode_identity(ch);
@@ -70,7 +90,7 @@ std::string Broker::encode_cookie(Channel& ch, CookieSlot which) {
   return {};
 }
 
-void Broker::subscriptions_to_pb(const Session& s, pb::VolatileState& v) {
+void CookieWriter::subscriptions_to_pb(const Session& s, pb::VolatileState& v) {
   v.set_filters_stored(s.filters_stored);
   if (s.filters_stored) return;
   for (const Subscription& sub : s.subscriptions) {
@@ -81,7 +101,7 @@ void Broker::subscriptions_to_pb(const Session& s, pb::VolatileState& v) {
   }
 }
 
-std::string Broker::encode_subscriptions(const Session& s) {
+std::string CookieWriter::encode_subscriptions(const Session& s) {
   pb::VolatileState v;
   if (!s.persistent()) subscriptions_to_pb(s, v);
   return v.SerializeAsString();
@@ -89,7 +109,7 @@ std::string Broker::encode_subscriptions(const Session& s) {
 
 // `outgoing` := (state:2 stored:1<<3 qos:2<<4, run:varint)*; only what was sent on this connection:
 // the rest is either in the store or was never promised to anybody.
-std::string Broker::encode_volatile(Channel& ch) {
+std::string CookieWriter::encode_volatile(Channel& ch) {
   Session& s = *ch.session;
   pb::VolatileState v;
   if (!effects_.keeps(ch.conn, CookieSlot::subscriptions)) subscriptions_to_pb(s, v);
