@@ -163,7 +163,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
   const WorksFor scope = works_for(d);
   if (d.kind == Deferred::Kind::call) {
     d.call(now);
-    if (std::exchange(call_waits_on_, false)) return true;
+    if (route_book_.call_waits()) return true;
   } else if (d.kind == Deferred::Kind::publish) {
     const MessageView m = d.message->view();
     MessageView retained = m;

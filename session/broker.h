@@ -45,6 +45,7 @@
 #include "session/quota.h"
 #include "session/replay_log.h"
 #include "session/retained_removal.h"
+#include "session/route_book.h"
 #include "session/router.h"
 #include "session/scope.h"
 #include "session/session.h"
@@ -132,10 +133,16 @@ class Broker : public RestoreSink,
   void skip_forwarded(protocol::link::ForwardedWork w);
   // What our sessions have subscribed to: raw filters, as they come and go. Each change has the
   // next number; routes_reached() says up to which a partition knows them.
-  void watch_routes(std::function<void(std::string_view raw, bool added)> f);
-  void for_each_route(const std::function<void(std::string_view raw)>& f) const;
-  std::uint64_t route_number() const { return route_number_; }
-  void routes_reached(std::uint32_t source, std::uint64_t number, base::Instant now);
+  void watch_routes(std::function<void(std::string_view raw, bool added)> f) {
+    route_book_.watch(std::move(f));
+  }
+  void for_each_route(const std::function<void(std::string_view raw)>& f) const {
+    route_book_.for_each(f);
+  }
+  std::uint64_t route_number() const { return route_book_.number(); }
+  void routes_reached(std::uint32_t source, std::uint64_t number, base::Instant now) {
+    route_book_.reached(source, number, now);
+  }
 
   // -- answers to Effects
   void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
@@ -463,14 +470,6 @@ class Broker : public RestoreSink,
                     base::Instant now);
   std::uint64_t next_stamp(base::Instant now);
   void sweep_tombstones(base::Instant now);
-  void count_route(std::string_view raw, int change);
-  void forget_route(const std::string& raw);
-  void sweep_routes(base::Instant now);
-  bool routes_known() const;
-  std::uint64_t routes_known_through() const;
-  void await_routes(Channel& ch, std::function<void(base::Instant)> call, bool in_call,
-                    base::Instant now);
-  void release_route_waits(base::Instant now);
 
   // broker_edges.cc
   void let_go(Channel& ch);
@@ -539,6 +538,7 @@ class Broker : public RestoreSink,
   ReplayLog replay_{cx_, connections_, commits_};
   SessionRecords records_{cx_, router_, estates_, commits_};
   CookieWriter cookies_{cx_, connections_, records_};
+  RouteBook route_book_{cx_, *this};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
@@ -575,16 +575,10 @@ class Broker : public RestoreSink,
       peer_routes_;                                     // by partition: raw filter -> generation
   std::map<std::string, std::uint32_t> stored_routes_;  // found in the store
   std::vector<Source> sources_;                         // by partition
-  base::StringMap<Route> routes_;                       // by raw filter
-  std::function<void(std::string_view, bool)> on_route_;
-  std::deque<RouteWait> route_waits_;
-  std::uint64_t route_number_ = 0;
   std::uint64_t moments_ = 0;  // counts what may change the way of a message to its receivers
   std::uint64_t last_stamp_ = 0;
   std::string stored_clock_;
   std::string swept_;  // retained messages up to here have been looked at for expiry
-  std::deque<std::pair<std::int64_t, std::string>> idle_routes_;  // since when, raw filter
-  bool call_waits_on_ = false;
 
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;

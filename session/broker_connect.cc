@@ -339,7 +339,7 @@ void Broker::establish(Channel& ch, base::Instant now) {
 // When it is durable; and what subscribes with it (Park) when all partitions know of it.
 void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant now) {
   const bool subscribes = ch.park != nullptr;
-  const bool routes = !subscribes || routes_known();
+  const bool routes = !subscribes || route_book_.known();
   if (!wrote && routes) return send_connack(ch, present, now);
   stall(ch);
   const auto answer = [this, conn = ch.conn, present](base::Instant t) {
@@ -348,11 +348,11 @@ void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant
       send_connack(*c, present, t);
     }
   };
-  if (!wrote) return await_routes(ch, answer, false, now);
+  if (!wrote) return route_book_.await(ch, answer, false, now);
   commits_.defer_call(ch, [this, answer, subscribes, conn = ch.conn](base::Instant t) {
     Channel* c = connections_.find(conn);
-    if (!subscribes || routes_known() || c == nullptr) return answer(t);
-    await_routes(*c, answer, true, t);
+    if (!subscribes || route_book_.known() || c == nullptr) return answer(t);
+    route_book_.await(*c, answer, true, t);
   });
 }
 

@@ -96,7 +96,7 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   std::erase_if(staging_, theirs);
   std::erase_if(spreading_, theirs);
   std::erase_if(filling_, [link](const RetainedFill& f) { return f.conn.link() == link; });
-  std::erase_if(route_waits_, [&](const RouteWait& w) { return theirs(w.what); });
+  route_book_.drop_link(link);
 }
 
 void Broker::let_go(Channel& ch) {

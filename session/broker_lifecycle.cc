@@ -238,8 +238,8 @@ void Broker::tick(base::Instant now) {
   read_again();
   read_estates_again();
   if (partitioned()) {
-    release_route_waits(now);
-    sweep_routes(now);
+    route_book_.release_waits(now);
+    route_book_.sweep(now);
     sweep_tombstones(now);
   }
   may_have_work_ = true;  // timers; and a look each second, whatever may have been missed

@@ -20,8 +20,6 @@ using mqtt::Reason;
 namespace {
 
 constexpr std::uint8_t kPeerOptions = 2 | 8;  // QoS 2, retain as published
-constexpr std::int64_t kRouteWait_ms = 5000;  // a SUBSCRIBE waits so long for other partitions
-constexpr std::int64_t kRouteIdle_ms = 60'000;
 constexpr std::int64_t kTombstone_ms = 3'600'000;
 constexpr std::size_t kSweptAtOnce = 5000;  // in a second
 
@@ -183,6 +181,7 @@ void Broker::sweep_tombstones(base::Instant now) {
 
 void Broker::begin_source(std::uint32_t source) {
   sources_[source] = Source{.pending = sources_[source].pending};
+  route_book_.begin_source(source);
 }
 
 void Broker::skip_forwarded(protocol::link::ForwardedWork w) {
@@ -247,100 +246,5 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
 }
 
 // -- what we tell the others of our routes
-
-void Broker::count_route(std::string_view raw, int change) {
-  Route& r = routes_[std::string(raw)];
-  r.count += change;
-  if (change > 0 && !r.told) {
-    r.told = true;
-    ++route_number_;
-    if (on_route_) on_route_(raw, true);
-  }
-  // A group without a member would be given messages; a filter is kept a while: devices come back.
-  if (r.count != 0) return;
-  if (raw.starts_with("$share/")) return forget_route(std::string(raw));
-  r.idle_since_ms = latest_.ms;
-  if (!std::exchange(r.looked_at, true)) idle_routes_.emplace_back(latest_.ms, std::string(raw));
-}
-
-void Broker::forget_route(const std::string& raw) {
-  routes_.erase(raw);
-  ++route_number_;
-  if (on_route_) on_route_(raw, false);
-}
-
-void Broker::sweep_routes(base::Instant now) {
-  std::size_t left = kSweptAtOnce;
-  for (; !idle_routes_.empty() && left != 0; idle_routes_.pop_front(), --left) {
-    const auto& [since_ms, raw] = idle_routes_.front();
-    if (now.ms - since_ms <= kRouteIdle_ms) return;
-    const auto it = routes_.find(raw);
-    if (it == routes_.end()) continue;
-    Route& r = it->second;
-    r.looked_at = r.count == 0;
-    if (r.count != 0) continue;
-    if (r.idle_since_ms == since_ms) {
-      forget_route(raw);
-    } else {  // it was needed meanwhile
-      idle_routes_.emplace_back(r.idle_since_ms, raw);
-    }
-  }
-}
-
-void Broker::watch_routes(std::function<void(std::string_view raw, bool added)> f) {
-  on_route_ = std::move(f);
-}
-
-void Broker::for_each_route(const std::function<void(std::string_view raw)>& f) const {
-  for (const auto& [raw, r] : routes_) f(raw);
-}
-
-bool Broker::routes_known() const {
-  return routes_known_through() >= route_number_;
-}
-
-std::uint64_t Broker::routes_known_through() const {
-  std::uint64_t through = route_number_;
-  for (std::uint32_t p = 0; p < sources_.size(); ++p) {
-    if (p != options_.partition) through = std::min(through, sources_[p].routes_known);
-  }
-  return through;
-}
-
-void Broker::routes_reached(std::uint32_t source, std::uint64_t number, base::Instant now) {
-  sources_[source].routes_known = std::max(sources_[source].routes_known, number);
-  release_route_waits(now);
-}
-
-// The answer to a SUBSCRIBE leaves when every partition knows of it, so that what anybody publishes
-// after having seen the SUBACK is delivered.
-// `in_call`: of a Deferred, in whose place it then is.
-void Broker::await_routes(Channel& ch, std::function<void(base::Instant)> call, bool in_call,
-                          base::Instant now) {
-  Deferred d;
-  d.kind = Deferred::Kind::call;
-  d.call = std::move(call);
-  d.conn = ch.conn;
-  d.in_off = ch.in_off;
-  if (in_call) {
-    call_waits_on_ = true;
-  } else {
-    ++ch.pending;
-    stall(ch);
-  }
-  route_waits_.push_back({route_number_, now.ms + kRouteWait_ms, std::move(d)});
-}
-
-void Broker::release_route_waits(base::Instant now) {
-  const std::uint64_t through = routes_known_through();
-  while (!route_waits_.empty()) {
-    RouteWait& w = route_waits_.front();
-    if (w.number > through && w.until_ms > now.ms) return;
-    probe_.route_waits_expired += w.number > through ? 1 : 0;
-    Deferred d = std::move(w.what);
-    route_waits_.pop_front();
-    run(d, now);
-  }
-}
 
 }  // namespace berth::session

@@ -68,10 +68,10 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   };
   if (!keeps_filters(*ch.session)) {
     subscriptions_changed(ch);
-    if (routes_known()) {
+    if (route_book_.known()) {
       answer(ch, now);
     } else {
-      await_routes(ch, answer_later, false, now);
+      route_book_.await(ch, answer_later, false, now);
     }
     return true;
   }
@@ -85,8 +85,8 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   fill.answer = [this, answer_later, conn = ch.conn](base::Instant t) {
     Channel* c = connections_.find(conn);
     filters_committed(c);
-    if (routes_known() || c == nullptr || !c->live()) return answer_later(t);
-    await_routes(*c, answer_later, true, t);
+    if (route_book_.known() || c == nullptr || !c->live()) return answer_later(t);
+    route_book_.await(*c, answer_later, true, t);
   };
   const bool replayed = known != nullptr;
   const std::size_t n = done.outcome.size();
@@ -198,7 +198,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   budget_.take_group(router_.looked());
   if (fresh) s.changed = ++moments_;
   if (fresh) {
-    if (partitioned()) count_route(raw, 1);
+    if (partitioned()) route_book_.count(raw, 1);
     sessions_.count_subscriptions(1);
     auto shared = p.shared ? std::make_unique<std::string>(p.group) : nullptr;
     s.shared = s.shared || p.shared;
@@ -221,7 +221,7 @@ bool Broker::remove_subscription(Session& s, std::string_view raw) {
   const bool removed = router_.remove(filter, &s, p.group);  // prunes what intern() made
   budget_.take_group(router_.looked());
   if (!removed) return false;
-  if (partitioned()) count_route(raw, -1);
+  if (partitioned()) route_book_.count(raw, -1);
   sessions_.count_subscriptions(-1);
   s.held.give_back(cost_of_filter(raw));
   const auto gone = std::find_if(
@@ -235,7 +235,7 @@ void Broker::drop_subscriptions(Session& s) {
   budget_.take(static_cast<std::int64_t>(s.subscriptions.size()) * TurnBudget::kFilter / 2);
   budget_.take(s.held.bytes() / kLevelBytesAStep);
   for (const Subscription& sub : s.subscriptions) {
-    if (partitioned()) count_route(records_.raw_filter(sub), -1);
+    if (partitioned()) route_book_.count(records_.raw_filter(sub), -1);
     router_.remove(sub.filter, &s, sub.group());
     budget_.take_group(router_.looked());
     sessions_.count_subscriptions(-1);

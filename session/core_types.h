@@ -179,7 +179,6 @@ struct Route {
 struct Source {
   std::uint64_t taken = 0;    // newest seq in the open batch or before
   std::uint64_t durable = 0;  // newest committed
-  std::uint64_t routes_known = 0;
   boost::unordered_flat_set<std::uint64_t> skipped;  // by seq
   std::uint32_t pending = 0;                         // messages that wait for a commit
   std::uint64_t staged_since = 0;                    // as of a Channel
