@@ -40,6 +40,7 @@
 #include "session/device_messages.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
+#include "session/order_clock.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
 #include "session/quota.h"
@@ -575,7 +576,7 @@ class Broker : public RestoreSink,
       peer_routes_;                                     // by partition: raw filter -> generation
   std::map<std::string, std::uint32_t> stored_routes_;  // found in the store
   std::vector<Source> sources_;                         // by partition
-  std::uint64_t moments_ = 0;  // counts what may change the way of a message to its receivers
+  OrderClock order_clock_;
   std::uint64_t last_stamp_ = 0;
   std::string stored_clock_;
   std::string swept_;  // retained messages up to here have been looked at for expiry

@@ -249,7 +249,7 @@ void Broker::put_received(const Channel& ch, std::uint16_t packet_id) {
 // The first part of a Fanout: what is not staged for each receiver by itself.
 void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh) {
   const Publisher p = publisher_of(d);
-  if (p.since != nullptr) *p.since = ++moments_;
+  if (p.since != nullptr) *p.since = order_clock_.next();
   out.message = d.own();
   if (fresh && d.message.retain && partitioned()) stage_retained_for_peers(m, d);
   if (fresh && d.message.retain) store_retained(d.message);

@@ -215,7 +215,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
   if (phase == Phase::run && !out.picks.empty()) pick_again(m, d, out);
   if (!options_.replay) return commits_.writes() != before;
   const Publisher p = phase == Phase::run ? Publisher{} : publisher_of(d);
-  if (p.since != nullptr && !p.waits) *p.since = ++moments_;
+  if (p.since != nullptr && !p.waits) *p.since = order_clock_.next();
   const auto consider = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
     const bool shared = d.mark != 0;
     const std::uint8_t qos = std::min(d.message.qos, o.qos());
@@ -223,7 +223,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
     if (std::find(out.spilled.begin(), out.spilled.end(), s.id) != out.spilled.end()) return;
     const bool behind = p.since != nullptr && p.waits && s.changed >= *p.since;
     if (behind || phase == Phase::replayed || !must_spill(s, d, shared && qos == 1)) {
-      if (p.since != nullptr) s.changed = moments_;
+      if (p.since != nullptr) s.changed = order_clock_.now();
       return;
     }
     out.spilled.push_back(s.id);

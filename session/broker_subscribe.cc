@@ -196,7 +196,7 @@ bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions optio
   const FilterId filter = router_.intern(p.filter);
   const bool fresh = router_.add(filter, &s, p.group, options, id);
   budget_.take_group(router_.looked());
-  if (fresh) s.changed = ++moments_;
+  if (fresh) s.changed = order_clock_.next();
   if (fresh) {
     if (partitioned()) route_book_.count(raw, 1);
     sessions_.count_subscriptions(1);

@@ -129,7 +129,7 @@ struct Session {
   base::Instant expires_at = base::kNever;
   std::unique_ptr<Flow> flow_;  // null: as a new one; see flow()
   std::uint64_t changed =
-      0;  // Broker::moments_ when a message that waits could still come to it at once
+      0;  // OrderClock when a message that waits could still come to it at once
   std::uint32_t expiry_s = 0;
   bool shared = false;           // has or had shared subscriptions: its queue may hold theirs
   std::uint8_t peer = 0;         // another partition + 1 (broker_peers.cc)
@@ -252,7 +252,7 @@ struct Channel {
   std::uint16_t unacked_in = 0;      // QoS > 0 PUBLISHes of the device we have not answered
   std::uint32_t packet_max = 0;      // the device's, 0: none
   std::uint32_t pending = 0;         // inputs whose effects wait for a commit
-  std::uint64_t staged_since = 0;    // Broker::moments_ when the first of these was staged
+  std::uint64_t staged_since = 0;    // OrderClock when the first of these was staged
   std::uint64_t fair_key = 0;        // whose turn its work is done in: tenant or principal
   std::uint64_t in_off = 0;          // input processed
   std::uint64_t edge_in_ack = 0;     // input the edge knows to be acknowledged
