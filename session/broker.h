@@ -53,6 +53,7 @@
 #include "session/session_records.h"
 #include "session/session_table.h"
 #include "session/store.h"
+#include "session/subscription_book.h"
 #include "session/take_over_fights.h"
 #include "session/tenant_usage.h"
 #include "session/topic_gate.h"
@@ -300,15 +301,10 @@ class Broker : public RestoreSink,
   std::string assign_client_id();
   // broker_scopes.cc
   protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
-  bool drop_unnamed(Session& s, const Scope& scope);
   void use_scope(Channel& ch, ScopePtr scope);
   void remove_session(Session& s, const char* why, base::Instant now);
   void remove_retained_some(base::Instant now);
   // broker_access.cc
-  bool drop_unheard(Session& s);
-  void forget_subscription(Session& s, const std::string& raw);
-  static void guard_queue(Session& s);
-  bool review_resumed(Channel& ch);
   bool credential_good(Channel& ch, base::Instant now);
   void end_credentials(base::Instant now);
   // broker_quota.cc
@@ -322,9 +318,6 @@ class Broker : public RestoreSink,
   protocol::mqtt::Reason admit_holdings(Channel& ch);
   void make_place(const Channel& ch, base::Instant now);
   void replace_session(Session& s, const Channel& by, base::Instant now);
-  bool keeps_filters(Session& s);
-  void subscriptions_changed(Channel& ch);
-  void filters_committed(Channel* ch);
   bool is_ragged(Session& s);
   bool will_must_wait(const std::string& intent, const std::shared_ptr<Will>& will,
                       base::Instant now);
@@ -438,9 +431,6 @@ class Broker : public RestoreSink,
   bool on_unsubscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   protocol::mqtt::Reason subscribe_one(Channel& ch, const protocol::mqtt::SubscriptionView& v,
                                        std::uint32_t id, std::string& raw, bool& fresh);
-  bool add_subscription(Session& s, std::string_view raw, SubOptions options, std::uint32_t id);
-  bool remove_subscription(Session& s, std::string_view raw);
-  void drop_subscriptions(Session& s);
   void continue_retained(Channel& ch, base::Instant now);
   void queue_desired(Session& s, const RetainedItem& item, base::Instant now);
   bool retained_waits() const;
@@ -448,7 +438,6 @@ class Broker : public RestoreSink,
                                base::Instant now);
   bool send_retained(Channel& ch, RetainedItem& item, MessagePtr message, base::Instant now);
   std::size_t filters_max(const Channel& ch) const;
-  bool records_filters(const Channel& ch, std::size_t bytes) const;
   Subscribed subscribe_all(Channel& ch, const protocol::mqtt::SubscribeView& v,
                            const std::string& known);
   void fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::string& so_far,
@@ -540,6 +529,8 @@ class Broker : public RestoreSink,
   SessionRecords records_{cx_, router_, estates_, commits_};
   CookieWriter cookies_{cx_, connections_, records_};
   RouteBook route_book_{cx_, *this};
+  SubscriptionBook subscriptions_{cx_,   router_,     order_clock_, sessions_,
+                                  gate_, route_book_, records_,     cookies_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;

@@ -43,54 +43,10 @@ void Broker::review_access(const std::vector<base::SessionId>& sessions,
                     "the user may not log in any more: it is removed, or has another password");
       continue;
     }
-    if (!drop_unheard(*s)) continue;
-    if (keeps_filters(*s)) records_.put(*s);
-    if (ch != nullptr && !s->persistent()) subscriptions_changed(*ch);
+    if (!subscriptions_.revoke_by_rules(*s)) continue;
+    if (subscriptions_.keeps_filters(*s)) records_.put(*s);
+    if (ch != nullptr && !s->persistent()) subscriptions_.changed(*ch);
   }
-}
-
-// Of a session without a Scope: what it may not subscribe to any more it has not subscribed to.
-// True: there was something. An anonymous one that is offline is looked at when it is resumed: its
-// rules may be of a name that its next CONNECT claims.
-bool Broker::drop_unheard(Session& s) {
-  const std::string_view user = user_of(s.client_id);
-  Channel* ch = s.channel;
-  if (gate_.access() == nullptr || (ch == nullptr && user.empty())) return false;
-  const Identity who =
-      ch != nullptr ? gate_.identity_of(*ch) : Identity{user, client_id_of(s.client_id)};
-  std::vector<std::string> lost;
-  for (const Subscription& sub : s.subscriptions) {
-    if (!gate_.access()->may_subscribe(who, router_.filter(sub.filter)))
-      lost.push_back(records_.raw_filter(sub));
-  }
-  for (const std::string& raw : lost) {
-    events::rights_lost(s, raw);
-    forget_subscription(s, raw);
-  }
-  if (!lost.empty()) guard_queue(s);
-  probe_.rights_dropped += lost.size();
-  return !lost.empty();
-}
-
-// With the retained messages that were still to come for it.
-void Broker::forget_subscription(Session& s, const std::string& raw) {
-  remove_subscription(s, raw);
-  if (s.channel == nullptr || !s.channel->retained) return;
-  std::erase_if(*s.channel->retained, [&](const RetainedItem& i) { return i.filter == raw; });
-}
-
-// What is in the queue may have come by rights that are gone: each message is looked at before it
-// is sent.
-void Broker::guard_queue(Session& s) {
-  if (s.flow_) s.flow_->check_through = s.flow_->last_seq;
-}
-
-// A session that is resumed, by its device or by a new engine.
-bool Broker::review_resumed(Channel& ch) {
-  Session& s = *ch.session;
-  if (s.peer != 0) return false;
-  if (ch.scope || gate_.access() != nullptr) guard_queue(s);
-  return ch.scope ? drop_unnamed(s, *ch.scope) : drop_unheard(s);
 }
 
 // -- credentials of who is registered

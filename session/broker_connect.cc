@@ -223,7 +223,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
     ++probe_.applied_replays;
     present = s->session_present;
     if (s->limbo && !s->persistent()) {  // what it said behind its CONNECT comes again
-      drop_subscriptions(*s);
+      subscriptions_.drop_all(*s);
       s->received.reset();
     }
     return *s;
@@ -329,7 +329,7 @@ void Broker::establish(Channel& ch, base::Instant now) {
   apply_connect(ch, s, now);
   s.session_present = present;
   bind(ch, s);
-  if (present) review_resumed(ch);
+  if (present) subscriptions_.review_resumed(ch);
   credential_good(ch, now);  // it has just been looked at; for when it ends
   if (ch.park) subscribe_commands(ch, s, present, now);
   if (s.persistent() || s.will || was_stored) records_.put(s);
@@ -382,7 +382,7 @@ void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) 
     cookies_.changed(ch, CookieSlot::sent_seq);  // where this connection begins
   if (!ch.session->persistent()) {
     cookies_.changed(ch, CookieSlot::volatile_state);
-    subscriptions_changed(ch);
+    subscriptions_.changed(ch);
   }
   pump(*ch.session, now);
 }

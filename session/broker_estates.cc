@@ -50,7 +50,7 @@ bool Broker::leave_estate(Session& s, base::Instant now) {
   e.maybe_sent = q.sent_seq != 0 ? std::max(q.sent_seq, q.sent_before) : q.sent_max;
   e.fair_key = fair_key_of(s);
   s.own_flow().sent_max = e.maybe_sent;
-  drop_subscriptions(s);
+  subscriptions_.drop_all(s);
   s.outbox.reset();
   s.received.reset();
   s.will.reset();

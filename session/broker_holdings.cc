@@ -12,11 +12,7 @@ namespace berth::session {
 using protocol::link::CookieSlot;
 using protocol::mqtt::Reason;
 
-namespace {
-
-constexpr std::uint32_t kCookieFilterBytes = 4096;  // more of them are in the store
-
-}  // namespace
+namespace {}  // namespace
 
 // After a good login: may its will be kept, and a session for it? A replayed CONNECT has been let
 // in before.
@@ -67,32 +63,6 @@ void Broker::replace_session(Session& s, const Channel& by, base::Instant now) {
   // In limbo: as likely our edge has ended as the device, I6.
   const bool ours = std::exchange(s.limbo, false) || (s.will && s.will->ours);
   end_session(s, ours ? WillOf::dropped : WillOf::published, now);
-}
-
-// Are its subscriptions in its record? Of expiry 0 only where an edge would keep too much of them.
-bool Broker::keeps_filters(Session& s) {
-  if (s.persistent()) return true;
-  if (options_.replay && s.held.bytes() > kCookieFilterBytes) s.keeps_filters = true;
-  return s.keeps_filters;
-}
-
-// Will its record have its subscriptions after a SUBSCRIBE or UNSUBSCRIBE of so many bytes?
-bool Broker::records_filters(const Channel& ch, std::size_t bytes) const {
-  const Session& s = *ch.session;
-  if (s.peer != 0) return false;
-  return s.persistent() || s.keeps_filters ||
-         (options_.replay && s.held.bytes() + bytes > kCookieFilterBytes);
-}
-
-void Broker::subscriptions_changed(Channel& ch) {
-  const bool apart = effects_.keeps(ch.conn, CookieSlot::subscriptions);
-  cookies_.changed(ch, apart ? CookieSlot::subscriptions : CookieSlot::volatile_state);
-}
-
-// The record is durable: the cookie says so instead of naming the filters.
-void Broker::filters_committed(Channel* ch) {
-  if (ch == nullptr || ch->session == nullptr || !ch->session->keeps_filters) return;
-  if (!std::exchange(ch->session->filters_stored, true)) subscriptions_changed(*ch);
 }
 
 // A device that acknowledges here and there: nothing more is sent before what it owes is less.

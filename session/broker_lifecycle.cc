@@ -116,7 +116,7 @@ void Broker::end_connection_of(Session& s, EndBy end, base::Instant now) {
     s.expires_at = s.expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s.expiry_s);
     go_offline(s, now);
   } else if (s.will) {  // ours: kept for the grace, then the will fires if nobody came back
-    drop_subscriptions(s);
+    subscriptions_.drop_all(s);
     go_offline(s, now);
   } else {
     end_session(s, WillOf::dropped, now);
@@ -198,7 +198,7 @@ void Broker::end_session(Session& s, WillOf will, base::Instant now) {
   if (s.will && will == WillOf::published) fire_will(s, now);
   if (leave_estate(s, now)) return;
   estates_.erase(s.id);
-  drop_subscriptions(s);
+  subscriptions_.drop_all(s);
   if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
     commits_.write({.kind = WriteKind::delete_session, .session = s.id});
   }

@@ -199,10 +199,10 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
     if (std::find(wanted.begin(), wanted.end(), raw) == wanted.end())
       others.push_back(std::move(raw));
   }
-  for (const std::string& raw : others) remove_subscription(s, raw);
+  for (const std::string& raw : others) subscriptions_.remove(s, raw);
   auto items = std::make_unique<std::deque<RetainedItem>>();
   for (const std::string& raw : wanted) {
-    const bool fresh = add_subscription(s, raw, kAtLeastOnce, 0);
+    const bool fresh = subscriptions_.add(s, raw, kAtLeastOnce, 0);
     if (present || !raw.ends_with("desired")) continue;
     items->push_back({raw, kAtLeastOnce, 0, {}});
     if (fresh && s.persistent()) queue_desired(s, items->back(), now);

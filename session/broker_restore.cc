@@ -102,8 +102,8 @@ void Broker::session(base::SessionId id, std::string_view record) {
   s.shared = r.shared();
   if (restore_estate(s, r)) return;
   for (const pb::Subscription& sub : r.subscriptions()) {
-    add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
-                     sub.id());
+    subscriptions_.add(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
+                       sub.id());
   }
 }
 
@@ -204,7 +204,7 @@ void Broker::forget(base::SessionId id) {
   estates_.erase(id);
   Session* s = sessions_.by_id(id);
   if (s == nullptr) return;
-  drop_subscriptions(*s);
+  subscriptions_.drop_all(*s);
   sessions_.erase(*s);
 }
 
@@ -249,9 +249,9 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ++probe_.session_reattached;
   restore_connection(ch, a.cookie);
   Session& s = *ch.session;
-  if (review_resumed(ch)) {
-    if (keeps_filters(s)) records_.put(s);
-    if (!s.persistent()) subscriptions_changed(ch);
+  if (subscriptions_.review_resumed(ch)) {
+    if (subscriptions_.keeps_filters(s)) records_.put(s);
+    if (!s.persistent()) subscriptions_.changed(ch);
   }
   const bool must_load = s.persistent() && s.flow().first_seq <= s.flow().sent_seq;
   if (must_load) stall(ch);  // acknowledgements must find what is in flight
@@ -330,7 +330,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     s->epoch = id.epoch();
   }
   if (std::exchange(s->limbo, false) && !stored) {  // what counts is in the cookie
-    if (!s->keeps_filters) drop_subscriptions(*s);
+    if (!s->keeps_filters) subscriptions_.drop_all(*s);
     s->received.reset();
   }
   s->expiry_s = id.expiry_s();
@@ -392,14 +392,14 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   if (!volatile_from(cookie, v)) return;
   if (slot(cookie, CookieSlot::subscriptions).empty()) {  // of the last release, in one slot
     cookies_.changed(ch, CookieSlot::volatile_state);
-    subscriptions_changed(ch);
+    subscriptions_.changed(ch);
   }
   // What its record has is newer: an engine died between the commit and the cookie that says so.
-  if (s.keeps_filters && v.subscriptions_size() != 0) subscriptions_changed(ch);
+  if (s.keeps_filters && v.subscriptions_size() != 0) subscriptions_.changed(ch);
   for (const auto& sub : v.subscriptions()) {
     if (s.keeps_filters) break;
-    add_subscription(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
-                     sub.id());
+    subscriptions_.add(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
+                       sub.id());
   }
   for (const std::uint32_t id : v.received()) {
     if (!s.received)
@@ -446,7 +446,7 @@ void Broker::settle_sequence(Session& s) {
   raise_sequence(s, replay ? s.flow().sent_before : s.flow().sent_max);
   if (replay || !s.ends_offline) return;
   s.end_stay();
-  if (s.will) drop_subscriptions(s);  // it stays for the will's grace only
+  if (s.will) subscriptions_.drop_all(s);  // it stays for the will's grace only
 }
 
 // All connections are known: routes stand, inputs may run. Sessions that nobody holds any more go

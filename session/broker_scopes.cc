@@ -97,30 +97,14 @@ void Broker::review_scopes(const Principals& registry, const std::vector<base::S
   }
 }
 
-// What it may not hear any more it has not subscribed to. True: there was something.
-bool Broker::drop_unnamed(Session& s, const Scope& scope) {
-  std::vector<std::string> lost;
-  std::string scratch;
-  std::string inside;
-  for (const Subscription& sub : s.subscriptions) {
-    const std::string kept = router_.filter(sub.filter);
-    if (!scope.enter_filter(scope.leave(kept, scratch), inside) || inside != kept ||
-        (sub.shared && !TopicGate::may_share(scope)))
-      lost.push_back(records_.raw_filter(sub));
-  }
-  for (const std::string& raw : lost) forget_subscription(s, raw);
-  if (!lost.empty()) guard_queue(s);
-  return !lost.empty();
-}
-
 // Another one of the same device or account.
 void Broker::use_scope(Channel& ch, ScopePtr scope) {
   ch.scope = std::move(scope);
   if (ch.park) ch.park->origin.clear();
   cookies_.changed(ch, CookieSlot::identity);
-  if (!drop_unnamed(*ch.session, *ch.scope)) return;
-  if (keeps_filters(*ch.session)) records_.put(*ch.session);
-  if (!ch.session->persistent()) subscriptions_changed(ch);
+  if (!subscriptions_.revoke_by_scope(*ch.session, *ch.scope)) return;
+  if (subscriptions_.keeps_filters(*ch.session)) records_.put(*ch.session);
+  if (!ch.session->persistent()) subscriptions_.changed(ch);
 }
 
 void Broker::remove_sessions(const std::vector<base::SessionId>& sessions, base::Instant now) {

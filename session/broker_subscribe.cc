@@ -21,7 +21,6 @@ constexpr std::uint64_t kRetainedAhead = 512;  // stored deliveries waiting befo
 constexpr std::size_t kUnderWayMax = 1000;
 constexpr std::size_t kUnderWayBytesMax = 256 * 1024;
 constexpr std::size_t kGroupsMax = 1000;  // shared subscriptions of one filter: each gets a copy
-constexpr std::uint32_t kLevelBytesAStep = 4;  // of filters: a level is two bytes at least
 constexpr std::size_t kNoLimit = SIZE_MAX;
 }  // namespace
 
@@ -35,7 +34,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     stall(ch);
     return false;
   }
-  if (records_filters(ch, f.body.size()) && !may_write_record(ch)) return false;
+  if (subscriptions_.records_filters(ch, f.body.size()) && !may_write_record(ch)) return false;
   mqtt::SubscribeView v;
   const Reason e = mqtt::decode_subscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
@@ -66,8 +65,8 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     Channel* c = connections_.find(conn);
     if (c != nullptr && c->live()) answer(*c, t);
   };
-  if (!keeps_filters(*ch.session)) {
-    subscriptions_changed(ch);
+  if (!subscriptions_.keeps_filters(*ch.session)) {
+    subscriptions_.changed(ch);
     if (route_book_.known()) {
       answer(ch, now);
     } else {
@@ -84,7 +83,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   fill.items = ch.session->persistent() ? done.items : std::make_shared<std::deque<RetainedItem>>();
   fill.answer = [this, answer_later, conn = ch.conn](base::Instant t) {
     Channel* c = connections_.find(conn);
-    filters_committed(c);
+    subscriptions_.filters_committed(c);
     if (route_book_.known() || c == nullptr || !c->live()) return answer_later(t);
     route_book_.await(*c, answer_later, true, t);
   };
@@ -167,22 +166,22 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   Cost cost = cost_of_filter(raw);
   cost.bytes += will == nullptr ? 0 : will->held.bytes();
   const bool room = ch.session->held.has_room(cost);
-  fresh = add_subscription(*ch.session, raw, o, id);
+  fresh = subscriptions_.add(*ch.session, raw, o, id);
   if (fresh && ch.session->subscriptions.size() > options_.subscriptions_max) {
     events::over_holdings(ch, v.filter, "session.max_subscriptions is reached");
-    remove_subscription(*ch.session, raw);
+    subscriptions_.remove(*ch.session, raw);
     return Reason::quota_exceeded;
   }
   if (fresh && router_.groups_of(ch.session->subscriptions.back().filter) > kGroupsMax) {
     ++probe_.refused_filters;
     events::over_holdings(ch, v.filter, "the filter has too many shared subscriptions");
-    remove_subscription(*ch.session, raw);
+    subscriptions_.remove(*ch.session, raw);
     return Reason::quota_exceeded;
   }
   if (fresh && !room) {
     ++probe_.refused_filters;
     events::over_holdings(ch, v.filter, "its filters and its will take too many bytes");
-    remove_subscription(*ch.session, raw);
+    subscriptions_.remove(*ch.session, raw);
     return Reason::quota_exceeded;
   }
   const auto granted = static_cast<Reason>(o.qos());
@@ -190,66 +189,12 @@ Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::
   return granted;
 }
 
-bool Broker::add_subscription(Session& s, std::string_view raw, SubOptions options,
-                              std::uint32_t id) {
-  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  const FilterId filter = router_.intern(p.filter);
-  const bool fresh = router_.add(filter, &s, p.group, options, id);
-  budget_.take_group(router_.looked());
-  if (fresh) s.changed = order_clock_.next();
-  if (fresh) {
-    if (partitioned()) route_book_.count(raw, 1);
-    sessions_.count_subscriptions(1);
-    auto shared = p.shared ? std::make_unique<std::string>(p.group) : nullptr;
-    s.shared = s.shared || p.shared;
-    s.subscriptions.push_back({filter, options, id, std::move(shared)});
-    s.held.keep(cost_of_filter(raw));
-    return true;
-  }
-  for (Subscription& sub : s.subscriptions) {
-    if (sub.filter != filter || sub.group() != p.group) continue;
-    sub.options = options;
-    sub.id = id;
-  }
-  return false;
-}
-
-bool Broker::remove_subscription(Session& s, std::string_view raw) {
-  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  if (!p.valid) return false;
-  const FilterId filter = router_.intern(p.filter);
-  const bool removed = router_.remove(filter, &s, p.group);  // prunes what intern() made
-  budget_.take_group(router_.looked());
-  if (!removed) return false;
-  if (partitioned()) route_book_.count(raw, -1);
-  sessions_.count_subscriptions(-1);
-  s.held.give_back(cost_of_filter(raw));
-  const auto gone = std::find_if(
-      s.subscriptions.begin(), s.subscriptions.end(),
-      [&](const Subscription& sub) { return sub.filter == filter && sub.group() == p.group; });
-  s.subscriptions.erase(gone);
-  return true;
-}
-
-void Broker::drop_subscriptions(Session& s) {
-  budget_.take(static_cast<std::int64_t>(s.subscriptions.size()) * TurnBudget::kFilter / 2);
-  budget_.take(s.held.bytes() / kLevelBytesAStep);
-  for (const Subscription& sub : s.subscriptions) {
-    if (partitioned()) route_book_.count(records_.raw_filter(sub), -1);
-    router_.remove(sub.filter, &s, sub.group());
-    budget_.take_group(router_.looked());
-    sessions_.count_subscriptions(-1);
-  }
-  Subscriptions().swap(s.subscriptions);
-  s.held.give_back_all();
-}
-
 bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   if (gated(ch)) {
     stall(ch);
     return false;
   }
-  if (records_filters(ch, 0) && !may_write_record(ch)) return false;
+  if (subscriptions_.records_filters(ch, 0) && !may_write_record(ch)) return false;
   mqtt::UnsubscribeView v;
   const Reason e = mqtt::decode_unsubscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
@@ -270,7 +215,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     budget_.take(TurnBudget::kFilter);
     std::string raw;
     bool removed = gate_.enter_filter(ch, filter, raw) != Reason::topic_filter_invalid &&
-                   remove_subscription(*ch.session, raw);
+                   subscriptions_.remove(*ch.session, raw);
     if (replayed != nullptr && reasons.size() < replayed->size()) {
       removed = (*replayed)[reasons.size()] == '1';
     }
@@ -284,8 +229,8 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   const auto answer = [this, reasons, id = v.packet_id](Channel& c) {
     say(c, {}, [&](std::string_view) { mqtt::encode_unsuback(head_, c.version, id, reasons); });
   };
-  if (!keeps_filters(*ch.session)) {
-    subscriptions_changed(ch);
+  if (!subscriptions_.keeps_filters(*ch.session)) {
+    subscriptions_.changed(ch);
     answer(ch);
     return true;
   }
@@ -294,7 +239,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   stall(ch);
   commits_.defer_call(ch, [this, answer, conn = ch.conn](base::Instant) {
     Channel* c = connections_.find(conn);
-    filters_committed(c);
+    subscriptions_.filters_committed(c);
     if (c != nullptr && c->live()) answer(*c);
   });
   return true;
