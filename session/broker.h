@@ -40,6 +40,7 @@
 #include "session/device_messages.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
+#include "session/meter.h"
 #include "session/order_clock.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
@@ -308,11 +309,6 @@ class Broker : public RestoreSink,
   bool credential_good(Channel& ch, base::Instant now);
   void end_credentials(base::Instant now);
   // broker_quota.cc
-  bool may_retain(const MessageView& m, bool fresh);
-  Quota admit_connection(Channel& ch, base::Instant now);
-  Metered meter(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
-  void wait_a_second(Channel& ch);
-  void resume_slowed();
 
   // broker_holdings.cc
   protocol::mqtt::Reason admit_holdings(Channel& ch);
@@ -531,11 +527,10 @@ class Broker : public RestoreSink,
   RouteBook route_book_{cx_, *this};
   SubscriptionBook subscriptions_{cx_,   router_,     order_clock_, sessions_,
                                   gate_, route_book_, records_,     cookies_};
+  Meter meter_{cx_, retained_, connections_, usage_, sessions_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
-  std::vector<base::ConnId> slowed_;  // wait_a_second()
-  std::size_t slow_turns_ = 0;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
   std::vector<base::ConnId> ending_stored_;  // of these, whose end writes a record

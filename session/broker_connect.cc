@@ -199,7 +199,7 @@ void Broker::let_in(Channel& ch, base::Instant now) {
     return refuse_connect(ch, ch.version, Reason::server_unavailable);
   }
   make_place(ch, now);
-  if (const Quota q = admit_connection(ch, now); q != Quota::none) {
+  if (const Quota q = meter_.admit_connection(ch, now); q != Quota::none) {
     ++probe_.connect_quota;
     const bool rate = q == Quota::connects;
     return refuse_connect(ch, ch.version,

@@ -232,7 +232,7 @@ void Broker::read_again() {
 void Broker::tick(base::Instant now) {
   latest_ = now;
   usage_.accounts().second();
-  resume_slowed();
+  meter_.resume_throttled();
   publish_late_wills(now);
   end_credentials(now);
   read_again();

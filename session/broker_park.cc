@@ -298,7 +298,7 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   const Match* const matched = gate_.enter_topic(ch, p.topic, inside) ? &match(inside) : nullptr;
   if (matched != nullptr && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch))
     return false;
-  const Metered m = meter(ch, p, now);
+  const Metered m = meter_.publish(ch, p, now);
   if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += wanted ? 0 : 1;
   probe_.rx_qos1 += wanted ? 1 : 0;

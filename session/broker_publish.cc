@@ -62,7 +62,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   }
   const DeviceMessages::What what = translate(ch, p, now);
   if (what == DeviceMessages::What::wait) {
-    wait_a_second(ch);
+    meter_.throttle(ch);
     return false;
   }
   const std::string_view said = p.topic;
@@ -72,7 +72,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   if (what == DeviceMessages::What::swallowed) inside = said;
   const Match* const matched = allowed ? &match(inside) : nullptr;
   if (allowed && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch)) return false;
-  const Metered m = meter(ch, p, now);
+  const Metered m = meter_.publish(ch, p, now);
   if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += p.qos == 0;
   probe_.rx_qos1 += p.qos == 1;
@@ -192,7 +192,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   }
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
   if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;
-  const bool retain = d.message.retain = may_retain(d.message, fresh);
+  const bool retain = d.message.retain = meter_.may_retain(d.message, fresh);
   const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
   if (p.qos != 0) ++ch.unacked_in;
   if (m.empty()) ++probe_.drop_no_subscribers;

@@ -362,7 +362,7 @@ void Broker::end_retained(const Retained::Expired& gone, base::Instant now) {
 void Broker::publish_internal(const MessageView& said, base::Instant now,
                               std::function<void()> staged) {
   MessageView m = said;
-  m.retain = may_retain(said, true);
+  m.retain = meter_.may_retain(said, true);
   const Match& matched = match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   if (m.retain) d.message.stamp = next_stamp(now);

@@ -1,16 +1,14 @@
-// What tenants and sites may use (quota.h): where it is counted, and what happens when it is used
-// up. Events wait, telemetry is dropped, commands and connections are refused; who speaks MQTT 5
-// hears which quota it was.
-#include <algorithm>
+#include "session/meter.h"
 
-#include "session/broker.h"
+#include <algorithm>
+#include <utility>
+
+#include "session/command_topic.h"
 #include "session/events.h"
-#include "session/principal_key.h"
 
 namespace berth::session {
 
 namespace mqtt = protocol::mqtt;
-using mqtt::Reason;
 
 namespace {
 
@@ -25,32 +23,7 @@ bool is_telemetry(const mqtt::PublishView& p) {
 
 }  // namespace
 
-// May it be retained? If not it goes to those who are there, as one that is not retained. One that
-// a dead engine has committed (not `fresh`) is, or it was refused then.
-bool Broker::may_retain(const MessageView& m, bool fresh) {
-  if (!m.retain || m.payload.empty() || retained_.contains(m.topic)) return m.retain;
-  if (!fresh) return false;
-  Account* a = usage_.account_of(m.topic);
-  if (a == nullptr || a->retained_have_room()) return true;
-  a->count(&Usage::dropped, 1);
-  ++probe_.drop_retained_full;
-  return false;
-}
-
-// Before its session is bound. A replayed CONNECT has been let in before.
-Quota Broker::admit_connection(Channel& ch, base::Instant now) {
-  if (!ch.scope) return Quota::none;
-  const Session* s = sessions_.by_client(ch.connect->client_id);
-  if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) return Quota::none;
-  Account& a = usage_.accounts().of(ch.scope->who().tenant, ch.scope->site());
-  const bool takes_over = s != nullptr && s->channel != nullptr;  // one goes, one comes
-  if (takes_over) a.count(&Usage::connections, -1);
-  const Quota q = a.admit(s == nullptr, ch.scope->who().role != Role::device, now);
-  if (takes_over) a.count(&Usage::connections, 1);
-  return q;
-}
-
-Metered Broker::meter(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
+Metered Meter::publish(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
   Account* a = ch.session->account;
   if (a == nullptr) return {};
   const bool device = ch.scope && ch.scope->who().role == Role::device;
@@ -73,18 +46,43 @@ Metered Broker::meter(Channel& ch, const mqtt::PublishView& p, base::Instant now
     ++probe_.quota_slowed;
     events::over_quota(ch, q, p.topic, "its messages wait");
   }
-  wait_a_second(ch);
+  throttle(ch);
   return {Metered::wait, q};
 }
 
+// May it be retained? If not it goes to those who are there, as one that is not retained. One that
+// a dead engine has committed (not `fresh`) is, or it was refused then.
+bool Meter::may_retain(const MessageView& m, bool fresh) {
+  if (!m.retain || m.payload.empty() || retained_.contains(m.topic)) return m.retain;
+  if (!fresh) return false;
+  Account* a = usage_.account_of(m.topic);
+  if (a == nullptr || a->retained_have_room()) return true;
+  a->count(&Usage::dropped, 1);
+  ++probe_.drop_retained_full;
+  return false;
+}
+
+// Before its session is bound. A replayed CONNECT has been let in before.
+Quota Meter::admit_connection(Channel& ch, base::Instant now) {
+  if (!ch.scope) return Quota::none;
+  const Session* s = sessions_.by_client(ch.connect->client_id);
+  if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) return Quota::none;
+  Account& a = usage_.accounts().of(ch.scope->who().tenant, ch.scope->site());
+  const bool takes_over = s != nullptr && s->channel != nullptr;  // one goes, one comes
+  if (takes_over) a.count(&Usage::connections, -1);
+  const Quota q = a.admit(s == nullptr, ch.scope->who().role != Role::device, now);
+  if (takes_over) a.count(&Usage::connections, 1);
+  return q;
+}
+
 // What was offered is offered again then.
-void Broker::wait_a_second(Channel& ch) {
+void Meter::throttle(Channel& ch) {
   if (!std::exchange(ch.slowed, true)) slowed_.push_back(ch.conn);
   stall(ch);
 }
 
 // Once a second. Whoever was first the last time is not again.
-void Broker::resume_slowed() {
+void Meter::resume_throttled() {
   std::vector<base::ConnId> all = std::exchange(slowed_, {});
   if (all.empty()) return;
   std::rotate(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(++slow_turns_ % all.size()),
