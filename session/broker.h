@@ -365,9 +365,10 @@ class Broker : public RestoreSink,
   bool can_send_at_once(Session& s);
   void deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
                         const std::vector<std::uint32_t>& ids, base::Instant now);
-  bool send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
-                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
-                    base::Instant now);
+  void new_message() override { head_cache_.key = -1; }
+  bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+               std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+               base::Instant now) override;
   bool send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                    base::Instant now);

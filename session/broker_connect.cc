@@ -19,7 +19,6 @@ using protocol::link::CookieSlot;
 namespace {
 
 constexpr std::size_t kClientIdMax = 1024;
-constexpr std::uint64_t kSentStride = 1024;
 
 std::unique_ptr<Will> make_will(const mqtt::WillView& v) {
   auto w = std::make_unique<Will>();

@@ -23,7 +23,6 @@ constexpr std::size_t kWindowBytes = 1 << 20;
 constexpr std::size_t kLoadMessages = 256;
 constexpr std::uint64_t kSequenceSpan = 65535;  // packet ids
 constexpr std::size_t kRingKept = 64;           // slots an empty ring may keep
-constexpr std::uint64_t kSentStride = 1024;
 constexpr std::uint32_t kPeerMessages = 1'000'000;  // that wait for another partition
 constexpr std::size_t kAliasBytesMax = 2048;        // topics that our aliases stand for
 constexpr std::uint64_t kPeerBytes = std::uint64_t{1} << 30;
@@ -175,7 +174,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
   if (at_once) {
     q.sent_seq = seq;
     const bool sent =
-        send_message(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
+        deliver(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
     e.state = sent ? EntryState::sent : EntryState::done;
     o.inflight += sent ? 1 : 0;
     if (sent && qos == 1 && d.mark != 0) {  // another member gets it if this one ends
@@ -197,7 +196,7 @@ void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool 
 // -- out to the device
 
 // False: not sent, the device could not take it (3.1.2-25: too large for it, or expired).
-bool Broker::send_message(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
+bool Broker::deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
                           bool dup, std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                           base::Instant now) {
   if (ch.speaks_park) return send_command(ch, m, qos, dup, packet_id, now);
@@ -335,7 +334,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
     acknowledge(ch, PacketType::pubrel, packet_id_of(seq), Reason::success, Quota::none, nullptr);
     return true;
   }
-  head_cache_.key = -1;
+  new_message();
   const MessageView m = e->message->view();
   if (seq <= q.check_through && !gate_.may_hear(ch, m.topic)) {
     ++probe_.drop_not_authorized;
@@ -349,7 +348,7 @@ bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant 
     finish_entry(s, seq);
     return true;
   }
-  if (send_message(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
+  if (deliver(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
     probe_.tx_resent += again;
     if (e->queued != 0) times_.sent(std::exchange(e->queued, 0));
     e->state = EntryState::sent;

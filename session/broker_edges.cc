@@ -163,13 +163,13 @@ void Broker::send_late(Edge& e, base::Instant now) {
     const LateCopies copies = std::move(e.late.front());
     e.late.pop_front();
     const MessageView m = copies.message->view();
-    head_cache_.key = -1;
+    new_message();
     for (const LateCopies::To& to : copies.to) {
       Session* s = sessions_.by_id(to.session);
       if (s == nullptr || s->channel == nullptr || !s->channel->live()) continue;
       const WorksFor scope = works_for(s->channel->conn);
       if (effects_.writable(s->channel->conn)) {
-        send_message(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0,
+        deliver(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0,
                      &to.ids, now);
       } else {
         ++probe_.drop_slow_qos0;

@@ -217,12 +217,12 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
     if (s == nullptr || s->channel == nullptr || !s->channel->live()) return;
     const WorksFor its = works_for(s->channel->conn);
     const MessageView m = message->view();
-    head_cache_.key = -1;
+    new_message();
     if (!effects_.writable(s->channel->conn)) {
       ++probe_.drop_slow_qos0;
       return;
     }
-    send_message(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids, at);
+    deliver(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids, at);
   };
   commits_.submit(std::move(late), commits_.has_uncommitted(), now);
 }

@@ -141,9 +141,9 @@ bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, b
       tag_property(text_of(seq, ids != nullptr ? *ids : PeerIds{})).append(m.forwarded);
   MessageView tagged = m;
   tagged.forwarded = forwarded;
-  head_cache_.key = -1;
+  new_message();
   const bool sent = send_packet(ch, tagged, qos, retain, dup, packet_id, nullptr, now);
-  head_cache_.key = -1;
+  new_message();
   return sent;
 }
 

@@ -251,7 +251,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
 // Flattened: its loop runs once a receiver, and a call there is 7 % of a QoS 0 delivery.
 [[gnu::flatten]] void Broker::deliver_now(const Match& m, Delivery& d, const Deferred* staged,
                                           base::Instant now) {
-  head_cache_.key = -1;
+  new_message();
   std::vector<LateCopies::To> later;
   budget_.take(static_cast<std::int64_t>(m.targets.size()));
   for (const Target& t : m.targets) {
@@ -303,7 +303,7 @@ void Broker::deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_
   if (crosses(s, d)) {
     later.push_back({s.id, o, ids});
   } else if (effects_.writable(ch->conn)) {
-    send_message(*ch, d.message, 0, retain, false, 0, &ids, now);
+    deliver(*ch, d.message, 0, retain, false, 0, &ids, now);
   } else {
     ++probe_.drop_slow_qos0;
   }

@@ -359,9 +359,9 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, MessagePtr message, 
   std::string topic(d.message.topic);
   if (d.message.expires_at > messages_at(now)) {
     const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
-    head_cache_.key = -1;
+    new_message();
     if (qos == 0) {
-      send_message(ch, d.message, 0, true, false, 0, &ids, now);
+      deliver(ch, d.message, 0, true, false, 0, &ids, now);
     } else if (!s.persistent()) {  // else: fill_queue
       deliver_volatile(s, d, SubOptions{qos}, true, ids, now);
     }

@@ -262,7 +262,7 @@ void Broker::spread(Deferred d, base::Instant now) {
   MessageView m = d.message->view();
   Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
   std::vector<LateCopies::To> later;
-  head_cache_.key = -1;
+  new_message();
   deliver_groups(match(m.topic), delivery, &d, later, now);
   if (!later.empty()) send_later(delivery, std::move(later));
   Channel* ch = connections_.find(d.conn);
@@ -293,7 +293,7 @@ bool Broker::spread_part(Deferred& d, base::Instant now) {
   const MessageView m = d.message->view();
   Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
   std::vector<LateCopies::To> later;
-  head_cache_.key = -1;
+  new_message();
   for (; f.at < f.to.size() && !budget_.share_spent(); ++f.at) {
     budget_.take(1);
     const Fanout::Receiver& r = f.to[f.at];

@@ -16,13 +16,21 @@ namespace berth::session {
 
 class ClientPort {
  public:
-  // An input has taken effect: PUBACK, PUBREC, PUBREL, PUBCOMP; or the report `id` of a Park device.
-  // `text`: why it was refused, a literal; null: as the reason says.
+  // An input has taken effect: PUBACK, PUBREC, PUBREL, PUBCOMP; or the report `id` of a Park
+  // device. `text`: why it was refused, a literal; null: as the reason says.
   virtual void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
                            protocol::mqtt::Reason reason, Quota quota, const char* text) = 0;
   // The last that the client hears: DISCONNECT, or ERROR and GOAWAY. `text` empty: as the reason
   // says.
   virtual void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) = 0;
+
+  // The next deliver() is of another message than the last one.
+  virtual void new_message() = 0;
+  // False: not sent, the client could not take it (MQTT 5.0 3.1.2-25: too large for it; or
+  // expired). `packet_id` 0: QoS 0. `ids`: subscription identifiers; null: none.
+  virtual bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                       std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+                       base::Instant now) = 0;
 
  protected:
   ~ClientPort() = default;

@@ -1,5 +1,5 @@
-// What every room of the core may use (docs/ARCHITECTURE.md, "Rooms of the core"): options, Effects,
-// counters, clocks and the budget of the turn. One shard, one thread.
+// What every room of the core may use (docs/ARCHITECTURE.md, "Rooms of the core"): options,
+// Effects, counters, clocks and the budget of the turn. One shard, one thread.
 #pragma once
 
 #include <cstdint>

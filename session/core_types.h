@@ -155,16 +155,12 @@ struct IdEq {
 };
 struct ClientHash {
   using is_transparent = void;
-  std::size_t operator()(const Session* s) const {
-    return (*this)(std::string_view(s->client_id));
-  }
+  std::size_t operator()(const Session* s) const { return (*this)(std::string_view(s->client_id)); }
   std::size_t operator()(std::string_view c) const { return std::hash<std::string_view>{}(c); }
 };
 struct ClientEq {
   using is_transparent = void;
-  bool operator()(const Session* a, const Session* b) const {
-    return a->client_id == b->client_id;
-  }
+  bool operator()(const Session* a, const Session* b) const { return a->client_id == b->client_id; }
   bool operator()(std::string_view a, const Session* b) const { return a == b->client_id; }
   bool operator()(const Session* a, std::string_view b) const { return a->client_id == b; }
 };
@@ -177,8 +173,8 @@ struct Route {
   bool looked_at = false;          // is in idle_routes_, once
 };
 struct Source {
-  std::uint64_t taken = 0;    // newest seq in the open batch or before
-  std::uint64_t durable = 0;  // newest committed
+  std::uint64_t taken = 0;                           // newest seq in the open batch or before
+  std::uint64_t durable = 0;                         // newest committed
   boost::unordered_flat_set<std::uint64_t> skipped;  // by seq
   std::uint32_t pending = 0;                         // messages that wait for a commit
   std::uint64_t staged_since = 0;                    // as of a Channel

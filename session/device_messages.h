@@ -29,8 +29,8 @@ class DeviceMessages {
   // Of a device whose Scope translates(). It may publish to `topic`.
   // `made_id`: its event_id, where the device gives none. The same when an engine says it again.
   virtual What translate(const Scope& who, std::uint64_t session_epoch, base::Instant now,
-                         std::string_view made_id, std::string_view topic,
-                         std::string_view payload, Out& out) = 0;
+                         std::string_view made_id, std::string_view topic, std::string_view payload,
+                         Out& out) = 0;
   // A command that a service says to `topic`, v1/SITE/DEVICE/cmd/ID/req/NAME. True: its device is
   // told in its vendor's way, `out.topic` is as topics are inside.
   virtual bool command(const Scope& service, base::Instant now, std::string_view topic,

@@ -55,7 +55,7 @@ struct Usage {
   std::uint64_t messages = 0;
   std::uint64_t bytes = 0;
   std::uint64_t commands = 0;
-  std::uint64_t slowed = 0;   // messages that waited for a quota, once each
+  std::uint64_t slowed = 0;  // messages that waited for a quota, once each
   // Telemetry; messages that were not retained; messages that found a queue full, or left one.
   std::uint64_t dropped = 0;
   std::uint64_t refused = 0;  // connections, commands

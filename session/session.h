@@ -94,6 +94,9 @@ struct Received {
   bool stored = false;     // the store has its packet id
 };
 
+// sent_max is raised in such steps.
+inline constexpr std::uint64_t kSentStride = 1024;
+
 // Deliveries with QoS > 0, by sequence number. A packet id is (seq - 1) % 65535 + 1. Sessions that
 // never had one own no Flow.
 struct Flow {
@@ -128,8 +131,7 @@ struct Session {
   std::uint64_t owner_conn = 0;
   base::Instant expires_at = base::kNever;
   std::unique_ptr<Flow> flow_;  // null: as a new one; see flow()
-  std::uint64_t changed =
-      0;  // OrderClock when a message that waits could still come to it at once
+  std::uint64_t changed = 0;  // OrderClock when a message that waits could still come to it at once
   std::uint32_t expiry_s = 0;
   bool shared = false;           // has or had shared subscriptions: its queue may hold theirs
   std::uint8_t peer = 0;         // another partition + 1 (broker_peers.cc)
@@ -140,8 +142,8 @@ struct Session {
   bool filters_stored = false;   // and is committed: its cookie need not have them
   // Its connection has asked for expiry 0: it stays stored, as it was, until that connection ends.
   bool ends_offline = false;
-  Account* account = nullptr;    // of its Scope's site, or tenant
-  Holding held;                  // with its subscriptions
+  Account* account = nullptr;  // of its Scope's site, or tenant
+  Holding held;                // with its subscriptions
   bool persistent() const { return expiry_s != 0; }
   std::uint32_t asked_expiry_s() const { return ends_offline ? 0 : expiry_s; }
   void end_stay() {  // when its connection has ended

@@ -18,12 +18,12 @@ class TurnBudget {
   static constexpr std::int64_t kTurn = 40'000;   // 4 ms
   static constexpr std::int64_t kShare = 10'000;  // of one connection
   // What things cost.
-  static constexpr std::int64_t kPacket = 5;    // read from a connection
-  static constexpr std::int64_t kDelivery = 2;  // sent or staged, and its bytes
-  static constexpr std::int64_t kFilter = 20;   // subscribed or unsubscribed
-  static constexpr std::int64_t kLook = 3;      // a retained entry looked at
-  static constexpr std::int64_t kSeek = 10;     // a place in the retained messages looked up
-  static constexpr std::int64_t kSession = 50;  // ended, or written
+  static constexpr std::int64_t kPacket = 5;        // read from a connection
+  static constexpr std::int64_t kDelivery = 2;      // sent or staged, and its bytes
+  static constexpr std::int64_t kFilter = 20;       // subscribed or unsubscribed
+  static constexpr std::int64_t kLook = 3;          // a retained entry looked at
+  static constexpr std::int64_t kSeek = 10;         // a place in the retained messages looked up
+  static constexpr std::int64_t kSession = 50;      // ended, or written
   static constexpr std::size_t kMembersAStep = 16;  // of a shared subscription, looked at
   static constexpr std::size_t kBytesAStep = 1024;
 
@@ -48,8 +48,8 @@ class TurnBudget {
   bool spent() const { return left_ <= 0; }
 
  private:
-  std::int64_t left_ = kTurn;      // in this turn
-  std::int64_t share_end_ = 0;     // what is left of the turn when the share is spent
+  std::int64_t left_ = kTurn;   // in this turn
+  std::int64_t share_end_ = 0;  // what is left of the turn when the share is spent
 };
 
 }  // namespace berth::session
