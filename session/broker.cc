@@ -290,10 +290,16 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
   ch->waiting_room = false;
   budget_.begin_share();
   if (ch->retained) continue_retained(*ch, now);
-  if (ch->live()) pump(*ch->session, now);
+  if (ch->live()) queues_.pump(*ch->session, now);
 }
 
 // -- replay: the outcome of an input that a dead engine committed but whose step was not accepted
+
+void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
+                          base::result<std::vector<StoredEntry>> entries, base::Instant now) {
+  if (sessions_.by_id(id) != nullptr && estates_.has(id)) return estate_loaded(id, ticket, entries);
+  queues_.loaded(id, ticket, std::move(entries), now);
+}
 
 // -- cookies
 

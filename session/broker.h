@@ -37,6 +37,7 @@
 #include "session/context.h"
 #include "session/cookie_writer.h"
 #include "session/core_types.h"
+#include "session/delivery_queues.h"
 #include "session/device_messages.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
@@ -76,7 +77,8 @@ class Broker : public RestoreSink,
                private ContextOwner,
                private Room,
                private CommitSink,
-               private ClientPort {
+               private ClientPort,
+               private AfterPump {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);
@@ -148,9 +150,9 @@ class Broker : public RestoreSink,
   }
 
   // -- answers to Effects
-  void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
   void queue_loaded(base::SessionId id, std::uint64_t ticket,
                     base::result<std::vector<StoredEntry>> entries, base::Instant now);
+  void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
 
   // -- tenants and what they use. Before anything is restored.
   void use_registry(const Principals& registry) { usage_.use_registry(registry); }
@@ -222,8 +224,9 @@ class Broker : public RestoreSink,
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool run(Deferred& d, base::Instant now) override;
-  void durable(Session& s, base::Instant now) override { pump(s, now); }
+  void durable(Session& s, base::Instant now) override { queues_.pump(s, now); }
   void refused(Session& s) override;
+  void after_pump(Channel& ch, base::Instant now) override { continue_retained(ch, now); }
 
   // broker_work.cc: work that takes more than one turn
   void work(base::Instant now);
@@ -314,7 +317,6 @@ class Broker : public RestoreSink,
   protocol::mqtt::Reason admit_holdings(Channel& ch);
   void make_place(const Channel& ch, base::Instant now);
   void replace_session(Session& s, const Channel& by, base::Instant now);
-  bool is_ragged(Session& s);
   bool will_must_wait(const std::string& intent, const std::shared_ptr<Will>& will,
                       base::Instant now);
   void publish_late_wills(base::Instant now);
@@ -357,14 +359,6 @@ class Broker : public RestoreSink,
   void keep_retained(const MessageView& m, base::Instant now);
   void publish_internal(const MessageView& m, base::Instant now, std::function<void()> staged);
   // broker_deliver.cc
-  void append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
-                     const std::vector<std::uint32_t>& ids);
-  bool make_room(Session& s, std::size_t bytes);
-  void drop_entry(Session& s, std::uint64_t seq);
-  void count_removed(Session& s);
-  bool can_send_at_once(Session& s);
-  void deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
-                        const std::vector<std::uint32_t>& ids, base::Instant now);
   void new_message() override { head_cache_.key = -1; }
   bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
@@ -372,17 +366,9 @@ class Broker : public RestoreSink,
   bool send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                    base::Instant now);
-  void pump(Session& s, base::Instant now);
-  bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
-  void request_load(Session& s);
-  void read_again();
-  void finish_entry(Session& s, std::uint64_t seq);
-  void trim(Session& s);
   bool on_ack(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  void release_entry(Session& s, OutEntry& e, std::uint64_t seq);
   void use_alias(Channel& ch, protocol::mqtt::PublishOut& out);
   static std::size_t length_field_bytes(const std::string& packet);
-  void reserve_sent(Session& s);
   // broker_messages.cc
   static std::string_view envelope_properties(bool json);
   DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
@@ -461,7 +447,6 @@ class Broker : public RestoreSink,
   // broker_edges.cc
   void let_go(Channel& ch);
   void forget_lost_inputs(std::uint32_t link);
-  void wake_channel(Channel& ch, base::Instant now);
   void send_late(Edge& e, base::Instant now);
 
   // broker_estates.cc
@@ -529,13 +514,14 @@ class Broker : public RestoreSink,
   SubscriptionBook subscriptions_{cx_,   router_,     order_clock_, sessions_,
                                   gate_, route_book_, records_,     cookies_};
   Meter meter_{cx_, retained_, connections_, usage_, sessions_};
+  DeliveryQueues queues_{cx_,      *this,    *this,    connections_, usage_,  sessions_,
+                         commits_, records_, cookies_, gate_,        clients_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
   std::vector<base::ConnId> ending_stored_;  // of these, whose end writes a record
-  std::vector<base::SessionId> unread_;      // whose queue could not be read: again at tick()
 
   FanoutPlaces fanouts_;  // before all that holds Fanouts
   bool in_work_ = false;
@@ -579,7 +565,6 @@ class Broker : public RestoreSink,
   std::string report_;   // a report's Envelope as it goes on
   std::string command_;  // what stands before a command's payload
   std::uint64_t next_intent_ = 1;
-  std::uint64_t load_tickets_ = 0;
   base::Instant started_at_{};
   base::Instant sys_at_{};
   bool draining_ = false;

@@ -383,7 +383,7 @@ void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) 
     cookies_.changed(ch, CookieSlot::volatile_state);
     subscriptions_.changed(ch);
   }
-  pump(*ch.session, now);
+  queues_.pump(*ch.session, now);
 }
 
 // What the server chose (3.2.2.3). Absent means: QoS 2, retain, wildcards, subscription identifiers

@@ -18,187 +18,16 @@ using protocol::link::CookieSlot;
 
 namespace {
 
-constexpr std::size_t kWindowMessages = 1024;  // of a stored queue kept in memory
-constexpr std::size_t kWindowBytes = 1 << 20;
-constexpr std::size_t kLoadMessages = 256;
-constexpr std::uint64_t kSequenceSpan = 65535;  // packet ids
-constexpr std::size_t kRingKept = 64;           // slots an empty ring may keep
-constexpr std::uint32_t kPeerMessages = 1'000'000;  // that wait for another partition
-constexpr std::size_t kAliasBytesMax = 2048;        // topics that our aliases stand for
-constexpr std::uint64_t kPeerBytes = std::uint64_t{1} << 30;
-constexpr const char* kQueueFull = "the session's queue is full (session.queue_policy)";
+constexpr std::size_t kAliasBytesMax = 2048;  // topics that our aliases stand for
 
 }  // namespace
-
-// -- into the queue
-
-// Room for one more entry, by the session's policy. False: the new message is dropped.
-bool Broker::make_room(Session& s, std::size_t bytes) {
-  const Flow& q = s.flow();
-  if (s.account != nullptr && !s.account->queue_has_room(bytes)) {
-    s.account->count(&Usage::dropped, 1);
-    ++probe_.drop_quota;
-    events::queue_full(s);
-    return false;
-  }
-  const std::uint32_t messages_max = s.peer != 0 ? kPeerMessages : options_.queue_messages_max;
-  const std::uint64_t bytes_max = s.peer != 0 ? kPeerBytes : options_.queue_bytes_max;
-  const auto full = [&] { return q.queued >= messages_max || q.queued_bytes + bytes > bytes_max; };
-  if (!full()) return true;
-  events::queue_full(s);
-  if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
-    clients_.fail(*s.channel, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
-  }
-  if (options_.queue_policy == QueuePolicy::drop_oldest) {
-    while (full()) {
-      const std::uint64_t sent =
-          s.channel != nullptr ? std::max(q.sent_seq, s.channel->resend_through) : q.sent_max;
-      const std::uint64_t oldest = std::max({q.first_seq, sent + 1, q.dropped_seq + 1});
-      if (oldest > q.last_seq) break;  // all of it may have reached the device
-      drop_entry(s, oldest);
-    }
-    if (!full()) return true;
-  }
-  usage_.count_dropped(s);
-  return false;
-}
-
-void Broker::drop_entry(Session& s, std::uint64_t seq) {
-  Flow& q = s.own_flow();
-  usage_.count_dropped(s);
-  q.dropped_seq = seq;
-  OutEntry* e = entry_at(s, seq);
-  if (e != nullptr) {
-    finish_entry(s, seq);
-    trim(s);
-    return;
-  }
-  commits_.write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
-  count_removed(s);
-  // While it is connected a hole stays: what is under way from the store counts from first_seq, and
-  // nothing below that could be passed over.
-  if (seq == q.first_seq && s.channel == nullptr) ++q.first_seq;
-}
-
-// One entry fewer is in the store.
-void Broker::count_removed(Session& s) {
-  Flow& q = s.own_flow();
-  const std::uint64_t share = q.queued <= 1 ? q.queued_bytes : q.queued_bytes / q.queued;
-  q.queued_bytes -= share;
-  sessions_.count_queue(s, -static_cast<std::int64_t>(share));
-  if (q.queued != 0) --q.queued;
-  sessions_.count_entries(-1);
-}
-
-// First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
-// sent when that is committed (pump).
-void Broker::append_stored(Session& s, Delivery& d, std::uint8_t qos, bool retain,
-                           const std::vector<std::uint32_t>& ids) {
-  constexpr std::size_t kIdBytes = 5;  // of a subscription identifier in an entry
-  const std::size_t bytes = d.message.topic.size() + d.message.payload.size() +
-                            d.message.forwarded.size() + kIdBytes * ids.size() + 16;
-  if (!make_room(s, bytes)) return;
-  Flow& q = s.own_flow();
-  const std::uint64_t seq = ++q.last_seq;
-  q.cumulative_bytes += bytes;
-  q.queued_bytes += bytes;
-  sessions_.count_queue(s, static_cast<std::int64_t>(bytes));
-  ++q.queued;
-  sessions_.count_entries(1);
-  ++probe_.queued;
-  budget_.take_delivery(bytes);
-  head_.clear();
-  encode_entry(head_, d.message, qos, retain, q.cumulative_bytes, ids.empty() ? nullptr : &ids,
-               d.mark);
-  commits_.write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = head_});
-  commits_.touch(s, seq);
-  if (s.channel == nullptr) return;
-  if (seq > q.sent_max) reserve_sent(s);
-  Outbox& o = outbox(s);
-  const bool contiguous = q.first_seq + o.ring.size() == seq && !o.loading;
-  if (!contiguous || o.ring.size() >= kWindowMessages || o.bytes >= kWindowBytes) return;
-  OutEntry e;
-  e.message = d.own();
-  if (!ids.empty()) e.ids = std::make_unique<std::vector<std::uint32_t>>(ids);
-  e.qos = qos;
-  e.retain = retain;
-  e.stored = true;
-  e.queued = times_.now();
-  o.bytes += e.message->size();
-  o.ring.push_back(std::move(e));
-}
-
-// Nothing above sent_max may be sent; it is raised in strides with the batch that needs it.
-void Broker::reserve_sent(Session& s) {
-  if (!s.stored) return;
-  s.own_flow().sent_max = s.flow().last_seq + kSentStride;
-  records_.put(s);
-}
-
-bool Broker::can_send_at_once(Session& s) {
-  const Flow& q = s.flow();
-  const Channel& ch = *s.channel;
-  if (is_ragged(s)) return false;
-  return q.sent_seq == q.last_seq && (!s.outbox || s.outbox->inflight < ch.receive_maximum) &&
-         q.last_seq + 1 - q.first_seq < kSequenceSpan && effects_.writable(ch.conn);
-}
-
-// A session without a store of its own (expiry 0): at once if it can be, else behind what waits
-// (where an edge survives us, spill() has seen to those).
-void Broker::deliver_volatile(Session& s, Delivery& d, SubOptions options, bool retain,
-                              const std::vector<std::uint32_t>& ids, base::Instant now) {
-  Channel* ch = s.channel;
-  if (ch == nullptr || ch->state != Channel::State::live) return;
-  const std::uint8_t qos = std::min(d.message.qos, options.qos());
-  Outbox& o = outbox(s);
-  Flow& q = s.own_flow();
-  const bool at_once = can_send_at_once(s);
-  if (!at_once) {
-    if (o.ring.size() - o.inflight >= options_.queue_messages_max ||
-        o.bytes >= options_.queue_bytes_max) {
-      usage_.count_dropped(s);
-      events::queue_full(s);
-      if (options_.queue_policy == QueuePolicy::disconnect) {
-        clients_.fail(*ch, Reason::quota_exceeded, CloseReason::policy, kQueueFull);
-      }
-      return;
-    }
-    if (!effects_.writable(ch->conn)) ch->waiting_room = true;
-  }
-  const std::uint64_t seq = ++q.last_seq;
-  q.durable_seq = seq;
-  OutEntry e;
-  e.qos = qos;
-  e.retain = retain;
-  e.mark = d.mark;
-  if (at_once) {
-    q.sent_seq = seq;
-    const bool sent =
-        deliver(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
-    e.state = sent ? EntryState::sent : EntryState::done;
-    o.inflight += sent ? 1 : 0;
-    if (sent && qos == 1 && d.mark != 0) {  // another member gets it if this one ends
-      e.message = d.own();
-      o.bytes += e.message->size();
-    }
-    cookies_.changed(*ch, CookieSlot::sent_seq);
-    cookies_.changed(*ch, CookieSlot::volatile_state);
-  } else {
-    e.message = d.own();
-    e.queued = times_.now();
-    if (!ids.empty()) e.ids = std::make_unique<std::vector<std::uint32_t>>(ids);
-    o.bytes += e.message->size();
-  }
-  o.ring.push_back(std::move(e));
-  if (at_once) trim(s);
-}
 
 // -- out to the device
 
 // False: not sent, the device could not take it (3.1.2-25: too large for it, or expired).
-bool Broker::deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
-                          bool dup, std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
-                          base::Instant now) {
+bool Broker::deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                     std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
+                     base::Instant now) {
   if (ch.speaks_park) return send_command(ch, m, qos, dup, packet_id, now);
   if (ch.session->peer != 0 && (qos != 0 || (ids != nullptr && !ids->empty())))
     return send_to_peer(ch, m, qos, retain, dup, packet_id, ids, now);
@@ -288,165 +117,7 @@ void Broker::use_alias(Channel& ch, mqtt::PublishOut& out) {
   cookies_.changed(ch, CookieSlot::alias_out);
 }
 
-void Broker::pump(Session& s, base::Instant now) {
-  Channel* ch = s.channel;
-  if (ch == nullptr || !ch->live() || ch->gone) return;
-  const std::uint64_t before = s.flow().sent_seq;
-  while (s.flow().sent_seq < s.flow().durable_seq && ch->live()) {
-    if (!pump_one(s, *ch, s.flow().sent_seq + 1, now)) break;
-  }
-  if (s.outbox) trim(s);
-  if (s.flow().sent_seq != before) {
-    cookies_.changed(*ch, CookieSlot::sent_seq);
-    if (!s.persistent()) cookies_.changed(*ch, CookieSlot::volatile_state);
-  }
-  if (ch->retained && ch->live() && !ch->waiting_room) continue_retained(*ch, now);
-}
-
-// False: the queue must wait, for memory, acknowledgements or room.
-bool Broker::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now) {
-  Flow& q = s.own_flow();
-  OutEntry* e = entry_at(s, seq);
-  if (e == nullptr) {
-    request_load(s);
-    return false;
-  }
-  Outbox& o = *s.outbox;
-  if (e->state == EntryState::done) {
-    q.sent_seq = seq;
-    return true;
-  }
-  if (o.inflight >= ch.receive_maximum || seq - q.first_seq >= kSequenceSpan) return false;
-  if (is_ragged(s)) return false;
-  if (!effects_.writable(ch.conn)) {
-    ch.waiting_room = true;
-    return false;
-  }
-  const bool again = seq <= ch.resend_through;
-  q.sent_seq = seq;
-  if (e->state == EntryState::released && ch.speaks_park) {  // of when it spoke MQTT
-    finish_entry(s, seq);
-    return true;
-  }
-  if (e->state == EntryState::released) {  // 4.4: PUBREL again
-    ++o.inflight;
-    ++probe_.tx_resent;
-    acknowledge(ch, PacketType::pubrel, packet_id_of(seq), Reason::success, Quota::none, nullptr);
-    return true;
-  }
-  new_message();
-  const MessageView m = e->message->view();
-  if (seq <= q.check_through && !gate_.may_hear(ch, m.topic)) {
-    ++probe_.drop_not_authorized;
-    finish_entry(s, seq);
-    return true;
-  }
-  // After the death of edge and engine together nobody knows how far the connection had come. What
-  // has expired meanwhile may not have been sent in time, so it is not sent (I7).
-  if (again && seq > q.sent_surely && m.expires_at <= messages_at(now)) {
-    ++probe_.drop_expired;
-    finish_entry(s, seq);
-    return true;
-  }
-  if (deliver(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
-    probe_.tx_resent += again;
-    if (e->queued != 0) times_.sent(std::exchange(e->queued, 0));
-    e->state = EntryState::sent;
-    ++o.inflight;
-    if (!e->stored && (e->mark == 0 || e->qos != 1)) {
-      o.bytes -= std::min(o.bytes, e->message->size());
-      e->message = {};
-    }
-  } else {
-    finish_entry(s, seq);
-  }
-  return true;
-}
-
-void Broker::request_load(Session& s) {
-  Outbox& o = outbox(s);
-  if (o.loading) return;
-  o.loading = true;
-  o.load_through = s.flow().durable_seq;
-  o.load_ticket = ++load_tickets_;
-  effects_.load_queue(s.id, s.flow().first_seq + o.ring.size(), kLoadMessages, kWindowBytes,
-                      o.load_ticket);
-}
-
-void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
-                          base::result<std::vector<StoredEntry>> entries, base::Instant now) {
-  Session* s = sessions_.by_id(id);
-  if (s != nullptr && estates_.has(id)) return estate_loaded(id, ticket, entries);
-  if (s == nullptr || !s->outbox || !s->outbox->loading) return;
-  Outbox& o = *s->outbox;
-  if (ticket != o.load_ticket) return;  // asked by an earlier connection
-  o.loading = false;
-  Channel* ch = s->channel;
-  if (ch == nullptr) return;
-  const WorksFor scope = works_for(ch->conn);
-  if (!entries) return unread_.push_back(id);  // asked again at the next tick
-  const auto push = [&](OutEntry e, std::uint64_t seq) {
-    if (e.state != EntryState::done &&
-        seq <= s->flow().sent_seq) {  // went out on this connection before
-      if (e.state == EntryState::queued) e.state = EntryState::sent;
-      ++o.inflight;
-    }
-    if (e.message) o.bytes += e.message->size();
-    o.ring.push_back(std::move(e));
-  };
-  const auto next = [&] { return s->flow().first_seq + o.ring.size(); };
-  const auto fill_holes = [&](std::uint64_t end) {
-    while (next() < end)
-      push(OutEntry{.message = {}, .ids = {}, .state = EntryState::done}, next());
-  };
-  for (const StoredEntry& in : *entries) {
-    const auto view = decode_entry(in.value);
-    if (in.seq < next() || !view) continue;  // a damaged entry becomes a hole
-    fill_holes(in.seq);
-    OutEntry e;
-    e.state = view->released ? EntryState::released : EntryState::queued;
-    e.qos = view->message.qos;
-    e.retain = view->message.retain;
-    e.stored = true;
-    if (!view->released) e.message = MessagePtr(view->message);
-    if (!view->ids.empty()) e.ids = std::make_unique<std::vector<std::uint32_t>>(view->ids);
-    push(std::move(e), in.seq);
-  }
-  if (entries->empty()) fill_holes(o.load_through + 1);
-  trim(*s);
-  if (next() <= s->flow().sent_seq) {
-    request_load(*s);  // acknowledgements must find what is in flight
-    return;
-  }
-  if (ch->stalled && ch->pending == 0 && ch->live()) connections_.unstall(*ch);
-  pump(*s, now);
-}
-
 // -- acknowledgements
-
-void Broker::finish_entry(Session& s, std::uint64_t seq) {
-  OutEntry& e = *entry_at(s, seq);
-  Outbox& o = *s.outbox;
-  if (e.state == EntryState::sent || e.state == EntryState::released) --o.inflight;
-  e.state = EntryState::done;
-  if (e.message) o.bytes -= std::min(o.bytes, e.message->size());
-  e.message = {};
-  e.ids.reset();
-  if (!e.stored) return;
-  commits_.write(
-      {.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
-  count_removed(s);
-}
-
-void Broker::trim(Session& s) {
-  Flow& q = s.own_flow();
-  Ring<OutEntry>& ring = s.outbox->ring;
-  while (!ring.empty() && ring.front().state == EntryState::done && q.first_seq <= q.sent_seq) {
-    ring.pop_front();
-    ++q.first_seq;
-  }
-  if (ring.empty() && ring.capacity() > kRingKept) ring.release();
-}
 
 bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::AckView a;
@@ -470,12 +141,12 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   d.packet_id = a.packet_id;
   if (f.type() == PacketType::pubrec) {
     if (e != nullptr && e->qos == 2 && static_cast<std::uint8_t>(a.reason) >= 0x80) {
-      finish_entry(s, seq);  // 4.3.3: refused, no PUBREL
+      queues_.finish(s, seq);  // 4.3.3: refused, no PUBREL
     } else {
       d.reply_type = PacketType::pubrel;
       const bool known = e != nullptr && e->qos == 2 && e->state != EntryState::done;
       if (!known && ch.v5()) d.reason = Reason::packet_identifier_not_found;
-      if (known && e->state == EntryState::sent) release_entry(s, *e, seq);
+      if (known && e->state == EntryState::sent) queues_.release(s, *e, seq);
     }
   } else if (e != nullptr) {
     const bool puback =
@@ -483,7 +154,7 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     const bool pubcomp = f.type() == PacketType::pubcomp && e->state == EntryState::released;
     if (puback || pubcomp) {
       ++probe_.acked;
-      finish_entry(s, seq);
+      queues_.finish(s, seq);
     }
   }
   if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
@@ -492,19 +163,8 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   } else {
     clients_.defer_or_reply(ch, std::move(d));
   }
-  if (s.outbox) pump(s, now);
+  if (s.outbox) queues_.pump(s, now);
   return true;
-}
-
-// PUBREC came: durable before the PUBREL leaves.
-void Broker::release_entry(Session& s, OutEntry& e, std::uint64_t seq) {
-  e.state = EntryState::released;
-  if (e.message) s.outbox->bytes -= std::min(s.outbox->bytes, e.message->size());
-  e.message = {};
-  if (!e.stored) return;
-  std::string value;
-  encode_released(value, s.flow().cumulative_bytes);
-  commits_.write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = value});
 }
 
 }  // namespace berth::session

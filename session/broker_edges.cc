@@ -34,24 +34,13 @@ void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<
   const std::string key = edge_key(e.id);
   if (!e.internal) commits_.write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
   for (const auto& ch : connections_.of_link(link)) {
-    if (ch) wake_channel(*ch, now);
+    if (ch) queues_.wake(*ch, now);
   }
   replay_.remove_orphans_of(e.id);
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [done = std::move(done)](base::Instant) { done(); };
   commits_.submit(std::move(d), commits_.has_uncommitted(), now);
-}
-
-// A connection that was attached goes on: what it has in flight is read first.
-void Broker::wake_channel(Channel& ch, base::Instant now) {
-  if (!ch.live() || ch.session == nullptr) return;
-  const WorksFor scope = works_for(ch.conn);
-  if (ch.stalled) {
-    request_load(*ch.session);
-  } else {
-    pump(*ch.session, now);
-  }
 }
 
 std::vector<std::uint64_t> Broker::missing_edges() const {
@@ -169,8 +158,8 @@ void Broker::send_late(Edge& e, base::Instant now) {
       if (s == nullptr || s->channel == nullptr || !s->channel->live()) continue;
       const WorksFor scope = works_for(s->channel->conn);
       if (effects_.writable(s->channel->conn)) {
-        deliver(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0,
-                     &to.ids, now);
+        deliver(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0, &to.ids,
+                now);
       } else {
         ++probe_.drop_slow_qos0;
       }

@@ -130,7 +130,7 @@ void Broker::hand_on_some(base::Instant now) {
     } else if (e->read_all) {
       end_estate(*s);
     } else {
-      estates_.reading(*e, ++load_tickets_);
+      estates_.reading(*e, queues_.next_ticket());
       effects_.load_queue(id, e->from, kReadMessages, kReadBytes, e->ticket);
     }
   }
@@ -171,7 +171,7 @@ void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base
   budget_.take(TurnBudget::kDelivery);
   if (h.seq != 0) {
     commits_.write({.kind = WriteKind::remove, .session = from.id, .seq = h.seq});
-    count_removed(from);
+    queues_.count_removed(from);
   }
   if (!h.message || h.mark == 0) return;
   if (h.qos == 2 && h.seq != 0 && h.seq <= e.maybe_sent) {
@@ -207,7 +207,7 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
   if (options.qos() != 0) {
     stage_receiver({to.id, options, ids}, d);
     if (!to.persistent() && !options_.replay)
-      deliver_volatile(to, d, options, d.message.retain && options.retain_as_published(), ids, now);
+      queues_.deliver(to, d, options, d.message.retain && options.retain_as_published(), ids, now);
     return;
   }
   Deferred late;  // when its entry is gone: a crash does not double it

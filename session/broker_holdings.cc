@@ -65,22 +65,6 @@ void Broker::replace_session(Session& s, const Channel& by, base::Instant now) {
   end_session(s, ours ? WillOf::dropped : WillOf::published, now);
 }
 
-// A device that acknowledges here and there: nothing more is sent before what it owes is less.
-bool Broker::is_ragged(Session& s) {
-  if (!s.outbox || !s.outbox->ragged) return false;
-  constexpr std::size_t kRunsMax = 1024;
-  std::size_t runs = 0;
-  const Flow& q = s.flow();
-  for (std::uint64_t seq = q.first_seq + 1; seq <= q.sent_seq; ++seq) {
-    const OutEntry* a = entry_at(s, seq - 1);
-    const OutEntry* b = entry_at(s, seq);
-    if (a == nullptr || b == nullptr) break;
-    runs += a->state != b->state || a->qos != b->qos || a->stored != b->stored ? 1 : 0;
-  }
-  s.outbox->ragged = runs > kRunsMax;
-  return s.outbox->ragged;
-}
-
 // A will counts for its tenant's or site's rate of messages when it fires. Its intent is stored: it
 // is published when there is room, by the engine after us if need be.
 bool Broker::will_must_wait(const std::string& intent, const std::shared_ptr<Will>& will,

@@ -127,7 +127,7 @@ void Broker::end_connection_of(Session& s, EndBy end, base::Instant now) {
 // that an earlier one had sent.
 void Broker::go_offline(Session& s, base::Instant) {
   if (s.outbox) {
-    trim(s);
+    queues_.trim(s);
     // Only there is what another member of a shared subscription gets.
     if (options_.replay || s.persistent() || !s.shared) s.outbox.reset();
   }
@@ -221,21 +221,13 @@ void Broker::keep_clock(std::string_view reference) {
   commits_.write({.kind = WriteKind::put_applied, .key = kClockKey, .value = reference});
 }
 
-// A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
-void Broker::read_again() {
-  for (const base::SessionId id : std::exchange(unread_, {})) {
-    Session* s = sessions_.by_id(id);
-    if (s != nullptr && s->channel != nullptr) request_load(*s);
-  }
-}
-
 void Broker::tick(base::Instant now) {
   latest_ = now;
   usage_.accounts().second();
   meter_.resume_throttled();
   publish_late_wills(now);
   end_credentials(now);
-  read_again();
+  queues_.read_again();
   read_estates_again();
   if (partitioned()) {
     route_book_.release_waits(now);

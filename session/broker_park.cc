@@ -481,7 +481,7 @@ bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
   const std::size_t before = commits_.writes();
   if (e != nullptr && e->state == EntryState::sent) {
     ++probe_.acked;
-    finish_entry(s, seq);
+    queues_.finish(s, seq);
   }
   if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
   if (commits_.writes() != before) {
@@ -489,7 +489,7 @@ bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
   } else {
     clients_.defer_or_reply(ch, {});
   }
-  if (s.outbox) pump(s, now);
+  if (s.outbox) queues_.pump(s, now);
   return true;
 }
 

@@ -129,7 +129,7 @@ void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
 void Broker::stage_for_peer(Session& peer, Delivery& d, std::uint32_t group, bool retain_only) {
   const PeerTag tag{
       .retain_only = retain_only, .qos = d.message.qos, .stamp = d.message.stamp, .group = group};
-  append_stored(peer, d, 1, d.message.retain, ids_of(tag));
+  queues_.append(peer, d, 1, d.message.retain, ids_of(tag));
 }
 
 // With the number by which it takes each message once, and the tag.

@@ -480,7 +480,7 @@ void Broker::attached_all(base::Instant now) {
   replay_.orphans() = {};
   read_estates_again();
   for (Edge& e : connections_.edges()) e.trusted = false;
-  connections_.for_each([&](Channel& ch) { wake_channel(ch, now); });
+  connections_.for_each([&](Channel& ch) { queues_.wake(ch, now); });
 }
 
 }  // namespace berth::session

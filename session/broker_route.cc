@@ -48,7 +48,7 @@ bool Broker::must_spill(Session& s, const Delivery& d, bool returns) {
   if (s.channel == nullptr || !s.channel->live()) return false;
   const bool apart =
       d.origin == base::kNoConn || crosses(s, d);  // from the acknowledgement's frame
-  return apart || returns || !can_send_at_once(s);
+  return apart || returns || !queues_.can_send_at_once(s);
 }
 
 // A device that has subscribed to v1/cmd/# is told what its platform says there, not what the
@@ -111,7 +111,7 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
     if (!t.session->persistent() || !fresh || !takes(t, d)) continue;
     if (t.session->peer != 0 && kept_for_peers(d)) stage_for_peer(*t.session, d, 0, false);
     if (qos == 0 || t.session->peer != 0) continue;
-    append_stored(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
+    queues_.append(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
   }
   stage_groups(m, d, out, fresh);
   if (fresh && d.message.retain && d.tag == nullptr && partitioned())
@@ -144,7 +144,7 @@ void Broker::stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh)
     d.mark = 0;
   } else if (fresh) {
     d.mark = group_mark(g.route);
-    append_stored(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
+    queues_.append(*s, d, qos, d.message.retain && options.retain_as_published(), ids);
     d.mark = 0;
   }
 }
@@ -227,7 +227,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
       return;
     }
     out.spilled.push_back(s.id);
-    append_stored(s, d, qos, d.message.retain && o.retain_as_published(), ids);
+    queues_.append(s, d, qos, d.message.retain && o.retain_as_published(), ids);
     if (s.channel == nullptr) return;
     cookies_.changed(*s.channel, CookieSlot::volatile_state);
     if (!effects_.writable(s.channel->conn)) s.channel->waiting_room = true;
@@ -294,7 +294,7 @@ void Broker::deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_
         staged != nullptr &&
         ((staged->fanout && options_.replay) ||  // stage_receiver()
          std::find(staged->spilled.begin(), staged->spilled.end(), s.id) != staged->spilled.end());
-    if (!had) deliver_volatile(s, d, o, retain, ids, now);
+    if (!had) queues_.deliver(s, d, o, retain, ids, now);
     return;
   }
   Channel* ch = s.channel;

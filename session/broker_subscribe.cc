@@ -287,7 +287,7 @@ RetainedTopics Broker::queue_waiting(Session& s, const std::deque<RetainedItem>&
         usage_.count_dropped(s);
         continue;
       }
-      append_stored(s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
+      queues_.append(s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
     }
   }
   return had;
@@ -310,7 +310,7 @@ void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant n
     after = d.message.topic;
     const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
     if (qos == 0 || had.contains(after) || d.message.expires_at <= messages_at(now)) continue;
-    append_stored(s, d, qos, true, {});
+    queues_.append(s, d, qos, true, {});
   }
 }
 
@@ -363,7 +363,7 @@ bool Broker::send_retained(Channel& ch, RetainedItem& item, MessagePtr message, 
     if (qos == 0) {
       deliver(ch, d.message, 0, true, false, 0, &ids, now);
     } else if (!s.persistent()) {  // else: fill_queue
-      deliver_volatile(s, d, SubOptions{qos}, true, ids, now);
+      queues_.deliver(s, d, SubOptions{qos}, true, ids, now);
     }
   }
   item.after = std::move(topic);

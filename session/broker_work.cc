@@ -245,12 +245,12 @@ void Broker::stage_receiver(const Fanout::Receiver& r, Delivery& d) {
   const bool retain = d.message.retain && r.options.retain_as_published();
   if (s->persistent()) {
     if (s->peer != 0 && kept_for_peers(d)) stage_for_peer(*s, d, 0, false);
-    if (qos != 0 && s->peer == 0) append_stored(*s, d, qos, retain, r.ids);
+    if (qos != 0 && s->peer == 0) queues_.append(*s, d, qos, retain, r.ids);
     return;
   }
   const bool alive = s->limbo || (s->channel != nullptr && s->channel->live());
   if (qos == 0 || !options_.replay || !alive) return;
-  append_stored(*s, d, qos, retain, r.ids);
+  queues_.append(*s, d, qos, retain, r.ids);
   if (s->channel == nullptr) return;
   cookies_.changed(*s->channel, CookieSlot::volatile_state);
   if (!effects_.writable(s->channel->conn)) s->channel->waiting_room = true;
@@ -375,7 +375,7 @@ bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
       usage_.count_dropped(*s);
       return true;
     }
-    append_stored(*s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
+    queues_.append(*s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
   }
   return true;
 }

@@ -1,0 +1,108 @@
+// From a session's queue to its device: sequence numbers, packet ids, windows, acknowledgements
+// (MQTT 5.0 4.3, 4.4, 4.9; docs/design.md, "Packet ids"). A delivery to a stored session has two
+// phases: append() writes the entry into the open batch; pump() sends it when that is committed. Of
+// a stored queue at most 1,024 messages or 1 MiB are in memory, the rest is read when it is needed.
+// One shard, one thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "session/client_port.h"
+#include "session/clients.h"
+#include "session/commit_pipeline.h"
+#include "session/context.h"
+#include "session/cookie_writer.h"
+#include "session/core_types.h"
+#include "session/session_records.h"
+#include "session/session_table.h"
+#include "session/store.h"
+#include "session/tenant_usage.h"
+#include "session/topic_gate.h"
+
+namespace berth::session {
+
+class AfterPump {
+ public:
+  // The channel's queue has been pumped; retained messages wait to be sent behind it.
+  virtual void after_pump(Channel& ch, base::Instant now) = 0;
+
+ protected:
+  ~AfterPump() = default;
+};
+
+class DeliveryQueues final : private Room {
+ public:
+  DeliveryQueues(Context& cx, ClientPort& port, AfterPump& after_pump, ConnectionTable& connections,
+                 TenantUsage& usage, SessionTable& sessions, CommitPipeline& commits,
+                 SessionRecords& records, CookieWriter& cookies, TopicGate& gate, Clients& clients)
+      : Room(cx),
+        port_(port),
+        after_pump_(after_pump),
+        connections_(connections),
+        usage_(usage),
+        sessions_(sessions),
+        commits_(commits),
+        records_(records),
+        cookies_(cookies),
+        gate_(gate),
+        clients_(clients) {}
+
+  std::uint64_t next_ticket() { return ++load_tickets_; }  // of a read of the store
+
+  // First phase of a delivery to a stored session. Dropped, and counted, where there is no room.
+  void append(Session& s, Delivery& d, std::uint8_t qos, bool retain,
+              const std::vector<std::uint32_t>& ids);
+  // One entry fewer is in the store.
+  void count_removed(Session& s);
+  // Nothing waits before it, and its device takes more.
+  bool can_send_at_once(Session& s);
+  // To a session that is not stored: at once if it can be, else behind what waits. Where an edge
+  // survives us, Distributor::spill() has seen to those that must survive the engine.
+  void deliver(Session& s, Delivery& d, SubOptions options, bool retain,
+               const std::vector<std::uint32_t>& ids, base::Instant now);
+  // Sends what is durable, as far as the device's windows go.
+  void pump(Session& s, base::Instant now);
+  // Answer to Effects::load_queue().
+  void loaded(base::SessionId id, std::uint64_t ticket,
+              base::result<std::vector<StoredEntry>> entries, base::Instant now);
+  // Once a second: reads that have failed. Whoever is stalled until one succeeds has no other
+  // wake-up.
+  void read_again();
+  // The delivery is over: acknowledged, refused or dropped. REQUIRES: the entry is in memory.
+  void finish(Session& s, std::uint64_t seq);
+  // PUBREC came: durable before the PUBREL leaves.
+  void release(Session& s, OutEntry& e, std::uint64_t seq);
+  // Forgets what is done at the front of the queue.
+  void trim(Session& s);
+  // A connection that was attached goes on: what it has in flight is read first.
+  void wake(Channel& ch, base::Instant now);
+
+ private:
+  bool make_room(Session& s, std::size_t bytes);
+  void drop_entry(Session& s, std::uint64_t seq);
+  void reserve_sent(Session& s);
+  bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
+  // Reads what is next in the queue from the store; loaded() follows.
+  void request_load(Session& s);
+  // A device that acknowledges here and there: nothing more is sent before what it owes is less.
+  bool is_ragged(Session& s);
+
+  ClientPort& port_;
+  AfterPump& after_pump_;
+  ConnectionTable& connections_;
+  TenantUsage& usage_;
+  SessionTable& sessions_;
+  CommitPipeline& commits_;
+  SessionRecords& records_;
+  CookieWriter& cookies_;
+  TopicGate& gate_;
+  Clients& clients_;
+  std::string entry_;                    // scratch: an entry as it is stored
+  std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
+  std::uint64_t load_tickets_ = 0;
+};
+
+}  // namespace berth::session
