@@ -35,7 +35,6 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
     : ContextOwner{{std::move(options), effects, probe}},
       Room(cx_),
       gate_(cx_, access),
-      peer_routes_(options_.partitions),
       sources_(options_.partitions) {}
 
 Broker::~Broker() = default;

@@ -43,6 +43,7 @@
 #include "session/fair_queue.h"
 #include "session/meter.h"
 #include "session/order_clock.h"
+#include "session/peer_queues.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
 #include "session/quota.h"
@@ -428,16 +429,9 @@ class Broker : public RestoreSink,
 
   // broker_peers.cc
   void restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value);
-  void restore_routes();
-  bool add_peer_route(Session& s, std::string_view raw, std::uint32_t generation);
-  void remove_peer_route(Session& s, std::string_view raw);
   void on_peer_subscribe(Channel& ch, const protocol::mqtt::SubscribeView& v);
   void on_peer_unsubscribe(Channel& ch, const protocol::mqtt::UnsubscribeView& v);
   void remember_taken(std::uint32_t source, std::uint64_t seq);
-  // What is retained is kept for other partitions in their queues too, even with QoS 0.
-  static bool kept_for_peers(const Delivery& d) { return d.message.qos != 0 || d.message.retain; }
-  void stage_for_peer(Session& peer, Delivery& d, std::uint32_t group, bool retain_only);
-  void stage_retained_for_peers(const Match& m, Delivery& d);
   bool send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                     std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                     base::Instant now);
@@ -516,6 +510,7 @@ class Broker : public RestoreSink,
   Meter meter_{cx_, retained_, connections_, usage_, sessions_};
   DeliveryQueues queues_{cx_,      *this,    *this,    connections_, usage_,  sessions_,
                          commits_, records_, cookies_, gate_,        clients_};
+  PeerQueues peer_queues_{cx_, router_, sessions_, commits_, records_, queues_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
@@ -545,10 +540,7 @@ class Broker : public RestoreSink,
   boost::unordered_flat_set<std::uint64_t> skipped_wills_;  // numbers of intents that kill engines
   std::deque<std::pair<std::string, std::shared_ptr<Will>>> late_wills_;  // wait for a quota
   // -- other partitions
-  std::vector<base::StringMap<std::uint32_t>>
-      peer_routes_;                                     // by partition: raw filter -> generation
-  std::map<std::string, std::uint32_t> stored_routes_;  // found in the store
-  std::vector<Source> sources_;                         // by partition
+  std::vector<Source> sources_;  // by partition
   OrderClock order_clock_;
   std::uint64_t last_stamp_ = 0;
   std::string stored_clock_;

@@ -196,7 +196,7 @@ void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base
   }
   ++probe_.shared_returned;
   d.mark = h.mark;
-  if (to->peer != 0) return stage_for_peer(*to, d, g->route, false);
+  if (to->peer != 0) return peer_queues_.stage(*to, d, g->route, false);
   hand_to(*to, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id), d, now);
 }
 

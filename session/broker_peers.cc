@@ -19,7 +19,6 @@ using mqtt::Reason;
 
 namespace {
 
-constexpr std::uint8_t kPeerOptions = 2 | 8;  // QoS 2, retain as published
 constexpr std::int64_t kTombstone_ms = 3'600'000;
 constexpr std::size_t kSweptAtOnce = 5000;  // in a second
 
@@ -30,55 +29,21 @@ constexpr std::size_t kSweptAtOnce = 5000;  // in a second
 void Broker::restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value) {
   const std::uint64_t number = base::RecordReader(value).varint();
   if (k.kind == MetaKey::Kind::peer_route) {
-    stored_routes_.insert_or_assign(std::string(key), static_cast<std::uint32_t>(number));
+    peer_queues_.stored_routes().insert_or_assign(std::string(key),
+                                                  static_cast<std::uint32_t>(number));
   } else if (k.number < sources_.size()) {
     sources_[k.number].taken = sources_[k.number].durable = number;
   }
-}
-
-// Routes before inputs. What a partition is to get is kept from the first message on, also before
-// it has come for the first time.
-void Broker::restore_routes() {
-  for (std::uint32_t p = 0; partitioned() && p < options_.partitions; ++p) {
-    if (p == options_.partition || sessions_.by_client(peer_client_id(p)) != nullptr) continue;
-    Session& s = sessions_.make_new(peer_client_id(p));
-    s.expiry_s = mqtt::kNoExpiry;
-    s.epoch = 1;
-    records_.put(s);
-  }
-  for (const auto& [key, generation] : stored_routes_) {
-    const auto peer = static_cast<std::uint8_t>(key[kRouteKey.size()]);
-    Session* s = sessions_.by_client(peer_client_id(peer));
-    if (s != nullptr && s->peer != 0)
-      add_peer_route(*s, std::string_view(key).substr(kRouteKey.size() + 1), generation);
-  }
-  stored_routes_ = {};
-}
-
-bool Broker::add_peer_route(Session& s, std::string_view raw, std::uint32_t generation) {
-  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  if (!p.valid) return false;
-  router_.add(router_.intern(p.filter), &s, p.group, SubOptions{kPeerOptions},
-              p.shared ? route_of_group(raw) : 0);
-  peer_routes_[s.peer - 1u].insert_or_assign(std::string(raw), generation);
-  return true;
-}
-
-void Broker::remove_peer_route(Session& s, std::string_view raw) {
-  const mqtt::ParsedFilter p = mqtt::parse_filter(raw);
-  router_.remove(router_.intern(p.filter), &s, p.group);
-  const std::string key = route_key(s.peer - 1u, raw);
-  commits_.write({.kind = WriteKind::remove_applied, .key = key});
 }
 
 void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
   Session& s = *ch.session;
   std::vector<Reason> reasons;
   for (const mqtt::SubscriptionView& sub : v.subscriptions) {
-    auto& known = peer_routes_[s.peer - 1u];
+    auto& known = peer_queues_.routes_of(s.peer - 1u);
     const auto it = known.find(sub.filter);
     const bool same = it != known.end() && it->second == v.subscription_id;
-    const bool good = same || add_peer_route(s, sub.filter, v.subscription_id);
+    const bool good = same || peer_queues_.add_route(s, sub.filter, v.subscription_id);
     reasons.push_back(good ? Reason::granted_qos2 : Reason::topic_filter_invalid);
     if (same || !good) continue;
     const std::string key = route_key(s.peer - 1u, sub.filter);
@@ -99,18 +64,18 @@ void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
 
 void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
   Session& s = *ch.session;
-  auto& known = peer_routes_[s.peer - 1u];
+  auto& known = peer_queues_.routes_of(s.peer - 1u);
   for (const std::string_view filter : v.filters) {
     if (filter.starts_with(kOthersFilter)) {
       const auto generation = parse_tag(filter.substr(kOthersFilter.size()));
       if (!generation) continue;
       erase_if(known, [&](const auto& route) {
         if (route.second == generation->seq) return false;
-        remove_peer_route(s, route.first);
+        peer_queues_.remove_route(s, route.first);
         return true;
       });
     } else if (known.erase(std::string(filter)) != 0) {
-      remove_peer_route(s, filter);
+      peer_queues_.remove_route(s, filter);
     }
   }
   stall(ch);
@@ -123,13 +88,6 @@ void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
         effects_.send(c->conn, head_, {});
       });
   if (!commits_.has_uncommitted()) commits_.barrier();
-}
-
-// The queue entry for another partition. It is told by its tag what to do with it.
-void Broker::stage_for_peer(Session& peer, Delivery& d, std::uint32_t group, bool retain_only) {
-  const PeerTag tag{
-      .retain_only = retain_only, .qos = d.message.qos, .stamp = d.message.stamp, .group = group};
-  queues_.append(peer, d, 1, d.message.retain, ids_of(tag));
 }
 
 // With the number by which it takes each message once, and the tag.
@@ -145,18 +103,6 @@ bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, b
   const bool sent = send_packet(ch, tagged, qos, retain, dup, packet_id, nullptr, now);
   new_message();
   return sent;
-}
-
-// Every partition keeps all retained messages, whoever has subscribed.
-void Broker::stage_retained_for_peers(const Match& m, Delivery& d) {
-  for (std::uint32_t p = 0; p < options_.partitions; ++p) {
-    if (p == options_.partition) continue;
-    Session* s = sessions_.by_client(peer_client_id(p));
-    if (s == nullptr) continue;
-    const bool has_it = std::any_of(m.targets.begin(), m.targets.end(),
-                                    [s](const Target& t) { return t.session == s; });
-    if (!has_it) stage_for_peer(*s, d, 0, true);
-  }
 }
 
 // -- the order of retained messages: by the time they were published at, as far as clocks agree,

@@ -251,7 +251,7 @@ void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, boo
   const Publisher p = publisher_of(d);
   if (p.since != nullptr) *p.since = order_clock_.next();
   out.message = d.own();
-  if (fresh && d.message.retain && partitioned()) stage_retained_for_peers(m, d);
+  if (fresh && d.message.retain && partitioned()) peer_queues_.stage_retained(m, d);
   if (fresh && d.message.retain) store_retained(d.message);
   const auto id = static_cast<std::uint16_t>(out.packet_id);
   if (d.message.qos == 2 && ch.session->persistent() && fresh) put_received(ch, id);

@@ -215,7 +215,7 @@ void Broker::forget_retained(std::string_view key) {
 void Broker::forget_applied(std::string_view key) {
   using Kind = MetaKey::Kind;
   const MetaKey k = parse_meta_key(key);
-  if (k.kind == Kind::peer_route) stored_routes_.erase(std::string(key));
+  if (k.kind == Kind::peer_route) peer_queues_.stored_routes().erase(std::string(key));
   if (k.kind == Kind::edge) replay_.stored_edges().erase(k.number);
   if (k.kind == Kind::will_intent)
     std::erase_if(due_wills_, [&](const auto& will) { return will.first == key; });
@@ -454,7 +454,7 @@ void Broker::settle_sequence(Session& s) {
 void Broker::attached_all(base::Instant now) {
   started_at_ = latest_ = now;
   serving_ = may_have_work_ = true;
-  restore_routes();
+  peer_queues_.restore_routes();
   for (Session* const each : sessions_.all()) {
     Session& s = *each;
     if (s.channel != nullptr || s.limbo || estates_.has(s.id)) continue;

@@ -109,13 +109,13 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
   for (const Target& t : m.targets) {
     const std::uint8_t qos = std::min(d.message.qos, t.options.qos());
     if (!t.session->persistent() || !fresh || !takes(t, d)) continue;
-    if (t.session->peer != 0 && kept_for_peers(d)) stage_for_peer(*t.session, d, 0, false);
+    if (t.session->peer != 0 && peer_queues_.keeps(d)) peer_queues_.stage(*t.session, d, 0, false);
     if (qos == 0 || t.session->peer != 0) continue;
     queues_.append(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
   }
   stage_groups(m, d, out, fresh);
   if (fresh && d.message.retain && d.tag == nullptr && partitioned())
-    stage_retained_for_peers(m, d);
+    peer_queues_.stage_retained(m, d);
   spill(m, d, out, fresh ? Phase::staging : Phase::replayed);
 }
 
@@ -134,8 +134,8 @@ void Broker::stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh)
   if (s == nullptr) return;
   const std::uint8_t qos = std::min(d.message.qos, options.qos());
   const std::vector<std::uint32_t> ids(id != 0 ? 1 : 0, id);
-  if (s->peer != 0 && kept_for_peers(d)) {
-    if (fresh) stage_for_peer(*s, d, g.route, false);
+  if (s->peer != 0 && peer_queues_.keeps(d)) {
+    if (fresh) peer_queues_.stage(*s, d, g.route, false);
   } else if (qos == 0 || !s->persistent()) {
     out.picks.push_back({s->id, g.route});
     if (!fresh || !out.fanout || s->persistent()) return;
@@ -299,7 +299,7 @@ void Broker::deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_
   }
   Channel* ch = s.channel;
   if (ch == nullptr || !ch->live()) return;
-  if (s.peer != 0 && kept_for_peers(d)) return;  // has a queue entry
+  if (s.peer != 0 && peer_queues_.keeps(d)) return;  // has a queue entry
   if (crosses(s, d)) {
     later.push_back({s.id, o, ids});
   } else if (effects_.writable(ch->conn)) {
@@ -377,7 +377,7 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
   out.stamp = d.message.stamp;
   const std::size_t before = commits_.writes();
   if (many) {
-    if (m.retain && partitioned()) stage_retained_for_peers(matched, d);
+    if (m.retain && partitioned()) peer_queues_.stage_retained(matched, d);
     if (m.retain) store_retained(d.message);
     out.conn = base::kNoConn;
     begin_fanout(matched, d, std::move(out), {});

@@ -244,7 +244,7 @@ void Broker::stage_receiver(const Fanout::Receiver& r, Delivery& d) {
   const std::uint8_t qos = std::min(d.message.qos, r.options.qos());
   const bool retain = d.message.retain && r.options.retain_as_published();
   if (s->persistent()) {
-    if (s->peer != 0 && kept_for_peers(d)) stage_for_peer(*s, d, 0, false);
+    if (s->peer != 0 && peer_queues_.keeps(d)) peer_queues_.stage(*s, d, 0, false);
     if (qos != 0 && s->peer == 0) queues_.append(*s, d, qos, retain, r.ids);
     return;
   }
