@@ -50,7 +50,7 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
     connections_.go_on_later(*ch);
     return 0;
   }
-  if (ch->retained) continue_retained(*ch, now);
+  if (ch->retained) retained_delivery_.go_on(*ch, now);
   std::size_t used = 0;
   while (!ch->stalled && ch->state != Channel::State::closing) {
     Packet p;
@@ -167,7 +167,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
     const MessageView m = d.message->view();
     MessageView retained = m;
     retained.stamp = d.stamp;
-    if (m.retain && !std::exchange(d.kept, true)) keep_retained(retained, now);
+    if (m.retain && !std::exchange(d.kept, true)) retained_delivery_.keep(retained, now);
     if (d.fanout) {
       spread(std::move(d), now);
       return true;
@@ -288,7 +288,7 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
   const WorksFor scope = works_for(conn);
   ch->waiting_room = false;
   budget_.begin_share();
-  if (ch->retained) continue_retained(*ch, now);
+  if (ch->retained) retained_delivery_.go_on(*ch, now);
   if (ch->live()) queues_.pump(*ch->session, now);
 }
 

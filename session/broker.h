@@ -48,6 +48,7 @@
 #include "session/principals.h"
 #include "session/quota.h"
 #include "session/replay_log.h"
+#include "session/retained_delivery.h"
 #include "session/retained_removal.h"
 #include "session/route_book.h"
 #include "session/router.h"
@@ -170,10 +171,12 @@ class Broker : public RestoreSink,
   // each. `removed`: for remove_sessions(); of who has been removed, whoever has the name now.
   using Ids = std::vector<base::SessionId>;
   Ids concerned(const Concerned& who, Ids& removed);
+  // Behind these: ends what is retained at these filters (RetainedRemoval), a part in each turn.
+  void remove_retained(std::vector<std::string> filters, base::Instant now) {
+    retained_delivery_.remove(std::move(filters), now);
+  }
   void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now);
   void remove_sessions(const Ids& sessions, base::Instant now);
-  // Behind these: ends what is retained at these filters (RetainedRemoval), a part in each turn.
-  void remove_retained(std::vector<std::string> filters, base::Instant now);
 
   // -- rules and users of files have changed; null: everything is allowed. under_access(): to be
   // reviewed, a few at a time. `is_user`: may still log in as when it did; empty: everybody may.
@@ -227,7 +230,7 @@ class Broker : public RestoreSink,
   bool run(Deferred& d, base::Instant now) override;
   void durable(Session& s, base::Instant now) override { queues_.pump(s, now); }
   void refused(Session& s) override;
-  void after_pump(Channel& ch, base::Instant now) override { continue_retained(ch, now); }
+  void after_pump(Channel& ch, base::Instant now) override { retained_delivery_.go_on(ch, now); }
 
   // broker_work.cc: work that takes more than one turn
   void work(base::Instant now);
@@ -248,11 +251,6 @@ class Broker : public RestoreSink,
   void spread(Deferred d, base::Instant now);
   void spread_some(base::Instant now);
   bool spread_part(Deferred& d, base::Instant now);
-  void begin_fill(Channel& ch, RetainedFill fill);
-  static std::string outcome_so_far(const RetainedFill& fill);
-  static void go_on_filling(RetainedFill& fill, std::string_view so_far);
-  void fill_some(base::Instant now);
-  bool fill_part(RetainedFill& fill, base::Instant now);
   void run_timers(base::Instant now);
   void publish_due_wills(base::Instant now);
   // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
@@ -308,7 +306,6 @@ class Broker : public RestoreSink,
   protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
   void use_scope(Channel& ch, ScopePtr scope);
   void remove_session(Session& s, const char* why, base::Instant now);
-  void remove_retained_some(base::Instant now);
   // broker_access.cc
   bool credential_good(Channel& ch, base::Instant now);
   void end_credentials(base::Instant now);
@@ -356,8 +353,6 @@ class Broker : public RestoreSink,
     return d.tag == nullptr || (d.tag->group != 0 && d.tag->group == g.route);
   }
   Session* pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id);
-  bool store_retained(const MessageView& m);
-  void keep_retained(const MessageView& m, base::Instant now);
   void publish_internal(const MessageView& m, base::Instant now, std::function<void()> staged);
   // broker_deliver.cc
   void new_message() override { head_cache_.key = -1; }
@@ -415,17 +410,9 @@ class Broker : public RestoreSink,
   bool on_unsubscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   protocol::mqtt::Reason subscribe_one(Channel& ch, const protocol::mqtt::SubscriptionView& v,
                                        std::uint32_t id, std::string& raw, bool& fresh);
-  void continue_retained(Channel& ch, base::Instant now);
-  void queue_desired(Session& s, const RetainedItem& item, base::Instant now);
-  bool retained_waits() const;
-  RetainedTopics queue_waiting(Session& s, const std::deque<RetainedItem>& items,
-                               base::Instant now);
-  bool send_retained(Channel& ch, RetainedItem& item, MessagePtr message, base::Instant now);
   std::size_t filters_max(const Channel& ch) const;
   Subscribed subscribe_all(Channel& ch, const protocol::mqtt::SubscribeView& v,
                            const std::string& known);
-  void fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::string& so_far,
-                  base::Instant now);
 
   // broker_peers.cc
   void restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value);
@@ -435,8 +422,6 @@ class Broker : public RestoreSink,
   bool send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                     std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                     base::Instant now);
-  std::uint64_t next_stamp(base::Instant now);
-  void sweep_tombstones(base::Instant now);
 
   // broker_edges.cc
   void let_go(Channel& ch);
@@ -479,8 +464,6 @@ class Broker : public RestoreSink,
     may_have_work_ = may_have_work_ || at <= latest_;
   }
   void on_timer(Session& s, base::Instant now);
-  void sweep_expired(base::Instant now);
-  void end_retained(const Retained::Expired& gone, base::Instant now);
   void publish_sys(base::Instant now);
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
@@ -511,6 +494,9 @@ class Broker : public RestoreSink,
   DeliveryQueues queues_{cx_,      *this,    *this,    connections_, usage_,  sessions_,
                          commits_, records_, cookies_, gate_,        clients_};
   PeerQueues peer_queues_{cx_, router_, sessions_, commits_, records_, queues_};
+  RetainedDelivery retained_delivery_{cx_,          *this,    retained_, staging_,
+                                      connections_, usage_,   sessions_, commits_,
+                                      replay_,      cookies_, queues_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
@@ -522,9 +508,7 @@ class Broker : public RestoreSink,
   bool in_work_ = false;
   std::deque<Deferred> staging_;  // Fanouts, a part each in turn
   std::deque<Deferred> spreading_;
-  std::deque<RetainedFill> filling_;
   FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
-  RetainedRemoval removal_;
   Estates estates_;
   std::vector<base::SessionId> unread_estates_;  // again at tick()
   TakeOverFights fights_;
@@ -542,9 +526,7 @@ class Broker : public RestoreSink,
   // -- other partitions
   std::vector<Source> sources_;  // by partition
   OrderClock order_clock_;
-  std::uint64_t last_stamp_ = 0;
   std::string stored_clock_;
-  std::string swept_;  // retained messages up to here have been looked at for expiry
 
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;

@@ -76,7 +76,7 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
       if (!theirs(d) || d.kind != Deferred::Kind::publish || !d.message || d.kept) continue;
       MessageView m = d.message->view();
       m.stamp = d.stamp;
-      if (m.retain) keep_retained(m, latest_);
+      if (m.retain) retained_delivery_.keep(m, latest_);
     }
   };
   commits_.each_list(keep);
@@ -84,7 +84,7 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   commits_.drop_link(link);
   std::erase_if(staging_, theirs);
   std::erase_if(spreading_, theirs);
-  std::erase_if(filling_, [link](const RetainedFill& f) { return f.conn.link() == link; });
+  retained_delivery_.drop_link(link);
   route_book_.drop_link(link);
 }
 

@@ -232,24 +232,15 @@ void Broker::tick(base::Instant now) {
   if (partitioned()) {
     route_book_.release_waits(now);
     route_book_.sweep(now);
-    sweep_tombstones(now);
+    retained_delivery_.sweep_tombstones(now);
   }
   may_have_work_ = true;  // timers; and a look each second, whatever may have been missed
   budget_.begin_turn();
   run_timers(now);
-  sweep_expired(now);
+  retained_delivery_.sweep_expired(now);
   if (options_.sys_interval_s != 0 && now >= sys_at_) {
     publish_sys(now);
     sys_at_ = now.plus_s(options_.sys_interval_s);
-  }
-}
-
-// Expired retained messages count for nothing any more.
-void Broker::sweep_expired(base::Instant now) {
-  constexpr std::size_t kLookedAt = 20'000;  // a second: some ms
-  for (const Retained::Expired& gone : retained_.expired(messages_at(now), swept_, kLookedAt)) {
-    ++probe_.retained_expired;
-    end_retained(gone, now);
   }
 }
 
@@ -258,7 +249,7 @@ void Broker::publish_sys(base::Instant now) {
   const auto put = [&](std::string_view name, const std::string& value) {
     const std::string topic = "$SYS/broker/" + std::string(name);
     const MessageView m{.topic = topic, .payload = value, .forwarded = {}, .retain = true};
-    keep_retained(m, now);
+    retained_delivery_.keep(m, now);
     static constexpr PeerTag kOursOnly{};
     Delivery d{.message = m, .owned = {}, .publisher = {}};
     if (partitioned()) d.tag = &kOursOnly;  // each partition has figures of its own

@@ -205,7 +205,7 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
     const bool fresh = subscriptions_.add(s, raw, kAtLeastOnce, 0);
     if (present || !raw.ends_with("desired")) continue;
     items->push_back({raw, kAtLeastOnce, 0, {}});
-    if (fresh && s.persistent()) queue_desired(s, items->back(), now);
+    if (fresh && s.persistent()) retained_delivery_.queue_desired(s, items->back(), now);
   }
   if (items->empty()) return;
   ch.retained = std::move(items);

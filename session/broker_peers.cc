@@ -17,12 +17,7 @@ namespace berth::session {
 namespace mqtt = protocol::mqtt;
 using mqtt::Reason;
 
-namespace {
-
-constexpr std::int64_t kTombstone_ms = 3'600'000;
-constexpr std::size_t kSweptAtOnce = 5000;  // in a second
-
-}  // namespace
+namespace {}  // namespace
 
 // -- what we keep for the others
 
@@ -108,21 +103,6 @@ bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, b
 // -- the order of retained messages: by the time they were published at, as far as clocks agree,
 // never against the order in which a partition has seen them
 
-std::uint64_t Broker::next_stamp(base::Instant now) {
-  if (!partitioned()) return 0;
-  const std::uint64_t by_clock = static_cast<std::uint64_t>(clocks_.wall_at(now).ms) << 20;
-  const std::uint64_t after = (last_stamp_ & ~std::uint64_t{255}) + 256;
-  last_stamp_ = std::max(by_clock, after) | options_.partition;
-  return last_stamp_;
-}
-
-void Broker::sweep_tombstones(base::Instant now) {
-  for (const std::string& topic : retained_.old_tombstones(
-           clocks_.wall_at(now).ms - kTombstone_ms, options_.retained_messages_max, kSweptAtOnce)) {
-    commits_.write({.kind = WriteKind::remove_retained, .key = topic});
-  }
-}
-
 // -- what comes from the others
 
 void Broker::begin_source(std::uint32_t source) {
@@ -166,7 +146,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   const WorksFor scope = works_for(protocol::link::ForwardedWork{source, seq}.packed());
   if (seq != 0) effects_.forwarded_begins(m.topic);
   ++probe_.peer_received;
-  last_stamp_ = std::max(last_stamp_, tag.stamp);
+  retained_delivery_.see_stamp(tag.stamp);
   const Match& matched = match(m.topic);
   auto shared_tag = std::make_shared<const PeerTag>(tag);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
@@ -185,7 +165,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   out.tag = shared_tag;
   out.source = d.source;
   stage_durable(matched, d, out, true);
-  if (m.retain && !store_retained(d.message)) out.kept = true;  // a newer one is known
+  if (m.retain && !retained_delivery_.store(d.message)) out.kept = true;  // a newer one is known
   ++from.pending;
   remember_taken(source, seq);
   commits_.submit(std::move(out), true, now);

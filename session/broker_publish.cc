@@ -217,13 +217,13 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
                     .spilled = {},
                     .fanout = {},
                     .call = {}};
-  if (retain && fresh) reply_to.stamp = d.message.stamp = next_stamp(now);
+  if (retain && fresh) reply_to.stamp = d.message.stamp = retained_delivery_.next_stamp(now);
   if (many) return fan_out(ch, m, d, std::move(reply_to), fresh);
   reply_to.message = d.own();
   const std::size_t before = commits_.writes();
   if (!fresh) reply_to.spilled = replay_.spilled_before(ch);
   stage_durable(m, d, reply_to, fresh);
-  if (retain && fresh) store_retained(d.message);
+  if (retain && fresh) retained_delivery_.store(d.message);
   if (p.qos == 2 && s.persistent() && fresh) put_received(ch, p.packet_id);
   if (p.qos == 2 && fresh && commits_.writes() != before &&
       (!s.persistent() || !reply_to.spilled.empty())) {
@@ -252,7 +252,7 @@ void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, boo
   if (p.since != nullptr) *p.since = order_clock_.next();
   out.message = d.own();
   if (fresh && d.message.retain && partitioned()) peer_queues_.stage_retained(m, d);
-  if (fresh && d.message.retain) store_retained(d.message);
+  if (fresh && d.message.retain) retained_delivery_.store(d.message);
   const auto id = static_cast<std::uint16_t>(out.packet_id);
   if (d.message.qos == 2 && ch.session->persistent() && fresh) put_received(ch, id);
   out.conn = ch.conn;

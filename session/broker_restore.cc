@@ -165,7 +165,7 @@ void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_v
 void Broker::retained(std::string_view key, std::string_view value) {
   const auto m = decode_retained(value);
   if (key.empty() || !m) return;
-  last_stamp_ = std::max(last_stamp_, m->stamp);
+  retained_delivery_.see_stamp(m->stamp);
   if (m->payload.empty()) {
     retained_.remove(m->topic, m->stamp, static_cast<std::int64_t>(m->stamp >> 20));
   } else {

@@ -309,54 +309,6 @@ void Broker::deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_
   }
 }
 
-// False: a newer one of another partition is known.
-bool Broker::store_retained(const MessageView& m) {
-  const bool stamped = m.stamp != 0;
-  commits_.retains();
-  if (m.payload.empty() && !stamped) {
-    commits_.write({.kind = WriteKind::remove_retained, .key = m.topic});
-    return true;
-  }
-  if (!retained_.contains(m.topic) && !m.payload.empty() &&
-      (retained_.size() >= options_.retained_messages_max ||
-       retained_.bytes() >= options_.retained_bytes_max)) {
-    return true;  // counted in keep_retained
-  }
-  if (stamped && !retained_.claim(m.topic, m.stamp)) return false;
-  std::string value;
-  encode_retained(value, m);
-  commits_.write({.kind = WriteKind::put_retained, .key = m.topic, .value = value});
-  return true;
-}
-
-void Broker::keep_retained(const MessageView& m, base::Instant now) {
-  if (m.payload.empty()) {  // 3.3.1-6
-    retained_.remove(m.topic, m.stamp, clocks_.wall_at(now).ms);
-    return;
-  }
-  if (!retained_.contains(m.topic) && (retained_.size() >= options_.retained_messages_max ||
-                                       retained_.bytes() >= options_.retained_bytes_max)) {
-    ++probe_.drop_retained_full;
-    return;
-  }
-  retained_.put(m.topic, MessagePtr(m), m.stamp);
-}
-
-// It has expired, or is of somebody who is not registered any more. Another partition ends its copy
-// itself; until then the stamp tells an older one that comes.
-void Broker::end_retained(const Retained::Expired& gone, base::Instant now) {
-  const MessageView nothing{
-      .topic = gone.topic, .payload = {}, .forwarded = {}, .retain = true, .stamp = gone.stamp};
-  if (gone.stamp == 0) {
-    commits_.write({.kind = WriteKind::remove_retained, .key = gone.topic});
-  } else {
-    std::string value;
-    encode_retained(value, nothing);
-    commits_.write({.kind = WriteKind::put_retained, .key = gone.topic, .value = value});
-  }
-  keep_retained(nothing, now);
-}
-
 // Wills: from no connection. `staged` is called when all of it that must be durable is in the open
 // batch.
 void Broker::publish_internal(const MessageView& said, base::Instant now,
@@ -365,7 +317,7 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
   m.retain = meter_.may_retain(said, true);
   const Match& matched = match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
-  if (m.retain) d.message.stamp = next_stamp(now);
+  if (m.retain) d.message.stamp = retained_delivery_.next_stamp(now);
   const bool many = is_fanout(matched, m.qos, m.payload.size());
   if (!many && !m.retain && !needs_staging(matched, d)) {
     deliver_now(matched, d, nullptr, now);
@@ -378,14 +330,14 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
   const std::size_t before = commits_.writes();
   if (many) {
     if (m.retain && partitioned()) peer_queues_.stage_retained(matched, d);
-    if (m.retain) store_retained(d.message);
+    if (m.retain) retained_delivery_.store(d.message);
     out.conn = base::kNoConn;
     begin_fanout(matched, d, std::move(out), {});
     staging_.back().fanout->staged = std::move(staged);
     return;
   }
   stage_durable(matched, d, out, true);
-  if (m.retain) store_retained(d.message);
+  if (m.retain) retained_delivery_.store(d.message);
   commits_.submit(std::move(out), commits_.writes() != before, now);
   staged();
 }

@@ -116,28 +116,6 @@ void Broker::remove_sessions(const std::vector<base::SessionId>& sessions, base:
   }
 }
 
-// What is retained there has been accepted before; what is accepted and not kept yet must be kept
-// first.
-void Broker::remove_retained(std::vector<std::string> filters, base::Instant now) {
-  if (filters.empty()) return;
-  Deferred d;
-  d.kind = Deferred::Kind::call;
-  d.call = [this, all = std::move(filters)](base::Instant) { removal_.add(all); };
-  commits_.barrier();
-  commits_.submit(std::move(d), true, now);
-}
-
-void Broker::remove_retained_some(base::Instant now) {
-  if (removal_.idle()) return;
-  removal_.go_on(
-      retained_, budget_,
-      [this](std::string_view topic) {
-        return usage_.registry() == nullptr || usage_.registry()->keeps_retained(topic);
-      },
-      [this] { return commits_.has_room(); },
-      [this, now](const Retained::Expired& gone) { end_retained(gone, now); });
-}
-
 // With its connection and its queue: it is nobody's any more. Its tenant hears its will, unless its
 // device or we have ended the connection; it is not retained, nobody would take it back.
 void Broker::remove_session(Session& s, const char* why, base::Instant now) {

@@ -15,7 +15,6 @@ using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
 
 namespace {
-constexpr std::uint64_t kRetainedAhead = 512;  // stored deliveries waiting before the cursor pauses
 // Subscriptions of a connection whose retained messages are still under way, and their bytes: they
 // stand in a cookie.
 constexpr std::size_t kUnderWayMax = 1000;
@@ -59,7 +58,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     if (!c.retained) c.retained = std::make_unique<std::deque<RetainedItem>>();
     for (RetainedItem& item : *items) c.retained->push_back(std::move(item));
     cookies_.changed(c, CookieSlot::retained_cursor);
-    continue_retained(c, t);
+    retained_delivery_.go_on(c, t);
   };
   const auto answer_later = [this, answer, conn = ch.conn](base::Instant t) {
     Channel* c = connections_.find(conn);
@@ -91,23 +90,8 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   const std::size_t n = done.outcome.size();
   const std::string so_far = replayed && known->size() > n ? known->substr(n + 1) : "";
   fill.outcome = std::move(done.outcome);
-  fill_queue(ch, std::move(fill), !replayed, so_far, now);
+  retained_delivery_.fill_queue(ch, std::move(fill), !replayed, so_far, now);
   return true;
-}
-
-// `fresh`: no dead engine has begun with it; else `so_far` is how far it has come, "": to the end.
-void Broker::fill_queue(Channel& ch, RetainedFill fill, bool fresh, const std::string& so_far,
-                        base::Instant now) {
-  bool whole = true;
-  if (fresh || !so_far.empty()) {
-    if (!so_far.empty()) go_on_filling(fill, so_far);
-    if (fresh) fill.had = queue_waiting(*ch.session, *fill.items, now);
-    whole = fill_part(fill, now);
-    replay_.record(ch, whole ? fill.outcome : outcome_so_far(fill));
-  }
-  if (!whole) return begin_fill(ch, std::move(fill));
-  stall(ch);
-  commits_.defer_call(ch, std::move(fill.answer));
 }
 
 // One digit for each filter says what came of it: '1' new, '0' not, 'q' refused. `known`: those of
@@ -246,128 +230,5 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
 }
 
 // -- retained messages of new subscriptions
-
-// Does a PUBLISH wait that changes what is retained?
-bool Broker::retained_waits() const {
-  return commits_.any_retains() ||
-         std::any_of(staging_.begin(), staging_.end(),
-                     [](const Deferred& d) { return d.message->view().retain; });
-}
-
-// A PUBLISH that waits for its commit is retained when that is done, too late for whoever
-// subscribes now, and a stored session is not sent it then either. So its message goes into the
-// queue with the subscription, before all that is published after that. What is retained of these
-// topics now is older: it must not come behind.
-RetainedTopics Broker::queue_waiting(Session& s, const std::deque<RetainedItem>& items,
-                                     base::Instant now) {
-  RetainedTopics had;
-  if (items.empty() || !retained_waits()) return had;
-  std::map<std::string_view, MessagePtr> newest;
-  const auto look = [&](const auto& list, std::size_t from) {
-    for (std::size_t i = from; i < list.size(); ++i) {
-      const Deferred& d = list[i];
-      if (d.kind == Deferred::Kind::publish && d.message && !d.kept && d.message->view().retain)
-        newest.insert_or_assign(d.message->view().topic, d.message);
-    }
-    budget_.take(static_cast<std::int64_t>((list.size() - from) / 16));
-  };
-  commits_.each_list(look);  // in the order in which they will be kept
-  look(staging_, 0);
-  for (const RetainedItem& item : items) {
-    budget_.take(static_cast<std::int64_t>(newest.size()) * TurnBudget::kLook);
-    for (const auto& [topic, message] : newest) {
-      if (!mqtt::filter_matches(item.filter, topic)) continue;
-      had.emplace(topic);
-      Delivery d{.message = message->view(), .owned = message, .publisher = {}};
-      const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-      const bool ended = d.message.payload.empty() || d.message.expires_at <= messages_at(now);
-      if (qos == 0 || ended) continue;
-      if (s.flow().queued >= options_.queue_messages_max ||
-          s.flow().queued_bytes >= options_.queue_bytes_max) {
-        usage_.count_dropped(s);
-        continue;
-      }
-      queues_.append(s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
-    }
-  }
-  return had;
-}
-
-// Those with QoS > 0 into the queue, in the batch of the CONNECT that subscribes (Park). As many as
-// the queue takes and a share of a turn finds.
-void Broker::queue_desired(Session& s, const RetainedItem& item, base::Instant now) {
-  const RetainedTopics had = queue_waiting(s, {item}, now);
-  std::string after;
-  TurnBudget looking;
-  looking.begin_share();
-  for (;;) {
-    const Retained::Found found = retained_.next(item.filter, after, looking);
-    const bool full = s.flow().queued >= options_.queue_messages_max ||
-                      s.flow().queued_bytes >= options_.queue_bytes_max;
-    if (found.paused || (full && found.message != nullptr)) usage_.count_dropped(s);
-    if (found.message == nullptr || full) return;
-    Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
-    after = d.message.topic;
-    const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-    if (qos == 0 || had.contains(after) || d.message.expires_at <= messages_at(now)) continue;
-    queues_.append(s, d, qos, true, {});
-  }
-}
-
-// The others by a cursor for each subscription, a share of a turn at a time.
-void Broker::continue_retained(Channel& ch, base::Instant now) {
-  const auto pending = std::move(ch.retained);  // delivery may come back here
-  if (!pending || ch.gone) return;
-  bool paused = false;
-  bool any = false;
-  bool moved = false;  // a cursor may have 256 KB: the edge gets only one that has
-  while (!pending->empty() && !paused && ch.live()) {
-    RetainedItem& item = pending->front();
-    const Retained::Found found = retained_.next(item.filter, item.after, budget_);
-    if (found.message == nullptr && !found.paused) {
-      pending->pop_front();
-      moved = true;
-    } else if (found.paused || (any && budget_.share_spent())) {
-      connections_.go_on_later(ch);
-      paused = true;
-      moved = moved || found.paused;
-    } else {
-      any = true;
-      paused = !send_retained(ch, item, *found.message, now);
-      moved = moved || !paused;
-    }
-  }
-  if (!pending->empty()) {
-    ch.retained = std::make_unique<std::deque<RetainedItem>>(std::move(*pending));
-  }
-  if (!moved) return;
-  if (ch.retained) budget_.take(static_cast<std::int64_t>(ch.retained->size()));
-  cookies_.changed(ch, CookieSlot::retained_cursor);
-}
-
-// False: the device must take something first.
-bool Broker::send_retained(Channel& ch, RetainedItem& item, MessagePtr message, base::Instant now) {
-  Session& s = *ch.session;
-  Delivery d{.message = message->view(), .owned = message, .publisher = {}};
-  const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-  if (!effects_.writable(ch.conn)) {
-    ch.waiting_room = true;
-    return false;
-  }
-  if (qos != 0 && !s.persistent() && s.flow().last_seq - s.flow().sent_seq >= kRetainedAhead)
-    return false;  // pump goes on
-  std::string topic(d.message.topic);
-  if (d.message.expires_at > messages_at(now)) {
-    const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
-    new_message();
-    if (qos == 0) {
-      deliver(ch, d.message, 0, true, false, 0, &ids, now);
-    } else if (!s.persistent()) {  // else: fill_queue
-      queues_.deliver(s, d, SubOptions{qos}, true, ids, now);
-    }
-  }
-  item.after = std::move(topic);
-  return true;
-}
 
 }  // namespace berth::session

@@ -25,7 +25,7 @@ bool still_registered(Channel& ch, const Principals* registry) {
 }  // namespace
 
 bool Broker::look_for_work() const {
-  const bool staging = !staging_.empty() || !filling_.empty();
+  const bool staging = !staging_.empty() || retained_delivery_.is_filling();
   const bool late =
       std::any_of(connections_.edges().begin(), connections_.edges().end(),
                   [](const Edge& e) { return !e.late.empty() && e.late.front().turn <= e.taken; });
@@ -33,7 +33,7 @@ bool Broker::look_for_work() const {
   const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
   const bool clock = serving_ && (timers || !due_wills_.empty());
   const bool writes = staging || estates || clock || !ending_stored_.empty() ||
-                      !room_line_.empty() || !removal_.idle();
+                      !room_line_.empty() || retained_delivery_.is_removing();
   return commits_.has_due() || !spreading_.empty() || late || !clients_.ending().empty() ||
          (writes && commits_.has_room());
 }
@@ -41,9 +41,10 @@ bool Broker::look_for_work() const {
 // Whether it can be done now or not.
 bool Broker::anything_waits() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
-  return commits_.has_deferred() || !staging_.empty() || !filling_.empty() || !spreading_.empty() ||
-         !clients_.ending().empty() || !ending_stored_.empty() || !room_line_.empty() ||
-         !due_wills_.empty() || !removal_.idle() || estates_.waiting() != 0 || timers || has_late();
+  return commits_.has_deferred() || !staging_.empty() || retained_delivery_.is_filling() ||
+         !spreading_.empty() || !clients_.ending().empty() || !ending_stored_.empty() ||
+         !room_line_.empty() || !due_wills_.empty() || retained_delivery_.is_removing() ||
+         estates_.waiting() != 0 || timers || has_late();
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {
@@ -64,7 +65,7 @@ void Broker::work_some(base::Instant now) {
   budget_.begin_turn(kPart);
   commits_.run_due(now);
   budget_.begin_turn(kPart);
-  fill_some(now);
+  retained_delivery_.fill_some(now);
   stage_some(now);
   budget_.begin_turn(kPart);
   if (serving_) hand_on_some(now);
@@ -74,7 +75,7 @@ void Broker::work_some(base::Instant now) {
   if (serving_) run_timers(now);
   if (serving_) publish_due_wills(now);
   budget_.begin_turn(kPart);
-  remove_retained_some(now);
+  retained_delivery_.remove_some(now);
   for (Edge& e : connections_.edges()) send_late(e, now);
   call_some(now);
 }
@@ -305,80 +306,6 @@ bool Broker::spread_part(Deferred& d, base::Instant now) {
 }
 
 // -- retained messages into a queue
-
-void Broker::begin_fill(Channel& ch, RetainedFill fill) {
-  ++ch.pending;
-  stall(ch);
-  may_have_work_ = true;
-  filling_.push_back(std::move(fill));
-}
-
-void Broker::fill_some(base::Instant now) {
-  for (std::size_t n = filling_.size(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
-    RetainedFill fill = std::move(filling_.front());
-    filling_.pop_front();
-    const WorksFor scope = works_for(fill.conn);
-    budget_.begin_share();
-    const bool done = fill_part(fill, now);
-    Channel* ch = connections_.find(fill.conn);
-    if (ch == nullptr) continue;
-    replay_.record(*ch, done ? fill.outcome : outcome_so_far(fill), fill.in_off);
-    if (!done) {
-      filling_.push_back(std::move(fill));
-      continue;
-    }
-    Deferred d;
-    d.kind = Deferred::Kind::call;
-    d.call = std::move(fill.answer);
-    d.conn = fill.conn;
-    d.in_off = fill.in_off;
-    commits_.add(std::move(d));  // its record is in this batch
-  }
-}
-
-// Reason codes' digits '|' item:varint topic:bytes
-std::string Broker::outcome_so_far(const RetainedFill& fill) {
-  std::string out = fill.outcome + '|';
-  base::put_varint(out, fill.at);
-  base::put_bytes(out, fill.after);
-  return out;
-}
-
-void Broker::go_on_filling(RetainedFill& fill, std::string_view so_far) {
-  base::RecordReader r(so_far);
-  fill.at = std::min<std::size_t>(r.varint(), fill.items->size());
-  fill.after = r.bytes();
-}
-
-// True: all that the queue takes is in it, or nobody waits for it any more.
-bool Broker::fill_part(RetainedFill& fill, base::Instant now) {
-  Session* s = sessions_.by_id(fill.session);
-  const Channel* ch = connections_.find(fill.conn);
-  if (s == nullptr || ch == nullptr || ch->session != s || ch->closed) return true;
-  while (fill.at < fill.items->size()) {
-    if (!commits_.has_room() || budget_.share_spent()) return false;
-    const RetainedItem& item = (*fill.items)[fill.at];
-    const Retained::Found found = retained_.next(item.filter, fill.after, budget_);
-    if (found.paused) return false;
-    if (found.message == nullptr) {
-      ++fill.at;
-      fill.after.clear();
-      continue;
-    }
-    Delivery d{.message = (*found.message)->view(), .owned = *found.message, .publisher = {}};
-    fill.after = d.message.topic;
-    if (fill.had.contains(fill.after)) continue;
-    const std::uint8_t qos = std::min(d.message.qos, item.options.qos());
-    if (qos == 0 || d.message.expires_at <= messages_at(now)) continue;
-    if (s->flow().queued >= options_.queue_messages_max ||
-        s->flow().queued_bytes >= options_.queue_bytes_max) {
-      usage_.count_dropped(*s);
-      return true;
-    }
-    queues_.append(*s, d, qos, true, std::vector<std::uint32_t>(item.id != 0 ? 1 : 0, item.id));
-  }
-  return true;
-}
 
 // -- what is due at one time
 
