@@ -174,7 +174,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
     }
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
     const Match& matched = match(m.topic);
-    if (spill(matched, delivery, d, Phase::run)) {
+    if (spill(matched, delivery, d, SpillPhase::run)) {
       if (Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr)
         replay_.record_spilled(*ch, d);
       return false;

@@ -335,8 +335,7 @@ class Broker : public RestoreSink,
   bool must_spill(Session& s, const Delivery& d, bool returns);
   void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
   Publisher publisher_of(const Delivery& d);
-  enum class Phase : std::uint8_t { staging, replayed, run };
-  bool spill(const Match& m, Delivery& d, Deferred& out, Phase phase);
+  bool spill(const Match& m, Delivery& d, Deferred& out, SpillPhase phase);
   bool crosses(const Session& s, const Delivery& d) const;
   void send_later(const Delivery& d, std::vector<LateCopies::To> to);
   void deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now);

@@ -116,7 +116,7 @@ void Broker::stage_durable(const Match& m, Delivery& d, Deferred& out, bool fres
   stage_groups(m, d, out, fresh);
   if (fresh && d.message.retain && d.tag == nullptr && partitioned())
     peer_queues_.stage_retained(m, d);
-  spill(m, d, out, fresh ? Phase::staging : Phase::replayed);
+  spill(m, d, out, fresh ? SpillPhase::staging : SpillPhase::replayed);
 }
 
 // Who of each shared group gets it.
@@ -209,12 +209,12 @@ Publisher Broker::publisher_of(const Delivery& d) {
 // these some may still wait for their commit, not stored for this receiver because it could have
 // had them at once then, or had not subscribed. Then this one waits too, and when it is run (after
 // them) is stored if it must be.
-bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
+bool Broker::spill(const Match& m, Delivery& d, Deferred& out, SpillPhase phase) {
   if (d.message.qos == 0) return false;
   const std::size_t before = commits_.writes();
-  if (phase == Phase::run && !out.picks.empty()) pick_again(m, d, out);
+  if (phase == SpillPhase::run && !out.picks.empty()) pick_again(m, d, out);
   if (!options_.replay) return commits_.writes() != before;
-  const Publisher p = phase == Phase::run ? Publisher{} : publisher_of(d);
+  const Publisher p = phase == SpillPhase::run ? Publisher{} : publisher_of(d);
   if (p.since != nullptr && !p.waits) *p.since = order_clock_.next();
   const auto consider = [&](Session& s, SubOptions o, const std::vector<std::uint32_t>& ids) {
     const bool shared = d.mark != 0;
@@ -222,7 +222,7 @@ bool Broker::spill(const Match& m, Delivery& d, Deferred& out, Phase phase) {
     if (qos == 0 || s.persistent()) return;
     if (std::find(out.spilled.begin(), out.spilled.end(), s.id) != out.spilled.end()) return;
     const bool behind = p.since != nullptr && p.waits && s.changed >= *p.since;
-    if (behind || phase == Phase::replayed || !must_spill(s, d, shared && qos == 1)) {
+    if (behind || phase == SpillPhase::replayed || !must_spill(s, d, shared && qos == 1)) {
       if (p.since != nullptr) s.changed = order_clock_.now();
       return;
     }

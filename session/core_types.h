@@ -118,6 +118,9 @@ struct Delivery {
   }
 };
 
+// When it is looked at which expiry-0 sessions need a stored copy.
+enum class SpillPhase : std::uint8_t { staging, replayed, run };
+
 // The encoded head of a PUBLISH, reused for all receivers that differ in the packet id at most.
 struct HeadCache {
   std::string bytes;
