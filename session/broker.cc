@@ -173,13 +173,13 @@ bool Broker::run(Deferred& d, base::Instant now) {
       return true;
     }
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
-    const Match& matched = match(m.topic);
-    if (spill(matched, delivery, d, SpillPhase::run)) {
+    const Match& matched = distributor_.match(m.topic);
+    if (distributor_.spill(matched, delivery, d, SpillPhase::run)) {
       if (Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr)
         replay_.record_spilled(*ch, d);
       return false;
     }
-    deliver_now(matched, delivery, &d, now);
+    distributor_.deliver(matched, delivery, &d, now);
     if (d.call) d.call(now);
   }
   Channel* ch = connections_.find(d.conn);

@@ -39,6 +39,7 @@
 #include "session/core_types.h"
 #include "session/delivery_queues.h"
 #include "session/device_messages.h"
+#include "session/distributor.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
 #include "session/meter.h"
@@ -124,8 +125,10 @@ class Broker : public RestoreSink,
   // It will not come back. Its connections have ended, not by their devices' will.
   void edge_gone(std::uint32_t link, base::Instant now);
   // The edge has applied all turns up to number `turn`. True: that has made something to send.
-  bool accepted(std::uint32_t link, std::uint64_t turn, base::Instant now);
-  bool has_late() const;  // copies wait for accepted()
+  bool accepted(std::uint32_t link, std::uint64_t turn, base::Instant now) {
+    return distributor_.accepted(link, turn, now);
+  }
+  bool has_late() const { return distributor_.has_late(); }  // copies wait for accepted()
   // Edges that the engine before us served and that have not attached yet.
   std::vector<std::uint64_t> missing_edges() const;
 
@@ -247,7 +250,6 @@ class Broker : public RestoreSink,
   void stage_some(base::Instant now);
   bool stage_part(Deferred& d);
   bool stage_some_groups(Deferred& d, Delivery& delivery);
-  void stage_receiver(const Fanout::Receiver& r, Delivery& d);
   void spread(Deferred d, base::Instant now);
   void spread_some(base::Instant now);
   bool spread_part(Deferred& d, base::Instant now);
@@ -326,32 +328,10 @@ class Broker : public RestoreSink,
   // `id`: by which it is acknowledged, a packet id or a report's seq.
   void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id,
                       const Match& m, base::Instant now);
-  const Match& match(std::string_view topic);
   void fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh);
   void put_received(const Channel& ch, std::uint16_t packet_id);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   // broker_route.cc
-  bool needs_staging(const Match& m, const Delivery& d);
-  bool must_spill(Session& s, const Delivery& d, bool returns);
-  void stage_durable(const Match& m, Delivery& d, Deferred& out, bool fresh);
-  Publisher publisher_of(const Delivery& d);
-  bool spill(const Match& m, Delivery& d, Deferred& out, SpillPhase phase);
-  bool crosses(const Session& s, const Delivery& d) const;
-  void send_later(const Delivery& d, std::vector<LateCopies::To> to);
-  void deliver_now(const Match& m, Delivery& d, const Deferred* staged, base::Instant now);
-  void deliver_groups(const Match& m, Delivery& d, const Deferred* staged,
-                      std::vector<LateCopies::To>& later, base::Instant now);
-  void deliver_to(Session& s, SubOptions o, const std::vector<std::uint32_t>& ids, Delivery& d,
-                  const Deferred* staged, std::vector<LateCopies::To>& later, base::Instant now);
-  void stage_groups(const Match& m, Delivery& d, Deferred& out, bool fresh);
-  void stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh = true);
-  void pick_again(const Match& m, Delivery& d, Deferred& out);
-  static bool is_own_result(const Session& s, std::string_view topic);
-  static bool takes(const Target& t, const Delivery& d);
-  static bool takes(const SharedGroup& g, const Delivery& d) {
-    return d.tag == nullptr || (d.tag->group != 0 && d.tag->group == g.route);
-  }
-  Session* pick(SharedGroup& g, const Delivery& d, SubOptions& options, std::uint32_t& id);
   void publish_internal(const MessageView& m, base::Instant now, std::function<void()> staged);
   // broker_deliver.cc
   void new_message() override { head_cache_.key = -1; }
@@ -425,7 +405,6 @@ class Broker : public RestoreSink,
   // broker_edges.cc
   void let_go(Channel& ch);
   void forget_lost_inputs(std::uint32_t link);
-  void send_late(Edge& e, base::Instant now);
 
   // broker_estates.cc
   static std::uint64_t fair_key_of(const Session& s);
@@ -496,6 +475,8 @@ class Broker : public RestoreSink,
   RetainedDelivery retained_delivery_{cx_,          *this,    retained_, staging_,
                                       connections_, usage_,   sessions_, commits_,
                                       replay_,      cookies_, queues_};
+  Distributor distributor_{cx_,       *this,    router_,  order_clock_, sources_,    connections_,
+                           sessions_, commits_, cookies_, queues_,      peer_queues_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;

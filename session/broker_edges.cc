@@ -11,10 +11,6 @@
 
 namespace berth::session {
 
-namespace {
-constexpr std::size_t kLateMax = 100'000;  // QoS 0 messages of one edge that wait for it
-}
-
 void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal) {
   connections_.add_links_through(link);
   Edge& e = connections_.edges()[link];
@@ -120,51 +116,5 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
 }
 
 // -- QoS 0 between edges
-
-void Broker::send_later(const Delivery& d, std::vector<LateCopies::To> to) {
-  Edge& e = connections_.edges()[d.origin.link()];
-  if (e.late.size() >= kLateMax) {  // the publisher's edge takes nothing
-    probe_.drop_slow_qos0 += to.size();
-    return;
-  }
-  may_have_work_ = true;
-  e.late.push_back({.turn = effects_.turn_of(d.origin),
-                    .message = d.owned ? d.owned : MessagePtr(d.message),
-                    .to = std::move(to)});
-}
-
-bool Broker::has_late() const {
-  return std::any_of(connections_.edges().begin(), connections_.edges().end(),
-                     [](const Edge& e) { return !e.late.empty(); });
-}
-
-bool Broker::accepted(std::uint32_t link, std::uint64_t turn, base::Instant now) {
-  if (link >= connections_.edges().size()) return false;
-  Edge& e = connections_.edges()[link];
-  e.taken = std::max(e.taken, turn);
-  const bool any = !e.late.empty() && e.late.front().turn <= turn;
-  send_late(e, now);
-  return any;
-}
-
-void Broker::send_late(Edge& e, base::Instant now) {
-  while (!e.late.empty() && e.late.front().turn <= e.taken && !budget_.spent()) {
-    const LateCopies copies = std::move(e.late.front());
-    e.late.pop_front();
-    const MessageView m = copies.message->view();
-    new_message();
-    for (const LateCopies::To& to : copies.to) {
-      Session* s = sessions_.by_id(to.session);
-      if (s == nullptr || s->channel == nullptr || !s->channel->live()) continue;
-      const WorksFor scope = works_for(s->channel->conn);
-      if (effects_.writable(s->channel->conn)) {
-        deliver(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0, &to.ids,
-                now);
-      } else {
-        ++probe_.drop_slow_qos0;
-      }
-    }
-  }
-}
 
 }  // namespace berth::session

@@ -189,7 +189,7 @@ void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   SubOptions options;
   std::uint32_t id = 0;
-  Session* to = g != nullptr ? pick(*g, d, options, id) : nullptr;
+  Session* to = g != nullptr ? distributor_.pick(*g, d, options, id) : nullptr;
   if (to == nullptr) {
     ++probe_.shared_no_member;
     return;
@@ -205,7 +205,7 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
   const base::ConnId conn = to.channel != nullptr ? to.channel->conn : base::kNoConn;
   const WorksFor scope = works_for(conn);
   if (options.qos() != 0) {
-    stage_receiver({to.id, options, ids}, d);
+    distributor_.stage_receiver({to.id, options, ids}, d);
     if (!to.persistent() && !options_.replay)
       queues_.deliver(to, d, options, d.message.retain && options.retain_as_published(), ids, now);
     return;
@@ -232,7 +232,7 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
 SharedGroup* Broker::group_of(const Estate& e, std::string_view topic, std::uint8_t mark) {
   SharedGroup* other = nullptr;
   std::size_t n = 0;
-  for (SharedGroup* g : match(topic).groups) {
+  for (SharedGroup* g : distributor_.match(topic).groups) {
     if (group_mark(g->route) != mark) continue;
     if (std::binary_search(e.groups.begin(), e.groups.end(), g->route)) return g;
     other = g;

@@ -253,7 +253,7 @@ void Broker::publish_sys(base::Instant now) {
     static constexpr PeerTag kOursOnly{};
     Delivery d{.message = m, .owned = {}, .publisher = {}};
     if (partitioned()) d.tag = &kOursOnly;  // each partition has figures of its own
-    deliver_now(router_.match(topic), d, nullptr, now);
+    distributor_.deliver(router_.match(topic), d, nullptr, now);
   };
   put("version", "berth " + options_.version);
   put("uptime", std::to_string((now.ms - started_at_.ms) / 1000));

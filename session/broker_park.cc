@@ -295,7 +295,8 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   p.qos = wanted ? 1 : 0;
   p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
   std::string_view inside;
-  const Match* const matched = gate_.enter_topic(ch, p.topic, inside) ? &match(inside) : nullptr;
+  const Match* const matched =
+      gate_.enter_topic(ch, p.topic, inside) ? &distributor_.match(inside) : nullptr;
   if (matched != nullptr && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch))
     return false;
   const Metered m = meter_.publish(ch, p, now);

@@ -147,14 +147,14 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   if (seq != 0) effects_.forwarded_begins(m.topic);
   ++probe_.peer_received;
   retained_delivery_.see_stamp(tag.stamp);
-  const Match& matched = match(m.topic);
+  const Match& matched = distributor_.match(m.topic);
   auto shared_tag = std::make_shared<const PeerTag>(tag);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   d.message.qos = tag.qos;
   d.message.stamp = tag.stamp;
   d.tag = shared_tag.get();
   d.source = static_cast<std::uint8_t>(source + 1);
-  if (seq == 0) return deliver_now(matched, d, nullptr, now);
+  if (seq == 0) return distributor_.deliver(matched, d, nullptr, now);
   out.kind = Deferred::Kind::publish;  // and then its call: also if it has to be stored once more
   out.call = [this, source, call = std::move(out.call)](base::Instant at) {
     --sources_[source].pending;
@@ -164,7 +164,7 @@ void Broker::publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag
   out.stamp = tag.stamp;
   out.tag = shared_tag;
   out.source = d.source;
-  stage_durable(matched, d, out, true);
+  distributor_.stage(matched, d, out, true);
   if (m.retain && !retained_delivery_.store(d.message)) out.kept = true;  // a newer one is known
   ++from.pending;
   remember_taken(source, seq);

@@ -70,7 +70,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   const bool allowed =
       what == DeviceMessages::What::swallowed || gate_.enter_topic(ch, p.topic, inside);
   if (what == DeviceMessages::What::swallowed) inside = said;
-  const Match* const matched = allowed ? &match(inside) : nullptr;
+  const Match* const matched = allowed ? &distributor_.match(inside) : nullptr;
   if (allowed && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch)) return false;
   const Metered m = meter_.publish(ch, p, now);
   if (m.what == Metered::wait) return false;
@@ -88,7 +88,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     p.topic = inside;
     address_command(ch, said, p, now);
     const bool same = p.topic.data() == inside.data();
-    accept_publish(ch, p, p.packet_id, same ? *matched : match(p.topic), now);
+    accept_publish(ch, p, p.packet_id, same ? *matched : distributor_.match(p.topic), now);
     return true;
   }
   ++probe_.authz_denied;
@@ -199,8 +199,8 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   const Reason reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
   const bool many =
       is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && replay_.fanned_out_through(ch));
-  if (!must_stage && !many && !needs_staging(m, d)) {
-    deliver_now(m, d, nullptr, now);
+  if (!must_stage && !many && !distributor_.needs_staging(m, d)) {
+    distributor_.deliver(m, d, nullptr, now);
     if (p.qos == 0) return;
     times_.acknowledged(times_.now());
     return acknowledge(ch, reply_type(p.qos), id, reason, Quota::none, nullptr);
@@ -222,7 +222,7 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   reply_to.message = d.own();
   const std::size_t before = commits_.writes();
   if (!fresh) reply_to.spilled = replay_.spilled_before(ch);
-  stage_durable(m, d, reply_to, fresh);
+  distributor_.stage(m, d, reply_to, fresh);
   if (retain && fresh) retained_delivery_.store(d.message);
   if (p.qos == 2 && s.persistent() && fresh) put_received(ch, p.packet_id);
   if (p.qos == 2 && fresh && commits_.writes() != before &&
@@ -248,7 +248,7 @@ void Broker::put_received(const Channel& ch, std::uint16_t packet_id) {
 
 // The first part of a Fanout: what is not staged for each receiver by itself.
 void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh) {
-  const Publisher p = publisher_of(d);
+  const Publisher p = distributor_.publisher_of(d);
   if (p.since != nullptr) *p.since = order_clock_.next();
   out.message = d.own();
   if (fresh && d.message.retain && partitioned()) peer_queues_.stage_retained(m, d);

@@ -44,7 +44,7 @@ bool Broker::anything_waits() const {
   return commits_.has_deferred() || !staging_.empty() || retained_delivery_.is_filling() ||
          !spreading_.empty() || !clients_.ending().empty() || !ending_stored_.empty() ||
          !room_line_.empty() || !due_wills_.empty() || retained_delivery_.is_removing() ||
-         estates_.waiting() != 0 || timers || has_late();
+         estates_.waiting() != 0 || timers || distributor_.has_late();
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {
@@ -76,7 +76,7 @@ void Broker::work_some(base::Instant now) {
   if (serving_) publish_due_wills(now);
   budget_.begin_turn(kPart);
   retained_delivery_.remove_some(now);
-  for (Edge& e : connections_.edges()) send_late(e, now);
+  for (Edge& e : connections_.edges()) distributor_.send_late(e, now);
   call_some(now);
 }
 
@@ -121,13 +121,6 @@ void Broker::call_some(base::Instant now) {
 
 // -- PUBLISHes to many
 
-const Match& Broker::match(std::string_view topic) {
-  const Match& m = router_.match(topic);
-  budget_.take(router_.visited() + router_.collected());
-  if (router_.visited() > Router::kNodesMax) ++probe_.walks_cut;
-  return m;
-}
-
 // False: its publisher has to wait, for its own commits or until another one is done. It is offered
 // its turn again with others that rest, tenants in turn.
 bool Broker::may_fan_out(Channel& ch) {
@@ -148,7 +141,7 @@ void Broker::begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Thr
   Fanout& f = *out.fanout;
   f.to.reserve(m.targets.size());
   for (const Target& t : m.targets) {
-    if (takes(t, d)) f.to.push_back({t.session->id, t.options, t.ids});
+    if (distributor_.takes(t, d)) f.to.push_back({t.session->id, t.options, t.ids});
   }
   budget_.take(static_cast<std::int64_t>(f.to.size()));
   if (d.message.qos == 2) {
@@ -159,11 +152,11 @@ void Broker::begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Thr
     while (f.at < f.to.size() && f.to[f.at].session.value <= through.session) ++f.at;
   }
   for (SharedGroup* g : m.groups) {
-    if (!takes(*g, d)) continue;
+    if (!distributor_.takes(*g, d)) continue;
     if (g->route > through.route) {
       f.groups.push_back(g->route);
     } else {
-      stage_group(*g, d, out, false);
+      distributor_.stage_group(*g, d, out, false);
     }
   }
   std::sort(f.groups.begin(), f.groups.end());
@@ -202,7 +195,7 @@ bool Broker::stage_part(Deferred& d) {
   const bool groups = stage_some_groups(d, delivery);
   while (groups && f.at < f.to.size() && commits_.has_room() && !budget_.share_spent()) {
     budget_.take(1);
-    stage_receiver(f.to[f.at++], delivery);
+    distributor_.stage_receiver(f.to[f.at++], delivery);
   }
   const bool done = groups && f.at == f.to.size();
   Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr;
@@ -222,7 +215,7 @@ bool Broker::stage_part(Deferred& d) {
 bool Broker::stage_some_groups(Deferred& d, Delivery& delivery) {
   Fanout& f = *d.fanout;
   if (f.group == f.groups.size()) return true;
-  std::vector<SharedGroup*> all = match(delivery.message.topic).groups;
+  std::vector<SharedGroup*> all = distributor_.match(delivery.message.topic).groups;
   const auto by_route = [](const auto& a, const auto& b) { return a->route < b->route; };
   std::sort(all.begin(), all.end(), by_route);
   budget_.take_group(all.size());
@@ -230,31 +223,11 @@ bool Broker::stage_some_groups(Deferred& d, Delivery& delivery) {
   for (; f.group < f.groups.size() && commits_.has_room() && !budget_.share_spent(); ++f.group) {
     const std::uint32_t route = f.groups[f.group];
     while (g != all.end() && (*g)->route < route) ++g;
-    for (; g != all.end() && (*g)->route == route; ++g) stage_group(**g, delivery, d);
+    for (; g != all.end() && (*g)->route == route; ++g) distributor_.stage_group(**g, delivery, d);
   }
   std::sort(d.picks.begin(), d.picks.end(),
             [](const Pick& a, const Pick& b) { return a.route < b.route; });
   return f.group == f.groups.size();
-}
-
-// Where an edge survives us also for expiry-0 sessions: their copies can't all leave in one frame
-// with the acknowledgement.
-void Broker::stage_receiver(const Fanout::Receiver& r, Delivery& d) {
-  Session* s = sessions_.by_id(r.session);
-  if (s == nullptr) return;
-  const std::uint8_t qos = std::min(d.message.qos, r.options.qos());
-  const bool retain = d.message.retain && r.options.retain_as_published();
-  if (s->persistent()) {
-    if (s->peer != 0 && peer_queues_.keeps(d)) peer_queues_.stage(*s, d, 0, false);
-    if (qos != 0 && s->peer == 0) queues_.append(*s, d, qos, retain, r.ids);
-    return;
-  }
-  const bool alive = s->limbo || (s->channel != nullptr && s->channel->live());
-  if (qos == 0 || !options_.replay || !alive) return;
-  queues_.append(*s, d, qos, retain, r.ids);
-  if (s->channel == nullptr) return;
-  cookies_.changed(*s->channel, CookieSlot::volatile_state);
-  if (!effects_.writable(s->channel->conn)) s->channel->waiting_room = true;
 }
 
 // What had to be durable is. The acknowledgement leaves before the other copies: what a crash takes
@@ -264,8 +237,8 @@ void Broker::spread(Deferred d, base::Instant now) {
   Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
   std::vector<LateCopies::To> later;
   new_message();
-  deliver_groups(match(m.topic), delivery, &d, later, now);
-  if (!later.empty()) send_later(delivery, std::move(later));
+  distributor_.deliver_groups(distributor_.match(m.topic), delivery, &d, later, now);
+  if (!later.empty()) distributor_.send_later(delivery, std::move(later));
   Channel* ch = connections_.find(d.conn);
   if (ch != nullptr && ch->state != Channel::State::closing) {
     clients_.answer(*ch, d);
@@ -299,9 +272,9 @@ bool Broker::spread_part(Deferred& d, base::Instant now) {
     budget_.take(1);
     const Fanout::Receiver& r = f.to[f.at];
     if (Session* s = sessions_.by_id(r.session))
-      deliver_to(*s, r.options, r.ids, delivery, &d, later, now);
+      distributor_.deliver_to(*s, r.options, r.ids, delivery, &d, later, now);
   }
-  if (!later.empty()) send_later(delivery, std::move(later));
+  if (!later.empty()) distributor_.send_later(delivery, std::move(later));
   return f.at == f.to.size();
 }
 
