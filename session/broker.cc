@@ -159,7 +159,7 @@ void Broker::rested(base::ConnId conn) {
 
 // False: it has to wait for writes that it made. Only its retained message has been kept meanwhile.
 bool Broker::run(Deferred& d, base::Instant now) {
-  const WorksFor scope = works_for(d);
+  const WorksFor scope = works_for(d.work_word());
   if (d.kind == Deferred::Kind::call) {
     d.call(now);
     if (route_book_.call_waits()) return true;

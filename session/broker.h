@@ -222,10 +222,6 @@ class Broker : public RestoreSink,
 
  private:
   // broker.cc: channels, the input loop, deferral
-  using Room::works_for;
-  WorksFor works_for(const Deferred& d) {
-    return d.conn == base::kNoConn ? works_for(d.work) : works_for(d.conn);
-  }
   enum class Cut : std::uint8_t { complete, need_more, failed };
   Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);

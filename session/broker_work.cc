@@ -169,7 +169,7 @@ void Broker::stage_some(base::Instant now) {
   for (std::size_t n = staging_.size(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
     Deferred d = std::move(staging_.front());
     staging_.pop_front();
-    const WorksFor scope = works_for(d);
+    const WorksFor scope = works_for(d.work_word());
     budget_.begin_share();
     if (!stage_part(d)) {
       staging_.push_back(std::move(d));
@@ -252,7 +252,7 @@ void Broker::spread_some(base::Instant now) {
   for (std::size_t n = spreading_.size(); n != 0 && !budget_.spent(); --n) {
     Deferred d = std::move(spreading_.front());
     spreading_.pop_front();
-    const WorksFor scope = works_for(d);
+    const WorksFor scope = works_for(d.work_word());
     budget_.begin_share();
     if (!spread_part(d, now)) {
       spreading_.push_back(std::move(d));

@@ -65,6 +65,9 @@ struct Deferred {
   std::vector<base::SessionId> spilled;  // expiry-0 sessions for which it was stored all the same
   std::shared_ptr<Fanout> fanout;        // to many
   std::function<void(base::Instant)> call;
+
+  // For Room::works_for().
+  std::uint64_t work_word() const { return conn == base::kNoConn ? work : conn.packed(); }
 };
 struct OpenBatch {
   std::shared_ptr<Batch> writes = std::make_shared<Batch>();
