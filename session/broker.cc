@@ -169,7 +169,7 @@ bool Broker::run(Deferred& d, base::Instant now) {
     retained.stamp = d.stamp;
     if (m.retain && !std::exchange(d.kept, true)) retained_delivery_.keep(retained, now);
     if (d.fanout) {
-      spread(std::move(d), now);
+      wide_fanouts_.spread(std::move(d), now);
       return true;
     }
     Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};

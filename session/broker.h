@@ -62,6 +62,7 @@
 #include "session/take_over_fights.h"
 #include "session/tenant_usage.h"
 #include "session/topic_gate.h"
+#include "session/wide_fanouts.h"
 
 namespace berth::session {
 
@@ -237,18 +238,6 @@ class Broker : public RestoreSink,
   bool anything_waits() const;
   bool may_write_record(Channel& ch);
   void call_some(base::Instant now);
-  static bool is_fanout(const Match& m, std::uint8_t qos, std::size_t bytes) {
-    const std::size_t n = m.targets.size() + m.groups.size();  // of a group one member
-    return n > 1 && (n > Fanout::kReceivers || (qos != 0 && n * bytes > Fanout::kBytes));
-  }
-  bool may_fan_out(Channel& ch);
-  void begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Through through);
-  void stage_some(base::Instant now);
-  bool stage_part(Deferred& d);
-  bool stage_some_groups(Deferred& d, Delivery& delivery);
-  void spread(Deferred d, base::Instant now);
-  void spread_some(base::Instant now);
-  bool spread_part(Deferred& d, base::Instant now);
   void run_timers(base::Instant now);
   void publish_due_wills(base::Instant now);
   // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
@@ -288,7 +277,6 @@ class Broker : public RestoreSink,
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota, const char* text = nullptr);
   bool writes_record(const Channel& ch) const;
-  bool has_unstaged(const Channel& ch) const;
   void let_in(Channel& ch, base::Instant now);
   void establish(Channel& ch, base::Instant now);
   void answer_connect(Channel& ch, bool present, bool wrote, base::Instant now);
@@ -473,6 +461,8 @@ class Broker : public RestoreSink,
                                       replay_,      cookies_, queues_};
   Distributor distributor_{cx_,       *this,    router_,  order_clock_, sources_,    connections_,
                            sessions_, commits_, cookies_, queues_,      peer_queues_};
+  WideFanouts wide_fanouts_{cx_,       *this,    *this,    staging_, connections_,
+                            sessions_, commits_, clients_, replay_,  distributor_};
   // -- not in a room yet
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
@@ -480,10 +470,8 @@ class Broker : public RestoreSink,
 
   std::vector<base::ConnId> ending_stored_;  // of these, whose end writes a record
 
-  FanoutPlaces fanouts_;  // before all that holds Fanouts
   bool in_work_ = false;
-  std::deque<Deferred> staging_;  // Fanouts, a part each in turn
-  std::deque<Deferred> spreading_;
+  std::deque<Deferred> staging_;       // Fanouts, a part each in turn
   FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
   Estates estates_;
   std::vector<base::SessionId> unread_estates_;  // again at tick()

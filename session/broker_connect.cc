@@ -170,25 +170,11 @@ bool Broker::writes_record(const Channel& ch) const {
   return c.expiry_s != 0 || c.will || (s != nullptr && (s->stored || s->will));
 }
 
-// Is a QoS 2 message of this connection being staged for many, or will it be, from where a dead
-// engine has come to? Its packet id is stored since the first part: on another connection the
-// message would pass for one that has been taken, and be answered before all of it is durable.
-bool Broker::has_unstaged(const Channel& ch) const {
-  const bool staging = std::any_of(staging_.begin(), staging_.end(), [&](const Deferred& d) {
-    return d.conn == ch.conn && d.message->view().qos == 2;
-  });
-  if (staging || !ch.applied || !ch.live()) return staging;
-  return std::any_of(ch.applied->begin(), ch.applied->end(), [&](const auto& known) {
-    const auto& [offset, outcome] = known;
-    const bool part = outcome.starts_with('f') || outcome.starts_with('g');
-    return part && offset > ch.in_off && offset <= ch.replay_end;
-  });
-}
-
 // After the check of who it is, and at its turn to write a record.
 void Broker::let_in(Channel& ch, base::Instant now) {
   const Session* s = sessions_.by_client(ch.connect->client_id);
-  if (s != nullptr && s->channel != nullptr && s->persistent() && has_unstaged(*s->channel)) {
+  if (s != nullptr && s->channel != nullptr && s->persistent() &&
+      wide_fanouts_.has_unstaged(*s->channel)) {
     ch.room_line = Channel::RoomLine::waits;
     may_have_work_ = true;
     return room_line_.push(ch.fair_key, ch.conn);

@@ -78,8 +78,7 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   commits_.each_list(keep);
   keep(staging_, 0);
   commits_.drop_link(link);
-  std::erase_if(staging_, theirs);
-  std::erase_if(spreading_, theirs);
+  wide_fanouts_.drop_link(link);
   retained_delivery_.drop_link(link);
   route_book_.drop_link(link);
 }

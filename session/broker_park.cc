@@ -297,7 +297,8 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   std::string_view inside;
   const Match* const matched =
       gate_.enter_topic(ch, p.topic, inside) ? &distributor_.match(inside) : nullptr;
-  if (matched != nullptr && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch))
+  if (matched != nullptr && wide_fanouts_.is_fanout(*matched, p.qos, p.payload.size()) &&
+      !wide_fanouts_.may_begin(ch))
     return false;
   const Metered m = meter_.publish(ch, p, now);
   if (m.what == Metered::wait) return false;

@@ -71,7 +71,9 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
       what == DeviceMessages::What::swallowed || gate_.enter_topic(ch, p.topic, inside);
   if (what == DeviceMessages::What::swallowed) inside = said;
   const Match* const matched = allowed ? &distributor_.match(inside) : nullptr;
-  if (allowed && is_fanout(*matched, p.qos, p.payload.size()) && !may_fan_out(ch)) return false;
+  if (allowed && wide_fanouts_.is_fanout(*matched, p.qos, p.payload.size()) &&
+      !wide_fanouts_.may_begin(ch))
+    return false;
   const Metered m = meter_.publish(ch, p, now);
   if (m.what == Metered::wait) return false;
   probe_.rx_qos0 += p.qos == 0;
@@ -197,8 +199,8 @@ void Broker::accept_publish(Channel& ch, const mqtt::PublishView& p, std::uint32
   if (p.qos != 0) ++ch.unacked_in;
   if (m.empty()) ++probe_.drop_no_subscribers;
   const Reason reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
-  const bool many =
-      is_fanout(m, p.qos, p.payload.size()) || (p.qos == 2 && replay_.fanned_out_through(ch));
+  const bool many = wide_fanouts_.is_fanout(m, p.qos, p.payload.size()) ||
+                    (p.qos == 2 && replay_.fanned_out_through(ch));
   if (!must_stage && !many && !distributor_.needs_staging(m, d)) {
     distributor_.deliver(m, d, nullptr, now);
     if (p.qos == 0) return;
@@ -267,7 +269,7 @@ void Broker::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, boo
     through =
         replay_.fanned_out_through(ch).value_or(Fanout::Through{.session = 0, .route = UINT32_MAX});
   }
-  begin_fanout(m, d, std::move(out), through);
+  wide_fanouts_.begin(m, d, std::move(out), through);
 }
 
 bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {

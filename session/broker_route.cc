@@ -18,7 +18,7 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
   const Match& matched = distributor_.match(m.topic);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
   if (m.retain) d.message.stamp = retained_delivery_.next_stamp(now);
-  const bool many = is_fanout(matched, m.qos, m.payload.size());
+  const bool many = wide_fanouts_.is_fanout(matched, m.qos, m.payload.size());
   if (!many && !m.retain && !distributor_.needs_staging(matched, d)) {
     distributor_.deliver(matched, d, nullptr, now);
     return staged();
@@ -32,7 +32,7 @@ void Broker::publish_internal(const MessageView& said, base::Instant now,
     if (m.retain && partitioned()) peer_queues_.stage_retained(matched, d);
     if (m.retain) retained_delivery_.store(d.message);
     out.conn = base::kNoConn;
-    begin_fanout(matched, d, std::move(out), {});
+    wide_fanouts_.begin(matched, d, std::move(out), {});
     staging_.back().fanout->staged = std::move(staged);
     return;
   }

@@ -34,7 +34,7 @@ bool Broker::look_for_work() const {
   const bool clock = serving_ && (timers || !due_wills_.empty());
   const bool writes = staging || estates || clock || !ending_stored_.empty() ||
                       !room_line_.empty() || retained_delivery_.is_removing();
-  return commits_.has_due() || !spreading_.empty() || late || !clients_.ending().empty() ||
+  return commits_.has_due() || wide_fanouts_.is_spreading() || late || !clients_.ending().empty() ||
          (writes && commits_.has_room());
 }
 
@@ -42,7 +42,7 @@ bool Broker::look_for_work() const {
 bool Broker::anything_waits() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   return commits_.has_deferred() || !staging_.empty() || retained_delivery_.is_filling() ||
-         !spreading_.empty() || !clients_.ending().empty() || !ending_stored_.empty() ||
+         wide_fanouts_.is_spreading() || !clients_.ending().empty() || !ending_stored_.empty() ||
          !room_line_.empty() || !due_wills_.empty() || retained_delivery_.is_removing() ||
          estates_.waiting() != 0 || timers || distributor_.has_late();
 }
@@ -66,11 +66,11 @@ void Broker::work_some(base::Instant now) {
   commits_.run_due(now);
   budget_.begin_turn(kPart);
   retained_delivery_.fill_some(now);
-  stage_some(now);
+  wide_fanouts_.stage_some(now);
   budget_.begin_turn(kPart);
   if (serving_) hand_on_some(now);
   budget_.begin_turn(kPart);
-  spread_some(now);
+  wide_fanouts_.spread_some(now);
   budget_.begin_turn(kPart);
   if (serving_) run_timers(now);
   if (serving_) publish_due_wills(now);
@@ -120,163 +120,6 @@ void Broker::call_some(base::Instant now) {
 // -- what waited for a commit
 
 // -- PUBLISHes to many
-
-// False: its publisher has to wait, for its own commits or until another one is done. It is offered
-// its turn again with others that rest, tenants in turn.
-bool Broker::may_fan_out(Channel& ch) {
-  if (gated(ch)) {
-    stall(ch);
-    return false;
-  }
-  if (fanouts_.has_place(ch.fair_key)) return true;
-  connections_.go_on_later(ch);
-  return false;
-}
-
-// `through`: who has had it (of a QoS 2 message, before an engine died).
-void Broker::begin_fanout(const Match& m, Delivery& d, Deferred out, Fanout::Through through) {
-  out.fanout = std::make_shared<Fanout>(fanouts_, fair_key(out.conn));
-  out.work = effects_.work().word();
-  out.came = times_.now();
-  Fanout& f = *out.fanout;
-  f.to.reserve(m.targets.size());
-  for (const Target& t : m.targets) {
-    if (distributor_.takes(t, d)) f.to.push_back({t.session->id, t.options, t.ids});
-  }
-  budget_.take(static_cast<std::int64_t>(f.to.size()));
-  if (d.message.qos == 2) {
-    const auto by_session = [](const auto& a, const auto& b) {
-      return a.session.value < b.session.value;
-    };
-    std::sort(f.to.begin(), f.to.end(), by_session);
-    while (f.at < f.to.size() && f.to[f.at].session.value <= through.session) ++f.at;
-  }
-  for (SharedGroup* g : m.groups) {
-    if (!distributor_.takes(*g, d)) continue;
-    if (g->route > through.route) {
-      f.groups.push_back(g->route);
-    } else {
-      distributor_.stage_group(*g, d, out, false);
-    }
-  }
-  std::sort(f.groups.begin(), f.groups.end());
-  f.groups.erase(std::unique(f.groups.begin(), f.groups.end()), f.groups.end());
-  may_have_work_ = true;
-  staging_.push_back(std::move(out));
-}
-
-void Broker::stage_some(base::Instant now) {
-  for (std::size_t n = staging_.size(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
-    Deferred d = std::move(staging_.front());
-    staging_.pop_front();
-    const WorksFor scope = works_for(d.work_word());
-    budget_.begin_share();
-    if (!stage_part(d)) {
-      staging_.push_back(std::move(d));
-      continue;
-    }
-    d.fanout->at = 0;
-    if (d.fanout->staged) d.fanout->staged();
-    commits_.retains(d.message->view().retain);
-    if (commits_.waits()) {
-      commits_.add(std::move(d));
-    } else {
-      run(d, now);
-    }
-  }
-}
-
-// True: all of it is staged.
-bool Broker::stage_part(Deferred& d) {
-  Fanout& f = *d.fanout;
-  MessageView m = d.message->view();
-  m.stamp = d.stamp;
-  Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
-  const bool groups = stage_some_groups(d, delivery);
-  while (groups && f.at < f.to.size() && commits_.has_room() && !budget_.share_spent()) {
-    budget_.take(1);
-    distributor_.stage_receiver(f.to[f.at++], delivery);
-  }
-  const bool done = groups && f.at == f.to.size();
-  Channel* ch = m.qos == 2 ? connections_.find(d.conn) : nullptr;
-  if (ch != nullptr && !groups) {
-    if (f.group != 0)
-      replay_.record(*ch, replay_.fanned_out_groups(f.groups[f.group - 1]), d.in_off);
-  } else if (ch != nullptr) {
-    std::string outcome(done ? "F" : "f");
-    if (!done) base::put_varint(outcome, f.at == 0 ? 0 : f.to[f.at - 1].session.value);
-    replay_.record(*ch, outcome, d.in_off);
-  }
-  return done;
-}
-
-// True: one member of each shared group has it, or will get it at once. The groups are looked up
-// anew: members, and groups, may have come and gone since the last part.
-bool Broker::stage_some_groups(Deferred& d, Delivery& delivery) {
-  Fanout& f = *d.fanout;
-  if (f.group == f.groups.size()) return true;
-  std::vector<SharedGroup*> all = distributor_.match(delivery.message.topic).groups;
-  const auto by_route = [](const auto& a, const auto& b) { return a->route < b->route; };
-  std::sort(all.begin(), all.end(), by_route);
-  budget_.take_group(all.size());
-  auto g = all.begin();
-  for (; f.group < f.groups.size() && commits_.has_room() && !budget_.share_spent(); ++f.group) {
-    const std::uint32_t route = f.groups[f.group];
-    while (g != all.end() && (*g)->route < route) ++g;
-    for (; g != all.end() && (*g)->route == route; ++g) distributor_.stage_group(**g, delivery, d);
-  }
-  std::sort(d.picks.begin(), d.picks.end(),
-            [](const Pick& a, const Pick& b) { return a.route < b.route; });
-  return f.group == f.groups.size();
-}
-
-// What had to be durable is. The acknowledgement leaves before the other copies: what a crash takes
-// of these is lost and never doubled.
-void Broker::spread(Deferred d, base::Instant now) {
-  MessageView m = d.message->view();
-  Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
-  std::vector<LateCopies::To> later;
-  new_message();
-  distributor_.deliver_groups(distributor_.match(m.topic), delivery, &d, later, now);
-  if (!later.empty()) distributor_.send_later(delivery, std::move(later));
-  Channel* ch = connections_.find(d.conn);
-  if (ch != nullptr && ch->state != Channel::State::closing) {
-    clients_.answer(*ch, d);
-    if (ch->live()) effects_.acknowledge(d.conn, d.in_off);
-  }
-  may_have_work_ = true;
-  spreading_.push_back(std::move(d));
-}
-
-void Broker::spread_some(base::Instant now) {
-  for (std::size_t n = spreading_.size(); n != 0 && !budget_.spent(); --n) {
-    Deferred d = std::move(spreading_.front());
-    spreading_.pop_front();
-    const WorksFor scope = works_for(d.work_word());
-    budget_.begin_share();
-    if (!spread_part(d, now)) {
-      spreading_.push_back(std::move(d));
-      continue;
-    }
-    if (Channel* ch = connections_.find(d.conn)) clients_.end_deferral(*ch);
-  }
-}
-
-bool Broker::spread_part(Deferred& d, base::Instant now) {
-  Fanout& f = *d.fanout;
-  const MessageView m = d.message->view();
-  Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
-  std::vector<LateCopies::To> later;
-  new_message();
-  for (; f.at < f.to.size() && !budget_.share_spent(); ++f.at) {
-    budget_.take(1);
-    const Fanout::Receiver& r = f.to[f.at];
-    if (Session* s = sessions_.by_id(r.session))
-      distributor_.deliver_to(*s, r.options, r.ids, delivery, &d, later, now);
-  }
-  if (!later.empty()) distributor_.send_later(delivery, std::move(later));
-  return f.at == f.to.size();
-}
 
 // -- retained messages into a queue
 
