@@ -407,13 +407,11 @@ class Broker : public RestoreSink,
   SharedGroup* group_of(const Estate& e, std::string_view topic, std::uint8_t mark);
 
   // broker_lifecycle.cc
-  enum class EndBy : std::uint8_t { disconnect, device, us };  // us: the device had no part in it
   EndBy known_end(const Channel& ch, std::optional<protocol::link::CloseReason> cause) const;
   void settle_will(Session& s, EndBy end, base::Instant now);
   void end_connection_of(Session& s, EndBy end, base::Instant now);
   void detach(Channel& ch, protocol::link::CloseReason cause, base::Instant now);
   void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
-  enum class WillOf : std::uint8_t { published, dropped };
   void end_session(Session& s, WillOf will, base::Instant now);
   void fire_will(Session& s, base::Instant now);
   void publish_will(const std::string& intent, const std::shared_ptr<Will>& will,

@@ -85,7 +85,7 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
 }
 
 // `cause`: of an end that is known already; none: another connection takes the session.
-Broker::EndBy Broker::known_end(const Channel& ch, std::optional<CloseReason> cause) const {
+EndBy Broker::known_end(const Channel& ch, std::optional<CloseReason> cause) const {
   if (ch.clean_disconnect) return EndBy::disconnect;
   const bool ours = cause && (draining_ || *cause == CloseReason::drained ||
                               *cause == CloseReason::engine_absent);

@@ -121,6 +121,12 @@ struct Delivery {
   }
 };
 
+// Who has ended a connection: the device by DISCONNECT, the device otherwise, or the gateway (drain,
+// engine absent, edge gone): the device had no part in it.
+enum class EndBy : std::uint8_t { disconnect, device, us };
+// What becomes of the will of a session that ends.
+enum class WillOf : std::uint8_t { published, dropped };
+
 // When it is looked at which expiry-0 sessions need a stored copy.
 enum class SpillPhase : std::uint8_t { staging, replayed, run };
 
