@@ -42,6 +42,7 @@
 #include "session/distributor.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
+#include "session/message_translator.h"
 #include "session/meter.h"
 #include "session/order_clock.h"
 #include "session/peer_queues.h"
@@ -168,7 +169,7 @@ class Broker : public RestoreSink,
 
   // Rules of files have changed; null: everything is allowed. under_access(): to be reviewed.
   void use_access(const AccessPolicy* access) { gate_.use_access(access); }
-  void use_messages(DeviceMessages& m) { messages_ = &m; }
+  void use_messages(DeviceMessages& m) { translator_.use(m); }
 
   // -- the registry has changed: quotas at once; connections that have no Scope any more end, and
   // sessions of devices that are gone or elsewhere, when they are reviewed, a few at a time: 2 us
@@ -329,12 +330,6 @@ class Broker : public RestoreSink,
   void use_alias(Channel& ch, protocol::mqtt::PublishOut& out);
   static std::size_t length_field_bytes(const std::string& packet);
   // broker_messages.cc
-  static std::string_view envelope_properties(bool json);
-  DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
-  void translate_will(const Session& s, Will& w, base::Instant now);
-  void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
-                       base::Instant now);
-  const char* name_fault(Channel& ch, std::string_view said);
   // broker_park.cc
   static void begin_park(Channel& ch);
   static std::string park_root(const Channel& ch, std::string_view client_id);
@@ -461,8 +456,8 @@ class Broker : public RestoreSink,
                            sessions_, commits_, cookies_, queues_,      peer_queues_};
   WideFanouts wide_fanouts_{cx_,       *this,    *this,    staging_, connections_,
                             sessions_, commits_, clients_, replay_,  distributor_};
+  MessageTranslator translator_{cx_, usage_};
   // -- not in a room yet
-  DeviceMessages* messages_ = nullptr;  // null: nothing is translated
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
@@ -493,9 +488,7 @@ class Broker : public RestoreSink,
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;
-  std::string entered_topic_;
   std::string left_;  // and as a device calls it
-  DeviceMessages::Out translated_;
   protocol::messages::Completer completer_;
   std::string report_topic_;
   std::string report_;   // a report's Envelope as it goes on

@@ -153,7 +153,7 @@ void Broker::fire_will(Session& s, base::Instant now) {
   using protocol::link::ForwardedWork;
   std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
   will->account = s.account;
-  translate_will(s, *will, now);
+  translator_.translate_will(s, *will, now);
   const std::uint64_t number = next_intent_++;
   const std::string intent = will_intent_key(now.ms, number);
   commits_.write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});

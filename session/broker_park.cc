@@ -288,10 +288,9 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   mqtt::PublishView p;
   p.topic = report_topic_;
   p.payload = report_;
-  const bool json = ch.scope && ch.scope->translation().format == Format::json &&
-                    messages_ != nullptr && messages_->to_json(report_, translated_.payload);
-  if (json) p.payload = translated_.payload;
-  p.properties.forwarded = envelope_properties(json);
+  const std::string* json = translator_.to_json(ch, report_);
+  if (json != nullptr) p.payload = *json;
+  p.properties.forwarded = translator_.envelope_properties(json != nullptr);
   p.qos = wanted ? 1 : 0;
   p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
   std::string_view inside;

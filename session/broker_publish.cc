@@ -60,7 +60,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     clients_.fail(ch, Reason::quota_exceeded, CloseReason::policy, kText);
     return true;
   }
-  const DeviceMessages::What what = translate(ch, p, now);
+  const DeviceMessages::What what = translator_.translate(ch, p, now);
   if (what == DeviceMessages::What::wait) {
     meter_.throttle(ch);
     return false;
@@ -84,11 +84,11 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     return refuse_publish(ch, p, Reason::quota_exceeded, m.quota);
   }
   const bool named = allowed && (ch.scope || may_be_command(said));
-  if (const char* fault = named ? name_fault(ch, said) : nullptr)
+  if (const char* fault = named ? translator_.name_fault(ch, said) : nullptr)
     return refuse_publish(ch, p, Reason::topic_name_invalid, Quota::none, fault);
   if (allowed) {
     p.topic = inside;
-    address_command(ch, said, p, now);
+    translator_.address_command(ch, said, p, now);
     const bool same = p.topic.data() == inside.data();
     accept_publish(ch, p, p.packet_id, same ? *matched : distributor_.match(p.topic), now);
     return true;

@@ -1,17 +1,22 @@
-// What becomes of a message between its device and its platform (device_messages.h): Envelopes, and
-// commands in a vendor's words.
+#include "session/message_translator.h"
+
 #include "protocol/mqtt/properties.h"
-#include "session/broker.h"
 #include "session/command_topic.h"
 #include "session/events.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
 
+const std::string* MessageTranslator::to_json(const Channel& ch, const std::string& report) {
+  const bool json = ch.scope && ch.scope->translation().format == Format::json &&
+                    messages_ != nullptr && messages_->to_json(report, translated_.payload);
+  return json ? &translated_.payload : nullptr;
+}
+
 namespace mqtt = protocol::mqtt;
 
 // Content Type, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
-std::string_view Broker::envelope_properties(bool json) {
+std::string_view MessageTranslator::envelope_properties(bool json) {
   const auto encoded = [](std::string_view type) {
     std::string b;
     mqtt::put_property_string(b, mqtt::Property::content_type, type);
@@ -24,7 +29,8 @@ std::string_view Broker::envelope_properties(bool json) {
 
 // A device's message becomes what its platform is to get; what it may not say stays as it is and is
 // refused.
-DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::Instant now) {
+DeviceMessages::What MessageTranslator::translate(Channel& ch, mqtt::PublishView& p,
+                                                  base::Instant now) {
   using What = DeviceMessages::What;
   static constexpr std::string_view kNobody = "$tenant//";  // that nobody can subscribe to
   if (messages_ == nullptr || !ch.scope || !ch.scope->translates() ||
@@ -49,7 +55,7 @@ DeviceMessages::What Broker::translate(Channel& ch, mqtt::PublishView& p, base::
 
 // A device's will is an event like others: its platform gets it as it gets these. It says when it
 // fired, not when its device came.
-void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
+void MessageTranslator::translate_will(const Session& s, Will& w, base::Instant now) {
   using What = DeviceMessages::What;
   const std::string_view principal = principal_of(s.client_id);
   if (messages_ == nullptr || usage_.registry() == nullptr || !is_registered(principal)) return;
@@ -75,7 +81,7 @@ void Broker::translate_will(const Session& s, Will& w, base::Instant now) {
 // Of a topic that its publisher may publish to, and that a device may have. Not null: nobody gets
 // it. A command whose id or child its device could not say in a RESULT is refused before the device
 // does it.
-const char* Broker::name_fault(Channel& ch, std::string_view said) {
+const char* MessageTranslator::name_fault(Channel& ch, std::string_view said) {
   const bool device = ch.scope && ch.scope->who().role == Role::device;
   if (device) {
     if (said.starts_with("v1/") && !is_report_topic(said)) {
@@ -93,8 +99,8 @@ const char* Broker::name_fault(Channel& ch, std::string_view said) {
 }
 
 // A service's command goes where its device's vendor has it, if the product says so.
-void Broker::address_command(Channel& ch, std::string_view said, mqtt::PublishView& p,
-                             base::Instant now) {
+void MessageTranslator::address_command(Channel& ch, std::string_view said, mqtt::PublishView& p,
+                                        base::Instant now) {
   if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
       !is_command(said))
     return;

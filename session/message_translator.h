@@ -1,0 +1,47 @@
+// What becomes of a message between its device and its platform (device_messages.h): Envelopes, and
+// commands in a vendor's words. One shard, one thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "protocol/mqtt/codec.h"
+#include "session/context.h"
+#include "session/device_messages.h"
+#include "session/session.h"
+#include "session/tenant_usage.h"
+
+namespace berth::session {
+
+class MessageTranslator final : private Room {
+ public:
+  MessageTranslator(Context& cx, TenantUsage& usage) : Room(cx), usage_(usage) {}
+
+  void use(DeviceMessages& m) { messages_ = &m; }
+  // A report as JSON, where its product asks for that. Null: it stays as it is. Good until the next
+  // call.
+  const std::string* to_json(const Channel& ch, const std::string& report);
+
+  // Content Type, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
+  static std::string_view envelope_properties(bool json);
+  // A device's message becomes what its platform is to get; what it may not say stays as it is and
+  // is refused. `p` refers to the translator's memory afterwards, good until the next call.
+  DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
+  // A device's will is an event like others: its platform gets it as it gets these.
+  void translate_will(const Session& s, Will& w, base::Instant now);
+  // Of a topic that its publisher may publish to, and that a device may have. Not null: why nobody
+  // gets it.
+  const char* name_fault(Channel& ch, std::string_view said);
+  // A service's command goes where its device's vendor has it, if the product says so.
+  void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
+                       base::Instant now);
+
+ private:
+  TenantUsage& usage_;
+  std::string left_;                    // scratch: a topic as a device calls it
+  DeviceMessages* messages_ = nullptr;  // null: nothing is translated
+  DeviceMessages::Out translated_;
+  std::string entered_topic_;
+};
+
+}  // namespace berth::session
