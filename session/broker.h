@@ -64,6 +64,7 @@
 #include "session/tenant_usage.h"
 #include "session/topic_gate.h"
 #include "session/wide_fanouts.h"
+#include "session/wills.h"
 
 namespace berth::session {
 
@@ -240,7 +241,6 @@ class Broker : public RestoreSink,
   bool may_write_record(Channel& ch);
   void call_some(base::Instant now);
   void run_timers(base::Instant now);
-  void publish_due_wills(base::Instant now);
   // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
   // `optional`; head_ is empty when it is too large even so. `encode` writes to head_.
   template <class F>
@@ -302,9 +302,6 @@ class Broker : public RestoreSink,
   protocol::mqtt::Reason admit_holdings(Channel& ch);
   void make_place(const Channel& ch, base::Instant now);
   void replace_session(Session& s, const Channel& by, base::Instant now);
-  bool will_must_wait(const std::string& intent, const std::shared_ptr<Will>& will,
-                      base::Instant now);
-  void publish_late_wills(base::Instant now);
 
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -317,7 +314,6 @@ class Broker : public RestoreSink,
   void put_received(const Channel& ch, std::uint16_t packet_id);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   // broker_route.cc
-  void publish_internal(const MessageView& m, base::Instant now, std::function<void()> staged);
   // broker_deliver.cc
   void new_message() override { head_cache_.key = -1; }
   bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
@@ -402,16 +398,10 @@ class Broker : public RestoreSink,
   SharedGroup* group_of(const Estate& e, std::string_view topic, std::uint8_t mark);
 
   // broker_lifecycle.cc
-  EndBy known_end(const Channel& ch, std::optional<protocol::link::CloseReason> cause) const;
-  void settle_will(Session& s, EndBy end, base::Instant now);
   void end_connection_of(Session& s, EndBy end, base::Instant now);
   void detach(Channel& ch, protocol::link::CloseReason cause, base::Instant now);
   void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
   void end_session(Session& s, WillOf will, base::Instant now);
-  void fire_will(Session& s, base::Instant now);
-  void publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
-                    base::Instant now);
-  void publish_due(const std::string& intent, const std::shared_ptr<Will>& will, base::Instant now);
   void settle_sequence(Session& s);
   void go_offline(Session& s, base::Instant now);
   void schedule(Session& s, base::Instant at) {
@@ -457,6 +447,8 @@ class Broker : public RestoreSink,
   WideFanouts wide_fanouts_{cx_,       *this,    *this,    staging_, connections_,
                             sessions_, commits_, clients_, replay_,  distributor_};
   MessageTranslator translator_{cx_, usage_};
+  Wills wills_{cx_,    staging_,     commits_,           records_,     translator_,
+               meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
@@ -476,10 +468,6 @@ class Broker : public RestoreSink,
       timers_,
       credentials_due_;  // when credentials of connections end, conn
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
-  std::vector<std::pair<std::string, std::unique_ptr<Will>>>
-      due_wills_;                                           // intents found in the store
-  boost::unordered_flat_set<std::uint64_t> skipped_wills_;  // numbers of intents that kill engines
-  std::deque<std::pair<std::string, std::shared_ptr<Will>>> late_wills_;  // wait for a quota
   // -- other partitions
   std::vector<Source> sources_;  // by partition
   OrderClock order_clock_;
@@ -493,10 +481,8 @@ class Broker : public RestoreSink,
   std::string report_topic_;
   std::string report_;   // a report's Envelope as it goes on
   std::string command_;  // what stands before a command's payload
-  std::uint64_t next_intent_ = 1;
   base::Instant started_at_{};
   base::Instant sys_at_{};
-  bool draining_ = false;
   bool serving_ = false;  // attached_all() has been
 };
 

@@ -179,7 +179,7 @@ void Broker::let_in(Channel& ch, base::Instant now) {
     may_have_work_ = true;
     return room_line_.push(ch.fair_key, ch.conn);
   }
-  if (draining_) {
+  if (wills_.draining()) {
     ++probe_.connect_unavailable;
     return refuse_connect(ch, ch.version, Reason::server_unavailable);
   }
@@ -250,7 +250,7 @@ Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
 // The old connection of a session ends before the new one's CONNACK (3.1.4-3).
 void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
   Channel& old = *s.channel;
-  const EndBy end = known_end(old, old.closed);               // it may not have had its turn yet
+  const EndBy end = wills_.known_end(old, old.closed);        // it may not have had its turn yet
   const bool closing = old.state == Channel::State::closing;  // its end has been said
   if (!closing && !old.closed) {
     ++probe_.session_taken_over;
@@ -265,7 +265,7 @@ void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
   s.channel = nullptr;
   sessions_.count_online(s, -1);
   s.end_stay();
-  settle_will(s, end, now);
+  wills_.settle(s, end, now);
   go_offline(s, now);
 }
 

@@ -65,26 +65,4 @@ void Broker::replace_session(Session& s, const Channel& by, base::Instant now) {
   end_session(s, ours ? WillOf::dropped : WillOf::published, now);
 }
 
-// A will counts for its tenant's or site's rate of messages when it fires. Its intent is stored: it
-// is published when there is room, by the engine after us if need be.
-bool Broker::will_must_wait(const std::string& intent, const std::shared_ptr<Will>& will,
-                            base::Instant now) {
-  if (will->account == nullptr) return false;
-  const MessageView m = will->message->view();
-  if (will->account->message(m.topic.size() + m.payload.size(), now) == Quota::none) return false;
-  ++probe_.quota_slowed;
-  late_wills_.emplace_back(intent, will);
-  return true;
-}
-
-void Broker::publish_late_wills(base::Instant now) {
-  auto wills = std::exchange(late_wills_, {});
-  using protocol::link::ForwardedWork;
-  for (auto& [intent, will] : wills) {
-    const std::uint64_t number = number_of_intent(intent);
-    const WorksFor scope = works_for(ForwardedWork{ForwardedWork::kWillSource, number}.packed());
-    publish_will(intent, will, now);
-  }
-}
-
 }  // namespace berth::session

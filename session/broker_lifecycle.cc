@@ -81,37 +81,12 @@ void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
   BERTH_ASSERT(s->channel == &ch);
   s->channel = nullptr;
   sessions_.count_online(*s, -1);
-  end_connection_of(*s, known_end(ch, cause), now);
-}
-
-// `cause`: of an end that is known already; none: another connection takes the session.
-EndBy Broker::known_end(const Channel& ch, std::optional<CloseReason> cause) const {
-  if (ch.clean_disconnect) return EndBy::disconnect;
-  const bool ours = cause && (draining_ || *cause == CloseReason::drained ||
-                              *cause == CloseReason::engine_absent);
-  return ours ? EndBy::us : EndBy::device;
-}
-
-// What becomes of the will when the connection ends, however it ends (3.1.2.5, 3.1.3.2.2; I6). The
-// session has no connection any more.
-void Broker::settle_will(Session& s, EndBy end, base::Instant now) {
-  if (!s.will) return;
-  if (end == EndBy::disconnect) {
-    s.will.reset();
-  } else if (end == EndBy::us) {
-    ++probe_.wills_suppressed;
-    s.will->ours = true;
-    s.will->at = now.plus_s(std::max(s.will->delay_s, options_.restart_grace_s));
-  } else if (s.will->delay_s == 0 || !s.persistent()) {
-    fire_will(s, now);
-  } else {
-    s.will->at = now.plus_s(std::min(s.will->delay_s, s.expiry_s));
-  }
+  end_connection_of(*s, wills_.known_end(ch, cause), now);
 }
 
 void Broker::end_connection_of(Session& s, EndBy end, base::Instant now) {
   s.end_stay();
-  settle_will(s, end, now);
+  wills_.settle(s, end, now);
   if (s.persistent()) {
     s.expires_at = s.expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s.expiry_s);
     go_offline(s, now);
@@ -145,57 +120,9 @@ void Broker::go_offline(Session& s, base::Instant) {
   if (s.will_at() != base::kNever) schedule(s, s.will_at());
 }
 
-// The intent to publish is stored in the batch that takes the will from the session; it is
-// published after the commit and the intent removed. A death in between publishes it again, never
-// not at all.
-// Whoever ends its connection is worked for; where a timer fires it, its intent is (works_for.h).
-void Broker::fire_will(Session& s, base::Instant now) {
-  using protocol::link::ForwardedWork;
-  std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
-  will->account = s.account;
-  translator_.translate_will(s, *will, now);
-  const std::uint64_t number = next_intent_++;
-  const std::string intent = will_intent_key(now.ms, number);
-  commits_.write({.kind = WriteKind::put_applied, .key = intent, .value = encode_will(*will)});
-  if (s.stored && s.channel == nullptr) records_.put(s);
-  Deferred d;
-  d.kind = Deferred::Kind::call;
-  d.call = [this, intent, will](base::Instant t) { publish_will(intent, will, t); };
-  const std::uint64_t word = effects_.work().word();
-  const WorksFor scope =
-      works_for(word != 0 ? word : ForwardedWork{ForwardedWork::kWillSource, number}.packed());
-  commits_.submit(std::move(d), true, now);
-}
-
-void Broker::publish_will(const std::string& intent, const std::shared_ptr<Will>& will,
-                          base::Instant now) {
-  if (will_must_wait(intent, will, now)) return;
-  ++probe_.wills_published;
-  MessageView m = will->message->view();
-  if (will->message_expiry_s != 0) m.expires_at = messages_at(now).plus_s(will->message_expiry_s);
-  publish_internal(m, now, [this, intent] {
-    commits_.write({.kind = WriteKind::remove_applied, .key = intent});
-  });
-}
-
-// A will of the store, begun by an engine before us. It is no connection's any more: if engines die
-// of it, it is named by its intent and left out.
-void Broker::publish_due(const std::string& intent, const std::shared_ptr<Will>& will,
-                         base::Instant now) {
-  using protocol::link::ForwardedWork;
-  const std::uint64_t number = number_of_intent(intent);
-  if (skipped_wills_.contains(number)) {
-    ++probe_.wills_skipped;
-    commits_.write({.kind = WriteKind::remove_applied, .key = intent});
-    return;
-  }
-  const WorksFor scope = works_for(ForwardedWork{ForwardedWork::kWillSource, number}.packed());
-  publish_will(intent, will, now);
-}
-
 // The only way in which a session ends.
 void Broker::end_session(Session& s, WillOf will, base::Instant now) {
-  if (s.will && will == WillOf::published) fire_will(s, now);
+  if (s.will && will == WillOf::published) wills_.fire(s, now);
   if (leave_estate(s, now)) return;
   estates_.erase(s.id);
   subscriptions_.drop_all(s);
@@ -208,7 +135,7 @@ void Broker::end_session(Session& s, WillOf will, base::Instant now) {
 void Broker::on_timer(Session& s, base::Instant now) {
   if (s.channel != nullptr || estates_.has(s.id)) return;
   const bool expired = s.expires_at <= now;
-  if (s.will && s.will->at <= now) fire_will(s, now);
+  if (s.will && s.will->at <= now) wills_.fire(s, now);
   if (expired) {
     ++probe_.session_expired;
     events::session_expired(s);
@@ -225,7 +152,7 @@ void Broker::tick(base::Instant now) {
   latest_ = now;
   usage_.accounts().second();
   meter_.resume_throttled();
-  publish_late_wills(now);
+  wills_.publish_late(now);
   end_credentials(now);
   queues_.read_again();
   read_estates_again();
@@ -267,7 +194,7 @@ void Broker::publish_sys(base::Instant now) {
 }
 
 void Broker::drain(base::Instant) {
-  draining_ = true;
+  wills_.begin_drain();
   connections_.for_each([this](Channel& ch) {
     const WorksFor scope = works_for(ch.conn);
     clients_.fail(ch, Reason::server_shutting_down, CloseReason::drained);

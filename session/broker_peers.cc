@@ -112,7 +112,7 @@ void Broker::begin_source(std::uint32_t source) {
 
 void Broker::skip_forwarded(protocol::link::ForwardedWork w) {
   if (w.seq == 0) return;  // QoS 0: it does not come again
-  if (w.source == protocol::link::ForwardedWork::kWillSource) skipped_wills_.insert(w.seq);
+  if (w.source == protocol::link::ForwardedWork::kWillSource) wills_.skip(w.seq);
   if (w.source == protocol::link::ForwardedWork::kEstateSource) estates_.skip(w.seq);
   if (w.source < sources_.size()) sources_[w.source].skipped.insert(w.seq);
 }

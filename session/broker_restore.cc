@@ -188,8 +188,8 @@ void Broker::applied(std::string_view key, std::string_view value) {
       replay_.stored_edges().insert(k.number);
       break;
     case Kind::will_intent:
-      if (auto w = decode_will(value)) due_wills_.emplace_back(std::string(key), std::move(w));
-      next_intent_ = std::max(next_intent_, k.number + 1);
+      if (auto w = decode_will(value)) wills_.restore(key, std::move(w));
+      wills_.see_intent(k.number);
       break;
     case Kind::outcome:
       replay_.orphans()[k.conn].emplace_back(k.number, std::string(value));
@@ -217,8 +217,7 @@ void Broker::forget_applied(std::string_view key) {
   const MetaKey k = parse_meta_key(key);
   if (k.kind == Kind::peer_route) peer_queues_.stored_routes().erase(std::string(key));
   if (k.kind == Kind::edge) replay_.stored_edges().erase(k.number);
-  if (k.kind == Kind::will_intent)
-    std::erase_if(due_wills_, [&](const auto& will) { return will.first == key; });
+  if (k.kind == Kind::will_intent) wills_.forget(key);
   if (k.kind != Kind::outcome) return;
   const auto it = replay_.orphans().find(k.conn);
   if (it == replay_.orphans().end()) return;
@@ -462,7 +461,7 @@ void Broker::attached_all(base::Instant now) {
     if (s.persistent() && s.expires_at == base::kNever && s.expiry_s != mqtt::kNoExpiry) {
       s.expires_at = now.plus_s(s.expiry_s);
     }
-    if (s.will && s.will->at == base::kNever) settle_will(s, EndBy::us, now);
+    if (s.will && s.will->at == base::kNever) wills_.settle(s, EndBy::us, now);
     const base::Instant due = s.persistent() || s.will ? std::min(s.expires_at, s.will_at()) : now;
     if (due != base::kNever) schedule(s, due);
     if (s.will_at() != base::kNever && s.will_at() != due) schedule(s, s.will_at());

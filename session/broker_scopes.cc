@@ -122,7 +122,8 @@ void Broker::remove_session(Session& s, const char* why, base::Instant now) {
   ++probe_.scopes_ended;
   events::session_removed(s, why);
   const Channel* by = s.channel;
-  if (s.will && (s.will->ours || (by != nullptr && known_end(*by, by->closed) != EndBy::device)))
+  if (s.will &&
+      (s.will->ours || (by != nullptr && wills_.known_end(*by, by->closed) != EndBy::device)))
     s.will.reset();
   const bool heard =
       s.will && usage_.registry() != nullptr &&

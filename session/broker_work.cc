@@ -31,7 +31,7 @@ bool Broker::look_for_work() const {
                   [](const Edge& e) { return !e.late.empty() && e.late.front().turn <= e.taken; });
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
-  const bool clock = serving_ && (timers || !due_wills_.empty());
+  const bool clock = serving_ && (timers || wills_.any_due());
   const bool writes = staging || estates || clock || !ending_stored_.empty() ||
                       !room_line_.empty() || retained_delivery_.is_removing();
   return commits_.has_due() || wide_fanouts_.is_spreading() || late || !clients_.ending().empty() ||
@@ -43,7 +43,7 @@ bool Broker::anything_waits() const {
   const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
   return commits_.has_deferred() || !staging_.empty() || retained_delivery_.is_filling() ||
          wide_fanouts_.is_spreading() || !clients_.ending().empty() || !ending_stored_.empty() ||
-         !room_line_.empty() || !due_wills_.empty() || retained_delivery_.is_removing() ||
+         !room_line_.empty() || wills_.any_due() || retained_delivery_.is_removing() ||
          estates_.waiting() != 0 || timers || distributor_.has_late();
 }
 
@@ -73,7 +73,7 @@ void Broker::work_some(base::Instant now) {
   wide_fanouts_.spread_some(now);
   budget_.begin_turn(kPart);
   if (serving_) run_timers(now);
-  if (serving_) publish_due_wills(now);
+  if (serving_) wills_.publish_all_due(now);
   budget_.begin_turn(kPart);
   retained_delivery_.remove_some(now);
   for (Edge& e : connections_.edges()) distributor_.send_late(e, now);
@@ -132,15 +132,6 @@ void Broker::run_timers(base::Instant now) {
     timers_.pop();
     budget_.take(TurnBudget::kSession);
     if (Session* s = sessions_.by_id({id})) on_timer(*s, now);
-  }
-}
-
-void Broker::publish_due_wills(base::Instant now) {
-  while (!due_wills_.empty() && !budget_.spent() && commits_.has_room()) {
-    auto [intent, will] = std::move(due_wills_.back());
-    due_wills_.pop_back();
-    budget_.take(TurnBudget::kSession);
-    publish_due(intent, std::move(will), now);
   }
 }
 
