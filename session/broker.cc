@@ -296,7 +296,8 @@ void Broker::writable(base::ConnId conn, base::Instant now) {
 
 void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
                           base::result<std::vector<StoredEntry>> entries, base::Instant now) {
-  if (sessions_.by_id(id) != nullptr && estates_.has(id)) return estate_loaded(id, ticket, entries);
+  if (sessions_.by_id(id) != nullptr && estates_.has(id))
+    return handover_.loaded(id, ticket, entries);
   queues_.loaded(id, ticket, std::move(entries), now);
 }
 

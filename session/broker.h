@@ -58,6 +58,7 @@
 #include "session/session.h"
 #include "session/session_records.h"
 #include "session/session_table.h"
+#include "session/shared_handover.h"
 #include "session/store.h"
 #include "session/subscription_book.h"
 #include "session/take_over_fights.h"
@@ -382,20 +383,6 @@ class Broker : public RestoreSink,
   void forget_lost_inputs(std::uint32_t link);
 
   // broker_estates.cc
-  static std::uint64_t fair_key_of(const Session& s);
-  bool leave_estate(Session& s, base::Instant now);
-  static void hold_in_memory(const Session& s, Estate& e);
-  void await_estate(base::SessionId id, bool behind_commit, base::Instant now);
-  bool restore_estate(Session& s, const pb::Session& r);
-  void read_estates_again();
-  void hand_on_some(base::Instant now);
-  void end_estate(Session& s);
-  void estate_loaded(base::SessionId id, std::uint64_t ticket,
-                     const base::result<std::vector<StoredEntry>>& entries);
-  void hand_on(Session& from, const Estate& e, const Estate::Held& h, base::Instant now);
-  void hand_to(Session& to, SubOptions options, const std::vector<std::uint32_t>& ids, Delivery& d,
-               base::Instant now);
-  SharedGroup* group_of(const Estate& e, std::string_view topic, std::uint8_t mark);
 
   // broker_lifecycle.cc
   void end_connection_of(Session& s, EndBy end, base::Instant now);
@@ -449,6 +436,8 @@ class Broker : public RestoreSink,
   MessageTranslator translator_{cx_, usage_};
   Wills wills_{cx_,    staging_,     commits_,           records_,     translator_,
                meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
+  SharedHandover handover_{cx_,      *this,          estates_, sessions_,    commits_,
+                           records_, subscriptions_, queues_,  peer_queues_, distributor_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
@@ -459,7 +448,6 @@ class Broker : public RestoreSink,
   std::deque<Deferred> staging_;       // Fanouts, a part each in turn
   FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
   Estates estates_;
-  std::vector<base::SessionId> unread_estates_;  // again at tick()
   TakeOverFights fights_;
   std::vector<base::ConnId> acks_due_;  // of reports
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.

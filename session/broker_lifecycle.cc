@@ -123,7 +123,7 @@ void Broker::go_offline(Session& s, base::Instant) {
 // The only way in which a session ends.
 void Broker::end_session(Session& s, WillOf will, base::Instant now) {
   if (s.will && will == WillOf::published) wills_.fire(s, now);
-  if (leave_estate(s, now)) return;
+  if (handover_.leave(s, now)) return;
   estates_.erase(s.id);
   subscriptions_.drop_all(s);
   if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
@@ -155,7 +155,7 @@ void Broker::tick(base::Instant now) {
   wills_.publish_late(now);
   end_credentials(now);
   queues_.read_again();
-  read_estates_again();
+  handover_.read_again();
   if (partitioned()) {
     route_book_.release_waits(now);
     route_book_.sweep(now);

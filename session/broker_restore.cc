@@ -100,7 +100,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
     s.will->ours = r.will_is_ours();
   }
   s.shared = r.shared();
-  if (restore_estate(s, r)) return;
+  if (handover_.restore(s, r)) return;
   for (const pb::Subscription& sub : r.subscriptions()) {
     subscriptions_.add(s, sub.filter(), SubOptions{static_cast<std::uint8_t>(sub.options())},
                        sub.id());
@@ -477,7 +477,7 @@ void Broker::attached_all(base::Instant now) {
   replay_.stored_edges() = {};
   orphan_queues_ = {};
   replay_.orphans() = {};
-  read_estates_again();
+  handover_.read_again();
   for (Edge& e : connections_.edges()) e.trusted = false;
   connections_.for_each([&](Channel& ch) { queues_.wake(ch, now); });
 }

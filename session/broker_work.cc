@@ -68,7 +68,7 @@ void Broker::work_some(base::Instant now) {
   retained_delivery_.fill_some(now);
   wide_fanouts_.stage_some(now);
   budget_.begin_turn(kPart);
-  if (serving_) hand_on_some(now);
+  if (serving_) handover_.go_on(now);
   budget_.begin_turn(kPart);
   wide_fanouts_.spread_some(now);
   budget_.begin_turn(kPart);

@@ -11,7 +11,7 @@ namespace berth::session {
 
 namespace {
 
-std::uint64_t fair_key_of(ConnectionTable& connections, base::ConnId conn) {
+std::uint64_t fair_key_of_turn(ConnectionTable& connections, base::ConnId conn) {
   const Channel* ch = connections.find(conn);
   return ch == nullptr ? 0 : ch->fair_key;
 }
@@ -40,7 +40,7 @@ bool WideFanouts::may_begin(Channel& ch) {
 
 // `through`: who has had it (of a QoS 2 message, before an engine died).
 void WideFanouts::begin(const Match& m, Delivery& d, Deferred out, Fanout::Through through) {
-  out.fanout = std::make_shared<Fanout>(fanouts_, fair_key_of(connections_, out.conn));
+  out.fanout = std::make_shared<Fanout>(fanouts_, fair_key_of_turn(connections_, out.conn));
   out.work = effects_.work().word();
   out.came = times_.now();
   Fanout& f = *out.fanout;

@@ -1,13 +1,10 @@
-// Shared subscriptions: what an ended session held goes to another member, in its order (MQTT 5.0
-// 4.8.2), without DUP: for that member it is the first attempt (3.3.1.1). Not a QoS 2 message that
-// may have been sent: it must not go to anybody else (4.8.2-5).
-//
-// A message of the queue leaves it in the batch that brings it into the other one, so an engine's
-// death neither loses nor doubles it. The session stays in the table of sessions, and its record in
-// the store, under a name that no client can have, until its queue is empty.
-#include <algorithm>
+#include "session/shared_handover.h"
 
-#include "session/broker.h"
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+
 #include "session/entry_codec.h"
 #include "session/principal_key.h"
 #include "session/records.pb.h"
@@ -28,14 +25,8 @@ std::string estate_key(const Session& s) {
 
 }  // namespace
 
-std::uint64_t Broker::fair_key_of(const Session& s) {
-  std::string_view who = principal_of(s.client_id);
-  if (who.empty() && s.held.holder() != nullptr) who = s.held.holder()->principal();
-  return std::hash<std::string_view>{}(is_registered(who) ? tenant_of(who) : who);
-}
-
 // Before a session ends. True: it stays until what it holds has been handed on.
-bool Broker::leave_estate(Session& s, base::Instant now) {
+bool SharedHandover::leave(Session& s, base::Instant now) {
   if (!s.shared || s.peer != 0 || estates_.has(s.id)) return false;
   Estate e;
   for (const Subscription& sub : s.subscriptions) {
@@ -60,12 +51,12 @@ bool Broker::leave_estate(Session& s, base::Instant now) {
   const bool stored = !e.read_all;
   estates_.add(s.id, std::move(e));
   if (stored) records_.put(s);
-  await_estate(s.id, commits_.has_uncommitted(), now);
+  await(s.id, commits_.has_uncommitted(), now);
   return true;
 }
 
 // Without replay an expiry-0 session has nothing in the store.
-void Broker::hold_in_memory(const Session& s, Estate& e) {
+void SharedHandover::hold_in_memory(const Session& s, Estate& e) {
   for (std::size_t i = 0; s.outbox && i < s.outbox->ring.size(); ++i) {
     const OutEntry& o = s.outbox->ring[i];
     const bool unsent = o.state == EntryState::queued;
@@ -75,8 +66,14 @@ void Broker::hold_in_memory(const Session& s, Estate& e) {
   }
 }
 
+std::uint64_t SharedHandover::fair_key_of(const Session& s) {
+  std::string_view who = principal_of(s.client_id);
+  if (who.empty() && s.held.holder() != nullptr) who = s.held.holder()->principal();
+  return std::hash<std::string_view>{}(is_registered(who) ? tenant_of(who) : who);
+}
+
 // Its turn comes when all that is in the open batch, of its queue too, can be read.
-void Broker::await_estate(base::SessionId id, bool behind_commit, base::Instant now) {
+void SharedHandover::await(base::SessionId id, bool behind_commit, base::Instant now) {
   Deferred d;
   d.kind = Deferred::Kind::call;
   d.call = [this, id](base::Instant) {
@@ -89,14 +86,14 @@ void Broker::await_estate(base::SessionId id, bool behind_commit, base::Instant 
 }
 
 // Those found in the store, and those whose read has failed.
-void Broker::read_estates_again() {
+void SharedHandover::read_again() {
   may_have_work_ = may_have_work_ || !unread_estates_.empty();
   for (const base::SessionId id : std::exchange(unread_estates_, {})) {
     if (const Estate* e = estates_.find(id)) estates_.wait(id, e->fair_key);
   }
 }
 
-bool Broker::restore_estate(Session& s, const pb::Session& r) {
+bool SharedHandover::restore(Session& s, const pb::Session& r) {
   if (!r.ended()) return false;
   Estate e{.groups = {r.groups().begin(), r.groups().end()}, .maybe_sent = r.sent_max()};
   e.fair_key = fair_key_of(s);
@@ -107,7 +104,7 @@ bool Broker::restore_estate(Session& s, const pb::Session& r) {
 }
 
 // A part of what waits, of each in turn.
-void Broker::hand_on_some(base::Instant now) {
+void SharedHandover::go_on(base::Instant now) {
   for (std::size_t n = estates_.waiting(); n != 0 && commits_.has_room() && !budget_.spent(); --n) {
     const base::SessionId id = estates_.next();
     Estate* e = estates_.find(id);
@@ -118,7 +115,7 @@ void Broker::hand_on_some(base::Instant now) {
     budget_.begin_share();
     if (estates_.is_skipped(id)) {
       probe_.shared_skipped += s->flow().queued;
-      end_estate(*s);
+      end(*s);
       continue;
     }
     while (!e->held.empty() && commits_.has_room() && !budget_.share_spent()) {
@@ -128,7 +125,7 @@ void Broker::hand_on_some(base::Instant now) {
     if (!e->held.empty() || (!e->read_all && !estates_.may_read())) {
       estates_.wait(id, e->fair_key);
     } else if (e->read_all) {
-      end_estate(*s);
+      end(*s);
     } else {
       estates_.reading(*e, queues_.next_ticket());
       effects_.load_queue(id, e->from, kReadMessages, kReadBytes, e->ticket);
@@ -136,15 +133,15 @@ void Broker::hand_on_some(base::Instant now) {
   }
 }
 
-void Broker::end_estate(Session& s) {
+void SharedHandover::end(Session& s) {
   if (s.stored || s.flow().queued != 0)
     commits_.write({.kind = WriteKind::delete_session, .session = s.id});
   estates_.erase(s.id);
   sessions_.erase(s);
 }
 
-void Broker::estate_loaded(base::SessionId id, std::uint64_t ticket,
-                           const base::result<std::vector<StoredEntry>>& entries) {
+void SharedHandover::loaded(base::SessionId id, std::uint64_t ticket,
+                            const base::result<std::vector<StoredEntry>>& entries) {
   Estate* e = estates_.find(id);
   if (e == nullptr || e->ticket != ticket) return;
   estates_.has_read(*e);
@@ -167,7 +164,8 @@ void Broker::estate_loaded(base::SessionId id, std::uint64_t ticket,
 }
 
 // One message. Its entry is removed in the batch that has the other member's.
-void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base::Instant now) {
+void SharedHandover::hand_on(Session& from, const Estate& e, const Estate::Held& h,
+                             base::Instant now) {
   budget_.take(TurnBudget::kDelivery);
   if (h.seq != 0) {
     commits_.write({.kind = WriteKind::remove, .session = from.id, .seq = h.seq});
@@ -200,8 +198,8 @@ void Broker::hand_on(Session& from, const Estate& e, const Estate::Held& h, base
   hand_to(*to, options, std::vector<std::uint32_t>(id != 0 ? 1 : 0, id), d, now);
 }
 
-void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uint32_t>& ids,
-                     Delivery& d, base::Instant now) {
+void SharedHandover::hand_to(Session& to, SubOptions options, const std::vector<std::uint32_t>& ids,
+                             Delivery& d, base::Instant now) {
   const base::ConnId conn = to.channel != nullptr ? to.channel->conn : base::kNoConn;
   const WorksFor scope = works_for(conn);
   if (options.qos() != 0) {
@@ -217,19 +215,19 @@ void Broker::hand_to(Session& to, SubOptions options, const std::vector<std::uin
     if (s == nullptr || s->channel == nullptr || !s->channel->live()) return;
     const WorksFor its = works_for(s->channel->conn);
     const MessageView m = message->view();
-    new_message();
+    port_.new_message();
     if (!effects_.writable(s->channel->conn)) {
       ++probe_.drop_slow_qos0;
       return;
     }
-    deliver(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids, at);
+    port_.deliver(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids, at);
   };
   commits_.submit(std::move(late), commits_.has_uncommitted(), now);
 }
 
 // The group that it came by: one of its session's, else (it has unsubscribed since) the only one
 // that has this mark.
-SharedGroup* Broker::group_of(const Estate& e, std::string_view topic, std::uint8_t mark) {
+SharedGroup* SharedHandover::group_of(const Estate& e, std::string_view topic, std::uint8_t mark) {
   SharedGroup* other = nullptr;
   std::size_t n = 0;
   for (SharedGroup* g : distributor_.match(topic).groups) {
