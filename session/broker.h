@@ -453,8 +453,11 @@ class Broker : public RestoreSink,
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
   std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
                       std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
-      timers_,
-      credentials_due_;  // when credentials of connections end, conn
+      timers_;
+  // When credentials of connections end, conn.
+  std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
+                      std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
+      credentials_due_;
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   // -- other partitions
   std::vector<Source> sources_;  // by partition
