@@ -22,12 +22,6 @@ using protocol::mqtt::Reason;
 namespace {
 constexpr std::size_t kConnectPacketMax = 64 * 1024;
 constexpr std::uint8_t kConnectHeader = 0x10;
-
-// Does the end of this connection write its session's record, or remove it?
-bool ends_in_store(const Channel& ch) {
-  const Session* s = ch.session;
-  return s != nullptr && (s->stored || s->persistent() || s->will);
-}
 }  // namespace
 
 Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
@@ -244,40 +238,6 @@ void Broker::closed(base::ConnId conn, CloseReason cause) {
   clients_.end_soon(*ch);
 }
 
-// The end of a connection takes effect behind all that it said before: what waits for a commit, and
-// what has not been read because of it (a DISCONNECT, which takes the will back). The end of a
-// stored session's connection writes its record, and waits for room in the batch; while the store
-// takes nothing, the others end all the same.
-void Broker::end_connections(base::Instant now) {
-  const auto can_end = [](const Channel* ch) {
-    return ch != nullptr && ch->closed && !gated(*ch) && !ch->resting &&
-           !(ch->live() && ch->stalled);
-  };
-  const auto end = [&](Channel& ch) {
-    const WorksFor scope = works_for(ch.conn);
-    const CloseReason cause = *std::exchange(ch.closed, std::nullopt);
-    budget_.take(TurnBudget::kSession);
-    finish_close(ch.conn, cause, now);
-  };
-  std::size_t i = 0;
-  for (; i < clients_.ending().size() && !budget_.spent(); ++i) {
-    Channel* ch = connections_.find(clients_.ending()[i]);
-    if (!can_end(ch)) continue;
-    if (ends_in_store(*ch)) {
-      ending_stored_.push_back(ch->conn);
-    } else {
-      end(*ch);
-    }
-  }
-  clients_.ending().erase(clients_.ending().begin(),
-                          clients_.ending().begin() + static_cast<std::ptrdiff_t>(i));
-  for (i = 0; i < ending_stored_.size() && !budget_.spent() && commits_.has_room(); ++i) {
-    if (Channel* ch = connections_.find(ending_stored_[i]); can_end(ch)) end(*ch);
-  }
-  ending_stored_.erase(ending_stored_.begin(),
-                       ending_stored_.begin() + static_cast<std::ptrdiff_t>(i));
-}
-
 void Broker::edge_acked(base::ConnId conn, std::uint64_t in_ack) {
   if (Channel* ch = connections_.find(conn)) ch->edge_in_ack = in_ack;
 }
@@ -305,9 +265,9 @@ void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
 
 void Broker::end_turn(base::Instant now) {
   if (may_have_work_) work(now);
-  if (!clients_.ending().empty() || !ending_stored_.empty()) {
+  if (life_.any_ending()) {
     budget_.begin_turn();
-    end_connections(now);
+    life_.end_connections(now);
   }
   flush_state();
   connections_.free_forgotten();

@@ -56,6 +56,7 @@
 #include "session/router.h"
 #include "session/scope.h"
 #include "session/session.h"
+#include "session/session_life.h"
 #include "session/session_records.h"
 #include "session/session_table.h"
 #include "session/shared_handover.h"
@@ -241,7 +242,6 @@ class Broker : public RestoreSink,
   bool anything_waits() const;
   bool may_write_record(Channel& ch);
   void call_some(base::Instant now);
-  void run_timers(base::Instant now);
   // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
   // `optional`; head_ is empty when it is too large even so. `encode` writes to head_.
   template <class F>
@@ -269,7 +269,6 @@ class Broker : public RestoreSink,
   void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
                    protocol::mqtt::Reason reason, Quota quota, const char* text) override;
   void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) override;
-  void end_connections(base::Instant now);
   void flush_state();
 
   // broker_connect.cc
@@ -282,18 +281,12 @@ class Broker : public RestoreSink,
   void let_in(Channel& ch, base::Instant now);
   void establish(Channel& ch, base::Instant now);
   void answer_connect(Channel& ch, bool present, bool wrote, base::Instant now);
-  Session& claim_session(Channel& ch, bool& present, base::Instant now);
-  void bind(Channel& ch, Session& s);
-  void apply_connect(Channel& ch, Session& s, base::Instant now);
-  static void use_fair_key(Channel& ch);
   void send_connack(Channel& ch, bool session_present, base::Instant now);
-  void take_over(Session& s, const Channel& by, base::Instant now);
   std::string connack_properties(const Channel& ch) const;
   std::string assign_client_id();
   // broker_scopes.cc
   protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
   void use_scope(Channel& ch, ScopePtr scope);
-  void remove_session(Session& s, const char* why, base::Instant now);
   // broker_access.cc
   bool credential_good(Channel& ch, base::Instant now);
   void end_credentials(base::Instant now);
@@ -301,8 +294,6 @@ class Broker : public RestoreSink,
 
   // broker_holdings.cc
   protocol::mqtt::Reason admit_holdings(Channel& ch);
-  void make_place(const Channel& ch, base::Instant now);
-  void replace_session(Session& s, const Channel& by, base::Instant now);
 
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -385,17 +376,7 @@ class Broker : public RestoreSink,
   // broker_estates.cc
 
   // broker_lifecycle.cc
-  void end_connection_of(Session& s, EndBy end, base::Instant now);
-  void detach(Channel& ch, protocol::link::CloseReason cause, base::Instant now);
-  void finish_close(base::ConnId conn, protocol::link::CloseReason cause, base::Instant now);
-  void end_session(Session& s, WillOf will, base::Instant now);
   void settle_sequence(Session& s);
-  void go_offline(Session& s, base::Instant now);
-  void schedule(Session& s, base::Instant at) {
-    timers_.push({at.ms, s.id.value});
-    may_have_work_ = may_have_work_ || at <= latest_;
-  }
-  void on_timer(Session& s, base::Instant now);
   void publish_sys(base::Instant now);
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
@@ -438,22 +419,17 @@ class Broker : public RestoreSink,
                meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
   SharedHandover handover_{cx_,      *this,          estates_, sessions_,    commits_,
                            records_, subscriptions_, queues_,  peer_queues_, distributor_};
+  SessionLife life_{cx_,      connections_,   usage_,  sessions_, commits_, clients_, replay_,
+                    records_, subscriptions_, queues_, wills_,    estates_, handover_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
-
-  std::vector<base::ConnId> ending_stored_;  // of these, whose end writes a record
 
   bool in_work_ = false;
   std::deque<Deferred> staging_;       // Fanouts, a part each in turn
   FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
   Estates estates_;
-  TakeOverFights fights_;
   std::vector<base::ConnId> acks_due_;  // of reports
-  // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
-  std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
-                      std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
-      timers_;
   // When credentials of connections end, conn.
   std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
                       std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>

@@ -157,7 +157,7 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
     return refuse_connect(*ch, ch->version, held, Quota::none,
                           "too many sessions, or its will and filters take too many bytes");
   }
-  use_fair_key(*ch);
+  life_.use_fair_key(*ch);
   if (writes_record(*ch) && !may_write_record(*ch)) return;
   let_in(*ch, now);
 }
@@ -183,7 +183,7 @@ void Broker::let_in(Channel& ch, base::Instant now) {
     ++probe_.connect_unavailable;
     return refuse_connect(ch, ch.version, Reason::server_unavailable);
   }
-  make_place(ch, now);
+  life_.make_place(ch, now);
   if (const Quota q = meter_.admit_connection(ch, now); q != Quota::none) {
     ++probe_.connect_quota;
     const bool rate = q == Quota::connects;
@@ -198,122 +198,14 @@ void Broker::let_in(Channel& ch, base::Instant now) {
   }
 }
 
-// Finds or makes the session and decides Session Present, once for each CONNECT: a replayed CONNECT
-// of a connection that already owns the session repeats the first answer.
-Session& Broker::claim_session(Channel& ch, bool& present, base::Instant now) {
-  const PendingConnect& c = *ch.connect;
-  std::uint64_t newest = 0;
-  Session* s = sessions_.by_client(c.client_id);
-  if (s != nullptr && s->stored && connections_.owned_by(*s, ch)) {
-    ++probe_.applied_replays;
-    present = s->session_present;
-    if (s->limbo && !s->persistent()) {  // what it said behind its CONNECT comes again
-      subscriptions_.drop_all(*s);
-      s->received.reset();
-    }
-    return *s;
-  }
-  if (s != nullptr && s->channel == nullptr &&
-      s->expires_at <= now) {  // and no tick has been since
-    on_timer(*s, now);
-    s = sessions_.by_client(c.client_id);
-  }
-  if (s != nullptr && s->channel != nullptr) take_over(*s, ch, now);
-  if (s != nullptr && s->limbo) {  // a take-over too: its edge hears of it when it comes back
-    ++probe_.session_taken_over;
-    if (s->will) ++probe_.wills_suppressed;  // as likely our edge has ended as the device: I6
-    s->will.reset();
-    s->limbo = false;
-    s->end_stay();
-  }
-  if (s != nullptr && (c.clean_start || !s->persistent())) {
-    // 3.1.3.2.2: the session ends, so a will that has waited for its delay is due; unless it has
-    // waited because of us (I6).
-    const bool waited = s->persistent() && s->will && !s->will->ours;
-    newest = s->epoch;
-    end_session(*s, waited ? WillOf::published : WillOf::dropped, now);
-    s = nullptr;
-  }
-  present = s != nullptr;
-  if (s == nullptr) {
-    ++probe_.session_created;
-    Session& made = sessions_.make_new(c.client_id);
-    sessions_.hold(made, principal_key(ch));
-    made.epoch = newest;  // the connection it is taken from must not pass for its owner
-    return made;
-  }
-  ++probe_.session_resumed;
-  return *s;
-}
-
-// One whose end is known is not taken over: its device has come back before its end had its turn.
-// The old connection of a session ends before the new one's CONNACK (3.1.4-3).
-void Broker::take_over(Session& s, const Channel& by, base::Instant now) {
-  Channel& old = *s.channel;
-  const EndBy end = wills_.known_end(old, old.closed);        // it may not have had its turn yet
-  const bool closing = old.state == Channel::State::closing;  // its end has been said
-  if (!closing && !old.closed) {
-    ++probe_.session_taken_over;
-    if (fights_.taken(std::hash<std::string_view>{}(s.client_id), now)) ++probe_.take_over_fights;
-    events::taken_over(old, &by);
-    clients_.fail(old, Reason::session_taken_over, CloseReason::taken_over);
-  } else if (!closing) {
-    if (old.live() && !old.clean_disconnect) events::edge_closed(old, *old.closed);
-    old.state = Channel::State::closing;
-  }
-  old.session = nullptr;
-  s.channel = nullptr;
-  sessions_.count_online(s, -1);
-  s.end_stay();
-  wills_.settle(s, end, now);
-  go_offline(s, now);
-}
-
-void Broker::bind(Channel& ch, Session& s) {
-  BERTH_ASSERT(s.channel == nullptr);
-  s.channel = &ch;
-  s.limbo = false;
-  ch.session = &s;
-  if (ch.scope) sessions_.join_account(s, ch.scope->site());
-  sessions_.count_online(s, 1);
-}
-
-void Broker::apply_connect(Channel& ch, Session& s, base::Instant now) {
-  PendingConnect& c = *ch.connect;
-  const bool replayed = connections_.owned_by(s, ch);
-  if (!replayed && s.flow_) s.flow_->sent_before = s.flow_->sent_max;
-  s.epoch = std::max(s.epoch + 1, static_cast<std::uint64_t>(now.ms));
-  s.owner_edge = connections_.edge_of(ch.conn);
-  s.owner_conn = ch.conn.local().packed();
-  s.ends_offline = c.expiry_s == 0 && s.persistent();
-  if (!s.ends_offline) s.expiry_s = c.expiry_s;
-  s.expires_at = base::kNever;
-  s.will = std::move(c.will);
-  if (s.persistent() || s.flow_) {
-    Flow& q = s.own_flow();
-    ch.resend_through = q.sent_before;
-    q.sent_seq = q.first_seq - 1;
-    if (s.persistent()) q.sent_max = std::max(q.sent_max, q.last_seq) + kSentStride;
-  }
-  if (!c.user_name.empty()) ch.user_name = std::make_unique<std::string>(c.user_name);
-  use_fair_key(ch);
-}
-
-// Turns are shared among tenants; those who are not registered have one each.
-void Broker::use_fair_key(Channel& ch) {
-  const std::string key = principal_key(ch);
-  const std::hash<std::string_view> hash;
-  ch.fair_key = hash(is_registered(key) ? tenant_of(key) : std::string_view(key));
-}
-
 void Broker::establish(Channel& ch, base::Instant now) {
   bool present = false;
   const std::size_t before = commits_.writes();
-  Session& s = claim_session(ch, present, now);
+  Session& s = life_.claim(ch, present, now);
   const bool was_stored = s.stored;
-  apply_connect(ch, s, now);
+  life_.apply_connect(ch, s, now);
   s.session_present = present;
-  bind(ch, s);
+  life_.bind(ch, s);
   if (present) subscriptions_.review_resumed(ch);
   credential_good(ch, now);  // it has just been looked at; for when it ends
   if (ch.park) subscribe_commands(ch, s, present, now);

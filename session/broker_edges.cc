@@ -107,7 +107,7 @@ void Broker::edge_gone(std::uint32_t link, base::Instant now) {
   }
   for (Session* s : theirs) {
     s->limbo = false;
-    end_connection_of(*s, EndBy::us, now);
+    life_.connection_ended(*s, EndBy::us, now);
   }
   replay_.remove_orphans_of(e.id);
   commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});

@@ -40,29 +40,4 @@ Reason Broker::admit_holdings(Channel& ch) {
   return Reason::quota_exceeded;
 }
 
-// A device that comes with another client id takes its own place: those of its sessions end whose
-// CONNECT is the longest ago.
-void Broker::make_place(const Channel& ch, base::Instant now) {
-  if (sessions_.by_client(ch.connect->client_id) != nullptr) return;
-  std::vector<Session*> own;
-  for (const base::SessionId id : sessions_.holdings().full_device(principal_key(ch))) {
-    if (Session* s = sessions_.by_id(id)) own.push_back(s);
-  }
-  std::sort(own.begin(), own.end(),
-            [](const Session* a, const Session* b) { return a->epoch < b->epoch; });
-  const std::uint32_t most = options_.holdings.per_device;
-  for (std::size_t i = 0; i + most <= own.size(); ++i) {
-    events::session_replaced(*own[i], ch);
-    replace_session(*own[i], ch, now);
-  }
-}
-
-void Broker::replace_session(Session& s, const Channel& by, base::Instant now) {
-  ++probe_.device_replaced;
-  if (s.channel != nullptr) take_over(s, by, now);
-  // In limbo: as likely our edge has ended as the device, I6.
-  const bool ours = std::exchange(s.limbo, false) || (s.will && s.will->ours);
-  end_session(s, ours ? WillOf::dropped : WillOf::published, now);
-}
-
 }  // namespace berth::session

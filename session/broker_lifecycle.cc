@@ -47,102 +47,6 @@ bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
   return true;
 }
 
-void Broker::finish_close(base::ConnId conn, CloseReason cause, base::Instant now) {
-  Channel* ch = connections_.find(conn);
-  if (ch == nullptr) return;
-  if (ch->live()) events::edge_closed(*ch, cause);  // else it has been said
-  const std::size_t before = commits_.writes();
-  detach(*ch, cause, now);
-  if (ch->applied) {
-    for (const auto& [offset, outcome] : *ch->applied) {
-      const std::string key = replay_.key_of(*ch, offset);
-      commits_.write({.kind = WriteKind::remove_applied, .key = key});
-    }
-  }
-  if (commits_.writes() == before) {
-    connections_.forget(*ch);
-    effects_.release(conn);
-    return;
-  }
-  // The edge may forget the connection only when its end is durable; the channel can go now, but
-  // its slot must not be reused before.
-  ch->state = Channel::State::closing;
-  commits_.defer_call(*ch, [this, conn](base::Instant) {
-    if (Channel* c = connections_.find(conn)) connections_.forget(*c);
-    effects_.release(conn);
-  });
-}
-
-// The session's side of the end of a connection.
-void Broker::detach(Channel& ch, CloseReason cause, base::Instant now) {
-  Session* s = std::exchange(ch.session, nullptr);
-  ch.state = Channel::State::closing;
-  if (s == nullptr) return;
-  BERTH_ASSERT(s->channel == &ch);
-  s->channel = nullptr;
-  sessions_.count_online(*s, -1);
-  end_connection_of(*s, wills_.known_end(ch, cause), now);
-}
-
-void Broker::end_connection_of(Session& s, EndBy end, base::Instant now) {
-  s.end_stay();
-  wills_.settle(s, end, now);
-  if (s.persistent()) {
-    s.expires_at = s.expiry_s == mqtt::kNoExpiry ? base::kNever : now.plus_s(s.expiry_s);
-    go_offline(s, now);
-  } else if (s.will) {  // ours: kept for the grace, then the will fires if nobody came back
-    subscriptions_.drop_all(s);
-    go_offline(s, now);
-  } else {
-    end_session(s, WillOf::dropped, now);
-  }
-}
-
-// No memory for messages of a session that is offline. This connection need not have come to all
-// that an earlier one had sent.
-void Broker::go_offline(Session& s, base::Instant) {
-  if (s.outbox) {
-    queues_.trim(s);
-    // Only there is what another member of a shared subscription gets.
-    if (options_.replay || s.persistent() || !s.shared) s.outbox.reset();
-  }
-  if (s.flow().last_seq == 0) {
-    s.flow_.reset();
-  } else {
-    Flow& q = *s.flow_;
-    q.sent_max = std::max(q.sent_seq, q.sent_before);
-    q.sent_surely = std::max(q.sent_seq, q.sent_surely);
-  }
-  if (s.persistent() || s.will) {
-    records_.put(s);
-  }
-  if (s.expires_at != base::kNever) schedule(s, s.expires_at);
-  if (s.will_at() != base::kNever) schedule(s, s.will_at());
-}
-
-// The only way in which a session ends.
-void Broker::end_session(Session& s, WillOf will, base::Instant now) {
-  if (s.will && will == WillOf::published) wills_.fire(s, now);
-  if (handover_.leave(s, now)) return;
-  estates_.erase(s.id);
-  subscriptions_.drop_all(s);
-  if (s.stored || s.flow().queued != 0 || s.flow().last_seq > s.flow().durable_seq) {
-    commits_.write({.kind = WriteKind::delete_session, .session = s.id});
-  }
-  sessions_.erase(s);
-}
-
-void Broker::on_timer(Session& s, base::Instant now) {
-  if (s.channel != nullptr || estates_.has(s.id)) return;
-  const bool expired = s.expires_at <= now;
-  if (s.will && s.will->at <= now) wills_.fire(s, now);
-  if (expired) {
-    ++probe_.session_expired;
-    events::session_expired(s);
-  }
-  if (expired || (!s.persistent() && !s.will)) end_session(s, WillOf::published, now);
-}
-
 // Among the applied records; the release before does not look at it.
 void Broker::keep_clock(std::string_view reference) {
   commits_.write({.kind = WriteKind::put_applied, .key = kClockKey, .value = reference});
@@ -163,7 +67,7 @@ void Broker::tick(base::Instant now) {
   }
   may_have_work_ = true;  // timers; and a look each second, whatever may have been missed
   budget_.begin_turn();
-  run_timers(now);
+  life_.run_timers(now);
   retained_delivery_.sweep_expired(now);
   if (options_.sys_interval_s != 0 && now >= sys_at_) {
     publish_sys(now);

@@ -234,7 +234,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.loopback = a.loopback;
   ch.address = a.peer;
   ch.peer_port = a.peer_port;
-  use_fair_key(ch);
+  life_.use_fair_key(ch);
   ch.gone = a.ended;
   if (!a.connected)
     ch.newcomer = std::make_unique<Newcomer>(Newcomer{a.peer, a.certificate, a.authorities});
@@ -309,7 +309,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   }
   if (stored && (s == nullptr || s->id.value != id.session() || s->epoch != id.epoch()))
     return lost();
-  if (s != nullptr && s->channel != nullptr) take_over(*s, ch, now);
+  if (s != nullptr && s->channel != nullptr) life_.take_over(*s, ch, now);
   pb::VolatileState v;
   if (!stored && volatile_from(a.cookie, v)) {
     const bool subscribed = v.subscriptions_size() != 0 || v.filters_stored();
@@ -319,7 +319,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     if (v.filters_stored() && (s == nullptr || !s->keeps_filters)) return lost();
   }
   if (!stored && s != nullptr && s->id.value != id.session()) {
-    end_session(*s, WillOf::dropped, now);
+    life_.end_session(*s, WillOf::dropped, now);
     s = nullptr;
   }
   if (s == nullptr) {
@@ -345,8 +345,8 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
     s->will = will_from_pb(id.will());
     sessions_.hold_will(*s->will, *s);
   }
-  bind(ch, *s);
-  use_fair_key(ch);
+  life_.bind(ch, *s);
+  life_.use_fair_key(ch);
   return true;
 }
 
@@ -463,9 +463,9 @@ void Broker::attached_all(base::Instant now) {
     }
     if (s.will && s.will->at == base::kNever) wills_.settle(s, EndBy::us, now);
     const base::Instant due = s.persistent() || s.will ? std::min(s.expires_at, s.will_at()) : now;
-    if (due != base::kNever) schedule(s, due);
-    if (s.will_at() != base::kNever && s.will_at() != due) schedule(s, s.will_at());
-    if (s.expires_at != base::kNever && s.expires_at != due) schedule(s, s.expires_at);
+    if (due != base::kNever) life_.schedule(s, due);
+    if (s.will_at() != base::kNever && s.will_at() != due) life_.schedule(s, s.will_at());
+    if (s.expires_at != base::kNever && s.expires_at != due) life_.schedule(s, s.expires_at);
   }
   for (const auto& [id, extent] : orphan_queues_) {
     commits_.write({.kind = WriteKind::delete_session, .session = {id}});

@@ -93,7 +93,7 @@ void Broker::review_scopes(const Principals& registry, const std::vector<base::S
   }
   for (Session* s : gone) {
     const bool there = registry.exists(principal_of(s->client_id));
-    remove_session(*s, there ? "it is at another site now" : kRemoved, now);
+    life_.remove_session(*s, there ? "it is at another site now" : kRemoved, now);
   }
 }
 
@@ -112,35 +112,8 @@ void Broker::remove_sessions(const std::vector<base::SessionId>& sessions, base:
     Session* const s = sessions_.by_id(id);
     if (s == nullptr) continue;
     const WorksFor scope = works_for(s->channel == nullptr ? base::kNoConn : s->channel->conn);
-    remove_session(*s, kRemoved, now);
+    life_.remove_session(*s, kRemoved, now);
   }
-}
-
-// With its connection and its queue: it is nobody's any more. Its tenant hears its will, unless its
-// device or we have ended the connection; it is not retained, nobody would take it back.
-void Broker::remove_session(Session& s, const char* why, base::Instant now) {
-  ++probe_.scopes_ended;
-  events::session_removed(s, why);
-  const Channel* by = s.channel;
-  if (s.will &&
-      (s.will->ours || (by != nullptr && wills_.known_end(*by, by->closed) != EndBy::device)))
-    s.will.reset();
-  const bool heard =
-      s.will && usage_.registry() != nullptr &&
-      usage_.registry()->scope_of_will(principal_from(principal_of(s.client_id)), {});
-  if (s.will && heard) {
-    MessageView m = s.will->message->view();
-    m.retain = false;
-    s.will->message = MessagePtr(m);
-  }
-  if (Channel* ch = s.channel; ch != nullptr) {
-    const WorksFor scope = works_for(ch->conn);
-    clients_.fail(*ch, Reason::administrative_action, CloseReason::policy, why);
-    ch->session = nullptr;
-    s.channel = nullptr;
-    sessions_.count_online(s, -1);
-  }
-  end_session(s, heard ? WillOf::published : WillOf::dropped, now);
 }
 
 }  // namespace berth::session

@@ -29,10 +29,10 @@ bool Broker::look_for_work() const {
   const bool late =
       std::any_of(connections_.edges().begin(), connections_.edges().end(),
                   [](const Edge& e) { return !e.late.empty() && e.late.front().turn <= e.taken; });
-  const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
+  const bool timers = life_.any_timer_due();
   const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
   const bool clock = serving_ && (timers || wills_.any_due());
-  const bool writes = staging || estates || clock || !ending_stored_.empty() ||
+  const bool writes = staging || estates || clock || life_.any_ending_in_store() ||
                       !room_line_.empty() || retained_delivery_.is_removing();
   return commits_.has_due() || wide_fanouts_.is_spreading() || late || !clients_.ending().empty() ||
          (writes && commits_.has_room());
@@ -40,11 +40,11 @@ bool Broker::look_for_work() const {
 
 // Whether it can be done now or not.
 bool Broker::anything_waits() const {
-  const bool timers = !timers_.empty() && timers_.top().first <= latest_.ms;
+  const bool timers = life_.any_timer_due();
   return commits_.has_deferred() || !staging_.empty() || retained_delivery_.is_filling() ||
-         wide_fanouts_.is_spreading() || !clients_.ending().empty() || !ending_stored_.empty() ||
-         !room_line_.empty() || wills_.any_due() || retained_delivery_.is_removing() ||
-         estates_.waiting() != 0 || timers || distributor_.has_late();
+         wide_fanouts_.is_spreading() || life_.any_ending() || !room_line_.empty() ||
+         wills_.any_due() || retained_delivery_.is_removing() || estates_.waiting() != 0 ||
+         timers || distributor_.has_late();
 }
 
 std::uint64_t Broker::fair_key(base::ConnId conn) {
@@ -72,7 +72,7 @@ void Broker::work_some(base::Instant now) {
   budget_.begin_turn(kPart);
   wide_fanouts_.spread_some(now);
   budget_.begin_turn(kPart);
-  if (serving_) run_timers(now);
+  if (serving_) life_.run_timers(now);
   if (serving_) wills_.publish_all_due(now);
   budget_.begin_turn(kPart);
   retained_delivery_.remove_some(now);
@@ -124,15 +124,5 @@ void Broker::call_some(base::Instant now) {
 // -- retained messages into a queue
 
 // -- what is due at one time
-
-void Broker::run_timers(base::Instant now) {
-  while (!timers_.empty() && timers_.top().first <= latest_.ms && !budget_.spent() &&
-         commits_.has_room()) {
-    const std::uint64_t id = timers_.top().second;
-    timers_.pop();
-    budget_.take(TurnBudget::kSession);
-    if (Session* s = sessions_.by_id({id})) on_timer(*s, now);
-  }
-}
 
 }  // namespace berth::session
