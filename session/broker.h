@@ -274,14 +274,23 @@ class Broker : public RestoreSink,
   // broker_connect.cc
   void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
-                      Quota quota = Quota::none, std::string_view why = {}, ComeBack when = {});
+                      Quota quota = Quota::none, std::string_view why = {}) {
+    refuse(ch, v, reason, quota, why, {});
+  }
+  void refuse_login(Channel& ch, protocol::mqtt::Reason reason, Quota quota = Quota::none,
+                    std::string_view why = {}, ComeBack when = {}) {
+    refuse(ch, ch.version, reason, quota, why, when);
+  }
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota, const char* text = nullptr);
   bool writes_record(const Channel& ch) const;
   void let_in(Channel& ch, base::Instant now);
   void establish(Channel& ch, base::Instant now);
   void answer_connect(Channel& ch, bool present, bool wrote, base::Instant now);
-  void send_connack(Channel& ch, bool session_present, base::Instant now);
+  void refuse(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason, Quota quota,
+              std::string_view why, ComeBack when) override;
+  bool accept(Channel& ch, bool present, base::Instant now) override;
+  void go_live(Channel& ch, bool present, base::Instant now);
   std::string connack_properties(const Channel& ch) const;
   std::string assign_client_id();
   // broker_scopes.cc
@@ -328,6 +337,12 @@ class Broker : public RestoreSink,
   void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota, std::string_view why,
                     ComeBack when = {});
   void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
+  void bound(Channel& ch, Session& s, bool present, base::Instant now) override {
+    if (ch.park) subscribe_commands(ch, s, present, now);
+  }
+  std::uint8_t level(const Channel& ch) const override {
+    return ch.park ? protocol::park::kLevel : static_cast<std::uint8_t>(ch.version);
+  }
   void send_welcome(Channel& ch, bool present, base::Instant now);
   static std::string resume_token(const Session& s);
   bool in_sequence(Channel& ch, const protocol::park::Frame& f);

@@ -48,8 +48,8 @@ std::string version_fault(const mqtt::Frame& f) {
 
 }  // namespace
 
-void Broker::refuse_connect(Channel& ch, mqtt::Version v, Reason reason, Quota quota,
-                            std::string_view why, ComeBack when) {
+void Broker::refuse(Channel& ch, mqtt::Version v, Reason reason, Quota quota, std::string_view why,
+                    ComeBack when) {
   if (ch.park) return refuse_hello(ch, reason, quota, why, when);
   events::refused(ch, reason, quota, why);
   std::string properties;
@@ -144,18 +144,18 @@ void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant n
   if (result.reason == Reason::success) result.reason = admit(*ch, result);
   if (result.reason == Reason::banned) {
     ++probe_.connect_banned;
-    return refuse_connect(*ch, ch->version, result.reason, Quota::none, result.why);
+    return refuse_login(*ch, result.reason, Quota::none, result.why);
   }
   if (result.reason != Reason::success) {
     const bool throttled = result.reason == Reason::connection_rate_exceeded;
     ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
-    return refuse_connect(*ch, ch->version, result.reason, Quota::none, result.why,
-                          {result.limit, result.retry_after_ms});
+    return refuse_login(*ch, result.reason, Quota::none, result.why,
+                        {result.limit, result.retry_after_ms});
   }
   if (const Reason held = admit_holdings(*ch); held != Reason::success) {
     ++probe_.connect_quota;
-    return refuse_connect(*ch, ch->version, held, Quota::none,
-                          "too many sessions, or its will and filters take too many bytes");
+    return refuse_login(*ch, held, Quota::none,
+                        "too many sessions, or its will and filters take too many bytes");
   }
   life_.use_fair_key(*ch);
   if (writes_record(*ch) && !may_write_record(*ch)) return;
@@ -181,15 +181,14 @@ void Broker::let_in(Channel& ch, base::Instant now) {
   }
   if (wills_.draining()) {
     ++probe_.connect_unavailable;
-    return refuse_connect(ch, ch.version, Reason::server_unavailable);
+    return refuse_login(ch, Reason::server_unavailable);
   }
   life_.make_place(ch, now);
   if (const Quota q = meter_.admit_connection(ch, now); q != Quota::none) {
     ++probe_.connect_quota;
     const bool rate = q == Quota::connects;
-    return refuse_connect(ch, ch.version,
-                          rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q, {},
-                          {.limit = {}, .after_ms = rate ? 1000u : 0u});
+    return refuse_login(ch, rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q, {},
+                        {.limit = {}, .after_ms = rate ? 1000u : 0u});
   }
   establish(ch, now);
   if (ch.live() && ch.stalled) {  // the answer came later than its CONNECT
@@ -208,7 +207,7 @@ void Broker::establish(Channel& ch, base::Instant now) {
   life_.bind(ch, s);
   if (present) subscriptions_.review_resumed(ch);
   credential_good(ch, now);  // it has just been looked at; for when it ends
-  if (ch.park) subscribe_commands(ch, s, present, now);
+  bound(ch, s, present, now);
   if (s.persistent() || s.will || was_stored) records_.put(s);
   answer_connect(ch, present, commits_.writes() != before, now);
 }
@@ -217,12 +216,12 @@ void Broker::establish(Channel& ch, base::Instant now) {
 void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant now) {
   const bool subscribes = ch.park != nullptr;
   const bool routes = !subscribes || route_book_.known();
-  if (!wrote && routes) return send_connack(ch, present, now);
+  if (!wrote && routes) return go_live(ch, present, now);
   stall(ch);
   const auto answer = [this, conn = ch.conn, present](base::Instant t) {
     Channel* c = connections_.find(conn);
     if (c != nullptr && c->state == Channel::State::authenticating && c->session != nullptr) {
-      send_connack(*c, present, t);
+      go_live(*c, present, t);
     }
   };
   if (!wrote) return route_book_.await(ch, answer, false, now);
@@ -233,27 +232,29 @@ void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant
   });
 }
 
-void Broker::send_connack(Channel& ch, bool session_present, base::Instant now) {
+bool Broker::accept(Channel& ch, bool present, base::Instant now) {
   if (ch.park) {
-    send_welcome(ch, session_present, now);
-  } else {
-    const std::string props = ch.v5() ? connack_properties(ch) : std::string();
-    const bool said = say(ch, {}, [&](std::string_view) {
-      mqtt::encode_connack(head_, ch.version, session_present, Reason::success, props);
-    });
-    if (!said) return;
+    send_welcome(ch, present, now);
+    return true;
   }
-  const auto level = static_cast<std::uint8_t>(ch.version);
+  const std::string props = ch.v5() ? connack_properties(ch) : std::string();
+  return say(ch, {}, [&](std::string_view) {
+    mqtt::encode_connack(head_, ch.version, present, Reason::success, props);
+  });
+}
+
+void Broker::go_live(Channel& ch, bool present, base::Instant now) {
+  if (!accept(ch, present, now)) return;
   ++probe_.connect_ok;
   protocol::link::EdgeSettings settings = ch.connect->settings;
   settings.connected = true;
-  settings.version = ch.park ? protocol::park::kLevel : level;
+  settings.version = level(ch);
   settings.keep_alive_s = ch.keep_alive_s;
   effects_.connected(ch.conn, settings);
   ch.connect.reset();
   ch.state = Channel::State::live;
   ch.connack_sent = true;
-  events::connected(ch, session_present);
+  events::connected(ch, present);
   cookies_.changed(ch, CookieSlot::identity);
   if (ch.session->flow_)
     cookies_.changed(ch, CookieSlot::sent_seq);  // where this connection begins

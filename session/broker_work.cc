@@ -111,7 +111,7 @@ void Broker::call_some(base::Instant now) {
       let_in(*ch, now);
     } else {
       ++probe_.connect_unauthorized;
-      refuse_connect(*ch, ch->version, protocol::mqtt::Reason::not_authorized, Quota::none,
+      refuse_login(*ch, protocol::mqtt::Reason::not_authorized, Quota::none,
                      "its device or account was removed while its CONNECT waited");
     }
   }

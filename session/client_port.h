@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "protocol/mqtt/types.h"
+#include "session/core_types.h"
 #include "session/message.h"
 #include "session/quota.h"
 #include "session/session.h"
@@ -16,6 +17,16 @@ namespace berth::session {
 
 class ClientPort {
  public:
+  // The level of the protocol, as edges and records have it.
+  virtual std::uint8_t level(const Channel& ch) const = 0;
+  // A CONNECT or HELLO is refused. `why`: for the log, and for who has shown who it is; empty: as
+  // the reason says.
+  virtual void refuse(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
+                      Quota quota, std::string_view why, ComeBack when) = 0;
+  // The session is bound; what the protocol subscribes to by itself is to be subscribed now.
+  virtual void bound(Channel& ch, Session& s, bool present, base::Instant now) = 0;
+  // CONNACK or WELCOME. False: it does not fit, the connection ends.
+  virtual bool accept(Channel& ch, bool present, base::Instant now) = 0;
   // An input has taken effect: PUBACK, PUBREC, PUBREL, PUBCOMP; or the report `id` of a Park
   // device. `text`: why it was refused, a literal; null: as the reason says.
   virtual void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
