@@ -52,6 +52,7 @@
 #include "session/replay_log.h"
 #include "session/retained_delivery.h"
 #include "session/retained_removal.h"
+#include "session/rights.h"
 #include "session/route_book.h"
 #include "session/router.h"
 #include "session/scope.h"
@@ -178,18 +179,24 @@ class Broker : public RestoreSink,
   // sessions of devices that are gone or elsewhere, when they are reviewed, a few at a time: 2 us
   // each. `removed`: for remove_sessions(); of who has been removed, whoever has the name now.
   using Ids = std::vector<base::SessionId>;
-  Ids concerned(const Concerned& who, Ids& removed);
+  Ids concerned(const Concerned& who, Ids& removed) { return rights_.concerned(who, removed); }
+  void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now) {
+    rights_.review_scopes(registry, sessions, now);
+  }
+  void remove_sessions(const Ids& sessions, base::Instant now) {
+    rights_.remove_sessions(sessions, now);
+  }
+  Ids under_access() const { return rights_.under_access(); }
+  void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user) {
+    rights_.review_access(sessions, is_user);
+  }
   // Behind these: ends what is retained at these filters (RetainedRemoval), a part in each turn.
   void remove_retained(std::vector<std::string> filters, base::Instant now) {
     retained_delivery_.remove(std::move(filters), now);
   }
-  void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now);
-  void remove_sessions(const Ids& sessions, base::Instant now);
 
   // -- rules and users of files have changed; null: everything is allowed. under_access(): to be
   // reviewed, a few at a time. `is_user`: may still log in as when it did; empty: everybody may.
-  std::vector<base::SessionId> under_access() const;
-  void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user);
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
   // it; batches commit in order, committed() is called once for each.
@@ -295,10 +302,7 @@ class Broker : public RestoreSink,
   std::string assign_client_id();
   // broker_scopes.cc
   protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
-  void use_scope(Channel& ch, ScopePtr scope);
   // broker_access.cc
-  bool credential_good(Channel& ch, base::Instant now);
-  void end_credentials(base::Instant now);
   // broker_quota.cc
 
   // broker_holdings.cc
@@ -436,6 +440,8 @@ class Broker : public RestoreSink,
                            records_, subscriptions_, queues_,  peer_queues_, distributor_};
   SessionLife life_{cx_,      connections_,   usage_,  sessions_, commits_, clients_, replay_,
                     records_, subscriptions_, queues_, wills_,    estates_, handover_};
+  Rights rights_{cx_,      connections_, usage_,         sessions_, clients_,
+                 records_, cookies_,     subscriptions_, life_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
@@ -445,10 +451,6 @@ class Broker : public RestoreSink,
   FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
   Estates estates_;
   std::vector<base::ConnId> acks_due_;  // of reports
-  // When credentials of connections end, conn.
-  std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
-                      std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
-      credentials_due_;
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   // -- other partitions
   std::vector<Source> sources_;  // by partition

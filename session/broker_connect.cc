@@ -206,7 +206,7 @@ void Broker::establish(Channel& ch, base::Instant now) {
   s.session_present = present;
   life_.bind(ch, s);
   if (present) subscriptions_.review_resumed(ch);
-  credential_good(ch, now);  // it has just been looked at; for when it ends
+  rights_.credential_good(ch, now);  // it has just been looked at; for when it ends
   bound(ch, s, present, now);
   if (s.persistent() || s.will || was_stored) records_.put(s);
   answer_connect(ch, present, commits_.writes() != before, now);

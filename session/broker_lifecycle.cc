@@ -57,7 +57,7 @@ void Broker::tick(base::Instant now) {
   usage_.accounts().second();
   meter_.resume_throttled();
   wills_.publish_late(now);
-  end_credentials(now);
+  rights_.end_credentials(now);
   queues_.read_again();
   handover_.read_again();
   if (partitioned()) {

@@ -112,7 +112,7 @@ void Broker::call_some(base::Instant now) {
     } else {
       ++probe_.connect_unauthorized;
       refuse_login(*ch, protocol::mqtt::Reason::not_authorized, Quota::none,
-                     "its device or account was removed while its CONNECT waited");
+                   "its device or account was removed while its CONNECT waited");
     }
   }
 }

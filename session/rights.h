@@ -1,0 +1,78 @@
+// Rights that have changed since somebody came in: the registry, rules of access, users,
+// credentials. What is not allowed any more ends at once, when a session is resumed, and when a new
+// engine begins. Reviews are bounded by the caller, who gives a few sessions at a time: 2 us each.
+// One shard, one thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <queue>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "session/clients.h"
+#include "session/connection_table.h"
+#include "session/context.h"
+#include "session/cookie_writer.h"
+#include "session/principals.h"
+#include "session/session_life.h"
+#include "session/session_records.h"
+#include "session/session_table.h"
+#include "session/subscription_book.h"
+#include "session/tenant_usage.h"
+
+namespace berth::session {
+
+class Rights final : private Room {
+ public:
+  Rights(Context& cx, ConnectionTable& connections, TenantUsage& usage, SessionTable& sessions,
+         Clients& clients, SessionRecords& records, CookieWriter& cookies,
+         SubscriptionBook& subscriptions, SessionLife& life)
+      : Room(cx),
+        connections_(connections),
+        usage_(usage),
+        sessions_(sessions),
+        clients_(clients),
+        records_(records),
+        cookies_(cookies),
+        subscriptions_(subscriptions),
+        life_(life) {}
+
+  using Ids = std::vector<base::SessionId>;
+
+  // The sessions that a change of the registry may concern, for review_scopes(). `removed`: for
+  // remove_sessions(); of who has been removed, whoever has the name now.
+  Ids concerned(const Concerned& who, Ids& removed);
+  // Connections that have no Scope any more end, and sessions of devices that are gone or
+  // elsewhere.
+  void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now);
+  void remove_sessions(const Ids& sessions, base::Instant now);
+  // The sessions that rules and users of files concern, for review_access().
+  std::vector<base::SessionId> under_access() const;
+  // `is_user`: may still log in as when it did; empty: everybody may.
+  void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user);
+  // False: the credential it came in with is not good any more.
+  bool credential_good(Channel& ch, base::Instant now);
+  // Once a second: connections whose credential has expired end.
+  void end_credentials(base::Instant now);
+
+ private:
+  // Another one of the same device or account.
+  void use_scope(Channel& ch, ScopePtr scope);
+
+  ConnectionTable& connections_;
+  TenantUsage& usage_;
+  SessionTable& sessions_;
+  Clients& clients_;
+  SessionRecords& records_;
+  CookieWriter& cookies_;
+  SubscriptionBook& subscriptions_;
+  SessionLife& life_;
+  // When credentials of connections end, conn.
+  std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
+                      std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>
+      credentials_due_;
+};
+
+}  // namespace berth::session
