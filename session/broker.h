@@ -42,6 +42,7 @@
 #include "session/distributor.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
+#include "session/login.h"
 #include "session/message_translator.h"
 #include "session/meter.h"
 #include "session/order_clock.h"
@@ -161,9 +162,11 @@ class Broker : public RestoreSink,
   }
 
   // -- answers to Effects
+  void authenticated(base::ConnId conn, AuthResult result, base::Instant now) {
+    login_.authenticated(conn, std::move(result), now);
+  }
   void queue_loaded(base::SessionId id, std::uint64_t ticket,
                     base::result<std::vector<StoredEntry>> entries, base::Instant now);
-  void authenticated(base::ConnId conn, AuthResult result, base::Instant now);
 
   // -- tenants and what they use. Before anything is restored.
   void use_registry(const Principals& registry) { usage_.use_registry(registry); }
@@ -247,8 +250,6 @@ class Broker : public RestoreSink,
   void work(base::Instant now);
   void work_some(base::Instant now);
   bool anything_waits() const;
-  bool may_write_record(Channel& ch);
-  void call_some(base::Instant now);
   // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
   // `optional`; head_ is empty when it is too large even so. `encode` writes to head_.
   template <class F>
@@ -284,29 +285,18 @@ class Broker : public RestoreSink,
                       Quota quota = Quota::none, std::string_view why = {}) {
     refuse(ch, v, reason, quota, why, {});
   }
-  void refuse_login(Channel& ch, protocol::mqtt::Reason reason, Quota quota = Quota::none,
-                    std::string_view why = {}, ComeBack when = {}) {
-    refuse(ch, ch.version, reason, quota, why, when);
-  }
   bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
                       protocol::mqtt::Reason reason, Quota quota, const char* text = nullptr);
-  bool writes_record(const Channel& ch) const;
-  void let_in(Channel& ch, base::Instant now);
-  void establish(Channel& ch, base::Instant now);
-  void answer_connect(Channel& ch, bool present, bool wrote, base::Instant now);
   void refuse(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason, Quota quota,
               std::string_view why, ComeBack when) override;
   bool accept(Channel& ch, bool present, base::Instant now) override;
-  void go_live(Channel& ch, bool present, base::Instant now);
   std::string connack_properties(const Channel& ch) const;
   std::string assign_client_id();
   // broker_scopes.cc
-  protocol::mqtt::Reason admit(Channel& ch, AuthResult& result);
   // broker_access.cc
   // broker_quota.cc
 
   // broker_holdings.cc
-  protocol::mqtt::Reason admit_holdings(Channel& ch);
 
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -442,13 +432,15 @@ class Broker : public RestoreSink,
                     records_, subscriptions_, queues_, wills_,    estates_, handover_};
   Rights rights_{cx_,      connections_, usage_,         sessions_, clients_,
                  records_, cookies_,     subscriptions_, life_};
+  Login login_{cx_,     *this,         connections_, usage_,      sessions_,      commits_,
+               gate_,   records_,      cookies_,     route_book_, subscriptions_, meter_,
+               queues_, wide_fanouts_, wills_,       life_,       rights_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
 
   bool in_work_ = false;
-  std::deque<Deferred> staging_;       // Fanouts, a part each in turn
-  FairQueue<base::ConnId> room_line_;  // CONNECTs and SUBSCRIBEs, until a batch has room
+  std::deque<Deferred> staging_;  // Fanouts, a part each in turn
   Estates estates_;
   std::vector<base::ConnId> acks_due_;  // of reports
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;

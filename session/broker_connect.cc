@@ -131,105 +131,9 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
                       .client_id = c->client_id};
   ch.connect = std::move(c);
   ch.state = Channel::State::authenticating;
-  if (peer) return authenticated(ch.conn, {}, now);  // its link has shown who it is
+  if (peer) return login_.authenticated(ch.conn, {}, now);  // its link has shown who it is
   effects_.authenticate(ch.conn, std::move(request));
   if (ch.state == Channel::State::authenticating) stall(ch);
-}
-
-void Broker::authenticated(base::ConnId conn, AuthResult result, base::Instant now) {
-  Channel* ch = connections_.find(conn);
-  const bool waits = ch != nullptr && ch->state == Channel::State::authenticating && ch->connect;
-  if (!waits || ch->session != nullptr) return;
-  const WorksFor scope = works_for(conn);
-  if (result.reason == Reason::success) result.reason = admit(*ch, result);
-  if (result.reason == Reason::banned) {
-    ++probe_.connect_banned;
-    return refuse_login(*ch, result.reason, Quota::none, result.why);
-  }
-  if (result.reason != Reason::success) {
-    const bool throttled = result.reason == Reason::connection_rate_exceeded;
-    ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
-    return refuse_login(*ch, result.reason, Quota::none, result.why,
-                        {result.limit, result.retry_after_ms});
-  }
-  if (const Reason held = admit_holdings(*ch); held != Reason::success) {
-    ++probe_.connect_quota;
-    return refuse_login(*ch, held, Quota::none,
-                        "too many sessions, or its will and filters take too many bytes");
-  }
-  life_.use_fair_key(*ch);
-  if (writes_record(*ch) && !may_write_record(*ch)) return;
-  let_in(*ch, now);
-}
-
-// May its CONNECT write records? Not where old and new session have expiry 0 and no will.
-bool Broker::writes_record(const Channel& ch) const {
-  if (connections_.edges()[ch.conn.link()].internal) return false;
-  const PendingConnect& c = *ch.connect;
-  const Session* s = find_session(c.client_id);
-  return c.expiry_s != 0 || c.will || (s != nullptr && (s->stored || s->will));
-}
-
-// After the check of who it is, and at its turn to write a record.
-void Broker::let_in(Channel& ch, base::Instant now) {
-  const Session* s = sessions_.by_client(ch.connect->client_id);
-  if (s != nullptr && s->channel != nullptr && s->persistent() &&
-      wide_fanouts_.has_unstaged(*s->channel)) {
-    ch.room_line = Channel::RoomLine::waits;
-    may_have_work_ = true;
-    return room_line_.push(ch.fair_key, ch.conn);
-  }
-  if (wills_.draining()) {
-    ++probe_.connect_unavailable;
-    return refuse_login(ch, Reason::server_unavailable);
-  }
-  life_.make_place(ch, now);
-  if (const Quota q = meter_.admit_connection(ch, now); q != Quota::none) {
-    ++probe_.connect_quota;
-    const bool rate = q == Quota::connects;
-    return refuse_login(ch, rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q, {},
-                        {.limit = {}, .after_ms = rate ? 1000u : 0u});
-  }
-  establish(ch, now);
-  if (ch.live() && ch.stalled) {  // the answer came later than its CONNECT
-    effects_.acknowledge(ch.conn, ch.in_off);
-    connections_.unstall(ch);
-  }
-}
-
-void Broker::establish(Channel& ch, base::Instant now) {
-  bool present = false;
-  const std::size_t before = commits_.writes();
-  Session& s = life_.claim(ch, present, now);
-  const bool was_stored = s.stored;
-  life_.apply_connect(ch, s, now);
-  s.session_present = present;
-  life_.bind(ch, s);
-  if (present) subscriptions_.review_resumed(ch);
-  rights_.credential_good(ch, now);  // it has just been looked at; for when it ends
-  bound(ch, s, present, now);
-  if (s.persistent() || s.will || was_stored) records_.put(s);
-  answer_connect(ch, present, commits_.writes() != before, now);
-}
-
-// When it is durable; and what subscribes with it (Park) when all partitions know of it.
-void Broker::answer_connect(Channel& ch, bool present, bool wrote, base::Instant now) {
-  const bool subscribes = ch.park != nullptr;
-  const bool routes = !subscribes || route_book_.known();
-  if (!wrote && routes) return go_live(ch, present, now);
-  stall(ch);
-  const auto answer = [this, conn = ch.conn, present](base::Instant t) {
-    Channel* c = connections_.find(conn);
-    if (c != nullptr && c->state == Channel::State::authenticating && c->session != nullptr) {
-      go_live(*c, present, t);
-    }
-  };
-  if (!wrote) return route_book_.await(ch, answer, false, now);
-  commits_.defer_call(ch, [this, answer, subscribes, conn = ch.conn](base::Instant t) {
-    Channel* c = connections_.find(conn);
-    if (!subscribes || route_book_.known() || c == nullptr) return answer(t);
-    route_book_.await(*c, answer, true, t);
-  });
 }
 
 bool Broker::accept(Channel& ch, bool present, base::Instant now) {
@@ -241,28 +145,6 @@ bool Broker::accept(Channel& ch, bool present, base::Instant now) {
   return say(ch, {}, [&](std::string_view) {
     mqtt::encode_connack(head_, ch.version, present, Reason::success, props);
   });
-}
-
-void Broker::go_live(Channel& ch, bool present, base::Instant now) {
-  if (!accept(ch, present, now)) return;
-  ++probe_.connect_ok;
-  protocol::link::EdgeSettings settings = ch.connect->settings;
-  settings.connected = true;
-  settings.version = level(ch);
-  settings.keep_alive_s = ch.keep_alive_s;
-  effects_.connected(ch.conn, settings);
-  ch.connect.reset();
-  ch.state = Channel::State::live;
-  ch.connack_sent = true;
-  events::connected(ch, present);
-  cookies_.changed(ch, CookieSlot::identity);
-  if (ch.session->flow_)
-    cookies_.changed(ch, CookieSlot::sent_seq);  // where this connection begins
-  if (!ch.session->persistent()) {
-    cookies_.changed(ch, CookieSlot::volatile_state);
-    subscriptions_.changed(ch);
-  }
-  queues_.pump(*ch.session, now);
 }
 
 // What the server chose (3.2.2.3). Absent means: QoS 2, retain, wildcards, subscription identifiers

@@ -33,7 +33,8 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     stall(ch);
     return false;
   }
-  if (subscriptions_.records_filters(ch, f.body.size()) && !may_write_record(ch)) return false;
+  if (subscriptions_.records_filters(ch, f.body.size()) && !login_.may_write_record(ch))
+    return false;
   mqtt::SubscribeView v;
   const Reason e = mqtt::decode_subscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
@@ -178,7 +179,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     stall(ch);
     return false;
   }
-  if (subscriptions_.records_filters(ch, 0) && !may_write_record(ch)) return false;
+  if (subscriptions_.records_filters(ch, 0) && !login_.may_write_record(ch)) return false;
   mqtt::UnsubscribeView v;
   const Reason e = mqtt::decode_unsubscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {

@@ -13,15 +13,6 @@ using protocol::link::CookieSlot;
 
 namespace {
 constexpr std::int64_t kPart = TurnBudget::kTurn / 4;  // of a turn, for each kind of such work
-
-// The registry may have changed since its log-in; a review looks at sessions, and it has none yet.
-bool still_registered(Channel& ch, const Principals* registry) {
-  if (registry == nullptr || !ch.scope) return true;
-  ScopePtr scope = registry->scope_of(ch.scope->who());
-  if (!scope) return false;
-  ch.scope = std::move(scope);
-  return true;
-}
 }  // namespace
 
 bool Broker::look_for_work() const {
@@ -33,7 +24,7 @@ bool Broker::look_for_work() const {
   const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
   const bool clock = serving_ && (timers || wills_.any_due());
   const bool writes = staging || estates || clock || life_.any_ending_in_store() ||
-                      !room_line_.empty() || retained_delivery_.is_removing();
+                      login_.any_waits() || retained_delivery_.is_removing();
   return commits_.has_due() || wide_fanouts_.is_spreading() || late || !clients_.ending().empty() ||
          (writes && commits_.has_room());
 }
@@ -42,7 +33,7 @@ bool Broker::look_for_work() const {
 bool Broker::anything_waits() const {
   const bool timers = life_.any_timer_due();
   return commits_.has_deferred() || !staging_.empty() || retained_delivery_.is_filling() ||
-         wide_fanouts_.is_spreading() || life_.any_ending() || !room_line_.empty() ||
+         wide_fanouts_.is_spreading() || life_.any_ending() || login_.any_waits() ||
          wills_.any_due() || retained_delivery_.is_removing() || estates_.waiting() != 0 ||
          timers || distributor_.has_late();
 }
@@ -77,45 +68,10 @@ void Broker::work_some(base::Instant now) {
   budget_.begin_turn(kPart);
   retained_delivery_.remove_some(now);
   for (Edge& e : connections_.edges()) distributor_.send_late(e, now);
-  call_some(now);
+  login_.call_some(now);
 }
 
 // -- records that wait for a batch with room
-
-// False: its session's record has to wait for a batch with room, behind those that wait already.
-bool Broker::may_write_record(Channel& ch) {
-  using RoomLine = Channel::RoomLine;
-  const bool called = std::exchange(ch.room_line, RoomLine::none) == RoomLine::called;
-  if (commits_.has_room() && (called || room_line_.empty())) return true;
-  ch.room_line = RoomLine::waits;
-  if (ch.state != Channel::State::authenticating) ch.resting = true;
-  may_have_work_ = true;
-  room_line_.push(ch.fair_key, ch.conn);
-  return false;
-}
-
-// So many that the batch stays below twice its bytes: what a session may hold is 64 KiB by default.
-void Broker::call_some(base::Instant now) {
-  constexpr int kAtOnce = 16;
-  for (int n = 0; n < kAtOnce && !room_line_.empty() && commits_.has_room(); ++n) {
-    const base::ConnId conn = room_line_.pop();
-    Channel* ch = connections_.find(conn);
-    if (ch == nullptr || ch->room_line != Channel::RoomLine::waits)
-      continue;  // another one's place
-    const WorksFor scope = works_for(conn);
-    const bool connects = ch->state == Channel::State::authenticating;
-    ch->room_line = connects ? Channel::RoomLine::none : Channel::RoomLine::called;
-    if (!connects) {
-      effects_.resume(conn);
-    } else if (still_registered(*ch, usage_.registry())) {
-      let_in(*ch, now);
-    } else {
-      ++probe_.connect_unauthorized;
-      refuse_login(*ch, protocol::mqtt::Reason::not_authorized, Quota::none,
-                   "its device or account was removed while its CONNECT waited");
-    }
-  }
-}
 
 // -- what waited for a commit
 
