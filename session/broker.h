@@ -42,6 +42,7 @@
 #include "session/distributor.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
+#include "session/intake.h"
 #include "session/login.h"
 #include "session/message_translator.h"
 #include "session/meter.h"
@@ -285,8 +286,6 @@ class Broker : public RestoreSink,
                       Quota quota = Quota::none, std::string_view why = {}) {
     refuse(ch, v, reason, quota, why, {});
   }
-  bool refuse_publish(Channel& ch, const protocol::mqtt::PublishView& p,
-                      protocol::mqtt::Reason reason, Quota quota, const char* text = nullptr);
   void refuse(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason, Quota quota,
               std::string_view why, ComeBack when) override;
   bool accept(Channel& ch, bool present, base::Instant now) override;
@@ -301,12 +300,6 @@ class Broker : public RestoreSink,
   // broker_publish.cc
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
-  bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
-  // `id`: by which it is acknowledged, a packet id or a report's seq.
-  void accept_publish(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id,
-                      const Match& m, base::Instant now);
-  void fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh);
-  void put_received(const Channel& ch, std::uint16_t packet_id);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   // broker_route.cc
   // broker_deliver.cc
@@ -435,6 +428,8 @@ class Broker : public RestoreSink,
   Login login_{cx_,     *this,         connections_, usage_,      sessions_,      commits_,
                gate_,   records_,      cookies_,     route_book_, subscriptions_, meter_,
                queues_, wide_fanouts_, wills_,       life_,       rights_};
+  Intake intake_{cx_,     *this,  order_clock_, connections_,       commits_,     clients_,
+                 replay_, meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};

@@ -308,7 +308,7 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
     refuse_report(ch, f, Reason::quota_exceeded, m.quota);
   } else if (matched != nullptr) {
     p.topic = inside;
-    accept_publish(ch, p, f.seq, *matched, now);
+    intake_.accept(ch, p, f.seq, *matched, now);
   } else {
     ++probe_.authz_denied;
     ++probe_.drop_not_authorized;

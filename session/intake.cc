@@ -1,0 +1,162 @@
+#include "session/intake.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+
+namespace berth::session {
+
+namespace mqtt = protocol::mqtt;
+using mqtt::PacketType;
+using mqtt::Property;
+using mqtt::Reason;
+
+namespace {
+
+PacketType reply_type(std::uint8_t qos) {
+  return qos == 1 ? PacketType::puback : qos == 2 ? PacketType::pubrec : PacketType{};
+}
+
+}  // namespace
+
+// `m`: of its topic.
+void Intake::accept(Channel& ch, const mqtt::PublishView& p, std::uint32_t id, const Match& m,
+                    base::Instant now) {
+  Session& s = *ch.session;
+  Delivery d{.message = {.topic = p.topic,
+                         .payload = p.payload,
+                         .forwarded = p.properties.forwarded,
+                         .qos = p.qos,
+                         .retain = p.retain},
+             .owned = {},
+             .publisher = s.id,
+             .origin = ch.conn};
+  if (p.properties.has(Property::message_expiry)) {
+    d.message.expires_at = messages_at(now).plus_s(p.properties.message_expiry_s);
+  }
+  bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
+  if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;
+  const bool retain = d.message.retain = meter_.may_retain(d.message, fresh);
+  const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
+  if (p.qos != 0) ++ch.unacked_in;
+  if (m.empty()) ++probe_.drop_no_subscribers;
+  const Reason reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
+  const bool many = wide_fanouts_.is_fanout(m, p.qos, p.payload.size()) ||
+                    (p.qos == 2 && replay_.fanned_out_through(ch));
+  if (!must_stage && !many && !distributor_.needs_staging(m, d)) {
+    distributor_.deliver(m, d, nullptr, now);
+    if (p.qos == 0) return;
+    times_.acknowledged(times_.now());
+    return port_.acknowledge(ch, reply_type(p.qos), id, reason, Quota::none, nullptr);
+  }
+  Deferred reply_to{.kind = Deferred::Kind::publish,
+                    .reply_type = reply_type(p.qos),
+                    .reason = reason,
+                    .packet_id = id,
+                    .conn = {},
+                    .in_off = 0,
+                    .message = {},
+                    .publisher = s.id,
+                    .picks = {},
+                    .spilled = {},
+                    .fanout = {},
+                    .call = {}};
+  if (retain && fresh) reply_to.stamp = d.message.stamp = retained_delivery_.next_stamp(now);
+  if (many) return fan_out(ch, m, d, std::move(reply_to), fresh);
+  reply_to.message = d.own();
+  const std::size_t before = commits_.writes();
+  if (!fresh) reply_to.spilled = replay_.spilled_before(ch);
+  distributor_.stage(m, d, reply_to, fresh);
+  if (retain && fresh) retained_delivery_.store(d.message);
+  if (p.qos == 2 && s.persistent() && fresh) put_received(ch, p.packet_id);
+  if (p.qos == 2 && fresh && commits_.writes() != before &&
+      (!s.persistent() || !reply_to.spilled.empty())) {
+    reply_to.in_off = ch.in_off;
+    replay_.record_spilled(ch, reply_to);
+  }
+  commits_.defer_or_run(ch, std::move(reply_to), commits_.writes() != before, now);
+}
+
+// 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
+bool Intake::refuse(Channel& ch, const mqtt::PublishView& p, Reason reason, Quota quota,
+                    const char* text) {
+  if (p.qos != 0) ++ch.unacked_in;
+  const Reason r = ch.v5() ? reason : Reason::success;
+  if (p.qos == 2 && ch.v5()) --ch.unacked_in;
+  if (gated(ch)) {
+    commits_.defer(ch, {.reply_type = reply_type(p.qos),
+                        .reason = r,
+                        .packet_id = p.packet_id,
+                        .quota = quota,
+                        .text = text});
+  } else if (p.qos != 0) {
+    times_.acknowledged(times_.now());
+    port_.acknowledge(ch, reply_type(p.qos), p.packet_id, r, quota, text);
+  }
+  return true;
+}
+
+// False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that a
+// dead engine has committed.
+bool Intake::admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh) {
+  Session& s = *ch.session;
+  if (!s.received) {
+    s.received = std::make_unique<boost::unordered_flat_map<std::uint16_t, Received>>();
+  }
+  const auto [it, inserted] =
+      s.received->try_emplace(packet_id, Received{.edge = connections_.edge_of(ch.conn),
+                                                  .conn = ch.conn.local().packed(),
+                                                  .offset = ch.in_off});
+  const Received& r = it->second;
+  const bool replayed = !inserted && !r.effective && r.edge == connections_.edge_of(ch.conn) &&
+                        r.conn == ch.conn.local().packed() && r.offset == ch.in_off &&
+                        ch.in_off <= ch.replay_end;
+  if (!inserted && !replayed) {
+    clients_.defer_or_reply(ch, {.reply_type = PacketType::pubrec, .packet_id = packet_id});
+    return false;
+  }
+  if (replayed) ++probe_.applied_replays;
+  fresh = !replayed && replay_.outcome_of(ch) == nullptr;
+  return true;
+}
+
+void Intake::put_received(const Channel& ch, std::uint16_t packet_id) {
+  (*ch.session->received)[packet_id].stored = true;
+  std::string from;
+  base::put_varint(from, ch.conn.local().packed());
+  base::put_varint(from, ch.in_off);
+  base::put_varint(from, connections_.edge_of(ch.conn));
+  commits_.write({.kind = WriteKind::put_received,
+                  .session = ch.session->id,
+                  .seq = packet_id,
+                  .epoch = ch.session->epoch,
+                  .value = from});
+}
+
+// The first part of a Fanout: what is not staged for each receiver by itself.
+void Intake::fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh) {
+  const Publisher p = distributor_.publisher_of(d);
+  if (p.since != nullptr) *p.since = order_clock_.next();
+  out.message = d.own();
+  if (fresh && d.message.retain && partitioned()) peer_queues_.stage_retained(m, d);
+  if (fresh && d.message.retain) retained_delivery_.store(d.message);
+  const auto id = static_cast<std::uint16_t>(out.packet_id);
+  if (d.message.qos == 2 && ch.session->persistent() && fresh) put_received(ch, id);
+  out.conn = ch.conn;
+  out.in_off = ch.in_off;
+  ++ch.pending;
+  stall(ch);
+  Fanout::Through through;
+  if (d.message.qos == 2 && fresh) {
+    replay_.record(
+        ch, replay_.fanned_out_groups(through.route));  // in the batch that says it was received
+  } else if (d.message.qos == 2) {  // where nothing says how far: the last release, all groups
+    through =
+        replay_.fanned_out_through(ch).value_or(Fanout::Through{.session = 0, .route = UINT32_MAX});
+  }
+  wide_fanouts_.begin(m, d, std::move(out), through);
+}
+
+}  // namespace berth::session
