@@ -47,6 +47,7 @@
 #include "session/message_translator.h"
 #include "session/meter.h"
 #include "session/order_clock.h"
+#include "session/peer_intake.h"
 #include "session/peer_queues.h"
 #include "session/peer_tag.h"
 #include "session/principals.h"
@@ -142,13 +143,14 @@ class Broker : public RestoreSink,
 
   // -- other partitions (broker_peers.cc, bridge.h). `source`: the partition a message comes from.
   // It numbers its messages anew.
-  void begin_source(std::uint32_t source);
-  // `seq` 0: QoS 0. Taken once for each number; `done` when it is durable.
+  void begin_source(std::uint32_t source) { peer_intake_.begin_source(source); }
   void publish_from(std::uint32_t source, std::uint64_t seq, const PeerTag& tag,
-                    const MessageView& m, base::Instant now, std::function<void()> done);
+                    const MessageView& m, base::Instant now, std::function<void()> done) {
+    peer_intake_.publish(source, seq, tag, m, now, std::move(done));
+  }
   // It has killed engines: it is taken, and nobody gets it (I12). Of source kWillSource: a will
   // whose publication was begun, known before attached_all().
-  void skip_forwarded(protocol::link::ForwardedWork w);
+  void skip_forwarded(protocol::link::ForwardedWork w) { peer_intake_.skip(w); }
   // What our sessions have subscribed to: raw filters, as they come and go. Each change has the
   // next number; routes_reached() says up to which a partition knows them.
   void watch_routes(std::function<void(std::string_view raw, bool added)> f) {
@@ -366,7 +368,6 @@ class Broker : public RestoreSink,
   void restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value);
   void on_peer_subscribe(Channel& ch, const protocol::mqtt::SubscribeView& v);
   void on_peer_unsubscribe(Channel& ch, const protocol::mqtt::UnsubscribeView& v);
-  void remember_taken(std::uint32_t source, std::uint64_t seq);
   bool send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                     std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                     base::Instant now);
@@ -430,6 +431,8 @@ class Broker : public RestoreSink,
                queues_, wide_fanouts_, wills_,       life_,       rights_};
   Intake intake_{cx_,     *this,  order_clock_, connections_,       commits_,     clients_,
                  replay_, meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
+  PeerIntake peer_intake_{cx_,         sources_,           estates_,     commits_,
+                          route_book_, retained_delivery_, distributor_, wills_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
