@@ -261,6 +261,10 @@ void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
   queues_.loaded(id, ticket, std::move(entries), now);
 }
 
+std::vector<std::uint64_t> Broker::missing_edges() const {
+  return {replay_.stored_edges().begin(), replay_.stored_edges().end()};
+}
+
 // -- cookies
 
 void Broker::end_turn(base::Instant now) {

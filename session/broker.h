@@ -40,6 +40,7 @@
 #include "session/delivery_queues.h"
 #include "session/device_messages.h"
 #include "session/distributor.h"
+#include "session/edge_links.h"
 #include "session/estates.h"
 #include "session/fair_queue.h"
 #include "session/intake.h"
@@ -126,13 +127,14 @@ class Broker : public RestoreSink,
   // (again): their inputs may run when `done` is called, the edge is in the store then, for the
   // engine after us.
   // `internal`: it carries other partitions' bridges only and is not waited for by successors.
-  void edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal = false);
-  void edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done);
-  // The link broke: the edge may come back with its connections, so nobody is told of an end. What
-  // it has not accepted has not happened and will be said again.
-  void edge_lost(std::uint32_t link, base::Instant now);
-  // It will not come back. Its connections have ended, not by their devices' will.
-  void edge_gone(std::uint32_t link, base::Instant now);
+  void edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal = false) {
+    edge_links_.came(link, edge_id, internal);
+  }
+  void edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done) {
+    edge_links_.attached(link, now, std::move(done));
+  }
+  void edge_lost(std::uint32_t link, base::Instant now) { edge_links_.lost(link, now); }
+  void edge_gone(std::uint32_t link, base::Instant now) { edge_links_.gone(link, now); }
   // The edge has applied all turns up to number `turn`. True: that has made something to send.
   bool accepted(std::uint32_t link, std::uint64_t turn, base::Instant now) {
     return distributor_.accepted(link, turn, now);
@@ -373,8 +375,6 @@ class Broker : public RestoreSink,
                     base::Instant now);
 
   // broker_edges.cc
-  void let_go(Channel& ch);
-  void forget_lost_inputs(std::uint32_t link);
 
   // broker_estates.cc
 
@@ -433,6 +433,8 @@ class Broker : public RestoreSink,
                  replay_, meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
   PeerIntake peer_intake_{cx_,         sources_,           estates_,     commits_,
                           route_book_, retained_delivery_, distributor_, wills_};
+  EdgeLinks edge_links_{cx_,         staging_, connections_,       sessions_,     commits_, replay_,
+                        route_book_, queues_,  retained_delivery_, wide_fanouts_, life_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
@@ -457,7 +459,6 @@ class Broker : public RestoreSink,
   std::string command_;  // what stands before a command's payload
   base::Instant started_at_{};
   base::Instant sys_at_{};
-  bool serving_ = false;  // attached_all() has been
 };
 
 }  // namespace berth::session

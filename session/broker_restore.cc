@@ -452,7 +452,7 @@ void Broker::settle_sequence(Session& s) {
 // offline; wills of devices that only our own end cut off get a grace.
 void Broker::attached_all(base::Instant now) {
   started_at_ = latest_ = now;
-  serving_ = may_have_work_ = true;
+  edge_links_.begin_serving();
   peer_queues_.restore_routes();
   for (Session* const each : sessions_.all()) {
     Session& s = *each;

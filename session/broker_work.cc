@@ -21,8 +21,8 @@ bool Broker::look_for_work() const {
       std::any_of(connections_.edges().begin(), connections_.edges().end(),
                   [](const Edge& e) { return !e.late.empty() && e.late.front().turn <= e.taken; });
   const bool timers = life_.any_timer_due();
-  const bool estates = serving_ && estates_.waiting() != 0 && estates_.may_read();
-  const bool clock = serving_ && (timers || wills_.any_due());
+  const bool estates = edge_links_.serving() && estates_.waiting() != 0 && estates_.may_read();
+  const bool clock = edge_links_.serving() && (timers || wills_.any_due());
   const bool writes = staging || estates || clock || life_.any_ending_in_store() ||
                       login_.any_waits() || retained_delivery_.is_removing();
   return commits_.has_due() || wide_fanouts_.is_spreading() || late || !clients_.ending().empty() ||
@@ -59,12 +59,12 @@ void Broker::work_some(base::Instant now) {
   retained_delivery_.fill_some(now);
   wide_fanouts_.stage_some(now);
   budget_.begin_turn(kPart);
-  if (serving_) handover_.go_on(now);
+  if (edge_links_.serving()) handover_.go_on(now);
   budget_.begin_turn(kPart);
   wide_fanouts_.spread_some(now);
   budget_.begin_turn(kPart);
-  if (serving_) life_.run_timers(now);
-  if (serving_) wills_.publish_all_due(now);
+  if (edge_links_.serving()) life_.run_timers(now);
+  if (edge_links_.serving()) wills_.publish_all_due(now);
   budget_.begin_turn(kPart);
   retained_delivery_.remove_some(now);
   for (Edge& e : connections_.edges()) distributor_.send_late(e, now);

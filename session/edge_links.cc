@@ -1,17 +1,15 @@
-// Edges that come, break off, come back or are gone (docs/design.md, "Two fences"; ADR 8).
-//
-// An edge out of reach is to us what a dead engine is to an edge: nothing that it has not accepted
-// has happened. Its connections are forgotten; their sessions stay, in limbo, without will or
-// expiry: messages for them go to the store, for expiry-0 sessions too. When the edge comes back
-// its cookies and what it says again bring everything to where it was.
+#include "session/edge_links.h"
+
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "base/assert.h"
-#include "session/broker.h"
+#include "session/meta_keys.h"
 
 namespace berth::session {
 
-void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal) {
+void EdgeLinks::came(std::uint32_t link, std::uint64_t edge_id, bool internal) {
   connections_.add_links_through(link);
   Edge& e = connections_.edges()[link];
   BERTH_ASSERT(e.state != Edge::State::present && connections_.of_link(link).empty());
@@ -23,7 +21,7 @@ void Broker::edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal)
   e.trusted = !serving_ && replay_.stored_edges().contains(edge_id);
 }
 
-void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<void()> done) {
+void EdgeLinks::attached(std::uint32_t link, base::Instant now, std::function<void()> done) {
   Edge& e = connections_.edges()[link];
   replay_.stored_edges().erase(e.id);
   if (!serving_) return;
@@ -39,11 +37,7 @@ void Broker::edge_attached(std::uint32_t link, base::Instant now, std::function<
   commits_.submit(std::move(d), commits_.has_uncommitted(), now);
 }
 
-std::vector<std::uint64_t> Broker::missing_edges() const {
-  return {replay_.stored_edges().begin(), replay_.stored_edges().end()};
-}
-
-void Broker::edge_lost(std::uint32_t link, base::Instant) {
+void EdgeLinks::lost(std::uint32_t link, base::Instant) {
   Edge& e = connections_.edges()[link];
   if (e.state != Edge::State::present) return;
   e.state = Edge::State::lost;
@@ -58,9 +52,25 @@ void Broker::edge_lost(std::uint32_t link, base::Instant) {
   connections_.of_link(link).clear();
 }
 
+void EdgeLinks::gone(std::uint32_t link, base::Instant now) {
+  lost(link, now);
+  Edge& e = connections_.edges()[link];
+  std::vector<Session*> theirs;
+  for (Session* s : sessions_.all()) {
+    if (s->limbo && s->owner_edge == e.id) theirs.push_back(s);
+  }
+  for (Session* s : theirs) {
+    s->limbo = false;
+    life_.connection_ended(*s, EndBy::us, now);
+  }
+  replay_.remove_orphans_of(e.id);
+  commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});
+  e = Edge{};
+}
+
 // What waits for a commit: the edge will say it again, and what the commit stores for it is found
 // then.
-void Broker::forget_lost_inputs(std::uint32_t link) {
+void EdgeLinks::forget_lost_inputs(std::uint32_t link) {
   const auto theirs = [link](const Deferred& d) {
     return d.conn != base::kNoConn && d.conn.link() == link;
   };
@@ -83,7 +93,7 @@ void Broker::forget_lost_inputs(std::uint32_t link) {
   route_book_.drop_link(link);
 }
 
-void Broker::let_go(Channel& ch) {
+void EdgeLinks::let_go(Channel& ch) {
   if (ch.applied) {
     replay_.orphans()[{connections_.edge_of(ch.conn), ch.conn.local().packed()}] =
         std::move(*ch.applied);
@@ -97,23 +107,5 @@ void Broker::let_go(Channel& ch) {
   if (!s->received) return;
   for (auto& [id, received] : *s->received) received.effective = false;  // nor PUBREC, perhaps
 }
-
-void Broker::edge_gone(std::uint32_t link, base::Instant now) {
-  edge_lost(link, now);
-  Edge& e = connections_.edges()[link];
-  std::vector<Session*> theirs;
-  for (Session* s : sessions_.all()) {
-    if (s->limbo && s->owner_edge == e.id) theirs.push_back(s);
-  }
-  for (Session* s : theirs) {
-    s->limbo = false;
-    life_.connection_ended(*s, EndBy::us, now);
-  }
-  replay_.remove_orphans_of(e.id);
-  commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(e.id)});
-  e = Edge{};
-}
-
-// -- QoS 0 between edges
 
 }  // namespace berth::session

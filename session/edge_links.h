@@ -1,0 +1,79 @@
+// Edges that come, break off, come back or are gone (docs/design.md, "Two fences"; ADR 8).
+//
+// An edge out of reach is to us what a dead engine is to an edge: nothing that it has not accepted
+// has happened. Its connections are forgotten; their sessions stay, in limbo, without will or
+// expiry: messages for them go to the store, for expiry-0 sessions too. When the edge comes back
+// its cookies and what it says again bring everything to where it was. One shard, one thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+
+#include "session/commit_pipeline.h"
+#include "session/connection_table.h"
+#include "session/context.h"
+#include "session/core_types.h"
+#include "session/delivery_queues.h"
+#include "session/replay_log.h"
+#include "session/retained_delivery.h"
+#include "session/route_book.h"
+#include "session/session_life.h"
+#include "session/session_table.h"
+#include "session/wide_fanouts.h"
+
+namespace berth::session {
+
+class EdgeLinks final : private Room {
+ public:
+  EdgeLinks(Context& cx, std::deque<Deferred>& staging, ConnectionTable& connections,
+            SessionTable& sessions, CommitPipeline& commits, ReplayLog& replay,
+            RouteBook& route_book, DeliveryQueues& queues, RetainedDelivery& retained_delivery,
+            WideFanouts& wide_fanouts, SessionLife& life)
+      : Room(cx),
+        staging_(staging),
+        connections_(connections),
+        sessions_(sessions),
+        commits_(commits),
+        replay_(replay),
+        route_book_(route_book),
+        queues_(queues),
+        retained_delivery_(retained_delivery),
+        wide_fanouts_(wide_fanouts),
+        life_(life) {}
+
+  bool serving() const { return serving_; }  // all edges that are to be waited for have attached
+  void begin_serving() { serving_ = may_have_work_ = true; }
+
+  // An edge that comes gives its connections with attach(), then attached(). `internal`: it carries
+  // other partitions' bridges only and is not waited for by successors.
+  void came(std::uint32_t link, std::uint64_t edge_id, bool internal = false);
+  // Its inputs may run when `done` is called: the edge is in the store then, for the engine after
+  // us.
+  void attached(std::uint32_t link, base::Instant now, std::function<void()> done);
+  // The link broke: the edge may come back with its connections, so nobody is told of an end. What
+  // it has not accepted has not happened and will be said again.
+  void lost(std::uint32_t link, base::Instant now);
+  // It will not come back. Its connections have ended, not by their devices' will.
+  void gone(std::uint32_t link, base::Instant now);
+
+ private:
+  // What waits for a commit: the edge will say it again, and what the commit stores for it is found
+  // then.
+  void forget_lost_inputs(std::uint32_t link);
+  void let_go(Channel& ch);
+
+  std::deque<Deferred>& staging_;
+  ConnectionTable& connections_;
+  SessionTable& sessions_;
+  CommitPipeline& commits_;
+  ReplayLog& replay_;
+  RouteBook& route_book_;
+  DeliveryQueues& queues_;
+  RetainedDelivery& retained_delivery_;
+  WideFanouts& wide_fanouts_;
+  SessionLife& life_;
+  bool serving_ = false;  // attached_all() has been
+};
+
+}  // namespace berth::session
