@@ -331,6 +331,8 @@ class Broker : public RestoreSink,
   void bound(Channel& ch, Session& s, bool present, base::Instant now) override {
     if (ch.park) subscribe_commands(ch, s, present, now);
   }
+  void restore(Channel& ch, std::uint8_t level, std::uint8_t flags,
+               std::string_view client_id) override;
   std::uint8_t level(const Channel& ch) const override {
     return ch.park ? protocol::park::kLevel : static_cast<std::uint8_t>(ch.version);
   }

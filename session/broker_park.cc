@@ -55,6 +55,17 @@ void Broker::begin_park(Channel& ch) {
   ch.speaks_park = true;
 }
 
+void Broker::restore(Channel& ch, std::uint8_t level, std::uint8_t flags,
+                     std::string_view client_id) {
+  if (level != park::kLevel) {
+    ch.version = static_cast<mqtt::Version>(level);
+    return;
+  }
+  begin_park(ch);
+  ch.park->flags = flags;
+  ch.park->root = park_root(ch, client_id);
+}
+
 // A registered device's topics are its own by its Scope. Of others the client id keeps them apart.
 std::string Broker::park_root(const Channel& ch, std::string_view client_id) {
   return ch.scope ? std::string("v1/") : "v1/_/" + std::string(client_id) + "/";

@@ -258,12 +258,6 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
 
 // What stays as it is while the connection lives.
 void Broker::restore_identity(Channel& ch, const pb::ChannelIdentity& id) {
-  if (id.version() == protocol::park::kLevel) {
-    begin_park(ch);
-    ch.park->flags = static_cast<std::uint8_t>(id.park_flags());
-  } else {
-    ch.version = static_cast<mqtt::Version>(id.version());
-  }
   ch.receive_maximum = static_cast<std::uint16_t>(id.receive_maximum());
   ch.packet_max = id.maximum_packet_size();
   ch.alias_maximum = static_cast<std::uint16_t>(id.topic_alias_maximum());
@@ -274,7 +268,8 @@ void Broker::restore_identity(Channel& ch, const pb::ChannelIdentity& id) {
   if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
   if (!id.credential().empty())
     ch.credential = std::make_unique<CredentialUse>(CredentialUse{id.credential()});
-  if (ch.park) ch.park->root = park_root(ch, client_id_of(id.client_id()));
+  restore(ch, static_cast<std::uint8_t>(id.version()), static_cast<std::uint8_t>(id.park_flags()),
+          client_id_of(id.client_id()));
   if (id.address().size() == ch.address.bytes.size())
     std::copy(id.address().begin(), id.address().end(), ch.address.bytes.begin());
 }

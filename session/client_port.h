@@ -17,6 +17,10 @@ namespace berth::session {
 
 class ClientPort {
  public:
+  // A connection of an engine before us: `level` and `flags` as its cookie has them. REQUIRES: its
+  // Scope is known.
+  virtual void restore(Channel& ch, std::uint8_t level, std::uint8_t flags,
+                       std::string_view client_id) = 0;
   // The level of the protocol, as edges and records have it.
   virtual std::uint8_t level(const Channel& ch) const = 0;
   // A CONNECT or HELLO is refused. `why`: for the log, and for who has shown who it is; empty: as
