@@ -54,6 +54,7 @@
 #include "session/principals.h"
 #include "session/quota.h"
 #include "session/replay_log.h"
+#include "session/restorer.h"
 #include "session/retained_delivery.h"
 #include "session/retained_removal.h"
 #include "session/rights.h"
@@ -86,8 +87,7 @@ struct ContextOwner {
   Context cx_;
 };
 
-class Broker : public RestoreSink,
-               private ContextOwner,
+class Broker : private ContextOwner,
                private Room,
                private CommitSink,
                private ClientPort,
@@ -95,25 +95,20 @@ class Broker : public RestoreSink,
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
          metrics::EngineProbe& probe);
-  ~Broker() override;
+  ~Broker();
   Broker(const Broker&) = delete;
   Broker& operator=(const Broker&) = delete;
 
   // -- before serving: what the store holds
-  void expect_sessions(std::size_t count) override;
-  void session(base::SessionId id, std::string_view record) override;
-  void queue(base::SessionId id, const StoredEntry& first, const StoredEntry& last) override;
-  void received(base::SessionId id, std::uint16_t packet_id, std::string_view value) override;
-  void retained(std::string_view key, std::string_view value) override;
-  void applied(std::string_view key, std::string_view value) override;
-  void forget(base::SessionId id) override;
-  void forget_retained(std::string_view key) override;
-  void forget_applied(std::string_view key) override;
+  RestoreSink& restore_sink() { return restorer_; }
 
   // -- from the edge
-  void attach(const protocol::link::Attach& a, base::Instant now);
+  void attach(const protocol::link::Attach& a, base::Instant now) { restorer_.attach(a, now); }
   // The edges that are to be waited for have attached: routes stand, inputs may run.
-  void attached_all(base::Instant now);
+  void attached_all(base::Instant now) {
+    started_at_ = now;
+    restorer_.attached_all(now);
+  }
   // Returns the bytes consumed; the rest (part of a packet, or all after a stall) is offered again
   // with more bytes, or after Effects::resume(). Nothing is consumed between resume() and rested().
   std::size_t input(base::ConnId conn, base::ByteView bytes, base::Instant now);
@@ -232,7 +227,7 @@ class Broker : public RestoreSink,
   using Room::messages_at;
   // The clock's reference: for the engine after us, and of the one before us (empty: none).
   void keep_clock(std::string_view reference);
-  const std::string& stored_clock() const { return stored_clock_; }
+  const std::string& stored_clock() const { return restorer_.stored_clock(); }
   void drain(base::Instant now);  // DISCONNECT 0x8B and close for all; wills held
   void refresh_gauges();
 
@@ -369,7 +364,6 @@ class Broker : public RestoreSink,
                            const std::string& known);
 
   // broker_peers.cc
-  void restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value);
   void on_peer_subscribe(Channel& ch, const protocol::mqtt::SubscribeView& v);
   void on_peer_unsubscribe(Channel& ch, const protocol::mqtt::UnsubscribeView& v);
   bool send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
@@ -381,19 +375,12 @@ class Broker : public RestoreSink,
   // broker_estates.cc
 
   // broker_lifecycle.cc
-  void settle_sequence(Session& s);
   void publish_sys(base::Instant now);
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
   // broker_records.cc
 
   // broker_restore.cc
-  std::string key_of_record(const pb::Session& r) const;
-  std::string key_of_cookie(Channel& ch, const pb::ChannelIdentity& id);
-  void restore_identity(Channel& ch, const pb::ChannelIdentity& id);
-  bool reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now);
-  void restore_volatile(Channel& ch, Session& s, const protocol::link::Cookie& cookie);
-  void restore_connection(Channel& ch, const protocol::link::Cookie& cookie);
 
   // -- rooms, from below
   ConnectionTable connections_{cx_};
@@ -437,6 +424,10 @@ class Broker : public RestoreSink,
                           route_book_, retained_delivery_, distributor_, wills_};
   EdgeLinks edge_links_{cx_,         staging_, connections_,       sessions_,     commits_, replay_,
                         route_book_, queues_,  retained_delivery_, wide_fanouts_, life_};
+  Restorer restorer_{cx_,       *this,          retained_, estates_,     connections_,
+                     sessions_, commits_,       clients_,  replay_,      records_,
+                     cookies_,  subscriptions_, queues_,   peer_queues_, retained_delivery_,
+                     wills_,    handover_,      life_,     peer_intake_, edge_links_};
   // -- not in a room yet
   Router router_;
   Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
@@ -445,11 +436,9 @@ class Broker : public RestoreSink,
   std::deque<Deferred> staging_;  // Fanouts, a part each in turn
   Estates estates_;
   std::vector<base::ConnId> acks_due_;  // of reports
-  boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   // -- other partitions
   std::vector<Source> sources_;  // by partition
   OrderClock order_clock_;
-  std::string stored_clock_;
 
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;

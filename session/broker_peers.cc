@@ -21,16 +21,6 @@ namespace {}  // namespace
 
 // -- what we keep for the others
 
-void Broker::restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value) {
-  const std::uint64_t number = base::RecordReader(value).varint();
-  if (k.kind == MetaKey::Kind::peer_route) {
-    peer_queues_.stored_routes().insert_or_assign(std::string(key),
-                                                  static_cast<std::uint32_t>(number));
-  } else {
-    peer_intake_.restore(k.number, number);
-  }
-}
-
 void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
   Session& s = *ch.session;
   std::vector<Reason> reasons;

@@ -66,7 +66,7 @@ void EngineShard::use_store(std::unique_ptr<session::Store> store) {
 
 void EngineShard::restore() {
   const std::int64_t start = base::monotonic_ns();
-  store_->restore(broker_);
+  store_->restore(broker_.restore_sink());
   probe_.restore_ms = static_cast<std::uint64_t>((base::monotonic_ns() - start) / 1'000'000);
   probe_.store_up = 1;
   BERTH_LOG(info, "restored sessions={} ms={}", broker_.session_count(), probe_.restore_ms);

@@ -86,7 +86,7 @@ std::string record_of_the_last_release(const std::string& client_id) {
 
 TEST(Identity, ASessionStoredWithoutAUserIsForTheFirstProvenOne) {
   Users u;
-  u.w.broker().session({100}, record_of_the_last_release("c"));
+  u.w.broker().restore_sink().session({100}, record_of_the_last_release("c"));
   const int nobody = u.come("", "c");
   EXPECT_FALSE(u.present(nobody));
   const int ann = u.come("ann", "c");
@@ -101,7 +101,7 @@ TEST(Identity, ASessionStoredWithoutAUserIsForTheFirstProvenOne) {
 
 TEST(Identity, WithoutProofSessionsOfTheLastReleaseAreFoundAsBefore) {
   World w;
-  w.broker().session({100}, record_of_the_last_release("c"));
+  w.broker().restore_sink().session({100}, record_of_the_last_release("c"));
   const int c = w.open_connected({.client_id = "c", .clean = false, .properties = expiry(600)});
   const auto packets = w.packets(c);
   ASSERT_FALSE(packets.empty());

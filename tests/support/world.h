@@ -256,7 +256,7 @@ class World : public session::Effects {
     broker_ = std::make_unique<session::Broker>(options_, *this, nullptr, probe_);
     if (registry_ != nullptr) broker_->use_registry(*registry_);
     if (access_ != nullptr) broker_->use_access(access_);
-    store_.restore(*broker_);
+    store_.restore(broker_->restore_sink());
     begin_clock();
     for (Conn& k : conns_) {
       k.attached = false;

@@ -1,12 +1,15 @@
-// Sessions from the store, connections from cookies (docs/design.md, "Attach and replay").
+#include "session/restorer.h"
+
 #include <algorithm>
-#include <utility>
+#include <deque>
+#include <memory>
+#include <vector>
 
 #include "base/assert.h"
-#include "protocol/park/frame.h"
-#include "session/broker.h"
+#include "base/bytes.h"
 #include "session/entry_codec.h"
 #include "session/events.h"
+#include "session/peer_tag.h"
 #include "session/principal_key.h"
 #include "session/record_codec.h"
 #include "session/records.pb.h"
@@ -41,37 +44,38 @@ std::string principal_of_record(const pb::Session& r, std::string_view key) {
   return address_key(from);
 }
 
+// `seq` was sent, so it is durable. What is queued above it need not be: in an engine that outlives
+// a link it may still wait for its commit, and a read of the store would not find it.
+void raise_sequence(Session& s, std::uint64_t seq) {
+  if (seq == 0) return;
+  Flow& q = s.own_flow();
+  if (q.first_seq > q.last_seq) q.first_seq = std::max(q.first_seq, seq + 1);  // nothing is queued
+  q.last_seq = std::max(q.last_seq, seq);
+  q.durable_seq = std::max(q.durable_seq, seq);
+}
+
+void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) {
+  Flow& q = s.own_flow();
+  const auto a = decode_entry(first.value);
+  const auto b = decode_entry(last.value);
+  q.first_seq = first.seq;
+  q.last_seq = std::max(q.last_seq, last.seq);
+  q.durable_seq = q.last_seq;
+  q.queued = static_cast<std::uint32_t>(last.seq - first.seq + 1);
+  if (b) q.cumulative_bytes = b->cumulative;
+  if (a && b) {
+    const std::uint64_t one = first.value.size();
+    q.queued_bytes = b->cumulative - std::min(a->cumulative, b->cumulative) + one;
+  }
+}
+
 }  // namespace
 
-// -- from the store
-
-void Broker::expect_sessions(std::size_t count) {
+void Restorer::expect_sessions(std::size_t count) {
   sessions_.expect(count);
 }
 
-// A record of the last release does not say whose it is, where user names are proven.
-std::string Broker::key_of_record(const pb::Session& r) const {
-  const bool says = r.keyed() || !principal_of(r.client_id()).empty() ||
-                    (partitioned() && peer_of_client(r.client_id()) != 0);
-  if (says || !options_.users_proven) return r.client_id();
-  return std::string(kUnownedKey).append(r.client_id());
-}
-
-// The same of a connection: its cookie has the user name.
-std::string Broker::key_of_cookie(Channel& ch, const pb::ChannelIdentity& id) {
-  const std::string_view principal = principal_of(id.client_id());
-  ch.user_proven = !ch.scope && !principal.empty();
-  if (id.keyed() || ch.scope || !options_.users_proven) return id.client_id();
-  const std::string unowned = std::string(kUnownedKey).append(id.client_id());
-  ch.user_proven = ch.user_name != nullptr;
-  const std::string key = session_key(ch, id.client_id());
-  Session* s = sessions_.by_client(unowned);
-  if (s != nullptr && sessions_.by_client(key) == nullptr) sessions_.rename(*s, key);
-  cookies_.changed(ch, CookieSlot::identity);
-  return key;
-}
-
-void Broker::session(base::SessionId id, std::string_view record) {
+void Restorer::session(base::SessionId id, std::string_view record) {
   pb::Session r;
   if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return;
   const std::string key = key_of_record(r);
@@ -107,36 +111,7 @@ void Broker::session(base::SessionId id, std::string_view record) {
   }
 }
 
-namespace {
-
-// `seq` was sent, so it is durable. What is queued above it need not be: in an engine that outlives
-// a link it may still wait for its commit, and a read of the store would not find it.
-void raise_sequence(Session& s, std::uint64_t seq) {
-  if (seq == 0) return;
-  Flow& q = s.own_flow();
-  if (q.first_seq > q.last_seq) q.first_seq = std::max(q.first_seq, seq + 1);  // nothing is queued
-  q.last_seq = std::max(q.last_seq, seq);
-  q.durable_seq = std::max(q.durable_seq, seq);
-}
-
-void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) {
-  Flow& q = s.own_flow();
-  const auto a = decode_entry(first.value);
-  const auto b = decode_entry(last.value);
-  q.first_seq = first.seq;
-  q.last_seq = std::max(q.last_seq, last.seq);
-  q.durable_seq = q.last_seq;
-  q.queued = static_cast<std::uint32_t>(last.seq - first.seq + 1);
-  if (b) q.cumulative_bytes = b->cumulative;
-  if (a && b) {
-    const std::uint64_t one = first.value.size();
-    q.queued_bytes = b->cumulative - std::min(a->cumulative, b->cumulative) + one;
-  }
-}
-
-}  // namespace
-
-void Broker::queue(base::SessionId id, const StoredEntry& first, const StoredEntry& last) {
+void Restorer::queue(base::SessionId id, const StoredEntry& first, const StoredEntry& last) {
   Session* s = sessions_.by_id(id);
   if (s == nullptr) {
     orphan_queues_.emplace(id.value, std::pair(first, last));
@@ -148,7 +123,7 @@ void Broker::queue(base::SessionId id, const StoredEntry& first, const StoredEnt
   sessions_.count_queue(*s, static_cast<std::int64_t>(s->flow().queued_bytes));
 }
 
-void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_view value) {
+void Restorer::received(base::SessionId id, std::uint16_t packet_id, std::string_view value) {
   Session* s = sessions_.by_id(id);
   if (s == nullptr) return;
   base::RecordReader r(value);
@@ -162,7 +137,7 @@ void Broker::received(base::SessionId id, std::uint16_t packet_id, std::string_v
   s->received->insert_or_assign(packet_id, from);
 }
 
-void Broker::retained(std::string_view key, std::string_view value) {
+void Restorer::retained(std::string_view key, std::string_view value) {
   const auto m = decode_retained(value);
   if (key.empty() || !m) return;
   retained_delivery_.see_stamp(m->stamp);
@@ -173,7 +148,7 @@ void Broker::retained(std::string_view key, std::string_view value) {
   }
 }
 
-void Broker::applied(std::string_view key, std::string_view value) {
+void Restorer::applied(std::string_view key, std::string_view value) {
   using Kind = MetaKey::Kind;
   const MetaKey k = parse_meta_key(key);
   switch (k.kind) {
@@ -199,7 +174,7 @@ void Broker::applied(std::string_view key, std::string_view value) {
   }
 }
 
-void Broker::forget(base::SessionId id) {
+void Restorer::forget(base::SessionId id) {
   orphan_queues_.erase(id.value);
   estates_.erase(id);
   Session* s = sessions_.by_id(id);
@@ -208,11 +183,11 @@ void Broker::forget(base::SessionId id) {
   sessions_.erase(*s);
 }
 
-void Broker::forget_retained(std::string_view key) {
+void Restorer::forget_retained(std::string_view key) {
   retained_.forget(key);
 }
 
-void Broker::forget_applied(std::string_view key) {
+void Restorer::forget_applied(std::string_view key) {
   using Kind = MetaKey::Kind;
   const MetaKey k = parse_meta_key(key);
   if (k.kind == Kind::peer_route) peer_queues_.stored_routes().erase(std::string(key));
@@ -224,9 +199,39 @@ void Broker::forget_applied(std::string_view key) {
   std::erase_if(it->second, [&](const auto& known) { return known.first == k.number; });
 }
 
-// -- from the edge
+// A record of the last release does not say whose it is, where user names are proven.
+std::string Restorer::key_of_record(const pb::Session& r) const {
+  const bool says = r.keyed() || !principal_of(r.client_id()).empty() ||
+                    (partitioned() && peer_of_client(r.client_id()) != 0);
+  if (says || !options_.users_proven) return r.client_id();
+  return std::string(kUnownedKey).append(r.client_id());
+}
 
-void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
+// The same of a connection: its cookie has the user name.
+std::string Restorer::key_of_cookie(Channel& ch, const pb::ChannelIdentity& id) {
+  const std::string_view principal = principal_of(id.client_id());
+  ch.user_proven = !ch.scope && !principal.empty();
+  if (id.keyed() || ch.scope || !options_.users_proven) return id.client_id();
+  const std::string unowned = std::string(kUnownedKey).append(id.client_id());
+  ch.user_proven = ch.user_name != nullptr;
+  const std::string key = session_key(ch, id.client_id());
+  Session* s = sessions_.by_client(unowned);
+  if (s != nullptr && sessions_.by_client(key) == nullptr) sessions_.rename(*s, key);
+  cookies_.changed(ch, CookieSlot::identity);
+  return key;
+}
+
+void Restorer::restore_peer_record(const MetaKey& k, std::string_view key, std::string_view value) {
+  const std::uint64_t number = base::RecordReader(value).varint();
+  if (k.kind == MetaKey::Kind::peer_route) {
+    peer_queues_.stored_routes().insert_or_assign(std::string(key),
+                                                  static_cast<std::uint32_t>(number));
+  } else {
+    peer_intake_.restore(k.number, number);
+  }
+}
+
+void Restorer::attach(const protocol::link::Attach& a, base::Instant now) {
   const WorksFor scope = works_for(a.conn);
   Channel& ch = connections_.make(a.conn);
   ch.in_off = ch.edge_in_ack = a.in_ack;
@@ -257,7 +262,7 @@ void Broker::attach(const protocol::link::Attach& a, base::Instant now) {
 }
 
 // What stays as it is while the connection lives.
-void Broker::restore_identity(Channel& ch, const pb::ChannelIdentity& id) {
+void Restorer::restore_identity(Channel& ch, const pb::ChannelIdentity& id) {
   ch.receive_maximum = static_cast<std::uint16_t>(id.receive_maximum());
   ch.packet_max = id.maximum_packet_size();
   ch.alias_maximum = static_cast<std::uint16_t>(id.topic_alias_maximum());
@@ -268,14 +273,14 @@ void Broker::restore_identity(Channel& ch, const pb::ChannelIdentity& id) {
   if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
   if (!id.credential().empty())
     ch.credential = std::make_unique<CredentialUse>(CredentialUse{id.credential()});
-  restore(ch, static_cast<std::uint8_t>(id.version()), static_cast<std::uint8_t>(id.park_flags()),
-          client_id_of(id.client_id()));
+  port_.restore(ch, static_cast<std::uint8_t>(id.version()),
+                static_cast<std::uint8_t>(id.park_flags()), client_id_of(id.client_id()));
   if (id.address().size() == ch.address.bytes.size())
     std::copy(id.address().begin(), id.address().end(), ch.address.bytes.begin());
 }
 
 // Binds a connection to the session its cookie names, or ends it.
-bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now) {
+bool Restorer::reattach(Channel& ch, const protocol::link::Attach& a, base::Instant now) {
   pb::ChannelIdentity id;
   const bool parsed = id.ParseFromString(slot(a.cookie, CookieSlot::identity));
   ch.state = Channel::State::live;
@@ -345,7 +350,7 @@ bool Broker::reattach(Channel& ch, const protocol::link::Attach& a, base::Instan
   return true;
 }
 
-void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
+void Restorer::restore_connection(Channel& ch, const Cookie& cookie) {
   Session& s = *ch.session;
   base::RecordReader sent(slot(cookie, CookieSlot::sent_seq));
   const std::uint64_t seq = sent.done() ? 0 : sent.varint();
@@ -381,7 +386,7 @@ void Broker::restore_connection(Channel& ch, const Cookie& cookie) {
   }
 }
 
-void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
+void Restorer::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
   pb::VolatileState v;
   if (!volatile_from(cookie, v)) return;
   if (slot(cookie, CookieSlot::subscriptions).empty()) {  // of the last release, in one slot
@@ -434,7 +439,7 @@ void Broker::restore_volatile(Channel& ch, Session& s, const Cookie& cookie) {
 
 // Without a cookie all up to sent_max may have been sent; a CONNECT that will be replayed has sent
 // nothing yet, and its connection has not ended.
-void Broker::settle_sequence(Session& s) {
+void Restorer::settle_sequence(Session& s) {
   const Channel* owner = connections_.find(connections_.conn_of(s.owner_edge, s.owner_conn));
   const bool replay = owner != nullptr && owner->state == Channel::State::awaiting_connect;
   raise_sequence(s, replay ? s.flow().sent_before : s.flow().sent_max);
@@ -445,8 +450,8 @@ void Broker::settle_sequence(Session& s) {
 
 // All connections are known: routes stand, inputs may run. Sessions that nobody holds any more go
 // offline; wills of devices that only our own end cut off get a grace.
-void Broker::attached_all(base::Instant now) {
-  started_at_ = latest_ = now;
+void Restorer::attached_all(base::Instant now) {
+  latest_ = now;
   edge_links_.begin_serving();
   peer_queues_.restore_routes();
   for (Session* const each : sessions_.all()) {
@@ -466,7 +471,7 @@ void Broker::attached_all(base::Instant now) {
     commits_.write({.kind = WriteKind::delete_session, .session = {id}});
   }
   for (const auto& [conn, list] : replay_.orphans()) replay_.remove_applied(conn, list);
-  for (const std::uint64_t edge : missing_edges()) {
+  for (const std::uint64_t edge : replay_.stored_edges()) {
     commits_.write({.kind = WriteKind::remove_applied, .key = edge_key(edge)});
   }
   replay_.stored_edges() = {};
