@@ -28,8 +28,9 @@ Broker::Broker(BrokerOptions options, Effects& effects, const AccessPolicy* acce
                metrics::EngineProbe& probe)
     : ContextOwner{{std::move(options), effects, probe}},
       Room(cx_),
-      gate_(cx_, access),
-      sources_(options_.partitions) {}
+      holdings_(options_.holdings),
+      sources_(options_.partitions),
+      gate_(cx_, access) {}
 
 Broker::~Broker() = default;
 

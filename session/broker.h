@@ -382,10 +382,20 @@ class Broker : private ContextOwner,
 
   // broker_restore.cc
 
+  // -- what several rooms share; before the rooms, for it outlives all that they hold
+  Holdings holdings_;
+  FanoutPlaces fanouts_;
+  OrderClock order_clock_;
+  Router router_;
+  Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
+  Estates estates_;
+  std::vector<Source> sources_;   // by partition
+  std::deque<Deferred> staging_;  // PUBLISHes to many that are being staged, a part each in turn
+
   // -- rooms, from below
   ConnectionTable connections_{cx_};
   TenantUsage usage_{cx_};
-  SessionTable sessions_{cx_, usage_};
+  SessionTable sessions_{cx_, usage_, holdings_};
   CommitPipeline commits_{cx_, *this, connections_, sessions_};
   Clients clients_{cx_, *this, connections_, commits_};
   TopicGate gate_;
@@ -404,8 +414,8 @@ class Broker : private ContextOwner,
                                       replay_,      cookies_, queues_};
   Distributor distributor_{cx_,       *this,    router_,  order_clock_, sources_,    connections_,
                            sessions_, commits_, cookies_, queues_,      peer_queues_};
-  WideFanouts wide_fanouts_{cx_,       *this,    *this,    staging_, connections_,
-                            sessions_, commits_, clients_, replay_,  distributor_};
+  WideFanouts wide_fanouts_{cx_,       fanouts_, *this,    *this,   staging_,    connections_,
+                            sessions_, commits_, clients_, replay_, distributor_};
   MessageTranslator translator_{cx_, usage_};
   Wills wills_{cx_,    staging_,     commits_,           records_,     translator_,
                meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
@@ -429,16 +439,8 @@ class Broker : private ContextOwner,
                      cookies_,  subscriptions_, queues_,   peer_queues_, retained_delivery_,
                      wills_,    handover_,      life_,     peer_intake_, edge_links_};
   // -- not in a room yet
-  Router router_;
-  Retained retained_{[this](std::string_view topic, int n) { usage_.count_retained(topic, n); }};
-
   bool in_work_ = false;
-  std::deque<Deferred> staging_;  // Fanouts, a part each in turn
-  Estates estates_;
   std::vector<base::ConnId> acks_due_;  // of reports
-  // -- other partitions
-  std::vector<Source> sources_;  // by partition
-  OrderClock order_clock_;
 
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;

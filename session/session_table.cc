@@ -9,8 +9,8 @@
 
 namespace berth::session {
 
-SessionTable::SessionTable(Context& cx, TenantUsage& usage)
-    : Room(cx), usage_(usage), holdings_(options_.holdings) {}
+SessionTable::SessionTable(Context& cx, TenantUsage& usage, Holdings& holdings)
+    : Room(cx), usage_(usage), holdings_(holdings) {}
 
 SessionTable::~SessionTable() {
   for (Session* s : by_id_) delete s;

@@ -18,7 +18,7 @@ namespace berth::session {
 
 class SessionTable final : private Room {
  public:
-  SessionTable(Context& cx, TenantUsage& usage);
+  SessionTable(Context& cx, TenantUsage& usage, Holdings& holdings);
   ~SessionTable();
 
   std::size_t size() const { return by_id_.size(); }
@@ -65,7 +65,7 @@ class SessionTable final : private Room {
   void leave_account(Session& s);
 
   TenantUsage& usage_;
-  Holdings holdings_;                                        // outlives all that holds something
+  Holdings& holdings_;
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
   std::uint64_t next_session_ = 1;

@@ -23,9 +23,10 @@ namespace berth::session {
 
 class WideFanouts final : private Room {
  public:
-  WideFanouts(Context& cx, ClientPort& port, CommitSink& sink, std::deque<Deferred>& staging,
-              ConnectionTable& connections, SessionTable& sessions, CommitPipeline& commits,
-              Clients& clients, ReplayLog& replay, Distributor& distributor)
+  WideFanouts(Context& cx, FanoutPlaces& fanouts, ClientPort& port, CommitSink& sink,
+              std::deque<Deferred>& staging, ConnectionTable& connections, SessionTable& sessions,
+              CommitPipeline& commits, Clients& clients, ReplayLog& replay,
+              Distributor& distributor)
       : Room(cx),
         port_(port),
         sink_(sink),
@@ -35,7 +36,8 @@ class WideFanouts final : private Room {
         commits_(commits),
         clients_(clients),
         replay_(replay),
-        distributor_(distributor) {}
+        distributor_(distributor),
+        fanouts_(fanouts) {}
 
   bool is_spreading() const { return !spreading_.empty(); }
   // What connections of this link have begun is forgotten.
@@ -78,7 +80,7 @@ class WideFanouts final : private Room {
   Clients& clients_;
   ReplayLog& replay_;
   Distributor& distributor_;
-  FanoutPlaces fanouts_;  // before all that holds Fanouts
+  FanoutPlaces& fanouts_;
   std::deque<Deferred> spreading_;
 };
 
