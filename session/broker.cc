@@ -73,16 +73,16 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
 // The next packet of the protocol that the connection speaks; its first byte tells which.
 Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
   if (bytes.empty()) return Cut::need_more;
-  if (!ch.live() && !ch.speaks_park) {
+  if (!ch.live() && !ch.park) {
     if (bytes[0] == protocol::park::kMagic0) begin_park(ch);
-    if (!ch.speaks_park && bytes[0] != kConnectHeader) {
+    if (!ch.park && bytes[0] != kConnectHeader) {
       clients_.fail(
           ch, Reason::protocol_error, CloseReason::protocol_error,  // neither: say so at once
           fmt::format("the first byte is 0x{:02x}: neither CONNECT nor a frame of Park", bytes[0]));
       return Cut::failed;
     }
   }
-  if (ch.speaks_park) {
+  if (ch.park) {
     const Cut cut = cut_park(ch, bytes, out.park);
     out.size = out.park.size;
     return cut;
@@ -105,7 +105,7 @@ Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
 
 // False: the packet was not taken; it is offered again when the channel goes on.
 bool Broker::dispatch(Channel& ch, const Packet& p, base::Instant now) {
-  if (ch.speaks_park) return on_park_frame(ch, p.park, now);
+  if (ch.park) return on_park_frame(ch, p.park, now);
   const Frame& f = p.mqtt;
   if (ch.live()) return on_connected_packet(ch, f, now);
   if (f.type() != PacketType::connect) {
@@ -195,7 +195,7 @@ void Broker::refused(Session& s) {
 void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
                          Quota quota, const char* why) {
   if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
-  if (ch.speaks_park) return acknowledge_report(ch, packet_id, reason, quota, why);
+  if (ch.park) return acknowledge_report(ch, packet_id, reason, quota, why);
   const auto id = static_cast<std::uint16_t>(packet_id);
   std::string said;
   if (quota != Quota::none && ch.problem_info) {

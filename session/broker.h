@@ -302,7 +302,6 @@ class Broker : private ContextOwner,
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   // broker_route.cc
   // broker_deliver.cc
-  void new_message() override { head_cache_.key = -1; }
   bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                base::Instant now) override;
@@ -392,12 +391,14 @@ class Broker : private ContextOwner,
   std::vector<Source> sources_;   // by partition
   std::deque<Deferred> staging_;  // PUBLISHes to many that are being staged, a part each in turn
 
+  const Ports ports_{*this, *this};
+
   // -- rooms, from below
   ConnectionTable connections_{cx_};
   TenantUsage usage_{cx_};
   SessionTable sessions_{cx_, usage_, holdings_};
   CommitPipeline commits_{cx_, *this, connections_, sessions_};
-  Clients clients_{cx_, *this, connections_, commits_};
+  Clients clients_{cx_, connections_, commits_};
   TopicGate gate_;
   ReplayLog replay_{cx_, connections_, commits_};
   SessionRecords records_{cx_, router_, estates_, commits_};
@@ -406,35 +407,34 @@ class Broker : private ContextOwner,
   SubscriptionBook subscriptions_{cx_,   router_,     order_clock_, sessions_,
                                   gate_, route_book_, records_,     cookies_};
   Meter meter_{cx_, retained_, connections_, usage_, sessions_};
-  DeliveryQueues queues_{cx_,      *this,    *this,    connections_, usage_,  sessions_,
-                         commits_, records_, cookies_, gate_,        clients_};
+  DeliveryQueues queues_{cx_,      *this,    connections_, usage_, sessions_,
+                         commits_, records_, cookies_,     gate_,  clients_};
   PeerQueues peer_queues_{cx_, router_, sessions_, commits_, records_, queues_};
-  RetainedDelivery retained_delivery_{cx_,          *this,    retained_, staging_,
-                                      connections_, usage_,   sessions_, commits_,
-                                      replay_,      cookies_, queues_};
-  Distributor distributor_{cx_,       *this,    router_,  order_clock_, sources_,    connections_,
-                           sessions_, commits_, cookies_, queues_,      peer_queues_};
-  WideFanouts wide_fanouts_{cx_,       fanouts_, *this,    *this,   staging_,    connections_,
-                            sessions_, commits_, clients_, replay_, distributor_};
+  RetainedDelivery retained_delivery_{cx_,       retained_, staging_, connections_, usage_,
+                                      sessions_, commits_,  replay_,  cookies_,     queues_};
+  Distributor distributor_{cx_,       router_,  order_clock_, sources_, connections_,
+                           sessions_, commits_, cookies_,     queues_,  peer_queues_};
+  WideFanouts wide_fanouts_{cx_,       fanouts_, *this,    staging_, connections_,
+                            sessions_, commits_, clients_, replay_,  distributor_};
   MessageTranslator translator_{cx_, usage_};
   Wills wills_{cx_,    staging_,     commits_,           records_,     translator_,
                meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
-  SharedHandover handover_{cx_,      *this,          estates_, sessions_,    commits_,
-                           records_, subscriptions_, queues_,  peer_queues_, distributor_};
+  SharedHandover handover_{cx_,     estates_,     sessions_,   commits_, records_, subscriptions_,
+                           queues_, peer_queues_, distributor_};
   SessionLife life_{cx_,      connections_,   usage_,  sessions_, commits_, clients_, replay_,
                     records_, subscriptions_, queues_, wills_,    estates_, handover_};
   Rights rights_{cx_,      connections_, usage_,         sessions_, clients_,
                  records_, cookies_,     subscriptions_, life_};
-  Login login_{cx_,     *this,         connections_, usage_,      sessions_,      commits_,
-               gate_,   records_,      cookies_,     route_book_, subscriptions_, meter_,
-               queues_, wide_fanouts_, wills_,       life_,       rights_};
-  Intake intake_{cx_,     *this,  order_clock_, connections_,       commits_,     clients_,
-                 replay_, meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
+  Login login_{cx_,           connections_, usage_,      sessions_,      commits_, gate_,
+               records_,      cookies_,     route_book_, subscriptions_, meter_,   queues_,
+               wide_fanouts_, wills_,       life_,       rights_};
+  Intake intake_{cx_,    order_clock_, connections_,       commits_,     clients_,     replay_,
+                 meter_, peer_queues_, retained_delivery_, distributor_, wide_fanouts_};
   PeerIntake peer_intake_{cx_,         sources_,           estates_,     commits_,
                           route_book_, retained_delivery_, distributor_, wills_};
   EdgeLinks edge_links_{cx_,         staging_, connections_,       sessions_,     commits_, replay_,
                         route_book_, queues_,  retained_delivery_, wide_fanouts_, life_};
-  Restorer restorer_{cx_,       *this,          retained_, estates_,     connections_,
+  Restorer restorer_{cx_,       ports_,         retained_, estates_,     connections_,
                      sessions_, commits_,       clients_,  replay_,      records_,
                      cookies_,  subscriptions_, queues_,   peer_queues_, retained_delivery_,
                      wills_,    handover_,      life_,     peer_intake_, edge_links_};

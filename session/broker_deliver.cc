@@ -28,7 +28,7 @@ constexpr std::size_t kAliasBytesMax = 2048;  // topics that our aliases stand f
 bool Broker::deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                      std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                      base::Instant now) {
-  if (ch.speaks_park) return send_command(ch, m, qos, dup, packet_id, now);
+  if (ch.park) return send_command(ch, m, qos, dup, packet_id, now);
   if (ch.session->peer != 0 && (qos != 0 || (ids != nullptr && !ids->empty())))
     return send_to_peer(ch, m, qos, retain, dup, packet_id, ids, now);
   return send_packet(ch, m, qos, retain, dup, packet_id, ids, now);
@@ -77,11 +77,12 @@ bool Broker::send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bo
   const bool plain = out.subscription_ids == nullptr && ch.alias_maximum == 0 && !dup;
   const int view = !ch.scope ? 0 : ch.scope->who().role == Role::device ? 1 : 2;  // of the topic
   const int key = (view << 4) | (ch.v5() ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
-  if (!plain || head_cache_.key != key) {
+  if (!plain || head_cache_.key != key || head_cache_.run != message_run_) {
     head_cache_.bytes.clear();
     mqtt::encode_publish_head(head_cache_.bytes, ch.version, out);
     head_cache_.packet_id_at = 1 + length_field_bytes(head_cache_.bytes) + 2 + out.topic.size();
     head_cache_.key = plain ? key : -1;
+    head_cache_.run = message_run_;
   } else if (qos != 0) {
     head_cache_.bytes[head_cache_.packet_id_at] = static_cast<char>(packet_id >> 8);
     head_cache_.bytes[head_cache_.packet_id_at + 1] = static_cast<char>(packet_id);

@@ -52,7 +52,6 @@ std::uint32_t come_back_after_ms(base::ConnId conn) {
 
 void Broker::begin_park(Channel& ch) {
   ch.park = std::make_unique<ParkState>();
-  ch.speaks_park = true;
 }
 
 void Broker::restore(Channel& ch, std::uint8_t level, std::uint8_t flags,

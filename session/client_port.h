@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "protocol/mqtt/types.h"
+#include "protocol/park/frame.h"
 #include "session/core_types.h"
 #include "session/message.h"
 #include "session/quota.h"
@@ -39,8 +40,6 @@ class ClientPort {
   // says.
   virtual void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) = 0;
 
-  // The next deliver() is of another message than the last one.
-  virtual void new_message() = 0;
   // False: not sent, the client could not take it (MQTT 5.0 3.1.2-25: too large for it; or
   // expired). `packet_id` 0: QoS 0. `ids`: subscription identifiers; null: none.
   virtual bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
@@ -49,6 +48,14 @@ class ClientPort {
 
  protected:
   ~ClientPort() = default;
+};
+
+// One for each protocol; they outlive the core.
+struct Ports {
+  ClientPort& mqtt;
+  ClientPort& park;
+  // By the level of the protocol that a cookie has.
+  ClientPort& of(std::uint8_t level) const { return level == protocol::park::kLevel ? park : mqtt; }
 };
 
 }  // namespace berth::session

@@ -15,7 +15,7 @@ void Clients::answer(Channel& ch, const Deferred& d) {
   if (d.reply_type == PacketType{}) return;
   if (d.reply_type == PacketType::puback || d.reply_type == PacketType::pubrec)
     times_.acknowledged(d.came);
-  port_.acknowledge(ch, d.reply_type, d.packet_id, d.reason, d.quota, d.text);
+  ch.port->acknowledge(ch, d.reply_type, d.packet_id, d.reason, d.quota, d.text);
 }
 
 void Clients::defer_or_reply(Channel& ch, Deferred d) {
@@ -36,7 +36,7 @@ void Clients::end_deferral(Channel& ch) {
 void Clients::fail(Channel& ch, Reason reason, CloseReason why, std::string_view text) {
   if (ch.state == Channel::State::closing) return;
   events::ended(ch, reason, why, text);
-  port_.farewell(ch, reason, text);
+  ch.port->farewell(ch, reason, text);
   ch.state = Channel::State::closing;
   effects_.close(ch.conn, why);
   end_soon(ch);

@@ -18,8 +18,8 @@ namespace berth::session {
 
 class Clients final : private Room {
  public:
-  Clients(Context& cx, ClientPort& port, ConnectionTable& connections, CommitPipeline& commits)
-      : Room(cx), port_(port), connections_(connections), commits_(commits) {}
+  Clients(Context& cx, ConnectionTable& connections, CommitPipeline& commits)
+      : Room(cx), connections_(connections), commits_(commits) {}
 
   // Connections that have ended and whose end may have its turn; some may come more than once.
   std::vector<base::ConnId>& ending() { return ending_; }
@@ -40,7 +40,6 @@ class Clients final : private Room {
   void end_soon(Channel& ch);
 
  private:
-  ClientPort& port_;
   ConnectionTable& connections_;
   CommitPipeline& commits_;
   std::vector<base::ConnId> ending_;  // closed; looked at when the turn ends

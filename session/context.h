@@ -32,6 +32,7 @@ struct Context {
   // Set wherever something comes to wait for a turn with time for it; cleared when nothing waits. A
   // turn in which nothing waits costs one look at the flag.
   bool may_have_work = false;
+  std::uint64_t message_run = 0;  // see Room::new_message()
 };
 
 // The Context by the names that the rooms' functions use.
@@ -45,7 +46,8 @@ class Room {
         times_(cx.times),
         clocks_(cx.clocks),
         latest_(cx.latest),
-        may_have_work_(cx.may_have_work) {}
+        may_have_work_(cx.may_have_work),
+        message_run_(cx.message_run) {}
   ~Room() = default;
   Room(const Room&) = delete;
   Room& operator=(const Room&) = delete;
@@ -57,6 +59,10 @@ class Room {
   base::Instant messages_at(base::Instant now) const { return clocks_.messages_at(now); }
   bool partitioned() const { return options_.partitions > 1; }
 
+  // What is delivered next is another message than before: what a ClientPort keeps of the last one
+  // does not fit it.
+  void new_message() { ++message_run_; }
+
   const BrokerOptions& options_;
   Effects& effects_;
   metrics::EngineProbe& probe_;
@@ -65,6 +71,7 @@ class Room {
   base::Clocks& clocks_;
   base::Instant& latest_;
   bool& may_have_work_;
+  std::uint64_t& message_run_;
 };
 
 }  // namespace berth::session

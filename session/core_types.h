@@ -121,8 +121,8 @@ struct Delivery {
   }
 };
 
-// Who has ended a connection: the device by DISCONNECT, the device otherwise, or the gateway (drain,
-// engine absent, edge gone): the device had no part in it.
+// Who has ended a connection: the device by DISCONNECT, the device otherwise, or the gateway
+// (drain, engine absent, edge gone): the device had no part in it.
 enum class EndBy : std::uint8_t { disconnect, device, us };
 // What becomes of the will of a session that ends.
 enum class WillOf : std::uint8_t { published, dropped };
@@ -135,6 +135,7 @@ struct HeadCache {
   std::string bytes;
   std::size_t packet_id_at = 0;
   int key = -1;
+  std::uint64_t run = 0;  // of which message, see Room::new_message()
 };
 
 // What a SUBSCRIBE has come to.

@@ -170,7 +170,7 @@ void DeliveryQueues::deliver(Session& s, Delivery& d, SubOptions options, bool r
   if (at_once) {
     q.sent_seq = seq;
     const bool sent =
-        port_.deliver(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
+        ch->port->deliver(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
     e.state = sent ? EntryState::sent : EntryState::done;
     o.inflight += sent ? 1 : 0;
     if (sent && qos == 1 && d.mark != 0) {  // another member gets it if this one ends
@@ -225,18 +225,18 @@ bool DeliveryQueues::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::
   }
   const bool again = seq <= ch.resend_through;
   q.sent_seq = seq;
-  if (e->state == EntryState::released && ch.speaks_park) {  // of when it spoke MQTT
+  if (e->state == EntryState::released && ch.park) {  // of when it spoke MQTT
     finish(s, seq);
     return true;
   }
   if (e->state == EntryState::released) {  // 4.4: PUBREL again
     ++o.inflight;
     ++probe_.tx_resent;
-    port_.acknowledge(ch, PacketType::pubrel, packet_id_of(seq), Reason::success, Quota::none,
-                      nullptr);
+    ch.port->acknowledge(ch, PacketType::pubrel, packet_id_of(seq), Reason::success, Quota::none,
+                         nullptr);
     return true;
   }
-  port_.new_message();
+  new_message();
   const MessageView m = e->message->view();
   if (seq <= q.check_through && !gate_.may_hear(ch, m.topic)) {
     ++probe_.drop_not_authorized;
@@ -250,7 +250,7 @@ bool DeliveryQueues::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::
     finish(s, seq);
     return true;
   }
-  if (port_.deliver(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
+  if (ch.port->deliver(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
     probe_.tx_resent += again;
     if (e->queued != 0) times_.sent(std::exchange(e->queued, 0));
     e->state = EntryState::sent;

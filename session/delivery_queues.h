@@ -35,11 +35,10 @@ class AfterPump {
 
 class DeliveryQueues final : private Room {
  public:
-  DeliveryQueues(Context& cx, ClientPort& port, AfterPump& after_pump, ConnectionTable& connections,
+  DeliveryQueues(Context& cx, AfterPump& after_pump, ConnectionTable& connections,
                  TenantUsage& usage, SessionTable& sessions, CommitPipeline& commits,
                  SessionRecords& records, CookieWriter& cookies, TopicGate& gate, Clients& clients)
       : Room(cx),
-        port_(port),
         after_pump_(after_pump),
         connections_(connections),
         usage_(usage),
@@ -90,7 +89,6 @@ class DeliveryQueues final : private Room {
   // A device that acknowledges here and there: nothing more is sent before what it owes is less.
   bool is_ragged(Session& s);
 
-  ClientPort& port_;
   AfterPump& after_pump_;
   ConnectionTable& connections_;
   TenantUsage& usage_;

@@ -206,7 +206,7 @@ bool Distributor::spill(const Match& m, Delivery& d, Deferred& out, SpillPhase p
 // Flattened: its loop runs once a receiver, and a call there is 7 % of a QoS 0 delivery.
 [[gnu::flatten]] void Distributor::deliver(const Match& m, Delivery& d, const Deferred* staged,
                                            base::Instant now) {
-  port_.new_message();
+  new_message();
   std::vector<LateCopies::To> later;
   budget_.take(static_cast<std::int64_t>(m.targets.size()));
   for (const Target& t : m.targets) {
@@ -258,7 +258,7 @@ void Distributor::deliver_to(Session& s, SubOptions o, const std::vector<std::ui
   if (crosses(s, d)) {
     later.push_back({s.id, o, ids});
   } else if (effects_.writable(ch->conn)) {
-    port_.deliver(*ch, d.message, 0, retain, false, 0, &ids, now);
+    ch->port->deliver(*ch, d.message, 0, retain, false, 0, &ids, now);
   } else {
     ++probe_.drop_slow_qos0;
   }
@@ -354,14 +354,14 @@ void Distributor::send_late(Edge& e, base::Instant now) {
     const LateCopies copies = std::move(e.late.front());
     e.late.pop_front();
     const MessageView m = copies.message->view();
-    port_.new_message();
+    new_message();
     for (const LateCopies::To& to : copies.to) {
       Session* s = sessions_.by_id(to.session);
       if (s == nullptr || s->channel == nullptr || !s->channel->live()) continue;
       const WorksFor scope = works_for(s->channel->conn);
       if (effects_.writable(s->channel->conn)) {
-        port_.deliver(*s->channel, m, 0, m.retain && to.options.retain_as_published(), false, 0,
-                      &to.ids, now);
+        s->channel->port->deliver(*s->channel, m, 0, m.retain && to.options.retain_as_published(),
+                                  false, 0, &to.ids, now);
       } else {
         ++probe_.drop_slow_qos0;
       }

@@ -25,12 +25,10 @@ namespace berth::session {
 
 class Distributor final : private Room {
  public:
-  Distributor(Context& cx, ClientPort& port, Router& router, OrderClock& order_clock,
-              std::vector<Source>& sources, ConnectionTable& connections, SessionTable& sessions,
-              CommitPipeline& commits, CookieWriter& cookies, DeliveryQueues& queues,
-              PeerQueues& peer_queues)
+  Distributor(Context& cx, Router& router, OrderClock& order_clock, std::vector<Source>& sources,
+              ConnectionTable& connections, SessionTable& sessions, CommitPipeline& commits,
+              CookieWriter& cookies, DeliveryQueues& queues, PeerQueues& peer_queues)
       : Room(cx),
-        port_(port),
         router_(router),
         order_clock_(order_clock),
         sources_(sources),
@@ -82,7 +80,6 @@ class Distributor final : private Room {
   bool crosses(const Session& s, const Delivery& d) const;
   static bool is_own_result(const Session& s, std::string_view topic);
 
-  ClientPort& port_;
   Router& router_;
   OrderClock& order_clock_;
   std::vector<Source>& sources_;

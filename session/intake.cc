@@ -49,7 +49,7 @@ void Intake::accept(Channel& ch, const mqtt::PublishView& p, std::uint32_t id, c
     distributor_.deliver(m, d, nullptr, now);
     if (p.qos == 0) return;
     times_.acknowledged(times_.now());
-    return port_.acknowledge(ch, reply_type(p.qos), id, reason, Quota::none, nullptr);
+    return ch.port->acknowledge(ch, reply_type(p.qos), id, reason, Quota::none, nullptr);
   }
   Deferred reply_to{.kind = Deferred::Kind::publish,
                     .reply_type = reply_type(p.qos),
@@ -93,7 +93,7 @@ bool Intake::refuse(Channel& ch, const mqtt::PublishView& p, Reason reason, Quot
                         .text = text});
   } else if (p.qos != 0) {
     times_.acknowledged(times_.now());
-    port_.acknowledge(ch, reply_type(p.qos), p.packet_id, r, quota, text);
+    ch.port->acknowledge(ch, reply_type(p.qos), p.packet_id, r, quota, text);
   }
   return true;
 }

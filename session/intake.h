@@ -23,12 +23,11 @@ namespace berth::session {
 
 class Intake final : private Room {
  public:
-  Intake(Context& cx, ClientPort& port, OrderClock& order_clock, ConnectionTable& connections,
+  Intake(Context& cx, OrderClock& order_clock, ConnectionTable& connections,
          CommitPipeline& commits, Clients& clients, ReplayLog& replay, Meter& meter,
          PeerQueues& peer_queues, RetainedDelivery& retained_delivery, Distributor& distributor,
          WideFanouts& wide_fanouts)
       : Room(cx),
-        port_(port),
         order_clock_(order_clock),
         connections_(connections),
         commits_(commits),
@@ -57,7 +56,6 @@ class Intake final : private Room {
   // The first part of a Fanout: what is not staged for each receiver by itself.
   void fan_out(Channel& ch, const Match& m, Delivery& d, Deferred out, bool fresh);
 
-  ClientPort& port_;
   OrderClock& order_clock_;
   ConnectionTable& connections_;
   CommitPipeline& commits_;

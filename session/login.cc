@@ -188,7 +188,7 @@ void Login::establish(Channel& ch, base::Instant now) {
   life_.bind(ch, s);
   if (present) subscriptions_.review_resumed(ch);
   rights_.credential_good(ch, now);  // it has just been looked at; for when it ends
-  port_.bound(ch, s, present, now);
+  ch.port->bound(ch, s, present, now);
   if (s.persistent() || s.will || was_stored) records_.put(s);
   answer_connect(ch, present, commits_.writes() != before, now);
 }
@@ -214,11 +214,11 @@ void Login::answer_connect(Channel& ch, bool present, bool wrote, base::Instant 
 }
 
 void Login::go_live(Channel& ch, bool present, base::Instant now) {
-  if (!port_.accept(ch, present, now)) return;
+  if (!ch.port->accept(ch, present, now)) return;
   ++probe_.connect_ok;
   protocol::link::EdgeSettings settings = ch.connect->settings;
   settings.connected = true;
-  settings.version = port_.level(ch);
+  settings.version = ch.port->level(ch);
   settings.keep_alive_s = ch.keep_alive_s;
   effects_.connected(ch.conn, settings);
   ch.connect.reset();

@@ -31,13 +31,12 @@ namespace berth::session {
 
 class Login final : private Room {
  public:
-  Login(Context& cx, ClientPort& port, ConnectionTable& connections, TenantUsage& usage,
-        SessionTable& sessions, CommitPipeline& commits, TopicGate& gate, SessionRecords& records,
-        CookieWriter& cookies, RouteBook& route_book, SubscriptionBook& subscriptions, Meter& meter,
+  Login(Context& cx, ConnectionTable& connections, TenantUsage& usage, SessionTable& sessions,
+        CommitPipeline& commits, TopicGate& gate, SessionRecords& records, CookieWriter& cookies,
+        RouteBook& route_book, SubscriptionBook& subscriptions, Meter& meter,
         DeliveryQueues& queues, WideFanouts& wide_fanouts, Wills& wills, SessionLife& life,
         Rights& rights)
       : Room(cx),
-        port_(port),
         connections_(connections),
         usage_(usage),
         sessions_(sessions),
@@ -79,10 +78,9 @@ class Login final : private Room {
   void go_live(Channel& ch, bool present, base::Instant now);
   void refuse(Channel& ch, protocol::mqtt::Reason reason, Quota quota = Quota::none,
               std::string_view why = {}, ComeBack when = {}) {
-    port_.refuse(ch, ch.version, reason, quota, why, when);
+    ch.port->refuse(ch, ch.version, reason, quota, why, when);
   }
 
-  ClientPort& port_;
   ConnectionTable& connections_;
   TenantUsage& usage_;
   SessionTable& sessions_;

@@ -239,6 +239,7 @@ void Restorer::attach(const protocol::link::Attach& a, base::Instant now) {
   ch.loopback = a.loopback;
   ch.address = a.peer;
   ch.peer_port = a.peer_port;
+  ch.port = &ports_.mqtt;  // until its first byte says otherwise
   life_.use_fair_key(ch);
   ch.gone = a.ended;
   if (!a.connected)
@@ -273,8 +274,9 @@ void Restorer::restore_identity(Channel& ch, const pb::ChannelIdentity& id) {
   if (id.has_scope()) ch.scope = scope_from_pb(id.scope());
   if (!id.credential().empty())
     ch.credential = std::make_unique<CredentialUse>(CredentialUse{id.credential()});
-  port_.restore(ch, static_cast<std::uint8_t>(id.version()),
-                static_cast<std::uint8_t>(id.park_flags()), client_id_of(id.client_id()));
+  ports_.of(static_cast<std::uint8_t>(id.version()))
+      .restore(ch, static_cast<std::uint8_t>(id.version()),
+               static_cast<std::uint8_t>(id.park_flags()), client_id_of(id.client_id()));
   if (id.address().size() == ch.address.bytes.size())
     std::copy(id.address().begin(), id.address().end(), ch.address.bytes.begin());
 }

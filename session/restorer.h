@@ -42,14 +42,14 @@ class Session;
 
 class Restorer final : public RestoreSink, private Room {
  public:
-  Restorer(Context& cx, ClientPort& port, Retained& retained, Estates& estates,
+  Restorer(Context& cx, const Ports& ports, Retained& retained, Estates& estates,
            ConnectionTable& connections, SessionTable& sessions, CommitPipeline& commits,
            Clients& clients, ReplayLog& replay, SessionRecords& records, CookieWriter& cookies,
            SubscriptionBook& subscriptions, DeliveryQueues& queues, PeerQueues& peer_queues,
            RetainedDelivery& retained_delivery, Wills& wills, SharedHandover& handover,
            SessionLife& life, PeerIntake& peer_intake, EdgeLinks& edge_links)
       : Room(cx),
-        port_(port),
+        ports_(ports),
         retained_(retained),
         estates_(estates),
         connections_(connections),
@@ -101,7 +101,7 @@ class Restorer final : public RestoreSink, private Room {
   // sent nothing yet, and its connection has not ended.
   void settle_sequence(Session& s);
 
-  ClientPort& port_;
+  const Ports& ports_;
   Retained& retained_;
   Estates& estates_;
   ConnectionTable& connections_;

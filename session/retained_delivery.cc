@@ -228,9 +228,9 @@ bool RetainedDelivery::send(Channel& ch, RetainedItem& item, MessagePtr message,
   std::string topic(d.message.topic);
   if (d.message.expires_at > messages_at(now)) {
     const std::vector<std::uint32_t> ids(item.id != 0 ? 1 : 0, item.id);
-    port_.new_message();
+    new_message();
     if (qos == 0) {
-      port_.deliver(ch, d.message, 0, true, false, 0, &ids, now);
+      ch.port->deliver(ch, d.message, 0, true, false, 0, &ids, now);
     } else if (!s.persistent()) {  // else: fill_queue
       queues_.deliver(s, d, SubOptions{qos}, true, ids, now);
     }

@@ -29,12 +29,11 @@ namespace berth::session {
 
 class RetainedDelivery final : private Room {
  public:
-  RetainedDelivery(Context& cx, ClientPort& port, Retained& retained, std::deque<Deferred>& staging,
+  RetainedDelivery(Context& cx, Retained& retained, std::deque<Deferred>& staging,
                    ConnectionTable& connections, TenantUsage& usage, SessionTable& sessions,
                    CommitPipeline& commits, ReplayLog& replay, CookieWriter& cookies,
                    DeliveryQueues& queues)
       : Room(cx),
-        port_(port),
         retained_(retained),
         staging_(staging),
         connections_(connections),
@@ -89,7 +88,6 @@ class RetainedDelivery final : private Room {
   static std::string outcome_so_far(const RetainedFill& fill);
   static void go_on_filling(RetainedFill& fill, std::string_view so_far);
 
-  ClientPort& port_;
   Retained& retained_;
   std::deque<Deferred>& staging_;
   ConnectionTable& connections_;

@@ -26,7 +26,8 @@
 
 namespace berth::session {
 
-class Account;  // quota.h
+class Account;     // quota.h
+class ClientPort;  // client_port.h
 
 // A delivery's life. Stored in cookies: append only.
 enum class EntryState : std::uint8_t {
@@ -245,7 +246,6 @@ struct Channel {
   bool problem_info = true;
   bool loopback = false;
   bool user_proven = false;               // of user_name; false too with a Scope
-  bool speaks_park = false;               // and has a ParkState; here because every delivery asks
   std::uint8_t dirty = 0;                 // cookie slots to send, bit per CookieSlot
   std::uint16_t receive_maximum = 65535;  // the device's
   std::uint16_t alias_maximum = 0;        // the device's: aliases we may use
@@ -262,6 +262,7 @@ struct Channel {
   std::uint64_t resend_through = 0;  // deliveries up to here go out with DUP
   std::optional<protocol::link::CloseReason> closed;  // ended; what it said before comes first
   base::Address address;                              // the device's; unknown: zeros
+  ClientPort* port = nullptr;  // of the protocol it speaks; never null after attach()
   Session* session = nullptr;
   std::unique_ptr<CredentialUse> credential;  // of who is registered
   ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`

@@ -215,12 +215,13 @@ void SharedHandover::hand_to(Session& to, SubOptions options, const std::vector<
     if (s == nullptr || s->channel == nullptr || !s->channel->live()) return;
     const WorksFor its = works_for(s->channel->conn);
     const MessageView m = message->view();
-    port_.new_message();
+    new_message();
     if (!effects_.writable(s->channel->conn)) {
       ++probe_.drop_slow_qos0;
       return;
     }
-    port_.deliver(*s->channel, m, 0, m.retain && options.retain_as_published(), false, 0, &ids, at);
+    s->channel->port->deliver(*s->channel, m, 0, m.retain && options.retain_as_published(), false,
+                              0, &ids, at);
   };
   commits_.submit(std::move(late), commits_.has_uncommitted(), now);
 }

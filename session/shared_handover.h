@@ -34,11 +34,10 @@ class Session;
 
 class SharedHandover final : private Room {
  public:
-  SharedHandover(Context& cx, ClientPort& port, Estates& estates, SessionTable& sessions,
-                 CommitPipeline& commits, SessionRecords& records, SubscriptionBook& subscriptions,
-                 DeliveryQueues& queues, PeerQueues& peer_queues, Distributor& distributor)
+  SharedHandover(Context& cx, Estates& estates, SessionTable& sessions, CommitPipeline& commits,
+                 SessionRecords& records, SubscriptionBook& subscriptions, DeliveryQueues& queues,
+                 PeerQueues& peer_queues, Distributor& distributor)
       : Room(cx),
-        port_(port),
         estates_(estates),
         sessions_(sessions),
         commits_(commits),
@@ -75,7 +74,6 @@ class SharedHandover final : private Room {
   // that has this mark.
   SharedGroup* group_of(const Estate& e, std::string_view topic, std::uint8_t mark);
 
-  ClientPort& port_;
   Estates& estates_;
   SessionTable& sessions_;
   CommitPipeline& commits_;

@@ -156,7 +156,7 @@ void WideFanouts::spread(Deferred d, base::Instant now) {
   MessageView m = d.message->view();
   Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
   std::vector<LateCopies::To> later;
-  port_.new_message();
+  new_message();
   distributor_.deliver_groups(distributor_.match(m.topic), delivery, &d, later, now);
   if (!later.empty()) distributor_.send_later(delivery, std::move(later));
   Channel* ch = connections_.find(d.conn);
@@ -187,7 +187,7 @@ bool WideFanouts::spread_part(Deferred& d, base::Instant now) {
   const MessageView m = d.message->view();
   Delivery delivery{m, d.message, d.publisher, d.conn, d.tag.get(), d.source};
   std::vector<LateCopies::To> later;
-  port_.new_message();
+  new_message();
   for (; f.at < f.to.size() && !budget_.share_spent(); ++f.at) {
     budget_.take(1);
     const Fanout::Receiver& r = f.to[f.at];

@@ -23,12 +23,10 @@ namespace berth::session {
 
 class WideFanouts final : private Room {
  public:
-  WideFanouts(Context& cx, FanoutPlaces& fanouts, ClientPort& port, CommitSink& sink,
-              std::deque<Deferred>& staging, ConnectionTable& connections, SessionTable& sessions,
-              CommitPipeline& commits, Clients& clients, ReplayLog& replay,
-              Distributor& distributor)
+  WideFanouts(Context& cx, FanoutPlaces& fanouts, CommitSink& sink, std::deque<Deferred>& staging,
+              ConnectionTable& connections, SessionTable& sessions, CommitPipeline& commits,
+              Clients& clients, ReplayLog& replay, Distributor& distributor)
       : Room(cx),
-        port_(port),
         sink_(sink),
         staging_(staging),
         connections_(connections),
@@ -71,7 +69,6 @@ class WideFanouts final : private Room {
   bool stage_some_groups(Deferred& d, Delivery& delivery);
   bool spread_part(Deferred& d, base::Instant now);
 
-  ClientPort& port_;
   CommitSink& sink_;
   std::deque<Deferred>& staging_;
   ConnectionTable& connections_;
