@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/string_map.h"
+#include "front/mqtt_publish_writer.h"
 #include "protocol/link/types.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/mqtt/codec.h"
@@ -305,12 +306,7 @@ class Broker : private ContextOwner,
   bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                base::Instant now) override;
-  bool send_packet(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
-                   std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
-                   base::Instant now);
   bool on_ack(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  void use_alias(Channel& ch, protocol::mqtt::PublishOut& out);
-  static std::size_t length_field_bytes(const std::string& packet);
   // broker_messages.cc
   // broker_park.cc
   static void begin_park(Channel& ch);
@@ -438,15 +434,15 @@ class Broker : private ContextOwner,
                      sessions_, commits_,       clients_,  replay_,      records_,
                      cookies_,  subscriptions_, queues_,   peer_queues_, retained_delivery_,
                      wills_,    handover_,      life_,     peer_intake_, edge_links_};
+  MqttPublishWriter writer_{cx_, cookies_};
   // -- not in a room yet
   bool in_work_ = false;
   std::vector<base::ConnId> acks_due_;  // of reports
 
-  HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;
-  std::string left_;  // and as a device calls it
   protocol::messages::Completer completer_;
+  std::string left_;  // a topic as a device calls it
   std::string report_topic_;
   std::string report_;   // a report's Envelope as it goes on
   std::string command_;  // what stands before a command's payload

@@ -85,7 +85,7 @@ bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, b
   MessageView tagged = m;
   tagged.forwarded = forwarded;
   new_message();
-  const bool sent = send_packet(ch, tagged, qos, retain, dup, packet_id, nullptr, now);
+  const bool sent = writer_.send(ch, tagged, qos, retain, dup, packet_id, nullptr, now);
   new_message();
   return sent;
 }
