@@ -26,6 +26,7 @@
 
 #include "base/string_map.h"
 #include "front/mqtt_publish_writer.h"
+#include "front/peer_front.h"
 #include "protocol/link/types.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/mqtt/codec.h"
@@ -359,11 +360,6 @@ class Broker : private ContextOwner,
                            const std::string& known);
 
   // broker_peers.cc
-  void on_peer_subscribe(Channel& ch, const protocol::mqtt::SubscribeView& v);
-  void on_peer_unsubscribe(Channel& ch, const protocol::mqtt::UnsubscribeView& v);
-  bool send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
-                    std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
-                    base::Instant now);
 
   // broker_edges.cc
 
@@ -435,6 +431,7 @@ class Broker : private ContextOwner,
                      cookies_,  subscriptions_, queues_,   peer_queues_, retained_delivery_,
                      wills_,    handover_,      life_,     peer_intake_, edge_links_};
   MqttPublishWriter writer_{cx_, cookies_};
+  PeerFront peer_front_{cx_, connections_, commits_, peer_queues_, writer_};
   // -- not in a room yet
   bool in_work_ = false;
   std::vector<base::ConnId> acks_due_;  // of reports

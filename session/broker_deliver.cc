@@ -30,7 +30,7 @@ bool Broker::deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool r
                      base::Instant now) {
   if (ch.park) return send_command(ch, m, qos, dup, packet_id, now);
   if (ch.session->peer != 0 && (qos != 0 || (ids != nullptr && !ids->empty())))
-    return send_to_peer(ch, m, qos, retain, dup, packet_id, ids, now);
+    return peer_front_.send(ch, m, qos, retain, dup, packet_id, ids, now);
   return writer_.send(ch, m, qos, retain, dup, packet_id, ids, now);
 }
 

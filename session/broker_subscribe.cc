@@ -45,7 +45,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
     return true;
   }
   if (ch.session->peer != 0) {
-    on_peer_subscribe(ch, v);
+    peer_front_.on_subscribe(ch, v);
     return true;
   }
   const std::string* known = replay_.outcome_of(ch);
@@ -190,7 +190,7 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
     return true;
   }
   if (ch.session->peer != 0) {
-    on_peer_unsubscribe(ch, v);
+    peer_front_.on_unsubscribe(ch, v);
     return true;
   }
   const std::string* replayed = replay_.outcome_of(ch);

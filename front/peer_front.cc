@@ -1,27 +1,15 @@
-// Partitions (ADR 10). Each other partition is a session of ours, `$peer/N`: a device that has
-// subscribed to what its own sessions have. Its queue keeps for it what it has not stored yet; by
-// sequence numbers it takes each message once. So a message for a session elsewhere is durable here
-// before its PUBACK, like every other.
-//
-// The other way round we are such a device of each other partition (bridge.h): what we tell it of
-// our routes, what comes from it.
-#include <algorithm>
+#include "front/peer_front.h"
 
-#include "base/assert.h"
-#include "protocol/mqtt/topic.h"
-#include "session/broker.h"
-#include "session/entry_codec.h"
+#include "base/bytes.h"
+#include "session/meta_keys.h"
+#include "session/peer_tag.h"
 
 namespace berth::session {
 
 namespace mqtt = protocol::mqtt;
 using mqtt::Reason;
 
-namespace {}  // namespace
-
-// -- what we keep for the others
-
-void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
+void PeerFront::on_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
   Session& s = *ch.session;
   std::vector<Reason> reasons;
   for (const mqtt::SubscriptionView& sub : v.subscriptions) {
@@ -47,7 +35,7 @@ void Broker::on_peer_subscribe(Channel& ch, const mqtt::SubscribeView& v) {
   if (!commits_.has_uncommitted()) commits_.barrier();
 }
 
-void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
+void PeerFront::on_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
   Session& s = *ch.session;
   auto& known = peer_queues_.routes_of(s.peer - 1u);
   for (const std::string_view filter : v.filters) {
@@ -76,9 +64,8 @@ void Broker::on_peer_unsubscribe(Channel& ch, const mqtt::UnsubscribeView& v) {
 }
 
 // With the number by which it takes each message once, and the tag.
-bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain,
-                          bool dup, std::uint16_t packet_id, const PeerIds* ids,
-                          base::Instant now) {
+bool PeerFront::send(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
+                     std::uint16_t packet_id, const PeerIds* ids, base::Instant now) {
   const std::uint64_t seq = qos == 0 ? 0 : seq_of(packet_id, ch.session->flow().first_seq);
   const std::string forwarded =
       tag_property(text_of(seq, ids != nullptr ? *ids : PeerIds{})).append(m.forwarded);
@@ -89,12 +76,5 @@ bool Broker::send_to_peer(Channel& ch, const MessageView& m, std::uint8_t qos, b
   new_message();
   return sent;
 }
-
-// -- the order of retained messages: by the time they were published at, as far as clocks agree,
-// never against the order in which a partition has seen them
-
-// -- what comes from the others
-
-// -- what we tell the others of our routes
 
 }  // namespace berth::session
