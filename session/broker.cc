@@ -71,7 +71,7 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
 }
 
 // The next packet of the protocol that the connection speaks; its first byte tells which.
-Broker::Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
+Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
   if (bytes.empty()) return Cut::need_more;
   if (!ch.live() && !ch.park) {
     if (bytes[0] == protocol::park::kMagic0) begin_park(ch);

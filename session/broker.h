@@ -239,7 +239,6 @@ class Broker : private ContextOwner,
 
  private:
   // broker.cc: channels, the input loop, deferral
-  enum class Cut : std::uint8_t { complete, need_more, failed };
   Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);

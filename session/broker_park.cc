@@ -70,7 +70,7 @@ std::string Broker::park_root(const Channel& ch, std::string_view client_id) {
   return ch.scope ? std::string("v1/") : "v1/_/" + std::string(client_id) + "/";
 }
 
-Broker::Cut Broker::cut_park(Channel& ch, base::ByteView bytes, park::Frame& out) {
+Cut Broker::cut_park(Channel& ch, base::ByteView bytes, park::Frame& out) {
   using park::FrameStatus;
   const std::size_t limit = ch.live() ? options_.packet_max : kHandshakeMax;
   const FrameStatus status = park::next_frame(bytes, limit, out);

@@ -38,6 +38,8 @@ struct Packet {
   protocol::park::Frame park;
   std::size_t size = 0;
 };
+// What was made of the bytes at the beginning of a connection's input.
+enum class Cut : std::uint8_t { complete, need_more, failed };
 // The member of a shared group that gets a message.
 struct Pick {
   base::SessionId session;
