@@ -74,7 +74,7 @@ std::size_t Broker::input(base::ConnId conn, base::ByteView bytes, base::Instant
 Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
   if (bytes.empty()) return Cut::need_more;
   if (!ch.live() && !ch.park) {
-    if (bytes[0] == protocol::park::kMagic0) begin_park(ch);
+    if (bytes[0] == protocol::park::kMagic0) park_front_.begin(ch);
     if (!ch.park && bytes[0] != kConnectHeader) {
       clients_.fail(
           ch, Reason::protocol_error, CloseReason::protocol_error,  // neither: say so at once
@@ -83,7 +83,7 @@ Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
     }
   }
   if (ch.park) {
-    const Cut cut = cut_park(ch, bytes, out.park);
+    const Cut cut = park_front_.cut(ch, bytes, out.park);
     out.size = out.park.size;
     return cut;
   }
@@ -105,7 +105,7 @@ Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
 
 // False: the packet was not taken; it is offered again when the channel goes on.
 bool Broker::dispatch(Channel& ch, const Packet& p, base::Instant now) {
-  if (ch.park) return on_park_frame(ch, p.park, now);
+  if (ch.park) return park_front_.on_frame(ch, p.park, now);
   const Frame& f = p.mqtt;
   if (ch.live()) return on_connected_packet(ch, f, now);
   if (f.type() != PacketType::connect) {
@@ -195,7 +195,6 @@ void Broker::refused(Session& s) {
 void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
                          Quota quota, const char* why) {
   if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
-  if (ch.park) return acknowledge_report(ch, packet_id, reason, quota, why);
   const auto id = static_cast<std::uint16_t>(packet_id);
   std::string said;
   if (quota != Quota::none && ch.problem_info) {
@@ -214,16 +213,12 @@ void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, 
 }
 
 void Broker::farewell(Channel& ch, Reason reason, std::string_view text) {
-  if (ch.park) {
-    send_acks(ch);
-    say_end(ch, reason, Quota::none, text);
-  } else if (ch.live() && ch.v5()) {
-    if (text.empty()) text = text_of(reason);
-    encode_within(ch, ch.problem_info ? text : "", [&](std::string_view said) {
-      protocol::mqtt::encode_disconnect(head_, reason, said);
-    });
-    if (!head_.empty()) effects_.send(ch.conn, head_, {});
-  }
+  if (!ch.live() || !ch.v5()) return;
+  if (text.empty()) text = text_of(reason);
+  encode_within(ch, ch.problem_info ? text : "", [&](std::string_view said) {
+    protocol::mqtt::encode_disconnect(head_, reason, said);
+  });
+  if (!head_.empty()) effects_.send(ch.conn, head_, {});
 }
 
 void Broker::closed(base::ConnId conn, CloseReason cause) {
@@ -280,7 +275,7 @@ void Broker::end_turn(base::Instant now) {
 }
 
 void Broker::flush_state() {
-  if (!acks_due_.empty()) flush_acks();
+  if (park_front_.any_acks_due()) park_front_.flush_acks();
   if (cookies_.any_changed()) cookies_.flush();
 }
 

@@ -26,6 +26,7 @@
 
 #include "base/string_map.h"
 #include "front/mqtt_publish_writer.h"
+#include "front/park_front.h"
 #include "front/peer_front.h"
 #include "protocol/link/types.h"
 #include "protocol/messages/envelope.h"
@@ -309,45 +310,12 @@ class Broker : private ContextOwner,
   bool on_ack(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   // broker_messages.cc
   // broker_park.cc
-  static void begin_park(Channel& ch);
-  static std::string park_root(const Channel& ch, std::string_view client_id);
-  Cut cut_park(Channel& ch, base::ByteView bytes, protocol::park::Frame& out);
-  bool on_park_frame(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  void on_handshake(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  void on_hello(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  void refuse_hello(Channel& ch, protocol::mqtt::Reason reason, Quota quota, std::string_view why,
-                    ComeBack when = {});
-  void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
-  void bound(Channel& ch, Session& s, bool present, base::Instant now) override {
-    if (ch.park) subscribe_commands(ch, s, present, now);
-  }
+  void bound(Channel&, Session&, bool, base::Instant) override {}
   void restore(Channel& ch, std::uint8_t level, std::uint8_t flags,
                std::string_view client_id) override;
   std::uint8_t level(const Channel& ch) const override {
-    return ch.park ? protocol::park::kLevel : static_cast<std::uint8_t>(ch.version);
+    return static_cast<std::uint8_t>(ch.version);
   }
-  void send_welcome(Channel& ch, bool present, base::Instant now);
-  static std::string resume_token(const Session& s);
-  bool in_sequence(Channel& ch, const protocol::park::Frame& f);
-  bool take_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  bool on_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);
-  const char* report_fault(const Channel& ch, const protocol::park::Frame& f,
-                           protocol::messages::EnvelopeView& e);
-  void complete_report(const Channel& ch, const protocol::park::Frame& f,
-                       const protocol::messages::EnvelopeView& e, base::Instant now);
-  void refuse_report(Channel& ch, const protocol::park::Frame& f, protocol::mqtt::Reason reason,
-                     Quota quota, const char* text = nullptr);
-  void acknowledge_report(Channel& ch, std::uint32_t seq, protocol::mqtt::Reason reason,
-                          Quota quota, const char* text);
-  void send_acks(Channel& ch);
-  void flush_acks();
-  bool on_received(Channel& ch, std::uint32_t seq, base::Instant now);
-  bool on_bye(Channel& ch);
-  bool send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
-                    std::uint16_t packet_id, base::Instant now);
-  void say_end(Channel& ch, protocol::mqtt::Reason reason, Quota quota, std::string_view text,
-               ComeBack when = {});
-  std::int64_t wall_of_device(const Channel& ch, base::Instant now) const;
 
   // broker_subscribe.cc
   bool on_subscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -382,7 +350,7 @@ class Broker : private ContextOwner,
   std::vector<Source> sources_;   // by partition
   std::deque<Deferred> staging_;  // PUBLISHes to many that are being staged, a part each in turn
 
-  const Ports ports_{*this, *this};
+  const Ports ports_{*this, park_front_};
 
   // -- rooms, from below
   ConnectionTable connections_{cx_};
@@ -431,17 +399,26 @@ class Broker : private ContextOwner,
                      wills_,    handover_,      life_,     peer_intake_, edge_links_};
   MqttPublishWriter writer_{cx_, cookies_};
   PeerFront peer_front_{cx_, connections_, commits_, peer_queues_, writer_};
+  ParkFront park_front_{cx_,
+                        connections_,
+                        commits_,
+                        clients_,
+                        gate_,
+                        records_,
+                        cookies_,
+                        subscriptions_,
+                        meter_,
+                        queues_,
+                        retained_delivery_,
+                        distributor_,
+                        wide_fanouts_,
+                        translator_,
+                        intake_};
   // -- not in a room yet
   bool in_work_ = false;
-  std::vector<base::ConnId> acks_due_;  // of reports
 
   protocol::mqtt::Scratch scratch_;
   std::string head_;
-  protocol::messages::Completer completer_;
-  std::string left_;  // a topic as a device calls it
-  std::string report_topic_;
-  std::string report_;   // a report's Envelope as it goes on
-  std::string command_;  // what stands before a command's payload
   base::Instant started_at_{};
   base::Instant sys_at_{};
 };

@@ -49,8 +49,7 @@ std::string version_fault(const mqtt::Frame& f) {
 }  // namespace
 
 void Broker::refuse(Channel& ch, mqtt::Version v, Reason reason, Quota quota, std::string_view why,
-                    ComeBack when) {
-  if (ch.park) return refuse_hello(ch, reason, quota, why, when);
+                    ComeBack) {
   events::refused(ch, reason, quota, why);
   std::string properties;
   const bool unknown =  // who has not shown who it is hears no more than the code says
@@ -136,11 +135,7 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   if (ch.state == Channel::State::authenticating) stall(ch);
 }
 
-bool Broker::accept(Channel& ch, bool present, base::Instant now) {
-  if (ch.park) {
-    send_welcome(ch, present, now);
-    return true;
-  }
+bool Broker::accept(Channel& ch, bool present, base::Instant) {
   const std::string props = ch.v5() ? connack_properties(ch) : std::string();
   return say(ch, {}, [&](std::string_view) {
     mqtt::encode_connack(head_, ch.version, present, Reason::success, props);
@@ -180,6 +175,10 @@ std::string Broker::assign_client_id() {
     // One of our partition: with it the device comes here again.
     if (protocol::link::partition_of(id, options_.partitions) == options_.partition) return id;
   }
+}
+
+void Broker::restore(Channel& ch, std::uint8_t level, std::uint8_t, std::string_view) {
+  ch.version = static_cast<mqtt::Version>(level);
 }
 
 }  // namespace berth::session

@@ -28,7 +28,6 @@ constexpr std::size_t kAliasBytesMax = 2048;  // topics that our aliases stand f
 bool Broker::deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                      std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                      base::Instant now) {
-  if (ch.park) return send_command(ch, m, qos, dup, packet_id, now);
   if (ch.session->peer != 0 && (qos != 0 || (ids != nullptr && !ids->empty())))
     return peer_front_.send(ch, m, qos, retain, dup, packet_id, ids, now);
   return writer_.send(ch, m, qos, retain, dup, packet_id, ids, now);

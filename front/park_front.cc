@@ -1,6 +1,5 @@
-// Devices that speak the Park protocol (docs/park-protocol.md). They have the same sessions, queues
-// and take-over as MQTT's: a report is a PUBLISH to one of the device's own topics, a command comes
-// from subscriptions that every such session has.
+#include "front/park_front.h"
+
 #include <algorithm>
 #include <array>
 
@@ -9,7 +8,6 @@
 #include "protocol/mqtt/reason_text.h"
 #include "protocol/park/control.h"
 #include "protocol/park/faults.h"
-#include "session/broker.h"
 #include "session/command_topic.h"
 #include "session/events.h"
 #include "session/principal_key.h"
@@ -50,27 +48,12 @@ std::uint32_t come_back_after_ms(base::ConnId conn) {
 
 }  // namespace
 
-void Broker::begin_park(Channel& ch) {
+void ParkFront::begin(Channel& ch) {
   ch.park = std::make_unique<ParkState>();
+  ch.port = this;
 }
 
-void Broker::restore(Channel& ch, std::uint8_t level, std::uint8_t flags,
-                     std::string_view client_id) {
-  if (level != park::kLevel) {
-    ch.version = static_cast<mqtt::Version>(level);
-    return;
-  }
-  begin_park(ch);
-  ch.park->flags = flags;
-  ch.park->root = park_root(ch, client_id);
-}
-
-// A registered device's topics are its own by its Scope. Of others the client id keeps them apart.
-std::string Broker::park_root(const Channel& ch, std::string_view client_id) {
-  return ch.scope ? std::string("v1/") : "v1/_/" + std::string(client_id) + "/";
-}
-
-Cut Broker::cut_park(Channel& ch, base::ByteView bytes, park::Frame& out) {
+Cut ParkFront::cut(Channel& ch, base::ByteView bytes, park::Frame& out) {
   using park::FrameStatus;
   const std::size_t limit = ch.live() ? options_.packet_max : kHandshakeMax;
   const FrameStatus status = park::next_frame(bytes, limit, out);
@@ -88,7 +71,7 @@ Cut Broker::cut_park(Channel& ch, base::ByteView bytes, park::Frame& out) {
 }
 
 // False: the frame was not taken; it is offered again when the channel goes on.
-bool Broker::on_park_frame(Channel& ch, const park::Frame& f, base::Instant now) {
+bool ParkFront::on_frame(Channel& ch, const park::Frame& f, base::Instant now) {
   if (!ch.live()) {
     on_handshake(ch, f, now);
     return true;
@@ -113,11 +96,36 @@ bool Broker::on_park_frame(Channel& ch, const park::Frame& f, base::Instant now)
   }
 }
 
-// -- HELLO to WELCOME
+void ParkFront::flush_acks() {
+  for (const base::ConnId conn : acks_due_) {
+    Channel* ch = connections_.find(conn);
+    if (ch == nullptr || !ch->park) continue;
+    const WorksFor scope = works_for(conn);
+    send_acks(*ch);
+  }
+  acks_due_.clear();
+}
+
+void ParkFront::restore(Channel& ch, std::uint8_t, std::uint8_t flags, std::string_view client_id) {
+  begin(ch);
+  ch.park->flags = flags;
+  ch.park->root = root_of(ch, client_id);
+}
+
+void ParkFront::acknowledge(Channel& ch, PacketType type, std::uint32_t id, Reason reason,
+                            Quota quota, const char* text) {
+  if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
+  acknowledge_report(ch, id, reason, quota, text);
+}
+
+// A registered device's topics are its own by its Scope. Of others the client id keeps them apart.
+std::string ParkFront::root_of(const Channel& ch, std::string_view client_id) {
+  return ch.scope ? std::string("v1/") : "v1/_/" + std::string(client_id) + "/";
+}
 
 // The edge's GREETING stands before all that the device says: it survives the engine that hears
 // it, and so the device's proof stays good.
-void Broker::on_handshake(Channel& ch, const park::Frame& f, base::Instant now) {
+void ParkFront::on_handshake(Channel& ch, const park::Frame& f, base::Instant now) {
   ParkState& p = *ch.park;
   if (p.nonce.empty() && f.type == FrameType::greeting) {
     park::Greeting g;
@@ -134,7 +142,7 @@ void Broker::on_handshake(Channel& ch, const park::Frame& f, base::Instant now) 
   on_hello(ch, f, now);
 }
 
-void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
+void ParkFront::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   ParkState& p = *ch.park;
   park::HelloView v;
   p.flags |= f.flags & park::kCrc;
@@ -182,8 +190,8 @@ void Broker::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
 }
 
 // Who has not shown who it is hears no more than the code says.
-void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota, std::string_view why,
-                          ComeBack when) {
+void ParkFront::refuse_hello(Channel& ch, Reason reason, Quota quota, std::string_view why,
+                             ComeBack when) {
   events::refused(ch, reason, quota, why);
   const bool unknown =
       reason == Reason::bad_user_name_or_password || reason == Reason::not_authorized;
@@ -194,9 +202,9 @@ void Broker::refuse_hello(Channel& ch, Reason reason, Quota quota, std::string_v
 
 // What its device is told to do comes from these; what else the session once subscribed to (as an
 // MQTT device) is not of this protocol.
-void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now) {
+void ParkFront::subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now) {
   constexpr SubOptions kAtLeastOnce{1};
-  ch.park->root = park_root(ch, client_id_of(s.client_id));
+  ch.park->root = root_of(ch, client_id_of(s.client_id));
   std::vector<std::string> wanted;
   for (const char* f : kCommandFilters) {
     std::string raw;
@@ -224,7 +232,7 @@ void Broker::subscribe_commands(Channel& ch, Session& s, bool present, base::Ins
 
 // The same session can't have it twice: ids of sessions that have gone come again only with
 // another hash, or for the same client, and then the session is not found present.
-std::string Broker::resume_token(const Session& s) {
+std::string ParkFront::resume_token(const Session& s) {
   const std::string_view key = s.client_id;
   const std::string_view token_name = is_registered(principal_of(key)) ? key : client_id_of(key);
   std::string token;
@@ -233,7 +241,7 @@ std::string Broker::resume_token(const Session& s) {
   return token;
 }
 
-void Broker::send_welcome(Channel& ch, bool present, base::Instant now) {
+void ParkFront::send_welcome(Channel& ch, bool present, base::Instant now) {
   const Session& s = *ch.session;
   const std::string token = resume_token(s);
   const std::string bytes =
@@ -252,11 +260,9 @@ void Broker::send_welcome(Channel& ch, bool present, base::Instant now) {
   effects_.send(ch.conn, bytes, {});
 }
 
-// -- reports
-
 // From 1 on each connection, one up for each that is to be acknowledged: a gap is a report that got
 // lost before it was sent. The engine before us may have seen some.
-bool Broker::in_sequence(Channel& ch, const park::Frame& f) {
+bool ParkFront::in_sequence(Channel& ch, const park::Frame& f) {
   ParkState& p = *ch.park;
   if (!is_acknowledged(f) || !p.counts_reports) return true;
   const std::uint32_t due = p.reported == UINT32_MAX ? 1 : p.reported + 1;
@@ -267,7 +273,7 @@ bool Broker::in_sequence(Channel& ch, const park::Frame& f) {
 }
 
 // False: it was not taken; it is offered again when the channel goes on.
-bool Broker::take_report(Channel& ch, const park::Frame& f, base::Instant now) {
+bool ParkFront::take_report(Channel& ch, const park::Frame& f, base::Instant now) {
   if (!on_report(ch, f, now)) return false;
   if (is_acknowledged(f)) {
     ch.park->reported = f.seq;
@@ -276,7 +282,7 @@ bool Broker::take_report(Channel& ch, const park::Frame& f, base::Instant now) {
   return true;
 }
 
-bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
+bool ParkFront::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
   const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
   if (wanted && f.seq == 0) {
     clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
@@ -330,8 +336,8 @@ bool Broker::on_report(Channel& ch, const park::Frame& f, base::Instant now) {
 
 // Null: nothing is wrong, and its topic is in report_topic_:
 // root ["sub/" child "/"] (event "/" type | telemetry "/" type | state | cmd "/" id "/res")
-const char* Broker::report_fault(const Channel& ch, const park::Frame& f,
-                                 protocol::messages::EnvelopeView& e) {
+const char* ParkFront::report_fault(const Channel& ch, const park::Frame& f,
+                                    protocol::messages::EnvelopeView& e) {
   static constexpr const char* kNoResult = "a body `result` belongs into a RESULT";
   if (!protocol::messages::read_envelope(f.payload, e)) return "not a Protobuf Envelope";
   if (e.type.empty()) return "the Envelope has no body, or one that this release does not know";
@@ -355,8 +361,8 @@ const char* Broker::report_fault(const Channel& ch, const park::Frame& f,
   }
 }
 
-void Broker::complete_report(const Channel& ch, const park::Frame& f,
-                             const protocol::messages::EnvelopeView& e, base::Instant now) {
+void ParkFront::complete_report(const Channel& ch, const park::Frame& f,
+                                const protocol::messages::EnvelopeView& e, base::Instant now) {
   ParkState& p = *ch.park;
   const Session& s = *ch.session;
   if (p.origin.empty()) {
@@ -373,8 +379,8 @@ void Broker::complete_report(const Channel& ch, const park::Frame& f,
 }
 
 // For ever: it is acknowledged, so that the device does not say it again and again.
-void Broker::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quota quota,
-                           const char* text) {
+void ParkFront::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quota quota,
+                              const char* text) {
   Account* const a = ch.session->account;
   if (quota == Quota::none && a != nullptr) a->count(&Usage::dropped, 1);
   const bool wanted = f.type != FrameType::telemetry || (f.flags & park::kAckWanted) != 0;
@@ -390,8 +396,8 @@ void Broker::refuse_report(Channel& ch, const park::Frame& f, Reason reason, Quo
 }
 
 // One ACK for all of a turn.
-void Broker::acknowledge_report(Channel& ch, std::uint32_t seq, Reason reason, Quota quota,
-                                const char* text) {
+void ParkFront::acknowledge_report(Channel& ch, std::uint32_t seq, Reason reason, Quota quota,
+                                   const char* text) {
   ParkState& p = *ch.park;
   p.acked = seq;
   if (static_cast<std::uint8_t>(reason) >= 0x80)
@@ -403,7 +409,7 @@ void Broker::acknowledge_report(Channel& ch, std::uint32_t seq, Reason reason, Q
   acks_due_.push_back(ch.conn);
 }
 
-void Broker::send_acks(Channel& ch) {
+void ParkFront::send_acks(Channel& ch) {
   ParkState& p = *ch.park;
   if (!std::exchange(p.ack_due, false)) return;
   head_.clear();
@@ -412,30 +418,49 @@ void Broker::send_acks(Channel& ch) {
   p.refused.clear();
 }
 
-void Broker::flush_acks() {
-  for (const base::ConnId conn : acks_due_) {
-    Channel* ch = connections_.find(conn);
-    if (ch == nullptr || !ch->park) continue;
-    const WorksFor scope = works_for(conn);
-    send_acks(*ch);
+bool ParkFront::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
+  if (id == 0 || id > 65535) {
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                  "RECEIVED with seq " + std::to_string(id) + ": no COMMAND or DESIRED has it");
+    return true;
   }
-  acks_due_.clear();
+  Session& s = *ch.session;
+  const std::uint64_t seq = seq_of(static_cast<std::uint16_t>(id), s.flow().first_seq);
+  const OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
+  const std::size_t before = commits_.writes();
+  if (e != nullptr && e->state == EntryState::sent) {
+    ++probe_.acked;
+    queues_.finish(s, seq);
+  }
+  if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
+  if (commits_.writes() != before) {
+    commits_.defer(ch, {});
+  } else {
+    clients_.defer_or_reply(ch, {});
+  }
+  if (s.outbox) queues_.pump(s, now);
+  return true;
 }
 
-// -- commands
-
-// The gateway's clock as a device knows it. After it was set forward a device may still go by what
-// it was before, until it has asked again, within its keep-alive: what is right by the earlier
-// clock is right by both, or refused.
-std::int64_t Broker::wall_of_device(const Channel& ch, base::Instant now) const {
-  const std::int64_t asks_within_ms = std::int64_t{1500} * ch.keep_alive_s;
-  const bool asked = ch.keep_alive_s != 0 && now.ms - clocks_.forward_at.ms > asks_within_ms;
-  return asked ? clocks_.wall : std::min(clocks_.wall, clocks_.wall_before);
+bool ParkFront::on_bye(Channel& ch) {
+  if (gated(ch)) {
+    stall(ch);
+    return false;
+  }
+  ch.clean_disconnect = true;
+  events::said_goodbye(ch, Reason::success);
+  cookies_.changed(ch, CookieSlot::identity);
+  flush_acks();
+  cookies_.flush();  // the step that closes must carry it
+  effects_.acknowledge(ch.conn, ch.in_off);
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, CloseReason::client);
+  return true;
 }
 
 // False: it is not for such a device, too large for it, or too late.
-bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
-                          std::uint16_t packet_id, base::Instant now) {
+bool ParkFront::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
+                             std::uint16_t packet_id, base::Instant now) {
   const ParkState& p = *ch.park;
   std::string_view topic = ch.scope ? ch.scope->leave(m.topic, left_) : m.topic;
   CommandTopic to;
@@ -480,49 +505,8 @@ bool Broker::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, b
   return true;
 }
 
-bool Broker::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
-  if (id == 0 || id > 65535) {
-    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-                  "RECEIVED with seq " + std::to_string(id) + ": no COMMAND or DESIRED has it");
-    return true;
-  }
-  Session& s = *ch.session;
-  const std::uint64_t seq = seq_of(static_cast<std::uint16_t>(id), s.flow().first_seq);
-  const OutEntry* e = seq <= s.flow().sent_seq ? entry_at(s, seq) : nullptr;
-  const std::size_t before = commits_.writes();
-  if (e != nullptr && e->state == EntryState::sent) {
-    ++probe_.acked;
-    queues_.finish(s, seq);
-  }
-  if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
-  if (commits_.writes() != before) {
-    commits_.defer(ch, {});
-  } else {
-    clients_.defer_or_reply(ch, {});
-  }
-  if (s.outbox) queues_.pump(s, now);
-  return true;
-}
-
-// -- the end
-
-bool Broker::on_bye(Channel& ch) {
-  if (gated(ch)) {
-    stall(ch);
-    return false;
-  }
-  ch.clean_disconnect = true;
-  events::said_goodbye(ch, Reason::success);
-  cookies_.changed(ch, CookieSlot::identity);
-  flush_state();  // the step that closes must carry it
-  effects_.acknowledge(ch.conn, ch.in_off);
-  ch.state = Channel::State::closing;
-  effects_.close(ch.conn, CloseReason::client);
-  return true;
-}
-
-void Broker::say_end(Channel& ch, Reason reason, Quota quota, std::string_view text,
-                     ComeBack when) {
+void ParkFront::say_end(Channel& ch, Reason reason, Quota quota, std::string_view text,
+                        ComeBack when) {
   const std::uint8_t flags = ch.park->flags;
   const bool over = quota != Quota::none;
   const std::string bytes =
@@ -534,6 +518,15 @@ void Broker::say_end(Channel& ch, Reason reason, Quota quota, std::string_view t
                                               : text,
                                over ? name_of(quota) : when.limit, when.after_ms, flags);
   effects_.send(ch.conn, bytes, {});
+}
+
+// The gateway's clock as a device knows it. After it was set forward a device may still go by what
+// it was before, until it has asked again, within its keep-alive: what is right by the earlier
+// clock is right by both, or refused.
+std::int64_t ParkFront::wall_of_device(const Channel& ch, base::Instant now) const {
+  const std::int64_t asks_within_ms = std::int64_t{1500} * ch.keep_alive_s;
+  const bool asked = ch.keep_alive_s != 0 && now.ms - clocks_.forward_at.ms > asks_within_ms;
+  return asked ? clocks_.wall : std::min(clocks_.wall, clocks_.wall_before);
 }
 
 }  // namespace berth::session
