@@ -87,9 +87,14 @@ Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
     out.size = out.park.size;
     return cut;
   }
-  const std::size_t limit = ch.live() ? options_.packet_max : kConnectPacketMax;
-  const FrameStatus status = protocol::mqtt::next_frame(bytes, limit, out.mqtt);
+  const Cut cut = cut_mqtt(ch, bytes, out.mqtt);
   out.size = out.mqtt.size;
+  return cut;
+}
+
+Cut Broker::cut_mqtt(Channel& ch, base::ByteView bytes, Frame& out) {
+  const std::size_t limit = ch.live() ? options_.packet_max : kConnectPacketMax;
+  const FrameStatus status = protocol::mqtt::next_frame(bytes, limit, out);
   if (status == FrameStatus::complete) return Cut::complete;
   if (status == FrameStatus::need_more) return Cut::need_more;
   if (status == FrameStatus::too_large) {
@@ -105,8 +110,10 @@ Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
 
 // False: the packet was not taken; it is offered again when the channel goes on.
 bool Broker::dispatch(Channel& ch, const Packet& p, base::Instant now) {
-  if (ch.park) return park_front_.on_frame(ch, p.park, now);
-  const Frame& f = p.mqtt;
+  return ch.park ? park_front_.on_frame(ch, p.park, now) : on_packet(ch, p.mqtt, now);
+}
+
+bool Broker::on_packet(Channel& ch, const Frame& f, base::Instant now) {
   if (ch.live()) return on_connected_packet(ch, f, now);
   if (f.type() != PacketType::connect) {
     clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.1.0-1

@@ -242,6 +242,8 @@ class Broker : private ContextOwner,
   // broker.cc: channels, the input loop, deferral
   Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);
+  Cut cut_mqtt(Channel& ch, base::ByteView bytes, protocol::mqtt::Frame& out);
+  bool on_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool run(Deferred& d, base::Instant now) override;
   void durable(Session& s, base::Instant now) override { queues_.pump(s, now); }
