@@ -20,7 +20,6 @@ using protocol::mqtt::PacketType;
 using protocol::mqtt::Reason;
 
 namespace {
-constexpr std::size_t kConnectPacketMax = 64 * 1024;
 constexpr std::uint8_t kConnectHeader = 0x10;
 }  // namespace
 
@@ -87,72 +86,14 @@ Cut Broker::cut_packet(Channel& ch, base::ByteView bytes, Packet& out) {
     out.size = out.park.size;
     return cut;
   }
-  const Cut cut = cut_mqtt(ch, bytes, out.mqtt);
+  const Cut cut = mqtt_front_.cut(ch, bytes, out.mqtt);
   out.size = out.mqtt.size;
   return cut;
 }
 
-Cut Broker::cut_mqtt(Channel& ch, base::ByteView bytes, Frame& out) {
-  const std::size_t limit = ch.live() ? options_.packet_max : kConnectPacketMax;
-  const FrameStatus status = protocol::mqtt::next_frame(bytes, limit, out);
-  if (status == FrameStatus::complete) return Cut::complete;
-  if (status == FrameStatus::need_more) return Cut::need_more;
-  if (status == FrameStatus::too_large) {
-    const auto type = static_cast<PacketType>(bytes[0] >> 4);
-    clients_.fail(ch, Reason::packet_too_large, CloseReason::frame_too_large,
-                  protocol::mqtt::text_of_size(type, out.size, limit));
-  } else {
-    clients_.fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
-                  "a Remaining Length of more than 4 bytes");
-  }
-  return Cut::failed;
-}
-
 // False: the packet was not taken; it is offered again when the channel goes on.
 bool Broker::dispatch(Channel& ch, const Packet& p, base::Instant now) {
-  return ch.park ? park_front_.on_frame(ch, p.park, now) : on_packet(ch, p.mqtt, now);
-}
-
-bool Broker::on_packet(Channel& ch, const Frame& f, base::Instant now) {
-  if (ch.live()) return on_connected_packet(ch, f, now);
-  if (f.type() != PacketType::connect) {
-    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.1.0-1
-                  protocol::mqtt::name_of(f.type()) + " before CONNECT");
-    return true;
-  }
-  on_connect(ch, f, now);
-  return true;
-}
-
-bool Broker::on_connected_packet(Channel& ch, const Frame& f, base::Instant now) {
-  switch (f.type()) {
-    case PacketType::publish:
-      return on_publish(ch, f, now);
-    case PacketType::puback:
-    case PacketType::pubrec:
-    case PacketType::pubcomp:
-      return on_ack(ch, f, now);
-    case PacketType::pubrel:
-      return on_pubrel(ch, f);
-    case PacketType::subscribe:
-      return on_subscribe(ch, f, now);
-    case PacketType::unsubscribe:
-      return on_unsubscribe(ch, f, now);
-    case PacketType::disconnect:
-      return on_disconnect(ch, f, now);
-    case PacketType::pingreq:  // the edge has answered
-      if (f.header != 0xc0 || !f.body.empty()) {
-        clients_.fail(ch, Reason::malformed_packet, CloseReason::protocol_error,
-                      "PINGREQ with flags or a body");
-      } else if (gated(ch)) {
-        commits_.defer(ch, {});
-      }
-      return true;
-    default:
-      clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
-                    protocol::mqtt::text_of_unexpected(f.type()));
-      return true;
-  }
+  return ch.park ? park_front_.on_frame(ch, p.park, now) : mqtt_front_.on_packet(ch, p.mqtt, now);
 }
 
 void Broker::rested(base::ConnId conn) {
@@ -197,35 +138,6 @@ bool Broker::run(Deferred& d, base::Instant now) {
 void Broker::refused(Session& s) {
   events::taken_over(*s.channel, nullptr);
   clients_.fail(*s.channel, Reason::session_taken_over, CloseReason::taken_over);
-}
-
-void Broker::acknowledge(Channel& ch, PacketType type, std::uint32_t packet_id, Reason reason,
-                         Quota quota, const char* why) {
-  if (type == PacketType::puback && ch.unacked_in != 0) --ch.unacked_in;
-  const auto id = static_cast<std::uint16_t>(packet_id);
-  std::string said;
-  if (quota != Quota::none && ch.problem_info) {
-    said = text_of(quota);
-  } else if (why != nullptr && ch.problem_info) {
-    said = why;
-  }
-  say(ch, said, [&](std::string_view text) {
-    protocol::mqtt::encode_ack(head_, type, ch.version, id, reason, text);
-  });
-  if (type == PacketType::pubrec && ch.session != nullptr && ch.session->received) {
-    const auto it = ch.session->received->find(id);
-    if (it != ch.session->received->end()) it->second.effective = true;
-    if (!ch.session->persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
-  }
-}
-
-void Broker::farewell(Channel& ch, Reason reason, std::string_view text) {
-  if (!ch.live() || !ch.v5()) return;
-  if (text.empty()) text = text_of(reason);
-  encode_within(ch, ch.problem_info ? text : "", [&](std::string_view said) {
-    protocol::mqtt::encode_disconnect(head_, reason, said);
-  });
-  if (!head_.empty()) effects_.send(ch.conn, head_, {});
 }
 
 void Broker::closed(base::ConnId conn, CloseReason cause) {

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "base/string_map.h"
+#include "front/mqtt_front.h"
 #include "front/mqtt_publish_writer.h"
 #include "front/park_front.h"
 #include "front/peer_front.h"
@@ -93,7 +94,6 @@ struct ContextOwner {
 class Broker : private ContextOwner,
                private Room,
                private CommitSink,
-               private ClientPort,
                private AfterPump {
  public:
   Broker(BrokerOptions options, Effects& effects, const AccessPolicy* access,
@@ -242,9 +242,6 @@ class Broker : private ContextOwner,
   // broker.cc: channels, the input loop, deferral
   Cut cut_packet(Channel& ch, base::ByteView bytes, Packet& out);
   bool dispatch(Channel& ch, const Packet& p, base::Instant now);
-  Cut cut_mqtt(Channel& ch, base::ByteView bytes, protocol::mqtt::Frame& out);
-  bool on_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  bool on_connected_packet(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   bool run(Deferred& d, base::Instant now) override;
   void durable(Session& s, base::Instant now) override { queues_.pump(s, now); }
   void refused(Session& s) override;
@@ -254,46 +251,9 @@ class Broker : private ContextOwner,
   void work(base::Instant now);
   void work_some(base::Instant now);
   bool anything_waits() const;
-  // What we say is within the device's Maximum Packet Size (3.1.2-24): first without what is
-  // `optional`; head_ is empty when it is too large even so. `encode` writes to head_.
-  template <class F>
-  void encode_within(const Channel& ch, std::string_view optional, F&& encode) {
-    const auto fits = [&] { return ch.packet_max == 0 || head_.size() <= ch.packet_max; };
-    head_.clear();
-    encode(optional);
-    if (fits()) return;
-    head_.clear();
-    if (!optional.empty()) encode(std::string_view());
-    if (!fits()) head_.clear();
-  }
-  // False: it does not fit, the connection ends.
-  template <class F>
-  bool say(Channel& ch, std::string_view optional, F&& encode) {
-    encode_within(ch, optional, encode);
-    if (head_.empty()) {
-      clients_.fail(ch, protocol::mqtt::Reason::packet_too_large,
-                    protocol::link::CloseReason::frame_too_large);
-      return false;
-    }
-    effects_.send(ch.conn, head_, {});
-    return true;
-  }
-  void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
-                   protocol::mqtt::Reason reason, Quota quota, const char* text) override;
-  void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) override;
   void flush_state();
 
   // broker_connect.cc
-  void on_connect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  void refuse_connect(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
-                      Quota quota = Quota::none, std::string_view why = {}) {
-    refuse(ch, v, reason, quota, why, {});
-  }
-  void refuse(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason, Quota quota,
-              std::string_view why, ComeBack when) override;
-  bool accept(Channel& ch, bool present, base::Instant now) override;
-  std::string connack_properties(const Channel& ch) const;
-  std::string assign_client_id();
   // broker_scopes.cc
   // broker_access.cc
   // broker_quota.cc
@@ -301,32 +261,12 @@ class Broker : private ContextOwner,
   // broker_holdings.cc
 
   // broker_publish.cc
-  bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
-  bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   // broker_route.cc
   // broker_deliver.cc
-  bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
-               std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
-               base::Instant now) override;
-  bool on_ack(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
   // broker_messages.cc
   // broker_park.cc
-  void bound(Channel&, Session&, bool, base::Instant) override {}
-  void restore(Channel& ch, std::uint8_t level, std::uint8_t flags,
-               std::string_view client_id) override;
-  std::uint8_t level(const Channel& ch) const override {
-    return static_cast<std::uint8_t>(ch.version);
-  }
 
   // broker_subscribe.cc
-  bool on_subscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  bool on_unsubscribe(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
-  protocol::mqtt::Reason subscribe_one(Channel& ch, const protocol::mqtt::SubscriptionView& v,
-                                       std::uint32_t id, std::string& raw, bool& fresh);
-  std::size_t filters_max(const Channel& ch) const;
-  Subscribed subscribe_all(Channel& ch, const protocol::mqtt::SubscribeView& v,
-                           const std::string& known);
 
   // broker_peers.cc
 
@@ -336,7 +276,6 @@ class Broker : private ContextOwner,
 
   // broker_lifecycle.cc
   void publish_sys(base::Instant now);
-  bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
   // broker_records.cc
 
@@ -352,7 +291,7 @@ class Broker : private ContextOwner,
   std::vector<Source> sources_;   // by partition
   std::deque<Deferred> staging_;  // PUBLISHes to many that are being staged, a part each in turn
 
-  const Ports ports_{*this, park_front_};
+  const Ports ports_{mqtt_front_, park_front_};
 
   // -- rooms, from below
   ConnectionTable connections_{cx_};
@@ -416,11 +355,14 @@ class Broker : private ContextOwner,
                         wide_fanouts_,
                         translator_,
                         intake_};
+  MqttFront mqtt_front_{cx_,          router_,        connections_, sessions_, commits_,
+                        clients_,     gate_,          replay_,      records_,  cookies_,
+                        route_book_,  subscriptions_, meter_,       queues_,   retained_delivery_,
+                        distributor_, wide_fanouts_,  translator_,  login_,    intake_,
+                        peer_front_,  writer_};
   // -- not in a room yet
   bool in_work_ = false;
 
-  protocol::mqtt::Scratch scratch_;
-  std::string head_;
   base::Instant started_at_{};
   base::Instant sys_at_{};
 };

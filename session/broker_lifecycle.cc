@@ -15,38 +15,6 @@ using mqtt::Reason;
 using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
 
-bool Broker::on_disconnect(Channel& ch, const mqtt::Frame& f, base::Instant) {
-  if (gated(ch)) {
-    stall(ch);
-    return false;
-  }
-  mqtt::DisconnectView v;
-  const Reason e = mqtt::decode_disconnect(f, ch.version, v);
-  if (e != Reason::success) {
-    clients_.fail(ch, e, CloseReason::protocol_error, mqtt::text_of_fault(f, e));
-    return true;
-  }
-  Session& s = *ch.session;
-  if (v.properties.has(Property::session_expiry)) {
-    const std::uint32_t asked = v.properties.session_expiry_s;
-    if (s.asked_expiry_s() == 0 && asked != 0) {  // 3.14.2.2.2
-      clients_.fail(
-          ch, Reason::protocol_error, CloseReason::protocol_error,
-          "DISCONNECT with a session expiry of " + std::to_string(asked) + ", CONNECT had 0");
-      return true;
-    }
-    if (!s.ends_offline) s.expiry_s = std::min(asked, options_.session_expiry_max_s);
-  }
-  ch.clean_disconnect = v.reason == Reason::success;  // 3.14.4-3
-  events::said_goodbye(ch, v.reason);
-  cookies_.changed(ch, CookieSlot::identity);
-  flush_state();  // the step that closes must carry it
-  effects_.acknowledge(ch.conn, ch.in_off);
-  ch.state = Channel::State::closing;
-  effects_.close(ch.conn, CloseReason::client);
-  return true;
-}
-
 // Among the applied records; the release before does not look at it.
 void Broker::keep_clock(std::string_view reference) {
   commits_.write({.kind = WriteKind::put_applied, .key = kClockKey, .value = reference});

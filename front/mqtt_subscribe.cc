@@ -1,10 +1,13 @@
-// SUBSCRIBE, UNSUBSCRIBE and the retained messages a subscription brings (MQTT 5.0 3.8-3.11, 4.8).
+// SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0 3.8-3.11).
 #include <algorithm>
-#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "front/mqtt_front.h"
 #include "protocol/mqtt/faults.h"
 #include "protocol/mqtt/topic.h"
-#include "session/broker.h"
 #include "session/events.h"
 
 namespace berth::session {
@@ -15,20 +18,17 @@ using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
 
 namespace {
+
 // Subscriptions of a connection whose retained messages are still under way, and their bytes: they
 // stand in a cookie.
 constexpr std::size_t kUnderWayMax = 1000;
 constexpr std::size_t kUnderWayBytesMax = 256 * 1024;
 constexpr std::size_t kGroupsMax = 1000;  // shared subscriptions of one filter: each gets a copy
 constexpr std::size_t kNoLimit = SIZE_MAX;
+
 }  // namespace
 
-// Filters of one packet; each costs a share of a turn.
-std::size_t Broker::filters_max(const Channel& ch) const {
-  return ch.session->peer != 0 ? kNoLimit : std::max<std::size_t>(options_.subscriptions_max, 1000);
-}
-
-bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+bool MqttFront::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   if (gated(ch)) {
     stall(ch);
     return false;
@@ -95,86 +95,7 @@ bool Broker::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) 
   return true;
 }
 
-// One digit for each filter says what came of it: '1' new, '0' not, 'q' refused. `known`: those of
-// a dead engine.
-Subscribed Broker::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
-                                 const std::string& known) {
-  Subscribed out;
-  out.items = std::make_shared<std::deque<RetainedItem>>();
-  boost::unordered_flat_set<std::string> seen;
-  std::size_t under_way = ch.retained ? ch.retained->size() : 0;
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < under_way; ++i)
-    bytes += (*ch.retained)[i].filter.size() + (*ch.retained)[i].after.size();
-  for (std::size_t i = 0; i < v.subscriptions.size(); ++i) {
-    const mqtt::SubscriptionView& sub = v.subscriptions[i];
-    budget_.take(TurnBudget::kFilter);
-    const SubOptions o{sub.options};
-    const bool replayed = i < known.size();
-    const bool room =
-        o.retain_handling() == 2 || (under_way < kUnderWayMax && bytes < kUnderWayBytesMax);
-    bool fresh = false;
-    std::string raw;
-    Reason r = Reason::quota_exceeded;
-    if (replayed ? known[i] != 'q' : room)
-      r = subscribe_one(ch, sub, v.subscription_id, raw, fresh);
-    if (ch.state == Channel::State::closing) return out;
-    if (replayed) fresh = known[i] == '1';
-    out.outcome.push_back(r == Reason::quota_exceeded ? 'q' : fresh ? '1' : '0');
-    out.reasons.push_back(r);
-    const bool wants = o.retain_handling() == 0 || (o.retain_handling() == 1 && fresh);
-    if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared)
-      continue;
-    if (!seen.insert(raw).second) continue;  // named twice: sent once
-    ++under_way;
-    bytes += raw.size();
-    out.items->push_back({std::move(raw), o, v.subscription_id, {}});
-  }
-  return out;
-}
-
-Reason Broker::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::uint32_t id,
-                             std::string& raw, bool& fresh) {
-  SubOptions o{v.options};
-  if (mqtt::parse_filter(v.filter).shared && o.no_local()) {
-    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.8.3-4
-                  "No Local for a shared subscription");
-    return Reason::protocol_error;
-  }
-  const Reason entered = gate_.enter_filter(ch, v.filter, raw);
-  if (entered == Reason::not_authorized) ++probe_.authz_denied;
-  if (entered != Reason::success) {
-    events::subscribe_denied(ch, v.filter, entered);
-    return entered;
-  }
-  const Will* will = ch.session->will.get();
-  Cost cost = cost_of_filter(raw);
-  cost.bytes += will == nullptr ? 0 : will->held.bytes();
-  const bool room = ch.session->held.has_room(cost);
-  fresh = subscriptions_.add(*ch.session, raw, o, id);
-  if (fresh && ch.session->subscriptions.size() > options_.subscriptions_max) {
-    events::over_holdings(ch, v.filter, "session.max_subscriptions is reached");
-    subscriptions_.remove(*ch.session, raw);
-    return Reason::quota_exceeded;
-  }
-  if (fresh && router_.groups_of(ch.session->subscriptions.back().filter) > kGroupsMax) {
-    ++probe_.refused_filters;
-    events::over_holdings(ch, v.filter, "the filter has too many shared subscriptions");
-    subscriptions_.remove(*ch.session, raw);
-    return Reason::quota_exceeded;
-  }
-  if (fresh && !room) {
-    ++probe_.refused_filters;
-    events::over_holdings(ch, v.filter, "its filters and its will take too many bytes");
-    subscriptions_.remove(*ch.session, raw);
-    return Reason::quota_exceeded;
-  }
-  const auto granted = static_cast<Reason>(o.qos());
-  events::subscribed(ch, v.filter, granted);
-  return granted;
-}
-
-bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
+bool MqttFront::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   if (gated(ch)) {
     stall(ch);
     return false;
@@ -230,6 +151,88 @@ bool Broker::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
   return true;
 }
 
-// -- retained messages of new subscriptions
+// One digit for each filter says what came of it: '1' new, '0' not, 'q' refused. `known`: those of
+// a dead engine.
+Subscribed MqttFront::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
+                                    const std::string& known) {
+  Subscribed out;
+  out.items = std::make_shared<std::deque<RetainedItem>>();
+  boost::unordered_flat_set<std::string> seen;
+  std::size_t under_way = ch.retained ? ch.retained->size() : 0;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < under_way; ++i)
+    bytes += (*ch.retained)[i].filter.size() + (*ch.retained)[i].after.size();
+  for (std::size_t i = 0; i < v.subscriptions.size(); ++i) {
+    const mqtt::SubscriptionView& sub = v.subscriptions[i];
+    budget_.take(TurnBudget::kFilter);
+    const SubOptions o{sub.options};
+    const bool replayed = i < known.size();
+    const bool room =
+        o.retain_handling() == 2 || (under_way < kUnderWayMax && bytes < kUnderWayBytesMax);
+    bool fresh = false;
+    std::string raw;
+    Reason r = Reason::quota_exceeded;
+    if (replayed ? known[i] != 'q' : room)
+      r = subscribe_one(ch, sub, v.subscription_id, raw, fresh);
+    if (ch.state == Channel::State::closing) return out;
+    if (replayed) fresh = known[i] == '1';
+    out.outcome.push_back(r == Reason::quota_exceeded ? 'q' : fresh ? '1' : '0');
+    out.reasons.push_back(r);
+    const bool wants = o.retain_handling() == 0 || (o.retain_handling() == 1 && fresh);
+    if (static_cast<std::uint8_t>(r) >= 0x80 || !wants || mqtt::parse_filter(sub.filter).shared)
+      continue;
+    if (!seen.insert(raw).second) continue;  // named twice: sent once
+    ++under_way;
+    bytes += raw.size();
+    out.items->push_back({std::move(raw), o, v.subscription_id, {}});
+  }
+  return out;
+}
+
+Reason MqttFront::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::uint32_t id,
+                                std::string& raw, bool& fresh) {
+  SubOptions o{v.options};
+  if (mqtt::parse_filter(v.filter).shared && o.no_local()) {
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.8.3-4
+                  "No Local for a shared subscription");
+    return Reason::protocol_error;
+  }
+  const Reason entered = gate_.enter_filter(ch, v.filter, raw);
+  if (entered == Reason::not_authorized) ++probe_.authz_denied;
+  if (entered != Reason::success) {
+    events::subscribe_denied(ch, v.filter, entered);
+    return entered;
+  }
+  const Will* will = ch.session->will.get();
+  Cost cost = cost_of_filter(raw);
+  cost.bytes += will == nullptr ? 0 : will->held.bytes();
+  const bool room = ch.session->held.has_room(cost);
+  fresh = subscriptions_.add(*ch.session, raw, o, id);
+  if (fresh && ch.session->subscriptions.size() > options_.subscriptions_max) {
+    events::over_holdings(ch, v.filter, "session.max_subscriptions is reached");
+    subscriptions_.remove(*ch.session, raw);
+    return Reason::quota_exceeded;
+  }
+  if (fresh && router_.groups_of(ch.session->subscriptions.back().filter) > kGroupsMax) {
+    ++probe_.refused_filters;
+    events::over_holdings(ch, v.filter, "the filter has too many shared subscriptions");
+    subscriptions_.remove(*ch.session, raw);
+    return Reason::quota_exceeded;
+  }
+  if (fresh && !room) {
+    ++probe_.refused_filters;
+    events::over_holdings(ch, v.filter, "its filters and its will take too many bytes");
+    subscriptions_.remove(*ch.session, raw);
+    return Reason::quota_exceeded;
+  }
+  const auto granted = static_cast<Reason>(o.qos());
+  events::subscribed(ch, v.filter, granted);
+  return granted;
+}
+
+// Filters of one packet; each costs a share of a turn.
+std::size_t MqttFront::filters_max(const Channel& ch) const {
+  return ch.session->peer != 0 ? kNoLimit : std::max<std::size_t>(options_.subscriptions_max, 1000);
+}
 
 }  // namespace berth::session

@@ -1,11 +1,15 @@
-// CONNECT to CONNACK (MQTT 5.0 sections 3.1, 3.2): identity, session, take-over.
+// CONNECT to CONNACK (MQTT 5.0 3.1, 3.2).
 #include <algorithm>
+#include <memory>
 #include <random>
+#include <string>
+#include <utility>
 
 #include "base/assert.h"
+#include "front/mqtt_front.h"
 #include "protocol/mqtt/faults.h"
-#include "session/broker.h"
 #include "session/events.h"
+#include "session/peer_tag.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -14,7 +18,6 @@ namespace mqtt = protocol::mqtt;
 using mqtt::Property;
 using mqtt::Reason;
 using protocol::link::CloseReason;
-using protocol::link::CookieSlot;
 
 namespace {
 
@@ -48,26 +51,7 @@ std::string version_fault(const mqtt::Frame& f) {
 
 }  // namespace
 
-void Broker::refuse(Channel& ch, mqtt::Version v, Reason reason, Quota quota, std::string_view why,
-                    ComeBack) {
-  events::refused(ch, reason, quota, why);
-  std::string properties;
-  const bool unknown =  // who has not shown who it is hears no more than the code says
-      reason == Reason::bad_user_name_or_password || reason == Reason::not_authorized;
-  if (quota != Quota::none) {
-    mqtt::put_property_string(properties, Property::reason_string, text_of(quota));
-  } else if (!unknown && !why.empty()) {
-    mqtt::put_property_string(properties, Property::reason_string, why);
-  }
-  encode_within(ch, properties, [&](std::string_view optional) {
-    mqtt::encode_connack(head_, v, false, reason, optional);
-  });
-  if (!head_.empty()) effects_.send(ch.conn, head_, {});
-  ch.state = Channel::State::closing;
-  effects_.close(ch.conn, CloseReason::refused);
-}
-
-void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+void MqttFront::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::ConnectView v;
   const Reason e = mqtt::decode_connect(f, scratch_, v);
   if (e != Reason::success) {
@@ -135,16 +119,9 @@ void Broker::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   if (ch.state == Channel::State::authenticating) stall(ch);
 }
 
-bool Broker::accept(Channel& ch, bool present, base::Instant) {
-  const std::string props = ch.v5() ? connack_properties(ch) : std::string();
-  return say(ch, {}, [&](std::string_view) {
-    mqtt::encode_connack(head_, ch.version, present, Reason::success, props);
-  });
-}
-
 // What the server chose (3.2.2.3). Absent means: QoS 2, retain, wildcards, subscription identifiers
 // and shared subscriptions are all available.
-std::string Broker::connack_properties(const Channel& ch) const {
+std::string MqttFront::connack_properties(const Channel& ch) const {
   const PendingConnect& c = *ch.connect;
   std::string p;
   if (c.expiry_s != c.expiry_asked_s) {
@@ -163,7 +140,7 @@ std::string Broker::connack_properties(const Channel& ch) const {
   return p;
 }
 
-std::string Broker::assign_client_id() {
+std::string MqttFront::assign_client_id() {
   static constexpr char kHex[] = "0123456789abcdef";
   static std::random_device device;
   for (;;) {
@@ -177,7 +154,33 @@ std::string Broker::assign_client_id() {
   }
 }
 
-void Broker::restore(Channel& ch, std::uint8_t level, std::uint8_t, std::string_view) {
+void MqttFront::refuse(Channel& ch, mqtt::Version v, Reason reason, Quota quota,
+                       std::string_view why, ComeBack) {
+  events::refused(ch, reason, quota, why);
+  std::string properties;
+  const bool unknown =  // who has not shown who it is hears no more than the code says
+      reason == Reason::bad_user_name_or_password || reason == Reason::not_authorized;
+  if (quota != Quota::none) {
+    mqtt::put_property_string(properties, Property::reason_string, text_of(quota));
+  } else if (!unknown && !why.empty()) {
+    mqtt::put_property_string(properties, Property::reason_string, why);
+  }
+  encode_within(ch, properties, [&](std::string_view optional) {
+    mqtt::encode_connack(head_, v, false, reason, optional);
+  });
+  if (!head_.empty()) effects_.send(ch.conn, head_, {});
+  ch.state = Channel::State::closing;
+  effects_.close(ch.conn, CloseReason::refused);
+}
+
+bool MqttFront::accept(Channel& ch, bool present, base::Instant) {
+  const std::string props = ch.v5() ? connack_properties(ch) : std::string();
+  return say(ch, {}, [&](std::string_view) {
+    mqtt::encode_connack(head_, ch.version, present, Reason::success, props);
+  });
+}
+
+void MqttFront::restore(Channel& ch, std::uint8_t level, std::uint8_t, std::string_view) {
   ch.version = static_cast<mqtt::Version>(level);
 }
 

@@ -1,8 +1,10 @@
-// PUBLISH and PUBREL from a device: what it may say, once each, and when it is answered.
-#include <algorithm>
+// PUBLISH and PUBREL from a client: what it may say (MQTT 5.0 3.3, 3.6).
+#include <memory>
+#include <string>
+#include <utility>
 
+#include "front/mqtt_front.h"
 #include "protocol/mqtt/faults.h"
-#include "session/broker.h"
 #include "session/command_topic.h"
 #include "session/events.h"
 
@@ -26,7 +28,7 @@ bool has_too_many_received(const Session& s, std::uint16_t packet_id, std::size_
 
 }  // namespace
 
-bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+bool MqttFront::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::PublishView p;
   const Reason e = mqtt::decode_publish(f, ch.version, scratch_, p);
   if (e != Reason::success) {
@@ -95,7 +97,7 @@ bool Broker::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   return intake_.refuse(ch, p, Reason::not_authorized, Quota::none);
 }
 
-bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
+bool MqttFront::resolve_alias(Channel& ch, mqtt::PublishView& p) {
   const std::uint16_t alias = p.properties.topic_alias;
   if (alias == 0 || alias > options_.alias_maximum) {
     clients_.fail(ch, Reason::topic_alias_invalid, CloseReason::protocol_error,  // 3.3.2-8
@@ -130,7 +132,7 @@ bool Broker::resolve_alias(Channel& ch, mqtt::PublishView& p) {
   return true;
 }
 
-bool Broker::on_pubrel(Channel& ch, const mqtt::Frame& f) {
+bool MqttFront::on_pubrel(Channel& ch, const mqtt::Frame& f) {
   mqtt::AckView a;
   const Reason e = mqtt::decode_ack(f, ch.version, a);
   if (e != Reason::success) {
