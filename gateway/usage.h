@@ -6,7 +6,7 @@
 
 #include "gateway/admin/http_server.h"
 #include "metrics/probe.h"
-#include "session/broker.h"
+#include "front/broker.h"
 
 namespace berth::gateway {
 

@@ -9,7 +9,7 @@
 #include "protocol/link/records.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/mqtt/framer.h"
-#include "session/broker.h"
+#include "front/broker.h"
 #include "session/memory_store.h"
 #include "session/router.h"
 #include "tests/support/wire.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "session/broker.h"
+#include "front/broker.h"
 
 namespace berth::bench {
 

@@ -14,7 +14,7 @@
 #include "gateway/edge/edge_shard.h"
 #include "gateway/engine/engine_shard.h"
 #include "gateway/runtime/poller.h"
-#include "session/bridge.h"
+#include "front/bridge.h"
 
 namespace berth::gateway::cluster {
 

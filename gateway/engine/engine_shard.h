@@ -16,7 +16,7 @@
 #include "gateway/engine/kept_out_list.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
-#include "session/broker.h"
+#include "front/broker.h"
 #include "session/fair_queue.h"
 #include "session/store.h"
 

@@ -1,5 +1,5 @@
 // What comes back from disk and from cookies: records, queue entries, retained messages.
-#include "session/broker.h"
+#include "front/broker.h"
 #include "session/entry_codec.h"
 #include "tests/support/world.h"
 

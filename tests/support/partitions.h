@@ -8,7 +8,7 @@
 #include <string>
 
 #include "protocol/link/types.h"
-#include "session/bridge.h"
+#include "front/bridge.h"
 #include "tests/support/world.h"
 
 namespace berth::test {

@@ -16,7 +16,7 @@
 
 #include "base/assert.h"
 #include "base/wall_clock.h"
-#include "session/broker.h"
+#include "front/broker.h"
 #include "session/memory_store.h"
 #include "tests/support/wire.h"
 

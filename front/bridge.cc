@@ -1,4 +1,4 @@
-#include "session/bridge.h"
+#include "front/bridge.h"
 
 #include <utility>
 

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "session/broker.h"
+#include "front/broker.h"
 
 namespace berth::session {
 
