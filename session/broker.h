@@ -89,6 +89,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   void edge_acked(base::ConnId conn, std::uint64_t in_ack);  // what the edge says of in_ack
   void closed(base::ConnId conn, protocol::link::CloseReason cause);
   void writable(base::ConnId conn, base::Instant now);
+  // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
+  // Effects::expired_taken() when that is durable; until then the notice may come again.
+  void segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now);
 
   // -- edges that come and go (broker_edges.cc). An edge that comes gives its connections with
   // attach(), then edge_attached(). After attached_all() that is to be called for all of them
@@ -617,8 +620,9 @@ class Broker : public RestoreSink, private BrokerTypes {
   std::vector<std::vector<std::unique_ptr<Channel>>> channels_;  // by link and slot of their ConnId
   std::size_t channel_count_ = 0;
   std::vector<base::ConnId> ending_, ending_stored_;  // closed; looked at when the turn ends
-  std::vector<std::unique_ptr<Channel>> buried_;  // forgotten in this turn, see end_turn()
-  std::vector<base::SessionId> unread_;           // whose queue could not be read: again at tick()
+  std::vector<std::unique_ptr<Channel>> buried_;      // forgotten in this turn, see end_turn()
+  std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
+  std::vector<ExpiredSegment> expired_;  // whose entries are being read
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
 
@@ -677,22 +681,17 @@ class Broker : public RestoreSink, private BrokerTypes {
   HeadCache head_cache_;
   protocol::mqtt::Scratch scratch_;
   std::string head_;
-  std::string entered_;  // a topic as it is inside
-  std::string left_;     // and as a device calls it
+  std::string entered_, left_;  // a topic as it is inside, and as a device calls it
   DeviceMessages::Out translated_;
   protocol::messages::Completer completer_;
   std::string report_topic_;
   std::string report_;   // a report's Envelope as it goes on
   std::string command_;  // what stands before a command's payload
-  std::uint64_t next_session_ = 1;
-  std::uint64_t next_intent_ = 1;
+  std::uint64_t next_session_ = 1, next_intent_ = 1;
   std::uint64_t load_tickets_ = 0;
-  std::uint64_t queued_now_ = 0;
-  std::uint64_t queued_bytes_now_ = 0;
-  std::uint64_t online_ = 0;
-  std::uint64_t subscriptions_ = 0;
-  base::Instant started_at_{};
-  base::Instant sys_at_{};
+  std::uint64_t queued_now_ = 0, queued_bytes_now_ = 0;
+  std::uint64_t online_ = 0, subscriptions_ = 0;
+  base::Instant started_at_{}, sys_at_{};
   bool draining_ = false;
   bool serving_ = false;  // attached_all() has been
 };

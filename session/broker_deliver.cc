@@ -227,8 +227,7 @@ namespace {
 // An alias that is new with this message is known to the device only when the message is sent, so
 // it must fit with it: an alias and its property are 3 bytes, and both lengths may grow by one.
 bool may_use_alias(const Channel& ch, const mqtt::PublishOut& out) {
-  return ch.packet_max == 0 ||
-         (ch.alias_out && ch.alias_out->contains(std::string(out.topic))) ||
+  return ch.packet_max == 0 || (ch.alias_out && ch.alias_out->contains(std::string(out.topic))) ||
          mqtt::publish_size(ch.version, out) + 5 <= ch.packet_max;
 }
 
@@ -438,6 +437,7 @@ void Broker::queue_loaded(base::SessionId id, std::uint64_t ticket,
   }
   if (ch->stalled && ch->pending == 0 && ch->live()) unstall(*ch);
   pump(*s, now);
+  for (const ExpiredSegment& e : std::exchange(expired_, {})) segment_expired(e.conn, e.tag, now);
 }
 
 // -- acknowledgements
@@ -511,6 +511,28 @@ bool Broker::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   }
   if (s.outbox) pump(s, now);
   return true;
+}
+
+void Broker::segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now) {
+  Channel* ch = find(conn);
+  if (ch == nullptr) return;  // it has ended, and its edge forgets it
+  const WorksFor scope = works_for(conn);
+  const std::size_t before = writes();
+  Session* s = ch->session;
+  if (s != nullptr && s->channel == ch && tag >= s->flow().first_seq && tag <= s->flow().sent_seq) {
+    OutEntry* e = entry_at(*s, tag);
+    if (e == nullptr) return expired_.push_back({conn, tag});  // queue_loaded() goes on
+    if (e->state == EntryState::sent) finish_entry(*s, tag);
+    if (!s->persistent()) dirty(*ch, CookieSlot::volatile_state);
+    pump(*s, now);
+  }
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = [this, conn, tag](base::Instant) {
+    const WorksFor of = works_for(conn);
+    if (find(conn) != nullptr) effects_.expired_taken(conn, tag);
+  };
+  submit(std::move(d), writes() != before, now);
 }
 
 // PUBREC came: durable before the PUBREL leaves.

@@ -126,6 +126,12 @@ struct BrokerTypes {
     int key = -1;
   };
 
+  // A notice of the edge (Broker::segment_expired) that waits for its entry.
+  struct ExpiredSegment {
+    base::ConnId conn;
+    std::uint64_t tag = 0;
+  };
+
   // What a SUBSCRIBE has come to.
   struct Subscribed {
     std::vector<protocol::mqtt::Reason> reasons;
