@@ -118,7 +118,7 @@ std::string value_at(std::string_view line, std::size_t& at) {
   return value;
 }
 
-// The first words, up to what is a value or a second clause: "operators come to 192.0.2.1:8080".
+// The first words, up to what is a value or a second clause: "something listens at 192.0.2.1:8080".
 std::string action_of(std::string_view words) {
   std::string action;
   while (!words.empty()) {

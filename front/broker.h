@@ -48,6 +48,11 @@ class Broker {
   // What the edge says of in_ack.
   void edge_acked(base::ConnId conn, std::uint64_t in_ack) { core_.edge_acked(conn, in_ack); }
   void closed(base::ConnId conn, protocol::link::CloseReason cause) { core_.closed(conn, cause); }
+  // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
+  // Effects::expired_taken() when that is durable; until then the notice may come again.
+  void segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now) {
+    core_.queues.segment_expired(conn, tag, now);
+  }
   void writable(base::ConnId conn, base::Instant now) { core_.writable(conn, now); }
 
   // -- edges that come and go. An edge that comes gives its connections with

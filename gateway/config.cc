@@ -8,12 +8,12 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <iterator>
 #include <regex>
 #include <sstream>
 #include <utility>
 
+#include "base/read_file.h"
 #include "gateway/config_key.h"
 #include "gateway/suggest.h"
 #include "session/redis_connection.h"
@@ -41,17 +41,29 @@ bool is_section(const std::string& name) {
                      [&](const Key& k) { return k.name.starts_with(name + "."); });
 }
 
+std::string first_of_section(const std::string& name) {
+  for (const Key& k : keys()) {
+    if (k.name.starts_with(name + ".")) return k.name;
+  }
+  return name;
+}
+
+std::string text_of(const std::string& path) {
+  try {
+    return base::read_file(path);
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(e.what());
+  }
+}
+
 // One config file.
 class ConfigFile {
  public:
   ConfigFile(Config& config, const std::string& path) : config_(config), path_(path) {}
 
   void load() {
-    std::ifstream in(path_);
-    std::ostringstream text;
-    text << in.rdbuf();
-    if (!in) throw ConfigError(path_ + ":0: cannot be read");
-    const std::vector<YAML::Node> documents = YAML::LoadAll(with_addresses_quoted(text.str()));
+    const std::string text = text_of(path_);
+    const std::vector<YAML::Node> documents = parsed(text);
     if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return;
     if (documents.size() > 1)
       throw ConfigError(where(documents[1].Mark()) + "a second document; a file has one");
@@ -60,6 +72,29 @@ class ConfigFile {
   }
 
  private:
+  std::vector<YAML::Node> parsed(const std::string& text) const {
+    try {
+      return YAML::LoadAll(with_addresses_quoted(text));
+    } catch (const YAML::Exception&) {
+      refuse_tabs(text);
+      throw;
+    }
+  }
+
+  // YAML takes no tab in front of a key, and says of it only "illegal map value".
+  void refuse_tabs(const std::string& text) const {
+    std::istringstream in(text);
+    int number = 0;
+    for (std::string line; std::getline(in, line);) {
+      ++number;
+      const std::size_t first = line.find_first_not_of(" \t");
+      if (first == std::string::npos || line[first] == '#') continue;
+      if (line.find('\t') < first)
+        throw ConfigError(path_ + ":" + std::to_string(number) +
+                          ": a tab in front of a key; YAML takes spaces only");
+    }
+  }
+
   // [::]:1883 is a list to YAML, and an address to whoever writes it.
   static std::string with_addresses_quoted(const std::string& text) {
     static const std::regex kAddress(R"((: +)(\[[0-9A-Fa-f:.]*\]:[0-9]+))");
@@ -89,6 +124,9 @@ class ConfigFile {
   void set(const std::string& name, const YAML::Mark& at, const YAML::Node& value) {
     const Key* key = find_key(name);
     if (key == nullptr && value.IsNull() && is_section(name)) return;  // nothing in it
+    if (key == nullptr && is_section(name))
+      throw ConfigError(where(at) + "'" + name + "' has keys of its own, for example '" +
+                        first_of_section(name) + "'");
     if (key == nullptr)
       throw ConfigError(where(at) + "unknown key '" + name + "'" + meant(name, config_keys()));
     if (value.IsNull()) return;
@@ -189,7 +227,12 @@ void load_file(Config& config, const std::string& path) {
 
 void load_url_file(Config& config) {
   if (config.store_url_file.empty()) return;
-  std::ifstream in(config.store_url_file);
+  std::istringstream in;
+  try {
+    in.str(base::read_file(config.store_url_file));
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(std::string("store.url_file: ") + e.what());
+  }
   if (!(in >> config.store_url))
     throw ConfigError("store.url_file: " + config.store_url_file + ": no url in it");
 }

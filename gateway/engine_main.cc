@@ -28,6 +28,8 @@ constexpr int kExitConfig = 78;
 // An end does not wait longer for a store that takes no writes: what waits for it was not
 // acknowledged, and edges and devices say it again.
 constexpr auto kStoreStuck = std::chrono::seconds(3);
+// The same for an engine whose successor waits for the store: devices wait too.
+constexpr auto kStoreStuckReplaced = std::chrono::milliseconds(500);
 
 class EngineProcess {
  public:
@@ -37,6 +39,7 @@ class EngineProcess {
         poison_(runtime::kPoisonFd),
         logins_(std::make_shared<engine::LoginMemory>(runtime::logins_given())),
         heartbeat_(io_),
+        quiet_(io_),
         give_up_(io_) {
     for (std::uint32_t i = 0; i < runtime::links_given(); ++i) {
       links_.add(std::make_unique<link::EngineLink>(
@@ -45,7 +48,7 @@ class EngineProcess {
               .hello = [this, i](const protocol::link::Hello& h) { on_hello(i, h); },
               .attached_all = [this] { on_attached_all(); },
               .drain = [this] { drain(); },
-              .stop = [this] { finish_then_exit(); },
+              .stop = [this] { stop(); },
               .scrape = [this](std::uint64_t id) { scrape(id); },
               .skip =
                   [this](protocol::link::ForwardedWork w) {
@@ -146,19 +149,25 @@ class EngineProcess {
   // Shutdown: devices are told, everything is durable, then we end.
   void drain() {
     if (!engine_) return io_.stop();
-    give_up_on_store();
+    give_up_on_store(kStoreStuck);
     engine_->drain([this] {
       links_[0].send_empty(protocol::link::FrameType::drained);
       finish_then_exit();
     });
   }
 
-  // Ends when the store has taken no write for kStoreStuck.
-  void give_up_on_store() {
-    give_up_.expires_after(kStoreStuck);
-    give_up_.async_wait([this, failed = !engine_->store_healthy()](boost::system::error_code ec) {
+  void stop() {
+    if (engine_) give_up_on_store(kStoreStuckReplaced);
+    finish_then_exit();
+  }
+
+  // Ends when the store has taken no write for `limit`.
+  void give_up_on_store(std::chrono::milliseconds limit) {
+    give_up_.expires_after(limit);
+    const bool failed = !engine_->store_healthy();
+    give_up_.async_wait([this, failed, limit](boost::system::error_code ec) {
       if (ec) return;
-      if (!failed || engine_->store_healthy()) return give_up_on_store();
+      if (!failed || engine_->store_healthy()) return give_up_on_store(limit);
       BERTH_LOG(warn, "ending without the store, which takes no writes");
       io_.stop();
     });
@@ -174,8 +183,8 @@ class EngineProcess {
         !engine_ || (!engine_->broker().has_uncommitted() && !engine_->broker().has_late());
     const bool done = quiet && (!engine_ || links_.all_sent());
     if (done) return io_.stop();
-    heartbeat_.expires_after(std::chrono::milliseconds(1));
-    heartbeat_.async_wait([this](boost::system::error_code) { finish_then_exit(); });
+    quiet_.expires_after(std::chrono::milliseconds(1));  // heartbeats go on meanwhile
+    quiet_.async_wait([this](boost::system::error_code) { finish_then_exit(); });
   }
 
   void scrape(std::uint64_t id) {
@@ -204,6 +213,7 @@ class EngineProcess {
   runtime::PoisonPage poison_;
   std::shared_ptr<engine::LoginMemory> logins_;  // shared with the engine that is made of it
   boost::asio::steady_timer heartbeat_;
+  boost::asio::steady_timer quiet_;
   boost::asio::steady_timer give_up_;
   std::unique_ptr<engine::EngineShard> engine_;
   SampleSender sender_{io_,

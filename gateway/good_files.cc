@@ -9,9 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -19,6 +17,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/read_file.h"
 #include "gateway/engine/acl_file.h"
 #include "gateway/engine_setup.h"
 #include "gateway/registry/file_registry.h"
@@ -33,12 +32,6 @@ namespace {
 std::atomic<bool> g_forgive{false};
 std::mutex g_mutex;
 std::map<std::string, std::string> g_good;  // by name: what was good in this process
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) throw std::runtime_error(path + ": can't be read");
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-}
 
 void keep(const Config& config, const std::string& name, std::string bytes) {
   const std::lock_guard lock(g_mutex);
@@ -75,7 +68,8 @@ class Nameless {
 bool load(const Config& config, const std::string& name, runtime::Part part,
           const std::string& path, const std::function<void(const std::string&)>& parse) {
   try {
-    std::string bytes = bytes_of(path);  // before it is parsed: never newer than what was good
+    std::string bytes =
+        base::read_file(path);  // before it is parsed: never newer than what was good
     parse(path);
     keep(config, name, std::move(bytes));
     runtime::set_degraded(part, {});

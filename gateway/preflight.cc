@@ -1,7 +1,6 @@
 #include "gateway/preflight.h"
 
-#include <fstream>
-
+#include "base/read_file.h"
 #include "gateway/edge/tls_server.h"
 #include "gateway/good_files.h"
 #include "gateway/link/tls.h"
@@ -23,8 +22,9 @@ void as_configuration(F&& f) {
 }
 
 void check_readable(const char* key, const std::string& path) {
-  if (!path.empty() && !std::ifstream(path))
-    throw ConfigError(std::string(key) + ": " + path + ": cannot be read");
+  if (path.empty()) return;
+  if (const std::string why = base::why_unreadable(path); !why.empty())
+    throw ConfigError(std::string(key) + ": " + path + ": cannot be read: " + why);
 }
 
 }  // namespace

@@ -149,12 +149,27 @@ void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at) {
               {.listen_host = {},
                .allowed_hosts = words_of(config.admin_allowed_hosts),
                .token = [token] { return token->current(); }});
-  BERTH_LOG(info, "operators come to {}:{} token_file={} made={} local_socket={}", at.host, at.port,
-            token->path().empty() ? "none" : token->path(), token->made() ? "now" : "before",
-            http.has_local_socket() ? "yes" : "no");
+  BERTH_LOG(info, "admin port listens at={}:{} token_file={} made={} local_socket={}", at.host,
+            at.port, token->path().empty() ? "none" : token->path(),
+            token->made() ? "now" : "before", http.has_local_socket() ? "yes" : "no");
   if (token->readable_by_all())
     BERTH_LOG(warn, "the admin token can be read by every user of this host file={}",
               token->path());
+}
+
+void say_who_answers(admin::HttpServer& http, const WhoAnswers& who) {
+  const auto said = [](std::string text) -> asio::awaitable<admin::Response> {
+    co_return text_response(404, text + "\n");
+  };
+  if (!who.quarantine.empty()) {
+    http.route_under("/api/v1/quarantine",
+                     [said, text = who.quarantine](admin::Request) { return said(text); });
+  }
+  const std::pair<const char*, const std::string&> posts[] = {
+      {"POST /api/v1/engine/restart", who.restart_engine}, {"POST /api/v1/drain", who.drain}};
+  for (const auto& [target, text] : posts) {
+    if (!text.empty()) http.route(target, [said, text = text] { return said(text); });
+  }
 }
 
 admin::Response text_response(int status, std::string text) {

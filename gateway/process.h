@@ -53,6 +53,15 @@ admin::TokenFile admin_token(const Config& config);
 // Listens for operators as configured, says so in the log, and fills in `at`. Throws ConfigError,
 // or std::runtime_error: the port is somebody else's.
 void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at);
+// For the commands of `berth ctl` that another process answers: who that is, instead of "no such
+// page". Empty: this process answers, or nobody does.
+struct WhoAnswers {
+  std::string quarantine;
+  std::string restart_engine;
+  std::string drain;
+};
+void say_who_answers(admin::HttpServer& http, const WhoAnswers& who);
+
 admin::Response text_response(int status, std::string text);
 admin::Response health_response(bool good);  // 200 or 503
 // 200, or 503 with what is in the way, a line each; and in both cases a line "degraded: " for each

@@ -312,9 +312,10 @@ class Gateway {
     const State now = co_await state();
     json::array engines;
     for (const auto& e : now.engines)
-      engines.push_back({{"pid", static_cast<std::int64_t>(e.pid)},
-                         {"state", e.state},
-                         {"version", e.state == "serving" ? engine_build_ : std::string()}});
+      engines.push_back(
+          {{"pid", static_cast<std::int64_t>(e.pid)},
+           {"state", e.state},
+           {"version", e.state == "serving" ? json::value(engine_build_) : json::value(nullptr)}});
     json::object figures;
     for (const metrics::Sample& s : told.samples) {
       if (s.counter || s.family == kEngineBuild) continue;
@@ -405,6 +406,9 @@ class Gateway {
                         [this](admin::Request r) { return answer_usage(std::move(r)); });
     }
     serve_quarantine(http_, edges_);
+    say_who_answers(http_, {"", "",
+                            "this process is berth serve: SIGTERM drains and ends it; drain is for "
+                            "edges and engines of a cluster"});
     http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });
   }
 

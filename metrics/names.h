@@ -35,6 +35,7 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(drop_quota, "berth_messages_dropped_total", "reason", "quota", "") \
   X(drop_malformed_report, "berth_messages_dropped_total", "reason", "malformed_report", "") \
   X(quota_slowed, "berth_messages_slowed_total", "", "", "Messages that waited for a tenant's quota") \
+  X(drop_deadline, "berth_messages_dropped_total", "reason", "deadline", "") \
   X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \
   X(walks_cut, "berth_messages_dropped_total", "reason", "too_many_filters", "") \
   X(retained_expired, "berth_retained_expired_total", "", "", \
@@ -146,6 +147,10 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(pings, "berth_pings_total", "", "", "PINGREQ answered by the edge") \
   X(steps, "berth_steps_total", "result", "applied", "Steps of engines, by result") \
   X(steps_stale, "berth_steps_total", "result", "refused_stale", "") \
+  X(late_arrived, "berth_output_dropped_total", "reason", "late_arrived", \
+    "Packets with a deadline that were not written to their device, by cause") \
+  X(late_unwritten, "berth_output_dropped_total", "reason", "late_unwritten", "") \
+  X(late_no_room, "berth_output_dropped_total", "reason", "too_many_deadlines", "") \
   X(engine_starts, "berth_engine_starts_total", "", "", "Engine children made active") \
   X(engine_deaths, "berth_engine_deaths_total", "", "", "Engine children that ended unasked") \
   X(engine_kills, "berth_engine_watchdog_kills_total", "", "", "Engines killed for missed heartbeats") \

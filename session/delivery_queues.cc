@@ -321,6 +321,7 @@ void DeliveryQueues::loaded(base::SessionId id, std::uint64_t ticket,
   }
   if (ch->stalled && ch->pending == 0 && ch->live()) connections_.unstall(*ch);
   pump(*s, now);
+  for (const ExpiredSegment& e : std::exchange(expired_, {})) segment_expired(e.conn, e.tag, now);
 }
 
 // A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
@@ -391,6 +392,28 @@ void DeliveryQueues::wake(Channel& ch, base::Instant now) {
   } else {
     pump(*ch.session, now);
   }
+}
+
+void DeliveryQueues::segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now) {
+  Channel* ch = connections_.find(conn);
+  if (ch == nullptr) return;  // it has ended, and its edge forgets it
+  const WorksFor scope = works_for(conn);
+  const std::size_t before = commits_.writes();
+  Session* s = ch->session;
+  if (s != nullptr && s->channel == ch && tag >= s->flow().first_seq && tag <= s->flow().sent_seq) {
+    OutEntry* e = entry_at(*s, tag);
+    if (e == nullptr) return expired_.push_back({conn, tag});  // loaded() goes on
+    if (e->state == EntryState::sent) finish(*s, tag);
+    if (!s->persistent()) cookies_.changed(*ch, CookieSlot::volatile_state);
+    pump(*s, now);
+  }
+  Deferred d;
+  d.kind = Deferred::Kind::call;
+  d.call = [this, conn, tag](base::Instant) {
+    const WorksFor of = works_for(conn);
+    if (connections_.find(conn) != nullptr) effects_.expired_taken(conn, tag);
+  };
+  commits_.submit(std::move(d), commits_.writes() != before, now);
 }
 
 }  // namespace berth::session

@@ -74,6 +74,9 @@ class DeliveryQueues final : private Room {
   void finish(Session& s, std::uint64_t seq);
   // PUBREC came: durable before the PUBREL leaves.
   void release(Session& s, OutEntry& e, std::uint64_t seq);
+  // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
+  // Effects::expired_taken() when that is durable; until then the notice may come again.
+  void segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now);
   // Forgets what is done at the front of the queue.
   void trim(Session& s);
   // A connection that was attached goes on: what it has in flight is read first.
@@ -99,6 +102,7 @@ class DeliveryQueues final : private Room {
   TopicGate& gate_;
   Clients& clients_;
   std::string entry_;                    // scratch: an entry as it is stored
+  std::vector<ExpiredSegment> expired_;  // whose entries are being read
   std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
   std::uint64_t load_tickets_ = 0;
 };

@@ -46,6 +46,15 @@ class Effects {
   virtual ~Effects() = default;
   // Part of a packet, the next part follows; whole packets end before any other call for `conn`.
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  // A whole packet that must not reach the device after `d.not_after`. False: it is too late
+  // already, nothing has been sent. True: it is on its way, and the edge may still drop it, whole:
+  // Broker::segment_expired() follows then, unless d.tag is 0. An edge of a release before link
+  // version 5 does not know deadlines: it writes the packet whenever the socket takes it.
+  // REQUIRES: nothing sent later depends on the packet (it makes no topic alias).
+  virtual bool send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                          const protocol::link::Deadline& d) = 0;
+  // What follows from segment_expired() is durable: the edge need not say it to another engine.
+  virtual void expired_taken(base::ConnId conn, std::uint64_t tag) = 0;
   // The number of the turn that will carry to conn's edge what is asked for now; see
   // Broker::accepted(). Counts from 1 for each coming of an edge.
   virtual std::uint64_t turn_of(base::ConnId conn) = 0;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/log_event.h"
 #include "protocol/park/faults.h"
+#include "session/peer_tag.h"
 #include "session/principal_key.h"
 
 namespace berth::session::events {
@@ -156,7 +157,8 @@ std::string_view user_of(const Channel& ch) {
 
 // A bridge of another partition is no client.
 bool is_client(const Channel& ch) {
-  return ch.session == nullptr || ch.session->peer == 0;
+  if (ch.session != nullptr) return ch.session->peer == 0;
+  return !ch.connect || peer_of_client(ch.connect->client_id) == 0;
 }
 
 std::uint64_t source_of(const Channel& ch) {

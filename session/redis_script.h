@@ -38,8 +38,11 @@ return {ARGV[#ARGV], number}
 inline constexpr const char kCommitScript[] = R"lua(
 local p = KEYS[1]
 local holder = redis.call('GET', p .. 'lease')
-if holder ~= ARGV[1] and (holder or redis.call('GET', p .. 'holders') ~= ARGV[3]) then
-  return {ARGV[#ARGV], 'fenced', holder or 'a later one, gone again'}
+local last = redis.call('GET', p .. 'holders')
+if holder ~= ARGV[1] and (holder or last ~= ARGV[3]) then
+  local gone = last and 'nobody, a later one has ended'
+      or 'nobody: Redis was emptied, or has started without its data'
+  return {ARGV[#ARGV], 'fenced', holder or gone}
 end
 redis.call('SET', p .. 'lease', ARGV[1], 'PX', ARGV[2])
 local warming = redis.call('EXISTS', p .. 'warm') == 1

@@ -156,6 +156,12 @@ void RedisStore::Impl::take_lease() {
   const auto deadline =
       std::chrono::steady_clock::now() + 2 * std::chrono::milliseconds(options_.lease_ms);
   std::string why;
+  std::string holder;
+  const auto fail = [&] {
+    const std::string what = "store " + options_.redis.address.text() + ": " + why;
+    if (!holder.empty()) throw LeaseHeld(what, holder);
+    throw std::runtime_error(what);
+  };
   for (;;) {
     try {
       writes_to_.connect();
@@ -170,19 +176,18 @@ void RedisStore::Impl::take_lease() {
         holder_ = options_.owner + "#" + number_;
         break;
       }
-      why = "another gateway has its lease (" + taken[0].as_text() + ")";
+      holder = taken[0].as_text();
+      why = "another gateway has its lease (" + holder + ")";
       if (options_.take_from) break;
     } catch (const RedisError& e) {
       writes_to_.close();
       why = e.what();
+      holder.clear();
     }
-    if (std::chrono::steady_clock::now() >= deadline) {
-      throw std::runtime_error("store " + options_.redis.address.text() + ": " + why);
-    }
+    if (std::chrono::steady_clock::now() >= deadline) fail();
     std::this_thread::sleep_for(kRetryDelay);
   }
-  if (number_.empty())
-    throw std::runtime_error("store " + options_.redis.address.text() + ": " + why);
+  if (number_.empty()) fail();
   check_server();
 }
 
@@ -322,7 +327,7 @@ void RedisStore::Impl::health(bool healthy, const std::string& why) {
 }
 
 void RedisStore::Impl::fenced(const std::string& holder) {
-  BERTH_LOG(err, "store lost to another gateway holder={}", base::LogName{holder});
+  BERTH_LOG(err, "store lost, its lease is not ours any more holder=\"{}\"", holder);
   lost_ = true;
   if (options_.on_fenced) options_.on_fenced();
 }

@@ -18,7 +18,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "session/redis_connection.h"
 #include "session/redis_lease.h"
@@ -42,10 +44,17 @@ struct RedisStoreOptions {
   std::function<void()> on_fenced;
 };
 
+// The store is in order, and is another's.
+struct LeaseHeld : std::runtime_error {
+  LeaseHeld(const std::string& what, std::string by)
+      : std::runtime_error(what), holder(std::move(by)) {}
+  std::string holder;
+};
+
 class RedisStore : public Store {
  public:
   // Takes the lease, waiting for a former holder's to end (twice lease_ms at most). Throws
-  // std::runtime_error.
+  // std::runtime_error, LeaseHeld among them.
   RedisStore(RedisStoreOptions options, Poster post);
   ~RedisStore() override;
   void restore(RestoreSink& sink) override;

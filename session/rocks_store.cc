@@ -8,14 +8,18 @@
 #include "session/rocks_store.h"
 
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <boost/system/errc.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <cstdarg>
+#include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <optional>
@@ -32,7 +36,7 @@ namespace berth::session {
 namespace {
 
 constexpr int kFormatVersion = 1;
-constexpr std::size_t kEpochsKept = 16'384;       // about 400 KB
+constexpr std::size_t kEpochsKept = 16'384;  // about 400 KB
 constexpr auto kRetryDelay = std::chrono::milliseconds(500);
 
 std::string key_of(char prefix, base::SessionId id) {
@@ -52,14 +56,30 @@ std::string_view view(const rocksdb::Slice& s) {
   return {s.data(), s.size()};
 }
 
+// RocksDB's own log goes into ours. In a file of its own (LOG) it would be written on the disk of
+// the database, and once that disk was full, RocksDB's next line, which may be one of its last,
+// fails an assertion.
+class RocksLog final : public rocksdb::Logger {
+ public:
+  RocksLog() : rocksdb::Logger(rocksdb::WARN_LEVEL) {}
+  void Logv(const char* format, va_list ap) override { Logv(rocksdb::WARN_LEVEL, format, ap); }
+  void Logv(const rocksdb::InfoLogLevel level, const char* format, va_list ap) override {
+    if (level < GetInfoLogLevel() || level == rocksdb::HEADER_LEVEL) return;
+    char line[512];
+    const int n = std::vsnprintf(line, sizeof line, format, ap);
+    if (n <= 0) return;
+    const std::string_view text(line, std::min<std::size_t>(static_cast<std::size_t>(n), 511));
+    BERTH_LOG(debug, "rocksdb says text=\"{}\"", text);
+  }
+};
+
 rocksdb::Options database_options() {
   rocksdb::Options o;
   o.create_if_missing = true;
   o.write_buffer_size = 16u << 20;
   o.max_write_buffer_number = 3;
   o.max_background_jobs = 2;
-  o.keep_log_file_num = 2;
-  o.max_log_file_size = 1u << 20;
+  o.info_log = std::make_shared<RocksLog>();
   o.max_total_wal_size = 64u << 20;
   o.recycle_log_file_num = 2;  // a recycled log needs no new blocks: fdatasync is quicker
   // Up to the first record that is not whole, wherever it is. What is behind it is lost, and the
@@ -162,7 +182,7 @@ class RocksStore::Impl {
   Poster post_;
   std::unique_ptr<StoreMark> mark_;
   std::unique_ptr<rocksdb::DB> db_;  // null while the writer opens it anew
-  bool failing_ = false;  // the writer's: its last write has not succeeded yet
+  bool failing_ = false;             // the writer's: its last write has not succeeded yet
   std::shared_mutex db_mutex_;  // held by the reader while it reads, by the writer to replace db_
   boost::unordered_flat_map<std::uint64_t, std::uint64_t>
       epochs_;            // writer's: those last asked for

@@ -16,6 +16,12 @@ class NoEdge : public session::Effects {
   void send(base::ConnId, std::string_view head, std::string_view tail) override {
     bytes += head.size() + tail.size();
   }
+  bool send_until(base::ConnId c, std::string_view head, std::string_view tail,
+                  const protocol::link::Deadline&) override {
+    send(c, head, tail);
+    return true;
+  }
+  void expired_taken(base::ConnId, std::uint64_t) override {}
   std::uint64_t turn_of(base::ConnId) override { return 0; }
   void acknowledge(base::ConnId, std::uint64_t) override {}
   void cookie(base::ConnId, protocol::link::CookieSlot, std::string) override {}

@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <sstream>
 #include <stdexcept>
+
+#include "base/read_file.h"
 
 namespace berth::gateway::admin {
 
@@ -27,10 +29,19 @@ std::string random_token() {
 }
 
 std::string token_in(const std::string& path) {
-  std::ifstream in(path);
+  std::istringstream in(base::read_file(path));
   std::string token;
   in >> token;
   return token;
+}
+
+// One that can be guessed is none: whoever has it may change everything.
+constexpr std::size_t kTokenMin = 8;
+std::string why_bad(const std::string& token) {
+  if (token.empty()) return "no token in it";
+  if (token.size() >= kTokenMin) return {};
+  return "the token has " + std::to_string(token.size()) + " characters, " +
+         std::to_string(kTokenMin) + " are needed (openssl rand -hex 32)";
 }
 
 [[noreturn]] void fail(const std::string& path) {
@@ -71,7 +82,8 @@ TokenFile TokenFile::read(const std::string& path) {
   f.path_ = std::filesystem::absolute(path).lexically_normal();
   f.read_at_ = f.stamp();
   f.token_ = token_in(path);
-  if (f.token_.empty()) throw std::runtime_error(path + ": no token in it");
+  if (const std::string why = why_bad(f.token_); !why.empty())
+    throw std::runtime_error(path + ": " + why);
   return f;
 }
 
@@ -92,8 +104,13 @@ const std::string& TokenFile::current() {
   if (path_.empty()) return token_;
   const Stamp now = stamp();
   if (now == read_at_) return token_;
-  std::string token = token_in(path_);
-  if (token.empty()) return token_;
+  std::string token;
+  try {
+    token = token_in(path_);
+  } catch (const std::runtime_error&) {  // it is being replaced: the one before stays
+    return token_;
+  }
+  if (!why_bad(token).empty()) return token_;
   token_ = std::move(token);
   read_at_ = now;
   return token_;

@@ -19,6 +19,7 @@
 #include "gateway/cluster/link_policy.h"
 #include "gateway/cluster/newcomers.h"
 #include "gateway/cluster/partition_server.h"
+#include "gateway/cluster/told.h"
 #include "gateway/cluster/usage_exchange.h"
 #include "gateway/engine_setup.h"
 #include "gateway/good_files.h"
@@ -202,13 +203,15 @@ class EngineNode {
   void on_hello(const std::shared_ptr<LinkedEdge>& e, const Hello& h) {
     const std::uint64_t version = protocol::link::common_version(h.version_min, h.version);
     if (!h.remote || version == 0) {
-      BERTH_LOG(err, "edge refused name={} version={}..{}", base::LogName{h.name}, h.version_min,
-                h.version);
+      if (refusals_.due(h.name, "version", base::monotonic_ns()))
+        BERTH_LOG(err, "edge refused name={} version={}..{}", base::LogName{h.name}, h.version_min,
+                  h.version);
       return e->link->refuse("no common version of the link protocol");
     }
     if (h.partitions != partitions_.size() || h.partition >= partitions_.size()) {
-      BERTH_LOG(err, "edge refused name={} partitions={} ours={}", base::LogName{h.name},
-                h.partitions, partitions_.size());
+      if (refusals_.due(h.name, "partitions", base::monotonic_ns()))
+        BERTH_LOG(err, "edge refused name={} partitions={} ours={}", base::LogName{h.name},
+                  h.partitions, partitions_.size());
       return e->link->refuse("cluster.partitions differs");
     }
     partitions_[h.partition]->adopt(e, h);
@@ -248,9 +251,12 @@ class EngineNode {
   }
 
   // What serves is given away one partition after another: a move costs the engine that takes it
-  // and its edges CPU, and each device waits for its own partition only. Asked again: all at once.
+  // and its edges CPU, and each device waits for its own partition only. Asked again, or without
+  // the store, which has no next holder: all at once.
   void leave() {
-    const bool again = std::exchange(process_.ending, true);
+    const bool no_store = std::any_of(partitions_.begin(), partitions_.end(),
+                                      [](const auto& p) { return !p->store_ok(); });
+    const bool again = std::exchange(process_.ending, true) || no_store;
     for (const auto& p : partitions_) {
       if (again || p->state() != EngineState::serving) p->leave();
     }
@@ -324,12 +330,16 @@ class EngineNode {
     return EngineState::leaving;
   }
 
-  json::array edges_of(const PartitionServer& p) const {
+  // Of all partitions: an edge has a link for each, and one of them may be away.
+  json::array edges() const {
     json::array edges;
-    for (std::uint32_t i = 0; i < p.roster().size(); ++i) {
-      const EdgeRoster::Entry& e = p.roster()[i];
-      if (!e.used || e.internal) continue;
-      edges.push_back({{"name", e.name}, {"link", i}, {"linked", e.linked}});
+    for (const auto& p : partitions_) {
+      for (std::uint32_t i = 0; i < p->roster().size(); ++i) {
+        const EdgeRoster::Entry& e = p->roster()[i];
+        if (!e.used || e.internal) continue;
+        edges.push_back(
+            {{"name", e.name}, {"partition", p->partition()}, {"link", i}, {"linked", e.linked}});
+      }
     }
     return edges;
   }
@@ -359,7 +369,7 @@ class EngineNode {
                            {"sessions", p.sessions + p.sessions_offline},
                            {"restore_ms", p.restore_ms},
                            {"partitions", partitions},
-                           {"edges", edges_of(*partitions_[0])}};
+                           {"edges", edges()}};
     return json_response(out);
   }
 
@@ -416,6 +426,10 @@ class EngineNode {
       return text_response(202, "leaving\n");
     });
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
+    say_who_answers(http_, {"this process is an engine of a cluster: ask an edge",
+                            "this process is an engine of a cluster: restart its service, another "
+                            "engine serves meanwhile",
+                            ""});
     if (!registry_) return;
     http_.route_under("/api/v1/usage",
                       [this](admin::Request r) { return answer_usage(std::move(r)); });
@@ -441,6 +455,7 @@ class EngineNode {
   std::int64_t shares_since_ns_ = 0;
   Newcomers newcomers_;
   CrashReport crash_report_;
+  Told refusals_;                                         // of edges, by their names
   UsageSeries usage_series_{config_.metrics_max_series};  // the admin server's thread
   metrics::EngineProbe past_;  // counters of what served here and does not any more
   std::uint64_t fenced_ = 0;
@@ -451,8 +466,6 @@ class EngineNode {
 }  // namespace
 
 int run_engine(const Config& config) {
-  if (config.cluster.partitions > 1 && config.store_url.empty())
-    throw ConfigError("cluster.partitions above 1 needs store.url");
   if (config.cluster.partitions > 1 && config.cluster.engines.empty())
     throw ConfigError("cluster.partitions above 1 needs cluster.engines (--engines)");
   try {
@@ -460,6 +473,8 @@ int run_engine(const Config& config) {
   } catch (const std::invalid_argument& e) {
     throw ConfigError(std::string("cluster.engines: ") + e.what());
   }
+  if (config.store_url.empty())
+    throw ConfigError("store.url (--store) is not set: the engines of a cluster share one store");
   return run_process(config, "engine", [&config] {
     EngineNode node(config);
     return node.run();

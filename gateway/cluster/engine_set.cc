@@ -31,6 +31,7 @@ namespace {
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kRetryMin = 50 * kMs;
 constexpr std::int64_t kRetryMax = 250 * kMs;
+constexpr std::int64_t kRetryRefused = 2000 * kMs;
 constexpr std::int64_t kFirstNomination = 1000 * kMs;  // a new edge: perhaps one serves already
 constexpr std::int64_t kStoreBad = 300 * kMs;          // then an engine that reaches it is asked
 constexpr std::uint64_t kPartitionsSince = 3;          // link version
@@ -101,10 +102,8 @@ void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
             .samples = [](std::uint64_t, std::string_view) {},
             .welcome = [this, &added](const Welcome& w) { on_welcome(added, w); },
             .status = [this, &added](const Status& s) { on_status(added, s); },
-            .refused =
-                [&added](std::string_view why) {
-                  BERTH_LOG(err, "engine refuses us engine={} why=\"{}\"", text_of(added.at), why);
-                },
+            .refused = [this,
+                        &added](std::string_view why) { on_refused(added, std::string(why)); },
             .dying =
                 [this, &added](base::ConnId conn) {
                   proven_ = proven_ || &added == current_;
@@ -204,7 +203,7 @@ void EngineSet::on_status(Candidate& c, const Status& s) {
     c.store_bad_since_ns = base::monotonic_ns();
   }
   if (&c == current_ && s.state != EngineState::serving) {  // it has given the store back
-    BERTH_LOG(info, "engine leaves engine={}", text_of(c.at));
+    BERTH_LOG(info, "engine gives the partition up engine={}", text_of(c.at));
     release_current(edge::EngineEnd::planned);
     say_alive();
   } else if (current_ == nullptr && before != s.state) {
@@ -228,7 +227,7 @@ void EngineSet::on_ready(Candidate& c) {
   edge_.use_engine(*c.link, options_.partition);
   c.link->set_serving(true);
   edge_.engine_ready(options_.partition);
-  BERTH_LOG(info, "served engine={} partition={} term={} connections={}", text_of(c.at),
+  BERTH_LOG(info, "engine serves us engine={} partition={} term={} connections={}", text_of(c.at),
             options_.partition, current_term_, edge_.open_connections());
   say_alive();
   if (!std::exchange(ever_ready_, true) && options_.first_ready) options_.first_ready();
@@ -258,6 +257,14 @@ void EngineSet::tell_failure(Candidate& c, const std::string& why) {
   } else {
     BERTH_LOG(info, "link failed engine={} reason=\"{}\"", text_of(c.at), why);
   }
+}
+
+// It would refuse the next link too, until an operator has corrected a configuration.
+void EngineSet::on_refused(Candidate& c, const std::string& why) {
+  const std::int64_t now = base::monotonic_ns();
+  c.retry_at_ns = now + kRetryRefused;
+  if (options_.partition == 0 && c.refusals.due("", why, now))
+    BERTH_LOG(err, "engine refuses us engine={} why=\"{}\"", text_of(c.at), why);
 }
 
 void EngineSet::drop(Candidate& c, const std::string& why) {

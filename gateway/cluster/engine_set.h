@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/cluster/told.h"
 #include "gateway/edge/edge_shard.h"
 #include "gateway/link/edge_link.h"
 #include "gateway/link/tls.h"
@@ -84,6 +85,7 @@ class EngineSet {
     std::int64_t failure_told_ns = 0;
     std::int64_t retry_at_ns = 0;
     std::int64_t retry_after_ns = 0;
+    Told refusals;
     std::int64_t store_bad_since_ns = 0;
   };
   // What serves while nobody does: input is kept by the edge.
@@ -107,6 +109,7 @@ class EngineSet {
   void on_ready(Candidate& c);
   void drop(Candidate& c, const std::string& why);
   void tell_failure(Candidate& c, const std::string& why);
+  void on_refused(Candidate& c, const std::string& why);
   void release_current(edge::EngineEnd how);
   void tick();
   void arm_tick();

@@ -53,8 +53,9 @@ void PartitionServer::adopt(const std::shared_ptr<LinkedEdge>& edge, const Hello
                                {Setting::connect_timeout_s, config_.edge.connect_timeout_s},
                                {Setting::quarantine_s, config_.edge.quarantine_s}}});
   l.send_status(status());
-  BERTH_LOG(info, "edge linked edge={} peer={} partition={} link={} version={}",
-            base::LogName{e.name}, edge->peer, partition_, *number, version);
+  if (!e.internal)
+    BERTH_LOG(info, "edge linked edge={} peer={} partition={} link={} version={}",
+              base::LogName{e.name}, edge->peer, partition_, *number, version);
   if (state_ == EngineState::serving) admit(*number);
 }
 
@@ -84,8 +85,9 @@ void PartitionServer::unlink(const LinkedEdge& lost) {
   e.nominated_ns = 0;
   e.lost_ns = base::monotonic_ns();
   ++links_lost_;
-  BERTH_LOG(info, "edge out of reach edge={} partition={} link={}", base::LogName{e.name},
-            partition_, number);
+  if (!e.internal)
+    BERTH_LOG(info, "edge out of reach edge={} partition={} link={}", base::LogName{e.name},
+              partition_, number);
   if (!std::exchange(e.admitted, false)) {
     if (state_ != EngineState::serving) e = EdgeRoster::Entry{};
   } else if (engine_ && state_ == EngineState::serving) {
@@ -114,7 +116,8 @@ void PartitionServer::on_alive(const LinkedEdge& from, const protocol::link::Ali
 
 void PartitionServer::on_goodbye(const LinkedEdge& from) {
   EdgeRoster::Entry& e = roster_[from.number];
-  BERTH_LOG(info, "edge has left edge={} partition={}", base::LogName{e.name}, partition_);
+  if (!e.internal)
+    BERTH_LOG(info, "edge has left edge={} partition={}", base::LogName{e.name}, partition_);
   for (const auto& each : edges_) each->lost = each->lost || each.get() == &from;
   e.lost_ns = 0;  // nothing to wait for
   post([this, number = from.number] {
@@ -173,8 +176,9 @@ void PartitionServer::give_up(std::uint32_t number) {
   EdgeRoster::Entry& e = roster_[number];
   if (!e.used || e.linked) return;
   ++edges_gone_;
-  BERTH_LOG(info, "edge gone edge={} partition={} link={}", base::LogName{e.name}, partition_,
-            number);
+  if (!e.internal)
+    BERTH_LOG(info, "edge gone edge={} partition={} link={}", base::LogName{e.name}, partition_,
+              number);
   e = EdgeRoster::Entry{};
   if (engine_ && state_ == EngineState::serving) engine_->edge_gone(number);
 }
@@ -208,7 +212,7 @@ void PartitionServer::gathered() {
   if (std::exchange(gathered_, true)) return;
   wait_.cancel();
   for (const std::uint64_t edge : engine_->broker().missing_edges()) {
-    BERTH_LOG(warn, "edge has not come edge_id={} partition={}", edge, partition_);
+    BERTH_LOG(warn, "expected edge missing edge_id={} partition={}", edge, partition_);
   }
   engine_->attached_all();
   for (std::uint32_t i = 0; i < roster_.size(); ++i) {

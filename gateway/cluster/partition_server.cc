@@ -26,6 +26,7 @@ constexpr std::int64_t kReadyAlone = 5000 * kMs;
 constexpr std::int64_t kTakeAgain = 300 * kMs;
 constexpr std::int64_t kSuccessorWait = 5000 * kMs;  // for a standby to have read everything
 constexpr std::int64_t kOthersWait = 200 * kMs;      // when one has: for those that are younger
+constexpr std::int64_t kStoreStuck = 3000 * kMs;     // of a leaving engine's store without a write
 constexpr std::int64_t kAcceptedWait = 500 * kMs;    // a leaving engine waits for edges to catch up
 constexpr std::size_t kMissingTextMax = 500;
 constexpr int kExitConfig = 78;
@@ -111,12 +112,7 @@ void PartitionServer::after(std::chrono::milliseconds time, std::function<void()
 }
 
 void PartitionServer::start() {
-  if (config_.store_url.empty()) {
-    store_ok_ = true;
-    start_serving(0);
-  } else {
-    watch_store();
-  }
+  watch_store();
 }
 
 // -- the store
@@ -134,6 +130,7 @@ void PartitionServer::on_view(const LeaseWatch::View& v) {
     BERTH_LOG(err, "not our store partition={} why=\"{}\"", partition_, v.wrong);
     return events_.failed(kExitConfig);
   }
+  store_seen_ = true;
   store_ok_ = v.reachable;
   lease_free_ = v.reachable && v.lease.holder.empty();
   if (v.reachable) newest_term_ = std::max(newest_term_, v.lease.number);
@@ -163,7 +160,6 @@ void PartitionServer::consider() {
 void PartitionServer::start_serving(std::uint64_t take_from) {
   set_state(EngineState::starting);
   StoreClaim claim{.owner = engine_id_, .take_from = take_from, .floor = newest_term_};
-  if (config_.store_url.empty()) claim.take_from.reset();
   BERTH_LOG(info, "taking the store partition={} from={}", partition_, take_from);
   taker_.take(claim, [this, alive = std::weak_ptr<bool>(alive_)](StoreTaker::Taken t) {
     if (alive.expired()) return;
@@ -172,17 +168,19 @@ void PartitionServer::start_serving(std::uint64_t take_from) {
       probe_ = std::move(t.probe);
       serve(std::move(t.engine));
     } else {
-      not_taken(t.why, t.config_error);
+      not_taken(t);
     }
   });
 }
 
-void PartitionServer::not_taken(const std::string& why, bool config_error) {
-  if (config_.store_url.empty()) {
-    BERTH_LOG(err, "store not taken error=\"{}\"", why);
-    return events_.failed(config_error ? kExitConfig : kExitUnavailable);
+void PartitionServer::not_taken(const StoreTaker::Taken& t) {
+  if (!t.held_by.empty()) {  // another engine was quicker, which is how it should be
+    BERTH_LOG(info, "waits for the lease partition={} held_by={}", partition_,
+              base::LogName{t.held_by});
+  } else {
+    note_store_not_taken(redis_options(config_).slot_key, "not taken: " + t.why,
+                         base::monotonic_ns());
   }
-  note_store_not_taken(redis_options(config_).slot_key, "not taken: " + why, base::monotonic_ns());
   if (leaving_) return end();
   if (fenced_) return events_.fenced();
   not_before_ns_ = base::monotonic_ns() + kTakeAgain;
@@ -304,14 +302,14 @@ std::size_t PartitionServer::edges_missing() const {
 }
 
 std::string PartitionServer::why_not_ready() const {
+  if (leaving_ && !process_.ending) return {};  // it gives the partition to another engine
   if (leaving_) return "it is leaving";
-  if (state_ == EngineState::serving) return {};  // even if its files are bad by now
+  const std::string trouble = store_trouble(redis_options(config_).slot_key);
+  const std::string no_store = trouble.empty() ? "" : "the store can't be used: " + trouble;
+  if (state_ == EngineState::serving) return no_store;  // its files may be bad by now
   if (!process_.unfit.empty()) return process_.unfit;
   if (state_ != EngineState::standby) return "it is taking the store";
-  if (!config_.store_url.empty()) {
-    const std::string trouble = store_trouble(redis_options(config_).slot_key);
-    if (!trouble.empty()) return "the store can't be used: " + trouble;
-  }
+  if (!no_store.empty()) return no_store;
   if (!store_ok_) return "the store has not answered yet";
   if (edges_missing() != 0) return "not linked to " + text_of_missing(known_edges_, roster_);
   const bool waited = base::monotonic_ns() - began_ns_ > kReadyAlone;
@@ -324,7 +322,7 @@ metrics::EngineProbe PartitionServer::figures() {
     engine_->refresh_gauges();
     p = *probe_;
   }
-  p.store_up = store_ok() ? 1 : 0;
+  p.store_up = !store_seen_ || store_ok() ? 1 : 0;  // before the first answer nothing is known
   p.serving = state_ == EngineState::serving ? 1 : 0;
   p.term = term();
   p.edges = roster_.linked();
@@ -381,7 +379,15 @@ void PartitionServer::await_quiet() {
     set_state(EngineState::leaving);
     return end();
   }
-  if (base::monotonic_ns() > leave_by_ns_ + std::int64_t{config_.drain_seconds} * 1000 * kMs) {
+  const std::int64_t now = base::monotonic_ns();
+  if (store_ok())
+    store_bad_since_ns_ = 0;
+  else if (store_bad_since_ns_ == 0)
+    store_bad_since_ns_ = now;
+  const bool stuck = store_bad_since_ns_ != 0 && now - store_bad_since_ns_ > kStoreStuck;
+  if (stuck)
+    BERTH_LOG(warn, "ending without the store, which takes no writes partition={}", partition_);
+  if (stuck || now > leave_by_ns_ + std::int64_t{config_.drain_seconds} * 1000 * kMs) {
     return end();  // the store does not take it: the edges say it again to another engine
   }
   after(std::chrono::milliseconds(1), [this] { await_quiet(); });

@@ -118,7 +118,7 @@ class PartitionServer {
   void on_view(const LeaseWatch::View& v);
   void consider();
   void start_serving(std::uint64_t take_from);
-  void not_taken(const std::string& why, bool config_error);
+  void not_taken(const StoreTaker::Taken& t);
   void serve(std::unique_ptr<engine::EngineShard> engine);
   void on_fenced();
   void set_state(protocol::link::EngineState s);
@@ -167,8 +167,10 @@ class PartitionServer {
   std::int64_t last_beat_ns_ = 0;
   base::Instant told_;  // when edges were told our status
   std::int64_t leave_by_ns_ = 0;
-  std::int64_t not_before_ns_ = 0;  // of the next try to take the store
+  std::int64_t not_before_ns_ = 0;       // of the next try to take the store
+  std::int64_t store_bad_since_ns_ = 0;  // of one that leaves
   bool store_ok_ = false;
+  bool store_seen_ = false;  // it has answered, or not in time
   bool lease_free_ = false;
   bool gathered_ = false;
   bool leaving_ = false;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "session/redis_store.h"
 
 namespace berth::gateway::cluster {
 
@@ -44,6 +45,9 @@ void StoreTaker::take(StoreClaim claim, std::function<void(Taken)> done) {
     taken->claim = claim;
     try {
       take_now(*taken);
+    } catch (const session::LeaseHeld& e) {
+      taken->why = e.what();
+      taken->held_by = e.holder;
     } catch (const ConfigError& e) {
       taken->why = e.what();
       taken->config_error = true;

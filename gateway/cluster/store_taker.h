@@ -22,6 +22,7 @@ class StoreTaker {
     std::unique_ptr<engine::EngineShard> engine;  // null: not taken
     StoreClaim claim;
     std::string why;
+    std::string held_by;  // not empty: another engine has the lease
     bool config_error = false;
   };
   explicit StoreTaker(EngineParts parts) : parts_(std::move(parts)) {}

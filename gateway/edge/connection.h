@@ -13,6 +13,7 @@
 #include "gateway/edge/input_budget.h"
 #include "gateway/edge/layers.h"
 #include "gateway/edge/listener.h"
+#include "gateway/edge/timed_output.h"
 #include "protocol/link/types.h"
 #include "protocol/mqtt/framer.h"
 #include "protocol/park/frame.h"
@@ -30,6 +31,7 @@ struct Connection {
   };
 
   int fd = -1;
+  InputBudget::Holder holder = kNoHolder;
   SSL* tls = nullptr;  // owned; null: plain
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
@@ -56,9 +58,8 @@ struct Connection {
   base::Address peer;
   std::uint32_t closing_since_s = 0;
   std::uint32_t packet_since_s = 0;  // when the packet at packet_at was first seen unfinished
-  InputBudget::Holder holder = kNoHolder;
-  std::size_t place_size = 0;   // of the packet that has a place, or waits for one
-  std::uint64_t packet_at = 0;  // where in the input
+  std::size_t place_size = 0;        // of the packet that has a place, or waits for one
+  std::uint64_t packet_at = 0;       // where in the input
   protocol::mqtt::Walker walker;
   protocol::park::Walker park_walker;     // instead, where Park is spoken
   protocol::link::PrincipalId principal;  // of the engine that let it in; not set: none has yet
@@ -78,6 +79,7 @@ struct Connection {
   std::unique_ptr<std::string> fault;  // what the edge has found wrong with its bytes
   std::unique_ptr<std::string> early;  // answers to heartbeats before CONNACK, which go behind it
   std::unique_ptr<Layers> layers;      // null: MQTT is next to the socket, or to TLS
+  std::unique_ptr<TimedOutput> timed;  // null: no deadline is pending
 
   base::ConnId id() const { return {slot, generation}; }
   std::size_t unsent() const { return out.size() - out_at; }

@@ -28,6 +28,7 @@ void EdgeShard::attach(Connection& c) {
   }
   if (c.cookie) a.cookie = *c.cookie;
   c.attached = true;
+  if (c.timed) c.timed->tell_again();
   c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   a.written = c.credited;
   engine_of(c).attach(a);
@@ -81,6 +82,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
 
 void EdgeShard::replay(Connection& c) {
   const base::ConnId conn = c.id();
+  if (c.timed) tell_expired(c);
   if (!c.in.empty()) engine_of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
   if (c.state == Connection::State::ended) engine_of(c).closed(conn, c.reason);
 }

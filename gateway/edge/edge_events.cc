@@ -106,6 +106,7 @@ const LogKind& kind_of(const Connection& c) {
 std::string reason_of(unsigned long error, long verified) {
   const char* text = ERR_reason_error_string(error);
   std::string why = text == nullptr ? "" : text;
+  if (why == "wrong version number" || why == "http request") why = "not TLS (" + why + ")";
   if (verified != X509_V_OK) {
     if (!why.empty()) why += ": ";
     why += X509_verify_cert_error_string(verified);

@@ -4,6 +4,8 @@
 //                 address:u8[16] transport:u8 client_hash partition in_off in_ack out_off idle_s
 //                 limit_s walker(4) in out cookie:string[n] layers
 //                 park_walker:string principal(2) tenant anonymous packet_size early:string
+//                 timed:string (timed_output.h, or empty; a process of the release before writes
+//                 these packets without their deadline, and engines do not hear of late ones)
 //   layers     := flags:u8 [proxy_header wire frame_left [websocket]]   1 there are some, 2 PROXY
 //   header is due,
 //                 4 websocket (WebSocket::save())
@@ -64,10 +66,19 @@ void get_newer(base::RecordReader& r, Connection& c, protocol::mqtt::Walker::Pla
   if (!early.empty()) c.early = std::make_unique<std::string>(early);
 }
 
+// False: malformed. `ahead_ms`: as for TimedOutput::save().
+bool get_timed(base::RecordReader& r, Connection& c, std::int64_t ahead_ms) {
+  const std::string_view timed = r.done() ? std::string_view() : r.bytes();
+  if (timed.empty()) return true;
+  c.timed = std::make_unique<TimedOutput>();
+  return c.timed->go_on_from(timed, c.unsent(), ahead_ms);
+}
+
 }  // namespace
 
 std::string EdgeShard::hand_over(const Give& give) {
   std::string record;
+  const std::int64_t ahead_ms = deadline_now().ms - base::boot_time().ms;
   for_each([&](Connection& c) {
     record.clear();
     put_varint(record, c.slot);
@@ -110,6 +121,7 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_varint(record, c.anonymous ? 1 : 0);
     put_varint(record, at.size);
     put_bytes(record, c.early ? *c.early : std::string());
+    put_bytes(record, c.timed ? c.timed->save(ahead_ms) : std::string());
     give(record, c.fd);
   });
   std::string rest;
@@ -167,9 +179,10 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
       get_layers(r, c, options_.ws_path, options_.ws_origins) &&
       (r.done() || c.park_walker.go_on_from(r.bytes()));  // an older release has none
   get_newer(r, c, at_byte);
+  const bool timed = get_timed(r, c, deadline_now().ms - base::boot_time().ms);
   c.walker.go_on_from(at_byte);
   const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
-  const bool sane = r.ok() && layers && placed && transport < kTransports.size() &&
+  const bool sane = r.ok() && layers && timed && placed && transport < kTransports.size() &&
                     slot < kSlotsMax && state >= 1 && state <= 3 &&
                     reason < static_cast<std::uint8_t>(CloseReason::count) &&
                     c.in_ack + c.in.size() == c.in_off;

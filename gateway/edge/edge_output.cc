@@ -152,12 +152,17 @@ void EdgeShard::flush() {
     Connection& c = at(slot);
     c.dirty = false;
     if (c.fd >= 0 && !c.want_write) write_out(c);
+    if (c.timed) tell_expired(c);
   }
   dirty_.clear();
 }
 
 bool EdgeShard::write_some(Connection& c) {
-  const std::size_t size = c.unsent();
+  return c.timed ? write_timed(c) : write_part(c, c.unsent());
+}
+
+// The first `size` bytes of what is unsent.
+bool EdgeShard::write_part(Connection& c, std::size_t size) {
   if (size == 0) return c.layers == nullptr || flush_wire(c) || errno == EAGAIN;
   const ssize_t n = transmit(c, c.out.data() + c.out_at, size);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
@@ -176,6 +181,7 @@ void EdgeShard::write_out(Connection& c) {
 }
 
 void EdgeShard::after_write(Connection& c) {
+  if (c.timed) tell_expired(c);
   const bool empty = c.all_sent();
   if (empty) {
     c.out_at = 0;
@@ -211,12 +217,14 @@ void EdgeShard::after_write(Connection& c) {
 void EdgeShard::end(Connection& c, CloseReason reason) {
   if (c.fd < 0) return;
   const base::ConnId conn = c.id();
+  if (c.timed) drop_late(c);
   c.reason = reason;
   close_socket(c);
   c.state = Connection::State::ended;
   alive_[conn.slot].limit_s = 0;
   recycle(c.out);
   c.out_at = 0;
+  if (c.timed) c.timed->forget_packets();
   --open_;
   --open_by_[index_of(c.transport)];
   if (std::exchange(c.counted, false)) limits_->leave(c.peer);
@@ -228,6 +236,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   events::ended(c);
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);
+  if (c.timed) tell_expired(c);
   if (c.attached && !c.held) engine_of(c).closed(conn, reason);
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "gateway/edge/address_limits.h"
 #include "gateway/edge/admission.h"
 #include "gateway/edge/before_login.h"
@@ -49,6 +50,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void use_engine(link::EnginePort& engine, std::uint32_t partition = 0) {
     served_[partition].engine = &engine;
   }
+  // By which deadlines pass, in the place of the machine's.
+  void use_clock(base::WallClock clock) { clock_ = std::move(clock); }
   // Takes over a listening socket (non-blocking).
   void listen(int fd, Transport transport, const ListenerOptions& options);
   void start();
@@ -113,6 +116,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // -- link::EdgePort
   bool wants_cookies() const override { return false; }
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override;
+  void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                  const protocol::link::Deadline& d) override;
+  void expired_taken(base::ConnId conn, std::uint64_t tag) override;
   std::uint64_t turn_of(base::ConnId) override { return 0; }  // there is one edge: nobody asks
   void acknowledge(base::ConnId conn, std::uint64_t in_ack) override;
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override;
@@ -235,6 +241,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // edge_output.cc: write, close
   void mark_dirty(Connection& c);
   bool write_some(Connection& c);  // false: the socket is broken
+  bool write_part(Connection& c, std::size_t size);
   void write_out(Connection& c);
   void after_write(Connection& c);
   void end(Connection& c,
@@ -242,6 +249,12 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void finish(Connection& c);                    // frees the slot
   void borrow(std::string& buffer);
   void recycle(std::string& buffer);
+
+  // edge_deadlines.cc
+  base::Instant deadline_now();
+  bool write_timed(Connection& c);
+  void drop_late(Connection& c);
+  void tell_expired(Connection& c);
 
   // edge_handover.cc
   void grow_to(std::size_t slots);
@@ -282,6 +295,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   metrics::EdgeProbe& probe_;
   boost::asio::io_context& io_;
   runtime::Poller poller_;
+  base::WallClock clock_;
   Lingering lingering_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;

@@ -6,14 +6,13 @@
 
 #include <algorithm>
 #include <ctime>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "base/log.h"
+#include "base/read_file.h"
 #include "base/text.h"
 #include "gateway/edge/client_trust.h"
 #include "gateway/runtime/degraded.h"
@@ -57,8 +56,7 @@ void use_tickets(SSL_CTX* c, std::string key) {
 }
 
 std::string ticket_key(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string key{std::istreambuf_iterator<char>(in), {}};
+  std::string key = base::read_file(file);
   if (key.size() != kTicketKey) throw std::runtime_error(file + ": not 80 bytes");
   return key;
 }
@@ -114,8 +112,19 @@ bool ended(const std::vector<runtime::CertificateExpiry>& all) {
   });
 }
 
+// With the setting of the file that is bad.
+std::string named(const TlsServerOptions& o, const std::string& why) {
+  std::vector<runtime::NamedSetting> all;
+  for (const std::string& f : parts(o.cert_file)) all.emplace_back("cert_file", f);
+  for (const std::string& f : parts(o.key_file)) all.emplace_back("key_file", f);
+  all.emplace_back("ca_file", o.ca_file);
+  all.emplace_back("crl_file", o.crl_file);
+  all.emplace_back("ticket_key_file", o.ticket_key_file);
+  return runtime::with_setting(why, "mqtts", all);
+}
+
 std::string expired(const TlsServerOptions& o) {
-  return "mqtts: " + o.cert_file + ": expired";
+  return "mqtts.cert_file: " + o.cert_file + ": expired";
 }
 
 // Certificates and keys in the order of the configuration, then authorities and revocations. Not
@@ -242,7 +251,7 @@ TlsServer::Made TlsServer::make(const TlsServerOptions& o) const try {
   SSL_CTX_set_alpn_select_cb(c, choose_protocol, nullptr);
   return made;
 } catch (const std::runtime_error& e) {
-  throw std::runtime_error(std::string("mqtts: ") + e.what());
+  throw std::runtime_error(named(o, e.what()));
 }
 
 void TlsServer::reload() {

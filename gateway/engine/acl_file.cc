@@ -1,5 +1,7 @@
 #include "gateway/engine/acl_file.h"
 
+#include <stdexcept>
+
 #include "gateway/engine/security_file.h"
 #include "protocol/mqtt/topic.h"
 
@@ -71,6 +73,9 @@ AclFile AclFile::load(const std::string& path) {
       throw lines.bad("unknown keyword '" + std::string(keyword) + "'");
     }
   }
+  // A file that an editor has just emptied would end every subscription.
+  if (file.users_.empty() && file.patterns_.empty())
+    throw std::runtime_error(path + ": no rule in it (\"topic deny #\" allows nothing to anybody)");
   return file;
 }
 

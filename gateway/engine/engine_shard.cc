@@ -139,7 +139,7 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(now());
-  keep_clock();  // before anything is stored by it
+  keep_clock();                              // before anything is stored by it
   if (access_ || is_user_) review_access();  // they may have changed while nobody served
   review_all_when_fresh();
 }
@@ -250,6 +250,21 @@ void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
 
 void EngineShard::credit(base::ConnId conn, std::uint64_t) {
   broker_.writable(conn, now());
+}
+
+void EngineShard::expired(base::ConnId conn, std::uint64_t tag) {
+  broker_.segment_expired(conn, tag, now());
+}
+
+bool EngineShard::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                             const protocol::link::Deadline& d) {
+  if (deadline_clock() > d.not_after) {
+    ++probe_.drop_deadline;
+    return false;
+  }
+  work().count();
+  edge_.send_until(conn, head, tail, d);
+  return true;
 }
 
 void EngineShard::kept_out(const std::vector<protocol::link::KeptOut>& list) {

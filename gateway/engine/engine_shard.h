@@ -92,6 +92,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
                     base::ByteView bytes) override;
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
+  void expired(base::ConnId conn, std::uint64_t tag) override;
+  base::Instant deadline_clock() override { return broker_.messages_at(now()); }
   void kept_out(const std::vector<protocol::link::KeptOut>& list) override;
   void turn_end() override;
   void accepted(std::uint32_t link, std::uint64_t turn) override;
@@ -108,6 +110,11 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
     work().count();
     edge_.send(conn, head, tail);
+  }
+  bool send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                  const protocol::link::Deadline& d) override;
+  void expired_taken(base::ConnId conn, std::uint64_t tag) override {
+    edge_.expired_taken(conn, tag);
   }
   std::uint64_t turn_of(base::ConnId conn) override { return edge_.turn_of(conn); }
   void acknowledge(base::ConnId conn, std::uint64_t offset) override {
@@ -169,7 +176,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
     bool removed;  // its principal has been: the session ends, whoever has that name now
   };
   void review(const session::Concerned& who, bool removes);
-  std::vector<Review> review_;  // still to be done
+  std::vector<Review> review_;               // still to be done
   std::vector<std::string> removed_topics_;  // and then
   std::uint32_t keep_unregistered_s_ = 0;
   boost::asio::steady_timer unregistered_;
@@ -185,8 +192,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   bool committing_ = false;
   std::int64_t commit_began_ns_ = 0;
   bool in_turn_end_ = false;
-  bool timed_ = false;  // the Broker knows when this turn began
-  bool again_ = false;  // another turn is due
+  bool timed_ = false;   // the Broker knows when this turn began
+  bool again_ = false;   // another turn is due
   bool posted_ = false;  // and on its way; a second one would be a second before sockets are read
   std::function<std::shared_ptr<void>()> make_watch_;
   std::shared_ptr<void> watch_;  // owned here alone; its type is of another folder

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/read_file.h"
 #include "protocol/mqtt/topic.h"
 
 namespace berth::gateway::engine {
@@ -31,9 +32,8 @@ std::string_view take_word(std::string_view& rest) {
   return word;
 }
 
-SecurityFile::SecurityFile(std::string path) : path_(std::move(path)), in_(path_) {
-  if (!in_) throw bad("cannot be read");
-}
+SecurityFile::SecurityFile(std::string path)
+    : path_(std::move(path)), in_(base::read_file(path_)) {}
 
 std::runtime_error SecurityFile::bad(const std::string& why) const {
   return std::runtime_error(path_ + ":" + std::to_string(number_) + ": " + why);
@@ -51,7 +51,6 @@ bool SecurityFile::next(std::string_view& line) {
     line = all.substr(0, all.find_last_not_of(kBlanks) + 1);
     return true;
   }
-  if (in_.bad() || !in_.eof()) throw bad("cannot be read");
   return false;
 }
 

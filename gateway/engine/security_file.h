@@ -5,7 +5,7 @@
 // that no line is passed over in silence. One thread, while a file is loaded.
 #pragma once
 
-#include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -22,7 +22,7 @@ class SecurityFile {
 
  private:
   std::string path_;
-  std::ifstream in_;
+  std::istringstream in_;
   std::string line_;
   int number_ = 0;
 };

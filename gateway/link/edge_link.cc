@@ -1,6 +1,7 @@
 #include "gateway/link/edge_link.h"
 
 #include "base/clock.h"
+#include "base/wall_clock.h"
 
 namespace berth::gateway::link {
 
@@ -23,6 +24,7 @@ void EdgeLink::open(int fd, const Hello& hello, SSL* tls) {
   socket_.set_frame_max(remote_ ? kBeforeWelcome : kFrameMax);
   turns_ = turns_reported_ = 0;
   malformed_ = false;
+  clock_ = {};
   heard_ns_ = base::monotonic_ns();
   const std::size_t at = begin_frame(socket_.out(), FrameType::hello);
   put_hello(socket_.out(), hello);
@@ -88,6 +90,16 @@ void EdgeLink::closed(base::ConnId conn, CloseReason cause) {
 }
 void EdgeLink::credit(base::ConnId conn, std::uint64_t written) {
   if (serving_) put_credit(turn(), conn, written);
+}
+
+// An engine of a release before version 5 has sent no deadline; what an engine before it has sent
+// is told when the next one of this release serves.
+void EdgeLink::expired(base::ConnId conn, std::uint64_t tag) {
+  if (serving_ && engine_version_ >= kDeadlinesSince) put_expired(turn(), conn, tag);
+}
+
+base::Instant EdgeLink::deadline_clock() {
+  return clock_.at(base::boot_time().ms);
 }
 
 void EdgeLink::send_alive(const Alive& a) {
@@ -199,6 +211,10 @@ void EdgeLink::on_frame(const FrameView& f) {
       if (get_settings(f.payload, settings) && events_.settings) events_.settings(settings);
       return;
     }
+    case FrameType::clock:
+      if (f.payload.size() == 8)
+        clock_.heard(static_cast<std::int64_t>(base::get_le64(f.payload)), base::boot_time().ms);
+      return;
     case FrameType::refused:
       if (events_.refused) events_.refused(f.payload);
       return;
@@ -223,11 +239,26 @@ void EdgeLink::on_frame(const FrameView& f) {
 void EdgeLink::on_step(const Step& s) {
   if (!edge_.accepts(s.conn, s.attach_epoch, s.out_off)) return;
   for (const auto& [slot, bytes] : s.cookies) edge_.cookie(s.conn, slot, std::string(bytes));
-  if (!s.bytes.empty()) edge_.send(s.conn, s.bytes, {});
+  if (s.has_parts) {
+    send_parts(s);
+  } else if (!s.bytes.empty()) {
+    edge_.send(s.conn, s.bytes, {});
+  }
   if (s.has_settings) edge_.connected(s.conn, s.settings);
   if (s.has_in_ack) edge_.acknowledge(s.conn, s.in_ack);
   if (s.has_close) edge_.close(s.conn, s.reason);
   if (s.release) edge_.release(s.conn);
+}
+
+void EdgeLink::send_parts(const Step& s) {
+  for (const std::uint64_t tag : s.expired_taken) edge_.expired_taken(s.conn, tag);
+  std::string_view rest = s.bytes;
+  for (const TimedPart& p : s.parts) {  // they lie within (get_step)
+    if (p.skip != 0) edge_.send(s.conn, rest.substr(0, p.skip), {});
+    edge_.send_until(s.conn, rest.substr(p.skip, p.size), {}, p.deadline);
+    rest.remove_prefix(p.skip + p.size);
+  }
+  if (!rest.empty()) edge_.send(s.conn, rest, {});
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gateway/edge/edge_shard.h"
+#include "gateway/link/engine_clock.h"
 #include "gateway/link/frame_socket.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
@@ -57,6 +58,8 @@ class EdgeLink final : public EnginePort,
                     base::ByteView bytes) override;
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
+  void expired(base::ConnId conn, std::uint64_t tag) override;
+  base::Instant deadline_clock() override;
   void kept_out(const std::vector<protocol::link::KeptOut>& list) override;
   void turn_end() override;
   void accepted(std::uint32_t, std::uint64_t) override {}
@@ -66,6 +69,7 @@ class EdgeLink final : public EnginePort,
   void on_turn_end() override;
   void on_frame(const protocol::link::FrameView& f);
   void on_step(const protocol::link::Step& s) override;
+  void send_parts(const protocol::link::Step& s);
   std::string& turn();
   void send_word(protocol::link::FrameType type, std::uint64_t word);
 
@@ -80,6 +84,7 @@ class EdgeLink final : public EnginePort,
   bool malformed_ = false;
   bool in_turn_ = false;
   std::uint64_t engine_version_ = protocol::link::kVersion;
+  EngineClock clock_;
   bool remote_ = false;
   bool serving_ = false;
 };

@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "base/clock.h"
 #include "base/give_back.h"
 #include "gateway/link/edge_link.h"
 
@@ -13,6 +14,7 @@ namespace {
 constexpr std::size_t kUnsentMax = 64u << 20;  // then the link's connections take nothing more
 constexpr std::size_t kTurnFull = 1u << 20;    // a turn ends between inputs when it has so much
 constexpr std::uint32_t kSlotsMax = 4u << 20;  // of one edge shard
+constexpr std::int64_t kClockEvery_ns = 1'000'000'000;
 }  // namespace
 
 EngineLink::EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number, Events events,
@@ -286,6 +288,11 @@ void EngineLink::on_credit(base::ConnId conn, std::uint64_t written) {
   engine_->credit(conn, written);
 }
 
+void EngineLink::on_expired(base::ConnId conn, std::uint64_t tag) {
+  conn = conn.on_link(number_);
+  if (!lost_ && find(conn) != nullptr) engine_->expired(conn, tag);
+}
+
 // -- EdgePort
 
 EngineLink::Pending* EngineLink::step_of(base::ConnId conn) {
@@ -299,6 +306,7 @@ EngineLink::Pending* EngineLink::step_of(base::ConnId conn) {
     p.step.attach_epoch = c->epoch;
     p.step.out_off = c->encoded_off;
     p.bytes.clear();
+    p.timed_end = 0;
     p.cookies.clear();
     c->step = static_cast<std::uint32_t>(step_count_);
   }
@@ -312,6 +320,25 @@ void EngineLink::send(base::ConnId conn, std::string_view head, std::string_view
   gathered_ += head.size() + tail.size();
   congested_ = congested_ || gathered_ > kUnsentMax;  // what no boundary of inputs divides
   conns_[conn.local_slot()].out_off += head.size() + tail.size();
+}
+
+void EngineLink::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                            const Deadline& d) {
+  Pending* p = version_ >= kDeadlinesSince ? step_of(conn) : nullptr;
+  if (p != nullptr && head.size() + tail.size() != 0) {
+    const std::size_t at = p->bytes.size();
+    p->step.has_parts = deadlines_ = true;
+    p->step.parts.push_back({at - p->timed_end, head.size() + tail.size(), d});
+    p->timed_end = at + head.size() + tail.size();
+  }
+  send(conn, head, tail);
+}
+
+void EngineLink::expired_taken(base::ConnId conn, std::uint64_t tag) {
+  Pending* p = version_ >= kDeadlinesSince ? step_of(conn) : nullptr;
+  if (p == nullptr) return;
+  p->step.has_parts = true;
+  p->step.expired_taken.push_back(tag);
 }
 
 void EngineLink::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
@@ -378,7 +405,19 @@ void EngineLink::encode_turn(std::string& out) {
   if (steps_.size() > 4096) steps_.resize(4096);
 }
 
+// The edge's idea of our clock is never behind by more than this word was under way
+// (engine_clock.h).
+void EngineLink::tell_clock(std::string& out) {
+  if (version_ < kDeadlinesSince || accepts_ == nullptr) return;
+  const std::int64_t now = base::monotonic_ns();
+  const bool due = clock_told_ns_ == 0 || now - clock_told_ns_ >= kClockEvery_ns;
+  if (!std::exchange(deadlines_, false) && !due) return;
+  clock_told_ns_ = now;
+  put_word_frame(out, FrameType::clock, static_cast<std::uint64_t>(accepts_->deadline_clock().ms));
+}
+
 void EngineLink::flush() {
+  tell_clock(socket_.out());
   encode_turn(socket_.out());
   if (socket_.unsent() == 0) return;
   socket_.flush();

@@ -62,6 +62,9 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
 
   // -- as EdgePort
   void send(base::ConnId conn, std::string_view head, std::string_view tail);
+  void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                  const protocol::link::Deadline& d);
+  void expired_taken(base::ConnId conn, std::uint64_t tag);
   std::uint64_t turn() const { return turns_ + 1; }  // the one being gathered
   void acknowledge(base::ConnId conn, std::uint64_t in_ack);
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes);
@@ -93,6 +96,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   struct Pending {  // a step being gathered
     protocol::link::Step step;
     std::string bytes;
+    std::size_t timed_end = 0;  // in `bytes`, of step.parts
     std::vector<std::pair<protocol::link::CookieSlot, std::string>> cookies;
   };
   void on_event(std::uint64_t tag, std::uint32_t events) override;
@@ -104,9 +108,11 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
                 std::string_view bytes) override;
   void on_closed(base::ConnId conn, protocol::link::CloseReason reason) override;
   void on_credit(base::ConnId conn, std::uint64_t written) override;
+  void on_expired(base::ConnId conn, std::uint64_t tag) override;
   Conn* find(base::ConnId conn);
   Pending* step_of(base::ConnId conn);
   void encode_turn(std::string& out);
+  void tell_clock(std::string& out);
   void on_accepted(std::uint64_t turn);
   void resume_waiting();
   void resume_soon();
@@ -128,6 +134,8 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   std::uint64_t accepted_ = 0;  // of these
   std::uint64_t version_ = 0;   // of the edge
   bool remote_ = false;
+  std::int64_t clock_told_ns_ = 0;
+  bool deadlines_ = false;  // in what is gathered
   bool lost_ = false;
   bool congested_ = false;  // more waits for the edge than a link may keep
   bool holding_ = false;

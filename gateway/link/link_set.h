@@ -28,6 +28,13 @@ class LinkSet final : public EdgePort {
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
     if (EngineLink* l = find(conn.link())) l->send(conn, head, tail);
   }
+  void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                  const protocol::link::Deadline& d) override {
+    if (EngineLink* l = find(conn.link())) l->send_until(conn, head, tail, d);
+  }
+  void expired_taken(base::ConnId conn, std::uint64_t tag) override {
+    if (EngineLink* l = find(conn.link())) l->expired_taken(conn, tag);
+  }
   std::uint64_t turn_of(base::ConnId conn) override {
     EngineLink* l = find(conn.link());
     return l == nullptr ? 0 : l->turn();

@@ -31,6 +31,11 @@ class EnginePort {
   virtual void closed(base::ConnId conn, protocol::link::CloseReason cause) = 0;
   // `written`: engine output handed to the kernel so far, bytes.
   virtual void credit(base::ConnId conn, std::uint64_t written) = 0;
+  // The packet with this Deadline::tag has been dropped unsent. Said again to each engine to come,
+  // before the connection's input, until EdgePort::expired_taken().
+  virtual void expired(base::ConnId, std::uint64_t /*tag*/) {}
+  // What the engine's deadlines are compared with: its clock of messages, now.
+  virtual base::Instant deadline_clock() { return {}; }
   // Who has killed engines, or is free again; adds to what was said before.
   virtual void kept_out(const std::vector<protocol::link::KeptOut>&) {}
   virtual void turn_end() = 0;  // everything of this loop turn has been said
@@ -44,6 +49,12 @@ class EdgePort {
   virtual ~EdgePort() = default;
   virtual bool wants_cookies() const = 0;
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
+  // A whole packet that is dropped, and EnginePort::expired() called unless the tag is 0, if the
+  // socket has taken none of its bytes by `d.not_after`. An edge of a release before version 5 of
+  // the link is not told the deadline: it writes the packet whenever the socket takes it.
+  virtual void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                          const protocol::link::Deadline& d) = 0;
+  virtual void expired_taken(base::ConnId conn, std::uint64_t tag) = 0;  // no need to say it again
   // The number of the turn whose steps are being gathered for conn's edge.
   virtual std::uint64_t turn_of(base::ConnId conn) = 0;
   virtual void acknowledge(base::ConnId conn, std::uint64_t in_ack) = 0;

@@ -59,7 +59,7 @@ void keep(const TlsFiles& f) {
 
 }  // namespace
 
-TlsContext::Loaded TlsContext::load(const TlsFiles& files) {
+TlsContext::Loaded TlsContext::load(const TlsFiles& files) try {
   Loaded l;
   l.context = {SSL_CTX_new(TLS_method()), SSL_CTX_free};
   SSL_CTX* c = l.context.get();
@@ -78,11 +78,16 @@ TlsContext::Loaded TlsContext::load(const TlsFiles& files) {
   if (names_in(files.peer_name).empty())
     throw std::runtime_error("cluster.peer_name: no name to look for in the peer's certificate");
   return l;
+} catch (const std::runtime_error& e) {
+  throw std::runtime_error(runtime::with_setting(
+      e.what(), "cluster",
+      {{"ca_file", files.ca_file}, {"cert_file", files.cert_file}, {"key_file", files.key_file}}));
 }
 
 TlsContext::Loaded TlsContext::load_valid(const TlsFiles& files) {
   Loaded l = load(files);
-  if (ended(l.expiries.front())) throw std::runtime_error(files.cert_file + ": expired");
+  if (ended(l.expiries.front()))
+    throw std::runtime_error("cluster.cert_file: " + files.cert_file + ": expired");
   return l;
 }
 

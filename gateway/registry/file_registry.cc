@@ -2,13 +2,12 @@
 
 #include <sys/stat.h>
 
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
 #include "base/log.h"
+#include "base/read_file.h"
 #include "gateway/registry/import.h"
 #include "gateway/registry/registry.h"
 
@@ -37,10 +36,10 @@ void refuse_shared_credentials(const std::vector<Write>& writes, const std::vect
       if (fresh || it->second == i) continue;
       const std::size_t later = lines[i] < lines[it->second] ? it->second : i;
       const std::size_t earlier = later == i ? it->second : i;
-      throw BadRecord("line " + std::to_string(lines[later]) + ": '" +
-                      writes[later].key.substr(2) + "' and '" + writes[earlier].key.substr(2) +
-                      "' (line " + std::to_string(lines[earlier]) +
-                      ") have the same credential '" + login + "'");
+      throw BadRecord("line " + std::to_string(lines[later]) + ": '" + writes[later].key.substr(2) +
+                      "' and '" + writes[earlier].key.substr(2) + "' (line " +
+                      std::to_string(lines[earlier]) + ") have the same credential '" + login +
+                      "'");
     }
   }
 }
@@ -89,20 +88,17 @@ void FileRegistry::log_changes(const std::string& path, const Known& before, con
     names += (names.empty() ? "" : ", ") + std::string(what) + " " + key;
   }
   BERTH_LOG(info,
-            "registry file read again file={} records={} added={} changed={} removed={} first={}",
+            "registry file read again file={} records={} added={} changed={} missing={} first={}",
             base::LogName{path}, now.size(), added, changed, changes.size() - added - changed,
             base::LogName{names, 512});
 }
 
 Changes FileRegistry::parse(const std::string& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  if (!in) throw std::runtime_error(path + ": cannot be read");
+  const std::string text = base::read_file(path);
   Changes out{.whole = true, .list = {}};
   Known known;
   try {
-    std::vector<Said> said = parse_yaml(text.str());
+    std::vector<Said> said = parse_yaml(text);
     std::vector<std::string> as_said;
     std::vector<int> lines;
     for (const Said& s : said) {

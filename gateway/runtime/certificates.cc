@@ -5,8 +5,11 @@
 #include <openssl/ssl.h>
 #include <openssl/ui.h>
 #include <openssl/x509.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <limits>
 #include <memory>
@@ -52,6 +55,12 @@ std::string tls_error() {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
   if (code == 0) return "unknown error";
+  if (ERR_SYSTEM_ERROR(code)) {
+    const int error = ERR_GET_REASON(code);
+    const bool forbidden = error == EACCES || error == EPERM;
+    return std::strerror(error) +
+           (forbidden ? " (as user " + std::to_string(::geteuid()) + ")" : std::string());
+  }
   if (const char* reason = ERR_reason_error_string(code)) return reason;
   char text[256] = "";
   ERR_error_string_n(code, text, sizeof text);
@@ -64,8 +73,12 @@ std::int64_t use_certificate(SSL_CTX* context, const std::string& cert_file,
   SSL_CTX_set_default_passwd_cb(context, no_passphrase);
   if (SSL_CTX_use_certificate_chain_file(context, cert_file.c_str()) != 1) fail(cert_file);
   if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(context) != 1)
-    fail(key_file);
+      SSL_CTX_check_private_key(context) != 1) {
+    const std::string why = tls_error();
+    const bool other = why.find("mismatch") != std::string::npos;
+    throw std::runtime_error(key_file + (other ? ": not the key of " + cert_file : "") + ": " +
+                             why);
+  }
   std::int64_t earliest = expiry_of(SSL_CTX_get0_certificate(context));
   STACK_OF(X509)* chain = nullptr;
   SSL_CTX_get0_chain_certs(context, &chain);
@@ -88,6 +101,14 @@ std::int64_t earliest_expiry(const std::string& file) {
   if (earliest == kNever) fail(file);
   ERR_clear_error();
   return earliest;
+}
+
+std::string with_setting(const std::string& why, const std::string& section,
+                         const std::vector<NamedSetting>& settings) {
+  for (const auto& [setting, path] : settings) {
+    if (!path.empty() && why.starts_with(path + ":")) return section + "." + setting + ": " + why;
+  }
+  return why.starts_with(section + ".") ? why : section + ": " + why;
 }
 
 void log_certificates(const char* what, const std::vector<CertificateExpiry>& all) {

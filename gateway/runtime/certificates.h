@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace berth::gateway::runtime {
@@ -39,5 +40,12 @@ void never_ask_for_passphrases();
 
 // The oldest error in OpenSSL's queue of this thread, as text; the queue is empty afterwards.
 std::string tls_error();
+
+// A setting without its section, and the file that it names.
+using NamedSetting = std::pair<std::string, std::string>;
+// `why` begins with the file that is bad: the setting that names this file in front,
+// "mqtts.key_file: PATH: …"; else the section.
+std::string with_setting(const std::string& why, const std::string& section,
+                         const std::vector<NamedSetting>& settings);
 
 }  // namespace berth::gateway::runtime

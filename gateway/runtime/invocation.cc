@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -44,12 +46,23 @@ struct Invocation {
   std::string path;  // empty: it is not known
 };
 
+const Invocation& invoked() {
+  static const Invocation invocation;
+  return invocation;
+}
+
 }  // namespace
 
 std::string engine_path() {
-  static const Invocation invocation;
+  const Invocation& invocation = invoked();
   const bool there = !invocation.path.empty() && ::access(invocation.path.c_str(), X_OK) == 0;
   return there ? invocation.path : invocation.file;
+}
+
+std::string why_no_new_engine() {
+  const std::string& path = invoked().path;
+  if (path.empty() || ::access(path.c_str(), X_OK) == 0) return {};
+  return path + ": " + std::strerror(errno);
 }
 
 }  // namespace berth::gateway::runtime

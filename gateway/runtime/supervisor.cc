@@ -188,9 +188,10 @@ void Supervisor::wait_children() {
 void Supervisor::reap() {
   int status = 0;
   if (standby_ && waitpid(standby_->child.pid, &status, WNOHANG) == standby_->child.pid) {
+    standby_end_ = text_of_status(status);
     if (!standby_->stopping) {
-      BERTH_LOG(warn, "standby ended pid={} by=\"{}\"", standby_->child.pid,
-                text_of_status(status));
+      BERTH_LOG(warn, "standby ended pid={} by=\"{}\" file=\"{}\"", standby_->child.pid,
+                standby_end_, path_);
     }
     for (const int fd : standby_->child.link_fds) ::close(fd);
     standby_.reset();
@@ -211,6 +212,10 @@ void Supervisor::on_active_death(int status) {
   const std::uint64_t word = active_->poison->word()->load();
   const bool planned = active_->stopping;
   const bool later = waits_for_something(status, ever_ready_);
+  if (planned && status != 0) {
+    BERTH_LOG(warn, "engine ended badly when it was asked to end pid={} by=\"{}\"",
+              active_->child.pid, text_of_status(status));
+  }
   const edge::EngineEnd how = planned || later ? edge::EngineEnd::planned : judge(status);
   edges_.engine_gone(how);
   absence_.ended(now);
@@ -309,7 +314,12 @@ void Supervisor::watch() {
 void Supervisor::restart_engine(std::function<void(bool)> done) {
   why_not_ = "no engine serves, or a restart is under way";
   if (restart_done_ || !active_ || !edges_.serving()) return done(false);
+  if (const std::string why = why_no_new_engine(); !why.empty()) {
+    refuse_restart(why);
+    return done(false);
+  }
   end_standby();  // it may be of an older binary
+  standby_end_.clear();
   try {
     standby_ = spawn();
   } catch (const std::exception& e) {
@@ -326,7 +336,7 @@ void Supervisor::restart_engine(std::function<void(bool)> done) {
 void Supervisor::await_proof(int looks) {
   if (!restart_done_) return;
   if (!active_ || !edges_.serving()) return refuse_restart("no engine serves");
-  if (!standby_) return refuse_restart("the new engine has ended at once, see the log");
+  if (!standby_) return refuse_restart(path_ + " has ended at once: " + standby_end_);
   const Proof proof = proof_of(standby_->child.link_fds[0]);
   if (proof.said && !proof.why_not.empty()) {
     end_standby();

@@ -91,6 +91,7 @@ class Supervisor {
   SharedMemory logins_{"berth-logins"};  // of all its engines, one after another
   metrics::EdgeProbe& probe_;
   Events events_;
+  std::string standby_end_;  // of the standby that ended last
   std::string path_;
   std::uint64_t edge_id_;
   boost::asio::signal_set child_signal_;

@@ -282,6 +282,12 @@ void put_credit(std::string& out, base::ConnId conn, std::uint64_t written) {
   put_varint(out, written);
 }
 
+void put_expired(std::string& out, base::ConnId conn, std::uint64_t tag) {
+  out.push_back('X');
+  put_varint(out, conn.packed());
+  put_varint(out, tag);
+}
+
 namespace {
 
 bool get_attach(RecordReader& r, Attach& a) {
@@ -336,6 +342,12 @@ bool visit_edge_record(RecordReader& r, EdgeTurnVisitor& v) {
       if (r.ok()) v.on_credit(conn, written);
       return r.ok();
     }
+    case 'X': {
+      const auto conn = base::ConnId::from_packed(r.varint());
+      const std::uint64_t tag = r.varint();
+      if (r.ok()) v.on_expired(conn, tag);
+      return r.ok();
+    }
     default:
       return false;
   }
@@ -351,6 +363,40 @@ bool visit_edge_turn(std::string_view in, EdgeTurnVisitor& v) {
   return r.ok();
 }
 
+namespace {
+
+void put_parts(std::string& out, const Step& s) {
+  put_varint(out, s.parts.size());
+  for (const TimedPart& p : s.parts) {
+    put_varint(out, p.skip);
+    put_varint(out, p.size);
+    put_varint(out, static_cast<std::uint64_t>(std::max<std::int64_t>(p.deadline.not_after.ms, 0)));
+    put_varint(out, p.deadline.tag);
+  }
+  put_varint(out, s.expired_taken.size());
+  for (const std::uint64_t tag : s.expired_taken) put_varint(out, tag);
+}
+
+// False: they do not lie within the step's bytes.
+bool get_parts(RecordReader& r, Step& s) {
+  const std::uint64_t n = r.varint();
+  std::uint64_t room = s.bytes.size();
+  for (std::uint64_t i = 0; i < n && r.ok(); ++i) {
+    TimedPart p;
+    p.skip = r.varint();
+    p.size = r.varint();
+    p.deadline.not_after.ms = static_cast<std::int64_t>(r.varint() & INT64_MAX);
+    p.deadline.tag = r.varint();
+    if (p.size == 0 || p.skip > room || p.size > room - p.skip) return false;
+    room -= p.skip + p.size;
+    s.parts.push_back(p);
+  }
+  for (std::uint64_t i = r.varint(); i != 0 && r.ok(); --i) s.expired_taken.push_back(r.varint());
+  return r.ok();
+}
+
+}  // namespace
+
 void put_step(std::string& out, const Step& s) {
   base::Pen<37> head;
   head.byte('S');
@@ -358,7 +404,8 @@ void put_step(std::string& out, const Step& s) {
   head.varint(s.attach_epoch);
   head.varint(s.out_off);
   head.byte((s.has_in_ack ? 1U : 0) | (s.has_settings ? 2U : 0) | (s.cookies.empty() ? 0U : 4U) |
-            (s.has_close ? 8U : 0) | (s.release ? 16U : 0) | (s.has_principal ? 32U : 0));
+            (s.has_close ? 8U : 0) | (s.release ? 16U : 0) | (s.has_principal ? 32U : 0) |
+            (s.has_parts ? 64U : 0));
   head.varint(s.bytes.size());
   head.append_to(out);
   out.append(s.bytes);
@@ -376,11 +423,13 @@ void put_step(std::string& out, const Step& s) {
     }
   }
   if (s.has_close) out.push_back(static_cast<char>(s.reason));
-  if (!s.has_principal) return;
-  put_le64(out, s.settings.principal.high);
-  put_le64(out, s.settings.principal.low);
-  put_le64(out, s.settings.tenant);
-  out.push_back(s.settings.anonymous ? 1 : 0);
+  if (s.has_principal) {
+    put_le64(out, s.settings.principal.high);
+    put_le64(out, s.settings.principal.low);
+    put_le64(out, s.settings.tenant);
+    out.push_back(s.settings.anonymous ? 1 : 0);
+  }
+  if (s.has_parts) put_parts(out, s);
 }
 
 namespace {
@@ -418,6 +467,8 @@ bool get_step(RecordReader& r, Step& s) {
     s.settings.tenant = get_le64(r);
     s.settings.anonymous = r.byte() != 0;
   }
+  s.has_parts = (flags & 64) != 0;
+  if (s.has_parts && !get_parts(r, s)) return false;
   return r.ok() && s.reason < CloseReason::count;
 }
 

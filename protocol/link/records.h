@@ -1,4 +1,4 @@
-// Bytes between edge and engine. Version 4.
+// Bytes between edge and engine. Version 5.
 //
 //   frame     := length:u32le (of what follows) type:u8 payload
 //   turn      := record*   what one side did in one turn of its loop; applied as a whole
@@ -34,6 +34,9 @@
 //   dying_forwarded := work:u64le   the same, of a message of another partition (remote)
 //   settings  := (setting:u8 value)*   as in welcome, those that change; every heartbeat_ms
 //   (remote) keep_out  := hash:u64le    of a client id that killed engines; both ways (remote)
+//   clock     := ms:u64le      by which this engine counts deadlines, now: each second, and before
+//   a
+//                turn that has deadlines (since version 5)
 //   heartbeat, drained := (empty)
 //   samples   := id (family label value help counter:u8 value)*
 //
@@ -44,11 +47,15 @@
 //       and authorities, or empty (connected)
 //   'Z' (attached_all)
 //   'I' conn offset in_ack bytes      'C' conn reason:u8       'W' conn written
+//   'X' conn tag              a part has been dropped unsent (since version 5); repeated to each
+//                             engine until a step says that it is taken
 // Records, engine -> edge:
 //   'S' conn epoch out_off flags:u8 bytes [in_ack] [connected:u8 version:u8 keep_alive]
 //       [n (slot:u8 bytes)*] [reason:u8] [principal:u64le[2] tenant:u64le anonymous:u8]
+//       [n (skip size not_after:ms tag)* n tag*]
 //   flags: 1 in_ack, 2 settings, 4 cookie slots, 8 close, 16 release, 32 principal; these and
-//   slot 6 since version 4
+//   slot 6 since version 4; 64 parts: of `bytes`, from the end of the part before on, `skip` have
+//   no deadline and the next `size` have one; and tags of 'X' that are taken (since version 5)
 // Raw bytes instead of Protobuf: these records are made per message.
 // A reader ignores frames of unknown types; unknown records end a turn with an error.
 #pragma once
@@ -63,8 +70,9 @@
 
 namespace berth::protocol::link {
 
-inline constexpr std::uint32_t kVersion = 4;
+inline constexpr std::uint32_t kVersion = 5;
 inline constexpr std::uint32_t kPrincipalsSince = 4;
+inline constexpr std::uint32_t kDeadlinesSince = 5;
 inline constexpr std::uint32_t kVersionMin = 1;  // the oldest we still speak
 inline constexpr std::size_t kFrameHeader = 5;
 inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
@@ -93,7 +101,8 @@ enum class FrameType : std::uint8_t {
   keep_out = 25,
   settings = 26,
   dying_forwarded = 27,
-  checked = 28
+  checked = 28,
+  clock = 29
 };
 
 struct FrameView {
@@ -182,6 +191,7 @@ void put_input(std::string& out, base::ConnId conn, std::uint64_t offset, std::u
                std::string_view bytes);
 void put_closed(std::string& out, base::ConnId conn, CloseReason reason);
 void put_credit(std::string& out, base::ConnId conn, std::uint64_t written);
+void put_expired(std::string& out, base::ConnId conn, std::uint64_t tag);
 
 class EdgeTurnVisitor {
  public:
@@ -192,8 +202,16 @@ class EdgeTurnVisitor {
                         std::string_view bytes) = 0;
   virtual void on_closed(base::ConnId conn, CloseReason reason) = 0;
   virtual void on_credit(base::ConnId conn, std::uint64_t written) = 0;
+  virtual void on_expired(base::ConnId, std::uint64_t /*tag*/) {}
 };
 bool visit_edge_turn(std::string_view in, EdgeTurnVisitor& v);  // false: malformed from there on
+
+// Bytes of a step that have a deadline: whole packets.
+struct TimedPart {
+  std::uint64_t skip = 0;  // bytes between the end of the part before and this one
+  std::uint64_t size = 0;
+  Deadline deadline;
+};
 
 // One atomic answer of an engine for one connection.
 struct Step {
@@ -210,6 +228,11 @@ struct Step {
   EdgeSettings settings;
   CloseReason reason{};
   std::vector<std::pair<CookieSlot, std::string_view>> cookies;
+  // Only to an edge of version 5: one of the release before never gets them, and writes the bytes
+  // of parts whenever the socket takes them, however late. From an older engine there are none.
+  bool has_parts = false;                    // `parts`, expired_taken, or both
+  std::vector<TimedPart> parts;              // in the order of `bytes`
+  std::vector<std::uint64_t> expired_taken;  // tags of 'X'
 };
 void put_step(std::string& out, const Step& s);
 

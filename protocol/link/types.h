@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/ids.h"
 
 namespace berth::protocol::link {
@@ -104,6 +105,16 @@ struct KeptOut {
   PrincipalId id;
   std::uint32_t seconds = 0;
   friend constexpr bool operator==(const KeptOut&, const KeptOut&) = default;
+};
+
+// Until when a packet may be written to a device's socket. Since version 5 of the link.
+struct Deadline {
+  // The last millisecond in which it may be written, by the clock of Message Expiry
+  // (base::Clocks::messages) of the engine that says it. kNever is none: REQUIRES: not kNever.
+  base::Instant not_after;
+  // What the session calls the packet (its sequence number); told back if the edge drops it. 0:
+  // nobody is told.
+  std::uint64_t tag = 0;
 };
 
 // What the edge must know of a connection's protocol state.

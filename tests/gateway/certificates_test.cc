@@ -54,7 +54,8 @@ TEST_F(CertificatesTest, AGoodPairSaysWhenItEnds) {
 TEST_F(CertificatesTest, WhatIsBadIsNamed) {
   certificates_.issue("one", "one.example");
   certificates_.issue("two", "two.example");
-  EXPECT_EQ(why("one.crt", "two.key"), file("two.key") + ": key values mismatch");
+  EXPECT_EQ(why("one.crt", "two.key"),
+            file("two.key") + ": not the key of " + file("one.crt") + ": key values mismatch");
   EXPECT_NE(why("none.crt", "one.key").find("none.crt: "), std::string::npos);
   std::ofstream(file("empty.crt"));
   EXPECT_NE(why("empty.crt", "one.key").find("empty.crt: no start line"), std::string::npos);

@@ -442,11 +442,14 @@ TEST(TokenFile, IsMadeOnceAndOnlyItsOwnerReadsIt) {
   TokenFile second = TokenFile::read_or_make(path);
   EXPECT_FALSE(second.made());
   EXPECT_EQ(second.current(), first.current());
-  std::ofstream(path + ".new") << "another\n";
+  std::ofstream(path + ".new") << "another-one\n";
   std::filesystem::rename(path + ".new", path);
-  EXPECT_EQ(second.current(), "another");
+  EXPECT_EQ(second.current(), "another-one");
   std::filesystem::remove(path);
-  EXPECT_EQ(second.current(), "another");
+  EXPECT_EQ(second.current(), "another-one");
+  std::ofstream(path) << "short\n";
+  EXPECT_EQ(second.current(), "another-one") << "one that can be guessed is none";
+  EXPECT_THROW(TokenFile::read(path), std::runtime_error);
   std::ofstream(path).close();
   EXPECT_THROW(TokenFile::read(path), std::runtime_error);
   std::filesystem::remove_all(d);

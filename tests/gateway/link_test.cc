@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 
+#include "gateway/link/engine_clock.h"
 #include "gateway/link/engine_link.h"
 
 namespace berth::gateway::link {
@@ -34,9 +35,12 @@ class FakeEngine : public EnginePort {
   void credit(base::ConnId conn, std::uint64_t) override { credited.push_back(conn); }
   void turn_end() override { link->flush(); }
   void accepted(std::uint32_t, std::uint64_t) override {}
+  void expired(base::ConnId conn, std::uint64_t tag) override { expired_.emplace_back(conn, tag); }
+  base::Instant deadline_clock() override { return {4711}; }
+  std::vector<std::pair<base::ConnId, std::uint64_t>> expired_;
 };
 
-struct Ends {
+struct Ends : private EngineTurnVisitor {
   Ends() {
     int fds[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
@@ -49,7 +53,7 @@ struct Ends {
     link->use_engine(engine);
     engine.link = link.get();
   }
-  ~Ends() { ::close(far); }
+  ~Ends() override { ::close(far); }
 
   void say(FrameType type, const std::string& payload) {
     std::string frame;
@@ -58,8 +62,10 @@ struct Ends {
     end_frame(frame, at);
     ASSERT_EQ(::send(far, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
   }
-  void greet(std::uint64_t output_cap, std::uint32_t connections) {
+  void greet(std::uint64_t output_cap, std::uint32_t connections,
+             std::uint64_t version = kVersion) {
     Hello h;
+    h.version = version;
     h.output_cap = output_cap;
     std::string hello;
     put_hello(hello, h);
@@ -93,10 +99,24 @@ struct Ends {
     for (FrameView f; next_frame(std::string_view(heard).substr(at), f) == FrameResult::complete;
          at += f.size) {
       if (f.type == FrameType::turn) turns.push_back(f.size);
+      if (f.type == FrameType::turn) visit_engine_turn(f.payload, *this);
+      if (f.type == FrameType::clock) {
+        ++clocks;
+        clock = base::get_le64(f.payload);
+      }
     }
     heard.erase(0, at);
   }
 
+  void on_step(const Step& s) override {
+    steps.push_back(s);
+    bytes.emplace_back(s.bytes);
+  }
+
+  std::vector<Step> steps;  // `bytes` apart
+  std::vector<std::string> bytes;
+  int clocks = 0;
+  std::uint64_t clock = 0;
   boost::asio::io_context io{1};
   FakeEngine engine;
   int far = -1;
@@ -142,6 +162,73 @@ TEST(EngineLink, ATurnEndsBetweenInputsWhenItIsLong) {
     return bytes > 8u * 600'000u;
   }));
   EXPECT_EQ(ends.turns.size(), 4u);  // two inputs are more than a megabyte
+}
+
+TEST(EngineLink, SaysDeadlinesAndItsClock) {
+  Ends ends;
+  ends.greet(1 << 20, 1);
+  EXPECT_TRUE(ends.run_until([&] { return ends.clocks != 0; }));  // without any deadline, too
+  EXPECT_EQ(ends.clock, 4711u);
+  const int before = ends.clocks;
+  const base::ConnId conn{0, 1};
+  ends.link->send(conn, "plain", {});
+  ends.link->send_until(conn, "ti", "med", {{5000}, 9});
+  ends.link->send(conn, "mo", "re");
+  ends.link->send_until(conn, "last", {}, {{6000}, 0});
+  ends.link->expired_taken(conn, 70);
+  ends.link->flush();
+  EXPECT_TRUE(ends.run_until([&] { return !ends.steps.empty(); }));
+  ASSERT_EQ(ends.steps.size(), 1u);
+  EXPECT_GT(ends.clocks, before);  // and before each turn that has one
+  EXPECT_EQ(ends.bytes[0], "plaintimedmorelast");
+  const Step& s = ends.steps[0];
+  ASSERT_EQ(s.parts.size(), 2u);
+  EXPECT_EQ(s.parts[0].skip, 5u);
+  EXPECT_EQ(s.parts[0].size, 5u);
+  EXPECT_EQ(s.parts[0].deadline.not_after.ms, 5000);
+  EXPECT_EQ(s.parts[0].deadline.tag, 9u);
+  EXPECT_EQ(s.parts[1].skip, 4u);
+  EXPECT_EQ(s.parts[1].size, 4u);
+  EXPECT_EQ(s.expired_taken, (std::vector<std::uint64_t>{70}));
+  ends.link->send(conn, "next", {});
+  ends.link->flush();
+  EXPECT_TRUE(ends.run_until([&] { return ends.steps.size() == 2; }));
+  EXPECT_FALSE(ends.steps[1].has_parts);  // nothing is left of the turn before
+  EXPECT_EQ(ends.steps[1].out_off, 18u);
+  std::string notice;
+  put_expired(notice, conn, 9);
+  ends.say(FrameType::turn, notice);
+  EXPECT_TRUE(ends.run_until([&] { return !ends.engine.expired_.empty(); }));
+  EXPECT_EQ(ends.engine.expired_[0], std::pair(conn, std::uint64_t{9}));
+}
+
+TEST(EngineLink, AnEdgeOfTheReleaseBeforeGetsBytesWithoutDeadlines) {
+  Ends ends;
+  ends.greet(1 << 20, 1, kDeadlinesSince - 1);
+  const base::ConnId conn{0, 1};
+  ends.link->send(conn, "plain", {});
+  ends.link->send_until(conn, "ti", "med", {{5000}, 9});
+  ends.link->expired_taken(conn, 70);
+  ends.link->flush();
+  EXPECT_TRUE(ends.run_until([&] { return !ends.steps.empty(); }));
+  EXPECT_EQ(ends.bytes[0], "plaintimed");
+  EXPECT_FALSE(ends.steps[0].has_parts);
+  EXPECT_EQ(ends.clocks, 0);
+}
+
+TEST(EngineClock, TheWordThatTookTheLeastTimeCounts) {
+  EngineClock c;
+  EXPECT_EQ(c.at(0), base::kNever);  // nothing is in time for an engine that has not said its time
+  c.heard(10'000, 1'000);
+  EXPECT_EQ(c.at(1'500).ms, 10'500);
+  c.heard(10'400, 2'000);  // 600 ms under way
+  EXPECT_EQ(c.at(2'000).ms, 11'000);
+  c.heard(12'100, 3'000);  // it leaps, or the first one was late
+  EXPECT_EQ(c.at(3'000).ms, 12'100);
+  // Clocks drift apart: what was said two windows ago counts no more.
+  for (std::int64_t own = 4'000; own <= 3'000 + 2 * EngineClock::kWindow_ms + 2'000; own += 1'000)
+    c.heard(own + 9'000, own);
+  EXPECT_EQ(c.at(200'000).ms, 209'000);
 }
 
 // Of a peer that nobody knows yet: a length is refused before its bytes are taken.

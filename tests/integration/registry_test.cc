@@ -511,8 +511,8 @@ TEST(RegistryRest, ATokenIsAsked) {
   EXPECT_EQ(Rest(g.admin_port(), "").get("/api/v1/tenants").status, 401);
   EXPECT_EQ(Rest(g.admin_port(), "let-me-i").get("/api/v1/tenants").status, 401);
   EXPECT_EQ(Rest(g.admin_port(), "let-me-in").get("/api/v1/tenants").status, 200);
-  d.file("token", "another\n");  // a Secret that is mounted anew
-  EXPECT_EQ(Rest(g.admin_port(), "another").get("/api/v1/tenants").status, 200);
+  d.file("token", "another-one\n");  // a Secret that is mounted anew
+  EXPECT_EQ(Rest(g.admin_port(), "another-one").get("/api/v1/tenants").status, 200);
   EXPECT_EQ(Rest(g.admin_port(), "let-me-in").get("/api/v1/tenants").status, 401);
 }
 

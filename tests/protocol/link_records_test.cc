@@ -22,6 +22,9 @@ struct Recorder : EdgeTurnVisitor, EngineTurnVisitor {
     log += std::string("C") + name_of(r) + ";";
   }
   void on_credit(base::ConnId, std::uint64_t w) override { log += "W" + std::to_string(w) + ";"; }
+  void on_expired(base::ConnId c, std::uint64_t tag) override {
+    log += "X" + std::to_string(c.slot) + "," + std::to_string(tag) + ";";
+  }
   void on_step(const Step& s) override {
     log += "S" + std::to_string(s.out_off) + "," + std::string(s.bytes) +
            (s.has_in_ack ? "," + std::to_string(s.in_ack) : "") +
@@ -74,6 +77,59 @@ TEST(LinkRecords, AnEnginesTurnIsReadWholeOrNotAtAll) {
     if (visit_engine_turn(part, cut)) continue;
     EXPECT_EQ(cut.log, "");
   }
+}
+
+// What lies in a step's bytes has its deadline there; a part beyond them ends the turn.
+TEST(LinkRecords, PartsWithADeadlineReadBack) {
+  Step s;
+  s.conn = {1, 1};
+  s.bytes = "plain timed and timed.";
+  std::string before;
+  put_step(before, s);  // as version 4 says it
+  s.has_parts = true;
+  s.parts = {{6, 5, {{1'800'000'000'123}, 77}}, {5, 5, {{5}, 0}}};
+  s.expired_taken = {70, 71};
+  std::string o;
+  put_step(o, s);
+  struct : EngineTurnVisitor {
+    void on_step(const Step& step) override {
+      steps.push_back(step);
+      bytes.emplace_back(step.bytes);
+    }
+    std::vector<Step> steps;
+    std::vector<std::string> bytes;
+  } v;
+  ASSERT_TRUE(visit_engine_turn(o + before, v));
+  ASSERT_EQ(v.steps.size(), 2u);
+  ASSERT_EQ(v.steps[0].parts.size(), 2u);
+  EXPECT_EQ(v.bytes[0].substr(v.steps[0].parts[0].skip, v.steps[0].parts[0].size), "timed");
+  EXPECT_EQ(v.steps[0].parts[0].deadline.not_after.ms, 1'800'000'000'123);
+  EXPECT_EQ(v.steps[0].parts[0].deadline.tag, 77u);
+  EXPECT_EQ(v.steps[0].parts[1].skip, 5u);
+  EXPECT_EQ(v.steps[0].expired_taken, (std::vector<std::uint64_t>{70, 71}));
+  EXPECT_FALSE(v.steps[1].has_parts);
+  EXPECT_TRUE(v.steps[1].parts.empty());
+  for (std::size_t n = 1; n < o.size(); ++n) {
+    Recorder r;
+    EXPECT_FALSE(visit_engine_turn(o.substr(0, n), r)) << n;
+  }
+  for (const TimedPart& bad : {TimedPart{23, 1, {}}, TimedPart{22, 1, {}}, TimedPart{0, 23, {}},
+                               TimedPart{0, 0, {}}, TimedPart{1, UINT64_MAX, {}}}) {
+    s.parts = {bad};
+    std::string wrong;
+    put_step(wrong, s);
+    Recorder r;
+    EXPECT_FALSE(visit_engine_turn(before + wrong, r)) << bad.skip << " " << bad.size;
+    EXPECT_EQ(r.log, "");
+  }
+}
+
+TEST(LinkRecords, ANoticeOfADroppedPartReadsBack) {
+  std::string o;
+  put_expired(o, {3, 9}, 70'000);
+  Recorder r;
+  ASSERT_TRUE(visit_edge_turn(o, r));
+  EXPECT_EQ(r.log, "X3,70000;");
 }
 
 TEST(LinkRecords, ForwardedWorkIsAWordOfNoConnection) {
@@ -178,6 +234,9 @@ TEST(LinkVersions, RecordedEdgesAreUnderstood) {
   Recorder three;
   EXPECT_EQ(read_all(recorded("edge-v3"), three),
             "hello1..3,250,remote,edge-a/0,2/4;alive41!;" + turns + "#6;" + rest + "#8;");
+  Recorder four;
+  EXPECT_EQ(read_all(recorded("edge-v4"), four),
+            "hello1..4,250,remote,edge-a/0,2/4;alive41!;" + turns + "#6;" + rest + "#8;");
 }
 
 TEST(LinkVersions, RecordedEnginesAreUnderstood) {
@@ -189,6 +248,9 @@ TEST(LinkVersions, RecordedEnginesAreUnderstood) {
   Recorder three;
   EXPECT_EQ(read_all(recorded("engine-v3"), three),
             "welcome3,3;serving42,holds3,ending;#17;" + turn);
+  Recorder four;
+  EXPECT_EQ(read_all(recorded("engine-v4"), four),
+            "welcome4,3;serving42,holds3,ending;#17;" + turn);
 }
 
 TEST(LinkVersions, AStatusOfTheReleaseBeforeIsFit) {

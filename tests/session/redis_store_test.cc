@@ -107,6 +107,28 @@ TEST(RedisStoreTest, I5_TheLeaseIsOneGatewaysAndItsEnginesShareIt) {
   EXPECT_NE(other.contents().find("s1=x;"), std::string::npos);
 }
 
+// Another engine was quicker: no fault of the store, and it says who.
+TEST(RedisStoreTest, ALeaseOfAnotherIsToldApartFromATrouble) {
+  RedisServer redis;
+  const Opened a(redis.url(), "first");
+  RedisStoreOptions o;
+  o.take_from = 0;
+  try {
+    const Opened b(redis.url(), "second", o);
+    FAIL() << "the lease is the first one's";
+  } catch (const LeaseHeld& e) {
+    EXPECT_TRUE(e.holder.starts_with("first#")) << e.holder;
+  }
+  redis.kill9();
+  try {
+    const Opened c(redis.url(), "third");
+    FAIL() << "there is no Redis";
+  } catch (const LeaseHeld&) {
+    FAIL() << "a Redis that does not answer is a trouble";
+  } catch (const std::runtime_error&) {
+  }
+}
+
 TEST(RedisStoreTest, I5_AHolderThatLostItsLeaseAcknowledgesNothingMore) {
   RedisServer redis;
   Opened a(redis.url(), "gateway-a");

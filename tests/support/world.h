@@ -109,6 +109,17 @@ class World : public session::Effects {
     broker_->use_registry(r);
   }
   void run() { settle(); }
+  // The edge drops, unsent, the packet of the delivery with this sequence number.
+  void drop(int c, std::uint64_t seq) {
+    Conn& k = conns_[static_cast<std::size_t>(c)];
+    k.dropped.push_back(seq);
+    if (k.attached && reachable(k.id) && !hold_inputs_) broker_->segment_expired(k.id, seq, now_);
+    settle();
+  }
+  // Of drop(), what no engine has said to be durable.
+  std::size_t dropped_untaken(int c) const {
+    return conns_[static_cast<std::size_t>(c)].dropped.size();
+  }
   std::uint64_t working_for() { return work().word(); }
   std::vector<Packet> packets(int c) {
     return take_packets(conns_[static_cast<std::size_t>(c)].out);
@@ -221,6 +232,7 @@ class World : public session::Effects {
     protocol::link::CloseReason reason{};
     protocol::link::Cookie cookie;
     std::size_t cookie_bytes = 0;
+    std::vector<std::uint64_t> dropped;  // see drop()
   };
   struct Effect {
     base::ConnId conn;
@@ -243,6 +255,7 @@ class World : public session::Effects {
       hold_inputs_ = false;
       for (Conn& k : conns_) {  // of the other edge too: its events waited as well
         if (!k.attached || !reachable(k.id)) continue;
+        repeat_dropped(k);
         if (!k.in.empty()) deliver(k);
         if (k.ended) tell_closed(k);
       }
@@ -267,6 +280,7 @@ class World : public session::Effects {
     if (on_engine_) on_engine_();
     for (Conn& k : conns_) {
       if (!k.attached) continue;
+      repeat_dropped(k);
       if (!k.in.empty()) deliver(k);
       if (k.ended) tell_closed(k);
     }
@@ -302,6 +316,10 @@ class World : public session::Effects {
     if (!k.attached) attach(k);
     k.engine_used +=
         broker_->input(k.id, base::as_bytes(std::string_view(k.in).substr(k.engine_used)), now_);
+  }
+  void repeat_dropped(Conn& k) {
+    const auto all = k.dropped;
+    for (const std::uint64_t seq : all) broker_->segment_expired(k.id, seq, now_);
   }
   void end(Conn& k, protocol::link::CloseReason why) {
     if (k.ended) return;
@@ -425,6 +443,16 @@ class World : public session::Effects {
       if (!conn(c).ended) conn(c).out += bytes;
       conn(c).out_off += bytes.size();
     });
+  }
+  bool send_until(base::ConnId c, std::string_view head, std::string_view tail,
+                  const protocol::link::Deadline& d) override {
+    if (d.not_after < broker_->messages_at(now_)) return false;
+    send(c, head, tail);
+    return true;
+  }
+  void expired_taken(base::ConnId c, std::uint64_t seq) override {
+    BERTH_ASSERT(work().word() == c.packed());
+    add(c, [this, c, seq] { std::erase(conn(c).dropped, seq); });
   }
   std::uint64_t turn_of(base::ConnId) override { return turns_ + 1; }
   void acknowledge(base::ConnId c, std::uint64_t offset) override {

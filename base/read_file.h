@@ -1,0 +1,16 @@
+// A whole file that an operator has written: settings, rights, passwords, tokens, records. An error
+// says which file, why, and for permissions which user has tried, because a service and the person
+// who reads the message are often two users. Any thread; blocks on the disk.
+#pragma once
+
+#include <string>
+
+namespace berth::base {
+
+// Throws std::runtime_error "PATH: cannot be read: WHY", also for a directory, which opens as a
+// file does and then has no bytes.
+std::string read_file(const std::string& path);
+// WHY; empty: it can be read.
+std::string why_unreadable(const std::string& path);
+
+}  // namespace berth::base

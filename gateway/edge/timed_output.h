@@ -1,0 +1,73 @@
+// The packets in a connection's output that have a deadline, and what has become of those that were
+// too late. A Connection has one only while such a packet, or a notice of one, is pending. Knows no
+// socket: the EdgeShard says what has been written. One shard.
+//
+// Packets are counted from the first byte that has not been written on. What stands between them
+// (packets without a deadline, the edge's own answers) is a gap. A packet of which a byte has gone
+// into the socket, a TLS record or a WebSocket frame becomes a part of a gap: it can't be taken
+// back.
+//
+// A notice stays until an engine says that what follows from it is durable, because the engine that
+// hears of it may die (docs/design.md, "Deadlines").
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace berth::gateway::edge {
+
+class TimedOutput {
+ public:
+  static constexpr std::size_t kPacketsMax = 4096;  // 160 KiB; more are dropped as if too late
+  enum class Taken : std::uint8_t { yes, late, no_room };
+
+  // A packet of `size` bytes is to be appended to output of which `unsent` bytes are not written.
+  // Not `yes`: it is not to be appended, and there is a notice, if it has a tag.
+  Taken take(std::size_t unsent, std::size_t size, base::Instant not_after, std::uint64_t tag,
+             base::Instant now);
+  bool empty() const { return packets_.empty(); }
+  // Bytes up to the first packet; if there are none, those of the packet. 0: there is none.
+  std::size_t next() const;
+  // The first `n` bytes are out of reach: written, or encrypted.
+  void begun(std::size_t n);
+  void written(std::size_t n);
+  // Cuts what is too late out of `out`, whose bytes from `at` on are unsent. Returns the packets.
+  std::size_t drop_late(std::string& out, std::size_t at, base::Instant now);
+  // The socket is gone.
+  void forget_packets();
+
+  // Tags of dropped packets that the present engine has not heard; they count as told from now on.
+  std::vector<std::uint64_t> tell();
+  bool all_told() const { return told_ == notices_.size(); }
+  void tell_again() { told_ = 0; }  // to another engine
+  void taken(std::uint64_t tag);
+  bool is_needed() const { return !packets_.empty() || !notices_.empty(); }
+
+  // To another process of this host. `ahead_ms`: how far the clock of not_after is ahead of the
+  // machine's uptime.
+  std::string save(std::int64_t ahead_ms) const;
+  bool go_on_from(std::string_view in, std::size_t unsent, std::int64_t ahead_ms);
+
+ private:
+  struct Packet {
+    std::size_t gap = 0;  // bytes in front of it
+    std::size_t size = 0;
+    base::Instant not_after;
+    std::uint64_t tag = 0;
+  };
+  void dropped(std::uint64_t tag);
+
+  std::deque<Packet> packets_;
+  std::size_t spanned_ = 0;  // bytes up to the end of the last packet
+  // Tags. Of deliveries that are in flight for an engine: as many as a session may have of these.
+  std::vector<std::uint64_t> notices_;
+  std::size_t told_ = 0;  // of these
+};
+
+}  // namespace berth::gateway::edge

@@ -1,0 +1,427 @@
+// Packets with a deadline at an edge (docs/design.md, "Deadlines"): the checks at the receipt of a
+// step and in front of the write, over each transport, and what engines hear of it.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/support/certificates.h"
+#include "tests/support/edge_box.h"
+#include "tests/support/loopback.h"
+#include "tests/support/wire.h"
+#include "tests/support/ws_client.h"
+
+namespace berth::gateway::edge {
+namespace {
+
+using namespace protocol::link;
+using Tags = std::vector<std::uint64_t>;
+
+constexpr std::int64_t kEngineNow = 5'000'000'000'000;  // another clock than the edge's
+constexpr std::int64_t kHour_ms = 3'600'000;
+
+// Gathers the bytes of a step and where they have deadlines.
+struct Parts {
+  Parts& plain(std::string_view b) {
+    bytes += b;
+    return *this;
+  }
+  Parts& timed(std::string_view b, std::int64_t not_after_ms, std::uint64_t tag) {
+    parts.push_back({bytes.size() - end, b.size(), {{not_after_ms}, tag}});
+    bytes += b;
+    end = bytes.size();
+    return *this;
+  }
+  std::string bytes;
+  std::vector<TimedPart> parts;
+  std::size_t end = 0;
+};
+
+struct Deadlines : test::EdgeBox {
+  explicit Deadlines(std::uint64_t engine_version = kVersion) {
+    say_ready(engine_version);
+    say_clock(kEngineNow);
+    EXPECT_TRUE(run_until([&] { return readies == 1; }));
+  }
+  void say_parts(const Parts& p) {
+    Step s = step(attached.attach_epoch, out_off, p.bytes);
+    s.has_parts = !p.parts.empty();
+    s.parts = p.parts;
+    say_turn({s});
+    out_off += p.bytes.size();
+    const std::uint64_t steps = probe.steps + 1;
+    EXPECT_TRUE(run_until([&] { return probe.steps + probe.steps_stale >= steps; }));
+    EXPECT_EQ(probe.steps_stale, 0u);
+  }
+  void say_taken(std::uint64_t tag) {
+    Step s = step(attached.attach_epoch, out_off, {});
+    s.has_parts = true;
+    s.expired_taken = {tag};
+    say_turn({s});
+    const std::uint64_t steps = probe.steps + 1;
+    EXPECT_TRUE(run_until([&] { return probe.steps >= steps; }));
+  }
+  std::size_t unsent() {
+    edge.refresh_gauges();
+    return probe.output_bytes;
+  }
+  std::uint64_t out_off = 0;
+};
+
+// A device on a socket pair, which reads when it is told to.
+struct PairDeadlines : Deadlines {
+  explicit PairDeadlines(std::uint64_t engine_version = kVersion) : Deadlines(engine_version) {
+    each_round = [this] {
+      if (reads) to_device += device.hear();
+    };
+    edge.admit_local(device.near, 0);
+    device.say(std::string("\x10\x00", 2));
+    EXPECT_TRUE(run_until([&] { return inputs == 1; }));
+  }
+  // More than the socket takes: what is said next can't have been written.
+  std::string fill() {
+    reads = false;
+    std::string all;
+    while (unsent() < 64 * 1024 && all.size() < 64u << 20) {
+      const std::string some(100'000, '.');
+      say_parts(Parts().plain(some));
+      all += some;
+    }
+    return all;
+  }
+  bool hears(const std::string& all) {
+    reads = true;
+    EXPECT_TRUE(run_until([&] { return to_device.size() >= all.size() && unsent() == 0; }));
+    return to_device == all;
+  }
+  test::SocketPair device;
+  bool reads = true;
+  std::string to_device;
+};
+
+TEST(EdgeDeadlines, WhatIsLateWhenItArrivesIsNotWritten) {
+  PairDeadlines e;
+  e.say_parts(Parts()
+                  .plain("<a>")
+                  .timed("<in time>", kEngineNow + kHour_ms, 1)
+                  .timed("<late>", kEngineNow - 1, 2)
+                  .plain("<b>")
+                  .timed("<late too, and nobody cares>", kEngineNow - kHour_ms, 0));
+  EXPECT_TRUE(e.hears("<a><in time><b>")) << e.to_device;
+  EXPECT_EQ(e.probe.late_arrived, 2u);
+  EXPECT_EQ(e.probe.late_unwritten, 0u);
+  EXPECT_TRUE(e.run_until([&] { return !e.expired.empty(); }));
+  EXPECT_EQ(e.expired, (Tags{2}));
+  e.say_parts(Parts().plain("<c>"));  // offsets go on over what was dropped
+  EXPECT_TRUE(e.hears("<a><in time><b><c>")) << e.to_device;
+}
+
+TEST(EdgeDeadlines, WhatHasWaitedTooLongForTheSocketIsNotWritten) {
+  PairDeadlines e;
+  const std::string filled = e.fill();
+  e.say_parts(Parts()
+                  .plain("<a>")
+                  .timed("<one>", kEngineNow + kHour_ms, 1)
+                  .timed("<two>", kEngineNow + 3 * kHour_ms, 2)
+                  .plain("<b>"));
+  e.pass_s(2 * 3600);
+  EXPECT_TRUE(e.hears(filled + "<a><two><b>"));
+  EXPECT_EQ(e.probe.late_arrived, 0u);
+  EXPECT_EQ(e.probe.late_unwritten, 1u);
+  EXPECT_TRUE(e.run_until([&] { return !e.expired.empty(); }));
+  EXPECT_EQ(e.expired, (Tags{1}));
+}
+
+TEST(EdgeDeadlines, APacketOfWhichBytesHaveGoneIsWrittenWhole) {
+  PairDeadlines e;
+  const std::string filled = e.fill();
+  ASSERT_TRUE(e.hears(filled));
+  e.reads = false;
+  const std::string large(8u << 20, '#');  // more than the socket takes
+  e.say_parts(Parts().timed(large, kEngineNow + kHour_ms, 1).plain("<b>"));
+  ASSERT_LT(e.unsent(), large.size() + 3);
+  ASSERT_GT(e.unsent(), 3u);
+  e.pass_s(2 * 3600);
+  EXPECT_TRUE(e.hears(filled + large + "<b>"));
+  EXPECT_EQ(e.probe.late_unwritten, 0u);
+  EXPECT_EQ(e.expired, Tags{});
+}
+
+// A link that was held up makes no deadline later: of what the engine has said of its clock the
+// word that took the least time counts.
+TEST(EdgeDeadlines, AreCountedByTheEnginesClockWithoutTheLinksDelay) {
+  PairDeadlines e;
+  e.say_clock(kEngineNow - 2 * kHour_ms);  // said two hours ago
+  e.say_parts(Parts().timed("<late>", kEngineNow - kHour_ms, 1).plain("<b>"));
+  EXPECT_TRUE(e.hears("<b>")) << e.to_device;
+  EXPECT_EQ(e.probe.late_arrived, 1u);
+}
+
+TEST(EdgeDeadlines, NoticesAreRepeatedToEachEngineUntilOneHasTakenThem) {
+  PairDeadlines e;
+  e.say_parts(Parts().timed("x", kEngineNow - 1, 5).timed("y", kEngineNow - 1, 6));
+  EXPECT_TRUE(e.run_until([&] { return e.expired.size() == 2; }));
+  e.say_taken(5);
+  e.edge.engine_gone();
+  e.order.clear();
+  e.edge.engine_ready();
+  EXPECT_TRUE(e.run_until([&] { return e.inputs == 2; }));
+  EXPECT_EQ(e.expired, (Tags{5, 6, 6}));
+  EXPECT_EQ(e.order, "AZXI");  // before the input
+  e.say_taken(6);
+  e.edge.engine_gone();
+  e.edge.engine_ready();
+  EXPECT_TRUE(e.run_until([&] { return e.inputs == 3; }));
+  EXPECT_EQ(e.expired.size(), 3u);
+}
+
+TEST(EdgeDeadlines, AnEngineOfTheReleaseBeforeHearsNoNotice) {
+  PairDeadlines e(kDeadlinesSince - 1);
+  e.say_parts(Parts().timed("x", kEngineNow - 1, 5).plain("<b>"));
+  EXPECT_TRUE(e.hears("<b>"));
+  e.edge.engine_gone();
+  e.say_ready(kVersion);
+  EXPECT_TRUE(e.run_until([&] { return e.readies == 2; }));
+  EXPECT_EQ(e.expired, Tags{});
+  e.edge.engine_ready();
+  EXPECT_TRUE(e.run_until([&] { return !e.expired.empty(); }));
+  EXPECT_EQ(e.expired, (Tags{5}));
+}
+
+TEST(EdgeDeadlines, TheEndOfAConnectionComesBehindItsNotices) {
+  PairDeadlines e;
+  e.fill();
+  e.say_parts(Parts()
+                  .timed("<one>", kEngineNow + kHour_ms, 1)
+                  .timed("<two>", kEngineNow + 3 * kHour_ms, 2));
+  e.pass_s(2 * 3600);
+  e.order.clear();
+  ::shutdown(e.device.far, SHUT_RDWR);
+  EXPECT_TRUE(e.run_until([&] { return e.closes == 1; }));
+  EXPECT_EQ(e.order, "XC");
+  EXPECT_EQ(e.expired, (Tags{1}));  // the other one is in time: it goes to the next connection
+}
+
+TEST(EdgeDeadlines, GoWithTheirConnectionToAnotherProcess) {
+  PairDeadlines e;
+  const std::string filled = e.fill();
+  e.say_parts(Parts()
+                  .timed("<late>", kEngineNow - 1, 1)
+                  .timed("<one>", kEngineNow + kHour_ms, 2)
+                  .timed("<two>", kEngineNow + 3 * kHour_ms, 3)
+                  .plain("<b>"));
+  test::EdgeBox next;
+  next.say_ready(kVersion);
+  next.say_clock(kEngineNow);
+  next.passed_ms = e.passed_ms;
+  const std::string rest = e.edge.hand_over(
+      [&](std::string_view record, int fd) { EXPECT_TRUE(next.edge.adopt(record, dup(fd))); });
+  ASSERT_TRUE(next.edge.adopt_rest(rest));
+  next.pass_s(2 * 3600);
+  next.edge.engine_ready();
+  std::string heard = e.to_device;
+  next.each_round = [&] { heard += e.device.hear(); };
+  EXPECT_TRUE(next.run_until([&] {
+    next.edge.refresh_gauges();
+    return next.probe.output_bytes == 0 && next.expired.size() >= 2;
+  }));
+  next.run_until([&] { return heard.size() >= filled.size() + 8; });
+  EXPECT_EQ(heard, filled + "<two><b>");
+  EXPECT_EQ(next.expired, (Tags{1, 2}));
+}
+
+// As `serve --single-process`: one process, direct calls, the engine's own clock.
+TEST(EdgeDeadlines, HoldWithoutALink) {
+  struct Engine final : link::EnginePort {
+    bool serving() const override { return true; }
+    bool survives_engine() const override { return false; }
+    void attach(const Attach& a) override { conn = a.conn; }
+    void attached_all() override {}
+    std::size_t input(base::ConnId, std::uint64_t, std::uint64_t, base::ByteView b) override {
+      return b.size();
+    }
+    void closed(base::ConnId, CloseReason) override {}
+    void credit(base::ConnId, std::uint64_t) override {}
+    void turn_end() override {}
+    void accepted(std::uint32_t, std::uint64_t) override {}
+    void expired(base::ConnId, std::uint64_t tag) override { tags.push_back(tag); }
+    base::Instant deadline_clock() override { return {kEngineNow}; }
+    base::ConnId conn = base::kNoConn;
+    Tags tags;
+  } engine;
+  test::EdgeBox box;  // for its clock and loop
+  metrics::EdgeProbe probe;
+  EdgeShard edge(box.io, test::EdgeBox::patient(), probe);
+  edge.use_clock(box.clock());
+  edge.use_engine(engine);
+  edge.start();
+  test::SocketPair device;
+  edge.admit_local(device.near, 0);
+  device.say(std::string("\x10\x00", 2));
+  ASSERT_TRUE(box.run_until([&] { return engine.conn != base::kNoConn; }));
+  const std::string filled(4u << 20, '.');
+  edge.send(engine.conn, filled, {});
+  edge.send_until(engine.conn, "<la", "te>", {{kEngineNow - 1}, 1});
+  edge.send_until(engine.conn, "<o", "ne>", {{kEngineNow + kHour_ms}, 2});
+  edge.send_until(engine.conn, "<t", "wo>", {{kEngineNow + 3 * kHour_ms}, 3});
+  edge.flush();
+  box.pass_s(2 * 3600);
+  std::string heard;
+  box.each_round = [&] { heard += device.hear(); };
+  EXPECT_TRUE(box.run_until([&] { return heard.size() >= filled.size() + 5; }));
+  EXPECT_EQ(heard, filled + "<two>");
+  EXPECT_EQ(engine.tags, (Tags{1, 2}));
+  edge.stop();
+}
+
+// -- over each transport, with packets of MQTT. The device takes what comes a part at a time; what
+// it gets must be whole packets, in order, with all that have no deadline.
+
+class Device {
+ public:
+  Device(Transport t, int port) : transport_(t), fd_(test::connect_loopback(port, 65536)) {
+    fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
+    if (has_tls(t)) {
+      context_.reset(SSL_CTX_new(TLS_client_method()));
+      ssl_.reset(SSL_new(context_.get()));
+      SSL_set_fd(ssl_.get(), fd_);
+      SSL_set_connect_state(ssl_.get());
+    }
+    const std::string hello = test::connect({.client_id = "d"});
+    to_say_ = has_websocket(t) ? test::WsClient::request() + test::ws_frame(0x82, hello) : hello;
+  }
+  ~Device() {
+    ssl_.reset();
+    ::close(fd_);
+  }
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  void say() {
+    if (to_say_.empty()) return;
+    const int n = ssl_
+                      ? SSL_write(ssl_.get(), to_say_.data(), static_cast<int>(to_say_.size()))
+                      : static_cast<int>(::send(fd_, to_say_.data(), to_say_.size(), MSG_NOSIGNAL));
+    if (n > 0) to_say_.erase(0, static_cast<std::size_t>(n));
+  }
+  // At most `most` bytes.
+  void hear(std::size_t most) {
+    std::vector<char> some(most);
+    const auto n = ssl_ ? SSL_read(ssl_.get(), some.data(), static_cast<int>(most))
+                        : static_cast<int>(::recv(fd_, some.data(), most, 0));
+    if (n <= 0) return;
+    const std::string_view bytes(some.data(), static_cast<std::size_t>(n));
+    mqtt += has_websocket(transport_) ? ws_.take(bytes) : std::string(bytes);
+  }
+  bool failed() const { return ssl_ && ERR_peek_error() != 0; }
+  std::string mqtt;
+
+ private:
+  Transport transport_;
+  int fd_;
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{nullptr, SSL_CTX_free};
+  std::unique_ptr<SSL, decltype(&SSL_free)> ssl_{nullptr, SSL_free};
+  std::string to_say_;
+  test::WsInput ws_;
+};
+
+test::Certificates made(const std::string& directory) {
+  test::Certificates c(directory);
+  c.issue("gateway", "localhost");
+  return c;
+}
+
+class OverTransports : public ::testing::TestWithParam<Transport> {};
+
+TEST_P(OverTransports, WhatIsLateGoesWholeAndTheRestStaysWhole) {
+  const Transport transport = GetParam();
+  std::string directory = std::filesystem::temp_directory_path() / "berth-edge-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const test::Certificates certificates = made(directory);
+  const TlsServer tls({.cert_file = certificates.file("gateway.crt"),
+                       .key_file = certificates.file("gateway.key")});
+  std::filesystem::remove_all(directory);
+  Deadlines e;
+  std::uint16_t port = 0;
+  const int listener = open_listener("127.0.0.1", port);
+  e.edge.listen(listener, transport, {.tls = has_tls(transport) ? &tls : nullptr});
+  Device device(transport, port);
+  std::size_t most = 0;  // that the device reads in a round
+  e.each_round = [&] {
+    device.say();
+    if (most != 0) device.hear(most);
+  };
+  most = 4096;
+  ASSERT_TRUE(e.run_until([&] { return e.inputs == 1; }));
+
+  std::mt19937 random(11);
+  const auto upto = [&random](unsigned n) {
+    return static_cast<unsigned>(std::uniform_int_distribution<>(0, static_cast<int>(n))(random));
+  };
+  unsigned last = 0;
+  std::vector<unsigned> always, doomed;  // numbers of packets: that must come, that must not
+  const auto say = [&](unsigned packets, std::int64_t left_ms, std::vector<unsigned>* timed) {
+    Parts p;
+    for (unsigned i = 0; i < packets; ++i) {
+      const unsigned n = ++last;
+      const std::size_t size = upto(9) == 0 ? 40'000 : upto(2000);
+      const std::string packet = test::publish("t", std::to_string(n) + std::string(size, '.'));
+      if (left_ms != 0 && upto(1) == 0) {
+        p.timed(packet, kEngineNow + e.passed_ms - 1'000'000 + left_ms, n);
+        if (timed != nullptr) timed->push_back(n);
+      } else {
+        p.plain(packet);
+        always.push_back(n);
+      }
+    }
+    e.say_parts(p);
+  };
+  for (int round = 0; round < 6; ++round) {
+    e.say_clock(kEngineNow + e.passed_ms - 1'000'000);
+    most = 0;
+    for (int i = 0; i < 400 && e.unsent() < 256 * 1024; ++i) say(20, 10 * kHour_ms, nullptr);
+    ASSERT_GE(e.unsent(), 256u * 1024);  // so none of these is with the socket, or in a frame
+    say(40, kHour_ms, &doomed);
+    e.pass_s(2 * 3600);
+    say(20, 10 * kHour_ms, nullptr);
+    const std::size_t before = device.mqtt.size();
+    most = 2000 + upto(30'000);
+    ASSERT_TRUE(e.run_until([&] { return device.mqtt.size() > before + 100'000; }));
+  }
+  most = 64 * 1024;
+  const std::string end = test::publish("t", "end");
+  e.say_parts(Parts().plain(end));
+  EXPECT_TRUE(e.run_until([&] { return device.mqtt.ends_with(end); }));
+  EXPECT_FALSE(device.failed());
+
+  std::vector<unsigned> came;
+  for (const test::Packet& p : test::take_packets(device.mqtt)) {
+    if (p.payload(5) != "end") came.push_back(static_cast<unsigned>(std::stoul(p.payload(5))));
+  }
+  EXPECT_EQ(device.mqtt, "");  // whole packets
+  EXPECT_TRUE(std::is_sorted(came.begin(), came.end()));
+  EXPECT_TRUE(std::includes(came.begin(), came.end(), always.begin(), always.end()));
+  std::vector<unsigned> both;
+  std::set_intersection(came.begin(), came.end(), doomed.begin(), doomed.end(),
+                        std::back_inserter(both));
+  EXPECT_EQ(both, std::vector<unsigned>{});
+  EXPECT_TRUE(e.run_until([&] { return e.expired.size() + came.size() >= last; }));
+  EXPECT_EQ(e.expired.size() + came.size(), last);  // each of the others has its notice
+  EXPECT_EQ(e.probe.late_unwritten, e.expired.size());
+  e.edge.stop();  // before the certificates go
+}
+
+INSTANTIATE_TEST_SUITE_P(EdgeDeadlines, OverTransports,
+                         ::testing::Values(Transport::mqtt, Transport::mqtts, Transport::ws,
+                                           Transport::wss),
+                         [](const auto& info) { return name_of(info.param); });
+
+}  // namespace
+}  // namespace berth::gateway::edge

@@ -1,0 +1,175 @@
+// The packets of an output that have a deadline, as strings: which bytes go, which are dropped.
+#include "gateway/edge/timed_output.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace berth::gateway::edge {
+namespace {
+
+using Tags = std::vector<std::uint64_t>;
+using Taken = TimedOutput::Taken;
+
+// An output as a Connection has it.
+struct Output {
+  void plain(const std::string& bytes) { out += bytes; }
+  Taken timed_packet(const std::string& bytes, std::int64_t not_after, std::uint64_t tag = 0) {
+    const Taken t = timed.take(out.size() - at, bytes.size(), {not_after}, tag, {now});
+    if (t == Taken::yes) out += bytes;
+    return t;
+  }
+  std::string write(std::size_t n) {
+    const std::string bytes = out.substr(at, n);
+    at += bytes.size();
+    timed.written(bytes.size());
+    return bytes;
+  }
+  std::string at_time(std::int64_t t) {  // what is left to be written
+    now = t;
+    dropped += timed.drop_late(out, at, {now});
+    return out.substr(at);
+  }
+  TimedOutput timed;
+  std::string out;
+  std::size_t at = 0;
+  std::int64_t now = 100;
+  std::size_t dropped = 0;
+};
+
+TEST(TimedOutput, DropsWholePacketsAndNothingElse) {
+  Output o;
+  o.plain("<a>");
+  o.timed_packet("<one>", 200, 1);
+  o.timed_packet("<two>", 300, 2);
+  o.plain("<b>");
+  o.timed_packet("<three>", 200, 3);
+  o.plain("<c>");
+  EXPECT_EQ(o.at_time(200), "<a><one><two><b><three><c>");  // not after: in that very millisecond
+  EXPECT_EQ(o.at_time(201), "<a><two><b><c>");
+  EXPECT_EQ(o.dropped, 2u);
+  EXPECT_EQ(o.timed.tell(), (Tags{1, 3}));
+  o.timed_packet("<four>", 250, 4);
+  EXPECT_EQ(o.write(4), "<a><");
+  EXPECT_EQ(o.at_time(1000), "two><b><c>");  // of <two> a byte has gone
+  EXPECT_EQ(o.timed.tell(), (Tags{4}));
+  EXPECT_TRUE(o.timed.empty());
+}
+
+TEST(TimedOutput, WhatIsLateAtOnceIsNotTaken) {
+  Output o;
+  EXPECT_EQ(o.timed_packet("x", 99, 7), Taken::late);
+  EXPECT_EQ(o.timed_packet("x", 99), Taken::late);
+  EXPECT_EQ(o.timed_packet("y", 100, 8), Taken::yes);
+  EXPECT_EQ(o.out, "y");
+  EXPECT_EQ(o.timed.tell(), (Tags{7}));
+  EXPECT_TRUE(o.timed.is_needed());
+}
+
+TEST(TimedOutput, HasABound) {
+  Output o;
+  for (std::size_t i = 0; i < TimedOutput::kPacketsMax; ++i)
+    ASSERT_EQ(o.timed_packet("p", 1000, i + 1), Taken::yes);
+  EXPECT_EQ(o.timed_packet("p", 1000, 77), Taken::no_room);
+  EXPECT_EQ(o.timed.tell(), (Tags{77}));
+  o.write(1);
+  EXPECT_EQ(o.timed_packet("p", 1000, 78), Taken::yes);
+}
+
+TEST(TimedOutput, EncryptedBytesAreOutOfReach) {
+  Output o;
+  o.plain("ab");
+  o.timed_packet("cd", 200, 1);
+  o.timed_packet("ef", 200, 2);
+  o.timed.begun(3);  // a record holds them, the socket none of it
+  EXPECT_EQ(o.at_time(201), "abcd");
+  EXPECT_EQ(o.timed.tell(), (Tags{2}));
+}
+
+TEST(TimedOutput, TellsEachEngineUntilOneHasTakenIt) {
+  Output o;
+  for (const std::uint64_t tag : {5u, 6u, 7u}) o.timed_packet("x", 1, tag);
+  EXPECT_EQ(o.timed.tell(), (Tags{5, 6, 7}));
+  EXPECT_EQ(o.timed.tell(), Tags{});
+  o.timed.taken(6);
+  o.timed_packet("x", 1, 8);
+  EXPECT_FALSE(o.timed.all_told());
+  EXPECT_EQ(o.timed.tell(), (Tags{8}));
+  o.timed.tell_again();
+  EXPECT_EQ(o.timed.tell(), (Tags{5, 7, 8}));
+  for (const std::uint64_t tag : {8u, 5u, 7u, 99u}) o.timed.taken(tag);
+  EXPECT_TRUE(o.timed.all_told());
+  EXPECT_FALSE(o.timed.is_needed());
+}
+
+TEST(TimedOutput, GoesOnInAnotherProcess) {
+  Output o;
+  o.timed_packet("late", 99, 1);
+  o.plain("ab");
+  o.timed_packet("cd", 200, 2);
+  o.plain("ef");
+  o.write(1);
+  const std::string saved = o.timed.save(60);  // its clock is 60 ms ahead of the uptime
+  Output next;
+  next.out = o.out.substr(o.at);
+  ASSERT_TRUE(next.timed.go_on_from(saved, next.out.size(), 1060));
+  EXPECT_EQ(next.timed.tell(), (Tags{1}));
+  EXPECT_EQ(next.at_time(1200), "bcdef");
+  EXPECT_EQ(next.at_time(1201), "bef");
+  EXPECT_EQ(next.timed.tell(), (Tags{2}));
+  TimedOutput shorter;
+  EXPECT_FALSE(shorter.go_on_from(saved, 2, 0)) << "it does not lie within the output";
+  for (std::size_t n = 0; n < saved.size(); ++n) {
+    TimedOutput cut;
+    EXPECT_FALSE(cut.go_on_from(saved.substr(0, n), 100, 0)) << n;
+  }
+}
+
+// Against a list of packets, by chance.
+TEST(TimedOutput, AsAListOfPackets) {
+  std::mt19937 random(7);
+  const auto upto = [&random](unsigned n) {
+    return std::uniform_int_distribution<>(0, static_cast<int>(n))(random);
+  };
+  for (int round = 0; round < 200; ++round) {
+    struct P {
+      std::string bytes;
+      std::int64_t not_after;
+    };
+    Output o;
+    std::vector<P> model;  // not begun
+    std::string expected, written;
+    for (int i = 0; i < 60; ++i) {
+      const std::string bytes(static_cast<std::size_t>(1 + upto(9)),
+                              static_cast<char>('a' + i % 26));
+      if (upto(1) == 0) {
+        o.plain(bytes);
+        model.push_back({bytes, INT64_MAX});
+      } else {
+        const std::int64_t not_after = o.now + upto(20) - 3;
+        const bool taken =
+            o.timed_packet(bytes, not_after, static_cast<std::uint64_t>(i + 1)) == Taken::yes;
+        EXPECT_EQ(taken, not_after >= o.now);
+        if (taken) model.push_back({bytes, not_after});
+      }
+      const std::int64_t t = o.now + upto(4);
+      std::erase_if(model, [t](const P& p) { return p.not_after < t; });
+      o.at_time(t);
+      std::size_t n = static_cast<std::size_t>(upto(12));
+      written += o.write(n);
+      while (!model.empty() && expected.size() < written.size()) {
+        expected += model.front().bytes;
+        model.erase(model.begin());
+      }
+    }
+    while (!model.empty()) {
+      expected += model.front().bytes;
+      model.erase(model.begin());
+    }
+    written += o.write(SIZE_MAX);
+    EXPECT_EQ(written, expected);
+  }
+}
+
+}  // namespace
+}  // namespace berth::gateway::edge

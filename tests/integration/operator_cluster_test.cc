@@ -1,0 +1,95 @@
+// What an operator sees of a cluster: who answers which command, how an engine ends without its
+// store, and a log in which nothing that is in order looks like a fault.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "tests/support/cluster.h"
+#include "tests/support/command_line.h"
+#include "tests/support/raw_client.h"
+
+namespace berth::test {
+namespace {
+
+std::string ctl(int port, const std::string& command) {
+  return run("ctl --admin 127.0.0.1:" + std::to_string(port) + " " + command).text;
+}
+
+TEST(OperatorCluster, ACommandAtTheWrongProcessSaysWhoAnswers) {
+  Cluster c({.engines = 1, .edges = 1});
+  const int engine = c.engines[0]->admin_port();
+  const int edge = c.edges[0]->admin_port();
+  std::string said = ctl(engine, "quarantine");
+  EXPECT_NE(said.find("this process is an engine of a cluster: ask an edge"), std::string::npos)
+      << said;
+  said = ctl(engine, "quarantine --lift 1234");
+  EXPECT_NE(said.find("ask an edge"), std::string::npos) << said;
+  said = ctl(engine, "restart-engine");
+  EXPECT_NE(said.find("restart its service"), std::string::npos) << said;
+  said = ctl(edge, "restart-engine");
+  EXPECT_NE(said.find("this process is an edge of a cluster"), std::string::npos) << said;
+  GatewayProcess g({"--anonymous"});
+  said = ctl(g.admin_port(), "drain");
+  EXPECT_NE(said.find("this process is berth serve"), std::string::npos) << said;
+  EXPECT_EQ(run("ctl --admin 127.0.0.1:" + std::to_string(g.admin_port()) + " ready").code, 0);
+}
+
+// What waits for Redis was not acknowledged, so an end waits 3 s for it and not drain_seconds (20).
+TEST(OperatorCluster, AnEngineEndsWithoutItsStore) {
+  for (const int partitions : {1, 3}) {
+    Cluster c({.engines = 1, .edges = 1, .partitions = partitions});
+    ASSERT_NE(c.active(), nullptr);
+    RawClient pub(c.edges[0]->mqtt_port());
+    pub.send(connect({.client_id = "pub", .clean = false, .properties = expiry(600)}));
+    ASSERT_FALSE(pub.until(2).empty());
+    c.redis.stop();
+    pub.send(publish("a/b", "waits", 1, 1));
+    int status = 0;
+    ASSERT_TRUE(eventually(
+        [&] {
+          c.engines[0]->get("/readyz", &status);
+          return status == 503;
+        },
+        std::chrono::seconds(60)));
+    const auto began = Clock::now();
+    c.engines[0]->process().send(SIGTERM);
+    EXPECT_EQ(c.engines[0]->process().wait(std::chrono::seconds(60)), 0);
+    EXPECT_LT(Clock::now() - began, std::chrono::seconds(15)) << c.engines[0]->log();
+    c.redis.go_on();
+  }
+}
+
+TEST(OperatorCluster, AHealthyStartAndAMoveLookLikeNone) {
+  Cluster c({.engines = 2, .edges = 1, .engine_flags = {"--log-level", "debug"}, .partitions = 2});
+  const auto ready = [&] {
+    int status = 0;
+    for (const auto& e : c.engines) {
+      e->get("/readyz", &status);
+      if (status != 200) return false;
+    }
+    return true;
+  };
+  const auto held = [&](int a, int b) {
+    return [&c, a, b] {
+      const auto h = c.held();
+      return h == std::vector<int>{a, b} || h == std::vector<int>{b, a};
+    };
+  };
+  ASSERT_TRUE(eventually(held(1, 1), std::chrono::seconds(60)));
+  ASSERT_TRUE(eventually(ready, std::chrono::seconds(60)));
+  const std::string page = c.engines[0]->get("/api/v1/status");
+  EXPECT_NE(page.find("\"edges\":[{\"name\":\""), std::string::npos) << page;
+  EXPECT_NE(page.find("\"partition\":1,\"link\":"), std::string::npos)
+      << "of each partition " << page;
+  c.engines[0]->kill9();
+  c.engines[0]->start();
+  ASSERT_TRUE(eventually(held(1, 1), std::chrono::seconds(60))) << "one is given back";
+  ASSERT_TRUE(eventually(ready, std::chrono::seconds(60)));
+  for (const auto& e : c.engines) {
+    EXPECT_EQ(e->log().find("store not usable"), std::string::npos) << e->log();
+    EXPECT_EQ(e->log().find("client=\"$peer/"), std::string::npos) << e->log();
+    EXPECT_EQ(e->log().find("client=$peer/"), std::string::npos) << e->log();
+  }
+}
+
+}  // namespace
+}  // namespace berth::test
