@@ -115,7 +115,7 @@ void Distributor::stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool f
 }
 
 // A member that was chosen has ended, or left, before it got the message: another one does. Where
-// it was stored for the first one already, that one's queue is handed on (broker_estates.cc).
+// it was stored for the first one already, that one's queue is handed on (SharedHandover).
 void Distributor::pick_again(const Match& m, Delivery& d, Deferred& out) {
   std::vector<SharedGroup*> again;
   bool any = false;

@@ -1,5 +1,5 @@
-// What is remembered of a device (Session) and of its connection (Channel). Plain data: the Broker
-// is the only one that changes it. One shard.
+// What is remembered of a device (Session) and of its connection (Channel). Plain data, changed by
+// the rooms of the core. One shard.
 #pragma once
 
 #include <boost/container/options.hpp>
@@ -135,7 +135,7 @@ struct Session {
   std::uint64_t changed = 0;  // OrderClock when a message that waits could still come to it at once
   std::uint32_t expiry_s = 0;
   bool shared = false;           // has or had shared subscriptions: its queue may hold theirs
-  std::uint8_t peer = 0;         // another partition + 1 (broker_peers.cc)
+  std::uint8_t peer = 0;         // another partition + 1 (PeerQueues)
   bool stored = false;           // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
   bool limbo = false;            // its edge is out of reach: the connection may well be alive
@@ -205,7 +205,7 @@ struct PendingConnect {
   protocol::link::EdgeSettings settings;  // its principal, for the edge
 };
 
-// What a connection of the Park protocol has more (broker_park.cc).
+// What a connection of the Park protocol has more (front/park_front.h).
 struct ParkState {
   std::string origin;           // what the gateway adds to its Envelopes
   std::string root;             // of its topics: "v1/", or of who is not registered "v1/_/ID/"

@@ -1,4 +1,4 @@
-// Work of the Broker that takes more than one turn (broker_work.cc, TurnBudget). Plain data.
+// Work that takes more than one turn (Core::end_turn, TurnBudget). Plain data.
 #pragma once
 
 #include <boost/unordered/unordered_flat_set.hpp>

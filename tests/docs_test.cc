@@ -64,8 +64,9 @@ const std::vector<File>& all_files() {
       std::string prose = prose_of(p, text);
       all.push_back({p, std::move(text), std::move(prose)});
     };
-    for (const char* folder : {"base", "metrics", "protocol", "session", "sim", "gateway", "tests",
-                               "docs", "config", "bench", "scripts", "docker", "k8s", "cmake"}) {
+    for (const char* folder :
+         {"base", "metrics", "protocol", "session", "front", "sim", "gateway", "tests", "docs",
+          "config", "bench", "scripts", "docker", "k8s", "cmake"}) {
       for (auto it = fs::recursive_directory_iterator(kRoot / folder);
            it != fs::recursive_directory_iterator(); ++it) {
         const std::string name = it->path().filename().string();

@@ -315,7 +315,7 @@ TEST(Tenants, WhatMayNotBeHeardAnyMoreIsNotHeardAfterComingBackEither) {
   EXPECT_EQ(got(s.w, again), Texts{"v1/north/c/x 2"});
 }
 
-// A CONNECT that waits for a batch with room (Broker::may_write_record): the registry is asked
+// A CONNECT that waits for a batch with room (Login::may_write_record): the registry is asked
 // again.
 TEST(Scopes, OfAConnectThatWaitsAreLookedUpAgain) {
   for (const bool removed : {false, true}) {
