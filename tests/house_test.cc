@@ -79,8 +79,9 @@ TEST(House, ARoomIncludesOnlyRoomsAboveIt) {
       for (const std::string& target : includes_of(text_of(file))) {
         const bool is_room = std::any_of(header_of.begin(), header_of.end(),
                                          [&](const auto& h) { return h.second == target; });
-        if (is_room && target != header_of[name])
+        if (is_room && target != header_of[name]) {
           EXPECT_TRUE(before.contains(target)) << file << " includes " << target;
+        }
       }
     }
     before.insert(header_of[name]);
@@ -140,11 +141,11 @@ std::string declarations(const std::string& text, std::size_t open) {
   int depth = 0;
   for (std::size_t i = open; i < text.size(); ++i) {
     if (text.compare(i, 2, "//") == 0) {
-      i = text.find('\n', i);
+      i = std::min(text.find('\n', i), text.size());
       continue;
     }
     if (text[i] == '"') {
-      i = text.find('"', i + 1);
+      i = std::min(text.find('"', i + 1), text.size());
       continue;
     }
     if (text[i] == '{' && ++depth >= 2) {

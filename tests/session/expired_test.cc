@@ -82,13 +82,17 @@ TEST(Expired, TheEngineMayDieAtEveryBoundary) {
           say(w, p, qos, 3, 3);
           const Strings all = heard(w, s);  // a death may double m1 or m2 as new messages
           EXPECT_GE(all.size(), 3u);  // two are in flight, and the place of the second is free
-          if (!w.crashed()) EXPECT_EQ(all, (Strings{"m1", "m2", "m3"}));
+          if (!w.crashed()) {
+            EXPECT_EQ(all, (Strings{"m1", "m2", "m3"}));
+          }
           if (w.crashed()) ++deaths;
           if (stored) {
             w.close(s);
             s = w.open_connected(subscriber(stored, 100));
             for (const Packet& m : w.packets(s)) {
-              if (m.type == 3) EXPECT_NE(m.id(), 2u);  // the one that was dropped
+              if (m.type == 3) {
+                EXPECT_NE(m.id(), 2u);  // the one that was dropped
+              }
             }
           }
           if (!w.crashed()) break;
