@@ -42,12 +42,13 @@ const std::map<std::string, std::set<std::string>> kMay = {
     {"session", {"base", "metrics", "protocol"}},
     {"gateway/edge",
      {"base", "metrics", "protocol", "gateway/link/ports.h", "gateway/link/principal_id.h",
-      "gateway/runtime"}},
+      "gateway/io", "gateway/runtime"}},
     {"gateway/engine",
      {"base", "metrics", "protocol", "session", "gateway/link/ports.h",
       "gateway/link/principal_id.h", "gateway/registry"}},
-    {"gateway/registry", {"base", "metrics", "protocol", "session", "gateway/admin"}},
-    {"gateway/link", {"base", "metrics", "protocol", "gateway/edge", "gateway/runtime"}},
+    {"gateway/registry", {"base", "metrics", "protocol", "session"}},
+    {"gateway/link",
+     {"base", "metrics", "protocol", "gateway/edge", "gateway/io", "gateway/runtime"}},
     {"gateway/admin", {"base"}},
 };
 
