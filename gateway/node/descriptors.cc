@@ -48,8 +48,8 @@ Config fitted_to_descriptors(const Config& config) {
   if (config.edge.max_connections > share.devices) {
     fitted.edge.max_connections = static_cast<std::uint32_t>(share.devices);
     const auto level =
-        short_of_descriptors(config, share.devices) ? spdlog::level::warn : spdlog::level::info;
-    if (spdlog::should_log(level)) {
+        short_of_descriptors(config, share.devices) ? base::LogLevel::warn : base::LogLevel::info;
+    if (base::log_wanted(level)) {
       base::log_line(
           __FILE__, level,
           "mqtt.max_connections is {} but {} open files are allowed: {} connections are let in "
