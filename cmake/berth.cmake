@@ -19,7 +19,7 @@ if(BERTH_HARDEN AND BERTH_CHECKED_CODE)
   target_compile_definitions(berth_hardening INTERFACE _GLIBCXX_ASSERTIONS)
 endif()
 
-# One library per folder: berth_library(NAME base SRCS … DEPS …) makes berth_base, alias berth::base.
+# One library per folder: berth_library(NAME base SRCS … DEPS …) makes berth_base, alias berth::base. COLD: berth_cold().
 add_library(berth_options INTERFACE)
 target_compile_features(berth_options INTERFACE cxx_std_20)
 target_include_directories(berth_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
@@ -60,8 +60,10 @@ endif()
 # ccache does not work with them; a build that is often made anew is better off without.
 option(BERTH_PCH "Precompiled headers, in place of ccache" OFF)
 if(BERTH_PCH)
+  # Macros that a precompiled header looks at are the same in all files.
+  target_compile_definitions(berth_options INTERFACE $<TARGET_PROPERTY:Boost::json,INTERFACE_COMPILE_DEFINITIONS>)
   add_library(berth_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
-  target_link_libraries(berth_pch PRIVATE berth_options berth_hardening spdlog::spdlog Boost::headers)
+  target_link_libraries(berth_pch PRIVATE berth_options berth_hardening spdlog::spdlog Boost::json)
   target_precompile_headers(berth_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
 endif()
 
@@ -75,6 +77,9 @@ function(berth_library)
   add_library(berth_${L_NAME} STATIC ${L_SRCS})
   add_library(berth::${L_NAME} ALIAS berth_${L_NAME})
   target_link_libraries(berth_${L_NAME} PUBLIC berth_options ${L_DEPS} PRIVATE berth_hardening)
+  if(L_COLD)
+    berth_cold(berth_${L_NAME})
+  endif()
   if(BERTH_PCH)
     target_precompile_headers(berth_${L_NAME} REUSE_FROM berth_pch)
   endif()
