@@ -30,10 +30,28 @@ const Key* find_key(const std::string& name) {
   return nullptr;
 }
 
+// Those of its section that begin with the same word, quoted: session.queue_bytes for
+// session.queue_policy. At most four.
+std::string namesakes(const std::string& name, const std::vector<std::string>& names) {
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string::npos) return {};
+  const std::string begin = name.substr(0, name.find('_', dot));
+  std::string all;
+  std::size_t left = 4;
+  for (const std::string& n : names) {
+    if (left == 0 || !n.starts_with(begin + "_")) continue;
+    all += (all.empty() ? "'" : ", '") + n + "'";
+    --left;
+  }
+  return all;
+}
+
 // "; is 'mqtt.listen' meant?", or nothing.
 std::string meant(const std::string& name, const std::vector<std::string>& names) {
   const std::string near = nearest(name, names);
-  return near.empty() ? near : "; is '" + near + "' meant?";
+  if (!near.empty()) return "; is '" + near + "' meant?";
+  const std::string others = namesakes(name, names);
+  return others.empty() ? others : "; is one of " + others + " meant?";
 }
 
 bool is_section(const std::string& name) {
@@ -185,9 +203,14 @@ void check_ports(const Config& c) {
 void check_engines(const Config& c) {
   std::istringstream in(c.cluster.engines);
   for (std::string one; std::getline(in, one, ',');) {
-    const Endpoint e = parse_endpoint(one);
-    if (e.host.empty() || e.port == 0)
-      throw ConfigError("cluster.engines: '" + one + "' is not HOST:PORT");
+    const std::string wrong = "cluster.engines: '" + one + "' is not HOST:PORT";
+    Endpoint e;
+    try {
+      e = parse_endpoint(one);
+    } catch (const ConfigError&) {
+      throw ConfigError(wrong);
+    }
+    if (e.host.empty() || e.port == 0) throw ConfigError(wrong);
   }
 }
 
