@@ -3,6 +3,7 @@
 #include <spdlog/async.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <future>
@@ -11,7 +12,9 @@
 #include <utility>
 
 #include "base/log_ecs.h"
+#include "base/log_escape.h"
 #include "base/log_event.h"
+#include "base/log_write.h"
 
 namespace berth::base {
 namespace {
@@ -88,6 +91,12 @@ std::unique_ptr<spdlog::formatter> make_formatter(const LogOptions& options) {
   return f;
 }
 
+spdlog::level::level_enum spdlog_level(LogLevel level) {
+  static_assert(static_cast<int>(LogLevel::trace) == spdlog::level::trace);
+  static_assert(static_cast<int>(LogLevel::err) == spdlog::level::err);
+  return static_cast<spdlog::level::level_enum>(level);
+}
+
 }  // namespace
 
 void start_log(const LogOptions& options) {
@@ -99,6 +108,21 @@ void start_log(const LogOptions& options) {
   logger->set_level(spdlog::level::from_str(options.level == "warn" ? "warning" : options.level));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(logger);
+}
+
+bool log_wanted(LogLevel level) {
+  return spdlog::default_logger_raw()->should_log(spdlog_level(level));
+}
+
+void write_line(const char* file, LogLevel level, fmt::string_view format, fmt::format_args args) {
+  fmt::memory_buffer line;
+  fmt::vformat_to(fmt::appender(line), format, args);
+  write_line(file, "", level, {line.data(), line.size()});
+}
+
+void write_line(const char* from, const char* outcome, LogLevel level, std::string_view line) {
+  spdlog::default_logger_raw()->log(spdlog::source_loc{from, 1, outcome}, spdlog_level(level),
+                                    line);
 }
 
 bool stop_log() {

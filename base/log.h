@@ -6,13 +6,14 @@
 // can cause as often as it likes is a LogEvent (log_event.h).
 #pragma once
 
-#include <spdlog/spdlog.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
+#include "base/log_level.h"
 #include "base/log_text.h"
 
 namespace berth::base {
@@ -33,24 +34,24 @@ template <class T>
 using Loggable =
     std::conditional_t<std::is_convertible_v<const T&, std::string_view>, LogText, const T&>;
 
-// `file`: __FILE__; its folder becomes log.logger.
+// `file`: __FILE__; its folder becomes log.logger. Not a template: {fmt}'s formatting costs two
+// seconds of compiling in each file that instantiates it.
+void write_line(const char* file, LogLevel level, fmt::string_view format, fmt::format_args args);
+
 template <class... Args>
-void log_line(const char* file, spdlog::level::level_enum level,
+void log_line(const char* file, LogLevel level,
               std::type_identity_t<fmt::format_string<Loggable<Args>...>> format,
               const Args&... args) {
-  fmt::memory_buffer line;
   const auto write = [&](const auto&... a) {
-    fmt::vformat_to(fmt::appender(line), format, fmt::make_format_args(a...));
+    write_line(file, level, format, fmt::make_format_args(a...));
   };
   write(static_cast<Loggable<Args>>(args)...);
-  spdlog::default_logger_raw()->log(spdlog::source_loc{file, 1, ""}, level,
-                                    std::string_view(line.data(), line.size()));
 }
 
 }  // namespace berth::base
 
-#define BERTH_LOG(level_name, ...)                                               \
-  do {                                                                           \
-    if (::spdlog::default_logger_raw()->should_log(::spdlog::level::level_name)) \
-      ::berth::base::log_line(__FILE__, ::spdlog::level::level_name, __VA_ARGS__); \
+#define BERTH_LOG(level_name, ...)                                                         \
+  do {                                                                                     \
+    if (::berth::base::log_wanted(::berth::base::LogLevel::level_name))                    \
+      ::berth::base::log_line(__FILE__, ::berth::base::LogLevel::level_name, __VA_ARGS__); \
   } while (false)

@@ -11,7 +11,7 @@
 //   others     labels.KEY
 #pragma once
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/format.h>
 
 #include <string_view>
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log_write.h"
 
 namespace berth::base {
 namespace {
@@ -25,7 +26,7 @@ const char* name_of(LogKind::Outcome o) {
 
 }  // namespace
 
-LogKind::LogKind(const char* words, spdlog::level::level_enum level, Outcome outcome,
+LogKind::LogKind(const char* words, LogLevel level, Outcome outcome,
                  const char* part, const char* cause)
     : words_(words), part_(part), cause_(cause), level_(level), outcome_(outcome) {
   const std::lock_guard lock(kinds_mutex());
@@ -73,8 +74,7 @@ void LogKind::say_left_out() const {
   fmt::format_to(fmt::appender(line), "log lines left out kind=\"{}\"", words_);
   if (*cause_ != 0) fmt::format_to(fmt::appender(line), " cause={}", cause_);
   fmt::format_to(fmt::appender(line), " lines={} seconds={}", n, kInterval_ms / 1000);
-  spdlog::default_logger_raw()->log(spdlog::source_loc{part_, 1, ""}, level_,
-                                    std::string_view(line.data(), line.size()));
+  write_line(part_, "", level_, {line.data(), line.size()});
 }
 
 void log_tick(std::int64_t now_ms) {
@@ -95,14 +95,22 @@ LogEvent::LogEvent(const LogKind& kind) : kind_(kind) {
 }
 
 LogEvent::~LogEvent() {
-  const spdlog::source_loc from{kind_.part(), 1, name_of(kind_.outcome())};
-  spdlog::default_logger_raw()->log(from, kind_.level(),
-                                    std::string_view(line_.data(), line_.size()));
+  write_line(kind_.part(), name_of(kind_.outcome()), kind_.level(), {line_.data(), line_.size()});
 }
 
 LogEvent& LogEvent::add(std::string_view name, std::string_view value) {
   if (value.empty()) return *this;
   fmt::format_to(fmt::appender(line_), " {}={}", name, LogName{value, kValueMax});
+  return *this;
+}
+
+LogEvent& LogEvent::add_number(std::string_view name, std::int64_t value) {
+  fmt::format_to(fmt::appender(line_), " {}={}", name, value);
+  return *this;
+}
+
+LogEvent& LogEvent::add_number(std::string_view name, std::uint64_t value) {
+  fmt::format_to(fmt::appender(line_), " {}={}", name, value);
   return *this;
 }
 

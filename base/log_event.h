@@ -2,7 +2,7 @@
 // that stay (docs/operations.md, "Logs", has them all). What follows from a name in a line stands
 // in log_ecs.h: the same line, in ECS's fields.
 //
-//   const LogKind kRefused{"client refused", spdlog::level::warn, Outcome::failure, "edge"};
+//   const LogKind kRefused{"client refused", LogLevel::warn, Outcome::failure, "edge"};
 //   if (kRefused.admits(AddressHash{}(address)))
 //     LogEvent(kRefused).add("client", id).peer(address, port).add("reason", "no room");
 //
@@ -11,15 +11,17 @@
 // others. What is left out is counted and said per kind when the interval is over. Any thread.
 #pragma once
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include "base/address.h"
+#include "base/log_level.h"
 #include "base/log_text.h"
 
 namespace berth::base {
@@ -33,13 +35,13 @@ class LogKind {
 
   // All string literals. `part` becomes log.logger; `cause`: a word that tells kinds with the same
   // words apart, the first field of each line.
-  LogKind(const char* words, spdlog::level::level_enum level, Outcome outcome, const char* part,
+  LogKind(const char* words, LogLevel level, Outcome outcome, const char* part,
           const char* cause = "");
   ~LogKind();
   LogKind(const LogKind&) = delete;
   LogKind& operator=(const LogKind&) = delete;
 
-  bool wanted() const { return spdlog::default_logger_raw()->should_log(level_); }
+  bool wanted() const { return log_wanted(level_); }
   // May one more line be written? `source`: a hash of whoever it is about; 0: not said.
   bool admits(std::uint64_t source) const;
   bool admits(std::uint64_t source, std::int64_t now_ms) const;
@@ -50,10 +52,10 @@ class LogKind {
   const char* words() const { return words_; }
   const char* cause() const { return cause_; }
   const char* part() const { return part_; }
-  spdlog::level::level_enum level() const { return level_; }
+  LogLevel level() const { return level_; }
   Outcome outcome() const { return outcome_; }
   std::uint32_t per_interval() const {
-    return level_ <= spdlog::level::debug ? kPerIntervalDebug : kPerInterval;
+    return level_ <= LogLevel::debug ? kPerIntervalDebug : kPerInterval;
   }
   std::uint32_t per_source() const { return per_interval() / 5; }
   std::uint64_t left_out() const { return left_out_.load(std::memory_order_relaxed); }
@@ -63,7 +65,7 @@ class LogKind {
   const char* words_;
   const char* part_;
   const char* cause_;
-  spdlog::level::level_enum level_;
+  LogLevel level_;
   Outcome outcome_;
   mutable std::atomic<std::int64_t> since_ms_{0};
   mutable std::atomic<std::uint32_t> used_{0};
@@ -88,13 +90,16 @@ class LogEvent {
   LogEvent& add(std::string_view name, std::string_view value);
   template <std::integral T>
   LogEvent& add(std::string_view name, T value) {
-    fmt::format_to(fmt::appender(line_), " {}={}", name, value);
-    return *this;
+    if constexpr (std::is_signed_v<T>) return add_number(name, static_cast<std::int64_t>(value));
+    return add_number(name, static_cast<std::uint64_t>(value));
   }
   LogEvent& peer(const Address& address, std::uint16_t port);  // nothing if it is not known
   LogEvent& code(unsigned code);                               // as MQTT's: 0x87
 
  private:
+  LogEvent& add_number(std::string_view name, std::int64_t value);
+  LogEvent& add_number(std::string_view name, std::uint64_t value);
+
   const LogKind& kind_;
   fmt::memory_buffer line_;
 };

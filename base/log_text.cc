@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/log_escape.h"
+
 namespace berth::base {
 namespace {
 
@@ -93,3 +95,13 @@ void append(fmt::memory_buffer& out, LogName n) {
 }
 
 }  // namespace berth::base
+
+template <class T>
+fmt::format_context::iterator berth_log_formatter<T>::format(T value,
+                                                             fmt::format_context& c) const {
+  fmt::memory_buffer text;
+  berth::base::append(text, value);
+  return std::copy(text.begin(), text.end(), c.out());
+}
+template struct berth_log_formatter<berth::base::LogText>;
+template struct berth_log_formatter<berth::base::LogName>;

@@ -7,7 +7,7 @@
 //   U+0080..9F, U+2028, U+2029, U+200E, U+200F, U+202A..E, U+2066..9, U+FEFF: \uNNNN
 #pragma once
 
-#include <spdlog/fmt/fmt.h>
+#include <fmt/core.h>
 
 #include <cstddef>
 #include <string_view>
@@ -29,22 +29,12 @@ struct LogName {
   std::size_t max = kLogNameMax;
 };
 
-// Appends `text` so; `quotes`: whether " and \ are escaped.
-void append_printable(fmt::memory_buffer& out, std::string_view text, bool quotes);
-void append(fmt::memory_buffer& out, LogText t);
-void append(fmt::memory_buffer& out, LogName n);
-
 }  // namespace berth::base
 
 template <class T>
 struct berth_log_formatter {
   constexpr auto parse(fmt::format_parse_context& c) { return c.begin(); }
-  template <class Context>
-  auto format(T value, Context& c) const {
-    fmt::memory_buffer text;
-    berth::base::append(text, value);
-    return std::copy(text.begin(), text.end(), c.out());
-  }
+  fmt::format_context::iterator format(T value, fmt::format_context& c) const;
 };
 template <>
 struct fmt::formatter<berth::base::LogText> : berth_log_formatter<berth::base::LogText> {};

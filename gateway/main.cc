@@ -9,15 +9,15 @@
 
 #include "gateway/cluster/edge_node.h"
 #include "gateway/cluster/engine_node.h"
-#include "gateway/config.h"
-#include "gateway/ctl.h"
-#include "gateway/engine_main.h"
-#include "gateway/engine_setup.h"
-#include "gateway/preflight.h"
-#include "gateway/process.h"
+#include "gateway/config/config.h"
+#include "gateway/config/suggest.h"
+#include "gateway/ctl/ctl.h"
+#include "gateway/node/engine_setup.h"
+#include "gateway/node/preflight.h"
+#include "gateway/node/process.h"
 #include "gateway/runtime/certificates.h"
-#include "gateway/serve.h"
-#include "gateway/suggest.h"
+#include "gateway/single/engine_main.h"
+#include "gateway/single/serve.h"
 #include "sim/sim.h"
 
 namespace {

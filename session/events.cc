@@ -19,9 +19,9 @@ using protocol::mqtt::Version;
 
 namespace {
 
-constexpr auto kDebug = spdlog::level::debug;
-constexpr auto kInfo = spdlog::level::info;
-constexpr auto kWarn = spdlog::level::warn;
+constexpr auto kDebug = base::LogLevel::debug;
+constexpr auto kInfo = base::LogLevel::info;
+constexpr auto kWarn = base::LogLevel::warn;
 constexpr const char* kPart = "session";
 
 const LogKind kConnected{"client connected", kDebug, Outcome::success, kPart};
@@ -54,7 +54,7 @@ struct End {
   Reason code;
   const char* words;
 };
-LogKind ended_kind(CloseReason r, spdlog::level::level_enum level, Outcome o) {
+LogKind ended_kind(CloseReason r, base::LogLevel level, Outcome o) {
   return {"client disconnected", level, o, kPart, protocol::link::name_of(r)};
 }
 const End kEnds[] = {

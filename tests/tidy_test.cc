@@ -43,12 +43,13 @@ const std::map<std::string, std::set<std::string>> kMay = {
     {"front", {"base", "metrics", "protocol", "session"}},
     {"gateway/edge",
      {"base", "metrics", "protocol", "gateway/link/ports.h", "gateway/link/principal_id.h",
-      "gateway/runtime"}},
+      "gateway/io", "gateway/runtime"}},
     {"gateway/engine",
      {"base", "metrics", "protocol", "session", "front", "gateway/link/ports.h",
       "gateway/link/principal_id.h", "gateway/registry"}},
-    {"gateway/registry", {"base", "metrics", "protocol", "session", "gateway/admin"}},
-    {"gateway/link", {"base", "metrics", "protocol", "gateway/edge", "gateway/runtime"}},
+    {"gateway/registry", {"base", "metrics", "protocol", "session"}},
+    {"gateway/link",
+     {"base", "metrics", "protocol", "gateway/edge", "gateway/io", "gateway/runtime"}},
     {"gateway/admin", {"base"}},
 };
 

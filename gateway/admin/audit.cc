@@ -16,11 +16,11 @@ namespace {
 
 // No limit applies to these two kinds: only a caller with the token, or on the local socket, causes
 // such a line, and an audit log must have no gaps.
-const LogKind kChanged{"admin change", spdlog::level::info, Outcome::success, "admin"};
-const LogKind kFailed{"admin change", spdlog::level::warn, Outcome::failure, "admin", "failed"};
+const LogKind kChanged{"admin change", base::LogLevel::info, Outcome::success, "admin"};
+const LogKind kFailed{"admin change", base::LogLevel::warn, Outcome::failure, "admin", "failed"};
 // These are asked for, or caused by strangers: a number of them in a time (LogKind).
-const LogKind kRefused{"admin refused", spdlog::level::warn, Outcome::failure, "admin"};
-const LogKind kAsked{"admin request", spdlog::level::debug, Outcome::success, "admin"};
+const LogKind kRefused{"admin refused", base::LogLevel::warn, Outcome::failure, "admin"};
+const LogKind kAsked{"admin request", base::LogLevel::debug, Outcome::success, "admin"};
 
 // The token has one name: there is one (admin.token_file).
 const char* right_of(const Connection& c) {

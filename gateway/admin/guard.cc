@@ -108,6 +108,8 @@ Guard::Verdict Guard::judge(const Caller& caller, const AskedFor& what) const {
   const bool at_home = caller.loopback && what.host && is_loopback_name(host_of(*what.host));
   if (looks && what.path == "/api/v1/status" && at_home) return {};
   if (token_shown(what.authorization)) return {};
+  if (what.authorization)
+    return {401, "token", "wrong token; the log says which file has the right one\n"};
   return {401, "token", "needs \"Authorization: Bearer TOKEN\"; the log says which file has it\n"};
 }
 

@@ -13,7 +13,7 @@
 
 #include "gateway/edge/edge_shard.h"
 #include "gateway/engine/engine_shard.h"
-#include "gateway/runtime/poller.h"
+#include "gateway/io/poller.h"
 #include "front/bridge.h"
 
 namespace berth::gateway::cluster {

@@ -1,7 +1,7 @@
 // `berth edge`: the sockets of devices, with engines on other hosts (ADR 8).
 #pragma once
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 namespace berth::gateway::cluster {
 

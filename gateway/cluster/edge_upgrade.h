@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "gateway/cluster/handover.h"
-#include "gateway/runtime/edge_shards.h"
+#include "gateway/node/edge_shards.h"
 
 namespace berth::gateway::cluster {
 

@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-#include "gateway/good_files.h"
+#include "gateway/node/good_files.h"
 
 namespace berth::gateway::cluster {
 

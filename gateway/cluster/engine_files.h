@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 namespace berth::gateway::cluster {
 

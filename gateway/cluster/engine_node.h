@@ -3,7 +3,7 @@
 // everything open: links, Redis. Main thread.
 #pragma once
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 namespace berth::gateway::cluster {
 

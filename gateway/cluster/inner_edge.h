@@ -11,7 +11,7 @@
 
 #include "gateway/cluster/engine_finder.h"
 #include "gateway/cluster/engine_set.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::cluster {

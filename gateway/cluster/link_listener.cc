@@ -13,7 +13,8 @@ namespace berth::gateway::cluster {
 using boost::asio::ip::tcp;
 
 namespace {
-const base::LogKind kNoLink{"no link accepted", spdlog::level::err, base::LogKind::Outcome::failure,
+const base::LogKind kNoLink{"no link accepted", base::LogLevel::err,
+                            base::LogKind::Outcome::failure,
                             "cluster"};
 }
 

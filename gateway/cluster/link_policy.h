@@ -3,7 +3,7 @@
 // nor said to be insecure on purpose.
 #pragma once
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 namespace berth::gateway::cluster {
 

@@ -3,7 +3,7 @@
 // the engine as one of an engine's own edge: it has no vote, and no standby waits for it.
 #pragma once
 
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 namespace berth::gateway::cluster {
 

@@ -16,7 +16,7 @@ using protocol::link::Hello;
 
 namespace {
 
-const base::LogKind kLinkRefused{"link refused", spdlog::level::warn,
+const base::LogKind kLinkRefused{"link refused", base::LogLevel::warn,
                                  base::LogKind::Outcome::failure, "cluster"};
 
 std::string_view host_of(std::string_view peer) {

@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "gateway/cluster/store_trouble.h"
 #include "gateway/engine/faults.h"
-#include "gateway/engine_setup.h"
-#include "gateway/process.h"
+#include "gateway/node/engine_setup.h"
+#include "gateway/node/process.h"
 
 namespace berth::gateway::cluster {
 

@@ -21,7 +21,7 @@
 #include "gateway/cluster/lease_watch.h"
 #include "gateway/cluster/login_keeper.h"
 #include "gateway/cluster/store_taker.h"
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 #include "gateway/link/link_set.h"
 
 namespace berth::gateway::cluster {

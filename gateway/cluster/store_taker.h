@@ -11,7 +11,7 @@
 #include <string>
 #include <thread>
 
-#include "gateway/engine_setup.h"
+#include "gateway/node/engine_setup.h"
 
 namespace berth::gateway::cluster {
 

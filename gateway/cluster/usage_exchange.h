@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "gateway/cluster/partition_server.h"
-#include "gateway/registry_service.h"
-#include "gateway/usage.h"
+#include "gateway/node/registry_service.h"
+#include "gateway/node/usage.h"
 
 namespace berth::gateway::cluster {
 

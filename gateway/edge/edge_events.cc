@@ -17,10 +17,10 @@ using Outcome = LogKind::Outcome;
 
 namespace {
 
-constexpr auto kDebug = spdlog::level::debug;
-constexpr auto kInfo = spdlog::level::info;
-constexpr auto kWarn = spdlog::level::warn;
-constexpr auto kError = spdlog::level::err;
+constexpr auto kDebug = base::LogLevel::debug;
+constexpr auto kInfo = base::LogLevel::info;
+constexpr auto kWarn = base::LogLevel::warn;
+constexpr auto kError = base::LogLevel::err;
 constexpr const char* kPart = "edge";
 
 const LogKind kRefused[] = {
@@ -42,7 +42,7 @@ const LogKind kEngineDied{"engine died of client", kWarn, Outcome::failure, kPar
 const LogKind kKeptOut{"connection refused", kWarn, Outcome::failure, kPart, "quarantine"};
 
 // Who ends before its log-in, by CloseReason.
-LogKind before_login(CloseReason r, spdlog::level::level_enum level) {
+LogKind before_login(CloseReason r, base::LogLevel level) {
   return {"connection closed", level, Outcome::failure, kPart, protocol::link::name_of(r)};
 }
 const LogKind kEnds[] = {

@@ -30,10 +30,10 @@
 #include "gateway/edge/listener.h"
 #include "gateway/edge/probation.h"
 #include "gateway/edge/quarantine.h"
+#include "gateway/io/poller.h"
 #include "gateway/link/ports.h"
 #include "gateway/link/principal_id.h"
 #include "gateway/runtime/absence.h"
-#include "gateway/runtime/poller.h"
 #include "metrics/probe.h"
 #include "protocol/link/records.h"
 #include "protocol/mqtt/types.h"
@@ -49,6 +49,10 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
 
   void use_engine(link::EnginePort& engine, std::uint32_t partition = 0) {
     served_[partition].engine = &engine;
+  }
+  // Null: there is no such partition, or it has no engine. For link::Asker.
+  link::EnginePort* engine_of(std::uint32_t partition) {
+    return partition < served_.size() ? served_[partition].engine : nullptr;
   }
   // By which deadlines pass, in the place of the machine's.
   void use_clock(base::WallClock clock) { clock_ = std::move(clock); }

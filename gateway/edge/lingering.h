@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <deque>
 
-#include "gateway/runtime/poller.h"
+#include "gateway/io/poller.h"
 
 namespace berth::gateway::edge {
 

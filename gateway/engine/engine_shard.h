@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/wall_clock.h"
+#include "gateway/engine/answerer.h"
 #include "gateway/engine/authenticator.h"
 #include "gateway/engine/device_messages.h"
 #include "gateway/engine/kept_out_list.h"
@@ -80,6 +81,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void on_forwarded(std::function<void(std::string_view topic)> f) { on_forwarded_ = std::move(f); }
   void refresh_gauges();
   session::Broker& broker() { return broker_; }
+  Answerer& answerer() { return answerer_; }
   // For what is posted to the shard's thread: expired when the engine is gone.
   std::weak_ptr<bool> alive() const { return alive_; }
 
@@ -93,6 +95,9 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
   void expired(base::ConnId conn, std::uint64_t tag) override;
+  void ask(protocol::link::Question q, link::Answered answered) override {
+    answerer_.ask(std::move(q), std::move(answered));
+  }
   base::Instant deadline_clock() override { return broker_.messages_at(now()); }
   void kept_out(const std::vector<protocol::link::KeptOut>& list) override;
   void turn_end() override;
@@ -165,6 +170,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
     std::int64_t at_ns = 0;  // 0: not yet, or not as it is since
     std::uint64_t commits = 0;
   } clock_kept_;
+  Answerer answerer_;
   session::Broker broker_;
   std::unique_ptr<session::Store> store_;
   std::unique_ptr<Authenticator> authenticator_;

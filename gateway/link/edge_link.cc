@@ -13,7 +13,11 @@ constexpr std::size_t kTurnFrameMax = 1u << 20;  // split what an edge says; it 
 }  // namespace
 
 EdgeLink::EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events)
-    : edge_(edge), events_(std::move(events)), poller_(io, *this), socket_(poller_, 0) {
+    : edge_(edge),
+      events_(std::move(events)),
+      poller_(io, *this),
+      socket_(poller_, 0),
+      questions_(io) {
   poller_.start();
 }
 
@@ -40,6 +44,7 @@ void EdgeLink::close() {
     if (!socket_.read([this](const FrameView& f) { on_frame(f); })) break;
   }
   socket_.close();
+  questions_.answer_all(AskError::link_lost);
   edge_.flush();
 }
 
@@ -96,6 +101,19 @@ void EdgeLink::credit(base::ConnId conn, std::uint64_t written) {
 // is told when the next one of this release serves.
 void EdgeLink::expired(base::ConnId conn, std::uint64_t tag) {
   if (serving_ && engine_version_ >= kDeadlinesSince) put_expired(turn(), conn, tag);
+}
+
+void EdgeLink::ask(Question q, Answered answered) {
+  const auto refuse = [&answered](AskError error) { answered({error, {}}); };
+  if (!serving_) return refuse(AskError::not_serving);
+  if (engine_version_ < kQuestionsSince) return refuse(AskError::old_engine);
+  if (q.bytes.size() > kQuestionMax) return refuse(AskError::too_large);
+  if (questions_.full()) return refuse(AskError::too_many);
+  turn_end();
+  const std::size_t at = begin_frame(socket_.out(), FrameType::ask);
+  put_ask(socket_.out(), questions_.add(q.limit_ms, std::move(answered)), q);
+  end_frame(socket_.out(), at);
+  socket_.flush();
 }
 
 base::Instant EdgeLink::deadline_clock() {
@@ -165,6 +183,7 @@ void EdgeLink::on_event(std::uint64_t, std::uint32_t events) {
     serving_ = false;
     in_turn_ = false;
     socket_.close();
+    questions_.answer_all(AskError::link_lost);
     events_.lost();
   }
 }
@@ -210,6 +229,14 @@ void EdgeLink::on_frame(const FrameView& f) {
       Settings settings;
       if (get_settings(f.payload, settings) && events_.settings) events_.settings(settings);
       return;
+    }
+    case FrameType::answer: {
+      std::uint64_t number = 0;
+      Answer a;
+      std::string_view bytes;
+      if (!get_answer(f.payload, number, a.error, bytes)) return;
+      a.bytes = bytes;
+      return questions_.answer(number, std::move(a));
     }
     case FrameType::clock:
       if (f.payload.size() == 8)

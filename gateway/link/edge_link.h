@@ -10,6 +10,7 @@
 #include "gateway/edge/edge_shard.h"
 #include "gateway/link/engine_clock.h"
 #include "gateway/link/frame_socket.h"
+#include "gateway/link/pending_questions.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
 
@@ -60,6 +61,7 @@ class EdgeLink final : public EnginePort,
   void credit(base::ConnId conn, std::uint64_t written) override;
   void expired(base::ConnId conn, std::uint64_t tag) override;
   base::Instant deadline_clock() override;
+  void ask(protocol::link::Question q, Answered answered) override;
   void kept_out(const std::vector<protocol::link::KeptOut>& list) override;
   void turn_end() override;
   void accepted(std::uint32_t, std::uint64_t) override {}
@@ -85,6 +87,7 @@ class EdgeLink final : public EnginePort,
   bool in_turn_ = false;
   std::uint64_t engine_version_ = protocol::link::kVersion;
   EngineClock clock_;
+  PendingQuestions questions_;
   bool remote_ = false;
   bool serving_ = false;
 };

@@ -192,11 +192,39 @@ void EngineLink::on_frame(const FrameView& f) {
       return events_.drain();
     case FrameType::stop:
       return events_.stop();
+    case FrameType::ask:
+      return on_ask(f.payload);
     case FrameType::scrape:
       return events_.scrape(base::RecordReader(f.payload).varint());
     default:
       return;
   }
+}
+
+// Before go() the engine does not know all routes, and after stop_input() another one does.
+void EngineLink::on_ask(std::string_view payload) {
+  std::uint64_t number = 0;
+  Question q;
+  if (!get_ask(payload, number, q)) return lose();
+  const auto refuse = [&](AskError error) { send_answer(number, {error, {}}); };
+  if (engine_ == nullptr || !going_) return refuse(AskError::not_serving);
+  if (q.bytes.size() > kQuestionMax) return refuse(AskError::too_large);
+  if (asked_ >= kQuestionsMax) return refuse(AskError::too_many);
+  ++asked_;
+  engine_->ask(std::move(q), [this, alive = std::weak_ptr<bool>(alive_), number](const Answer& a) {
+    if (alive.expired() || lost_) return;
+    --asked_;
+    send_answer(number, a);
+  });
+}
+
+void EngineLink::send_answer(std::uint64_t number, const Answer& a) {
+  const bool fits = a.bytes.size() <= kAnswerMax;
+  const std::size_t at = begin_frame(socket_.out(), FrameType::answer);
+  put_answer(socket_.out(), number, fits ? a.error : AskError::too_large,
+             fits ? std::string_view(a.bytes) : std::string_view());
+  end_frame(socket_.out(), at);
+  socket_.flush();
 }
 
 EngineLink::Conn* EngineLink::find(base::ConnId conn) {
@@ -230,6 +258,7 @@ void EngineLink::on_attached_all() {
 
 void EngineLink::go() {
   holding_ = false;
+  going_ = true;
   const std::vector<std::string> held = std::exchange(held_, {});
   for (const std::string& turn : held) {
     if (engine_ != nullptr && !visit_edge_turn(turn, *this)) return lose();

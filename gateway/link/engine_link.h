@@ -113,6 +113,8 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   Pending* step_of(base::ConnId conn);
   void encode_turn(std::string& out);
   void tell_clock(std::string& out);
+  void on_ask(std::string_view payload);
+  void send_answer(std::uint64_t number, const Answer& a);
   void on_accepted(std::uint64_t turn);
   void resume_waiting();
   void resume_soon();
@@ -135,10 +137,12 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   std::uint64_t version_ = 0;   // of the edge
   bool remote_ = false;
   std::int64_t clock_told_ns_ = 0;
+  std::size_t asked_ = 0;   // questions that wait for the engine's answer
   bool deadlines_ = false;  // in what is gathered
   bool lost_ = false;
   bool congested_ = false;  // more waits for the edge than a link may keep
   bool holding_ = false;
+  bool going_ = false;             // go() has been
   std::vector<std::string> held_;  // turns of the edge after its attached_all
   std::size_t output_cap_ = 1u << 20;
 };

@@ -10,7 +10,7 @@
 #include <functional>
 #include <string>
 
-#include "gateway/runtime/poller.h"
+#include "gateway/io/poller.h"
 #include "protocol/link/records.h"
 
 namespace berth::gateway::link {

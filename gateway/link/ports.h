@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "gateway/link/ask.h"
 #include "protocol/link/types.h"
 
 namespace berth::gateway::link {
@@ -36,6 +37,10 @@ class EnginePort {
   virtual void expired(base::ConnId, std::uint64_t /*tag*/) {}
   // What the engine's deadlines are compared with: its clock of messages, now.
   virtual base::Instant deadline_clock() { return {}; }
+  // A question beside the stream of inputs and steps. `answered` is called once.
+  virtual void ask(protocol::link::Question, Answered answered) {
+    answered({protocol::link::AskError::not_serving, {}});
+  }
   // Who has killed engines, or is free again; adds to what was said before.
   virtual void kept_out(const std::vector<protocol::link::KeptOut>&) {}
   virtual void turn_end() = 0;  // everything of this loop turn has been said

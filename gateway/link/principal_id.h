@@ -14,7 +14,7 @@ namespace berth::gateway::link {
 protocol::link::PrincipalId principal_id(std::string_view key);
 // Those of HMAC-SHA256 under the secret of this process, so that nobody can try names against an id
 // that a log or list shows. All engines of a store have the same secret
-// (gateway/principal_secret.h).
+// (gateway/node/principal_secret.h).
 protocol::link::PrincipalId keyed_principal_id(std::string_view key);
 // Before the first keyed_principal_id(); the first one stays. Without, it is empty.
 void use_principal_secret(std::string secret);

@@ -20,6 +20,7 @@
 //                it as it is; both ways (remote; since version 4)
 //   goodbye   := (empty)       the edge's connections have ended, it will not come back
 //   drain, stop := (empty)     scrape := id
+//   ask, answer                questions.h (since version 5)
 //
 //   engine -> edge
 //   welcome   := version engine_id (setting:u8 value)*      answers a remote hello
@@ -73,6 +74,7 @@ namespace berth::protocol::link {
 inline constexpr std::uint32_t kVersion = 5;
 inline constexpr std::uint32_t kPrincipalsSince = 4;
 inline constexpr std::uint32_t kDeadlinesSince = 5;
+inline constexpr std::uint32_t kQuestionsSince = 5;
 inline constexpr std::uint32_t kVersionMin = 1;  // the oldest we still speak
 inline constexpr std::size_t kFrameHeader = 5;
 inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
@@ -90,6 +92,7 @@ enum class FrameType : std::uint8_t {
   skip = 11,
   kept_out = 12,
   strike = 13,
+  ask = 14,
   ready = 17,
   heartbeat = 18,
   samples = 19,
@@ -102,7 +105,8 @@ enum class FrameType : std::uint8_t {
   settings = 26,
   dying_forwarded = 27,
   checked = 28,
-  clock = 29
+  clock = 29,
+  answer = 30
 };
 
 struct FrameView {

@@ -24,7 +24,7 @@ std::string ecs(std::string_view line) {
 }
 
 using Outcome = LogKind::Outcome;
-const LogKind kTest{"client refused", spdlog::level::warn, Outcome::failure, "test", "login"};
+const LogKind kTest{"client refused", LogLevel::warn, Outcome::failure, "test", "login"};
 
 TEST_F(Lines, HaveFieldsInOrderAndLeaveOutEmptyOnes) {
   const std::uint8_t four[4] = {192, 0, 2, 1};
@@ -44,8 +44,8 @@ TEST_F(Lines, AreNotForgedByNames) {
 }
 
 TEST_F(Lines, AreLimitedPerKindAndSourceAndWhatIsLeftOutIsSaid) {
-  const LogKind flood{"flood", spdlog::level::warn, Outcome::failure, "test"};
-  const LogKind other{"other", spdlog::level::warn, Outcome::failure, "test"};
+  const LogKind flood{"flood", LogLevel::warn, Outcome::failure, "test"};
+  const LogKind other{"other", LogLevel::warn, Outcome::failure, "test"};
   std::uint32_t one = 0;
   for (int i = 0; i < 5000; ++i) one += flood.admits(1, 1000) ? 1 : 0;
   EXPECT_EQ(one, flood.per_source()) << "one source";
@@ -65,7 +65,7 @@ TEST_F(Lines, AreLimitedPerKindAndSourceAndWhatIsLeftOutIsSaid) {
 }
 
 TEST_F(Lines, OfALevelThatIsOffAreNotCounted) {
-  const LogKind off{"off", spdlog::level::debug, Outcome::none, "test"};
+  const LogKind off{"off", LogLevel::debug, Outcome::none, "test"};
   for (int i = 0; i < 100'000; ++i) EXPECT_FALSE(off.admits(0));
   EXPECT_EQ(off.left_out(), 0u);
 }

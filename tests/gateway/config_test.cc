@@ -1,4 +1,4 @@
-#include "gateway/config.h"
+#include "gateway/config/config.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -32,6 +32,14 @@ TEST(Config, TellsFileAndLine) {
   EXPECT_EQ(load_error("mqtt:\n  listen: 0.0.0.0:1883\n"), "");
   EXPECT_EQ(load_error("mqtt:\n  lisen: x\n"),
             ":2: unknown key 'mqtt.lisen'; is 'mqtt.listen' meant?");
+  EXPECT_EQ(load_error("session: {queue_policy: drop_new}\n"),
+            ":1: unknown key 'session.queue_policy'; is one of 'session.queue_messages', "
+            "'session.queue_bytes', 'session.queue_full' meant?");
+  EXPECT_EQ(load_error("session: {zygote: 1}\n"), ":1: unknown key 'session.zygote'");
+  EXPECT_EQ(load_error("log: ecs\n"), ":1: 'log' has keys of its own, for example 'log.format'");
+  EXPECT_EQ(load_error("log:\n\tformat: ecs\n"),
+            ":2: a tab in front of a key; YAML takes spaces only");
+  EXPECT_EQ(load_error("log: {format: ecs,\n\tlevel: info}\n"), "") << "within braces it may";
   EXPECT_EQ(load_error("log:\n\n  level: loud\n"),
             ":3: log.level: 'loud' is not one of: trace, debug, info, warn, error");
   EXPECT_EQ(load_error("mqtt:\n  receive_maximum: 0\n"),
@@ -54,7 +62,8 @@ TEST(Config, WhatYamlTakesAndNobodyMeansIsAnError) {
             "mqtt.listen and ws.listen have the same port 1883");
   EXPECT_EQ(load_error("mqtt: {listen: '127.0.0.1:9180'}\n"),
             "mqtt.listen and admin.listen have the same port 9180");
-  EXPECT_EQ(load_error("cluster: {engines: 'here:7883,there'}\n"), "'there' is not HOST:PORT");
+  EXPECT_EQ(load_error("cluster: {engines: 'here:7883,there'}\n"),
+            "cluster.engines: 'there' is not HOST:PORT");
 }
 
 TEST(Config, WhatIsMeantIsTaken) {

@@ -1,4 +1,4 @@
-#include "gateway/descriptors.h"
+#include "gateway/node/descriptors.h"
 
 #include <gtest/gtest.h>
 

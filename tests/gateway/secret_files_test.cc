@@ -1,9 +1,9 @@
-#include "gateway/secret_files.h"
+#include "gateway/node/secret_files.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "gateway/engine_setup.h"
+#include "gateway/node/engine_setup.h"
 #include "tests/support/temp_file.h"
 
 namespace berth::gateway {

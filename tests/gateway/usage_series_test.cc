@@ -1,4 +1,4 @@
-#include "gateway/usage_series.h"
+#include "gateway/node/usage_series.h"
 
 #include <gtest/gtest.h>
 

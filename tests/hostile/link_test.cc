@@ -7,11 +7,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
+#include "protocol/link/questions.h"
 #include "protocol/link/records.h"
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
@@ -297,6 +300,96 @@ TEST_F(HostileLink, ANameWritesNoLineOfTheLog) {
     EXPECT_EQ(line.find('\x1b'), std::string::npos);
   }
   for (const int fd : fds) ::close(fd);
+}
+
+// -- questions of an edge (docs/design.md, "Questions")
+
+// Says what an edge says, and hears frames.
+class RawEdge {
+ public:
+  explicit RawEdge(int port) : fd_(connect_to(port)) {
+    say(hello_frame("asks"));
+    if (!await(FrameType::ready)) return;
+    std::string turn;
+    put_attached_all(turn);
+    say(frame_of(FrameType::turn, turn));
+    const auto end = Clock::now() + std::chrono::seconds(20);  // until its inputs may run
+    while (ask(AskKind::echo, "now?") == AskError::not_serving && Clock::now() < end) {
+    }
+  }
+  ~RawEdge() { ::close(fd_); }
+  RawEdge(const RawEdge&) = delete;
+  RawEdge& operator=(const RawEdge&) = delete;
+
+  void say(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) return;
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+  }
+  // The answer's error; its bytes are in `said`. Empty: there was none.
+  std::optional<AskError> ask(AskKind kind, const std::string& bytes) {
+    std::string payload;
+    put_ask(payload, ++asked_, {kind, 20'000, bytes});
+    say(frame_of(FrameType::ask, payload));
+    while (await(FrameType::answer)) {
+      std::uint64_t number = 0;
+      AskError error{};
+      std::string_view text;
+      if (!get_answer(payload_, number, error, text)) return {};
+      said = text;
+      if (number == asked_) return error;
+    }
+    return {};
+  }
+  bool ended() { return !await(FrameType::answer); }
+  std::string said;
+
+ private:
+  // False: the stream has ended, or 20 s have passed.
+  bool await(FrameType type) {
+    const auto end = Clock::now() + std::chrono::seconds(20);
+    for (;;) {
+      FrameView f;
+      while (next_frame(in_, f) == FrameResult::complete) {
+        payload_ = f.payload;
+        const bool found = f.type == type;
+        in_.erase(0, f.size);
+        if (found) return true;
+      }
+      const auto left =
+          std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now()).count();
+      pollfd p{.fd = fd_, .events = POLLIN, .revents = 0};
+      char some[65536];
+      if (left <= 0 || poll(&p, 1, static_cast<int>(left)) <= 0) return false;
+      const ssize_t n = ::recv(fd_, some, sizeof some, 0);
+      if (n <= 0) return false;
+      in_.append(some, static_cast<std::size_t>(n));
+    }
+  }
+  int fd_;
+  std::uint64_t asked_ = 0;
+  std::string in_, payload_;
+};
+
+TEST_F(HostileLink, AnEngineAnswersQuestionsWithinTheirLimits) {
+  Cluster c({.engines = 1, .edges = 1});
+  ASSERT_NE(c.active(), nullptr);
+  const int port = c.engines[0]->link_port();
+  {
+    RawEdge edge(port);
+    EXPECT_EQ(edge.ask(AskKind::echo, "well?"), AskError::none);
+    EXPECT_EQ(edge.said, "well?");
+    EXPECT_EQ(edge.ask(AskKind::echo, std::string(kQuestionMax, 'x')), AskError::none);
+    EXPECT_EQ(edge.said.size(), kQuestionMax);
+    EXPECT_EQ(edge.ask(AskKind::echo, std::string(kQuestionMax + 1, 'x')), AskError::too_large);
+    EXPECT_EQ(edge.ask(static_cast<AskKind>(250), "x"), AskError::unknown_kind);
+    edge.say(frame_of(FrameType::ask, "\xff\xff"));
+    EXPECT_TRUE(edge.ended());
+  }
+  const auto device = connected(c.edges[0]->mqtt_port(), {.client_id = "device"});
+  EXPECT_TRUE(device->connected());
 }
 
 // -- certificates

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "tests/support/log_lines.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/store_loop.h"
 
@@ -150,6 +151,17 @@ TEST(RedisStoreTest, I5_ALeaseThatRanOutIsTakenUpAgainOnlyIfNobodyHeldItSince) {
   a.begin({session_record(1, "stale")});
   EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));
   EXPECT_EQ(redis.call({"HGET", "berth:sessions", "1"}).text, "x");
+}
+
+TEST(RedisStoreTest, AnEmptiedRedisIsSaidToBeOne) {
+  RedisServer redis;
+  const test::LogLines log;
+  Opened a(redis.url(), "gateway-a");
+  redis.call({"FLUSHALL"});
+  a.begin({session_record(1, "x")});
+  EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));
+  EXPECT_NE(log.all().find("nobody: Redis was emptied"), std::string::npos) << log.all();
+  EXPECT_EQ(a.done, 0) << "what is gone is not acknowledged";
 }
 
 TEST(RedisStoreTest, I1_KilledRedisKeepsWhatWasAcknowledgedAndCommitsWait) {

@@ -1,0 +1,1 @@
+// The target of pch.h needs a source file.

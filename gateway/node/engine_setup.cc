@@ -1,0 +1,223 @@
+#include "gateway/node/engine_setup.h"
+
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/log.h"
+#include "gateway/engine/faults.h"
+#include "gateway/node/access_files.h"
+#include "gateway/node/good_files.h"
+#include "gateway/node/principal_secret.h"
+#include "session/redis_store.h"
+
+#ifndef BERTH_REVISION
+#define BERTH_REVISION "unknown"
+#endif
+
+namespace berth::gateway {
+
+const char* revision() {
+  return BERTH_REVISION;
+}
+
+session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,
+                                      bool replay) {
+  session::BrokerOptions o = config.broker;
+  o.edge_ids = std::move(edge_ids);
+  o.replay = replay;
+  o.users_proven =
+      !config.password_file.empty() || config.tls.user_name != edge::CertificateName::none;
+  o.version = kVersion;
+  return o;
+}
+
+std::unique_ptr<session::AccessPolicy> load_access(const Config& config) {
+  return engine::with_faults(load_acl(config));
+}
+
+engine::Anonymous anonymous_of(const Config& c) {
+  if (c.anonymous != engine::Anonymous::automatic) return c.anonymous;
+  const bool names = !c.password_file.empty() ||
+                     c.registry.source != RegistryConfig::Source::none ||
+                     c.tls.user_name != edge::CertificateName::none;
+  return names ? engine::Anonymous::never : engine::Anonymous::loopback;
+}
+
+session::RedisOptions redis_options(const Config& config) {
+  session::RedisOptions o;
+  o.address = session::parse_redis_url(config.store_url);
+  o.timeout_ms = config.redis_timeout_ms;
+  o.tls_ca_file = config.redis_ca_file;
+  o.tls_cert_file = config.redis_cert_file;
+  o.tls_key_file = config.redis_key_file;
+  o.slot_key = session::key_prefix(o.address, config.redis_prefix + config.redis_partition);
+  return o;
+}
+
+std::string check_partitions(const Config& config) {
+  Config whole = config;
+  whole.redis_partition.clear();
+  const session::RedisOptions options = redis_options(whole);
+  session::RedisConnection redis(options);
+  const std::uint64_t known =
+      session::agree_on_partitions(redis, options.slot_key, config.cluster.partitions);
+  if (known == config.cluster.partitions) return {};
+  return "cluster.partitions is " + std::to_string(config.cluster.partitions) +
+         ", the store was begun with " + std::to_string(known);
+}
+
+namespace {
+
+using Post = session::Store::Poster;
+
+std::unique_ptr<session::Store> embedded_store(const EngineParts& parts,
+                                               engine::EngineShard& engine, const Post& post) {
+  const Config& config = parts.config;
+  session::RocksOptions options;
+  options.directory = config.data_directory + "/store";
+  options.sync = config.sync;
+  options.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
+  options.on_condition = [condition = parts.condition](const session::StoreCondition& c) {
+    if (condition != nullptr) *condition = c;
+  };
+  return std::make_unique<session::RocksStore>(options, post);
+}
+
+session::RedisStoreOptions redis_store_options(const Config& config, const StoreClaim& claim,
+                                               engine::EngineShard& engine, const Post& post,
+                                               std::function<void()> store_lost) {
+  session::RedisStoreOptions o;
+  o.redis = redis_options(config);
+  o.prefix = config.redis_prefix + config.redis_partition;
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  o.owner = std::string(host) + "/" + std::to_string(claim.owner);
+  o.take_from = claim.take_from;
+  o.floor = claim.floor;
+  o.lease_ms = config.redis_lease_ms;
+  o.wait_replicas = config.redis_wait_replicas;
+  o.wait_ms = config.redis_wait_ms;
+  o.on_health = [&engine](bool healthy) { engine.set_store_healthy(healthy); };
+  o.on_fenced = [post, store_lost = std::move(store_lost)] { post(store_lost); };
+  return o;
+}
+
+std::unique_ptr<session::Store> redis_store(const Config& config, StoreClaim& claim,
+                                            engine::EngineShard& engine, const Post& post,
+                                            std::function<void()> store_lost) {
+  const auto o = redis_store_options(config, claim, engine, post, std::move(store_lost));
+  BERTH_LOG(info, "store redis={} prefix={}", o.redis.address.text(), o.prefix);
+  auto store = std::make_unique<session::RedisStore>(o, post);
+  claim.number = store->number();
+  return store;
+}
+
+// What comes when the engine is gone is dropped.
+Post poster_of(boost::asio::io_context& io, const engine::EngineShard& engine) {
+  return [&io, alive = engine.alive()](std::function<void()> f) {
+    boost::asio::post(io, [alive, f = std::move(f)] {
+      if (!alive.expired()) f();
+    });
+  };
+}
+
+void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, const Post& post) {
+  engine::Authenticator::Options o;
+  o.anonymous = anonymous_of(parts.config);
+  o.unbound_proofs = parts.config.unbound_proofs;
+  o.throttle = parts.config.throttle;
+  o.registry = parts.registry;
+  o.memory = parts.logins;
+  if (!parts.config.password_file.empty()) {
+    Passwords passwords = load_passwords(parts.config);
+    o.passwords = std::move(passwords.file);
+    if (passwords.none) o.anonymous = engine::Anonymous::never;
+  }
+  engine.use_authenticator(std::make_unique<engine::Authenticator>(std::move(o), post));
+  engine.use_registry(parts.registry);
+  engine.keep_unregistered_for(parts.config.registry.loss_grace_s);
+}
+
+// They are as the engine has just read them.
+void watch_files(const EngineParts& parts, engine::EngineShard& engine) {
+  if (parts.config.acl_file.empty() && parts.config.password_file.empty()) return;
+  engine.watch_files([&io = parts.io, &config = parts.config, &engine] {
+    return std::make_shared<AccessFiles>(io, config, engine);
+  });
+}
+
+void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& engine) {
+  const Post post = poster_of(parts.io, engine);
+  add_authenticator(parts, engine, post);
+  watch_files(parts, engine);
+  engine.use_store(parts.config.store_url.empty()
+                       ? embedded_store(parts, engine, post)
+                       : redis_store(parts.config, claim, engine, post, parts.store_lost));
+  engine.restore();
+}
+
+std::unique_ptr<engine::EngineShard> bare_engine(const EngineParts& p,
+                                                 metrics::EngineProbe& probe) {
+  load_principal_secret(p.config);
+  auto engine =
+      std::make_unique<engine::EngineShard>(p.io, p.options, p.edge, load_access(p.config), probe);
+  if (auto source = engine::fault_of_clock())
+    engine->use_clock(base::WallClock(std::move(source), base::WallClock::this_boot()));
+  return engine;
+}
+
+}  // namespace
+
+WarmEngine warm_engine(const EngineParts& parts, const StoreClaim& claim, const std::string& name) {
+  WarmEngine w;
+  w.name = name;
+  w.probe = std::make_unique<metrics::EngineProbe>();
+  w.engine = bare_engine(parts, *w.probe);
+  const Post post = poster_of(parts.io, *w.engine);
+  add_authenticator(parts, *w.engine, post);
+  watch_files(parts, *w.engine);
+  auto o = redis_store_options(parts.config, claim, *w.engine, post, parts.store_lost);
+  o.warm = true;
+  auto store = std::make_unique<session::RedisStore>(o, post);
+  w.store = store.get();
+  w.engine->use_store(std::move(store));
+  w.store->warm_up(w.engine->broker(), name);
+  return w;
+}
+
+bool take_over(WarmEngine& warm, StoreClaim& claim) {
+  warm.store->take(claim.take_from.value_or(0), claim.floor);
+  claim.number = warm.store->number();
+  if (warm.store->catch_up(warm.engine->broker(), warm.name)) return true;
+  claim.take_from = claim.number;
+  warm.engine->close_store();
+  return false;
+}
+
+metrics::Sample writes_lost_sample(const session::StoreCondition& c) {
+  return {"berth_store_writes_lost_total",
+          "",
+          "",
+          "Acknowledged writes that were missing from the embedded store at a start",
+          true,
+          c.writes_lost_total};
+}
+
+std::unique_ptr<engine::EngineShard> make_engine(const EngineParts& parts, StoreClaim& claim,
+                                                 metrics::EngineProbe& probe) {
+  for (int attempt = 0;; ++attempt) {
+    auto engine = bare_engine(parts, probe);
+    try {
+      start(parts, claim, *engine);
+      return engine;
+    } catch (const session::StoreDamaged& e) {  // half restored: begin again with the empty store
+      if (attempt != 0) throw;
+      BERTH_LOG(err, "begin again reason=\"{}\"", e.what());
+    }
+  }
+}
+
+}  // namespace berth::gateway

@@ -1,0 +1,24 @@
+// What can be found wrong with a configuration without listening or opening a store: the files it
+// names are read with the code that reads them later.
+#pragma once
+
+#include "gateway/config/config.h"
+
+namespace berth::gateway {
+
+// Certificates and keys of device listeners, or their last good copies. `serve`, `edge` and
+// `engine` do this first. Throws ConfigError.
+void check_certificates(const Config& config);
+
+// Certificates and keys of device listeners and links: readable, of one another, not expired;
+// copies do not count. For who is to take the place of a process that works. Throws ConfigError.
+void prove_certificates(const Config& config);
+
+// As they are configured, with copies kept in the data directory.
+edge::TlsServerOptions device_tls(const Config& config);
+link::TlsFiles link_tls(const Config& config);
+
+// All of it: for `berth check-config`. Throws ConfigError.
+void preflight(const Config& config);
+
+}  // namespace berth::gateway

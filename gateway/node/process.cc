@@ -1,0 +1,316 @@
+#include "gateway/node/process.h"
+
+#include <signal.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/log.h"
+#include "gateway/node/engine_setup.h"
+#include "gateway/node/preflight.h"
+#include "gateway/node/secret_files.h"
+#include "gateway/runtime/child_process.h"
+#include "gateway/runtime/degraded.h"
+#include "gateway/runtime/exit_codes.h"
+#include "metrics/exposition.h"
+#include "metrics/link_names.h"
+#include "metrics/names.h"
+#include "session/store_access.h"
+
+namespace berth::gateway {
+
+namespace asio = boost::asio;
+
+int run_process(const Config& config, const std::string& role, const std::function<int()>& f) {
+  runtime::raise_descriptor_limit();
+  for (const int s : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(s, SIG_IGN);
+  base::start_log(
+      {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
+       .level = config.log_level,
+       .role = role});
+  BERTH_LOG(info, "starting version={} revision={} pid={}", kVersion, revision(), ::getpid());
+  for (const std::string& w : config.warnings) BERTH_LOG(warn, "{}", w);
+  keep_secrets(config);
+  int code = 0;
+  try {
+    check_certificates(config);
+    code = f();
+  } catch (const ConfigError&) {
+    base::stop_log();
+    throw;
+  } catch (const session::StoreForbidden& e) {
+    BERTH_LOG(err, "cannot start error=\"{}\"", e.what());
+    code = kExitForbidden;
+  } catch (const std::exception& e) {
+    BERTH_LOG(err, "cannot start error=\"{}\"", e.what());
+    code = kExitUnavailable;
+  }
+  BERTH_LOG(info, "stopped code={}", code);
+  if (!base::stop_log()) std::_Exit(code);  // whoever reads the log does not
+  return code;
+}
+
+void DeviceListeners::bind(asio::io_context& io, const Config& config, runtime::EdgeShards& edges) {
+  using edge::Transport;
+  if (config.any_device_tls()) {
+    watch_ = std::make_unique<runtime::FileWatch>(io, edge::files_of(config.tls),
+                                                  [this] { reload_tls(); });
+    tls_ = std::make_unique<edge::TlsServer>(device_tls(config));
+    const bool by_name = config.tls.user_name == edge::CertificateName::common_name ||
+                         config.tls.user_name == edge::CertificateName::dns_name;
+    if (by_name && tls_->authorities() > 1) {
+      BERTH_LOG(warn,
+                "each authority in mqtts.ca_file can sign the name of any device authorities={} "
+                "hint=\"bind credentials to an authority, or mqtts.user_name: fingerprint\"",
+                tls_->authorities());
+    }
+  }
+  for (const Transport t : edge::kTransports) {
+    const ListenerConfig& l = config.listener(t);
+    std::string& at = at_[edge::index_of(t)];
+    at = "off";
+    if (!l.enabled()) continue;
+    Endpoint e = parse_endpoint(l.listen);
+    edges.bind(t,
+               {.tls = edge::has_tls(t) ? tls_.get() : nullptr,
+                .proxy_protocol = l.proxy_protocol,
+                .max_connections = l.max_connections},
+               e.host, e.port);
+    at = e.host + ":" + std::to_string(e.port);
+  }
+}
+
+void DeviceListeners::reload_tls() {
+  if (tls_ == nullptr) return;
+  try {
+    tls_->reload();
+    runtime::log_certificates("certificates of devices read again", tls_->expiries());
+  } catch (const std::runtime_error& e) {
+    runtime::set_degraded(runtime::Part::device_certificates, e.what());
+    BERTH_LOG(err, "certificates of devices stay as they were error=\"{}\"", e.what());
+  }
+}
+
+std::vector<runtime::CertificateExpiry> DeviceListeners::expiries() const {
+  return tls_ == nullptr ? std::vector<runtime::CertificateExpiry>() : tls_->expiries();
+}
+
+std::string DeviceListeners::text() const {
+  std::string all;
+  for (const edge::Transport t : edge::kTransports) {
+    if (!all.empty()) all.push_back(' ');
+    all.append(edge::name_of(t)).append("=").append(at_[edge::index_of(t)]);
+  }
+  return all;
+}
+
+boost::json::object DeviceListeners::json() const {
+  boost::json::object all;
+  for (const edge::Transport t : edge::kTransports) all[edge::name_of(t)] = at_[edge::index_of(t)];
+  return all;
+}
+
+admin::TokenFile admin_token(const Config& config) {
+  try {
+    if (!config.admin_token_file.empty()) return admin::TokenFile::read(config.admin_token_file);
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(std::string("admin.token_file: ") + e.what());
+  }
+  try {
+    return admin::TokenFile::read_or_make(config.data_directory + "/admin.token");
+  } catch (const std::exception& e) {
+    BERTH_LOG(warn, "no admin token: changes only over the local socket error=\"{}\"", e.what());
+    return {};
+  }
+}
+
+namespace {
+
+std::vector<std::string> words_of(const std::string& list) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0; at < list.size();) {
+    const std::size_t end = std::min(list.find_first_of(", ", at), list.size());
+    if (end > at) out.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return out;
+}
+
+}  // namespace
+
+void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at) {
+  auto token = std::make_shared<admin::TokenFile>(admin_token(config));  // std::function must copy
+  at = config.admin;
+  http.listen(at.host, at.port,
+              {.listen_host = {},
+               .allowed_hosts = words_of(config.admin_allowed_hosts),
+               .token = [token] { return token->current(); }});
+  BERTH_LOG(info, "admin port listens at={}:{} token_file={} made={} local_socket={}", at.host,
+            at.port, token->path().empty() ? "none" : token->path(),
+            token->made() ? "now" : "before", http.has_local_socket() ? "yes" : "no");
+  if (token->readable_by_all())
+    BERTH_LOG(warn, "the admin token can be read by every user of this host file={}",
+              token->path());
+}
+
+void say_who_answers(admin::HttpServer& http, const WhoAnswers& who) {
+  const auto said = [](std::string text) -> asio::awaitable<admin::Response> {
+    co_return text_response(404, text + "\n");
+  };
+  if (!who.quarantine.empty()) {
+    http.route_under("/api/v1/quarantine",
+                     [said, text = who.quarantine](admin::Request) { return said(text); });
+  }
+  const std::pair<const char*, const std::string&> posts[] = {
+      {"POST /api/v1/engine/restart", who.restart_engine}, {"POST /api/v1/drain", who.drain}};
+  for (const auto& [target, text] : posts) {
+    if (!text.empty()) http.route(target, [said, text = text] { return said(text); });
+  }
+}
+
+admin::Response text_response(int status, std::string text) {
+  admin::Response r;
+  r.status = status;
+  r.body = std::move(text);
+  return r;
+}
+
+admin::Response health_response(bool good) {
+  return text_response(good ? 200 : 503, good ? "ok\n" : "not ok\n");
+}
+
+admin::Response ready_response(const std::vector<std::string>& reasons,
+                               const std::vector<std::string>& engine_degraded) {
+  std::string body = reasons.empty() ? "ok\n" : "not ready\n";
+  for (const std::string& r : reasons) body += "- " + r + "\n";
+  for (const auto& d : runtime::degraded())
+    body += std::string("degraded: ") + runtime::name_of(d.part) + ": " + d.why + "\n";
+  for (const std::string& part : engine_degraded)
+    body += "degraded: " + part + ": the engine has what was good last, its log says why\n";
+  return text_response(reasons.empty() ? 200 : 503, std::move(body));
+}
+
+admin::Response json_response(const boost::json::object& o) {
+  admin::Response r;
+  r.content_type = "application/json";
+  r.body = boost::json::serialize(o) + "\n";
+  return r;
+}
+
+admin::Response metrics_response(const admin::Request& asked,
+                                 const std::vector<metrics::Sample>& samples) {
+  constexpr std::size_t kWorthIt = 1024;
+  const metrics::Format format = metrics::format_asked(asked.header("accept"));
+  admin::Response r;
+  r.content_type = metrics::content_type(format);
+  r.headers["Vary"] = "Accept, Accept-Encoding";
+  r.body = metrics::exposition(samples, {kVersion, revision()}, format);
+  if (r.body.size() < kWorthIt || !metrics::takes_gzip(asked.header("accept-encoding"))) return r;
+  std::string small = metrics::gzipped(r.body);
+  if (small.empty()) return r;
+  r.body = std::move(small);
+  r.headers["Content-Encoding"] = "gzip";
+  return r;
+}
+
+metrics::Sample ready_sample(const std::vector<std::string>& reasons_why_not) {
+  return {metrics::kReady,          "",    "",
+          "1: /readyz answers 200", false, reasons_why_not.empty() ? 1U : 0U};
+}
+
+metrics::Sample standbys_sample(std::uint64_t engines) {
+  return {
+      metrics::kStandbyEngines,
+      "",
+      "",
+      "Engines that could take over from the one that serves, of the partition that has fewest; "
+      "as this edge sees it",
+      false,
+      engines};
+}
+
+std::vector<metrics::Sample> degraded_samples(const std::vector<runtime::Part>& parts) {
+  const std::vector<runtime::Degraded> now = runtime::degraded();
+  std::vector<metrics::Sample> all;
+  for (const runtime::Part part : parts) {
+    const bool is =
+        std::any_of(now.begin(), now.end(), [part](const auto& d) { return d.part == part; });
+    all.push_back({metrics::kDegraded, "part", runtime::name_of(part),
+                   "1: the file on the disk is bad, what was good last is in force", false,
+                   is ? 1U : 0U});
+  }
+  return all;
+}
+
+std::vector<metrics::Sample> certificate_samples(
+    const std::vector<runtime::CertificateExpiry>& certificates) {
+  std::vector<metrics::Sample> all;
+  for (const auto& c : certificates) {
+    all.push_back({metrics::kCertificateExpiry, "name", c.name,
+                   "When the certificate in use ends, Unix time; of a chain the earliest", false,
+                   static_cast<std::uint64_t>(std::max<std::int64_t>(c.not_after_s, 0))});
+  }
+  return all;
+}
+
+std::vector<metrics::Sample> host_samples(const Config& config, const admin::HttpServer& http) {
+  namespace fs = std::filesystem;
+  const admin::Figures& f = http.figures();
+  const char* refused = "berth_admin_requests_refused_total";
+  const char* help = "Requests and connections of operators that were refused";
+  std::vector<metrics::Sample> all{
+      {"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full", true,
+       base::log_lines_dropped()},
+      {"berth_admin_connections", "", "", "Connections of operators now", false, f.connections},
+      {"berth_admin_requests_total", "", "", "Requests of operators", true, f.requests},
+      {refused, "reason", "host", help, true, f.refused_host},
+      {refused, "reason", "origin", help, true, f.refused_origin},
+      {refused, "reason", "token", help, true, f.refused_token},
+      {refused, "reason", "busy", help, true, f.refused_busy},
+      {refused, "reason", "malformed", help, true, f.refused_malformed}};
+  struct statvfs room {};
+  if (::statvfs(config.data_directory.c_str(), &room) != 0) return all;
+  all.push_back({"berth_data_directory_free_bytes", "", "",
+                 "Room that is left where store.directory is", false,
+                 std::uint64_t{room.f_bavail} * room.f_frsize});
+  all.push_back({"berth_data_directory_size_bytes", "", "", "Size of that file system", false,
+                 std::uint64_t{room.f_blocks} * room.f_frsize});
+  std::uint64_t damaged = 0;
+  std::error_code ec;
+  for (const auto& e : fs::directory_iterator(config.data_directory, ec))
+    damaged += e.path().filename().string().starts_with("store.damaged-") ? 1 : 0;
+  all.push_back({"berth_store_damaged", "", "",
+                 "Damaged stores that were moved aside and are kept; their sessions were lost",
+                 false, damaged});
+  return all;
+}
+
+namespace {
+struct EdgeView {
+  std::vector<metrics::EdgeProbe> probes;
+  bool draining = false;
+};
+}  // namespace
+
+asio::awaitable<std::optional<metrics::EdgeProbe>> edge_totals(admin::HomeLoop home,
+                                                               runtime::EdgeShards& edges,
+                                                               const bool& draining) {
+  using Done = admin::HomeLoop::Done<EdgeView>;
+  std::function<void(Done)> start = [&edges, &draining](Done done) {
+    edges.collect([done = std::move(done), d = draining](std::vector<metrics::EdgeProbe> probes) {
+      done({std::move(probes), d});
+    });
+  };
+  const std::optional<EdgeView> view = co_await home.ask<EdgeView>(std::move(start));
+  if (!view) co_return std::nullopt;
+  metrics::EdgeProbe total = runtime::total_of(view->probes);
+  total.draining = view->draining ? 1 : 0;
+  total.drain_remaining = view->draining ? total.connections + total.unauthenticated : 0;
+  co_return total;
+}
+
+}  // namespace berth::gateway

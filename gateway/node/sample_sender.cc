@@ -1,0 +1,50 @@
+#include "gateway/node/sample_sender.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <iterator>
+#include <utility>
+
+#include "gateway/link/edge_link.h"
+
+namespace berth::gateway {
+
+void SampleSender::answer(std::uint64_t id, std::uint64_t version, std::function<Figures()> begin) {
+  asked_ = id;
+  version_ = version;
+  begin_ = std::move(begin);
+  if (!busy_) start();
+}
+
+void SampleSender::start() {
+  busy_ = asked_.has_value();
+  if (!busy_) return;
+  Figures f = begin_();
+  const bool whole = version_ >= kWholeSince;
+  usage_ = whole ? std::move(f.usage) : most_used(std::move(f.usage));
+  if (!whole) std::erase_if(f.samples, [](const metrics::Sample& s) { return !s.plain(); });
+  at_ = 0;
+  payload_.clear();
+  link::put_samples(payload_, *std::exchange(asked_, std::nullopt), f.samples);
+  go_on();
+}
+
+void SampleSender::go_on() {
+  if (at_ == usage_.size()) {
+    send_(payload_);
+    payload_ = {};
+    usage_ = {};
+    return start();
+  }
+  const auto first = usage_.begin() + static_cast<std::ptrdiff_t>(at_);
+  at_ = std::min(at_ + kUsagesAtOnce, usage_.size());
+  const auto last = usage_.begin() + static_cast<std::ptrdiff_t>(at_);
+  const Usages part(std::make_move_iterator(first), std::make_move_iterator(last));
+  const bool whole = version_ >= kWholeSince;
+  link::append_samples(payload_, whole ? std::vector{usage_report(part)} : usage_samples(part));
+  boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) go_on();
+  });
+}
+
+}  // namespace berth::gateway

@@ -1,0 +1,682 @@
+#include "gateway/rest/api.h"
+
+#include <algorithm>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+#include <map>
+#include <set>
+
+#include "gateway/admin/parameters.h"
+#include "gateway/registry/merge.h"
+#include "gateway/rest/api_parameters.h"
+#include "protocol/link/types.h"
+
+namespace berth::gateway::registry {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+using admin::Request;
+using admin::Response;
+
+namespace {
+
+constexpr const char* kJson = "application/json";
+constexpr std::size_t kImportMax = std::size_t{64} << 20;
+constexpr std::size_t kListDefault = 100;
+constexpr std::size_t kAtOnce = 100;    // records, between two breaths
+constexpr std::size_t kShownMax = 100;  // records of a difference
+// Somebody else has changed a record meanwhile: what is asked for is made of the new one, so often.
+constexpr int kTries = 50;
+// Iterations of PBKDF2 that an import spends on passwords that may be unchanged: a minute or two.
+constexpr std::int64_t kVerifyBudget = 100'000'000;
+
+const std::map<std::string, Kind> kKinds{{"sites", Kind::site},
+                                         {"products", Kind::product},
+                                         {"devices", Kind::device},
+                                         {"accounts", Kind::account}};
+
+Response error(int status, const std::string& code, const std::string& message) {
+  const json::object o{{"error", {{"code", code}, {"message", message}}}};
+  return {status, kJson, json::serialize(o) + "\n", {}};
+}
+
+// Of an import that can't go on: its records stand as they are said or as they were, never between.
+Response half_done(int status, const std::string& code, const std::string& why,
+                   std::size_t written) {
+  if (written == 0) return error(status, code, why);
+  const json::object o{{"error",
+                        {{"code", code},
+                         {"message", why + "; " + std::to_string(written) +
+                                         " records are written, the others are as they were: "
+                                         "import it again"}}},
+                       {"written", written}};
+  return {status, kJson, json::serialize(o) + "\n", {}};
+}
+
+Response not_found() {
+  return error(404, "not_found", "no such record");
+}
+
+Response counted(std::size_t records, std::size_t changed) {
+  const json::object o{{"records", records}, {"changed", changed}};
+  return {200, kJson, json::serialize(o) + "\n", {}};
+}
+
+// Of what is stored, the same at every engine; changes with any of it, secrets too.
+std::string etag(const std::string& value) {
+  char text[24];
+  std::snprintf(text, sizeof text, "\"%016llx\"",
+                static_cast<unsigned long long>(protocol::link::hash_of(value)));
+  return text;
+}
+
+Response record(int status, const Key& key, const std::string& value) {
+  return {status, kJson, to_json(key, value) + "\n", {{"ETag", etag(value)}}};
+}
+
+// Runs f on the pool and comes back with its result, or its exception.
+template <class F>
+asio::awaitable<std::invoke_result_t<F>> elsewhere(asio::thread_pool& pool, F f) {
+  using T = std::invoke_result_t<F>;
+  const auto home = co_await asio::this_coro::executor;
+  auto initiate = [&pool, home](auto handler, F work) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    asio::post(pool, [shared, home, work = std::move(work)]() mutable {
+      std::exception_ptr failed;
+      auto result = std::make_shared<T>();
+      try {
+        *result = work();
+      } catch (...) {
+        failed = std::current_exception();
+      }
+      asio::post(home, [shared, failed, result] { (*shared)(failed, std::move(*result)); });
+    });
+  };
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>,
+                                          void(std::exception_ptr, T)>(
+      initiate, asio::use_awaitable, std::move(f));
+}
+
+// Others of this thread go first: an import is long, and devices are served here too.
+asio::awaitable<void> breathe() {
+  co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+}
+
+// Holds the one import that there may be at a time.
+class Busy {
+ public:
+  explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Busy() { flag_ = false; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+bool precondition_fails(const Request& r, const std::string* stored) {
+  const std::string match = r.header("if-match");
+  const std::string none = r.header("if-none-match");
+  if (!match.empty() && (stored == nullptr || (match != "*" && match != etag(*stored))))
+    return true;
+  return none == "*" && stored != nullptr;
+}
+
+void keep_credentials(Kind kind, const std::string& stored, Message& m) {
+  const auto old = message_of(kind, stored);
+  const auto keep = [&](auto& record) {
+    using T = std::remove_reference_t<decltype(record)>;
+    *record.mutable_credentials() = static_cast<const T&>(*old).credentials();
+  };
+  if (kind == Kind::device) keep(static_cast<pb::Device&>(m));
+  if (kind == Kind::account) keep(static_cast<pb::Account&>(m));
+}
+
+// What a device lists itself under.
+bool listed(const Request& r, const Key& key, const std::string& value) {
+  if (key.kind != Kind::device) return true;
+  pb::Device d;
+  if (!d.ParseFromString(value)) return false;
+  const std::string site = r.parameter("site");
+  const std::string product = r.parameter("product");
+  const bool any = r.parameter("enabled").empty();
+  return (site.empty() || d.site() == site) && (product.empty() || d.product() == product) &&
+         (any || enabled(d) == admin::flag(r, "enabled"));
+}
+
+}  // namespace
+
+RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options options)
+    : registry_(registry), feed_(feed), options_(std::move(options)) {
+  if (feed_.read_only()) options_.why_not = "the registry is a file: change it there";
+}
+
+void RegistryApi::add_to(admin::HttpServer& http) {
+  http.route_under_at_home("/api/v1/tenants",
+                           [this](Request r) { return on_tenants(std::move(r)); });
+  http.route_under_at_home(
+      "/api/v1/registry", [this](Request r) { return on_registry(std::move(r)); }, kImportMax);
+}
+
+RegistryApi::Place RegistryApi::place_of(const std::string& path) {
+  std::vector<std::string> parts;
+  const std::string rest = path.substr(std::string("/api/v1/tenants").size());
+  for (std::size_t at = 0; at < rest.size();) {
+    const std::size_t end = std::min(rest.find('/', at + 1), rest.size());
+    parts.push_back(rest.substr(at + 1, end - at - 1));
+    at = end;
+  }
+  Place p;
+  p.found = parts.size() <= 3;
+  if (!parts.empty()) p.tenant = parts[0];
+  if (parts.size() == 1) p.name = parts[0];
+  if (parts.size() < 2) return p;
+  const auto kind = kKinds.find(parts[1]);
+  p.found = p.found && kind != kKinds.end();
+  if (kind != kKinds.end()) p.kind = kind->second;
+  if (parts.size() == 3) p.name = parts[2];
+  const bool empty = p.tenant.empty() || (parts.size() == 3 && p.name.empty());
+  p.found = p.found && !empty;
+  return p;
+}
+
+RegistryApi::Answer RegistryApi::on_tenants(Request r) {
+  const Place place = place_of(r.path);
+  if (!place.found) co_return not_found();
+  if (!registry_.loaded())
+    co_return error(503, "unavailable", "the registry has not been read yet");
+  const bool one = !place.name.empty();
+  const std::string fault = admin::fault_of(r, parameters_of(r.method, one, place.kind));
+  if (!fault.empty()) co_return error(422, "invalid", fault);
+  if (r.method == "GET") {
+    if (one) co_return get(place);
+    co_return co_await list(place, std::move(r));
+  }
+  const bool patch = r.method == "PATCH";
+  const bool body = patch || r.method == "PUT";
+  if (!one || (!body && r.method != "DELETE"))
+    co_return error(405, "method_not_allowed", "GET, PUT, PATCH or DELETE of one, GET of all");
+  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+  const bool typed = admin::has_media_type(r, kJson) ||
+                     (patch && admin::has_media_type(r, "application/merge-patch+json"));
+  if (body && !typed)
+    co_return error(415, "unsupported_media_type", "Content-Type: application/json");
+  if (patch && registry_.find(place.text()) == nullptr) co_return not_found();
+  if (precondition_fails(r, registry_.find(place.text())))
+    co_return error(412, "precondition_failed", "it is not what you have seen");
+  if (body) co_return co_await put(place, std::move(r));
+  co_return co_await remove(place, std::move(r));
+}
+
+RegistryApi::Answer RegistryApi::on_registry(Request r) {
+  const std::string what = r.path.substr(std::string("/api/v1/registry").size());
+  const bool reads = r.method == "GET";
+  if (what.empty() && reads) co_return summary();
+  if (what != "/import" && what != "/export" && what != "/accept-loss" && what != "/restore")
+    co_return not_found();
+  if (reads != (what == "/export") || (!reads && r.method != "POST"))
+    co_return error(405, "method_not_allowed", what == "/export" ? "GET" : "POST");
+  const std::string fault = admin::fault_of(r, parameters_of_registry(what));
+  if (!fault.empty()) co_return error(422, "invalid", fault);
+  if (!registry_.loaded())
+    co_return error(503, "unavailable", "the registry has not been read yet");
+  if (what == "/export") co_return co_await export_all(std::move(r));
+  if (what == "/accept-loss") co_return co_await accept_loss();
+  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+  if (what == "/restore") co_return co_await restore();
+  co_return co_await import(std::move(r));
+}
+
+Response RegistryApi::summary() const {
+  json::object o{{"loaded", registry_.loaded()},
+                 {"reachable", feed_.reachable()},
+                 {"writable", options_.why_not.empty()},
+                 {"tenants", registry_.count(Kind::tenant)}};
+  const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
+  if (doubt) o["missing_in_store"] = doubt->missing.size();
+  for (const auto& [name, kind] : kKinds) o[name] = registry_.count(kind);
+  return {200, kJson, json::serialize(o) + "\n", {}};
+}
+
+// YAML that an import reads: each record is a line of JSON, so that two of them can be compared.
+RegistryApi::Answer RegistryApi::export_all(Request r) const {
+  const Secrets secrets = admin::flag(r, "secrets") ? Secrets::shown : Secrets::left_out;
+  std::string body = "tenants:\n";
+  std::vector<std::string> tenants;
+  const auto take_tenant = [&](const std::string& key, const std::string&) {
+    tenants.push_back(key);
+    return true;
+  };
+  std::string all = "t/";
+  std::string from;
+  co_await each(std::move(all), std::move(from), take_tenant);
+  if (tenants.empty()) body = "tenants: []\n";
+  for (const std::string& key : tenants) {
+    const std::string* value = registry_.find(key);
+    if (value == nullptr) continue;  // removed meanwhile
+    const std::string tenant(parse_key(key).tenant);
+    std::string line = to_json(parse_key(key), *value, secrets);
+    body += "- {" + line.substr(1, line.size() - 2);
+    for (const auto& [name, kind] : kKinds) {
+      body += ",\n  \"" + name + "\": [";
+      bool first = true;
+      const auto take = [&](const std::string& k, const std::string& v) {
+        body += std::string(std::exchange(first, false) ? "" : ",") + "\n    " +
+                to_json(parse_key(k), v, secrets);
+        return true;
+      };
+      std::string prefix = key_of(kind, tenant);
+      std::string after;
+      co_await each(std::move(prefix), std::move(after), take);
+      body += "]";
+    }
+    body += "}\n";
+  }
+  co_return Response{200, "application/yaml", std::move(body), {}};
+}
+
+// A loss of records that the guard does not believe in is what the operator wants.
+RegistryApi::Answer RegistryApi::accept_loss() {
+  const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
+  if (!doubt) co_return error(409, "nothing_missing", "no record is missing in the registry");
+  options_.guard->accept_loss();
+  feed_.when_fresh([] {});
+  const json::object o{{"removed", doubt->missing.size()}};
+  co_return Response{200, kJson, json::serialize(o) + "\n", {}};
+}
+
+// Can this record be without one that is not there?
+bool RegistryApi::is_orphan(const std::string& key, const std::string& value) const {
+  const Key k = parse_key(key);
+  const auto there = [&](Kind kind, const std::string& name) {
+    return registry_.find(key_of(kind, k.tenant, name)) != nullptr;
+  };
+  if (k.kind == Kind::tenant) return false;
+  if (!there(Kind::tenant, {})) return true;
+  pb::Device d;
+  if (k.kind != Kind::device || !d.ParseFromString(value)) return false;
+  return !there(Kind::site, d.site()) ||
+         (!d.product().empty() && !there(Kind::product, d.product()));
+}
+
+// Writes what is missing into the store again, as it was known last; but no device whose tenant or
+// site has been removed.
+RegistryApi::Answer RegistryApi::restore() {
+  const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
+  if (!doubt) co_return error(409, "nothing_missing", "no record is missing in the registry");
+  std::vector<Write> writes;
+  for (const std::string& key : doubt->missing) {
+    const std::string* value = registry_.find(key);
+    if (value != nullptr && !is_orphan(key, *value)) writes.push_back({key, *value, ""});
+  }
+  const Response good = counted(writes.size(), writes.size());
+  bool overtaken = false;
+  co_return co_await commit(std::move(writes), good, overtaken);
+}
+
+// Some at a time, with a breath between: `f` returns false when it has enough.
+template <class F>
+asio::awaitable<void> RegistryApi::each(std::string prefix, std::string after, F& f) const {
+  for (bool more = true; more;) {
+    more = false;
+    std::size_t seen = 0;
+    registry_.each(prefix, after, [&](const std::string& key, const std::string& value) {
+      after = key.substr(prefix.size());
+      if (!f(key, value)) return false;
+      more = ++seen == kAtOnce;
+      return !more;
+    });
+    if (more) co_await breathe();
+  }
+}
+
+// {"items":[…],"next":"NAME"}: `next` is where to go on with ?after=, absent at the end.
+RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
+  if (place.kind != Kind::tenant && registry_.find(key_of(Kind::tenant, place.tenant)) == nullptr)
+    co_return not_found();
+  const std::size_t limit = admin::number(r, "limit", kListDefault);
+  std::string items;
+  std::string last;
+  std::size_t count = 0;
+  bool more = false;
+  const auto take = [&](const std::string& k, const std::string& v) {
+    const Key key = parse_key(k);
+    if (!listed(r, key, v)) return true;
+    more = count == limit;
+    if (more) return false;
+    if (count++ != 0) items.append(",\n");
+    items.append(to_json(key, v));
+    last = key.kind == Kind::tenant ? key.tenant : key.name;
+    return true;
+  };
+  std::string prefix = place.kind == Kind::tenant ? "t/" : key_of(place.kind, place.tenant);
+  std::string after = r.parameter("after");
+  co_await each(std::move(prefix), std::move(after), take);
+  std::string body = "{\"items\":[" + items + "]";
+  if (more) body += ",\"next\":" + json::serialize(json::string(last));
+  co_return Response{200, kJson, body + "}\n", {}};
+}
+
+Response RegistryApi::get(const Place& place) const {
+  const std::string* value = registry_.find(place.text());
+  return value == nullptr ? not_found() : record(200, place.key(), *value);
+}
+
+// On another thread what takes long; what is there already is looked up here first.
+asio::awaitable<RegistryApi::Prepared> RegistryApi::prepare(std::shared_ptr<Work> work,
+                                                            asio::thread_pool& pool) {
+  auto out = std::make_shared<Prepared>();
+  const std::vector<Said>& said = work->said;
+  const auto take = [&](const std::string& key) {
+    const std::string* v = registry_.find(key);
+    if (v != nullptr) out->before.emplace(key, *v);
+    return v;
+  };
+  const auto take_places = [&](const Key& key, const pb::Device& d) {
+    take(key_of(Kind::site, key.tenant, d.site()));
+    take(key_of(Kind::product, key.tenant, d.product()));
+  };
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    if (i % kAtOnce == kAtOnce - 1) co_await breathe();
+    const Said& s = said[i];
+    if (work->options.only != nullptr && !work->options.only->contains(s.key)) continue;
+    const Key key = parse_key(s.key);
+    const std::string* stored = take(s.key);
+    take(key_of(Kind::tenant, key.tenant));
+    if (key.kind == Kind::account) {
+      for (const std::string& site : static_cast<const pb::Account&>(*s.message).sites())
+        take(key_of(Kind::site, key.tenant, site));
+    }
+    if (key.kind != Kind::device) continue;
+    take_places(key, static_cast<const pb::Device&>(*s.message));
+    pb::Device d;
+    if (stored != nullptr && d.ParseFromString(*stored)) take_places(key, d);
+  }
+  auto write = [work, out] {
+    const auto find = [&](std::string_view key) -> const std::string* {
+      const auto it = out->before.find(key);
+      return it == out->before.end() ? nullptr : &it->second;
+    };
+    std::vector<Write> writes = to_writes(work->said, find, work->options);
+    for (Write& w : writes) {
+      const std::string* before = find(w.key);
+      w.expected = before != nullptr ? *before : std::string();
+    }
+    return writes;
+  };
+  out->writes = co_await elsewhere(pool, std::move(write));
+  co_return std::move(*out);
+}
+
+// What would be different, of the first hundred records.
+asio::awaitable<Response> RegistryApi::changes_of(std::size_t records, Prepared prepared) {
+  auto p = std::make_shared<Prepared>(std::move(prepared));
+  auto work = [p, records] {
+    json::array changes;
+    for (std::size_t i = 0; i < p->writes.size() && i < kShownMax; ++i) {
+      const Write& w = p->writes[i];
+      const auto before = p->before.find(w.key);
+      changes.push_back(difference(w.key, before != p->before.end() ? &before->second : nullptr,
+                                   w.value ? &*w.value : nullptr));
+    }
+    const json::object o{
+        {"records", records}, {"changed", p->writes.size()}, {"changes", std::move(changes)}};
+    return Response{200, kJson, json::serialize(o) + "\n", {}};
+  };
+  co_return co_await elsewhere(hashing_, std::move(work));
+}
+
+// A change that somebody else's comes between is made anew, of what is there then: who has not said
+// If-Match wants it whatever was there.
+template <class F>
+RegistryApi::Answer RegistryApi::until_it_fits(const Request& r, F once) {
+  const bool conditional = !r.header("if-match").empty() || !r.header("if-none-match").empty();
+  for (int left = conditional ? 1 : kTries;; --left) {
+    bool overtaken = false;
+    Response answer = co_await once(overtaken);
+    if (!overtaken || left <= 1) co_return answer;
+  }
+}
+
+RegistryApi::Answer RegistryApi::put(Place place, Request r) {
+  const auto once = [&](bool& overtaken) { return put_once(place, r, overtaken); };
+  co_return co_await until_it_fits(r, once);
+}
+
+// What it was when it was asked for (If-Match, and secrets that are kept) is what is replaced. PUT
+// replaces all but the credentials, which go only where it names them; PATCH what it names.
+RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, bool& overtaken) {
+  const std::string* stored = registry_.find(place.text());
+  if (stored == nullptr && r.method == "PATCH") co_return not_found();
+  const std::string seen = stored != nullptr ? *stored : std::string();
+  std::string why;
+  try {
+    auto work = work_of(false);
+    std::vector<Said>& said = work->said;
+    json::object patch = parse_object(r.body);
+    if (r.method == "PATCH") {
+      said.push_back({place.text(), merged(place.kind, seen, patch, false), 0});
+    } else {
+      said.push_back({place.text(), from_json(place.kind, r.body), 0});
+      if (!seen.empty() && !patch.contains("credentials"))
+        keep_credentials(place.kind, seen, *said[0].message);
+    }
+    Prepared p = co_await prepare(std::move(work), hashing_);
+    const bool dry_run = admin::flag(r, "dry_run");
+    if (dry_run) co_return co_await changes_of(1, std::move(p));
+    if (p.writes.empty()) co_return record(200, place.key(), seen);
+    Response good = record(seen.empty() ? 201 : 200, place.key(), *p.writes[0].value);
+    co_return co_await commit(std::move(p.writes), std::move(good), overtaken);
+  } catch (const BadRecord& e) {
+    why = e.what();
+  }
+  co_return error(422, "invalid", why);
+}
+
+RegistryApi::Answer RegistryApi::remove(Place place, Request r) {
+  const auto once = [&](bool& overtaken) { return remove_once(place, r, overtaken); };
+  co_return co_await until_it_fits(r, once);
+}
+
+RegistryApi::Answer RegistryApi::remove_once(const Place& place, const Request& r,
+                                             bool& overtaken) {
+  if (registry_.find(place.text()) == nullptr) co_return not_found();
+  const std::string confined = confined_to(place);
+  if (!confined.empty())
+    co_return error(409, "in_use",
+                    "'" + confined + "' is confined to it: take it out of that account's sites");
+  const bool recursive = admin::flag(r, "recursive");
+  std::vector<Write> writes = co_await removal_of(place, recursive);
+  if (writes.size() > 1 && !recursive)
+    co_return error(409, "in_use",
+                    "'" + writes[0].key.substr(2) + "' needs it; ?recursive=true removes both");
+  if (admin::flag(r, "dry_run")) {
+    Prepared p;
+    for (const Write& w : writes) {
+      if (const std::string* v = registry_.find(w.key)) p.before.emplace(w.key, *v);
+    }
+    const std::size_t count = writes.size();
+    p.writes = std::move(writes);
+    co_return co_await changes_of(count, std::move(p));
+  }
+  Response gone;
+  gone.status = 204;
+  co_return co_await commit(std::move(writes), std::move(gone), overtaken);
+}
+
+// The account that names this site; empty: none. Without it the account would be one of all sites,
+// or of one that comes later by the same name.
+std::string RegistryApi::confined_to(const Place& place) const {
+  std::string found;
+  if (place.kind != Kind::site) return found;
+  registry_.each(key_of(Kind::account, place.tenant), {},
+                 [&](const std::string& key, const std::string& value) {
+                   pb::Account a;
+                   if (!a.ParseFromString(value)) return true;
+                   const auto& sites = a.sites();
+                   if (std::find(sites.begin(), sites.end(), place.name) != sites.end())
+                     found = key.substr(2);
+                   return found.empty();
+                 });
+  return found;
+}
+
+// It and what can't be without it, the innermost first; of these only one where the answer is no.
+asio::awaitable<std::vector<Write>> RegistryApi::removal_of(Place place, bool recursive) const {
+  std::vector<Write> out;
+  const auto uses = [&](const std::string& key, const std::string& value) {
+    if (place.kind == Kind::tenant) return true;
+    pb::Device d;
+    return parse_key(key).kind == Kind::device && d.ParseFromString(value) &&
+           (place.kind == Kind::site ? d.site() : d.product()) == place.name;
+  };
+  const auto take = [&](const std::string& key, const std::string& value) {
+    if (!uses(key, value)) return true;
+    out.push_back({key, std::nullopt, std::nullopt});
+    return recursive;
+  };
+  std::vector<Kind> inside;
+  if (place.kind == Kind::tenant) inside = {Kind::device, Kind::account, Kind::product, Kind::site};
+  if (place.kind == Kind::site || place.kind == Kind::product) inside = {Kind::device};
+  for (const Kind kind : inside) {
+    std::string prefix = key_of(kind, place.tenant);
+    std::string after;
+    co_await each(std::move(prefix), std::move(after), take);
+  }
+  const std::string* stored = registry_.find(place.text());
+  out.push_back({place.text(), std::nullopt,
+                 stored != nullptr ? std::optional(*stored) : std::optional(std::string())});
+  co_return out;
+}
+
+RegistryApi::Answer RegistryApi::import(Request r) {
+  const bool csv = admin::has_media_type(r, "text/csv");
+  if (!csv && !admin::has_media_type(r, "application/yaml"))
+    co_return error(415, "unsupported_media_type", "text/csv or application/yaml");
+  if (importing_) co_return error(503, "busy", "another import is under way");
+  const Busy busy(importing_);
+  std::string why;
+  try {
+    auto text = std::make_shared<std::string>(std::move(r.body));
+    auto parse = [text, csv] {
+      std::vector<Said> said = csv ? parse_csv(*text) : parse_yaml(*text);
+      text->clear();
+      text->shrink_to_fit();
+      return said;
+    };
+    auto work = work_of(true);
+    work->options.replace = admin::flag(r, "replace");
+    work->said = co_await elsewhere(imports_, std::move(parse));
+    Prepared p = co_await prepare(work, imports_);
+    if (admin::flag(r, "dry_run")) {
+      const std::string conflict = co_await conflict_in(p.writes);
+      if (!conflict.empty()) co_return error(409, "conflict", conflict);
+      co_return co_await changes_of(work->said.size(), std::move(p));
+    }
+    co_return co_await write_import(work, std::move(p.writes));
+  } catch (const BadRecord& e) {
+    why = e.what();
+  }
+  co_return error(422, "invalid", why);
+}
+
+// What somebody else has changed meanwhile is made anew of what is there then; the rest goes on as
+// it was made.
+RegistryApi::Answer RegistryApi::write_import(std::shared_ptr<Work> work,
+                                              std::vector<Write> writes) {
+  std::size_t written = 0;
+  std::string why;
+  for (int left = kTries; !writes.empty(); --left) {
+    const std::string conflict = co_await conflict_in(writes);
+    if (!conflict.empty()) co_return half_done(409, "conflict", conflict, written);
+    const RegistryFeed::Outcome o = co_await feed_.write(writes);
+    written += o.written;
+    if (o.what == RegistryFeed::Outcome::done) break;
+    if (o.what == RegistryFeed::Outcome::unavailable)
+      co_return half_done(503, "unavailable", o.why, written);
+    if (left <= 1) co_return half_done(409, "conflict", o.why, written);
+    writes.erase(writes.begin(), writes.begin() + static_cast<std::ptrdiff_t>(o.written));
+    try {
+      co_await make_anew(work, writes);
+    } catch (const BadRecord& e) {  // its site is gone, say
+      why = e.what();
+    }
+    if (!why.empty()) co_return half_done(409, "conflict", why, written);
+  }
+  co_return counted(work->said.size(), written);
+}
+
+// Those of `writes` whose records have changed since they were made.
+asio::awaitable<void> RegistryApi::make_anew(std::shared_ptr<Work> work,
+                                             std::vector<Write>& writes) {
+  std::set<std::string, std::less<>> changed;
+  std::vector<Write> left;
+  for (Write& w : writes) {
+    const std::string* now = registry_.find(w.key);
+    const bool same = w.expected.value_or("") == (now != nullptr ? *now : std::string());
+    if (same) {
+      left.push_back(std::move(w));
+    } else {
+      changed.insert(w.key);
+    }
+  }
+  work->options.only = &changed;
+  Prepared p = co_await prepare(work, imports_);
+  work->options.only = nullptr;
+  // A record is written behind what it needs: as they stand in the file.
+  std::map<std::string, Write, std::less<>> by_key;
+  for (Write& w : left) by_key.emplace(w.key, std::move(w));
+  for (Write& w : p.writes) by_key.insert_or_assign(w.key, std::move(w));
+  writes.clear();
+  for (const Said& s : work->said) {
+    if (const auto it = by_key.find(s.key); it != by_key.end())
+      writes.push_back(std::move(it->second));
+  }
+}
+
+std::shared_ptr<RegistryApi::Work> RegistryApi::work_of(bool import) const {
+  auto work = std::make_shared<Work>();
+  work->verify_left = kVerifyBudget;
+  work->options.hashing = {options_.iterations, import ? &work->verify_left : nullptr};
+  work->options.known_sites = true;
+  return work;
+}
+
+// Which log-in two would have; empty: none.
+asio::awaitable<std::string> RegistryApi::conflict_in(const std::vector<Write>& writes) const {
+  std::set<std::string_view> coming;
+  for (const Write& w : writes) coming.insert(w.key);
+  std::map<std::string, std::string_view> taken;
+  std::size_t looked_at = 0;
+  for (const Write& w : writes) {
+    if (++looked_at % kAtOnce == 0) co_await breathe();
+    const Key key = parse_key(w.key);
+    if (!w.value || (key.kind != Kind::device && key.kind != Kind::account)) continue;
+    const auto m = message_of(key.kind, *w.value);
+    const std::string holder = registry_.holder_of(w.key, *m);
+    if (!holder.empty() && !coming.contains(holder))
+      co_return "'" + holder.substr(2) + "' has a credential of '" + w.key.substr(2) + "'";
+    for (const std::string& login : logins_of(key, *m)) {
+      const auto [it, fresh] = taken.try_emplace(login, w.key);
+      if (!fresh && it->second != w.key)
+        co_return "'" + std::string(it->second.substr(2)) + "' and '" + w.key.substr(2) +
+            "' have the same credential";
+    }
+  }
+  co_return std::string();
+}
+
+RegistryApi::Answer RegistryApi::commit(std::vector<Write> writes, Response good, bool& overtaken) {
+  const std::string conflict = co_await conflict_in(writes);
+  if (!conflict.empty()) co_return error(409, "conflict", conflict);
+  const RegistryFeed::Outcome o = co_await feed_.write(std::move(writes));
+  overtaken = o.what == RegistryFeed::Outcome::unexpected;
+  if (o.what == RegistryFeed::Outcome::unexpected) co_return error(409, "conflict", o.why);
+  if (o.what == RegistryFeed::Outcome::unavailable) co_return error(503, "unavailable", o.why);
+  co_return good;
+}
+
+}  // namespace berth::gateway::registry

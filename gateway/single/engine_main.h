@@ -1,0 +1,8 @@
+// The engine child of a supervised gateway: `berth engine-child`, started by the supervisor only.
+#pragma once
+
+#include "gateway/config/config.h"
+
+namespace berth::gateway {
+int run_engine_child(const Config& config);
+}

@@ -1,0 +1,52 @@
+// The engine of `--single-process`: joined to a single edge shard by direct calls, to several by
+// links within the process (their threads differ). Everything on shard 0's thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+
+#include "gateway/config/config.h"
+#include "gateway/engine/engine_shard.h"
+#include "gateway/link/link_set.h"
+#include "gateway/node/edge_shards.h"
+#include "gateway/node/sample_sender.h"
+#include "session/rocks_store.h"
+
+namespace berth::gateway {
+
+class InProcessEngine {
+ public:
+  struct Events {
+    std::function<void()> ready;       // devices may come
+    std::function<void()> store_lost;  // another gateway has taken the store
+  };
+  // Throws as make_engine().
+  InProcessEngine(boost::asio::io_context& io, const Config& config, runtime::EdgeShards& edges,
+                  const registry::Registry* registry, Events events);
+  ~InProcessEngine();
+
+  void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
+  bool store_healthy() const { return engine_->store_healthy(); }
+  void review_registry(const session::Concerned& who) { engine_->review_registry(who); }
+  SampleSender::Figures figures();
+  void close();
+
+ private:
+  void join_directly(boost::asio::io_context& io, const Config& config);
+  void join_by_links(boost::asio::io_context& io, const Config& config);
+  void make(boost::asio::io_context& io, const Config& config, std::vector<std::uint64_t> ids,
+            link::EdgePort& edge);
+  void on_attached_all();
+
+  runtime::EdgeShards& edges_;
+  const registry::Registry* registry_;
+  Events events_;
+  metrics::EngineProbe probe_;
+  session::StoreCondition condition_;
+  link::LinkSet links_;
+  std::unique_ptr<engine::EngineShard> engine_;
+  std::size_t attached_ = 0;
+};
+
+}  // namespace berth::gateway

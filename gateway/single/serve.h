@@ -1,0 +1,11 @@
+// `berth serve`: composition of one gateway, in one process or as edge with an engine child.
+#pragma once
+
+#include "gateway/config/config.h"
+
+namespace berth::gateway {
+
+// Runs until SIGTERM or SIGINT. Returns the exit code.
+int serve(const Config& config);
+
+}  // namespace berth::gateway

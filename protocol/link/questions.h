@@ -1,0 +1,51 @@
+// Questions of an edge to an engine and their answers (frames since version 5 of the link).
+//
+//   ask    := number kind:u8 limit_ms bytes*    edge -> engine; number: of the edge and link
+//   answer := number error:u8 bytes*            engine -> edge
+//
+// Numbers are varints; the bytes are the rest of the frame, and the kind defines them. A frame is
+// no part of a turn: an answer may reach the edge before steps that the engine has made earlier.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace berth::protocol::link {
+
+inline constexpr std::size_t kQuestionMax = 64 * 1024;  // bytes
+inline constexpr std::size_t kAnswerMax = 1024 * 1024;
+inline constexpr std::size_t kQuestionsMax = 64;  // of a link that wait for their answer
+
+// Numbers are on the link: append only.
+enum class AskKind : std::uint8_t {
+  echo = 1  // answered with the same bytes
+};
+
+enum class AskError : std::uint8_t {
+  none = 0,
+  unknown_kind = 1,  // the engine does not know such questions
+  too_large = 2,     // the question, or its answer
+  too_many = 3,      // as many as may wait do
+  too_late = 4,      // no answer within the time limit
+  not_serving = 5,   // no engine serves the partition
+  link_lost = 6,     // the engine may or may not have done what was asked
+  old_engine = 7,    // of a release before version 5
+  failed = 8         // the engine has tried; `bytes` say what is wrong, for people
+};
+const char* name_of(AskError error);
+
+struct Question {
+  AskKind kind{};
+  std::uint32_t limit_ms = 0;  // after that nobody waits for the answer
+  std::string bytes;
+};
+
+void put_ask(std::string& out, std::uint64_t number, const Question& q);
+bool get_ask(std::string_view in, std::uint64_t& number, Question& q);
+void put_answer(std::string& out, std::uint64_t number, AskError error, std::string_view bytes);
+bool get_answer(std::string_view in, std::uint64_t& number, AskError& error,
+                std::string_view& bytes);
+
+}  // namespace berth::protocol::link
