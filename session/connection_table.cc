@@ -25,14 +25,6 @@ void ConnectionTable::add_links_through(std::uint32_t link) {
   channels_.resize(link + 1);
 }
 
-Channel* ConnectionTable::find(base::ConnId conn) {
-  if (conn.link() >= channels_.size()) return nullptr;
-  const auto& slots = channels_[conn.link()];
-  if (conn.local_slot() >= slots.size()) return nullptr;
-  Channel* ch = slots[conn.local_slot()].get();
-  return ch != nullptr && ch->conn == conn ? ch : nullptr;
-}
-
 Channel& ConnectionTable::make(base::ConnId conn) {
   auto& slots = channels_.at(conn.link());
   if (conn.local_slot() >= slots.size()) slots.resize(conn.local_slot() + 1);

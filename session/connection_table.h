@@ -39,7 +39,13 @@ class ConnectionTable final : private Room {
   }
 
   // Null: not known (any more).
-  Channel* find(base::ConnId conn);
+  Channel* find(base::ConnId conn) {
+    if (conn.link() >= channels_.size()) return nullptr;
+    const auto& slots = channels_[conn.link()];
+    if (conn.local_slot() >= slots.size()) return nullptr;
+    Channel* ch = slots[conn.local_slot()].get();
+    return ch != nullptr && ch->conn == conn ? ch : nullptr;
+  }
   // REQUIRES: the slot is free (the edge reuses a slot only after Effects::release()).
   Channel& make(base::ConnId conn);
   // find() does not find it any more.

@@ -27,16 +27,6 @@ void SessionTable::rekey(Session& s, std::string key) {
   by_client_.insert(&s);
 }
 
-Session* SessionTable::by_id(base::SessionId id) const {
-  const auto it = by_id_.find(id.value);
-  return it == by_id_.end() ? nullptr : *it;
-}
-
-Session* SessionTable::by_client(std::string_view client_id) const {
-  const auto it = by_client_.find(client_id);
-  return it == by_client_.end() ? nullptr : *it;
-}
-
 Session& SessionTable::make(std::string_view client_id, base::SessionId id) {
   auto owned = std::make_unique<Session>();
   Session& s = *owned;

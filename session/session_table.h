@@ -45,8 +45,14 @@ class SessionTable final : private Room {
   void count_subscriptions(std::int64_t n) { subscriptions_ += static_cast<std::uint64_t>(n); }
 
   // Null: there is none.
-  Session* by_id(base::SessionId id) const;
-  Session* by_client(std::string_view client_id) const;
+  Session* by_id(base::SessionId id) const {
+    const auto it = by_id_.find(id.value);
+    return it == by_id_.end() ? nullptr : *it;
+  }
+  Session* by_client(std::string_view client_id) const {
+    const auto it = by_client_.find(client_id);
+    return it == by_client_.end() ? nullptr : *it;
+  }
   Session& make(std::string_view client_id, base::SessionId id);
   void erase(Session& s);
   // With another client key: of the same client, now that its user is known.
