@@ -138,6 +138,9 @@ class Broker {
     core_.retained_delivery.remove(std::move(filters), now);
   }
 
+  // -- what happens to sessions; `o` outlives the Broker.
+  void watch_sessions(SessionEvents& o) { core_.sessions.watch(o); }
+
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
   // it; batches commit in order, committed() is called once for each.
   std::shared_ptr<const Batch> seal() { return core_.commits.seal(); }

@@ -102,7 +102,7 @@ bool MqttFront::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   d.packet_id = a.packet_id;
   if (f.type() == PacketType::pubrec) {
     if (e != nullptr && e->qos == 2 && static_cast<std::uint8_t>(a.reason) >= 0x80) {
-      queues_.finish(s, seq);  // 4.3.3: refused, no PUBREL
+      queues_.finish(s, seq, Finished::refused);  // 4.3.3: no PUBREL
     } else {
       d.reply_type = PacketType::pubrel;
       const bool known = e != nullptr && e->qos == 2 && e->state != EntryState::done;
@@ -115,7 +115,7 @@ bool MqttFront::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
     const bool pubcomp = f.type() == PacketType::pubcomp && e->state == EntryState::released;
     if (puback || pubcomp) {
       ++probe_.acked;
-      queues_.finish(s, seq);
+      queues_.finish(s, seq, Finished::acknowledged);
     }
   }
   if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);

@@ -430,7 +430,7 @@ bool ParkFront::on_received(Channel& ch, std::uint32_t id, base::Instant now) {
   const std::size_t before = commits_.writes();
   if (e != nullptr && e->state == EntryState::sent) {
     ++probe_.acked;
-    queues_.finish(s, seq);
+    queues_.finish(s, seq, Finished::acknowledged);
   }
   if (!s.persistent()) cookies_.changed(ch, CookieSlot::volatile_state);
   if (commits_.writes() != before) {

@@ -103,7 +103,7 @@ void DeliveryQueues::drop_entry(Session& s, std::uint64_t seq) {
   q.dropped_seq = seq;
   OutEntry* e = entry_at(s, seq);
   if (e != nullptr) {
-    finish(s, seq);
+    finish(s, seq, Finished::dropped);
     trim(s);
     return;
   }
@@ -226,7 +226,7 @@ bool DeliveryQueues::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::
   const bool again = seq <= ch.resend_through;
   q.sent_seq = seq;
   if (e->state == EntryState::released && ch.park) {  // of when it spoke MQTT
-    finish(s, seq);
+    finish(s, seq, Finished::acknowledged);
     return true;
   }
   if (e->state == EntryState::released) {  // 4.4: PUBREL again
@@ -240,14 +240,14 @@ bool DeliveryQueues::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::
   const MessageView m = e->message->view();
   if (seq <= q.check_through && !gate_.may_hear(ch, m.topic)) {
     ++probe_.drop_not_authorized;
-    finish(s, seq);
+    finish(s, seq, Finished::denied);
     return true;
   }
   // After the death of edge and engine together nobody knows how far the connection had come. What
   // has expired meanwhile may not have been sent in time, so it is not sent (I7).
   if (again && seq > q.sent_surely && m.expires_at <= messages_at(now)) {
     ++probe_.drop_expired;
-    finish(s, seq);
+    finish(s, seq, Finished::expired);
     return true;
   }
   if (ch.port->deliver(ch, m, e->qos, e->retain, again, packet_id_of(seq), e->ids.get(), now)) {
@@ -260,7 +260,7 @@ bool DeliveryQueues::pump_one(Session& s, Channel& ch, std::uint64_t seq, base::
       e->message = {};
     }
   } else {
-    finish(s, seq);
+    finish(s, seq, m.expires_at <= messages_at(now) ? Finished::expired : Finished::unsendable);
   }
   return true;
 }
@@ -332,9 +332,10 @@ void DeliveryQueues::read_again() {
   }
 }
 
-void DeliveryQueues::finish(Session& s, std::uint64_t seq) {
+void DeliveryQueues::finish(Session& s, std::uint64_t seq, Finished how) {
   OutEntry& e = *entry_at(s, seq);
   Outbox& o = *s.outbox;
+  sessions_.finished(s, e, how);
   if (e.state == EntryState::sent || e.state == EntryState::released) --o.inflight;
   e.state = EntryState::done;
   if (e.message) o.bytes -= std::min(o.bytes, e.message->size());
@@ -403,7 +404,7 @@ void DeliveryQueues::segment_expired(base::ConnId conn, std::uint64_t tag, base:
   if (s != nullptr && s->channel == ch && tag >= s->flow().first_seq && tag <= s->flow().sent_seq) {
     OutEntry* e = entry_at(*s, tag);
     if (e == nullptr) return expired_.push_back({conn, tag});  // loaded() goes on
-    if (e->state == EntryState::sent) finish(*s, tag);
+    if (e->state == EntryState::sent) finish(*s, tag, Finished::expired);
     if (!s->persistent()) cookies_.changed(*ch, CookieSlot::volatile_state);
     pump(*s, now);
   }

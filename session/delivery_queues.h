@@ -71,7 +71,7 @@ class DeliveryQueues final : private Room {
   // wake-up.
   void read_again();
   // The delivery is over: acknowledged, refused or dropped. REQUIRES: the entry is in memory.
-  void finish(Session& s, std::uint64_t seq);
+  void finish(Session& s, std::uint64_t seq, Finished how);
   // PUBREC came: durable before the PUBREL leaves.
   void release(Session& s, OutEntry& e, std::uint64_t seq);
   // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.

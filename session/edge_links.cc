@@ -98,11 +98,9 @@ void EdgeLinks::let_go(Channel& ch) {
     replay_.orphans()[{connections_.edge_of(ch.conn), ch.conn.local().packed()}] =
         std::move(*ch.applied);
   }
-  Session* s = std::exchange(ch.session, nullptr);
+  Session* const s = ch.session;
   if (s == nullptr) return;
-  s->channel = nullptr;
-  s->limbo = true;
-  sessions_.count_online(*s, -1);
+  sessions_.offline(*s, Offline::edge_lost);
   s->outbox.reset();
   if (!s->received) return;
   for (auto& [id, received] : *s->received) received.effective = false;  // nor PUBREC, perhaps

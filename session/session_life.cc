@@ -87,21 +87,14 @@ void SessionLife::take_over(Session& s, const Channel& by, base::Instant now) {
     if (old.live() && !old.clean_disconnect) events::edge_closed(old, *old.closed);
     old.state = Channel::State::closing;
   }
-  old.session = nullptr;
-  s.channel = nullptr;
-  sessions_.count_online(s, -1);
+  sessions_.offline(s, Offline::taken_over);
   s.end_stay();
   wills_.settle(s, end, now);
   go_offline(s, now);
 }
 
 void SessionLife::bind(Channel& ch, Session& s) {
-  BERTH_ASSERT(s.channel == nullptr);
-  s.channel = &ch;
-  s.limbo = false;
-  ch.session = &s;
-  if (ch.scope) sessions_.join_account(s, ch.scope->site());
-  sessions_.count_online(s, 1);
+  sessions_.online(s, ch);
 }
 
 void SessionLife::apply_connect(Channel& ch, Session& s, base::Instant now) {
@@ -219,13 +212,14 @@ void SessionLife::finish_close(base::ConnId conn, CloseReason cause, base::Insta
 
 // The session's side of the end of a connection.
 void SessionLife::detach(Channel& ch, CloseReason cause, base::Instant now) {
-  Session* s = std::exchange(ch.session, nullptr);
+  Session* const s = ch.session;
   ch.state = Channel::State::closing;
   if (s == nullptr) return;
-  BERTH_ASSERT(s->channel == &ch);
-  s->channel = nullptr;
-  sessions_.count_online(*s, -1);
-  connection_ended(*s, wills_.known_end(ch, cause), now);
+  const EndBy end = wills_.known_end(ch, cause);
+  sessions_.offline(*s, end == EndBy::disconnect ? Offline::disconnect
+                        : end == EndBy::device   ? Offline::device
+                                                 : Offline::us);
+  connection_ended(*s, end, now);
 }
 
 void SessionLife::connection_ended(Session& s, EndBy end, base::Instant now) {
@@ -296,9 +290,7 @@ void SessionLife::remove_session(Session& s, const char* why, base::Instant now)
   if (Channel* ch = s.channel; ch != nullptr) {
     const WorksFor scope = works_for(ch->conn);
     clients_.fail(*ch, Reason::administrative_action, CloseReason::policy, why);
-    ch->session = nullptr;
-    s.channel = nullptr;
-    sessions_.count_online(s, -1);
+    sessions_.offline(s, Offline::removed);
   }
   end_session(s, heard ? WillOf::published : WillOf::dropped, now);
 }

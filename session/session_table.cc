@@ -97,6 +97,25 @@ void SessionTable::leave_account(Session& s) {
   s.account = nullptr;
 }
 
+void SessionTable::online(Session& s, Channel& ch) {
+  BERTH_ASSERT(s.channel == nullptr && ch.session == nullptr);
+  s.channel = &ch;
+  s.limbo = false;
+  ch.session = &s;
+  if (ch.scope) join_account(s, ch.scope->site());
+  count_online(s, 1);
+  for (SessionEvents* o : observers_) o->online(s);
+}
+
+void SessionTable::offline(Session& s, Offline cause) {
+  BERTH_ASSERT(s.channel != nullptr && s.channel->session == &s);
+  s.channel->session = nullptr;
+  s.channel = nullptr;
+  s.limbo = cause == Offline::edge_lost;
+  count_online(s, -1);
+  for (SessionEvents* o : observers_) o->offline(s, cause);
+}
+
 void SessionTable::count_online(Session& s, int change) {
   online_ = change > 0 ? online_ + 1 : online_ - 1;
   if (s.account != nullptr) s.account->count(&Usage::connections, change);

@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "session/context.h"
 #include "session/core_types.h"
 #include "session/holdings.h"
 #include "session/session.h"
+#include "session/session_events.h"
 #include "session/tenant_usage.h"
 
 namespace berth::session {
@@ -63,17 +65,29 @@ class SessionTable final : private Room {
   void hold_will(Will& w, const Session& s);
   // From now on it counts for the account of `site`; unless its client is not registered.
   void join_account(Session& s, std::string_view site);
-  void count_online(Session& s, int change);
+  // The only places where a session gets and loses its connection; observers hear of it.
+  // REQUIRES: offline, and the channel has no session.
+  void online(Session& s, Channel& ch);
+  // REQUIRES: online. Afterwards neither knows the other.
+  void offline(Session& s, Offline cause);
+  // An entry of its queue is finished, and is about to be forgotten.
+  void finished(const Session& s, const OutEntry& entry, Finished how) {
+    for (SessionEvents* o : observers_) o->finished(s, entry, how);
+  }
+  // From now on; `o` outlives the core.
+  void watch(SessionEvents& o) { observers_.push_back(&o); }
   void count_queue(Session& s, std::int64_t bytes);
 
  private:
   void hold_again(Session& s, std::string_view principal);
   void leave_account(Session& s);
+  void count_online(Session& s, int change);
 
   TenantUsage& usage_;
   Holdings& holdings_;
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
+  std::vector<SessionEvents*> observers_;
   std::uint64_t next_session_ = 1;
   std::uint64_t queued_now_ = 0;
   std::uint64_t queued_bytes_now_ = 0;

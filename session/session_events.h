@@ -1,0 +1,43 @@
+// What happens to sessions, for whoever follows them (presence, outcomes of commands). Called on the
+// shard's thread in the middle of a call into the core: an observer notes what it is told and calls
+// no room. What it is told is not durable yet: it may be told again by the engine after us.
+#pragma once
+
+#include <cstdint>
+
+#include "session/session.h"
+
+namespace berth::session {
+
+// Why a session has no connection any more.
+enum class Offline : std::uint8_t {
+  disconnect,  // the device said so
+  device,      // the device otherwise: closed, silent, broke the protocol
+  us,          // the gateway: drain, engine absent, edge gone
+  taken_over,  // another connection has the session
+  removed,     // the registry has removed its device, or has it elsewhere
+  edge_lost,   // its edge is out of reach; the connection may well be alive
+};
+
+// What has become of a message that stood in a session's queue.
+enum class Finished : std::uint8_t {
+  acknowledged,  // PUBACK, PUBCOMP, RECEIVED
+  refused,       // PUBREC with an error
+  dropped,       // for a newer one: the queue was full
+  denied,        // its rights are gone
+  expired,       // its Message Expiry or deadline has passed
+  unsendable,    // too large for the device, or of another protocol
+};
+
+class SessionEvents {
+ public:
+  virtual void online(const Session& s) = 0;
+  virtual void offline(const Session& s, Offline cause) = 0;
+  // `entry` still has its QoS; its message where the session's queue had it in memory.
+  virtual void finished(const Session& s, const OutEntry& entry, Finished how) = 0;
+
+ protected:
+  ~SessionEvents() = default;
+};
+
+}  // namespace berth::session

@@ -1,0 +1,102 @@
+// What observers of sessions hear (session_events.h): one online(), one offline() with its cause,
+// one finished() for each entry that leaves a queue.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/world.h"
+
+namespace berth::test {
+namespace {
+
+using session::Finished;
+using session::Offline;
+using session::OutEntry;
+using session::Session;
+
+class Notes final : public session::SessionEvents {
+ public:
+  void online(const Session& s) override { said.push_back("online " + s.client_id); }
+  void offline(const Session& s, Offline cause) override {
+    said.push_back("offline " + s.client_id + " " + std::to_string(static_cast<int>(cause)));
+  }
+  void finished(const Session& s, const OutEntry& e, Finished how) override {
+    said.push_back("finished " + s.client_id + " " + std::to_string(static_cast<int>(how)) + " " +
+                   std::to_string(e.qos));
+  }
+  std::vector<std::string> said;
+};
+
+std::string offline(const char* client, Offline cause) {
+  return std::string("offline ") + client + " " + std::to_string(static_cast<int>(cause));
+}
+std::string finished(const char* client, Finished how, int qos) {
+  return std::string("finished ") + client + " " + std::to_string(static_cast<int>(how)) + " " +
+         std::to_string(qos);
+}
+
+using Strings = std::vector<std::string>;
+
+struct Watched {
+  Watched() { w.broker().watch_sessions(notes); }
+  Strings take() { return std::exchange(notes.said, {}); }
+  World w;
+  Notes notes;
+};
+
+ConnectOptions stored(const char* id) {
+  return {.client_id = id, .clean = false, .properties = expiry(600)};
+}
+
+TEST(SessionEvents, OnceForEachConnectionWithItsCause) {
+  Watched x;
+  const int a = x.w.open_connected(stored("a"));
+  EXPECT_EQ(x.take(), (Strings{"online a"}));
+  const int b = x.w.open_connected(stored("a"));
+  EXPECT_EQ(x.take(), (Strings{offline("a", Offline::taken_over), "online a"}));
+  x.w.close(a);
+  EXPECT_EQ(x.take(), Strings{}) << "its session is another connection's";
+  x.w.feed(b, disconnect());
+  x.w.close(b);
+  EXPECT_EQ(x.take(), (Strings{offline("a", Offline::disconnect)}));
+  const int c = x.w.open_connected(stored("a"));
+  x.w.close(c);
+  EXPECT_EQ(x.take(), (Strings{"online a", offline("a", Offline::device)}));
+}
+
+TEST(SessionEvents, EachEntryOfAQueueIsFinishedOnce) {
+  Watched x;
+  const int s = x.w.open_connected(stored("s"));
+  x.w.feed(s, subscribe(1, "t", 2));
+  const int p = x.w.open_connected({.client_id = "p"});
+  x.take();
+  x.w.feed(p, publish("t", "one", 1, 1));
+  x.w.feed(s, ack(4, 1));
+  EXPECT_EQ(x.take(), (Strings{finished("s", Finished::acknowledged, 1)}));
+  x.w.feed(s, ack(4, 1));
+  EXPECT_EQ(x.take(), Strings{}) << "acknowledged before";
+  x.w.feed(p, publish("t", "two", 2, 2));
+  x.w.feed(s, ack(5, 2));
+  EXPECT_EQ(x.take(), Strings{});
+  x.w.feed(s, ack(7, 2));
+  EXPECT_EQ(x.take(), (Strings{finished("s", Finished::acknowledged, 2)}));
+}
+
+TEST(SessionEvents, WhatExpiresInAQueueIsFinished) {
+  Watched x;
+  const int s = x.w.open_connected(stored("s"));
+  x.w.feed(s, subscribe(1, "t", 1));
+  x.w.close(s);
+  const int p = x.w.open_connected({.client_id = "p"});
+  x.w.feed(p,
+           publish("t", "late", 1, 1, 5, false, false, std::string("\x02", 1) + u16(0) + u16(10)));
+  x.w.advance_s(11);
+  x.take();
+  x.w.open_connected(stored("s"));
+  EXPECT_EQ(x.take(), (Strings{"online s", finished("s", Finished::expired, 1)}));
+}
+
+}  // namespace
+}  // namespace berth::test
