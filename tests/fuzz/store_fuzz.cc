@@ -9,11 +9,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   berth::session::decode_retained(bytes);
   berth::test::World w;
   auto& b = w.broker();
-  b.session({900}, bytes);
-  b.queue({900}, {1, std::string(bytes)}, {2, std::string(bytes)});
-  b.received({900}, 7, bytes);
-  b.retained(bytes, bytes);
-  b.applied(bytes, bytes);
+  berth::session::RestoreSink& stored = b.restore_sink();
+  stored.session({900}, bytes);
+  stored.queue({900}, {1, std::string(bytes)}, {2, std::string(bytes)});
+  stored.received({900}, 7, bytes);
+  stored.retained(bytes, bytes);
+  stored.applied(bytes, bytes);
   berth::protocol::link::Attach a;
   a.conn = {50, 1};
   a.connected = true;
