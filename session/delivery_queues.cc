@@ -24,7 +24,7 @@ constexpr std::uint64_t kSequenceSpan = 65535;      // packet ids
 constexpr std::size_t kRingKept = 64;               // slots an empty ring may keep
 constexpr std::uint32_t kPeerMessages = 1'000'000;  // that wait for another partition
 constexpr std::uint64_t kPeerBytes = std::uint64_t{1} << 30;
-constexpr const char* kQueueFull = "the session's queue is full (session.queue_policy)";
+constexpr const char* kQueueFull = "the session's queue is full (session.queue_full)";
 
 }  // namespace
 
