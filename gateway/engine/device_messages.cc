@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::string_view kNative = "v1/";
 constexpr std::size_t kParsedMax = 64 * 1024;  // bytes; greater ones would hold up the engine
+constexpr const char* kTooLarge = "it has more than 64 KiB";
 
 // v1/[sub/CHILD/](event/TYPE | telemetry/TYPE | state | cmd/ID/res). False: nothing that a platform
 // gets in an Envelope.
@@ -52,21 +53,28 @@ bool looks_like_json(std::string_view payload) {
   return at != std::string_view::npos && payload[at] == '{';
 }
 
-// A native device's payload: an Envelope as Protobuf or JSON, other JSON, or anything.
-What read_native(std::string_view topic, std::string_view payload, v1::Envelope& e) {
+// A native device's payload: an Envelope as Protobuf or JSON, other JSON, or anything. `why` it is
+// no Envelope; empty: it is one.
+What read_native(std::string_view topic, std::string_view payload, v1::Envelope& e,
+                 std::string& why) {
   const bool small = payload.size() <= kParsedMax;
   if (small && looks_like_json(payload)) {
     const std::string text(payload);
-    if (JsonStringToMessage(text, &e).ok() && e.body_case() != v1::Envelope::BODY_NOT_SET)
-      return What::replaced;
+    const auto status = JsonStringToMessage(text, &e);
+    if (status.ok() && e.body_case() != v1::Envelope::BODY_NOT_SET) return What::replaced;
     e.Clear();
+    why = status.ok() ? "it has no body" : json_fault(std::string(status.message()));
     if (JsonStringToMessage(text, e.mutable_json()).ok()) return What::replaced;
     e.Clear();
+    why = "it is not JSON";
   } else if (small) {
     wire::EnvelopeView v;
     if (wire::read_envelope(payload, v) && !v.type.empty() && wire::parse(e, payload))
       return What::replaced;
     e.Clear();
+    why = "it is neither JSON nor an Envelope in Protobuf with a body";
+  } else {
+    why = kTooLarge;
   }
   e.mutable_raw()->set_payload(payload.data(), payload.size());
   e.mutable_raw()->set_topic(std::string(topic));
@@ -119,15 +127,19 @@ bool DeviceMessages::is_known(std::string_view tenant, const std::string& produc
 
 What DeviceMessages::by_profile(const Profile& profile, const session::Scope& who,
                                 std::string_view topic, std::string_view payload, v1::Envelope& e,
-                                std::string& as) {
+                                std::string& as, std::string& why) {
   const Profile::Rule* rule = profile.find(topic, who.who().name, who.site());
   if (rule == nullptr) return What::as_is;
   if (Profile::report_of(*rule) == Report::none) return What::swallowed;
-  const bool named = payload.size() <= kParsedMax && Profile::apply(*rule, payload, e) &&
-                     (e.child().empty() || protocol::park::is_name(e.child())) &&
-                     (Profile::report_of(*rule) != Report::result ||
-                      protocol::park::is_name(e.result().command_id()));
-  if (named) {
+  if (payload.size() > kParsedMax) {
+    why = kTooLarge;
+  } else if (Profile::apply(*rule, payload, e, why)) {
+    if (!e.child().empty() && !protocol::park::is_name(e.child())) why = "child is no name";
+    if (Profile::report_of(*rule) == Report::result &&
+        !protocol::park::is_name(e.result().command_id()))
+      why = "result.command_id is no name";
+  }
+  if (why.empty()) {
     as = topic_of(Profile::report_of(*rule), e);
     return What::replaced;
   }
@@ -145,19 +157,22 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   v1::Envelope e;
   std::string_view child;
   What what = What::as_is;
+  std::string why;
   const std::string& product = who.translation().product;
   const Profile* profile = profile_of(who.who().tenant, product);
   if (profile == nullptr && !product.empty() && !is_known(who.who().tenant, product))
     return What::wait;  // registered just before this engine came
-  if (profile != nullptr) what = by_profile(*profile, who, topic, payload, e, out.topic);
+  if (profile != nullptr) what = by_profile(*profile, who, topic, payload, e, out.topic, why);
   if (what == What::swallowed) return what;
   if (what == What::as_is) {
     const bool wanted = who.translation().format != session::Format::as_is;
     if (!wanted || !is_native_report(topic, child)) return what;
-    what = read_native(topic, payload, e);
+    what = read_native(topic, payload, e, why);
     out.topic = topic;
     if (e.child().empty()) e.set_child(std::string(child));
   }
+  const auto body = what == What::raw ? UnreadMessages::Body::raw : UnreadMessages::Body::json;
+  if (!why.empty()) unread_.say(who, topic, why, body, now);
   if (!e.SerializeToString(&out.payload)) return What::as_is;
   wire::EnvelopeView v;
   if (!wire::read_envelope(out.payload, v)) return What::as_is;

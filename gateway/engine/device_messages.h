@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "gateway/engine/unread_messages.h"
 #include "gateway/registry/profile.h"
 #include "gateway/registry/registry.h"
 #include "protocol/messages/envelope.h"
@@ -32,10 +33,11 @@ class DeviceMessages final : public session::DeviceMessages {
   bool is_known(std::string_view tenant, const std::string& product) const;
   What by_profile(const registry::Profile& profile, const session::Scope& who,
                   std::string_view topic, std::string_view payload, v1::Envelope& e,
-                  std::string& as);
+                  std::string& as, std::string& why);
 
   const registry::Registry& registry_;
   protocol::messages::Completer completer_;
+  UnreadMessages unread_;
   std::map<std::string, Compiled> compiled_;  // by the product's key; as many as there are products
 };
 

@@ -67,7 +67,8 @@ std::string text_at(const json::value& credential, const char* field) {
 
 bool same_login(const json::value& a, const json::value& b) {
   return text_at(a, "auth_id") == text_at(b, "auth_id") &&
-         text_at(a, "certificate") == text_at(b, "certificate");
+         canonical_certificate(text_at(a, "certificate")) ==
+             canonical_certificate(text_at(b, "certificate"));
 }
 
 json::array added(const json::array& stored, const json::array& more) {

@@ -155,6 +155,7 @@ Message& inner(Message& m, const FieldDescriptor& f) {
 class Profile::Rule {
  public:
   struct Field {
+    std::string name;  // "plate.plate.number"
     std::vector<const FieldDescriptor*> path;
     std::string from;  // JSON pointer; empty: `value`
     std::string value;
@@ -193,7 +194,8 @@ class Profile::Rule {
     if (!body) bad("'" + topic + "': no field of a body");
   }
   static Field field(const std::string& name, const pb::FieldSource& s) {
-    Field f{.path = path_of(name),
+    Field f{.name = name,
+            .path = path_of(name),
             .from = s.from(),
             .value = s.value(),
             .values = {s.values().begin(), s.values().end()},
@@ -248,15 +250,20 @@ Report Profile::report_of(const Rule& rule) {
   return rule.report;
 }
 
-bool Profile::apply(const Rule& rule, std::string_view payload, v1::Envelope& out) {
+bool Profile::apply(const Rule& rule, std::string_view payload, v1::Envelope& out,
+                    std::string& why) {
   json::error_code ec;
   const json::value v = json::parse(payload, ec);
+  if (ec) why = "it is not JSON";
   if (ec) return false;
   for (const Rule::Field& f : rule.fields) {
-    const bool set = f.take(v, out);
-    if (!set && f.required) return false;
+    if (f.take(v, out) || !f.required) continue;
+    why = f.name + " is required: its value is absent, empty or of another kind";
+    return false;
   }
-  return out.body_case() != v1::Envelope::BODY_NOT_SET;
+  const bool body = out.body_case() != v1::Envelope::BODY_NOT_SET;
+  if (!body) why = "no field of a body has a value";
+  return body;
 }
 
 const Profile::Command* Profile::command(std::string_view name) const {

@@ -42,8 +42,10 @@ class Profile {
     std::string topic, payload;  // %d, %s, %i, %p and %t are still in them
   };
   const Command* command(std::string_view name) const;  // null: none
-  // False: this is no JSON, or not enough of it is there for a body.
-  static bool apply(const Rule& rule, std::string_view payload, v1::Envelope& out);
+  // False: this is no JSON, or not enough of it is there for a body. `why`: then the reason,
+  // without any value of the payload.
+  static bool apply(const Rule& rule, std::string_view payload, v1::Envelope& out,
+                    std::string& why);
 
  private:
   std::vector<std::unique_ptr<Rule>> rules_;

@@ -23,7 +23,8 @@ constexpr int kCredentialsMax = 8;
 constexpr int kTopicsMax = 16;
 constexpr int kAuthoritiesMax = 16;
 constexpr int kSitesMax = 1000;
-constexpr std::size_t kKeyMin = 16;  // bytes
+constexpr std::size_t kKeyMin = 16;        // bytes
+constexpr std::size_t kDigestDigits = 64;  // of a SHA-256 in hexadecimal
 
 [[noreturn]] void bad(const std::string& why) {
   throw BadRecord(why);
@@ -33,6 +34,18 @@ void check_name(const std::string& what, const std::string& name) {
   if (!valid_name(name))
     bad(what + " '" + name +
         "' is not 1 to 64 of A-Z a-z 0-9 _ . - beginning with a letter or digit");
+}
+
+// "93:D2:…", as openssl prints a digest, in lower case and without colons. Empty: not in this form.
+std::string digits_of_pairs(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const bool good = i % 3 == 2 ? c == ':' : std::isxdigit(c) != 0;
+    if (!good) return {};
+    if (i % 3 != 2) out.push_back(static_cast<char>(std::tolower(c)));
+  }
+  return text.size() % 3 == 2 ? out : std::string();
 }
 
 void check_labels(const google::protobuf::Map<std::string, std::string>& labels) {
@@ -85,6 +98,7 @@ void settle_password(pb::Credential& c, const pb::Credential* old, Hashing hashi
 void settle_key(pb::Credential& c, const pb::Credential* old) {
   check_auth_id(c);
   if (c.key().empty() && old != nullptr) c.set_key(old->key());
+  if (c.key().empty()) bad("credential '" + c.auth_id() + "' of type hmac has no key");
   const std::size_t size = decode_base64(c.key()).size();
   if (size == 0) bad("key of '" + c.auth_id() + "' is not base64");
   if (size < kKeyMin)
@@ -92,10 +106,26 @@ void settle_key(pb::Credential& c, const pb::Credential* old) {
         std::to_string(kKeyMin) + " are needed");
 }
 
-void check_authority(const std::string& a) {
+void settle_authority(std::string& a) {
+  a = canonical_certificate(a);
   const bool hex = a.find_first_not_of("0123456789abcdef") == std::string::npos;
-  if (a.size() != 64 || !hex)
-    bad("authority '" + a + "' is not the SHA-256 of a public key, 64 hex digits in lower case");
+  if (a.size() != kDigestDigits || !hex)
+    bad("authority '" + a + "' is not the SHA-256 of a public key, 64 hex digits");
+}
+
+// A fingerprint of another kind than the edge makes would match no certificate.
+void settle_certificate(pb::Credential& c) {
+  if (c.certificate().empty()) bad("x509 credential without certificate");
+  c.set_certificate(canonical_certificate(c.certificate()));
+  const std::size_t digits = digits_of_pairs(c.certificate()).size();
+  for (const std::size_t other :
+       {32U, 40U, 56U, 96U, 128U}) {  // MD5, SHA-1, SHA-2 of other lengths
+    if (digits == other)
+      bad("certificate '" + c.certificate() +
+          "' is not a SHA-256 fingerprint: openssl x509 "
+          "-noout -fingerprint -sha256 shows it");
+  }
+  if (!c.authority().empty()) settle_authority(*c.mutable_authority());
 }
 
 void settle(pb::Credential& c, const pb::Credential* old, Hashing hashing) {
@@ -110,17 +140,29 @@ void settle(pb::Credential& c, const pb::Credential* old, Hashing hashing) {
   if (c.type() == "password") return settle_password(c, old, hashing);
   if (c.type() == "hmac") return settle_key(c, old);
   if (c.type() != "x509") bad("credential type '" + c.type() + "' is none of password, hmac, x509");
-  if (c.certificate().empty()) bad("x509 credential without certificate");
-  if (!c.authority().empty()) check_authority(c.authority());
+  settle_certificate(c);
 }
 
 using Credentials = google::protobuf::RepeatedPtrField<pb::Credential>;
+
+// Of a credential that names neither its type nor a secret: that of the stored one by its name.
+void take_type(pb::Credential& c, const Credentials* old) {
+  if (!c.type().empty() || !c.certificate().empty() || !c.key().empty()) return;
+  c.set_type("password");
+  if (old == nullptr || !c.password().empty() || !c.password_hash().empty()) return;
+  const auto known = [&](const char* type) {
+    return std::any_of(old->begin(), old->end(), [&](const pb::Credential& o) {
+      return o.type() == type && o.auth_id() == c.auth_id();
+    });
+  };
+  if (!known("password") && known("hmac")) c.set_type("hmac");
+}
 
 void settle_all(Credentials& all, const Credentials* old, Hashing hashing) {
   if (all.size() > kCredentialsMax) bad("more than 8 credentials");
   for (int i = 0; i < all.size(); ++i) {
     pb::Credential& c = all[i];
-    if (c.type().empty() && c.certificate().empty() && c.key().empty()) c.set_type("password");
+    take_type(c, old);
     const pb::Credential* before = nullptr;
     for (int j = 0; old != nullptr && j < old->size(); ++j) {
       if (same((*old)[j], c)) before = &(*old)[j];
@@ -184,7 +226,7 @@ void settle_record(T& m, const Message* old, Hashing hashing) {
     if (!m.envelopes().empty() && m.envelopes() != "protobuf" && m.envelopes() != "json")
       bad("envelopes '" + m.envelopes() + "' is neither protobuf nor json");
     if (m.authorities_size() > kAuthoritiesMax) bad("more than 16 authorities");
-    for (const std::string& a : m.authorities()) check_authority(a);
+    for (std::string& a : *m.mutable_authorities()) settle_authority(a);
   }
   if constexpr (std::is_same_v<T, pb::Site>) {
     if (!m.time_zone().empty()) check_time_zone(m.time_zone());
@@ -240,6 +282,22 @@ bool valid_name(std::string_view name) {
   return !name.empty() && name.size() <= kNameMax && alnum(name[0]) &&
          std::all_of(name.begin(), name.end(),
                      [&](char c) { return alnum(c) || c == '_' || c == '.' || c == '-'; });
+}
+
+std::string canonical_certificate(std::string_view name) {
+  static constexpr std::string_view kShown = " fingerprint=";  // "sha256 Fingerprint=93:D2:…"
+  const auto lower = [](std::string_view text) {
+    std::string out(text);
+    for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return out;
+  };
+  const std::size_t shown = lower(name).find(kShown);
+  if (shown == 3 || shown == 4 || shown == 6) name.remove_prefix(shown + kShown.size());
+  std::string digits = digits_of_pairs(name);
+  if (digits.size() == kDigestDigits) return digits;
+  const auto is_digit = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
+  const bool bare = name.size() == kDigestDigits && std::all_of(name.begin(), name.end(), is_digit);
+  return bare ? lower(name) : std::string(name);
 }
 
 std::string key_of(Kind kind, std::string_view tenant, std::string_view name) {

@@ -23,6 +23,10 @@ enum class Kind : char { tenant = 't', site = 's', product = 'p', device = 'd', 
 // ^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$: of tenants, sites, products, devices, accounts.
 bool valid_name(std::string_view name);
 
+// What a certificate is known by, in one form: of a SHA-256, as openssl prints it (93:D2:…) or as
+// 64 hexadecimal digits, these digits in lower case, as the edge makes them; else `name`.
+std::string canonical_certificate(std::string_view name);
+
 std::string key_of(Kind kind, std::string_view tenant, std::string_view name = {});
 struct Key {
   Kind kind{};
@@ -39,8 +43,8 @@ std::unique_ptr<Message> message_of(Kind kind, const std::string& value);
 std::string deterministic(const Message& m);  // the same message is the same bytes
 
 // What a file, an import or a request says, checked and as it is stored: names are good, passwords
-// hashed (PBKDF2, Hashing), a credential without its secret has that of `old` (null: none)
-// with the same auth_id or certificate. Throws BadRecord.
+// hashed (PBKDF2, Hashing), fingerprints in one form, a credential without its secret has that of
+// `old` (null: none) with the same auth_id or certificate, and its type. Throws BadRecord.
 struct Hashing {
   Hashing(int n, std::int64_t* left = nullptr) : iterations(n), verify_left(left) {}
   int iterations;

@@ -22,7 +22,7 @@ std::uint64_t hash_of_login(std::string_view tenant, std::string_view auth_id) {
 }
 std::uint64_t hash_of_certificate(std::string_view name) {
   std::size_t h = 2;
-  boost::hash_combine(h, std::hash<std::string_view>{}(name));
+  boost::hash_combine(h, std::hash<std::string>{}(canonical_certificate(name)));
   return h;
 }
 std::uint64_t hash_of(std::string_view tenant, const pb::Credential& c) {
@@ -56,7 +56,7 @@ session::Principal principal(const Key& key, const Message& m) {
 std::vector<std::string> logins_of(const Key& key, const Message& m) {
   std::vector<std::string> out;
   for (const pb::Credential& c : credentials_of(key.kind, m)) {
-    out.push_back(c.type() == "x509" ? "certificate " + c.certificate()
+    out.push_back(c.type() == "x509" ? "certificate " + canonical_certificate(c.certificate())
                                      : c.auth_id() + "@" + std::string(key.tenant));
   }
   return out;
@@ -233,8 +233,10 @@ std::optional<Registry::Login> Registry::find_login(std::string_view user_name) 
 
 std::optional<Registry::Login> Registry::find_certificate(std::string_view name,
                                                           std::string_view authorities) const {
+  const std::string wanted = canonical_certificate(name);
   return login_at(hash_of_certificate(name), [&](const Key& k, const pb::Credential& c) {
-    return c.type() == "x509" && c.certificate() == name && may_sign(authorities, k.tenant, c);
+    return c.type() == "x509" && canonical_certificate(c.certificate()) == wanted &&
+           may_sign(authorities, k.tenant, c);
   });
 }
 

@@ -1,9 +1,12 @@
 // What devices publish becomes Envelopes: by a product's profile, or as native devices say it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "gateway/engine/device_messages.h"
 #include "gateway/registry/import.h"
 #include "tests/support/envelopes.h"
+#include "tests/support/log_lines.h"
 #include "tests/support/plate_camera.h"
 
 namespace berth::gateway::engine {
@@ -30,11 +33,11 @@ class Messages : public ::testing::Test {
     const session::Scope who({"acme", Role::device, "cam"}, "north", {"device/cam/#"},
                              {format, product});
     out_ = {};
-    const What what =
-        messages_.translate(who, 7, {1'795'000'001'000}, "7-42", topic, payload, out_);
+    const What what = messages_.translate(who, 7, {now_ms_}, "7-42", topic, payload, out_);
     if (format != Format::json) e_ = envelope_of(out_.payload);
     return what;
   }
+  std::int64_t now_ms_ = 1'795'000'001'000;
   registry::Registry registry_{"acme"};
   DeviceMessages messages_{registry_};
   session::DeviceMessages::Out out_;
@@ -112,6 +115,57 @@ TEST_F(Messages, NativeDevicesSayItInJsonOrProtobufOrAsTheyLike) {
   EXPECT_EQ(say("v1/cmd/1/res", R"({"result":{"commandId":"1","outcome":"EXECUTED"}})"),
             What::replaced);
   EXPECT_EQ(say("v1/event/plate", json, Format::as_is), What::as_is);
+}
+
+// Nobody else tells the engineer of a device.
+TEST_F(Messages, WhatIsNoEnvelopeIsLoggedWithItsReasonAndWithoutItsValues) {
+  load(test::camera_profile("acme"));
+  const test::LogLines log;
+  const std::string head =
+      "message not understood cause=json tenant=acme site=north device=cam topic=v1/event/plate "
+      "reason=";
+  const std::string time = "a time such as 2026-11-29T01:00:00Z is needed";
+  const std::pair<const char*, std::string> faults[] = {
+      {R"({"plate":{"plate":{"number":"B12345","color":"B12345"}}})",
+       "plate.plate.color: the value is no PlateColor"},
+      {R"({"plate":{"lane":12345}})", "plate.lane: the value is no STRING"},
+      {R"({"plate":{"plates":1}})", "plate: unknown name 'plates'"},
+      {R"({"plaet":{"plate":{"number":"B12345"}}})", "unknown name 'plaet'"},
+      {R"({"B12345":1})", "unknown name a name"},
+      {R"({"eventTime":"B12345","plate":{}})", "event_time: " + time},
+      {R"({"plate":{"plate":"B12345 for type x"}})", "plate.plate: the value is no Plate"},
+      {R"({"plate":["B12345"]})", "'plate' is no list"},
+      {R"({"plate":{"plate":{"number":{"a":"B12345"}}}})", "plate.plate: 'number' is no object"},
+      {R"({"plate":{},"alarm":{}})", "it has two bodies"},
+      {R"({"eventId":"B12345"})", "it has no body"}};
+  for (const auto& [payload, why] : faults) {
+    EXPECT_EQ(say("v1/event/plate", payload), What::replaced);
+    EXPECT_TRUE(e_.has_json());
+    EXPECT_EQ(log.all().substr(log.all().rfind("message")), head + '"' + why + "\"\n");
+  }
+  EXPECT_EQ(log.all().find("B12345"), std::string::npos) << log.all();
+  say("v1/event/plate", "{\"plate\":\"B12345");
+  EXPECT_NE(log.all().find("cause=raw"), std::string::npos);
+  say("device/cam/message/up/ivs_result", "{}", Format::as_is, "plate-camera");
+  EXPECT_NE(log.all().find("is required: its value is absent"), std::string::npos) << log.all();
+  EXPECT_EQ(log.all().find("B12345"), std::string::npos) << log.all();
+}
+
+TEST_F(Messages, TheSameFaultIsLoggedOnceAMinute) {
+  test::LogLines log;
+  const auto lines = [&] {
+    const std::string all = log.take();
+    return std::count(all.begin(), all.end(), '\n');
+  };
+  for (int i = 0; i < 5; ++i) say("v1/event/plate", R"({"plate":{"lane":1}})");
+  EXPECT_EQ(lines(), 1);
+  say("v1/event/plate", R"({"plate":{"lanes":""}})");
+  EXPECT_EQ(lines(), 1) << "another fault";
+  now_ms_ += UnreadMessages::kAgain_ms;
+  say("v1/event/plate", R"({"plate":{"lanes":""}})");
+  EXPECT_EQ(lines(), 1);
+  say("v1/event/plate", R"({"plate":{"lane":"1"}})");
+  EXPECT_EQ(lines(), 0);
 }
 
 TEST_F(Messages, APlatformMayHaveJson) {

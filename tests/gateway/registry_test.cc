@@ -187,5 +187,76 @@ TEST(Records, SecretsComeInAndDoNotGoOut) {
   EXPECT_EQ(normalized(key, *again, old.get(), 1), stored);
 }
 
+// A rotation: the old one is named without its secret, and without its type.
+TEST(Records, ACredentialWithoutASecretIsTheStoredOne) {
+  const Key key = parse_key("d/acme/box");
+  const char* kKey = "MDEyMzQ1Njc4OWFiY2RlZg==";
+  auto said = from_json(Kind::device, R"({"site":"north","credentials":[{"auth_id":"k","key":")" +
+                                          std::string(kKey) +
+                                          R"("},{"auth_id":"p","password":"secret"}]})");
+  const std::string stored = normalized(key, *said, nullptr, 1);
+  const auto old = message_of(Kind::device, stored);
+  const auto with = [&](const std::string& credentials) {
+    auto m = from_json(Kind::device, R"({"site":"north","credentials":[)" + credentials + "]}");
+    pb::Device d;
+    EXPECT_TRUE(d.ParseFromString(normalized(key, *m, old.get(), 1)));
+    return d;
+  };
+  const pb::Device d = with(R"({"auth_id":"k"},{"auth_id":"k2","key":")" + std::string(kKey) +
+                            R"("},{"auth_id":"p"})");
+  EXPECT_EQ(d.credentials(0).type() + d.credentials(0).key(), "hmac" + std::string(kKey));
+  EXPECT_EQ(d.credentials(2).type(), "password");
+  EXPECT_FALSE(d.credentials(2).password_hash().empty());
+  EXPECT_EQ(with(R"({"auth_id":"k","password":"new"})").credentials(0).type(), "password")
+      << "with a secret it is another one";
+  const auto fault = [&](const std::string& c) { return why([&] { with(c); }); };
+  EXPECT_EQ(fault(R"({"auth_id":"p","type":"hmac"})"), "credential 'p' of type hmac has no key");
+  EXPECT_EQ(fault(R"({"auth_id":"new"})"), "credential 'new' has no password");
+  EXPECT_EQ(fault(R"({"auth_id":"k","key":"%"})"), "key of 'k' is not base64");
+}
+
+// As openssl prints one, and as the edge makes it.
+TEST(Records, AFingerprintHasOneForm) {
+  std::string pairs;
+  for (int i = 0; i < 32; ++i) pairs += std::string(i == 0 ? "" : ":") + (i % 2 == 0 ? "9A" : "0b");
+  std::string digits;
+  for (int i = 0; i < 16; ++i) digits += "9a0b";
+  std::string upper = digits;
+  for (char& c : upper) c = c == 'a' ? 'A' : c == 'b' ? 'B' : c;
+  EXPECT_EQ(canonical_certificate(pairs), digits);
+  EXPECT_EQ(canonical_certificate(upper), digits);
+  EXPECT_EQ(canonical_certificate("sha256 Fingerprint=" + pairs), digits);
+  EXPECT_EQ(canonical_certificate("SHA256 Fingerprint=" + pairs), digits);
+  for (const char* other : {"", "Door.example", "AA:BB:CC:DD:EE:FF", "9A", "9A:", ":9A", "9A:0"})
+    EXPECT_EQ(canonical_certificate(other), other);
+  const std::string place = "tenants: [{name: a, sites: [{name: n}], devices: [{name: d, site: n, ";
+  const auto with = [&](const std::string& c, const std::string& more = {}) {
+    return place + "credentials: [{certificate: \"" + c + "\"" + more + "}]}]}]";
+  };
+  for (const std::string& written : {pairs, upper, digits}) {
+    Registry r("a");
+    r.apply(changes_of(with(written, ", authority: \"" + pairs + "\"")));
+    EXPECT_EQ(r.find("d/a/d")->find(pairs), std::string::npos);
+    EXPECT_FALSE(r.find_certificate(digits, {})) << "of another authority";
+    r.apply(changes_of(with(written)));
+    EXPECT_TRUE(r.find_certificate(digits, {})) << written;
+  }
+  // One of an older release stays as it is stored, and matches.
+  Registry older("a");
+  older.apply(changes_of(with(digits)));
+  pb::Device d;
+  ASSERT_TRUE(d.ParseFromString(*older.find("d/a/d")));
+  d.mutable_credentials(0)->set_certificate(pairs);
+  older.apply({.whole = false, .list = {{"d/a/d", d.SerializeAsString()}}});
+  EXPECT_TRUE(older.find_certificate(digits, {}));
+  EXPECT_NE(why_yaml(with(pairs.substr(0, 59))).find("is not a SHA-256 fingerprint"),
+            std::string::npos)
+      << "SHA-1, what openssl x509 -fingerprint shows";
+  EXPECT_NE(why_yaml(place + "credentials: [{certificate: \"" + pairs +
+                     "\"}, {certificate: " + digits + "}]}]}]")
+                .find("twice"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace berth::gateway::registry
