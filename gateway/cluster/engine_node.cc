@@ -358,6 +358,7 @@ class EngineNode {
                             {"sessions", f.sessions + f.sessions_offline}});
     }
     const json::object out{{"version", kVersion},
+                           {"revision", revision()},
                            {"shape", "engine"},
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"state", name_of(state())},

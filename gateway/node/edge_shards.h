@@ -69,7 +69,8 @@ class EdgeShards {
   // which the engine names whom it works for; null: it can not be read here.
   void open_links(std::vector<int> fds, protocol::link::Hello hello,
                   std::shared_ptr<const std::atomic<std::uint64_t>> word = {});
-  void engine_gone(edge::EngineEnd how);
+  // `silent_since_ns`: devices have had nothing from it since then; 0: since now.
+  void engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns = 0);
   void suspect(base::ConnId conn);  // as the engine numbers connections
   bool serving() const;
   // To shard 0's engine, when it serves: a will that killed engines (I12).

@@ -141,6 +141,17 @@ TEST_F(Operator, AnUpgradeFollowsTheSymlinkAndIsConfirmed) {
   EXPECT_NE(g.log().find("stopped code=0"), std::string::npos) << g.log();
 }
 
+// The gap counts from the last sign of life, not from the kill that ended the silence.
+TEST_F(Operator, TheGapOfAStoppedEngineIsWhatDevicesSaw) {
+  GatewayProcess g({"--anonymous"});
+  const pid_t before = g.engine_pid();
+  g.signal_engine(SIGSTOP);
+  EXPECT_TRUE(eventually([&] { return g.metric("berth_engine_last_gap_seconds") > 0.5; },
+                         std::chrono::seconds(60)))
+      << g.metric("berth_engine_last_gap_seconds") << g.log();
+  EXPECT_NE(g.engine_pid(), before);
+}
+
 TEST_F(Operator, AnEngineOfAClusterSaysWhatIsWrongWithItsStore) {
   Process engine({berth_binary(), "engine", "--admin", "127.0.0.1:0", "--links", "127.0.0.1:0",
                   "--data", directory_ + "/data", "--store", "redis://user:secret@127.0.0.1:1/0"},
