@@ -212,7 +212,9 @@ class EngineNode {
       if (refusals_.due(h.name, "partitions", base::monotonic_ns()))
         BERTH_LOG(err, "edge refused name={} partitions={} ours={}", base::LogName{h.name},
                   h.partitions, partitions_.size());
-      return e->link->refuse("cluster.partitions differs");
+      return e->link->refuse("cluster.partitions differs: the edge has " +
+                             std::to_string(h.partitions) + ", this engine " +
+                             std::to_string(partitions_.size()));
     }
     partitions_[h.partition]->adopt(e, h);
   }

@@ -134,6 +134,7 @@ void EngineSet::connect(Candidate& c) {
   c.retry_after_ns = std::clamp(c.retry_after_ns * 2, kRetryMin, kRetryMax);
   c.retry_at_ns = now + c.retry_after_ns;
   c.welcomed = c.doomed = false;
+  c.refusal.clear();
   c.status = Status{};
   SSL* stream = nullptr;
   if (options_.tls != nullptr && (stream = options_.tls->connect()) == nullptr)
