@@ -30,15 +30,21 @@ admin::Response ask(const Ctl& to, admin::Ask ask) {
     ask.token = admin::TokenFile::read(to.token_file).current();
     return admin::http_request(ask);
   }
+  std::string other_user;
   if (admin::is_loopback_name(ask.host)) {
     try {
       ask.local = true;
       return admin::http_request(ask);
-    } catch (const admin::Unreachable&) {
-      ask.local = false;
+    } catch (const admin::OtherUser& e) {
+      other_user = e.what();
+    } catch (const admin::Unreachable&) {  // an older one, or its name is taken: over TCP
     }
+    ask.local = false;
   }
-  return admin::http_request(ask);
+  admin::Response r = admin::http_request(ask);
+  if (r.status == 401 && !other_user.empty())
+    std::fprintf(stderr, "berth ctl: %s\n", other_user.c_str());
+  return r;
 }
 
 admin::Response ask(const Ctl& to, const std::string& method, const std::string& target) {

@@ -152,6 +152,24 @@ TEST_F(Operator, TheGapOfAStoppedEngineIsWhatDevicesSaw) {
   EXPECT_NE(g.engine_pid(), before);
 }
 
+// What every process of the host may ask for over TCP, every user of the host gets from berth ctl.
+TEST_F(Operator, AnotherUserOfTheHostIsToldWhoTheGatewayIs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "not root";
+  ASSERT_EQ(::chmod(directory_.c_str(), 0711), 0);
+  fs::copy_file(berth_binary(), directory_ + "/berth");
+  GatewayProcess g({"--anonymous"});
+  const std::string ctl = "setpriv --reuid=65534 --regid=65534 --clear-groups " + directory_ +
+                          "/berth ctl --admin 127.0.0.1:" + std::to_string(g.admin_port());
+  const Output status = run_line(ctl + " status --json");
+  EXPECT_EQ(status.code, 0) << status.text;
+  EXPECT_NE(status.text.find("\"state\":\"serving\""), std::string::npos) << status.text;
+  const Output restart = run_line(ctl + " restart-engine");
+  EXPECT_EQ(restart.code, 1) << restart.text;
+  EXPECT_NE(restart.text.find("runs as user 0, berth ctl as user 65534"), std::string::npos)
+      << restart.text;
+  EXPECT_NE(restart.text.find("--token-file"), std::string::npos) << restart.text;
+}
+
 TEST_F(Operator, AnEngineOfAClusterSaysWhatIsWrongWithItsStore) {
   Process engine({berth_binary(), "engine", "--admin", "127.0.0.1:0", "--links", "127.0.0.1:0",
                   "--data", directory_ + "/data", "--store", "redis://user:secret@127.0.0.1:1/0"},
