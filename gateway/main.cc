@@ -12,6 +12,7 @@
 #include "gateway/config/config.h"
 #include "gateway/config/suggest.h"
 #include "gateway/ctl/ctl.h"
+#include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
@@ -294,6 +295,17 @@ struct ControlCommands {
   CLI::App* ready;
 };
 
+// What runs until it is told to end. Its errors are for those who collect its log.
+int run_service(const Flags& flags, int (*service)(const Config&), const char* role) {
+  try {
+    return service(load(flags));
+  } catch (const berth::gateway::LoggedConfigError&) {
+  } catch (const ConfigError& e) {
+    berth::gateway::say_bad_configuration(e.what(), {flags.log_format, flags.config_file, role});
+  }
+  return kExitConfig;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("berth: a device gateway that devices do not notice being restarted");
   app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
@@ -340,9 +352,11 @@ int run(int argc, char** argv) {
   if (*sim) return berth::sim::run(simulated);
   if (const auto code = control.run()) return *code;
   if (const auto code = registry.run(control.admin)) return *code;
-  if (*edge) return berth::gateway::cluster::run_edge(load(flags));
-  if (*engine) return berth::gateway::cluster::run_engine(load(flags));
-  return berth::gateway::serve(load(flags));
+  return run_service(flags,
+                     *edge     ? &berth::gateway::cluster::run_edge
+                     : *engine ? &berth::gateway::cluster::run_engine
+                               : &berth::gateway::serve,
+                     *engine ? "engine" : "edge");
 }
 
 }  // namespace

@@ -103,6 +103,34 @@ TEST_F(Operator, APasswordFileWithoutUsersOrWithOneTwiceIsBad) {
       << o.text;
 }
 
+// Whoever collects the log as JSON finds a bad configuration there.
+TEST_F(Operator, ABadConfigurationIsLoggedInTheFormatOfTheLog) {
+  const std::string places =
+      " --admin 127.0.0.1:0 --mqtt 127.0.0.1:0 --data " + directory_ + "/data --config ";
+  const std::string bad = file("bad.yaml", "nonsense: 1\n");
+  const std::string says_ecs = file("ecs.yaml", "nonsense: 1\nlog: {format: ecs}\n");
+  for (const std::string& arguments :
+       {"serve --log-format ecs" + places + bad, "serve" + places + says_ecs}) {
+    const Output early = run(arguments);
+    EXPECT_EQ(early.code, 78) << early.text;
+    EXPECT_EQ(early.text.find("{\"@timestamp\""), 0u) << early.text;
+    EXPECT_NE(early.text.find("\"event.action\":\"bad-configuration\""), std::string::npos)
+        << early.text;
+    EXPECT_EQ(early.text.find("berth: configuration"), std::string::npos) << early.text;
+  }
+  // Found when the log has begun.
+  const std::string missing = file("missing.yaml", "auth: {password_file: /nowhere}\n");
+  const Output late = run("serve --log-format ecs --single-process" + places + missing);
+  EXPECT_EQ(late.code, 78) << late.text;
+  EXPECT_EQ(late.text.find("berth: configuration"), std::string::npos) << late.text;
+  EXPECT_NE(late.text.find("\"event.action\":\"bad-configuration\""), std::string::npos)
+      << late.text;
+  EXPECT_NE(late.text.find("/nowhere"), std::string::npos) << late.text;
+  const Output text = run("serve" + places + bad);
+  EXPECT_EQ(text.code, 78) << text.text;
+  EXPECT_EQ(text.text.find("berth: configuration: "), 0u) << text.text;
+}
+
 // current -> v1 becomes current -> v2: restart-engine starts v2, and says so.
 TEST_F(Operator, AnUpgradeFollowsTheSymlinkAndIsConfirmed) {
   for (const char* version : {"v1", "v2"}) {
