@@ -169,6 +169,36 @@ TEST_F(Operator, AnUpgradeFollowsTheSymlinkAndIsConfirmed) {
   EXPECT_NE(g.log().find("stopped code=0"), std::string::npos) << g.log();
 }
 
+// The log says what has changed, and of nothing else that it was read.
+TEST_F(Operator, ANewPasswordIsNoNewAccessFile) {
+  const std::string users = file("users", kUsers);
+  const std::string rules = file("rules", "topic readwrite a/#\n");
+  for (const char* shape : {"", "--single-process"}) {
+    file("users", kUsers);
+    std::vector<std::string> flags{
+        "--config",
+        file("berth.yaml", "auth: {password_file: " + users + ", acl_file: " + rules + "}\n")};
+    if (*shape != 0) flags.emplace_back(shape);
+    GatewayProcess g(flags);
+    file("users.new", std::string(kUsers) + "barrier" + (kUsers + 4));
+    fs::rename(directory_ + "/users.new", users);
+    EXPECT_TRUE(eventually(
+        [&] {
+          return g.log().find("password_file read again users=2 added=1 removed=0 changed=0") !=
+                 std::string::npos;
+        },
+        std::chrono::seconds(60)))
+        << g.log();
+    EXPECT_EQ(g.log().find("acl_file"), std::string::npos) << g.log();
+    file("rules.new", "topic readwrite b/#\n");
+    fs::rename(directory_ + "/rules.new", rules);
+    EXPECT_TRUE(
+        eventually([&] { return g.log().find("acl_file read again") != std::string::npos; },
+                   std::chrono::seconds(60)))
+        << g.log();
+  }
+}
+
 // The gap counts from the last sign of life, not from the kill that ended the silence.
 TEST_F(Operator, TheGapOfAStoppedEngineIsWhatDevicesSaw) {
   GatewayProcess g({"--anonymous"});
