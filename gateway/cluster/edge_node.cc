@@ -530,12 +530,7 @@ class Linger {
 }  // namespace
 
 int run_edge(const Config& config) {
-  if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
-  try {
-    check_edge_links(config);
-  } catch (const std::invalid_argument& e) {
-    throw ConfigError(std::string("cluster.engines: ") + e.what());
-  }
+  check_edge_role(config);
   return run_process(config, "edge", [&config] {
     const Config fitted = fitted_to_descriptors(config);
     Linger linger;  // hears of a signal that comes when the node does not listen any more

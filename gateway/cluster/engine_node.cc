@@ -469,15 +469,7 @@ class EngineNode {
 }  // namespace
 
 int run_engine(const Config& config) {
-  if (config.cluster.partitions > 1 && config.cluster.engines.empty())
-    throw ConfigError("cluster.partitions above 1 needs cluster.engines (--engines)");
-  try {
-    check_engine_links(config);
-  } catch (const std::invalid_argument& e) {
-    throw ConfigError(std::string("cluster.engines: ") + e.what());
-  }
-  if (config.store_url.empty())
-    throw ConfigError("store.url (--store) is not set: the engines of a cluster share one store");
+  check_engine_role(config);
   return run_process(config, "engine", [&config] {
     EngineNode node(config);
     return node.run();

@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 
+#include "tests/support/certificates.h"
 #include "tests/support/command_line.h"
 
 namespace berth::test {
@@ -101,6 +102,80 @@ TEST_F(Operator, APasswordFileWithoutUsersOrWithOneTwiceIsBad) {
   EXPECT_EQ(o.code, 78) << o.text;
   EXPECT_NE(o.text.find("/users:2: user 'gate' stands in a line above already"), std::string::npos)
       << o.text;
+}
+
+// What would fail at the start fails in the check, in the role that it is for.
+TEST_F(Operator, CheckConfigKnowsTheRoleAndTheHost) {
+  const auto refused = [](const std::string& line, const std::string& why) {
+    const Output o = run_line(line);
+    EXPECT_EQ(o.code, 78) << line << "\n" << o.text;
+    EXPECT_NE(o.text.find(why), std::string::npos) << line << "\n" << o.text;
+  };
+  const std::string check = berth_binary() + " check-config --data " + directory_ + "/data ";
+  const std::string wide =
+      file("wide.yaml", "cluster: {listen: '0.0.0.0:0', engines: 'engine.example:9183'}\n");
+  EXPECT_EQ(run_line(check + "--config " + wide).code, 0);
+  refused(check + "--role engine --config " + wide, "cluster.listen 0.0.0.0:0 is beyond loopback");
+  refused(check + "--role edge --config " + wide, "cluster.engines engine.example");
+  refused(check + "--role engine", "store.url (--store) is not set");
+  refused(check + "--role edge", "cluster.engines (--engines) is not set");
+  refused(check + "--role engine --partitions 2",
+          "cluster.partitions above 1 needs cluster.engines");
+  EXPECT_EQ(run_line(check + "--role edge --engines 127.0.0.1:9183").code, 0);
+  refused(check + "--mqtt 203.0.113.7:1883", "mqtt.listen: listen on 203.0.113.7");
+  refused(check + "--admin 203.0.113.7:1883", "admin.listen: listen on 203.0.113.7");
+  const std::string plain = file("plain", "no directory");
+  refused(berth_binary() + " check-config --data " + plain + "/data", plain + ": not a directory");
+  // One command: the limit is of this shell.
+  refused("ulimit -n 110; " + check, "the limit of open files is 110, at least ");
+}
+
+// A working gateway with the same places is no obstacle.
+TEST_F(Operator, CheckConfigWorksBesideAGateway) {
+  GatewayProcess g({"--anonymous"});
+  const Output o = run("check-config --data " + g.directory() +
+                       "/data --mqtt 127.0.0.1:" + std::to_string(g.mqtt_port()) +
+                       " --admin 127.0.0.1:" + std::to_string(g.admin_port()));
+  EXPECT_EQ(o.code, 0) << o.text;
+}
+
+TEST_F(Operator, CheckConfigWarnsOfWhatMayBeOtherwiseAtTheStart) {
+  const std::string check = "check-config --data " + directory_ + "/data ";
+  const auto warned = [](const std::string& arguments, const std::string& why) {
+    const Output o = run(arguments);
+    EXPECT_EQ(o.code, 0) << o.text;
+    EXPECT_NE(o.text.find("berth: warning: " + why), std::string::npos) << o.text;
+  };
+  warned(check + "--store redis://127.0.0.1:1",
+         "the store can't be reached: redis://127.0.0.1:1: Connection refused");
+  const std::string empty = file("empty.yaml", "");
+  warned(check + "--config " +
+             file("registry.yaml", "registry: {source: file, file: " + empty + "}\n"),
+         "registry.file " + empty + " names no tenant");
+  const std::string users = file("users", kUsers);
+  ASSERT_EQ(::chmod(users.c_str(), 0644), 0);
+  warned(check + "--config " + file("open.yaml", "auth: {password_file: " + users + "}\n"),
+         "secret file is open to others: ");
+}
+
+// Peers with the same ca_file would refuse it.
+TEST_F(Operator, CheckConfigRefusesALinkCertificateOfAnotherAuthority) {
+  fs::create_directories(directory_ + "/other");
+  Certificates ours(directory_);
+  Certificates theirs(directory_ + "/other");
+  ours.issue("link", "berth-engine");
+  const auto with = [&](const std::string& authority) {
+    return run("check-config --role engine --store redis://127.0.0.1:1 --config " +
+               file("tls.yaml", "cluster: {peer_name: berth-edge, ca_file: " + authority +
+                                    ", cert_file: " + directory_ +
+                                    "/link.crt, key_file: " + directory_ + "/link.key}\n"));
+  };
+  const Output good = with(directory_ + "/ca.crt");
+  EXPECT_EQ(good.code, 0) << good.text;
+  const Output bad = with(directory_ + "/other/ca.crt");
+  EXPECT_EQ(bad.code, 78) << bad.text;
+  EXPECT_NE(bad.text.find("is not of an authority in cluster.ca_file"), std::string::npos)
+      << bad.text;
 }
 
 // Whoever collects the log as JSON finds a bad configuration there.
@@ -192,9 +267,8 @@ TEST_F(Operator, ANewPasswordIsNoNewAccessFile) {
     EXPECT_EQ(g.log().find("acl_file"), std::string::npos) << g.log();
     file("rules.new", "topic readwrite b/#\n");
     fs::rename(directory_ + "/rules.new", rules);
-    EXPECT_TRUE(
-        eventually([&] { return g.log().find("acl_file read again") != std::string::npos; },
-                   std::chrono::seconds(60)))
+    EXPECT_TRUE(eventually([&] { return g.log().find("acl_file read again") != std::string::npos; },
+                           std::chrono::seconds(60)))
         << g.log();
   }
 }
