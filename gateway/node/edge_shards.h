@@ -77,6 +77,10 @@ class EdgeShards {
   void send_skip(protocol::link::ForwardedWork w) { shards_[0]->link->send_skip(w); }
   void send_empty(protocol::link::FrameType type) { shards_[0]->link->send_empty(type); }
   void scrape(std::uint64_t id) { shards_[0]->link->scrape(id); }
+  // A question to that engine, on the main thread.
+  void ask(protocol::link::Question q, link::Answered answered) {
+    shards_[0]->link->ask(std::move(q), std::move(answered));
+  }
 
   // The probes of all shards, with fresh gauges.
   void collect(std::function<void(std::vector<metrics::EdgeProbe>)> done);

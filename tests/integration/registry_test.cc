@@ -503,6 +503,38 @@ TEST(RegistryRest, ImportsListsAndKeepsThemOverAKill) {
   EXPECT_TRUE(eventually([&] { return login(g.mqtt_port(), as("d12499@acme", "p")) == 0; }));
 }
 
+// The registry is read again every 4 s here: what is in force at once was read because it changed.
+TEST(RegistryRest, AChangeIsInForceWhenTheAnswerArrives) {
+  const Directory d;
+  const std::string config =
+      d.file("berth.yaml",
+             "auth: {failures_per_name: 0, failures_per_address: 0}\n"
+             "registry: {source: store, refresh_ms: 4000, password_iterations: 3}\n");
+  const std::string device = "/api/v1/tenants/acme/devices/cam";
+  const auto expect_at_once = [&](int admin, int port, const char* shape) {
+    const Rest rest(admin);
+    ASSERT_EQ(rest.import(kTwoTenants).status, 200);
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0) << shape;
+    EXPECT_EQ(rest.patch(device, R"({"enabled":false})").status, 200);
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0x8a) << shape;
+    EXPECT_EQ(rest.patch(device, R"({"enabled":true})").status, 200);
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0) << shape;
+    EXPECT_EQ(rest.patch(device, R"({"credentials":[{"auth_id":"cam","password":"new"}]})").status,
+              200);
+    EXPECT_EQ(login(port, as("cam@acme", "new")), 0) << shape;
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0x86) << shape;
+    EXPECT_EQ(rest.remove(device).status, 204);
+    EXPECT_EQ(login(port, as("cam@acme", "new")), 0x86) << shape;
+    EXPECT_EQ(login(port, as("door@acme", "secret")), 0) << shape;
+  };
+  for (const char* shape : {"--shards=2", "--single-process"}) {
+    GatewayProcess g({"--config", config, shape});
+    expect_at_once(g.admin_port(), g.mqtt_port(), shape);
+  }
+  Cluster c({.engines = 1, .edges = 1, .engine_flags = {"--config", config}, .edge_flags = {}});
+  expect_at_once(c.engines[0]->admin_port(), c.edges[0]->mqtt_port(), "cluster");
+}
+
 TEST(RegistryRest, ATokenIsAsked) {
   const Directory d;
   const std::string token = d.file("token", "let-me-in\n");
