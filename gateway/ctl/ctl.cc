@@ -54,6 +54,16 @@ admin::Response ask(const Ctl& to, const std::string& method, const std::string&
   return ask(to, std::move(what));
 }
 
+// For people: of an error of the API its message.
+std::string shown(const admin::Response& r) {
+  if (r.status < 400) return r.body;
+  json::error_code ec;
+  const json::value v = json::parse(r.body, ec);
+  const json::value* message = ec ? nullptr : v.find_pointer("/error/message", ec);
+  if (message == nullptr || !message->is_string()) return r.body;
+  return std::string(message->get_string()) + "\n";
+}
+
 int exit_code(const admin::Response& r) {
   if (r.status == 401)
     std::fputs(
@@ -142,7 +152,8 @@ std::string status_table(const std::string& text) {
 int ctl(const Ctl& to, const std::string& method, const std::string& target) {
   return answered([&] {
     const admin::Response r = ask(to, method, target);
-    std::fwrite(r.body.data(), 1, r.body.size(), stdout);
+    const std::string text = shown(r);
+    std::fwrite(text.data(), 1, text.size(), stdout);
     return exit_code(r);
   });
 }
@@ -166,7 +177,7 @@ int ctl_status(const Ctl& to) {
   return answered([&] {
     const admin::Response r = ask(to, "GET", "/api/v1/status");
     const bool table = r.status == 200 && !to.json && ::isatty(STDOUT_FILENO) == 1;
-    const std::string text = table ? status_table(r.body) : r.body;
+    const std::string text = table ? status_table(r.body) : shown(r);
     std::fwrite(text.data(), 1, text.size(), stdout);
     return exit_code(r);
   });
