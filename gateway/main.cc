@@ -1,5 +1,7 @@
 // berth: command line. Exit codes: 0 asked to stop, 64 usage, 69 a port or the store not available,
 // 78 configuration.
+#include <spdlog/spdlog.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -9,9 +11,11 @@
 
 #include "gateway/cluster/edge_node.h"
 #include "gateway/cluster/engine_node.h"
+#include "gateway/cluster/link_policy.h"
 #include "gateway/config/config.h"
 #include "gateway/config/suggest.h"
 #include "gateway/ctl/ctl.h"
+#include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
@@ -160,11 +164,28 @@ void print_places(const Config& c) {
               c.data_directory.c_str());
 }
 
-int check_config(const Flags& f, bool places) {
-  const Config c = load(f);
+struct Checked {
+  std::string role = "serve";
+  bool places = false;
+};
+
+void add_check_flags(CLI::App& app, Checked& o) {
+  app.add_option("--role", o.role, "what it is to run: serve, edge or engine [serve]")
+      ->check(CLI::IsMember({"serve", "edge", "engine"}));
+  app.add_flag("--places", o.places, "print where it would listen and keep its data");
+}
+
+int check_config(const Flags& f, const Checked& o) {
+  using berth::gateway::Role;
+  spdlog::default_logger_raw()->set_level(spdlog::level::off);  // what is wrong is thrown, or told
+  Config c = load(f);
   print_warnings(c);
-  berth::gateway::preflight(c);
-  if (places) print_places(c);
+  const Role role = o.role == "edge" ? Role::edge : o.role == "engine" ? Role::engine : Role::serve;
+  if (role == Role::edge) berth::gateway::cluster::check_edge_role(c);
+  if (role == Role::engine) berth::gateway::cluster::check_engine_role(c);
+  c.warnings = berth::gateway::preflight(c, role);
+  print_warnings(c);
+  if (o.places) print_places(c);
   std::puts("ok");
   return 0;
 }
@@ -294,6 +315,17 @@ struct ControlCommands {
   CLI::App* ready;
 };
 
+// What runs until it is told to end. Its errors are for those who collect its log.
+int run_service(const Flags& flags, int (*service)(const Config&), const char* role) {
+  try {
+    return service(load(flags));
+  } catch (const berth::gateway::LoggedConfigError&) {
+  } catch (const ConfigError& e) {
+    berth::gateway::say_bad_configuration(e.what(), {flags.log_format, flags.config_file, role});
+  }
+  return kExitConfig;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("berth: a device gateway that devices do not notice being restarted");
   app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
@@ -315,8 +347,10 @@ int run(int argc, char** argv) {
   CLI::App* check =
       app.add_subcommand("check-config", "read the configuration, say what is wrong, and end");
   add_serve_flags(*check, flags);
-  bool places = false;
-  check->add_flag("--places", places, "print where it would listen and keep its data");
+  add_cluster_flags(*check, flags);
+  check->add_option("--links", flags.links, with_default("HOST:PORT for edges", "cluster.listen"));
+  Checked checked;
+  add_check_flags(*check, checked);
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   berth::sim::Options simulated;
   CLI::App* sim = add_sim(app, simulated);
@@ -336,13 +370,15 @@ int run(int argc, char** argv) {
     load_url_file(c);
     return berth::gateway::run_engine_child(c);
   }
-  if (*check) return check_config(flags, places);
+  if (*check) return check_config(flags, checked);
   if (*sim) return berth::sim::run(simulated);
   if (const auto code = control.run()) return *code;
   if (const auto code = registry.run(control.admin)) return *code;
-  if (*edge) return berth::gateway::cluster::run_edge(load(flags));
-  if (*engine) return berth::gateway::cluster::run_engine(load(flags));
-  return berth::gateway::serve(load(flags));
+  return run_service(flags,
+                     *edge     ? &berth::gateway::cluster::run_edge
+                     : *engine ? &berth::gateway::cluster::run_engine
+                               : &berth::gateway::serve,
+                     *engine ? "engine" : "edge");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "gateway/admin/api_error.h"
 #include "gateway/admin/audit.h"
 
 namespace berth::gateway::admin {
@@ -147,6 +148,7 @@ struct Turn {  // of one request
 };
 
 asio::awaitable<bool> write(Service& service, Stream& stream, Turn turn, Response r) {
+  r = as_api_error(turn.target.path, std::move(r));
   std::string bytes = head_of(r, turn.old_version, turn.keep);
   if (!turn.head && r.status != 204) bytes += r.body;
   co_return co_await write_all(stream, bytes, service.limits.stalled);

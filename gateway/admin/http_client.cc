@@ -1,6 +1,8 @@
 #include "gateway/admin/http_client.h"
 
+#include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -12,6 +14,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "gateway/admin/connections.h"
@@ -67,9 +70,20 @@ std::vector<Endpoint> endpoints_of(const Ask& ask) {
   return all;
 }
 
+// Who listens at the other end of this local connection, where only root and that user are served
+// (listener.cc); nothing: it is us, or not known.
+std::optional<uid_t> other_user(int fd) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return std::nullopt;
+  if (::geteuid() == 0 || peer.uid == ::geteuid()) return std::nullopt;
+  return peer.uid;
+}
+
 struct Outcome {
   boost::system::error_code ec;
   bool connected = false;
+  std::optional<uid_t> other_user;
   Response response;
 };
 
@@ -102,6 +116,8 @@ asio::awaitable<void> talk(Stream& stream, const Ask& ask, std::vector<Endpoint>
     if (!ec || ec == beast::error::timeout) break;
   }
   if (out.ec) co_return;
+  if (ask.local) out.other_user = other_user(stream.socket().native_handle());
+  if (out.other_user) co_return;
   const http::request<http::string_body> request = request_of(ask);
   auto [ec, written] = co_await http::async_write(stream, request, kUse);
   // A server that refuses answers before it has read everything: the answer counts.
@@ -132,6 +148,9 @@ Response http_request(const Ask& ask) {
   if (out.ec == beast::error::timeout)
     throw std::runtime_error(where + ": no answer within " +
                              std::to_string(ask.limit.count() / 1000) + " s");
+  if (out.other_user)
+    throw OtherUser("the gateway at " + where + " runs as user " + std::to_string(*out.other_user) +
+                    ", berth ctl as user " + std::to_string(::geteuid()));
   if (!out.connected) throw Unreachable(where + ": " + out.ec.message());
   if (out.ec) throw std::runtime_error(where + ": " + out.ec.message());
   return std::move(out.response);

@@ -27,6 +27,11 @@ struct Unreachable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The local socket is of a process of another user, which would end the connection at once.
+struct OtherUser : Unreachable {
+  using Unreachable::Unreachable;
+};
+
 // Throws std::runtime_error when there is no answer.
 Response http_request(const Ask& ask);
 Response http_request(const std::string& host, std::uint16_t port, const std::string& method,

@@ -235,7 +235,8 @@ class EdgeNode {
                        .missed = config_.cluster.heartbeats_missed,
                        .tls = tls_.get(),
                        .first_ready = {},
-                       .strike = [this](std::string_view s) { edges_.struck_elsewhere(s); }};
+                       .strike = [this](std::string_view s) { edges_.struck_elsewhere(s); },
+                       .dead = &dead_engines_};
     if (shard == 0) {
       o.first_ready = [this] {
         if (++partitions_ready_ == partitions()) open_for_devices();
@@ -431,6 +432,7 @@ class EdgeNode {
     for (const std::string& why : now.not_ready) not_ready.emplace_back(why);
     const metrics::EdgeProbe probe = totals ? *totals : metrics::EdgeProbe();
     const json::object out{{"version", kVersion},
+                           {"revision", revision()},
                            {"shape", "edge"},
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"ready", not_ready.empty()},
@@ -491,6 +493,7 @@ class EdgeNode {
   std::unique_ptr<runtime::FileWatch> tls_files_;
   DeviceListeners listeners_;
   runtime::EdgeShards edges_;
+  DeadEngines dead_engines_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread
   admin::HttpServer http_;
@@ -527,12 +530,7 @@ class Linger {
 }  // namespace
 
 int run_edge(const Config& config) {
-  if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
-  try {
-    check_edge_links(config);
-  } catch (const std::invalid_argument& e) {
-    throw ConfigError(std::string("cluster.engines: ") + e.what());
-  }
+  check_edge_role(config);
   return run_process(config, "edge", [&config] {
     const Config fitted = fitted_to_descriptors(config);
     Linger linger;  // hears of a signal that comes when the node does not listen any more

@@ -212,7 +212,9 @@ class EngineNode {
       if (refusals_.due(h.name, "partitions", base::monotonic_ns()))
         BERTH_LOG(err, "edge refused name={} partitions={} ours={}", base::LogName{h.name},
                   h.partitions, partitions_.size());
-      return e->link->refuse("cluster.partitions differs");
+      return e->link->refuse("cluster.partitions differs: the edge has " +
+                             std::to_string(h.partitions) + ", this engine " +
+                             std::to_string(partitions_.size()));
     }
     partitions_[h.partition]->adopt(e, h);
   }
@@ -358,6 +360,7 @@ class EngineNode {
                             {"sessions", f.sessions + f.sessions_offline}});
     }
     const json::object out{{"version", kVersion},
+                           {"revision", revision()},
                            {"shape", "engine"},
                            {"pid", static_cast<std::int64_t>(getpid())},
                            {"state", name_of(state())},
@@ -466,15 +469,7 @@ class EngineNode {
 }  // namespace
 
 int run_engine(const Config& config) {
-  if (config.cluster.partitions > 1 && config.cluster.engines.empty())
-    throw ConfigError("cluster.partitions above 1 needs cluster.engines (--engines)");
-  try {
-    check_engine_links(config);
-  } catch (const std::invalid_argument& e) {
-    throw ConfigError(std::string("cluster.engines: ") + e.what());
-  }
-  if (config.store_url.empty())
-    throw ConfigError("store.url (--store) is not set: the engines of a cluster share one store");
+  check_engine_role(config);
   return run_process(config, "engine", [&config] {
     EngineNode node(config);
     return node.run();

@@ -97,7 +97,10 @@ void EngineSet::use_endpoints(const std::vector<Endpoint>& endpoints) {
             .lost =
                 [this, &added] {
                   const std::string& why = added.link->why_lost();
-                  drop(added, why.empty() ? "malformed turn" : why);
+                  const std::string refusal = std::exchange(added.refusal, {});
+                  drop(added, !refusal.empty() ? "refused: " + refusal
+                              : why.empty()    ? "malformed turn"
+                                               : why);
                 },
             .samples = [](std::uint64_t, std::string_view) {},
             .welcome = [this, &added](const Welcome& w) { on_welcome(added, w); },
@@ -131,6 +134,7 @@ void EngineSet::connect(Candidate& c) {
   c.retry_after_ns = std::clamp(c.retry_after_ns * 2, kRetryMin, kRetryMax);
   c.retry_at_ns = now + c.retry_after_ns;
   c.welcomed = c.doomed = false;
+  c.refusal.clear();
   c.status = Status{};
   SSL* stream = nullptr;
   if (options_.tls != nullptr && (stream = options_.tls->connect()) == nullptr)
@@ -221,8 +225,10 @@ void EngineSet::on_ready(Candidate& c) {
   current_term_ = c.status.term;
   lost_ns_ = 0;
   absence_.serves(base::monotonic_ns());
-  if (c.status.process != 0 && c.status.process == last_process_)
-    edge_.forgive(options_.partition);  // the link broke, the engine did not die
+  const bool same = c.status.process != 0 && c.status.process == last_process_;
+  if (same) edge_.forgive(options_.partition);  // the link broke, the engine did not die
+  const bool died = std::exchange(died_, false) && !same && options_.dead != nullptr;
+  if (died && options_.dead->note(last_process_)) edge_.count_engine_death();
   last_process_ = c.status.process;
   edge_.use_engine(*c.link, options_.partition);
   c.link->set_serving(true);
@@ -234,12 +240,13 @@ void EngineSet::on_ready(Candidate& c) {
 }
 
 // No engine from here on; what it had written whole has been applied.
-void EngineSet::release_current(edge::EngineEnd how) {
+void EngineSet::release_current(edge::EngineEnd how, std::int64_t silent_since_ns) {
   Candidate* c = std::exchange(current_, nullptr);
   if (c == nullptr) return;
   c->link->set_serving(false);
-  edge_.engine_gone(options_.partition,
-                    std::exchange(proven_, false) ? edge::EngineEnd::proven : how);
+  if (std::exchange(proven_, false)) how = edge::EngineEnd::proven;
+  died_ = how != edge::EngineEnd::planned;
+  edge_.engine_gone(options_.partition, how, silent_since_ns);
   edge_.use_engine(nobody_, options_.partition);
   lost_ns_ = base::monotonic_ns();
   absence_.ended(lost_ns_);
@@ -263,11 +270,12 @@ void EngineSet::tell_failure(Candidate& c, const std::string& why) {
 void EngineSet::on_refused(Candidate& c, const std::string& why) {
   const std::int64_t now = base::monotonic_ns();
   c.retry_at_ns = now + kRetryRefused;
+  c.refusal = why;
   if (options_.partition == 0 && c.refusals.due("", why, now))
     BERTH_LOG(err, "engine refuses us engine={} why=\"{}\"", text_of(c.at), why);
 }
 
-void EngineSet::drop(Candidate& c, const std::string& why) {
+void EngineSet::drop(Candidate& c, const std::string& why, std::int64_t silent_since_ns) {
   const bool suspended = why == kSuspended;
   if (c.welcomed) {
     BERTH_LOG(info, "link ended engine={} reason=\"{}\"", text_of(c.at), why);
@@ -278,7 +286,7 @@ void EngineSet::drop(Candidate& c, const std::string& why) {
   c.link->close();
   c.status = Status{};
   if (&c != current_) return;
-  release_current(leaving_ ? edge::EngineEnd::planned : edge::EngineEnd::unproven);
+  release_current(leaving_ ? edge::EngineEnd::planned : edge::EngineEnd::unproven, silent_since_ns);
   say_alive();
 }
 
@@ -302,7 +310,7 @@ void EngineSet::tick() {
     if (c.link->is_open()) {
       // After a stall of our own: read first, then judge.
       if (c.doomed || (!stalled && now - c.link->heard_ns() > patience)) {
-        drop(c, c.doomed ? "refused" : "silent");
+        drop(c, c.doomed ? "refused" : "silent", c.doomed ? 0 : c.link->heard_ns());
       }
     } else if (!c.listed) {
       candidates_.erase(candidates_.begin() + static_cast<std::ptrdiff_t>(i));

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/cluster/dead_engines.h"
 #include "gateway/cluster/told.h"
 #include "gateway/edge/edge_shard.h"
 #include "gateway/link/edge_link.h"
@@ -37,6 +38,7 @@ struct EngineSetOptions {
   const link::TlsContext* tls = nullptr;         // null: none
   std::function<void()> first_ready;             // once: an engine serves us
   std::function<void(std::string_view)> strike;  // another edge says it
+  DeadEngines* dead = nullptr;                   // of all shards and partitions; null: not counted
 };
 
 class EngineSet {
@@ -78,6 +80,7 @@ class EngineSet {
     std::unique_ptr<link::EdgeLink> link;
     bool listed = true;
     bool welcomed = false;
+    std::string refusal;  // what the engine has said before it ends the link
     bool doomed = false;  // to be dropped at the next tick
     std::uint64_t engine_id = 0;
     protocol::link::Status status;
@@ -107,10 +110,11 @@ class EngineSet {
   void on_welcome(Candidate& c, const protocol::link::Welcome& w);
   void on_status(Candidate& c, const protocol::link::Status& s);
   void on_ready(Candidate& c);
-  void drop(Candidate& c, const std::string& why);
+  // `silent_since_ns`: it said nothing since then; 0: it has ended now.
+  void drop(Candidate& c, const std::string& why, std::int64_t silent_since_ns = 0);
   void tell_failure(Candidate& c, const std::string& why);
   void on_refused(Candidate& c, const std::string& why);
-  void release_current(edge::EngineEnd how);
+  void release_current(edge::EngineEnd how, std::int64_t silent_since_ns = 0);
   void tick();
   void arm_tick();
   void say_alive();
@@ -134,6 +138,7 @@ class EngineSet {
   runtime::Absence absence_;
   std::uint64_t last_process_ = 0;  // of the engine that served last
   bool proven_ = false;             // it has said whom it dies of
+  bool died_ = false;               // unasked, if the next one is of another process
   std::int64_t lost_ns_ = 0;        // since when nobody serves us; 0: never has, or somebody does
   std::int64_t last_tick_ns_ = 0;
   bool ever_ready_ = false;

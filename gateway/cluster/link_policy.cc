@@ -1,6 +1,7 @@
 #include "gateway/cluster/link_policy.h"
 
 #include <boost/asio/ip/address.hpp>
+#include <stdexcept>
 
 #include "gateway/cluster/engine_finder.h"
 
@@ -52,6 +53,27 @@ void check_engine_links(const Config& config) {
 void check_edge_links(const Config& config) {
   check_tls(config.cluster);
   check_engines(config.cluster);
+}
+
+void check_engine_role(const Config& config) {
+  if (config.cluster.partitions > 1 && config.cluster.engines.empty())
+    throw ConfigError("cluster.partitions above 1 needs cluster.engines (--engines)");
+  try {
+    check_engine_links(config);
+  } catch (const std::invalid_argument& e) {
+    throw ConfigError(std::string("cluster.engines: ") + e.what());
+  }
+  if (config.store_url.empty())
+    throw ConfigError("store.url (--store) is not set: the engines of a cluster share one store");
+}
+
+void check_edge_role(const Config& config) {
+  if (config.cluster.engines.empty()) throw ConfigError("cluster.engines (--engines) is not set");
+  try {
+    check_edge_links(config);
+  } catch (const std::invalid_argument& e) {
+    throw ConfigError(std::string("cluster.engines: ") + e.what());
+  }
 }
 
 }  // namespace berth::gateway::cluster

@@ -11,6 +11,10 @@ namespace berth::gateway::cluster {
 void check_engine_links(const Config& config);  // of `berth engine`: its address, and its bridges'
 void check_edge_links(const Config& config);    // of `berth edge`: the addresses of the engines
 
+// All that the settings of a role must have before its process begins; the above too.
+void check_engine_role(const Config& config);
+void check_edge_role(const Config& config);
+
 // Whether links go to loopback addresses only: where TLS is off and not said to be.
 bool loopback_only(const ClusterConfig& cluster);
 

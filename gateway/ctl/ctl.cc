@@ -30,15 +30,21 @@ admin::Response ask(const Ctl& to, admin::Ask ask) {
     ask.token = admin::TokenFile::read(to.token_file).current();
     return admin::http_request(ask);
   }
+  std::string other_user;
   if (admin::is_loopback_name(ask.host)) {
     try {
       ask.local = true;
       return admin::http_request(ask);
-    } catch (const admin::Unreachable&) {
-      ask.local = false;
+    } catch (const admin::OtherUser& e) {
+      other_user = e.what();
+    } catch (const admin::Unreachable&) {  // an older one, or its name is taken: over TCP
     }
+    ask.local = false;
   }
-  return admin::http_request(ask);
+  admin::Response r = admin::http_request(ask);
+  if (r.status == 401 && !other_user.empty())
+    std::fprintf(stderr, "berth ctl: %s\n", other_user.c_str());
+  return r;
 }
 
 admin::Response ask(const Ctl& to, const std::string& method, const std::string& target) {
@@ -46,6 +52,16 @@ admin::Response ask(const Ctl& to, const std::string& method, const std::string&
   what.method = method;
   what.target = target;
   return ask(to, std::move(what));
+}
+
+// For people: of an error of the API its message.
+std::string shown(const admin::Response& r) {
+  if (r.status < 400) return r.body;
+  json::error_code ec;
+  const json::value v = json::parse(r.body, ec);
+  const json::value* message = ec ? nullptr : v.find_pointer("/error/message", ec);
+  if (message == nullptr || !message->is_string()) return r.body;
+  return std::string(message->get_string()) + "\n";
 }
 
 int exit_code(const admin::Response& r) {
@@ -136,7 +152,8 @@ std::string status_table(const std::string& text) {
 int ctl(const Ctl& to, const std::string& method, const std::string& target) {
   return answered([&] {
     const admin::Response r = ask(to, method, target);
-    std::fwrite(r.body.data(), 1, r.body.size(), stdout);
+    const std::string text = shown(r);
+    std::fwrite(text.data(), 1, text.size(), stdout);
     return exit_code(r);
   });
 }
@@ -160,7 +177,7 @@ int ctl_status(const Ctl& to) {
   return answered([&] {
     const admin::Response r = ask(to, "GET", "/api/v1/status");
     const bool table = r.status == 200 && !to.json && ::isatty(STDOUT_FILENO) == 1;
-    const std::string text = table ? status_table(r.body) : r.body;
+    const std::string text = table ? status_table(r.body) : shown(r);
     std::fwrite(text.data(), 1, text.size(), stdout);
     return exit_code(r);
   });

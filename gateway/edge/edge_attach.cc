@@ -34,11 +34,11 @@ void EdgeShard::attach(Connection& c) {
   engine_of(c).attach(a);
 }
 
-void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how) {
+void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t silent_since_ns) {
   Served& served = served_[partition];
   const std::int64_t now = base::monotonic_ns();
   served.absence.ended(now);
-  if (served.gone_ns == 0) served.gone_ns = now;
+  if (served.gone_ns == 0) served.gone_ns = silent_since_ns != 0 ? silent_since_ns : now;
   for_each([this, partition](Connection& c) {
     if (c.partition != partition) return;
     c.attached = c.held = false;

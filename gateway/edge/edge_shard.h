@@ -92,7 +92,9 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool adopt_rest(std::string_view rest);
 
   // -- the coming and going of a partition's engine (survives_engine() only)
-  void engine_gone(std::uint32_t partition = 0, EngineEnd how = EngineEnd::planned);
+  void engine_gone(std::uint32_t partition = 0, EngineEnd how = EngineEnd::planned,
+                   std::int64_t silent_since_ns = 0);
+  void count_engine_death() { ++probe_.engine_deaths; }  // of a cluster: once for each process
   void engine_ready(std::uint32_t partition = 0);  // attaches its connections and replays
   // An engine has died while it worked for this connection.
   void suspect(base::ConnId conn);

@@ -408,6 +408,7 @@ void EngineShard::close_store() {
 void EngineShard::refresh_gauges() {
   broker_.refresh_gauges();
   probe_.store_up = store_healthy_ ? 1 : 0;
+  probe_.commit_failures = commit_failures_;
   if (store_) probe_.redis_round_trip = store_->round_trips();
 }
 

@@ -68,7 +68,11 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   bool store_healthy() const { return store_healthy_; }
   // How long the commit under way has been under way, ms; 0: none is.
   std::int64_t commit_age_ms() const;
-  void set_store_healthy(bool healthy) { store_healthy_ = healthy; }
+  // A commit has failed, and is tried again; or one has succeeded again. Any thread.
+  void set_store_healthy(bool healthy) {
+    store_healthy_ = healthy;
+    if (!healthy) ++commit_failures_;
+  }
   // The word that names whom the engine works for, for whoever survives us (session/works_for.h).
   void use_poison_word(std::atomic<std::uint64_t>* word) { work().use_word(word); }
   // Rises with every piece of work begun and every delivery: an engine that works is not stuck.
@@ -195,6 +199,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::function<void(base::Instant)> on_input_;
   std::function<void(std::string_view)> on_forwarded_;
   std::atomic<bool> store_healthy_{true};
+  std::atomic<std::uint64_t> commit_failures_{0};
   bool committing_ = false;
   std::int64_t commit_began_ns_ = 0;
   bool in_turn_end_ = false;

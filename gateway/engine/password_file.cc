@@ -32,4 +32,18 @@ const std::string* PasswordFile::stored(std::string_view user) const {
   return it == users_.end() ? nullptr : &it->second;
 }
 
+PasswordFile::Difference PasswordFile::since(const PasswordFile& before) const {
+  Difference d;
+  for (const auto& [user, hash] : users_) {
+    const std::string* then = before.stored(user);
+    if (then == nullptr) {
+      ++d.added;
+    } else if (*then != hash) {
+      ++d.changed;
+    }
+  }
+  d.removed = before.size() + d.added - users_.size();
+  return d;
+}
+
 }  // namespace berth::gateway::engine

@@ -1,6 +1,6 @@
 // A file of user names and passwords as mosquitto_passwd writes it: `user:hash`
 // (registry/password_hash.h), with the blanks Mosquitto takes (security_file.h). A user who stands
-// there twice has the last password. Immutable after load; any thread.
+// there twice, or no user at all, is an error. Immutable after load; any thread.
 #pragma once
 
 #include <string>
@@ -19,6 +19,12 @@ class PasswordFile {
   const std::string* stored(std::string_view user) const;
   const registry::HashCosts& costs() const { return costs_; }
   std::size_t size() const { return users_.size(); }
+  struct Difference {  // users
+    std::size_t added = 0;
+    std::size_t removed = 0;
+    std::size_t changed = 0;  // with another hash
+  };
+  Difference since(const PasswordFile& before) const;
 
  private:
   base::StringMap<std::string> users_;  // the hash as text

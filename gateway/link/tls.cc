@@ -95,6 +95,21 @@ void TlsContext::check(const TlsFiles& files) {
   load_valid(files);
 }
 
+void TlsContext::check_own_authority(const TlsFiles& files) {
+  const Loaded l = load(files);
+  const std::unique_ptr<X509_STORE_CTX, decltype(&X509_STORE_CTX_free)> chain(X509_STORE_CTX_new(),
+                                                                              X509_STORE_CTX_free);
+  STACK_OF(X509)* others = nullptr;
+  SSL_CTX_get0_chain_certs(l.context.get(), &others);
+  if (!chain || X509_STORE_CTX_init(chain.get(), SSL_CTX_get_cert_store(l.context.get()),
+                                    SSL_CTX_get0_certificate(l.context.get()), others) != 1)
+    throw std::runtime_error("TLS: " + runtime::tls_error());
+  if (X509_verify_cert(chain.get()) == 1) return;
+  throw std::runtime_error("cluster.cert_file " + files.cert_file +
+                           " is not of an authority in cluster.ca_file " + files.ca_file + ": " +
+                           X509_verify_cert_error_string(X509_STORE_CTX_get_error(chain.get())));
+}
+
 TlsContext::TlsContext(TlsFiles files) : files_(std::move(files)) {
   try {
     loaded_ = load(files_);

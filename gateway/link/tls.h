@@ -36,6 +36,9 @@ class TlsContext {
   std::vector<std::string> files() const;  // that are read
   // Throws std::runtime_error that names the bad or expired file.
   static void check(const TlsFiles& files);
+  // Throws std::runtime_error: our certificate is not of an authority in our own ca_file, so that
+  // peers with the same file refuse it.
+  static void check_own_authority(const TlsFiles& files);
 
  private:
   struct Loaded {

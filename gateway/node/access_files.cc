@@ -34,52 +34,48 @@ AccessFiles::AccessFiles(boost::asio::io_context& io, const Config& config,
     : config_(config),
       engine_(engine),
       users_(load_users(config)),
-      watch_(io, {config.acl_file, config.password_file}, [this] { read(); }) {
+      rules_watch_(io, {config.acl_file}, [this] { read_rules(); }),
+      users_watch_(io, {config.password_file}, [this] { read_users(); }) {
   if (!users_) return;
   engine_.use_users(
       [users = users_](std::string_view user) { return users->stored(user) != nullptr; });
 }
 
-void AccessFiles::read() {
-  bool changed = false;
+void AccessFiles::read_rules() {
   try {
-    changed = read_rules();
+    engine::AclFile::load(config_.acl_file);  // throws, whatever else is forgiven
+    engine_.use_access(load_access(config_));
   } catch (const std::exception& e) {
     engine_.access_file_failed();
     runtime::set_degraded(runtime::Part::acl_file, e.what());
     BERTH_LOG(err, "acl_file not taken, the rules of before stay error=\"{}\"", e.what());
+    return;
   }
+  BERTH_LOG(info, "acl_file read again");
+  engine_.review_access();
+}
+
+void AccessFiles::read_users() {
   try {
-    changed = read_users() || changed;
+    PasswordFile::load(config_.password_file);
+    auto users = std::make_shared<const PasswordFile>(load_passwords(config_).file);
+    const auto before = std::exchange(users_, users);
+    engine_.use_passwords(*users, [before, users](std::string_view user) {
+      const std::string* now = users->stored(user);
+      const std::string* then = before ? before->stored(user) : now;
+      return now != nullptr && (then == nullptr || *then == *now);
+    });
+    static const PasswordFile kNone;
+    const PasswordFile::Difference d = users->since(before ? *before : kNone);
+    BERTH_LOG(info, "password_file read again users={} added={} removed={} changed={}",
+              users->size(), d.added, d.removed, d.changed);
   } catch (const std::exception& e) {
     engine_.access_file_failed();
     runtime::set_degraded(runtime::Part::password_file, e.what());
     BERTH_LOG(err, "password_file not taken, the users of before stay error=\"{}\"", e.what());
+    return;
   }
-  if (changed) engine_.review_access();
-}
-
-bool AccessFiles::read_rules() {
-  if (config_.acl_file.empty()) return false;
-  engine::AclFile::load(config_.acl_file);  // throws, whatever else is forgiven
-  engine_.use_access(load_access(config_));
-  BERTH_LOG(info, "acl_file read again");
-  return true;
-}
-
-bool AccessFiles::read_users() {
-  if (config_.password_file.empty()) return false;
-  if (PasswordFile::load(config_.password_file).size() == 0)
-    throw std::runtime_error(config_.password_file + ": names nobody");
-  auto users = std::make_shared<const PasswordFile>(load_passwords(config_).file);
-  const auto before = std::exchange(users_, users);
-  engine_.use_passwords(*users, [before, users](std::string_view user) {
-    const std::string* now = users->stored(user);
-    const std::string* then = before ? before->stored(user) : now;
-    return now != nullptr && (then == nullptr || *then == *now);
-  });
-  BERTH_LOG(info, "password_file read again users={}", users->size());
-  return true;
+  engine_.review_access();
 }
 
 }  // namespace berth::gateway

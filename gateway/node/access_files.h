@@ -23,15 +23,15 @@ class EngineShard;
 class AccessFiles {
  public:
   AccessFiles(boost::asio::io_context& io, const Config& config, engine::EngineShard& engine);
-  void read();  // now
 
  private:
-  bool read_rules();
-  bool read_users();
+  void read_rules();
+  void read_users();
   const Config& config_;
   engine::EngineShard& engine_;
   std::shared_ptr<const engine::PasswordFile> users_;
-  runtime::FileWatch watch_;
+  runtime::FileWatch rules_watch_;  // apart: what has changed is read, and logged
+  runtime::FileWatch users_watch_;
 };
 
 }  // namespace berth::gateway

@@ -220,12 +220,12 @@ void EdgeShards::open_links(std::vector<int> fds, protocol::link::Hello hello,
   }
 }
 
-void EdgeShards::engine_gone(edge::EngineEnd how) {
+void EdgeShards::engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns) {
   for (auto& s : shards_) {
     Shard& shard = *s;
-    on(shard, [&shard, how] {
+    on(shard, [&shard, how, silent_since_ns] {
       shard.link->close();  // applies what it had written whole
-      shard.edge->engine_gone(0, how);
+      shard.edge->engine_gone(0, how, silent_since_ns);
     });
   }
 }

@@ -69,13 +69,18 @@ class EdgeShards {
   // which the engine names whom it works for; null: it can not be read here.
   void open_links(std::vector<int> fds, protocol::link::Hello hello,
                   std::shared_ptr<const std::atomic<std::uint64_t>> word = {});
-  void engine_gone(edge::EngineEnd how);
+  // `silent_since_ns`: devices have had nothing from it since then; 0: since now.
+  void engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns = 0);
   void suspect(base::ConnId conn);  // as the engine numbers connections
   bool serving() const;
   // To shard 0's engine, when it serves: a will that killed engines (I12).
   void send_skip(protocol::link::ForwardedWork w) { shards_[0]->link->send_skip(w); }
   void send_empty(protocol::link::FrameType type) { shards_[0]->link->send_empty(type); }
   void scrape(std::uint64_t id) { shards_[0]->link->scrape(id); }
+  // A question to that engine, on the main thread.
+  void ask(protocol::link::Question q, link::Answered answered) {
+    shards_[0]->link->ask(std::move(q), std::move(answered));
+  }
 
   // The probes of all shards, with fresh gauges.
   void collect(std::function<void(std::vector<metrics::EdgeProbe>)> done);

@@ -141,6 +141,16 @@ void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, co
   engine.keep_unregistered_for(parts.config.registry.loss_grace_s);
 }
 
+// For who has written records in another process.
+void answer_questions(const EngineParts& parts, engine::EngineShard& engine) {
+  if (parts.registry == nullptr) return;
+  engine.answerer().use(
+      protocol::link::AskKind::read_registry,
+      [registry = parts.registry](const protocol::link::Question&, link::Answered answered) {
+        registry->when_fresh([answered = std::move(answered)] { answered({}); });
+      });
+}
+
 // They are as the engine has just read them.
 void watch_files(const EngineParts& parts, engine::EngineShard& engine) {
   if (parts.config.acl_file.empty() && parts.config.password_file.empty()) return;
@@ -152,6 +162,7 @@ void watch_files(const EngineParts& parts, engine::EngineShard& engine) {
 void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& engine) {
   const Post post = poster_of(parts.io, engine);
   add_authenticator(parts, engine, post);
+  answer_questions(parts, engine);
   watch_files(parts, engine);
   engine.use_store(parts.config.store_url.empty()
                        ? embedded_store(parts, engine, post)

@@ -54,8 +54,12 @@ void prove_certificates(const Config& config) {
   });
 }
 
-void preflight(const Config& config) {
+std::vector<std::string> preflight(const Config& config, Role role) {
   prove_certificates(config);
+  as_configuration([&] {
+    if (role != Role::serve && config.cluster.tls.enabled())
+      link::TlsContext::check_own_authority(config.cluster.tls);
+  });
   check_readable("store.redis_ca_file", config.redis_ca_file);
   check_readable("store.redis_cert_file", config.redis_cert_file);
   check_readable("store.redis_key_file", config.redis_key_file);
@@ -63,6 +67,7 @@ void preflight(const Config& config) {
     prove_files(config);  // keeps no copy: a gateway may work on the same directory
     if (!config.admin_token_file.empty()) admin_token(config);
   });
+  return check_host(config, role);
 }
 
 }  // namespace berth::gateway

@@ -2,7 +2,11 @@
 // names are read with the code that reads them later.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "gateway/config/config.h"
+#include "gateway/node/host_check.h"
 
 namespace berth::gateway {
 
@@ -18,7 +22,8 @@ void prove_certificates(const Config& config);
 edge::TlsServerOptions device_tls(const Config& config);
 link::TlsFiles link_tls(const Config& config);
 
-// All of it: for `berth check-config`. Throws ConfigError.
-void preflight(const Config& config);
+// All of it but what cluster/link_policy.h asks of a role: for `berth check-config`, which may run beside a gateway that works: no file and no
+// directory is made or changed. Throws ConfigError; returns warnings.
+std::vector<std::string> preflight(const Config& config, Role role);
 
 }  // namespace berth::gateway

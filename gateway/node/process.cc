@@ -39,8 +39,11 @@ int run_process(const Config& config, const std::string& role, const std::functi
   try {
     check_certificates(config);
     code = f();
-  } catch (const ConfigError&) {
+  } catch (const ConfigError& e) {
+    const bool ecs = config.log_format == "ecs";
+    if (ecs) BERTH_LOG(err, "bad configuration error=\"{}\"", e.what());
     base::stop_log();
+    if (ecs) throw LoggedConfigError(e.what());
     throw;
   } catch (const session::StoreForbidden& e) {
     BERTH_LOG(err, "cannot start error=\"{}\"", e.what());

@@ -27,6 +27,8 @@ class RegistryService {
   const registry::Registry& registry() const { return registry_; }
   // As RegistryFeed's.
   void on_change(registry::RegistryFeed::Changed f) { on_change_ = std::move(f); }
+  // As RegistryFeed's.
+  void on_written(registry::RegistryFeed::Tell tell) { feed_.on_written(std::move(tell)); }
   void tell_usage(registry::RegistryStore::Reports ours) { feed_.tell_usage(std::move(ours)); }
   void on_usage(std::function<void(registry::RegistryStore::Reports)> heard) {
     feed_.on_usage(std::move(heard));

@@ -202,8 +202,19 @@ asio::awaitable<RegistryFeed::Outcome> RegistryFeed::write(std::vector<Write> wr
     jobs_.push_back({std::move(w), [shared](Outcome o) { (*shared)(std::move(o)); }});
     wake_.notify_all();
   };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Outcome)>(
+  Outcome outcome = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Outcome)>(
       initiate, asio::use_awaitable, std::move(writes));
+  if (outcome.written != 0 && tell_) co_await tell_others();
+  co_return outcome;
+}
+
+asio::awaitable<void> RegistryFeed::tell_others() {
+  auto initiate = [this](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    tell_([this, shared] { post([shared] { (*shared)(); }); });  // never in this call
+  };
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(initiate,
+                                                                       asio::use_awaitable);
 }
 
 }  // namespace berth::gateway::registry

@@ -43,8 +43,13 @@ class RegistryFeed {
     std::string why;
     std::size_t written = 0;  // of the writes, the first so many
   };
-  // When it is done the Registry has it too.
+  // When it is done the Registry has it too, and those that on_written() tells.
   boost::asio::awaitable<Outcome> write(std::vector<Write> writes);
+  // `tell`, on io's thread, when records have been written: other processes of this gateway are to
+  // read them. It calls `done` once, with a limit of its own; the outcome of the write waits for
+  // it.
+  using Tell = std::function<void(std::function<void()> done)>;
+  void on_written(Tell tell) { tell_ = std::move(tell); }
   // What partitions of this process use, to be told to others; `heard` is called with what all say,
   // once in a while.
   void tell_usage(RegistryStore::Reports ours);
@@ -66,6 +71,7 @@ class RegistryFeed {
   void apply_later(Changes changes);
   void run(Job& job);
   void exchange_usage();
+  boost::asio::awaitable<void> tell_others();
   void post(std::function<void()> f);
 
   boost::asio::io_context& io_;
@@ -74,6 +80,7 @@ class RegistryFeed {
   std::uint32_t refresh_ms_;
   Changed changed_;
   std::function<void(RegistryStore::Reports)> heard_;
+  Tell tell_;  // empty: there are no others
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::atomic<bool> reachable_{false};
   bool told_away_ = false;

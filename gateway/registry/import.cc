@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "gateway/registry/booleans.h"
 #include "gateway/registry/import_budget.h"
 #include "gateway/registry/merge.h"
 
@@ -100,6 +101,7 @@ Said said_of(Kind kind, const std::string& tenant, const YAML::Node& n,
              const std::set<std::string>& apart, ImportBudget& budget) {
   const int line = line_of(n);
   if (!n.IsMap() || !n["name"] || !n["name"].IsScalar()) bad(line, "a record without a name");
+  check_booleans(kind, n);
   json::object o;
   int left = kPartsMax;
   for (const auto& each : n) {

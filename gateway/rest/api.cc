@@ -10,6 +10,7 @@
 #include <set>
 
 #include "gateway/admin/parameters.h"
+#include "gateway/registry/booleans.h"
 #include "gateway/registry/merge.h"
 #include "gateway/rest/api_parameters.h"
 #include "protocol/link/types.h"
@@ -457,6 +458,7 @@ RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, 
     auto work = work_of(false);
     std::vector<Said>& said = work->said;
     json::object patch = parse_object(r.body);
+    check_booleans(place.kind, patch);
     if (r.method == "PATCH") {
       said.push_back({place.text(), merged(place.kind, seen, patch, false), 0});
     } else {

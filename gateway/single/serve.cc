@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
+#include "gateway/link/ask.h"
 #include "gateway/link/edge_link.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
@@ -40,6 +41,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr auto kAgain = std::chrono::seconds(2);
+constexpr std::uint32_t kRegistryRead_ms = 5000;
 constexpr auto kStoreStuck = std::chrono::seconds(3);
 constexpr double kUnreadyAfterAbsent_s = 10;          // an engine's restart must not flap readiness
 constexpr std::chrono::seconds kReplacementMax{120};  // the new engine restores what is stored
@@ -158,6 +160,15 @@ class Gateway {
                                           io_.stop();
                                         }});
     supervisor_->start();
+    if (registry_)
+      registry_->on_written([this](std::function<void()> done) { tell_engine(std::move(done)); });
+  }
+
+  // The engine is a process of its own: an answer over REST waits until it has read what was
+  // written, or can't (it reads when it begins).
+  void tell_engine(std::function<void()> done) {
+    edges_.ask({protocol::link::AskKind::read_registry, kRegistryRead_ms, {}},
+               [done = std::move(done)](const link::Answer&) { done(); });
   }
 
   // Only now may devices come: what was stored is restored.

@@ -217,7 +217,7 @@ void Supervisor::on_active_death(int status) {
               active_->child.pid, text_of_status(status));
   }
   const edge::EngineEnd how = planned || later ? edge::EngineEnd::planned : judge(status);
-  edges_.engine_gone(how);
+  edges_.engine_gone(how, std::exchange(silent_since_ns_, 0));
   absence_.ended(now);
   if (how == edge::EngineEnd::proven) {
     if (ForwardedWork::is(word)) {
@@ -300,6 +300,7 @@ void Supervisor::watch() {
     if (active_ && edges_.serving() &&
         now - last_heartbeat_ns_ > interval * config_.heartbeats_missed) {
       ++probe_.engine_kills;
+      silent_since_ns_ = last_heartbeat_ns_;
       const char state = process_state(active_->child.pid);
       killed_ = state == 'R' ? Killed::running : state == 'T' ? Killed::stopped : Killed::no;
       kill_engine(state == 'T' ? "stopped" : "missed heartbeats");

@@ -108,6 +108,7 @@ class Supervisor {
   std::uint64_t scrape_id_ = 0;
   std::int64_t last_heartbeat_ns_ = 0;
   std::int64_t last_watch_ns_ = 0;
+  std::int64_t silent_since_ns_ = 0;  // of the one that was killed for its silence; 0: none
   Absence absence_;
   enum class Killed : std::uint8_t { no, running, stopped };
   Killed killed_ = Killed::no;  // by our watchdog: in a loop of its own, or stopped from outside

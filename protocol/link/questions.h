@@ -20,7 +20,8 @@ inline constexpr std::size_t kQuestionsMax = 64;  // of a link that wait for the
 
 // Numbers are on the link: append only.
 enum class AskKind : std::uint8_t {
-  echo = 1  // answered with the same bytes
+  echo = 1,          // answered with the same bytes
+  read_registry = 2  // no bytes; answered when what was written before the question is in force
 };
 
 enum class AskError : std::uint8_t {

@@ -52,6 +52,7 @@ TEST(Cluster, I1toI4_EnginesKilledAreNotNoticed) {
       false);
   EXPECT_GE(kills, 3);
   EXPECT_GE(c.edge_total("berth_connections_reattached_total"), 300);
+  EXPECT_GE(c.edge_total("berth_engine_deaths_total"), kills) << "two edges: nearly twice";
 }
 
 TEST(Cluster, I1toI4_EnginesKilledAreNotNoticedOverTlsAndWebSocket) {
@@ -110,6 +111,10 @@ TEST(Cluster, I1toI4_AStoppedEngineIsReplacedAndFenced) {
     return stopped->get("/api/v1/status").find("\"state\":\"standby\"") != std::string::npos;
   })) << "fenced, it begins again as a standby";
   EXPECT_NE(stopped->get("/api/v1/status").find("\"fenced\":1"), std::string::npos);
+  for (const auto& edge : c.edges) {
+    EXPECT_GE(edge->metric("berth_engine_deaths_total"), 1) << "out of reach is as good as dead";
+    EXPECT_GT(edge->metric("berth_engine_gap_seconds_sum"), 0.5) << "from its last heartbeat";
+  }
 }
 
 TEST(Cluster, AStoppedEdgeComesBackWithItsConnections) {

@@ -87,6 +87,7 @@ TEST(DiskFull, AcksWaitQos0FlowsAndItRecovers) {
     EXPECT_NE(g.get("/readyz").find(disk.path + "/data/store has "), std::string::npos)
         << g.get("/readyz");
     EXPECT_NE(g.get("/readyz").find(" bytes free and needs 33554432"), std::string::npos);
+    EXPECT_TRUE(eventually([&] { return g.metric("berth_store_commit_failures_total") >= 1; }));
     disk.make_room();
     const auto acks = pub.until(4, std::chrono::seconds(30));
     ASSERT_FALSE(acks.empty());

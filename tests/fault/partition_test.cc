@@ -10,6 +10,7 @@
 #include "tests/support/cluster.h"
 #include "tests/support/expect_unnoticed.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/rest.h"
 #include "tests/support/swarm.h"
 
 namespace berth::test {
@@ -112,8 +113,16 @@ TEST(Partitions, AnEdgeOfAnotherNumberIsRefused) {
   Process wrong({berth_binary(), "edge", "--admin", "127.0.0.1:0", "--mqtt", "127.0.0.1:0",
                  "--engines", at, "--partitions", "3"},
                 log);
-  EXPECT_TRUE(eventually(
-      [&] { return wrong.log().find("cluster.partitions differs") != std::string::npos; }));
+  const std::string why = "refused: cluster.partitions differs: the edge has 3, this engine 4";
+  EXPECT_TRUE(eventually([&] { return wrong.log().find(why) != std::string::npos; }))
+      << wrong.log();
+  const std::string text = wrong.log();
+  const std::size_t admin = text.find(" admin=127.0.0.1:");
+  ASSERT_NE(admin, std::string::npos) << text;
+  const Rest rest(std::atoi(text.c_str() + text.find(':', admin) + 1), {});
+  EXPECT_TRUE(eventually([&] {
+    return rest.get("/readyz").body.find("engine " + at + ": " + why) != std::string::npos;
+  })) << rest.get("/readyz").body;
 }
 
 TEST(Partitions, TheNumberStaysWhatItWasAtTheFirstStart) {

@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 
+#include "gateway/registry/booleans.h"
 #include "gateway/registry/merge.h"
 #include "gateway/registry/password_hash.h"
 #include "tests/gateway/registry_texts.h"
@@ -49,6 +50,28 @@ TEST(Import, YamlTellsWhereItIsBad) {
               "")
         << topic;
   }
+}
+
+// Protobuf would take the strings too, each for what it thinks.
+TEST(Import, AStringIsNoBoolean) {
+  const std::string head = "tenants:\n  - name: a\n";
+  const std::string why = ": true or false is needed, without quotes, not ";
+  EXPECT_EQ(why_yaml(head + "    enabled: \"no\"\n"), "line 3: enabled" + why + "\"no\"");
+  EXPECT_EQ(why_yaml(head + "    sites:\n      - name: s\n        enabled: 'true'\n"),
+            "line 5: enabled" + why + "\"true\"");
+  EXPECT_EQ(why_yaml(head + "    products: [{name: p, messages: [{topic: t, report: event, fields: "
+                            "{event_id: {from: /i, required: 'yes'}}}]}]\n"),
+            "line 3: messages.fields.event_id.required" + why + "\"yes\"");
+  EXPECT_EQ(why_yaml(head + "    enabled: no\n    labels: {enabled: \"no\"}\n"), "");
+  const auto why_json = [](const char* text) {
+    return registry::why([&] { check_booleans(Kind::product, parse_object(text)); });
+  };
+  EXPECT_EQ(why_json(R"({"messages":[{"fields":{"x":{"required":"no"}}}]})"),
+            "messages.fields.x.required" + why + "\"no\"");
+  EXPECT_EQ(why_json(R"({"messages":[{"fields":{"x":{"required":0}}}]})"),
+            "messages.fields.x.required" + why + "0");
+  EXPECT_EQ(why_json(R"({"messages":[{"fields":{"x":{"required":false}}}],"labels":{"a":"no"}})"),
+            "");
 }
 
 TEST(Import, Csv) {

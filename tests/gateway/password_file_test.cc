@@ -62,6 +62,21 @@ TEST(PasswordFile, BlanksAndMarksAreNothingOfALine) {
   }
 }
 
+TEST(PasswordFile, CountsWhatHasChanged) {
+  const auto loaded = [](const std::string& text) {
+    TempFile f(text);
+    return PasswordFile::load(f.path);
+  };
+  std::string other = kHash;
+  other[other.size() - 5] = other[other.size() - 5] == 'A' ? 'B' : 'A';
+  const PasswordFile before = loaded("a:" + kHash + "\nb:" + kHash + "\nc:" + kHash + "\n");
+  const PasswordFile now = loaded("b:" + other + "\nc:" + kHash + "\nd:" + kHash + "\n");
+  const PasswordFile::Difference d = now.since(before);
+  EXPECT_EQ(d.added, 1u);
+  EXPECT_EQ(d.removed, 1u);
+  EXPECT_EQ(d.changed, 1u);
+}
+
 TEST(PasswordFile, WhatCouldBeMeantOtherwiseIsRefused) {
   EXPECT_EQ(load_error("ga\rte:" + kHash + "\n"), ":1: control character");
   EXPECT_EQ(load_error("\ngate:" + kHash + "\rother:" + kHash + "\r"), ":2: control character");

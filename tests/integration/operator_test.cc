@@ -13,6 +13,7 @@
 #include <iterator>
 #include <map>
 
+#include "tests/support/certificates.h"
 #include "tests/support/command_line.h"
 
 namespace berth::test {
@@ -103,6 +104,108 @@ TEST_F(Operator, APasswordFileWithoutUsersOrWithOneTwiceIsBad) {
       << o.text;
 }
 
+// What would fail at the start fails in the check, in the role that it is for.
+TEST_F(Operator, CheckConfigKnowsTheRoleAndTheHost) {
+  const auto refused = [](const std::string& line, const std::string& why) {
+    const Output o = run_line(line);
+    EXPECT_EQ(o.code, 78) << line << "\n" << o.text;
+    EXPECT_NE(o.text.find(why), std::string::npos) << line << "\n" << o.text;
+  };
+  const std::string check = berth_binary() + " check-config --data " + directory_ + "/data ";
+  const std::string wide =
+      file("wide.yaml", "cluster: {listen: '0.0.0.0:0', engines: 'engine.example:9183'}\n");
+  EXPECT_EQ(run_line(check + "--config " + wide).code, 0);
+  refused(check + "--role engine --config " + wide, "cluster.listen 0.0.0.0:0 is beyond loopback");
+  refused(check + "--role edge --config " + wide, "cluster.engines engine.example");
+  refused(check + "--role engine", "store.url (--store) is not set");
+  refused(check + "--role edge", "cluster.engines (--engines) is not set");
+  refused(check + "--role engine --partitions 2",
+          "cluster.partitions above 1 needs cluster.engines");
+  EXPECT_EQ(run_line(check + "--role edge --engines 127.0.0.1:9183").code, 0);
+  refused(check + "--mqtt 203.0.113.7:1883", "mqtt.listen: listen on 203.0.113.7");
+  refused(check + "--admin 203.0.113.7:1883", "admin.listen: listen on 203.0.113.7");
+  const std::string plain = file("plain", "no directory");
+  refused(berth_binary() + " check-config --data " + plain + "/data", plain + ": not a directory");
+  // One command: the limit is of this shell.
+  refused("ulimit -n 110; " + check, "the limit of open files is 110, at least ");
+}
+
+// A working gateway with the same places is no obstacle.
+TEST_F(Operator, CheckConfigWorksBesideAGateway) {
+  GatewayProcess g({"--anonymous"});
+  const Output o = run("check-config --data " + g.directory() +
+                       "/data --mqtt 127.0.0.1:" + std::to_string(g.mqtt_port()) +
+                       " --admin 127.0.0.1:" + std::to_string(g.admin_port()));
+  EXPECT_EQ(o.code, 0) << o.text;
+}
+
+TEST_F(Operator, CheckConfigWarnsOfWhatMayBeOtherwiseAtTheStart) {
+  const std::string check = "check-config --data " + directory_ + "/data ";
+  const auto warned = [](const std::string& arguments, const std::string& why) {
+    const Output o = run(arguments);
+    EXPECT_EQ(o.code, 0) << o.text;
+    EXPECT_NE(o.text.find("berth: warning: " + why), std::string::npos) << o.text;
+  };
+  warned(check + "--store redis://127.0.0.1:1",
+         "the store can't be reached: redis://127.0.0.1:1: Connection refused");
+  const std::string empty = file("empty.yaml", "");
+  warned(check + "--config " +
+             file("registry.yaml", "registry: {source: file, file: " + empty + "}\n"),
+         "registry.file " + empty + " names no tenant");
+  const std::string users = file("users", kUsers);
+  ASSERT_EQ(::chmod(users.c_str(), 0644), 0);
+  warned(check + "--config " + file("open.yaml", "auth: {password_file: " + users + "}\n"),
+         "secret file is open to others: ");
+}
+
+// Peers with the same ca_file would refuse it.
+TEST_F(Operator, CheckConfigRefusesALinkCertificateOfAnotherAuthority) {
+  fs::create_directories(directory_ + "/other");
+  Certificates ours(directory_);
+  Certificates theirs(directory_ + "/other");
+  ours.issue("link", "berth-engine");
+  const auto with = [&](const std::string& authority) {
+    return run("check-config --role engine --store redis://127.0.0.1:1 --config " +
+               file("tls.yaml", "cluster: {peer_name: berth-edge, ca_file: " + authority +
+                                    ", cert_file: " + directory_ +
+                                    "/link.crt, key_file: " + directory_ + "/link.key}\n"));
+  };
+  const Output good = with(directory_ + "/ca.crt");
+  EXPECT_EQ(good.code, 0) << good.text;
+  const Output bad = with(directory_ + "/other/ca.crt");
+  EXPECT_EQ(bad.code, 78) << bad.text;
+  EXPECT_NE(bad.text.find("is not of an authority in cluster.ca_file"), std::string::npos)
+      << bad.text;
+}
+
+// Whoever collects the log as JSON finds a bad configuration there.
+TEST_F(Operator, ABadConfigurationIsLoggedInTheFormatOfTheLog) {
+  const std::string places =
+      " --admin 127.0.0.1:0 --mqtt 127.0.0.1:0 --data " + directory_ + "/data --config ";
+  const std::string bad = file("bad.yaml", "nonsense: 1\n");
+  const std::string says_ecs = file("ecs.yaml", "nonsense: 1\nlog: {format: ecs}\n");
+  for (const std::string& arguments :
+       {"serve --log-format ecs" + places + bad, "serve" + places + says_ecs}) {
+    const Output early = run(arguments);
+    EXPECT_EQ(early.code, 78) << early.text;
+    EXPECT_EQ(early.text.find("{\"@timestamp\""), 0u) << early.text;
+    EXPECT_NE(early.text.find("\"event.action\":\"bad-configuration\""), std::string::npos)
+        << early.text;
+    EXPECT_EQ(early.text.find("berth: configuration"), std::string::npos) << early.text;
+  }
+  // Found when the log has begun.
+  const std::string missing = file("missing.yaml", "auth: {password_file: /nowhere}\n");
+  const Output late = run("serve --log-format ecs --single-process" + places + missing);
+  EXPECT_EQ(late.code, 78) << late.text;
+  EXPECT_EQ(late.text.find("berth: configuration"), std::string::npos) << late.text;
+  EXPECT_NE(late.text.find("\"event.action\":\"bad-configuration\""), std::string::npos)
+      << late.text;
+  EXPECT_NE(late.text.find("/nowhere"), std::string::npos) << late.text;
+  const Output text = run("serve" + places + bad);
+  EXPECT_EQ(text.code, 78) << text.text;
+  EXPECT_EQ(text.text.find("berth: configuration: "), 0u) << text.text;
+}
+
 // current -> v1 becomes current -> v2: restart-engine starts v2, and says so.
 TEST_F(Operator, AnUpgradeFollowsTheSymlinkAndIsConfirmed) {
   for (const char* version : {"v1", "v2"}) {
@@ -139,6 +242,64 @@ TEST_F(Operator, AnUpgradeFollowsTheSymlinkAndIsConfirmed) {
       << g.log();
   EXPECT_EQ(g.terminate(), 0);
   EXPECT_NE(g.log().find("stopped code=0"), std::string::npos) << g.log();
+}
+
+// The log says what has changed, and of nothing else that it was read.
+TEST_F(Operator, ANewPasswordIsNoNewAccessFile) {
+  const std::string users = file("users", kUsers);
+  const std::string rules = file("rules", "topic readwrite a/#\n");
+  for (const char* shape : {"", "--single-process"}) {
+    file("users", kUsers);
+    std::vector<std::string> flags{
+        "--config",
+        file("berth.yaml", "auth: {password_file: " + users + ", acl_file: " + rules + "}\n")};
+    if (*shape != 0) flags.emplace_back(shape);
+    GatewayProcess g(flags);
+    file("users.new", std::string(kUsers) + "barrier" + (kUsers + 4));
+    fs::rename(directory_ + "/users.new", users);
+    EXPECT_TRUE(eventually(
+        [&] {
+          return g.log().find("password_file read again users=2 added=1 removed=0 changed=0") !=
+                 std::string::npos;
+        },
+        std::chrono::seconds(60)))
+        << g.log();
+    EXPECT_EQ(g.log().find("acl_file"), std::string::npos) << g.log();
+    file("rules.new", "topic readwrite b/#\n");
+    fs::rename(directory_ + "/rules.new", rules);
+    EXPECT_TRUE(eventually([&] { return g.log().find("acl_file read again") != std::string::npos; },
+                           std::chrono::seconds(60)))
+        << g.log();
+  }
+}
+
+// The gap counts from the last sign of life, not from the kill that ended the silence.
+TEST_F(Operator, TheGapOfAStoppedEngineIsWhatDevicesSaw) {
+  GatewayProcess g({"--anonymous"});
+  const pid_t before = g.engine_pid();
+  g.signal_engine(SIGSTOP);
+  EXPECT_TRUE(eventually([&] { return g.metric("berth_engine_last_gap_seconds") > 0.5; },
+                         std::chrono::seconds(60)))
+      << g.metric("berth_engine_last_gap_seconds") << g.log();
+  EXPECT_NE(g.engine_pid(), before);
+}
+
+// What every process of the host may ask for over TCP, every user of the host gets from berth ctl.
+TEST_F(Operator, AnotherUserOfTheHostIsToldWhoTheGatewayIs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "not root";
+  ASSERT_EQ(::chmod(directory_.c_str(), 0711), 0);
+  fs::copy_file(berth_binary(), directory_ + "/berth");
+  GatewayProcess g({"--anonymous"});
+  const std::string ctl = "setpriv --reuid=65534 --regid=65534 --clear-groups " + directory_ +
+                          "/berth ctl --admin 127.0.0.1:" + std::to_string(g.admin_port());
+  const Output status = run_line(ctl + " status --json");
+  EXPECT_EQ(status.code, 0) << status.text;
+  EXPECT_NE(status.text.find("\"state\":\"serving\""), std::string::npos) << status.text;
+  const Output restart = run_line(ctl + " restart-engine");
+  EXPECT_EQ(restart.code, 1) << restart.text;
+  EXPECT_NE(restart.text.find("runs as user 0, berth ctl as user 65534"), std::string::npos)
+      << restart.text;
+  EXPECT_NE(restart.text.find("--token-file"), std::string::npos) << restart.text;
 }
 
 TEST_F(Operator, AnEngineOfAClusterSaysWhatIsWrongWithItsStore) {

@@ -377,6 +377,36 @@ TEST(RegistryRest, SpeaksHttpAsOneExpects) {
   EXPECT_EQ(rest.get(t + "/devices").status, 404);
 }
 
+TEST(RegistryRest, ErrorsAreJson) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  const auto expect_json = [](const RestAnswer& a, int status, const std::string& body) {
+    EXPECT_EQ(a.status, status) << a.body;
+    EXPECT_EQ(a.body.find(body), 0u) << a.body;
+    EXPECT_NE(a.head.find("Content-Type: application/json"), std::string::npos) << a.head;
+  };
+  const std::string missing = R"({"error":{"code":"not_found","message":)";
+  expect_json(rest.get("/api/v1/nothing"), 404, missing + R"("no such page"}})");
+  expect_json(rest.get("/api/v1/"), 404, missing);
+  expect_json(rest.get("/api/v2/tenants"), 404, missing);
+  expect_json(rest.remove("/api/v1/quarantine/none"), 404, missing);
+  expect_json(rest.remove("/api/v1/status"), 405, R"({"error":{"code":"method_not_allowed")");
+  expect_json(Rest(g.admin_port(), "").get("/api/v1/tenants"), 401,
+              R"({"error":{"code":"unauthorized","message":"needs \"Authorization: Bearer)");
+  EXPECT_EQ(rest.get("/nothing").body, "no such page\n");
+  const std::string t = "/api/v1/tenants/acme";
+  ASSERT_EQ(rest.put(t, "{}").status, 201);
+  const std::string why =
+      R"({"error":{"code":"invalid","message":"enabled: true or false is needed, )"
+      R"(without quotes, not \"no\""}})";
+  expect_json(rest.patch(t, R"({"enabled":"no"})"), 422, why);
+  expect_json(rest.put(t, R"({"enabled":"no"})"), 422, why);
+  expect_json(rest.import("tenants: [{name: acme, enabled: \"no\"}]"), 422,
+              R"({"error":{"code":"invalid","message":"line 1: enabled: true or false is needed)");
+  EXPECT_EQ(rest.get(t).body, "{\"name\":\"acme\"}\n");
+}
+
 TEST(RegistryRest, AParameterHasAValueThatItCanHave) {
   const Directory d;
   GatewayProcess g({"--config", registry_in_store(d)});
@@ -501,6 +531,38 @@ TEST(RegistryRest, ImportsListsAndKeepsThemOverAKill) {
   }
   EXPECT_EQ(seen, 1250u);
   EXPECT_TRUE(eventually([&] { return login(g.mqtt_port(), as("d12499@acme", "p")) == 0; }));
+}
+
+// The registry is read again every 4 s here: what is in force at once was read because it changed.
+TEST(RegistryRest, AChangeIsInForceWhenTheAnswerArrives) {
+  const Directory d;
+  const std::string config =
+      d.file("berth.yaml",
+             "auth: {failures_per_name: 0, failures_per_address: 0}\n"
+             "registry: {source: store, refresh_ms: 4000, password_iterations: 3}\n");
+  const std::string device = "/api/v1/tenants/acme/devices/cam";
+  const auto expect_at_once = [&](int admin, int port, const char* shape) {
+    const Rest rest(admin);
+    ASSERT_EQ(rest.import(kTwoTenants).status, 200);
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0) << shape;
+    EXPECT_EQ(rest.patch(device, R"({"enabled":false})").status, 200);
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0x8a) << shape;
+    EXPECT_EQ(rest.patch(device, R"({"enabled":true})").status, 200);
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0) << shape;
+    EXPECT_EQ(rest.patch(device, R"({"credentials":[{"auth_id":"cam","password":"new"}]})").status,
+              200);
+    EXPECT_EQ(login(port, as("cam@acme", "new")), 0) << shape;
+    EXPECT_EQ(login(port, as("cam@acme", "secret")), 0x86) << shape;
+    EXPECT_EQ(rest.remove(device).status, 204);
+    EXPECT_EQ(login(port, as("cam@acme", "new")), 0x86) << shape;
+    EXPECT_EQ(login(port, as("door@acme", "secret")), 0) << shape;
+  };
+  for (const char* shape : {"--shards=2", "--single-process"}) {
+    GatewayProcess g({"--config", config, shape});
+    expect_at_once(g.admin_port(), g.mqtt_port(), shape);
+  }
+  Cluster c({.engines = 1, .edges = 1, .engine_flags = {"--config", config}, .edge_flags = {}});
+  expect_at_once(c.engines[0]->admin_port(), c.edges[0]->mqtt_port(), "cluster");
 }
 
 TEST(RegistryRest, ATokenIsAsked) {
