@@ -142,7 +142,7 @@ void restore_session(benchmark::State& state) {
       next = std::make_unique<World>(false);
       at = records.begin();
     }
-    next->broker->session({at->first}, at->second);
+    next->broker->restore_sink().session({at->first}, at->second);
     ++at;
   }
   if (next->broker->session_count() == 0) state.SkipWithError("no session came back");
