@@ -477,11 +477,11 @@ class EdgeNode {
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
-    say_who_answers(http_,
-                    {"",
-                     "this process is an edge of a cluster: an engine is replaced by a restart "
-                     "of its own service",
-                     ""});
+    say_who_answers(http_, {.quarantine = {},
+                            .restart_engine = "this process is an edge of a cluster: an engine is "
+                                              "replaced by a restart of its own service",
+                            .drain = {},
+                            .registry = "this process is an edge of a cluster: ask an engine"});
     http_.route("POST /api/v1/drain", [this] { return drain_page(); });
   }
 

@@ -429,10 +429,11 @@ class EngineNode {
       return text_response(202, "leaving\n");
     });
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
-    say_who_answers(http_, {"this process is an engine of a cluster: ask an edge",
-                            "this process is an engine of a cluster: restart its service, another "
-                            "engine serves meanwhile",
-                            ""});
+    say_who_answers(http_, {.quarantine = "this process is an engine of a cluster: ask an edge",
+                            .restart_engine = "this process is an engine of a cluster: restart its "
+                                              "service, another engine serves meanwhile",
+                            .drain = {},
+                            .registry = registry_ ? std::string() : kNoRegistry});
     if (!registry_) return;
     http_.route_under("/api/v1/usage",
                       [this](admin::Request r) { return answer_usage(std::move(r)); });

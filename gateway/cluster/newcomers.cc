@@ -46,6 +46,8 @@ void Newcomers::refuse(Refusal why, const std::string& peer, const std::string& 
   ++refused_[static_cast<std::size_t>(why)];
   if (why == Refusal::closed) {  // a probe of the port, an edge that was restarted
     BERTH_LOG(debug, "link ended before its hello peer={} reason=\"{}\"", peer, text);
+  } else if (why == Refusal::hello) {  // `arrived_` has said why, and whose hello it was
+    BERTH_LOG(debug, "link refused peer={} reason=\"{}\"", peer, text);
   } else if (kLinkRefused.admits(std::hash<std::string_view>{}(host_of(peer)))) {
     base::LogEvent(kLinkRefused).add("peer", peer).add("reason", text);
   }

@@ -164,9 +164,14 @@ void say_who_answers(admin::HttpServer& http, const WhoAnswers& who) {
   const auto said = [](std::string text) -> asio::awaitable<admin::Response> {
     co_return text_response(404, text + "\n");
   };
-  if (!who.quarantine.empty()) {
-    http.route_under("/api/v1/quarantine",
-                     [said, text = who.quarantine](admin::Request) { return said(text); });
+  const std::pair<const char*, const std::string&> prefixes[] = {
+      {"/api/v1/quarantine", who.quarantine},
+      {"/api/v1/registry", who.registry},
+      {"/api/v1/tenants", who.registry},
+      {"/api/v1/usage", who.registry}};
+  for (const auto& [prefix, text] : prefixes) {
+    if (!text.empty())
+      http.route_under(prefix, [said, text = text](admin::Request) { return said(text); });
   }
   const std::pair<const char*, const std::string&> posts[] = {
       {"POST /api/v1/engine/restart", who.restart_engine}, {"POST /api/v1/drain", who.drain}};

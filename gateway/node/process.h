@@ -64,8 +64,10 @@ struct WhoAnswers {
   std::string quarantine;
   std::string restart_engine;
   std::string drain;
+  std::string registry;  // records, import and export, usage
 };
 void say_who_answers(admin::HttpServer& http, const WhoAnswers& who);
+inline constexpr const char kNoRegistry[] = "there is no registry here: registry.source is none";
 
 admin::Response text_response(int status, std::string text);
 admin::Response health_response(bool good);  // 200 or 503

@@ -417,9 +417,11 @@ class Gateway {
                         [this](admin::Request r) { return answer_usage(std::move(r)); });
     }
     serve_quarantine(http_, edges_);
-    say_who_answers(http_, {"", "",
-                            "this process is berth serve: SIGTERM drains and ends it; drain is for "
-                            "edges and engines of a cluster"});
+    say_who_answers(http_, {.quarantine = {},
+                            .restart_engine = {},
+                            .drain = "this process is berth serve: SIGTERM drains and ends it; "
+                                     "drain is for edges and engines of a cluster",
+                            .registry = registry_ ? std::string() : kNoRegistry});
     http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });
   }
 

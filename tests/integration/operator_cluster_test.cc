@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
+
 #include "tests/support/cluster.h"
 #include "tests/support/command_line.h"
 #include "tests/support/raw_client.h"
@@ -28,9 +30,44 @@ TEST(OperatorCluster, ACommandAtTheWrongProcessSaysWhoAnswers) {
   said = ctl(edge, "restart-engine");
   EXPECT_NE(said.find("this process is an edge of a cluster"), std::string::npos) << said;
   GatewayProcess g({"--anonymous"});
+  said = ctl(edge, "registry export");
+  EXPECT_NE(said.find("ask an engine"), std::string::npos) << said;
+  said = ctl(engine, "registry export");
+  EXPECT_NE(said.find("registry.source is none"), std::string::npos) << said;
+  said = ctl(g.admin_port(), "registry export");
+  EXPECT_NE(said.find("registry.source is none"), std::string::npos) << said;
   said = ctl(g.admin_port(), "drain");
   EXPECT_NE(said.find("this process is berth serve"), std::string::npos) << said;
   EXPECT_EQ(run("ctl --admin 127.0.0.1:" + std::to_string(g.admin_port()) + " ready").code, 0);
+}
+
+// Both sides say so, once, and the edge does not come back at once.
+TEST(OperatorCluster, AnotherNumberOfPartitionsIsSaidOnce) {
+  Cluster c({.engines = 1, .edges = 1});
+  ASSERT_NE(c.active(), nullptr);
+  std::string directory = std::filesystem::temp_directory_path() / "berth-other-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  ::setenv("BERTH_STORE_DIRECTORY", directory.c_str(), 1);
+  Process other({berth_binary(), "edge", "--engines",
+                 "127.0.0.1:" + std::to_string(c.engines[0]->link_port()), "--partitions", "2",
+                 "--mqtt", "127.0.0.1:0", "--admin", "127.0.0.1:0"},
+                directory + "/log");
+  ::unsetenv("BERTH_STORE_DIRECTORY");
+  const std::string refused = "berth_link_refused_total{reason=\"hello\"}";
+  ASSERT_TRUE(
+      eventually([&] { return c.engines[0]->metric(refused) >= 4; }, std::chrono::seconds(60)))
+      << other.log();
+  const auto count = [](const std::string& log, const std::string& words) {
+    std::size_t n = 0;
+    for (std::size_t at = log.find(words); at != log.npos; at = log.find(words, at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(count(other.log(), "engine refuses us"), 1u) << other.log();
+  EXPECT_EQ(count(c.engines[0]->log(), "edge refused"), 1u) << c.engines[0]->log();
+  EXPECT_EQ(count(c.engines[0]->log(), "link refused"), 0u) << c.engines[0]->log();
+  other.send(SIGTERM);
+  other.wait(std::chrono::seconds(60));
+  std::filesystem::remove_all(directory);
 }
 
 // What waits for Redis was not acknowledged, so an end waits 3 s for it and not drain_seconds (20).
