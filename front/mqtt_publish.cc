@@ -82,7 +82,7 @@ bool MqttFront::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now)
     return intake_.refuse(ch, p, Reason::quota_exceeded, m.quota);
   }
   const bool named = allowed && (ch.scope || may_be_command(said));
-  if (const char* fault = named ? translator_.name_fault(ch, said) : nullptr)
+  if (const char* fault = named ? translator_.name_fault(ch, said, p.retain) : nullptr)
     return intake_.refuse(ch, p, Reason::topic_name_invalid, Quota::none, fault);
   if (allowed) {
     p.topic = inside;

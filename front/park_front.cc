@@ -264,6 +264,11 @@ void ParkFront::send_welcome(Channel& ch, bool present, base::Instant now) {
 // lost before it was sent. The engine before us may have seen some.
 bool ParkFront::in_sequence(Channel& ch, const park::Frame& f) {
   ParkState& p = *ch.park;
+  if (f.type == FrameType::telemetry && !is_acknowledged(f) && f.seq != 0) {
+    clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,
+                  park::text_of_sequence(f.type, f.seq, 0) + " without ACK_WANTED");
+    return false;
+  }
   if (!is_acknowledged(f) || !p.counts_reports) return true;
   const std::uint32_t due = p.reported == UINT32_MAX ? 1 : p.reported + 1;
   if (f.seq == due) return true;

@@ -50,6 +50,7 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(shared_skipped, "berth_shared_messages_returned_total", "result", "killed_engines", "") \
   X(translated, "berth_messages_translated_total", "result", "envelope", \
     "Messages of MQTT devices that became Envelopes, and those that did so as they came") \
+  X(translated_json, "berth_messages_translated_total", "result", "json", "") \
   X(untranslated, "berth_messages_translated_total", "result", "raw", "") \
   X(connect_ok, "berth_connection_attempts_total", "outcome", "succeeded", "CONNECTs, by outcome") \
   X(connect_unauthorized, "berth_connection_attempts_total", "outcome", "unauthorized", "") \

@@ -9,6 +9,8 @@ namespace park = protocol::park;
 namespace {
 
 constexpr std::string_view kNative = "v1/";
+constexpr const char* kRetained =
+    "a command is not retained: each later subscription would deliver it again";
 
 std::string_view take_level(std::string_view& topic) {
   const std::size_t end = topic.find('/');
@@ -38,7 +40,7 @@ bool parse_command_topic(std::string_view topic, CommandTopic& out) {
   return topic.find('/') == std::string_view::npos;
 }
 
-Unanswerable unanswerable(std::string_view topic) {
+Unanswerable unanswerable(std::string_view topic, bool retained) {
   if (!topic.starts_with(kNative)) return {};
   topic.remove_prefix(kNative.size());
   take_level(topic);
@@ -49,6 +51,7 @@ Unanswerable unanswerable(std::string_view topic) {
   if (!parse_command_topic(topic, c) || c.desired) return {};
   if (of_child && !park::is_name(c.child)) return {park::kBadChild, device};
   if (!park::is_name(c.id)) return {park::kBadCommandId, device};
+  if (retained) return {kRetained, device};
   return {};
 }
 

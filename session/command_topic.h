@@ -35,7 +35,8 @@ struct Unanswerable {
   const char* why = nullptr;  // a literal; null: it can be answered, or is no command
   std::string_view device;
 };
-Unanswerable unanswerable(std::string_view topic);
+// `retained`: each later subscription would deliver it again.
+Unanswerable unanswerable(std::string_view topic, bool retained = false);
 
 // A topic as its device calls it that its platform gets as a report.
 bool is_report_topic(std::string_view topic);

@@ -16,6 +16,7 @@ class DeviceMessages {
   enum class What : std::uint8_t {
     as_is,
     replaced,
+    json,       // replaced, but it was JSON that is no Envelope: its body is `json`
     raw,        // replaced, but nobody knew what it means: its bytes in an Envelope
     swallowed,  // of no interest to a platform: a vendor's heartbeat
     wait        // its product is not known yet: say it again

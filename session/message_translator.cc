@@ -41,7 +41,7 @@ DeviceMessages::What MessageTranslator::translate(Channel& ch, mqtt::PublishView
   const What what = messages_->translate(*ch.scope, ch.session->epoch, clocks_.wall_at(now), id,
                                          p.topic, p.payload, translated_);
   if (what == What::as_is || what == What::wait) return what;
-  ++(what == What::raw ? probe_.untranslated : probe_.translated);
+  count(what);
   if (what == What::swallowed) {
     p.topic = kNobody;
     p.retain = false;
@@ -51,6 +51,13 @@ DeviceMessages::What MessageTranslator::translate(Channel& ch, mqtt::PublishView
   p.payload = translated_.payload;
   p.properties.forwarded = envelope_properties(translated_.json);
   return what;
+}
+
+void MessageTranslator::count(DeviceMessages::What what) {
+  using What = DeviceMessages::What;
+  ++(what == What::raw    ? probe_.untranslated
+     : what == What::json ? probe_.translated_json
+                          : probe_.translated);
 }
 
 // A device's will is an event like others: its platform gets it as it gets these. It says when it
@@ -69,9 +76,9 @@ void MessageTranslator::translate_will(const Session& s, Will& w, base::Instant 
   const std::string id = std::to_string(s.epoch) + "-will";
   const What what =
       messages_->translate(*scope, s.epoch, clocks_.wall_at(now), id, said, m.payload, translated_);
-  if (what != What::replaced && what != What::raw) return;
+  if (what != What::replaced && what != What::json && what != What::raw) return;
   if (!scope->enter_topic(translated_.topic, entered_topic_)) return;
-  ++(what == What::raw ? probe_.untranslated : probe_.translated);
+  count(what);
   m.topic = entered_topic_;
   m.payload = translated_.payload;
   m.forwarded = envelope_properties(translated_.json);
@@ -81,7 +88,7 @@ void MessageTranslator::translate_will(const Session& s, Will& w, base::Instant 
 // Of a topic that its publisher may publish to, and that a device may have. Not null: nobody gets
 // it. A command whose id or child its device could not say in a RESULT is refused before the device
 // does it.
-const char* MessageTranslator::name_fault(Channel& ch, std::string_view said) {
+const char* MessageTranslator::name_fault(Channel& ch, std::string_view said, bool retained) {
   const bool device = ch.scope && ch.scope->who().role == Role::device;
   if (device) {
     if (said.starts_with("v1/") && !is_report_topic(said)) {
@@ -90,7 +97,7 @@ const char* MessageTranslator::name_fault(Channel& ch, std::string_view said) {
     }
     return nullptr;
   }
-  const Unanswerable u = unanswerable(said);
+  const Unanswerable u = unanswerable(said, retained);
   if (u.why == nullptr) return nullptr;
   ++probe_.drop_malformed_report;
   if (Account* a = ch.session->account) a->count(&Usage::refused, 1);

@@ -30,13 +30,15 @@ class MessageTranslator final : private Room {
   // A device's will is an event like others: its platform gets it as it gets these.
   void translate_will(const Session& s, Will& w, base::Instant now);
   // Of a topic that its publisher may publish to, and that a device may have. Not null: why nobody
-  // gets it.
-  const char* name_fault(Channel& ch, std::string_view said);
+  // gets it. `retained`: the PUBLISH has RETAIN 1.
+  const char* name_fault(Channel& ch, std::string_view said, bool retained);
   // A service's command goes where its device's vendor has it, if the product says so.
   void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
                        base::Instant now);
 
  private:
+  void count(DeviceMessages::What what);
+
   TenantUsage& usage_;
   std::string left_;                    // scratch: a topic as a device calls it
   DeviceMessages* messages_ = nullptr;  // null: nothing is translated

@@ -64,7 +64,7 @@ What read_native(std::string_view topic, std::string_view payload, v1::Envelope&
     if (status.ok() && e.body_case() != v1::Envelope::BODY_NOT_SET) return What::replaced;
     e.Clear();
     why = status.ok() ? "it has no body" : json_fault(std::string(status.message()));
-    if (JsonStringToMessage(text, e.mutable_json()).ok()) return What::replaced;
+    if (JsonStringToMessage(text, e.mutable_json()).ok()) return What::json;
     e.Clear();
     why = "it is not JSON";
   } else if (small) {

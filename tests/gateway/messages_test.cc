@@ -103,7 +103,7 @@ TEST_F(Messages, NativeDevicesSayItInJsonOrProtobufOrAsTheyLike) {
   EXPECT_EQ(e_.tenant(), "acme");
   EXPECT_EQ(say("v1/event/plate", test::plate_event("e2").SerializeAsString()), What::replaced);
   EXPECT_EQ(e_.event_id(), "e2");
-  EXPECT_EQ(say("v1/sub/loop-1/telemetry/x", R"({"anything":[1,{"b":null}]})"), What::replaced);
+  EXPECT_EQ(say("v1/sub/loop-1/telemetry/x", R"({"anything":[1,{"b":null}]})"), What::json);
   EXPECT_EQ(e_.child(), "loop-1");
   EXPECT_EQ(e_.json().fields().at("anything").list_value().values_size(), 2);
   EXPECT_EQ(say("v1/event/x", "{\"a\":\"" + std::string(70'000, 'x') + "\"}"), What::raw);
@@ -139,7 +139,7 @@ TEST_F(Messages, WhatIsNoEnvelopeIsLoggedWithItsReasonAndWithoutItsValues) {
       {R"({"plate":{},"alarm":{}})", "it has two bodies"},
       {R"({"eventId":"B12345"})", "it has no body"}};
   for (const auto& [payload, why] : faults) {
-    EXPECT_EQ(say("v1/event/plate", payload), What::replaced);
+    EXPECT_EQ(say("v1/event/plate", payload), What::json);
     EXPECT_TRUE(e_.has_json());
     EXPECT_EQ(log.all().substr(log.all().rfind("message")), head + '"' + why + "\"\n");
   }

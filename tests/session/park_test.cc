@@ -307,6 +307,13 @@ TEST(Park, ReportsAreNumberedOneUp) {
     EXPECT_TRUE(w.ended(d.c));
     EXPECT_EQ(error_code(w.take_bytes(d.c)), 0x82u) << numbers.back() << " of " << numbers.size();
   }
+  WorldDevice flagless(w, {.client_id = "gate"});
+  flagless.come();
+  std::string frame;
+  park::put_frame(frame, FrameType::telemetry, park::kCrc, 1, plate_event("e").SerializeAsString());
+  w.feed(flagless.c, frame);
+  EXPECT_TRUE(w.ended(flagless.c)) << "without ACK_WANTED its seq is 0";
+  EXPECT_EQ(error_code(w.take_bytes(flagless.c)), 0x82u);
   WorldDevice good(w, {.client_id = "gate"});
   good.come();
   for (int i = 0; i < 5; ++i)

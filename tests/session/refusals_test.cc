@@ -55,6 +55,10 @@ TEST_F(Refusals, ACommandThatCouldNotBeAnsweredIsRefusedWhenItIsPublished) {
   }
   s.w.feed(p, publish("v1/north/gate-7/sub/a b/cmd/1/req/open", "x", 1, 1));
   EXPECT_EQ(answer(s.w, p, 4, 2), 0x90u) << "its child could not be named either";
+  for (const std::string of : {"", "sub/loop/"}) {
+    s.w.feed(p, publish("v1/north/gate-7/" + of + "cmd/1/req/open", "x", 1, 1, 5, true));
+    EXPECT_EQ(answer(s.w, p, 4, 2), 0x90u) << "retained: it would come at each subscription";
+  }
   s.w.feed(p, publish("v1/north/gate-7/cmd/" + std::string(64, 'a') + "/req/open now", "x", 1, 1));
   s.w.feed(p, publish("v1/north/gate-7/sub/loop_1/cmd/A.b-9/req/open", "x", 1, 2));
   d.pump();
@@ -65,7 +69,7 @@ TEST_F(Refusals, ACommandThatCouldNotBeAnsweredIsRefusedWhenItIsPublished) {
   s.w.broker().accounts().each([&](const session::Account& a) {
     if (a.tenant() == "acme" && a.site().empty()) refused = a.usage.refused;
   });
-  EXPECT_EQ(refused, 2 * kBadIds.size() + 1);
+  EXPECT_EQ(refused, 2 * kBadIds.size() + 3);
 }
 
 TEST_F(Refusals, ACommandOfWhoIsNotRegisteredToo) {
