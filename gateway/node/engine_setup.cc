@@ -195,14 +195,14 @@ WarmEngine warm_engine(const EngineParts& parts, const StoreClaim& claim, const 
   auto store = std::make_unique<session::RedisStore>(o, post);
   w.store = store.get();
   w.engine->use_store(std::move(store));
-  w.store->warm_up(w.engine->broker(), name);
+  w.store->warm_up(w.engine->broker().restore_sink(), name);
   return w;
 }
 
 bool take_over(WarmEngine& warm, StoreClaim& claim) {
   warm.store->take(claim.take_from.value_or(0), claim.floor);
   claim.number = warm.store->number();
-  if (warm.store->catch_up(warm.engine->broker(), warm.name)) return true;
+  if (warm.store->catch_up(warm.engine->broker().restore_sink(), warm.name)) return true;
   claim.take_from = claim.number;
   warm.engine->close_store();
   return false;
