@@ -1,6 +1,6 @@
-// What happens to sessions, for whoever follows them (presence, outcomes of commands). Called on the
-// shard's thread in the middle of a call into the core: an observer notes what it is told and calls
-// no room. What it is told is not durable yet: it may be told again by the engine after us.
+// What happens to sessions, for whoever follows them (presence, outcomes of commands). Called on
+// the shard's thread in the middle of a call into the core: an observer notes what it is told and
+// calls no room. What it is told is not durable yet: the engine after us may tell it again.
 #pragma once
 
 #include <cstdint>

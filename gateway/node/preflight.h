@@ -22,8 +22,9 @@ void prove_certificates(const Config& config);
 edge::TlsServerOptions device_tls(const Config& config);
 link::TlsFiles link_tls(const Config& config);
 
-// All of it but what cluster/link_policy.h asks of a role: for `berth check-config`, which may run beside a gateway that works: no file and no
-// directory is made or changed. Throws ConfigError; returns warnings.
+// All of it but what cluster/link_policy.h asks of a role: for `berth check-config`, which may run
+// beside a gateway that works: no file and no directory is made or changed. Throws ConfigError;
+// returns warnings.
 std::vector<std::string> preflight(const Config& config, Role role);
 
 }  // namespace berth::gateway

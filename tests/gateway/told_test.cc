@@ -9,7 +9,8 @@ TEST(Told, OnceAMinuteAndAtOnceWhatIsNew) {
   Told told;
   constexpr std::int64_t kStart = 1'000;
   EXPECT_TRUE(told.due("a", "partitions", kStart));
-  for (int i = 1; i < 1000; ++i) EXPECT_FALSE(told.due("a", "partitions", kStart + i * 40'000'000));
+  for (std::int64_t i = 1; i < 1000; ++i)
+    EXPECT_FALSE(told.due("a", "partitions", kStart + i * 40'000'000));
   EXPECT_TRUE(told.due("b", "partitions", kStart)) << "another peer";
   EXPECT_TRUE(told.due("a", "version", kStart)) << "another reason";
   EXPECT_FALSE(told.due("a", "version", kStart + Told::kAgain_ns - 1));
