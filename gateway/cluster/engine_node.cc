@@ -405,9 +405,12 @@ class EngineNode {
   }
 
   asio::awaitable<admin::Response> answer_usage(admin::Request r) {
-    std::function<Usages()> look = [this] { return usage_->everywhere(); };
-    const std::optional<Usages> all = co_await http_.home().call<Usages>(std::move(look));
-    co_return usage_page(all ? *all : Usages(), r);
+    using Known = std::pair<Usages, bool>;
+    std::function<Known()> look = [this, tenant = usage_tenant(r)] {
+      return Known(usage_->everywhere(), registry_->has_tenant(tenant));
+    };
+    const std::optional<Known> all = co_await http_.home().call<Known>(std::move(look));
+    co_return all ? usage_page(all->first, r, all->second) : usage_page({}, r, false);
   }
 
   // What is made at home as it is.

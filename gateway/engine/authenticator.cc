@@ -220,7 +220,8 @@ void Authenticator::check_certificate(const session::AuthRequest& request, const
 
 // By the gateway's challenge (HELLO of the Park protocol), or by the time, in seconds since 1970 by
 // the device's clock:
-//   password := "v2:" seconds ':' HEX(auth_id '@' tenant ':' seconds ':' client_id)
+//   password := "v2:" seconds ':' HEX(name ':' seconds ':' client_id)
+//   name := auth_id '@' tenant | the user name as it was sent: without '@', of the default tenant
 //   password := seconds ':' HEX(auth_id ':' seconds)       for any client id: may be switched off
 //   HEX(text) := hex of HMAC-SHA256(key, text)
 // Empty: it proves the key; else what is wrong, for the log.
@@ -260,11 +261,15 @@ std::string Authenticator::key_fault(const session::AuthRequest& request,
            std::to_string(kClockSkew_s) + " s are allowed";
   }
   const std::string said(password.substr(0, colon));
-  const std::string text =
-      bound ? c.auth_id() + "@" + std::string(options_.registry->tenant_of(request.user_name)) +
-                  ":" + said + ":" + request.client_id
-            : c.auth_id() + ":" + said;
-  return same(password.substr(colon + 1), hex_hmac(key, text)) ? "" : "wrong proof of its key";
+  const auto proves = [&](const std::string& text) {
+    return same(password.substr(colon + 1), hex_hmac(key, text));
+  };
+  const std::string full =
+      c.auth_id() + "@" + std::string(options_.registry->tenant_of(request.user_name));
+  const std::string rest = ":" + said + ":" + request.client_id;
+  const bool good = !bound ? proves(c.auth_id() + ":" + said)
+                           : proves(full + rest) || proves(request.user_name + rest);
+  return good ? "" : "wrong proof of its key";
 }
 
 // He is who he says.

@@ -25,6 +25,9 @@ class RegistryService {
                                                bool keeps_copy);
 
   const registry::Registry& registry() const { return registry_; }
+  bool has_tenant(const std::string& name) const {
+    return registry_.find(registry::key_of(registry::Kind::tenant, name)) != nullptr;
+  }
   // As RegistryFeed's.
   void on_change(registry::RegistryFeed::Changed f) { on_change_ = std::move(f); }
   // As RegistryFeed's.

@@ -23,6 +23,7 @@ constexpr std::size_t kListMax = 1000;
 const std::string kTenant = "berth_tenant_";
 const std::string kSite = "berth_site_";
 const std::string kPerSecond = "_per_second";
+const std::string kPage = "/api/v1/usage";
 const std::string kReport = "usage";  // its label value: encode_usage()
 
 const char* help_of(const std::string& field) {
@@ -201,14 +202,17 @@ Usages decode_usage(const std::string& report) {
   return out;
 }
 
-admin::Response usage_page(const Usages& all, const admin::Request& r) {
-  const std::string root = "/api/v1/usage";
+std::string usage_tenant(const admin::Request& r) {
+  return r.path.size() <= kPage.size() + 1 ? std::string() : r.path.substr(kPage.size() + 1);
+}
+
+admin::Response usage_page(const Usages& all, const admin::Request& r, bool registered) {
   if (r.method != "GET")
     return json_page(405, {{"error", {{"code", "method_not_allowed"}, {"message", "GET"}}}});
-  if (r.path.size() <= root.size() + 1) return ranking(all, r);
+  const std::string tenant = usage_tenant(r);
+  if (tenant.empty()) return ranking(all, r);
   const std::string fault = admin::fault_of(r, {});
   if (!fault.empty()) return json_page(422, {{"error", {{"code", "invalid"}, {"message", fault}}}});
-  const std::string tenant = r.path.substr(root.size() + 1);
   json::object out;
   json::object sites;
   for (const UsageOf& u : all) {
@@ -219,9 +223,9 @@ admin::Response usage_page(const Usages& all, const admin::Request& r) {
       sites[u.site] = object_of(u);
     }
   }
-  if (out.empty())
-    return json_page(
-        404, {{"error", {{"code", "not_found"}, {"message", "nobody of it has been here"}}}});
+  if (out.empty() && !registered)
+    return json_page(404, {{"error", {{"code", "not_found"}, {"message", "no such tenant"}}}});
+  if (out.empty()) out = object_of({tenant, {}, {}, {}});
   out["tenant"] = tenant;
   out["sites"] = std::move(sites);
   return json_page(200, out);

@@ -31,7 +31,9 @@ std::string encode_usage(const Usages& all);  // registry.proto: UsageReport
 Usages decode_usage(const std::string& report);
 
 // GET /api/v1/usage?by=messages_per_s&limit=20: tenants, who uses most first;
-// GET /api/v1/usage/TENANT: one, with its sites.
-admin::Response usage_page(const Usages& all, const admin::Request& request);
+// GET /api/v1/usage/TENANT: one, with its sites. `registered`: usage_tenant() is in the registry;
+// zeros if nobody of it has been here.
+admin::Response usage_page(const Usages& all, const admin::Request& request, bool registered);
+std::string usage_tenant(const admin::Request& request);  // empty: it asks for all
 
 }  // namespace berth::gateway

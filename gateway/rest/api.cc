@@ -13,6 +13,7 @@
 #include "gateway/registry/booleans.h"
 #include "gateway/registry/merge.h"
 #include "gateway/rest/api_parameters.h"
+#include "gateway/rest/writes.h"
 #include "protocol/link/types.h"
 
 namespace berth::gateway::registry {
@@ -61,8 +62,9 @@ Response not_found() {
   return error(404, "not_found", "no such record");
 }
 
-Response counted(std::size_t records, std::size_t changed) {
-  const json::object o{{"records", records}, {"changed", changed}};
+// `changed`: of these, how many are written, `created`: how many of those are new.
+Response counted(std::size_t records, std::size_t changed, std::size_t created) {
+  const json::object o{{"records", records}, {"changed", changed}, {"created", created}};
   return {200, kJson, json::serialize(o) + "\n", {}};
 }
 
@@ -118,12 +120,15 @@ class Busy {
   bool& flag_;
 };
 
-bool precondition_fails(const Request& r, const std::string* stored) {
+// Which precondition of the request does not hold; null: none.
+const char* precondition_fault(const Request& r, const std::string* stored) {
   const std::string match = r.header("if-match");
-  const std::string none = r.header("if-none-match");
-  if (!match.empty() && (stored == nullptr || (match != "*" && match != etag(*stored))))
-    return true;
-  return none == "*" && stored != nullptr;
+  if (!match.empty() && stored == nullptr) return "If-Match: there is no such record";
+  if (!match.empty() && match != "*" && match != etag(*stored))
+    return "If-Match: the record has changed, its ETag is another one";
+  if (r.header("if-none-match") == "*" && stored != nullptr)
+    return "If-None-Match: it exists already";
+  return nullptr;
 }
 
 void keep_credentials(Kind kind, const std::string& stored, Message& m) {
@@ -206,8 +211,8 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   if (body && !typed)
     co_return error(415, "unsupported_media_type", "Content-Type: application/json");
   if (patch && registry_.find(place.text()) == nullptr) co_return not_found();
-  if (precondition_fails(r, registry_.find(place.text())))
-    co_return error(412, "precondition_failed", "it is not what you have seen");
+  if (const char* fault = precondition_fault(r, registry_.find(place.text())))
+    co_return error(412, "precondition_failed", fault);
   if (body) co_return co_await put(place, std::move(r));
   co_return co_await remove(place, std::move(r));
 }
@@ -313,7 +318,7 @@ RegistryApi::Answer RegistryApi::restore() {
     const std::string* value = registry_.find(key);
     if (value != nullptr && !is_orphan(key, *value)) writes.push_back({key, *value, ""});
   }
-  const Response good = counted(writes.size(), writes.size());
+  const Response good = counted(writes.size(), writes.size(), writes.size());
   bool overtaken = false;
   co_return co_await commit(std::move(writes), good, overtaken);
 }
@@ -423,8 +428,10 @@ asio::awaitable<Response> RegistryApi::changes_of(std::size_t records, Prepared 
       changes.push_back(difference(w.key, before != p->before.end() ? &before->second : nullptr,
                                    w.value ? &*w.value : nullptr));
     }
-    const json::object o{
-        {"records", records}, {"changed", p->writes.size()}, {"changes", std::move(changes)}};
+    const json::object o{{"records", records},
+                         {"changed", p->writes.size()},
+                         {"created", new_among(p->writes, p->writes.size())},
+                         {"changes", std::move(changes)}};
     return Response{200, kJson, json::serialize(o) + "\n", {}};
   };
   co_return co_await elsewhere(hashing_, std::move(work));
@@ -574,7 +581,7 @@ RegistryApi::Answer RegistryApi::import(Request r) {
     work->said = co_await elsewhere(imports_, std::move(parse));
     Prepared p = co_await prepare(work, imports_);
     if (admin::flag(r, "dry_run")) {
-      const std::string conflict = co_await conflict_in(p.writes);
+      const std::string conflict = co_await conflict_in(p.writes, &work->said);
       if (!conflict.empty()) co_return error(409, "conflict", conflict);
       co_return co_await changes_of(work->said.size(), std::move(p));
     }
@@ -590,12 +597,14 @@ RegistryApi::Answer RegistryApi::import(Request r) {
 RegistryApi::Answer RegistryApi::write_import(std::shared_ptr<Work> work,
                                               std::vector<Write> writes) {
   std::size_t written = 0;
+  std::size_t created = 0;
   std::string why;
   for (int left = kTries; !writes.empty(); --left) {
-    const std::string conflict = co_await conflict_in(writes);
+    const std::string conflict = co_await conflict_in(writes, &work->said);
     if (!conflict.empty()) co_return half_done(409, "conflict", conflict, written);
     const RegistryFeed::Outcome o = co_await feed_.write(writes);
     written += o.written;
+    created += new_among(writes, o.written);
     if (o.what == RegistryFeed::Outcome::done) break;
     if (o.what == RegistryFeed::Outcome::unavailable)
       co_return half_done(503, "unavailable", o.why, written);
@@ -608,7 +617,7 @@ RegistryApi::Answer RegistryApi::write_import(std::shared_ptr<Work> work,
     }
     if (!why.empty()) co_return half_done(409, "conflict", why, written);
   }
-  co_return counted(work->said.size(), written);
+  co_return counted(work->said.size(), written, created);
 }
 
 // Those of `writes` whose records have changed since they were made.
@@ -647,8 +656,9 @@ std::shared_ptr<RegistryApi::Work> RegistryApi::work_of(bool import) const {
   return work;
 }
 
-// Which log-in two would have; empty: none.
-asio::awaitable<std::string> RegistryApi::conflict_in(const std::vector<Write>& writes) const {
+// Which log-in two would have; empty: none. `said`: what the writes are made of, with lines.
+asio::awaitable<std::string> RegistryApi::conflict_in(const std::vector<Write>& writes,
+                                                      const std::vector<Said>* said) const {
   std::set<std::string_view> coming;
   for (const Write& w : writes) coming.insert(w.key);
   std::map<std::string, std::string_view> taken;
@@ -659,20 +669,22 @@ asio::awaitable<std::string> RegistryApi::conflict_in(const std::vector<Write>& 
     if (!w.value || (key.kind != Kind::device && key.kind != Kind::account)) continue;
     const auto m = message_of(key.kind, *w.value);
     const std::string holder = registry_.holder_of(w.key, *m);
+    const std::vector<std::string> logins = logins_of(key, *m);
     if (!holder.empty() && !coming.contains(holder))
-      co_return "'" + holder.substr(2) + "' has a credential of '" + w.key.substr(2) + "'";
-    for (const std::string& login : logins_of(key, *m)) {
+      co_return place_in(said, w.key) + "'" + w.key.substr(2) + "' has " +
+          shared_login(logins, holder, registry_.find(holder)) + " of '" + holder.substr(2) + "'";
+    for (const std::string& login : logins) {
       const auto [it, fresh] = taken.try_emplace(login, w.key);
       if (!fresh && it->second != w.key)
-        co_return "'" + std::string(it->second.substr(2)) + "' and '" + w.key.substr(2) +
-            "' have the same credential";
+        co_return place_in(said, w.key) + "'" + w.key.substr(2) + "' has the credential '" + login +
+            "' of '" + std::string(it->second.substr(2)) + "'";
     }
   }
   co_return std::string();
 }
 
 RegistryApi::Answer RegistryApi::commit(std::vector<Write> writes, Response good, bool& overtaken) {
-  const std::string conflict = co_await conflict_in(writes);
+  const std::string conflict = co_await conflict_in(writes, nullptr);
   if (!conflict.empty()) co_return error(409, "conflict", conflict);
   const RegistryFeed::Outcome o = co_await feed_.write(std::move(writes));
   overtaken = o.what == RegistryFeed::Outcome::unexpected;

@@ -79,7 +79,8 @@ class RegistryApi {
   boost::asio::awaitable<std::vector<Write>> removal_of(Place place, bool recursive) const;
   template <class F>
   boost::asio::awaitable<void> each(std::string prefix, std::string after, F& f) const;
-  boost::asio::awaitable<std::string> conflict_in(const std::vector<Write>& writes) const;
+  boost::asio::awaitable<std::string> conflict_in(const std::vector<Write>& writes,
+                                                  const std::vector<Said>* said) const;
 
   const Registry& registry_;
   RegistryFeed& feed_;

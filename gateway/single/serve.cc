@@ -360,8 +360,12 @@ class Gateway {
   }
 
   asio::awaitable<admin::Response> answer_usage(admin::Request r) {
+    std::function<bool()> look = [this, tenant = usage_tenant(r)] {
+      return registry_ && registry_->has_tenant(tenant);
+    };
+    const std::optional<bool> registered = co_await http_.home().call<bool>(std::move(look));
     const Figures f = co_await engine_figures();
-    co_return usage_page(f.usage, r);
+    co_return usage_page(f.usage, r, registered.value_or(false));
   }
 
   struct Replaced {

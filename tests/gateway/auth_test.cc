@@ -352,6 +352,11 @@ TEST_F(Registered, AKeyIsProvedByTheTime) {
             Reason::bad_user_name_or_password);
   EXPECT_EQ(ask({.user_name = "box@acme", .password = bound("box@mall"), .client_id = "c1"}).reason,
             Reason::bad_user_name_or_password);
+  // Of the default tenant: by the name that is sent, or by the full one.
+  for (const char* name : {"box", "box@acme"})
+    EXPECT_TRUE(ask({.user_name = "box", .password = bound(name), .client_id = "c1"}).scope);
+  EXPECT_EQ(ask({.user_name = "box@acme", .password = bound("box"), .client_id = "c1"}).reason,
+            Reason::bad_user_name_or_password);
   for (const char* p : {"", ":", "1", "v2:", "v2::", "v2:1", "x:y", "99999999999999999999:00"})
     EXPECT_EQ(ask({.user_name = "box", .password = p}).reason, Reason::bad_user_name_or_password);
   Authenticator strict({.registry = &registry_}, posted_.poster());

@@ -266,6 +266,10 @@ TEST_P(RegistryShapes, WhatATenantMayUseAndUses) {
   EXPECT_EQ(ranking.body.find("\"tenant\":\"other\""), std::string::npos);
   EXPECT_EQ(rest.get("/api/v1/usage?by=colour").status, 422);
   EXPECT_EQ(rest.get("/api/v1/usage/nobody").status, 404);
+  ASSERT_EQ(rest.put("/api/v1/tenants/idle", "{}").status, 201);
+  const RestAnswer idle = rest.get("/api/v1/usage/idle");
+  EXPECT_NE(idle.body.find("\"connections\":0,"), std::string::npos) << idle.body;
+  EXPECT_NE(idle.body.find("\"sites\":{}"), std::string::npos) << idle.body;
   EXPECT_GE(usage("refused"), 2);
   all.clear();
   ASSERT_TRUE(eventually([&] { return login(port, as("door@acme", "secret")) == 0; }));
@@ -330,6 +334,8 @@ TEST(RegistryRest, SpeaksHttpAsOneExpects) {
   EXPECT_EQ(rest.put(cam, body, "If-Match: *\r\n").status, 412);
   const RestAnswer made = rest.put(cam, body, "If-None-Match: *\r\n");
   EXPECT_EQ(made.status, 201) << made.body;
+  EXPECT_NE(rest.put(cam, body, "If-None-Match: *\r\n").body.find("it exists already"),
+            std::string::npos);
   EXPECT_EQ(rest.put(cam, body, "If-None-Match: *\r\n").status, 412);
   const RestAnswer got = rest.get(cam);
   EXPECT_EQ(got.status, 200);
@@ -346,11 +352,12 @@ TEST(RegistryRest, SpeaksHttpAsOneExpects) {
   EXPECT_EQ(rest.patch(cam, R"({"credentials":[]})").status, 200);
   EXPECT_EQ(rest.get(cam).body, R"({"name":"cam","site":"north","labels":{"a":"b"}})"
                                 "\n");
-  EXPECT_EQ(rest.put(cam + "?dry_run=true", body).body,
-            R"({"records":1,"changed":1,"changes":[{"record":"devices/acme/cam","action":"update",)"
-            R"("fields":{"labels":{"from":{"a":"b"},"to":null},"credentials":{"from":null,"to":)"
-            R"([{"auth_id":"cam","type":"password"}]}}}]})"
-            "\n");
+  EXPECT_EQ(
+      rest.put(cam + "?dry_run=true", body).body,
+      R"({"records":1,"changed":1,"created":0,"changes":[{"record":"devices/acme/cam","action":"update",)"
+      R"("fields":{"labels":{"from":{"a":"b"},"to":null},"credentials":{"from":null,"to":)"
+      R"([{"auth_id":"cam","type":"password"}]}}}]})"
+      "\n");
   EXPECT_EQ(rest.put(cam + "?dryrun=true", body).status, 422);
   EXPECT_EQ(rest.patch(t + "/devices/nobody", "{}").status, 404);
   EXPECT_EQ(rest.patch(cam, R"({"site":"nowhere"})").status, 422);
@@ -475,7 +482,7 @@ TEST(RegistryRest, ABackupIsRestored) {
   EXPECT_EQ(rest.patch(t + "/accounts/platform", R"({"sites":["zz"]})").status, 422);
   EXPECT_EQ(rest.remove(t + "/sites/north?recursive=true").status, 409) << "an account names it";
   EXPECT_EQ(rest.import(backup, "application/yaml", "?replace=true").body,
-            "{\"records\":11,\"changed\":3}\n");
+            "{\"records\":11,\"changed\":3,\"created\":0}\n");
   EXPECT_EQ(rest.get("/api/v1/registry/export?secrets=true").body, backup);
 }
 
@@ -510,10 +517,18 @@ TEST(RegistryRest, ImportsListsAndKeepsThemOverAKill) {
   EXPECT_EQ(rest.import(csv, "text/csv", "?dry_run=true").status, 200);
   EXPECT_EQ(rest.get("/api/v1/tenants/acme/devices/d10000").status, 404);
   const RestAnswer a = rest.import(csv, "text/csv");
-  EXPECT_EQ(a.body, "{\"records\":2500,\"changed\":2500}\n");
+  EXPECT_EQ(a.body, "{\"records\":2500,\"changed\":2500,\"created\":2500}\n");
   for (const char* type : {"image/png", "text/plain;x=yaml", "application/x-yaml", "text/csvx"})
     EXPECT_EQ(rest.import("x", type).status, 415) << type;
-  EXPECT_EQ(rest.import(csv + "acme,north,e,d10000,p\n", "text/csv").status, 409);
+  EXPECT_EQ(rest.import(csv + "acme,north,e,d10000,p\n", "text/csv").body,
+            R"({"error":{"code":"conflict","message":"line 2502: 'acme/e' has the credential )"
+            R"('d10000@acme' of 'acme/d10000'"}})"
+            "\n");
+  EXPECT_EQ(
+      rest.import("tenant,site,device,auth_id,password\nacme,north,e,d10001,p\n", "text/csv").body,
+      R"({"error":{"code":"conflict","message":"line 2: 'acme/e' has the credential )"
+      R"('d10001@acme' of 'acme/d10001'"}})"
+      "\n");
   g.kill9();
   g.start();
   const Rest again(g.admin_port());
