@@ -156,14 +156,14 @@ TEST_P(Clients, MosquittoToolsSpeakAllVersions) {
   const std::string port = std::to_string(g.mqtt_port());
   for (const std::string version : {"mqttv31", "mqttv311", "mqttv5"}) {
     const std::string log = g.directory() + "/sub." + version;
-    Process sub({"stdbuf", "-oL", "mosquitto_sub", "-V", version, "-p", port, "-t", "t/+", "-q",
-                 "2", "-C", "3", "-W", "20", "-v", "-d"},
+    Process sub({"stdbuf", "-oL", "mosquitto_sub", "-h", "127.0.0.1", "-V", version, "-p", port,
+                 "-t", "t/+", "-q", "2", "-C", "3", "-W", "20", "-v", "-d"},
                 log);
     ASSERT_TRUE(eventually([&] { return sub.log().find("Subscribed (mid") != std::string::npos; }))
         << sub.log();
     for (const char* qos : {"0", "1", "2"}) {
-      Process pub({"mosquitto_pub", "-V", version, "-p", port, "-t", std::string("t/") + qos, "-q",
-                   qos, "-m", version},
+      Process pub({"mosquitto_pub", "-h", "127.0.0.1", "-V", version, "-p", port, "-t",
+                   std::string("t/") + qos, "-q", qos, "-m", version},
                   log + ".pub");
       EXPECT_EQ(pub.wait(), 0);
     }
@@ -195,7 +195,7 @@ TEST_P(Clients, PasswordAndAclFilesOfMosquittoApply) {
   const std::string port = std::to_string(g.mqtt_port());
   const auto pub = [&](std::vector<std::string> more) {
     std::vector<std::string> argv{
-        "mosquitto_pub", "-V", "mqttv5", "-p", port, "-q", "1", "-m", "x"};
+        "mosquitto_pub", "-h", "127.0.0.1", "-V", "mqttv5", "-p", port, "-q", "1", "-m", "x"};
     argv.insert(argv.end(), more.begin(), more.end());
     Process p(argv, dir + "/pub");
     const int code = p.wait();

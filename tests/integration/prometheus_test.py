@@ -100,7 +100,7 @@ def main():
         os.chmod(d + "/x.key", 0o600)
         start([berth, "serve", "--config", d + "/berth.yaml", "--mqtt", f"127.0.0.1:{mqtt}", "--admin", f"127.0.0.1:{admin}", "--data", d + "/data", "--anonymous"], d + "/berth.log")
         eventually(lambda: get(f"http://127.0.0.1:{admin}/readyz") == "ok\n", 30, "gateway ready")
-        subprocess.run(["mosquitto_pub", "-p", str(mqtt), "-u", "c@acme", "-P", "p", "-t", "v1/event/x", "-m", "1"], check=True)
+        subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mqtt), "-u", "c@acme", "-P", "p", "-t", "v1/event/x", "-m", "1"], check=True)
         with open(d + "/prometheus.yml", "w") as f:
             f.write(f"global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [{rules}berth.rules.yaml]\n"
                     f"scrape_configs: [{{job_name: berth, static_configs: [{{targets: ['127.0.0.1:{admin}']}}]}}]\n")

@@ -481,11 +481,11 @@ TEST_P(Tls, MosquittoToolsSpeakIt) {
   auto g = gateway();
   const std::string port = std::to_string(g->mqtts_port());
   const std::string ca = certificates_.file("ca.crt");
-  Process sub({"stdbuf", "-oL", "mosquitto_sub", "-h", "localhost", "-p", port, "--cafile", ca,
+  Process sub({"stdbuf", "-oL", "mosquitto_sub", "-h", "127.0.0.1", "-p", port, "--cafile", ca,
                "-t", "t", "-q", "1", "-d"},
               directory_ + "/sub");
   ASSERT_TRUE(eventually([&] { return sub.log().find("SUBACK") != std::string::npos; }));
-  Process pub({"mosquitto_pub", "-h", "localhost", "-p", port, "--cafile", ca, "--tls-version",
+  Process pub({"mosquitto_pub", "-h", "127.0.0.1", "-p", port, "--cafile", ca, "--tls-version",
                "tlsv1.2", "-t", "t", "-q", "1", "-m", "hello over tls"},
               directory_ + "/pub");
   EXPECT_EQ(pub.wait(), 0) << pub.log();

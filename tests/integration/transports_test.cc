@@ -50,7 +50,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Transports, ::testing::Values("", "--single-pro
 TEST_P(Transports, PahoOverWebSocketWithAndWithoutTls) {
   auto g = gateway();
   const std::string ports[] = {"ws://127.0.0.1:" + std::to_string(g->ws_port()) + "/mqtt",
-                               "wss://localhost:" + std::to_string(g->wss_port()) + "/mqtt"};
+                               "wss://127.0.0.1:" + std::to_string(g->wss_port()) + "/mqtt"};
   for (const std::string& uri : ports) {
     mqtt::async_client client(uri, "paho", mqtt::create_options(MQTTVERSION_5));
     std::mutex mutex;
