@@ -161,7 +161,7 @@ TEST(AdminCtl, FindsItsWayOnTheSameHost) {
                  "127.0.0.1:" + port, "restart-engine"}),
             0);
   const std::string wrong = g.directory() + "/wrong";
-  std::ofstream(wrong) << "wrong\n";
+  std::ofstream(wrong) << "a-wrong-token\n";
   EXPECT_EQ(ctl({"--token-file", wrong, "--admin", "127.0.0.1:" + port, "restart-engine"}, &said),
             1);
   EXPECT_NE(said.find("--token-file"), std::string::npos) << said;
