@@ -140,12 +140,6 @@ struct HeadCache {
   std::uint64_t run = 0;  // of which message, see Room::new_message()
 };
 
-// A notice of the edge (DeliveryQueues::segment_expired) that waits for its entry.
-struct ExpiredSegment {
-  base::ConnId conn;
-  std::uint64_t tag = 0;
-};
-
 // What a SUBSCRIBE has come to.
 struct Subscribed {
   std::vector<protocol::mqtt::Reason> reasons;

@@ -320,8 +320,11 @@ void DeliveryQueues::loaded(base::SessionId id, std::uint64_t ticket,
     return;
   }
   if (ch->stalled && ch->pending == 0 && ch->live()) connections_.unstall(*ch);
+  const auto expired = std::move(o.expired);
+  const base::ConnId conn = ch->conn;
   pump(*s, now);
-  for (const ExpiredSegment& e : std::exchange(expired_, {})) segment_expired(e.conn, e.tag, now);
+  if (!expired) return;
+  for (const std::uint64_t tag : *expired) segment_expired(conn, tag, now);
 }
 
 // A read of the store has failed. Whoever is stalled until it succeeds has no other wake-up.
@@ -403,7 +406,12 @@ void DeliveryQueues::segment_expired(base::ConnId conn, std::uint64_t tag, base:
   Session* s = ch->session;
   if (s != nullptr && s->channel == ch && tag >= s->flow().first_seq && tag <= s->flow().sent_seq) {
     OutEntry* e = entry_at(*s, tag);
-    if (e == nullptr) return expired_.push_back({conn, tag});  // loaded() goes on
+    if (e == nullptr) {  // loaded() goes on
+      auto& expired = outbox(*s).expired;
+      if (!expired) expired = std::make_unique<std::set<std::uint64_t>>();
+      expired->insert(tag);
+      return request_load(*s);
+    }
     if (e->state == EntryState::sent) finish(*s, tag, Finished::expired);
     if (!s->persistent()) cookies_.changed(*ch, CookieSlot::volatile_state);
     pump(*s, now);

@@ -102,7 +102,6 @@ class DeliveryQueues final : private Room {
   TopicGate& gate_;
   Clients& clients_;
   std::string entry_;                    // scratch: an entry as it is stored
-  std::vector<ExpiredSegment> expired_;  // whose entries are being read
   std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
   std::uint64_t load_tickets_ = 0;
 };

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +58,9 @@ struct Outbox {
   bool ragged = false;             // what is in flight takes much of a cookie
   std::uint64_t load_ticket = 0;   // of the read under way: an earlier connection's is not ours
   std::uint64_t load_through = 0;  // what the read under way will have seen
+  // What the edge has dropped unsent and whose entries are being read; each once, so no more than
+  // may be in flight.
+  std::unique_ptr<std::set<std::uint64_t>> expired;
 };
 
 struct Subscription {
