@@ -1,6 +1,6 @@
 // A whole file that an operator has written: settings, rights, passwords, tokens, records. An error
-// says which file, why, and for permissions which user has tried, because a service and the person
-// who reads the message are often two users. Any thread; blocks on the disk.
+// names the file and the reason. For a permission it names the user of this process: a service and
+// its operator are often different users. Any thread; blocks on the disk.
 #pragma once
 
 #include <string>

@@ -83,8 +83,9 @@ class Broker {
                     const MessageView& m, base::Instant now, std::function<void()> done) {
     core_.peer_intake.publish(source, seq, tag, m, now, std::move(done));
   }
-  // It has killed engines: it is taken, and nobody gets it (I12). Of source kWillSource: a will
-  // whose publication was begun, known before attached_all().
+  // The message has killed engines (I12): it is marked as taken and delivered to no session. With
+  // kWillSource as its source it is a will whose publication has begun: call this before
+  // attached_all().
   void skip_forwarded(protocol::link::ForwardedWork w) { core_.peer_intake.skip(w); }
   // What our sessions have subscribed to: raw filters, as they come and go. Each change has the
   // next number; routes_reached() says up to which a partition knows them.
@@ -120,7 +121,8 @@ class Broker {
 
   // -- the registry has changed: quotas at once; connections that have no Scope any more end, and
   // sessions of devices that are gone or elsewhere, when they are reviewed, a few at a time: 2 us
-  // each. `removed`: for remove_sessions(); of who has been removed, whoever has the name now.
+  // each. `removed`: for remove_sessions(): the sessions of removed principals, even if the name
+  // is registered anew.
   using Ids = std::vector<base::SessionId>;
   Ids concerned(const Concerned& who, Ids& removed) { return core_.rights.concerned(who, removed); }
   void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now) {

@@ -158,7 +158,7 @@ void MqttFront::refuse(Channel& ch, mqtt::Version v, Reason reason, Quota quota,
                        std::string_view why, ComeBack) {
   events::refused(ch, reason, quota, why);
   std::string properties;
-  const bool unknown =  // who has not shown who it is hears no more than the code says
+  const bool unknown =  // a client that is not authenticated gets the code without its reason
       reason == Reason::bad_user_name_or_password || reason == Reason::not_authorized;
   if (quota != Quota::none) {
     mqtt::put_property_string(properties, Property::reason_string, text_of(quota));

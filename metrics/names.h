@@ -98,7 +98,7 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(edges_gone, "berth_edges_gone_total", "", "", "Edges that left or were given up") \
   X(commits, "berth_store_commits_total", "", "", "Group commits") \
   X(committed_writes, "berth_store_writes_total", "", "", "Writes in group commits") \
-  X(commit_failures, "berth_store_commit_failures_total", "", "", "Commits the store refused") \
+  X(commit_failures, "berth_store_commit_failures_total", "", "", "Commits that failed; each is tried again until it succeeds") \
   X(applied_replays, "berth_replayed_inputs_total", "", "", \
     "Inputs found committed before by a dead engine, whose outcome was repeated")
 
@@ -153,7 +153,7 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(late_unwritten, "berth_output_dropped_total", "reason", "late_unwritten", "") \
   X(late_no_room, "berth_output_dropped_total", "reason", "too_many_deadlines", "") \
   X(engine_starts, "berth_engine_starts_total", "", "", "Engine children made active") \
-  X(engine_deaths, "berth_engine_deaths_total", "", "", "Engine children that ended unasked") \
+  X(engine_deaths, "berth_engine_deaths_total", "", "", "Engines that ended without being asked") \
   X(engine_kills, "berth_engine_watchdog_kills_total", "", "", "Engines killed for missed heartbeats") \
   X(engine_start_failures, "berth_engine_start_failures_total", "", "", \
     "Engine children that could not be started") \

@@ -44,7 +44,7 @@ class Meter final : private Room {
   ConnectionTable& connections_;
   TenantUsage& usage_;
   SessionTable& sessions_;
-  std::vector<base::ConnId> slowed_;  // wait_a_second()
+  std::vector<base::ConnId> slowed_;  // throttle()
   std::size_t slow_turns_ = 0;
 };
 

@@ -43,8 +43,9 @@ class PeerIntake final : private Room {
   // `seq` 0: QoS 0. Taken once for each number; `done` when it is durable.
   void publish(std::uint32_t source, std::uint64_t seq, const PeerTag& tag, const MessageView& m,
                base::Instant now, std::function<void()> done);
-  // It has killed engines: it is taken, and nobody gets it (I12). Of source kWillSource: a will
-  // whose publication was begun, known before attached_all().
+  // The message has killed engines (I12): it is marked as taken and delivered to no session. With
+  // kWillSource as its source it is a will whose publication has begun: call this before
+  // attached_all().
   void skip(protocol::link::ForwardedWork w);
 
  private:

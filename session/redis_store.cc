@@ -327,7 +327,7 @@ void RedisStore::Impl::health(bool healthy, const std::string& why) {
 }
 
 void RedisStore::Impl::fenced(const std::string& holder) {
-  BERTH_LOG(err, "store lost, its lease is not ours any more holder=\"{}\"", holder);
+  BERTH_LOG(err, "store lost: this engine no longer has the lease holder=\"{}\"", holder);
   lost_ = true;
   if (options_.on_fenced) options_.on_fenced();
 }

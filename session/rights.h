@@ -41,8 +41,8 @@ class Rights final : private Room {
 
   using Ids = std::vector<base::SessionId>;
 
-  // The sessions that a change of the registry may concern, for review_scopes(). `removed`: for
-  // remove_sessions(); of who has been removed, whoever has the name now.
+  // The sessions that a change of the registry may concern, for review_scopes(). `removed`: the
+  // sessions of removed principals, for remove_sessions(), even if the name is registered anew.
   Ids concerned(const Concerned& who, Ids& removed);
   // Connections that have no Scope any more end, and sessions of devices that are gone or
   // elsewhere.

@@ -24,7 +24,7 @@ class SessionTable final : private Room {
   ~SessionTable();
 
   std::size_t size() const { return by_id_.size(); }
-  // REQUIRES of who goes through them: no session begins or ends meanwhile.
+  // REQUIRES: no session begins or ends while the caller iterates.
   const auto& all() const { return by_id_; }
   Session& make_new(std::string_view client_id) { return make(client_id, {next_session_++}); }
   // No session that begins gets this number any more.

@@ -141,7 +141,7 @@ void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, co
   engine.keep_unregistered_for(parts.config.registry.loss_grace_s);
 }
 
-// For who has written records in another process.
+// Another process asks for this after it has written records.
 void answer_questions(const EngineParts& parts, engine::EngineShard& engine) {
   if (parts.registry == nullptr) return;
   engine.answerer().use(

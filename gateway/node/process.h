@@ -58,8 +58,8 @@ admin::TokenFile admin_token(const Config& config);
 // Listens for operators as configured, says so in the log, and fills in `at`. Throws ConfigError,
 // or std::runtime_error: the port is somebody else's.
 void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at);
-// For the commands of `berth ctl` that another process answers: who that is, instead of "no such
-// page". Empty: this process answers, or nobody does.
+// For the commands of `berth ctl` that another process answers: the error that names this process,
+// in place of "no such page". Empty: this process has a page for the command.
 struct WhoAnswers {
   std::string quarantine;
   std::string restart_engine;
