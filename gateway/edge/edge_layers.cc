@@ -118,7 +118,7 @@ ssize_t EdgeShard::transmit(Connection& c, const char* from, std::size_t size) {
   if (c.layers == nullptr || c.layers->ws == nullptr) return transmit_stream(c, from, size);
   if (!flush_wire(c)) return -1;
   Layers& l = *c.layers;
-  borrow(l.wire);
+  buffers_.borrow(l.wire);
   std::size_t taken = 0;
   while (taken < size && l.wire.size() < kWireMax) {
     const std::string_view rest(from + taken, size - taken);
@@ -146,7 +146,7 @@ bool EdgeShard::flush_wire(Connection& c) {
     }
     l.wire_at += static_cast<std::size_t>(n);
   }
-  recycle(l.wire);
+  buffers_.recycle(l.wire);
   l.wire_at = 0;
   return true;
 }

@@ -17,8 +17,6 @@ using protocol::link::CookieSlot;
 
 namespace {
 constexpr std::size_t kFlushAt = 128 * 1024;  // do not gather more than this in one turn
-constexpr std::size_t kBuffersKept = 1024;
-constexpr std::size_t kBufferKept = 64 * 1024;  // bytes
 constexpr std::uint32_t kClosingMax_s = 5;
 }  // namespace
 
@@ -41,7 +39,7 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
   if (c == nullptr) return;
   c->out_off += head.size() + tail.size();
   if (c->state != Connection::State::open) return;
-  borrow(c->out);
+  buffers_.borrow(c->out);
   c->out.append(head).append(tail);
   mark_dirty(*c);
   if (c->unsent() >= kFlushAt && !c->want_write)
@@ -56,11 +54,11 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
   c->in_ack = in_ack;
   uncount_input(*c, n);
   if (n == c->in.size()) {
-    if (c->in.capacity() > kBufferKept) {
+    if (c->in.capacity() > BufferPool::kBufferMax) {
       base::give_back(c->in);
     } else {
       c->in.clear();
-      recycle(c->in);
+      buffers_.recycle(c->in);
     }
   } else {
     base::drop_front(c->in, n);
@@ -71,21 +69,6 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
     p.cleared(conn, over ? UINT64_MAX : in_ack);
   }
   if (!c->reading) check_input_limits(*c);
-}
-
-void EdgeShard::borrow(std::string& buffer) {
-  if (!buffer.empty() || buffer.capacity() >= 64 || buffers_.empty()) return;
-  buffer = std::move(buffers_.back());
-  buffers_.pop_back();
-}
-
-void EdgeShard::recycle(std::string& buffer) {
-  buffer.clear();
-  if (buffer.capacity() >= 64 && buffer.capacity() <= kBufferKept &&
-      buffers_.size() < kBuffersKept) {
-    buffers_.push_back(std::move(buffer));
-  }
-  base::give_back(buffer);
 }
 
 void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
@@ -185,8 +168,8 @@ void EdgeShard::after_write(Connection& c) {
   const bool empty = c.all_sent();
   if (empty) {
     c.out_at = 0;
-    recycle(c.out);
-  } else if (c.out_at >= kBufferKept) {
+    buffers_.recycle(c.out);
+  } else if (c.out_at >= BufferPool::kBufferMax) {
     c.out.erase(0, c.out_at);
     c.out_at = 0;
   }
@@ -222,7 +205,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   close_socket(c);
   c.state = Connection::State::ended;
   alive_[conn.slot].limit_s = 0;
-  recycle(c.out);
+  buffers_.recycle(c.out);
   c.out_at = 0;
   if (c.timed) c.timed->forget_packets();
   --open_;

@@ -19,7 +19,7 @@ void EdgeShard::greet(Connection& c) {
   g.server_time_ms = base::wall_time().ms;
   g.crc_wanted = c.tls == nullptr;
   const std::string bytes = park::encode_greeting(g, g.crc_wanted ? park::kCrc : 0);
-  borrow(c.out);
+  buffers_.borrow(c.out);
   c.out.append(bytes);
   mark_dirty(c);
   keep(c, base::as_bytes(bytes));

@@ -23,6 +23,7 @@
 #include "gateway/edge/address_limits.h"
 #include "gateway/edge/admission.h"
 #include "gateway/edge/before_login.h"
+#include "gateway/edge/buffer_pool.h"
 #include "gateway/edge/connection.h"
 #include "gateway/edge/edge_options.h"
 #include "gateway/edge/input_budget.h"
@@ -253,8 +254,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void end(Connection& c,
            protocol::link::CloseReason reason);  // closes the socket, tells the engine
   void finish(Connection& c);                    // frees the slot
-  void borrow(std::string& buffer);
-  void recycle(std::string& buffer);
 
   // edge_deadlines.cc
   base::Instant deadline_now();
@@ -315,7 +314,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::vector<Alive> alive_;
   std::vector<std::uint32_t> free_;
   std::vector<std::uint32_t> dirty_;
-  std::vector<std::string> buffers_;
+  BufferPool buffers_;
   std::vector<std::uint8_t> scratch_;
   std::size_t open_ = 0;
   std::size_t connected_ = 0;
