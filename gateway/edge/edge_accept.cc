@@ -123,15 +123,8 @@ void EdgeShard::pause_accepting() {
 }
 
 Connection& EdgeShard::new_connection(int fd) {
-  if (free_.empty()) {
-    const auto base_slot = static_cast<std::uint32_t>(slabs_.size() * kSlab);
-    slabs_.push_back(std::make_unique<Connection[]>(kSlab));
-    alive_.resize(slabs_.size() * kSlab);
-    for (std::uint32_t i = kSlab; i-- > 0;) free_.push_back(base_slot + i);
-  }
-  const std::uint32_t slot = free_.back();
-  free_.pop_back();
-  Connection& c = at(slot);
+  const std::uint32_t slot = slab_.take();
+  Connection& c = slab_[slot];
   const std::uint32_t generation = c.generation + 1;
   const bool watched = c.watched;
   c = Connection{};
@@ -180,7 +173,7 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   if (has_websocket(l.transport))
     c.layers->ws =
         std::make_unique<protocol::websocket::WebSocket>(options_.ws_path, options_.ws_origins);
-  alive_[c.slot] = {now_s_, options_.connect_timeout_s};
+  slab_.alive(c.slot) = {now_s_, options_.connect_timeout_s};
   poller_.add(fd, c.id().packed(), EPOLLIN);
   before_login_.enter(c.slot, address, cost_before_login(l.transport), !proxy, now_s_);
   if (!has_room_before_login(c)) return;
@@ -212,7 +205,7 @@ void EdgeShard::admit_local(int fd, std::uint32_t partition) {
   c.loopback = true;
   c.holder = InputBudget::kOwn;
   ++open_by_[index_of(c.transport)];
-  alive_[c.slot] = {now_s_, 0};
+  slab_.alive(c.slot) = {now_s_, 0};
   poller_.add(fd, c.id().packed(), EPOLLIN);
 }
 

@@ -39,7 +39,7 @@ void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t
   const std::int64_t now = base::monotonic_ns();
   served.absence.ended(now);
   if (served.gone_ns == 0) served.gone_ns = silent_since_ns != 0 ? silent_since_ns : now;
-  for_each([this, partition](Connection& c) {
+  slab_.for_each([this, partition](Connection& c) {
     if (c.partition != partition) return;
     c.attached = c.held = false;
     // Its end, or its cookie, is what engines die of: no engine hears of it any more.
@@ -59,7 +59,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
   }
   shut_out_quarantined();
   std::vector<base::ConnId> all;
-  for_each([&](Connection& c) {
+  slab_.for_each([&](Connection& c) {
     if (c.partition != partition) return;
     if (!c.connected && c.in_off == 0) return;  // has said nothing yet
     attach(c);
@@ -69,7 +69,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
   BERTH_LOG(debug, "connections attached partition={} connections={}", partition, all.size());
   served.engine->attached_all();
   for (const base::ConnId conn : begin_probation(partition, all)) {
-    if (Connection* c = find(conn)) replay(*c);
+    if (Connection* c = slab_.find(conn)) replay(*c);
   }
   if (served.gone_ns != 0) {
     const std::int64_t gap_ns = base::monotonic_ns() - served.gone_ns;

@@ -21,7 +21,7 @@ base::Instant EdgeShard::deadline_now() {
 
 void EdgeShard::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                            const protocol::link::Deadline& d) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr || c->state != Connection::State::open) return send(conn, head, tail);
   if (!c->timed) c->timed = std::make_unique<TimedOutput>();
   const base::Instant now = deadline_now();
@@ -65,12 +65,12 @@ void EdgeShard::tell_expired(Connection& c) {
     link::EnginePort& engine = engine_of(c);
     for (const std::uint64_t tag : c.timed->tell()) engine.expired(conn, tag);
   }
-  Connection* still = find(conn);
+  Connection* still = slab_.find(conn);
   if (still != nullptr && still->timed && !still->timed->is_needed()) still->timed.reset();
 }
 
 void EdgeShard::expired_taken(base::ConnId conn, std::uint64_t tag) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c != nullptr && c->timed) c->timed->taken(tag);
 }
 

@@ -102,7 +102,7 @@ void EdgeShard::drain_tls(std::uint32_t per_second) {
 
 void EdgeShard::end_tls() {
   drain_timer_.cancel();
-  for_each([this](Connection& c) {
+  slab_.for_each([this](Connection& c) {
     if (c.tls != nullptr) end(c, CloseReason::drained);
   });
 }
@@ -115,8 +115,8 @@ void EdgeShard::keep_tls() {
 
 void EdgeShard::drain_some(std::uint32_t per_second) {
   std::uint32_t left = std::max<std::uint32_t>(1, drain_pace(per_second) / 20);
-  for (; drain_at_ < alive_.size() && left != 0; ++drain_at_) {
-    Connection& c = at(drain_at_);
+  for (; drain_at_ < slab_.size() && left != 0; ++drain_at_) {
+    Connection& c = slab_[drain_at_];
     if (c.state != Connection::State::open || (!drain_all_ && c.tls == nullptr)) continue;
     c.out.append(farewell_to(c, Reason::server_shutting_down));
     begin_close(c, CloseReason::drained);
@@ -124,7 +124,7 @@ void EdgeShard::drain_some(std::uint32_t per_second) {
   }
   flush();
   engines_turn_end();  // it must hear of an end before the device is back elsewhere: no take-over
-  if (drain_at_ >= alive_.size()) return;
+  if (drain_at_ >= slab_.size()) return;
   drain_timer_.expires_after(kDrainStep);
   drain_timer_.async_wait([this, per_second](boost::system::error_code ec) {
     if (!ec) drain_some(per_second);

@@ -79,7 +79,7 @@ bool get_timed(base::RecordReader& r, Connection& c, std::int64_t ahead_ms) {
 std::string EdgeShard::hand_over(const Give& give) {
   std::string record;
   const std::int64_t ahead_ms = deadline_now().ms - base::boot_time().ms;
-  for_each([&](Connection& c) {
+  slab_.for_each([&](Connection& c) {
     record.clear();
     put_varint(record, c.slot);
     put_varint(record, c.generation);
@@ -98,8 +98,8 @@ std::string EdgeShard::hand_over(const Give& give) {
     put_varint(record, c.in_off);
     put_varint(record, c.in_ack);
     put_varint(record, c.out_off);
-    put_varint(record, now_s_ - alive_[c.slot].last_seen_s);
-    put_varint(record, alive_[c.slot].limit_s);
+    put_varint(record, now_s_ - slab_.alive(c.slot).last_seen_s);
+    put_varint(record, slab_.alive(c.slot).limit_s);
     const protocol::mqtt::Walker::Place at = c.walker.place();
     for (const std::uint32_t v :
          {at.skip, at.remaining, std::uint32_t{at.header}, std::uint32_t{at.length_bytes}}) {
@@ -125,19 +125,12 @@ std::string EdgeShard::hand_over(const Give& give) {
     give(record, c.fd);
   });
   std::string rest;
-  put_varint(rest, alive_.size());
-  for (std::size_t slot = 0; slot < alive_.size(); ++slot) put_varint(rest, at(slot).generation);
+  put_varint(rest, slab_.size());
+  for (std::size_t slot = 0; slot < slab_.size(); ++slot) put_varint(rest, slab_[slot].generation);
   put_varint(rest, 0);  // of client ids, as an older release has them
   put_bytes(rest, quarantine_ != nullptr ? quarantine_->save(now_s_) : std::string());
   put_varint(rest, admission_.learned_per_s());
   return rest;
-}
-
-void EdgeShard::grow_to(std::size_t slots) {
-  while (alive_.size() < slots) {
-    slabs_.push_back(std::make_unique<Connection[]>(kSlab));
-    alive_.resize(slabs_.size() * kSlab);
-  }
 }
 
 bool EdgeShard::adopt(std::string_view record, int fd) {
@@ -194,14 +187,14 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   c.sent = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   c.connected = (flags & 1) != 0;
   c.loopback = (flags & 2) != 0;
-  grow_to(slot + 1);
-  if (at(slot).state != Connection::State::free) return false;
+  slab_.grow_to(slot + 1);
+  if (slab_[slot].state != Connection::State::free) return false;
   c.fd = fd;
   c.want_write = fd >= 0 && !c.all_sent();
   c.counted = fd >= 0 && limits_ != nullptr && (flags & 4) != 0;
-  alive_[slot] = {now_s_ - std::min(idle_s, now_s_), limit_s};
-  at(slot) = std::move(c);
-  count_adopted(at(slot));
+  slab_.alive(slot) = {now_s_ - std::min(idle_s, now_s_), limit_s};
+  slab_[slot] = std::move(c);
+  count_adopted(slab_[slot]);
   return true;
 }
 
@@ -228,10 +221,10 @@ bool EdgeShard::adopt_rest(std::string_view rest) {
   base::RecordReader r(rest);
   const std::uint64_t slots = r.varint();
   if (!r.ok() || slots > kSlotsMax) return false;
-  grow_to(slots);
+  slab_.grow_to(slots);
   for (std::uint64_t slot = 0; slot < slots; ++slot) {
     const auto generation = static_cast<std::uint32_t>(r.varint());
-    if (at(slot).state == Connection::State::free) at(slot).generation = generation;
+    if (slab_[slot].state == Connection::State::free) slab_[slot].generation = generation;
   }
   const std::uint64_t quarantined = r.varint();
   for (std::uint64_t i = 0; i < quarantined && r.ok(); ++i) {
@@ -241,11 +234,7 @@ bool EdgeShard::adopt_rest(std::string_view rest) {
   const std::string_view quarantine = r.done() ? std::string_view() : r.bytes();
   if (!quarantine.empty() && quarantine_ != nullptr) quarantine_->restore(quarantine, now_s_);
   if (!r.done()) admission_.begin_with(static_cast<std::uint32_t>(r.varint()));
-  free_.clear();
-  for (std::size_t slot = alive_.size(); slot-- > 0;) {
-    if (at(slot).state == Connection::State::free)
-      free_.push_back(static_cast<std::uint32_t>(slot));
-  }
+  slab_.find_free();
   for (std::uint32_t p = 0; p < served_.size(); ++p) engine_gone(p);  // none yet: input is kept
   return r.ok();
 }

@@ -114,7 +114,7 @@ bool EdgeShard::may_go_on(const Connection& c) const {
 void EdgeShard::set_reading(Connection& c, bool reading) {
   c.reading = reading;
   if (reading) {
-    alive_[c.slot].last_seen_s = now_s_;  // keep alive slept while we did not read
+    slab_.alive(c.slot).last_seen_s = now_s_;  // keep alive slept while we did not read
   } else {
     held_back_ = held_back_ || !is_deaf(c);
   }
@@ -124,7 +124,7 @@ void EdgeShard::set_reading(Connection& c, bool reading) {
 
 // Those that were stopped because of what there was in all, or of their holder.
 void EdgeShard::go_on_reading() {
-  for_each([this](Connection& c) {
+  slab_.for_each([this](Connection& c) {
     if (c.reading) return;
     check_input_limits(c);
     held_back_ = held_back_ || !c.reading;
@@ -158,11 +158,11 @@ void EdgeShard::drop_place(Connection& c) {
 
 void EdgeShard::serve_line() {
   const auto waits = [this](base::ConnId conn) {
-    const Connection* c = find(conn);
+    const Connection* c = slab_.find(conn);
     return c != nullptr && c->place == Place::waiting;
   };
   while (const auto granted = budget_.next(waits)) {
-    Connection& c = *find(granted->conn);
+    Connection& c = *slab_.find(granted->conn);
     c.place = granted->kind;
     check_input_limits(c);
   }
@@ -174,7 +174,7 @@ void EdgeShard::watch_packets() {
   if (budget_.full()) relieve();
   std::vector<std::uint32_t> slots = std::exchange(watched_, {});
   for (const std::uint32_t slot : slots) {
-    Connection& c = at(slot);
+    Connection& c = slab_[slot];
     c.watched = c.state == Connection::State::open && c.unfinished() != 0;
     if (!c.watched) continue;
     watched_.push_back(slot);
@@ -196,7 +196,7 @@ void EdgeShard::judge_packet(Connection& c) {
   const std::size_t time_s = options_.packet_timeout_s + c.packet_size() / kBytesPerSecond;
   if (now_s_ - std::min(now_s_, c.packet_since_s) > time_s)
     return end_unfinished(c, probe_.unfinished_late, Reason::keep_alive_timeout);
-  const bool still = now_s_ - alive_[c.slot].last_seen_s >= kStandsStill_s;
+  const bool still = now_s_ - slab_.alive(c.slot).last_seen_s >= kStandsStill_s;
   if (still && c.unfinished() > kReadWhenFull && budget_.contended(c.holder))
     end_unfinished(c, probe_.unfinished_pushed_out, Reason::quota_exceeded);
 }
@@ -207,7 +207,7 @@ void EdgeShard::relieve() {
   boost::unordered_flat_map<InputBudget::Holder, std::size_t> by_holder;
   InputBudget::Holder most = InputBudget::kOwn;
   for (const std::uint32_t slot : watched_) {
-    const Connection& c = at(slot);
+    const Connection& c = slab_[slot];
     if (c.state != Connection::State::open || c.holder == Connection::kNoHolder) continue;
     if (c.holder == InputBudget::kOwn) continue;
     by_holder[c.holder] += c.unfinished();
@@ -217,14 +217,15 @@ void EdgeShard::relieve() {
   if (excess < options_.input_cap_total / 16) return;
   std::vector<std::uint32_t> slots;
   for (const std::uint32_t slot : watched_) {
-    if (at(slot).state == Connection::State::open && at(slot).holder == most) slots.push_back(slot);
+    if (slab_[slot].state == Connection::State::open && slab_[slot].holder == most)
+      slots.push_back(slot);
   }
   std::sort(slots.begin(), slots.end(), [this](std::uint32_t a, std::uint32_t b) {
-    return at(a).unfinished() > at(b).unfinished();
+    return slab_[a].unfinished() > slab_[b].unfinished();
   });
   for (const std::uint32_t slot : slots) {
-    const std::size_t n = at(slot).unfinished();
-    end_unfinished(at(slot), probe_.unfinished_pushed_out, Reason::quota_exceeded);
+    const std::size_t n = slab_[slot].unfinished();
+    end_unfinished(slab_[slot], probe_.unfinished_pushed_out, Reason::quota_exceeded);
     if (excess <= n) return;
     excess -= n;
   }
@@ -248,8 +249,8 @@ bool EdgeShard::has_room_before_login(Connection& c) {
     const std::uint32_t slot = before_login_.too_many(c.slot, now_s_);
     if (slot == BeforeLogin::kNobody) return true;
     ++probe_.before_login_pushed_out;
-    end(at(slot), CloseReason::policy);
-    const Connection* still = find(conn);
+    end(slab_[slot], CloseReason::policy);
+    const Connection* still = slab_.find(conn);
     if (still == nullptr || still->state != Connection::State::open) return false;
   }
 }

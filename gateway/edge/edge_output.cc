@@ -21,7 +21,7 @@ constexpr std::uint32_t kClosingMax_s = 5;
 }  // namespace
 
 bool EdgeShard::accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off) {
-  const Connection* c = find(conn);
+  const Connection* c = slab_.find(conn);
   const bool current =
       c != nullptr && c->attached && c->attach_epoch == attach_epoch && c->out_off == out_off;
   ++(current ? probe_.steps : probe_.steps_stale);
@@ -35,7 +35,7 @@ void EdgeShard::mark_dirty(Connection& c) {
 }
 
 void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view tail) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr) return;
   c->out_off += head.size() + tail.size();
   if (c->state != Connection::State::open) return;
@@ -47,7 +47,7 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
 }
 
 void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr || !engine_of(*c).survives_engine() || in_ack <= c->in_ack || in_ack > c->in_off)
     return;
   const std::uint64_t n = in_ack - c->in_ack;
@@ -72,7 +72,7 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
 }
 
 void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr || slot >= CookieSlot::count) return;
   if (slot >= CookieSlot::count) return;  // of a newer engine
   if (!c->cookie) c->cookie = std::make_unique<protocol::link::Cookie>();
@@ -80,7 +80,7 @@ void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
 }
 
 void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr || c->state != Connection::State::open) return;
   c->version = settings.version;
   c->principal = settings.principal;
@@ -94,12 +94,12 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
   const std::uint32_t limit =
       settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * halves / 2u + 1u;
-  alive_[conn.slot] = {now_s_, limit};
+  slab_.alive(conn.slot) = {now_s_, limit};
   if (!c->reading) check_input_limits(*c);
 }
 
 void EdgeShard::close(base::ConnId conn, CloseReason reason) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr || c->state != Connection::State::open) return;
   c->said = true;
   begin_close(*c, reason);
@@ -109,12 +109,12 @@ void EdgeShard::begin_close(Connection& c, CloseReason reason) {
   if (c.state != Connection::State::open) return;
   c.reason = reason;
   c.state = Connection::State::closing;
-  alive_[c.slot] = {now_s_, kClosingMax_s};
+  slab_.alive(c.slot) = {now_s_, kClosingMax_s};
   mark_dirty(c);  // written and closed at the end of the turn
 }
 
 void EdgeShard::release(base::ConnId conn) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr) return;
   BERTH_ASSERT(c->state == Connection::State::ended);
   if (c->partition < served_.size()) served_[c->partition].probation.cleared(conn);
@@ -122,7 +122,7 @@ void EdgeShard::release(base::ConnId conn) {
 }
 
 bool EdgeShard::writable(base::ConnId conn) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr) return false;
   if (c->unsent() < options_.output_cap) return true;
   c->engine_waits = true;
@@ -132,7 +132,7 @@ bool EdgeShard::writable(base::ConnId conn) {
 void EdgeShard::flush() {
   for (std::size_t i = 0; i < dirty_.size(); ++i) {  // ends may make others dirty
     const std::uint32_t slot = dirty_[i];
-    Connection& c = at(slot);
+    Connection& c = slab_[slot];
     c.dirty = false;
     if (c.fd >= 0 && !c.want_write) write_out(c);
     if (c.timed) tell_expired(c);
@@ -204,7 +204,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   c.reason = reason;
   close_socket(c);
   c.state = Connection::State::ended;
-  alive_[conn.slot].limit_s = 0;
+  slab_.alive(conn.slot).limit_s = 0;
   buffers_.recycle(c.out);
   c.out_at = 0;
   if (c.timed) c.timed->forget_packets();
@@ -235,7 +235,7 @@ void EdgeShard::finish(Connection& c) {
   c.generation = generation;
   c.dirty = dirty;
   c.watched = watched;
-  free_.push_back(slot);
+  slab_.give_back(slot);
 }
 
 }  // namespace berth::gateway::edge

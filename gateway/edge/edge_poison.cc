@@ -44,7 +44,7 @@ bool wants_version_5(std::string_view first) {
 
 // An engine has died while it worked for this connection.
 void EdgeShard::suspect(base::ConnId conn) {
-  if (Connection* c = find(conn)) strike(*c, false);
+  if (Connection* c = slab_.find(conn)) strike(*c, false);
 }
 
 void EdgeShard::strike(Connection& c, bool at_once) {
@@ -90,7 +90,7 @@ void EdgeShard::shut_out(Connection& c) {
 // clients: a connection that it holds open would kill one engine more. Of clients that have not
 // logged in, those of the address.
 void EdgeShard::shut_out(const Quarantine::Id& id, Quarantine::Kind kind) {
-  for_each([&](Connection& c) {
+  slab_.for_each([&](Connection& c) {
     if (c.state != Connection::State::open) return;
     const bool newcomer = kind == Quarantine::Kind::before_login;
     if (newcomer ? !c.connected && newcomer_id(c.peer) == id : c.principal == id) shut_out(c);
@@ -101,7 +101,7 @@ void EdgeShard::shut_out(const Quarantine::Id& id, Quarantine::Kind kind) {
 // been the second death, and its word may still be under way.
 void EdgeShard::shut_out_quarantined() {
   if (quarantine_ == nullptr || !quarantine_->any()) return;
-  for_each([&](Connection& c) {
+  slab_.for_each([&](Connection& c) {
     const bool known = c.principal.is_set();
     if (c.state != Connection::State::open || (!known && (c.connected || c.in_off == 0))) return;
     if (quarantine_->holds(known ? c.principal : newcomer_id(c.peer), now_s_)) shut_out(c);
@@ -150,7 +150,7 @@ void EdgeShard::tell_quarantine() {
 
 void EdgeShard::judge(Served& served, EngineEnd how) {
   const auto culprit = served.probation.died(how, served.word.read(), now_ms());
-  Connection* c = culprit ? find(*culprit) : nullptr;
+  Connection* c = culprit ? slab_.find(*culprit) : nullptr;
   if (c == nullptr) return;
   strike(*c, true);
 }
@@ -168,7 +168,7 @@ std::vector<base::ConnId> EdgeShard::begin_probation(std::uint32_t partition,
   std::vector<base::ConnId> now;
   std::vector<Probation::Suspect> suspects;
   for (const base::ConnId conn : all) {
-    Connection& c = *find(conn);
+    Connection& c = *slab_.find(conn);
     const bool slowed = quarantine_ != nullptr && c.tenant != 0 && !c.in.empty() &&
                         quarantine_->any() && quarantine_->slows(c.tenant, now_s_);
     const std::size_t bytes = served.probation.due() || slowed ? unacknowledged(c) : 0;
@@ -185,7 +185,7 @@ std::vector<base::ConnId> EdgeShard::begin_probation(std::uint32_t partition,
   BERTH_LOG(warn, "engines died without evidence: replayed one at a time suspects={}",
             suspects.size());
   for (const base::ConnId conn : served.probation.begin(std::move(suspects), now_ms())) {
-    if (Connection* c = find(conn)) c->held = false;
+    if (Connection* c = slab_.find(conn)) c->held = false;
     now.push_back(conn);
   }
   look_at_probation();
@@ -207,7 +207,7 @@ void EdgeShard::look_at_probation() {
 
 void EdgeShard::go_on_with_probation(Served& served) {
   for (const base::ConnId conn : served.probation.next(served.word.read(), now_ms())) {
-    Connection* c = find(conn);
+    Connection* c = slab_.find(conn);
     if (c == nullptr || !c->held) continue;
     c->held = false;
     if (c->attached) replay(*c);

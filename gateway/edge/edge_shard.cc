@@ -65,7 +65,7 @@ void EdgeShard::stop() {
   tick_.cancel();
   drain_timer_.cancel();
   probation_timer_.cancel();
-  for_each([this](Connection& c) {
+  slab_.for_each([this](Connection& c) {
     if (c.fd >= 0) close_socket(c);
     c.state = Connection::State::free;
   });
@@ -73,15 +73,9 @@ void EdgeShard::stop() {
   poller_.stop();
 }
 
-Connection* EdgeShard::find(base::ConnId conn) {
-  if (conn.slot >= alive_.size()) return nullptr;
-  Connection& c = at(conn.slot);
-  return c.state != Connection::State::free && c.generation == conn.generation ? &c : nullptr;
-}
-
 void EdgeShard::on_event(std::uint64_t tag, std::uint32_t events) {
   if (tag > kListenerTag) return accept_some(UINT64_MAX - tag);
-  Connection* c = find(base::ConnId::from_packed(tag));
+  Connection* c = slab_.find(base::ConnId::from_packed(tag));
   if (c == nullptr || c->fd < 0) return;
   if ((events & EPOLLOUT) != 0) write_out(*c);
   const bool answer_due = (events & EPOLLOUT) != 0 && handshaking(*c);
@@ -118,7 +112,7 @@ void EdgeShard::on_readable(Connection& c) {
 
 void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const base::ConnId conn = c.id();
-  if (c.connected) alive_[conn.slot].last_seen_s = now_s_;
+  if (c.connected) slab_.alive(conn.slot).last_seen_s = now_s_;
   if (!c.connected && c.partition == Connection::kUnplaced && !may_speak(c, bytes)) return;
   if (!follow(c, bytes)) return reject(c, bytes);
   if (!c.connected && c.at_boundary()) {  // not for half a CONNECT
@@ -142,14 +136,14 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     if (c.attached && !c.held) engine.input(conn, offset, c.in_ack, bytes);
   } else if (c.in.empty()) {
     const std::size_t used = engine.input(conn, offset, offset, bytes);
-    if (find(conn) == nullptr) return;
+    if (slab_.find(conn) == nullptr) return;
     c.in_ack += used;
     if (used < bytes.size()) keep(c, bytes.subspan(used));
   } else {
     keep(c, bytes);
     reoffer(conn);
   }
-  Connection* still = find(conn);
+  Connection* still = slab_.find(conn);
   if (still == nullptr) return;
   if (!still->in.empty() || still->place != Place::none || is_deaf(*still))
     check_input_limits(*still);
@@ -191,11 +185,11 @@ void EdgeShard::answer_ping(Connection& c, std::string_view pong) {
 
 // In the same process: what the engine left over is offered again.
 void EdgeShard::reoffer(base::ConnId conn) {
-  Connection* c = find(conn);
+  Connection* c = slab_.find(conn);
   if (c == nullptr || c->state == Connection::State::closing || engine_of(*c).survives_engine())
     return;
   const std::size_t used = engine_of(*c).input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
-  c = find(conn);
+  c = slab_.find(conn);
   if (c == nullptr || used == 0) return;
   c->in_ack += used;
   uncount_input(*c, used);
@@ -248,11 +242,11 @@ void EdgeShard::sweep(std::uint32_t now_s) {
            s.absence.ns(now_ns) > std::int64_t{options_.engine_absent_max_s} * 1'000'000'000;
   };
   const bool look_at_all = std::any_of(served_.begin(), served_.end(), gone_too_long);
-  for (std::size_t slot = 0; slot < alive_.size(); ++slot) {
-    Alive& a = alive_[slot];
+  for (std::size_t slot = 0; slot < slab_.size(); ++slot) {
+    ConnectionSlab::Alive& a = slab_.alive(slot);
     const bool silent = a.limit_s != 0 && now_s - a.last_seen_s > a.limit_s;
     if (!silent && !look_at_all) continue;
-    Connection& c = at(slot);
+    Connection& c = slab_[slot];
     const Served* served = c.partition < served_.size() ? &served_[c.partition] : nullptr;
     const bool absent = served != nullptr && !served->engine->serving();
     const bool absent_too_long = absent && gone_too_long(*served);
@@ -293,7 +287,7 @@ void EdgeShard::refresh_gauges() {
   probe_.quarantined_now =
       quarantine_ != nullptr && quarantine_->any() ? quarantine_->size(now_s_) : 0;
   std::uint64_t unsent = 0;
-  for_each([&unsent](const Connection& c) { unsent += c.unsent(); });
+  slab_.for_each([&unsent](const Connection& c) { unsent += c.unsent(); });
   probe_.output_bytes = unsent;
 }
 

@@ -25,6 +25,7 @@
 #include "gateway/edge/before_login.h"
 #include "gateway/edge/buffer_pool.h"
 #include "gateway/edge/connection.h"
+#include "gateway/edge/connection_slab.h"
 #include "gateway/edge/edge_options.h"
 #include "gateway/edge/input_budget.h"
 #include "gateway/edge/lingering.h"
@@ -73,7 +74,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   };
   void drain(std::uint32_t per_second, Elsewhere elsewhere);
   // And released by the engine; what was said last has been taken, or a second has passed.
-  bool drained() const { return alive_.size() == free_.size() && lingering_.empty(); }
+  bool drained() const { return slab_.is_empty() && lingering_.empty(); }
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
   std::uint32_t admits_per_s() const;  // devices of other edges that could come here now
 
@@ -144,11 +145,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
     ListenerOptions options;
     bool waits = false;  // nobody accepts
   };
-  static constexpr std::size_t kSlab = 1024;  // connections per allocation
-  struct Alive {  // apart from Connection so that the one-second sweep touches little memory
-    std::uint32_t last_seen_s = 0;
-    std::uint32_t limit_s = 0;  // 0: none
-  };
   // The engine of a partition as this edge knows it.
   struct Served {
     link::EnginePort* engine = nullptr;
@@ -190,8 +186,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void say_goodbye(Connection& c);
 
   // edge_shard.cc: read, time
-  Connection* find(base::ConnId conn);
-  Connection& at(std::size_t slot) { return slabs_[slot / kSlab][slot % kSlab]; }
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
   bool follow(Connection& c, base::ByteView bytes);
@@ -234,12 +228,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool place(Connection& c, base::ByteView bytes);
   void refuse_large_connect(Connection& c, base::ByteView bytes);
 
-  template <class F>
-  void for_each(F&& f) {
-    for (std::size_t slot = 0; slot < alive_.size(); ++slot) {
-      if (at(slot).state != Connection::State::free) f(at(slot));
-    }
-  }
   void set_interest(Connection& c);
   void on_tick();
   void sweep(std::uint32_t now_s);
@@ -262,7 +250,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void tell_expired(Connection& c);
 
   // edge_handover.cc
-  void grow_to(std::size_t slots);
   void count_adopted(Connection& c);
 
   // edge_drain.cc
@@ -310,9 +297,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   std::vector<Listener> listeners_;
   bool accepting_ = false;
   std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);
-  std::vector<std::unique_ptr<Connection[]>> slabs_;
-  std::vector<Alive> alive_;
-  std::vector<std::uint32_t> free_;
+  ConnectionSlab slab_;
   std::vector<std::uint32_t> dirty_;
   BufferPool buffers_;
   std::vector<std::uint8_t> scratch_;

@@ -85,7 +85,7 @@ void EdgeShard::want_tls_write(Connection& c, bool want) {
 void EdgeShard::read_later(Connection& c) {
   boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_token_), conn = c.id()] {
     if (alive.expired()) return;
-    Connection* still = find(conn);
+    Connection* still = slab_.find(conn);
     if (still == nullptr || still->fd < 0 || !still->reading) return;
     on_readable(*still);
     on_turn_end();

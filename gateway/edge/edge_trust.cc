@@ -42,8 +42,8 @@ void EdgeShard::review_some_certificates() {
   const TlsServer* tls = tls_server();
   std::size_t& slot = certificate_review_.at;
   std::size_t checks = kChecks;
-  for (std::size_t looks = kLooks; slot < alive_.size() && looks != 0 && checks != 0; --looks) {
-    Connection& c = at(slot++);
+  for (std::size_t looks = kLooks; slot < slab_.size() && looks != 0 && checks != 0; --looks) {
+    Connection& c = slab_[slot++];
     if (c.state != Connection::State::open || c.tls == nullptr || handshaking(c)) continue;
     bool verified = false;
     const bool good = tls->still_trusts(c.tls, verified);
@@ -55,7 +55,7 @@ void EdgeShard::review_some_certificates() {
   }
   flush();
   engines_turn_end();
-  certificate_review_.running = slot < alive_.size();
+  certificate_review_.running = slot < slab_.size();
   if (!certificate_review_.running) return;
   certificate_review_.timer.expires_after(kStep);
   certificate_review_.timer.async_wait([this](boost::system::error_code ec) {
