@@ -38,7 +38,6 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
       lingering_(io, options_.lingering_max),
       tick_(io),
       accept_later_(io),
-      drain_timer_(io),
       probation_timer_(io),
       served_(options_.partitions),
       scratch_(kScratch),
@@ -63,7 +62,7 @@ void EdgeShard::start() {
 void EdgeShard::stop() {
   stop_accepting();
   tick_.cancel();
-  drain_timer_.cancel();
+  drain_.cancel();
   probation_timer_.cancel();
   slab_.for_each([this](Connection& c) {
     if (c.fd >= 0) close_socket(c);

@@ -26,6 +26,7 @@
 #include "gateway/edge/buffer_pool.h"
 #include "gateway/edge/connection.h"
 #include "gateway/edge/connection_slab.h"
+#include "gateway/edge/drain.h"
 #include "gateway/edge/edge_options.h"
 #include "gateway/edge/input_budget.h"
 #include "gateway/edge/lingering.h"
@@ -68,10 +69,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // Ends all connections, `per_second` of them or fewer where other edges let in fewer
   // (Setting::others_admit_per_s), with DISCONNECT (3.14) or GOAWAY: 0x9C and where to go, or 0x8B
   // where there is no such place. Wills are held back by the engine.
-  struct Elsewhere {
-    std::string server_reference;  // of MQTT 5
-    std::string park_endpoint;
-  };
+  using Elsewhere = Drain::Elsewhere;
   void drain(std::uint32_t per_second, Elsewhere elsewhere);
   // And released by the engine; what was said last has been taken, or a second has passed.
   bool drained() const { return slab_.is_empty() && lingering_.empty(); }
@@ -253,8 +251,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void count_adopted(Connection& c);
 
   // edge_drain.cc
-  void drain_some(std::uint32_t per_second);
-  std::uint32_t drain_pace(std::uint32_t per_second) const;
+  void send_away(Connection& c);
   std::uint32_t come_back_after_ms(const Connection& c) const;
   // `text`: for a device of the Park protocol; empty: as the reason says.
   std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason,
@@ -291,7 +288,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   Lingering lingering_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;
-  boost::asio::steady_timer drain_timer_;
   boost::asio::steady_timer probation_timer_;
   std::vector<Served> served_;  // by partition
   std::vector<Listener> listeners_;
@@ -311,10 +307,15 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool held_back_ = false;  // some are not read because of what there is in all
   Admission admission_;
   std::size_t waiting_ = 0;  // connections whose CONNECT, come whole, no engine has answered
-  std::uint64_t others_admit_per_s_ = protocol::link::kUnbounded;
-  Elsewhere elsewhere_;  // where connections that are drained are to go
-  std::size_t drain_at_ = 0;
-  bool drain_all_ = true;  // else those with TLS
+  // An engine must hear of an end before the device is back elsewhere: no take-over.
+  Drain drain_{io_,
+               slab_,
+               {.end = [this](Connection& c) { send_away(c); },
+                .turn_ends =
+                    [this] {
+                      flush();
+                      engines_turn_end();
+                    }}};
   std::size_t tls_connections_ = 0;
   struct CertificateReview {
     explicit CertificateReview(boost::asio::io_context& io) : timer(io) {}
