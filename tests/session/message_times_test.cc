@@ -1,8 +1,7 @@
-// What messages wait, and sessions that are fought over.
+// What messages wait.
 #include <gtest/gtest.h>
 
 #include "session/message_times.h"
-#include "session/take_over_fights.h"
 
 namespace berth::session {
 namespace {
@@ -41,15 +40,6 @@ TEST(MessageTimes, GroupsOfOneTurnHaveABound) {
   std::uint64_t all = 0;
   for (const std::uint64_t n : probe.acknowledgement.counts) all += n;
   EXPECT_EQ(all, 5000u);
-}
-
-TEST(TakeOverFights, TheFifthWithinAMinuteOfOneAnotherIsOne) {
-  TakeOverFights f;
-  int fights = 0;
-  for (int i = 0; i < 10; ++i) fights += f.taken(7, {i * 30'000}) ? 1 : 0;
-  EXPECT_EQ(fights, 2);
-  for (int i = 0; i < 20; ++i) EXPECT_FALSE(f.taken(8, {i * 61'000})) << "a bad network";
-  for (std::uint64_t s = 0; s < 2000; ++s) EXPECT_FALSE(f.taken(s + 100, {1})) << "a whole fleet";
 }
 
 }  // namespace

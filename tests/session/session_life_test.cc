@@ -226,28 +226,5 @@ TEST(SessionEnd, ManyAtOnceTakeSeveralTurns) {
   EXPECT_EQ(w.probe().wills_published, 3000u);
 }
 
-// -- the end of retained messages
-
-TEST(Retained, ExpiredOnesGoAndMakeRoom) {
-  session::BrokerOptions o;
-  o.retained_messages_max = 2;
-  World w(o);
-  const int p = w.open_connected({.client_id = "p"});
-  const std::string in_10_s("\x02\x00\x00\x00\x0a", 5);
-  w.feed(p, publish("r/1", "x", 0, 0, 5, true, false, in_10_s));
-  w.feed(p, publish("r/2", "x", 0, 0, 5, true, false, in_10_s));
-  w.feed(p, publish("r/3", "x", 0, 0, 5, true));
-  w.broker().refresh_gauges();
-  EXPECT_EQ(w.probe().retained, 2u) << "full";
-  w.advance_s(11);
-  w.broker().refresh_gauges();
-  EXPECT_EQ(w.probe().retained, 0u);
-  EXPECT_EQ(w.probe().retained_expired, 2u);
-  w.feed(p, publish("r/3", "x", 0, 0, 5, true));
-  w.crash();
-  w.broker().refresh_gauges();
-  EXPECT_EQ(w.probe().retained, 1u) << "in the store too";
-}
-
 }  // namespace
 }  // namespace berth::test
