@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 const fs::path kRoot = BERTH_SOURCE;
 const std::vector<const char*> kCode{"base",  "metrics", "protocol", "session",
-                                     "front", "sim",     "gateway"};
+                                     "store", "front",   "sim",      "gateway"};
 
 std::string text_of(const fs::path& file) {
   std::ifstream in(file);

@@ -6,12 +6,12 @@
 
 #include "bench/micro/iterations.h"
 #include "bench/micro/no_edge.h"
+#include "front/broker.h"
 #include "protocol/link/records.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/mqtt/framer.h"
-#include "front/broker.h"
-#include "session/memory_store.h"
 #include "session/router.h"
+#include "store/memory_store.h"
 #include "tests/support/wire.h"
 
 namespace berth {

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "session/redis_store.h"
+#include "store/redis_store.h"
 
 namespace berth::gateway::cluster {
 

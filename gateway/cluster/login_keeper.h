@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "gateway/engine/login_memory.h"
-#include "session/redis_connection.h"
+#include "store/redis_connection.h"
 
 namespace berth::gateway::cluster {
 

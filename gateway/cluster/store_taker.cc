@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "session/redis_store.h"
+#include "store/redis_store.h"
 
 namespace berth::gateway::cluster {
 

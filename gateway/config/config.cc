@@ -16,7 +16,7 @@
 #include "base/read_file.h"
 #include "gateway/config/config_key.h"
 #include "gateway/config/suggest.h"
-#include "session/redis_connection.h"
+#include "store/redis_connection.h"
 
 extern char** environ;
 

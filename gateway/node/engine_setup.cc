@@ -11,7 +11,7 @@
 #include "gateway/node/access_files.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/principal_secret.h"
-#include "session/redis_store.h"
+#include "store/redis_store.h"
 
 #ifndef BERTH_REVISION
 #define BERTH_REVISION "unknown"

@@ -10,8 +10,8 @@
 #include "gateway/engine/engine_shard.h"
 #include "gateway/registry/registry.h"
 #include "metrics/probe.h"
-#include "session/redis_store.h"
-#include "session/rocks_store.h"
+#include "store/redis_store.h"
+#include "store/rocks_store.h"
 
 namespace berth::gateway {
 

@@ -23,7 +23,7 @@
 #include "gateway/registry/file_registry.h"
 #include "gateway/runtime/degraded.h"
 #include "gateway/runtime/last_good.h"
-#include "session/redis_connection.h"
+#include "store/redis_connection.h"
 
 namespace berth::gateway {
 

@@ -13,7 +13,7 @@
 #include "gateway/node/secret_files.h"
 #include "gateway/registry/file_registry.h"
 #include "gateway/runtime/child_process.h"
-#include "session/store_access.h"
+#include "store/store_access.h"
 
 namespace berth::gateway {
 namespace {

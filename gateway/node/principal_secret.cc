@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "gateway/link/principal_id.h"
 #include "gateway/node/engine_setup.h"
-#include "session/redis_connection.h"
+#include "store/redis_connection.h"
 
 namespace berth::gateway {
 

@@ -19,7 +19,7 @@
 #include "metrics/exposition.h"
 #include "metrics/link_names.h"
 #include "metrics/names.h"
-#include "session/store_access.h"
+#include "store/store_access.h"
 
 namespace berth::gateway {
 

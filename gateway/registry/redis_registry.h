@@ -15,7 +15,7 @@
 #include <string>
 
 #include "gateway/registry/registry_store.h"
-#include "session/redis_connection.h"
+#include "store/redis_connection.h"
 
 namespace berth::gateway::registry {
 

@@ -18,7 +18,7 @@
 #include "gateway/node/usage.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/runtime/exit_codes.h"
-#include "session/store_access.h"
+#include "store/store_access.h"
 
 namespace berth::gateway {
 

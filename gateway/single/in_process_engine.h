@@ -11,7 +11,7 @@
 #include "gateway/link/link_set.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/sample_sender.h"
-#include "session/rocks_store.h"
+#include "store/rocks_store.h"
 
 namespace berth::gateway {
 

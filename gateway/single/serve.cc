@@ -31,7 +31,7 @@
 #include "gateway/single/invocation.h"
 #include "gateway/single/supervisor.h"
 #include "metrics/link_names.h"
-#include "session/store_access.h"
+#include "store/store_access.h"
 
 namespace berth::gateway {
 

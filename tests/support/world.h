@@ -17,7 +17,7 @@
 #include "base/assert.h"
 #include "base/wall_clock.h"
 #include "front/broker.h"
-#include "session/memory_store.h"
+#include "store/memory_store.h"
 #include "tests/support/wire.h"
 
 namespace berth::test {

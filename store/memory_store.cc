@@ -1,4 +1,4 @@
-#include "session/memory_store.h"
+#include "store/memory_store.h"
 
 #include <boost/system/errc.hpp>
 

@@ -1,4 +1,4 @@
-#include "session/store_threads.h"
+#include "store/store_threads.h"
 
 namespace berth::session {
 

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "base/bytes.h"
-#include "session/redis_connection.h"
 #include "session/store.h"
+#include "store/redis_connection.h"
 
 namespace berth::session {
 

@@ -1,4 +1,4 @@
-#include "session/store_mark.h"
+#include "store/store_mark.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -22,9 +22,9 @@
 #include <string>
 #include <utility>
 
-#include "session/redis_connection.h"
-#include "session/redis_lease.h"
 #include "session/store.h"
+#include "store/redis_connection.h"
+#include "store/redis_lease.h"
 
 namespace berth::session {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "session/redis_lease.h"
-#include "session/redis_store.h"
+#include "store/redis_lease.h"
+#include "store/redis_store.h"
 #include "tests/support/lying_redis.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/store_loop.h"
@@ -274,8 +274,8 @@ TEST_F(LyingRedisTest, AQueueIsReadAgainUntilItIsRead) {
 TEST_F(LyingRedisTest, ALeaseIsReadStrictly) {
   real_.call({"SET", "berth:holders", "7"});
   std::atomic<std::size_t> at{0};
-  const std::vector<std::string> lies{":7\r\n",   "+OK\r\n",  "*0\r\n", bulk("many"),
-                                      bulk("7x"), bulk("-7")};
+  const std::vector<std::string> lies{":7\r\n",     "+OK\r\n",  "*0\r\n",
+                                      bulk("many"), bulk("7x"), bulk("-7")};
   LyingRedis redis(real_.port(), [&](const Command& c) -> Lie {
     if (c.size() < 2 || c[1] != "berth:holders" || at >= lies.size()) return {};
     return {.instead = lies[at++]};

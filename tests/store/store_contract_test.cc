@@ -8,9 +8,9 @@
 #include <fstream>
 #include <mutex>
 
-#include "session/memory_store.h"
-#include "session/redis_store.h"
-#include "session/rocks_store.h"
+#include "store/memory_store.h"
+#include "store/redis_store.h"
+#include "store/rocks_store.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/store_loop.h"
 

@@ -1,11 +1,11 @@
-#include "session/redis_restore.h"
+#include "store/redis_restore.h"
 
 #include <algorithm>
 #include <unordered_set>
 
 #include "base/bytes.h"
 #include "base/log.h"
-#include "session/redis_script.h"
+#include "store/redis_script.h"
 
 namespace berth::session {
 namespace {

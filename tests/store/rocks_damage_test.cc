@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "session/rocks_store.h"
-#include "session/store_mark.h"
+#include "store/rocks_store.h"
+#include "store/store_mark.h"
 #include "tests/support/store_loop.h"
 
 namespace berth::session {

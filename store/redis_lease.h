@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "session/redis_connection.h"
+#include "store/redis_connection.h"
 
 namespace berth::session {
 

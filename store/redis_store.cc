@@ -10,7 +10,7 @@
 //   reach               edges linked to the holder, expires
 //   edges               which these are, expires later
 //   warm, changed, warmed   a planned move: its name, what has been written since, who is ready
-#include "session/redis_store.h"
+#include "store/redis_store.h"
 
 #include <algorithm>
 #include <boost/system/errc.hpp>
@@ -19,9 +19,9 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "session/redis_restore.h"
-#include "session/redis_script.h"
-#include "session/store_threads.h"
+#include "store/redis_restore.h"
+#include "store/redis_script.h"
+#include "store/store_threads.h"
 
 namespace berth::session {
 namespace {

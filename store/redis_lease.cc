@@ -1,7 +1,7 @@
-#include "session/redis_lease.h"
+#include "store/redis_lease.h"
 
 #include "base/bytes.h"
-#include "session/redis_script.h"
+#include "store/redis_script.h"
 
 namespace berth::session {
 

@@ -10,8 +10,8 @@
 #include <set>
 #include <string>
 
-#include "session/rocks_store.h"
-#include "session/store_access.h"
+#include "store/rocks_store.h"
+#include "store/store_access.h"
 #include "tests/support/store_loop.h"
 
 namespace berth::session {

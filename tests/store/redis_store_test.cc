@@ -1,6 +1,6 @@
 // What only a Redis can show (the contract is in store_contract_test.cc): leases, outages, copies,
 // failover, TLS and log-in. Every server is a real one that the test starts.
-#include "session/redis_store.h"
+#include "store/redis_store.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 //   r session:8 packet id:8   -> connection and offset of a QoS 2 PUBLISH
 //   t topic                   -> retained message
 //   a edge:8 conn:8 offset:8  -> outcome of an applied input
-#include "session/rocks_store.h"
+#include "store/rocks_store.h"
 
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
@@ -28,9 +28,9 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
-#include "session/store_access.h"
-#include "session/store_mark.h"
-#include "session/store_threads.h"
+#include "store/store_access.h"
+#include "store/store_mark.h"
+#include "store/store_threads.h"
 
 namespace berth::session {
 namespace {

@@ -1,4 +1,4 @@
-#include "session/redis_connection.h"
+#include "store/redis_connection.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

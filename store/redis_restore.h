@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "session/redis_connection.h"
 #include "session/store.h"
+#include "store/redis_connection.h"
 
 namespace berth::session {
 

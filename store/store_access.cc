@@ -1,4 +1,4 @@
-#include "session/store_access.h"
+#include "store/store_access.h"
 
 #include <fcntl.h>
 #include <pwd.h>
