@@ -59,7 +59,7 @@ void EdgeShard::stop_accepting() {
 
 void EdgeShard::accept_some(std::size_t listener) {
   for (int i = 0; i < kAcceptsPerTurn && accepting_ && listener < listeners_.size(); ++i) {
-    if (!admission_.admit(base::monotonic_ns(), waiting_)) return pause_accepting();
+    if (!admission_.admit(base::monotonic_ns(), counts_.waiting)) return pause_accepting();
     const Listener& l = listeners_[listener];
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
@@ -101,15 +101,10 @@ int EdgeShard::listener(Transport t) const {
   return it == listeners_.end() ? -1 : it->fd;
 }
 
-void EdgeShard::set_waiting(Connection& c, bool waiting) {
-  if (std::exchange(c.waiting, waiting) == waiting) return;
-  waiting_ += waiting ? 1u : std::size_t(-1);
-}
-
 std::uint32_t EdgeShard::admits_per_s() const {
   if (listeners_.empty()) return 0;
   const std::size_t room =
-      options_.max_connections - std::min<std::size_t>(open_, options_.max_connections);
+      options_.max_connections - std::min<std::size_t>(counts_.open, options_.max_connections);
   return static_cast<std::uint32_t>(std::min<std::size_t>(admission_.rate_per_s(), room));
 }
 
@@ -133,13 +128,13 @@ Connection& EdgeShard::new_connection(int fd) {
   c.generation = generation;
   c.fd = fd;
   c.state = Connection::State::open;
-  ++open_;
+  ++counts_.open;
   return c;
 }
 
 bool EdgeShard::has_room(const Listener& l) const {
   const std::uint32_t limit = l.options.max_connections;
-  return limit == 0 || open_by_[index_of(l.transport)] < limit;
+  return limit == 0 || counts_.by_transport[index_of(l.transport)] < limit;
 }
 
 // Everything that costs nothing comes before TLS.
@@ -153,7 +148,8 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
     ::close(fd);
     events::refused(why, address, port, l.transport);
   };
-  if (open_ >= options_.max_connections) return refuse(probe_.accept_refused, Refused::connections);
+  if (counts_.open >= options_.max_connections)
+    return refuse(probe_.accept_refused, Refused::connections);
   if (!has_room(l)) return refuse(probe_.refused_listener, Refused::listener);
   if (proxy && !options_.proxies.empty() &&
       std::none_of(options_.proxies.begin(), options_.proxies.end(), is_address)) {
@@ -164,7 +160,7 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   Connection& c = new_connection(fd);
   c.counted = !proxy && limits_ != nullptr;
   c.transport = l.transport;
-  ++open_by_[index_of(l.transport)];
+  ++counts_.by_transport[index_of(l.transport)];
   c.peer = address;
   c.peer_port = port;
   c.loopback = !proxy && address.is_loopback();
@@ -183,7 +179,7 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   }
   c.tls = l.options.tls->accept(fd);
   if (c.tls == nullptr) return end(c, CloseReason::tls_failed);  // no memory
-  ++tls_connections_;
+  ++counts_.tls;
 }
 
 // Its address is known only now, behind a proxy.
@@ -204,7 +200,7 @@ void EdgeShard::admit_local(int fd, std::uint32_t partition) {
   c.partition = static_cast<std::uint8_t>(partition);
   c.loopback = true;
   c.holder = InputBudget::kOwn;
-  ++open_by_[index_of(c.transport)];
+  ++counts_.by_transport[index_of(c.transport)];
   slab_.alive(c.slot) = {now_s_, 0};
   poller_.add(fd, c.id().packed(), EPOLLIN);
 }

@@ -31,11 +31,11 @@ void EdgeShard::attach(Connection& c) {
   if (c.timed) c.timed->tell_again();
   c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   a.written = c.credited;
-  engine_of(c).attach(a);
+  engines_.of(c).attach(a);
 }
 
 void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t silent_since_ns) {
-  Served& served = served_[partition];
+  Served& served = engines_[partition];
   const std::int64_t now = base::monotonic_ns();
   served.absence.ended(now);
   if (served.gone_ns == 0) served.gone_ns = silent_since_ns != 0 ? silent_since_ns : now;
@@ -51,7 +51,7 @@ void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t
 // Routes before inputs: all attaches, attached_all, then the bytes nobody has acknowledged, then
 // the closes that happened meanwhile.
 void EdgeShard::engine_ready(std::uint32_t partition) {
-  Served& served = served_[partition];
+  Served& served = engines_[partition];
   served.absence.serves(base::monotonic_ns());
   served.probation.serves(base::monotonic_ns() / 1'000'000);
   if (quarantine_ != nullptr && quarantine_->any()) {
@@ -83,8 +83,8 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
 void EdgeShard::replay(Connection& c) {
   const base::ConnId conn = c.id();
   if (c.timed) tell_expired(c);
-  if (!c.in.empty()) engine_of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
-  if (c.state == Connection::State::ended) engine_of(c).closed(conn, c.reason);
+  if (!c.in.empty()) engines_.of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
+  if (c.state == Connection::State::ended) engines_.of(c).closed(conn, c.reason);
 }
 
 }  // namespace berth::gateway::edge

@@ -26,7 +26,7 @@ void EdgeShard::send_until(base::ConnId conn, std::string_view head, std::string
   if (!c->timed) c->timed = std::make_unique<TimedOutput>();
   const base::Instant now = deadline_now();
   const std::int64_t left_ms =
-      std::clamp(d.not_after.ms - std::max<std::int64_t>(engine_of(*c).deadline_clock().ms, 0),
+      std::clamp(d.not_after.ms - std::max<std::int64_t>(engines_.of(*c).deadline_clock().ms, 0),
                  -kFar_ms, kFar_ms);
   const std::size_t size = head.size() + tail.size();
   const auto taken = c->timed->take(c->unsent(), size, now.plus_ms(left_ms), d.tag, now);
@@ -62,7 +62,7 @@ void EdgeShard::drop_late(Connection& c) {
 void EdgeShard::tell_expired(Connection& c) {
   const base::ConnId conn = c.id();
   if (c.attached && !c.held && !c.timed->all_told()) {
-    link::EnginePort& engine = engine_of(c);
+    link::EnginePort& engine = engines_.of(c);
     for (const std::uint64_t tag : c.timed->tell()) engine.expired(conn, tag);
   }
   Connection* still = slab_.find(conn);

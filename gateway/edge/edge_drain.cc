@@ -80,7 +80,7 @@ std::string EdgeShard::farewell_to(const Connection& c, Reason reason,
 
 // Not all at once, also where they have only us to come back to.
 std::uint32_t EdgeShard::come_back_after_ms(const Connection& c) const {
-  const auto spread = std::clamp<std::size_t>(connected_, kComeBackMin_ms, kComeBackMax_ms);
+  const auto spread = std::clamp<std::size_t>(counts_.connected, kComeBackMin_ms, kComeBackMax_ms);
   const std::string text = c.peer.with_port(c.peer_port) + std::to_string(c.generation);
   return static_cast<std::uint32_t>(1 + protocol::link::hash_of(text) % spread);
 }

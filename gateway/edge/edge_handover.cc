@@ -174,7 +174,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   get_newer(r, c, at_byte);
   const bool timed = get_timed(r, c, deadline_now().ms - base::boot_time().ms);
   c.walker.go_on_from(at_byte);
-  const bool placed = partition < served_.size() || partition == Connection::kUnplaced;
+  const bool placed = partition < engines_.size() || partition == Connection::kUnplaced;
   const bool sane = r.ok() && layers && timed && placed && transport < kTransports.size() &&
                     slot < kSlotsMax && state >= 1 && state <= 3 &&
                     reason < static_cast<std::uint8_t>(CloseReason::count) &&
@@ -201,15 +201,15 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
 void EdgeShard::count_adopted(Connection& c) {
   const bool open = c.fd >= 0;
   if (open) {
-    ++open_;
-    ++open_by_[index_of(c.transport)];
+    ++counts_.open;
+    ++counts_.by_transport[index_of(c.transport)];
     if (c.counted) limits_->enter_again(c.peer);
-    set_waiting(c, !c.connected && c.in_off != 0 && c.at_boundary());
+    counts_.set_waiting(c, !c.connected && c.in_off != 0 && c.at_boundary());
     poller_.add(c.fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
   }
   if (c.connected) {
     log_in(c);
-    if (!open) --connected_;
+    if (!open) --counts_.connected;
   } else if (open) {
     const bool address_known = c.layers == nullptr || !c.layers->proxy;
     before_login_.enter(c.slot, c.peer, c.in.size(), address_known, now_s_);
@@ -235,7 +235,7 @@ bool EdgeShard::adopt_rest(std::string_view rest) {
   if (!quarantine.empty() && quarantine_ != nullptr) quarantine_->restore(quarantine, now_s_);
   if (!r.done()) admission_.begin_with(static_cast<std::uint32_t>(r.varint()));
   slab_.find_free();
-  for (std::uint32_t p = 0; p < served_.size(); ++p) engine_gone(p);  // none yet: input is kept
+  for (std::uint32_t p = 0; p < engines_.size(); ++p) engine_gone(p);  // none yet: input is kept
   return r.ok();
 }
 

@@ -47,7 +47,7 @@ void EdgeShard::uncount_input(Connection& c, std::size_t n) {
 }
 
 void EdgeShard::log_in(Connection& c) {
-  ++connected_;
+  ++counts_.connected;
   before_login_.leave(c.slot);
   if (c.holder == Connection::kNoHolder) {
     c.holder = budget_.enter(c.tenant != 0 ? c.tenant : base::AddressHash{}(c.peer.site()));

@@ -28,12 +28,6 @@ bool EdgeShard::accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint
   return current;
 }
 
-void EdgeShard::mark_dirty(Connection& c) {
-  if (c.dirty) return;
-  c.dirty = true;
-  dirty_.push_back(c.slot);
-}
-
 void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view tail) {
   Connection* c = slab_.find(conn);
   if (c == nullptr) return;
@@ -48,7 +42,8 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
 
 void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
   Connection* c = slab_.find(conn);
-  if (c == nullptr || !engine_of(*c).survives_engine() || in_ack <= c->in_ack || in_ack > c->in_off)
+  if (c == nullptr || !engines_.of(*c).survives_engine() || in_ack <= c->in_ack ||
+      in_ack > c->in_off)
     return;
   const std::uint64_t n = in_ack - c->in_ack;
   c->in_ack = in_ack;
@@ -64,7 +59,7 @@ void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
     base::drop_front(c->in, n);
   }
   // What is left of a packet that has not come whole is no work of an engine.
-  if (Probation& p = served_[c->partition].probation; p.judges()) {
+  if (Probation& p = engines_[c->partition].probation; p.judges()) {
     const bool over = c->state != Connection::State::ended && !has_whole_packet(*c);
     p.cleared(conn, over ? UINT64_MAX : in_ack);
   }
@@ -88,7 +83,7 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   c->anonymous = settings.anonymous;
   if (!c->connected && settings.connected) log_in(*c);
   c->connected = settings.connected;
-  set_waiting(*c, false);
+  counts_.set_waiting(*c, false);
   admission_.answered();
   // 1.5 times (MQTT 3.1.2-22), or 2.5 times (docs/park-protocol.md).
   const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
@@ -117,7 +112,7 @@ void EdgeShard::release(base::ConnId conn) {
   Connection* c = slab_.find(conn);
   if (c == nullptr) return;
   BERTH_ASSERT(c->state == Connection::State::ended);
-  if (c->partition < served_.size()) served_[c->partition].probation.cleared(conn);
+  if (c->partition < engines_.size()) engines_[c->partition].probation.cleared(conn);
   finish(*c);
 }
 
@@ -184,7 +179,7 @@ void EdgeShard::after_write(Connection& c) {
   if (!c.reading) check_input_limits(c);
   const std::uint64_t written = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   if (c.partition == Connection::kUnplaced) return;
-  link::EnginePort& engine = engine_of(c);
+  link::EnginePort& engine = engines_.of(c);
   if (engine.survives_engine()) {
     if (written - c.credited >= options_.output_cap / 4 && c.attached) {
       c.credited = written;
@@ -208,11 +203,11 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   buffers_.recycle(c.out);
   c.out_at = 0;
   if (c.timed) c.timed->forget_packets();
-  --open_;
-  --open_by_[index_of(c.transport)];
+  --counts_.open;
+  --counts_.by_transport[index_of(c.transport)];
   if (std::exchange(c.counted, false)) limits_->leave(c.peer);
-  if (c.connected) --connected_;
-  set_waiting(c, false);
+  if (c.connected) --counts_.connected;
+  counts_.set_waiting(c, false);
   before_login_.ended(c.slot);
   drop_place(c);
   count_end(probe_, reason, c.connected);
@@ -220,7 +215,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);
   if (c.timed) tell_expired(c);
-  if (c.attached && !c.held) engine_of(c).closed(conn, reason);
+  if (c.attached && !c.held) engines_.of(c).closed(conn, reason);
 }
 
 void EdgeShard::finish(Connection& c) {

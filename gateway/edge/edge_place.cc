@@ -94,7 +94,7 @@ bool EdgeShard::place(Connection& c, base::ByteView bytes) {
   if (first == First::incomplete || first == First::too_large) return false;
   c.partition = 0;
   if (first == First::other) return true;
-  const auto n = static_cast<std::uint32_t>(served_.size());
+  const auto n = static_cast<std::uint32_t>(engines_.size());
   c.partition = static_cast<std::uint8_t>(who.client_id.empty()
                                               ? (c.slot ^ c.generation) % n
                                               : protocol::link::partition_of(who.client_id, n));

@@ -138,7 +138,7 @@ bool EdgeShard::may_speak(Connection& c, base::ByteView first) {
 }
 
 void EdgeShard::tell_quarantine() {
-  for (Served& s : served_) {
+  for (Served& s : engines_) {
     if (s.engine != nullptr && s.engine->serving()) {
       s.engine->kept_out(quarantine_->list(now_s_));
       s.engine->turn_end();
@@ -164,7 +164,7 @@ std::size_t EdgeShard::unacknowledged(const Connection& c) {
 // Those that are not to be given to the engine yet are held. Returns whom it gets now.
 std::vector<base::ConnId> EdgeShard::begin_probation(std::uint32_t partition,
                                                      const std::vector<base::ConnId>& all) {
-  Served& served = served_[partition];
+  Served& served = engines_[partition];
   std::vector<base::ConnId> now;
   std::vector<Probation::Suspect> suspects;
   for (const base::ConnId conn : all) {
@@ -197,7 +197,7 @@ void EdgeShard::look_at_probation() {
   probation_timer_.async_wait([this](boost::system::error_code ec) {
     if (ec) return;
     bool running = false;
-    for (Served& s : served_) {
+    for (Served& s : engines_) {
       go_on_with_probation(s);
       running = running || s.probation.running();
     }

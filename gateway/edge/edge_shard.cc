@@ -31,15 +31,12 @@ std::uint32_t seconds() {
 
 EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe,
                      AddressLimits* limits)
-    : options_(std::move(options)),
-      probe_(probe),
-      io_(io),
-      poller_(io, *this),
+    : EdgeContextHolder{{io, std::move(options), probe, *this}},
+      EdgeRoom(cx_),
       lingering_(io, options_.lingering_max),
       tick_(io),
       accept_later_(io),
       probation_timer_(io),
-      served_(options_.partitions),
       scratch_(kScratch),
       budget_(options_.input_cap_total, options_.input_cap),
       before_login_(options_.before_login),
@@ -83,7 +80,7 @@ void EdgeShard::on_event(std::uint64_t tag, std::uint32_t events) {
 }
 
 void EdgeShard::on_turn_end() {
-  engines_turn_end();
+  engines_.turn_end();
   flush();
 }
 
@@ -115,7 +112,7 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   if (!c.connected && c.partition == Connection::kUnplaced && !may_speak(c, bytes)) return;
   if (!follow(c, bytes)) return reject(c, bytes);
   if (!c.connected && c.at_boundary()) {  // not for half a CONNECT
-    set_waiting(c, true);
+    counts_.set_waiting(c, true);
     before_login_.spoke(c.slot);
   }
   const std::uint64_t offset = c.in_off;
@@ -124,7 +121,7 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     if (c.state == Connection::State::open) keep(c, bytes);
     return check_input_limits(c);
   }
-  link::EnginePort& engine = engine_of(c);
+  link::EnginePort& engine = engines_.of(c);
   if (!c.attached && engine.serving()) {
     attach(c);
     if (!c.in.empty() && engine.survives_engine())
@@ -185,9 +182,9 @@ void EdgeShard::answer_ping(Connection& c, std::string_view pong) {
 // In the same process: what the engine left over is offered again.
 void EdgeShard::reoffer(base::ConnId conn) {
   Connection* c = slab_.find(conn);
-  if (c == nullptr || c->state == Connection::State::closing || engine_of(*c).survives_engine())
+  if (c == nullptr || c->state == Connection::State::closing || engines_.of(*c).survives_engine())
     return;
-  const std::size_t used = engine_of(*c).input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
+  const std::size_t used = engines_.of(*c).input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
   c = slab_.find(conn);
   if (c == nullptr || used == 0) return;
   c->in_ack += used;
@@ -198,12 +195,6 @@ void EdgeShard::reoffer(base::ConnId conn) {
     base::drop_front(c->in, used);
   }
   if (!c->reading) check_input_limits(*c);
-}
-
-void EdgeShard::set_interest(Connection& c) {
-  if (c.fd < 0) return;
-  const bool read = c.reading && c.state == Connection::State::open;
-  poller_.modify(c.fd, c.id().packed(), (read ? EPOLLIN : 0u) | (c.want_write ? EPOLLOUT : 0u));
 }
 
 void EdgeShard::arm_tick() {
@@ -231,7 +222,7 @@ void EdgeShard::on_tick() {
   serve_line();
   if (std::exchange(held_back_, false)) go_on_reading();
   flush();
-  engines_turn_end();
+  engines_.turn_end();
 }
 
 void EdgeShard::sweep(std::uint32_t now_s) {
@@ -240,13 +231,13 @@ void EdgeShard::sweep(std::uint32_t now_s) {
     return !s.engine->serving() &&
            s.absence.ns(now_ns) > std::int64_t{options_.engine_absent_max_s} * 1'000'000'000;
   };
-  const bool look_at_all = std::any_of(served_.begin(), served_.end(), gone_too_long);
+  const bool look_at_all = std::any_of(engines_.begin(), engines_.end(), gone_too_long);
   for (std::size_t slot = 0; slot < slab_.size(); ++slot) {
     ConnectionSlab::Alive& a = slab_.alive(slot);
     const bool silent = a.limit_s != 0 && now_s - a.last_seen_s > a.limit_s;
     if (!silent && !look_at_all) continue;
     Connection& c = slab_[slot];
-    const Served* served = c.partition < served_.size() ? &served_[c.partition] : nullptr;
+    const Served* served = c.partition < engines_.size() ? &engines_[c.partition] : nullptr;
     const bool absent = served != nullptr && !served->engine->serving();
     const bool absent_too_long = absent && gone_too_long(*served);
     if (!silent && !absent_too_long) continue;
@@ -266,22 +257,17 @@ void EdgeShard::sweep(std::uint32_t now_s) {
   }
 }
 
-bool EdgeShard::all_serving() const {
-  return std::all_of(served_.begin(), served_.end(),
-                     [](const Served& s) { return s.engine != nullptr && s.engine->serving(); });
-}
-
 void EdgeShard::refresh_gauges() {
-  probe_.connections = connected_;
-  probe_.unauthenticated = open_ - connected_;
-  probe_.open_mqtt = open_by_[index_of(Transport::mqtt)];
-  probe_.open_mqtts = open_by_[index_of(Transport::mqtts)];
-  probe_.open_ws = open_by_[index_of(Transport::ws)];
-  probe_.open_wss = open_by_[index_of(Transport::wss)];
-  probe_.open_park = open_by_[index_of(Transport::park)];
-  probe_.open_parks = open_by_[index_of(Transport::parks)];
+  probe_.connections = counts_.connected;
+  probe_.unauthenticated = counts_.open - counts_.connected;
+  probe_.open_mqtt = counts_.by_transport[index_of(Transport::mqtt)];
+  probe_.open_mqtts = counts_.by_transport[index_of(Transport::mqtts)];
+  probe_.open_ws = counts_.by_transport[index_of(Transport::ws)];
+  probe_.open_wss = counts_.by_transport[index_of(Transport::wss)];
+  probe_.open_park = counts_.by_transport[index_of(Transport::park)];
+  probe_.open_parks = counts_.by_transport[index_of(Transport::parks)];
   probe_.input_bytes = budget_.total() + before_login_.bytes();
-  probe_.engine_up = all_serving() ? 1 : 0;
+  probe_.engine_up = engines_.all_serving() ? 1 : 0;
   probe_.admission_rate = admission_.rate_per_s();
   probe_.quarantined_now =
       quarantine_ != nullptr && quarantine_->any() ? quarantine_->size(now_s_) : 0;

@@ -23,11 +23,8 @@
 #include "gateway/edge/address_limits.h"
 #include "gateway/edge/admission.h"
 #include "gateway/edge/before_login.h"
-#include "gateway/edge/buffer_pool.h"
-#include "gateway/edge/connection.h"
-#include "gateway/edge/connection_slab.h"
 #include "gateway/edge/drain.h"
-#include "gateway/edge/edge_options.h"
+#include "gateway/edge/edge_context.h"
 #include "gateway/edge/input_budget.h"
 #include "gateway/edge/lingering.h"
 #include "gateway/edge/listener.h"
@@ -43,7 +40,15 @@
 
 namespace berth::gateway::edge {
 
-class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
+// Constructed before the rooms, which refer to it.
+struct EdgeContextHolder {
+  EdgeContext cx_;
+};
+
+class EdgeShard final : public link::EdgePort,
+                        public runtime::Poller::Handler,
+                        private EdgeContextHolder,
+                        private EdgeRoom {
  public:
   // `limits`: of addresses, for several shards; null: none.
   EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe,
@@ -51,11 +56,11 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   ~EdgeShard() override;
 
   void use_engine(link::EnginePort& engine, std::uint32_t partition = 0) {
-    served_[partition].engine = &engine;
+    engines_[partition].engine = &engine;
   }
   // Null: there is no such partition, or it has no engine. For link::Asker.
   link::EnginePort* engine_of(std::uint32_t partition) {
-    return partition < served_.size() ? served_[partition].engine : nullptr;
+    return partition < engines_.size() ? engines_[partition].engine : nullptr;
   }
   // By which deadlines pass, in the place of the machine's.
   void use_clock(base::WallClock clock) { clock_ = std::move(clock); }
@@ -84,7 +89,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   // What can't be handed over goes first: connections with TLS end, `per_second` of them, new ones
   // wait in their listening socket. keep_tls(): not after all.
   void drain_tls(std::uint32_t per_second);
-  bool has_tls() const { return tls_connections_ != 0; }
+  bool has_tls() const { return counts_.tls != 0; }
   void end_tls();  // those that are left, at once
   void keep_tls();
   // In the other process, before start(). False: malformed; the socket is the caller's.
@@ -95,14 +100,14 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void engine_gone(std::uint32_t partition = 0, EngineEnd how = EngineEnd::planned,
                    std::int64_t silent_since_ns = 0);
   void count_engine_death() { ++probe_.engine_deaths; }  // of a cluster: once for each process
-  void engine_ready(std::uint32_t partition = 0);  // attaches its connections and replays
+  void engine_ready(std::uint32_t partition = 0);        // attaches its connections and replays
   // An engine has died while it worked for this connection.
   void suspect(base::ConnId conn);
   // The end of the engine was none: it is the same process that serves again.
-  void forgive(std::uint32_t partition) { served_[partition].probation.forgive(); }
+  void forgive(std::uint32_t partition) { engines_[partition].probation.forgive(); }
   // Before each engine_ready() of an engine that shares its word with this process.
   void use_word(std::uint32_t partition, EngineWord word) {
-    served_[partition].word = std::move(word);
+    engines_[partition].word = std::move(word);
   }
   // Of the process; before the first connection. `f` hears of our strikes.
   void use_quarantine(Quarantine& q, std::function<void(const Quarantine::Strike&)> f) {
@@ -113,7 +118,7 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void shut_out(const Quarantine::Id& id, Quarantine::Kind kind);
   void tell_quarantine();
 
-  std::size_t open_connections() const { return open_; }
+  std::size_t open_connections() const { return counts_.open; }
   void refresh_gauges();
 
   // -- steps of a remote engine. False: stale, nothing of the step may be applied.
@@ -143,14 +148,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
     ListenerOptions options;
     bool waits = false;  // nobody accepts
   };
-  // The engine of a partition as this edge knows it.
-  struct Served {
-    link::EnginePort* engine = nullptr;
-    std::int64_t gone_ns = 0;  // since when it is gone; 0: it is not
-    runtime::Absence absence;
-    Probation probation;
-    EngineWord word;
-  };
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;
 
@@ -160,7 +157,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void listen_to(std::size_t listener);
   void pause_accepting();
   void resume_accepting();
-  void set_waiting(Connection& c, bool waiting);
   Connection& new_connection(int fd);
   void admit(int fd, const sockaddr_storage& peer, const Listener& l);
   bool has_room(const Listener& l) const;
@@ -190,11 +186,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void reject(Connection& c, base::ByteView bytes);
   void begin_close(Connection& c, protocol::link::CloseReason reason);
   void answer_ping(Connection& c, std::string_view pong);
-  link::EnginePort& engine_of(const Connection& c) { return *served_[c.partition].engine; }
-  void engines_turn_end() {
-    for (const Served& s : served_) s.engine->turn_end();
-  }
-  bool all_serving() const;
 
   // edge_input.cc
   void keep(Connection& c, base::ByteView bytes);
@@ -226,13 +217,11 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   bool place(Connection& c, base::ByteView bytes);
   void refuse_large_connect(Connection& c, base::ByteView bytes);
 
-  void set_interest(Connection& c);
   void on_tick();
   void sweep(std::uint32_t now_s);
   void arm_tick();
 
   // edge_output.cc: write, close
-  void mark_dirty(Connection& c);
   bool write_some(Connection& c);  // false: the socket is broken
   bool write_part(Connection& c, std::size_t size);
   void write_out(Connection& c);
@@ -280,33 +269,21 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   void look_at_probation();
   void go_on_with_probation(Served& served);
 
-  EdgeOptions options_;
-  metrics::EdgeProbe& probe_;
-  boost::asio::io_context& io_;
-  runtime::Poller poller_;
   base::WallClock clock_;
   Lingering lingering_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer probation_timer_;
-  std::vector<Served> served_;  // by partition
   std::vector<Listener> listeners_;
   bool accepting_ = false;
   std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);
-  ConnectionSlab slab_;
-  std::vector<std::uint32_t> dirty_;
-  BufferPool buffers_;
   std::vector<std::uint8_t> scratch_;
-  std::size_t open_ = 0;
-  std::size_t connected_ = 0;
   InputBudget budget_;                  // of those who have logged in
   BeforeLogin before_login_;            // of the others
   std::vector<std::uint32_t> watched_;  // slots: a packet of theirs has not come whole
-  std::uint32_t now_s_ = 0;
   std::uint32_t last_tick_s_ = 0;
   bool held_back_ = false;  // some are not read because of what there is in all
   Admission admission_;
-  std::size_t waiting_ = 0;  // connections whose CONNECT, come whole, no engine has answered
   // An engine must hear of an end before the device is back elsewhere: no take-over.
   Drain drain_{io_,
                slab_,
@@ -314,9 +291,8 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
                 .turn_ends =
                     [this] {
                       flush();
-                      engines_turn_end();
+                      engines_.turn_end();
                     }}};
-  std::size_t tls_connections_ = 0;
   struct CertificateReview {
     explicit CertificateReview(boost::asio::io_context& io) : timer(io) {}
     boost::asio::steady_timer timer;
@@ -325,7 +301,6 @@ class EdgeShard final : public link::EdgePort, public runtime::Poller::Handler {
   };
   CertificateReview certificate_review_{io_};
   CertificateName certificate_name_ = CertificateName::none;
-  std::array<std::size_t, kTransports.size()> open_by_{};  // by transport
   AddressLimits* limits_;
   Quarantine* quarantine_ = nullptr;  // of the process; null: none
   std::function<void(const Quarantine::Strike&)> on_strike_;

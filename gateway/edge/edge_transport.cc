@@ -98,7 +98,7 @@ void EdgeShard::close_socket(Connection& c) {
     ERR_clear_error();
     if (SSL_is_init_finished(c.tls) != 0) SSL_shutdown(c.tls);  // close_notify, if there is room
     SSL_free(std::exchange(c.tls, nullptr));
-    --tls_connections_;
+    --counts_.tls;
     ERR_clear_error();
   }
   const int fd = std::exchange(c.fd, -1);

@@ -30,8 +30,8 @@ const TlsServer* EdgeShard::tls_server() const {
 
 void EdgeShard::review_certificates() {
   const TlsServer* tls = tls_server();
-  if (certificate_review_.running || now_s_ % kEvery_s != 0 || tls_connections_ == 0 ||
-      tls == nullptr || !tls->asks_for_certificates())
+  if (certificate_review_.running || now_s_ % kEvery_s != 0 || counts_.tls == 0 || tls == nullptr ||
+      !tls->asks_for_certificates())
     return;
   certificate_review_.running = true;
   certificate_review_.at = 0;
@@ -54,7 +54,7 @@ void EdgeShard::review_some_certificates() {
     close(c.id(), CloseReason::policy);
   }
   flush();
-  engines_turn_end();
+  engines_.turn_end();
   certificate_review_.running = slot < slab_.size();
   if (!certificate_review_.running) return;
   certificate_review_.timer.expires_after(kStep);

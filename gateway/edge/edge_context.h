@@ -1,0 +1,104 @@
+// What every room of an edge shard may use (docs/ARCHITECTURE.md, "Rooms of the edge"): options,
+// counters, the epoll set, connections and engines. One shard, one thread.
+#pragma once
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "gateway/edge/buffer_pool.h"
+#include "gateway/edge/connection.h"
+#include "gateway/edge/connection_slab.h"
+#include "gateway/edge/edge_options.h"
+#include "gateway/edge/engines.h"
+#include "gateway/edge/listener.h"
+#include "gateway/io/poller.h"
+#include "metrics/probe.h"
+
+namespace berth::gateway::edge {
+
+// How many connections there are.
+struct ConnectionCounts {
+  std::size_t open = 0;                                        // sockets
+  std::array<std::size_t, kTransports.size()> by_transport{};  // of these
+  std::size_t connected = 0;                                   // logged in
+  std::size_t waiting = 0;  // whose CONNECT, come whole, no engine has answered
+  std::size_t tls = 0;
+
+  void set_waiting(Connection& c, bool is_waiting) {
+    if (std::exchange(c.waiting, is_waiting) == is_waiting) return;
+    waiting += is_waiting ? 1u : std::size_t(-1);
+  }
+};
+
+// Owned by the EdgeShard; outlives all rooms.
+struct EdgeContext {
+  EdgeContext(boost::asio::io_context& io_context, EdgeOptions o, metrics::EdgeProbe& p,
+              runtime::Poller::Handler& handler)
+      : options(std::move(o)),
+        probe(p),
+        io(io_context),
+        poller(io_context, handler),
+        engines(options.partitions) {}
+  EdgeContext(const EdgeContext&) = delete;
+  EdgeContext& operator=(const EdgeContext&) = delete;
+
+  EdgeOptions options;
+  metrics::EdgeProbe& probe;
+  boost::asio::io_context& io;
+  runtime::Poller poller;
+  Engines engines;
+  ConnectionSlab slab;
+  BufferPool buffers;
+  ConnectionCounts counts;
+  std::vector<std::uint32_t> dirty;  // slots of connections to flush at the turn's end
+  std::uint32_t now_s = 0;           // at the last tick, monotonic
+};
+
+// The EdgeContext by the names that the rooms' functions use.
+class EdgeRoom {
+ protected:
+  explicit EdgeRoom(EdgeContext& cx)
+      : options_(cx.options),
+        probe_(cx.probe),
+        io_(cx.io),
+        poller_(cx.poller),
+        engines_(cx.engines),
+        slab_(cx.slab),
+        buffers_(cx.buffers),
+        counts_(cx.counts),
+        dirty_(cx.dirty),
+        now_s_(cx.now_s) {}
+  ~EdgeRoom() = default;
+  EdgeRoom(const EdgeRoom&) = delete;
+  EdgeRoom& operator=(const EdgeRoom&) = delete;
+
+  // Its output is written at the end of the turn.
+  void mark_dirty(Connection& c) {
+    if (c.dirty) return;
+    c.dirty = true;
+    dirty_.push_back(c.slot);
+  }
+  // Tells epoll what `c` waits for, after a change of reading, want_write or state.
+  void set_interest(Connection& c) {
+    if (c.fd < 0) return;
+    const bool read = c.reading && c.state == Connection::State::open;
+    poller_.modify(c.fd, c.id().packed(), (read ? EPOLLIN : 0u) | (c.want_write ? EPOLLOUT : 0u));
+  }
+
+  EdgeOptions& options_;
+  metrics::EdgeProbe& probe_;
+  boost::asio::io_context& io_;
+  runtime::Poller& poller_;
+  Engines& engines_;
+  ConnectionSlab& slab_;
+  BufferPool& buffers_;
+  ConnectionCounts& counts_;
+  std::vector<std::uint32_t>& dirty_;
+  std::uint32_t& now_s_;
+};
+
+}  // namespace berth::gateway::edge

@@ -1,0 +1,49 @@
+// The engines of all partitions, as one edge shard knows them. Held by value in the EdgeContext, on
+// the shard's thread; the EnginePorts are their owners' and outlive the shard's connections.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "gateway/edge/connection.h"
+#include "gateway/edge/probation.h"
+#include "gateway/link/ports.h"
+#include "gateway/runtime/absence.h"
+
+namespace berth::gateway::edge {
+
+// The engine of one partition.
+struct Served {
+  link::EnginePort* engine = nullptr;
+  std::int64_t gone_ns = 0;  // since when it is gone; 0: it is not
+  runtime::Absence absence;
+  Probation probation;
+  EngineWord word;
+};
+
+class Engines {
+ public:
+  explicit Engines(std::uint32_t partitions) : all_(partitions) {}
+
+  std::size_t size() const { return all_.size(); }  // partitions
+  // REQUIRES: partition < size().
+  Served& operator[](std::uint32_t partition) { return all_[partition]; }
+  // REQUIRES: `c` has a partition, and this partition's engine has been set.
+  link::EnginePort& of(const Connection& c) { return *all_[c.partition].engine; }
+  auto begin() { return all_.begin(); }
+  auto end() { return all_.end(); }
+  bool all_serving() const {
+    return std::all_of(all_.begin(), all_.end(),
+                       [](const Served& s) { return s.engine != nullptr && s.engine->serving(); });
+  }
+  // REQUIRES: all engines have been set.
+  void turn_end() {
+    for (const Served& s : all_) s.engine->turn_end();
+  }
+
+ private:
+  std::vector<Served> all_;  // by partition
+};
+
+}  // namespace berth::gateway::edge
