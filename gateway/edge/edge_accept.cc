@@ -29,11 +29,6 @@ std::uint16_t port_of(const sockaddr_storage& s) {
                                        : reinterpret_cast<const sockaddr_in&>(s).sin_port);
 }
 
-std::size_t cost_before_login(Transport t) {
-  return BeforeLogin::kPlain + (has_websocket(t) ? BeforeLogin::kWebSocket : 0) +
-         (has_tls(t) ? BeforeLogin::kTls : 0);
-}
-
 }  // namespace
 
 void EdgeShard::listen(int fd, Transport transport, const ListenerOptions& options) {
@@ -171,8 +166,8 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
         std::make_unique<protocol::websocket::WebSocket>(options_.ws_path, options_.ws_origins);
   slab_.alive(c.slot) = {now_s_, options_.connect_timeout_s};
   poller_.add(fd, c.id().packed(), EPOLLIN);
-  before_login_.enter(c.slot, address, cost_before_login(l.transport), !proxy, now_s_);
-  if (!has_room_before_login(c)) return;
+  arrivals_.enter(c, !proxy);
+  if (!arrivals_.has_room_before_login(c)) return;
   if (l.options.tls == nullptr) {
     if (c.speaks_park() && !proxy) greet(c);
     return;
@@ -180,19 +175,6 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   c.tls = l.options.tls->accept(fd);
   if (c.tls == nullptr) return end(c, CloseReason::tls_failed);  // no memory
   ++counts_.tls;
-}
-
-// Its address is known only now, behind a proxy.
-bool EdgeShard::enter_address(Connection& c) {
-  before_login_.leave(c.slot);
-  before_login_.enter(c.slot, c.peer, cost_before_login(c.transport), true, now_s_);
-  if (limits_ == nullptr) return true;
-  c.counted = limits_->enter(c.peer, base::monotonic_ns());
-  if (!c.counted) {
-    ++probe_.refused_address;
-    events::refused(Refused::address, c.peer, c.peer_port, c.transport);
-  }
-  return c.counted;
 }
 
 void EdgeShard::admit_local(int fd, std::uint32_t partition) {

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "gateway/edge/address_limits.h"
+#include "gateway/edge/before_login.h"
 #include "gateway/edge/buffer_pool.h"
 #include "gateway/edge/connection.h"
 #include "gateway/edge/connection_slab.h"
@@ -17,6 +19,8 @@
 #include "gateway/edge/listener.h"
 #include "gateway/io/poller.h"
 #include "metrics/probe.h"
+#include "protocol/link/types.h"
+#include "protocol/mqtt/types.h"
 
 namespace berth::gateway::edge {
 
@@ -34,14 +38,34 @@ struct ConnectionCounts {
   }
 };
 
+// What rooms ask of those above them; the EdgeShard passes it on. Never on a packet's way.
+class EdgeCalls {
+ public:
+  // Closes the socket and tells the engine. `c` may be gone afterwards.
+  virtual void end(Connection& c, protocol::link::CloseReason reason) = 0;
+  // Ends it when its output has been written.
+  virtual void begin_close(Connection& c, protocol::link::CloseReason reason) = 0;
+  // Says why where the protocol has words for it, and ends it.
+  virtual void dismiss(Connection& c, protocol::mqtt::Reason why,
+                       protocol::link::CloseReason reason) = 0;
+  // Reads in a later turn what epoll does not know of: bytes that TLS or a WebSocket holds.
+  virtual void read_later(Connection& c) = 0;
+
+ protected:
+  ~EdgeCalls() = default;
+};
+
 // Owned by the EdgeShard; outlives all rooms.
 struct EdgeContext {
   EdgeContext(boost::asio::io_context& io_context, EdgeOptions o, metrics::EdgeProbe& p,
-              runtime::Poller::Handler& handler)
+              runtime::Poller::Handler& handler, EdgeCalls& c, AddressLimits* l)
       : options(std::move(o)),
         probe(p),
         io(io_context),
         poller(io_context, handler),
+        calls(c),
+        limits(l != nullptr && l->enabled() ? l : nullptr),
+        before_login(options.before_login),
         engines(options.partitions) {}
   EdgeContext(const EdgeContext&) = delete;
   EdgeContext& operator=(const EdgeContext&) = delete;
@@ -50,6 +74,9 @@ struct EdgeContext {
   metrics::EdgeProbe& probe;
   boost::asio::io_context& io;
   runtime::Poller poller;
+  EdgeCalls& calls;
+  AddressLimits* limits;     // of all shards; null: none
+  BeforeLogin before_login;  // memory of connections that have not logged in
   Engines engines;
   ConnectionSlab slab;
   BufferPool buffers;
@@ -66,6 +93,9 @@ class EdgeRoom {
         probe_(cx.probe),
         io_(cx.io),
         poller_(cx.poller),
+        calls_(cx.calls),
+        limits_(cx.limits),
+        before_login_(cx.before_login),
         engines_(cx.engines),
         slab_(cx.slab),
         buffers_(cx.buffers),
@@ -89,10 +119,15 @@ class EdgeRoom {
     poller_.modify(c.fd, c.id().packed(), (read ? EPOLLIN : 0u) | (c.want_write ? EPOLLOUT : 0u));
   }
 
+  void end(Connection& c, protocol::link::CloseReason reason) { calls_.end(c, reason); }
+
   EdgeOptions& options_;
   metrics::EdgeProbe& probe_;
   boost::asio::io_context& io_;
   runtime::Poller& poller_;
+  EdgeCalls& calls_;
+  AddressLimits* limits_;
+  BeforeLogin& before_login_;
   Engines& engines_;
   ConnectionSlab& slab_;
   BufferPool& buffers_;

@@ -208,7 +208,7 @@ void EdgeShard::count_adopted(Connection& c) {
     poller_.add(c.fd, c.id().packed(), EPOLLIN | (c.want_write ? EPOLLOUT : 0u));
   }
   if (c.connected) {
-    log_in(c);
+    input_.log_in(c);
     if (!open) --counts_.connected;
   } else if (open) {
     const bool address_known = c.layers == nullptr || !c.layers->proxy;

@@ -99,8 +99,8 @@ bool EdgeShard::take_proxy_header(Connection& c) {
   c.layers->proxy = false;
   base::give_back(c.layers->proxy_header);
   if (c.layers->ws == nullptr) c.layers.reset();
-  if (!h.has_source || enter_address(c)) {  // a balancer's own are no device's
-    if (!has_room_before_login(c)) {
+  if (!h.has_source || arrivals_.enter_address(c)) {  // a balancer's own are no device's
+    if (!arrivals_.has_room_before_login(c)) {
       errno = EAGAIN;
       return false;
     }

@@ -14,6 +14,7 @@ namespace berth::gateway::edge {
 
 using protocol::link::CloseReason;
 using protocol::link::CookieSlot;
+using protocol::mqtt::Reason;
 
 namespace {
 constexpr std::size_t kFlushAt = 128 * 1024;  // do not gather more than this in one turn
@@ -40,32 +41,6 @@ void EdgeShard::send(base::ConnId conn, std::string_view head, std::string_view 
     write_some(*c);  // the engine is not called back here
 }
 
-void EdgeShard::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
-  Connection* c = slab_.find(conn);
-  if (c == nullptr || !engines_.of(*c).survives_engine() || in_ack <= c->in_ack ||
-      in_ack > c->in_off)
-    return;
-  const std::uint64_t n = in_ack - c->in_ack;
-  c->in_ack = in_ack;
-  uncount_input(*c, n);
-  if (n == c->in.size()) {
-    if (c->in.capacity() > BufferPool::kBufferMax) {
-      base::give_back(c->in);
-    } else {
-      c->in.clear();
-      buffers_.recycle(c->in);
-    }
-  } else {
-    base::drop_front(c->in, n);
-  }
-  // What is left of a packet that has not come whole is no work of an engine.
-  if (Probation& p = engines_[c->partition].probation; p.judges()) {
-    const bool over = c->state != Connection::State::ended && !has_whole_packet(*c);
-    p.cleared(conn, over ? UINT64_MAX : in_ack);
-  }
-  if (!c->reading) check_input_limits(*c);
-}
-
 void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
   Connection* c = slab_.find(conn);
   if (c == nullptr || slot >= CookieSlot::count) return;
@@ -81,7 +56,7 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   c->principal = settings.principal;
   c->tenant = settings.tenant;
   c->anonymous = settings.anonymous;
-  if (!c->connected && settings.connected) log_in(*c);
+  if (!c->connected && settings.connected) input_.log_in(*c);
   c->connected = settings.connected;
   counts_.set_waiting(*c, false);
   admission_.answered();
@@ -90,7 +65,7 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   const std::uint32_t limit =
       settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * halves / 2u + 1u;
   slab_.alive(conn.slot) = {now_s_, limit};
-  if (!c->reading) check_input_limits(*c);
+  if (!c->reading) input_.check_input_limits(*c);
 }
 
 void EdgeShard::close(base::ConnId conn, CloseReason reason) {
@@ -176,7 +151,7 @@ void EdgeShard::after_write(Connection& c) {
     if (empty) end(c, c.reason);
     return;
   }
-  if (!c.reading) check_input_limits(c);
+  if (!c.reading) input_.check_input_limits(c);
   const std::uint64_t written = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   if (c.partition == Connection::kUnplaced) return;
   link::EnginePort& engine = engines_.of(c);
@@ -189,6 +164,12 @@ void EdgeShard::after_write(Connection& c) {
     c.engine_waits = false;
     engine.credit(c.id(), written);
   }
+}
+
+void EdgeShard::dismiss(Connection& c, Reason why, CloseReason reason) {
+  c.out.append(farewell_to(c, why));
+  write_out(c);
+  if (c.fd >= 0) end(c, reason);
 }
 
 // The socket is gone from here on; the record stays until the engine has taken note.
@@ -209,7 +190,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   if (c.connected) --counts_.connected;
   counts_.set_waiting(c, false);
   before_login_.ended(c.slot);
-  drop_place(c);
+  input_.drop_place(c);
   count_end(probe_, reason, c.connected);
   events::ended(c);
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
@@ -220,7 +201,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
 
 void EdgeShard::finish(Connection& c) {
   const std::uint32_t slot = c.slot;
-  log_out(c);
+  input_.log_out(c);
   const std::uint32_t generation = c.generation;
   const bool dirty = c.dirty;
   const bool watched = c.watched;

@@ -22,7 +22,7 @@ void EdgeShard::greet(Connection& c) {
   buffers_.borrow(c.out);
   c.out.append(bytes);
   mark_dirty(c);
-  keep(c, base::as_bytes(bytes));
+  input_.keep(c, base::as_bytes(bytes));
   c.in_off += bytes.size();
   c.greeting = static_cast<std::uint8_t>(bytes.size());
 }

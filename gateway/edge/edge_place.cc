@@ -47,18 +47,6 @@ First first_of_park(base::ByteView bytes, Who& who) {
 
 }  // namespace
 
-// Of unacknowledged input, which begins where a packet does. An incomplete packet has no effect.
-bool EdgeShard::has_whole_packet(const Connection& c) {
-  const base::ByteView bytes = base::as_bytes(c.in);
-  if (bytes.empty()) return false;
-  if (c.speaks_park()) {
-    park::Frame f;
-    return park::next_frame(bytes, SIZE_MAX, f) != park::FrameStatus::need_more;
-  }
-  mqtt::Frame f;
-  return mqtt::next_frame(bytes, SIZE_MAX, f) != mqtt::FrameStatus::need_more;
-}
-
 // A CONNECT may be longer than any log-in needs: its device hears so, once it is known what it
 // speaks.
 void EdgeShard::refuse_large_connect(Connection& c, base::ByteView bytes) {

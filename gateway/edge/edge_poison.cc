@@ -8,6 +8,7 @@
 #include "base/give_back.h"
 #include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
+#include "gateway/edge/ends.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/mqtt/reason_text.h"
 #include "protocol/park/control.h"
@@ -72,7 +73,7 @@ void EdgeShard::strike(Connection& c, bool at_once) {
 // engine hears of its end; if engines die of that too, no engine does.
 void EdgeShard::shut_out(Connection& c) {
   ++probe_.poisoned;
-  uncount_input(c, c.in.size());
+  input_.uncount_input(c, c.in.size());
   c.in_ack = c.in_off;
   base::give_back(c.in);
   if (c.state == Connection::State::ended) {  // its end, or its cookie, is what engines die of

@@ -31,17 +31,14 @@ std::uint32_t seconds() {
 
 EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::EdgeProbe& probe,
                      AddressLimits* limits)
-    : EdgeContextHolder{{io, std::move(options), probe, *this}},
+    : EdgeContextHolder{{io, std::move(options), probe, *this, *this, limits}},
       EdgeRoom(cx_),
       lingering_(io, options_.lingering_max),
       tick_(io),
       accept_later_(io),
       probation_timer_(io),
       scratch_(kScratch),
-      budget_(options_.input_cap_total, options_.input_cap),
-      before_login_(options_.before_login),
-      admission_(options_.accept_per_s),
-      limits_(limits != nullptr && limits->enabled() ? limits : nullptr) {
+      admission_(options_.accept_per_s) {
   now_s_ = last_tick_s_ = seconds();
   probe_.connections_limit = options_.max_connections;
 }
@@ -95,7 +92,7 @@ void EdgeShard::on_readable(Connection& c) {
           c.state == Connection::State::open ? end_of_peer(c, CloseReason::peer_reset) : c.reason);
     return;
   }
-  const ssize_t n = receive(c, scratch_.data(), room_to_read(c));
+  const ssize_t n = receive(c, scratch_.data(), input_.room_to_read(c, scratch_.size()));
   if (n > 0) {
     probe_.bytes_received += static_cast<std::uint64_t>(n);
     on_bytes(c, {scratch_.data(), static_cast<std::size_t>(n)});
@@ -118,8 +115,8 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const std::uint64_t offset = c.in_off;
   c.in_off += bytes.size();
   if (c.partition == Connection::kUnplaced && !place(c, bytes)) {
-    if (c.state == Connection::State::open) keep(c, bytes);
-    return check_input_limits(c);
+    if (c.state == Connection::State::open) input_.keep(c, bytes);
+    return input_.check_input_limits(c);
   }
   link::EnginePort& engine = engines_.of(c);
   if (!c.attached && engine.serving()) {
@@ -128,21 +125,21 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
       engine.input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
   }
   if (engine.survives_engine()) {
-    keep(c, bytes);
+    input_.keep(c, bytes);
     if (c.attached && !c.held) engine.input(conn, offset, c.in_ack, bytes);
   } else if (c.in.empty()) {
     const std::size_t used = engine.input(conn, offset, offset, bytes);
     if (slab_.find(conn) == nullptr) return;
     c.in_ack += used;
-    if (used < bytes.size()) keep(c, bytes.subspan(used));
+    if (used < bytes.size()) input_.keep(c, bytes.subspan(used));
   } else {
-    keep(c, bytes);
-    reoffer(conn);
+    input_.keep(c, bytes);
+    input_.reoffer(conn);
   }
   Connection* still = slab_.find(conn);
   if (still == nullptr) return;
-  if (!still->in.empty() || still->place != Place::none || is_deaf(*still))
-    check_input_limits(*still);
+  if (!still->in.empty() || still->place != Place::none || input_.is_deaf(*still))
+    input_.check_input_limits(*still);
 }
 
 // Answers heartbeats. False: this is not what is spoken here.
@@ -179,24 +176,6 @@ void EdgeShard::answer_ping(Connection& c, std::string_view pong) {
   mark_dirty(c);
 }
 
-// In the same process: what the engine left over is offered again.
-void EdgeShard::reoffer(base::ConnId conn) {
-  Connection* c = slab_.find(conn);
-  if (c == nullptr || c->state == Connection::State::closing || engines_.of(*c).survives_engine())
-    return;
-  const std::size_t used = engines_.of(*c).input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
-  c = slab_.find(conn);
-  if (c == nullptr || used == 0) return;
-  c->in_ack += used;
-  uncount_input(*c, used);
-  if (used == c->in.size()) {
-    base::empty_out(c->in);
-  } else {
-    base::drop_front(c->in, used);
-  }
-  if (!c->reading) check_input_limits(*c);
-}
-
 void EdgeShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
   tick_.async_wait([this](boost::system::error_code ec) {
@@ -215,12 +194,12 @@ void EdgeShard::on_tick() {
   lingering_.tick();
   if (!accepting_) resume_accepting();
   if (now_s_ - before < kStall_s) {  // else: read first, then judge
-    watch_packets();
+    input_.watch_packets();
     sweep(now_s_);
     review_certificates();
   }
-  serve_line();
-  if (std::exchange(held_back_, false)) go_on_reading();
+  input_.serve_line();
+  input_.go_on_reading();
   flush();
   engines_.turn_end();
 }
@@ -266,7 +245,7 @@ void EdgeShard::refresh_gauges() {
   probe_.open_wss = counts_.by_transport[index_of(Transport::wss)];
   probe_.open_park = counts_.by_transport[index_of(Transport::park)];
   probe_.open_parks = counts_.by_transport[index_of(Transport::parks)];
-  probe_.input_bytes = budget_.total() + before_login_.bytes();
+  probe_.input_bytes = input_.bytes() + before_login_.bytes();
   probe_.engine_up = engines_.all_serving() ? 1 : 0;
   probe_.admission_rate = admission_.rate_per_s();
   probe_.quarantined_now =

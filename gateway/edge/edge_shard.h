@@ -22,10 +22,10 @@
 #include "base/wall_clock.h"
 #include "gateway/edge/address_limits.h"
 #include "gateway/edge/admission.h"
-#include "gateway/edge/before_login.h"
+#include "gateway/edge/arrivals.h"
 #include "gateway/edge/drain.h"
 #include "gateway/edge/edge_context.h"
-#include "gateway/edge/input_budget.h"
+#include "gateway/edge/kept_input.h"
 #include "gateway/edge/lingering.h"
 #include "gateway/edge/listener.h"
 #include "gateway/edge/probation.h"
@@ -47,6 +47,7 @@ struct EdgeContextHolder {
 
 class EdgeShard final : public link::EdgePort,
                         public runtime::Poller::Handler,
+                        private EdgeCalls,
                         private EdgeContextHolder,
                         private EdgeRoom {
  public:
@@ -131,13 +132,15 @@ class EdgeShard final : public link::EdgePort,
                   const protocol::link::Deadline& d) override;
   void expired_taken(base::ConnId conn, std::uint64_t tag) override;
   std::uint64_t turn_of(base::ConnId) override { return 0; }  // there is one edge: nobody asks
-  void acknowledge(base::ConnId conn, std::uint64_t in_ack) override;
+  void acknowledge(base::ConnId conn, std::uint64_t in_ack) override {
+    input_.acknowledge(conn, in_ack);
+  }
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override;
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) override;
   void close(base::ConnId conn, protocol::link::CloseReason reason) override;
   void release(base::ConnId conn) override;
   bool writable(base::ConnId conn) override;
-  void reoffer(base::ConnId conn) override;
+  void reoffer(base::ConnId conn) override { input_.reoffer(conn); }
   void flush() override;
 
  private:
@@ -151,6 +154,13 @@ class EdgeShard final : public link::EdgePort,
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;
 
+  // -- EdgeCalls
+  void end(Connection& c, protocol::link::CloseReason reason) override;
+  void begin_close(Connection& c, protocol::link::CloseReason reason) override;
+  void dismiss(Connection& c, protocol::mqtt::Reason why,
+               protocol::link::CloseReason reason) override;
+  void read_later(Connection& c) override;
+
   // edge_accept.cc
   void accept_some(std::size_t listener);
   void listen_to_nobody();
@@ -160,14 +170,12 @@ class EdgeShard final : public link::EdgePort,
   Connection& new_connection(int fd);
   void admit(int fd, const sockaddr_storage& peer, const Listener& l);
   bool has_room(const Listener& l) const;
-  bool enter_address(Connection& c);
 
   // edge_transport.cc
   ssize_t receive_stream(Connection& c, std::uint8_t* to, std::size_t room);
   ssize_t transmit_stream(Connection& c, const char* from, std::size_t size);
   static bool handshaking(const Connection& c);
   void want_tls_write(Connection& c, bool want);
-  void read_later(Connection& c);
   void close_socket(Connection& c);
   bool should_linger(const Connection& c) const;
 
@@ -184,30 +192,7 @@ class EdgeShard final : public link::EdgePort,
   void on_bytes(Connection& c, base::ByteView bytes);
   bool follow(Connection& c, base::ByteView bytes);
   void reject(Connection& c, base::ByteView bytes);
-  void begin_close(Connection& c, protocol::link::CloseReason reason);
   void answer_ping(Connection& c, std::string_view pong);
-
-  // edge_input.cc
-  void keep(Connection& c, base::ByteView bytes);
-  void count_input(Connection& c, std::size_t n);
-  void uncount_input(Connection& c, std::size_t n);
-  void log_in(Connection& c);
-  void log_out(Connection& c);
-  std::size_t room_to_read(const Connection& c) const;
-  bool is_deaf(const Connection& c) const;
-  void check_input_limits(Connection& c);
-  bool should_stop(const Connection& c) const;
-  bool may_go_on(const Connection& c) const;
-  void set_reading(Connection& c, bool reading);
-  void go_on_reading();
-  void keep_place(Connection& c, std::size_t unfinished);
-  void drop_place(Connection& c);
-  void serve_line();
-  void watch_packets();
-  void judge_packet(Connection& c);
-  void relieve();
-  void end_unfinished(Connection& c, std::uint64_t& counter, protocol::mqtt::Reason reason);
-  bool has_room_before_login(Connection& c);
 
   // edge_park.cc
   void greet(Connection& c);
@@ -226,9 +211,7 @@ class EdgeShard final : public link::EdgePort,
   bool write_part(Connection& c, std::size_t size);
   void write_out(Connection& c);
   void after_write(Connection& c);
-  void end(Connection& c,
-           protocol::link::CloseReason reason);  // closes the socket, tells the engine
-  void finish(Connection& c);                    // frees the slot
+  void finish(Connection& c);  // frees the slot
 
   // edge_deadlines.cc
   base::Instant deadline_now();
@@ -262,12 +245,15 @@ class EdgeShard final : public link::EdgePort,
   std::string banned(const Connection& c, base::ByteView first) const;
   bool may_speak(Connection& c, base::ByteView first);
   void judge(Served& served, EngineEnd how);
-  static bool has_whole_packet(const Connection& c);
   static std::size_t unacknowledged(const Connection& c);
   std::vector<base::ConnId> begin_probation(std::uint32_t partition,
                                             const std::vector<base::ConnId>& all);
   void look_at_probation();
   void go_on_with_probation(Served& served);
+
+  // -- rooms, from below
+  Arrivals arrivals_{cx_};
+  KeptInput input_{cx_, arrivals_};
 
   base::WallClock clock_;
   Lingering lingering_;
@@ -278,11 +264,7 @@ class EdgeShard final : public link::EdgePort,
   bool accepting_ = false;
   std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);
   std::vector<std::uint8_t> scratch_;
-  InputBudget budget_;                  // of those who have logged in
-  BeforeLogin before_login_;            // of the others
-  std::vector<std::uint32_t> watched_;  // slots: a packet of theirs has not come whole
   std::uint32_t last_tick_s_ = 0;
-  bool held_back_ = false;  // some are not read because of what there is in all
   Admission admission_;
   // An engine must hear of an end before the device is back elsewhere: no take-over.
   Drain drain_{io_,
@@ -301,7 +283,6 @@ class EdgeShard final : public link::EdgePort,
   };
   CertificateReview certificate_review_{io_};
   CertificateName certificate_name_ = CertificateName::none;
-  AddressLimits* limits_;
   Quarantine* quarantine_ = nullptr;  // of the process; null: none
   std::function<void(const Quarantine::Strike&)> on_strike_;
 };

@@ -60,6 +60,17 @@ bool has_goodbye(const Connection& c) {
 
 }  // namespace
 
+bool has_whole_packet(const Connection& c) {
+  const base::ByteView bytes = base::as_bytes(c.in);
+  if (bytes.empty()) return false;
+  if (c.speaks_park()) {
+    park::Frame f;
+    return park::next_frame(bytes, SIZE_MAX, f) != park::FrameStatus::need_more;
+  }
+  mqtt::Frame f;
+  return mqtt::next_frame(bytes, SIZE_MAX, f) != mqtt::FrameStatus::need_more;
+}
+
 CloseReason end_of_peer(const Connection& c, CloseReason reason) {
   if (c.state != Connection::State::open) return reason;
   if (has_goodbye(c)) return CloseReason::client;

@@ -1,7 +1,10 @@
-// Input that is kept: whose it is, how much of it, and how long a packet may be unfinished.
-#include <algorithm>
+#include "gateway/edge/kept_input.h"
 
-#include "gateway/edge/edge_shard.h"
+#include <algorithm>
+#include <utility>
+
+#include "base/give_back.h"
+#include "gateway/edge/ends.h"
 #include "protocol/link/types.h"
 
 namespace berth::gateway::edge {
@@ -25,12 +28,12 @@ std::size_t whole_packets(const Connection& c) {
 
 }  // namespace
 
-void EdgeShard::keep(Connection& c, base::ByteView bytes) {
+void KeptInput::keep(Connection& c, base::ByteView bytes) {
   c.in.append(base::as_text(bytes));
   count_input(c, bytes.size());
 }
 
-void EdgeShard::count_input(Connection& c, std::size_t n) {
+void KeptInput::count_input(Connection& c, std::size_t n) {
   if (c.holder != Connection::kNoHolder) {
     budget_.add(c.holder, n);
   } else if (before_login_.has(c.slot)) {
@@ -38,7 +41,7 @@ void EdgeShard::count_input(Connection& c, std::size_t n) {
   }
 }
 
-void EdgeShard::uncount_input(Connection& c, std::size_t n) {
+void KeptInput::uncount_input(Connection& c, std::size_t n) {
   if (c.holder != Connection::kNoHolder) {
     budget_.take(c.holder, n);
   } else if (before_login_.has(c.slot)) {
@@ -46,7 +49,7 @@ void EdgeShard::uncount_input(Connection& c, std::size_t n) {
   }
 }
 
-void EdgeShard::log_in(Connection& c) {
+void KeptInput::log_in(Connection& c) {
   ++counts_.connected;
   before_login_.leave(c.slot);
   if (c.holder == Connection::kNoHolder) {
@@ -59,26 +62,26 @@ void EdgeShard::log_in(Connection& c) {
   mark_dirty(c);
 }
 
-void EdgeShard::log_out(Connection& c) {
+void KeptInput::log_out(Connection& c) {
   uncount_input(c, c.in.size());
   before_login_.leave(c.slot);
   drop_place(c);
   if (c.holder != Connection::kNoHolder) budget_.leave(c.holder);
 }
 
-std::size_t EdgeShard::room_to_read(const Connection& c) const {
+std::size_t KeptInput::room_to_read(const Connection& c, std::size_t most) const {
   const bool scarce =
       c.holder != Connection::kNoHolder && c.place != Place::held && budget_.full_for(c.holder);
-  return scarce ? kReadWhenFull : scratch_.size();
+  return scarce ? kReadWhenFull : most;
 }
 
 // It does not read what it is answered. Messages to it alone never come so far: above the cap they
 // are dropped or wait, and must not keep us from hearing a device that is merely slow.
-bool EdgeShard::is_deaf(const Connection& c) const {
+bool KeptInput::is_deaf(const Connection& c) const {
   return c.unsent() >= kDeafAt * options_.output_cap;
 }
 
-void EdgeShard::check_input_limits(Connection& c) {
+void KeptInput::check_input_limits(Connection& c) {
   if (c.state != Connection::State::open) return;
   const std::size_t unfinished = c.unfinished();
   if (unfinished != 0 && !c.watched) {
@@ -88,7 +91,7 @@ void EdgeShard::check_input_limits(Connection& c) {
   if (c.holder == Connection::kNoHolder) {
     if (c.partition == Connection::kUnplaced && c.in.size() > kInputBeforeConnack)
       return end(c, CloseReason::frame_too_large);
-    if (!has_room_before_login(c)) return;
+    if (!arrivals_.has_room_before_login(c)) return;
   } else {
     keep_place(c, unfinished);
   }
@@ -97,7 +100,7 @@ void EdgeShard::check_input_limits(Connection& c) {
 
 // What some keep waiting (large packets in parts, a tenant's quota) must not stop all others: who
 // has nothing kept is read, whatever there is in all.
-bool EdgeShard::should_stop(const Connection& c) const {
+bool KeptInput::should_stop(const Connection& c) const {
   if (is_deaf(c) || c.in.size() >= options_.input_cap) return true;
   if (c.holder == Connection::kNoHolder) return c.in.size() > kInputBeforeConnack;
   if (c.place == Place::waiting || (c.place == Place::extra && budget_.full())) return true;
@@ -106,12 +109,12 @@ bool EdgeShard::should_stop(const Connection& c) const {
   return c.place == Place::none && !little && budget_.full_for(c.holder);
 }
 
-bool EdgeShard::may_go_on(const Connection& c) const {
+bool KeptInput::may_go_on(const Connection& c) const {
   return !should_stop(c) && whole_packets(c) < std::min(kWholeMax, options_.input_cap) / 2 &&
          c.unsent() < kDeafAt / 2 * options_.output_cap;
 }
 
-void EdgeShard::set_reading(Connection& c, bool reading) {
+void KeptInput::set_reading(Connection& c, bool reading) {
   c.reading = reading;
   if (reading) {
     slab_.alive(c.slot).last_seen_s = now_s_;  // keep alive slept while we did not read
@@ -119,11 +122,12 @@ void EdgeShard::set_reading(Connection& c, bool reading) {
     held_back_ = held_back_ || !is_deaf(c);
   }
   set_interest(c);
-  if (reading && (c.tls != nullptr || c.layers != nullptr)) read_later(c);
+  if (reading && (c.tls != nullptr || c.layers != nullptr)) calls_.read_later(c);
 }
 
 // Those that were stopped because of what there was in all, or of their holder.
-void EdgeShard::go_on_reading() {
+void KeptInput::go_on_reading() {
+  if (!std::exchange(held_back_, false)) return;
   slab_.for_each([this](Connection& c) {
     if (c.reading) return;
     check_input_limits(c);
@@ -135,7 +139,7 @@ void EdgeShard::go_on_reading() {
 
 // Where room is short a small packet needs one too, or it would wait for ever; what waits for the
 // engine needs none meanwhile.
-void EdgeShard::keep_place(Connection& c, std::size_t unfinished) {
+void KeptInput::keep_place(Connection& c, std::size_t unfinished) {
   if (unfinished < kReadWhenFull && c.place == Place::none) return;
   const bool large = unfinished > InputBudget::kFree ||
                      (unfinished >= kReadWhenFull && budget_.full_for(c.holder));
@@ -149,14 +153,14 @@ void EdgeShard::keep_place(Connection& c, std::size_t unfinished) {
   if (c.place == Place::held) c.in.reserve(std::min(whole_packets(c) + wanted, options_.input_cap));
 }
 
-void EdgeShard::drop_place(Connection& c) {
+void KeptInput::drop_place(Connection& c) {
   if (c.place == Place::none) return;
   budget_.give_back(c.holder, c.place_size, std::exchange(c.place, Place::none));
   c.place_size = 0;
   serve_line();
 }
 
-void EdgeShard::serve_line() {
+void KeptInput::serve_line() {
   const auto waits = [this](base::ConnId conn) {
     const Connection* c = slab_.find(conn);
     return c != nullptr && c->place == Place::waiting;
@@ -170,7 +174,7 @@ void EdgeShard::serve_line() {
 
 // -- packets that do not come whole
 
-void EdgeShard::watch_packets() {
+void KeptInput::watch_packets() {
   if (budget_.full()) relieve();
   std::vector<std::uint32_t> slots = std::exchange(watched_, {});
   for (const std::uint32_t slot : slots) {
@@ -183,7 +187,7 @@ void EdgeShard::watch_packets() {
 }
 
 // The time in which we did not read does not count.
-void EdgeShard::judge_packet(Connection& c) {
+void KeptInput::judge_packet(Connection& c) {
   const std::uint64_t at = c.in_off - c.unfinished();
   if (c.packet_since_s == 0 || at != c.packet_at) {
     c.packet_at = at;
@@ -203,7 +207,7 @@ void EdgeShard::judge_packet(Connection& c) {
 
 // There is no room at all. Of the holder whose unfinished packets are most, the largest go, if they
 // are what fills it: whole packets are the engine's to take, not the device's fault.
-void EdgeShard::relieve() {
+void KeptInput::relieve() {
   boost::unordered_flat_map<InputBudget::Holder, std::size_t> by_holder;
   InputBudget::Holder most = InputBudget::kOwn;
   for (const std::uint32_t slot : watched_) {
@@ -231,28 +235,57 @@ void EdgeShard::relieve() {
   }
 }
 
-void EdgeShard::end_unfinished(Connection& c, std::uint64_t& counter, Reason reason) {
+void KeptInput::end_unfinished(Connection& c, std::uint64_t& counter, Reason reason) {
   ++counter;
-  c.out.append(farewell_to(c, reason));
-  write_out(c);
-  if (c.fd < 0) return;
-  end(c,
+  calls_.dismiss(
+      c, reason,
       reason == Reason::keep_alive_timeout ? CloseReason::keepalive_timeout : CloseReason::policy);
 }
 
-// -- before log-in
+// -- engines
 
-// False: this connection itself had to go.
-bool EdgeShard::has_room_before_login(Connection& c) {
-  const base::ConnId conn = c.id();
-  for (;;) {
-    const std::uint32_t slot = before_login_.too_many(c.slot, now_s_);
-    if (slot == BeforeLogin::kNobody) return true;
-    ++probe_.before_login_pushed_out;
-    end(slab_[slot], CloseReason::policy);
-    const Connection* still = slab_.find(conn);
-    if (still == nullptr || still->state != Connection::State::open) return false;
+void KeptInput::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
+  Connection* c = slab_.find(conn);
+  if (c == nullptr || !engines_.of(*c).survives_engine() || in_ack <= c->in_ack ||
+      in_ack > c->in_off)
+    return;
+  const std::uint64_t n = in_ack - c->in_ack;
+  c->in_ack = in_ack;
+  uncount_input(*c, n);
+  if (n == c->in.size()) {
+    if (c->in.capacity() > BufferPool::kBufferMax) {
+      base::give_back(c->in);
+    } else {
+      c->in.clear();
+      buffers_.recycle(c->in);
+    }
+  } else {
+    base::drop_front(c->in, n);
   }
+  // What is left of a packet that has not come whole is no work of an engine.
+  if (Probation& p = engines_[c->partition].probation; p.judges()) {
+    const bool over = c->state != Connection::State::ended && !has_whole_packet(*c);
+    p.cleared(conn, over ? UINT64_MAX : in_ack);
+  }
+  if (!c->reading) check_input_limits(*c);
+}
+
+// In the same process: what the engine left over is offered again.
+void KeptInput::reoffer(base::ConnId conn) {
+  Connection* c = slab_.find(conn);
+  if (c == nullptr || c->state == Connection::State::closing || engines_.of(*c).survives_engine())
+    return;
+  const std::size_t used = engines_.of(*c).input(conn, c->in_ack, c->in_ack, base::as_bytes(c->in));
+  c = slab_.find(conn);
+  if (c == nullptr || used == 0) return;
+  c->in_ack += used;
+  uncount_input(*c, used);
+  if (used == c->in.size()) {
+    base::empty_out(c->in);
+  } else {
+    base::drop_front(c->in, used);
+  }
+  if (!c->reading) check_input_limits(*c);
 }
 
 }  // namespace berth::gateway::edge
