@@ -169,7 +169,7 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   arrivals_.enter(c, !proxy);
   if (!arrivals_.has_room_before_login(c)) return;
   if (l.options.tls == nullptr) {
-    if (c.speaks_park() && !proxy) greet(c);
+    if (c.speaks_park() && !proxy) followers_.greet(c);
     return;
   }
   c.tls = l.options.tls->accept(fd);

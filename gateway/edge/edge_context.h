@@ -120,6 +120,9 @@ class EdgeRoom {
   }
 
   void end(Connection& c, protocol::link::CloseReason reason) { calls_.end(c, reason); }
+  void begin_close(Connection& c, protocol::link::CloseReason reason) {
+    calls_.begin_close(c, reason);
+  }
 
   EdgeOptions& options_;
   metrics::EdgeProbe& probe_;

@@ -104,7 +104,7 @@ bool EdgeShard::take_proxy_header(Connection& c) {
       errno = EAGAIN;
       return false;
     }
-    if (c.speaks_park() && c.tls == nullptr) greet(c);
+    if (c.speaks_park() && c.tls == nullptr) followers_.greet(c);
     return true;
   }
   end(c, CloseReason::policy);

@@ -167,7 +167,7 @@ void EdgeShard::after_write(Connection& c) {
 }
 
 void EdgeShard::dismiss(Connection& c, Reason why, CloseReason reason) {
-  c.out.append(farewell_to(c, why));
+  c.out.append(followers_.farewell_to(c, why));
   write_out(c);
   if (c.fd >= 0) end(c, reason);
 }

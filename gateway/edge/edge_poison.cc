@@ -9,14 +9,10 @@
 #include "gateway/edge/edge_events.h"
 #include "gateway/edge/edge_shard.h"
 #include "gateway/edge/ends.h"
-#include "protocol/mqtt/codec.h"
-#include "protocol/mqtt/reason_text.h"
-#include "protocol/park/control.h"
 
 namespace berth::gateway::edge {
 
 using protocol::link::CloseReason;
-using protocol::mqtt::Reason;
 
 namespace {
 
@@ -30,15 +26,6 @@ std::uint64_t random_number() {
 
 std::int64_t now_ms() {
   return base::monotonic_ns() / 1'000'000;
-}
-
-// Of a CONNECT: 5, or less for what has shorter answers.
-bool wants_version_5(std::string_view first) {
-  // Fixed header, remaining length of 1 to 4 bytes, "MQTT" with its length, the version.
-  std::size_t at = 1;
-  while (at < first.size() && at < 5 && (static_cast<unsigned char>(first[at]) & 0x80) != 0) ++at;
-  at += 1 + 2 + 4;
-  return at < first.size() && first[at] == 5;
 }
 
 }  // namespace
@@ -82,7 +69,7 @@ void EdgeShard::shut_out(Connection& c) {
     return;
   }
   c.deaths = 0;  // of its end none has died
-  c.out.append(banned(c, {}));
+  c.out.append(followers_.banned(c, {}));
   write_out(c);
   if (c.fd >= 0) end(c, CloseReason::poison);
 }
@@ -109,30 +96,13 @@ void EdgeShard::shut_out_quarantined() {
   });
 }
 
-// What a connection is told that is kept out. `first`: its first bytes, if it has just come.
-std::string EdgeShard::banned(const Connection& c, base::ByteView first) const {
-  if (c.connected || c.speaks_park()) {
-    if (!c.speaks_park()) return farewell_to(c, Reason::banned);
-    const std::uint8_t flags = c.tls == nullptr ? protocol::park::kCrc : 0;
-    return protocol::park::encode_error(Reason::banned, protocol::mqtt::text_of(Reason::banned), {},
-                                        0, flags);
-  }
-  const std::string_view bytes = first.empty() ? std::string_view(c.in) : base::as_text(first);
-  if (bytes.empty()) return {};
-  using protocol::mqtt::Version;
-  std::string out;
-  protocol::mqtt::encode_connack(out, wants_version_5(bytes) ? Version::v5 : Version::v311, false,
-                                 Reason::banned, {});
-  return out;
-}
-
 // False: its address has killed engines before it had logged in.
 bool EdgeShard::may_speak(Connection& c, base::ByteView first) {
   if (quarantine_ == nullptr || !quarantine_->any()) return true;
   if (!quarantine_->holds(newcomer_id(c.peer), now_s_)) return true;
   ++probe_.accept_quarantined;
   events::kept_out(c);
-  c.out.append(banned(c, first));
+  c.out.append(followers_.banned(c, first));
   write_out(c);
   if (c.fd >= 0) end(c, CloseReason::poison);
   return false;

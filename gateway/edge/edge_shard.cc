@@ -11,7 +11,6 @@
 #include "base/give_back.h"
 #include "base/log_event.h"
 #include "gateway/edge/ends.h"
-#include "protocol/park/faults.h"
 
 namespace berth::gateway::edge {
 
@@ -107,14 +106,14 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const base::ConnId conn = c.id();
   if (c.connected) slab_.alive(conn.slot).last_seen_s = now_s_;
   if (!c.connected && c.partition == Connection::kUnplaced && !may_speak(c, bytes)) return;
-  if (!follow(c, bytes)) return reject(c, bytes);
+  if (!followers_.follow(c, bytes)) return followers_.reject(c, bytes);
   if (!c.connected && c.at_boundary()) {  // not for half a CONNECT
     counts_.set_waiting(c, true);
     before_login_.spoke(c.slot);
   }
   const std::uint64_t offset = c.in_off;
   c.in_off += bytes.size();
-  if (c.partition == Connection::kUnplaced && !place(c, bytes)) {
+  if (c.partition == Connection::kUnplaced && !followers_.place(c, bytes)) {
     if (c.state == Connection::State::open) input_.keep(c, bytes);
     return input_.check_input_limits(c);
   }
@@ -140,40 +139,6 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   if (still == nullptr) return;
   if (!still->in.empty() || still->place != Place::none || input_.is_deaf(*still))
     input_.check_input_limits(*still);
-}
-
-// Answers heartbeats. False: this is not what is spoken here.
-bool EdgeShard::follow(Connection& c, base::ByteView bytes) {
-  if (c.speaks_park()) return follow_park(c, bytes);
-  if (c.in_off == 0 && bytes.front() == protocol::park::kMagic0) return false;
-  return c.walker.walk(bytes, [&] { answer_ping(c, {"\xd0\x00", 2}); });
-}
-
-// No engine has to read it to know that it is wrong.
-void EdgeShard::reject(Connection& c, base::ByteView bytes) {
-  const bool park = c.speaks_park();
-  const bool large = park && c.park_walker.fault() == protocol::park::Walker::Fault::too_large;
-  const bool park_at_mqtt = !park && c.in_off == 0 && bytes.front() == protocol::park::kMagic0;
-  c.fault =
-      std::make_unique<std::string>(park           ? protocol::park::text_of_fault(c.park_walker)
-                                    : park_at_mqtt ? "the Park protocol at a listener of MQTT"
-                                                   : "a Remaining Length of more than 4 bytes");
-  c.out.append(
-      farewell_to(c, large ? Reason::packet_too_large : Reason::malformed_packet, *c.fault));
-  begin_close(c, large ? CloseReason::frame_too_large : CloseReason::protocol_error);
-}
-
-// Before CONNACK it waits (MQTT 3.12.4-1): the device may go on talking without waiting for it. As
-// many as input before CONNACK has room for.
-void EdgeShard::answer_ping(Connection& c, std::string_view pong) {
-  if (!c.connected) {
-    if (!c.early) c.early = std::make_unique<std::string>();
-    c.early->append(pong);
-    return;
-  }
-  ++probe_.pings;
-  c.out.append(pong);
-  mark_dirty(c);
 }
 
 void EdgeShard::arm_tick() {
@@ -227,8 +192,9 @@ void EdgeShard::sweep(std::uint32_t now_s) {
     } else if (c.state == Connection::State::open && (!c.reading || (absent && !c.connected))) {
       a.last_seen_s = now_s;  // not the device's fault
     } else if (c.state == Connection::State::open) {
-      c.out.append(farewell_to(c, Reason::keep_alive_timeout,
-                               c.connected ? "" : "no HELLO within mqtt.connect_timeout_s"));
+      c.out.append(
+          followers_.farewell_to(c, Reason::keep_alive_timeout,
+                                 c.connected ? "" : "no HELLO within mqtt.connect_timeout_s"));
       write_out(c);
       if (c.fd >= 0)
         end(c, c.connected ? CloseReason::keepalive_timeout : CloseReason::handshake_timeout);

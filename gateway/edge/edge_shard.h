@@ -25,6 +25,7 @@
 #include "gateway/edge/arrivals.h"
 #include "gateway/edge/drain.h"
 #include "gateway/edge/edge_context.h"
+#include "gateway/edge/followers.h"
 #include "gateway/edge/kept_input.h"
 #include "gateway/edge/lingering.h"
 #include "gateway/edge/listener.h"
@@ -190,17 +191,6 @@ class EdgeShard final : public link::EdgePort,
   // edge_shard.cc: read, time
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
-  bool follow(Connection& c, base::ByteView bytes);
-  void reject(Connection& c, base::ByteView bytes);
-  void answer_ping(Connection& c, std::string_view pong);
-
-  // edge_park.cc
-  void greet(Connection& c);
-  bool follow_park(Connection& c, base::ByteView bytes);
-
-  // edge_place.cc
-  bool place(Connection& c, base::ByteView bytes);
-  void refuse_large_connect(Connection& c, base::ByteView bytes);
 
   void on_tick();
   void sweep(std::uint32_t now_s);
@@ -224,10 +214,6 @@ class EdgeShard final : public link::EdgePort,
 
   // edge_drain.cc
   void send_away(Connection& c);
-  std::uint32_t come_back_after_ms(const Connection& c) const;
-  // `text`: for a device of the Park protocol; empty: as the reason says.
-  std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason,
-                          std::string_view text = {}) const;
 
   // edge_trust.cc
   const TlsServer* tls_server() const;  // null: there is no listener with TLS
@@ -242,7 +228,6 @@ class EdgeShard final : public link::EdgePort,
   void strike(Connection& c, bool at_once);
   void shut_out(Connection& c);
   void shut_out_quarantined();
-  std::string banned(const Connection& c, base::ByteView first) const;
   bool may_speak(Connection& c, base::ByteView first);
   void judge(Served& served, EngineEnd how);
   static std::size_t unacknowledged(const Connection& c);
@@ -253,7 +238,17 @@ class EdgeShard final : public link::EdgePort,
 
   // -- rooms, from below
   Arrivals arrivals_{cx_};
+  // An engine must hear of an end before the device is back elsewhere: no take-over.
+  Drain drain_{io_,
+               slab_,
+               {.end = [this](Connection& c) { send_away(c); },
+                .turn_ends =
+                    [this] {
+                      flush();
+                      engines_.turn_end();
+                    }}};
   KeptInput input_{cx_, arrivals_};
+  Followers followers_{cx_, drain_, input_};
 
   base::WallClock clock_;
   Lingering lingering_;
@@ -266,15 +261,6 @@ class EdgeShard final : public link::EdgePort,
   std::vector<std::uint8_t> scratch_;
   std::uint32_t last_tick_s_ = 0;
   Admission admission_;
-  // An engine must hear of an end before the device is back elsewhere: no take-over.
-  Drain drain_{io_,
-               slab_,
-               {.end = [this](Connection& c) { send_away(c); },
-                .turn_ends =
-                    [this] {
-                      flush();
-                      engines_.turn_end();
-                    }}};
   struct CertificateReview {
     explicit CertificateReview(boost::asio::io_context& io) : timer(io) {}
     boost::asio::steady_timer timer;

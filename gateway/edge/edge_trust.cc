@@ -50,7 +50,7 @@ void EdgeShard::review_some_certificates() {
     if (verified || !good) --checks;
     if (good) continue;
     events::untrusted(c);
-    c.out.append(farewell_to(c, Reason::not_authorized));
+    c.out.append(followers_.farewell_to(c, Reason::not_authorized));
     close(c.id(), CloseReason::policy);
   }
   flush();

@@ -1,5 +1,5 @@
 // Whose connection it is, by the client id in its CONNECT or HELLO: the partition that serves it.
-#include "gateway/edge/edge_shard.h"
+#include "gateway/edge/followers.h"
 #include "protocol/mqtt/codec.h"
 #include "protocol/park/control.h"
 
@@ -49,7 +49,7 @@ First first_of_park(base::ByteView bytes, Who& who) {
 
 // A CONNECT may be longer than any log-in needs: its device hears so, once it is known what it
 // speaks.
-void EdgeShard::refuse_large_connect(Connection& c, base::ByteView bytes) {
+void Followers::refuse_large_connect(Connection& c, base::ByteView bytes) {
   std::size_t at = 1;
   while (at < bytes.size() && (bytes[at] & 0x80) != 0) ++at;
   bytes = bytes.subspan(std::min(at + 1, bytes.size()));
@@ -66,7 +66,7 @@ void EdgeShard::refuse_large_connect(Connection& c, base::ByteView bytes) {
 // False: more bytes are needed, or the connection has been ended. What is no CONNECT goes to any
 // engine, which says why it ends; one without a client id is spread by its own number, and the
 // engine chooses an id of its partition.
-bool EdgeShard::place(Connection& c, base::ByteView bytes) {
+bool Followers::place(Connection& c, base::ByteView bytes) {
   const bool in_first = !c.speaks_park() && c.unfinished() == c.in_off;
   const std::uint8_t first_byte =
       c.in.empty() ? bytes.front() : static_cast<std::uint8_t>(c.in.front());
