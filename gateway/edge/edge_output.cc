@@ -116,8 +116,8 @@ bool EdgeShard::write_some(Connection& c) {
 
 // The first `size` bytes of what is unsent.
 bool EdgeShard::write_part(Connection& c, std::size_t size) {
-  if (size == 0) return c.layers == nullptr || flush_wire(c) || errno == EAGAIN;
-  const ssize_t n = transmit(c, c.out.data() + c.out_at, size);
+  if (size == 0) return c.layers == nullptr || sockets_.flush_wire(c) || errno == EAGAIN;
+  const ssize_t n = sockets_.transmit(c, c.out.data() + c.out_at, size);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
   c.out_at += static_cast<std::size_t>(n);
   c.sent += static_cast<std::uint64_t>(n);
@@ -178,7 +178,7 @@ void EdgeShard::end(Connection& c, CloseReason reason) {
   const base::ConnId conn = c.id();
   if (c.timed) drop_late(c);
   c.reason = reason;
-  close_socket(c);
+  sockets_.close_socket(c);
   c.state = Connection::State::ended;
   slab_.alive(conn.slot).limit_s = 0;
   buffers_.recycle(c.out);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 
 #include "base/assert.h"
@@ -32,7 +33,6 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
                      AddressLimits* limits)
     : EdgeContextHolder{{io, std::move(options), probe, *this, *this, limits}},
       EdgeRoom(cx_),
-      lingering_(io, options_.lingering_max),
       tick_(io),
       accept_later_(io),
       probation_timer_(io),
@@ -48,7 +48,7 @@ EdgeShard::~EdgeShard() {
 
 void EdgeShard::start() {
   poller_.start();
-  lingering_.start();
+  sockets_.start();
   arm_tick();
 }
 
@@ -58,10 +58,10 @@ void EdgeShard::stop() {
   drain_.cancel();
   probation_timer_.cancel();
   slab_.for_each([this](Connection& c) {
-    if (c.fd >= 0) close_socket(c);
+    if (c.fd >= 0) sockets_.close_socket(c);
     c.state = Connection::State::free;
   });
-  lingering_.stop();
+  sockets_.stop();
   poller_.stop();
 }
 
@@ -70,7 +70,7 @@ void EdgeShard::on_event(std::uint64_t tag, std::uint32_t events) {
   Connection* c = slab_.find(base::ConnId::from_packed(tag));
   if (c == nullptr || c->fd < 0) return;
   if ((events & EPOLLOUT) != 0) write_out(*c);
-  const bool answer_due = (events & EPOLLOUT) != 0 && handshaking(*c);
+  const bool answer_due = (events & EPOLLOUT) != 0 && sockets_.handshaking(*c);
   if (c->fd >= 0 && (answer_due || (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0))
     on_readable(*c);
 }
@@ -91,7 +91,7 @@ void EdgeShard::on_readable(Connection& c) {
           c.state == Connection::State::open ? end_of_peer(c, CloseReason::peer_reset) : c.reason);
     return;
   }
-  const ssize_t n = receive(c, scratch_.data(), input_.room_to_read(c, scratch_.size()));
+  const ssize_t n = sockets_.receive(c, scratch_.data(), input_.room_to_read(c, scratch_.size()));
   if (n > 0) {
     probe_.bytes_received += static_cast<std::uint64_t>(n);
     on_bytes(c, {scratch_.data(), static_cast<std::size_t>(n)});
@@ -141,6 +141,16 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
     input_.check_input_limits(*still);
 }
 
+void EdgeShard::read_later(Connection& c) {
+  boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_token_), conn = c.id()] {
+    if (alive.expired()) return;
+    Connection* still = slab_.find(conn);
+    if (still == nullptr || still->fd < 0 || !still->reading) return;
+    on_readable(*still);
+    on_turn_end();
+  });
+}
+
 void EdgeShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
   tick_.async_wait([this](boost::system::error_code ec) {
@@ -156,7 +166,7 @@ void EdgeShard::on_tick() {
   const std::uint32_t before = std::exchange(last_tick_s_, seconds());
   now_s_ = last_tick_s_;
   base::log_tick(base::monotonic_ns() / 1'000'000);
-  lingering_.tick();
+  sockets_.tick();
   if (!accepting_) resume_accepting();
   if (now_s_ - before < kStall_s) {  // else: read first, then judge
     input_.watch_packets();

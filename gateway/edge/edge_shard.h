@@ -23,11 +23,11 @@
 #include "gateway/edge/address_limits.h"
 #include "gateway/edge/admission.h"
 #include "gateway/edge/arrivals.h"
+#include "gateway/edge/device_sockets.h"
 #include "gateway/edge/drain.h"
 #include "gateway/edge/edge_context.h"
 #include "gateway/edge/followers.h"
 #include "gateway/edge/kept_input.h"
-#include "gateway/edge/lingering.h"
 #include "gateway/edge/listener.h"
 #include "gateway/edge/probation.h"
 #include "gateway/edge/quarantine.h"
@@ -79,7 +79,7 @@ class EdgeShard final : public link::EdgePort,
   using Elsewhere = Drain::Elsewhere;
   void drain(std::uint32_t per_second, Elsewhere elsewhere);
   // And released by the engine; what was said last has been taken, or a second has passed.
-  bool drained() const { return slab_.is_empty() && lingering_.empty(); }
+  bool drained() const { return slab_.is_empty() && sockets_.all_taken(); }
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
   std::uint32_t admits_per_s() const;  // devices of other edges that could come here now
 
@@ -172,22 +172,6 @@ class EdgeShard final : public link::EdgePort,
   void admit(int fd, const sockaddr_storage& peer, const Listener& l);
   bool has_room(const Listener& l) const;
 
-  // edge_transport.cc
-  ssize_t receive_stream(Connection& c, std::uint8_t* to, std::size_t room);
-  ssize_t transmit_stream(Connection& c, const char* from, std::size_t size);
-  static bool handshaking(const Connection& c);
-  void want_tls_write(Connection& c, bool want);
-  void close_socket(Connection& c);
-  bool should_linger(const Connection& c) const;
-
-  // edge_layers.cc
-  ssize_t receive(Connection& c, std::uint8_t* to, std::size_t room);
-  ssize_t transmit(Connection& c, const char* from, std::size_t size);
-  ssize_t receive_layered(Connection& c, std::uint8_t* to, std::size_t room);
-  bool take_proxy_header(Connection& c);
-  bool flush_wire(Connection& c);
-  void say_goodbye(Connection& c);
-
   // edge_shard.cc: read, time
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
@@ -249,9 +233,9 @@ class EdgeShard final : public link::EdgePort,
                     }}};
   KeptInput input_{cx_, arrivals_};
   Followers followers_{cx_, drain_, input_};
+  DeviceSockets sockets_{cx_, arrivals_, followers_};
 
   base::WallClock clock_;
-  Lingering lingering_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer probation_timer_;

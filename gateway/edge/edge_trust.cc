@@ -44,7 +44,7 @@ void EdgeShard::review_some_certificates() {
   std::size_t checks = kChecks;
   for (std::size_t looks = kLooks; slot < slab_.size() && looks != 0 && checks != 0; --looks) {
     Connection& c = slab_[slot++];
-    if (c.state != Connection::State::open || c.tls == nullptr || handshaking(c)) continue;
+    if (c.state != Connection::State::open || c.tls == nullptr || sockets_.handshaking(c)) continue;
     bool verified = false;
     const bool good = tls->still_trusts(c.tls, verified);
     if (verified || !good) --checks;

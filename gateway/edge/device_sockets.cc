@@ -1,23 +1,22 @@
-// The stream of a connection's socket, with TLS or without.
+#include "gateway/edge/device_sockets.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <utility>
 
 #include "gateway/edge/client_trust.h"
 #include "gateway/edge/edge_events.h"
-#include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::edge {
 
 using protocol::link::CloseReason;
 
 // Like recv(): bytes, 0 at the end of the stream, or -1 with errno.
-ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t room) {
+ssize_t DeviceSockets::receive_stream(Connection& c, std::uint8_t* to, std::size_t room) {
   if (c.tls == nullptr) return ::recv(c.fd, to, room, 0);
   const bool was_open = SSL_is_init_finished(c.tls) != 0;
   ERR_clear_error();
@@ -40,7 +39,8 @@ ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t r
   }
   const int why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(c.tls, r);
   if (all != 0) {
-    if (why != SSL_ERROR_WANT_READ) read_later(c);  // epoll does not know of what OpenSSL has
+    if (why != SSL_ERROR_WANT_READ)
+      calls_.read_later(c);  // epoll does not know of what OpenSSL has
     return static_cast<ssize_t>(all);
   }
   want_tls_write(c, why == SSL_ERROR_WANT_WRITE);
@@ -56,7 +56,7 @@ ssize_t EdgeShard::receive_stream(Connection& c, std::uint8_t* to, std::size_t r
 }
 
 // Like send().
-ssize_t EdgeShard::transmit_stream(Connection& c, const char* from, std::size_t size) {
+ssize_t DeviceSockets::transmit_stream(Connection& c, const char* from, std::size_t size) {
   if (c.tls == nullptr) return ::send(c.fd, from, size, MSG_NOSIGNAL | MSG_DONTWAIT);
   ERR_clear_error();
   std::size_t all = 0;
@@ -71,28 +71,18 @@ ssize_t EdgeShard::transmit_stream(Connection& c, const char* from, std::size_t 
   return -1;
 }
 
-bool EdgeShard::handshaking(const Connection& c) {
+bool DeviceSockets::handshaking(const Connection& c) {
   return c.tls != nullptr && SSL_is_init_finished(c.tls) == 0;
 }
 
 // A handshake whose answer does not fit into the socket.
-void EdgeShard::want_tls_write(Connection& c, bool want) {
+void DeviceSockets::want_tls_write(Connection& c, bool want) {
   if (!c.out.empty() || c.want_write == want) return;
   c.want_write = want;
   set_interest(c);
 }
 
-void EdgeShard::read_later(Connection& c) {
-  boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_token_), conn = c.id()] {
-    if (alive.expired()) return;
-    Connection* still = slab_.find(conn);
-    if (still == nullptr || still->fd < 0 || !still->reading) return;
-    on_readable(*still);
-    on_turn_end();
-  });
-}
-
-void EdgeShard::close_socket(Connection& c) {
+void DeviceSockets::close_socket(Connection& c) {
   if (c.layers != nullptr) say_goodbye(c);
   if (c.tls != nullptr) {
     ERR_clear_error();
@@ -111,7 +101,7 @@ void EdgeShard::close_socket(Connection& c) {
 }
 
 // Whom we tell why: closing with unread input would take it back.
-bool EdgeShard::should_linger(const Connection& c) const {
+bool DeviceSockets::should_linger(const Connection& c) const {
   const bool spoken_to = c.connected || c.state == Connection::State::closing;
   return spoken_to && c.reason != CloseReason::client && c.reason != CloseReason::peer_closed &&
          c.reason != CloseReason::peer_reset && c.reason != CloseReason::tls_failed;

@@ -6,8 +6,8 @@
 #include <cerrno>
 
 #include "base/give_back.h"
+#include "gateway/edge/device_sockets.h"
 #include "gateway/edge/edge_events.h"
-#include "gateway/edge/edge_shard.h"
 #include "gateway/edge/ends.h"
 #include "protocol/mqtt/framer.h"
 #include "protocol/proxy/header.h"
@@ -33,11 +33,11 @@ std::size_t packet_size(std::string_view out) {
 }  // namespace
 
 // MQTT bytes, like recv(): 0 at the end of the stream, or -1 with errno.
-ssize_t EdgeShard::receive(Connection& c, std::uint8_t* to, std::size_t room) {
+ssize_t DeviceSockets::receive(Connection& c, std::uint8_t* to, std::size_t room) {
   return c.layers == nullptr ? receive_stream(c, to, room) : receive_layered(c, to, room);
 }
 
-ssize_t EdgeShard::receive_layered(Connection& c, std::uint8_t* to, std::size_t room) {
+ssize_t DeviceSockets::receive_layered(Connection& c, std::uint8_t* to, std::size_t room) {
   if (c.layers->proxy && !take_proxy_header(c)) return -1;
   if (c.layers == nullptr || c.layers->ws == nullptr) return receive_stream(c, to, room);
   WebSocket& ws = *c.layers->ws;
@@ -55,7 +55,7 @@ ssize_t EdgeShard::receive_layered(Connection& c, std::uint8_t* to, std::size_t 
     return -1;
   }
   if (c.layers->unsent() != 0) mark_dirty(c);
-  if (ws.ended()) read_later(c);
+  if (ws.ended()) calls_.read_later(c);
   if (data != 0) return static_cast<ssize_t>(data);
   errno = EAGAIN;
   return -1;
@@ -63,7 +63,7 @@ ssize_t EdgeShard::receive_layered(Connection& c, std::uint8_t* to, std::size_t 
 
 // Takes no byte more than the header's: what follows may be TLS'. False, with errno: it is not
 // there yet, or the connection has ended.
-bool EdgeShard::take_proxy_header(Connection& c) {
+bool DeviceSockets::take_proxy_header(Connection& c) {
   using protocol::proxy::Status;
   char some[protocol::proxy::kV2Max];
   const ssize_t n = recv(c.fd, some, sizeof some, MSG_PEEK | MSG_DONTWAIT);
@@ -114,7 +114,7 @@ bool EdgeShard::take_proxy_header(Connection& c) {
 
 // Like send(). Of a WebSocket some packets at a time are encoded, a frame each (there are clients
 // that read one packet of a frame); what the socket does not take of it waits in `wire`.
-ssize_t EdgeShard::transmit(Connection& c, const char* from, std::size_t size) {
+ssize_t DeviceSockets::transmit(Connection& c, const char* from, std::size_t size) {
   if (c.layers == nullptr || c.layers->ws == nullptr) return transmit_stream(c, from, size);
   if (!flush_wire(c)) return -1;
   Layers& l = *c.layers;
@@ -136,7 +136,7 @@ ssize_t EdgeShard::transmit(Connection& c, const char* from, std::size_t size) {
 }
 
 // True: all has been taken. False: with errno.
-bool EdgeShard::flush_wire(Connection& c) {
+bool DeviceSockets::flush_wire(Connection& c) {
   Layers& l = *c.layers;
   while (l.unsent() != 0) {
     const ssize_t n = transmit_stream(c, l.wire.data() + l.wire_at, l.unsent());
@@ -152,7 +152,7 @@ bool EdgeShard::flush_wire(Connection& c) {
 }
 
 // A Close frame if there is room (RFC 6455 5.5.1); nobody waits for the answer.
-void EdgeShard::say_goodbye(Connection& c) {
+void DeviceSockets::say_goodbye(Connection& c) {
   if (c.layers->ws == nullptr || !c.layers->ws->established() || c.layers->unsent() != 0) return;
   WebSocket::put_close(c.layers->wire, c.reason == CloseReason::drained ? kGoingAway : kNormal);
   flush_wire(c);
