@@ -43,7 +43,7 @@ void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t
     if (c.partition != partition) return;
     c.attached = c.held = false;
     // Its end, or its cookie, is what engines die of: no engine hears of it any more.
-    if (c.state == Connection::State::ended && c.deaths >= Quarantine::kDeaths) finish(c);
+    if (c.state == Connection::State::ended && c.deaths >= Quarantine::kDeaths) endings_.finish(c);
   });
   judge(served, how);
 }
@@ -82,7 +82,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
 
 void EdgeShard::replay(Connection& c) {
   const base::ConnId conn = c.id();
-  if (c.timed) tell_expired(c);
+  if (c.timed) output_.tell_expired(c);
   if (!c.in.empty()) engines_.of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
   if (c.state == Connection::State::ended) engines_.of(c).closed(conn, c.reason);
 }

@@ -23,12 +23,6 @@ void EdgeShard::drain(std::uint32_t per_second, Elsewhere elsewhere) {
   drain_.begin(Drain::Which::all, per_second, std::move(elsewhere));
 }
 
-// Of a Drain.
-void EdgeShard::send_away(Connection& c) {
-  c.out.append(followers_.farewell_to(c, Reason::server_shutting_down));
-  begin_close(c, CloseReason::drained);
-}
-
 void EdgeShard::drain_tls(std::uint32_t per_second) {
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     listeners_[i].waits = edge::has_tls(listeners_[i].transport);

@@ -78,7 +78,7 @@ bool get_timed(base::RecordReader& r, Connection& c, std::int64_t ahead_ms) {
 
 std::string EdgeShard::hand_over(const Give& give) {
   std::string record;
-  const std::int64_t ahead_ms = deadline_now().ms - base::boot_time().ms;
+  const std::int64_t ahead_ms = output_.deadline_now().ms - base::boot_time().ms;
   slab_.for_each([&](Connection& c) {
     record.clear();
     put_varint(record, c.slot);
@@ -172,7 +172,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
       get_layers(r, c, options_.ws_path, options_.ws_origins) &&
       (r.done() || c.park_walker.go_on_from(r.bytes()));  // an older release has none
   get_newer(r, c, at_byte);
-  const bool timed = get_timed(r, c, deadline_now().ms - base::boot_time().ms);
+  const bool timed = get_timed(r, c, output_.deadline_now().ms - base::boot_time().ms);
   c.walker.go_on_from(at_byte);
   const bool placed = partition < engines_.size() || partition == Connection::kUnplaced;
   const bool sane = r.ok() && layers && timed && placed && transport < kTransports.size() &&

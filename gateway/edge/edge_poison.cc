@@ -65,13 +65,11 @@ void EdgeShard::shut_out(Connection& c) {
   base::give_back(c.in);
   if (c.state == Connection::State::ended) {  // its end, or its cookie, is what engines die of
     c.deaths = Quarantine::kDeaths;           // engine_gone() finishes it
-    if (!c.attached) finish(c);
+    if (!c.attached) endings_.finish(c);
     return;
   }
   c.deaths = 0;  // of its end none has died
-  c.out.append(followers_.banned(c, {}));
-  write_out(c);
-  if (c.fd >= 0) end(c, CloseReason::poison);
+  endings_.dismiss(c, followers_.banned(c, {}), CloseReason::poison);
 }
 
 // Of a principal that is in quarantine all connections end, also of an address of anonymous
@@ -102,9 +100,7 @@ bool EdgeShard::may_speak(Connection& c, base::ByteView first) {
   if (!quarantine_->holds(newcomer_id(c.peer), now_s_)) return true;
   ++probe_.accept_quarantined;
   events::kept_out(c);
-  c.out.append(followers_.banned(c, first));
-  write_out(c);
-  if (c.fd >= 0) end(c, CloseReason::poison);
+  endings_.dismiss(c, followers_.banned(c, first), CloseReason::poison);
   return false;
 }
 

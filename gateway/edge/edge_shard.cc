@@ -12,10 +12,12 @@
 #include "base/give_back.h"
 #include "base/log_event.h"
 #include "gateway/edge/ends.h"
+#include "protocol/park/frame.h"
 
 namespace berth::gateway::edge {
 
 using protocol::link::CloseReason;
+using protocol::link::CookieSlot;
 using protocol::mqtt::Reason;
 
 namespace {
@@ -69,7 +71,7 @@ void EdgeShard::on_event(std::uint64_t tag, std::uint32_t events) {
   if (tag > kListenerTag) return accept_some(UINT64_MAX - tag);
   Connection* c = slab_.find(base::ConnId::from_packed(tag));
   if (c == nullptr || c->fd < 0) return;
-  if ((events & EPOLLOUT) != 0) write_out(*c);
+  if ((events & EPOLLOUT) != 0) output_.write_out(*c);
   const bool answer_due = (events & EPOLLOUT) != 0 && sockets_.handshaking(*c);
   if (c->fd >= 0 && (answer_due || (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0))
     on_readable(*c);
@@ -151,6 +153,41 @@ void EdgeShard::read_later(Connection& c) {
   });
 }
 
+bool EdgeShard::accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off) {
+  const Connection* c = slab_.find(conn);
+  const bool current =
+      c != nullptr && c->attached && c->attach_epoch == attach_epoch && c->out_off == out_off;
+  ++(current ? probe_.steps : probe_.steps_stale);
+  return current;
+}
+
+void EdgeShard::cookie(base::ConnId conn, CookieSlot slot, std::string bytes) {
+  Connection* c = slab_.find(conn);
+  if (c == nullptr || slot >= CookieSlot::count) return;
+  if (slot >= CookieSlot::count) return;  // of a newer engine
+  if (!c->cookie) c->cookie = std::make_unique<protocol::link::Cookie>();
+  (*c->cookie)[static_cast<std::size_t>(slot)] = std::move(bytes);
+}
+
+void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) {
+  Connection* c = slab_.find(conn);
+  if (c == nullptr || c->state != Connection::State::open) return;
+  c->version = settings.version;
+  c->principal = settings.principal;
+  c->tenant = settings.tenant;
+  c->anonymous = settings.anonymous;
+  if (!c->connected && settings.connected) input_.log_in(*c);
+  c->connected = settings.connected;
+  counts_.set_waiting(*c, false);
+  admission_.answered();
+  // 1.5 times (MQTT 3.1.2-22), or 2.5 times (docs/park-protocol.md).
+  const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
+  const std::uint32_t limit =
+      settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * halves / 2u + 1u;
+  slab_.alive(conn.slot) = {now_s_, limit};
+  if (!c->reading) input_.check_input_limits(*c);
+}
+
 void EdgeShard::arm_tick() {
   tick_.expires_after(std::chrono::seconds(1));
   tick_.async_wait([this](boost::system::error_code ec) {
@@ -202,12 +239,11 @@ void EdgeShard::sweep(std::uint32_t now_s) {
     } else if (c.state == Connection::State::open && (!c.reading || (absent && !c.connected))) {
       a.last_seen_s = now_s;  // not the device's fault
     } else if (c.state == Connection::State::open) {
-      c.out.append(
+      endings_.dismiss(
+          c,
           followers_.farewell_to(c, Reason::keep_alive_timeout,
-                                 c.connected ? "" : "no HELLO within mqtt.connect_timeout_s"));
-      write_out(c);
-      if (c.fd >= 0)
-        end(c, c.connected ? CloseReason::keepalive_timeout : CloseReason::handshake_timeout);
+                                 c.connected ? "" : "no HELLO within mqtt.connect_timeout_s"),
+          c.connected ? CloseReason::keepalive_timeout : CloseReason::handshake_timeout);
     }
   }
 }

@@ -26,9 +26,11 @@
 #include "gateway/edge/device_sockets.h"
 #include "gateway/edge/drain.h"
 #include "gateway/edge/edge_context.h"
+#include "gateway/edge/endings.h"
 #include "gateway/edge/followers.h"
 #include "gateway/edge/kept_input.h"
 #include "gateway/edge/listener.h"
+#include "gateway/edge/output.h"
 #include "gateway/edge/probation.h"
 #include "gateway/edge/quarantine.h"
 #include "gateway/io/poller.h"
@@ -65,7 +67,7 @@ class EdgeShard final : public link::EdgePort,
     return partition < engines_.size() ? engines_[partition].engine : nullptr;
   }
   // By which deadlines pass, in the place of the machine's.
-  void use_clock(base::WallClock clock) { clock_ = std::move(clock); }
+  void use_clock(base::WallClock clock) { output_.use_clock(std::move(clock)); }
   // Takes over a listening socket (non-blocking).
   void listen(int fd, Transport transport, const ListenerOptions& options);
   void start();
@@ -128,21 +130,29 @@ class EdgeShard final : public link::EdgePort,
 
   // -- link::EdgePort
   bool wants_cookies() const override { return false; }
-  void send(base::ConnId conn, std::string_view head, std::string_view tail) override;
+  void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
+    output_.send(conn, head, tail);
+  }
   void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
-                  const protocol::link::Deadline& d) override;
-  void expired_taken(base::ConnId conn, std::uint64_t tag) override;
+                  const protocol::link::Deadline& d) override {
+    output_.send_until(conn, head, tail, d);
+  }
+  void expired_taken(base::ConnId conn, std::uint64_t tag) override {
+    output_.expired_taken(conn, tag);
+  }
   std::uint64_t turn_of(base::ConnId) override { return 0; }  // there is one edge: nobody asks
   void acknowledge(base::ConnId conn, std::uint64_t in_ack) override {
     input_.acknowledge(conn, in_ack);
   }
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes) override;
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) override;
-  void close(base::ConnId conn, protocol::link::CloseReason reason) override;
-  void release(base::ConnId conn) override;
-  bool writable(base::ConnId conn) override;
+  void close(base::ConnId conn, protocol::link::CloseReason reason) override {
+    endings_.close(conn, reason);
+  }
+  void release(base::ConnId conn) override { endings_.release(conn); }
+  bool writable(base::ConnId conn) override { return output_.writable(conn); }
   void reoffer(base::ConnId conn) override { input_.reoffer(conn); }
-  void flush() override;
+  void flush() override { output_.flush(); }
 
  private:
   static constexpr std::uint64_t kListenerTag = UINT64_MAX - 16;  // above it: listeners
@@ -156,10 +166,14 @@ class EdgeShard final : public link::EdgePort,
   void on_turn_end() override;
 
   // -- EdgeCalls
-  void end(Connection& c, protocol::link::CloseReason reason) override;
-  void begin_close(Connection& c, protocol::link::CloseReason reason) override;
+  void end(Connection& c, protocol::link::CloseReason reason) override { endings_.end(c, reason); }
+  void begin_close(Connection& c, protocol::link::CloseReason reason) override {
+    endings_.begin_close(c, reason);
+  }
   void dismiss(Connection& c, protocol::mqtt::Reason why,
-               protocol::link::CloseReason reason) override;
+               protocol::link::CloseReason reason) override {
+    endings_.dismiss(c, why, reason);
+  }
   void read_later(Connection& c) override;
 
   // edge_accept.cc
@@ -180,24 +194,10 @@ class EdgeShard final : public link::EdgePort,
   void sweep(std::uint32_t now_s);
   void arm_tick();
 
-  // edge_output.cc: write, close
-  bool write_some(Connection& c);  // false: the socket is broken
-  bool write_part(Connection& c, std::size_t size);
-  void write_out(Connection& c);
-  void after_write(Connection& c);
-  void finish(Connection& c);  // frees the slot
-
-  // edge_deadlines.cc
-  base::Instant deadline_now();
-  bool write_timed(Connection& c);
-  void drop_late(Connection& c);
-  void tell_expired(Connection& c);
-
   // edge_handover.cc
   void count_adopted(Connection& c);
 
   // edge_drain.cc
-  void send_away(Connection& c);
 
   // edge_trust.cc
   const TlsServer* tls_server() const;  // null: there is no listener with TLS
@@ -225,17 +225,18 @@ class EdgeShard final : public link::EdgePort,
   // An engine must hear of an end before the device is back elsewhere: no take-over.
   Drain drain_{io_,
                slab_,
-               {.end = [this](Connection& c) { send_away(c); },
+               {.end = [this](Connection& c) { endings_.send_away(c); },
                 .turn_ends =
                     [this] {
-                      flush();
+                      output_.flush();
                       engines_.turn_end();
                     }}};
   KeptInput input_{cx_, arrivals_};
   Followers followers_{cx_, drain_, input_};
   DeviceSockets sockets_{cx_, arrivals_, followers_};
+  Output output_{cx_, input_, sockets_};
+  Endings endings_{cx_, input_, followers_, sockets_, output_};
 
-  base::WallClock clock_;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer probation_timer_;

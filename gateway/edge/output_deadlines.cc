@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "gateway/edge/edge_shard.h"
+#include "gateway/edge/output.h"
 
 namespace berth::gateway::edge {
 
@@ -14,13 +14,13 @@ constexpr std::size_t kTlsRecord = 16 * 1024;  // bytes that TLS encrypts at a t
 constexpr std::int64_t kFar_ms = std::int64_t{1000} * 366 * 86'400'000;  // a deadline is nearer
 }  // namespace
 
-base::Instant EdgeShard::deadline_now() {
+base::Instant Output::deadline_now() {
   const base::Instant t = clock_.now();
   return clock_.clocks().messages_at(t);
 }
 
-void EdgeShard::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
-                           const protocol::link::Deadline& d) {
+void Output::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                        const protocol::link::Deadline& d) {
   Connection* c = slab_.find(conn);
   if (c == nullptr || c->state != Connection::State::open) return send(conn, head, tail);
   if (!c->timed) c->timed = std::make_unique<TimedOutput>();
@@ -38,7 +38,7 @@ void EdgeShard::send_until(base::ConnId conn, std::string_view head, std::string
 
 // Writes a part at a time where what has been handed on is out of reach though the socket has not
 // taken it: so a packet is encrypted or framed when everything before it has been taken.
-bool EdgeShard::write_timed(Connection& c) {
+bool Output::write_timed(Connection& c) {
   const bool layered = c.tls != nullptr || (c.layers != nullptr && c.layers->ws != nullptr);
   for (;;) {
     drop_late(c);
@@ -54,12 +54,12 @@ bool EdgeShard::write_timed(Connection& c) {
   }
 }
 
-void EdgeShard::drop_late(Connection& c) {
+void Output::drop_late(Connection& c) {
   probe_.late_unwritten += c.timed->drop_late(c.out, c.out_at, deadline_now());
 }
 
 // Not within a call of the engine.
-void EdgeShard::tell_expired(Connection& c) {
+void Output::tell_expired(Connection& c) {
   const base::ConnId conn = c.id();
   if (c.attached && !c.held && !c.timed->all_told()) {
     link::EnginePort& engine = engines_.of(c);
@@ -69,7 +69,7 @@ void EdgeShard::tell_expired(Connection& c) {
   if (still != nullptr && still->timed && !still->timed->is_needed()) still->timed.reset();
 }
 
-void EdgeShard::expired_taken(base::ConnId conn, std::uint64_t tag) {
+void Output::expired_taken(base::ConnId conn, std::uint64_t tag) {
   Connection* c = slab_.find(conn);
   if (c != nullptr && c->timed) c->timed->taken(tag);
 }

@@ -1,0 +1,59 @@
+// Output of connections: what engines and the edge itself say, until the socket has taken it. One
+// write for each connection and turn; packets that are too late are dropped in front of the write
+// (timed_output.h). A room of the edge; the shard's thread.
+//
+// Limits: output of a connection (writable(): the engine is told to wait, and hears by credit()
+// when there is room); packets with a deadline as in timed_output.h.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/ids.h"
+#include "base/wall_clock.h"
+#include "gateway/edge/connection.h"
+#include "gateway/edge/device_sockets.h"
+#include "gateway/edge/edge_context.h"
+#include "gateway/edge/kept_input.h"
+#include "protocol/link/types.h"
+
+namespace berth::gateway::edge {
+
+class Output final : private EdgeRoom {
+ public:
+  Output(EdgeContext& cx, KeptInput& input, DeviceSockets& sockets)
+      : EdgeRoom(cx), input_(input), sockets_(sockets) {}
+
+  // By which deadlines pass, in the place of the machine's.
+  void use_clock(base::WallClock clock) { clock_ = std::move(clock); }
+  base::Instant deadline_now();
+
+  // -- link::EdgePort. Of connections that are no more: nothing is done.
+  void send(base::ConnId conn, std::string_view head, std::string_view tail);
+  void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
+                  const protocol::link::Deadline& d);
+  void expired_taken(base::ConnId conn, std::uint64_t tag);
+  bool writable(base::ConnId conn);
+  void flush();
+
+  // Writes what the socket takes; `c` may have ended afterwards.
+  void write_out(Connection& c);
+  // REQUIRES, both: c.timed.
+  void drop_late(Connection& c);
+  void tell_expired(Connection& c);
+
+ private:
+  bool write_some(Connection& c);  // false: the socket is broken
+  bool write_part(Connection& c, std::size_t size);
+  bool write_timed(Connection& c);
+  void after_write(Connection& c);
+
+  KeptInput& input_;
+  DeviceSockets& sockets_;
+  base::WallClock clock_;
+};
+
+}  // namespace berth::gateway::edge
