@@ -48,7 +48,7 @@ struct EdgeContextHolder {
   EdgeContext cx_;
 };
 
-class EdgeShard final : public link::EdgePort,
+class EdgeShard final : public link::StepSink,
                         public runtime::Poller::Handler,
                         private EdgeCalls,
                         private EdgeContextHolder,
@@ -126,7 +126,7 @@ class EdgeShard final : public link::EdgePort,
   void refresh_gauges();
 
   // -- steps of a remote engine. False: stale, nothing of the step may be applied.
-  bool accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off);
+  bool accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off) override;
 
   // -- link::EdgePort
   bool wants_cookies() const override { return false; }

@@ -1,6 +1,7 @@
 #include "gateway/link/edge_link.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/wall_clock.h"
 
 namespace berth::gateway::link {
@@ -12,7 +13,7 @@ constexpr std::size_t kBeforeWelcome = 4096;     // bytes of a frame, of a remot
 constexpr std::size_t kTurnFrameMax = 1u << 20;  // split what an edge says; it need not be atomic
 }  // namespace
 
-EdgeLink::EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events)
+EdgeLink::EdgeLink(boost::asio::io_context& io, StepSink& edge, Events events)
     : edge_(edge),
       events_(std::move(events)),
       poller_(io, *this),
@@ -286,50 +287,6 @@ void EdgeLink::send_parts(const Step& s) {
     rest.remove_prefix(p.skip + p.size);
   }
   if (!rest.empty()) edge_.send(s.conn, rest, {});
-}
-
-namespace {
-// sample := family label value help, a byte of these, value
-constexpr unsigned kCounter = 1;
-constexpr unsigned kUnitShift = 1;
-constexpr unsigned kPartShift = 3;
-}  // namespace
-
-void put_samples(std::string& out, std::uint64_t id, const std::vector<metrics::Sample>& samples) {
-  base::put_varint(out, id);
-  append_samples(out, samples);
-}
-
-void append_samples(std::string& out, const std::vector<metrics::Sample>& samples) {
-  for (const metrics::Sample& s : samples) {
-    base::put_bytes(out, s.family);
-    base::put_bytes(out, s.label);
-    base::put_bytes(out, s.label_value);
-    base::put_bytes(out, s.help);
-    out.push_back(static_cast<char>((s.counter ? kCounter : 0) |
-                                    (static_cast<unsigned>(s.unit) << kUnitShift) |
-                                    (static_cast<unsigned>(s.part) << kPartShift)));
-    base::put_varint(out, s.value);
-  }
-}
-
-bool get_samples(std::string_view in, std::uint64_t& id, std::vector<metrics::Sample>& samples) {
-  base::RecordReader r(in);
-  id = r.varint();
-  while (r.ok() && !r.done()) {
-    metrics::Sample s;
-    s.family = r.bytes();
-    s.label = r.bytes();
-    s.label_value = r.bytes();
-    s.help = r.bytes();
-    const std::uint8_t kind = r.byte();
-    s.counter = (kind & kCounter) != 0;
-    s.unit = static_cast<metrics::Sample::Unit>((kind >> kUnitShift) & 3U);
-    s.part = static_cast<metrics::Sample::Part>((kind >> kPartShift) & 3U);
-    s.value = r.varint();
-    samples.push_back(std::move(s));
-  }
-  return r.ok();
 }
 
 }  // namespace berth::gateway::link

@@ -1,5 +1,5 @@
 // The edge's end of a link to an engine process: EnginePort as bytes. One for each edge shard (and
-// each engine, in a cluster); runs on the shard's thread. Steps are applied to the EdgeShard a
+// each engine, in a cluster); runs on the shard's thread. Steps are applied to the edge a
 // whole turn at once, each only if epoch and offset match.
 #pragma once
 
@@ -7,12 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "gateway/edge/edge_shard.h"
 #include "gateway/link/engine_clock.h"
 #include "gateway/link/frame_socket.h"
 #include "gateway/link/pending_questions.h"
 #include "gateway/link/ports.h"
-#include "metrics/probe.h"
+#include "protocol/link/records.h"
 
 namespace berth::gateway::link {
 
@@ -35,7 +34,7 @@ class EdgeLink final : public EnginePort,
     std::function<void(protocol::link::ForwardedWork)> dying_forwarded;
     std::function<void(std::string_view strike)> strike;
   };
-  EdgeLink(boost::asio::io_context& io, edge::EdgeShard& edge, Events events);
+  EdgeLink(boost::asio::io_context& io, StepSink& edge, Events events);
 
   // The socket may still be connecting. `tls`: see FrameSocket::open().
   void open(int fd, const protocol::link::Hello& hello, SSL* tls = nullptr);
@@ -75,7 +74,7 @@ class EdgeLink final : public EnginePort,
   std::string& turn();
   void send_word(protocol::link::FrameType type, std::uint64_t word);
 
-  edge::EdgeShard& edge_;
+  StepSink& edge_;
   Events events_;
   runtime::Poller poller_;
   FrameSocket socket_;
@@ -91,10 +90,5 @@ class EdgeLink final : public EnginePort,
   bool remote_ = false;
   bool serving_ = false;
 };
-
-void put_samples(std::string& out, std::uint64_t id, const std::vector<metrics::Sample>& samples);
-// More behind those of put_samples().
-void append_samples(std::string& out, const std::vector<metrics::Sample>& samples);
-bool get_samples(std::string_view in, std::uint64_t& id, std::vector<metrics::Sample>& samples);
 
 }  // namespace berth::gateway::link

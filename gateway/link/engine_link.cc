@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/give_back.h"
-#include "gateway/link/edge_link.h"
 
 namespace berth::gateway::link {
 

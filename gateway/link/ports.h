@@ -74,4 +74,12 @@ class EdgePort {
   virtual void flush() = 0;
 };
 
+// What the edge's end of a link applies an engine's steps to.
+class StepSink : public EdgePort {
+ public:
+  // False: the connection is gone, or attached anew since, or has this output already; the step is
+  // to be skipped. `out_off`: the offset of the step's output in the connection's stream.
+  virtual bool accepts(base::ConnId conn, std::uint32_t attach_epoch, std::uint64_t out_off) = 0;
+};
+
 }  // namespace berth::gateway::link

@@ -5,7 +5,7 @@
 #include <iterator>
 #include <utility>
 
-#include "gateway/link/edge_link.h"
+#include "gateway/link/samples.h"
 
 namespace berth::gateway {
 

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/link/ask.h"
-#include "gateway/link/edge_link.h"
+#include "gateway/link/samples.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_build.h"

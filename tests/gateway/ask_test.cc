@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/edge/edge_shard.h"
 #include "gateway/engine/answerer.h"
 #include "gateway/link/asker.h"
 #include "gateway/link/edge_link.h"

@@ -4,7 +4,7 @@
 
 #include <map>
 
-#include "gateway/link/edge_link.h"
+#include "gateway/link/samples.h"
 
 namespace berth::gateway {
 namespace {
