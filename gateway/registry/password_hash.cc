@@ -82,7 +82,7 @@ std::optional<PasswordHash> PasswordHash::parse(std::string_view text, std::stri
 }
 
 std::string PasswordHash::make(std::string_view password, int iterations) {
-  unsigned char salt[kSalt];
+  unsigned char salt[kSalt] = {};
   unsigned char digest[kDigest];
   const std::string_view salt_text(reinterpret_cast<const char*>(salt), kSalt);
   if (RAND_bytes(salt, kSalt) != 1 || !derive(password, salt_text, iterations, digest))
