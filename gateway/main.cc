@@ -9,6 +9,7 @@
 #include <iostream>
 #include <optional>
 
+#include "base/exit_codes.h"
 #include "gateway/cluster/edge_node.h"
 #include "gateway/cluster/engine_node.h"
 #include "gateway/cluster/link_policy.h"
@@ -28,9 +29,6 @@ namespace {
 
 using berth::gateway::Config;
 using berth::gateway::ConfigError;
-
-constexpr int kExitUsage = 64;
-constexpr int kExitConfig = 78;
 
 struct Flags {
   std::string config_file;
@@ -323,7 +321,7 @@ int run_service(const Flags& flags, int (*service)(const Config&), const char* r
   } catch (const ConfigError& e) {
     berth::gateway::say_bad_configuration(e.what(), {flags.log_format, flags.config_file, role});
   }
-  return kExitConfig;
+  return berth::base::kExitConfig;
 }
 
 int run(int argc, char** argv) {
@@ -361,7 +359,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     const int code = app.exit(e);
     if (code != 0) say_what_is_meant(app, argc, argv);
-    return code == 0 ? 0 : kExitUsage;
+    return code == 0 ? 0 : berth::base::kExitUsage;
   }
   hide_passwords(argc, argv);
   if (*child) {
@@ -389,7 +387,7 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const ConfigError& e) {
     std::fprintf(stderr, "berth: configuration: %s\n", e.what());
-    return kExitConfig;
+    return berth::base::kExitConfig;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "berth: %s\n", e.what());
     return 1;

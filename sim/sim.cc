@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <cstdio>
 
+#include "base/exit_codes.h"
 #include "sim/site.h"
 
 namespace berth::sim {
@@ -17,7 +18,6 @@ namespace {
 
 constexpr auto kSettle = std::chrono::seconds(15);  // at most
 constexpr auto kNobody = std::chrono::seconds(30);  // without a gateway
-constexpr int kExitNoGateway = 69;
 
 Address parse_address(const std::string& text) {
   const std::size_t colon = text.rfind(':');
@@ -59,7 +59,7 @@ class Run {
     io_.run();
     const std::string why = broken();
     summary(why);
-    if (!site_.platform_ever_connected()) return kExitNoGateway;
+    if (!site_.platform_ever_connected()) return base::kExitUnavailable;
     return why.empty() ? 0 : 1;
   }
 
@@ -202,10 +202,10 @@ int run(const Options& options) {
     return Run(options, lot).run();
   } catch (const BadLot& e) {
     std::fprintf(stderr, "berth sim: %s\n", e.what());
-    return 64;
+    return base::kExitUsage;
   } catch (const boost::system::system_error& e) {
     std::fprintf(stderr, "berth sim: %s\n", e.what());
-    return 69;
+    return base::kExitUnavailable;
   }
 }
 

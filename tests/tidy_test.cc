@@ -54,7 +54,7 @@ const std::map<std::string, std::set<std::string>> kMay = {
     {"gateway/engine",
      {"base", "metrics", "protocol", "session", "front", "gateway/registry", "gateway/link/ports.h",
       "gateway/link/principal_id.h"}},
-    {"gateway/rest", {"base", "session", "gateway/admin", "gateway/registry"}},
+    {"gateway/rest", {"base", "protocol", "session", "gateway/admin", "gateway/registry"}},
     {"gateway/config",
      {"base", "protocol", "session", "store", "gateway/edge", "gateway/engine/login_options.h",
       "gateway/link/tls_files.h", "gateway/registry/password_hash.h"}},
@@ -70,14 +70,17 @@ const std::map<std::string, std::set<std::string>> kMay = {
      {"base", "metrics", "protocol", "session", "store", "front", "gateway/io", "gateway/runtime",
       "gateway/admin", "gateway/link", "gateway/edge", "gateway/registry", "gateway/engine",
       "gateway/config", "gateway/node"}},
-    {"gateway/ctl", {"base", "gateway/runtime", "gateway/admin", "gateway/config"}},
+    {"gateway/ctl", {"base", "gateway/admin", "gateway/config"}},
     {"gateway", {"base", "session", "sim", "gateway"}},  // main.cc
 };
 
 // The folder of a file or of an entry of the table.
 std::string folder_of(const std::string& path) {
   std::string folder = path;
-  while (!kMay.contains(folder)) folder = folder.substr(0, folder.rfind('/'));
+  while (!folder.empty() && !kMay.contains(folder)) {
+    const std::size_t slash = folder.rfind('/');
+    folder.resize(slash == std::string::npos ? 0 : slash);
+  }
   return folder;
 }
 

@@ -9,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/runtime/child_process.h"
 
@@ -61,7 +62,7 @@ CrashReport::CrashReport(const Words& words, const std::atomic<std::uint64_t>& p
   g_tell = std::move(tell);
   for (const int f : kFaults) signal(f, on_fault);
   // Want of memory is no proof against the device that the engine happened to work for.
-  std::set_new_handler([] { std::_Exit(runtime::kExitOutOfMemory); });
+  std::set_new_handler([] { std::_Exit(base::kExitOutOfMemory); });
   clockid_t clock = CLOCK_THREAD_CPUTIME_ID;
   pthread_getcpuclockid(pthread_self(), &clock);
   watchdog_ = std::thread([this, clock] { watch(clock); });

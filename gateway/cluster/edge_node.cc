@@ -10,10 +10,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
 #include <filesystem>
-#include <random>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random_id.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/cluster/edge_upgrade.h"
 #include "gateway/cluster/engine_finder.h"
@@ -207,8 +207,7 @@ class EdgeNode {
 
   void make_sets() {
     sets_.resize(edges_.count());
-    std::random_device random;
-    const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
+    const std::uint64_t id = base::random_id();
     const std::string name = config_.cluster.name.empty() ? host_name() : config_.cluster.name;
     edges_.each([this, id, name](std::uint32_t i, asio::io_context& io, edge::EdgeShard& edge) {
       for (std::uint32_t p = 0; p < partitions(); ++p) {

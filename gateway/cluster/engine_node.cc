@@ -7,10 +7,10 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
-#include <random>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random_id.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/cluster/bridges.h"
 #include "gateway/cluster/crash_report.h"
@@ -44,11 +44,6 @@ CrashReport::Stuck stuck_of(const Config& config) {
   CrashReport::Stuck s;
   s.late_ms = config.heartbeat_ms * config.cluster.heartbeats_missed * 2 / 5;
   return s;
-}
-
-std::uint64_t random_id() {
-  std::random_device d;
-  return (static_cast<std::uint64_t>(d()) << 32) | d();
 }
 
 // The engine process: what all its partitions share.
@@ -89,7 +84,7 @@ class EngineNode {
         }
       });
     }
-    process_.id = random_id();
+    process_.id = base::random_id();
     process_.started_ms = static_cast<std::uint64_t>(base::now().ms);
     process_.held = [this] { return held(); };
     process_.beat_all = [this] {

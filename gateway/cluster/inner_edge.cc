@@ -1,8 +1,8 @@
 #include "gateway/cluster/inner_edge.h"
 
 #include <algorithm>
-#include <random>
 
+#include "base/random_id.h"
 #include "gateway/cluster/link_policy.h"
 
 namespace berth::gateway::cluster {
@@ -17,11 +17,6 @@ edge::EdgeOptions inner_options(const Config& config) {
   return o;
 }
 
-std::uint64_t random_id() {
-  std::random_device d;
-  return (static_cast<std::uint64_t>(d()) << 32) | d();
-}
-
 }  // namespace
 
 InnerEdge::InnerEdge(boost::asio::io_context& io, const Config& config, const link::TlsContext* tls)
@@ -30,7 +25,7 @@ InnerEdge::InnerEdge(boost::asio::io_context& io, const Config& config, const li
               [this](const EngineFinder::Endpoints& found) {
                 for (const auto& set : sets_) set->use_endpoints(found);
               }) {
-  const std::uint64_t id = random_id();
+  const std::uint64_t id = base::random_id();
   for (std::uint32_t p = 0; p < config.cluster.partitions; ++p) {
     sets_.push_back(std::make_unique<EngineSet>(
         io, shard_,

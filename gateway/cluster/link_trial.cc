@@ -4,11 +4,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
-#include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "base/random_id.h"
 #include "gateway/cluster/engine_finder.h"
 #include "gateway/cluster/engine_set.h"
 #include "gateway/cluster/link_policy.h"
@@ -63,8 +63,7 @@ class LinkTrial {
   }
 
   static EngineSetOptions options(const Config& config, const link::TlsContext* tls) {
-    std::random_device random;
-    const std::uint64_t id = (static_cast<std::uint64_t>(random()) << 32) | random();
+    const std::uint64_t id = base::random_id();
     return {.edge_id = id,
             .generation = 0,
             .name = "trial/" + std::to_string(id % 10'000),

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <random>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
+#include "base/random_id.h"
 #include "gateway/cluster/store_trouble.h"
 #include "gateway/engine/faults.h"
 #include "gateway/node/engine_setup.h"
@@ -29,12 +30,6 @@ constexpr std::int64_t kOthersWait = 200 * kMs;      // when one has: for those 
 constexpr std::int64_t kStoreStuck = 3000 * kMs;     // of a leaving engine's store without a write
 constexpr std::int64_t kAcceptedWait = 500 * kMs;    // a leaving engine waits for edges to catch up
 constexpr std::size_t kMissingTextMax = 500;
-constexpr int kExitConfig = 78;
-
-std::uint64_t random_id() {
-  std::random_device d;
-  return (static_cast<std::uint64_t>(d()) << 32) | d();
-}
 
 Config of_partition(Config config, std::uint32_t partition) {
   if (config.cluster.partitions > 1) config.redis_partition = "p" + std::to_string(partition) + ":";
@@ -69,7 +64,7 @@ PartitionServer::PartitionServer(asio::io_context& io, const Config& config,
       partition_(partition),
       process_(process),
       events_(std::move(events)),
-      engine_id_(random_id()),
+      engine_id_(base::random_id()),
       wait_(io_),
       poison_(poison),
       progress_(progress),
@@ -128,7 +123,7 @@ void PartitionServer::watch_store() {
 void PartitionServer::on_view(const LeaseWatch::View& v) {
   if (!v.wrong.empty()) {
     BERTH_LOG(err, "not our store partition={} why=\"{}\"", partition_, v.wrong);
-    return events_.failed(kExitConfig);
+    return events_.failed(base::kExitConfig);
   }
   store_seen_ = true;
   store_ok_ = v.reachable;

@@ -9,11 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/exit_codes.h"
 #include "gateway/admin/guard.h"
 #include "gateway/admin/http_client.h"
 #include "gateway/admin/token_file.h"
 #include "gateway/config/config.h"
-#include "gateway/node/process.h"
 
 namespace berth::gateway {
 
@@ -81,7 +81,7 @@ int answered(F f) {
     throw;
   } catch (const std::runtime_error& e) {
     std::fprintf(stderr, "berth ctl: %s\n", e.what());
-    return kExitUnavailable;
+    return base::kExitUnavailable;
   }
 }
 

@@ -9,13 +9,13 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/secret_files.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/runtime/degraded.h"
-#include "gateway/runtime/exit_codes.h"
 #include "metrics/exposition.h"
 #include "metrics/link_names.h"
 #include "metrics/names.h"
@@ -47,10 +47,10 @@ int run_process(const Config& config, const std::string& role, const std::functi
     throw;
   } catch (const session::StoreForbidden& e) {
     BERTH_LOG(err, "cannot start error=\"{}\"", e.what());
-    code = kExitForbidden;
+    code = base::kExitForbidden;
   } catch (const std::exception& e) {
     BERTH_LOG(err, "cannot start error=\"{}\"", e.what());
-    code = kExitUnavailable;
+    code = base::kExitUnavailable;
   }
   BERTH_LOG(info, "stopped code={}", code);
   if (!base::stop_log()) std::_Exit(code);  // whoever reads the log does not

@@ -23,15 +23,14 @@
 
 namespace berth::gateway {
 
-inline constexpr int kExitUnavailable = 69;  // a port or the store is held by somebody
-
 // One that is in the log already, in the format that the log has.
 struct LoggedConfigError : ConfigError {
   using ConfigError::ConfigError;
 };
 
-// Runs `f` with logging as `role`; returns its exit code, kExitUnavailable for what it throws.
-// ConfigError passes through; with log.format ecs it is logged and passes as LoggedConfigError.
+// Runs `f` with logging as `role`; returns its exit code, base::kExitUnavailable for what it
+// throws. ConfigError passes through; with log.format ecs it is logged and passes as
+// LoggedConfigError.
 int run_process(const Config& config, const std::string& role, const std::function<int()>& f);
 
 // Where devices come in: those listeners that are configured.

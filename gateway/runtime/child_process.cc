@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/exit_codes.h"
+
 extern char** environ;
 
 namespace berth::gateway::runtime {
@@ -239,7 +241,7 @@ void adopt_child_limits(std::uint32_t memory_mb) {
     std::fputs("500", f);
     std::fclose(f);
   }
-  std::set_new_handler([] { std::_Exit(kExitOutOfMemory); });
+  std::set_new_handler([] { std::_Exit(base::kExitOutOfMemory); });
   if (memory_mb != 0) {
     const rlim_t bytes = static_cast<rlim_t>(memory_mb) << 20;
     const rlimit limit{bytes, bytes};

@@ -15,9 +15,6 @@ namespace berth::gateway::runtime {
 
 inline constexpr int kPoisonFd = 3;
 inline constexpr int kFirstLinkFd = 4;
-// Exit code of an engine that can't begin now and may be able to later: no room on the store's
-// disk.
-inline constexpr int kExitTryAgain = 75;
 // In a child's environment: "1" for the first of a gateway, which must not serve with bad files.
 inline constexpr const char* kFirstVariable = "BERTH_SUPERVISOR_FIRST";
 
@@ -71,9 +68,6 @@ int logins_given();           // in the child: the memory of log-ins; -1: none
 // How a child ended, of waitpid(): "exit 69", "SIGKILL".
 std::string text_of_status(int status);
 
-// With this code an engine ends whose memory is used up: proof of nothing against the device that
-// it happened to work for.
-inline constexpr int kExitOutOfMemory = 71;
 // Processes that the kernel has killed for want of memory since it was started, of the whole host;
 // 0: the kernel does not say.
 std::uint64_t oom_kills();

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/link/link_set.h"
 #include "gateway/node/engine_build.h"
@@ -17,14 +18,12 @@
 #include "gateway/node/sample_sender.h"
 #include "gateway/node/usage.h"
 #include "gateway/runtime/child_process.h"
-#include "gateway/runtime/exit_codes.h"
 #include "store/store_access.h"
 
 namespace berth::gateway {
 
 namespace {
 
-constexpr int kExitConfig = 78;
 // An end does not wait longer for a store that takes no writes: what waits for it was not
 // acknowledged, and edges and devices say it again.
 constexpr auto kStoreStuck = std::chrono::seconds(3);
@@ -97,17 +96,17 @@ class EngineProcess {
            .edge = links_,
            .registry = registry_ ? &registry_->registry() : nullptr,
            .logins = logins_,
-           .store_lost = [this] { fail(kExitUnavailable, "another gateway has the store"); },
+           .store_lost = [this] { fail(base::kExitUnavailable, "another gateway has the store"); },
            .condition = &condition_},
           claim, probe_);
     } catch (const ConfigError& e) {
-      return fail(kExitConfig, e.what());
+      return fail(base::kExitConfig, e.what());
     } catch (const session::StoreForbidden& e) {
-      return fail(kExitForbidden, e.what());
+      return fail(base::kExitForbidden, e.what());
     } catch (const session::StoreFull& e) {
-      return fail(runtime::kExitTryAgain, e.what());
+      return fail(base::kExitTryAgain, e.what());
     } catch (const std::exception& e) {
-      return fail(kExitUnavailable, e.what());
+      return fail(base::kExitUnavailable, e.what());
     }
     engine_->start_timers();
     engine_->use_poison_word(poison_.word());

@@ -1,9 +1,9 @@
 #include "gateway/single/in_process_engine.h"
 
-#include <random>
 #include <utility>
 #include <vector>
 
+#include "base/random_id.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/process.h"
@@ -15,8 +15,7 @@ namespace berth::gateway {
 namespace {
 
 std::vector<std::uint64_t> random_ids(std::uint32_t count) {
-  std::random_device d;
-  const std::uint64_t first = (static_cast<std::uint64_t>(d()) << 32) | d();
+  const std::uint64_t first = base::random_id();
   std::vector<std::uint64_t> ids;
   for (std::uint32_t i = 0; i < count; ++i) ids.push_back(first + i);
   return ids;

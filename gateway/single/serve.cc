@@ -13,6 +13,7 @@
 #include <cstdio>
 
 #include "base/clock.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/link/ask.h"
@@ -135,7 +136,7 @@ class Gateway {
     InProcessEngine::Events events{.ready = [this] { open_for_devices(); },
                                    .store_lost =
                                        [this] {
-                                         exit_code_ = kExitUnavailable;
+                                         exit_code_ = base::kExitUnavailable;
                                          io_.stop();
                                        }};
     try {

@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <random>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/exit_codes.h"
 #include "base/log.h"
-#include "gateway/runtime/exit_codes.h"
+#include "base/random_id.h"
 #include "gateway/single/invocation.h"
 
 namespace berth::gateway::runtime {
@@ -25,16 +25,11 @@ constexpr auto kProofLook = std::chrono::milliseconds(20);
 constexpr int kProofLooks = 250;                   // 5 s
 constexpr std::int64_t kStartMax = 120'000 * kMs;  // opening a store and restoring it
 constexpr std::int64_t kQuickDeath = 500 * kMs;
-constexpr int kWaitMax_ms = 8000;  // for what an engine lacks (kExitTryAgain)
+constexpr int kWaitMax_ms = 8000;  // for what an engine lacks (base::kExitTryAgain)
 constexpr std::size_t kWorkMax = 1000;
 constexpr int kDeathsToSkip = 2;
 constexpr int kReapMax_ms = 2000;  // of a child that was sent SIGKILL
 constexpr auto kStartAgain = std::chrono::milliseconds(1000);
-
-std::uint64_t random_id() {
-  std::random_device d;
-  return (static_cast<std::uint64_t>(d()) << 32) | d();
-}
 
 bool is_fault(int status) {
   if (!WIFSIGNALED(status)) return WIFEXITED(status) && WEXITSTATUS(status) != 0;
@@ -47,7 +42,7 @@ bool is_fault(int status) {
 bool waits_for_something(int status, bool has_predecessor) {
   if (!WIFEXITED(status)) return false;
   const int code = WEXITSTATUS(status);
-  return code == kExitTryAgain || (code == kExitForbidden && has_predecessor);
+  return code == base::kExitTryAgain || (code == base::kExitForbidden && has_predecessor);
 }
 
 struct Proof {
@@ -78,7 +73,7 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, EdgeSh
       probe_(edges.first_probe()),
       events_(std::move(events)),
       path_(engine_path()),
-      edge_id_(random_id()),
+      edge_id_(base::random_id()),
       child_signal_(io, SIGCHLD),
       watch_(io),
       backoff_(io),
@@ -247,7 +242,7 @@ void Supervisor::on_active_death(int status) {
 // it worked for somebody; SIGKILL from outside proves nothing, nor does want of memory.
 edge::EngineEnd Supervisor::judge(int status) {
   ++probe_.engine_deaths;
-  const bool no_memory = WIFEXITED(status) && WEXITSTATUS(status) == kExitOutOfMemory;
+  const bool no_memory = WIFEXITED(status) && WEXITSTATUS(status) == base::kExitOutOfMemory;
   const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   const bool kernel = killed && killed_ == Killed::no && oom_kills() > active_->oom_kills;
   BERTH_LOG(warn, "engine died pid={} by=\"{}\"{}", active_->child.pid, text_of_status(status),
