@@ -27,6 +27,7 @@
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
+#include "gateway/node/signals.h"
 #include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
 
@@ -66,14 +67,13 @@ class EdgeNode {
       : config_(config),
         edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
-        signals_(io_, SIGTERM, SIGINT),
+        signals_(io_, {.end = [this] { drain(); }, .reload = [this] { reload_tls(); }}),
         drain_limit_(io_),
         drain_look_(io_),
         successors_(io_),
         finder_(io_, config.cluster.engines, config.cluster.resolve_ms,
                 loopback_only(config.cluster),
                 [this](const EngineFinder::Endpoints& e) { use_endpoints(e); }) {
-    signals_.add(SIGHUP);
     if (!config.cluster.tls.enabled()) return;
     tls_ = std::make_unique<link::TlsContext>(link_tls(config));
     tls_files_ =
@@ -88,7 +88,7 @@ class EdgeNode {
     listen_admin(http_, config_, admin_);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
               admin_.host, admin_.port);
-    wait_signal();
+    signals_.wait();
     make_sets();
     finder_.start();
     wait_successor();  // before it says that it is ready: then it can be replaced
@@ -257,17 +257,9 @@ class EdgeNode {
               admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
   }
 
-  void wait_signal() {
-    signals_.async_wait([this](boost::system::error_code ec, int number) {
-      if (ec) return;
-      if (number != SIGHUP) {
-        drain();
-      } else {
-        listeners_.reload_tls();
-        if (tls_) tls_->reload();
-      }
-      wait_signal();
-    });
+  void reload_tls() {
+    listeners_.reload_tls();
+    if (tls_) tls_->reload();
   }
 
   // No new connections; those that are end at a pace that others can admit, wills held back by the
@@ -496,7 +488,7 @@ class EdgeNode {
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread
   admin::HttpServer http_;
-  asio::signal_set signals_;
+  Signals signals_;
   asio::steady_timer drain_limit_;
   asio::steady_timer drain_look_;
   asio::local::stream_protocol::acceptor successors_;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
 
@@ -26,6 +25,7 @@
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/node/registry_service.h"
+#include "gateway/node/signals.h"
 #include "gateway/node/usage_series.h"
 #include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
@@ -55,7 +55,11 @@ class EngineNode {
                                           : nullptr),
         files_(io_, engine_files(config), [this] { look_at_files(); }),
         http_(io_),
-        signals_(io_, SIGTERM, SIGINT),
+        signals_(io_, {.end = [this] { leave(); },
+                       .reload =
+                           [this] {
+                             if (tls_) tls_->reload();
+                           }}),
         beat_(io_),
         poison_(config.cluster.partitions),
         newcomers_(
@@ -67,7 +71,6 @@ class EngineNode {
         crash_report_(
             poison_, progress_, stuck_of(config),
             [this](std::size_t p, std::uint64_t word) { partitions_[p]->last_words(word); }) {
-    signals_.add(SIGHUP);
     if (tls_) {
       tls_files_ =
           std::make_unique<runtime::FileWatch>(io_, tls_->files(), [this] { tls_->reload(); });
@@ -105,7 +108,7 @@ class EngineNode {
     if (registry_) registry_->serve(http_);
     Endpoint admin;
     listen_admin(http_, config_, admin);
-    wait_signal();
+    signals_.wait();
     if (config_.cluster.partitions > 1)
       inner_ = std::make_unique<InnerEdge>(io_, config_, tls_.get());
     bridges_.resize(config_.cluster.partitions);
@@ -234,18 +237,6 @@ class EngineNode {
   }
 
   // -- the end
-
-  void wait_signal() {
-    signals_.async_wait([this](boost::system::error_code ec, int number) {
-      if (ec) return;
-      if (number != SIGHUP) {
-        leave();
-      } else if (tls_) {
-        tls_->reload();
-      }
-      wait_signal();
-    });
-  }
 
   // What serves is given away one partition after another: a move costs the engine that takes it
   // and its edges CPU, and each device waits for its own partition only. Asked again, or without
@@ -445,7 +436,7 @@ class EngineNode {
   std::unique_ptr<runtime::FileWatch> tls_files_;
   runtime::FileWatch files_;  // of access rules and passwords
   admin::HttpServer http_;
-  asio::signal_set signals_;
+  Signals signals_;
   asio::steady_timer beat_;
   CrashReport::Words poison_;
   std::atomic<std::uint64_t> progress_{0};

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
@@ -26,6 +25,7 @@
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/registry_service.h"
 #include "gateway/node/sample_sender.h"
+#include "gateway/node/signals.h"
 #include "gateway/node/usage.h"
 #include "gateway/node/usage_series.h"
 #include "gateway/single/in_process_engine.h"
@@ -101,11 +101,10 @@ class Gateway {
       : config_(config),
         edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
-        signals_(io_, SIGTERM, SIGINT),
+        signals_(io_,
+                 {.end = [this] { shut_down(); }, .reload = [this] { listeners_.reload_tls(); }}),
         drain_limit_(io_),
-        again_(io_) {
-    signals_.add(SIGHUP);
-  }
+        again_(io_) {}
 
   int run() {
     registry_ = RegistryService::make(io_, config_, true);
@@ -113,7 +112,7 @@ class Gateway {
     routes();
     if (registry_) registry_->serve(http_);
     listen_admin(http_, config_, admin_);
-    wait_signal();
+    signals_.wait();
     if (config_.single_process) {
       start_in_process();
       if (registry_) {
@@ -179,18 +178,6 @@ class Gateway {
     BERTH_LOG(info, "ready {} admin={}:{} shape={} shards={} durability={}", listeners_.text(),
               admin_.host, admin_.port, config_.single_process ? "single-process" : "supervised",
               edges_.count(), config_.sync ? "disk" : "process");
-  }
-
-  void wait_signal() {
-    signals_.async_wait([this](boost::system::error_code ec, int number) {
-      if (ec) return;
-      if (number != SIGHUP) {
-        shut_down();
-      } else {
-        listeners_.reload_tls();
-      }
-      wait_signal();
-    });
   }
 
   // SIGTERM: no new connections, DISCONNECT 0x8B, wills held, everything durable, then the end.
@@ -438,7 +425,7 @@ class Gateway {
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<runtime::Supervisor> supervisor_;
   admin::HttpServer http_;
-  asio::signal_set signals_;
+  Signals signals_;
   asio::steady_timer drain_limit_;
   asio::steady_timer again_;
   Endpoint admin_;
