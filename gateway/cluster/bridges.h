@@ -18,7 +18,7 @@
 
 namespace berth::gateway::cluster {
 
-class Bridges final : public runtime::Poller::Handler {
+class Bridges final : public io::Poller::Handler {
  public:
   struct Home {
     std::uint32_t partition = 0;
@@ -52,7 +52,7 @@ class Bridges final : public runtime::Poller::Handler {
   edge::EdgeShard& inner_;
   engine::EngineShard& engine_;
   Home home_;
-  runtime::Poller poller_;
+  io::Poller poller_;
   boost::asio::steady_timer again_;
   std::vector<Stream> streams_;
   std::vector<char> scratch_;

@@ -483,7 +483,7 @@ class EdgeNode {
   std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
   std::unique_ptr<runtime::FileWatch> tls_files_;
   DeviceListeners listeners_;
-  runtime::EdgeShards edges_;
+  EdgeShards edges_;
   DeadEngines dead_engines_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread

@@ -13,7 +13,7 @@ constexpr char kAsksForLink = 'P';
 
 class Takeover {
  public:
-  explicit Takeover(runtime::EdgeShards& edges) : edges_(edges), origins_(edges.count()) {}
+  explicit Takeover(EdgeShards& edges) : edges_(edges), origins_(edges.count()) {}
 
   // False: that was all.
   bool take(const HandoverStream::Item& item) {
@@ -53,7 +53,7 @@ class Takeover {
   std::vector<ShardOrigin> origins() { return std::move(origins_); }
 
  private:
-  runtime::EdgeShards& edges_;
+  EdgeShards& edges_;
   std::vector<ShardOrigin> origins_;
   std::uint32_t shard_ = 0;
   std::size_t connections_ = 0;
@@ -86,8 +86,7 @@ std::optional<bool> has_link(const std::string& path) {
 
 }  // namespace
 
-std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
-                                                  runtime::EdgeShards& edges,
+std::optional<std::vector<ShardOrigin>> take_over(const std::string& path, EdgeShards& edges,
                                                   std::uint32_t partitions,
                                                   const std::function<void(bool linked)>& prove) {
   const std::optional<bool> linked = has_link(path);
@@ -131,7 +130,7 @@ void say_wait(HandoverStream& to) {
   to.send('W', {});
 }
 
-void give_all(HandoverStream& to, runtime::EdgeShards& edges,
+void give_all(HandoverStream& to, EdgeShards& edges,
               const std::function<ShardOrigin(std::uint32_t shard)>& origin) {
   for (std::uint32_t i = 0; i < edges.count(); ++i) give_shard(to, edges.shard(i), origin(i));
   to.send('E', {});

@@ -23,8 +23,7 @@ struct ShardOrigin {
 // listens at `path`. `prove` is called before the connections are asked for, and throws if this
 // process can't serve; `linked`: the other has a link to an engine. Throws std::runtime_error when
 // it is refused or not whole.
-std::optional<std::vector<ShardOrigin>> take_over(const std::string& path,
-                                                  runtime::EdgeShards& edges,
+std::optional<std::vector<ShardOrigin>> take_over(const std::string& path, EdgeShards& edges,
                                                   std::uint32_t partitions,
                                                   const std::function<void(bool linked)>& prove);
 
@@ -35,7 +34,7 @@ bool asks_for_the_same(const HandoverStream::Item& asked, std::uint32_t shards,
                        std::uint32_t partitions);
 void say_wait(HandoverStream& to);  // at least every five seconds, until give_all()
 // Returns when the other has said that it has everything. `origin`: of a shard.
-void give_all(HandoverStream& to, runtime::EdgeShards& edges,
+void give_all(HandoverStream& to, EdgeShards& edges,
               const std::function<ShardOrigin(std::uint32_t shard)>& origin);
 
 }  // namespace berth::gateway::cluster

@@ -58,7 +58,7 @@ class EdgeCalls {
 // Owned by the EdgeShard; outlives all rooms.
 struct EdgeContext {
   EdgeContext(boost::asio::io_context& io_context, EdgeOptions o, metrics::EdgeProbe& p,
-              runtime::Poller::Handler& handler, EdgeCalls& c, AddressLimits* l)
+              io::Poller::Handler& handler, EdgeCalls& c, AddressLimits* l)
       : options(std::move(o)),
         probe(p),
         io(io_context),
@@ -73,7 +73,7 @@ struct EdgeContext {
   EdgeOptions options;
   metrics::EdgeProbe& probe;
   boost::asio::io_context& io;
-  runtime::Poller poller;
+  io::Poller poller;
   EdgeCalls& calls;
   AddressLimits* limits;     // of all shards; null: none
   BeforeLogin before_login;  // memory of connections that have not logged in
@@ -127,7 +127,7 @@ class EdgeRoom {
   EdgeOptions& options_;
   metrics::EdgeProbe& probe_;
   boost::asio::io_context& io_;
-  runtime::Poller& poller_;
+  io::Poller& poller_;
   EdgeCalls& calls_;
   AddressLimits* limits_;
   BeforeLogin& before_login_;

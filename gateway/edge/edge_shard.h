@@ -49,7 +49,7 @@ struct EdgeContextHolder {
 };
 
 class EdgeShard final : public link::StepSink,
-                        public runtime::Poller::Handler,
+                        public io::Poller::Handler,
                         private EdgeCalls,
                         private EdgeContextHolder,
                         private EdgeRoom {

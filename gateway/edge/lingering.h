@@ -15,7 +15,7 @@
 
 namespace berth::gateway::edge {
 
-class Lingering final : public runtime::Poller::Handler {
+class Lingering final : public io::Poller::Handler {
  public:
   static constexpr std::size_t kBytesMax = 256 * 1024;
   Lingering(boost::asio::io_context& io, std::size_t most) : poller_(io, *this), most_(most) {}
@@ -38,7 +38,7 @@ class Lingering final : public runtime::Poller::Handler {
   void close(Socket& s);
   void forget_closed();
 
-  runtime::Poller poller_;
+  io::Poller poller_;
   std::size_t most_;
   std::size_t open_ = 0;
   std::uint64_t first_ = 0;  // number of the first in sockets_, which is its tag

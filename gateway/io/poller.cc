@@ -5,7 +5,7 @@
 
 #include "base/assert.h"
 
-namespace berth::gateway::runtime {
+namespace berth::gateway::io {
 namespace {
 constexpr std::size_t kEventsPerTurn = 512;
 constexpr int kBusy = 4;           // so many ready at once: more will be, look again at once
@@ -59,4 +59,4 @@ void Poller::drain() {
   }
 }
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway::io

@@ -12,7 +12,7 @@
 #include <memory>
 #include <vector>
 
-namespace berth::gateway::runtime {
+namespace berth::gateway::io {
 
 class Poller {
  public:
@@ -41,4 +41,4 @@ class Poller {
   std::vector<epoll_event> events_;
 };
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway::io

@@ -16,7 +16,7 @@
 namespace berth::gateway::link {
 
 class EdgeLink final : public EnginePort,
-                       public runtime::Poller::Handler,
+                       public io::Poller::Handler,
                        private protocol::link::EngineTurnVisitor {
  public:
   struct Events {
@@ -76,7 +76,7 @@ class EdgeLink final : public EnginePort,
 
   StepSink& edge_;
   Events events_;
-  runtime::Poller poller_;
+  io::Poller poller_;
   FrameSocket socket_;
   std::size_t turn_at_ = 0;
   std::uint64_t turns_ = 0;           // applied

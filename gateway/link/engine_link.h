@@ -18,7 +18,7 @@
 
 namespace berth::gateway::link {
 
-class EngineLink final : public runtime::Poller::Handler, private protocol::link::EdgeTurnVisitor {
+class EngineLink final : public io::Poller::Handler, private protocol::link::EdgeTurnVisitor {
  public:
   struct Events {
     std::function<void(const protocol::link::Hello&)> hello;  // open the store, then ready()
@@ -126,7 +126,7 @@ class EngineLink final : public runtime::Poller::Handler, private protocol::link
   std::uint32_t number_;
   EnginePort* engine_ = nullptr;
   EnginePort* accepts_ = nullptr;  // the same; hears what is accepted after stop_input() too
-  runtime::Poller poller_;
+  io::Poller poller_;
   FrameSocket socket_;
   std::vector<Conn> conns_;  // by slot
   std::vector<Pending> steps_;

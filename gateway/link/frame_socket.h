@@ -17,7 +17,7 @@ namespace berth::gateway::link {
 
 class FrameSocket {
  public:
-  FrameSocket(runtime::Poller& poller, std::uint64_t tag) : poller_(poller), tag_(tag) {}
+  FrameSocket(io::Poller& poller, std::uint64_t tag) : poller_(poller), tag_(tag) {}
   ~FrameSocket() { close(); }
   FrameSocket(const FrameSocket&) = delete;
   FrameSocket& operator=(const FrameSocket&) = delete;
@@ -50,7 +50,7 @@ class FrameSocket {
   Io receive(char* to, std::size_t room, std::size_t& n);
   Io transmit(std::size_t& n);
   bool fill();  // false: the stream has ended
-  runtime::Poller& poller_;
+  io::Poller& poller_;
   std::uint64_t tag_;
   int fd_ = -1;
   SSL* tls_ = nullptr;

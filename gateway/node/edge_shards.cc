@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "session/cookie_name.h"
 
-namespace berth::gateway::runtime {
+namespace berth::gateway {
 
 namespace {
 
@@ -266,4 +266,4 @@ metrics::EdgeProbe total_of(const std::vector<metrics::EdgeProbe>& probes) {
   return sum;
 }
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway

@@ -19,7 +19,7 @@
 #include "gateway/link/edge_link.h"
 #include "metrics/probe.h"
 
-namespace berth::gateway::runtime {
+namespace berth::gateway {
 
 class EdgeShards {
  public:
@@ -127,4 +127,4 @@ class EdgeShards {
 // longest counts.
 metrics::EdgeProbe total_of(const std::vector<metrics::EdgeProbe>& probes);
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway

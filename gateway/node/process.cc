@@ -57,7 +57,7 @@ int run_process(const Config& config, const std::string& role, const std::functi
   return code;
 }
 
-void DeviceListeners::bind(asio::io_context& io, const Config& config, runtime::EdgeShards& edges) {
+void DeviceListeners::bind(asio::io_context& io, const Config& config, EdgeShards& edges) {
   using edge::Transport;
   if (config.any_device_tls()) {
     watch_ = std::make_unique<runtime::FileWatch>(io, edge::files_of(config.tls),
@@ -305,7 +305,7 @@ struct EdgeView {
 }  // namespace
 
 asio::awaitable<std::optional<metrics::EdgeProbe>> edge_totals(admin::HomeLoop home,
-                                                               runtime::EdgeShards& edges,
+                                                               EdgeShards& edges,
                                                                const bool& draining) {
   using Done = admin::HomeLoop::Done<EdgeView>;
   std::function<void(Done)> start = [&edges, &draining](Done done) {
@@ -315,7 +315,7 @@ asio::awaitable<std::optional<metrics::EdgeProbe>> edge_totals(admin::HomeLoop h
   };
   const std::optional<EdgeView> view = co_await home.ask<EdgeView>(std::move(start));
   if (!view) co_return std::nullopt;
-  metrics::EdgeProbe total = runtime::total_of(view->probes);
+  metrics::EdgeProbe total = total_of(view->probes);
   total.draining = view->draining ? 1 : 0;
   total.drain_remaining = view->draining ? total.connections + total.unauthenticated : 0;
   co_return total;

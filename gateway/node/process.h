@@ -38,7 +38,7 @@ class DeviceListeners {
  public:
   // Before the edge opens for devices, and after it has adopted those of another process. Throws
   // std::runtime_error.
-  void bind(boost::asio::io_context& io, const Config& config, runtime::EdgeShards& edges);
+  void bind(boost::asio::io_context& io, const Config& config, EdgeShards& edges);
   // Certificates, for connections to come. Happens by itself when their files change.
   void reload_tls();
   std::vector<runtime::CertificateExpiry> expiries() const;  // of what is in use
@@ -99,7 +99,7 @@ std::vector<metrics::Sample> host_samples(const Config& config, const admin::Htt
 // The probes of all shards together with what is of the whole process; `draining` is asked at home.
 // Nothing: a shard's loop has not run for ten seconds.
 boost::asio::awaitable<std::optional<metrics::EdgeProbe>> edge_totals(admin::HomeLoop home,
-                                                                      runtime::EdgeShards& edges,
+                                                                      EdgeShards& edges,
                                                                       const bool& draining);
 
 }  // namespace berth::gateway

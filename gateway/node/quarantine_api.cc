@@ -41,7 +41,7 @@ admin::Response list(edge::Quarantine& q, std::int64_t now_s) {
   return json_response({{"quarantine", all}});
 }
 
-admin::Response answer(runtime::EdgeShards& edges, const admin::Request& r) {
+admin::Response answer(EdgeShards& edges, const admin::Request& r) {
   const std::int64_t now_s = base::monotonic_ns() / 1'000'000'000;
   const std::string_view rest = std::string_view(r.path).substr(kPrefix.size());
   if (rest.empty() && r.method == "GET") return list(edges.quarantine(), now_s);
@@ -58,7 +58,7 @@ boost::asio::awaitable<admin::Response> answered(admin::Response r) {
 
 }  // namespace
 
-void serve_quarantine(admin::HttpServer& http, runtime::EdgeShards& edges) {
+void serve_quarantine(admin::HttpServer& http, EdgeShards& edges) {
   http.route_under_at_home(std::string(kPrefix),
                            [&edges](admin::Request r) { return answered(answer(edges, r)); });
 }

@@ -6,6 +6,6 @@
 
 namespace berth::gateway {
 
-void serve_quarantine(admin::HttpServer& http, runtime::EdgeShards& edges);
+void serve_quarantine(admin::HttpServer& http, EdgeShards& edges);
 
 }  // namespace berth::gateway

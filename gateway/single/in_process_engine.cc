@@ -24,7 +24,7 @@ std::vector<std::uint64_t> random_ids(std::uint32_t count) {
 }  // namespace
 
 InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& config,
-                                 runtime::EdgeShards& edges, const registry::Registry* registry,
+                                 EdgeShards& edges, const registry::Registry* registry,
                                  Events events)
     : edges_(edges), registry_(registry), events_(std::move(events)) {
   if (edges.count() == 1) {

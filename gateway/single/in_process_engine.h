@@ -22,7 +22,7 @@ class InProcessEngine {
     std::function<void()> store_lost;  // another gateway has taken the store
   };
   // Throws as make_engine().
-  InProcessEngine(boost::asio::io_context& io, const Config& config, runtime::EdgeShards& edges,
+  InProcessEngine(boost::asio::io_context& io, const Config& config, EdgeShards& edges,
                   const registry::Registry* registry, Events events);
   ~InProcessEngine();
 
@@ -39,7 +39,7 @@ class InProcessEngine {
             link::EdgePort& edge);
   void on_attached_all();
 
-  runtime::EdgeShards& edges_;
+  EdgeShards& edges_;
   const registry::Registry* registry_;
   Events events_;
   metrics::EngineProbe probe_;

@@ -12,7 +12,7 @@
 
 #include "gateway/runtime/child_process.h"
 
-namespace berth::gateway::runtime {
+namespace berth::gateway {
 namespace {
 
 std::string first_argument() {
@@ -34,7 +34,7 @@ std::vector<std::string> places_of(const std::string& name) {
 }
 
 struct Invocation {
-  Invocation() : file(executable_path()) {
+  Invocation() : file(runtime::executable_path()) {
     std::error_code ec;
     for (const std::string& place : places_of(first_argument())) {
       if (!std::filesystem::equivalent(place, "/proc/self/exe", ec)) continue;
@@ -65,4 +65,4 @@ std::string why_no_new_engine() {
   return path + ": " + std::strerror(errno);
 }
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway

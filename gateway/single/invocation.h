@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace berth::gateway::runtime {
+namespace berth::gateway {
 
 // The path by which this process was started (its argv[0], looked for in PATH if it has no slash),
 // absolute, with its symlinks as they are, so that an engine is of what they lead to when it is
@@ -15,4 +15,4 @@ std::string engine_path();
 // replaces a dead one and wrong for an upgrade.
 std::string why_no_new_engine();
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway

@@ -151,14 +151,14 @@ class Gateway {
   }
 
   void start_supervised() {
-    supervisor_ = std::make_unique<runtime::Supervisor>(
+    supervisor_ = std::make_unique<Supervisor>(
         io_, config_, edges_,
-        runtime::Supervisor::Events{.first_ready = [this] { open_for_devices(); },
-                                    .failed =
-                                        [this](int code) {
-                                          exit_code_ = code;
-                                          io_.stop();
-                                        }});
+        Supervisor::Events{.first_ready = [this] { open_for_devices(); },
+                           .failed =
+                               [this](int code) {
+                                 exit_code_ = code;
+                                 io_.stop();
+                               }});
     supervisor_->start();
     if (registry_)
       registry_->on_written([this](std::function<void()> done) { tell_engine(std::move(done)); });
@@ -232,7 +232,7 @@ class Gateway {
   using Figures = SampleSender::Figures;
   asio::awaitable<Figures> engine_figures() {
     if (config_.single_process) co_return co_await figures_here();
-    using Payload = runtime::Supervisor::Payload;
+    using Payload = Supervisor::Payload;
     std::function<void(admin::HomeLoop::Done<Payload>)> start =
         [this](admin::HomeLoop::Done<Payload> done) {
           if (!supervisor_) return done(nullptr);
@@ -260,7 +260,7 @@ class Gateway {
 
   struct State {
     std::vector<std::string> not_ready;
-    std::vector<runtime::Supervisor::EngineStatus> engines;
+    std::vector<Supervisor::EngineStatus> engines;
     bool started = false;
     bool draining = false;
   };
@@ -378,7 +378,7 @@ class Gateway {
     co_await engine_figures();
     co_return text_response(200, "engine replaced, gap " + std::to_string(r->gap_ms) +
                                      " ms\nbefore: " + before + "\nnow:    " + engine_build_ +
-                                     "\nfrom:   " + runtime::engine_path() + "\n");
+                                     "\nfrom:   " + engine_path() + "\n");
   }
 
   asio::awaitable<admin::Response> ready_page() {
@@ -420,10 +420,10 @@ class Gateway {
   const Config& config_;
   asio::io_context io_{1};
   DeviceListeners listeners_;
-  runtime::EdgeShards edges_;
+  EdgeShards edges_;
   std::unique_ptr<RegistryService> registry_;
   std::unique_ptr<InProcessEngine> engine_;
-  std::unique_ptr<runtime::Supervisor> supervisor_;
+  std::unique_ptr<Supervisor> supervisor_;
   admin::HttpServer http_;
   Signals signals_;
   asio::steady_timer drain_limit_;

@@ -15,8 +15,9 @@
 #include "base/random_id.h"
 #include "gateway/single/invocation.h"
 
-namespace berth::gateway::runtime {
+namespace berth::gateway {
 
+using namespace runtime;  // child processes
 using protocol::link::ForwardedWork;
 
 namespace {
@@ -408,4 +409,4 @@ std::vector<Supervisor::EngineStatus> Supervisor::status() const {
   return out;
 }
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway

@@ -23,7 +23,7 @@
 #include "gateway/runtime/absence.h"
 #include "gateway/runtime/child_process.h"
 
-namespace berth::gateway::runtime {
+namespace berth::gateway {
 
 class Supervisor {
  public:
@@ -59,8 +59,9 @@ class Supervisor {
 
  private:
   struct Engine {
-    Child child;
-    std::shared_ptr<PoisonPage> poison;  // edge shards read its word until they hear of the death
+    runtime::Child child;
+    std::shared_ptr<runtime::PoisonPage>
+        poison;  // edge shards read its word until they hear of the death
     bool hello_sent = false;
     bool stopping = false;        // we have asked it to end
     std::uint64_t oom_kills = 0;  // of the host, when it was started
@@ -88,7 +89,7 @@ class Supervisor {
   boost::asio::io_context& io_;
   const Config& config_;
   EdgeShards& edges_;
-  SharedMemory logins_{"berth-logins"};  // of all its engines, one after another
+  runtime::SharedMemory logins_{"berth-logins"};  // of all its engines, one after another
   metrics::EdgeProbe& probe_;
   Events events_;
   std::string standby_end_;  // of the standby that ended last
@@ -109,7 +110,7 @@ class Supervisor {
   std::int64_t last_heartbeat_ns_ = 0;
   std::int64_t last_watch_ns_ = 0;
   std::int64_t silent_since_ns_ = 0;  // of the one that was killed for its silence; 0: none
-  Absence absence_;
+  runtime::Absence absence_;
   enum class Killed : std::uint8_t { no, running, stopped };
   Killed killed_ = Killed::no;  // by our watchdog: in a loop of its own, or stopped from outside
   std::map<std::uint64_t, int> deaths_of_work_;  // by ForwardedWork: wills
@@ -119,4 +120,4 @@ class Supervisor {
   int waits_ = 0;  // in a row, for what an engine lacks
 };
 
-}  // namespace berth::gateway::runtime
+}  // namespace berth::gateway
