@@ -60,7 +60,7 @@ inline std::optional<EntryView> decode_entry(std::string_view in) {
   e.released = (flags & 8) != 0;
   e.mark = flags >> 4;
   e.cumulative = r.varint();
-  if (e.released) return r.ok() ? std::optional(e) : std::nullopt;
+  if (e.released) return r.ok() && e.message.qos == 2 ? std::optional(e) : std::nullopt;
   const std::uint64_t expires = r.varint();
   if (expires != 0) e.message.expires_at = {static_cast<std::int64_t>(expires)};
   const std::uint64_t n = r.varint();
