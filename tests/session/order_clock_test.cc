@@ -1,5 +1,7 @@
 // Order (MQTT 4.6) where a message waits for a commit and its receiver comes, or changes,
 // meanwhile.
+#include "session/order_clock.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -114,6 +116,16 @@ TEST(Order, AStoredSessionWhoseEdgeComesBackBeforeTheCommit) {
   w.hold_commits(false);
   w.feed(p, publish("t", "4", 1, 4));
   EXPECT_EQ(payloads_of(w, s), (std::vector<std::string>{"1", "2", "3", "4"}));
+}
+
+TEST(OrderClock, EachMomentIsAfterAllBefore) {
+  session::OrderClock clock;
+  const std::uint64_t before = clock.now();
+  const std::uint64_t change = clock.next();
+  EXPECT_GT(change, before);
+  EXPECT_EQ(clock.now(), change) << "looking at it does not make it go on";
+  EXPECT_EQ(clock.now(), change);
+  EXPECT_GT(clock.next(), change);
 }
 
 }  // namespace
