@@ -37,7 +37,7 @@ class MessageFlag : public spdlog::custom_flag_formatter {
   }
 };
 
-// "gateway/edge/edge_accept.cc" -> "edge"; a part's name is one.
+// "gateway/edge/acceptor.cc" -> "edge"; a part's name is one.
 std::string_view part_of(std::string_view file) {
   const std::size_t end = file.rfind('/');
   if (end == std::string_view::npos) return file;

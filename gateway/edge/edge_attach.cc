@@ -23,7 +23,7 @@ void EdgeShard::attach(Connection& c) {
   a.peer = c.peer;
   a.peer_port = c.peer_port;
   if (c.tls != nullptr && !c.connected) {
-    a.certificate = name_of_peer(c.tls, certificate_name_);
+    a.certificate = name_of_peer(c.tls, acceptor_.certificate_name());
     if (!a.certificate.empty()) a.authorities = authorities_of_peer(c.tls);
   }
   if (c.cookie) a.cookie = *c.cookie;

@@ -24,10 +24,7 @@ void EdgeShard::drain(std::uint32_t per_second, Elsewhere elsewhere) {
 }
 
 void EdgeShard::drain_tls(std::uint32_t per_second) {
-  for (std::size_t i = 0; i < listeners_.size(); ++i) {
-    listeners_[i].waits = edge::has_tls(listeners_[i].transport);
-    listen_to(i);
-  }
+  acceptor_.pause_tls();
   drain_.begin(Drain::Which::tls, per_second, {});  // they may come back at once
 }
 
@@ -40,8 +37,7 @@ void EdgeShard::end_tls() {
 
 void EdgeShard::keep_tls() {
   drain_.cancel();
-  for (Listener& l : listeners_) l.waits = false;
-  resume_accepting();
+  acceptor_.keep_tls();
 }
 
 }  // namespace berth::gateway::edge

@@ -129,7 +129,7 @@ std::string EdgeShard::hand_over(const Give& give) {
   for (std::size_t slot = 0; slot < slab_.size(); ++slot) put_varint(rest, slab_[slot].generation);
   put_varint(rest, 0);  // of client ids, as an older release has them
   put_bytes(rest, quarantine_ != nullptr ? quarantine_->save(now_s_) : std::string());
-  put_varint(rest, admission_.learned_per_s());
+  put_varint(rest, acceptor_.admission().learned_per_s());
   return rest;
 }
 
@@ -233,7 +233,7 @@ bool EdgeShard::adopt_rest(std::string_view rest) {
   }
   const std::string_view quarantine = r.done() ? std::string_view() : r.bytes();
   if (!quarantine.empty() && quarantine_ != nullptr) quarantine_->restore(quarantine, now_s_);
-  if (!r.done()) admission_.begin_with(static_cast<std::uint32_t>(r.varint()));
+  if (!r.done()) acceptor_.admission().begin_with(static_cast<std::uint32_t>(r.varint()));
   slab_.find_free();
   for (std::uint32_t p = 0; p < engines_.size(); ++p) engine_gone(p);  // none yet: input is kept
   return r.ok();

@@ -36,10 +36,8 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
     : EdgeContextHolder{{io, std::move(options), probe, *this, *this, limits}},
       EdgeRoom(cx_),
       tick_(io),
-      accept_later_(io),
       probation_timer_(io),
-      scratch_(kScratch),
-      admission_(options_.accept_per_s) {
+      scratch_(kScratch) {
   now_s_ = last_tick_s_ = seconds();
   probe_.connections_limit = options_.max_connections;
 }
@@ -68,7 +66,7 @@ void EdgeShard::stop() {
 }
 
 void EdgeShard::on_event(std::uint64_t tag, std::uint32_t events) {
-  if (tag > kListenerTag) return accept_some(UINT64_MAX - tag);
+  if (tag > Acceptor::kListenerTag) return acceptor_.accept_some(UINT64_MAX - tag);
   Connection* c = slab_.find(base::ConnId::from_packed(tag));
   if (c == nullptr || c->fd < 0) return;
   if ((events & EPOLLOUT) != 0) output_.write_out(*c);
@@ -179,7 +177,7 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   if (!c->connected && settings.connected) input_.log_in(*c);
   c->connected = settings.connected;
   counts_.set_waiting(*c, false);
-  admission_.answered();
+  acceptor_.admission().answered();
   // 1.5 times (MQTT 3.1.2-22), or 2.5 times (docs/park-protocol.md).
   const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
   const std::uint32_t limit =
@@ -204,11 +202,11 @@ void EdgeShard::on_tick() {
   now_s_ = last_tick_s_;
   base::log_tick(base::monotonic_ns() / 1'000'000);
   sockets_.tick();
-  if (!accepting_) resume_accepting();
+  acceptor_.tick();
   if (now_s_ - before < kStall_s) {  // else: read first, then judge
     input_.watch_packets();
     sweep(now_s_);
-    review_certificates();
+    certificates_.tick();
   }
   input_.serve_line();
   input_.go_on_reading();
@@ -259,7 +257,7 @@ void EdgeShard::refresh_gauges() {
   probe_.open_parks = counts_.by_transport[index_of(Transport::parks)];
   probe_.input_bytes = input_.bytes() + before_login_.bytes();
   probe_.engine_up = engines_.all_serving() ? 1 : 0;
-  probe_.admission_rate = admission_.rate_per_s();
+  probe_.admission_rate = acceptor_.admission().rate_per_s();
   probe_.quarantined_now =
       quarantine_ != nullptr && quarantine_->any() ? quarantine_->size(now_s_) : 0;
   std::uint64_t unsent = 0;

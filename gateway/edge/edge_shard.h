@@ -20,9 +20,10 @@
 
 #include "base/log.h"
 #include "base/wall_clock.h"
+#include "gateway/edge/acceptor.h"
 #include "gateway/edge/address_limits.h"
-#include "gateway/edge/admission.h"
 #include "gateway/edge/arrivals.h"
+#include "gateway/edge/certificate_review.h"
 #include "gateway/edge/device_sockets.h"
 #include "gateway/edge/drain.h"
 #include "gateway/edge/edge_context.h"
@@ -69,11 +70,13 @@ class EdgeShard final : public link::StepSink,
   // By which deadlines pass, in the place of the machine's.
   void use_clock(base::WallClock clock) { output_.use_clock(std::move(clock)); }
   // Takes over a listening socket (non-blocking).
-  void listen(int fd, Transport transport, const ListenerOptions& options);
+  void listen(int fd, Transport transport, const ListenerOptions& options) {
+    acceptor_.listen(fd, transport, options);
+  }
   void start();
   // A stream of this process's own, for an engine of that partition. Owns the descriptor.
-  void admit_local(int fd, std::uint32_t partition);
-  void stop_accepting();
+  void admit_local(int fd, std::uint32_t partition) { acceptor_.admit_local(fd, partition); }
+  void stop_accepting() { acceptor_.stop_accepting(); }
   void stop();  // closes every socket at once
   // Ends all connections, `per_second` of them or fewer where other edges let in fewer
   // (Setting::others_admit_per_s), with DISCONNECT (3.14) or GOAWAY: 0x9C and where to go, or 0x8B
@@ -83,13 +86,14 @@ class EdgeShard final : public link::StepSink,
   // And released by the engine; what was said last has been taken, or a second has passed.
   bool drained() const { return slab_.is_empty() && sockets_.all_taken(); }
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
-  std::uint32_t admits_per_s() const;  // devices of other edges that could come here now
+  // Devices of other edges that could come here now.
+  std::uint32_t admits_per_s() const { return acceptor_.admits_per_s(); }
 
   // -- to another process on this host (edge_handover.cc; ADR 9). While the shard's loop stands
   // still. `give`: a record and the socket, -1 for a connection that has ended; nothing is closed.
   using Give = std::function<void(std::string_view record, int fd)>;
   std::string hand_over(const Give& give);  // what is not of a single connection
-  int listener(Transport t) const;          // -1: none
+  int listener(Transport t) const { return acceptor_.listener(t); }  // -1: none
   // What can't be handed over goes first: connections with TLS end, `per_second` of them, new ones
   // wait in their listening socket. keep_tls(): not after all.
   void drain_tls(std::uint32_t per_second);
@@ -155,13 +159,6 @@ class EdgeShard final : public link::StepSink,
   void flush() override { output_.flush(); }
 
  private:
-  static constexpr std::uint64_t kListenerTag = UINT64_MAX - 16;  // above it: listeners
-  struct Listener {
-    int fd = -1;
-    Transport transport = Transport::mqtt;
-    ListenerOptions options;
-    bool waits = false;  // nobody accepts
-  };
   void on_event(std::uint64_t tag, std::uint32_t events) override;
   void on_turn_end() override;
 
@@ -176,16 +173,6 @@ class EdgeShard final : public link::StepSink,
   }
   void read_later(Connection& c) override;
 
-  // edge_accept.cc
-  void accept_some(std::size_t listener);
-  void listen_to_nobody();
-  void listen_to(std::size_t listener);
-  void pause_accepting();
-  void resume_accepting();
-  Connection& new_connection(int fd);
-  void admit(int fd, const sockaddr_storage& peer, const Listener& l);
-  bool has_room(const Listener& l) const;
-
   // edge_shard.cc: read, time
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
@@ -198,11 +185,6 @@ class EdgeShard final : public link::StepSink,
   void count_adopted(Connection& c);
 
   // edge_drain.cc
-
-  // edge_trust.cc
-  const TlsServer* tls_server() const;  // null: there is no listener with TLS
-  void review_certificates();
-  void review_some_certificates();
 
   // edge_attach.cc
   void attach(Connection& c);
@@ -236,30 +218,16 @@ class EdgeShard final : public link::StepSink,
   DeviceSockets sockets_{cx_, arrivals_, followers_};
   Output output_{cx_, input_, sockets_};
   Endings endings_{cx_, input_, followers_, sockets_, output_};
+  Acceptor acceptor_{cx_, arrivals_, followers_};
+  CertificateReview certificates_{cx_, followers_, output_, endings_, acceptor_};
 
   boost::asio::steady_timer tick_;
-  boost::asio::steady_timer accept_later_;
   boost::asio::steady_timer probation_timer_;
-  std::vector<Listener> listeners_;
-  bool accepting_ = false;
   std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);
   std::vector<std::uint8_t> scratch_;
   std::uint32_t last_tick_s_ = 0;
-  Admission admission_;
-  struct CertificateReview {
-    explicit CertificateReview(boost::asio::io_context& io) : timer(io) {}
-    boost::asio::steady_timer timer;
-    std::size_t at = 0;  // the next slot
-    bool running = false;
-  };
-  CertificateReview certificate_review_{io_};
-  CertificateName certificate_name_ = CertificateName::none;
   Quarantine* quarantine_ = nullptr;  // of the process; null: none
   std::function<void(const Quarantine::Strike&)> on_strike_;
 };
-
-// A listening TCP socket, SO_REUSEADDR, backlog 4096; `shared`: with SO_REUSEPORT. `port` 0 is
-// filled in. Throws std::runtime_error.
-int open_listener(const std::string& host, std::uint16_t& port, bool shared = false);
 
 }  // namespace berth::gateway::edge

@@ -1,4 +1,5 @@
-// Connections come: listening sockets, admission, the first state of a connection.
+#include "gateway/edge/acceptor.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -14,7 +15,7 @@
 
 #include "base/clock.h"
 #include "gateway/edge/edge_events.h"
-#include "gateway/edge/edge_shard.h"
+#include "gateway/edge/tls_server.h"
 
 namespace berth::gateway::edge {
 
@@ -31,7 +32,7 @@ std::uint16_t port_of(const sockaddr_storage& s) {
 
 }  // namespace
 
-void EdgeShard::listen(int fd, Transport transport, const ListenerOptions& options) {
+void Acceptor::listen(int fd, Transport transport, const ListenerOptions& options) {
   listeners_.push_back({.fd = fd, .transport = transport, .options = options});
   accepting_ = true;
   if (options.tls != nullptr) certificate_name_ = options.tls->user_name();
@@ -42,7 +43,7 @@ void EdgeShard::listen(int fd, Transport transport, const ListenerOptions& optio
   poller_.add(fd, UINT64_MAX - (listeners_.size() - 1), EPOLLIN);
 }
 
-void EdgeShard::stop_accepting() {
+void Acceptor::stop_accepting() {
   for (const Listener& l : listeners_) {
     poller_.remove(l.fd);
     ::close(l.fd);
@@ -52,7 +53,7 @@ void EdgeShard::stop_accepting() {
   accept_later_.cancel();
 }
 
-void EdgeShard::accept_some(std::size_t listener) {
+void Acceptor::accept_some(std::size_t listener) {
   for (int i = 0; i < kAcceptsPerTurn && accepting_ && listener < listeners_.size(); ++i) {
     if (!admission_.admit(base::monotonic_ns(), counts_.waiting)) return pause_accepting();
     const Listener& l = listeners_[listener];
@@ -74,36 +75,36 @@ void EdgeShard::accept_some(std::size_t listener) {
   }
 }
 
-void EdgeShard::listen_to_nobody() {
+void Acceptor::listen_to_nobody() {
   accepting_ = false;
   for (std::size_t i = 0; i < listeners_.size(); ++i)
     poller_.modify(listeners_[i].fd, UINT64_MAX - i, 0);
 }
 
-void EdgeShard::resume_accepting() {
+void Acceptor::resume_accepting() {
   accepting_ = !listeners_.empty();
   for (std::size_t i = 0; i < listeners_.size(); ++i) listen_to(i);
 }
 
-void EdgeShard::listen_to(std::size_t listener) {
+void Acceptor::listen_to(std::size_t listener) {
   const Listener& l = listeners_[listener];
   poller_.modify(l.fd, UINT64_MAX - listener, l.waits ? 0u : EPOLLIN);
 }
 
-int EdgeShard::listener(Transport t) const {
+int Acceptor::listener(Transport t) const {
   const auto it = std::find_if(listeners_.begin(), listeners_.end(),
                                [t](const Listener& l) { return l.transport == t; });
   return it == listeners_.end() ? -1 : it->fd;
 }
 
-std::uint32_t EdgeShard::admits_per_s() const {
+std::uint32_t Acceptor::admits_per_s() const {
   if (listeners_.empty()) return 0;
   const std::size_t room =
       options_.max_connections - std::min<std::size_t>(counts_.open, options_.max_connections);
   return static_cast<std::uint32_t>(std::min<std::size_t>(admission_.rate_per_s(), room));
 }
 
-void EdgeShard::pause_accepting() {
+void Acceptor::pause_accepting() {
   ++probe_.accept_paused;
   listen_to_nobody();
   accept_later_.expires_after(std::chrono::milliseconds(5));
@@ -112,7 +113,7 @@ void EdgeShard::pause_accepting() {
   });
 }
 
-Connection& EdgeShard::new_connection(int fd) {
+Connection& Acceptor::new_connection(int fd) {
   const std::uint32_t slot = slab_.take();
   Connection& c = slab_[slot];
   const std::uint32_t generation = c.generation + 1;
@@ -127,13 +128,13 @@ Connection& EdgeShard::new_connection(int fd) {
   return c;
 }
 
-bool EdgeShard::has_room(const Listener& l) const {
+bool Acceptor::has_room(const Listener& l) const {
   const std::uint32_t limit = l.options.max_connections;
   return limit == 0 || counts_.by_transport[index_of(l.transport)] < limit;
 }
 
 // Everything that costs nothing comes before TLS.
-void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
+void Acceptor::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   const base::Address address = base::Address::of(peer);
   const auto is_address = [&](const Network& n) { return n.has(address); };
   const std::uint16_t port = port_of(peer);
@@ -177,7 +178,7 @@ void EdgeShard::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   ++counts_.tls;
 }
 
-void EdgeShard::admit_local(int fd, std::uint32_t partition) {
+void Acceptor::admit_local(int fd, std::uint32_t partition) {
   Connection& c = new_connection(fd);
   c.partition = static_cast<std::uint8_t>(partition);
   c.loopback = true;
@@ -185,6 +186,28 @@ void EdgeShard::admit_local(int fd, std::uint32_t partition) {
   ++counts_.by_transport[index_of(c.transport)];
   slab_.alive(c.slot) = {now_s_, 0};
   poller_.add(fd, c.id().packed(), EPOLLIN);
+}
+
+const TlsServer* Acceptor::tls_server() const {
+  const auto it = std::find_if(listeners_.begin(), listeners_.end(),
+                               [](const Listener& l) { return l.options.tls != nullptr; });
+  return it == listeners_.end() ? nullptr : it->options.tls;
+}
+
+void Acceptor::pause_tls() {
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    listeners_[i].waits = has_tls(listeners_[i].transport);
+    listen_to(i);
+  }
+}
+
+void Acceptor::keep_tls() {
+  for (Listener& l : listeners_) l.waits = false;
+  resume_accepting();
+}
+
+void Acceptor::tick() {
+  if (!accepting_) resume_accepting();
 }
 
 int open_listener(const std::string& host, std::uint16_t& port, bool shared) {
