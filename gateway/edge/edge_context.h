@@ -17,6 +17,7 @@
 #include "gateway/edge/edge_options.h"
 #include "gateway/edge/engines.h"
 #include "gateway/edge/listener.h"
+#include "gateway/edge/quarantine.h"
 #include "gateway/io/poller.h"
 #include "metrics/probe.h"
 #include "protocol/link/types.h"
@@ -75,8 +76,9 @@ struct EdgeContext {
   boost::asio::io_context& io;
   io::Poller poller;
   EdgeCalls& calls;
-  AddressLimits* limits;     // of all shards; null: none
-  BeforeLogin before_login;  // memory of connections that have not logged in
+  AddressLimits* limits;             // of all shards; null: none
+  BeforeLogin before_login;          // memory of connections that have not logged in
+  Quarantine* quarantine = nullptr;  // of the process; null: none
   Engines engines;
   ConnectionSlab slab;
   BufferPool buffers;
@@ -96,6 +98,7 @@ class EdgeRoom {
         calls_(cx.calls),
         limits_(cx.limits),
         before_login_(cx.before_login),
+        quarantine_(cx.quarantine),
         engines_(cx.engines),
         slab_(cx.slab),
         buffers_(cx.buffers),
@@ -131,6 +134,7 @@ class EdgeRoom {
   EdgeCalls& calls_;
   AddressLimits* limits_;
   BeforeLogin& before_login_;
+  Quarantine*& quarantine_;
   Engines& engines_;
   ConnectionSlab& slab_;
   BufferPool& buffers_;

@@ -36,7 +36,6 @@ EdgeShard::EdgeShard(boost::asio::io_context& io, EdgeOptions options, metrics::
     : EdgeContextHolder{{io, std::move(options), probe, *this, *this, limits}},
       EdgeRoom(cx_),
       tick_(io),
-      probation_timer_(io),
       scratch_(kScratch) {
   now_s_ = last_tick_s_ = seconds();
   probe_.connections_limit = options_.max_connections;
@@ -56,7 +55,7 @@ void EdgeShard::stop() {
   stop_accepting();
   tick_.cancel();
   drain_.cancel();
-  probation_timer_.cancel();
+  attachments_.cancel();
   slab_.for_each([this](Connection& c) {
     if (c.fd >= 0) sockets_.close_socket(c);
     c.state = Connection::State::free;
@@ -105,7 +104,7 @@ void EdgeShard::on_readable(Connection& c) {
 void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   const base::ConnId conn = c.id();
   if (c.connected) slab_.alive(conn.slot).last_seen_s = now_s_;
-  if (!c.connected && c.partition == Connection::kUnplaced && !may_speak(c, bytes)) return;
+  if (!c.connected && c.partition == Connection::kUnplaced && !poison_.may_speak(c, bytes)) return;
   if (!followers_.follow(c, bytes)) return followers_.reject(c, bytes);
   if (!c.connected && c.at_boundary()) {  // not for half a CONNECT
     counts_.set_waiting(c, true);
@@ -119,7 +118,7 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   }
   link::EnginePort& engine = engines_.of(c);
   if (!c.attached && engine.serving()) {
-    attach(c);
+    attachments_.attach(c);
     if (!c.in.empty() && engine.survives_engine())
       engine.input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
   }

@@ -23,6 +23,7 @@
 #include "gateway/edge/acceptor.h"
 #include "gateway/edge/address_limits.h"
 #include "gateway/edge/arrivals.h"
+#include "gateway/edge/attachments.h"
 #include "gateway/edge/certificate_review.h"
 #include "gateway/edge/device_sockets.h"
 #include "gateway/edge/drain.h"
@@ -32,6 +33,7 @@
 #include "gateway/edge/kept_input.h"
 #include "gateway/edge/listener.h"
 #include "gateway/edge/output.h"
+#include "gateway/edge/poison_guard.h"
 #include "gateway/edge/probation.h"
 #include "gateway/edge/quarantine.h"
 #include "gateway/io/poller.h"
@@ -106,11 +108,16 @@ class EdgeShard final : public link::StepSink,
 
   // -- the coming and going of a partition's engine (survives_engine() only)
   void engine_gone(std::uint32_t partition = 0, EngineEnd how = EngineEnd::planned,
-                   std::int64_t silent_since_ns = 0);
+                   std::int64_t silent_since_ns = 0) {
+    attachments_.engine_gone(partition, how, silent_since_ns);
+  }
   void count_engine_death() { ++probe_.engine_deaths; }  // of a cluster: once for each process
-  void engine_ready(std::uint32_t partition = 0);        // attaches its connections and replays
+  // Attaches its connections and replays.
+  void engine_ready(std::uint32_t partition = 0) { attachments_.engine_ready(partition); }
   // An engine has died while it worked for this connection.
-  void suspect(base::ConnId conn);
+  void suspect(base::ConnId conn) {
+    if (Connection* c = slab_.find(conn)) poison_.strike(*c, false);
+  }
   // The end of the engine was none: it is the same process that serves again.
   void forgive(std::uint32_t partition) { engines_[partition].probation.forgive(); }
   // Before each engine_ready() of an engine that shares its word with this process.
@@ -119,12 +126,11 @@ class EdgeShard final : public link::StepSink,
   }
   // Of the process; before the first connection. `f` hears of our strikes.
   void use_quarantine(Quarantine& q, std::function<void(const Quarantine::Strike&)> f) {
-    quarantine_ = &q;
-    on_strike_ = std::move(f);
+    poison_.use_quarantine(q, std::move(f));
   }
   // It holds this from now on; and engines are to be told of a change.
-  void shut_out(const Quarantine::Id& id, Quarantine::Kind kind);
-  void tell_quarantine();
+  void shut_out(const Quarantine::Id& id, Quarantine::Kind kind) { poison_.shut_out(id, kind); }
+  void tell_quarantine() { poison_.tell_quarantine(); }
 
   std::size_t open_connections() const { return counts_.open; }
   void refresh_gauges();
@@ -186,22 +192,6 @@ class EdgeShard final : public link::StepSink,
 
   // edge_drain.cc
 
-  // edge_attach.cc
-  void attach(Connection& c);
-  void replay(Connection& c);
-
-  // edge_poison.cc
-  void strike(Connection& c, bool at_once);
-  void shut_out(Connection& c);
-  void shut_out_quarantined();
-  bool may_speak(Connection& c, base::ByteView first);
-  void judge(Served& served, EngineEnd how);
-  static std::size_t unacknowledged(const Connection& c);
-  std::vector<base::ConnId> begin_probation(std::uint32_t partition,
-                                            const std::vector<base::ConnId>& all);
-  void look_at_probation();
-  void go_on_with_probation(Served& served);
-
   // -- rooms, from below
   Arrivals arrivals_{cx_};
   // An engine must hear of an end before the device is back elsewhere: no take-over.
@@ -220,14 +210,13 @@ class EdgeShard final : public link::StepSink,
   Endings endings_{cx_, input_, followers_, sockets_, output_};
   Acceptor acceptor_{cx_, arrivals_, followers_};
   CertificateReview certificates_{cx_, followers_, output_, endings_, acceptor_};
+  PoisonGuard poison_{cx_, input_, followers_, endings_};
+  Attachments attachments_{cx_, output_, endings_, acceptor_, poison_};
 
   boost::asio::steady_timer tick_;
-  boost::asio::steady_timer probation_timer_;
   std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);
   std::vector<std::uint8_t> scratch_;
   std::uint32_t last_tick_s_ = 0;
-  Quarantine* quarantine_ = nullptr;  // of the process; null: none
-  std::function<void(const Quarantine::Strike&)> on_strike_;
 };
 
 }  // namespace berth::gateway::edge

@@ -1,16 +1,15 @@
-// Engines come and go; connections stay (docs/design.md, "Attach and replay").
+#include "gateway/edge/attachments.h"
+
 #include <algorithm>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "gateway/edge/client_trust.h"
-#include "gateway/edge/edge_shard.h"
 
 namespace berth::gateway::edge {
 
-using protocol::link::CloseReason;
-
-void EdgeShard::attach(Connection& c) {
+void Attachments::attach(Connection& c) {
   protocol::link::Attach a;
   a.conn = c.id();
   a.attach_epoch = ++c.attach_epoch;
@@ -34,7 +33,8 @@ void EdgeShard::attach(Connection& c) {
   engines_.of(c).attach(a);
 }
 
-void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t silent_since_ns) {
+void Attachments::engine_gone(std::uint32_t partition, EngineEnd how,
+                              std::int64_t silent_since_ns) {
   Served& served = engines_[partition];
   const std::int64_t now = base::monotonic_ns();
   served.absence.ended(now);
@@ -50,14 +50,14 @@ void EdgeShard::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t
 
 // Routes before inputs: all attaches, attached_all, then the bytes nobody has acknowledged, then
 // the closes that happened meanwhile.
-void EdgeShard::engine_ready(std::uint32_t partition) {
+void Attachments::engine_ready(std::uint32_t partition) {
   Served& served = engines_[partition];
   served.absence.serves(base::monotonic_ns());
   served.probation.serves(base::monotonic_ns() / 1'000'000);
   if (quarantine_ != nullptr && quarantine_->any()) {
     served.engine->kept_out(quarantine_->list(now_s_));
   }
-  shut_out_quarantined();
+  poison_.shut_out_quarantined();
   std::vector<base::ConnId> all;
   slab_.for_each([&](Connection& c) {
     if (c.partition != partition) return;
@@ -80,7 +80,7 @@ void EdgeShard::engine_ready(std::uint32_t partition) {
   served.engine->turn_end();
 }
 
-void EdgeShard::replay(Connection& c) {
+void Attachments::replay(Connection& c) {
   const base::ConnId conn = c.id();
   if (c.timed) output_.tell_expired(c);
   if (!c.in.empty()) engines_.of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));

@@ -1,14 +1,9 @@
-// Connections that kill engines (I12): strikes against whoever they belong to, and the replay of
-// suspects one at a time when engines have died without evidence.
+#include "gateway/edge/poison_guard.h"
+
 #include <openssl/rand.h>
 
-#include <algorithm>
-
-#include "base/clock.h"
 #include "base/give_back.h"
 #include "gateway/edge/edge_events.h"
-#include "gateway/edge/edge_shard.h"
-#include "gateway/edge/ends.h"
 
 namespace berth::gateway::edge {
 
@@ -16,26 +11,15 @@ using protocol::link::CloseReason;
 
 namespace {
 
-constexpr std::chrono::milliseconds kProbationLook{5};
-
 std::uint64_t random_number() {
   std::uint64_t n = 0;
   RAND_bytes(reinterpret_cast<unsigned char*>(&n), sizeof n);
   return n;
 }
 
-std::int64_t now_ms() {
-  return base::monotonic_ns() / 1'000'000;
-}
-
 }  // namespace
 
-// An engine has died while it worked for this connection.
-void EdgeShard::suspect(base::ConnId conn) {
-  if (Connection* c = slab_.find(conn)) strike(*c, false);
-}
-
-void EdgeShard::strike(Connection& c, bool at_once) {
+void PoisonGuard::strike(Connection& c, bool at_once) {
   Quarantine::Strike s{.number = random_number(),
                        .id = c.principal.is_set() ? c.principal : newcomer_id(c.peer),
                        .tenant = c.tenant,
@@ -58,7 +42,7 @@ void EdgeShard::strike(Connection& c, bool at_once) {
 
 // The connection ends, and what of it no engine has taken is never given to one again. The next
 // engine hears of its end; if engines die of that too, no engine does.
-void EdgeShard::shut_out(Connection& c) {
+void PoisonGuard::shut_out(Connection& c) {
   ++probe_.poisoned;
   input_.uncount_input(c, c.in.size());
   c.in_ack = c.in_off;
@@ -75,7 +59,7 @@ void EdgeShard::shut_out(Connection& c) {
 // Of a principal that is in quarantine all connections end, also of an address of anonymous
 // clients: a connection that it holds open would kill one engine more. Of clients that have not
 // logged in, those of the address.
-void EdgeShard::shut_out(const Quarantine::Id& id, Quarantine::Kind kind) {
+void PoisonGuard::shut_out(const Quarantine::Id& id, Quarantine::Kind kind) {
   slab_.for_each([&](Connection& c) {
     if (c.state != Connection::State::open) return;
     const bool newcomer = kind == Quarantine::Kind::before_login;
@@ -85,7 +69,7 @@ void EdgeShard::shut_out(const Quarantine::Id& id, Quarantine::Kind kind) {
 
 // Before the next engine gets what no engine has acknowledged: another shard's connection may have
 // been the second death, and its word may still be under way.
-void EdgeShard::shut_out_quarantined() {
+void PoisonGuard::shut_out_quarantined() {
   if (quarantine_ == nullptr || !quarantine_->any()) return;
   slab_.for_each([&](Connection& c) {
     const bool known = c.principal.is_set();
@@ -95,7 +79,7 @@ void EdgeShard::shut_out_quarantined() {
 }
 
 // False: its address has killed engines before it had logged in.
-bool EdgeShard::may_speak(Connection& c, base::ByteView first) {
+bool PoisonGuard::may_speak(Connection& c, base::ByteView first) {
   if (quarantine_ == nullptr || !quarantine_->any()) return true;
   if (!quarantine_->holds(newcomer_id(c.peer), now_s_)) return true;
   ++probe_.accept_quarantined;
@@ -104,82 +88,13 @@ bool EdgeShard::may_speak(Connection& c, base::ByteView first) {
   return false;
 }
 
-void EdgeShard::tell_quarantine() {
+void PoisonGuard::tell_quarantine() {
   for (Served& s : engines_) {
     if (s.engine != nullptr && s.engine->serving()) {
       s.engine->kept_out(quarantine_->list(now_s_));
       s.engine->turn_end();
     }
   }
-}
-
-// -- probation
-
-void EdgeShard::judge(Served& served, EngineEnd how) {
-  const auto culprit = served.probation.died(how, served.word.read(), now_ms());
-  Connection* c = culprit ? slab_.find(*culprit) : nullptr;
-  if (c == nullptr) return;
-  strike(*c, true);
-}
-
-// Something that an engine would do again: whole packets, or an end.
-std::size_t EdgeShard::unacknowledged(const Connection& c) {
-  if (c.state == Connection::State::ended) return c.in.size() + 1;
-  return has_whole_packet(c) ? c.in.size() : 0;
-}
-
-// Those that are not to be given to the engine yet are held. Returns whom it gets now.
-std::vector<base::ConnId> EdgeShard::begin_probation(std::uint32_t partition,
-                                                     const std::vector<base::ConnId>& all) {
-  Served& served = engines_[partition];
-  std::vector<base::ConnId> now;
-  std::vector<Probation::Suspect> suspects;
-  for (const base::ConnId conn : all) {
-    Connection& c = *slab_.find(conn);
-    const bool slowed = quarantine_ != nullptr && c.tenant != 0 && !c.in.empty() &&
-                        quarantine_->any() && quarantine_->slows(c.tenant, now_s_);
-    const std::size_t bytes = served.probation.due() || slowed ? unacknowledged(c) : 0;
-    if (bytes == 0) {
-      now.push_back(conn);
-    } else {
-      c.held = true;
-      const bool ended = c.state == Connection::State::ended;
-      suspects.push_back({conn, bytes, ended ? UINT64_MAX : c.in_off});
-    }
-  }
-  if (suspects.empty()) return now;
-  ++probe_.probations;
-  BERTH_LOG(warn, "engines died without evidence: replayed one at a time suspects={}",
-            suspects.size());
-  for (const base::ConnId conn : served.probation.begin(std::move(suspects), now_ms())) {
-    if (Connection* c = slab_.find(conn)) c->held = false;
-    now.push_back(conn);
-  }
-  look_at_probation();
-  return now;
-}
-
-void EdgeShard::look_at_probation() {
-  probation_timer_.expires_after(kProbationLook);
-  probation_timer_.async_wait([this](boost::system::error_code ec) {
-    if (ec) return;
-    bool running = false;
-    for (Served& s : engines_) {
-      go_on_with_probation(s);
-      running = running || s.probation.running();
-    }
-    if (running) look_at_probation();
-  });
-}
-
-void EdgeShard::go_on_with_probation(Served& served) {
-  for (const base::ConnId conn : served.probation.next(served.word.read(), now_ms())) {
-    Connection* c = slab_.find(conn);
-    if (c == nullptr || !c->held) continue;
-    c->held = false;
-    if (c->attached) replay(*c);
-  }
-  served.engine->turn_end();
 }
 
 }  // namespace berth::gateway::edge
