@@ -30,6 +30,7 @@
 #include "gateway/edge/edge_context.h"
 #include "gateway/edge/endings.h"
 #include "gateway/edge/followers.h"
+#include "gateway/edge/handover.h"
 #include "gateway/edge/kept_input.h"
 #include "gateway/edge/listener.h"
 #include "gateway/edge/output.h"
@@ -91,10 +92,11 @@ class EdgeShard final : public link::StepSink,
   // Devices of other edges that could come here now.
   std::uint32_t admits_per_s() const { return acceptor_.admits_per_s(); }
 
-  // -- to another process on this host (edge_handover.cc; ADR 9). While the shard's loop stands
+  // -- to another process on this host (handover.h; ADR 9). While the shard's loop stands
   // still. `give`: a record and the socket, -1 for a connection that has ended; nothing is closed.
-  using Give = std::function<void(std::string_view record, int fd)>;
-  std::string hand_over(const Give& give);  // what is not of a single connection
+  using Give = Handover::Give;
+  // Returns what is not of a single connection.
+  std::string hand_over(const Give& give) { return handover_.hand_over(give); }
   int listener(Transport t) const { return acceptor_.listener(t); }  // -1: none
   // What can't be handed over goes first: connections with TLS end, `per_second` of them, new ones
   // wait in their listening socket. keep_tls(): not after all.
@@ -103,8 +105,8 @@ class EdgeShard final : public link::StepSink,
   void end_tls();  // those that are left, at once
   void keep_tls();
   // In the other process, before start(). False: malformed; the socket is the caller's.
-  bool adopt(std::string_view record, int fd);
-  bool adopt_rest(std::string_view rest);
+  bool adopt(std::string_view record, int fd) { return handover_.adopt(record, fd); }
+  bool adopt_rest(std::string_view rest) { return handover_.adopt_rest(rest); }
 
   // -- the coming and going of a partition's engine (survives_engine() only)
   void engine_gone(std::uint32_t partition = 0, EngineEnd how = EngineEnd::planned,
@@ -187,11 +189,6 @@ class EdgeShard final : public link::StepSink,
   void sweep(std::uint32_t now_s);
   void arm_tick();
 
-  // edge_handover.cc
-  void count_adopted(Connection& c);
-
-  // edge_drain.cc
-
   // -- rooms, from below
   Arrivals arrivals_{cx_};
   // An engine must hear of an end before the device is back elsewhere: no take-over.
@@ -212,6 +209,7 @@ class EdgeShard final : public link::StepSink,
   CertificateReview certificates_{cx_, followers_, output_, endings_, acceptor_};
   PoisonGuard poison_{cx_, input_, followers_, endings_};
   Attachments attachments_{cx_, output_, endings_, acceptor_, poison_};
+  Handover handover_{cx_, input_, output_, acceptor_, attachments_};
 
   boost::asio::steady_timer tick_;
   std::shared_ptr<bool> alive_token_ = std::make_shared<bool>(true);

@@ -14,10 +14,12 @@
 // Not carried: places of large packets and since when a packet is unfinished (both are judged
 // anew), and sockets that linger, whose connections have ended. Numbers are varints, strings have a
 // length in front.
+#include "gateway/edge/handover.h"
+
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "gateway/edge/edge_shard.h"
+#include "base/wall_clock.h"
 
 namespace berth::gateway::edge {
 
@@ -76,7 +78,7 @@ bool get_timed(base::RecordReader& r, Connection& c, std::int64_t ahead_ms) {
 
 }  // namespace
 
-std::string EdgeShard::hand_over(const Give& give) {
+std::string Handover::hand_over(const Give& give) {
   std::string record;
   const std::int64_t ahead_ms = output_.deadline_now().ms - base::boot_time().ms;
   slab_.for_each([&](Connection& c) {
@@ -133,7 +135,7 @@ std::string EdgeShard::hand_over(const Give& give) {
   return rest;
 }
 
-bool EdgeShard::adopt(std::string_view record, int fd) {
+bool Handover::adopt(std::string_view record, int fd) {
   base::RecordReader r(record);
   Connection c;
   const std::uint64_t slot = r.varint();
@@ -198,7 +200,7 @@ bool EdgeShard::adopt(std::string_view record, int fd) {
   return true;
 }
 
-void EdgeShard::count_adopted(Connection& c) {
+void Handover::count_adopted(Connection& c) {
   const bool open = c.fd >= 0;
   if (open) {
     ++counts_.open;
@@ -217,7 +219,7 @@ void EdgeShard::count_adopted(Connection& c) {
 }
 
 // The last: what slots were used before is known too, so that no connection gets an id again.
-bool EdgeShard::adopt_rest(std::string_view rest) {
+bool Handover::adopt_rest(std::string_view rest) {
   base::RecordReader r(rest);
   const std::uint64_t slots = r.varint();
   if (!r.ok() || slots > kSlotsMax) return false;
