@@ -37,6 +37,19 @@ Cost cost_of_will(std::size_t bytes) {
   return {size, size + kWillMemory};
 }
 
+Holder::Holder(Holdings& all, std::string_view key, Holder* above, std::uint64_t limit)
+    : all_(all), key_(key), above_(above), limit_(limit) {
+  if (above_ == nullptr) return;
+  next_ = std::exchange(above_->first_, this);
+  if (next_ != nullptr) next_->previous_ = this;
+}
+
+Holder::~Holder() {
+  if (above_ == nullptr) return;
+  (previous_ != nullptr ? previous_->next_ : above_->first_) = next_;
+  if (next_ != nullptr) next_->previous_ = previous_;
+}
+
 bool Holder::has_room(std::uint64_t more) const {
   std::uint64_t own = 0;
   for (const Holder* h = this; h != nullptr; h = h->above_) {
@@ -55,27 +68,21 @@ void Holder::count(std::int64_t bytes, int sessions) {
   }
 }
 
-Holding::Holding(Holdings& all, std::string_view principal, base::SessionId session)
-    : all_(&all), holder_(&all.of(principal)), session_(session) {
+Holding::Holding(Holdings& all, std::string_view principal) : holder_(&all.of(principal)) {
   ++holder_->users_;
-  if (session_.value == 0) return;
-  holder_->count(0, 1);
-  if (all.indexes(principal)) holder_->ids_.push_back(session);
 }
 
 Holding& Holding::operator=(Holding&& o) noexcept {
   if (this == &o) return *this;
   drop();
-  all_ = std::exchange(o.all_, nullptr);
   holder_ = std::exchange(o.holder_, nullptr);
   have_ = std::exchange(o.have_, {});
-  session_ = std::exchange(o.session_, {});
   return *this;
 }
 
 bool Holding::has_room(Cost c) const {
   if (holder_ == nullptr) return true;
-  const std::uint64_t most = all_->limits_.session_bytes;
+  const std::uint64_t most = holder_->all_.limits_.session_bytes;
   if (most != 0 && std::uint64_t{have_.bytes} + c.bytes > most) return false;
   return holder_->has_room(c.memory);
 }
@@ -108,45 +115,48 @@ void Holding::give_back_all() {
 void Holding::drop() {
   if (holder_ == nullptr) return;
   give_back_all();
-  if (session_.value != 0) {
-    holder_->count(0, -1);
-    std::erase(holder_->ids_, session_);
-  }
-  all_->release(*std::exchange(holder_, nullptr));
+  Holder& was = *std::exchange(holder_, nullptr);
+  was.all_.release(was);
 }
 
 Holdings::Holdings(const HoldingLimits& limits)
-    : limits_(limits), all_({}, nullptr, limits.total_bytes) {}
+    : limits_(limits), all_(*this, {}, nullptr, limits.total_bytes) {}
 
-const Holder* Holdings::find(std::string_view key) const {
+const Holder* Holdings::principal(std::string_view key) const {
   const auto it = by_key_.find(prefixed('p', key));
+  return it == by_key_.end() ? nullptr : it->second.get();
+}
+
+const Holder* Holdings::tenant(std::string_view name) const {
+  const auto it = by_key_.find(prefixed('t', name));
   return it == by_key_.end() ? nullptr : it->second.get();
 }
 
 Holder& Holdings::make(const std::string& key, Holder& above, std::uint64_t limit) {
   const auto [it, fresh] = by_key_.try_emplace(key);
   if (fresh) {
-    it->second = std::make_unique<Holder>(key, &above, limit);
+    it->second = std::make_unique<Holder>(*this, it->first, &above, limit);
     ++above.users_;
   }
   return *it->second;
 }
 
-Holder& Holdings::of(std::string_view principal) {
-  if (const Holder* h = find(principal)) return const_cast<Holder&>(*h);
-  Holder& tenant = make(prefixed('t', tenant_of(principal)), all_, limits_.tenant_bytes);
-  return make(prefixed('p', principal), tenant, limits_.principal_bytes);
+Holder& Holdings::of(std::string_view key) {
+  if (const Holder* h = principal(key)) return const_cast<Holder&>(*h);
+  Holder& tenant = make(prefixed('t', tenant_of(key)), all_, limits_.tenant_bytes);
+  return make(prefixed('p', key), tenant, limits_.principal_bytes);
 }
 
 void Holdings::release(Holder& h) {
   if (--h.users_ != 0 || h.above_ == nullptr) return;
+  BERTH_ASSERT(h.newest_ == nullptr);
   Holder& above = *h.above_;
   by_key_.erase(std::string(h.key_));
   release(above);
 }
 
-std::uint32_t Holdings::sessions_of(std::string_view principal) const {
-  const Holder* h = find(principal);
+std::uint32_t Holdings::sessions_of(std::string_view key) const {
+  const Holder* h = principal(key);
   return h == nullptr ? 0 : h->sessions_;
 }
 
@@ -155,19 +165,17 @@ std::uint32_t Holdings::sessions_max(std::string_view principal) const {
   return is_device(principal) ? limits_.per_device : limits_.per_account;
 }
 
-bool Holdings::indexes(std::string_view principal) const {
-  return limits_.per_device != 0 && is_registered(principal) && is_device(principal);
+bool Holdings::replaces(std::string_view key) const {
+  return limits_.per_device != 0 && is_registered(key) && is_device(key);
 }
 
-std::vector<base::SessionId> Holdings::full_device(std::string_view principal) const {
-  const Holder* h = indexes(principal) ? find(principal) : nullptr;
-  if (h == nullptr || h->sessions_ < limits_.per_device) return {};
-  return h->ids_;
+bool Holdings::is_full_device(std::string_view key) const {
+  return replaces(key) && sessions_of(key) >= limits_.per_device;
 }
 
 bool Holdings::may_begin(std::string_view principal, std::size_t now, std::size_t most) const {
   const std::uint32_t own = sessions_of(principal);
-  const std::uint32_t allowed = indexes(principal) ? 0 : sessions_max(principal);
+  const std::uint32_t allowed = replaces(principal) ? 0 : sessions_max(principal);
   return (allowed == 0 || own < allowed) && shared_room(most, now, own, 1);
 }
 

@@ -1,11 +1,12 @@
 // What sessions keep of the engine's memory, in bytes and counts: filters and wills of a session,
-// of the principal it belongs to (principal_key.h), of that one's tenant, of all together. Asked
-// before anything is kept; counted down by the destructor of a Holding and nowhere else. Owned by
-// the Broker; one shard.
+// of its principal (principal_key.h), of the principal's tenant, of all together. A caller asks for
+// room before it keeps anything; the destructor of a Holding gives back what it has. The Holder of
+// a principal is also the head of the list of its sessions (SessionTable::each_of). Owned by the
+// core; one shard, one thread.
 //
-// Limits that are 0 are none. The last tenth of a limit that several share (a tenant's bytes, those
-// of all, the number of sessions) is for those who hold less than what is left of it: whoever takes
-// all he can get leaves room for newcomers.
+// A limit of 0 is no limit. The last tenth of a limit that several share (a tenant's bytes, the
+// bytes of all, the number of sessions) is for those that hold less than what is left of it:
+// whoever takes all the room there is leaves some for newcomers.
 //
 // What was stored before a limit was lowered is restored all the same, and counted.
 #pragma once
@@ -16,9 +17,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
-
-#include "base/ids.h"
 
 namespace berth::session {
 
@@ -44,39 +42,51 @@ struct Cost {
 Cost cost_of_filter(std::string_view raw_filter);
 Cost cost_of_will(std::size_t bytes);
 
+class Holdings;
+struct Session;
+
 // A principal, a tenant, or all together.
 class Holder {
  public:
-  Holder(std::string key, Holder* above, std::uint64_t limit)
-      : key_(std::move(key)), above_(above), limit_(limit) {}
-  std::string_view principal() const { return std::string_view(key_).substr(1); }
+  // `key` outlives this. `above`: null for all together.
+  Holder(Holdings& all, std::string_view key, Holder* above, std::uint64_t limit);
+  ~Holder();
+  Holder(const Holder&) = delete;
+  Holder& operator=(const Holder&) = delete;
+  // REQUIRES: a principal's or a tenant's.
+  std::string_view principal() const { return key_.substr(1); }
   std::uint64_t bytes() const { return bytes_; }
   std::uint32_t sessions() const { return sessions_; }
-  // Of a registered device, if their number is limited; else none.
-  const std::vector<base::SessionId>& ids() const { return ids_; }
   bool has_room(std::uint64_t bytes) const;  // here and above
   void count(std::int64_t bytes, int sessions);
+  // Of a principal: its sessions, the newest first, by Session::own_older.
+  Session* newest() const { return newest_; }
+  void use_newest(Session* s) { newest_ = s; }
+  // Of a tenant: its principals, by next().
+  const Holder* first() const { return first_; }
+  const Holder* next() const { return next_; }
 
  private:
   friend class Holdings;
   friend class Holding;
-  std::string key_;
+  Holdings& all_;
+  std::string_view key_;
   Holder* above_;
+  Holder* first_ = nullptr;
+  Holder* next_ = nullptr;
+  Holder* previous_ = nullptr;
+  Session* newest_ = nullptr;
   std::uint64_t limit_;
   std::uint64_t bytes_ = 0;
   std::uint32_t sessions_ = 0;
   std::uint32_t users_ = 0;  // Holdings that point here, Holders below
-  std::vector<base::SessionId> ids_;
 };
 
-class Holdings;
-
-// A share of a Holder: a session with its filters, or a will. Movable; gives back what it has.
+// A share of a Holder: the filters of a session, or a will. Movable; gives back what it has.
 class Holding {
  public:
   Holding() = default;
-  // `session`: that this is of; value 0: no session counts, a will has a Holding of its own.
-  Holding(Holdings& all, std::string_view principal, base::SessionId session = {});
+  Holding(Holdings& all, std::string_view principal);
   Holding(Holding&& o) noexcept { *this = std::move(o); }
   Holding& operator=(Holding&& o) noexcept;
   ~Holding() { drop(); }
@@ -89,14 +99,12 @@ class Holding {
   bool has_room(Cost c) const;
   std::uint32_t bytes() const { return have_.bytes; }
   Cost cost() const { return have_; }
-  const Holder* holder() const { return holder_; }  // null: nothing is counted
+  Holder* holder() const { return holder_; }  // null: nothing is counted
 
  private:
   void drop();
-  Holdings* all_ = nullptr;
   Holder* holder_ = nullptr;
   Cost have_;
-  base::SessionId session_{};
 };
 
 class Holdings {
@@ -107,20 +115,23 @@ class Holdings {
   const HoldingLimits& limits() const { return limits_; }
   const Holder& all() const { return all_; }
   std::uint32_t sessions_of(std::string_view principal) const;
-  // The sessions of a device one of which, or more, must end before it begins another; else none.
-  std::vector<base::SessionId> full_device(std::string_view principal) const;
+  // True: a device that must end one of its sessions, or more, before it begins another.
+  bool is_full_device(std::string_view principal) const;
   // May this principal begin another session? `now`, `most`: sessions there are, and may be. A
   // device may, in place of one it has.
   bool may_begin(std::string_view principal, std::size_t now, std::size_t most) const;
+  // Null: holds nothing and has no session.
+  const Holder* principal(std::string_view key) const;
+  // Null: no principal of it has a session. `name` empty: of those that are not registered.
+  const Holder* tenant(std::string_view name) const;
 
  private:
   friend class Holding;
-  Holder& of(std::string_view principal);
+  Holder& of(std::string_view principal_key);
   Holder& make(const std::string& key, Holder& above, std::uint64_t limit);
   void release(Holder& h);
-  const Holder* find(std::string_view key) const;
   std::uint32_t sessions_max(std::string_view principal) const;
-  bool indexes(std::string_view principal) const;
+  bool replaces(std::string_view principal) const;
 
   HoldingLimits limits_;
   Holder all_;

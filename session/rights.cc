@@ -27,12 +27,20 @@ const char* credential_end(const Principals& registry, const Principal& who,
 
 std::vector<base::SessionId> Rights::concerned(const Concerned& who,
                                                std::vector<base::SessionId>& removed) {
-  usage_.accounts().refresh();
+  if (who.everybody || !who.tenants.empty()) usage_.accounts().refresh();
   std::vector<base::SessionId> ids;
-  for (const Session* s : sessions_.all()) {
-    const std::string_view key = principal_of(s->client_id);
-    if (!is_registered(key) || !who.has(key)) continue;
-    (who.has_removed(key) && !s->limbo ? removed : ids).push_back(s->id);
+  const auto add = [&](const Session& s) {
+    const std::string_view key = principal_of(s.client_id);
+    if (!is_registered(key)) return;
+    (who.has_removed(key) && !s.limbo ? removed : ids).push_back(s.id);
+  };
+  if (who.everybody) {
+    for (const Session* s : sessions_.all()) add(*s);
+    return ids;
+  }
+  for (const std::string& tenant : who.tenants) sessions_.each_of_tenant(tenant, add);
+  for (const std::string& key : who.principals) {
+    if (!who.tenants.contains(tenant_of(key))) sessions_.each_of(key, add);
   }
   return ids;
 }
@@ -90,9 +98,7 @@ void Rights::use_scope(Channel& ch, ScopePtr scope) {
 
 std::vector<base::SessionId> Rights::under_access() const {
   std::vector<base::SessionId> ids;
-  for (const Session* s : sessions_.all()) {
-    if (s->peer == 0 && !is_registered(principal_of(s->client_id))) ids.push_back(s->id);
-  }
+  sessions_.each_of_tenant({}, [&ids](const Session& s) { ids.push_back(s.id); });
   return ids;
 }
 

@@ -147,8 +147,12 @@ struct Session {
   bool filters_stored = false;   // and is committed: its cookie need not have them
   // Its connection has asked for expiry 0: it stays stored, as it was, until that connection ends.
   bool ends_offline = false;
+  bool counted = false;        // as one of its principal's; not when only its messages are left
   Account* account = nullptr;  // of its Scope's site, or tenant
-  Holding held;                // with its subscriptions
+  Holding held;                // of its principal, with its subscriptions
+  // The other sessions of its principal (SessionTable::each_of).
+  Session* own_older = nullptr;
+  Session* own_newer = nullptr;
   bool persistent() const { return expiry_s != 0; }
   std::uint32_t asked_expiry_s() const { return ends_offline ? 0 : expiry_s; }
   void end_stay() {  // when its connection has ended

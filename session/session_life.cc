@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/assert.h"
 #include "session/events.h"
@@ -129,12 +130,15 @@ void SessionLife::use_fair_key(Channel& ch) {
 // CONNECT is the longest ago.
 void SessionLife::make_place(const Channel& ch, base::Instant now) {
   if (sessions_.by_client(ch.connect->client_id) != nullptr) return;
+  const std::string who = principal_key(ch);
+  if (!sessions_.holdings().is_full_device(who)) return;
   std::vector<Session*> own;
-  for (const base::SessionId id : sessions_.holdings().full_device(principal_key(ch))) {
-    if (Session* s = sessions_.by_id(id)) own.push_back(s);
-  }
-  std::sort(own.begin(), own.end(),
-            [](const Session* a, const Session* b) { return a->epoch < b->epoch; });
+  sessions_.each_of(who, [&own](Session& s) {
+    if (s.counted) own.push_back(&s);
+  });
+  std::sort(own.begin(), own.end(), [](const Session* a, const Session* b) {
+    return std::pair(a->epoch, a->id.value) < std::pair(b->epoch, b->id.value);
+  });
   const std::uint32_t most = options_.holdings.per_device;
   for (std::size_t i = 0; i + most <= own.size(); ++i) {
     events::session_replaced(*own[i], ch);

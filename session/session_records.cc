@@ -32,7 +32,7 @@ void SessionRecords::put(Session& s) {
   r.set_will_is_ours(s.will && s.will->ours);
   r.set_keeps_filters(s.keeps_filters);
   r.set_ends_offline(s.ends_offline);
-  if (s.held.holder() != nullptr && principal_of(s.client_id).empty())
+  if (s.counted && principal_of(s.client_id).empty())
     r.set_address(std::string(address_of_key(s.held.holder()->principal())));
   budget_.take(TurnBudget::kSession);
   if (s.persistent() || s.keeps_filters) {

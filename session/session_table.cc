@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "base/assert.h"
 #include "session/peer_tag.h"
@@ -13,7 +14,10 @@ SessionTable::SessionTable(Context& cx, TenantUsage& usage, Holdings& holdings)
     : Room(cx), usage_(usage), holdings_(holdings) {}
 
 SessionTable::~SessionTable() {
-  for (Session* s : by_id_) delete s;
+  for (Session* s : by_id_) {
+    leave_principal(*s);
+    delete s;
+  }
 }
 
 void SessionTable::expect(std::size_t count) {
@@ -44,6 +48,7 @@ void SessionTable::erase(Session& s) {
   BERTH_ASSERT(s.channel == nullptr && s.subscriptions.empty());
   queued_now_ -= std::min<std::uint64_t>(queued_now_, s.flow().queued);
   leave_account(s);
+  leave_principal(s);
   queued_bytes_now_ -= std::min(queued_bytes_now_, s.flow().queued_bytes);
   by_client_.erase(&s);
   by_id_.erase(&s);
@@ -63,7 +68,33 @@ void SessionTable::adopt_unowned(std::string_view client_id, const std::string& 
 }
 
 void SessionTable::hold(Session& s, std::string_view principal) {
-  if (s.peer == 0) s.held = Holding(holdings_, principal, s.id);
+  if (s.peer != 0) return;
+  leave_principal(s);
+  s.held = Holding(holdings_, principal);
+  Holder& all = *s.held.holder();
+  s.own_older = all.newest();
+  if (s.own_older != nullptr) s.own_older->own_newer = &s;
+  all.use_newest(&s);
+  s.counted = true;
+  all.count(0, 1);
+}
+
+void SessionTable::leave_principal(Session& s) {
+  if (s.held.holder() == nullptr) return;
+  count_no_more(s);
+  if (s.own_older != nullptr) s.own_older->own_newer = s.own_newer;
+  if (s.own_newer != nullptr) {
+    s.own_newer->own_older = s.own_older;
+  } else {
+    s.held.holder()->use_newest(s.own_older);
+  }
+  s.own_older = s.own_newer = nullptr;
+  s.held = Holding();
+}
+
+void SessionTable::count_no_more(Session& s) {
+  s.held.give_back_all();
+  if (std::exchange(s.counted, false)) s.held.holder()->count(0, -1);
 }
 
 // Of a session that was stored.

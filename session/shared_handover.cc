@@ -47,7 +47,7 @@ bool SharedHandover::leave(Session& s, base::Instant now) {
   s.will.reset();
   s.expires_at = base::kNever;
   sessions_.rekey(s, estate_key(s));
-  s.held = Holding();
+  sessions_.count_no_more(s);
   const bool stored = !e.read_all;
   estates_.add(s.id, std::move(e));
   if (stored) records_.put(s);
@@ -97,7 +97,7 @@ bool SharedHandover::restore(Session& s, const pb::Session& r) {
   if (!r.ended()) return false;
   Estate e{.groups = {r.groups().begin(), r.groups().end()}, .maybe_sent = r.sent_max()};
   e.fair_key = fair_key_of(s);
-  s.held = Holding();
+  sessions_.count_no_more(s);
   estates_.add(s.id, std::move(e));
   unread_estates_.push_back(s.id);
   return true;

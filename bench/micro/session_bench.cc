@@ -149,5 +149,25 @@ void restore_session(benchmark::State& state) {
 }
 BENCHMARK(restore_session)->Apply(bench::counted);
 
+// Which sessions a device has, among so many others.
+void sessions_of_one_device(benchmark::State& state) {
+  bench::NoEdge edge;
+  metrics::EngineProbe probe;
+  session::Context cx({}, edge, probe);
+  session::TenantUsage usage(cx);
+  session::Holdings holdings({});
+  session::SessionTable table(cx, usage, holdings);
+  const auto device = [](std::int64_t i) {
+    return session::Principal{"acme", session::Role::device, "cam-" + std::to_string(i)}.key();
+  };
+  for (std::int64_t i = 0; i < state.range(0); ++i)
+    table.hold(table.make_new(device(i) + "c"), device(i));
+  const std::string one = device(7);
+  std::size_t found = 0;
+  for (auto _ : state) table.each_of(one, [&found](const session::Session&) { ++found; });
+  if (found != static_cast<std::size_t>(state.iterations())) state.SkipWithError("not found");
+}
+BENCHMARK(sessions_of_one_device)->Arg(1000)->Arg(100'000)->Apply(bench::counted);
+
 }  // namespace
 }  // namespace berth

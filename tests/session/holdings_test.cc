@@ -19,19 +19,32 @@ using session::Holding;
 using session::HoldingLimits;
 using session::Holdings;
 
-const std::string kCam("acme\0" "0cam\0", 10);
-const std::string kPlatform("acme\0" "1platform\0", 15);
+const std::string kCam(
+    "acme\0"
+    "0cam\0",
+    10);
+const std::string kPlatform(
+    "acme\0"
+    "1platform\0",
+    15);
+
+// As the table of sessions counts one.
+Holding session_of(Holdings& all, const std::string& principal) {
+  Holding h(all, principal);
+  h.holder()->count(0, 1);
+  return h;
+}
 
 TEST(Holdings, CountUpAndDownAndForgetWhoHoldsNothing) {
   Holdings all({.session_bytes = 1000, .principal_bytes = 5000, .tenant_bytes = 8000});
   {
-    Holding a(all, kCam, {1});
+    Holding a = session_of(all, kCam);
     EXPECT_TRUE(a.take({900, 2000}));
     EXPECT_FALSE(a.take({101, 1}));  // its own
     Holding will(all, kCam);
     EXPECT_TRUE(will.take({500, 2900}));
     EXPECT_FALSE(a.take({1, 200}));  // the principal's
-    Holding b(all, kPlatform, {2});
+    Holding b = session_of(all, kPlatform);
     EXPECT_FALSE(b.take({1, 3200}));  // the tenant's
     EXPECT_TRUE(b.take({1, 2000}));
     EXPECT_EQ(all.all().bytes(), 6900u);
@@ -40,6 +53,9 @@ TEST(Holdings, CountUpAndDownAndForgetWhoHoldsNothing) {
     EXPECT_EQ(all.all().bytes(), 6900u);
     moved.give_back({900, 2000});
     EXPECT_EQ(all.all().bytes(), 4900u);
+    moved.holder()->count(0, -1);
+    EXPECT_EQ(all.all().sessions(), 1u);
+    b.holder()->count(0, -1);
   }
   EXPECT_EQ(all.all().bytes(), 0u);
   EXPECT_EQ(all.all().sessions(), 0u);
@@ -48,19 +64,22 @@ TEST(Holdings, CountUpAndDownAndForgetWhoHoldsNothing) {
 
 TEST(Holdings, TheLastTenthIsForNewcomers) {
   Holdings all({.principal_bytes = 0, .tenant_bytes = 0, .total_bytes = 1000});
-  const std::string other("other\0" "1x\0", 9);
-  Holding greedy(all, kCam, {1});
+  const std::string other(
+      "other\0"
+      "1x\0",
+      9);
+  Holding greedy(all, kCam);
   while (greedy.take({0, 10})) {
   }
   EXPECT_EQ(all.all().bytes(), 900u);
-  Holding modest(all, other, {2});
+  Holding modest(all, other);
   EXPECT_TRUE(modest.take({0, 10}));
   EXPECT_FALSE(greedy.take({0, 10}));
   const HoldingLimits none{.per_account = 0};
   Holdings sessions(none);
   std::vector<Holding> taken;
   while (sessions.may_begin(kPlatform, taken.size(), 100))
-    taken.emplace_back(sessions, kPlatform, base::SessionId{taken.size() + 1});
+    taken.push_back(session_of(sessions, kPlatform));
   EXPECT_EQ(taken.size(), 90u);
   EXPECT_TRUE(sessions.may_begin(other, taken.size(), 100));
 }
@@ -69,9 +88,9 @@ TEST(Holdings, FiltersBeyondTheSessionsBytesAreRefused) {
   for (const bool kept : {false, true}) {
     SCOPED_TRACE(kept);
     Site s;
-    const int c = s.come("acme/d/cam", "c",
-                         kept ? ConnectOptions{.clean = false, .properties = expiry(60)}
-                              : ConnectOptions{});
+    const int c =
+        s.come("acme/d/cam", "c",
+               kept ? ConnectOptions{.clean = false, .properties = expiry(60)} : ConnectOptions{});
     unsigned refused = 0;
     for (int i = 0; i < 100; ++i) {
       s.w.feed(c, subscribe(static_cast<unsigned>(i + 1), filter_of(4000, i), 1));
