@@ -1,5 +1,4 @@
-// The index from principals to their sessions: what it finds while sessions come and go, and what
-// it costs.
+// All sessions: by number, by client and by principal, and what they are counted for.
 #include "session/session_table.h"
 
 #include <gtest/gtest.h>
@@ -12,17 +11,23 @@
 #include <vector>
 
 #include "session/core.h"
+#include "session/principal_key.h"
+#include "tests/support/core_box.h"
 #include "tests/support/tenants.h"
 
 namespace berth::test {
 namespace {
 
 using session::Concerned;
+using session::Offline;
+using session::Session;
 using Ids = std::set<std::uint64_t>;
 
 std::string key_of(const std::string& tenant, session::Role role, const std::string& name) {
   return session::Principal{tenant, role, name}.key();
 }
+
+// -- the index from principals to their sessions
 
 // Devices and services of two tenants, each with up to three client ids.
 class Population {
@@ -186,6 +191,157 @@ TEST(SessionTable, LooksAtNoSessionOfAnotherPrincipal) {
   });
   EXPECT_LT(own, all);
   EXPECT_GT(looked, kDevices);
+}
+
+// -- the room alone
+
+const std::string kCam(
+    "acme\0"
+    "0cam\0",
+    10);  // a registered device's principal
+
+struct Heard final : session::SessionEvents {
+  void online(const Session& s) override { all.push_back("online " + s.client_id); }
+  void offline(const Session& s, Offline cause) override {
+    all.push_back("offline " + s.client_id + " " + std::to_string(static_cast<int>(cause)));
+  }
+  void finished(const Session&, const session::OutEntry&, session::Finished) override {}
+  Strings all;
+};
+
+TEST(SessionTable, ANumberIsNeverGivenTwice) {
+  CoreBox box;
+  auto& table = box.core.sessions;
+  Session& restored = table.make("r", {10});
+  EXPECT_EQ(table.make_new("a").id.value, 11u);
+  table.skip_id({20});
+  EXPECT_EQ(table.make_new("b").id.value, 21u);
+  table.skip_id({5});
+  EXPECT_EQ(table.make_new("c").id.value, 22u) << "older ones change nothing";
+  table.erase(restored);
+  EXPECT_EQ(table.by_id({10}), nullptr);
+  EXPECT_EQ(table.by_client("r"), nullptr);
+  EXPECT_EQ(table.make_new("r").id.value, 23u);
+  EXPECT_EQ(table.size(), 4u);
+}
+
+TEST(SessionTable, ASessionWithAnotherKeyIsFoundByThatOnly) {
+  CoreBox box;
+  auto& table = box.core.sessions;
+  Session& s = table.make_new("old");
+  table.rekey(s, "new");
+  EXPECT_EQ(table.by_client("old"), nullptr);
+  EXPECT_EQ(table.by_client("new"), &s);
+  EXPECT_EQ(table.by_id(s.id), &s);
+}
+
+TEST(SessionTable, AnUnownedSessionIsForTheFirstProvenUserOnly) {
+  CoreBox box;
+  auto& table = box.core.sessions;
+  Session& unowned = table.make_new(std::string(session::kUnownedKey) + "c");
+  const std::string ann = session::user_key("ann") + "c";
+  const std::string bob = session::user_key("bob") + "c";
+  table.adopt_unowned("c", ann);
+  EXPECT_EQ(table.by_client(ann), &unowned);
+  table.adopt_unowned("c", bob);
+  EXPECT_EQ(table.by_client(bob), nullptr);
+  Session& another = table.make_new(std::string(session::kUnownedKey) + "c");
+  table.adopt_unowned("c", ann);
+  EXPECT_EQ(table.by_client(ann), &unowned) << "who has a session keeps it";
+  EXPECT_TRUE(another.client_id.starts_with(session::kUnownedKey));
+}
+
+TEST(SessionTable, ObserversHearOfEachConnectionOnceWithItsCause) {
+  CoreBox box;
+  Heard heard;
+  auto& table = box.core.sessions;
+  table.watch(heard);
+  session::Channel& ch = box.client("c", 600);
+  Session& s = *ch.session;
+  EXPECT_EQ(table.online(), 1u);
+  table.offline(s, Offline::edge_lost);
+  EXPECT_EQ(table.online(), 0u);
+  EXPECT_EQ(s.channel, nullptr);
+  EXPECT_EQ(ch.session, nullptr);
+  EXPECT_TRUE(s.limbo) << "the connection may well be alive";
+  table.online(s, ch);
+  EXPECT_FALSE(s.limbo);
+  table.offline(s, Offline::device);
+  EXPECT_FALSE(s.limbo);
+  EXPECT_EQ(heard.all, (Strings{"online c", "offline c 5", "online c", "offline c 1"}));
+}
+
+TEST(SessionTable, WhatASessionHasCountsForItsSiteAndMovesWithIt) {
+  CoreBox box;
+  auto& table = box.core.sessions;
+  session::Channel& ch = box.connection(0);
+  ch.scope = std::make_shared<const session::Scope>(
+      session::Principal{"acme", session::Role::device, "cam"}, "north", Strings{});
+  Session& s = table.make_new(kCam + "c");
+  s.own_flow().queued_bytes = 500;
+  s.own_flow().queued = 2;
+  table.count_entries(2);
+  table.join_account(s, "north");
+  table.count_queue(s, 100);
+  s.own_flow().queued_bytes = 600;
+  table.online(s, ch);
+  session::Account& north = box.core.usage.accounts().of("acme", "north");
+  session::Account& south = box.core.usage.accounts().of("acme", "south");
+  session::Account& tenant = box.core.usage.accounts().of("acme", "");
+  EXPECT_EQ(north.usage.sessions, 1u);
+  EXPECT_EQ(north.usage.connections, 1u);
+  EXPECT_EQ(north.usage.queue_bytes, 600u);
+  table.offline(s, Offline::device);
+  EXPECT_EQ(north.usage.connections, 0u);
+  table.join_account(s, "south");
+  EXPECT_EQ(north.usage.sessions, 0u);
+  EXPECT_EQ(north.usage.queue_bytes, 0u);
+  EXPECT_EQ(south.usage.queue_bytes, 600u);
+  EXPECT_EQ(tenant.usage.sessions, 1u) << "it has moved within its tenant";
+  EXPECT_EQ(table.queued(), 2u);
+  table.erase(s);
+  EXPECT_EQ(tenant.usage.sessions, 0u);
+  EXPECT_EQ(tenant.usage.queue_bytes, 0u);
+  EXPECT_EQ(table.queued(), 0u) << "its entries are gone with it";
+  EXPECT_EQ(table.queued_bytes(), 0u);
+}
+
+TEST(SessionTable, WhoIsNotRegisteredHasNoAccount) {
+  CoreBox box;
+  Session& s = box.session(session::user_key("ann") + "c", 600);
+  box.core.sessions.join_account(s, "north");
+  EXPECT_EQ(s.account, nullptr);
+}
+
+TEST(SessionTable, WhatASessionHoldsIsAnothersWhenItIsRenamed) {
+  CoreBox box;
+  auto& table = box.core.sessions;
+  Session& s = table.make_new(std::string(session::kUnownedKey) + "c");
+  table.hold(s, session::kUnownedKey);
+  s.held.keep({100, 1000});
+  s.will = std::make_unique<session::Will>();
+  s.will->message = session::MessagePtr(message("w", "gone"));
+  table.hold_will(*s.will, s);
+  const std::uint64_t before = box.core.holdings.all().bytes();
+  EXPECT_GT(before, 1000u) << "the will counts too";
+  table.rename(s, session::user_key("ann") + "c");
+  EXPECT_EQ(box.core.holdings.all().bytes(), before) << "moved, not doubled";
+  EXPECT_EQ(box.core.holdings.sessions_of(session::user_key("ann")), 1u);
+  EXPECT_EQ(box.core.holdings.sessions_of(session::kUnownedKey), 0u);
+  EXPECT_EQ(s.held.holder()->principal(), session::user_key("ann"));
+  EXPECT_EQ(s.will->held.holder()->principal(), session::user_key("ann"));
+}
+
+TEST(SessionTable, TotalsDoNotFallBelowNothing) {
+  CoreBox box;
+  auto& table = box.core.sessions;
+  Session& s = box.session("c", 600);
+  table.count_entries(-1);
+  table.count_queue(s, -5);
+  EXPECT_EQ(table.queued(), 0u);
+  EXPECT_EQ(table.queued_bytes(), 0u);
+  table.count_entries(3);
+  EXPECT_EQ(table.queued(), 3u);
 }
 
 }  // namespace
