@@ -156,6 +156,7 @@ void Acceptor::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   Connection& c = new_connection(fd);
   c.counted = !proxy && limits_ != nullptr;
   c.transport = l.transport;
+  c.follower = StreamFollower(l.transport);
   ++counts_.by_transport[index_of(l.transport)];
   c.peer = address;
   c.peer_port = port;
@@ -170,7 +171,7 @@ void Acceptor::admit(int fd, const sockaddr_storage& peer, const Listener& l) {
   arrivals_.enter(c, !proxy);
   if (!arrivals_.has_room_before_login(c)) return;
   if (l.options.tls == nullptr) {
-    if (c.speaks_park() && !proxy) followers_.greet(c);
+    if (!proxy) followers_.greet(c);
     return;
   }
   c.tls = l.options.tls->accept(fd);

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "gateway/edge/attachments.h"
-#include "gateway/edge/ends.h"
 
 namespace berth::gateway::edge {
 
@@ -28,7 +27,7 @@ void Attachments::judge(Served& served, EngineEnd how) {
 // Something that an engine would do again: whole packets, or an end.
 std::size_t Attachments::unacknowledged(const Connection& c) {
   if (c.state == Connection::State::ended) return c.in.size() + 1;
-  return has_whole_packet(c) ? c.in.size() : 0;
+  return c.has_whole_packet() ? c.in.size() : 0;
 }
 
 // Those that are not to be given to the engine yet are held. Returns whom it gets now.

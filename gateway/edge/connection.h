@@ -9,14 +9,14 @@
 #include <string>
 
 #include "base/address.h"
+#include "base/bytes.h"
 #include "base/ids.h"
 #include "gateway/edge/input_budget.h"
 #include "gateway/edge/layers.h"
 #include "gateway/edge/listener.h"
+#include "gateway/edge/stream_follower.h"
 #include "gateway/edge/timed_output.h"
 #include "protocol/link/types.h"
-#include "protocol/mqtt/framer.h"
-#include "protocol/park/frame.h"
 
 namespace berth::gateway::edge {
 
@@ -57,11 +57,10 @@ struct Connection {
   std::uint16_t peer_port = 0;
   base::Address peer;
   std::uint32_t closing_since_s = 0;
-  std::uint32_t packet_since_s = 0;  // when the packet at packet_at was first seen unfinished
-  std::size_t place_size = 0;        // of the packet that has a place, or waits for one
-  std::uint64_t packet_at = 0;       // where in the input
-  protocol::mqtt::Walker walker;
-  protocol::park::Walker park_walker;     // instead, where Park is spoken
+  std::uint32_t packet_since_s = 0;       // when the packet at packet_at was first seen unfinished
+  std::size_t place_size = 0;             // of the packet that has a place, or waits for one
+  std::uint64_t packet_at = 0;            // where in the input
+  StreamFollower follower;                // of what `transport` speaks
   protocol::link::PrincipalId principal;  // of the engine that let it in; not set: none has yet
   std::uint64_t tenant = 0;               // its number, 0: none
   std::uint8_t deaths = 0;                // of engines that worked for it
@@ -83,16 +82,14 @@ struct Connection {
 
   base::ConnId id() const { return {slot, generation}; }
   std::size_t unsent() const { return out.size() - out_at; }
-  bool speaks_park() const { return edge::speaks_park(transport); }
-  bool at_boundary() const {
-    return speaks_park() ? park_walker.at_boundary() : walker.at_boundary();
-  }
-  // Bytes of a packet that has not come whole, and all it will have (0: none, or not known yet).
-  std::size_t unfinished() const {
-    return speaks_park() ? park_walker.unfinished() : walker.unfinished();
-  }
-  std::size_t packet_size() const {
-    return speaks_park() ? park_walker.packet_size() : walker.packet_size();
+  StreamFacts facts() const { return {tls != nullptr, connected, version}; }
+  bool at_boundary() const { return follower.at_boundary(); }
+  // As the follower's.
+  std::size_t unfinished() const { return follower.unfinished(); }
+  std::size_t packet_size() const { return follower.packet_size(); }
+  // In `in`. An incomplete packet has no effect on an engine.
+  bool has_whole_packet() const {
+    return !in.empty() && follower.has_whole_packet(base::as_bytes(in));
   }
   bool all_sent() const { return unsent() == 0 && (layers == nullptr || layers->unsent() == 0); }
 };

@@ -104,7 +104,7 @@ bool DeviceSockets::take_proxy_header(Connection& c) {
       errno = EAGAIN;
       return false;
     }
-    if (c.speaks_park() && c.tls == nullptr) followers_.greet(c);
+    if (c.tls == nullptr) followers_.greet(c);
     return true;
   }
   end(c, CloseReason::policy);

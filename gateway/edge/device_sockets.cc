@@ -35,7 +35,7 @@ ssize_t DeviceSockets::receive_stream(Connection& c, std::uint8_t* to, std::size
     }
     ++(SSL_session_reused(c.tls) != 0 ? probe_.tls_resumed : probe_.tls_full);
     if (before_login_.has(c.slot)) before_login_.take(c.slot, BeforeLogin::kTlsBuffers);
-    if (c.speaks_park()) followers_.greet(c);
+    followers_.greet(c);
   }
   const int why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(c.tls, r);
   if (all != 0) {

@@ -10,17 +10,13 @@
 #include <string>
 
 #include "gateway/edge/connection_slab.h"
+#include "gateway/edge/follower_types.h"
 #include "protocol/link/records.h"
 
 namespace berth::gateway::edge {
 
 class Drain {
  public:
-  // Where the devices are to go; empty: they are not told.
-  struct Elsewhere {
-    std::string server_reference;  // of MQTT 5
-    std::string park_endpoint;
-  };
   enum class Which : std::uint8_t { all, tls };
   struct Calls {
     std::function<void(Connection&)> end;  // of one that is open

@@ -12,7 +12,6 @@
 #include "base/give_back.h"
 #include "base/log_event.h"
 #include "gateway/edge/ends.h"
-#include "protocol/park/frame.h"
 
 namespace berth::gateway::edge {
 
@@ -178,8 +177,7 @@ void EdgeShard::connected(base::ConnId conn, const protocol::link::EdgeSettings&
   c->connected = settings.connected;
   counts_.set_waiting(*c, false);
   acceptor_.admission().answered();
-  // 1.5 times (MQTT 3.1.2-22), or 2.5 times (docs/park-protocol.md).
-  const std::uint32_t halves = settings.version == protocol::park::kLevel ? 5 : 3;
+  const std::uint32_t halves = c->follower.keep_alive_halves();
   const std::uint32_t limit =
       settings.keep_alive_s == 0 ? 0 : settings.keep_alive_s * halves / 2u + 1u;
   slab_.alive(conn.slot) = {now_s_, limit};
@@ -238,9 +236,7 @@ void EdgeShard::sweep(std::uint32_t now_s) {
       a.last_seen_s = now_s;  // not the device's fault
     } else if (c.state == Connection::State::open) {
       endings_.dismiss(
-          c,
-          followers_.farewell_to(c, Reason::keep_alive_timeout,
-                                 c.connected ? "" : "no HELLO within mqtt.connect_timeout_s"),
+          c, followers_.farewell_to(c, Reason::keep_alive_timeout),
           c.connected ? CloseReason::keepalive_timeout : CloseReason::handshake_timeout);
     }
   }

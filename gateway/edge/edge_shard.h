@@ -84,7 +84,7 @@ class EdgeShard final : public link::StepSink,
   // Ends all connections, `per_second` of them or fewer where other edges let in fewer
   // (Setting::others_admit_per_s), with DISCONNECT (3.14) or GOAWAY: 0x9C and where to go, or 0x8B
   // where there is no such place. Wills are held back by the engine.
-  using Elsewhere = Drain::Elsewhere;
+  using Elsewhere = edge::Elsewhere;
   void drain(std::uint32_t per_second, Elsewhere elsewhere);
   // And released by the engine; what was said last has been taken, or a second has passed.
   bool drained() const { return slab_.is_empty() && sockets_.all_taken(); }

@@ -7,8 +7,6 @@
 
 namespace berth::gateway::edge {
 
-namespace mqtt = protocol::mqtt;
-namespace park = protocol::park;
 using metrics::EdgeProbe;
 using protocol::link::CloseReason;
 
@@ -38,42 +36,11 @@ constexpr std::array<Counters, static_cast<std::size_t>(CloseReason::count)> kCo
     {&EdgeProbe::closed_peer_closed, &EdgeProbe::unready_peer_closed},
 }};
 
-// What is kept of the input begins at a packet.
-bool has_goodbye(const Connection& c) {
-  constexpr std::size_t kAny = SIZE_MAX;
-  base::ByteView rest = base::as_bytes(c.in);
-  if (c.speaks_park()) {
-    park::Frame f;
-    while (park::next_frame(rest, kAny, f) == park::FrameStatus::complete) {
-      if (f.type == park::FrameType::bye) return true;
-      rest = rest.subspan(f.size);
-    }
-    return false;
-  }
-  mqtt::Frame f;
-  while (mqtt::next_frame(rest, kAny, f) == mqtt::FrameStatus::complete) {
-    if (f.type() == mqtt::PacketType::disconnect) return true;
-    rest = rest.subspan(f.size);
-  }
-  return false;
-}
-
 }  // namespace
-
-bool has_whole_packet(const Connection& c) {
-  const base::ByteView bytes = base::as_bytes(c.in);
-  if (bytes.empty()) return false;
-  if (c.speaks_park()) {
-    park::Frame f;
-    return park::next_frame(bytes, SIZE_MAX, f) != park::FrameStatus::need_more;
-  }
-  mqtt::Frame f;
-  return mqtt::next_frame(bytes, SIZE_MAX, f) != mqtt::FrameStatus::need_more;
-}
 
 CloseReason end_of_peer(const Connection& c, CloseReason reason) {
   if (c.state != Connection::State::open) return reason;
-  if (has_goodbye(c)) return CloseReason::client;
+  if (c.follower.has_goodbye(base::as_bytes(c.in))) return CloseReason::client;
   return reason == CloseReason::client ? CloseReason::peer_closed : reason;
 }
 

@@ -12,9 +12,6 @@ namespace berth::gateway::edge {
 // whole, be it that no engine has read it yet; else peer_closed or peer_reset.
 protocol::link::CloseReason end_of_peer(const Connection& c, protocol::link::CloseReason reason);
 
-// In unacknowledged input, which begins where a packet does. An incomplete packet has no effect.
-bool has_whole_packet(const Connection& c);
-
 // berth_connection_closed_total for connections that had logged in, else
 // berth_connections_closed_before_login_total.
 void count_end(metrics::EdgeProbe& probe, protocol::link::CloseReason reason, bool logged_in);

@@ -1,4 +1,5 @@
-// What the edge itself reads and says on the streams of devices: it follows the boundaries of
+// What the edge itself reads and says on the streams of devices, whose protocols are
+// StreamFollowers: it follows the boundaries of
 // packets, answers heartbeats, greets, says why it ends a connection, and finds the partition that
 // serves it. A room of the edge; the shard's thread.
 //
@@ -33,15 +34,15 @@ class Followers final : private EdgeRoom {
   // REQUIRES: `c` has no partition, and its packet begins with what is kept of it.
   bool place(Connection& c, base::ByteView bytes);
 
-  // `text`: for a device of the Park protocol; empty: as the reason says.
+  // What a device is told before its connection ends. `text`: for protocols that have room for it;
+  // empty: as the reason says.
   std::string farewell_to(const Connection& c, protocol::mqtt::Reason reason,
                           std::string_view text = {}) const;
+  // What a connection is told that is kept out. `first`: its first bytes, if it has just come.
   std::string banned(const Connection& c, base::ByteView first) const;
 
  private:
-  bool follow_park(Connection& c, base::ByteView bytes);
   void answer_ping(Connection& c, std::string_view pong);
-  void refuse_large_connect(Connection& c, base::ByteView bytes);
   std::uint32_t come_back_after_ms(const Connection& c) const;
 
   const Drain& drain_;

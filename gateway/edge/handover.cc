@@ -3,9 +3,10 @@
 //   connection := slot generation attach_epoch state:u8 reason:u8 flags:u8 version:u8 port
 //                 address:u8[16] transport:u8 client_hash partition in_off in_ack out_off idle_s
 //                 limit_s walker(4) in out cookie:string[n] layers
-//                 park_walker:string principal(2) tenant anonymous packet_size early:string
-//                 timed:string (timed_output.h, or empty; a process of the release before writes
-//                 these packets without their deadline, and engines do not hear of late ones)
+//                 park:string (StreamFollower) principal(2) tenant anonymous packet_size
+//                 early:string timed:string (timed_output.h, or empty; a process of the release
+//                 before writes these packets without their deadline, and engines do not hear of
+//                 late ones)
 //   layers     := flags:u8 [proxy_header wire frame_left [websocket]]   1 there are some, 2 PROXY
 //   header is due,
 //                 4 websocket (WebSocket::save())
@@ -102,7 +103,8 @@ std::string Handover::hand_over(const Give& give) {
     put_varint(record, c.out_off);
     put_varint(record, now_s_ - slab_.alive(c.slot).last_seen_s);
     put_varint(record, slab_.alive(c.slot).limit_s);
-    const protocol::mqtt::Walker::Place at = c.walker.place();
+    const FollowerPlace place = c.follower.save();
+    const protocol::mqtt::Walker::Place& at = place.mqtt;
     for (const std::uint32_t v :
          {at.skip, at.remaining, std::uint32_t{at.header}, std::uint32_t{at.length_bytes}}) {
       put_varint(record, v);
@@ -116,7 +118,7 @@ std::string Handover::hand_over(const Give& give) {
       for (const std::string& slot : joined) put_bytes(record, slot);
     }
     put_layers(record, c);
-    put_bytes(record, c.park_walker.save());
+    put_bytes(record, place.park);
     put_varint(record, c.principal.high);
     put_varint(record, c.principal.low);
     put_varint(record, c.tenant);
@@ -157,7 +159,8 @@ bool Handover::adopt(std::string_view record, int fd) {
   c.out_off = r.varint();
   const auto idle_s = static_cast<std::uint32_t>(r.varint());
   const auto limit_s = static_cast<std::uint32_t>(r.varint());
-  protocol::mqtt::Walker::Place at_byte;
+  FollowerPlace place;
+  protocol::mqtt::Walker::Place& at_byte = place.mqtt;
   at_byte.skip = static_cast<std::uint32_t>(r.varint());
   at_byte.remaining = static_cast<std::uint32_t>(r.varint());
   at_byte.header = static_cast<std::uint8_t>(r.varint());
@@ -170,15 +173,16 @@ bool Handover::adopt(std::string_view record, int fd) {
     const std::string_view bytes = r.bytes();
     if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
   }
-  const bool layers =
-      get_layers(r, c, options_.ws_path, options_.ws_origins) &&
-      (r.done() || c.park_walker.go_on_from(r.bytes()));  // an older release has none
+  const bool layers = get_layers(r, c, options_.ws_path, options_.ws_origins);
+  if (!r.done()) place.park = r.bytes();  // an older release has none
   get_newer(r, c, at_byte);
   const bool timed = get_timed(r, c, output_.deadline_now().ms - base::boot_time().ms);
-  c.walker.go_on_from(at_byte);
+  const bool known = transport < kTransports.size();
+  if (known) c.follower = StreamFollower(static_cast<Transport>(transport));
+  const bool followed = c.follower.go_on_from(place);
   const bool placed = partition < engines_.size() || partition == Connection::kUnplaced;
-  const bool sane = r.ok() && layers && timed && placed && transport < kTransports.size() &&
-                    slot < kSlotsMax && state >= 1 && state <= 3 &&
+  const bool sane = r.ok() && layers && timed && known && followed && placed && slot < kSlotsMax &&
+                    state >= 1 && state <= 3 &&
                     reason < static_cast<std::uint8_t>(CloseReason::count) &&
                     c.in_ack + c.in.size() == c.in_off;
   if (!sane) return false;

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/give_back.h"
-#include "gateway/edge/ends.h"
 #include "protocol/link/types.h"
 
 namespace berth::gateway::edge {
@@ -264,7 +263,7 @@ void KeptInput::acknowledge(base::ConnId conn, std::uint64_t in_ack) {
   }
   // What is left of a packet that has not come whole is no work of an engine.
   if (Probation& p = engines_[c->partition].probation; p.judges()) {
-    const bool over = c->state != Connection::State::ended && !has_whole_packet(*c);
+    const bool over = c->state != Connection::State::ended && !c->has_whole_packet();
     p.cleared(conn, over ? UINT64_MAX : in_ack);
   }
   if (!c->reading) check_input_limits(*c);
