@@ -21,6 +21,14 @@ std::unique_ptr<EngineLink> LinkSet::take(std::uint32_t number) {
   return number < links_.size() ? std::move(links_[number]) : nullptr;
 }
 
+bool LinkSet::attached(EnginePort& engine) {
+  ++attached_;
+  if (!all_attached()) return false;
+  engine.attached_all();
+  for (const auto& l : links_) l->go();
+  return true;
+}
+
 bool LinkSet::all_sent() const {
   return std::all_of(links_.begin(), links_.end(),
                      [](const auto& l) { return !l || (l->all_sent() && l->nothing_gathered()); });

@@ -21,6 +21,10 @@ class LinkSet final : public EdgePort {
   std::size_t size() const { return links_.size(); }
   EngineLink& operator[](std::size_t i) { return *links_[i]; }
   EngineLink* find(std::size_t i) { return i < links_.size() ? links_[i].get() : nullptr; }
+  // One more edge has attached its connections. Routes before inputs: with the last of them the
+  // engine hears of it, and only then does any link pass input on. True: it was the last.
+  bool attached(EnginePort& engine);
+  bool all_attached() const { return attached_ == links_.size(); }
   bool all_sent() const;      // and nothing is being gathered
   bool all_accepted() const;  // the same
 
@@ -69,6 +73,7 @@ class LinkSet final : public EdgePort {
 
  private:
   std::vector<std::unique_ptr<EngineLink>> links_;  // by number
+  std::size_t attached_ = 0;
 };
 
 }  // namespace berth::gateway::link

@@ -6,6 +6,9 @@
 #include <utility>
 
 #include "gateway/link/samples.h"
+#include "gateway/node/engine_setup.h"
+#include "gateway/node/good_files.h"
+#include "gateway/node/process.h"
 
 namespace berth::gateway {
 
@@ -45,6 +48,16 @@ void SampleSender::go_on() {
   boost::asio::post(io_, [this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) go_on();
   });
+}
+
+SampleSender::Figures figures_of(engine::EngineShard& engine, const metrics::EngineProbe& probe,
+                                 const session::StoreCondition& condition) {
+  engine.refresh_gauges();
+  std::vector<metrics::Sample> samples = metrics::samples_of(probe);
+  samples.push_back(writes_lost_sample(condition));
+  samples.push_back(files_replaced_sample());
+  for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
+  return {std::move(samples), usage_of(engine.broker())};
 }
 
 }  // namespace berth::gateway

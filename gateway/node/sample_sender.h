@@ -10,7 +10,9 @@
 #include <optional>
 #include <string>
 
+#include "gateway/engine/engine_shard.h"
 #include "gateway/node/usage.h"
+#include "store/rocks_store.h"
 
 namespace berth::gateway {
 
@@ -43,5 +45,9 @@ class SampleSender {
   std::size_t at_ = 0;
   std::string payload_;
 };
+
+// The figures of one engine and of its store, without those of its process.
+SampleSender::Figures figures_of(engine::EngineShard& engine, const metrics::EngineProbe& probe,
+                                 const session::StoreCondition& condition);
 
 }  // namespace berth::gateway

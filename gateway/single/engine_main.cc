@@ -16,7 +16,6 @@
 #include "gateway/node/process.h"
 #include "gateway/node/registry_service.h"
 #include "gateway/node/sample_sender.h"
-#include "gateway/node/usage.h"
 #include "gateway/runtime/child_process.h"
 #include "store/store_access.h"
 
@@ -45,7 +44,7 @@ class EngineProcess {
           io_, runtime::kFirstLinkFd + static_cast<int>(i), i,
           link::EngineLink::Events{
               .hello = [this, i](const protocol::link::Hello& h) { on_hello(i, h); },
-              .attached_all = [this] { on_attached_all(); },
+              .attached_all = [this] { links_.attached(*engine_); },
               .drain = [this] { drain(); },
               .stop = [this] { stop(); },
               .scrape = [this](std::uint64_t id) { scrape(id); },
@@ -112,7 +111,7 @@ class EngineProcess {
     engine_->use_poison_word(poison_.word());
     if (registry_) {
       registry_->on_change([this](const session::Concerned& who) {
-        if (engine_ && attached_ == links_.size()) engine_->review_registry(who);
+        if (engine_ && links_.all_attached()) engine_->review_registry(who);
       });
     }
     for (std::size_t i = 0; i < links_.size(); ++i) {
@@ -120,13 +119,6 @@ class EngineProcess {
       links_[i].ready();
     }
     beat(hellos_[0].heartbeat_ms);
-  }
-
-  // Routes before inputs: all edges' connections are known before any of them says a word.
-  void on_attached_all() {
-    if (++attached_ != links_.size()) return;
-    engine_->attached_all();
-    for (std::size_t i = 0; i < links_.size(); ++i) links_[i].go();
   }
 
   void fail(int code, const char* why) {
@@ -189,14 +181,10 @@ class EngineProcess {
   void scrape(std::uint64_t id) {
     if (!engine_) return;
     sender_.answer(id, hellos_[0].version, [this] {
-      engine_->refresh_gauges();
-      auto samples = metrics::samples_of(probe_);
-      samples.push_back(writes_lost_sample(condition_));
-      samples.push_back(files_replaced_sample());
-      samples.push_back(engine_build_sample());
-      for (auto& s : metrics::process_samples("engine")) samples.push_back(std::move(s));
-      for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
-      return SampleSender::Figures{std::move(samples), usage_of(engine_->broker())};
+      SampleSender::Figures f = figures_of(*engine_, probe_, condition_);
+      f.samples.push_back(engine_build_sample());
+      for (auto& s : metrics::process_samples("engine")) f.samples.push_back(std::move(s));
+      return f;
     });
   }
 
@@ -208,7 +196,6 @@ class EngineProcess {
   link::LinkSet links_;
   std::vector<protocol::link::Hello> hellos_;
   std::size_t hellos_heard_ = 0;
-  std::size_t attached_ = 0;
   runtime::PoisonPage poison_;
   std::shared_ptr<engine::LoginMemory> logins_;  // shared with the engine that is made of it
   boost::asio::steady_timer heartbeat_;

@@ -5,9 +5,6 @@
 
 #include "base/random_id.h"
 #include "gateway/node/engine_setup.h"
-#include "gateway/node/good_files.h"
-#include "gateway/node/process.h"
-#include "gateway/node/usage.h"
 #include "gateway/runtime/child_process.h"
 
 namespace berth::gateway {
@@ -72,7 +69,10 @@ void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& c
     auto& l = links_.add(std::make_unique<link::EngineLink>(
         io, engine_end, i,
         link::EngineLink::Events{.hello = [](const protocol::link::Hello&) {},
-                                 .attached_all = [this] { on_attached_all(); },
+                                 .attached_all =
+                                     [this] {
+                                       if (links_.attached(*engine_)) events_.ready();
+                                     },
                                  .drain = [] {},
                                  .stop = [] {},
                                  .scrape = [](std::uint64_t) {},
@@ -85,20 +85,8 @@ void InProcessEngine::join_by_links(boost::asio::io_context& io, const Config& c
                                         .heartbeat_ms = config.heartbeat_ms});
 }
 
-void InProcessEngine::on_attached_all() {
-  if (++attached_ != links_.size()) return;
-  engine_->attached_all();
-  for (std::size_t i = 0; i < links_.size(); ++i) links_[i].go();
-  events_.ready();
-}
-
 SampleSender::Figures InProcessEngine::figures() {
-  engine_->refresh_gauges();
-  auto samples = metrics::samples_of(probe_);
-  samples.push_back(writes_lost_sample(condition_));
-  samples.push_back(files_replaced_sample());
-  for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
-  return {std::move(samples), usage_of(engine_->broker())};
+  return figures_of(*engine_, probe_, condition_);
 }
 
 void InProcessEngine::close() {

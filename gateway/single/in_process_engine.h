@@ -37,7 +37,6 @@ class InProcessEngine {
   void join_by_links(boost::asio::io_context& io, const Config& config);
   void make(boost::asio::io_context& io, const Config& config, std::vector<std::uint64_t> ids,
             link::EdgePort& edge);
-  void on_attached_all();
 
   EdgeShards& edges_;
   const registry::Registry* registry_;
@@ -46,7 +45,6 @@ class InProcessEngine {
   session::StoreCondition condition_;
   link::LinkSet links_;
   std::unique_ptr<engine::EngineShard> engine_;
-  std::size_t attached_ = 0;
 };
 
 }  // namespace berth::gateway
