@@ -187,14 +187,14 @@ void PartitionServer::serve(std::unique_ptr<engine::EngineShard> engine) {
   if (fenced_) return events_.fenced();
   if (claim_.number != 0) newest_term_ = std::max(newest_term_, claim_.number);
   term_ = claim_.number != 0 ? claim_.number : static_cast<std::uint64_t>(base::now().ms);
-  engine_->start_timers();
-  engine_->use_poison_word(&poison_);
-  engine_->use_progress(&progress_);
-  engine_->on_forwarded(engine::fault_of_forwarded());
+  engine_->serve({.poison_word = &poison_,
+                  .progress = &progress_,
+                  .on_input =
+                      [this](base::Instant now) {
+                        if (now.ms - told_.ms > config_.heartbeat_ms) process_.beat_all();
+                      },
+                  .on_forwarded = engine::fault_of_forwarded()});
   for (const auto& w : skips_) engine_->broker().skip_forwarded(w);
-  engine_->on_input([this](base::Instant now) {
-    if (now.ms - told_.ms > config_.heartbeat_ms) process_.beat_all();
-  });
   set_state(EngineState::serving);
   if (leaving_) return hand_over();
   BERTH_LOG(info, "serving partition={} term={} sessions={} edges={}", partition_, term_,

@@ -45,23 +45,43 @@ class EverybodyExists final : public session::Principals {
 
 }  // namespace
 
-EngineShard::EngineShard(boost::asio::io_context& io, session::BrokerOptions options,
-                         link::EdgePort& edge, std::unique_ptr<session::AccessPolicy> access,
-                         metrics::EngineProbe& probe)
-    : io_(io),
-      edge_(edge),
-      access_(std::move(access)),
-      probe_(probe),
-      broker_(std::move(options), *this, access_.get(), probe),
-      unregistered_(io),
-      tick_(io) {}
+EngineShard::EngineShard(ShardParts parts)
+    : io_(parts.io),
+      edge_(parts.edge),
+      access_(std::move(parts.access)),
+      probe_(parts.probe),
+      clock_(std::move(parts.clock)),
+      broker_(std::move(parts.options), *this, access_.get(), probe_),
+      registry_(parts.registry),
+      keep_unregistered_s_(parts.keep_unregistered_s),
+      unregistered_(io_),
+      tick_(io_),
+      make_watch_(std::move(parts.watch_files)) {
+  if (registry_ != nullptr) {
+    messages_ = std::make_unique<DeviceMessages>(*registry_);
+    broker_.use_registry(*registry_);
+    broker_.use_messages(*messages_);
+  }
+  if (parts.authenticator) authenticator_ = parts.authenticator(poster());
+  if (parts.store) store_ = parts.store(*this, poster());
+}
+
+std::unique_ptr<EngineShard> EngineShard::restored(ShardParts parts) {
+  auto engine = std::make_unique<EngineShard>(std::move(parts));
+  engine->restore();
+  return engine;
+}
 
 EngineShard::~EngineShard() {
   close_store();
 }
 
-void EngineShard::use_store(std::unique_ptr<session::Store> store) {
-  store_ = std::move(store);
+ShardParts::Poster EngineShard::poster() {
+  return [&io = io_, alive = alive()](std::function<void()> f) {
+    boost::asio::post(io, [alive, f = std::move(f)] {
+      if (!alive.expired()) f();
+    });
+  };
 }
 
 void EngineShard::restore() {
@@ -112,9 +132,12 @@ void EngineShard::keep_clock() {
   clock_kept_ = {at, probe_.commits + 1};  // its own commit is none
 }
 
-void EngineShard::start_timers() {
+void EngineShard::serve(Serving how) {
+  serving_ = std::move(how);
+  work().use_word(serving_.poison_word);
+  work().use_progress(serving_.progress);
   begin_clock();
-  if (make_watch_) watch_ = make_watch_();
+  if (make_watch_) watch_ = make_watch_(*this);
   arm_tick();
 }
 
@@ -232,7 +255,7 @@ std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t i
                                base::ByteView bytes) {
   const base::Instant at = now();
   broker_.edge_acked(conn, in_ack);
-  if (on_input_) on_input_(at);
+  if (serving_.on_input) serving_.on_input(at);
   if (!timed_) begin_timing();
   return broker_.input(conn, bytes, at);
 }
@@ -360,7 +383,7 @@ void EngineShard::on_committed(const session::CommitResult& result) {
 }
 
 void EngineShard::forwarded_begins(std::string_view topic) {
-  if (on_forwarded_) on_forwarded_(topic);
+  if (serving_.on_forwarded) serving_.on_forwarded(topic);
 }
 
 void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) {

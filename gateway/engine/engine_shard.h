@@ -7,6 +7,7 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -23,45 +24,67 @@
 
 namespace berth::gateway::engine {
 
+class EngineShard;
+
+// What an EngineShard is made of. References outlive it. The functions `authenticator` and `store`
+// are called once, by the constructor; through the Poster they are given the engine's thread is
+// reached, until the engine is gone: what is posted later is dropped.
+struct ShardParts {
+  using Poster = session::Store::Poster;
+  boost::asio::io_context& io;
+  session::BrokerOptions options = {};
+  link::EdgePort& edge;
+  metrics::EngineProbe& probe;
+  std::unique_ptr<session::AccessPolicy> access = nullptr;  // null: everything is allowed
+  base::WallClock clock = {};                               // the machine's
+  const registry::Registry* registry = nullptr;             // null: none
+  // Sessions of principals that are not in the registry when this engine begins to serve stay for
+  // so long: somebody may have lost it, and what is in them was acknowledged. 0: they are removed
+  // at once.
+  std::uint32_t keep_unregistered_s = 0;
+  // Both empty: an engine that no client comes to and that stores nothing, for tests.
+  std::function<std::unique_ptr<Authenticator>(const Poster&)> authenticator = {};
+  std::function<std::unique_ptr<session::Store>(EngineShard&, const Poster&)> store = {};
+  // Called when the engine begins to serve, on its thread; what it returns lives as long as the
+  // engine. Empty: no files are watched.
+  std::function<std::shared_ptr<void>(EngineShard&)> watch_files = {};
+};
+
+// How an EngineShard serves. What is pointed to outlives it.
+struct Serving {
+  // The word that names whom the engine works for, for whoever survives us (session/works_for.h).
+  std::atomic<std::uint64_t>* poison_word = nullptr;
+  // Rises with every piece of work begun and every delivery: an engine that works is not stuck.
+  std::atomic<std::uint64_t>* progress = nullptr;
+  // Called between inputs with the time, so that heartbeats go out in a long turn too.
+  std::function<void(base::Instant)> on_input = {};
+  // Called with the topic of each message of another partition (tests let it fail).
+  std::function<void(std::string_view topic)> on_forwarded = {};
+};
+
 class EngineShard final : public link::EnginePort, public session::Effects {
  public:
-  EngineShard(boost::asio::io_context& io, session::BrokerOptions options, link::EdgePort& edge,
-              std::unique_ptr<session::AccessPolicy> access, metrics::EngineProbe& probe);
+  // With its store open, and nothing restored: for a store that restores by itself. May throw what
+  // `authenticator` and `store` throw.
+  explicit EngineShard(ShardParts parts);
+  // The same with everything restored, as far as serve(). Blocking, on any thread.
+  static std::unique_ptr<EngineShard> restored(ShardParts parts);
   ~EngineShard() override;
 
-  // Another one than the machine's. Before restore().
-  void use_clock(base::WallClock clock) { clock_ = std::move(clock); }
-  // In this order: the store, its content, then serving.
-  void use_store(std::unique_ptr<session::Store> store);
-  void use_authenticator(std::unique_ptr<Authenticator> a) { authenticator_ = std::move(a); }
-  void use_registry(const registry::Registry* r) {
-    registry_ = r;
-    if (r == nullptr) return;
-    messages_ = std::make_unique<DeviceMessages>(*r);
-    broker_.use_registry(*r);
-    broker_.use_messages(*messages_);
-  }
+  // REQUIRES: everything is restored, nothing is attached. On the shard's thread.
+  void serve(Serving how);
   // The registry has changed. What follows for connections comes in the turns to come, some
   // hundreds of sessions in each.
   void review_registry(const session::Concerned& who);
   void review_all_when_fresh();
-  // Sessions of principals that are not in the registry when this engine begins to serve stay for
-  // so long: somebody may have lost it, and what is in them was acknowledged. 0: they are removed
-  // at once.
-  void keep_unregistered_for(std::uint32_t seconds) { keep_unregistered_s_ = seconds; }
   // Rules and users of files have changed. Then review_access(): what follows for connections and
   // stored subscriptions comes in the turns to come. `is_user`: may still log in as before.
   void use_access(std::unique_ptr<session::AccessPolicy> access);
   using IsUser = std::function<bool(std::string_view)>;
   void use_passwords(PasswordFile users, IsUser is_user);
   void use_users(IsUser is_user) { is_user_ = std::move(is_user); }  // those that log-ins know
-  // Made when the timers start, on the shard's thread; lives as long as the engine.
-  void watch_files(std::function<std::shared_ptr<void>()> make) { make_watch_ = std::move(make); }
   void review_access();
   void access_file_failed() { ++probe_.access_files_refused; }
-  void restore();  // blocking
-  // The store is restored, nothing has been attached yet.
-  void start_timers();
   // DISCONNECT to all; `done` when every connection is released and everything is durable.
   void drain(std::function<void()> done);
   void close_store();
@@ -73,21 +96,11 @@ class EngineShard final : public link::EnginePort, public session::Effects {
     store_healthy_ = healthy;
     if (!healthy) ++commit_failures_;
   }
-  // The word that names whom the engine works for, for whoever survives us (session/works_for.h).
-  void use_poison_word(std::atomic<std::uint64_t>* word) { work().use_word(word); }
-  // Rises with every piece of work begun and every delivery: an engine that works is not stuck.
-  void use_progress(std::atomic<std::uint64_t>* progress) { work().use_progress(progress); }
   // What the Broker is passed as `now`; see base::WallClock.
   base::Instant now();
-  // Called between inputs with the time, so that heartbeats go out in a long turn too.
-  void on_input(std::function<void(base::Instant)> f) { on_input_ = std::move(f); }
-  // Called with the topic of each message of another partition (tests let it fail).
-  void on_forwarded(std::function<void(std::string_view topic)> f) { on_forwarded_ = std::move(f); }
   void refresh_gauges();
   session::Broker& broker() { return broker_; }
   Answerer& answerer() { return answerer_; }
-  // For what is posted to the shard's thread: expired when the engine is gone.
-  std::weak_ptr<bool> alive() const { return alive_; }
 
   // -- link::EnginePort
   bool serving() const override { return true; }
@@ -152,6 +165,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
                   std::uint64_t ticket) override;
 
  private:
+  // For what is posted to the shard's thread: expired when the engine is gone.
+  std::weak_ptr<bool> alive() const { return alive_; }
+  ShardParts::Poster poster();
+  void restore();
   void begin_clock();
   void keep_clock();
   void on_jump(const base::WallClock::Jump& j);
@@ -196,8 +213,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   session::FairQueue<base::ConnId> resume_;  // input that is to be offered again
   KeptOutList kept_out_;
   std::function<void()> drained_;
-  std::function<void(base::Instant)> on_input_;
-  std::function<void(std::string_view)> on_forwarded_;
+  Serving serving_;
   std::atomic<bool> store_healthy_{true};
   std::atomic<std::uint64_t> commit_failures_{0};
   bool committing_ = false;
@@ -206,7 +222,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   bool timed_ = false;   // the Broker knows when this turn began
   bool again_ = false;   // another turn is due
   bool posted_ = false;  // and on its way; a second one would be a second before sockets are read
-  std::function<std::shared_ptr<void>()> make_watch_;
+  std::function<std::shared_ptr<void>(EngineShard&)> make_watch_;
   std::shared_ptr<void> watch_;  // owned here alone; its type is of another folder
 };
 

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <boost/asio/post.hpp>
 #include <cstdlib>
 #include <filesystem>
 
@@ -115,16 +114,7 @@ std::unique_ptr<session::Store> redis_store(const Config& config, StoreClaim& cl
   return store;
 }
 
-// What comes when the engine is gone is dropped.
-Post poster_of(boost::asio::io_context& io, const engine::EngineShard& engine) {
-  return [&io, alive = engine.alive()](std::function<void()> f) {
-    boost::asio::post(io, [alive, f = std::move(f)] {
-      if (!alive.expired()) f();
-    });
-  };
-}
-
-void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, const Post& post) {
+std::unique_ptr<engine::Authenticator> authenticator(const EngineParts& parts, const Post& post) {
   engine::Authenticator::Options o;
   o.anonymous = anonymous_of(parts.config);
   o.unbound_proofs = parts.config.unbound_proofs;
@@ -136,9 +126,7 @@ void add_authenticator(const EngineParts& parts, engine::EngineShard& engine, co
     o.passwords = std::move(passwords.file);
     if (passwords.none) o.anonymous = engine::Anonymous::never;
   }
-  engine.use_authenticator(std::make_unique<engine::Authenticator>(std::move(o), post));
-  engine.use_registry(parts.registry);
-  engine.keep_unregistered_for(parts.config.registry.loss_grace_s);
+  return std::make_unique<engine::Authenticator>(std::move(o), post);
 }
 
 // Another process asks for this after it has written records.
@@ -151,33 +139,29 @@ void answer_questions(const EngineParts& parts, engine::EngineShard& engine) {
       });
 }
 
-// They are as the engine has just read them.
-void watch_files(const EngineParts& parts, engine::EngineShard& engine) {
-  if (parts.config.acl_file.empty() && parts.config.password_file.empty()) return;
-  engine.watch_files([&io = parts.io, &config = parts.config, &engine] {
-    return std::make_shared<AccessFiles>(io, config, engine);
-  });
-}
-
-void start(const EngineParts& parts, StoreClaim& claim, engine::EngineShard& engine) {
-  const Post post = poster_of(parts.io, engine);
-  add_authenticator(parts, engine, post);
-  answer_questions(parts, engine);
-  watch_files(parts, engine);
-  engine.use_store(parts.config.store_url.empty()
-                       ? embedded_store(parts, engine, post)
-                       : redis_store(parts.config, claim, engine, post, parts.store_lost));
-  engine.restore();
-}
-
-std::unique_ptr<engine::EngineShard> bare_engine(const EngineParts& p,
-                                                 metrics::EngineProbe& probe) {
+// `p` is used while the engine is made, its `io` and `config` as long as the engine lives.
+engine::ShardParts shard_parts(const EngineParts& p, metrics::EngineProbe& probe,
+                               decltype(engine::ShardParts::store) store) {
   load_principal_secret(p.config);
-  auto engine =
-      std::make_unique<engine::EngineShard>(p.io, p.options, p.edge, load_access(p.config), probe);
+  engine::ShardParts parts{
+      .io = p.io,
+      .options = p.options,
+      .edge = p.edge,
+      .probe = probe,
+      .access = load_access(p.config),
+      .registry = p.registry,
+      .keep_unregistered_s = p.config.registry.loss_grace_s,
+      .authenticator = [&p](const Post& post) { return authenticator(p, post); },
+      .store = std::move(store)};
   if (auto source = engine::fault_of_clock())
-    engine->use_clock(base::WallClock(std::move(source), base::WallClock::this_boot()));
-  return engine;
+    parts.clock = base::WallClock(std::move(source), base::WallClock::this_boot());
+  // The files are as the engine has just read them.
+  if (!p.config.acl_file.empty() || !p.config.password_file.empty()) {
+    parts.watch_files = [&io = p.io, &config = p.config](engine::EngineShard& engine) {
+      return std::make_shared<AccessFiles>(io, config, engine);
+    };
+  }
+  return parts;
 }
 
 }  // namespace
@@ -186,15 +170,14 @@ WarmEngine warm_engine(const EngineParts& parts, const StoreClaim& claim, const 
   WarmEngine w;
   w.name = name;
   w.probe = std::make_unique<metrics::EngineProbe>();
-  w.engine = bare_engine(parts, *w.probe);
-  const Post post = poster_of(parts.io, *w.engine);
-  add_authenticator(parts, *w.engine, post);
-  watch_files(parts, *w.engine);
-  auto o = redis_store_options(parts.config, claim, *w.engine, post, parts.store_lost);
-  o.warm = true;
-  auto store = std::make_unique<session::RedisStore>(o, post);
-  w.store = store.get();
-  w.engine->use_store(std::move(store));
+  w.engine = std::make_unique<engine::EngineShard>(
+      shard_parts(parts, *w.probe, [&](engine::EngineShard& engine, const Post& post) {
+        auto o = redis_store_options(parts.config, claim, engine, post, parts.store_lost);
+        o.warm = true;
+        auto store = std::make_unique<session::RedisStore>(o, post);
+        w.store = store.get();
+        return store;
+      }));
   w.store->warm_up(w.engine->broker().restore_sink(), name);
   return w;
 }
@@ -220,9 +203,14 @@ metrics::Sample writes_lost_sample(const session::StoreCondition& c) {
 std::unique_ptr<engine::EngineShard> make_engine(const EngineParts& parts, StoreClaim& claim,
                                                  metrics::EngineProbe& probe) {
   for (int attempt = 0;; ++attempt) {
-    auto engine = bare_engine(parts, probe);
     try {
-      start(parts, claim, *engine);
+      auto engine = engine::EngineShard::restored(
+          shard_parts(parts, probe, [&](engine::EngineShard& shard, const Post& post) {
+            return parts.config.store_url.empty()
+                       ? embedded_store(parts, shard, post)
+                       : redis_store(parts.config, claim, shard, post, parts.store_lost);
+          }));
+      answer_questions(parts, *engine);
       return engine;
     } catch (const session::StoreDamaged& e) {  // half restored: begin again with the empty store
       if (attempt != 0) throw;

@@ -55,7 +55,7 @@ struct EngineParts {
 // berth_store_writes_lost_total.
 metrics::Sample writes_lost_sample(const session::StoreCondition& c);
 
-// An engine with its store restored (a damaged one moved aside); its timers are not started yet.
+// An engine with its store restored (a damaged one moved aside); EngineShard::serve() comes next.
 // Blocking, on any thread. Throws std::runtime_error when the store is not available,
 // session::StoreFull when there is no room on its disk, ConfigError
 // for bad password or ACL files.

@@ -107,8 +107,7 @@ class EngineProcess {
     } catch (const std::exception& e) {
       return fail(base::kExitUnavailable, e.what());
     }
-    engine_->start_timers();
-    engine_->use_poison_word(poison_.word());
+    engine_->serve({.poison_word = poison_.word()});
     if (registry_) {
       registry_->on_change([this](const session::Concerned& who) {
         if (engine_ && links_.all_attached()) engine_->review_registry(who);

@@ -44,7 +44,7 @@ void InProcessEngine::make(boost::asio::io_context& io, const Config& config,
                          .store_lost = events_.store_lost,
                          .condition = &condition_},
                         claim, probe_);
-  engine_->start_timers();
+  engine_->serve({});
 }
 
 void InProcessEngine::join_directly(boost::asio::io_context& io, const Config& config) {

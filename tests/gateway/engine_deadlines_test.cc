@@ -38,9 +38,9 @@ TEST(EngineDeadlines, WhatIsTooLateIsNotSent) {
   boost::asio::io_context io{1};
   Edge edge;
   metrics::EngineProbe probe;
-  EngineShard engine(io, {}, edge, nullptr, probe);
   base::WallClock::Reading clock{1'800'000'000'000, 5'000};
-  engine.use_clock({[&clock] { return clock; }, 1});
+  EngineShard engine(
+      {.io = io, .edge = edge, .probe = probe, .clock = {[&clock] { return clock; }, 1}});
   const base::ConnId conn{1, 1};
   const base::Instant limit = engine.deadline_clock().plus_ms(100);
   EXPECT_TRUE(engine.send_until(conn, "a", "b", {limit, 1}));
@@ -63,7 +63,7 @@ TEST(EngineDeadlines, ANoticeOfAnUnknownConnectionIsIgnored) {
   boost::asio::io_context io{1};
   Edge edge;
   metrics::EngineProbe probe;
-  EngineShard engine(io, {}, edge, nullptr, probe);
+  EngineShard engine({.io = io, .edge = edge, .probe = probe});
   engine.expired({1, 1}, 5);
   EXPECT_EQ(edge.others, 0);
 }
