@@ -13,7 +13,7 @@ import tempfile
 FEW, MANY = 200, 4200
 ROWS = ["frame_and_decode", "walk_boundaries", "encode_step", "match_topics/cached/100", "match_topics/walked/100",
         "publish_through/1", "publish_through/1000", "qos1_turn", "mqtt_publish/1", "mqtt_publish/10",
-        "park_report/tls/1", "publish_stored", "attach_connection", "restore_session"]
+        "park_report/tls/1", "publish_stored", "attach_connection", "restore_session", "edge_turn/0", "edge_turn/1"]
 
 
 def total(binary, row, iterations):
