@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -103,6 +104,20 @@ TEST(House, ARoomIncludesOnlyRoomsAboveIt) {
   expect_layers({.folder = "session", .base = "Room", .title = "room", .least = 21});
   expect_layers(
       {.folder = "gateway/edge", .base = "EdgeRoom", .title = "room of the edge", .least = 11});
+}
+
+TEST(House, EachRoomHasATestFileOfItsName) {
+  for (const std::string& name : rooms()) {
+    std::string file;
+    for (const char c : name) {
+      if (std::isupper(static_cast<unsigned char>(c)) != 0 && !file.empty()) file += '_';
+      file += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    }
+    const fs::path path = kRoot / "tests/session" / (file + "_test.cc");
+    EXPECT_NE(text_of(path).find("\nTEST"), std::string::npos) << path << " tests " << name;
+    EXPECT_NE(text_of(kRoot / "tests/CMakeLists.txt").find("session/" + file + "_test.cc"),
+              std::string::npos);
+  }
 }
 
 // -- folders

@@ -1,7 +1,11 @@
 // What an edge keeps of its connections for the engine after us.
+#include "session/cookie_writer.h"
+
 #include <gtest/gtest.h>
 
 #include "protocol/link/records.h"
+#include "session/records.pb.h"
+#include "tests/support/core_box.h"
 #include "tests/support/packets.h"
 #include "tests/support/tenants.h"
 
@@ -98,6 +102,89 @@ TEST(Cookies, WhatIsInFlightInPatchesHasALimit) {
   }
   EXPECT_LT(w.cookie_size(c), 16u << 10);
   EXPECT_FALSE(w.ended(c));
+}
+
+// -- the room alone
+
+std::vector<CookieSlot> slots(CoreBox& box) {
+  box.effects.cookies.clear();
+  box.core.cookies.flush();
+  std::vector<CookieSlot> out;
+  for (const auto& c : box.effects.cookies) out.push_back(c.slot);
+  return out;
+}
+
+TEST(CookieWriter, ASlotIsSentOnceAtTheEndOfTheTurnInWhichItChanged) {
+  CoreBox box;
+  session::Channel& ch = box.client("c");
+  box.core.cookies.changed(ch, CookieSlot::sent_seq);
+  box.core.cookies.changed(ch, CookieSlot::identity);
+  box.core.cookies.changed(ch, CookieSlot::sent_seq);
+  EXPECT_TRUE(box.core.cookies.any_changed());
+  EXPECT_TRUE(box.effects.cookies.empty());
+  EXPECT_EQ(slots(box), (std::vector<CookieSlot>{CookieSlot::identity, CookieSlot::sent_seq}));
+  EXPECT_FALSE(box.core.cookies.any_changed());
+  EXPECT_TRUE(slots(box).empty());
+}
+
+TEST(CookieWriter, BeforeItsConnackAConnectionHasNone) {
+  CoreBox box;
+  session::Channel& ch = box.client("c");
+  ch.connack_sent = false;
+  box.core.cookies.changed(ch, CookieSlot::identity);
+  EXPECT_TRUE(slots(box).empty());
+}
+
+TEST(CookieWriter, OfAConnectionThatIsGoneNothingIsSent) {
+  CoreBox box;
+  session::Channel& ch = box.client("c");
+  box.core.cookies.changed(ch, CookieSlot::identity);
+  box.core.sessions.offline(*ch.session, session::Offline::device);
+  box.core.connections.forget(ch);
+  EXPECT_TRUE(slots(box).empty());
+}
+
+TEST(CookieWriter, WhereNoEdgeSurvivesThereAreNone) {
+  CoreBox box({}, false);
+  box.core.cookies.changed(box.client("c"), CookieSlot::identity);
+  EXPECT_FALSE(box.core.cookies.any_changed());
+}
+
+TEST(CookieWriter, AnEdgeOfTheLastReleaseHasSubscriptionsWithTheRest) {
+  CoreBox box;
+  session::Channel& ch = box.client("c");
+  box.core.subscriptions.add(*ch.session, "a", {1}, 0);
+  const auto filters = [&] {
+    box.core.cookies.changed(ch, CookieSlot::volatile_state);
+    slots(box);
+    session::pb::VolatileState v;
+    EXPECT_TRUE(v.ParseFromString(box.effects.cookies.at(0).bytes));
+    return v.subscriptions_size();
+  };
+  EXPECT_EQ(filters(), 0);
+  box.effects.has_all_slots = false;
+  EXPECT_EQ(filters(), 1);
+  ch.session->filters_stored = true;
+  EXPECT_EQ(filters(), 0) << "its record has them";
+}
+
+TEST(CookieWriter, DeliveriesThatAreAlikeAreOneRun) {
+  CoreBox box;
+  session::Channel& ch = box.client("c");
+  box.core.subscriptions.add(*ch.session, "t", {1}, 0);
+  for (int i = 0; i < 300; ++i) {
+    session::Delivery d{.message = message("t", "m", 1), .owned = {}, .publisher = {}};
+    const session::WorksFor scope(box.effects.work(), ch.conn);
+    box.core.queues.deliver(*ch.session, d, {1}, false, {}, box.now);
+  }
+  box.core.cookies.changed(ch, CookieSlot::volatile_state);
+  slots(box);
+  session::pb::VolatileState v;
+  for (const auto& c : box.effects.cookies) {
+    ASSERT_TRUE(c.slot != CookieSlot::volatile_state || v.ParseFromString(c.bytes));
+  }
+  EXPECT_EQ(v.first_seq(), 1u);
+  EXPECT_EQ(v.outgoing(), std::string("\x11\xac\x02")) << "sent, QoS 1, 300 of them";
 }
 
 }  // namespace

@@ -1,11 +1,15 @@
 // Packets that the edge has dropped because their deadline had passed (Broker::segment_expired):
 // the delivery is finished, its packet id is free, and an engine's death changes nothing of it.
+#include "session/delivery_queues.h"
+
 #include <gtest/gtest.h>
 
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "session/entry_codec.h"
+#include "tests/support/core_box.h"
 #include "tests/support/packets.h"
 #include "tests/support/world.h"
 
@@ -337,6 +341,179 @@ TEST(Delivery, DroppedWhileTheQueueIsRead) {
   EXPECT_TRUE(std::is_sorted(got.end() - 12, got.end()));
   EXPECT_EQ(got.back(), "22");
   EXPECT_GT(w.probe().drop_queue_full, 2u);
+}
+
+// -- the room alone
+
+struct Queue {
+  CoreBox box;
+  session::Channel& ch;
+  session::Session& s = *ch.session;
+  session::DeliveryQueues& queues = box.core.queues;
+  explicit Queue(std::uint32_t expiry_s = 600, session::BrokerOptions o = {})
+      : box(std::move(o)), ch(box.client("c", expiry_s)) {}
+
+  void append(const std::string& payload, std::uint8_t qos = 1) {
+    session::Delivery d{.message = message("t", payload, qos), .owned = {}, .publisher = {}};
+    queues.append(s, d, qos, false, {});
+  }
+  void deliver(const std::string& payload, std::uint8_t qos = 1) {
+    session::Delivery d{.message = message("t", payload, qos), .owned = {}, .publisher = {}};
+    queues.deliver(s, d, {qos}, false, {}, box.now);
+  }
+  void finish(std::uint64_t seq) {
+    queues.finish(s, seq, session::Finished::acknowledged);
+    queues.trim(s);
+    queues.pump(s, box.now);
+  }
+};
+
+TEST(DeliveryQueues, AnEntryIsSentWhenItIsDurable) {
+  Queue q;
+  q.append("1");
+  q.append("2", 2);
+  q.queues.pump(q.s, q.box.now);
+  EXPECT_TRUE(q.box.clients.take().empty());
+  const Strings wrote = q.box.commit();
+  EXPECT_EQ(wrote.back(), "append 1 2");
+  EXPECT_EQ(q.box.clients.take(), (Strings{"deliver t 1 q1 #1", "deliver t 2 q2 #2"}));
+  EXPECT_EQ(q.s.flow().queued, 2u);
+  EXPECT_GE(q.s.flow().sent_max, 2u) << "stored before anything is sent";
+}
+
+TEST(DeliveryQueues, NoMoreIsInFlightThanTheDeviceTakes) {  // 3.3.4-9
+  Queue q;
+  q.ch.receive_maximum = 2;
+  for (int i = 1; i <= 4; ++i) q.append(std::to_string(i));
+  q.box.commit();
+  EXPECT_EQ(q.box.clients.take().size(), 2u);
+  q.finish(2);
+  EXPECT_EQ(q.box.clients.take(), Strings{"deliver t 3 q1 #3"}) << "whichever it has acknowledged";
+  EXPECT_EQ(q.s.flow().first_seq, 1u) << "1 is not done";
+  q.finish(1);
+  EXPECT_EQ(q.box.clients.take(), Strings{"deliver t 4 q1 #4"});
+  EXPECT_EQ(q.s.flow().first_seq, 3u);
+  EXPECT_EQ(q.s.flow().queued, 2u);
+  EXPECT_EQ(q.box.core.sessions.queued(), 2u);
+}
+
+TEST(DeliveryQueues, OutputThatNobodyTakesIsNotAddedTo) {
+  Queue q;
+  q.box.effects.takes_output = false;
+  q.append("1");
+  q.box.commit();
+  EXPECT_TRUE(q.box.clients.take().empty());
+  EXPECT_TRUE(q.ch.waiting_room);
+  q.box.effects.takes_output = true;
+  q.ch.waiting_room = false;
+  q.queues.pump(q.s, q.box.now);
+  EXPECT_EQ(q.box.clients.take().size(), 1u);
+}
+
+TEST(DeliveryQueues, WhatTheDeviceCannotTakeIsFinishedAndPassedOver) {
+  Queue q;
+  q.box.clients.takes = false;
+  q.append("too large");
+  q.box.commit();
+  EXPECT_EQ(q.s.flow().first_seq, 2u);
+  EXPECT_EQ(q.s.flow().queued, 0u);
+  EXPECT_EQ(q.box.commit(), Strings{"remove 1 1"});
+}
+
+TEST(DeliveryQueues, AReleasedEntryHasNoMessageAnyMore) {
+  Queue q;
+  q.append("1", 2);
+  q.box.commit();
+  session::OutEntry* e = session::entry_at(q.s, 1);
+  ASSERT_NE(e, nullptr);
+  q.queues.release(q.s, *e, 1);
+  EXPECT_EQ(e->state, session::EntryState::released);
+  EXPECT_FALSE(e->message);
+  EXPECT_EQ(q.s.outbox->bytes, 0u);
+  const auto batch = q.box.core.commits.seal();
+  ASSERT_TRUE(batch);
+  const auto stored = session::decode_entry((*batch)[0].value);
+  ASSERT_TRUE(stored);
+  EXPECT_TRUE(stored->released);
+  EXPECT_EQ(stored->cumulative, q.s.flow().cumulative_bytes) << "so the queue's bytes can be told";
+}
+
+TEST(DeliveryQueues, AFullQueueDoesAsItsPolicySays) {
+  for (const auto policy : {session::QueuePolicy::drop_oldest, session::QueuePolicy::drop_new,
+                            session::QueuePolicy::disconnect}) {
+    session::BrokerOptions o;
+    o.queue_messages_max = 2;
+    o.queue_policy = policy;
+    Queue q(600, o);
+    q.box.effects.takes_output = false;  // nothing is sent
+    for (int i = 1; i <= 3; ++i) q.append(std::to_string(i));
+    q.box.commit();
+    EXPECT_EQ(q.box.probe.drop_queue_full, 1u);
+    EXPECT_EQ(q.s.flow().queued, 2u);
+    const bool ended = q.ch.state == session::Channel::State::closing;
+    EXPECT_EQ(ended, policy == session::QueuePolicy::disconnect);
+    if (ended) continue;
+    q.box.effects.takes_output = true;
+    q.queues.pump(q.s, q.box.now);
+    const bool oldest = policy == session::QueuePolicy::drop_oldest;
+    EXPECT_EQ(q.box.clients.take().at(0), oldest ? "deliver t 2 q1 #2" : "deliver t 1 q1 #1");
+  }
+}
+
+TEST(DeliveryQueues, WhatIsNotStoredGoesAtOnceOrWaitsInMemory) {
+  Queue q(0);
+  q.ch.receive_maximum = 1;
+  q.deliver("1");
+  q.deliver("2");
+  EXPECT_EQ(q.box.clients.take(), Strings{"deliver t 1 q1 #1"});
+  EXPECT_TRUE(q.box.commit().empty()) << "nothing is stored";
+  q.finish(1);
+  EXPECT_EQ(q.box.clients.take(), Strings{"deliver t 2 q1 #2"});
+}
+
+TEST(DeliveryQueues, WhatStandsInTheStoreOnlyIsReadOnceAndSent) {
+  Queue q;
+  session::Flow& flow = q.s.own_flow();
+  flow.last_seq = flow.durable_seq = 3;
+  flow.queued = 3;
+  q.queues.pump(q.s, q.box.now);
+  q.queues.pump(q.s, q.box.now);
+  ASSERT_EQ(q.box.effects.loads.size(), 1u);
+  EXPECT_EQ(q.box.effects.loads[0].from, 1u);
+  const std::uint64_t ticket = q.box.effects.loads[0].ticket;
+  std::vector<session::StoredEntry> entries(2);
+  entries[0].seq = 1;
+  session::encode_entry(entries[0].value, message("t", "1", 1), 1, false, 10, nullptr);
+  entries[1].seq = 3;  // 2 is a hole
+  session::encode_entry(entries[1].value, message("t", "3", 1), 1, false, 30, nullptr);
+  q.queues.loaded(q.s.id, ticket + 1, entries, q.box.now);
+  EXPECT_TRUE(q.box.clients.take().empty()) << "asked by an earlier connection";
+  q.queues.loaded(q.s.id, ticket, entries, q.box.now);
+  EXPECT_EQ(q.box.clients.take(), (Strings{"deliver t 1 q1 #1", "deliver t 3 q1 #3"}));
+}
+
+TEST(DeliveryQueues, AReadThatFailedIsTriedAgain) {
+  Queue q;
+  q.s.own_flow().last_seq = q.s.own_flow().durable_seq = 1;
+  q.queues.pump(q.s, q.box.now);
+  ASSERT_EQ(q.box.effects.loads.size(), 1u);
+  q.queues.loaded(q.s.id, q.box.effects.loads[0].ticket,
+                  base::error_code(std::make_error_code(std::errc::io_error)), q.box.now);
+  EXPECT_EQ(q.box.effects.loads.size(), 1u) << "not at once";
+  q.queues.read_again();
+  EXPECT_EQ(q.box.effects.loads.size(), 2u);
+  q.queues.read_again();
+  EXPECT_EQ(q.box.effects.loads.size(), 2u) << "one is under way";
+}
+
+TEST(DeliveryQueues, PacketIdsAreThoseOfSequenceNumbers) {
+  EXPECT_EQ(session::packet_id_of(1), 1);
+  EXPECT_EQ(session::packet_id_of(65535), 65535);
+  EXPECT_EQ(session::packet_id_of(65536), 1) << "0 is none";
+  for (const std::uint64_t first : {1ull, 65535ull, 65536ull, 1'000'000ull}) {
+    for (const std::uint64_t ahead : {0ull, 1ull, 65534ull})
+      EXPECT_EQ(session::seq_of(session::packet_id_of(first + ahead), first), first + ahead);
+  }
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
 // What tenants and sites may use: what is refused, dropped or slowed, who is told, and that counts
 // are right after an engine's death.
-#include "session/quota.h"
+#include "session/meter.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
+#include "tests/support/core_box.h"
 #include "tests/support/tenants.h"
 
 namespace berth::test {
@@ -201,7 +202,7 @@ TEST(Quota, EventsAreSlowedTelemetryIsDropped) {
 }
 
 // One that has much to say does not keep the others from it.
-TEST(Quota, WhoIsSlowedHasHisTurn) {
+TEST(Quota, SlowedDevicesOfATenantShareItsRate) {
   Site s;
   s.book.limits["acme/"] = {.messages_per_s = 4};
   const int platform = s.come("acme/o/o", "o");
@@ -310,6 +311,67 @@ TEST(Quota, LimitsChangeWhileConnected) {
   s.review();
   EXPECT_TRUE(s.w.ended(s.come("acme/d/b", "b")));
   EXPECT_FALSE(s.w.ended(cam)) << "who is there stays";
+}
+
+// -- the room alone
+
+// Whoever was first the last time is not first again.
+TEST(Meter, ThrottledClientsResumeRoundRobin) {
+  CoreBox box;
+  std::vector<session::Channel*> all;
+  for (int i = 0; i < 3; ++i) all.push_back(&box.client("c" + std::to_string(i)));
+  std::set<base::ConnId> first;
+  for (int second = 0; second < 3; ++second) {
+    for (session::Channel* ch : all) box.core.meter.throttle(*ch);
+    box.core.meter.throttle(*all[0]);  // once in the line
+    for (session::Channel* ch : all) EXPECT_TRUE(ch->stalled);
+    box.effects.resumed.clear();
+    for (session::Channel* ch : all) ch->resting = false;
+    box.core.meter.resume_throttled();
+    ASSERT_EQ(box.effects.resumed.size(), 3u);
+    first.insert(box.effects.resumed[0]);
+    for (session::Channel* ch : all) EXPECT_FALSE(ch->stalled || ch->slowed);
+  }
+  EXPECT_EQ(first.size(), 3u);
+}
+
+TEST(Meter, WhoWaitsForSomethingElseTooIsNotResumed) {
+  CoreBox box;
+  session::Channel& waits = box.client("waits");
+  session::Channel& ends = box.client("ends");
+  session::Channel& gone = box.client("gone");
+  for (session::Channel* ch : {&waits, &ends, &gone}) box.core.meter.throttle(*ch);
+  waits.pending = 1;
+  ends.state = session::Channel::State::closing;
+  box.core.sessions.offline(*gone.session, session::Offline::device);
+  box.core.connections.forget(gone);
+  box.core.meter.resume_throttled();
+  EXPECT_TRUE(box.effects.resumed.empty());
+  EXPECT_FALSE(waits.slowed);
+}
+
+TEST(Meter, WhatIsRetainedAlreadyMayBeReplacedAtTheLimit) {
+  CoreBox box;
+  session::Account& tenant = box.core.usage.accounts().of("acme", "");
+  tenant.limits.retained_messages = 1;
+  const auto said = [](const char* topic, const char* payload) {
+    session::MessageView m = message(topic, payload);
+    m.retain = true;
+    return m;
+  };
+  auto& meter = box.core.meter;
+  EXPECT_FALSE(meter.may_retain(message("$tenant/acme/a", "x"), true)) << "nobody asks for it";
+  EXPECT_TRUE(meter.may_retain(said("$tenant/acme/a", "x"), true));
+  box.core.retained.put("$tenant/acme/a", session::MessagePtr(said("$tenant/acme/a", "x")));
+  EXPECT_FALSE(meter.may_retain(said("$tenant/acme/b", "x"), true));
+  EXPECT_EQ(tenant.usage.dropped, 1u);
+  EXPECT_EQ(box.probe.drop_retained_full, 1u);
+  EXPECT_TRUE(meter.may_retain(said("$tenant/acme/a", "y"), true));
+  EXPECT_TRUE(meter.may_retain(said("$tenant/acme/b", ""), true)) << "it ends what is retained";
+  EXPECT_TRUE(meter.may_retain(said("$tenant/other/b", "x"), true));
+  EXPECT_TRUE(meter.may_retain(said("of no tenant", "x"), true));
+  EXPECT_FALSE(meter.may_retain(said("of no tenant", "x"), false))
+      << "a dead engine has refused it, or it would be there";
 }
 
 }  // namespace

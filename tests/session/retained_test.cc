@@ -111,5 +111,101 @@ TEST(RetainedWalk, OthersComeBetween) {
   }
 }
 
+// -- what is kept
+
+struct Counted {
+  int count = 0;
+  Retained retained{[this](std::string_view, int change) { count += change; }};
+  bool put(const std::string& topic, std::uint64_t stamp = 0) {
+    return retained.put(topic, MessagePtr(MessageView{.topic = topic, .payload = "x"}), stamp);
+  }
+};
+
+TEST(Retained, OfTwoForATopicTheGreaterStampIsKeptHoweverTheyCome) {
+  for (const bool newer_first : {true, false}) {
+    Counted c;
+    EXPECT_TRUE(c.put("t", newer_first ? 20 : 10));
+    EXPECT_EQ(c.put("t", newer_first ? 10 : 20), !newer_first);
+    EXPECT_EQ(c.retained.stamp_of("t"), 20u);
+    EXPECT_EQ(c.retained.size(), 1u);
+    EXPECT_EQ(c.count, 1);
+  }
+}
+
+TEST(Retained, ARemovedOneLeavesItsStampForAWhile) {
+  Counted c;
+  c.put("t", 10);
+  EXPECT_FALSE(c.retained.remove("t", 9, 1000)) << "older than what is there";
+  EXPECT_TRUE(c.retained.remove("t", 20, 1000));
+  EXPECT_EQ(c.count, 0);
+  EXPECT_EQ(c.retained.size(), 0u);
+  EXPECT_FALSE(c.put("t", 15)) << "it was said before the removal";
+  EXPECT_TRUE(c.retained.old_tombstones(1000, 100, 100).empty());
+  EXPECT_EQ(c.retained.old_tombstones(1001, 100, 100), std::vector<std::string>{"t"});
+  EXPECT_TRUE(c.put("t", 15));
+}
+
+TEST(Retained, ATombstoneOfWhatIsRetainedAgainIsNone) {
+  Counted c;
+  c.retained.remove("t", 20, 1000);
+  c.put("t", 30);
+  EXPECT_TRUE(c.retained.old_tombstones(5000, 100, 100).empty());
+  EXPECT_TRUE(c.retained.contains("t"));
+}
+
+TEST(Retained, TombstonesHaveABound) {
+  Counted c;
+  for (int i = 0; i < 10; ++i) c.retained.remove("t" + std::to_string(i), 1, 1000);
+  EXPECT_EQ(c.retained.old_tombstones(0, 4, 3).size(), 3u) << "so many at once";
+  EXPECT_EQ(c.retained.old_tombstones(0, 4, 100).size(), 3u) << "the oldest of more than 4";
+  EXPECT_TRUE(c.retained.old_tombstones(0, 4, 100).empty());
+}
+
+TEST(Retained, WhoClaimsATopicKeepsOlderOnesOut) {
+  Counted c;
+  EXPECT_TRUE(c.retained.claim("t", 20));
+  EXPECT_FALSE(c.retained.claim("t", 20));
+  EXPECT_FALSE(c.put("t", 10));
+  EXPECT_FALSE(c.retained.contains("t")) << "claimed and not put yet";
+  EXPECT_TRUE(c.put("t", 20));
+}
+
+TEST(Retained, BytesAndNumberAreThoseOfWhatIsThere) {
+  Counted c;
+  for (int i = 0; i < 10; ++i) c.put("t" + std::to_string(i));
+  c.put("t0");  // replaced
+  EXPECT_EQ(c.retained.size(), 10u);
+  EXPECT_EQ(c.count, 10);
+  for (int i = 0; i < 9; ++i) EXPECT_TRUE(c.retained.remove("t" + std::to_string(i)));
+  EXPECT_FALSE(c.retained.remove("t0"));
+  c.retained.forget("t9");
+  c.retained.forget("t9");
+  EXPECT_EQ(c.retained.size(), 0u);
+  EXPECT_EQ(c.retained.bytes(), 0u);
+  EXPECT_EQ(c.count, 0);
+}
+
+TEST(Retained, ExpiredOnesAreFoundInPartsRoundAndRound) {
+  Counted c;
+  for (int i = 0; i < 10; ++i) {
+    const std::string topic = "t" + std::to_string(i);
+    MessageView m{.topic = topic, .payload = "x"};
+    if (i % 2 == 0) m.expires_at = {1000};
+    c.retained.put(topic, MessagePtr(m), 7);
+  }
+  std::string after;
+  EXPECT_TRUE(c.retained.expired({999}, after, 100).empty());
+  EXPECT_EQ(after, "") << "at the end it begins anew";
+  std::vector<std::string> found;
+  for (int part = 0; part < 4; ++part) {
+    for (const auto& e : c.retained.expired({1000}, after, 3)) {
+      EXPECT_EQ(e.stamp, 7u);
+      found.push_back(e.topic);
+    }
+  }
+  EXPECT_EQ(found, (std::vector<std::string>{"t0", "t2", "t4", "t6", "t8"}));
+  EXPECT_EQ(after, "");
+}
+
 }  // namespace
 }  // namespace berth::test
