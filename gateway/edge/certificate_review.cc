@@ -32,6 +32,10 @@ void CertificateReview::tick() {
 
 void CertificateReview::review_some() {
   const TlsServer* tls = acceptor_.tls_server();
+  if (tls == nullptr) {  // the edge has stopped accepting: all connections end soon
+    running_ = false;
+    return;
+  }
   std::size_t& slot = at_;
   std::size_t checks = kChecks;
   for (std::size_t looks = kLooks; slot < slab_.size() && looks != 0 && checks != 0; --looks) {
