@@ -140,6 +140,11 @@ class Broker {
     core_.retained_delivery.remove(std::move(filters), now);
   }
 
+  // Puts a message into the queue of one session, see Core.
+  bool put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot) {
+    return core_.put_into_queue(id, m, slot);
+  }
+
   // -- what happens to sessions; `o` outlives the Broker.
   void watch_sessions(SessionEvents& o) { core_.sessions.watch(o); }
 

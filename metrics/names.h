@@ -25,6 +25,9 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
     "PUBLISH or PUBREL sent again with DUP after a reconnect") \
   X(acked, "berth_messages_acked_total", "", "", "Deliveries finished by the device") \
   X(queued, "berth_messages_queued_total", "", "", "Messages put into a session's stored queue") \
+  X(replaced, "berth_messages_replaced_total", "result", "replaced", \
+    "Queued messages for which a newer one of their slot came, and those that had to stay: too many slots") \
+  X(slots_forgotten, "berth_messages_replaced_total", "result", "kept", "") \
   X(drop_no_subscribers, "berth_messages_dropped_total", "reason", "no_subscribers", \
     "Messages not delivered, by cause") \
   X(drop_queue_full, "berth_messages_dropped_total", "reason", "queue_full", "") \

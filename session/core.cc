@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "base/assert.h"
 #include "session/events.h"
 #include "session/meta_keys.h"
 #include "session/peer_tag.h"
@@ -120,8 +121,8 @@ bool Core::look_for_work() const {
   const bool timers = life.any_timer_due();
   const bool heirs = edge_links.serving() && estates.waiting() != 0 && estates.may_read();
   const bool clock = edge_links.serving() && (timers || wills.any_due());
-  const bool writes = parts || heirs || clock || life.any_ending_in_store() ||
-                      login.any_waits() || retained_delivery.is_removing();
+  const bool writes = parts || heirs || clock || life.any_ending_in_store() || login.any_waits() ||
+                      retained_delivery.is_removing();
   return commits.has_due() || wide_fanouts.is_spreading() || late || !clients.ending().empty() ||
          (writes && commits.has_room());
 }
@@ -219,6 +220,21 @@ void Core::drain(base::Instant) {
     const WorksFor scope = works_for(ch.conn);
     clients.fail(ch, Reason::server_shutting_down, CloseReason::drained);
   });
+}
+
+bool Core::put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot) {
+  BERTH_ASSERT(m.qos != 0);
+  Session* s = sessions.by_id(id);
+  if (s == nullptr || estates.has(id)) return false;
+  Channel* ch = s->channel;
+  if (!s->persistent() && (ch == nullptr || !ch->live())) return false;
+  const WorksFor scope = works_for(ch == nullptr ? base::kNoConn : ch->conn);
+  Delivery d{.message = m, .owned = {}, .publisher = {}};
+  queues.append(*s, d, m.qos, false, {}, slot);
+  if (ch == nullptr || s->persistent()) return true;
+  cookies.changed(*ch, protocol::link::CookieSlot::volatile_state);
+  if (!effects_.writable(ch->conn)) ch->waiting_room = true;
+  return true;
 }
 
 void Core::refresh_gauges() {

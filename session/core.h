@@ -89,6 +89,10 @@ class Core final : private Room, private CommitSink, private AfterPump {
   void end_turn(base::Instant now);
   void tick(base::Instant now);  // about once a second
   void drain(base::Instant now);
+  // Puts a message into the queue of one session, whatever it has subscribed to. It is sent when
+  // the open batch is committed; `slot`: see DeliveryQueues::append(). False: there is no such
+  // session, or it is offline and ends with its connection. REQUIRES: QoS 1 or 2.
+  bool put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot);
   void refresh_gauges();
   // The clock's reference, for the engine after us. Among the applied records.
   void keep_clock(std::string_view reference);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/assert.h"
 #include "session/entry_codec.h"
 #include "session/events.h"
 
@@ -26,16 +27,32 @@ constexpr std::uint32_t kPeerMessages = 1'000'000;  // that wait for another par
 constexpr std::uint64_t kPeerBytes = std::uint64_t{1} << 30;
 constexpr const char* kQueueFull = "the session's queue is full (session.queue_full)";
 
+// No entry above it has been sent, on this connection or an earlier one.
+std::uint64_t maybe_sent(const Session& s) {
+  const Flow& q = s.flow();
+  return s.channel != nullptr ? std::max(q.sent_seq, s.channel->resend_through) : q.sent_max;
+}
+
+// The newest message of the slot, if no connection can have been sent it yet and it may be
+// replaced.
+const Slot* unsent_of(const Session& s, std::string_view slot) {
+  const Slots* all = s.flow().slots.get();
+  if (slot.empty() || all == nullptr || all->gaps.size() >= DeliveryQueues::kGaps) return nullptr;
+  for (const Slot& x : all->newest) {
+    if (x.key == slot) return x.seq > maybe_sent(s) ? &x : nullptr;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 // First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
 // sent when that is committed (pump).
 void DeliveryQueues::append(Session& s, Delivery& d, std::uint8_t qos, bool retain,
-                            const std::vector<std::uint32_t>& ids) {
-  constexpr std::size_t kIdBytes = 5;  // of a subscription identifier in an entry
-  const std::size_t bytes = d.message.topic.size() + d.message.payload.size() +
-                            d.message.forwarded.size() + kIdBytes * ids.size() + 16;
-  if (!make_room(s, bytes)) return;
+                            const std::vector<std::uint32_t>& ids, std::string_view slot) {
+  const std::size_t bytes = bytes_of_entry(d.message, ids.size());
+  if (!make_room(s, bytes, slot)) return;
+  if (!slot.empty()) replace(s, slot);
   Flow& q = s.own_flow();
   const std::uint64_t seq = ++q.last_seq;
   q.cumulative_bytes += bytes;
@@ -50,6 +67,7 @@ void DeliveryQueues::append(Session& s, Delivery& d, std::uint8_t qos, bool reta
                d.mark);
   commits_.write({.kind = WriteKind::append, .session = s.id, .seq = seq, .value = entry_});
   commits_.touch(s, seq);
+  if (!slot.empty()) keep_slot(s, {std::string(slot), seq, bytes, qos});
   if (s.channel == nullptr) return;
   if (seq > q.sent_max) reserve_sent(s);
   Outbox& o = outbox(s);
@@ -66,10 +84,14 @@ void DeliveryQueues::append(Session& s, Delivery& d, std::uint8_t qos, bool reta
   o.ring.push_back(std::move(e));
 }
 
-// Room for one more entry, by the session's policy. False: the new message is dropped.
-bool DeliveryQueues::make_room(Session& s, std::size_t bytes) {
+// Room for one more entry, by the session's policy; the one that it replaces counts as gone. False:
+// the new message is dropped.
+bool DeliveryQueues::make_room(Session& s, std::size_t bytes, std::string_view slot) {
   const Flow& q = s.flow();
-  if (s.account != nullptr && !s.account->queue_has_room(bytes)) {
+  const Slot* const old = unsent_of(s, slot);
+  const std::size_t more =
+      old == nullptr ? bytes : bytes - std::min<std::size_t>(bytes, old->bytes);
+  if (s.account != nullptr && more != 0 && !s.account->queue_has_room(more)) {
     s.account->count(&Usage::dropped, 1);
     ++probe_.drop_quota;
     events::queue_full(s);
@@ -77,7 +99,13 @@ bool DeliveryQueues::make_room(Session& s, std::size_t bytes) {
   }
   const std::uint32_t messages_max = s.peer != 0 ? kPeerMessages : options_.queue_messages_max;
   const std::uint64_t bytes_max = s.peer != 0 ? kPeerBytes : options_.queue_bytes_max;
-  const auto full = [&] { return q.queued >= messages_max || q.queued_bytes + bytes > bytes_max; };
+  const auto full = [&] {
+    const Slot* gone = unsent_of(s, slot);  // unless it was dropped meanwhile
+    const std::uint32_t fewer = gone == nullptr ? 0 : 1;
+    const std::uint64_t less = gone == nullptr ? 0 : std::min(gone->bytes, q.queued_bytes);
+    return q.queued - std::min(q.queued, fewer) >= messages_max ||
+           q.queued_bytes - less + bytes > bytes_max;
+  };
   if (!full()) return true;
   events::queue_full(s);
   if (options_.queue_policy == QueuePolicy::disconnect && s.channel != nullptr) {
@@ -85,9 +113,7 @@ bool DeliveryQueues::make_room(Session& s, std::size_t bytes) {
   }
   if (options_.queue_policy == QueuePolicy::drop_oldest) {
     while (full()) {
-      const std::uint64_t sent =
-          s.channel != nullptr ? std::max(q.sent_seq, s.channel->resend_through) : q.sent_max;
-      const std::uint64_t oldest = std::max({q.first_seq, sent + 1, q.dropped_seq + 1});
+      const std::uint64_t oldest = std::max({q.first_seq, maybe_sent(s) + 1, q.dropped_seq + 1});
       if (oldest > q.last_seq) break;  // all of it may have reached the device
       drop_entry(s, oldest);
     }
@@ -99,25 +125,72 @@ bool DeliveryQueues::make_room(Session& s, std::size_t bytes) {
 
 void DeliveryQueues::drop_entry(Session& s, std::uint64_t seq) {
   Flow& q = s.own_flow();
+  const std::uint64_t gap = q.slots ? q.slots->gap_through(seq) : 0;
+  q.dropped_seq = std::max(seq, gap);
+  if (gap != 0) return;
   usage_.count_dropped(s);
-  q.dropped_seq = seq;
-  OutEntry* e = entry_at(s, seq);
+  const OutEntry* e = entry_at(s, seq);
   if (e != nullptr) {
     finish(s, seq, Finished::dropped);
     trim(s);
-    return;
+  } else {
+    finish_unread(s, seq, {}, Finished::dropped);
   }
+  if (!q.slots) return;
+  const auto gone = [seq](const Slot& x) { return x.seq == seq; };
+  if (std::erase_if(q.slots->newest, gone) != 0 && s.stored) records_.put(s);
+}
+
+void DeliveryQueues::finish_unread(Session& s, std::uint64_t seq, const Slot& known, Finished how) {
+  Flow& q = s.own_flow();
+  OutEntry e;
+  e.qos = known.qos;
+  e.stored = true;
+  sessions_.finished(s, seq, e, how);
   commits_.write({.kind = WriteKind::remove, .session = s.id, .seq = seq});
-  count_removed(s);
+  count_removed(s, known.bytes);
   // While it is connected a hole stays: what is under way from the store counts from first_seq, and
   // nothing below that could be passed over.
   if (seq == q.first_seq && s.channel == nullptr) ++q.first_seq;
 }
 
-// One entry fewer is in the store.
-void DeliveryQueues::count_removed(Session& s) {
+void DeliveryQueues::replace(Session& s, std::string_view slot) {
+  const Slot* known = unsent_of(s, slot);
+  if (known == nullptr) return;
+  ++probe_.replaced;
+  Slots& slots = *s.own_flow().slots;
+  const Slot old = *known;
+  std::erase_if(slots.newest, [&old](const Slot& x) { return x.seq == old.seq; });
+  slots.add_gap(old.seq);
+  if (entry_at(s, old.seq) == nullptr) return finish_unread(s, old.seq, old, Finished::replaced);
+  finish(s, old.seq, Finished::replaced, old.bytes);
+  trim(s);
+}
+
+void DeliveryQueues::keep_slot(Session& s, Slot newest) {
+  BERTH_ASSERT(newest.key.size() <= kSlotBytes);
   Flow& q = s.own_flow();
-  const std::uint64_t share = q.queued <= 1 ? q.queued_bytes : q.queued_bytes / q.queued;
+  if (!q.slots) q.slots = std::make_unique<Slots>();
+  auto& all = q.slots->newest;
+  const std::uint64_t passed = maybe_sent(s);
+  std::erase_if(all, [passed](const Slot& x) { return x.seq <= passed; });
+  std::erase_if(q.slots->gaps, [&q](const auto& gap) { return gap.second < q.first_seq; });
+  const auto same = std::find_if(all.begin(), all.end(),
+                                 [&newest](const Slot& x) { return x.key == newest.key; });
+  if (same != all.end() || all.size() >= kSlots) {
+    ++probe_.slots_forgotten;
+    all.erase(same != all.end() ? same : all.begin());
+  }
+  all.push_back(std::move(newest));
+  if (s.stored) records_.put(s);
+}
+
+// One entry fewer is in the store.
+void DeliveryQueues::count_removed(Session& s, std::uint64_t bytes) {
+  Flow& q = s.own_flow();
+  const std::uint64_t share = q.queued <= 1 ? q.queued_bytes
+                              : bytes == 0  ? q.queued_bytes / q.queued
+                                            : std::min(bytes, q.queued_bytes);
   q.queued_bytes -= share;
   sessions_.count_queue(s, -static_cast<std::int64_t>(share));
   if (q.queued != 0) --q.queued;
@@ -304,6 +377,10 @@ void DeliveryQueues::loaded(base::SessionId id, std::uint64_t ticket,
     const auto view = decode_entry(in.value);
     if (in.seq < next() || !view) continue;  // a damaged entry becomes a hole
     fill_holes(in.seq);
+    if (s->flow().slots && s->flow().slots->gap_through(in.seq) != 0) {  // replaced, uncommitted
+      fill_holes(in.seq + 1);
+      continue;
+    }
     OutEntry e;
     e.state = view->released ? EntryState::released : EntryState::queued;
     e.qos = view->message.qos;
@@ -335,10 +412,10 @@ void DeliveryQueues::read_again() {
   }
 }
 
-void DeliveryQueues::finish(Session& s, std::uint64_t seq, Finished how) {
+void DeliveryQueues::finish(Session& s, std::uint64_t seq, Finished how, std::uint64_t bytes) {
   OutEntry& e = *entry_at(s, seq);
   Outbox& o = *s.outbox;
-  sessions_.finished(s, e, how);
+  sessions_.finished(s, seq, e, how);
   if (e.state == EntryState::sent || e.state == EntryState::released) --o.inflight;
   e.state = EntryState::done;
   if (e.message) o.bytes -= std::min(o.bytes, e.message->size());
@@ -347,7 +424,7 @@ void DeliveryQueues::finish(Session& s, std::uint64_t seq, Finished how) {
   if (!e.stored) return;
   commits_.write(
       {.kind = WriteKind::remove, .session = s.id, .seq = seq, .epoch = s.stored ? s.epoch : 0});
-  count_removed(s);
+  count_removed(s, bytes);
 }
 
 // PUBREC came: durable before the PUBREL leaves.

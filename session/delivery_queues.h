@@ -5,8 +5,10 @@
 // One shard, one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -51,11 +53,22 @@ class DeliveryQueues final : private Room {
 
   std::uint64_t next_ticket() { return ++load_tickets_; }  // of a read of the store
 
+  static constexpr std::size_t kSlots = 32;      // of a session
+  static constexpr std::size_t kSlotBytes = 64;  // of a slot's key
+  static constexpr std::size_t kGaps = 1024;     // that replaced messages leave in a queue
+
   // First phase of a delivery to a stored session. Dropped, and counted, where there is no room.
+  //
+  // `slot`, if it is not empty: of the messages of one slot only the newest matters. One that no
+  // connection of the session may have been sent yet goes (Finished::replaced) in the batch that
+  // has the new one, which stands at the end of the queue. A queue knows kSlots slots: for one
+  // more, the slot that has waited longest is forgotten. Its message stays and is sent, and so does
+  // one that would leave more than kGaps gaps. The record of a stored session has its slots: each
+  // such message writes the record, with the session's filters. REQUIRES: at most kSlotBytes.
   void append(Session& s, Delivery& d, std::uint8_t qos, bool retain,
-              const std::vector<std::uint32_t>& ids);
-  // One entry fewer is in the store.
-  void count_removed(Session& s);
+              const std::vector<std::uint32_t>& ids, std::string_view slot = {});
+  // One entry fewer is in the store. `bytes`: its own; 0: not known, so the mean of all.
+  void count_removed(Session& s, std::uint64_t bytes = 0);
   // Nothing waits before it, and its device takes more.
   bool can_send_at_once(Session& s);
   // To a session that is not stored: at once if it can be, else behind what waits. Where an edge
@@ -70,8 +83,9 @@ class DeliveryQueues final : private Room {
   // Once a second: reads that have failed. Whoever is stalled until one succeeds has no other
   // wake-up.
   void read_again();
-  // The delivery is over: acknowledged, refused or dropped. REQUIRES: the entry is in memory.
-  void finish(Session& s, std::uint64_t seq, Finished how);
+  // The delivery is over: acknowledged, refused or dropped. `bytes`: see count_removed(). REQUIRES:
+  // the entry is in memory.
+  void finish(Session& s, std::uint64_t seq, Finished how, std::uint64_t bytes = 0);
   // PUBREC came: durable before the PUBREL leaves.
   void release(Session& s, OutEntry& e, std::uint64_t seq);
   // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
@@ -83,8 +97,12 @@ class DeliveryQueues final : private Room {
   void wake(Channel& ch, base::Instant now);
 
  private:
-  bool make_room(Session& s, std::size_t bytes);
+  bool make_room(Session& s, std::size_t bytes, std::string_view slot);
   void drop_entry(Session& s, std::uint64_t seq);
+  // The same as finish() for one that is in the store only.
+  void finish_unread(Session& s, std::uint64_t seq, const Slot& known, Finished how);
+  void replace(Session& s, std::string_view slot);
+  void keep_slot(Session& s, Slot newest);
   void reserve_sent(Session& s);
   bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
   // Reads what is next in the queue from the store; loaded() follows.

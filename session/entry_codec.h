@@ -30,6 +30,12 @@ struct EntryView {
   std::vector<std::uint32_t> ids;
 };
 
+// What an entry counts in its queue, in bytes.
+inline std::size_t bytes_of_entry(const MessageView& m, std::size_t ids) {
+  constexpr std::size_t kIdBytes = 5;  // of a subscription identifier
+  return m.topic.size() + m.payload.size() + m.forwarded.size() + kIdBytes * ids + 16;
+}
+
 inline void encode_entry(std::string& o, const MessageView& m, std::uint8_t qos, bool retain,
                          std::uint64_t cumulative, const std::vector<std::uint32_t>* ids,
                          std::uint8_t mark = 0) {

@@ -27,6 +27,37 @@ std::unique_ptr<Will> will_from_pb(const pb::Will& in) {
   return w;
 }
 
+void slots_to_pb(const Flow& q, pb::Slots& out) {
+  for (const Slot& s : q.slots->newest) {
+    auto& one = *out.add_newest();
+    one.set_key(s.key);
+    one.set_seq(s.seq);
+    one.set_bytes(s.bytes);
+    one.set_qos(s.qos);
+  }
+  for (const auto& [from, through] : q.slots->gaps) {
+    out.add_gaps(from);
+    out.add_gaps(through);
+  }
+  out.set_last_seq(q.last_seq);
+  out.set_queued(q.queued);
+  out.set_queued_bytes(q.queued_bytes);
+  out.set_cumulative_bytes(q.cumulative_bytes);
+}
+
+std::unique_ptr<Slots> slots_from_pb(const pb::Slots& in) {
+  auto out = std::make_unique<Slots>();
+  for (const auto& s : in.newest())
+    out->newest.push_back({s.key(), s.seq(), s.bytes(), static_cast<std::uint8_t>(s.qos())});
+  for (int i = 0; i + 1 < in.gaps_size(); i += 2)
+    out->gaps.emplace_back(in.gaps(i), in.gaps(i + 1));
+  out->last_seq = in.last_seq();
+  out->queued = in.queued();
+  out->queued_bytes = in.queued_bytes();
+  out->cumulative_bytes = in.cumulative_bytes();
+  return out;
+}
+
 std::string encode_will(const Will& w) {
   pb::Will out;
   will_to_pb(w, out);

@@ -13,11 +13,15 @@ namespace berth::session {
 
 namespace pb {
 class Scope;
+class Slots;
 class Will;
 }  // namespace pb
 
 void will_to_pb(const Will& w, pb::Will& out);
 std::unique_ptr<Will> will_from_pb(const pb::Will& in);
+// REQUIRES: the session has slots.
+void slots_to_pb(const Flow& q, pb::Slots& out);
+std::unique_ptr<Slots> slots_from_pb(const pb::Slots& in);
 std::string encode_will(const Will& w);
 std::unique_ptr<Will> decode_will(std::string_view bytes);  // null: damaged
 

@@ -54,6 +54,26 @@ void raise_sequence(Session& s, std::uint64_t seq) {
   q.durable_seq = std::max(q.durable_seq, seq);
 }
 
+// Gaps are known, so the number of entries is. Of their bytes: those that the queue had when the
+// record was written, and what came since.
+void leave_out_gaps(Flow& q) {
+  Slots& known = *q.slots;
+  std::erase_if(known.newest,
+                [&q](const Slot& x) { return x.seq < q.first_seq || x.seq > q.last_seq; });
+  std::uint64_t gone = 0;
+  for (const auto& [from, through] : known.gaps) {
+    if (from > q.first_seq && through < q.last_seq) gone += through - from + 1;
+  }
+  const auto since = [](std::uint64_t now, std::uint64_t then) {
+    return now - std::min(now, then);
+  };
+  const std::uint64_t most = known.queued + since(q.last_seq, known.last_seq);
+  q.queued = static_cast<std::uint32_t>(
+      std::min(q.queued - std::min<std::uint64_t>(gone, q.queued), most));
+  q.queued_bytes = std::min(q.queued_bytes,
+                            known.queued_bytes + since(q.cumulative_bytes, known.cumulative_bytes));
+}
+
 void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) {
   Flow& q = s.own_flow();
   const auto a = decode_entry(first.value);
@@ -64,9 +84,11 @@ void adopt_queue(Session& s, const StoredEntry& first, const StoredEntry& last) 
   q.queued = static_cast<std::uint32_t>(last.seq - first.seq + 1);
   if (b) q.cumulative_bytes = b->cumulative;
   if (a && b) {
-    const std::uint64_t one = first.value.size();
+    const std::uint64_t one =
+        a->released ? first.value.size() : bytes_of_entry(a->message, a->ids.size());
     q.queued_bytes = b->cumulative - std::min(a->cumulative, b->cumulative) + one;
   }
+  if (q.slots) leave_out_gaps(q);
 }
 
 }  // namespace
@@ -96,6 +118,7 @@ void Restorer::session(base::SessionId id, std::string_view record) {
     s.own_flow().sent_before = r.sent_before();
     s.own_flow().sent_surely = r.has_sent_surely() ? r.sent_surely() : r.sent_before();
   }
+  if (r.has_slots()) s.own_flow().slots = slots_from_pb(r.slots());
   s.stored = true;
   if (r.has_will()) {
     s.will = will_from_pb(r.will());
@@ -458,6 +481,7 @@ void Restorer::attached_all(base::Instant now) {
   peer_queues_.restore_routes();
   for (Session* const each : sessions_.all()) {
     Session& s = *each;
+    if (s.flow().slots && s.flow().queued == 0) s.own_flow().slots->newest.clear();
     if (s.channel != nullptr || s.limbo || estates_.has(s.id)) continue;
     settle_sequence(s);
     if (s.persistent() && s.expires_at == base::kNever && s.expiry_s != mqtt::kNoExpiry) {

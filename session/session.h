@@ -2,11 +2,13 @@
 // the rooms of the core. One shard.
 #pragma once
 
+#include <algorithm>
 #include <boost/container/options.hpp>
 #include <boost/container/vector.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <set>
@@ -63,6 +65,31 @@ struct Outbox {
   std::unique_ptr<std::set<std::uint64_t>> expired;
 };
 
+// A slot of a session's queue: of the messages that were put into it, only the newest is delivered
+// (DeliveryQueues::append).
+struct Slot {
+  std::string key;
+  std::uint64_t seq = 0;    // of the newest
+  std::uint64_t bytes = 0;  // as the queue counts it
+  std::uint8_t qos = 0;
+};
+struct Slots {
+  std::vector<Slot> newest;  // in the order of seq
+  // Sequence numbers of messages that were replaced, from and through, in order and apart: they
+  // were never sent, and the store has them no more. Those that may have been passed are left out.
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> gaps;
+  // The queue as the session's record describes it, which has been restored: with gaps, first and
+  // last entry tell too much.
+  std::uint64_t last_seq = 0;
+  std::uint64_t queued = 0;
+  std::uint64_t queued_bytes = 0;
+  std::uint64_t cumulative_bytes = 0;
+
+  // The last of the gap that `seq` is in; 0: it is in none.
+  std::uint64_t gap_through(std::uint64_t seq) const;
+  void add_gap(std::uint64_t seq);
+};
+
 struct Subscription {
   FilterId filter = 0;
   SubOptions options;
@@ -116,8 +143,9 @@ struct Flow {
   std::uint64_t queued_bytes = 0;
   std::uint64_t cumulative_bytes = 0;  // of all entries ever stored; see entry_codec.h
   std::uint32_t queued = 0;            // entries in the store
-  std::uint64_t check_through = 0;     // up to here rights are looked at before it is sent
   std::uint32_t touched = 0;           // place + 1 in the open batch's list of touched sessions
+  std::uint64_t check_through = 0;     // up to here rights are looked at before it is sent
+  std::unique_ptr<Slots> slots;        // null: no message of a slot was ever put into it
 };
 inline const Flow kNewFlow{};
 
@@ -184,6 +212,25 @@ inline OutEntry* entry_at(const Session& s, std::uint64_t seq) {
   const Flow& q = s.flow();
   if (!s.outbox || seq < q.first_seq || seq - q.first_seq >= s.outbox->ring.size()) return nullptr;
   return &s.outbox->ring[seq - q.first_seq];
+}
+
+inline std::uint64_t Slots::gap_through(std::uint64_t seq) const {
+  const auto after = std::upper_bound(gaps.begin(), gaps.end(), seq,
+                                      [](std::uint64_t s, const auto& g) { return s < g.first; });
+  return after != gaps.begin() && std::prev(after)->second >= seq ? std::prev(after)->second : 0;
+}
+inline void Slots::add_gap(std::uint64_t seq) {
+  auto after = std::upper_bound(gaps.begin(), gaps.end(), seq,
+                                [](std::uint64_t s, const auto& g) { return s < g.first; });
+  const bool joins_after = after != gaps.end() && after->first == seq + 1;
+  if (after != gaps.begin() && std::prev(after)->second + 1 == seq) {
+    std::prev(after)->second = joins_after ? after->second : seq;
+    if (joins_after) gaps.erase(after);
+  } else if (joins_after) {
+    after->first = seq;
+  } else {
+    gaps.insert(after, {seq, seq});
+  }
 }
 
 struct RetainedItem {

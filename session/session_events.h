@@ -24,6 +24,7 @@ enum class Finished : std::uint8_t {
   acknowledged,  // PUBACK, PUBCOMP, RECEIVED
   refused,       // PUBREC with an error
   dropped,       // for a newer one: the queue was full
+  replaced,      // for a newer one of its slot (DeliveryQueues::append)
   denied,        // its rights are gone
   expired,       // its Message Expiry or deadline has passed
   unsendable,    // too large for the device, or of another protocol
@@ -33,8 +34,11 @@ class SessionEvents {
  public:
   virtual void online(const Session& s) = 0;
   virtual void offline(const Session& s, Offline cause) = 0;
-  // `entry` still has its QoS; its message where the session's queue had it in memory.
-  virtual void finished(const Session& s, const OutEntry& entry, Finished how) = 0;
+  // Once for each sequence number of the session's queue. `entry` still has its QoS, and its
+  // message where the queue had it in memory; of one that was in the store only, dropped or
+  // replaced there, it has no message, and the QoS if it was replaced.
+  virtual void finished(const Session& s, std::uint64_t seq, const OutEntry& entry,
+                        Finished how) = 0;
 
  protected:
   ~SessionEvents() = default;

@@ -75,8 +75,8 @@ class SessionTable final : private Room {
   // REQUIRES: online. Afterwards neither knows the other.
   void offline(Session& s, Offline cause);
   // An entry of its queue is finished, and is about to be forgotten.
-  void finished(const Session& s, const OutEntry& entry, Finished how) {
-    for (SessionEvents* o : observers_) o->finished(s, entry, how);
+  void finished(const Session& s, std::uint64_t seq, const OutEntry& entry, Finished how) {
+    for (SessionEvents* o : observers_) o->finished(s, seq, entry, how);
   }
   // From now on; `o` outlives the core.
   void watch(SessionEvents& o) { observers_.push_back(&o); }

@@ -127,7 +127,7 @@ TEST(Restorer, AQueueIsCountedByItsFirstAndItsLastEntry) {
   EXPECT_EQ(q.durable_seq, 9u);
   EXPECT_EQ(q.queued, 5u);
   EXPECT_EQ(q.cumulative_bytes, 1400u);
-  EXPECT_EQ(q.queued_bytes, 400 + first.value.size());
+  EXPECT_EQ(q.queued_bytes, 400 + session::bytes_of_entry(message("t", "m", 1), 0));
   EXPECT_EQ(box.core.sessions.queued(), 5u);
   EXPECT_EQ(box.core.sessions.queued_bytes(), q.queued_bytes);
   box.core.restorer.queue({30}, first, last);

@@ -22,7 +22,7 @@ class Notes final : public session::SessionEvents {
   void offline(const Session& s, Offline cause) override {
     said.push_back("offline " + s.client_id + " " + std::to_string(static_cast<int>(cause)));
   }
-  void finished(const Session& s, const OutEntry& e, Finished how) override {
+  void finished(const Session& s, std::uint64_t, const OutEntry& e, Finished how) override {
     said.push_back("finished " + s.client_id + " " + std::to_string(static_cast<int>(how)) + " " +
                    std::to_string(e.qos));
   }

@@ -205,7 +205,8 @@ struct Heard final : session::SessionEvents {
   void offline(const Session& s, Offline cause) override {
     all.push_back("offline " + s.client_id + " " + std::to_string(static_cast<int>(cause)));
   }
-  void finished(const Session&, const session::OutEntry&, session::Finished) override {}
+  void finished(const Session&, std::uint64_t, const session::OutEntry&,
+                session::Finished) override {}
   Strings all;
 };
 
