@@ -156,6 +156,91 @@ TEST(Expired, ANoticeOfAConnectionThatWasTakenOverTouchesNoOther) {
   EXPECT_EQ(heard(w, w.open_connected(subscriber(true, 10))), (Strings{"m1 dup"}));
 }
 
+// Answers reads of queues when the test says so, and notes what the edge is told to forget.
+class SlowStore : public World {
+ public:
+  struct Read {
+    base::SessionId session;
+    std::uint64_t ticket = 0;
+  };
+  void answer(base::result<std::vector<session::StoredEntry>> entries) {
+    const Read r = reads.front();
+    reads.erase(reads.begin());
+    broker().queue_loaded(r.session, r.ticket, std::move(entries), now());
+    run();
+  }
+  std::vector<Read> reads;
+  std::vector<std::uint64_t> taken;
+
+ private:
+  void load_queue(base::SessionId s, std::uint64_t, std::size_t, std::size_t,
+                  std::uint64_t ticket) override {
+    reads.push_back({s, ticket});
+  }
+  void expired_taken(base::ConnId, std::uint64_t seq) override { taken.push_back(seq); }
+};
+
+session::StoredEntry entry(std::uint64_t seq) {
+  session::StoredEntry e{seq, {}};
+  session::encode_entry(e.value, {.topic = "t", .payload = "m"}, 1, false, 10 * seq, nullptr);
+  return e;
+}
+
+// A new engine has not read what is in flight when the edge repeats its notices: each is kept once,
+// however often it comes, and waits for a read of its own session's queue.
+TEST(Expired, NoticesWaitForTheirQueueEachOnce) {
+  SlowStore w;
+  const int s = w.open_connected(subscriber(true, 10));
+  w.feed(s, subscribe(1, "t", 1));
+  const int other = w.open_connected({.client_id = "o", .clean = false, .properties = expiry(600)});
+  w.feed(other, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  say(w, p, 1, 1, 2);
+  ASSERT_EQ(heard(w, s), (Strings{"m1", "m2"}));
+  w.crash();
+  const auto notices = [&] {
+    for (int i = 0; i < 1000; ++i) {
+      for (const std::uint64_t seq : {1u, 2u})
+        w.broker().segment_expired(base::ConnId{0, 1}, seq, w.now());
+    }
+    w.run();
+  };
+  notices();
+  ASSERT_EQ(w.reads.size(), 2u);
+  if (w.reads[0].session != w.broker().find_session("s")->id) std::swap(w.reads[0], w.reads[1]);
+  EXPECT_TRUE(w.taken.empty());
+  const auto& expired = w.broker().find_session("s")->outbox->expired;
+  ASSERT_TRUE(expired);
+  EXPECT_EQ(expired->size(), 2u);
+  w.answer(boost::system::errc::make_error_code(boost::system::errc::io_error));
+  EXPECT_TRUE(w.taken.empty());
+  EXPECT_EQ(w.reads.size(), 1u) << "the other session's";
+  notices();
+  ASSERT_EQ(w.reads.size(), 2u) << "whoever waits for a read asks for it";
+  w.answer(std::vector{entry(1), entry(2)});  // of the other session
+  EXPECT_TRUE(w.taken.empty());
+  w.answer(std::vector{entry(1), entry(2)});
+  EXPECT_EQ(w.taken, (std::vector<std::uint64_t>{1, 2}));
+}
+
+// They end with their connection.
+TEST(Expired, NoticesEndWithTheirConnection) {
+  SlowStore w;
+  const int s = w.open_connected(subscriber(true, 10));
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  say(w, p, 1, 1, 1);
+  w.crash();
+  w.broker().segment_expired(base::ConnId{0, 1}, 1, w.now());
+  w.close(s);
+  w.reads.clear();
+  const int next = w.open_connected(subscriber(true, 10));
+  ASSERT_EQ(w.reads.size(), 1u);
+  w.answer(std::vector{entry(1)});
+  EXPECT_TRUE(w.taken.empty());
+  EXPECT_EQ(heard(w, next), Strings{"m dup"});
+}
+
 TEST(Session, SubscriptionIdentifiersCountInItsQueue) {
   World w;
   const int s = w.open_connected({.client_id = "s", .clean = false, .properties = expiry(600)});
