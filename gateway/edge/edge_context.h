@@ -39,7 +39,8 @@ struct ConnectionCounts {
   }
 };
 
-// What rooms ask of those above them; the EdgeShard passes it on. Never on a packet's way.
+// What a room asks of rooms that come after it; the EdgeShard passes it on. Never on a packet's
+// way.
 class EdgeCalls {
  public:
   // Closes the socket and tells the engine. `c` may be gone afterwards.

@@ -136,7 +136,7 @@ void EdgeShard::on_bytes(Connection& c, base::ByteView bytes) {
   }
   Connection* still = slab_.find(conn);
   if (still == nullptr) return;
-  if (!still->in.empty() || still->place != Place::none || input_.is_deaf(*still))
+  if (!still->in.empty() || still->place != Place::none || input_.is_stalled_reader(*still))
     input_.check_input_limits(*still);
 }
 

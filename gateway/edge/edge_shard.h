@@ -1,11 +1,13 @@
-// The edge of one thread: sockets, byte offsets, keep-alive. Knows bytes, not messages.
-// Owns all Connections in a slab; others hold ConnIds. Everything runs on the shard's thread.
+// The edge of one thread. It holds the rooms of the edge by value (docs/ARCHITECTURE.md, "Rooms of
+// the edge") and passes to them what the epoll set, engines and the process ask; itself it has the
+// loop of a turn: read, the one-second tick, the sweep of silent connections. Knows bytes, not
+// messages. Owns all Connections in a slab; others hold ConnIds. Everything runs on the shard's
+// thread.
 //
-// Limits and what happens at them: connections (closed at accept), input before CONNACK 64 KiB and
-// 10 s (closed), memory before log-in (BeforeLogin: one of who holds most is closed),
-// unacknowledged input per connection, holder and in all (InputBudget: reading stops), a packet
-// that does not come whole (closed), output per connection (the engine is told to wait; at four
-// times of it reading stops), a closing connection's flush 5 s (cut off).
+// Limits: a connection that says nothing for 1.5 times its Keep Alive (Park: 2.5 times) is closed,
+// one without a CONNECT after 10 s; after 120 s without an engine all of its connections end. Other
+// limits stand with the rooms: before log-in (arrivals.h), input (kept_input.h), output (output.h),
+// the flush of a closing connection (endings.h), new connections (acceptor.h).
 #pragma once
 
 #include <sys/socket.h>
@@ -181,7 +183,7 @@ class EdgeShard final : public link::StepSink,
   }
   void read_later(Connection& c) override;
 
-  // edge_shard.cc: read, time
+  // -- the loop of a turn, and time
   void on_readable(Connection& c);
   void on_bytes(Connection& c, base::ByteView bytes);
 

@@ -14,7 +14,7 @@ using protocol::mqtt::Reason;
 namespace {
 
 constexpr std::size_t kInputBeforeConnack = 64 * 1024;
-constexpr std::size_t kDeafAt = 4;             // times the output cap
+constexpr std::size_t kStalledAt = 4;          // times the output cap
 constexpr std::size_t kWholeMax = 2u << 20;    // bytes of whole packets, kept of a connection
 constexpr std::size_t kReadWhenFull = 4096;    // bytes
 constexpr std::size_t kBytesPerSecond = 4096;  // a large packet may be as slow as this
@@ -74,10 +74,11 @@ std::size_t KeptInput::room_to_read(const Connection& c, std::size_t most) const
   return scarce ? kReadWhenFull : most;
 }
 
-// It does not read what it is answered. Messages to it alone never come so far: above the cap they
-// are dropped or wait, and must not keep us from hearing a device that is merely slow.
-bool KeptInput::is_deaf(const Connection& c) const {
-  return c.unsent() >= kDeafAt * options_.output_cap;
+// The peer has stopped reading its answers: output has reached four times the cap. Messages to it
+// alone never come so far: above the cap they are dropped or wait, and a device that is merely slow
+// is still read.
+bool KeptInput::is_stalled_reader(const Connection& c) const {
+  return c.unsent() >= kStalledAt * options_.output_cap;
 }
 
 void KeptInput::check_input_limits(Connection& c) {
@@ -97,10 +98,10 @@ void KeptInput::check_input_limits(Connection& c) {
   if (c.reading ? should_stop(c) : may_go_on(c)) set_reading(c, !c.reading);
 }
 
-// What some keep waiting (large packets in parts, a tenant's quota) must not stop all others: who
-// has nothing kept is read, whatever there is in all.
+// Input of some connections that waits (large packets in parts, a tenant's quota) must not stop all
+// others: a connection without unacknowledged input is read, however much there is in all.
 bool KeptInput::should_stop(const Connection& c) const {
-  if (is_deaf(c) || c.in.size() >= options_.input_cap) return true;
+  if (is_stalled_reader(c) || c.in.size() >= options_.input_cap) return true;
   if (c.holder == Connection::kNoHolder) return c.in.size() > kInputBeforeConnack;
   if (c.place == Place::waiting || (c.place == Place::extra && budget_.full())) return true;
   if (whole_packets(c) >= std::min(kWholeMax, options_.input_cap)) return true;
@@ -110,7 +111,7 @@ bool KeptInput::should_stop(const Connection& c) const {
 
 bool KeptInput::may_go_on(const Connection& c) const {
   return !should_stop(c) && whole_packets(c) < std::min(kWholeMax, options_.input_cap) / 2 &&
-         c.unsent() < kDeafAt / 2 * options_.output_cap;
+         c.unsent() < kStalledAt / 2 * options_.output_cap;
 }
 
 void KeptInput::set_reading(Connection& c, bool reading) {
@@ -118,7 +119,7 @@ void KeptInput::set_reading(Connection& c, bool reading) {
   if (reading) {
     slab_.alive(c.slot).last_seen_s = now_s_;  // keep alive slept while we did not read
   } else {
-    held_back_ = held_back_ || !is_deaf(c);
+    held_back_ = held_back_ || !is_stalled_reader(c);
   }
   set_interest(c);
   if (reading && (c.tls != nullptr || c.layers != nullptr)) calls_.read_later(c);

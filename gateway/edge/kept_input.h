@@ -35,7 +35,8 @@ class KeptInput final : private EdgeRoom {
   void log_out(Connection& c);
   // Bytes, `most` or fewer.
   std::size_t room_to_read(const Connection& c, std::size_t most) const;
-  bool is_deaf(const Connection& c) const;
+  // The peer has stopped reading its answers: its input is not read either.
+  bool is_stalled_reader(const Connection& c) const;
   // Stops reading, or goes on, as the limits are now. `c` may be gone afterwards.
   void check_input_limits(Connection& c);
   void drop_place(Connection& c);
