@@ -122,6 +122,18 @@ TEST(House, EachRoomHasATestFileOfItsName) {
   }
 }
 
+// Another device protocol adds a follower, and no branch elsewhere in the edge.
+TEST(House, OnlyFollowersOfTheEdgeKnowADeviceProtocol) {
+  static const std::regex park("protocol/park/|speaks_park\\(|ParkFollower");
+  const std::set<std::string> followers{"listener.h", "mqtt_follower.h", "park_follower.cc",
+                                        "park_follower.h", "stream_follower.h"};
+  for (const auto& e : fs::directory_iterator(kRoot / "gateway/edge")) {
+    const std::string text = text_of(e.path());
+    EXPECT_EQ(std::regex_search(text, park), followers.contains(e.path().filename().string()))
+        << e.path();
+  }
+}
+
 // -- folders
 
 std::string folder_of(const std::string& path) {
