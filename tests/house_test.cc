@@ -116,7 +116,8 @@ TEST(House, EachRoomHasATestFileOfItsName) {
       file += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     }
     const fs::path path = kRoot / "tests/session" / (file + "_test.cc");
-    EXPECT_NE(text_of(path).find("\nTEST"), std::string::npos) << path << " tests " << name;
+    EXPECT_TRUE(text_of(path).find("#include \"session/" + file + ".h\"") != std::string::npos)
+        << path << " tests " << name;
     EXPECT_NE(text_of(kRoot / "tests/CMakeLists.txt").find("session/" + file + "_test.cc"),
               std::string::npos);
   }

@@ -1,6 +1,9 @@
 // Edges that come, break off, come back or are gone.
+#include "session/edge_links.h"
+
 #include <gtest/gtest.h>
 
+#include "tests/support/core_box.h"
 #include "tests/support/world.h"
 
 namespace berth::test {
@@ -95,6 +98,90 @@ TEST(Edges, I6_TakenOverElsewhereWhileOutOfReachFiresNoWill) {
   EXPECT_TRUE(w.ended(old));
   EXPECT_EQ(w.reason(old), protocol::link::CloseReason::taken_over);
   EXPECT_FALSE(w.ended(now));
+}
+
+// -- the room alone
+
+using session::Edge;
+
+TEST(EdgeLinks, AnEdgeThatIsLostForgetsItsConnectionsAndKeepsTheirSessions) {
+  CoreBox box;
+  session::Channel& here = box.client("here", 0, 0);
+  session::Channel& there = box.client("there", 0, 1);
+  session::Session& s = *there.session;
+  const base::ConnId conn = there.conn;
+  session::outbox(s);
+  box.core.edge_links.lost(1, box.now);
+  EXPECT_EQ(box.core.connections.find(conn), nullptr);
+  EXPECT_EQ(box.core.connections.edges()[1].state, Edge::State::lost);
+  EXPECT_EQ(s.channel, nullptr);
+  EXPECT_TRUE(s.limbo);
+  EXPECT_EQ(s.outbox, nullptr) << "what was under way will be said by its cookie";
+  EXPECT_NE(here.session, nullptr);
+  box.core.edge_links.lost(1, box.now);  // again: nothing happens
+}
+
+TEST(EdgeLinks, OutcomesOfAConnectionWaitForItsEdge) {
+  CoreBox box;
+  session::Channel& ch = box.client("c", 0, 1);
+  box.core.replay.record(ch, "outcome", 100);
+  const std::uint64_t packed = ch.conn.local().packed();
+  box.core.edge_links.lost(1, box.now);
+  EXPECT_EQ(box.core.replay.orphans().at({78, packed}).at(0).second, "outcome");
+}
+
+TEST(EdgeLinks, WhatWaitedForACommitIsForgottenButWhatItRetains) {
+  CoreBox box;
+  session::Channel& ch = box.client("c", 0, 1);
+  session::MessageView m = message("r", "x");
+  m.retain = true;
+  session::Deferred d;
+  d.kind = session::Deferred::Kind::publish;
+  d.message = session::MessagePtr(m);
+  box.core.retained_delivery.store(m);
+  box.core.commits.defer(ch, std::move(d));
+  box.core.edge_links.lost(1, box.now);
+  EXPECT_TRUE(box.core.retained.contains("r")) << "it is in the batch and not retained anew";
+  EXPECT_FALSE(box.core.commits.has_deferred());
+}
+
+TEST(EdgeLinks, AnEdgeThatIsGoneEndsItsSessions) {
+  CoreBox box;
+  session::Channel& stored = box.client("stored", 600, 1);
+  box.client("volatile", 0, 1);
+  box.client("elsewhere", 0, 0);
+  session::Session& s = *stored.session;
+  box.core.edge_links.gone(1, box.now);
+  EXPECT_EQ(box.core.sessions.size(), 2u);
+  EXPECT_FALSE(s.limbo);
+  EXPECT_EQ(s.expires_at, box.now.plus_s(600));
+  EXPECT_EQ(box.core.connections.edges()[1].state, Edge::State::none);
+  const Strings wrote = box.commit();
+  EXPECT_NE(std::find(wrote.begin(), wrote.end(), "remove_applied " + session::edge_key(78)),
+            wrote.end());
+}
+
+TEST(EdgeLinks, AnEdgeThatAttachesIsStoredBeforeItsInputsRun) {
+  CoreBox box;
+  box.core.edge_links.begin_serving();
+  box.core.edge_links.came(2, 79);
+  bool done = false;
+  box.core.edge_links.attached(2, box.now, [&] { done = true; });
+  EXPECT_FALSE(done);
+  EXPECT_EQ(box.commit(), Strings{"put_applied " + session::edge_key(79)});
+  EXPECT_TRUE(done);
+}
+
+TEST(EdgeLinks, OnlyAnEdgeOfTheEngineBeforeUsIsTrusted) {
+  CoreBox box;
+  box.core.replay.stored_edges() = {79, 80};
+  box.core.edge_links.came(2, 79);
+  EXPECT_TRUE(box.core.connections.edges()[2].trusted);
+  box.core.edge_links.came(3, 81);
+  EXPECT_FALSE(box.core.connections.edges()[3].trusted);
+  box.core.edge_links.begin_serving();
+  box.core.edge_links.came(4, 80);
+  EXPECT_FALSE(box.core.connections.edges()[4].trusted) << "its sessions have been given up";
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 // Whose a session is: the user name that a password or certificate has shown is part of its key.
+#include "session/login.h"
+
 #include <gtest/gtest.h>
 
 #include "session/records.pb.h"
+#include "tests/support/core_box.h"
 #include "tests/support/world.h"
 
 namespace berth::test {
@@ -105,6 +108,110 @@ TEST(Identity, WithoutProofSessionsOfTheLastReleaseAreFoundAsBefore) {
   const auto packets = w.packets(c);
   ASSERT_FALSE(packets.empty());
   EXPECT_EQ(packets[0].body[0], 1);
+}
+
+// -- the room alone
+
+struct LogIn {
+  CoreBox box;
+  explicit LogIn(session::BrokerOptions o = {}) : box(std::move(o)) {}
+  session::Channel& asks(const std::string& client_id, std::uint32_t expiry_s = 600) {
+    session::Channel& ch = box.connection(100 + next_++);
+    ch.state = session::Channel::State::authenticating;
+    ch.connect = std::make_unique<session::PendingConnect>();
+    ch.connect->client_id = client_id;
+    ch.connect->expiry_s = expiry_s;
+    return ch;
+  }
+  void answer(const session::Channel& ch, AuthResult result = {}) {
+    box.core.login.authenticated(ch.conn, std::move(result), box.now);
+  }
+
+ private:
+  std::uint32_t next_ = 0;
+};
+
+TEST(Login, OneThatIsStoredIsAcceptedWhenItsRecordIsDurable) {
+  LogIn l;
+  session::Channel& stored = l.asks("stored");
+  l.answer(stored);
+  EXPECT_TRUE(l.box.clients.take().empty());
+  EXPECT_EQ(l.box.commit(), Strings{"put_session 1"});
+  EXPECT_EQ(l.box.clients.take(), Strings{"accept"});
+  EXPECT_TRUE(stored.live());
+  l.answer(l.asks("volatile", 0));
+  EXPECT_EQ(l.box.clients.take(), Strings{"accept"}) << "there is nothing to store";
+  EXPECT_EQ(l.box.probe.connect_ok, 2u);
+}
+
+TEST(Login, ARefusalIsCountedByItsKind) {
+  LogIn l;
+  using protocol::mqtt::Reason;
+  for (const Reason r :
+       {Reason::bad_user_name_or_password, Reason::connection_rate_exceeded, Reason::banned}) {
+    session::Channel& ch = l.asks("c");
+    l.answer(ch, {.reason = r});
+    EXPECT_EQ(ch.session, nullptr);
+  }
+  EXPECT_EQ(l.box.clients.take(), (Strings{"refuse 86", "refuse 9f", "refuse 8a"}));
+  EXPECT_EQ(l.box.probe.connect_unauthorized, 1u);
+  EXPECT_EQ(l.box.probe.connect_throttled, 1u);
+  EXPECT_EQ(l.box.probe.connect_banned, 1u);
+}
+
+TEST(Login, AnAnswerForNobodyWhoWaitsIsNothing) {
+  LogIn l;
+  l.box.core.login.authenticated({9, 9}, {}, l.box.now);
+  session::Channel& live = l.box.client("c");
+  l.answer(live);
+  session::Channel& new_one = l.box.connection(50);
+  l.answer(new_one);
+  EXPECT_TRUE(l.box.clients.take().empty());
+}
+
+TEST(Login, WhileTheEngineDrainsNobodyComesIn) {
+  LogIn l;
+  l.box.core.wills.begin_drain();
+  l.answer(l.asks("c"));
+  EXPECT_EQ(l.box.clients.take(), Strings{"refuse 88"});
+  EXPECT_EQ(l.box.probe.connect_unavailable, 1u);
+}
+
+TEST(Login, NoMoreSessionsThanThereMayBe) {
+  session::BrokerOptions o;
+  o.sessions_max = 1;
+  LogIn l(o);
+  l.answer(l.asks("a", 0));
+  l.answer(l.asks("b", 0));
+  l.answer(l.asks("a", 0));  // it has one
+  const Strings said = l.box.clients.take();
+  ASSERT_EQ(said.size(), 4u);
+  EXPECT_EQ(said[0], "accept");
+  EXPECT_EQ(said[1], "refuse 97");
+  EXPECT_EQ(said[2], "farewell 8e") << "taken over";
+  EXPECT_EQ(said[3], "accept");
+  EXPECT_EQ(l.box.probe.refused_sessions, 1u);
+}
+
+TEST(Login, WhoseRecordHasNoRoomWaitsInALineThatIsFairToTenants) {
+  LogIn l;
+  const std::string full(session::Fanout::kBatchBytes, 'x');
+  l.box.core.commits.write(
+      {.kind = session::WriteKind::append, .session = {99}, .seq = 1, .value = full});
+  session::Channel& a = l.asks("a");
+  l.answer(a);
+  EXPECT_TRUE(l.box.core.login.any_waits());
+  EXPECT_EQ(a.session, nullptr);
+  l.box.core.login.call_some(l.box.now);
+  EXPECT_EQ(a.session, nullptr) << "no room yet";
+  session::Channel& other = l.asks("volatile", 0);
+  l.answer(other);
+  EXPECT_TRUE(other.live()) << "who writes nothing does not wait";
+  l.box.commit();
+  l.box.core.login.call_some(l.box.now);
+  l.box.commit();
+  EXPECT_TRUE(a.live());
+  EXPECT_FALSE(l.box.core.login.any_waits());
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 // What becomes of a device's message on its way to the platform, whatever dies.
+#include "session/message_translator.h"
+
 #include <gtest/gtest.h>
 
+#include "tests/support/core_box.h"
 #include "tests/support/tenants.h"
 
 namespace berth::test {
@@ -97,9 +100,8 @@ TEST(Messages, AWillIsTranslatedWhenItFires) {
     Translated s(crash_at);
     const int p = s.come("acme/s/platform", "p", {.clean = false, .properties = expiry(60)});
     s.w.feed(p, subscribe(1, "v1/north/cam/#", 1));
-    const int cam = s.come(
-        "acme/d/cam", "c",
-        {.will_topic = "device/cam/gone", .will_payload = "bye", .will_qos = 1});
+    const int cam = s.come("acme/d/cam", "c",
+                           {.will_topic = "device/cam/gone", .will_payload = "bye", .will_qos = 1});
     s.w.feed(cam, publish("device/cam/up", "one", 1, 1));
     s.w.close(cam);
     Texts heard = got(s.w, p);
@@ -170,6 +172,45 @@ TEST(Messages, ACommandGoesWhereItsVendorHasIt) {
   s.w.feed(elsewhere, publish("v1/north/cam/cmd/3/req/open", "now", 1, 1));
   EXPECT_EQ(answer(s.w, elsewhere, 4, 2), 0x87u) << "it is not of its sites";
   EXPECT_EQ(got(s.w, cam), Texts{});
+}
+
+// -- the room alone
+
+TEST(MessageTranslator, OnlyReportsUnderV1AreReports) {
+  CoreBox box;
+  session::Channel& ch = box.client("d");
+  ch.scope = std::make_shared<const session::Scope>(
+      session::Principal{"acme", session::Role::device, "cam"}, "north", Strings{});
+  EXPECT_EQ(box.core.translator.name_fault(ch, "v1/event/x", false), nullptr);
+  EXPECT_EQ(box.core.translator.name_fault(ch, "own/topic", false), nullptr);
+  EXPECT_EQ(box.probe.untranslated, 0u);
+  EXPECT_EQ(box.core.translator.name_fault(ch, "v1/evnt/x", false), nullptr) << "nobody's fault";
+  EXPECT_EQ(box.probe.untranslated, 1u) << "but counted: its platform does not get it";
+}
+
+TEST(MessageTranslator, ACommandThatCouldNotBeAnsweredIsRefused) {
+  CoreBox box;
+  session::Channel& ch = box.client("p");
+  ch.scope = std::make_shared<const session::Scope>(
+      session::Principal{"acme", session::Role::service, "p"}, "", Strings{});
+  EXPECT_EQ(box.core.translator.name_fault(ch, "v1/north/cam/cmd/7/req/open", false), nullptr);
+  EXPECT_NE(box.core.translator.name_fault(ch, "v1/north/cam/cmd/a b/req/open", false), nullptr);
+  EXPECT_NE(box.core.translator.name_fault(ch, "v1/north/cam/cmd/7/req/open", true), nullptr);
+  EXPECT_EQ(box.probe.drop_malformed_report, 2u);
+}
+
+TEST(MessageTranslator, WithoutATranslatorMessagesStayAsTheyAre) {
+  CoreBox box;
+  session::Channel& ch = box.client("d");
+  ch.scope = std::make_shared<const session::Scope>(
+      session::Principal{"acme", session::Role::device, "cam"}, "north", Strings{},
+      session::Translation{session::Format::json, "vendor"});
+  protocol::mqtt::PublishView p{};
+  p.topic = "v1/event/x";
+  p.payload = "as said";
+  EXPECT_EQ(box.core.translator.translate(ch, p, box.now), session::DeviceMessages::What::as_is);
+  EXPECT_EQ(p.payload, "as said");
+  EXPECT_EQ(box.core.translator.to_json(ch, "report"), nullptr);
 }
 
 }  // namespace

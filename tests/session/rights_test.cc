@@ -1,9 +1,13 @@
 // Rights that change while somebody is connected, away, or while no engine is there.
+#include "session/rights.h"
+
 #include <gtest/gtest.h>
 
 #include <map>
 #include <set>
 
+#include "session/principal_key.h"
+#include "tests/support/core_box.h"
 #include "tests/support/tenants.h"
 
 namespace berth::test {
@@ -188,6 +192,89 @@ TEST(Credentials, ThatExpiresEndsItsConnections) {
   EXPECT_FALSE(c.w.ended(b));
   c.w.advance_s(10);
   EXPECT_TRUE(c.w.ended(b));
+}
+
+// -- the room alone
+
+using session::Principal;
+using session::Role;
+
+struct Registered {
+  CoreBox box;
+  Credentials book;
+  session::Rights& rights = box.core.rights;
+  Registered() { box.core.usage.use_registry(book); }
+
+  // A device of acme's, connected.
+  session::Channel& device(const std::string& name) {
+    const Principal who{"acme", Role::device, name};
+    session::Channel& ch = box.client(who.key() + "c", 600);
+    box.core.sessions.hold(*ch.session, who.key());
+    ch.scope = book.scope_of(who);
+    return ch;
+  }
+};
+
+TEST(Rights, AChangeConcernsThosePrincipalsAndTenantsOnly) {
+  Registered r;
+  const base::SessionId cam = r.device("cam").session->id;
+  const base::SessionId door = r.device("door").session->id;
+  const base::SessionId stranger = r.box.session("stranger", 600).id;
+  r.box.core.sessions.hold(*r.box.core.sessions.by_id(stranger), session::user_key("x"));
+  session::Rights::Ids removed;
+  const std::string key = Principal{"acme", Role::device, "cam"}.key();
+  EXPECT_EQ(r.rights.concerned({.principals = {key}}, removed), session::Rights::Ids{cam});
+  EXPECT_EQ(r.rights.concerned({.tenants = {"acme"}}, removed).size(), 2u);
+  EXPECT_TRUE(r.rights.concerned({.tenants = {"other"}}, removed).empty());
+  EXPECT_EQ(r.rights.concerned({.everybody = true}, removed).size(), 2u);
+  EXPECT_TRUE(removed.empty());
+  EXPECT_TRUE(
+      r.rights.concerned({.principals = {key}, .removed_principals = {key}}, removed).empty());
+  EXPECT_EQ(removed, session::Rights::Ids{cam});
+  EXPECT_NE(door, cam);
+}
+
+TEST(Rights, ACredentialThatIsGoneOrHasExpiredIsNotGood) {
+  Registered r;
+  session::Channel& ch = r.device("cam");
+  EXPECT_TRUE(r.rights.credential_good(ch, r.box.now)) << "it has logged in with none";
+  ch.credential = std::make_unique<session::CredentialUse>(session::CredentialUse{"one"});
+  EXPECT_TRUE(r.rights.credential_good(ch, r.box.now));
+  r.book.until["one"] = r.box.now.plus_s(10);
+  EXPECT_TRUE(r.rights.credential_good(ch, r.box.now));
+  EXPECT_FALSE(r.rights.credential_good(ch, r.box.now.plus_s(10)));
+  r.book.until.erase("one");
+  EXPECT_FALSE(r.rights.credential_good(ch, r.box.now));
+}
+
+TEST(Rights, AConnectionEndsWithItsCredential) {
+  Registered r;
+  session::Channel& ch = r.device("cam");
+  ch.credential = std::make_unique<session::CredentialUse>(session::CredentialUse{"one"});
+  r.book.until["one"] = r.box.now.plus_s(10);
+  r.rights.credential_good(ch, r.box.now);
+  r.rights.end_credentials(r.box.now.plus_s(9));
+  EXPECT_TRUE(ch.live());
+  r.book.until["one"] = r.box.now.plus_s(20);
+  r.rights.end_credentials(r.box.now.plus_s(10));
+  EXPECT_TRUE(ch.live()) << "it has got longer meanwhile";
+  r.rights.end_credentials(r.box.now.plus_s(20));
+  EXPECT_FALSE(ch.live());
+  EXPECT_EQ(r.box.probe.rights_ended, 1u);
+}
+
+TEST(Rights, AUserThatMayNotLogInAnyMoreIsDisconnected) {
+  CoreBox box;
+  session::Channel& ann = box.client(session::user_key("ann") + "c", 600);
+  session::Channel& bob = box.client(session::user_key("bob") + "c", 600);
+  session::Channel& anonymous = box.client("c", 600);
+  const session::Rights::Ids all{ann.session->id, bob.session->id, anonymous.session->id, {4711}};
+  box.core.rights.review_access(all, [](std::string_view user) { return user == "bob"; });
+  EXPECT_FALSE(ann.live());
+  EXPECT_TRUE(bob.live());
+  EXPECT_TRUE(anonymous.live());
+  box.core.rights.review_access(all, {});
+  EXPECT_TRUE(bob.live()) << "everybody may";
 }
 
 }  // namespace

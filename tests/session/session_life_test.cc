@@ -1,11 +1,14 @@
 // The end of a connection takes effect behind all that the device said before
 // it.
+#include "session/session_life.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
+#include "tests/support/core_box.h"
 #include "tests/support/world.h"
 
 namespace berth::test {
@@ -224,6 +227,134 @@ TEST(SessionEnd, ManyAtOnceTakeSeveralTurns) {
   EXPECT_GT(w.turns() - before, 3u);
   EXPECT_EQ(w.broker().session_count(), 0u);
   EXPECT_EQ(w.probe().wills_published, 3000u);
+}
+
+// -- the room alone
+
+struct Life {
+  CoreBox box;
+  session::SessionLife& life = box.core.life;
+
+  // A connection that asks for the session of `client_id`.
+  session::Channel& asks(const std::string& client_id, bool clean = false) {
+    session::Channel& ch = box.connection(100 + next_++);
+    ch.connect = std::make_unique<session::PendingConnect>();
+    ch.connect->client_id = client_id;
+    ch.connect->clean_start = clean;
+    ch.connect->expiry_s = 600;
+    return ch;
+  }
+
+ private:
+  std::uint32_t next_ = 0;
+};
+
+TEST(SessionLife, AClientFindsItsSessionUnlessItBeginsAnew) {
+  Life l;
+  bool present = true;
+  session::Session& made = l.life.claim(l.asks("c"), present, l.box.now);
+  EXPECT_FALSE(present);
+  made.expiry_s = 600;
+  EXPECT_EQ(&l.life.claim(l.asks("c"), present, l.box.now), &made);
+  EXPECT_TRUE(present);
+  const base::SessionId before = made.id;
+  session::Session& anew = l.life.claim(l.asks("c", true), present, l.box.now);
+  EXPECT_FALSE(present);
+  EXPECT_NE(anew.id, before);
+  EXPECT_EQ(l.box.core.sessions.size(), 1u);
+}
+
+TEST(SessionLife, AReplayedConnectHasTheAnswerOfTheFirst) {
+  Life l;
+  session::Session& s = l.box.session("c", 600);
+  session::Channel& ch = l.asks("c", true);
+  s.owner_edge = l.box.core.connections.edge_of(ch.conn);
+  s.owner_conn = ch.conn.local().packed();
+  s.session_present = true;
+  bool present = false;
+  EXPECT_EQ(&l.life.claim(ch, present, l.box.now), &s) << "though it says clean start";
+  EXPECT_TRUE(present);
+}
+
+TEST(SessionLife, AnExpiredSessionIsNotFoundThoughNoTimerHasRun) {
+  Life l;
+  session::Session& s = l.box.session("c", 600);
+  const base::SessionId before = s.id;
+  s.expires_at = l.box.now;
+  bool present = true;
+  EXPECT_NE(l.life.claim(l.asks("c"), present, l.box.now).id, before);
+  EXPECT_FALSE(present);
+  EXPECT_EQ(l.box.probe.session_expired, 1u);
+}
+
+TEST(SessionLife, EachConnectHasAGreaterEpochWhateverTheClockSays) {
+  Life l;
+  session::Session& s = l.box.session("c", 600);
+  std::uint64_t last = 0;
+  for (const std::int64_t step_ms : {0, 1000, -5000, 0}) {
+    l.box.now.ms += step_ms;
+    session::Channel& ch = l.asks("c");
+    l.life.apply_connect(ch, s, l.box.now);
+    EXPECT_GT(s.epoch, last);
+    last = s.epoch;
+    EXPECT_TRUE(l.box.core.connections.owned_by(s, ch));
+  }
+}
+
+TEST(SessionLife, AfterItsConnectionAStoredSessionWaitsAndAnotherEnds) {
+  Life l;
+  for (const std::uint32_t expiry_s : {600u, 0u}) {
+    session::Channel& ch = l.box.client("c" + std::to_string(expiry_s), expiry_s);
+    const base::SessionId id = ch.session->id;
+    l.box.core.sessions.offline(*ch.session, session::Offline::device);
+    l.life.connection_ended(*l.box.core.sessions.by_id(id), session::EndBy::device, l.box.now);
+    const session::Session* s = l.box.core.sessions.by_id(id);
+    ASSERT_EQ(s != nullptr, expiry_s != 0);
+    EXPECT_TRUE(s == nullptr || s->expires_at == l.box.now.plus_s(600));
+  }
+}
+
+TEST(SessionLife, TheEndOfAConnectionWaitsForWhatItHasDeferred) {
+  Life l;
+  session::Channel& ch = l.box.client("c");
+  const base::ConnId conn = ch.conn;
+  l.box.core.commits.barrier();
+  l.box.core.commits.defer_call(ch, [](base::Instant) {});
+  ch.closed = protocol::link::CloseReason::client;
+  l.box.core.clients.end_soon(ch);
+  l.life.end_connections(l.box.now);
+  EXPECT_NE(l.box.core.connections.find(conn), nullptr);
+  l.box.commit();
+  l.life.end_connections(l.box.now);
+  EXPECT_EQ(l.box.core.connections.find(conn), nullptr);
+  EXPECT_EQ(l.box.core.sessions.size(), 0u);
+}
+
+TEST(SessionLife, TimersRunWhenTheyAreDue) {
+  Life l;
+  session::Session& s = l.box.session("c", 600);
+  s.expires_at = l.box.now.plus_s(10);
+  l.life.schedule(s, s.expires_at);
+  l.box.cx.latest = l.box.now.plus_s(9);
+  EXPECT_FALSE(l.life.any_timer_due());
+  l.life.run_timers(l.box.cx.latest);
+  EXPECT_EQ(l.box.core.sessions.size(), 1u);
+  l.box.cx.latest = l.box.now.plus_s(10);
+  EXPECT_TRUE(l.life.any_timer_due());
+  l.life.run_timers(l.box.cx.latest);
+  EXPECT_EQ(l.box.core.sessions.size(), 0u);
+  EXPECT_EQ(l.box.commit(), Strings{"delete_session 1"});
+}
+
+TEST(SessionLife, AConnectionThatIsTakenOverHearsSoFirst) {  // 3.1.4-3
+  Life l;
+  session::Channel& old = l.box.client("c", 600);
+  session::Session& s = *old.session;
+  l.life.take_over(s, l.asks("c"), l.box.now);
+  EXPECT_EQ(l.box.clients.take(), Strings{"farewell 8e"});
+  EXPECT_EQ(s.channel, nullptr);
+  EXPECT_EQ(old.state, session::Channel::State::closing);
+  EXPECT_EQ(l.box.probe.session_taken_over, 1u);
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 // What an ended member of a shared subscription held goes to another one (MQTT 5.0 4.8.2).
+#include "session/shared_handover.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
+#include "tests/support/core_box.h"
 #include "tests/support/partitions.h"
 #include "tests/support/world.h"
 
@@ -299,6 +302,78 @@ TEST(SharedReturn, EachOnceWhereverTheEngineDies) {
         << "engine death at boundary " << at;
     ASSERT_EQ(w.broker().session_count(), 1u) << at;
   }
+}
+
+// -- the room alone
+
+// A member whose queue is in memory only, as where no edge survives.
+struct Leaving {
+  CoreBox box{{}, false};
+  session::Channel& ch = box.client("leaves");
+  session::Session& s = *ch.session;
+
+  Leaving() { box.core.subscriptions.add(s, "$share/g/t", {1}, 0); }
+  void hold(const std::string& payload, std::uint8_t qos, session::EntryState state) {
+    session::OutEntry e;
+    e.message = session::MessagePtr(message("t", payload, qos));
+    e.qos = qos;
+    e.state = state;
+    e.mark = session::group_mark(session::route_of_group("$share/g/t"));
+    session::outbox(s).ring.push_back(std::move(e));
+    ++s.own_flow().last_seq;
+  }
+  bool leave() {
+    box.core.sessions.offline(s, session::Offline::device);
+    return box.core.handover.leave(s, box.now);
+  }
+  Strings others_get(session::Channel& other) {
+    (void)other;
+    box.cx.budget.begin_turn();
+    box.core.handover.go_on(box.now);
+    return box.clients.take();
+  }
+};
+
+TEST(SharedHandover, ASessionThatHoldsNothingLeavesNothing) {
+  Leaving l;
+  EXPECT_FALSE(l.leave());
+  EXPECT_EQ(l.box.core.estates.size(), 0u);
+}
+
+TEST(SharedHandover, ASessionWithoutSharedSubscriptionsLeavesNothing) {
+  CoreBox box;
+  session::Session& s = box.session("c", 600);
+  s.own_flow().queued = 3;
+  EXPECT_FALSE(box.core.handover.leave(s, box.now));
+}
+
+TEST(SharedHandover, WhatWasNotAcknowledgedGoesToAnotherMember) {
+  Leaving l;
+  using session::EntryState;
+  l.hold("unsent", 1, EntryState::queued);
+  l.hold("sent", 1, EntryState::sent);
+  l.hold("done", 1, EntryState::done);
+  l.hold("sent with QoS 2", 2, EntryState::sent);  // it may have had it
+  session::Channel& other = l.box.client("stays");
+  l.box.core.subscriptions.add(*other.session, "$share/g/t", {1}, 0);
+  const base::SessionId id = l.s.id;
+  ASSERT_TRUE(l.leave());
+  EXPECT_EQ(l.box.core.sessions.by_client("leaves"), nullptr) << "its client may come again";
+  EXPECT_NE(l.box.core.sessions.by_id(id), nullptr) << "until the last one is handed on";
+  EXPECT_EQ(l.others_get(other), (Strings{"deliver t unsent q1 #1", "deliver t sent q1 #2"}));
+  EXPECT_EQ(l.box.core.sessions.by_id(id), nullptr);
+  EXPECT_EQ(l.box.probe.shared_returned, 2u);
+}
+
+TEST(SharedHandover, WithoutAnotherMemberItIsCounted) {
+  Leaving l;
+  l.hold("unsent", 1, session::EntryState::queued);
+  ASSERT_TRUE(l.leave());
+  l.box.cx.budget.begin_turn();
+  l.box.core.handover.go_on(l.box.now);
+  EXPECT_TRUE(l.box.clients.take().empty());
+  EXPECT_EQ(l.box.probe.shared_no_member, 1u);
+  EXPECT_EQ(l.box.core.estates.size(), 0u);
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 // PUBLISHes to many receivers, a part in each turn.
+#include "session/wide_fanouts.h"
+
 #include <gtest/gtest.h>
 
 #include "session/fanout_places.h"
+#include "tests/support/core_box.h"
 #include "tests/support/packets.h"
 #include "tests/support/world.h"
 
@@ -130,6 +133,82 @@ TEST(Fanout, ToSharedGroupsIsExactlyOnceWhereverTheEngineDies) {
           << "group " << g << ", engine death at boundary " << at;
     if (!w.crashed() || HasFailure()) break;
   }
+}
+
+// -- the room alone
+
+TEST(WideFanouts, AreMessagesToManyOrOfManyBytes) {
+  using session::Fanout;
+  using session::WideFanouts;
+  session::Match m;
+  m.targets.resize(2);
+  EXPECT_FALSE(WideFanouts::is_fanout(m, 1, Fanout::kBytes / 2));
+  EXPECT_TRUE(WideFanouts::is_fanout(m, 1, Fanout::kBytes / 2 + 1));
+  EXPECT_FALSE(WideFanouts::is_fanout(m, 0, Fanout::kBytes)) << "of QoS 0 nothing is stored";
+  m.targets.resize(1);
+  EXPECT_FALSE(WideFanouts::is_fanout(m, 1, Fanout::kBytes * 2)) << "one receiver";
+  m.targets.resize(Fanout::kReceivers);
+  EXPECT_FALSE(WideFanouts::is_fanout(m, 0, 1));
+  m.targets.resize(Fanout::kReceivers + 1);
+  EXPECT_TRUE(WideFanouts::is_fanout(m, 0, 1));
+}
+
+TEST(WideFanouts, APublisherWithoutAPlaceIsOfferedItsTurnAgain) {
+  CoreBox box;
+  session::Channel& ch = box.client("p");
+  ch.fair_key = 7;
+  EXPECT_TRUE(box.core.wide_fanouts.may_begin(ch));
+  for (std::size_t i = 0; i < session::FanoutPlaces::kOfOne; ++i) box.core.fanouts.enter(7);
+  EXPECT_FALSE(box.core.wide_fanouts.may_begin(ch));
+  EXPECT_EQ(box.effects.resumed, std::vector<base::ConnId>{ch.conn});
+  box.core.fanouts.leave(7);
+  EXPECT_TRUE(box.core.wide_fanouts.may_begin(ch));
+  ch.pending = 1;
+  EXPECT_FALSE(box.core.wide_fanouts.may_begin(ch)) << "behind its own commits";
+  EXPECT_TRUE(ch.stalled);
+}
+
+TEST(WideFanouts, ALinkThatBrokeLeavesItsPlaces) {
+  CoreBox box;
+  session::Channel& ch = box.client("p", 0, 1);
+  ch.fair_key = 7;
+  session::Deferred d;
+  d.conn = ch.conn;
+  d.message = session::MessagePtr(message("t", "m", 2));
+  session::Delivery delivery{.message = d.message->view(), .owned = d.message, .publisher = {}};
+  box.core.wide_fanouts.begin(box.core.router.match("t"), delivery, std::move(d), {});
+  EXPECT_TRUE(box.core.wide_fanouts.has_unstaged(ch));
+  for (std::size_t i = 1; i < session::FanoutPlaces::kOfOne; ++i) box.core.fanouts.enter(7);
+  EXPECT_FALSE(box.core.fanouts.has_place(7));
+  box.core.wide_fanouts.drop_link(0);
+  EXPECT_FALSE(box.core.fanouts.has_place(7));
+  box.core.wide_fanouts.drop_link(1);
+  EXPECT_TRUE(box.core.fanouts.has_place(7));
+  EXPECT_FALSE(box.core.wide_fanouts.has_unstaged(ch));
+}
+
+TEST(WideFanouts, AQos2MessageGoesOnBehindThoseWhoHaveIt) {
+  CoreBox box;
+  std::vector<base::SessionId> ids;
+  for (int i = 0; i < 4; ++i) {
+    session::Session& s = box.session("s" + std::to_string(i), 600);
+    box.core.subscriptions.add(s, "t", {2}, 0);
+    ids.push_back(s.id);
+  }
+  session::Channel& ch = box.client("p");
+  session::Deferred d;
+  d.conn = ch.conn;
+  d.message = session::MessagePtr(message("t", "m", 2));
+  session::Delivery delivery{.message = d.message->view(), .owned = d.message, .publisher = {}};
+  box.core.wide_fanouts.begin(box.core.router.match("t"), delivery, std::move(d),
+                              {.session = ids[1].value, .route = UINT32_MAX});
+  box.cx.budget.begin_turn();
+  box.core.wide_fanouts.stage_some(box.now);
+  Strings appended;
+  for (const std::string& line : box.commit())
+    if (line.starts_with("append ")) appended.push_back(line);
+  EXPECT_EQ(appended, (Strings{"append " + std::to_string(ids[2].value) + " 1",
+                               "append " + std::to_string(ids[3].value) + " 1"}));
 }
 
 }  // namespace
