@@ -217,7 +217,7 @@ void PartitionServer::on_fenced() {
 
 bool PartitionServer::store_ok() const {
   if (!engine_ || state_ != EngineState::serving) return store_ok_;
-  return store_ok_ && engine_->store_healthy() && engine_->commit_age_ms() < kCommitSlow_ms;
+  return store_ok_ && engine_->commits().healthy() && engine_->commits().age_ms() < kCommitSlow_ms;
 }
 
 protocol::link::Status PartitionServer::status() const {

@@ -16,32 +16,10 @@ namespace {
 
 constexpr std::int64_t kClockKept_s = 5;  // while messages are stored
 constexpr std::int64_t kClockKeptIdle_s = 60;
-constexpr std::size_t kReviewedAtOnce = 500;  // sessions, 1 ms
 
 std::uint64_t monotonic_us() {
   return static_cast<std::uint64_t>(base::monotonic_ns()) / 1000;
 }
-
-// A registry in which who is not registered is one that is disabled: connections end, sessions
-// stay.
-class EverybodyExists final : public session::Principals {
- public:
-  explicit EverybodyExists(const session::Principals& inner) : inner_(inner) {}
-  session::ScopePtr scope_of(const session::Principal& who) const override {
-    return inner_.scope_of(who);
-  }
-  bool exists(std::string_view) const override { return true; }
-  session::ScopePtr scope_of_will(const session::Principal& who,
-                                  std::string_view site) const override {
-    return inner_.scope_of_will(who, site);
-  }
-  session::Limits limits_of(std::string_view tenant, std::string_view site) const override {
-    return inner_.limits_of(tenant, site);
-  }
-
- private:
-  const session::Principals& inner_;
-};
 
 }  // namespace
 
@@ -52,18 +30,17 @@ EngineShard::EngineShard(ShardParts parts)
       probe_(parts.probe),
       clock_(std::move(parts.clock)),
       broker_(std::move(parts.options), *this, access_.get(), probe_),
-      registry_(parts.registry),
-      keep_unregistered_s_(parts.keep_unregistered_s),
-      unregistered_(io_),
+      reviews_(io_, broker_, parts.registry, parts.keep_unregistered_s,
+               {[this] { return now(); }, [this] { turn_end(); }}),
       tick_(io_),
       make_watch_(std::move(parts.watch_files)) {
-  if (registry_ != nullptr) {
-    messages_ = std::make_unique<DeviceMessages>(*registry_);
-    broker_.use_registry(*registry_);
+  if (parts.registry != nullptr) {
+    messages_ = std::make_unique<DeviceMessages>(*parts.registry);
+    broker_.use_registry(*parts.registry);
     broker_.use_messages(*messages_);
   }
   if (parts.authenticator) authenticator_ = parts.authenticator(poster());
-  if (parts.store) store_ = parts.store(*this, poster());
+  if (parts.store) commits_.use(parts.store(*this, poster()));
 }
 
 std::unique_ptr<EngineShard> EngineShard::restored(ShardParts parts) {
@@ -86,7 +63,7 @@ ShardParts::Poster EngineShard::poster() {
 
 void EngineShard::restore() {
   const std::int64_t start = base::monotonic_ns();
-  store_->restore(broker_.restore_sink());
+  commits_.store()->restore(broker_.restore_sink());
   probe_.restore_ms = static_cast<std::uint64_t>((base::monotonic_ns() - start) / 1'000'000);
   probe_.store_up = 1;
   BERTH_LOG(info, "restored sessions={} ms={}", broker_.session_count(), probe_.restore_ms);
@@ -122,7 +99,7 @@ void EngineShard::on_jump(const base::WallClock::Jump& j) {
 
 // Now and then with what is written anyway, seldom without.
 void EngineShard::keep_clock() {
-  if (committing_) return;  // what waits does not become more
+  if (commits_.under_way()) return;  // what waits does not become more
   const std::int64_t at = base::monotonic_ns();
   const std::int64_t age_s = (at - clock_kept_.at_ns) / 1'000'000'000;
   const bool busy = probe_.commits != clock_kept_.commits;
@@ -162,64 +139,10 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(now());
-  keep_clock();                              // before anything is stored by it
-  if (access_ || is_user_) review_access();  // they may have changed while nobody served
-  review_all_when_fresh();
-}
-
-// The registry may have changed while nobody served; and what the engine before us knew of it ours
-// may not have read yet: who has just been registered is not to be taken for somebody who is gone.
-void EngineShard::review_all_when_fresh() {
-  turn_end();
-  if (registry_ == nullptr) return;
-  registry_->when_fresh([this, alive = alive()] {
-    if (!alive.expired()) review({.everybody = true}, keep_unregistered_s_ == 0);
-  });
-  const auto now = std::chrono::steady_clock::now();
-  if (keep_unregistered_s_ == 0 || unregistered_.expiry() > now) return;
-  unregistered_.expires_after(std::chrono::seconds(keep_unregistered_s_));
-  unregistered_.async_wait([this, alive = alive()](boost::system::error_code ec) {
-    if (!ec && !alive.expired()) review({.everybody = true}, true);
-  });
-}
-
-void EngineShard::review_registry(const session::Concerned& who) {
-  review(who, true);
-}
-
-void EngineShard::review(const session::Concerned& who, bool removes) {
-  const bool under_way = !review_.empty();
-  if (registry_ != nullptr && registry_->loaded()) {
-    std::vector<base::SessionId> removed;
-    for (const base::SessionId id : broker_.concerned(who, removed))
-      review_.push_back({id, removes, false});
-    for (const base::SessionId id : removed) review_.push_back({id, true, true});
-    for (const std::string& filter : who.removed_topics) removed_topics_.push_back(filter);
-    if (who.everybody && removes) removed_topics_.emplace_back(session::RetainedRemoval::kStale);
-  }
-  turn_end();
-  if (!under_way) review_some();
-}
-
-void EngineShard::review_some() {
-  const std::size_t n = std::min(review_.size(), kReviewedAtOnce);
-  std::vector<base::SessionId> removed;
-  std::vector<base::SessionId> kept;
-  std::vector<base::SessionId> gone;
-  for (std::size_t i = 0; i < n; ++i) {
-    const Review& r = review_.back();
-    (r.removed ? gone : r.removes ? removed : kept).push_back(r.session);
-    review_.pop_back();
-  }
-  if (!gone.empty()) broker_.remove_sessions(gone, now());
-  if (!removed.empty()) broker_.review_scopes(*registry_, removed, now());
-  if (!kept.empty()) broker_.review_scopes(EverybodyExists(*registry_), kept, now());
-  if (review_.empty()) broker_.remove_retained(std::exchange(removed_topics_, {}), now());
-  turn_end();
-  if (review_.empty()) return;
-  boost::asio::post(io_, [this, alive = alive()] {
-    if (!alive.expired()) review_some();
-  });
+  keep_clock();  // before anything is stored by it
+  if (access_ || reviews_.knows_users())
+    review_access();  // they may have changed while nobody served
+  reviews_.all_when_fresh();
 }
 
 void EngineShard::use_access(std::unique_ptr<session::AccessPolicy> access) {
@@ -229,26 +152,7 @@ void EngineShard::use_access(std::unique_ptr<session::AccessPolicy> access) {
 
 void EngineShard::use_passwords(PasswordFile users, IsUser is_user) {
   authenticator_->use_passwords(std::move(users));
-  is_user_ = std::move(is_user);
-}
-
-void EngineShard::review_access() {
-  const bool under_way = !access_review_.empty();
-  access_review_ = broker_.under_access();
-  if (!under_way && !access_review_.empty()) review_some_access();
-}
-
-void EngineShard::review_some_access() {
-  const std::size_t n = std::min(access_review_.size(), kReviewedAtOnce);
-  const std::vector<base::SessionId> some(access_review_.end() - static_cast<std::ptrdiff_t>(n),
-                                          access_review_.end());
-  access_review_.resize(access_review_.size() - n);
-  broker_.review_access(some, is_user_);
-  turn_end();
-  if (access_review_.empty()) return;
-  boost::asio::post(io_, [this, alive = alive()] {
-    if (!alive.expired()) review_some_access();
-  });
+  reviews_.use_users(std::move(is_user));
 }
 
 std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t in_ack,
@@ -313,7 +217,7 @@ void EngineShard::accepted(std::uint32_t link, std::uint64_t turn) {
 
 void EngineShard::edge_attached(std::uint32_t link, std::function<void()> done) {
   broker_.edge_attached(link, now(), std::move(done));
-  review_all_when_fresh();
+  reviews_.all_when_fresh();
 }
 
 void EngineShard::edge_lost(std::uint32_t link) {
@@ -347,7 +251,7 @@ void EngineShard::turn_end() {
   timed_ = false;
   in_turn_end_ = false;
   const bool again = std::exchange(again_, false) || !resume_.empty() || broker_.has_work();
-  if (again || (!committing_ && broker_.has_uncommitted())) post_turn();
+  if (again || (!commits_.under_way() && broker_.has_uncommitted())) post_turn();
   if (drained_) check_drained();
 }
 
@@ -362,21 +266,14 @@ void EngineShard::post_turn() {
 
 // One batch under way at a time; what comes meanwhile is the next batch.
 void EngineShard::commit() {
-  if (committing_) return;
+  if (commits_.under_way()) return;
   std::shared_ptr<const session::Batch> batch = broker_.seal();
   if (!batch) return;
-  committing_ = true;
-  commit_began_ns_ = base::monotonic_ns();
-  store_->commit(std::move(batch), [this](const session::CommitResult& r) { on_committed(r); });
-}
-
-std::int64_t EngineShard::commit_age_ms() const {
-  return committing_ ? (base::monotonic_ns() - commit_began_ns_) / 1'000'000 : 0;
+  commits_.begin(std::move(batch), [this](const session::CommitResult& r) { on_committed(r); });
 }
 
 void EngineShard::on_committed(const session::CommitResult& result) {
-  committing_ = false;
-  probe_.commit.observe_ns(base::monotonic_ns() - commit_began_ns_);
+  probe_.commit.observe_ns(commits_.ended());
   begin_timing();
   broker_.committed(result, now());
   turn_end();
@@ -401,7 +298,7 @@ void EngineShard::authenticate(base::ConnId conn, session::AuthRequest request) 
 
 void EngineShard::load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                              std::size_t bytes, std::uint64_t ticket) {
-  store_->read_queue(
+  commits_.store()->read_queue(
       session, from, count, bytes,
       [this, session, ticket](base::result<std::vector<session::StoredEntry>> entries) {
         broker_.queue_loaded(session, ticket, std::move(entries), now());
@@ -416,7 +313,7 @@ void EngineShard::drain(std::function<void()> done) {
 }
 
 void EngineShard::check_drained() {
-  if (broker_.channel_count() != 0 || committing_ || broker_.has_uncommitted()) return;
+  if (broker_.channel_count() != 0 || commits_.under_way() || broker_.has_uncommitted()) return;
   if (broker_.has_work()) return;
   auto done = std::exchange(drained_, nullptr);
   boost::asio::post(io_, std::move(done));
@@ -425,14 +322,14 @@ void EngineShard::check_drained() {
 void EngineShard::close_store() {
   tick_.cancel();
   authenticator_.reset();
-  if (store_) store_->close();
+  if (commits_.store() != nullptr) commits_.store()->close();
 }
 
 void EngineShard::refresh_gauges() {
   broker_.refresh_gauges();
-  probe_.store_up = store_healthy_ ? 1 : 0;
-  probe_.commit_failures = commit_failures_;
-  if (store_) probe_.redis_round_trip = store_->round_trips();
+  probe_.store_up = commits_.healthy() ? 1 : 0;
+  probe_.commit_failures = commits_.failures();
+  if (commits_.store() != nullptr) probe_.redis_round_trip = commits_.store()->round_trips();
 }
 
 }  // namespace berth::gateway::engine

@@ -12,13 +12,15 @@
 #include <vector>
 
 #include "base/wall_clock.h"
+#include "front/broker.h"
 #include "gateway/engine/answerer.h"
 #include "gateway/engine/authenticator.h"
+#include "gateway/engine/commits.h"
 #include "gateway/engine/device_messages.h"
 #include "gateway/engine/kept_out_list.h"
+#include "gateway/engine/reviews.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
-#include "front/broker.h"
 #include "session/fair_queue.h"
 #include "session/store.h"
 
@@ -75,27 +77,19 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void serve(Serving how);
   // The registry has changed. What follows for connections comes in the turns to come, some
   // hundreds of sessions in each.
-  void review_registry(const session::Concerned& who);
-  void review_all_when_fresh();
+  void review_registry(const session::Concerned& who) { reviews_.registry_changed(who); }
   // Rules and users of files have changed. Then review_access(): what follows for connections and
   // stored subscriptions comes in the turns to come. `is_user`: may still log in as before.
   void use_access(std::unique_ptr<session::AccessPolicy> access);
-  using IsUser = std::function<bool(std::string_view)>;
+  using IsUser = Reviews::IsUser;
   void use_passwords(PasswordFile users, IsUser is_user);
-  void use_users(IsUser is_user) { is_user_ = std::move(is_user); }  // those that log-ins know
-  void review_access();
+  void use_users(IsUser is_user) { reviews_.use_users(std::move(is_user)); }
+  void review_access() { reviews_.access_changed(); }
   void access_file_failed() { ++probe_.access_files_refused; }
   // DISCONNECT to all; `done` when every connection is released and everything is durable.
   void drain(std::function<void()> done);
   void close_store();
-  bool store_healthy() const { return store_healthy_; }
-  // How long the commit under way has been under way, ms; 0: none is.
-  std::int64_t commit_age_ms() const;
-  // A commit has failed, and is tried again; or one has succeeded again. Any thread.
-  void set_store_healthy(bool healthy) {
-    store_healthy_ = healthy;
-    if (!healthy) ++commit_failures_;
-  }
+  Commits& commits() { return commits_; }
   // What the Broker is passed as `now`; see base::WallClock.
   base::Instant now();
   void refresh_gauges();
@@ -172,8 +166,6 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void begin_clock();
   void keep_clock();
   void on_jump(const base::WallClock::Jump& j);
-  void review_some();
-  void review_some_access();
   void post_turn();
   void commit();
   void on_committed(const session::CommitResult& result);
@@ -193,31 +185,15 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   } clock_kept_;
   Answerer answerer_;
   session::Broker broker_;
-  std::unique_ptr<session::Store> store_;
+  Commits commits_;
   std::unique_ptr<Authenticator> authenticator_;
-  const registry::Registry* registry_ = nullptr;
   std::unique_ptr<DeviceMessages> messages_;  // of the registry
-  struct Review {
-    base::SessionId session;
-    bool removes;  // the session, if its principal is not there
-    bool removed;  // its principal has been: the session ends, whoever has that name now
-  };
-  void review(const session::Concerned& who, bool removes);
-  std::vector<Review> review_;               // still to be done
-  std::vector<std::string> removed_topics_;  // and then
-  std::uint32_t keep_unregistered_s_ = 0;
-  boost::asio::steady_timer unregistered_;
-  std::vector<base::SessionId> access_review_;
-  IsUser is_user_;
+  Reviews reviews_;
   boost::asio::steady_timer tick_;
   session::FairQueue<base::ConnId> resume_;  // input that is to be offered again
   KeptOutList kept_out_;
   std::function<void()> drained_;
   Serving serving_;
-  std::atomic<bool> store_healthy_{true};
-  std::atomic<std::uint64_t> commit_failures_{0};
-  bool committing_ = false;
-  std::int64_t commit_began_ns_ = 0;
   bool in_turn_end_ = false;
   bool timed_ = false;   // the Broker knows when this turn began
   bool again_ = false;   // another turn is due

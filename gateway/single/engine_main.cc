@@ -154,10 +154,10 @@ class EngineProcess {
   // Ends when the store has taken no write for `limit`.
   void give_up_on_store(std::chrono::milliseconds limit) {
     give_up_.expires_after(limit);
-    const bool failed = !engine_->store_healthy();
+    const bool failed = !engine_->commits().healthy();
     give_up_.async_wait([this, failed, limit](boost::system::error_code ec) {
       if (ec) return;
-      if (!failed || engine_->store_healthy()) return give_up_on_store(limit);
+      if (!failed || engine_->commits().healthy()) return give_up_on_store(limit);
       BERTH_LOG(warn, "ending without the store, which takes no writes");
       io_.stop();
     });

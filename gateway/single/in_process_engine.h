@@ -27,7 +27,7 @@ class InProcessEngine {
   ~InProcessEngine();
 
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
-  bool store_healthy() const { return engine_->store_healthy(); }
+  bool store_healthy() const { return engine_->commits().healthy(); }
   void review_registry(const session::Concerned& who) { engine_->review_registry(who); }
   SampleSender::Figures figures();
   void close();
