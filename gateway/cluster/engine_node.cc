@@ -46,6 +46,26 @@ CrashReport::Stuck stuck_of(const Config& config) {
   return s;
 }
 
+// How many partitions each engine holds, and since when nothing has moved.
+class Balance {
+ public:
+  void is(std::vector<InnerEdge::Share> shares, std::int64_t now_ns) {
+    if (shares == shares_) return;
+    shares_ = std::move(shares);
+    since_ns_ = now_ns;
+  }
+  // One has just been given away: wait anew.
+  void moved(std::int64_t now_ns) { since_ns_ = now_ns; }
+  bool settled(std::int64_t now_ns, std::uint32_t for_ms) const {
+    return now_ns - since_ns_ >= std::int64_t{for_ms} * 1'000'000;
+  }
+  const std::vector<InnerEdge::Share>& shares() const { return shares_; }
+
+ private:
+  std::vector<InnerEdge::Share> shares_;
+  std::int64_t since_ns_ = 0;
+};
+
 // The engine process: what all its partitions share.
 class EngineNode {
  public:
@@ -171,13 +191,9 @@ class EngineNode {
   void even_out() {
     if (!inner_ || process_.ending) return;
     const std::int64_t now = base::monotonic_ns();
-    auto shares = inner_->shares();
-    if (shares != shares_) {
-      shares_ = std::move(shares);
-      shares_since_ns_ = now;
-    }
-    const std::int64_t settled = std::int64_t{config_.cluster.rebalance_ms} * 1'000'000;
-    if (now - shares_since_ns_ < settled || !must_give(shares_, process_.id, partitions_.size()))
+    balance_.is(inner_->shares(), now);
+    if (!balance_.settled(now, config_.cluster.rebalance_ms) ||
+        !must_give(balance_.shares(), process_.id, partitions_.size()))
       return;
     for (const auto& p : partitions_) {
       if (p->leaving() || p->roster().out_of_reach() != 0) return;
@@ -185,7 +201,7 @@ class EngineNode {
     for (const auto& p : partitions_) {
       if (!p->runs_inputs()) continue;
       BERTH_LOG(info, "giving a partition away partition={} held={}", p->partition(), held());
-      shares_since_ns_ = now;
+      balance_.moved(now);
       return p->leave();
     }
   }
@@ -444,8 +460,7 @@ class EngineNode {
   std::unique_ptr<UsageExchange> usage_;           // null: there is no registry
   std::unique_ptr<InnerEdge> inner_;               // null: there is one partition
   std::vector<std::unique_ptr<Bridges>> bridges_;  // by partition; null: it does not serve
-  std::vector<InnerEdge::Share> shares_;
-  std::int64_t shares_since_ns_ = 0;
+  Balance balance_;
   Newcomers newcomers_;
   CrashReport crash_report_;
   Told refusals_;                                         // of edges, by their names
