@@ -26,7 +26,6 @@ constexpr auto kProofLook = std::chrono::milliseconds(20);
 constexpr int kProofLooks = 250;                   // 5 s
 constexpr std::int64_t kStartMax = 120'000 * kMs;  // opening a store and restoring it
 constexpr std::int64_t kQuickDeath = 500 * kMs;
-constexpr int kWaitMax_ms = 8000;  // for what an engine lacks (base::kExitTryAgain)
 constexpr std::size_t kWorkMax = 1000;
 constexpr int kDeathsToSkip = 2;
 constexpr int kReapMax_ms = 2000;  // of a child that was sent SIGKILL
@@ -79,14 +78,15 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, EdgeSh
       watch_(io),
       backoff_(io),
       link_lost_(io),
-      warm_up_(io) {
+      warm_up_(io),
+      heartbeats_(config.heartbeat_ms, config.heartbeats_missed) {
   edges_.make_links({.ready = [this] { on_ready(); },
-                     .heartbeat = [this] { last_heartbeat_ns_ = base::monotonic_ns(); },
+                     .heartbeat = [this] { heartbeats_.heard(base::monotonic_ns()); },
                      .drained = [] {},
                      .lost = [this] { on_link_lost(); },
                      .samples =
                          [this](std::uint64_t id, std::string_view payload) {
-                           scraped(id, std::make_shared<const std::string>(payload));
+                           scrapes_.answer(id, std::make_shared<const std::string>(payload));
                          }});
 }
 
@@ -135,12 +135,13 @@ void Supervisor::activate() {
 }
 
 void Supervisor::on_ready() {
-  last_heartbeat_ns_ = base::monotonic_ns();
-  absence_.serves(last_heartbeat_ns_);
+  const std::int64_t now = base::monotonic_ns();
+  heartbeats_.heard(now);
+  absence_.serves(now);
   BERTH_LOG(info, "engine serving pid={} after_ms={} gap_ms={}", active_->child.pid,
-            (last_heartbeat_ns_ - active_->started_ns) / kMs, probe_.engine_gap_ms);
+            (now - active_->started_ns) / kMs, probe_.engine_gap_ms);
   if (!std::exchange(ever_ready_, true)) events_.first_ready();
-  if (restart_done_) std::exchange(restart_done_, nullptr)(true);
+  restart_.end(true);
   boost::asio::post(io_, [this] { ensure_standby(); });
 }
 
@@ -213,7 +214,7 @@ void Supervisor::on_active_death(int status) {
               active_->child.pid, text_of_status(status));
   }
   const edge::EngineEnd how = planned || later ? edge::EngineEnd::planned : judge(status);
-  edges_.engine_gone(how, std::exchange(silent_since_ns_, 0));
+  edges_.engine_gone(how, active_->silent_since_ns);
   absence_.ended(now);
   if (how == edge::EngineEnd::proven) {
     if (ForwardedWork::is(word)) {
@@ -223,20 +224,18 @@ void Supervisor::on_active_death(int status) {
     }
   }
   const bool quick = now - active_->started_ns < kQuickDeath;
-  killed_ = Killed::no;
   active_.reset();
   if (drain_done_) return std::exchange(drain_done_, nullptr)();
   if (closing_) return;
   if (!ever_ready_ && !later) {
     return events_.failed(WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 69);
   }
-  quick_deaths_ = quick && !planned && !later ? quick_deaths_ + 1 : 0;
-  waits_ = later ? waits_ + 1 : 0;
-  if (later)
-    return start_next_after(
-        std::chrono::milliseconds(std::min(kWaitMax_ms, 500 << std::min(waits_, 4))));
-  if (quick_deaths_ <= 3) return start_next();
-  start_next_after(std::chrono::milliseconds(std::min(1000, 50 << std::min(quick_deaths_ - 4, 5))));
+  const std::chrono::milliseconds delay =
+      pace_.after(later               ? StartPace::End::lacking
+                  : quick && !planned ? StartPace::End::quick
+                                      : StartPace::End::ordinary);
+  if (delay.count() == 0) return start_next();
+  start_next_after(delay);
 }
 
 // What the active engine has died of. Proven: of a fault of its own, or in a loop of its own, while
@@ -245,12 +244,12 @@ edge::EngineEnd Supervisor::judge(int status) {
   ++probe_.engine_deaths;
   const bool no_memory = WIFEXITED(status) && WEXITSTATUS(status) == base::kExitOutOfMemory;
   const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  const bool kernel = killed && killed_ == Killed::no && oom_kills() > active_->oom_kills;
+  const bool kernel = killed && active_->killed == Killed::no && oom_kills() > active_->oom_kills;
   BERTH_LOG(warn, "engine died pid={} by=\"{}\"{}", active_->child.pid, text_of_status(status),
             no_memory || kernel ? " out_of_memory=true" : "");
   if (no_memory || kernel) return edge::EngineEnd::fault;
-  if (killed_ == Killed::stopped) return edge::EngineEnd::planned;
-  const bool own = is_fault(status) || killed_ == Killed::running;
+  if (active_->killed == Killed::stopped) return edge::EngineEnd::planned;
+  const bool own = is_fault(status) || active_->killed == Killed::running;
   if (!own) return edge::EngineEnd::unproven;
   return active_->poison->word()->load() != 0 ? edge::EngineEnd::proven : edge::EngineEnd::fault;
 }
@@ -285,22 +284,21 @@ void Supervisor::start_next_after(std::chrono::milliseconds delay) {
 
 // Every heartbeat interval. A stall of our own is not held against the engine.
 void Supervisor::watch() {
-  last_watch_ns_ = base::monotonic_ns();
+  heartbeats_.wait(base::monotonic_ns());
   watch_.expires_after(std::chrono::milliseconds(config_.heartbeat_ms));
   watch_.async_wait([this](boost::system::error_code ec) {
     if (ec) return;
     const std::int64_t now = base::monotonic_ns();
-    const std::int64_t interval = static_cast<std::int64_t>(config_.heartbeat_ms) * kMs;
-    const bool we_stalled = now - last_watch_ns_ > 3 * interval;
-    if (we_stalled) last_heartbeat_ns_ = std::max(last_heartbeat_ns_, now - interval);
-    if (active_ && edges_.serving() &&
-        now - last_heartbeat_ns_ > interval * config_.heartbeats_missed) {
+    heartbeats_.look(now);
+    if (active_ && edges_.serving() && heartbeats_.silent(now)) {
       ++probe_.engine_kills;
-      silent_since_ns_ = last_heartbeat_ns_;
+      active_->silent_since_ns = heartbeats_.last_ns();
       const char state = process_state(active_->child.pid);
-      killed_ = state == 'R' ? Killed::running : state == 'T' ? Killed::stopped : Killed::no;
+      active_->killed = state == 'R'   ? Killed::running
+                        : state == 'T' ? Killed::stopped
+                                       : Killed::no;
       kill_engine(state == 'T' ? "stopped" : "missed heartbeats");
-      last_heartbeat_ns_ = now;
+      heartbeats_.heard(now);
     } else if (active_ && !edges_.serving() && now - active_->started_ns > kStartMax) {
       kill_engine("did not get ready");
     }
@@ -309,8 +307,8 @@ void Supervisor::watch() {
 }
 
 void Supervisor::restart_engine(std::function<void(bool)> done) {
-  why_not_ = "no engine serves, or a restart is under way";
-  if (restart_done_ || !active_ || !edges_.serving()) return done(false);
+  restart_.lacks("no engine serves, or a restart is under way");
+  if (restart_.under_way() || !active_ || !edges_.serving()) return done(false);
   if (const std::string why = why_no_new_engine(); !why.empty()) {
     refuse_restart(why);
     return done(false);
@@ -320,18 +318,18 @@ void Supervisor::restart_engine(std::function<void(bool)> done) {
   try {
     standby_ = spawn();
   } catch (const std::exception& e) {
-    why_not_ = e.what();
-    BERTH_LOG(err, "restart refused error=\"{}\"", why_not_);
+    restart_.lacks(e.what());
+    BERTH_LOG(err, "restart refused error=\"{}\"", e.what());
     return done(false);  // the present engine goes on
   }
-  restart_done_ = std::move(done);
+  restart_.begin(std::move(done));
   await_proof(0);
 }
 
 // A successor that can't serve (its binary, a bad file) shows it now, while the present engine
 // serves. What it says waits in its link, where nobody reads yet.
 void Supervisor::await_proof(int looks) {
-  if (!restart_done_) return;
+  if (!restart_.under_way()) return;
   if (!active_ || !edges_.serving()) return refuse_restart("no engine serves");
   if (!standby_) return refuse_restart(path_ + " has ended at once: " + standby_end_);
   const Proof proof = proof_of(standby_->child.link_fds[0]);
@@ -353,8 +351,8 @@ void Supervisor::await_proof(int looks) {
 
 void Supervisor::refuse_restart(std::string why) {
   BERTH_LOG(err, "restart refused error=\"{}\"", why);
-  why_not_ = std::move(why);
-  if (restart_done_) std::exchange(restart_done_, nullptr)(false);
+  restart_.lacks(std::move(why));
+  restart_.end(false);
   boost::asio::post(io_, [this] { ensure_standby(); });
 }
 
@@ -382,20 +380,15 @@ double Supervisor::absent_seconds() const {
   return static_cast<double>(absence_.ns(base::monotonic_ns())) / 1e9;
 }
 
-void Supervisor::scrape(Scraped done) {
+void Supervisor::scrape(Scrapes::Scraped done) {
   if (!edges_.serving()) return done(nullptr);
-  scrapers_.push_back(std::move(done));
-  if (scrapers_.size() > 1) return;
-  edges_.scrape(++scrape_id_);
+  const std::optional<std::uint64_t> question = scrapes_.add(std::move(done));
+  if (!question) return;
+  edges_.scrape(*question);
   auto timer = std::make_shared<boost::asio::steady_timer>(
       io_, std::chrono::seconds(1));  // owned by its wait
   timer->async_wait(
-      [this, timer, id = scrape_id_](boost::system::error_code) { scraped(id, nullptr); });
-}
-
-void Supervisor::scraped(std::uint64_t id, const Payload& payload) {
-  if (id != scrape_id_) return;
-  for (const Scraped& done : std::exchange(scrapers_, {})) done(payload);
+      [this, timer, id = *question](boost::system::error_code) { scrapes_.answer(id, nullptr); });
 }
 
 std::vector<Supervisor::EngineStatus> Supervisor::status() const {

@@ -22,6 +22,10 @@
 #include "gateway/node/edge_shards.h"
 #include "gateway/runtime/absence.h"
 #include "gateway/runtime/child_process.h"
+#include "gateway/single/heartbeats.h"
+#include "gateway/single/restart.h"
+#include "gateway/single/scrapes.h"
+#include "gateway/single/start_pace.h"
 
 namespace berth::gateway {
 
@@ -39,16 +43,14 @@ class Supervisor {
   // It has read and checked its configuration before the present engine is asked to end; else
   // why_not() says what it lacks, and the present engine goes on.
   void restart_engine(std::function<void(bool ok)> done);
-  const std::string& why_not() const { return why_not_; }
+  const std::string& why_not() const { return restart_.why_not(); }
   void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
   bool serving() const { return edges_.serving(); }
   // Since an engine last served well (absence.h).
   double absent_seconds() const;
   // Null after 1 s without answer. Who asks while an answer is awaited gets the same one.
-  // Of link::get_samples(); null: none.
-  using Payload = std::shared_ptr<const std::string>;  // shared: of all who have asked
-  using Scraped = std::function<void(Payload)>;
-  void scrape(Scraped done);
+  using Payload = Scrapes::Payload;
+  void scrape(Scrapes::Scraped done);
 
   struct EngineStatus {
     pid_t pid;
@@ -58,6 +60,8 @@ class Supervisor {
   std::uint64_t edge_id() const { return edge_id_; }
 
  private:
+  // By our watchdog: in a loop of its own, or stopped from outside.
+  enum class Killed : std::uint8_t { no, running, stopped };
   struct Engine {
     runtime::Child child;
     std::shared_ptr<runtime::PoisonPage>
@@ -66,6 +70,8 @@ class Supervisor {
     bool stopping = false;        // we have asked it to end
     std::uint64_t oom_kills = 0;  // of the host, when it was started
     std::int64_t started_ns = 0;
+    std::int64_t silent_since_ns = 0;  // it was killed for its silence; 0: it was not
+    Killed killed = Killed::no;
   };
   Engine spawn();
   void activate();
@@ -84,7 +90,6 @@ class Supervisor {
   void ensure_standby();
   void watch();
   void kill_engine(const char* why);
-  void scraped(std::uint64_t id, const Payload& payload);
 
   boost::asio::io_context& io_;
   const Config& config_;
@@ -102,22 +107,15 @@ class Supervisor {
   boost::asio::steady_timer warm_up_;
   std::optional<Engine> active_;
   std::optional<Engine> standby_;
-  std::function<void(bool)> restart_done_;
-  std::string why_not_;
+  Restart restart_;
   std::function<void()> drain_done_;
-  std::vector<Scraped> scrapers_;
-  std::uint64_t scrape_id_ = 0;
-  std::int64_t last_heartbeat_ns_ = 0;
-  std::int64_t last_watch_ns_ = 0;
-  std::int64_t silent_since_ns_ = 0;  // of the one that was killed for its silence; 0: none
+  Scrapes scrapes_;
+  Heartbeats heartbeats_;
   runtime::Absence absence_;
-  enum class Killed : std::uint8_t { no, running, stopped };
-  Killed killed_ = Killed::no;  // by our watchdog: in a loop of its own, or stopped from outside
+  StartPace pace_;
   std::map<std::uint64_t, int> deaths_of_work_;  // by ForwardedWork: wills
   bool ever_ready_ = false;
   bool closing_ = false;
-  int quick_deaths_ = 0;
-  int waits_ = 0;  // in a row, for what an engine lacks
 };
 
 }  // namespace berth::gateway
