@@ -91,34 +91,34 @@ link::EngineLink::Events Newcomers::events_of(const std::shared_ptr<LinkedEdge>&
   on.hello = [this, weak = std::weak_ptr<LinkedEdge>(edge)](const Hello& h) {
     const auto here = weak.lock();
     if (!here) return;
-    if (here->server != nullptr || here->lost) return;  // it has said so before
+    if (here->partition != nullptr || here->lost) return;  // it has said so before
     arrived_(here, h);
-    if (here->server == nullptr) refuse(Refusal::hello, here->peer, "its hello was refused");
+    if (here->partition == nullptr) refuse(Refusal::hello, here->peer, "its hello was refused");
     sweep();  // it is in other hands, or refused
   };
   on.attached_all = [e] {
-    if (e->server != nullptr) e->server->on_attached_all(*e);
+    if (e->partition != nullptr) e->partition->on_attached_all(*e);
   };
   on.drain = on.stop = [] {};
   on.scrape = [](std::uint64_t) {};
   on.alive = [e](const protocol::link::Alive& a) {
-    if (e->server != nullptr) e->server->on_alive(*e, a);
+    if (e->partition != nullptr) e->partition->on_alive(*e, a);
   };
   on.goodbye = [e] {
-    if (e->server != nullptr) e->server->on_goodbye(*e);
+    if (e->partition != nullptr) e->partition->on_goodbye(*e);
   };
   on.strike = [this, e](std::string_view strike) {
-    if (e->server != nullptr) strike_(strike);  // else it is not an edge yet
+    if (e->partition != nullptr) strike_(strike);  // else it is not an edge yet
   };
   on.admits = [e](std::uint32_t per_second) {
-    if (e->server != nullptr) e->server->on_admits(*e, per_second);
+    if (e->partition != nullptr) e->partition->on_admits(*e, per_second);
   };
   on.skip = [e](protocol::link::ForwardedWork w) {
-    if (e->server != nullptr) e->server->on_skip(w);
+    if (e->partition != nullptr) e->partition->on_skip(w);
   };
   on.lost = [this, e] {
     e->lost = true;
-    if (e->server != nullptr) return e->server->on_lost();
+    if (e->partition != nullptr) return e->partition->on_lost();
     const std::string& why = e->link->why_lost();
     if (!why.empty()) {  // else we have refused it
       refuse(why.starts_with("TLS")         ? Refusal::tls
@@ -138,7 +138,7 @@ link::EngineLink::Events Newcomers::events_of(const std::shared_ptr<LinkedEdge>&
 void Newcomers::sweep() {
   std::vector<std::shared_ptr<LinkedEdge>> lost;
   std::erase_if(waiting_, [&](const Waiting& w) {
-    const bool adopted = w.edge->server != nullptr;
+    const bool adopted = w.edge->partition != nullptr;
     if (!adopted && !w.edge->lost) return false;
     limits_.leave(w.id);
     if (adopted) {

@@ -17,26 +17,16 @@
 #include <string>
 #include <vector>
 
+#include "gateway/cluster/departure.h"
 #include "gateway/cluster/edge_roster.h"
 #include "gateway/cluster/lease_watch.h"
 #include "gateway/cluster/login_keeper.h"
+#include "gateway/cluster/partition_edges.h"
 #include "gateway/cluster/store_taker.h"
+#include "gateway/cluster/store_view.h"
 #include "gateway/config/config.h"
-#include "gateway/link/link_set.h"
 
 namespace berth::gateway::cluster {
-
-class PartitionServer;
-
-// A link of an edge. Until its hello it belongs to no partition.
-struct LinkedEdge {
-  std::string peer;                        // address and port
-  std::unique_ptr<link::EngineLink> link;  // null: the partition's LinkSet has it
-  std::int64_t since_ns = 0;
-  PartitionServer* server = nullptr;
-  std::uint32_t number = 0;  // in the server
-  bool lost = false;
-};
 
 // What the partitions of one engine process have in common.
 struct EngineProcess {
@@ -49,7 +39,7 @@ struct EngineProcess {
   std::function<void()> beat_all;                // statuses to all edges, within a long turn too
 };
 
-class PartitionServer {
+class PartitionServer final : private PartitionEdges::Owner {
  public:
   struct Events {
     std::function<void()> fenced;               // once; to be replaced, not in this call
@@ -62,19 +52,23 @@ class PartitionServer {
                   const EngineProcess& process, std::atomic<std::uint64_t>& poison,
                   std::atomic<std::uint64_t>& progress, Events events);
   ~PartitionServer();
+  PartitionServer(const PartitionServer&) = delete;
+  PartitionServer& operator=(const PartitionServer&) = delete;
 
   void start();
   // An edge has said hello; refuses or keeps it.
-  void adopt(const std::shared_ptr<LinkedEdge>& edge, const protocol::link::Hello& hello);
+  void adopt(const std::shared_ptr<LinkedEdge>& edge, const protocol::link::Hello& hello) {
+    edges_.adopt(edge, hello);
+  }
   // What was taken is committed and its steps are with the edges; then the store is free and the
   // edges choose another.
   void leave();
-  bool leaving() const { return leaving_; }
-  void beat();                                // every heartbeat
-  void tell_status();                         // to all edges
-  void tell_strike(std::string_view strike);  // to all edges
+  bool leaving() const { return departure_.begun(); }
+  void beat();         // every heartbeat
+  void tell_status();  // to all edges
+  void tell_strike(std::string_view strike) { edges_.tell_strike(strike); }
   // From a signal handler: what was worked on (a ConnId or a ForwardedWork, packed).
-  void last_words(std::uint64_t work);
+  void last_words(std::uint64_t work) { edges_.last_words(work); }
 
   std::uint32_t partition() const { return partition_; }
   protocol::link::EngineState state() const { return state_; }
@@ -83,47 +77,29 @@ class PartitionServer {
   // edge that the holder of the store has been linked to; where no edge is known, after a while.
   std::string why_not_ready() const;
   std::size_t edges_missing() const;  // that the holder is linked to and we are not
-  std::uint64_t term() const {
-    return state_ == protocol::link::EngineState::serving ? term_ : newest_term_;
-  }
+  std::uint64_t term() const { return serving() ? term_ : newest_term_; }
   bool store_ok() const;
-  const EdgeRoster& roster() const { return roster_; }
-  engine::EngineShard* engine() { return engine_.get(); }  // null: none
-  bool runs_inputs() const { return gathered_ && state_ == protocol::link::EngineState::serving; }
+  const EdgeRoster& roster() const { return edges_.roster(); }
+  engine::EngineShard* engine() override { return engine_.get(); }  // null: none
+  bool runs_inputs() const { return edges_.gathered() && serving(); }
   metrics::EngineProbe figures();  // the engine's, where there is one, and our own
 
-  // -- of a link that was adopted
-  void on_attached_all(const LinkedEdge& e);
-  void on_alive(const LinkedEdge& e, const protocol::link::Alive& a);
-  void on_goodbye(const LinkedEdge& e);
-  void on_admits(const LinkedEdge& e, std::uint32_t per_second);
-  void on_skip(protocol::link::ForwardedWork w);
-  void on_lost();
-
  private:
-  // partition_links.cc
-  void sweep();
-  void unlink(const LinkedEdge& e);
-  void admit(std::uint32_t number);
-  void give_up(std::uint32_t number);
-  void check_gathered();
-  void gathered();
-  void let_run(std::uint32_t number);
-  void drop_silent(std::int64_t now_ns);
-  void tell_admissions();
-  void tell_roster();
+  // -- PartitionEdges::Owner
+  bool serving() const override { return state_ == protocol::link::EngineState::serving; }
+  protocol::link::Status status() const override;
+  void alive(const protocol::link::Alive& a) override;
+  void gathered() override;
 
-  // partition_server.cc
   void watch_store();
   void on_view(const LeaseWatch::View& v);
   void consider();
   void start_serving(std::uint64_t take_from);
   void not_taken(const StoreTaker::Taken& t);
-  void serve(std::unique_ptr<engine::EngineShard> engine);
+  void serve(std::unique_ptr<engine::EngineShard> engine, std::uint64_t number);
   void on_fenced();
   void set_state(protocol::link::EngineState s);
-  protocol::link::Status status() const;
-  std::uint32_t link_patience_ms() const;
+  void tell_roster();
   void await_successor();
   void hand_over();
   void await_quiet();
@@ -138,11 +114,7 @@ class PartitionServer {
   Events events_;
   const std::uint64_t engine_id_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  std::uint64_t links_lost_ = 0;
-  std::uint64_t edges_gone_ = 0;
-  link::LinkSet links_;
-  EdgeRoster roster_;
-  std::vector<std::shared_ptr<LinkedEdge>> edges_;  // adopted and not lost
+  PartitionEdges edges_;
   boost::asio::steady_timer wait_;
   std::atomic<std::uint64_t>& poison_;
   std::atomic<std::uint64_t>& progress_;
@@ -151,31 +123,15 @@ class PartitionServer {
   std::unique_ptr<LeaseWatch> watch_;
   std::unique_ptr<LoginKeeper> logins_;  // null: the store is not Redis
   StoreTaker taker_;
-  std::vector<protocol::link::ForwardedWork> skips_;  // what edges have said of our sources
-  StoreClaim claim_;                                  // with which the engine has its store
-  std::string warming_;                               // the one we have begun
-  std::uint64_t warmed_ = 0;
-  std::uint64_t reach_ = 0;                      // edges linked to the engine that serves
-  std::vector<session::RedisEdge> known_edges_;  // which these are, or were
-  std::int64_t successor_by_ns_ = 0;
-  std::int64_t edges_by_ns_ = 0;
+  StoreView store_;
+  Departure departure_;
   protocol::link::EngineState state_ = protocol::link::EngineState::standby;
   std::uint64_t term_ = 0;
   std::uint64_t newest_term_ = 0;
   const std::int64_t began_ns_;
-  std::int64_t free_since_ns_ = 0;
-  std::int64_t last_beat_ns_ = 0;
-  base::Instant told_;  // when edges were told our status
-  std::int64_t leave_by_ns_ = 0;
-  std::int64_t not_before_ns_ = 0;       // of the next try to take the store
-  std::int64_t store_bad_since_ns_ = 0;  // of one that leaves
-  bool store_ok_ = false;
-  bool store_seen_ = false;  // it has answered, or not in time
-  bool lease_free_ = false;
-  bool gathered_ = false;
-  bool leaving_ = false;
+  base::Instant told_;              // when edges were told our status
+  std::int64_t not_before_ns_ = 0;  // of the next try to take the store
   bool fenced_ = false;
-  bool ended_ = false;
 };
 
 }  // namespace berth::gateway::cluster
