@@ -31,10 +31,7 @@ void EdgeLink::open(int fd, const Hello& hello, SSL* tls) {
   malformed_ = false;
   clock_ = {};
   heard_ns_ = base::monotonic_ns();
-  const std::size_t at = begin_frame(socket_.out(), FrameType::hello);
-  put_hello(socket_.out(), hello);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::hello, [&](std::string& out) { put_hello(out, hello); });
 }
 
 void EdgeLink::close() {
@@ -51,16 +48,12 @@ void EdgeLink::close() {
 
 void EdgeLink::send_empty(FrameType type) {
   turn_end();
-  end_frame(socket_.out(), begin_frame(socket_.out(), type));
-  socket_.flush();
+  socket_.send(type);
 }
 
 void EdgeLink::scrape(std::uint64_t id) {
   turn_end();
-  const std::size_t at = begin_frame(socket_.out(), FrameType::scrape);
-  base::put_varint(socket_.out(), id);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::scrape, [&](std::string& out) { base::put_varint(out, id); });
 }
 
 std::string& EdgeLink::turn() {
@@ -111,10 +104,9 @@ void EdgeLink::ask(Question q, Answered answered) {
   if (q.bytes.size() > kQuestionMax) return refuse(AskError::too_large);
   if (questions_.full()) return refuse(AskError::too_many);
   turn_end();
-  const std::size_t at = begin_frame(socket_.out(), FrameType::ask);
-  put_ask(socket_.out(), questions_.add(q.limit_ms, std::move(answered)), q);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::ask, [&](std::string& out) {
+    put_ask(out, questions_.add(q.limit_ms, std::move(answered)), q);
+  });
 }
 
 base::Instant EdgeLink::deadline_clock() {
@@ -123,10 +115,7 @@ base::Instant EdgeLink::deadline_clock() {
 
 void EdgeLink::send_alive(const Alive& a) {
   turn_end();
-  const std::size_t at = begin_frame(socket_.out(), FrameType::alive);
-  put_alive(socket_.out(), a);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::alive, [&](std::string& out) { put_alive(out, a); });
 }
 
 void EdgeLink::send_word(FrameType type, std::uint64_t word) {
@@ -137,10 +126,7 @@ void EdgeLink::send_word(FrameType type, std::uint64_t word) {
 
 void EdgeLink::send_strike(std::string_view strike) {
   turn_end();
-  const std::size_t at = begin_frame(socket_.out(), FrameType::strike);
-  socket_.out().append(strike);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::strike, strike);
 }
 
 void EdgeLink::kept_out(const std::vector<KeptOut>& list) {
@@ -157,10 +143,7 @@ void EdgeLink::send_skip(ForwardedWork w) {
 
 void EdgeLink::send_admits(std::uint32_t per_second) {
   turn_end();
-  const std::size_t at = begin_frame(socket_.out(), FrameType::admits);
-  base::put_varint(socket_.out(), per_second);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::admits, [&](std::string& out) { base::put_varint(out, per_second); });
 }
 
 void EdgeLink::turn_end() {

@@ -28,65 +28,40 @@ EngineLink::EngineLink(boost::asio::io_context& io, int fd, std::uint32_t number
 }
 
 void EngineLink::ready() {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::ready);
-  base::put_varint(socket_.out(), kVersion);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::ready, [&](std::string& out) { base::put_varint(out, kVersion); });
 }
 
 void EngineLink::send_empty(FrameType type) {
-  end_frame(socket_.out(), begin_frame(socket_.out(), type));
-  socket_.flush();
+  socket_.send(type);
 }
 
 void EngineLink::send_samples(const std::string& payload) {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::samples);
-  socket_.out().append(payload);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::samples, payload);
 }
 
 void EngineLink::send_welcome(const Welcome& w) {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::welcome);
-  put_welcome(socket_.out(), w);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::welcome, [&](std::string& out) { put_welcome(out, w); });
 }
 
 void EngineLink::send_status(const Status& s) {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::status);
-  put_status(socket_.out(), s);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::status, [&](std::string& out) { put_status(out, s); });
 }
 
 void EngineLink::send_checked(std::string_view why_not) {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::checked);
-  socket_.out().append(why_not);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::checked, why_not);
 }
 
 void EngineLink::refuse(std::string_view why) {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::refused);
-  socket_.out().append(why);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::refused, why);
   lose();
 }
 
 void EngineLink::send_strike(std::string_view strike) {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::strike);
-  socket_.out().append(strike);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::strike, strike);
 }
 
 void EngineLink::send_settings(const Settings& s) {
-  const std::size_t at = begin_frame(socket_.out(), FrameType::settings);
-  put_settings(socket_.out(), s);
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::settings, [&](std::string& out) { put_settings(out, s); });
 }
 
 void EngineLink::last_words(FrameType type, std::uint64_t of) {
@@ -219,11 +194,10 @@ void EngineLink::on_ask(std::string_view payload) {
 
 void EngineLink::send_answer(std::uint64_t number, const Answer& a) {
   const bool fits = a.bytes.size() <= kAnswerMax;
-  const std::size_t at = begin_frame(socket_.out(), FrameType::answer);
-  put_answer(socket_.out(), number, fits ? a.error : AskError::too_large,
-             fits ? std::string_view(a.bytes) : std::string_view());
-  end_frame(socket_.out(), at);
-  socket_.flush();
+  socket_.send(FrameType::answer, [&](std::string& out) {
+    put_answer(out, number, fits ? a.error : AskError::too_large,
+               fits ? std::string_view(a.bytes) : std::string_view());
+  });
 }
 
 EngineLink::Conn* EngineLink::find(base::ConnId conn) {

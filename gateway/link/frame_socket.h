@@ -5,10 +5,12 @@
 
 #include <openssl/types.h>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "gateway/io/poller.h"
 #include "protocol/link/records.h"
@@ -30,6 +32,18 @@ class FrameSocket {
   // Append whole frames here, then flush().
   std::string& out() { return out_; }
   void flush();
+  // One frame, with what `put` appends to it as its payload; and flush().
+  template <class Put>
+  requires std::invocable<const Put&, std::string&>
+  void send(protocol::link::FrameType type, const Put& put) {
+    const std::size_t at = protocol::link::begin_frame(out_, type);
+    put(out_);
+    protocol::link::end_frame(out_, at);
+    flush();
+  }
+  void send(protocol::link::FrameType type, std::string_view payload = {}) {
+    send(type, [payload](std::string& out) { out.append(payload); });
+  }
   std::size_t unsent() const { return out_.size() - out_at_; }
 
   // The greatest frame that is taken, and what is buffered of a peer that nobody knows yet.
