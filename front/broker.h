@@ -13,18 +13,28 @@
 
 #include "base/bytes.h"
 #include "base/clocks.h"
+#include "front/cut.h"
 #include "front/mqtt_front.h"
 #include "front/mqtt_publish_writer.h"
 #include "front/park_front.h"
 #include "front/peer_front.h"
 #include "metrics/probe.h"
 #include "protocol/link/types.h"
+#include "protocol/mqtt/framer.h"
+#include "protocol/park/frame.h"
 #include "session/access.h"
 #include "session/core.h"
 #include "session/effects.h"
 #include "session/store.h"
 
 namespace berth::session {
+
+// Cut from a connection's input: of the one protocol or the other.
+struct Packet {
+  protocol::mqtt::Frame mqtt;
+  protocol::park::Frame park;
+  std::size_t size = 0;
+};
 
 class Broker {
  public:

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "front/cut.h"
 #include "front/mqtt_publish_writer.h"
 #include "front/peer_front.h"
 #include "protocol/mqtt/codec.h"
@@ -35,6 +38,13 @@
 #include "session/wide_fanouts.h"
 
 namespace berth::session {
+
+// What a SUBSCRIBE has come to.
+struct Subscribed {
+  std::vector<protocol::mqtt::Reason> reasons;
+  std::string outcome;
+  std::shared_ptr<std::deque<RetainedItem>> items;  // whose retained messages it wants
+};
 
 class MqttFront final : public ClientPort, private Room {
  public:

@@ -15,6 +15,14 @@
 
 namespace berth::session {
 
+// The encoded head of a PUBLISH, reused for all receivers that differ in the packet id at most.
+struct HeadCache {
+  std::string bytes;
+  std::size_t packet_id_at = 0;
+  int key = -1;
+  std::uint64_t run = 0;  // of which message, see Room::new_message()
+};
+
 class MqttPublishWriter final : private Room {
  public:
   MqttPublishWriter(Context& cx, CookieWriter& cookies) : Room(cx), cookies_(cookies) {}

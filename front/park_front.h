@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "front/cut.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/park/frame.h"
 #include "session/client_port.h"

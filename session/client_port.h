@@ -16,6 +16,12 @@
 
 namespace berth::session {
 
+// When a client that is refused may come again.
+struct ComeBack {
+  std::string_view limit;  // that is reached, a literal; empty: none
+  std::uint32_t after_ms = 0;
+};
+
 class ClientPort {
  public:
   // A connection of an engine before us: `level` and `flags` as its cookie has them. REQUIRES: its

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/assert.h"
+#include "session/meta_keys.h"
 
 namespace berth::session {
 

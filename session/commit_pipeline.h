@@ -14,6 +14,7 @@
 // turn's budget is spent and goes on in the next turn.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -28,6 +29,22 @@
 #include "session/store.h"
 
 namespace berth::session {
+
+struct OpenBatch {
+  std::shared_ptr<Batch> writes = std::make_shared<Batch>();
+  std::vector<Deferred> deferred;
+  std::size_t again = 0;  // of these, in front: what came back from an earlier batch
+  std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
+  bool retains = false;  // of what is deferred something is retained when it is run
+};
+// Of a batch that has been committed: what waited for it, as far as it has not been run yet.
+struct Due {
+  std::vector<Deferred> list;
+  std::size_t at = 0;
+  std::vector<std::pair<base::SessionId, std::uint64_t>> touched;
+  std::size_t pumped = 0;
+  bool retains = false;  // as of the batch
+};
 
 // What the pipeline asks of the core above it.
 class CommitSink {

@@ -3,6 +3,8 @@
 // that still work on it see its state `closing` until then. One shard, one thread.
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -10,6 +12,8 @@
 #include "base/ids.h"
 #include "session/context.h"
 #include "session/core_types.h"
+#include "session/message.h"
+#include "session/router.h"
 #include "session/session.h"
 
 namespace berth::session {
@@ -22,6 +26,28 @@ inline bool gated(const Channel& ch) {
 inline void stall(Channel& ch) {
   ch.stalled = true;
 }
+
+// A QoS 0 message to sessions on other links than its publisher's: leaves when the publisher's
+// edge has its acknowledgement, so that a crash loses it and never doubles it.
+struct LateCopies {
+  struct To {
+    base::SessionId session;
+    SubOptions options;
+    std::vector<std::uint32_t> ids;
+  };
+  std::uint64_t turn = 0;
+  MessagePtr message;
+  std::vector<To> to;
+};
+struct Edge {
+  enum class State : std::uint8_t { none, present, lost };
+  std::uint64_t id = 0;
+  State state = State::none;
+  bool trusted = false;  // no engine has given up expiry-0 sessions that only it remembers
+  bool internal = false;
+  std::deque<LateCopies> late;
+  std::uint64_t taken = 0;  // turns
+};
 
 class ConnectionTable final : private Room {
  public:

@@ -23,6 +23,13 @@
 
 namespace berth::session {
 
+// When it is looked at which expiry-0 sessions need a stored copy.
+enum class SpillPhase : std::uint8_t { staging, replayed, run };
+struct Publisher {  // of whom messages may wait for a commit
+  bool waits = false;
+  std::uint64_t* since = nullptr;  // the moment when the first of them was staged; null: no order
+};
+
 class Distributor final : private Room {
  public:
   Distributor(Context& cx, Router& router, OrderClock& order_clock, std::vector<Source>& sources,

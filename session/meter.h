@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "protocol/mqtt/codec.h"
@@ -16,6 +17,12 @@
 #include "session/tenant_usage.h"
 
 namespace berth::session {
+
+// What a quota says of a PUBLISH.
+struct Metered {
+  enum What : std::uint8_t { pass, refuse, wait } what = pass;
+  Quota quota = Quota::none;
+};
 
 class Meter final : private Room {
  public:

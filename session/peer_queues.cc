@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/mqtt/topic.h"
+#include "session/meta_keys.h"
 #include "session/peer_tag.h"
 
 namespace berth::session {

@@ -6,9 +6,11 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <boost/unordered/unordered_flat_set.hpp>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "session/commit_pipeline.h"
@@ -20,6 +22,8 @@
 #include "session/turn_work.h"
 
 namespace berth::session {
+
+using AppliedList = std::vector<std::pair<std::uint64_t, std::string>>;
 
 class ReplayLog final : private Room {
  public:

@@ -19,6 +19,18 @@
 
 namespace berth::session {
 
+struct Route {
+  int count = 0;  // subscriptions of ours
+  bool told = false;
+  std::int64_t idle_since_ms = 0;  // if count is 0
+  bool looked_at = false;          // is in idle_routes_, once
+};
+struct RouteWait {
+  std::uint64_t number = 0;
+  std::int64_t until_ms = 0;
+  Deferred what;
+};
+
 class RouteBook final : private Room {
  public:
   RouteBook(Context& cx, CommitSink& sink) : Room(cx), sink_(sink), reached_(options_.partitions) {}

@@ -29,6 +29,9 @@
 
 namespace berth::session {
 
+// What becomes of the will of a session that ends.
+enum class WillOf : std::uint8_t { published, dropped };
+
 class SessionLife final : private Room {
  public:
   SessionLife(Context& cx, ConnectionTable& connections, TenantUsage& usage, SessionTable& sessions,

@@ -5,6 +5,7 @@
 
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,30 @@
 #include "session/tenant_usage.h"
 
 namespace berth::session {
+
+// -- sessions by number and by client id
+struct IdHash {
+  using is_transparent = void;
+  std::size_t operator()(const Session* s) const { return (*this)(s->id.value); }
+  std::size_t operator()(std::uint64_t id) const { return boost::hash<std::uint64_t>{}(id); }
+};
+struct IdEq {
+  using is_transparent = void;
+  bool operator()(const Session* a, const Session* b) const { return a->id.value == b->id.value; }
+  bool operator()(std::uint64_t a, const Session* b) const { return a == b->id.value; }
+  bool operator()(const Session* a, std::uint64_t b) const { return a->id.value == b; }
+};
+struct ClientHash {
+  using is_transparent = void;
+  std::size_t operator()(const Session* s) const { return (*this)(std::string_view(s->client_id)); }
+  std::size_t operator()(std::string_view c) const { return std::hash<std::string_view>{}(c); }
+};
+struct ClientEq {
+  using is_transparent = void;
+  bool operator()(const Session* a, const Session* b) const { return a->client_id == b->client_id; }
+  bool operator()(std::string_view a, const Session* b) const { return a == b->client_id; }
+  bool operator()(const Session* a, std::string_view b) const { return a->client_id == b; }
+};
 
 class SessionTable final : private Room {
  public:

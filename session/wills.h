@@ -28,6 +28,10 @@
 
 namespace berth::session {
 
+// Who has ended a connection: the device by DISCONNECT, the device otherwise, or the gateway
+// (drain, engine absent, edge gone): the device had no part in it.
+enum class EndBy : std::uint8_t { disconnect, device, us };
+
 class Wills final : private Room {
  public:
   Wills(Context& cx, std::deque<Deferred>& staging, CommitPipeline& commits,
