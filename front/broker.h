@@ -206,25 +206,13 @@ class Broker {
   Core core_;
   MqttPublishWriter writer_{cx_, core_.cookies};
   PeerFront peer_front_{cx_, core_.connections, core_.commits, core_.peer_queues, writer_};
-  ParkFront park_front_{cx_,
-                        core_.connections,
-                        core_.commits,
-                        core_.clients,
-                        core_.gate,
-                        core_.records,
-                        core_.cookies,
-                        core_.subscriptions,
-                        core_.meter,
-                        core_.queues,
-                        core_.retained_delivery,
-                        core_.distributor,
-                        core_.wide_fanouts,
-                        core_.translator,
-                        core_.intake};
+  ParkFront park_front_{
+      cx_,          core_.connections,       core_.commits,    core_.clients,
+      core_.gate,   core_.records,           core_.cookies,    core_.subscriptions,
+      core_.queues, core_.retained_delivery, core_.translator, core_.intake};
   MqttFront mqtt_front_{cx_,
                         core_.router,
                         core_.connections,
-                        core_.sessions,
                         core_.commits,
                         core_.clients,
                         core_.gate,
@@ -237,7 +225,6 @@ class Broker {
                         core_.queues,
                         core_.retained_delivery,
                         core_.distributor,
-                        core_.wide_fanouts,
                         core_.translator,
                         core_.login,
                         core_.intake,

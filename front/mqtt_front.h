@@ -32,10 +32,8 @@
 #include "session/route_book.h"
 #include "session/router.h"
 #include "session/session_records.h"
-#include "session/session_table.h"
 #include "session/subscription_book.h"
 #include "session/topic_gate.h"
-#include "session/wide_fanouts.h"
 
 namespace berth::session {
 
@@ -48,17 +46,15 @@ struct Subscribed {
 
 class MqttFront final : public ClientPort, private Room {
  public:
-  MqttFront(Context& cx, Router& router, ConnectionTable& connections, SessionTable& sessions,
-            CommitPipeline& commits, Clients& clients, TopicGate& gate, ReplayLog& replay,
-            SessionRecords& records, CookieWriter& cookies, RouteBook& route_book,
-            SubscriptionBook& subscriptions, Meter& meter, DeliveryQueues& queues,
-            RetainedDelivery& retained_delivery, Distributor& distributor,
-            WideFanouts& wide_fanouts, MessageTranslator& translator, Login& login, Intake& intake,
+  MqttFront(Context& cx, Router& router, ConnectionTable& connections, CommitPipeline& commits,
+            Clients& clients, TopicGate& gate, ReplayLog& replay, SessionRecords& records,
+            CookieWriter& cookies, RouteBook& route_book, SubscriptionBook& subscriptions,
+            Meter& meter, DeliveryQueues& queues, RetainedDelivery& retained_delivery,
+            Distributor& distributor, MessageTranslator& translator, Login& login, Intake& intake,
             PeerFront& peer_front, MqttPublishWriter& writer)
       : Room(cx),
         router_(router),
         connections_(connections),
-        sessions_(sessions),
         commits_(commits),
         clients_(clients),
         gate_(gate),
@@ -71,7 +67,6 @@ class MqttFront final : public ClientPort, private Room {
         queues_(queues),
         retained_delivery_(retained_delivery),
         distributor_(distributor),
-        wide_fanouts_(wide_fanouts),
         translator_(translator),
         login_(login),
         intake_(intake),
@@ -132,6 +127,13 @@ class MqttFront final : public ClientPort, private Room {
   std::string connack_properties(const Channel& ch) const;
   std::string assign_client_id();
   bool on_publish(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
+  bool take_publish(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
+  // True: the packet was taken.
+  bool refuse_publish(Channel& ch, const Publication& p, protocol::mqtt::Reason reason, Quota quota,
+                      const char* text = nullptr) {
+    intake_.refuse(ch, p, reason, quota, text);
+    return true;
+  }
   bool resolve_alias(Channel& ch, protocol::mqtt::PublishView& p);
   bool on_pubrel(Channel& ch, const protocol::mqtt::Frame& f);
   bool on_ack(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
@@ -142,11 +144,14 @@ class MqttFront final : public ClientPort, private Room {
   protocol::mqtt::Reason subscribe_one(Channel& ch, const protocol::mqtt::SubscriptionView& v,
                                        std::uint32_t id, std::string& raw, bool& fresh);
   std::size_t filters_max(const Channel& ch) const;
+  // False: a SUBSCRIBE or UNSUBSCRIBE with filters of so many bytes is offered again later.
+  bool may_change_filters(Channel& ch, std::size_t bytes);
+  // One that is no good: the connection ends.
+  void fail_filters(Channel& ch, const protocol::mqtt::Frame& f, protocol::mqtt::Reason reason);
   bool on_disconnect(Channel& ch, const protocol::mqtt::Frame& f, base::Instant now);
 
   Router& router_;
   ConnectionTable& connections_;
-  SessionTable& sessions_;
   CommitPipeline& commits_;
   Clients& clients_;
   TopicGate& gate_;
@@ -159,7 +164,6 @@ class MqttFront final : public ClientPort, private Room {
   DeliveryQueues& queues_;
   RetainedDelivery& retained_delivery_;
   Distributor& distributor_;
-  WideFanouts& wide_fanouts_;
   MessageTranslator& translator_;
   Login& login_;
   Intake& intake_;

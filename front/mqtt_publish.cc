@@ -54,47 +54,47 @@ bool MqttFront::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now)
   if (p.qos == 2 && has_too_many_received(*ch.session, p.packet_id, options_.receive_maximum)) {
     ++probe_.drop_quota;
     static constexpr const char* kText = "too many QoS 2 packet ids are not released";
-    if (ch.v5()) return intake_.refuse(ch, p, Reason::quota_exceeded, Quota::none, kText);
+    const Publication full{.message = {.qos = p.qos}, .id = p.packet_id};
+    if (ch.v5()) return refuse_publish(ch, full, Reason::quota_exceeded, Quota::none, kText);
     clients_.fail(ch, Reason::quota_exceeded, CloseReason::policy, kText);
     return true;
   }
-  const DeviceMessages::What what = translator_.translate(ch, p, now);
+  return take_publish(ch, p, now);
+}
+
+// A PUBLISH that keeps the rules of MQTT.
+bool MqttFront::take_publish(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
+  Publication publication{.message = {.topic = p.topic,
+                                      .payload = p.payload,
+                                      .forwarded = p.properties.forwarded,
+                                      .qos = p.qos,
+                                      .retain = p.retain},
+                          .id = p.packet_id};
+  MessageView& m = publication.message;
+  if (p.properties.has(Property::message_expiry))
+    m.expires_at = messages_at(now).plus_s(p.properties.message_expiry_s);
+  const DeviceMessages::What what = translator_.translate(ch, m, now);
   if (what == DeviceMessages::What::wait) {
     meter_.throttle(ch);
     return false;
   }
-  const std::string_view said = p.topic;
-  std::string_view inside;
-  const bool allowed =
-      what == DeviceMessages::What::swallowed || gate_.enter_topic(ch, p.topic, inside);
-  if (what == DeviceMessages::What::swallowed) inside = said;
-  const Match* const matched = allowed ? &distributor_.match(inside) : nullptr;
-  if (allowed && wide_fanouts_.is_fanout(*matched, p.qos, p.payload.size()) &&
-      !wide_fanouts_.may_begin(ch))
-    return false;
-  const Metered m = meter_.publish(ch, p, now);
-  if (m.what == Metered::wait) return false;
-  probe_.rx_qos0 += p.qos == 0;
-  probe_.rx_qos1 += p.qos == 1;
-  probe_.rx_qos2 += p.qos == 2;
-  if (m.what == Metered::refuse) {
-    events::over_quota(ch, m.quota, said, "the message is refused or dropped");
-    return intake_.refuse(ch, p, Reason::quota_exceeded, m.quota);
+  const std::string_view said = m.topic;
+  const Judgement j = intake_.judge(ch, m, what == DeviceMessages::What::swallowed, now);
+  if (j.what == Judgement::wait) return false;
+  if (j.what == Judgement::over_quota) {
+    events::over_quota(ch, j.quota, said, "the message is refused or dropped");
+    return refuse_publish(ch, publication, Reason::quota_exceeded, j.quota);
   }
-  const bool named = allowed && (ch.scope || may_be_command(said));
-  if (const char* fault = named ? translator_.name_fault(ch, said, p.retain) : nullptr)
-    return intake_.refuse(ch, p, Reason::topic_name_invalid, Quota::none, fault);
-  if (allowed) {
-    p.topic = inside;
-    translator_.address_command(ch, said, p, now);
-    const bool same = p.topic.data() == inside.data();
-    intake_.accept(ch, p, p.packet_id, same ? *matched : distributor_.match(p.topic), now);
-    return true;
-  }
-  ++probe_.authz_denied;
-  ++probe_.drop_not_authorized;
-  events::publish_denied(ch, said, p.qos);
-  return intake_.refuse(ch, p, Reason::not_authorized, Quota::none);
+  if (j.what == Judgement::denied)
+    return refuse_publish(ch, publication, Reason::not_authorized, Quota::none);
+  const bool named = ch.scope || may_be_command(said);
+  if (const char* fault = named ? translator_.name_fault(ch, said, m.retain) : nullptr)
+    return refuse_publish(ch, publication, Reason::topic_name_invalid, Quota::none, fault);
+  m.topic = j.inside;
+  translator_.address_command(ch, said, m, now);
+  const bool same = m.topic.data() == j.inside.data();
+  intake_.accept(ch, publication, same ? *j.match : distributor_.match(m.topic), now);
+  return true;
 }
 
 bool MqttFront::resolve_alias(Channel& ch, mqtt::PublishView& p) {

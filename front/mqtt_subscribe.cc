@@ -28,20 +28,27 @@ constexpr std::size_t kNoLimit = SIZE_MAX;
 
 }  // namespace
 
-bool MqttFront::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+bool MqttFront::may_change_filters(Channel& ch, std::size_t bytes) {
   if (gated(ch)) {
     stall(ch);
     return false;
   }
-  if (subscriptions_.records_filters(ch, f.body.size()) && !login_.may_write_record(ch))
-    return false;
+  return !subscriptions_.records_filters(ch, bytes) || login_.may_write_record(ch);
+}
+
+void MqttFront::fail_filters(Channel& ch, const mqtt::Frame& f, Reason reason) {
+  const bool many = reason == Reason::quota_exceeded;
+  clients_.fail(ch, reason, many ? CloseReason::policy : CloseReason::protocol_error,
+                many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
+                     : mqtt::text_of_fault(f, reason));
+}
+
+bool MqttFront::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant now) {
+  if (!may_change_filters(ch, f.body.size())) return false;
   mqtt::SubscribeView v;
   const Reason e = mqtt::decode_subscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
-    const bool many = e == Reason::quota_exceeded;
-    clients_.fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
-                  many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
-                       : mqtt::text_of_fault(f, e));
+    fail_filters(ch, f, e);
     return true;
   }
   if (ch.session->peer != 0) {
@@ -96,18 +103,11 @@ bool MqttFront::on_subscribe(Channel& ch, const mqtt::Frame& f, base::Instant no
 }
 
 bool MqttFront::on_unsubscribe(Channel& ch, const mqtt::Frame& f, base::Instant) {
-  if (gated(ch)) {
-    stall(ch);
-    return false;
-  }
-  if (subscriptions_.records_filters(ch, 0) && !login_.may_write_record(ch)) return false;
+  if (!may_change_filters(ch, 0)) return false;
   mqtt::UnsubscribeView v;
   const Reason e = mqtt::decode_unsubscribe(f, ch.version, v, filters_max(ch));
   if (e != Reason::success) {
-    const bool many = e == Reason::quota_exceeded;
-    clients_.fail(ch, e, many ? CloseReason::policy : CloseReason::protocol_error,
-                  many ? "more than " + std::to_string(filters_max(ch)) + " filters in one packet"
-                       : mqtt::text_of_fault(f, e));
+    fail_filters(ch, f, e);
     return true;
   }
   if (ch.session->peer != 0) {

@@ -306,35 +306,23 @@ bool ParkFront::on_report(Channel& ch, const park::Frame& f, base::Instant now) 
     return true;
   }
   complete_report(ch, f, e, now);
-  mqtt::PublishView p;
-  p.topic = report_topic_;
-  p.payload = report_;
   const std::string* json = translator_.to_json(ch, report_);
-  if (json != nullptr) p.payload = *json;
-  p.properties.forwarded = translator_.envelope_properties(json != nullptr);
-  p.qos = wanted ? 1 : 0;
-  p.retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0;
-  std::string_view inside;
-  const Match* const matched =
-      gate_.enter_topic(ch, p.topic, inside) ? &distributor_.match(inside) : nullptr;
-  if (matched != nullptr && wide_fanouts_.is_fanout(*matched, p.qos, p.payload.size()) &&
-      !wide_fanouts_.may_begin(ch))
-    return false;
-  const Metered m = meter_.publish(ch, p, now);
-  if (m.what == Metered::wait) return false;
-  probe_.rx_qos0 += wanted ? 0 : 1;
-  probe_.rx_qos1 += wanted ? 1 : 0;
-  if (m.what == Metered::refuse) {
-    events::over_quota(ch, m.quota, p.topic, "the report is refused");
-    refuse_report(ch, f, Reason::quota_exceeded, m.quota);
-  } else if (matched != nullptr) {
-    p.topic = inside;
-    intake_.accept(ch, p, f.seq, *matched, now);
-  } else {
-    ++probe_.authz_denied;
-    ++probe_.drop_not_authorized;
-    events::publish_denied(ch, p.topic, p.qos);
+  Publication p{.message = {.topic = report_topic_,
+                            .payload = std::string_view(json != nullptr ? *json : report_),
+                            .forwarded = translator_.envelope_properties(json != nullptr),
+                            .qos = static_cast<std::uint8_t>(wanted ? 1 : 0),
+                            .retain = f.type == FrameType::state && (f.flags & park::kRetain) != 0},
+                .id = f.seq};
+  const Judgement j = intake_.judge(ch, p.message, false, now);
+  if (j.what == Judgement::wait) return false;
+  if (j.what == Judgement::over_quota) {
+    events::over_quota(ch, j.quota, report_topic_, "the report is refused");
+    refuse_report(ch, f, Reason::quota_exceeded, j.quota);
+  } else if (j.what == Judgement::denied) {
     refuse_report(ch, f, Reason::not_authorized, Quota::none);
+  } else {
+    p.message.topic = j.inside;
+    intake_.accept(ch, p, *j.match, now);
   }
   return true;
 }

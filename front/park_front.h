@@ -19,16 +19,13 @@
 #include "session/cookie_writer.h"
 #include "session/core_types.h"
 #include "session/delivery_queues.h"
-#include "session/distributor.h"
 #include "session/intake.h"
 #include "session/message_translator.h"
-#include "session/meter.h"
 #include "session/retained_delivery.h"
 #include "session/session.h"
 #include "session/session_records.h"
 #include "session/subscription_book.h"
 #include "session/topic_gate.h"
-#include "session/wide_fanouts.h"
 
 namespace berth::session {
 
@@ -36,9 +33,8 @@ class ParkFront final : public ClientPort, private Room {
  public:
   ParkFront(Context& cx, ConnectionTable& connections, CommitPipeline& commits, Clients& clients,
             TopicGate& gate, SessionRecords& records, CookieWriter& cookies,
-            SubscriptionBook& subscriptions, Meter& meter, DeliveryQueues& queues,
-            RetainedDelivery& retained_delivery, Distributor& distributor,
-            WideFanouts& wide_fanouts, MessageTranslator& translator, Intake& intake)
+            SubscriptionBook& subscriptions, DeliveryQueues& queues,
+            RetainedDelivery& retained_delivery, MessageTranslator& translator, Intake& intake)
       : Room(cx),
         connections_(connections),
         commits_(commits),
@@ -47,11 +43,8 @@ class ParkFront final : public ClientPort, private Room {
         records_(records),
         cookies_(cookies),
         subscriptions_(subscriptions),
-        meter_(meter),
         queues_(queues),
         retained_delivery_(retained_delivery),
-        distributor_(distributor),
-        wide_fanouts_(wide_fanouts),
         translator_(translator),
         intake_(intake) {}
 
@@ -137,11 +130,8 @@ class ParkFront final : public ClientPort, private Room {
   SessionRecords& records_;
   CookieWriter& cookies_;
   SubscriptionBook& subscriptions_;
-  Meter& meter_;
   DeliveryQueues& queues_;
   RetainedDelivery& retained_delivery_;
-  Distributor& distributor_;
-  WideFanouts& wide_fanouts_;
   MessageTranslator& translator_;
   Intake& intake_;
   std::string head_;                    // scratch: a frame

@@ -145,8 +145,8 @@ class Core final : private Room, private CommitSink, private AfterPump {
   Rights rights{cx_, connections, usage, sessions, clients, records, cookies, subscriptions, life};
   Login login{cx_,        connections,   usage, sessions, commits,      gate,  records, cookies,
               route_book, subscriptions, meter, queues,   wide_fanouts, wills, life,    rights};
-  Intake intake{cx_,   order_clock, connections,       commits,     clients,     replay,
-                meter, peer_queues, retained_delivery, distributor, wide_fanouts};
+  Intake intake{cx_,    order_clock, connections, commits,           clients,     gate,
+                replay, meter,       peer_queues, retained_delivery, distributor, wide_fanouts};
   PeerIntake peer_intake{cx_,        sources,           estates,     commits,
                          route_book, retained_delivery, distributor, wills};
   EdgeLinks edge_links{cx_,        staging, connections,       sessions,     commits, replay,

@@ -5,12 +5,12 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "session/events.h"
 
 namespace berth::session {
 
 namespace mqtt = protocol::mqtt;
 using mqtt::PacketType;
-using mqtt::Property;
 using mqtt::Reason;
 
 namespace {
@@ -21,40 +21,53 @@ PacketType reply_type(std::uint8_t qos) {
 
 }  // namespace
 
-// `m`: of its topic.
-void Intake::accept(Channel& ch, const mqtt::PublishView& p, std::uint32_t id, const Match& m,
-                    base::Instant now) {
+Judgement Intake::judge(Channel& ch, const MessageView& m, bool is_inside, base::Instant now) {
+  Judgement j{.inside = m.topic};
+  const bool allowed = is_inside || gate_.enter_topic(ch, m.topic, j.inside);
+  if (allowed) j.match = &distributor_.match(j.inside);
+  if (allowed && wide_fanouts_.is_fanout(*j.match, m.qos, m.payload.size()) &&
+      !wide_fanouts_.may_begin(ch))
+    return j;
+  const Metered metered = meter_.publish(ch, m, now);
+  if (metered.what == Metered::wait) return j;
+  probe_.rx_qos0 += m.qos == 0;
+  probe_.rx_qos1 += m.qos == 1;
+  probe_.rx_qos2 += m.qos == 2;
+  j.quota = metered.quota;
+  j.what = metered.what == Metered::refuse ? Judgement::over_quota
+           : allowed                       ? Judgement::allowed
+                                           : Judgement::denied;
+  if (j.what != Judgement::denied) return j;
+  ++probe_.authz_denied;
+  ++probe_.drop_not_authorized;
+  events::publish_denied(ch, m.topic, m.qos);
+  return j;
+}
+
+void Intake::accept(Channel& ch, const Publication& p, const Match& m, base::Instant now) {
   Session& s = *ch.session;
-  Delivery d{.message = {.topic = p.topic,
-                         .payload = p.payload,
-                         .forwarded = p.properties.forwarded,
-                         .qos = p.qos,
-                         .retain = p.retain},
-             .owned = {},
-             .publisher = s.id,
-             .origin = ch.conn};
-  if (p.properties.has(Property::message_expiry)) {
-    d.message.expires_at = messages_at(now).plus_s(p.properties.message_expiry_s);
-  }
+  const std::uint8_t qos = p.message.qos;
+  const auto packet_id = static_cast<std::uint16_t>(p.id);  // of QoS 2
+  Delivery d{.message = p.message, .owned = {}, .publisher = s.id, .origin = ch.conn};
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
-  if (p.qos == 2 && !admit_qos2(ch, p.packet_id, fresh)) return;
+  if (qos == 2 && !admit_qos2(ch, packet_id, fresh)) return;
   const bool retain = d.message.retain = meter_.may_retain(d.message, fresh);
-  const bool must_stage = gated(ch) || retain || (p.qos == 2 && s.persistent());
-  if (p.qos != 0) ++ch.unacked_in;
+  const bool must_stage = gated(ch) || retain || (qos == 2 && s.persistent());
+  if (qos != 0) ++ch.unacked_in;
   if (m.empty()) ++probe_.drop_no_subscribers;
   const Reason reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
-  const bool many = wide_fanouts_.is_fanout(m, p.qos, p.payload.size()) ||
-                    (p.qos == 2 && replay_.fanned_out_through(ch));
+  const bool many = wide_fanouts_.is_fanout(m, qos, d.message.payload.size()) ||
+                    (qos == 2 && replay_.fanned_out_through(ch));
   if (!must_stage && !many && !distributor_.needs_staging(m, d)) {
     distributor_.deliver(m, d, nullptr, now);
-    if (p.qos == 0) return;
+    if (qos == 0) return;
     times_.acknowledged(times_.now());
-    return ch.port->acknowledge(ch, reply_type(p.qos), id, reason, Quota::none, nullptr);
+    return ch.port->acknowledge(ch, reply_type(qos), p.id, reason, Quota::none, nullptr);
   }
   Deferred reply_to{.kind = Deferred::Kind::publish,
-                    .reply_type = reply_type(p.qos),
+                    .reply_type = reply_type(qos),
                     .reason = reason,
-                    .packet_id = id,
+                    .packet_id = p.id,
                     .conn = {},
                     .in_off = 0,
                     .message = {},
@@ -70,8 +83,8 @@ void Intake::accept(Channel& ch, const mqtt::PublishView& p, std::uint32_t id, c
   if (!fresh) reply_to.spilled = replay_.spilled_before(ch);
   distributor_.stage(m, d, reply_to, fresh);
   if (retain && fresh) retained_delivery_.store(d.message);
-  if (p.qos == 2 && s.persistent() && fresh) put_received(ch, p.packet_id);
-  if (p.qos == 2 && fresh && commits_.writes() != before &&
+  if (qos == 2 && s.persistent() && fresh) put_received(ch, packet_id);
+  if (qos == 2 && fresh && commits_.writes() != before &&
       (!s.persistent() || !reply_to.spilled.empty())) {
     reply_to.in_off = ch.in_off;
     replay_.record_spilled(ch, reply_to);
@@ -80,22 +93,22 @@ void Intake::accept(Channel& ch, const mqtt::PublishView& p, std::uint32_t id, c
 }
 
 // 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
-bool Intake::refuse(Channel& ch, const mqtt::PublishView& p, Reason reason, Quota quota,
+void Intake::refuse(Channel& ch, const Publication& p, Reason reason, Quota quota,
                     const char* text) {
-  if (p.qos != 0) ++ch.unacked_in;
+  const std::uint8_t qos = p.message.qos;
+  if (qos != 0) ++ch.unacked_in;
   const Reason r = ch.v5() ? reason : Reason::success;
-  if (p.qos == 2 && ch.v5()) --ch.unacked_in;
+  if (qos == 2 && ch.v5()) --ch.unacked_in;
   if (gated(ch)) {
-    commits_.defer(ch, {.reply_type = reply_type(p.qos),
+    commits_.defer(ch, {.reply_type = reply_type(qos),
                         .reason = r,
-                        .packet_id = p.packet_id,
+                        .packet_id = p.id,
                         .quota = quota,
                         .text = text});
-  } else if (p.qos != 0) {
+  } else if (qos != 0) {
     times_.acknowledged(times_.now());
-    ch.port->acknowledge(ch, reply_type(p.qos), p.packet_id, r, quota, text);
+    ch.port->acknowledge(ch, reply_type(qos), p.id, r, quota, text);
   }
-  return true;
 }
 
 // False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that a

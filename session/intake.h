@@ -1,10 +1,11 @@
-// A message from a client that may say it: once each, retained or not, staged or run, and when it
-// is acknowledged. One shard, one thread.
+// A client's message: may the client say it, and has it a quota for it; then once each, retained or
+// not, staged or run, and when it is acknowledged. One shard, one thread.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
-#include "protocol/mqtt/codec.h"
+#include "protocol/mqtt/types.h"
 #include "session/client_port.h"
 #include "session/clients.h"
 #include "session/commit_pipeline.h"
@@ -12,26 +13,37 @@
 #include "session/context.h"
 #include "session/core_types.h"
 #include "session/distributor.h"
+#include "session/message.h"
 #include "session/meter.h"
 #include "session/order_clock.h"
 #include "session/peer_queues.h"
 #include "session/replay_log.h"
 #include "session/retained_delivery.h"
+#include "session/topic_gate.h"
 #include "session/wide_fanouts.h"
 
 namespace berth::session {
 
+// What Intake says of a client's message.
+struct Judgement {
+  enum What : std::uint8_t { wait, over_quota, denied, allowed } what = wait;
+  Quota quota = Quota::none;
+  std::string_view inside;       // its topic
+  const Match* match = nullptr;  // of that topic; good until the next one is matched
+};
+
 class Intake final : private Room {
  public:
   Intake(Context& cx, OrderClock& order_clock, ConnectionTable& connections,
-         CommitPipeline& commits, Clients& clients, ReplayLog& replay, Meter& meter,
-         PeerQueues& peer_queues, RetainedDelivery& retained_delivery, Distributor& distributor,
-         WideFanouts& wide_fanouts)
+         CommitPipeline& commits, Clients& clients, TopicGate& gate, ReplayLog& replay,
+         Meter& meter, PeerQueues& peer_queues, RetainedDelivery& retained_delivery,
+         Distributor& distributor, WideFanouts& wide_fanouts)
       : Room(cx),
         order_clock_(order_clock),
         connections_(connections),
         commits_(commits),
         clients_(clients),
+        gate_(gate),
         replay_(replay),
         meter_(meter),
         peer_queues_(peer_queues),
@@ -39,13 +51,16 @@ class Intake final : private Room {
         distributor_(distributor),
         wide_fanouts_(wide_fanouts) {}
 
-  // `p.topic`: as it is inside; `m`: of it; `id`: by which it is acknowledged, a packet id or a
-  // report's seq.
-  void accept(Channel& ch, const protocol::mqtt::PublishView& p, std::uint32_t id, const Match& m,
-              base::Instant now);
-  // 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
-  bool refuse(Channel& ch, const protocol::mqtt::PublishView& p, protocol::mqtt::Reason reason,
-              Quota quota, const char* text = nullptr);
+  // May the client say this message now? Its topic is as the client says it, or (`is_inside`) as it
+  // is inside. `wait`: the channel is stalled, and the message is to be offered again. Else the
+  // message counts as received; what `denied` it is counted and logged.
+  Judgement judge(Channel& ch, const MessageView& m, bool is_inside, base::Instant now);
+  // `p`: its topic is as it is inside, and `m` the match of it. REQUIRES: judge() has allowed it.
+  void accept(Channel& ch, const Publication& p, const Match& m, base::Instant now);
+  // MQTT 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its
+  // PUBREC. `text`: a literal; null: as the reason says.
+  void refuse(Channel& ch, const Publication& p, protocol::mqtt::Reason reason, Quota quota,
+              const char* text = nullptr);
 
  private:
   // False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that
@@ -60,6 +75,7 @@ class Intake final : private Room {
   ConnectionTable& connections_;
   CommitPipeline& commits_;
   Clients& clients_;
+  TopicGate& gate_;
   ReplayLog& replay_;
   Meter& meter_;
   PeerQueues& peer_queues_;

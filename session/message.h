@@ -24,6 +24,12 @@ struct MessageView {
   std::uint64_t stamp = 0;  // of a retained message, see Retained; not kept in a Message
 };
 
+// A message that a client says, in the terms of no protocol; valid during one call.
+struct Publication {
+  MessageView message;
+  std::uint32_t id = 0;  // by which it is acknowledged: a packet id, or a report's seq
+};
+
 class Message {
  public:
   static Message* make(const MessageView& v) {

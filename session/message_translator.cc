@@ -29,27 +29,26 @@ std::string_view MessageTranslator::envelope_properties(bool json) {
 
 // A device's message becomes what its platform is to get; what it may not say stays as it is and is
 // refused.
-DeviceMessages::What MessageTranslator::translate(Channel& ch, mqtt::PublishView& p,
-                                                  base::Instant now) {
+DeviceMessages::What MessageTranslator::translate(Channel& ch, MessageView& m, base::Instant now) {
   using What = DeviceMessages::What;
   static constexpr std::string_view kNobody = "$tenant//";  // that nobody can subscribe to
   if (messages_ == nullptr || !ch.scope || !ch.scope->translates() ||
-      ch.scope->who().role != Role::device || !ch.scope->enter_topic(p.topic, entered_topic_))
+      ch.scope->who().role != Role::device || !ch.scope->enter_topic(m.topic, entered_topic_))
     return What::as_is;
   // By its place in the connection's bytes: the same when an engine's successor hears it again.
   const std::string id = std::to_string(ch.session->epoch) + "-" + std::to_string(ch.in_off);
   const What what = messages_->translate(*ch.scope, ch.session->epoch, clocks_.wall_at(now), id,
-                                         p.topic, p.payload, translated_);
+                                         m.topic, m.payload, translated_);
   if (what == What::as_is || what == What::wait) return what;
   count(what);
   if (what == What::swallowed) {
-    p.topic = kNobody;
-    p.retain = false;
+    m.topic = kNobody;
+    m.retain = false;
     return what;
   }
-  p.topic = translated_.topic;
-  p.payload = translated_.payload;
-  p.properties.forwarded = envelope_properties(translated_.json);
+  m.topic = translated_.topic;
+  m.payload = translated_.payload;
+  m.forwarded = envelope_properties(translated_.json);
   return what;
 }
 
@@ -106,16 +105,16 @@ const char* MessageTranslator::name_fault(Channel& ch, std::string_view said, bo
 }
 
 // A service's command goes where its device's vendor has it, if the product says so.
-void MessageTranslator::address_command(Channel& ch, std::string_view said, mqtt::PublishView& p,
+void MessageTranslator::address_command(Channel& ch, std::string_view said, MessageView& m,
                                         base::Instant now) {
   if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
       !is_command(said))
     return;
-  if (!messages_->command(*ch.scope, clocks_.wall_at(now), said, p.payload, translated_)) return;
-  p.topic = translated_.topic;
-  p.payload = translated_.payload;
-  p.properties.forwarded = {};
-  p.retain = false;
+  if (!messages_->command(*ch.scope, clocks_.wall_at(now), said, m.payload, translated_)) return;
+  m.topic = translated_.topic;
+  m.payload = translated_.payload;
+  m.forwarded = {};
+  m.retain = false;
 }
 
 }  // namespace berth::session

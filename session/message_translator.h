@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "protocol/mqtt/codec.h"
 #include "session/context.h"
 #include "session/device_messages.h"
+#include "session/message.h"
 #include "session/session.h"
 #include "session/tenant_usage.h"
 
@@ -25,16 +25,15 @@ class MessageTranslator final : private Room {
   // Content Type, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
   static std::string_view envelope_properties(bool json);
   // A device's message becomes what its platform is to get; what it may not say stays as it is and
-  // is refused. `p` refers to the translator's memory afterwards, good until the next call.
-  DeviceMessages::What translate(Channel& ch, protocol::mqtt::PublishView& p, base::Instant now);
+  // is refused. `m` refers to the translator's memory afterwards, good until the next call.
+  DeviceMessages::What translate(Channel& ch, MessageView& m, base::Instant now);
   // A device's will is an event like others: its platform gets it as it gets these.
   void translate_will(const Session& s, Will& w, base::Instant now);
   // Of a topic that its publisher may publish to, and that a device may have. Not null: why nobody
   // gets it. `retained`: the PUBLISH has RETAIN 1.
   const char* name_fault(Channel& ch, std::string_view said, bool retained);
   // A service's command goes where its device's vendor has it, if the product says so.
-  void address_command(Channel& ch, std::string_view said, protocol::mqtt::PublishView& p,
-                       base::Instant now);
+  void address_command(Channel& ch, std::string_view said, MessageView& m, base::Instant now);
 
  private:
   void count(DeviceMessages::What what);

@@ -8,35 +8,33 @@
 
 namespace berth::session {
 
-namespace mqtt = protocol::mqtt;
-
 namespace {
 
 // Of a device's own topics: what may be lost (telemetry), by name or because it asked for
 // no more than that.
-bool is_telemetry(const mqtt::PublishView& p) {
-  if (p.topic.starts_with("v1/telemetry/")) return true;
+bool is_telemetry(const MessageView& m) {
+  if (m.topic.starts_with("v1/telemetry/")) return true;
   const bool kept =
-      p.topic.starts_with("v1/event/") || p.topic == "v1/state" || p.topic.starts_with("v1/cmd/");
-  return p.qos == 0 && !kept;
+      m.topic.starts_with("v1/event/") || m.topic == "v1/state" || m.topic.starts_with("v1/cmd/");
+  return m.qos == 0 && !kept;
 }
 
 }  // namespace
 
-Metered Meter::publish(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
+Metered Meter::publish(Channel& ch, const MessageView& m, base::Instant now) {
   Account* a = ch.session->account;
   if (a == nullptr) return {};
   const bool device = ch.scope && ch.scope->who().role == Role::device;
-  if (!device && is_command(p.topic)) {
+  if (!device && is_command(m.topic)) {
     const Quota q = a->command(now);
     if (q != Quota::none) return {Metered::refuse, q};
   }
-  const Quota q = a->message(p.topic.size() + p.payload.size(), now);
+  const Quota q = a->message(m.topic.size() + m.payload.size(), now);
   if (q == Quota::none) {
     ch.slow_counted = false;
     return {};
   }
-  if (device && is_telemetry(p)) {
+  if (device && is_telemetry(m)) {
     a->count(&Usage::dropped, 1);
     ++probe_.drop_quota;
     return {Metered::refuse, q};
@@ -44,7 +42,7 @@ Metered Meter::publish(Channel& ch, const mqtt::PublishView& p, base::Instant no
   if (!std::exchange(ch.slow_counted, true)) {
     a->count(&Usage::slowed, 1);
     ++probe_.quota_slowed;
-    events::over_quota(ch, q, p.topic, "its messages wait");
+    events::over_quota(ch, q, m.topic, "its messages wait");
   }
   throttle(ch);
   return {Metered::wait, q};

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "protocol/mqtt/codec.h"
 #include "session/connection_table.h"
 #include "session/context.h"
 #include "session/core_types.h"
@@ -18,7 +17,7 @@
 
 namespace berth::session {
 
-// What a quota says of a PUBLISH.
+// What a quota says of a client's message.
 struct Metered {
   enum What : std::uint8_t { pass, refuse, wait } what = pass;
   Quota quota = Quota::none;
@@ -34,8 +33,9 @@ class Meter final : private Room {
         usage_(usage),
         sessions_(sessions) {}
 
-  // `wait`: the channel is stalled and the PUBLISH is offered again later.
-  Metered publish(Channel& ch, const protocol::mqtt::PublishView& p, base::Instant now);
+  // `wait`: the channel is stalled, and the message is offered again later. `m.topic`: as the
+  // client says it.
+  Metered publish(Channel& ch, const MessageView& m, base::Instant now);
   // May it be retained? Over the quota it is delivered to present subscribers without the retain
   // flag. One that a dead engine has committed (not `fresh`) is retained, or was refused then.
   bool may_retain(const MessageView& m, bool fresh);

@@ -23,20 +23,15 @@ struct Publishing {
     box.core.subscriptions.add(*ch.session, "t", {qos}, 0);
     return ch;
   }
-  static protocol::mqtt::PublishView packet(std::uint8_t qos, std::uint16_t id,
-                                            std::string_view payload = "m") {
-    protocol::mqtt::PublishView p{};
-    p.topic = "t";
-    p.payload = payload;
-    p.qos = qos;
-    p.packet_id = id;
-    return p;
+  static session::Publication packet(std::uint8_t qos, std::uint16_t id,
+                                     std::string_view payload = "m") {
+    return {.message = {.topic = "t", .payload = payload, .qos = qos}, .id = id};
   }
-  void say(const protocol::mqtt::PublishView& p, Channel* by = nullptr) {
+  void say(const session::Publication& p, Channel* by = nullptr) {
     Channel& ch = by != nullptr ? *by : publisher;
     ch.in_off += 10;
     const session::WorksFor scope(box.effects.work(), ch.conn);
-    box.core.intake.accept(ch, p, p.packet_id, box.core.distributor.match(p.topic), box.now);
+    box.core.intake.accept(ch, p, box.core.distributor.match(p.message.topic), box.now);
   }
 };
 
@@ -113,7 +108,7 @@ TEST(Intake, ThePacketIdOfAStoredPublisherIsInTheBatchOfItsMessage) {
 TEST(Intake, ARetainedMessageIsKeptWhenItIsDurable) {
   Publishing p;
   auto said = Publishing::packet(0, 0);
-  said.retain = true;
+  said.message.retain = true;
   p.say(said);
   EXPECT_FALSE(p.box.core.retained.contains("t"));
   EXPECT_EQ(p.box.commit(), Strings{"put_retained t"});
