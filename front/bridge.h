@@ -1,6 +1,6 @@
 // How a partition takes messages from another one (ADR 10): as an MQTT 5 client of it, with the
-// session `$peer/N`. Sans-I/O: bytes in, bytes out, time as an argument. Owned by whoever has the
-// stream; one for each other partition; lives on the thread of `home`.
+// session `$peer/N`. Sans-I/O: bytes in, bytes out, time as an argument. Owned by the code that has
+// the stream; one for each other partition; lives on the thread of `home`.
 //
 // Connection: CONNECT (Clean Start 0, no expiry), then SUBSCRIBE for every route of ours under a
 // number of this connection, then UNSUBSCRIBE from what has another number. QoS 1 PUBLISHes carry a

@@ -83,7 +83,7 @@ class Broker {
     return core_.distributor.accepted(link, turn, now);
   }
   bool has_late() const { return core_.distributor.has_late(); }  // copies wait for accepted()
-  // Edges that the engine before us served and that have not attached yet.
+  // Edges that the previous engine served and that have not attached yet.
   std::vector<std::uint64_t> missing_edges() const;
 
   // -- other partitions (bridge.h). `source`: the partition a message comes from.
@@ -184,7 +184,7 @@ class Broker {
   // ahead of it: at first, and when that changes.
   void use_clocks(const base::Clocks& c) { cx_.clocks = c; }
   base::Instant messages_at(base::Instant now) const { return cx_.clocks.messages_at(now); }
-  // The clock's reference: for the engine after us, and of the one before us (empty: none).
+  // The clock's reference: for the next engine, and of the previous one (empty: none).
   void keep_clock(std::string_view reference) { core_.keep_clock(reference); }
   const std::string& stored_clock() const { return core_.restorer.stored_clock(); }
   // DISCONNECT 0x8B and close for all; wills held.

@@ -41,7 +41,7 @@ namespace berth::session {
 struct Subscribed {
   std::vector<protocol::mqtt::Reason> reasons;
   std::string outcome;
-  std::shared_ptr<std::deque<RetainedItem>> items;  // whose retained messages it wants
+  std::shared_ptr<std::deque<RetainedItem>> items;  // filters whose retained messages it wants
 };
 
 class MqttFront final : public ClientPort, private Room {

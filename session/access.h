@@ -1,4 +1,5 @@
-// Who may publish and subscribe where. Read on the packet path: must not block. One shard.
+// Which client may publish and subscribe to which topics. Called on the packet path: must not
+// block. One shard, one thread.
 #pragma once
 
 #include <string_view>

@@ -13,12 +13,12 @@ namespace berth::session {
 enum class QueuePolicy : std::uint8_t { drop_oldest, drop_new, disconnect };
 
 struct BrokerOptions {
-  std::uint32_t partition = 0;  // ours, of so many (ADR 10)
+  std::uint32_t partition = 0;  // of this engine, of `partitions` (ADR 10)
   std::uint32_t partitions = 1;
   std::vector<std::uint64_t> edge_ids{
       0};  // by link: edge shards that are there from the beginning and as long as we
   std::vector<std::uint64_t> internal_edges = {};  // of these, see edge_came()
-  bool replay = false;                  // an edge survives us: keep cookies, applied records, spill
+  bool replay = false;                  // edges outlive the engine: cookies, applied records, spill
   std::uint32_t packet_max = 10 << 20;  // bytes, announced as Maximum Packet Size
   std::uint16_t receive_maximum = 1024;            // announced; PUBLISHes in flight from one device
   std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device

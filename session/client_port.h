@@ -24,14 +24,14 @@ struct ComeBack {
 
 class ClientPort {
  public:
-  // A connection of an engine before us: `level` and `flags` as its cookie has them. REQUIRES: its
-  // Scope is known.
+  // A connection that an earlier engine served: `level` and `flags` as its cookie has them.
+  // REQUIRES: its Scope is known.
   virtual void restore(Channel& ch, std::uint8_t level, std::uint8_t flags,
                        std::string_view client_id) = 0;
   // The level of the protocol, as edges and records have it.
   virtual std::uint8_t level(const Channel& ch) const = 0;
-  // A CONNECT or HELLO is refused. `why`: for the log, and for who has shown who it is; empty: as
-  // the reason says.
+  // A CONNECT or HELLO is refused. `why`: for the log, and for a client that has proven its
+  // identity; empty: as the reason says.
   virtual void refuse(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason,
                       Quota quota, std::string_view why, ComeBack when) = 0;
   // The session is bound; what the protocol subscribes to by itself is to be subscribed now.
@@ -42,8 +42,8 @@ class ClientPort {
   // device. `text`: why it was refused, a literal; null: as the reason says.
   virtual void acknowledge(Channel& ch, protocol::mqtt::PacketType type, std::uint32_t id,
                            protocol::mqtt::Reason reason, Quota quota, const char* text) = 0;
-  // The last that the client hears: DISCONNECT, or ERROR and GOAWAY. `text` empty: as the reason
-  // says.
+  // The last packet that the client gets: DISCONNECT, or ERROR and GOAWAY. `text` empty: as the
+  // reason says.
   virtual void farewell(Channel& ch, protocol::mqtt::Reason reason, std::string_view text) = 0;
 
   // False: not sent, the client could not take it (MQTT 5.0 3.1.2-25: too large for it; or

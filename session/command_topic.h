@@ -19,8 +19,8 @@ struct CommandTopic {
 // What stands behind "v1/SITE/DEVICE/". False: it is neither a command nor desired state.
 bool parse_command_topic(std::string_view topic, CommandTopic& out);
 
-// Of each PUBLISH of who is not registered, so as cheap as can be. False: unanswerable() need not
-// be asked.
+// Asked for each PUBLISH of a client that is not registered, so cheap. False: unanswerable() need
+// not be asked.
 inline bool may_be_command(std::string_view topic) {
   constexpr std::string_view kNobodys = "v1/_/";
   if (!topic.starts_with(kNobodys)) return false;

@@ -1,4 +1,4 @@
-// What is written, and what waits until it is durable.
+// Writes to the store, and the effects that wait until these are durable.
 //
 // Operation. Inputs write to the open batch at once. What the world may see of an input (replies,
 // copies to sessions that are not stored, the acknowledgement of the input) is *deferred*: it
@@ -90,9 +90,10 @@ class CommitPipeline final : private Room {
 
   // In the open batch.
   void write(const Write& w) { open_.writes->add(w); }
-  // Of the open batch: who compares sees whether something was written.
+  // The number of writes in the open batch. It has grown when something was written.
   std::size_t writes() const { return open_.writes->size(); }
-  // Makes the open batch one that is committed, for what is deferred behind it.
+  // Makes the open batch one that is committed although nothing is written: for deferrals that wait
+  // for a commit.
   void barrier();
   // Work of many parts stages no more in a batch without room.
   bool has_room() const { return open_.writes->bytes() < Fanout::kBatchBytes; }

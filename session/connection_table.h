@@ -1,4 +1,4 @@
-// The connections (Channel) that edges have told us of, by edge link and slot, and the edges
+// The connections (Channel) that edges have announced, by edge link and slot, and the edges
 // themselves. A Channel's memory is freed at the end of the turn in which it was forgotten: callers
 // that still work on it see its state `closing` until then. One shard, one thread.
 #pragma once
@@ -82,7 +82,7 @@ class ConnectionTable final : private Room {
   void go_on_later(Channel& ch);
   std::uint64_t edge_of(base::ConnId conn) const { return edges_[conn.link()].id; }
   base::ConnId conn_of(std::uint64_t edge,
-                       std::uint64_t packed) const;  // kNoConn: not an edge of ours
+                       std::uint64_t packed) const;  // kNoConn: no edge has this id
   // This connection made the session's last CONNECT: a CONNECT of it is a replay.
   bool owned_by(const Session& s, const Channel& ch) const;
   template <class F>

@@ -53,14 +53,14 @@ class Room {
   Room& operator=(const Room&) = delete;
 
   // Effects asked for while the result lives are for this connection, or for what the word names;
-  // kNoConn and 0: for whom the caller works already.
+  // kNoConn and 0: for the connection that the caller works for already.
   WorksFor works_for(base::ConnId conn) { return {effects_.work(), conn}; }
   WorksFor works_for(std::uint64_t word) { return {effects_.work(), word}; }
   base::Instant messages_at(base::Instant now) const { return clocks_.messages_at(now); }
   bool partitioned() const { return options_.partitions > 1; }
 
-  // What is delivered next is another message than before: what a ClientPort keeps of the last one
-  // does not fit it.
+  // The next delivery is of another message: a ClientPort must not use the encoded head that it
+  // keeps of the last one.
   void new_message() { ++message_run_; }
 
   const BrokerOptions& options_;

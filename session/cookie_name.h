@@ -1,4 +1,5 @@
-// Whose a connection is, for people: read from what its edge keeps of it. Any thread.
+// The client of a connection, as text for people: read from the cookie that its edge keeps. Any
+// thread.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What an edge keeps of its connections for the engine after us: slots of a cookie, sent with the
+// What an edge keeps of its connections for the next engine: slots of a cookie, sent with the
 // step of the turn in which they have changed (docs/design.md, "Cookies"). A cookie stays below 16
 // KiB but for retained messages that are still to be sent: identity 2, topics of aliases 6,
 // subscriptions and what is in flight 4 each. One shard, one thread.
@@ -26,7 +26,7 @@ class CookieWriter final : private Room {
 
   bool any_changed() const { return !dirty_.empty(); }
 
-  // The slot is sent at the end of the turn; nothing where no edge survives us.
+  // The slot is sent at the end of the turn; nothing is sent where no edge outlives the engine.
   void changed(Channel& ch, protocol::link::CookieSlot slot);
   void flush();
 

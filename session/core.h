@@ -83,7 +83,7 @@ class Core final : private Room, private CommitSink, private AfterPump {
 
   // -- work that takes more than one turn (TurnBudget, turn_work.h): what waited for a commit,
   // PUBLISHes to many, retained messages for a queue, wills and the ends of sessions that are due
-  // together. A part of each is done when a turn ends, then others have theirs.
+  // together. A part of each is done when a turn ends, then the others have their turn.
   bool has_work() const { return may_have_work_ && look_for_work(); }
   bool look_for_work() const;
   void end_turn(base::Instant now);
@@ -94,7 +94,7 @@ class Core final : private Room, private CommitSink, private AfterPump {
   // session, or it is offline and ends with its connection. REQUIRES: QoS 1 or 2.
   bool put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot);
   void refresh_gauges();
-  // The clock's reference, for the engine after us. Among the applied records.
+  // Stores the clock's reference for the next engine, among the applied records.
   void keep_clock(std::string_view reference);
 
  private:

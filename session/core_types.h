@@ -39,12 +39,12 @@ struct Deferred {
   const char* text = nullptr;   // why it is refused, a literal; null: as the reason says
   std::uint32_t came = 0;       // when its input came, see MessageTimes
   base::ConnId conn;
-  std::uint64_t work = 0;  // whom it is done for, if no connection (works_for.h)
+  std::uint64_t work = 0;  // the work it is done for, if no connection (works_for.h)
   std::uint64_t in_off = 0;
   MessagePtr message;
   std::uint64_t stamp = 0;               // of a retained one
   std::shared_ptr<const PeerTag> tag;    // from another partition
-  std::uint8_t source = 0;               // that one + 1
+  std::uint8_t source = 0;               // that partition + 1
   base::SessionId publisher;             // no local
   std::vector<Pick> picks;               // members chosen of shared groups, not stored
   std::vector<base::SessionId> spilled;  // expiry-0 sessions for which it was stored all the same
@@ -59,7 +59,7 @@ struct Delivery {
   MessagePtr owned;  // made when first needed
   base::SessionId publisher;
   base::ConnId origin = base::kNoConn;  // the publisher's connection
-  const PeerTag* tag = nullptr;         // from another partition, or for ours only
+  const PeerTag* tag = nullptr;         // from another partition, or only for this one
   std::uint8_t source = 0;              // that partition + 1
   std::uint8_t mark = 0;                // group_mark(), while a member of a shared group gets it
   bool plain() const { return tag == nullptr || (tag->group == 0 && !tag->retain_only); }

@@ -72,7 +72,7 @@ class DeliveryQueues final : private Room {
   // Nothing waits before it, and its device takes more.
   bool can_send_at_once(Session& s);
   // To a session that is not stored: at once if it can be, else behind what waits. Where an edge
-  // survives us, Distributor::spill() has seen to those that must survive the engine.
+  // outlives the engine, Distributor::spill() has stored those that must outlive it too.
   void deliver(Session& s, Delivery& d, SubOptions options, bool retain,
                const std::vector<std::uint32_t>& ids, base::Instant now);
   // Sends what is durable, as far as the device's windows go.
@@ -80,8 +80,8 @@ class DeliveryQueues final : private Room {
   // Answer to Effects::load_queue().
   void loaded(base::SessionId id, std::uint64_t ticket,
               base::result<std::vector<StoredEntry>> entries, base::Instant now);
-  // Once a second: reads that have failed. Whoever is stalled until one succeeds has no other
-  // wake-up.
+  // Once a second: repeats reads that have failed. A channel that is stalled until its read
+  // succeeds has no other wake-up.
   void read_again();
   // The delivery is over: acknowledged, refused or dropped. `bytes`: see count_removed(). REQUIRES:
   // the entry is in memory.
@@ -91,7 +91,7 @@ class DeliveryQueues final : private Room {
   // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
   // Effects::expired_taken() when that is durable; until then the notice may come again.
   void segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now);
-  // Forgets what is done at the front of the queue.
+  // Forgets finished entries at the front of the queue.
   void trim(Session& s);
   // A connection that was attached goes on: what it has in flight is read first.
   void wake(Channel& ch, base::Instant now);
@@ -120,7 +120,7 @@ class DeliveryQueues final : private Room {
   TopicGate& gate_;
   Clients& clients_;
   std::string entry_;                    // scratch: an entry as it is stored
-  std::vector<base::SessionId> unread_;  // whose queue could not be read: again at tick()
+  std::vector<base::SessionId> unread_;  // sessions whose queue could not be read: again at tick()
   std::uint64_t load_tickets_ = 0;
 };
 

@@ -17,8 +17,8 @@ class DeviceMessages {
     as_is,
     replaced,
     json,       // replaced, but it was JSON that is no Envelope: its body is `json`
-    raw,        // replaced, but nobody knew what it means: its bytes in an Envelope
-    swallowed,  // of no interest to a platform: a vendor's heartbeat
+    raw,        // replaced, but its meaning is not known: its bytes in an Envelope
+    swallowed,  // no platform wants it: a vendor's heartbeat
     wait        // its product is not known yet: say it again
   };
   struct Out {

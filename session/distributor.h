@@ -1,4 +1,4 @@
-// Who gets a message, a device's or our own, and what must be durable first: match -> stage, spill
+// The receivers of a message, and what must be durable first: match -> stage, spill
 // -> deliver. Copies of QoS 0 to other edges than the publisher's leave when the publisher's edge
 // has its acknowledgement (late copies), so a crash loses such a copy and never doubles it. Bounds:
 // 100,000 late copies an edge. One shard, one thread.
@@ -25,7 +25,7 @@ namespace berth::session {
 
 // When it is looked at which expiry-0 sessions need a stored copy.
 enum class SpillPhase : std::uint8_t { staging, replayed, run };
-struct Publisher {  // of whom messages may wait for a commit
+struct Publisher {  // its messages may wait for a commit
   bool waits = false;
   std::uint64_t* since = nullptr;  // the moment when the first of them was staged; null: no order
 };
@@ -48,9 +48,10 @@ class Distributor final : private Room {
 
   // Good until the next call.
   const Match& match(std::string_view topic);
-  // Must this message enter the store for any receiver before anybody may see it?
+  // Must this message enter the store for any receiver before a client may see it?
   bool needs_staging(const Match& m, const Delivery& d);
-  // First phase: queue entries of sessions that have a queue, and who of each shared group gets it.
+  // First phase: queue entries of sessions that have a queue, and the member of each shared group
+  // that gets it.
   void stage(const Match& m, Delivery& d, Deferred& out, bool fresh);
   void stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh = true);
   // Where an edge survives us also for expiry-0 sessions: their copies can't all leave in one frame

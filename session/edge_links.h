@@ -1,8 +1,8 @@
 // Edges that come, break off, come back or are gone (docs/design.md, "Two fences"; ADR 8).
 //
-// An edge out of reach is to us what a dead engine is to an edge: nothing that it has not accepted
-// has happened. Its connections are forgotten; their sessions stay, in limbo, without will or
-// expiry: messages for them go to the store, for expiry-0 sessions too. When the edge comes back
+// An edge out of reach is to the engine what a dead engine is to an edge: nothing that it has not
+// accepted has happened. Its connections are forgotten; their sessions stay, in limbo, without will
+// or expiry: messages for them go to the store, for expiry-0 sessions too. When the edge comes back
 // its cookies and what it says again bring everything to where it was. One shard, one thread.
 #pragma once
 

@@ -19,7 +19,7 @@ struct AuthRequest {
   bool has_user_name = false;
   bool loopback = false;
   base::Address address;    // the device's
-  std::string certificate;  // not empty: who has shown it is its user name, whatever CONNECT says
+  std::string certificate;  // the name in it; not empty: it is the user name, whatever CONNECT says
   std::string authorities;  // SHA-256 of the public keys of those that signed it, 32 bytes each
   std::string user_name;
   std::string password;
@@ -30,12 +30,12 @@ struct AuthRequest {
 
 struct AuthResult {
   protocol::mqtt::Reason reason = protocol::mqtt::Reason::success;
-  ScopePtr scope;  // of who is registered
+  ScopePtr scope;  // of a registered device or account; else null
   // The user name is the device's: a password of the password file or a certificate has shown it.
   bool user_proven = false;
   std::string credential;  // with a Scope: what it has logged in with; empty: not told
-  // Of a refusal, for the log; empty: the words of the code. A device hears it too, unless it has
-  // not shown who it is (0x86, 0x87).
+  // Of a refusal, for the log; empty: the words of the code. The device is told too, unless it has
+  // not proven its identity (0x86, 0x87).
   std::string why;
   std::string_view limit = {};  // that is reached, a literal; empty: none
   std::uint32_t retry_after_ms = 0;
@@ -75,8 +75,8 @@ class Effects {
   virtual bool writable(base::ConnId conn) = 0;
   // Work on a message of another partition begins.
   virtual void forwarded_begins(std::string_view /*topic*/) {}
-  // Who has logged in: fills the numbers by which the edge knows it, and says whether it may come
-  // in. `tenant` empty: none.
+  // A principal has logged in: fills the numbers by which the edge knows it, and says whether it
+  // may connect. `tenant` empty: it has none.
   enum class Standing : std::uint8_t { good, banned, slow_down };
   virtual Standing standing_of(std::string_view /*principal_key*/, std::string_view /*tenant*/,
                                protocol::link::EdgeSettings& /*out*/) {
@@ -88,7 +88,8 @@ class Effects {
   virtual void load_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                           std::size_t bytes, std::uint64_t ticket) = 0;
 
-  // Whom the Broker works for. What is asked of a connection's Effects is asked within a scope.
+  // The connection, or other work, that the core works for now. Calls for a connection are made
+  // within a scope (works_for.h).
   Work& work() { return work_; }
 
  private:

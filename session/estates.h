@@ -1,6 +1,6 @@
-// What ended members of shared subscriptions have left (MQTT 5.0 4.8.2): who is next, and what of
-// it is in memory. Owned by the Broker; one shard. The queue of each stays in the store, under its
-// session's number, until the last message of it has been handed on.
+// Messages that ended members of shared subscriptions have left (MQTT 5.0 4.8.2): which session is
+// next, and what of it is in memory. Owned by the Broker; one shard. The queue of each stays in the
+// store, under its session's number, until the last message of it has been handed on.
 //
 // Bounds: one for each ended session, so no more than there may be sessions; of each at most one
 // read of the store (256 messages, 1 MiB) is in memory, of kReadsMax at a time. Tenants, and users
@@ -22,7 +22,7 @@ namespace berth::session {
 
 struct Estate {
   struct Held {
-    MessagePtr message;     // null: nobody gets it
+    MessagePtr message;     // null: it is not handed on
     std::uint64_t seq = 0;  // of its entry in the store, 0: it has none
     std::uint8_t qos = 0;
     std::uint8_t mark = 0;  // group_mark()
@@ -75,7 +75,7 @@ class Estates {
     --reads_;
   }
 
-  // It has killed engines (I12): nobody gets it.
+  // Its messages have killed engines (I12): they are not handed on.
   void skip(std::uint64_t session) { skipped_.insert(session); }
   bool is_skipped(base::SessionId id) const { return skipped_.contains(id.value); }
 

@@ -25,9 +25,9 @@ void refused(const Channel& ch, Reason reason, Quota quota, std::string_view why
 
 // -- the end of connections, one line each
 void said_goodbye(const Channel& ch, Reason reason);
-// By us. `why`: in words; empty: those of the code.
+// Ended by the gateway. `why`: in words; empty: the words of the code.
 void ended(const Channel& ch, Reason reason, CloseReason cause, std::string_view why);
-void edge_closed(const Channel& ch, CloseReason cause);  // by the edge; of who is live
+void edge_closed(const Channel& ch, CloseReason cause);  // by the edge; of a live connection
 // `by` null: a connection that this engine does not have.
 void taken_over(const Channel& old, const Channel* by);
 

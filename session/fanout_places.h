@@ -1,6 +1,6 @@
-// Who has a Fanout under way (turn_work.h): few of all, and of one tenant or principal at most a
-// quarter of them, so that others find a place. Who finds none rests, and is offered its turn by
-// the shell's FairQueue, keys in turn. Owned by the Broker; one shard.
+// The Fanouts under way (turn_work.h): few in all, and of one tenant or principal at most a quarter
+// of them, so that others find a place. A connection that finds none rests, and is offered its turn
+// by the shell's FairQueue, keys in turn. Owned by the Broker; one shard.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>

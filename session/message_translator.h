@@ -29,8 +29,8 @@ class MessageTranslator final : private Room {
   DeviceMessages::What translate(Channel& ch, MessageView& m, base::Instant now);
   // A device's will is an event like others: its platform gets it as it gets these.
   void translate_will(const Session& s, Will& w, base::Instant now);
-  // Of a topic that its publisher may publish to, and that a device may have. Not null: why nobody
-  // gets it. `retained`: the PUBLISH has RETAIN 1.
+  // Of a topic that its publisher may publish to, and that a device may have. Not null: why it is
+  // not delivered. `retained`: the PUBLISH has RETAIN 1.
   const char* name_fault(Channel& ch, std::string_view said, bool retained);
   // A service's command goes where its device's vendor has it, if the product says so.
   void address_command(Channel& ch, std::string_view said, MessageView& m, base::Instant now);

@@ -1,6 +1,6 @@
 // What happens when a tenant's or a site's quota is used up: events wait, telemetry is dropped,
-// commands and connections are refused. Who speaks MQTT 5 hears which quota it was. One shard, one
-// thread.
+// commands and connections are refused. A client of MQTT 5 is told which quota it was. One
+// shard, one thread.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// What we keep for other partitions (ADR 10). Each of them is a session of ours, `$peer/N`: a
+// What this partition keeps for others (ADR 10). Each of them is a session here, `$peer/N`: a
 // device that has subscribed to what its own sessions have. Its queue keeps for it what it has not
 // stored yet; by sequence numbers it takes each message once. So a message for a session elsewhere
 // is durable here before its PUBACK, like every other. One shard, one thread.
@@ -40,7 +40,7 @@ class PeerQueues final : private Room {
 
   // The queue entry for another partition. It is told by its tag what to do with it.
   void stage(Session& peer, Delivery& d, std::uint32_t group, bool retain_only);
-  // Every partition keeps all retained messages, whoever has subscribed.
+  // Every partition keeps all retained messages, with or without subscribers there.
   void stage_retained(const Match& m, Delivery& d);
   // What is retained is kept for other partitions in their queues too, even with QoS 0.
   static bool keeps(const Delivery& d) { return d.message.qos != 0 || d.message.retain; }

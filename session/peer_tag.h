@@ -30,7 +30,7 @@ inline std::uint8_t group_mark(std::uint32_t route) {
 }
 
 struct PeerTag {
-  bool retain_only = false;  // nobody there has subscribed: only to be retained
+  bool retain_only = false;  // no session there has subscribed: only to be retained
   std::uint8_t qos = 1;      // of the publisher
   std::uint64_t stamp = 0;   // of a retained message: the greater one is kept
   std::uint32_t group = 0;   // a member of this group gets it, 0: those with plain subscriptions

@@ -1,11 +1,11 @@
-// The keys of sessions, and of whoever a connection or a session belongs to, for all sources of
-// identity. Plain functions; any thread.
+// The keys of sessions, and of the principals that connections and sessions belong to, for all
+// sources of identity. Plain functions; any thread.
 //
 //   session key := principal client_id
 //   principal   := tenant NUL role:char name NUL   registered: Principal::key() (scope.h)
 //                | NUL 'u' user NUL                user name proven by password file or certificate
 //                | NUL '?' NUL                     stored by a release whose keys had no user name
-//                | (empty)                         anonymous, or a user name that nobody checked
+//                | (empty)                         anonymous, or a user name that was not checked
 //
 // Anonymous clients share one key space. What they hold and do is counted for their address:
 //   principal   := NUL 'a' address:byte[16]
@@ -52,9 +52,9 @@ inline std::string_view tenant_of(std::string_view principal_key) {
   return principal_key.substr(0, principal_key.find('\0'));
 }
 
-// Whose a connection is: from the answer to its CONNECT or HELLO on, and after a re-attach. Before
-// that answer, and for anonymous clients, its address. The address of a connection that an engine
-// of the last release let in is not known: all such share one key.
+// The principal of a connection: from the answer to its CONNECT or HELLO on, and after a re-attach.
+// Before that answer, and for anonymous clients, its address. The address of a connection that an
+// engine of the last release let in is not known: all such share one key.
 std::string principal_key(const Channel& ch);
 // The key of the session that a connection with this client id has. REQUIRES: its login was good.
 std::string session_key(const Channel& ch, std::string_view client_id);

@@ -1,5 +1,5 @@
-// What the Broker asks of a registry: who may be connected, and what he may use. On the Broker's
-// thread; must not block.
+// What the core asks of a registry: which principals may be connected, and what they may use.
+// Called on the shard's thread; must not block.
 #pragma once
 
 #include <set>
@@ -13,7 +13,7 @@
 
 namespace berth::session {
 
-// Who is registered now.
+// The principals that are registered now.
 class Principals {
  public:
   virtual ~Principals() = default;
@@ -38,7 +38,7 @@ class Principals {
   virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;
 };
 
-// Whom a change of the registry may concern: some principals, all of some tenants, or everybody.
+// The principals that a change of the registry may concern: some, all of some tenants, or all.
 struct Concerned {
   bool everybody = false;
   std::set<std::string, std::less<>> tenants;

@@ -2,8 +2,8 @@
 // counts for an Account: its site's, and through that its tenant's. Limits that are 0 are none. One
 // shard.
 //
-// With partitions each engine sees its own part; what the others say (every second or so) is
-// `elsewhere`. So a limit may be passed for a second by what came meanwhile. An engine that needs a
+// With partitions each engine sees its own part. What the others use, which they say about once a
+// second, is `elsewhere`: a limit may be passed for that second. An engine that needs a
 // rate gets at least its share, whatever the others use.
 #pragma once
 
@@ -61,7 +61,7 @@ struct Usage {
   std::uint64_t refused = 0;  // connections, commands
   Usage& operator+=(const Usage& o);
 };
-// Its members, for whoever writes them down.
+// Its members, for code that writes them all.
 struct UsageField {
   const char* name;
   std::uint64_t Usage::*value;
@@ -76,13 +76,13 @@ struct UsageOf {
   Usage usage;
   Usage per_s;
 };
-// What counts for others: what is now, and of counters what came in a second.
+// What other partitions must know: present numbers, and what was counted in one second.
 UsageOf of_a_second(const UsageOf& u);
 // Of a quota that is used up, for people.
 std::string text_of(Quota q);
 
-// What a second brings, of one kind. Takes what it has and goes into debt for the rest, so that a
-// message larger than a second's bytes passes too.
+// A rate of one kind, refilled each second. take() may go into debt, so that a message larger than
+// a second's bytes passes too.
 class Bucket {
  public:
   bool open(std::uint64_t per_s, base::Instant now);  // 0: always
@@ -108,7 +108,7 @@ class Account {
   // A tenant that is full of devices must still let its own back end in: accounts (services and
   // operators) may pass the limits of connections and sessions by so many.
   static std::uint64_t reserve_of(std::uint64_t limit) { return limit / 10 > 10 ? limit / 10 : 10; }
-  // Quota::none: there is room, and it is counted. `account`: it is no device.
+  // Quota::none: there is room, and it is counted. `account`: true for a service or an operator.
   Quota admit(bool new_session, bool account, base::Instant now);
   Quota message(std::size_t bytes, base::Instant now);
   Quota command(base::Instant now);

@@ -32,7 +32,7 @@ class ReplayLog final : private Room {
 
   // Found in the store before their connection was attached; what is left then is removed.
   auto& orphans() { return orphan_applied_; }
-  // Edges (ids) that the engine before us served and that have not attached yet.
+  // Edges (ids) that the previous engine served and that have not attached yet.
   auto& stored_edges() { return stored_edges_; }
   const auto& stored_edges() const { return stored_edges_; }
 

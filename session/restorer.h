@@ -87,7 +87,7 @@ class Restorer final : public RestoreSink, private Room {
   void attached_all(base::Instant now);
 
  private:
-  // A record of the last release does not say whose it is, where user names are proven.
+  // A record of the last release does not name its principal where user names are proven.
   std::string key_of_record(const pb::Session& r) const;
   // The same of a connection: its cookie has the user name.
   std::string key_of_cookie(Channel& ch, const pb::ChannelIdentity& id);

@@ -53,7 +53,7 @@ class Retained {
   // that it looks at and stops when the share is spent: then `after` is the last one looked at.
   Found next(std::string_view filter, std::string& after, TurnBudget& budget) const;
 
-  // The stamp of what is retained there; 0: nothing is.
+  // The stamp of the message that is retained there; 0: none is.
   std::uint64_t stamp_of(std::string_view topic) const {
     const auto it = messages_.find(topic);
     return it == messages_.end() ? 0 : it->second.stamp;

@@ -1,7 +1,7 @@
-// Rights that have changed since somebody came in: the registry, rules of access, users,
-// credentials. What is not allowed any more ends at once, when a session is resumed, and when a new
-// engine begins. Reviews are bounded by the caller, who gives a few sessions at a time: 2 us each.
-// One shard, one thread.
+// Rights that have changed since a client logged in: the registry, rules of access, users,
+// credentials. Connections, sessions and subscriptions that are not allowed any more end at once,
+// when a session is resumed, and when a new engine begins. The caller bounds a review: it gives a
+// few sessions at a time, 2 us each. One shard, one thread.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,7 @@ class Rights final : private Room {
   void remove_sessions(const Ids& sessions, base::Instant now);
   // The sessions that rules and users of files concern, for review_access().
   std::vector<base::SessionId> under_access() const;
-  // `is_user`: may still log in as when it did; empty: everybody may.
+  // `is_user`: this user may still log in as it did; empty: every user may.
   void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user);
   // False: the credential it came in with is not good any more.
   bool credential_good(Channel& ch, base::Instant now);

@@ -1,7 +1,7 @@
 // What other partitions must know of our subscriptions, and the SUBACKs that wait until they do:
-// the answer to a SUBSCRIBE leaves when every partition knows of it, so what anybody publishes
-// after having seen the SUBACK is delivered (ADR 10). Bounds: a wait ends after 5 s; a filter that
-// nobody has is kept a minute. One shard, one thread.
+// the answer to a SUBSCRIBE leaves when every partition knows of it, so a message that a client
+// publishes after the SUBACK is delivered, wherever that client is (ADR 10). Bounds: a wait ends
+// after 5 s; a filter without subscribers is kept a minute. One shard, one thread.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 namespace berth::session {
 
 struct Route {
-  int count = 0;  // subscriptions of ours
+  int count = 0;  // subscriptions of this partition
   bool told = false;
   std::int64_t idle_since_ms = 0;  // if count is 0
   bool looked_at = false;          // is in idle_routes_, once
@@ -39,14 +39,14 @@ class RouteBook final : private Room {
   // What inputs of connections of this link wait for is forgotten.
   void drop_link(std::uint32_t link);
 
-  // The partition tells us its routes anew: it knows of no change of ours.
+  // The partition begins to tell its routes anew: it knows of no change here.
   void begin_source(std::uint32_t source) { reached_[source] = 0; }
   // Has the call that was just run asked to wait (await with `in_call`)?
   bool call_waits() { return std::exchange(call_waits_on_, false); }
 
-  // So many subscriptions of ours more (or fewer) have this filter.
+  // So many subscriptions of this partition more (or fewer) have this filter.
   void count(std::string_view raw, int change);
-  // Forgets filters that nobody has had for a minute.
+  // Forgets filters that have had no subscriber for a minute.
   void sweep(base::Instant now);
   // Told of each change, which has the next number.
   void watch(std::function<void(std::string_view raw, bool added)> f);

@@ -1,6 +1,7 @@
-// Who a connection is, and which topics it can name at all (I8). A registered device or account has
-// a Scope; whatever it says of topics goes through enter() and comes back through leave(), so a
-// topic of another tenant, or of another device, has no name by which it could be asked for.
+// The identity of a connection, and the topics that it can name at all (I8). A registered device or
+// account has a Scope; whatever it says of topics goes through enter() and comes back through
+// leave(), so a topic of another tenant, or of another device, has no name by which it could be
+// asked for.
 //
 //   inside                              what a device calls it    what a service calls it
 //   $tenant/acme/v1/north/cam-1/event/x v1/event/x                v1/north/cam-1/event/x
@@ -25,7 +26,7 @@ namespace berth::session {
 enum class Role : std::uint8_t {
   device = 0,
   service = 1,   // a platform's back end: its tenant's topics, or those of some sites
-  operator_ = 2  // a person who looks: subscribes as a service, publishes nothing
+  operator_ = 2  // a person: subscribes as a service does, publishes nothing
 };
 
 inline constexpr std::string_view kTenantRoot = "$tenant/";

@@ -1,5 +1,5 @@
-// What is remembered of a device (Session) and of its connection (Channel). Plain data, changed by
-// the rooms of the core. One shard.
+// The state of an MQTT session (Session) and of a connection (Channel). Plain data, changed by the
+// rooms of the core. One shard, one thread.
 #pragma once
 
 #include <algorithm>
@@ -57,8 +57,8 @@ struct Outbox {
   std::uint32_t inflight = 0;  // sent or released, not done
   std::size_t bytes = 0;       // of messages in the ring
   bool loading = false;
-  bool ragged = false;             // what is in flight takes much of a cookie
-  std::uint64_t load_ticket = 0;   // of the read under way: an earlier connection's is not ours
+  bool ragged = false;             // entries in flight take much of a cookie
+  std::uint64_t load_ticket = 0;   // of the read under way; answers to others are dropped
   std::uint64_t load_through = 0;  // what the read under way will have seen
   // What the edge has dropped unsent and whose entries are being read; each once, so no more than
   // may be in flight.
@@ -110,7 +110,7 @@ struct Will {
   base::Instant at = base::kNever;  // while the device is offline: when it fires
   bool ours = false;                // it waits because we have ended the connection (I6)
   Holding held;
-  Account* account = nullptr;  // when it fires: whose rate it counts for
+  Account* account = nullptr;  // when it fires: it counts for the rate of this one
 };
 
 inline Cost cost_of(const Will& w) {
@@ -166,16 +166,16 @@ struct Session {
   std::unique_ptr<Flow> flow_;  // null: as a new one; see flow()
   std::uint64_t changed = 0;  // OrderClock when a message that waits could still come to it at once
   std::uint32_t expiry_s = 0;
-  bool shared = false;           // has or had shared subscriptions: its queue may hold theirs
-  std::uint8_t peer = 0;         // another partition + 1 (PeerQueues)
-  bool stored = false;           // has a record in the store
+  bool shared = false;    // has or had shared subscriptions: its queue may hold their messages
+  std::uint8_t peer = 0;  // another partition + 1 (PeerQueues)
+  bool stored = false;    // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
   bool limbo = false;            // its edge is out of reach: the connection may well be alive
   bool keeps_filters = false;    // of expiry 0: its record has its subscriptions
   bool filters_stored = false;   // and is committed: its cookie need not have them
   // Its connection has asked for expiry 0: it stays stored, as it was, until that connection ends.
   bool ends_offline = false;
-  bool counted = false;        // as one of its principal's; not when only its messages are left
+  bool counted = false;        // as a session of its principal; not when only its messages are left
   Account* account = nullptr;  // of its Scope's site, or tenant
   Holding held;                // of its principal, with its subscriptions
   // The other sessions of its principal (SessionTable::each_of).
@@ -263,26 +263,26 @@ struct PendingConnect {
 // What a connection of the Park protocol has more (front/park_front.h).
 struct ParkState {
   std::string origin;           // what the gateway adds to its Envelopes
-  std::string root;             // of its topics: "v1/", or of who is not registered "v1/_/ID/"
+  std::string root;             // of its topics: "v1/", or "v1/_/ID/" if it is not registered
   std::string nonce;            // until its HELLO
   std::string token_asked;      // HELLO's resume token, until its WELCOME
   std::string refused;          // reports, since the last ACK: its payload
   std::uint32_t acked = 0;      // reports up to this one may be acknowledged
   std::uint32_t reported = 0;   // the last report that is to be acknowledged
-  bool counts_reports = false;  // false: what an engine before us heard is not known
+  bool counts_reports = false;  // false: what an earlier engine received is not known
   bool in_clear = false;        // no TLS
   bool ack_due = false;         // at the end of the turn
   std::uint8_t flags = 0;       // of our frames: kCrc
 };
 
-// What somebody who is registered has logged in with.
+// The credential that a registered device or account has logged in with.
 struct CredentialUse {
   std::string id;                      // as the registry calls it (Principals::credential_until)
   base::Instant until = base::kNever;  // it is good, as far as is known
 };
 
-// One connection. Alive from its first byte to release(), its memory to the end of that turn:
-// whoever calls what may end it looks at `state` afterwards.
+// One connection. It lives from its first byte to release(), its memory to the end of that turn: a
+// caller of anything that may end it looks at `state` afterwards.
 struct Channel {
   enum class State : std::uint8_t { awaiting_connect, authenticating, live, closing };
 
@@ -310,7 +310,7 @@ struct Channel {
   std::uint32_t packet_max = 0;      // the device's, 0: none
   std::uint32_t pending = 0;         // inputs whose effects wait for a commit
   std::uint64_t staged_since = 0;    // OrderClock when the first of these was staged
-  std::uint64_t fair_key = 0;        // whose turn its work is done in: tenant or principal
+  std::uint64_t fair_key = 0;        // of the tenant or principal in whose turn its work is done
   std::uint64_t in_off = 0;          // input processed
   std::uint64_t edge_in_ack = 0;     // input the edge knows to be acknowledged
   std::uint64_t replay_end = 0;      // input up to here may be a replay
@@ -319,7 +319,7 @@ struct Channel {
   base::Address address;                              // the device's; unknown: zeros
   ClientPort* port = nullptr;  // of the protocol it speaks; never null after attach()
   Session* session = nullptr;
-  std::unique_ptr<CredentialUse> credential;  // of who is registered
+  std::unique_ptr<CredentialUse> credential;  // null: not registered, or none was told
   ScopePtr scope;  // null: none; here because every delivery looks at it, as at `session`
   std::unique_ptr<Newcomer> newcomer;                  // before its session
   std::unique_ptr<std::vector<std::string>> alias_in;  // index = alias

@@ -1,6 +1,6 @@
-// What happens to sessions, for whoever follows them (presence, outcomes of commands). Called on
-// the shard's thread in the middle of a call into the core: an observer notes what it is told and
-// calls no room. What it is told is not durable yet: the engine after us may tell it again.
+// What happens to sessions, for observers (presence, outcomes of commands). Called on the shard's
+// thread in the middle of a call into the core: an observer takes notes and calls no room. An event
+// is not durable yet: the next engine may report it again.
 #pragma once
 
 #include <cstdint>

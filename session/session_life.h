@@ -64,7 +64,7 @@ class SessionLife final : private Room {
   // REQUIRES: the session is offline.
   void bind(Channel& ch, Session& s);
   void apply_connect(Channel& ch, Session& s, base::Instant now);
-  // Turns are shared among tenants; those who are not registered have one each.
+  // Turns are shared among tenants; a client that is not registered has one for itself.
   static void use_fair_key(Channel& ch);
   // A device that comes with another client id takes its own place: those of its sessions end whose
   // CONNECT is the longest ago.
@@ -78,8 +78,9 @@ class SessionLife final : private Room {
   void connection_ended(Session& s, EndBy end, base::Instant now);
   // The only way in which a session ends.
   void end_session(Session& s, WillOf will, base::Instant now);
-  // With its connection and its queue: it is nobody's any more. Its tenant hears its will, unless
-  // its device or we have ended the connection; it is not retained, nobody would take it back.
+  // Ends it with its connection and its queue: its principal is removed. Its tenant gets its will,
+  // unless the device or the gateway has ended the connection; the will is not retained, because no
+  // device could replace it.
   void remove_session(Session& s, const char* why, base::Instant now);
   // Wills that are due, sessions that have expired.
   void run_timers(base::Instant now);

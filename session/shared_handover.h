@@ -1,6 +1,6 @@
 // Shared subscriptions: what an ended session held goes to another member, in its order
 // (MQTT 5.0 4.8.2), without DUP: for that member it is the first attempt (3.3.1.1). Not a QoS 2
-// message that may have been sent: it must not go to anybody else (4.8.2-5).
+// message that may have been sent: it must not go to another member (4.8.2-5).
 //
 // A message of the queue leaves it in the batch that brings it into the other one, so an engine's
 // death neither loses nor doubles it. The session stays in the table of sessions, and its record in

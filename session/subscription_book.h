@@ -1,4 +1,4 @@
-// Who has subscribed to what: the only writer of the router's subscriptions of sessions, of
+// The subscriptions of sessions: the only writer of those in the router, of
 // Session::subscriptions and of what other partitions hear of them; and what of a session's filters
 // stands in its record or its cookie. One shard, one thread.
 #pragma once

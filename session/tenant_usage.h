@@ -17,7 +17,7 @@ class TenantUsage final : private Room {
  public:
   explicit TenantUsage(Context& cx) : Room(cx) {}
 
-  const Principals* registry() const { return registry_; }  // null: nobody is registered
+  const Principals* registry() const { return registry_; }  // null: there is no registry
   Accounts& accounts() { return accounts_; }
   const Accounts& accounts() const { return accounts_; }
 

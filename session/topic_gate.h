@@ -18,7 +18,7 @@ class TopicGate final : private Room {
   TopicGate(Context& cx, const AccessPolicy* access) : Room(cx), access_(access) {}
 
   const AccessPolicy* access() const { return access_; }  // null: everything is allowed
-  // A person who looks would take messages away from the services of a shared group.
+  // An operator would take messages away from the services of a shared group.
   static bool may_share(const Scope& scope) { return scope.who().role != Role::operator_; }
 
   // Null: everything is allowed. Outlives the core.

@@ -49,7 +49,7 @@ class TurnBudget {
 
  private:
   std::int64_t left_ = kTurn;   // in this turn
-  std::int64_t share_end_ = 0;  // what is left of the turn when the share is spent
+  std::int64_t share_end_ = 0;  // left of the turn when the share is spent
 };
 
 }  // namespace berth::session

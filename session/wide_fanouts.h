@@ -49,7 +49,7 @@ class WideFanouts final : private Room {
   // False: its publisher has to wait, for its own commits or until another one is done. It is
   // offered its turn again with others that rest, tenants in turn.
   bool may_begin(Channel& ch);
-  // `through`: who has had it (of a QoS 2 message, before an engine died).
+  // `through`: the receivers that have had it (of a QoS 2 message, before an engine died).
   void begin(const Match& m, Delivery& d, Deferred out, Fanout::Through through);
   // Is a QoS 2 message of this connection being staged for many, or will it be, from where a dead
   // engine has come to? Its packet id is stored since the first part: on another connection the

@@ -52,7 +52,7 @@ class Wills final : private Room {
   bool draining() const { return draining_; }
   // The engine ends all connections itself: wills wait (I6).
   void begin_drain() { draining_ = true; }
-  // Found in the store: a will whose publication was begun by an engine before us.
+  // Found in the store: a will whose publication an earlier engine has begun.
   void restore(std::string_view intent, std::unique_ptr<Will> will);
   void forget(std::string_view intent);
   void see_intent(std::uint64_t number) { next_intent_ = std::max(next_intent_, number + 1); }

@@ -1,8 +1,9 @@
-// Whom an engine works for right now, as one word for whoever survives it (I12): a
-// connection (ConnId::packed()), something that is no connection's (ForwardedWork), or 0. The
-// Broker opens a WorksFor around everything that it runs for a connection, so an engine that dies
-// in it has named the connection. Costs a relaxed load and two relaxed stores a scope. One thread
-// writes; the words may lie in memory that another process, or a signal handler, reads.
+// The connection, or other work, that an engine works for right now, as one word for the process
+// that outlives it (I12): a connection (ConnId::packed()), something that is no connection's
+// (ForwardedWork), or 0. The Broker opens a WorksFor around everything that it runs for a
+// connection, so an engine that dies in it has named the connection. Costs a relaxed load and two
+// relaxed stores a scope. One thread writes; the words may lie in memory that another process, or a
+// signal handler, reads.
 #pragma once
 
 #include <atomic>
