@@ -102,7 +102,8 @@ bool MqttFront::on_ack(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   d.packet_id = a.packet_id;
   if (f.type() == PacketType::pubrec) {
     if (e != nullptr && e->qos == 2 && static_cast<std::uint8_t>(a.reason) >= 0x80) {
-      queues_.finish(s, seq, Finished::refused);  // 4.3.3: no PUBREL
+      if (e->state != EntryState::done)
+        queues_.finish(s, seq, Finished::refused);  // 4.3.3: no PUBREL
     } else {
       d.reply_type = PacketType::pubrel;
       const bool known = e != nullptr && e->qos == 2 && e->state != EntryState::done;

@@ -98,5 +98,46 @@ TEST(SessionEvents, WhatExpiresInAQueueIsFinished) {
   EXPECT_EQ(x.take(), (Strings{"online s", finished("s", Finished::expired, 1)}));
 }
 
+// A device that refuses the same message again and again: its queue has no limit any more.
+TEST(SessionEvents, ARefusalThatComesAgainFinishesNothing) {
+  Watched x;
+  const int s = x.w.open_connected(stored("s"));
+  x.w.feed(s, subscribe(1, "t", 2));
+  const int p = x.w.open_connected({.client_id = "p"});
+  for (unsigned i = 1; i <= 5; ++i) x.w.feed(p, publish("t", "m", 1, i));
+  for (unsigned i = 6; i <= 10; ++i) {
+    x.w.feed(p, publish("t", "m", 2, i));
+    x.w.feed(p, ack(6, i));
+  }
+  x.take();
+  const std::string refused = std::string("\x50\x03", 2) + u16(7) + "\x80";
+  for (int i = 0; i < 20; ++i) x.w.feed(s, refused);
+  EXPECT_EQ(x.take(), (Strings{finished("s", Finished::refused, 2)}));
+  x.w.broker().refresh_gauges();
+  EXPECT_EQ(x.w.probe().queued_now, 9u);
+}
+
+TEST(SessionEvents, NoRefusalMakesRoomInAFullQueue) {
+  session::BrokerOptions o;
+  o.queue_messages_max = 10;
+  World w(o);
+  const int s = w.open_connected({.client_id = "s",
+                                  .clean = false,
+                                  .properties = expiry(600) + std::string("\x21", 1) + u16(4)});
+  w.feed(s, subscribe(1, "t", 2));
+  const int p = w.open_connected({.client_id = "p"});
+  for (unsigned i = 1; i <= 2; ++i) {
+    w.feed(p, publish("t", "m", 2, i));
+    w.feed(p, ack(6, i));
+  }
+  const std::string refused = std::string("\x50\x03", 2) + u16(2) + "\x80";
+  for (unsigned i = 3; i <= 103; ++i) {
+    w.feed(p, publish("t", "m", 2, i));
+    w.feed(p, ack(6, i));
+    w.feed(s, refused);
+  }
+  EXPECT_GE(w.probe().drop_queue_full, 80u);
+}
+
 }  // namespace
 }  // namespace berth::test
