@@ -27,13 +27,16 @@ void EdgeLinks::attached(std::uint32_t link, base::Instant now, std::function<vo
   if (!serving_) return;
   const std::string key = edge_key(e.id);
   if (!e.internal) commits_.write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
-  for (const auto& ch : connections_.of_link(link)) {
-    if (ch) queues_.wake(*ch, now);
-  }
   replay_.remove_orphans_of(e.id);
   Deferred d;
   d.kind = Deferred::Kind::call;
-  d.call = [done = std::move(done)](base::Instant) { done(); };
+  // Queues are read behind the commit: what has been finished is not to be found in them.
+  d.call = [this, link, done = std::move(done)](base::Instant at) {
+    for (const auto& ch : connections_.of_link(link)) {
+      if (ch) queues_.wake(*ch, at);
+    }
+    done();
+  };
   commits_.submit(std::move(d), commits_.has_uncommitted(), now);
 }
 

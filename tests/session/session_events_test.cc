@@ -139,5 +139,33 @@ TEST(SessionEvents, NoRefusalMakesRoomInAFullQueue) {
   EXPECT_GE(w.probe().drop_queue_full, 80u);
 }
 
+// The link to an edge breaks, or the edge is upgraded, while the end of a delivery waits for its
+// commit: what the edge says again comes to the same engine.
+TEST(SessionEvents, WhatIsSaidAgainToTheSameEngineFinishesOnce) {
+  for (const bool notice : {false, true}) {
+    SCOPED_TRACE(notice);
+    Watched x;
+    const int s = x.w.open_connected(stored("s"));
+    x.w.feed(s, subscribe(1, "t", 1));
+    const int p = x.w.open_connected({.client_id = "p"}, 1);
+    for (unsigned i = 1; i <= 3; ++i) x.w.feed(p, publish("t", "m", 1, i));
+    x.take();
+    x.w.hold_commits(true);
+    if (notice) {
+      x.w.drop(s, 2);
+    } else {
+      x.w.feed(s, ack(4, 2));
+    }
+    x.w.lose(0);
+    x.w.join(0);
+    x.w.hold_commits(false);
+    EXPECT_EQ(x.w.dropped_untaken(s), 0u);
+    EXPECT_EQ(x.take(), (Strings{finished("s", notice ? Finished::expired : Finished::acknowledged, 1),
+                                 offline("s", Offline::edge_lost), "online s"}));
+    x.w.broker().refresh_gauges();
+    EXPECT_EQ(x.w.probe().queued_now, 2u);
+  }
+}
+
 }  // namespace
 }  // namespace berth::test
