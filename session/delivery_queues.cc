@@ -246,6 +246,8 @@ void DeliveryQueues::deliver(Session& s, Delivery& d, SubOptions options, bool r
         ch->port->deliver(*ch, d.message, qos, retain, false, packet_id_of(seq), &ids, now);
     e.state = sent ? EntryState::sent : EntryState::done;
     o.inflight += sent ? 1 : 0;
+    const bool expired = d.message.expires_at <= messages_at(now);
+    if (!sent) sessions_.finished(s, seq, e, expired ? Finished::expired : Finished::unsendable);
     if (sent && qos == 1 && d.mark != 0) {  // another member gets it if this one ends
       e.message = d.own();
       o.bytes += e.message->size();
@@ -375,7 +377,9 @@ void DeliveryQueues::loaded(base::SessionId id, std::uint64_t ticket,
   };
   for (const StoredEntry& in : *entries) {
     const auto view = decode_entry(in.value);
-    if (in.seq < next() || !view) continue;  // a damaged entry becomes a hole
+    const bool dropped = in.seq <= s->flow().dropped_seq &&  // while it was being read
+                         in.seq > std::max(s->flow().sent_seq, ch->resend_through);
+    if (in.seq < next() || !view || dropped) continue;  // a damaged entry becomes a hole
     fill_holes(in.seq);
     if (s->flow().slots && s->flow().slots->gap_through(in.seq) != 0) {  // replaced, uncommitted
       fill_holes(in.seq + 1);

@@ -39,6 +39,9 @@ class SessionEvents {
   // replaced there, it has no message, and the QoS if it was replaced.
   virtual void finished(const Session& s, std::uint64_t seq, const OutEntry& entry,
                         Finished how) = 0;
+  // The session is about to be forgotten, with its queue: finished() does not follow for what is in
+  // it.
+  virtual void ended(const Session& s) = 0;
 
  protected:
   ~SessionEvents() = default;

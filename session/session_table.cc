@@ -46,6 +46,7 @@ Session& SessionTable::make(std::string_view client_id, base::SessionId id) {
 
 void SessionTable::erase(Session& s) {
   BERTH_ASSERT(s.channel == nullptr && s.subscriptions.empty());
+  for (SessionEvents* o : observers_) o->ended(s);
   queued_now_ -= std::min<std::uint64_t>(queued_now_, s.flow().queued);
   leave_account(s);
   leave_principal(s);

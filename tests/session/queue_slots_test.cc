@@ -77,6 +77,7 @@ TEST(QueueSlots, OnlyTheNewestMessageOfASlotIsDelivered) {
 class Notes final : public session::SessionEvents {
  public:
   void online(const Session&) override {}
+  void ended(const Session&) override {}
   void offline(const Session&, session::Offline) override {}
   void finished(const Session&, std::uint64_t seq, const session::OutEntry& e,
                 Finished how) override {

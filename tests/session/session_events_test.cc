@@ -26,6 +26,7 @@ class Notes final : public session::SessionEvents {
     said.push_back("finished " + s.client_id + " " + std::to_string(static_cast<int>(how)) + " " +
                    std::to_string(e.qos));
   }
+  void ended(const Session& s) override { said.push_back("ended " + s.client_id); }
   std::vector<std::string> said;
 };
 
@@ -160,11 +161,88 @@ TEST(SessionEvents, WhatIsSaidAgainToTheSameEngineFinishesOnce) {
     x.w.join(0);
     x.w.hold_commits(false);
     EXPECT_EQ(x.w.dropped_untaken(s), 0u);
-    EXPECT_EQ(x.take(), (Strings{finished("s", notice ? Finished::expired : Finished::acknowledged, 1),
-                                 offline("s", Offline::edge_lost), "online s"}));
+    EXPECT_EQ(x.take(),
+              (Strings{finished("s", notice ? Finished::expired : Finished::acknowledged, 1),
+                       offline("s", Offline::edge_lost), "online s"}));
     x.w.broker().refresh_gauges();
     EXPECT_EQ(x.w.probe().queued_now, 2u);
   }
+}
+
+TEST(SessionEvents, WhatAnOfflineQueueDropsIsFinished) {
+  session::BrokerOptions o;
+  o.queue_messages_max = 2;
+  World w(o);
+  Notes n;
+  w.broker().watch_sessions(n);
+  const int s = w.open_connected(stored("s"));
+  w.feed(s, subscribe(1, "t", 1));
+  w.close(s);
+  const int p = w.open_connected({.client_id = "p"});
+  n.said.clear();
+  for (unsigned i = 1; i <= 3; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
+  EXPECT_EQ(w.probe().drop_queue_full, 1u);
+  EXPECT_EQ(n.said.size(), 1u);
+}
+
+TEST(SessionEvents, ASessionEndsWithItsQueue) {
+  Watched x;
+  const int s = x.w.open_connected(stored("s"));
+  x.w.feed(s, subscribe(1, "t", 1));
+  x.w.close(s);
+  const int p = x.w.open_connected({.client_id = "p"});
+  x.w.feed(p, publish("t", "one", 1, 1));
+  x.take();
+  x.w.advance_s(601);
+  EXPECT_EQ(x.take(), (Strings{"ended s"}));
+}
+
+TEST(SessionEvents, WhatASessionWithExpiry0CantTakeIsFinished) {
+  Watched x;
+  const int s = x.w.open_connected({.client_id = "s", .properties = from_hex("27 00 00 00 20")});
+  x.w.feed(s, subscribe(1, "t", 1));
+  const int p = x.w.open_connected({.client_id = "p"});
+  x.take();
+  x.w.feed(p, publish("t", std::string(100, 'x'), 1, 1));
+  EXPECT_EQ(x.take(), (Strings{finished("s", Finished::unsendable, 1)}));
+}
+
+// A message that is dropped for a newer one while it is on its way from the store.
+TEST(SessionEvents, WhatIsDroppedWhileItIsReadIsNotSentAndFinishedOnce) {
+  session::BrokerOptions o;
+  o.queue_messages_max = 12;
+  o.queue_bytes_max = 100u << 20;
+  o.packet_max = 1u << 20;
+  World w(o);
+  Notes n;
+  w.broker().watch_sessions(n);
+  const int c = w.open_connected({.client_id = "c",
+                                  .clean = false,
+                                  .properties = expiry(600) + std::string("\x21", 1) + u16(4)});
+  w.feed(c, subscribe(1, "t", 1));
+  const std::string large(300'000, 'x');
+  const auto say = [&](unsigned id) { return publish("t", large, 1, id); };
+  for (unsigned id = 1; id <= 12; ++id) w.feed(c, say(id));
+  std::string next;
+  for (unsigned id = 1; id <= 7; ++id) next += ack(4, id);
+  for (unsigned id = 13; id <= 22; ++id) next += say(id);
+  const auto take = [&] {
+    std::vector<unsigned> ids;
+    for (const Packet& p : w.packets(c)) {
+      if (p.type == 3) ids.push_back(p.id());
+    }
+    return ids;
+  };
+  std::size_t got = take().size();
+  w.feed(c, next);
+  for (auto ids = take(); !ids.empty(); ids = take()) {
+    got += ids.size();
+    for (const unsigned id : ids) w.feed(c, ack(4, id));
+  }
+  w.broker().refresh_gauges();
+  EXPECT_EQ(got + w.probe().drop_queue_full, 22u);
+  EXPECT_EQ(w.probe().queued_now, 0u);
+  EXPECT_EQ(n.said.size(), 1u + 22u);  // online, and each once
 }
 
 }  // namespace

@@ -202,6 +202,7 @@ const std::string kCam(
 
 struct Heard final : session::SessionEvents {
   void online(const Session& s) override { all.push_back("online " + s.client_id); }
+  void ended(const Session&) override {}
   void offline(const Session& s, Offline cause) override {
     all.push_back("offline " + s.client_id + " " + std::to_string(static_cast<int>(cause)));
   }
