@@ -1,6 +1,7 @@
 // Packets with a deadline (docs/design.md, "Deadlines"): the checks at the receipt of a step and in
 // front of the write, and the notices of what was too late.
 #include <openssl/ssl.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +13,13 @@ namespace berth::gateway::edge {
 namespace {
 constexpr std::size_t kTlsRecord = 16 * 1024;  // bytes that TLS encrypts at a time, at most
 constexpr std::int64_t kFar_ms = std::int64_t{1000} * 366 * 86'400'000;  // a deadline is nearer
+
+// A byte, or there is an error. Where it takes none, a packet would wait in a record or a frame, out
+// of reach.
+bool takes_more(int fd) {
+  pollfd p{.fd = fd, .events = POLLOUT, .revents = 0};
+  return ::poll(&p, 1, 0) > 0;
+}
 }  // namespace
 
 base::Instant Output::deadline_now() {
@@ -43,6 +51,10 @@ bool Output::write_timed(Connection& c) {
   for (;;) {
     drop_late(c);
     if (c.timed->empty()) return write_part(c, c.unsent());
+    if (layered && c.timed->next_is_packet()) {
+      if (c.layers != nullptr && !sockets_.flush_wire(c)) return errno == EAGAIN;
+      if (!takes_more(c.fd)) return true;
+    }
     const std::size_t size = layered ? c.timed->next() : c.unsent();
     const std::uint64_t before = c.sent;
     if (!write_part(c, size)) return false;

@@ -34,6 +34,7 @@ class TimedOutput {
   bool empty() const { return packets_.empty(); }
   // Bytes up to the first packet; if there are none, those of the packet. 0: there is none.
   std::size_t next() const;
+  bool next_is_packet() const { return !packets_.empty() && packets_.front().gap == 0; }
   // The first `n` bytes are out of reach: written, or encrypted.
   void begun(std::size_t n);
   void written(std::size_t n);

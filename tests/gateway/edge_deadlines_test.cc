@@ -418,6 +418,48 @@ TEST_P(OverTransports, WhatIsLateGoesWholeAndTheRestStaysWhole) {
   e.edge.stop();  // before the certificates go
 }
 
+// Small packets that a device does not read, until the socket is full: what it has no byte of when
+// the deadline passes does not come. Each is a record or a frame of its own.
+TEST_P(OverTransports, WhatTheSocketHasNoByteOfIsNotWrittenLate) {
+  const Transport transport = GetParam();
+  std::string directory = std::filesystem::temp_directory_path() / "berth-edge-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const test::Certificates certificates = made(directory);
+  const TlsServer tls({.cert_file = certificates.file("gateway.crt"),
+                       .key_file = certificates.file("gateway.key")});
+  std::filesystem::remove_all(directory);
+  Deadlines e;
+  std::uint16_t port = 0;
+  const int listener = open_listener("127.0.0.1", port);
+  e.edge.listen(listener, transport, {.tls = has_tls(transport) ? &tls : nullptr});
+  Device device(transport, port);
+  bool reads = true;
+  e.each_round = [&] {
+    device.say();
+    if (reads) device.hear(4096);
+  };
+  ASSERT_TRUE(e.run_until([&] { return e.inputs == 1; }));
+  reads = false;
+  const std::string filler(800, '.');
+  for (unsigned n = 1; n < 20'000 && (n % 8 != 0 || e.unsent() == 0); ++n)
+    e.say_parts(Parts().timed(test::publish("t", filler), kEngineNow + kHour_ms, n));
+  // While the edge stands still the device takes what its socket has.
+  std::size_t read = 0;
+  for (int idle = 0; idle < 200; ++idle) {
+    device.hear(64 * 1024);
+    if (std::exchange(read, device.mqtt.size()) != device.mqtt.size()) idle = 0;
+  }
+  test::take_packets(device.mqtt);
+  const bool within = !device.mqtt.empty();  // of a packet bytes had gone: it comes whole
+  e.pass_s(2 * 3600);
+  reads = true;
+  const std::string end = test::publish("t", "end");
+  e.say_parts(Parts().plain(end));
+  ASSERT_TRUE(e.run_until([&] { return device.mqtt.ends_with(end); }));
+  EXPECT_EQ(test::take_packets(device.mqtt).size(), within ? 2u : 1u);
+  e.edge.stop();
+}
+
 INSTANTIATE_TEST_SUITE_P(EdgeDeadlines, OverTransports,
                          ::testing::Values(Transport::mqtt, Transport::mqtts, Transport::ws,
                                            Transport::wss),
