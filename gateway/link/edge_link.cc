@@ -38,9 +38,11 @@ void EdgeLink::close() {
   serving_ = false;
   in_turn_ = false;
   if (!socket_.is_open()) return;
+  closing_ = true;
   for (int pass = 0; pass < 64; ++pass) {  // what a dead engine had written whole still counts
     if (!socket_.read([this](const FrameView& f) { on_frame(f); })) break;
   }
+  closing_ = false;
   socket_.close();
   questions_.answer_all(AskError::link_lost);
   edge_.flush();
@@ -230,6 +232,7 @@ void EdgeLink::on_frame(const FrameView& f) {
       if (events_.refused) events_.refused(f.payload);
       return;
     case FrameType::ready:
+      if (closing_) return;  // it has gone
       engine_version_ = base::RecordReader(f.payload).varint();
       return events_.ready();
     case FrameType::heartbeat:

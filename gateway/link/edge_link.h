@@ -83,6 +83,7 @@ class EdgeLink final : public EnginePort,
   std::uint64_t turns_reported_ = 0;  // of these
   std::int64_t heard_ns_ = 0;
   bool malformed_ = false;
+  bool closing_ = false;  // what has come is read, nothing begins
   bool in_turn_ = false;
   std::uint64_t engine_version_ = protocol::link::kVersion;
   EngineClock clock_;

@@ -257,6 +257,38 @@ TEST_F(Raw, AMalformedQuestionEndsTheLink) {
   EXPECT_TRUE(run_until([&] { return engine->lost; }));
 }
 
+// An engine says that it is ready and is dead before the edge has read it.
+TEST(EdgeLink, ADeadEngineDoesNotServe) {
+  boost::asio::io_context io{1};
+  metrics::EdgeProbe probe;
+  edge::EdgeShard edge{io, {}, probe};
+  std::unique_ptr<EdgeLink> link;
+  link = std::make_unique<EdgeLink>(io, edge,
+                                    EdgeLink::Events{.ready =
+                                                         [&] {  // as EdgeShards::make_link
+                                                           link->set_serving(true);
+                                                           edge.engine_ready();
+                                                         },
+                                                     .lost = [] {}});
+  edge.use_engine(*link);
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+  link->open(fds[0], {.edge_id = 1, .output_cap = 1 << 20});
+  std::string frame;
+  const std::size_t at = begin_frame(frame, FrameType::ready);
+  base::put_varint(frame, kVersion);
+  end_frame(frame, at);
+  ASSERT_EQ(::send(fds[1], frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+  ::close(fds[1]);
+  link->close();  // as EdgeShards::engine_gone
+  edge.engine_gone();
+  EXPECT_FALSE(link->serving());
+  std::optional<Answer> answer;
+  link->ask({AskKind::echo, 600'000, "x"}, [&](Answer a) { answer = std::move(a); });
+  EXPECT_TRUE(answer.has_value()) << "the question waits for a dead engine";
+  edge.stop();
+}
+
 // -- by partition
 
 struct Named final : EnginePort {
