@@ -17,6 +17,12 @@ using protocol::link::CloseReason;
 
 namespace {
 
+Offline cause_of(EndBy end) {
+  return end == EndBy::disconnect ? Offline::disconnect
+         : end == EndBy::device   ? Offline::device
+                                  : Offline::us;
+}
+
 // Does the end of this connection write its session's record, or remove it?
 bool ends_in_store(const Channel& ch) {
   const Session* s = ch.session;
@@ -88,7 +94,7 @@ void SessionLife::take_over(Session& s, const Channel& by, base::Instant now) {
     if (old.live() && !old.clean_disconnect) events::edge_closed(old, *old.closed);
     old.state = Channel::State::closing;
   }
-  sessions_.offline(s, Offline::taken_over);
+  sessions_.offline(s, closing || old.closed ? cause_of(end) : Offline::taken_over);
   s.end_stay();
   wills_.settle(s, end, now);
   go_offline(s, now);
@@ -220,9 +226,7 @@ void SessionLife::detach(Channel& ch, CloseReason cause, base::Instant now) {
   ch.state = Channel::State::closing;
   if (s == nullptr) return;
   const EndBy end = wills_.known_end(ch, cause);
-  sessions_.offline(*s, end == EndBy::disconnect ? Offline::disconnect
-                        : end == EndBy::device   ? Offline::device
-                                                 : Offline::us);
+  sessions_.offline(*s, cause_of(end));
   connection_ended(*s, end, now);
 }
 

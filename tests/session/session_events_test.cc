@@ -245,5 +245,35 @@ TEST(SessionEvents, WhatIsDroppedWhileItIsReadIsNotSentAndFinishedOnce) {
   EXPECT_EQ(n.said.size(), 1u + 22u);  // online, and each once
 }
 
+TEST(SessionEvents, WhoseConnectionHadEndedIsNotTakenOver) {
+  Watched x;
+  const int a = x.w.open_connected(stored("a"));
+  const int b = x.w.open();
+  x.take();
+  x.w.close_and_feed(a, protocol::link::CloseReason::client, b, connect(stored("a")));
+  EXPECT_EQ(x.take(), (Strings{offline("a", Offline::device), "online a"}));
+}
+
+TEST(SessionEvents, WhomTheGatewaySendsAwayIsOfflineByUs) {
+  Watched x;
+  for (const auto why : {protocol::link::CloseReason::policy, protocol::link::CloseReason::poison,
+                         protocol::link::CloseReason::drained}) {
+    const int a = x.w.open_connected(stored("a"));
+    x.take();
+    x.w.close(a, why);
+    EXPECT_EQ(x.take(), (Strings{offline("a", Offline::us)})) << static_cast<int>(why);
+  }
+}
+
+// Edge and engine have died together: what the engine before has said of "a" is not true any more.
+TEST(SessionEvents, WhoseConnectionDiedWithEdgeAndEngineIsOffline) {
+  Watched x;
+  x.w.open_connected(stored("a"));
+  Notes next;
+  x.w.before_serving([&] { x.w.broker().watch_sessions(next); });
+  x.w.restart_all(99);
+  EXPECT_EQ(next.said, (Strings{offline("a", Offline::us)}));
+}
+
 }  // namespace
 }  // namespace berth::test
