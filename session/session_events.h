@@ -30,6 +30,9 @@ enum class Finished : std::uint8_t {
   unsendable,    // too large for the device, or of another protocol
 };
 
+// Nothing is told of what an engine restores: an observer that keeps something over the death of an
+// engine compares it with the sessions there are when all edges have attached. After the death of
+// edge and engine a session that was online is offline without a word.
 class SessionEvents {
  public:
   virtual void online(const Session& s) = 0;

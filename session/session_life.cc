@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -17,10 +18,13 @@ using protocol::link::CloseReason;
 
 namespace {
 
-Offline cause_of(EndBy end) {
-  return end == EndBy::disconnect ? Offline::disconnect
-         : end == EndBy::device   ? Offline::device
-                                  : Offline::us;
+// A will is published when a policy ends the connection; that the device is offline is our doing
+// all the same.
+Offline cause_of(EndBy end, std::optional<CloseReason> cause) {
+  if (end == EndBy::disconnect) return Offline::disconnect;
+  const bool ours = end == EndBy::us || cause == CloseReason::policy ||
+                    cause == CloseReason::poison || cause == CloseReason::session_lost;
+  return ours ? Offline::us : Offline::device;
 }
 
 // Does the end of this connection write its session's record, or remove it?
@@ -94,7 +98,7 @@ void SessionLife::take_over(Session& s, const Channel& by, base::Instant now) {
     if (old.live() && !old.clean_disconnect) events::edge_closed(old, *old.closed);
     old.state = Channel::State::closing;
   }
-  sessions_.offline(s, closing || old.closed ? cause_of(end) : Offline::taken_over);
+  sessions_.offline(s, closing || old.closed ? cause_of(end, old.closed) : Offline::taken_over);
   s.end_stay();
   wills_.settle(s, end, now);
   go_offline(s, now);
@@ -226,7 +230,7 @@ void SessionLife::detach(Channel& ch, CloseReason cause, base::Instant now) {
   ch.state = Channel::State::closing;
   if (s == nullptr) return;
   const EndBy end = wills_.known_end(ch, cause);
-  sessions_.offline(*s, cause_of(end));
+  sessions_.offline(*s, cause_of(end, cause));
   connection_ended(*s, end, now);
 }
 

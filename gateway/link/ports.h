@@ -35,8 +35,9 @@ class EnginePort {
   // The packet with this Deadline::tag has been dropped unsent. Said again to each engine to come,
   // before the connection's input, until EdgePort::expired_taken().
   virtual void expired(base::ConnId, std::uint64_t /*tag*/) {}
-  // What the engine's deadlines are compared with: its clock of messages, now.
-  virtual base::Instant deadline_clock() { return {}; }
+  // What the engine's deadlines are compared with: its clock of messages, now. The end of time if
+  // that is not known: what can't be judged is too late.
+  virtual base::Instant deadline_clock() { return base::kNever; }
   // A question beside the stream of inputs and steps. `answered` is called once.
   virtual void ask(protocol::link::Question, Answered answered) {
     answered({protocol::link::AskError::not_serving, {}});

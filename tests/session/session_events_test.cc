@@ -265,15 +265,5 @@ TEST(SessionEvents, WhomTheGatewaySendsAwayIsOfflineByUs) {
   }
 }
 
-// Edge and engine have died together: what the engine before has said of "a" is not true any more.
-TEST(SessionEvents, WhoseConnectionDiedWithEdgeAndEngineIsOffline) {
-  Watched x;
-  x.w.open_connected(stored("a"));
-  Notes next;
-  x.w.before_serving([&] { x.w.broker().watch_sessions(next); });
-  x.w.restart_all(99);
-  EXPECT_EQ(next.said, (Strings{offline("a", Offline::us)}));
-}
-
 }  // namespace
 }  // namespace berth::test
