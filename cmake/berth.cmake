@@ -60,6 +60,8 @@ endif()
 # ccache does not work with them; a build that is often made anew is better off without.
 option(BERTH_PCH "Precompiled headers, in place of ccache" OFF)
 if(BERTH_PCH)
+  # g++ warns in headers of the system too if they are precompiled.
+  target_compile_options(berth_options INTERFACE -Wno-array-bounds)
   # Macros that a precompiled header looks at are the same in all files.
   target_compile_definitions(berth_options INTERFACE $<TARGET_PROPERTY:Boost::json,INTERFACE_COMPILE_DEFINITIONS>)
   add_library(berth_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
