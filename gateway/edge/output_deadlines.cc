@@ -14,8 +14,8 @@ namespace {
 constexpr std::size_t kTlsRecord = 16 * 1024;  // bytes that TLS encrypts at a time, at most
 constexpr std::int64_t kFar_ms = std::int64_t{1000} * 366 * 86'400'000;  // a deadline is nearer
 
-// A byte, or there is an error. Where it takes none, a packet would wait in a record or a frame, out
-// of reach.
+// A byte, or there is an error. Where it takes none, a packet would wait in a record or a frame,
+// out of reach.
 bool takes_more(int fd) {
   pollfd p{.fd = fd, .events = POLLOUT, .revents = 0};
   return ::poll(&p, 1, 0) > 0;
