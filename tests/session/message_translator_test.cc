@@ -205,7 +205,7 @@ TEST(MessageTranslator, WithoutATranslatorMessagesStayAsTheyAre) {
   ch.scope = std::make_shared<const session::Scope>(
       session::Principal{"acme", session::Role::device, "cam"}, "north", Strings{},
       session::Translation{session::Format::json, "vendor"});
-  protocol::mqtt::PublishView p{};
+  session::MessageView p;
   p.topic = "v1/event/x";
   p.payload = "as said";
   EXPECT_EQ(box.core.translator.translate(ch, p, box.now), session::DeviceMessages::What::as_is);
