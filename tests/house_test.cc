@@ -269,24 +269,53 @@ TEST(House, SizesAreCountedAsTheyAre) {
 
 // -- the walk
 
+// What a file includes: itself, with its own headers, or with all that these include.
+std::set<std::string> reach_of(const std::string& file, bool all) {
+  std::set<std::string> seen;
+  std::vector<std::string> next{file};
+  const std::string folder = file.substr(0, file.rfind('/') + 1);
+  while (!next.empty()) {
+    const std::string one = next.back();
+    next.pop_back();
+    for (const std::string& target : includes_of(text_of(kRoot / one))) {
+      if (!fs::exists(kRoot / target) || !seen.insert(target).second) continue;
+      if (all || (one == file && target.starts_with(folder))) next.push_back(target);
+    }
+  }
+  return seen;
+}
+
 TEST(House, TheWalkCanBeTaken) {
   const std::string text = text_of(kRoot / "docs/ARCHITECTURE.md");
   const std::size_t from = text.find("## A PUBLISH from socket to socket");
   ASSERT_NE(from, std::string::npos);
   const std::string part = text.substr(from, text.find("\n## ", from + 1) - from);
-  static const std::regex row("\n\\| `([^`]+)` \\| ([^|]+) \\|");
+  static const std::regex row("\n\\| `([^`]+)` \\| ([^|]+) \\| [^|]+ \\|([^|]*)\\|");
   static const std::regex name("`([\\w:]+)`");
-  int stations = 0;
+  static const std::regex interface("through `([^`]+)`");
+  std::vector<std::string> files;
+  std::string how;
   for (std::sregex_iterator it(part.begin(), part.end(), row), end; it != end; ++it) {
-    ++stations;
     const std::string file = (*it)[1];
     const std::string code = text_of(kRoot / file);
     ASSERT_FALSE(code.empty()) << file;
     const std::string names = (*it)[2];
     for (std::sregex_iterator n(names.begin(), names.end(), name); n != end; ++n)
       EXPECT_NE(code.find((*n)[1].str() + "("), std::string::npos) << (*n)[1] << " in " << file;
+    if (how.find("call") != std::string::npos) {
+      const auto reach = reach_of(files.back(), false);
+      const std::vector<std::string> own = includes_of(code);
+      EXPECT_TRUE(!own.empty() && reach.contains(own.front())) << files.back() << " -> " << file;
+    }
+    how = (*it)[3];
+    std::smatch m;
+    if (std::regex_search(how, m, interface)) {
+      EXPECT_TRUE(reach_of(file, true).contains(m[1])) << file << " does not know " << m[1];
+    }
+    files.push_back(file);
   }
-  EXPECT_EQ(stations, 10);
+  EXPECT_EQ(files.size(), 15u);
+  EXPECT_EQ(std::set<std::string>(files.begin(), files.end()).size(), 13u);
 }
 
 }  // namespace
