@@ -171,7 +171,7 @@ void PartitionServer::serve(std::unique_ptr<engine::EngineShard> engine, std::ui
 
 void PartitionServer::gathered() {
   if (edges_.gathered()) return;
-  wait_.cancel();
+  if (!departure_.begun()) wait_.cancel();  // else it is the departure's
   edges_.run();
   events_.serves();
 }
