@@ -54,8 +54,9 @@ class Broker {
   // Returns the bytes consumed; the rest (part of a packet, or all after a stall) is offered again
   // with more bytes, or after Effects::resume(). Nothing is consumed between resume() and rested().
   std::size_t input(base::ConnId conn, base::ByteView bytes, base::Instant now);
-  void rested(base::ConnId conn);  // what Effects::resume() asked for follows at once
-  // What the edge says of in_ack.
+  // The shell calls this directly before it offers input again that Effects::resume() asked for.
+  void rested(base::ConnId conn);
+  // The edge knows that input up to `in_ack` is acknowledged: it does not replay it.
   void edge_acked(base::ConnId conn, std::uint64_t in_ack) { core_.edge_acked(conn, in_ack); }
   void closed(base::ConnId conn, protocol::link::CloseReason cause) { core_.closed(conn, cause); }
   // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
@@ -65,11 +66,12 @@ class Broker {
   }
   void writable(base::ConnId conn, base::Instant now) { core_.writable(conn, now); }
 
-  // -- edges that come and go. An edge that comes gives its connections with
-  // attach(), then edge_attached(). After attached_all() that is to be called for all of them
-  // (again): their inputs may run when `done` is called, the edge is in the store then, for the
-  // engine after us.
-  // `internal`: it carries other partitions' bridges only and is not waited for by successors.
+  // -- edges that come and go. After edge_came() the shell calls attach() for each connection of
+  // the edge, then edge_attached(). After attached_all() the shell calls edge_attached() for each
+  // edge (again). `done` runs when the edge's id is in the store, for the engine after us; then its
+  // inputs may run. Before attached_all() `done` is not called.
+  // `internal`: the edge carries other partitions' bridges only; successors do not wait for it.
+  // REQUIRES: the link is not present and its connections are forgotten; a link keeps its edge_id.
   void edge_came(std::uint32_t link, std::uint64_t edge_id, bool internal = false) {
     core_.edge_links.came(link, edge_id, internal);
   }
@@ -129,10 +131,10 @@ class Broker {
   void use_access(const AccessPolicy* access) { core_.gate.use_access(access); }
   void use_messages(DeviceMessages& m) { core_.translator.use(m); }
 
-  // -- the registry has changed: quotas at once; connections that have no Scope any more end, and
-  // sessions of devices that are gone or elsewhere, when they are reviewed, a few at a time: 2 us
-  // each. `removed`: for remove_sessions(): the sessions of removed principals, even if the name
-  // is registered anew.
+  // -- the registry has changed. Quotas change at once. concerned() lists sessions; review_scopes()
+  // closes connections without a Scope and ends sessions of devices that were removed or moved to
+  // another site. The shell gives it a few sessions at a time: 2 us each. `removed`: sessions of
+  // removed principals, for remove_sessions(), even if the name is registered anew.
   using Ids = std::vector<base::SessionId>;
   Ids concerned(const Concerned& who, Ids& removed) { return core_.rights.concerned(who, removed); }
   void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now) {
@@ -145,7 +147,8 @@ class Broker {
   void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user) {
     core_.rights.review_access(sessions, is_user);
   }
-  // Behind these: ends what is retained at these filters (RetainedRemoval), a part in each turn.
+  // After these: removes the retained messages that match the filters (RetainedRemoval), a part in
+  // each turn.
   void remove_retained(std::vector<std::string> filters, base::Instant now) {
     core_.retained_delivery.remove(std::move(filters), now);
   }
@@ -159,7 +162,8 @@ class Broker {
   void watch_sessions(SessionEvents& o) { core_.sessions.watch(o); }
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
-  // it; batches commit in order, committed() is called once for each.
+  // it. Batches commit in order. committed(): the oldest sealed batch is durable. REQUIRES: seal()
+  // returned it, result.error is not set; once for each batch, in order.
   std::shared_ptr<const Batch> seal() { return core_.commits.seal(); }
   void committed(const CommitResult& result, base::Instant now) {
     core_.commits.committed(result, now);

@@ -99,8 +99,9 @@ class ParkFront final : public ClientPort, private Room {
   void subscribe_commands(Channel& ch, Session& s, bool present, base::Instant now);
   static std::string resume_token(const Session& s);
   void send_welcome(Channel& ch, bool present, base::Instant now);
-  // From 1 on each connection, one up for each that is to be acknowledged: a gap is a report that
-  // got lost before it was sent. The engine before us may have seen some.
+  // Reports with acknowledgement are numbered 1, 2, 3… on each connection. A gap means a lost
+  // report: it ends the connection. If the engine before us may have received some, the first
+  // report may have any number.
   bool in_sequence(Channel& ch, const protocol::park::Frame& f);
   // False: it was not taken; it is offered again when the channel goes on.
   bool take_report(Channel& ch, const protocol::park::Frame& f, base::Instant now);

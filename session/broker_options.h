@@ -1,4 +1,4 @@
-// What a Broker is told once.
+// The options of a Broker, given once to its constructor.
 #pragma once
 
 #include <cstddef>
@@ -24,15 +24,15 @@ struct BrokerOptions {
   std::uint16_t inflight_max = 65535;              // PUBLISHes in flight to one device
   std::uint16_t alias_maximum = 16;                // announced
   std::uint16_t park_heartbeat_s = 30;             // of Park devices, at most
-  std::uint16_t keep_alive_max_s = 0;              // 0: as the device asks
+  std::uint16_t keep_alive_max_s = 0;              // 0: the device's own Keep Alive
   std::uint32_t session_expiry_max_s = 7 * 86400;  // greater requests are lowered and told so
-  std::uint32_t queue_messages_max = 10'000;
-  std::uint64_t queue_bytes_max = 16u << 20;
+  std::uint32_t queue_messages_max = 10'000;       // of each session
+  std::uint64_t queue_bytes_max = 16u << 20;       // bytes of each session
   QueuePolicy queue_policy = QueuePolicy::drop_oldest;
   std::uint32_t subscriptions_max = 1000;  // per session
-  std::uint32_t sessions_max = 1'000'000;
+  std::uint32_t sessions_max = 1'000'000;  // of this engine, in all
   HoldingLimits holdings;
-  std::size_t retained_messages_max = 1'000'000;
+  std::size_t retained_messages_max = 1'000'000;  // in all, also the bytes
   std::size_t retained_bytes_max = std::size_t{1} << 30;
   std::uint32_t restart_grace_s = 60;  // wills of devices that our own restart cut off
   std::uint32_t sys_interval_s = 10;   // $SYS, 0: off

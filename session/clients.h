@@ -21,7 +21,8 @@ class Clients final : private Room {
   Clients(Context& cx, ConnectionTable& connections, CommitPipeline& commits)
       : Room(cx), connections_(connections), commits_(commits) {}
 
-  // Connections that have ended and whose end may have its turn; some may come more than once.
+  // Connections that the edge has closed; end_connections() looks at them at the end of the turn.
+  // An id may be there twice.
   std::vector<base::ConnId>& ending() { return ending_; }
   const std::vector<base::ConnId>& ending() const { return ending_; }
 
@@ -36,13 +37,14 @@ class Clients final : private Room {
   // the reason says. Looks at the state first: a connection ends once.
   void fail(Channel& ch, protocol::mqtt::Reason reason, protocol::link::CloseReason why,
             std::string_view text = {});
-  // Called with each change of what SessionLife::end_connections() waits for.
+  // Adds `ch` to ending() if the edge has closed it. Callers call this whenever something changes
+  // that SessionLife::end_connections() waits for.
   void end_soon(Channel& ch);
 
  private:
   ConnectionTable& connections_;
   CommitPipeline& commits_;
-  std::vector<base::ConnId> ending_;  // closed; looked at when the turn ends
+  std::vector<base::ConnId> ending_;  // see ending()
 };
 
 }  // namespace berth::session

@@ -35,7 +35,7 @@ struct OpenBatch {
   std::vector<Deferred> deferred;
   std::size_t again = 0;  // of these, in front: what came back from an earlier batch
   std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
-  bool retains = false;  // of what is deferred something is retained when it is run
+  bool retains = false;  // a deferred effect makes a retained message visible
 };
 // Of a batch that has been committed: what waited for it, as far as it has not been run yet.
 struct Due {
@@ -68,9 +68,10 @@ class CommitPipeline final : private Room {
 
   // The entry `seq` of the session's queue is in the open batch.
   void touch(Session& s, std::uint64_t seq);
-  // A retained message in the open batch is kept when what is deferred there is run.
+  // The open batch stores a retained message; it becomes visible when the batch's deferred effects
+  // run.
   void retains(bool yes = true) { open_.retains = open_.retains || yes; }
-  // Does any deferral that waits keep a retained message?
+  // Will any deferred effect that has not run yet make a retained message visible?
   bool any_retains() const;
   // Behind the writes of the open batch, whatever its connection: `d` is complete.
   void add(Deferred d) { open_.deferred.push_back(std::move(d)); }
@@ -105,11 +106,12 @@ class CommitPipeline final : private Room {
   void submit(Deferred d, bool wrote, base::Instant now);
   // An input of `ch` takes effect at once, unless it wrote or its channel is gated.
   void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
-  // The batch to commit now; null: nothing was written.
+  // Ends the open batch and returns it, to be committed now; null: nothing was written.
   std::shared_ptr<const Batch> seal();
-  // Once for each batch, in order.
+  // The oldest sealed batch is durable. REQUIRES: seal() returned it, result.error is not set; once
+  // for each batch, in order.
   void committed(const CommitResult& result, base::Instant now);
-  // Runs what is durable, as far as the turn's budget goes.
+  // Runs the deferred effects of durable batches, as far as the turn's budget goes.
   void run_due(base::Instant now);
 
  private:

@@ -43,7 +43,8 @@ struct Edge {
   enum class State : std::uint8_t { none, present, lost };
   std::uint64_t id = 0;
   State state = State::none;
-  bool trusted = false;  // no engine has given up expiry-0 sessions that only it remembers
+  // No engine has discarded expiry-0 sessions whose state is only in this edge's cookies.
+  bool trusted = false;
   bool internal = false;
   std::deque<LateCopies> late;
   std::uint64_t taken = 0;  // turns
@@ -54,12 +55,12 @@ class ConnectionTable final : private Room {
   explicit ConnectionTable(Context& cx);
 
   std::size_t count() const { return channel_count_; }
-  // By link, which is less than their number.
+  // Indexed by link number; size() is one above the highest.
   std::vector<Edge>& edges() { return edges_; }
   const std::vector<Edge>& edges() const { return edges_; }
   // The connections of a link, by slot; null where there is none.
   std::vector<std::unique_ptr<Channel>>& of_link(std::uint32_t link) { return channels_[link]; }
-  void add_links_through(std::uint32_t link);
+  void add_links_through(std::uint32_t link);  // REQUIRES: link < ConnId::kLinksMax
   void free_forgotten() {
     if (!buried_.empty()) buried_.clear();
   }
@@ -78,7 +79,8 @@ class ConnectionTable final : private Room {
   void forget(Channel& ch);
   // The input that stall() has held back is offered again.
   void unstall(Channel& ch);
-  // Asks the shell once to offer the input again, behind the input of others.
+  // Asks the shell to offer the input again, behind the input of others: Effects::resume(), once
+  // until Broker::rested().
   void go_on_later(Channel& ch);
   std::uint64_t edge_of(base::ConnId conn) const { return edges_[conn.link()].id; }
   base::ConnId conn_of(std::uint64_t edge,

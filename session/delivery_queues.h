@@ -59,17 +59,18 @@ class DeliveryQueues final : private Room {
 
   // First phase of a delivery to a stored session. Dropped, and counted, where there is no room.
   //
-  // `slot`, if it is not empty: of the messages of one slot only the newest matters. One that no
-  // connection of the session may have been sent yet goes (Finished::replaced) in the batch that
-  // has the new one, which stands at the end of the queue. A queue knows kSlots slots: for one
-  // more, the slot that has waited longest is forgotten. Its message stays and is sent, and so does
-  // one that would leave more than kGaps gaps. The record of a stored session has its slots: each
-  // such message writes the record, with the session's filters. REQUIRES: at most kSlotBytes.
+  // `slot`, if it is not empty: only the newest message of a slot matters. The older message of the
+  // slot is removed (Finished::replaced) if it has certainly not been sent. The same batch appends
+  // the new one to the end of the queue. A queue knows kSlots slots: for one more it forgets the
+  // slot that has waited longest. The message of a forgotten slot stays and is sent, and so does
+  // one whose removal would leave more than kGaps gaps. The record of a stored session has its
+  // slots: each such message writes the record, with the session's filters. REQUIRES: at most
+  // kSlotBytes.
   void append(Session& s, Delivery& d, std::uint8_t qos, bool retain,
               const std::vector<std::uint32_t>& ids, std::string_view slot = {});
   // One entry fewer is in the store. `bytes`: its own; 0: not known, so the mean of all.
   void count_removed(Session& s, std::uint64_t bytes = 0);
-  // Nothing waits before it, and its device takes more.
+  // The session's queue is empty and its device takes more.
   bool can_send_at_once(Session& s);
   // To a session that is not stored: at once if it can be, else behind what waits. Where an edge
   // outlives the engine, Distributor::spill() has stored those that must outlive it too.
@@ -107,7 +108,7 @@ class DeliveryQueues final : private Room {
   bool pump_one(Session& s, Channel& ch, std::uint64_t seq, base::Instant now);
   // Reads what is next in the queue from the store; loaded() follows.
   void request_load(Session& s);
-  // A device that acknowledges here and there: nothing more is sent before what it owes is less.
+  // The device acknowledges with many gaps: stop sending until it has acknowledged more.
   bool is_ragged(Session& s);
 
   AfterPump& after_pump_;

@@ -54,8 +54,8 @@ class Distributor final : private Room {
   // that gets it.
   void stage(const Match& m, Delivery& d, Deferred& out, bool fresh);
   void stage_group(SharedGroup& g, Delivery& d, Deferred& out, bool fresh = true);
-  // Where an edge survives us also for expiry-0 sessions: their copies can't all leave in one frame
-  // with the acknowledgement.
+  // Stages the copy of one receiver. If the edge outlives the engine, expiry-0 sessions get a
+  // stored copy too (not of QoS 0), because not all copies fit into one frame with the PUBACK.
   void stage_receiver(const Fanout::Receiver& r, Delivery& d);
   // Stores copies for expiry-0 sessions that could lose or double them with the engine. True:
   // something was written, the message has to wait for it.
@@ -76,9 +76,8 @@ class Distributor final : private Room {
   Publisher publisher_of(const Delivery& d);
   void send_later(const Delivery& d, std::vector<LateCopies::To> to);
   void send_late(Edge& e, base::Instant now);
-  // Copies wait for accepted().
   bool has_late() const;  // copies wait for accepted()
-  // The edge has applied all turns up to number `turn`. True: that has made something to send.
+  // The edge has applied all turns up to number `turn`. True: late copies may leave now.
   bool accepted(std::uint32_t link, std::uint64_t turn, base::Instant now);
 
  private:

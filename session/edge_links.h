@@ -45,16 +45,18 @@ class EdgeLinks final : private Room {
   bool serving() const { return serving_; }  // all edges that are to be waited for have attached
   void begin_serving() { serving_ = may_have_work_ = true; }
 
-  // An edge that comes gives its connections with attach(), then attached(). `internal`: it carries
-  // other partitions' bridges only and is not waited for by successors.
+  // A link to this edge is up: the edge gives its connections with attach(), then attached().
+  // `internal`: it carries other partitions' bridges only; successors do not wait for it. REQUIRES:
+  // the link is not present and its connections are forgotten; a link keeps its edge_id.
   void came(std::uint32_t link, std::uint64_t edge_id, bool internal = false);
-  // Its inputs may run when `done` is called: the edge is in the store then, for the engine after
-  // us.
+  // `done` runs when the edge's id is in the store, for the engine after us; then its inputs may
+  // run. Before begin_serving() `done` is not called: attached() is to be called again.
   void attached(std::uint32_t link, base::Instant now, std::function<void()> done);
-  // The link broke: the edge may come back with its connections, so nobody is told of an end. What
-  // it has not accepted has not happened and will be said again.
+  // The link broke. The edge may come back with its connections, so nobody is told of an end. What
+  // the edge has not accepted has not happened; the edge replays that input.
   void lost(std::uint32_t link, base::Instant now);
-  // It will not come back. Its connections have ended, not by their devices' will.
+  // The edge will not come back. Its connections end by the gateway (EndBy::us), not by the
+  // devices.
   void gone(std::uint32_t link, base::Instant now);
 
  private:

@@ -44,7 +44,8 @@ struct AuthResult {
 class Effects {
  public:
   virtual ~Effects() = default;
-  // Part of a packet, the next part follows; whole packets end before any other call for `conn`.
+  // Sends head and tail. Several calls may carry one packet; the packet must be complete before
+  // another function is called for `conn`.
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
   // A whole packet that must not reach the device after `d.not_after`. False: it is too late
   // already, nothing has been sent. True: it is on its way, and the edge may still drop it, whole:
@@ -53,7 +54,7 @@ class Effects {
   // REQUIRES: nothing sent later depends on the packet (it makes no topic alias).
   virtual bool send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                           const protocol::link::Deadline& d) = 0;
-  // What follows from segment_expired() is durable: the edge need not say it to another engine.
+  // The result of Broker::segment_expired() is durable: the edge ends its repeats of that notice.
   virtual void expired_taken(base::ConnId conn, std::uint64_t tag) = 0;
   // The number of the turn that will carry to conn's edge what is asked for now; see
   // Broker::accepted(). Counts from 1 for each coming of an edge.
@@ -66,10 +67,10 @@ class Effects {
   virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;
   // Close after what was sent so far; the edge answers with Broker::closed().
   virtual void close(base::ConnId conn, protocol::link::CloseReason reason) = 0;
-  // The engine has forgotten `conn`: its last act after closed().
+  // The engine has forgotten `conn`: the last call for it, after Broker::closed().
   virtual void release(base::ConnId conn) = 0;
-  // Input that input() did not consume may be offered again: call rested(), then input(). Asked for
-  // once until then.
+  // The shell is to offer the input again that input() did not consume: it calls rested(), then
+  // input(). The Broker asks once until rested().
   virtual void resume(base::ConnId conn) = 0;
   // False: so much output waits for the device that no more should be sent now; writable() follows.
   virtual bool writable(base::ConnId conn) = 0;

@@ -1,10 +1,11 @@
-// Messages that ended members of shared subscriptions have left (MQTT 5.0 4.8.2): which session is
-// next, and what of it is in memory. Owned by the Broker; one shard. The queue of each stays in the
-// store, under its session's number, until the last message of it has been handed on.
+// An Estate is the unacknowledged queue of an ended session with shared subscriptions, on its way
+// to other group members (MQTT 5.0 4.8.2). Estates knows which session is next, and what of each
+// queue is in memory. The queue stays in the store, under its session's number, until the last
+// message of it has been handed on. Owned by the Broker; one shard.
 //
-// Bounds: one for each ended session, so no more than there may be sessions; of each at most one
-// read of the store (256 messages, 1 MiB) is in memory, of kReadsMax at a time. Tenants, and users
-// without a tenant, have their turns one after the other.
+// Bounds: one Estate for each ended session, so no more than there may be sessions. Each has at
+// most one read of the store (256 messages, 1 MiB) in memory; kReadsMax of them read at a time.
+// Tenants, and users without a tenant, have their turns one after the other.
 #pragma once
 
 #include <boost/unordered/unordered_flat_set.hpp>
@@ -75,7 +76,7 @@ class Estates {
     --reads_;
   }
 
-  // Its messages have killed engines (I12): they are not handed on.
+  // The messages of this session have killed engines (I12): they are not handed on.
   void skip(std::uint64_t session) { skipped_.insert(session); }
   bool is_skipped(base::SessionId id) const { return skipped_.contains(id.value); }
 

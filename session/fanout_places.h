@@ -18,11 +18,13 @@ class FanoutPlaces {
     const auto it = of_key_.find(fair_key);
     return all_ < kAll && (it == of_key_.end() || it->second < kOfOne);
   }
-  // Also without a place: what no connection waits with (wills, other partitions' messages).
+  // Counts a Fanout. One that no connection waits for (will, message of another partition) counts
+  // even if all places are taken.
   void enter(std::uint64_t fair_key) {
     ++all_;
     ++of_key_[fair_key];
   }
+  // REQUIRES: enter() with this key; once for each.
   void leave(std::uint64_t fair_key) {
     --all_;
     const auto it = of_key_.find(fair_key);

@@ -4,11 +4,11 @@
 // a principal is also the head of the list of its sessions (SessionTable::each_of). Owned by the
 // core; one shard, one thread.
 //
-// A limit of 0 is no limit. The last tenth of a limit that several share (a tenant's bytes, the
-// bytes of all, the number of sessions) is for those that hold less than what is left of it:
-// whoever takes all the room there is leaves some for newcomers.
+// A limit of 0 is no limit. Several holders share a tenant's bytes, the bytes of all and the number
+// of sessions. When less than a tenth of a shared limit is free, only holders whose own use is
+// below the free rest may take more: so one holder cannot take the room of newcomers.
 //
-// What was stored before a limit was lowered is restored all the same, and counted.
+// Restoring ignores limits: what was stored before a limit was lowered is restored and counted.
 #pragma once
 
 #include <boost/unordered/unordered_map.hpp>
@@ -93,7 +93,8 @@ class Holding {
 
   // False: there is no room, and nothing is counted.
   bool take(Cost c);
-  void keep(Cost c);  // unasked: what is restored
+  void keep(Cost c);  // counts without a limit: what is restored
+  // REQUIRES: at most what was taken or kept.
   void give_back(Cost c);
   void give_back_all();
   bool has_room(Cost c) const;

@@ -1,5 +1,6 @@
-// A client's message: may the client say it, and has it a quota for it; then once each, retained or
-// not, staged or run, and when it is acknowledged. One shard, one thread.
+// The way of a client's PUBLISH or report: authorization and quota, QoS 2 duplicates, retained
+// message, staging for the store or distribution at once, and the acknowledgement. One shard, one
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -51,9 +52,9 @@ class Intake final : private Room {
         distributor_(distributor),
         wide_fanouts_(wide_fanouts) {}
 
-  // May the client say this message now? Its topic is as the client says it, or (`is_inside`) as it
-  // is inside. `wait`: the channel is stalled, and the message is to be offered again. Else the
-  // message counts as received; what `denied` it is counted and logged.
+  // May the client publish this message now? Its topic is the client's topic, or (`is_inside`) the
+  // topic inside the engine. `wait`: the channel is stalled or rests, and the shell offers the
+  // message again. Else the message counts as received; `denied` is counted and logged here.
   Judgement judge(Channel& ch, const MessageView& m, bool is_inside, base::Instant now);
   // `p`: its topic is as it is inside, and `m` the match of it. REQUIRES: judge() has allowed it.
   void accept(Channel& ch, const Publication& p, const Match& m, base::Instant now);

@@ -18,14 +18,15 @@ class MessageTranslator final : private Room {
   MessageTranslator(Context& cx, TenantUsage& usage) : Room(cx), usage_(usage) {}
 
   void use(DeviceMessages& m) { messages_ = &m; }
-  // A report as JSON, where its product asks for that. Null: it stays as it is. Good until the next
-  // call.
+  // Returns a report as JSON, if its product asks for that. Null: the report is not translated.
+  // Good until the next call.
   const std::string* to_json(const Channel& ch, const std::string& report);
 
   // Content Type, as properties that are passed on (MQTT 5.0 3.3.2.3.9).
   static std::string_view envelope_properties(bool json);
-  // A device's message becomes what its platform is to get; what it may not say stays as it is and
-  // is refused. `m` refers to the translator's memory afterwards, good until the next call.
+  // Translates a device's message for its platform. A topic that the device may not publish to is
+  // not translated; the caller refuses it. `m` refers to the translator's memory afterwards, good
+  // until the next call.
   DeviceMessages::What translate(Channel& ch, MessageView& m, base::Instant now);
   // A device's will is an event like others: its platform gets it as it gets these.
   void translate_will(const Session& s, Will& w, base::Instant now);

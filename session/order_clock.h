@@ -1,6 +1,6 @@
-// A logical clock that orders changes of subscriptions against messages that await their commit: a
-// session that has subscribed after a message was staged does not get it at once as well, and one
-// publisher's messages keep their order (MQTT 5.0 4.6). One shard, one thread.
+// A logical clock that orders changes of subscriptions against messages that await their commit. A
+// session that subscribed after a PUBLISH was staged gets it once, not from its queue and directly;
+// one publisher's messages keep their order (MQTT 5.0 4.6). One shard, one thread.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,8 @@ class ReplayLog final : private Room {
   ReplayLog(Context& cx, ConnectionTable& connections, CommitPipeline& commits)
       : Room(cx), connections_(connections), commits_(commits) {}
 
-  // Found in the store before their connection was attached; what is left then is removed.
+  // Outcomes in the store whose connection is not attached. attach() takes those of its connection;
+  // those that are left when their edge has attached, or will not come, are removed from the store.
   auto& orphans() { return orphan_applied_; }
   // Edges (ids) that the previous engine served and that have not attached yet.
   auto& stored_edges() { return stored_edges_; }
@@ -38,12 +39,12 @@ class ReplayLog final : private Room {
 
   // The key of its record in the store.
   std::string key_of(const Channel& ch, std::uint64_t offset) const;
-  // The outcome of the input that ends at `offset`; replaces what was said of it.
+  // Stores the outcome of the input that ends at `offset`; replaces an earlier outcome of it.
   void record(Channel& ch, std::string_view outcome, std::uint64_t offset);
   void record(Channel& ch, std::string_view outcome) { record(ch, outcome, ch.in_off); }
   // The outcome of a QoS 2 PUBLISH := 'p' session:varint*, the expiry-0 sessions it was stored for.
   void record_spilled(Channel& ch, const Deferred& d);
-  // Of the input that is being read: null: it is none that a dead engine has committed.
+  // The outcome of the input that is being read. Null: no dead engine has committed that input.
   const std::string* outcome_of(const Channel& ch) const;
   // For which expiry-0 sessions a dead engine has stored this QoS 2 message.
   std::vector<base::SessionId> spilled_before(const Channel& ch) const;
@@ -57,8 +58,7 @@ class ReplayLog final : private Room {
  private:
   ConnectionTable& connections_;
   CommitPipeline& commits_;
-  // Found in the store before their connection was attached; what is left is deleted.
-  boost::unordered_flat_map<EdgeConn, AppliedList> orphan_applied_;  // of connections not attached
+  boost::unordered_flat_map<EdgeConn, AppliedList> orphan_applied_;  // see orphans()
   boost::unordered_flat_set<std::uint64_t> stored_edges_;            // ids
 };
 

@@ -44,8 +44,8 @@ class Rights final : private Room {
   // The sessions that a change of the registry may concern, for review_scopes(). `removed`: the
   // sessions of removed principals, for remove_sessions(), even if the name is registered anew.
   Ids concerned(const Concerned& who, Ids& removed);
-  // Connections that have no Scope any more end, and sessions of devices that are gone or
-  // elsewhere.
+  // Closes connections without a Scope or with a credential that is not good any more. Ends
+  // sessions of devices that were removed or moved to another site.
   void review_scopes(const Principals& registry, const Ids& sessions, base::Instant now);
   void remove_sessions(const Ids& sessions, base::Instant now);
   // The sessions that rules and users of files concern, for review_access().

@@ -1,5 +1,5 @@
-// A growing ring: push at the back, pop at the front, index from the front. Owns no memory while it
-// never held anything; capacity doubles and is given back by release().
+// A growing ring: push at the back, pop at either end, index from the front. It allocates with the
+// first push; its capacity doubles; release() frees the memory. One thread.
 #pragma once
 
 #include <cstddef>
@@ -15,10 +15,12 @@ class Ring {
  public:
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
+  // REQUIRES: i < size().
   T& operator[](std::size_t i) {
     BERTH_ASSERT(i < size_);
     return slots_[(head_ + i) & (capacity_ - 1)];
   }
+  // REQUIRES: not empty; also back(), pop_front() and pop_back().
   T& front() { return (*this)[0]; }
   T& back() { return (*this)[size_ - 1]; }
   void push_back(T v) {
@@ -35,6 +37,7 @@ class Ring {
     back() = T{};
     --size_;
   }
+  // REQUIRES: empty().
   void release() {
     BERTH_ASSERT(size_ == 0);
     slots_.reset();

@@ -36,10 +36,10 @@ class RouteBook final : private Room {
   RouteBook(Context& cx, CommitSink& sink) : Room(cx), sink_(sink), reached_(options_.partitions) {}
 
   std::uint64_t number() const { return route_number_; }  // of the newest change
-  // What inputs of connections of this link wait for is forgotten.
+  // Forgets the waits of inputs from connections of this link.
   void drop_link(std::uint32_t link);
 
-  // The partition begins to tell its routes anew: it knows of no change here.
+  // The partition begins to tell its routes anew: until reached() it counts as knowing no change.
   void begin_source(std::uint32_t source) { reached_[source] = 0; }
   // Has the call that was just run asked to wait (await with `in_call`)?
   bool call_waits() { return std::exchange(call_waits_on_, false); }

@@ -71,7 +71,8 @@ class Router {
   explicit Router(std::size_t cache_topics_max = 8192);
   Router(const Router&) = delete;  // its sets point into it
   Router& operator=(const Router&) = delete;
-  // The node of a filter (not "$share/…"); refers it until release().
+  // Returns the node of a filter (not "$share/…"), and makes it if there is none. It lasts until a
+  // remove() after which neither it nor a node below it has a subscription.
   FilterId intern(std::string_view filter);
   std::string filter(FilterId id) const;
 

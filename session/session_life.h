@@ -66,8 +66,8 @@ class SessionLife final : private Room {
   void apply_connect(Channel& ch, Session& s, base::Instant now);
   // Turns are shared among tenants; a client that is not registered has one for itself.
   static void use_fair_key(Channel& ch);
-  // A device that comes with another client id takes its own place: those of its sessions end whose
-  // CONNECT is the longest ago.
+  // A device at its limit of sessions that connects with a new client id: its sessions with the
+  // oldest CONNECT end, as many as needed for one place.
   void make_place(const Channel& ch, base::Instant now);
   // The end of a connection takes effect behind all that it said before: what waits for a commit,
   // and what has not been read because of it (a DISCONNECT, which takes the will back). The end of

@@ -81,7 +81,9 @@ class SessionTable final : private Room {
     const auto it = by_client_.find(client_id);
     return it == by_client_.end() ? nullptr : *it;
   }
+  // REQUIRES: no session has this number.
   Session& make(std::string_view client_id, base::SessionId id);
+  // REQUIRES: offline, without subscriptions. Frees the session.
   void erase(Session& s);
   // With another client key: of the same client, now that its user is known.
   void rename(Session& s, const std::string& key);

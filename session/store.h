@@ -1,9 +1,9 @@
 // Where session state is durable. One Store per engine process, used by the engine's shard.
 //
-// Writes are collected in a Batch and committed together; batches commit in the order given and
-// each is atomic. `commit` and `read_queue` return at once; their completions run on the shard
-// (through the Poster given at construction), in order of completion. After an error of commit
-// nothing of the batch is stored and the same batch may be given again.
+// Writes are collected in a Batch and committed together. Several commits may be under way: batches
+// commit in the order given and each is atomic. `commit` and `read_queue` return at once; their
+// completions run on the shard (through the Poster given at construction), in order of completion.
+// After an error of commit nothing of the batch is stored and the same batch may be given again.
 //
 // Fence (docs/design.md, "Two fences"): an owner's write carries its session's epoch. One with an
 // older epoch than the stored one is skipped, see CommitResult::refused. Epoch 0 is not fenced.
@@ -98,7 +98,8 @@ struct StoredEntry {
   std::string value;
 };
 
-// Receives what was stored, once, before anything else. Sessions come before their queues.
+// Receives what was stored, before the first commit. Sessions come before their queues. Each item
+// comes once; in a planned move forget() takes an item back before it comes again.
 class RestoreSink {
  public:
   virtual ~RestoreSink() = default;
@@ -109,7 +110,7 @@ class RestoreSink {
   virtual void received(base::SessionId id, std::uint16_t packet_id, std::string_view value) = 0;
   virtual void retained(std::string_view key, std::string_view value) = 0;
   virtual void applied(std::string_view key, std::string_view value) = 0;
-  // What was given before has changed since: it is not there any more, or comes again.
+  // The item was given before and has changed since. If it is still stored it comes again.
   virtual void forget(base::SessionId id) { (void)id; }
   virtual void forget_retained(std::string_view key) { (void)key; }
   virtual void forget_applied(std::string_view key) { (void)key; }
@@ -120,6 +121,8 @@ struct StoreDamaged : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// REQUIRES: an engine restores before its first commit(); it calls no commit() and no read_queue()
+// after close().
 class Store {
  public:
   using Poster = std::function<void(std::function<void()>)>;  // runs the function on the shard
@@ -127,13 +130,14 @@ class Store {
   using ReadDone = std::function<void(base::result<std::vector<StoredEntry>>)>;
 
   virtual ~Store() = default;
-  virtual void restore(RestoreSink& sink) = 0;  // blocking; throws StoreDamaged
-  // `batch` must stay unchanged until `done` has run.
+  virtual void restore(RestoreSink& sink) = 0;  // blocking, any thread; throws StoreDamaged
+  // REQUIRES: `batch` stays unchanged until `done` has run.
   virtual void commit(std::shared_ptr<const Batch> batch, CommitDone done) = 0;
   // Entries with seq >= from, in order, at most `count` and about `bytes` bytes (at least one).
   virtual void read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                           std::size_t bytes, ReadDone done) = 0;
-  // Round trips of commits to where the store is; nothing for one in this process. Any thread.
+  // How long commits took to the host of the store and back; empty for a store in this process.
+  // Any thread.
   virtual metrics::Histogram round_trips() const { return {}; }
   virtual void close() = 0;  // waits for what is under way, flushes
 };

@@ -1,10 +1,10 @@
 // What the Broker may do in one turn of its shell before it lets heartbeats, commits and other
 // connections come in between (I13). Owned by the Broker; one shard.
 //
-// Counted in steps of about 0.1 us. Work for a connection gets a share of the turn; when the share
-// is spent the work stops where it is and goes on in a later turn, behind what others have waiting.
-// The last piece of work may overdraw: a single PUBLISH, SUBSCRIBE or walk is bounded by limits of
-// its own.
+// The budget counts steps of about 0.1 us. Work for a connection gets a share of the turn. When the
+// share is spent the work stops where it is and goes on in a later turn, behind the waiting work of
+// others. The last piece of work may overdraw the budget: other limits bound a single PUBLISH,
+// SUBSCRIBE or walk.
 #pragma once
 
 #include <algorithm>

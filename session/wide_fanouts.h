@@ -38,7 +38,7 @@ class WideFanouts final : private Room {
         fanouts_(fanouts) {}
 
   bool is_spreading() const { return !spreading_.empty(); }
-  // What connections of this link have begun is forgotten.
+  // Forgets the Fanouts that connections of this link have begun.
   void drop_link(std::uint32_t link);
 
   // Must a message of so many bytes for these receivers go through here?

@@ -1,6 +1,7 @@
-// The fate of wills (MQTT 5.0 3.1.2.5): who ended the connection decides, a will that fires is an
-// intent in the store first, and is published when that is durable. A death in between publishes it
-// again, never not at all. One shard, one thread.
+// The fate of wills (MQTT 5.0 3.1.2.5). Who ended the connection decides whether a will fires. A
+// will that fires is first an intent in the store; when the intent is durable the will is
+// published. If the engine dies in between, the next one publishes it: perhaps twice, never not at
+// all. One shard, one thread.
 #pragma once
 
 #include <boost/unordered/unordered_flat_set.hpp>
@@ -65,9 +66,10 @@ class Wills final : private Room {
   EndBy known_end(const Channel& ch, std::optional<protocol::link::CloseReason> cause) const;
   // One connection of the session has ended: its will is dropped, fires, or waits.
   void settle(Session& s, EndBy end, base::Instant now);
-  // REQUIRES: there is a will. The intent to publish is stored in the batch that takes the will
-  // from the session; it is published after the commit and the intent removed. Whoever ends its
-  // connection is worked for; where a timer fires it, its intent is (works_for.h).
+  // Stores the intent to publish in the batch that takes the will from the session. After the
+  // commit the will is published and its intent removed. The work word (works_for.h) keeps naming
+  // the connection that the engine works for; if there is none (a timer fired the will), it names
+  // the intent. REQUIRES: there is a will.
   void fire(Session& s, base::Instant now);
   void publish_all_due(base::Instant now);
   // Once a second: those that waited for a quota.

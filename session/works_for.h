@@ -37,8 +37,8 @@ class Work {
   std::atomic<std::uint64_t>* progress_ = &own_progress_;
 };
 
-// Scopes nest; the outer word is back when the inner scope ends. A word of 0 and kNoConn change
-// nothing: who worked goes on.
+// Scopes nest: the end of the inner scope restores the outer value. With 0 or kNoConn the outer
+// value stays.
 class [[nodiscard]] WorksFor {
  public:
   WorksFor(Work& work, std::uint64_t word) : work_(work), outer_(work.word()) {

@@ -1,5 +1,6 @@
 // Who holds a store in a Redis, as everybody sees it: what a standby looks at before it takes the
-// store over (redis_store.h). Blocking; each function connects if need be.
+// store over (redis_store.h). Blocking, on the one thread that uses the RedisConnection; each
+// function connects if need be. All throw RedisError.
 #pragma once
 
 #include <cstdint>

@@ -6,12 +6,12 @@
 // has held it since.
 //
 // Threads: one writer (commits; each batch is one script, or a transaction of several: atomic, and
-// refused where the lease is another's) and one reader; completions run through the Poster. What an
-// acknowledgement means is Redis' configuration: appendfsync always survives its machine's loss of
-// power, `wait_replicas` n the loss of n copies. While Redis is away, or copies are too few, a
-// commit is tried again until it succeeds or close() is called; the scripts can be repeated without
-// harm. on_health tells of the change, on_fenced that another gateway has the lease (this one must
-// end); both on the writer's thread.
+// refused where the lease is another's) and one reader; completions run through the Poster. Redis'
+// configuration decides what a commit survives: with `appendfsync always` a power loss of the Redis
+// host, with `wait_replicas` n the loss of n copies. While Redis is away, or copies are too few,
+// the store repeats a commit until it succeeds or close() is called; the scripts can be repeated
+// without harm. on_health tells of the change, on_fenced that another gateway has the lease (this
+// one must end); both on the writer's thread.
 #pragma once
 
 #include <cstdint>

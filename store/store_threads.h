@@ -41,7 +41,7 @@ class StoreThreads {
   // For a handler that tries again. False: close() was called, give up.
   bool pause(std::chrono::milliseconds time);
   bool closing();
-  // What is queued is still handled. `wake`: called once the handlers will see closing().
+  // Handles what is queued, then joins the threads. `wake`: called after closing() has become true.
   void close(const std::function<void()>& wake = {});
 
  private:

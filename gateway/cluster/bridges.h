@@ -1,7 +1,7 @@
-// The streams by which a partition that serves here takes messages from the others (ADR 10): each a
-// socket pair whose far end is a device of this engine's own edge, so that a bridge outlives the
-// engine it takes from, like every device. A stream that ends is begun anew. On the engine's
-// thread.
+// The streams by which a partition that serves here takes messages from the others (ADR 10). Each
+// is a socket pair; its far end is a connection of this engine's own edge, like a device's. So a
+// bridge outlives the engine that it takes messages from. A stream that ends is opened again. On
+// the engine's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -27,7 +27,7 @@ class Bridges final : public io::Poller::Handler {
   };
   Bridges(boost::asio::io_context& io, edge::EdgeShard& inner, engine::EngineShard& engine,
           Home home);
-  ~Bridges() override;  // before the engine
+  ~Bridges() override;  // REQUIRES: the engine still exists
 
  private:
   struct Stream {

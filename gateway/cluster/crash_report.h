@@ -1,6 +1,6 @@
-// Poison needs evidence (I12): an engine that dies of a fault of its own, or that is
-// stuck, says as its last word which connection's input it was working on. The edges quarantine a
-// connection that two engines have named. A kill from outside proves nothing and says nothing.
+// Poison needs evidence (I12): an engine that dies of a fault of its own, or that is stuck, tells
+// the edges with its last frame which connection's input it was working on. The edges quarantine a
+// connection that two engines have named. A kill from outside proves nothing and names nobody.
 //
 // One in a process. The handler runs on the thread that faulted and writes to the links without
 // allocating (with TLS as far as OpenSSL allows; a handler that hangs is ended by an alarm).
@@ -18,15 +18,17 @@ namespace berth::gateway::cluster {
 
 class CrashReport {
  public:
-  // When the thread that made this counts as stuck in one input; then the process aborts. Edges
-  // break a silent link by time and give the input to another engine: on a machine where the thread
-  // gets little CPU its last words must come before that, so less CPU is enough after `late_ms`.
+  // When the thread that made this counts as stuck in one input; then the process aborts. After
+  // some time edges close a silent link and give the input to another engine. If the thread gets
+  // little CPU its last frame must leave before that: so after `late_ms` less CPU is enough.
   struct Stuck {
     std::uint32_t cpu_ms = 400;       // of CPU without progress
     std::uint32_t late_ms = 0;        // or so long without progress,
     std::uint32_t late_cpu_ms = 100;  // with so much CPU in this time
   };
-  // `words`: the input in work, by partition, 0: none. `progress` changes with what is done for it.
+  // `words`: the input in work, by partition, 0: none. `progress` changes while the engine works
+  // for it. `tell` gets the partition and the word; it runs in the signal handler. REQUIRES: no
+  // other CrashReport; `words` and `progress` outlive this.
   using Words = std::deque<std::atomic<std::uint64_t>>;
   CrashReport(const Words& words, const std::atomic<std::uint64_t>& progress, Stuck stuck,
               std::function<void(std::size_t, std::uint64_t)> tell);

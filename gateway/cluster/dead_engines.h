@@ -1,5 +1,5 @@
-// Engines that have ended without being asked, by their process, so that the shards and partitions
-// of an edge that were served by the same engine count its death once. Any thread.
+// Engine processes that have ended without being asked. The shards and partitions of an edge that
+// the same engine served count its death once. Any thread.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,9 @@ namespace berth::gateway::cluster {
 
 class DeadEngines {
  public:
-  static constexpr std::size_t kKept = 64;
-  // True: this death was not counted yet. 0 (an older release does not name its process): true.
+  static constexpr std::size_t kKept = 64;  // the oldest is forgotten
+  // True: this death was not counted yet. Always true for 0: an older release does not name its
+  // process.
   bool note(std::uint64_t process) {
     if (process == 0) return true;
     const std::lock_guard lock(mutex_);

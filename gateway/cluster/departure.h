@@ -1,5 +1,5 @@
-// How a partition leaves the engine that serves it: first it waits for a successor that reads ahead
-// and for edges out of reach, then for its last writes and its edges. Deadlines only, no I/O; times
+// How an engine gives up a partition: first it waits until a successor has read the store ahead and
+// for edges out of reach, then for its last commits and its edges. Deadlines only, no I/O; times
 // are of the monotonic clock. Held by value by the PartitionServer.
 #pragma once
 
@@ -16,20 +16,21 @@ class Departure {
   bool begun() const { return begun_; }
   bool end() { return !std::exchange(ended_, true); }  // false: ended before
 
-  // Successors read everything for the warming of this name.
+  // Successors read the whole store for the warming of this name; we go on serving.
   void await_successor(std::string warming, std::int64_t now_ns, std::uint32_t edge_grace_s) {
     warming_ = std::move(warming);
     successor_by_ns_ = now_ns + kSuccessorWait;
     edges_by_ns_ = now_ns + std::int64_t{edge_grace_s} * 1000 * kMs;
   }
   const std::string& warming() const { return warming_; }  // empty: none
-  // `warmed`: a successor has read everything.
+  // True: WE stop waiting, for a successor and for edges out of reach. `warmed`: a successor has
+  // read everything.
   bool successor_waits_no_more(std::int64_t now_ns, bool warmed, bool edges_out_of_reach) {
     if (warmed) successor_by_ns_ = std::min(successor_by_ns_, now_ns + kOthersWait);
     return now_ns >= successor_by_ns_ && (!edges_out_of_reach || now_ns >= edges_by_ns_);
   }
 
-  // No more input: what was taken is to be committed, and edges are to have their steps.
+  // No more input runs: we wait until its effects are committed and the edges have their steps.
   void await_quiet(std::int64_t now_ns) { leave_by_ns_ = now_ns + kAcceptedWait; }
   bool edges_late(std::int64_t now_ns) const { return now_ns > leave_by_ns_; }
   // The store has taken no write for a while.

@@ -1,4 +1,4 @@
-// `berth edge`: the sockets of devices, with engines on other hosts (ADR 8).
+// `berth edge`: holds the sockets of devices and has links to engines on other hosts (ADR 8).
 #pragma once
 
 #include "gateway/config/config.h"

@@ -1,4 +1,5 @@
-// The edges of one engine: link numbers, who nominates us, who is out of reach since when. No I/O.
+// The edges of one partition in an engine: their link numbers, which edges nominate us, which are
+// out of reach and since when. Held by value by the PartitionEdges, on their thread. No I/O.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,8 @@ class EdgeRoster {
     std::int64_t lost_ns = 0;
     std::int64_t nominated_ns = 0;  // since when, 0: it does not
   };
-  // The number of this edge, an old one if it had one; nothing: there are too many.
+  // The link number of this edge; the same as before if the edge had one. Nothing: there are too
+  // many edges.
   std::optional<std::uint32_t> number_for(std::uint64_t edge_id);
   Entry& operator[](std::uint32_t number) { return entries_[number]; }
   const Entry& operator[](std::uint32_t number) const { return entries_[number]; }
@@ -37,9 +39,9 @@ class EdgeRoster {
   std::size_t out_of_reach() const;
   void alive(std::uint32_t number, const protocol::link::Alive& a, std::int64_t now_ns);
 
-  // Are we to take the store from `lost_term` (the newest the nominating edges know)? At once if
-  // more than half of the linked edges ask, later for a minority, if we are linked to more edges
-  // than the holder (`reach`): to move is not an event for a device.
+  // Are we to take the store? `lost_term`: from which holder, the newest that the nominating edges
+  // know. True at once if more than half of the linked edges nominate us; later for a minority, if
+  // we are linked to more edges than the holder (`reach`). Devices do not notice such a move.
   bool elected(std::int64_t now_ns, std::uint64_t reach, std::uint64_t& lost_term) const;
 
  private:

@@ -1,5 +1,5 @@
-// The files of an engine beside its configuration, as a standby looks at them before it is asked to
-// serve: who has bad ones is not to take the place of an engine that works (I14).
+// The files of an engine beside its configuration. A standby checks them before it is asked to
+// serve: a standby with bad files must not replace an engine that works (I14). Any thread.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 
 namespace berth::gateway::cluster {
 
-// What is read when an engine begins to serve: the access rules, the passwords, the registry.
+// The files that an engine reads when it begins to serve: access rules, passwords, registry.
 std::vector<std::string> engine_files(const Config& config);
-// What is wrong with one of them, with its name; empty: nothing. Blocking, milliseconds.
+// The name of a bad file and what is wrong with it; empty: all are good. Blocks for milliseconds.
 std::string engine_files_error(const Config& config);
 
 }  // namespace berth::gateway::cluster

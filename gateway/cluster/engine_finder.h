@@ -1,5 +1,6 @@
-// Where the engines of a cluster are: a list of HOST:PORT, resolved again and again; a name may
-// have many addresses (a headless Service). A name that can't be resolved keeps its last addresses.
+// Finds the addresses of a cluster's engines: it resolves a list of HOST:PORT again and again. A
+// name may have many addresses (a headless Service). A name that can't be resolved keeps its last
+// addresses. On io's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -20,8 +21,8 @@ class EngineFinder {
   };
   // "host:port,host:port". Throws std::invalid_argument.
   static std::vector<HostPort> parse(const std::string& names);
-  // `loopback_only`: other addresses are left out, whatever a name leads to. `found` runs on io's
-  // thread. Throws as parse() does.
+  // `loopback_only`: drops addresses that are not loopback. `every_ms`: from one answer to the next
+  // look. `found` runs on io's thread, after each look. Throws as parse() does.
   EngineFinder(boost::asio::io_context& io, const std::string& names, std::uint32_t every_ms,
                bool loopback_only, std::function<void(const Endpoints&)> found);
   void start() { look(); }

@@ -1,6 +1,6 @@
 // `berth engine`: an engine that serves edges of other hosts (ADR 8, 10). For each partition of the
 // sessions one of the engines that share a store holds it and serves; the others are standbys with
-// everything open: links, Redis. Main thread.
+// links and Redis connected. Main thread.
 #pragma once
 
 #include "gateway/config/config.h"

@@ -1,9 +1,10 @@
-// The engines of a cluster as one edge shard sees them for one partition: a link to each, which of
-// them serves it, and which should when none does (ADR 8, 10). Lives on the shard's thread.
+// The engines of a cluster as one edge shard sees them for one partition: it has a link to each
+// engine, knows which one serves the partition, and nominates one if none does (ADR 8, 10). Lives
+// on the shard's thread.
 //
 // One engine at a time holds the store and serves; its term is the store's number for it. An edge
-// follows the highest term it hears of. When it has no engine, or the one it has cannot reach the
-// store while another can, it nominates one that is ready: of those that hold the fewest partitions
+// follows the highest term it hears of. When it has no engine, or its engine cannot reach the store
+// while another can, it nominates an engine that is ready: of those that hold the fewest partitions
 // the youngest. In a rolling deploy that is one of the new version, so connections move once.
 #pragma once
 
@@ -49,17 +50,19 @@ class EngineSet {
   ~EngineSet();
 
   void start();
-  // Where engines are. Links to others are kept until they break.
+  // The addresses of engines. A link to an address that is not in the list stays until it breaks.
   void use_endpoints(const std::vector<Endpoint>& endpoints);
-  // All our connections have ended: says goodbye and closes the links.
+  // Sends goodbye to the engine that serves and closes all links. REQUIRES: all connections of the
+  // shard have ended.
   void leave();
-  // No link and no clock, for the time in which another process may take the connections.
+  // Closes all links and stops the tick while another process may take the connections; resume()
+  // begins again.
   void suspend();
   void resume() { start(); }
   std::uint64_t edge_id() const { return options_.edge_id; }
   std::uint64_t generation() const { return generation_; }
   bool serving() const { return current_ != nullptr; }
-  // An engine has died of a connection of ours: other edges hear of it through the engines.
+  // An engine has died of one of our connections: the engines pass the strike on to other edges.
   void tell_strike(std::string_view strike);
   // Since when no engine has served well (runtime/absence.h), ns; 0: one does.
   std::int64_t absent_ns(std::int64_t now_ns) const { return absence_.ns(now_ns); }
@@ -91,7 +94,7 @@ class EngineSet {
     Told refusals;
     std::int64_t store_bad_since_ns = 0;
   };
-  // What serves while nobody does: input is kept by the edge.
+  // Stands for an engine while none serves: the edge keeps the input.
   class Nobody final : public link::EnginePort {
     bool serving() const override { return false; }
     bool survives_engine() const override { return true; }
@@ -145,7 +148,8 @@ class EngineSet {
   bool leaving_ = false;
 };
 
-// A non-blocking socket on its way to `at`; -1: not even that. User timeout in ms.
+// Returns a non-blocking socket that connects to `at`; -1: connect() has failed at once.
+// TCP_USER_TIMEOUT in ms.
 int start_connect(const boost::asio::ip::tcp::endpoint& at, std::uint32_t user_timeout_ms);
 
 }  // namespace berth::gateway::cluster

@@ -1,9 +1,9 @@
-// The stream between two edge processes of one host: items over a Unix socket, each with at most
-// one descriptor (SCM_RIGHTS). Blocking, five seconds for each item; for the moment of an upgrade
-// only.
+// The stream between the old and the new edge process of one host: items over a Unix socket, each
+// with at most one descriptor (SCM_RIGHTS). Blocking, five seconds for each item; used only during
+// an upgrade.
 //
 //   item := length:u32le type:u8 payload   the descriptor travels with the header
-//   'P'                       the new process asks whether the other has a link to an engine
+//   'P'                       the new process asks whether the old one has a link to an engine
 //   'P' linked:u8             the answer; the release before answers 'R', which counts as yes
 //   'H' version shards partitions    the new process asks for all     'R' text    refused
 //   'W'                       wait
@@ -37,7 +37,7 @@ class HandoverStream {
   // Both throw std::runtime_error.
   void send(char type, std::string_view payload, int fd = -1);
   Item receive();
-  void await_end();  // of the other process, or five seconds
+  void await_end();  // blocks until the other process has closed the stream, or five seconds
 
  private:
   int fd_;

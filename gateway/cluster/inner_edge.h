@@ -1,6 +1,6 @@
-// The edge of an engine process that has partitions: it carries their bridges (bridges.h) to the
-// engines that serve the others. It has links to every engine, as any edge, and so also knows how
-// many partitions each holds. On the engine's thread.
+// The edge inside an engine process with partitions. It carries the bridges (bridges.h) of its
+// partitions to the engines that serve the others. It has links to all engines, as every edge, and
+// so knows how many partitions each holds. On the engine's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -36,8 +36,8 @@ class InnerEdge {
   EngineFinder finder_;
 };
 
-// Is `self` to give a partition away? When all are held, it holds most and another at least two
-// fewer. Of several with as many the one with the least id goes first.
+// Is `self` to give a partition away? True if all partitions are held, `self` holds most and
+// another engine holds at least two fewer. Of several that hold most the first of `shares` gives.
 bool must_give(const std::vector<InnerEdge::Share>& shares, std::uint64_t self,
                std::uint64_t partitions);
 

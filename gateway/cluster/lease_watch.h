@@ -1,6 +1,6 @@
-// Looks again and again whether the store's Redis answers and who holds it, on a thread of its own:
-// what a standby needs to know, and what an engine says of its health. An engine without Redis has
-// none of these.
+// Asks the store's Redis again and again, on a thread of its own, whether it answers and who holds
+// the store. A standby needs this to know when to take the store; an engine reports it as its
+// health. An engine without Redis has no LeaseWatch. Its functions: any thread.
 #pragma once
 
 #include <atomic>
@@ -21,22 +21,23 @@ class LeaseWatch {
  public:
   struct View {
     bool reachable = false;
-    std::string wrong;  // the store is not for us, why; empty: it is
+    std::string wrong;  // why we must not use this store; empty: we may
     session::RedisLease lease;
   };
-  // `seen` runs on the watch's thread, every `every_ms`; an answer later than `timeout_ms` is none.
-  // `check` is asked first of all, until it has an answer: View::wrong, or RedisError.
+  // `seen` runs on the watch's thread, every `every_ms`; an answer later than `timeout_ms` counts
+  // as none. `check` runs before each look until it returns empty: its text is View::wrong. It may
+  // throw RedisError.
   LeaseWatch(session::RedisOptions redis, std::string prefix, std::uint32_t every_ms,
              std::uint32_t timeout_ms, std::function<std::string()> check,
              std::function<void(View)> seen);
   ~LeaseWatch();
-  // We hold the lease and will give it back: successors may read everything meanwhile. Looks often
-  // from then on.
+  // We hold the lease and will give it back: successors may read the store meanwhile. From then on
+  // the watch looks often.
   void begin_warming(const std::string& name);
-  // Which edge shards we, the holder, are linked to: written when they change, and again while they
-  // do not. Nothing: we are not the holder.
+  // Which edge shards we, the holder, are linked to. The watch writes them to Redis when they
+  // change, and again from time to time. Nothing: we are not the holder.
   void tell_edges(std::optional<std::vector<session::RedisEdge>> edges);
-  // How many edge shards we, the holder, are linked to; told again with each look. 0: we are not.
+  // How many edge shards we, the holder, are linked to; written with each look. 0: not the holder.
   void tell_reach(std::size_t edges) { reach_ = edges; }
 
  private:

@@ -1,5 +1,6 @@
-// The port at which an engine waits for edges. Sockets come with TCP_NODELAY and TCP_USER_TIMEOUT.
-// While the process has no descriptor left it looks again every 100 ms.
+// The port at which an engine accepts the links of edges. It sets TCP_NODELAY and TCP_USER_TIMEOUT
+// on the sockets. While the process has no descriptor left it tries again every 100 ms. On io's
+// thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

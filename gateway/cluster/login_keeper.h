@@ -1,7 +1,7 @@
-// Counters of failed log-ins outlive an engine of a cluster: what it counts is copied to the
-// store's Redis a moment later, and the engine that takes the store reads it before it serves. So a
-// guesser gains the tries of that moment from an engine's death, and a device that has logged in
-// before is still known. Hashes and counters only, no names.
+// Counters of failed log-ins outlive an engine of a cluster: the engine copies them to the store's
+// Redis a moment later, and the engine that takes the store reads them before it serves. So when an
+// engine dies a guesser gains only the tries of that moment, and a device that has logged in before
+// is still known. Hashes and counters only, no names.
 //
 // In Redis: a hash of at most 393,216 fields (LoginMemory::kPlaces; 40 MB), a field for a place, 24
 // bytes each; and "key", under which names are hashed. Bounds: 20,000 changes wait, later ones are
@@ -32,7 +32,8 @@ class LoginKeeper {
   const std::shared_ptr<engine::LoginMemory>& memory() const { return memory_; }
   // On any thread, while no engine serves with memory(). Failures are logged.
   void load();
-  // With every heartbeat of an engine that serves: what has changed is written.
+  // Called with every heartbeat of an engine that serves: gives the changes to the thread that
+  // writes them.
   void beat();
 
  private:

@@ -1,11 +1,12 @@
-// Which links may wait for their hello at an engine: who is silent, or many, keeps no edge out. No
-// I/O, no clock; owned by Newcomers, on its thread. Addresses are counted by site: an IPv4 address,
-// an IPv6 network of 64 bits.
+// Decides which links may wait at an engine for their hello: peers that are silent, or many, must
+// not keep an edge out. No I/O, no clock; owned by Newcomers, on its thread. Links are counted by
+// site: an IPv4 address, or an IPv6 network of 64 bits. A site is known if an edge has been linked
+// from there.
 //
-// All together kMax, of a site from which no edge has been linked yet kPerSite, and of such a site
-// a bucket of kBurst new ones that fills with kPerSecond. One that comes where there is no room
-// takes the place of the oldest of the site that has most, unknown sites first; where that would
-// not be fair, of the oldest that has waited for kGrace; else it is refused and comes again.
+// At most kMax links wait in all, kPerSite of an unknown site. An unknown site has a token bucket
+// for new links: kBurst, filled with kPerSecond. A link that finds no room evicts the oldest link
+// of the site that has most, unknown sites first; where that would not be fair it evicts the oldest
+// link that has waited for kGrace; else it is refused, and the edge tries again.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,7 @@ class NewcomerLimits {
   using Id = std::uint64_t;
   struct Verdict {
     bool admitted = false;
-    std::optional<Id> evicted;  // has to go for it; has left here already
+    std::optional<Id> evicted;  // the caller closes this one; it has left here already
   };
   Verdict enter(Id id, const base::Address& from, std::int64_t now_ns);
   void leave(Id id);                        // nothing if it is not there

@@ -1,7 +1,7 @@
-// Links of edges until they have said hello, which partition they are for: then they are its. Who
-// may wait is said in newcomer_limits.h. A link has kHello_ms (or the link patience, if that is
-// longer) for TLS and hello together, and may send no frame above kHelloMax before; what is refused
-// is counted by reason and logged with its address. On io's thread.
+// Holds the links of edges until their hello, which names a partition: then the link belongs to
+// that partition. newcomer_limits.h decides which links may wait. A link has kHello_ms (or the link
+// patience, if that is longer) for TLS and hello together, and may send no frame above kHelloMax
+// before. A refused link is counted by reason and logged with its address. On io's thread.
 #pragma once
 
 #include <array>
@@ -28,12 +28,12 @@ class Newcomers {
 
   using Arrived =
       std::function<void(const std::shared_ptr<LinkedEdge>&, const protocol::link::Hello&)>;
-  // `tls` null: none. `strike`: an edge has said it (link/records.h).
+  // `tls` null: none. `strike`: an edge has sent a strike (link/records.h).
   Newcomers(boost::asio::io_context& io, const link::TlsContext* tls, std::uint32_t patience_ms,
             Arrived arrived, std::function<void(std::string_view)> strike);
   ~Newcomers();
   void listen(const std::string& host, std::uint16_t& port);  // throws std::runtime_error
-  void beat();                                   // every heartbeat: those that are silent end
+  void beat();                                   // every heartbeat: closes silent links
   std::vector<metrics::Sample> samples() const;  // berth_link_refused_total, links that wait
 
  private:

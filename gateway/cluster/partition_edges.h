@@ -1,5 +1,6 @@
-// The edges of one partition in an engine process: their links, coming and going, and that routes
-// stand before inputs run. Held by value by the PartitionServer, on its thread.
+// The edges of one partition in an engine process: their links, edges that come and go, and the
+// rule that all routes are known before inputs run. Held by value by the PartitionServer, on its
+// thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -38,7 +39,7 @@ class PartitionEdges {
     virtual bool serving() const = 0;
     virtual protocol::link::Status status() const = 0;
     virtual void alive(const protocol::link::Alive& a) = 0;  // how an edge sees the partition
-    virtual void gathered() = 0;                             // then run() is to follow, once
+    virtual void gathered() = 0;                             // run() must follow, once
 
    protected:
     ~Owner() = default;
@@ -51,12 +52,13 @@ class PartitionEdges {
 
   // An edge has said hello; refuses or keeps it.
   void adopt(const std::shared_ptr<LinkedEdge>& edge, const protocol::link::Hello& hello);
-  // REQUIRES: the engine is there. It knows the edges linked now, and they may attach to it.
+  // Tells the engine of all edges that are linked now; they may attach to it. REQUIRES: the engine
+  // is there.
   void admit_all();
-  // All edges that are expected have attached, if there is an engine: Owner::gathered().
+  // Calls Owner::gathered() if there is an engine and all expected edges have attached.
   void check_gathered();
   bool gathered() const { return gathered_; }
-  // REQUIRES: the engine is there, not gathered() yet. Inputs run.
+  // Inputs run from now on. REQUIRES: the engine is there, not gathered() yet.
   void run();
   void beat(std::int64_t now_ns);             // every heartbeat
   void tell_status();                         // to all edges
@@ -69,7 +71,7 @@ class PartitionEdges {
   const EdgeRoster& roster() const { return roster_; }
   std::uint64_t links_lost() const { return links_lost_; }
   std::uint64_t edges_gone() const { return edges_gone_; }
-  // What edges have said of this partition's sources: it killed engines.
+  // Messages of other partitions, and wills, that have killed engines, as edges have told.
   const std::vector<protocol::link::ForwardedWork>& skips() const { return skips_; }
 
   // -- of a link that was adopted
@@ -88,7 +90,7 @@ class PartitionEdges {
   void let_run(std::uint32_t number);
   void drop_silent(std::int64_t now_ns);
   void tell_admissions();
-  void post(std::function<void()> f);  // done unless this is gone by then
+  void post(std::function<void()> f);  // runs f unless this object is gone by then
 
   boost::asio::io_context& io_;
   const Config& config_;

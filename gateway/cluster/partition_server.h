@@ -42,11 +42,11 @@ struct EngineProcess {
 class PartitionServer final : private PartitionEdges::Owner {
  public:
   struct Events {
-    std::function<void()> fenced;               // once; to be replaced, not in this call
+    std::function<void()> fenced;               // once; replace this, but not in this call
     std::function<void()> ended;                // once, after leave(); the same
-    std::function<void(int exit_code)> failed;  // it can't work here at all
-    std::function<void()> serves;               // inputs run
-    std::function<void()> stops;                // from here on it does not serve any more
+    std::function<void(int exit_code)> failed;  // this process can never serve
+    std::function<void()> serves;               // inputs run from now on
+    std::function<void()> stops;                // it does not serve from now on
   };
   PartitionServer(boost::asio::io_context& io, const Config& config, std::uint32_t partition,
                   const EngineProcess& process, std::atomic<std::uint64_t>& poison,
@@ -60,8 +60,8 @@ class PartitionServer final : private PartitionEdges::Owner {
   void adopt(const std::shared_ptr<LinkedEdge>& edge, const protocol::link::Hello& hello) {
     edges_.adopt(edge, hello);
   }
-  // What was taken is committed and its steps are with the edges; then the store is free and the
-  // edges choose another.
+  // Gives up the partition: commits the effects of all inputs, gives the edges their steps, then
+  // frees the store; the edges nominate another engine. Events::ended follows.
   void leave();
   bool leaving() const { return departure_.begun(); }
   void beat();         // every heartbeat
@@ -73,8 +73,8 @@ class PartitionServer final : private PartitionEdges::Owner {
   std::uint32_t partition() const { return partition_; }
   protocol::link::EngineState state() const { return state_; }
   bool ready() const { return why_not_ready().empty(); }
-  // In words, for readyz; empty: it serves, or could. A standby could when it is linked to every
-  // edge that the holder of the store has been linked to; where no edge is known, after a while.
+  // A text for readyz; empty: it serves, or could. A standby could serve when it is linked to every
+  // edge that the holder of the store has been linked to; if no edge is known, after a while.
   std::string why_not_ready() const;
   std::size_t edges_missing() const;  // that the holder is linked to and we are not
   std::uint64_t term() const { return serving() ? term_ : newest_term_; }
@@ -105,7 +105,7 @@ class PartitionServer final : private PartitionEdges::Owner {
   void await_quiet();
   void end();
   void after(std::chrono::milliseconds time, std::function<void()> f);
-  void post(std::function<void()> f);  // done unless this is gone by then
+  void post(std::function<void()> f);  // runs f unless this object is gone by then
 
   boost::asio::io_context& io_;
   const Config config_;  // its own: each partition has keys of its own in the store

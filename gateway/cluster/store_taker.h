@@ -1,6 +1,7 @@
-// Makes an engine take its store, on threads of its own while the main thread goes on with its
-// heartbeats: reading everything ahead of a planned move (warming), then the lease and the rest; or
-// all at once. Calls and answers on the io_context's thread.
+// Makes an engine with its store, on threads of its own; the main thread goes on with its
+// heartbeats. In a planned move it reads the store ahead (warming), then takes the lease and reads
+// what has changed; else it takes the lease and reads all. Calls and answers on the io_context's
+// thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -22,16 +23,16 @@ class StoreTaker {
     std::unique_ptr<engine::EngineShard> engine;  // null: not taken
     StoreClaim claim;
     std::string why;
-    std::string held_by;  // not empty: another engine has the lease
+    std::string held_by;  // who has the lease; empty: no other engine
     bool config_error = false;
   };
   explicit StoreTaker(EngineParts parts) : parts_(std::move(parts)) {}
   ~StoreTaker();
 
-  // Reads everything for the warming of this name; forgets what was read for another. Empty: there
-  // is none.
+  // Reads the store for the warming of this name; forgets what was read for another. Empty: there
+  // is no warming.
   void follow(const std::string& name, std::uint64_t owner);
-  // One at a time; `done` follows.
+  // `done` runs on the io_context's thread. REQUIRES: no other take() waits for its `done`.
   void take(StoreClaim claim, std::function<void(Taken)> done);
 
  private:

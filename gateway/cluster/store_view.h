@@ -1,5 +1,5 @@
-// What an engine knows of its partition's store and of the lease on it, as it was seen last. No
-// I/O. Held by value by the PartitionServer, on its thread.
+// The state of a partition's store and of the lease on it, as the LeaseWatch saw it last. No I/O.
+// Held by value by the PartitionServer, on its thread.
 #pragma once
 
 #include <cstddef>
@@ -16,15 +16,15 @@ class StoreView {
  public:
   // `warming`: the one that this engine has begun; empty: none.
   void see(const LeaseWatch::View& v, const std::string& warming);
-  bool seen() const { return seen_; }  // it has answered, or not in time
+  bool seen() const { return seen_; }  // there was a first look, with or without an answer
   bool reachable() const { return reachable_; }
-  // Edge shards linked to the engine that serves: how many, and which these are, or were.
+  // How many edge shards are linked to the holder, as it has told; 0: unknown.
   std::uint64_t reach() const { return reach_; }
   std::size_t edges_missing(const EdgeRoster& here) const;
   std::string text_of_missing(const EdgeRoster& here) const;  // "edge a/0, edge b/1 and 3 more"
   // A successor has read everything for our warming.
   bool warmed() const { return warmed_ != 0; }
-  // Nobody holds the lease, at each call for longer than `ns`. To be asked again and again.
+  // True: for longer than `ns` nobody held the lease at any call. REQUIRES: called again and again.
   bool free_for(std::int64_t now_ns, std::int64_t ns);
 
  private:

@@ -1,6 +1,6 @@
-// What a peer makes us say again and again while it tries again: a line of the log at once, then
-// one a minute while it goes on. Bounded: of more than kNames peers the first is forgotten, and is
-// told again. One thread.
+// Limits log lines about a peer that fails again and again: one line at once, then one a minute
+// while it goes on. Bounded: of more than kNames peers the one with the smallest name is forgotten,
+// and its next line is due at once. One thread.
 #pragma once
 
 #include <cstddef>

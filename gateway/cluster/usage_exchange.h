@@ -1,5 +1,6 @@
-// What tenants use in each partition: told by its engine to the others once a second through the
-// store, so that a quota is one of all partitions together. On the io_context's thread.
+// Exchanges what tenants use in each partition. Each engine writes it to the registry's store once
+// a second and reads what the others wrote: so a quota counts for all partitions together. On the
+// io_context's thread.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ class UsageExchange {
   UsageExchange(RegistryService& registry, const Partitions& partitions);
   void beat();          // with every heartbeat
   Usages here() const;  // in the partitions that this process serves
-  // There as it is now, elsewhere as it was told last.
+  // Partitions of this process as they are now, others as they were read last.
   Usages everywhere() const;
 
  private:

@@ -2,10 +2,11 @@
 // again: a fleet that comes back at once must not find an engine that answers nobody.
 //
 // The rate is learned, as TCP learns a path's. It begins with kStart a second, or half of what
-// engines were seen to answer, and doubles while it is the limit and they answer CONNECTs as they
-// come: every kQuick when answers show that they keep up, every kStep when CONNECTs are still on
-// their way (a slow network, TLS). It gives way when more of them wait than a quarter of a second's
-// worth, and sinks back to its beginning when nobody needs it.
+// engines were seen to answer. The rate doubles while it limits accepts and engines answer CONNECTs
+// without delay (near a rate that was too high it grows by a tenth): every kQuick when answers show
+// that they keep up, every kStep when CONNECTs are still on their way (a slow network, TLS). It
+// falls when unanswered CONNECTs exceed a quarter of a second's accepts and do not become fewer. It
+// sinks back to its beginning while nobody needs it.
 // Of one thread, no I/O, no clock.
 #pragma once
 

@@ -28,7 +28,9 @@ class BeforeLogin {
 
   explicit BeforeLogin(Options o) : options_(o) {}
 
-  // `limited` false: a load balancer's, whose PROXY header has not come: only the whole counts.
+  // `limited` false: a load balancer's connection whose PROXY header has not come: only the limit
+  // of all connections together applies. REQUIRES: the slot is not here (new, or leave() was
+  // called).
   void enter(std::uint32_t slot, const base::Address& a, std::size_t bytes, bool limited,
              std::uint32_t now_s);
   bool has(std::uint32_t slot) const { return slot < places_.size() && places_[slot].owner; }

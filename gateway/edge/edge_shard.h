@@ -122,7 +122,7 @@ class EdgeShard final : public link::StepSink,
   void suspect(base::ConnId conn) {
     if (Connection* c = slab_.find(conn)) poison_.strike(*c, false);
   }
-  // The end of the engine was none: it is the same process that serves again.
+  // The link broke but the same engine process is back: forget the death.
   void forgive(std::uint32_t partition) { engines_[partition].probation.forgive(); }
   // Before each engine_ready() of an engine that shares its word with this process.
   void use_word(std::uint32_t partition, EngineWord word) {
@@ -132,7 +132,8 @@ class EdgeShard final : public link::StepSink,
   void use_quarantine(Quarantine& q, std::function<void(const Quarantine::Strike&)> f) {
     poison_.use_quarantine(q, std::move(f));
   }
-  // It holds this from now on; and engines are to be told of a change.
+  // A strike of any shard, or of another edge, has put this id in quarantine: close its connections
+  // here. tell_quarantine(): tells the engines the changed list.
   void shut_out(const Quarantine::Id& id, Quarantine::Kind kind) { poison_.shut_out(id, kind); }
   void tell_quarantine() { poison_.tell_quarantine(); }
 
@@ -193,7 +194,8 @@ class EdgeShard final : public link::StepSink,
 
   // -- rooms, from below
   Arrivals arrivals_{cx_};
-  // An engine must hear of an end before the device is back elsewhere: no take-over.
+  // The engine must hear of the close before the device reconnects to another edge, or it counts as
+  // a take-over.
   Drain drain_{io_,
                slab_,
                {.end = [this](Connection& c) { endings_.send_away(c); },

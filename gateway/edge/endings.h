@@ -35,6 +35,7 @@ class Endings final : private EdgeRoom {
 
   // -- link::EdgePort
   void close(base::ConnId conn, protocol::link::CloseReason reason);
+  // REQUIRES: its socket is closed, as EnginePort::closed() has said.
   void release(base::ConnId conn);
 
  private:

@@ -35,8 +35,10 @@ class InputBudget {
   // `connection_max`: bytes kept of one connection.
   InputBudget(std::size_t limit, std::size_t connection_max);
 
-  // One connection more of whom `key` names; and one less. At most a holder for each connection.
+  // Counts one more connection of the holder with this key. There is at most one holder for each
+  // connection.
   Holder enter(std::uint64_t key);
+  // Counts one connection less. REQUIRES: the holder's last connection has no bytes and no place.
   void leave(Holder h);
 
   void add(Holder h, std::size_t n) {

@@ -1,5 +1,6 @@
 // What lies between a connection's socket (or its TLS) and MQTT: a PROXY header at the beginning, a
-// WebSocket. Only connections that have one of them have Layers.
+// WebSocket. Only connections that have one of them have Layers. Owned by the Connection; the
+// shard's thread.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// The ways by which devices come to an edge.
+// The transports by which devices connect to an edge, and the options of a listener. Values only;
+// any thread.
 #pragma once
 
 #include <array>
@@ -31,9 +32,9 @@ constexpr std::size_t index_of(Transport t) {
 }
 
 struct ListenerOptions {
-  const TlsServer* tls = nullptr;     // of those with TLS
+  const TlsServer* tls = nullptr;     // REQUIRES: not null if has_tls(); outlives the edge
   bool proxy_protocol = false;        // every connection begins with a PROXY header
-  std::uint32_t max_connections = 0;  // of this one; 0: only the edge's limit
+  std::uint32_t max_connections = 0;  // of this listener; 0: only the edge's limit
 };
 
 }  // namespace berth::gateway::edge

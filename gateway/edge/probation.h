@@ -69,8 +69,8 @@ class Probation {
   static constexpr std::int64_t kBlind_ms = 1'500;
   static constexpr std::int64_t kEach_ms = 3'000;
   static constexpr std::int64_t kAll_ms = 10'000;
-  // Ends of engines that prove it without a fault in which the engine names the suspect: they may
-  // have had nothing to do with it.
+  // A suspect is guilty after this many engine deaths in its probation, one after the other, if
+  // none was a fault that named it: a death alone may have had another cause.
   static constexpr int kEndsThatProve = 3;
 
   struct Suspect {
@@ -82,7 +82,7 @@ class Probation {
   // `named`: what the word says now. Returns who has done it.
   std::optional<base::ConnId> died(EngineEnd how, const Named& named, std::int64_t now_ms);
   void serves(std::int64_t now_ms) { serving_since_ms_ = now_ms; }
-  // It was no death after all: the same engine is back.
+  // The link broke but the same engine process is back: forget the deaths.
   void forgive() { in_a_row_ = 0; }
   bool due() const { return in_a_row_ >= kInARow; }
 

@@ -27,8 +27,9 @@ class TimedOutput {
   static constexpr std::size_t kPacketsMax = 4096;  // 160 KiB; more are dropped as if too late
   enum class Taken : std::uint8_t { yes, late, no_room };
 
-  // A packet of `size` bytes is to be appended to output of which `unsent` bytes are not written.
-  // Not `yes`: it is not to be appended, and there is a notice, if it has a tag.
+  // The caller wants to append a packet of `size` bytes to output of which `unsent` bytes are not
+  // written. `yes`: it appends the packet. Else it drops the packet; a packet with a tag has left a
+  // notice. REQUIRES: `unsent` ends behind the last packet taken.
   Taken take(std::size_t unsent, std::size_t size, base::Instant not_after, std::uint64_t tag,
              base::Instant now);
   bool empty() const { return packets_.empty(); }

@@ -1,7 +1,7 @@
 // The engine of one thread: runs the Broker, its commits and its timers. Knows messages, not
 // sockets. The edge's calls come in as link::EnginePort, the Broker's effects go out through
-// link::EdgePort. One turn: inputs, then turn_end(): input that may go on, cookies, one group
-// commit, flush.
+// link::EdgePort. One turn: inputs, then turn_end(): input that may go on, changed cookies, flush
+// of the steps, then the commit of the batch (ADR 1).
 #pragma once
 
 #include <atomic>

@@ -19,7 +19,8 @@ namespace berth::gateway::engine {
 
 class LoginHasher {
  public:
-  enum class Outcome : std::uint8_t { good, bad, busy };  // busy: it had to make room, not asked
+  // busy: dropped from the full queue without a check.
+  enum class Outcome : std::uint8_t { good, bad, busy };
   using Poster = std::function<void(std::function<void()>)>;
   struct Job {
     base::ConnId conn = base::kNoConn;

@@ -41,7 +41,7 @@ class EdgeLink final : public EnginePort,
   bool is_open() const { return socket_.is_open(); }
   const std::string& why_lost() const { return socket_.why(); }  // of the last stream
   std::int64_t heard_ns() const { return heard_ns_; }            // monotonic: when bytes came last
-  void close();  // reads what the peer still said, then forgets it
+  void close();  // applies the frames that have arrived, then closes the socket
   void send_alive(const protocol::link::Alive& a);
   void send_strike(std::string_view strike);
   void send_skip(protocol::link::ForwardedWork w);
@@ -83,7 +83,7 @@ class EdgeLink final : public EnginePort,
   std::uint64_t turns_reported_ = 0;  // of these
   std::int64_t heard_ns_ = 0;
   bool malformed_ = false;
-  bool closing_ = false;  // what has come is read, nothing begins
+  bool closing_ = false;  // in close(): frames are applied, but no engine becomes ready
   bool in_turn_ = false;
   std::uint64_t engine_version_ = protocol::link::kVersion;
   EngineClock clock_;

@@ -1,7 +1,7 @@
-// An edge's idea of an engine's clock, from what the engine says it is (FrameType::clock). A word
-// that has been under way for long says too little, never too much, so the greatest difference to
-// the edge's own clock is the best one: a frame that waits in a link makes no deadline later. Less
-// what two clocks may have drifted apart since then. Held by value by the link; one thread.
+// An edge's estimate of an engine's clock, from the engine's clock frames (FrameType::clock). A
+// clock frame that was delayed gives a value that is too small, never too large. So the largest
+// difference to the edge's own clock is the best estimate, less what the two clocks may have
+// drifted apart since then. Held by value by the link; one thread.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@ namespace berth::gateway::link {
 
 class EngineClock {
  public:
-  // The rates of two clocks differ by less: 500 ppm each, as the kernel slews them.
-  static constexpr std::int64_t kDrift = 1000;  // ms in which they drift apart by one
+  // In so many ms two clocks drift apart by at most 1 ms: the kernel slews each by at most 500 ppm.
+  static constexpr std::int64_t kDrift = 1000;
 
   // `own_ms`: the edge's uptime (base::boot_time()), which never leaps.
   void heard(std::int64_t engine_ms, std::int64_t own_ms) {
@@ -28,8 +28,8 @@ class EngineClock {
     drifted_to_ms_ += drift * kDrift;
     ahead_ = std::max(ahead_ - drift, ahead);
   }
-  // The engine's clock when the edge's is `own_ms`. The end of time if the engine has said nothing:
-  // what can't be judged is too late.
+  // The engine's clock when the edge's is `own_ms`. kNever if no clock frame has come: then every
+  // deadline has passed.
   base::Instant at(std::int64_t own_ms) const {
     return known_ ? base::Instant{own_ms + ahead_} : base::kNever;
   }

@@ -2,9 +2,9 @@
 // of a turn as one frame. Keeps the input an engine has not consumed yet (a packet's beginning, a
 // stalled channel). Runs on the engine's thread.
 //
-// After attached_all, what the edge says is kept until go(): no input runs before the routes are
-// known. A turn is accepted when the kernel has taken it (a local edge: it outlives us and reads
-// on) or when the edge says so (a remote one).
+// After attached_all the link keeps the edge's turns until go(): no input runs before the routes
+// are known. A turn is accepted when the kernel has taken it (a local edge: it outlives us and
+// reads on) or when the edge says so (a remote one).
 #pragma once
 
 #include <functional>
@@ -42,7 +42,7 @@ class EngineLink final : public io::Poller::Handler, private protocol::link::Edg
   const std::string& why_lost() const { return socket_.why(); }  // empty: not by the stream
   void use_engine(EnginePort& engine) { engine_ = accepts_ = &engine; }
   void use_number(std::uint32_t number) { number_ = number; }  // before the first attach
-  // What the edge still says is for the successor.
+  // Ignores further input of the edge; the edge replays it to the next engine.
   void stop_input() { engine_ = nullptr; }
   void ready();
   void go();

@@ -1,6 +1,6 @@
-// All links of an engine: EdgePort by the link number in a connection's id. One frame a link and
-// turn (docs/design.md, "Turns and steps"). A number whose link is gone takes everything and does
-// nothing. Runs on the engine's thread.
+// All links of an engine: an EdgePort that finds the link by the number in a connection's id. A
+// turn sends at most one turn frame on each link (docs/design.md, "Turns and steps"). Calls for a
+// number without a link do nothing. Runs on the engine's thread.
 #pragma once
 
 #include <memory>
@@ -16,6 +16,7 @@ namespace berth::gateway::link {
 class LinkSet final : public EdgePort {
  public:
   EngineLink& add(std::unique_ptr<EngineLink> link);  // under the next number
+  // REQUIRES: the number is free.
   void put(std::uint32_t number, std::unique_ptr<EngineLink> link);
   std::unique_ptr<EngineLink> take(std::uint32_t number);
   std::size_t size() const { return links_.size(); }

@@ -1,6 +1,6 @@
 // Edge and engine meet here and nowhere else. Both interfaces are called on the caller's shard
-// thread. EngineShard and EdgeShard implement them themselves (LocalLink: direct calls); across
-// processes the two ends of a SocketLink do (edge_link.h, engine_link.h).
+// thread. EngineShard and EdgeShard implement them (direct calls); across threads and processes
+// EdgeLink and EngineLink do, as the two ends of a socket.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,10 @@
 
 namespace berth::gateway::link {
 
-// What an edge calls.
+// What an edge calls. For each connection: attach(), then input() in the order of offsets without
+// gaps, then closed() once; nothing after closed() but turn_end(). An engine that begins to serve
+// (after the end of another, or a broken link) gets all of this anew, from the first byte that is
+// not acknowledged. The id is free again after EdgePort::release().
 class EnginePort {
  public:
   virtual ~EnginePort() = default;
@@ -28,12 +31,13 @@ class EnginePort {
   // (0 where survives_engine()). Bytes not consumed are offered again, in front of newer ones.
   virtual std::size_t input(base::ConnId conn, std::uint64_t offset, std::uint64_t in_ack,
                             base::ByteView bytes) = 0;
-  // The last event of a connection. Answered by release().
+  // The socket is closed: the last event of a connection. The engine answers with release().
   virtual void closed(base::ConnId conn, protocol::link::CloseReason cause) = 0;
   // `written`: engine output handed to the kernel so far, bytes.
   virtual void credit(base::ConnId conn, std::uint64_t written) = 0;
-  // The packet with this Deadline::tag has been dropped unsent. Said again to each engine to come,
-  // before the connection's input, until EdgePort::expired_taken().
+  // The edge has dropped the packet with this Deadline::tag unsent. The edge repeats this call to
+  // each new engine, before it replays the connection's input, until the engine calls
+  // expired_taken().
   virtual void expired(base::ConnId, std::uint64_t /*tag*/) {}
   // What the engine's deadlines are compared with: its clock of messages, now. The end of time if
   // that is not known: what can't be judged is too late.
@@ -42,9 +46,9 @@ class EnginePort {
   virtual void ask(protocol::link::Question, Answered answered) {
     answered({protocol::link::AskError::not_serving, {}});
   }
-  // Who has killed engines, or is free again; adds to what was said before.
+  // Adds principals and tenants to the engine's list of those in quarantine; 0 seconds removes one.
   virtual void kept_out(const std::vector<protocol::link::KeptOut>&) {}
-  virtual void turn_end() = 0;  // everything of this loop turn has been said
+  virtual void turn_end() = 0;  // the edge has made all its calls of this loop turn
   // Steps of all turns up to `turn` (EdgePort::turn_of) have reached the edge of link `link`.
   virtual void accepted(std::uint32_t link, std::uint64_t turn) = 0;
 };
@@ -54,13 +58,15 @@ class EdgePort {
  public:
   virtual ~EdgePort() = default;
   virtual bool wants_cookies() const = 0;
+  // Appends head and tail to the connection's output. They may be a part of a packet, see
+  // session::Effects::send().
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
   // A whole packet that is dropped, and EnginePort::expired() called unless the tag is 0, if the
   // socket has taken none of its bytes by `d.not_after`. An edge of a release before version 5 of
   // the link is not told the deadline: it writes the packet whenever the socket takes it.
   virtual void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                           const protocol::link::Deadline& d) = 0;
-  virtual void expired_taken(base::ConnId conn, std::uint64_t tag) = 0;  // no need to say it again
+  virtual void expired_taken(base::ConnId conn, std::uint64_t tag) = 0;  // ends the repeats
   // The number of the turn whose steps are being gathered for conn's edge.
   virtual std::uint64_t turn_of(base::ConnId conn) = 0;
   virtual void acknowledge(base::ConnId conn, std::uint64_t in_ack) = 0;
@@ -69,6 +75,8 @@ class EdgePort {
   virtual bool keeps(base::ConnId, protocol::link::CookieSlot) { return true; }
   virtual void connected(base::ConnId conn, const protocol::link::EdgeSettings& settings) = 0;
   virtual void close(base::ConnId conn, protocol::link::CloseReason reason) = 0;
+  // The engine has forgotten the connection. REQUIRES: EnginePort::closed() has been called (the
+  // socket is closed).
   virtual void release(base::ConnId conn) = 0;
   virtual bool writable(base::ConnId conn) = 0;
   virtual void reoffer(base::ConnId conn) = 0;  // call EnginePort::input again with what is kept

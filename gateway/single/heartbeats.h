@@ -1,5 +1,6 @@
-// Whether an engine is silent, by its heartbeats. A stall of our own is not held against it. Held
-// by value by the Supervisor, on its thread; times are of the monotonic clock.
+// Decides by its heartbeats whether an engine is silent. If this process itself has stalled, that
+// time does not count. Held by value by the Supervisor, on its thread; times are of the monotonic
+// clock.
 #pragma once
 
 #include <algorithm>

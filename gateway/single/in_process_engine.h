@@ -1,5 +1,6 @@
 // The engine of `--single-process`: joined to a single edge shard by direct calls, to several by
-// links within the process (their threads differ). Everything on shard 0's thread.
+// links within the process. The engine runs on shard 0's thread; other shards have their own
+// threads and reach it by links.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -18,8 +19,8 @@ namespace berth::gateway {
 class InProcessEngine {
  public:
   struct Events {
-    std::function<void()> ready;       // devices may come
-    std::function<void()> store_lost;  // another gateway has taken the store
+    std::function<void()> ready;       // the engine serves: devices may connect
+    std::function<void()> store_lost;  // another gateway has the store's lease
   };
   // Throws as make_engine().
   InProcessEngine(boost::asio::io_context& io, const Config& config, EdgeShards& edges,

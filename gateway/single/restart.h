@@ -1,5 +1,5 @@
-// A planned replacement of the engine: who waits for it, and why the last one was refused. Held by
-// value by the Supervisor, on its thread.
+// A planned replacement of the engine: the caller that waits for it, and why the last one was
+// refused. Held by value by the Supervisor, on its thread.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@ class Restart {
  public:
   void begin(std::function<void(bool ok)> done) { done_ = std::move(done); }
   bool under_way() const { return static_cast<bool>(done_); }
-  // Nothing, if none is under way.
+  // Calls the `done` of begin(). Does nothing if no replacement is under way.
   void end(bool ok) {
     if (done_) std::exchange(done_, nullptr)(ok);
   }

@@ -1,4 +1,4 @@
-// Those who wait for an engine's figures. One question is under way at a time; whoever asks
+// The callers that wait for an engine's metrics. One question is under way at a time; who asks
 // meanwhile gets the same answer. Held by value by the Supervisor, on its thread.
 #pragma once
 
@@ -17,7 +17,8 @@ class Scrapes {
   // Of link::get_samples(); null: none.
   using Payload = std::shared_ptr<const std::string>;  // shared: of all who have asked
   using Scraped = std::function<void(Payload)>;
-  // The number of the question that is to be asked now; nothing: one is under way.
+  // Adds a caller. Returns the number of the question that the Supervisor sends now; nothing: one
+  // is under way.
   std::optional<std::uint64_t> add(Scraped done) {
     waiting_.push_back(std::move(done));
     if (waiting_.size() > 1) return std::nullopt;

@@ -1,4 +1,4 @@
-// `berth serve`: composition of one gateway, in one process or as edge with an engine child.
+// `berth serve`: builds one gateway, in one process or as an edge process with an engine child.
 #pragma once
 
 #include "gateway/config/config.h"

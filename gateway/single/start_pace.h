@@ -1,5 +1,6 @@
-// When the next engine is started after the end of one: at once, but deaths in quick succession are
-// spaced by up to 1 s, and an engine that lacks something it may get is tried again after 1 to 8 s.
+// How long to wait after the end of an engine before the next one starts: not at all, but up to 1 s
+// after deaths in quick succession, and 1 to 8 s after an engine that lacked something it may get
+// later. Held by value by the Supervisor, on its thread.
 #pragma once
 
 #include <algorithm>

@@ -1,11 +1,11 @@
-// Keeps one engine child serving the edge, and a warm standby beside it (docs/design.md,
-// "Shapes of deployment"). Lives in the edge process, on the edge's thread.
+// Keeps one engine child serving the edge, and a warm standby beside it (docs/design.md, "Shapes of
+// deployment"). Lives in the edge process, on the thread of edge shard 0.
 //
 // A child is: standby (started, waits for hello) -> starting (opens the store) -> serving -> gone.
-// The successor is told hello only after waitpid of its predecessor, so one process at a time holds
-// the store. Missed heartbeats: SIGKILL. Deaths in quick succession are spaced by up to 1 s.
-// An engine that lacks something it may get (exit code kExitTryAgain) is started again after 1 to 8
-// s, the first one too.
+// The successor gets its hello only after waitpid of its predecessor, so one process at a time
+// holds the store. An engine that misses heartbeats gets SIGKILL. After deaths in quick succession
+// the next start waits for up to 1 s. An engine that lacks something it may get later (exit code
+// kExitTryAgain) is started again after 1 to 8 s, the first one too.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -39,16 +39,17 @@ class Supervisor {
   ~Supervisor();
 
   void start();
-  // Planned replacement: a fresh standby of the installed binary, then the present engine stops.
-  // It has read and checked its configuration before the present engine is asked to end; else
-  // why_not() says what it lacks, and the present engine goes on.
+  // Planned replacement: starts a new standby of the installed binary, which reads and checks its
+  // configuration; then stops the present engine. If the standby fails, why_not() says what it
+  // lacks, and the present engine goes on.
   void restart_engine(std::function<void(bool ok)> done);
   const std::string& why_not() const { return restart_.why_not(); }
   void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
   bool serving() const { return edges_.serving(); }
   // Since an engine last served well (absence.h).
   double absent_seconds() const;
-  // Null after 1 s without answer. Who asks while an answer is awaited gets the same one.
+  // `done` gets null after 1 s without an answer. Who asks while a question is under way gets the
+  // same answer.
   using Payload = Scrapes::Payload;
   void scrape(Scrapes::Scraped done);
 
