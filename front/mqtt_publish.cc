@@ -28,6 +28,42 @@ bool has_too_many_received(const Session& s, std::uint16_t packet_id, std::size_
 
 }  // namespace
 
+// A PUBLISH that keeps the rules of MQTT. Inlined: it is called once, by on_publish().
+[[gnu::always_inline]] inline bool MqttFront::take_publish(Channel& ch, const mqtt::PublishView& p,
+                                                           base::Instant now) {
+  Publication publication{.message = {.topic = p.topic,
+                                      .payload = p.payload,
+                                      .forwarded = p.properties.forwarded,
+                                      .qos = p.qos,
+                                      .retain = p.retain},
+                          .id = p.packet_id};
+  MessageView& m = publication.message;
+  if (p.properties.has(Property::message_expiry))
+    m.expires_at = messages_at(now).plus_s(p.properties.message_expiry_s);
+  const DeviceMessages::What what = translator_.translate(ch, m, now);
+  if (what == DeviceMessages::What::wait) {
+    meter_.throttle(ch);
+    return false;
+  }
+  const std::string_view said = m.topic;
+  const Judgement j = intake_.judge(ch, m, what == DeviceMessages::What::swallowed, now);
+  if (j.what == Judgement::wait) return false;
+  if (j.what == Judgement::over_quota) {
+    events::over_quota(ch, j.quota, said, "the message is refused or dropped");
+    return refuse_publish(ch, publication, Reason::quota_exceeded, j.quota);
+  }
+  if (j.what == Judgement::denied)
+    return refuse_publish(ch, publication, Reason::not_authorized, Quota::none);
+  const bool named = ch.scope || may_be_command(said);
+  if (const char* fault = named ? translator_.name_fault(ch, said, m.retain) : nullptr)
+    return refuse_publish(ch, publication, Reason::topic_name_invalid, Quota::none, fault);
+  m.topic = j.inside;
+  translator_.address_command(ch, said, m, now);
+  const bool same = m.topic.data() == j.inside.data();
+  intake_.accept(ch, publication, same ? *j.match : distributor_.match(m.topic), now);
+  return true;
+}
+
 bool MqttFront::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now) {
   mqtt::PublishView p;
   const Reason e = mqtt::decode_publish(f, ch.version, scratch_, p);
@@ -60,41 +96,6 @@ bool MqttFront::on_publish(Channel& ch, const mqtt::Frame& f, base::Instant now)
     return true;
   }
   return take_publish(ch, p, now);
-}
-
-// A PUBLISH that keeps the rules of MQTT.
-bool MqttFront::take_publish(Channel& ch, const mqtt::PublishView& p, base::Instant now) {
-  Publication publication{.message = {.topic = p.topic,
-                                      .payload = p.payload,
-                                      .forwarded = p.properties.forwarded,
-                                      .qos = p.qos,
-                                      .retain = p.retain},
-                          .id = p.packet_id};
-  MessageView& m = publication.message;
-  if (p.properties.has(Property::message_expiry))
-    m.expires_at = messages_at(now).plus_s(p.properties.message_expiry_s);
-  const DeviceMessages::What what = translator_.translate(ch, m, now);
-  if (what == DeviceMessages::What::wait) {
-    meter_.throttle(ch);
-    return false;
-  }
-  const std::string_view said = m.topic;
-  const Judgement j = intake_.judge(ch, m, what == DeviceMessages::What::swallowed, now);
-  if (j.what == Judgement::wait) return false;
-  if (j.what == Judgement::over_quota) {
-    events::over_quota(ch, j.quota, said, "the message is refused or dropped");
-    return refuse_publish(ch, publication, Reason::quota_exceeded, j.quota);
-  }
-  if (j.what == Judgement::denied)
-    return refuse_publish(ch, publication, Reason::not_authorized, Quota::none);
-  const bool named = ch.scope || may_be_command(said);
-  if (const char* fault = named ? translator_.name_fault(ch, said, m.retain) : nullptr)
-    return refuse_publish(ch, publication, Reason::topic_name_invalid, Quota::none, fault);
-  m.topic = j.inside;
-  translator_.address_command(ch, said, m, now);
-  const bool same = m.topic.data() == j.inside.data();
-  intake_.accept(ch, publication, same ? *j.match : distributor_.match(m.topic), now);
-  return true;
 }
 
 bool MqttFront::resolve_alias(Channel& ch, mqtt::PublishView& p) {

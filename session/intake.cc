@@ -21,27 +21,10 @@ PacketType reply_type(std::uint8_t qos) {
 
 }  // namespace
 
-Judgement Intake::judge(Channel& ch, const MessageView& m, bool is_inside, base::Instant now) {
-  Judgement j{.inside = m.topic};
-  const bool allowed = is_inside || gate_.enter_topic(ch, m.topic, j.inside);
-  if (allowed) j.match = &distributor_.match(j.inside);
-  if (allowed && wide_fanouts_.is_fanout(*j.match, m.qos, m.payload.size()) &&
-      !wide_fanouts_.may_begin(ch))
-    return j;
-  const Metered metered = meter_.publish(ch, m, now);
-  if (metered.what == Metered::wait) return j;
-  probe_.rx_qos0 += m.qos == 0;
-  probe_.rx_qos1 += m.qos == 1;
-  probe_.rx_qos2 += m.qos == 2;
-  j.quota = metered.quota;
-  j.what = metered.what == Metered::refuse ? Judgement::over_quota
-           : allowed                       ? Judgement::allowed
-                                           : Judgement::denied;
-  if (j.what != Judgement::denied) return j;
+void Intake::count_denied(const Channel& ch, const MessageView& m) {
   ++probe_.authz_denied;
   ++probe_.drop_not_authorized;
   events::publish_denied(ch, m.topic, m.qos);
-  return j;
 }
 
 void Intake::accept(Channel& ch, const Publication& p, const Match& m, base::Instant now) {

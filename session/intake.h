@@ -55,7 +55,27 @@ class Intake final : private Room {
   // May the client publish this message now? Its topic is the client's topic, or (`is_inside`) the
   // topic inside the engine. `wait`: the channel is stalled or rests, and the shell offers the
   // message again. Else the message counts as received; `denied` is counted and logged here.
-  Judgement judge(Channel& ch, const MessageView& m, bool is_inside, base::Instant now);
+  // Inlined: it stands on the way of each packet, and a call of it is 2 % of a QoS 0 PUBLISH.
+  [[gnu::always_inline]] Judgement judge(Channel& ch, const MessageView& m, bool is_inside,
+                                         base::Instant now) {
+    Judgement j{.inside = m.topic};
+    const bool allowed = is_inside || gate_.enter_topic(ch, m.topic, j.inside);
+    if (allowed) j.match = &distributor_.match(j.inside);
+    if (allowed && wide_fanouts_.is_fanout(*j.match, m.qos, m.payload.size()) &&
+        !wide_fanouts_.may_begin(ch))
+      return j;
+    const Metered metered = meter_.publish(ch, m, now);
+    if (metered.what == Metered::wait) return j;
+    probe_.rx_qos0 += m.qos == 0;
+    probe_.rx_qos1 += m.qos == 1;
+    probe_.rx_qos2 += m.qos == 2;
+    j.quota = metered.quota;
+    j.what = metered.what == Metered::refuse ? Judgement::over_quota
+             : allowed                       ? Judgement::allowed
+                                             : Judgement::denied;
+    if (j.what == Judgement::denied) count_denied(ch, m);
+    return j;
+  }
   // `p`: its topic is as it is inside, and `m` the match of it. REQUIRES: judge() has allowed it.
   void accept(Channel& ch, const Publication& p, const Match& m, base::Instant now);
   // MQTT 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its
@@ -64,6 +84,7 @@ class Intake final : private Room {
               const char* text = nullptr);
 
  private:
+  void count_denied(const Channel& ch, const MessageView& m);
   // False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that
   // a dead engine has committed.
   bool admit_qos2(Channel& ch, std::uint16_t packet_id, bool& fresh);
