@@ -1,5 +1,8 @@
 #include "session/record_codec.h"
 
+#include <utility>
+
+#include "base/bytes.h"
 #include "session/records.pb.h"
 
 namespace berth::session {
@@ -27,35 +30,47 @@ std::unique_ptr<Will> will_from_pb(const pb::Will& in) {
   return w;
 }
 
-void slots_to_pb(const Flow& q, pb::Slots& out) {
+std::string encode_slots(const Flow& q) {
+  std::string o;
+  base::put_varint(o, q.slots->newest.size());
   for (const Slot& s : q.slots->newest) {
-    auto& one = *out.add_newest();
-    one.set_key(s.key);
-    one.set_seq(s.seq);
-    one.set_bytes(s.bytes);
-    one.set_qos(s.qos);
+    base::put_bytes(o, s.key);
+    base::put_varint(o, s.seq);
+    base::put_varint(o, s.bytes);
+    o.push_back(static_cast<char>(s.qos));
   }
+  base::put_varint(o, q.slots->gaps.size());
   for (const auto& [from, through] : q.slots->gaps) {
-    out.add_gaps(from);
-    out.add_gaps(through);
+    base::put_varint(o, from);
+    base::put_varint(o, through);
   }
-  out.set_last_seq(q.last_seq);
-  out.set_queued(q.queued);
-  out.set_queued_bytes(q.queued_bytes);
-  out.set_cumulative_bytes(q.cumulative_bytes);
+  base::put_varint(o, q.last_seq);
+  base::put_varint(o, q.queued);
+  base::put_varint(o, q.queued_bytes);
+  base::put_varint(o, q.cumulative_bytes);
+  return o;
 }
 
-std::unique_ptr<Slots> slots_from_pb(const pb::Slots& in) {
+std::unique_ptr<Slots> decode_slots(std::string_view bytes) {
+  base::RecordReader r(bytes);
   auto out = std::make_unique<Slots>();
-  for (const auto& s : in.newest())
-    out->newest.push_back({s.key(), s.seq(), s.bytes(), static_cast<std::uint8_t>(s.qos())});
-  for (int i = 0; i + 1 < in.gaps_size(); i += 2)
-    out->gaps.emplace_back(in.gaps(i), in.gaps(i + 1));
-  out->last_seq = in.last_seq();
-  out->queued = in.queued();
-  out->queued_bytes = in.queued_bytes();
-  out->cumulative_bytes = in.cumulative_bytes();
-  return out;
+  for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
+    Slot s;
+    s.key = r.bytes();
+    s.seq = r.varint();
+    s.bytes = r.varint();
+    s.qos = r.byte();
+    out->newest.push_back(std::move(s));
+  }
+  for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
+    const std::uint64_t from = r.varint();
+    out->gaps.emplace_back(from, r.varint());
+  }
+  out->last_seq = r.varint();
+  out->queued = r.varint();
+  out->queued_bytes = r.varint();
+  out->cumulative_bytes = r.varint();
+  return r.ok() ? std::move(out) : nullptr;
 }
 
 std::string encode_will(const Will& w) {

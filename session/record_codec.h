@@ -13,15 +13,17 @@ namespace berth::session {
 
 namespace pb {
 class Scope;
-class Slots;
 class Will;
 }  // namespace pb
 
 void will_to_pb(const Will& w, pb::Will& out);
 std::unique_ptr<Will> will_from_pb(const pb::Will& in);
-// REQUIRES: the session has slots.
-void slots_to_pb(const Flow& q, pb::Slots& out);
-std::unique_ptr<Slots> slots_from_pb(const pb::Slots& in);
+// The slots and gaps of a queue, and what it held when they were written:
+//   slots := n:varint (key:bytes seq:varint bytes:varint qos:u8)[n] g:varint (from:varint
+//            through:varint)[g] last_seq:varint queued:varint queued_bytes:varint cumulative:varint
+// More may follow. REQUIRES: the queue has slots.
+std::string encode_slots(const Flow& q);
+std::unique_ptr<Slots> decode_slots(std::string_view bytes);  // null: damaged
 std::string encode_will(const Will& w);
 std::unique_ptr<Will> decode_will(std::string_view bytes);  // null: damaged
 

@@ -118,7 +118,7 @@ void Restorer::session(base::SessionId id, std::string_view record) {
     s.own_flow().sent_before = r.sent_before();
     s.own_flow().sent_surely = r.has_sent_surely() ? r.sent_surely() : r.sent_before();
   }
-  if (r.has_slots()) s.own_flow().slots = slots_from_pb(r.slots());
+  if (!r.slots().empty()) s.own_flow().slots = decode_slots(r.slots());
   s.stored = true;
   if (r.has_will()) {
     s.will = will_from_pb(r.will());

@@ -34,7 +34,7 @@ void SessionRecords::put(Session& s) {
   r.set_ends_offline(s.ends_offline);
   if (s.counted && principal_of(s.client_id).empty())
     r.set_address(std::string(address_of_key(s.held.holder()->principal())));
-  if (s.flow().slots) slots_to_pb(s.flow(), *r.mutable_slots());
+  if (s.flow().slots) r.set_slots(encode_slots(s.flow()));
   budget_.take(TurnBudget::kSession);
   if (s.persistent() || s.keeps_filters) {
     constexpr std::int64_t kFilterOfRecord = 4;

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
+#include <string>
 
 #include "session/records.pb.h"
 #include "tests/support/random.h"
@@ -118,6 +120,34 @@ TEST(RecordCodec, ACursorHasAllItsItemsInOrder) {
   EXPECT_EQ(c.items(0).after(), "a/5");
   EXPECT_EQ(c.items(1).filter(), "+");
   EXPECT_EQ(c.items(1).after(), "");
+}
+
+TEST(RecordCodec, SlotsAreReadAsTheyWereWrittenAndNoPartOfThemIs) {
+  session::Flow q;
+  q.last_seq = 900;
+  q.queued = 3;
+  q.queued_bytes = 5000;
+  q.cumulative_bytes = 70'000;
+  q.slots = std::make_unique<session::Slots>();
+  q.slots->newest = {{"display", 800, 1000, 1}, {std::string("\0x", 2), 900, 77, 2}};
+  q.slots->gaps = {{3, 700}, {702, 702}};
+  const std::string bytes = session::encode_slots(q);
+  const auto read = session::decode_slots(bytes);
+  ASSERT_TRUE(read);
+  ASSERT_EQ(read->newest.size(), 2u);
+  EXPECT_EQ(read->newest[0].key, "display");
+  EXPECT_EQ(read->newest[1].key, std::string("\0x", 2));
+  EXPECT_EQ(read->newest[1].seq, 900u);
+  EXPECT_EQ(read->newest[1].bytes, 77u);
+  EXPECT_EQ(read->newest[1].qos, 2);
+  EXPECT_EQ(read->gaps, q.slots->gaps);
+  EXPECT_EQ(read->last_seq, 900u);
+  EXPECT_EQ(read->queued, 3u);
+  EXPECT_EQ(read->queued_bytes, 5000u);
+  EXPECT_EQ(read->cumulative_bytes, 70'000u);
+  for (std::size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_FALSE(session::decode_slots(bytes.substr(0, n))) << n;
+  EXPECT_TRUE(session::decode_slots(bytes + "more of a later release"));
 }
 
 }  // namespace
