@@ -1,5 +1,6 @@
 // Keeps one engine child serving the edge, and a warm standby beside it
-// (docs/design.md, "Shapes of deployment"). Lives in the edge process, on the thread of edge shard 0.
+// (docs/design.md, "Shapes of deployment"). Lives in the edge process, on the thread of edge shard
+// 0.
 //
 // A child is: standby (started, waits for hello) -> starting (opens the store) -> serving -> gone.
 // The successor gets its hello only after waitpid of its predecessor, so one process at a time
