@@ -100,7 +100,7 @@ struct Ends : private EngineTurnVisitor {
     for (FrameView f; next_frame(std::string_view(heard).substr(at), f) == FrameResult::complete;
          at += f.size) {
       if (f.type == FrameType::turn) turns.push_back(f.size);
-      if (f.type == FrameType::turn) visit_engine_turn(f.payload, *this);
+      if (f.type == FrameType::turn && !visit_engine_turn(f.payload, *this)) malformed = true;
       if (f.type == FrameType::clock) {
         ++clocks;
         clock = base::get_le64(f.payload);
@@ -122,6 +122,7 @@ struct Ends : private EngineTurnVisitor {
   FakeEngine engine;
   int far = -1;
   bool lost = false;
+  bool malformed = false;  // of what it says
   std::unique_ptr<EngineLink> link;
   std::string heard;
   std::vector<std::size_t> turns;
@@ -201,6 +202,31 @@ TEST(EngineLink, SaysDeadlinesAndItsClock) {
   ends.say(FrameType::turn, notice);
   EXPECT_TRUE(ends.run_until([&] { return !ends.engine.expired_.empty(); }));
   EXPECT_EQ(ends.engine.expired_[0], std::pair(conn, std::uint64_t{9}));
+}
+
+// An edge ends the link when a part has no byte.
+TEST(EngineLink, AnEmptyPacketWithADeadlineIsNoPart) {
+  Ends ends;
+  ends.greet(1 << 20, 1);
+  const base::ConnId conn{0, 1};
+  ends.link->send(conn, "plain", {});
+  ends.link->send_until(conn, {}, {}, {{5000}, 9});
+  ends.link->flush();
+  EXPECT_TRUE(ends.run_until([&] { return !ends.steps.empty() || ends.malformed; }));
+  EXPECT_FALSE(ends.malformed);
+  ASSERT_EQ(ends.steps.size(), 1u);
+  EXPECT_EQ(ends.bytes[0], "plain");
+  EXPECT_FALSE(ends.steps[0].has_parts);
+}
+
+// So that an edge that was told late (engine_clock.h) knows better soon, without any deadline.
+TEST(EngineLink, SaysItsClockAgainAndAgain) {
+  Ends ends;
+  ends.greet(1 << 20, 1);
+  EXPECT_TRUE(ends.run_until([&] {
+    ends.link->flush();
+    return ends.clocks >= 2;
+  }));
 }
 
 TEST(EngineLink, AnEdgeOfTheReleaseBeforeGetsBytesWithoutDeadlines) {

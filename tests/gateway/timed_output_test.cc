@@ -125,6 +125,13 @@ TEST(TimedOutput, GoesOnInAnotherProcess) {
   }
 }
 
+TEST(TimedOutput, APacketWithoutAByteIsMalformed) {
+  for (const char size : {'\1', '\0'}) {  // no notices, one packet: gap, size, not_after, tag
+    TimedOutput t;
+    EXPECT_EQ(t.go_on_from(std::string({'\0', '\1', '\0', size, '\5', '\7'}), 10, 0), size != 0);
+  }
+}
+
 // Against a list of packets, by chance.
 TEST(TimedOutput, AsAListOfPackets) {
   std::mt19937 random(7);
