@@ -124,9 +124,10 @@ TEST_F(Ask, AnUnknownKindIsAnError) {
 
 TEST_F(Ask, QuestionsAndAnswersHaveASize) {
   EXPECT_EQ(await(ask(AskKind::echo, std::string(kQuestionMax, 'x'))).bytes.size(), kQuestionMax);
-  EXPECT_EQ(await(ask(AskKind::echo, std::string(kQuestionMax + 1, 'x'))).error,
-            AskError::too_large);
-  EXPECT_EQ(engine->asked, 1);  // the other one has not been sent
+  const auto large = ask(AskKind::echo, std::string(kQuestionMax + 1, 'x'));
+  ASSERT_TRUE(large->has_value()) << "answered at once: it is not sent";
+  EXPECT_EQ((*large)->error, AskError::too_large);
+  EXPECT_EQ(engine->asked, 1);
   EXPECT_EQ(await(ask(kHuge, "")).error, AskError::too_large);
 }
 
@@ -150,6 +151,13 @@ TEST_F(Ask, TheTimeLimitIsAnAnswer) {
   engine->kept[0]({AskError::none, "in time"});
   EXPECT_EQ(await(never).bytes, "in time");
   EXPECT_EQ((*late)->error, AskError::too_late);
+}
+
+TEST_F(Ask, EachHasATimeLimitOfItsOwn) {
+  const auto second = ask(kSilent, "x", 300);
+  const auto first = ask(kSilent, "x", 1);
+  EXPECT_EQ(await(first).error, AskError::too_late);
+  EXPECT_EQ(await(second).error, AskError::too_late);
 }
 
 TEST_F(Ask, TheEndOfTheLinkAnswersAtOnce) {
@@ -252,6 +260,19 @@ TEST_F(Raw, TheEnginesOwnLimitsHold) {
   EXPECT_EQ(answers.back(), std::pair(std::uint64_t{3}, AskError::none));
 }
 
+// The engine has ended the link, and its socket is still there.
+TEST_F(Raw, AnAnswerComesToNobodyWhenTheLinkIsLost) {
+  serve();
+  ask(1, kSilent, "");
+  EXPECT_TRUE(run_until([&] { return engine->kept.size() == 1; }));
+  say(FrameType::ask, "\xff");
+  EXPECT_TRUE(run_until([&] { return engine->lost; }));
+  engine->kept[0]({AskError::none, "late"});
+  int rounds = 0;
+  run_until([&] { return ++rounds > 3; });
+  EXPECT_EQ(answers, Answers{});
+}
+
 TEST_F(Raw, AMalformedQuestionEndsTheLink) {
   say(FrameType::ask, "\xff");
   EXPECT_TRUE(run_until([&] { return engine->lost; }));
@@ -286,6 +307,35 @@ TEST(EdgeLink, ADeadEngineDoesNotServe) {
   std::optional<Answer> answer;
   link->ask({AskKind::echo, 600'000, "x"}, [&](Answer a) { answer = std::move(a); });
   EXPECT_TRUE(answer.has_value()) << "the question waits for a dead engine";
+  edge.stop();
+}
+
+TEST(EdgeLink, AnEngineOfTheReleaseBeforeIsNotAsked) {
+  boost::asio::io_context io{1};
+  metrics::EdgeProbe probe;
+  edge::EdgeShard edge{io, {}, probe};
+  bool ready = false;
+  EdgeLink link(io, edge, {.ready = [&] { ready = true; }, .lost = [] {}});
+  edge.use_engine(link);
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+  link.open(fds[0], {.edge_id = 1, .output_cap = 1 << 20});
+  link.set_serving(true);
+  std::string frame;
+  const std::size_t at = begin_frame(frame, FrameType::ready);
+  base::put_varint(frame, kQuestionsSince - 1);
+  end_frame(frame, at);
+  ASSERT_EQ(::send(fds[1], frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!ready && std::chrono::steady_clock::now() < end)
+    io.run_one_for(std::chrono::milliseconds(5));
+  ASSERT_TRUE(ready);
+  std::optional<Answer> answer;
+  link.ask({AskKind::echo, kLong_ms, "x"}, [&](Answer a) { answer = std::move(a); });
+  ASSERT_TRUE(answer.has_value()) << "it would wait for an engine that ignores it";
+  EXPECT_EQ(answer->error, AskError::old_engine);
+  link.close();
+  ::close(fds[1]);
   edge.stop();
 }
 
