@@ -45,9 +45,10 @@ struct Parts {
 };
 
 struct Deadlines : test::EdgeBox {
-  explicit Deadlines(std::uint64_t engine_version = kVersion) {
+  explicit Deadlines(std::uint64_t engine_version = kVersion,
+                     std::int64_t engine_now = kEngineNow) {
     say_ready(engine_version);
-    say_clock(kEngineNow);
+    say_clock(engine_now);
     EXPECT_TRUE(run_until([&] { return readies == 1; }));
   }
   void say_parts(const Parts& p) {
@@ -77,7 +78,9 @@ struct Deadlines : test::EdgeBox {
 
 // A device on a socket pair, which reads when it is told to.
 struct PairDeadlines : Deadlines {
-  explicit PairDeadlines(std::uint64_t engine_version = kVersion) : Deadlines(engine_version) {
+  explicit PairDeadlines(std::uint64_t engine_version = kVersion,
+                         std::int64_t engine_now = kEngineNow)
+      : Deadlines(engine_version, engine_now) {
     each_round = [this] {
       if (reads) to_device += device.hear();
     };
@@ -164,6 +167,71 @@ TEST(EdgeDeadlines, AreCountedByTheEnginesClockWithoutTheLinksDelay) {
   EXPECT_EQ(e.probe.late_arrived, 1u);
 }
 
+TEST(EdgeDeadlines, MayBeAsFarAsANumberCanSay) {
+  PairDeadlines e(kVersion, 1000);  // the edge's own clock says far more
+  e.say_parts(Parts().timed("<a>", INT64_MAX, 1).timed("<b>", INT64_MAX - 1000, 2));
+  EXPECT_TRUE(e.hears("<a><b>")) << e.to_device;
+  EXPECT_EQ(e.probe.late_arrived, 0u);
+}
+
+// What one engine has said of its clock is not the next one's: what the edge can't judge is too
+// late.
+TEST(EdgeDeadlines, AreTooLateUntilAnEngineHasSaidItsClock) {
+  PairDeadlines e;
+  ASSERT_NE(e.link.deadline_clock(), base::kNever);
+  e.link.close();
+  e.edge.engine_gone();
+  test::SocketPair next;
+  std::swap(e.engine.near, next.near);
+  std::swap(e.engine.far, next.far);
+  e.to_engine.clear();
+  e.link.open(e.engine.near, {.edge_id = 1, .output_cap = 1 << 20});
+  EXPECT_EQ(e.link.deadline_clock(), base::kNever);
+  e.say_ready(kVersion);
+  ASSERT_TRUE(e.run_until([&] { return e.readies == 2; }));
+  e.link.set_serving(true);
+  e.edge.engine_ready();
+  ASSERT_TRUE(e.run_until([&] { return e.inputs == 2; }));
+  e.say_parts(Parts().timed("<one>", kEngineNow + kHour_ms, 1).plain("<b>"));
+  EXPECT_TRUE(e.hears("<b>")) << e.to_device;
+  EXPECT_EQ(e.probe.late_arrived, 1u);
+  e.say_clock(kEngineNow);
+  e.say_parts(Parts().timed("<two>", kEngineNow + kHour_ms, 2));
+  EXPECT_TRUE(e.hears("<b><two>")) << e.to_device;
+}
+
+// A device that reads nothing must not delay them: a packet id is in use until then.
+TEST(EdgeDeadlines, NoticesDoNotWaitForTheSocket) {
+  PairDeadlines e;
+  e.fill();
+  e.say_parts(Parts().timed("<late>", kEngineNow - 1, 1));
+  EXPECT_TRUE(e.run_until([&] { return !e.expired.empty(); }));
+  EXPECT_EQ(e.expired, (Tags{1}));
+}
+
+TEST(EdgeDeadlines, NothingIsTakenIntoAConnectionThatCloses) {
+  PairDeadlines e;
+  const std::string filled = e.fill();
+  Step close = e.step(e.attached.attach_epoch, e.out_off, {});
+  close.has_close = true;
+  close.reason = CloseReason::policy;
+  Step more = e.step(e.attached.attach_epoch, e.out_off, "<a><late><one>");
+  more.has_parts = true;
+  more.parts = {{3, 6, {{kEngineNow - 1}, 1}}, {0, 5, {{kEngineNow + kHour_ms}, 2}}};
+  const std::uint64_t steps = e.probe.steps + 2;
+  e.say_turn({close, more});  // in one turn: no timer runs in between
+  ASSERT_TRUE(e.run_until([&] { return e.probe.steps >= steps; }));
+  e.pass_s(2 * 3600);
+  e.reads = true;
+  EXPECT_TRUE(e.run_until([&] { return e.closes == 1; }));
+  e.to_device += e.device.hear();
+  EXPECT_TRUE(filled.starts_with(e.to_device))  // less of it only if this machine is very slow
+      << e.to_device.substr(std::min(filled.size(), e.to_device.size()));
+  EXPECT_EQ(e.probe.late_arrived, 0u);
+  EXPECT_EQ(e.probe.late_unwritten, 0u);
+  EXPECT_EQ(e.expired, Tags{});
+}
+
 TEST(EdgeDeadlines, NoticesAreRepeatedToEachEngineUntilOneHasTakenThem) {
   PairDeadlines e;
   e.say_parts(Parts().timed("x", kEngineNow - 1, 5).timed("y", kEngineNow - 1, 6));
@@ -237,6 +305,68 @@ TEST(EdgeDeadlines, GoWithTheirConnectionToAnotherProcess) {
   EXPECT_EQ(next.expired, (Tags{1, 2}));
 }
 
+// Its packets are gone with its socket, its notices are not.
+TEST(EdgeDeadlines, OfAConnectionThatHasEndedGoToAnotherProcess) {
+  PairDeadlines e;
+  e.fill();
+  e.say_parts(Parts()
+                  .timed("<one>", kEngineNow + kHour_ms, 1)
+                  .timed("<two>", kEngineNow + 3 * kHour_ms, 2));
+  e.pass_s(2 * 3600);
+  ::shutdown(e.device.far, SHUT_RDWR);
+  ASSERT_TRUE(e.run_until([&] { return e.closes == 1; }));
+  test::EdgeBox next;
+  next.say_ready(kVersion);
+  next.say_clock(kEngineNow);
+  next.passed_ms = e.passed_ms;
+  int records = 0;
+  const std::string rest = e.edge.hand_over([&](std::string_view record, int fd) {
+    ++records;
+    EXPECT_EQ(fd, -1);
+    EXPECT_TRUE(next.edge.adopt(record, fd));
+  });
+  EXPECT_EQ(records, 1);
+  ASSERT_TRUE(next.edge.adopt_rest(rest));
+  next.edge.engine_ready();
+  EXPECT_TRUE(next.run_until([&] { return next.closes == 1; }));
+  EXPECT_EQ(next.expired, (Tags{1}));
+  EXPECT_TRUE(next.order.ends_with("XIC")) << next.order;
+}
+
+TEST(EdgeDeadlines, AMalformedRecordOfThemIsNotAdopted) {
+  PairDeadlines e;
+  e.fill();
+  e.say_parts(Parts().timed("<one>", kEngineNow + kHour_ms, 77));
+  std::string good;
+  e.edge.hand_over([&](std::string_view record, int) { good = record; });
+  ASSERT_EQ(good.back(), 77);  // the tag is the last of all
+  std::string bad = good;
+  bad.back() = '\x80';  // the first byte of a longer number
+  test::EdgeBox next;
+  test::SocketPair device;
+  EXPECT_FALSE(next.edge.adopt(bad, device.near));
+  EXPECT_TRUE(next.edge.adopt(good, device.near));
+}
+
+// Else each later packet of the connection would take the slower way for packets with a deadline.
+TEST(EdgeDeadlines, LeaveNothingBehind) {
+  std::vector<std::size_t> sizes;  // of what another process would get
+  for (const bool timed : {false, true}) {
+    PairDeadlines e;
+    if (timed) {
+      e.say_parts(Parts().timed("<one>", kEngineNow + kHour_ms, 1).timed("<2>", kEngineNow - 1, 2));
+      e.say_taken(2);
+    } else {
+      e.say_parts(Parts().plain("<one><2>"));
+    }
+    e.say_parts(Parts().plain("<b>"));
+    EXPECT_TRUE(e.hears(timed ? "<one><b>" : "<one><2><b>")) << e.to_device;
+    e.edge.hand_over([&](std::string_view record, int) { sizes.push_back(record.size()); });
+  }
+  ASSERT_EQ(sizes.size(), 2u);
+  EXPECT_EQ(sizes[0], sizes[1]);
+}
+
 // As `serve --single-process`: one process, direct calls, the engine's own clock.
 TEST(EdgeDeadlines, HoldWithoutALink) {
   struct Engine final : link::EnginePort {
@@ -286,7 +416,8 @@ TEST(EdgeDeadlines, HoldWithoutALink) {
 
 class Device {
  public:
-  Device(Transport t, int port) : transport_(t), fd_(test::connect_loopback(port, 65536)) {
+  explicit Device(Transport t, int port, int receive_buffer = 65536)
+      : transport_(t), fd_(test::connect_loopback(port, receive_buffer)) {
     fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
     if (has_tls(t)) {
       context_.reset(SSL_CTX_new(TLS_client_method()));
@@ -419,8 +550,63 @@ TEST_P(OverTransports, WhatIsLateGoesWholeAndTheRestStaysWhole) {
 }
 
 // Small packets that a device does not read, until the socket is full: what it has no byte of when
-// the deadline passes does not come. Each is a record or a frame of its own.
+// the deadline passes does not come. Each is a record or a frame of its own, also if many come in
+// one step, of which the socket takes a part.
 TEST_P(OverTransports, WhatTheSocketHasNoByteOfIsNotWrittenLate) {
+  const Transport transport = GetParam();
+  std::string directory = std::filesystem::temp_directory_path() / "berth-edge-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const test::Certificates certificates = made(directory);
+  const TlsServer tls({.cert_file = certificates.file("gateway.crt"),
+                       .key_file = certificates.file("gateway.key")});
+  std::filesystem::remove_all(directory);
+  for (const unsigned in_a_step : {1u, 40u}) {
+    SCOPED_TRACE(in_a_step);
+    Deadlines e;
+    std::uint16_t port = 0;
+    const int listener = open_listener("127.0.0.1", port);
+    const int small = 4096;  // of its sockets, too
+    if (in_a_step != 1) setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    e.edge.listen(listener, transport, {.tls = has_tls(transport) ? &tls : nullptr});
+    Device device(transport, port);
+    bool reads = true;
+    e.each_round = [&] {
+      device.say();
+      if (reads) device.hear(4096);
+    };
+    ASSERT_TRUE(e.run_until([&] { return e.inputs == 1; }));
+    reads = false;
+    const std::string filler(800, '.');
+    for (unsigned n = 1; n < 20'000 && (n % 8 != 1 || e.unsent() == 0);) {
+      Parts p;
+      for (unsigned i = 0; i < in_a_step; ++i)
+        p.timed(test::publish("t", filler), kEngineNow + kHour_ms, n++);
+      e.say_parts(p);
+    }
+    // While the edge stands still the device takes what its socket has.
+    std::size_t read = 0;
+    for (int idle = 0; idle < 200; ++idle) {
+      device.hear(64 * 1024);
+      if (std::exchange(read, device.mqtt.size()) != device.mqtt.size()) idle = 0;
+    }
+    test::take_packets(device.mqtt);
+    const bool within = !device.mqtt.empty();  // of a packet bytes had gone: it comes whole
+    e.pass_s(2 * 3600);
+    reads = true;
+    const std::string end = test::publish("t", "end");
+    e.say_parts(Parts().plain(end));
+    ASSERT_TRUE(e.run_until([&] { return device.mqtt.ends_with(end); }));
+    const std::size_t came = test::take_packets(device.mqtt).size();
+    // The device sees no byte of a record of which a part is with its socket.
+    EXPECT_LE(came, within || in_a_step != 1 ? 2u : 1u);
+    EXPECT_GE(came, within ? 2u : 1u);
+    e.edge.stop();
+  }
+}
+
+// Sockets that take less than a packet at a time: OpenSSL holds a record of which the socket has a
+// part, and goes on with it.
+TEST_P(OverTransports, APacketThatTheSocketTookAPartOfComesWholeThoughLate) {
   const Transport transport = GetParam();
   std::string directory = std::filesystem::temp_directory_path() / "berth-edge-XXXXXX";
   ASSERT_NE(mkdtemp(directory.data()), nullptr);
@@ -431,32 +617,31 @@ TEST_P(OverTransports, WhatTheSocketHasNoByteOfIsNotWrittenLate) {
   Deadlines e;
   std::uint16_t port = 0;
   const int listener = open_listener("127.0.0.1", port);
+  const int small = 4096;  // of its sockets, too
+  setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
   e.edge.listen(listener, transport, {.tls = has_tls(transport) ? &tls : nullptr});
-  Device device(transport, port);
+  Device device(transport, port, small);
   bool reads = true;
   e.each_round = [&] {
     device.say();
-    if (reads) device.hear(4096);
+    if (reads) device.hear(16 * 1024);
   };
   ASSERT_TRUE(e.run_until([&] { return e.inputs == 1; }));
   reads = false;
-  const std::string filler(800, '.');
-  for (unsigned n = 1; n < 20'000 && (n % 8 != 0 || e.unsent() == 0); ++n)
-    e.say_parts(Parts().timed(test::publish("t", filler), kEngineNow + kHour_ms, n));
-  // While the edge stands still the device takes what its socket has.
-  std::size_t read = 0;
-  for (int idle = 0; idle < 200; ++idle) {
-    device.hear(64 * 1024);
-    if (std::exchange(read, device.mqtt.size()) != device.mqtt.size()) idle = 0;
-  }
-  test::take_packets(device.mqtt);
-  const bool within = !device.mqtt.empty();  // of a packet bytes had gone: it comes whole
+  unsigned said = 0;
+  while (said < 1000 && e.unsent() == 0)
+    e.say_parts(
+        Parts().timed(test::publish("t", std::string(12'000, '.')), kEngineNow + kHour_ms, ++said));
   e.pass_s(2 * 3600);
   reads = true;
   const std::string end = test::publish("t", "end");
   e.say_parts(Parts().plain(end));
   ASSERT_TRUE(e.run_until([&] { return device.mqtt.ends_with(end); }));
-  EXPECT_EQ(test::take_packets(device.mqtt).size(), within ? 2u : 1u);
+  EXPECT_FALSE(device.failed());
+  const std::size_t came = test::take_packets(device.mqtt).size();
+  EXPECT_EQ(device.mqtt, "");  // whole packets
+  EXPECT_TRUE(e.run_until([&] { return came + e.expired.size() >= said + 1; }));
+  EXPECT_EQ(came + e.expired.size(), said + 1);  // what came has no notice
   e.edge.stop();
 }
 
