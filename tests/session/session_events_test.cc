@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/park_world.h"
+#include "tests/support/tenants.h"
 #include "tests/support/world.h"
 
 namespace berth::test {
@@ -140,6 +142,48 @@ TEST(SessionEvents, NoRefusalMakesRoomInAFullQueue) {
   EXPECT_GE(w.probe().drop_queue_full, 80u);
 }
 
+// One before it is in flight: it is still in the queue, and finished.
+TEST(SessionEvents, ANoticeOfWhatIsFinishedFinishesNothing) {
+  Watched x;
+  const int s = x.w.open_connected(stored("s"));
+  x.w.feed(s, subscribe(1, "t", 1));
+  const int p = x.w.open_connected({.client_id = "p"});
+  for (unsigned i = 1; i <= 3; ++i) x.w.feed(p, publish("t", "m", 1, i));
+  x.w.feed(s, ack(4, 2));
+  x.take();
+  x.w.drop(s, 2);
+  EXPECT_EQ(x.w.dropped_untaken(s), 0u);
+  EXPECT_EQ(x.take(), Strings{});
+  x.w.drop(s, 3);
+  x.w.drop(s, 3);
+  EXPECT_EQ(x.w.dropped_untaken(s), 0u);
+  EXPECT_EQ(x.take(), (Strings{finished("s", Finished::expired, 1)}));
+  x.w.broker().refresh_gauges();
+  EXPECT_EQ(x.w.probe().queued_now, 1u);
+}
+
+// The device had it, and says so: PUBCOMP ends it, not a notice of its packet.
+TEST(SessionEvents, ANoticeOfWhatTheDeviceHasTakenFinishesNothing) {
+  Watched x;
+  const int s = x.w.open_connected(stored("s"));
+  x.w.feed(s, subscribe(1, "t", 2));
+  const int p = x.w.open_connected({.client_id = "p"});
+  x.w.feed(p, publish("t", "one", 2, 1));
+  x.w.feed(p, ack(6, 1));
+  x.w.feed(s, ack(5, 1));
+  x.take();
+  x.w.drop(s, 1);
+  EXPECT_EQ(x.w.dropped_untaken(s), 0u);
+  EXPECT_EQ(x.take(), Strings{});
+  x.w.feed(s, ack(7, 1));
+  EXPECT_EQ(x.take(), (Strings{finished("s", Finished::acknowledged, 2)}));
+  x.w.drop(s, 1);
+  EXPECT_EQ(x.w.dropped_untaken(s), 0u);
+  EXPECT_EQ(x.take(), Strings{}) << "finished before";
+  x.w.broker().refresh_gauges();
+  EXPECT_EQ(x.w.probe().queued_now, 0u);
+}
+
 // The link to an edge breaks, or the edge is upgraded, while the end of a delivery waits for its
 // commit: what the edge says again comes to the same engine.
 TEST(SessionEvents, WhatIsSaidAgainToTheSameEngineFinishesOnce) {
@@ -182,7 +226,24 @@ TEST(SessionEvents, WhatAnOfflineQueueDropsIsFinished) {
   n.said.clear();
   for (unsigned i = 1; i <= 3; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
   EXPECT_EQ(w.probe().drop_queue_full, 1u);
-  EXPECT_EQ(n.said.size(), 1u);
+  EXPECT_EQ(n.said, (Strings{finished("s", Finished::dropped, 0)}));  // only the store had it
+}
+
+TEST(SessionEvents, WhatIsDroppedInMemoryIsFinished) {
+  session::BrokerOptions o;
+  o.queue_messages_max = 2;
+  World w(o);
+  Notes n;
+  w.broker().watch_sessions(n);
+  const int s = w.open_connected({.client_id = "s",
+                                  .clean = false,
+                                  .properties = expiry(600) + std::string("\x21", 1) + u16(1)});
+  w.feed(s, subscribe(1, "t", 1));
+  const int p = w.open_connected({.client_id = "p"});
+  n.said.clear();
+  for (unsigned i = 1; i <= 3; ++i) w.feed(p, publish("t", std::to_string(i), 1, i));
+  EXPECT_EQ(w.probe().drop_queue_full, 1u);
+  EXPECT_EQ(n.said, (Strings{finished("s", Finished::dropped, 1)}));
 }
 
 TEST(SessionEvents, ASessionEndsWithItsQueue) {
@@ -205,6 +266,65 @@ TEST(SessionEvents, WhatASessionWithExpiry0CantTakeIsFinished) {
   x.take();
   x.w.feed(p, publish("t", std::string(100, 'x'), 1, 1));
   EXPECT_EQ(x.take(), (Strings{finished("s", Finished::unsendable, 1)}));
+}
+
+TEST(SessionEvents, WhatAStoredQueueCantSendIsFinished) {
+  Watched x;
+  const int s = x.w.open_connected(
+      {.client_id = "s", .clean = false, .properties = expiry(600) + from_hex("27 00 00 00 20")});
+  x.w.feed(s, subscribe(1, "t", 1));
+  const int p = x.w.open_connected({.client_id = "p"});
+  x.take();
+  x.w.feed(p, publish("t", std::string(100, 'x'), 1, 1));
+  EXPECT_EQ(x.take(), (Strings{finished("s", Finished::unsendable, 1)}));
+}
+
+TEST(SessionEvents, WhatADeviceMayNotHearAnyMoreIsFinished) {
+  struct Rules final : session::AccessPolicy {
+    bool may_publish(const session::Identity&, std::string_view) const override { return true; }
+    bool may_subscribe(const session::Identity&, std::string_view) const override { return all; }
+    bool all = true;
+  } rules;
+  World w;
+  Notes n;
+  w.use_access(rules);
+  w.broker().watch_sessions(n);
+  const int s = w.open_connected(stored("s"));
+  w.feed(s, subscribe(1, "t", 1));
+  w.close(s);
+  const int p = w.open_connected({.client_id = "p"});
+  w.feed(p, publish("t", "one", 1, 1));
+  n.said.clear();
+  rules.all = false;
+  w.open_connected(stored("s"));
+  EXPECT_EQ(n.said, (Strings{"online s", finished("s", Finished::denied, 1)}));
+}
+
+TEST(SessionEvents, WhatAParkDeviceHasReceivedIsFinished) {
+  Watched x;
+  const int p = x.w.open_connected({.client_id = "p"});
+  WorldDevice d(x.w, {.client_id = "gate"});
+  d.come();
+  x.take();
+  x.w.feed(p, publish("v1/_/gate/cmd/1/req/open", "a", 1, 1));
+  d.pump();
+  ASSERT_EQ(d.commands, Strings{"open 1 a"});
+  EXPECT_EQ(x.take(), (Strings{finished("gate", Finished::acknowledged, 1)}));
+}
+
+TEST(SessionEvents, WhomTheRegistryHasRemovedIsOfflineByThat) {
+  Site s;
+  Notes n;
+  s.w.broker().watch_sessions(n);
+  const int cam = s.come("acme/d/cam", "c", {.clean = false, .properties = expiry(600)});
+  n.said.clear();
+  s.book.gone.insert(session::Principal{"acme", session::Role::device, "cam"}.key());
+  s.review();
+  EXPECT_TRUE(s.w.ended(cam));
+  ASSERT_EQ(n.said.size(), 2u);
+  EXPECT_TRUE(n.said[0].ends_with(" " + std::to_string(static_cast<int>(Offline::removed))))
+      << n.said[0];
+  EXPECT_TRUE(n.said[1].starts_with("ended ")) << n.said[1];
 }
 
 // A message that is dropped for a newer one while it is on its way from the store.
