@@ -1,6 +1,6 @@
 // Poison needs evidence (I12): an engine that dies of a fault of its own, or that is stuck, tells
 // the edges with its last frame which connection's input it was working on. The edges quarantine a
-// connection that two engines have named. A kill from outside proves nothing and names nobody.
+// connection that two engines have named. An engine that is killed from outside names none.
 //
 // One in a process. The handler runs on the thread that faulted and writes to the links without
 // allocating (with TLS as far as OpenSSL allows; a handler that hangs is ended by an alarm).

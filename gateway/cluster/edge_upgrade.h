@@ -19,10 +19,10 @@ struct ShardOrigin {
   std::uint64_t generation = 0;  // of its newest link
 };
 
-// -- the new process, before its listeners are bound and its shards start. Nothing: nobody listens
-// at `path`. take_over() calls `prove` before it asks for the connections; `prove` throws if this
-// process can't serve. `linked`: the old process has a link to an engine. Throws std::runtime_error
-// if the old process refuses or the handover is not complete.
+// -- the new process, before its listeners are bound and its shards start. Nothing: no process
+// listens at `path`. take_over() calls `prove` before it asks for the connections; `prove` throws
+// if this process can't serve. `linked`: the old process has a link to an engine. Throws
+// std::runtime_error if the old process refuses or the handover is not complete.
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path, EdgeShards& edges,
                                                   std::uint32_t partitions,
                                                   const std::function<void(bool linked)>& prove);

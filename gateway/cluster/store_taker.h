@@ -23,7 +23,7 @@ class StoreTaker {
     std::unique_ptr<engine::EngineShard> engine;  // null: not taken
     StoreClaim claim;
     std::string why;
-    std::string held_by;  // who has the lease; empty: no other engine
+    std::string held_by;  // the engine that holds the lease; empty: none
     bool config_error = false;
   };
   explicit StoreTaker(EngineParts parts) : parts_(std::move(parts)) {}

@@ -24,7 +24,7 @@ class StoreView {
   std::string text_of_missing(const EdgeRoster& here) const;  // "edge a/0, edge b/1 and 3 more"
   // A successor has read everything for our warming.
   bool warmed() const { return warmed_ != 0; }
-  // True: for longer than `ns` nobody held the lease at any call. REQUIRES: called again and again.
+  // True: each call in the last `ns` saw the lease without a holder. REQUIRES: called periodically.
   bool free_for(std::int64_t now_ns, std::int64_t ns);
 
  private:

@@ -55,7 +55,7 @@ class Acceptor final : private EdgeRoom {
     int fd = -1;
     Transport transport = Transport::mqtt;
     ListenerOptions options;
-    bool waits = false;  // nobody accepts
+    bool waits = false;  // new connections stay in its backlog
   };
   void listen_to_nobody();
   void listen_to(std::size_t listener);

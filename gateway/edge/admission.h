@@ -6,7 +6,7 @@
 // without delay (near a rate that was too high it grows by a tenth): every kQuick when answers show
 // that they keep up, every kStep when CONNECTs are still on their way (a slow network, TLS). It
 // falls when unanswered CONNECTs exceed a quarter of a second's accepts and do not become fewer. It
-// sinks back to its beginning while nobody needs it.
+// returns to its first value while no connections come.
 // Of one thread, no I/O, no clock.
 #pragma once
 
