@@ -1,7 +1,7 @@
 // Where session state is durable. One Store per engine process, used by the engine's shard.
 //
 // Writes are collected in a Batch and committed together. Several commits may be under way: batches
-// commit in the order given and each is atomic. `commit` and `read_queue` return at once; their
+// commit in the order given and each is atomic. `commit` and the reads return at once; their
 // completions run on the shard (through the Poster given at construction), in order of completion.
 // After an error of commit nothing of the batch is stored and the same batch may be given again.
 //
@@ -35,6 +35,8 @@ enum class WriteKind : std::uint8_t {
   remove_retained,  // key
   put_applied,      // key = edge, connection, offset; value = outcome
   remove_applied,   // key
+  put_record,       // key, value
+  remove_record,    // key
 };
 
 struct Write {
@@ -98,6 +100,25 @@ struct StoredEntry {
   std::string value;
 };
 
+// One of the table of records (put_record), which is ordered by its keys, as bytes. A key that
+// begins with kLiveRecord belongs to what the engine has in memory: restore() gives it. All others
+// stay where they are until somebody reads them.
+inline constexpr char kLiveRecord = '!';
+struct StoredRecord {
+  std::string key;
+  std::string value;
+};
+
+// Keys from `from` to before `to`, in order or the other way round; at most `count` records and
+// about `bytes` bytes of keys and values (at least one record).
+struct RecordRange {
+  std::string from;
+  std::string to;
+  std::size_t count = 100;
+  std::size_t bytes = 256 * 1024;
+  bool newest_first = false;  // from the end
+};
+
 // Receives what was stored, before the first commit. Sessions come before their queues. Each item
 // comes once; in a planned move forget() takes an item back before it comes again.
 class RestoreSink {
@@ -110,10 +131,12 @@ class RestoreSink {
   virtual void received(base::SessionId id, std::uint16_t packet_id, std::string_view value) = 0;
   virtual void retained(std::string_view key, std::string_view value) = 0;
   virtual void applied(std::string_view key, std::string_view value) = 0;
+  virtual void record(std::string_view key, std::string_view value) { (void)key, (void)value; }
   // The item was given before and has changed since. If it is still stored it comes again.
   virtual void forget(base::SessionId id) { (void)id; }
   virtual void forget_retained(std::string_view key) { (void)key; }
   virtual void forget_applied(std::string_view key) { (void)key; }
+  virtual void forget_record(std::string_view key) { (void)key; }
 };
 
 // Thrown by restore(): the content is damaged and has been moved aside; a new Store finds none.
@@ -128,6 +151,7 @@ class Store {
   using Poster = std::function<void(std::function<void()>)>;  // runs the function on the shard
   using CommitDone = std::function<void(CommitResult)>;
   using ReadDone = std::function<void(base::result<std::vector<StoredEntry>>)>;
+  using RecordsDone = std::function<void(base::result<std::vector<StoredRecord>>)>;
 
   virtual ~Store() = default;
   virtual void restore(RestoreSink& sink) = 0;  // blocking, any thread; throws StoreDamaged
@@ -136,6 +160,7 @@ class Store {
   // Entries with seq >= from, in order, at most `count` and about `bytes` bytes (at least one).
   virtual void read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                           std::size_t bytes, ReadDone done) = 0;
+  virtual void read_records(RecordRange range, RecordsDone done) = 0;
   // How long commits took to the host of the store and back; empty for a store in this process.
   // Any thread.
   virtual metrics::Histogram round_trips() const { return {}; }

@@ -18,6 +18,9 @@ void MemoryStore::restore(RestoreSink& sink) {
   }
   for (const auto& [k, v] : retained_) sink.retained(k, v);
   for (const auto& [k, v] : applied_) sink.applied(k, v);
+  for (const auto& [k, v] : records_) {
+    if (k[0] == kLiveRecord) sink.record(k, v);
+  }
 }
 
 void MemoryStore::apply(const Write& w, CommitResult& result) {
@@ -67,6 +70,12 @@ void MemoryStore::apply(const Write& w, CommitResult& result) {
     case WriteKind::remove_applied:
       applied_.erase(std::string(w.key));
       return;
+    case WriteKind::put_record:
+      records_[std::string(w.key)] = w.value;
+      return;
+    case WriteKind::remove_record:
+      records_.erase(std::string(w.key));
+      return;
   }
 }
 
@@ -79,6 +88,25 @@ void MemoryStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
     for (std::size_t i = 0; i < batch->size(); ++i) apply((*batch)[i], result);
   }
   post_([done = std::move(done), result] { done(result); });
+}
+
+void MemoryStore::read_records(RecordRange range, RecordsDone done) {
+  std::vector<StoredRecord> out;
+  std::size_t used = 0;
+  const auto take = [&](const auto& kv) {
+    used += kv.first.size() + kv.second.size();
+    if (out.size() == range.count || (!out.empty() && used > range.bytes)) return false;
+    out.push_back({kv.first, kv.second});
+    return true;
+  };
+  const auto first = records_.lower_bound(range.from);
+  const auto last = range.from < range.to ? records_.lower_bound(range.to) : first;
+  if (range.newest_first) {
+    for (auto it = last; it != first && take(*std::prev(it));) --it;
+  } else {
+    for (auto it = first; it != last && take(*it);) ++it;
+  }
+  post_([done = std::move(done), out = std::move(out)]() mutable { done(std::move(out)); });
 }
 
 void MemoryStore::read_queue(base::SessionId session, std::uint64_t from, std::size_t count,

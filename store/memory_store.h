@@ -16,6 +16,7 @@ class MemoryStore : public Store {
   void commit(std::shared_ptr<const Batch> batch, CommitDone done) override;
   void read_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
                   ReadDone done) override;
+  void read_records(RecordRange range, RecordsDone done) override;
   void close() override {}
 
   // The next `n` commits fail as a full disk would.
@@ -34,6 +35,7 @@ class MemoryStore : public Store {
   std::map<std::uint64_t, std::map<std::uint64_t, std::string>> received_;
   std::map<std::string, std::string, std::less<>> retained_;
   std::map<std::string, std::string, std::less<>> applied_;
+  std::map<std::string, std::string, std::less<>> records_;
 };
 
 }  // namespace berth::session

@@ -87,6 +87,27 @@ void RedisRestore::read_all(RestoreSink& sink) {
   read_received(members("receivers"), sink);
   pairs("retained", [&](const std::string& k, const std::string& v) { sink.retained(k, v); });
   pairs("applied", [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
+  read_live_records(sink);
+}
+
+void RedisRestore::read_live_records(RestoreSink& sink) {
+  std::string from = std::string("[") + kLiveRecord;
+  const std::string to = std::string("(") + static_cast<char>(kLiveRecord + 1);
+  std::string before;
+  for (;;) {
+    const RedisReply found = reads_from_.call(
+        {"ZRANGEBYLEX", key("keys"), from, to, "LIMIT", "0", std::to_string(kPipeline)});
+    std::vector<std::string> keys;
+    for (const RedisReply& r : found.as_array()) {
+      if (r.as_text() <= before || r.text[0] != kLiveRecord)
+        throw RedisError("keys of records are out of order");
+      keys.push_back(before = r.text);
+    }
+    if (keys.empty()) return;
+    read_again("records", keys,
+               [&](const std::string& k, const std::string& v) { sink.record(k, v); });
+    from = "(" + before;
+  }
 }
 
 void RedisRestore::read_queues(const std::vector<std::string>& sessions, RestoreSink& sink) {
@@ -135,10 +156,16 @@ bool RedisRestore::catch_up(RestoreSink& sink, const std::string& name) {
   std::vector<std::string> sessions;
   std::vector<std::string> retained;
   std::vector<std::string> applied;
+  std::vector<std::string> records;
   for (const RedisReply& c : *changed) {
     const char kind = c.as_text().empty() ? ' ' : c.text[0];
-    if (kind != 's' && kind != 'r' && kind != 'a') throw RedisError("not what has changed");
-    (kind == 's' ? sessions : kind == 'r' ? retained : applied).push_back(c.text.substr(1));
+    auto* const of = kind == 's'   ? &sessions
+                     : kind == 'r' ? &retained
+                     : kind == 'a' ? &applied
+                     : kind == 'e' ? &records
+                                   : nullptr;
+    if (of == nullptr) throw RedisError("not what has changed");
+    of->push_back(c.text.substr(1));
   }
   for (const std::string& id : sessions) sink.forget(session_of(id));
   read_again("sessions", sessions, [&](const std::string& id, const std::string& record) {
@@ -152,8 +179,11 @@ bool RedisRestore::catch_up(RestoreSink& sink, const std::string& name) {
   for (const std::string& k : applied) sink.forget_applied(k);
   read_again("applied", applied,
              [&](const std::string& k, const std::string& v) { sink.applied(k, v); });
+  for (const std::string& k : records) sink.forget_record(k);
+  read_again("records", records,
+             [&](const std::string& k, const std::string& v) { sink.record(k, v); });
   BERTH_LOG(info, "caught up sessions={} others={}", sessions.size(),
-            retained.size() + applied.size());
+            retained.size() + applied.size() + records.size());
   return true;
 }
 

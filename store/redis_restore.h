@@ -33,6 +33,7 @@ class RedisRestore {
   void read_all(RestoreSink& sink);
   void read_queues(const std::vector<std::string>& sessions, RestoreSink& sink);
   void read_received(const std::vector<std::string>& sessions, RestoreSink& sink);
+  void read_live_records(RestoreSink& sink);
   std::optional<std::vector<RedisReply>> changed_since(const std::string& name);
   std::string run_id();
   std::vector<std::string> members(std::string_view set);

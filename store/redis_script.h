@@ -52,8 +52,11 @@ for i = 4, #ARGV - 1, 6 do
       ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   if warming then
     local what = string.find(kind, 'retained') and 'r' .. key
-        or string.find(kind, 'applied') and 'a' .. key or 's' .. id
-    redis.call('SADD', p .. 'changed', what)
+        or string.find(kind, 'applied') and 'a' .. key
+        or string.find(kind, 'record') and 'e' .. key or 's' .. id
+    if string.sub(what, 1, 1) ~= 'e' or string.sub(key, 1, 1) == '!' then
+      redis.call('SADD', p .. 'changed', what)
+    end
   end
   local stale = false
   if epoch ~= '0' then
@@ -93,6 +96,12 @@ for i = 4, #ARGV - 1, 6 do
     redis.call('HSET', p .. 'applied', key, value)
   elseif kind == 'remove_applied' then
     redis.call('HDEL', p .. 'applied', key)
+  elseif kind == 'put_record' then
+    redis.call('HSET', p .. 'records', key, value)
+    redis.call('ZADD', p .. 'keys', 0, key)
+  elseif kind == 'remove_record' then
+    redis.call('HDEL', p .. 'records', key)
+    redis.call('ZREM', p .. 'keys', key)
   end
 end
 return refused

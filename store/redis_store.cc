@@ -7,6 +7,7 @@
 //   q:session           sorted set, all scores 0: seq as 8 bytes big-endian, then the entry
 //   r:session           hash: packet id -> where a QoS 2 PUBLISH came from
 //   retained, applied   hashes by the key of the write
+//   records, keys       the same, and a sorted set of its keys, all scores 0
 //   reach               edges linked to the holder, expires
 //   edges               which these are, expires later
 //   warm, changed, warmed   a planned move: its name, what has been written since, who is ready
@@ -58,6 +59,10 @@ const char* name_of(WriteKind kind) {
       return "put_applied";
     case WriteKind::remove_applied:
       return "remove_applied";
+    case WriteKind::put_record:
+      return "put_record";
+    case WriteKind::remove_record:
+      return "remove_record";
   }
   return "";
 }
@@ -95,6 +100,7 @@ class RedisStore::Impl {
     take_lease();
     threads_.start({.write = [this](StoreThreads::Commit& c) { write_until_done(c); },
                     .read = [this](StoreThreads::Read& r) { read_until_done(r); },
+                    .read_records = [this](StoreThreads::ReadRecords& r) { read_until_done(r); },
                     .idle = [this] { renew_lease(); },
                     .idle_after = std::chrono::milliseconds(options_.lease_ms / 3)});
   }
@@ -122,7 +128,8 @@ class RedisStore::Impl {
   std::string setting(std::string_view name);
   void renew_lease();
   void write_until_done(StoreThreads::Commit& c);
-  void read_until_done(StoreThreads::Read& r);
+  template <class Read>
+  void read_until_done(Read& r);
   void write(const Batch& batch, CommitResult& result);
   void add_write(const Write& w);
   void add_script(const Batch& batch, std::size_t from, std::size_t to);
@@ -132,7 +139,8 @@ class RedisStore::Impl {
   void await_replicas();
   void fenced(const std::string& holder);
   void health(bool healthy, const std::string& why);
-  std::vector<StoredEntry> read_entries(const StoreThreads::Read& r);
+  std::vector<StoredEntry> read(const StoreThreads::Read& r);
+  std::vector<StoredRecord> read(const StoreThreads::ReadRecords& r);
 
   RedisStoreOptions options_;
   Poster post_;
@@ -367,7 +375,7 @@ void RedisStore::Impl::renew_lease() {
 
 // -- reading
 
-std::vector<StoredEntry> RedisStore::Impl::read_entries(const StoreThreads::Read& r) {
+std::vector<StoredEntry> RedisStore::Impl::read(const StoreThreads::Read& r) {
   reads_from_.connect();
   const std::string queue = key('q', std::to_string(r.session.value));
   std::vector<StoredEntry> out;
@@ -392,10 +400,51 @@ std::vector<StoredEntry> RedisStore::Impl::read_entries(const StoreThreads::Read
   return out;
 }
 
-void RedisStore::Impl::read_until_done(StoreThreads::Read& r) {
+std::vector<StoredRecord> RedisStore::Impl::read(const StoreThreads::ReadRecords& r) {
+  std::vector<StoredRecord> out;
+  std::size_t used = 0;
+  if (r.range.from >= r.range.to) return out;
+  reads_from_.connect();
+  std::string from = "[" + r.range.from;
+  std::string to = "(" + r.range.to;
+  std::string last_key;
+  while (out.size() < r.range.count) {
+    const std::string count = std::to_string(std::min(kReadStep, r.range.count - out.size()));
+    const char* const command = r.range.newest_first ? "ZREVRANGEBYLEX" : "ZRANGEBYLEX";
+    const std::string& first = r.range.newest_first ? to : from;
+    const std::string& last = r.range.newest_first ? from : to;
+    const RedisReply keys =
+        reads_from_.call({command, key("keys"), first, last, "LIMIT", "0", count});
+    if (keys.as_array().empty()) return out;
+    reads_from_.begin(2 + keys.items.size());
+    reads_from_.add("HMGET");
+    reads_from_.add(key("records"));
+    for (const RedisReply& k : keys.items) {
+      const bool next = last_key.empty() ||
+                        (r.range.newest_first ? k.as_text() < last_key : k.as_text() > last_key);
+      if (!next || k.text < r.range.from || k.text >= r.range.to)
+        throw RedisError("keys of records are out of order");
+      last_key = k.text;
+      reads_from_.add(last_key);
+    }
+    reads_from_.ask();
+    const RedisReply values = reads_from_.answer();
+    for (std::size_t i = 0; i < values.as_array(keys.items.size()).size(); ++i) {
+      if (values.items[i].type == RedisReply::Type::nil) continue;  // removed in between
+      used += keys.items[i].text.size() + values.items[i].as_text().size();
+      if (!out.empty() && used > r.range.bytes) return out;
+      out.push_back({keys.items[i].text, values.items[i].text});
+    }
+    (r.range.newest_first ? to : from) = "(" + last_key;
+  }
+  return out;
+}
+
+template <class Read>
+void RedisStore::Impl::read_until_done(Read& r) {
   while (!threads_.closing()) {
     try {
-      auto entries = read_entries(r);
+      auto entries = read(r);
       post_([done = std::move(r.done), e = std::move(entries)]() mutable { done(std::move(e)); });
       return;
     } catch (const RedisError&) {  // the writer says so in the log
@@ -429,6 +478,9 @@ void RedisStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
 void RedisStore::read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                             std::size_t bytes, ReadDone done) {
   impl_->threads().enqueue(StoreThreads::Read{session, from, count, bytes, std::move(done)});
+}
+void RedisStore::read_records(RecordRange range, RecordsDone done) {
+  impl_->threads().enqueue(StoreThreads::ReadRecords{std::move(range), std::move(done)});
 }
 void RedisStore::close() {
   impl_->close();

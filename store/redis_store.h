@@ -61,6 +61,7 @@ class RedisStore : public Store {
   void commit(std::shared_ptr<const Batch> batch, CommitDone done) override;
   void read_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
                   ReadDone done) override;
+  void read_records(RecordRange range, RecordsDone done) override;
   metrics::Histogram round_trips() const override;
   void close() override;         // gives the lease back
   std::uint64_t number() const;  // ours as the lease's holder

@@ -5,6 +5,7 @@
 //   r session:8 packet id:8   -> connection and offset of a QoS 2 PUBLISH
 //   t topic                   -> retained message
 //   a edge:8 conn:8 offset:8  -> outcome of an applied input
+//   e key                     -> a record
 #include "store/rocks_store.h"
 
 #include <rocksdb/db.h>
@@ -152,6 +153,7 @@ class RocksStore::Impl {
     open();
     threads_.start({.write = [this](StoreThreads::Commit& c) { write_until_done(c); },
                     .read = [this](StoreThreads::Read& r) { do_read(r); },
+                    .read_records = [this](StoreThreads::ReadRecords& r) { do_read(r); },
                     .idle = {},
                     .idle_after = {}});
   }
@@ -174,8 +176,9 @@ class RocksStore::Impl {
   rocksdb::Status try_write(rocksdb::WriteBatch& batch);
   void write_until_done(StoreThreads::Commit& c);
   void do_read(StoreThreads::Read& r);
+  void do_read(StoreThreads::ReadRecords& r);
   template <class F>
-  bool scan(char prefix, F&& each);
+  bool scan(std::string_view prefix, F&& each);
   bool sound(const rocksdb::Status& s) const;
 
   RocksOptions options_;
@@ -278,9 +281,10 @@ void RocksStore::Impl::check_format() {
 }
 
 template <class F>
-bool RocksStore::Impl::scan(char prefix, F&& each) {
+bool RocksStore::Impl::scan(std::string_view prefix, F&& each) {
   const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(scan_options()));
-  for (it->Seek(std::string(1, prefix)); it->Valid() && it->key()[0] == prefix; it->Next()) {
+  for (it->Seek(std::string(prefix)); it->Valid() && view(it->key()).starts_with(prefix);
+       it->Next()) {
     each(view(it->key()).substr(1), view(it->value()));
   }
   return sound(it->status());
@@ -296,7 +300,7 @@ bool RocksStore::Impl::sound(const rocksdb::Status& s) const {
 }
 
 void RocksStore::Impl::restore(RestoreSink& sink) {
-  bool whole = scan('s', [&](std::string_view key, std::string_view value) {
+  bool whole = scan("s", [&](std::string_view key, std::string_view value) {
     base::RecordReader r(value);
     r.varint();  // epoch
     if (key.size() != 8 || !r.ok()) return;
@@ -315,13 +319,15 @@ void RocksStore::Impl::restore(RestoreSink& sink) {
     }
     whole = whole && sound(it->status());
   }
-  whole = whole && scan('r', [&](std::string_view key, std::string_view value) {
+  whole = whole && scan("r", [&](std::string_view key, std::string_view value) {
             if (key.size() != 16) return;
             sink.received({base::get_key64(key)},
                           static_cast<std::uint16_t>(base::get_key64(key.substr(8))), value);
           });
-  whole = whole && scan('t', [&](std::string_view k, std::string_view v) { sink.retained(k, v); });
-  whole = whole && scan('a', [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
+  whole = whole && scan("t", [&](std::string_view k, std::string_view v) { sink.retained(k, v); });
+  whole = whole && scan("a", [&](std::string_view k, std::string_view v) { sink.applied(k, v); });
+  whole = whole && scan(key_of('e', std::string(1, kLiveRecord)),
+                        [&](std::string_view k, std::string_view v) { sink.record(k, v); });
   if (!whole) {
     quarantine("could not be read to its end");
     check_mark(mark_->said());
@@ -393,6 +399,12 @@ void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
       return;
     case WriteKind::remove_applied:
       out.Delete(key_of('a', w.key));
+      return;
+    case WriteKind::put_record:
+      out.Put(key_of('e', w.key), rocksdb::Slice(w.value.data(), w.value.size()));
+      return;
+    case WriteKind::remove_record:
+      out.Delete(key_of('e', w.key));
       return;
   }
 }
@@ -474,6 +486,36 @@ void RocksStore::Impl::do_read(StoreThreads::Read& r) {
   });
 }
 
+void RocksStore::Impl::do_read(StoreThreads::ReadRecords& r) {
+  std::vector<StoredRecord> out;
+  std::size_t used = 0;
+  const std::string begin = key_of('e', r.range.from);
+  const std::string end = key_of('e', r.range.to);
+  const rocksdb::Slice lower(begin);
+  const rocksdb::Slice upper(end);
+  rocksdb::ReadOptions options;
+  options.iterate_lower_bound = &lower;
+  options.iterate_upper_bound = &upper;
+  base::result<std::vector<StoredRecord>> result = make_error_code(boost::system::errc::io_error);
+  const std::shared_lock shared(db_mutex_);
+  if (db_ && begin < end) {
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
+    r.range.newest_first ? it->SeekToLast() : it->SeekToFirst();
+    while (it->Valid() && out.size() < r.range.count) {
+      used += it->key().size() - 1 + it->value().size();
+      if (!out.empty() && used > r.range.bytes) break;
+      out.push_back({it->key().ToString().substr(1), it->value().ToString()});
+      r.range.newest_first ? it->Prev() : it->Next();
+    }
+    if (it->status().ok()) result = std::move(out);
+  } else if (db_) {
+    result = std::move(out);
+  }
+  post_([done = std::move(r.done), result = std::move(result)]() mutable {
+    done(std::move(result));
+  });
+}
+
 void RocksStore::Impl::close() {
   threads_.close();
   // Closing writes, and RocksDB asserts where a full disk has refused a write before. What was
@@ -498,6 +540,9 @@ void RocksStore::commit(std::shared_ptr<const Batch> batch, CommitDone done) {
 void RocksStore::read_queue(base::SessionId session, std::uint64_t from, std::size_t count,
                             std::size_t bytes, ReadDone done) {
   impl_->threads().enqueue(StoreThreads::Read{session, from, count, bytes, std::move(done)});
+}
+void RocksStore::read_records(RecordRange range, RecordsDone done) {
+  impl_->threads().enqueue(StoreThreads::ReadRecords{std::move(range), std::move(done)});
 }
 void RocksStore::close() {
   impl_->close();

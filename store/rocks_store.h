@@ -48,6 +48,7 @@ class RocksStore : public Store {
   void commit(std::shared_ptr<const Batch> batch, CommitDone done) override;
   void read_queue(base::SessionId session, std::uint64_t from, std::size_t count, std::size_t bytes,
                   ReadDone done) override;
+  void read_records(RecordRange range, RecordsDone done) override;
   void close() override;
   // Where a damaged database was moved to at open; empty: it was sound.
   const std::string& quarantined() const;

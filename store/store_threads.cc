@@ -16,7 +16,13 @@ void StoreThreads::enqueue(Commit c) {
 
 void StoreThreads::enqueue(Read r) {
   const std::lock_guard lock(mutex_);
-  reads_.push_back(std::move(r));
+  reads_.emplace_back(std::move(r));
+  read_ready_.notify_one();
+}
+
+void StoreThreads::enqueue(ReadRecords r) {
+  const std::lock_guard lock(mutex_);
+  reads_.emplace_back(std::move(r));
   read_ready_.notify_one();
 }
 
@@ -71,10 +77,14 @@ void StoreThreads::read_loop() {
     std::unique_lock lock(mutex_);
     read_ready_.wait(lock, [this] { return closing_ || !reads_.empty(); });
     if (reads_.empty()) return;
-    Read r = std::move(reads_.front());
+    auto r = std::move(reads_.front());
     reads_.pop_front();
     lock.unlock();
-    handlers_.read(r);
+    if (Read* const queue = std::get_if<Read>(&r)) {
+      handlers_.read(*queue);
+    } else {
+      handlers_.read_records(std::get<ReadRecords>(r));
+    }
   }
 }
 

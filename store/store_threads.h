@@ -1,5 +1,6 @@
-// The two threads of a store that blocks: one writes what is committed, in order, one reads queues.
-// Made and closed on the shard; enqueue() on the shard; the handlers run on the threads.
+// The two threads of a store that blocks: one writes what is committed, in order, one reads queues
+// and records. Made and closed on the shard; enqueue() on the shard; the handlers run on the
+// threads.
 #pragma once
 
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <variant>
 
 #include "session/store.h"
 
@@ -28,9 +30,14 @@ class StoreThreads {
     std::size_t bytes;
     Store::ReadDone done;
   };
+  struct ReadRecords {
+    RecordRange range;
+    Store::RecordsDone done;
+  };
   struct Handlers {
     std::function<void(Commit&)> write;
     std::function<void(Read&)> read;
+    std::function<void(ReadRecords&)> read_records;
     std::function<void()> idle;               // on the writer, when nothing came for idle_after
     std::chrono::milliseconds idle_after{0};  // 0: never
   };
@@ -38,6 +45,7 @@ class StoreThreads {
   void start(Handlers handlers);
   void enqueue(Commit c);
   void enqueue(Read r);
+  void enqueue(ReadRecords r);
   // For a handler that tries again. False: close() was called, give up.
   bool pause(std::chrono::milliseconds time);
   bool closing();
@@ -54,7 +62,7 @@ class StoreThreads {
   std::condition_variable read_ready_;
   std::condition_variable closing_now_;
   std::deque<Commit> commits_;
-  std::deque<Read> reads_;
+  std::deque<std::variant<Read, ReadRecords>> reads_;
   bool closing_ = false;
   std::thread writer_;
   std::thread reader_;

@@ -314,7 +314,10 @@ TEST(RedisStoreTest, AWarmSuccessorReadsOnlyWhatHasChanged) {
             session_record(2, "old"),
             session_record(3, "goes"),
             {.kind = WriteKind::put_retained, .key = "t", .value = "v"},
-            {.kind = WriteKind::put_applied, .key = "k1", .value = "1"}});
+            {.kind = WriteKind::put_applied, .key = "k1", .value = "1"},
+            {.kind = WriteKind::put_record, .key = "!1", .value = "1"},
+            {.kind = WriteKind::put_record, .key = "!2", .value = "2"},
+            {.kind = WriteKind::put_record, .key = "3", .value = "3"}});
   RedisConnection other{options_for(redis.url())};
   begin_warming(other, "berth:", "move 1");
   EXPECT_EQ(read_lease(other, "berth:").warm, "move 1");
@@ -326,19 +329,22 @@ TEST(RedisStoreTest, AWarmSuccessorReadsOnlyWhatHasChanged) {
   RedisStore b(o, loop.poster());
   Contents all;
   b.warm_up(all, "move 1");
-  EXPECT_EQ(all.sorted(), "s1=same;s2=old;s3=goes;tt=v;ak1;");
+  EXPECT_EQ(all.sorted(), "s1=same;s2=old;s3=goes;tt=v;ak1;e!1=1;e!2=2;");
   EXPECT_EQ(read_lease(other, "berth:").warmed, 1u);
   a.commit({session_record(2, "new"),
             {.kind = WriteKind::delete_session, .session = {3}},
             {.kind = WriteKind::append, .session = {4}, .seq = 1, .value = "m"},
             {.kind = WriteKind::remove_retained, .key = "t"},
             {.kind = WriteKind::remove_applied, .key = "k1"},
-            {.kind = WriteKind::put_applied, .key = "k2", .value = "2"}});
+            {.kind = WriteKind::put_applied, .key = "k2", .value = "2"},
+            {.kind = WriteKind::put_record, .key = "!1", .value = "new"},
+            {.kind = WriteKind::remove_record, .key = "!2"},
+            {.kind = WriteKind::put_record, .key = "4", .value = "4"}});
   EXPECT_THROW(b.take(a.store->number() + 1, 0), std::runtime_error) << "not that holder's";
   b.take(a.store->number(), 0);
   Contents changed;
   ASSERT_TRUE(b.catch_up(changed, "move 1"));
-  EXPECT_EQ(changed.sorted(), "-s2;-s3;-s4;s2=new;q4=1m..1m;-ak1;-ak2;-tt;ak2;");
+  EXPECT_EQ(changed.sorted(), "-s2;-s3;-s4;s2=new;q4=1m..1m;-ak1;-ak2;-tt;ak2;-e!1;-e!2;e!1=new;");
   EXPECT_TRUE(read_lease(other, "berth:").warm.empty()) << "the warming ends with the move";
   a.begin({session_record(1, "late")});
   EXPECT_TRUE(eventually([&] { return a.fenced.load(); }));

@@ -67,6 +67,18 @@ class StoreContract : public ::testing::TestWithParam<const char*> {
     loop_.run_one();
     return out;
   }
+  // Keys and values, one behind the other.
+  std::string records(RecordRange range) {
+    std::string out = "no answer";
+    store_->read_records(std::move(range), [&](base::result<std::vector<StoredRecord>> r) {
+      out = r ? "" : "failed";
+      if (r) {
+        for (const StoredRecord& one : *r) out += one.key + "=" + one.value + ";";
+      }
+    });
+    loop_.run_one();
+    return out;
+  }
   void SetUp() override { open(); }
   TempDir dir_;
   Loop loop_;
@@ -135,6 +147,56 @@ TEST_P(StoreContract, RemoveThroughKeepsTheRest) {
           {.kind = WriteKind::append, .session = {1}, .seq = 3, .value = "c"}});
   commit({{.kind = WriteKind::remove_through, .session = {1}, .seq = 2}});
   EXPECT_EQ(restore(), "q1=3c..3c;");
+}
+
+TEST_P(StoreContract, RecordsAreReadByRangesOfTheirKeysFromBothEnds) {
+  std::vector<std::string> keys;
+  for (const char* k : {"a", "b1", "b2", "b3", "b4", "c"}) keys.emplace_back(k);
+  std::vector<Write> writes;
+  for (const std::string& k : keys)
+    writes.push_back({.kind = WriteKind::put_record, .key = k, .value = "v"});
+  commit(writes);
+  commit({{.kind = WriteKind::put_record, .key = "b2", .value = "w"},
+          {.kind = WriteKind::remove_record, .key = "b3"},
+          {.kind = WriteKind::remove_record, .key = "not there"}});
+  open();
+  EXPECT_EQ(records({.from = "b", .to = "c"}), "b1=v;b2=w;b4=v;");
+  EXPECT_EQ(records({.from = "b", .to = "c", .newest_first = true}), "b4=v;b2=w;b1=v;");
+  EXPECT_EQ(records({.from = "b", .to = "c", .count = 2}), "b1=v;b2=w;");
+  EXPECT_EQ(records({.from = "b", .to = "c", .count = 2, .newest_first = true}), "b4=v;b2=w;");
+  EXPECT_EQ(records({.from = "b2", .to = "b4"}), "b2=w;") << "the end is not in the range";
+  EXPECT_EQ(records({.from = "b", .to = "c", .bytes = 7}), "b1=v;b2=w;");
+  EXPECT_EQ(records({.from = "b", .to = "c", .bytes = 1}), "b1=v;") << "at least one";
+  EXPECT_EQ(records({.from = "d", .to = "e"}), "");
+  EXPECT_EQ(records({.from = "c", .to = "b"}), "") << "nothing is between them";
+}
+
+TEST_P(StoreContract, RecordsOfAnyBytesInAnyNumberStandInTheOrderOfTheirKeys) {
+  std::vector<std::string> keys;
+  for (int i = 0; i < 100; ++i) {
+    std::string k{"k\0", 2};
+    k.push_back(static_cast<char>(i * 2 + 1));
+    keys.push_back(k);
+  }
+  std::vector<Write> writes;
+  for (const std::string& k : keys)
+    writes.push_back(
+        {.kind = WriteKind::put_record, .key = k, .value = std::string_view("\0x", 2)});
+  commit(writes);
+  std::string expected;
+  for (const std::string& k : keys) expected += k + "=" + std::string("\0x", 2) + ";";
+  EXPECT_EQ(records({.from = std::string("k\0", 2), .to = std::string("k\1", 2), .count = 1000}),
+            expected);
+}
+
+TEST_P(StoreContract, OnlyLiveRecordsAreRestored) {
+  commit({{.kind = WriteKind::put_record, .key = "!open", .value = "1"},
+          {.kind = WriteKind::put_record, .key = "closed", .value = "2"}});
+  open();
+  EXPECT_EQ(restore(), "e!open=1;");
+  commit({{.kind = WriteKind::remove_record, .key = "!open"}});
+  EXPECT_EQ(restore(), "");
+  EXPECT_EQ(records({.from = "a", .to = "z"}), "closed=2;");
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, StoreContract, ::testing::Values("memory", "rocksdb", "redis"));

@@ -87,6 +87,10 @@ struct Contents : RestoreSink {
     log += "t" + std::string(k) + "=" + std::string(v) + ";";
   }
   void applied(std::string_view k, std::string_view) override { log += "a" + std::string(k) + ";"; }
+  void record(std::string_view k, std::string_view v) override {
+    log += "e" + std::string(k) + "=" + std::string(v) + ";";
+  }
+  void forget_record(std::string_view k) override { log += "-e" + std::string(k) + ";"; }
   void forget(base::SessionId id) override { log += "-s" + std::to_string(id.value) + ";"; }
   void forget_retained(std::string_view k) override { log += "-t" + std::string(k) + ";"; }
   void forget_applied(std::string_view k) override { log += "-a" + std::string(k) + ";"; }
