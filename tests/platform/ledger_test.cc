@@ -1,0 +1,443 @@
+// The ledger of commands over a store that commits when the test says so, and dies when it says so.
+#include "platform/ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+
+namespace berth::platform {
+namespace {
+
+using session::RecordRange;
+using session::StoredRecord;
+
+// The store, the engines and the devices of a ledger, which may die between any two calls.
+class Box final : public LedgerPorts {
+ public:
+  Box() { begin(); }
+  // What was not committed is lost, and so is what nobody has heard of yet.
+  void crash() {
+    puts_.clear();
+    durable_.clear();
+    reads_.clear();
+    flying_.clear();
+    begin();
+    for (const std::string& d : online_) ledger->online(d, at());
+  }
+  void commit() {
+    for (const auto& [key, value] : puts_) {
+      if (value) store_[key] = *value;
+      if (!value) store_.erase(key);
+    }
+    puts_.clear();
+    for (const auto& [key, outcome] : ending_) outcomes[key].push_back(outcome);
+    ending_.clear();
+    const auto calls = std::exchange(durable_, {});
+    for (const auto& f : calls) f();
+    for (const std::string& d : std::exchange(flying_, {})) handed.push_back(d);
+  }
+  void run_reads() {
+    for (const auto& f : std::exchange(reads_, {})) f();
+  }
+  void turn() {
+    run_reads();
+    commit();
+  }
+  At at() const { return {{now}, 1'700'000'000'000 + now}; }
+  void device_online(const std::string& device) {
+    const std::string key = Ledger::device_key("acme", device);
+    online_.insert(key);
+    ledger->online(key, at());
+  }
+  void device_offline(const std::string& device) {
+    const std::string key = Ledger::device_key("acme", device);
+    online_.erase(key);
+    ledger->offline(key);
+  }
+
+  struct Said {
+    Refusal refusal;
+    std::optional<Entry> entry;
+    bool before = false;
+  };
+  // The answer comes with a turn().
+  std::shared_ptr<std::vector<Said>> submit(std::string id, Terms terms,
+                                            std::string device = "gate",
+                                            std::string content = "open", std::string slot = "") {
+    auto said = std::make_shared<std::vector<Said>>();
+    Asked a{.tenant = "acme", .id = std::move(id), .device = std::move(device)};
+    a.type = "open";
+    a.content = std::move(content);
+    a.slot = std::move(slot);
+    ledger->submit(
+        a,
+        [terms](const Asked&, Terms& out) {
+          out = terms;
+          return Refusal{};
+        },
+        at(),
+        [said](const Ledger::Answer& answer) {
+          said->push_back({answer.refusal,
+                           answer.entry != nullptr ? std::optional(*answer.entry) : std::nullopt,
+                           answer.before});
+        });
+    return said;
+  }
+  Said ask(const std::string& id, Terms terms, const std::string& device = "gate") {
+    const auto said = submit(id, terms, device);
+    turn();
+    EXPECT_EQ(said->size(), 1u);
+    return said->empty() ? Said{} : said->front();
+  }
+  std::optional<Entry> find(const std::string& id) {
+    std::optional<Entry> out;
+    ledger->find("acme", id, [&](const Entry* e) {
+      if (e != nullptr) out = *e;
+    });
+    run_reads();
+    return out;
+  }
+
+  void put(std::string_view key, std::string_view value) override {
+    puts_.emplace_back(key, std::string(value));
+  }
+  void remove(std::string_view key) override { puts_.emplace_back(key, std::nullopt); }
+  void when_durable(std::function<void()> f) override { durable_.push_back(std::move(f)); }
+  void read(RecordRange range, session::Store::RecordsDone done) override {
+    reads_.push_back([this, range = std::move(range), done = std::move(done)] {
+      std::vector<StoredRecord> out;
+      for (auto it = store_.lower_bound(range.from);
+           it != store_.end() && it->first < range.to && out.size() < range.count; ++it)
+        out.push_back({it->first, it->second});
+      if (store_fails) return done(make_error_code(boost::system::errc::io_error));
+      done(std::move(out));
+    });
+  }
+  void dispatch(const Dispatch& d) override {
+    flying_.push_back(d.entry->asked.id + "#" + std::to_string(d.attempt));
+  }
+  void finished(const Entry& e) override { ending_.emplace_back(e.asked.id, e.command.outcome); }
+  void late_result(const Entry&, const Result&) override { ++late; }
+
+  std::int64_t now = 1000;
+  std::unique_ptr<Ledger> ledger;
+  std::vector<std::string> handed;  // "id#attempt", durable
+  std::map<std::string, std::vector<Outcome>> outcomes;
+  int late = 0;
+  bool store_fails = false;
+
+ private:
+  void begin() {
+    ending_.clear();
+    ledger = std::make_unique<Ledger>(LedgerOptions{}, *this);
+    for (const auto& [k, v] : store_) {
+      if (Ledger::is_key(k)) ledger->restored(k, v);
+    }
+  }
+  std::map<std::string, std::string> store_;
+  std::vector<std::pair<std::string, std::optional<std::string>>> puts_;
+  std::vector<std::function<void()>> durable_;
+  std::vector<std::function<void()>> reads_;
+  std::vector<std::string> flying_;
+  std::vector<std::pair<std::string, Outcome>> ending_;
+  std::set<std::string> online_;
+};
+
+constexpr Terms kImmediate{.delivery = Delivery::immediate, .ttl_ms = 2000, .result_ms = 0};
+constexpr Terms kQueued{.delivery = Delivery::queued, .ttl_ms = 60'000, .result_ms = 10'000};
+constexpr Terms kLatest{.delivery = Delivery::latest, .ttl_ms = 30'000, .result_ms = 10'000};
+
+Result good() {
+  return {.outcome = Outcome::succeeded, .code = "200"};
+}
+
+using Handed = std::vector<std::string>;
+
+TEST(Ledger, AnImmediateCommandGoesOutWhenItIsDurableAndEndsWithItsResult) {
+  Box b;
+  b.device_online("gate");
+  const auto said = b.submit("1", kImmediate);
+  b.run_reads();
+  EXPECT_TRUE(b.handed.empty() && said->empty()) << "nothing before the commit";
+  b.commit();
+  ASSERT_EQ(said->size(), 1u);
+  EXPECT_EQ(said->front().refusal.status, 0);
+  EXPECT_EQ(b.handed, Handed{"1#1"});
+  b.ledger->sent("acme", "1", 1, b.at());
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.commit();
+  EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::succeeded});
+  EXPECT_EQ(b.ledger->open(), 0u);
+  EXPECT_EQ(b.find("1")->command.outcome, Outcome::succeeded);
+}
+
+TEST(Ledger, D1_AnImmediateCommandIsRefusedWhileItsDeviceIsAway) {
+  Box b;
+  const Box::Said said = b.ask("1", kImmediate);
+  EXPECT_EQ(said.refusal.status, 409);
+  EXPECT_STREQ(said.refusal.code, "device_offline");
+  b.device_online("gate");
+  b.turn();
+  EXPECT_TRUE(b.handed.empty());
+  EXPECT_EQ(b.ask("1", kImmediate).refusal.status, 0) << "nothing had happened under this id";
+}
+
+TEST(Ledger, D4_TheSameIdIsTheSameCommandAndItsAnswer) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  const Box::Said again = b.ask("1", kImmediate);
+  EXPECT_TRUE(again.before);
+  EXPECT_EQ(again.entry->command.state, State::handed);
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.commit();
+  const Box::Said after = b.ask("1", kImmediate);
+  EXPECT_TRUE(after.before);
+  EXPECT_EQ(after.entry->command.outcome, Outcome::succeeded);
+  EXPECT_EQ(b.handed, Handed{"1#1"});
+}
+
+TEST(Ledger, TheSameIdWithOtherContentIsAConflict) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  const auto open = b.submit("1", kImmediate, "gate", "close");
+  b.turn();
+  EXPECT_STREQ(open->front().refusal.code, "idempotency_conflict");
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.commit();
+  const auto closed = b.submit("1", kImmediate, "gate", "close");
+  b.turn();
+  EXPECT_STREQ(closed->front().refusal.code, "idempotency_conflict");
+}
+
+TEST(Ledger, TwoQuestionsWithOneIdAtOnceAreOneCommand) {
+  Box b;
+  b.device_online("gate");
+  const auto one = b.submit("1", kImmediate);
+  const auto two = b.submit("1", kImmediate);
+  b.turn();
+  EXPECT_FALSE(one->front().before);
+  EXPECT_TRUE(two->front().before);
+  EXPECT_EQ(b.handed, Handed{"1#1"});
+}
+
+TEST(Ledger, OneImmediateCommandABarrierAtATime) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  EXPECT_STREQ(b.ask("2", kImmediate).refusal.code, "busy");
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  EXPECT_EQ(b.ask("2", kImmediate).refusal.status, 0);
+}
+
+TEST(Ledger, QueuedCommandsWaitForTheirDeviceAndGoOutInOrder) {
+  Box b;
+  for (const char* id : {"c", "a", "b"}) {
+    EXPECT_EQ(b.ask(id, kQueued).entry->command.state, State::waiting);
+    ++b.now;
+  }
+  b.crash();
+  b.device_online("gate");
+  b.turn();
+  EXPECT_EQ(b.handed, (Handed{"c#1", "a#1", "b#1"}));
+}
+
+TEST(Ledger, ADeviceGetsNoMoreAtATimeThanItsWindow) {
+  Box b;
+  b.device_online("gate");
+  for (int i = 0; i < 20; ++i) b.ask("q" + std::to_string(i), kQueued);
+  EXPECT_EQ(b.handed.size(), 16u);
+  b.ledger->result("acme", "q3", "gate", good(), b.at());
+  b.turn();
+  EXPECT_EQ(b.handed.size(), 17u);
+  EXPECT_EQ(b.handed.back(), "q16#1");
+}
+
+TEST(Ledger, TheNewestOfASlotReplacesWhatHasNotGoneOut) {
+  Box b;
+  b.submit("1", kLatest, "display", "a", "line1");
+  b.turn();
+  b.submit("2", kLatest, "display", "b", "line2");
+  b.turn();
+  b.submit("3", kLatest, "display", "c", "line1");
+  b.turn();
+  EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::not_delivered});
+  EXPECT_EQ(b.find("1")->command.code, "replaced");
+  b.device_online("display");
+  b.turn();
+  EXPECT_EQ(b.handed, (Handed{"2#1", "3#1"}));
+}
+
+TEST(Ledger, ACommandThatWaitsExpires) {
+  Box b;
+  b.ask("1", kQueued);
+  b.now += 60'000;
+  EXPECT_LE(b.ledger->next_due(), base::Instant{b.now});
+  b.ledger->expire(b.at());
+  b.commit();
+  EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::expired});
+  b.device_online("gate");
+  b.turn();
+  EXPECT_TRUE(b.handed.empty());
+}
+
+TEST(Ledger, AResultOfAnotherDeviceIsNotTaken) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  b.ledger->result("acme", "1", "other", good(), b.at());
+  b.ledger->result("evil", "1", "gate", good(), b.at());
+  b.commit();
+  EXPECT_TRUE(b.outcomes.empty());
+}
+
+TEST(Ledger, D6_ALateResultIsKeptBesideTheOutcomeOnce) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  b.ledger->sent("acme", "1", 1, b.at());
+  b.now += 2000;
+  b.ledger->expire(b.at());
+  b.commit();
+  EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::uncertain});
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.turn();
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.turn();
+  EXPECT_EQ(b.late, 1);
+  EXPECT_EQ(b.outcomes["1"].size(), 1u);
+  const auto e = b.find("1");
+  EXPECT_EQ(e->command.outcome, Outcome::uncertain);
+  EXPECT_EQ(e->command.late_result.outcome, Outcome::succeeded);
+}
+
+TEST(Ledger, ACallerMayShortenTheTimeButNotLengthenIt) {
+  Box b;
+  b.device_online("gate");
+  Asked a{.tenant = "acme", .id = "1", .device = "gate"};
+  const auto terms_of = [](const Asked&, Terms& t) {
+    t = kImmediate;
+    return Refusal{};
+  };
+  a.ttl_ms = 60'000;
+  b.ledger->submit(a, terms_of, b.at(),
+                   [](const Ledger::Answer& r) { EXPECT_EQ(r.entry->ttl_ms, 2000u); });
+  b.turn();
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  a.id = "2";
+  a.ttl_ms = 500;
+  b.ledger->submit(a, terms_of, b.at(), [&](const Ledger::Answer& r) {
+    EXPECT_EQ(r.entry->command.deadline, base::Instant{b.now}.plus_ms(500));
+  });
+  b.turn();
+}
+
+TEST(Ledger, AStoreThatCannotBeReadIsNoAcceptance) {
+  Box b;
+  b.device_online("gate");
+  b.store_fails = true;
+  EXPECT_STREQ(b.ask("1", kImmediate).refusal.code, "store_unavailable");
+  EXPECT_TRUE(b.handed.empty());
+}
+
+TEST(Ledger, ItsRecordsStayAsTheyAre) {
+  Entry e;
+  e.asked = {.tenant = "acme", .id = "1", .device = "gate", .executor = "cam", .child = "c"};
+  e.asked.payload = std::string("\0\xff", 2);
+  e.asked.slot = "s";
+  e.site = "north";
+  e.ttl_ms = 7;
+  e.command = {.delivery = Delivery::must, .state = State::sent, .deadline = {55}};
+  e.command.sent_at = {44};
+  e.command.log.push_back({1, State::sent, "x"});
+  e.command.has_late_result = true;
+  e.command.late_result = good();
+  Entry out;
+  ASSERT_TRUE(decode(encode(e), out));
+  EXPECT_EQ(encode(out), encode(e));
+  EXPECT_FALSE(decode("nonsense", out));
+}
+
+// D5: the engine dies at any moment, questions are repeated with the same ids, words come late or
+// twice. Each accepted command has one outcome, none goes out twice but MUST, and what the outcome
+// says is safe to repeat has never been executed.
+TEST(Ledger, AtAnyDeathEachCommandHasOneOutcomeAndIsNotExecutedTwice) {
+  for (unsigned seed = 0; seed < 3000; ++seed) {
+    std::mt19937 random(seed);
+    Box b;
+    b.device_online("gate");
+    std::map<std::string, int> executed;
+    std::set<std::string> answered;
+    std::size_t seen = 0;
+    std::vector<std::string> carried;  // by the dispatcher, which remembers across deaths
+    for (int step = 0; step < 60; ++step) {
+      const std::string id = std::to_string(random() % 6);
+      switch (random() % 9) {
+        case 0:
+        case 1: {
+          const Terms terms = id < "3" ? kImmediate : kQueued;
+          b.submit(id, terms, "gate" + id);
+          b.device_online("gate" + id);
+          break;
+        }
+        case 2:
+        case 3:
+          b.turn();
+          break;
+        case 4:
+          b.crash();
+          break;
+        case 5:
+          b.now += random() % 900;
+          b.ledger->expire(b.at());
+          break;
+        case 6:
+          b.device_offline("gate" + id);
+          break;
+        default:
+          if (carried.empty()) break;
+          const std::string one = carried[random() % carried.size()];
+          const std::string of = one.substr(0, one.find('#'));
+          const auto attempt =
+              static_cast<std::uint32_t>(std::stoul(one.substr(one.find('#') + 1)));
+          if (executed.contains(of)) {
+            b.ledger->sent("acme", of, attempt, b.at());
+            b.ledger->result("acme", of, "gate" + of, good(), b.at());
+          } else if (random() % 2 == 0) {
+            b.ledger->dropped("acme", of, attempt, "device_offline", b.at());
+            std::erase(carried, one);
+          } else {
+            ++executed[of];
+            b.ledger->sent("acme", of, attempt, b.at());
+          }
+      }
+      for (; seen < b.handed.size(); ++seen) carried.push_back(b.handed[seen]);
+    }
+    for (int i = 0; i < 200; ++i) {
+      b.now += 5000;
+      b.ledger->expire(b.at());
+      b.turn();
+    }
+    EXPECT_EQ(b.ledger->open(), 0u) << seed;
+    for (const auto& [id, outcomes] : b.outcomes) {
+      EXPECT_EQ(outcomes.size(), 1u) << seed << " " << id;
+      EXPECT_EQ(b.find(id)->command.outcome, outcomes.front()) << seed;
+    }
+    std::map<std::string, int> handed;
+    for (const std::string& one : b.handed) ++handed[one];
+    for (const auto& [one, n] : handed) EXPECT_EQ(n, 1) << seed << " " << one;
+    for (const auto& [id, n] : executed) {
+      EXPECT_EQ(n, 1) << seed << " " << id;
+      ASSERT_TRUE(b.find(id)) << seed;
+      EXPECT_FALSE(b.find(id)->command.safe_to_repeat())
+          << seed << " " << id << " " << name_of(b.find(id)->command.outcome);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace berth::platform
