@@ -2,8 +2,7 @@
 // (docs/design.md, "Commands"). A state machine without memory of its own, clock or I/O: what has
 // happened goes in, Command changes, and the caller writes the record and does what follows.
 //
-//   accepted ──► waiting ──► handed ──► sent ──► received ──► done
-//       └────────────┴──────────┴─────────┴──────────┴────────┘
+//   accepted -> waiting -> handed -> sent -> received -> done; from each of them to done
 //
 // Three facts are kept apart: the bytes were written to the device's connection (sent), the
 // device's firmware has acknowledged them (received), the device has said what came of it (a
