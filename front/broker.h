@@ -46,6 +46,8 @@ class Broker {
 
   // -- before serving: what the store holds
   RestoreSink& restore_sink() { return core_.restorer; }
+  // For the platform side (platform/), which works beside the protocols.
+  Core& core() { return core_; }
 
   // -- from the edge
   void attach(const protocol::link::Attach& a, base::Instant now) { core_.restorer.attach(a, now); }

@@ -6,7 +6,6 @@
 
 namespace berth::platform {
 
-using session::RecordRange;
 using session::StoredRecord;
 
 namespace {
@@ -14,24 +13,9 @@ namespace {
 constexpr std::string_view kLive{"!c\0", 3};
 constexpr std::string_view kFinal{"c\0", 2};
 
-std::string joined(std::string_view a, std::string_view b) {
-  std::string key(a);
-  key.push_back('\0');
-  return key.append(b);
-}
-
 // A barrier that is opened by a camera: what counts is the device that is told.
 const std::string& told(const Asked& a) {
   return a.executor.empty() ? a.device : a.executor;
-}
-
-RecordRange exactly(std::string key) {
-  RecordRange r;
-  r.from = key;
-  r.to = std::move(key);
-  r.to.push_back('\0');
-  r.count = 1;
-  return r;
 }
 
 bool in_flight(const Command& c) {
@@ -191,8 +175,8 @@ void Ledger::submit(Asked asked, const TermsOf& terms_of, At at, Answered answer
   if (line.size() >= options_.line_max) return w.answered({busy, nullptr, false});
   line.push_back(std::move(w));
   if (line.size() > 1) return;  // the first has asked
-  ports_.read(exactly(std::string(kFinal) + key),
-              [this, key](auto found) { decide(key, std::move(found)); });
+  records_.read(exactly(std::string(kFinal) + key),
+                [this, key](auto found) { decide(key, std::move(found)); });
 }
 
 void Ledger::decide(std::string_view key, base::result<std::vector<StoredRecord>> found) {
@@ -268,7 +252,7 @@ void Ledger::admit(Waiter& w) {
     changed(o, wait(c, w.at));
   }
   settle(w.at);
-  ports_.when_durable([this, key, answered = std::move(w.answered)] {
+  records_.when_durable([this, key, answered = std::move(w.answered)] {
     const auto it = open_.find(key);
     if (it != open_.end()) return answered({{}, &it->second->entry, false});
     const std::size_t nul = key.find('\0');
@@ -295,7 +279,7 @@ void Ledger::replace_slot(const Open& by, Device& device, At at) {
 void Ledger::find(std::string_view tenant, std::string_view id, Found found) {
   if (const Open* o = find_open(tenant, id)) return found(&o->entry);
   if (const Entry* e = find_ended(tenant, id)) return found(e);
-  ports_.read(exactly(final_key(tenant, id)), [found = std::move(found)](auto records) {
+  records_.read(exactly(final_key(tenant, id)), [found = std::move(found)](auto records) {
     Entry e;
     const bool there = records && !records->empty() && decode(records->front().value, e);
     found(there ? &e : nullptr);
@@ -319,7 +303,7 @@ void Ledger::cancel(std::string_view tenant, std::string_view id, At at, Answere
   Entry after = o->entry;
   changed(*o, change);
   settle(at);
-  ports_.when_durable([answered = std::move(answered), after = std::move(after)] {
+  records_.when_durable([answered = std::move(answered), after = std::move(after)] {
     answered({{}, &after, false});
   });
 }
@@ -404,7 +388,7 @@ void Ledger::note_late(std::string_view tenant, std::string_view id, std::string
     ports_.late_result(e, r);
   };
   if (const Entry* e = find_ended(tenant, id)) return take(*e);
-  ports_.read(exactly(final_key(tenant, id)), [this, take](auto records) {
+  records_.read(exactly(final_key(tenant, id)), [this, take](auto records) {
     Entry e;
     if (!records || records->empty() || !decode(records->front().value, e)) return;
     const Entry* newer = find_ended(e.asked.tenant, e.asked.id);
@@ -429,11 +413,11 @@ void Ledger::expire(At at) {
 // -- what has changed
 
 void Ledger::put_ended(const std::string& key, const Entry& e) {
-  ports_.put(std::string(kFinal) + key, encode(e));
+  records_.put(std::string(kFinal) + key, encode(e));
   Ended& ended = ended_[key];
   ended.entry = e;
   ++ended.writes;
-  ports_.when_durable([this, key] {
+  records_.when_durable([this, key] {
     const auto it = ended_.find(key);
     if (it != ended_.end() && --it->second.writes == 0) ended_.erase(it);
   });
@@ -453,13 +437,13 @@ void Ledger::settle(At at) {
 }
 
 void Ledger::write(const Open& o) {
-  ports_.put(std::string(kLive) + o.key, encode(o.entry));
+  records_.put(std::string(kLive) + o.key, encode(o.entry));
 }
 
 void Ledger::changed(Open& o, Change change) {
   if (change == Change::none) return;
   if (change == Change::finished) {
-    ports_.remove(std::string(kLive) + o.key);
+    records_.remove(std::string(kLive) + o.key);
     ports_.finished(o.entry);
     put_ended(o.key, o.entry);
     ready_.push_back(device_key(o.entry.asked.tenant, told(o.entry.asked)));

@@ -21,6 +21,7 @@
 
 #include "base/string_map.h"
 #include "platform/command.h"
+#include "platform/records.h"
 #include "session/store.h"
 
 namespace berth::platform {
@@ -66,12 +67,6 @@ struct Dispatch {
 
 class LedgerPorts {
  public:
-  // Into the open batch.
-  virtual void put(std::string_view key, std::string_view value) = 0;
-  virtual void remove(std::string_view key) = 0;
-  // Calls `f` when what was put until now is committed.
-  virtual void when_durable(std::function<void()> f) = 0;
-  virtual void read(session::RecordRange range, session::Store::RecordsDone done) = 0;
   // To the engine of the executor's session, in the open batch or when it is durable. Its words
   // come back as Ledger::sent() and the like.
   virtual void dispatch(const Dispatch& d) = 0;
@@ -100,7 +95,9 @@ struct Refusal {
 
 class Ledger {
  public:
-  Ledger(LedgerOptions options, LedgerPorts& ports) : options_(options), ports_(ports) {}
+  // `records` and `ports` outlive it.
+  Ledger(LedgerOptions options, Records& records, LedgerPorts& ports)
+      : options_(options), records_(records), ports_(ports) {}
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
@@ -187,6 +184,7 @@ class Ledger {
   static void answer_as_before(const Waiter& w, const Entry& e);
 
   LedgerOptions options_;
+  Records& records_;
   LedgerPorts& ports_;
   base::StringMap<std::unique_ptr<Open>> open_;
   base::StringMap<Device> devices_;              // with open commands, or online

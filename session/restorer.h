@@ -19,6 +19,7 @@
 #include "session/delivery_queues.h"
 #include "session/edge_links.h"
 #include "session/estates.h"
+#include "session/live_records.h"
 #include "session/meta_keys.h"
 #include "session/peer_intake.h"
 #include "session/peer_queues.h"
@@ -80,6 +81,14 @@ class Restorer final : public RestoreSink, private Room {
   void forget(base::SessionId id) override;
   void forget_retained(std::string_view key) override;
   void forget_applied(std::string_view key) override;
+  void record(std::string_view key, std::string_view value) override {
+    if (live_records_ != nullptr) live_records_->record(key, value);
+  }
+  void forget_record(std::string_view key) override {
+    if (live_records_ != nullptr) live_records_->forget_record(key);
+  }
+  // Before anything is restored; `r` outlives the core.
+  void use_live_records(LiveRecords& r) { live_records_ = &r; }
   // A connection that the edge has. Its input follows from `in_ack` on.
   void attach(const protocol::link::Attach& a, base::Instant now);
   // All connections are known: routes stand, inputs may run. Sessions that nobody holds any more go
@@ -122,6 +131,7 @@ class Restorer final : public RestoreSink, private Room {
   EdgeLinks& edge_links_;
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   std::string stored_clock_;
+  LiveRecords* live_records_ = nullptr;  // null: nobody wants them
 };
 
 }  // namespace berth::session

@@ -30,10 +30,13 @@ EngineShard::EngineShard(ShardParts parts)
       probe_(parts.probe),
       clock_(std::move(parts.clock)),
       broker_(std::move(parts.options), *this, access_.get(), probe_),
+      platform_(broker_.core(), record_reader()),
       reviews_(io_, broker_, parts.registry, parts.keep_unregistered_s,
                {[this] { return now(); }, [this] { turn_end(); }}),
       tick_(io_),
       make_watch_(std::move(parts.watch_files)) {
+  broker_.core().restorer.use_live_records(platform_);
+  broker_.watch_sessions(platform_);
   if (parts.registry != nullptr) {
     messages_ = std::make_unique<DeviceMessages>(*parts.registry);
     broker_.use_registry(*parts.registry);
@@ -57,6 +60,15 @@ ShardParts::Poster EngineShard::poster() {
   return [&io = io_, alive = alive()](std::function<void()> f) {
     boost::asio::post(io, [alive, f = std::move(f)] {
       if (!alive.expired()) f();
+    });
+  };
+}
+
+platform::Platform::Read EngineShard::record_reader() {
+  return [this](session::RecordRange range, session::Store::RecordsDone done) {
+    commits_.store()->read_records(std::move(range), [this, done = std::move(done)](auto found) {
+      done(std::move(found));
+      turn_end();
     });
   };
 }
@@ -127,6 +139,7 @@ void EngineShard::arm_tick() {
     begin_timing();
     base::log_tick(base::monotonic_ns() / 1'000'000);
     broker_.tick(now());
+    platform_.tick(now());
     keep_clock();
     turn_end();
     arm_tick();
@@ -139,6 +152,7 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(now());
+  platform_.attached_all(now());
   keep_clock();  // before anything is stored by it
   if (access_ || reviews_.knows_users())
     review_access();  // they may have changed while nobody served
@@ -244,6 +258,7 @@ void EngineShard::turn_end() {
     edge_.reoffer(conn);
   }
   broker_.end_turn(now());
+  platform_.end_turn(now());
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
   commit();

@@ -21,6 +21,7 @@
 #include "gateway/engine/reviews.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
+#include "platform/platform.h"
 #include "session/fair_queue.h"
 #include "session/store.h"
 
@@ -94,6 +95,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   base::Instant now();
   void refresh_gauges();
   session::Broker& broker() { return broker_; }
+  platform::Platform& platform() { return platform_; }
   Answerer& answerer() { return answerer_; }
 
   // -- link::EnginePort
@@ -162,6 +164,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // For what is posted to the shard's thread: expired when the engine is gone.
   std::weak_ptr<bool> alive() const { return alive_; }
   ShardParts::Poster poster();
+  platform::Platform::Read record_reader();
   void restore();
   void begin_clock();
   void keep_clock();
@@ -186,6 +189,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   Answerer answerer_;
   session::Broker broker_;
   Commits commits_;
+  platform::Platform platform_;
   std::unique_ptr<Authenticator> authenticator_;
   std::unique_ptr<DeviceMessages> messages_;  // of the registry
   Reviews reviews_;

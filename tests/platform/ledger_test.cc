@@ -15,7 +15,7 @@ using session::RecordRange;
 using session::StoredRecord;
 
 // The store, the engines and the devices of a ledger, which may die between any two calls.
-class Box final : public LedgerPorts {
+class Box final : public Records, public LedgerPorts {
  public:
   Box() { begin(); }
   // What was not committed is lost, and so is what nobody has heard of yet.
@@ -132,7 +132,7 @@ class Box final : public LedgerPorts {
  private:
   void begin() {
     ending_.clear();
-    ledger = std::make_unique<Ledger>(LedgerOptions{}, *this);
+    ledger = std::make_unique<Ledger>(LedgerOptions{}, *this, *this);
     for (const auto& [k, v] : store_) {
       if (Ledger::is_key(k)) ledger->restored(k, v);
     }
