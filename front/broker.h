@@ -61,11 +61,12 @@ class Broker {
   // The edge knows that input up to `in_ack` is acknowledged: it does not replay it.
   void edge_acked(base::ConnId conn, std::uint64_t in_ack) { core_.edge_acked(conn, in_ack); }
   void closed(base::ConnId conn, protocol::link::CloseReason cause) { core_.closed(conn, cause); }
-  // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
-  // Effects::expired_taken() when that is durable; until then the notice may come again.
-  void segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now) {
-    core_.queues.segment_expired(conn, tag, now);
+  // What has become of a packet with a deadline. Effects::told_taken() when what follows from it is
+  // durable; until then this may come again. Of commands: also before attached_all().
+  void told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate, base::Instant now) {
+    core_.told(conn, tag, fate, now);
   }
+  void pending(base::ConnId conn, std::uint64_t tag) { core_.edge_words.pending(conn, tag); }
   void writable(base::ConnId conn, base::Instant now) { core_.writable(conn, now); }
 
   // -- edges that come and go. After edge_came() the shell calls attach() for each connection of
@@ -160,8 +161,13 @@ class Broker {
     return core_.put_into_queue(id, m, slot);
   }
 
-  // -- what happens to sessions; `o` outlives the Broker.
+  // -- what happens to sessions, and to packets of commands; `o` outlives the Broker.
   void watch_sessions(SessionEvents& o) { core_.sessions.watch(o); }
+  void watch_commands(CommandWords& o) { core_.edge_words.watch(o); }
+  // The answer to CommandWords::told().
+  void command_word_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) {
+    core_.edge_words.taken(conn, tag, fate);
+  }
 
   // -- commits. At the end of a turn the shell seals the open batch, if there is one, and commits
   // it. Batches commit in order. committed(): the oldest sealed batch is durable. REQUIRES: seal()

@@ -155,6 +155,11 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
     "Packets with a deadline that were not written to their device, by cause") \
   X(late_unwritten, "berth_output_dropped_total", "reason", "late_unwritten", "") \
   X(late_no_room, "berth_output_dropped_total", "reason", "too_many_deadlines", "") \
+  X(words_dropped, "berth_edge_command_words_total", "fate", "dropped", \
+    "Packets of commands by what has become of them at the edge; cut_off may follow written") \
+  X(words_written, "berth_edge_command_words_total", "fate", "written", "") \
+  X(words_stale, "berth_edge_command_words_total", "fate", "stale", "") \
+  X(words_cut_off, "berth_edge_command_words_total", "fate", "cut_off", "") \
   X(engine_starts, "berth_engine_starts_total", "", "", "Engine children made active") \
   X(engine_deaths, "berth_engine_deaths_total", "", "", "Engines that ended without being asked") \
   X(engine_kills, "berth_engine_watchdog_kills_total", "", "", "Engines killed for missed heartbeats") \

@@ -84,7 +84,7 @@ void Core::closed(base::ConnId conn, CloseReason cause) {
   const WorksFor scope = works_for(conn);
   Channel* ch = connections.find(conn);
   if (ch == nullptr) {
-    effects_.release(conn);
+    edge_words.release(conn);
     return;
   }
   ch->closed = cause;
@@ -105,6 +105,12 @@ void Core::writable(base::ConnId conn, base::Instant now) {
   budget_.begin_share();
   if (ch->retained) retained_delivery.go_on(*ch, now);
   if (ch->live()) queues.pump(*ch->session, now);
+}
+
+void Core::told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate,
+                base::Instant now) {
+  if (protocol::link::is_command(tag)) return edge_words.told(conn, tag, fate);
+  queues.segment_expired(conn, tag, now);
 }
 
 void Core::queue_loaded(base::SessionId id, std::uint64_t ticket,

@@ -35,6 +35,7 @@
 #include "session/delivery_queues.h"
 #include "session/distributor.h"
 #include "session/edge_links.h"
+#include "session/edge_words.h"
 #include "session/estates.h"
 #include "session/intake.h"
 #include "session/login.h"
@@ -77,6 +78,9 @@ class Core final : private Room, private CommitSink, private AfterPump {
   void edge_acked(base::ConnId conn, std::uint64_t in_ack);  // what the edge says of in_ack
   void closed(base::ConnId conn, protocol::link::CloseReason cause);
   void writable(base::ConnId conn, base::Instant now);
+  // What has become of a packet with a deadline: of a command (EdgeWords), or of a delivery, which
+  // is finished when it was dropped.
+  void told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate, base::Instant now);
   // Answer to Effects::load_queue().
   void queue_loaded(base::SessionId id, std::uint64_t ticket,
                     base::result<std::vector<StoredEntry>> entries, base::Instant now);
@@ -140,8 +144,9 @@ class Core final : private Room, private CommitSink, private AfterPump {
               meter, peer_queues, retained_delivery, distributor, wide_fanouts};
   SharedHandover handover{cx_,           estates, sessions,    commits,    records,
                           subscriptions, queues,  peer_queues, distributor};
-  SessionLife life{cx_,     connections,   usage,  sessions, commits, clients, replay,
-                   records, subscriptions, queues, wills,    estates, handover};
+  EdgeWords edge_words{cx_};
+  SessionLife life{cx_,     connections,   usage,  sessions, commits, clients,  replay,
+                   records, subscriptions, queues, wills,    estates, handover, edge_words};
   Rights rights{cx_, connections, usage, sessions, clients, records, cookies, subscriptions, life};
   Login login{cx_,        connections,   usage, sessions, commits,      gate,  records, cookies,
               route_book, subscriptions, meter, queues,   wide_fanouts, wills, life,    rights};
@@ -150,7 +155,7 @@ class Core final : private Room, private CommitSink, private AfterPump {
   PeerIntake peer_intake{cx_,        sources,           estates,     commits,
                          route_book, retained_delivery, distributor, wills};
   EdgeLinks edge_links{cx_,        staging, connections,       sessions,     commits, replay,
-                       route_book, queues,  retained_delivery, wide_fanouts, life};
+                       route_book, queues,  retained_delivery, wide_fanouts, life,    edge_words};
   Restorer restorer{cx_,      ports_,        retained, estates,     connections,
                     sessions, commits,       clients,  replay,      records,
                     cookies,  subscriptions, queues,   peer_queues, retained_delivery,

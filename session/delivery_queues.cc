@@ -501,7 +501,8 @@ void DeliveryQueues::segment_expired(base::ConnId conn, std::uint64_t tag, base:
   d.kind = Deferred::Kind::call;
   d.call = [this, conn, tag](base::Instant) {
     const WorksFor of = works_for(conn);
-    if (connections_.find(conn) != nullptr) effects_.expired_taken(conn, tag);
+    if (connections_.find(conn) != nullptr)
+      effects_.told_taken(conn, tag, protocol::link::Fate::dropped);
   };
   commits_.submit(std::move(d), commits_.writes() != before, now);
 }

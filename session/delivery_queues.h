@@ -90,7 +90,7 @@ class DeliveryQueues final : private Room {
   // PUBREC came: durable before the PUBREL leaves.
   void release(Session& s, OutEntry& e, std::uint64_t seq);
   // The edge has dropped delivery `tag` (Deadline::tag) unsent: it is finished, its packet id free.
-  // Effects::expired_taken() when that is durable; until then the notice may come again.
+  // Effects::told_taken() when that is durable; until then the notice may come again.
   void segment_expired(base::ConnId conn, std::uint64_t tag, base::Instant now);
   // Forgets finished entries at the front of the queue.
   void trim(Session& s);

@@ -25,6 +25,7 @@ void EdgeLinks::attached(std::uint32_t link, base::Instant now, std::function<vo
   Edge& e = connections_.edges()[link];
   replay_.stored_edges().erase(e.id);
   if (!serving_) return;
+  words_.listed(link);
   const std::string key = edge_key(e.id);
   if (!e.internal) commits_.write({.kind = WriteKind::put_applied, .key = key, .value = "1"});
   replay_.remove_orphans_of(e.id);
@@ -46,6 +47,7 @@ void EdgeLinks::lost(std::uint32_t link, base::Instant) {
   e.state = Edge::State::lost;
   if (e.trusted && !serving_) replay_.stored_edges().insert(e.id);
   e.late.clear();
+  words_.lost(link);
   forget_lost_inputs(link);
   for (const auto& ch : connections_.of_link(link)) {
     if (!ch) continue;
@@ -57,6 +59,7 @@ void EdgeLinks::lost(std::uint32_t link, base::Instant) {
 
 void EdgeLinks::gone(std::uint32_t link, base::Instant now) {
   lost(link, now);
+  words_.gone(link);
   Edge& e = connections_.edges()[link];
   std::vector<Session*> theirs;
   for (Session* s : sessions_.all()) {

@@ -15,6 +15,7 @@
 #include "session/context.h"
 #include "session/core_types.h"
 #include "session/delivery_queues.h"
+#include "session/edge_words.h"
 #include "session/replay_log.h"
 #include "session/retained_delivery.h"
 #include "session/route_book.h"
@@ -29,7 +30,7 @@ class EdgeLinks final : private Room {
   EdgeLinks(Context& cx, std::deque<Deferred>& staging, ConnectionTable& connections,
             SessionTable& sessions, CommitPipeline& commits, ReplayLog& replay,
             RouteBook& route_book, DeliveryQueues& queues, RetainedDelivery& retained_delivery,
-            WideFanouts& wide_fanouts, SessionLife& life)
+            WideFanouts& wide_fanouts, SessionLife& life, EdgeWords& words)
       : Room(cx),
         staging_(staging),
         connections_(connections),
@@ -40,7 +41,8 @@ class EdgeLinks final : private Room {
         queues_(queues),
         retained_delivery_(retained_delivery),
         wide_fanouts_(wide_fanouts),
-        life_(life) {}
+        life_(life),
+        words_(words) {}
 
   bool serving() const { return serving_; }  // all edges that are to be waited for have attached
   void begin_serving() { serving_ = may_have_work_ = true; }
@@ -75,6 +77,7 @@ class EdgeLinks final : private Room {
   RetainedDelivery& retained_delivery_;
   WideFanouts& wide_fanouts_;
   SessionLife& life_;
+  EdgeWords& words_;
   bool serving_ = false;  // attached_all() has been
 };
 

@@ -48,14 +48,17 @@ class Effects {
   // another function is called for `conn`.
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
   // A whole packet that must not reach the device after `d.not_after`. False: it is too late
-  // already, nothing has been sent. True: it is on its way, and the edge may still drop it, whole:
-  // Broker::segment_expired() follows then, unless d.tag is 0. An edge of a release before link
-  // version 5 does not know deadlines: it writes the packet whenever the socket takes it.
+  // already, or d.watch and the edge does not watches(); nothing has been sent. True: it is on its
+  // way, and the edge may still drop it, whole: Broker::told() follows then, unless d.tag is 0. An
+  // edge of a release before link version 5 does not know deadlines: it writes the packet whenever
+  // the socket takes it. A packet that is watched goes through EdgeWords::send().
   // REQUIRES: nothing sent later depends on the packet (it makes no topic alias).
   virtual bool send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                           const protocol::link::Deadline& d) = 0;
-  // The result of Broker::segment_expired() is durable: the edge ends its repeats of that notice.
-  virtual void expired_taken(base::ConnId conn, std::uint64_t tag) = 0;
+  // What follows from Broker::told() is durable: the edge ends its repeats of it.
+  virtual void told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) = 0;
+  // False: conn's edge is of the last release and says no fates of packets (Deadline::watch).
+  virtual bool watches(base::ConnId) { return true; }
   // The number of the turn that will carry to conn's edge what is asked for now; see
   // Broker::accepted(). Counts from 1 for each coming of an edge.
   virtual std::uint64_t turn_of(base::ConnId conn) = 0;

@@ -212,7 +212,7 @@ void SessionLife::finish_close(base::ConnId conn, CloseReason cause, base::Insta
   }
   if (commits_.writes() == before) {
     connections_.forget(*ch);
-    effects_.release(conn);
+    words_.release(conn);
     return;
   }
   // The edge may forget the connection only when its end is durable; the channel can go now, but
@@ -220,7 +220,7 @@ void SessionLife::finish_close(base::ConnId conn, CloseReason cause, base::Insta
   ch->state = Channel::State::closing;
   commits_.defer_call(*ch, [this, conn](base::Instant) {
     if (Channel* c = connections_.find(conn)) connections_.forget(*c);
-    effects_.release(conn);
+    words_.release(conn);
   });
 }
 

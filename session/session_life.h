@@ -16,6 +16,7 @@
 #include "session/context.h"
 #include "session/core_types.h"
 #include "session/delivery_queues.h"
+#include "session/edge_words.h"
 #include "session/estates.h"
 #include "session/replay_log.h"
 #include "session/session.h"
@@ -37,7 +38,7 @@ class SessionLife final : private Room {
   SessionLife(Context& cx, ConnectionTable& connections, TenantUsage& usage, SessionTable& sessions,
               CommitPipeline& commits, Clients& clients, ReplayLog& replay, SessionRecords& records,
               SubscriptionBook& subscriptions, DeliveryQueues& queues, Wills& wills,
-              Estates& estates, SharedHandover& handover)
+              Estates& estates, SharedHandover& handover, EdgeWords& words)
       : Room(cx),
         connections_(connections),
         usage_(usage),
@@ -50,7 +51,8 @@ class SessionLife final : private Room {
         queues_(queues),
         wills_(wills),
         estates_(estates),
-        handover_(handover) {}
+        handover_(handover),
+        words_(words) {}
 
   bool any_ending() const { return !clients_.ending().empty() || !ending_stored_.empty(); }
   bool any_ending_in_store() const { return !ending_stored_.empty(); }
@@ -108,6 +110,7 @@ class SessionLife final : private Room {
   Wills& wills_;
   Estates& estates_;
   SharedHandover& handover_;
+  EdgeWords& words_;
   // Timers of sessions (expiry, will), oldest first; stale ones find nothing to do.
   std::priority_queue<std::pair<std::int64_t, std::uint64_t>,
                       std::vector<std::pair<std::int64_t, std::uint64_t>>, std::greater<>>

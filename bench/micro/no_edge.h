@@ -21,7 +21,7 @@ class NoEdge : public session::Effects {
     send(c, head, tail);
     return true;
   }
-  void expired_taken(base::ConnId, std::uint64_t) override {}
+  void told_taken(base::ConnId, std::uint64_t, protocol::link::Fate) override {}
   std::uint64_t turn_of(base::ConnId) override { return 0; }
   void acknowledge(base::ConnId, std::uint64_t) override {}
   void cookie(base::ConnId, protocol::link::CookieSlot, std::string) override {}

@@ -31,6 +31,7 @@ void Attachments::attach(Connection& c) {
   c.credited = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   a.written = c.credited;
   engines_.of(c).attach(a);
+  if (c.timed) output_.list_commands(c);
 }
 
 void Attachments::engine_gone(std::uint32_t partition, EngineEnd how,
@@ -82,7 +83,7 @@ void Attachments::engine_ready(std::uint32_t partition) {
 
 void Attachments::replay(Connection& c) {
   const base::ConnId conn = c.id();
-  if (c.timed) output_.tell_expired(c);
+  if (c.timed) output_.tell_fates(c);
   if (!c.in.empty()) engines_.of(c).input(conn, c.in_ack, c.in_ack, base::as_bytes(c.in));
   if (c.state == Connection::State::ended) engines_.of(c).closed(conn, c.reason);
 }

@@ -152,8 +152,8 @@ class EdgeShard final : public link::StepSink,
                   const protocol::link::Deadline& d) override {
     output_.send_until(conn, head, tail, d);
   }
-  void expired_taken(base::ConnId conn, std::uint64_t tag) override {
-    output_.expired_taken(conn, tag);
+  void told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) override {
+    output_.told_taken(conn, tag, fate);
   }
   std::uint64_t turn_of(base::ConnId) override { return 0; }  // there is one edge: nobody asks
   void acknowledge(base::ConnId conn, std::uint64_t in_ack) override {

@@ -39,7 +39,7 @@ void Endings::end(Connection& c, CloseReason reason) {
   events::ended(c);
   const bool unknown_to_engines = !c.attached && !c.connected && c.attach_epoch == 0;
   if (unknown_to_engines) return finish(c);
-  if (c.timed) output_.tell_expired(c);
+  if (c.timed) output_.tell_fates(c);
   if (c.attached && !c.held) engines_.of(c).closed(conn, reason);
 }
 

@@ -39,7 +39,7 @@ void Output::flush() {
     Connection& c = slab_[slot];
     c.dirty = false;
     if (c.fd >= 0 && !c.want_write) write_out(c);
-    if (c.timed) tell_expired(c);
+    if (c.timed) tell_fates(c);
   }
   dirty_.clear();
 }
@@ -68,7 +68,7 @@ void Output::write_out(Connection& c) {
 }
 
 void Output::after_write(Connection& c) {
-  if (c.timed) tell_expired(c);
+  if (c.timed) tell_fates(c);
   const bool empty = c.all_sent();
   if (empty) {
     c.out_at = 0;

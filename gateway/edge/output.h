@@ -35,7 +35,7 @@ class Output final : private EdgeRoom {
   void send(base::ConnId conn, std::string_view head, std::string_view tail);
   void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                   const protocol::link::Deadline& d);
-  void expired_taken(base::ConnId conn, std::uint64_t tag);
+  void told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate);
   bool writable(base::ConnId conn);
   void flush();
 
@@ -43,13 +43,21 @@ class Output final : private EdgeRoom {
   void write_out(Connection& c);
   // REQUIRES, both: c.timed.
   void drop_late(Connection& c);
-  void tell_expired(Connection& c);
+  // What the engine has not heard of its packets. Not within a call of the engine.
+  void tell_fates(Connection& c);
+  // Right behind EnginePort::attach(): which of its packets are undecided, and the fates of the
+  // others, of commands.
+  void list_commands(Connection& c);
 
  private:
   bool write_some(Connection& c);  // false: the socket is broken
   bool write_part(Connection& c, std::size_t size);
   bool write_timed(Connection& c);
   void after_write(Connection& c);
+
+  // output_deadlines.cc
+  bool write_packets(Connection& c);
+  void count_fates(Connection& c);
 
   KeptInput& input_;
   DeviceSockets& sockets_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <vector>
 
 #include "gateway/edge/output.h"
 
@@ -30,39 +31,54 @@ base::Instant Output::deadline_now() {
 void Output::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                         const protocol::link::Deadline& d) {
   Connection* c = slab_.find(conn);
-  if (c == nullptr || c->state != Connection::State::open) return send(conn, head, tail);
+  if (c == nullptr || (c->state != Connection::State::open && !d.watch))
+    return send(conn, head, tail);
   if (!c->timed) c->timed = std::make_unique<TimedOutput>();
+  if (c->state != Connection::State::open) {
+    c->timed->refuse(d.tag);
+    mark_dirty(*c);  // its fate is told at the end of the turn
+    return send(conn, head, tail);
+  }
   const base::Instant now = deadline_now();
   const std::int64_t left_ms =
       std::clamp(d.not_after.ms - std::max<std::int64_t>(engines_.of(*c).deadline_clock().ms, 0),
                  -kFar_ms, kFar_ms);
   const std::size_t size = head.size() + tail.size();
-  const auto taken = c->timed->take(c->unsent(), size, now.plus_ms(left_ms), d.tag, now);
+  protocol::link::Deadline here = d;
+  here.not_after = now.plus_ms(left_ms);
+  const auto taken = c->timed->take(c->unsent(), size, here, now);
   if (taken == TimedOutput::Taken::yes) return send(conn, head, tail);
   ++(taken == TimedOutput::Taken::late ? probe_.late_arrived : probe_.late_no_room);
   c->out_off += size;  // accepted, and dropped
   mark_dirty(*c);
 }
 
+bool Output::write_timed(Connection& c) {
+  const bool whole = write_packets(c);
+  if (c.layers == nullptr || c.layers->unsent() == 0) c.timed->kernel_has_all();
+  return whole;
+}
+
 // Writes a part at a time where what has been handed on is out of reach though the socket has not
 // taken it: so a packet is encrypted or framed when everything before it has been taken.
-bool Output::write_timed(Connection& c) {
+bool Output::write_packets(Connection& c) {
   const bool layered = c.tls != nullptr || (c.layers != nullptr && c.layers->ws != nullptr);
   for (;;) {
     drop_late(c);
-    if (c.timed->empty()) return write_part(c, c.unsent());
+    const bool last = c.timed->empty();
     if (layered && c.timed->next_is_packet()) {
       if (c.layers != nullptr && !sockets_.flush_wire(c)) return errno == EAGAIN;
+      c.timed->kernel_has_all();
       if (!takes_more(c.fd)) return true;
     }
-    const std::size_t size = layered ? c.timed->next() : c.unsent();
+    const std::size_t size = layered && !last ? c.timed->next() : c.unsent();
     const std::uint64_t before = c.sent;
     if (!write_part(c, size)) return false;
     const std::size_t n = c.sent - before;
     c.timed->written(n);
     if (n < size && c.tls != nullptr && SSL_is_init_finished(c.tls) != 0)
       c.timed->begun(std::min(size - n, kTlsRecord));  // OpenSSL holds a record of them
-    if (n < size || !layered) return true;
+    if (n < size || !layered || last) return true;
   }
 }
 
@@ -70,20 +86,42 @@ void Output::drop_late(Connection& c) {
   probe_.late_unwritten += c.timed->drop_late(c.out, c.out_at, deadline_now());
 }
 
-// Not within a call of the engine.
-void Output::tell_expired(Connection& c) {
+void Output::tell_fates(Connection& c) {
   const base::ConnId conn = c.id();
-  if (c.attached && !c.held && !c.timed->all_told()) {
+  count_fates(c);
+  if (c.attached && !c.timed->all_told()) {
     link::EnginePort& engine = engines_.of(c);
-    for (const std::uint64_t tag : c.timed->tell()) engine.expired(conn, tag);
+    const auto fates = c.timed->tell_fates();
+    const auto dropped = c.held ? std::vector<std::uint64_t>() : c.timed->tell();
+    for (const auto& [tag, fate] : fates) engine.told(conn, tag, fate);
+    for (const std::uint64_t tag : dropped) engine.told(conn, tag, protocol::link::Fate::dropped);
   }
   Connection* still = slab_.find(conn);
   if (still != nullptr && still->timed && !still->timed->is_needed()) still->timed.reset();
 }
 
-void Output::expired_taken(base::ConnId conn, std::uint64_t tag) {
+void Output::list_commands(Connection& c) {
+  const base::ConnId conn = c.id();
+  link::EnginePort& engine = engines_.of(c);
+  const auto undecided = c.timed->undecided();
+  const auto fates = c.timed->tell_fates();
+  for (const std::uint64_t tag : undecided) engine.pending(conn, tag);
+  for (const auto& [tag, fate] : fates) engine.told(conn, tag, fate);
+}
+
+void Output::count_fates(Connection& c) {
+  using protocol::link::Fate;
+  const auto counts = c.timed->take_counts();
+  const auto of = [&counts](Fate f) { return counts[static_cast<std::size_t>(f)]; };
+  probe_.words_dropped += of(Fate::dropped);
+  probe_.words_written += of(Fate::written);
+  probe_.words_stale += of(Fate::stale);
+  probe_.words_cut_off += of(Fate::cut_off);
+}
+
+void Output::told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) {
   Connection* c = slab_.find(conn);
-  if (c != nullptr && c->timed) c->timed->taken(tag);
+  if (c != nullptr && c->timed) c->timed->taken(tag, fate);
 }
 
 }  // namespace berth::gateway::edge

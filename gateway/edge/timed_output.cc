@@ -9,21 +9,53 @@
 
 namespace berth::gateway::edge {
 
-TimedOutput::Taken TimedOutput::take(std::size_t unsent, std::size_t size, base::Instant not_after,
-                                     std::uint64_t tag, base::Instant now) {
+namespace {
+
+constexpr std::uint8_t kWatch = 1;
+constexpr std::uint8_t kFresh = 2;
+
+std::uint8_t flags_of(const protocol::link::Deadline& d) {
+  return static_cast<std::uint8_t>((d.watch ? kWatch : 0) | (d.fresh ? kFresh : 0));
+}
+
+void put_instant(std::string& out, base::Instant at, std::int64_t ahead_ms) {
+  base::put_varint(out, static_cast<std::uint64_t>(std::max<std::int64_t>(at.ms - ahead_ms, 0)));
+}
+
+base::Instant get_instant(base::RecordReader& r, std::int64_t ahead_ms) {
+  return {static_cast<std::int64_t>(r.varint() & (INT64_MAX >> 1)) + ahead_ms};
+}
+
+}  // namespace
+
+TimedOutput::Taken TimedOutput::take(std::size_t unsent, std::size_t size, const Deadline& d,
+                                     base::Instant now) {
   BERTH_ASSERT(unsent >= spanned_);
-  const bool late = now > not_after;
-  if (late || packets_.size() >= kPacketsMax) {
-    dropped(tag);
+  if (d.watch && fates_.size() >= kFatesMax) return Taken::no_room;
+  const bool late = now > d.not_after;
+  if (late || packets_.size() >= kPacketsMax || (d.watch && watched() >= kWatchedMax)) {
+    dropped(d.tag, Fate::dropped);
     return late ? Taken::late : Taken::no_room;
   }
-  packets_.push_back({unsent - spanned_, size, not_after, tag});
+  packets_.push_back({unsent - spanned_, size, d});
   spanned_ = unsent + size;
   return Taken::yes;
 }
 
-void TimedOutput::dropped(std::uint64_t tag) {
+void TimedOutput::dropped(std::uint64_t tag, Fate fate) {
+  if (protocol::link::is_command(tag)) return decide(tag, fate);
   if (tag != 0) notices_.push_back(tag);
+}
+
+void TimedOutput::decide(std::uint64_t tag, Fate fate) {
+  fates_.push_back({tag, fate});
+  ++counts_[static_cast<std::size_t>(fate)];
+}
+
+std::size_t TimedOutput::watched() const {
+  const auto n = std::count_if(packets_.begin(), packets_.end(),
+                               [](const Packet& p) { return p.deadline.watch; });
+  return static_cast<std::size_t>(n) + begun_.size();
 }
 
 std::size_t TimedOutput::next() const {
@@ -34,7 +66,9 @@ std::size_t TimedOutput::next() const {
 void TimedOutput::begun(std::size_t n) {
   std::size_t before = 0;  // of what was a packet or stood in front of it
   while (!packets_.empty() && before + packets_.front().gap < n) {
-    before += packets_.front().gap + packets_.front().size;
+    const Packet& p = packets_.front();
+    before += p.gap + p.size;
+    if (p.deadline.watch) begun_.push_back({before, p.deadline});
     packets_.pop_front();
   }
   if (packets_.empty()) {
@@ -46,13 +80,19 @@ void TimedOutput::begun(std::size_t n) {
 
 void TimedOutput::written(std::size_t n) {
   begun(n);
+  for (Begun& b : begun_) b.left -= std::min(b.left, n);
   if (packets_.empty()) return;
   packets_.front().gap -= n;
   spanned_ -= n;
 }
 
+void TimedOutput::kernel_has_all() {
+  for (; !begun_.empty() && begun_.front().left == 0; begun_.pop_front())
+    decide(begun_.front().deadline.tag, Fate::written);
+}
+
 std::size_t TimedOutput::drop_late(std::string& out, std::size_t at, base::Instant now) {
-  const auto late = [now](const Packet& p) { return now > p.not_after; };
+  const auto late = [now](const Packet& p) { return now > p.deadline.not_after; };
   if (std::none_of(packets_.begin(), packets_.end(), late)) return 0;
   const std::size_t count = packets_.size();
   std::deque<Packet> kept;
@@ -68,10 +108,10 @@ std::size_t TimedOutput::drop_late(std::string& out, std::size_t at, base::Insta
     gap += p.gap;
     if (late(p)) {
       at += p.size;
-      dropped(p.tag);
+      dropped(p.deadline.tag, Fate::dropped);
     } else {
       keep(p.size);
-      kept.push_back({std::exchange(gap, 0), p.size, p.not_after, p.tag});
+      kept.push_back({std::exchange(gap, 0), p.size, p.deadline});
     }
   }
   spanned_ -= (at - to) + gap;  // `gap` is behind the last one that is kept
@@ -82,6 +122,11 @@ std::size_t TimedOutput::drop_late(std::string& out, std::size_t at, base::Insta
 }
 
 void TimedOutput::forget_packets() {
+  for (const Begun& b : begun_) decide(b.deadline.tag, Fate::cut_off);
+  for (const Packet& p : packets_) {
+    if (p.deadline.watch) decide(p.deadline.tag, Fate::dropped);
+  }
+  begun_.clear();
   packets_.clear();
   spanned_ = 0;
 }
@@ -93,14 +138,43 @@ std::vector<std::uint64_t> TimedOutput::tell() {
   return untold;
 }
 
-void TimedOutput::taken(std::uint64_t tag) {
-  const auto it = std::find(notices_.begin(), notices_.end(), tag);
-  if (it == notices_.end()) return;
-  if (static_cast<std::size_t>(it - notices_.begin()) < told_) --told_;
-  notices_.erase(it);
+std::vector<TimedOutput::Told> TimedOutput::tell_fates() {
+  std::vector<Told> untold(fates_.begin() + static_cast<std::ptrdiff_t>(fates_told_), fates_.end());
+  fates_told_ = fates_.size();
+  return untold;
 }
 
-// timed := n tag* m (gap size not_after:uptime tag)*
+void TimedOutput::taken(std::uint64_t tag, Fate fate) {
+  const auto erase = [](auto& list, std::size_t& told, const auto& is) {
+    const auto it = std::find_if(list.begin(), list.end(), is);
+    if (it == list.end()) return;
+    if (static_cast<std::size_t>(it - list.begin()) < told) --told;
+    list.erase(it);
+  };
+  if (protocol::link::is_command(tag)) {
+    erase(fates_, fates_told_, [&](const Told& t) { return t.tag == tag && t.fate == fate; });
+  } else {
+    erase(notices_, told_, [tag](std::uint64_t t) { return t == tag; });
+  }
+}
+
+std::vector<std::uint64_t> TimedOutput::undecided() const {
+  std::vector<std::uint64_t> tags;
+  for (const Begun& b : begun_) tags.push_back(b.deadline.tag);
+  for (const Packet& p : packets_) {
+    if (p.deadline.watch) tags.push_back(p.deadline.tag);
+  }
+  return tags;
+}
+
+TimedOutput::Counts TimedOutput::take_counts() {
+  return std::exchange(counts_, {});
+}
+
+// timed    := n tag* m (gap size not_after:uptime tag)* [commands]
+// commands := flags:u8* (of the packets; 1 watch, 2 fresh) b (left not_after:uptime tag flags:u8)*
+// n (tag fate:u8)* The commands are absent if there is none; a process of the release before does
+// not read them.
 std::string TimedOutput::save(std::int64_t ahead_ms) const {
   std::string out;
   base::put_varint(out, notices_.size());
@@ -109,11 +183,27 @@ std::string TimedOutput::save(std::int64_t ahead_ms) const {
   for (const Packet& p : packets_) {
     base::put_varint(out, p.gap);
     base::put_varint(out, p.size);
-    const std::int64_t uptime = std::max<std::int64_t>(p.not_after.ms - ahead_ms, 0);
-    base::put_varint(out, static_cast<std::uint64_t>(uptime));
-    base::put_varint(out, p.tag);
+    put_instant(out, p.deadline.not_after, ahead_ms);
+    base::put_varint(out, p.deadline.tag);
   }
+  if (watched() != 0 || !fates_.empty()) save_commands(out, ahead_ms);
   return out;
+}
+
+void TimedOutput::save_commands(std::string& out, std::int64_t ahead_ms) const {
+  for (const Packet& p : packets_) out.push_back(static_cast<char>(flags_of(p.deadline)));
+  base::put_varint(out, begun_.size());
+  for (const Begun& b : begun_) {
+    base::put_varint(out, b.left);
+    put_instant(out, b.deadline.not_after, ahead_ms);
+    base::put_varint(out, b.deadline.tag);
+    out.push_back(static_cast<char>(flags_of(b.deadline)));
+  }
+  base::put_varint(out, fates_.size());
+  for (const Told& t : fates_) {
+    base::put_varint(out, t.tag);
+    out.push_back(static_cast<char>(t.fate));
+  }
 }
 
 bool TimedOutput::go_on_from(std::string_view in, std::size_t unsent, std::int64_t ahead_ms) {
@@ -123,12 +213,36 @@ bool TimedOutput::go_on_from(std::string_view in, std::size_t unsent, std::int64
     Packet p;
     p.gap = r.varint();
     p.size = r.varint();
-    p.not_after.ms = static_cast<std::int64_t>(r.varint() & (INT64_MAX >> 1)) + ahead_ms;
-    p.tag = r.varint();
+    p.deadline.not_after = get_instant(r, ahead_ms);
+    p.deadline.tag = r.varint();
     const std::size_t room = unsent - spanned_;
     if (p.size == 0 || p.gap > room || p.size > room - p.gap) return false;
     spanned_ += p.gap + p.size;
     packets_.push_back(p);
+  }
+  return r.ok() && (r.done() || get_commands(r, unsent, ahead_ms));
+}
+
+bool TimedOutput::get_commands(base::RecordReader& r, std::size_t unsent, std::int64_t ahead_ms) {
+  const auto use_flags = [](Deadline& d, std::uint8_t flags) {
+    d.watch = (flags & kWatch) != 0 && protocol::link::is_command(d.tag);
+    d.fresh = d.watch && (flags & kFresh) != 0;
+  };
+  for (Packet& p : packets_) use_flags(p.deadline, r.byte());
+  for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
+    Begun b;
+    b.left = r.varint();
+    b.deadline.not_after = get_instant(r, ahead_ms);
+    b.deadline.tag = r.varint();
+    use_flags(b.deadline, r.byte());
+    if (b.left > unsent) return false;
+    begun_.push_back(b);
+  }
+  for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
+    const std::uint64_t tag = r.varint();
+    const std::uint8_t fate = r.byte();
+    if (fate >= static_cast<std::uint8_t>(Fate::count)) return false;
+    fates_.push_back({tag, static_cast<Fate>(fate)});
   }
   return r.ok();
 }

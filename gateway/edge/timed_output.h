@@ -1,6 +1,6 @@
 // The packets in a connection's output that have a deadline, and what has become of those that were
-// too late. A Connection has one only while such a packet, or a notice of one, is pending. Knows no
-// socket: the EdgeShard says what has been written. One shard.
+// too late, or are watched (Deadline::watch). A Connection has one only while such a packet, or a
+// notice of one, is pending. Knows no socket: the EdgeShard says what has been written. One shard.
 //
 // Packets are counted from the first byte that has not been written on. What stands between them
 // (packets without a deadline, the edge's own answers) is a gap. A packet of which a byte has gone
@@ -11,6 +11,7 @@
 // hears of it may die (docs/design.md, "Deadlines").
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -18,38 +19,61 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "protocol/link/types.h"
 
 namespace berth::gateway::edge {
 
 class TimedOutput {
  public:
-  static constexpr std::size_t kPacketsMax = 4096;  // 160 KiB; more are dropped as if too late
+  using Deadline = protocol::link::Deadline;  // by the edge's clock, here
+  using Fate = protocol::link::Fate;
+  static constexpr std::size_t kPacketsMax = 4096;  // 200 KiB; more are dropped as if too late
+  static constexpr std::size_t kWatchedMax = 64;    // of these and of written ones; the same
+  // Fates that no engine has taken. Of further watched packets not even the fate is kept: they are
+  // dropped, and to the engine they have never reached the edge.
+  static constexpr std::size_t kFatesMax = 1024;
   enum class Taken : std::uint8_t { yes, late, no_room };
+  struct Told {
+    std::uint64_t tag = 0;
+    Fate fate{};
+  };
 
   // The caller wants to append a packet of `size` bytes to output of which `unsent` bytes are not
   // written. `yes`: it appends the packet. Else it drops the packet; a packet with a tag has left a
   // notice. REQUIRES: `unsent` ends behind the last packet taken.
-  Taken take(std::size_t unsent, std::size_t size, base::Instant not_after, std::uint64_t tag,
-             base::Instant now);
+  Taken take(std::size_t unsent, std::size_t size, const Deadline& d, base::Instant now);
+  void refuse(std::uint64_t tag) { dropped(tag, Fate::dropped); }  // there is no output any more
   bool empty() const { return packets_.empty(); }
   // Bytes up to the first packet; if there are none, those of the packet. 0: there is none.
   std::size_t next() const;
   bool next_is_packet() const { return !packets_.empty() && packets_.front().gap == 0; }
   // The first `n` bytes are out of reach: written, or encrypted.
   void begun(std::size_t n);
-  void written(std::size_t n);
+  void written(std::size_t n);  // or framed
+  // The kernel has all that has been written().
+  void kernel_has_all();
   // Cuts what is too late out of `out`, whose bytes from `at` on are unsent. Returns the packets.
   std::size_t drop_late(std::string& out, std::size_t at, base::Instant now);
   // The socket is gone.
   void forget_packets();
 
-  // Tags of dropped packets that the present engine has not heard; they count as told from now on.
+  // Tags of dropped packets that are no command's, and fates of commands' packets, that the present
+  // engine has not heard; they count as told from now on.
   std::vector<std::uint64_t> tell();
-  bool all_told() const { return told_ == notices_.size(); }
-  void tell_again() { told_ = 0; }  // to another engine
-  void taken(std::uint64_t tag);
-  bool is_needed() const { return !packets_.empty() || !notices_.empty(); }
+  std::vector<Told> tell_fates();
+  bool all_told() const { return told_ == notices_.size() && fates_told_ == fates_.size(); }
+  void tell_again() { told_ = fates_told_ = 0; }  // to another engine
+  void taken(std::uint64_t tag, Fate fate);
+  // Watched packets whose fate is still open.
+  std::vector<std::uint64_t> undecided() const;
+  bool is_needed() const {
+    return !packets_.empty() || !begun_.empty() || !notices_.empty() || !fates_.empty();
+  }
+  // Fates of commands' packets since the last call, by fate.
+  using Counts = std::array<std::uint32_t, static_cast<std::size_t>(Fate::count)>;
+  Counts take_counts();
 
   // To another process of this host. `ahead_ms`: how far the clock of not_after is ahead of the
   // machine's uptime.
@@ -60,16 +84,27 @@ class TimedOutput {
   struct Packet {
     std::size_t gap = 0;  // bytes in front of it
     std::size_t size = 0;
-    base::Instant not_after;
-    std::uint64_t tag = 0;
+    Deadline deadline;
   };
-  void dropped(std::uint64_t tag);
+  struct Begun {           // a watched one
+    std::size_t left = 0;  // bytes from the first that is not written to its end
+    Deadline deadline;
+  };
+  void dropped(std::uint64_t tag, Fate fate);
+  void decide(std::uint64_t tag, Fate fate);
+  std::size_t watched() const;
+  void save_commands(std::string& out, std::int64_t ahead_ms) const;
+  bool get_commands(base::RecordReader& r, std::size_t unsent, std::int64_t ahead_ms);
 
   std::deque<Packet> packets_;
   std::size_t spanned_ = 0;  // bytes up to the end of the last packet
+  std::deque<Begun> begun_;
   // Tags. Of deliveries that are in flight for an engine: as many as a session may have of these.
   std::vector<std::uint64_t> notices_;
   std::size_t told_ = 0;  // of these
+  std::vector<Told> fates_;
+  std::size_t fates_told_ = 0;  // of these
+  Counts counts_{};
 };
 
 }  // namespace berth::gateway::edge

@@ -193,8 +193,12 @@ void EngineShard::credit(base::ConnId conn, std::uint64_t) {
   broker_.writable(conn, now());
 }
 
-void EngineShard::expired(base::ConnId conn, std::uint64_t tag) {
-  broker_.segment_expired(conn, tag, now());
+void EngineShard::told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) {
+  broker_.told(conn, tag, fate, now());
+}
+
+void EngineShard::pending(base::ConnId conn, std::uint64_t tag) {
+  broker_.pending(conn, tag);
 }
 
 bool EngineShard::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
@@ -203,6 +207,7 @@ bool EngineShard::send_until(base::ConnId conn, std::string_view head, std::stri
     ++probe_.drop_deadline;
     return false;
   }
+  if (d.watch && !edge_.watches(conn)) return false;
   work().count();
   edge_.send_until(conn, head, tail, d);
   return true;

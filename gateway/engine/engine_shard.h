@@ -107,7 +107,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
                     base::ByteView bytes) override;
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
-  void expired(base::ConnId conn, std::uint64_t tag) override;
+  void told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) override;
+  void pending(base::ConnId conn, std::uint64_t tag) override;
   void ask(protocol::link::Question q, link::Answered answered) override {
     answerer_.ask(std::move(q), std::move(answered));
   }
@@ -131,9 +132,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   }
   bool send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                   const protocol::link::Deadline& d) override;
-  void expired_taken(base::ConnId conn, std::uint64_t tag) override {
-    edge_.expired_taken(conn, tag);
+  void told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) override {
+    edge_.told_taken(conn, tag, fate);
   }
+  bool watches(base::ConnId conn) override { return edge_.watches(conn); }
   std::uint64_t turn_of(base::ConnId conn) override { return edge_.turn_of(conn); }
   void acknowledge(base::ConnId conn, std::uint64_t offset) override {
     edge_.acknowledge(conn, offset);

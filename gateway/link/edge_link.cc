@@ -93,10 +93,18 @@ void EdgeLink::credit(base::ConnId conn, std::uint64_t written) {
   if (serving_) put_credit(turn(), conn, written);
 }
 
-// An engine of a release before version 5 has sent no deadline; what an engine before it has sent
-// is told when the next one of this release serves.
-void EdgeLink::expired(base::ConnId conn, std::uint64_t tag) {
-  if (serving_ && engine_version_ >= kDeadlinesSince) put_expired(turn(), conn, tag);
+// An engine of a release before version 5 has sent no deadline, one before version 6 has watched no
+// packet; what an engine before it has sent is told when the next one of this release serves.
+void EdgeLink::told(base::ConnId conn, std::uint64_t tag, Fate fate) {
+  if (!serving_) return;
+  if (is_command(tag)) {
+    if (engine_version_ >= kFatesSince) put_fate(turn(), conn, tag, fate);
+  } else if (fate == Fate::dropped && engine_version_ >= kDeadlinesSince) {
+    put_expired(turn(), conn, tag);
+  }
+}
+void EdgeLink::pending(base::ConnId conn, std::uint64_t tag) {
+  if (serving_ && engine_version_ >= kFatesSince) put_pending(turn(), conn, tag);
 }
 
 void EdgeLink::ask(Question q, Answered answered) {
@@ -253,6 +261,7 @@ void EdgeLink::on_frame(const FrameView& f) {
 void EdgeLink::on_step(const Step& s) {
   if (!edge_.accepts(s.conn, s.attach_epoch, s.out_off)) return;
   for (const auto& [slot, bytes] : s.cookies) edge_.cookie(s.conn, slot, std::string(bytes));
+  for (const auto& [tag, fate] : s.fates_taken) edge_.told_taken(s.conn, tag, fate);
   if (s.has_parts) {
     send_parts(s);
   } else if (!s.bytes.empty()) {
@@ -265,7 +274,7 @@ void EdgeLink::on_step(const Step& s) {
 }
 
 void EdgeLink::send_parts(const Step& s) {
-  for (const std::uint64_t tag : s.expired_taken) edge_.expired_taken(s.conn, tag);
+  for (const std::uint64_t tag : s.expired_taken) edge_.told_taken(s.conn, tag, Fate::dropped);
   std::string_view rest = s.bytes;
   for (const TimedPart& p : s.parts) {  // they lie within (get_step)
     if (p.skip != 0) edge_.send(s.conn, rest.substr(0, p.skip), {});

@@ -58,7 +58,8 @@ class EdgeLink final : public EnginePort,
                     base::ByteView bytes) override;
   void closed(base::ConnId conn, protocol::link::CloseReason cause) override;
   void credit(base::ConnId conn, std::uint64_t written) override;
-  void expired(base::ConnId conn, std::uint64_t tag) override;
+  void told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) override;
+  void pending(base::ConnId conn, std::uint64_t tag) override;
   base::Instant deadline_clock() override;
   void ask(protocol::link::Question q, Answered answered) override;
   void kept_out(const std::vector<protocol::link::KeptOut>& list) override;

@@ -291,8 +291,17 @@ void EngineLink::on_credit(base::ConnId conn, std::uint64_t written) {
 }
 
 void EngineLink::on_expired(base::ConnId conn, std::uint64_t tag) {
+  on_fate(conn, tag, Fate::dropped);
+}
+
+void EngineLink::on_fate(base::ConnId conn, std::uint64_t tag, Fate fate) {
   conn = conn.on_link(number_);
-  if (!lost_ && find(conn) != nullptr) engine_->expired(conn, tag);
+  if (!lost_ && find(conn) != nullptr) engine_->told(conn, tag, fate);
+}
+
+void EngineLink::on_pending(base::ConnId conn, std::uint64_t tag) {
+  conn = conn.on_link(number_);
+  if (!lost_ && find(conn) != nullptr) engine_->pending(conn, tag);
 }
 
 // -- EdgePort
@@ -326,21 +335,29 @@ void EngineLink::send(base::ConnId conn, std::string_view head, std::string_view
 
 void EngineLink::send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                             const Deadline& d) {
+  if (d.watch && !watches()) return;  // such an edge would write it whenever the socket takes it
   Pending* p = version_ >= kDeadlinesSince ? step_of(conn) : nullptr;
   if (p != nullptr && head.size() + tail.size() != 0) {
     const std::size_t at = p->bytes.size();
     p->step.has_parts = deadlines_ = true;
+    p->step.has_commands = p->step.has_commands || d.watch;
     p->step.parts.push_back({at - p->timed_end, head.size() + tail.size(), d});
     p->timed_end = at + head.size() + tail.size();
   }
   send(conn, head, tail);
 }
 
-void EngineLink::expired_taken(base::ConnId conn, std::uint64_t tag) {
-  Pending* p = version_ >= kDeadlinesSince ? step_of(conn) : nullptr;
+void EngineLink::told_taken(base::ConnId conn, std::uint64_t tag, Fate fate) {
+  const std::uint32_t since = is_command(tag) ? kFatesSince : kDeadlinesSince;
+  Pending* p = version_ >= since ? step_of(conn) : nullptr;
   if (p == nullptr) return;
-  p->step.has_parts = true;
-  p->step.expired_taken.push_back(tag);
+  if (is_command(tag)) {
+    p->step.has_commands = true;
+    p->step.fates_taken.emplace_back(tag, fate);
+  } else {
+    p->step.has_parts = true;
+    p->step.expired_taken.push_back(tag);
+  }
 }
 
 void EngineLink::acknowledge(base::ConnId conn, std::uint64_t in_ack) {

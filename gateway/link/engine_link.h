@@ -64,7 +64,8 @@ class EngineLink final : public io::Poller::Handler, private protocol::link::Edg
   void send(base::ConnId conn, std::string_view head, std::string_view tail);
   void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                   const protocol::link::Deadline& d);
-  void expired_taken(base::ConnId conn, std::uint64_t tag);
+  void told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate);
+  bool watches() const { return version_ >= protocol::link::kFatesSince; }
   std::uint64_t turn() const { return turns_ + 1; }  // the one being gathered
   void acknowledge(base::ConnId conn, std::uint64_t in_ack);
   void cookie(base::ConnId conn, protocol::link::CookieSlot slot, std::string bytes);
@@ -109,6 +110,8 @@ class EngineLink final : public io::Poller::Handler, private protocol::link::Edg
   void on_closed(base::ConnId conn, protocol::link::CloseReason reason) override;
   void on_credit(base::ConnId conn, std::uint64_t written) override;
   void on_expired(base::ConnId conn, std::uint64_t tag) override;
+  void on_fate(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) override;
+  void on_pending(base::ConnId conn, std::uint64_t tag) override;
   Conn* find(base::ConnId conn);
   Pending* step_of(base::ConnId conn);
   void encode_turn(std::string& out);

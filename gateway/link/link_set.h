@@ -37,8 +37,12 @@ class LinkSet final : public EdgePort {
                   const protocol::link::Deadline& d) override {
     if (EngineLink* l = find(conn.link())) l->send_until(conn, head, tail, d);
   }
-  void expired_taken(base::ConnId conn, std::uint64_t tag) override {
-    if (EngineLink* l = find(conn.link())) l->expired_taken(conn, tag);
+  void told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) override {
+    if (EngineLink* l = find(conn.link())) l->told_taken(conn, tag, fate);
+  }
+  bool watches(base::ConnId conn) override {
+    EngineLink* l = find(conn.link());
+    return l != nullptr && l->watches();
   }
   std::uint64_t turn_of(base::ConnId conn) override {
     EngineLink* l = find(conn.link());

@@ -35,10 +35,15 @@ class EnginePort {
   virtual void closed(base::ConnId conn, protocol::link::CloseReason cause) = 0;
   // `written`: engine output handed to the kernel so far, bytes.
   virtual void credit(base::ConnId conn, std::uint64_t written) = 0;
-  // The edge has dropped the packet with this Deadline::tag unsent. The edge repeats this call to
-  // each new engine, before it replays the connection's input, until the engine calls
-  // expired_taken().
-  virtual void expired(base::ConnId, std::uint64_t /*tag*/) {}
+  // What has become of the packet with this Deadline::tag. The edge repeats this call to each new
+  // engine until the engine calls told_taken(): of a command (is_command()) before attached_all(),
+  // else before it replays the connection's input. Comes before closed(); behind it only for what
+  // the engine sent before it heard of closed().
+  virtual void told(base::ConnId, std::uint64_t /*tag*/, protocol::link::Fate) {}
+  // Behind attach(): a watched packet with this tag is in the connection's output, and told()
+  // follows when its fate is known. Watched packets that an earlier engine sent, and of which the
+  // edge says nothing before attached_all(), have not reached the edge, or their fate was taken.
+  virtual void pending(base::ConnId, std::uint64_t /*tag*/) {}
   // What the engine's deadlines are compared with: its clock of messages, now. The end of time if
   // that is not known: what can't be judged is too late.
   virtual base::Instant deadline_clock() { return base::kNever; }
@@ -61,12 +66,16 @@ class EdgePort {
   // Appends head and tail to the connection's output. They may be a part of a packet, see
   // session::Effects::send().
   virtual void send(base::ConnId conn, std::string_view head, std::string_view tail) = 0;
-  // A whole packet that is dropped, and EnginePort::expired() called unless the tag is 0, if the
+  // A whole packet that is dropped, and EnginePort::told() called unless the tag is 0, if the
   // socket has taken none of its bytes by `d.not_after`. An edge of a release before version 5 of
   // the link is not told the deadline: it writes the packet whenever the socket takes it.
+  // REQUIRES: d.watch only where watches(conn).
   virtual void send_until(base::ConnId conn, std::string_view head, std::string_view tail,
                           const protocol::link::Deadline& d) = 0;
-  virtual void expired_taken(base::ConnId conn, std::uint64_t tag) = 0;  // ends the repeats
+  // Ends the repeats of told().
+  virtual void told_taken(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) = 0;
+  // False: the edge's release says no fates.
+  virtual bool watches(base::ConnId) { return true; }
   // The number of the turn whose steps are being gathered for conn's edge.
   virtual std::uint64_t turn_of(base::ConnId conn) = 0;
   virtual void acknowledge(base::ConnId conn, std::uint64_t in_ack) = 0;

@@ -288,6 +288,19 @@ void put_expired(std::string& out, base::ConnId conn, std::uint64_t tag) {
   put_varint(out, tag);
 }
 
+void put_fate(std::string& out, base::ConnId conn, std::uint64_t tag, Fate fate) {
+  out.push_back('F');
+  put_varint(out, conn.packed());
+  put_varint(out, tag);
+  out.push_back(static_cast<char>(fate));
+}
+
+void put_pending(std::string& out, base::ConnId conn, std::uint64_t tag) {
+  out.push_back('P');
+  put_varint(out, conn.packed());
+  put_varint(out, tag);
+}
+
 namespace {
 
 bool get_attach(RecordReader& r, Attach& a) {
@@ -310,8 +323,21 @@ bool get_attach(RecordReader& r, Attach& a) {
   return r.ok();
 }
 
+// Of a packet with a deadline.
+bool visit_packet_record(char kind, RecordReader& r, EdgeTurnVisitor& v) {
+  const auto conn = base::ConnId::from_packed(r.varint());
+  const std::uint64_t tag = r.varint();
+  const std::uint8_t fate = kind == 'F' ? r.byte() : 0;
+  if (!r.ok() || fate >= static_cast<std::uint8_t>(Fate::count)) return false;
+  if (kind == 'X') v.on_expired(conn, tag);
+  if (kind == 'F') v.on_fate(conn, tag, static_cast<Fate>(fate));
+  if (kind == 'P') v.on_pending(conn, tag);
+  return true;
+}
+
 bool visit_edge_record(RecordReader& r, EdgeTurnVisitor& v) {
-  switch (r.byte()) {
+  const std::uint8_t kind = r.byte();
+  switch (kind) {
     case 'A': {
       Attach a;
       if (!get_attach(r, a)) return false;
@@ -342,12 +368,10 @@ bool visit_edge_record(RecordReader& r, EdgeTurnVisitor& v) {
       if (r.ok()) v.on_credit(conn, written);
       return r.ok();
     }
-    case 'X': {
-      const auto conn = base::ConnId::from_packed(r.varint());
-      const std::uint64_t tag = r.varint();
-      if (r.ok()) v.on_expired(conn, tag);
-      return r.ok();
-    }
+    case 'X':
+    case 'F':
+    case 'P':
+      return visit_packet_record(static_cast<char>(kind), r, v);
     default:
       return false;
   }
@@ -375,6 +399,43 @@ void put_parts(std::string& out, const Step& s) {
   }
   put_varint(out, s.expired_taken.size());
   for (const std::uint64_t tag : s.expired_taken) put_varint(out, tag);
+}
+
+constexpr std::uint8_t kWatch = 1;
+constexpr std::uint8_t kFresh = 2;
+
+void put_commands(std::string& out, const Step& s) {
+  const auto watched = [](const TimedPart& p) { return p.deadline.watch; };
+  put_varint(out,
+             static_cast<std::uint64_t>(std::count_if(s.parts.begin(), s.parts.end(), watched)));
+  for (std::size_t i = 0; i < s.parts.size(); ++i) {
+    if (!watched(s.parts[i])) continue;
+    put_varint(out, i);
+    out.push_back(static_cast<char>(kWatch | (s.parts[i].deadline.fresh ? kFresh : 0)));
+  }
+  put_varint(out, s.fates_taken.size());
+  for (const auto& [tag, fate] : s.fates_taken) {
+    put_varint(out, tag);
+    out.push_back(static_cast<char>(fate));
+  }
+}
+
+// False: there is no such part, or it is none of a command.
+bool get_commands(RecordReader& r, Step& s) {
+  for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
+    const std::uint64_t i = r.varint();
+    const std::uint8_t flags = r.byte();
+    if (i >= s.parts.size() || !is_command(s.parts[i].deadline.tag)) return false;
+    s.parts[i].deadline.watch = (flags & kWatch) != 0;
+    s.parts[i].deadline.fresh = (flags & (kWatch | kFresh)) == (kWatch | kFresh);
+  }
+  for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
+    const std::uint64_t tag = r.varint();
+    const std::uint8_t fate = r.byte();
+    if (fate >= static_cast<std::uint8_t>(Fate::count)) return false;
+    s.fates_taken.emplace_back(tag, static_cast<Fate>(fate));
+  }
+  return r.ok();
 }
 
 // False: they do not lie within the step's bytes.
@@ -405,7 +466,7 @@ void put_step(std::string& out, const Step& s) {
   head.varint(s.out_off);
   head.byte((s.has_in_ack ? 1U : 0) | (s.has_settings ? 2U : 0) | (s.cookies.empty() ? 0U : 4U) |
             (s.has_close ? 8U : 0) | (s.release ? 16U : 0) | (s.has_principal ? 32U : 0) |
-            (s.has_parts ? 64U : 0));
+            (s.has_parts ? 64U : 0) | (s.has_commands ? 128U : 0));
   head.varint(s.bytes.size());
   head.append_to(out);
   out.append(s.bytes);
@@ -430,6 +491,7 @@ void put_step(std::string& out, const Step& s) {
     out.push_back(s.settings.anonymous ? 1 : 0);
   }
   if (s.has_parts) put_parts(out, s);
+  if (s.has_commands) put_commands(out, s);
 }
 
 namespace {
@@ -452,6 +514,9 @@ bool get_step(RecordReader& r, Step& s) {
     s.settings.keep_alive_s = static_cast<std::uint16_t>(r.varint());
   }
   s.cookies.clear();
+  s.parts.clear();
+  s.expired_taken.clear();
+  s.fates_taken.clear();
   if ((flags & 4) != 0) {
     const std::uint64_t n = r.varint();
     for (std::uint64_t i = 0; i < n && r.ok(); ++i) {
@@ -469,6 +534,8 @@ bool get_step(RecordReader& r, Step& s) {
   }
   s.has_parts = (flags & 64) != 0;
   if (s.has_parts && !get_parts(r, s)) return false;
+  s.has_commands = (flags & 128) != 0;
+  if (s.has_commands && !get_commands(r, s)) return false;
   return r.ok() && s.reason < CloseReason::count;
 }
 

@@ -1,4 +1,4 @@
-// Bytes between edge and engine. Version 5.
+// Bytes between edge and engine. Version 6.
 //
 //   frame     := length:u32le (of what follows) type:u8 payload
 //   turn      := record*   what one side did in one turn of its loop; applied as a whole
@@ -50,13 +50,19 @@
 //   'I' conn offset in_ack bytes      'C' conn reason:u8       'W' conn written
 //   'X' conn tag              a part has been dropped unsent (since version 5); repeated to each
 //                             engine until a step says that it is taken
+//   'F' conn tag fate:u8      the same of a command's packet, and what has become of it; repeated
+//                             behind the connection's 'A', before 'Z' (since version 6)
+//   'P' conn tag              behind 'A': a command's packet is in the connection's output, and a
+//                             fate of it follows (since version 6)
 // Records, engine -> edge:
 //   'S' conn epoch out_off flags:u8 bytes [in_ack] [connected:u8 version:u8 keep_alive]
 //       [n (slot:u8 bytes)*] [reason:u8] [principal:u64le[2] tenant:u64le anonymous:u8]
-//       [n (skip size not_after:ms tag)* n tag*]
+//       [n (skip size not_after:ms tag)* n tag*] [n (part flags:u8)* n (tag fate:u8)*]
 //   flags: 1 in_ack, 2 settings, 4 cookie slots, 8 close, 16 release, 32 principal; these and
 //   slot 6 since version 4; 64 parts: of `bytes`, from the end of the part before on, `skip` have
-//   no deadline and the next `size` have one; and tags of 'X' that are taken (since version 5)
+//   no deadline and the next `size` have one; and tags of 'X' that are taken (since version 5);
+//   128 commands: those of the parts, by their place, that are watched (flags: 1 watch, 2 fresh);
+//   and what is taken of 'F' (since version 6)
 // Raw bytes instead of Protobuf: these records are made per message.
 // A reader ignores frames of unknown types; unknown records end a turn with an error.
 #pragma once
@@ -64,6 +70,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -71,10 +78,11 @@
 
 namespace berth::protocol::link {
 
-inline constexpr std::uint32_t kVersion = 5;
+inline constexpr std::uint32_t kVersion = 6;
 inline constexpr std::uint32_t kPrincipalsSince = 4;
 inline constexpr std::uint32_t kDeadlinesSince = 5;
 inline constexpr std::uint32_t kQuestionsSince = 5;
+inline constexpr std::uint32_t kFatesSince = 6;
 inline constexpr std::uint32_t kVersionMin = 1;  // the oldest we still speak
 inline constexpr std::size_t kFrameHeader = 5;
 inline constexpr std::size_t kFrameMax = std::size_t{1} << 30;
@@ -196,6 +204,8 @@ void put_input(std::string& out, base::ConnId conn, std::uint64_t offset, std::u
 void put_closed(std::string& out, base::ConnId conn, CloseReason reason);
 void put_credit(std::string& out, base::ConnId conn, std::uint64_t written);
 void put_expired(std::string& out, base::ConnId conn, std::uint64_t tag);
+void put_fate(std::string& out, base::ConnId conn, std::uint64_t tag, Fate fate);
+void put_pending(std::string& out, base::ConnId conn, std::uint64_t tag);
 
 class EdgeTurnVisitor {
  public:
@@ -207,6 +217,8 @@ class EdgeTurnVisitor {
   virtual void on_closed(base::ConnId conn, CloseReason reason) = 0;
   virtual void on_credit(base::ConnId conn, std::uint64_t written) = 0;
   virtual void on_expired(base::ConnId, std::uint64_t /*tag*/) {}
+  virtual void on_fate(base::ConnId, std::uint64_t /*tag*/, Fate) {}
+  virtual void on_pending(base::ConnId, std::uint64_t /*tag*/) {}
 };
 bool visit_edge_turn(std::string_view in, EdgeTurnVisitor& v);  // false: malformed from there on
 
@@ -237,6 +249,9 @@ struct Step {
   bool has_parts = false;                    // `parts`, expired_taken, or both
   std::vector<TimedPart> parts;              // in the order of `bytes`
   std::vector<std::uint64_t> expired_taken;  // tags of 'X'
+  // Only to an edge of version 6: watched parts, fates_taken, or both.
+  bool has_commands = false;
+  std::vector<std::pair<std::uint64_t, Fate>> fates_taken;  // of 'F'
 };
 void put_step(std::string& out, const Step& s);
 

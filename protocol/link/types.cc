@@ -50,6 +50,22 @@ const char* name_of(CloseReason reason) {
   return "unknown";
 }
 
+const char* name_of(Fate fate) {
+  switch (fate) {
+    case Fate::dropped:
+      return "dropped";
+    case Fate::written:
+      return "written";
+    case Fate::stale:
+      return "stale";
+    case Fate::cut_off:
+      return "cut_off";
+    case Fate::count:
+      break;
+  }
+  return "unknown";
+}
+
 void join_subscriptions(Cookie& cookie) {
   std::string& slot = cookie[static_cast<std::size_t>(CookieSlot::subscriptions)];
   cookie[static_cast<std::size_t>(CookieSlot::volatile_state)] += slot;

@@ -107,15 +107,41 @@ struct KeptOut {
   friend constexpr bool operator==(const KeptOut&, const KeptOut&) = default;
 };
 
+// The tag of a packet that carries a command (Deadline::tag); the tag of a delivery is its sequence
+// number, whose upper bit is clear.
+inline constexpr std::uint64_t kCommandTag = std::uint64_t{1} << 63;
+constexpr bool is_command(std::uint64_t tag) {
+  return (tag & kCommandTag) != 0;
+}
+
 // Until when a packet may be written to a device's socket. Since version 5 of the link.
 struct Deadline {
   // The last millisecond in which it may be written, by the clock of Message Expiry
   // (base::Clocks::messages) of the engine that says it. kNever is none: REQUIRES: not kNever.
   base::Instant not_after;
-  // What the session calls the packet (its sequence number); told back if the edge drops it. 0:
-  // nobody is told.
+  // What the session calls the packet: a delivery's sequence number, or a command's tag
+  // (is_command()). Told back if the edge drops the packet. 0: nobody is told.
   std::uint64_t tag = 0;
+  // Since version 6 of the link. REQUIRES, both: is_command(tag); `fresh`: `watch`.
+  bool watch = false;  // the edge says of the packet one Fate
+  // The packet is written at once to a connection that is fresh, or not at all; a connection that
+  // has bytes of it and has not acknowledged all of them at the deadline is reset.
+  bool fresh = false;
 };
+
+// What has become of a packet at the edge. Numbers are on the link: append only. A watched packet
+// gets exactly one of `dropped`, `stale`, `written` and `cut_off`; `cut_off` may also follow
+// `written`. A packet that is not watched gets `dropped` or nothing.
+enum class Fate : std::uint8_t {
+  dropped = 0,  // no byte was written: too late, no room for it, or the connection ended before
+  written = 1,  // the kernel of the edge has taken all bytes; the device may have the packet
+  stale = 2,    // no byte was written, because the connection was not fresh
+  // Bytes were written, and the connection was reset at the deadline; or it ended when the kernel
+  // had some of the bytes and not all.
+  cut_off = 3,
+  count = 4
+};
+const char* name_of(Fate fate);
 
 // What the edge must know of a connection's protocol state.
 struct EdgeSettings {

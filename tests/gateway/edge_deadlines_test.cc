@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "tests/support/certificates.h"
-#include "tests/support/edge_box.h"
+#include "tests/support/edge_deadlines.h"
 #include "tests/support/loopback.h"
 #include "tests/support/wire.h"
 #include "tests/support/ws_client.h"
@@ -22,92 +22,12 @@ namespace berth::gateway::edge {
 namespace {
 
 using namespace protocol::link;
-using Tags = std::vector<std::uint64_t>;
-
-constexpr std::int64_t kEngineNow = 5'000'000'000'000;  // another clock than the edge's
-constexpr std::int64_t kHour_ms = 3'600'000;
-
-// Gathers the bytes of a step and where they have deadlines.
-struct Parts {
-  Parts& plain(std::string_view b) {
-    bytes += b;
-    return *this;
-  }
-  Parts& timed(std::string_view b, std::int64_t not_after_ms, std::uint64_t tag) {
-    parts.push_back({bytes.size() - end, b.size(), {{not_after_ms}, tag}});
-    bytes += b;
-    end = bytes.size();
-    return *this;
-  }
-  std::string bytes;
-  std::vector<TimedPart> parts;
-  std::size_t end = 0;
-};
-
-struct Deadlines : test::EdgeBox {
-  explicit Deadlines(std::uint64_t engine_version = kVersion,
-                     std::int64_t engine_now = kEngineNow) {
-    say_ready(engine_version);
-    say_clock(engine_now);
-    EXPECT_TRUE(run_until([&] { return readies == 1; }));
-  }
-  void say_parts(const Parts& p) {
-    Step s = step(attached.attach_epoch, out_off, p.bytes);
-    s.has_parts = !p.parts.empty();
-    s.parts = p.parts;
-    say_turn({s});
-    out_off += p.bytes.size();
-    const std::uint64_t steps = probe.steps + 1;
-    EXPECT_TRUE(run_until([&] { return probe.steps + probe.steps_stale >= steps; }));
-    EXPECT_EQ(probe.steps_stale, 0u);
-  }
-  void say_taken(std::uint64_t tag) {
-    Step s = step(attached.attach_epoch, out_off, {});
-    s.has_parts = true;
-    s.expired_taken = {tag};
-    say_turn({s});
-    const std::uint64_t steps = probe.steps + 1;
-    EXPECT_TRUE(run_until([&] { return probe.steps >= steps; }));
-  }
-  std::size_t unsent() {
-    edge.refresh_gauges();
-    return probe.output_bytes;
-  }
-  std::uint64_t out_off = 0;
-};
-
-// A device on a socket pair, which reads when it is told to.
-struct PairDeadlines : Deadlines {
-  explicit PairDeadlines(std::uint64_t engine_version = kVersion,
-                         std::int64_t engine_now = kEngineNow)
-      : Deadlines(engine_version, engine_now) {
-    each_round = [this] {
-      if (reads) to_device += device.hear();
-    };
-    edge.admit_local(device.near, 0);
-    device.say(std::string("\x10\x00", 2));
-    EXPECT_TRUE(run_until([&] { return inputs == 1; }));
-  }
-  // More than the socket takes: what is said next can't have been written.
-  std::string fill() {
-    reads = false;
-    std::string all;
-    while (unsent() < 64 * 1024 && all.size() < 64u << 20) {
-      const std::string some(100'000, '.');
-      say_parts(Parts().plain(some));
-      all += some;
-    }
-    return all;
-  }
-  bool hears(const std::string& all) {
-    reads = true;
-    EXPECT_TRUE(run_until([&] { return to_device.size() >= all.size() && unsent() == 0; }));
-    return to_device == all;
-  }
-  test::SocketPair device;
-  bool reads = true;
-  std::string to_device;
-};
+using test::Deadlines;
+using test::kEngineNow;
+using test::kHour_ms;
+using test::PairDeadlines;
+using test::Parts;
+using test::Tags;
 
 TEST(EdgeDeadlines, WhatIsLateWhenItArrivesIsNotWritten) {
   PairDeadlines e;
@@ -381,7 +301,7 @@ TEST(EdgeDeadlines, HoldWithoutALink) {
     void credit(base::ConnId, std::uint64_t) override {}
     void turn_end() override {}
     void accepted(std::uint32_t, std::uint64_t) override {}
-    void expired(base::ConnId, std::uint64_t tag) override { tags.push_back(tag); }
+    void told(base::ConnId, std::uint64_t tag, Fate) override { tags.push_back(tag); }
     base::Instant deadline_clock() override { return {kEngineNow}; }
     base::ConnId conn = base::kNoConn;
     Tags tags;

@@ -20,7 +20,9 @@ class Edge final : public link::EdgePort {
                   const protocol::link::Deadline& d) override {
     sent.push_back(std::string(head).append(tail) + " " + std::to_string(d.tag));
   }
-  void expired_taken(base::ConnId, std::uint64_t) override { ++others; }
+  void told_taken(base::ConnId, std::uint64_t, protocol::link::Fate) override { ++others; }
+  bool watches(base::ConnId) override { return watches_all; }
+  bool watches_all = true;
   std::uint64_t turn_of(base::ConnId) override { return 0; }
   void acknowledge(base::ConnId, std::uint64_t) override {}
   void cookie(base::ConnId, protocol::link::CookieSlot, std::string) override {}
@@ -58,13 +60,28 @@ TEST(EngineDeadlines, WhatIsTooLateIsNotSent) {
   EXPECT_FALSE(engine.send_until(conn, "g", "h", {limit.plus_ms(10'000), 4}));
 }
 
+TEST(EngineDeadlines, AWatchedPacketIsNotSentToAnEdgeThatSaysNoFates) {
+  boost::asio::io_context io{1};
+  Edge edge;
+  metrics::EngineProbe probe;
+  EngineShard engine({.io = io, .edge = edge, .probe = probe});
+  const base::Instant limit = engine.deadline_clock().plus_ms(60'000);
+  EXPECT_TRUE(engine.send_until({1, 1}, "a", "b", {limit, protocol::link::kCommandTag | 1, true}));
+  edge.watches_all = false;
+  EXPECT_FALSE(engine.watches({1, 1}));
+  EXPECT_FALSE(engine.send_until({1, 1}, "c", "d", {limit, protocol::link::kCommandTag | 2, true}));
+  EXPECT_TRUE(engine.send_until({1, 1}, "e", "f", {limit, 3}));
+  ASSERT_EQ(edge.sent.size(), 2u);
+  EXPECT_TRUE(edge.sent[1].starts_with("ef"));
+}
+
 // Whoever hears of a connection that has ended says nothing more of it.
 TEST(EngineDeadlines, ANoticeOfAnUnknownConnectionIsIgnored) {
   boost::asio::io_context io{1};
   Edge edge;
   metrics::EngineProbe probe;
   EngineShard engine({.io = io, .edge = edge, .probe = probe});
-  engine.expired({1, 1}, 5);
+  engine.told({1, 1}, 5, protocol::link::Fate::dropped);
   EXPECT_EQ(edge.others, 0);
 }
 

@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <functional>
+#include <tuple>
 
 #include "gateway/link/engine_clock.h"
 #include "gateway/link/engine_link.h"
@@ -36,9 +37,14 @@ class FakeEngine : public EnginePort {
   void credit(base::ConnId conn, std::uint64_t) override { credited.push_back(conn); }
   void turn_end() override { link->flush(); }
   void accepted(std::uint32_t, std::uint64_t) override {}
-  void expired(base::ConnId conn, std::uint64_t tag) override { expired_.emplace_back(conn, tag); }
+  void told(base::ConnId conn, std::uint64_t tag, Fate fate) override {
+    told_.push_back({conn, tag, fate});
+  }
+  void pending(base::ConnId conn, std::uint64_t tag) override { pending_.emplace_back(conn, tag); }
   base::Instant deadline_clock() override { return {4711}; }
-  std::vector<std::pair<base::ConnId, std::uint64_t>> expired_;
+  using Told = std::tuple<base::ConnId, std::uint64_t, Fate>;
+  std::vector<Told> told_;
+  std::vector<std::pair<base::ConnId, std::uint64_t>> pending_;
 };
 
 struct Ends : private EngineTurnVisitor {
@@ -177,7 +183,7 @@ TEST(EngineLink, SaysDeadlinesAndItsClock) {
   ends.link->send_until(conn, "ti", "med", {{5000}, 9});
   ends.link->send(conn, "mo", "re");
   ends.link->send_until(conn, "last", {}, {{6000}, 0});
-  ends.link->expired_taken(conn, 70);
+  ends.link->told_taken(conn, 70, Fate::dropped);
   ends.link->flush();
   EXPECT_TRUE(ends.run_until([&] { return !ends.steps.empty(); }));
   ASSERT_EQ(ends.steps.size(), 1u);
@@ -200,8 +206,8 @@ TEST(EngineLink, SaysDeadlinesAndItsClock) {
   std::string notice;
   put_expired(notice, conn, 9);
   ends.say(FrameType::turn, notice);
-  EXPECT_TRUE(ends.run_until([&] { return !ends.engine.expired_.empty(); }));
-  EXPECT_EQ(ends.engine.expired_[0], std::pair(conn, std::uint64_t{9}));
+  EXPECT_TRUE(ends.run_until([&] { return !ends.engine.told_.empty(); }));
+  EXPECT_EQ(ends.engine.told_[0], FakeEngine::Told(conn, 9, Fate::dropped));
 }
 
 // An edge ends the link when a part has no byte.
@@ -235,12 +241,59 @@ TEST(EngineLink, AnEdgeOfTheReleaseBeforeGetsBytesWithoutDeadlines) {
   const base::ConnId conn{0, 1};
   ends.link->send(conn, "plain", {});
   ends.link->send_until(conn, "ti", "med", {{5000}, 9});
-  ends.link->expired_taken(conn, 70);
+  ends.link->told_taken(conn, 70, Fate::dropped);
   ends.link->flush();
   EXPECT_TRUE(ends.run_until([&] { return !ends.steps.empty(); }));
   EXPECT_EQ(ends.bytes[0], "plaintimed");
   EXPECT_FALSE(ends.steps[0].has_parts);
   EXPECT_EQ(ends.clocks, 0);
+}
+
+TEST(EngineLink, SaysWhichPacketsAreWatched) {
+  Ends ends;
+  ends.greet(1 << 20, 1);
+  const base::ConnId conn{0, 1};
+  constexpr std::uint64_t kTag = kCommandTag | 9;
+  EXPECT_TRUE(ends.link->watches());
+  ends.link->send_until(conn, "<a>", {}, {{5000}, 8});
+  ends.link->send_until(conn, "<b>", {}, {{5000}, kTag, true, true});
+  ends.link->told_taken(conn, kTag, Fate::written);
+  ends.link->flush();
+  ASSERT_TRUE(ends.run_until([&] { return !ends.steps.empty(); }));
+  ASSERT_EQ(ends.steps[0].parts.size(), 2u);
+  EXPECT_FALSE(ends.steps[0].parts[0].deadline.watch);
+  EXPECT_TRUE(ends.steps[0].parts[1].deadline.watch);
+  EXPECT_TRUE(ends.steps[0].parts[1].deadline.fresh);
+  EXPECT_TRUE(ends.steps[0].expired_taken.empty());
+  ASSERT_EQ(ends.steps[0].fates_taken.size(), 1u);
+  EXPECT_EQ(ends.steps[0].fates_taken[0], std::pair(kTag, Fate::written));
+  ends.link->send_until(conn, "<c>", {}, {{5000}, 8});
+  ends.link->flush();
+  ASSERT_TRUE(ends.run_until([&] { return ends.steps.size() == 2; }));
+  EXPECT_FALSE(ends.steps[1].has_commands);  // nothing is left of the turn before
+  std::string said;
+  put_pending(said, conn, kTag);
+  put_fate(said, conn, kTag, Fate::cut_off);
+  ends.say(FrameType::turn, said);
+  ASSERT_TRUE(ends.run_until([&] { return !ends.engine.told_.empty(); }));
+  EXPECT_EQ(ends.engine.told_[0], FakeEngine::Told(conn, kTag, Fate::cut_off));
+  EXPECT_EQ(ends.engine.pending_, (std::vector{std::pair(conn, kTag)}));
+}
+
+// It would write it whenever the socket takes it, and say nothing.
+TEST(EngineLink, AnEdgeOfTheReleaseBeforeGetsNoWatchedPacket) {
+  Ends ends;
+  ends.greet(1 << 20, 1, kFatesSince - 1);
+  const base::ConnId conn{0, 1};
+  EXPECT_FALSE(ends.link->watches());
+  ends.link->send_until(conn, "<a>", {}, {{5000}, kCommandTag | 9, true});
+  ends.link->told_taken(conn, kCommandTag | 9, Fate::dropped);
+  ends.link->send_until(conn, "<b>", {}, {{5000}, 8});
+  ends.link->flush();
+  ASSERT_TRUE(ends.run_until([&] { return !ends.steps.empty(); }));
+  EXPECT_EQ(ends.bytes[0], "<b>");
+  EXPECT_FALSE(ends.steps[0].has_commands);
+  EXPECT_TRUE(ends.steps[0].has_parts);
 }
 
 TEST(EngineClock, TheWordThatTookTheLeastTimeCounts) {
@@ -253,8 +306,7 @@ TEST(EngineClock, TheWordThatTookTheLeastTimeCounts) {
   c.heard(12'100, 3'000);  // it leaps, or the first one was late
   EXPECT_EQ(c.at(3'000).ms, 12'100);
   // Clocks drift apart: it counts less and less.
-  for (std::int64_t own = 4'000; own <= 125'000; own += 1'000)
-    c.heard(own + 9'000, own);
+  for (std::int64_t own = 4'000; own <= 125'000; own += 1'000) c.heard(own + 9'000, own);
   EXPECT_EQ(c.at(200'000).ms, 209'000);
 }
 

@@ -9,13 +9,14 @@ namespace berth::gateway::edge {
 namespace {
 
 using Tags = std::vector<std::uint64_t>;
+using Fate = protocol::link::Fate;
 using Taken = TimedOutput::Taken;
 
 // An output as a Connection has it.
 struct Output {
   void plain(const std::string& bytes) { out += bytes; }
   Taken timed_packet(const std::string& bytes, std::int64_t not_after, std::uint64_t tag = 0) {
-    const Taken t = timed.take(out.size() - at, bytes.size(), {not_after}, tag, {now});
+    const Taken t = timed.take(out.size() - at, bytes.size(), {{not_after}, tag}, {now});
     if (t == Taken::yes) out += bytes;
     return t;
   }
@@ -91,13 +92,13 @@ TEST(TimedOutput, TellsEachEngineUntilOneHasTakenIt) {
   for (const std::uint64_t tag : {5u, 6u, 7u}) o.timed_packet("x", 1, tag);
   EXPECT_EQ(o.timed.tell(), (Tags{5, 6, 7}));
   EXPECT_EQ(o.timed.tell(), Tags{});
-  o.timed.taken(6);
+  o.timed.taken(6, Fate::dropped);
   o.timed_packet("x", 1, 8);
   EXPECT_FALSE(o.timed.all_told());
   EXPECT_EQ(o.timed.tell(), (Tags{8}));
   o.timed.tell_again();
   EXPECT_EQ(o.timed.tell(), (Tags{5, 7, 8}));
-  for (const std::uint64_t tag : {8u, 5u, 7u, 99u}) o.timed.taken(tag);
+  for (const std::uint64_t tag : {8u, 5u, 7u, 99u}) o.timed.taken(tag, Fate::dropped);
   EXPECT_TRUE(o.timed.all_told());
   EXPECT_FALSE(o.timed.is_needed());
 }
@@ -130,6 +131,132 @@ TEST(TimedOutput, APacketWithoutAByteIsMalformed) {
     TimedOutput t;
     EXPECT_EQ(t.go_on_from(std::string({'\0', '\1', '\0', size, '\5', '\7'}), 10, 0), size != 0);
   }
+}
+
+// -- watched packets
+
+using Fates = std::vector<std::pair<std::uint64_t, Fate>>;
+
+struct Watched : Output {
+  Taken packet(const std::string& bytes, std::uint64_t n, std::int64_t not_after = 1000) {
+    const protocol::link::Deadline d{{not_after}, protocol::link::kCommandTag | n, true};
+    const Taken t = timed.take(out.size() - at, bytes.size(), d, {now});
+    if (t == Taken::yes) out += bytes;
+    return t;
+  }
+  Fates fates() {
+    Fates all;
+    for (const auto& [tag, fate] : timed.tell_fates())
+      all.emplace_back(tag & ~protocol::link::kCommandTag, fate);
+    return all;
+  }
+  std::size_t undecided() const { return timed.undecided().size(); }
+};
+
+TEST(TimedOutput, AWatchedPacketIsWrittenWhenTheKernelHasItsLastByte) {
+  Watched o;
+  o.plain("ab");
+  o.packet("cde", 1);
+  o.plain("f");
+  o.packet("ghi", 2);
+  o.write(2);
+  o.timed.kernel_has_all();
+  EXPECT_EQ(o.fates(), Fates{});
+  o.write(2);
+  o.timed.kernel_has_all();
+  EXPECT_EQ(o.fates(), Fates{}) << "a part of it";
+  EXPECT_EQ(o.undecided(), 2u);
+  o.write(1);
+  EXPECT_EQ(o.fates(), Fates{}) << "framed, and it waits for the socket";
+  o.timed.kernel_has_all();
+  EXPECT_EQ(o.fates(), (Fates{{1, Fate::written}}));
+  EXPECT_EQ(o.undecided(), 1u);
+  o.timed.begun(3);  // encrypted
+  EXPECT_EQ(o.at_time(2000), "fghi");
+  o.write(4);
+  o.timed.kernel_has_all();
+  EXPECT_EQ(o.fates(), (Fates{{2, Fate::written}}));
+  EXPECT_EQ(o.undecided(), 0u);
+}
+
+TEST(TimedOutput, AWatchedPacketThatIsTooLateIsDroppedLikeAnother) {
+  Watched o;
+  EXPECT_EQ(o.packet("x", 1, 99), Taken::late);
+  o.packet("y", 2, 100);
+  o.packet("z", 3, 200);
+  EXPECT_EQ(o.at_time(101), "z");
+  EXPECT_EQ(o.fates(), (Fates{{1, Fate::dropped}, {2, Fate::dropped}}));
+  EXPECT_EQ(o.timed.tell(), Tags{});
+}
+
+TEST(TimedOutput, AWatchedPacketWhoseConnectionEndsIsDroppedOrCutOff) {
+  Watched o;
+  for (std::uint64_t n = 1; n <= 3; ++n) o.packet("abc", n);
+  o.write(4);
+  o.timed.kernel_has_all();
+  o.timed.forget_packets();
+  EXPECT_EQ(o.fates(), (Fates{{1, Fate::written}, {2, Fate::cut_off}, {3, Fate::dropped}}));
+  EXPECT_EQ(o.undecided(), 0u);
+  o.timed.refuse(protocol::link::kCommandTag | 4);
+  EXPECT_EQ(o.fates(), (Fates{{4, Fate::dropped}}));
+}
+
+TEST(TimedOutput, WatchedPacketsHaveABound) {
+  Watched o;
+  for (std::uint64_t n = 0; n < TimedOutput::kWatchedMax; ++n)
+    ASSERT_EQ(o.packet("p", n), Taken::yes);
+  EXPECT_EQ(o.packet("p", 1000), Taken::no_room);
+  EXPECT_EQ(o.timed_packet("p", 1000, 1), Taken::yes) << "others have their own";
+  EXPECT_EQ(o.fates(), (Fates{{1000, Fate::dropped}}));
+  o.write(1);
+  o.timed.kernel_has_all();
+  EXPECT_EQ(o.packet("p", 1001), Taken::yes);
+  // What no engine takes: a fate of these is not kept, the packet has never come.
+  for (std::uint64_t n = 0; n < 2 * TimedOutput::kFatesMax; ++n) o.packet("p", 2000 + n);
+  o.timed.tell_again();
+  EXPECT_EQ(o.fates().size(), TimedOutput::kFatesMax);
+}
+
+TEST(TimedOutput, FatesAreToldToEachEngineUntilOneHasTakenThem) {
+  Watched o;
+  o.packet("p", 1, 1);
+  o.packet("p", 2, 1);
+  EXPECT_EQ(o.fates().size(), 2u);
+  EXPECT_EQ(o.fates().size(), 0u);
+  o.timed.taken(protocol::link::kCommandTag | 1, Fate::written);  // not what was said
+  o.timed.taken(protocol::link::kCommandTag | 2, Fate::dropped);
+  o.timed.tell_again();
+  EXPECT_EQ(o.fates(), (Fates{{1, Fate::dropped}}));
+  EXPECT_TRUE(o.timed.is_needed());
+  o.timed.taken(protocol::link::kCommandTag | 1, Fate::dropped);
+  EXPECT_FALSE(o.timed.is_needed());
+}
+
+TEST(TimedOutput, WatchedPacketsGoOnInAnotherProcess) {
+  Watched o;
+  o.packet("late", 1, 99);
+  o.packet("abc", 2, 5000);
+  o.packet("def", 3, 200);
+  o.packet("ghi", 4, 5000);
+  o.write(1);
+  const std::string saved = o.timed.save(60);
+  Watched next;
+  next.out = o.out.substr(o.at);
+  ASSERT_TRUE(next.timed.go_on_from(saved, next.out.size(), 1060));
+  EXPECT_EQ(next.undecided(), 3u);
+  EXPECT_EQ(next.at_time(1201), "bcghi");
+  next.write(2);
+  next.timed.kernel_has_all();
+  EXPECT_EQ(next.fates(), (Fates{{1, Fate::dropped}, {3, Fate::dropped}, {2, Fate::written}}));
+  next.write(3);
+  next.timed.kernel_has_all();
+  EXPECT_EQ(next.fates(), (Fates{{4, Fate::written}}));
+  std::size_t adopted = 0;
+  for (std::size_t n = 0; n < saved.size(); ++n) {
+    TimedOutput cut;
+    adopted += cut.go_on_from(saved.substr(0, n), 100, 0) ? 1u : 0u;
+  }
+  EXPECT_EQ(adopted, 1u) << "as a process of the release before writes it";
 }
 
 // Against a list of packets, by chance.

@@ -25,6 +25,12 @@ struct Recorder : EdgeTurnVisitor, EngineTurnVisitor {
   void on_expired(base::ConnId c, std::uint64_t tag) override {
     log += "X" + std::to_string(c.slot) + "," + std::to_string(tag) + ";";
   }
+  void on_fate(base::ConnId c, std::uint64_t tag, Fate fate) override {
+    log += "F" + std::to_string(c.slot) + "," + std::to_string(tag) + "," + name_of(fate) + ";";
+  }
+  void on_pending(base::ConnId c, std::uint64_t tag) override {
+    log += "P" + std::to_string(c.slot) + "," + std::to_string(tag) + ";";
+  }
   void on_step(const Step& s) override {
     log += "S" + std::to_string(s.out_off) + "," + std::string(s.bytes) +
            (s.has_in_ack ? "," + std::to_string(s.in_ack) : "") +
@@ -130,6 +136,69 @@ TEST(LinkRecords, ANoticeOfADroppedPartReadsBack) {
   Recorder r;
   ASSERT_TRUE(visit_edge_turn(o, r));
   EXPECT_EQ(r.log, "X3,70000;");
+}
+
+TEST(LinkRecords, FatesOfCommandsReadBack) {
+  std::string o;
+  put_pending(o, {3, 9}, 5);
+  put_fate(o, {3, 9}, 6, Fate::written);
+  put_fate(o, {3, 9}, 6, Fate::cut_off);
+  Recorder r;
+  ASSERT_TRUE(visit_edge_turn(o, r));
+  EXPECT_EQ(r.log, "P3,5;F3,6,written;F3,6,cut_off;");
+  o.back() = static_cast<char>(Fate::count);
+  Recorder unknown;
+  EXPECT_FALSE(visit_edge_turn(o, unknown));
+}
+
+TEST(LinkRecords, WatchedPartsAndFatesThatAreTakenReadBack) {
+  constexpr std::uint64_t kOne = kCommandTag | 1;
+  constexpr std::uint64_t kTwo = kCommandTag | 2;
+  struct : EngineTurnVisitor {
+    void on_step(const Step& step) override { steps.push_back(step); }
+    std::vector<Step> steps;
+  } v;
+  Step s;
+  s.conn = {1, 1};
+  s.bytes = "one, two, three";
+  s.has_parts = s.has_commands = true;
+  s.parts = {{0, 3, {{5}, 7}}, {2, 3, {{6}, kOne, true, false}}, {2, 5, {{7}, kTwo, true, true}}};
+  s.fates_taken = {{kOne, Fate::dropped}, {kTwo, Fate::cut_off}};
+  std::string o;
+  put_step(o, s);
+  Step only_taken;
+  only_taken.conn = {1, 1};
+  only_taken.has_commands = true;
+  only_taken.fates_taken = {{kOne, Fate::stale}};
+  put_step(o, only_taken);
+  ASSERT_TRUE(visit_engine_turn(o, v));
+  ASSERT_EQ(v.steps.size(), 2u);
+  ASSERT_EQ(v.steps[0].parts.size(), 3u);
+  EXPECT_FALSE(v.steps[0].parts[0].deadline.watch);
+  EXPECT_TRUE(v.steps[0].parts[1].deadline.watch);
+  EXPECT_FALSE(v.steps[0].parts[1].deadline.fresh);
+  EXPECT_TRUE(v.steps[0].parts[2].deadline.watch);
+  EXPECT_TRUE(v.steps[0].parts[2].deadline.fresh);
+  EXPECT_EQ(v.steps[0].parts[2].deadline.tag, kTwo);
+  EXPECT_EQ(v.steps[0].fates_taken, s.fates_taken);
+  EXPECT_TRUE(v.steps[1].parts.empty());
+  EXPECT_EQ(v.steps[1].fates_taken, only_taken.fates_taken);
+  for (std::size_t n = 1; n < o.size(); ++n) {
+    Recorder r;
+    const bool whole = visit_engine_turn(o.substr(0, n), r);
+    EXPECT_EQ(r.log.empty(), !whole) << n;
+  }
+  // A step whose parts are fewer than those that it says are watched, behind one that has more.
+  std::string wrong = o;
+  only_taken.parts = {{0, 1, {{5}, kOne, true}}};
+  put_step(wrong, only_taken);
+  Recorder r;
+  EXPECT_FALSE(visit_engine_turn(wrong, r));
+  EXPECT_EQ(r.log, "");
+  s.parts = {{0, 3, {{5}, 7, true}}};  // a delivery's
+  std::string not_a_command;
+  put_step(not_a_command, s);
+  EXPECT_FALSE(visit_engine_turn(not_a_command, r));
 }
 
 TEST(LinkRecords, ForwardedWorkIsAWordOfNoConnection) {

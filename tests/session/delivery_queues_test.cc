@@ -1,4 +1,4 @@
-// Packets that the edge has dropped because their deadline had passed (Broker::segment_expired):
+// Packets that the edge has dropped because their deadline had passed (Broker::told):
 // the delivery is finished, its packet id is free, and an engine's death changes nothing of it.
 #include "session/delivery_queues.h"
 
@@ -177,7 +177,9 @@ class SlowStore : public World {
                   std::uint64_t ticket) override {
     reads.push_back({s, ticket});
   }
-  void expired_taken(base::ConnId, std::uint64_t seq) override { taken.push_back(seq); }
+  void told_taken(base::ConnId, std::uint64_t seq, protocol::link::Fate) override {
+    taken.push_back(seq);
+  }
 };
 
 session::StoredEntry entry(std::uint64_t seq) {
@@ -201,7 +203,7 @@ TEST(Expired, NoticesWaitForTheirQueueEachOnce) {
   const auto notices = [&] {
     for (int i = 0; i < 1000; ++i) {
       for (const std::uint64_t seq : {1u, 2u})
-        w.broker().segment_expired(base::ConnId{0, 1}, seq, w.now());
+        w.broker().told(base::ConnId{0, 1}, seq, protocol::link::Fate::dropped, w.now());
     }
     w.run();
   };
@@ -231,7 +233,7 @@ TEST(Expired, NoticesEndWithTheirConnection) {
   const int p = w.open_connected({.client_id = "p"});
   say(w, p, 1, 1, 1);
   w.crash();
-  w.broker().segment_expired(base::ConnId{0, 1}, 1, w.now());
+  w.broker().told(base::ConnId{0, 1}, 1, protocol::link::Fate::dropped, w.now());
   w.close(s);
   w.reads.clear();
   const int next = w.open_connected(subscriber(true, 10));

@@ -32,12 +32,19 @@ class NotedEffects final : public session::Effects {
   };
   std::vector<base::ConnId> resumed;
   std::vector<std::pair<base::ConnId, protocol::link::CloseReason>> closed;
-  std::vector<std::pair<base::ConnId, std::uint64_t>> expired;
+  struct Taken {
+    base::ConnId conn;
+    std::uint64_t tag = 0;
+    protocol::link::Fate fate{};
+  };
+  std::vector<Taken> taken;
+  std::vector<base::ConnId> released;
   std::vector<Cookie> cookies;
   std::vector<Load> loads;
   std::string sent;
   std::uint64_t turn = 1;
   bool takes_output = true;
+  bool takes_timed = true;  // send_until()
   bool has_all_slots = true;
 
   void send(base::ConnId, std::string_view head, std::string_view tail) override {
@@ -45,10 +52,13 @@ class NotedEffects final : public session::Effects {
   }
   bool send_until(base::ConnId c, std::string_view head, std::string_view tail,
                   const protocol::link::Deadline&) override {
+    if (!takes_timed) return false;
     send(c, head, tail);
     return true;
   }
-  void expired_taken(base::ConnId c, std::uint64_t tag) override { expired.emplace_back(c, tag); }
+  void told_taken(base::ConnId c, std::uint64_t tag, protocol::link::Fate fate) override {
+    taken.push_back({c, tag, fate});
+  }
   std::uint64_t turn_of(base::ConnId) override { return turn; }
   void acknowledge(base::ConnId, std::uint64_t) override {}
   void cookie(base::ConnId c, protocol::link::CookieSlot s, std::string bytes) override {
@@ -61,7 +71,7 @@ class NotedEffects final : public session::Effects {
   void close(base::ConnId c, protocol::link::CloseReason why) override {
     closed.emplace_back(c, why);
   }
-  void release(base::ConnId) override {}
+  void release(base::ConnId c) override { released.push_back(c); }
   void resume(base::ConnId c) override { resumed.push_back(c); }
   bool writable(base::ConnId) override { return takes_output; }
   void authenticate(base::ConnId, session::AuthRequest) override {}

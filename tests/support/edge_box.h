@@ -137,7 +137,14 @@ class EdgeBox : protected protocol::link::EdgeTurnVisitor {
   std::uint64_t input_at = 0;
   int closes = 0;
   std::vector<std::uint64_t> expired;  // tags
-  std::string order;                   // of what came: A, Z, I, C, X
+  struct Fated {
+    std::uint64_t tag = 0;
+    protocol::link::Fate fate{};
+    friend bool operator==(const Fated&, const Fated&) = default;
+  };
+  std::vector<Fated> fates;
+  std::vector<std::uint64_t> pending;  // tags
+  std::string order;                   // of what came: A, Z, I, C, X, F, P
   std::int64_t passed_ms = 1'000'000;
 
  protected:
@@ -159,6 +166,14 @@ class EdgeBox : protected protocol::link::EdgeTurnVisitor {
   void on_expired(base::ConnId, std::uint64_t tag) override {
     expired.push_back(tag);
     order += 'X';
+  }
+  void on_fate(base::ConnId, std::uint64_t tag, protocol::link::Fate fate) override {
+    fates.push_back({tag, fate});
+    order += 'F';
+  }
+  void on_pending(base::ConnId, std::uint64_t tag) override {
+    pending.push_back(tag);
+    order += 'P';
   }
 
  private:

@@ -113,7 +113,8 @@ class World : public session::Effects {
   void drop(int c, std::uint64_t seq) {
     Conn& k = conns_[static_cast<std::size_t>(c)];
     k.dropped.push_back(seq);
-    if (k.attached && reachable(k.id) && !hold_inputs_) broker_->segment_expired(k.id, seq, now_);
+    if (k.attached && reachable(k.id) && !hold_inputs_)
+      broker_->told(k.id, seq, protocol::link::Fate::dropped, now_);
     settle();
   }
   // Of drop(), what no engine has said to be durable.
@@ -319,7 +320,8 @@ class World : public session::Effects {
   }
   void repeat_dropped(Conn& k) {
     const auto all = k.dropped;
-    for (const std::uint64_t seq : all) broker_->segment_expired(k.id, seq, now_);
+    for (const std::uint64_t seq : all)
+      broker_->told(k.id, seq, protocol::link::Fate::dropped, now_);
   }
   void end(Conn& k, protocol::link::CloseReason why) {
     if (k.ended) return;
@@ -450,7 +452,7 @@ class World : public session::Effects {
     send(c, head, tail);
     return true;
   }
-  void expired_taken(base::ConnId c, std::uint64_t seq) override {
+  void told_taken(base::ConnId c, std::uint64_t seq, protocol::link::Fate) override {
     BERTH_ASSERT(work().word() == c.packed());
     add(c, [this, c, seq] { std::erase(conn(c).dropped, seq); });
   }
