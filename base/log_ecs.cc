@@ -26,6 +26,7 @@ constexpr std::array kNames{
     Name{"method", "http.request.method"},
     Name{"path", "url.path"},
     Name{"status", "http.response.status_code", true},
+    Name{"trace_id", "trace.id"},
     Name{"rx", "client.bytes", true},
     Name{"tx", "server.bytes", true},
     Name{"client", "berth.client_id"},

@@ -6,6 +6,7 @@
 //   user       user.name                          code         event.code
 //   error      error.message                      protocol     network.protocol
 //   method     http.request.method                path         url.path
+//   trace_id   trace.id
 //   status     http.response.status_code          rx, tx       client.bytes, server.bytes
 //   client, tenant, site, device, account, topic, filter, conn, listener, product   berth.…
 //   others     labels.KEY

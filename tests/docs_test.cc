@@ -419,4 +419,19 @@ TEST(Docs, FieldsAgreeWithTheirFiles) {
   EXPECT_GT(fields, 120u);
 }
 
+// docs/api.md has each code of an error with its status and title, and no other.
+TEST(Docs, CodesOfErrorsAgreeWithTheirHeader) {
+  static const std::regex code("ErrorCode k\\w+\\{\\s*\"(\\w+)\",\\s*(\\d+),\\s*\"([^\"]+)\"");
+  static const std::regex row("\n\\| `(\\w+)` \\| (\\d\\d\\d) \\| ([^|]+) \\|");
+  const auto found = [](const std::string& text, const std::regex& what) {
+    std::set<std::string> all;
+    for (std::sregex_iterator it(text.begin(), text.end(), what), end; it != end; ++it)
+      all.insert((*it)[1].str() + " " + (*it)[2].str() + " " + (*it)[3].str());
+    return all;
+  };
+  const auto codes = found(text_of(kRoot / "gateway/admin/problem.h"), code);
+  EXPECT_GT(codes.size(), 20u);
+  EXPECT_EQ(codes, found(text_of(kRoot / "docs/api.md"), row));
+}
+
 }  // namespace

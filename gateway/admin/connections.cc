@@ -24,9 +24,15 @@ bool ConnectionTable::make_room() {
   return true;
 }
 
+std::size_t ConnectionTable::working() const {
+  std::size_t n = 0;
+  for (const ConnectionPtr& c : all_) n += c->parked ? 0 : 1;
+  return n;
+}
+
 bool ConnectionTable::admit(const ConnectionPtr& c) {
-  const bool full = all_.size() >= limits_.connections && !make_room();
-  if (full && all_.size() >= limits_.connections + limits_.probe_connections) return false;
+  const bool full = working() >= limits_.connections && !make_room();
+  if (full && working() >= limits_.connections + limits_.probe_connections) return false;
   c->probes_only = full;
   all_.push_back(c);
   return true;

@@ -25,6 +25,11 @@ struct Limits {
   std::chrono::milliseconds idle{60'000};             // between two requests, and before the first
   std::chrono::milliseconds head{10'000};     // from a request's first byte to the end of its head
   std::chrono::milliseconds stalled{30'000};  // a body, or an answer, without a byte of progress
+  std::size_t waiting = 512;  // requests whose answers come later (responder.h); of one tenant half
+  std::size_t streams = 128;  // of events (events.h); of one tenant a quarter
+  std::size_t stream_bytes = std::size_t{256} << 10;  // of one, that its client has not read
+  std::chrono::milliseconds stream_quiet{15'000};     // then a comment is sent
+  std::chrono::milliseconds stream_age{900'000};      // then it is ended
 };
 
 // Bytes of bodies, given back when it ends.
@@ -48,14 +53,15 @@ class BodyHold {
 };
 
 struct Connection {
-  Connection(boost::asio::generic::stream_protocol::socket socket, Caller who, std::string from)
-      : stream(std::move(socket)), caller(std::move(who)), address(std::move(from)) {}
+  Connection(boost::asio::generic::stream_protocol::socket socket, Peer who, std::string from)
+      : stream(std::move(socket)), peer(std::move(who)), address(std::move(from)) {}
   Stream stream;
-  Caller caller;
+  Peer peer;
   std::string address;
   std::uint16_t port = 0;  // of `address`, for the log
   bool probes_only = false;
-  bool waits = true;  // for a request's head, since:
+  bool parked = false;  // its answer comes later, or it is a stream: not one of Limits::connections
+  bool waits = true;    // for a request's head, since:
   std::chrono::steady_clock::time_point waits_since = std::chrono::steady_clock::now();
 };
 using ConnectionPtr = std::shared_ptr<Connection>;  // of its coroutine, and of the table
@@ -67,10 +73,12 @@ class ConnectionTable {
   bool admit(const ConnectionPtr& c);
   void remove(const ConnectionPtr& c) { all_.remove(c); }
   std::size_t size() const { return all_.size(); }
+  bool crowded() const { return working() > limits_.connections; }
   void close_all();
 
  private:
   bool make_room();
+  std::size_t working() const;  // and waiting for a request
   const Limits& limits_;
   std::list<ConnectionPtr> all_;
 };

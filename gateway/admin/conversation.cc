@@ -1,5 +1,7 @@
 #include "gateway/admin/conversation.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
@@ -11,8 +13,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "gateway/admin/api_error.h"
 #include "gateway/admin/audit.h"
+#include "gateway/admin/problem.h"
+#include "gateway/admin/stream_writer.h"
 
 namespace berth::gateway::admin {
 
@@ -24,7 +27,6 @@ namespace {
 
 constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kBuffer = 64 * 1024;
-constexpr std::size_t kWriteAtOnce = 64 * 1024;
 constexpr std::size_t kDrainMax = 256 * 1024;  // of a body nobody wants, so that its answer arrives
 constexpr auto kDrain = std::chrono::seconds(1);
 
@@ -39,6 +41,12 @@ Response text(int status, const std::string& body) {
 std::string decoded(std::string s) {
   std::replace(s.begin(), s.end(), '+', ' ');
   return base::percent_decoded(s);
+}
+
+std::string sha256_hex(const std::string& bytes) {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
+  return base::to_hex({reinterpret_cast<const char*>(digest), sizeof digest});
 }
 
 std::map<std::string, std::string> parse_query(const std::string& query, std::string& repeated) {
@@ -56,6 +64,7 @@ std::map<std::string, std::string> parse_query(const std::string& query, std::st
 }
 
 struct Target {
+  std::string said;                      // path and query as they came
   std::optional<std::string> authority;  // of "http://HOST:PORT/path"
   std::string path;
   std::string query;
@@ -71,6 +80,7 @@ Target target_of(std::string text) {
     text.erase(0, end);
     if (!text.starts_with('/')) text.insert(0, "/");
   }
+  t.said = text;
   const std::size_t mark = std::min(text.find('?'), text.size());
   t.path = text.substr(0, mark);
   if (mark < text.size()) t.query = text.substr(mark + 1);
@@ -116,8 +126,10 @@ std::string head_of(const Response& r, bool old_version, bool keep) {
   const auto line = [&head](const std::string& name, const std::string& value) {
     head += name + ": " + value + "\r\n";
   };
-  if (r.status != 204) {
-    line("Content-Type", r.content_type);
+  if (r.status != 204) line("Content-Type", r.content_type);
+  if (r.stream != nullptr) {
+    if (!old_version) line("Transfer-Encoding", "chunked");
+  } else if (r.status != 204) {
     line("Content-Length", std::to_string(r.body.size()));
   }
   line("Cache-Control", "no-store");
@@ -127,28 +139,24 @@ std::string head_of(const Response& r, bool old_version, bool keep) {
   return head + "\r\n";
 }
 
-// False: the peer is gone, or takes nothing.
-asio::awaitable<bool> write_all(Stream& stream, const std::string& bytes,
-                                std::chrono::milliseconds stalled) {
-  for (std::size_t at = 0; at < bytes.size();) {
-    const auto part = asio::buffer(bytes.data() + at, std::min(kWriteAtOnce, bytes.size() - at));
-    stream.expires_after(stalled);
-    auto [ec, n] = co_await stream.async_write_some(part, kUse);
-    if (ec) co_return false;
-    at += n;
-  }
-  co_return true;
-}
-
 struct Turn {  // of one request
   Target target;
   bool head = false;
   bool old_version = false;
   bool keep = false;
+  Trace trace;
 };
 
+// The request of a client; a header that comes twice is none.
+Trace trace_of_head(const Parser::value_type& head) {
+  const auto [begin, end] = head.equal_range("traceparent");
+  const bool one = begin != end && std::next(begin) == end;
+  return trace_of(one ? std::string(begin->value()) : std::string());
+}
+
 asio::awaitable<bool> write(Service& service, Stream& stream, Turn turn, Response r) {
-  r = as_api_error(turn.target.path, std::move(r));
+  r = with_problem(turn.target.path, turn.trace, std::move(r));
+  r.headers["traceparent"] = turn.trace.traceparent();
   std::string bytes = head_of(r, turn.old_version, turn.keep);
   if (!turn.head && r.status != 204) bytes += r.body;
   co_return co_await write_all(stream, bytes, service.limits.stalled);
@@ -172,33 +180,78 @@ asio::awaitable<void> refuse(Service& service, Stream& stream, Turn turn, Respon
   }
 }
 
-// For one who may not, or who asks for too much. Status 0: go on.
-Response objection(Service& service, const Connection& c, const Parser& parser,
-                   const Target& target) {
-  const Guard::Verdict v = service.guard.judge(c.caller, asked_for(parser.get(), target));
-  if (v.status != 0) {
-    Figures& f = service.figures;
-    ++(v.reason == "host"     ? f.refused_host
-       : v.reason == "origin" ? f.refused_origin
-       : v.reason == "token"  ? f.refused_token
-                              : f.refused_malformed);
-    Response r = text(v.status, v.text);
-    if (v.status == 401) r.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
-    return r;
-  }
+// Who asks, and why it is refused before its body is read.
+struct Admitted {
+  Response refusal = text(0, {});  // status 0: go on
+  std::string why;                 // for the log
+  Caller caller;
+  std::string body_sha256;  // that the body must have; empty: not said
+};
+
+Admitted refused(Response r, std::string why) {
+  return {.refusal = std::move(r), .why = std::move(why), .caller = {}, .body_sha256 = {}};
+}
+
+Admitted refused_by_guard(Service& service, const Guard::Verdict& v) {
+  Figures& f = service.figures;
+  const bool token = v.reason == "token";
+  ++(v.reason == "host"     ? f.refused_host
+     : v.reason == "origin" ? f.refused_origin
+     : token                ? f.refused_token
+                            : f.refused_malformed);
+  const std::string detail = v.text.substr(0, v.text.find('\n'));
+  Response r = problem(v.reason == "host"     ? codes::kHostRefused
+                       : v.reason == "origin" ? codes::kOriginRefused
+                       : token                ? codes::kUnauthorized
+                                              : codes::kMalformed,
+                       detail);
+  if (token) r.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
+  return refused(std::move(r), detail);
+}
+
+// The admin token, or an account.
+asio::awaitable<Admitted> identify(Service& service, const Connection& c, const Parser& parser,
+                                   const Target& target) {
+  const AskedFor asked = asked_for(parser.get(), target);
+  Guard::Verdict v = service.guard.judge(c.peer, asked);
+  if (v.status == 0)
+    co_return Admitted{.why = {}, .caller = std::move(v.caller), .body_sha256 = {}};
+  if (!v.other_credential || !service.accounts) co_return refused_by_guard(service, v);
+  Claim claim{*asked.authorization, asked.method, target.said, c.address};
+  ClaimAnswer a = co_await service.accounts(std::move(claim));
+  if (a.caller)
+    co_return Admitted{
+        .why = {}, .caller = std::move(*a.caller), .body_sha256 = std::move(a.body_sha256)};
+  ++service.figures.refused_token;
+  if (a.refusal.status == 401) a.refusal.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
+  co_return refused(std::move(a.refusal), std::move(a.why));
+}
+
+// What is wrong with a request of one who may ask something. Status 0: nothing.
+Response objection(Service& service, const Connection& c, const Caller& caller,
+                   const Parser& parser, const Target& target) {
   if (c.probes_only && !Guard::is_probe(target.path)) {
     ++service.figures.refused_busy;
-    Response r = text(503, "too many connections\n");
+    Response r = problem(codes::kBusy, "too many connections");
     r.headers["Retry-After"] = "1";
     return r;
   }
+  const std::string method =
+      parser.get().method() == http::verb::head ? "GET" : std::string(parser.get().method_string());
+  const Route* route = service.dispatch.routes().find(method, target.path).route;
+  const bool account =
+      caller.kind == Caller::Kind::service || caller.kind == Caller::Kind::operator_;
+  if (account && route != nullptr && route->options.who == For::admin) {
+    ++service.figures.refused_scope;
+    return problem(codes::kForbidden, "for the admin token only");
+  }
   const std::string expected(parser.get()[http::field::expect]);
   if (!expected.empty() && lower_case(expected) != "100-continue")
-    return text(417, "only 100-continue\n");
+    return problem(codes::kExpectationFailed, "only 100-continue");
   const auto length = parser.content_length();
-  if (length && *length > service.body_max(target.path)) {
+  if (length && *length > (route != nullptr ? route->options.body_max : kBodyMax)) {
     ++service.figures.refused_malformed;
-    return text(413, "too large\n");
+    return problem(codes::kTooLarge, "too large");
   }
   return text(0, {});
 }
@@ -226,10 +279,10 @@ asio::awaitable<int> read_body(Service& service, Connection& c, beast::flat_buff
 
 Response refusal_of(int status, Figures& figures) {
   ++(status == 503 ? figures.refused_busy : figures.refused_malformed);
-  Response r = text(status, status == 413   ? "too large\n"
-                            : status == 431 ? "the request's head is too large\n"
-                            : status == 503 ? "too many large requests\n"
-                                            : "malformed request\n");
+  Response r = status == 413   ? problem(codes::kTooLarge, "too large")
+               : status == 431 ? problem(codes::kHeadTooLarge, "the request's head is too large")
+               : status == 503 ? problem(codes::kBusy, "too many large requests")
+                               : problem(codes::kMalformed, "malformed request");
   if (status == 503) r.headers["Retry-After"] = "1";
   return r;
 }
@@ -247,52 +300,94 @@ asio::awaitable<bool> wait_for_request(Service& service, Connection& c,
   co_return !ec;
 }
 
+// False: the connection is over. `wanted`: the digest that the body must have; empty: any.
+asio::awaitable<bool> answer(Service& service, ConnectionPtr c, Turn turn, Request request,
+                             std::string wanted) {
+  const Asked asked = asked_of(request);
+  Response r;
+  if (!wanted.empty() && wanted != sha256_hex(request.body)) {
+    ++service.figures.refused_token;
+    r = problem(codes::kUnauthorized, "the body is not the one that was signed");
+  } else {
+    r = co_await service.dispatch.answer(std::move(request), c);
+  }
+  log_answered(*c, asked, r);
+  if (r.status == Dispatch::kGone) co_return false;
+  turn.keep = turn.keep && r.stream == nullptr && !service.table.crowded();
+  const bool keep = turn.keep;
+  const bool chunked = !turn.old_version;
+  const bool only_head = turn.head;
+  const std::shared_ptr<StreamState> events = r.stream;
+  const bool written = co_await write(service, c->stream, std::move(turn), std::move(r));
+  if (events == nullptr) co_return written&& keep;
+  if (!written || only_head) events->gone = true;
+  co_await write_events(service.limits, service.figures, c, events, chunked);
+  co_return false;
+}
+
+// False: the connection is over. The head is there; `turn` is made of it.
+asio::awaitable<bool> answer_head(Service& service, ConnectionPtr c, beast::flat_buffer& buffer,
+                                  Parser& parser, Turn turn) {
+  Admitted admitted = co_await identify(service, *c, parser, turn.target);
+  if (admitted.refusal.status == 0) {
+    admitted.refusal = objection(service, *c, admitted.caller, parser, turn.target);
+    admitted.why = "not allowed, or too large";
+  }
+  if (admitted.refusal.status != 0) {
+    const Asked asked{std::string(parser.get().method_string()),
+                      turn.target.path,
+                      false,
+                      admitted.caller.id,
+                      admitted.caller.tenant,
+                      turn.trace.trace_id};
+    log_refused(*c, asked, admitted.refusal.status, admitted.why);
+    co_await refuse(service, c->stream, std::move(turn), std::move(admitted.refusal));
+    co_return false;
+  }
+  const Routes::Found found = service.dispatch.routes().find(
+      turn.head ? "GET" : std::string(parser.get().method_string()), turn.target.path);
+  parser.body_limit(found.route != nullptr ? found.route->options.body_max : kBodyMax);
+  BodyHold hold(service.body_bytes_left);
+  const int status = co_await read_body(service, *c, buffer, parser, hold);
+  if (status < 0) co_return false;
+  if (status > 0) {
+    Response r = refusal_of(status, service.figures);
+    co_await refuse(service, c->stream, std::move(turn), std::move(r));
+    co_return false;
+  }
+  turn.keep = parser.get().keep_alive();
+  c->stream.expires_never();
+  Request request = request_of(parser.release(), turn.target);
+  request.caller = std::move(admitted.caller);
+  request.caller.trace = turn.trace;
+  const std::string wanted = std::move(admitted.body_sha256);
+  co_return co_await answer(service, std::move(c), std::move(turn), std::move(request), wanted);
+}
+
 // False: nothing follows on this connection.
-asio::awaitable<bool> one_request(Service& service, Connection& c, beast::flat_buffer& buffer) {
+asio::awaitable<bool> one_request(Service& service, ConnectionPtr c, beast::flat_buffer& buffer) {
   Parser parser;
   parser.header_limit(static_cast<std::uint32_t>(service.limits.head_bytes));
   parser.body_limit(boost::none);  // until the path is known; only the head is read
-  c.stream.expires_after(service.limits.head);
-  auto [ec, n] = co_await http::async_read_header(c.stream, buffer, parser, kUse);
+  c->stream.expires_after(service.limits.head);
+  auto [ec, n] = co_await http::async_read_header(c->stream, buffer, parser, kUse);
   Turn turn;
   if (ec) {
     const bool malformed = ec.category() == make_error_code(http::error::end_of_stream).category();
     if (!malformed || ec == http::error::end_of_stream || ec == http::error::partial_message)
       co_return false;
+    turn.trace = trace_of({});
     Response r = refusal_of(ec == http::error::header_limit ? 431 : 400, service.figures);
-    co_await refuse(service, c.stream, std::move(turn), std::move(r));
+    co_await refuse(service, c->stream, std::move(turn), std::move(r));
     co_return false;
   }
-  c.waits = false;
+  c->waits = false;
   ++service.figures.requests;
   turn.target = target_of(std::string(parser.get().target()));
+  turn.trace = trace_of_head(parser.get());
   turn.head = parser.get().method() == http::verb::head;
   turn.old_version = parser.get().version() < 11;
-  Response objected = objection(service, c, parser, turn.target);
-  if (objected.status != 0) {
-    const Asked asked{std::string(parser.get().method_string()), turn.target.path, false};
-    log_refused(c, asked, objected.status, objected.body.substr(0, objected.body.find('\n')));
-    co_await refuse(service, c.stream, std::move(turn), std::move(objected));
-    co_return false;
-  }
-  parser.body_limit(service.body_max(turn.target.path));
-  BodyHold hold(service.body_bytes_left);
-  const int status = co_await read_body(service, c, buffer, parser, hold);
-  if (status < 0) co_return false;
-  if (status > 0) {
-    Response r = refusal_of(status, service.figures);
-    co_await refuse(service, c.stream, std::move(turn), std::move(r));
-    co_return false;
-  }
-  turn.keep = parser.get().keep_alive();
-  const bool keep = turn.keep;
-  c.stream.expires_never();
-  Request request = request_of(parser.release(), turn.target);
-  const Asked asked = asked_of(request);
-  Response r = co_await service.answer(std::move(request));
-  log_answered(c, asked, r.status);
-  const bool written = co_await write(service, c.stream, std::move(turn), std::move(r));
-  co_return written&& keep;
+  co_return co_await answer_head(service, std::move(c), buffer, parser, std::move(turn));
 }
 
 }  // namespace
@@ -302,7 +397,7 @@ asio::awaitable<void> converse(Service& service, ConnectionPtr c) {
   for (;;) {
     const bool comes = co_await wait_for_request(service, *c, buffer);
     if (!comes) co_return;
-    const bool more = co_await one_request(service, *c, buffer);
+    const bool more = co_await one_request(service, c, buffer);
     if (!more) co_return;
   }
 }

@@ -6,8 +6,9 @@
 #include <memory>
 #include <string>
 
+#include "gateway/admin/accounts.h"
 #include "gateway/admin/connections.h"
-#include "gateway/admin/http_server.h"
+#include "gateway/admin/dispatch.h"
 
 namespace berth::gateway::admin {
 
@@ -17,8 +18,9 @@ struct Service {
   const Guard& guard;
   Figures& figures;
   std::shared_ptr<std::size_t> body_bytes_left;
-  std::function<std::size_t(const std::string& path)> body_max;
-  std::function<HttpServer::Answer(Request)> answer;
+  Dispatch& dispatch;
+  const ConnectionTable& table;
+  AccountCheck accounts;  // null: there are none
 };
 
 // Until the peer leaves, goes on waiting too long, or is refused; then the connection is closed.

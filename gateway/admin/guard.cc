@@ -66,14 +66,14 @@ bool Guard::is_probe(const std::string& path) {
   return path == "/livez" || path == "/readyz" || path == "/startupz" || path == "/metrics";
 }
 
-bool Guard::known_host(const Caller& caller, const std::string& authority) const {
+bool Guard::known_host(const Peer& peer, const std::string& authority) const {
   const std::string host = host_of(authority);
   if (is_loopback_name(host)) return true;
   if (!options_.listen_host.empty() && host == options_.listen_host) return true;
   const auto& named = options_.allowed_hosts;
   if (std::find(named.begin(), named.end(), host) != named.end()) return true;
   const auto literal = address_of(host);
-  return literal && literal == address_of(caller.came_to);
+  return literal && literal == address_of(peer.came_to);
 }
 
 bool Guard::token_shown(const std::optional<std::string>& authorization) const {
@@ -88,11 +88,11 @@ bool Guard::token_shown(const std::optional<std::string>& authorization) const {
          CRYPTO_memcmp(token.data(), wanted.data(), wanted.size()) == 0;
 }
 
-Guard::Verdict Guard::judge(const Caller& caller, const AskedFor& what) const {
+Guard::Verdict Guard::judge(const Peer& peer, const AskedFor& what) const {
   if (what.repeated || (!what.host && !what.old_version))
     return {400, "malformed", "one Host, one Origin, one Authorization\n"};
   for (const auto* authority : {&what.host, &what.authority}) {
-    if (*authority && !caller.local_socket && !known_host(caller, **authority))
+    if (*authority && !peer.local_socket && !known_host(peer, **authority))
       return {403, "host",
               "Host '" + shown(**authority) + "' is not known: name it in admin.allowed_hosts\n"};
   }
@@ -103,13 +103,20 @@ Guard::Verdict Guard::judge(const Caller& caller, const AskedFor& what) const {
     if (!from || !what.host || *from != lower_case(*what.host))
       return {403, "origin", "not for pages of another origin\n"};
   }
-  if (is_probe(what.path) || caller.local_socket) return {};
+  const bool shown = token_shown(what.authorization);
+  Verdict good;
+  if (peer.local_socket || shown)
+    good.caller = admin_caller(peer.local_socket ? "local_socket" : "admin_token");
+  if (is_probe(what.path) || peer.local_socket || shown) return good;
   const bool looks = what.method == "GET" || what.method == "HEAD";
-  const bool at_home = caller.loopback && what.host && is_loopback_name(host_of(*what.host));
-  if (looks && what.path == "/api/v1/status" && at_home) return {};
-  if (token_shown(what.authorization)) return {};
-  if (what.authorization)
-    return {401, "token", "wrong token; the log says which file has the right one\n"};
+  const bool at_home = peer.loopback && what.host && is_loopback_name(host_of(*what.host));
+  if (looks && what.path == "/api/v1/status" && at_home) return good;
+  if (what.authorization) {
+    return {.status = 401,
+            .reason = "token",
+            .text = "wrong token; the log says which file has the right one\n",
+            .other_credential = true};
+  }
   return {401, "token", "needs \"Authorization: Bearer TOKEN\"; the log says which file has it\n"};
 }
 

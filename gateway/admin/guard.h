@@ -1,7 +1,8 @@
 // Who may ask the admin port for what (docs/security.md, "Admin port"). Three questions, in this
 // order, before a request's body is read: is the Host a name of ours (a page that has bound its own
-// name to our address shows that name), does a browser say that another page asks, is the token
-// shown where one is needed. No sockets; the server's thread.
+// name to our address shows that name), does a browser say that another page asks, is the admin
+// token shown where a credential is needed (accounts.h has the other credentials). No sockets; the
+// server's thread.
 #pragma once
 
 #include <functional>
@@ -9,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "gateway/admin/caller.h"
+
 namespace berth::gateway::admin {
 
-struct Caller {
+struct Peer {
   bool local_socket = false;  // came over the Unix socket, as a user who may
   bool loopback = false;      // came from this machine
   std::string came_to;        // our address of the connection, "192.0.2.1"
@@ -41,14 +44,17 @@ class Guard {
     int status = 0;      // 0: allowed
     std::string reason;  // of a metric: host, origin, token, malformed
     std::string text;    // for who asked
+    Caller caller = {};  // of who is allowed
+    // A credential is shown that is not the admin token: it may be an account's.
+    bool other_credential = false;
   };
   explicit Guard(Options options);
-  Verdict judge(const Caller& caller, const AskedFor& what) const;
+  Verdict judge(const Peer& peer, const AskedFor& what) const;
   // Liveness, readiness, start-up and metrics: answered without a token and when all else is busy.
   static bool is_probe(const std::string& path);
 
  private:
-  bool known_host(const Caller& caller, const std::string& authority) const;
+  bool known_host(const Peer& peer, const std::string& authority) const;
   bool token_shown(const std::optional<std::string>& authorization) const;
   Options options_;
 };

@@ -14,7 +14,9 @@
 
 #include "base/log.h"
 #include "gateway/admin/conversation.h"
+#include "gateway/admin/dispatch.h"
 #include "gateway/admin/listener.h"
+#include "gateway/admin/problem.h"
 
 namespace berth::gateway::admin {
 
@@ -25,21 +27,18 @@ constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr auto kStarvedPause = std::chrono::milliseconds(200);
 constexpr std::chrono::seconds kAtHomeMax{600};
 
-Response text(int status, const char* body) {
-  return {status, Response{}.content_type, body, {}};
-}
-
 HttpServer::Answer at_home(HomeLoop home, HttpServer::RequestHandler handler, Request request) {
   auto shared = std::make_shared<Request>(std::move(request));  // std::function must copy
   std::function<void(HomeLoop::Done<Response>)> start =
       [shared, handler = std::move(handler), &io = home.io()](HomeLoop::Done<Response> done) {
-        asio::co_spawn(io, handler(std::move(*shared)),
-                       [done = std::move(done)](const std::exception_ptr& failed, Response r) {
-                         done(failed ? text(500, "internal error\n") : std::move(r));
-                       });
+        asio::co_spawn(
+            io, handler(std::move(*shared)),
+            [done = std::move(done)](const std::exception_ptr& failed, Response r) {
+              done(failed ? problem(codes::kInternal, "the handler failed") : std::move(r));
+            });
       };
   std::optional<Response> r = co_await home.ask<Response>(std::move(start), kAtHomeMax);
-  co_return r ? std::move(*r) : text(503, "no answer in time\n");
+  co_return r ? std::move(*r) : problem(codes::kUnavailable, "no answer in time");
 }
 
 }  // namespace
@@ -52,7 +51,8 @@ class HttpServer::Impl {
         limits_(limits),
         body_bytes_left_(std::make_shared<std::size_t>(limits.bodies_bytes)),
         table_(limits_),
-        listeners_{Listener(*io_), Listener(*io_)} {}
+        listeners_{Listener(*io_), Listener(*io_)},
+        dispatch_(io_, home, limits_, figures_) {}
 
   ~Impl() { stop(); }
 
@@ -69,9 +69,8 @@ class HttpServer::Impl {
     }
     options.listen_host = host;
     guard_.emplace(std::move(options));
-    service_.emplace(Service{limits_, *guard_, figures_, body_bytes_left_,
-                             [this](const std::string& path) { return body_max(path); },
-                             [this](Request r) { return answer(std::move(r)); }});
+    service_.emplace(Service{limits_, *guard_, figures_, body_bytes_left_, dispatch_, table_,
+                             std::move(accounts_)});
     for (Listener& l : listeners_) {
       if (l.is_open()) asio::co_spawn(*io_, accept_from(l), asio::detached);
     }
@@ -90,12 +89,8 @@ class HttpServer::Impl {
 
   bool has_local_socket() const { return listeners_[1].is_open(); }
 
-  struct Tree {
-    std::size_t body_max = 0;
-    RequestHandler handler;
-  };
-  std::map<std::string, RequestHandler> routes_;
-  std::map<std::string, Tree> trees_;
+  Routes& routes() { return dispatch_.routes(); }
+  void use_accounts(AccountCheck check) { accounts_ = std::move(check); }
   HomeLoop& home() { return home_; }
   const Figures& figures() const { return figures_; }
 
@@ -122,8 +117,8 @@ class HttpServer::Impl {
   }
 
   void begin(Listener::Accepted a) {
-    auto c = std::make_shared<Connection>(std::move(*a.socket), std::move(a.caller),
-                                          std::move(a.address));
+    auto c =
+        std::make_shared<Connection>(std::move(*a.socket), std::move(a.peer), std::move(a.address));
     c->port = a.port;
     if (!table_.admit(c)) {
       ++figures_.refused_busy;
@@ -141,49 +136,6 @@ class HttpServer::Impl {
     spare_.refill();
   }
 
-  const Tree* tree_of(const std::string& path) const {
-    for (const auto& [prefix, tree] : trees_) {
-      if (path == prefix || path.starts_with(prefix + "/")) return &tree;
-    }
-    return nullptr;
-  }
-
-  std::size_t body_max(const std::string& path) const {
-    const Tree* tree = tree_of(path);
-    return tree != nullptr ? tree->body_max : kBodyMax;
-  }
-
-  Answer answer(Request request) {
-    std::string why;
-    try {
-      const auto it = routes_.find(request.method + " " + request.path);
-      if (it != routes_.end()) {
-        Response r = co_await it->second(std::move(request));
-        co_return r;
-      }
-      if (const Tree* tree = tree_of(request.path)) {
-        Response r = co_await tree->handler(std::move(request));
-        co_return r;
-      }
-      co_return other_method(request.path);
-    } catch (const std::exception& e) {
-      why = e.what();
-    }
-    BERTH_LOG(err, "admin request failed error=\"{}\"", why);
-    co_return text(500, "internal error\n");
-  }
-
-  Response other_method(const std::string& path) const {
-    for (const auto& [target, handler] : routes_) {
-      const std::size_t space = target.find(' ');
-      if (target.substr(space + 1) != path) continue;
-      Response r = text(405, "another method is needed\n");
-      r.headers["Allow"] = target.substr(0, space) + (target.starts_with("GET ") ? ", HEAD" : "");
-      return r;
-    }
-    return text(404, "no such page\n");
-  }
-
   std::shared_ptr<asio::io_context> io_;  // shared: home_loop.h
   HomeLoop home_;
   const Limits limits_;
@@ -192,6 +144,8 @@ class HttpServer::Impl {
   std::array<Listener, 2> listeners_;  // TCP, local
   SpareDescriptors spare_;
   Figures figures_;
+  Dispatch dispatch_;
+  AccountCheck accounts_;  // until listen()
   std::optional<Guard> guard_;
   std::optional<Service> service_;
   std::thread thread_;
@@ -201,29 +155,52 @@ HttpServer::HttpServer(asio::io_context& home, Limits limits)
     : impl_(std::make_unique<Impl>(home, limits)) {}
 HttpServer::~HttpServer() = default;
 
-void HttpServer::route(const std::string& method_and_target, Handler handler) {
-  route(method_and_target,
-        RequestHandler([f = std::move(handler)](const Request&) { return f(); }));
+void HttpServer::route(const std::string& method_and_target, Handler handler,
+                       RouteOptions options) {
+  route(method_and_target, RequestHandler([f = std::move(handler)](const Request&) { return f(); }),
+        options);
 }
 
-void HttpServer::route(const std::string& method_and_target, RequestHandler handler) {
-  impl_->routes_[method_and_target] = std::move(handler);
+void HttpServer::route(const std::string& method_and_target, RequestHandler handler,
+                       RouteOptions options) {
+  impl_->routes().add(method_and_target, options, std::move(handler));
+}
+
+void HttpServer::route_at_home(const std::string& method_and_target, RequestHandler handler,
+                               RouteOptions options) {
+  const HomeLoop home = impl_->home();
+  route(method_and_target, RequestHandler([home, handler = std::move(handler)](Request r) {
+          return at_home(home, handler, std::move(r));
+        }),
+        options);
+}
+
+void HttpServer::route_waiting(const std::string& method_and_target, Route::Waiting handler,
+                               RouteOptions options) {
+  impl_->routes().add(method_and_target, options, std::move(handler));
+}
+
+void HttpServer::route_stream(const std::string& method_and_target, Route::Streaming handler,
+                              RouteOptions options) {
+  impl_->routes().add(method_and_target, options, std::move(handler));
 }
 
 void HttpServer::route_under(const std::string& prefix, RequestHandler handler,
-                             std::size_t body_max) {
-  impl_->trees_[prefix] = {body_max, std::move(handler)};
+                             RouteOptions options) {
+  route(prefix, std::move(handler), options);
 }
 
 void HttpServer::route_under_at_home(const std::string& prefix, RequestHandler handler,
-                                     std::size_t body_max) {
-  const HomeLoop home = impl_->home();
-  route_under(
-      prefix,
-      [home, handler = std::move(handler)](Request r) {
-        return at_home(home, handler, std::move(r));
-      },
-      body_max);
+                                     RouteOptions options) {
+  route_at_home(prefix, std::move(handler), options);
+}
+
+void HttpServer::use_accounts(AccountCheck check) {
+  impl_->use_accounts(std::move(check));
+}
+
+const Routes& HttpServer::routes() const {
+  return impl_->routes();
 }
 
 void HttpServer::listen(const std::string& host, std::uint16_t& port, Guard::Options guard) {

@@ -1,10 +1,33 @@
-// A small HTTP/1.1 server for operators: health, metrics, status, commands. On a thread of its own,
-// so that nothing that is asked of it, however slowly or often, keeps the devices' loop from its
-// work; one coroutine a connection (connections.h has the limits). Who may ask for what: guard.h,
-// before a body is read. Handlers run on the server's thread and ask the gateway's loop by home().
+// A small HTTP/1.1 server for operators and back ends: health, metrics, records, commands. On a
+// thread of its own, so that nothing that is asked of it, however slowly or often, keeps the
+// devices' loop from its work; one coroutine a connection (connections.h has the limits). Who may
+// ask for what: guard.h, before a body is read. Handlers run on the server's thread and ask the
+// gateway's loop by home().
+//
+// How to add a route, before listen():
+//
+//   http.route_waiting("POST /api/v1/commands",
+//                      [this](Request r, Responder done) { submit(std::move(r), done); },
+//                      {.who = For::accounts, .body_max = 64 * 1024, .deadline = 35s});
+//
+// - route(): a coroutine on the server's thread. route_at_home(): a coroutine on the home loop.
+// - route_waiting(): called on the home loop; keep the Responder and call answer() there, once,
+// when
+//   the answer is known. over(): nobody waits any more, forget it. At the deadline it is 504.
+// - route_stream(): called on the home loop; refuse() or begin() within 10 s, then send() events.
+//   False from send(), or on_over(): forget the stream.
+// - {id} in the path is r.capture("id"), the query r.parameter() after parameters.h has checked it.
+// - Accounts of tenants are let in only with .who = For::accounts. Then the handler's first lines
+// are
+//     if (auto no = refusal_of(r.caller, Right::command, tenant, site)) return done.answer(*no);
+//   which is 404 for records of other tenants and 403 for a right that the account has not.
+//   r.caller.tenant is the tenant of an account, empty for an administrator; r.caller.id goes into
+//   records, and r.caller.trace.traceparent() goes with what the request causes.
+// - Errors: problem(codes::kInvalid, "ttl_ms: 1 to 5000"); a new code goes into problem.h and the
+//   table of docs/api.md. A change names its fields in Response::changed, for the audit log.
+// - The route goes into docs/openapi.yaml, with each error that it gives.
 #pragma once
 
-#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
@@ -12,46 +35,45 @@
 #include <memory>
 #include <string>
 
+#include "gateway/admin/accounts.h"
 #include "gateway/admin/connections.h"
+#include "gateway/admin/figures.h"
 #include "gateway/admin/guard.h"
 #include "gateway/admin/home_loop.h"
 #include "gateway/admin/message.h"
+#include "gateway/admin/routes.h"
 
 namespace berth::gateway::admin {
-
-// Any thread.
-struct Figures {
-  std::atomic<std::uint64_t> connections{0};  // now
-  std::atomic<std::uint64_t> requests{0};
-  std::atomic<std::uint64_t> refused_host{0};
-  std::atomic<std::uint64_t> refused_origin{0};
-  std::atomic<std::uint64_t> refused_token{0};
-  std::atomic<std::uint64_t> refused_busy{0};       // no room for a connection or a body
-  std::atomic<std::uint64_t> refused_malformed{0};  // or too large
-};
 
 class HttpServer {
  public:
   using Answer = boost::asio::awaitable<Response>;
   using Handler = std::function<Answer()>;
   using RequestHandler = std::function<Answer(Request)>;
-  static constexpr std::size_t kBodyMax = 64 * 1024;
-
   explicit HttpServer(boost::asio::io_context& home, Limits limits = {});
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
   // -- before listen(), on home's thread
-  // `target` without a query, e.g. "GET /metrics".
-  void route(const std::string& method_and_target, Handler handler);
-  void route(const std::string& method_and_target, RequestHandler handler);
-  // All of "/prefix" and "/prefix/…", whatever the method.
-  void route_under(const std::string& prefix, RequestHandler handler,
-                   std::size_t body_max = kBodyMax);
+  // `target` without a query: "GET /metrics", "GET /api/v1/commands/{id}" (routes.h).
+  void route(const std::string& method_and_target, Handler handler, RouteOptions options = {});
+  void route(const std::string& method_and_target, RequestHandler handler,
+             RouteOptions options = {});
   // The same, with a handler that runs at home and has its state at hand. It may take ten minutes.
+  void route_at_home(const std::string& method_and_target, RequestHandler handler,
+                     RouteOptions options = {});
+  // With an answer that is given later, and as a stream of events. The handlers run at home.
+  void route_waiting(const std::string& method_and_target, Route::Waiting handler,
+                     RouteOptions options = {});
+  void route_stream(const std::string& method_and_target, Route::Streaming handler,
+                    RouteOptions options = {});
+  // All of "/prefix" and "/prefix/…", whatever the method.
+  void route_under(const std::string& prefix, RequestHandler handler, RouteOptions options = {});
   void route_under_at_home(const std::string& prefix, RequestHandler handler,
-                           std::size_t body_max = kBodyMax);
+                           RouteOptions options = {});
+  // Who has another credential than the admin token; none: nobody.
+  void use_accounts(AccountCheck check);
   // `guard.token` is asked on the server's thread; listen_host is filled in. Listens at the TCP
   // address and, for who runs on this host as this user, at local_name(HOST:PORT); that one may
   // fail, in a network namespace that is somebody's else say. Starts the thread. Throws
@@ -62,6 +84,7 @@ class HttpServer {
   void stop();  // ends the thread and closes everything; requests in work get no answer
   HomeLoop home() const;
   const Figures& figures() const;
+  const Routes& routes() const;
 
  private:
   class Impl;

@@ -124,8 +124,8 @@ Listener::Accepted Listener::accept() {
 Listener::Accepted Listener::accepted(int fd) {
   Accepted a;
   if (local_) {
-    a.caller.local_socket = is_same_user(fd);
-    if (!a.caller.local_socket) {
+    a.peer.local_socket = is_same_user(fd);
+    if (!a.peer.local_socket) {
       ::close(fd);
       return a;
     }
@@ -135,12 +135,12 @@ Listener::Accepted Listener::accepted(int fd) {
     if (::getpeername(fd, reinterpret_cast<sockaddr*>(&from), &length) == 0) {
       const auto peer = unmapped(endpoint_of(from, length).address());
       a.port = endpoint_of(from, length).port();
-      a.caller.loopback = peer.is_loopback();
+      a.peer.loopback = peer.is_loopback();
       a.address = peer.to_string();
     }
     length = sizeof from;
     if (::getsockname(fd, reinterpret_cast<sockaddr*>(&from), &length) == 0)
-      a.caller.came_to = unmapped(endpoint_of(from, length).address()).to_string();
+      a.peer.came_to = unmapped(endpoint_of(from, length).address()).to_string();
   }
   a.socket.emplace(descriptor_.get_executor());
   boost::system::error_code ec;

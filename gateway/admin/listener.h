@@ -27,7 +27,7 @@ class Listener {
 
   struct Accepted {
     std::optional<StreamSocket> socket;
-    Caller caller;
+    Peer peer;
     std::string address;  // of the peer, without its port; empty: local
     std::uint16_t port = 0;
     bool none = false;     // nobody waits any more

@@ -2,15 +2,22 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
+#include "gateway/admin/caller.h"
+
 namespace berth::gateway::admin {
+
+class StreamState;
 
 struct Response {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
   std::map<std::string, std::string> headers;
+  std::string changed = {};  // for the audit log: "site,labels", names only, of a change
+  std::shared_ptr<StreamState> stream = nullptr;  // events.h; its events are the body
 };
 
 struct Request {
@@ -20,9 +27,15 @@ struct Request {
   std::string repeated = {};                   // a parameter that it names twice; empty: none
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
+  Caller caller = {};
+  std::map<std::string, std::string> captured = {};  // {name} of the route's pattern, decoded
   std::string header(const std::string& name) const {
     const auto it = headers.find(name);
     return it == headers.end() ? std::string() : it->second;
+  }
+  std::string capture(const std::string& name) const {
+    const auto it = captured.find(name);
+    return it == captured.end() ? std::string() : it->second;
   }
   std::string parameter(const std::string& name) const {
     const auto it = query.find(name);

@@ -59,7 +59,7 @@ std::string shown(const admin::Response& r) {
   if (r.status < 400) return r.body;
   json::error_code ec;
   const json::value v = json::parse(r.body, ec);
-  const json::value* message = ec ? nullptr : v.find_pointer("/error/message", ec);
+  const json::value* message = ec ? nullptr : v.find_pointer("/detail", ec);
   if (message == nullptr || !message->is_string()) return r.body;
   return std::string(message->get_string()) + "\n";
 }

@@ -274,10 +274,16 @@ std::vector<metrics::Sample> host_samples(const Config& config, const admin::Htt
       {"berth_log_lines_dropped_total", "", "", "Log lines that found the queue full", true,
        base::log_lines_dropped()},
       {"berth_admin_connections", "", "", "Connections of operators now", false, f.connections},
+      {"berth_admin_requests_waiting", "", "", "Requests that wait for a later answer", false,
+       f.waiting},
+      {"berth_admin_streams", "", "", "Streams of events now", false, f.streams},
+      {"berth_admin_streams_slow_total", "", "",
+       "Streams that were ended: their client read too slowly", true, f.streams_slow},
       {"berth_admin_requests_total", "", "", "Requests of operators", true, f.requests},
       {refused, "reason", "host", help, true, f.refused_host},
       {refused, "reason", "origin", help, true, f.refused_origin},
       {refused, "reason", "token", help, true, f.refused_token},
+      {refused, "reason", "scope", help, true, f.refused_scope},
       {refused, "reason", "busy", help, true, f.refused_busy},
       {refused, "reason", "malformed", help, true, f.refused_malformed}};
   struct statvfs room {};

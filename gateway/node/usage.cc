@@ -5,6 +5,7 @@
 #include <map>
 
 #include "gateway/admin/parameters.h"
+#include "gateway/admin/problem.h"
 #include "gateway/registry/registry.pb.h"
 
 namespace berth::gateway {
@@ -46,8 +47,8 @@ json::object object_of(const UsageOf& u) {
   return o;
 }
 
-admin::Response json_page(int status, const json::object& o) {
-  return {status, "application/json", json::serialize(o) + "\n", {}};
+admin::Response json_page(const json::object& o) {
+  return {200, "application/json", json::serialize(o) + "\n", {}};
 }
 
 // Nothing: there is no such field.
@@ -64,11 +65,10 @@ admin::Response ranking(const Usages& all, const admin::Request& r) {
   static const admin::Parameters kKnown{{"by", {}},
                                         {"limit", {admin::Parameter::Kind::number, kListMax}}};
   const std::string fault = admin::fault_of(r, kKnown);
-  if (!fault.empty()) return json_page(422, {{"error", {{"code", "invalid"}, {"message", fault}}}});
+  if (!fault.empty()) return admin::problem(admin::codes::kInvalid, fault);
   const std::string by = r.parameter("by").empty() ? "messages_per_s" : r.parameter("by");
   const auto field = field_of(by);
-  if (!field)
-    return json_page(422, {{"error", {{"code", "invalid"}, {"message", "by: no such field"}}}});
+  if (!field) return admin::problem(admin::codes::kInvalid, "by: no such field");
   std::vector<const UsageOf*> tenants;
   for (const UsageOf& u : all) {
     if (u.site.empty()) tenants.push_back(&u);
@@ -83,7 +83,7 @@ admin::Response ranking(const Usages& all, const admin::Request& r) {
     o["tenant"] = tenants[i]->tenant;
     items.push_back(std::move(o));
   }
-  return json_page(200, {{"by", by}, {"tenants", tenants.size()}, {"items", std::move(items)}});
+  return json_page({{"by", by}, {"tenants", tenants.size()}, {"items", std::move(items)}});
 }
 
 }  // namespace
@@ -207,12 +207,11 @@ std::string usage_tenant(const admin::Request& r) {
 }
 
 admin::Response usage_page(const Usages& all, const admin::Request& r, bool registered) {
-  if (r.method != "GET")
-    return json_page(405, {{"error", {{"code", "method_not_allowed"}, {"message", "GET"}}}});
+  if (r.method != "GET") return admin::problem(admin::codes::kMethodNotAllowed, "GET");
   const std::string tenant = usage_tenant(r);
   if (tenant.empty()) return ranking(all, r);
   const std::string fault = admin::fault_of(r, {});
-  if (!fault.empty()) return json_page(422, {{"error", {{"code", "invalid"}, {"message", fault}}}});
+  if (!fault.empty()) return admin::problem(admin::codes::kInvalid, fault);
   json::object out;
   json::object sites;
   for (const UsageOf& u : all) {
@@ -223,12 +222,11 @@ admin::Response usage_page(const Usages& all, const admin::Request& r, bool regi
       sites[u.site] = object_of(u);
     }
   }
-  if (out.empty() && !registered)
-    return json_page(404, {{"error", {{"code", "not_found"}, {"message", "no such tenant"}}}});
+  if (out.empty() && !registered) return admin::problem(admin::codes::kNotFound, "no such tenant");
   if (out.empty()) out = object_of({tenant, {}, {}, {}});
   out["tenant"] = tenant;
   out["sites"] = std::move(sites);
-  return json_page(200, out);
+  return json_page(out);
 }
 
 }  // namespace berth::gateway

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "gateway/admin/parameters.h"
+#include "gateway/admin/problem.h"
 #include "gateway/registry/booleans.h"
 #include "gateway/registry/merge.h"
 #include "gateway/rest/api_parameters.h"
@@ -20,8 +21,10 @@ namespace berth::gateway::registry {
 
 namespace asio = boost::asio;
 namespace json = boost::json;
+using admin::problem;
 using admin::Request;
 using admin::Response;
+namespace codes = admin::codes;
 
 namespace {
 
@@ -40,26 +43,17 @@ const std::map<std::string, Kind> kKinds{{"sites", Kind::site},
                                          {"devices", Kind::device},
                                          {"accounts", Kind::account}};
 
-Response error(int status, const std::string& code, const std::string& message) {
-  const json::object o{{"error", {{"code", code}, {"message", message}}}};
-  return {status, kJson, json::serialize(o) + "\n", {}};
-}
-
 // Of an import that can't go on: its records stand as they are said or as they were, never between.
-Response half_done(int status, const std::string& code, const std::string& why,
-                   std::size_t written) {
-  if (written == 0) return error(status, code, why);
-  const json::object o{{"error",
-                        {{"code", code},
-                         {"message", why + "; " + std::to_string(written) +
-                                         " records are written, the others are as they were: "
-                                         "import it again"}}},
-                       {"written", written}};
-  return {status, kJson, json::serialize(o) + "\n", {}};
+Response half_done(const admin::ErrorCode& code, const std::string& why, std::size_t written) {
+  if (written == 0) return problem(code, why);
+  return problem(code,
+                 why + "; " + std::to_string(written) +
+                     " records are written, the others are as they were: import it again",
+                 {{"written", written}});
 }
 
 Response not_found() {
-  return error(404, "not_found", "no such record");
+  return problem(codes::kNotFound, "no such record");
 }
 
 // `changed`: of these, how many are written, `created`: how many of those are new.
@@ -163,8 +157,9 @@ RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options o
 void RegistryApi::add_to(admin::HttpServer& http) {
   http.route_under_at_home("/api/v1/tenants",
                            [this](Request r) { return on_tenants(std::move(r)); });
-  http.route_under_at_home(
-      "/api/v1/registry", [this](Request r) { return on_registry(std::move(r)); }, kImportMax);
+  http.route_under_at_home("/api/v1/registry",
+                           [this](Request r) { return on_registry(std::move(r)); },
+                           {.body_max = kImportMax});
 }
 
 RegistryApi::Place RegistryApi::place_of(const std::string& path) {
@@ -193,10 +188,10 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   const Place place = place_of(r.path);
   if (!place.found) co_return not_found();
   if (!registry_.loaded())
-    co_return error(503, "unavailable", "the registry has not been read yet");
+    co_return problem(codes::kUnavailable, "the registry has not been read yet");
   const bool one = !place.name.empty();
   const std::string fault = admin::fault_of(r, parameters_of(r.method, one, place.kind));
-  if (!fault.empty()) co_return error(422, "invalid", fault);
+  if (!fault.empty()) co_return problem(codes::kInvalid, fault);
   if (r.method == "GET") {
     if (one) co_return get(place);
     co_return co_await list(place, std::move(r));
@@ -204,15 +199,15 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   const bool patch = r.method == "PATCH";
   const bool body = patch || r.method == "PUT";
   if (!one || (!body && r.method != "DELETE"))
-    co_return error(405, "method_not_allowed", "GET, PUT, PATCH or DELETE of one, GET of all");
-  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+    co_return problem(codes::kMethodNotAllowed, "GET, PUT, PATCH or DELETE of one, GET of all");
+  if (!options_.why_not.empty()) co_return problem(codes::kReadOnly, options_.why_not);
   const bool typed = admin::has_media_type(r, kJson) ||
                      (patch && admin::has_media_type(r, "application/merge-patch+json"));
   if (body && !typed)
-    co_return error(415, "unsupported_media_type", "Content-Type: application/json");
+    co_return problem(codes::kUnsupportedMediaType, "Content-Type: application/json");
   if (patch && registry_.find(place.text()) == nullptr) co_return not_found();
   if (const char* fault = precondition_fault(r, registry_.find(place.text())))
-    co_return error(412, "precondition_failed", fault);
+    co_return problem(codes::kPreconditionFailed, fault);
   if (body) co_return co_await put(place, std::move(r));
   co_return co_await remove(place, std::move(r));
 }
@@ -224,14 +219,14 @@ RegistryApi::Answer RegistryApi::on_registry(Request r) {
   if (what != "/import" && what != "/export" && what != "/accept-loss" && what != "/restore")
     co_return not_found();
   if (reads != (what == "/export") || (!reads && r.method != "POST"))
-    co_return error(405, "method_not_allowed", what == "/export" ? "GET" : "POST");
+    co_return problem(codes::kMethodNotAllowed, what == "/export" ? "GET" : "POST");
   const std::string fault = admin::fault_of(r, parameters_of_registry(what));
-  if (!fault.empty()) co_return error(422, "invalid", fault);
+  if (!fault.empty()) co_return problem(codes::kInvalid, fault);
   if (!registry_.loaded())
-    co_return error(503, "unavailable", "the registry has not been read yet");
+    co_return problem(codes::kUnavailable, "the registry has not been read yet");
   if (what == "/export") co_return co_await export_all(std::move(r));
   if (what == "/accept-loss") co_return co_await accept_loss();
-  if (!options_.why_not.empty()) co_return error(403, "read_only", options_.why_not);
+  if (!options_.why_not.empty()) co_return problem(codes::kReadOnly, options_.why_not);
   if (what == "/restore") co_return co_await restore();
   co_return co_await import(std::move(r));
 }
@@ -287,7 +282,7 @@ RegistryApi::Answer RegistryApi::export_all(Request r) const {
 // A loss of records that the guard does not believe in is what the operator wants.
 RegistryApi::Answer RegistryApi::accept_loss() {
   const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
-  if (!doubt) co_return error(409, "nothing_missing", "no record is missing in the registry");
+  if (!doubt) co_return problem(codes::kNothingMissing, "no record is missing in the registry");
   options_.guard->accept_loss();
   feed_.when_fresh([] {});
   const json::object o{{"removed", doubt->missing.size()}};
@@ -312,7 +307,7 @@ bool RegistryApi::is_orphan(const std::string& key, const std::string& value) co
 // site has been removed.
 RegistryApi::Answer RegistryApi::restore() {
   const auto doubt = options_.guard != nullptr ? options_.guard->doubt() : std::nullopt;
-  if (!doubt) co_return error(409, "nothing_missing", "no record is missing in the registry");
+  if (!doubt) co_return problem(codes::kNothingMissing, "no record is missing in the registry");
   std::vector<Write> writes;
   for (const std::string& key : doubt->missing) {
     const std::string* value = registry_.find(key);
@@ -482,7 +477,7 @@ RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, 
   } catch (const BadRecord& e) {
     why = e.what();
   }
-  co_return error(422, "invalid", why);
+  co_return problem(codes::kInvalid, why);
 }
 
 RegistryApi::Answer RegistryApi::remove(Place place, Request r) {
@@ -495,13 +490,13 @@ RegistryApi::Answer RegistryApi::remove_once(const Place& place, const Request& 
   if (registry_.find(place.text()) == nullptr) co_return not_found();
   const std::string confined = confined_to(place);
   if (!confined.empty())
-    co_return error(409, "in_use",
-                    "'" + confined + "' is confined to it: take it out of that account's sites");
+    co_return problem(codes::kInUse,
+                      "'" + confined + "' is confined to it: take it out of that account's sites");
   const bool recursive = admin::flag(r, "recursive");
   std::vector<Write> writes = co_await removal_of(place, recursive);
   if (writes.size() > 1 && !recursive)
-    co_return error(409, "in_use",
-                    "'" + writes[0].key.substr(2) + "' needs it; ?recursive=true removes both");
+    co_return problem(codes::kInUse,
+                      "'" + writes[0].key.substr(2) + "' needs it; ?recursive=true removes both");
   if (admin::flag(r, "dry_run")) {
     Prepared p;
     for (const Write& w : writes) {
@@ -564,8 +559,8 @@ asio::awaitable<std::vector<Write>> RegistryApi::removal_of(Place place, bool re
 RegistryApi::Answer RegistryApi::import(Request r) {
   const bool csv = admin::has_media_type(r, "text/csv");
   if (!csv && !admin::has_media_type(r, "application/yaml"))
-    co_return error(415, "unsupported_media_type", "text/csv or application/yaml");
-  if (importing_) co_return error(503, "busy", "another import is under way");
+    co_return problem(codes::kUnsupportedMediaType, "text/csv or application/yaml");
+  if (importing_) co_return problem(codes::kBusy, "another import is under way");
   const Busy busy(importing_);
   std::string why;
   try {
@@ -582,14 +577,14 @@ RegistryApi::Answer RegistryApi::import(Request r) {
     Prepared p = co_await prepare(work, imports_);
     if (admin::flag(r, "dry_run")) {
       const std::string conflict = co_await conflict_in(p.writes, &work->said);
-      if (!conflict.empty()) co_return error(409, "conflict", conflict);
+      if (!conflict.empty()) co_return problem(codes::kConflict, conflict);
       co_return co_await changes_of(work->said.size(), std::move(p));
     }
     co_return co_await write_import(work, std::move(p.writes));
   } catch (const BadRecord& e) {
     why = e.what();
   }
-  co_return error(422, "invalid", why);
+  co_return problem(codes::kInvalid, why);
 }
 
 // What somebody else has changed meanwhile is made anew of what is there then; the rest goes on as
@@ -601,21 +596,21 @@ RegistryApi::Answer RegistryApi::write_import(std::shared_ptr<Work> work,
   std::string why;
   for (int left = kTries; !writes.empty(); --left) {
     const std::string conflict = co_await conflict_in(writes, &work->said);
-    if (!conflict.empty()) co_return half_done(409, "conflict", conflict, written);
+    if (!conflict.empty()) co_return half_done(codes::kConflict, conflict, written);
     const RegistryFeed::Outcome o = co_await feed_.write(writes);
     written += o.written;
     created += new_among(writes, o.written);
     if (o.what == RegistryFeed::Outcome::done) break;
     if (o.what == RegistryFeed::Outcome::unavailable)
-      co_return half_done(503, "unavailable", o.why, written);
-    if (left <= 1) co_return half_done(409, "conflict", o.why, written);
+      co_return half_done(codes::kUnavailable, o.why, written);
+    if (left <= 1) co_return half_done(codes::kConflict, o.why, written);
     writes.erase(writes.begin(), writes.begin() + static_cast<std::ptrdiff_t>(o.written));
     try {
       co_await make_anew(work, writes);
     } catch (const BadRecord& e) {  // its site is gone, say
       why = e.what();
     }
-    if (!why.empty()) co_return half_done(409, "conflict", why, written);
+    if (!why.empty()) co_return half_done(codes::kConflict, why, written);
   }
   co_return counted(work->said.size(), written, created);
 }
@@ -685,11 +680,11 @@ asio::awaitable<std::string> RegistryApi::conflict_in(const std::vector<Write>& 
 
 RegistryApi::Answer RegistryApi::commit(std::vector<Write> writes, Response good, bool& overtaken) {
   const std::string conflict = co_await conflict_in(writes, nullptr);
-  if (!conflict.empty()) co_return error(409, "conflict", conflict);
+  if (!conflict.empty()) co_return problem(codes::kConflict, conflict);
   const RegistryFeed::Outcome o = co_await feed_.write(std::move(writes));
   overtaken = o.what == RegistryFeed::Outcome::unexpected;
-  if (o.what == RegistryFeed::Outcome::unexpected) co_return error(409, "conflict", o.why);
-  if (o.what == RegistryFeed::Outcome::unavailable) co_return error(503, "unavailable", o.why);
+  if (o.what == RegistryFeed::Outcome::unexpected) co_return problem(codes::kConflict, o.why);
+  if (o.what == RegistryFeed::Outcome::unavailable) co_return problem(codes::kUnavailable, o.why);
   co_return good;
 }
 

@@ -1,5 +1,5 @@
 // The registry for people and platforms: REST under /api/v1/tenants and /api/v1/registry
-// (docs/registry.md). JSON as registry.proto, errors as {"error":{"code","message"}}. On the
+// (docs/registry.md). JSON as registry.proto, errors as admin/problem.h. On the
 // io_context's thread; passwords are hashed on another.
 #pragma once
 

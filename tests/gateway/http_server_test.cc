@@ -14,7 +14,7 @@
 
 #include "gateway/admin/http_client.h"
 #include "gateway/admin/token_file.h"
-#include "tests/support/loopback.h"
+#include "tests/support/raw_http.h"
 
 namespace berth::gateway::admin {
 namespace {
@@ -28,43 +28,7 @@ std::string text_body(const std::string& body, const std::string& more = {}) {
   return "Content-Length: " + std::to_string(body.size()) + "\r\n" + more + "\r\n" + body;
 }
 
-class Client {
- public:
-  explicit Client(int port) : fd_(connect_loopback(port)) {}
-  ~Client() { ::close(fd_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-  void send(const std::string& bytes) {
-    for (std::size_t at = 0; at < bytes.size();) {
-      const ssize_t n = ::send(fd_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
-      if (n <= 0) return;
-      at += static_cast<std::size_t>(n);
-    }
-  }
-  // What comes until `enough` is in it, the end, or the limit.
-  std::string receive(const std::string& enough, int limit_ms = 20'000) {
-    while (received_.find(enough) == std::string::npos) {
-      pollfd p{fd_, POLLIN, 0};
-      if (::poll(&p, 1, limit_ms) <= 0) break;
-      char buffer[16384];
-      const ssize_t n = ::recv(fd_, buffer, sizeof buffer, 0);
-      ended_ = n <= 0;
-      if (ended_) break;
-      received_.append(buffer, static_cast<std::size_t>(n));
-    }
-    return received_;
-  }
-  bool ended(int limit_ms = 20'000) {
-    receive("no such text", limit_ms);
-    return ended_;
-  }
-  bool open() { return !ended(0); }
-
- private:
-  int fd_;
-  bool ended_ = false;
-  std::string received_;
-};
+using Client = test::RawHttp;
 
 class HttpServerTest : public ::testing::Test {
  protected:
@@ -75,7 +39,7 @@ class HttpServerTest : public ::testing::Test {
     server_->route("GET /api/v1/status", [] { return made("status\n"); });
     server_->route("POST /api/v1/restart", [this] { return change(); });
     server_->route_under_at_home(
-        "/api/v1/things", [this](Request r) { return thing(std::move(r)); }, 1 << 20);
+        "/api/v1/things", [this](Request r) { return thing(std::move(r)); }, {.body_max = 1 << 20});
     server_->route_under("/api/v1/slow", [this](Request) { return slow(); });
     server_->listen("127.0.0.1", port_,
                     {.listen_host = {}, .allowed_hosts = std::move(hosts), .token = [] {

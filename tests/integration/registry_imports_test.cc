@@ -45,15 +45,15 @@ TEST(RegistryRest, ImportsListsAndKeepsThemOverAKill) {
   EXPECT_EQ(a.body, "{\"records\":2500,\"changed\":2500,\"created\":2500}\n");
   for (const char* type : {"image/png", "text/plain;x=yaml", "application/x-yaml", "text/csvx"})
     EXPECT_EQ(rest.import("x", type).status, 415) << type;
-  EXPECT_EQ(rest.import(csv + "acme,north,e,d10000,p\n", "text/csv").body,
-            R"({"error":{"code":"conflict","message":"line 2502: 'acme/e' has the credential )"
-            R"('d10000@acme' of 'acme/d10000'"}})"
-            "\n");
-  EXPECT_EQ(
-      rest.import("tenant,site,device,auth_id,password\nacme,north,e,d10001,p\n", "text/csv").body,
-      R"({"error":{"code":"conflict","message":"line 2: 'acme/e' has the credential )"
-      R"('d10001@acme' of 'acme/d10001'"}})"
-      "\n");
+  const auto expect_conflict = [&](const std::string& text, const std::string& detail) {
+    const std::string body = rest.import(text, "text/csv").body;
+    EXPECT_NE(body.find(R"("code":"conflict","detail":")" + detail + "\""), std::string::npos)
+        << body;
+  };
+  expect_conflict(csv + "acme,north,e,d10000,p\n",
+                  "line 2502: 'acme/e' has the credential 'd10000@acme' of 'acme/d10000'");
+  expect_conflict("tenant,site,device,auth_id,password\nacme,north,e,d10001,p\n",
+                  "line 2: 'acme/e' has the credential 'd10001@acme' of 'acme/d10001'");
   g.kill9();
   g.start();
   const Rest again(g.admin_port());

@@ -1,0 +1,23 @@
+// What the admin server counts. Any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace berth::gateway::admin {
+
+struct Figures {
+  std::atomic<std::uint64_t> connections{0};   // now
+  std::atomic<std::uint64_t> waiting{0};       // now: requests whose answers come later
+  std::atomic<std::uint64_t> streams{0};       // now
+  std::atomic<std::uint64_t> streams_slow{0};  // ended: their clients did not read
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> refused_host{0};
+  std::atomic<std::uint64_t> refused_origin{0};
+  std::atomic<std::uint64_t> refused_token{0};
+  std::atomic<std::uint64_t> refused_scope{0};      // a good credential that does not include it
+  std::atomic<std::uint64_t> refused_busy{0};       // no room for a connection, body, wait, stream
+  std::atomic<std::uint64_t> refused_malformed{0};  // or too large
+};
+
+}  // namespace berth::gateway::admin

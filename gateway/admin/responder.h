@@ -1,0 +1,47 @@
+// An answer that a handler gives later, from the home loop: kept in a table there until the event
+// that it waits for. The server bounds how many wait (Limits::waiting, of one tenant a half), ends
+// each at its route's deadline (504) and drops it when the client has left. Used on home's thread.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "gateway/admin/message.h"
+
+namespace berth::gateway::admin {
+
+// Of one request; shared by its coroutine on the server's thread and its Responders at home.
+struct WaitingAnswer {
+  explicit WaitingAnswer(boost::asio::io_context& io) : timer(io) {}
+  boost::asio::steady_timer timer;   // the server's thread
+  std::optional<Response> response;  // the server's thread
+  bool gone = false;                 // the same: the client has left
+  std::atomic<bool> over{false};     // answered, gone or too late
+};
+
+class Responder {
+ public:
+  Responder(std::shared_ptr<boost::asio::io_context> server, std::shared_ptr<WaitingAnswer> state)
+      : server_(std::move(server)), state_(std::move(state)) {}
+  // The first answer counts; one that comes too late is dropped.
+  void answer(Response r) const {
+    if (state_->over.exchange(true)) return;
+    auto shared = std::make_shared<Response>(std::move(r));
+    boost::asio::post(*server_, [state = state_, shared] {
+      state->response = std::move(*shared);
+      state->timer.cancel();
+    });
+  }
+  bool over() const { return state_->over; }  // nobody waits any more
+
+ private:
+  std::shared_ptr<boost::asio::io_context> server_;  // behind it: destroyed last
+  std::shared_ptr<WaitingAnswer> state_;
+};
+
+}  // namespace berth::gateway::admin
