@@ -15,7 +15,6 @@ namespace berth::gateway::engine {
 
 namespace wire = protocol::messages;
 using google::protobuf::util::JsonStringToMessage;
-using registry::BadProfile;
 using registry::Profile;
 using registry::Report;
 using What = session::DeviceMessages::What;
@@ -97,29 +96,21 @@ std::string topic_of(Report report, const v1::Envelope& e) {
   }
 }
 
-}  // namespace
-
-const Profile* DeviceMessages::profile_of(std::string_view tenant, const std::string& product) {
-  if (product.empty()) return nullptr;
-  const std::string key = registry::key_of(registry::Kind::product, tenant, product);
-  const std::string* record = registry_.find(key);
-  if (record == nullptr) {
-    compiled_.erase(key);
-    return nullptr;
-  }
-  Compiled& c = compiled_[key];
-  if (c.of == *record) return c.profile.get();
-  c.of = *record;
-  c.profile.reset();
-  registry::pb::Product p;
-  try {
-    if (p.ParseFromString(*record)) c.profile = std::make_unique<const Profile>(p);
-  } catch (const BadProfile& e) {  // of a newer release
-    BERTH_LOG(warn, "product not understood, its messages stay as they are key={} error=\"{}\"",
-              key, e.what());
-  }
-  return c.profile.get();
+// The answer of a vendor to a command. One without an id is said to be of its type.
+What by_answer(const registry::CommandAnswer& a, v1::Envelope& e, std::string& as) {
+  v1::CommandResult& r = *e.mutable_result();
+  v1::Outcome outcome{};
+  v1::Outcome_Parse(a.outcome, &outcome);
+  r.set_command_id(a.command_id);
+  r.set_outcome(outcome);
+  r.set_code(a.code);
+  r.set_text(a.text);
+  (*e.mutable_labels())["command_type"] = a.type;
+  as = topic_of(a.command_id.empty() ? Report::event : Report::result, e);
+  return What::replaced;
 }
+
+}  // namespace
 
 bool DeviceMessages::is_known(std::string_view tenant, const std::string& product) const {
   return registry_.find(registry::key_of(registry::Kind::product, tenant, product)) != nullptr;
@@ -128,6 +119,8 @@ bool DeviceMessages::is_known(std::string_view tenant, const std::string& produc
 What DeviceMessages::by_profile(const Profile& profile, const session::Scope& who,
                                 std::string_view topic, std::string_view payload, v1::Envelope& e,
                                 std::string& as, std::string& why) {
+  if (const auto a = profile.commands().answer(topic, who.who().name, who.site(), payload))
+    return by_answer(*a, e, as);
   const Profile::Rule* rule = profile.find(topic, who.who().name, who.site());
   if (rule == nullptr) return What::as_is;
   if (Profile::report_of(*rule) == Report::none) return What::swallowed;
@@ -159,7 +152,7 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   What what = What::as_is;
   std::string why;
   const std::string& product = who.translation().product;
-  const Profile* profile = profile_of(who.who().tenant, product);
+  const registry::ProfilePtr profile = catalog_.profiles().of(who.who().tenant, product);
   if (profile == nullptr && !product.empty() && !is_known(who.who().tenant, product))
     return What::wait;  // registered just before this engine came
   if (profile != nullptr) what = by_profile(*profile, who, topic, payload, e, out.topic, why);
@@ -203,16 +196,16 @@ bool DeviceMessages::command(const session::Scope& service, base::Instant now,
       registry_.find(registry::key_of(registry::Kind::device, tenant, device));
   registry::pb::Device d;
   if (record == nullptr || !d.ParseFromString(*record) || d.site() != site) return false;
-  const Profile* profile = profile_of(tenant, d.product());
-  const Profile::Command* c = profile == nullptr ? nullptr : profile->command(name);
-  if (c == nullptr) return false;
-  const registry::Values values{
-      {'d', std::string(device)},           {'s', std::string(site)},
-      {'i', registry::json_inside(id)},     {'p', registry::json_inside(payload)},
-      {'t', std::to_string(now.ms / 1000)}, {'%', "%"}};
-  out.topic = std::string(session::kTenantRoot) + tenant + "/" +
-              registry::substituted(c->topic, device, site);
-  out.payload = registry::filled(c->payload, values);
+  const registry::ProfilePtr profile = catalog_.profiles().of(tenant, d.product());
+  const registry::CommandRule* rule =
+      profile == nullptr ? nullptr : profile->commands().find(name, d.firmware());
+  if (rule == nullptr || !rule->in_vendors_words()) return false;
+  const registry::CommandFill fill{
+      .device = device, .site = site, .id = id, .payload = payload, .wall_ms = now.ms};
+  std::string vendors;
+  std::string why;
+  if (!rule->render(fill, vendors, out.payload, why)) return false;
+  out.topic = std::string(session::kTenantRoot) + tenant + "/" + vendors;
   return true;
 }
 

@@ -2,12 +2,10 @@
 // thread, which owns the registry.
 #pragma once
 
-#include <map>
-#include <memory>
 #include <string>
 
 #include "gateway/engine/unread_messages.h"
-#include "gateway/registry/profile.h"
+#include "gateway/registry/commands.h"
 #include "gateway/registry/registry.h"
 #include "protocol/messages/envelope.h"
 #include "session/device_messages.h"
@@ -16,7 +14,8 @@ namespace berth::gateway::engine {
 
 class DeviceMessages final : public session::DeviceMessages {
  public:
-  explicit DeviceMessages(const registry::Registry& registry) : registry_(registry) {}
+  explicit DeviceMessages(const registry::Registry& registry)
+      : registry_(registry), catalog_(registry) {}
   What translate(const session::Scope& who, std::uint64_t session_epoch, base::Instant now,
                  std::string_view made_id, std::string_view topic, std::string_view payload,
                  Out& out) override;
@@ -25,11 +24,6 @@ class DeviceMessages final : public session::DeviceMessages {
   bool to_json(std::string_view envelope, std::string& json) override;
 
  private:
-  struct Compiled {
-    std::string of;                                    // the record it was made of
-    std::unique_ptr<const registry::Profile> profile;  // null: it is not understood
-  };
-  const registry::Profile* profile_of(std::string_view tenant, const std::string& product);
   bool is_known(std::string_view tenant, const std::string& product) const;
   What by_profile(const registry::Profile& profile, const session::Scope& who,
                   std::string_view topic, std::string_view payload, v1::Envelope& e,
@@ -37,8 +31,8 @@ class DeviceMessages final : public session::DeviceMessages {
 
   const registry::Registry& registry_;
   protocol::messages::Completer completer_;
+  registry::CommandCatalog catalog_;
   UnreadMessages unread_;
-  std::map<std::string, Compiled> compiled_;  // by the product's key; as many as there are products
 };
 
 }  // namespace berth::gateway::engine

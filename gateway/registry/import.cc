@@ -197,7 +197,8 @@ class CsvReader {
 
 const std::set<std::string> kCredentialColumns{"auth_id",     "password",   "password_hash", "key",
                                                "certificate", "not_before", "not_after"};
-const std::set<std::string> kDeviceColumns{"site", "product", "enabled"};
+const std::set<std::string> kDeviceColumns{"site",   "product", "enabled", "firmware",
+                                           "parent", "child",   "executor"};
 constexpr std::string_view kLabel = "label.";
 
 void check_columns(const Row& head) {
@@ -295,6 +296,8 @@ void check_references(const Said& s, const Message& m, const Message* old,
   const auto& d = static_cast<const pb::Device&>(m);
   need("site", Kind::site, d.site());
   if (!d.product().empty()) need("product", Kind::product, d.product());
+  if (!d.parent().empty()) need("parent", Kind::device, d.parent());
+  if (!d.executor().empty()) need("executor", Kind::device, d.executor());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <google/protobuf/timestamp.pb.h>
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 #include <cstdlib>
@@ -27,7 +28,6 @@ namespace {
 constexpr int kRulesMax = 32;
 constexpr std::size_t kFieldsMax = 64;
 constexpr std::size_t kValuesMax = 64;
-constexpr std::size_t kPayloadMax = 4096;
 
 [[noreturn]] void bad(const std::string& why) {
   throw BadProfile(why);
@@ -220,18 +220,9 @@ class Profile::Rule {
   std::vector<Field> fields;
 };
 
-Profile::Profile(const pb::Product& product) {
+Profile::Profile(const pb::Product& product) : commands_(product) {
   if (product.messages_size() > kRulesMax) bad("more than 32 messages");
   for (const auto& m : product.messages()) rules_.push_back(std::make_unique<Rule>(m));
-  if (product.commands_size() > kRulesMax) bad("more than 32 commands");
-  for (const auto& c : product.commands()) {
-    if (!valid_name(c.name())) bad("command '" + c.name() + "' is no name");
-    if (!protocol::mqtt::valid_topic_name(c.topic()) || c.topic().starts_with('$'))
-      bad("'" + c.topic() + "' is no topic");
-    if (c.payload().size() > kPayloadMax) bad("more than 4096 bytes of payload");
-    if (!commands_.emplace(c.name(), Command{c.topic(), c.payload()}).second)
-      bad("command '" + c.name() + "' twice");
-  }
 }
 Profile::~Profile() = default;
 
@@ -266,33 +257,24 @@ bool Profile::apply(const Rule& rule, std::string_view payload, v1::Envelope& ou
   return body;
 }
 
-const Profile::Command* Profile::command(std::string_view name) const {
-  const auto it = commands_.find(name);
-  return it == commands_.end() ? nullptr : &it->second;
-}
-
-std::string filled(std::string_view text, const Values& values) {
+std::string substituted(std::string topic, std::string_view device, std::string_view site) {
   std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto value =
-        text[i] == '%' && i + 1 < text.size() ? values.find(text[i + 1]) : values.end();
-    if (value == values.end()) {
-      out.push_back(text[i]);
-    } else {
-      out.append(value->second);
+  for (std::size_t i = 0; i < topic.size(); ++i) {
+    const char mark = topic[i] == '%' && i + 1 < topic.size() ? topic[i + 1] : '\0';
+    if (mark == 'd' || mark == 's') {
+      out.append(mark == 'd' ? device : site);
       ++i;
+    } else {
+      out.push_back(topic[i]);
     }
   }
   return out;
 }
 
-std::string substituted(std::string topic, std::string_view device, std::string_view site) {
-  return filled(topic, {{'d', std::string(device)}, {'s', std::string(site)}});
-}
-
-std::string json_inside(std::string_view text) {
-  const std::string quoted = json::serialize(json::string_view(text.data(), text.size()));
-  return quoted.substr(1, quoted.size() - 2);
+bool translates(const pb::Product& product) {
+  const auto& commands = product.commands();
+  return product.messages_size() != 0 ||
+         std::any_of(commands.begin(), commands.end(), [](const auto& c) { return c.has_reply(); });
 }
 
 }  // namespace berth::gateway::registry

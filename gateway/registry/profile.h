@@ -1,16 +1,15 @@
-// A product's own messages, as data: which of its topics mean what, and where in its JSON the
-// fields of an Envelope are (registry.proto, Product.messages; docs/messages.md). Immutable; any
-// thread.
+// A product's own messages, as data: which of its topics mean what, where in its JSON the fields of
+// an Envelope are, and how its devices are told commands (registry.proto, Product;
+// docs/messages.md). Immutable; any thread.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "gateway/registry/bad_profile.h"
+#include "gateway/registry/command_rules.h"
 #include "gateway/registry/registry.pb.h"
 
 namespace berth::v1 {
@@ -18,11 +17,6 @@ class Envelope;
 }
 
 namespace berth::gateway::registry {
-
-// What is wrong with a profile, for people.
-struct BadProfile : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 enum class Report : unsigned char { event, telemetry, state, result, none };
 
@@ -38,10 +32,7 @@ class Profile {
   // The first rule for this topic of this device; null: none.
   const Rule* find(std::string_view topic, std::string_view device, std::string_view site) const;
   static Report report_of(const Rule& rule);
-  struct Command {
-    std::string topic, payload;  // %d, %s, %i, %p and %t are still in them
-  };
-  const Command* command(std::string_view name) const;  // null: none
+  const CommandRules& commands() const { return commands_; }
   // False: this is no JSON, or not enough of it is there for a body. `why`: then the reason,
   // without any value of the payload.
   static bool apply(const Rule& rule, std::string_view payload, v1::Envelope& out,
@@ -49,14 +40,12 @@ class Profile {
 
  private:
   std::vector<std::unique_ptr<Rule>> rules_;
-  std::map<std::string, Command, std::less<>> commands_;  // by name
+  CommandRules commands_;
 };
 
 // %d and %s of a product's topics.
 std::string substituted(std::string topic, std::string_view device, std::string_view site);
-// What stands for the letter behind each %; a letter that is not there stays.
-using Values = std::map<char, std::string>;
-std::string filled(std::string_view text, const Values& values);
-std::string json_inside(std::string_view text);  // of a string
+// Do the messages of its devices become others than they publish?
+bool translates(const pb::Product& product);
 
 }  // namespace berth::gateway::registry

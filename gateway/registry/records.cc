@@ -206,11 +206,25 @@ void check_time_zone(const std::string& zone) {
     bad("time_zone '" + zone + "' is not one of IANA's, Asia/Shanghai for example");
 }
 
-void check_messages(const pb::Product& p) {
+// The devices that it names are looked up where it is written (import.cc).
+void check_place(const pb::Device& d) {
+  if (d.firmware().size() > kNameMax || !protocol::mqtt::valid_utf8(d.firmware()))
+    bad("firmware has more than 64 bytes, or is not UTF-8");
+  for (const auto& [what, name] : {std::pair{"parent", &d.parent()}, {"executor", &d.executor()}}) {
+    if (name->empty()) continue;
+    check_name(what, *name);
+    if (*name == d.name()) bad(std::string(what) + " '" + *name + "' is the device itself");
+  }
+  if (!d.child().empty()) check_name("child", d.child());
+  if (!d.child().empty() && d.parent().empty() && d.executor().empty())
+    bad("child '" + d.child() + "' needs the parent or executor that it stands behind");
+}
+
+void check_profile(const pb::Product& p) {
   try {
     const Profile profile(p);
   } catch (const BadProfile& e) {
-    bad(std::string("messages: ") + e.what());
+    bad(std::string("profile: ") + e.what());
   }
 }
 
@@ -220,7 +234,7 @@ void settle_record(T& m, const Message* old, Hashing hashing) {
   if constexpr (std::is_same_v<T, pb::Product>) {
     if (m.topics_size() > kTopicsMax) bad("more than 16 topics");
     for (const std::string& t : m.topics()) check_topic(t);
-    check_messages(m);
+    check_profile(m);
   }
   if constexpr (std::is_same_v<T, pb::Tenant>) {
     if (!m.envelopes().empty() && m.envelopes() != "protobuf" && m.envelopes() != "json")
@@ -236,6 +250,7 @@ void settle_record(T& m, const Message* old, Hashing hashing) {
   if constexpr (std::is_same_v<T, pb::Device>) {
     check_name("site", m.site());
     if (!m.product().empty()) check_name("product", m.product());
+    check_place(m);
   }
   if constexpr (std::is_same_v<T, pb::Account>) check_role(m);
   if constexpr (std::is_same_v<T, pb::Device> || std::is_same_v<T, pb::Account>) {

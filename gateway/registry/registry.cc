@@ -341,7 +341,7 @@ session::ScopePtr Registry::device_scope(std::string_view tenant, const pb::Devi
     for (const std::string& t : p.topics()) allowed.push_back(substituted(t, d.name(), d.site()));
   }
   session::Translation translation{format_of(tenant), {}};
-  if (p.messages_size() != 0) translation.product = d.product();
+  if (translates(p)) translation.product = d.product();
   return std::make_shared<const session::Scope>(
       session::Principal{std::string(tenant), Role::device, d.name()}, d.site(), std::move(allowed),
       std::move(translation));
@@ -362,7 +362,7 @@ session::ScopePtr Registry::scope_of_will(const session::Principal& who,
     stored = d.product().empty() ? nullptr : find(key_of(Kind::product, who.tenant, d.product()));
     if (stored != nullptr && p.ParseFromString(*stored)) {
       for (const std::string& t : p.topics()) allowed.push_back(substituted(t, d.name(), at));
-      if (p.messages_size() != 0) translation.product = d.product();
+      if (translates(p)) translation.product = d.product();
     }
   }
   return std::make_shared<const session::Scope>(who, std::move(at), std::move(allowed),

@@ -379,6 +379,8 @@ asio::awaitable<RegistryApi::Prepared> RegistryApi::prepare(std::shared_ptr<Work
   const auto take_places = [&](const Key& key, const pb::Device& d) {
     take(key_of(Kind::site, key.tenant, d.site()));
     take(key_of(Kind::product, key.tenant, d.product()));
+    for (const std::string& other : {d.parent(), d.executor()})
+      if (!other.empty()) take(key_of(Kind::device, key.tenant, other));
   };
   for (std::size_t i = 0; i < said.size(); ++i) {
     if (i % kAtOnce == kAtOnce - 1) co_await breathe();
