@@ -48,6 +48,7 @@ class Broker {
   RestoreSink& restore_sink() { return core_.restorer; }
   // For the platform side (platform/), which works beside the protocols.
   Core& core() { return core_; }
+  Context& context() { return cx_; }
 
   // -- from the edge
   void attach(const protocol::link::Attach& a, base::Instant now) { core_.restorer.attach(a, now); }
@@ -157,7 +158,7 @@ class Broker {
   }
 
   // Puts a message into the queue of one session, see Core.
-  bool put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot) {
+  std::uint64_t put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot) {
     return core_.put_into_queue(id, m, slot);
   }
 
@@ -216,12 +217,21 @@ class Broker {
   Context cx_;
   const Ports ports_{mqtt_front_, park_front_};
   Core core_;
-  MqttPublishWriter writer_{cx_, core_.cookies};
+  MqttPublishWriter writer_{cx_, core_.cookies, core_.edge_words};
   PeerFront peer_front_{cx_, core_.connections, core_.commits, core_.peer_queues, writer_};
-  ParkFront park_front_{
-      cx_,          core_.connections,       core_.commits,    core_.clients,
-      core_.gate,   core_.records,           core_.cookies,    core_.subscriptions,
-      core_.queues, core_.retained_delivery, core_.translator, core_.intake};
+  ParkFront park_front_{cx_,
+                        core_.connections,
+                        core_.commits,
+                        core_.clients,
+                        core_.gate,
+                        core_.records,
+                        core_.cookies,
+                        core_.subscriptions,
+                        core_.queues,
+                        core_.retained_delivery,
+                        core_.translator,
+                        core_.intake,
+                        core_.edge_words};
   MqttFront mqtt_front_{cx_,
                         core_.router,
                         core_.connections,

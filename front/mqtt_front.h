@@ -83,6 +83,10 @@ class MqttFront final : public ClientPort, private Room {
   bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                base::Instant now) override;
+  bool deliver_until(Channel& ch, const MessageView& m, const protocol::link::Deadline& d,
+                     base::Instant now) override {
+    return writer_.send_until(ch, m, d, now);
+  }
   void refuse(Channel& ch, protocol::mqtt::Version v, protocol::mqtt::Reason reason, Quota quota,
               std::string_view why, ComeBack when) override;
   bool accept(Channel& ch, bool present, base::Instant now) override;

@@ -67,6 +67,31 @@ bool MqttPublishWriter::send(Channel& ch, const MessageView& m, std::uint8_t qos
   return true;
 }
 
+bool MqttPublishWriter::send_until(Channel& ch, const MessageView& m,
+                                   const protocol::link::Deadline& d, base::Instant now) {
+  const std::int64_t left_ms = m.expires_at.ms - messages_at(now).ms;
+  if (left_ms <= 0) {
+    ++probe_.drop_expired;
+    return false;
+  }
+  const mqtt::PublishOut out{
+      .topic = ch.scope ? ch.scope->leave(m.topic, left_) : m.topic,
+      .payload = m.payload,
+      .forwarded = m.forwarded,
+      .message_expiry_s = static_cast<std::uint32_t>((left_ms + 999) / 1000)};
+  if (ch.packet_max != 0 && mqtt::publish_size(ch.version, out) > ch.packet_max) {
+    ++probe_.drop_too_large;
+    return false;
+  }
+  budget_.take_delivery(m.payload.size());
+  head_cache_.key = -1;
+  head_cache_.bytes.clear();
+  mqtt::encode_publish_head(head_cache_.bytes, ch.version, out);
+  if (!words_.send(ch.conn, head_cache_.bytes, m.payload, d)) return false;
+  ++probe_.tx_qos0;
+  return true;
+}
+
 // Outbound topic aliases: the first topics seen get one and keep it (3.3.2.3.4).
 void MqttPublishWriter::use_alias(Channel& ch, mqtt::PublishOut& out) {
   if (!ch.alias_out) {

@@ -453,7 +453,8 @@ bool ParkFront::on_bye(Channel& ch) {
 
 // False: it is not for such a device, too large for it, or too late.
 bool ParkFront::send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
-                             std::uint16_t packet_id, base::Instant now) {
+                             std::uint16_t packet_id, const protocol::link::Deadline* until,
+                             base::Instant now) {
   const ParkState& p = *ch.park;
   std::string_view topic = ch.scope ? ch.scope->leave(m.topic, left_) : m.topic;
   CommandTopic to;
@@ -483,18 +484,23 @@ bool ParkFront::send_command(Channel& ch, const MessageView& m, std::uint8_t qos
   }
   budget_.take(TurnBudget::kDelivery);
   budget_.take_bytes(size);
-  probe_.tx_qos0 += qos == 0;
-  probe_.tx_qos1 += qos != 0;
   head_.clear();
   const auto again = static_cast<std::uint8_t>(dup ? park::kAgain : 0);
   park::put_header(head_, to.desired ? FrameType::desired : FrameType::command, p.flags | again,
                    qos == 0 ? 0u : packet_id, size);
   head_.append(command_);
-  effects_.send(ch.conn, head_, m.payload);
-  if ((p.flags & park::kCrc) == 0) return true;
+  const bool checked = (p.flags & park::kCrc) != 0;
   command_.clear();
-  park::put_crc(command_, park::crc_of(park::crc_of(0, head_), m.payload));
-  effects_.send(ch.conn, command_, {});
+  if (checked) park::put_crc(command_, park::crc_of(park::crc_of(0, head_), m.payload));
+  if (until != nullptr) {  // it goes whole or not at all
+    head_.append(m.payload).append(command_);
+    if (!words_.send(ch.conn, head_, {}, *until)) return false;
+  } else {
+    effects_.send(ch.conn, head_, m.payload);
+    if (checked) effects_.send(ch.conn, command_, {});
+  }
+  probe_.tx_qos0 += qos == 0;
+  probe_.tx_qos1 += qos != 0;
   return true;
 }
 

@@ -19,6 +19,7 @@
 #include "session/cookie_writer.h"
 #include "session/core_types.h"
 #include "session/delivery_queues.h"
+#include "session/edge_words.h"
 #include "session/intake.h"
 #include "session/message_translator.h"
 #include "session/retained_delivery.h"
@@ -34,7 +35,8 @@ class ParkFront final : public ClientPort, private Room {
   ParkFront(Context& cx, ConnectionTable& connections, CommitPipeline& commits, Clients& clients,
             TopicGate& gate, SessionRecords& records, CookieWriter& cookies,
             SubscriptionBook& subscriptions, DeliveryQueues& queues,
-            RetainedDelivery& retained_delivery, MessageTranslator& translator, Intake& intake)
+            RetainedDelivery& retained_delivery, MessageTranslator& translator, Intake& intake,
+            EdgeWords& words)
       : Room(cx),
         connections_(connections),
         commits_(commits),
@@ -46,7 +48,8 @@ class ParkFront final : public ClientPort, private Room {
         queues_(queues),
         retained_delivery_(retained_delivery),
         translator_(translator),
-        intake_(intake) {}
+        intake_(intake),
+        words_(words) {}
 
   bool any_acks_due() const { return !acks_due_.empty(); }
 
@@ -74,7 +77,11 @@ class ParkFront final : public ClientPort, private Room {
   bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool, bool dup,
                std::uint16_t packet_id, const std::vector<std::uint32_t>*,
                base::Instant now) override {
-    return send_command(ch, m, qos, dup, packet_id, now);
+    return send_command(ch, m, qos, dup, packet_id, nullptr, now);
+  }
+  bool deliver_until(Channel& ch, const MessageView& m, const protocol::link::Deadline& d,
+                     base::Instant now) override {
+    return send_command(ch, m, 0, false, 0, &d, now);
   }
 
   // -- input
@@ -119,7 +126,8 @@ class ParkFront final : public ClientPort, private Room {
   bool on_received(Channel& ch, std::uint32_t seq, base::Instant now);
   bool on_bye(Channel& ch);
   bool send_command(Channel& ch, const MessageView& m, std::uint8_t qos, bool dup,
-                    std::uint16_t packet_id, base::Instant now);
+                    std::uint16_t packet_id, const protocol::link::Deadline* until,
+                    base::Instant now);
   void say_end(Channel& ch, protocol::mqtt::Reason reason, Quota quota, std::string_view text,
                ComeBack when = {});
   std::int64_t wall_of_device(const Channel& ch, base::Instant now) const;
@@ -135,6 +143,7 @@ class ParkFront final : public ClientPort, private Room {
   RetainedDelivery& retained_delivery_;
   MessageTranslator& translator_;
   Intake& intake_;
+  EdgeWords& words_;
   std::string head_;                    // scratch: a frame
   std::vector<base::ConnId> acks_due_;  // of reports
   protocol::messages::Completer completer_;

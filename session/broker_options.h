@@ -34,8 +34,12 @@ struct BrokerOptions {
   HoldingLimits holdings;
   std::size_t retained_messages_max = 1'000'000;  // in all, also the bytes
   std::size_t retained_bytes_max = std::size_t{1} << 30;
-  std::uint32_t restart_grace_s = 60;  // wills of devices that our own restart cut off
-  std::uint32_t sys_interval_s = 10;   // $SYS, 0: off
+  std::uint32_t restart_grace_s = 60;    // wills of devices that our own restart cut off
+  std::uint32_t command_keep_days = 90;  // records of commands that have their outcome
+  std::uint64_t command_keep_bytes = std::uint64_t{4} << 30;
+  std::uint32_t commands_per_service = 200;  // a second, of an account; 0: no limit
+  std::uint32_t commands_per_device = 5;     // a second; 0: no limit
+  std::uint32_t sys_interval_s = 10;         // $SYS, 0: off
   // There are user names that a password file or certificates prove: sessions stored without one
   // (by the last release) are only for those (principal_key.h).
   bool users_proven = false;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "protocol/link/types.h"
 #include "protocol/mqtt/types.h"
 #include "protocol/park/frame.h"
 #include "session/core_types.h"
@@ -51,6 +52,10 @@ class ClientPort {
   virtual bool deliver(Channel& ch, const MessageView& m, std::uint8_t qos, bool retain, bool dup,
                        std::uint16_t packet_id, const std::vector<std::uint32_t>* ids,
                        base::Instant now) = 0;
+  // The same with QoS 0 for a command that must not reach the client after `d`: see
+  // EdgeWords::send(). False: not sent, it is too large or too late. REQUIRES: expires_at, d.watch.
+  virtual bool deliver_until(Channel& ch, const MessageView& m, const protocol::link::Deadline& d,
+                             base::Instant now) = 0;
 
  protected:
   ~ClientPort() = default;

@@ -10,6 +10,7 @@
 #include "session/broker_options.h"
 #include "session/effects.h"
 #include "session/message_times.h"
+#include "session/platform_ports.h"
 #include "session/turn_budget.h"
 #include "session/works_for.h"
 
@@ -32,7 +33,8 @@ struct Context {
   // Set wherever something comes to wait for a turn with time for it; cleared when nothing waits. A
   // turn in which nothing waits costs one look at the flag.
   bool may_have_work = false;
-  std::uint64_t message_run = 0;  // see Room::new_message()
+  std::uint64_t message_run = 0;      // see Room::new_message()
+  PlatformPorts* platform = nullptr;  // null: none
 };
 
 // The Context by the names that the rooms' functions use.
@@ -47,7 +49,8 @@ class Room {
         clocks_(cx.clocks),
         latest_(cx.latest),
         may_have_work_(cx.may_have_work),
-        message_run_(cx.message_run) {}
+        message_run_(cx.message_run),
+        platform_(cx.platform) {}
   ~Room() = default;
   Room(const Room&) = delete;
   Room& operator=(const Room&) = delete;
@@ -72,6 +75,7 @@ class Room {
   base::Instant& latest_;
   bool& may_have_work_;
   std::uint64_t& message_run_;
+  PlatformPorts*& platform_;
 };
 
 }  // namespace berth::session

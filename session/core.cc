@@ -228,19 +228,33 @@ void Core::drain(base::Instant) {
   });
 }
 
-bool Core::put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot) {
+std::uint64_t Core::put_into_queue(base::SessionId id, const MessageView& m,
+                                   std::string_view slot) {
   BERTH_ASSERT(m.qos != 0);
   Session* s = sessions.by_id(id);
-  if (s == nullptr || estates.has(id)) return false;
+  if (s == nullptr || estates.has(id)) return 0;
   Channel* ch = s->channel;
-  if (!s->persistent() && (ch == nullptr || !ch->live())) return false;
+  if (!s->persistent() && (ch == nullptr || !ch->live())) return 0;
   const WorksFor scope = works_for(ch == nullptr ? base::kNoConn : ch->conn);
   Delivery d{.message = m, .owned = {}, .publisher = {}};
+  const std::uint64_t before = s->flow().last_seq;
   queues.append(*s, d, m.qos, false, {}, slot);
-  if (ch == nullptr || s->persistent()) return true;
+  const std::uint64_t seq = s->flow().last_seq == before ? 0 : s->flow().last_seq;
+  if (ch == nullptr || s->persistent()) return seq;
   cookies.changed(*ch, protocol::link::CookieSlot::volatile_state);
   if (!effects_.writable(ch->conn)) ch->waiting_room = true;
-  return true;
+  return seq;
+}
+
+std::uint64_t Core::put_note(std::uint32_t partition, std::string_view note) {
+  Session* const peer = sessions.by_client(peer_client_id(partition));
+  if (peer == nullptr) return 0;
+  Delivery d{.message = {.topic = kNoteTopic, .payload = note, .forwarded = {}, .qos = 1},
+             .owned = {},
+             .publisher = {}};
+  const std::uint64_t before = peer->flow().last_seq;
+  peer_queues.stage(*peer, d, 0, false);
+  return peer->flow().last_seq == before ? 0 : peer->flow().last_seq;
 }
 
 void Core::refresh_gauges() {

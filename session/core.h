@@ -94,9 +94,14 @@ class Core final : private Room, private CommitSink, private AfterPump {
   void tick(base::Instant now);  // about once a second
   void drain(base::Instant now);
   // Puts a message into the queue of one session, whatever it has subscribed to. It is sent when
-  // the open batch is committed; `slot`: see DeliveryQueues::append(). False: there is no such
-  // session, or it is offline and ends with its connection. REQUIRES: QoS 1 or 2.
-  bool put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot);
+  // the open batch is committed; `slot`: see DeliveryQueues::append(). Its sequence number; 0:
+  // there is no such session, it is offline and ends with its connection, or its queue is full.
+  // REQUIRES: QoS 1 or 2.
+  std::uint64_t put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot);
+  // A note of the platform side for another partition's (kNoteTopic): taken there once, in the
+  // order of notes, when the open batch is committed. Its number in the queue; 0: the queue is
+  // full.
+  std::uint64_t put_note(std::uint32_t partition, std::string_view note);
   void refresh_gauges();
   // Stores the clock's reference for the next engine, among the applied records.
   void keep_clock(std::string_view reference);

@@ -27,6 +27,15 @@ void Intake::count_denied(const Channel& ch, const MessageView& m) {
   events::publish_denied(ch, m.topic, m.qos);
 }
 
+// Of registered clients only.
+void Intake::tell_platform(const Scope& scope, const MessageView& m) {
+  if (scope.who().role == Role::device) {
+    if (may_be_result(m.topic)) platform_->result(scope, m);
+  } else if (may_be_request(m.topic)) {
+    platform_->request(scope, m);
+  }
+}
+
 void Intake::accept(Channel& ch, const Publication& p, const Match& m, base::Instant now) {
   Session& s = *ch.session;
   const std::uint8_t qos = p.message.qos;
@@ -35,10 +44,14 @@ void Intake::accept(Channel& ch, const Publication& p, const Match& m, base::Ins
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
   if (qos == 2 && !admit_qos2(ch, packet_id, fresh)) return;
   const bool retain = d.message.retain = meter_.may_retain(d.message, fresh);
-  const bool must_stage = gated(ch) || retain || (qos == 2 && s.persistent());
+  const std::size_t before = commits_.writes();
+  if (ch.scope && platform_ != nullptr) tell_platform(*ch.scope, d.message);
+  const bool must_stage =
+      gated(ch) || retain || (qos == 2 && s.persistent()) || commits_.writes() != before;
   if (qos != 0) ++ch.unacked_in;
   if (m.empty()) ++probe_.drop_no_subscribers;
-  const Reason reason = m.empty() && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
+  const bool nobody = m.empty() && commits_.writes() == before;
+  const Reason reason = nobody && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
   const bool many = wide_fanouts_.is_fanout(m, qos, d.message.payload.size()) ||
                     (qos == 2 && replay_.fanned_out_through(ch));
   if (!must_stage && !many && !distributor_.needs_staging(m, d)) {
@@ -62,7 +75,6 @@ void Intake::accept(Channel& ch, const Publication& p, const Match& m, base::Ins
   if (retain && fresh) reply_to.stamp = d.message.stamp = retained_delivery_.next_stamp(now);
   if (many) return fan_out(ch, m, d, std::move(reply_to), fresh);
   reply_to.message = d.own();
-  const std::size_t before = commits_.writes();
   if (!fresh) reply_to.spilled = replay_.spilled_before(ch);
   distributor_.stage(m, d, reply_to, fresh);
   if (retain && fresh) retained_delivery_.store(d.message);

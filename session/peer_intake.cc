@@ -34,6 +34,11 @@ void PeerIntake::publish(std::uint32_t source, std::uint64_t seq, const PeerTag&
     return commits_.submit(std::move(out), true, now);
   }
   const WorksFor scope = works_for(protocol::link::ForwardedWork{source, seq}.packed());
+  if (m.topic == kNoteTopic) {
+    if (platform_ != nullptr) platform_->note(source, m.payload);
+    remember_taken(source, seq);
+    return commits_.submit(std::move(out), true, now);
+  }
   if (seq != 0) effects_.forwarded_begins(m.topic);
   ++probe_.peer_received;
   retained_delivery_.see_stamp(tag.stamp);

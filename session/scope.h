@@ -93,8 +93,10 @@ using ScopePtr = std::shared_ptr<const Scope>;
 // SITE of "$tenant/TENANT/v1/SITE/…", a topic inside; empty: another kind of topic.
 std::string_view site_of_topic(std::string_view inside);
 
-// v1/SITE/DEVICE/cmd/…, as services call it.
+// v1/SITE/DEVICE/cmd/… or v1/SITE/DEVICE/command/ID/request/TYPE, as services call it.
 bool is_command(std::string_view topic);
+// What stands behind v1/SITE/DEVICE/: command/ID/request/TYPE.
+bool is_request(std::string_view after_device);
 
 // The client id of a session's key.
 inline std::string_view client_id_of(std::string_view session_key) {

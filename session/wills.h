@@ -74,6 +74,9 @@ class Wills final : private Room {
   void publish_all_due(base::Instant now);
   // Once a second: those that waited for a quota.
   void publish_late(base::Instant now);
+  // A message of no connection: a will, an event of the platform side. `staged` is called when all
+  // of it that must be durable is in the open batch.
+  void distribute(const MessageView& m, base::Instant now, std::function<void()> staged);
 
  private:
   void publish(const std::string& intent, const std::shared_ptr<Will>& will, base::Instant now);
@@ -83,9 +86,6 @@ class Wills final : private Room {
   // A will counts for its tenant's or site's rate of messages when it fires. Its intent is stored:
   // it is published when there is room, by the engine after us if need be.
   bool must_wait(const std::string& intent, const std::shared_ptr<Will>& will, base::Instant now);
-  // A message of no connection. `staged` is called when all of it that must be durable is in the
-  // open batch.
-  void distribute(const MessageView& m, base::Instant now, std::function<void()> staged);
 
   std::deque<Deferred>& staging_;
   CommitPipeline& commits_;

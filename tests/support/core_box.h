@@ -116,6 +116,13 @@ class NotedClients final : public session::ClientPort {
                    (retain ? " retained" : "") + (dup ? " dup" : ""));
     return true;
   }
+  bool deliver_until(session::Channel&, const session::MessageView& m,
+                     const protocol::link::Deadline& d, base::Instant) override {
+    if (!takes) return false;
+    said.push_back("deliver " + std::string(m.topic) + " " + std::string(m.payload) + " until " +
+                   std::to_string(d.not_after.ms));
+    return true;
+  }
 
  private:
   static std::string hex(protocol::mqtt::Reason r) {
@@ -130,7 +137,8 @@ inline std::string line_of(const session::Write& w) {
   static const char* const kNames[] = {"put_session",     "delete_session", "append",
                                        "remove",          "remove_through", "put_received",
                                        "remove_received", "put_retained",   "remove_retained",
-                                       "put_applied",     "remove_applied"};
+                                       "put_applied",     "remove_applied", "put_record",
+                                       "remove_record"};
   std::string line = kNames[static_cast<std::size_t>(w.kind)];
   if (w.session.value != 0) line += " " + std::to_string(w.session.value);
   if (w.seq != 0) line += " " + std::to_string(w.seq);
