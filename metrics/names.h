@@ -95,6 +95,26 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
     "Messages from other partitions") \
   X(peer_doubled, "berth_partition_messages_total", "result", "again", "") \
   X(peer_skipped, "berth_partition_messages_total", "result", "skipped", "") \
+  X(commands_accepted, "berth_commands_total", "result", "accepted", \
+    "Commands of platforms, by whether they were accepted") \
+  X(commands_refused, "berth_commands_total", "result", "refused", "") \
+  X(commands_succeeded, "berth_command_outcomes_total", "outcome", "succeeded", \
+    "Commands that have their outcome") \
+  X(commands_failed, "berth_command_outcomes_total", "outcome", "failed", "") \
+  X(commands_rejected, "berth_command_outcomes_total", "outcome", "rejected", "") \
+  X(commands_expired, "berth_command_outcomes_total", "outcome", "expired", "") \
+  X(commands_not_delivered, "berth_command_outcomes_total", "outcome", "not_delivered", "") \
+  X(commands_uncertain, "berth_command_outcomes_total", "outcome", "uncertain", "") \
+  X(command_results_late, "berth_command_results_late_total", "", "", \
+    "Results of devices that came after their command had its outcome") \
+  X(command_results_stray, "berth_command_results_stray_total", "", "", \
+    "Results of devices for commands that are not known, or are another device's") \
+  X(command_notes_lost, "berth_command_notes_lost_total", "", "", \
+    "Notes about commands for which the queue to another partition had no room") \
+  X(command_wants_refused, "berth_command_watches_refused_total", "", "", \
+    "Devices whose coming could not be watched for waiting commands: too many are") \
+  X(command_records_swept, "berth_command_records_removed_total", "", "", \
+    "Records of commands removed by age or size (commands.keep_days, commands.keep_bytes)") \
   X(route_waits_expired, "berth_route_waits_expired_total", "", "", \
     "SUBSCRIBEs answered before every partition knew of them") \
   X(edge_links_lost, "berth_edge_links_lost_total", "", "", "Links of edges that broke") \
@@ -113,6 +133,9 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
     "Memory that filters and wills of sessions count for") \
   X(peer_queued, "berth_partition_queued_messages", "", "", \
     "Messages that wait for another partition") \
+  X(commands_open, "berth_commands_open", "", "", "Commands without an outcome") \
+  X(command_records_bytes, "berth_command_records_bytes", "", "", \
+    "About how much is stored of commands that have their outcome") \
   X(retained, "berth_retained_messages", "", "", "Retained messages now") \
   X(queued_now, "berth_queued_messages", "", "", "Messages waiting in session queues") \
   X(queued_bytes_now, "berth_queued_bytes", "", "", "Bytes waiting in session queues") \
@@ -127,6 +150,8 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
 #define BERTH_ENGINE_HISTOGRAMS(X) \
   X(acknowledgement, "berth_acknowledgement_seconds", \
     "From a PUBLISH (QoS 1, 2) or report read by the engine to its acknowledgement given to the edge") \
+  X(command, "berth_command_seconds", \
+    "From the acceptance of an immediate command to its outcome") \
   X(commit, "berth_store_commit_seconds", "Group commits, from their begin to their end") \
   X(queue_wait, "berth_queue_wait_seconds", \
     "Messages that waited in the queue of a connected session until they were sent") \

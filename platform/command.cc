@@ -127,24 +127,38 @@ Change dropped(Command& c, std::uint32_t attempt, std::string_view code, At at) 
   return Change::recorded;
 }
 
-Change received(Command& c, At at) {
-  if (c.was_received) return Change::none;
+Change received(Command& c, std::uint32_t attempt, At at) {
+  const bool answers = answered(c, attempt);
+  if (c.was_received) return answers ? Change::recorded : Change::none;
   c.was_received = true;
   if (!c.was_sent()) c.sent_at = at.now;
   if (!c.done()) note(c, State::received, "", at);
   return Change::recorded;
 }
 
-Change cut_off(Command& c, std::uint32_t attempt, At at) {
+Change cut_off(Command& c, std::uint32_t attempt, std::string_view code, At at) {
+  if (!answered(c, attempt) && (c.done() || c.state != State::sent || attempt != c.attempt))
+    return Change::none;
+  if (!c.was_sent()) c.sent_at = at.now;
+  if (c.done()) return Change::recorded;
+  if (c.delivery == Delivery::must && !too_late(c, at.now)) {
+    note(c, State::waiting, code, at);  // again: once more does no harm
+    return Change::recorded;
+  }
+  return finish(c, Outcome::uncertain, code, at);
+}
+
+Change refused(Command& c, std::uint32_t attempt, std::string_view code, At at) {
   if (!answered(c, attempt)) return Change::none;
   if (!c.was_sent()) c.sent_at = at.now;
   if (c.done()) return Change::recorded;
-  return finish(c, Outcome::uncertain, "cut_off", at);
+  return finish(c, Outcome::rejected, code, at);
 }
 
 Change result(Command& c, const Result& r, At at) {
   if (c.done()) {
-    if (c.has_late_result) return Change::none;
+    const bool same = r.outcome == c.outcome && r.code == c.code && r.text == c.text;
+    if (c.has_late_result || same) return Change::none;  // said again
     c.has_late_result = true;
     c.late_result = r;
     return Change::late;

@@ -67,8 +67,9 @@ struct Transition {
 };
 inline constexpr std::size_t kTransitionsMax = 32;  // of a command; the first and the last are kept
 
-// How long after the deadline an edge's word is waited for that says whether a command was written.
-inline constexpr std::int64_t kWordGraceMs = 2000;
+// How long after the deadline an edge's word is waited for that says whether a command was written:
+// it is late only when an engine has died, or a link broke, and another engine is not there yet.
+inline constexpr std::int64_t kWordGraceMs = 10'000;
 
 struct Command {
   Delivery delivery = Delivery::immediate;
@@ -125,10 +126,13 @@ Change sent(Command& c, std::uint32_t attempt, At at);
 // No byte of it was written, and none will be. A queued one waits again, unless it is too late.
 Change dropped(Command& c, std::uint32_t attempt, std::string_view code, At at);
 // The device's protocol has acknowledged it.
-Change received(Command& c, At at);
-// The edge has cut the connection at the deadline, with bytes of the command that the device had
-// not acknowledged: they may have arrived all the same.
-Change cut_off(Command& c, std::uint32_t attempt, At at);
+Change received(Command& c, std::uint32_t attempt, At at);
+// The connection has ended with bytes of the command that the device had not acknowledged, at the
+// deadline by the edge's doing: they may have arrived all the same. Ends an immediate command, and
+// others whose queue has gone with it. May follow sent().
+Change cut_off(Command& c, std::uint32_t attempt, std::string_view code, At at);
+// The device's protocol has refused it (PUBREC with an error).
+Change refused(Command& c, std::uint32_t attempt, std::string_view code, At at);
 
 Change result(Command& c, const Result& r, At at);
 // By its platform. Only what was not handed out yet, or is known not to be sent, ends at once; what

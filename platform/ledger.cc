@@ -1,8 +1,10 @@
 #include "platform/ledger.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "platform/platform.pb.h"
+#include "protocol/link/types.h"
 
 namespace berth::platform {
 
@@ -12,11 +14,6 @@ namespace {
 
 constexpr std::string_view kLive{"!c\0", 3};
 constexpr std::string_view kFinal{"c\0", 2};
-
-// A barrier that is opened by a camera: what counts is the device that is told.
-const std::string& told(const Asked& a) {
-  return a.executor.empty() ? a.device : a.executor;
-}
 
 bool in_flight(const Command& c) {
   return c.state == State::handed || c.state == State::sent || c.state == State::received;
@@ -32,6 +29,8 @@ std::string encode(const Entry& e) {
   r.set_id(a.id);
   r.set_device(a.device);
   r.set_site(e.site);
+  r.set_executor_site(e.executor_site);
+  r.set_serial(e.serial);
   r.set_executor(a.executor);
   r.set_child(a.child);
   r.set_type(a.type);
@@ -43,6 +42,11 @@ std::string encode(const Entry& e) {
   r.set_operator_type(a.operator_type);
   r.set_reason(a.reason);
   r.set_trace_parent(a.trace_parent);
+  r.set_response_topic(a.response_topic);
+  r.set_correlation(a.correlation);
+  r.set_lot(a.lot);
+  r.set_lane(a.lane);
+  r.set_issued_ms(a.issued_ms);
   r.set_accepted_wall_ms(e.accepted_wall_ms);
   r.set_ttl_ms(e.ttl_ms);
   r.set_delivery(static_cast<std::uint32_t>(c.delivery));
@@ -71,16 +75,12 @@ std::string encode(const Entry& e) {
   return r.SerializeAsString();
 }
 
-bool decode(std::string_view record, Entry& out) {
-  pb::CommandRecord r;
-  if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return false;
-  if (r.delivery() < 1 || r.delivery() > 4 || r.state() < 1 || r.state() > 6 || r.outcome() > 6)
-    return false;
-  Asked& a = out.asked;
+namespace {
+
+void read_asked(const pb::CommandRecord& r, Asked& a) {
   a.tenant = r.tenant();
   a.id = r.id();
   a.device = r.device();
-  out.site = r.site();
   a.executor = r.executor();
   a.child = r.child();
   a.type = r.type();
@@ -92,6 +92,48 @@ bool decode(std::string_view record, Entry& out) {
   a.operator_type = r.operator_type();
   a.reason = r.reason();
   a.trace_parent = r.trace_parent();
+  a.response_topic = r.response_topic();
+  a.correlation = r.correlation();
+  a.lot = r.lot();
+  a.lane = r.lane();
+  a.issued_ms = r.issued_ms();
+  a.ttl_ms = r.ttl_ms();
+  a.is_admin = r.is_admin();
+  a.caller_sites.assign(r.caller_sites().begin(), r.caller_sites().end());
+}
+
+// Of letters, digits, '_', '.', '-': it stands in topics and keys.
+bool is_name(std::string_view s) {
+  const auto good = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-';
+  };
+  return !s.empty() && s.size() <= 64 && std::all_of(s.begin(), s.end(), good);
+}
+
+}  // namespace
+
+bool decode_asked(const pb::CommandRecord& r, Asked& out) {
+  read_asked(r, out);
+  const auto name_or_none = [](const std::string& s) { return s.empty() || is_name(s); };
+  const auto no_longer = [](const std::string& s, std::size_t n) { return s.size() <= n; };
+  return is_name(out.tenant) && is_name(out.id) && is_name(out.device) && is_name(out.type) &&
+         name_or_none(out.executor) && name_or_none(out.child) &&
+         no_longer(out.payload, Ledger::kPayloadMax) && no_longer(out.content, 32) &&
+         no_longer(out.slot, 64) && no_longer(out.caller, 128) && no_longer(out.operator_id, 64) &&
+         no_longer(out.operator_type, 64) && no_longer(out.reason, 256) &&
+         no_longer(out.lot, 256) && no_longer(out.lane, 256) && no_longer(out.trace_parent, 64);
+}
+
+bool decode(std::string_view record, Entry& out) {
+  pb::CommandRecord r;
+  if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return false;
+  if (r.delivery() < 1 || r.delivery() > 4 || r.state() < 1 || r.state() > 6 || r.outcome() > 6)
+    return false;
+  read_asked(r, out.asked);
+  out.asked.ttl_ms = 0;  // what it has got counts: Entry::ttl_ms
+  out.site = r.site();
+  out.executor_site = r.executor_site();
+  out.serial = r.serial();
   out.accepted_wall_ms = r.accepted_wall_ms();
   out.ttl_ms = r.ttl_ms();
   Command& c = out.command;
@@ -139,6 +181,7 @@ void Ledger::restored(std::string_view key, std::string_view record) {
   commands.insert(
       std::upper_bound(commands.begin(), commands.end(), open.entry.accepted_wall_ms, later),
       &open);
+  serials_[open.entry.serial] = &open;
   open.due = due(open.entry.command);
   due_.emplace(open.due, &open);
   open_[open.key] = std::move(o);
@@ -204,8 +247,10 @@ void Ledger::decide(std::string_view key, base::result<std::vector<StoredRecord>
 Refusal Ledger::limits(const Asked& asked, const Terms& terms) const {
   if (open_.size() >= options_.open_max)
     return {429, "too_many_commands", "too many commands of this partition have no outcome yet"};
-  const auto it = devices_.find(device_key(asked.tenant, told(asked)));
-  const bool online = it != devices_.end() && it->second.online;
+  const auto it = devices_.find(device_key(asked.tenant, addressee(asked)));
+  const bool online = asked.located != 0 ||
+                      (it != devices_.end() && it->second.where != 0 && it->second.wanted) ||
+                      ports_.locate(asked.tenant, addressee(asked)) != 0;
   if (terms.delivery == Delivery::immediate && !online)
     return {409, "device_offline", "the device is not connected, and this command cannot wait"};
   if (it == devices_.end()) return {};
@@ -217,13 +262,17 @@ Refusal Ledger::limits(const Asked& asked, const Terms& terms) const {
            o->entry.asked.device == asked.device && o->entry.asked.child == asked.child;
   });
   if (terms.delivery == Delivery::immediate && busy)
-    return {409, "busy", "another command that cannot wait has no outcome yet"};
+    return {429, "device_busy", "another command that cannot wait has no outcome yet"};
   return {};
 }
 
 void Ledger::admit(Waiter& w) {
   Terms terms;
   Refusal refusal = w.terms_of(w.asked, terms);
+  if (w.asked.executor.empty()) w.asked.executor = terms.executor;
+  if (w.asked.child.empty()) w.asked.child = terms.child;
+  if (!terms.type.empty()) w.asked.type = terms.type;
+  if (w.asked.payload.empty()) w.asked.payload = terms.payload;
   if (refusal.status == 0) refusal = limits(w.asked, terms);
   if (refusal.status != 0) return w.answered({std::move(refusal), nullptr, false});
   auto made = std::make_unique<Open>();
@@ -231,6 +280,8 @@ void Ledger::admit(Waiter& w) {
   o.key = joined(w.asked.tenant, w.asked.id);
   o.entry.asked = std::move(w.asked);
   o.entry.site = terms.site;
+  o.entry.executor_site = terms.executor_site.empty() ? terms.site : terms.executor_site;
+  serials_[o.entry.serial = new_serial(o.key)] = &o;
   o.entry.accepted_wall_ms = w.at.wall_ms;
   const std::uint32_t asked_ms = o.entry.asked.ttl_ms;
   o.entry.ttl_ms = asked_ms != 0 ? std::min(asked_ms, terms.ttl_ms) : terms.ttl_ms;
@@ -242,13 +293,17 @@ void Ledger::admit(Waiter& w) {
   open_.emplace(o.key, std::move(made));
   Device& device = device_of(o.entry);
   if (c.delivery == Delivery::latest) replace_slot(o, device, w.at);
+  ports_.accepted(o.entry);
   device.commands.push_back(&o);
   due_.emplace(o.due = due(c), &o);
-  write(o);
   const std::string key = o.key;
-  if (device.online) {
+  if (o.entry.asked.located != 0) device.where = o.entry.asked.located;
+  if (!device.wanted && device.where == 0)
+    device.where = ports_.locate(o.entry.asked.tenant, addressee(o.entry.asked));
+  if (device.where != 0) {
     hand_out(device, w.at);
   } else {
+    want(o.entry, device);
     changed(o, wait(c, w.at));
   }
   settle(w.at);
@@ -311,26 +366,45 @@ void Ledger::cancel(std::string_view tenant, std::string_view id, At at, Answere
 // -- the device
 
 Ledger::Device& Ledger::device_of(const Entry& e) {
-  return devices_[device_key(e.asked.tenant, told(e.asked))];
+  return devices_[device_key(e.asked.tenant, addressee(e.asked))];
 }
 
-void Ledger::online(const std::string& device, At at) {
-  Device& d = devices_[device];
-  d.online = true;
-  hand_out(d, at);
+// So that a tag of it can't be one of another: from its name, the next one that is free.
+std::uint64_t Ledger::new_serial(std::string_view key) const {
+  std::uint64_t serial = protocol::link::hash_of(key) & kSerialMax;
+  while (serials_.contains(serial)) serial = (serial + 1) & kSerialMax;
+  return serial;
+}
+
+void Ledger::want(const Entry& e, Device& device) {
+  if (std::exchange(device.wanted, true)) return;
+  ports_.wants(e.asked.tenant, addressee(e.asked), false);
+}
+
+void Ledger::want_again() {
+  for (auto& [key, device] : devices_) {
+    if (device.commands.empty()) continue;
+    device.wanted = false;
+    want(device.commands.front()->entry, device);
+  }
+}
+
+void Ledger::online(const std::string& device, std::uint32_t partition, At at) {
+  const auto it = devices_.find(device);
+  if (it == devices_.end()) return;
+  it->second.where = partition + 1;
+  hand_out(it->second, at);
   settle(at);
 }
 
-void Ledger::offline(const std::string& device) {
+void Ledger::offline(const std::string& device, std::uint32_t partition) {
   const auto it = devices_.find(device);
-  if (it == devices_.end()) return;
-  it->second.online = false;
-  if (it->second.commands.empty()) devices_.erase(it);
+  if (it != devices_.end() && it->second.where == partition + 1) it->second.where = 0;
 }
 
 // What may be, in order, as far as the device's window goes.
 void Ledger::hand_out(Device& device, At at) {
-  if (!device.online) return;
+  if (device.where == 0) return;
   const std::vector<Open*> commands = device.commands;
   auto flying = static_cast<std::size_t>(std::count_if(
       commands.begin(), commands.end(), [](const Open* o) { return in_flight(o->entry.command); }));
@@ -343,7 +417,7 @@ void Ledger::hand_out(Device& device, At at) {
     const Change change = hand(c, at);
     if (c.attempt != before) {
       ++flying;
-      ports_.dispatch({c.attempt, &o->entry});
+      ports_.dispatch({c.attempt, device.where - 1, &o->entry});
     }
     changed(*o, change);
   }
@@ -351,23 +425,41 @@ void Ledger::hand_out(Device& device, At at) {
 
 // -- words
 
-void Ledger::sent(std::string_view tenant, std::string_view id, std::uint32_t attempt, At at) {
-  if (Open* o = find_open(tenant, id)) changed(*o, platform::sent(o->entry.command, attempt, at));
-  settle(at);
-}
-void Ledger::dropped(std::string_view tenant, std::string_view id, std::uint32_t attempt,
-                     std::string_view code, At at) {
-  if (Open* o = find_open(tenant, id))
-    changed(*o, platform::dropped(o->entry.command, attempt, code, at));
-  settle(at);
-}
-void Ledger::cut_off(std::string_view tenant, std::string_view id, std::uint32_t attempt, At at) {
-  if (Open* o = find_open(tenant, id))
-    changed(*o, platform::cut_off(o->entry.command, attempt, at));
-  settle(at);
-}
-void Ledger::received(std::string_view tenant, std::string_view id, At at) {
-  if (Open* o = find_open(tenant, id)) changed(*o, platform::received(o->entry.command, at));
+void Ledger::word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::string_view code,
+                  At at) {
+  const auto it = serials_.find(serial);
+  if (it == serials_.end()) return;
+  Open& o = *it->second;
+  Command& c = o.entry.command;
+  // Of the attempt a tag has 8 bits.
+  const std::uint32_t of = c.attempt - ((c.attempt - attempt) & 0xffu);
+  Device& device = device_of(o.entry);
+  Change change{};
+  switch (fate) {
+    case Fate::sent:
+      change = platform::sent(c, of, at);
+      break;
+    case Fate::dropped:
+      // It is not there as we believed: who wants to know is told when it comes.
+      if (c.delivery != Delivery::immediate && code == "device_offline") device.where = 0;
+      change = platform::dropped(c, of, code, at);
+      break;
+    case Fate::cut_off:
+      change = platform::cut_off(c, of, code, at);
+      break;
+    case Fate::received:
+      change = platform::received(c, of, at);
+      break;
+    case Fate::refused:
+      change = platform::refused(c, of, code, at);
+      break;
+  }
+  if (c.state == State::waiting) {
+    want(o.entry, device);
+    again_.emplace(at.now.plus_ms(kAgainMs),
+                   device_key(o.entry.asked.tenant, addressee(o.entry.asked)));
+  }
+  changed(o, change);
   settle(at);
 }
 
@@ -375,7 +467,7 @@ void Ledger::result(std::string_view tenant, std::string_view id, std::string_vi
                     const Result& r, At at) {
   Open* const o = find_open(tenant, id);
   if (o == nullptr) return note_late(tenant, id, device, r, at);
-  if (told(o->entry.asked) != device) return;
+  if (addressee(o->entry.asked) != device) return;
   changed(*o, platform::result(o->entry.command, r, at));
   settle(at);
 }
@@ -383,7 +475,7 @@ void Ledger::result(std::string_view tenant, std::string_view id, std::string_vi
 void Ledger::note_late(std::string_view tenant, std::string_view id, std::string_view device,
                        const Result& r, At at) {
   const auto take = [this, device = std::string(device), r, at](Entry e) {
-    if (told(e.asked) != device || platform::result(e.command, r, at) != Change::late) return;
+    if (addressee(e.asked) != device || platform::result(e.command, r, at) != Change::late) return;
     put_ended(joined(e.asked.tenant, e.asked.id), e);
     ports_.late_result(e, r);
   };
@@ -397,6 +489,10 @@ void Ledger::note_late(std::string_view tenant, std::string_view id, std::string
 }
 
 void Ledger::expire(At at) {
+  while (!again_.empty() && again_.begin()->first <= at.now) {
+    ready_.push_back(again_.begin()->second);
+    again_.erase(again_.begin());
+  }
   while (!due_.empty() && due_.begin()->first <= at.now) {
     Open& o = *due_.begin()->second;
     const Change change = platform::expire(o.entry.command, at);
@@ -446,7 +542,7 @@ void Ledger::changed(Open& o, Change change) {
     records_.remove(std::string(kLive) + o.key);
     ports_.finished(o.entry);
     put_ended(o.key, o.entry);
-    ready_.push_back(device_key(o.entry.asked.tenant, told(o.entry.asked)));
+    ready_.push_back(device_key(o.entry.asked.tenant, addressee(o.entry.asked)));
     return close(o);
   }
   write(o);
@@ -456,12 +552,17 @@ void Ledger::changed(Open& o, Change change) {
 
 void Ledger::close(Open& o) {
   const std::string key = o.key;
-  const auto it = devices_.find(device_key(o.entry.asked.tenant, told(o.entry.asked)));
+  const Asked& asked = o.entry.asked;
+  const auto it = devices_.find(device_key(asked.tenant, addressee(asked)));
   if (it != devices_.end()) {
     std::erase(it->second.commands, &o);
-    if (it->second.commands.empty() && !it->second.online) devices_.erase(it);
+    if (it->second.commands.empty()) {
+      if (it->second.wanted) ports_.wants(asked.tenant, addressee(asked), true);
+      devices_.erase(it);
+    }
   }
   due_.erase({o.due, &o});
+  serials_.erase(o.entry.serial);
   open_.erase(key);
 }
 

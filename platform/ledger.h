@@ -21,6 +21,7 @@
 
 #include "base/string_map.h"
 #include "platform/command.h"
+#include "platform/notes.h"
 #include "platform/records.h"
 #include "session/store.h"
 
@@ -38,38 +39,70 @@ struct Asked {
   std::string content;  // SHA-256 of what was asked for
   std::string slot;
   std::string caller, operator_id, operator_type, reason, trace_parent;
-  std::uint32_t ttl_ms = 0;  // 0: of the type
+  std::string response_topic, correlation;  // MQTT 5, the topic as it is inside
+  std::string lot, lane;                    // as the platform says, kept for people
+  std::int64_t issued_ms = 0;               // the same
+  std::uint32_t ttl_ms = 0;                 // 0: of the type
+  // The partition, + 1, where the executor is connected, as the caller knows; 0: not known.
+  std::uint32_t located = 0;
+  std::vector<std::string> caller_sites;  // that the caller may see; none: all. Not stored
+  bool ttl_is_limit = false;              // ttl_ms is cut to what the type allows. Not stored
+  bool is_admin = false;                  // the caller is the gateway's administrator. Not stored
 };
+// A barrier that is opened by a camera: what counts is the device that is told.
+inline const std::string& addressee(const Asked& a) {
+  return a.executor.empty() ? a.device : a.executor;
+}
 
 // Of the command's type and the target's product (catalog.h).
 struct Terms {
   Delivery delivery = Delivery::immediate;
   std::uint32_t ttl_ms = 0;     // unless it asks for less
   std::uint32_t result_ms = 0;  // Command::result_ms
+  std::string type;             // canonical; empty: as asked for
+  std::string payload;          // instead of none
   std::string site;             // of the target
+  std::string executor;         // the device that is told; empty: the target itself
+  std::string executor_site;
+  std::string child;  // the part behind it
 };
 
 struct Entry {
   Asked asked;
   std::string site;
+  std::string executor_site;
   std::int64_t accepted_wall_ms = 0;
   std::uint32_t ttl_ms = 0;
+  std::uint64_t serial = 0;  // of its tags (notes.h); no other open command of the partition has it
   Command command;
 };
 std::string encode(const Entry& e);
 bool decode(std::string_view record, Entry& out);
+namespace pb {
+class CommandRecord;
+}  // namespace pb
+// What is asked for; false: its names or sizes are not as they must be.
+bool decode_asked(const pb::CommandRecord& r, Asked& out);
 
 // What an engine with the device's session is to do: Dispatcher.
 struct Dispatch {
   std::uint32_t attempt = 0;
+  std::uint32_t partition = 0;  // of the session
   const Entry* entry = nullptr;
 };
 
 class LedgerPorts {
  public:
-  // To the engine of the executor's session, in the open batch or when it is durable. Its words
-  // come back as Ledger::sent() and the like.
+  // In the batch that accepts it.
+  virtual void accepted(const Entry& e) = 0;
+  // To the engine of the executor's session, in the open batch. Its words come back as
+  // Ledger::sent() and the like.
   virtual void dispatch(const Dispatch& d) = 0;
+  // Is the device connected, as far as this partition knows? The partition + 1; 0: no.
+  virtual std::uint32_t locate(std::string_view tenant, std::string_view device) = 0;
+  // Commands wait for this device (or no more): Ledger::online() and offline() are to be called
+  // when it comes and goes, online() at once if it is there.
+  virtual void wants(std::string_view tenant, std::string_view device, bool no_more) = 0;
   // Once for each command, in the batch that ends it.
   virtual void finished(const Entry& e) = 0;
   virtual void late_result(const Entry& e, const Result& r) = 0;
@@ -95,6 +128,9 @@ struct Refusal {
 
 class Ledger {
  public:
+  static constexpr std::int64_t kAgainMs = 5000;
+  static constexpr std::size_t kPayloadMax = 32 * 1024;  // bytes
+
   // `records` and `ports` outlive it.
   Ledger(LedgerOptions options, Records& records, LedgerPorts& ports)
       : options_(options), records_(records), ports_(ports) {}
@@ -124,22 +160,24 @@ class Ledger {
   void cancel(std::string_view tenant, std::string_view id, At at, Answered answered);
 
   // -- the executor's session: `device` is a key, device_key()
-  void online(const std::string& device, At at);
-  void offline(const std::string& device);
+  void online(const std::string& device, std::uint32_t partition, At at);
+  // From that partition; another one may have its session.
+  void offline(const std::string& device, std::uint32_t partition);
+  // The engine of a partition is a new one: it does not know what we want to hear.
+  void want_again();
 
-  // -- words of the engine that has it; said again after a death of either engine
-  void sent(std::string_view tenant, std::string_view id, std::uint32_t attempt, At at);
-  void dropped(std::string_view tenant, std::string_view id, std::uint32_t attempt,
-               std::string_view code, At at);
-  void cut_off(std::string_view tenant, std::string_view id, std::uint32_t attempt, At at);
-  void received(std::string_view tenant, std::string_view id, At at);
+  // -- words of the engine that has it, by the command's serial
+  void word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::string_view code, At at);
   // `device`: who says it; of another device's command it is not taken.
   void result(std::string_view tenant, std::string_view id, std::string_view device,
               const Result& r, At at);
 
   // Ends what is due.
   void expire(At at);
-  base::Instant next_due() const { return due_.empty() ? base::kNever : due_.begin()->first; }
+  base::Instant next_due() const {
+    const base::Instant due = due_.empty() ? base::kNever : due_.begin()->first;
+    return again_.empty() ? due : std::min(due, again_.begin()->first);
+  }
   std::size_t open() const { return open_.size(); }
 
   static std::string device_key(std::string_view tenant, std::string_view device);
@@ -152,7 +190,8 @@ class Ledger {
     base::Instant due = base::kNever;
   };
   struct Device {
-    bool online = false;
+    std::uint32_t where = 0;  // the partition + 1 of its session; 0: not connected
+    bool wanted = false;
     std::vector<Open*> commands;  // in the order of their acceptance
   };
   struct Ended {
@@ -172,6 +211,8 @@ class Ledger {
   Refusal limits(const Asked& asked, const Terms& terms) const;
   void replace_slot(const Open& by, Device& device, At at);
   Device& device_of(const Entry& e);
+  void want(const Entry& e, Device& device);
+  std::uint64_t new_serial(std::string_view key) const;
   void hand_out(Device& device, At at);
   void settle(At at);  // at the end of each call that may have finished a command
   void changed(Open& o, Change change);
@@ -187,10 +228,13 @@ class Ledger {
   Records& records_;
   LedgerPorts& ports_;
   base::StringMap<std::unique_ptr<Open>> open_;
+  std::map<std::uint64_t, Open*> serials_;
   base::StringMap<Device> devices_;              // with open commands, or online
   base::StringMap<std::vector<Waiter>> asking_;  // the store, whether the id is known
   std::set<std::pair<base::Instant, Open*>> due_;
   std::vector<std::string> ready_;  // devices whose window has room again
+  // Devices that could not take a command, though connected; when they are tried again.
+  std::set<std::pair<base::Instant, std::string>> again_;
   // With an outcome that is not committed yet: the store does not know of it.
   base::StringMap<Ended> ended_;
 };

@@ -2,28 +2,105 @@
 
 #include <utility>
 
+#include "platform/outcome_event.h"
+#include "platform/requests.h"
+
 namespace berth::platform {
 
-void Platform::record(std::string_view, std::string_view) {}
-void Platform::forget_record(std::string_view) {}
+Platform::Platform(session::Context& cx, session::Core& core, Read read)
+    : cx_(cx), core_(core), read_(std::move(read)), commands_(cx, core, *this, *this) {
+  cx.platform = this;
+  core.restorer.use_live_records(*this);
+  core.sessions.watch(*this);
+  core.edge_words.watch(commands_);
+}
+
+void Platform::use(const CommandWays& ways) {
+  commands_.use(ways);
+}
+
+void Platform::record(std::string_view key, std::string_view value) {
+  if (Commands::is_key(key)) commands_.restored(key, value);
+}
+
+void Platform::forget_record(std::string_view key) {
+  if (Commands::is_key(key)) commands_.forget(key);
+}
 
 void Platform::attached_all(base::Instant now) {
   now_ = now;
+  commands_.attached_all(now);
 }
 
 void Platform::end_turn(base::Instant now) {
   now_ = now;
+  commands_.end_turn(now);
 }
 
 void Platform::tick(base::Instant now) {
   now_ = now;
+  commands_.tick(now);
 }
 
-void Platform::online(const session::Session&) {}
-void Platform::offline(const session::Session&, session::Offline) {}
-void Platform::finished(const session::Session&, std::uint64_t, const session::OutEntry&,
-                        session::Finished) {}
-void Platform::ended(const session::Session&) {}
+// -- session::SessionEvents
+
+void Platform::online(const session::Session& s) {
+  commands_.came_or_went(s);
+}
+
+void Platform::offline(const session::Session& s, session::Offline) {
+  commands_.came_or_went(s);
+}
+
+void Platform::finished(const session::Session& s, std::uint64_t seq, const session::OutEntry&,
+                        session::Finished how) {
+  commands_.finished(s, seq, how);
+}
+
+void Platform::ended(const session::Session& s) {
+  commands_.ended(s);
+}
+
+// -- session::PlatformPorts
+
+void Platform::result(const session::Scope& device, const session::MessageView& m) {
+  commands_.result(device, m);
+}
+
+void Platform::request(const session::Scope& service, const session::MessageView& m) {
+  commands_.request(service, m);
+}
+
+void Platform::note(std::uint32_t source, std::string_view bytes) {
+  commands_.note(source, bytes);
+}
+
+// -- Outcomes
+
+void Platform::publish(const Entry& e, const Result* late) {
+  const session::Principals* const registry = core_.usage.registry();
+  const session::Principal who{e.asked.tenant, session::Role::device, e.asked.device};
+  const session::ScopePtr scope =
+      registry == nullptr ? nullptr : registry->scope_of_will(who, e.site);
+  const bool protobuf = scope && scope->translation().format == session::Format::protobuf;
+  const std::string topic = outcome_topic(e);
+  const std::string payload = outcome_event(e, late, !protobuf);
+  const session::MessageView m{.topic = topic, .payload = payload, .forwarded = {}, .qos = 1};
+  core_.wills.distribute(m, now_, [] {});
+  if (e.asked.response_topic.empty()) return;
+  const std::string properties = correlation_property(e.asked.correlation);
+  const session::MessageView answer{
+      .topic = e.asked.response_topic, .payload = payload, .forwarded = properties, .qos = 1};
+  core_.wills.distribute(answer, now_, [] {});
+}
+
+void Platform::finished(const Entry& e) {
+  publish(e, nullptr);
+}
+
+void Platform::late_result(const Entry& e, const Result& r) {
+  publish(e, &r);
+}
 
 // -- Records
 

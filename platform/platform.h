@@ -7,22 +7,32 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "platform/commands.h"
 #include "platform/records.h"
 #include "session/core.h"
 #include "session/live_records.h"
+#include "session/platform_ports.h"
 #include "session/session_events.h"
 #include "session/store.h"
 
 namespace berth::platform {
 
-class Platform final : public session::SessionEvents, public session::LiveRecords, private Records {
+class Platform final : public session::SessionEvents,
+                       public session::LiveRecords,
+                       public session::PlatformPorts,
+                       private Records,
+                       private Outcomes {
  public:
   // Answers `done` once, later, on the shard's thread.
   using Read = std::function<void(session::RecordRange, session::Store::RecordsDone done)>;
-  // `core` outlives it.
-  Platform(session::Core& core, Read read) : core_(core), read_(std::move(read)) {}
+  // `cx` and `core` outlive it.
+  Platform(session::Context& cx, session::Core& core, Read read);
   Platform(const Platform&) = delete;
   Platform& operator=(const Platform&) = delete;
+
+  // Of the registry; outlives it. Without: no commands.
+  void use(const CommandWays& ways);
+  Commands& commands() { return commands_; }
 
   // -- restored, before attached_all()
   void record(std::string_view key, std::string_view value) override;
@@ -31,10 +41,14 @@ class Platform final : public session::SessionEvents, public session::LiveRecord
   // -- from the engine. attached_all(): connections that the engine before us had are known, or
   // their edges are out of reach.
   void attached_all(base::Instant now);
-  // At the end of each turn, after the Broker's: acts on what was noted. True: it has changed
-  // something that the turn's flush is to carry.
+  // At the end of each turn, after the Broker's and before its steps are flushed: acts on what was
+  // noted.
   void end_turn(base::Instant now);
   void tick(base::Instant now);  // about once a second
+  // When end_turn() has something to do without a call before, by the clock of sessions.
+  base::Instant next_due() const { return commands_.next_due(); }
+  // A question has come: `now` of what follows.
+  void begin(base::Instant now) { now_ = now; }
 
   // -- session::SessionEvents
   void online(const session::Session& s) override;
@@ -43,15 +57,27 @@ class Platform final : public session::SessionEvents, public session::LiveRecord
                 session::Finished how) override;
   void ended(const session::Session& s) override;
 
+  // -- session::PlatformPorts
+  void result(const session::Scope& device, const session::MessageView& m) override;
+  void request(const session::Scope& service, const session::MessageView& m) override;
+  void note(std::uint32_t source, std::string_view bytes) override;
+
  private:
   // -- Records
   void put(std::string_view key, std::string_view value) override;
   void remove(std::string_view key) override;
   void when_durable(std::function<void()> f) override;
+  base::Instant now() const override { return now_; }
   void read(session::RecordRange range, session::Store::RecordsDone done) override;
+  // -- Outcomes
+  void finished(const Entry& e) override;
+  void late_result(const Entry& e, const Result& r) override;
+  void publish(const Entry& e, const Result* late);
 
+  session::Context& cx_;
   session::Core& core_;
   Read read_;
+  Commands commands_;
   base::Instant now_{};  // of the call under way
 };
 

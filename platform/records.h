@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
 #include "session/store.h"
 
 namespace berth::platform {
@@ -21,6 +22,8 @@ class Records {
   // Calls `f` once, when all that has been put until now is committed. Not if this engine ends
   // before.
   virtual void when_durable(std::function<void()> f) = 0;
+  // Of the call under way, by the clock of sessions.
+  virtual base::Instant now() const = 0;
   // Of what is committed. Calls `done` once, later, on the shard's thread.
   virtual void read(session::RecordRange range, session::Store::RecordsDone done) = 0;
 

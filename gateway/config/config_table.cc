@@ -113,6 +113,18 @@ std::vector<Key> session_keys() {
       number<Size>(
           "retained.max_bytes", [](Config& c) -> Size& { return c.broker.retained_bytes_max; }, 0),
       number<U32>(
+          "commands.per_service_per_s",
+          [](Config& c) -> U32& { return c.broker.commands_per_service; }, 0, 1000),
+      number<U32>(
+          "commands.per_device_per_s",
+          [](Config& c) -> U32& { return c.broker.commands_per_device; }, 0, 1000),
+      number<U32>(
+          "commands.keep_days", [](Config& c) -> U32& { return c.broker.command_keep_days; }, 1,
+          3650),
+      number<std::uint64_t>(
+          "commands.keep_bytes",
+          [](Config& c) -> std::uint64_t& { return c.broker.command_keep_bytes; }, 1 << 20),
+      number<U32>(
           "sys_interval_s", [](Config& c) -> U32& { return c.broker.sys_interval_s; }, 0),
   };
 }

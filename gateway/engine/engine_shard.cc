@@ -30,13 +30,13 @@ EngineShard::EngineShard(ShardParts parts)
       probe_(parts.probe),
       clock_(std::move(parts.clock)),
       broker_(std::move(parts.options), *this, access_.get(), probe_),
-      platform_(broker_.core(), record_reader()),
+      platform_(io_, broker_, answerer_, parts.registry,
+                {[this] { return now(); }, [this] { turn_end(); }, [this] { post_turn(); },
+                 record_reader()}),
       reviews_(io_, broker_, parts.registry, parts.keep_unregistered_s,
                {[this] { return now(); }, [this] { turn_end(); }}),
       tick_(io_),
       make_watch_(std::move(parts.watch_files)) {
-  broker_.core().restorer.use_live_records(platform_);
-  broker_.watch_sessions(platform_);
   if (parts.registry != nullptr) {
     messages_ = std::make_unique<DeviceMessages>(*parts.registry);
     broker_.use_registry(*parts.registry);
@@ -139,7 +139,7 @@ void EngineShard::arm_tick() {
     begin_timing();
     base::log_tick(base::monotonic_ns() / 1'000'000);
     broker_.tick(now());
-    platform_.tick(now());
+    platform_.tick();
     keep_clock();
     turn_end();
     arm_tick();
@@ -152,7 +152,7 @@ void EngineShard::attach(const protocol::link::Attach& a) {
 
 void EngineShard::attached_all() {
   broker_.attached_all(now());
-  platform_.attached_all(now());
+  platform_.attached_all();
   keep_clock();  // before anything is stored by it
   if (access_ || reviews_.knows_users())
     review_access();  // they may have changed while nobody served
@@ -263,7 +263,7 @@ void EngineShard::turn_end() {
     edge_.reoffer(conn);
   }
   broker_.end_turn(now());
-  platform_.end_turn(now());
+  platform_.end_turn();
   edge_.flush();  // before the commit: what a write undoes (a will's intent) must be on its way
                   // first
   commit();
@@ -341,6 +341,7 @@ void EngineShard::check_drained() {
 
 void EngineShard::close_store() {
   tick_.cancel();
+  platform_.close();
   authenticator_.reset();
   if (commits_.store() != nullptr) commits_.store()->close();
 }

@@ -18,10 +18,10 @@
 #include "gateway/engine/commits.h"
 #include "gateway/engine/device_messages.h"
 #include "gateway/engine/kept_out_list.h"
+#include "gateway/engine/platform_side.h"
 #include "gateway/engine/reviews.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
-#include "platform/platform.h"
 #include "session/fair_queue.h"
 #include "session/store.h"
 
@@ -95,7 +95,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   base::Instant now();
   void refresh_gauges();
   session::Broker& broker() { return broker_; }
-  platform::Platform& platform() { return platform_; }
+  platform::Platform& platform() { return platform_.platform(); }
   Answerer& answerer() { return answerer_; }
 
   // -- link::EnginePort
@@ -191,7 +191,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   Answerer answerer_;
   session::Broker broker_;
   Commits commits_;
-  platform::Platform platform_;
+  PlatformSide platform_;
   std::unique_ptr<Authenticator> authenticator_;
   std::unique_ptr<DeviceMessages> messages_;  // of the registry
   Reviews reviews_;

@@ -82,6 +82,11 @@ class EdgeShards {
     shards_[0]->link->ask(std::move(q), std::move(answered));
   }
 
+  // Of shard 0, on the main thread; null: the edge knows none. For link::Asker.
+  link::EnginePort* engine_of(std::uint32_t partition) {
+    return shards_[0]->edge->engine_of(partition);
+  }
+
   // The probes of all shards, with fresh gauges.
   void collect(std::function<void(std::vector<metrics::EdgeProbe>)> done);
 

@@ -21,7 +21,13 @@ inline constexpr std::size_t kQuestionsMax = 64;  // of a link that wait for the
 // Numbers are on the link: append only.
 enum class AskKind : std::uint8_t {
   echo = 1,          // answered with the same bytes
-  read_registry = 2  // no bytes; answered when what was written before the question is in force
+  read_registry = 2,  // no bytes; answered when what was written before the question is in force
+  // Bytes as platform/platform.proto has them.
+  submit_command = 16,
+  find_command = 17,
+  cancel_command = 18,
+  list_commands = 19,
+  locate_device = 20
 };
 
 enum class AskError : std::uint8_t {

@@ -99,7 +99,7 @@ TEST(Command, AQueuedOneThatIsDroppedWaitsAgain) {
   EXPECT_EQ(hand(c, at(500)), Change::recorded);
   EXPECT_EQ(c.attempt, 2u);
   EXPECT_EQ(sent(c, 2, at(501)), Change::recorded);
-  EXPECT_EQ(received(c, at(502)), Change::recorded);
+  EXPECT_EQ(received(c, 1, at(502)), Change::recorded);
   EXPECT_EQ(result(c, succeeded(), at(600)), Change::finished);
 }
 
@@ -116,7 +116,7 @@ TEST(Command, AWordIsTakenOnceAndOnlyOfAnAttemptThatWasMade) {
 TEST(Command, D2_WhatTheDeviceHasNotAcknowledgedAtTheDeadlineIsUncertain) {
   Command c = immediate();
   hand(c, at(1));
-  EXPECT_EQ(cut_off(c, 1, at(2000)), Change::finished);
+  EXPECT_EQ(cut_off(c, 1, "cut_off", at(2000)), Change::finished);
   EXPECT_EQ(c.outcome, Outcome::uncertain);
   EXPECT_FALSE(c.safe_to_repeat());
 }
@@ -141,7 +141,7 @@ TEST(Command, OneThatMustArriveIsHandedOutUntilItIsReceived) {
   EXPECT_EQ(c.state, State::sent);
   hand(c, at(9000));
   sent(c, 3, at(9001));
-  received(c, at(9002));
+  received(c, 1, at(9002));
   EXPECT_EQ(result(c, succeeded(), at(9100)), Change::finished);
 }
 
@@ -203,7 +203,7 @@ TEST(Command, AnySequenceOfEventsEndsInOneOutcomeThatIsTrue) {
           if (written) take(result(c, succeeded(), at(now)));
           break;
         case 4:
-          if (written) take(received(c, at(now)));
+          if (written) take(received(c, 1, at(now)));
           break;
         case 5:
           take(expire(c, at(now)));

@@ -25,7 +25,8 @@ class Box final : public Records, public LedgerPorts {
     reads_.clear();
     flying_.clear();
     begin();
-    for (const std::string& d : online_) ledger->online(d, at());
+    ledger->want_again();
+    tell_wanted();
   }
   void commit() {
     for (const auto& [key, value] : puts_) {
@@ -46,16 +47,16 @@ class Box final : public Records, public LedgerPorts {
     run_reads();
     commit();
   }
-  At at() const { return {{now}, 1'700'000'000'000 + now}; }
+  At at() const { return {{time}, 1'700'000'000'000 + time}; }
   void device_online(const std::string& device) {
     const std::string key = Ledger::device_key("acme", device);
     online_.insert(key);
-    ledger->online(key, at());
+    tell_wanted();
   }
   void device_offline(const std::string& device) {
     const std::string key = Ledger::device_key("acme", device);
     online_.erase(key);
-    ledger->offline(key);
+    if (wanted_.contains(key)) ledger->offline(key, 0);
   }
 
   struct Said {
@@ -116,13 +117,37 @@ class Box final : public Records, public LedgerPorts {
       done(std::move(out));
     });
   }
+  base::Instant now() const override { return {time}; }
+  void accepted(const Entry&) override {}
+  std::uint32_t locate(std::string_view tenant, std::string_view device) override {
+    return online_.contains(Ledger::device_key(tenant, device)) ? 1 : 0;
+  }
+  void wants(std::string_view tenant, std::string_view device, bool no_more) override {
+    const std::string key = Ledger::device_key(tenant, device);
+    if (no_more) {
+      wanted_.erase(key);
+    } else {
+      wanted_.insert(key);
+    }
+  }
+  // What the partition of the session says of devices that are wanted.
+  void tell_wanted() {
+    const std::set<std::string> wanted = wanted_;
+    for (const std::string& key : wanted) {
+      if (online_.contains(key)) ledger->online(key, 0, at());
+    }
+  }
+  void word(const std::string& id, std::uint32_t attempt, Fate fate, const char* code = "") {
+    ledger->word(serials_[id], attempt, fate, code, at());
+  }
   void dispatch(const Dispatch& d) override {
+    serials_[d.entry->asked.id] = d.entry->serial;
     flying_.push_back(d.entry->asked.id + "#" + std::to_string(d.attempt));
   }
   void finished(const Entry& e) override { ending_.emplace_back(e.asked.id, e.command.outcome); }
   void late_result(const Entry&, const Result&) override { ++late; }
 
-  std::int64_t now = 1000;
+  std::int64_t time = 1000;
   std::unique_ptr<Ledger> ledger;
   std::vector<std::string> handed;  // "id#attempt", durable
   std::map<std::string, std::vector<Outcome>> outcomes;
@@ -132,6 +157,7 @@ class Box final : public Records, public LedgerPorts {
  private:
   void begin() {
     ending_.clear();
+    wanted_.clear();
     ledger = std::make_unique<Ledger>(LedgerOptions{}, *this, *this);
     for (const auto& [k, v] : store_) {
       if (Ledger::is_key(k)) ledger->restored(k, v);
@@ -144,6 +170,8 @@ class Box final : public Records, public LedgerPorts {
   std::vector<std::string> flying_;
   std::vector<std::pair<std::string, Outcome>> ending_;
   std::set<std::string> online_;
+  std::set<std::string> wanted_;
+  std::map<std::string, std::uint64_t> serials_;
 };
 
 constexpr Terms kImmediate{.delivery = Delivery::immediate, .ttl_ms = 2000, .result_ms = 0};
@@ -166,7 +194,7 @@ TEST(Ledger, AnImmediateCommandGoesOutWhenItIsDurableAndEndsWithItsResult) {
   ASSERT_EQ(said->size(), 1u);
   EXPECT_EQ(said->front().refusal.status, 0);
   EXPECT_EQ(b.handed, Handed{"1#1"});
-  b.ledger->sent("acme", "1", 1, b.at());
+  b.word("1", 1, Fate::sent);
   b.ledger->result("acme", "1", "gate", good(), b.at());
   b.commit();
   EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::succeeded});
@@ -229,7 +257,7 @@ TEST(Ledger, OneImmediateCommandABarrierAtATime) {
   Box b;
   b.device_online("gate");
   b.ask("1", kImmediate);
-  EXPECT_STREQ(b.ask("2", kImmediate).refusal.code, "busy");
+  EXPECT_STREQ(b.ask("2", kImmediate).refusal.code, "device_busy");
   b.ledger->result("acme", "1", "gate", good(), b.at());
   EXPECT_EQ(b.ask("2", kImmediate).refusal.status, 0);
 }
@@ -238,7 +266,7 @@ TEST(Ledger, QueuedCommandsWaitForTheirDeviceAndGoOutInOrder) {
   Box b;
   for (const char* id : {"c", "a", "b"}) {
     EXPECT_EQ(b.ask(id, kQueued).entry->command.state, State::waiting);
-    ++b.now;
+    ++b.time;
   }
   b.crash();
   b.device_online("gate");
@@ -275,8 +303,8 @@ TEST(Ledger, TheNewestOfASlotReplacesWhatHasNotGoneOut) {
 TEST(Ledger, ACommandThatWaitsExpires) {
   Box b;
   b.ask("1", kQueued);
-  b.now += 60'000;
-  EXPECT_LE(b.ledger->next_due(), base::Instant{b.now});
+  b.time += 60'000;
+  EXPECT_LE(b.ledger->next_due(), base::Instant{b.time});
   b.ledger->expire(b.at());
   b.commit();
   EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::expired});
@@ -299,8 +327,8 @@ TEST(Ledger, D6_ALateResultIsKeptBesideTheOutcomeOnce) {
   Box b;
   b.device_online("gate");
   b.ask("1", kImmediate);
-  b.ledger->sent("acme", "1", 1, b.at());
-  b.now += 2000;
+  b.word("1", 1, Fate::sent);
+  b.time += 2000;
   b.ledger->expire(b.at());
   b.commit();
   EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::uncertain});
@@ -331,7 +359,7 @@ TEST(Ledger, ACallerMayShortenTheTimeButNotLengthenIt) {
   a.id = "2";
   a.ttl_ms = 500;
   b.ledger->submit(a, terms_of, b.at(), [&](const Ledger::Answer& r) {
-    EXPECT_EQ(r.entry->command.deadline, base::Instant{b.now}.plus_ms(500));
+    EXPECT_EQ(r.entry->command.deadline, base::Instant{b.time}.plus_ms(500));
   });
   b.turn();
 }
@@ -392,7 +420,7 @@ TEST(Ledger, AtAnyDeathEachCommandHasOneOutcomeAndIsNotExecutedTwice) {
           b.crash();
           break;
         case 5:
-          b.now += random() % 900;
+          b.time += random() % 900;
           b.ledger->expire(b.at());
           break;
         case 6:
@@ -405,20 +433,20 @@ TEST(Ledger, AtAnyDeathEachCommandHasOneOutcomeAndIsNotExecutedTwice) {
           const auto attempt =
               static_cast<std::uint32_t>(std::stoul(one.substr(one.find('#') + 1)));
           if (executed.contains(of)) {
-            b.ledger->sent("acme", of, attempt, b.at());
+            b.word(of, attempt, Fate::sent);
             b.ledger->result("acme", of, "gate" + of, good(), b.at());
           } else if (random() % 2 == 0) {
-            b.ledger->dropped("acme", of, attempt, "device_offline", b.at());
+            b.word(of, attempt, Fate::dropped, "device_offline");
             std::erase(carried, one);
           } else {
             ++executed[of];
-            b.ledger->sent("acme", of, attempt, b.at());
+            b.word(of, attempt, Fate::sent);
           }
       }
       for (; seen < b.handed.size(); ++seen) carried.push_back(b.handed[seen]);
     }
     for (int i = 0; i < 200; ++i) {
-      b.now += 5000;
+      b.time += 5000;
       b.ledger->expire(b.at());
       b.turn();
     }

@@ -1,0 +1,30 @@
+// platform::CommandWays by the registry (gateway/registry/commands.h). On the engine's thread,
+// which owns the registry.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "gateway/registry/commands.h"
+#include "gateway/registry/registry.h"
+#include "platform/command_ways.h"
+
+namespace berth::gateway::engine {
+
+class CommandWays final : public platform::CommandWays {
+ public:
+  explicit CommandWays(const registry::Registry& registry)
+      : registry_(registry), catalog_(registry) {}
+  platform::Refusal terms(const platform::Asked& asked, platform::Terms& out) const override;
+  std::string executor_of(std::string_view tenant, std::string_view device) const override;
+  std::string read_request(std::string_view payload, std::int64_t now_wall_ms,
+                           platform::Asked& out) const override;
+  bool render(const platform::Entry& e, std::int64_t now_wall_ms, std::int64_t deadline_wall_ms,
+              std::int64_t left_ms, platform::Rendered& out) const override;
+
+ private:
+  const registry::Registry& registry_;
+  mutable registry::CommandCatalog catalog_;  // keeps compiled profiles
+};
+
+}  // namespace berth::gateway::engine

@@ -1,0 +1,64 @@
+#include "gateway/engine/platform_side.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace berth::gateway::engine {
+
+using protocol::link::AskError;
+using protocol::link::AskKind;
+using protocol::link::Question;
+
+PlatformSide::PlatformSide(boost::asio::io_context& io, session::Broker& broker, Answerer& answerer,
+                           const registry::Registry* registry, Calls calls)
+    : calls_(std::move(calls)), platform_(broker.context(), broker.core(), calls_.read), due_(io) {
+  if (registry != nullptr) {
+    ways_ = std::make_unique<CommandWays>(*registry);
+    platform_.use(*ways_);
+  }
+  answer(answerer);
+}
+
+void PlatformSide::end_turn() {
+  platform_.end_turn(calls_.now());
+  arm();
+}
+
+// Deadlines of commands come between ticks.
+void PlatformSide::arm() {
+  const base::Instant due = platform_.next_due();
+  if (due >= armed_) return;
+  armed_ = due;
+  due_.expires_after(
+      std::chrono::milliseconds(std::max<std::int64_t>(due.ms - calls_.now().ms, 0)));
+  due_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](boost::system::error_code ec) {
+    if (ec || alive.expired()) return;
+    armed_ = base::kNever;
+    calls_.turn_end();
+  });
+}
+
+// The engine answers while its inputs run, so after attached_all().
+void PlatformSide::answer(Answerer& answerer) {
+  platform::Commands& commands = platform_.commands();
+  using Ask = void (platform::Commands::*)(std::string_view, platform::Commands::Answered);
+  const auto use = [&](AskKind kind, Ask ask) {
+    answerer.use(kind, [this, &commands, ask](const Question& q, link::Answered answered) {
+      platform_.begin(calls_.now());
+      (commands.*ask)(q.bytes, [answered = std::move(answered)](std::string bytes) {
+        answered({AskError::none, std::move(bytes)});
+      });
+      calls_.post_turn();
+    });
+  };
+  use(AskKind::submit_command, &platform::Commands::submit);
+  use(AskKind::find_command, &platform::Commands::find);
+  use(AskKind::cancel_command, &platform::Commands::cancel);
+  use(AskKind::list_commands, &platform::Commands::list);
+  answerer.use(AskKind::locate_device, [&commands](const Question& q, const link::Answered& a) {
+    a({AskError::none, commands.locate(q.bytes)});
+  });
+}
+
+}  // namespace berth::gateway::engine

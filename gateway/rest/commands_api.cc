@@ -1,0 +1,336 @@
+#include "gateway/rest/commands_api.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "base/random_id.h"
+#include "gateway/admin/parameters.h"
+#include "gateway/admin/problem.h"
+#include "gateway/registry/command_json.h"
+#include "platform/commands.h"
+
+namespace berth::gateway::rest {
+
+namespace json = boost::json;
+using admin::For;
+using admin::Request;
+using admin::Responder;
+using admin::Response;
+using admin::Right;
+using protocol::link::AskError;
+using protocol::link::AskKind;
+using registry::AskedJson;
+using registry::command_json;
+using registry::content_of;
+using registry::read_command;
+using registry::read_time;
+
+namespace {
+
+constexpr std::uint32_t kAnswerWithin_ms = 5000;  // beside what the caller waits for
+constexpr std::uint32_t kWaitDefault_ms = 15'000;
+constexpr std::uint32_t kWaitMax_ms = 30'000;
+constexpr std::size_t kListDefault = 50;
+constexpr std::size_t kListMax = 200;
+
+Response as_json(int status, const json::object& o) {
+  return {.status = status,
+          .content_type = "application/json",
+          .body = json::serialize(o) + "\n",
+          .headers = {}};
+}
+
+// Of the ledger's refusals: the codes are its own.
+Response refused(std::uint32_t status, const std::string& code, const std::string& text) {
+  const admin::ErrorCode said{code.c_str(), static_cast<int>(status), "The command is refused"};
+  return admin::problem(said, text);
+}
+
+Response unanswered(AskError error) {
+  if (error == AskError::too_late || error == AskError::link_lost)
+    return admin::problem(admin::codes::kNoAnswer,
+                          "the engine did not answer in time; ask again with the same id");
+  return admin::problem(
+      admin::codes::kUnavailable,
+      std::string("no engine takes the command now: ") + protocol::link::name_of(error));
+}
+
+// Of a command: 202 as long as it has no outcome, then 200.
+Response answer_of(const link::Answer& a, bool accepting) {
+  if (a.error != AskError::none) return unanswered(a.error);
+  platform::pb::CommandAnswer said;
+  if (!said.ParseFromString(a.bytes)) return unanswered(AskError::failed);
+  if (said.status() >= 400 || !said.has_command())
+    return refused(std::max(said.status(), 404u), said.code(), said.text());
+  const json::object o = command_json(said.command());
+  const bool final = o.at("final").as_bool();
+  Response r = as_json(final || !accepting ? 200 : 202, o);
+  r.headers["Location"] = "/api/v1/commands/" + said.command().id();
+  return r;
+}
+
+// `?wait=true`, or milliseconds.
+std::uint32_t wait_of(const Request& r, std::uint32_t in_body, std::string& fault) {
+  const std::string text = r.parameter("wait");
+  if (text.empty() || text == "false") return in_body;
+  if (text == "true") return in_body != 0 ? in_body : kWaitDefault_ms;
+  std::uint32_t ms = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), ms);
+  if (ec != std::errc() || end != text.data() + text.size() || ms > kWaitMax_ms)
+    fault = "wait: true, or milliseconds up to " + std::to_string(kWaitMax_ms);
+  return ms;
+}
+
+std::string new_id() {
+  char text[40];
+  std::snprintf(text, sizeof text, "%016llx%016llx",
+                static_cast<unsigned long long>(base::random_id()),
+                static_cast<unsigned long long>(base::random_id()));
+  return text;
+}
+
+// The tenant that the caller may speak for: its own, or the one that an administrator names.
+std::string tenant_of(const Request& r, const std::string& named) {
+  return !named.empty() ? named : r.caller.tenant;
+}
+
+}  // namespace
+
+std::int64_t CommandsApi::unix_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+void CommandsApi::add_to(admin::HttpServer& http) {
+  using std::chrono::milliseconds;
+  const admin::RouteOptions options{.who = For::accounts,
+                                    .body_max = 64 * 1024,
+                                    .deadline = milliseconds(kWaitMax_ms + 2 * kAnswerWithin_ms)};
+  const auto add = [&](const char* route, auto handler) {
+    http.route_waiting(
+        route,
+        [this, handler](Request r, const Responder& done) { (this->*handler)(std::move(r), done); },
+        options);
+  };
+  add("POST /api/v1/commands", &CommandsApi::submit);
+  add("POST /api/v1/tenants/{tenant}/devices/{device}/commands/{type}", &CommandsApi::submit);
+  add("GET /api/v1/commands", &CommandsApi::list);
+  add("GET /api/v1/commands/{id}", &CommandsApi::get);
+  add("POST /api/v1/commands/{id}/cancel", &CommandsApi::cancel);
+}
+
+// -- a new command
+
+void CommandsApi::submit(Request r, const Responder& done) {
+  AskedJson asked = read_command(r.body, options_.wall_ms());
+  Record& record = asked.record;
+  const auto from_path = [&](const char* name, const std::string& in_body, auto set) {
+    const std::string value = r.capture(name);
+    if (value.empty()) return;
+    if (!in_body.empty() && in_body != value && asked.fault.empty())
+      asked.fault = std::string(name) + ": not as in the path";
+    set(value);
+  };
+  from_path("tenant", record.tenant(), [&](const std::string& v) { record.set_tenant(v); });
+  from_path("device", record.device(), [&](const std::string& v) { record.set_device(v); });
+  from_path("type", record.type(), [&](const std::string& v) { record.set_type(v); });
+  const std::string key = r.header("idempotency-key");
+  if (record.id().empty()) record.set_id(!key.empty() ? key : new_id());
+  if (!key.empty() && key != record.id() && asked.fault.empty())
+    asked.fault = "Idempotency-Key: not as `id`";
+  const std::uint32_t wait_ms = wait_of(r, asked.wait_ms, asked.fault);
+  record.set_tenant(tenant_of(r, record.tenant()));
+  if (record.tenant().empty() && asked.fault.empty()) asked.fault = "tenant: it is missing";
+  if (record.device().empty() && asked.fault.empty()) asked.fault = "device: it is missing";
+  if (record.type().empty() && asked.fault.empty()) asked.fault = "type: it is missing";
+  platform::Asked names;
+  if (asked.fault.empty() && !platform::decode_asked(record, names))
+    asked.fault =
+        "id, tenant, device, executor, child, type: 1 to 64 characters of A-Z a-z 0-9 _ . -";
+  if (!asked.fault.empty()) return done.answer(admin::problem(admin::codes::kInvalid, asked.fault));
+  if (auto no = admin::refusal_of(r.caller, Right::command, record.tenant()))
+    return done.answer(std::move(*no));
+  record.set_caller(r.caller.id);
+  record.set_is_admin(r.caller.kind == admin::Caller::Kind::admin);
+  record.set_trace_parent(r.caller.trace.traceparent());
+  record.set_content(content_of(record));
+  // Its sites are checked where the device's site is known.
+  for (const std::string& site : r.caller.sites) record.add_caller_sites(site);
+  locate(std::move(record), wait_ms, done);
+}
+
+// In a partitioned gateway the device's session may be in another partition than its home.
+void CommandsApi::locate(Record record, std::uint32_t wait_ms, const Responder& done) {
+  if (options_.partitions == 1) return send(std::move(record), 0, wait_ms, done);
+  platform::pb::LocateQuestion q;
+  q.set_tenant(record.tenant());
+  q.set_device(record.executor().empty() ? record.device() : record.executor());
+  asker_.ask_all(
+      {AskKind::locate_device, kAnswerWithin_ms, q.SerializeAsString()},
+      [this, record = std::move(record), wait_ms, done](std::vector<link::Answer> all) {
+        std::uint32_t located = 0;
+        for (std::size_t p = 0; p < all.size(); ++p) {
+          platform::pb::LocateAnswer a;
+          if (all[p].error == AskError::none && a.ParseFromString(all[p].bytes) && a.online())
+            located = static_cast<std::uint32_t>(p + 1);
+        }
+        send(record, located, wait_ms, done);
+      });
+}
+
+void CommandsApi::send(Record record, std::uint32_t located, std::uint32_t wait_ms,
+                       const Responder& done) {
+  const std::uint32_t home =
+      platform::home_of(record.tenant(), record.device(), options_.partitions);
+  platform::pb::SubmitQuestion q;
+  *q.mutable_command() = std::move(record);
+  q.set_located(located);
+  q.set_wait_ms(wait_ms);
+  asker_.ask_partition(home,
+                       {AskKind::submit_command, wait_ms + kAnswerWithin_ms, q.SerializeAsString()},
+                       [done](const link::Answer& a) { done.answer(answer_of(a, true)); });
+}
+
+// -- one that there is
+
+void CommandsApi::ask_by_id(AskKind kind, const Request& r, std::uint32_t wait_ms,
+                            const Responder& done) {
+  const std::string tenant = tenant_of(r, r.parameter("tenant"));
+  const Right right = kind == AskKind::find_command ? Right::read : Right::command;
+  if (tenant.empty())
+    return done.answer(admin::problem(admin::codes::kInvalid, "tenant: it is missing"));
+  if (auto no = admin::refusal_of(r.caller, right, tenant)) return done.answer(std::move(*no));
+  platform::pb::CommandKey q;
+  q.set_tenant(tenant);
+  q.set_id(r.capture("id"));
+  q.set_wait_ms(wait_ms);
+  for (const std::string& site : r.caller.sites) q.add_caller_sites(site);
+  asker_.ask_all({kind, wait_ms + kAnswerWithin_ms, q.SerializeAsString()},
+                 [done](const std::vector<link::Answer>& all) {
+                   const link::Answer* best = &all.front();
+                   for (const link::Answer& a : all) {
+                     platform::pb::CommandAnswer said;
+                     const bool good = a.error == AskError::none && said.ParseFromString(a.bytes);
+                     if (good && said.status() != 404) {
+                       best = &a;
+                       break;
+                     }
+                     // One that did not answer may have it.
+                     if (!good) best = &a;
+                   }
+                   done.answer(answer_of(*best, false));
+                 });
+}
+
+void CommandsApi::get(const Request& r, const Responder& done) {
+  std::string fault;
+  const std::uint32_t wait_ms = wait_of(r, 0, fault);
+  if (!fault.empty()) return done.answer(admin::problem(admin::codes::kInvalid, fault));
+  ask_by_id(AskKind::find_command, r, wait_ms, done);
+}
+
+void CommandsApi::cancel(const Request& r, const Responder& done) {
+  ask_by_id(AskKind::cancel_command, r, 0, done);
+}
+
+// -- lists
+
+namespace {
+
+std::string hex(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (const unsigned char c : bytes) {
+    out.push_back(kDigits[c >> 4]);
+    out.push_back(kDigits[c & 15]);
+  }
+  return out;
+}
+
+bool unhex(std::string_view text, std::string& out) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  if (text.size() % 2 != 0) return false;
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const int high = digit(text[i]);
+    const int low = digit(text[i + 1]);
+    if (high < 0 || low < 0) return false;
+    out.push_back(static_cast<char>(high << 4 | low));
+  }
+  return true;
+}
+
+}  // namespace
+
+// Each partition gives its newest; of all of them the newest are the page, and the next one begins
+// behind its last.
+void CommandsApi::list(const Request& r, const Responder& done) {
+  platform::pb::ListQuestion q;
+  std::string fault;
+  q.set_tenant(tenant_of(r, r.parameter("tenant")));
+  q.set_device(r.parameter("device"));
+  q.set_site(r.parameter("site"));
+  std::size_t limit = kListDefault;
+  const std::string limit_text = r.parameter("limit");
+  if (!limit_text.empty()) {
+    const auto [end, ec] =
+        std::from_chars(limit_text.data(), limit_text.data() + limit_text.size(), limit);
+    if (ec != std::errc() || *end != '\0' || limit < 1 || limit > kListMax)
+      fault = "limit: a number of 1 to " + std::to_string(kListMax);
+  }
+  const auto time = [&](const char* name) {
+    std::int64_t ms = 0;
+    const std::string text = r.parameter(name);
+    if (!text.empty() && !read_time(text, ms))
+      fault = std::string(name) + ": a time as 2026-01-31T08:00:00+08:00";
+    return ms;
+  };
+  q.set_from_ms(time("from"));
+  q.set_to_ms(time("to"));
+  std::string after;
+  if (!unhex(r.parameter("cursor"), after)) fault = "cursor: as the last page has it";
+  q.set_after(after);
+  q.set_count(static_cast<std::uint32_t>(limit));
+  q.set_state(r.parameter("state"));
+  if (q.tenant().empty()) fault = "tenant: it is missing";
+  if (!fault.empty()) return done.answer(admin::problem(admin::codes::kInvalid, fault));
+  if (auto no = admin::refusal_of(r.caller, Right::read, q.tenant(), q.site()))
+    return done.answer(std::move(*no));
+  for (const std::string& site : r.caller.sites) q.add_caller_sites(site);
+  asker_.ask_all({AskKind::list_commands, kAnswerWithin_ms, q.SerializeAsString()},
+                 [done, limit](const std::vector<link::Answer>& all) {
+                   struct Found {
+                     std::string end;
+                     Record record;
+                   };
+                   std::vector<Found> found;
+                   std::string bound;  // what is older may be missing a partition's
+                   for (const link::Answer& a : all) {
+                     platform::pb::ListAnswer page;
+                     if (a.error != AskError::none) return done.answer(unanswered(a.error));
+                     if (!page.ParseFromString(a.bytes) || !page.error().empty())
+                       return done.answer(admin::problem(admin::codes::kUnavailable, page.error()));
+                     if (page.more()) bound = std::max(bound, page.last());
+                     for (int i = 0; i < page.commands_size(); ++i)
+                       found.push_back({page.ends(i), page.commands(i)});
+                   }
+                   std::sort(found.begin(), found.end(),
+                             [](const Found& x, const Found& y) { return x.end > y.end; });
+                   std::erase_if(found, [&](const Found& f) { return f.end < bound; });
+                   if (found.size() > limit) {
+                     found.resize(limit);
+                     bound = found.back().end;
+                   }
+                   json::array commands;
+                   for (const Found& f : found) commands.push_back(command_json(f.record));
+                   json::object o{{"commands", std::move(commands)}};
+                   if (!bound.empty()) o["next"] = hex(bound);
+                   done.answer(as_json(200, o));
+                 });
+}
+
+}  // namespace berth::gateway::rest

@@ -1,0 +1,49 @@
+// Commands to devices over REST: POST and GET /api/v1/commands (docs/platform.md, "Commands"). Asks
+// the engine of the device's home partition (platform/commands.h), whichever process is asked. On
+// the home loop of the admin port.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/admin/http_server.h"
+#include "gateway/link/asker.h"
+#include "platform/platform.pb.h"
+
+namespace berth::gateway::rest {
+
+class CommandsApi {
+ public:
+  struct Options {
+    std::uint32_t partitions = 1;
+    // The wall clock, ms since 1970, for `expires_at`; of tests.
+    std::function<std::int64_t()> wall_ms = unix_ms;
+  };
+  static std::int64_t unix_ms();
+  // `asker` outlives it; on its edge shard's thread.
+  CommandsApi(const link::Asker& asker, Options options)
+      : asker_(asker), options_(std::move(options)) {}
+  void add_to(admin::HttpServer& http);
+
+ private:
+  using Record = platform::pb::CommandRecord;
+  void submit(admin::Request r, const admin::Responder& done);
+  void locate(Record record, std::uint32_t wait_ms, const admin::Responder& done);
+  void send(Record record, std::uint32_t located, std::uint32_t wait_ms,
+            const admin::Responder& done);
+  void get(const admin::Request& r, const admin::Responder& done);
+  void cancel(const admin::Request& r, const admin::Responder& done);
+  void list(const admin::Request& r, const admin::Responder& done);
+  // The same question to all partitions; the one that knows the command answers.
+  void ask_by_id(protocol::link::AskKind kind, const admin::Request& r, std::uint32_t wait_ms,
+                 const admin::Responder& done);
+
+  const link::Asker& asker_;
+  Options options_;
+};
+
+}  // namespace berth::gateway::rest

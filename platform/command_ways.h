@@ -1,0 +1,43 @@
+// What a registry says of commands: which device takes which, by which way, within which bounds.
+// Asked on the shard's thread; must not block.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace berth::platform {
+
+struct Asked;
+struct Entry;
+struct Refusal;
+struct Terms;
+
+// A command as its device gets it.
+struct Rendered {
+  std::string topic;         // inside
+  std::string payload;       // for MQTT
+  std::string properties;    // MQTT 5, encoded
+  std::string park_payload;  // for Park, whose COMMAND has the names and times itself
+};
+
+class CommandWays {
+ public:
+  virtual ~CommandWays() = default;
+  // For a new command: its bounds, and the executor where `asked` names none.
+  virtual Refusal terms(const Asked& asked, Terms& out) const = 0;
+  // The device that is told what is for this one; empty: there is no such device.
+  virtual std::string executor_of(std::string_view tenant, std::string_view device) const = 0;
+  // The members of a command in `payload`, as over REST; those that are there already stay. What is
+  // wrong; empty: nothing.
+  virtual std::string read_request(std::string_view payload, std::int64_t now_wall_ms,
+                                   Asked& out) const = 0;
+  // Immediately before it is handed out. `deadline_wall_ms`: 0: none. `left_ms`: until then. False:
+  // there is no way any more.
+  virtual bool render(const Entry& e, std::int64_t now_wall_ms, std::int64_t deadline_wall_ms,
+                      std::int64_t left_ms, Rendered& out) const = 0;
+};
+
+}  // namespace berth::platform

@@ -1,0 +1,500 @@
+#include "platform/commands.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "platform/command_results.h"
+#include "platform/platform.pb.h"
+#include "protocol/link/types.h"
+#include "session/principal_key.h"
+
+namespace berth::platform {
+
+using session::Finished;
+using session::Session;
+
+namespace {
+
+constexpr std::uint32_t kWaitMaxMs = 60'000;
+constexpr std::size_t kWaitersMax = 10'000;
+
+// The device of a session; false: it is not a registered device's.
+bool device_of(const Session& s, std::string& tenant, std::string& device) {
+  const std::string_view key = session::principal_of(s.client_id);
+  if (!session::is_registered(key) || !session::is_device(key)) return false;
+  session::Principal who = session::principal_from(key);
+  tenant = std::move(who.tenant);
+  device = std::move(who.name);
+  return true;
+}
+
+std::string answer_of(const Refusal& refusal, const Entry* e, bool before) {
+  pb::CommandAnswer a;
+  const bool good = refusal.status == 0;
+  a.set_status(static_cast<std::uint32_t>(!good ? refusal.status : e == nullptr ? 404 : 200));
+  a.set_code(good ? (e == nullptr ? "no_such_command" : "") : refusal.code);
+  a.set_text(refusal.text);
+  a.set_before(before);
+  if (e != nullptr) a.mutable_command()->ParseFromString(encode(*e));
+  return a.SerializeAsString();
+}
+
+template <class Sites>
+bool sees(const Sites& sites, const std::string& site) {
+  return sites.empty() || std::find(sites.begin(), sites.end(), site) != sites.end();
+}
+
+template <class Question>
+bool parse(std::string_view bytes, Question& q) {
+  return q.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+const Refusal kMalformed{400, "malformed", "the question can't be read"};
+
+}  // namespace
+
+std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uint32_t partitions) {
+  return protocol::link::partition_of("d" + std::string(1, '\0') + joined(tenant, device),
+                                      partitions);
+}
+
+Commands::Commands(session::Context& cx, session::Core& core, Records& records, Outcomes& outcomes)
+    : Room(cx),
+      core_(core),
+      records_(records),
+      outcomes_(outcomes),
+      ledger_({}, records, *this),
+      dispatcher_(cx, core, records, *this),
+      index_(records, ledger_, {options_.command_keep_days, options_.command_keep_bytes}),
+      requests_(
+          records,
+          [this](Asked asked, std::function<void(const Refusal&)> answered) {
+            submit(std::move(asked), [answered = std::move(answered)](const Ledger::Answer& a) {
+              answered(a.refusal);
+            });
+          },
+          [this](const pb::Request& r, const Refusal& why) { refused(r, why); }) {}
+
+void Commands::use(const CommandWays& ways) {
+  ways_ = &ways;
+  dispatcher_.use(ways);
+}
+
+// -- restored
+
+bool Commands::is_key(std::string_view key) {
+  return Ledger::is_key(key) || Dispatcher::is_key(key) || CommandIndex::is_key(key) ||
+         Requests::is_key(key);
+}
+
+void Commands::restored(std::string_view key, std::string_view value) {
+  if (Ledger::is_key(key)) return ledger_.restored(key, value);
+  if (Dispatcher::is_key(key)) return dispatcher_.restored(key, value);
+  if (Requests::is_key(key)) return requests_.restored(key, value);
+  index_.restored(value);
+}
+
+void Commands::forget(std::string_view key) {
+  if (Ledger::is_key(key)) return ledger_.forget(key);
+  if (Dispatcher::is_key(key)) dispatcher_.forget(key);
+  if (Requests::is_key(key)) requests_.forget(key);
+}
+
+// -- from the engine
+
+At Commands::at() const {
+  const base::Instant now = records_.now();
+  return {messages_at(now), clocks_.wall_at(now).ms};
+}
+
+void Commands::attached_all(base::Instant now) {
+  serving_ = true;
+  expire_from_ = now.plus_ms(kReplayMs);
+  ledger_.want_again();
+  requests_.go_on(ways_, at());
+  pb::Note note;
+  note.mutable_restarted();
+  for (std::uint32_t p = 0; p < options_.partitions; ++p) {
+    if (p != options_.partition) tell(p, note);
+  }
+}
+
+// What was noted, and what follows from that in this partition. A note that is told meanwhile is
+// acted on here too; each makes at most a few more.
+void Commands::end_turn(base::Instant) {
+  if (!serving_) return;
+  while (!noted_.empty() || !to_self_.empty()) {
+    for (const auto& act_on : std::exchange(noted_, {})) act_on();
+    for (const std::string& bytes : std::exchange(to_self_, {})) {
+      pb::Note note;
+      if (parse(bytes, note)) act(note, options_.partition);
+    }
+  }
+  if (records_.now() >= expire_from_ && ledger_.next_due() <= at().now) ledger_.expire(at());
+  if (!waiters_.empty()) expire_waiters();
+}
+
+void Commands::tick(base::Instant now) {
+  if (!serving_) return;
+  dispatcher_.tick(now);
+  index_.sweep(clocks_.wall_at(now).ms);
+  rates_.sweep(now);
+  probe_.commands_open = ledger_.open();
+  probe_.command_records_bytes = index_.kept_bytes();
+  probe_.command_records_swept = index_.swept();
+}
+
+base::Instant Commands::next_due() const {
+  const base::Instant due = ledger_.next_due();
+  return due == base::kNever ? due : std::max(due.plus_ms(-clocks_.messages), expire_from_);
+}
+
+void Commands::note(std::uint32_t source, std::string_view bytes) {
+  pb::Note note;
+  if (parse(bytes, note)) act(note, source);
+}
+
+void Commands::act(const pb::Note& note, std::uint32_t source) {
+  switch (note.body_case()) {
+    case pb::Note::kDispatch: {
+      Entry e;
+      if (decode(note.dispatch().command().SerializeAsString(), e))
+        dispatcher_.dispatch(note.dispatch().tag(), e, records_.now());
+      break;
+    }
+    case pb::Note::kWord: {
+      const pb::Word& w = note.word();
+      ledger_.word(serial_of_tag(w.tag()), attempt_of_tag(w.tag()), static_cast<Fate>(w.fate()),
+                   w.code(), at());
+      break;
+    }
+    case pb::Note::kResult: {
+      const pb::ResultNote& r = note.result();
+      const Result result{static_cast<Outcome>(r.outcome()), r.code(), r.text(), r.repeated()};
+      ledger_.result(r.tenant(), r.command_id(), r.device(), result, at());
+      break;
+    }
+    case pb::Note::kWants:
+      dispatcher_.wants(source, note.wants().tenant(), note.wants().device(),
+                        note.wants().no_more());
+      break;
+    case pb::Note::kWhereabouts: {
+      const pb::Whereabouts& w = note.whereabouts();
+      const std::string key = Ledger::device_key(w.tenant(), w.device());
+      if (w.online()) {
+        ledger_.online(key, source, at());
+      } else {
+        ledger_.offline(key, source);
+      }
+      break;
+    }
+    case pb::Note::kRequest:
+      requests_.take(note.request(), ways_, at());
+      break;
+    case pb::Note::kRestarted:
+      ledger_.want_again();
+      break;
+    default:
+      break;
+  }
+}
+
+// A result is durable with the message that says it.
+void Commands::result(const session::Scope& device, const session::MessageView& m) {
+  if (device.who().role != session::Role::device) return;
+  std::string id;
+  Result r;
+  if (!read_result(m.topic, m.payload, id, r)) return;
+  const std::string& tenant = device.who().tenant;
+  pb::Note note;
+  pb::ResultNote& said = *note.mutable_result();
+  said.set_tenant(tenant);
+  said.set_device(device.who().name);
+  said.set_command_id(id);
+  said.set_outcome(static_cast<std::uint32_t>(r.outcome));
+  said.set_code(r.code);
+  said.set_text(r.text);
+  said.set_repeated(r.repeated);
+  const std::uint32_t home = home_of(tenant, device.who().name, options_.partitions);
+  if (home == options_.partition) return act(note, home);
+  tell(home, note);
+}
+
+// Its PUBLISH is acknowledged when the request is durable: here, or in the queue to its home.
+void Commands::request(const session::Scope& service, const session::MessageView& m) {
+  pb::Note note;
+  if (!read_request(service, m, *note.mutable_request())) return;
+  const pb::Request& r = note.request();
+  const std::uint32_t home = home_of(r.tenant(), r.device(), options_.partitions);
+  if (home == options_.partition) return act(note, home);
+  tell(home, note);
+}
+
+void Commands::refused(const pb::Request& request, const Refusal& why) {
+  ++probe_.commands_refused;
+  Entry e;
+  e.asked.tenant = request.tenant();
+  e.asked.device = request.device();
+  e.asked.id = request.id();
+  e.asked.type = request.type();
+  e.asked.response_topic = request.response_topic();
+  e.asked.correlation = request.correlation();
+  e.site = request.site();
+  e.accepted_wall_ms = at().wall_ms;
+  e.command.log.push_back({at().wall_ms, State::accepted, ""});
+  refuse(e.command, Outcome::rejected, why.code, why.text, at());
+  outcomes_.finished(e);
+}
+
+// -- events
+
+void Commands::came_or_went(const Session& s) {
+  std::string tenant;
+  std::string device;
+  if (!dispatcher_.any_wanted() || !device_of(s, tenant, device)) return;
+  noted_.push_back([this, tenant, device] { dispatcher_.whereabouts(tenant, device); });
+}
+
+void Commands::finished(const Session& s, std::uint64_t seq, Finished how) {
+  if (!dispatcher_.has_queued(s.id)) return;
+  const bool sent = seq <= s.flow().sent_seq;
+  noted_.push_back([this, id = s.id, seq, how, sent] { dispatcher_.finished(id, seq, how, sent); });
+}
+
+// What may have been sent can't be told from what was: sent_max is reserved ahead.
+void Commands::ended(const Session& s) {
+  if (!dispatcher_.has_queued(s.id)) return;
+  noted_.push_back([this, id = s.id, sent = s.flow().sent_max] { dispatcher_.ended(id, sent); });
+}
+
+std::uint64_t Commands::edge_of(std::uint32_t link) const {
+  return core_.connections.edges()[link].id;
+}
+
+void Commands::told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) {
+  noted_.push_back([this, conn, tag, fate] { dispatcher_.told(conn, tag, fate); });
+}
+void Commands::pending(base::ConnId, std::uint64_t tag) {
+  noted_.push_back([this, tag] { dispatcher_.pending(tag); });
+}
+void Commands::listed(std::uint32_t link) {
+  noted_.push_back([this, edge = edge_of(link)] { dispatcher_.listed(edge); });
+}
+void Commands::lost(std::uint32_t link) {
+  noted_.push_back([this, edge = edge_of(link)] { dispatcher_.lost(edge); });
+}
+void Commands::gone(std::uint32_t link) {
+  noted_.push_back([this, edge = edge_of(link)] { dispatcher_.gone(edge); });
+}
+
+// -- LedgerPorts, Notes
+
+void Commands::count_outcome(const Entry& e) {
+  const Command& c = e.command;
+  std::uint64_t* const counters[] = {nullptr,
+                                     &probe_.commands_succeeded,
+                                     &probe_.commands_failed,
+                                     &probe_.commands_rejected,
+                                     &probe_.commands_expired,
+                                     &probe_.commands_not_delivered,
+                                     &probe_.commands_uncertain};
+  if (c.outcome != Outcome::none) ++*counters[static_cast<std::size_t>(c.outcome)];
+  if (c.delivery == Delivery::immediate)
+    probe_.command.observe_ns((c.log.back().wall_ms - e.accepted_wall_ms) * 1'000'000);
+}
+
+void Commands::dispatch(const Dispatch& d) {
+  const Entry& e = *d.entry;
+  pb::Note note;
+  pb::Dispatch& out = *note.mutable_dispatch();
+  out.set_tag(tag_of(options_.partition, e.serial, d.attempt));
+  out.mutable_command()->ParseFromString(encode(e));
+  out.mutable_command()->clear_log();
+  if (tell(d.partition, note) != 0) return;
+  pb::Note lost;
+  lost.mutable_word()->set_tag(out.tag());
+  lost.mutable_word()->set_fate(static_cast<std::uint32_t>(Fate::dropped));
+  lost.mutable_word()->set_code("peer_queue_full");
+  tell(options_.partition, lost);
+}
+
+std::uint32_t Commands::locate(std::string_view tenant, std::string_view device) {
+  return dispatcher_.is_ready(tenant, device) ? options_.partition + 1 : 0;
+}
+
+void Commands::wants(std::string_view tenant, std::string_view device, bool no_more) {
+  pb::Note note;
+  pb::Wants& w = *note.mutable_wants();
+  w.set_tenant(std::string(tenant));
+  w.set_device(std::string(device));
+  w.set_no_more(no_more);
+  for (std::uint32_t p = 0; p < options_.partitions; ++p) tell(p, note);
+}
+
+std::uint64_t Commands::tell(std::uint32_t partition, const pb::Note& note) {
+  if (partition == options_.partition) {
+    to_self_.push_back(note.SerializeAsString());
+    return kSelf;
+  }
+  const std::uint64_t n = core_.put_note(partition, note.SerializeAsString());
+  if (n == 0) ++probe_.command_notes_lost;
+  return n;
+}
+
+void Commands::accepted(const Entry& e) {
+  ++probe_.commands_accepted;
+  index_.accepted(e);
+}
+
+void Commands::finished(const Entry& e) {
+  count_outcome(e);
+  index_.ended(e);
+  outcomes_.finished(e);
+  const std::string key = joined(e.asked.tenant, e.asked.id);
+  auto [from, to] = waiters_.equal_range(key);
+  if (from == to) return;
+  std::vector<Answered> all;
+  for (auto it = from; it != to; ++it) all.push_back(std::move(it->second.answered));
+  waiters_.erase(from, to);
+  records_.when_durable([all = std::move(all), answer = answer_of({}, &e, false)] {
+    for (const Answered& answered : all) answered(answer);
+  });
+}
+
+void Commands::late_result(const Entry& e, const Result& r) {
+  ++probe_.command_results_late;
+  outcomes_.late_result(e, r);
+}
+
+// -- questions
+
+void Commands::answer_when_done(const Ledger::Answer& a, std::uint32_t wait_ms, Answered answered) {
+  const bool waits = a.entry != nullptr && !a.entry->command.done() && wait_ms != 0 &&
+                     waiters_.size() < kWaitersMax;
+  if (!waits) return answered(answer_of(a.refusal, a.entry, a.before));
+  const base::Instant until = at().now.plus_ms(std::min(wait_ms, kWaitMaxMs));
+  waiters_.emplace(joined(a.entry->asked.tenant, a.entry->asked.id),
+                   Waiter{until, std::move(answered)});
+}
+
+// Who has waited long enough is told how it stands.
+void Commands::expire_waiters() {
+  const base::Instant now = at().now;
+  std::vector<std::pair<std::string, Answered>> late;
+  for (auto it = waiters_.begin(); it != waiters_.end();) {
+    if (it->second.until > now) {
+      ++it;
+      continue;
+    }
+    late.emplace_back(it->first, std::move(it->second.answered));
+    it = waiters_.erase(it);
+  }
+  for (auto& [key, answered] : late) {
+    const std::size_t nul = key.find('\0');
+    ledger_.find(
+        key.substr(0, nul), key.substr(nul + 1),
+        [answered = std::move(answered)](const Entry* e) { answered(answer_of({}, e, false)); });
+  }
+}
+
+// Counted for the tenant's and site's quota, and by service and device.
+Refusal Commands::over_rate(const Asked& asked, const Terms& terms) {
+  const base::Instant now = records_.now();
+  const std::string& device = terms.executor.empty() ? asked.device : terms.executor;
+  if (!asked.is_admin &&
+      !rates_.take("s" + joined(asked.tenant, asked.caller), options_.commands_per_service, now))
+    return {429, "service_rate", "more commands of this account than commands.per_service_per_s"};
+  if (!rates_.take("d" + joined(asked.tenant, device), options_.commands_per_device, now))
+    return {429, "device_rate", "more commands to this device than commands.per_device_per_s"};
+  session::Account& account = core_.usage.accounts().of(asked.tenant, terms.site);
+  if (account.command(now) != session::Quota::none)
+    return {429, "quota_commands_per_s", "the tenant's or site's quota of commands is used up"};
+  return {};
+}
+
+void Commands::submit(std::string_view question, Answered answered) {
+  pb::SubmitQuestion q;
+  Entry e;
+  if (!parse(question, q) || !decode_asked(q.command(), e.asked) || ways_ == nullptr)
+    return answered(answer_of(kMalformed, nullptr, false));
+  e.asked.located = q.located();
+  submit(std::move(e.asked),
+         [this, wait_ms = q.wait_ms(), answered = std::move(answered)](const Ledger::Answer& a) {
+           if (a.refusal.status != 0) ++probe_.commands_refused;
+           answer_when_done(a, wait_ms, answered);
+         });
+}
+
+void Commands::submit(Asked asked, Ledger::Answered answered) {
+  ledger_.submit(
+      std::move(asked),
+      [this](const Asked& a, Terms& terms) {
+        const Refusal refusal = ways_->terms(a, terms);
+        if (refusal.status != 0) return refusal;
+        if (!sees(a.caller_sites, terms.site))
+          return Refusal{404, "device_not_found", "there is no such device"};
+        return over_rate(a, terms);
+      },
+      at(), std::move(answered));
+}
+
+void Commands::find(std::string_view question, Answered answered) {
+  pb::CommandKey q;
+  if (!parse(question, q)) return answered(answer_of(kMalformed, nullptr, false));
+  ledger_.find(q.tenant(), q.id(), [this, q, answered = std::move(answered)](const Entry* e) {
+    if (e != nullptr && !sees(q.caller_sites(), e->site)) e = nullptr;
+    answer_when_done({{}, e, false}, q.wait_ms(), answered);
+  });
+}
+
+void Commands::cancel(std::string_view question, Answered answered) {
+  pb::CommandKey q;
+  if (!parse(question, q)) return answered(answer_of(kMalformed, nullptr, false));
+  const auto cancel_it = [this, q, answered = std::move(answered)](const Entry* e) {
+    if (e == nullptr || !sees(q.caller_sites(), e->site))
+      return answered(answer_of({}, nullptr, false));
+    ledger_.cancel(q.tenant(), q.id(), at(), [answered](const Ledger::Answer& a) {
+      answered(answer_of(a.refusal, a.entry, a.before));
+    });
+  };
+  ledger_.find(q.tenant(), q.id(), cancel_it);
+}
+
+void Commands::list(std::string_view question, Answered answered) {
+  pb::ListQuestion q;
+  pb::ListAnswer failed;
+  failed.set_error("the store can't be read now");
+  if (!parse(question, q)) return answered(failed.SerializeAsString());
+  CommandIndex::Query query{.tenant = q.tenant(), .device = q.device(), .site = q.site()};
+  query.from_ms = q.from_ms();
+  if (q.to_ms() != 0) query.to_ms = q.to_ms();
+  query.after = q.after();
+  query.count = q.count();
+  query.is_wanted = [state = q.state(), sites = q.caller_sites()](const Entry& e) {
+    const Command& c = e.command;
+    return sees(sites, e.site) &&
+           (state.empty() || state == (c.done() ? name_of(c.outcome) : name_of(c.state)));
+  };
+  index_.list(std::move(query), [failed, answered = std::move(answered)](CommandIndex::Page page) {
+    if (page.failed) return answered(failed.SerializeAsString());
+    pb::ListAnswer out;
+    for (const Entry& e : page.commands) out.add_commands()->ParseFromString(encode(e));
+    for (const std::string& end : page.ends) out.add_ends(end);
+    out.set_last(page.last);
+    out.set_more(page.more);
+    answered(out.SerializeAsString());
+  });
+}
+
+std::string Commands::locate(std::string_view question) const {
+  pb::LocateQuestion q;
+  pb::LocateAnswer a;
+  if (parse(question, q) && ways_ != nullptr) {
+    const std::string executor = ways_->executor_of(q.tenant(), q.device());
+    a.set_online(!executor.empty() && dispatcher_.is_ready(q.tenant(), executor));
+  }
+  return a.SerializeAsString();
+}
+
+}  // namespace berth::platform

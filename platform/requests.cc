@@ -1,0 +1,157 @@
+#include "platform/requests.h"
+
+#include <utility>
+
+#include "platform/platform.pb.h"
+#include "protocol/mqtt/properties.h"
+
+namespace berth::platform {
+
+using protocol::mqtt::Property;
+
+namespace {
+
+constexpr std::string_view kKey{"!m\0", 3};
+
+// A property of those that are passed on (MQTT 5.0 3.3.2.3), encoded; empty: it is not there.
+std::string_view property(std::string_view all, Property wanted) {
+  const auto text = [&all] {
+    if (all.size() < 2) return std::string_view();
+    const std::size_t n =
+        static_cast<unsigned char>(all[0]) * 256u + static_cast<unsigned char>(all[1]);
+    if (all.size() < 2 + n) {
+      all = {};
+      return std::string_view();
+    }
+    const std::string_view value = all.substr(2, n);
+    all.remove_prefix(2 + n);
+    return value;
+  };
+  while (!all.empty()) {
+    const auto id = static_cast<Property>(all.front());
+    all.remove_prefix(1);
+    if (id == Property::payload_format) {
+      all.remove_prefix(all.empty() ? 0 : 1);
+      continue;
+    }
+    const std::string_view value = text();
+    if (id == wanted) return value;
+    if (id == Property::user_property) text();
+  }
+  return {};
+}
+
+std::string_view level(std::string_view& topic) {
+  const std::size_t end = std::min(topic.find('/'), topic.size());
+  const std::string_view first = topic.substr(0, end);
+  topic.remove_prefix(std::min(end + 1, topic.size()));
+  return first;
+}
+
+}  // namespace
+
+bool read_request(const session::Scope& service, const session::MessageView& m, pb::Request& out) {
+  std::string_view topic = m.topic;
+  if (!topic.starts_with(session::kTenantRoot)) return false;
+  topic.remove_prefix(session::kTenantRoot.size());
+  const std::string_view tenant = level(topic);
+  if (level(topic) != "v1") return false;
+  const std::string_view site = level(topic);
+  const std::string_view device = level(topic);
+  if (level(topic) != "command") return false;
+  const std::string_view id = level(topic);
+  if (level(topic) != "request") return false;
+  const std::string_view type = level(topic);
+  if (!topic.empty() || id.empty() || type.empty()) return false;
+  out.set_tenant(std::string(tenant));
+  out.set_site(std::string(site));
+  out.set_device(std::string(device));
+  out.set_id(std::string(id));
+  out.set_type(std::string(type));
+  out.set_payload(std::string(m.payload.substr(0, Ledger::kPayloadMax + 1)));
+  out.set_caller(service.who().name);
+  for (const std::string& s : service.allowed()) out.add_caller_sites(s);
+  std::string inside;
+  const std::string_view answer = property(m.forwarded, Property::response_topic);
+  // Only where the service could publish itself.
+  if (!answer.empty() && service.enter_topic(answer, inside)) out.set_response_topic(inside);
+  out.set_correlation(std::string(property(m.forwarded, Property::correlation_data)));
+  if (m.expires_at != base::kNever) out.set_expires_ms(m.expires_at.ms);
+  return true;
+}
+
+std::string correlation_property(std::string_view correlation) {
+  if (correlation.empty()) return {};
+  std::string out(1, static_cast<char>(Property::correlation_data));
+  out.push_back(static_cast<char>(correlation.size() >> 8));
+  out.push_back(static_cast<char>(correlation.size()));
+  return out.append(correlation);
+}
+
+bool Requests::is_key(std::string_view key) {
+  return key.starts_with(kKey);
+}
+
+void Requests::restored(std::string_view key, std::string_view value) {
+  waiting_.insert_or_assign(std::string(key), std::string(value));
+}
+
+void Requests::forget(std::string_view key) {
+  waiting_.erase(std::string(key));
+}
+
+void Requests::take(const pb::Request& request, const CommandWays* ways, At at) {
+  if (waiting_.size() >= kMax)
+    return refused_(request, {503, "busy", "too many requests wait for their answer"});
+  // The same again, by the death of an engine say, is the same request.
+  std::string key = std::string(kKey) + joined(request.tenant(), request.id());
+  key.append(1, '\0').append(request.device());
+  const std::string value = request.SerializeAsString();
+  waiting_.insert_or_assign(key, value);
+  records_.put(key, value);
+  submit(key, request, ways, at);
+}
+
+void Requests::go_on(const CommandWays* ways, At at) {
+  const std::map<std::string, std::string> all = waiting_;
+  for (const auto& [key, value] : all) {
+    pb::Request request;
+    if (request.ParseFromString(value)) {
+      submit(key, request, ways, at);
+    } else {
+      waiting_.erase(key);
+      records_.remove(key);
+    }
+  }
+}
+
+void Requests::submit(const std::string& key, const pb::Request& request, const CommandWays* ways,
+                      At at) {
+  const auto answered = [this, key, request](const Refusal& refusal) {
+    if (waiting_.erase(key) != 0) records_.remove(key);
+    if (refusal.status != 0) refused_(request, refusal);
+  };
+  Asked asked;
+  asked.tenant = request.tenant();
+  asked.device = request.device();
+  asked.id = request.id();
+  asked.type = request.type();
+  asked.caller = request.caller();
+  asked.caller_sites.assign(request.caller_sites().begin(), request.caller_sites().end());
+  asked.response_topic = request.response_topic();
+  asked.correlation = request.correlation();
+  if (ways == nullptr) return answered({503, "no_registry", "there is no registry"});
+  const std::string fault = ways->read_request(request.payload(), at.wall_ms, asked);
+  if (!fault.empty()) return answered({422, "invalid", fault});
+  if (request.expires_ms() != 0) {
+    const std::int64_t left = request.expires_ms() - at.now.ms;
+    if (left <= 0) return answered({410, "expired", "its Message Expiry Interval has passed"});
+    const auto left_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left, UINT32_MAX));
+    // The time that MQTT gives it shortens what the type has; where the body says one, the shorter.
+    asked.ttl_ms = asked.ttl_ms == 0 ? left_ms : std::min(asked.ttl_ms, left_ms);
+    asked.ttl_is_limit = true;
+  }
+  submit_(std::move(asked), answered);
+}
+
+}  // namespace berth::platform

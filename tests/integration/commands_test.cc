@@ -1,0 +1,282 @@
+// Commands of a platform in running gateways: over REST to MQTT devices and back, and the dangers
+// D1 to D7 of commands (docs/platform.md, "What the gateway promises").
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "tests/support/gateway_process.h"
+#include "tests/support/random.h"
+#include "tests/support/registry_gateway.h"
+#include "tests/support/rest.h"
+
+namespace berth::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A registered device that notes each command it receives, and answers if it is told to.
+class Gate {
+ public:
+  Gate(int port, bool answers, bool clean = true) : answers_(answers) {
+    ConnectOptions o = as("cam@acme", "secret", "cam");
+    o.clean = clean;
+    o.properties = clean ? "" : expiry(600);
+    client_ = std::make_unique<RawClient>(port);
+    client_->send(connect(o));
+    EXPECT_FALSE(client_->until(2).empty());
+    client_->send(subscribe(1, "v1/cmd/#", 1));
+    // What a session of before has waiting for us comes first.
+    for (const Packet& p : client_->until(9)) take(p);
+  }
+  // Commands until `id` came, or the limit.
+  bool gets(const std::string& id, std::chrono::milliseconds limit = 10s) {
+    const auto until = Clock::now() + limit;
+    while (!ids_.contains(id) && Clock::now() < until)
+      for (const Packet& p : client_->until(3, 50ms)) take(p);
+    return ids_.contains(id);
+  }
+  void run(std::chrono::milliseconds limit) {
+    for (const Packet& p : client_->until(3, limit)) take(p);
+  }
+  void answer(const std::string& id, const char* outcome = "EXECUTED") {
+    client_->send(publish("v1/cmd/" + id + "/res",
+                          R"({"outcome":")" + std::string(outcome) + R"(","code":"200"})", 1,
+                          next_++));
+  }
+  std::size_t times(const std::string& id) const { return ids_.count(id); }
+  RawClient& client() { return *client_; }
+  const std::string& last() const { return last_; }
+
+ private:
+  void take(const Packet& p) {
+    if (p.type != 3) return;
+    const std::string topic = p.topic();
+    last_ = p.body;
+    const std::string id = topic.substr(7, topic.find('/', 7) - 7);  // v1/cmd/ID/req/NAME
+    ids_.insert(id);
+    if (p.qos() != 0) client_->send(ack(4, p.id()));
+    if (answers_) answer(id);
+  }
+  bool answers_;
+  unsigned next_ = 1;
+  std::unique_ptr<RawClient> client_;
+  std::multiset<std::string> ids_;
+  std::string last_;
+};
+
+class Commands : public ::testing::Test {
+ protected:
+  Commands()
+      : gateway_({"--config", d_.file("berth.yaml",
+                                      "auth: {failures_per_name: 0, failures_per_address: 0}\n"
+                                      "registry: {source: file, file: " +
+                                          d_.file("registry.yaml", kTwoTenants) + "}\n")}) {}
+  RestAnswer submit(const std::string& id, const std::string& type, const std::string& more = {},
+                    const std::string& query = {}) {
+    return Rest(gateway_.admin_port())
+        .ask("POST", "/api/v1/commands" + query,
+             R"({"tenant":"acme","device":"cam","id":")" + id + R"(","type":")" + type + "\"" +
+                 (more.empty() ? "" : "," + more) + "}",
+             "Content-Type: application/json\r\n");
+  }
+  RestAnswer get(const std::string& id, const std::string& wait = {}) {
+    return Rest(gateway_.admin_port())
+        .get("/api/v1/commands/" + id + "?tenant=acme" + (wait.empty() ? "" : "&wait=" + wait));
+  }
+  // How it ends, by the deadline of the test.
+  std::string outcome(const std::string& id) {
+    const auto until = Clock::now() + 30s;
+    while (Clock::now() < until) {
+      const RestAnswer a = get(id, "2000");
+      const std::size_t at = a.body.find("\"outcome\":\"");
+      if (at != std::string::npos)
+        return a.body.substr(at + 11, a.body.find('"', at + 11) - at - 11);
+    }
+    return "none";
+  }
+  static bool has(const RestAnswer& a, const std::string& text) {
+    return a.body.find(text) != std::string::npos;
+  }
+  Directory d_;
+  GatewayProcess gateway_;
+};
+
+TEST_F(Commands, GoToTheDeviceAndComeBackWithItsResultAndAnEvent) {
+  const auto service = subscribed(gateway_.mqtt_port(), as("platform@acme", "p", "backend"),
+                                  "v1/+/+/command/+/result", 1);
+  Gate gate(gateway_.mqtt_port(), true);
+  std::thread device([&] { EXPECT_TRUE(gate.gets("a1")); });
+  const RestAnswer a =
+      submit("a1", "OPEN_GATE", R"("reason":"PAID_EXIT","operator":{"type":"APP","id":"7"})",
+             "?wait=true");
+  device.join();
+  EXPECT_EQ(a.status, 200) << a.body;
+  EXPECT_TRUE(has(a, R"("state":"SUCCEEDED")") && has(a, R"("type":"open")")) << a.body;
+  EXPECT_TRUE(has(a, R"("sent":true,"acknowledged":true)") && has(a, R"("code":"200")")) << a.body;
+  EXPECT_NE(a.head.find("traceparent: 00-"), std::string::npos) << a.head;
+  const auto event = service->until(3);
+  ASSERT_FALSE(event.empty());
+  EXPECT_EQ(event.back().topic(), "v1/north/cam/command/a1/result");
+  EXPECT_NE(event.back().body.find(R"("outcome":"SUCCEEDED")"), std::string::npos);
+  // D7: absolute by the gateway's clock, and what is left, for a device whose clock is wrong.
+  EXPECT_NE(gate.last().find("deadline_unix_ms"), std::string::npos);
+  EXPECT_NE(gate.last().find("ttl_ms"), std::string::npos);
+  const RestAnswer list =
+      Rest(gateway_.admin_port()).get("/api/v1/commands?tenant=acme&device=cam&state=SUCCEEDED");
+  EXPECT_TRUE(list.status == 200 && has(list, R"("id":"a1")")) << list.body;
+}
+
+TEST_F(Commands, D1_AnOpenForADeviceThatIsAwayIsRefusedAndNeverComesLater) {
+  { Gate there(gateway_.mqtt_port(), false, false); }  // leaves a session behind
+  RestAnswer a;
+  const auto until = Clock::now() + 10s;
+  do a = submit("d1", "open");
+  while (a.status != 409 && Clock::now() < until);
+  EXPECT_TRUE(a.status == 409 && has(a, R"("code":"device_offline")")) << a.body;
+  Gate again(gateway_.mqtt_port(), true, false);
+  EXPECT_FALSE(again.gets("d1", 300ms));
+}
+
+TEST_F(Commands, D3_AnOpenWithoutAResultIsNotSentAgainToTheNextConnection) {
+  auto gate = std::make_unique<Gate>(gateway_.mqtt_port(), false, false);
+  ASSERT_EQ(submit("d3", "open", R"("ttl_ms":3000)").status, 202);
+  ASSERT_TRUE(gate->gets("d3"));
+  gate.reset();
+  Gate again(gateway_.mqtt_port(), true, false);
+  EXPECT_FALSE(again.gets("d3", 300ms));
+  EXPECT_EQ(outcome("d3"), "UNCERTAIN");
+  EXPECT_TRUE(has(get("d3"), R"("safe_to_retry":false)"));
+}
+
+TEST_F(Commands, D4_D5_TheSameIdIsOneCommandAlsoForTheEngineAfterADeath) {
+  Gate gate(gateway_.mqtt_port(), false);
+  ASSERT_EQ(submit("d4", "open", R"("ttl_ms":9000)").status, 202);
+  ASSERT_TRUE(gate.gets("d4"));
+  EXPECT_EQ(submit("d4", "open", R"("ttl_ms":9000)").status, 202);
+  EXPECT_EQ(submit("d4", "close").status, 409);
+  gateway_.signal_engine(SIGKILL);
+  RestAnswer again;
+  const auto until = Clock::now() + 8s;
+  do again = submit("d4", "open", R"("ttl_ms":9000)");
+  while (again.status >= 503 && Clock::now() < until);
+  EXPECT_EQ(again.status, 202) << again.body;
+  gate.answer("d4");
+  EXPECT_EQ(outcome("d4"), "SUCCEEDED");
+  EXPECT_EQ(submit("d4", "open").status, 200);
+  EXPECT_FALSE(gate.gets("more", 200ms));
+  EXPECT_EQ(gate.times("d4"), 1u);
+}
+
+TEST_F(Commands, D6_ALateResultStandsBesideTheOutcome) {
+  const auto service = subscribed(gateway_.mqtt_port(), as("platform@acme", "p", "backend"),
+                                  "v1/+/+/command/+/result", 1);
+  Gate gate(gateway_.mqtt_port(), false);
+  ASSERT_EQ(submit("d6", "open", R"("ttl_ms":300)").status, 202);
+  ASSERT_TRUE(gate.gets("d6"));
+  EXPECT_EQ(outcome("d6"), "UNCERTAIN");
+  service->until(3);
+  gate.answer("d6");
+  const auto late = service->until(3);
+  ASSERT_FALSE(late.empty());
+  EXPECT_NE(late.back().body.find(R"("late":true)"), std::string::npos);
+  const RestAnswer a = get("d6");
+  EXPECT_TRUE(has(a, R"("outcome":"UNCERTAIN")") &&
+              has(a, R"("late_result":{"outcome":"SUCCEEDED")"))
+      << a.body;
+  EXPECT_EQ(gateway_.metric("berth_command_results_late_total"), 1);
+}
+
+TEST_F(Commands, OneOpenOfABarrierAtATime) {
+  Gate gate(gateway_.mqtt_port(), false);
+  ASSERT_EQ(submit("o1", "open", R"("ttl_ms":5000)").status, 202);
+  const RestAnswer second = submit("o2", "open");
+  EXPECT_TRUE(second.status == 429 && has(second, "device_busy")) << second.body;
+  ASSERT_TRUE(gate.gets("o1"));
+  gate.answer("o1", "REJECTED");
+  EXPECT_EQ(outcome("o1"), "REJECTED");
+  EXPECT_EQ(submit("o2", "open").status, 202);
+}
+
+TEST_F(Commands, WhatWaitsForADeviceComesInOrderOrIsCancelled) {
+  for (const char* id : {"q1", "q2", "q3"})
+    ASSERT_EQ(submit(id, "white_list", R"("payload":{"list":["京A12345"]})").status, 202);
+  EXPECT_TRUE(has(get("q2"), R"("state":"WAITING")"));
+  const RestAnswer gone = Rest(gateway_.admin_port())
+                              .ask("POST", "/api/v1/commands/q2/cancel?tenant=acme", "{}",
+                                   "Content-Type: application/json\r\n");
+  EXPECT_TRUE(gone.status == 200 && has(gone, "cancelled")) << gone.body;
+  gateway_.signal_engine(SIGKILL);
+  Gate gate(gateway_.mqtt_port(), true);
+  EXPECT_TRUE(gate.gets("q1") && gate.gets("q3"));
+  EXPECT_EQ(gate.times("q2"), 0u);
+  EXPECT_EQ(outcome("q3"), "SUCCEEDED");
+  EXPECT_EQ(outcome("q2"), "NOT_DELIVERED");
+}
+
+TEST_F(Commands, AreRefusedWithACodeWhereTheyCannotBe) {
+  Gate gate(gateway_.mqtt_port(), false);
+  const auto code = [&](const RestAnswer& a) {
+    const std::size_t at = a.body.find("\"code\":\"");
+    return at == std::string::npos ? a.body
+                                   : a.body.substr(at + 8, a.body.find('"', at + 8) - at - 8);
+  };
+  EXPECT_EQ(code(submit("r1", "explode")), "unknown_type");
+  EXPECT_EQ(code(submit("r2", "open", R"("ttl_ms":600000)")), "ttl_too_long");
+  EXPECT_EQ(code(submit("r 3", "open")), "invalid");
+  EXPECT_EQ(code(submit("r4", "open", R"("colour":"red")")), "invalid");
+  EXPECT_EQ(code(submit("r5", "open", R"("expires_at":"2020-01-01T00:00:00Z")")), "invalid");
+  const Rest rest(gateway_.admin_port());
+  const auto post = [&](const char* body) {
+    return rest.ask("POST", "/api/v1/commands", body, "Content-Type: application/json\r\n");
+  };
+  EXPECT_EQ(code(post(R"({"tenant":"acme","device":"nobody","type":"open"})")), "device_not_found");
+  EXPECT_EQ(code(post(R"({"tenant":"other","device":"door","type":"open"})")), "device_not_found");
+  EXPECT_EQ(code(post("{")), "invalid");
+  EXPECT_EQ(rest.get("/api/v1/commands/none?tenant=acme").status, 404);
+  EXPECT_EQ(code(get("r1")), "no_such_command") << "a refused command has no record";
+}
+
+// Commands all the time, the engine dies all the time: each has one outcome, none comes twice, none
+// comes late, and UNCERTAIN is none that the device has not seen.
+TEST_F(Commands, UnderKillsEachHasOneOutcomeAndIsExecutedOnceAtMost) {
+  Gate gate(gateway_.mqtt_port(), true);
+  std::promise<void> over;
+  std::atomic<bool> heard{false};
+  std::thread device([&] {
+    while (!heard) gate.run(20ms);
+  });
+  std::thread killer([&] {
+    Random r(7);
+    const std::future<void> ends = over.get_future();
+    while (ends.wait_for(std::chrono::milliseconds(50 + r.below(400))) != std::future_status::ready)
+      gateway_.signal_engine(SIGKILL);
+  });
+  std::vector<std::string> accepted;
+  const auto enough = Clock::now() + 12s;
+  for (int i = 0; accepted.size() < 30 && Clock::now() < enough; ++i) {
+    const std::string id = "k" + std::to_string(i);
+    RestAnswer a;
+    do a = submit(id, "open", R"("ttl_ms":4000)", "?wait=6000");
+    while (a.status >= 429 && Clock::now() < enough);
+    if (a.status == 200 || a.status == 202) accepted.push_back(id);
+  }
+  over.set_value();
+  killer.join();
+  std::map<std::string, std::string> outcomes;
+  for (const std::string& id : accepted) outcomes[id] = outcome(id);
+  heard = true;
+  device.join();
+  EXPECT_GE(accepted.size(), 3u);
+  for (const auto& [id, end] : outcomes) {
+    // No connection has broken, so it is always known.
+    EXPECT_TRUE(end == "SUCCEEDED" || end == "NOT_DELIVERED" || end == "EXPIRED") << get(id).body;
+    EXPECT_EQ(gate.times(id), end == "SUCCEEDED" ? 1u : 0u) << get(id).body;
+  }
+}
+
+}  // namespace
+}  // namespace berth::test
