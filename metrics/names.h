@@ -37,6 +37,7 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(drop_not_authorized, "berth_messages_dropped_total", "reason", "not_authorized", "") \
   X(drop_quota, "berth_messages_dropped_total", "reason", "quota", "") \
   X(drop_malformed_report, "berth_messages_dropped_total", "reason", "malformed_report", "") \
+  X(drop_command_refused, "berth_messages_dropped_total", "reason", "command_refused", "") \
   X(quota_slowed, "berth_messages_slowed_total", "", "", "Messages that waited for a tenant's quota") \
   X(drop_deadline, "berth_messages_dropped_total", "reason", "deadline", "") \
   X(drop_retained_full, "berth_messages_dropped_total", "reason", "retained_full", "") \

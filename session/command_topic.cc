@@ -55,6 +55,20 @@ Unanswerable unanswerable(std::string_view topic, bool retained) {
   return {};
 }
 
+bool is_request(std::string_view topic) {
+  if (!topic.starts_with(kNative)) return false;
+  topic.remove_prefix(kNative.size());
+  take_level(topic);
+  take_level(topic);
+  CommandTopic c;
+  return parse_command_topic(topic, c) && !c.desired && !c.name.empty();
+}
+
+std::string_view device_of_request(std::string_view topic) {
+  for (int level = 0; level < 2; ++level) take_level(topic);
+  return take_level(topic);
+}
+
 bool is_report_topic(std::string_view topic) {
   if (!topic.starts_with(kNative)) return false;
   topic.remove_prefix(kNative.size());

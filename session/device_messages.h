@@ -24,7 +24,8 @@ class DeviceMessages {
   struct Out {
     std::string topic;  // as the device would say it: v1/event/plate
     std::string payload;
-    bool json = false;  // else Protobuf: a time beyond the year 9999, say, has no JSON
+    bool json = false;          // else Protobuf: a time beyond the year 9999, say, has no JSON
+    const char* why = nullptr;  // a literal: why a command is refused
   };
   virtual ~DeviceMessages() = default;
   // Of a device whose Scope translates(). It may publish to `topic`.
@@ -32,9 +33,14 @@ class DeviceMessages {
   virtual What translate(const Scope& who, std::uint64_t session_epoch, base::Instant now,
                          std::string_view made_id, std::string_view topic, std::string_view payload,
                          Out& out) = 0;
-  // A command that a service says to `topic`, v1/SITE/DEVICE/cmd/ID/req/NAME. True: its device is
-  // told in its vendor's way, `out.topic` is as topics are inside.
-  virtual bool command(const Scope& service, base::Instant now, std::string_view topic,
+  enum class Told : std::uint8_t {
+    as_is,
+    elsewhere,         // to another device, which carries it out: `out.topic`, as topics are inside
+    in_vendors_words,  // `out.topic`, as topics are inside, and `out.payload`
+    refused            // `out.why`
+  };
+  // A command that a service says to `topic`, v1/SITE/DEVICE/[sub/CHILD/]cmd/ID/req/NAME.
+  virtual Told command(const Scope& service, base::Instant now, std::string_view topic,
                        std::string_view payload, Out& out) = 0;
   // An Envelope as JSON; false: it can't be.
   virtual bool to_json(std::string_view envelope, std::string& json) = 0;

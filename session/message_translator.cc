@@ -104,17 +104,32 @@ const char* MessageTranslator::name_fault(Channel& ch, std::string_view said, bo
   return u.why;
 }
 
-// A service's command goes where its device's vendor has it, if the product says so.
-void MessageTranslator::address_command(Channel& ch, std::string_view said, MessageView& m,
-                                        base::Instant now) {
+// A service's command. One of a type without a class would wait as long as the session, and be
+// carried out whenever the device comes back.
+const char* MessageTranslator::address_command(Channel& ch, std::string_view said, MessageView& m,
+                                               base::Instant now) {
+  using Told = DeviceMessages::Told;
   if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
-      !is_command(said))
-    return;
-  if (!messages_->command(*ch.scope, clocks_.wall_at(now), said, m.payload, translated_)) return;
-  m.topic = translated_.topic;
-  m.payload = translated_.payload;
-  m.forwarded = {};
-  m.retain = false;
+      !is_request(said))
+    return nullptr;
+  switch (messages_->command(*ch.scope, clocks_.wall_at(now), said, m.payload, translated_)) {
+    case Told::as_is:
+      return nullptr;
+    case Told::in_vendors_words:
+      m.payload = translated_.payload;
+      m.forwarded = {};
+      [[fallthrough]];
+    case Told::elsewhere:
+      m.topic = translated_.topic;
+      m.retain = false;
+      return nullptr;
+    case Told::refused:
+      break;
+  }
+  ++probe_.drop_command_refused;
+  if (Account* a = ch.session->account) a->count(&Usage::refused, 1);
+  events::command_refused(ch, said, {translated_.why, device_of_request(said)});
+  return translated_.why;
 }
 
 }  // namespace berth::session

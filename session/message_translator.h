@@ -33,8 +33,10 @@ class MessageTranslator final : private Room {
   // Of a topic that its publisher may publish to, and that a device may have. Not null: why it is
   // not delivered. `retained`: the PUBLISH has RETAIN 1.
   const char* name_fault(Channel& ch, std::string_view said, bool retained);
-  // A service's command goes where its device's vendor has it, if the product says so.
-  void address_command(Channel& ch, std::string_view said, MessageView& m, base::Instant now);
+  // A service's command goes to the device that carries it out, in its vendor's words. Not null:
+  // why it is not sent at all.
+  const char* address_command(Channel& ch, std::string_view said, MessageView& m,
+                              base::Instant now);
 
  private:
   void count(DeviceMessages::What what);

@@ -3,13 +3,13 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/log.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/messages/parse.h"
 #include "protocol/park/control.h"
+#include "session/command_topic.h"
 
 namespace berth::gateway::engine {
 
@@ -46,6 +46,22 @@ bool is_native_report(std::string_view topic, std::string_view& child) {
     return !topic.empty() && topic.find('/') == std::string_view::npos;
   return kind == "cmd" && !level().empty() && topic == "res";
 }
+
+// Levels of a topic, one after the other.
+class Levels {
+ public:
+  explicit Levels(std::string_view topic) : left_(topic) {}
+  std::string_view next() {
+    const std::size_t end = std::min(left_.find('/'), left_.size());
+    const std::string_view level = left_.substr(0, end);
+    left_.remove_prefix(std::min(end + 1, left_.size()));
+    return level;
+  }
+  std::string_view left() const { return left_; }
+
+ private:
+  std::string_view left_;
+};
 
 bool looks_like_json(std::string_view payload) {
   const std::size_t at = payload.find_first_not_of(" \t\r\n");
@@ -181,32 +197,47 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   return what;
 }
 
-bool DeviceMessages::command(const session::Scope& service, base::Instant now,
-                             std::string_view topic, std::string_view payload, Out& out) {
-  std::array<std::string_view, 7> levels;  // v1 SITE DEVICE cmd ID req NAME
-  for (std::string_view& level : levels) {
-    const std::size_t end = std::min(topic.find('/'), topic.size());
-    level = topic.substr(0, end);
-    topic.remove_prefix(std::min(end + 1, topic.size()));
-  }
-  const auto [v1, site, device, cmd, id, req, name] = levels;
-  if (!topic.empty() || req != "req" || name.empty()) return false;
+// A disabled device's command waits for it, as any message does (docs/messages.md).
+DeviceMessages::Told DeviceMessages::command(const session::Scope& service, base::Instant now,
+                                             std::string_view topic, std::string_view payload,
+                                             Out& out) {
   const std::string& tenant = service.who().tenant;
+  Levels rest(topic);
+  rest.next();  // v1
+  const std::string_view site = rest.next();
+  const std::string_view device = rest.next();
+  session::CommandTopic c;
   const std::string* record =
       registry_.find(registry::key_of(registry::Kind::device, tenant, device));
   registry::pb::Device d;
-  if (record == nullptr || !d.ParseFromString(*record) || d.site() != site) return false;
-  const registry::ProfilePtr profile = catalog_.profiles().of(tenant, d.product());
-  const registry::CommandRule* rule =
-      profile == nullptr ? nullptr : profile->commands().find(name, d.firmware());
-  if (rule == nullptr || !rule->in_vendors_words()) return false;
-  const registry::CommandFill fill{
-      .device = device, .site = site, .id = id, .payload = payload, .wall_ms = now.ms};
-  std::string vendors;
+  if (!session::parse_command_topic(rest.left(), c) || record == nullptr ||
+      !d.ParseFromString(*record) || d.site() != site)
+    return Told::as_is;
+  if (!c.child.empty() && catalog_.has_class(tenant, device, c.name)) return Told::as_is;
+  const registry::CommandPlan plan = catalog_.plan({.tenant = tenant,
+                                                    .device = device,
+                                                    .type = c.name,
+                                                    .payload = payload,
+                                                    .also_disabled = true});
+  if (!plan.good()) {
+    out.why = registry::literal_of(plan.refusal);
+    return Told::refused;
+  }
+  const bool words = plan.rule != nullptr && plan.rule->in_vendors_words();
+  if (!words && plan.executor == device && plan.child.empty()) return Told::as_is;
+  if (!words) {
+    out.topic = plan.native_topic(c.id, c.name);
+    return Told::elsewhere;
+  }
+  registry::CommandMessage message;
   std::string why;
-  if (!rule->render(fill, vendors, out.payload, why)) return false;
-  out.topic = std::string(session::kTenantRoot) + tenant + "/" + vendors;
-  return true;
+  if (!plan.render({.id = c.id, .wall_ms = now.ms}, message, why)) {
+    out.why = "the product of the device has no words for this payload";
+    return Told::refused;
+  }
+  out.topic = std::move(message.topic);
+  out.payload = std::move(message.payload);
+  return Told::in_vendors_words;
 }
 
 bool DeviceMessages::to_json(std::string_view envelope, std::string& json) {

@@ -19,7 +19,7 @@ class DeviceMessages final : public session::DeviceMessages {
   What translate(const session::Scope& who, std::uint64_t session_epoch, base::Instant now,
                  std::string_view made_id, std::string_view topic, std::string_view payload,
                  Out& out) override;
-  bool command(const session::Scope& service, base::Instant now, std::string_view topic,
+  Told command(const session::Scope& service, base::Instant now, std::string_view topic,
                std::string_view payload, Out& out) override;
   bool to_json(std::string_view envelope, std::string& json) override;
 

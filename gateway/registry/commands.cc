@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <boost/json.hpp>
+#include <map>
 
 #include "gateway/registry/password_hash.h"
 #include "protocol/messages/envelope.pb.h"
@@ -129,8 +130,24 @@ void read_result(std::string_view payload, CommandAnswer& out) {
 
 }  // namespace
 
+const char* literal_of(const CommandRefusal& refusal) {
+  static const std::map<std::string_view, const char*> kTexts{
+      {"executor_invalid", "the device that carries it out is not registered or has no connection"},
+      {"capability_missing", "the product of the device does not have this type of command"},
+      {"unknown_type", "this type of command has no class: name it in `commands` of the product"},
+      {"payload_invalid", "the product of the device has no words for this payload"}};
+  const auto it = kTexts.find(refusal.code);
+  return it == kTexts.end() ? "the device cannot be told this command" : it->second;
+}
+
+std::string CommandPlan::native_topic(std::string_view id, std::string_view name) const {
+  std::string out =
+      std::string(session::kTenantRoot) + tenant + "/v1/" + executor_site + "/" + executor + "/";
+  if (!child.empty()) out += "sub/" + child + "/";
+  return out.append("cmd/").append(id).append("/req/").append(name);
+}
+
 bool CommandPlan::render(const CommandSaid& said, CommandMessage& out, std::string& why) const {
-  const std::string root = std::string(session::kTenantRoot) + tenant + "/";
   if (rule != nullptr && rule->in_vendors_words()) {
     const CommandFill fill{.device = executor,
                            .site = executor_site,
@@ -142,15 +159,12 @@ bool CommandPlan::render(const CommandSaid& said, CommandMessage& out, std::stri
                            .ttl_ms = said.ttl_ms};
     std::string topic;
     if (!rule->render(fill, topic, out.payload, why)) return false;
-    out.topic = root + topic;
+    out.topic = std::string(session::kTenantRoot) + tenant + "/" + topic;
     out.properties = properties_of(said, {});
     return true;
   }
-  out.topic = root + "v1/" + executor_site + "/" + executor + "/";
-  if (!child.empty()) out.topic += "sub/" + child + "/";
   // A rule without words of its own may still have the name that its devices listen to.
-  const std::string& name = rule != nullptr ? rule->name() : type;
-  out.topic += "cmd/" + std::string(said.id) + "/req/" + name;
+  out.topic = native_topic(said.id, rule != nullptr ? rule->name() : type);
   switch (profile ? profile->commands().form() : CommandRules::Form::json) {
     case CommandRules::Form::json:
       out.payload = as_json(*this, said);
@@ -192,8 +206,8 @@ const char* CommandCatalog::disabled(std::string_view tenant, const pb::Device& 
 CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPlan& out) {
   const auto target = device_of(asked.tenant, asked.device);
   if (!target) return refusal(404, "device_not_found", "no device " + quoted(asked.device));
-  if (const char* what = disabled(asked.tenant, *target))
-    return refusal(422, "device_disabled", std::string(what) + " is disabled");
+  const char* what = asked.also_disabled ? nullptr : disabled(asked.tenant, *target);
+  if (what != nullptr) return refusal(422, "device_disabled", std::string(what) + " is disabled");
   const std::string& said = target->executor().empty() ? target->name() : target->executor();
   if (!asked.executor.empty() && asked.executor != said)
     return refusal(422, "executor_invalid",
@@ -211,7 +225,7 @@ CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPl
     if (carrier && firmware.empty()) firmware = carrier->firmware();
   }
   const bool own_connection = carrier && carrier->parent().empty();
-  if (!own_connection || disabled(asked.tenant, *carrier) != nullptr)
+  if (!own_connection || (!asked.also_disabled && disabled(asked.tenant, *carrier) != nullptr))
     return refusal(422, "executor_invalid",
                    quoted(carrier ? std::string_view(carrier->name()) : std::string_view(said)) +
                        ", which carries it out, is not registered, is disabled, or hangs behind "

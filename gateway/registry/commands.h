@@ -24,6 +24,7 @@ struct CommandAsked {
       firmware;  // of the device that carries it out, as it reported; empty: as registered
   std::string_view payload;  // as a service would publish it: text, or JSON
   std::optional<std::uint32_t> ttl_ms;
+  bool also_disabled = false;  // the target or its executor may be disabled: the command waits
 };
 
 // Why a command is not taken: an HTTP status, a stable code for programs, a text for people.
@@ -32,6 +33,9 @@ struct CommandRefusal {
   const char* code = "";
   std::string text;
 };
+
+// What the code means, as text that lives as long as the program.
+const char* literal_of(const CommandRefusal& refusal);
 
 // How one attempt is said. Times by the gateway's wall clock.
 struct CommandSaid {
@@ -67,6 +71,8 @@ struct CommandPlan {
   ProfilePtr profile;         // of `executor`; null: it has no product
   const CommandRule* rule = nullptr;  // in `profile`; null: the canonical way
 
+  // Inside, without vendor's words: of `executor` and `child`.
+  std::string native_topic(std::string_view id, std::string_view name) const;
   // False: `why`, without a value of the payload; plan() has tried it once. REQUIRES: good().
   bool render(const CommandSaid& said, CommandMessage& out, std::string& why) const;
 };

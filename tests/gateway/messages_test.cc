@@ -199,21 +199,32 @@ TEST_F(Messages, AProductThatIsNotUnderstoodChangesNothing) {
 TEST_F(Messages, ACommandInTheVendorsWords) {
   load(test::camera_profile("acme") +
        "    sites: [{name: north}]\n    devices: [{name: cam, site: north, product: plate-camera},"
-       " {name: gate, site: north}]\n");
+       " {name: gate, site: north}, {name: off, site: north, enabled: false},"
+       " {name: arm, site: north, executor: cam}, {name: loop, site: north, parent: gate}]\n");
   const session::Scope service({"acme", Role::service, "p"}, "", {});
   const auto command = [&](const std::string& topic, const std::string& payload) {
     return messages_.command(service, {1'795'000'001'000}, topic, payload, out_);
   };
-  ASSERT_TRUE(command("v1/north/cam/cmd/c\"1/req/open_barrier", "for \"A1\""));
+  using Told = session::DeviceMessages::Told;
+  ASSERT_EQ(command("v1/north/cam/cmd/c\"1/req/open_barrier", "for \"A1\""),
+            Told::in_vendors_words);
   EXPECT_EQ(out_.topic, "$tenant/acme/device/cam/message/down/gate_direct_open");
   EXPECT_EQ(out_.payload, R"({"id":"c\"1","sn":"cam","name":"gate_direct_open","version":"1.0",)"
                           R"("timestamp":1795000001,"payload":{"type":"gate_direct_open",)"
                           R"("body":{"reason":"for \"A1\""}}})");
   for (const char* topic :
-       {"v1/north/cam/cmd/1/req/other", "v1/north/gate/cmd/1/req/open_barrier",
-        "v1/south/cam/cmd/1/req/open_barrier", "v1/north/nobody/cmd/1/req/open_barrier",
+       {"v1/north/gate/cmd/1/req/open_barrier", "v1/north/cam/cmd/1/req/reboot",
+        "v1/south/cam/cmd/1/req/open_barrier", "v1/north/nobody/cmd/1/req/other",
         "v1/north/cam/cmd/1/req/open_barrier/x", "v1/north/cam/cmd/1/res", "v1/north/cam/cmd"})
-    EXPECT_FALSE(command(topic, "x")) << topic;
+    EXPECT_EQ(command(topic, "x"), Told::as_is) << topic;
+  EXPECT_EQ(command("v1/north/cam/cmd/1/req/other", "x"), Told::refused) << "it has no class";
+  EXPECT_NE(out_.why, nullptr);
+  EXPECT_EQ(command("v1/north/gate/sub/a/cmd/1/req/other", "x"), Told::refused);
+  EXPECT_EQ(command("v1/north/off/cmd/1/req/open", "x"), Told::as_is) << "it waits";
+  EXPECT_EQ(command("v1/north/arm/cmd/1/req/open", "x"), Told::in_vendors_words);
+  EXPECT_EQ(out_.topic, "$tenant/acme/device/cam/message/down/gate_direct_open");
+  EXPECT_EQ(command("v1/north/loop/cmd/1/req/reboot", "x"), Told::elsewhere);
+  EXPECT_EQ(out_.topic, "$tenant/acme/v1/north/gate/sub/loop/cmd/1/req/reboot");
   EXPECT_EQ(say("device/cam/message/down/gate_direct_open/reply", R"({"id":"c1","code":200})",
                 Format::as_is, "plate-camera"),
             What::replaced);

@@ -94,7 +94,7 @@ class Trust : public ::testing::TestWithParam<const char*> {
     device->close();
     auto platform = connected(as("platform", "p"));
     ASSERT_NE(platform, nullptr);
-    platform->send(publish("v1/north/cam-1/cmd/1/req/text", text, 1, 1));
+    platform->send(publish("v1/north/cam-1/cmd/1/req/display", text, 1, 1));
     const auto acks = platform->until(4);
     ASSERT_FALSE(acks.empty());
     ASSERT_EQ(acks.back().type, 4u);

@@ -27,12 +27,16 @@ class Brackets : public session::DeviceMessages {
   bool known = true;
   std::set<std::string> ids;
   bool to_json(std::string_view, std::string&) override { return false; }
-  bool command(const session::Scope&, base::Instant, std::string_view topic,
+  Told command(const session::Scope&, base::Instant, std::string_view topic,
                std::string_view payload, Out& out) override {
-    if (!topic.ends_with("/open")) return false;
+    if (topic.ends_with("/fly")) out.why = "no class";
+    if (topic.ends_with("/fly")) return Told::refused;
+    if (topic.ends_with("/away")) out.topic = "$tenant/acme/v1/north/cam/cmd/1/req/away";
+    if (topic.ends_with("/away")) return Told::elsewhere;
+    if (!topic.ends_with("/open")) return Told::as_is;
     out.topic = "$tenant/acme/device/cam/down";
     out.payload = "<" + std::string(payload) + ">";
-    return true;
+    return Told::in_vendors_words;
   }
 };
 
@@ -167,6 +171,14 @@ TEST(Messages, ACommandGoesWhereItsVendorHasIt) {
   s.w.feed(p, publish("v1/north/cam/cmd/1/req/open", "now", 1, 1));
   s.w.feed(p, publish("v1/north/cam/cmd/2/req/other", "now", 1, 2));
   EXPECT_EQ(got(s.w, cam), (Texts{"device/cam/down <now>", "v1/cmd/2/req/other now"}));
+  s.w.packets(p);
+  s.w.feed(p, publish("v1/north/cam/cmd/3/req/fly", "now", 1, 3));
+  EXPECT_EQ(answer(s.w, p, 4, 2), 0x90u) << "a type without a class";
+  s.w.feed(p, publish("v1/north/cam/sub/a/cmd/3/req/fly", "now", 1, 4));
+  EXPECT_EQ(answer(s.w, p, 4, 2), 0x90u) << "of a part behind it";
+  EXPECT_EQ(s.w.probe().drop_command_refused, 2u);
+  s.w.feed(p, publish("v1/north/arm/cmd/1/req/away", "now", 1, 5));
+  EXPECT_EQ(got(s.w, cam), Texts{"v1/cmd/1/req/away now"}) << "the device that carries it out";
   s.book.limited[session::Principal{"acme", session::Role::service, "south"}.key()] = {"south"};
   const int elsewhere = s.come("acme/s/south", "s");
   s.w.feed(elsewhere, publish("v1/north/cam/cmd/3/req/open", "now", 1, 1));
