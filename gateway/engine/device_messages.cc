@@ -218,7 +218,7 @@ DeviceMessages::Told DeviceMessages::command(const session::Scope& service, base
                                                     .device = device,
                                                     .type = c.name,
                                                     .payload = payload,
-                                                    .also_disabled = true});
+                                                    .published = true});
   if (!plan.good()) {
     out.why = registry::literal_of(plan.refusal);
     return Told::refused;

@@ -42,6 +42,24 @@ std::optional<json::value> json_of(std::string_view payload) {
   return ec ? std::nullopt : std::optional(std::move(v));
 }
 
+// Of hold: an object with a mode that there is, or with the mode that the alias stands for. Empty:
+// it says none, or another one than the alias.
+std::string hold_payload(std::string_view said, std::string_view of_alias) {
+  json::object o;
+  if (auto v = json_of(said); v && v->is_object()) {
+    o = std::move(v->get_object());
+  } else if (!said.empty()) {
+    o["text"] = json::string(said);
+  }
+  const json::value mode = of_alias.empty() ? json::value() : json::parse(of_alias).at("mode");
+  const json::value* at = o.if_contains("mode");
+  if (at == nullptr && !mode.is_null()) at = &(o["mode"] = mode);
+  if (at == nullptr || !at->is_string() || (!mode.is_null() && *at != mode)) return {};
+  v1::BarrierMode known{};
+  const bool good = v1::BarrierMode_Parse(std::string(at->get_string()), &known);
+  return good ? json::serialize(o) : std::string();
+}
+
 // DeviceCommand in JSON, written by hand: the numbers of a command are numbers, which proto3's
 // mapping would make strings.
 std::string as_json(const CommandPlan& plan, const CommandSaid& said) {
@@ -206,7 +224,7 @@ const char* CommandCatalog::disabled(std::string_view tenant, const pb::Device& 
 CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPlan& out) {
   const auto target = device_of(asked.tenant, asked.device);
   if (!target) return refusal(404, "device_not_found", "no device " + quoted(asked.device));
-  const char* what = asked.also_disabled ? nullptr : disabled(asked.tenant, *target);
+  const char* what = asked.published ? nullptr : disabled(asked.tenant, *target);
   if (what != nullptr) return refusal(422, "device_disabled", std::string(what) + " is disabled");
   const std::string& said = target->executor().empty() ? target->name() : target->executor();
   if (!asked.executor.empty() && asked.executor != said)
@@ -225,7 +243,7 @@ CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPl
     if (carrier && firmware.empty()) firmware = carrier->firmware();
   }
   const bool own_connection = carrier && carrier->parent().empty();
-  if (!own_connection || (!asked.also_disabled && disabled(asked.tenant, *carrier) != nullptr))
+  if (!own_connection || (!asked.published && disabled(asked.tenant, *carrier) != nullptr))
     return refusal(422, "executor_invalid",
                    quoted(carrier ? std::string_view(carrier->name()) : std::string_view(said)) +
                        ", which carries it out, is not registered, is disabled, or hangs behind "
@@ -274,12 +292,20 @@ CommandPlan CommandCatalog::plan(const CommandAsked& asked) {
   out.tenant = asked.tenant;
   out.type = canonical_type(asked.type);
   const CommandAlias* alias = find_alias(asked.type);
-  out.payload = asked.payload.empty() && alias != nullptr ? alias->payload : asked.payload;
+  out.payload = asked.payload;
   if (!valid_name(out.type)) {
     out.refusal = refusal(422, "unknown_type", "a type of command is a name");
     return out;
   }
-  out.refusal = find_devices(asked, out);
+  if (out.type == "hold" && (!asked.published || alias != nullptr)) {
+    out.payload =
+        hold_payload(asked.payload, alias != nullptr ? alias->payload : std::string_view());
+    out.refusal = out.payload.empty()
+                      ? refusal(422, "payload_invalid",
+                                "the payload of hold has the mode HOLD_OPEN, HOLD_CLOSED or AUTO")
+                      : CommandRefusal{};
+  }
+  if (out.good()) out.refusal = find_devices(asked, out);
   if (!out.good() || out.rule == nullptr || !out.rule->in_vendors_words()) return out;
   CommandMessage once;
   std::string why;

@@ -24,7 +24,9 @@ struct CommandAsked {
       firmware;  // of the device that carries it out, as it reported; empty: as registered
   std::string_view payload;  // as a service would publish it: text, or JSON
   std::optional<std::uint32_t> ttl_ms;
-  bool also_disabled = false;  // the target or its executor may be disabled: the command waits
+  // A service has published it over MQTT itself: it waits for a disabled device, and the payload of
+  // a canonical type is its own affair.
+  bool published = false;
 };
 
 // Why a command is not taken: an HTTP status, a stable code for programs, a text for people.
@@ -67,7 +69,7 @@ struct CommandPlan {
   std::string executor;       // the device whose connection it goes over; often the target itself
   std::string executor_site;  // where its topics are
   std::string child;          // behind `executor`; empty: the executor itself
-  std::string payload;        // as asked for, or what the alias says
+  std::string payload;        // as asked for, with what an alias says
   ProfilePtr profile;         // of `executor`; null: it has no product
   const CommandRule* rule = nullptr;  // in `profile`; null: the canonical way
 

@@ -27,9 +27,8 @@ struct Said {
 // Throw BadRecord with "line N: why"; import_budget.h says how large they may be. Anchors and
 // aliases are refused.
 std::vector<Said> parse_yaml(const std::string& text);
-// The first line names the columns: tenant, site, device; product, enabled, auth_id, password,
-// password_hash, key, certificate, not_before, not_after, label.NAME. Several lines of one device
-// are several credentials. An empty cell says nothing.
+// The first line names the columns (csv.h). Several lines of one device are several credentials. An
+// empty cell says nothing.
 std::vector<Said> parse_csv(const std::string& text);
 
 struct WriteOptions {

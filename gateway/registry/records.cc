@@ -8,6 +8,7 @@
 #include <cctype>
 #include <filesystem>
 
+#include "gateway/registry/display_name.h"
 #include "gateway/registry/password_hash.h"
 #include "gateway/registry/profile.h"
 #include "protocol/mqtt/topic.h"
@@ -31,9 +32,15 @@ constexpr std::size_t kDigestDigits = 64;  // of a SHA-256 in hexadecimal
 }
 
 void check_name(const std::string& what, const std::string& name) {
-  if (!valid_name(name))
-    bad(what + " '" + name +
-        "' is not 1 to 64 of A-Z a-z 0-9 _ . - beginning with a letter or digit");
+  if (valid_name(name)) return;
+  const bool ascii = std::none_of(name.begin(), name.end(), [](char c) { return (c & 0x80) != 0; });
+  bad(what + " '" + name +
+      "' is not 1 to 64 of A-Z a-z 0-9 _ . - beginning with a letter or digit" +
+      (ascii ? "" : ": put text of other scripts into display_name"));
+}
+
+void check_display_name(const std::string& text) {
+  if (const std::string fault = fault_of_display_name(text); !fault.empty()) bad(fault);
 }
 
 // "93:D2:…", as openssl prints a digest, in lower case and without colons. Empty: not in this form.
@@ -231,6 +238,7 @@ void check_profile(const pb::Product& p) {
 template <class T>
 void settle_record(T& m, const Message* old, Hashing hashing) {
   check_labels(m.labels());
+  check_display_name(m.display_name());
   if constexpr (std::is_same_v<T, pb::Product>) {
     if (m.topics_size() > kTopicsMax) bad("more than 16 topics");
     for (const std::string& t : m.topics()) check_topic(t);

@@ -14,6 +14,8 @@
 #include "gateway/registry/booleans.h"
 #include "gateway/registry/merge.h"
 #include "gateway/rest/api_parameters.h"
+#include "gateway/rest/export.h"
+#include "gateway/rest/search.h"
 #include "gateway/rest/writes.h"
 #include "protocol/link/types.h"
 
@@ -135,18 +137,6 @@ void keep_credentials(Kind kind, const std::string& stored, Message& m) {
   if (kind == Kind::account) keep(static_cast<pb::Account&>(m));
 }
 
-// What a device lists itself under.
-bool listed(const Request& r, const Key& key, const std::string& value) {
-  if (key.kind != Kind::device) return true;
-  pb::Device d;
-  if (!d.ParseFromString(value)) return false;
-  const std::string site = r.parameter("site");
-  const std::string product = r.parameter("product");
-  const bool any = r.parameter("enabled").empty();
-  return (site.empty() || d.site() == site) && (product.empty() || d.product() == product) &&
-         (any || enabled(d) == admin::flag(r, "enabled"));
-}
-
 }  // namespace
 
 RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options options)
@@ -193,6 +183,8 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   const std::string fault = admin::fault_of(r, parameters_of(r.method, one, place.kind));
   if (!fault.empty()) co_return problem(codes::kInvalid, fault);
   if (r.method == "GET") {
+    const std::string bad_search = Search::fault_of(r);
+    if (!bad_search.empty()) co_return problem(codes::kInvalid, bad_search);
     if (one) co_return get(place);
     co_return co_await list(place, std::move(r));
   }
@@ -224,6 +216,9 @@ RegistryApi::Answer RegistryApi::on_registry(Request r) {
   if (!fault.empty()) co_return problem(codes::kInvalid, fault);
   if (!registry_.loaded())
     co_return problem(codes::kUnavailable, "the registry has not been read yet");
+  const std::string bad_export = fault_of_export(r);
+  if (!bad_export.empty()) co_return problem(codes::kInvalid, bad_export);
+  if (what == "/export" && wants_csv(r)) co_return co_await export_csv(registry_, std::move(r));
   if (what == "/export") co_return co_await export_all(std::move(r));
   if (what == "/accept-loss") co_return co_await accept_loss();
   if (!options_.why_not.empty()) co_return problem(codes::kReadOnly, options_.why_not);
@@ -339,17 +334,20 @@ RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
   if (place.kind != Kind::tenant && registry_.find(key_of(Kind::tenant, place.tenant)) == nullptr)
     co_return not_found();
   const std::size_t limit = admin::number(r, "limit", kListDefault);
+  Search search(r);
   std::string items;
-  std::string last;
+  std::string last;  // that was looked at
   std::size_t count = 0;
   bool more = false;
   const auto take = [&](const std::string& k, const std::string& v) {
     const Key key = parse_key(k);
-    if (!listed(r, key, v)) return true;
-    more = count == limit;
+    more = search.spent();
     if (more) return false;
-    if (count++ != 0) items.append(",\n");
-    items.append(to_json(key, v));
+    const bool shown = search.admits(key, v);
+    more = shown && count == limit;
+    if (more) return false;
+    if (shown && count++ != 0) items.append(",\n");
+    if (shown) items.append(to_json(key, v));
     last = key.kind == Kind::tenant ? key.tenant : key.name;
     return true;
   };

@@ -16,9 +16,13 @@ inline const admin::Parameters& parameters_of(const std::string& method, bool on
   static const admin::Parameter kText{};
   static const admin::Parameters kNone;
   static const admin::Parameters kList{{"limit", {admin::Parameter::Kind::number, kListMax}},
-                                       {"after", kText}};
+                                       {"after", kText},
+                                       {"q", kText},
+                                       {"label", kText}};
   static const admin::Parameters kDevices{{"limit", {admin::Parameter::Kind::number, kListMax}},
                                           {"after", kText},
+                                          {"q", kText},
+                                          {"label", kText},
                                           {"site", kText},
                                           {"product", kText},
                                           {"enabled", kIsFlag}};
@@ -32,7 +36,9 @@ inline const admin::Parameters& parameters_of(const std::string& method, bool on
 inline const admin::Parameters& parameters_of_registry(const std::string& what) {
   static const admin::Parameter kIsFlag{admin::Parameter::Kind::flag, 0};
   static const admin::Parameters kNone;
-  static const admin::Parameters kExport{{"secrets", kIsFlag}};
+  static const admin::Parameter kText{};
+  static const admin::Parameters kExport{
+      {"secrets", kIsFlag}, {"format", kText}, {"encoding", kText}};
   static const admin::Parameters kImport{{"dry_run", kIsFlag}, {"replace", kIsFlag}};
   return what == "/export" ? kExport : what == "/import" ? kImport : kNone;
 }

@@ -127,6 +127,14 @@ TEST_F(Commands, WhatADeviceGetsIsADeviceCommand) {
   EXPECT_EQ(flash.topic, "$tenant/acme/v1/north/lamp/cmd/7f3a/req/flash");
   const auto held = json::parse(say(plan("gate", "keep_open")).payload);
   EXPECT_EQ(held.at_pointer("/payload/mode").as_string(), "HOLD_OPEN");
+  EXPECT_EQ(plan("gate", "keep_open", R"({"reason":"fire"})").payload,
+            R"({"reason":"fire","mode":"HOLD_OPEN"})");
+  EXPECT_EQ(plan("gate", "CANCEL_KEEP_OPEN", "fire").payload, R"({"text":"fire","mode":"AUTO"})");
+  EXPECT_EQ(plan("gate", "hold", R"({"mode":"AUTO"})").payload, R"({"mode":"AUTO"})");
+  for (const char* payload : {"", "open", "[]", R"({"mode":"UP"})", R"({"mode":1})"})
+    EXPECT_EQ(refused(plan("gate", "hold", payload)), "422 payload_invalid") << payload;
+  EXPECT_EQ(refused(plan("gate", "keep_open", R"({"mode":"AUTO"})")), "422 payload_invalid")
+      << "which of them?";
   EXPECT_EQ(json::parse(say(plan("gate", "open", "paid")).payload).at("text").as_string(), "paid");
 }
 

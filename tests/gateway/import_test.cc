@@ -1,9 +1,14 @@
 // Imports: what a YAML or CSV text may say, what it touches, and merge patches.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <fstream>
+#include <sstream>
 
+#include "base/charset.h"
 #include "gateway/registry/booleans.h"
+#include "gateway/registry/csv.h"
 #include "gateway/registry/merge.h"
 #include "gateway/registry/password_hash.h"
 #include "tests/gateway/registry_texts.h"
@@ -93,6 +98,96 @@ TEST(Import, Csv) {
   EXPECT_EQ(why_csv("tenant,site,device\na,s,d\na,t,d\n"), "line 3: another site than in line 2");
   EXPECT_EQ(why_csv("tenant,site,device,enabled\na,s,d,perhaps\n").substr(0, 7), "line 2:");
   EXPECT_EQ(why_csv(""), "");
+}
+
+std::string text_of(const std::string& path) {
+  std::ifstream in(std::string(BERTH_SOURCE "/") + path);
+  std::stringstream all;
+  all << in.rdbuf();
+  return all.str();
+}
+
+// As Excel in China saves a table, and as anything else does.
+TEST(Import, CsvInChinese) {
+  const std::string table =
+      "租户,车场,设备编号,名称,启用,产品,标签.车道\r\nacme,north,cam-1,1号入口,是,,入口1\r\n"
+      "acme,north,cam-2,,否,,\r\n,,,,,,\r\n";
+  const std::string gb = *base::from_utf8(base::Charset::gb18030, table);
+  for (const std::string& text : {table, "\xef\xbb\xbf" + table, gb}) {
+    const auto said = parse_csv(text);
+    ASSERT_EQ(said.size(), 2u);
+    const auto& d = static_cast<const pb::Device&>(*said[0].message);
+    EXPECT_EQ(d.name() + d.display_name(), "cam-11号入口");
+    EXPECT_EQ(d.labels().at("车道"), "入口1");
+    EXPECT_TRUE(d.enabled());
+    const auto& off = static_cast<const pb::Device&>(*said[1].message);
+    EXPECT_FALSE(enabled(off));
+  }
+  EXPECT_EQ(why_csv("租户,车场,设备编号,颜色\n"), "line 1: unknown column '颜色'");
+  EXPECT_EQ(why_csv("租户,车场,设备编号,tenant\n"), "line 1: column 'tenant' twice");
+  EXPECT_EQ(why_csv("租户,车场\n"), "line 1: no column 'device'");
+  EXPECT_EQ(why_csv("tenant,site,device\na,\xff\xff,b\n"),
+            "line 1: the table is neither UTF-8 nor GB 18030");
+  EXPECT_EQ(why_csv(std::string("\xff\xfet\0", 4)),
+            "line 1: the table is UTF-16: save it as CSV in UTF-8");
+}
+
+TEST(Import, TheDocsHaveTheColumns) {
+  const std::string page = text_of("docs/registry.md");
+  for (const CsvColumn& c : csv_columns())
+    EXPECT_NE(page.find("| `" + std::string(c.name) + "` | " + std::string(c.in_chinese) + " |"),
+              std::string::npos)
+        << c.name;
+}
+
+// What goes out comes in as it was, in each encoding.
+TEST(Import, CsvGoesOutAndComesIn) {
+  pb::Device d;
+  d.set_name("cam-1");
+  d.set_site("north");
+  d.set_display_name("车道1, \"东\"");
+  d.set_product("p");
+  d.set_enabled(false);
+  d.set_firmware("5.1");
+  d.set_parent("box");
+  d.set_child("left");
+  d.set_executor("cam-2");
+  (*d.mutable_labels())["说明"] = "=1+1\nzwei";
+  (*d.mutable_labels())["b"] = "''=x";
+  (*d.mutable_labels())["c"] = "'plain";
+  for (const char* id : {"one", "two"}) {
+    auto* c = d.add_credentials();
+    c->set_auth_id(id);
+    c->set_password_hash("$7$1$AAAA$AAAA");
+  }
+  d.mutable_credentials(1)->mutable_not_after()->set_seconds(1'795'000'000);
+  pb::Device bare;
+  bare.set_name("cam-2");
+  bare.set_site("north");
+  for (const CsvEncoding e : {CsvEncoding::utf8, CsvEncoding::utf8_bom, CsvEncoding::gb18030}) {
+    CsvWriter w(e, Secrets::shown);
+    w.look_at(d);
+    w.look_at(bare);
+    const std::string text = w.head() + w.lines("acme", d) + w.lines("acme", bare);
+    EXPECT_EQ(text.starts_with("\xef\xbb\xbf"), e == CsvEncoding::utf8_bom);
+    EXPECT_EQ(base::is_utf8(text), e != CsvEncoding::gb18030);
+    const auto said = parse_csv(text);
+    ASSERT_EQ(said.size(), 2u);
+    EXPECT_EQ(deterministic(*said[0].message), deterministic(d)) << said[0].message->DebugString();
+    EXPECT_EQ(deterministic(*said[1].message), deterministic(bare));
+  }
+  CsvWriter hidden(CsvEncoding::utf8, Secrets::left_out);
+  hidden.look_at(d);
+  EXPECT_EQ(hidden.lines("acme", d).find("$7$"), std::string::npos);
+  EXPECT_NE(hidden.lines("acme", d).find("\"'=1+1"), std::string::npos)
+      << "no spreadsheet takes it for a formula";
+  EXPECT_EQ(csv_encoding("gbk"), std::nullopt);
+  for (std::size_t i = 0; i < 2 * CsvWriter::kLabelsMax; ++i)
+    (*d.mutable_labels())["l" + std::to_string(i)] = "x";
+  hidden.look_at(d);
+  EXPECT_TRUE(hidden.labels_left_out());
+  const std::string head = hidden.head();
+  EXPECT_LT(std::count(head.begin(), head.end(), ','), 120);
 }
 
 // A file is bounded as a whole, whatever it is made of.

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <memory>
 
+#include "gateway/registry/display_name.h"
 #include "gateway/registry/merge.h"
 #include "gateway/registry/password_hash.h"
 #include "tests/gateway/registry_texts.h"
@@ -216,6 +217,39 @@ TEST(Records, ACredentialWithoutASecretIsTheStoredOne) {
 }
 
 // As openssl prints one, and as the edge makes it.
+// A name of another script has its place beside the one that programs use.
+TEST(Records, ADisplayNameIsInAnyScript) {
+  const auto why = [](const std::string& fields) {
+    return why_yaml("tenants: [{name: acme, sites: [{name: north, " + fields + "}]}]");
+  };
+  EXPECT_EQ(why("display_name: 北区 \U0001F697 停车场"), "");
+  std::string longest;
+  for (int i = 0; i < 64; ++i) longest += "车";
+  EXPECT_EQ(why("display_name: " + longest), "");
+  EXPECT_NE(why("display_name: " + longest + "a").find("more than 64 characters"),
+            std::string::npos);
+  for (const char* control : {"a\\nb", "a\\x7f", "a\\x85b", "a\\u2028b", "a\\u202Eb", "a\\0b"})
+    EXPECT_NE(why(std::string("display_name: \"") + control + "\"").find("control character"),
+              std::string::npos)
+        << control;
+  const std::string name = why_yaml("tenants: [{name: acme, sites: [{name: 车道1}]}]");
+  EXPECT_NE(name.find("put text of other scripts into display_name"), std::string::npos) << name;
+  EXPECT_EQ(why_yaml("tenants: [{name: a b}]").find("display_name"), std::string::npos);
+  for (const char* kind :
+       {"products: [{name: x, display_name: 甲}]",
+        "accounts: [{name: x, role: service, display_name: 甲}]",
+        "sites: [{name: x}], devices: [{name: x, site: x, display_name: 甲}]", "display_name: 甲"})
+    EXPECT_EQ(why_yaml(std::string("tenants: [{name: acme, ") + kind + "}]"), "") << kind;
+}
+
+TEST(Records, ASearchTakesNoAccountOfCase) {
+  EXPECT_TRUE(contains_folded("Cam-NORTH", folded("cam-n")));
+  EXPECT_TRUE(contains_folded("1号道闸", "道"));
+  EXPECT_TRUE(contains_folded("", ""));
+  EXPECT_TRUE(contains_folded("aab", "ab"));
+  EXPECT_FALSE(contains_folded("ab", "abc"));
+}
+
 TEST(Records, AFingerprintHasOneForm) {
   std::string pairs;
   for (int i = 0; i < 32; ++i) pairs += std::string(i == 0 ? "" : ":") + (i % 2 == 0 ? "9A" : "0b");

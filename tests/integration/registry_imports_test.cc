@@ -27,6 +27,38 @@ TEST(RegistryRest, ABackupIsRestored) {
   EXPECT_EQ(rest.get("/api/v1/registry/export?secrets=true").body, backup);
 }
 
+// A table goes out to a spreadsheet and comes in again, in the charset of its country.
+TEST(RegistryRest, ATableGoesOutAndComesIn) {
+  const Directory d;
+  GatewayProcess g({"--config", registry_in_store(d)});
+  const Rest rest(g.admin_port());
+  const std::string t = "/api/v1/tenants/acme";
+  ASSERT_EQ(rest.put(t, R"({"display_name":"某某停车"})").status, 201);
+  ASSERT_EQ(rest.put(t + "/sites/north", "{}").status, 201);
+  ASSERT_EQ(rest.import("租户,车场,设备编号,名称,标签.车道\nacme,north,cam-1,1号道闸,东\n"
+                        "acme,north,cam-2,,\n",
+                        "text/csv")
+                .status,
+            200);
+  EXPECT_NE(rest.get(t + "/devices?q=%E9%81%93").body.find(R"("display_name":"1号道闸")"),
+            std::string::npos);
+  EXPECT_EQ(rest.get(t + "/devices?label=%E8%BD%A6%E9%81%93=%E8%A5%BF").body, "{\"items\":[]}\n");
+  EXPECT_EQ(rest.get(t + "/devices?q=%FF").status, 422);
+  const std::string e = "/api/v1/registry/export";
+  for (const char* bad : {"?format=xls", "?encoding=gb18030", "?format=csv&encoding=big5"})
+    EXPECT_EQ(rest.get(e + bad).status, 422) << bad;
+  const RestAnswer gb = rest.get(e + "?format=csv&encoding=gb18030");
+  EXPECT_NE(gb.head.find("text/csv; charset=gb18030"), std::string::npos) << gb.head;
+  EXPECT_NE(gb.body.find("1\xba\xc5\xb5\xc0\xd5\xa2"), std::string::npos);
+  EXPECT_EQ(rest.get(e + "?format=csv&encoding=utf-8-bom").body.substr(0, 9), "\xef\xbb\xbftenant");
+  const std::string backup = rest.get(e).body;
+  EXPECT_EQ(rest.import(gb.body, "text/csv").body, "{\"records\":2,\"changed\":0,\"created\":0}\n")
+      << "as it was";
+  EXPECT_EQ(rest.remove(t + "/devices/cam-1").status, 204);
+  EXPECT_EQ(rest.import(gb.body, "text/csv").status, 200);
+  EXPECT_EQ(rest.get(e).body, backup);
+}
+
 TEST(RegistryRest, ImportsListsAndKeepsThemOverAKill) {
   const Directory d;
   GatewayProcess g({"--config", registry_in_store(d)});
