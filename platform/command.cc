@@ -49,6 +49,8 @@ const char* name_of(Delivery d) {
       return "QUEUED";
     case Delivery::must:
       return "MUST";
+    case Delivery::desired:
+      return "DESIRED";
   }
   return "";
 }

@@ -26,7 +26,8 @@ enum class Delivery : std::uint8_t {
   immediate = 1,  // to a device that is connected now, or not at all: open a barrier
   latest = 2,     // the newest of each slot: a display's text
   queued = 3,     // in order, also to a device that comes later: a white list
-  must = 4        // again at each connection until the device acknowledges: stop a charge
+  must = 4,       // again at each connection until the device acknowledges: stop a charge
+  desired = 5     // a state that the device keeps, the newest counts: a barrier held open
 };
 
 enum class State : std::uint8_t {

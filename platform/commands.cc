@@ -54,6 +54,10 @@ const Refusal kMalformed{400, "malformed", "the question can't be read"};
 
 }  // namespace
 
+std::uint32_t claim_home(std::string_view tenant, std::string_view id, std::uint32_t partitions) {
+  return protocol::link::partition_of("c" + std::string(1, '\0') + joined(tenant, id), partitions);
+}
+
 std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uint32_t partitions) {
   return protocol::link::partition_of("d" + std::string(1, '\0') + joined(tenant, device),
                                       partitions);
@@ -74,7 +78,16 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
               answered(a.refusal);
             });
           },
-          [this](const pb::Request& r, const Refusal& why) { refused(r, why); }) {}
+          [this](const pb::Request& r, const Refusal& why) { refused(r, why); }),
+      claims_(records),
+      desired_(records, [this](const Entry& e, const std::string& document) {
+        const std::string child = e.asked.child.empty() ? "" : "/sub/" + e.asked.child;
+        const std::string topic = std::string(session::kTenantRoot) + e.asked.tenant + "/v1/" +
+                                  e.executor_site + "/" + addressee(e.asked) + child + "/desired";
+        const session::MessageView m{
+            .topic = topic, .payload = document, .forwarded = {}, .qos = 1, .retain = true};
+        core_.wills.distribute(m, records_.now(), [] {});
+      }) {}
 
 void Commands::use(const CommandWays& ways) {
   ways_ = &ways;
@@ -85,13 +98,14 @@ void Commands::use(const CommandWays& ways) {
 
 bool Commands::is_key(std::string_view key) {
   return Ledger::is_key(key) || Dispatcher::is_key(key) || CommandIndex::is_key(key) ||
-         Requests::is_key(key);
+         Requests::is_key(key) || Desired::is_key(key);
 }
 
 void Commands::restored(std::string_view key, std::string_view value) {
   if (Ledger::is_key(key)) return ledger_.restored(key, value);
   if (Dispatcher::is_key(key)) return dispatcher_.restored(key, value);
   if (Requests::is_key(key)) return requests_.restored(key, value);
+  if (Desired::is_key(key)) return desired_.restored(key, value);
   index_.restored(value);
 }
 
@@ -99,6 +113,7 @@ void Commands::forget(std::string_view key) {
   if (Ledger::is_key(key)) return ledger_.forget(key);
   if (Dispatcher::is_key(key)) dispatcher_.forget(key);
   if (Requests::is_key(key)) requests_.forget(key);
+  if (Desired::is_key(key)) desired_.forget(key);
 }
 
 // -- from the engine
@@ -140,6 +155,8 @@ void Commands::tick(base::Instant now) {
   dispatcher_.tick(now);
   index_.sweep(clocks_.wall_at(now).ms);
   rates_.sweep(now);
+  if (partitioned())
+    claims_.sweep(clocks_.wall_at(now).ms - std::int64_t{86'400'000} * options_.command_keep_days);
   probe_.commands_open = ledger_.open();
   probe_.command_records_bytes = index_.kept_bytes();
   probe_.command_records_swept = index_.swept();
@@ -345,10 +362,20 @@ std::uint64_t Commands::tell(std::uint32_t partition, const pb::Note& note) {
 void Commands::accepted(const Entry& e) {
   ++probe_.commands_accepted;
   index_.accepted(e);
+  if (e.command.delivery != Delivery::desired) return;
+  std::string replaced;
+  desired_.set(e, at().wall_ms, replaced);
+  if (replaced.empty()) return;
+  noted_.push_back(
+      [this, tenant = e.asked.tenant, replaced] { ledger_.replaced(tenant, replaced, at()); });
 }
 
 void Commands::finished(const Entry& e) {
   count_outcome(e);
+  if (e.command.delivery == Delivery::desired) {
+    if (e.command.outcome == Outcome::succeeded) desired_.reported(e);
+    if (e.command.code == "cancelled") desired_.clear(e, at().wall_ms);
+  }
   index_.ended(e);
   outcomes_.finished(e);
   const std::string key = joined(e.asked.tenant, e.asked.id);
@@ -434,9 +461,25 @@ void Commands::submit(Asked asked, Ledger::Answered answered) {
         if (refusal.status != 0) return refusal;
         if (!sees(a.caller_sites, terms.site))
           return Refusal{404, "device_not_found", "there is no such device"};
+        if (terms.delivery == Delivery::desired && !desired_.has_room(a))
+          return Refusal{429, "device_busy", "the device has 32 other desired states"};
         return over_rate(a, terms);
       },
       at(), std::move(answered));
+}
+
+void Commands::claim(std::string_view question, Answered answered) {
+  pb::SubmitQuestion q;
+  if (!parse(question, q)) return answered(answer_of(kMalformed, nullptr, false));
+  const pb::CommandRecord& c = q.command();
+  claims_.claim(c.tenant(), c.id(), c.content(), at().wall_ms,
+                [answered = std::move(answered)](const Refusal& refusal) {
+                  pb::CommandAnswer a;
+                  a.set_status(static_cast<std::uint32_t>(refusal.status));
+                  a.set_code(refusal.code);
+                  a.set_text(refusal.text);
+                  answered(a.SerializeAsString());
+                });
 }
 
 void Commands::find(std::string_view question, Answered answered) {
@@ -485,6 +528,13 @@ void Commands::list(std::string_view question, Answered answered) {
     out.set_more(page.more);
     answered(out.SerializeAsString());
   });
+}
+
+std::string Commands::desired(std::string_view question) const {
+  pb::LocateQuestion q;
+  if (!parse(question, q)) return {};
+  return desired_.document(q.tenant(), q.device(),
+                           [&q](const std::string& site) { return sees(q.caller_sites(), site); });
 }
 
 std::string Commands::locate(std::string_view question) const {

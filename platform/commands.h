@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "base/string_map.h"
+#include "platform/claims.h"
 #include "platform/command_index.h"
 #include "platform/command_ways.h"
+#include "platform/desired.h"
 #include "platform/dispatcher.h"
 #include "platform/ledger.h"
 #include "platform/notes.h"
@@ -43,6 +45,9 @@ std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uin
 
 // A new engine lets no command expire for so long.
 inline constexpr std::int64_t kReplayMs = 2000;
+
+// The partition that knows what an id is used for.
+std::uint32_t claim_home(std::string_view tenant, std::string_view id, std::uint32_t partitions);
 
 class Commands final : public session::CommandWords,
                        private LedgerPorts,
@@ -82,10 +87,15 @@ class Commands final : public session::CommandWords,
   // -- questions: bytes as platform.proto has them. `answered` is called once, perhaps later.
   using Answered = std::function<void(std::string bytes)>;
   void submit(std::string_view question, Answered answered);
+  // With partitions, before submit(): of the partition claim_home(). Answered with a status; 0:
+  // good.
+  void claim(std::string_view question, Answered answered);
   void find(std::string_view question, Answered answered);
   void cancel(std::string_view question, Answered answered);
   void list(std::string_view question, Answered answered);
   std::string locate(std::string_view question) const;
+  // The document of a device (LocateQuestion), as JSON; empty: it has none.
+  std::string desired(std::string_view question) const;
 
   std::size_t open() const { return ledger_.open(); }
 
@@ -124,6 +134,8 @@ class Commands final : public session::CommandWords,
   CommandIndex index_;
   Rates rates_;
   Requests requests_;
+  Claims claims_;
+  Desired desired_;
   bool serving_ = false;
   // What its edges have kept for this engine comes first: results and words that were in time.
   base::Instant expire_from_ = base::kNever;

@@ -127,7 +127,7 @@ bool decode_asked(const pb::CommandRecord& r, Asked& out) {
 bool decode(std::string_view record, Entry& out) {
   pb::CommandRecord r;
   if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return false;
-  if (r.delivery() < 1 || r.delivery() > 4 || r.state() < 1 || r.state() > 6 || r.outcome() > 6)
+  if (r.delivery() < 1 || r.delivery() > 5 || r.state() < 1 || r.state() > 6 || r.outcome() > 6)
     return false;
   read_asked(r, out.asked);
   out.asked.ttl_ms = 0;  // what it has got counts: Entry::ttl_ms
@@ -287,7 +287,7 @@ void Ledger::admit(Waiter& w) {
   o.entry.ttl_ms = asked_ms != 0 ? std::min(asked_ms, terms.ttl_ms) : terms.ttl_ms;
   Command& c = o.entry.command;
   c.delivery = terms.delivery;
-  c.deadline = w.at.now.plus_ms(o.entry.ttl_ms);
+  c.deadline = c.delivery == Delivery::desired ? base::kNever : w.at.now.plus_ms(o.entry.ttl_ms);
   c.result_ms = terms.result_ms;
   c.log.push_back({w.at.wall_ms, State::accepted, ""});
   open_.emplace(o.key, std::move(made));
@@ -300,7 +300,9 @@ void Ledger::admit(Waiter& w) {
   if (o.entry.asked.located != 0) device.where = o.entry.asked.located;
   if (!device.wanted && device.where == 0)
     device.where = ports_.locate(o.entry.asked.tenant, addressee(o.entry.asked));
-  if (device.where != 0) {
+  if (c.delivery == Delivery::desired) {
+    changed(o, wait(c, w.at));
+  } else if (device.where != 0) {
     hand_out(device, w.at);
   } else {
     want(o.entry, device);
@@ -329,6 +331,13 @@ void Ledger::replace_slot(const Open& by, Device& device, At at) {
     if (!same || in_flight(e.command)) continue;
     changed(*o, refuse(o->entry.command, Outcome::not_delivered, "replaced", "", at));
   }
+}
+
+// DESIRED: another command's part has taken its place.
+void Ledger::replaced(std::string_view tenant, std::string_view id, At at) {
+  Open* const o = find_open(tenant, id);
+  if (o == nullptr || o->entry.command.delivery != Delivery::desired) return;
+  changed(*o, refuse(o->entry.command, Outcome::not_delivered, "replaced", "", at));
 }
 
 void Ledger::find(std::string_view tenant, std::string_view id, Found found) {
@@ -410,6 +419,7 @@ void Ledger::hand_out(Device& device, At at) {
       commands.begin(), commands.end(), [](const Open* o) { return in_flight(o->entry.command); }));
   for (Open* o : commands) {
     Command& c = o->entry.command;
+    if (c.delivery == Delivery::desired) continue;  // it is told by its document
     const bool again = c.delivery == Delivery::must && c.state == State::sent && !c.was_received;
     if (!again && c.state != State::accepted && c.state != State::waiting) continue;
     if (c.delivery != Delivery::immediate && !again && flying >= options_.in_flight_max) continue;

@@ -159,6 +159,8 @@ class Ledger {
   // `answered`: as of submit(); a refusal 409 too_late when it may be on its way.
   void cancel(std::string_view tenant, std::string_view id, At at, Answered answered);
 
+  void replaced(std::string_view tenant, std::string_view id, At at);
+
   // -- the executor's session: `device` is a key, device_key()
   void online(const std::string& device, std::uint32_t partition, At at);
   // From that partition; another one may have its session.

@@ -21,7 +21,6 @@
 #include "gateway/cluster/handover.h"
 #include "gateway/cluster/link_policy.h"
 #include "gateway/cluster/link_trial.h"
-#include "gateway/link/asker.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_setup.h"
@@ -29,7 +28,7 @@
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/signals.h"
-#include "gateway/rest/commands_api.h"
+#include "gateway/rest/platform_api.h"
 #include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
 
@@ -470,7 +469,7 @@ class EdgeNode {
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
-    commands_.add_to(http_);
+    platform_.add_to(http_);
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = "this process is an edge of a cluster: an engine is "
                                               "replaced by a restart of its own service",
@@ -487,8 +486,8 @@ class EdgeNode {
   std::unique_ptr<runtime::FileWatch> tls_files_;
   DeviceListeners listeners_;
   EdgeShards edges_;
-  link::Asker asker_{partitions(), [this](std::uint32_t p) { return edges_.engine_of(p); }};
-  rest::CommandsApi commands_{asker_, {.partitions = partitions()}};
+  rest::PlatformApi platform_{partitions(),
+                              [this](std::uint32_t p) { return edges_.engine_of(p); }};
   DeadEngines dead_engines_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread

@@ -27,6 +27,7 @@
 #include "gateway/node/registry_service.h"
 #include "gateway/node/signals.h"
 #include "gateway/node/usage_series.h"
+#include "gateway/rest/platform_api.h"
 #include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
 
@@ -165,7 +166,7 @@ class EngineNode {
         io_, config_, p, process_, poison_[p], progress_,
         PartitionServer::Events{.fenced =
                                     [this, p] {
-                                      ++fenced_;
+                                      ++ends_.fenced;
                                       replace(p);
                                     },
                                 .ended = [this, p] { on_ended(p); },
@@ -185,6 +186,14 @@ class EngineNode {
     bridges_[p] = std::make_unique<Bridges>(
         io_, inner_->shard(), *partitions_[p]->engine(),
         Bridges::Home{p, config_.cluster.partitions, partitions_[p]->term()});
+  }
+
+  // For questions of REST: our own engine, or over the inner edge another's; null: with one
+  // partition, while we do not serve it.
+  link::EnginePort* serving(std::uint32_t p) {
+    if (partitions_[p] && partitions_[p]->engine() != nullptr && partitions_[p]->runs_inputs())
+      return partitions_[p]->engine();
+    return inner_ ? inner_->shard().engine_of(p) : nullptr;
   }
 
   // To an engine that has fewer partitions, one at a time, when nothing has moved for a while.
@@ -278,7 +287,7 @@ class EngineNode {
 
   void on_ended(std::uint32_t p) {
     if (!process_.ending) return replace(p);  // this partition only was given away
-    if (++ended_ == partitions_.size()) return io_.stop();
+    if (++ends_.ended == partitions_.size()) return io_.stop();
     leave_next();
   }
 
@@ -370,7 +379,7 @@ class EngineNode {
                            {"not_ready", why_not},
                            {"term", p.term},
                            {"store_up", p.store_up != 0},
-                           {"fenced", fenced_},
+                           {"fenced", ends_.fenced},
                            {"sessions", p.sessions + p.sessions_offline},
                            {"restore_ms", p.restore_ms},
                            {"partitions", partitions},
@@ -440,6 +449,7 @@ class EngineNode {
                             .drain = {},
                             .registry = registry_ ? std::string() : kNoRegistry});
     if (!registry_) return;
+    platform_.add_to(http_);
     http_.route_under("/api/v1/usage",
                       [this](admin::Request r) { return answer_usage(std::move(r)); });
   }
@@ -457,8 +467,10 @@ class EngineNode {
   CrashReport::Words poison_;
   std::atomic<std::uint64_t> progress_{0};
   std::vector<std::unique_ptr<PartitionServer>> partitions_;
-  std::unique_ptr<UsageExchange> usage_;           // null: there is no registry
-  std::unique_ptr<InnerEdge> inner_;               // null: there is one partition
+  std::unique_ptr<UsageExchange> usage_;  // null: there is no registry
+  std::unique_ptr<InnerEdge> inner_;      // null: there is one partition
+  rest::PlatformApi platform_{config_.cluster.partitions,
+                              [this](std::uint32_t p) { return serving(p); }};
   std::vector<std::unique_ptr<Bridges>> bridges_;  // by partition; null: it does not serve
   Balance balance_;
   Newcomers newcomers_;
@@ -466,8 +478,10 @@ class EngineNode {
   Told refusals_;                                         // of edges, by their names
   UsageSeries usage_series_{config_.metrics_max_series};  // the admin server's thread
   metrics::EngineProbe past_;  // counters of what served here and does not any more
-  std::uint64_t fenced_ = 0;
-  std::size_t ended_ = 0;
+  struct {
+    std::uint64_t fenced = 0;
+    std::size_t ended = 0;
+  } ends_;  // of partitions
   int exit_code_ = 0;
 };
 

@@ -1,6 +1,6 @@
 // The edge inside an engine process with partitions. It carries the bridges (bridges.h) of its
-// partitions to the engines that serve the others. It has links to all engines, as every edge, and
-// so knows how many partitions each holds. On the engine's thread.
+// partitions to the engines that serve the others, and questions of REST. It has links to all
+// engines, as every edge, and so knows how many partitions each holds. On the engine's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

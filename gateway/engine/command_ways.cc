@@ -24,8 +24,6 @@ platform::Refusal CommandWays::terms(const platform::Asked& asked, platform::Ter
   if (asked.ttl_ms != 0 && !asked.ttl_is_limit) a.ttl_ms = asked.ttl_ms;
   CommandPlan plan = catalog_.plan(a);
   if (!plan.good()) return {plan.refusal.status, plan.refusal.code, std::move(plan.refusal.text)};
-  if (plan.delivery == registry::CommandClass::desired)
-    return {422, "class_not_available", "desired state is not set by a command in this release"};
   out.delivery = static_cast<platform::Delivery>(plan.delivery);
   out.ttl_ms = asked.ttl_is_limit ? std::min(asked.ttl_ms, plan.ttl_max_ms) : plan.ttl_ms;
   out.result_ms = plan.result_ms;

@@ -53,9 +53,13 @@ void PlatformSide::answer(Answerer& answerer) {
     });
   };
   use(AskKind::submit_command, &platform::Commands::submit);
+  use(AskKind::claim_command, &platform::Commands::claim);
   use(AskKind::find_command, &platform::Commands::find);
   use(AskKind::cancel_command, &platform::Commands::cancel);
   use(AskKind::list_commands, &platform::Commands::list);
+  answerer.use(AskKind::desired_state, [&commands](const Question& q, const link::Answered& a) {
+    a({AskError::none, commands.desired(q.bytes)});
+  });
   answerer.use(AskKind::locate_device, [&commands](const Question& q, const link::Answered& a) {
     a({AskError::none, commands.locate(q.bytes)});
   });

@@ -52,9 +52,12 @@ Response unanswered(AskError error) {
   if (error == AskError::too_late || error == AskError::link_lost)
     return admin::problem(admin::codes::kNoAnswer,
                           "the engine did not answer in time; ask again with the same id");
-  return admin::problem(
-      admin::codes::kUnavailable,
-      std::string("no engine takes the command now: ") + protocol::link::name_of(error));
+  const std::string why =
+      error == AskError::not_serving
+          ? "this process knows no engine that serves the device now; an edge asks the one that "
+            "does"
+          : std::string("no engine takes the command now: ") + protocol::link::name_of(error);
+  return admin::problem(admin::codes::kUnavailable, why);
 }
 
 // Of a command: 202 as long as it has no outcome, then 200.
@@ -120,6 +123,7 @@ void CommandsApi::add_to(admin::HttpServer& http) {
   add("GET /api/v1/commands", &CommandsApi::list);
   add("GET /api/v1/commands/{id}", &CommandsApi::get);
   add("POST /api/v1/commands/{id}/cancel", &CommandsApi::cancel);
+  add("GET /api/v1/tenants/{tenant}/devices/{device}/desired", &CommandsApi::desired);
 }
 
 // -- a new command
@@ -159,12 +163,32 @@ void CommandsApi::submit(Request r, const Responder& done) {
   record.set_content(content_of(record));
   // Its sites are checked where the device's site is known.
   for (const std::string& site : r.caller.sites) record.add_caller_sites(site);
-  locate(std::move(record), wait_ms, done);
+  claim(std::move(record), wait_ms, done);
+}
+
+// In a partitioned gateway an id is one command's, whatever home its device has.
+void CommandsApi::claim(Record record, std::uint32_t wait_ms, const Responder& done) {
+  if (options_.partitions == 1) return send(std::move(record), 0, wait_ms, done);
+  platform::pb::SubmitQuestion q;
+  q.mutable_command()->set_tenant(record.tenant());
+  q.mutable_command()->set_id(record.id());
+  q.mutable_command()->set_content(record.content());
+  const std::uint32_t home =
+      platform::claim_home(record.tenant(), record.id(), options_.partitions);
+  asker_.ask_partition(home, {AskKind::claim_command, kAnswerWithin_ms, q.SerializeAsString()},
+                       [this, record = std::move(record), wait_ms, done](const link::Answer& a) {
+                         platform::pb::CommandAnswer said;
+                         if (a.error != AskError::none) return done.answer(unanswered(a.error));
+                         if (!said.ParseFromString(a.bytes))
+                           return done.answer(unanswered(AskError::failed));
+                         if (said.status() != 0)
+                           return done.answer(refused(said.status(), said.code(), said.text()));
+                         locate(record, wait_ms, done);
+                       });
 }
 
 // In a partitioned gateway the device's session may be in another partition than its home.
 void CommandsApi::locate(Record record, std::uint32_t wait_ms, const Responder& done) {
-  if (options_.partitions == 1) return send(std::move(record), 0, wait_ms, done);
   platform::pb::LocateQuestion q;
   q.set_tenant(record.tenant());
   q.set_device(record.executor().empty() ? record.device() : record.executor());
@@ -234,6 +258,29 @@ void CommandsApi::get(const Request& r, const Responder& done) {
 
 void CommandsApi::cancel(const Request& r, const Responder& done) {
   ask_by_id(AskKind::cancel_command, r, 0, done);
+}
+
+// What the device is to keep, and how far it has said so.
+void CommandsApi::desired(const Request& r, const Responder& done) {
+  const std::string tenant = r.capture("tenant");
+  if (auto no = admin::refusal_of(r.caller, Right::read, tenant))
+    return done.answer(std::move(*no));
+  platform::pb::LocateQuestion q;
+  q.set_tenant(tenant);
+  q.set_device(r.capture("device"));
+  for (const std::string& site : r.caller.sites) q.add_caller_sites(site);
+  asker_.ask_partition(
+      platform::home_of(tenant, q.device(), options_.partitions),
+      {AskKind::desired_state, kAnswerWithin_ms, q.SerializeAsString()},
+      [done](const link::Answer& a) {
+        if (a.error != AskError::none) return done.answer(unanswered(a.error));
+        if (a.bytes.empty())
+          return done.answer(admin::problem(admin::codes::kNotFound, "no desired state"));
+        done.answer({.status = 200,
+                     .content_type = "application/json",
+                     .body = a.bytes + "\n",
+                     .headers = {}});
+      });
 }
 
 // -- lists

@@ -32,12 +32,14 @@ class CommandsApi {
  private:
   using Record = platform::pb::CommandRecord;
   void submit(admin::Request r, const admin::Responder& done);
+  void claim(Record record, std::uint32_t wait_ms, const admin::Responder& done);
   void locate(Record record, std::uint32_t wait_ms, const admin::Responder& done);
   void send(Record record, std::uint32_t located, std::uint32_t wait_ms,
             const admin::Responder& done);
   void get(const admin::Request& r, const admin::Responder& done);
   void cancel(const admin::Request& r, const admin::Responder& done);
   void list(const admin::Request& r, const admin::Responder& done);
+  void desired(const admin::Request& r, const admin::Responder& done);
   // The same question to all partitions; the one that knows the command answers.
   void ask_by_id(protocol::link::AskKind kind, const admin::Request& r, std::uint32_t wait_ms,
                  const admin::Responder& done);

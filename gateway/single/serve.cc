@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/link/ask.h"
-#include "gateway/link/asker.h"
 #include "gateway/link/samples.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
@@ -29,7 +28,7 @@
 #include "gateway/node/signals.h"
 #include "gateway/node/usage.h"
 #include "gateway/node/usage_series.h"
-#include "gateway/rest/commands_api.h"
+#include "gateway/rest/platform_api.h"
 #include "gateway/single/in_process_engine.h"
 #include "gateway/single/invocation.h"
 #include "gateway/single/supervisor.h"
@@ -411,7 +410,7 @@ class Gateway {
                         [this](admin::Request r) { return answer_usage(std::move(r)); });
     }
     serve_quarantine(http_, edges_);
-    if (registry_) commands_.add_to(http_);
+    if (registry_) platform_.add_to(http_);
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = {},
                             .drain = "this process is berth serve: SIGTERM drains and ends it; "
@@ -425,8 +424,7 @@ class Gateway {
   DeviceListeners listeners_;
   EdgeShards edges_;
   std::unique_ptr<RegistryService> registry_;
-  link::Asker asker_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }};
-  rest::CommandsApi commands_{asker_, {}};
+  rest::PlatformApi platform_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }};
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<Supervisor> supervisor_;
   admin::HttpServer http_;

@@ -27,7 +27,9 @@ enum class AskKind : std::uint8_t {
   find_command = 17,
   cancel_command = 18,
   list_commands = 19,
-  locate_device = 20
+  locate_device = 20,
+  desired_state = 21,
+  claim_command = 22
 };
 
 enum class AskError : std::uint8_t {

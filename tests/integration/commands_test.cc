@@ -8,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "tests/support/cluster.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/random.h"
 #include "tests/support/registry_gateway.h"
@@ -217,6 +218,59 @@ TEST_F(Commands, WhatWaitsForADeviceComesInOrderOrIsCancelled) {
   EXPECT_EQ(outcome("q2"), "NOT_DELIVERED");
 }
 
+TEST_F(Commands, DesiredStateIsToldAtEachConnectionUntilItIsReplaced) {
+  ASSERT_EQ(submit("h1", "hold", R"("payload":{"mode":"OPEN"})").status, 202);
+  const auto connected_gate = [&] {
+    return subscribed(gateway_.mqtt_port(), as("cam@acme", "secret", "cam"), "v1/desired", 1);
+  };
+  auto gate = connected_gate();
+  auto told = gate->until(3);
+  ASSERT_FALSE(told.empty());
+  EXPECT_NE(told.back().body.find(R"("command_id":"h1")"), std::string::npos);
+  gate->send(ack(4, told.back().id()));
+  gate->send(publish("v1/cmd/h1/res", R"({"outcome":"EXECUTED"})", 1, 1));
+  EXPECT_EQ(outcome("h1"), "SUCCEEDED");
+  const std::string target = "/api/v1/tenants/acme/devices/cam/desired";
+  EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"("in_step":true)"));
+  ASSERT_EQ(submit("h2", "hold", R"("payload":{"mode":"AUTO"})").status, 202);
+  EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"("in_step":false)"));
+  ASSERT_EQ(submit("h3", "hold", R"("payload":{"mode":"CLOSED"})").status, 202);
+  EXPECT_EQ(outcome("h2"), "NOT_DELIVERED") << "h3 has taken its place";
+  gateway_.signal_engine(SIGKILL);
+  gate = connected_gate();
+  do told = gate->until(3);
+  while (!told.empty() && told.back().body.find(R"("command_id":"h3")") == std::string::npos);
+  EXPECT_FALSE(told.empty());
+  EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"({"mode":"CLOSED"})"));
+}
+
+TEST_F(Commands, AreAskedForOverMqttAndAnsweredWithTheRequestsCorrelation) {
+  auto service = subscribed(gateway_.mqtt_port(), as("platform@acme", "p", "backend"),
+                            "v1/+/+/command/+/result", 1);
+  service->send(subscribe(2, "v1/answers/me/#", 1));
+  service->until(9);
+  Gate gate(gateway_.mqtt_port(), false);
+  const std::string topic = "v1/north/cam/command/m1/request/open";
+  const std::string properties = "\x08" + str("v1/answers/me/x") + "\x09" + str("corr-1");
+  service->send(publish(topic, R"({"reason":"PAID"})", 1, 1, 5, false, false, properties));
+  ASSERT_TRUE(gate.gets("m1"));
+  gate.answer("m1");
+  bool plain = false;
+  bool answered = false;
+  while (!plain || !answered) {
+    const auto got = service->until(3);
+    ASSERT_FALSE(got.empty());
+    if (got.back().topic() == "v1/north/cam/command/m1/result") plain = true;
+    if (got.back().topic() == "v1/answers/me/x")
+      answered = got.back().body.find("corr-1") != std::string::npos;
+  }
+  // Refused: the event says why.
+  service->send(publish("v1/north/cam/command/m2/request/explode", "", 1, 2));
+  const auto refused = service->until(3);
+  ASSERT_FALSE(refused.empty());
+  EXPECT_NE(refused.back().body.find("unknown_type"), std::string::npos);
+}
+
 TEST_F(Commands, AreRefusedWithACodeWhereTheyCannotBe) {
   Gate gate(gateway_.mqtt_port(), false);
   const auto code = [&](const RestAnswer& a) {
@@ -275,6 +329,57 @@ TEST_F(Commands, UnderKillsEachHasOneOutcomeAndIsExecutedOnceAtMost) {
     // No connection has broken, so it is always known.
     EXPECT_TRUE(end == "SUCCEEDED" || end == "NOT_DELIVERED" || end == "EXPIRED") << get(id).body;
     EXPECT_EQ(gate.times(id), end == "SUCCEEDED" ? 1u : 0u) << get(id).body;
+  }
+}
+
+// Home, session and the process that is asked may all be elsewhere.
+TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) {
+  const Directory d;
+  const std::string config = d.file("berth.yaml",
+                                    "auth: {failures_per_name: 0, failures_per_address: 0}\n"
+                                    "commands: {per_device_per_s: 0}\n"
+                                    "registry: {source: file, file: " +
+                                        d.file("registry.yaml", kTwoTenants) + "}\n");
+  Cluster c({.engines = 2,
+             .edges = 2,
+             .engine_flags = {"--config", config},
+             .edge_flags = {},
+             .partitions = 4,
+             .anonymous = false});
+  const auto submit = [&](GatewayProcess& at, const std::string& device, const std::string& id) {
+    return Rest(at.admin_port())
+        .ask("POST", "/api/v1/commands?wait=8000",
+             R"({"tenant":"acme","device":")" + device + R"(","id":")" + id +
+                 R"(","type":"open","ttl_ms":5000})",
+             "Content-Type: application/json\r\n");
+  };
+  int n = 0;
+  for (const char* device : {"cam", "door"}) {
+    // Sessions of one device in several partitions, one after the other.
+    for (const char* client : {"a", "b", "c", "d", "e"}) {
+      ConnectOptions o = as(std::string(device) + "@acme", "secret", client);
+      auto gate = subscribed(c.edges[0]->mqtt_port(), o, "v1/cmd/#", 1);
+      std::thread answers([&] {
+        for (int i = 0; i < 3; ++i) {
+          const auto got = gate->until(3);
+          if (got.empty() || got.back().type != 3) return;
+          const std::string topic = got.back().topic();
+          gate->send(publish("v1/cmd/" + topic.substr(7, topic.find('/', 7) - 7) + "/res",
+                             R"({"outcome":"EXECUTED"})", 1, static_cast<unsigned>(i + 1)));
+        }
+      });
+      for (GatewayProcess* at : {c.edges[0].get(), c.edges[1].get(), c.engines[n % 2].get()}) {
+        const std::string id = "p" + std::to_string(n++);
+        const RestAnswer a = submit(*at, device, id);
+        EXPECT_TRUE(a.status == 200 && a.body.find("SUCCEEDED") != std::string::npos) << a.body;
+        const RestAnswer again = submit(*c.edges[1], device, id);
+        EXPECT_EQ(again.status, 200) << again.body;
+        const RestAnswer other =
+            submit(*c.edges[0], device == std::string("cam") ? "door" : "cam", id);
+        EXPECT_EQ(other.status, 409) << other.body;
+      }
+      answers.join();
+    }
   }
 }
 

@@ -1,0 +1,28 @@
+// What the platform behind the gateway asks over REST, in one process of the gateway, whichever
+// engine knows the answer (docs/platform.md). On the home loop of the admin port.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "gateway/admin/http_server.h"
+#include "gateway/link/asker.h"
+#include "gateway/rest/commands_api.h"
+
+namespace berth::gateway::rest {
+
+class PlatformApi {
+ public:
+  // `engine_of`: as link::Asker has it.
+  PlatformApi(std::uint32_t partitions, link::Asker::EngineOf engine_of)
+      : asker_(partitions, std::move(engine_of)), commands_(asker_, {.partitions = partitions}) {}
+  PlatformApi(const PlatformApi&) = delete;
+  PlatformApi& operator=(const PlatformApi&) = delete;
+  void add_to(admin::HttpServer& http) { commands_.add_to(http); }
+
+ private:
+  link::Asker asker_;
+  CommandsApi commands_;
+};
+
+}  // namespace berth::gateway::rest

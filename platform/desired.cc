@@ -1,0 +1,161 @@
+#include "platform/desired.h"
+
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "platform/platform.pb.h"
+
+namespace berth::platform {
+
+namespace {
+
+constexpr std::string_view kKey{"!s\0", 3};
+
+std::string quoted(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out = "\"";
+  for (const unsigned char c : text) {
+    if (c == '"' || c == '\\') {
+      out.append(1, '\\').push_back(static_cast<char>(c));
+    } else if (c < 0x20) {
+      out.append("\\u00").append(1, kDigits[c >> 4]).push_back(kDigits[c & 15]);
+    } else {
+      out.push_back(static_cast<char>(c));
+    }
+  }
+  return out + "\"";
+}
+
+// JSON as it is, anything else as a text.
+std::string value_of(const std::string& payload) {
+  google::protobuf::Value v;
+  const bool json = !payload.empty() && (payload[0] == '{' || payload[0] == '[') &&
+                    google::protobuf::util::JsonStringToMessage(payload, &v).ok();
+  return json ? payload : quoted(payload);
+}
+
+std::string text_of(const pb::DesiredRecord& r) {
+  std::string parts;
+  for (const pb::DesiredPart& p : r.parts()) {
+    if (!parts.empty()) parts += ",";
+    parts += quoted(p.slot().empty() ? p.type() : p.type() + "/" + p.slot()) +
+             R"(:{"command_id":)" + quoted(p.command_id()) + R"(,"version":)" +
+             std::to_string(p.version()) + R"(,"payload":)" + value_of(p.payload()) + "}";
+  }
+  return R"({"version":)" + std::to_string(r.version()) + R"(,"desired":{)" + parts + "}}";
+}
+
+}  // namespace
+
+std::string Desired::key_of(std::string_view tenant, std::string_view device) {
+  return std::string(kKey) + joined(tenant, device);
+}
+
+bool Desired::is_key(std::string_view key) {
+  return key.starts_with(kKey);
+}
+
+void Desired::restored(std::string_view key, std::string_view value) {
+  all_.insert_or_assign(std::string(key), std::string(value));
+}
+
+void Desired::forget(std::string_view key) {
+  all_.erase(std::string(key));
+}
+
+pb::DesiredRecord* Desired::parse(const std::string& key, pb::DesiredRecord& into) const {
+  const auto it = all_.find(key);
+  return it != all_.end() && into.ParseFromString(it->second) ? &into : nullptr;
+}
+
+namespace {
+
+bool is_of(const pb::DesiredPart& p, const Asked& a) {
+  return p.type() == a.type && p.slot() == a.slot;
+}
+
+}  // namespace
+
+bool Desired::has_room(const Asked& asked) const {
+  pb::DesiredRecord r;
+  if (parse(key_of(asked.tenant, asked.device), r) == nullptr) return true;
+  return static_cast<std::size_t>(r.parts_size()) < kParts ||
+         std::any_of(r.parts().begin(), r.parts().end(),
+                     [&asked](const pb::DesiredPart& p) { return is_of(p, asked); });
+}
+
+void Desired::set(const Entry& e, std::int64_t wall_ms, std::string& replaced) {
+  const Asked& a = e.asked;
+  const std::string key = key_of(a.tenant, a.device);
+  pb::DesiredRecord r;
+  parse(key, r);
+  auto* const parts = r.mutable_parts();
+  const auto same = std::find_if(parts->begin(), parts->end(),
+                                 [&a](const pb::DesiredPart& p) { return is_of(p, a); });
+  pb::DesiredPart& part = same != parts->end() ? *same : *parts->Add();
+  replaced = part.command_id();
+  // Versions rise, whatever the clock does.
+  r.set_version(std::max(r.version() + 1, static_cast<std::uint64_t>(wall_ms)));
+  part.set_type(a.type);
+  part.set_slot(a.slot);
+  part.set_payload(a.payload);
+  part.set_command_id(a.id);
+  part.set_version(r.version());
+  r.set_site(e.site);
+  keep(key, r);
+  publish_(e, text_of(r));
+}
+
+void Desired::reported(const Entry& e) {
+  const std::string key = key_of(e.asked.tenant, e.asked.device);
+  pb::DesiredRecord r;
+  if (parse(key, r) == nullptr) return;
+  for (const pb::DesiredPart& p : r.parts()) {
+    if (p.command_id() == e.asked.id)
+      r.set_reported_version(std::max(r.reported_version(), p.version()));
+  }
+  keep(key, r);
+}
+
+void Desired::clear(const Entry& e, std::int64_t wall_ms) {
+  const std::string key = key_of(e.asked.tenant, e.asked.device);
+  pb::DesiredRecord r;
+  if (parse(key, r) == nullptr) return;
+  auto* const parts = r.mutable_parts();
+  const int before = parts->size();
+  parts->erase(
+      std::remove_if(parts->begin(), parts->end(),
+                     [&e](const pb::DesiredPart& p) { return p.command_id() == e.asked.id; }),
+      parts->end());
+  if (parts->size() == before) return;
+  r.set_version(std::max(r.version() + 1, static_cast<std::uint64_t>(wall_ms)));
+  keep(key, r);
+  publish_(e, text_of(r));
+}
+
+void Desired::keep(const std::string& key, const pb::DesiredRecord& r) {
+  std::string value = r.SerializeAsString();
+  records_.put(key, value);
+  all_.insert_or_assign(key, std::move(value));
+}
+
+void Desired::removed(std::string_view tenant, std::string_view device) {
+  const std::string key = key_of(tenant, device);
+  if (all_.erase(key) != 0) records_.remove(key);
+}
+
+std::string Desired::document(std::string_view tenant, std::string_view device,
+                              const std::function<bool(const std::string& site)>& sees) const {
+  pb::DesiredRecord r;
+  if (parse(key_of(tenant, device), r) == nullptr || !sees(r.site())) return {};
+  std::string text = text_of(r);
+  const bool in_step = r.reported_version() >= r.version();
+  text.pop_back();
+  return text + R"(,"reported_version":)" + std::to_string(r.reported_version()) +
+         R"(,"in_step":)" + (in_step ? "true" : "false") + "}";
+}
+
+}  // namespace berth::platform
