@@ -215,6 +215,7 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(closed_session_lost, "berth_connection_closed_total", "reason", "session_lost", "") \
   X(closed_poison, "berth_connection_closed_total", "reason", "poison", "") \
   X(closed_tls_failed, "berth_connection_closed_total", "reason", "tls_failed", "") \
+  X(closed_cut_off, "berth_connection_closed_total", "reason", "cut_off", "") \
   X(unready_refused, "berth_connections_closed_before_login_total", "reason", "refused", \
     "Connections that ended before CONNACK or WELCOME with success, by reason") \
   X(unready_client, "berth_connections_closed_before_login_total", "reason", "client", "") \

@@ -88,6 +88,8 @@ const End kEnds[] = {
      "TLS failed"},
     {ended_kind(CloseReason::peer_closed, kInfo, Outcome::failure), Reason::unspecified_error,
      "the client closed the connection without DISCONNECT"},
+    {ended_kind(CloseReason::cut_off, kInfo, Outcome::failure), Reason::unspecified_error,
+     "reset: it had not acknowledged the bytes of a command at the command's deadline"},
 };
 static_assert(std::size(kEnds) == static_cast<std::size_t>(CloseReason::count));
 

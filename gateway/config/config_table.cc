@@ -24,6 +24,8 @@ std::vector<Key> edge_keys() {
           600),
       number<U32>(
           "mqtt.tcp_user_timeout_ms", [](Config& c) -> U32& { return c.edge.user_timeout_ms; }, 0),
+      number<U32>(
+          "mqtt.fresh_s", [](Config& c) -> U32& { return c.edge.fresh_s; }, 0, 86'400),
       number<Size>(
           "mqtt.input_buffer_bytes", [](Config& c) -> Size& { return c.edge.input_cap; }, 65536),
       number<Size>(

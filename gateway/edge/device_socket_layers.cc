@@ -145,6 +145,7 @@ bool DeviceSockets::flush_wire(Connection& c) {
       return false;
     }
     l.wire_at += static_cast<std::size_t>(n);
+    l.handed += static_cast<std::size_t>(n);
   }
   buffers_.recycle(l.wire);
   l.wire_at = 0;

@@ -1,5 +1,6 @@
 #include "gateway/edge/device_sockets.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -71,6 +72,11 @@ ssize_t DeviceSockets::transmit_stream(Connection& c, const char* from, std::siz
   return -1;
 }
 
+std::uint64_t DeviceSockets::handed(const Connection& c) {
+  if (c.tls != nullptr) return BIO_number_written(SSL_get_wbio(c.tls));
+  return c.layers != nullptr ? c.layers->handed : c.sent;
+}
+
 bool DeviceSockets::handshaking(const Connection& c) {
   return c.tls != nullptr && SSL_is_init_finished(c.tls) == 0;
 }
@@ -82,16 +88,21 @@ void DeviceSockets::want_tls_write(Connection& c, bool want) {
   set_interest(c);
 }
 
+// With cut_off nothing more is said, and what the kernel still has is thrown away (RST).
 void DeviceSockets::close_socket(Connection& c) {
-  if (c.layers != nullptr) say_goodbye(c);
+  const bool reset = c.reason == CloseReason::cut_off;
+  if (c.layers != nullptr && !reset) say_goodbye(c);
   if (c.tls != nullptr) {
     ERR_clear_error();
-    if (SSL_is_init_finished(c.tls) != 0) SSL_shutdown(c.tls);  // close_notify, if there is room
+    if (SSL_is_init_finished(c.tls) != 0 && !reset)
+      SSL_shutdown(c.tls);  // close_notify, if there is room
     SSL_free(std::exchange(c.tls, nullptr));
     --counts_.tls;
     ERR_clear_error();
   }
   const int fd = std::exchange(c.fd, -1);
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  if (reset) setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   if (!should_linger(c)) {
     ::close(fd);  // leaves the epoll set by itself
     return;
@@ -104,7 +115,8 @@ void DeviceSockets::close_socket(Connection& c) {
 bool DeviceSockets::should_linger(const Connection& c) const {
   const bool spoken_to = c.connected || c.state == Connection::State::closing;
   return spoken_to && c.reason != CloseReason::client && c.reason != CloseReason::peer_closed &&
-         c.reason != CloseReason::peer_reset && c.reason != CloseReason::tls_failed;
+         c.reason != CloseReason::peer_reset && c.reason != CloseReason::tls_failed &&
+         c.reason != CloseReason::cut_off;
 }
 
 }  // namespace berth::gateway::edge

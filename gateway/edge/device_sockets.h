@@ -41,6 +41,9 @@ class DeviceSockets final : private EdgeRoom {
   // What a WebSocket has encoded. True: all has been taken. False: with errno.
   // REQUIRES: c.layers.
   bool flush_wire(Connection& c);
+  // Bytes that the socket's kernel has taken of us so far, TLS and WebSocket included, from some
+  // number on. REQUIRES: c.fd >= 0.
+  static std::uint64_t handed(const Connection& c);
   static bool handshaking(const Connection& c);
   // REQUIRES: c.fd >= 0; c.reason says why it is closed.
   void close_socket(Connection& c);

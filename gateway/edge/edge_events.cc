@@ -62,6 +62,7 @@ const LogKind kEnds[] = {
     before_login(CloseReason::poison, kWarn),
     before_login(CloseReason::tls_failed, kDebug),  // said by tls_failed()
     before_login(CloseReason::peer_closed, kInfo),
+    before_login(CloseReason::cut_off, kInfo),
 };
 static_assert(std::size(kEnds) == static_cast<std::size_t>(CloseReason::count));
 const LogKind kClosed{"connection closed", kDebug, Outcome::success, kPart};
@@ -86,7 +87,8 @@ constexpr const char* kWords[] = {"closed by the peer before a log-in",
                                   "the engine does not know its session any more",
                                   "engines have died of it",
                                   "TLS failed",
-                                  "closed by the peer before a log-in"};
+                                  "closed by the peer before a log-in",
+                                  "reset at the deadline of a command"};
 static_assert(std::size(kWords) == static_cast<std::size_t>(CloseReason::count));
 
 std::uint64_t source_of(const base::Address& a) {

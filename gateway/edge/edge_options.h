@@ -28,6 +28,8 @@ struct EdgeOptions {
   std::uint32_t connect_timeout_s = 10;
   std::uint32_t engine_absent_max_s = 120;
   std::uint32_t user_timeout_ms = 10'000;  // TCP_USER_TIMEOUT
+  std::uint32_t fresh_s = 60;  // a device without Keep Alive that has said nothing for longer gets
+                               // no packet with Deadline::fresh; 0: it always does
   std::uint32_t quarantine_s = 600;
   std::string quarantine_directory;  // where input that kills engines is kept; empty: nowhere
   std::uint32_t accept_per_s = 0;    // connections accepted a second at most, 0: as engines answer

@@ -56,6 +56,7 @@ void EdgeShard::stop() {
   tick_.cancel();
   drain_.cancel();
   attachments_.cancel();
+  output_.cancel();
   slab_.for_each([this](Connection& c) {
     if (c.fd >= 0) sockets_.close_socket(c);
     c.state = Connection::State::free;
@@ -208,6 +209,7 @@ void EdgeShard::on_tick() {
   }
   input_.serve_line();
   input_.go_on_reading();
+  output_.look_at_deadlines();
   flush();
   engines_.turn_end();
 }

@@ -34,6 +34,7 @@ constexpr std::array<Counters, static_cast<std::size_t>(CloseReason::count)> kCo
     {&EdgeProbe::closed_poison, &EdgeProbe::unready_poison},
     {&EdgeProbe::closed_tls_failed, &EdgeProbe::unready_tls_failed},
     {&EdgeProbe::closed_peer_closed, &EdgeProbe::unready_peer_closed},
+    {&EdgeProbe::closed_cut_off, &EdgeProbe::unready_peer_reset},
 }};
 static_assert(kCounters.back().after != nullptr, "a CloseReason without a row");
 

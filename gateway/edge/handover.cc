@@ -21,6 +21,7 @@
 
 #include "base/bytes.h"
 #include "base/wall_clock.h"
+#include "gateway/edge/device_sockets.h"
 
 namespace berth::gateway::edge {
 
@@ -74,7 +75,7 @@ bool get_timed(base::RecordReader& r, Connection& c, std::int64_t ahead_ms) {
   const std::string_view timed = r.done() ? std::string_view() : r.bytes();
   if (timed.empty()) return true;
   c.timed = std::make_unique<TimedOutput>();
-  return c.timed->go_on_from(timed, c.unsent(), ahead_ms);
+  return c.timed->go_on_from(timed, c.unsent(), ahead_ms, DeviceSockets::handed(c));
 }
 
 }  // namespace
@@ -88,8 +89,7 @@ std::string Handover::hand_over(const Give& give) {
     put_varint(record, c.generation);
     put_varint(record, c.attach_epoch);
     record.push_back(static_cast<char>(c.state));
-    const bool known = c.reason != CloseReason::peer_closed;  // to the release before this one
-    record.push_back(static_cast<char>(known ? c.reason : CloseReason::client));
+    record.push_back(static_cast<char>(known_to_the_release_before(c.reason)));
     record.push_back(
         static_cast<char>((c.connected ? 1 : 0) | (c.loopback ? 2 : 0) | (c.counted ? 4 : 0)));
     record.push_back(static_cast<char>(c.version));
@@ -125,7 +125,8 @@ std::string Handover::hand_over(const Give& give) {
     put_varint(record, c.anonymous ? 1 : 0);
     put_varint(record, at.size);
     put_bytes(record, c.early ? *c.early : std::string());
-    put_bytes(record, c.timed ? c.timed->save(ahead_ms) : std::string());
+    put_bytes(record, c.timed ? c.timed->save(ahead_ms, c.fd >= 0 ? DeviceSockets::handed(c) : 0)
+                              : std::string());
     give(record, c.fd);
   });
   std::string rest;
@@ -173,6 +174,7 @@ bool Handover::adopt(std::string_view record, int fd) {
     const std::string_view bytes = r.bytes();
     if (i < c.cookie->size()) (*c.cookie)[i] = bytes;
   }
+  c.sent = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   const bool layers = get_layers(r, c, options_.ws_path, options_.ws_origins);
   if (!r.done()) place.park = r.bytes();  // an older release has none
   get_newer(r, c, at_byte);
@@ -190,7 +192,6 @@ bool Handover::adopt(std::string_view record, int fd) {
   if ((fd < 0) != (c.state == Connection::State::ended)) return false;
   c.reason = static_cast<CloseReason>(reason);
   c.transport = static_cast<Transport>(transport);
-  c.sent = c.out_off - std::min<std::uint64_t>(c.out_off, c.unsent());
   c.connected = (flags & 1) != 0;
   c.loopback = (flags & 2) != 0;
   slab_.grow_to(slot + 1);
@@ -201,6 +202,7 @@ bool Handover::adopt(std::string_view record, int fd) {
   slab_.alive(slot) = {now_s_ - std::min(idle_s, now_s_), limit_s};
   slab_[slot] = std::move(c);
   count_adopted(slab_[slot]);
+  if (slab_[slot].timed) output_.watch(slab_[slot]);
   return true;
 }
 

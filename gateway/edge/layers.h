@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,7 @@ struct Layers {
   std::unique_ptr<protocol::websocket::WebSocket> ws;  // null: none
   std::string wire;                                    // encoded, to be written, from wire_at
   std::size_t wire_at = 0;
+  std::uint64_t handed = 0;    // bytes of `wire` that its socket, or TLS, has taken
   std::size_t frame_left = 0;  // of the frame that `wire` ends with, bytes to come
 
   std::size_t unsent() const { return wire.size() - wire_at; }

@@ -38,6 +38,7 @@ TimedOutput::Taken TimedOutput::take(std::size_t unsent, std::size_t size, const
     return late ? Taken::late : Taken::no_room;
   }
   packets_.push_back({unsent - spanned_, size, d});
+  if (d.fresh) ++fresh_;
   spanned_ = unsent + size;
   return Taken::yes;
 }
@@ -55,7 +56,7 @@ void TimedOutput::decide(std::uint64_t tag, Fate fate) {
 std::size_t TimedOutput::watched() const {
   const auto n = std::count_if(packets_.begin(), packets_.end(),
                                [](const Packet& p) { return p.deadline.watch; });
-  return static_cast<std::size_t>(n) + begun_.size();
+  return static_cast<std::size_t>(n) + begun_.size() + written_.size();
 }
 
 std::size_t TimedOutput::next() const {
@@ -69,6 +70,7 @@ void TimedOutput::begun(std::size_t n) {
     const Packet& p = packets_.front();
     before += p.gap + p.size;
     if (p.deadline.watch) begun_.push_back({before, p.deadline});
+    if (p.deadline.fresh) --fresh_;
     packets_.pop_front();
   }
   if (packets_.empty()) {
@@ -86,14 +88,27 @@ void TimedOutput::written(std::size_t n) {
   spanned_ -= n;
 }
 
-void TimedOutput::kernel_has_all() {
-  for (; !begun_.empty() && begun_.front().left == 0; begun_.pop_front())
+void TimedOutput::kernel_has_all(std::uint64_t handed) {
+  for (; !begun_.empty() && begun_.front().left == 0; begun_.pop_front()) {
     decide(begun_.front().deadline.tag, Fate::written);
+    if (begun_.front().deadline.fresh) written_.push_back({handed, begun_.front().deadline});
+  }
 }
 
 std::size_t TimedOutput::drop_late(std::string& out, std::size_t at, base::Instant now) {
-  const auto late = [now](const Packet& p) { return now > p.deadline.not_after; };
-  if (std::none_of(packets_.begin(), packets_.end(), late)) return 0;
+  return cut(
+      out, at, [now](const Deadline& d) { return now > d.not_after; }, Fate::dropped);
+}
+
+void TimedOutput::drop_stale(std::string& out, std::size_t at) {
+  cut(
+      out, at, [](const Deadline& d) { return d.fresh; }, Fate::stale);
+}
+
+template <typename Doomed>
+std::size_t TimedOutput::cut(std::string& out, std::size_t at, const Doomed& doomed, Fate fate) {
+  const auto is_doomed = [&doomed](const Packet& p) { return doomed(p.deadline); };
+  if (std::none_of(packets_.begin(), packets_.end(), is_doomed)) return 0;
   const std::size_t count = packets_.size();
   std::deque<Packet> kept;
   std::size_t gap = 0;  // in front of the next one that is kept
@@ -106,9 +121,10 @@ std::size_t TimedOutput::drop_late(std::string& out, std::size_t at, base::Insta
   for (const Packet& p : packets_) {
     keep(p.gap);
     gap += p.gap;
-    if (late(p)) {
+    if (is_doomed(p)) {
       at += p.size;
-      dropped(p.deadline.tag, Fate::dropped);
+      if (p.deadline.fresh) --fresh_;
+      dropped(p.deadline.tag, fate);
     } else {
       keep(p.size);
       kept.push_back({std::exchange(gap, 0), p.size, p.deadline});
@@ -127,8 +143,37 @@ void TimedOutput::forget_packets() {
     if (p.deadline.watch) decide(p.deadline.tag, Fate::dropped);
   }
   begun_.clear();
+  written_.clear();
   packets_.clear();
-  spanned_ = 0;
+  spanned_ = fresh_ = 0;
+}
+
+std::optional<base::Instant> TimedOutput::look_at() const {
+  base::Instant first = base::kNever;
+  for (const Packet& p : packets_) {
+    if (p.deadline.watch) first = std::min(first, p.deadline.not_after);
+  }
+  for (const Begun& b : begun_) {
+    if (b.deadline.fresh) first = std::min(first, b.deadline.not_after);
+  }
+  for (const Written& w : written_) first = std::min(first, w.deadline.not_after);
+  return first == base::kNever ? std::nullopt : std::optional(first);
+}
+
+bool TimedOutput::may_cut_off(base::Instant now) const {
+  const auto due = [now](const auto& p) { return p.deadline.fresh && now > p.deadline.not_after; };
+  return std::any_of(begun_.begin(), begun_.end(), due) ||
+         std::any_of(written_.begin(), written_.end(), due);
+}
+
+// Of one whose deadline is to come too: the reset takes its bytes as well. What is in begun_ gets
+// its fate from forget_packets().
+bool TimedOutput::cut_off(base::Instant now, std::uint64_t acknowledged) {
+  std::erase_if(written_, [acknowledged](const Written& w) { return !w.is_open(acknowledged); });
+  if (!may_cut_off(now)) return false;
+  for (const Written& w : written_) decide(w.deadline.tag, Fate::cut_off);
+  written_.clear();
+  return true;
 }
 
 std::vector<std::uint64_t> TimedOutput::tell() {
@@ -172,10 +217,11 @@ TimedOutput::Counts TimedOutput::take_counts() {
 }
 
 // timed    := n tag* m (gap size not_after:uptime tag)* [commands]
-// commands := flags:u8* (of the packets; 1 watch, 2 fresh) b (left not_after:uptime tag flags:u8)*
-// n (tag fate:u8)* The commands are absent if there is none; a process of the release before does
-// not read them.
-std::string TimedOutput::save(std::int64_t ahead_ms) const {
+// commands := flags:u8* (of the packets: 1 watch, 2 fresh)
+//             n (left not_after:uptime tag flags:u8)* (begun) n (tag fate:u8)*
+//             n (bytes handed since, not_after:uptime tag)* (written)
+// The commands are absent if there is none; a process of the release before does not read them.
+std::string TimedOutput::save(std::int64_t ahead_ms, std::uint64_t handed) const {
   std::string out;
   base::put_varint(out, notices_.size());
   for (const std::uint64_t tag : notices_) base::put_varint(out, tag);
@@ -186,11 +232,12 @@ std::string TimedOutput::save(std::int64_t ahead_ms) const {
     put_instant(out, p.deadline.not_after, ahead_ms);
     base::put_varint(out, p.deadline.tag);
   }
-  if (watched() != 0 || !fates_.empty()) save_commands(out, ahead_ms);
+  if (watched() != 0 || !fates_.empty()) save_commands(out, ahead_ms, handed);
   return out;
 }
 
-void TimedOutput::save_commands(std::string& out, std::int64_t ahead_ms) const {
+void TimedOutput::save_commands(std::string& out, std::int64_t ahead_ms,
+                                std::uint64_t handed) const {
   for (const Packet& p : packets_) out.push_back(static_cast<char>(flags_of(p.deadline)));
   base::put_varint(out, begun_.size());
   for (const Begun& b : begun_) {
@@ -204,9 +251,16 @@ void TimedOutput::save_commands(std::string& out, std::int64_t ahead_ms) const {
     base::put_varint(out, t.tag);
     out.push_back(static_cast<char>(t.fate));
   }
+  base::put_varint(out, written_.size());
+  for (const Written& w : written_) {
+    base::put_varint(out, handed - w.end);
+    put_instant(out, w.deadline.not_after, ahead_ms);
+    base::put_varint(out, w.deadline.tag);
+  }
 }
 
-bool TimedOutput::go_on_from(std::string_view in, std::size_t unsent, std::int64_t ahead_ms) {
+bool TimedOutput::go_on_from(std::string_view in, std::size_t unsent, std::int64_t ahead_ms,
+                             std::uint64_t handed) {
   base::RecordReader r(in);
   for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) notices_.push_back(r.varint());
   for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
@@ -220,15 +274,19 @@ bool TimedOutput::go_on_from(std::string_view in, std::size_t unsent, std::int64
     spanned_ += p.gap + p.size;
     packets_.push_back(p);
   }
-  return r.ok() && (r.done() || get_commands(r, unsent, ahead_ms));
+  return r.ok() && (r.done() || get_commands(r, unsent, ahead_ms, handed));
 }
 
-bool TimedOutput::get_commands(base::RecordReader& r, std::size_t unsent, std::int64_t ahead_ms) {
+bool TimedOutput::get_commands(base::RecordReader& r, std::size_t unsent, std::int64_t ahead_ms,
+                               std::uint64_t handed) {
   const auto use_flags = [](Deadline& d, std::uint8_t flags) {
     d.watch = (flags & kWatch) != 0 && protocol::link::is_command(d.tag);
     d.fresh = d.watch && (flags & kFresh) != 0;
   };
-  for (Packet& p : packets_) use_flags(p.deadline, r.byte());
+  for (Packet& p : packets_) {
+    use_flags(p.deadline, r.byte());
+    if (p.deadline.fresh) ++fresh_;
+  }
   for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
     Begun b;
     b.left = r.varint();
@@ -243,6 +301,14 @@ bool TimedOutput::get_commands(base::RecordReader& r, std::size_t unsent, std::i
     const std::uint8_t fate = r.byte();
     if (fate >= static_cast<std::uint8_t>(Fate::count)) return false;
     fates_.push_back({tag, static_cast<Fate>(fate)});
+  }
+  for (std::uint64_t n = r.varint(); n != 0 && r.ok(); --n) {
+    Written w;
+    w.end = handed - r.varint();
+    w.deadline.not_after = get_instant(r, ahead_ms);
+    w.deadline.tag = r.varint();
+    w.deadline.watch = w.deadline.fresh = true;
+    written_.push_back(w);
   }
   return r.ok();
 }

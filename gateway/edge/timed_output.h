@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,18 +45,33 @@ class TimedOutput {
   // written. `yes`: it appends the packet. Else it drops the packet; a packet with a tag has left a
   // notice. REQUIRES: `unsent` ends behind the last packet taken.
   Taken take(std::size_t unsent, std::size_t size, const Deadline& d, base::Instant now);
-  void refuse(std::uint64_t tag) { dropped(tag, Fate::dropped); }  // there is no output any more
+  // The caller does not want to append it at all.
+  void refuse(std::uint64_t tag, Fate fate) { dropped(tag, fate); }
   bool empty() const { return packets_.empty(); }
   // Bytes up to the first packet; if there are none, those of the packet. 0: there is none.
   std::size_t next() const;
   bool next_is_packet() const { return !packets_.empty() && packets_.front().gap == 0; }
+  bool any_fresh() const { return fresh_ != 0; }  // packets with Deadline::fresh
   // The first `n` bytes are out of reach: written, or encrypted.
   void begun(std::size_t n);
   void written(std::size_t n);  // or framed
-  // The kernel has all that has been written().
-  void kernel_has_all();
+  // The kernel has all that has been written(), and `handed` bytes of this socket in all, with what
+  // lies between it and us (TLS, WebSocket).
+  void kernel_has_all(std::uint64_t handed);
+  bool is_under_way() const { return !begun_.empty(); }  // kernel_has_all() is waited for
   // Cuts what is too late out of `out`, whose bytes from `at` on are unsent. Returns the packets.
   std::size_t drop_late(std::string& out, std::size_t at, base::Instant now);
+  // The same for packets with Deadline::fresh: they would have to wait, or the connection is not
+  // fresh.
+  void drop_stale(std::string& out, std::size_t at);
+  // When a look at the watched packets is due though the socket has no news.
+  std::optional<base::Instant> look_at() const;
+  // Bytes of a packet with Deadline::fresh have been written, its deadline has passed, and the peer
+  // has acknowledged `acknowledged` bytes of the socket, not all of the packet: the connection is
+  // to be reset. True: so it is; the fate of such packets is cut_off.
+  bool cut_off(base::Instant now, std::uint64_t acknowledged);
+  // One with a passed deadline was written, or partly.
+  bool may_cut_off(base::Instant now) const;
   // The socket is gone.
   void forget_packets();
 
@@ -69,16 +85,18 @@ class TimedOutput {
   // Watched packets whose fate is still open.
   std::vector<std::uint64_t> undecided() const;
   bool is_needed() const {
-    return !packets_.empty() || !begun_.empty() || !notices_.empty() || !fates_.empty();
+    return !packets_.empty() || !begun_.empty() || !notices_.empty() || !fates_.empty() ||
+           !written_.empty();
   }
   // Fates of commands' packets since the last call, by fate.
   using Counts = std::array<std::uint32_t, static_cast<std::size_t>(Fate::count)>;
   Counts take_counts();
 
   // To another process of this host. `ahead_ms`: how far the clock of not_after is ahead of the
-  // machine's uptime.
-  std::string save(std::int64_t ahead_ms) const;
-  bool go_on_from(std::string_view in, std::size_t unsent, std::int64_t ahead_ms);
+  // machine's uptime. `handed`: as for kernel_has_all(), in each process by its own count.
+  std::string save(std::int64_t ahead_ms, std::uint64_t handed) const;
+  bool go_on_from(std::string_view in, std::size_t unsent, std::int64_t ahead_ms,
+                  std::uint64_t handed);
 
  private:
   struct Packet {
@@ -90,15 +108,27 @@ class TimedOutput {
     std::size_t left = 0;  // bytes from the first that is not written to its end
     Deadline deadline;
   };
+  struct Written {          // with Deadline::fresh, until it is acknowledged or its deadline passes
+    std::uint64_t end = 0;  // of the bytes handed to the socket
+    Deadline deadline;
+    bool is_open(std::uint64_t acknowledged) const {  // counts may pass 2^64
+      return static_cast<std::int64_t>(end - acknowledged) > 0;
+    }
+  };
+  template <typename Doomed>
+  std::size_t cut(std::string& out, std::size_t at, const Doomed& doomed, Fate fate);
   void dropped(std::uint64_t tag, Fate fate);
   void decide(std::uint64_t tag, Fate fate);
   std::size_t watched() const;
-  void save_commands(std::string& out, std::int64_t ahead_ms) const;
-  bool get_commands(base::RecordReader& r, std::size_t unsent, std::int64_t ahead_ms);
+  void save_commands(std::string& out, std::int64_t ahead_ms, std::uint64_t handed) const;
+  bool get_commands(base::RecordReader& r, std::size_t unsent, std::int64_t ahead_ms,
+                    std::uint64_t handed);
 
   std::deque<Packet> packets_;
   std::size_t spanned_ = 0;  // bytes up to the end of the last packet
+  std::size_t fresh_ = 0;    // of packets_, with Deadline::fresh
   std::deque<Begun> begun_;
+  std::deque<Written> written_;
   // Tags. Of deliveries that are in flight for an engine: as many as a session may have of these.
   std::vector<std::uint64_t> notices_;
   std::size_t told_ = 0;  // of these

@@ -85,9 +85,8 @@ std::size_t EdgeLink::input(base::ConnId conn, std::uint64_t offset, std::uint64
   return 0;
 }
 void EdgeLink::closed(base::ConnId conn, CloseReason cause) {
-  // An engine of a release before this one knows no peer_closed.
-  const bool known = cause != CloseReason::peer_closed;
-  if (serving_) put_closed(turn(), conn, known ? cause : CloseReason::client);
+  const bool known = cause == CloseReason::cut_off && engine_version_ >= kFatesSince;
+  if (serving_) put_closed(turn(), conn, known ? cause : known_to_the_release_before(cause));
 }
 void EdgeLink::credit(base::ConnId conn, std::uint64_t written) {
   if (serving_) put_credit(turn(), conn, written);

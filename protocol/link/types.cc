@@ -44,10 +44,17 @@ const char* name_of(CloseReason reason) {
       return "tls_failed";
     case CloseReason::peer_closed:
       return "peer_closed";
+    case CloseReason::cut_off:
+      return "cut_off";
     case CloseReason::count:
       break;
   }
   return "unknown";
+}
+
+CloseReason known_to_the_release_before(CloseReason reason) {
+  if (reason == CloseReason::peer_closed) return CloseReason::client;
+  return reason == CloseReason::cut_off ? CloseReason::peer_reset : reason;
 }
 
 const char* name_of(Fate fate) {

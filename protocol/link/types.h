@@ -33,9 +33,14 @@ enum class CloseReason : std::uint8_t {
   poison = 13,
   tls_failed = 14,   // before an engine hears of it
   peer_closed = 15,  // FIN without DISCONNECT; an edge's own word, on the link it is `client`
-  count = 16
+  // Reset at the deadline of a command's packet that it had not acknowledged; to a release before
+  // version 6 it is `peer_reset`.
+  cut_off = 16,
+  count = 17
 };
 const char* name_of(CloseReason reason);
+// The reason that says nearly the same to a process that knows peer_closed and cut_off not.
+CloseReason known_to_the_release_before(CloseReason reason);
 
 // The same for every build and machine: edges and engines of different releases agree on it.
 std::uint64_t hash_of(std::string_view client_id);

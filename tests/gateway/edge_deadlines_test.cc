@@ -1,28 +1,24 @@
 // Packets with a deadline at an edge (docs/design.md, "Deadlines"): the checks at the receipt of a
 // step and in front of the write, over each transport, and what engines hear of it.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "tests/support/certificates.h"
 #include "tests/support/edge_deadlines.h"
-#include "tests/support/loopback.h"
+#include "tests/support/edge_device.h"
 #include "tests/support/wire.h"
-#include "tests/support/ws_client.h"
 
 namespace berth::gateway::edge {
 namespace {
 
 using namespace protocol::link;
 using test::Deadlines;
+using Device = test::EdgeDevice;
 using test::kEngineNow;
 using test::kHour_ms;
 using test::PairDeadlines;
@@ -334,68 +330,13 @@ TEST(EdgeDeadlines, HoldWithoutALink) {
 // -- over each transport, with packets of MQTT. The device takes what comes a part at a time; what
 // it gets must be whole packets, in order, with all that have no deadline.
 
-class Device {
- public:
-  explicit Device(Transport t, int port, int receive_buffer = 65536)
-      : transport_(t), fd_(test::connect_loopback(port, receive_buffer)) {
-    fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
-    if (has_tls(t)) {
-      context_.reset(SSL_CTX_new(TLS_client_method()));
-      ssl_.reset(SSL_new(context_.get()));
-      SSL_set_fd(ssl_.get(), fd_);
-      SSL_set_connect_state(ssl_.get());
-    }
-    const std::string hello = test::connect({.client_id = "d"});
-    to_say_ = has_websocket(t) ? test::WsClient::request() + test::ws_frame(0x82, hello) : hello;
-  }
-  ~Device() {
-    ssl_.reset();
-    ::close(fd_);
-  }
-  Device(const Device&) = delete;
-  Device& operator=(const Device&) = delete;
-
-  void say() {
-    if (to_say_.empty()) return;
-    const int n = ssl_
-                      ? SSL_write(ssl_.get(), to_say_.data(), static_cast<int>(to_say_.size()))
-                      : static_cast<int>(::send(fd_, to_say_.data(), to_say_.size(), MSG_NOSIGNAL));
-    if (n > 0) to_say_.erase(0, static_cast<std::size_t>(n));
-  }
-  // At most `most` bytes.
-  void hear(std::size_t most) {
-    std::vector<char> some(most);
-    const auto n = ssl_ ? SSL_read(ssl_.get(), some.data(), static_cast<int>(most))
-                        : static_cast<int>(::recv(fd_, some.data(), most, 0));
-    if (n <= 0) return;
-    const std::string_view bytes(some.data(), static_cast<std::size_t>(n));
-    mqtt += has_websocket(transport_) ? ws_.take(bytes) : std::string(bytes);
-  }
-  bool failed() const { return ssl_ && ERR_peek_error() != 0; }
-  std::string mqtt;
-
- private:
-  Transport transport_;
-  int fd_;
-  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_{nullptr, SSL_CTX_free};
-  std::unique_ptr<SSL, decltype(&SSL_free)> ssl_{nullptr, SSL_free};
-  std::string to_say_;
-  test::WsInput ws_;
-};
-
-test::Certificates made(const std::string& directory) {
-  test::Certificates c(directory);
-  c.issue("gateway", "localhost");
-  return c;
-}
-
 class OverTransports : public ::testing::TestWithParam<Transport> {};
 
 TEST_P(OverTransports, WhatIsLateGoesWholeAndTheRestStaysWhole) {
   const Transport transport = GetParam();
   std::string directory = std::filesystem::temp_directory_path() / "berth-edge-XXXXXX";
   ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  const test::Certificates certificates = made(directory);
+  const test::Certificates certificates = test::gateway_certificates(directory);
   const TlsServer tls({.cert_file = certificates.file("gateway.crt"),
                        .key_file = certificates.file("gateway.key")});
   std::filesystem::remove_all(directory);
@@ -476,7 +417,7 @@ TEST_P(OverTransports, WhatTheSocketHasNoByteOfIsNotWrittenLate) {
   const Transport transport = GetParam();
   std::string directory = std::filesystem::temp_directory_path() / "berth-edge-XXXXXX";
   ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  const test::Certificates certificates = made(directory);
+  const test::Certificates certificates = test::gateway_certificates(directory);
   const TlsServer tls({.cert_file = certificates.file("gateway.crt"),
                        .key_file = certificates.file("gateway.key")});
   std::filesystem::remove_all(directory);
@@ -530,7 +471,7 @@ TEST_P(OverTransports, APacketThatTheSocketTookAPartOfComesWholeThoughLate) {
   const Transport transport = GetParam();
   std::string directory = std::filesystem::temp_directory_path() / "berth-edge-XXXXXX";
   ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  const test::Certificates certificates = made(directory);
+  const test::Certificates certificates = test::gateway_certificates(directory);
   const TlsServer tls({.cert_file = certificates.file("gateway.crt"),
                        .key_file = certificates.file("gateway.key")});
   std::filesystem::remove_all(directory);

@@ -110,26 +110,26 @@ TEST(TimedOutput, GoesOnInAnotherProcess) {
   o.timed_packet("cd", 200, 2);
   o.plain("ef");
   o.write(1);
-  const std::string saved = o.timed.save(60);  // its clock is 60 ms ahead of the uptime
+  const std::string saved = o.timed.save(60, 0);  // its clock is 60 ms ahead of the uptime
   Output next;
   next.out = o.out.substr(o.at);
-  ASSERT_TRUE(next.timed.go_on_from(saved, next.out.size(), 1060));
+  ASSERT_TRUE(next.timed.go_on_from(saved, next.out.size(), 1060, 0));
   EXPECT_EQ(next.timed.tell(), (Tags{1}));
   EXPECT_EQ(next.at_time(1200), "bcdef");
   EXPECT_EQ(next.at_time(1201), "bef");
   EXPECT_EQ(next.timed.tell(), (Tags{2}));
   TimedOutput shorter;
-  EXPECT_FALSE(shorter.go_on_from(saved, 2, 0)) << "it does not lie within the output";
+  EXPECT_FALSE(shorter.go_on_from(saved, 2, 0, 0)) << "it does not lie within the output";
   for (std::size_t n = 0; n < saved.size(); ++n) {
     TimedOutput cut;
-    EXPECT_FALSE(cut.go_on_from(saved.substr(0, n), 100, 0)) << n;
+    EXPECT_FALSE(cut.go_on_from(saved.substr(0, n), 100, 0, 0)) << n;
   }
 }
 
 TEST(TimedOutput, APacketWithoutAByteIsMalformed) {
   for (const char size : {'\1', '\0'}) {  // no notices, one packet: gap, size, not_after, tag
     TimedOutput t;
-    EXPECT_EQ(t.go_on_from(std::string({'\0', '\1', '\0', size, '\5', '\7'}), 10, 0), size != 0);
+    EXPECT_EQ(t.go_on_from(std::string({'\0', '\1', '\0', size, '\5', '\7'}), 10, 0, 0), size != 0);
   }
 }
 
@@ -160,21 +160,21 @@ TEST(TimedOutput, AWatchedPacketIsWrittenWhenTheKernelHasItsLastByte) {
   o.plain("f");
   o.packet("ghi", 2);
   o.write(2);
-  o.timed.kernel_has_all();
+  o.timed.kernel_has_all(0);
   EXPECT_EQ(o.fates(), Fates{});
   o.write(2);
-  o.timed.kernel_has_all();
+  o.timed.kernel_has_all(0);
   EXPECT_EQ(o.fates(), Fates{}) << "a part of it";
   EXPECT_EQ(o.undecided(), 2u);
   o.write(1);
   EXPECT_EQ(o.fates(), Fates{}) << "framed, and it waits for the socket";
-  o.timed.kernel_has_all();
+  o.timed.kernel_has_all(0);
   EXPECT_EQ(o.fates(), (Fates{{1, Fate::written}}));
   EXPECT_EQ(o.undecided(), 1u);
   o.timed.begun(3);  // encrypted
   EXPECT_EQ(o.at_time(2000), "fghi");
   o.write(4);
-  o.timed.kernel_has_all();
+  o.timed.kernel_has_all(0);
   EXPECT_EQ(o.fates(), (Fates{{2, Fate::written}}));
   EXPECT_EQ(o.undecided(), 0u);
 }
@@ -193,11 +193,11 @@ TEST(TimedOutput, AWatchedPacketWhoseConnectionEndsIsDroppedOrCutOff) {
   Watched o;
   for (std::uint64_t n = 1; n <= 3; ++n) o.packet("abc", n);
   o.write(4);
-  o.timed.kernel_has_all();
+  o.timed.kernel_has_all(0);
   o.timed.forget_packets();
   EXPECT_EQ(o.fates(), (Fates{{1, Fate::written}, {2, Fate::cut_off}, {3, Fate::dropped}}));
   EXPECT_EQ(o.undecided(), 0u);
-  o.timed.refuse(protocol::link::kCommandTag | 4);
+  o.timed.refuse(protocol::link::kCommandTag | 4, Fate::dropped);
   EXPECT_EQ(o.fates(), (Fates{{4, Fate::dropped}}));
 }
 
@@ -209,7 +209,7 @@ TEST(TimedOutput, WatchedPacketsHaveABound) {
   EXPECT_EQ(o.timed_packet("p", 1000, 1), Taken::yes) << "others have their own";
   EXPECT_EQ(o.fates(), (Fates{{1000, Fate::dropped}}));
   o.write(1);
-  o.timed.kernel_has_all();
+  o.timed.kernel_has_all(0);
   EXPECT_EQ(o.packet("p", 1001), Taken::yes);
   // What no engine takes: a fate of these is not kept, the packet has never come.
   for (std::uint64_t n = 0; n < 2 * TimedOutput::kFatesMax; ++n) o.packet("p", 2000 + n);
@@ -239,22 +239,22 @@ TEST(TimedOutput, WatchedPacketsGoOnInAnotherProcess) {
   o.packet("def", 3, 200);
   o.packet("ghi", 4, 5000);
   o.write(1);
-  const std::string saved = o.timed.save(60);
+  const std::string saved = o.timed.save(60, 0);
   Watched next;
   next.out = o.out.substr(o.at);
-  ASSERT_TRUE(next.timed.go_on_from(saved, next.out.size(), 1060));
+  ASSERT_TRUE(next.timed.go_on_from(saved, next.out.size(), 1060, 0));
   EXPECT_EQ(next.undecided(), 3u);
   EXPECT_EQ(next.at_time(1201), "bcghi");
   next.write(2);
-  next.timed.kernel_has_all();
+  next.timed.kernel_has_all(0);
   EXPECT_EQ(next.fates(), (Fates{{1, Fate::dropped}, {3, Fate::dropped}, {2, Fate::written}}));
   next.write(3);
-  next.timed.kernel_has_all();
+  next.timed.kernel_has_all(0);
   EXPECT_EQ(next.fates(), (Fates{{4, Fate::written}}));
   std::size_t adopted = 0;
   for (std::size_t n = 0; n < saved.size(); ++n) {
     TimedOutput cut;
-    adopted += cut.go_on_from(saved.substr(0, n), 100, 0) ? 1u : 0u;
+    adopted += cut.go_on_from(saved.substr(0, n), 100, 0, 0) ? 1u : 0u;
   }
   EXPECT_EQ(adopted, 1u) << "as a process of the release before writes it";
 }

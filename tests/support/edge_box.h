@@ -136,6 +136,7 @@ class EdgeBox : protected protocol::link::EdgeTurnVisitor {
   int inputs = 0;
   std::uint64_t input_at = 0;
   int closes = 0;
+  protocol::link::CloseReason closed_as{};
   std::vector<std::uint64_t> expired;  // tags
   struct Fated {
     std::uint64_t tag = 0;
@@ -158,8 +159,9 @@ class EdgeBox : protected protocol::link::EdgeTurnVisitor {
     input_at = offset;
     order += 'I';
   }
-  void on_closed(base::ConnId, protocol::link::CloseReason) override {
+  void on_closed(base::ConnId, protocol::link::CloseReason cause) override {
     ++closes;
+    closed_as = cause;
     order += 'C';
   }
   void on_credit(base::ConnId, std::uint64_t) override {}

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,7 +45,9 @@ struct Parts {
 
 struct Deadlines : EdgeBox {
   explicit Deadlines(std::uint64_t engine_version = protocol::link::kVersion,
-                     std::int64_t engine_now = kEngineNow) {
+                     std::int64_t engine_now = kEngineNow,
+                     const gateway::edge::EdgeOptions& options = patient())
+      : EdgeBox(options) {
     say_ready(engine_version);
     say_clock(engine_now);
     EXPECT_TRUE(run_until([&] { return readies == 1; }));
@@ -80,14 +83,22 @@ struct Deadlines : EdgeBox {
     edge.refresh_gauges();
     return probe.output_bytes;
   }
+  // The edge's tick of a second has come so many times more.
+  bool ticks(std::uint64_t n) {
+    const auto& all = probe.edge_lag.counts;
+    const auto count = [&all] { return std::accumulate(all.begin(), all.end(), std::uint64_t{0}); };
+    const std::uint64_t last = count() + n;
+    return run_until([&] { return count() >= last; });
+  }
   std::uint64_t out_off = 0;
 };
 
 // A device on a socket pair, which reads when it is told to.
 struct PairDeadlines : Deadlines {
   explicit PairDeadlines(std::uint64_t engine_version = protocol::link::kVersion,
-                         std::int64_t engine_now = kEngineNow)
-      : Deadlines(engine_version, engine_now) {
+                         std::int64_t engine_now = kEngineNow,
+                         const gateway::edge::EdgeOptions& options = patient())
+      : Deadlines(engine_version, engine_now, options) {
     each_round = [this] {
       if (reads) to_device += device.hear();
     };
