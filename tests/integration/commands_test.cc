@@ -219,7 +219,7 @@ TEST_F(Commands, WhatWaitsForADeviceComesInOrderOrIsCancelled) {
 }
 
 TEST_F(Commands, DesiredStateIsToldAtEachConnectionUntilItIsReplaced) {
-  ASSERT_EQ(submit("h1", "hold", R"("payload":{"mode":"OPEN"})").status, 202);
+  ASSERT_EQ(submit("h1", "hold", R"("payload":{"mode":"HOLD_OPEN"})").status, 202);
   const auto connected_gate = [&] {
     return subscribed(gateway_.mqtt_port(), as("cam@acme", "secret", "cam"), "v1/desired", 1);
   };
@@ -234,14 +234,14 @@ TEST_F(Commands, DesiredStateIsToldAtEachConnectionUntilItIsReplaced) {
   EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"("in_step":true)"));
   ASSERT_EQ(submit("h2", "hold", R"("payload":{"mode":"AUTO"})").status, 202);
   EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"("in_step":false)"));
-  ASSERT_EQ(submit("h3", "hold", R"("payload":{"mode":"CLOSED"})").status, 202);
+  ASSERT_EQ(submit("h3", "hold", R"("payload":{"mode":"HOLD_CLOSED"})").status, 202);
   EXPECT_EQ(outcome("h2"), "NOT_DELIVERED") << "h3 has taken its place";
   gateway_.signal_engine(SIGKILL);
   gate = connected_gate();
   do told = gate->until(3);
   while (!told.empty() && told.back().body.find(R"("command_id":"h3")") == std::string::npos);
   EXPECT_FALSE(told.empty());
-  EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"({"mode":"CLOSED"})"));
+  EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"({"mode":"HOLD_CLOSED"})"));
 }
 
 TEST_F(Commands, AreAskedForOverMqttAndAnsweredWithTheRequestsCorrelation) {
