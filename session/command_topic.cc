@@ -55,7 +55,7 @@ Unanswerable unanswerable(std::string_view topic, bool retained) {
   return {};
 }
 
-bool is_request(std::string_view topic) {
+bool is_device_request(std::string_view topic) {
   if (!topic.starts_with(kNative)) return false;
   topic.remove_prefix(kNative.size());
   take_level(topic);

@@ -39,8 +39,8 @@ struct Unanswerable {
 Unanswerable unanswerable(std::string_view topic, bool retained = false);
 
 // v1/SITE/DEVICE/[sub/CHILD/]cmd/ID/req/NAME
-bool is_request(std::string_view topic);
-std::string_view device_of_request(std::string_view topic);  // REQUIRES: is_request(topic)
+bool is_device_request(std::string_view topic);
+std::string_view device_of_request(std::string_view topic);  // REQUIRES: is_device_request(topic)
 
 // A topic as its device calls it that its platform gets as a report.
 bool is_report_topic(std::string_view topic);

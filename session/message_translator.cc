@@ -110,7 +110,7 @@ const char* MessageTranslator::address_command(Channel& ch, std::string_view sai
                                                base::Instant now) {
   using Told = DeviceMessages::Told;
   if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
-      !is_request(said))
+      !is_device_request(said))
     return nullptr;
   switch (messages_->command(*ch.scope, clocks_.wall_at(now), said, m.payload, translated_)) {
     case Told::as_is:
