@@ -74,11 +74,10 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
       requests_(
           records,
           [this](Asked asked, std::function<void(const Refusal&)> answered) {
-            submit(std::move(asked), [answered = std::move(answered)](const Ledger::Answer& a) {
-              answered(a.refusal);
-            });
+            submit_anywhere(std::move(asked), std::move(answered));
           },
           [this](const pb::Request& r, const Refusal& why) { refused(r, why); }),
+      locator_(*this, options_.partition, options_.partitions),
       claims_(records),
       desired_(records, [this](const Entry& e, const std::string& document) {
         const std::string child = e.asked.child.empty() ? "" : "/sub/" + e.asked.child;
@@ -148,6 +147,7 @@ void Commands::end_turn(base::Instant) {
   }
   if (records_.now() >= expire_from_ && ledger_.next_due() <= at().now) ledger_.expire(at());
   if (!waiters_.empty()) expire_waiters();
+  locator_.expire(records_.now());
 }
 
 void Commands::tick(base::Instant now) {
@@ -206,6 +206,17 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
       }
       break;
     }
+    case pb::Note::kLocate: {
+      pb::Note answer;
+      answer.mutable_located()->set_number(note.locate().number());
+      answer.mutable_located()->set_online(
+          dispatcher_.is_ready(note.locate().tenant(), note.locate().device()));
+      tell(source, answer);
+      break;
+    }
+    case pb::Note::kLocated:
+      locator_.answered(note.located().number(), source, note.located().online());
+      break;
     case pb::Note::kRequest:
       requests_.take(note.request(), ways_, at());
       break;
@@ -451,6 +462,22 @@ void Commands::submit(std::string_view question, Answered answered) {
            if (a.refusal.status != 0) ++probe_.commands_refused;
            answer_when_done(a, wait_ms, answered);
          });
+}
+
+// Over MQTT nobody has looked where the device is.
+void Commands::submit_anywhere(Asked asked, std::function<void(const Refusal&)> answered) {
+  const std::string device = !asked.executor.empty() || ways_ == nullptr
+                                 ? addressee(asked)
+                                 : ways_->executor_of(asked.tenant, asked.device);
+  const auto go_on = [this, answered = std::move(answered)](Asked a, std::uint32_t located) {
+    a.located = located;
+    submit(std::move(a), [answered](const Ledger::Answer& answer) { answered(answer.refusal); });
+  };
+  if (dispatcher_.is_ready(asked.tenant, device)) return go_on(std::move(asked), 0);
+  const std::string tenant = asked.tenant;
+  locator_.find(
+      tenant, device, records_.now(),
+      [go_on, asked = std::move(asked)](std::uint32_t located) { go_on(asked, located); });
 }
 
 void Commands::submit(Asked asked, Ledger::Answered answered) {

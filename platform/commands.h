@@ -19,6 +19,7 @@
 #include "platform/desired.h"
 #include "platform/dispatcher.h"
 #include "platform/ledger.h"
+#include "platform/locator.h"
 #include "platform/notes.h"
 #include "platform/rates.h"
 #include "platform/records.h"
@@ -118,6 +119,7 @@ class Commands final : public session::CommandWords,
   At at() const;
   void count_outcome(const Entry& e);
   void submit(Asked asked, Ledger::Answered answered);
+  void submit_anywhere(Asked asked, std::function<void(const Refusal&)> answered);
   void refused(const pb::Request& request, const Refusal& why);
   Refusal over_rate(const Asked& asked, const Terms& terms);
   void act(const pb::Note& note, std::uint32_t source);
@@ -134,6 +136,7 @@ class Commands final : public session::CommandWords,
   CommandIndex index_;
   Rates rates_;
   Requests requests_;
+  Locator locator_;
   Claims claims_;
   Desired desired_;
   bool serving_ = false;

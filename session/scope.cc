@@ -129,7 +129,7 @@ std::string_view site_of_topic(std::string_view inside) {
   return next_level(inside) == "v1" ? next_level(inside) : std::string_view();
 }
 
-bool is_request(std::string_view after_device) {
+bool is_command_request(std::string_view after_device) {
   constexpr std::string_view kCommand = "command/";
   if (!after_device.starts_with(kCommand)) return false;
   const std::size_t end = after_device.find('/', kCommand.size());
@@ -144,7 +144,7 @@ bool is_command(std::string_view topic) {
     if (at == std::string_view::npos) return false;
     ++at;
   }
-  return topic.substr(at).starts_with("cmd/") || is_request(topic.substr(at));
+  return topic.substr(at).starts_with("cmd/") || is_command_request(topic.substr(at));
 }
 
 }  // namespace berth::session

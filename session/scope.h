@@ -96,7 +96,7 @@ std::string_view site_of_topic(std::string_view inside);
 // v1/SITE/DEVICE/cmd/… or v1/SITE/DEVICE/command/ID/request/TYPE, as services call it.
 bool is_command(std::string_view topic);
 // What stands behind v1/SITE/DEVICE/: command/ID/request/TYPE.
-bool is_request(std::string_view after_device);
+bool is_command_request(std::string_view after_device);
 
 // The client id of a session's key.
 inline std::string_view client_id_of(std::string_view session_key) {

@@ -16,11 +16,13 @@ namespace berth::protocol::link {
 
 inline constexpr std::size_t kQuestionMax = 64 * 1024;  // bytes
 inline constexpr std::size_t kAnswerMax = 1024 * 1024;
-inline constexpr std::size_t kQuestionsMax = 64;  // of a link that wait for their answer
+// Of a link that wait for their answer: more than requests of the admin port may wait (512), for
+// some ask several things.
+inline constexpr std::size_t kQuestionsMax = 1024;
 
 // Numbers are on the link: append only.
 enum class AskKind : std::uint8_t {
-  echo = 1,          // answered with the same bytes
+  echo = 1,           // answered with the same bytes
   read_registry = 2,  // no bytes; answered when what was written before the question is in force
   // Bytes as platform/platform.proto has them.
   submit_command = 16,

@@ -353,6 +353,8 @@ TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) 
                  R"(","type":"open","ttl_ms":5000})",
              "Content-Type: application/json\r\n");
   };
+  const auto service = subscribed(c.edges[1]->mqtt_port(), as("platform@acme", "p", "backend"),
+                                  "v1/+/+/command/+/result", 1);
   int n = 0;
   for (const char* device : {"cam", "door"}) {
     // Sessions of one device in several partitions, one after the other.
@@ -360,7 +362,7 @@ TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) 
       ConnectOptions o = as(std::string(device) + "@acme", "secret", client);
       auto gate = subscribed(c.edges[0]->mqtt_port(), o, "v1/cmd/#", 1);
       std::thread answers([&] {
-        for (int i = 0; i < 3; ++i) {
+        for (int i = 0; i < 4; ++i) {
           const auto got = gate->until(3);
           if (got.empty() || got.back().type != 3) return;
           const std::string topic = got.back().topic();
@@ -378,6 +380,15 @@ TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) 
             submit(*c.edges[0], device == std::string("cam") ? "door" : "cam", id);
         EXPECT_EQ(other.status, 409) << other.body;
       }
+      const std::string id = "m" + std::to_string(n++);
+      const std::string site = device == std::string("cam") ? "north" : "south";
+      const std::string at = "v1/" + site + "/" + device + "/command/" + id;
+      service->send(publish(at + "/request/open", "", 1, static_cast<unsigned>(n)));
+      std::vector<Packet> event;
+      do event = service->until(3);
+      while (!event.empty() && event.back().topic() != at + "/result");
+      ASSERT_FALSE(event.empty());
+      EXPECT_NE(event.back().body.find("SUCCEEDED"), std::string::npos) << event.back().body;
       answers.join();
     }
   }
