@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/random_id.h"
 #include "platform/platform.pb.h"
-#include "protocol/link/types.h"
 
 namespace berth::platform {
 
@@ -14,6 +14,19 @@ namespace {
 
 constexpr std::string_view kLive{"!c\0", 3};
 constexpr std::string_view kFinal{"c\0", 2};
+
+// In memory, about.
+std::size_t bytes_of(const Asked& a) {
+  return 1024 + a.payload.size() + a.correlation.size() + a.response_topic.size();
+}
+
+// What one call of expire() ends: each costs writes and an event, and the turns of others wait.
+constexpr std::size_t kExpireMax = 256;
+
+// One tenant's share of what there is, so that others have room: three quarters.
+std::size_t share_of(std::size_t all) {
+  return all - all / 4;
+}
 
 bool in_flight(const Command& c) {
   return c.state == State::handed || c.state == State::sent || c.state == State::received;
@@ -184,6 +197,7 @@ void Ledger::restored(std::string_view key, std::string_view record) {
   serials_[open.entry.serial] = &open;
   open.due = due(open.entry.command);
   due_.emplace(open.due, &open);
+  hold(open.entry);
   open_[open.key] = std::move(o);
 }
 
@@ -244,9 +258,26 @@ void Ledger::decide(std::string_view key, base::result<std::vector<StoredRecord>
   }
 }
 
+bool Ledger::has_room(const Asked& asked) const {
+  const std::size_t bytes = bytes_of(asked);
+  const auto it = tenants_.find(asked.tenant);
+  const Held own = it == tenants_.end() ? Held{} : it->second;
+  return held_.commands < options_.open_max && held_.bytes + bytes <= options_.open_bytes_max &&
+         own.commands < share_of(options_.open_max) &&
+         own.bytes + bytes <= share_of(options_.open_bytes_max);
+}
+
+void Ledger::hold(const Entry& e) {
+  for (Held* h : {&held_, &tenants_[e.asked.tenant]}) {
+    ++h->commands;
+    h->bytes += bytes_of(e.asked);
+  }
+}
+
 Refusal Ledger::limits(const Asked& asked, const Terms& terms) const {
-  if (open_.size() >= options_.open_max)
-    return {429, "too_many_commands", "too many commands of this partition have no outcome yet"};
+  if (!has_room(asked))
+    return {429, "too_many_commands",
+            "too many commands of this partition or tenant have no outcome yet"};
   const auto it = devices_.find(device_key(asked.tenant, addressee(asked)));
   const bool online = asked.located != 0 ||
                       (it != devices_.end() && it->second.where != 0 && it->second.wanted) ||
@@ -281,24 +312,27 @@ void Ledger::admit(Waiter& w) {
   o.entry.asked = std::move(w.asked);
   o.entry.site = terms.site;
   o.entry.executor_site = terms.executor_site.empty() ? terms.site : terms.executor_site;
-  serials_[o.entry.serial = new_serial(o.key)] = &o;
+  serials_[o.entry.serial = new_serial()] = &o;
   o.entry.accepted_wall_ms = w.at.wall_ms;
   const std::uint32_t asked_ms = o.entry.asked.ttl_ms;
   o.entry.ttl_ms = asked_ms != 0 ? std::min(asked_ms, terms.ttl_ms) : terms.ttl_ms;
   Command& c = o.entry.command;
   c.delivery = terms.delivery;
-  c.deadline = c.delivery == Delivery::desired ? base::kNever : w.at.now.plus_ms(o.entry.ttl_ms);
+  const base::Instant since{o.entry.asked.since_ms};
+  const base::Instant from = since.ms == 0 ? w.at.now : std::min(since, w.at.now);
+  c.deadline = c.delivery == Delivery::desired ? base::kNever : from.plus_ms(o.entry.ttl_ms);
   c.result_ms = terms.result_ms;
   c.log.push_back({w.at.wall_ms, State::accepted, ""});
   open_.emplace(o.key, std::move(made));
+  hold(o.entry);
   Device& device = device_of(o.entry);
+  device.commands.push_back(&o);  // first: a device without commands is forgotten
   if (c.delivery == Delivery::latest) replace_slot(o, device, w.at);
   ports_.accepted(o.entry);
-  device.commands.push_back(&o);
   due_.emplace(o.due = due(c), &o);
   const std::string key = o.key;
   if (o.entry.asked.located != 0) device.where = o.entry.asked.located;
-  if (!device.wanted && device.where == 0)
+  if (device.where == 0)
     device.where = ports_.locate(o.entry.asked.tenant, addressee(o.entry.asked));
   if (c.delivery == Delivery::desired) {
     changed(o, wait(c, w.at));
@@ -328,7 +362,7 @@ void Ledger::replace_slot(const Open& by, Device& device, At at) {
     const bool same = e.command.delivery == Delivery::latest && e.asked.type == a.type &&
                       e.asked.slot == a.slot && e.asked.device == a.device &&
                       e.asked.child == a.child;
-    if (!same || in_flight(e.command)) continue;
+    if (o == &by || !same || in_flight(e.command)) continue;
     changed(*o, refuse(o->entry.command, Outcome::not_delivered, "replaced", "", at));
   }
 }
@@ -378,10 +412,11 @@ Ledger::Device& Ledger::device_of(const Entry& e) {
   return devices_[device_key(e.asked.tenant, addressee(e.asked))];
 }
 
-// So that a tag of it can't be one of another: from its name, the next one that is free.
-std::uint64_t Ledger::new_serial(std::string_view key) const {
-  std::uint64_t serial = protocol::link::hash_of(key) & kSerialMax;
-  while (serials_.contains(serial)) serial = (serial + 1) & kSerialMax;
+// So that a tag of it can't be one of another, nor of one that has its outcome while a word of its
+// edge is still to come: nobody can choose an id that gets the tag of another tenant's command.
+std::uint64_t Ledger::new_serial() const {
+  std::uint64_t serial = base::random_id() & kSerialMax;
+  while (serial == 0 || serials_.contains(serial)) serial = (serial + 1) & kSerialMax;
   return serial;
 }
 
@@ -466,7 +501,9 @@ void Ledger::word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::s
   }
   if (c.state == State::waiting) {
     want(o.entry, device);
-    again_.emplace(at.now.plus_ms(kAgainMs),
+    // Rarer and rarer: each time costs notes and a write of the record.
+    const std::int64_t later_ms = kAgainMs << std::min(c.attempt == 0 ? 0 : c.attempt - 1, 4u);
+    again_.emplace(at.now.plus_ms(later_ms),
                    device_key(o.entry.asked.tenant, addressee(o.entry.asked)));
   }
   changed(o, change);
@@ -490,7 +527,10 @@ void Ledger::note_late(std::string_view tenant, std::string_view id, std::string
     ports_.late_result(e, r);
   };
   if (const Entry* e = find_ended(tenant, id)) return take(*e);
+  if (looking_ >= options_.late_max) return;
+  ++looking_;
   records_.read(exactly(final_key(tenant, id)), [this, take](auto records) {
+    --looking_;
     Entry e;
     if (!records || records->empty() || !decode(records->front().value, e)) return;
     const Entry* newer = find_ended(e.asked.tenant, e.asked.id);
@@ -499,11 +539,12 @@ void Ledger::note_late(std::string_view tenant, std::string_view id, std::string
 }
 
 void Ledger::expire(At at) {
-  while (!again_.empty() && again_.begin()->first <= at.now) {
+  std::size_t left = kExpireMax;
+  for (; left != 0 && !again_.empty() && again_.begin()->first <= at.now; --left) {
     ready_.push_back(again_.begin()->second);
     again_.erase(again_.begin());
   }
-  while (!due_.empty() && due_.begin()->first <= at.now) {
+  for (left = kExpireMax; left != 0 && !due_.empty() && due_.begin()->first <= at.now; --left) {
     Open& o = *due_.begin()->second;
     const Change change = platform::expire(o.entry.command, at);
     if (change == Change::none) {  // it was put off
@@ -573,6 +614,12 @@ void Ledger::close(Open& o) {
   }
   due_.erase({o.due, &o});
   serials_.erase(o.entry.serial);
+  const auto own = tenants_.find(asked.tenant);
+  for (Held* h : {&held_, &own->second}) {
+    --h->commands;
+    h->bytes -= bytes_of(asked);
+  }
+  if (own->second.commands == 0) tenants_.erase(own);
   open_.erase(key);
 }
 

@@ -43,6 +43,9 @@ struct Asked {
   std::string lot, lane;                    // as the platform says, kept for people
   std::int64_t issued_ms = 0;               // the same
   std::uint32_t ttl_ms = 0;                 // 0: of the type
+  // Clock of messages: when the gateway got the request; its time runs from then, however long the
+  // request lay in a socket or store. 0: from the acceptance. Not stored.
+  std::int64_t since_ms = 0;
   // The partition, + 1, where the executor is connected, as the caller knows; 0: not known.
   std::uint32_t located = 0;
   std::vector<std::string> caller_sites;  // that the caller may see; none: all. Not stored
@@ -76,6 +79,10 @@ struct Entry {
   std::uint64_t serial = 0;  // of its tags (notes.h); no other open command of the partition has it
   Command command;
 };
+// One that was asked for over MQTT and not accepted.
+inline bool is_refusal(const Entry& e) {
+  return e.serial == 0;
+}
 std::string encode(const Entry& e);
 bool decode(std::string_view record, Entry& out);
 namespace pb {
@@ -112,11 +119,13 @@ class LedgerPorts {
 };
 
 struct LedgerOptions {
-  std::size_t open_max = 100'000;     // commands without an outcome
-  std::size_t device_open_max = 100;  // of one device
-  std::size_t in_flight_max = 16;     // of one device: handed out, no result yet
-  std::size_t asking_max = 1'000;     // ids that the store is being asked about
-  std::size_t line_max = 16;          // questions about one id meanwhile
+  std::size_t open_max = 100'000;                       // commands without an outcome
+  std::size_t open_bytes_max = std::size_t{256} << 20;  // of them, in memory
+  std::size_t device_open_max = 100;                    // of one device
+  std::size_t in_flight_max = 16;                       // of one device: handed out, no result yet
+  std::size_t asking_max = 1'000;                       // ids that the store is being asked about
+  std::size_t line_max = 16;                            // questions about one id meanwhile
+  std::size_t late_max = 256;  // results without an open command that the store looks up
 };
 
 // Why a command is not accepted. Stable codes.
@@ -128,7 +137,7 @@ struct Refusal {
 
 class Ledger {
  public:
-  static constexpr std::int64_t kAgainMs = 5000;
+  static constexpr std::int64_t kAgainMs = 5000;         // the first time; doubled to 80 s
   static constexpr std::size_t kPayloadMax = 32 * 1024;  // bytes
 
   // `records` and `ports` outlive it.
@@ -170,11 +179,12 @@ class Ledger {
 
   // -- words of the engine that has it, by the command's serial
   void word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::string_view code, At at);
-  // `device`: who says it; of another device's command it is not taken.
+  // `device`: who says it; of another device's command it is not taken. Beyond `late_max` a result
+  // without an open command is not looked up: a device may make up ids as it likes.
   void result(std::string_view tenant, std::string_view id, std::string_view device,
               const Result& r, At at);
 
-  // Ends what is due.
+  // Ends what is due, a part at a time: next_due() says whether more is.
   void expire(At at);
   base::Instant next_due() const {
     const base::Instant due = due_.empty() ? base::kNever : due_.begin()->first;
@@ -200,6 +210,10 @@ class Ledger {
     Entry entry;
     std::uint32_t writes = 0;  // that are not committed
   };
+  struct Held {
+    std::size_t commands = 0;  // without an outcome
+    std::size_t bytes = 0;
+  };
   struct Waiter {
     Asked asked;
     TermsOf terms_of;
@@ -211,10 +225,12 @@ class Ledger {
   void decide(std::string_view key, base::result<std::vector<session::StoredRecord>> found);
   void admit(Waiter& w);
   Refusal limits(const Asked& asked, const Terms& terms) const;
+  bool has_room(const Asked& asked) const;
+  void hold(const Entry& e);
   void replace_slot(const Open& by, Device& device, At at);
   Device& device_of(const Entry& e);
   void want(const Entry& e, Device& device);
-  std::uint64_t new_serial(std::string_view key) const;
+  std::uint64_t new_serial() const;
   void hand_out(Device& device, At at);
   void settle(At at);  // at the end of each call that may have finished a command
   void changed(Open& o, Change change);
@@ -230,6 +246,8 @@ class Ledger {
   Records& records_;
   LedgerPorts& ports_;
   base::StringMap<std::unique_ptr<Open>> open_;
+  Held held_;
+  base::StringMap<Held> tenants_;  // with open commands
   std::map<std::uint64_t, Open*> serials_;
   base::StringMap<Device> devices_;              // with open commands, or online
   base::StringMap<std::vector<Waiter>> asking_;  // the store, whether the id is known
@@ -237,6 +255,7 @@ class Ledger {
   std::vector<std::string> ready_;  // devices whose window has room again
   // Devices that could not take a command, though connected; when they are tried again.
   std::set<std::pair<base::Instant, std::string>> again_;
+  std::size_t looking_ = 0;  // for commands of late results
   // With an outcome that is not committed yet: the store does not know of it.
   base::StringMap<Ended> ended_;
 };

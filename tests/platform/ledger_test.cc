@@ -17,7 +17,7 @@ using session::StoredRecord;
 // The store, the engines and the devices of a ledger, which may die between any two calls.
 class Box final : public Records, public LedgerPorts {
  public:
-  Box() { begin(); }
+  explicit Box(LedgerOptions options = {}) : options_(options) { begin(); }
   // What was not committed is lost, and so is what nobody has heard of yet.
   void crash() {
     puts_.clear();
@@ -43,6 +43,7 @@ class Box final : public Records, public LedgerPorts {
   void run_reads() {
     for (const auto& f : std::exchange(reads_, {})) f();
   }
+  std::size_t reads_waiting() const { return reads_.size(); }
   void turn() {
     run_reads();
     commit();
@@ -52,6 +53,10 @@ class Box final : public Records, public LedgerPorts {
     const std::string key = Ledger::device_key("acme", device);
     online_.insert(key);
     tell_wanted();
+  }
+  // Its home hears of it later.
+  void comes_untold(const std::string& device) {
+    online_.insert(Ledger::device_key("acme", device));
   }
   void device_offline(const std::string& device) {
     const std::string key = Ledger::device_key("acme", device);
@@ -158,11 +163,12 @@ class Box final : public Records, public LedgerPorts {
   void begin() {
     ending_.clear();
     wanted_.clear();
-    ledger = std::make_unique<Ledger>(LedgerOptions{}, *this, *this);
+    ledger = std::make_unique<Ledger>(options_, *this, *this);
     for (const auto& [k, v] : store_) {
       if (Ledger::is_key(k)) ledger->restored(k, v);
     }
   }
+  LedgerOptions options_;
   std::map<std::string, std::string> store_;
   std::vector<std::pair<std::string, std::optional<std::string>>> puts_;
   std::vector<std::function<void()>> durable_;
@@ -300,6 +306,134 @@ TEST(Ledger, TheNewestOfASlotReplacesWhatHasNotGoneOut) {
   EXPECT_EQ(b.handed, (Handed{"2#1", "3#1"}));
 }
 
+TEST(Ledger, TheOnlyCommandOfADeviceIsReplacedByTheNewestOfItsSlot) {
+  Box b;
+  b.submit("1", kLatest, "display", "a", "line");
+  b.turn();
+  b.submit("2", kLatest, "display", "b", "line");
+  b.turn();
+  EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::not_delivered});
+  b.device_online("display");
+  b.turn();
+  EXPECT_EQ(b.handed, Handed{"2#1"});
+  b.ledger->result("acme", "2", "display", good(), b.at());
+  b.turn();
+  EXPECT_EQ(b.outcomes["2"], std::vector{Outcome::succeeded});
+}
+
+// The device has just come; who wants to hear of it has not been told yet.
+TEST(Ledger, D1_AnImmediateCommandGoesOutAtOnceOrNotAtAll) {
+  Box b;
+  b.ask("waits", kQueued);
+  b.device_offline("gate");
+  b.comes_untold("gate");
+  const Box::Said said = b.ask("1", kImmediate);
+  ASSERT_TRUE(said.entry);
+  EXPECT_EQ(said.entry->command.state, State::handed);
+  EXPECT_EQ(b.handed, (Handed{"waits#1", "1#1"}));
+}
+
+TEST(Ledger, TheTimeOfACommandRunsFromItsRequest) {
+  Box b;
+  b.device_online("gate");
+  const auto terms_of = [](const Asked&, Terms& t) {
+    t = kImmediate;
+    return Refusal{};
+  };
+  const auto ask = [&](const char* id, std::int64_t since_ms) {
+    Asked a{.tenant = "acme", .id = id, .device = "gate"};
+    a.since_ms = since_ms;
+    b.ledger->submit(a, terms_of, b.at(), [](const Ledger::Answer&) {});
+    b.turn();
+  };
+  b.time = 50'000;
+  ask("old", 48'000);  // 2 s, in a socket or in the store of an engine that died
+  EXPECT_EQ(b.outcomes["old"], std::vector{Outcome::expired});
+  EXPECT_TRUE(b.handed.empty());
+  ask("new", 48'500);
+  EXPECT_EQ(b.find("new")->command.deadline, base::Instant{50'500});
+  b.ledger->result("acme", "new", "gate", good(), b.at());
+  b.turn();
+  ask("ahead", 90'000);
+  EXPECT_EQ(b.find("ahead")->command.deadline, base::Instant{52'000}) << "no clock makes it longer";
+}
+
+TEST(Ledger, NoTenantFillsTheRoomOfOthers) {
+  Box b({.open_max = 8, .open_bytes_max = 64 * 1024});
+  const auto code = [&](const std::string& tenant, const std::string& id, std::size_t bytes) {
+    std::string out = "none";
+    Asked a{.tenant = tenant, .id = id, .device = "d" + id};
+    a.payload = std::string(bytes, 'x');
+    b.ledger->submit(
+        a,
+        [](const Asked&, Terms& t) {
+          t = kQueued;
+          return Refusal{};
+        },
+        b.at(), [&out](const Ledger::Answer& r) { out = r.refusal.code; });
+    b.turn();
+    return out;
+  };
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(code("evil", std::to_string(i), 0), "");
+  EXPECT_EQ(code("evil", "6", 0), "too_many_commands");
+  EXPECT_EQ(code("acme", "1", 0), "");
+  b.crash();
+  EXPECT_EQ(code("evil", "7", 0), "too_many_commands");
+  EXPECT_EQ(code("acme", "2", 0), "");
+  EXPECT_EQ(code("acme", "3", 0), "too_many_commands") << "the room of all";
+  b.time += 60'000;
+  b.ledger->expire(b.at());
+  b.turn();
+  EXPECT_EQ(code("evil", "8", 30 * 1024), "");
+  EXPECT_EQ(code("evil", "9", 30 * 1024), "too_many_commands");
+  EXPECT_EQ(code("acme", "4", 12 * 1024), "");
+}
+
+TEST(Ledger, ManyThatEndAtOnceEndInSeveralTurns) {
+  Box b;
+  for (int i = 0; i < 600; ++i) {
+    b.submit(std::to_string(i), kQueued, "d" + std::to_string(i));
+    b.turn();
+  }
+  b.time += 60'000;
+  int turns = 0;
+  for (; b.ledger->next_due() <= b.at().now && turns < 10; ++turns) {
+    b.ledger->expire(b.at());
+    b.turn();
+  }
+  EXPECT_EQ(b.ledger->open(), 0u);
+  EXPECT_EQ(b.outcomes.size(), 600u);
+  EXPECT_GT(turns, 1);
+}
+
+TEST(Ledger, ADeviceThatTakesNothingIsTriedMoreAndMoreRarely) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", {.delivery = Delivery::queued, .ttl_ms = 86'400'000, .result_ms = 10'000});
+  const std::int64_t begin = b.time;
+  while (b.time < begin + 3'600'000) {
+    b.word("1", static_cast<std::uint32_t>(b.handed.size()), Fate::dropped, "not_subscribed");
+    b.time = b.ledger->next_due().ms;
+    b.ledger->expire(b.at());
+    b.turn();
+  }
+  EXPECT_GT(b.handed.size(), 30u);
+  EXPECT_LT(b.handed.size(), 60u);
+}
+
+// A tag is known to an edge until its fate is taken, which may be after the command's outcome.
+TEST(Ledger, NoIdChoosesTheTagOfAnotherCommand) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  const std::uint64_t before = b.find("1")->serial;
+  Box other;
+  other.device_online("gate");
+  other.ask("1", kImmediate);
+  EXPECT_NE(other.find("1")->serial, before);
+  EXPECT_FALSE(is_refusal(*b.find("1")));
+}
+
 TEST(Ledger, ACommandThatWaitsExpires) {
   Box b;
   b.ask("1", kQueued);
@@ -341,6 +475,16 @@ TEST(Ledger, D6_ALateResultIsKeptBesideTheOutcomeOnce) {
   const auto e = b.find("1");
   EXPECT_EQ(e->command.outcome, Outcome::uncertain);
   EXPECT_EQ(e->command.late_result.outcome, Outcome::succeeded);
+}
+
+TEST(Ledger, ResultsOfIdsThatADeviceMakesUpDoNotFloodTheStore) {
+  Box b({.late_max = 3});
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 10; ++i)
+      b.ledger->result("acme", "made-up" + std::to_string(i), "gate", good(), b.at());
+    EXPECT_EQ(b.reads_waiting(), 3u);
+    b.turn();
+  }
 }
 
 TEST(Ledger, ACallerMayShortenTheTimeButNotLengthenIt) {
