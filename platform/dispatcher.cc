@@ -332,8 +332,16 @@ void Dispatcher::listed(std::uint64_t edge) {
     if (g.in_doubt && g.edge == edge) never.push_back(tag);
   }
   for (const std::uint64_t tag : never) {
+    // An edge that has given up a connection (engines have died of it) says nothing of it.
+    const Given g = given_.at(tag);
+    const auto conn = core_.connections.conn_of(g.edge, g.connection);
+    const bool attached = core_.connections.find(conn) != nullptr;
     forget_given(tag);
-    say(tag, Fate::dropped, "not_reached");
+    if (attached) {
+      say(tag, Fate::dropped, "not_reached");
+    } else {
+      say(tag, Fate::cut_off, "connection_gone");
+    }
   }
 }
 

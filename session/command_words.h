@@ -31,7 +31,7 @@ class CommandWords {
   virtual void listed(std::uint32_t /*link*/) {}
   // The link broke: what its edge says of packets comes when it is there again.
   virtual void lost(std::uint32_t /*link*/) {}
-  // The edge will not come back: no fate follows for its connections.
+  // The edge will not come back, or it is of a release that says no fates: none follows.
   virtual void gone(std::uint32_t /*link*/) {}
 
  protected:

@@ -31,6 +31,8 @@ Core::Core(Context& cx, const AccessPolicy* access, const Ports& ports)
 void Core::attached_all(base::Instant now) {
   started_at_ = now;
   restorer.attached_all(now);
+  // Edges that come and go call EdgeLinks::attached(); these have been there from the beginning.
+  for (std::uint32_t link = 0; link < options_.edge_ids.size(); ++link) edge_words.listed(link);
 }
 
 void Core::end_turn(base::Instant now) {

@@ -61,8 +61,15 @@ void EdgeWords::release(base::ConnId conn) {
   it->second.release = true;
 }
 
+// An edge of the release before may have taken over from one of ours (a downgrade): it has listed
+// nothing and says nothing.
 void EdgeWords::listed(std::uint32_t link) {
-  if (observer_ != nullptr) observer_->listed(link);
+  if (observer_ == nullptr) return;
+  if (effects_.watches(base::ConnId{}.on_link(link))) {
+    observer_->listed(link);
+  } else {
+    observer_->gone(link);
+  }
 }
 
 void EdgeWords::lost(std::uint32_t link) {

@@ -136,6 +136,15 @@ TEST(EdgeWords, AnEdgeHasSaidAllWhenItHasAttached) {
   w.core.edge_links.attached(0, w.now, [] {});
   w.core.edge_links.attached(1, w.now, [] {});
   EXPECT_EQ(w.noted.said, (Strings{"listed 0", "listed 1"}));
+  w.effects.watches_all = false;
+  w.core.edge_links.attached(1, w.now, [] {});
+  EXPECT_EQ(w.noted.said.back(), "gone 1") << "it lists nothing, so silence has no meaning";
+}
+
+TEST(EdgeWords, EdgesOfTheBeginningHaveSaidAllWhenAllHaveAttached) {
+  Words w;
+  w.core.attached_all(w.now);
+  EXPECT_EQ(w.noted.said, (Strings{"listed 0", "listed 1"}));
 }
 
 }  // namespace

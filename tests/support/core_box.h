@@ -45,6 +45,7 @@ class NotedEffects final : public session::Effects {
   std::uint64_t turn = 1;
   bool takes_output = true;
   bool takes_timed = true;  // send_until()
+  bool watches_all = true;
   bool has_all_slots = true;
 
   void send(base::ConnId, std::string_view head, std::string_view tail) override {
@@ -59,6 +60,7 @@ class NotedEffects final : public session::Effects {
   void told_taken(base::ConnId c, std::uint64_t tag, protocol::link::Fate fate) override {
     taken.push_back({c, tag, fate});
   }
+  bool watches(base::ConnId) override { return watches_all; }
   std::uint64_t turn_of(base::ConnId) override { return turn; }
   void acknowledge(base::ConnId, std::uint64_t) override {}
   void cookie(base::ConnId c, protocol::link::CookieSlot s, std::string bytes) override {
