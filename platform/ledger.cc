@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "base/random_id.h"
+#include "platform/command_results.h"
 #include "platform/platform.pb.h"
 
 namespace berth::platform {
@@ -510,9 +511,28 @@ void Ledger::word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::s
   settle(at);
 }
 
+// The one command of this type that the device has been told; null: there is none, or there are
+// several, and whose answer it is nobody knows.
+Ledger::Open* Ledger::find_told(std::string_view tenant, std::string_view type,
+                                std::string_view device) {
+  const auto it = devices_.find(device_key(tenant, device));
+  if (it == devices_.end()) return nullptr;
+  Open* found = nullptr;
+  for (Open* const o : it->second.commands) {
+    const State state = o->entry.command.state;
+    const bool told = state == State::handed || state == State::sent || state == State::received;
+    if (!told || o->entry.asked.type != type) continue;
+    if (found != nullptr) return nullptr;
+    found = o;
+  }
+  return found;
+}
+
 void Ledger::result(std::string_view tenant, std::string_view id, std::string_view device,
                     const Result& r, At at) {
-  Open* const o = find_open(tenant, id);
+  const bool unnamed = id.starts_with(kUnnamed);
+  Open* const o = unnamed ? find_told(tenant, id.substr(1), device) : find_open(tenant, id);
+  if (o == nullptr && unnamed) return;
   if (o == nullptr) return note_late(tenant, id, device, r, at);
   if (addressee(o->entry.asked) != device) return;
   changed(*o, platform::result(o->entry.command, r, at));

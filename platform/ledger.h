@@ -179,8 +179,9 @@ class Ledger {
 
   // -- words of the engine that has it, by the command's serial
   void word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::string_view code, At at);
-  // `device`: who says it; of another device's command it is not taken. Beyond `late_max` a result
-  // without an open command is not looked up: a device may make up ids as it likes.
+  // `device`: who says it; of another device's command it is not taken. `id` may be kUnnamed and a
+  // type. Beyond `late_max` a result without an open command is not looked up: a device may make up
+  // ids as it likes.
   void result(std::string_view tenant, std::string_view id, std::string_view device,
               const Result& r, At at);
 
@@ -222,6 +223,7 @@ class Ledger {
   };
 
   Open* find_open(std::string_view tenant, std::string_view id);
+  Open* find_told(std::string_view tenant, std::string_view type, std::string_view device);
   void decide(std::string_view key, base::result<std::vector<session::StoredRecord>> found);
   void admit(Waiter& w);
   Refusal limits(const Asked& asked, const Terms& terms) const;

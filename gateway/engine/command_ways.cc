@@ -37,12 +37,7 @@ platform::Refusal CommandWays::terms(const platform::Asked& asked, platform::Ter
 }
 
 std::string CommandWays::executor_of(std::string_view tenant, std::string_view device) const {
-  const std::string* const record =
-      registry_.find(registry::key_of(registry::Kind::device, tenant, device));
-  registry::pb::Device d;
-  if (record == nullptr || !d.ParseFromString(*record)) return {};
-  if (!d.executor().empty()) return d.executor();
-  return d.parent().empty() ? std::string(device) : d.parent();
+  return catalog_.carrier_of(tenant, device);
 }
 
 std::string CommandWays::read_request(std::string_view payload, std::int64_t now_wall_ms,

@@ -13,8 +13,7 @@ namespace berth::gateway::engine {
 
 class CommandWays final : public platform::CommandWays {
  public:
-  explicit CommandWays(const registry::Registry& registry)
-      : registry_(registry), catalog_(registry) {}
+  explicit CommandWays(const registry::Registry& registry) : catalog_(registry) {}
   platform::Refusal terms(const platform::Asked& asked, platform::Terms& out) const override;
   std::string executor_of(std::string_view tenant, std::string_view device) const override;
   std::string read_request(std::string_view payload, std::int64_t now_wall_ms,
@@ -23,7 +22,6 @@ class CommandWays final : public platform::CommandWays {
               std::int64_t left_ms, platform::Rendered& out) const override;
 
  private:
-  const registry::Registry& registry_;
   mutable registry::CommandCatalog catalog_;  // keeps compiled profiles
 };
 

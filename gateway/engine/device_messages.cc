@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "platform/command_results.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/messages/parse.h"
@@ -112,7 +113,7 @@ std::string topic_of(Report report, const v1::Envelope& e) {
   }
 }
 
-// The answer of a vendor to a command. One without an id is said to be of its type.
+// The answer of a vendor to a command. One without an id has its type in the place of the id.
 What by_answer(const registry::CommandAnswer& a, v1::Envelope& e, std::string& as) {
   v1::CommandResult& r = *e.mutable_result();
   v1::Outcome outcome{};
@@ -122,7 +123,8 @@ What by_answer(const registry::CommandAnswer& a, v1::Envelope& e, std::string& a
   r.set_code(a.code);
   r.set_text(a.text);
   (*e.mutable_labels())["command_type"] = a.type;
-  as = topic_of(a.command_id.empty() ? Report::event : Report::result, e);
+  as = a.command_id.empty() ? std::string(kNative) + "cmd/" + platform::kUnnamed + a.type + "/res"
+                            : topic_of(Report::result, e);
   return What::replaced;
 }
 
@@ -214,11 +216,8 @@ DeviceMessages::Told DeviceMessages::command(const session::Scope& service, base
       !d.ParseFromString(*record) || d.site() != site)
     return Told::as_is;
   if (!c.child.empty() && catalog_.has_class(tenant, device, c.name)) return Told::as_is;
-  const registry::CommandPlan plan = catalog_.plan({.tenant = tenant,
-                                                    .device = device,
-                                                    .type = c.name,
-                                                    .payload = payload,
-                                                    .published = true});
+  const registry::CommandPlan plan = catalog_.plan(
+      {.tenant = tenant, .device = device, .type = c.name, .payload = payload, .published = true});
   if (!plan.good()) {
     out.why = registry::literal_of(plan.refusal);
     return Told::refused;

@@ -314,6 +314,13 @@ CommandPlan CommandCatalog::plan(const CommandAsked& asked) {
   return out;
 }
 
+std::string CommandCatalog::carrier_of(std::string_view tenant, std::string_view device) const {
+  auto d = device_of(tenant, device);
+  if (d && !d->executor().empty()) d = device_of(tenant, std::string(d->executor()));
+  if (!d) return {};
+  return d->parent().empty() ? d->name() : d->parent();
+}
+
 bool CommandCatalog::has_class(std::string_view tenant, std::string_view device,
                                std::string_view type) {
   if (find_type(canonical_type(type)) != nullptr) return true;

@@ -88,6 +88,8 @@ class CommandCatalog {
   // (v1/cmd/ID/res), or the answer of a vendor. Nothing: the message says nothing of a command.
   std::optional<CommandAnswer> result_of(const session::Scope& device, std::string_view topic,
                                          std::string_view payload);
+  // The device whose connection commands to this one go over; empty: there is none.
+  std::string carrier_of(std::string_view tenant, std::string_view device) const;
   // Has this type a class for this device, so that it may be sent at all? True too for a device
   // that is not registered.
   bool has_class(std::string_view tenant, std::string_view device, std::string_view type);

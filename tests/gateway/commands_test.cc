@@ -146,6 +146,9 @@ TEST_F(Commands, ATargetHasItsExecutorAndAChildItsParent) {
             "$tenant/acme/v1/north/box/sub/loop/cmd/7f3a/req/open");
   EXPECT_EQ(say(plan("arm-2", "open")).topic, "$tenant/acme/v1/north/box/sub/r2/cmd/7f3a/req/open");
   EXPECT_EQ(refused(plan("arm-3", "open")), "422 executor_invalid") << "it is disabled";
+  EXPECT_EQ(catalog_.carrier_of("acme", "arm-2"), "box") << "the executor's parent";
+  EXPECT_EQ(catalog_.carrier_of("acme", "gate"), "gate");
+  EXPECT_EQ(catalog_.carrier_of("acme", "nobody"), "");
   EXPECT_EQ(refused(plan("deep", "open")), "422 executor_invalid") << "two parents";
   const auto by = [&](const char* executor) {
     return refused(

@@ -232,6 +232,19 @@ TEST_F(Messages, ACommandInTheVendorsWords) {
   EXPECT_EQ(e_.result().outcome(), v1::EXECUTED);
 }
 
+// The platform side finds the one command of this type (platform/ledger.h).
+TEST_F(Messages, AnAnswerWithoutAnIdHasItsTypeThere) {
+  load(
+      "tenants: [{name: acme, products: [{name: vendor, topics: ['up/%d'], commands: [{name: open,"
+      " topic: 'down/%d', reply: {topic: 'up/%d', outcome: {from: /r, values: {ok: "
+      "EXECUTED}}}}]}]}]");
+  EXPECT_EQ(say("up/cam", R"({"r":"ok"})", Format::as_is, "vendor"), What::replaced);
+  EXPECT_EQ(out_.topic, "v1/cmd/~open/res");
+  EXPECT_EQ(e_.result().outcome(), v1::EXECUTED);
+  EXPECT_EQ(e_.result().command_id(), "");
+  EXPECT_EQ(e_.labels().at("command_type"), "open");
+}
+
 TEST_F(Messages, AChangedProfileCounts) {
   const std::string text = test::camera_profile("acme");
   load(text);

@@ -457,6 +457,28 @@ TEST(Ledger, AResultOfAnotherDeviceIsNotTaken) {
   EXPECT_TRUE(b.outcomes.empty());
 }
 
+// A vendor whose answers have no id: they are those of the one command of their type.
+TEST(Ledger, AnAnswerWithoutAnIdIsThatOfTheOneCommandOfItsType) {
+  Box b;
+  b.ledger->result("acme", "~open", "gate", good(), b.at());
+  b.device_online("gate");
+  b.ask("q1", kQueued);
+  b.ledger->result("acme", "~close", "gate", good(), b.at());
+  b.ledger->result("acme", "~open", "other", good(), b.at());
+  b.commit();
+  EXPECT_TRUE(b.outcomes.empty()) << "of another type, of another device";
+  b.ask("q2", kQueued);
+  b.ledger->result("acme", "~open", "gate", good(), b.at());
+  b.commit();
+  EXPECT_TRUE(b.outcomes.empty()) << "which of the two?";
+  b.ledger->result("acme", "q2", "gate", good(), b.at());
+  b.ledger->result("acme", "~open", "gate", good(), b.at());
+  b.commit();
+  EXPECT_EQ(b.outcomes["q1"], std::vector{Outcome::succeeded});
+  b.ledger->result("acme", "~open", "gate", good(), b.at());
+  EXPECT_EQ(b.late, 0) << "nobody's";
+}
+
 TEST(Ledger, D6_ALateResultIsKeptBesideTheOutcomeOnce) {
   Box b;
   b.device_online("gate");
