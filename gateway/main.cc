@@ -15,6 +15,7 @@
 #include "gateway/cluster/link_policy.h"
 #include "gateway/config/config.h"
 #include "gateway/config/suggest.h"
+#include "gateway/ctl/commands.h"
 #include "gateway/ctl/ctl.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
@@ -354,6 +355,7 @@ int run(int argc, char** argv) {
   CLI::App* sim = add_sim(app, simulated);
   ControlCommands control(app);
   const RegistryCommands registry(*control.all);
+  berth::gateway::CommandsVerb commands(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -372,6 +374,7 @@ int run(int argc, char** argv) {
   if (*sim) return berth::sim::run(simulated);
   if (const auto code = control.run()) return *code;
   if (const auto code = registry.run(control.admin)) return *code;
+  if (const auto code = commands.run(control.admin)) return *code;
   return run_service(flags,
                      *edge     ? &berth::gateway::cluster::run_edge
                      : *engine ? &berth::gateway::cluster::run_engine

@@ -8,7 +8,9 @@
 #include <set>
 #include <thread>
 
+#include "gateway/ctl/commands.h"
 #include "tests/support/cluster.h"
+#include "tests/support/command_line.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/random.h"
 #include "tests/support/registry_gateway.h"
@@ -292,6 +294,42 @@ TEST_F(Commands, AreRefusedWithACodeWhereTheyCannotBe) {
   EXPECT_EQ(code(post("{")), "invalid");
   EXPECT_EQ(rest.get("/api/v1/commands/none?tenant=acme").status, 404);
   EXPECT_EQ(code(get("r1")), "no_such_command") << "a refused command has no record";
+}
+
+TEST_F(Commands, AreSentShownListedAndCancelledOnTheCommandLine) {
+  const std::string ctl =
+      "ctl --admin 127.0.0.1:" + std::to_string(gateway_.admin_port()) + " commands --tenant acme ";
+  Output o = run(ctl + "send open --device cam --id away --wait-ms 2000");
+  EXPECT_EQ(o.code, 1) << o.text;
+  EXPECT_NE(o.text.find("device_offline"), std::string::npos) << o.text;
+  o = run(ctl + "send white_list --device cam --id waits --ttl-ms 60000 --reason 'list of June' " +
+          "--payload '{\"list\":[]}'");
+  EXPECT_EQ(o.code, 0) << o.text;
+  EXPECT_NE(o.text.find("list of June"), std::string::npos) << o.text;
+  o = run(ctl + "list --device cam --state WAITING --json");
+  EXPECT_TRUE(o.code == 0 && o.text.find(R"("id":"waits")") != std::string::npos) << o.text;
+  EXPECT_EQ(run(ctl + "list --device cam --state SUCCEEDED").text.find("waits"), std::string::npos);
+  o = run(ctl + "cancel waits");
+  EXPECT_TRUE(o.code == 0 && o.text.find("cancelled") != std::string::npos) << o.text;
+  EXPECT_EQ(run(ctl + "cancel nothing").code, 1);
+  Gate gate(gateway_.mqtt_port(), true);
+  std::thread device([&] { EXPECT_TRUE(gate.gets("c1")); });
+  o = run(ctl + "send open --device cam --id c1 --ttl-ms 8000 --wait-ms 9000");
+  device.join();
+  EXPECT_TRUE(o.code == 0 && o.text.find("SUCCEEDED") != std::string::npos) << o.text;
+  EXPECT_NE(run(ctl + "show c1").text.find("transitions"), std::string::npos);
+  EXPECT_EQ(run("ctl commands list").code, 64) << "whose?";
+}
+
+TEST(CommandsTable, HasARowForEachAndNoControlCharacters) {
+  const std::string list = gateway::commands_table(
+      R"({"commands":[{"id":"a","type":"open","state":"UNCERTAIN","code":"x\u001b[2J"}],"next":"0a"})");
+  EXPECT_NE(list.find("UNCERTAIN  x?[2J"), std::string::npos) << list;
+  EXPECT_NE(list.find("--cursor 0a"), std::string::npos) << list;
+  EXPECT_EQ(gateway::commands_table(R"({"commands":[]})"), "  none\n");
+  const std::string one = gateway::commands_table(
+      R"({"id":"a","transitions":[{"at":"1","state":"ACCEPTED"},{"at":"2","state":"SENT","note":"n"}]})");
+  EXPECT_NE(one.find("2   SENT      n\n"), std::string::npos) << one;
 }
 
 // Commands all the time, the engine dies all the time: each has one outcome, none comes twice, none

@@ -1,0 +1,116 @@
+#include "gateway/ctl/asking.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "gateway/admin/guard.h"
+#include "gateway/admin/token_file.h"
+
+namespace berth::gateway {
+
+namespace json = boost::json;
+
+admin::Response ask(const Ctl& to, admin::Ask ask) {
+  const Endpoint at = parse_endpoint(to.admin);
+  ask.host = at.host.empty() || at.host == "0.0.0.0" ? "127.0.0.1" : at.host;
+  ask.port = at.port;
+  ask.limit = std::chrono::seconds(to.timeout_s);
+  if (!to.token_file.empty()) {
+    ask.token = admin::TokenFile::read(to.token_file).current();
+    return admin::http_request(ask);
+  }
+  std::string other_user;
+  if (admin::is_loopback_name(ask.host)) {
+    try {
+      ask.local = true;
+      return admin::http_request(ask);
+    } catch (const admin::OtherUser& e) {
+      other_user = e.what();
+    } catch (const admin::Unreachable&) {  // an older one, or its name is taken: over TCP
+    }
+    ask.local = false;
+  }
+  admin::Response r = admin::http_request(ask);
+  if (r.status == 401 && !other_user.empty())
+    std::fprintf(stderr, "berth ctl: %s\n", other_user.c_str());
+  return r;
+}
+
+admin::Response ask(const Ctl& to, const std::string& method, const std::string& target) {
+  admin::Ask what;
+  what.method = method;
+  what.target = target;
+  return ask(to, std::move(what));
+}
+
+std::string shown(const admin::Response& r) {
+  if (r.status < 400) return r.body;
+  json::error_code ec;
+  const json::value v = json::parse(r.body, ec);
+  const json::value* message = ec ? nullptr : v.find_pointer("/detail", ec);
+  if (message == nullptr || !message->is_string()) return r.body;
+  return std::string(message->get_string()) + "\n";
+}
+
+int exit_code(const admin::Response& r) {
+  if (r.status == 401)
+    std::fputs(
+        "berth ctl: run it on the gateway's host as the gateway's user, or give the file with its "
+        "token: --token-file (the gateway's log says which)\n",
+        stderr);
+  return r.status / 100 == 2 ? 0 : 1;
+}
+
+// Devices and callers choose some of the words: none of them drives the terminal.
+std::string text_of(const json::value& v) {
+  std::string text = v.is_string() ? std::string(v.get_string()) : json::serialize(v);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const bool c1 =  // U+0080 to U+009F, in UTF-8
+        c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    if (c < 0x20 || c == 0x7f) text[i] = '?';
+    if (c1) text[i] = text[i + 1] = '?';
+  }
+  return text;
+}
+
+std::string aligned(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line = " ";
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += " " + row[i] + std::string(widths[i] - row[i].size(), ' ') + " ";
+    line.resize(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
+  return out;
+}
+
+std::string table_of(const json::array& list) {
+  std::vector<std::vector<std::string>> rows(1);
+  for (const json::value& item : list) {
+    if (!item.is_object()) continue;
+    for (const auto& [name, value] : item.get_object()) {
+      if (rows.size() == 1) rows[0].emplace_back(name);
+    }
+    std::vector<std::string> row;
+    for (const auto& [name, value] : item.get_object()) row.push_back(text_of(value));
+    rows.push_back(std::move(row));
+  }
+  return rows.size() == 1 ? "  none\n" : aligned(rows);
+}
+
+std::string pairs_of(const json::object& o) {
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [name, value] : o) {
+    if (!value.is_structured()) rows.push_back({std::string(name), text_of(value)});
+  }
+  return aligned(rows);
+}
+
+}  // namespace berth::gateway

@@ -1,0 +1,49 @@
+// What the verbs of `berth ctl` share: one question to the admin port, and tables for people.
+#pragma once
+
+#include <boost/json.hpp>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/exit_codes.h"
+#include "gateway/admin/http_client.h"
+#include "gateway/config/config.h"
+#include "gateway/ctl/ctl.h"
+
+namespace berth::gateway {
+
+// With the token of its file, else over the local socket of the gateway on this host, else over
+// TCP. Throws std::runtime_error when there is no answer.
+admin::Response ask(const Ctl& to, admin::Ask ask);
+admin::Response ask(const Ctl& to, const std::string& method, const std::string& target);
+
+// For people: of an error of the API its message.
+std::string shown(const admin::Response& r);
+// 0: a good answer.
+int exit_code(const admin::Response& r);
+
+// What `f` returns, or the exit code of a question without an answer.
+template <class F>
+int answered(F f) {
+  try {
+    return f();
+  } catch (const ConfigError&) {
+    throw;
+  } catch (const std::runtime_error& e) {
+    std::fprintf(stderr, "berth ctl: %s\n", e.what());
+    return base::kExitUnavailable;
+  }
+}
+
+// A string as it is, all else as JSON; without control characters.
+std::string text_of(const boost::json::value& v);
+// Rows of the same width; the first has the headings.
+std::string aligned(const std::vector<std::vector<std::string>>& rows);
+// Of objects with the same members.
+std::string table_of(const boost::json::array& list);
+// Of what is neither object nor array: one line each.
+std::string pairs_of(const boost::json::object& o);
+
+}  // namespace berth::gateway
