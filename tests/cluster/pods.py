@@ -122,7 +122,7 @@ class Edge(Pod):
         self.spawn([self.cluster.berth, "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
                     f"0.0.0.0:{ADMIN}", *self.cluster.engine_flags()],
                    {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name,
-                    "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883",
+                    "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883", "BERTH_ADMIN_ALLOWED_HOSTS": "10.96.0.1",
                     "BERTH_CLUSTER_HANDOVER": os.path.join(self.directory, self.name + ".sock"),
                     "BERTH_CLUSTER_HANDOVER_LINGER": "true", **self.cluster.listeners, **self.cluster.link_env["edge"]})
 
@@ -172,11 +172,15 @@ class Sentinel(Redis):
 class Cluster:
     """A Deployment of engines, a DaemonSet of edges, Redis with replicas and a sentinel, a Service."""
 
-    def __init__(self, net, directory, berth, clients, engines=3, edges=2, partitions=1):
+    def __init__(self, net, directory, berth, clients, engines=3, edges=2, partitions=1,
+                 registry=""):
         self.net, self.directory, self.berth, self.clients = net, directory, berth, clients
         self.partitions = partitions
         self.engine_env = {"BERTH_STORE_REDIS_WAIT_REPLICAS": "1", "BERTH_CLUSTER_RESOLVE_MS": "200",
-                           "BERTH_CLUSTER_REBALANCE_MS": "2000"}
+                           "BERTH_CLUSTER_REBALANCE_MS": "2000", "BERTH_REGISTRY_SOURCE": "file",
+                           "BERTH_REGISTRY_FILE": os.path.join(directory, "registry.yaml")}
+        with open(self.engine_env["BERTH_REGISTRY_FILE"], "w") as f:
+            f.write(registry)
         self.listeners = self.make_listeners()
         self.link_env = self.make_link_certificates()
         self.made = 0
@@ -243,7 +247,7 @@ class Cluster:
             self.net.hosts(pod.name, names)
         backends = [e.address for e in self.edges if e.running()]
         for client in self.clients:
-            self.net.service(client, PORTS.values(), backends)
+            self.net.service(client, [*PORTS.values(), ADMIN], backends)
 
     # -- what a Deployment does
 

@@ -13,24 +13,22 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from commands import registry_yaml  # noqa: E402
 from net import SERVICE, Net  # noqa: E402
-from pods import MQTT, PORTS, Cluster  # noqa: E402
+from pods import ADMIN, MQTT, PORTS, Cluster, token_file  # noqa: E402
 from scenarios import SCENARIOS  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COLUMNS = ("scenario", "dropped %", "ack p50", "p99", "max ms", "silence", "acked", "lost", "doubled",
-           "resent", "wills", "order", "reconn/s")
+           "resent", "wills", "order", "reconn/s", "commands", "ok %", "safe %", "uncert %", "late", "twice", "open p50")
 
 
-class Oracle:
-    """Devices in a pod of their own."""
+class Worker:
+    """A process in a pod of its own that works until it is asked to stop, and reports."""
 
-    def __init__(self, net, build, name, protocol, devices, rate, reconnect):
-        self.devices = devices
-        argv = net.inside(name) + [os.path.join(build, "tests/berth-oracle"), protocol, SERVICE, str(PORTS[protocol]),
-                                   str(MQTT), name, str(devices), str(rate)]
-        self.process = subprocess.Popen(argv + (["reconnect"] if reconnect else []), text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, net, name, argv):
+        self.process = subprocess.Popen(net.inside(name) + argv, text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
 
     def wait_connected(self):
         if self.process.stdout.readline().strip() != "connected":
@@ -41,11 +39,31 @@ class Oracle:
         self.process.stdin.flush()
 
     def report(self):
-        return json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("devices ended without a report")
+        return json.loads(line)
 
     def close(self):
         self.process.kill()
         self.process.wait()
+
+
+class Oracle(Worker):
+    """Devices with messages."""
+
+    def __init__(self, net, build, name, protocol, devices, rate, reconnect):
+        super().__init__(net, name, [os.path.join(build, "tests/berth-oracle"), protocol, SERVICE, str(PORTS[protocol]),
+                                     str(MQTT), name, str(devices), str(rate), *(["reconnect"] if reconnect else [])])
+
+
+class Commands(Worker):
+    """A platform that commands devices of its own."""
+
+    def __init__(self, net, name, directory, devices, rate):
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "commands.py")
+        super().__init__(net, name, [sys.executable, path, SERVICE, str(MQTT), str(ADMIN), token_file(directory),
+                                     str(devices), str(rate)])
 
 
 def total(reports):
@@ -72,7 +90,14 @@ def broken(r, closed):
     keys = ["lost", "resent_live", "wrong_wills", "qos2_doubled", "out_of_order", "second_connacks",
             "window_exceeded", "session_absent", "qos0_doubled"]
     bad = [f"{k}={r[k]}" for k in keys if r[k] != 0] + ([f"closed={closed}"] if closed else [])
-    return bad + ([] if r["settled"] else ["not settled"])
+    commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unexplained",
+                "cmd_unasked", "cmd_changed"]
+    bad += [f"{k}={r[k]}" for k in commands if r[k] != 0]
+    if closed == 0 and not r["may_disconnect"] and r["cmd_broken"]:
+        bad.append(f"cmd_broken={r['cmd_broken']}")
+    if r["cmd_accepted"] == 0:
+        bad.append("no command was accepted")
+    return bad + [f"{k} not settled" for k in ("settled", "cmd_settled") if not r[k]]
 
 
 def run_scenario(name, a):
@@ -85,14 +110,15 @@ def run_scenario(name, a):
     failed = True
     try:
         clients = [f"clients-{i}" for i in range(a.processes)]
-        for c in clients:
+        for c in clients + ["platform"]:
             net.pod(c)
-        cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients,
-                          partitions=a.partitions)
+        cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients + ["platform"],
+                          partitions=a.partitions, registry=registry_yaml(a.commanded))
         share = a.devices // a.processes
         protocols = [a.protocols[i % len(a.protocols)] for i in range(a.processes)]
         oracles = [Oracle(net, a.build, c, p, share, a.rate / a.processes, may_disconnect(rule, p))
                    for c, p in zip(clients, protocols)]
+        oracles.append(Commands(net, "platform", directory, a.commanded, a.commands))
         for o in oracles:
             o.wait_connected()
         time.sleep(1)
@@ -104,7 +130,9 @@ def run_scenario(name, a):
         for o in oracles:
             o.ask_to_stop()
         reports = [o.report() for o in oracles]
+        commands = reports.pop()
         r = total(reports)
+        r.update(commands, may_disconnect=may_disconnect(rule, "mqtt"))
         r.update(scenario=name, devices=share * a.processes, seconds=seconds, seed=a.seed,
                  stale_steps=sum(e.metric('berth_steps_total{result="refused_stale"}') for e in cluster.edges),
                  partitions=a.partitions,
@@ -128,7 +156,13 @@ def row(r):
     return (r["scenario"], f"{100 * r['closed'] / r['devices']:.2f}", f"{r['p50_ms']:.1f}", f"{r['p99_ms']:.0f}",
             f"{r['max_ms']:.0f}", f"{r['silence_max_ms']:.0f}", str(r["published"]), str(r["lost"]),
             str(r["doubled"]), str(r["resent_live"]), str(r["wrong_wills"]), str(r["out_of_order"]),
-            str(r["reconnects_peak"]))
+            str(r["reconnects_peak"]), *of_commands(r))
+
+
+def of_commands(r):
+    share = lambda *outcomes: f"{100 * sum(r.get('cmd_outcome_' + o, 0) for o in outcomes) / max(1, r['cmd_accepted']):.1f}"
+    return (str(r["cmd_accepted"]), share("succeeded"), share("not_delivered", "expired"), share("uncertain"),
+            str(r["cmd_late"]), str(r["cmd_twice"]), f"{r['cmd_open_p50_ms']:.0f}")
 
 
 def may_make_namespaces():
@@ -163,6 +197,8 @@ def main():
     p.add_argument("--seconds", type=int, default=0)
     p.add_argument("--devices", type=int, default=0, help="connections (1000; 300 with --short)")
     p.add_argument("--rate", type=float, default=0, help="messages a second of all devices")
+    p.add_argument("--commanded", type=int, default=24, help="devices of the platform that sends commands")
+    p.add_argument("--commands", type=float, default=20, help="commands a second")
     p.add_argument("--partitions", type=int, default=1, help="of the sessions")
     p.add_argument("--processes", type=int, default=2, help="of devices")
     p.add_argument("--protocols", default="mqtt,park", help="of these processes in turn: " + ", ".join(PORTS))
@@ -212,6 +248,7 @@ def main():
         print(" ".join(c.rjust(w) for c, w in zip(row(r), widths)), flush=True)
         if r["broken"]:
             print(f"  BROKEN: {', '.join(r['broken'])} {r['first_problem']}", flush=True)
+            print("".join(f"    {text}\n" for text in r["cmd_problems"]), end="", flush=True)
     if a.json:
         with open(a.json, "w") as f:
             json.dump(reports, f, indent=1)
