@@ -1,6 +1,7 @@
 #include "session/command_topic.h"
 
 #include "protocol/park/control.h"
+#include "session/scope.h"
 
 namespace berth::session {
 
@@ -45,6 +46,7 @@ Unanswerable unanswerable(std::string_view topic, bool retained) {
   topic.remove_prefix(kNative.size());
   take_level(topic);
   const std::string_view device = take_level(topic);
+  if (retained && is_command_request(topic)) return {kRetained, device};
   CommandTopic c;
   if (!topic.starts_with("cmd/") && !topic.starts_with("sub/")) return {};
   const bool of_child = topic.starts_with("sub/");

@@ -42,6 +42,21 @@ bool is_kind(std::string_view level) {
   }
 }
 
+// Behind v1/SITE/DEVICE/ the gateway says what became of commands, on command/ID/result. Nobody
+// else publishes there, but a service its request.
+bool is_of_gateway(std::string_view after_device) {
+  std::string_view rest = after_device;
+  return next_level(rest) == "command";
+}
+
+bool services_may_publish(std::string_view topic) {
+  if (!topic.starts_with(kNative)) return true;
+  topic.remove_prefix(kNative.size());
+  next_level(topic);
+  next_level(topic);
+  return !is_of_gateway(topic) || is_command_request(topic);
+}
+
 bool enter(const std::string& root, std::string_view rest, std::string& inside) {
   inside.assign(root).append(rest);
   return fits(inside);
@@ -89,10 +104,12 @@ bool Scope::is_services_form(std::string_view after_v1) const {
 
 bool Scope::enter_topic(std::string_view topic, std::string& inside) const {
   if (topic.starts_with('$') || who_.role == Role::operator_) return false;
-  if (who_.role == Role::service) return of_its_sites(topic) && enter(tenant_root_, topic, inside);
+  if (who_.role == Role::service)
+    return of_its_sites(topic) && services_may_publish(topic) && enter(tenant_root_, topic, inside);
   if (topic.starts_with(kNative)) {
     topic.remove_prefix(kNative.size());
-    return !topic.empty() && !is_services_form(topic) && enter(own_, topic, inside);
+    return !topic.empty() && !is_services_form(topic) && !is_of_gateway(topic) &&
+           enter(own_, topic, inside);
   }
   const bool good = std::any_of(
       allowed_.begin(), allowed_.end(),
@@ -130,10 +147,11 @@ std::string_view site_of_topic(std::string_view inside) {
 }
 
 bool is_command_request(std::string_view after_device) {
-  constexpr std::string_view kCommand = "command/";
-  if (!after_device.starts_with(kCommand)) return false;
-  const std::size_t end = after_device.find('/', kCommand.size());
-  return end != std::string_view::npos && after_device.substr(end).starts_with("/request/");
+  std::string_view rest = after_device;
+  if (next_level(rest) != "command") return false;
+  const std::string_view id = next_level(rest);
+  return !id.empty() && next_level(rest) == "request" && !rest.empty() &&
+         rest.find('/') == std::string_view::npos;
 }
 
 bool is_command(std::string_view topic) {

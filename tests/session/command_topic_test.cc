@@ -53,6 +53,8 @@ TEST(CommandTopic, ThatItsDeviceCouldNotAnswerSaysWhy) {
             std::string::npos);
   EXPECT_NE(why("v1/s/d/sub/a b/cmd/7/req/open").find("a child is"), std::string::npos);
   EXPECT_NE(why("v1/s/d/cmd/7/req/open", true).find("not retained"), std::string::npos);
+  EXPECT_NE(why("v1/s/d/command/7/request/open", true).find("not retained"), std::string::npos);
+  EXPECT_EQ(why("v1/s/d/command/7/request/open"), "");
   EXPECT_EQ(unanswerable("v1/s/cam/cmd//req/open").device, "cam");
 }
 

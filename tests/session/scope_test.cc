@@ -73,6 +73,28 @@ TEST(Scope, ADeviceNamesNothingInAServicesForm) {
     EXPECT_TRUE(device.enter_filter(f, in)) << f;
 }
 
+TEST(Scope, OutcomesOfCommandsAreSaidByTheGatewayOnly) {
+  const Scope device({"acme", Role::device, "cam-1"}, "north", {"#"});
+  const Scope service({"acme", Role::service, "platform"}, "", {});
+  const Scope limited({"acme", Role::service, "lot"}, "", {"north"});
+  std::string in;
+  for (const Scope* s : {&service, &limited}) {
+    for (const char* t :
+         {"v1/north/cam-1/command/7/result", "v1/north/cam-1/command", "v1/north/cam-1/command/",
+          "v1/north/cam-1/command/7/request", "v1/north/cam-1/command/7/request/",
+          "v1/north/cam-1/command//request/open", "v1/north/cam-1/command/7/request/open/x",
+          "v1/north/cam-1/command/7/result/request/open"})
+      EXPECT_FALSE(s->enter_topic(t, in)) << t;
+    for (const char* t : {"v1/north/cam-1/command/7/request/open", "v1/north/cam-1/commands/x",
+                          "v1/north/cam-1/cmd/7/req/open"})
+      EXPECT_TRUE(s->enter_topic(t, in)) << t;
+    EXPECT_TRUE(s->enter_filter("v1/north/+/command/+/result", in));
+  }
+  for (const char* t : {"v1/command/7/result", "v1/command/7/request/open", "v1/command"})
+    EXPECT_FALSE(device.enter_topic(t, in)) << t;
+  EXPECT_TRUE(device.enter_topic("command/7/result", in)) << "a vendor's topic is another one";
+}
+
 TEST(Scope, KeysOfSessionsAreNobodyElses) {
   const Scope a({"acme", Role::device, "x"}, "s", {});
   const Scope b({"acme", Role::service, "x"}, "", {});
