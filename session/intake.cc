@@ -19,6 +19,11 @@ PacketType reply_type(std::uint8_t qos) {
   return qos == 1 ? PacketType::puback : qos == 2 ? PacketType::pubrec : PacketType{};
 }
 
+// Of registered clients only.
+bool concerns_platform(const Scope& scope, const MessageView& m) {
+  return scope.who().role == Role::device ? may_be_result(m.topic) : may_be_request(m.topic);
+}
+
 }  // namespace
 
 void Intake::count_denied(const Channel& ch, const MessageView& m) {
@@ -27,16 +32,12 @@ void Intake::count_denied(const Channel& ch, const MessageView& m) {
   events::publish_denied(ch, m.topic, m.qos);
 }
 
-// Of registered clients only.
 void Intake::tell_platform(const Scope& scope, const MessageView& m) {
-  if (scope.who().role == Role::device) {
-    if (may_be_result(m.topic)) platform_->result(scope, m);
-  } else if (may_be_request(m.topic)) {
-    platform_->request(scope, m);
-  }
+  if (scope.who().role == Role::device) return platform_->result(scope, m);
+  platform_->request(scope, m);
 }
 
-void Intake::accept(Channel& ch, const Publication& p, const Match& m, base::Instant now) {
+void Intake::accept(Channel& ch, const Publication& p, const Match& judged, base::Instant now) {
   Session& s = *ch.session;
   const std::uint8_t qos = p.message.qos;
   const auto packet_id = static_cast<std::uint16_t>(p.id);  // of QoS 2
@@ -45,7 +46,10 @@ void Intake::accept(Channel& ch, const Publication& p, const Match& m, base::Ins
   if (qos == 2 && !admit_qos2(ch, packet_id, fresh)) return;
   const bool retain = d.message.retain = meter_.may_retain(d.message, fresh);
   const std::size_t before = commits_.writes();
-  if (ch.scope && platform_ != nullptr) tell_platform(*ch.scope, d.message);
+  const bool told = ch.scope && platform_ != nullptr && concerns_platform(*ch.scope, d.message);
+  if (told) tell_platform(*ch.scope, d.message);
+  // The platform side may publish at once: the match of that ends the one before it.
+  const Match& m = told ? distributor_.match(d.message.topic) : judged;
   const bool must_stage =
       gated(ch) || retain || (qos == 2 && s.persistent()) || commits_.writes() != before;
   if (qos != 0) ++ch.unacked_in;

@@ -95,6 +95,36 @@ TEST(Scope, OutcomesOfCommandsAreSaidByTheGatewayOnly) {
   EXPECT_TRUE(device.enter_topic("command/7/result", in)) << "a vendor's topic is another one";
 }
 
+// What the platform side publishes when it hears a message matches topics of its own.
+TEST(Scope, AMessageThatMakesThePlatformPublishReachesItsOwnReceivers) {
+  struct Ports final : session::PlatformPorts {
+    explicit Ports(session::Core& c) : core(c) {}
+    void result(const session::Scope&, const session::MessageView& m) override {
+      const std::string topic = "$tenant/acme/v1/north/other/event/" + std::string(1100, 'x');
+      EXPECT_NE(m.topic, topic);
+      core.distributor.match(topic);
+      core.distributor.match(topic + "y");
+    }
+    void request(const session::Scope&, const session::MessageView&) override {}
+    void note(std::uint32_t, std::string_view) override {}
+    session::Core& core;
+  };
+  Site site;
+  Ports ports(site.w.broker().core());
+  site.w.broker().context().platform = &ports;
+  const int a = site.come("acme/s/a", "a");
+  const std::string id(1100, 'i');
+  site.w.feed(a, subscribe(1, "v1/north/cam/cmd/#", 1));
+  const int b = site.come("acme/s/b", "b");
+  site.w.feed(b, subscribe(1, "v1/north/other/#", 1));
+  const int cam = site.come("acme/d/cam", "cam");
+  site.w.packets(a);
+  site.w.packets(b);
+  site.w.feed(cam, publish("v1/cmd/" + id + "/res", "done", 1, 7));
+  EXPECT_EQ(got(site.w, a), (Texts{"v1/north/cam/cmd/" + id + "/res done"}));
+  EXPECT_EQ(got(site.w, b), Texts{});
+}
+
 TEST(Scope, KeysOfSessionsAreNobodyElses) {
   const Scope a({"acme", Role::device, "x"}, "s", {});
   const Scope b({"acme", Role::service, "x"}, "", {});
