@@ -89,6 +89,15 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(wills_published, "berth_wills_published_total", "", "", "Will messages published") \
   X(wills_suppressed, "berth_presence_offline_suppressed_total", "", "", \
     "Wills held back because the gateway, not the device, went away") \
+  X(presence_online_told, "berth_presence_events_total", "state", "online", \
+    "Changes of presence that platforms were told") \
+  X(presence_offline_told, "berth_presence_events_total", "state", "offline", "") \
+  X(presence_returns, "berth_presence_returns_total", "", "", \
+    "Devices that were back before their platform was told that they had gone") \
+  X(history_written, "berth_history_events_total", "result", "written", \
+    "Events of devices for their history") \
+  X(history_left_out, "berth_history_events_total", "result", "left_out", "") \
+  X(history_removed, "berth_history_events_total", "result", "removed", "") \
   X(wills_skipped, "berth_wills_skipped_total", "", "", \
     "Wills left out because two engines died while they published them") \
   X(authz_denied, "berth_authorization_denied_total", "", "", "PUBLISH or SUBSCRIBE refused by ACL") \
@@ -132,6 +141,12 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(subscriptions, "berth_subscriptions", "", "", "Subscriptions now") \
   X(held_bytes, "berth_session_holdings_bytes", "", "", \
     "Memory that filters and wills of sessions count for") \
+  X(presence_online, "berth_presence_devices", "state", "online", \
+    "Registered devices, as their platforms were told") \
+  X(presence_offline, "berth_presence_devices", "state", "offline", "") \
+  X(presence_leaving, "berth_presence_leaving_devices", "", "", \
+    "Devices without a connection whose platform has not been told yet") \
+  X(history_bytes, "berth_history_bytes", "", "", "Bytes of the history of devices in the store") \
   X(peer_queued, "berth_partition_queued_messages", "", "", \
     "Messages that wait for another partition") \
   X(commands_open, "berth_commands_open", "", "", "Commands without an outcome") \

@@ -7,11 +7,16 @@
 
 namespace berth::platform {
 
-Platform::Platform(session::Context& cx, session::Core& core, Read read)
-    : cx_(cx), core_(core), read_(std::move(read)), commands_(cx, core, *this, *this) {
+Platform::Platform(session::Context& cx, session::Core& core, Read read, PlatformOptions options)
+    : cx_(cx),
+      core_(core),
+      read_(std::move(read)),
+      commands_(cx, core, *this, *this),
+      devices_(options, core, *this) {
   cx.platform = this;
   core.restorer.use_live_records(*this);
   core.sessions.watch(*this);
+  core.sessions.watch(devices_);
   core.edge_words.watch(commands_);
 }
 
@@ -21,25 +26,30 @@ void Platform::use(const CommandWays& ways) {
 
 void Platform::record(std::string_view key, std::string_view value) {
   if (Commands::is_key(key)) commands_.restored(key, value);
+  if (DeviceWatch::is_key(key)) devices_.record(key, value);
 }
 
 void Platform::forget_record(std::string_view key) {
   if (Commands::is_key(key)) commands_.forget(key);
+  if (DeviceWatch::is_key(key)) devices_.forget_record(key);
 }
 
 void Platform::attached_all(base::Instant now) {
   now_ = now;
   commands_.attached_all(now);
+  devices_.attached_all(now);
 }
 
 void Platform::end_turn(base::Instant now) {
   now_ = now;
   commands_.end_turn(now);
+  devices_.end_turn(now);
 }
 
 void Platform::tick(base::Instant now) {
   now_ = now;
   commands_.tick(now);
+  devices_.tick(now);
 }
 
 // -- session::SessionEvents
@@ -96,6 +106,16 @@ void Platform::publish(const Entry& e, const Result* late) {
 
 void Platform::finished(const Entry& e) {
   publish(e, nullptr);
+  const std::string said = std::string(name_of(e.command.outcome)) +
+                           (e.command.code.empty() ? "" : " " + e.command.code);
+  devices_.happened({.kind = HistoryKind::command,
+                     .tenant = e.asked.tenant,
+                     .site = e.site,
+                     .device = e.asked.device,
+                     .cause = e.asked.type,
+                     .detail = said,
+                     .id = e.asked.id},
+                    now_);
 }
 
 void Platform::late_result(const Entry& e, const Result& r) {

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "platform/commands.h"
+#include "platform/device_watch.h"
+#include "platform/options.h"
 #include "platform/records.h"
 #include "session/core.h"
 #include "session/live_records.h"
@@ -26,13 +28,14 @@ class Platform final : public session::SessionEvents,
   // Answers `done` once, later, on the shard's thread.
   using Read = std::function<void(session::RecordRange, session::Store::RecordsDone done)>;
   // `cx` and `core` outlive it.
-  Platform(session::Context& cx, session::Core& core, Read read);
+  Platform(session::Context& cx, session::Core& core, Read read, PlatformOptions options = {});
   Platform(const Platform&) = delete;
   Platform& operator=(const Platform&) = delete;
 
   // Of the registry; outlives it. Without: no commands.
   void use(const CommandWays& ways);
   Commands& commands() { return commands_; }
+  DeviceWatch& devices() { return devices_; }
 
   // -- restored, before attached_all()
   void record(std::string_view key, std::string_view value) override;
@@ -46,7 +49,7 @@ class Platform final : public session::SessionEvents,
   void end_turn(base::Instant now);
   void tick(base::Instant now);  // about once a second
   // When end_turn() has something to do without a call before, by the clock of sessions.
-  base::Instant next_due() const { return commands_.next_due(); }
+  base::Instant next_due() const { return devices_.has_work() ? now_ : commands_.next_due(); }
   // A question has come: `now` of what follows.
   void begin(base::Instant now) { now_ = now; }
 
@@ -78,6 +81,7 @@ class Platform final : public session::SessionEvents,
   session::Core& core_;
   Read read_;
   Commands commands_;
+  DeviceWatch devices_;
   base::Instant now_{};  // of the call under way
 };
 

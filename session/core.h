@@ -102,6 +102,12 @@ class Core final : private Room, private CommitSink, private AfterPump {
   // order of notes, when the open batch is committed. Its number in the queue; 0: the queue is
   // full.
   std::uint64_t put_note(std::uint32_t partition, std::string_view note);
+  // Whether this partition decides what is decided once for all of them about `name`.
+  bool is_home(std::string_view name) const {
+    return protocol::link::partition_of(name, options_.partitions) == options_.partition;
+  }
+  // What the wall clock says, for people.
+  std::int64_t wall_ms(base::Instant now) const { return clocks_.wall_at(now).ms; }
   void refresh_gauges();
   // Stores the clock's reference for the next engine, among the applied records.
   void keep_clock(std::string_view reference);

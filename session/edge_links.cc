@@ -106,7 +106,8 @@ void EdgeLinks::let_go(Channel& ch) {
   }
   Session* const s = ch.session;
   if (s == nullptr) return;
-  sessions_.offline(*s, Offline::edge_lost);
+  sessions_.offline(*s, Offline::edge_lost,
+                    protocol::link::CloseReason::engine_absent);
   s->outbox.reset();
   if (!s->received) return;
   for (auto& [id, received] : *s->received) received.effective = false;  // nor PUBREC, perhaps

@@ -78,6 +78,7 @@ class Login final : private Room {
   void go_live(Channel& ch, bool present, base::Instant now);
   void refuse(Channel& ch, protocol::mqtt::Reason reason, Quota quota = Quota::none,
               std::string_view why = {}, ComeBack when = {}) {
+    sessions_.refused(ch, reason);
     ch.port->refuse(ch, ch.version, reason, quota, why, when);
   }
 

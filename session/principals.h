@@ -36,6 +36,8 @@ class Principals {
   virtual bool keeps_retained(std::string_view /*topic*/) const { return true; }
   // `site` empty: the tenant's own.
   virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;
+  // The device that logs in with this user name, as a key; empty: none.
+  virtual std::string device_named(std::string_view /*user_name*/) const { return {}; }
 };
 
 // The principals that a change of the registry may concern: some, all of some tenants, or all.

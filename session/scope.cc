@@ -42,11 +42,12 @@ bool is_kind(std::string_view level) {
   }
 }
 
-// Behind v1/SITE/DEVICE/ the gateway says what became of commands, on command/ID/result. Nobody
-// else publishes there, but a service its request.
+// Behind v1/SITE/DEVICE/ the gateway says what became of commands, on command/ID/result, and if
+// the device is there, on presence. Nobody else publishes there, but a service its request.
 bool is_of_gateway(std::string_view after_device) {
   std::string_view rest = after_device;
-  return next_level(rest) == "command";
+  const std::string_view kind = next_level(rest);
+  return kind == "command" || kind == "presence";
 }
 
 bool services_may_publish(std::string_view topic) {

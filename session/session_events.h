@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "protocol/link/types.h"
 #include "session/session.h"
 
 namespace berth::session {
@@ -45,6 +46,11 @@ class SessionEvents {
   // The session is about to be forgotten, with its queue: finished() does not follow for what is in
   // it.
   virtual void ended(const Session& s) = 0;
+  // A log-in, after the check of who it is; `ch` has its CONNECT or HELLO still.
+  virtual void refused(const Channel&, protocol::mqtt::Reason) {}
+  // Before offline(), while the session still has its channel. `why`: what the edge says of the
+  // end, or we; CloseReason::count: not known yet.
+  virtual void connection_ends(const Session&, Offline, protocol::link::CloseReason /*why*/) {}
 
  protected:
   ~SessionEvents() = default;

@@ -98,7 +98,9 @@ void SessionLife::take_over(Session& s, const Channel& by, base::Instant now) {
     if (old.live() && !old.clean_disconnect) events::edge_closed(old, *old.closed);
     old.state = Channel::State::closing;
   }
-  sessions_.offline(s, closing || old.closed ? cause_of(end, old.closed) : Offline::taken_over);
+  const bool taken = !closing && !old.closed;
+  sessions_.offline(s, taken ? Offline::taken_over : cause_of(end, old.closed),
+                    taken ? CloseReason::taken_over : old.closed.value_or(CloseReason::count));
   s.end_stay();
   wills_.settle(s, end, now);
   go_offline(s, now);
@@ -230,7 +232,7 @@ void SessionLife::detach(Channel& ch, CloseReason cause, base::Instant now) {
   ch.state = Channel::State::closing;
   if (s == nullptr) return;
   const EndBy end = wills_.known_end(ch, cause);
-  sessions_.offline(*s, cause_of(end, cause));
+  sessions_.offline(*s, cause_of(end, cause), cause);
   connection_ended(*s, end, now);
 }
 
@@ -302,7 +304,7 @@ void SessionLife::remove_session(Session& s, const char* why, base::Instant now)
   if (Channel* ch = s.channel; ch != nullptr) {
     const WorksFor scope = works_for(ch->conn);
     clients_.fail(*ch, Reason::administrative_action, CloseReason::policy, why);
-    sessions_.offline(s, Offline::removed);
+    sessions_.offline(s, Offline::removed, CloseReason::policy);
   }
   end_session(s, heard ? WillOf::published : WillOf::dropped, now);
 }

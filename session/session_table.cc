@@ -139,8 +139,9 @@ void SessionTable::online(Session& s, Channel& ch) {
   for (SessionEvents* o : observers_) o->online(s);
 }
 
-void SessionTable::offline(Session& s, Offline cause) {
+void SessionTable::offline(Session& s, Offline cause, protocol::link::CloseReason why) {
   BERTH_ASSERT(s.channel != nullptr && s.channel->session == &s);
+  for (SessionEvents* o : observers_) o->connection_ends(s, cause, why);
   s.channel->session = nullptr;
   s.channel = nullptr;
   s.limbo = cause == Offline::edge_lost;

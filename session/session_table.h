@@ -100,10 +100,14 @@ class SessionTable final : private Room {
   // REQUIRES: offline, and the channel has no session.
   void online(Session& s, Channel& ch);
   // REQUIRES: online. Afterwards neither knows the other.
-  void offline(Session& s, Offline cause);
+  void offline(Session& s, Offline cause,
+               protocol::link::CloseReason why = protocol::link::CloseReason::count);
   // An entry of its queue is finished, and is about to be forgotten.
   void finished(const Session& s, std::uint64_t seq, const OutEntry& entry, Finished how) {
     for (SessionEvents* o : observers_) o->finished(s, seq, entry, how);
+  }
+  void refused(const Channel& ch, protocol::mqtt::Reason reason) {
+    for (SessionEvents* o : observers_) o->refused(ch, reason);
   }
   // From now on; `o` outlives the core.
   void watch(SessionEvents& o) { observers_.push_back(&o); }

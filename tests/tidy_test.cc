@@ -60,7 +60,7 @@ const std::map<std::string, std::set<std::string>> kMay = {
       "gateway/link/asker.h"}},
     {"gateway/config",
      {"base", "protocol", "session", "store", "gateway/edge", "gateway/engine/login_options.h",
-      "gateway/link/tls_files.h", "gateway/registry/password_hash.h"}},
+      "gateway/link/tls_files.h", "gateway/registry/password_hash.h", "platform/options.h"}},
     {"gateway/node",
      {"base", "metrics", "protocol", "session", "store", "platform", "front", "gateway/io",
       "gateway/runtime", "gateway/admin", "gateway/link", "gateway/edge", "gateway/registry",

@@ -16,6 +16,7 @@
 #include "gateway/edge/listener.h"
 #include "gateway/engine/login_options.h"
 #include "gateway/link/tls_files.h"
+#include "platform/options.h"
 #include "session/broker_options.h"
 
 namespace berth::gateway {
@@ -102,6 +103,7 @@ struct Config {
   engine::LoginThrottleOptions throttle;
   edge::EdgeOptions edge;
   session::BrokerOptions broker;
+  platform::PlatformOptions platform;
   std::uint32_t heartbeat_ms = 250;     // engine to edge
   std::uint32_t heartbeats_missed = 6;  // then the engine is killed
   std::uint32_t engine_memory_mb = 0;   // 0: no limit of its own

@@ -131,6 +131,18 @@ std::vector<Key> session_keys() {
   };
 }
 
+std::vector<Key> platform_keys() {
+  using U32 = std::uint32_t;
+  return {
+      number<U32>(
+          "presence.offline_after_s",
+          [](Config& c) -> U32& { return c.platform.presence.offline_after_s; }, 1, 86'400),
+      number<std::int64_t>(
+          "history.max_bytes",
+          [](Config& c) -> std::int64_t& { return c.platform.history.max_bytes; }, 1 << 20),
+  };
+}
+
 std::vector<Key> identity_keys() {
   using U32 = std::uint32_t;
   return {
@@ -369,6 +381,7 @@ const std::vector<Key>& keys() {
     for (auto& i : identity_keys()) k.push_back(std::move(i));
     for (auto& e : edge_keys()) k.push_back(std::move(e));
     for (auto& s : session_keys()) k.push_back(std::move(s));
+    for (auto& p : platform_keys()) k.push_back(std::move(p));
     for (auto& c : cluster_keys()) k.push_back(std::move(c));
     for (auto& c : device_keys()) k.push_back(std::move(c));
     return k;

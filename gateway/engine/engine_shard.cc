@@ -32,7 +32,8 @@ EngineShard::EngineShard(ShardParts parts)
       broker_(std::move(parts.options), *this, access_.get(), probe_),
       platform_(io_, broker_, answerer_, parts.registry,
                 {[this] { return now(); }, [this] { turn_end(); }, [this] { post_turn(); },
-                 record_reader()}),
+                 record_reader()},
+                parts.platform),
       reviews_(io_, broker_, parts.registry, parts.keep_unregistered_s,
                {[this] { return now(); }, [this] { turn_end(); }}),
       tick_(io_),
@@ -348,6 +349,7 @@ void EngineShard::close_store() {
 
 void EngineShard::refresh_gauges() {
   broker_.refresh_gauges();
+  platform().devices().refresh(probe_);
   probe_.store_up = commits_.healthy() ? 1 : 0;
   probe_.commit_failures = commits_.failures();
   if (commits_.store() != nullptr) probe_.redis_round_trip = commits_.store()->round_trips();

@@ -41,6 +41,7 @@ struct ShardParts {
   std::unique_ptr<session::AccessPolicy> access = nullptr;  // null: everything is allowed
   base::WallClock clock = {};                               // the machine's
   const registry::Registry* registry = nullptr;             // null: none
+  platform::PlatformOptions platform = {};
   // Sessions of principals that are not in the registry when this engine begins to serve stay for
   // so long: somebody may have lost it, and what is in them was acknowledged. 0: they are removed
   // at once.
@@ -78,7 +79,10 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void serve(Serving how);
   // The registry has changed. What follows for connections comes in the turns to come, some
   // hundreds of sessions in each.
-  void review_registry(const session::Concerned& who) { reviews_.registry_changed(who); }
+  void review_registry(const session::Concerned& who) {
+    platform().devices().registry_changed(who);
+    reviews_.registry_changed(who);
+  }
   // Rules and users of files have changed. Then review_access(): what follows for connections and
   // stored subscriptions comes in the turns to come. `is_user`: may still log in as before.
   void use_access(std::unique_ptr<session::AccessPolicy> access);

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <utility>
 
+#include "gateway/engine/device_list.h"
+
 namespace berth::gateway::engine {
 
 using protocol::link::AskError;
@@ -11,13 +13,17 @@ using protocol::link::AskKind;
 using protocol::link::Question;
 
 PlatformSide::PlatformSide(boost::asio::io_context& io, session::Broker& broker, Answerer& answerer,
-                           const registry::Registry* registry, Calls calls)
-    : calls_(std::move(calls)), platform_(broker.context(), broker.core(), calls_.read), due_(io) {
+                           const registry::Registry* registry, Calls calls,
+                           platform::PlatformOptions options)
+    : calls_(std::move(calls)),
+      platform_(broker.context(), broker.core(), calls_.read, options),
+      due_(io) {
   if (registry != nullptr) {
     ways_ = std::make_unique<CommandWays>(*registry);
     platform_.use(*ways_);
   }
   answer(answerer);
+  answer_about_devices(answerer, registry);
 }
 
 void PlatformSide::end_turn() {
@@ -62,6 +68,25 @@ void PlatformSide::answer(Answerer& answerer) {
   });
   answerer.use(AskKind::locate_device, [&commands](const Question& q, const link::Answered& a) {
     a({AskError::none, commands.locate(q.bytes)});
+  });
+}
+
+void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Registry* registry) {
+  platform::DeviceWatch& devices = platform_.devices();
+  const auto told = [](link::Answered answered) {
+    return [answered = std::move(answered)](std::string bytes) {
+      answered({AskError::none, std::move(bytes)});
+    };
+  };
+  answerer.use(AskKind::presence, [&devices, told](const Question& q, link::Answered answered) {
+    devices.ask_presence(q.bytes, told(std::move(answered)));
+  });
+  answerer.use(AskKind::history, [&devices, told](const Question& q, link::Answered answered) {
+    devices.ask_history(q.bytes, told(std::move(answered)));
+  });
+  if (registry == nullptr) return;
+  answerer.use(AskKind::list_devices, [registry](const Question& q, const link::Answered& a) {
+    a({AskError::none, list_devices(*registry, q.bytes)});
   });
 }
 

@@ -150,9 +150,11 @@ engine::ShardParts shard_parts(const EngineParts& p, metrics::EngineProbe& probe
       .probe = probe,
       .access = load_access(p.config),
       .registry = p.registry,
+      .platform = p.config.platform,
       .keep_unregistered_s = p.config.registry.loss_grace_s,
       .authenticator = [&p](const Post& post) { return authenticator(p, post); },
       .store = std::move(store)};
+  parts.platform.presence.ours_after_s = p.config.broker.restart_grace_s;
   if (auto source = engine::fault_of_clock())
     parts.clock = base::WallClock(std::move(source), base::WallClock::this_boot());
   // The files are as the engine has just read them.

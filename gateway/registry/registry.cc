@@ -231,6 +231,11 @@ std::optional<Registry::Login> Registry::find_login(std::string_view user_name) 
   });
 }
 
+std::string Registry::device_named(std::string_view user_name) const {
+  const std::optional<Login> login = find_login(user_name);
+  return login && login->who.role == session::Role::device ? login->who.key() : std::string();
+}
+
 std::optional<Registry::Login> Registry::find_certificate(std::string_view name,
                                                           std::string_view authorities) const {
   const std::string wanted = canonical_certificate(name);

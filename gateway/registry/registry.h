@@ -55,6 +55,7 @@ class Registry final : public session::Principals {
   session::ScopePtr scope_of(const session::Principal& who) const override;
   std::string why_ended(const session::Principal& who) const override;
   bool exists(std::string_view principal_key) const override;
+  std::string device_named(std::string_view user_name) const override;
   session::ScopePtr scope_of_will(const session::Principal& who,
                                   std::string_view site) const override;
   bool keeps_retained(std::string_view topic) const override;

@@ -8,6 +8,8 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
 #include "gateway/rest/commands_api.h"
+#include "gateway/rest/history_api.h"
+#include "gateway/rest/presence_api.h"
 
 namespace berth::gateway::rest {
 
@@ -18,11 +20,17 @@ class PlatformApi {
       : asker_(partitions, std::move(engine_of)), commands_(asker_, {.partitions = partitions}) {}
   PlatformApi(const PlatformApi&) = delete;
   PlatformApi& operator=(const PlatformApi&) = delete;
-  void add_to(admin::HttpServer& http) { commands_.add_to(http); }
+  void add_to(admin::HttpServer& http) {
+    commands_.add_to(http);
+    presence_.add_to(http);
+    history_.add_to(http);
+  }
 
  private:
   link::Asker asker_;
   CommandsApi commands_;
+  PresenceApi presence_{asker_};
+  HistoryApi history_{asker_};
 };
 
 }  // namespace berth::gateway::rest

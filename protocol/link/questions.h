@@ -31,7 +31,10 @@ enum class AskKind : std::uint8_t {
   list_commands = 19,
   locate_device = 20,
   desired_state = 21,
-  claim_command = 22
+  claim_command = 22,
+  presence = 24,     // platform/presence.proto
+  history = 25,      // platform/history.proto
+  list_devices = 26  // of the registry: platform/presence.proto
 };
 
 enum class AskError : std::uint8_t {

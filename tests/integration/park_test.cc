@@ -152,7 +152,7 @@ TEST(ParkGateway, TlsAndCertificates) {
   ParkClient door(g.parks_port(), {.client_id = "d1"},
                   {true, certificates.file("door.crt"), certificates.file("door.key")});
   ASSERT_TRUE(door.welcome());
-  const auto service = subscribed(g.mqtt_port(), platform(), "v1/#", 1);
+  const auto service = subscribed(g.mqtt_port(), platform(), "v1/+/+/event/#", 1);
   door.report(plate_event("e"));
   EXPECT_TRUE(door.acknowledged());
   EXPECT_EQ(next_publish(*service), "v1/north/door/event/plate e");

@@ -244,7 +244,9 @@ TEST_P(RegistryShapes, WhatWasRetainedGoesWithItsTenant) {
     c.send(subscribe(1, "#", 1));
     if (c.until(9).empty()) return "away";
     c.send(publish("v1/marker", "m", 1, 1));
-    return next_publish(c);
+    const std::string said = next_publish(c);
+    const bool presence = said.starts_with("v1/north/cam/presence ") && tenant == "other";
+    return presence ? next_publish(c) : said;
   };
   std::string last;
   EXPECT_TRUE(eventually([&] { return (last = first("acme")) == "v1/marker m"; })) << last;

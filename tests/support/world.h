@@ -91,6 +91,12 @@ class World : public session::Effects {
   }
   // Called with each new engine.
   void on_engine(std::function<void()> f) { on_engine_ = std::move(f); }
+  // The same, before it restores its store.
+  void on_broker(std::function<void()> f) {
+    on_broker_ = std::move(f);
+    start_engine();
+  }
+  session::Store& store() { return store_; }
   // The same, when it has restored its store and serves nobody yet.
   void before_serving(std::function<void()> f) { before_serving_ = std::move(f); }
   // The engine dies when its next commit is done and it has not heard of it.
@@ -270,6 +276,7 @@ class World : public session::Effects {
     broker_ = std::make_unique<session::Broker>(options_, *this, nullptr, probe_);
     if (registry_ != nullptr) broker_->use_registry(*registry_);
     if (access_ != nullptr) broker_->use_access(access_);
+    if (on_broker_) on_broker_();
     store_.restore(broker_->restore_sink());
     begin_clock();
     for (Conn& k : conns_) {
@@ -504,6 +511,7 @@ class World : public session::Effects {
   }
 
   session::BrokerOptions options_;
+  std::function<void()> on_broker_;
   std::function<void()> on_engine_;
   std::function<void()> each_turn_;
   std::function<void()> before_serving_;

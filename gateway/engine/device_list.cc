@@ -1,0 +1,54 @@
+#include "gateway/engine/device_list.h"
+
+#include <algorithm>
+
+#include "gateway/registry/records.h"
+#include "platform/presence.pb.h"
+
+namespace berth::gateway::engine {
+
+namespace {
+
+constexpr int kLookedAt = 2000;  // records, about 1 us each
+constexpr int kListed = 500;
+
+bool has(const google::protobuf::RepeatedPtrField<std::string>& sites, const std::string& site) {
+  return sites.empty() || std::find(sites.begin(), sites.end(), site) != sites.end();
+}
+
+}  // namespace
+
+std::string list_devices(const registry::Registry& registry, std::string_view question) {
+  using registry::Kind;
+  using registry::key_of;
+  platform::pb::DevicesQuestion q;
+  platform::pb::DevicesAnswer a;
+  (void)q.ParseFromArray(question.data(), static_cast<int>(question.size()));
+  a.set_no_tenant(registry.find(key_of(Kind::tenant, q.tenant())) == nullptr);
+  const std::string prefix = key_of(Kind::device, q.tenant());
+  const int limit = std::clamp(static_cast<int>(q.limit()), 1, kListed);
+  int looked = 0;
+  const auto take = [&](const std::string& key, const std::string& value) {
+    if (looked++ == kLookedAt || a.devices_size() == limit) {
+      a.set_more(true);
+      return false;
+    }
+    a.set_looked(key.substr(prefix.size()));
+    registry::pb::Device d;
+    if (!d.ParseFromString(value) || !has(q.sites(), d.site())) return true;
+    if (!q.product().empty() && d.product() != q.product()) return true;
+    auto& out = *a.add_devices();
+    out.set_name(a.looked());
+    out.set_site(d.site());
+    out.set_product(d.product());
+    return true;
+  };
+  if (q.exactly().empty()) {
+    registry.each(prefix, q.after(), take);
+  } else if (const std::string key = prefix + q.exactly(); const auto* value = registry.find(key)) {
+    take(key, *value);
+  }
+  return a.SerializeAsString();
+}
+
+}  // namespace berth::gateway::engine

@@ -1,0 +1,193 @@
+#include "gateway/rest/history_api.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "gateway/admin/parameters.h"
+#include "gateway/admin/problem.h"
+#include "gateway/rest/times.h"
+#include "platform/history.h"
+#include "platform/history.pb.h"
+#include "platform/presence.pb.h"
+
+namespace berth::gateway::rest {
+
+namespace json = boost::json;
+namespace pb = platform::pb;
+using admin::Request;
+using admin::Responder;
+using admin::Response;
+using protocol::link::AskError;
+using protocol::link::AskKind;
+
+namespace {
+
+constexpr std::uint32_t kWithin_ms = 5000;
+constexpr std::size_t kListDefault = 100;
+constexpr std::size_t kListMax = 500;
+
+Response invalid(const std::string& why) {
+  return admin::problem(admin::codes::kInvalid, why);
+}
+
+// "connected,ended". False: another word is among them.
+bool kinds_of(const std::string& types, pb::HistoryQuestion& q) {
+  for (std::size_t at = 0; at < types.size();) {
+    const std::size_t end = std::min(types.find(',', at), types.size());
+    const std::string word = types.substr(at, end - at);
+    at = end + 1;
+    unsigned kind = 1;
+    while (kind < platform::kHistoryKinds &&
+           word != platform::name_of(static_cast<platform::HistoryKind>(kind)))
+      ++kind;
+    if (kind == platform::kHistoryKinds) return false;
+    q.add_kinds(kind);
+  }
+  return true;
+}
+
+// "TIME-NUMBER": before this event.
+bool set_cursor(const std::string& cursor, pb::HistoryQuestion& q) {
+  long long ms = 0;
+  unsigned long long number = 0;
+  int used = 0;
+  if (std::sscanf(cursor.c_str(), "%lld-%llu%n", &ms, &number, &used) != 2) return false;
+  if (static_cast<std::size_t>(used) != cursor.size() || ms <= 0) return false;
+  q.set_to_ms(ms);
+  q.set_to_number(number);
+  return true;
+}
+
+json::object json_of(const pb::HistoryEvent& e) {
+  json::object o{{"at", text_of_time(e.at_ms())},
+                 {"type", platform::name_of(static_cast<platform::HistoryKind>(e.kind()))},
+                 {"device", e.device()},
+                 {"site", e.site()}};
+  const auto add = [&o](const char* name, const std::string& value) {
+    if (!value.empty()) o[name] = value;
+  };
+  add("cause", e.cause());
+  add("detail", e.detail());
+  add("client_id", e.client_id());
+  add("address", e.address());
+  add("protocol", e.protocol());
+  add("command", e.id());
+  if (e.epoch() != 0) o["epoch"] = std::to_string(e.epoch());
+  if (e.left_out() != 0) o["left_out"] = e.left_out();
+  return o;
+}
+
+auto place_of(const pb::HistoryEvent& e) {
+  return std::pair(e.at_ms(), e.number());
+}
+
+}  // namespace
+
+struct HistoryApi::Page {
+  Responder done;
+  pb::HistoryQuestion q;
+  std::vector<std::string> sites;  // that the caller sees; none: all
+
+  // Of the partitions that have more, the one that looked least far says how far all is known.
+  void answer(const std::vector<link::Answer>& answers) const {
+    std::vector<pb::HistoryEvent> all;
+    std::pair<std::int64_t, std::uint64_t> known{0, 0};
+    bool more = false;
+    for (const link::Answer& a : answers) {
+      pb::HistoryAnswer said;
+      if (a.error != AskError::none || !said.ParseFromString(a.bytes))
+        return done.answer(admin::problem(admin::codes::kUnavailable,
+                                          std::string("no engine answers now: ") +
+                                              protocol::link::name_of(a.error)));
+      for (auto& e : *said.mutable_events()) all.push_back(std::move(e));
+      if (!said.more()) continue;
+      more = true;
+      known = std::max(known, {said.looked_ms(), said.looked_number()});
+    }
+    std::sort(all.begin(), all.end(),
+              [](const auto& a, const auto& b) { return place_of(a) > place_of(b); });
+    while (!all.empty() && place_of(all.back()) < known) all.pop_back();
+    if (all.size() > q.limit()) {
+      all.resize(q.limit());
+      more = true;
+      known = place_of(all.back());
+    }
+    json::array items;
+    for (const auto& e : all) items.push_back(json_of(e));
+    json::object o{{"items", std::move(items)}};
+    if (more) o["next"] = std::to_string(known.first) + "-" + std::to_string(known.second);
+    done.answer({.status = 200,
+                 .content_type = "application/json",
+                 .body = json::serialize(o) + "\n",
+                 .headers = {}});
+  }
+};
+
+void HistoryApi::add_to(admin::HttpServer& http) {
+  http.route_waiting(
+      "GET /api/v1/history", [this](const Request& r, const Responder& d) { list(r, d); },
+      {.who = admin::For::accounts, .body_max = 1024});
+}
+
+void HistoryApi::list(const Request& r, const Responder& done) const {
+  using admin::Parameter;
+  static const admin::Parameters kKnown{
+      {"tenant", {}}, {"device", {}}, {"site", {}},   {"from", {}},
+      {"to", {}},     {"types", {}},  {"cursor", {}}, {"limit", {Parameter::Kind::number, kListMax}}};
+  if (const std::string fault = admin::fault_of(r, kKnown); !fault.empty())
+    return done.answer(invalid(fault));
+  auto page = std::make_shared<Page>(Page{.done = done, .q = {}, .sites = r.caller.sites});
+  pb::HistoryQuestion& q = page->q;
+  const std::string tenant = r.parameter("tenant");
+  q.set_tenant(tenant.empty() ? r.caller.tenant : tenant);
+  q.set_device(r.parameter("device"));
+  q.set_site(r.parameter("site"));
+  q.set_limit(static_cast<std::uint32_t>(admin::number(r, "limit", kListDefault)));
+  if (q.tenant().empty()) return done.answer(invalid("tenant: whose devices"));
+  if (q.device().empty() == q.site().empty())
+    return done.answer(invalid("device or site: one of them"));
+  if (auto no = admin::refusal_of(r.caller, admin::Right::read, q.tenant(), q.site()))
+    return done.answer(*no);
+  if (!kinds_of(r.parameter("types"), q))
+    return done.answer(invalid(
+        "types: of connected, ended, taken_over, refused, command, quota, changed"));
+  for (const char* name : {"from", "to"}) {
+    const std::string text = r.parameter(name);
+    if (text.empty()) continue;
+    const auto ms = time_of_text(text);
+    if (!ms) return done.answer(invalid(std::string(name) + ": a time (RFC 3339)"));
+    if (name[0] == 'f') q.set_from_ms(*ms);
+    if (name[0] == 't') q.set_to_ms(*ms);
+  }
+  const std::string cursor = r.parameter("cursor");
+  if (!cursor.empty() && !set_cursor(cursor, q))
+    return done.answer(invalid("cursor: what the last answer said as `next`"));
+  if (page->sites.empty() || q.device().empty()) return ask(page);
+  check_place(page);
+}
+
+// An account of some sites sees devices of these only.
+void HistoryApi::check_place(const std::shared_ptr<Page>& page) const {
+  pb::DevicesQuestion q;
+  q.set_tenant(page->q.tenant());
+  q.set_exactly(page->q.device());
+  for (const std::string& s : page->sites) q.add_sites(s);
+  asker_.ask_partition(0, {AskKind::list_devices, kWithin_ms, q.SerializeAsString()},
+                       [this, page](const link::Answer& a) {
+                         pb::DevicesAnswer said;
+                         if (!said.ParseFromString(a.bytes) || said.devices().empty())
+                           return page->done.answer(
+                               admin::problem(admin::codes::kNotFound, "no such device"));
+                         ask(page);
+                       });
+}
+
+void HistoryApi::ask(const std::shared_ptr<Page>& page) const {
+  asker_.ask_all({AskKind::history, kWithin_ms, page->q.SerializeAsString()},
+                 [page](const std::vector<link::Answer>& answers) { page->answer(answers); });
+}
+
+}  // namespace berth::gateway::rest

@@ -1,0 +1,28 @@
+// The past of devices, over REST: GET /api/v1/history (docs/platform.md). Asks the engines of all
+// partitions and merges what they say by time, the newest first. On the home loop of the admin
+// port.
+#pragma once
+
+#include <memory>
+
+#include "gateway/admin/http_server.h"
+#include "gateway/link/asker.h"
+
+namespace berth::gateway::rest {
+
+class HistoryApi {
+ public:
+  // `asker` outlives it; on its edge shard's thread.
+  explicit HistoryApi(const link::Asker& asker) : asker_(asker) {}
+  void add_to(admin::HttpServer& http);
+
+ private:
+  struct Page;
+  void list(const admin::Request& r, const admin::Responder& done) const;
+  void check_place(const std::shared_ptr<Page>& page) const;
+  void ask(const std::shared_ptr<Page>& page) const;
+
+  const link::Asker& asker_;
+};
+
+}  // namespace berth::gateway::rest

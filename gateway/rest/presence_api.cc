@@ -1,0 +1,254 @@
+#include "gateway/rest/presence_api.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <functional>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "gateway/admin/parameters.h"
+#include "gateway/admin/problem.h"
+#include "gateway/rest/times.h"
+#include "platform/causes.h"
+#include "platform/presence.pb.h"
+
+namespace berth::gateway::rest {
+
+namespace json = boost::json;
+namespace pb = platform::pb;
+using admin::Request;
+using admin::Responder;
+using admin::Response;
+using protocol::link::AskError;
+using protocol::link::AskKind;
+
+namespace {
+
+constexpr std::uint32_t kWithin_ms = 5000;
+constexpr std::size_t kListDefault = 100;
+constexpr std::size_t kListMax = 500;
+constexpr int kLooks = 10;  // questions for names, of one request
+constexpr std::uint32_t kOnline = 1;
+
+Response as_json(const json::object& o) {
+  return {.status = 200,
+          .content_type = "application/json",
+          .body = json::serialize(o) + "\n",
+          .headers = {}};
+}
+
+Response unanswered(AskError error) {
+  if (error == AskError::too_late || error == AskError::link_lost)
+    return admin::problem(admin::codes::kNoAnswer, "the engine did not answer in time");
+  return admin::problem(admin::codes::kUnavailable, std::string("no engine answers now: ") +
+                                                        protocol::link::name_of(error));
+}
+
+}  // namespace
+
+struct PresenceApi::Page {
+  struct Device {
+    std::string name, site, product;
+    pb::PresenceAnswer::Device said;  // of the partition that counts
+    std::size_t partition = 0;
+    bool known = false;
+  };
+  Responder done;
+  pb::DevicesQuestion names;
+  std::string online;  // "", "true", "false"
+  std::int64_t since_ms = 0;
+  std::size_t limit = kListDefault;
+  bool single = false;
+  int looks = 0;
+  bool more = false;
+  std::vector<Device> found;  // of the last question
+  std::vector<Device> page;
+
+  void take(std::size_t partition, const link::Answer& a) {
+    pb::PresenceAnswer said;
+    if (!said.ParseFromString(a.bytes)) return;
+    for (const auto& d : said.devices()) {
+      if (d.index() >= found.size()) continue;
+      Device& f = found[d.index()];
+      const bool better = !f.known || std::pair(d.connected(), d.epoch()) >
+                                          std::pair(f.said.connected(), f.said.epoch());
+      if (!better) continue;
+      f.said = d;
+      f.partition = partition;
+      f.known = true;
+    }
+  }
+  bool wants(const Device& d) const {
+    const bool is_online = d.known && d.said.state() == kOnline;
+    if (!online.empty() && is_online != (online == "true")) return false;
+    return since_ms == 0 || (d.known && d.said.since_ms() >= since_ms);
+  }
+  static json::object json_of(const std::string& tenant, const Device& d) {
+    json::object o{{"tenant", tenant}, {"site", d.site}, {"device", d.name}};
+    if (!d.product.empty()) o["product"] = d.product;
+    o["state"] = !d.known ? "never" : d.said.state() == kOnline ? "online" : "offline";
+    if (!d.known) return o;
+    if (d.said.stale()) o["stale"] = true;
+    o["since"] = text_of_time(d.said.since_ms());
+    o["epoch"] = std::to_string(d.said.epoch());
+    const pb::PresenceRecord& r = d.said.record();
+    if (!r.client_id().empty()) o["client_id"] = r.client_id();
+    if (!r.address().empty()) o["address"] = r.address();
+    if (!r.protocol().empty()) o["protocol"] = r.protocol();
+    if (d.said.connected()) return o;
+    if (r.left_ms() != 0) o["last_seen"] = text_of_time(r.left_ms());
+    if (r.cause() != 0 && r.cause() < platform::kCauses)
+      o["cause"] = platform::name_of(static_cast<platform::Cause>(r.cause()));
+    return o;
+  }
+  void answer() const {
+    if (single) {
+      if (page.empty())
+        return done.answer(admin::problem(admin::codes::kNotFound, "no such device"));
+      return done.answer(as_json(json_of(names.tenant(), page.front())));
+    }
+    json::array items;
+    for (const Device& d : page) items.push_back(json_of(names.tenant(), d));
+    json::object o{{"items", std::move(items)}};
+    if (more) o["next"] = names.after();
+    done.answer(as_json(o));
+  }
+};
+
+void PresenceApi::add_to(admin::HttpServer& http) {
+  const admin::RouteOptions options{.who = admin::For::accounts, .body_max = 1024};
+  http.route_waiting(
+      "GET /api/v1/presence", [this](const Request& r, const Responder& d) { list(r, d); }, options);
+  http.route_waiting(
+      "GET /api/v1/tenants/{tenant}/devices/{device}/presence",
+      [this](const Request& r, const Responder& d) { one(r, d); }, options);
+}
+
+void PresenceApi::list(const Request& r, const Responder& done) const {
+  using admin::Parameter;
+  static const admin::Parameters kKnown{
+      {"tenant", {}},  {"site", {}},  {"product", {}},
+      {"online", {Parameter::Kind::flag, 0}},
+      {"since", {}},   {"cursor", {}}, {"limit", {Parameter::Kind::number, kListMax}}};
+  if (const std::string fault = admin::fault_of(r, kKnown); !fault.empty())
+    return done.answer(admin::problem(admin::codes::kInvalid, fault));
+  auto page = std::make_shared<Page>(Page{.done = done});
+  const std::string tenant = r.parameter("tenant");
+  const std::string site = r.parameter("site");
+  page->names.set_tenant(tenant.empty() ? r.caller.tenant : tenant);
+  if (page->names.tenant().empty())
+    return done.answer(admin::problem(admin::codes::kInvalid, "tenant: whose devices"));
+  if (auto no = admin::refusal_of(r.caller, admin::Right::read, page->names.tenant(), site))
+    return done.answer(*no);
+  if (!site.empty()) page->names.add_sites(site);
+  if (site.empty())
+    for (const std::string& s : r.caller.sites) page->names.add_sites(s);
+  page->names.set_product(r.parameter("product"));
+  page->names.set_after(r.parameter("cursor"));
+  page->limit = admin::number(r, "limit", kListDefault);
+  if (!r.parameter("online").empty()) page->online = admin::flag(r, "online") ? "true" : "false";
+  if (const std::string since = r.parameter("since"); !since.empty()) {
+    const auto ms = time_of_text(since);
+    if (!ms) return done.answer(admin::problem(admin::codes::kInvalid, "since: a time (RFC 3339)"));
+    page->since_ms = *ms;
+  }
+  next_devices(page);
+}
+
+void PresenceApi::one(const Request& r, const Responder& done) const {
+  auto page = std::make_shared<Page>(Page{.done = done});
+  page->single = true;
+  page->limit = 1;
+  page->names.set_tenant(r.capture("tenant"));
+  const std::string device = r.capture("device");
+  if (auto no = admin::refusal_of(r.caller, admin::Right::read, page->names.tenant()))
+    return done.answer(*no);
+  for (const std::string& s : r.caller.sites) page->names.add_sites(s);
+  pb::DevicesQuestion q = page->names;
+  q.set_exactly(device);
+  asker_.ask_partition(0, {AskKind::list_devices, kWithin_ms, q.SerializeAsString()},
+                       [this, page](const link::Answer& a) {
+                         pb::DevicesAnswer said;
+                         if (a.error != AskError::none || !said.ParseFromString(a.bytes))
+                           return page->done.answer(unanswered(a.error));
+                         for (const auto& d : said.devices())
+                           page->found.push_back({d.name(), d.site(), d.product(), {}, 0, false});
+                         if (page->found.empty()) return page->answer();
+                         states_of(page);
+                       });
+}
+
+// Names from the registry, some at a time; then what all partitions know of them.
+void PresenceApi::next_devices(const std::shared_ptr<Page>& page) const {
+  page->names.set_limit(static_cast<std::uint32_t>(kListMax));
+  asker_.ask_partition(
+      0, {AskKind::list_devices, kWithin_ms, page->names.SerializeAsString()},
+      [this, page](const link::Answer& a) {
+        pb::DevicesAnswer said;
+        if (a.error != AskError::none || !said.ParseFromString(a.bytes))
+          return page->done.answer(unanswered(a.error));
+        if (said.no_tenant())
+          return page->done.answer(admin::problem(admin::codes::kNotFound, "no such tenant"));
+        page->found.clear();
+        for (const auto& d : said.devices())
+          page->found.push_back({d.name(), d.site(), d.product(), {}, 0, false});
+        page->more = said.more();
+        page->names.set_after(said.looked());
+        states_of(page);
+      });
+}
+
+void PresenceApi::states_of(const std::shared_ptr<Page>& page) const {
+  pb::PresenceQuestion q;
+  q.set_tenant(page->names.tenant());
+  for (const auto& d : page->found) q.add_devices(d.name);
+  asker_.ask_all({AskKind::presence, kWithin_ms, q.SerializeAsString()},
+                 [this, page](const std::vector<link::Answer>& answers) {
+                   for (std::size_t p = 0; p < answers.size(); ++p) {
+                     if (answers[p].error != AskError::none)
+                       return page->done.answer(unanswered(answers[p].error));
+                     page->take(p, answers[p]);
+                   }
+                   for (auto& d : page->found) {
+                     if (!page->wants(d)) continue;
+                     if (page->page.size() == page->limit) {
+                       page->more = true;
+                       page->names.set_after(page->page.back().name);
+                       break;
+                     }
+                     page->page.push_back(d);
+                   }
+                   const bool full = page->page.size() == page->limit;
+                   if (!full && page->more && ++page->looks < kLooks) return next_devices(page);
+                   details_of(page);
+                 });
+}
+
+// Of the devices of the page, from the partitions that know most of them.
+void PresenceApi::details_of(const std::shared_ptr<Page>& page) const {
+  std::map<std::size_t, std::vector<std::size_t>> by_partition;
+  for (std::size_t i = 0; i < page->page.size(); ++i)
+    if (page->page[i].known) by_partition[page->page[i].partition].push_back(i);
+  if (by_partition.empty()) return page->answer();
+  const auto missing = std::make_shared<std::size_t>(by_partition.size());
+  for (const auto& [partition, places] : by_partition) {
+    pb::PresenceQuestion q;
+    q.set_tenant(page->names.tenant());
+    q.set_details(true);
+    for (const std::size_t i : places) q.add_devices(page->page[i].name);
+    asker_.ask_partition(static_cast<std::uint32_t>(partition),
+                         {AskKind::presence, kWithin_ms, q.SerializeAsString()},
+                         [page, missing, places = places](const link::Answer& a) {
+                           pb::PresenceAnswer said;
+                           if (a.error == AskError::none && said.ParseFromString(a.bytes)) {
+                             for (const auto& d : said.devices())
+                               if (d.index() < places.size())
+                                 page->page[places[d.index()]].said = d;
+                           }
+                           if (--*missing == 0) page->answer();
+                         });
+  }
+}
+
+}  // namespace berth::gateway::rest

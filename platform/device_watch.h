@@ -1,0 +1,99 @@
+// What the platform side sees of registered devices in one partition: the events of their sessions
+// become presence, and what follows from it. Owned by the Platform. Beginnings are noted when they
+// come and acted on in end_turn(), in the same batch. The end of a connection is written at once,
+// so that its edge keeps it until that is durable. One shard, one thread.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "platform/history.h"
+#include "platform/presence.h"
+#include "platform/records.h"
+#include "session/core.h"
+#include "session/session_events.h"
+
+namespace berth::platform {
+
+class DeviceWatch final : public session::SessionEvents, private PresencePorts {
+ public:
+  // `core` and `records` outlive it.
+  DeviceWatch(PlatformOptions options, session::Core& core, Records& records)
+      : core_(core),
+        records_(records),
+        presence_(options.presence, records, *this),
+        history_(options.history, records) {}
+  DeviceWatch(const DeviceWatch&) = delete;
+  DeviceWatch& operator=(const DeviceWatch&) = delete;
+
+  static bool is_key(std::string_view key) {
+    return Presence::is_key(key) || History::is_key(key);
+  }
+  void record(std::string_view key, std::string_view value);
+  void forget_record(std::string_view key) {
+    if (Presence::is_key(key)) presence_.forget(key);
+  }
+
+  void attached_all(base::Instant now);
+  void end_turn(base::Instant now);
+  void tick(base::Instant now);
+  bool has_work() const { return attached_ && (!notes_.empty() || more_); }
+  // Devices and tenants that have gone from the registry.
+  void registry_changed(const session::Concerned& who);
+
+  // Questions of edges, as presence.proto and history.proto have them. `answered` is called once,
+  // perhaps within the call.
+  using Answered = std::function<void(std::string answer)>;
+  void ask_presence(std::string_view question, const Answered& answered) const;
+  void ask_history(std::string_view question, Answered answered) const {
+    history_.ask(question, std::move(answered));
+  }
+  // Of a registered device: the outcome of a command, say.
+  void happened(const Happening& h, base::Instant now);
+
+  const Presence& presence() const { return presence_; }
+  void refresh(metrics::EngineProbe& probe) const;  // counters and gauges
+
+  // -- session::SessionEvents
+  void online(const session::Session& s) override;
+  void connection_ends(const session::Session& s, session::Offline cause,
+                       protocol::link::CloseReason why) override;
+  void offline(const session::Session&, session::Offline) override {}
+  void finished(const session::Session&, std::uint64_t, const session::OutEntry&,
+                session::Finished) override {}
+  void ended(const session::Session&) override {}
+  void refused(const session::Channel& ch, protocol::mqtt::Reason reason) override;
+
+ private:
+  struct Note {
+    Presence::Id id = 0;
+    base::SessionId session;
+  };
+
+  // -- PresencePorts
+  void publish(const PresenceEvent& e, std::function<void()> staged) override;
+  bool is_registered(const Visit& v) const override;
+
+  At at(base::Instant now) const { return {now, core_.wall_ms(now)}; }
+  void act(const Note& n, base::Instant now);
+  bool is_disabled(std::string_view principal_key) const;
+  std::string site_of(const session::Principal& device) const;
+  Presence::Id id_of(std::string_view tenant, std::string_view device) const;
+  bool connection_of(std::string_view principal_key, Visit& out) const;
+
+  session::Core& core_;
+  Records& records_;
+  Presence presence_;
+  History history_;
+  std::vector<Note> notes_;
+  bool attached_ = false;
+  bool more_ = false;  // events are due that had no room in a turn
+};
+
+// Of a session with a connection; false: not a registered device's.
+bool visit_of(const session::Session& s, Visit& out);
+
+}  // namespace berth::platform

@@ -1,0 +1,232 @@
+#include "platform/presence.h"
+
+#include <algorithm>
+#include <random>
+
+#include "platform/presence.pb.h"
+#include "session/scope.h"
+
+namespace berth::platform {
+
+namespace {
+
+constexpr std::string_view kPrefix{"!p\0", 3};
+constexpr int kTold = 100;       // at a time
+constexpr int kDoubtful = 1000;  // the same
+
+base::SipKey any_key() {
+  std::random_device random;
+  const auto word = [&random] {
+    return static_cast<std::uint64_t>(random()) << 32 | static_cast<std::uint64_t>(random());
+  };
+  return {word(), word()};
+}
+
+Visit visit_of(std::string_view key, const pb::PresenceRecord& r) {
+  key.remove_prefix(kPrefix.size());
+  const std::size_t end = key.find('\0');
+  Visit v;
+  v.tenant = key.substr(0, end);
+  v.device = key.substr(end + 1);
+  v.site = r.site();
+  v.product = r.product();
+  v.client_id = r.client_id();
+  v.address = r.address();
+  v.protocol = r.protocol();
+  v.epoch = r.epoch();
+  return v;
+}
+
+}  // namespace
+
+Presence::Presence(PresenceOptions options, Records& records, PresencePorts& ports)
+    : options_(options), records_(records), ports_(ports), secret_(any_key()) {}
+
+std::string Presence::key_of(std::string_view tenant, std::string_view device) {
+  return std::string(kPrefix) + joined(tenant, device);
+}
+
+bool Presence::is_key(std::string_view key) {
+  return key.starts_with(kPrefix) && key.find('\0', kPrefix.size()) != std::string_view::npos;
+}
+
+Presence::Id Presence::id_of_key(std::string_view key) const {
+  const Visit v = visit_of(key, {});
+  return id_of(session::Principal{v.tenant, session::Role::device, v.device}.key());
+}
+
+void Presence::restored(std::string_view key, std::string_view record) {
+  pb::PresenceRecord r;
+  if (!r.ParseFromArray(record.data(), static_cast<int>(record.size()))) return;
+  Known& k = known_[id_of_key(key)];
+  k.epoch = r.epoch();
+  const bool known_state = r.state() <= static_cast<std::uint32_t>(State::offline);
+  set_state(k, known_state ? static_cast<State>(r.state()) : State::never, r.since_ms());
+  if (k.state == State::online) doubtful_.emplace(key, record);
+}
+
+void Presence::forget(std::string_view key) {
+  const auto it = known_.find(id_of_key(key));
+  if (it == known_.end()) return;
+  set_state(it->second, State::never, 0);
+  if (it->second.here == 0) known_.erase(it);
+  if (const auto d = doubtful_.find(key); d != doubtful_.end()) doubtful_.erase(d);
+}
+
+void Presence::set_state(Known& k, State s, std::int64_t since_ms) {
+  if (k.state == State::online) --online_;
+  if (s == State::online) ++online_;
+  k.state = s;
+  k.since_s = static_cast<std::uint32_t>(since_ms / 1000);
+}
+
+bool Presence::begins(Id id, std::uint64_t epoch) {
+  Known& k = known_[id];
+  ++k.here;
+  const bool known = k.state == State::online && k.epoch == epoch;
+  return !known || leaving_.contains(id);
+}
+
+void Presence::ends(Id id) {
+  const auto it = known_.find(id);
+  if (it != known_.end() && it->second.here != 0) --it->second.here;
+}
+
+pb::PresenceRecord Presence::record_of(const Visit& v) {
+  pb::PresenceRecord r;
+  r.set_epoch(v.epoch);
+  r.set_site(v.site);
+  r.set_product(v.product);
+  r.set_client_id(v.client_id);
+  r.set_address(v.address);
+  r.set_protocol(v.protocol);
+  return r;
+}
+
+std::string Presence::encode(const Known& k, const Visit& v, std::int64_t left_ms, Cause cause) {
+  pb::PresenceRecord r = record_of(v);
+  r.set_state(static_cast<std::uint32_t>(k.state));
+  r.set_since_ms(std::int64_t{k.since_s} * 1000);
+  r.set_epoch(k.epoch);
+  r.set_left_ms(left_ms);
+  r.set_cause(static_cast<std::uint32_t>(cause));
+  return r.SerializeAsString();
+}
+
+void Presence::came(Id id, const Visit& v, At at) {
+  Known& k = known_[id];
+  const bool same = k.epoch == v.epoch;  // it has only come into reach again
+  k.epoch = std::max(k.epoch, v.epoch);
+  const auto leaving = leaving_.find(id);
+  const bool moved = leaving != leaving_.end() && leaving->second.visit.site != v.site;
+  if (stay(id)) ++counts_.came_back;
+  if (k.state == State::online && !moved) {
+    if (!same && k.epoch == v.epoch)
+      records_.put(key_of(v.tenant, v.device), encode(k, v, 0, Cause::none));
+    return;
+  }
+  set_state(k, State::online, at.wall_ms);
+  ++counts_.told_online;
+  tell({.visit = v, .online = true, .since_ms = at.wall_ms}, encode(k, v, 0, Cause::none));
+}
+
+void Presence::left(Id id, const Visit& v, Cause cause, At at) {
+  const auto it = known_.find(id);
+  if (it == known_.end() || it->second.here != 0) return;
+  const Known& k = it->second;
+  if (k.state == State::never) {  // removed meanwhile
+    known_.erase(it);
+    return;
+  }
+  // Of two connections the older one ended last: what is known of the newer one stays.
+  Visit newest = v;
+  newest.epoch = k.epoch;
+  records_.put(key_of(v.tenant, v.device), encode(k, newest, at.wall_ms, cause));
+  if (k.state != State::online) return;
+  const std::uint32_t after_s =
+      is_ours(cause) ? std::max(options_.offline_after_s, options_.ours_after_s)
+                     : options_.offline_after_s;
+  leave(id, {.visit = std::move(newest),
+             .cause = cause,
+             .left_ms = at.wall_ms,
+             .due = at.now.plus_s(after_s)});
+}
+
+void Presence::leave(Id id, Leaving l) {
+  stay(id);
+  due_.emplace(l.due, id);
+  leaving_.emplace(id, std::move(l));
+}
+
+bool Presence::stay(Id id) {
+  const auto it = leaving_.find(id);
+  if (it == leaving_.end()) return false;
+  due_.erase({it->second.due, id});
+  leaving_.erase(it);
+  return true;
+}
+
+void Presence::removed(std::string_view tenant, std::string_view device) {
+  const std::string key = key_of(tenant, device);
+  const Id id = id_of_key(key);
+  stay(id);
+  if (const auto d = doubtful_.find(key); d != doubtful_.end()) doubtful_.erase(d);
+  const auto it = known_.find(id);
+  if (it == known_.end()) return;
+  set_state(it->second, State::never, 0);
+  if (it->second.here == 0) known_.erase(it);
+  records_.remove(key);
+}
+
+void Presence::attached_all(At at) {
+  if (std::exchange(attached_, true)) return;
+  tell_due(at);
+}
+
+// Devices that were online and have no connection now: their edges have ended with the engine
+// before us, or are out of reach, or their ends were not told yet.
+bool Presence::tell_due(At at) {
+  if (!attached_) return false;
+  for (int n = 0; n < kDoubtful && !doubtful_.empty(); ++n) {
+    const auto node = doubtful_.extract(doubtful_.begin());
+    const Id id = id_of_key(node.key());
+    const Known* k = find(id);
+    pb::PresenceRecord r;
+    if (k == nullptr || k->here != 0 || k->state != State::online || leaving_.contains(id) ||
+        !r.ParseFromString(node.mapped()))
+      continue;
+    const bool ended = r.left_ms() != 0;
+    const Cause cause =
+        ended && r.cause() < kCauses ? static_cast<Cause>(r.cause()) : Cause::gateway;
+    const std::uint32_t after_s =
+        is_ours(cause) ? std::max(options_.offline_after_s, options_.ours_after_s)
+                       : options_.offline_after_s;
+    leave(id, {.visit = visit_of(node.key(), r),
+               .cause = cause,
+               .left_ms = ended ? r.left_ms() : at.wall_ms,
+               .due = at.now.plus_s(after_s)});
+  }
+  for (int n = 0; n < kTold && !due_.empty() && due_.begin()->first <= at.now; ++n) {
+    const Id id = due_.begin()->second;
+    const auto it = leaving_.find(id);
+    Leaving l = std::move(it->second);
+    stay(id);
+    if (!ports_.is_registered(l.visit)) {  // removed while no engine was told
+      removed(l.visit.tenant, l.visit.device);
+      continue;
+    }
+    Known& k = known_[id];
+    set_state(k, State::offline, l.left_ms);
+    ++counts_.told_offline;
+    tell({.visit = l.visit, .online = false, .since_ms = l.left_ms, .cause = l.cause},
+         encode(k, l.visit, l.left_ms, l.cause));
+  }
+  return !doubtful_.empty() || (!due_.empty() && due_.begin()->first <= at.now);
+}
+
+void Presence::tell(const PresenceEvent& e, std::string record) {
+  ports_.publish(e, [this, key = key_of(e.visit.tenant, e.visit.device),
+                     record = std::move(record)] { records_.put(key, record); });
+}
+
+}  // namespace berth::platform

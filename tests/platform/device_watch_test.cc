@@ -1,0 +1,173 @@
+// Presence as a platform hears of it: devices and services of a tenant in a World, whose engine has
+// a Platform beside its Broker.
+#include "platform/device_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "platform/platform.h"
+#include "tests/support/tenants.h"
+
+namespace berth::test {
+namespace {
+
+using protocol::link::CloseReason;
+
+struct Place : Site {
+  explicit Place(int crash_at = -1) : Site(crash_at) {
+    w.before_serving([] {});
+    w.on_engine([this] { platform->attached_all(w.now()); });
+    w.each_turn([this] { platform->end_turn(w.now()); });
+    w.on_broker([this] {
+      platform.reset();
+      platform = std::make_unique<platform::Platform>(
+          w.broker().context(), w.broker().core(), [this](session::RecordRange r, session::Store::RecordsDone done) {
+            w.store().read_records(std::move(r), std::move(done));
+          });
+      w.broker().use_registry(book);
+    });
+  }
+  void pass_s(int s) {
+    for (int i = 0; i < s; ++i) {
+      platform->tick(w.now());
+      w.advance_s(1);
+    }
+  }
+  int listen() {
+    const int c = come("acme/s/back", "back", {.clean = false, .properties = expiry(600)});
+    w.feed(c, subscribe(1, "v1/+/+/presence", 1));
+    w.take_bytes(c);
+    return c;
+  }
+  // "cam ONLINE", "cam OFFLINE keep_alive", of what came to `c`; acknowledges it.
+  Texts heard(int c) {
+    Texts all;
+    for (const Packet& k : take_publishes(w, c)) {
+      const std::string text = k.topic() + " " + k.payload(5);
+      const auto part = [&](const std::string& name) {
+        const std::string key = "\"" + name + "\":\"";
+        const std::size_t at = text.find(key);
+        if (at == std::string::npos) return std::string();
+        const std::size_t begin = at + key.size();
+        return text.substr(begin, text.find('"', begin) - begin);
+      };
+      std::string said = part("device") + " " + part("state");
+      if (!part("cause").empty()) said += " " + part("cause");
+      EXPECT_TRUE(text.starts_with("v1/north/" + part("device") + "/presence ")) << text;
+      all.push_back(said);
+    }
+    return all;
+  }
+  std::unique_ptr<platform::Platform> platform;
+};
+
+TEST(DeviceWatch, AServiceHearsWhoComesAndGoes) {
+  Place p;
+  const int back = p.listen();
+  const int cam = p.come("acme/d/cam", "c1");
+  EXPECT_EQ(p.heard(back), Texts{"cam ONLINE"});
+  p.w.close(cam, CloseReason::keepalive_timeout);
+  p.pass_s(29);
+  EXPECT_EQ(p.heard(back), Texts{});
+  p.pass_s(2);
+  EXPECT_EQ(p.heard(back), Texts{"cam OFFLINE keep_alive"});
+  const int later = p.come("acme/s/later", "later");
+  p.w.feed(later, subscribe(1, "v1/#", 1));
+  EXPECT_EQ(p.heard(later), Texts{"cam OFFLINE keep_alive"}) << "it is retained";
+  p.come("acme/s/another", "c2");
+  p.come("", "anonymous");
+  EXPECT_EQ(p.heard(back), Texts{}) << "they are no devices";
+}
+
+TEST(DeviceWatch, EachEndHasItsCause) {
+  const auto cause = [](CloseReason why, bool goodbye = false) {
+    Place p;
+    const int back = p.listen();
+    const int cam = p.come("acme/d/cam", "c1");
+    p.heard(back);
+    if (goodbye) p.w.feed(cam, disconnect());
+    p.w.close(cam, why);
+    p.pass_s(61);
+    return p.heard(back);
+  };
+  EXPECT_EQ(cause(CloseReason::client, true), Texts{"cam OFFLINE goodbye"});
+  EXPECT_EQ(cause(CloseReason::client), Texts{"cam OFFLINE connection_lost"});
+  EXPECT_EQ(cause(CloseReason::peer_reset), Texts{"cam OFFLINE connection_lost"});
+  EXPECT_EQ(cause(CloseReason::protocol_error), Texts{"cam OFFLINE protocol_error"});
+  EXPECT_EQ(cause(CloseReason::slow_consumer), Texts{"cam OFFLINE slow_consumer"});
+  EXPECT_EQ(cause(CloseReason::policy), Texts{"cam OFFLINE policy"});
+  EXPECT_EQ(cause(CloseReason::drained), Texts{"cam OFFLINE gateway"});
+}
+
+TEST(DeviceWatch, ADisabledDeviceIsOfflineBecauseOfThat) {
+  Place p;
+  const int back = p.listen();
+  p.come("acme/d/cam", "c1");
+  p.heard(back);
+  const session::Principal cam{"acme", session::Role::device, "cam"};
+  p.book.disabled.insert(cam.key());
+  p.review();
+  p.pass_s(31);
+  EXPECT_EQ(p.heard(back), Texts{"cam OFFLINE disabled"});
+}
+
+TEST(DeviceWatch, ATakeOverAndAnEdgeThatIsOutOfReachAreNoEvents) {
+  Place p;
+  const int back = p.come("acme/s/back", "back", {.clean = false, .properties = expiry(600)});
+  p.w.feed(back, subscribe(1, "v1/+/+/presence", 1));
+  Site& site = p;
+  ConnectOptions o{.client_id = "c1", .user = "acme/d/cam"};
+  p.w.open_connected(o, 1);
+  p.heard(back);
+  p.w.lose(1);
+  p.pass_s(59);
+  EXPECT_EQ(p.heard(back), Texts{});
+  p.w.join(1);
+  p.pass_s(100);
+  EXPECT_EQ(p.heard(back), Texts{});
+  site.come("acme/d/cam", "c1");
+  p.pass_s(100);
+  EXPECT_EQ(p.heard(back), Texts{});
+}
+
+// The engine dies at each boundary: no event is lost, and none is made by its death.
+TEST(DeviceWatch, AnEngineThatDiesAnywhereTellsTheTruthInTheEnd) {
+  for (int boundary = 0;; ++boundary) {
+    SCOPED_TRACE(boundary);
+    Place p(boundary);
+    const int back = p.listen();
+    Texts all;
+    const auto hear = [&] {
+      for (std::string& s : p.heard(back)) {
+        if (all.empty() || all.back() != s) all.push_back(std::move(s));
+      }
+    };
+    const int cam = p.come("acme/d/cam", "c1");
+    hear();
+    p.pass_s(70);
+    hear();
+    EXPECT_EQ(all, Texts{"cam ONLINE"});
+    p.w.close(cam, CloseReason::peer_reset);
+    p.pass_s(70);
+    hear();
+    EXPECT_EQ(all, (Texts{"cam ONLINE", "cam OFFLINE connection_lost"}));
+    if (!p.w.crashed()) break;
+    ASSERT_LT(boundary, 5000);
+    if (boundary > 60) boundary += 6;
+  }
+}
+
+TEST(DeviceWatch, NobodyElseSaysWhoIsThere) {
+  Place p;
+  const int back = p.listen();
+  const int cam = p.come("acme/d/cam", "c1");
+  p.heard(back);
+  p.w.feed(cam, publish("v1/presence", "{}", 1, 7));
+  const int other = p.come("acme/s/other", "o");
+  p.w.feed(other, publish("v1/north/cam/presence", "{}", 1, 7, 5, true));
+  EXPECT_EQ(p.heard(back), Texts{});
+}
+
+}  // namespace
+}  // namespace berth::test
