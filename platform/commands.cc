@@ -253,6 +253,7 @@ void Commands::result(const session::Scope& device, const session::MessageView& 
 void Commands::request(const session::Scope& service, const session::MessageView& m) {
   pb::Note note;
   if (!read_request(service, m, *note.mutable_request())) return;
+  note.mutable_request()->set_taken_ms(at().now.ms);
   const pb::Request& r = note.request();
   const std::uint32_t home = home_of(r.tenant(), r.device(), options_.partitions);
   if (home == options_.partition) return act(note, home);
@@ -457,6 +458,7 @@ void Commands::submit(std::string_view question, Answered answered) {
   if (!parse(question, q) || !decode_asked(q.command(), e.asked) || ways_ == nullptr)
     return answered(answer_of(kMalformed, nullptr, false));
   e.asked.located = q.located();
+  e.asked.since_ms = q.asked_ms();
   submit(std::move(e.asked),
          [this, wait_ms = q.wait_ms(), answered = std::move(answered)](const Ledger::Answer& a) {
            if (a.refusal.status != 0) ++probe_.commands_refused;

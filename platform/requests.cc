@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "platform/platform.pb.h"
+#include "protocol/link/types.h"
 #include "protocol/mqtt/properties.h"
 
 namespace berth::platform {
@@ -103,13 +104,18 @@ void Requests::forget(std::string_view key) {
 void Requests::take(const pb::Request& request, const CommandWays* ways, At at) {
   if (waiting_.size() >= kMax)
     return refused_(request, {503, "busy", "too many requests wait for their answer"});
-  // The same again, by the death of an engine say, is the same request.
+  // The same again, by the death of an engine say, is the same request, but for its times.
+  pb::Request timeless = request;
+  timeless.clear_taken_ms();
+  timeless.clear_expires_ms();
   std::string key = std::string(kKey) + joined(request.tenant(), request.id());
-  key.append(1, '\0').append(request.device());
-  const std::string value = request.SerializeAsString();
-  waiting_.insert_or_assign(key, value);
-  records_.put(key, value);
-  submit(key, request, ways, at);
+  const std::uint64_t content = protocol::link::hash_of(timeless.SerializeAsString());
+  key.append(1, '\0').append(request.device()).append(1, '\0');
+  key.append(big_endian(static_cast<std::int64_t>(content)));
+  // The time of the first one counts. Written again, so that each PUBACK waits for a commit.
+  const auto [it, is_new] = waiting_.try_emplace(key, request.SerializeAsString());
+  records_.put(key, it->second);
+  if (is_new) submit(key, request, ways, at);
 }
 
 void Requests::go_on(const CommandWays* ways, At at) {
@@ -143,9 +149,12 @@ void Requests::submit(const std::string& key, const pb::Request& request, const 
   if (ways == nullptr) return answered({503, "no_registry", "there is no registry"});
   const std::string fault = ways->read_request(request.payload(), at.wall_ms, asked);
   if (!fault.empty()) return answered({422, "invalid", fault});
+  asked.since_ms = request.taken_ms();  // not when an engine after us goes on with it
   if (request.expires_ms() != 0) {
-    const std::int64_t left = request.expires_ms() - at.now.ms;
-    if (left <= 0) return answered({410, "expired", "its Message Expiry Interval has passed"});
+    const std::int64_t from = request.taken_ms() != 0 ? request.taken_ms() : at.now.ms;
+    const std::int64_t left = request.expires_ms() - from;
+    if (left <= 0 || request.expires_ms() <= at.now.ms)
+      return answered({410, "expired", "its Message Expiry Interval has passed"});
     const auto left_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left, UINT32_MAX));
     // The time that MQTT gives it shortens what the type has; where the body says one, the shorter.
     asked.ttl_ms = asked.ttl_ms == 0 ? left_ms : std::min(asked.ttl_ms, left_ms);

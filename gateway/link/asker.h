@@ -31,6 +31,12 @@ class Asker {
     if (engine == nullptr) return answered({protocol::link::AskError::not_serving, {}});
     engine->ask(std::move(q), std::move(answered));
   }
+  // The clock of messages of a partition's engine, now; 0: the edge does not know it.
+  std::int64_t clock_ms_of(std::uint32_t partition) const {
+    EnginePort* const engine = engine_of_(partition);
+    const base::Instant now = engine == nullptr ? base::kNever : engine->deadline_clock();
+    return now == base::kNever ? 0 : now.ms;
+  }
   // One answer a partition, by its number, when the last one has come.
   using AllAnswered = std::function<void(std::vector<Answer>)>;
   void ask_all(const protocol::link::Question& q, AllAnswered answered) const {

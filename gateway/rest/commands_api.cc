@@ -212,6 +212,7 @@ void CommandsApi::send(Record record, std::uint32_t located, std::uint32_t wait_
   platform::pb::SubmitQuestion q;
   *q.mutable_command() = std::move(record);
   q.set_located(located);
+  q.set_asked_ms(asker_.clock_ms_of(home));
   q.set_wait_ms(wait_ms);
   asker_.ask_partition(home,
                        {AskKind::submit_command, wait_ms + kAnswerWithin_ms, q.SerializeAsString()},
