@@ -185,6 +185,7 @@ void Dispatcher::send(std::uint64_t tag, const Entry& e, base::Instant now) {
   // In the millisecond of the deadline it is too late.
   const Deadline until{.not_after = deadline.plus_ms(-1), .tag = tag, .watch = true, .fresh = true};
   new_message();
+  it->second.in_doubt = false;  // what a list of an earlier turn does not have goes out now
   if (!ch->port->deliver_until(*ch, m, until, now)) drop("unsendable");
 }
 
