@@ -25,7 +25,10 @@ std::string outcome_event(const Entry& e, const Result* late, bool json) {
   const Command& c = e.command;
   const std::int64_t finished_ms = c.log.empty() ? e.accepted_wall_ms : c.log.back().wall_ms;
   v1::Envelope out;
-  out.set_event_id("command-" + e.asked.id + (late != nullptr ? "-late" : ""));
+  // The id of a refused request is free: another command may have it, and an outcome of its own.
+  const std::string number = std::to_string(e.accepted_wall_ms);
+  out.set_event_id(is_refusal(e) ? "refused-" + e.asked.id + "-" + number
+                                 : "command-" + e.asked.id + (late != nullptr ? "-late" : ""));
   out.set_tenant(e.asked.tenant);
   out.set_site(e.site);
   out.set_device(e.asked.device);

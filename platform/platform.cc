@@ -96,7 +96,9 @@ void Platform::publish(const Entry& e, const Result* late) {
   const std::string topic = outcome_topic(e);
   const std::string payload = outcome_event(e, late, !protobuf);
   const session::MessageView m{.topic = topic, .payload = payload, .forwarded = {}, .qos = 1};
-  core_.wills.distribute(m, now_, [] {});
+  // The id is another command's: there its outcome is said, and nothing else.
+  const bool taken = is_refusal(e) && e.command.code == "idempotency_conflict";
+  if (!taken) core_.wills.distribute(m, now_, [] {});
   if (e.asked.response_topic.empty()) return;
   const std::string properties = correlation_property(e.asked.correlation);
   const session::MessageView answer{

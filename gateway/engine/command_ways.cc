@@ -24,6 +24,9 @@ platform::Refusal CommandWays::terms(const platform::Asked& asked, platform::Ter
   if (asked.ttl_ms != 0 && !asked.ttl_is_limit) a.ttl_ms = asked.ttl_ms;
   CommandPlan plan = catalog_.plan(a);
   if (!plan.good()) return {plan.refusal.status, plan.refusal.code, std::move(plan.refusal.text)};
+  // Else a barrier could have an immediate command for each name that a caller makes up.
+  if (!asked.child.empty() && asked.child != plan.child)
+    return {422, "executor_invalid", "child: the registry has '" + plan.child + "'"};
   out.delivery = static_cast<platform::Delivery>(plan.delivery);
   out.ttl_ms = asked.ttl_is_limit ? std::min(asked.ttl_ms, plan.ttl_max_ms) : plan.ttl_ms;
   out.result_ms = plan.result_ms;

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "platform/outcome_event.h"
 #include "platform/platform.pb.h"
 
 namespace berth::platform {
@@ -101,6 +102,17 @@ TEST(Requests, EachOfOneIdIsAnswered) {
   next.answers[1]({409, "idempotency_conflict", ""});
   EXPECT_EQ(next.refused, std::vector<std::string>{"idempotency_conflict"});
   EXPECT_TRUE(s.records.empty());
+}
+
+// Who drops events that came before by their ids would drop the outcome of the next command.
+TEST(Requests, TheEventOfARefusalHasAnIdOfItsOwn) {
+  Entry e;
+  e.asked = {.tenant = "acme", .id = "7", .device = "gate"};
+  e.accepted_wall_ms = 55;
+  refuse(e.command, Outcome::rejected, "device_offline", "", {{1}, 55});
+  EXPECT_NE(outcome_event(e, nullptr, true).find(R"("refused-7-55")"), std::string::npos);
+  e.serial = 3;
+  EXPECT_NE(outcome_event(e, nullptr, true).find(R"("command-7")"), std::string::npos);
 }
 
 }  // namespace
