@@ -503,6 +503,11 @@ bool get_step(RecordReader& r, Step& s) {
   s.out_off = r.varint();
   const std::uint8_t flags = r.byte();
   s.bytes = r.bytes();
+  if (s.has_parts || s.has_commands) {  // of the step before
+    s.parts.clear();
+    s.expired_taken.clear();
+    s.fates_taken.clear();
+  }
   s.has_in_ack = (flags & 1) != 0;
   s.has_settings = (flags & 2) != 0;
   s.has_close = (flags & 8) != 0;
@@ -514,9 +519,6 @@ bool get_step(RecordReader& r, Step& s) {
     s.settings.keep_alive_s = static_cast<std::uint16_t>(r.varint());
   }
   s.cookies.clear();
-  s.parts.clear();
-  s.expired_taken.clear();
-  s.fates_taken.clear();
   if ((flags & 4) != 0) {
     const std::uint64_t n = r.varint();
     for (std::uint64_t i = 0; i < n && r.ok(); ++i) {
