@@ -302,16 +302,19 @@ class Platform:
         while not self.stopping:
             next_at += 1 / self.rate
             await asyncio.sleep(max(0.0, next_at - time.monotonic()))
-            free = [d for d in self.devices if not d.busy and (d.ready.is_set() or number % 5 == 4)]
+            free = [d for d in self.devices if not d.busy and (d.ready.is_set() or self.kind_of(number)[0] != "open")]
             if not free:
                 continue
             turn += 1
             device = free[turn % len(free)]
-            kind, ttl = ("white_list", 5000) if number % 5 == 4 else ("open", 500 if number % 2 else 2000)
-            c = Command(number, device, kind, ttl)
+            c = Command(number, device, *self.kind_of(number))
             number += 1
             self.commands.append(c)
             self.start(self.command(c))
+
+    def kind_of(self, number):
+        """Type and ttl."""
+        return ("white_list", 5000) if number % 5 == 4 else ("open", 500 if number % 2 else 2000)
 
     def start(self, coroutine):
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -394,6 +397,20 @@ def judge(c, events, report):
     return problems
 
 
+def judged(p):
+    report = dict.fromkeys(("cmd_accepted", "cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_resent",
+                            "cmd_wrong", "cmd_slow_device", "cmd_unexplained", "cmd_unasked"), 0)
+    report["cmd_late_max_ms"] = 0.0
+    problems = []
+    for c in p.commands:
+        if c.refusal is None:
+            problems += judge(c, p.listener.events.get(c.id, set()), report)
+        elif c.device.received.get(c.id):
+            report["cmd_unasked"] += 1
+            problems.append(f"{c.id}: refused with {c.refusal}, but received")
+    return report, problems
+
+
 async def main():
     host, mqtt, admin, token_file, devices, rate = sys.argv[1:7]
     with open(token_file) as f:
@@ -409,16 +426,8 @@ async def main():
     await work
     settled = await p.settle()
     changed = await p.again()
-    report = dict.fromkeys(("cmd_accepted", "cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_resent",
-                            "cmd_wrong", "cmd_slow_device", "cmd_unexplained", "cmd_unasked"), 0)
-    report["cmd_late_max_ms"] = 0.0
-    problems = list(changed)
-    for c in p.commands:
-        if c.refusal is None:
-            problems += judge(c, p.listener.events.get(c.id, set()), report)
-        elif c.device.received.get(c.id):
-            report["cmd_unasked"] += 1
-            problems.append(f"{c.id}: refused with {c.refusal}, but received")
+    report, problems = judged(p)
+    problems += changed
     accept = [c.accepted_ms for c in p.commands if c.accepted_ms is not None]
     latency = [c.record["latency_ms"] for c in p.commands
                if c.kind == "open" and (c.record or {}).get("outcome") == "SUCCEEDED"]
