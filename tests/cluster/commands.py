@@ -332,21 +332,21 @@ class Platform:
         return False
 
     async def again(self):
-        """What each command is now: an outcome never changes."""
-        changed = []
-        room = asyncio.Semaphore(8)
-
-        async def look(c):
-            async with room:
-                for _ in range(50):
-                    status, said = await self.rest.ask("GET", self.target(c))
-                    if status in (200, 404):
-                        break
-                    await asyncio.sleep(0.1)
-                if said.get("outcome") != c.record.get("outcome"):
-                    changed.append(f"{c.id} was {c.record.get('outcome')}, is {said.get('outcome', status)}")
-        await asyncio.gather(*(look(c) for c in self.commands if c.over))
-        return changed
+        """What each command is now, by lists: an outcome never changes."""
+        now, cursor, end = {}, "", time.monotonic() + SETTLE_S
+        mine = {c.id: c for c in self.commands if c.over}
+        while not mine.keys() <= now.keys() and time.monotonic() < end:
+            more = f"&cursor={cursor}" if cursor else ""
+            status, said = await self.rest.ask("GET", f"/api/v1/commands?tenant={TENANT}&site=north&limit=200{more}")
+            if status != 200:
+                await asyncio.sleep(0.1)
+                continue
+            now.update((x["id"], x.get("outcome")) for x in said["commands"])
+            cursor = said.get("next", "")
+            if not cursor:
+                break
+        return [f"{c.id} was {c.record.get('outcome')}, the list says {now.get(c.id, 'nothing')}"
+                for c in mine.values() if now.get(c.id) != c.record.get("outcome")]
 
 
 def quantile(values, q):
