@@ -16,6 +16,7 @@
 #include "gateway/config/config.h"
 #include "gateway/config/suggest.h"
 #include "gateway/ctl/commands.h"
+#include "gateway/ctl/devices.h"
 #include "gateway/ctl/ctl.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
@@ -356,6 +357,7 @@ int run(int argc, char** argv) {
   ControlCommands control(app);
   const RegistryCommands registry(*control.all);
   berth::gateway::CommandsVerb commands(*control.all);
+  berth::gateway::DevicesVerb devices(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -375,6 +377,7 @@ int run(int argc, char** argv) {
   if (const auto code = control.run()) return *code;
   if (const auto code = registry.run(control.admin)) return *code;
   if (const auto code = commands.run(control.admin)) return *code;
+  if (const auto code = devices.run(control.admin)) return *code;
   return run_service(flags,
                      *edge     ? &berth::gateway::cluster::run_edge
                      : *engine ? &berth::gateway::cluster::run_engine

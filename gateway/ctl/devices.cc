@@ -1,0 +1,129 @@
+#include "gateway/ctl/devices.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cctype>
+#include <cstdio>
+#include <vector>
+
+#include "gateway/ctl/asking.h"
+
+namespace berth::gateway {
+
+namespace json = boost::json;
+
+namespace {
+
+std::string encoded(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.' || c == '~') {
+      out += c;
+    } else {
+      std::array<char, 4> hex{};
+      std::snprintf(hex.data(), hex.size(), "%%%02X", byte);
+      out += hex.data();
+    }
+  }
+  return out;
+}
+
+std::string parameter(const char* name, const std::string& value) {
+  return value.empty() ? "" : std::string("&") + name + "=" + encoded(value);
+}
+
+std::string rows_of(const json::array& items) {
+  static const std::vector<std::string> kDevices{"device", "site",  "state",    "since",
+                                                 "cause",  "address", "protocol"};
+  static const std::vector<std::string> kEvents{"at",    "device", "type",   "cause",
+                                                "detail", "address", "command"};
+  if (items.empty()) return "  none\n";
+  const bool events = items.front().is_object() && items.front().get_object().contains("type");
+  std::vector<std::vector<std::string>> rows{events ? kEvents : kDevices};
+  for (const json::value& v : items) {
+    if (!v.is_object()) continue;
+    std::vector<std::string> row;
+    for (const std::string& column : rows.front()) {
+      const json::value* value = v.get_object().if_contains(column);
+      row.push_back(value == nullptr ? "" : text_of(*value));
+    }
+    rows.push_back(std::move(row));
+  }
+  return aligned(rows);
+}
+
+}  // namespace
+
+std::string devices_table(const std::string& text) {
+  json::error_code ec;
+  const json::value v = json::parse(text, ec);
+  if (ec || !v.is_object()) return text;
+  const json::object& o = v.get_object();
+  const json::value* items = o.if_contains("items");
+  if (items == nullptr || !items->is_array()) return pairs_of(o);
+  const json::value* next = o.if_contains("next");
+  return rows_of(items->get_array()) +
+         (next == nullptr ? "" : "\nmore: --cursor " + text_of(*next) + "\n");
+}
+
+DevicesVerb::DevicesVerb(CLI::App& control) {
+  devices_ = control.add_subcommand("devices", "which devices are there (docs/platform.md)");
+  devices_->add_option("device", device_, "this one only");
+  devices_->add_option("--product", product_, "of this product");
+  devices_->add_option("--online", online_, "true: those that are there; false: the others");
+  devices_->add_option("--since", since_, "whose state is not older, as 2026-01-31T08:00:00Z");
+  add_common(*devices_);
+  history_ = control.add_subcommand("history", "the last events of a device or site");
+  history_->add_option("device", device_, "of this device; or --site");
+  history_->add_option("--from", from_, "since, as 2026-01-31T08:00:00+08:00");
+  history_->add_option("--to", to_, "before");
+  history_->add_option("--types", types_, "as connected,ended,refused");
+  add_common(*history_);
+}
+
+void DevicesVerb::add_common(CLI::App& verb) {
+  verb.add_option("--tenant", tenant_, "whose devices")->required();
+  verb.add_option("--site", site_, "of this site");
+  verb.add_option("--limit", limit_, "how many [100]")->check(CLI::Range(1, 500));
+  verb.add_option("--cursor", cursor_, "goes on behind the page that named it");
+  verb.add_flag("--json", json_, "as JSON; so too where the output is no terminal");
+}
+
+std::string DevicesVerb::devices_target() const {
+  if (!device_.empty())
+    return "/api/v1/tenants/" + encoded(tenant_) + "/devices/" + encoded(device_) + "/presence";
+  return "/api/v1/presence?tenant=" + encoded(tenant_) + parameter("site", site_) +
+         parameter("product", product_) + parameter("online", online_) +
+         parameter("since", since_) + parameter("cursor", cursor_) +
+         "&limit=" + std::to_string(limit_);
+}
+
+std::string DevicesVerb::history_target() const {
+  return "/api/v1/history?tenant=" + encoded(tenant_) + parameter("device", device_) +
+         parameter("site", site_) + parameter("from", from_) + parameter("to", to_) +
+         parameter("types", types_) + parameter("cursor", cursor_) +
+         "&limit=" + std::to_string(limit_);
+}
+
+int DevicesVerb::print(const Ctl& admin, const std::string& target) const {
+  admin::Ask what;
+  what.method = "GET";
+  what.target = target;
+  const admin::Response r = ask(admin, std::move(what));
+  const bool as_json = json_ || ::isatty(STDOUT_FILENO) != 1;
+  const std::string text =
+      as_json ? r.body : r.status / 100 == 2 ? devices_table(r.body) : shown(r);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return exit_code(r);
+}
+
+std::optional<int> DevicesVerb::run(const Ctl& admin) const {
+  if (*devices_) return answered([&] { return print(admin, devices_target()); });
+  if (*history_) return answered([&] { return print(admin, history_target()); });
+  return std::nullopt;
+}
+
+}  // namespace berth::gateway
