@@ -110,10 +110,7 @@ void DeviceWatch::online(const Session& s) {
   if (!is_device_session(s)) return;
   const Presence::Id id = presence_.id_of(session::principal_of(s.client_id));
   if (!presence_.begins(id, s.epoch)) return;
-  Note n;
-  n.id = id;
-  n.session = s.id;
-  notes_.push_back(n);
+  later_.push_back([this, id, session = s.id](base::Instant now) { act({id, session}, now); });
 }
 
 void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
@@ -125,13 +122,16 @@ void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
   if (c == Cause::policy && is_disabled(session::principal_of(s.client_id))) c = Cause::disabled;
   Visit v;
   if (!visit_of(s, v)) return;
-  presence_.left(id, v, c, at(records_.now()));
-  if (cause == session::Offline::edge_lost) return;  // the connection may well be alive
-  const bool taken = cause == session::Offline::taken_over;
-  Happening h = happening_of(v, taken ? HistoryKind::taken_over : HistoryKind::ended);
-  h.cause = name_of(c);
-  if (why < protocol::link::CloseReason::count) h.detail = protocol::link::name_of(why);
-  happened(h, records_.now());
+  // Written when the turn ends: what the input itself writes it has to wait for.
+  later_.push_back([this, id, v = std::move(v), c, cause, why](base::Instant now) {
+    presence_.left(id, v, c, at(now));
+    if (cause == session::Offline::edge_lost) return;  // the connection may well be alive
+    const bool taken = cause == session::Offline::taken_over;
+    Happening h = happening_of(v, taken ? HistoryKind::taken_over : HistoryKind::ended);
+    h.cause = name_of(c);
+    if (why < protocol::link::CloseReason::count) h.detail = protocol::link::name_of(why);
+    happened(h, now);
+  });
 }
 
 void DeviceWatch::happened(const Happening& h, base::Instant now) {
@@ -154,7 +154,7 @@ void DeviceWatch::refused(const session::Channel& ch, protocol::mqtt::Reason rea
   h.detail = name_of(reason);
   h.address = address;
   h.client_id = session::client_id_of(ch.connect->client_id);
-  happened(h, records_.now());
+  later_.push_back([this, h = std::move(h)](base::Instant now) { happened(h, now); });
 }
 
 std::string DeviceWatch::site_of(const session::Principal& device) const {
@@ -197,7 +197,7 @@ void DeviceWatch::attached_all(base::Instant now) {
 // What one turn notes it acts on: as much as the core has done for it.
 void DeviceWatch::end_turn(base::Instant now) {
   if (!attached_) return;
-  for (const Note& n : std::exchange(notes_, {})) act(n, now);
+  for (const auto& write : std::exchange(later_, {})) write(now);
   if (more_) more_ = presence_.tell_due(at(now));
 }
 
@@ -217,8 +217,7 @@ void DeviceWatch::registry_changed(const session::Concerned& who) {
     if (!session::is_registered(key) || !session::is_device(key) || !core_.is_home(key)) continue;
     const session::Principal p = session::principal_from(key);
     const std::string site = site_of(p);
-    Happening h{
-        .kind = HistoryKind::changed, .tenant = p.tenant, .site = site, .device = p.name};
+    Happening h{.kind = HistoryKind::changed, .tenant = p.tenant, .site = site, .device = p.name};
     h.detail = who.has_removed(key) ? "removed" : is_disabled(key) ? "disabled" : "changed";
     happened(h, records_.now());
   }

@@ -29,9 +29,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   DeviceWatch(const DeviceWatch&) = delete;
   DeviceWatch& operator=(const DeviceWatch&) = delete;
 
-  static bool is_key(std::string_view key) {
-    return Presence::is_key(key) || History::is_key(key);
-  }
+  static bool is_key(std::string_view key) { return Presence::is_key(key) || History::is_key(key); }
   void record(std::string_view key, std::string_view value);
   void forget_record(std::string_view key) {
     if (Presence::is_key(key)) presence_.forget(key);
@@ -40,7 +38,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   void attached_all(base::Instant now);
   void end_turn(base::Instant now);
   void tick(base::Instant now);
-  bool has_work() const { return attached_ && (!notes_.empty() || more_); }
+  bool has_work() const { return attached_ && (!later_.empty() || more_); }
   // Devices and tenants that have gone from the registry.
   void registry_changed(const session::Concerned& who);
 
@@ -88,7 +86,8 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   Records& records_;
   Presence presence_;
   History history_;
-  std::vector<Note> notes_;
+  // What the turn has brought, to be written when it ends, in order.
+  std::vector<std::function<void(base::Instant)>> later_;
   bool attached_ = false;
   bool more_ = false;  // events are due that had no room in a turn
 };
