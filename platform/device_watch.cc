@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::size_t kChangesTold = 1000;  // of one reading of the registry
 constexpr int kAskedAtOnce = 1000;
+constexpr std::size_t kNotesMax = 10'000;  // that may be stale
 
 bool is_device_session(const Session& s) {
   const std::string_view key = session::principal_of(s.client_id);
@@ -110,7 +111,10 @@ void DeviceWatch::online(const Session& s) {
   if (!is_device_session(s)) return;
   const Presence::Id id = presence_.id_of(session::principal_of(s.client_id));
   if (!presence_.begins(id, s.epoch)) return;
-  later_.push_back([this, id, session = s.id](base::Instant now) { act({id, session}, now); });
+  Note n;
+  n.id = id;
+  n.session = s.id;
+  notes_.push_back(n);
 }
 
 void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
@@ -120,21 +124,32 @@ void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
   presence_.ends(id);
   Cause c = cause_of(cause, why);
   if (c == Cause::policy && is_disabled(session::principal_of(s.client_id))) c = Cause::disabled;
-  Visit v;
-  if (!visit_of(s, v)) return;
-  // Written when the turn ends: what the input itself writes it has to wait for.
-  later_.push_back([this, id, v = std::move(v), c, cause, why](base::Instant now) {
-    presence_.left(id, v, c, at(now));
-    if (cause == session::Offline::edge_lost) return;  // the connection may well be alive
-    const bool taken = cause == session::Offline::taken_over;
-    Happening h = happening_of(v, taken ? HistoryKind::taken_over : HistoryKind::ended);
-    h.cause = name_of(c);
-    if (why < protocol::link::CloseReason::count) h.detail = protocol::link::name_of(why);
-    happened(h, now);
-  });
+  Note n;
+  n.id = id;
+  n.cause = c;
+  n.why = why;
+  if (!visit_of(s, n.visit)) return;
+  if (cause == session::Offline::edge_lost) {  // the connection may well be alive
+    presence_.left(id, n.visit, c, at(records_.now()), has_room());
+  } else if (cause == session::Offline::taken_over || s.channel->closed ||
+             why == protocol::link::CloseReason::count) {  // SessionLife::take_over()
+    notes_.push_back(std::move(n));
+  } else {
+    end(n, records_.now());
+  }
+}
+
+void DeviceWatch::end(const Note& n, base::Instant now) {
+  presence_.left(n.id, n.visit, n.cause, at(now), has_room());
+  const bool taken = n.cause == Cause::taken_over;
+  Happening h = happening_of(n.visit, taken ? HistoryKind::taken_over : HistoryKind::ended);
+  h.cause = name_of(n.cause);
+  if (n.why < protocol::link::CloseReason::count) h.detail = protocol::link::name_of(n.why);
+  happened(h, now);
 }
 
 void DeviceWatch::happened(const Happening& h, base::Instant now) {
+  if (!has_room()) return history_.leave_out();
   const Presence::Id id = id_of(h.tenant, h.device);
   history_.add(id, h, at(now));
   if (presence_.count_event(id, History::kTrimEach)) history_.trim(h.tenant, h.device);
@@ -154,7 +169,7 @@ void DeviceWatch::refused(const session::Channel& ch, protocol::mqtt::Reason rea
   h.detail = name_of(reason);
   h.address = address;
   h.client_id = session::client_id_of(ch.connect->client_id);
-  later_.push_back([this, h = std::move(h)](base::Instant now) { happened(h, now); });
+  happened(h, records_.now());
 }
 
 std::string DeviceWatch::site_of(const session::Principal& device) const {
@@ -180,6 +195,7 @@ bool DeviceWatch::is_disabled(std::string_view principal_key) const {
 }
 
 void DeviceWatch::act(const Note& n, base::Instant now) {
+  if (n.cause != Cause::none) return end(n, now);
   const Session* s = core_.sessions.by_id(n.session);
   Visit v;
   if (s == nullptr || !visit_of(*s, v)) return;
@@ -194,11 +210,26 @@ void DeviceWatch::attached_all(base::Instant now) {
   more_ = true;
 }
 
-// What one turn notes it acts on: as much as the core has done for it.
+// What one turn notes it acts on: as much as the core has done for it. Beginnings wait for room.
 void DeviceWatch::end_turn(base::Instant now) {
   if (!attached_) return;
-  for (const auto& write : std::exchange(later_, {})) write(now);
-  if (more_) more_ = presence_.tell_due(at(now));
+  for (Note& n : std::exchange(notes_, {})) {
+    if (n.cause == Cause::none && !has_room()) {
+      notes_.push_back(std::move(n));
+    } else {
+      act(n, now);
+    }
+  }
+  if (notes_.size() > kNotesMax) forget_stale_notes();
+  if (more_ && has_room()) more_ = presence_.tell_due(at(now));
+}
+
+// Of connections that have ended since. Those that are left are of sessions that are there.
+void DeviceWatch::forget_stale_notes() {
+  std::erase_if(notes_, [this](const Note& n) {
+    const Session* s = core_.sessions.by_id(n.session);
+    return s == nullptr || s->channel == nullptr;
+  });
 }
 
 void DeviceWatch::tick(base::Instant now) {
@@ -217,7 +248,8 @@ void DeviceWatch::registry_changed(const session::Concerned& who) {
     if (!session::is_registered(key) || !session::is_device(key) || !core_.is_home(key)) continue;
     const session::Principal p = session::principal_from(key);
     const std::string site = site_of(p);
-    Happening h{.kind = HistoryKind::changed, .tenant = p.tenant, .site = site, .device = p.name};
+    Happening h{
+        .kind = HistoryKind::changed, .tenant = p.tenant, .site = site, .device = p.name};
     h.detail = who.has_removed(key) ? "removed" : is_disabled(key) ? "disabled" : "changed";
     happened(h, records_.now());
   }

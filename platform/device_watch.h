@@ -1,7 +1,9 @@
 // What the platform side sees of registered devices in one partition: the events of their sessions
 // become presence, and what follows from it. Owned by the Platform. Beginnings are noted when they
 // come and acted on in end_turn(), in the same batch. The end of a connection is written at once,
-// so that its edge keeps it until that is durable. One shard, one thread.
+// so that its edge keeps it until that is durable; but for one that another connection of its
+// device follows, whose log-in must not wait for the store. While the store takes nothing, batches
+// have no room: events wait, and history is left out and counted. One shard, one thread.
 #pragma once
 
 #include <functional>
@@ -29,7 +31,9 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   DeviceWatch(const DeviceWatch&) = delete;
   DeviceWatch& operator=(const DeviceWatch&) = delete;
 
-  static bool is_key(std::string_view key) { return Presence::is_key(key) || History::is_key(key); }
+  static bool is_key(std::string_view key) {
+    return Presence::is_key(key) || History::is_key(key);
+  }
   void record(std::string_view key, std::string_view value);
   void forget_record(std::string_view key) {
     if (Presence::is_key(key)) presence_.forget(key);
@@ -38,7 +42,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   void attached_all(base::Instant now);
   void end_turn(base::Instant now);
   void tick(base::Instant now);
-  bool has_work() const { return attached_ && (!later_.empty() || more_); }
+  bool has_work() const { return attached_ && (!notes_.empty() || more_) && has_room(); }
   // Devices and tenants that have gone from the registry.
   void registry_changed(const session::Concerned& who);
 
@@ -68,7 +72,10 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
  private:
   struct Note {
     Presence::Id id = 0;
-    base::SessionId session;
+    base::SessionId session;  // of a beginning
+    Visit visit = {};         // of an end
+    Cause cause{};            // of an end; none: a beginning
+    protocol::link::CloseReason why{};
   };
 
   // -- PresencePorts
@@ -76,7 +83,10 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   bool is_registered(const Visit& v) const override;
 
   At at(base::Instant now) const { return {now, core_.wall_ms(now)}; }
+  bool has_room() const { return core_.commits.has_room(); }
   void act(const Note& n, base::Instant now);
+  void forget_stale_notes();
+  void end(const Note& n, base::Instant now);
   bool is_disabled(std::string_view principal_key) const;
   std::string site_of(const session::Principal& device) const;
   Presence::Id id_of(std::string_view tenant, std::string_view device) const;
@@ -86,8 +96,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   Records& records_;
   Presence presence_;
   History history_;
-  // What the turn has brought, to be written when it ends, in order.
-  std::vector<std::function<void(base::Instant)>> later_;
+  std::vector<Note> notes_;
   bool attached_ = false;
   bool more_ = false;  // events are due that had no room in a turn
 };

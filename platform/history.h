@@ -69,6 +69,7 @@ class History {
 
   // Writes an event. `id`: of the device, for the share of a minute.
   void add(std::uint64_t id, const Happening& h, At at);
+  void leave_out() { ++counts_.left_out; }  // there was no room for it
   // Removes what the device has above kPerDevice.
   void trim(std::string_view tenant, std::string_view device);
   void tick(At at);  // about once a second: removes what is old, a part each time

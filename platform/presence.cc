@@ -130,7 +130,7 @@ void Presence::came(Id id, const Visit& v, At at) {
   tell({.visit = v, .online = true, .since_ms = at.wall_ms}, encode(k, v, 0, Cause::none));
 }
 
-void Presence::left(Id id, const Visit& v, Cause cause, At at) {
+void Presence::left(Id id, const Visit& v, Cause cause, At at, bool record) {
   const auto it = known_.find(id);
   if (it == known_.end() || it->second.here != 0) return;
   const Known& k = it->second;
@@ -141,7 +141,7 @@ void Presence::left(Id id, const Visit& v, Cause cause, At at) {
   // Of two connections the older one ended last: what is known of the newer one stays.
   Visit newest = v;
   newest.epoch = k.epoch;
-  records_.put(key_of(v.tenant, v.device), encode(k, newest, at.wall_ms, cause));
+  if (record) records_.put(key_of(v.tenant, v.device), encode(k, newest, at.wall_ms, cause));
   if (k.state != State::online) return;
   const std::uint32_t after_s =
       is_ours(cause) ? std::max(options_.offline_after_s, options_.ours_after_s)

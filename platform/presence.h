@@ -90,7 +90,8 @@ class Presence {
   bool begins(Id id, std::uint64_t epoch);
   void came(Id id, const Visit& v, At at);
   void ends(Id id);
-  void left(Id id, const Visit& v, Cause cause, At at);
+  // `record`: false: without one; after a crash the cause is not known then.
+  void left(Id id, const Visit& v, Cause cause, At at, bool record = true);
   // Its record goes, without an event: what is retained of a removed device is removed with it.
   void removed(std::string_view tenant, std::string_view device);
   // Connections that the engine before us had are known, or their edges are out of reach.

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "platform/platform.h"
@@ -156,6 +157,41 @@ TEST(DeviceWatch, AnEngineThatDiesAnywhereTellsTheTruthInTheEnd) {
     ASSERT_LT(boundary, 5000);
     if (boundary > 60) boundary += 6;
   }
+}
+
+// While the store takes nothing.
+TEST(DeviceWatch, ADeviceComesBackWithoutTheStore) {
+  Place p;
+  const int back = p.listen();
+  int cam = p.come("acme/d/cam", "c1");
+  EXPECT_EQ(p.heard(back), Texts{"cam ONLINE"});
+  p.w.hold_commits(true);
+  const int other = p.w.open();
+  p.w.close_and_feed(cam, CloseReason::client, other,
+                     connect({.client_id = "c1", .user = "acme/d/cam"}));
+  EXPECT_FALSE(p.w.take_bytes(other).empty()) << "in the turn that ends its connection of before";
+  p.w.hold_commits(false);
+  p.pass_s(100);
+  EXPECT_EQ(p.heard(back), Texts{});
+}
+
+TEST(DeviceWatch, WhatWaitsForTheStoreHasALimit) {
+  Place p;
+  const int back = p.listen();
+  p.come("acme/d/cam", "c1");
+  p.heard(back);
+  p.w.hold_commits(true);
+  for (int i = 0; i < 4000; ++i) {
+    const std::string device = "d" + std::to_string(i % 500);
+    p.w.close(p.come("acme/d/" + device, device), CloseReason::peer_reset);
+  }
+  const int last = p.come("acme/d/last", "last");
+  EXPECT_FALSE(p.w.take_bytes(last).empty());
+  p.w.hold_commits(false);
+  p.pass_s(3);
+  EXPECT_LT(p.w.largest_batch(), 2u << 20);
+  const Texts heard = p.heard(back);
+  EXPECT_EQ(std::count(heard.begin(), heard.end(), "last ONLINE"), 1);
 }
 
 TEST(DeviceWatch, NobodyElseSaysWhoIsThere) {
