@@ -85,14 +85,20 @@ def may_disconnect(rule, protocol):
     return rule is True or (rule == "tls" and protocol.endswith("s"))
 
 
-def broken(r, closed):
+# An edge is out of its engine's reach for a while: a device's result that came to the edge meanwhile comes to the engine
+# after the deadline. Nobody can know then, so UNCERTAIN is right; of so many commands in a hundred at most.
+SEPARATED = {"partition-edge": 5, "everything": 5}
+
+
+def broken(r, closed, name):
     """The invariants that do not hold; `closed`: connections that may not have been."""
     keys = ["lost", "resent_live", "wrong_wills", "qos2_doubled", "out_of_order", "second_connacks",
             "window_exceeded", "session_absent", "qos0_doubled"]
     bad = [f"{k}={r[k]}" for k in keys if r[k] != 0] + ([f"closed={closed}"] if closed else [])
-    commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unexplained",
-                "cmd_unasked", "cmd_changed"]
+    commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unasked", "cmd_changed"]
     bad += [f"{k}={r[k]}" for k in commands if r[k] != 0]
+    if r["cmd_unexplained"] * 100 > r["cmd_accepted"] * SEPARATED.get(name, 0):
+        bad.append(f"cmd_unexplained={r['cmd_unexplained']}")
     if closed == 0 and not r["may_disconnect"] and r["cmd_broken"]:
         bad.append(f"cmd_broken={r['cmd_broken']}")
     if r["cmd_accepted"] == 0:
@@ -137,7 +143,7 @@ def run_scenario(name, a):
                  stale_steps=sum(e.metric('berth_steps_total{result="refused_stale"}') for e in cluster.edges),
                  partitions=a.partitions,
                  gaps_ms=[1000 * e.metric("berth_engine_last_gap_seconds") for e in cluster.edges])
-        r["broken"] = broken(r, sum(x["closed"] for x, p in zip(reports, protocols) if not may_disconnect(rule, p)))
+        r["broken"] = broken(r, sum(x["closed"] for x, p in zip(reports, protocols) if not may_disconnect(rule, p)), name)
         failed = bool(r["broken"])
         return r
     finally:
