@@ -193,6 +193,46 @@ TEST_F(Commands, D6_ALateResultStandsBesideTheOutcome) {
   EXPECT_EQ(gateway_.metric("berth_command_results_late_total"), 1);
 }
 
+// Its time runs from the request, wherever that lies: in the socket of an engine that stands still.
+TEST_F(Commands, AnOpenThatLayInASocketTooLongIsNotCarriedOut) {
+  Gate gate(gateway_.mqtt_port(), false);
+  gateway_.signal_engine(SIGSTOP);
+  auto asked =
+      std::async(std::launch::async, [&] { return submit("s1", "open", R"("ttl_ms":150)"); });
+  gate.run(500ms);
+  gateway_.signal_engine(SIGCONT);
+  const RestAnswer a = asked.get();
+  EXPECT_FALSE(gate.gets("s1", 500ms));
+  const bool accepted = a.status < 300;
+  EXPECT_EQ(accepted ? outcome("s1") : "EXPIRED", "EXPIRED") << a.body;
+}
+
+TEST_F(Commands, ARefusedRequestIsNoOutcomeOfTheCommandThatHasItsId) {
+  const auto service = subscribed(gateway_.mqtt_port(), as("platform@acme", "p", "backend"),
+                                  "v1/+/+/command/+/result", 1);
+  Gate gate(gateway_.mqtt_port(), false);
+  ASSERT_EQ(submit("m1", "open", R"("ttl_ms":9000)").status, 202);
+  ASSERT_TRUE(gate.gets("m1"));
+  RawClient other(gateway_.mqtt_port());
+  other.send(connect(as("platform@acme", "p", "other")));
+  ASSERT_FALSE(other.until(2).empty());
+  unsigned n = 0;
+  for (const char* t : {"m1/request/close", "m1/result", "m2/request/explode"}) {
+    other.send(publish(std::string("v1/north/cam/command/") + t, "", 1, ++n));
+    ASSERT_FALSE(other.until(4).empty()) << t;
+  }
+  std::vector<Packet> events = service->until(3);
+  ASSERT_FALSE(events.empty());
+  EXPECT_EQ(events.front().topic(), "v1/north/cam/command/m2/result") << "m1 has none yet";
+  EXPECT_NE(events.front().body.find("refused-m2-"), std::string::npos);
+  gate.answer("m1");
+  const auto until = Clock::now() + 10s;
+  while (events.back().topic() != "v1/north/cam/command/m1/result" && Clock::now() < until)
+    for (Packet& p : service->until(3, 100ms)) events.push_back(p);
+  EXPECT_EQ(events.size(), 2u);
+  EXPECT_NE(events.back().body.find("SUCCEEDED"), std::string::npos);
+}
+
 TEST_F(Commands, OneOpenOfABarrierAtATime) {
   Gate gate(gateway_.mqtt_port(), false);
   ASSERT_EQ(submit("o1", "open", R"("ttl_ms":5000)").status, 202);
@@ -284,6 +324,7 @@ TEST_F(Commands, AreRefusedWithACodeWhereTheyCannotBe) {
   EXPECT_EQ(code(submit("r2", "open", R"("ttl_ms":600000)")), "ttl_too_long");
   EXPECT_EQ(code(submit("r 3", "open")), "invalid");
   EXPECT_EQ(code(submit("r4", "open", R"("colour":"red")")), "invalid");
+  EXPECT_EQ(code(submit("r6", "open", R"("child":"made-up")")), "executor_invalid");
   EXPECT_EQ(code(submit("r5", "open", R"("expires_at":"2020-01-01T00:00:00Z")")), "invalid");
   const Rest rest(gateway_.admin_port());
   const auto post = [&](const char* body) {

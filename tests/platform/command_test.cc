@@ -145,6 +145,60 @@ TEST(Command, OneThatMustArriveIsHandedOutUntilItIsReceived) {
   EXPECT_EQ(result(c, succeeded(), at(9100)), Change::finished);
 }
 
+TEST(Command, ADropOfOneAttemptSaysNothingOfAnother) {
+  Command c{.delivery = Delivery::must, .deadline = {86'400'000}, .result_ms = 10'000};
+  hand(c, at(1));
+  hand(c, at(2));
+  dropped(c, 1, "device_offline", at(3));
+  EXPECT_EQ(c.state, State::handed) << "the second one may be on its way";
+  hand(c, at(4));
+  received(c, 2, at(5));
+  dropped(c, 3, "device_offline", at(6));
+  EXPECT_EQ(c.state, State::received) << "the device has it";
+}
+
+// A connection may end after its edge has said that the command was written.
+TEST(Command, ACutOffBehindAWordCountsForThatAttemptOnly) {
+  Command c = immediate();
+  hand(c, at(1));
+  sent(c, 1, at(2));
+  EXPECT_EQ(cut_off(c, 1, "cut_off", at(3)), Change::finished);
+  EXPECT_EQ(c.outcome, Outcome::uncertain);
+  Command again{.delivery = Delivery::must, .deadline = {86'400'000}, .result_ms = 10'000};
+  hand(again, at(1));
+  EXPECT_EQ(cut_off(again, 1, "cut_off", at(2)), Change::recorded) << "one that must arrive";
+  EXPECT_EQ(again.state, State::waiting);
+  EXPECT_EQ(cut_off(again, 1, "cut_off", at(3)), Change::none) << "said twice";
+  hand(again, at(4));
+  sent(again, 2, at(5));
+  EXPECT_EQ(cut_off(again, 1, "cut_off", at(6)), Change::none) << "an attempt of before";
+  EXPECT_EQ(cut_off(again, 2, "cut_off", {{86'400'000}, 0}), Change::finished);
+}
+
+TEST(Command, ARefusalOfTheDeviceIsTakenOnce) {
+  Command c = queued();
+  EXPECT_EQ(refused(c, 1, "refused_by_device", at(1)), Change::none) << "never handed out";
+  hand(c, at(2));
+  EXPECT_EQ(refused(c, 1, "refused_by_device", at(3)), Change::finished);
+  EXPECT_EQ(c.outcome, Outcome::rejected);
+}
+
+TEST(Command, TheResultThatIsItsOutcomeIsNotLateWhenItIsSaidAgain) {
+  Command c = immediate();
+  hand(c, at(1));
+  result(c, succeeded(), at(2));
+  EXPECT_EQ(result(c, succeeded(), at(3)), Change::none);
+  Result other = succeeded();
+  other.outcome = Outcome::failed;
+  EXPECT_EQ(result(c, other, at(4)), Change::late);
+}
+
+TEST(Command, WhatComesAfterItsDeadlineDoesNotWait) {
+  Command c = queued(1000);
+  EXPECT_EQ(wait(c, at(1000)), Change::finished);
+  EXPECT_EQ(c.outcome, Outcome::expired);
+}
+
 TEST(Command, CancelWorksUntilItMayBeOnItsWay) {
   Change change{};
   Command waits = queued();
@@ -159,6 +213,11 @@ TEST(Command, CancelWorksUntilItMayBeOnItsWay) {
   EXPECT_EQ(change, Change::none);
   dropped(on_its_way, 1, "device_offline", at(3));
   EXPECT_TRUE(cancel(on_its_way, at(4), change));
+  EXPECT_FALSE(cancel(on_its_way, at(5), change)) << "it has its outcome";
+  Command written = queued();
+  hand(written, at(1));
+  sent(written, 1, at(2));
+  EXPECT_FALSE(cancel(written, at(3), change));
 }
 
 TEST(Command, TheLogIsBoundedAndKeepsItsBeginningAndEnd) {

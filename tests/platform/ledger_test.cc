@@ -259,6 +259,44 @@ TEST(Ledger, TwoQuestionsWithOneIdAtOnceAreOneCommand) {
   EXPECT_EQ(b.handed, Handed{"1#1"});
 }
 
+TEST(Ledger, D5_TheSecondOfTwoQuestionsFindsACommandThatEndedAtOnce) {
+  Box b;
+  b.device_online("gate");
+  b.time = 50'000;
+  std::vector<bool> before;
+  for (int i = 0; i < 2; ++i) {
+    Asked a{.tenant = "acme", .id = "1", .device = "gate"};
+    a.since_ms = 1000;
+    b.ledger->submit(
+        a,
+        [](const Asked&, Terms& t) {
+          t = kImmediate;
+          return Refusal{};
+        },
+        b.at(), [&before](const Ledger::Answer& r) { before.push_back(r.before); });
+  }
+  b.turn();
+  b.turn();
+  EXPECT_EQ(before, (std::vector<bool>{true, false}));
+  EXPECT_EQ(b.outcomes["1"], std::vector{Outcome::expired});
+}
+
+// A device that was not where its home believed: the home hears of it when it comes again.
+TEST(Ledger, ACommandThatFoundNobodyWaitsUntilItsDeviceComes) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kQueued);
+  b.word("1", 1, Fate::dropped, "device_offline");
+  b.turn();
+  b.time += Ledger::kAgainMs;
+  b.ledger->expire(b.at());
+  b.turn();
+  EXPECT_EQ(b.handed, Handed{"1#1"}) << "nobody has come";
+  b.device_online("gate");
+  b.turn();
+  EXPECT_EQ(b.handed, (Handed{"1#1", "1#2"}));
+}
+
 TEST(Ledger, OneImmediateCommandABarrierAtATime) {
   Box b;
   b.device_online("gate");
