@@ -32,9 +32,15 @@ void Intake::count_denied(const Channel& ch, const MessageView& m) {
   events::publish_denied(ch, m.topic, m.qos);
 }
 
-void Intake::tell_platform(const Scope& scope, const MessageView& m) {
-  if (scope.who().role == Role::device) return platform_->result(scope, m);
-  platform_->request(scope, m);
+// True: it has written to the open batch.
+bool Intake::tell_platform(const Scope& scope, const MessageView& m) {
+  const std::size_t before = commits_.writes();
+  if (scope.who().role == Role::device) {
+    platform_->result(scope, m);
+  } else {
+    platform_->request(scope, m);
+  }
+  return commits_.writes() != before;
 }
 
 void Intake::accept(Channel& ch, const Publication& p, const Match& judged, base::Instant now) {
@@ -45,17 +51,19 @@ void Intake::accept(Channel& ch, const Publication& p, const Match& judged, base
   bool fresh = true;  // false: a dead engine has already stored it for the sessions with a queue
   if (qos == 2 && !admit_qos2(ch, packet_id, fresh)) return;
   const bool retain = d.message.retain = meter_.may_retain(d.message, fresh);
-  const std::size_t before = commits_.writes();
-  const bool told = ch.scope && platform_ != nullptr && concerns_platform(*ch.scope, d.message);
-  if (told) tell_platform(*ch.scope, d.message);
-  // The platform side may publish at once: the match of that ends the one before it.
-  const Match& m = told ? distributor_.match(d.message.topic) : judged;
-  const bool must_stage =
-      gated(ch) || retain || (qos == 2 && s.persistent()) || commits_.writes() != before;
+  const Match* match = &judged;
+  bool wrote = false;  // the platform side has
+  if (ch.scope && platform_ != nullptr && concerns_platform(*ch.scope, d.message)) {
+    wrote = tell_platform(*ch.scope, d.message);
+    // It may publish at once: the match of that ends the one before it.
+    match = &distributor_.match(d.message.topic);
+  }
+  const Match& m = *match;
+  const bool must_stage = wrote || gated(ch) || retain || (qos == 2 && s.persistent());
   if (qos != 0) ++ch.unacked_in;
   if (m.empty()) ++probe_.drop_no_subscribers;
-  const bool nobody = m.empty() && commits_.writes() == before;
-  const Reason reason = nobody && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
+  const Reason reason =
+      m.empty() && !wrote && ch.v5() ? Reason::no_matching_subscribers : Reason::success;
   const bool many = wide_fanouts_.is_fanout(m, qos, d.message.payload.size()) ||
                     (qos == 2 && replay_.fanned_out_through(ch));
   if (!must_stage && !many && !distributor_.needs_staging(m, d)) {
@@ -79,6 +87,7 @@ void Intake::accept(Channel& ch, const Publication& p, const Match& judged, base
   if (retain && fresh) reply_to.stamp = d.message.stamp = retained_delivery_.next_stamp(now);
   if (many) return fan_out(ch, m, d, std::move(reply_to), fresh);
   reply_to.message = d.own();
+  const std::size_t before = commits_.writes();
   if (!fresh) reply_to.spilled = replay_.spilled_before(ch);
   distributor_.stage(m, d, reply_to, fresh);
   if (retain && fresh) retained_delivery_.store(d.message);
@@ -88,7 +97,7 @@ void Intake::accept(Channel& ch, const Publication& p, const Match& judged, base
     reply_to.in_off = ch.in_off;
     replay_.record_spilled(ch, reply_to);
   }
-  commits_.defer_or_run(ch, std::move(reply_to), commits_.writes() != before, now);
+  commits_.defer_or_run(ch, std::move(reply_to), wrote || commits_.writes() != before, now);
 }
 
 // 3.1.1 has no way to refuse: acknowledge and drop. A refused QoS 2 PUBLISH ends with its PUBREC.
