@@ -23,6 +23,7 @@ KEEP_ALIVE_S = 30
 ARM_S = 0.2          # of every third device
 ANSWER_S = 4.0       # a request that has no answer by then is asked again, with the same id
 SETTLE_S = 60.0
+TOLD_S = 20.0        # for results that came too late
 LATE_MS = 50         # between an edge's check and its write lies the scheduler of a loaded machine
 SLOW_MS = 100        # a device that answered so near the deadline may not have been heard in time
 SO_TIMESTAMPNS = 35  # of each read, when the kernel took the bytes
@@ -327,8 +328,19 @@ class Platform:
         while time.monotonic() < end:
             mine = [c for c in self.commands if c.refusal is None]
             if all(c.over and c.id in self.listener.events for c in mine):
-                return True
+                end = time.monotonic() + TOLD_S
+                return all([await self.told(c, end) for c in mine if untold(c)])
             await asyncio.sleep(0.05)
+        return False
+
+    async def told(self, c, end):
+        """A result that was given in time, and that the home could not hear in time, comes beside the outcome."""
+        while time.monotonic() < end:
+            status, said = await self.rest.ask("GET", self.target(c))
+            if status == 200 and said.get("outcome") == "UNCERTAIN" and "late_result" in said:
+                c.record = said
+                return True
+            await asyncio.sleep(0.1)
         return False
 
     async def again(self):
@@ -351,6 +363,12 @@ class Platform:
 
 def quantile(values, q):
     return sorted(values)[min(len(values) - 1, int(q * len(values)))] if values else 0.0
+
+
+def untold(c):
+    """UNCERTAIN, though the device has answered: its edge, its engine or the store could not be reached until the
+    deadline."""
+    return c.record.get("outcome") == "UNCERTAIN" and c.record.get("code") == "no_result" and c.id in c.device.answered
 
 
 def judge(c, events, report):
@@ -391,6 +409,8 @@ def judge(c, events, report):
         deadline = came[0][0] - came[0][3] / 1000 if came and came[0][3] else c.sent + c.ttl_ms / 1000
         if not broke and answered is not None and answered > deadline - SLOW_MS / 1000:
             report["cmd_slow_device"] += 1
+        elif not broke and untold(c) and (c.record.get("late_result") or {}).get("outcome") == "SUCCEEDED":
+            report["cmd_untold"] += 1
         elif not broke:
             problem("cmd_unexplained", f"UNCERTAIN ({code}) on a connection that did not break; "
                     f"received {'yes' if came else 'no'}, transitions {c.record.get('transitions')}")
@@ -399,7 +419,7 @@ def judge(c, events, report):
 
 def judged(p):
     report = dict.fromkeys(("cmd_accepted", "cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_resent",
-                            "cmd_wrong", "cmd_slow_device", "cmd_unexplained", "cmd_unasked"), 0)
+                            "cmd_wrong", "cmd_slow_device", "cmd_untold", "cmd_unexplained", "cmd_unasked"), 0)
     report["cmd_late_max_ms"] = 0.0
     problems = []
     for c in p.commands:
