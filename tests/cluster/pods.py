@@ -103,7 +103,8 @@ class Engine(Pod):
         self.spawn([self.cluster.berth, "engine", "--anonymous", "--links", f"0.0.0.0:{LINKS}",
                     "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url(),
                     *self.cluster.engine_flags()],
-                   {**self.cluster.engine_env, **self.cluster.link_env["engine"]})
+                   {"BERTH_STORE_DIRECTORY": os.path.join(self.directory, self.name + ".data"),
+                    **self.cluster.engine_env, **self.cluster.link_env["engine"]})
 
     def serving(self):
         return self.running() and self.status().get("state") == "serving"
