@@ -541,21 +541,36 @@ void Ledger::result(std::string_view tenant, std::string_view id, std::string_vi
 
 void Ledger::note_late(std::string_view tenant, std::string_view id, std::string_view device,
                        const Result& r, At at) {
-  const auto take = [this, device = std::string(device), r, at](Entry e) {
-    if (addressee(e.asked) != device || platform::result(e.command, r, at) != Change::late) return;
-    put_ended(joined(e.asked.tenant, e.asked.id), e);
-    ports_.late_result(e, r);
-  };
-  if (const Entry* e = find_ended(tenant, id)) return take(*e);
+  Late late{.key = joined(tenant, id), .device = std::string(device), .result = r, .at = at};
+  if (const Entry* e = find_ended(tenant, id)) return take_late(late, *e);
   if (looking_ >= options_.late_max) return;
   ++looking_;
-  records_.read(exactly(final_key(tenant, id)), [this, take](auto records) {
+  look_up(std::move(late));
+}
+
+// The device's result is acknowledged: while the store can't be read, it is not lost.
+void Ledger::look_up(Late late) {
+  auto range = exactly(std::string(kFinal) + late.key);
+  records_.read(std::move(range), [this, late = std::move(late)](auto records) mutable {
+    if (!records && --late.tries > 0) {
+      // By the clock of messages, as all of the ledger's times.
+      if (late_again_.empty()) late_at_ = late.at.now.plus_ms(1000 * (kLateTries - late.tries));
+      late_again_.push_back(std::move(late));
+      return;
+    }
     --looking_;
     Entry e;
     if (!records || records->empty() || !decode(records->front().value, e)) return;
     const Entry* newer = find_ended(e.asked.tenant, e.asked.id);
-    take(newer != nullptr ? *newer : e);
+    take_late(late, newer != nullptr ? *newer : e);
   });
+}
+
+void Ledger::take_late(const Late& late, Entry e) {
+  if (addressee(e.asked) != late.device) return;
+  if (platform::result(e.command, late.result, late.at) != Change::late) return;
+  put_ended(late.key, e);
+  ports_.late_result(e, late.result);
 }
 
 void Ledger::expire(At at) {
@@ -563,6 +578,9 @@ void Ledger::expire(At at) {
   for (; left != 0 && !again_.empty() && again_.begin()->first <= at.now; --left) {
     ready_.push_back(again_.begin()->second);
     again_.erase(again_.begin());
+  }
+  if (!late_again_.empty() && late_at_ <= at.now) {
+    for (Late& late : std::exchange(late_again_, {})) look_up(std::move(late));
   }
   for (left = kExpireMax; left != 0 && !due_.empty() && due_.begin()->first <= at.now; --left) {
     Open& o = *due_.begin()->second;

@@ -189,7 +189,8 @@ class Ledger {
   void expire(At at);
   base::Instant next_due() const {
     const base::Instant due = due_.empty() ? base::kNever : due_.begin()->first;
-    return again_.empty() ? due : std::min(due, again_.begin()->first);
+    const base::Instant late = late_again_.empty() ? base::kNever : late_at_;
+    return std::min(late, again_.empty() ? due : std::min(due, again_.begin()->first));
   }
   std::size_t open() const { return open_.size(); }
 
@@ -214,6 +215,15 @@ class Ledger {
   struct Held {
     std::size_t commands = 0;  // without an outcome
     std::size_t bytes = 0;
+  };
+  static constexpr int kLateTries = 60;  // a second apart: the store may fail over to another one
+  // A result without an open command; the store says whether the command has its outcome.
+  struct Late {
+    std::string key;  // tenant NUL id
+    std::string device;
+    Result result;
+    At at;
+    int tries = kLateTries;
   };
   struct Waiter {
     Asked asked;
@@ -242,6 +252,8 @@ class Ledger {
   const Entry* find_ended(std::string_view tenant, std::string_view id) const;
   void note_late(std::string_view tenant, std::string_view id, std::string_view device,
                  const Result& r, At at);
+  void look_up(Late late);
+  void take_late(const Late& late, Entry e);
   static void answer_as_before(const Waiter& w, const Entry& e);
 
   LedgerOptions options_;
@@ -257,7 +269,9 @@ class Ledger {
   std::vector<std::string> ready_;  // devices whose window has room again
   // Devices that could not take a command, though connected; when they are tried again.
   std::set<std::pair<base::Instant, std::string>> again_;
-  std::size_t looking_ = 0;  // for commands of late results
+  std::size_t looking_ = 0;  // for commands of late results, also while these wait for the store
+  std::vector<Late> late_again_;
+  base::Instant late_at_;  // then they are looked up again
   // With an outcome that is not committed yet: the store does not know of it.
   base::StringMap<Ended> ended_;
 };

@@ -537,6 +537,43 @@ TEST(Ledger, D6_ALateResultIsKeptBesideTheOutcomeOnce) {
   EXPECT_EQ(e->command.late_result.outcome, Outcome::succeeded);
 }
 
+TEST(Ledger, ALateResultIsNotLostWhileTheStoreCannotBeRead) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  b.word("1", 1, Fate::sent);
+  b.time += 2000;
+  b.ledger->expire(b.at());
+  b.commit();
+  b.store_fails = true;
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.turn();
+  EXPECT_EQ(b.late, 0);
+  b.store_fails = false;
+  b.time += 999;
+  EXPECT_GT(b.ledger->next_due(), b.at().now);
+  b.time += 1;
+  EXPECT_LE(b.ledger->next_due(), b.at().now);
+  b.ledger->expire(b.at());
+  b.turn();
+  EXPECT_EQ(b.late, 1);
+  EXPECT_EQ(b.ledger->next_due(), base::kNever);
+  EXPECT_EQ(b.find("1")->command.late_result.outcome, Outcome::succeeded);
+}
+
+TEST(Ledger, ResultsThatTheStoreCannotBeAskedForAreBounded) {
+  Box b({.late_max = 3});
+  b.store_fails = true;
+  for (int i = 0; i < 100; ++i) {
+    for (int id = 0; id < 10; ++id)
+      b.ledger->result("acme", "made-up" + std::to_string(id), "gate", good(), b.at());
+    EXPECT_LE(b.reads_waiting(), 3u);
+    b.turn();
+    b.time += 1000;
+    b.ledger->expire(b.at());
+  }
+}
+
 TEST(Ledger, ResultsOfIdsThatADeviceMakesUpDoNotFloodTheStore) {
   Box b({.late_max = 3});
   for (int round = 0; round < 2; ++round) {
