@@ -31,9 +31,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   DeviceWatch(const DeviceWatch&) = delete;
   DeviceWatch& operator=(const DeviceWatch&) = delete;
 
-  static bool is_key(std::string_view key) {
-    return Presence::is_key(key) || History::is_key(key);
-  }
+  static bool is_key(std::string_view key) { return Presence::is_key(key) || History::is_key(key); }
   void record(std::string_view key, std::string_view value);
   void forget_record(std::string_view key) {
     if (Presence::is_key(key)) presence_.forget(key);
