@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kKey{"!s\0", 3};
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string out = "\"";
   for (const unsigned char c : text) {
@@ -34,15 +34,15 @@ std::string value_of(const std::string& payload) {
   google::protobuf::Value v;
   const bool json = !payload.empty() && (payload[0] == '{' || payload[0] == '[') &&
                     google::protobuf::util::JsonStringToMessage(payload, &v).ok();
-  return json ? payload : quoted(payload);
+  return json ? payload : json_text(payload);
 }
 
 std::string text_of(const pb::DesiredRecord& r) {
   std::string parts;
   for (const pb::DesiredPart& p : r.parts()) {
     if (!parts.empty()) parts += ",";
-    parts += quoted(p.slot().empty() ? p.type() : p.type() + "/" + p.slot()) +
-             R"(:{"command_id":)" + quoted(p.command_id()) + R"(,"version":)" +
+    parts += json_text(p.slot().empty() ? p.type() : p.type() + "/" + p.slot()) +
+             R"(:{"command_id":)" + json_text(p.command_id()) + R"(,"version":)" +
              std::to_string(p.version()) + R"(,"payload":)" + value_of(p.payload()) + "}";
   }
   return R"({"version":)" + std::to_string(r.version()) + R"(,"desired":{)" + parts + "}}";

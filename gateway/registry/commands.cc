@@ -28,7 +28,7 @@ CommandRefusal refusal(int status, const char* code, std::string text) {
   return {status, code, std::move(text)};
 }
 
-std::string quoted(std::string_view name) {
+std::string named(std::string_view name) {
   return "'" + std::string(name) + "'";
 }
 
@@ -223,14 +223,14 @@ const char* CommandCatalog::disabled(std::string_view tenant, const pb::Device& 
 // The target, and the device whose connection the command goes over.
 CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPlan& out) {
   const auto target = device_of(asked.tenant, asked.device);
-  if (!target) return refusal(404, "device_not_found", "no device " + quoted(asked.device));
+  if (!target) return refusal(404, "device_not_found", "no device " + named(asked.device));
   const char* what = asked.published ? nullptr : disabled(asked.tenant, *target);
   if (what != nullptr) return refusal(422, "device_disabled", std::string(what) + " is disabled");
   const std::string& said = target->executor().empty() ? target->name() : target->executor();
   if (!asked.executor.empty() && asked.executor != said)
     return refusal(422, "executor_invalid",
-                   quoted(asked.executor) + " does not carry out the commands of " +
-                       quoted(target->name()) + ": the registry has " + quoted(said));
+                   named(asked.executor) + " does not carry out the commands of " +
+                       named(target->name()) + ": the registry has " + named(said));
   auto carrier = target->executor().empty() ? target : device_of(asked.tenant, said);
   out.child = target->executor().empty() ? std::string() : target->child();
   std::string firmware = carrier ? carrier->firmware() : std::string();
@@ -245,7 +245,7 @@ CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPl
   const bool own_connection = carrier && carrier->parent().empty();
   if (!own_connection || (!asked.published && disabled(asked.tenant, *carrier) != nullptr))
     return refusal(422, "executor_invalid",
-                   quoted(carrier ? std::string_view(carrier->name()) : std::string_view(said)) +
+                   named(carrier ? std::string_view(carrier->name()) : std::string_view(said)) +
                        ", which carries it out, is not registered, is disabled, or hangs behind "
                        "another device itself");
   out.site = target->site();
@@ -257,8 +257,8 @@ CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPl
   for (const ProfilePtr& p : {own, out.profile}) {
     if (p && !p->commands().can(out.type))
       return refusal(422, "capability_missing",
-                     "the product of " + quoted(target->name()) + " or of its executor has no " +
-                         quoted(out.type) + " among its capabilities");
+                     "the product of " + named(target->name()) + " or of its executor has no " +
+                         named(out.type) + " among its capabilities");
   }
   return find_rule(asked, std::move(firmware), out);
 }
@@ -268,11 +268,11 @@ CommandRefusal CommandCatalog::find_rule(const CommandAsked& asked, std::string 
   if (out.profile) out.rule = out.profile->commands().find(asked.type, firmware);
   if (out.rule == nullptr && out.profile && out.profile->commands().has(asked.type))
     return refusal(422, "capability_missing",
-                   "no variant of " + quoted(out.type) + " is for firmware " + quoted(firmware));
+                   "no variant of " + named(out.type) + " is for firmware " + named(firmware));
   const CommandType* type = find_type(out.type);
   if (out.rule == nullptr && type == nullptr)
     return refusal(422, "unknown_type",
-                   quoted(asked.type) + " is neither a type of command nor one of the product's");
+                   named(asked.type) + " is neither a type of command nor one of the product's");
   out.delivery = out.rule != nullptr ? out.rule->delivery() : type->delivery;
   const CommandBounds& bounds = out.rule != nullptr ? out.rule->bounds() : type->bounds;
   out.ttl_max_ms = bounds.ttl_max_ms;
@@ -283,7 +283,7 @@ CommandRefusal CommandCatalog::find_rule(const CommandAsked& asked, std::string 
   if (out.ttl_ms > out.ttl_max_ms)
     return refusal(
         422, "ttl_too_long",
-        "ttl_ms of " + quoted(out.type) + " is at most " + std::to_string(out.ttl_max_ms));
+        "ttl_ms of " + named(out.type) + " is at most " + std::to_string(out.ttl_max_ms));
   return {};
 }
 
