@@ -329,11 +329,11 @@ TEST(Docs, LinksLeadSomewhere) {
   }
 }
 
-// "section.key" of config/berth.yaml.
-std::set<std::string> all_settings() {
+// "section.key" of config/berth.yaml, or of the values of the Helm chart.
+std::set<std::string> all_settings(const char* file) {
   static const std::regex line("(  )?([a-z_]+):.*");
   std::set<std::string> all;
-  std::istringstream in(text_of(kRoot / "config/berth.yaml"));
+  std::istringstream in(text_of(kRoot / file));
   std::string section;
   std::smatch m;
   for (std::string text; std::getline(in, text);) {
@@ -352,10 +352,11 @@ TEST(Docs, SettingsThatAreNamedExist) {
   // Files of store.directory, and fields of log lines.
   static const std::set<std::string> kOthers{"admin.token", "registry.db", "store.mark",
                                              "park.proto",  "log.level",   "log.logger"};
-  const std::set<std::string> settings = all_settings();
+  std::set<std::string> settings = all_settings("config/berth.yaml");
   ASSERT_GT(settings.size(), 80u);
   std::set<std::string> sections;
   for (const std::string& s : settings) sections.insert(s.substr(0, s.find('.')));
+  settings.merge(all_settings("k8s/chart/berth/values.yaml"));
   std::size_t seen = 0;
   for (const File& f : all_files()) {
     if (f.path.extension() != ".md" || f.path.string().find("/adr/") != std::string::npos) continue;

@@ -213,7 +213,7 @@ class Cluster:
             "BERTH_MQTTS_CERT_FILE": cert, "BERTH_MQTTS_KEY_FILE": key}
 
     def make_link_certificates(self):
-        """Links between pods are beyond loopback: TLS on both sides, as k8s/cluster has it."""
+        """Links between pods are beyond loopback: TLS on both sides, as the Helm chart has it."""
         path = lambda name: os.path.join(self.directory, name)
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 

@@ -1,0 +1,126 @@
+{{- /* The files of settings. What is computed here counts more than config and ROLE.config; a key that is computed is
+       refused there (_validate.tpl). */ -}}
+
+{{- define "berth.config.listeners" -}}
+{{- range $name, $l := .Values.listeners }}
+{{ $name }}:
+  listen: {{ ternary (printf "%s:%d" (include "berth.anyHost" $) (int $l.port)) "" $l.enabled | quote }}
+  proxy_protocol: {{ $l.proxyProtocol }}
+{{- end }}
+{{- end -}}
+
+{{- define "berth.config.tls" -}}
+{{- if include "berth.usesTls" . }}
+mqtts:
+  cert_file: /etc/berth-tls/tls.crt
+  key_file: /etc/berth-tls/tls.key
+  client_certificates: {{ .Values.tls.clientCertificates }}
+  user_name: {{ .Values.tls.userName }}
+  min_version: {{ .Values.tls.minVersion | quote }}
+  ticket_key_file: /etc/berth-ticket/ticket.key
+  {{- if ne .Values.tls.clientCertificates "none" }}
+  ca_file: /etc/berth-tls/ca.crt
+  {{- if .Values.tls.crl }}
+  crl_file: /etc/berth-tls/crl.pem
+  {{- end }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "berth.config.auth" -}}
+auth:
+  anonymous: {{ .Values.auth.anonymous }}
+  {{- if .Values.auth.passwords.existingSecret }}
+  password_file: /etc/berth-auth/passwords
+  {{- end }}
+  {{- if .Values.auth.acl.existingSecret }}
+  acl_file: /etc/berth-auth/acl
+  {{- end }}
+{{- end -}}
+
+{{- define "berth.config.store" -}}
+store:
+  directory: /data
+  {{- if include "berth.usesRedis" . }}
+  url_file: /etc/berth-store/url
+  redis_wait_replicas: {{ int .Values.redis.waitReplicas }}
+  redis_lease_ms: {{ int .Values.redis.leaseMs }}
+  redis_timeout_ms: {{ int .Values.redis.timeoutMs }}
+  {{- if .Values.redis.tls.existingSecret }}
+  redis_ca_file: /etc/berth-store-tls/ca.crt
+  {{- if .Values.redis.tls.clientCertificate }}
+  redis_cert_file: /etc/berth-store-tls/tls.crt
+  redis_key_file: /etc/berth-store-tls/tls.key
+  {{- end }}
+  {{- end }}
+  {{- end }}
+{{- end -}}
+
+{{- define "berth.config.link" -}}
+cluster:
+  engines: {{ include "berth.engines" . }}
+  partitions: {{ int .Values.cluster.partitions }}
+  ca_file: /etc/berth-link/ca.crt
+  cert_file: /etc/berth-link/tls.crt
+  key_file: /etc/berth-link/tls.key
+{{- end -}}
+
+{{- /* berth.config.admin (list . SERVICE NAMESPACE NAME…): further names at the end. */ -}}
+{{- define "berth.config.admin" -}}
+{{- $ := index . 0 -}}
+{{- $names := list (include "berth.serviceNames" (list (index . 1) (index . 2))) -}}
+{{- range slice . 3 }}{{- $names = append $names . }}{{- end -}}
+{{- range $.Values.admin.allowedHosts }}{{- $names = append $names . }}{{- end -}}
+admin:
+  listen: {{ printf "%s:%d" (include "berth.anyHost" $) (int $.Values.admin.port) | quote }}
+  token_file: /etc/berth-auth/admin-token
+  allowed_hosts: {{ join "," $names }}
+{{- end -}}
+
+{{- /* berth.config.merge (list . CONFIG_OF_ROLE YAML…): settings of the values, then the texts of YAML. */ -}}
+{{- define "berth.config.merge" -}}
+{{- $ := index . 0 -}}
+{{- $all := mergeOverwrite (dict) (deepCopy $.Values.config) -}}
+{{- if eq $.Values.profile "cluster" }}{{- $all = mergeOverwrite $all (deepCopy $.Values.cluster.config) -}}{{- end -}}
+{{- $all = mergeOverwrite $all (deepCopy (index . 1)) -}}
+{{- range slice . 2 -}}{{- $all = mergeOverwrite $all (fromYaml .) -}}{{- end -}}
+# Made by the chart. See config/berth.yaml for every key.
+{{ toYaml $all }}
+{{- end -}}
+
+{{- define "berth.config.serve" -}}
+{{- $name := include "berth.fullname" . -}}
+{{- include "berth.config.merge" (list . .Values.single.config
+      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.auth" .) (include "berth.config.store" .)
+      (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace (printf "%s-headless" $name)))
+      (printf "engine: {memory_mb: %d}\ndrain_seconds: %d" (int .Values.single.memoryMb) (int .Values.single.drainSeconds))) -}}
+{{- end -}}
+
+{{- define "berth.config.edge" -}}
+{{- $e := .Values.edge -}}
+{{- include "berth.config.merge" (list . $e.config
+      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.link" .)
+      (include "berth.config.admin" (list . (printf "%s-edge" (include "berth.fullname" .)) (include "berth.edgeNamespace" .)))
+      (printf "store: {directory: /data}\nshards: %d\ndrain_seconds: %s" (int $e.shards) (include "berth.drainSeconds" .))
+      (printf "mqtt: {max_connections: %d, accept_per_s: %d}" (int $e.maxConnections) (int $e.acceptPerSecond))
+      (printf "cluster: {peer_name: berth-engine, drain_per_s: %d, server_reference: %q, park_endpoint: %q}"
+         (int $e.drain.perSecond) $e.drain.serverReference $e.drain.parkEndpoint)) -}}
+{{- end -}}
+
+{{- define "berth.config.engine" -}}
+{{- $name := include "berth.fullname" . -}}
+{{- include "berth.config.merge" (list . .Values.engine.config
+      (include "berth.config.auth" .) (include "berth.config.store" .) (include "berth.config.link" .)
+      (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace
+         (include "berth.serviceNames" (list (printf "%s-engine" $name) .Release.Namespace))))
+      (printf "cluster: {listen: %q, peer_name: 'berth-edge,berth-engine'}\ndrain_seconds: %d"
+         (printf "%s:%d" (include "berth.anyHost" .) (int .Values.cluster.linkPort)) (int .Values.engine.drainSeconds))
+      (include "berth.config.userName" .)) -}}
+{{- end -}}
+
+{{- /* With names from certificates the user is a part of a session's key: engines need the setting, and it needs ca_file. */ -}}
+{{- define "berth.config.userName" -}}
+{{- if and (include "berth.usesTls" .) (ne .Values.tls.userName "connect") }}
+mqtts: {user_name: {{ .Values.tls.userName }}, client_certificates: {{ .Values.tls.clientCertificates }}, ca_file: /etc/berth-tls/ca.crt}
+{{- end }}
+{{- end -}}

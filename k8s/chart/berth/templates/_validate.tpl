@@ -1,0 +1,74 @@
+{{- /* What the schema cannot say. Each message names the value. */ -}}
+{{- define "berth.validate" -}}
+{{- $v := .Values -}}
+{{- $cluster := eq $v.profile "cluster" -}}
+{{- $own := list "mqtt.listen" "mqtts.listen" "ws.listen" "wss.listen" "park.listen" "parks.listen"
+      "mqtt.proxy_protocol" "mqtts.proxy_protocol" "ws.proxy_protocol" "wss.proxy_protocol" "park.proxy_protocol" "parks.proxy_protocol"
+      "mqtts.cert_file" "mqtts.key_file" "mqtts.ca_file" "mqtts.crl_file" "mqtts.client_certificates" "mqtts.user_name" "mqtts.min_version" "mqtts.ticket_key_file"
+      "auth.anonymous" "auth.password_file" "auth.acl_file" "admin.listen" "admin.token_file" "admin.allowed_hosts"
+      "store.directory" "store.url" "store.url_file" "store.redis_wait_replicas" "store.redis_lease_ms" "store.redis_timeout_ms"
+      "store.redis_ca_file" "store.redis_cert_file" "store.redis_key_file"
+      "cluster.listen" "cluster.engines" "cluster.partitions" "cluster.name" "cluster.handover" "cluster.handover_linger"
+      "cluster.ca_file" "cluster.cert_file" "cluster.key_file" "cluster.peer_name" "cluster.insecure"
+      "cluster.drain_per_s" "cluster.server_reference" "cluster.park_endpoint" "engine.memory_mb" "drain_seconds" -}}
+{{- if $cluster -}}{{- $own = concat $own (list "mqtt.max_connections" "mqtt.accept_per_s" "shards") -}}{{- end -}}
+{{- range $key := $own -}}
+{{- $path := splitList "." $key -}}
+{{- range $where, $config := dict "config" $v.config "single.config" $v.single.config "cluster.config" $v.cluster.config "edge.config" $v.edge.config "engine.config" $v.engine.config -}}
+{{- $section := get $config (first $path) -}}
+{{- if or (and (eq (len $path) 1) (hasKey $config $key)) (and (eq (len $path) 2) (kindIs "map" $section) (hasKey (ternary $section (dict) (kindIs "map" $section)) (last $path))) -}}
+{{- fail (printf "%s.%s: the chart computes this setting from other values (docs/operations.md, Kubernetes)" $where $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $listening := 0 -}}{{- $ports := list (int $v.admin.port) -}}
+{{- if $cluster -}}{{- $ports = append $ports (int $v.cluster.linkPort) -}}{{- end -}}
+{{- range $name, $l := $v.listeners -}}
+{{- if $l.enabled -}}
+{{- $listening = add $listening 1 -}}
+{{- if has (int $l.port) $ports -}}{{- fail (printf "listeners.%s.port: %d is the port of something else" $name (int $l.port)) -}}{{- end -}}
+{{- $ports = append $ports (int $l.port) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $listening -}}{{- fail "listeners: one of them must be enabled" -}}{{- end -}}
+{{- if and (include "berth.usesTls" .) (not $v.tls.existingSecret) (not $v.tls.certManager.enabled) -}}
+{{- fail "tls.existingSecret (or tls.certManager.enabled): the listeners mqtts, wss and parks need a certificate" -}}
+{{- end -}}
+{{- if and $v.tls.certManager.enabled (or (not $v.tls.certManager.issuerRef) (not $v.tls.certManager.dnsNames)) -}}
+{{- fail "tls.certManager: issuerRef and dnsNames are needed" -}}
+{{- end -}}
+{{- if and (ne $v.tls.userName "connect") (eq $v.tls.clientCertificates "none") -}}
+{{- fail "tls.userName: a name from the certificate needs tls.clientCertificates" -}}
+{{- end -}}
+{{- if and $v.redis.url $v.redis.existingSecret -}}{{- fail "redis: give url or existingSecret, not both" -}}{{- end -}}
+{{- if and $cluster (not $v.redis.url) (not $v.redis.existingSecret) -}}
+{{- fail "redis.url or redis.existingSecret: the engines of a cluster share one Redis" -}}
+{{- end -}}
+{{- if and $cluster (eq $v.link.certificates "existing") (or (not $v.link.engineSecret) (not $v.link.edgeSecret)) -}}
+{{- fail "link.engineSecret and link.edgeSecret: link.certificates existing needs both" -}}
+{{- end -}}
+{{- if and $cluster (eq $v.edge.kind "DaemonSet") -}}
+{{- if not $v.edge.daemonSet.namespace -}}
+{{- fail "edge.daemonSet.namespace: edges on the nodes' network need a namespace whose Pod Security level is privileged; name it" -}}
+{{- end -}}
+{{- if $v.edge.autoscaling.enabled -}}{{- fail "edge.autoscaling: a DaemonSet has one pod on each node" -}}{{- end -}}
+{{- if and (include "berth.apart" .) (eq $v.link.certificates "certManager") (not $v.link.certManager.issuerRef) -}}
+{{- fail "link.certManager.issuerRef: an Issuer signs in its own namespace only, and the edges have another: name a ClusterIssuer" -}}
+{{- end -}}
+{{- if and $v.edge.daemonSet.createNamespace (eq $v.edge.daemonSet.namespace .Release.Namespace) -}}
+{{- fail "edge.daemonSet.createNamespace: the release's namespace exists already" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $cluster (gt (include "berth.drainSeconds" . | int) 3600) -}}
+{{- fail "edge.drain: with maxConnections and perSecond a drain takes more than an hour: raise perSecond, or use more edges" -}}
+{{- end -}}
+{{- if and $cluster $v.edge.autoscaling.enabled (gt (int $v.edge.autoscaling.minReplicas) (int $v.edge.autoscaling.maxReplicas)) -}}
+{{- fail "edge.autoscaling: minReplicas is more than maxReplicas" -}}
+{{- end -}}
+{{- if and $v.monitoring.podMonitor.enabled $v.monitoring.serviceMonitor.enabled -}}
+{{- fail "monitoring: with podMonitor and serviceMonitor each process would be scraped twice" -}}
+{{- end -}}
+{{- if and (ne $v.service.type "LoadBalancer") $v.service.loadBalancerSourceRanges -}}
+{{- fail "service.loadBalancerSourceRanges: only a Service of type LoadBalancer has them; use networkPolicy.devicesFrom" -}}
+{{- end -}}
+{{- end -}}

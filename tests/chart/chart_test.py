@@ -1,0 +1,452 @@
+#!/usr/bin/env python3
+"""The chart k8s/chart/berth: its schema, what it renders for all profiles and for values at random, against the types of the API
+(unknown fields too), Pod Security, promtool and yamllint; Secrets that are made once; and the rendered pods' commands, files,
+probes and end with the real binary on loopback.
+
+  chart_test.py SOURCE CACHE [--berth BERTH] [--seed N] [--count N] [--write]
+
+--write makes anew what is rendered from the chart: k8s/*/rendered.yaml and the table of values in docs/operations.md.
+Ends with 77 where helm can't be had.
+"""
+import argparse, base64, glob, http.server, json, os, re, shutil, subprocess, sys, tempfile, threading
+
+try:
+    import yaml
+except ImportError:  # another Python than Debian's
+    if sys.executable == "/usr/bin/python3" or subprocess.run(["/usr/bin/python3", "-c", "import yaml"], capture_output=True).returncode:
+        print("skipped: needs python3-yaml")
+        sys.exit(77)
+    os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import chart as charts
+import random_values
+from chart import Refused, named
+from loopback import Pod, eventually, free_port
+
+VERSIONS = ("1.25.0", "1.33.1")  # of Kubernetes: the oldest that the chart admits, and one that has all
+failures = []
+
+
+def fail(text):
+    failures.append(text)
+    print("FAIL", text)
+
+
+def check(true, text):
+    if not true:
+        fail(text)
+
+
+def profiles(chart):
+    for path in sorted(glob.glob(chart.path + "/ci/*-values.yaml")):
+        chart.run("lint", chart.path, "-f", path, "--strict")
+        for version in VERSIONS:
+            for f in charts.faults(chart.objects(path, "--kube-version", version)):
+                fail(f"{os.path.basename(path)}, Kubernetes {version}: {f}")
+    try:
+        chart.objects({}, "--kube-version", "1.24.0")
+        fail("Kubernetes 1.24 is admitted")
+    except Refused:
+        pass
+
+
+def chance(chart, schema, seed, count):
+    rendered = 0
+    for n in range(seed, seed + count):
+        values = random_values.values(n, schema)
+        try:
+            objects = chart.objects(values, "--kube-version", VERSIONS[n % 2])
+        except Refused as e:  # with a sentence of _validate.tpl, never by an error of a template
+            check("execution error at (berth/templates/configmap.yaml:1:4)" in str(e), f"--seed {n}: {e}")
+            continue
+        rendered += 1
+        for f in charts.faults(objects):
+            fail(f"--seed {n}: {f}: {json.dumps(values)}")
+    check(rendered >= count / 3, f"only {rendered} of {count} random values were rendered")
+    return rendered
+
+
+def refusals(chart, schema):
+    for tree, paths in (random_values.of_wrong_types(schema), random_values.with_misspelt(schema)):
+        try:
+            chart.text(tree)
+            fail("wrong values are taken")
+        except Refused as e:
+            lines = str(e)
+            for p in paths:
+                check(re.search(r"^- (\(root\)\.)?" + re.escape(p) + r"(\.\d+)?: ", lines, re.M), f"{p}: a wrong value is taken")
+    full = {"profile": "cluster", "redis": {"existingSecret": "r"}}
+    for values, word in [
+            ({"profile": "cluster"}, "redis.url"), ({"redis": {"url": "redis://a", "existingSecret": "b"}}, "not both"),
+            ({**full, "edge": {"kind": "DaemonSet"}}, "edge.daemonSet.namespace"), ({**full, "link": {"certificates": "existing"}}, "link.engineSecret"),
+            ({**full, "edge": {"kind": "DaemonSet", "daemonSet": {"namespace": "e"}, "autoscaling": {"enabled": True}}}, "autoscaling"),
+            ({**full, "edge": {"maxConnections": 1000000, "drain": {"perSecond": 1}}}, "raise perSecond"),
+            ({"config": {"admin": {"listen": "0.0.0.0:1"}}}, "config.admin.listen"), ({**full, "edge": {"config": {"drain_seconds": 3}}}, "edge.config.drain_seconds"),
+            ({"listeners": {"mqtts": {"enabled": True}}}, "need a certificate"), ({"listeners": {"park": {"port": 9180}}}, "port of something else"),
+            ({"listeners": {"mqtt": {"enabled": False}, "park": {"enabled": False}}}, "one of them must be enabled"),
+            ({"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}, "twice")]:
+        try:
+            chart.text(values)
+            fail(f"{values} is taken")
+        except Refused as e:
+            check(word in str(e), f"{values}: {e}")
+
+
+def shapes(chart):
+    """What the values decide."""
+    full = {"profile": "cluster", "redis": {"existingSecret": "r"}}
+    spec = lambda values, kind, name, *flags: named(chart.objects(values, *flags), kind, name)["spec"]
+    edge = spec({**full, "edge": {"maxConnections": 5000, "drain": {"perSecond": 100, "lingerSeconds": 7}}}, "Deployment", "berth-edge")
+    check(edge["template"]["spec"]["terminationGracePeriodSeconds"] == 7 + 50 + 20 + 15, "grace of an edge")
+    check(edge["minReadySeconds"] >= 7 + 50, "an edge drains before the next one begins")
+    check(edge["template"]["spec"]["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}, "preStop")
+    old = spec(full, "Deployment", "berth-edge", "--kube-version", "1.29.0")
+    check(old["template"]["spec"]["containers"][0]["lifecycle"] == {"preStop": {"exec": {"command": ["sleep", "10"]}}}, "preStop before 1.30")
+    check("replicas" not in spec({**full, "edge": {"autoscaling": {"enabled": True}}}, "Deployment", "berth-edge"), "replicas beside the autoscaler")
+    # Other values of engines, a new chart or other settings of engines replace no edge.
+    pods = lambda values: named(chart.objects(values), "Deployment", "berth-edge")["spec"]["template"]
+    check(pods(full) == pods({**full, "engine": {"replicas": 9, "config": {"session": {"per_device": 2}}}}), "engines' settings replace edges")
+    check(pods({**full, "edge": {"image": {"tag": "1"}}}) == pods({**full, "image": {"tag": "2"}, "edge": {"image": {"tag": "1"}}}), "engines' image replaces edges")
+    check(pods(full) != pods({**full, "edge": {"config": {"mqtt": {"fresh_s": 1}}}}), "edges' settings do not replace edges")
+    service = spec({"service": {"ipFamilyPolicy": "PreferDualStack"}, "listeners": {"mqtt": {"nodePort": 31000}}}, "Service", "berth")
+    check(service["ipFamilyPolicy"] == "PreferDualStack" and service["ports"][0]["nodePort"] == 31000, "dual stack, node port")
+
+
+def generated_once(chart):
+    """A second `helm upgrade` makes no new Secrets: helm asks a server that plays the API."""
+    stored = {}
+
+    class Api(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            path = self.path.split("?")[0]
+            name = path.rsplit("/", 1)[1]
+            answers = {"/version": {"major": "1", "minor": "33", "gitVersion": "v1.33.0"}, "/api": {"kind": "APIVersions", "versions": ["v1"]},
+                       "/apis": {"kind": "APIGroupList", "groups": []},
+                       "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": [
+                           {"name": "secrets", "singularName": "secret", "namespaced": True, "kind": "Secret", "verbs": ["get"]}]}}
+            body = answers.get(path) or stored.get(path) or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
+                                                            "message": name + " not found"}
+            text = json.dumps(body).encode()
+            self.send_response(body.get("code", 200))
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        config = os.path.join(chart.scratch, "kubeconfig")
+        with open(config, "w", encoding="utf-8") as f:
+            json.dump({"apiVersion": "v1", "kind": "Config", "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+                       "users": [{"name": "a", "user": {}}], "clusters": [{"name": "a", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}]}, f)
+
+        def secrets(values):
+            found = [o for o in chart.objects(values, "--dry-run=server", env={"KUBECONFIG": config}) if o["kind"] == "Secret"]
+            return {f"/api/v1/namespaces/{o['metadata'].get('namespace', 'berth')}/secrets/{o['metadata']['name']}": o for o in found}
+
+        values = {"profile": "cluster", "redis": {"existingSecret": "r"}, "listeners": {"mqtts": {"enabled": True}}, "tls": {"existingSecret": "t"},
+                  "edge": {"kind": "DaemonSet", "daemonSet": {"namespace": "berth-edge"}}}
+        first = secrets(values)
+        check({p.rsplit("/", 1)[1] for p in first} == {"berth-admin", "berth-ticket", "berth-link-ca", "berth-engine-link", "berth-edge-link"}, f"Secrets {list(first)}")
+        check(first != secrets(values), "Secrets that are not stored can't stay")
+        for path, o in first.items():
+            check(o["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep", f"{path} would go with the release")
+        stored.update(first)
+        check(secrets(values) == first, "an upgrade makes new Secrets")
+        for path in list(first):  # old enough: new certificates of the same authority
+            if path.endswith("-link"):
+                stored[path] = {**first[path], "metadata": {**first[path]["metadata"], "annotations": {"berth.io/issued": "1"}}}
+        renewed = secrets(values)
+        for path in first:
+            same = renewed[path]["data"] == first[path]["data"]
+            check(same != path.endswith("-link"), f"{path} after renewAfterDays")
+        tokens = [o["data"] for p, o in first.items() if p.endswith("berth-admin")]
+        check(len(tokens) == 2 and tokens[0] == tokens[1], "edges have another token than engines")
+        ticket = next(o for p, o in first.items() if p.endswith("ticket"))["data"]["ticket.key"]
+        check(len(base64.b64decode(ticket)) == 80, "ticket key")
+        directory = os.path.join(chart.scratch, "pem")
+        os.makedirs(directory)
+        for s in (first, renewed):
+            for path, o in s.items():
+                if path.endswith("-link"):
+                    for key in ("ca.crt", "tls.crt"):
+                        with open(os.path.join(directory, key), "wb") as f:
+                            f.write(base64.b64decode(o["data"][key]))
+                    subprocess.run(["openssl", "verify", "-CAfile", directory + "/ca.crt", directory + "/tls.crt"], check=True, capture_output=True)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def tools(chart):
+    """promtool over the rules as they come out; yamllint over what people read and what comes out."""
+    text = chart.text(chart.path + "/ci/cluster-full-values.yaml")
+    objects = [o for o in yaml.safe_load_all(text) if o]
+    rules = named(objects, "PrometheusRule", "berth")["spec"]
+    urls = [r["annotations"]["runbook_url"] for g in rules["groups"] for r in g["rules"] if "alert" in r]
+    check(urls and all(u.startswith("https://git.example.com/berth/blob/main/docs/operations.md#") for u in urls), f"runbook_url {urls[:1]}")
+    with open(chart.path + "/files/runbook.markdown", encoding="utf-8") as f:
+        titles = {"#" + t.lower() for t in re.findall(r"^### (\w+)$", f.read(), re.M)}
+    for u in urls:
+        check("#" + u.split("#")[1] in titles, f"{u}: no such paragraph")
+    for o in objects:
+        if o["metadata"]["name"].endswith("-dashboard"):
+            (board,) = o["data"].values()
+            check(json.loads(board)["panels"], o["metadata"]["name"])
+    adapter = yaml.safe_load(named(objects, "ConfigMap", "berth-prometheus-adapter")["data"]["rules.yaml"])[0]
+    hpa = named(objects, "HorizontalPodAutoscaler", "berth-edge")["spec"]
+    check(adapter["name"]["as"] == hpa["metrics"][0]["pods"]["metric"]["name"], "the adapter's rule makes another metric")
+    check(hpa["metrics"][0]["pods"]["target"]["averageValue"] == "14000", "70 % of maxConnections")
+    query = adapter["metricsQuery"].replace("<<.Series>>", "berth_connections").replace("<<.LabelMatchers>>", 'namespace="a",pod=~"b|c"').replace("<<.GroupBy>>", "pod")
+    if shutil.which("promtool"):
+        for name, groups in (("rules", rules), ("adapter", {"groups": [{"name": "a", "rules": [{"record": "a", "expr": query}]}]})):
+            path = os.path.join(chart.scratch, name + ".yaml")
+            with open(path, "w", encoding="utf-8") as f:
+                yaml.safe_dump(groups, f)
+            done = subprocess.run(["promtool", "check", "rules", path], text=True, capture_output=True, timeout=60)
+            check(done.returncode == 0, done.stdout + done.stderr)
+    if not shutil.which("yamllint"):
+        return print("no yamllint here")
+    rendered = os.path.join(chart.scratch, "rendered.yaml")
+    with open(rendered, "w", encoding="utf-8") as f:
+        f.write(text)
+    own = [chart.path + "/values.yaml", chart.path + "/Chart.yaml", *glob.glob(chart.path + "/ci/*.yaml"), *glob.glob(chart.source + "/k8s/*/kustomization.yaml")]
+    for files, config in ((own, "{extends: default, rules: {line-length: {max: 160}, document-start: disable, braces: {max-spaces-inside: 0}, comments: {min-spaces-from-content: 1}}}"),
+                          ([rendered], "{extends: relaxed, rules: {line-length: disable, trailing-spaces: disable}}")):
+        done = subprocess.run(["yamllint", "--strict", "-d", config, *files], text=True, capture_output=True, timeout=60)
+        check(done.returncode == 0, done.stdout)
+
+
+# -- what is rendered from the chart and stands in the repository
+
+def plain_manifest(chart, directory):
+    """For kubectl: without helm's labels; Secrets are the operator's."""
+    text = chart.text(os.path.join(directory, "values.yaml"))
+    lines = [l for l in text.splitlines() if not l.startswith("# Source: ") and not l.strip().startswith("helm.sh/chart:") and l.strip()]
+    return ("# Rendered from k8s/chart/berth with the values.yaml beside it: `scripts/k8s-check --write` makes it anew.\n"
+            + "\n".join(lines).replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl") + "\n")
+
+
+def plain(chart, write):
+    directories = [os.path.dirname(p) for p in sorted(glob.glob(chart.source + "/k8s/*/values.yaml"))]
+    check(len(directories) == 3, f"plain manifests: {directories}")
+    for d in directories:
+        text = plain_manifest(chart, d)
+        path = os.path.join(d, "rendered.yaml")
+        if write:
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+        with open(path, encoding="utf-8") as f:
+            there = f.read()
+        check(there == text, f"{path} is not what the chart renders: scripts/k8s-check --write")
+        objects = [o for o in yaml.safe_load_all(text) if o]
+        check(not [o for o in objects if o["kind"] in ("Secret", "Pod")], f"{path}: Secrets or tests")
+        for f in charts.faults(objects):
+            fail(f"{path}: {f}")
+        with open(os.path.join(d, "kustomization.yaml"), encoding="utf-8") as f:
+            check(yaml.safe_load(f)["resources"] == ["rendered.yaml"], f"{d}: kustomization")
+
+
+def table(schema, defaults):
+    rows = ["| value | default | what |", "|---|---|---|"]
+    def add(properties, at, prefix):
+        for name, s in properties.items():
+            if name == "global":
+                continue
+            if "properties" in s and name not in ("resources", "issuerRef") and name not in LISTENERS_AS_MQTT:
+                add(s["properties"], at[name], f"{prefix}{name}.")
+            elif name in LISTENERS_AS_MQTT:
+                state = "enabled" if at[name]["enabled"] else "off"
+                rows.append(f"| `{prefix}{name}` | {state}, {at[name]['port']} | {s['description']}; fields as those of `mqtt` |")
+            else:
+                value = json.dumps(at[name]).replace("|", "\\|")
+                what = s["description"].replace("|", "\\|")
+                if "enum" in s:
+                    what = ", ".join(f"`{e}`" for e in s["enum"]) + ". " + what
+                rows.append(f"| `{prefix}{name}` | {'' if value in ('{}', '[]', chr(34) * 2) else f'`{value}`'} | {what} |")
+    add(schema["properties"], defaults, "")
+    return "\n".join(rows) + "\n"
+
+
+LISTENERS_AS_MQTT = ("mqtts", "ws", "wss", "park", "parks")
+BEGIN, END = "<!-- values of the chart: scripts/k8s-check --write -->\n", "<!-- end of values -->\n"
+
+
+def documented(chart, schema, write):
+    with open(chart.path + "/values.yaml", encoding="utf-8") as f:
+        defaults = yaml.safe_load(f)
+    for path, s in random_values.leaves(schema):
+        at = defaults
+        for name in path:
+            if path[0] == "global" or name in ("requests", "limits") or "issuerRef" in path:
+                break
+            check(isinstance(at, dict) and name in at, f"values.yaml has no {'.'.join(path)}")
+            at = at.get(name) if isinstance(at, dict) else None
+        check(len(s.get("description", "")) > 3, f"{'.'.join(path)}: no description")
+    path = chart.source + "/docs/operations.md"
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    before, rest = text.split(BEGIN)
+    there, after = rest.split(END)
+    wanted = table(schema, defaults)
+    if write and there != wanted:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(before + BEGIN + wanted + END + after)
+    elif there != wanted:
+        fail(f"{path}: the table of values is not that of the schema: scripts/k8s-check --write")
+
+
+# -- with the real binary
+
+def settings(chart, berth):
+    """Every profile's files of settings are good ones, with paths that are there: check-config says so."""
+    with tempfile.TemporaryDirectory(dir=chart.scratch) as d:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9", "-subj", "/CN=x",
+                        "-keyout", d + "/k", "-out", d + "/c"], check=True, capture_output=True)
+        pem = {k: open(os.path.join(d, f), "rb").read() for k, f in (("tls.key", "k"), ("tls.crt", "c"), ("ca.crt", "c"))}
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1"], check=True, capture_output=True)
+        secrets = {"device-tls": {**pem, "crl.pem": crl(d)}, "berth-tls": pem, "berth-redis": {"url": b"redis://127.0.0.1:1"}, "berth-store": {"url": b"redis://127.0.0.1:1"},
+                   "berth-redis-tls": pem, "berth-users": {"passwords": b"u:$7$1000$c2FsdHNhbHQ=$" + base64.b64encode(b"x" * 64) + b"\n", "acl": b"topic readwrite #\n"}}
+        for n, path in enumerate(sorted(glob.glob(chart.path + "/ci/*-values.yaml"))):
+            objects = chart.objects(path)
+            for m, (o, _) in enumerate(charts.pods_of(objects)):
+                if o["kind"] == "Pod":
+                    continue
+                own = dict(secrets)
+                if "cert-manager" in path:
+                    own |= {"berth-edge-link": pem, "berth-engine-link": pem}
+                pod = Pod(berth, os.path.join(d, f"{n}-{m}"), objects, o["kind"], o["metadata"]["name"], own)
+                for f in pod.check_config():
+                    fail(f"{os.path.basename(path)}, {o['metadata']['name']}: {f}")
+
+
+def crl(d):
+    with open(d + "/ca.cnf", "w", encoding="utf-8") as f:
+        f.write(f"[ca]\ndefault_ca=a\n[a]\ndatabase={d}/index\ndefault_md=sha256\ndefault_crl_days=9\n")
+    open(d + "/index", "w", encoding="utf-8").close()
+    subprocess.run(["openssl", "ca", "-config", d + "/ca.cnf", "-gencrl", "-keyfile", d + "/k", "-cert", d + "/c", "-out", d + "/crl"], check=True, capture_output=True)
+    with open(d + "/crl", "rb") as f:
+        return f.read()
+
+
+def test_pod(chart, berth, objects, pods):
+    """The commands of `helm test`, with the address of the process instead of the Service."""
+    spec = named(objects, "Pod", "berth-test")["spec"]
+    for c in spec["containers"]:
+        command = list(c["command"])
+        at = command.index("--admin") + 1
+        service = command[at].rsplit(":", 1)[0]
+        pod = pods[named(objects, "Service", service.split(".")[0])["spec"]["selector"]["app.kubernetes.io/component"]]
+        check(pod.get("/api/v1/status", Host=service, Authorization="Bearer " + pod.token()) == 200, f"helm test: Host {service} is not allowed")
+        command[0], command[at] = berth, f"127.0.0.1:{pod.admin_port()}"
+        command = [pod.here(a) if a.startswith("/etc/") else a for a in command]
+        env = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
+        done = subprocess.run(command, env=env, text=True, capture_output=True, timeout=60)
+        check(done.returncode == 0, f"helm test {c['name']}: {done.stdout}{done.stderr}")
+
+
+def token(pod):
+    with open(pod.here("/etc/berth-auth/admin-token"), encoding="utf-8") as f:
+        return f.read().strip()
+
+
+Pod.token = token
+
+
+def single(chart, berth):
+    ports = [free_port() for _ in range(3)]
+    values = {"listeners": {"mqtt": {"port": ports[0]}, "park": {"port": ports[1]}}, "admin": {"port": ports[2]}}
+    objects = chart.objects(values)
+    with tempfile.TemporaryDirectory(dir=chart.scratch) as d:
+        pod = Pod(berth, d + "/serve", objects, "StatefulSet", "berth", {})
+        try:
+            pod.start()
+            pod.become_ready()
+            test_pod(chart, berth, objects, {"serve": pod})
+            pod.terminate()
+        finally:
+            pod.kill()
+
+
+def cluster(chart, berth):
+    if not shutil.which("redis-server"):
+        return print("no redis-server here")
+    mqtt, park, admin_engine, admin_edge, links, redis = (free_port() for _ in range(6))
+    values = {"profile": "cluster", "redis": {"url": f"redis://127.0.0.1:{redis}", "waitReplicas": 0}, "cluster": {"linkPort": links},
+              "listeners": {"mqtt": {"port": mqtt}, "park": {"port": park}}, "admin": {"port": admin_engine}}
+    with tempfile.TemporaryDirectory(dir=chart.scratch) as d:
+        server = subprocess.Popen(["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--dir", d], stdout=subprocess.DEVNULL)
+        pods = {}
+        try:
+            # Both roles are one host here: the edge gets another admin port, of the same chart, and the engine by its address.
+            objects = chart.objects(values)
+            others = chart.objects({**values, "admin": {"port": admin_edge}})
+            for o in others:
+                if o["kind"] in ("Secret",):
+                    o["data"] = named(objects, "Secret", o["metadata"]["name"])["data"]
+            pods["engine"] = Pod(berth, d + "/engine", objects, "Deployment", "berth-engine", {})
+            pods["edge"] = Pod(berth, d + "/edge", others, "Deployment", "berth-edge", {})
+            for pod in pods.values():
+                path = pod.here("/etc/berth/berth.yaml")
+                with open(path, encoding="utf-8") as f:
+                    text = f.read()
+                check(f"engines: berth-engine:{links}" in text, "the Service of engines")
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text.replace("engines: berth-engine:", "engines: 127.0.0.1:"))
+            for pod in pods.values():
+                pod.start()
+            pods["edge"].become_ready()
+            pods["engine"].become_ready()
+            test_pod(chart, berth, objects, pods)
+            check(eventually("an engine over TLS", lambda: pods["edge"].get("/readyz") == 200), "")
+            took = pods["edge"].terminate()
+            check(took < 30, f"an edge without devices took {took} s to end")
+            pods["engine"].terminate()
+        finally:
+            for pod in pods.values():
+                pod.kill()
+            server.kill()
+            server.wait()
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("source")
+    p.add_argument("cache")
+    p.add_argument("--berth")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--count", type=int, default=30)
+    p.add_argument("--write", action="store_true")
+    a = p.parse_args()
+    helm = charts.find_helm(a.cache)
+    if not helm:
+        print("skipped: no helm, and none from npm")
+        sys.exit(77)
+    chart = charts.Chart(helm, os.path.abspath(a.source))
+    with open(chart.path + "/values.schema.json", encoding="utf-8") as f:
+        schema = json.load(f)
+    with tempfile.TemporaryDirectory() as scratch:
+        chart.scratch = scratch
+        plain(chart, a.write)
+        documented(chart, schema, a.write)
+        profiles(chart)
+        rendered = chance(chart, schema, a.seed, a.count)
+        refusals(chart, schema)
+        shapes(chart)
+        generated_once(chart)
+        tools(chart)
+        if a.berth:
+            settings(chart, a.berth)
+            single(chart, a.berth)
+            cluster(chart, a.berth)
+    print(f"{rendered} of {a.count} random values rendered; {len(failures)} failures")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

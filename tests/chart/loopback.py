@@ -1,0 +1,142 @@
+"""The pods that the chart renders, as processes on loopback: their files where they are mounted, their arguments, variables,
+probes and their end."""
+import base64, contextlib, http.client, os, random, re, signal, socket, subprocess, time
+
+import yaml
+
+from chart import named
+
+
+def free_port():
+    """Below the ports that the kernel gives to others between this look and the process that gets it as a setting."""
+    while True:
+        port = random.randint(20000, 32000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
+
+
+def eventually(what, condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            found = condition()
+            if found:
+                return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.05)  # between looks
+
+
+class Pod:
+    """Its files are below `root`; paths in its settings are changed accordingly, and the addresses to loopback."""
+
+    def __init__(self, berth, root, objects, kind, name, secrets):
+        self.berth, self.root, self.objects, self.secrets = berth, root, objects, secrets
+        self.object = named(objects, kind, name)
+        self.spec = self.object["spec"]["template"]["spec"]
+        self.container = self.spec["containers"][0]
+        for m in self.container["volumeMounts"]:
+            volume = [v for v in self.spec["volumes"] if v["name"] == m["name"]]
+            self.mount(self.here(m["mountPath"]), volume[0] if volume else {})
+        self.process = None
+
+    def here(self, path):
+        return os.path.join(self.root, path.lstrip("/"))
+
+    def mount(self, where, volume):
+        os.makedirs(where, mode=0o700)
+        sources = volume.get("projected", {}).get("sources") or [volume]
+        for s in sources:
+            if "configMap" in s:
+                data = {k: v.encode() for k, v in named(self.objects, "ConfigMap", s["configMap"]["name"], self.object)["data"].items()}
+                self.write(where, data, {}, 0o644)
+            elif "secret" in s:
+                name = s["secret"].get("secretName") or s["secret"]["name"]
+                self.write(where, self.secret(name), {i["key"]: i["path"] for i in s["secret"].get("items", [])}, 0o600)
+
+    def secret(self, name):
+        if name in self.secrets:
+            return self.secrets[name]
+        return {k: base64.b64decode(v) for k, v in named(self.objects, "Secret", name, self.object)["data"].items()}
+
+    def write(self, where, data, items, mode):
+        for key in items or data:  # a key that is not there is an error, as the kubelet's
+            path = os.path.join(where, items.get(key, key))
+            with open(path, "wb") as f:
+                f.write(self.local(data[key]))
+            os.chmod(path, mode)
+
+    def local(self, data):
+        data = re.sub(rb"(?<=: )/(?=etc/berth|data)", self.root.encode() + b"/", data)
+        return data.replace(b"0.0.0.0:", b"127.0.0.1:")
+
+    def environment(self):
+        env = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
+        env |= {"BERTH_LOG_FORMAT": "ecs", "BERTH_STORE_DIRECTORY": self.here("/data")}  # of the image
+        for e in self.container["env"]:
+            field = e.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+            value = {"status.hostIP": "127.0.0.1", "spec.nodeName": "node-1", "metadata.name": "pod-1", None: e.get("value", "")}[field]
+            for name in list(env):
+                value = value.replace(f"$({name})", env[name])
+            env[e["name"]] = value.replace("0.0.0.0:", "127.0.0.1:")
+        return env
+
+    def argv(self, *before):
+        return [self.berth, *before] + [self.here(a) if a.startswith("/") else a for a in self.container["args"][len(before):]]
+
+    def check_config(self):
+        role = self.container["args"][0]
+        done = subprocess.run([self.berth, "check-config", "--role", role, *self.argv()[2:]], env=self.environment(), text=True,
+                              capture_output=True, timeout=30)
+        return [] if done.returncode == 0 else [f"check-config --role {role}: {done.stdout}{done.stderr}"]
+
+    def start(self):
+        log = open(os.path.join(self.root, "log"), "ab")
+        self.process = subprocess.Popen(self.argv(), env=self.environment(), stdout=log, stderr=subprocess.STDOUT, cwd=self.here("/tmp"))
+        log.close()
+
+    def admin_port(self):
+        with open(self.here("/etc/berth/berth.yaml"), encoding="utf-8") as f:
+            return int(yaml.safe_load(f)["admin"]["listen"].rsplit(":", 1)[1])
+
+    def get(self, path, **headers):
+        c = http.client.HTTPConnection("127.0.0.1", self.admin_port(), timeout=5)
+        c.request("GET", path, headers=headers)
+        return c.getresponse().status
+
+    def probe(self, which):
+        """As the kubelet does."""
+        ask = self.container[which]["httpGet"]
+        ports = {p["name"]: p["containerPort"] for p in self.container.get("ports", [])}
+        if ports.get(ask["port"], ask["port"]) != self.admin_port():
+            raise AssertionError(f"{which} asks port {ask['port']}")
+        return self.get(ask["path"]) == 200
+
+    def become_ready(self):
+        p = self.container["startupProbe"]
+        eventually(f"{self.object['metadata']['name']} started (log in {self.root})", lambda: self.alive() and self.probe("startupProbe"),
+                   p["periodSeconds"] * p["failureThreshold"])
+        eventually("ready", lambda: self.alive() and self.probe("readinessProbe"), 60)
+        if not self.probe("livenessProbe"):
+            raise AssertionError("not alive")
+
+    def alive(self):
+        if self.process.poll() is not None:
+            with open(os.path.join(self.root, "log"), encoding="utf-8") as f:
+                raise AssertionError(f"ended with {self.process.returncode}: {f.read()[-2000:]}")
+        return True
+
+    def terminate(self):
+        """As the kubelet does, without the wait of preStop; returns the seconds that it took."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(self.spec["terminationGracePeriodSeconds"])
+        if code != 0:
+            raise AssertionError(f"{self.object['metadata']['name']} ended with {code}")
+        return time.monotonic() - began
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
