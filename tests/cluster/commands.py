@@ -18,6 +18,8 @@ import struct
 import sys
 import time
 
+import seen
+
 TENANT, SERVICE_USER = "oracle", "platform@oracle"
 KEEP_ALIVE_S = 30
 ARM_S = 0.2          # of every third device
@@ -54,10 +56,11 @@ def packet(first, body):
 class Client:
     """MQTT 3.1.1 with a session that stays; connects again whenever its connection ends."""
 
-    def __init__(self, host, port, user, name, topic):
-        self.at, self.user, self.name, self.topic = (host, port), user, name, topic
+    def __init__(self, host, port, user, name, topics):
+        self.at, self.user, self.name, self.topics = (host, port), user, name, topics
         self.ready = asyncio.Event()
         self.ends = []  # when connections ended, as time.time()
+        self.longest_away = 0.0
         self.closing = False
         self.unacked = collections.OrderedDict()  # our QoS 1 messages
         self.next_id = 0
@@ -162,8 +165,10 @@ class Client:
         if kind == 2:
             if body[1] != 0:
                 return False
-            self.send(packet(0x82, struct.pack(">H", 65535) + text_field(self.topic) + b"\1"))
+            self.send(packet(0x82, struct.pack(">H", 65535) + b"".join(text_field(t) + b"\1" for t in self.topics)))
         elif kind == 9:
+            if self.ends:
+                self.longest_away = max(self.longest_away, time.time() - self.ends[-1])
             self.ready.set()
             for unacked in self.unacked.values():
                 self.send(packet(0x3A, unacked))
@@ -182,7 +187,7 @@ class Client:
 class Device(Client):
     def __init__(self, host, port, number):
         name = f"dev-{number}"
-        super().__init__(host, port, f"{name}@{TENANT}", f"commands-{name}", "v1/cmd/#")
+        super().__init__(host, port, f"{name}@{TENANT}", f"commands-{name}", ["v1/cmd/#"])
         self.device = name
         self.arm_s = ARM_S if number % 3 == 2 else 0
         self.busy = False
@@ -202,14 +207,19 @@ class Device(Client):
 
 
 class Listener(Client):
-    """The platform's service account: the outcomes as events."""
+    """The platform's service account: outcomes and presence as events."""
 
     def __init__(self, host, port):
-        super().__init__(host, port, SERVICE_USER, "commands-platform", "v1/+/+/command/+/result")
+        super().__init__(host, port, SERVICE_USER, "commands-platform", ["v1/+/+/command/+/result", "v1/+/+/presence"])
         self.events = collections.defaultdict(set)
+        self.presence = collections.defaultdict(dict)  # device -> event id -> state
 
     def on_message(self, topic, payload, dup, arrived):
-        said = json.loads(payload)
+        said = json.loads(payload) if payload else {}
+        if topic.endswith("/presence"):
+            if said:
+                self.presence[said["device"]][said.get("eventId", said.get("event_id"))] = said["presence"]["state"]
+            return
         body = said.get("commandOutcome", said.get("command_outcome", {}))
         if not body.get("late"):
             self.events[topic.split("/")[4]].add(body.get("outcome"))
@@ -439,6 +449,7 @@ async def main():
     clients = p.devices + [p.listener]
     tasks = [asyncio.get_running_loop().create_task(c.run()) for c in clients]
     await asyncio.wait_for(asyncio.gather(*(c.ready.wait() for c in clients)), 30)
+    connected_at = time.time()
     print("connected", flush=True)
     work = asyncio.get_running_loop().create_task(p.work())
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -447,7 +458,9 @@ async def main():
     settled = await p.settle()
     changed = await p.again()
     report, problems = judged(p)
-    problems += changed
+    seen_report, seen_problems = await seen.judged(p, TENANT, connected_at)
+    report.update(seen_report)
+    problems += changed + seen_problems
     accept = [c.accepted_ms for c in p.commands if c.accepted_ms is not None]
     latency = [c.record["latency_ms"] for c in p.commands
                if c.kind == "open" and (c.record or {}).get("outcome") == "SUCCEEDED"]

@@ -20,7 +20,7 @@ from scenarios import SCENARIOS  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COLUMNS = ("scenario", "dropped %", "ack p50", "p99", "max ms", "silence", "acked", "lost", "doubled",
-           "resent", "wills", "order", "reconn/s", "commands", "ok %", "safe %", "uncert %", "late", "twice", "open p50")
+           "resent", "wills", "order", "reconn/s", "commands", "ok %", "safe %", "uncert %", "late", "twice", "open p50", "offline", "history")
 
 
 UNTOLD_SHARE = 0.02  # of the commands, at most, may be UNCERTAIN for a link or store that was away at their deadline
@@ -98,7 +98,8 @@ def broken(r, closed, name):
     keys = ["lost", "resent_live", "wrong_wills", "qos2_doubled", "out_of_order", "second_connacks",
             "window_exceeded", "session_absent", "qos0_doubled"]
     bad = [f"{k}={r[k]}" for k in keys if r[k] != 0] + ([f"closed={closed}"] if closed else [])
-    commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unasked", "cmd_changed"]
+    commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unasked", "cmd_changed",
+                "seen_false_offline", "seen_since_moved", "seen_unsettled", "seen_history_missing", "seen_history_wrong"]
     bad += [f"{k}={r[k]}" for k in commands if r[k] != 0]
     if r["cmd_unexplained"] * 100 > r["cmd_accepted"] * SEPARATED.get(name, 0):
         bad.append(f"cmd_unexplained={r['cmd_unexplained']}")
@@ -174,7 +175,9 @@ def row(r):
 def of_commands(r):
     share = lambda *outcomes: f"{100 * sum(r.get('cmd_outcome_' + o, 0) for o in outcomes) / max(1, r['cmd_accepted']):.1f}"
     return (str(r["cmd_accepted"]), share("succeeded"), share("not_delivered", "expired"), share("uncertain"),
-            str(r["cmd_late"]), str(r["cmd_twice"]), f"{r['cmd_open_p50_ms']:.0f}")
+            str(r["cmd_late"]), str(r["cmd_twice"]), f"{r['cmd_open_p50_ms']:.0f}",
+            str(r["seen_false_offline"] + r["seen_since_moved"] + r["seen_unsettled"]),
+            str(r["seen_history_missing"] + r["seen_history_wrong"]))
 
 
 def may_make_namespaces():
