@@ -2,6 +2,7 @@
 // bounds; how vendors' answers are known.
 #include "gateway/registry/commands.h"
 
+#include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
@@ -119,7 +120,10 @@ TEST_F(Commands, WhatADeviceGetsIsADeviceCommand) {
   EXPECT_EQ(c.deadline_unix_ms(), 1'795'000'003'000);
   EXPECT_EQ(c.ttl_ms(), 1500u);
   ASSERT_TRUE(c.ParseFromString(say(plan("proto", "display", R"({"a":[1]})")).payload));
-  EXPECT_EQ(c.payload().struct_value().fields().at("a").list_value().values(0).number_value(), 1);
+  // By the library: a Map of its own types has another layout under the thread sanitizer.
+  std::string text;
+  ASSERT_TRUE(google::protobuf::util::MessageToJsonString(c.payload(), &text).ok());
+  EXPECT_EQ(text, R"({"a":[1]})");
   ASSERT_TRUE(c.ParseFromString(say(plan("proto", "display", "\xff")).payload));
   EXPECT_EQ(c.data(), "\xff");
   const CommandMessage flash = say(plan("lamp", "flash", "red"));
