@@ -47,7 +47,7 @@ void Claims::decide(const std::string& key,
   asking_.erase(it);
   if (!found) {
     for (const auto& [content, answered] : asking.line)
-      answered({503, "store_unavailable", "the store can't be read now"});
+      answered(kUnreadable);
     return;
   }
   std::string claimed = asking.content;

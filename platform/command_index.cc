@@ -66,6 +66,7 @@ struct CommandIndex::Walk {
   std::string prefix;
   std::vector<std::string> keys;  // of this page
   std::size_t at = 0;
+  std::size_t bytes = 0;
   bool more = false;
   Page page;
 };
@@ -124,8 +125,9 @@ void CommandIndex::read_on(std::shared_ptr<Walk> walk) {
 }
 
 void CommandIndex::fetch(std::shared_ptr<Walk> walk) {
-  if (walk->at == walk->keys.size()) {
-    walk->page.more = walk->more;
+  const bool full = walk->bytes >= kPageBytes;
+  if (full || walk->at == walk->keys.size()) {
+    walk->page.more = walk->more || walk->at != walk->keys.size();
     return walk->done(std::move(walk->page));
   }
   const std::string& key = walk->keys[walk->at++];
@@ -133,9 +135,14 @@ void CommandIndex::fetch(std::shared_ptr<Walk> walk) {
   std::string_view tenant;
   std::string_view id;
   if (!name_of_key(key, walk->prefix.size(), tenant, id)) return fetch(walk);
-  ledger_.find(tenant, id, [this, walk](const Entry* e) {
+  ledger_.find(tenant, id, [this, walk](const Entry* e, bool unknown) {
+    if (unknown) {
+      walk->page.failed = true;
+      return walk->done(std::move(walk->page));
+    }
     if (e != nullptr && (!walk->query.is_wanted || walk->query.is_wanted(*e))) {
       walk->page.commands.push_back(*e);
+      walk->bytes += bytes_of(*e);
       walk->page.ends.push_back(walk->page.last);
     }
     fetch(walk);
@@ -155,21 +162,23 @@ void CommandIndex::sweep(std::int64_t wall_ms) {
   keep_count();
   if (std::exchange(sweeping_, true)) return;
   session::RecordRange range = all_of(std::string(kByTime));
+  if (!sweep_from_.empty()) range.from = sweep_from_;
   range.count = kSweepMax;
   records_.read(std::move(range), [this, wall_ms](auto found) {
     sweeping_ = false;
     if (!found) return;
+    sweep_from_ = found->size() < kSweepMax ? std::string() : found->back().key;
     const std::int64_t old = wall_ms - keep_.days * 86'400'000;
     for (const session::StoredRecord& r : *found) {
       const std::string_view time = std::string_view(r.key).substr(kByTime.size());
       const bool too_old = time < big_endian(std::max<std::int64_t>(old, 0));
-      if (!too_old && bytes_ <= keep_.bytes) return;
+      if (!too_old && bytes_ <= keep_.bytes) return sweep_from_.clear();
       std::string_view tenant;
       std::string_view id;
       if (!name_of_key(r.key, kByTime.size(), tenant, id)) continue;
       const std::string key = r.key;
-      ledger_.find(tenant, id, [this, key](const Entry* e) {
-        if (e != nullptr && !e->command.done()) return;  // MUST without an end
+      ledger_.find(tenant, id, [this, key](const Entry* e, bool unknown) {
+        if (unknown || (e != nullptr && !e->command.done())) return;  // MUST without an end
         records_.remove(key);
         if (e == nullptr) return;
         for (const std::string& k : keys_of(*e)) records_.remove(k);

@@ -24,6 +24,8 @@ struct Keep {
 class CommandIndex {
  public:
   static constexpr std::size_t kPageMax = 200;    // commands of a page
+  static constexpr std::size_t kPageBytes =
+      512 * 1024;  // a page ends with the command that reaches it
   static constexpr std::size_t kSweepMax = 1000;  // removed in a second
 
   struct Query {
@@ -75,6 +77,9 @@ class CommandIndex {
   std::uint64_t bytes_stored_ = 0;  // as the live record has it
   std::uint64_t swept_ = 0;
   bool sweeping_ = false;
+  // Where the sweep goes on: behind commands that are too old and have no outcome. Empty: from the
+  // oldest.
+  std::string sweep_from_;
 };
 
 }  // namespace berth::platform

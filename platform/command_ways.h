@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,10 @@ class CommandWays {
   virtual Refusal terms(const Asked& asked, Terms& out) const = 0;
   // The device that is told what is for this one; empty: there is no such device.
   virtual std::string executor_of(std::string_view tenant, std::string_view device) const = 0;
+  // The devices whose commands may go over the connection of `executor`, itself first, until `f`
+  // returns false.
+  virtual void each_target(std::string_view tenant, std::string_view executor,
+                           const std::function<bool(std::string_view device)>& f) const = 0;
   // The members of a command in `payload`, as over REST; those that are there already stay. What is
   // wrong; empty: nothing.
   virtual std::string read_request(std::string_view payload, std::int64_t now_wall_ms,

@@ -58,11 +58,6 @@ std::uint32_t claim_home(std::string_view tenant, std::string_view id, std::uint
   return protocol::link::partition_of("c" + std::string(1, '\0') + joined(tenant, id), partitions);
 }
 
-std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uint32_t partitions) {
-  return protocol::link::partition_of("d" + std::string(1, '\0') + joined(tenant, device),
-                                      partitions);
-}
-
 Commands::Commands(session::Context& cx, session::Core& core, Records& records, Outcomes& outcomes)
     : Room(cx),
       core_(core),
@@ -79,6 +74,7 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
           [this](const pb::Request& r, const Refusal& why) { refused(r, why); }),
       locator_(*this, options_.partition, options_.partitions),
       claims_(records),
+      router_(*this, options_.partitions),
       desired_(records, [this](const Entry& e, const std::string& document) {
         const std::string child = e.asked.child.empty() ? "" : "/sub/" + e.asked.child;
         const std::string topic = std::string(session::kTenantRoot) + e.asked.tenant + "/v1/" +
@@ -91,6 +87,7 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
 void Commands::use(const CommandWays& ways) {
   ways_ = &ways;
   dispatcher_.use(ways);
+  router_.use(ways);
 }
 
 // -- restored
@@ -153,6 +150,7 @@ void Commands::end_turn(base::Instant) {
 void Commands::tick(base::Instant now) {
   if (!serving_) return;
   dispatcher_.tick(now);
+  router_.sweep(at().now);
   index_.sweep(clocks_.wall_at(now).ms);
   rates_.sweep(now);
   if (partitioned())
@@ -176,6 +174,7 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
   switch (note.body_case()) {
     case pb::Note::kDispatch: {
       Entry e;
+      router_.dispatched(note.dispatch(), at().now);
       if (decode(note.dispatch().command().SerializeAsString(), e))
         dispatcher_.dispatch(note.dispatch().tag(), e, records_.now());
       break;
@@ -189,7 +188,7 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
     case pb::Note::kResult: {
       const pb::ResultNote& r = note.result();
       const Result result{static_cast<Outcome>(r.outcome()), r.code(), r.text(), r.repeated()};
-      ledger_.result(r.tenant(), r.command_id(), r.device(), result, at());
+      ledger_.result(r.tenant(), r.command_id(), r.device(), result, at(), r.elsewhere());
       break;
     }
     case pb::Note::kWants:
@@ -234,19 +233,7 @@ void Commands::result(const session::Scope& device, const session::MessageView& 
   std::string id;
   Result r;
   if (!read_result(m.topic, m.payload, id, r)) return;
-  const std::string& tenant = device.who().tenant;
-  pb::Note note;
-  pb::ResultNote& said = *note.mutable_result();
-  said.set_tenant(tenant);
-  said.set_device(device.who().name);
-  said.set_command_id(id);
-  said.set_outcome(static_cast<std::uint32_t>(r.outcome));
-  said.set_code(r.code);
-  said.set_text(r.text);
-  said.set_repeated(r.repeated);
-  const std::uint32_t home = home_of(tenant, device.who().name, options_.partitions);
-  if (home == options_.partition) return act(note, home);
-  tell(home, note);
+  router_.result(device.who().tenant, device.who().name, id, r);
 }
 
 // Its PUBLISH is acknowledged when the request is durable: here, or in the queue to its home.
@@ -362,6 +349,7 @@ void Commands::wants(std::string_view tenant, std::string_view device, bool no_m
 }
 
 std::uint64_t Commands::tell(std::uint32_t partition, const pb::Note& note) {
+  if (note.has_word()) router_.word(note.word());
   if (partition == options_.partition) {
     to_self_.push_back(note.SerializeAsString());
     return kSelf;
@@ -401,6 +389,10 @@ void Commands::finished(const Entry& e) {
   });
 }
 
+void Commands::stray_result() {
+  ++probe_.command_results_stray;
+}
+
 void Commands::late_result(const Entry& e, const Result& r) {
   ++probe_.command_results_late;
   outcomes_.late_result(e, r);
@@ -433,7 +425,9 @@ void Commands::expire_waiters() {
     const std::size_t nul = key.find('\0');
     ledger_.find(
         key.substr(0, nul), key.substr(nul + 1),
-        [answered = std::move(answered)](const Entry* e) { answered(answer_of({}, e, false)); });
+        [answered = std::move(answered)](const Entry* e, bool unknown) {
+          answered(answer_of(unknown ? kUnreadable : Refusal{}, e, false));
+        });
   }
 }
 
@@ -482,7 +476,13 @@ void Commands::submit_anywhere(Asked asked, std::function<void(const Refusal&)> 
       [go_on, asked = std::move(asked)](std::uint32_t located) { go_on(asked, located); });
 }
 
+// Of an id that was used for a device of a site that the caller may not see, nothing else is said.
 void Commands::submit(Asked asked, Ledger::Answered answered) {
+  auto seen = [sites = asked.caller_sites,
+               answered = std::move(answered)](const Ledger::Answer& a) {
+    if (a.entry == nullptr || sees(sites, a.entry->site)) return answered(a);
+    answered({{409, "idempotency_conflict", "this id was used for another command"}, nullptr, true});
+  };
   ledger_.submit(
       std::move(asked),
       [this](const Asked& a, Terms& terms) {
@@ -494,7 +494,7 @@ void Commands::submit(Asked asked, Ledger::Answered answered) {
           return Refusal{429, "device_busy", "the device has 32 other desired states"};
         return over_rate(a, terms);
       },
-      at(), std::move(answered));
+      at(), std::move(seen));
 }
 
 void Commands::claim(std::string_view question, Answered answered) {
@@ -514,16 +514,19 @@ void Commands::claim(std::string_view question, Answered answered) {
 void Commands::find(std::string_view question, Answered answered) {
   pb::CommandKey q;
   if (!parse(question, q)) return answered(answer_of(kMalformed, nullptr, false));
-  ledger_.find(q.tenant(), q.id(), [this, q, answered = std::move(answered)](const Entry* e) {
+  const auto found = [this, q, answered = std::move(answered)](const Entry* e, bool unknown) {
+    if (unknown) return answered(answer_of(kUnreadable, nullptr, false));
     if (e != nullptr && !sees(q.caller_sites(), e->site)) e = nullptr;
     answer_when_done({{}, e, false}, q.wait_ms(), answered);
-  });
+  };
+  ledger_.find(q.tenant(), q.id(), found);
 }
 
 void Commands::cancel(std::string_view question, Answered answered) {
   pb::CommandKey q;
   if (!parse(question, q)) return answered(answer_of(kMalformed, nullptr, false));
-  const auto cancel_it = [this, q, answered = std::move(answered)](const Entry* e) {
+  const auto cancel_it = [this, q, answered = std::move(answered)](const Entry* e, bool unknown) {
+    if (unknown) return answered(answer_of(kUnreadable, nullptr, false));
     if (e == nullptr || !sees(q.caller_sites(), e->site))
       return answered(answer_of({}, nullptr, false));
     ledger_.cancel(q.tenant(), q.id(), at(), [answered](const Ledger::Answer& a) {

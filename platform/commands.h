@@ -24,6 +24,7 @@
 #include "platform/rates.h"
 #include "platform/records.h"
 #include "platform/requests.h"
+#include "platform/result_router.h"
 #include "session/context.h"
 #include "session/core.h"
 #include "session/session_events.h"
@@ -40,9 +41,6 @@ class Outcomes {
  protected:
   ~Outcomes() = default;
 };
-
-// The partition that decides about a device.
-std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uint32_t partitions);
 
 // A new engine lets no command expire for so long.
 inline constexpr std::int64_t kReplayMs = 2000;
@@ -113,6 +111,7 @@ class Commands final : public session::CommandWords,
   void wants(std::string_view tenant, std::string_view device, bool no_more) override;
   void finished(const Entry& e) override;
   void late_result(const Entry& e, const Result& r) override;
+  void stray_result() override;
   // -- Notes
   std::uint64_t tell(std::uint32_t partition, const pb::Note& note) override;
 
@@ -138,6 +137,7 @@ class Commands final : public session::CommandWords,
   Requests requests_;
   Locator locator_;
   Claims claims_;
+  ResultRouter router_;
   Desired desired_;
   bool serving_ = false;
   // What its edges have kept for this engine comes first: results and words that were in time.

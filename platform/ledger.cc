@@ -246,7 +246,7 @@ void Ledger::decide(std::string_view key, base::result<std::vector<StoredRecord>
   const bool known = found && !found->empty() && decode(found->front().value, before);
   for (Waiter& w : line) {
     if (!found) {
-      w.answered({{503, "store_unavailable", "the store can't be read now"}, nullptr, false});
+      w.answered({kUnreadable, nullptr, false});
     } else if (known) {
       answer_as_before(w, before);
     } else if (const Open* o = find_open(w.asked.tenant, w.asked.id)) {
@@ -348,8 +348,8 @@ void Ledger::admit(Waiter& w) {
     const auto it = open_.find(key);
     if (it != open_.end()) return answered({{}, &it->second->entry, false});
     const std::size_t nul = key.find('\0');
-    find(key.substr(0, nul), key.substr(nul + 1), [answered](const Entry* e) {
-      answered({{}, e, false});
+    find(key.substr(0, nul), key.substr(nul + 1), [answered](const Entry* e, bool unknown) {
+      answered({unknown ? kUnreadable : Refusal{}, e, false});
     });
   });
 }
@@ -376,19 +376,20 @@ void Ledger::replaced(std::string_view tenant, std::string_view id, At at) {
 }
 
 void Ledger::find(std::string_view tenant, std::string_view id, Found found) {
-  if (const Open* o = find_open(tenant, id)) return found(&o->entry);
-  if (const Entry* e = find_ended(tenant, id)) return found(e);
+  if (const Open* o = find_open(tenant, id)) return found(&o->entry, false);
+  if (const Entry* e = find_ended(tenant, id)) return found(e, false);
   records_.read(exactly(final_key(tenant, id)), [found = std::move(found)](auto records) {
     Entry e;
     const bool there = records && !records->empty() && decode(records->front().value, e);
-    found(there ? &e : nullptr);
+    found(there ? &e : nullptr, !records);
   });
 }
 
 void Ledger::cancel(std::string_view tenant, std::string_view id, At at, Answered answered) {
   Open* const o = find_open(tenant, id);
   if (o == nullptr) {
-    return find(tenant, id, [answered = std::move(answered)](const Entry* e) {
+    return find(tenant, id, [answered = std::move(answered)](const Entry* e, bool unknown) {
+      if (unknown) return answered({kUnreadable, nullptr, false});
       if (e == nullptr) return answered({{404, "no_such_command", ""}, nullptr, false});
       const bool was = e->command.code == "cancelled";
       answered(
@@ -529,23 +530,33 @@ Ledger::Open* Ledger::find_told(std::string_view tenant, std::string_view type,
 }
 
 void Ledger::result(std::string_view tenant, std::string_view id, std::string_view device,
-                    const Result& r, At at) {
+                    const Result& r, At at, bool elsewhere) {
   const bool unnamed = id.starts_with(kUnnamed);
   Open* const o = unnamed ? find_told(tenant, id.substr(1), device) : find_open(tenant, id);
-  if (o == nullptr && unnamed) return;
-  if (o == nullptr) return note_late(tenant, id, device, r, at);
-  if (addressee(o->entry.asked) != device) return;
+  if (o == nullptr && !unnamed) {
+    return note_late({.key = joined(tenant, id),
+                      .device = std::string(device),
+                      .result = r,
+                      .at = at,
+                      .elsewhere = elsewhere});
+  }
+  if (o == nullptr) return ports_.stray_result();
+  if (addressee(o->entry.asked) != device) return ports_.stray_result();
   changed(*o, platform::result(o->entry.command, r, at));
   settle(at);
 }
 
-void Ledger::note_late(std::string_view tenant, std::string_view id, std::string_view device,
-                       const Result& r, At at) {
-  Late late{.key = joined(tenant, id), .device = std::string(device), .result = r, .at = at};
-  if (const Entry* e = find_ended(tenant, id)) return take_late(late, *e);
-  if (looking_ >= options_.late_max) return;
+void Ledger::note_late(Late late) {
+  const std::size_t nul = late.key.find('\0');
+  if (const Entry* e = find_ended(late.key.substr(0, nul), late.key.substr(nul + 1)))
+    return take_late(late, *e);
+  if (looking_ >= options_.late_max) return stray(late);
   ++looking_;
   look_up(std::move(late));
+}
+
+void Ledger::stray(const Late& late) {
+  if (!late.elsewhere) ports_.stray_result();
 }
 
 // The device's result is acknowledged: while the store can't be read, it is not lost.
@@ -560,14 +571,15 @@ void Ledger::look_up(Late late) {
     }
     --looking_;
     Entry e;
-    if (!records || records->empty() || !decode(records->front().value, e)) return;
+    if (!records || records->empty() || !decode(records->front().value, e))
+      return stray(late);
     const Entry* newer = find_ended(e.asked.tenant, e.asked.id);
     take_late(late, newer != nullptr ? *newer : e);
   });
 }
 
 void Ledger::take_late(const Late& late, Entry e) {
-  if (addressee(e.asked) != late.device) return;
+  if (addressee(e.asked) != late.device) return ports_.stray_result();
   if (platform::result(e.command, late.result, late.at) != Change::late) return;
   put_ended(late.key, e);
   ports_.late_result(e, late.result);

@@ -113,6 +113,8 @@ class LedgerPorts {
   // Once for each command, in the batch that ends it.
   virtual void finished(const Entry& e) = 0;
   virtual void late_result(const Entry& e, const Result& r) = 0;
+  // A device has said a result of a command that is not known here, or is another device's.
+  virtual void stray_result() = 0;
 
  protected:
   ~LedgerPorts() = default;
@@ -134,6 +136,8 @@ struct Refusal {
   const char* code = "";
   std::string text;
 };
+
+inline const Refusal kUnreadable{503, "store_unavailable", "the store can't be read now"};
 
 class Ledger {
  public:
@@ -162,8 +166,8 @@ class Ledger {
   // `terms` are asked for when the command is known to be new: they cost a look into the registry.
   using TermsOf = std::function<Refusal(const Asked&, Terms&)>;
   void submit(Asked asked, const TermsOf& terms_of, At at, Answered answered);
-  // Null: no such command. Valid during the call only.
-  using Found = std::function<void(const Entry*)>;
+  // Null: no such command; with `unknown` the store can't be read now. Valid during the call only.
+  using Found = std::function<void(const Entry*, bool unknown)>;
   void find(std::string_view tenant, std::string_view id, Found found);
   // `answered`: as of submit(); a refusal 409 too_late when it may be on its way.
   void cancel(std::string_view tenant, std::string_view id, At at, Answered answered);
@@ -181,9 +185,9 @@ class Ledger {
   void word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::string_view code, At at);
   // `device`: who says it; of another device's command it is not taken. `id` may be kUnnamed and a
   // type. Beyond `late_max` a result without an open command is not looked up: a device may make up
-  // ids as it likes.
+  // ids as it likes. `elsewhere`: another partition is told too, so the command may be there.
   void result(std::string_view tenant, std::string_view id, std::string_view device,
-              const Result& r, At at);
+              const Result& r, At at, bool elsewhere = false);
 
   // Ends what is due, a part at a time: next_due() says whether more is.
   void expire(At at);
@@ -223,6 +227,7 @@ class Ledger {
     std::string device;
     Result result;
     At at;
+    bool elsewhere = false;
     int tries = kLateTries;
   };
   struct Waiter {
@@ -250,8 +255,8 @@ class Ledger {
   void close(Open& o);
   void put_ended(const std::string& key, const Entry& e);
   const Entry* find_ended(std::string_view tenant, std::string_view id) const;
-  void note_late(std::string_view tenant, std::string_view id, std::string_view device,
-                 const Result& r, At at);
+  void note_late(Late late);
+  void stray(const Late& late);
   void look_up(Late late);
   void take_late(const Late& late, Entry e);
   static void answer_as_before(const Waiter& w, const Entry& e);

@@ -20,13 +20,13 @@ class Rates {
   bool take(const std::string& name, std::uint32_t per_s, base::Instant now) {
     if (per_s == 0) return true;
     if (buckets_.size() >= kMax && !buckets_.contains(name)) buckets_.clear();
-    const std::int64_t room_ms = 2000;
-    Bucket& b = buckets_.try_emplace(name, Bucket{room_ms, now}).first->second;
-    b.left_ms = std::min(b.left_ms + std::max<std::int64_t>(now.ms - b.at.ms, 0), room_ms);
+    Bucket& b = buckets_.try_emplace(name, Bucket{kRoomUs, now}).first->second;
+    const std::int64_t passed_ms = std::clamp<std::int64_t>(now.ms - b.at.ms, 0, kRoomUs / 1000);
+    b.left_us = std::min(b.left_us + 1000 * passed_ms, kRoomUs);
     b.at = now;
-    const std::int64_t cost_ms = 1000 / static_cast<std::int64_t>(per_s);
-    if (b.left_ms < cost_ms) return false;
-    b.left_ms -= cost_ms;
+    const std::int64_t cost_us = std::max<std::int64_t>(1'000'000 / std::int64_t{per_s}, 1);
+    if (b.left_us < cost_us) return false;
+    b.left_us -= cost_us;
     return true;
   }
   // Now and then: forgets who has asked for nothing for a while.
@@ -36,8 +36,9 @@ class Rates {
   std::size_t size() const { return buckets_.size(); }
 
  private:
+  static constexpr std::int64_t kRoomUs = 2'000'000;
   struct Bucket {
-    std::int64_t left_ms = 0;  // of the time that commands cost
+    std::int64_t left_us = 0;  // of the time that commands cost
     base::Instant at;
   };
   base::StringMap<Bucket> buckets_;

@@ -43,6 +43,11 @@ std::string CommandWays::executor_of(std::string_view tenant, std::string_view d
   return catalog_.carrier_of(tenant, device);
 }
 
+void CommandWays::each_target(std::string_view tenant, std::string_view executor,
+                              const std::function<bool(std::string_view device)>& f) const {
+  catalog_.each_target(tenant, executor, f);
+}
+
 std::string CommandWays::read_request(std::string_view payload, std::int64_t now_wall_ms,
                                       platform::Asked& out) const {
   registry::AskedJson said = registry::read_command(payload, now_wall_ms);

@@ -2,6 +2,7 @@
 // which owns the registry.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,8 @@ class CommandWays final : public platform::CommandWays {
   explicit CommandWays(const registry::Registry& registry) : catalog_(registry) {}
   platform::Refusal terms(const platform::Asked& asked, platform::Terms& out) const override;
   std::string executor_of(std::string_view tenant, std::string_view device) const override;
+  void each_target(std::string_view tenant, std::string_view executor,
+                   const std::function<bool(std::string_view device)>& f) const override;
   std::string read_request(std::string_view payload, std::int64_t now_wall_ms,
                            platform::Asked& out) const override;
   bool render(const platform::Entry& e, std::int64_t now_wall_ms, std::int64_t deadline_wall_ms,

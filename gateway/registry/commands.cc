@@ -321,6 +321,19 @@ std::string CommandCatalog::carrier_of(std::string_view tenant, std::string_view
   return d->parent().empty() ? d->name() : d->parent();
 }
 
+// Those that name it, and those that name one behind it as their executor.
+void CommandCatalog::each_target(std::string_view tenant, std::string_view carrier,
+                                 const std::function<bool(std::string_view device)>& f) const {
+  if (!f(carrier)) return;
+  registry_.each_referring(tenant, carrier, [&](std::string_view device) {
+    bool more = f(device);
+    registry_.each_referring(tenant, device, [&](std::string_view behind) {
+      return more = more && f(behind);
+    });
+    return more;
+  });
+}
+
 bool CommandCatalog::has_class(std::string_view tenant, std::string_view device,
                                std::string_view type) {
   if (find_type(canonical_type(type)) != nullptr) return true;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -90,6 +91,10 @@ class CommandCatalog {
                                          std::string_view payload);
   // The device whose connection commands to this one go over; empty: there is none.
   std::string carrier_of(std::string_view tenant, std::string_view device) const;
+  // Devices whose commands may go over this one's connection, itself first, until `f` returns
+  // false. Perhaps more than carrier_of() says.
+  void each_target(std::string_view tenant, std::string_view carrier,
+                   const std::function<bool(std::string_view device)>& f) const;
   // Has this type a class for this device, so that it may be sent at all? True too for a device
   // that is not registered.
   bool has_class(std::string_view tenant, std::string_view device, std::string_view type);

@@ -42,6 +42,11 @@ std::string root_of(std::string_view tenant) {
   return std::string(session::kTenantRoot) + std::string(tenant) + "/";
 }
 
+// The beginning of the keys of a device's references.
+std::string reference(std::string_view tenant, std::string_view name) {
+  return std::string(tenant).append(1, '\0').append(name).append(1, '\0');
+}
+
 // Who a record's key and value say he is.
 session::Principal principal(const Key& key, const Message& m) {
   Role role = Role::device;
@@ -187,6 +192,7 @@ void Registry::index(Place p, bool add) {
   if (key.kind != Kind::device && key.kind != Kind::account) return;
   const auto m = make_message(key.kind);
   if (!m->ParseFromString(p->second)) return;
+  if (key.kind == Kind::device) index_references(key, static_cast<const pb::Device&>(*m), add);
   for (const pb::Credential& c : credentials_of(key.kind, *m)) {
     const std::uint64_t h = hash_of(key.tenant, c);
     count_cost(c, add);
@@ -197,6 +203,27 @@ void Registry::index(Place p, bool add) {
     const auto [begin, end] = logins_.equal_range(h);
     const auto it = std::find_if(begin, end, [p](const auto& e) { return e.second == p; });
     if (it != end) logins_.erase(it);
+  }
+}
+
+void Registry::index_references(const Key& key, const pb::Device& d, bool add) {
+  for (const std::string* name : {&d.executor(), &d.parent()}) {
+    if (name->empty()) continue;
+    const std::string at = reference(key.tenant, *name) + std::string(key.name);
+    if (add) {
+      references_.insert(at);
+    } else {
+      references_.erase(at);
+    }
+  }
+}
+
+void Registry::each_referring(std::string_view tenant, std::string_view name,
+                              const std::function<bool(std::string_view device)>& f) const {
+  const std::string prefix = reference(tenant, name);
+  for (auto it = references_.lower_bound(prefix);
+       it != references_.end() && it->starts_with(prefix); ++it) {
+    if (!f(std::string_view(*it).substr(prefix.size()))) return;
   }
 }
 

@@ -70,6 +70,10 @@ class Registry final : public session::Principals {
   // false.
   void each(std::string_view prefix, std::string_view after,
             const std::function<bool(const std::string& key, const std::string& value)>& f) const;
+  // The devices of this tenant whose record names `name` as its executor or parent, in the order of
+  // their names, until `f` returns false.
+  void each_referring(std::string_view tenant, std::string_view name,
+                      const std::function<bool(std::string_view device)>& f) const;
   // The key of another record than `key` that has one of these credentials; empty: none.
   std::string holder_of(std::string_view key, const Message& m) const;
 
@@ -83,6 +87,7 @@ class Registry final : public session::Principals {
   void concern_moved(Place p, const std::string& now, session::Concerned& who) const;
   std::vector<std::string> topics_of(std::string_view tenant, const pb::Device& d) const;
   void index(Place p, bool add);
+  void index_references(const Key& key, const pb::Device& d, bool add);
   bool may_sign(std::string_view authorities, std::string_view tenant,
                 const pb::Credential& c) const;
   void count_cost(const pb::Credential& c, bool add);
@@ -96,6 +101,7 @@ class Registry final : public session::Principals {
   std::string default_tenant_;
   Records records_;
   boost::unordered_multimap<std::uint64_t, Place> logins_;  // by hash of what is logged in with
+  std::set<std::string, std::less<>> references_;  // tenant NUL executor or parent NUL device
   HashCosts hash_costs_;
   std::map<Kind, std::size_t> counts_;
   std::set<std::string, std::less<>> removed_;  // keys of what is gone, kRemovedKept of them

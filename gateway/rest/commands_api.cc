@@ -66,7 +66,7 @@ Response answer_of(const link::Answer& a, bool accepting) {
   platform::pb::CommandAnswer said;
   if (!said.ParseFromString(a.bytes)) return unanswered(AskError::failed);
   if (said.status() >= 400 || !said.has_command())
-    return refused(std::max(said.status(), 404u), said.code(), said.text());
+    return refused(said.status() < 400 ? 404 : said.status(), said.code(), said.text());
   const json::object o = command_json(said.command());
   const bool final = o.at("final").as_bool();
   Response r = as_json(final || !accepting ? 200 : 202, o);
@@ -163,60 +163,61 @@ void CommandsApi::submit(Request r, const Responder& done) {
   record.set_content(content_of(record));
   // Its sites are checked where the device's site is known.
   for (const std::string& site : r.caller.sites) record.add_caller_sites(site);
-  claim(std::move(record), wait_ms, done);
+  // The command's time runs from here, however long the questions before the last one take.
+  platform::pb::SubmitQuestion q;
+  q.set_asked_ms(asker_.clock_ms_of(
+      platform::home_of(record.tenant(), record.device(), options_.partitions)));
+  q.set_wait_ms(wait_ms);
+  *q.mutable_command() = std::move(record);
+  claim(std::move(q), done);
 }
 
 // In a partitioned gateway an id is one command's, whatever home its device has.
-void CommandsApi::claim(Record record, std::uint32_t wait_ms, const Responder& done) {
-  if (options_.partitions == 1) return send(std::move(record), 0, wait_ms, done);
-  platform::pb::SubmitQuestion q;
-  q.mutable_command()->set_tenant(record.tenant());
-  q.mutable_command()->set_id(record.id());
-  q.mutable_command()->set_content(record.content());
-  const std::uint32_t home =
-      platform::claim_home(record.tenant(), record.id(), options_.partitions);
-  asker_.ask_partition(home, {AskKind::claim_command, kAnswerWithin_ms, q.SerializeAsString()},
-                       [this, record = std::move(record), wait_ms, done](const link::Answer& a) {
-                         platform::pb::CommandAnswer said;
-                         if (a.error != AskError::none) return done.answer(unanswered(a.error));
-                         if (!said.ParseFromString(a.bytes))
-                           return done.answer(unanswered(AskError::failed));
-                         if (said.status() != 0)
-                           return done.answer(refused(said.status(), said.code(), said.text()));
-                         locate(record, wait_ms, done);
-                       });
-}
-
-// In a partitioned gateway the device's session may be in another partition than its home.
-void CommandsApi::locate(Record record, std::uint32_t wait_ms, const Responder& done) {
-  platform::pb::LocateQuestion q;
-  q.set_tenant(record.tenant());
-  q.set_device(record.executor().empty() ? record.device() : record.executor());
-  asker_.ask_all(
-      {AskKind::locate_device, kAnswerWithin_ms, q.SerializeAsString()},
-      [this, record = std::move(record), wait_ms, done](std::vector<link::Answer> all) {
-        std::uint32_t located = 0;
-        for (std::size_t p = 0; p < all.size(); ++p) {
-          platform::pb::LocateAnswer a;
-          if (all[p].error == AskError::none && a.ParseFromString(all[p].bytes) && a.online())
-            located = static_cast<std::uint32_t>(p + 1);
-        }
-        send(record, located, wait_ms, done);
+void CommandsApi::claim(Submit submit, const Responder& done) {
+  if (options_.partitions == 1) return send(submit, done);
+  const Record& c = submit.command();
+  Submit q;
+  q.mutable_command()->set_tenant(c.tenant());
+  q.mutable_command()->set_id(c.id());
+  q.mutable_command()->set_content(c.content());
+  const std::uint32_t home = platform::claim_home(c.tenant(), c.id(), options_.partitions);
+  asker_.ask_partition(
+      home, {AskKind::claim_command, kAnswerWithin_ms, q.SerializeAsString()},
+      [this, submit = std::move(submit), done](const link::Answer& a) {
+        platform::pb::CommandAnswer said;
+        if (a.error != AskError::none) return done.answer(unanswered(a.error));
+        if (!said.ParseFromString(a.bytes)) return done.answer(unanswered(AskError::failed));
+        if (said.status() != 0)
+          return done.answer(refused(said.status(), said.code(), said.text()));
+        locate(submit, done);
       });
 }
 
-void CommandsApi::send(Record record, std::uint32_t located, std::uint32_t wait_ms,
-                       const Responder& done) {
-  const std::uint32_t home =
-      platform::home_of(record.tenant(), record.device(), options_.partitions);
-  platform::pb::SubmitQuestion q;
-  *q.mutable_command() = std::move(record);
-  q.set_located(located);
-  q.set_asked_ms(asker_.clock_ms_of(home));
-  q.set_wait_ms(wait_ms);
-  asker_.ask_partition(home,
-                       {AskKind::submit_command, wait_ms + kAnswerWithin_ms, q.SerializeAsString()},
-                       [done](const link::Answer& a) { done.answer(answer_of(a, true)); });
+// In a partitioned gateway the device's session may be in another partition than its home.
+void CommandsApi::locate(Submit submit, const Responder& done) {
+  const Record& c = submit.command();
+  platform::pb::LocateQuestion q;
+  q.set_tenant(c.tenant());
+  q.set_device(c.executor().empty() ? c.device() : c.executor());
+  const protocol::link::Question question{AskKind::locate_device, kAnswerWithin_ms,
+                                          q.SerializeAsString()};
+  asker_.ask_all(question, [this, submit = std::move(submit),
+                            done](const std::vector<link::Answer>& all) mutable {
+    for (std::size_t p = 0; p < all.size(); ++p) {
+      platform::pb::LocateAnswer a;
+      if (all[p].error == AskError::none && a.ParseFromString(all[p].bytes) && a.online())
+        submit.set_located(static_cast<std::uint32_t>(p + 1));
+    }
+    send(submit, done);
+  });
+}
+
+void CommandsApi::send(const Submit& submit, const Responder& done) {
+  const Record& c = submit.command();
+  asker_.ask_partition(
+      platform::home_of(c.tenant(), c.device(), options_.partitions),
+      {AskKind::submit_command, submit.wait_ms() + kAnswerWithin_ms, submit.SerializeAsString()},
+      [done](const link::Answer& a) { done.answer(answer_of(a, true)); });
 }
 
 // -- one that there is

@@ -31,11 +31,11 @@ class CommandsApi {
 
  private:
   using Record = platform::pb::CommandRecord;
+  using Submit = platform::pb::SubmitQuestion;
   void submit(admin::Request r, const admin::Responder& done);
-  void claim(Record record, std::uint32_t wait_ms, const admin::Responder& done);
-  void locate(Record record, std::uint32_t wait_ms, const admin::Responder& done);
-  void send(Record record, std::uint32_t located, std::uint32_t wait_ms,
-            const admin::Responder& done);
+  void claim(Submit submit, const admin::Responder& done);
+  void locate(Submit submit, const admin::Responder& done);
+  void send(const Submit& submit, const admin::Responder& done);
   void get(const admin::Request& r, const admin::Responder& done);
   void cancel(const admin::Request& r, const admin::Responder& done);
   void list(const admin::Request& r, const admin::Responder& done);

@@ -127,6 +127,38 @@ TEST(Registry, ChangesShowAtOnce) {
   EXPECT_TRUE(r.find_login("cam-1@other")->scope);
 }
 
+TEST(Registry, KnowsWhichDevicesNameAnotherAsTheirExecutorOrParent) {
+  Registry r("");
+  const auto put = [&r](const char* name, const char* executor, const char* parent) {
+    pb::Device d;
+    d.set_name(name);
+    d.set_site("north");
+    d.set_executor(executor);
+    d.set_parent(parent);
+    r.apply({.whole = false, .list = {{"d/acme/" + d.name(), d.SerializeAsString()}}});
+  };
+  const auto referring = [&r](const char* tenant, const char* name) {
+    std::vector<std::string> out;
+    r.each_referring(tenant, name, [&out](std::string_view device) {
+      out.emplace_back(device);
+      return true;
+    });
+    return out;
+  };
+  using Names = std::vector<std::string>;
+  put("gate-1", "cam", "");
+  put("gate-2", "cam", "");
+  put("sensor", "", "cam");
+  put("gate-3", "cam-2", "");
+  EXPECT_EQ(referring("acme", "cam"), (Names{"gate-1", "gate-2", "sensor"}));
+  EXPECT_EQ(referring("other", "cam"), Names{});
+  put("gate-1", "cam-2", "");
+  EXPECT_EQ(referring("acme", "cam"), (Names{"gate-2", "sensor"}));
+  EXPECT_EQ(referring("acme", "cam-2"), (Names{"gate-1", "gate-3"}));
+  r.apply({.whole = false, .list = {{"d/acme/gate-3", std::nullopt}}});
+  EXPECT_EQ(referring("acme", "cam-2"), Names{"gate-1"});
+}
+
 TEST(Registry, OneCredentialOfTwoIsNobodys) {
   Registry r("");
   Changes c = changes_of(kSite);

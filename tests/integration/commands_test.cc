@@ -412,6 +412,40 @@ TEST_F(Commands, UnderKillsEachHasOneOutcomeAndIsExecutedOnceAtMost) {
 }
 
 // Home, session and the process that is asked may all be elsewhere.
+// The result is said in the partition of the camera's session; the ledger is in the barrier's.
+TEST(CommandsInPartitions, SucceedWhenADeviceOfAnotherPartitionCarriesThemOut) {
+  const Directory d;
+  std::string registry = kTwoTenants;
+  std::string barriers;
+  for (const char* name : {"b0", "b1", "b2", "b3", "b4", "b5"})
+    barriers += std::string("      - {name: ") + name + ", site: north, executor: cam}\n";
+  registry.insert(registry.find("      - {name: door"), barriers);
+  const std::string config = d.file(
+      "berth.yaml",
+      "auth: {failures_per_name: 0, failures_per_address: 0}\ncommands: {per_device_per_s: 0}\n"
+      "registry: {source: file, file: " +
+          d.file("registry.yaml", registry) + "}\n");
+  Cluster c({.engines = 2,
+             .edges = 1,
+             .engine_flags = {"--config", config},
+             .edge_flags = {},
+             .partitions = 4,
+             .anonymous = false});
+  Gate cam(c.edges[0]->mqtt_port(), true);
+  for (const char* barrier : {"b0", "b1", "b2", "b3", "b4", "b5", "cam"}) {
+    std::future<RestAnswer> answer = std::async(std::launch::async, [&] {
+      return Rest(c.edges[0]->admin_port())
+          .ask("POST", "/api/v1/commands?wait=8000",
+               R"({"tenant":"acme","device":")" + std::string(barrier) + R"(","id":"of-)" +
+                   barrier + R"(","type":"open","ttl_ms":5000})",
+               "Content-Type: application/json\r\n");
+    });
+    EXPECT_TRUE(cam.gets(std::string("of-") + barrier)) << barrier;
+    const RestAnswer a = answer.get();
+    EXPECT_TRUE(a.status == 200 && a.body.find("SUCCEEDED") != std::string::npos) << a.body;
+  }
+}
+
 TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) {
   const Directory d;
   const std::string config = d.file("berth.yaml",

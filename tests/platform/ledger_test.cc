@@ -100,7 +100,8 @@ class Box final : public Records, public LedgerPorts {
   }
   std::optional<Entry> find(const std::string& id) {
     std::optional<Entry> out;
-    ledger->find("acme", id, [&](const Entry* e) {
+    ledger->find("acme", id, [&](const Entry* e, bool unknown) {
+      EXPECT_EQ(unknown, store_fails);
       if (e != nullptr) out = *e;
     });
     run_reads();
@@ -156,7 +157,9 @@ class Box final : public Records, public LedgerPorts {
   std::unique_ptr<Ledger> ledger;
   std::vector<std::string> handed;  // "id#attempt", durable
   std::map<std::string, std::vector<Outcome>> outcomes;
+  void stray_result() override { ++stray; }
   int late = 0;
+  int stray = 0;
   bool store_fails = false;
 
  private:
@@ -559,6 +562,31 @@ TEST(Ledger, ALateResultIsNotLostWhileTheStoreCannotBeRead) {
   EXPECT_EQ(b.late, 1);
   EXPECT_EQ(b.ledger->next_due(), base::kNever);
   EXPECT_EQ(b.find("1")->command.late_result.outcome, Outcome::succeeded);
+}
+
+TEST(Ledger, ACommandIsNotCalledUnknownWhileTheStoreCannotBeRead) {
+  Box b;
+  b.store_fails = true;
+  EXPECT_FALSE(b.find("1"));
+  int status = 0;
+  b.ledger->cancel("acme", "1", b.at(), [&](const Ledger::Answer& a) { status = a.refusal.status; });
+  b.turn();
+  EXPECT_EQ(status, 503);
+}
+
+TEST(Ledger, AResultThatBelongsToNoCommandIsCountedOnceForAllPartitions) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  b.word("1", 1, Fate::sent);
+  b.ledger->result("acme", "1", "other", good(), b.at());
+  EXPECT_EQ(b.stray, 1);
+  b.ledger->result("acme", "2", "gate", good(), b.at());
+  b.turn();
+  EXPECT_EQ(b.stray, 2);
+  b.ledger->result("acme", "3", "gate", good(), b.at(), true);
+  b.turn();
+  EXPECT_EQ(b.stray, 2) << "the command may be another partition's";
 }
 
 TEST(Ledger, ResultsThatTheStoreCannotBeAskedForAreBounded) {

@@ -27,6 +27,10 @@ struct Ways final : CommandWays {
   std::string executor_of(std::string_view, std::string_view d) const override {
     return std::string(d);
   }
+  void each_target(std::string_view, std::string_view d,
+                   const std::function<bool(std::string_view)>& f) const override {
+    f(d);
+  }
   std::string read_request(std::string_view, std::int64_t, Asked&) const override { return {}; }
   bool render(const Entry&, std::int64_t, std::int64_t, std::int64_t, Rendered&) const override {
     return false;

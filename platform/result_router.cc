@@ -1,0 +1,68 @@
+#include "platform/result_router.h"
+
+#include <algorithm>
+#include <string>
+
+#include "platform/command_results.h"
+#include "platform/ledger.h"
+#include "platform/platform.pb.h"
+#include "protocol/link/types.h"
+
+namespace berth::platform {
+
+std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uint32_t partitions) {
+  return protocol::link::partition_of("d" + std::string(1, '\0') + joined(tenant, device),
+                                      partitions);
+}
+
+void ResultRouter::dispatched(const pb::Dispatch& d, base::Instant now) {
+  if (partitions_ == 1) return;
+  const pb::CommandRecord& c = d.command();
+  const std::string& device = c.executor().empty() ? c.device() : c.executor();
+  told_.add(d.tag(), Ledger::device_key(c.tenant(), device), c.type(), c.id(),
+            now.plus_ms(kToldMs));
+}
+
+// What was never sent is not answered.
+void ResultRouter::word(const pb::Word& w) {
+  if (static_cast<Fate>(w.fate()) == Fate::dropped) told_.forget(w.tag());
+}
+
+std::vector<std::uint32_t> ResultRouter::homes(std::string_view tenant,
+                                               std::string_view device) const {
+  std::vector<std::uint32_t> out{home_of(tenant, device, partitions_)};
+  if (partitions_ == 1 || ways_ == nullptr) return out;
+  ways_->each_target(tenant, device, [&](std::string_view target) {
+    const std::uint32_t home = home_of(tenant, target, partitions_);
+    if (std::find(out.begin(), out.end(), home) == out.end()) out.push_back(home);
+    return out.size() < partitions_;
+  });
+  return out;
+}
+
+void ResultRouter::result(std::string_view tenant, std::string_view device, std::string_view id,
+                          const Result& r) {
+  pb::Note note;
+  pb::ResultNote& said = *note.mutable_result();
+  said.set_tenant(std::string(tenant));
+  said.set_device(std::string(device));
+  said.set_command_id(std::string(id));
+  said.set_outcome(static_cast<std::uint32_t>(r.outcome));
+  said.set_code(r.code);
+  said.set_text(r.text);
+  said.set_repeated(r.repeated);
+  std::vector<std::uint32_t> to = homes(tenant, device);
+  const std::string key = Ledger::device_key(tenant, device);
+  if (!id.starts_with(kUnnamed)) {
+    told_.answered(key, id);
+  } else if (to.size() > 1) {
+    // Else each of these homes could take it for the one command that it has.
+    const auto tag = told_.take(key, id.substr(1));
+    if (!tag) return;
+    to = {home_of_tag(*tag)};
+  }
+  said.set_elsewhere(to.size() > 1);
+  for (const std::uint32_t home : to) notes_.tell(home, note);
+}
+
+}  // namespace berth::platform

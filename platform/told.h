@@ -1,0 +1,48 @@
+// Which commands devices of this partition have been told, so that an answer without an id finds
+// the home of its command: vendors' answers have none (command_results.h, kUnnamed), and commands
+// that go over one connection may have homes in several partitions. In memory: after the death of
+// an engine an answer without an id is not taken where several homes are possible, and its command
+// ends as UNCERTAIN. Owned by Commands. One shard, one thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace berth::platform {
+
+class Told {
+ public:
+  static constexpr std::size_t kMax = 10'000;  // commands; of more, answers without an id are lost
+
+  // `device`: Ledger::device_key() of the one that is told. `until`: no answer is awaited then.
+  void add(std::uint64_t tag, std::string_view device, std::string_view type, std::string_view id,
+           base::Instant until);
+  void forget(std::uint64_t tag);
+  // This device has said what became of the command `id`.
+  void answered(std::string_view device, std::string_view id);
+  // An answer without an id has come: the tag of the one command of this type that waits for it,
+  // which is forgotten. Nothing: none waits, or several do.
+  std::optional<std::uint64_t> take(std::string_view device, std::string_view type);
+  void sweep(base::Instant now);
+  std::size_t size() const { return told_.size(); }
+
+ private:
+  struct One {
+    std::string device;
+    std::string type;
+    std::string id;
+    base::Instant until;
+  };
+  std::map<std::uint64_t, One> told_;                       // by tag
+  std::set<std::pair<std::string, std::uint64_t>> places_;  // device, tag
+};
+
+}  // namespace berth::platform

@@ -1,0 +1,129 @@
+// To which homes results go, and which command an answer without an id is for.
+#include "platform/result_router.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "platform/ledger.h"
+#include "platform/platform.pb.h"
+
+namespace berth::platform {
+namespace {
+
+constexpr std::uint32_t kPartitions = 16;
+
+struct Sent final : Notes {
+  std::uint64_t tell(std::uint32_t partition, const pb::Note& note) override {
+    EXPECT_TRUE(note.has_result());
+    to.insert(partition);
+    last = note.result();
+    return 1;
+  }
+  std::set<std::uint32_t> to;
+  pb::ResultNote last;
+};
+
+// A camera that drives two barriers.
+struct Ways final : CommandWays {
+  Refusal terms(const Asked&, Terms&) const override { return {}; }
+  std::string executor_of(std::string_view, std::string_view d) const override {
+    return std::string(d);
+  }
+  void each_target(std::string_view, std::string_view d,
+                   const std::function<bool(std::string_view)>& f) const override {
+    for (const std::string_view target : {d, std::string_view("in"), std::string_view("out")}) {
+      if (!f(target)) return;
+    }
+  }
+  std::string read_request(std::string_view, std::int64_t, Asked&) const override { return {}; }
+  bool render(const Entry&, std::int64_t, std::int64_t, std::int64_t, Rendered&) const override {
+    return false;
+  }
+};
+
+struct Router : ::testing::Test {
+  Router() { router.use(ways); }
+  std::uint32_t home(const char* device) const { return home_of("acme", device, kPartitions); }
+  std::uint64_t told(const char* device, const char* id, const char* type = "open") {
+    pb::Dispatch d;
+    d.set_tag(tag_of(home(device), ++serial, 1));
+    d.mutable_command()->set_tenant("acme");
+    d.mutable_command()->set_device(device);
+    d.mutable_command()->set_executor("cam");
+    d.mutable_command()->set_id(id);
+    d.mutable_command()->set_type(type);
+    router.dispatched(d, {1000});
+    return d.tag();
+  }
+  std::set<std::uint32_t> result(const char* id) {
+    sent.to.clear();
+    router.result("acme", "cam", id, {.outcome = Outcome::succeeded});
+    return sent.to;
+  }
+  Sent sent;
+  Ways ways;
+  ResultRouter router{sent, kPartitions};
+  std::uint64_t serial = 0;
+};
+
+TEST_F(Router, SendsAResultToTheHomeOfEachDeviceWhoseCommandItMayBe) {
+  ASSERT_NE(home("cam"), home("in"));
+  ASSERT_NE(home("in"), home("out"));
+  EXPECT_EQ(result("1"), (std::set<std::uint32_t>{home("cam"), home("in"), home("out")}));
+  EXPECT_EQ(sent.last.device(), "cam");
+  EXPECT_EQ(sent.last.command_id(), "1");
+}
+
+TEST_F(Router, GivesAnAnswerWithoutAnIdToTheOneCommandThatWaitsForIt) {
+  EXPECT_TRUE(result("~open").empty());
+  told("in", "1");
+  told("out", "2", "close");
+  EXPECT_EQ(result("~open"), std::set<std::uint32_t>{home("in")});
+  EXPECT_TRUE(result("~open").empty());  // it has been answered
+  EXPECT_EQ(result("~close"), std::set<std::uint32_t>{home("out")});
+}
+
+TEST_F(Router, DoesNotGuessWhichOfTwoCommandsAnAnswerWithoutAnIdIsFor) {
+  told("in", "1");
+  const std::uint64_t other = told("out", "2");
+  EXPECT_TRUE(result("~open").empty());
+  pb::Word word;
+  word.set_tag(other);
+  word.set_fate(static_cast<std::uint32_t>(Fate::sent));
+  router.word(word);
+  EXPECT_TRUE(result("~open").empty());
+  word.set_fate(static_cast<std::uint32_t>(Fate::dropped));
+  router.word(word);
+  EXPECT_EQ(result("~open"), std::set<std::uint32_t>{home("in")});
+}
+
+TEST_F(Router, TakesOneCommandThatWasGivenTwiceForOne) {
+  told("in", "1");
+  told("in", "1");
+  EXPECT_EQ(result("~open"), std::set<std::uint32_t>{home("in")});
+  EXPECT_TRUE(result("~open").empty());
+}
+
+TEST_F(Router, ForgetsWhatHasItsResultAndWhatIsTooOld) {
+  told("in", "1");
+  result("1");
+  told("out", "2");
+  EXPECT_EQ(result("~open"), std::set<std::uint32_t>{home("out")});
+  told("in", "3");
+  router.sweep({1000 + ResultRouter::kToldMs});
+  EXPECT_TRUE(result("~open").empty());
+}
+
+TEST(RouterOfOnePartition, HasNothingToChoose) {
+  Sent sent;
+  ResultRouter router(sent, 1);
+  router.result("acme", "cam", "~open", {.outcome = Outcome::succeeded});
+  EXPECT_EQ(sent.to, std::set<std::uint32_t>{0});
+}
+
+}  // namespace
+}  // namespace berth::platform
