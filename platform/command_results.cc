@@ -63,19 +63,33 @@ void read(const v1::CommandResult& r, Result& out) {
   out.text = cut(r.text(), kTextMax);
 }
 
-bool from_json(std::string_view payload, Result& out) {
-  google::protobuf::util::JsonParseOptions lenient;
-  lenient.ignore_unknown_fields = true;
+google::protobuf::util::JsonParseOptions lenient() {
+  google::protobuf::util::JsonParseOptions o;
+  o.ignore_unknown_fields = true;
+  return o;
+}
+
+// A CommandResult that is no Envelope.
+void read_alone(const std::string& json, Result& out) {
+  v1::CommandResult r;
+  if (google::protobuf::util::JsonStringToMessage(json, &r, lenient()).ok()) read(r, out);
+}
+
+// A tenant's translation puts JSON that was no Envelope into the body `json`.
+void read(const v1::Envelope& e, Result& out) {
+  if (e.has_result()) return read(e.result(), out);
+  std::string json;
+  if (e.has_json() && google::protobuf::util::MessageToJsonString(e.json(), &json).ok())
+    read_alone(json, out);
+}
+
+void from_json(std::string_view payload, Result& out) {
   const std::string text(payload);
   v1::Envelope e;
-  if (google::protobuf::util::JsonStringToMessage(text, &e, lenient).ok() && e.has_result()) {
-    read(e.result(), out);
-    return true;
-  }
-  v1::CommandResult r;
-  if (!google::protobuf::util::JsonStringToMessage(text, &r, lenient).ok()) return false;
-  read(r, out);
-  return true;
+  const bool is_envelope = google::protobuf::util::JsonStringToMessage(text, &e, lenient()).ok() &&
+                           (e.has_result() || e.has_json());
+  if (is_envelope) return read(e, out);
+  read_alone(text, out);
 }
 
 }  // namespace
@@ -97,7 +111,7 @@ bool read_result(std::string_view inside, std::string_view payload, std::string&
     return true;
   }
   v1::Envelope e;
-  if (protocol::messages::parse(e, payload) && e.has_result()) read(e.result(), out);
+  if (protocol::messages::parse(e, payload)) read(e, out);
   return true;
 }
 

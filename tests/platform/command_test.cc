@@ -2,9 +2,15 @@
 // one command by itself can show them.
 #include "platform/command.h"
 
+#include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
 #include <random>
+#include <string>
+#include <vector>
+
+#include "platform/command_results.h"
+#include "protocol/messages/envelope.pb.h"
 
 namespace berth::platform {
 namespace {
@@ -283,6 +289,52 @@ TEST(Command, AnySequenceOfEventsEndsInOneOutcomeThatIsTrue) {
     if (!written && c.unanswered == 0) {
       EXPECT_TRUE(c.safe_to_repeat()) << seed << " " << name_of(c.outcome);
     }
+  }
+}
+
+// What a device says of a command, as it says it, and as a tenant's translation makes an Envelope
+// of it.
+TEST(CommandResult, IsTheSameInEachFormThatADevicesWordsHave) {
+  const std::string_view alone = R"({"outcome":"EXECUTED","code":"200"})";
+  v1::Envelope of_result;
+  of_result.mutable_result()->set_outcome(v1::EXECUTED);
+  of_result.mutable_result()->set_code("200");
+  v1::Envelope of_json;
+  ASSERT_TRUE(
+      google::protobuf::util::JsonStringToMessage(std::string(alone), of_json.mutable_json()).ok());
+  std::vector<std::string> forms{std::string(alone)};
+  for (const v1::Envelope* e : {&of_result, &of_json}) {
+    forms.push_back(e->SerializeAsString());
+    forms.emplace_back();
+    ASSERT_TRUE(google::protobuf::util::MessageToJsonString(*e, &forms.back()).ok());
+  }
+  for (const std::string& form : forms) {
+    std::string id;
+    Result r;
+    ASSERT_TRUE(read_result("$tenant/acme/v1/north/gate/cmd/c7/res", form, id, r));
+    EXPECT_EQ(id, "c7");
+    EXPECT_EQ(r.outcome, Outcome::succeeded) << form;
+    EXPECT_EQ(r.code, "200") << form;
+  }
+}
+
+TEST(CommandResult, ThatCannotBeReadIsUncertain) {
+  for (const std::string& form : {std::string("{"), std::string("done"), std::string(),
+                                  std::string(kResultMax + 1, ' ') + R"({"outcome":"EXECUTED"})"}) {
+    std::string id;
+    Result r;
+    ASSERT_TRUE(read_result("$tenant/acme/v1/north/gate/sub/c/cmd/c7/res", form, id, r));
+    EXPECT_EQ(id, "c7");
+    EXPECT_EQ(r.outcome, Outcome::uncertain);
+    EXPECT_EQ(r.code, "unreadable_result");
+  }
+  for (const char* topic :
+       {"v1/north/gate/cmd/c7/res", "$tenant/acme/v2/north/gate/cmd/c7/res",
+        "$tenant/acme/v1/north/gate/cmd/res", "$tenant/acme/v1/north/gate/cmd/a/b/res",
+        "$tenant/acme/v1/north/gate/cmd/c7/req", "$tenant/acme/v1/north"}) {
+    std::string id;
+    Result r;
+    EXPECT_FALSE(read_result(topic, "{}", id, r)) << topic;
   }
 }
 
