@@ -199,7 +199,9 @@ def timing_faults(objects):
         if o["kind"] == "Pod":
             continue
         where, spec = f"{o['kind']}/{o['metadata']['name']}", pod["spec"]
-        name = next(v["configMap"]["name"] for v in spec["volumes"] if "configMap" in v)
+        name = next((v["configMap"]["name"] for v in spec["volumes"] if "configMap" in v), None)
+        if name is None:  # Redis
+            continue
         config = yaml.safe_load(named(objects, "ConfigMap", name)["data"]["berth.yaml"])
         stop = spec["containers"][0].get("lifecycle", {}).get("preStop", {})
         linger = stop.get("sleep", {}).get("seconds", 0) or int((stop.get("exec", {}).get("command") or [0])[-1])

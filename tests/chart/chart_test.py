@@ -22,7 +22,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import chart as charts
 import random_values
 from chart import Refused, named
-from loopback import Pod, eventually, free_port
+from loopback import Pod, free_port
+from mqtt import Client
 
 VERSIONS = ("1.25.0", "1.33.1")  # of Kubernetes: the oldest that the chart admits, and one that has all
 failures = []
@@ -78,7 +79,7 @@ def refusals(chart, schema):
                 check(re.search(r"^- (\(root\)\.)?" + re.escape(p) + r"(\.\d+)?: ", lines, re.M), f"{p}: a wrong value is taken")
     full = {"profile": "cluster", "redis": {"existingSecret": "r"}}
     for values, word in [
-            ({"profile": "cluster"}, "redis.url"), ({"redis": {"url": "redis://a", "existingSecret": "b"}}, "not both"),
+            ({"profile": "cluster"}, "redis.url"), ({"redis": {"url": "redis://a", "existingSecret": "b"}}, "give one of"),
             ({**full, "edge": {"kind": "DaemonSet"}}, "edge.daemonSet.namespace"), ({**full, "link": {"certificates": "existing"}}, "link.engineSecret"),
             ({**full, "edge": {"kind": "DaemonSet", "daemonSet": {"namespace": "e"}, "autoscaling": {"enabled": True}}}, "autoscaling"),
             ({**full, "edge": {"maxConnections": 1000000, "drain": {"perSecond": 1}}}, "raise perSecond"),
@@ -315,7 +316,7 @@ def settings(chart, berth):
         for n, path in enumerate(sorted(glob.glob(chart.path + "/ci/*-values.yaml"))):
             objects = chart.objects(path)
             for m, (o, _) in enumerate(charts.pods_of(objects)):
-                if o["kind"] == "Pod":
+                if o["kind"] == "Pod" or o["metadata"]["name"] == "berth-redis":
                     continue
                 own = dict(secrets)
                 if "cert-manager" in path:
@@ -373,45 +374,119 @@ def single(chart, berth):
             pod.kill()
 
 
-def cluster(chart, berth):
-    if not shutil.which("redis-server"):
-        return print("no redis-server here")
-    mqtt, park, admin_engine, admin_edge, links, redis = (free_port() for _ in range(6))
-    values = {"profile": "cluster", "redis": {"url": f"redis://127.0.0.1:{redis}", "waitReplicas": 0}, "cluster": {"linkPort": links},
-              "listeners": {"mqtt": {"port": mqtt}, "park": {"port": park}}, "admin": {"port": admin_engine}}
-    with tempfile.TemporaryDirectory(dir=chart.scratch) as d:
-        server = subprocess.Popen(["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--dir", d], stdout=subprocess.DEVNULL)
-        pods = {}
+class Cluster:
+    """Redis, engine and edge of the chart, with nothing else than its own Redis."""
+
+    def __init__(self, chart, berth, directory, values=None):
+        self.mqtt, park, self.links, self.redis_port, admin, self.edge_admin = (free_port() for _ in range(6))
+        self.values = {"profile": "cluster", "redis": {"bundled": {"enabled": True}}, "cluster": {"linkPort": self.links},
+                       "listeners": {"mqtt": {"port": self.mqtt}, "park": {"port": park}}, "admin": {"port": admin}, **(values or {})}
+        self.objects = chart.objects(self.values)
+        # Both roles are on one host here: the edge gets another admin port, by the same chart.
+        others = chart.objects({**self.values, "admin": {"port": self.edge_admin}})
+        for o in others:
+            if o["kind"] == "Secret":
+                o["data"] = named(self.objects, "Secret", o["metadata"]["name"])["data"]
+        pod = lambda objects, kind, name: Pod(berth, os.path.join(directory, name), objects, kind, "berth-" + name, {})
+        self.redis = pod(self.objects, "StatefulSet", "redis")
+        self.engine = pod(self.objects, "Deployment", "engine")
+        self.edge = pod(others, "Deployment", "edge")
+        self.redis.port = self.redis_port
+        # What a Service does: the names lead to processes of this host.
+        self.replace(self.redis, "/etc/redis/redis.conf", "port 6379", f"port {self.redis_port}\nbind 127.0.0.1")
+        self.replace(self.engine, "/etc/berth-store/url", "@berth-redis:6379", f"@127.0.0.1:{self.redis_port}")
+        for p in (self.engine, self.edge):
+            self.replace(p, "/etc/berth/berth.yaml", f"engines: berth-engine:{self.links}", f"engines: 127.0.0.1:{self.links}")
+
+    @staticmethod
+    def replace(pod, path, old, new):
+        with open(pod.here(path), encoding="utf-8") as f:
+            text = f.read()
+        if old not in text:
+            raise AssertionError(f"{path}: no {old}")
+        with open(pod.here(path), "w", encoding="utf-8") as f:
+            f.write(text.replace(old, new))
+
+    def __enter__(self):
         try:
-            # Both roles are one host here: the edge gets another admin port, of the same chart, and the engine by its address.
-            objects = chart.objects(values)
-            others = chart.objects({**values, "admin": {"port": admin_edge}})
-            for o in others:
-                if o["kind"] in ("Secret",):
-                    o["data"] = named(objects, "Secret", o["metadata"]["name"])["data"]
-            pods["engine"] = Pod(berth, d + "/engine", objects, "Deployment", "berth-engine", {})
-            pods["edge"] = Pod(berth, d + "/edge", others, "Deployment", "berth-edge", {})
-            for pod in pods.values():
-                path = pod.here("/etc/berth/berth.yaml")
-                with open(path, encoding="utf-8") as f:
-                    text = f.read()
-                check(f"engines: berth-engine:{links}" in text, "the Service of engines")
-                with open(path, "w", encoding="utf-8") as f:
-                    f.write(text.replace("engines: berth-engine:", "engines: 127.0.0.1:"))
-            for pod in pods.values():
+            for pod in (self.redis, self.engine, self.edge):
                 pod.start()
-            pods["edge"].become_ready()
-            pods["engine"].become_ready()
-            test_pod(chart, berth, objects, pods)
-            check(eventually("an engine over TLS", lambda: pods["edge"].get("/readyz") == 200), "")
-            took = pods["edge"].terminate()
-            check(took < 30, f"an edge without devices took {took} s to end")
-            pods["engine"].terminate()
-        finally:
-            for pod in pods.values():
-                pod.kill()
-            server.kill()
-            server.wait()
+            self.redis.become_ready()
+            self.edge.become_ready()
+            self.engine.become_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for pod in (self.edge, self.engine, self.redis):
+            pod.kill()
+
+
+def cluster(chart, berth):
+    """From nothing to ready, helm test, and the end of each pod: devices get their DISCONNECT at the pace of the values."""
+    values = {"auth": {"anonymous": "always"}, "edge": {"drain": {"perSecond": 20}, "maxConnections": 200}}
+    with tempfile.TemporaryDirectory(dir=chart.scratch) as d, Cluster(chart, berth, d, values) as c:
+        test_pod(chart, berth, c.objects, {"engine": c.engine, "edge": c.edge})
+        devices = [Client(c.mqtt, f"d{n}", True, 60) for n in range(40)]
+        took = c.edge.terminate()
+        check(1 <= took, f"40 devices at 20 a second were closed in {took} s")
+        for device in devices:
+            try:
+                device.receive()
+                fail("a packet at the end of an edge")
+            except TimeoutError:
+                fail("an edge ended without its device")
+            except ConnectionResetError:
+                fail("an edge reset its device")
+            except OSError:
+                device.close()
+        c.engine.terminate()
+        c.redis.terminate()
+
+
+def acknowledged(chart, berth):
+    """What a device had acknowledged is delivered, though the chart's Redis is killed again and again, and at last with everything else."""
+    with tempfile.TemporaryDirectory(dir=chart.scratch) as d, Cluster(chart, berth, d, {"auth": {"anonymous": "always"}}) as c:
+        ask = subprocess.run(["redis-cli", "-p", str(c.redis_port), "config", "get", "*append*"], env=c.redis.environment(), text=True, capture_output=True, timeout=10)
+        words = ask.stdout.split()
+        check(words[words.index("appendfsync") + 1] == "always" and words[words.index("appendonly") + 1] == "yes", f"Redis: {words}")
+        Client(c.mqtt, "service", False).subscribe("t")
+        sent, got = {}, set()
+
+        def publish(device, n):
+            for _ in range(n):
+                number = len(sent)
+                sent[number] = device.publish("t", b"%d" % number)
+
+        def acknowledge(device, n):
+            """Waits until n more are acknowledged."""
+            names = {i: number for number, i in sent.items()}
+            goal = len(got) + n
+            while len(got) < goal:
+                kind, body = device.receive()
+                if kind == 0x40:
+                    got.add(names[body[0] << 8 | body[1]])
+
+        device = Client(c.mqtt, "device", True, 60)
+        for _ in range(3):
+            publish(device, 150)
+            acknowledge(device, 50)  # in the midst of them
+            c.redis.kill()
+            c.redis.start()
+            c.redis.become_ready()
+            acknowledge(device, len(sent) - len(got))  # the connection is the same one
+        publish(device, 150)
+        acknowledge(device, 60)
+        for pod in (c.redis, c.engine, c.edge):
+            pod.kill()
+        for pod in (c.redis, c.engine, c.edge):
+            pod.start()
+        c.edge.become_ready()
+        service, there = Client(c.mqtt, "service", False, 30), set()
+        while not got <= there:
+            there.add(int(service.message()))
 
 
 def main():
@@ -443,7 +518,9 @@ def main():
         if a.berth:
             settings(chart, a.berth)
             single(chart, a.berth)
-            cluster(chart, a.berth)
+            if shutil.which("redis-server"):
+                cluster(chart, a.berth)
+                acknowledged(chart, a.berth)
     print(f"{rendered} of {a.count} random values rendered; {len(failures)} failures")
     sys.exit(1 if failures else 0)
 

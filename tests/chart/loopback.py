@@ -39,7 +39,7 @@ class Pod:
         for m in self.container["volumeMounts"]:
             volume = [v for v in self.spec["volumes"] if v["name"] == m["name"]]
             self.mount(self.here(m["mountPath"]), volume[0] if volume else {})
-        self.process = None
+        self.process = self.port = None
 
     def here(self, path):
         return os.path.join(self.root, path.lstrip("/"))
@@ -68,7 +68,7 @@ class Pod:
             os.chmod(path, mode)
 
     def local(self, data):
-        data = re.sub(rb"(?<=: )/(?=etc/berth|data)", self.root.encode() + b"/", data)
+        data = re.sub(rb"(: |^dir )/(?=etc/berth|data)", rb"\1" + self.root.encode() + b"/", data, flags=re.M)
         return data.replace(b"0.0.0.0:", b"127.0.0.1:")
 
     def environment(self):
@@ -77,13 +77,21 @@ class Pod:
         for e in self.container["env"]:
             field = e.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
             value = {"status.hostIP": "127.0.0.1", "spec.nodeName": "node-1", "metadata.name": "pod-1", None: e.get("value", "")}[field]
+            if "secretKeyRef" in e.get("valueFrom", {}):
+                ref = e["valueFrom"]["secretKeyRef"]
+                value = self.secret(ref["name"])[ref["key"]].decode()
             for name in list(env):
                 value = value.replace(f"$({name})", env[name])
             env[e["name"]] = value.replace("0.0.0.0:", "127.0.0.1:")
         return env
 
     def argv(self, *before):
+        if self.is_redis():
+            return [self.here(a) if a.startswith("/") else a for a in self.container["command"]]
         return [self.berth, *before] + [self.here(a) if a.startswith("/") else a for a in self.container["args"][len(before):]]
+
+    def is_redis(self):
+        return "command" in self.container
 
     def check_config(self):
         role = self.container["args"][0]
@@ -93,7 +101,7 @@ class Pod:
 
     def start(self):
         log = open(os.path.join(self.root, "log"), "ab")
-        self.process = subprocess.Popen(self.argv(), env=self.environment(), stdout=log, stderr=subprocess.STDOUT, cwd=self.here("/tmp"))
+        self.process = subprocess.Popen(self.argv(), env=self.environment(), stdout=log, stderr=subprocess.STDOUT, cwd=self.root)
         log.close()
 
     def admin_port(self):
@@ -107,6 +115,10 @@ class Pod:
 
     def probe(self, which):
         """As the kubelet does."""
+        if "exec" in self.container[which]:
+            done = subprocess.run([*self.container[which]["exec"]["command"][:1], "-p", str(self.port), *self.container[which]["exec"]["command"][1:]],
+                                  env=self.environment(), capture_output=True, timeout=10)
+            return done.returncode == 0
         ask = self.container[which]["httpGet"]
         ports = {p["name"]: p["containerPort"] for p in self.container.get("ports", [])}
         if ports.get(ask["port"], ask["port"]) != self.admin_port():
@@ -116,7 +128,7 @@ class Pod:
     def become_ready(self):
         p = self.container["startupProbe"]
         eventually(f"{self.object['metadata']['name']} started (log in {self.root})", lambda: self.alive() and self.probe("startupProbe"),
-                   p["periodSeconds"] * p["failureThreshold"])
+                   min(60, p["periodSeconds"] * p["failureThreshold"]))
         eventually("ready", lambda: self.alive() and self.probe("readinessProbe"), 60)
         if not self.probe("livenessProbe"):
             raise AssertionError("not alive")

@@ -43,7 +43,7 @@ store:
   directory: /data
   {{- if include "berth.usesRedis" . }}
   url_file: /etc/berth-store/url
-  redis_wait_replicas: {{ int .Values.redis.waitReplicas }}
+  redis_wait_replicas: {{ ternary 0 (int .Values.redis.waitReplicas) .Values.redis.bundled.enabled }}
   redis_lease_ms: {{ int .Values.redis.leaseMs }}
   redis_timeout_ms: {{ int .Values.redis.timeoutMs }}
   {{- if .Values.redis.tls.existingSecret }}

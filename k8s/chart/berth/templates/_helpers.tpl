@@ -60,7 +60,7 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- end -}}
 
 {{- define "berth.usesRedis" -}}
-{{- if or (eq .Values.profile "cluster") .Values.redis.url .Values.redis.existingSecret -}}true{{- end -}}
+{{- if or (eq .Values.profile "cluster") .Values.redis.url .Values.redis.existingSecret .Values.redis.bundled.enabled -}}true{{- end -}}
 {{- end -}}
 
 {{- define "berth.usesTls" -}}
@@ -71,7 +71,7 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- define "berth.tokenSecret" -}}{{ default (printf "%s-admin" (include "berth.fullname" .)) .Values.admin.token.existingSecret }}{{- end -}}
 {{- define "berth.ticketSecret" -}}{{ default (printf "%s-ticket" (include "berth.fullname" .)) .Values.tls.ticketKey.existingSecret }}{{- end -}}
 {{- define "berth.tlsSecret" -}}{{ default (printf "%s-tls" (include "berth.fullname" .)) .Values.tls.existingSecret }}{{- end -}}
-{{- define "berth.storeSecret" -}}{{ default (printf "%s-store" (include "berth.fullname" .)) .Values.redis.existingSecret }}{{- end -}}
+{{- define "berth.storeSecret" -}}{{ default (printf "%s-%s" (include "berth.fullname" .) (ternary "redis" "store" .Values.redis.bundled.enabled)) .Values.redis.existingSecret }}{{- end -}}
 {{- define "berth.storeKey" -}}{{ ternary .Values.redis.key "url" (ne .Values.redis.existingSecret "") }}{{- end -}}
 {{- define "berth.linkSecret" -}}
 {{- $ := index . 0 -}}{{- $role := index . 1 -}}

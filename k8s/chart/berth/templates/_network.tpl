@@ -20,6 +20,13 @@ ipFamilies:
 {{- end }}
 
 {{- define "berth.policy.redis" }}
+{{- if .Values.redis.bundled.enabled }}
+- ports: [{protocol: TCP, port: 6379}]
+  to:
+    - podSelector:
+        matchLabels:
+          {{- include "berth.selector" (list . "redis") | nindent 10 }}
+{{- else }}
 - ports:
     {{- range .Values.networkPolicy.redisPorts }}
     - {protocol: TCP, port: {{ int . }}}
@@ -28,6 +35,7 @@ ipFamilies:
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "berth.policy.admin" }}

@@ -40,9 +40,11 @@
 {{- if and (ne $v.tls.userName "connect") (eq $v.tls.clientCertificates "none") -}}
 {{- fail "tls.userName: a name from the certificate needs tls.clientCertificates" -}}
 {{- end -}}
-{{- if and $v.redis.url $v.redis.existingSecret -}}{{- fail "redis: give url or existingSecret, not both" -}}{{- end -}}
-{{- if and $cluster (not $v.redis.url) (not $v.redis.existingSecret) -}}
-{{- fail "redis.url or redis.existingSecret: the engines of a cluster share one Redis" -}}
+{{- $redis := 0 -}}
+{{- range list $v.redis.url $v.redis.existingSecret $v.redis.bundled.enabled -}}{{- if . -}}{{- $redis = add $redis 1 -}}{{- end -}}{{- end -}}
+{{- if gt $redis 1 -}}{{- fail "redis: give one of url, existingSecret and bundled.enabled" -}}{{- end -}}
+{{- if and $cluster (not $redis) -}}
+{{- fail "redis.url, redis.existingSecret or redis.bundled.enabled: the engines of a cluster share one Redis" -}}
 {{- end -}}
 {{- if and $cluster (eq $v.link.certificates "existing") (or (not $v.link.engineSecret) (not $v.link.edgeSecret)) -}}
 {{- fail "link.engineSecret and link.edgeSecret: link.certificates existing needs both" -}}
