@@ -18,6 +18,7 @@ except ImportError:  # another Python than Debian's
         sys.exit(77)
     os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import chart as charts
 import random_values
