@@ -388,16 +388,18 @@ class Cluster:
         for o in others:
             if o["kind"] == "Secret":
                 o["data"] = named(self.objects, "Secret", o["metadata"]["name"])["data"]
-        pod = lambda objects, kind, name: Pod(berth, os.path.join(directory, name), objects, kind, "berth-" + name, {})
+        pod = lambda objects, kind, name, n=1: Pod(berth, os.path.join(directory, f"{name}-{n}"), objects, kind, "berth-" + name, {}, f"127.0.0.{n}")
         self.redis = pod(self.objects, "StatefulSet", "redis")
         self.engine = pod(self.objects, "Deployment", "engine")
+        self.next_engine = pod(self.objects, "Deployment", "engine", 2)
         self.edge = pod(others, "Deployment", "edge")
         self.redis.port = self.redis_port
         # What a Service does: the names lead to processes of this host.
         self.replace(self.redis, "/etc/redis/redis.conf", "port 6379", f"port {self.redis_port}\nbind 127.0.0.1")
-        self.replace(self.engine, "/etc/berth-store/url", "@berth-redis:6379", f"@127.0.0.1:{self.redis_port}")
-        for p in (self.engine, self.edge):
-            self.replace(p, "/etc/berth/berth.yaml", f"engines: berth-engine:{self.links}", f"engines: 127.0.0.1:{self.links}")
+        for p in (self.engine, self.next_engine):
+            self.replace(p, "/etc/berth-store/url", "@berth-redis:6379", f"@127.0.0.1:{self.redis_port}")
+        for p in (self.engine, self.next_engine, self.edge):
+            self.replace(p, "/etc/berth/berth.yaml", f"engines: berth-engine:{self.links}", f"engines: 127.0.0.1:{self.links},127.0.0.2:{self.links}")
 
     @staticmethod
     def replace(pod, path, old, new):
@@ -421,16 +423,27 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
-        for pod in (self.edge, self.engine, self.redis):
+        for pod in (self.edge, self.engine, self.next_engine, self.redis):
             pod.kill()
+
+    def roll_engine(self):
+        """maxSurge 1, maxUnavailable 0: the new one is ready, then the old one ends."""
+        self.next_engine.start()
+        self.next_engine.become_ready()
+        self.engine.terminate()
 
 
 def cluster(chart, berth):
-    """From nothing to ready, helm test, and the end of each pod: devices get their DISCONNECT at the pace of the values."""
+    """From nothing to ready, helm test, a rolling deploy that devices do not notice, and the end of each pod: connections end in peace, at the
+    pace of the values."""
     values = {"auth": {"anonymous": "always"}, "edge": {"drain": {"perSecond": 20}, "maxConnections": 200}}
     with tempfile.TemporaryDirectory(dir=chart.scratch) as d, Cluster(chart, berth, d, values) as c:
         test_pod(chart, berth, c.objects, {"engine": c.engine, "edge": c.edge})
         devices = [Client(c.mqtt, f"d{n}", True, 60) for n in range(40)]
+        c.roll_engine()
+        for device in devices:
+            device.publish("t", b"after the deploy")
+        check(all(device.receive()[0] == 0x40 for device in devices), "a PUBACK on the same connection, of the next engine")
         took = c.edge.terminate()
         check(1 <= took, f"40 devices at 20 a second were closed in {took} s")
         for device in devices:
@@ -443,7 +456,7 @@ def cluster(chart, berth):
                 fail("an edge reset its device")
             except OSError:
                 device.close()
-        c.engine.terminate()
+        c.next_engine.terminate()
         c.redis.terminate()
 
 

@@ -1,6 +1,6 @@
 """The pods that the chart renders, as processes on loopback: their files where they are mounted, their arguments, variables,
 probes and their end."""
-import base64, contextlib, http.client, os, random, re, signal, socket, subprocess, time
+import base64, contextlib, ctypes, http.client, os, random, re, signal, socket, subprocess, time
 
 import yaml
 
@@ -28,10 +28,16 @@ def eventually(what, condition, seconds=30):
         time.sleep(0.05)  # between looks
 
 
+def end_with_us():
+    """PR_SET_PDEATHSIG: also when the test itself is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Pod:
     """Its files are below `root`; paths in its settings are changed accordingly, and the addresses to loopback."""
 
-    def __init__(self, berth, root, objects, kind, name, secrets):
+    def __init__(self, berth, root, objects, kind, name, secrets, address="127.0.0.1"):
+        self.address = address
         self.berth, self.root, self.objects, self.secrets = berth, root, objects, secrets
         self.object = named(objects, kind, name)
         self.spec = self.object["spec"]["template"]["spec"]
@@ -69,7 +75,7 @@ class Pod:
 
     def local(self, data):
         data = re.sub(rb"(: |^dir )/(?=etc/berth|data)", rb"\1" + self.root.encode() + b"/", data, flags=re.M)
-        return data.replace(b"0.0.0.0:", b"127.0.0.1:")
+        return data.replace(b"0.0.0.0:", self.address.encode() + b":")
 
     def environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
@@ -82,7 +88,8 @@ class Pod:
                 value = self.secret(ref["name"])[ref["key"]].decode()
             for name in list(env):
                 value = value.replace(f"$({name})", env[name])
-            env[e["name"]] = value.replace("0.0.0.0:", "127.0.0.1:")
+            value = self.here(value) if value.startswith("/etc/") else value
+            env[e["name"]] = value.replace("0.0.0.0:", self.address + ":")
         return env
 
     def argv(self, *before):
@@ -101,7 +108,7 @@ class Pod:
 
     def start(self):
         log = open(os.path.join(self.root, "log"), "ab")
-        self.process = subprocess.Popen(self.argv(), env=self.environment(), stdout=log, stderr=subprocess.STDOUT, cwd=self.root)
+        self.process = subprocess.Popen(self.argv(), env=self.environment(), stdout=log, stderr=subprocess.STDOUT, cwd=self.root, preexec_fn=end_with_us)
         log.close()
 
     def admin_port(self):
@@ -109,7 +116,7 @@ class Pod:
             return int(yaml.safe_load(f)["admin"]["listen"].rsplit(":", 1)[1])
 
     def get(self, path, **headers):
-        c = http.client.HTTPConnection("127.0.0.1", self.admin_port(), timeout=5)
+        c = http.client.HTTPConnection(self.address, self.admin_port(), timeout=5)
         c.request("GET", path, headers=headers)
         return c.getresponse().status
 
