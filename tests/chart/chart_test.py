@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import chart as charts
 import random_values
 from chart import Refused, named
-from loopback import Pod, free_port
+from loopback import Pod, eventually, free_port
 from mqtt import Client
 
 VERSIONS = ("1.25.0", "1.33.1")  # of Kubernetes: the oldest that the chart admits, and one that has all
@@ -388,17 +388,21 @@ class Cluster:
         for o in others:
             if o["kind"] == "Secret":
                 o["data"] = named(self.objects, "Secret", o["metadata"]["name"])["data"]
+        kind = self.values.get("edge", {}).get("kind", "Deployment")
         pod = lambda objects, kind, name, n=1: Pod(berth, os.path.join(directory, f"{name}-{n}"), objects, kind, "berth-" + name, {}, f"127.0.0.{n}")
         self.redis = pod(self.objects, "StatefulSet", "redis")
         self.engine = pod(self.objects, "Deployment", "engine")
         self.next_engine = pod(self.objects, "Deployment", "engine", 2)
-        self.edge = pod(others, "Deployment", "edge")
+        self.edge = pod(others, kind, "edge")
+        self.next_edge = None
+        if kind == "DaemonSet":  # on the network of the same host, with the same ports
+            self.next_edge = Pod(berth, os.path.join(directory, "edge-2"), others, kind, "berth-edge", {})
         self.redis.port = self.redis_port
         # What a Service does: the names lead to processes of this host.
         self.replace(self.redis, "/etc/redis/redis.conf", "port 6379", f"port {self.redis_port}\nbind 127.0.0.1")
         for p in (self.engine, self.next_engine):
             self.replace(p, "/etc/berth-store/url", "@berth-redis:6379", f"@127.0.0.1:{self.redis_port}")
-        for p in (self.engine, self.next_engine, self.edge):
+        for p in filter(None, (self.engine, self.next_engine, self.edge, self.next_edge)):
             self.replace(p, "/etc/berth/berth.yaml", f"engines: berth-engine:{self.links}", f"engines: 127.0.0.1:{self.links},127.0.0.2:{self.links}")
 
     @staticmethod
@@ -423,7 +427,7 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
-        for pod in (self.edge, self.engine, self.next_engine, self.redis):
+        for pod in filter(None, (self.edge, self.next_edge, self.engine, self.next_engine, self.redis)):
             pod.kill()
 
     def roll_engine(self):
@@ -458,6 +462,22 @@ def cluster(chart, berth):
                 device.close()
         c.next_engine.terminate()
         c.redis.terminate()
+
+
+def daemon_set(chart, berth):
+    """An update of an edge on the nodes' network: the new pod starts beside the old one, which ends when it is told to. No device notices."""
+    values = {"auth": {"anonymous": "always"}, "edge": {"kind": "DaemonSet", "daemonSet": {"namespace": "berth"}}}
+    with tempfile.TemporaryDirectory(dir=chart.scratch) as d, Cluster(chart, berth, d, values) as c:
+        devices = [Client(c.mqtt, f"d{n}", True, 60) for n in range(10)]
+        c.next_edge.start()
+        eventually("taken over", lambda: c.next_edge.log().count('"ready ') and not c.next_edge.process.poll(), 60)
+        c.next_edge.become_ready()
+        check(c.edge.alive(), "the old process waits for the end of its pod, else the kubelet would start it again")
+        c.edge.terminate()
+        for device in devices:
+            device.publish("t", b"after the update")
+            check(device.receive()[0] == 0x40, "a PUBACK on the same connection")
+        c.next_edge.terminate()
 
 
 def acknowledged(chart, berth):
@@ -534,6 +554,7 @@ def main():
             single(chart, a.berth)
             if shutil.which("redis-server"):
                 cluster(chart, a.berth)
+                daemon_set(chart, a.berth)
                 acknowledged(chart, a.berth)
     print(f"{rendered} of {a.count} random values rendered; {len(failures)} failures")
     sys.exit(1 if failures else 0)

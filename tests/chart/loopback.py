@@ -42,12 +42,21 @@ class Pod:
         self.object = named(objects, kind, name)
         self.spec = self.object["spec"]["template"]["spec"]
         self.container = self.spec["containers"][0]
+        self.of_host = {}
         for m in self.container["volumeMounts"]:
             volume = [v for v in self.spec["volumes"] if v["name"] == m["name"]]
-            self.mount(self.here(m["mountPath"]), volume[0] if volume else {})
+            if volume and "hostPath" in volume[0]:  # one directory for all pods of this host
+                self.of_host[m["mountPath"]] = os.path.join(os.path.dirname(root), "host", volume[0]["hostPath"]["path"].lstrip("/"))
+                os.makedirs(self.here(m["mountPath"]), mode=0o700, exist_ok=True)
+            else:
+                self.mount(self.here(m["mountPath"]), volume[0] if volume else {})
         self.process = self.port = None
 
     def here(self, path):
+        """Where a path of the container is."""
+        for mounted, host in self.of_host.items():
+            if path == mounted or path.startswith(mounted + "/"):
+                return host + path[len(mounted):]
         return os.path.join(self.root, path.lstrip("/"))
 
     def mount(self, where, volume):
@@ -88,7 +97,7 @@ class Pod:
                 value = self.secret(ref["name"])[ref["key"]].decode()
             for name in list(env):
                 value = value.replace(f"$({name})", env[name])
-            value = self.here(value) if value.startswith("/etc/") else value
+            value = self.here(value) if value.startswith("/") else value
             env[e["name"]] = value.replace("0.0.0.0:", self.address + ":")
         return env
 
@@ -140,10 +149,13 @@ class Pod:
         if not self.probe("livenessProbe"):
             raise AssertionError("not alive")
 
+    def log(self):
+        with open(os.path.join(self.root, "log"), encoding="utf-8") as f:
+            return f.read()
+
     def alive(self):
         if self.process.poll() is not None:
-            with open(os.path.join(self.root, "log"), encoding="utf-8") as f:
-                raise AssertionError(f"ended with {self.process.returncode}: {f.read()[-2000:]}")
+            raise AssertionError(f"ended with {self.process.returncode}: {self.log()[-2000:]}")
         return True
 
     def terminate(self):
