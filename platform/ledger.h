@@ -21,41 +21,12 @@
 
 #include "base/string_map.h"
 #include "platform/command.h"
+#include "platform/command_record.h"
 #include "platform/notes.h"
 #include "platform/records.h"
 #include "session/store.h"
 
 namespace berth::platform {
-
-// What a platform asks for, checked for its form (names, sizes) before.
-struct Asked {
-  std::string tenant;
-  std::string id;      // the platform's, 1 to 64 characters
-  std::string device;  // the target
-  std::string executor;
-  std::string child;
-  std::string type;
-  std::string payload;
-  std::string content;  // SHA-256 of what was asked for
-  std::string slot;
-  std::string caller, operator_id, operator_type, reason, trace_parent;
-  std::string response_topic, correlation;  // MQTT 5, the topic as it is inside
-  std::string lot, lane;                    // as the platform says, kept for people
-  std::int64_t issued_ms = 0;               // the same
-  std::uint32_t ttl_ms = 0;                 // 0: of the type
-  // Clock of messages: when the gateway got the request; its time runs from then, however long the
-  // request lay in a socket or store. 0: from the acceptance. Not stored.
-  std::int64_t since_ms = 0;
-  // The partition, + 1, where the executor is connected, as the caller knows; 0: not known.
-  std::uint32_t located = 0;
-  std::vector<std::string> caller_sites;  // that the caller may see; none: all. Not stored
-  bool ttl_is_limit = false;              // ttl_ms is cut to what the type allows. Not stored
-  bool is_admin = false;                  // the caller is the gateway's administrator. Not stored
-};
-// A barrier that is opened by a camera: what counts is the device that is told.
-inline const std::string& addressee(const Asked& a) {
-  return a.executor.empty() ? a.device : a.executor;
-}
 
 // Of the command's type and the target's product (catalog.h).
 struct Terms {
@@ -69,27 +40,6 @@ struct Terms {
   std::string executor_site;
   std::string child;  // the part behind it
 };
-
-struct Entry {
-  Asked asked;
-  std::string site;
-  std::string executor_site;
-  std::int64_t accepted_wall_ms = 0;
-  std::uint32_t ttl_ms = 0;
-  std::uint64_t serial = 0;  // of its tags (notes.h); no other open command of the partition has it
-  Command command;
-};
-// One that was asked for over MQTT and not accepted.
-inline bool is_refusal(const Entry& e) {
-  return e.serial == 0;
-}
-std::string encode(const Entry& e);
-bool decode(std::string_view record, Entry& out);
-namespace pb {
-class CommandRecord;
-}  // namespace pb
-// What is asked for; false: its names or sizes are not as they must be.
-bool decode_asked(const pb::CommandRecord& r, Asked& out);
 
 // What an engine with the device's session is to do: Dispatcher.
 struct Dispatch {
@@ -142,7 +92,6 @@ inline const Refusal kUnreadable{503, "store_unavailable", "the store can't be r
 class Ledger {
  public:
   static constexpr std::int64_t kAgainMs = 5000;         // the first time; doubled to 80 s
-  static constexpr std::size_t kPayloadMax = 32 * 1024;  // bytes
 
   // `records` and `ports` outlive it.
   Ledger(LedgerOptions options, Records& records, LedgerPorts& ports)

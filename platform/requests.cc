@@ -69,7 +69,7 @@ bool read_request(const session::Scope& service, const session::MessageView& m, 
   out.set_device(std::string(device));
   out.set_id(std::string(id));
   out.set_type(std::string(type));
-  out.set_payload(std::string(m.payload.substr(0, Ledger::kPayloadMax + 1)));
+  out.set_payload(std::string(m.payload.substr(0, kPayloadMax + 1)));
   out.set_caller(service.who().name);
   for (const std::string& s : service.allowed()) out.add_caller_sites(s);
   std::string inside;

@@ -264,7 +264,7 @@ TEST(ReadRequest, HasTheNamesOfItsTopic) {
                             .forwarded = {},
                             .expires_at = {95'000}},
                            r));
-  EXPECT_EQ(r.payload().size(), Ledger::kPayloadMax + 1) << "refused later, not stored";
+  EXPECT_EQ(r.payload().size(), kPayloadMax + 1) << "refused later, not stored";
   EXPECT_EQ(r.expires_ms(), 95'000);
 }
 
