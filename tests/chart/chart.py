@@ -151,6 +151,10 @@ def wiring_faults(objects, namespace):
         if o["kind"] == "NetworkPolicy" and set(spec["policyTypes"]) != {"Ingress", "Egress"}:
             yield f"{where}: {spec['policyTypes']}"
         if o["kind"] == "Service":
+            for field in ("name", "port", "nodePort"):
+                values = [q[field] for q in spec["ports"] if field in q]
+                if len(values) != len(set(values)):
+                    yield f"{where}: {field}s {values}"
             those = found(spec["selector"])
             if not those:
                 yield f"{where}: selects no pod"

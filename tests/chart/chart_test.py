@@ -86,6 +86,7 @@ def refusals(chart, schema):
             ({**full, "edge": {"maxConnections": 1000000, "drain": {"perSecond": 1}}}, "raise perSecond"),
             ({"config": {"admin": {"listen": "0.0.0.0:1"}}}, "config.admin.listen"), ({**full, "edge": {"config": {"drain_seconds": 3}}}, "edge.config.drain_seconds"),
             ({"listeners": {"mqtts": {"enabled": True}}}, "need a certificate"), ({"listeners": {"park": {"port": 9180}}}, "port of something else"),
+            ({"listeners": {"park": {"servicePort": 1883}}}, "listeners.park.servicePort"), ({"listeners": {"mqtt": {"nodePort": 31000}, "park": {"nodePort": 31000}}}, "listeners.park.nodePort"),
             ({"listeners": {"mqtt": {"enabled": False}, "park": {"enabled": False}}}, "one of them must be enabled"),
             ({"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}, "twice")]:
         try:
@@ -129,7 +130,7 @@ def generated_once(chart):
             answers = {"/version": {"major": "1", "minor": "33", "gitVersion": "v1.33.0"}, "/api": {"kind": "APIVersions", "versions": ["v1"]},
                        "/apis": {"kind": "APIGroupList", "groups": []},
                        "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": [
-                           {"name": "secrets", "singularName": "secret", "namespaced": True, "kind": "Secret", "verbs": ["get"]}]}}
+                           {"name": n + "s", "singularName": n, "namespaced": True, "kind": k, "verbs": ["get"]} for n, k in (("secret", "Secret"), ("configmap", "ConfigMap"))]}}
             body = answers.get(path) or stored.get(path) or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404,
                                                             "message": name + " not found"}
             text = json.dumps(body).encode()
@@ -167,6 +168,14 @@ def generated_once(chart):
         for path in first:
             same = renewed[path]["data"] == first[path]["data"]
             check(same != path.endswith("-link"), f"{path} after renewAfterDays")
+        engine = next(o for o in chart.objects(values) if o["metadata"]["name"] == "berth-engine" and o["kind"] == "ConfigMap")
+        stored["/api/v1/namespaces/berth/configmaps/berth-engine"] = engine
+        secrets({**values, "cluster": {"partitions": 1}})
+        try:
+            secrets({**values, "cluster": {"partitions": 2}})
+            fail("an upgrade may change cluster.partitions")
+        except Refused as e:
+            check("cluster.partitions: the release has 1" in str(e), str(e))
         tokens = [o["data"] for p, o in first.items() if p.endswith("berth-admin")]
         check(len(tokens) == 2 and tokens[0] == tokens[1], "edges have another token than engines")
         ticket = next(o for p, o in first.items() if p.endswith("ticket"))["data"]["ticket.key"]

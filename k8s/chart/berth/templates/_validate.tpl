@@ -21,13 +21,19 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $listening := 0 -}}{{- $ports := list (int $v.admin.port) -}}
+{{- $listening := 0 -}}{{- $ports := list (int $v.admin.port) -}}{{- $outside := list -}}
 {{- if $cluster -}}{{- $ports = append $ports (int $v.cluster.linkPort) -}}{{- end -}}
 {{- range $name, $l := $v.listeners -}}
 {{- if $l.enabled -}}
 {{- $listening = add $listening 1 -}}
 {{- if has (int $l.port) $ports -}}{{- fail (printf "listeners.%s.port: %d is the port of something else" $name (int $l.port)) -}}{{- end -}}
 {{- $ports = append $ports (int $l.port) -}}
+{{- if has (int $l.servicePort) $outside -}}{{- fail (printf "listeners.%s.servicePort: %d is the port of another listener" $name (int $l.servicePort)) -}}{{- end -}}
+{{- $outside = append $outside (int $l.servicePort) -}}
+{{- if $l.nodePort -}}
+{{- if has (printf "n%d" (int $l.nodePort)) $outside -}}{{- fail (printf "listeners.%s.nodePort: %d is the port of another listener" $name (int $l.nodePort)) -}}{{- end -}}
+{{- $outside = append $outside (printf "n%d" (int $l.nodePort)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if not $listening -}}{{- fail "listeners: one of them must be enabled" -}}{{- end -}}
@@ -45,6 +51,14 @@
 {{- if gt $redis 1 -}}{{- fail "redis: give one of url, existingSecret and bundled.enabled" -}}{{- end -}}
 {{- if and $cluster (not $redis) -}}
 {{- fail "redis.url, redis.existingSecret or redis.bundled.enabled: the engines of a cluster share one Redis" -}}
+{{- end -}}
+{{- if $cluster -}}
+{{- with lookup "v1" "ConfigMap" .Release.Namespace (printf "%s-engine" (include "berth.fullname" .)) -}}
+{{- $there := dig "cluster" "partitions" (int $v.cluster.partitions) (fromYaml (get (default dict .data) "berth.yaml")) -}}
+{{- if ne (int $there) (int $v.cluster.partitions) -}}
+{{- fail (printf "cluster.partitions: the release has %d, and sessions in Redis are divided so. With an empty Redis delete the ConfigMap %s first" (int $there) .metadata.name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if and $cluster (eq $v.link.certificates "existing") (or (not $v.link.engineSecret) (not $v.link.edgeSecret)) -}}
 {{- fail "link.engineSecret and link.edgeSecret: link.certificates existing needs both" -}}
