@@ -103,7 +103,7 @@ class Engine(Pod):
         self.spawn([self.cluster.berth, "engine", "--anonymous", "--links", f"0.0.0.0:{LINKS}",
                     "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url(),
                     *self.cluster.engine_flags()],
-                   {"BERTH_STORE_DIRECTORY": os.path.join(self.directory, self.name + ".data"),
+                   {"BERTH_STORE_DIRECTORY": os.path.join(self.directory, self.name + ".data"), **self.cluster.shipped_env("engine"),
                     **self.cluster.engine_env, **self.cluster.link_env["engine"]})
 
     def serving(self):
@@ -122,7 +122,7 @@ class Edge(Pod):
     def start(self):
         self.spawn([self.cluster.berth, "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
                     f"0.0.0.0:{ADMIN}", *self.cluster.engine_flags()],
-                   {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name,
+                   {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name, **self.cluster.shipped_env("edge"),
                     "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883", "BERTH_ADMIN_ALLOWED_HOSTS": "10.96.0.1",
                     "BERTH_CLUSTER_HANDOVER": os.path.join(self.directory, self.name + ".sock"),
                     "BERTH_CLUSTER_HANDOVER_LINGER": "true", **self.cluster.listeners, **self.cluster.link_env["edge"]})
@@ -174,7 +174,8 @@ class Cluster:
     """A Deployment of engines, a DaemonSet of edges, Redis with replicas and a sentinel, a Service."""
 
     def __init__(self, net, directory, berth, clients, engines=3, edges=2, partitions=1,
-                 registry=""):
+                 registry="", shipped=None):
+        self.shipped = shipped or {}  # roles of shipped.py: how the Helm chart runs pods
         self.net, self.directory, self.berth, self.clients = net, directory, berth, clients
         self.partitions = partitions
         self.engine_env = {"BERTH_STORE_REDIS_WAIT_REPLICAS": "1", "BERTH_CLUSTER_RESOLVE_MS": "200",
@@ -231,6 +232,21 @@ class Cluster:
                        "BERTH_CLUSTER_KEY_FILE": path(f"link-{name}.key"), "BERTH_CLUSTER_PEER_NAME": peers[name]}
                 for name in peers}
 
+    def shipped_env(self, role):
+        return self.shipped[role].env if self.shipped else {}
+
+    def end_edge(self, e):
+        """Its endpoint is withdrawn. With the chart's settings its preStop runs meanwhile, in which it is still named for a while."""
+        self.edges.remove(e)
+        if not self.shipped:
+            self.endpoints()
+            return e.terminate()
+        shipped = self.shipped["edge"]
+        time.sleep(shipped.linger / 2)
+        self.endpoints()
+        time.sleep(shipped.linger / 2)
+        e.terminate(shipped.grace - shipped.linger)
+
     def engine_flags(self):
         return ["--engines", f"engine:{LINKS}", "--partitions", str(self.partitions)]
 
@@ -258,12 +274,14 @@ class Cluster:
         self.engines.append(e)
         self.endpoints()
         e.start()
-        if wait:
+        if wait and self.shipped:
+            self.shipped["engine"].ready(e)
+        elif wait:
             wait_for(f"{e.name} ready", e.ready)
         return e
 
     def remove_engine(self, e):
-        e.terminate()
+        e.terminate(*([self.shipped["engine"].grace] if self.shipped else []))
         self.engines.remove(e)
         self.endpoints()
         e.delete()

@@ -126,7 +126,8 @@ def run_scenario(name, a):
         for c in clients + ["platform"]:
             net.pod(c)
         cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients + ["platform"],
-                          partitions=a.partitions, registry=registry_yaml(a.commanded))
+                          partitions=a.partitions, registry=registry_yaml(a.commanded),
+                          shipped=a.shipped)
         share = a.devices // a.processes
         protocols = [a.protocols[i % len(a.protocols)] for i in range(a.processes)]
         oracles = [Oracle(net, a.build, c, p, share, a.rate / a.processes, may_disconnect(rule, p))
@@ -218,10 +219,14 @@ def main():
     p.add_argument("--processes", type=int, default=2, help="of devices")
     p.add_argument("--protocols", default="mqtt,park", help="of these processes in turn: " + ", ".join(PORTS))
     p.add_argument("--build", default=os.path.join(ROOT, "build/release"), help="where the binaries are")
+    p.add_argument("--shipped", action="store_true", help="settings, probes and ends of pods as k8s/cluster/rendered.yaml has them")
     p.add_argument("--keep", action="store_true", help="keep the logs of scenarios that went well too")
     p.add_argument("--json", help="write the reports here too")
     a = p.parse_args()
     a.protocols = a.protocols.split(",")
+    if a.shipped:
+        from shipped import roles  # needs python3-yaml
+        a.shipped = roles(ROOT)
     if not set(a.protocols) <= set(PORTS):
         p.error("--protocols: of " + ", ".join(PORTS))
     if not may_make_namespaces():

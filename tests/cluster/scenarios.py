@@ -139,9 +139,7 @@ def edge_drain(c, random, seconds):
         old = c.edges[0]
         new = c.add_edge(f"edge-{time.monotonic_ns() % 100000}")
         wait_for("edge ready", new.ready)
-        c.edges.remove(old)
-        c.endpoints()
-        old.terminate()
+        c.end_edge(old)
         old.delete()
     every(seconds, 8, act)
 
