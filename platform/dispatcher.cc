@@ -42,6 +42,12 @@ bool is_open(const Session& s) {
   return s.channel != nullptr && s.channel->live() && !s.channel->gone && s.channel->connack_sent;
 }
 
+// Or will be: its CONNACK waits for a commit, as that of each stored session does.
+bool is_coming(const Session& s) {
+  return s.channel != nullptr && !s.channel->gone && !s.channel->closed &&
+         s.channel->state != session::Channel::State::closing;
+}
+
 const char* code_of(Finished how) {
   switch (how) {
     case Finished::acknowledged:
@@ -215,7 +221,7 @@ void Dispatcher::put_into_queue(std::uint64_t tag, const Entry& e, base::Instant
 bool Dispatcher::is_online(std::string_view tenant, std::string_view device) const {
   bool online = false;
   core_.sessions.each_of(principal_of(tenant, device),
-                         [&online](const Session& s) { online = online || is_open(s); });
+                         [&online](const Session& s) { online = online || is_coming(s); });
   return online;
 }
 

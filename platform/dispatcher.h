@@ -41,6 +41,7 @@ class Dispatcher final : private session::Room {
   // -- from homes
   void dispatch(std::uint64_t tag, const Entry& e, base::Instant now);
   void wants(std::uint32_t home, std::string_view tenant, std::string_view device, bool no_more);
+  // Also if its CONNACK is still to be sent: no event says when it is.
   bool is_online(std::string_view tenant, std::string_view device) const;
   bool is_ready(std::string_view tenant, std::string_view device) const;  // and has subscribed
 
@@ -95,7 +96,7 @@ class Dispatcher final : private session::Room {
   std::map<std::uint64_t, Given> given_;
   std::map<std::uint64_t, Queued> queued_;           // by session
   base::StringMap<std::set<std::uint32_t>> wanted_;  // homes, by device_key()
-  // Wanted devices that are connected and have subscribed to nothing yet.
+  // Wanted devices that are connected and have no CONNACK yet, or have subscribed to nothing.
   std::set<std::pair<std::string, std::string>> unready_;
 };
 

@@ -600,6 +600,23 @@ TEST(Dispatcher, AHomeHearsOfADeviceThatIsReadyOnce) {
   EXPECT_EQ(s.take(), Strings{});
 }
 
+// The CONNACK of a stored session waits for a commit; no event says when it is sent.
+TEST(Dispatcher, ADeviceWhoseConnackWaitsForACommitIsNotOffline) {
+  for (const bool wanted_before : {true, false}) {
+    Site s;
+    if (wanted_before) s.d.wants(1, "acme", "gate", false);
+    Channel& ch = s.gate("c", kFilter, 0, "gate", 600);
+    ch.connack_sent = false;
+    s.d.whereabouts("acme", "gate");
+    if (!wanted_before) s.d.wants(1, "acme", "gate", false);
+    s.d.tick(s.time);
+    EXPECT_EQ(s.take(), Strings{});
+    ch.connack_sent = true;
+    s.d.tick(s.time);
+    EXPECT_EQ(s.take(), Strings{"1: gate online"});
+  }
+}
+
 TEST(Dispatcher, ADeviceThatGoesBeforeItHasSubscribedIsOffline) {
   Site s;
   Channel& ch = s.gate("c", "");

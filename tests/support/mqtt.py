@@ -19,13 +19,13 @@ def _packet(first, body):
 class Mqtt:
     """`on_message(client, topic, payload)` is called on the client's thread. It sends no PINGREQ."""
 
-    def __init__(self, port, client_id, user, password, topics, on_message=None, keep_alive_s=600):
+    def __init__(self, port, client_id, user, password, topics, on_message=None, keep_alive_s=600, clean=True):
         self.messages, self._acks, self._id = [], {}, 0
         self._changed, self._on_message = threading.Condition(), on_message
         self._socket = socket.create_connection(("127.0.0.1", port), 30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in = self._socket.makefile("rb")
-        self._socket.sendall(_packet(0x10, _text("MQTT") + bytes([4, 0xC2]) + struct.pack("!H", keep_alive_s)
+        self._socket.sendall(_packet(0x10, _text("MQTT") + bytes([4, 0xC2 if clean else 0xC0]) + struct.pack("!H", keep_alive_s)
                                      + _text(client_id) + _text(user) + _text(password)))
         kind, body = self._read()
         self.code = body[1] if kind == 0x20 else -1
