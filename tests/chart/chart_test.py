@@ -53,6 +53,16 @@ def profiles(chart):
         pass
 
 
+def packaged(chart):
+    """What people install: links to files of the repository are files in it."""
+    chart.run("package", chart.path, "-d", chart.scratch)
+    (package,) = glob.glob(chart.scratch + "/berth-*.tgz")
+    values = chart.path + "/ci/cluster-full-values.yaml"
+    rules = lambda path: named([o for o in yaml.safe_load_all(chart.run("template", "berth", path, "-f", values)) if o], "PrometheusRule", "berth")
+    check(rules(package) == rules(chart.path), "a package renders something else")
+    check(os.path.getsize(package) < 500_000, "Helm keeps a release in a Secret: 1 MiB at most")
+
+
 def chance(chart, schema, seed, count):
     rendered = 0
     for n in range(seed, seed + count):
@@ -553,6 +563,7 @@ def main():
         plain(chart, a.write)
         documented(chart, schema, a.write)
         profiles(chart)
+        packaged(chart)
         rendered = chance(chart, schema, a.seed, a.count)
         refusals(chart, schema)
         shapes(chart)

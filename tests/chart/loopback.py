@@ -16,6 +16,13 @@ def free_port():
             return port
 
 
+def has_ipv6():
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as s:
+        s.bind(("::", 0))
+        return True
+    return False
+
+
 def eventually(what, condition, seconds=30):
     deadline = time.monotonic() + seconds
     while True:
@@ -84,6 +91,8 @@ class Pod:
 
     def local(self, data):
         data = re.sub(rb"(: |^dir )/(?=etc/berth|data)", rb"\1" + self.root.encode() + b"/", data, flags=re.M)
+        if not has_ipv6():
+            data = data.replace(b"[::]:", b"0.0.0.0:")
         return data.replace(b"0.0.0.0:", self.address.encode() + b":")
 
     def environment(self):
@@ -98,7 +107,7 @@ class Pod:
             for name in list(env):
                 value = value.replace(f"$({name})", env[name])
             value = self.here(value) if value.startswith("/") else value
-            env[e["name"]] = value.replace("0.0.0.0:", self.address + ":")
+            env[e["name"]] = self.local(value.encode()).decode()
         return env
 
     def argv(self, *before):
