@@ -355,8 +355,20 @@ def crl(d):
         return f.read()
 
 
+def names_answered(objects, pods):
+    """Each Service with the admin port, by each of its names: the process knows the name."""
+    for o in objects:
+        if o["kind"] != "Service" or "admin" not in [p["name"] for p in o["spec"]["ports"]]:
+            continue
+        pod = pods[o["spec"]["selector"]["app.kubernetes.io/component"]]
+        for suffix in ("", ".berth", ".berth.svc", ".berth.svc.cluster.local"):
+            host = o["metadata"]["name"] + suffix
+            check(pod.get("/readyz", Host=host) == 200, f"Host {host} is not allowed")
+
+
 def test_pod(chart, berth, objects, pods):
     """The commands of `helm test`, with the address of the process instead of the Service."""
+    names_answered(objects, pods)
     spec = named(objects, "Pod", "berth-test")["spec"]
     for c in spec["containers"]:
         command = list(c["command"])

@@ -92,7 +92,7 @@ admin:
 {{- $name := include "berth.fullname" . -}}
 {{- include "berth.config.merge" (list . .Values.single.config
       (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.auth" .) (include "berth.config.store" .)
-      (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace (printf "%s-headless" $name)))
+      (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace (include "berth.serviceNames" (list (printf "%s-headless" $name) .Release.Namespace))))
       (printf "engine: {memory_mb: %d}\ndrain_seconds: %d" (int .Values.single.memoryMb) (int .Values.single.drainSeconds))) -}}
 {{- end -}}
 
