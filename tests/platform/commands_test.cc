@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -24,7 +25,7 @@ const std::string kTopic = "v1/north/gate/command/";
 
 class Desk : public Site, private platform::CommandWays {
  public:
-  explicit Desk(session::BrokerOptions options = {}) : Site(-1, options) {
+  explicit Desk(session::BrokerOptions options = {}, int crash_at = -1) : Site(crash_at, options) {
     w.before_serving([] {});
     w.on_engine([this] { platform->attached_all(w.now()); });
     w.each_turn([this] { platform->end_turn(w.now()); });
@@ -198,6 +199,7 @@ TEST(Commands, OfOtherSitesACallerSeesAndDoesNothing) {
       200u);
   EXPECT_EQ(d.find("1", "north")->command().id(), "1");
   EXPECT_EQ(d.find("1", "south")->code(), "no_such_command");
+  EXPECT_EQ(d.find("1", "south")->status(), 404u);
   EXPECT_FALSE(d.find("1", "south")->has_command());
   EXPECT_EQ(d.cancel("1", "south")->code(), "no_such_command");
   EXPECT_EQ(d.listed("north"), 1u);
@@ -287,8 +289,10 @@ TEST(Commands, OnlyTheDeviceThatWasToldSaysTheResult) {
   const int gate = d.gate();
   const int other = d.gate("other");
   const int service = d.service();
+  const int namesake = d.come("acme/s/gate", "namesake");
   d.submit("1");
   d.says(other, "1");
+  d.w.feed(namesake, publish("v1/north/gate/cmd/1/res", R"({"outcome":"EXECUTED"})", 0));
   d.w.feed(service, publish("v1/north/gate/cmd/1/res", R"({"outcome":"EXECUTED"})", 1, 1));
   EXPECT_EQ(d.find("1")->command().outcome(), 0u);
   d.says(gate, "1", "FAILED");
@@ -318,7 +322,10 @@ TEST(Commands, EachOutcomeIsCounted) {
   EXPECT_EQ(outcome("4", ""), "EXPIRED expired");
   d.bounds.ttl_ms = 60'000;
   d.submit("5", kAdmin);
+  d.pass_s(1);
+  EXPECT_EQ(d.w.probe().commands_open, 1u);
   d.cancel("5");
+  d.pass_s(1);
   EXPECT_EQ(d.state("5"), "NOT_DELIVERED cancelled");
   const metrics::EngineProbe& p = d.w.probe();
   EXPECT_EQ(p.commands_accepted, 5u);
@@ -343,6 +350,75 @@ TEST(Commands, ARequestOverMqttHasItsOutcomeOrItsRefusalAsAnEvent) {
   d.w.close(gate);
   d.w.feed(service, publish(kTopic + "3/request/open", "", 1, 3));
   EXPECT_EQ(d.heard(service), Texts{"3 REJECTED"}) << "offline: refused, not kept";
+}
+
+// The engine dies at each of its boundaries between the PUBLISH and the event.
+TEST(Commands, ARequestOverMqttHasItsAnswerWhereverTheEngineDies) {
+  bool died = true;
+  int boundary = 0;
+  for (; died && boundary < 400; ++boundary) {
+    Desk d({}, boundary);
+    const int service = d.service();
+    d.w.feed(service, publish(kTopic + "1/request/open", "", 1, 1));
+    d.pass_s(1);
+    const Texts events = d.heard(service);
+    EXPECT_FALSE(events.empty()) << boundary;
+    for (const std::string& e : events) EXPECT_EQ(e, "1 REJECTED") << boundary;
+    died = d.w.crashed();
+  }
+  EXPECT_GT(boundary, 20);
+  EXPECT_FALSE(died);
+}
+
+TEST(Commands, ItsTimeRunsFromTheMomentWhenTheGatewayGotIt) {
+  Desk d;
+  d.bounds = {.delivery = Delivery::queued, .ttl_ms = 2000, .result_ms = 1000};
+  d.pass_s(3);  // a new engine lets none expire at first
+  const std::int64_t now = d.w.broker().messages_at(d.w.now()).ms;
+  d.submit("1", [&](auto& q) { q.set_asked_ms(now - 1500); });
+  d.submit("2", [&](auto& q) { q.set_asked_ms(now); });
+  d.pass_s(1);
+  EXPECT_EQ(d.state("1"), "EXPIRED expired");
+  EXPECT_EQ(d.state("2"), "WAITING ");
+}
+
+TEST(Commands, RecordsAreKeptForSoManyDays) {
+  session::BrokerOptions options;
+  options.command_keep_days = 1;
+  Desk d(options);
+  const int gate = d.gate();
+  d.submit("1");
+  d.says(gate, "1");
+  d.w.pass_s(20 * 3600);
+  d.pass_s(2);
+  EXPECT_EQ(d.find("1")->status(), 200u);
+  d.w.pass_s(5 * 3600);
+  d.pass_s(2);
+  EXPECT_EQ(d.find("1")->status(), 404u);
+}
+
+TEST(Commands, AnotherPartitionSaysWhetherItHasTheDevice) {
+  session::BrokerOptions options;
+  options.partitions = 2;
+  Desk d(options);
+  const auto says = [&](bool online) {
+    pb::Note note;
+    note.mutable_whereabouts()->set_tenant("acme");
+    note.mutable_whereabouts()->set_device("gate");
+    note.mutable_whereabouts()->set_online(online);
+    d.platform->begin(d.w.now());
+    d.commands().note(1, note.SerializeAsString());
+    d.w.run();
+  };
+  d.submit("1", [](auto& q) { q.set_located(2); });
+  EXPECT_EQ(d.state("1"), "HANDED ") << "in the queue to partition 1";
+  d.bounds = {.delivery = Delivery::queued, .ttl_ms = 60'000, .result_ms = 1000};
+  says(false);
+  d.submit("2", kAdmin);
+  EXPECT_EQ(d.state("2"), "WAITING ");
+  says(true);
+  EXPECT_EQ(d.state("2"), "HANDED ");
+  d.commands().note(1, "\xff");
 }
 
 TEST(Commands, AnEngineAfterADeathLetsNoneExpireBeforeItHasHeardTheEdges) {
