@@ -37,7 +37,7 @@ class Responder {
       state->timer.cancel();
     });
   }
-  bool over() const { return state_->over; }  // nobody waits any more
+  bool over() const { return state_->over; }  // the client has left, or has its answer
 
  private:
   std::shared_ptr<boost::asio::io_context> server_;  // behind it: destroyed last

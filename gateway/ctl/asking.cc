@@ -1,6 +1,8 @@
 #include "gateway/ctl/asking.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <utility>
 
 #include "gateway/admin/guard.h"
@@ -41,6 +43,25 @@ admin::Response ask(const Ctl& to, const std::string& method, const std::string&
   what.method = method;
   what.target = target;
   return ask(to, std::move(what));
+}
+
+std::string encoded(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.' || c == '~') {
+      out += c;
+    } else {
+      std::array<char, 4> hex{};
+      std::snprintf(hex.data(), hex.size(), "%%%02X", byte);
+      out += hex.data();
+    }
+  }
+  return out;
+}
+
+std::string parameter(const char* name, const std::string& value) {
+  return value.empty() ? "" : std::string("&") + name + "=" + encoded(value);
 }
 
 std::string shown(const admin::Response& r) {
@@ -103,6 +124,21 @@ std::string table_of(const json::array& list) {
     rows.push_back(std::move(row));
   }
   return rows.size() == 1 ? "  none\n" : aligned(rows);
+}
+
+std::string table_of(const json::array& list, const std::vector<std::string>& columns) {
+  if (list.empty()) return "  none\n";
+  std::vector<std::vector<std::string>> rows{columns};
+  for (const json::value& v : list) {
+    if (!v.is_object()) continue;
+    std::vector<std::string> row;
+    for (const std::string& column : columns) {
+      const json::value* value = v.get_object().if_contains(column);
+      row.push_back(value == nullptr ? "" : text_of(*value));
+    }
+    rows.push_back(std::move(row));
+  }
+  return aligned(rows);
 }
 
 std::string pairs_of(const json::object& o) {

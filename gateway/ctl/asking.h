@@ -19,6 +19,11 @@ namespace berth::gateway {
 admin::Response ask(const Ctl& to, admin::Ask ask);
 admin::Response ask(const Ctl& to, const std::string& method, const std::string& target);
 
+// A value for the path or the query of a target (RFC 3986).
+std::string encoded(const std::string& text);
+// "&name=value"; nothing if the value is empty.
+std::string parameter(const char* name, const std::string& value);
+
 // For people: of an error of the API its message.
 std::string shown(const admin::Response& r);
 // 0: a good answer.
@@ -43,6 +48,8 @@ std::string text_of(const boost::json::value& v);
 std::string aligned(const std::vector<std::vector<std::string>>& rows);
 // Of objects with the same members.
 std::string table_of(const boost::json::array& list);
+// Of these members; an object that lacks one has nothing in its column.
+std::string table_of(const boost::json::array& list, const std::vector<std::string>& columns);
 // Of what is neither object nor array: one line each.
 std::string pairs_of(const boost::json::object& o);
 

@@ -5,8 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <utility>
+#include <vector>
 
 #include "base/random_id.h"
 #include "gateway/ctl/asking.h"
@@ -19,25 +19,6 @@ namespace {
 
 constexpr const char* kPath = "/api/v1/commands";
 constexpr std::uint32_t kAnswerS = 10;  // beside what the server waits for
-
-std::string encoded(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.' || c == '~') {
-      out += c;
-    } else {
-      std::array<char, 4> hex{};
-      std::snprintf(hex.data(), hex.size(), "%%%02X", byte);
-      out += hex.data();
-    }
-  }
-  return out;
-}
-
-std::string parameter(const char* name, const std::string& value) {
-  return value.empty() ? "" : std::string("&") + name + "=" + encoded(value);
-}
 
 // A problem of the API for people, with the code to look up.
 std::string refusal_of(const admin::Response& r) {
@@ -54,48 +35,19 @@ bool succeeded(const std::string& body) {
   return outcome != nullptr && outcome->is_string() && outcome->get_string() == "SUCCEEDED";
 }
 
-std::string rows_of(const json::array& commands) {
-  static constexpr const char* kColumns[] = {"accepted_at", "id",   "device",     "type",
-                                             "state",       "code", "latency_ms", "reason"};
-  if (commands.empty()) return "  none\n";
-  std::vector<std::vector<std::string>> rows{{std::begin(kColumns), std::end(kColumns)}};
-  for (const json::value& v : commands) {
-    if (!v.is_object()) continue;
-    std::vector<std::string> row;
-    for (const char* column : kColumns) {
-      const json::value* value = v.get_object().if_contains(column);
-      row.push_back(value == nullptr ? "" : text_of(*value));
-    }
-    rows.push_back(std::move(row));
-  }
-  return aligned(rows);
-}
-
-// Not all transitions have a note.
-std::string transitions_of(const json::array& list) {
-  std::vector<std::vector<std::string>> rows{{"at", "state", "note"}};
-  for (const json::value& v : list) {
-    if (!v.is_object()) continue;
-    std::vector<std::string> row;
-    for (const std::string& column : rows.front()) {
-      const json::value* value = v.get_object().if_contains(column);
-      row.push_back(value == nullptr ? "" : text_of(*value));
-    }
-    rows.push_back(std::move(row));
-  }
-  return aligned(rows);
-}
-
 }  // namespace
 
 std::string commands_table(const std::string& text) {
+  static const std::vector<std::string> kCommands{"accepted_at", "id",   "device",     "type",
+                                                  "state",       "code", "latency_ms", "reason"};
+  static const std::vector<std::string> kTransitions{"at", "state", "note"};
   json::error_code ec;
   const json::value v = json::parse(text, ec);
   if (ec || !v.is_object()) return text;
   const json::object& o = v.get_object();
   if (const json::value* list = o.if_contains("commands"); list != nullptr && list->is_array()) {
     const json::value* next = o.if_contains("next");
-    return rows_of(list->get_array()) +
+    return table_of(list->get_array(), kCommands) +
            (next == nullptr ? "" : "\nolder ones: --cursor " + text_of(*next) + "\n");
   }
   std::string out = pairs_of(o);
@@ -103,7 +55,7 @@ std::string commands_table(const std::string& text) {
     if (value.is_object())
       out += "\n" + std::string(name) + "\n" + pairs_of(value.get_object());
     else if (value.is_array())
-      out += "\n" + std::string(name) + "\n" + transitions_of(value.get_array());
+      out += "\n" + std::string(name) + "\n" + table_of(value.get_array(), kTransitions);
   }
   return out;
 }

@@ -3,8 +3,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
-#include <cctype>
 #include <cstdio>
 #include <vector>
 
@@ -14,58 +12,22 @@ namespace berth::gateway {
 
 namespace json = boost::json;
 
-namespace {
-
-std::string encoded(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.' || c == '~') {
-      out += c;
-    } else {
-      std::array<char, 4> hex{};
-      std::snprintf(hex.data(), hex.size(), "%%%02X", byte);
-      out += hex.data();
-    }
-  }
-  return out;
-}
-
-std::string parameter(const char* name, const std::string& value) {
-  return value.empty() ? "" : std::string("&") + name + "=" + encoded(value);
-}
-
-std::string rows_of(const json::array& items) {
-  static const std::vector<std::string> kDevices{"device", "site",  "state",    "since",
-                                                 "cause",  "address", "protocol"};
-  static const std::vector<std::string> kEvents{"at",    "device", "type",   "cause",
-                                                "detail", "address", "command"};
-  if (items.empty()) return "  none\n";
-  const bool events = items.front().is_object() && items.front().get_object().contains("type");
-  std::vector<std::vector<std::string>> rows{events ? kEvents : kDevices};
-  for (const json::value& v : items) {
-    if (!v.is_object()) continue;
-    std::vector<std::string> row;
-    for (const std::string& column : rows.front()) {
-      const json::value* value = v.get_object().if_contains(column);
-      row.push_back(value == nullptr ? "" : text_of(*value));
-    }
-    rows.push_back(std::move(row));
-  }
-  return aligned(rows);
-}
-
-}  // namespace
-
 std::string devices_table(const std::string& text) {
+  static const std::vector<std::string> kDevices{"device", "site",    "state",   "since",
+                                                 "cause",  "address", "protocol"};
+  static const std::vector<std::string> kEvents{"at",     "device",  "type",   "cause",
+                                                "detail", "address", "command"};
   json::error_code ec;
   const json::value v = json::parse(text, ec);
   if (ec || !v.is_object()) return text;
   const json::object& o = v.get_object();
   const json::value* items = o.if_contains("items");
   if (items == nullptr || !items->is_array()) return pairs_of(o);
+  const json::array& list = items->get_array();
+  const bool events =
+      !list.empty() && list.front().is_object() && list.front().get_object().contains("type");
   const json::value* next = o.if_contains("next");
-  return rows_of(items->get_array()) +
+  return table_of(list, events ? kEvents : kDevices) +
          (next == nullptr ? "" : "\nmore: --cursor " + text_of(*next) + "\n");
 }
 
@@ -114,8 +76,9 @@ int DevicesVerb::print(const Ctl& admin, const std::string& target) const {
   what.target = target;
   const admin::Response r = ask(admin, std::move(what));
   const bool as_json = json_ || ::isatty(STDOUT_FILENO) != 1;
-  const std::string text =
-      as_json ? r.body : r.status / 100 == 2 ? devices_table(r.body) : shown(r);
+  const std::string text = as_json               ? r.body
+                           : r.status / 100 == 2 ? devices_table(r.body)
+                                                 : shown(r);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return exit_code(r);
 }
