@@ -116,6 +116,9 @@ def shapes(chart):
     check(edge["template"]["spec"]["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}, "preStop")
     old = spec(full, "Deployment", "berth-edge", "--kube-version", "1.29.0")
     check(old["template"]["spec"]["containers"][0]["lifecycle"] == {"preStop": {"exec": {"command": ["sleep", "10"]}}}, "preStop before 1.30")
+    config = lambda values, name: yaml.safe_load(named(chart.objects(values), "ConfigMap", name)["data"]["berth.yaml"])
+    drains = config({**full, "edge": {"maxConnections": 5000, "drain": {"perSecond": 100}}}, "berth-edge")
+    check((drains["cluster"]["drain_per_s"], drains["drain_seconds"], drains["mqtt"]["max_connections"]) == (100, 70, 5000), f"drain {drains}")
     check("replicas" not in spec({**full, "edge": {"autoscaling": {"enabled": True}}}, "Deployment", "berth-edge"), "replicas beside the autoscaler")
     # Other values of engines, a new chart or other settings of engines replace no edge.
     pods = lambda values: named(chart.objects(values), "Deployment", "berth-edge")["spec"]["template"]
@@ -480,7 +483,7 @@ def cluster(chart, berth):
             device.publish("t", b"after the deploy")
         check(all(device.receive()[0] == 0x40 for device in devices), "a PUBACK on the same connection, of the next engine")
         took = c.edge.terminate()
-        check(1 <= took, f"40 devices at 20 a second were closed in {took} s")
+        check(took >= 1.8, f"40 devices at 20 a second were closed in {took} s")
         for device in devices:
             try:
                 device.receive()
