@@ -57,7 +57,7 @@ const std::map<std::string, std::set<std::string>> kMay = {
       "gateway/link/ports.h", "gateway/link/principal_id.h"}},
     {"gateway/rest",
      {"base", "protocol", "session", "platform", "gateway/admin", "gateway/registry",
-      "gateway/link/asker.h"}},
+      "gateway/link/asker.h", "gateway/engine/login_throttle.h"}},
     {"gateway/config",
      {"base", "protocol", "session", "store", "gateway/edge", "gateway/engine/login_options.h",
       "gateway/link/tls_files.h", "gateway/registry/password_hash.h", "platform/options.h"}},

@@ -222,8 +222,13 @@ asio::awaitable<Admitted> identify(Service& service, const Connection& c, const 
   if (a.caller)
     co_return Admitted{
         .why = {}, .caller = std::move(*a.caller), .body_sha256 = std::move(a.body_sha256)};
-  ++service.figures.refused_token;
-  if (a.refusal.status == 401) a.refusal.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
+  Figures& f = service.figures;
+  const int status = a.refusal.status;
+  ++(status == 429   ? f.refused_throttled
+     : status == 403 ? f.refused_scope
+     : status >= 500 ? f.refused_busy
+                     : f.refused_token);
+  if (status == 401) a.refusal.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
   co_return refused(std::move(a.refusal), std::move(a.why));
 }
 

@@ -15,6 +15,7 @@ struct Figures {
   std::atomic<std::uint64_t> refused_host{0};
   std::atomic<std::uint64_t> refused_origin{0};
   std::atomic<std::uint64_t> refused_token{0};
+  std::atomic<std::uint64_t> refused_throttled{0};  // too many failed attempts, or nonces
   std::atomic<std::uint64_t> refused_scope{0};      // a good credential that does not include it
   std::atomic<std::uint64_t> refused_busy{0};       // no room for a connection, body, wait, stream
   std::atomic<std::uint64_t> refused_malformed{0};  // or too large

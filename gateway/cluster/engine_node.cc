@@ -450,8 +450,9 @@ class EngineNode {
                             .registry = registry_ ? std::string() : kNoRegistry});
     if (!registry_) return;
     platform_.add_to(http_);
-    http_.route_under("/api/v1/usage",
-                      [this](admin::Request r) { return answer_usage(std::move(r)); });
+    const auto usage = [this](admin::Request r) { return answer_usage(std::move(r)); };
+    http_.route("GET /api/v1/usage", usage);
+    http_.route("GET /api/v1/usage/{tenant}", usage, {.who = admin::For::accounts});
   }
 
   const Config& config_;

@@ -12,6 +12,7 @@
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/node/engine_setup.h"
+#include "gateway/node/openapi.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/secret_files.h"
 #include "gateway/runtime/child_process.h"
@@ -146,6 +147,7 @@ std::vector<std::string> words_of(const std::string& list) {
 }  // namespace
 
 void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at) {
+  serve_openapi(http);
   auto token = std::make_shared<admin::TokenFile>(admin_token(config));  // std::function must copy
   at = config.admin;
   http.listen(at.host, at.port,
@@ -283,6 +285,7 @@ std::vector<metrics::Sample> host_samples(const Config& config, const admin::Htt
       {refused, "reason", "host", help, true, f.refused_host},
       {refused, "reason", "origin", help, true, f.refused_origin},
       {refused, "reason", "token", help, true, f.refused_token},
+      {refused, "reason", "throttled", help, true, f.refused_throttled},
       {refused, "reason", "scope", help, true, f.refused_scope},
       {refused, "reason", "busy", help, true, f.refused_busy},
       {refused, "reason", "malformed", help, true, f.refused_malformed}};

@@ -12,8 +12,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::string_view kPrefix = "/api/v1/quarantine";
-
 const char* name_of(edge::Quarantine::Kind kind) {
   switch (kind) {
     case edge::Quarantine::Kind::principal:
@@ -41,15 +39,8 @@ admin::Response list(edge::Quarantine& q, std::int64_t now_s) {
   return json_response({{"quarantine", all}});
 }
 
-admin::Response answer(EdgeShards& edges, const admin::Request& r) {
-  const std::int64_t now_s = base::monotonic_ns() / 1'000'000'000;
-  const std::string_view rest = std::string_view(r.path).substr(kPrefix.size());
-  if (rest.empty() && r.method == "GET") return list(edges.quarantine(), now_s);
-  if (rest.size() > 1 && r.method == "DELETE") {
-    return edges.lift(rest.substr(1)) ? text_response(200, "lifted\n")
-                                      : text_response(404, "no such entry\n");
-  }
-  return text_response(405, "GET, or DELETE with an id\n");
+admin::Response lift(EdgeShards& edges, const std::string& id) {
+  return edges.lift(id) ? text_response(200, "lifted\n") : text_response(404, "no such entry\n");
 }
 
 boost::asio::awaitable<admin::Response> answered(admin::Response r) {
@@ -59,8 +50,12 @@ boost::asio::awaitable<admin::Response> answered(admin::Response r) {
 }  // namespace
 
 void serve_quarantine(admin::HttpServer& http, EdgeShards& edges) {
-  http.route_under_at_home(std::string(kPrefix),
-                           [&edges](admin::Request r) { return answered(answer(edges, r)); });
+  http.route_at_home("GET /api/v1/quarantine", [&edges](const admin::Request&) {
+    return answered(list(edges.quarantine(), base::monotonic_ns() / 1'000'000'000));
+  });
+  http.route_at_home("DELETE /api/v1/quarantine/{id}", [&edges](const admin::Request& r) {
+    return answered(lift(edges, r.capture("id")));
+  });
 }
 
 }  // namespace berth::gateway

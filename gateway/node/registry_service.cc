@@ -63,7 +63,8 @@ std::unique_ptr<registry::GuardedRegistry> make_store(const Config& config, bool
 
 RegistryService::RegistryService(boost::asio::io_context& io, const Config& config,
                                  std::unique_ptr<registry::GuardedRegistry> store)
-    : config_(config),
+    : io_(io),
+      config_(config),
       registry_(config.registry.default_tenant),
       guard_(*store),
       feed_(io, std::move(store), registry_, config.registry.refresh_ms,
@@ -122,6 +123,8 @@ void RegistryService::serve(admin::HttpServer& http) {
   o.guard = &guard_;
   api_ = std::make_unique<registry::RegistryApi>(registry_, feed_, std::move(o));
   api_->add_to(http);
+  accounts_ = std::make_unique<registry::ApiAccounts>(io_, registry_, config_.throttle);
+  http.use_accounts(accounts_->check(http.home()));
 }
 
 }  // namespace berth::gateway

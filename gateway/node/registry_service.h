@@ -11,6 +11,7 @@
 #include "gateway/registry/feed.h"
 #include "gateway/registry/guarded_registry.h"
 #include "gateway/registry/registry.h"
+#include "gateway/rest/accounts.h"
 #include "gateway/rest/api.h"
 #include "metrics/probe.h"
 
@@ -48,12 +49,14 @@ class RegistryService {
   std::string doubt() const;
   RegistryService(boost::asio::io_context& io, const Config& config,
                   std::unique_ptr<registry::GuardedRegistry> store);
+  boost::asio::io_context& io_;
   const Config& config_;
   registry::Registry registry_;
   registry::RegistryFeed::Changed on_change_ = [](const session::Concerned&) {};
   registry::GuardedRegistry& guard_;  // the feed's
   registry::RegistryFeed feed_;
   std::unique_ptr<registry::RegistryApi> api_;
+  std::unique_ptr<registry::ApiAccounts> accounts_;
 };
 
 }  // namespace berth::gateway

@@ -24,7 +24,6 @@ constexpr std::size_t kListMax = 1000;
 const std::string kTenant = "berth_tenant_";
 const std::string kSite = "berth_site_";
 const std::string kPerSecond = "_per_second";
-const std::string kPage = "/api/v1/usage";
 const std::string kReport = "usage";  // its label value: encode_usage()
 
 const char* help_of(const std::string& field) {
@@ -203,13 +202,13 @@ Usages decode_usage(const std::string& report) {
 }
 
 std::string usage_tenant(const admin::Request& r) {
-  return r.path.size() <= kPage.size() + 1 ? std::string() : r.path.substr(kPage.size() + 1);
+  return r.capture("tenant");
 }
 
 admin::Response usage_page(const Usages& all, const admin::Request& r, bool registered) {
-  if (r.method != "GET") return admin::problem(admin::codes::kMethodNotAllowed, "GET");
   const std::string tenant = usage_tenant(r);
   if (tenant.empty()) return ranking(all, r);
+  if (auto no = admin::refusal_of(r.caller, admin::Right::read, tenant)) return std::move(*no);
   const std::string fault = admin::fault_of(r, {});
   if (!fault.empty()) return admin::problem(admin::codes::kInvalid, fault);
   json::object out;
@@ -218,7 +217,7 @@ admin::Response usage_page(const Usages& all, const admin::Request& r, bool regi
     if (u.tenant != tenant) continue;
     if (u.site.empty()) {
       out = object_of(u);
-    } else {
+    } else if (r.caller.sees_site(u.site)) {
       sites[u.site] = object_of(u);
     }
   }

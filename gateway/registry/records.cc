@@ -24,6 +24,7 @@ constexpr int kCredentialsMax = 8;
 constexpr int kTopicsMax = 16;
 constexpr int kAuthoritiesMax = 16;
 constexpr int kSitesMax = 1000;
+constexpr int kRightsMax = 3;
 constexpr std::size_t kKeyMin = 16;        // bytes
 constexpr std::size_t kDigestDigits = 64;  // of a SHA-256 in hexadecimal
 
@@ -195,6 +196,12 @@ void check_role(const pb::Account& a) {
     bad("role '" + a.role() + "' is neither service nor operator");
   if (a.sites_size() > kSitesMax) bad("more than 1000 sites");
   for (const std::string& s : a.sites()) check_name("site", s);
+  for (const std::string& right : a.api()) {
+    if (right != "read" && right != "change" && right != "command")
+      bad("api: '" + right + "' is none of read, change, command");
+    if (right != "read" && a.role() == "operator") bad("api: an operator only reads");
+  }
+  if (a.api_size() > kRightsMax) bad("api: each right once");
 }
 
 // Against the system's time zones; where there are none, as in a slim image, its form alone.

@@ -1,10 +1,6 @@
 #include "gateway/rest/api.h"
 
 #include <algorithm>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <map>
 #include <set>
@@ -14,7 +10,9 @@
 #include "gateway/registry/booleans.h"
 #include "gateway/registry/merge.h"
 #include "gateway/rest/api_parameters.h"
+#include "gateway/rest/elsewhere.h"
 #include "gateway/rest/export.h"
+#include "gateway/rest/scope.h"
 #include "gateway/rest/search.h"
 #include "gateway/rest/writes.h"
 #include "protocol/link/types.h"
@@ -76,34 +74,6 @@ Response record(int status, const Key& key, const std::string& value) {
   return {status, kJson, to_json(key, value) + "\n", {{"ETag", etag(value)}}};
 }
 
-// Runs f on the pool and comes back with its result, or its exception.
-template <class F>
-asio::awaitable<std::invoke_result_t<F>> elsewhere(asio::thread_pool& pool, F f) {
-  using T = std::invoke_result_t<F>;
-  const auto home = co_await asio::this_coro::executor;
-  auto initiate = [&pool, home](auto handler, F work) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    asio::post(pool, [shared, home, work = std::move(work)]() mutable {
-      std::exception_ptr failed;
-      auto result = std::make_shared<T>();
-      try {
-        *result = work();
-      } catch (...) {
-        failed = std::current_exception();
-      }
-      asio::post(home, [shared, failed, result] { (*shared)(failed, std::move(*result)); });
-    });
-  };
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>,
-                                          void(std::exception_ptr, T)>(
-      initiate, asio::use_awaitable, std::move(f));
-}
-
-// Others of this thread go first: an import is long, and devices are served here too.
-asio::awaitable<void> breathe() {
-  co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
-}
-
 // Holds the one import that there may be at a time.
 class Busy {
  public:
@@ -127,6 +97,12 @@ const char* precondition_fault(const Request& r, const std::string* stored) {
   return nullptr;
 }
 
+// An account that is confined to some sites takes no device out of them.
+std::optional<Response> new_place_refusal(const Request& r, const Key& key, const Message& said) {
+  const std::string now = deterministic(said);
+  return refusal_of(r.caller, admin::Right::change, key, &now);
+}
+
 void keep_credentials(Kind kind, const std::string& stored, Message& m) {
   const auto old = message_of(kind, stored);
   const auto keep = [&](auto& record) {
@@ -145,11 +121,24 @@ RegistryApi::RegistryApi(const Registry& registry, RegistryFeed& feed, Options o
 }
 
 void RegistryApi::add_to(admin::HttpServer& http) {
-  http.route_under_at_home("/api/v1/tenants",
-                           [this](Request r) { return on_tenants(std::move(r)); });
-  http.route_under_at_home("/api/v1/registry",
-                           [this](Request r) { return on_registry(std::move(r)); },
-                           {.body_max = kImportMax});
+  const admin::RouteOptions open{.who = admin::For::accounts};
+  const auto route = [&](const std::string& target) {
+    http.route_at_home(
+        target, [this](Request r) { return on_tenants(std::move(r)); }, open);
+  };
+  const std::string tenant = "/api/v1/tenants/{tenant}";
+  route("GET /api/v1/tenants");
+  route("GET /api/v1/tenants/");  // as some clients ask
+  for (const char* method : {"GET ", "PUT ", "PATCH ", "DELETE "}) {
+    route(method + tenant);
+    for (const auto& [name, kind] : kKinds) route(method + tenant + "/" + name + "/{name}");
+  }
+  for (const auto& [name, kind] : kKinds) route("GET " + tenant + "/" + name);
+  for (const char* target :
+       {"GET /api/v1/registry", "GET /api/v1/registry/export", "POST /api/v1/registry/import",
+        "POST /api/v1/registry/restore", "POST /api/v1/registry/accept-loss"})
+    http.route_at_home(target, [this](Request r) { return on_registry(std::move(r)); },
+                       {.body_max = kImportMax});
 }
 
 RegistryApi::Place RegistryApi::place_of(const std::string& path) {
@@ -180,9 +169,15 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   if (!registry_.loaded())
     co_return problem(codes::kUnavailable, "the registry has not been read yet");
   const bool one = !place.name.empty();
+  const bool reads = r.method == "GET";
+  const std::string* there = one ? registry_.find(place.text()) : nullptr;
+  const admin::Right right = reads ? admin::Right::read : admin::Right::change;
+  if (auto no = refusal_of(r.caller, right, place.key(), there)) co_return std::move(*no);
   const std::string fault = admin::fault_of(r, parameters_of(r.method, one, place.kind));
   if (!fault.empty()) co_return problem(codes::kInvalid, fault);
-  if (r.method == "GET") {
+  if (!r.parameter("after").empty() && !r.parameter("cursor").empty())
+    co_return problem(codes::kInvalid, "after and cursor: one of them");
+  if (reads) {
     const std::string bad_search = Search::fault_of(r);
     if (!bad_search.empty()) co_return problem(codes::kInvalid, bad_search);
     if (one) co_return get(place);
@@ -190,8 +185,6 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
   }
   const bool patch = r.method == "PATCH";
   const bool body = patch || r.method == "PUT";
-  if (!one || (!body && r.method != "DELETE"))
-    co_return problem(codes::kMethodNotAllowed, "GET, PUT, PATCH or DELETE of one, GET of all");
   if (!options_.why_not.empty()) co_return problem(codes::kReadOnly, options_.why_not);
   const bool typed = admin::has_media_type(r, kJson) ||
                      (patch && admin::has_media_type(r, "application/merge-patch+json"));
@@ -206,12 +199,7 @@ RegistryApi::Answer RegistryApi::on_tenants(Request r) {
 
 RegistryApi::Answer RegistryApi::on_registry(Request r) {
   const std::string what = r.path.substr(std::string("/api/v1/registry").size());
-  const bool reads = r.method == "GET";
-  if (what.empty() && reads) co_return summary();
-  if (what != "/import" && what != "/export" && what != "/accept-loss" && what != "/restore")
-    co_return not_found();
-  if (reads != (what == "/export") || (!reads && r.method != "POST"))
-    co_return problem(codes::kMethodNotAllowed, what == "/export" ? "GET" : "POST");
+  if (what.empty()) co_return summary();
   const std::string fault = admin::fault_of(r, parameters_of_registry(what));
   if (!fault.empty()) co_return problem(codes::kInvalid, fault);
   if (!registry_.loaded())
@@ -343,6 +331,7 @@ RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
     const Key key = parse_key(k);
     more = search.spent();
     if (more) return false;
+    if (!in_list_of(r.caller, key, v)) return true;  // its name is no cursor either
     const bool shown = search.admits(key, v);
     more = shown && count == limit;
     if (more) return false;
@@ -352,7 +341,7 @@ RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
     return true;
   };
   std::string prefix = place.kind == Kind::tenant ? "t/" : key_of(place.kind, place.tenant);
-  std::string after = r.parameter("after");
+  std::string after = r.parameter(r.parameter("cursor").empty() ? "after" : "cursor");
   co_await each(std::move(prefix), std::move(after), take);
   std::string body = "{\"items\":[" + items + "]";
   if (more) body += ",\"next\":" + json::serialize(json::string(last));
@@ -468,11 +457,14 @@ RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, 
       if (!seen.empty() && !patch.contains("credentials"))
         keep_credentials(place.kind, seen, *said[0].message);
     }
+    if (auto no = new_place_refusal(r, place.key(), *said[0].message)) co_return std::move(*no);
     Prepared p = co_await prepare(std::move(work), hashing_);
     const bool dry_run = admin::flag(r, "dry_run");
     if (dry_run) co_return co_await changes_of(1, std::move(p));
     if (p.writes.empty()) co_return record(200, place.key(), seen);
     Response good = record(seen.empty() ? 201 : 200, place.key(), *p.writes[0].value);
+    good.changed =
+        changed_fields(place.text(), stored != nullptr ? &seen : nullptr, &*p.writes[0].value);
     co_return co_await commit(std::move(p.writes), std::move(good), overtaken);
   } catch (const BadRecord& e) {
     why = e.what();
@@ -508,6 +500,7 @@ RegistryApi::Answer RegistryApi::remove_once(const Place& place, const Request& 
   }
   Response gone;
   gone.status = 204;
+  gone.changed = "records:" + std::to_string(writes.size());
   co_return co_await commit(std::move(writes), std::move(gone), overtaken);
 }
 
@@ -612,7 +605,9 @@ RegistryApi::Answer RegistryApi::write_import(std::shared_ptr<Work> work,
     }
     if (!why.empty()) co_return half_done(codes::kConflict, why, written);
   }
-  co_return counted(work->said.size(), written, created);
+  Response good = counted(work->said.size(), written, created);
+  good.changed = "records:" + std::to_string(written);
+  co_return good;
 }
 
 // Those of `writes` whose records have changed since they were made.

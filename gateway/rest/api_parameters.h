@@ -17,10 +17,12 @@ inline const admin::Parameters& parameters_of(const std::string& method, bool on
   static const admin::Parameters kNone;
   static const admin::Parameters kList{{"limit", {admin::Parameter::Kind::number, kListMax}},
                                        {"after", kText},
+                                       {"cursor", kText},
                                        {"q", kText},
                                        {"label", kText}};
   static const admin::Parameters kDevices{{"limit", {admin::Parameter::Kind::number, kListMax}},
                                           {"after", kText},
+                                          {"cursor", kText},
                                           {"q", kText},
                                           {"label", kText},
                                           {"site", kText},

@@ -71,6 +71,7 @@ Response answer_of(const link::Answer& a, bool accepting) {
   const bool final = o.at("final").as_bool();
   Response r = as_json(final || !accepting ? 200 : 202, o);
   r.headers["Location"] = "/api/v1/commands/" + said.command().id();
+  r.changed = "command:" + said.command().id();
   return r;
 }
 
@@ -92,6 +93,19 @@ std::string new_id() {
                 static_cast<unsigned long long>(base::random_id()),
                 static_cast<unsigned long long>(base::random_id()));
   return text;
+}
+
+// Unknown ones, and one twice.
+std::optional<Response> bad_parameters(const Request& r, const admin::Parameters& known) {
+  const std::string fault = admin::fault_of(r, known);
+  if (fault.empty()) return std::nullopt;
+  return admin::problem(admin::codes::kInvalid, fault);
+}
+
+// An account that is confined to sites may command the devices of these: the engine of the device
+// checks which they are.
+std::string any_site_of(const Request& r) {
+  return r.caller.sites.empty() ? std::string() : r.caller.sites.front();
 }
 
 // The tenant that the caller may speak for: its own, or the one that an administrator names.
@@ -129,6 +143,7 @@ void CommandsApi::add_to(admin::HttpServer& http) {
 // -- a new command
 
 void CommandsApi::submit(Request r, const Responder& done) {
+  if (auto no = bad_parameters(r, {{"wait", {}}})) return done.answer(std::move(*no));
   AskedJson asked = read_command(r.body, options_.wall_ms());
   Record& record = asked.record;
   const auto from_path = [&](const char* name, const std::string& in_body, auto set) {
@@ -155,7 +170,7 @@ void CommandsApi::submit(Request r, const Responder& done) {
     asked.fault =
         "id, tenant, device, executor, child, type: 1 to 64 characters of A-Z a-z 0-9 _ . -";
   if (!asked.fault.empty()) return done.answer(admin::problem(admin::codes::kInvalid, asked.fault));
-  if (auto no = admin::refusal_of(r.caller, Right::command, record.tenant()))
+  if (auto no = admin::refusal_of(r.caller, Right::command, record.tenant(), any_site_of(r)))
     return done.answer(std::move(*no));
   record.set_caller(r.caller.id);
   record.set_is_admin(r.caller.kind == admin::Caller::Kind::admin);
@@ -228,7 +243,8 @@ void CommandsApi::ask_by_id(AskKind kind, const Request& r, std::uint32_t wait_m
   const Right right = kind == AskKind::find_command ? Right::read : Right::command;
   if (tenant.empty())
     return done.answer(admin::problem(admin::codes::kInvalid, "tenant: it is missing"));
-  if (auto no = admin::refusal_of(r.caller, right, tenant)) return done.answer(std::move(*no));
+  if (auto no = admin::refusal_of(r.caller, right, tenant, any_site_of(r)))
+    return done.answer(std::move(*no));
   platform::pb::CommandKey q;
   q.set_tenant(tenant);
   q.set_id(r.capture("id"));
@@ -252,6 +268,8 @@ void CommandsApi::ask_by_id(AskKind kind, const Request& r, std::uint32_t wait_m
 }
 
 void CommandsApi::get(const Request& r, const Responder& done) {
+  if (auto no = bad_parameters(r, {{"tenant", {}}, {"wait", {}}}))
+    return done.answer(std::move(*no));
   std::string fault;
   const std::uint32_t wait_ms = wait_of(r, 0, fault);
   if (!fault.empty()) return done.answer(admin::problem(admin::codes::kInvalid, fault));
@@ -259,11 +277,13 @@ void CommandsApi::get(const Request& r, const Responder& done) {
 }
 
 void CommandsApi::cancel(const Request& r, const Responder& done) {
+  if (auto no = bad_parameters(r, {{"tenant", {}}})) return done.answer(std::move(*no));
   ask_by_id(AskKind::cancel_command, r, 0, done);
 }
 
 // What the device is to keep, and how far it has said so.
 void CommandsApi::desired(const Request& r, const Responder& done) {
+  if (auto no = bad_parameters(r, {})) return done.answer(std::move(*no));
   const std::string tenant = r.capture("tenant");
   if (auto no = admin::refusal_of(r.caller, Right::read, tenant))
     return done.answer(std::move(*no));
@@ -318,19 +338,21 @@ bool unhex(std::string_view text, std::string& out) {
 // Each partition gives its newest; of all of them the newest are the page, and the next one begins
 // behind its last.
 void CommandsApi::list(const Request& r, const Responder& done) {
+  if (auto no = bad_parameters(r, {{"tenant", {}},
+                                   {"device", {}},
+                                   {"site", {}},
+                                   {"state", {}},
+                                   {"from", {}},
+                                   {"to", {}},
+                                   {"cursor", {}},
+                                   {"limit", {admin::Parameter::Kind::number, kListMax}}}))
+    return done.answer(std::move(*no));
   platform::pb::ListQuestion q;
   std::string fault;
   q.set_tenant(tenant_of(r, r.parameter("tenant")));
   q.set_device(r.parameter("device"));
   q.set_site(r.parameter("site"));
-  std::size_t limit = kListDefault;
-  const std::string limit_text = r.parameter("limit");
-  if (!limit_text.empty()) {
-    const auto [end, ec] =
-        std::from_chars(limit_text.data(), limit_text.data() + limit_text.size(), limit);
-    if (ec != std::errc() || *end != '\0' || limit < 1 || limit > kListMax)
-      fault = "limit: a number of 1 to " + std::to_string(kListMax);
-  }
+  const std::size_t limit = admin::number(r, "limit", kListDefault);
   const auto time = [&](const char* name) {
     std::int64_t ms = 0;
     const std::string text = r.parameter(name);

@@ -33,6 +33,13 @@ Response invalid(const std::string& why) {
   return admin::problem(admin::codes::kInvalid, why);
 }
 
+Response unanswered(AskError error) {
+  if (error == AskError::too_late || error == AskError::link_lost)
+    return admin::problem(admin::codes::kNoAnswer, "the engine did not answer in time");
+  return admin::problem(admin::codes::kUnavailable, std::string("no engine answers now: ") +
+                                                        protocol::link::name_of(error));
+}
+
 // "connected,ended". False: another word is among them.
 bool kinds_of(const std::string& types, pb::HistoryQuestion& q) {
   for (std::size_t at = 0; at < types.size();) {
@@ -99,9 +106,7 @@ struct HistoryApi::Page {
     for (const link::Answer& a : answers) {
       pb::HistoryAnswer said;
       if (a.error != AskError::none || !said.ParseFromString(a.bytes))
-        return done.answer(admin::problem(admin::codes::kUnavailable,
-                                          std::string("no engine answers now: ") +
-                                              protocol::link::name_of(a.error)));
+        return done.answer(unanswered(a.error));
       for (auto& e : *said.mutable_events()) all.push_back(std::move(e));
       if (!said.more()) continue;
       more = true;
@@ -178,7 +183,9 @@ void HistoryApi::check_place(const std::shared_ptr<Page>& page) const {
   asker_.ask_partition(0, {AskKind::list_devices, kWithin_ms, q.SerializeAsString()},
                        [this, page](const link::Answer& a) {
                          pb::DevicesAnswer said;
-                         if (!said.ParseFromString(a.bytes) || said.devices().empty())
+                         if (a.error != AskError::none || !said.ParseFromString(a.bytes))
+                           return page->done.answer(unanswered(a.error));
+                         if (said.devices().empty())
                            return page->done.answer(
                                admin::problem(admin::codes::kNotFound, "no such device"));
                          ask(page);

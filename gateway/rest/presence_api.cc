@@ -157,6 +157,8 @@ void PresenceApi::list(const Request& r, const Responder& done) const {
 }
 
 void PresenceApi::one(const Request& r, const Responder& done) const {
+  if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
+    return done.answer(admin::problem(admin::codes::kInvalid, fault));
   auto page = std::make_shared<Page>(Page{.done = done});
   page->single = true;
   page->limit = 1;

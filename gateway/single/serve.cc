@@ -406,8 +406,9 @@ class Gateway {
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     if (registry_) {
-      http_.route_under("/api/v1/usage",
-                        [this](admin::Request r) { return answer_usage(std::move(r)); });
+      const auto usage = [this](admin::Request r) { return answer_usage(std::move(r)); };
+      http_.route("GET /api/v1/usage", usage);
+      http_.route("GET /api/v1/usage/{tenant}", usage, {.who = admin::For::accounts});
     }
     serve_quarantine(http_, edges_);
     if (registry_) platform_.add_to(http_);
