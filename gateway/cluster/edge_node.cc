@@ -28,6 +28,7 @@
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/signals.h"
+#include "gateway/rest/account_ask.h"
 #include "gateway/rest/platform_api.h"
 #include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
@@ -470,6 +471,7 @@ class EdgeNode {
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
     platform_.add_to(http_);
+    http_.use_accounts(registry::remote_accounts(http_.home(), platform_.asker()));
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = "this process is an edge of a cluster: an engine is "
                                               "replaced by a restart of its own service",

@@ -27,6 +27,7 @@
 #include "gateway/node/registry_service.h"
 #include "gateway/node/signals.h"
 #include "gateway/node/usage_series.h"
+#include "gateway/rest/account_ask.h"
 #include "gateway/rest/platform_api.h"
 #include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
@@ -111,6 +112,14 @@ class EngineNode {
     process_.id = base::random_id();
     process_.started_ms = static_cast<std::uint64_t>(base::now().ms);
     process_.held = [this] { return held(); };
+    process_.equip = [this](engine::EngineShard& engine) {
+      engine.answerer().use(
+          protocol::link::AskKind::check_account,
+          [this](const protocol::link::Question& q, link::Answered answered) {
+            registry::answer_claim(registry_ ? registry_->accounts() : nullptr, q,
+                                   std::move(answered));
+          });
+    };
     process_.beat_all = [this] {
       for (const auto& p : partitions_) {
         if (p) p->tell_status();

@@ -37,6 +37,7 @@ struct EngineProcess {
   std::function<std::uint64_t()> held;           // partitions it serves or is about to
   const registry::Registry* registry = nullptr;  // null: none
   std::function<void()> beat_all;                // statuses to all edges, within a long turn too
+  std::function<void(engine::EngineShard&)> equip;  // with answers of the process, before it serves
 };
 
 class PartitionServer final : private PartitionEdges::Owner {

@@ -44,6 +44,7 @@ class RegistryService {
   metrics::Sample doubt_sample() const;  // berth_registry_records_missing; any thread
   // REST, on the admin port.
   void serve(admin::HttpServer& http);
+  registry::ApiAccounts* accounts() { return accounts_.get(); }  // null: before serve()
 
  private:
   std::string doubt() const;

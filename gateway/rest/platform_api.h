@@ -20,6 +20,7 @@ class PlatformApi {
       : asker_(partitions, std::move(engine_of)), commands_(asker_, {.partitions = partitions}) {}
   PlatformApi(const PlatformApi&) = delete;
   PlatformApi& operator=(const PlatformApi&) = delete;
+  const link::Asker& asker() const { return asker_; }
   void add_to(admin::HttpServer& http) {
     commands_.add_to(http);
     presence_.add_to(http);

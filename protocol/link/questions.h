@@ -34,7 +34,8 @@ enum class AskKind : std::uint8_t {
   claim_command = 22,
   presence = 24,     // platform/presence.proto
   history = 25,      // platform/history.proto
-  list_devices = 26  // of the registry: platform/presence.proto
+  list_devices = 26,  // of the registry: platform/presence.proto
+  check_account = 29  // the credential of a request over HTTP: gateway/rest/account_ask.h
 };
 
 enum class AskError : std::uint8_t {

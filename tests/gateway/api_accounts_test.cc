@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gateway/registry/password_hash.h"
+#include "gateway/rest/account_ask.h"
 #include "gateway/rest/scope.h"
 #include "tests/gateway/registry_texts.h"
 
@@ -236,6 +237,51 @@ TEST_F(ApiAccountsTest, HashesAreBounded) {
   const auto work = boost::asio::make_work_guard(io_);
   while (answers.size() < 20) io_.run_one();
   EXPECT_EQ(bearer("eve@acme:e"), "eve@acme");
+}
+
+// What an edge asks an engine, and what it hears.
+TEST_F(ApiAccountsTest, ClaimsAndAnswersGoOverALink) {
+  using protocol::link::AskError;
+  const auto over = [&](const admin::Claim& claim, ApiAccounts* accounts) {
+    std::optional<link::Answer> said;
+    answer_claim(accounts, {protocol::link::AskKind::check_account, 1000, encode_claim(claim)},
+                 [&](link::Answer a) { said = std::move(a); });
+    io_.restart();
+    const auto work = boost::asio::make_work_guard(io_);
+    while (!said) io_.run_one();
+    admin::ClaimAnswer out;
+    EXPECT_EQ(said->error, AskError::none);
+    EXPECT_TRUE(decode_answer(said->bytes, out)) << said->bytes;
+    return out;
+  };
+  Signed s = signed_by("key-1@acme", "nonce-01");
+  s.signature = signature_of(s, "GET", "/x?y=z", kFirst);
+  const auto good = over({header(s), "GET", "/x?y=z", "192.0.2.1"}, &accounts_);
+  ASSERT_TRUE(good.caller) << good.why;
+  EXPECT_EQ(good.body_sha256, kEmpty);
+  EXPECT_EQ(good.caller->id, "platform@acme");
+  EXPECT_TRUE(good.caller->may_read && good.caller->may_command && !good.caller->may_change);
+  const auto eve = over({"Bearer eve@acme:e", "GET", "/", "192.0.2.1"}, &accounts_);
+  ASSERT_TRUE(eve.caller);
+  EXPECT_EQ(eve.caller->kind, admin::Caller::Kind::operator_);
+  EXPECT_EQ(eve.caller->sites, std::vector<std::string>{"north"});
+  const auto bad = over({"Bearer eve@acme:x", "GET", "/", "192.0.2.1"}, &accounts_);
+  EXPECT_FALSE(bad.caller);
+  EXPECT_EQ(bad.refusal.status, 401);
+  EXPECT_EQ(bad.refusal.body, ask("Bearer eve@acme:y").refusal.body);
+  EXPECT_NE(bad.why.find("eve@acme"), std::string::npos);
+  for (int i = 0; i < 5; ++i) over({"Bearer no@acme:x", "GET", "/", "192.0.2.9"}, &accounts_);
+  const auto wait = over({"Bearer no@acme:x", "GET", "/", "192.0.2.9"}, &accounts_);
+  EXPECT_EQ(wait.refusal.status, 429);
+  EXPECT_EQ(wait.refusal.headers.at("Retry-After"), "10");
+  EXPECT_EQ(over({"Bearer eve@acme:e", "GET", "/", "192.0.2.1"}, nullptr).refusal.status, 401);
+  EXPECT_EQ(over({"Bearer \xff\xfe@acme:e", "GET", "/", "192.0.2.1"}, &accounts_).refusal.status,
+            401);
+  admin::ClaimAnswer none;
+  for (const char* damaged : {"", "{", "[]", "{}", R"({"id":"a@b","tenant":"b"})",
+                              R"({"id":"a@b","tenant":"","sites":[]})",
+                              R"({"id":"a@b","tenant":"b","sites":[1]})", R"({"status":200})"})
+    EXPECT_FALSE(decode_answer(damaged, none)) << damaged;
 }
 
 TEST(ApiNonces, AreBoundedInAllAndForOne) {

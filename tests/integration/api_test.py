@@ -8,7 +8,7 @@ they stand there.
 """
 import http.client, json, os, random, re, signal, socket, subprocess, sys, tempfile, threading, time
 
-berth, source = sys.argv[1:3]
+berth, source = (os.path.abspath(p) for p in sys.argv[1:3])
 work = tempfile.mkdtemp(prefix="berth-api-")
 faults = []
 

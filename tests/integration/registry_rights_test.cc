@@ -1,7 +1,10 @@
 // Who may come in by the registry, what he sees and may use, in running gateways of every shape,
 // and what happens when that changes.
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
+#include <ctime>
 #include <vector>
 
 #include "tests/support/certificates.h"
@@ -300,6 +303,95 @@ TEST(RegistryAway, KnownDevicesStillComeIn) {
   shape.c.redis.go_on();
   EXPECT_TRUE(eventually(
       [&] { return rest.put("/api/v1/tenants/acme", R"({"labels":{"a":"b"}})").status == 200; }));
+}
+
+// A GET, signed with a key of platform@acme (docs/api.md, "Signed requests").
+std::string signature_line(const std::string& target, const std::string& nonce) {
+  const std::string empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  const std::string now = std::to_string(std::time(nullptr));
+  const std::string key = "0123456789abcdef";
+  const std::string text =
+      "signer@acme\n" + now + "\n" + nonce + "\nGET\n" + target + "\n" + empty;
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest, &size);
+  std::string hex;
+  for (unsigned i = 0; i < size; ++i) {
+    char two[3];
+    std::snprintf(two, sizeof two, "%02x", digest[i]);
+    hex += two;
+  }
+  return "Authorization: HMAC-SHA256 client_id=\"signer@acme\", timestamp=\"" + now +
+         "\", nonce=\"" + nonce + "\", body=\"" + empty + "\", signature=\"" + hex + "\"\r\n";
+}
+
+// Edges ask the engine that serves, which remembers the nonces of all of them; engines know the
+// registry themselves.
+TEST(RegistryAccounts, AreKnownAtEachProcessOfACluster) {
+  const Directory d;
+  Cluster c({.engines = 2,
+             .edges = 2,
+             .engine_flags = {"--config", registry_in_store(d)},
+             .edge_flags = {}});
+  GatewayProcess* const serving = c.active();
+  ASSERT_NE(serving, nullptr);
+  const Rest admin(serving->admin_port());
+  for (const std::string t : {"acme", "other"})
+    ASSERT_EQ(admin.put("/api/v1/tenants/" + t, "{}").status, 201);
+  ASSERT_EQ(admin
+                .put("/api/v1/tenants/acme/accounts/platform",
+                     R"({"role":"service","api":["read"],"credentials":[)"
+                     R"({"auth_id":"platform","password":"p"},)"
+                     R"({"auth_id":"signer","key":"MDEyMzQ1Njc4OWFiY2RlZg=="}]})")
+                .status,
+            201);
+  const auto is = [](int port, const std::string& key, const std::string& target, int wanted) {
+    RestAnswer a;
+    EXPECT_TRUE(eventually(
+        [&] {
+          a = Rest(port, key).get(target);
+          return a.status == wanted;
+        },
+        std::chrono::seconds(60)))
+        << target << " " << a.head << a.body;
+  };
+  const std::string key = "platform@acme:p";
+  for (const auto& engine : c.engines) {
+    const int port = engine->admin_port();
+    is(port, key, "/api/v1/tenants/acme", 200);
+    is(port, key, "/api/v1/tenants/other", 404);
+    is(port, "platform@acme:x", "/api/v1/tenants/acme", 401);
+    const std::string line = signature_line("/api/v1/tenants", "nonce-" + std::to_string(port));
+    EXPECT_EQ(Rest(port, "").ask("GET", "/api/v1/tenants", "", line).status, 200);
+    EXPECT_EQ(Rest(port, "").ask("GET", "/api/v1/tenants", "", line).status, 401) << "again";
+  }
+  const std::string line = signature_line("/api/v1/presence", "nonce-of-edges");
+  int asked = 0;
+  for (const auto& edge : c.edges) {
+    const int port = edge->admin_port();
+    is(port, key, "/api/v1/presence", 200);
+    is(port, key, "/api/v1/presence?tenant=other", 404);
+    is(port, "platform@acme:x", "/api/v1/presence", 401);
+    is(port, key, "/api/v1/quarantine", 403);
+    EXPECT_EQ(Rest(port, key).ask("POST", "/api/v1/commands", R"({"device":"x","type":"open"})").status,
+              403);
+    EXPECT_EQ(Rest(port, "").ask("GET", "/api/v1/presence", "", line).status,
+              asked++ == 0 ? 200 : 401)
+        << "a nonce is good once, whichever edge is asked";
+  }
+  serving->kill9();
+  for (const auto& edge : c.edges) is(edge->admin_port(), key, "/api/v1/presence", 200);
+  // What is withdrawn is so at the next request that the engine has heard of it.
+  GatewayProcess* const next = c.active();
+  ASSERT_NE(next, nullptr);
+  const Rest again(next->admin_port());
+  ASSERT_EQ(again
+                .ask("PATCH", "/api/v1/tenants/acme/accounts/platform", R"({"api":[]})",
+                     "Content-Type: application/json\r\n")
+                .status,
+            200);
+  for (const auto& edge : c.edges) is(edge->admin_port(), key, "/api/v1/presence", 403);
 }
 
 }  // namespace
