@@ -58,7 +58,7 @@ for name in ("registry.yaml", "berth.yaml", "barrier.py", "barrier.js", "Barrier
         f.write(files[name])
 
 gateway = Gateway(berth, {n: files[n] for n in ("registry.yaml", "berth.yaml")}, BERTH_COMMANDS_PER_DEVICE_PER_S="0")
-environment = {**os.environ, "BERTH": f"http://127.0.0.1:{gateway.admin}", "TOKEN": gateway.token,
+environment = {**os.environ, "BERTH": f"http://127.0.0.1:{gateway.admin}", "TOKEN": "backend@acme:backend-secret",
                "MQTT_HOST": "127.0.0.1", "MQTT_PORT": str(gateway.mqtt),
                "NODE_PATH": "/usr/share/nodejs:" + os.environ.get("NODE_PATH", "")}
 
