@@ -6,7 +6,7 @@ they stand there.
 
   api_test.py BERTH SOURCE_DIR
 """
-import http.client, json, os, random, re, signal, socket, subprocess, sys, tempfile, threading, time
+import base64, hashlib, hmac, http.client, json, os, random, re, signal, socket, subprocess, sys, tempfile, threading, time
 
 berth, source = (os.path.abspath(p) for p in sys.argv[1:3])
 work = tempfile.mkdtemp(prefix="berth-api-")
@@ -454,6 +454,36 @@ def account(g, name, rights, more=None):
     check(status in (200, 201), f"account {name}: {status} {text}")
 
 
+def logged(g, what, words):
+    """A line of the log has `what`, and these words."""
+    line, deadline = "", time.time() + 60
+    while not line and time.time() < deadline:  # the log is written by another thread
+        line = next((l for l in open(g.log) if what in l), "")
+        time.sleep(0 if line else 0.05)  # between looks
+    for word in words:
+        check(word in line, f"the log has no {word} beside {what}: {line}")
+
+
+def signatures(g):
+    """Signed requests: of one body, once, in their time."""
+    key, target = "MDEyMzQ1Njc4OWFiY2RlZg==", "/api/v1/tenants/acme/devices/d-north"
+    account(g, "signer", ["change"], {"credentials": [{"auth_id": "signer", "key": key}]})
+    body = '{"site":"north","labels":{"signed":"yes"}}'
+
+    def ask(nonce, sent=body, ahead_s=0, at=target):
+        parts = ["signer@acme", str(int(time.time()) + ahead_s), nonce, "PUT", target, hashlib.sha256(body.encode()).hexdigest()]
+        signature = hmac.new(base64.b64decode(key), "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+        header = f'HMAC-SHA256 client_id="{parts[0]}", timestamp="{parts[1]}", nonce="{nonce}", body="{parts[5]}", signature="{signature}"'
+        return g.ask("PUT", at, sent, {"Content-Type": "application/json", "Authorization": header}, None)[0]
+
+    check(ask("nonce-one", sent=body.replace("yes", "no")) == 401, "another body than the one that was signed")
+    check(ask("nonce-two", at=target + "?dry_run=true") == 401, "another target")
+    check(ask("nonce-three", ahead_s=400) == 401 and ask("nonce-four", ahead_s=-400) == 401, "out of time")
+    check(ask("nonce-five") == 200, "a signed request")
+    check(ask("nonce-five") == 401, "the same nonce again")
+    check('"yes"' in g.ask("GET", target)[2], "the signed record")
+
+
 def scopes(g):
     """Two tenants, accounts of one: what they see and change."""
     as_json = AS_JSON
@@ -532,17 +562,11 @@ def scopes(g):
             ("north", "DELETE", "/tenants/acme/devices/d-south", None, 404), ("north", "DELETE", "/tenants/acme/devices/d-new", None, 204)):
         status, _, text = of(name, method, target, body)
         check(status == wanted, f"{name}: {method} {target}: {status} instead of {wanted}: {text[:200]}")
+    logged(g, "changed=command:s-1", ("admin change", "user=commander@acme", "tenant=acme", "path=/api/v1/commands", "trace_id="))
     trace = "0af7651916cd43dd8448eb211c80319c"
     g.ask("PATCH", "/api/v1/tenants/acme/devices/d-north", '{"labels":{"lane":"E9"}}',
           dict(patch, traceparent=f"00-{trace}-b7ad6b7169203331-01"), "changer@acme:secret")
-    line = ""
-    for _ in range(200):  # the log is written by another thread
-        line = next((l for l in open(g.log) if trace in l), "")
-        if line:
-            break
-        time.sleep(0.05)  # between looks
-    for word in ("admin change", "user=changer@acme", "tenant=acme", "changed=labels", "status=200"):
-        check(word in line, f"the log has no {word}: {line}")
+    logged(g, trace, ("admin change", "user=changer@acme", "tenant=acme", "changed=labels", "status=200"))
     check("E9" not in open(g.log).read(), "the log has values")
 
 
@@ -601,6 +625,7 @@ def main():
     walk(g, api, elsewhere)
     step("scopes")
     scopes(g)
+    signatures(g)
     paging(g)
     walk(g, api, elsewhere, ("put",))
     account(g, "platform", ["read"])
