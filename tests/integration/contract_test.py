@@ -5,7 +5,7 @@ the gateway has said; these are exactly the words in code quotes of the row's ri
 
   contract_test.py BERTH SOURCE_DIR
 """
-import base64, concurrent.futures, json, os, re, signal, sys, time
+import base64, concurrent.futures, hashlib, hmac, json, os, re, signal, sys, time
 
 berth, source = (os.path.abspath(p) for p in sys.argv[1:3])
 sys.path.insert(0, source + "/tests/support")
@@ -22,6 +22,7 @@ vendors = read(source + "/docs/examples/vendor-commands.yaml").replace("name: ex
 gateway = Gateway(berth, {"berth.yaml": CONFIG})
 API = "/api/v1/tenants/acme"
 SOON_MS = 1500  # enough to be sent on a slow machine
+BEARER, KEY = "backend@acme:secret", base64.b64encode(b"0123456789abcdef").decode()
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 EXECUTED = '{"result":{"outcome":"EXECUTED","code":"200"}}'
 checks, count = {}, 0
@@ -485,7 +486,11 @@ def _():
     found = platform.wait(lambda t, p: "/command/flood-" in t and '"service_rate"' in p)
     need(found, "no service_rate")
     outcome = json.loads(found[1])["commandOutcome"]
-    return {outcome["outcome"], outcome["code"]}
+    body = {"device": "r10-0", "type": "set_time", "ttl_ms": 1000}
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        said = list(pool.map(lambda i: gateway.ask("POST", "/api/v1/commands", {**body, "id": f"http-{i}"}, BEARER), range(80)))
+    limited = {(s, a["code"]) for s, a in said if s >= 400 and a["code"] != "device_rate"}
+    return {outcome["outcome"]} | {str(x) for pair in limited for x in pair}
 
 
 @row("commands are never retained")
@@ -629,6 +634,41 @@ def _():
     return {"name", "display_name", "firmware", "site", "executor"} & said.keys()
 
 
+@row("bearer key")
+def _():
+    status, said = gateway.ask("GET", "/api/v1/commands?device=d1", token=BEARER)
+    need(status == 200 and said["commands"], "its own tenant need not be named:", said)
+    wrong, refusal = gateway.ask("GET", "/api/v1/commands", token=BEARER + "x")
+    return {str(status), str(wrong), refusal["code"]}
+
+
+def signed(nonce, at_s=0):
+    """A request as section 5 of the contract describes it."""
+    target, stamp, digest = "/api/v1/commands?device=d1", str(int(time.time()) + at_s), hashlib.sha256(b"").hexdigest()
+    text = "\n".join(["signer@acme", stamp, nonce, "GET", target, digest])
+    signature = hmac.new(b"0123456789abcdef", text.encode(), hashlib.sha256).hexdigest()
+    return gateway.ask("GET", target, Authorization=f'HMAC-SHA256 client_id="signer@acme", timestamp="{stamp}", '
+                       f'nonce="{nonce}", body="{digest}", signature="{signature}"')
+
+
+@row("HMAC-SHA256, skew 300 s, nonce remembered 600 s")
+def _():
+    first, again, late = signed("0123456789abcdef"), signed("0123456789abcdef"), signed("fedcba9876543210", -330)
+    need(again[0] == late[0], again, late)
+    return {str(first[0]), str(again[0]), again[1]["code"], late[1]["code"]}
+
+
+@row("rights of a service, tenants apart")
+def _():
+    body = {"role": "service", "api": ["read"], "credentials": [{"auth_id": "reader", "password": "secret"}]}
+    gateway.ask("PUT", f"{API}/accounts/reader", body)
+    reader = "reader@acme:secret"
+    status, said = gateway.ask("POST", "/api/v1/commands", {"device": "d1", "type": "open"}, reader)
+    other, unseen = gateway.ask("GET", "/api/v1/commands?tenant=other", token=BEARER)
+    need(gateway.ask("GET", "/api/v1/commands?device=d1", token=reader)[0] == 200, "it may read")
+    return {str(status), said["code"], str(other), unseen["code"]}
+
+
 @row("errors: HTTP status, a stable code, a trace id")
 def _():
     status, said = get("none")
@@ -698,7 +738,8 @@ c = gateway.ask("POST", "/api/v1/registry/import", vendors, Content_Type="applic
 need(c[0] == 200, c)
 c = gateway.ask("PATCH", API, {"envelopes": "json"})
 need(c[0] == 200, c)
-backend = {"role": "service", "credentials": [{"auth_id": "backend", "password": "secret"}]}
+backend = {"role": "service", "api": ["read", "command"],
+           "credentials": [{"auth_id": "backend", "password": "secret"}, {"auth_id": "signer", "key": KEY}]}
 c = gateway.ask("PUT", f"{API}/accounts/backend", backend)
 need(c[0] in (200, 201), c)
 platform = Mqtt(gateway.mqtt, "platform", "backend@acme", "secret", ["v1/#"])
