@@ -75,10 +75,7 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
       locator_(*this, options_.partition, options_.partitions),
       claims_(records),
       router_(*this, options_.partitions),
-      desired_(records, [this](const Entry& e, const std::string& document) {
-        const std::string child = e.asked.child.empty() ? "" : "/sub/" + e.asked.child;
-        const std::string topic = std::string(session::kTenantRoot) + e.asked.tenant + "/v1/" +
-                                  e.executor_site + "/" + addressee(e.asked) + child + "/desired";
+      desired_(records, [this](const std::string& topic, const std::string& document) {
         const session::MessageView m{
             .topic = topic, .payload = document, .forwarded = {}, .qos = 1, .retain = true};
         core_.wills.distribute(m, records_.now(), [] {});
@@ -113,6 +110,18 @@ void Commands::forget(std::string_view key) {
 }
 
 // -- from the engine
+
+void Commands::forget_devices(const std::function<bool(std::string_view principal_key)>& gone) {
+  std::vector<std::pair<std::string, std::string>> all;
+  desired_.each([&](std::string_view tenant, std::string_view device) {
+    const session::Principal p{std::string(tenant), session::Role::device, std::string(device)};
+    if (gone(p.key())) all.emplace_back(tenant, device);
+  });
+  for (const auto& [tenant, device] : all) {
+    for (const std::string& id : desired_.removed(tenant, device))
+      ledger_.cancel(tenant, id, at(), [](const Ledger::Answer&) {});
+  }
+}
 
 At Commands::at() const {
   const base::Instant now = records_.now();

@@ -63,6 +63,8 @@ class Commands final : public session::CommandWords,
   void forget(std::string_view key);
 
   // -- from the engine
+  // Devices that are registered no more, and what they were to keep.
+  void forget_devices(const std::function<bool(std::string_view principal_key)>& gone);
   void attached_all(base::Instant now);
   void end_turn(base::Instant now);
   void tick(base::Instant now);

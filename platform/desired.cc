@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "platform/platform.pb.h"
+#include "session/scope.h"
 
 namespace berth::platform {
 
@@ -73,6 +74,13 @@ pb::DesiredRecord* Desired::parse(const std::string& key, pb::DesiredRecord& int
 
 namespace {
 
+// Inside.
+std::string topic_of(std::string_view tenant, std::string_view site, std::string_view told) {
+  std::string topic(session::kTenantRoot);
+  topic.append(tenant).append("/v1/").append(site).append("/").append(told);
+  return topic + "/desired";
+}
+
 bool is_of(const pb::DesiredPart& p, const Asked& a) {
   return p.type() == a.type && p.slot() == a.slot;
 }
@@ -105,8 +113,8 @@ void Desired::set(const Entry& e, std::int64_t wall_ms, std::string& replaced) {
   part.set_command_id(a.id);
   part.set_version(r.version());
   r.set_site(e.site);
+  publish(e, r);
   keep(key, r);
-  publish_(e, text_of(r));
 }
 
 void Desired::reported(const Entry& e) {
@@ -132,8 +140,17 @@ void Desired::clear(const Entry& e, std::int64_t wall_ms) {
       parts->end());
   if (parts->size() == before) return;
   r.set_version(std::max(r.version() + 1, static_cast<std::uint64_t>(wall_ms)));
+  publish(e, r);
   keep(key, r);
-  publish_(e, text_of(r));
+}
+
+// For who is told in the device's place; that may be another one than the last time.
+void Desired::publish(const Entry& e, pb::DesiredRecord& r) {
+  const std::string child = e.asked.child.empty() ? "" : "/sub/" + e.asked.child;
+  std::string topic = topic_of(e.asked.tenant, e.executor_site, addressee(e.asked) + child);
+  if (!r.topic().empty() && r.topic() != topic) publish_(r.topic(), {});
+  publish_(topic, text_of(r));
+  r.set_topic(std::move(topic));
 }
 
 void Desired::keep(const std::string& key, const pb::DesiredRecord& r) {
@@ -142,9 +159,24 @@ void Desired::keep(const std::string& key, const pb::DesiredRecord& r) {
   all_.insert_or_assign(key, std::move(value));
 }
 
-void Desired::removed(std::string_view tenant, std::string_view device) {
+std::vector<std::string> Desired::removed(std::string_view tenant, std::string_view device) {
   const std::string key = key_of(tenant, device);
-  if (all_.erase(key) != 0) records_.remove(key);
+  std::vector<std::string> commands;
+  pb::DesiredRecord r;
+  if (parse(key, r) == nullptr) return commands;
+  publish_(r.topic().empty() ? topic_of(tenant, r.site(), device) : r.topic(), {});
+  for (const pb::DesiredPart& p : r.parts()) commands.push_back(p.command_id());
+  all_.erase(key);
+  records_.remove(key);
+  return commands;
+}
+
+void Desired::each(const std::function<void(std::string_view, std::string_view)>& f) const {
+  for (const auto& [key, value] : all_) {
+    const std::string_view names = std::string_view(key).substr(kKey.size());
+    const std::size_t end = names.find('\0');
+    if (end != std::string_view::npos) f(names.substr(0, end), names.substr(end + 1));
+  }
 }
 
 std::string Desired::document(std::string_view tenant, std::string_view device,

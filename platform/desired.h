@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/string_map.h"
 #include "platform/ledger.h"
@@ -24,8 +25,8 @@ class Desired {
  public:
   static constexpr std::size_t kParts = 32;  // types and slots of a device
 
-  // Publishes the document of the device of `e`, retained, for who is told in its place.
-  using Publish = std::function<void(const Entry& e, const std::string& document)>;
+  // Publishes a document, retained; an empty one: none is retained any more. `topic`: inside.
+  using Publish = std::function<void(const std::string& topic, const std::string& document)>;
   // Outlive it.
   Desired(Records& records, Publish publish) : records_(records), publish_(std::move(publish)) {}
 
@@ -41,8 +42,10 @@ class Desired {
   void reported(const Entry& e);
   // The command is cancelled: its part goes.
   void clear(const Entry& e, std::int64_t wall_ms);
-  // The device is not registered any more.
-  void removed(std::string_view tenant, std::string_view device);
+  // The device is not registered any more: its document goes. The ids of the commands in it.
+  std::vector<std::string> removed(std::string_view tenant, std::string_view device);
+  // f(tenant, device) of those that have a document.
+  void each(const std::function<void(std::string_view, std::string_view)>& f) const;
   // As JSON; empty: the device has none, or `sees` says no of its site.
   std::string document(std::string_view tenant, std::string_view device,
                        const std::function<bool(const std::string& site)>& sees) const;
@@ -52,6 +55,7 @@ class Desired {
   static std::string key_of(std::string_view tenant, std::string_view device);
   pb::DesiredRecord* parse(const std::string& key, pb::DesiredRecord& into) const;
   void keep(const std::string& key, const pb::DesiredRecord& r);
+  void publish(const Entry& e, pb::DesiredRecord& r);
   Records& records_;
   Publish publish_;
   base::StringMap<std::string> all_;  // pb::DesiredRecord, by key

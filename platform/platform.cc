@@ -52,6 +52,20 @@ void Platform::tick(base::Instant now) {
   devices_.tick(now);
 }
 
+void Platform::registry_changed(const session::Concerned& who, base::Instant now) {
+  now_ = now;
+  devices_.registry_changed(who);
+  if (who.removed_principals.empty() && who.removed_tenants.empty()) return;
+  commands_.forget_devices([&who](std::string_view key) { return who.has_removed(key); });
+}
+
+void Platform::registry_complete(base::Instant now) {
+  now_ = now;
+  const session::Principals* const registry = core_.usage.registry();
+  if (registry == nullptr) return;
+  commands_.forget_devices([registry](std::string_view key) { return !registry->exists(key); });
+}
+
 // -- session::SessionEvents
 
 void Platform::online(const session::Session& s) {

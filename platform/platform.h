@@ -53,6 +53,11 @@ class Platform final : public session::SessionEvents,
   // A question has come: `now` of what follows.
   void begin(base::Instant now) { now_ = now; }
 
+  // Devices and tenants that have changed or gone.
+  void registry_changed(const session::Concerned& who, base::Instant now);
+  // The registry is complete, and what is not in it has gone.
+  void registry_complete(base::Instant now);
+
   // -- session::SessionEvents
   void online(const session::Session& s) override;
   void offline(const session::Session& s, session::Offline cause) override;

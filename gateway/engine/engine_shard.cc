@@ -35,7 +35,8 @@ EngineShard::EngineShard(ShardParts parts)
                  record_reader()},
                 parts.platform),
       reviews_(io_, broker_, parts.registry, parts.keep_unregistered_s,
-               {[this] { return now(); }, [this] { turn_end(); }}),
+               {[this] { return now(); }, [this] { turn_end(); },
+                [this] { platform().registry_complete(now()); }}),
       tick_(io_),
       make_watch_(std::move(parts.watch_files)) {
   if (parts.registry != nullptr) {

@@ -80,7 +80,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // The registry has changed. What follows for connections comes in the turns to come, some
   // hundreds of sessions in each.
   void review_registry(const session::Concerned& who) {
-    platform().devices().registry_changed(who);
+    platform().registry_changed(who, now());
     reviews_.registry_changed(who);
   }
   // Rules and users of files have changed. Then review_access(): what follows for connections and

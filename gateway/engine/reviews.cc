@@ -71,6 +71,7 @@ void Reviews::review(const session::Concerned& who, bool removes) {
       review_.push_back({id, removes, false});
     for (const base::SessionId id : removed) review_.push_back({id, true, true});
     for (const std::string& filter : who.removed_topics) removed_topics_.push_back(filter);
+    if (who.everybody && removes) turns_.complete();
     if (who.everybody && removes) removed_topics_.emplace_back(session::RetainedRemoval::kStale);
   }
   turns_.end();

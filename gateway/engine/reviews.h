@@ -25,6 +25,7 @@ class Reviews {
   struct Turns {
     std::function<base::Instant()> now;
     std::function<void()> end;
+    std::function<void()> complete;  // who is not in the registry now has gone
   };
   // `registry`: null: there is none. `keep_unregistered_s`: see ShardParts.
   Reviews(boost::asio::io_context& io, session::Broker& broker, const registry::Registry* registry,
