@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "platform/history.pb.h"
 #include "platform/presence.pb.h"
+#include "platform/shortened.h"
 #include "protocol/messages/envelope.pb.h"
 #include "session/principal_key.h"
 
@@ -15,9 +17,12 @@ using session::Session;
 
 namespace {
 
-constexpr std::size_t kChangesTold = 1000;  // of one reading of the registry
-constexpr int kAskedAtOnce = 1000;
-constexpr std::size_t kNotesMax = 10'000;  // that may be stale
+constexpr std::size_t kChangesTold = 1000;   // of one reading of the registry
+constexpr int kAskedAtOnce = 1000;           // a page, and what each of its devices is behind
+constexpr std::size_t kLimitsTold = 100;     // of one turn
+constexpr std::size_t kFirmwaresTold = 100;  // the same
+constexpr std::size_t kChildrenTold = 200;   // of one event
+constexpr std::size_t kNotesMax = 10'000;    // that may be stale
 
 bool is_device_session(const Session& s) {
   const std::string_view key = session::principal_of(s.client_id);
@@ -47,6 +52,7 @@ std::string envelope_of(const PresenceEvent& e, std::int64_t now_ms) {
   p.set_client_id(v.client_id);
   p.set_address(v.address);
   p.set_protocol(v.protocol);
+  for (const std::string& child : e.children) p.add_children(child);
   return out.SerializeAsString();
 }
 
@@ -119,6 +125,7 @@ void DeviceWatch::online(const Session& s) {
 
 void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
                                   protocol::link::CloseReason why) {
+  insights_.ended(s, cause_of(cause, why), at(records_.now()));
   if (!is_device_session(s)) return;
   const Presence::Id id = presence_.id_of(session::principal_of(s.client_id));
   presence_.ends(id);
@@ -151,25 +158,58 @@ void DeviceWatch::end(const Note& n, base::Instant now) {
 void DeviceWatch::happened(const Happening& h, base::Instant now) {
   if (!has_room()) return history_.leave_out();
   const Presence::Id id = id_of(h.tenant, h.device);
-  history_.add(id, h, at(now));
+  const At then{now, recent_.time_for(core_.wall_ms(now))};
+  if (pb::HistoryEvent e; history_.add(id, h, then, e)) recent_.add(h.tenant, std::move(e));
   if (presence_.count_event(id, History::kTrimEach)) history_.trim(h.tenant, h.device);
 }
 
 // A log-in of a registered device, or with the user name of one.
 void DeviceWatch::refused(const session::Channel& ch, protocol::mqtt::Reason reason) {
   const session::Principals* registry = core_.usage.registry();
-  if (registry == nullptr || !ch.connect) return;
-  const std::string key =
-      ch.scope ? ch.scope->who().key() : registry->device_named(ch.connect->user_name);
-  if (!session::is_registered(key) || !session::is_device(key)) return;
-  const session::Principal who = session::principal_from(key);
-  const std::string site = site_of(who);
+  if (!ch.connect) return;
+  const std::string key = ch.scope              ? ch.scope->who().key()
+                          : registry == nullptr ? std::string()
+                                                : registry->device_named(ch.connect->user_name);
+  const bool device = session::is_registered(key) && session::is_device(key);
+  const session::Principal who = device ? session::principal_from(key) : session::Principal{};
+  const std::string site = device ? site_of(who) : std::string();
+  insights_.refused(ch, name_of(reason), key, site, at(records_.now()));
+  if (!device) return;
   const std::string address = ch.newcomer ? ch.newcomer->address.text() : ch.address.text();
   Happening h{.kind = HistoryKind::refused, .tenant = who.tenant, .site = site, .device = who.name};
   h.detail = name_of(reason);
   h.address = address;
   h.client_id = session::client_id_of(ch.connect->client_id);
   happened(h, records_.now());
+}
+
+// Once a minute of each connection.
+void DeviceWatch::limited(const session::Channel& ch, session::Quota quota) {
+  if (limits_.size() >= kLimitsTold || !quota_gate_.opens(ch.conn, records_.now())) return;
+  Visit v;
+  if (ch.session != nullptr && visit_of(*ch.session, v)) limits_.emplace_back(std::move(v), quota);
+}
+
+void DeviceWatch::reports_firmware(const session::Principal& device, std::string_view firmware) {
+  firmware = shortened(firmware, Presence::kFirmwareMax);
+  if (firmwares_.size() >= kFirmwaresTold) return;  // it reports again
+  std::string key = device.key();
+  if (presence_.firmware_of(presence_.id_of(key)) == firmware) return;
+  firmwares_.emplace_back(std::move(key), firmware);
+}
+
+void DeviceWatch::tell_firmwares() {
+  for (const auto& [key, firmware] : std::exchange(firmwares_, {})) {
+    if (Visit v; connection_of(key, v)) presence_.reports(presence_.id_of(key), v, firmware);
+  }
+}
+
+void DeviceWatch::tell_limits(base::Instant now) {
+  for (const auto& [v, quota] : std::exchange(limits_, {})) {
+    Happening h = happening_of(v, HistoryKind::quota);
+    h.detail = session::name_of(quota);
+    happened(h, now);
+  }
 }
 
 std::string DeviceWatch::site_of(const session::Principal& device) const {
@@ -206,6 +246,8 @@ void DeviceWatch::act(const Note& n, base::Instant now) {
 
 void DeviceWatch::attached_all(base::Instant now) {
   attached_ = true;
+  insights_.begin(at(now));
+  recent_.begin(core_.wall_ms(now));
   presence_.attached_all(at(now));
   more_ = true;
 }
@@ -220,6 +262,8 @@ void DeviceWatch::end_turn(base::Instant now) {
       act(n, now);
     }
   }
+  if (!limits_.empty()) tell_limits(now);
+  if (!firmwares_.empty() && has_room()) tell_firmwares();
   if (notes_.size() > kNotesMax) forget_stale_notes();
   if (more_ && has_room()) more_ = presence_.tell_due(at(now));
 }
@@ -234,7 +278,9 @@ void DeviceWatch::forget_stale_notes() {
 
 void DeviceWatch::tick(base::Instant now) {
   more_ = true;
-  if (attached_) history_.tick(at(now));
+  if (!attached_) return;
+  history_.tick(at(now));
+  insights_.tick(at(now));
 }
 
 void DeviceWatch::registry_changed(const session::Concerned& who) {
@@ -248,8 +294,7 @@ void DeviceWatch::registry_changed(const session::Concerned& who) {
     if (!session::is_registered(key) || !session::is_device(key) || !core_.is_home(key)) continue;
     const session::Principal p = session::principal_from(key);
     const std::string site = site_of(p);
-    Happening h{
-        .kind = HistoryKind::changed, .tenant = p.tenant, .site = site, .device = p.name};
+    Happening h{.kind = HistoryKind::changed, .tenant = p.tenant, .site = site, .device = p.name};
     h.detail = who.has_removed(key) ? "removed" : is_disabled(key) ? "disabled" : "changed";
     happened(h, records_.now());
   }
@@ -297,6 +342,7 @@ void DeviceWatch::ask_presence(std::string_view question, const Answered& answer
     if (!q.details()) continue;
     if (Visit v; k->here != 0 && connection_of(key, v)) {
       *d.mutable_record() = Presence::record_of(v);
+      d.mutable_record()->set_firmware(std::string(presence_.firmware_of(presence_.id_of(key))));
       continue;
     }
     ++all->missing;
@@ -320,6 +366,7 @@ void DeviceWatch::refresh(metrics::EngineProbe& probe) const {
   probe.presence_offline = presence_.known() - presence_.online();
   probe.presence_leaving = presence_.leaving();
   const History::Counts& h = history_.counts();
+  probe.event_gaps = recent_.gaps();
   probe.history_written = h.written;
   probe.history_left_out = h.left_out;
   probe.history_removed = h.removed;
@@ -332,11 +379,13 @@ bool DeviceWatch::is_registered(const Visit& v) const {
   return registry == nullptr || registry->exists(who.key());
 }
 
-void DeviceWatch::publish(const PresenceEvent& e, std::function<void()> staged) {
+void DeviceWatch::publish(const PresenceEvent& of_one, std::function<void()> staged) {
+  PresenceEvent e = of_one;
   const session::Principals* registry = core_.usage.registry();
   const session::Principal who{e.visit.tenant, session::Role::device, e.visit.device};
   const session::ScopePtr scope =
       registry == nullptr ? nullptr : registry->scope_of_will(who, e.visit.site);
+  if (registry != nullptr) e.children = registry->children_of(who, kChildrenTold);
   const bool protobuf = scope && scope->translation().format == session::Format::protobuf;
   std::string payload = envelope_of(e, core_.wall_ms(records_.now()));
   if (!protobuf) payload = as_json(payload);
@@ -346,6 +395,25 @@ void DeviceWatch::publish(const PresenceEvent& e, std::function<void()> staged) 
   m.qos = 1;
   m.retain = true;
   core_.wills.distribute(m, records_.now(), std::move(staged));
+  stream(e);
+}
+
+void DeviceWatch::stream(const PresenceEvent& e) {
+  pb::HistoryEvent h;
+  h.set_kind(static_cast<std::uint32_t>(HistoryKind::presence));
+  h.set_at_ms(recent_.time_for(core_.wall_ms(records_.now())));
+  h.set_number(history_.take_number() & INT64_MAX);
+  h.set_device(e.visit.device);
+  h.set_site(e.visit.site);
+  h.set_epoch(e.visit.epoch);
+  h.set_detail(e.online ? "online" : "offline");
+  h.set_cause(name_of(e.cause));
+  h.set_since_ms(e.since_ms);
+  for (const std::string& child : e.children) h.add_children(child);
+  h.set_client_id(e.visit.client_id);
+  h.set_address(e.visit.address);
+  h.set_protocol(e.visit.protocol);
+  recent_.add(e.visit.tenant, std::move(h));
 }
 
 }  // namespace berth::platform

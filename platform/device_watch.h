@@ -9,11 +9,15 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "platform/history.h"
+#include "platform/insights.h"
 #include "platform/presence.h"
+#include "platform/quota_gate.h"
+#include "platform/recent_events.h"
 #include "platform/records.h"
 #include "session/core.h"
 #include "session/session_events.h"
@@ -27,7 +31,8 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
       : core_(core),
         records_(records),
         presence_(options.presence, records, *this),
-        history_(options.history, records) {}
+        history_(options.history, records),
+        insights_(core) {}
   DeviceWatch(const DeviceWatch&) = delete;
   DeviceWatch& operator=(const DeviceWatch&) = delete;
 
@@ -40,9 +45,19 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   void attached_all(base::Instant now);
   void end_turn(base::Instant now);
   void tick(base::Instant now);
-  bool has_work() const { return attached_ && (!notes_.empty() || more_) && has_room(); }
+  bool has_work() const {
+    return attached_ && (!notes_.empty() || !limits_.empty() || !firmwares_.empty() || more_) &&
+           has_room();
+  }
   // Devices and tenants that have gone from the registry.
   void registry_changed(const session::Concerned& who);
+
+  // A device reports its firmware: in the middle of a call into the core, for each such report.
+  void reports_firmware(const session::Principal& device, std::string_view firmware);
+  // As the device has reported it to this partition; empty: it has not.
+  std::string_view firmware_of(std::string_view tenant, std::string_view device) const {
+    return presence_.firmware_of(id_of(tenant, device));
+  }
 
   // Questions of edges, as presence.proto and history.proto have them. `answered` is called once,
   // perhaps within the call.
@@ -50,6 +65,12 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   void ask_presence(std::string_view question, const Answered& answered) const;
   void ask_history(std::string_view question, Answered answered) const {
     history_.ask(question, std::move(answered));
+  }
+  std::string ask_insights(std::string_view question) const {
+    return insights_.answer(question, at(records_.now()));
+  }
+  std::string ask_events(std::string_view question) {
+    return recent_.answer(question, core_.wall_ms(records_.now()));
   }
   // Of a registered device: the outcome of a command, say.
   void happened(const Happening& h, base::Instant now);
@@ -66,6 +87,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
                 session::Finished) override {}
   void ended(const session::Session&) override {}
   void refused(const session::Channel& ch, protocol::mqtt::Reason reason) override;
+  void limited(const session::Channel& ch, session::Quota quota) override;
 
  private:
   struct Note {
@@ -79,10 +101,13 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   // -- PresencePorts
   void publish(const PresenceEvent& e, std::function<void()> staged) override;
   bool is_registered(const Visit& v) const override;
+  void stream(const PresenceEvent& e);
 
   At at(base::Instant now) const { return {now, core_.wall_ms(now)}; }
   bool has_room() const { return core_.commits.has_room(); }
   void act(const Note& n, base::Instant now);
+  void tell_limits(base::Instant now);
+  void tell_firmwares();
   void forget_stale_notes();
   void end(const Note& n, base::Instant now);
   bool is_disabled(std::string_view principal_key) const;
@@ -94,7 +119,13 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   Records& records_;
   Presence presence_;
   History history_;
+  Insights insights_;
+  RecentEvents recent_;
+  QuotaGate quota_gate_;
   std::vector<Note> notes_;
+  std::vector<std::pair<Visit, session::Quota>> limits_;  // kLimitsTold of a turn
+  // Principal keys; kFirmwaresTold of a turn.
+  std::vector<std::pair<std::string, std::string>> firmwares_;
   bool attached_ = false;
   bool more_ = false;  // events are due that had no room in a turn
 };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "platform/history.pb.h"
+#include "platform/shortened.h"
 
 namespace berth::platform {
 
@@ -48,17 +49,14 @@ std::string_view tenant_in(std::string_view key, std::string_view table) {
   return key.substr(0, key.find('\0'));
 }
 void set(std::string* field, std::string_view text) {
-  std::size_t size = std::min(text.size(), History::kTextMax);
-  const auto inside = [&] { return (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80; };
-  while (size != 0 && size < text.size() && inside()) --size;  // not within a character
-  field->assign(text.substr(0, size));
+  field->assign(shortened(text, History::kTextMax));
 }
 
 }  // namespace
 
 const char* name_of(HistoryKind k) {
   static constexpr std::array<const char*, kHistoryKinds> kNames{
-      "", "connected", "ended", "taken_over", "refused", "command", "quota", "changed"};
+      "", "connected", "ended", "taken_over", "refused", "command", "quota", "changed", "presence"};
   const auto i = static_cast<std::size_t>(k);
   return i < kNames.size() ? kNames[i] : "";
 }
@@ -93,9 +91,13 @@ bool History::has_share(std::uint64_t id, At at, std::uint32_t& left_out) {
 }
 
 void History::add(std::uint64_t id, const Happening& h, At at) {
-  std::uint32_t left_out = 0;
-  if (!has_share(id, at, left_out)) return;
   pb::HistoryEvent e;
+  add(id, h, at, e);
+}
+
+bool History::add(std::uint64_t id, const Happening& h, At at, pb::HistoryEvent& e) {
+  std::uint32_t left_out = 0;
+  if (!has_share(id, at, left_out)) return false;
   e.set_kind(static_cast<std::uint32_t>(h.kind));
   e.set_device(std::string(h.device));
   e.set_site(std::string(h.site));
@@ -108,13 +110,16 @@ void History::add(std::uint64_t id, const Happening& h, At at) {
   set(e.mutable_protocol(), h.protocol);
   set(e.mutable_id(), h.id);
   const std::string value = e.SerializeAsString();
-  const std::string place = place_of(at.wall_ms, next_number_++);
+  e.set_at_ms(at.wall_ms);
+  e.set_number(take_number() & INT64_MAX);
+  const std::string place = place_of(at.wall_ms, e.number());
   const std::string by_device = list_of(kByDevice, h.tenant, h.device) + place;
   const std::string by_site = list_of(kBySite, h.tenant, h.site) + place;
   records_.put(by_device, value);
   records_.put(by_site, value);
   bytes_ += static_cast<std::int64_t>(by_device.size() + by_site.size() + 2 * value.size());
   ++counts_.written;
+  return true;
 }
 
 // Both places of an event, by the key in the list of its device.

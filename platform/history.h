@@ -33,10 +33,12 @@ enum class HistoryKind : std::uint8_t {  // stored: append only
   refused = 4,     // a log-in: why
   command = 5,     // its outcome
   quota = 6,
-  changed = 7  // its record in the registry
+  changed = 7,  // its record in the registry
+  presence = 8  // what its platform was told: of streams only (recent_events.h), not stored
 };
 const char* name_of(HistoryKind k);
-inline constexpr unsigned kHistoryKinds = 8;
+inline constexpr unsigned kStoredKinds = 8;
+inline constexpr unsigned kHistoryKinds = 9;
 
 // Views; texts are cut to kTextMax bytes.
 struct Happening {
@@ -69,6 +71,9 @@ class History {
 
   // Writes an event. `id`: of the device, for the share of a minute.
   void add(std::uint64_t id, const Happening& h, At at);
+  // The same; `out`: the event with its place. False: it was left out.
+  bool add(std::uint64_t id, const Happening& h, At at, pb::HistoryEvent& out);
+  std::uint64_t take_number() { return next_number_++; }
   void leave_out() { ++counts_.left_out; }  // there was no room for it
   // Removes what the device has above kPerDevice.
   void trim(std::string_view tenant, std::string_view device);

@@ -62,6 +62,7 @@ void Presence::restored(std::string_view key, std::string_view record) {
   k.epoch = r.epoch();
   const bool known_state = r.state() <= static_cast<std::uint32_t>(State::offline);
   set_state(k, known_state ? static_cast<State>(r.state()) : State::never, r.since_ms());
+  if (!r.firmware().empty()) k.firmware = place_of(r.firmware()) & 63;
   if (k.state == State::online) doubtful_.emplace(key, record);
 }
 
@@ -103,8 +104,32 @@ pb::PresenceRecord Presence::record_of(const Visit& v) {
   return r;
 }
 
-std::string Presence::encode(const Known& k, const Visit& v, std::int64_t left_ms, Cause cause) {
+std::uint8_t Presence::place_of(std::string_view firmware) {
+  const auto it = std::find(firmwares_.begin(), firmwares_.end(), firmware);
+  if (it != firmwares_.end()) return static_cast<std::uint8_t>(it - firmwares_.begin() + 1);
+  if (firmwares_.size() == kFirmwares) return 0;
+  firmwares_.emplace_back(firmware);
+  return static_cast<std::uint8_t>(firmwares_.size());
+}
+
+std::string_view Presence::firmware_of(Id id) const {
+  const Known* k = find(id);
+  return k == nullptr || k->firmware == 0 ? std::string_view() : firmwares_[k->firmware - 1];
+}
+
+void Presence::reports(Id id, const Visit& v, std::string_view firmware) {
+  const auto it = known_.find(id);
+  if (it == known_.end() || it->second.state != State::online || leaving_.contains(id)) return;
+  const std::uint8_t place = place_of(firmware);
+  if (place == it->second.firmware) return;
+  it->second.firmware = place & 63;
+  records_.put(key_of(v.tenant, v.device), encode(it->second, v, 0, Cause::none));
+}
+
+std::string Presence::encode(const Known& k, const Visit& v, std::int64_t left_ms,
+                             Cause cause) const {
   pb::PresenceRecord r = record_of(v);
+  if (k.firmware != 0) r.set_firmware(firmwares_[k.firmware - 1]);
   r.set_state(static_cast<std::uint32_t>(k.state));
   r.set_since_ms(std::int64_t{k.since_s} * 1000);
   r.set_epoch(k.epoch);
@@ -143,9 +168,9 @@ void Presence::left(Id id, const Visit& v, Cause cause, At at, bool record) {
   newest.epoch = k.epoch;
   if (record) records_.put(key_of(v.tenant, v.device), encode(k, newest, at.wall_ms, cause));
   if (k.state != State::online) return;
-  const std::uint32_t after_s =
-      is_ours(cause) ? std::max(options_.offline_after_s, options_.ours_after_s)
-                     : options_.offline_after_s;
+  const std::uint32_t after_s = is_ours(cause)
+                                    ? std::max(options_.offline_after_s, options_.ours_after_s)
+                                    : options_.offline_after_s;
   leave(id, {.visit = std::move(newest),
              .cause = cause,
              .left_ms = at.wall_ms,
@@ -198,9 +223,9 @@ bool Presence::tell_due(At at) {
     const bool ended = r.left_ms() != 0;
     const Cause cause =
         ended && r.cause() < kCauses ? static_cast<Cause>(r.cause()) : Cause::gateway;
-    const std::uint32_t after_s =
-        is_ours(cause) ? std::max(options_.offline_after_s, options_.ours_after_s)
-                       : options_.offline_after_s;
+    const std::uint32_t after_s = is_ours(cause)
+                                      ? std::max(options_.offline_after_s, options_.ours_after_s)
+                                      : options_.offline_after_s;
     leave(id, {.visit = visit_of(node.key(), r),
                .cause = cause,
                .left_ms = ended ? r.left_ms() : at.wall_ms,

@@ -53,6 +53,7 @@ struct PresenceEvent {
   bool online = false;
   std::int64_t since_ms = 0;  // Unix time
   Cause cause = Cause::none;
+  std::vector<std::string> children = {};  // devices behind it, for which the same holds
 };
 
 class PresencePorts {
@@ -70,6 +71,8 @@ class Presence {
  public:
   enum class State : std::uint8_t { never = 0, online = 1, offline = 2 };  // stored
   using Id = std::uint64_t;
+  static constexpr std::size_t kFirmwares = 63;    // different ones
+  static constexpr std::size_t kFirmwareMax = 64;  // bytes
 
   // `records` and `ports` outlive it.
   Presence(PresenceOptions options, Records& records, PresencePorts& ports);
@@ -94,6 +97,10 @@ class Presence {
   void left(Id id, const Visit& v, Cause cause, At at, bool record = true);
   // Its record goes, without an event: what is retained of a removed device is removed with it.
   void removed(std::string_view tenant, std::string_view device);
+  // The device, whose connection is `v`, says which firmware it has.
+  void reports(Id id, const Visit& v, std::string_view firmware);
+  // As it has reported; empty: it has not, or kFirmwares others have.
+  std::string_view firmware_of(Id id) const;
   // Connections that the engine before us had are known, or their edges are out of reach.
   void attached_all(At at);
   // Tells what is due, so much at a time. True: there is more.
@@ -103,8 +110,9 @@ class Presence {
     std::uint64_t epoch = 0;    // of the newest connection
     std::uint32_t since_s = 0;  // of the state, Unix time
     std::uint16_t here = 0;     // sessions with a connection
-    State state = State::never;
-    std::uint8_t events = 0;  // of its history, since it was trimmed
+    State state : 2 = State::never;
+    std::uint8_t firmware : 6 = 0;  // 1 + its place in firmwares_; 0: not reported
+    std::uint8_t events = 0;        // of its history, since it was trimmed
   };
   // An event of its history has been written. True: as many as `most` have since the last time.
   bool count_event(Id id, std::uint8_t most) {
@@ -142,7 +150,8 @@ class Presence {
   bool stay(Id id);
   void set_state(Known& k, State s, std::int64_t since_ms);
   void tell(const PresenceEvent& e, std::string record);
-  static std::string encode(const Known& k, const Visit& v, std::int64_t left_ms, Cause cause);
+  std::string encode(const Known& k, const Visit& v, std::int64_t left_ms, Cause cause) const;
+  std::uint8_t place_of(std::string_view firmware);
   Id id_of_key(std::string_view key) const;
 
   PresenceOptions options_;
@@ -153,6 +162,7 @@ class Presence {
   boost::unordered_flat_map<Id, Leaving> leaving_;
   std::set<std::pair<base::Instant, Id>> due_;
   std::map<std::string, std::string, std::less<>> doubtful_;  // restored as online, by key
+  std::vector<std::string> firmwares_;                        // of all devices
   std::uint64_t online_ = 0;
   Counts counts_;
   bool attached_ = false;

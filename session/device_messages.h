@@ -42,6 +42,8 @@ class DeviceMessages {
   // A command that a service says to `topic`, v1/SITE/DEVICE/[sub/CHILD/]cmd/ID/req/NAME.
   virtual Told command(const Scope& service, base::Instant now, std::string_view topic,
                        std::string_view payload, Out& out) = 0;
+  // A device's report of its own health, as an Envelope: it may say the device's firmware.
+  virtual void health(const Scope&, std::string_view /*envelope*/) {}
   // An Envelope as JSON; false: it can't be.
   virtual bool to_json(std::string_view envelope, std::string& json) = 0;
 };

@@ -18,6 +18,10 @@ class MessageTranslator final : private Room {
   MessageTranslator(Context& cx, TenantUsage& usage) : Room(cx), usage_(usage) {}
 
   void use(DeviceMessages& m) { messages_ = &m; }
+  // A device's report of its own health, which is not translated.
+  void health(const Channel& ch, std::string_view report) {
+    if (messages_ != nullptr && ch.scope) messages_->health(*ch.scope, report);
+  }
   // Returns a report as JSON, if its product asks for that. Null: the report is not translated.
   // Good until the next call.
   const std::string* to_json(const Channel& ch, const std::string& report);

@@ -34,6 +34,7 @@ Metered Meter::publish(Channel& ch, const MessageView& m, base::Instant now) {
     ch.slow_counted = false;
     return {};
   }
+  if (device) sessions_.limited(ch, q);
   if (device && is_telemetry(m)) {
     a->count(&Usage::dropped, 1);
     ++probe_.drop_quota;

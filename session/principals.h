@@ -38,6 +38,13 @@ class Principals {
   virtual Limits limits_of(std::string_view tenant, std::string_view site) const = 0;
   // The device that logs in with this user name, as a key; empty: none.
   virtual std::string device_named(std::string_view /*user_name*/) const { return {}; }
+  // The devices that are behind this one and use its connection, by name; so many at most.
+  virtual std::vector<std::string> children_of(const Principal& /*device*/,
+                                               std::size_t /*most*/) const {
+    return {};
+  }
+  // The tenant of this user name, which may be nobody's; empty: there is no such tenant.
+  virtual std::string_view tenant_of(std::string_view /*user_name*/) const { return {}; }
 };
 
 // The principals that a change of the registry may concern: some, all of some tenants, or all.

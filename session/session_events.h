@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "protocol/link/types.h"
+#include "session/quota.h"
 #include "session/session.h"
 
 namespace berth::session {
@@ -48,6 +49,8 @@ class SessionEvents {
   virtual void ended(const Session& s) = 0;
   // A log-in, after the check of who it is; `ch` has its CONNECT or HELLO still.
   virtual void refused(const Channel&, protocol::mqtt::Reason) {}
+  // A message of this client finds a quota used up: for each message, so an observer must be quick.
+  virtual void limited(const Channel&, Quota) {}
   // Before offline(), while the session still has its channel. `why`: what the edge says of the
   // end, or we; CloseReason::count: not known yet.
   virtual void connection_ends(const Session&, Offline, protocol::link::CloseReason /*why*/) {}

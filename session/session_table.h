@@ -109,6 +109,9 @@ class SessionTable final : private Room {
   void refused(const Channel& ch, protocol::mqtt::Reason reason) {
     for (SessionEvents* o : observers_) o->refused(ch, reason);
   }
+  void limited(const Channel& ch, Quota q) {
+    for (SessionEvents* o : observers_) o->limited(ch, q);
+  }
   // From now on; `o` outlives the core.
   void watch(SessionEvents& o) { observers_.push_back(&o); }
   void count_queue(Session& s, std::int64_t bytes);

@@ -34,6 +34,7 @@ void TenantUsage::count_retained(std::string_view topic, int change) {
 // A message that found no room in a session's queue, or had to leave it.
 void TenantUsage::count_dropped(const Session& s) {
   ++probe_.drop_queue_full;
+  drops_.count(s.id);
   if (s.account != nullptr) s.account->count(&Usage::dropped, 1);
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "session/context.h"
+#include "session/drops.h"
 #include "session/principals.h"
 #include "session/quota.h"
 #include "session/scope.h"
@@ -30,10 +31,12 @@ class TenantUsage final : private Room {
   // So many retained messages more (or fewer) of this topic.
   void count_retained(std::string_view topic, int change);
   void count_dropped(const Session& s);
+  Drops& drops() { return drops_; }
 
  private:
   const Principals* registry_ = nullptr;
   Accounts accounts_;
+  Drops drops_;
 };
 
 }  // namespace berth::session

@@ -40,6 +40,7 @@ class StreamState {
   std::atomic<bool> over{false};  // nobody reads any more
   std::atomic<bool> slow{false};  // above `bytes_max`
   bool hold(std::size_t bytes);   // false: it is too slow
+  std::size_t held() const { return held_; }
 
   // -- home's thread
   std::function<void()> on_over;
@@ -62,6 +63,7 @@ class EventStream {
   bool send(std::string_view name, std::string_view data, std::string_view id = {}) const;
   void end() const;
   bool over() const { return state_->over; }
+  std::size_t held() const { return state_->held(); }  // bytes that are not on their way yet
   // Called once on home's thread when nobody reads any more: forget the stream.
   void on_over(std::function<void()> f) const;
 

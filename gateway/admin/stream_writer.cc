@@ -57,7 +57,9 @@ asio::awaitable<void> write_events(const Limits& limits, Figures& figures, Conne
     }
     bytes = framed(std::move(bytes), chunked);
     const bool written = co_await write_all(c->stream, bytes, limits.stalled);
-    if (!written) break;
+    if (written) continue;
+    events->slow = !events->gone;  // it has taken nothing for `stalled`
+    break;
   }
   if (events->slow) ++figures.streams_slow;
   const bool good = !events->gone && !events->slow;

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "gateway/registry/commands.h"
 #include "gateway/registry/registry.h"
@@ -14,7 +15,10 @@ namespace berth::gateway::engine {
 
 class CommandWays final : public platform::CommandWays {
  public:
-  explicit CommandWays(const registry::Registry& registry) : catalog_(registry) {}
+  // The firmware that a device has reported; empty: it is not known here.
+  using FirmwareOf = std::function<std::string(std::string_view tenant, std::string_view device)>;
+  CommandWays(const registry::Registry& registry, FirmwareOf firmware_of)
+      : catalog_(registry), firmware_of_(std::move(firmware_of)) {}
   platform::Refusal terms(const platform::Asked& asked, platform::Terms& out) const override;
   std::string executor_of(std::string_view tenant, std::string_view device) const override;
   void each_target(std::string_view tenant, std::string_view executor,
@@ -25,7 +29,10 @@ class CommandWays final : public platform::CommandWays {
               std::int64_t left_ms, platform::Rendered& out) const override;
 
  private:
+  std::string firmware_of(const platform::Asked& asked) const;
+
   mutable registry::CommandCatalog catalog_;  // keeps compiled profiles
+  FirmwareOf firmware_of_;
 };
 
 }  // namespace berth::gateway::engine

@@ -41,6 +41,8 @@ std::string list_devices(const registry::Registry& registry, std::string_view qu
     out.set_name(a.looked());
     out.set_site(d.site());
     out.set_product(d.product());
+    out.set_firmware(d.firmware());
+    out.set_parent(d.parent());
     return true;
   };
   if (q.exactly().empty()) {

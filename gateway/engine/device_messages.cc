@@ -184,6 +184,8 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   }
   const auto body = what == What::raw ? UnreadMessages::Body::raw : UnreadMessages::Body::json;
   if (!why.empty()) unread_.say(who, topic, why, body, now);
+  if (e.has_health() && e.child().empty() && !e.health().firmware().empty() && on_firmware_)
+    on_firmware_(who, e.health().firmware());
   if (!e.SerializeToString(&out.payload)) return What::as_is;
   wire::EnvelopeView v;
   if (!wire::read_envelope(out.payload, v)) return What::as_is;
@@ -237,6 +239,14 @@ DeviceMessages::Told DeviceMessages::command(const session::Scope& service, base
   out.topic = std::move(message.topic);
   out.payload = std::move(message.payload);
   return Told::in_vendors_words;
+}
+
+static_assert(wire::kHealthBody == v1::Envelope::kHealthFieldNumber);
+
+void DeviceMessages::health(const session::Scope& who, std::string_view envelope) {
+  v1::Envelope e;
+  if (!on_firmware_ || !wire::parse(e, envelope) || e.health().firmware().empty()) return;
+  on_firmware_(who, e.health().firmware());
 }
 
 bool DeviceMessages::to_json(std::string_view envelope, std::string& json) {

@@ -2,7 +2,10 @@
 // thread, which owns the registry.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "gateway/engine/unread_messages.h"
 #include "gateway/registry/commands.h"
@@ -22,6 +25,10 @@ class DeviceMessages final : public session::DeviceMessages {
   Told command(const session::Scope& service, base::Instant now, std::string_view topic,
                std::string_view payload, Out& out) override;
   bool to_json(std::string_view envelope, std::string& json) override;
+  void health(const session::Scope& who, std::string_view envelope) override;
+  // A device reports its firmware: within a call.
+  using OnFirmware = std::function<void(const session::Scope& who, std::string_view firmware)>;
+  void on_firmware(OnFirmware f) { on_firmware_ = std::move(f); }
 
  private:
   bool is_known(std::string_view tenant, const std::string& product) const;
@@ -33,6 +40,7 @@ class DeviceMessages final : public session::DeviceMessages {
   protocol::messages::Completer completer_;
   registry::CommandCatalog catalog_;
   UnreadMessages unread_;
+  OnFirmware on_firmware_;
 };
 
 }  // namespace berth::gateway::engine

@@ -43,6 +43,9 @@ EngineShard::EngineShard(ShardParts parts)
     messages_ = std::make_unique<DeviceMessages>(*parts.registry);
     broker_.use_registry(*parts.registry);
     broker_.use_messages(*messages_);
+    messages_->on_firmware([this](const session::Scope& who, std::string_view firmware) {
+      platform().devices().reports_firmware(who.who(), firmware);
+    });
   }
   if (parts.authenticator) authenticator_ = parts.authenticator(poster());
   if (parts.store) commits_.use(parts.store(*this, poster()));

@@ -19,7 +19,10 @@ PlatformSide::PlatformSide(boost::asio::io_context& io, session::Broker& broker,
       platform_(broker.context(), broker.core(), calls_.read, options),
       due_(io) {
   if (registry != nullptr) {
-    ways_ = std::make_unique<CommandWays>(*registry);
+    ways_ = std::make_unique<CommandWays>(
+        *registry, [this](std::string_view tenant, std::string_view device) {
+          return std::string(platform_.devices().firmware_of(tenant, device));
+        });
     platform_.use(*ways_);
   }
   answer(answerer);
@@ -83,6 +86,14 @@ void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Regi
   });
   answerer.use(AskKind::history, [&devices, told](const Question& q, link::Answered answered) {
     devices.ask_history(q.bytes, told(std::move(answered)));
+  });
+  answerer.use(AskKind::events, [this, &devices](const Question& q, const link::Answered& a) {
+    platform_.begin(calls_.now());
+    a({AskError::none, devices.ask_events(q.bytes)});
+  });
+  answerer.use(AskKind::insights, [this, &devices](const Question& q, const link::Answered& a) {
+    platform_.begin(calls_.now());
+    a({AskError::none, devices.ask_insights(q.bytes)});
   });
   if (registry == nullptr) return;
   answerer.use(AskKind::list_devices, [registry](const Question& q, const link::Answered& a) {

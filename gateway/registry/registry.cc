@@ -380,6 +380,20 @@ session::ScopePtr Registry::device_scope(std::string_view tenant, const pb::Devi
 }
 
 // A disabled device's will is said as before; one that is not registered any more has no product.
+std::vector<std::string> Registry::children_of(const session::Principal& device,
+                                               std::size_t most) const {
+  std::vector<std::string> out;
+  std::size_t looked = 0;
+  each_referring(device.tenant, device.name, [&](std::string_view name) {
+    const std::string* stored = find(key_of(Kind::device, device.tenant, name));
+    pb::Device d;
+    if (stored != nullptr && d.ParseFromString(*stored) && d.parent() == device.name)
+      out.emplace_back(name);
+    return out.size() < most && ++looked < 2 * most;
+  });
+  return out;
+}
+
 session::ScopePtr Registry::scope_of_will(const session::Principal& who,
                                           std::string_view site) const {
   if (find(key_of(Kind::tenant, who.tenant)) == nullptr) return nullptr;

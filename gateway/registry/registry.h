@@ -45,8 +45,7 @@ class Registry final : public session::Principals {
   };
   // "auth_id@tenant". Nothing: unknown, or two have it.
   std::optional<Login> find_login(std::string_view user_name) const;
-  // Of this user name; empty: there is no such tenant.
-  std::string_view tenant_of(std::string_view user_name) const;
+  std::string_view tenant_of(std::string_view user_name) const override;
   const HashCosts& hash_costs() const { return hash_costs_; }  // of all passwords
   // `authorities`: as session::AuthRequest has them. Nothing too if none of them may sign it.
   std::optional<Login> find_certificate(std::string_view name, std::string_view authorities) const;
@@ -62,6 +61,8 @@ class Registry final : public session::Principals {
   base::Instant credential_until(const session::Principal& who,
                                  std::string_view credential) const override;
   session::Limits limits_of(std::string_view tenant, std::string_view site) const override;
+  std::vector<std::string> children_of(const session::Principal& device,
+                                       std::size_t most) const override;
 
   // -- records
   const std::string* find(std::string_view key) const;

@@ -8,7 +8,9 @@
 
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
+#include "gateway/rest/history_json.h"
 #include "gateway/rest/times.h"
+#include "gateway/rest/unanswered.h"
 #include "platform/history.h"
 #include "platform/history.pb.h"
 #include "platform/presence.pb.h"
@@ -33,29 +35,6 @@ Response invalid(const std::string& why) {
   return admin::problem(admin::codes::kInvalid, why);
 }
 
-Response unanswered(AskError error) {
-  if (error == AskError::too_late || error == AskError::link_lost)
-    return admin::problem(admin::codes::kNoAnswer, "the engine did not answer in time");
-  return admin::problem(admin::codes::kUnavailable, std::string("no engine answers now: ") +
-                                                        protocol::link::name_of(error));
-}
-
-// "connected,ended". False: another word is among them.
-bool kinds_of(const std::string& types, pb::HistoryQuestion& q) {
-  for (std::size_t at = 0; at < types.size();) {
-    const std::size_t end = std::min(types.find(',', at), types.size());
-    const std::string word = types.substr(at, end - at);
-    at = end + 1;
-    unsigned kind = 1;
-    while (kind < platform::kHistoryKinds &&
-           word != platform::name_of(static_cast<platform::HistoryKind>(kind)))
-      ++kind;
-    if (kind == platform::kHistoryKinds) return false;
-    q.add_kinds(kind);
-  }
-  return true;
-}
-
 // "TIME-NUMBER": before this event.
 bool set_cursor(const std::string& cursor, pb::HistoryQuestion& q) {
   long long ms = 0;
@@ -66,25 +45,6 @@ bool set_cursor(const std::string& cursor, pb::HistoryQuestion& q) {
   q.set_to_ms(ms);
   q.set_to_number(number);
   return true;
-}
-
-json::object json_of(const pb::HistoryEvent& e) {
-  json::object o{{"at", text_of_time(e.at_ms())},
-                 {"type", platform::name_of(static_cast<platform::HistoryKind>(e.kind()))},
-                 {"device", e.device()},
-                 {"site", e.site()}};
-  const auto add = [&o](const char* name, const std::string& value) {
-    if (!value.empty()) o[name] = value;
-  };
-  add("cause", e.cause());
-  add("detail", e.detail());
-  add("client_id", e.client_id());
-  add("address", e.address());
-  add("protocol", e.protocol());
-  add("command", e.id());
-  if (e.epoch() != 0) o["epoch"] = std::to_string(e.epoch());
-  if (e.left_out() != 0) o["left_out"] = e.left_out();
-  return o;
 }
 
 auto place_of(const pb::HistoryEvent& e) {
@@ -121,7 +81,7 @@ struct HistoryApi::Page {
       known = place_of(all.back());
     }
     json::array items;
-    for (const auto& e : all) items.push_back(json_of(e));
+    for (const auto& e : all) items.push_back(history_json(e));
     json::object o{{"items", std::move(items)}};
     if (more) o["next"] = std::to_string(known.first) + "-" + std::to_string(known.second);
     done.answer({.status = 200,
@@ -156,7 +116,7 @@ void HistoryApi::list(const Request& r, const Responder& done) const {
     return done.answer(invalid("device or site: one of them"));
   if (auto no = admin::refusal_of(r.caller, admin::Right::read, q.tenant(), q.site()))
     return done.answer(*no);
-  if (!kinds_of(r.parameter("types"), q))
+  if (!add_kinds(r.parameter("types"), platform::kStoredKinds, *q.mutable_kinds()))
     return done.answer(invalid(
         "types: of connected, ended, taken_over, refused, command, quota, changed"));
   for (const char* name : {"from", "to"}) {

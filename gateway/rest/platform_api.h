@@ -8,7 +8,9 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
 #include "gateway/rest/commands_api.h"
+#include "gateway/rest/events_api.h"
 #include "gateway/rest/history_api.h"
+#include "gateway/rest/insights_api.h"
 #include "gateway/rest/presence_api.h"
 
 namespace berth::gateway::rest {
@@ -17,7 +19,9 @@ class PlatformApi {
  public:
   // `engine_of`: as link::Asker has it.
   PlatformApi(std::uint32_t partitions, link::Asker::EngineOf engine_of)
-      : asker_(partitions, std::move(engine_of)), commands_(asker_, {.partitions = partitions}) {}
+      : asker_(partitions, std::move(engine_of)),
+        commands_(asker_, {.partitions = partitions}),
+        events_(asker_, partitions) {}
   PlatformApi(const PlatformApi&) = delete;
   PlatformApi& operator=(const PlatformApi&) = delete;
   const link::Asker& asker() const { return asker_; }
@@ -25,6 +29,8 @@ class PlatformApi {
     commands_.add_to(http);
     presence_.add_to(http);
     history_.add_to(http);
+    insights_.add_to(http);
+    events_.add_to(http);
   }
 
  private:
@@ -32,6 +38,8 @@ class PlatformApi {
   CommandsApi commands_;
   PresenceApi presence_{asker_};
   HistoryApi history_{asker_};
+  InsightsApi insights_{asker_};
+  EventsApi events_;
 };
 
 }  // namespace berth::gateway::rest

@@ -4,12 +4,14 @@
 #include <boost/json.hpp>
 #include <functional>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
 #include "gateway/rest/times.h"
+#include "gateway/rest/unanswered.h"
 #include "platform/causes.h"
 #include "platform/presence.pb.h"
 
@@ -28,6 +30,8 @@ namespace {
 constexpr std::uint32_t kWithin_ms = 5000;
 constexpr std::size_t kListDefault = 100;
 constexpr std::size_t kListMax = 500;
+// Of one question: with the devices that they are behind it has 64 KiB at most.
+constexpr std::uint32_t kNamesAtOnce = 450;
 constexpr int kLooks = 10;  // questions for names, of one request
 constexpr std::uint32_t kOnline = 1;
 
@@ -38,13 +42,6 @@ Response as_json(const json::object& o) {
           .headers = {}};
 }
 
-Response unanswered(AskError error) {
-  if (error == AskError::too_late || error == AskError::link_lost)
-    return admin::problem(admin::codes::kNoAnswer, "the engine did not answer in time");
-  return admin::problem(admin::codes::kUnavailable, std::string("no engine answers now: ") +
-                                                        protocol::link::name_of(error));
-}
-
 }  // namespace
 
 struct PresenceApi::Page {
@@ -53,6 +50,10 @@ struct PresenceApi::Page {
     pb::PresenceAnswer::Device said;  // of the partition that counts
     std::size_t partition = 0;
     bool known = false;
+    std::string firmware = {};  // as registered
+    std::string parent = {};    // the device that it is behind
+    bool is_parents = false;    // what is said
+    const std::string& asked() const { return is_parents ? parent : name; }
   };
   Responder done;
   pb::DevicesQuestion names;
@@ -63,21 +64,33 @@ struct PresenceApi::Page {
   int looks = 0;
   bool more = false;
   std::vector<Device> found;  // of the last question
+  // Places in `found` of those that are behind another one, which is asked for too.
+  std::vector<std::size_t> behind;
   std::vector<Device> page;
 
   void take(std::size_t partition, const link::Answer& a) {
     pb::PresenceAnswer said;
     if (!said.ParseFromString(a.bytes)) return;
     for (const auto& d : said.devices()) {
-      if (d.index() >= found.size()) continue;
-      Device& f = found[d.index()];
-      const bool better = !f.known || std::pair(d.connected(), d.epoch()) >
-                                          std::pair(f.said.connected(), f.said.epoch());
-      if (!better) continue;
+      const std::size_t at = d.index();
+      const bool own = at < found.size();
+      if (!own && at - found.size() >= behind.size()) continue;
+      Device& f = found[own ? at : behind[at - found.size()]];
+      // A connection counts more than none, and of two the device's own one.
+      const auto rank = [](const pb::PresenceAnswer::Device& x, bool its_own) {
+        return std::tuple(x.connected(), x.connected() && its_own, x.epoch());
+      };
+      if (f.known && rank(d, own) <= rank(f.said, !f.is_parents)) continue;
       f.said = d;
       f.partition = partition;
       f.known = true;
+      f.is_parents = !own;
     }
+  }
+  void take_names(const pb::DevicesAnswer& said) {
+    found.clear();
+    for (const auto& d : said.devices())
+      found.push_back({d.name(), d.site(), d.product(), {}, 0, false, d.firmware(), d.parent()});
   }
   bool wants(const Device& d) const {
     const bool is_online = d.known && d.said.state() == kOnline;
@@ -87,6 +100,10 @@ struct PresenceApi::Page {
   static json::object json_of(const std::string& tenant, const Device& d) {
     json::object o{{"tenant", tenant}, {"site", d.site}, {"device", d.name}};
     if (!d.product.empty()) o["product"] = d.product;
+    if (!d.parent.empty()) o["parent"] = d.parent;
+    const std::string reported = d.is_parents ? std::string() : d.said.record().firmware();
+    const std::string& firmware = reported.empty() ? d.firmware : reported;
+    if (!firmware.empty()) o["firmware"] = firmware;
     o["state"] = !d.known ? "never" : d.said.state() == kOnline ? "online" : "offline";
     if (!d.known) return o;
     if (d.said.stale()) o["stale"] = true;
@@ -174,8 +191,7 @@ void PresenceApi::one(const Request& r, const Responder& done) const {
                          pb::DevicesAnswer said;
                          if (a.error != AskError::none || !said.ParseFromString(a.bytes))
                            return page->done.answer(unanswered(a.error));
-                         for (const auto& d : said.devices())
-                           page->found.push_back({d.name(), d.site(), d.product(), {}, 0, false});
+                         page->take_names(said);
                          if (page->found.empty()) return page->answer();
                          states_of(page);
                        });
@@ -183,7 +199,7 @@ void PresenceApi::one(const Request& r, const Responder& done) const {
 
 // Names from the registry, some at a time; then what all partitions know of them.
 void PresenceApi::next_devices(const std::shared_ptr<Page>& page) const {
-  page->names.set_limit(static_cast<std::uint32_t>(kListMax));
+  page->names.set_limit(kNamesAtOnce);
   asker_.ask_partition(
       0, {AskKind::list_devices, kWithin_ms, page->names.SerializeAsString()},
       [this, page](const link::Answer& a) {
@@ -192,9 +208,7 @@ void PresenceApi::next_devices(const std::shared_ptr<Page>& page) const {
           return page->done.answer(unanswered(a.error));
         if (said.no_tenant())
           return page->done.answer(admin::problem(admin::codes::kNotFound, "no such tenant"));
-        page->found.clear();
-        for (const auto& d : said.devices())
-          page->found.push_back({d.name(), d.site(), d.product(), {}, 0, false});
+        page->take_names(said);
         page->more = said.more();
         page->names.set_after(said.looked());
         states_of(page);
@@ -205,6 +219,12 @@ void PresenceApi::states_of(const std::shared_ptr<Page>& page) const {
   pb::PresenceQuestion q;
   q.set_tenant(page->names.tenant());
   for (const auto& d : page->found) q.add_devices(d.name);
+  page->behind.clear();
+  for (std::size_t i = 0; i < page->found.size(); ++i) {
+    if (page->found[i].parent.empty()) continue;
+    page->behind.push_back(i);
+    q.add_devices(page->found[i].parent);
+  }
   asker_.ask_all({AskKind::presence, kWithin_ms, q.SerializeAsString()},
                  [this, page](const std::vector<link::Answer>& answers) {
                    for (std::size_t p = 0; p < answers.size(); ++p) {
@@ -238,7 +258,7 @@ void PresenceApi::details_of(const std::shared_ptr<Page>& page) const {
     pb::PresenceQuestion q;
     q.set_tenant(page->names.tenant());
     q.set_details(true);
-    for (const std::size_t i : places) q.add_devices(page->page[i].name);
+    for (const std::size_t i : places) q.add_devices(page->page[i].asked());
     asker_.ask_partition(static_cast<std::uint32_t>(partition),
                          {AskKind::presence, kWithin_ms, q.SerializeAsString()},
                          [page, missing, places = places](const link::Answer& a) {

@@ -32,9 +32,11 @@ enum class AskKind : std::uint8_t {
   locate_device = 20,
   desired_state = 21,
   claim_command = 22,
-  presence = 24,     // platform/presence.proto
-  history = 25,      // platform/history.proto
+  presence = 24,      // platform/presence.proto
+  history = 25,       // platform/history.proto
   list_devices = 26,  // of the registry: platform/presence.proto
+  insights = 27,      // platform/insights.proto
+  events = 28,        // platform/history.proto
   check_account = 29  // the credential of a request over HTTP: gateway/rest/account_ask.h
 };
 

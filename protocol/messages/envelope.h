@@ -9,6 +9,8 @@
 namespace berth::protocol::messages {
 
 // What a device's Envelope says; views of its bytes.
+inline constexpr std::uint32_t kHealthBody = 33;  // EnvelopeView::body
+
 struct EnvelopeView {
   std::string_view type;  // the body's name, "vehicle_arrived"; empty: there is none
   std::string_view event_id;

@@ -51,7 +51,8 @@ class Gateway:
             h.update(headers or {})
             c.request(method, target, body=body.encode() if isinstance(body, str) else body, headers=h)
             r = c.getresponse()
-            return r.status, r.headers, r.read().decode("utf-8", "replace")
+            endless = r.getheader("Content-Type", "").startswith("text/event-stream")
+            return r.status, r.headers, "" if endless else r.read().decode("utf-8", "replace")
         finally:
             c.close()
 

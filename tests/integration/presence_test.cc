@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/support/gateway_process.h"
+#include "tests/support/loopback.h"
 #include "tests/support/registry_gateway.h"
 #include "tests/support/rest.h"
 
@@ -90,6 +91,107 @@ TEST_P(PresenceShapes, WhatIsAskedWrongIsRefused) {
   EXPECT_NE(all.body.find("\"never\""), std::string::npos) << all.body;
   const RestAnswer first = get("presence?tenant=acme&limit=1");
   EXPECT_NE(first.body.find("\"next\":\"cam\""), std::string::npos) << first.body;
+}
+
+// A stream of events, read until it ends or is closed.
+class Events {
+ public:
+  Events(int port, const std::string& query, const std::string& last_id = {})
+      : fd_(connect_loopback(port)) {
+    std::string out = "GET /api/v1/events?" + query +
+                      " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " +
+                      AdminTokens::of(port) + "\r\n";
+    if (!last_id.empty()) out += "Last-Event-ID: " + last_id + "\r\n";
+    out += "\r\n";
+    EXPECT_EQ(::send(fd_, out.data(), out.size(), MSG_NOSIGNAL), static_cast<ssize_t>(out.size()));
+    const timeval limit{0, 100'000};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  }
+  ~Events() { ::close(fd_); }
+  // Until `text` has come.
+  bool has(const std::string& text) {
+    return eventually([&] {
+      char buffer[65536];
+      const ssize_t n = ::recv(fd_, buffer, sizeof buffer, 0);
+      if (n > 0) all_.append(buffer, static_cast<std::size_t>(n));
+      return all_.find(text) != std::string::npos;
+    });
+  }
+  const std::string& all() const { return all_; }
+  std::size_t times(const std::string& text) const {
+    std::size_t n = 0;
+    for (std::size_t at = 0; (at = all_.find(text, at)) != std::string::npos; ++at) ++n;
+    return n;
+  }
+  // Of the first event of this type.
+  std::string id_of(const std::string& type) const {
+    const std::size_t at = all_.rfind("id: ", all_.find("event: " + type + "\n"));
+    return at == std::string::npos ? "" : all_.substr(at + 4, all_.find('\n', at) - at - 4);
+  }
+
+ private:
+  int fd_;
+  std::string all_;
+};
+
+TEST_P(PresenceShapes, EventsComeAsTheyHappenAndAgainFromWhereAClientWas) {
+  const bool single = std::string(GetParam()) == "single";
+  const int admin = gateway_.admin_port();
+  Events all(admin, "tenant=acme");
+  Events other(admin, "tenant=other");
+  ASSERT_TRUE(all.has("200") && other.has("200"));
+  auto cam = connected(gateway_.mqtt_port(), as("cam@acme", "secret", "cam"));
+  EXPECT_TRUE(all.has("event: connected\n")) << all.all();
+  EXPECT_TRUE(all.has("event: presence\n")) << all.all();
+  EXPECT_TRUE(all.has(R"("state":"online")")) << all.all();
+  EXPECT_EQ(login(gateway_.mqtt_port(), as("cam@acme", "wrong", "x")), 0x86);
+  EXPECT_TRUE(all.has("event: refused\n")) << all.all();
+  Events again(admin, "tenant=acme&device=cam&types=connected,refused", all.id_of("connected"));
+  EXPECT_TRUE(again.has("event: refused\n")) << again.all();
+  EXPECT_EQ(again.times("event: connected\n"), 0u) << "it was the first one: " << again.all();
+  if (!single) gateway_.signal_engine(SIGKILL);
+  cam->send(publish("v1/event/x", "1", 1, 1));
+  EXPECT_FALSE(cam->until(4).empty()) << "the next engine serves";
+  cam->send(disconnect());
+  EXPECT_TRUE(all.has("event: ended\n")) << all.all();
+  EXPECT_TRUE(all.has(R"("state":"offline")")) << all.all();
+  EXPECT_TRUE(again.times("gap") == 0u) << again.all();
+  EXPECT_EQ(other.times("event:"), 0u) << other.all();
+  // Of what the engine before had in memory, the history of a device has all but presence.
+  Events later(admin, "tenant=acme&device=cam", all.id_of("connected"));
+  EXPECT_TRUE(later.has("event: ended\n")) << later.all();
+  EXPECT_EQ(later.times("event: refused\n"), 1u) << later.all();
+  EXPECT_EQ(later.times("event: gap\n"), single ? 0u : 1u) << later.all();
+  EXPECT_EQ(all.times("event: gap\n"), single ? 0u : 1u) << all.all();
+  EXPECT_EQ(get("events?tenant=nobody&types=x").status, 422);
+  EXPECT_EQ(get("events?site=north").status, 422);
+}
+
+TEST_P(PresenceShapes, InsightsSayWhoAndWhy) {
+  const int port = gateway_.mqtt_port();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(login(port, as("thief@acme", "x", "c")), 0x86);
+  for (int i = 0; i < 4; ++i) {
+    auto cam = connected(port, as("cam@acme", "secret", "cam"));
+    cam->send(disconnect());
+    EXPECT_TRUE(cam->closed_within(std::chrono::seconds(20)));
+  }
+  const auto list = [&](const std::string& what) { return get("insights/" + what); };
+  EXPECT_TRUE(eventually([&] { return has(list("flapping?tenant=acme"), R"("ends":4)"); }))
+      << list("flapping?tenant=acme").body;
+  EXPECT_TRUE(has(list("flapping?tenant=acme"), R"("cause":"goodbye")"));
+  const RestAnswer refused = list("refused?tenant=acme&limit=1");
+  EXPECT_TRUE(has(refused, R"("name":"thief@acme")")) << refused.body;
+  EXPECT_TRUE(has(refused, R"("count":3)")) << refused.body;
+  EXPECT_TRUE(has(refused, R"("address":"127.0.0.1")")) << refused.body;
+  EXPECT_EQ(times(list("refused?tenant=other"), R"("name")"), 0u);
+  EXPECT_EQ(times(list("flapping"), R"("ends":4)"), 1u) << "an administrator asks for all";
+  EXPECT_TRUE(has(list("slow?tenant=acme"), R"("items":[])"));
+  EXPECT_TRUE(has(list("shared-ids?tenant=acme&site=north"), R"("items":[])"));
+  EXPECT_EQ(list("traffic?tenant=acme&by=tenant").status, 200);
+  EXPECT_EQ(list("traffic?by=plate").status, 422);
+  EXPECT_EQ(list("flapping?by=tenant").status, 422);
+  EXPECT_EQ(list("flapping?site=north").status, 422);
+  EXPECT_EQ(list("other").status, 404);
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, PresenceShapes, ::testing::Values("single", "supervised"),

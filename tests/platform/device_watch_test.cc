@@ -5,63 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <memory>
 
-#include "platform/platform.h"
-#include "tests/support/tenants.h"
+#include "tests/support/place.h"
 
 namespace berth::test {
 namespace {
 
 using protocol::link::CloseReason;
-
-struct Place : Site {
-  explicit Place(int crash_at = -1) : Site(crash_at) {
-    w.before_serving([] {});
-    w.on_engine([this] { platform->attached_all(w.now()); });
-    w.each_turn([this] { platform->end_turn(w.now()); });
-    w.on_broker([this] {
-      platform.reset();
-      platform = std::make_unique<platform::Platform>(
-          w.broker().context(), w.broker().core(), [this](session::RecordRange r, session::Store::RecordsDone done) {
-            w.store().read_records(std::move(r), std::move(done));
-          });
-      w.broker().use_registry(book);
-    });
-  }
-  void pass_s(int s) {
-    for (int i = 0; i < s; ++i) {
-      platform->tick(w.now());
-      w.advance_s(1);
-    }
-  }
-  int listen() {
-    const int c = come("acme/s/back", "back", {.clean = false, .properties = expiry(600)});
-    w.feed(c, subscribe(1, "v1/+/+/presence", 1));
-    w.take_bytes(c);
-    return c;
-  }
-  // "cam ONLINE", "cam OFFLINE keep_alive", of what came to `c`; acknowledges it.
-  Texts heard(int c) {
-    Texts all;
-    for (const Packet& k : take_publishes(w, c)) {
-      const std::string text = k.topic() + " " + k.payload(5);
-      const auto part = [&](const std::string& name) {
-        const std::string key = "\"" + name + "\":\"";
-        const std::size_t at = text.find(key);
-        if (at == std::string::npos) return std::string();
-        const std::size_t begin = at + key.size();
-        return text.substr(begin, text.find('"', begin) - begin);
-      };
-      std::string said = part("device") + " " + part("state");
-      if (!part("cause").empty()) said += " " + part("cause");
-      EXPECT_TRUE(text.starts_with("v1/north/" + part("device") + "/presence ")) << text;
-      all.push_back(said);
-    }
-    return all;
-  }
-  std::unique_ptr<platform::Platform> platform;
-};
 
 TEST(DeviceWatch, AServiceHearsWhoComesAndGoes) {
   Place p;
@@ -202,6 +152,40 @@ TEST(DeviceWatch, WhatWaitsForTheStoreHasALimit) {
   EXPECT_LT(p.w.largest_batch(), 3u << 19);
   const Texts heard = p.heard(back);
   EXPECT_EQ(std::count(heard.begin(), heard.end(), "last ONLINE"), 1);
+}
+
+TEST(DeviceWatch, OneEventTellsOfADeviceAndOfThoseBehindIt) {
+  Place p;
+  const int back = p.listen();
+  p.book.children[session::Principal{"acme", session::Role::device, "cam"}.key()] = {"gate",
+                                                                                     "screen"};
+  const int cam = p.come("acme/d/cam", "c1");
+  const Texts came = got(p.w, back);
+  ASSERT_EQ(came.size(), 1u);
+  EXPECT_NE(came[0].find(R"("children":["gate","screen"])"), std::string::npos) << came[0];
+  p.w.close(cam, CloseReason::keepalive_timeout);
+  p.pass_s(31);
+  const Texts went = got(p.w, back);
+  ASSERT_EQ(went.size(), 1u);
+  EXPECT_NE(went[0].find("keep_alive"), std::string::npos);
+  EXPECT_NE(went[0].find(R"("children":["gate","screen"])"), std::string::npos) << went[0];
+}
+
+TEST(DeviceWatch, TheFirmwareThatADeviceReportsIsKnownToTheNextEngine) {
+  Place p;
+  p.come("acme/d/cam", "c1");
+  const session::Principal cam{"acme", session::Role::device, "cam"};
+  EXPECT_EQ(p.platform->devices().firmware_of("acme", "cam"), "");
+  p.platform->devices().reports_firmware(cam, "5.1.3");
+  p.pass_s(1);
+  EXPECT_EQ(p.platform->devices().firmware_of("acme", "cam"), "5.1.3");
+  p.w.crash();
+  EXPECT_EQ(p.platform->devices().firmware_of("acme", "cam"), "5.1.3");
+  for (int i = 0; i < 100; ++i) {
+    p.platform->devices().reports_firmware(cam, "6." + std::to_string(i));
+    p.w.run();
+  }
+  EXPECT_EQ(p.platform->devices().firmware_of("acme", "cam"), "") << "others have all places";
 }
 
 TEST(DeviceWatch, NobodyElseSaysWhoIsThere) {

@@ -269,7 +269,7 @@ TEST(Presence, ItTakesLittleMemoryForADevice) {
   boost::unordered_flat_map<Presence::Id, Presence::Known> table;
   std::size_t worst = 0;
   for (std::uint64_t i = 0; i < 100'000; ++i) {
-    table[i * 0x9e3779b97f4a7c15ULL] = {};
+    table[i * 0x9e3779b97f4a7c15ULL].here = 0;
     if (i > 1000) {
       const std::size_t slots = table.bucket_count();
       worst = std::max(worst, slots * (sizeof(*table.begin()) + 2) / table.size());

@@ -53,6 +53,17 @@ class Book : public session::Principals {
         who, site.empty() ? now : std::string(site),
         std::vector<std::string>{"device/" + who.name + "/#"}, translation);
   }
+  std::string_view tenant_of(std::string_view user) const override {
+    return user.substr(0, user.find('/'));
+  }
+  std::vector<std::string> children_of(const session::Principal& device,
+                                       std::size_t most) const override {
+    const auto it = children.find(device.key());
+    if (it == children.end()) return {};
+    return {it->second.begin(),
+            it->second.begin() +
+                static_cast<std::ptrdiff_t>(std::min(most, it->second.size()))};
+  }
   bool keeps_retained(std::string_view topic) const override { return !stale.contains(topic); }
 
   std::map<std::string, session::Limits> limits;  // by "tenant/site"
@@ -61,6 +72,7 @@ class Book : public session::Principals {
   std::set<std::string, std::less<>> stale;  // retained messages that are not kept
   std::map<std::string, std::string> sites;
   std::map<std::string, std::vector<std::string>> limited;
+  std::map<std::string, std::vector<std::string>> children;
   session::Translation translation;
 };
 

@@ -43,6 +43,7 @@ class World : public session::Effects {
     conns_.back().id = base::ConnId{static_cast<std::uint32_t>(conns_.size() - 1), 1}.on_link(link);
     return static_cast<int>(conns_.size() - 1);
   }
+  void comes_from(int c, const base::Address& a) { conns_[static_cast<std::size_t>(c)].peer = a; }
   // The device sends bytes.
   void feed(int c, std::string_view bytes) {
     Conn& k = conns_[static_cast<std::size_t>(c)];
@@ -240,6 +241,7 @@ class World : public session::Effects {
     protocol::link::Cookie cookie;
     std::size_t cookie_bytes = 0;
     std::vector<std::uint64_t> dropped;  // see drop()
+    base::Address peer;
   };
   struct Effect {
     base::ConnId conn;
@@ -316,6 +318,7 @@ class World : public session::Effects {
                      .out_off = k.out_off,
                      .connected = k.connected,
                      .loopback = true,
+                     .peer = k.peer,
                      .cookie = k.cookie},
                     now_);
   }

@@ -1,0 +1,48 @@
+// What happens to devices, as it happens: GET /api/v1/events, Server-Sent Events
+// (docs/platform.md). Asks the engines of all partitions what is new, for each stream, and puts
+// what they say in order: an event is sent when all partitions have said what was before it. What
+// an engine does not have in memory any more comes from the history, where the stream is of one
+// device or of some sites; else an event `gap` says so. A stream whose client does not read asks
+// for nothing. On the home loop of the admin port.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "gateway/admin/events.h"
+#include "gateway/admin/http_server.h"
+#include "gateway/link/asker.h"
+
+namespace berth::gateway::rest {
+
+class EventsApi {
+ public:
+  // `asker` outlives it; on its edge shard's thread.
+  EventsApi(const link::Asker& asker, std::uint32_t partitions)
+      : asker_(asker), partitions_(partitions) {}
+  EventsApi(const EventsApi&) = delete;
+  EventsApi& operator=(const EventsApi&) = delete;
+  void add_to(admin::HttpServer& http);
+
+ private:
+  struct Stream;
+  using StreamPtr = std::shared_ptr<Stream>;  // of the table and of its questions under way
+  void open(const admin::Request& r, const admin::EventStream& events);
+  void arm();
+  void look();
+  void ask(const StreamPtr& s);
+  void answered(const StreamPtr& s, const std::vector<link::Answer>& answers);
+  void fill(const StreamPtr& s);
+
+  const link::Asker& asker_;
+  std::uint32_t partitions_;
+  std::unique_ptr<boost::asio::steady_timer> timer_;
+  bool armed_ = false;
+  std::vector<StreamPtr> streams_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace berth::gateway::rest
