@@ -8,7 +8,7 @@ import json, os, re, sys
 
 KINDS = {
     "kubernetes-models": ["v1/Namespace", "v1/ConfigMap", "v1/Secret", "v1/Service", "v1/ServiceAccount", "v1/Pod", "apps/v1/Deployment",
-                          "apps/v1/DaemonSet", "apps/v1/StatefulSet", "policy/v1/PodDisruptionBudget", "networking.k8s.io/v1/NetworkPolicy",
+                          "apps/v1/DaemonSet", "apps/v1/StatefulSet", "v1/ResourceQuota", "v1/LimitRange", "v1/PersistentVolumeClaim", "policy/v1/PodDisruptionBudget", "networking.k8s.io/v1/NetworkPolicy",
                           "autoscaling/v2/HorizontalPodAutoscaler"],
     "@kubernetes-models/prometheus-operator": [f"monitoring.coreos.com/v1/{k}" for k in ("PodMonitor", "ServiceMonitor", "PrometheusRule")],
     "@kubernetes-models/cert-manager": ["cert-manager.io/v1/Certificate", "cert-manager.io/v1/Issuer"],

@@ -5,7 +5,8 @@ probes and end with the real binary on loopback.
 
   chart_test.py SOURCE CACHE [--berth BERTH] [--seed N] [--count N] [--write]
 
---write makes anew what is rendered from the chart: k8s/*/rendered.yaml and the table of values in docs/operations.md.
+--write makes anew what is rendered from the chart: k8s/*/rendered.yaml and the table of values in docs/operations.md; and
+k8s/kubesphere/dashboards.yaml.
 Ends with 77 where helm can't be had.
 """
 import argparse, base64, glob, http.server, json, os, re, shutil, subprocess, sys, tempfile, threading
@@ -575,6 +576,8 @@ def main():
         schema = json.load(f)
     with tempfile.TemporaryDirectory() as scratch:
         chart.scratch = scratch
+        if a.write:
+            subprocess.run([sys.executable, chart.source + "/k8s/kubesphere/dashboards.py", "--write"], check=True, timeout=60)
         plain(chart, a.write)
         documented(chart, schema, a.write)
         profiles(chart)

@@ -3,11 +3,12 @@ import socket, struct
 
 
 class Client:
-    def __init__(self, port, client_id, clean, seconds=10):
+    def __init__(self, port, client_id, clean, seconds=10, user=None, password=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         self.rest, self.packet_id = b"", 0
-        name = client_id.encode()
-        self.send(0x10, b"\0\4MQTT\4" + bytes([2 if clean else 0]) + b"\0\x3c" + struct.pack(">H", len(name)) + name)
+        texts = [client_id] + ([user, password] if user else [])
+        body = b"".join(struct.pack(">H", len(t.encode())) + t.encode() for t in texts)
+        self.send(0x10, b"\0\4MQTT\4" + bytes([(2 if clean else 0) | (0xC0 if user else 0)]) + b"\0\x3c" + body)
         kind, body = self.receive()
         if kind != 0x20 or body[1] != 0:
             raise OSError(f"CONNACK {kind} {body}")
@@ -54,6 +55,11 @@ class Client:
         name = topic.encode()
         self.send(0x32, struct.pack(">H", len(name)) + name + struct.pack(">H", self.packet_id) + payload)
         return self.packet_id
+
+    def ping(self):
+        self.send(0xC0, b"")
+        if self.receive() != (0xD0, b""):
+            raise OSError("PINGRESP")
 
     def message(self):
         """The payload of the next PUBLISH, which is acknowledged."""
