@@ -29,9 +29,16 @@ class PresenceShapes : public ::testing::TestWithParam<const char*> {
                            "auth: {failures_per_name: 0, failures_per_address: 0}\n"
                            "presence: {offline_after_s: 1}\nsession: {restart_grace_s: 1}\n"
                            "registry: {source: file, file: " +
-                               d.file("registry.yaml", kTwoTenants) + "}\n")};
+                               d.file("registry.yaml", registry()) + "}\n")};
     if (std::string(GetParam()) == "single") all.emplace_back("--single-process");
     return all;
+  }
+  // With a device that is behind another one.
+  static std::string registry() {
+    std::string all = kTwoTenants;
+    const std::string devices = "    devices:\n";
+    return all.insert(all.find(devices) + devices.size(),
+                      "      - {name: gate, site: north, parent: cam, firmware: \"1.0\"}\n");
   }
   RestAnswer get(const std::string& target) const {
     return Rest(gateway_.admin_port()).get("/api/v1/" + target);
@@ -55,6 +62,7 @@ TEST_P(PresenceShapes, TheDeathOfAnEngineIsNoEventAndLosesNone) {
   const std::string online = next_publish(*service);
   EXPECT_TRUE(online.starts_with("v1/north/cam/presence ")) << online;
   EXPECT_NE(online.find("ONLINE"), std::string::npos) << online;
+  EXPECT_NE(online.find(R"("children":["gate"])"), std::string::npos) << online;
   EXPECT_EQ(login(port, as("cam@acme", "wrong", "other")), 0x86);
   const std::string one = "tenants/acme/devices/cam/presence";
   const std::string past = "history?tenant=acme&device=cam";
@@ -68,11 +76,17 @@ TEST_P(PresenceShapes, TheDeathOfAnEngineIsNoEventAndLosesNone) {
   EXPECT_EQ(times(get(past), "\"refused\""), 1u) << get(past).body;
   EXPECT_TRUE(has(get("presence?tenant=acme&online=true"), "\"cam\""));
   EXPECT_FALSE(has(get("presence?tenant=acme&online=false"), "\"cam\""));
+  const RestAnswer gate = get("tenants/acme/devices/gate/presence");
+  EXPECT_TRUE(has(gate, R"("parent":"cam")")) << gate.body;
+  EXPECT_TRUE(has(gate, R"("state":"online")")) << gate.body;
+  EXPECT_TRUE(has(gate, R"("firmware":"1.0")")) << gate.body;
+  EXPECT_TRUE(has(get("presence?tenant=acme&online=true"), R"("device":"gate")"));
   cam->send(disconnect());
   const std::string offline = next_publish(*service);
   EXPECT_NE(offline.find("OFFLINE"), std::string::npos) << offline << ": nothing before that";
   EXPECT_NE(offline.find("goodbye"), std::string::npos) << offline;
   EXPECT_TRUE(eventually([&] { return has(get(one), "\"cause\":\"goodbye\""); }));
+  EXPECT_TRUE(has(get("tenants/acme/devices/gate/presence"), "\"cause\":\"goodbye\""));
   EXPECT_TRUE(eventually([&] { return times(get(past), "\"ended\"") == 1; })) << get(past).body;
   EXPECT_TRUE(has(get("history?tenant=acme&site=north&types=ended"), "\"goodbye\""));
 }
