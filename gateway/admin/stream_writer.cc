@@ -56,9 +56,11 @@ asio::awaitable<void> write_events(const Limits& limits, Figures& figures, Conne
       bytes = ":\n\n";
     }
     bytes = framed(std::move(bytes), chunked);
+    const auto began = std::chrono::steady_clock::now();
     const bool written = co_await write_all(c->stream, bytes, limits.stalled);
     if (written) continue;
-    events->slow = !events->gone;  // it has taken nothing for `stalled`
+    const bool stalled = std::chrono::steady_clock::now() - began >= limits.stalled;
+    events->slow = stalled && !events->gone;  // else it has left
     break;
   }
   if (events->slow) ++figures.streams_slow;
