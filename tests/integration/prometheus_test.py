@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A real Prometheus scrapes a gateway under load: every query of every dashboard panel and every alert
-expression's inner series must return data. Also runs promtool over the rules, their tests and /metrics.
+expression's inner series must return data, and every family of /metrics is in a panel or a rule. Also runs promtool over the
+rules, their tests and /metrics.
 
   prometheus_test.py BERTH BERTH_LOAD SOURCE_DIR
 """
@@ -27,6 +28,22 @@ def sources():
     for path in glob.glob(source + "/metrics/*.h") + glob.glob(source + "/gateway/**/*.cc", recursive=True):
         found.update(re.findall(r'"(berth_[a-z0-9_]+)"', open(path).read()))
     return found | {"berth_build_info"} | {f"berth_{of}_{what}" for of in ("tenant", "site") for what in USED}
+
+
+# Families in no panel and no rule, and why.
+LEFT_OUT = {"berth_engine_build_info": "the panel Versions has berth_build_info; this one is for `berth ctl`",
+            "process_virtual_memory_bytes": "resident memory is what counts"}
+
+
+def shown(page):
+    """Families of the page that are in a panel or a rule; those of tenants and sites count together."""
+    families = {l.split(" ")[2] for l in page.splitlines() if l.startswith("# TYPE ")}
+    with open(source + "/metrics/prometheus/berth.rules.yaml", encoding="utf-8") as f:
+        queried = f.read() + " ".join(q for _, q in queries())
+    queried = {re.sub(r"_(bucket|count|sum)$", "", m) for m in re.findall(r"\b(?:berth|process)_[a-z0-9_]+", queried)}
+    missing = {f for f in families - queried if not f.startswith(("berth_tenant_", "berth_site_"))}
+    if missing != LEFT_OUT.keys() & families or LEFT_OUT.keys() - families:
+        raise SystemExit(f"in no panel and no rule: {sorted(missing - LEFT_OUT.keys())}; no longer left out: {sorted(LEFT_OUT.keys() - missing)}")
 
 
 USED = ["messages_total", "connections", "slowed_total", "dropped_total", "refused_total"]
@@ -110,6 +127,7 @@ def main():
         if lint.stdout + lint.stderr:
             raise SystemExit("promtool check metrics:\n" + lint.stdout + lint.stderr)
         compressed(f"http://127.0.0.1:{admin}/metrics")
+        shown(get(f"http://127.0.0.1:{admin}/metrics"))
         loader = start([load, "durable", "--port", str(mqtt), "--subs", "5", "--rate", "500", "--messages", "30000"], d + "/load.log")
 
         def ask(q):
