@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """An MQTT 5 device in Python with paho-mqtt, to read beside docs/mqtt-devices.md.
 
-It is a barrier: it reports its state, a plate, and the result of each command (open, close).
+It is a barrier with a screen: it reports its state, a plate, the result of each command (open, close, display), and the result
+of each part of its desired state (hold) that it has applied.
 """
 import argparse, collections, json, random, ssl, time
 import paho.mqtt.client as mqtt
@@ -35,7 +36,7 @@ class Device:
             return print(f"refused code={self.code:#x} {code}", flush=True)
         self.online = True
         print(f"connected session_present={flags['session present']}", flush=True)
-        client.subscribe([("v1/cmd/#", 1), ("v1/sub/+/cmd/+/req/+", 1), ("v1/desired", 1)])
+        client.subscribe([("v1/cmd/#", 1), ("v1/sub/+/cmd/+/req/+", 1), ("v1/desired", 1), ("v1/sub/+/desired", 1)])
         if not flags["session present"]:
             self.report("v1/state", {"barrier": {"lane": "1", "position": self.position}}, True)
 
@@ -55,7 +56,7 @@ class Device:
     def on_message(self, client, _, m):
         levels = m.topic.split("/")  # v1/cmd/ID/req/NAME or v1/sub/CHILD/cmd/ID/req/NAME
         if levels[-1] == "desired":
-            return print(f"desired {m.payload!r}", flush=True)
+            return self.on_desired("/".join(levels[:-1]) + "/cmd", m.payload)
         if levels[-2] != "req":
             return  # of a subscription of an earlier firmware
         root, ident, name = "/".join(levels[:-3]), levels[-3], levels[-1]
@@ -65,17 +66,38 @@ class Device:
             outcome = "DUPLICATE" if then in ("EXECUTED", "FAILED") else then
         elif left_s == 0:  # the deadline has passed since the PUBLISH was sent first
             outcome = "EXPIRED"
-        elif name not in ("open", "close"):
+        elif name not in ("open", "close", "display"):
             outcome = "REJECTED"
         else:
             print(f"execute {name} {ident} {m.payload!r}", flush=True)
-            self.position, outcome = ("OPEN" if name == "open" else "CLOSED"), "EXECUTED"
-        if not then:
+            self.position, outcome = {"open": "OPEN", "close": "CLOSED"}.get(name, self.position), "EXECUTED"
+        self.answer(root, ident, outcome, not then)
+
+    def answer(self, root, ident, outcome, is_first):
+        if is_first:
             self.results[f"{root}/{ident}"] = outcome
             while len(self.results) > COMMANDS_KEPT:
                 self.results.popitem(last=False)
         self.report(f"{root}/{ident}/res", {"result": {"commandId": ident, "outcome": outcome}})
         self.report("v1/state", {"barrier": {"lane": "1", "position": self.position}}, True)
+
+    def on_desired(self, root, payload):
+        """The whole document, at each connection and after each change: apply it, and answer each part once."""
+        print(f"desired {payload!r}", flush=True)
+        try:
+            parts = json.loads(payload or "{}").get("desired", {})  # empty: nothing is desired any more
+            named = [(kind, part["command_id"], part["payload"]) for kind, part in parts.items()]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return print("desired: not understood", flush=True)
+        for kind, ident, wanted in named:
+            if f"{root}/{ident}" in self.results:
+                continue  # applied and answered; paho sends the answer again until its PUBACK
+            mode = wanted.get("mode") if kind == "hold" and isinstance(wanted, dict) else None
+            if mode in ("HOLD_OPEN", "HOLD_CLOSED"):
+                self.position = mode.removeprefix("HOLD_")
+            known = mode in ("HOLD_OPEN", "HOLD_CLOSED", "AUTO")
+            print(f"hold {mode} {ident}", flush=True)
+            self.answer(root, ident, "EXECUTED" if known else "REJECTED", True)
 
     def run(self, host, port):
         expiry = Properties(PacketTypes.CONNECT)
