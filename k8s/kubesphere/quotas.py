@@ -14,7 +14,7 @@
 quotas.example.yaml has all fields. Of a workspace: `hard` is the sum of its projects (ResourceQuota of quota.kubesphere.io);
 `projects` have their own `hard` (ResourceQuota) and `defaults` of containers (LimitRange). `tenant`, `limits` and `sites` are
 those of the gateway (docs/registry.md): a limit that the file does not name is removed there. A workspace without `tenant`
-has no part in the gateway.
+has no part in the gateway. Needs python3-yaml and kubectl.
 Exit status: 0 done, 1 a side has refused or can't be reached, 2 the file is bad (nothing was asked).
 """
 import argparse, json, re, subprocess, sys, urllib.error, urllib.request

@@ -119,7 +119,10 @@ def pipeline(here, source):
         if agent:
             (pod,) = re.findall(r"yamlFile '([^']+)'", agent.text)
             pods.setdefault(pod, []).append((leaf, steps))
-    check(sum(seconds(l) for l, _ in all_leaves) <= seconds(top), "Jenkinsfile: the run ends before its stages")
+    outer = top.child("stages").children("stage")
+    check(all(map(seconds, outer)) and sum(map(seconds, outer)) <= seconds(top), "Jenkinsfile: the run ends before its stages")
+    for s in outer:
+        check(sum(seconds(l) for l, above in all_leaves if s in (l, *above)) <= seconds(s), f"Jenkinsfile: {s.name} ends before its stages")
     verbs = ci_verbs(here)
     for command in re.findall(r"k8s/kubesphere/ci (\w+)", text):
         check(command in verbs, f"Jenkinsfile: ci {command}")
@@ -234,7 +237,7 @@ def dashboards(here, source):
 
 # -- the quotas
 
-FAKE_KUBECTL = """#!/usr/bin/env python3
+FAKE_KUBECTL = f"#!{sys.executable}" + """
 import json, os, sys, yaml
 here = os.path.dirname(os.path.abspath(__file__))
 if os.path.exists(here + "/refuses"):
