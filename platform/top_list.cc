@@ -35,6 +35,8 @@ TopList::Place& TopList::count(std::string_view key, const Place& p, At at, std:
     ++tenants_[p.tenant];
   }
   Place& place = it->second;
+  // Who sees the new site only is told nothing of the old one, and the other way round.
+  if (!p.site.empty() && place.site != p.site) begin_again(place, p);
   const std::int64_t passed = place.times.pass(at.now);
   if (passed > 0) {  // what is older than an hour goes, about
     const auto steps = static_cast<std::int64_t>(HourCount::kSteps);
@@ -45,6 +47,15 @@ TopList::Place& TopList::count(std::string_view key, const Place& p, At at, std:
   place.times.add(times);
   place.last_ms = at.wall_ms;
   return place;
+}
+
+// It is at another site now.
+void TopList::begin_again(Place& place, const Place& p) {
+  if (place.site.empty()) {
+    place.site = p.site;
+  } else {
+    place = p;
+  }
 }
 
 // What the one that goes has been counted.

@@ -65,6 +65,7 @@ class TopList {
   std::size_t size() const { return places_.size(); }
 
  private:
+  static void begin_again(Place& place, const Place& p);
   std::uint64_t make_room(base::Instant now);
 
   boost::unordered_map<std::string, Place> places_;         // by tenant, U+0000 and key

@@ -61,7 +61,9 @@ struct Connection {
   std::uint16_t port = 0;  // of `address`, for the log
   bool probes_only = false;
   bool parked = false;  // its answer comes later, or it is a stream: not one of Limits::connections
-  bool waits = true;    // for a request's head, since:
+  // Of the table that its request is in: those of its tenant who work, or who wait.
+  std::shared_ptr<void> place = nullptr;
+  bool waits = true;  // for a request's head or credential, since:
   std::chrono::steady_clock::time_point waits_since = std::chrono::steady_clock::now();
 };
 using ConnectionPtr = std::shared_ptr<Connection>;  // of its coroutine, and of the table

@@ -324,7 +324,10 @@ asio::awaitable<bool> answer(Service& service, ConnectionPtr c, Turn turn, Reque
   const bool only_head = turn.head;
   const std::shared_ptr<StreamState> events = r.stream;
   const bool written = co_await write(service, c->stream, std::move(turn), std::move(r));
-  if (events == nullptr) co_return written&& keep;
+  if (events == nullptr) {
+    service.dispatch.answered(*c);
+    co_return written&& keep;
+  }
   if (!written || only_head) events->gone = true;
   co_await write_events(service.limits, service.figures, c, events, chunked);
   co_return false;
@@ -338,6 +341,14 @@ asio::awaitable<bool> answer_head(Service& service, ConnectionPtr c, beast::flat
     admitted.refusal = objection(service, *c, admitted.caller, parser, turn.target);
     admitted.why = "not allowed, or too large";
   }
+  if (admitted.refusal.status == 0 && !service.dispatch.begin(admitted.caller, *c)) {
+    admitted.refusal = problem(codes::kTooManyRequests, "too many requests of the tenant");
+    admitted.refusal.headers["Retry-After"] = "1";
+    admitted.why = "too many requests of the tenant";
+  }
+  // Until then, and while its refusal is sent, it makes room for another one: who has no credential
+  // keeps nobody out.
+  c->waits = admitted.refusal.status != 0;
   if (admitted.refusal.status != 0) {
     const Asked asked{std::string(parser.get().method_string()),
                       turn.target.path,
@@ -386,7 +397,6 @@ asio::awaitable<bool> one_request(Service& service, ConnectionPtr c, beast::flat
     co_await refuse(service, c->stream, std::move(turn), std::move(r));
     co_return false;
   }
-  c->waits = false;
   ++service.figures.requests;
   turn.target = target_of(std::string(parser.get().target()));
   turn.trace = trace_of_head(parser.get());

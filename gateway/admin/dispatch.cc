@@ -55,8 +55,24 @@ Dispatch::Dispatch(std::shared_ptr<asio::io_context> io, asio::io_context& home,
       home_(home),
       limits_(limits),
       figures_(figures),
+      working_(limits.connections, std::max<std::size_t>(limits.connections / 2, 1)),
       waiting_(limits.waiting, std::max<std::size_t>(limits.waiting / 2, 1)),
       streams_(limits.streams, std::max<std::size_t>(limits.streams / 4, 1)) {}
+
+bool Dispatch::begin(const Caller& caller, Connection& c) {
+  const bool account =
+      caller.kind == Caller::Kind::service || caller.kind == Caller::Kind::operator_;
+  if (!account) return true;
+  c.place = working_.take(caller.share());
+  if (c.place == nullptr) ++figures_.refused_busy;
+  return c.place != nullptr;
+}
+
+void Dispatch::answered(Connection& c) {
+  c.parked = false;
+  c.place.reset();
+  figures_.waiting = waiting_.taken();
+}
 
 asio::awaitable<Response> Dispatch::answer(Request request, ConnectionPtr c) {
   std::string why;
@@ -106,11 +122,13 @@ std::shared_ptr<StreamState> Dispatch::begin_stream(const Route::Streaming& f, R
 }
 
 asio::awaitable<Response> Dispatch::wait(const Route& route, Request request, ConnectionPtr c) {
-  const std::shared_ptr<void> place = waiting_.take(request.caller.share());
+  // Until its answer is written: its client may read slowly.
+  std::shared_ptr<void> place = waiting_.take(request.caller.share());
   if (place == nullptr) {
     ++figures_.refused_busy;
     co_return no_place("too many requests wait for their answers");
   }
+  c->place = std::move(place);
   figures_.waiting = waiting_.taken();
   c->parked = true;
   const auto state = begin_waiting(std::get<Route::Waiting>(route.handler), std::move(request));
@@ -121,10 +139,9 @@ asio::awaitable<Response> Dispatch::wait(const Route& route, Request request, Co
   });
   state->timer.expires_after(route.options.deadline);
   co_await state->timer.async_wait(kUse);
-  c->parked = false;
   boost::system::error_code ignored;
   c->stream.socket().cancel(ignored);
-  figures_.waiting = waiting_.taken() - 1;
+  if (state->gone) answered(*c);
   if (state->gone) co_return gone();
   if (!state->response && state->over.exchange(true)) {
     // The answer is on its way: it was given while the deadline passed.
@@ -141,6 +158,7 @@ asio::awaitable<Response> Dispatch::stream(const Route& route, Request request, 
     ++figures_.refused_busy;
     co_return no_place("too many streams");
   }
+  c->place.reset();
   c->parked = true;
   const auto state = begin_stream(std::get<Route::Streaming>(route.handler), std::move(request));
   state->place = std::move(place);

@@ -24,6 +24,10 @@ class Dispatch {
   // Status kGone: the client has left.
   boost::asio::awaitable<Response> answer(Request request, ConnectionPtr c);
   static constexpr int kGone = 499;
+  // An account's request begins, before its body is read. False: its tenant has half of the
+  // connections already, which may be slow to send and to read.
+  bool begin(const Caller& caller, Connection& c);
+  void answered(Connection& c);  // the answer has been written
 
  private:
   boost::asio::awaitable<Response> route(Request request, ConnectionPtr c);
@@ -37,6 +41,7 @@ class Dispatch {
   const Limits& limits_;
   Figures& figures_;
   Routes routes_;
+  FairPlaces working_;
   FairPlaces waiting_;
   FairPlaces streams_;
 };

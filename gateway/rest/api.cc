@@ -443,6 +443,9 @@ RegistryApi::Answer RegistryApi::put(Place place, Request r) {
 RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, bool& overtaken) {
   const std::string* stored = registry_.find(place.text());
   if (stored == nullptr && r.method == "PATCH") co_return not_found();
+  // Another change may have moved it to a site that the caller does not see.
+  if (auto no = refusal_of(r.caller, admin::Right::change, place.key(), stored))
+    co_return std::move(*no);
   const std::string seen = stored != nullptr ? *stored : std::string();
   std::string why;
   try {
@@ -458,6 +461,9 @@ RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, 
         keep_credentials(place.kind, seen, *said[0].message);
     }
     if (auto no = new_place_refusal(r, place.key(), *said[0].message)) co_return std::move(*no);
+    const auto find = [this](const std::string& key) { return registry_.find(key); };
+    if (auto no = refusal_of_links(r.caller, place.key(), stored, *said[0].message, find))
+      co_return std::move(*no);
     Prepared p = co_await prepare(std::move(work), hashing_);
     const bool dry_run = admin::flag(r, "dry_run");
     if (dry_run) co_return co_await changes_of(1, std::move(p));
@@ -479,7 +485,10 @@ RegistryApi::Answer RegistryApi::remove(Place place, Request r) {
 
 RegistryApi::Answer RegistryApi::remove_once(const Place& place, const Request& r,
                                              bool& overtaken) {
-  if (registry_.find(place.text()) == nullptr) co_return not_found();
+  const std::string* stored = registry_.find(place.text());
+  if (stored == nullptr) co_return not_found();
+  if (auto no = refusal_of(r.caller, admin::Right::change, place.key(), stored))
+    co_return std::move(*no);
   const std::string confined = confined_to(place);
   if (!confined.empty())
     co_return problem(codes::kInUse,

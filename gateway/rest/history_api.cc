@@ -75,6 +75,11 @@ struct HistoryApi::Page {
     std::sort(all.begin(), all.end(),
               [](const auto& a, const auto& b) { return place_of(a) > place_of(b); });
     while (!all.empty() && place_of(all.back()) < known) all.pop_back();
+    // A device that has come from another site brings no events of it.
+    const auto hidden = [this](const auto& e) {
+      return std::find(sites.begin(), sites.end(), e.site()) == sites.end();
+    };
+    if (!sites.empty()) std::erase_if(all, hidden);
     if (all.size() > q.limit()) {
       all.resize(q.limit());
       more = true;

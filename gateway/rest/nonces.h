@@ -1,7 +1,7 @@
 // Nonces of signed requests that have been good, each for kRemembered_s: a copy of a request is not
-// answered twice by this process, as long as its timestamp is good. Bounded in all and for one
-// account, so that one that asks too much is refused and the others are not. About 40 bytes a
-// nonce. One thread.
+// answered twice by this process, as long as its timestamp is good. Bounded in all and for the
+// accounts of one tenant, so that a tenant that asks too much is refused and the others are not.
+// About 40 bytes a nonce. One thread.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -25,14 +25,15 @@ class Nonces {
 
   explicit Nonces(base::SipKey key, std::size_t most = kMost, std::size_t most_of_one = kMostOfOne)
       : key_(key), most_(most), most_of_one_(most_of_one) {}
-  // Remembers it if it is fresh. `now_s`: of a clock that does not go back.
+  // Remembers it if it is fresh. `account`: ACCOUNT@TENANT. `now_s`: of a clock that does not go
+  // back.
   Seen take(std::string_view account, std::string_view nonce, std::int64_t now_s);
   std::size_t size() const { return seen_.size(); }
 
  private:
   struct Entry {
     std::uint64_t nonce;
-    std::uint64_t account;
+    std::uint64_t tenant;
     std::int64_t until_s;
   };
   void forget(std::int64_t now_s);
@@ -40,7 +41,7 @@ class Nonces {
   std::size_t most_;
   std::size_t most_of_one_;
   boost::unordered_flat_set<std::uint64_t> seen_;  // by keyed hash of account and nonce
-  boost::unordered_flat_map<std::uint64_t, std::size_t> by_account_;
+  boost::unordered_flat_map<std::uint64_t, std::size_t> by_tenant_;
   std::deque<Entry> order_;  // oldest first
 };
 

@@ -39,6 +39,28 @@ std::optional<admin::Response> refusal_of(const admin::Caller& caller, Right rig
   return std::nullopt;
 }
 
+std::optional<admin::Response> refusal_of_links(
+    const admin::Caller& caller, const Key& key, const std::string* stored, const Message& said,
+    const std::function<const std::string*(const std::string& key)>& find) {
+  if (key.kind != Kind::device || caller.sites.empty()) return std::nullopt;
+  const auto& d = static_cast<const pb::Device&>(said);
+  pb::Device before;
+  if (stored != nullptr && !before.ParseFromString(*stored)) before.Clear();
+  const auto refusal = [&](const char* what, const std::string& name, const std::string& old) {
+    if (name.empty() || name == old) return std::optional<admin::Response>();
+    const Key other{Kind::device, key.tenant, name};
+    const std::string* there = find(key_of(Kind::device, key.tenant, name));
+    if (there != nullptr && caller.sees_site(site_of(other, there)))
+      return std::optional<admin::Response>();
+    // As of a name that nobody has.
+    return std::optional(admin::problem(codes::kInvalid, std::string("no ") + what + " '" + name +
+                                                             "' in tenant '" +
+                                                             std::string(key.tenant) + "'"));
+  };
+  if (auto no = refusal("parent", d.parent(), before.parent())) return no;
+  return refusal("executor", d.executor(), before.executor());
+}
+
 bool in_list_of(const admin::Caller& caller, const Key& key, const std::string& stored) {
   if (!caller.sees_tenant(key.tenant)) return false;
   if (caller.sites.empty()) return true;

@@ -4,6 +4,7 @@
 // admin token only, so that no account gives itself more. Any thread.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -17,6 +18,12 @@ namespace berth::gateway::registry {
 // a device is also asked about with what it becomes.
 std::optional<admin::Response> refusal_of(const admin::Caller& caller, admin::Right right,
                                           const Key& key, const std::string* stored);
+// Why the caller may not let a device be one behind, or one carried out by, these: a command for it
+// goes to them, and its presence is theirs. Nothing: it may, or they were so before. `stored`: the
+// device; null: there is none. `find`: a record by its key.
+std::optional<admin::Response> refusal_of_links(
+    const admin::Caller& caller, const Key& key, const std::string* stored, const Message& said,
+    const std::function<const std::string*(const std::string& key)>& find);
 // Is the record in a list that the caller gets?
 bool in_list_of(const admin::Caller& caller, const Key& key, const std::string& stored);
 

@@ -310,6 +310,37 @@ TEST_F(AdminRoutes, AClientThatLeavesIsDropped) {
   EXPECT_NE(next.receive("admin_token").find("later\n"), std::string::npos);
 }
 
+TEST_F(AdminRoutes, ATenantWhoseBodiesNeverComeKeepsNobodyOut) {
+  Limits limits;
+  limits.connections = 4;
+  start(limits);
+  std::vector<std::unique_ptr<RawHttp>> slow;
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    slow.push_back(std::make_unique<RawHttp>(port_));
+    slow.back()->send(head("POST", "/api/v1/records/a", "key-a", "Content-Length: 10\r\n") + "x");
+    wait_for([&] { return server_->figures().requests == i + 1; });
+    if (i < 2) continue;
+    EXPECT_EQ(status(slow.back()->receive("\"trace_id\"")), 429);
+  }
+  EXPECT_EQ(status(once("POST", "/api/v1/records/b", "key-b")), 200);
+  slow[0]->send("123456789");
+  EXPECT_EQ(status(slow[0]->receive("p@a")), 200);
+  EXPECT_EQ(status(once("POST", "/api/v1/records/a", "key-a")), 200) << "its place is free again";
+}
+
+TEST_F(AdminRoutes, WhoIsRefusedKeepsNobodyOut) {
+  Limits limits;
+  limits.connections = 4;
+  start(limits);
+  std::vector<std::unique_ptr<RawHttp>> refused;
+  for (std::uint64_t i = 0; i < 4; ++i) {  // they are read for a second after their refusal
+    refused.push_back(std::make_unique<RawHttp>(port_));
+    refused.back()->send(head("POST", "/api/v1/records/a", "wrong", "Content-Length: 10\r\n"));
+    EXPECT_EQ(status(refused.back()->receive("\"trace_id\"")), 401);
+  }
+  EXPECT_EQ(status(once("POST", "/api/v1/admins")), 200);
+}
+
 TEST_F(AdminRoutes, ATenantHasItsShareOfThoseWhoWait) {
   Limits limits;
   limits.waiting = 4;

@@ -292,6 +292,13 @@ TEST(ApiNonces, AreBoundedInAllAndForOne) {
   for (int i = 0; i < 4; ++i) ASSERT_EQ(n.take("b", std::to_string(i), 1), Nonces::Seen::fresh);
   EXPECT_EQ(n.take("b", "4", 1), Nonces::Seen::full);
   EXPECT_EQ(n.take("a", "6", Nonces::kRemembered_s), Nonces::Seen::fresh);
+  Nonces of_tenants(base::SipKey{}, 10, 6);
+  for (int i = 0; i < 6; ++i) {
+    const std::string account = i % 2 == 0 ? "p@a" : "q@a";
+    ASSERT_EQ(of_tenants.take(account, std::to_string(i), 0), Nonces::Seen::fresh);
+  }
+  EXPECT_EQ(of_tenants.take("r@a", "6", 0), Nonces::Seen::full) << "by whichever account";
+  EXPECT_EQ(of_tenants.take("p@b", "6", 0), Nonces::Seen::fresh);
   EXPECT_EQ(n.size(), 5u);
 }
 

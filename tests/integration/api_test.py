@@ -560,10 +560,20 @@ def scopes(g):
             ("north", "GET", "/tenants/acme/devices/d-south", None, 404), ("north", "GET", "/tenants/acme/accounts", None, 403),
             ("north", "PUT", "/tenants/acme/devices/d-north", device, 200), ("north", "PUT", "/tenants/acme/devices/d-north", moved, 404),
             ("north", "PUT", "/tenants/acme/devices/d-new", device, 201), ("north", "PUT", "/tenants/acme/devices/d-far", moved, 404),
-            ("north", "DELETE", "/tenants/acme/devices/d-south", None, 404), ("north", "DELETE", "/tenants/acme/devices/d-new", None, 204)):
+            ("north", "DELETE", "/tenants/acme/devices/d-south", None, 404),
+            ("north", "PUT", "/tenants/acme/devices/d-new", '{"site":"north","executor":"d-south"}', 422),
+            ("north", "PATCH", "/tenants/acme/devices/d-new", '{"parent":"d-south","child":"1"}', 422),
+            ("north", "PUT", "/tenants/acme/devices/d-new", '{"site":"north","executor":"d-nobody"}', 422),
+            ("north", "PUT", "/tenants/acme/devices/d-new", '{"site":"north","executor":"d-north"}', 200), ("north", "DELETE", "/tenants/acme/devices/d-new", None, 204)):
         status, _, text = of(name, method, target, body)
         check(status == wanted, f"{name}: {method} {target}: {status} instead of {wanted}: {text[:200]}")
     logged(g, "changed=command:s-1", ("admin change", "user=commander@acme", "tenant=acme", "path=/api/v1/commands", "trace_id="))
+    check(len(json.loads(of("watcher", "GET", "/history?device=d-south")[2])["items"]) != 0, "the history has the command")
+    check(g.ask("PATCH", "/api/v1/tenants/acme/devices/d-south", '{"site":"north"}', as_json)[0] == 200, "it moves")
+    status, _, text = of("gates", "GET", "/history?device=d-south")
+    there = [i for i in json.loads(text)["items"] if i["site"] != "north"]
+    check(status == 200 and there == [], f"a device brings no events of its old site: {text[:300]}")
+    check(g.ask("PATCH", "/api/v1/tenants/acme/devices/d-south", '{"site":"south"}', as_json)[0] == 200, "it moves back")
     trace = "0af7651916cd43dd8448eb211c80319c"
     g.ask("PATCH", "/api/v1/tenants/acme/devices/d-north", '{"labels":{"lane":"E9"}}',
           dict(patch, traceparent=f"00-{trace}-b7ad6b7169203331-01"), "changer@acme:secret")

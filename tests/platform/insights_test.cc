@@ -156,6 +156,24 @@ TEST(Insights, AQuotaThatIsUsedUpIsInTheHistoryOnceAMinute) {
   EXPECT_EQ(written(), 3u);
 }
 
+TEST(Insights, ADeviceThatMovesBeginsAgainAtItsNewSite) {
+  TopList list;
+  const At at{{1000}, 1000};
+  const TopList::Place north{.tenant = "a", .site = "north", .name = "cam", .address = "10.0.0.1"};
+  TopList::Place south = north;
+  south.site = "south";
+  south.address = "10.0.0.2";
+  for (int i = 0; i < 3; ++i) list.count("cam", north, at);
+  TopList::Place gone = south;
+  gone.site.clear();
+  list.count("cam", south, at);
+  list.count("cam", gone, at);
+  list.each([&](const TopList::Place& p) {
+    EXPECT_EQ(p.site + " " + p.address, "south 10.0.0.2");
+    EXPECT_EQ(p.times.sum(at.now), 2u);
+  });
+}
+
 // A device whose name comes again and again stands in the table, whatever others do.
 TEST(Insights, NoTenantPushesAnotherOneOutOfATable) {
   TopList list;
