@@ -193,8 +193,6 @@ base::Instant due(const Command& c) {
   if (!may_be_sent || c.deadline == base::kNever) {
     return c.was_sent() ? c.sent_at.plus_ms(c.result_ms) : c.deadline;
   }
-  if (c.delivery == Delivery::immediate)
-    return c.was_sent() ? c.deadline : c.deadline.plus_ms(kWordGraceMs);
   if (c.was_sent()) return std::max(c.deadline, c.sent_at.plus_ms(c.result_ms));
   return c.deadline.plus_ms(kWordGraceMs);
 }

@@ -93,10 +93,12 @@ struct Command {
 
   bool done() const { return state == State::done; }
   bool was_sent() const { return sent_at != base::kNever; }
-  // Repeating the command can't make the device do it twice.
+  // A machine may repeat the command: that can't make the device do it twice, and nobody has taken
+  // it back.
   bool safe_to_repeat() const {
-    return outcome == Outcome::expired || outcome == Outcome::not_delivered ||
-           outcome == Outcome::rejected;
+    const bool taken_back = code == "cancelled" || code == "replaced";
+    return outcome == Outcome::expired || outcome == Outcome::rejected ||
+           (outcome == Outcome::not_delivered && !taken_back);
   }
 };
 

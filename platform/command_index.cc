@@ -64,8 +64,9 @@ struct CommandIndex::Walk {
   Query query;
   Done done;
   std::string prefix;
-  std::vector<std::string> keys;  // of this page
+  std::vector<std::string> keys;  // that were read, and are looked at next
   std::size_t at = 0;
+  std::size_t looked = 0;
   std::size_t bytes = 0;
   bool more = false;
   Page page;
@@ -106,9 +107,9 @@ void CommandIndex::read_on(std::shared_ptr<Walk> walk) {
   session::RecordRange range;
   range.from = walk->prefix + big_endian(std::max<std::int64_t>(q.from_ms, 0));
   range.to = walk->prefix + big_endian(std::max<std::int64_t>(q.to_ms, 0));
-  // `after` is the end of the last key of the page before.
+  // `after` is the end of the last key that was looked at.
   if (!q.after.empty()) range.to = std::min(range.to, walk->prefix + q.after);
-  range.count = q.count + 1;
+  range.count = std::min(q.count, kLookMax - walk->looked) + 1;
   range.newest_first = true;
   if (range.from >= range.to) return walk->done(std::move(walk->page));
   records_.read(std::move(range), [this, walk](auto found) {
@@ -116,20 +117,30 @@ void CommandIndex::read_on(std::shared_ptr<Walk> walk) {
       walk->page.failed = true;
       return walk->done(std::move(walk->page));
     }
-    walk->more = found->size() > walk->query.count;
+    const std::size_t part = std::min(walk->query.count, kLookMax - walk->looked);
+    walk->more = found->size() > part;
+    walk->keys.clear();
+    walk->at = 0;
     for (session::StoredRecord& r : *found) {
-      if (walk->keys.size() < walk->query.count) walk->keys.push_back(std::move(r.key));
+      if (walk->keys.size() < part) walk->keys.push_back(std::move(r.key));
     }
     fetch(walk);
   });
 }
 
 void CommandIndex::fetch(std::shared_ptr<Walk> walk) {
-  const bool full = walk->bytes >= kPageBytes;
-  if (full || walk->at == walk->keys.size()) {
-    walk->page.more = walk->more || walk->at != walk->keys.size();
+  const bool full =
+      walk->bytes >= kPageBytes || walk->page.commands.size() >= walk->query.count;
+  const bool at_end = walk->at == walk->keys.size();
+  if (!full && at_end && walk->more && walk->looked < kLookMax) {
+    walk->query.after = walk->page.last;
+    return read_on(std::move(walk));
+  }
+  if (full || at_end) {
+    walk->page.more = walk->more || !at_end;
     return walk->done(std::move(walk->page));
   }
+  ++walk->looked;
   const std::string& key = walk->keys[walk->at++];
   walk->page.last = key.substr(walk->prefix.size());
   std::string_view tenant;

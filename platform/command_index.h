@@ -24,6 +24,9 @@ struct Keep {
 class CommandIndex {
  public:
   static constexpr std::size_t kPageMax = 200;    // commands of a page
+  // Commands that one call looks at: with rare matches a page may be short, or empty, and there is
+  // more behind it.
+  static constexpr std::size_t kLookMax = 2000;
   static constexpr std::size_t kPageBytes =
       512 * 1024;  // a page ends with the command that reaches it
   static constexpr std::size_t kSweepMax = 1000;  // removed in a second
@@ -35,7 +38,7 @@ class CommandIndex {
     std::int64_t from_ms = 0;
     std::int64_t to_ms = INT64_MAX;
     std::string after;       // where the last page has ended; empty: from the newest
-    std::size_t count = 50;  // looked at
+    std::size_t count = 50;  // of the page
     std::function<bool(const Entry&)> is_wanted;  // empty: all are
   };
   struct Page {

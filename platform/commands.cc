@@ -29,6 +29,15 @@ bool device_of(const Session& s, std::string& tenant, std::string& device) {
   return true;
 }
 
+// By this connection or one before. What expires, is denied or can't be sent ends when it is about
+// to be sent, or unwritten at the edge: not by this connection, although its number counts as sent.
+bool may_have_been_sent(const Session& s, std::uint64_t seq, Finished how) {
+  if (s.channel == nullptr) return seq <= s.flow().sent_max;
+  const bool unsent =
+      how == Finished::expired || how == Finished::denied || how == Finished::unsendable;
+  return seq <= s.channel->resend_through || (!unsent && seq <= s.flow().sent_seq);
+}
+
 std::string answer_of(const Refusal& refusal, const Entry* e, bool before) {
   pb::CommandAnswer a;
   const bool good = refusal.status == 0;
@@ -283,7 +292,7 @@ void Commands::came_or_went(const Session& s) {
 
 void Commands::finished(const Session& s, std::uint64_t seq, Finished how) {
   if (!dispatcher_.has_queued(s.id)) return;
-  const bool sent = seq <= s.flow().sent_seq;
+  const bool sent = may_have_been_sent(s, seq, how);
   noted_.push_back([this, id = s.id, seq, how, sent] { dispatcher_.finished(id, seq, how, sent); });
 }
 

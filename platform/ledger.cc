@@ -196,7 +196,8 @@ void Ledger::admit(Waiter& w) {
   ports_.accepted(o.entry);
   due_.emplace(o.due = due(c), &o);
   const std::string key = o.key;
-  if (o.entry.asked.located != 0) device.where = o.entry.asked.located;
+  // Of a device that is not wanted nobody says when it goes.
+  if (!device.wanted || o.entry.asked.located != 0) device.where = o.entry.asked.located;
   if (device.where == 0)
     device.where = ports_.locate(o.entry.asked.tenant, addressee(o.entry.asked));
   if (c.delivery == Delivery::desired) {

@@ -87,15 +87,20 @@ void Platform::ended(const session::Session& s) {
 
 // -- session::PlatformPorts
 
-void Platform::result(const session::Scope& device, const session::MessageView& m) {
+void Platform::result(const session::Scope& device, const session::MessageView& m,
+                      base::Instant now) {
+  now_ = now;
   commands_.result(device, m);
 }
 
-void Platform::request(const session::Scope& service, const session::MessageView& m) {
+void Platform::request(const session::Scope& service, const session::MessageView& m,
+                       base::Instant now) {
+  now_ = now;
   commands_.request(service, m);
 }
 
-void Platform::note(std::uint32_t source, std::string_view bytes) {
+void Platform::note(std::uint32_t source, std::string_view bytes, base::Instant now) {
+  now_ = now;
   commands_.note(source, bytes);
 }
 

@@ -66,9 +66,11 @@ class Platform final : public session::SessionEvents,
   void ended(const session::Session& s) override;
 
   // -- session::PlatformPorts
-  void result(const session::Scope& device, const session::MessageView& m) override;
-  void request(const session::Scope& service, const session::MessageView& m) override;
-  void note(std::uint32_t source, std::string_view bytes) override;
+  void result(const session::Scope& device, const session::MessageView& m,
+              base::Instant now) override;
+  void request(const session::Scope& service, const session::MessageView& m,
+               base::Instant now) override;
+  void note(std::uint32_t source, std::string_view bytes, base::Instant now) override;
 
  private:
   // -- Records

@@ -33,12 +33,12 @@ void Intake::count_denied(const Channel& ch, const MessageView& m) {
 }
 
 // True: it has written to the open batch.
-bool Intake::tell_platform(const Scope& scope, const MessageView& m) {
+bool Intake::tell_platform(const Scope& scope, const MessageView& m, base::Instant now) {
   const std::size_t before = commits_.writes();
   if (scope.who().role == Role::device) {
-    platform_->result(scope, m);
+    platform_->result(scope, m, now);
   } else {
-    platform_->request(scope, m);
+    platform_->request(scope, m, now);
   }
   return commits_.writes() != before;
 }
@@ -54,7 +54,7 @@ void Intake::accept(Channel& ch, const Publication& p, const Match& judged, base
   const Match* match = &judged;
   bool wrote = false;  // the platform side has
   if (ch.scope && platform_ != nullptr && concerns_platform(*ch.scope, d.message)) {
-    wrote = tell_platform(*ch.scope, d.message);
+    wrote = tell_platform(*ch.scope, d.message, now);
     // It may publish at once: the match of that ends the one before it.
     match = &distributor_.match(d.message.topic);
   }

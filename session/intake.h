@@ -84,7 +84,7 @@ class Intake final : private Room {
               const char* text = nullptr);
 
  private:
-  bool tell_platform(const Scope& scope, const MessageView& m);
+  bool tell_platform(const Scope& scope, const MessageView& m, base::Instant now);
   void count_denied(const Channel& ch, const MessageView& m);
   // False: the same QoS 2 message again (4.3.3-10), answered here. `fresh` is cleared for one that
   // a dead engine has committed.

@@ -35,7 +35,7 @@ void PeerIntake::publish(std::uint32_t source, std::uint64_t seq, const PeerTag&
   }
   const WorksFor scope = works_for(protocol::link::ForwardedWork{source, seq}.packed());
   if (m.topic == kNoteTopic) {
-    if (platform_ != nullptr) platform_->note(source, m.payload);
+    if (platform_ != nullptr) platform_->note(source, m.payload, now);
     remember_taken(source, seq);
     return commits_.submit(std::move(out), true, now);
   }

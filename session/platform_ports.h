@@ -20,12 +20,12 @@ class PlatformPorts {
   // A registered device says what has become of a command: `m` as it is published inside,
   // $tenant/TENANT/v1/SITE/DEVICE/.../cmd/ID/res. It may be said again after the death of an
   // engine.
-  virtual void result(const Scope& device, const MessageView& m) = 0;
+  virtual void result(const Scope& device, const MessageView& m, base::Instant now) = 0;
   // A service asks for a command: `m` as it is published inside,
   // $tenant/TENANT/v1/SITE/DEVICE/command/ID/request/TYPE.
-  virtual void request(const Scope& service, const MessageView& m) = 0;
+  virtual void request(const Scope& service, const MessageView& m, base::Instant now) = 0;
   // Of partition `source`; once for each.
-  virtual void note(std::uint32_t source, std::string_view bytes) = 0;
+  virtual void note(std::uint32_t source, std::string_view bytes, base::Instant now) = 0;
 
  protected:
   ~PlatformPorts() = default;

@@ -43,6 +43,7 @@ std::string list_devices(const registry::Registry& registry, std::string_view qu
     out.set_product(d.product());
     out.set_firmware(d.firmware());
     out.set_parent(d.parent());
+    if (d.parent().empty()) out.set_executor(d.executor());
     return true;
   };
   if (q.exactly().empty()) {

@@ -220,13 +220,13 @@ json::object command_json(const CommandRecord& r) {
                  {"acknowledged", r.was_received()},
                  {"accepted_at", time_text(r.accepted_wall_ms())},
                  {"ttl_ms", r.ttl_ms()}};
-  if (r.ttl_ms() != 0) o["expires_at"] = time_text(r.accepted_wall_ms() + r.ttl_ms());
+  if (r.ttl_ms() != 0 && r.deadline_ms() != 0) o["expires_at"] = time_text(r.accepted_wall_ms() + r.ttl_ms());
   if (done) {
     o["outcome"] = platform::name_of(outcome);
     o["finished_at"] = time_text(end_ms);
     o["latency_ms"] = end_ms - r.accepted_wall_ms();
-    o["safe_to_retry"] = outcome == Outcome::expired || outcome == Outcome::not_delivered ||
-                         outcome == Outcome::rejected;
+    o["safe_to_retry"] =
+        platform::Command{.outcome = outcome, .code = r.code()}.safe_to_repeat();
   }
   const auto put = [&o](const char* name, const std::string& value) {
     if (!value.empty()) o[name] = value;

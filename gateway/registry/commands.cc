@@ -263,6 +263,25 @@ CommandRefusal CommandCatalog::find_devices(const CommandAsked& asked, CommandPl
   return find_rule(asked, std::move(firmware), out);
 }
 
+// The device that carries out the target's commands is none: it stands for the target.
+std::string CommandCatalog::twin_of(const CommandAsked& asked, const CommandPlan& out) {
+  std::string twin;
+  const auto target = device_of(asked.tenant, asked.device);
+  each_target(asked.tenant, out.executor, [&](std::string_view device) {
+    if (device == asked.device || device == out.executor || device == target->executor())
+      return true;
+    CommandAsked other = asked;
+    other.device = device;
+    other.executor = {};
+    CommandPlan its;
+    (void)find_devices(other, its);
+    if (its.executor != out.executor || its.child != out.child) return true;
+    twin = device;
+    return false;
+  });
+  return twin;
+}
+
 CommandRefusal CommandCatalog::find_rule(const CommandAsked& asked, std::string firmware,
                                          CommandPlan& out) {
   if (out.profile) out.rule = out.profile->commands().find(asked.type, firmware);
@@ -306,6 +325,17 @@ CommandPlan CommandCatalog::plan(const CommandAsked& asked) {
                       : CommandRefusal{};
   }
   if (out.good()) out.refusal = find_devices(asked, out);
+  if (out.good() && out.delivery == CommandClass::desired && !asked.published) {
+    const std::string twin = twin_of(asked, out);
+    if (!twin.empty())
+      out.refusal = refusal(422, "executor_invalid",
+                            named(twin) + " has the same executor and child, which keep one " +
+                                "desired state: give each of both a child");
+    if (asked.ttl_ms)
+      out.refusal = refusal(422, "ttl_invalid",
+                            named(out.type) + " has no deadline: it is kept until another one " +
+                                "takes its place or it is cancelled");
+  }
   if (!out.good() || out.rule == nullptr || !out.rule->in_vendors_words()) return out;
   CommandMessage once;
   std::string why;

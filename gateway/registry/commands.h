@@ -102,6 +102,8 @@ class CommandCatalog {
 
  private:
   CommandRefusal find_devices(const CommandAsked& asked, CommandPlan& out);
+  // Another device whose commands go to the same part of the same executor; empty: none.
+  std::string twin_of(const CommandAsked& asked, const CommandPlan& out);
   CommandRefusal find_rule(const CommandAsked& asked, std::string firmware, CommandPlan& out);
   std::optional<pb::Device> device_of(std::string_view tenant, std::string_view name) const;
   const char* disabled(std::string_view tenant, const pb::Device& d) const;

@@ -45,7 +45,9 @@ Response as_json(int status, const json::object& o) {
 // Of the ledger's refusals: the codes are its own.
 Response refused(std::uint32_t status, const std::string& code, const std::string& text) {
   const admin::ErrorCode said{code.c_str(), static_cast<int>(status), "The command is refused"};
-  return admin::problem(said, text);
+  Response r = admin::problem(said, text);
+  if (status == 429) r.headers["Retry-After"] = "1";
+  return r;
 }
 
 Response unanswered(AskError error) {
@@ -335,6 +337,20 @@ bool unhex(std::string_view text, std::string& out) {
 
 }  // namespace
 
+namespace {
+
+bool is_state(const std::string& word) {
+  for (int s = 1; s < static_cast<int>(platform::State::done); ++s) {
+    if (word == platform::name_of(static_cast<platform::State>(s))) return true;
+  }
+  for (int o = 1; o <= static_cast<int>(platform::Outcome::uncertain); ++o) {
+    if (word == platform::name_of(static_cast<platform::Outcome>(o))) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 // Each partition gives its newest; of all of them the newest are the page, and the next one begins
 // behind its last.
 void CommandsApi::list(const Request& r, const Responder& done) {
@@ -367,6 +383,8 @@ void CommandsApi::list(const Request& r, const Responder& done) {
   q.set_after(after);
   q.set_count(static_cast<std::uint32_t>(limit));
   q.set_state(r.parameter("state"));
+  if (!q.state().empty() && !is_state(q.state()))
+    fault = "state: ACCEPTED, WAITING, HANDED, SENT, RECEIVED, or an outcome";
   if (q.tenant().empty()) fault = "tenant: it is missing";
   if (!fault.empty()) return done.answer(admin::problem(admin::codes::kInvalid, fault));
   if (auto no = admin::refusal_of(r.caller, Right::read, q.tenant(), q.site()))

@@ -51,7 +51,8 @@ struct PresenceApi::Page {
     std::size_t partition = 0;
     bool known = false;
     std::string firmware = {};  // as registered
-    std::string parent = {};    // the device that it is behind
+    std::string parent = {};    // the device that it is behind, or that carries out its commands
+    bool is_executor = false;   // `parent` is
     bool is_parents = false;    // what is said
     const std::string& asked() const { return is_parents ? parent : name; }
   };
@@ -89,8 +90,12 @@ struct PresenceApi::Page {
   }
   void take_names(const pb::DevicesAnswer& said) {
     found.clear();
-    for (const auto& d : said.devices())
-      found.push_back({d.name(), d.site(), d.product(), {}, 0, false, d.firmware(), d.parent()});
+    for (const auto& d : said.devices()) {
+      const bool executor = d.parent().empty();
+      const std::string& over = executor ? d.executor() : d.parent();
+      found.push_back(
+          {d.name(), d.site(), d.product(), {}, 0, false, d.firmware(), over, executor});
+    }
   }
   bool wants(const Device& d) const {
     const bool is_online = d.known && d.said.state() == kOnline;
@@ -100,7 +105,7 @@ struct PresenceApi::Page {
   static json::object json_of(const std::string& tenant, const Device& d) {
     json::object o{{"tenant", tenant}, {"site", d.site}, {"device", d.name}};
     if (!d.product.empty()) o["product"] = d.product;
-    if (!d.parent.empty()) o["parent"] = d.parent;
+    if (!d.parent.empty()) o[d.is_executor ? "executor" : "parent"] = d.parent;
     const std::string reported = d.is_parents ? std::string() : d.said.record().firmware();
     const std::string& firmware = reported.empty() ? d.firmware : reported;
     if (!firmware.empty()) o["firmware"] = firmware;

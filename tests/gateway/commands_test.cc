@@ -88,6 +88,28 @@ class Commands : public ::testing::Test {
   CommandCatalog catalog_{registry_};
 };
 
+// A device keeps one document: a second barrier's part would take the place of the first one's.
+TEST_F(Commands, ADesiredStateIsOfOneDeviceOfAnExecutor) {
+  const char* const open = R"({"mode":"HOLD_OPEN"})";
+  for (const char* device : {"gate", "arm", "arm-2"})
+    EXPECT_TRUE(plan(device, "hold", open).good()) << device;
+  EXPECT_EQ(refused(plan("relay", "hold", open)), "422 executor_invalid") << "arm-2 has it";
+  load(std::string(kLot) + R"(
+      - {name: arm-4, site: north, executor: lid, child: left}
+      - {name: arm-5, site: north, executor: lid, child: right}
+)");
+  EXPECT_EQ(refused(plan("arm", "hold", open)), "422 executor_invalid");
+  EXPECT_EQ(refused(plan("arm-4", "hold", open)), "422 executor_invalid");
+  EXPECT_TRUE(plan("arm-4", "open").good());
+  EXPECT_TRUE(plan("arm-5", "hold", open).good());
+  const CommandPlan timed = catalog_.plan({.tenant = tenant_,
+                                           .device = "gate",
+                                           .type = "hold",
+                                           .payload = open,
+                                           .ttl_ms = 60'000});
+  EXPECT_EQ(refused(timed), "422 ttl_invalid") << "it has no deadline";
+}
+
 TEST_F(Commands, ACanonicalTypeGoesToAnyDevice) {
   const CommandPlan p = plan("gate", "OPEN_GATE", R"({"reason":"paid"})");
   ASSERT_TRUE(p.good()) << p.refusal.text;
@@ -254,8 +276,8 @@ TEST_F(Commands, ThreeVendorsCamerasByFirmware) {
       catalog_.plan({.tenant = "acme", .device = "cam-2", .type = "open", .firmware = "5.2.0"});
   EXPECT_EQ(say(updated).topic, "$tenant/acme/device/cam-2/message/down/gate_direct_open")
       << "what the device reports counts more than what is registered";
-  EXPECT_EQ(body(plan("cam-1", "keep_open")), json::parse(R"({"io":0,"value":1})"));
-  EXPECT_EQ(refused(plan("cam-1", "keep_closed")), "422 payload_invalid") << "it can't do that";
+  EXPECT_EQ(body(plan("barrier-1", "keep_open")), json::parse(R"({"io":0,"value":1})"));
+  EXPECT_EQ(refused(plan("barrier-1", "keep_closed")), "422 payload_invalid") << "it can't do that";
   EXPECT_EQ(decode_base64(body(plan("cam-1", "voice", "一路顺风")).at("text").as_string()),
             *base::from_utf8(base::Charset::gbk, "一路顺风"));
   EXPECT_EQ(refused(plan("cam-1", "voice", "\xf0\x9f\x9a\x97")), "422 payload_invalid")

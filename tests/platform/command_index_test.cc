@@ -102,6 +102,29 @@ TEST_F(Index, EndsAPageBeforeItIsTooLargeForAnAnswerAndGoesOnBehindIt) {
   EXPECT_EQ(pages, 3);
 }
 
+TEST_F(Index, LooksForMatchesBehindThoseThatAreNotWanted) {
+  const int all = static_cast<int>(CommandIndex::kLookMax) + 500;
+  for (int i = 0; i < all; ++i) put(i, true);
+  CommandIndex::Query q{.tenant = "acme"};
+  q.count = 2;
+  q.is_wanted = [](const Entry& e) { return e.accepted_wall_ms % 100 == 0; };
+  CommandIndex::Page page;
+  const auto take = [&page](CommandIndex::Page p) { page = std::move(p); };
+  index.list(q, take);
+  ASSERT_EQ(page.commands.size(), 2u);
+  EXPECT_EQ(page.commands[0].accepted_wall_ms, 3400);
+  EXPECT_EQ(page.commands[1].accepted_wall_ms, 3300);
+  EXPECT_TRUE(page.more);
+  q.is_wanted = [](const Entry& e) { return e.accepted_wall_ms == 1001; };  // the last but one
+  index.list(q, take);
+  EXPECT_TRUE(page.commands.empty());
+  ASSERT_TRUE(page.more) << "it has looked at enough for one question";
+  q.after = page.last;
+  index.list(q, take);
+  ASSERT_EQ(page.commands.size(), 1u);
+  EXPECT_FALSE(page.more);
+}
+
 TEST_F(Index, SaysThatTheStoreCannotBeReadInsteadOfAShorterList) {
   put(1, true);
   store.fails = true;

@@ -20,7 +20,7 @@ At at(std::int64_t ms) {
 }
 
 Command immediate(std::int64_t ttl_ms = 2000) {
-  return {.delivery = Delivery::immediate, .deadline = {ttl_ms}};
+  return {.delivery = Delivery::immediate, .deadline = {ttl_ms}, .result_ms = 0};
 }
 Command queued(std::int64_t ttl_ms = 60'000) {
   return {.delivery = Delivery::queued, .deadline = {ttl_ms}, .result_ms = 10'000};
@@ -87,6 +87,20 @@ TEST(Command, ADropWithinTheGraceIsSafeToRepeat) {
   EXPECT_EQ(dropped(c, 1, "too_late", at(2100)), Change::finished);
   EXPECT_EQ(c.outcome, Outcome::expired);
   EXPECT_TRUE(c.safe_to_repeat());
+}
+
+// The deadline is that of the sending; a barrier that moves for three seconds says so afterwards.
+TEST(Command, AnImmediateOneThatWasSentHasTheTimeOfItsTypeForTheResult) {
+  Command c{.delivery = Delivery::immediate, .deadline = {2000}, .result_ms = 5000};
+  hand(c, at(0));
+  sent(c, 1, at(100));
+  EXPECT_EQ(due(c), base::Instant{5100});
+  EXPECT_EQ(expire(c, at(5099)), Change::none);
+  EXPECT_EQ(result(c, succeeded(), at(5099)), Change::finished);
+  Command silent{.delivery = Delivery::immediate, .deadline = {2000}, .result_ms = 500};
+  hand(silent, at(0));
+  sent(silent, 1, at(100));
+  EXPECT_EQ(due(silent), base::Instant{2000}) << "not before the deadline";
 }
 
 TEST(Command, AnImmediateOneThatIsDroppedIsNotTriedAgain) {

@@ -382,6 +382,21 @@ TEST(Commands, ItsTimeRunsFromTheMomentWhenTheGatewayGotIt) {
   EXPECT_EQ(d.state("2"), "WAITING ");
 }
 
+TEST(Commands, WhatStoodInAQueueAndWasNeverSentIsNotUncertain) {
+  Desk d;
+  d.bounds = {.delivery = Delivery::queued, .ttl_ms = 3000, .result_ms = 10'000};
+  const std::string window("\x21\0\1", 3);  // Receive Maximum 1
+  const int gate = d.gate("gate", {.clean = false, .properties = expiry(600) + window});
+  d.submit("1");
+  d.submit("2");
+  const auto first = d.w.packets(gate);
+  ASSERT_EQ(first.size(), 1u) << "no room for the second before the first's PUBACK";
+  d.pass_s(5);
+  d.w.feed(gate, ack(4, first[0].id()));
+  EXPECT_EQ(d.w.packets(gate).size(), 0u);
+  EXPECT_EQ(d.state("2"), "EXPIRED expired");
+}
+
 TEST(Commands, RecordsAreKeptForSoManyDays) {
   session::BrokerOptions options;
   options.command_keep_days = 1;

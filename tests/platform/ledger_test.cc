@@ -564,6 +564,20 @@ TEST(Ledger, ALateResultIsNotLostWhileTheStoreCannotBeRead) {
   EXPECT_EQ(b.find("1")->command.late_result.outcome, Outcome::succeeded);
 }
 
+// Nobody says when a device goes for which no command waits.
+TEST(Ledger, ADesiredStateDoesNotHideThatItsDeviceHasGone) {
+  Box b;
+  b.device_online("gate");
+  b.ask("hold", {.delivery = Delivery::desired, .ttl_ms = 1000, .result_ms = 1000});
+  b.device_offline("gate");
+  b.ask("list", kQueued);
+  EXPECT_TRUE(b.handed.empty());
+  EXPECT_EQ(b.find("list")->command.state, State::waiting);
+  b.device_online("gate");
+  b.commit();
+  EXPECT_EQ(b.handed, Handed{"list#1"});
+}
+
 TEST(Ledger, ACommandIsNotCalledUnknownWhileTheStoreCannotBeRead) {
   Box b;
   b.store_fails = true;

@@ -99,14 +99,14 @@ TEST(Scope, OutcomesOfCommandsAreSaidByTheGatewayOnly) {
 TEST(Scope, AMessageThatMakesThePlatformPublishReachesItsOwnReceivers) {
   struct Ports final : session::PlatformPorts {
     explicit Ports(session::Core& c) : core(c) {}
-    void result(const session::Scope&, const session::MessageView& m) override {
+    void result(const session::Scope&, const session::MessageView& m, base::Instant) override {
       const std::string topic = "$tenant/acme/v1/north/other/event/" + std::string(1100, 'x');
       EXPECT_NE(m.topic, topic);
       core.distributor.match(topic);
       core.distributor.match(topic + "y");
     }
-    void request(const session::Scope&, const session::MessageView&) override {}
-    void note(std::uint32_t, std::string_view) override {}
+    void request(const session::Scope&, const session::MessageView&, base::Instant) override {}
+    void note(std::uint32_t, std::string_view, base::Instant) override {}
     session::Core& core;
   };
   Site site;
