@@ -78,7 +78,7 @@ struct Command {
   Outcome outcome = Outcome::none;
   // On the clock of messages (base/clocks.h). kNever: none, of MUST only.
   base::Instant deadline = base::kNever;
-  // After it was sent, so long for the result; an immediate one has until its deadline.
+  // After it was sent, so long for the result, and not less than until its deadline.
   std::int64_t result_ms = 60'000;
   base::Instant sent_at = base::kNever;  // first time
   std::uint32_t attempt = 0;             // how often it was handed to an engine

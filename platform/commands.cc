@@ -17,6 +17,7 @@ using session::Session;
 namespace {
 
 constexpr std::uint32_t kWaitMaxMs = 60'000;
+constexpr std::uint32_t kClaimsPerCommand = 4;  // an account may repeat its commands
 constexpr std::size_t kWaitersMax = 10'000;
 
 // The device of a session; false: it is not a registered device's.
@@ -59,6 +60,8 @@ bool parse(std::string_view bytes, Question& q) {
   return q.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
+const Refusal kServiceRate{429, "service_rate",
+                           "more commands of this account than commands.per_service_per_s"};
 const Refusal kMalformed{400, "malformed", "the question can't be read"};
 
 }  // namespace
@@ -141,6 +144,7 @@ void Commands::attached_all(base::Instant now) {
   serving_ = true;
   expire_from_ = now.plus_ms(kReplayMs);
   ledger_.want_again();
+  router_.begin(at().now);
   requests_.go_on(ways_, at());
   pb::Note note;
   note.mutable_restarted();
@@ -251,7 +255,7 @@ void Commands::result(const session::Scope& device, const session::MessageView& 
   std::string id;
   Result r;
   if (!read_result(m.topic, m.payload, id, r)) return;
-  router_.result(device.who().tenant, device.who().name, id, r);
+  router_.result(device.who().tenant, device.who().name, id, r, at().now);
 }
 
 // Its PUBLISH is acknowledged when the request is durable: here, or in the queue to its home.
@@ -423,16 +427,21 @@ void Commands::answer_when_done(const Ledger::Answer& a, std::uint32_t wait_ms, 
                      waiters_.size() < kWaitersMax;
   if (!waits) return answered(answer_of(a.refusal, a.entry, a.before));
   const base::Instant until = at().now.plus_ms(std::min(wait_ms, kWaitMaxMs));
+  next_wait_ = std::min(next_wait_, until);
   waiters_.emplace(joined(a.entry->asked.tenant, a.entry->asked.id),
                    Waiter{until, std::move(answered)});
 }
 
-// Who has waited long enough is told how it stands.
+// Who has waited long enough is told how it stands. Each turn asks: all are looked at only when one
+// of them is due.
 void Commands::expire_waiters() {
   const base::Instant now = at().now;
+  if (next_wait_ > now) return;
+  next_wait_ = base::kNever;
   std::vector<std::pair<std::string, Answered>> late;
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     if (it->second.until > now) {
+      next_wait_ = std::min(next_wait_, it->second.until);
       ++it;
       continue;
     }
@@ -455,7 +464,7 @@ Refusal Commands::over_rate(const Asked& asked, const Terms& terms) {
   const std::string& device = terms.executor.empty() ? asked.device : terms.executor;
   if (!asked.is_admin &&
       !rates_.take("s" + joined(asked.tenant, asked.caller), options_.commands_per_service, now))
-    return {429, "service_rate", "more commands of this account than commands.per_service_per_s"};
+    return kServiceRate;
   if (!rates_.take("d" + joined(asked.tenant, device), options_.commands_per_device, now))
     return {429, "device_rate", "more commands to this device than commands.per_device_per_s"};
   session::Account& account = core_.usage.accounts().of(asked.tenant, terms.site);
@@ -519,6 +528,12 @@ void Commands::claim(std::string_view question, Answered answered) {
   pb::SubmitQuestion q;
   if (!parse(question, q)) return answered(answer_of(kMalformed, nullptr, false));
   const pb::CommandRecord& c = q.command();
+  // Nobody has looked whether there is such a device, and each claim is a record that stays for
+  // days. An edge of an older release does not say who asks.
+  const std::uint32_t per_s = kClaimsPerCommand * options_.commands_per_service;
+  if (!c.is_admin() && !c.caller().empty() &&
+      !rates_.take("c" + joined(c.tenant(), c.caller()), per_s, records_.now()))
+    return answered(answer_of(kServiceRate, nullptr, false));
   claims_.claim(c.tenant(), c.id(), c.content(), at().wall_ms,
                 [answered = std::move(answered)](const Refusal& refusal) {
                   pb::CommandAnswer a;

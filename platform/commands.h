@@ -146,6 +146,7 @@ class Commands final : public session::CommandWords,
   base::Instant expire_from_ = base::kNever;
   std::vector<std::function<void()>> noted_;    // events, in order
   std::vector<std::string> to_self_;            // notes, in order
+  base::Instant next_wait_ = base::kNever;      // not after any of theirs
   std::multimap<std::string, Waiter> waiters_;  // for an outcome, by tenant NUL id
 };
 

@@ -41,7 +41,7 @@ std::vector<std::uint32_t> ResultRouter::homes(std::string_view tenant,
 }
 
 void ResultRouter::result(std::string_view tenant, std::string_view device, std::string_view id,
-                          const Result& r) {
+                          const Result& r, base::Instant now) {
   pb::Note note;
   pb::ResultNote& said = *note.mutable_result();
   said.set_tenant(std::string(tenant));
@@ -57,7 +57,7 @@ void ResultRouter::result(std::string_view tenant, std::string_view device, std:
     told_.answered(key, id);
   } else if (to.size() > 1) {
     // Else each of these homes could take it for the one command that it has.
-    const auto tag = told_.take(key, id.substr(1));
+    const auto tag = told_.take(key, id.substr(1), now);
     if (!tag) return;
     to = {home_of_tag(*tag)};
   }

@@ -28,17 +28,21 @@ std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uin
 class ResultRouter {
  public:
   static constexpr std::int64_t kToldMs = 600'000;  // an answer without an id may come until then
+  // A new engine does not know what the one before it has told; after this time few wait for that.
+  static constexpr std::int64_t kUnsureMs = 120'000;
 
   ResultRouter(Notes& notes, std::uint32_t partitions) : notes_(notes), partitions_(partitions) {}
   void use(const CommandWays& ways) { ways_ = &ways; }
 
+  // The engine begins to serve.
+  void begin(base::Instant now) { told_.unsure(now.plus_ms(kUnsureMs)); }
   // A command is handed out here; `now` by the clock of messages, as below.
   void dispatched(const pb::Dispatch& d, base::Instant now);
   // What became of its bytes.
   void word(const pb::Word& w);
   // `id`: or kUnnamed and a type.
   void result(std::string_view tenant, std::string_view device, std::string_view id,
-              const Result& r);
+              const Result& r, base::Instant now);
   void sweep(base::Instant now) { told_.sweep(now); }
 
  private:

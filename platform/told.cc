@@ -6,7 +6,7 @@ namespace berth::platform {
 
 void Told::add(std::uint64_t tag, std::string_view device, std::string_view type,
                std::string_view id, base::Instant until) {
-  if (told_.size() >= kMax) return;
+  if (told_.size() >= kMax) return unsure(until);
   const One one{std::string(device), std::string(type), std::string(id), until};
   if (told_.try_emplace(tag, one).second) places_.emplace(device, tag);
 }
@@ -27,7 +27,9 @@ void Told::answered(std::string_view device, std::string_view id) {
   for (const std::uint64_t tag : tags) forget(tag);
 }
 
-std::optional<std::uint64_t> Told::take(std::string_view device, std::string_view type) {
+std::optional<std::uint64_t> Told::take(std::string_view device, std::string_view type,
+                                        base::Instant now) {
+  if (now < sure_from_) return std::nullopt;
   std::optional<std::uint64_t> found;
   for (auto it = places_.lower_bound({std::string(device), 0});
        it != places_.end() && it->first == device; ++it) {

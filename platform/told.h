@@ -5,6 +5,7 @@
 // ends as UNCERTAIN. Owned by Commands. One shard, one thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -20,7 +21,7 @@ namespace berth::platform {
 
 class Told {
  public:
-  static constexpr std::size_t kMax = 10'000;  // commands; of more, answers without an id are lost
+  static constexpr std::size_t kMax = 10'000;  // commands
 
   // `device`: Ledger::device_key() of the one that is told. `until`: no answer is awaited then.
   void add(std::uint64_t tag, std::string_view device, std::string_view type, std::string_view id,
@@ -28,9 +29,13 @@ class Told {
   void forget(std::uint64_t tag);
   // This device has said what became of the command `id`.
   void answered(std::string_view device, std::string_view id);
+  // What was told before, or is told while there is no room, is not known here: take() has nothing
+  // until then.
+  void unsure(base::Instant until) { sure_from_ = std::max(sure_from_, until); }
   // An answer without an id has come: the tag of the one command of this type that waits for it,
-  // which is forgotten. Nothing: none waits, or several do.
-  std::optional<std::uint64_t> take(std::string_view device, std::string_view type);
+  // which is forgotten. Nothing: none waits, or several do, or one may that is not known.
+  std::optional<std::uint64_t> take(std::string_view device, std::string_view type,
+                                    base::Instant now);
   void sweep(base::Instant now);
   std::size_t size() const { return told_.size(); }
 
@@ -41,6 +46,7 @@ class Told {
     std::string id;
     base::Instant until;
   };
+  base::Instant sure_from_{};
   std::map<std::uint64_t, One> told_;                       // by tag
   std::set<std::pair<std::string, std::uint64_t>> places_;  // device, tag
 };

@@ -220,7 +220,8 @@ json::object command_json(const CommandRecord& r) {
                  {"acknowledged", r.was_received()},
                  {"accepted_at", time_text(r.accepted_wall_ms())},
                  {"ttl_ms", r.ttl_ms()}};
-  if (r.ttl_ms() != 0 && r.deadline_ms() != 0) o["expires_at"] = time_text(r.accepted_wall_ms() + r.ttl_ms());
+  if (r.ttl_ms() != 0 && r.deadline_ms() != 0)
+    o["expires_at"] = time_text(r.accepted_wall_ms() + r.ttl_ms());
   if (done) {
     o["outcome"] = platform::name_of(outcome);
     o["finished_at"] = time_text(end_ms);

@@ -64,6 +64,11 @@ base::Address address_of(const std::string& text) {
   return {};
 }
 
+// By AUTH_ID@TENANT: an account may have several names, and each its own secrets.
+bool is_named(const pb::Credential& c, std::string_view name) {
+  return c.auth_id() == name.substr(0, name.rfind('@'));
+}
+
 bool verifies(const std::string& stored, const std::string& secret) {
   std::string why;
   const auto hash = PasswordHash::parse(stored, why);
@@ -182,7 +187,7 @@ void ApiAccounts::decide_bearer(const admin::Claim& claim, std::string_view key,
   const base::Instant now{clock_.wall_s() * 1000};
   const pb::Account nobody;
   for (const pb::Credential& c : a ? a->record.credentials() : nobody.credentials()) {
-    if (c.type() != "password" || !in_time(c, now)) continue;
+    if (c.type() != "password" || !in_time(c, now) || !is_named(c, name)) continue;
     if (asked->stored.size() < kTriedMost) asked->stored.push_back(c.password_hash());
     if (!knows(digest_of(name, c.password_hash(), asked->secret))) continue;
     throttle_.succeeded(asked->attempt.from, name, steady_now());

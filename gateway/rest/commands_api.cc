@@ -197,6 +197,8 @@ void CommandsApi::claim(Submit submit, const Responder& done) {
   q.mutable_command()->set_tenant(c.tenant());
   q.mutable_command()->set_id(c.id());
   q.mutable_command()->set_content(c.content());
+  q.mutable_command()->set_caller(c.caller());
+  q.mutable_command()->set_is_admin(c.is_admin());
   const std::uint32_t home = platform::claim_home(c.tenant(), c.id(), options_.partitions);
   asker_.ask_partition(
       home, {AskKind::claim_command, kAnswerWithin_ms, q.SerializeAsString()},
@@ -339,6 +341,37 @@ bool unhex(std::string_view text, std::string& out) {
 
 namespace {
 
+// Of the partitions' pages.
+Response page_of(const std::vector<link::Answer>& all, std::size_t limit) {
+  struct Found {
+    std::string end;
+    platform::pb::CommandRecord record;
+  };
+  std::vector<Found> found;
+  std::string bound;  // what is older may be missing a partition's
+  for (const link::Answer& a : all) {
+    platform::pb::ListAnswer page;
+    if (a.error != AskError::none) return unanswered(a.error);
+    if (!page.ParseFromString(a.bytes) || !page.error().empty())
+      return admin::problem(admin::codes::kUnavailable, page.error());
+    if (page.more()) bound = std::max(bound, page.last());
+    for (int i = 0; i < page.commands_size(); ++i)
+      found.push_back({page.ends(i), page.commands(i)});
+  }
+  std::sort(found.begin(), found.end(),
+            [](const Found& x, const Found& y) { return x.end > y.end; });
+  std::erase_if(found, [&](const Found& f) { return f.end < bound; });
+  if (found.size() > limit) {
+    found.resize(limit);
+    bound = found.back().end;
+  }
+  json::array commands;
+  for (const Found& f : found) commands.push_back(command_json(f.record));
+  json::object o{{"commands", std::move(commands)}};
+  if (!bound.empty()) o["next"] = hex(bound);
+  return as_json(200, o);
+}
+
 bool is_state(const std::string& word) {
   for (int s = 1; s < static_cast<int>(platform::State::done); ++s) {
     if (word == platform::name_of(static_cast<platform::State>(s))) return true;
@@ -390,35 +423,15 @@ void CommandsApi::list(const Request& r, const Responder& done) {
   if (auto no = admin::refusal_of(r.caller, Right::read, q.tenant(), q.site()))
     return done.answer(std::move(*no));
   for (const std::string& site : r.caller.sites) q.add_caller_sites(site);
+  // Else the place where a page ends might be a command of another site.
+  const bool all_sites = q.site().empty() && q.device().empty();
+  if (all_sites && r.caller.sites.size() == 1) q.set_site(r.caller.sites.front());
+  if (all_sites && r.caller.sites.size() > 1)
+    return done.answer(admin::problem(admin::codes::kInvalid,
+                                      "site or device: an account of several sites names one"));
   asker_.ask_all({AskKind::list_commands, kAnswerWithin_ms, q.SerializeAsString()},
                  [done, limit](const std::vector<link::Answer>& all) {
-                   struct Found {
-                     std::string end;
-                     Record record;
-                   };
-                   std::vector<Found> found;
-                   std::string bound;  // what is older may be missing a partition's
-                   for (const link::Answer& a : all) {
-                     platform::pb::ListAnswer page;
-                     if (a.error != AskError::none) return done.answer(unanswered(a.error));
-                     if (!page.ParseFromString(a.bytes) || !page.error().empty())
-                       return done.answer(admin::problem(admin::codes::kUnavailable, page.error()));
-                     if (page.more()) bound = std::max(bound, page.last());
-                     for (int i = 0; i < page.commands_size(); ++i)
-                       found.push_back({page.ends(i), page.commands(i)});
-                   }
-                   std::sort(found.begin(), found.end(),
-                             [](const Found& x, const Found& y) { return x.end > y.end; });
-                   std::erase_if(found, [&](const Found& f) { return f.end < bound; });
-                   if (found.size() > limit) {
-                     found.resize(limit);
-                     bound = found.back().end;
-                   }
-                   json::array commands;
-                   for (const Found& f : found) commands.push_back(command_json(f.record));
-                   json::object o{{"commands", std::move(commands)}};
-                   if (!bound.empty()) o["next"] = hex(bound);
-                   done.answer(as_json(200, o));
+                   done.answer(page_of(all, limit));
                  });
 }
 

@@ -548,5 +548,31 @@ TEST(Commands, AnIdIsClaimedOnceInItsTenant) {
   EXPECT_EQ(claim("2", 'b'), 0u);
 }
 
+TEST(Commands, ClaimsOfAnAccountHaveARate) {
+  session::BrokerOptions options;
+  options.commands_per_service = 1;
+  Desk d(options);
+  const auto claims = [&](const char* caller, bool is_admin) {
+    int good = 0;
+    for (int i = 0; i < 100; ++i) {
+      pb::SubmitQuestion q;
+      q.mutable_command()->set_tenant("acme");
+      q.mutable_command()->set_id(caller + std::to_string(i));
+      q.mutable_command()->set_content(std::string(32, 'a'));
+      q.mutable_command()->set_caller(caller);
+      q.mutable_command()->set_is_admin(is_admin);
+      const auto a = std::make_shared<pb::CommandAnswer>();
+      d.platform->begin(d.w.now());
+      d.commands().claim(q.SerializeAsString(), Desk::into(a));
+      d.w.run();
+      good += a->status() == 0 ? 1 : 0;
+    }
+    return good;
+  };
+  EXPECT_GE(claims("one", false), 4);
+  EXPECT_LT(claims("two", false), 50) << "of made up devices too";
+  EXPECT_EQ(claims("root", true), 100);
+}
+
 }  // namespace
 }  // namespace berth::test
