@@ -67,6 +67,8 @@ struct CommandIndex::Walk {
   std::vector<std::string> keys;  // that were read, and are looked at next
   std::size_t at = 0;
   std::size_t looked = 0;
+  bool running = false;  // in fetch()
+  bool again = false;    // there is something for it
   std::size_t bytes = 0;
   bool more = false;
   Page page;
@@ -99,10 +101,10 @@ void CommandIndex::list(Query q, Done done) {
   walk->prefix = !query.device.empty() ? name_in(kByDevice, query.tenant, query.device)
                  : !query.site.empty() ? name_in(kBySite, query.tenant, query.site)
                                        : name_in(kByTenant, query.tenant);
-  read_on(std::move(walk));
+  read_on(walk);
 }
 
-void CommandIndex::read_on(std::shared_ptr<Walk> walk) {
+void CommandIndex::read_on(const std::shared_ptr<Walk>& walk) {
   const Query& q = walk->query;
   session::RecordRange range;
   range.from = walk->prefix + big_endian(std::max<std::int64_t>(q.from_ms, 0));
@@ -128,13 +130,21 @@ void CommandIndex::read_on(std::shared_ptr<Walk> walk) {
   });
 }
 
-void CommandIndex::fetch(std::shared_ptr<Walk> walk) {
+// One after the other: an answer that comes within the question is no deeper call.
+void CommandIndex::fetch(const std::shared_ptr<Walk>& walk) {
+  walk->again = true;
+  if (std::exchange(walk->running, true)) return;
+  while (std::exchange(walk->again, false)) fetch_one(walk);
+  walk->running = false;
+}
+
+void CommandIndex::fetch_one(const std::shared_ptr<Walk>& walk) {
   const bool full =
       walk->bytes >= kPageBytes || walk->page.commands.size() >= walk->query.count;
   const bool at_end = walk->at == walk->keys.size();
   if (!full && at_end && walk->more && walk->looked < kLookMax) {
     walk->query.after = walk->page.last;
-    return read_on(std::move(walk));
+    return read_on(walk);
   }
   if (full || at_end) {
     walk->page.more = walk->more || !at_end;

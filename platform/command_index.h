@@ -69,8 +69,9 @@ class CommandIndex {
 
  private:
   struct Walk;
-  void read_on(std::shared_ptr<Walk> walk);
-  void fetch(std::shared_ptr<Walk> walk);
+  void read_on(const std::shared_ptr<Walk>& walk);
+  void fetch(const std::shared_ptr<Walk>& walk);
+  void fetch_one(const std::shared_ptr<Walk>& walk);
   void keep_count();
 
   Records& records_;
