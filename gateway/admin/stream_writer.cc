@@ -60,7 +60,7 @@ asio::awaitable<void> write_events(const Limits& limits, Figures& figures, Conne
     const bool written = co_await write_all(c->stream, bytes, limits.stalled);
     if (written) continue;
     const bool stalled = std::chrono::steady_clock::now() - began >= limits.stalled;
-    events->slow = stalled && !events->gone;  // else it has left
+    if (stalled && !events->gone) events->slow = true;  // else it has left, or is slow already
     break;
   }
   if (events->slow) ++figures.streams_slow;
