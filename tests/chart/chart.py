@@ -1,5 +1,5 @@
 """Renders the chart with helm, and says what is wrong with the objects that come out."""
-import glob, io, json, os, shutil, subprocess, tarfile, zipfile
+import glob, io, json, os, re, shutil, subprocess, tarfile, zipfile
 
 import yaml
 
@@ -170,6 +170,7 @@ def wiring_faults(objects, namespace):
             if "replicas" in target["spec"]:
                 yield f"{where}: replicas beside it"
     yield from policy_faults(objects, pods, at)
+    yield from scrape_faults(objects, pods, at)
     yield from reference_faults(objects, pods)
 
 
@@ -179,6 +180,55 @@ def policy_faults(objects, pods, at):
         mine = [p for p in policies if at(p) == namespace and selects(p["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])]
         if len(mine) != (0 if pod["spec"].get("hostNetwork") else 1):
             yield f"{o['kind']}/{o['metadata']['name']}: {len(mine)} policies"
+
+
+def scraped_by(monitor, pod):
+    """How often a PodMonitor scrapes a pod of its namespaces, and the addresses; as the operator and Prometheus' discovery find targets: one for
+    each port of a container, or one without a port for a container that names none, init containers too."""
+    for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+        for c in pod["spec"]["containers"] + pod["spec"].get("initContainers", []):
+            for port in c.get("ports") or [{}]:
+                if "port" in endpoint and port.get("name") != endpoint["port"]:
+                    continue
+                address = "192.0.2.1" + (f":{port['containerPort']}" if port else "")
+                labels = {"__meta_kubernetes_pod_container_name": c["name"], "__meta_kubernetes_pod_ip": "192.0.2.1", "__address__": address}
+                kept = True
+                for r in endpoint.get("relabelings", []):
+                    found = re.fullmatch(r["regex"], ";".join(labels[l] for l in r["sourceLabels"]))
+                    if r["action"] == "keep":
+                        kept = kept and bool(found)
+                    elif found:
+                        labels[r["targetLabel"]] = re.sub(r"\$(\d)", lambda m: found.group(int(m.group(1))), r["replacement"])
+                if kept:
+                    yield labels["__address__"]
+
+
+def scrape_faults(objects, pods, at):
+    """A PodMonitor's pods are each scraped once; annotations are not there beside it; and fields that came with later operators are not used."""
+    monitors = [o for o in objects if o["kind"] == "PodMonitor"]
+    others = [o for o in objects if o["kind"] == "ServiceMonitor"]
+    for o in monitors:
+        for endpoint in o["spec"]["podMetricsEndpoints"]:
+            if "portNumber" in endpoint or "targetPort" in endpoint:
+                yield f"PodMonitor/{o['metadata']['name']}: portNumber needs operator 0.79, targetPort is deprecated"
+    for namespace, o, pod in pods:
+        where, labels = f"{o['kind']}/{o['metadata']['name']}", pod["metadata"]["labels"]
+        if (monitors or others) and "prometheus.io/scrape" in pod["metadata"].get("annotations", {}):
+            yield f"{where}: annotations beside a monitor: scraped twice"
+        if pod["spec"].get("hostNetwork") and any("ports" in c for c in pod["spec"]["containers"]):
+            yield f"{where}: with ports of the node the pod of an update finds no room beside the old one"
+        if not monitors or labels["app.kubernetes.io/component"] in ("redis", "test"):
+            continue
+        admin = re.search(r"^ *listen: .*:(\d+)\"?$", named(objects, "ConfigMap", o["metadata"]["name"])["data"]["berth.yaml"].split("admin:")[1], re.M).group(1) \
+            if any(x["kind"] == "ConfigMap" and x["metadata"]["name"] == o["metadata"]["name"] for x in objects) else None
+        found = []
+        for m in monitors:
+            s = m["spec"]["selector"]
+            chosen = selects(s["matchLabels"], labels) and all(labels.get(e["key"]) in e["values"] for e in s.get("matchExpressions", []))
+            if chosen and namespace in m["spec"]["namespaceSelector"]["matchNames"]:
+                found += scraped_by(m, pod)
+        if len(found) != 1 or (admin and not found[0].endswith(":" + admin)):
+            yield f"{where}: PodMonitors scrape {found}"
 
 
 def reference_faults(objects, pods):

@@ -5,8 +5,8 @@ probes and end with the real binary on loopback.
 
   chart_test.py SOURCE CACHE [--berth BERTH] [--seed N] [--count N] [--write]
 
---write makes anew what is rendered from the chart: k8s/*/rendered.yaml and the table of values in docs/operations.md; and
-k8s/kubesphere/dashboards.yaml.
+--write makes anew what is rendered from the chart: k8s/*/rendered.yaml and the table of values in docs/operations.md; the copies in
+k8s/chart/berth/files; and k8s/kubesphere/dashboards.yaml.
 Ends with 77 where helm can't be had.
 """
 import argparse, base64, glob, http.server, json, os, re, shutil, subprocess, sys, tempfile, threading
@@ -61,6 +61,7 @@ def packaged(chart):
     values = chart.path + "/ci/cluster-full-values.yaml"
     rules = lambda path: named([o for o in yaml.safe_load_all(chart.run("template", "berth", path, "-f", values)) if o], "PrometheusRule", "berth")
     check(rules(package) == rules(chart.path), "a package renders something else")
+    check(not [p for p in glob.glob(chart.path + "/**", recursive=True) if os.path.islink(p)], "a link leads nowhere where the chart alone was copied")
     check(os.path.getsize(package) < 500_000, "Helm keeps a release in a Secret: 1 MiB at most")
 
 
@@ -99,12 +100,84 @@ def refusals(chart, schema):
             ({"listeners": {"mqtts": {"enabled": True}}}, "need a certificate"), ({"listeners": {"park": {"port": 9180}}}, "port of something else"),
             ({"listeners": {"park": {"servicePort": 1883}}}, "listeners.park.servicePort"), ({"listeners": {"mqtt": {"nodePort": 31000}, "park": {"nodePort": 31000}}}, "listeners.park.nodePort"),
             ({"listeners": {"mqtt": {"enabled": False}, "park": {"enabled": False}}}, "one of them must be enabled"),
+            ({"redis": {"bundled": {"existingSecret": "s"}}}, "redis.bundled.existingSecret"),
+            ({**APART, "tls": {**APART["tls"], "userName": "dns_name", "certManager": {**ISSUER, "issuerRef": {"name": "i", "kind": "Issuer"}}}}, "name a ClusterIssuer"),
             ({"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}, "twice")]:
         try:
             chart.text(values)
             fail(f"{values} is taken")
         except Refused as e:
             check(word in str(e), f"{values}: {e}")
+
+
+# Edges with a namespace of their own, and TLS of cert-manager.
+ISSUER = {"enabled": True, "issuerRef": {"name": "i", "kind": "ClusterIssuer"}, "dnsNames": ["a.example"]}
+APART = {"profile": "cluster", "redis": {"existingSecret": "r"}, "edge": {"kind": "DaemonSet", "daemonSet": {"namespace": "berth-edge"}},
+         "listeners": {"mqtts": {"enabled": True}}, "tls": {"certManager": ISSUER, "clientCertificates": "required"}}
+
+
+def secrets_of(chart):
+    """Each Secret that a pod mounts is made in the pod's namespace: by the chart, by cert-manager, or it is named in the values."""
+    for user in ("connect", "common_name"):
+        objects = chart.objects({**APART, "tls": {**APART["tls"], "userName": user}})
+        at = lambda o: o["metadata"].get("namespace", "berth")
+        made = {(at(o), o["metadata"]["name"] if o["kind"] == "Secret" else o["spec"]["secretName"]) for o in objects if o["kind"] in ("Secret", "Certificate")}
+        for o, pod in charts.pods_of(objects):
+            for v in pod["spec"]["volumes"]:
+                names = [v["secret"]["secretName"]] if "secret" in v else [s["secret"]["name"] for s in v.get("projected", {}).get("sources", []) if "secret" in s]
+                for n in names:
+                    check(n == "r" or (at(o), n) in made, f"tls.userName {user}: {o['kind']}/{o['metadata']['name']}: no Secret {n} in namespace {at(o)}")
+
+
+def bundled(chart):
+    """A Secret of one's own renders the same each time; what is kept in Redis fits."""
+    values = {"profile": "cluster", "redis": {"bundled": {"enabled": True, "existingSecret": "mine"}}, "cluster": {"partitions": 4},
+              "link": {"certificates": "existing", "engineSecret": "a", "edgeSecret": "b"}, "admin": {"token": {"existingSecret": "t"}}}
+    check(chart.text(values) == chart.text(values), "redis.bundled.existingSecret: the next rendering differs")
+    objects = chart.objects(values)
+    check(not [o for o in objects if o["kind"] == "Secret"], "redis.bundled.existingSecret: Secrets are made")
+    for f in charts.faults(objects):
+        fail(f"redis.bundled.existingSecret: {f}")
+    stores = [v["secret"]["secretName"] for v in named(objects, "Deployment", "berth-engine")["spec"]["template"]["spec"]["volumes"] if v["name"] == "store"]
+    check(stores == ["mine"], f"engines read the URL of {stores}")
+    config = lambda v, role="berth-engine": yaml.safe_load(named(chart.objects(v), "ConfigMap", role)["data"]["berth.yaml"])
+    held = lambda c: c["history"]["max_bytes"] + c["commands"]["keep_bytes"] + c["retained"]["max_bytes"]
+    check(4 * held(config(values)) <= 1024 * 2**20 / 2, "history, commands and retained messages of all partitions fill the bundled Redis")
+    single = {"redis": {"bundled": {"enabled": True, "maxMemoryMb": 512}}}
+    check(held(config(single, "berth-serve")) <= 512 * 2**20 / 2, "the same of profile single")
+    own = config({**values, "config": {"history": {"max_bytes": 7000000}}})
+    check(own["history"]["max_bytes"] == 7000000, "settings of the values count more")
+    check("history" not in config(values, "berth-edge"), "edges are replaced when Redis' memory changes")
+    rules = named(chart.objects({**values, "monitoring": {"prometheusRule": {"enabled": True}}}), "PrometheusRule", "berth")["spec"]
+    check([r["alert"] for r in rules["groups"][-1]["rules"]] == ["BerthRedisFilling"], "the alert of the bundled Redis")
+    promtool(chart, "bundled", rules)
+
+
+def log_format(chart):
+    """The image's variable would override the file."""
+    for config, wanted in (({}, "ecs"), ({"config": {"log": {"format": "text"}}}, "text"), ({"engine": {"config": {"log": {"format": "text"}}}}, "text")):
+        env = named(chart.objects({"profile": "cluster", "redis": {"existingSecret": "r"}, **config}), "Deployment", "berth-engine")["spec"]["template"]["spec"]["containers"][0]["env"]
+        check([e["value"] for e in env if e["name"] == "BERTH_LOG_FORMAT"] == [wanted], f"BERTH_LOG_FORMAT with {config}: {env}")
+
+
+def example(chart):
+    """The values of docs/operations.md render."""
+    with open(chart.source + "/docs/operations.md", encoding="utf-8") as f:
+        blocks = re.findall(r"^```yaml\n(# values\.yaml\n.*?)^```$", f.read(), re.M | re.S)
+    check(len(blocks) >= 1, "docs/operations.md: no values.yaml")
+    for block in blocks:
+        for f in charts.faults(chart.objects(yaml.safe_load(block))):
+            fail(f"docs/operations.md, values.yaml: {f}")
+
+
+def promtool(chart, name, groups):
+    if not shutil.which("promtool"):
+        return
+    path = os.path.join(chart.scratch, name + ".yaml")
+    with open(path, "w", encoding="utf-8") as f:
+        yaml.safe_dump(groups, f)
+    done = subprocess.run(["promtool", "check", "rules", path], text=True, capture_output=True, timeout=60)
+    check(done.returncode == 0, done.stdout + done.stderr)
 
 
 def shapes(chart):
@@ -190,6 +263,15 @@ def generated_once(chart):
             fail("an upgrade may change cluster.partitions")
         except Refused as e:
             check("cluster.partitions: the release has 1" in str(e), str(e))
+        device = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "t", "namespace": "berth"}, "data": {}}
+        stored["/api/v1/namespaces/berth/secrets/t"] = device
+        try:
+            secrets(values)
+            fail("a Secret that edges mount may be in the engines' namespace alone")
+        except Refused as e:
+            check("tls.existingSecret: the Secret t is in namespace berth, and pods of edges mount it in berth-edge" in str(e), str(e))
+        stored["/api/v1/namespaces/berth-edge/secrets/t"] = device
+        secrets(values)
         tokens = [o["data"] for p, o in first.items() if p.endswith("berth-admin")]
         check(len(tokens) == 2 and tokens[0] == tokens[1], "edges have another token than engines")
         ticket = next(o for p, o in first.items() if p.endswith("ticket"))["data"]["ticket.key"]
@@ -228,13 +310,8 @@ def tools(chart):
     check(adapter["name"]["as"] == hpa["metrics"][0]["pods"]["metric"]["name"], "the adapter's rule makes another metric")
     check(hpa["metrics"][0]["pods"]["target"]["averageValue"] == "14000", "70 % of maxConnections")
     query = adapter["metricsQuery"].replace("<<.Series>>", "berth_connections").replace("<<.LabelMatchers>>", 'namespace="a",pod=~"b|c"').replace("<<.GroupBy>>", "pod")
-    if shutil.which("promtool"):
-        for name, groups in (("rules", rules), ("adapter", {"groups": [{"name": "a", "rules": [{"record": "a", "expr": query}]}]})):
-            path = os.path.join(chart.scratch, name + ".yaml")
-            with open(path, "w", encoding="utf-8") as f:
-                yaml.safe_dump(groups, f)
-            done = subprocess.run(["promtool", "check", "rules", path], text=True, capture_output=True, timeout=60)
-            check(done.returncode == 0, done.stdout + done.stderr)
+    promtool(chart, "rules", rules)
+    promtool(chart, "adapter", {"groups": [{"name": "a", "rules": [{"record": "a", "expr": query}]}]})
     if not shutil.which("yamllint"):
         return print("no yamllint here")
     rendered = os.path.join(chart.scratch, "rendered.yaml")
@@ -324,6 +401,35 @@ def documented(chart, schema, write):
             f.write(before + BEGIN + wanted + END + after)
     elif there != wanted:
         fail(f"{path}: the table of values is not that of the schema: scripts/k8s-check --write")
+
+
+def runbook(source):
+    """The chapters of docs/operations.md that somebody with the chart alone needs."""
+    with open(source + "/docs/operations.md", encoding="utf-8") as f:
+        chapters = re.split(r"^(?=## )", f.read(), flags=re.M)
+    wanted = [c for c in chapters if c.startswith(("## Kubernetes\n", "## Alerts\n"))]
+    check(len(wanted) == 2, "docs/operations.md: Kubernetes and Alerts")
+    return "# Berth in Kubernetes, and its alerts\n\nTwo chapters of Berth's docs/operations.md; links lead to that file and to others of docs.\n\n" + "".join(wanted)
+
+
+def copies(chart, write):
+    """Files of the chart that have their source elsewhere: no links, since the chart alone may be copied into another repository."""
+    wanted = {"runbook.markdown": runbook(chart.source)}
+    for path in [*glob.glob(chart.source + "/metrics/grafana/*.json"), chart.source + "/metrics/prometheus/berth.rules.yaml"]:
+        with open(path, encoding="utf-8") as f:
+            wanted[os.path.basename(path)] = f.read()
+    for name, text in wanted.items():
+        path = os.path.join(chart.path, "files", name)
+        if write:
+            if os.path.islink(path):
+                os.remove(path)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+        there = ""
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                there = f.read()
+        check(there == text, f"{path} is no copy of its source: scripts/k8s-check --write")
 
 
 # -- with the real binary
@@ -580,11 +686,16 @@ def main():
             subprocess.run([sys.executable, chart.source + "/k8s/kubesphere/dashboards.py", "--write"], check=True, timeout=60)
         plain(chart, a.write)
         documented(chart, schema, a.write)
+        copies(chart, a.write)
         profiles(chart)
         packaged(chart)
         rendered = chance(chart, schema, a.seed, a.count)
         refusals(chart, schema)
         shapes(chart)
+        secrets_of(chart)
+        bundled(chart)
+        log_format(chart)
+        example(chart)
         generated_once(chart)
         tools(chart)
         if a.berth:

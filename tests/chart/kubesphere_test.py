@@ -194,9 +194,34 @@ def stages_by_hand(here, source, scratch):
     check("cmake --build --preset release jobs=2/2\n" in ci("build", JOBS_CPU="4", JOBS_MEMORY_MB="4000"), "memory does not bound the jobs")
     check("jobs=1/1" in ci("build", JOBS_CPU="4", JOBS_MEMORY_MB="100"), "no job at all")
     check(" -j 3 " in ci("test", JOBS_CPU="3", JOBS_MEMORY_MB="99999"), "jobs of the tests")
+    edges = os.path.join(scratch, "edges")  # the image of the edges that are there
+    executable(os.path.join(programs, "kubectl"), f'#!/bin/sh\necho "kubectl $*" >>"{calls}"\ncat "{edges}"\n')
+
+    def there(image):
+        with open(edges, "w", encoding="utf-8") as f:
+            f.write(image)
+
+    there("r.example/berth:before")
     deploy = ci("deploy", "r.example/berth", "abc", EDGE_TAG="old", NAMESPACE="n")
-    check("--namespace n " in deploy and "--set image.tag=abc --set edge.image.tag=old " in deploy and "helm test berth" in deploy, deploy)
-    check("edge.image.tag" not in ci("deploy", "r.example/berth", "abc"), "EDGE_TAG is not given")
+    check("--namespace n " in deploy and "--set-string image.tag=abc --set-string edge.image.tag=old " in deploy and "helm test berth" in deploy, deploy)
+    kept = ci("deploy", "r.example/berth", "abc", NAMESPACE="n")
+    check("--set-string image.tag=abc --set-string edge.image.tag=before " in kept and "kubectl --namespace n get" in kept, f"a build replaces the edges: {kept}")
+    check("edge.image.tag=abc " in ci("deploy", "r.example/berth", "abc", EDGE_TAG="follow"), "EDGE_TAG=follow")
+    there("r.example/berth@sha256:12")
+    check("edge.image.digest=sha256:12 " in ci("deploy", "r.example/berth", "abc"), "edges with a digest")
+    there("")
+    check("edge.image.tag=abc " in ci("deploy", "r.example/berth", "abc"), "the first install")
+    for bad in ("other.example/berth:before", "r.example/berth:a r.example/berth:b", None):
+        if bad is None:  # kubectl fails
+            os.remove(edges)
+        else:
+            there(bad)
+        try:
+            ci("deploy", "r.example/berth", "abc")
+            check(False, f"deployed beside edges of {bad}")
+        except subprocess.CalledProcessError:
+            with open(calls, encoding="utf-8") as f:
+                check("helm" not in f.read(), f"{bad}: helm before the refusal")
     ci("context", "build/image")
     with open(copy + "/build/image/Dockerfile", encoding="utf-8") as f:
         dockerfile = f.read()

@@ -63,6 +63,7 @@ def values(seed, schema):
     v["tls"] = {**v.get("tls", {}), "existingSecret": "device-tls", "certManager": {"enabled": False}}
     for name, listener in v.get("listeners", {}).items():
         listener.pop("port", None)
+    v["redis"].get("bundled", {}).pop("existingSecret", None)
     if r.random() < 0.7:
         v["tls"]["userName"] = "connect"
     return v

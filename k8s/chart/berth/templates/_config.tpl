@@ -77,12 +77,33 @@ admin:
   allowed_hosts: {{ join "," $names }}
 {{- end -}}
 
-{{- /* berth.config.merge (list . CONFIG_OF_ROLE YAML…): settings of the values, then the texts of YAML. */ -}}
-{{- define "berth.config.merge" -}}
+{{- /* berth.config.given (list . CONFIG_OF_ROLE): settings of the values for a role. */ -}}
+{{- define "berth.config.given" -}}
 {{- $ := index . 0 -}}
 {{- $all := mergeOverwrite (dict) (deepCopy $.Values.config) -}}
 {{- if eq $.Values.profile "cluster" }}{{- $all = mergeOverwrite $all (deepCopy $.Values.cluster.config) -}}{{- end -}}
-{{- $all = mergeOverwrite $all (deepCopy (index . 1)) -}}
+{{- toYaml (mergeOverwrite $all (deepCopy (index . 1))) -}}
+{{- end -}}
+
+{{- /* The bundled Redis is small: history, records of commands and retained messages get an eighth of its memory each, of all
+       partitions together. Settings of the values count more. Redis holds more than the bytes that the gateway counts: the rest
+       of the memory is for that, and for sessions and their queues. */ -}}
+{{- define "berth.config.bundled" -}}
+{{- if .Values.redis.bundled.enabled }}
+{{- $parts := ternary (int .Values.cluster.partitions) 1 (eq .Values.profile "cluster") }}
+{{- $bytes := max 1048576 (div (mul 131072 (int .Values.redis.bundled.maxMemoryMb)) $parts) }}
+history: {max_bytes: {{ min 1073741824 $bytes }}}
+commands: {keep_bytes: {{ min 4294967296 $bytes }}}
+retained: {max_bytes: {{ min 1073741824 $bytes }}}
+{{- end }}
+{{- end -}}
+
+{{- /* berth.config.merge (list . ROLE YAML…), with ROLE single, edge or engine: settings of the values, then the texts of YAML. */ -}}
+{{- define "berth.config.merge" -}}
+{{- $ := index . 0 -}}{{- $role := index . 1 -}}
+{{- $all := dict -}}
+{{- if ne $role "edge" -}}{{- $all = fromYaml (include "berth.config.bundled" $) -}}{{- end -}}
+{{- $all = mergeOverwrite $all (fromYaml (include "berth.config.given" (list $ (get $.Values $role).config))) -}}
 {{- range slice . 2 -}}{{- $all = mergeOverwrite $all (fromYaml .) -}}{{- end -}}
 # Made by the chart. See config/berth.yaml for every key.
 {{ toYaml $all }}
@@ -90,7 +111,7 @@ admin:
 
 {{- define "berth.config.serve" -}}
 {{- $name := include "berth.fullname" . -}}
-{{- include "berth.config.merge" (list . .Values.single.config
+{{- include "berth.config.merge" (list . "single"
       (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.auth" .) (include "berth.config.store" .)
       (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace (include "berth.serviceNames" (list (printf "%s-headless" $name) .Release.Namespace))))
       (printf "engine: {memory_mb: %d}\ndrain_seconds: %d" (int .Values.single.memoryMb) (int .Values.single.drainSeconds))) -}}
@@ -98,7 +119,7 @@ admin:
 
 {{- define "berth.config.edge" -}}
 {{- $e := .Values.edge -}}
-{{- include "berth.config.merge" (list . $e.config
+{{- include "berth.config.merge" (list . "edge"
       (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.link" .)
       (include "berth.config.admin" (list . (printf "%s-edge" (include "berth.fullname" .)) (include "berth.edgeNamespace" .)))
       (printf "store: {directory: /data}\nshards: %d\ndrain_seconds: %s" (int $e.shards) (include "berth.drainSeconds" .))
@@ -109,7 +130,7 @@ admin:
 
 {{- define "berth.config.engine" -}}
 {{- $name := include "berth.fullname" . -}}
-{{- include "berth.config.merge" (list . .Values.engine.config
+{{- include "berth.config.merge" (list . "engine"
       (include "berth.config.auth" .) (include "berth.config.store" .) (include "berth.config.link" .)
       (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace
          (include "berth.serviceNames" (list (printf "%s-engine" $name) .Release.Namespace))))

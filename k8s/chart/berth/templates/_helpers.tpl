@@ -68,10 +68,15 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- if or $l.mqtts.enabled $l.wss.enabled $l.parks.enabled -}}true{{- end -}}
 {{- end -}}
 
+{{- /* With names from certificates engines read ca.crt of the devices' certificates too. */ -}}
+{{- define "berth.enginesReadTls" -}}
+{{- if and (eq .Values.profile "cluster") (include "berth.usesTls" .) (ne .Values.tls.userName "connect") -}}true{{- end -}}
+{{- end -}}
+
 {{- define "berth.tokenSecret" -}}{{ default (printf "%s-admin" (include "berth.fullname" .)) .Values.admin.token.existingSecret }}{{- end -}}
 {{- define "berth.ticketSecret" -}}{{ default (printf "%s-ticket" (include "berth.fullname" .)) .Values.tls.ticketKey.existingSecret }}{{- end -}}
 {{- define "berth.tlsSecret" -}}{{ default (printf "%s-tls" (include "berth.fullname" .)) .Values.tls.existingSecret }}{{- end -}}
-{{- define "berth.storeSecret" -}}{{ default (printf "%s-%s" (include "berth.fullname" .) (ternary "redis" "store" .Values.redis.bundled.enabled)) .Values.redis.existingSecret }}{{- end -}}
+{{- define "berth.storeSecret" -}}{{ default (printf "%s-%s" (include "berth.fullname" .) (ternary "redis" "store" .Values.redis.bundled.enabled)) (default .Values.redis.existingSecret (ternary .Values.redis.bundled.existingSecret "" .Values.redis.bundled.enabled)) }}{{- end -}}
 {{- define "berth.storeKey" -}}{{ ternary .Values.redis.key "url" (ne .Values.redis.existingSecret "") }}{{- end -}}
 {{- define "berth.linkSecret" -}}
 {{- $ := index . 0 -}}{{- $role := index . 1 -}}
@@ -136,7 +141,7 @@ labels:
   {{- end }}
 annotations:
   checksum/config: {{ index . 2 | sha256sum | trunc 32 | quote }}
-  {{- if $.Values.monitoring.annotations }}
+  {{- if and $.Values.monitoring.annotations (not $.Values.monitoring.podMonitor.enabled) (not $.Values.monitoring.serviceMonitor.enabled) }}
   prometheus.io/scrape: "true"
   prometheus.io/port: {{ int $.Values.admin.port | quote }}
   prometheus.io/path: /metrics
@@ -237,7 +242,7 @@ httpGet: {path: /{{ index . 1 }}, port: {{ ternary "admin" (int $.Values.admin.p
 - name: ticket
   secret: {secretName: {{ include "berth.ticketSecret" $ }}, defaultMode: 0440, items: [{key: {{ $v.tls.ticketKey.key }}, path: ticket.key}]}
 {{- end }}
-{{- if and (eq $role "engine") (include "berth.usesTls" $) (ne $v.tls.userName "connect") }}
+{{- if and (eq $role "engine") (include "berth.enginesReadTls" $) }}
 - name: tls
   secret: {secretName: {{ include "berth.tlsSecret" $ }}, defaultMode: 0440, items: [{key: ca.crt, path: ca.crt}]}
 {{- end }}
@@ -269,7 +274,7 @@ httpGet: {path: /{{ index . 1 }}, port: {{ ternary "admin" (int $.Values.admin.p
 - {name: tls, mountPath: /etc/berth-tls, readOnly: true}
 - {name: ticket, mountPath: /etc/berth-ticket, readOnly: true}
 {{- end }}
-{{- if and (eq $role "engine") (include "berth.usesTls" $) (ne $.Values.tls.userName "connect") }}
+{{- if and (eq $role "engine") (include "berth.enginesReadTls" $) }}
 - {name: tls, mountPath: /etc/berth-tls, readOnly: true}
 {{- end }}
 {{- if and (ne $role "edge") (include "berth.usesRedis" $) }}
@@ -283,13 +288,15 @@ httpGet: {path: /{{ index . 1 }}, port: {{ ternary "admin" (int $.Values.admin.p
 {{- end }}
 {{- end -}}
 
-{{- /* The image has variables for these two settings, which would override the file: they are said again. */ -}}
+{{- /* The image has variables for these three settings, which override the file: here they have the file's values. */ -}}
 {{- define "berth.env" -}}
 {{- $ := index . 0 -}}{{- $v := index . 1 -}}{{- $host := index . 2 -}}
 - name: BERTH_MQTT_LISTEN
   value: {{ ternary (printf "%s:%d" (include "berth.anyHost" $) (int $.Values.listeners.mqtt.port)) "" $.Values.listeners.mqtt.enabled | quote }}
 - name: BERTH_ADMIN_LISTEN
   value: {{ printf "%s:%d" $host (int $.Values.admin.port) | quote }}
+- name: BERTH_LOG_FORMAT
+  value: {{ dig "log" "format" "ecs" (include "berth.config.given" (list $ $v.config) | fromYaml) | default "ecs" | quote }}
 {{- with $v.extraEnv }}
 {{ toYaml . }}
 {{- end }}

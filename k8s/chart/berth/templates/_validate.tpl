@@ -48,6 +48,9 @@
 {{- end -}}
 {{- $redis := 0 -}}
 {{- range list $v.redis.url $v.redis.existingSecret $v.redis.bundled.enabled -}}{{- if . -}}{{- $redis = add $redis 1 -}}{{- end -}}{{- end -}}
+{{- if and $v.redis.bundled.existingSecret (not $v.redis.bundled.enabled) -}}
+{{- fail "redis.bundled.existingSecret: redis.bundled.enabled is false; the Secret with the URL of a Redis of yours is redis.existingSecret" -}}
+{{- end -}}
 {{- if gt $redis 1 -}}{{- fail "redis: give one of url, existingSecret and bundled.enabled" -}}{{- end -}}
 {{- if and $cluster (not $redis) -}}
 {{- fail "redis.url, redis.existingSecret or redis.bundled.enabled: the engines of a cluster share one Redis" -}}
@@ -71,6 +74,10 @@
 {{- if and (include "berth.apart" .) (eq $v.link.certificates "certManager") (not $v.link.certManager.issuerRef) -}}
 {{- fail "link.certManager.issuerRef: an Issuer signs in its own namespace only, and the edges have another: name a ClusterIssuer" -}}
 {{- end -}}
+{{- if and (include "berth.apart" .) (include "berth.enginesReadTls" .) $v.tls.certManager.enabled (ne (get $v.tls.certManager.issuerRef "kind") "ClusterIssuer") -}}
+{{- fail "tls.certManager.issuerRef: with tls.userName engines read the certificate's ca.crt in their own namespace, and an Issuer signs in one only: name a ClusterIssuer" -}}
+{{- end -}}
+{{- include "berth.validate.secrets" . -}}
 {{- if and $v.edge.daemonSet.createNamespace (eq $v.edge.daemonSet.namespace .Release.Namespace) -}}
 {{- fail "edge.daemonSet.createNamespace: the release's namespace exists already" -}}
 {{- end -}}
@@ -86,5 +93,50 @@
 {{- end -}}
 {{- if and (ne $v.service.type "LoadBalancer") $v.service.loadBalancerSourceRanges -}}
 {{- fail "service.loadBalancerSourceRanges: only a Service of type LoadBalancer has them; use networkPolicy.devicesFrom" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Edges with a namespace of their own: YAML of [value, Secret, whether pods of the release's namespace mount it, whether those of the edges do]. */ -}}
+{{- define "berth.secretPlaces" -}}
+{{- $v := .Values -}}
+{{- range $v.image.pullSecrets }}
+- [image.pullSecrets, {{ . | quote }}, true, true]
+{{- end }}
+{{- with $v.admin.token.existingSecret }}
+- [admin.token.existingSecret, {{ . | quote }}, true, true]
+{{- end }}
+{{- if include "berth.usesTls" . }}
+{{- with $v.tls.existingSecret }}
+- [tls.existingSecret, {{ . | quote }}, {{ eq (include "berth.enginesReadTls" $) "true" }}, true]
+{{- end }}
+{{- with $v.tls.ticketKey.existingSecret }}
+- [tls.ticketKey.existingSecret, {{ . | quote }}, false, true]
+{{- end }}
+{{- end }}
+{{- range $name, $secret := dict "auth.passwords.existingSecret" $v.auth.passwords.existingSecret "auth.acl.existingSecret" $v.auth.acl.existingSecret "redis.existingSecret" $v.redis.existingSecret "redis.bundled.existingSecret" $v.redis.bundled.existingSecret "redis.tls.existingSecret" $v.redis.tls.existingSecret }}
+{{- with $secret }}
+- [{{ $name }}, {{ . | quote }}, true, false]
+{{- end }}
+{{- end }}
+{{- if eq $v.link.certificates "existing" }}
+- [link.engineSecret, {{ $v.link.engineSecret | quote }}, true, false]
+- [link.edgeSecret, {{ $v.link.edgeSecret | quote }}, false, true]
+{{- end }}
+{{- end -}}
+
+{{- /* A Secret that is in one of the two namespaces and not where pods mount it would keep them from starting. Where Helm sees no cluster,
+       nothing is found and nothing refused. */ -}}
+{{- define "berth.validate.secrets" -}}
+{{- if and (include "berth.apart" .) (or .Release.IsUpgrade (not .Values.edge.daemonSet.createNamespace)) -}}
+{{- $here := .Release.Namespace -}}{{- $there := .Values.edge.daemonSet.namespace -}}
+{{- range $p := fromYamlArray (include "berth.secretPlaces" .) -}}
+{{- $name := index $p 1 -}}
+{{- if and (index $p 3) (not (lookup "v1" "Secret" $there $name)) (lookup "v1" "Secret" $here $name) -}}
+{{- fail (printf "%s: the Secret %s is in namespace %s, and pods of edges mount it in %s: make it there too" (index $p 0) $name $here $there) -}}
+{{- end -}}
+{{- if and (index $p 2) (not (lookup "v1" "Secret" $here $name)) (lookup "v1" "Secret" $there $name) -}}
+{{- fail (printf "%s: the Secret %s is in namespace %s, and pods mount it in %s: make it there too" (index $p 0) $name $there $here) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
