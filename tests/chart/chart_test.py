@@ -113,13 +113,16 @@ def refusals(chart, schema):
 # Edges with a namespace of their own, and TLS of cert-manager.
 ISSUER = {"enabled": True, "issuerRef": {"name": "i", "kind": "ClusterIssuer"}, "dnsNames": ["a.example"]}
 APART = {"profile": "cluster", "redis": {"existingSecret": "r"}, "edge": {"kind": "DaemonSet", "daemonSet": {"namespace": "berth-edge"}},
-         "listeners": {"mqtts": {"enabled": True}}, "tls": {"certManager": ISSUER, "clientCertificates": "required"}}
+         "listeners": {"mqtts": {"enabled": True}}, "tls": {"certManager": ISSUER, "clientCertificates": "required"},
+         "monitoring": {"podMonitor": {"enabled": True}}}
 
 
 def secrets_of(chart):
     """Each Secret that a pod mounts is made in the pod's namespace: by the chart, by cert-manager, or it is named in the values."""
     for user in ("connect", "common_name"):
         objects = chart.objects({**APART, "tls": {**APART["tls"], "userName": user}})
+        for f in charts.faults(objects):
+            fail(f"edges with a namespace of their own: {f}")
         at = lambda o: o["metadata"].get("namespace", "berth")
         made = {(at(o), o["metadata"]["name"] if o["kind"] == "Secret" else o["spec"]["secretName"]) for o in objects if o["kind"] in ("Secret", "Certificate")}
         for o, pod in charts.pods_of(objects):
@@ -127,6 +130,28 @@ def secrets_of(chart):
                 names = [v["secret"]["secretName"]] if "secret" in v else [s["secret"]["name"] for s in v.get("projected", {}).get("sources", []) if "secret" in s]
                 for n in names:
                     check(n == "r" or (at(o), n) in made, f"tls.userName {user}: {o['kind']}/{o['metadata']['name']}: no Secret {n} in namespace {at(o)}")
+
+
+def notes(chart):
+    """What helm says after an install: where the Secrets of one's own belong, as docs/operations.md has it."""
+    copy = os.path.join(chart.scratch, "notes", "berth")
+    shutil.copytree(chart.path, copy)
+    os.rename(copy + "/templates/NOTES.txt", copy + "/notes")
+    with open(copy + "/templates/notes.yaml", "w", encoding="utf-8") as f:
+        f.write('apiVersion: v1\nkind: Notes\nmetadata: {name: notes}\ntext: |\n  {{- tpl (.Files.Get "notes") . | nindent 2 }}\n')
+    values = {**APART, "image": {"pullSecrets": ["reg"]}, "admin": {"token": {"existingSecret": "tok"}},
+              "tls": {"existingSecret": "dev", "clientCertificates": "required", "ticketKey": {"existingSecret": "tick"}}}
+    path = os.path.join(chart.scratch, "notes.yaml")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(values, f)
+    said = named([o for o in yaml.safe_load_all(chart.run("template", "berth", copy, "-n", "berth", "-f", path)) if o], "Notes", "notes")["text"]
+    for line in ("reg (image.pullSecrets): berth and berth-edge", "tok (admin.token.existingSecret): berth and berth-edge", "dev (tls.existingSecret): berth-edge",
+                 "tick (tls.ticketKey.existingSecret): berth-edge", "r (redis.existingSecret): berth"):
+        check(f"\n  {line}\n" in said + "\n", f"NOTES: no {line!r}: {said}")
+    with open(chart.source + "/docs/operations.md", encoding="utf-8") as f:
+        text = f.read()
+    for name in re.findall(r"^  \S+ \((.*)\): berth", said, re.M):
+        check(re.search(rf"^\| [^|]*`{re.escape(name)}`", text.split("### Secrets that you create")[1], re.M), f"docs/operations.md: no place of {name}")
 
 
 def bundled(chart):
@@ -693,6 +718,7 @@ def main():
         refusals(chart, schema)
         shapes(chart)
         secrets_of(chart)
+        notes(chart)
         bundled(chart)
         log_format(chart)
         example(chart)
