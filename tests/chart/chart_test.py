@@ -174,7 +174,11 @@ def bundled(chart):
     check(own["history"]["max_bytes"] == 7000000, "settings of the values count more")
     check("history" not in config(values, "berth-edge"), "edges are replaced when Redis' memory changes")
     rules = named(chart.objects({**values, "monitoring": {"prometheusRule": {"enabled": True}}}), "PrometheusRule", "berth")["spec"]
-    check([r["alert"] for r in rules["groups"][-1]["rules"]] == ["BerthRedisFilling"], "the alert of the bundled Redis")
+    (alert,) = rules["groups"][-1]["rules"]
+    check(alert["alert"] == "BerthRedisFilling", "the alert of the bundled Redis")
+    counted = 4 * sum(config(values)[section][key] for section, key in (("history", "max_bytes"), ("commands", "keep_bytes")))
+    limit = int(alert["expr"].rsplit("> ", 1)[1])
+    check(counted < limit and 2.1 * limit + 1.6 * 4 * config(values)["retained"]["max_bytes"] < 1024 * 2**20, "the alert fires always, or when Redis is full")
     promtool(chart, "bundled", rules)
 
 
