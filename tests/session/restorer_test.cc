@@ -285,6 +285,29 @@ TEST(Restorer, AConnectionWhoseSessionHasANewerOwnerEnds) {  // I5
   EXPECT_EQ(box.effects.closed[0].second, CloseReason::taken_over);
 }
 
+// A device that has come back within the millisecond of its CONNECT, before an engine's death.
+TEST(Restorer, AConnectionThatHasEndedTakesOverNoneOfTheSameEpoch) {  // I5
+  CoreBox first;
+  protocol::link::Attach older = attach_of(first, first.client("c"));
+  older.ended = true;
+  CoreBox second;
+  second.client("another");
+  Channel& ch = second.client("c");
+  const protocol::link::Attach newer = attach_of(second, ch);
+  ASSERT_NE(older.conn, newer.conn);
+  for (const bool in_order : {true, false}) {
+    CoreBox box;
+    box.core.restorer.attach(in_order ? older : newer, box.now);
+    box.core.restorer.attach(in_order ? newer : older, box.now);
+    const Channel* got = box.core.connections.find(newer.conn);
+    ASSERT_NE(got, nullptr);
+    ASSERT_NE(got->session, nullptr) << in_order;
+    EXPECT_TRUE(got->live());
+    EXPECT_EQ(got->session->channel, got);
+    for (const auto& [conn, why] : box.effects.closed) EXPECT_EQ(conn, older.conn);
+  }
+}
+
 TEST(Restorer, ADamagedCookieEndsItsConnectionOnly) {
   CoreBox before;
   Channel& ch = before.client("c");
