@@ -373,6 +373,11 @@ void Commands::wants(std::string_view tenant, std::string_view device, bool no_m
 std::uint64_t Commands::tell(std::uint32_t partition, const pb::Note& note) {
   if (note.has_word()) router_.word(note.word());
   if (partition == options_.partition) {
+    // In the batch of the message that says it: its acknowledgement waits for that.
+    if (note.has_result()) {
+      act(note, partition);
+      return kSelf;
+    }
     to_self_.push_back(note.SerializeAsString());
     return kSelf;
   }
