@@ -326,8 +326,7 @@ bool Restorer::reattach(Channel& ch, const protocol::link::Attach& a, base::Inst
   const std::string key = key_of_cookie(ch, id);
   Session* s = sessions_.by_client(key);
   const bool stored = id.expiry_s() != 0;
-  // I5: a newer CONNECT owns it. Two CONNECTs in one millisecond have the same epoch: then the
-  // connection that has ended is the older one.
+  // I5: a newer CONNECT owns it. Two of one millisecond have one epoch: the ended one is older.
   const bool same_time = s != nullptr && s->epoch == id.epoch() && s->id.value != id.session();
   if (s != nullptr && (s->epoch > id.epoch() || (same_time && ch.gone))) {
     keep_name();
