@@ -27,13 +27,19 @@ std::string key_of(const TopList::Place& p, std::string_view more = {}) {
   return joined(p.is_account ? "a" + p.name : p.name, more);
 }
 
-bool sees(const pb::InsightsQuestion& q, const TopList::Place& p) {
-  if (!q.tenant().empty() && q.tenant() != p.tenant) return false;
-  return q.sites().empty() ||
-         std::find(q.sites().begin(), q.sites().end(), p.site) != q.sites().end();
+void say_causes(const TopList::Place& p, pb::Insight& i) {
+  for (const std::uint32_t n : p.causes) i.add_causes(n);
 }
 
-pb::Insight insight_of(const TopList::Place& p, base::Instant now) {
+}  // namespace
+
+bool is_asked_for(const pb::InsightsQuestion& q, std::string_view tenant, std::string_view site) {
+  if (!q.tenant().empty() && q.tenant() != tenant) return false;
+  return q.sites().empty() ||
+         std::find(q.sites().begin(), q.sites().end(), site) != q.sites().end();
+}
+
+pb::Insight insight_of(const TopList::Place& p) {
   pb::Insight i;
   i.set_tenant(p.tenant);
   i.set_site(p.site);
@@ -41,18 +47,9 @@ pb::Insight insight_of(const TopList::Place& p, base::Instant now) {
   i.set_is_account(p.is_account);
   i.set_client_id(p.client_id);
   i.set_address(p.address);
-  i.set_other_address(p.other_address);
-  i.set_reason(p.reason);
-  i.set_count(p.times.sum(now));
   i.set_last_ms(p.last_ms);
   return i;
 }
-
-void say_causes(const TopList::Place& p, pb::Insight& i) {
-  for (const std::uint32_t n : p.causes) i.add_causes(n);
-}
-
-}  // namespace
 
 TopList::Place place_of(const Session& s) {
   TopList::Place p;
@@ -126,9 +123,12 @@ std::string Insights::answer(std::string_view question, At at) const {
   const auto list = static_cast<InsightList>(q.list());
   const auto take = [&](const TopList& from, std::uint64_t least) {
     from.each([&](const TopList::Place& p) {
-      if (!sees(q, p) || p.times.sum(at.now) < least) return;
+      if (!is_asked_for(q, p.tenant, p.site) || p.times.sum(at.now) < least) return;
       if (at.wall_ms - p.last_ms > kHour_ms) return;
-      pb::Insight& i = all.emplace_back(insight_of(p, at.now));
+      pb::Insight& i = all.emplace_back(insight_of(p));
+      i.set_other_address(p.other_address);
+      i.set_reason(p.reason);
+      i.set_count(p.times.sum(at.now));
       if (list == InsightList::flapping) say_causes(p, i);
       if (list != InsightList::slow) return;
       i.set_ended(p.second_count);

@@ -61,5 +61,9 @@ class Insights {
 
 // Whose session it is, as a place of a list says it; with its connection, if it has one.
 TopList::Place place_of(const session::Session& s);
+// Is what happened there asked for?
+bool is_asked_for(const pb::InsightsQuestion& q, std::string_view tenant, std::string_view site);
+// To whom it happened, without counts.
+pb::Insight insight_of(const TopList::Place& p);
 
 }  // namespace berth::platform

@@ -16,12 +16,14 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/string_map.h"
 
 namespace berth::platform {
 
 class Told {
  public:
-  static constexpr std::size_t kMax = 10'000;  // commands
+  static constexpr std::size_t kMax = 10'000;              // commands
+  static constexpr std::size_t kMaxOfTenant = kMax / 2;    // so that others have room
 
   // `device`: Ledger::device_key() of the one that is told. `until`: no answer is awaited then.
   void add(std::uint64_t tag, std::string_view device, std::string_view type, std::string_view id,
@@ -29,8 +31,8 @@ class Told {
   void forget(std::uint64_t tag);
   // This device has said what became of the command `id`.
   void answered(std::string_view device, std::string_view id);
-  // What was told before, or is told while there is no room, is not known here: take() has nothing
-  // until then.
+  // What was told before is not known here: take() has nothing until then. For the devices of a
+  // tenant that is told more than there is room for, the same.
   void unsure(base::Instant until) { sure_from_ = std::max(sure_from_, until); }
   // An answer without an id has come: the tag of the one command of this type that waits for it,
   // which is forgotten. Nothing: none waits, or several do, or one may that is not known.
@@ -46,7 +48,12 @@ class Told {
     std::string id;
     base::Instant until;
   };
+  struct Tenant {
+    std::size_t told = 0;
+    base::Instant sure_from{};
+  };
   base::Instant sure_from_{};
+  base::StringMap<Tenant> tenants_;                         // with commands, or that are unsure
   std::map<std::uint64_t, One> told_;                       // by tag
   std::set<std::pair<std::string, std::uint64_t>> places_;  // device, tag
 };

@@ -17,12 +17,6 @@ constexpr std::size_t kOffered = 512;           // connections, of one call
 constexpr std::size_t kOfferedOfOne = 16;       // of these, of one tenant
 constexpr std::uint32_t kSlotsPassed = 65'536;  // that are empty, of one call
 
-bool wants(const pb::InsightsQuestion& q, std::string_view tenant, std::string_view site) {
-  if (!q.tenant().empty() && q.tenant() != tenant) return false;
-  return q.sites().empty() ||
-         std::find(q.sites().begin(), q.sites().end(), site) != q.sites().end();
-}
-
 }  // namespace
 
 void Traffic::tick(At at) {
@@ -120,15 +114,8 @@ void Traffic::answer(const pb::InsightsQuestion& q, At at, std::vector<pb::Insig
   const auto by = static_cast<TrafficBy>(q.by());
   if (by == TrafficBy::device) {
     devices_.each([&](const TopList::Place& p) {
-      if (at.wall_ms - p.last_ms > kKeep_ms || !wants(q, p.tenant, p.site)) return;
-      pb::Insight i;
-      i.set_tenant(p.tenant);
-      i.set_site(p.site);
-      i.set_name(p.name);
-      i.set_is_account(p.is_account);
-      i.set_client_id(p.client_id);
-      i.set_address(p.address);
-      i.set_last_ms(p.last_ms);
+      if (at.wall_ms - p.last_ms > kKeep_ms || !is_asked_for(q, p.tenant, p.site)) return;
+      pb::Insight i = insight_of(p);
       i.set_bytes(p.second_count);
       out.push_back(std::move(i));
     });
@@ -136,7 +123,7 @@ void Traffic::answer(const pb::InsightsQuestion& q, At at, std::vector<pb::Insig
   }
   core_.usage.accounts().each([&](const session::Account& a) {
     const bool site = !a.site().empty();
-    if (site != (by == TrafficBy::site) || !wants(q, a.tenant(), a.site())) return;
+    if (site != (by == TrafficBy::site) || !is_asked_for(q, a.tenant(), a.site())) return;
     const auto it = accounts_.find(joined(a.tenant(), a.site()));
     if (it == accounts_.end()) return;
     const Account& mine = it->second;

@@ -346,8 +346,8 @@ asio::awaitable<bool> answer_head(Service& service, ConnectionPtr c, beast::flat
     admitted.refusal.headers["Retry-After"] = "1";
     admitted.why = "too many requests of the tenant";
   }
-  // Until then, and while its refusal is sent, it makes room for another one: who has no credential
-  // keeps nobody out.
+  // Until then, and while its refusal is sent, the connection may be closed for a new one: clients
+  // without a credential keep no other client out.
   c->waits = admitted.refusal.status != 0;
   if (admitted.refusal.status != 0) {
     const Asked asked{std::string(parser.get().method_string()),

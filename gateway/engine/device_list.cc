@@ -44,6 +44,12 @@ std::string list_devices(const registry::Registry& registry, std::string_view qu
     out.set_firmware(d.firmware());
     out.set_parent(d.parent());
     if (d.parent().empty()) out.set_executor(d.executor());
+    const std::string& over = d.parent().empty() ? d.executor() : d.parent();
+    registry::pb::Device other;
+    const std::string* const record =
+        over.empty() || q.sites().empty() ? nullptr : registry.find(prefix + over);
+    out.set_elsewhere(record != nullptr && other.ParseFromString(*record) &&
+                      !has(q.sites(), other.site()));
     return true;
   };
   if (q.exactly().empty()) {

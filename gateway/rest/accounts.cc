@@ -193,7 +193,10 @@ void ApiAccounts::decide_bearer(const admin::Claim& claim, std::string_view key,
     throttle_.succeeded(asked->attempt.from, name, steady_now());
     return done(admit(name, *a));
   }
-  if (hashing_.size() >= kHashesMost) {
+  const auto of_address = std::count_if(hashing_.begin(), hashing_.end(), [&](const auto& h) {
+    return h.second->attempt.from == asked->attempt.from;
+  });
+  if (hashing_.size() >= kHashesMost || of_address >= kHashesOfAddress) {
     throttle_.not_tried(asked->attempt.from, name);
     return done(wait_for(codes::kBusy, "too many keys are checked", 1));
   }

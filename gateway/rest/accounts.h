@@ -35,6 +35,7 @@ class ApiAccounts {
  public:
   static constexpr std::int64_t kSkew_s = 300;
   static constexpr std::size_t kHashesMost = 16;     // in work and waiting
+  static constexpr std::ptrdiff_t kHashesOfAddress = 4;
   static constexpr std::size_t kTriedMost = 4;       // credentials of an account, for one request
   static constexpr std::size_t kKnownMost = 10'000;  // bearer keys that have been good
 

@@ -471,6 +471,7 @@ RegistryApi::Answer RegistryApi::put_once(const Place& place, const Request& r, 
     Response good = record(seen.empty() ? 201 : 200, place.key(), *p.writes[0].value);
     good.changed =
         changed_fields(place.text(), stored != nullptr ? &seen : nullptr, &*p.writes[0].value);
+    if (auto no = refusal_of_fields(r.caller, place.key(), good.changed)) co_return std::move(*no);
     co_return co_await commit(std::move(p.writes), std::move(good), overtaken);
   } catch (const BadRecord& e) {
     why = e.what();

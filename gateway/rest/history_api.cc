@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -102,7 +103,16 @@ void HistoryApi::add_to(admin::HttpServer& http) {
       {.who = admin::For::accounts, .body_max = 1024});
 }
 
-void HistoryApi::list(const Request& r, const Responder& done) const {
+bool HistoryApi::may_ask(const std::string& tenant) {
+  using std::chrono::duration_cast;
+  using std::chrono::milliseconds;
+  const base::Instant now{
+      duration_cast<milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()};
+  rates_.sweep(now);
+  return rates_.take(tenant, kPerSecond, now);
+}
+
+void HistoryApi::list(const Request& r, const Responder& done) {
   using admin::Parameter;
   static const admin::Parameters kKnown{
       {"tenant", {}}, {"device", {}}, {"site", {}},   {"from", {}},
@@ -121,6 +131,13 @@ void HistoryApi::list(const Request& r, const Responder& done) const {
     return done.answer(invalid("device or site: one of them"));
   if (auto no = admin::refusal_of(r.caller, admin::Right::read, q.tenant(), q.site()))
     return done.answer(*no);
+  if (r.caller.kind != admin::Caller::Kind::admin && !may_ask(q.tenant())) {
+    admin::Response busy = admin::problem(
+        admin::codes::kTooManyRequests,
+        "more than " + std::to_string(kPerSecond) + " questions a second about the history");
+    busy.headers["Retry-After"] = "1";
+    return done.answer(busy);
+  }
   if (!add_kinds(r.parameter("types"), platform::kStoredKinds, *q.mutable_kinds()))
     return done.answer(invalid(
         "types: of connected, ended, taken_over, refused, command, quota, changed"));

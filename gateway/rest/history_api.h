@@ -3,10 +3,13 @@
 // port.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
+#include "platform/rates.h"
 
 namespace berth::gateway::rest {
 
@@ -18,11 +21,15 @@ class HistoryApi {
 
  private:
   struct Page;
-  void list(const admin::Request& r, const admin::Responder& done) const;
+  // Questions of a tenant a second: one may read thousands of events for an empty answer.
+  static constexpr std::uint32_t kPerSecond = 20;
+  void list(const admin::Request& r, const admin::Responder& done);
+  bool may_ask(const std::string& tenant);
   void check_place(const std::shared_ptr<Page>& page) const;
   void ask(const std::shared_ptr<Page>& page) const;
 
   const link::Asker& asker_;
+  platform::Rates rates_;
 };
 
 }  // namespace berth::gateway::rest

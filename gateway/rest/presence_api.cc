@@ -53,6 +53,7 @@ struct PresenceApi::Page {
     std::string firmware = {};  // as registered
     std::string parent = {};    // the device that it is behind, or that carries out its commands
     bool is_executor = false;   // `parent` is
+    bool elsewhere = false;     // `parent` is at a site that was not asked for
     bool is_parents = false;    // what is said
     const std::string& asked() const { return is_parents ? parent : name; }
   };
@@ -94,7 +95,8 @@ struct PresenceApi::Page {
       const bool executor = d.parent().empty();
       const std::string& over = executor ? d.executor() : d.parent();
       found.push_back(
-          {d.name(), d.site(), d.product(), {}, 0, false, d.firmware(), over, executor});
+          {d.name(), d.site(), d.product(), {}, 0, false, d.firmware(), over, executor,
+           d.elsewhere()});
     }
   }
   bool wants(const Device& d) const {
@@ -115,8 +117,9 @@ struct PresenceApi::Page {
     o["since"] = text_of_time(d.said.since_ms());
     o["epoch"] = std::to_string(d.said.epoch());
     const pb::PresenceRecord& r = d.said.record();
-    if (!r.client_id().empty()) o["client_id"] = r.client_id();
-    if (!r.address().empty()) o["address"] = r.address();
+    const bool hidden = d.is_parents && d.elsewhere;  // the caller may not see that site
+    if (!r.client_id().empty() && !hidden) o["client_id"] = r.client_id();
+    if (!r.address().empty() && !hidden) o["address"] = r.address();
     if (!r.protocol().empty()) o["protocol"] = r.protocol();
     if (d.said.connected()) return o;
     if (r.left_ms() != 0) o["last_seen"] = text_of_time(r.left_ms());

@@ -68,6 +68,14 @@ bool in_list_of(const admin::Caller& caller, const Key& key, const std::string& 
   return site.empty() || caller.sees_site(site);
 }
 
+std::optional<admin::Response> refusal_of_fields(const admin::Caller& caller, const Key& key,
+                                                 const std::string& changed) {
+  const bool limits = ("," + changed + ",").find(",limits,") != std::string::npos;
+  if (caller.kind == admin::Caller::Kind::admin || key.kind != Kind::site || !limits)
+    return std::nullopt;
+  return admin::problem(codes::kForbidden, "limits: with the admin token only");
+}
+
 std::string changed_fields(const std::string& key, const std::string* before,
                            const std::string* after) {
   std::string names;

@@ -27,6 +27,11 @@ std::optional<admin::Response> refusal_of_links(
 // Is the record in a list that the caller gets?
 bool in_list_of(const admin::Caller& caller, const Key& key, const std::string& stored);
 
+// May it change these fields of the record? `changed`: of changed_fields(). The limits of a site
+// are an administrator's, as those of its tenant.
+std::optional<admin::Response> refusal_of_fields(const admin::Caller& caller, const Key& key,
+                                                 const std::string& changed);
+
 // "site,labels": names of the fields that differ, for the audit log.
 std::string changed_fields(const std::string& key, const std::string* before,
                            const std::string* after);

@@ -115,6 +115,25 @@ TEST_F(ApiAccountsTest, AChangedRecordHoldsForTheNextRequest) {
   EXPECT_EQ(bearer("platform@acme:other"), "403");
 }
 
+TEST_F(ApiAccountsTest, AnAddressHasAShareOfTheKeysThatAreHashed) {
+  std::vector<std::string> said;
+  const auto begin = [&](const std::string& key, const std::string& address) {
+    accounts_.decide({"Bearer " + key, "GET", "/api/v1/tenants", address},
+                     [&](const admin::ClaimAnswer& a) { said.push_back(status_of(a)); });
+  };
+  for (int i = 0; i < ApiAccounts::kHashesOfAddress; ++i)
+    begin("nobody" + std::to_string(i) + "@acme:x", "192.0.2.1");
+  EXPECT_TRUE(said.empty());
+  begin("more@acme:x", "192.0.2.1");
+  EXPECT_EQ(said, std::vector<std::string>{"503"});
+  begin("eve@acme:e", "192.0.2.2");
+  EXPECT_EQ(said.size(), 1u) << "another address has room";
+  io_.restart();
+  const auto work = boost::asio::make_work_guard(io_);
+  while (said.size() < 2u + ApiAccounts::kHashesOfAddress) io_.run_one();
+  EXPECT_EQ(said.back(), "eve@acme");
+}
+
 TEST_F(ApiAccountsTest, ASignatureIsOfOneRequest) {
   EXPECT_EQ(show(signed_by("key-1@acme", "nonce-01"), kFirst), "platform@acme");
   EXPECT_EQ(show(signed_by("key-1@acme", "nonce-01"), kFirst), "401") << "used";

@@ -187,7 +187,7 @@ def _():
     return {c["state"], c["code"]}
 
 
-@row("UNCERTAIN: nobody retries by machine")
+@row("UNCERTAIN: no machine retries it")
 def _():
     gate = online("s9", answer=None)
     _, c = submit("s9", "open", wait=False, ttl_ms=2000)

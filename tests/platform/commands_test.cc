@@ -305,6 +305,22 @@ TEST(Commands, OnlyTheDeviceThatWasToldSaysTheResult) {
   EXPECT_EQ(d.state("1"), "FAILED ");
 }
 
+// Else a result is lost when the engine dies between its PUBACK and the next commit.
+TEST(Commands, AResultIsAcknowledgedWhenItsOutcomeIsDurable) {
+  Desk d;
+  const int gate = d.gate();
+  d.submit("1");
+  d.w.take_bytes(gate);
+  d.w.hold_commits(true);
+  d.w.feed(gate, publish("v1/cmd/1/res", R"({"outcome":"EXECUTED"})", 1, 7));
+  EXPECT_TRUE(d.w.packets(gate).empty()) << "not before the commit";
+  d.w.hold_commits(false);
+  const auto acks = d.w.packets(gate);
+  ASSERT_EQ(acks.size(), 1u);
+  EXPECT_EQ(acks[0].type, 4);
+  EXPECT_EQ(d.state("1"), "SUCCEEDED ");
+}
+
 TEST(Commands, EachOutcomeIsCounted) {
   Desk d;
   const int gate = d.gate();

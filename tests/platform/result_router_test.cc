@@ -109,10 +109,25 @@ TEST_F(Router, GuessesNothingWhereItMayNotKnowAll) {
   EXPECT_TRUE(result("~open").empty());
   now = now.plus_ms(ResultRouter::kUnsureMs);
   EXPECT_EQ(result("~open"), std::set<std::uint32_t>{home("in")});
-  for (std::size_t i = 0; i <= Told::kMax; ++i) told("out", std::to_string(i).c_str(), "close");
+  for (std::size_t i = 0; i <= Told::kMaxOfTenant; ++i) told("out", std::to_string(i).c_str(), "close");
   told("in", "2");
   router.result("acme", "cam", "~open", {.outcome = Outcome::succeeded}, now);
   EXPECT_TRUE(result("~open").empty());
+}
+
+TEST(Told, ATenantThatIsToldTooMuchMakesNoOtherOneUnsure) {
+  Told t;
+  const std::string one = Ledger::device_key("one", "cam");
+  const std::string two = Ledger::device_key("two", "cam");
+  for (std::size_t i = 0; i <= Told::kMaxOfTenant; ++i)
+    t.add(1 + i, one, "open", std::to_string(i), {5000});
+  EXPECT_EQ(t.size(), Told::kMaxOfTenant);
+  t.add(99'999, two, "open", "a", {5000});
+  EXPECT_EQ(t.take(two, "open", {1000}), 99'999u);
+  t.sweep({5000});
+  EXPECT_EQ(t.size(), 0u);
+  t.add(1, one, "open", "b", {9000});
+  EXPECT_EQ(t.take(one, "open", {5000}), 1u) << "sure again";
 }
 
 TEST_F(Router, TakesOneCommandThatWasGivenTwiceForOne) {
