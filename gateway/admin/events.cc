@@ -49,8 +49,9 @@ bool EventStream::send(std::string_view name, std::string_view data, std::string
   std::string text = event_text(name, data, id);
   const bool held = state_->hold(text.size());
   auto shared = std::make_shared<std::string>(std::move(text));
-  post([shared, held](StreamState& s) {  // wakes it up when it is too slow, too
-    if (held) s.chunks.push_back(std::move(*shared));
+  post([shared, held](StreamState& s) {
+    if (held) return s.chunks.push_back(std::move(*shared));
+    if (s.cut) s.cut();
   });
   return held;
 }

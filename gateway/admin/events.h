@@ -35,6 +35,7 @@ class StreamState {
   std::string take();            // what is there to be written
   std::shared_ptr<void> place;   // of the server's bound; until it is closed
   std::function<void()> closed;  // to be called when nobody reads any more
+  std::function<void()> cut;     // ends a write that its client does not take
 
   // -- any thread
   std::atomic<bool> over{false};  // nobody reads any more

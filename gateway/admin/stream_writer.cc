@@ -45,6 +45,10 @@ asio::awaitable<void> write_events(const Limits& limits, Figures& figures, Conne
     events->gone = true;
     events->timer.cancel();
   });
+  // Without it a write to a client that reads nothing would last for Limits::stalled.
+  events->cut = [weak = std::weak_ptr(c)] {
+    if (const auto connection = weak.lock()) connection->stream.cancel();
+  };
   while (!events->gone && !events->slow) {
     std::string bytes = events->take();
     if (bytes.empty()) {

@@ -401,6 +401,25 @@ TEST_F(AdminRoutes, AStreamThatNobodyReadsIsEndedAndCounted) {
   wait_for([&] { return server_->figures().streams == 0; });
 }
 
+TEST_F(AdminRoutes, AStreamIsTooSlowInTheMiddleOfAWrite) {
+  constexpr std::size_t kMoreThanSocketsHold = 48'000'000;
+  Limits limits;
+  limits.stream_bytes = 2 * kMoreThanSocketsHold - 1;
+  limits.stalled = std::chrono::minutes(10);
+  start(limits);
+  RawHttp slow(port_);
+  slow.send(head("GET", "/api/v1/events"));
+  slow.receive("data: two");
+  std::atomic<bool> sent{false};
+  asio::post(home_, [&] { sent = streams_[0].send("", std::string(kMoreThanSocketsHold, 'x')); });
+  wait_for([&] { return sent && streams_[0].held() == 0; });  // the write has begun
+  asio::post(home_, [this] {
+    EXPECT_FALSE(streams_[0].send("", std::string(2 * kMoreThanSocketsHold, 'y')));
+  });
+  wait_for([&] { return server_->figures().streams_slow == 1 && over_ == 1; });
+  wait_for([&] { return server_->figures().streams == 0; });
+}
+
 TEST_F(AdminRoutes, StreamsAreFewAndEndWithTheirClients) {
   Limits limits;
   limits.connections = 2;
