@@ -4,11 +4,11 @@
   bench/commands.py [--idle 10000] [--rate 1000] [--seconds 20] [--kills 10000] [--berth build/release/berth]
 
 rate: `open` over keep-alive connections with ?wait to devices that answer at once, beside idle connections of other
-devices. The gateway's share is from the request's write to the device's receipt and from the device's answer to the
-response, by the kernel's times of receipt: without the time of the devices and of this program.
+devices (berth-load opens). The gateway's share is from when the request was due to the device's receipt, and from the
+device's answer to the response; acceptance and result are on disk meanwhile.
 kills: `open` with a ttl of 500 ms while the engine is killed (kill -9) again and again; checked as in tests/cluster.
 """
-import argparse, asyncio, contextlib, json, os, platform, random, resource, signal, socket, struct, subprocess, sys
+import argparse, asyncio, contextlib, json, os, platform, random, signal, socket, subprocess, sys
 import tempfile, time, urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -65,114 +65,30 @@ class Gateway:
         self.directory.cleanup()
 
 
-def idle(port, wanted):
-    """Connections that say nothing, as many as descriptors allow."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    held = []
-    for i in range(min(wanted, hard - 2000)):
-        s = socket.create_connection(("127.0.0.1", port))
-        s.sendall(swarm.packet(0x10, swarm.text_field("MQTT") + b"\4\2\0\0" + swarm.text_field(f"idle-{i}")))
-        if s.recv(4)[3:] != b"\0":
-            s.close()
-            break
-        held.append(s)
-    return held
+def fdatasync_ms(directory):
+    """Of 300 bytes appended, as the store does for each commit: p50, p99."""
+    took, f = [], os.open(f"{directory}/sync", os.O_CREAT | os.O_WRONLY)
+    os.posix_fallocate(f, 0, 1 << 20)
+    for i in range(500):
+        os.pwrite(f, b"x" * 300, i * 300)
+        begun = time.monotonic()
+        os.fdatasync(f)
+        took.append(1000 * (time.monotonic() - begun))
+    os.close(f)
+    return swarm.quantile(took, .5), swarm.quantile(took, .99)
 
 
-class KeepAlive:
-    """One HTTP connection; times of receipt are the kernel's."""
-
-    def __init__(self, port, token):
-        self.port, self.head = port, (f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
-                                      "Content-Type: application/json\r\n")
-        self.socket = None
-
-    async def post(self, target, body):
-        loop = asyncio.get_running_loop()
-        if self.socket is None:
-            self.socket = socket.socket()
-            self.socket.setblocking(False)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.socket.setsockopt(socket.SOL_SOCKET, swarm.SO_TIMESTAMPNS, 1)
-            await loop.sock_connect(self.socket, ("127.0.0.1", self.port))
-        begun = time.time()
-        self.socket.send(f"POST {target} HTTP/1.1\r\n{self.head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        data, arrived, readable = b"", begun, asyncio.Event()
-        loop.add_reader(self.socket, readable.set)
-        try:
-            while True:
-                await asyncio.wait_for(readable.wait(), 10)
-                readable.clear()
-                try:
-                    some, ancillary, _, _ = self.socket.recvmsg(65536, 256)
-                except BlockingIOError:
-                    continue
-                if not some:
-                    raise OSError("closed")
-                data += some
-                for _, kind, value in ancillary:
-                    if kind == swarm.SO_TIMESTAMPNS:
-                        seconds, ns = struct.unpack("qq", value[:16])
-                        arrived = seconds + ns / 1e9
-                head, blank, content = data.partition(b"\r\n\r\n")
-                length = [int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length")]
-                if blank and length and len(content) >= length[0]:
-                    return int(head.split()[1]), json.loads(content), begun, arrived
-        finally:
-            loop.remove_reader(self.socket)
-
-
-async def rate(g, a):
-    p = swarm.Platform("127.0.0.1", g.mqtt, g.admin, g.token, DEVICES, a.rate)
-    for d in p.devices:
-        d.arm_s = 0
-    tasks = [asyncio.create_task(c.run()) for c in p.devices]
-    await asyncio.wait_for(asyncio.gather(*(d.ready.wait() for d in p.devices)), 60)
-    share, whole, outcomes, skipped, number = [], [], {}, 0, 0
-    links = asyncio.Queue()
-    for _ in range(LINKS):
-        links.put_nowait(KeepAlive(g.admin, g.token))
-
-    async def one(d, name):
-        d.busy = True
-        link = await links.get()
-        try:
-            body = json.dumps({"tenant": swarm.TENANT, "device": d.device, "id": name, "type": "open", "ttl_ms": 2000})
-            status, said, begun, arrived = await link.post("/api/v1/commands?wait=5000", body)
-            outcome = said.get("outcome", said.get("code", status))
-            outcomes[outcome] = outcomes.get(outcome, 0) + 1
-            if outcome == "SUCCEEDED":
-                came, answered = d.received[name][0][0], d.answered[name]
-                share.append(1000 * (came - begun + max(0.0, arrived - answered)))
-                whole.append(1000 * (arrived - begun))
-        except (OSError, asyncio.TimeoutError):
-            outcomes["no answer"] = outcomes.get("no answer", 0) + 1
-            link = KeepAlive(g.admin, g.token)
-        finally:
-            links.put_nowait(link)
-            d.busy = False
-
-    begun = next_at = time.monotonic()
-    while time.monotonic() < begun + a.seconds:
-        next_at += 1 / a.rate
-        if next_at > time.monotonic():
-            await asyncio.sleep(next_at - time.monotonic())
-        d = p.devices[number % DEVICES]
-        number += 1
-        if d.busy:
-            skipped += 1
-        else:
-            p.start(one(d, f"r{number}"))
-    took = time.monotonic() - begun
-    while p.tasks:
-        await asyncio.wait(p.tasks, timeout=10)
-    q = swarm.quantile
-    print(f"rate: {sum(outcomes.values()) / took:.0f} commands/s ({skipped} of {number} not sent: the device had one), "
-          f"{outcomes}\n  gateway's share  p50 {q(share, .5):.2f} ms  p90 {q(share, .9):.2f}  p99 {q(share, .99):.2f}  "
-          f"max {q(share, 1):.0f}\n  with the devices p50 {q(whole, .5):.2f} ms  p99 {q(whole, .99):.2f}", flush=True)
-    for t in tasks:
-        t.cancel()
+def rate(g, a):
+    """berth-load has the devices and the platform: one thread that needs a small part of a core."""
+    disk = fdatasync_ms(g.directory.name)
+    said = subprocess.run([os.path.join(os.path.dirname(a.berth), "berth-load"), "opens", "--port", str(g.mqtt), "--admin", str(g.admin),
+                           "--token", g.token, "--pid", str(g.process.pid), "--idle", str(a.idle), "--devices", str(DEVICES),
+                           "--links", str(LINKS), "--rate", str(a.rate), "--seconds", str(a.seconds)], stdout=subprocess.PIPE, text=True)
+    r = json.loads(said.stdout)
+    print(f"rate: {r['per_s']} commands/s beside {r['connections']} connections, {r['commands']} commands, SUCCEEDED {r['succeeded']}, "
+          f"refused {r['refused']}, without an answer {r['no_answer']}\n  gateway's share  p50 {r['p50_us'] / 1000:.2f} ms  "
+          f"p99 {r['p99_us'] / 1000:.2f} ms  max {r['max_us'] / 1000:.1f} ms; in it two commits: this disk's fdatasync takes p50 "
+          f"{disk[0]:.2f} ms  p99 {disk[1]:.2f} ms\n  CPU of the gateway {10 * r['cpu_s_per_100k']:.0f} us a command", flush=True)
 
 
 async def kills(g, a):
@@ -215,23 +131,20 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--berth", default=os.path.join(ROOT, "build/release/berth"))
     p.add_argument("--idle", type=int, default=10_000)
-    p.add_argument("--rate", type=float, default=1000)
-    p.add_argument("--seconds", type=float, default=20)
+    p.add_argument("--rate", type=int, default=1000)
+    p.add_argument("--seconds", type=int, default=20)
     p.add_argument("--kills", type=int, default=10_000, help="commands")
     p.add_argument("--kill-rate", type=float, default=200, help="commands a second meanwhile")
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
     print(f"machine: {os.cpu_count()} x {platform.machine()}, kernel {platform.release()}, load "
           f"{os.getloadavg()[0]:.1f} at the beginning")
-    for act, wanted in ((rate, a.idle if a.seconds else 0), (kills, 0)):
-        if (act is rate and not a.seconds) or (act is kills and not a.kills):
+    for wanted, act in ((a.seconds, lambda g: rate(g, a)), (a.kills, lambda g: asyncio.run(kills(g, a)))):
+        if not wanted:
             continue
         g = Gateway(a.berth)
         try:
-            held = idle(g.mqtt, wanted)
-            if wanted:
-                print(f"{len(held)} idle connections, {DEVICES} devices that answer")
-            asyncio.run(act(g, a))
+            act(g)
         finally:
             g.close()
 

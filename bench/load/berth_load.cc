@@ -9,6 +9,7 @@
 //   berth-load sessions --port P --pid PID --count 20000   (resident bytes an offline persistent
 //   session) berth-load durable --port P --subs 1|100 --offline 0|1 --pubs 50 --window 20
 //   --messages 100000
+//   berth-load opens   --port P --admin A --token T --pid PID --idle 10000 --rate 1000 --seconds 20
 //   berth-load reports --port P | --park-port P  --pid PID --pubs 100 --window 10
 //
 // MQTT 3.1.1, 64-byte payloads, clean sessions unless durable. Prints one JSON object: cpu_s is the
@@ -22,6 +23,7 @@
 
 #include "bench/load/floor_server.h"
 #include "bench/load/load_client.h"
+#include "bench/load/opens.h"
 #include "bench/load/reports.h"
 #include "bench/load/server_cost.h"
 
@@ -36,17 +38,6 @@ void result(const char* scenario, long messages, double wall, double cpu,
       "4f%s}\n",
       scenario, messages, wall, static_cast<double>(messages) / wall,
       cpu * 1e5 / static_cast<double>(messages), more.c_str());
-}
-
-std::string percentiles(std::vector<double>& us) {
-  std::sort(us.begin(), us.end());
-  const auto at = [&](double p) {
-    return us.empty() ? 0.0 : us[static_cast<std::size_t>(p * static_cast<double>(us.size() - 1))];
-  };
-  char text[160];
-  std::snprintf(text, sizeof text, ",\"p50_us\":%.0f,\"p99_us\":%.0f,\"max_us\":%.0f", at(.5),
-                at(.99), at(1));
-  return text;
 }
 
 // Publishers keep `window` messages under way each: QoS 0 until the subscriber has it, else until
@@ -295,6 +286,7 @@ int main(int argc, char** argv) {
   if (what == "floor") return floor_server();
   if (what == "sessions") return sessions();
   if (what == "reports") return reports();
+  if (what == "opens") return opens();
   std::fprintf(stderr, "unknown scenario %s\n", what.c_str());
   return 64;
 }

@@ -36,10 +36,23 @@ inline long arg(const char* name, long standard) {
   return it == g_args.end() ? standard : std::atol(it->second.c_str());
 }
 
+// ","p50_us":…" for a result.
+inline std::string percentiles(std::vector<double>& us) {
+  std::sort(us.begin(), us.end());
+  const auto at = [&](double p) {
+    return us.empty() ? 0.0 : us[static_cast<std::size_t>(p * static_cast<double>(us.size() - 1))];
+  };
+  char text[160];
+  std::snprintf(text, sizeof text, ",\"p50_us\":%.0f,\"p99_us\":%.0f,\"max_us\":%.0f", at(.5),
+                at(.99), at(1));
+  return text;
+}
+
 struct Conn {
   int fd = -1;
   int index = 0;
   bool subscriber = false;
+  bool raw = false;  // not MQTT: `on_packet` gets the bytes as they come
   bool ready = false;
   int in_flight = 0;
   unsigned next_id = 0;
@@ -90,13 +103,18 @@ class Load {
 
   Conn& add(const std::string& id, bool clean = true, const std::string& user = {},
             const std::string& password = {}) {
+    Conn& c = connected(port_);
+    send(c, connect_packet(id, clean, user, password));
+    return c;
+  }
+  Conn& connected(int port) {
     conns_.push_back(std::make_unique<Conn>());
     Conn& c = *conns_.back();
     c.index = static_cast<int>(conns_.size() - 1);
     c.fd = socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in to{};
     to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(port_));
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (connect(c.fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
       std::perror("connect");
@@ -107,7 +125,6 @@ class Load {
     setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     epoll_event ev{.events = EPOLLIN, .data = {.ptr = &c}};
     epoll_ctl(epoll_, EPOLL_CTL_ADD, c.fd, &ev);
-    send(c, connect_packet(id, clean, user, password));
     return c;
   }
   void send(Conn& c, const std::string& bytes) {
@@ -139,7 +156,9 @@ class Load {
         std::exit(1);
       }
       if (got <= 0) continue;
-      if (c.in.empty()) {
+      if (c.raw) {
+        on_packet(c, 0u, static_cast<const char*>(buffer), static_cast<std::size_t>(got));
+      } else if (c.in.empty()) {
         const std::size_t used = parse(c, buffer, static_cast<std::size_t>(got), on_packet);
         c.in.assign(buffer + used, static_cast<std::size_t>(got) - used);
       } else {
