@@ -253,7 +253,7 @@ def dashboards(here, source):
         check(count(there["panels"]) == count(grafana["panels"]), f"{path}: queries are missing")
         for p in there["panels"]:
             for t in p.get("targets", []):
-                check("$" not in t["expr"] and re.search(r"\b(berth|process)_", t["expr"]), f"{p['title']}: {t['expr']}")
+                check("$" not in t["expr"] and re.search(r"\b(berth|process)[_:]", t["expr"]), f"{p['title']}: {t['expr']}")
                 names = set(re.findall(r"\{\{(\w+)\}\}", t["legendFormat"]))
                 grouped = re.search(r"\bby \(([^)]*)\)", t["expr"])
                 check(not grouped or names <= set(grouped.group(1).replace(" ", "").split(",")), f"{p['title']}: {t['legendFormat']}")

@@ -70,7 +70,7 @@ def faster(rules):
     def shorter(m):
         return f"{max(1, int(m[1]) * units[m[2]] // 60)}s"
 
-    rules = re.sub(r"(?<=\[)(\d+)([smhd])(?=\])", shorter, rules)
+    rules = re.sub(r"(?<=[\[:])(\d+)([smhd])(?=[\]:])", shorter, rules)
     rules = re.sub(r"(?<=offset )(\d+)([smhd])\b", shorter, rules)
     rules = re.sub(r"(?<=for: )(\d+)([smhd])\b", shorter, rules)
     return rules.replace("_age_seconds < 600", "_age_seconds < 10")
