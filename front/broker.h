@@ -179,6 +179,9 @@ class Broker {
   }
   MessageTimes& times() { return cx_.times; }
   bool has_uncommitted() const { return core_.commits.has_uncommitted(); }
+  // seal() would return a batch. What has been written and is in no hurry waits until hurry().
+  bool wants_commit() const { return core_.commits.wants_commit(); }
+  void hurry() { core_.commits.hurry(); }
 
   // -- a turn's work is bounded (TurnBudget). The shell begins a turn's budget anew before it
   // offers again what waited for it, and stops when the turn is spent; fair_key() tells whose turn

@@ -309,11 +309,9 @@ void Dispatcher::forget_given(std::uint64_t tag) {
 
 void Dispatcher::told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate) {
   using F = protocol::link::Fate;
+  if (fate == F::written) return told_written(conn, tag);
   forget_given(tag);
   switch (fate) {
-    case F::written:
-      say(tag, Fate::sent, "");
-      break;
     case F::dropped:
       say(tag, Fate::dropped, "not_written");
       break;
@@ -324,6 +322,17 @@ void Dispatcher::told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate
       say(tag, Fate::cut_off, "cut_off");
   }
   records_.when_durable([this, conn, tag, fate] { core_.edge_words.taken(conn, tag, fate); });
+}
+
+// The usual case, and the one that nobody waits for: a commit of its own would stand before that of
+// the device's answer, which comes soon. The edge keeps the word until it is durable here.
+void Dispatcher::told_written(base::ConnId conn, std::uint64_t tag) {
+  records_.unhurried([&] {
+    forget_given(tag);
+    say(tag, Fate::sent, "");
+    records_.when_durable(
+        [this, conn, tag] { core_.edge_words.taken(conn, tag, protocol::link::Fate::written); });
+  });
 }
 
 void Dispatcher::pending(std::uint64_t tag) {

@@ -79,6 +79,7 @@ class Dispatcher final : private session::Room {
   void say(std::uint64_t tag, Fate fate, std::string_view code);
   void give(std::uint64_t tag, const Entry& e, base::Instant now);
   void send(std::uint64_t tag, const Entry& e, base::Instant now);
+  void told_written(base::ConnId conn, std::uint64_t tag);
   void forget_given(std::uint64_t tag);
   void put_into_queue(std::uint64_t tag, const Entry& e, base::Instant now);
   bool render(const Entry& e, base::Instant now, Rendered& out) const;

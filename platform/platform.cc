@@ -163,6 +163,10 @@ void Platform::when_durable(std::function<void()> f) {
   core_.commits.submit(std::move(d), true, now_);
 }
 
+void Platform::unhurried(const std::function<void()>& f) {
+  core_.commits.unhurried(f);
+}
+
 void Platform::read(session::RecordRange range, session::Store::RecordsDone done) {
   read_(std::move(range), std::move(done));
 }

@@ -77,6 +77,7 @@ class Platform final : public session::SessionEvents,
   void put(std::string_view key, std::string_view value) override;
   void remove(std::string_view key) override;
   void when_durable(std::function<void()> f) override;
+  void unhurried(const std::function<void()>& f) override;
   base::Instant now() const override { return now_; }
   void read(session::RecordRange range, session::Store::RecordsDone done) override;
   // -- Outcomes

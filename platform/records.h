@@ -22,6 +22,9 @@ class Records {
   // Calls `f` once, when all that has been put until now is committed. Not if this engine ends
   // before.
   virtual void when_durable(std::function<void()> f) = 0;
+  // What `f` writes and waits for may be committed later, with what comes next (within 20 ms): for
+  // facts that are told again when this engine ends before.
+  virtual void unhurried(const std::function<void()>& f) { f(); }
   // Of the call under way, by the clock of sessions.
   virtual base::Instant now() const = 0;
   // Of what is committed. Calls `done` once, later, on the shard's thread.

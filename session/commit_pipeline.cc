@@ -53,7 +53,7 @@ void CommitPipeline::defer(Channel& ch, Deferred d) {
   d.came = times_.now();
   ++ch.pending;
   may_have_work_ = true;
-  open_.deferred.push_back(std::move(d));
+  add(std::move(d));
 }
 
 void CommitPipeline::defer_call(Channel& ch, std::function<void(base::Instant)> call) {
@@ -69,7 +69,7 @@ void CommitPipeline::submit(Deferred d, bool wrote, base::Instant now) {
   d.work = effects_.work().word();
   if (!wrote && sink_.run(d, now)) return;
   may_have_work_ = true;
-  open_.deferred.push_back(std::move(d));
+  add(std::move(d));
 }
 
 void CommitPipeline::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now) {
@@ -80,11 +80,11 @@ void CommitPipeline::defer_or_run(Channel& ch, Deferred d, bool wrote, base::Ins
   d.came = times_.now();
   if (sink_.run(d, now)) return;
   may_have_work_ = true;
-  open_.deferred.push_back(std::move(d));
+  add(std::move(d));
 }
 
 std::shared_ptr<const Batch> CommitPipeline::seal() {
-  if (open_.writes->empty()) return nullptr;
+  if (!wants_commit()) return nullptr;
   for (const auto& [id, seq] : open_.touched) {
     if (Session* s = sessions_.by_id(id)) s->own_flow().touched = 0;
   }
@@ -172,6 +172,7 @@ void CommitPipeline::put_back(Due& due, Deferred d) {
     budget_.take(static_cast<std::int64_t>((due.list.size() - due.at) / 16));
     due.list.resize(kept);
   }
+  make_haste();
   const auto at = open_.deferred.begin() + static_cast<std::ptrdiff_t>(open_.again);
   open_.again += again.size();
   open_.deferred.insert(at, std::make_move_iterator(again.begin()),

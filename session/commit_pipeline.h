@@ -7,6 +7,9 @@
 // deferred inputs (gated()), all its further inputs are deferred behind them, so effects come in
 // the order of inputs.
 //
+// Hurry. A batch is committed in the turn in which something was written, unless all that stands in
+// it was written under unhurried(): then it may wait for what comes next, at most until hurry().
+//
 // Concurrency. One shard, one thread; the store answers on it.
 //
 // Limitations. A deferral that is run may write and have to wait again (CommitSink::run): it goes
@@ -36,6 +39,7 @@ struct OpenBatch {
   std::size_t again = 0;  // of these, in front: what came back from an earlier batch
   std::vector<std::pair<base::SessionId, std::uint64_t>> touched;  // newest seq appended
   bool retains = false;  // a deferred effect makes a retained message visible
+  bool hurried = false;  // something in it was not written under unhurried()
 };
 // Of a batch that has been committed: what waited for it, as far as it has not been run yet.
 struct Due {
@@ -74,7 +78,10 @@ class CommitPipeline final : private Room {
   // Will any deferred effect that has not run yet make a retained message visible?
   bool any_retains() const;
   // Behind the writes of the open batch, whatever its connection: `d` is complete.
-  void add(Deferred d) { open_.deferred.push_back(std::move(d)); }
+  void add(Deferred d) {
+    make_haste();
+    open_.deferred.push_back(std::move(d));
+  }
   bool waits() const { return has_uncommitted() || !due_.empty(); }
   bool has_deferred() const { return !due_.empty() || !open_.deferred.empty(); }
   // run_due() would run something.
@@ -90,7 +97,22 @@ class CommitPipeline final : private Room {
   }
 
   // In the open batch.
-  void write(const Write& w) { open_.writes->add(w); }
+  void write(const Write& w) {
+    make_haste();
+    open_.writes->add(w);
+  }
+  // What `f` writes and submits may be committed later, together with what comes next: nothing that
+  // the world waits for.
+  template <class F>
+  void unhurried(F&& f) {
+    const bool before = std::exchange(unhurried_, true);
+    f();
+    unhurried_ = before;
+  }
+  // The open batch is to be committed now, whatever stands in it.
+  void hurry() { open_.hurried = true; }
+  // seal() would return a batch.
+  bool wants_commit() const { return open_.hurried && !open_.writes->empty(); }
   // The number of writes in the open batch. It has grown when something was written.
   std::size_t writes() const { return open_.writes->size(); }
   // Makes the open batch one that is committed although nothing is written: for deferrals that wait
@@ -106,7 +128,8 @@ class CommitPipeline final : private Room {
   void submit(Deferred d, bool wrote, base::Instant now);
   // An input of `ch` takes effect at once, unless it wrote or its channel is gated.
   void defer_or_run(Channel& ch, Deferred d, bool wrote, base::Instant now);
-  // Ends the open batch and returns it, to be committed now; null: nothing was written.
+  // Ends the open batch and returns it, to be committed now; null: nothing was written, or nothing
+  // that is in a hurry.
   std::shared_ptr<const Batch> seal();
   // The oldest sealed batch is durable. REQUIRES: seal() returned it, result.error is not set; once
   // for each batch, in order.
@@ -118,6 +141,7 @@ class CommitPipeline final : private Room {
   void run_due_lists(base::Instant now);
   void run_list(Due& due, base::Instant now);
   void put_back(Due& due, Deferred d);
+  void make_haste() { open_.hurried = open_.hurried || !unhurried_; }
   bool is_idle() const { return due_.empty() && sealed_.empty() && open_.writes->empty(); }
 
   CommitSink& sink_;
@@ -127,6 +151,7 @@ class CommitPipeline final : private Room {
   std::deque<OpenBatch> sealed_;
   std::deque<Due> due_;
   bool in_due_ = false;
+  bool unhurried_ = false;
 };
 
 }  // namespace berth::session

@@ -308,7 +308,7 @@ void PartitionServer::hand_over() {
   if (state_ != EngineState::serving) return end();
   events_.stops();
   edges_.stop_input();
-  engine_->turn_end();
+  engine_->finish();
   await_quiet();
 }
 

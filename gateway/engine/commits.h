@@ -1,8 +1,11 @@
-// The store of one engine: one batch under way at a time, and whether it takes writes. Held by
-// value by the EngineShard, on its thread.
+// The store of one engine: one batch under way at a time, how long a batch without hurry may wait,
+// and whether the store takes writes. Held by value by the EngineShard, on its thread.
 #pragma once
 
 #include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -14,6 +17,9 @@ namespace berth::gateway::engine {
 
 class Commits {
  public:
+  static constexpr std::chrono::milliseconds kUnhurried{20};  // platform/records.h says so, too
+
+  explicit Commits(boost::asio::io_context& io) : timer_(io) {}
   void use(std::unique_ptr<session::Store> store) { store_ = std::move(store); }
   session::Store* store() { return store_.get(); }  // null: none yet, in a test
   // REQUIRES: none is under way.
@@ -28,6 +34,17 @@ class Commits {
     return base::monotonic_ns() - began_ns_;
   }
   bool under_way() const { return under_way_; }
+  // True: there is no call of later() that is to come; now there must be one.
+  bool put_off() { return !std::exchange(put_off_, true); }
+  template <class F>
+  void later(std::weak_ptr<bool> alive, F f) {
+    timer_.expires_after(kUnhurried);
+    timer_.async_wait([this, alive = std::move(alive), f = std::move(f)](auto ec) {
+      if (ec || alive.expired()) return;
+      put_off_ = false;
+      f();
+    });
+  }
   // How long the one under way has been under way, ms; 0: none is.
   std::int64_t age_ms() const {
     return under_way_ ? (base::monotonic_ns() - began_ns_) / 1'000'000 : 0;
@@ -46,6 +63,8 @@ class Commits {
   std::atomic<bool> healthy_{true};
   std::atomic<std::uint64_t> failures_{0};
   bool under_way_ = false;
+  bool put_off_ = false;
+  boost::asio::steady_timer timer_;
   std::int64_t began_ns_ = 0;
 };
 

@@ -30,6 +30,7 @@ EngineShard::EngineShard(ShardParts parts)
       probe_(parts.probe),
       clock_(std::move(parts.clock)),
       broker_(std::move(parts.options), *this, access_.get(), probe_),
+      commits_(io_),
       platform_(io_, broker_, answerer_, parts.registry,
                 {[this] { return now(); }, [this] { turn_end(); }, [this] { post_turn(); },
                  record_reader()},
@@ -276,7 +277,7 @@ void EngineShard::turn_end() {
   timed_ = false;
   in_turn_end_ = false;
   const bool again = std::exchange(again_, false) || !resume_.empty() || broker_.has_work();
-  if (again || (!commits_.under_way() && broker_.has_uncommitted())) post_turn();
+  if (again || (!commits_.under_way() && broker_.wants_commit())) post_turn();
   if (drained_) check_drained();
 }
 
@@ -293,8 +294,14 @@ void EngineShard::post_turn() {
 void EngineShard::commit() {
   if (commits_.under_way()) return;
   std::shared_ptr<const session::Batch> batch = broker_.seal();
-  if (!batch) return;
+  if (!batch) return commit_later();
   commits_.begin(std::move(batch), [this](const session::CommitResult& r) { on_committed(r); });
+}
+
+// For what was written without a hurry, if there is any.
+void EngineShard::commit_later() {
+  if (!broker_.has_uncommitted() || !commits_.put_off()) return;
+  commits_.later(alive(), [this] { finish(); });
 }
 
 void EngineShard::on_committed(const session::CommitResult& result) {
@@ -334,6 +341,11 @@ void EngineShard::load_queue(base::SessionId session, std::uint64_t from, std::s
 void EngineShard::drain(std::function<void()> done) {
   drained_ = std::move(done);
   broker_.drain(now());
+  finish();
+}
+
+void EngineShard::finish() {
+  broker_.hurry();
   turn_end();
 }
 

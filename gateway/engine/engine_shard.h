@@ -119,6 +119,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   base::Instant deadline_clock() override { return broker_.messages_at(now()); }
   void kept_out(const std::vector<protocol::link::KeptOut>& list) override;
   void turn_end() override;
+  // Ends the turn and commits all that has been taken, also what is in no hurry.
+  void finish();
   void accepted(std::uint32_t link, std::uint64_t turn) override;
 
   // -- edges that come and go; see session::Broker
@@ -177,6 +179,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   void on_jump(const base::WallClock::Jump& j);
   void post_turn();
   void commit();
+  void commit_later();
   void on_committed(const session::CommitResult& result);
   void arm_tick();
   void begin_timing();

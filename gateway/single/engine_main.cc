@@ -167,7 +167,7 @@ class EngineProcess {
   // sent.
   void finish_then_exit() {
     for (std::size_t i = 0; i < links_.size(); ++i) links_[i].stop_input();
-    if (!stopping_ && engine_) engine_->turn_end();
+    if (!stopping_ && engine_) engine_->finish();
     stopping_ = true;
     const bool quiet =
         !engine_ || (!engine_->broker().has_uncommitted() && !engine_->broker().has_late());

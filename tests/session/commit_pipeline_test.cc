@@ -102,6 +102,40 @@ TEST(CommitPipeline, WhatIsDeferredWaitsForItsBatchAndNoOther) {
   EXPECT_FALSE(p.commits.seal()) << "nothing was written";
 }
 
+TEST(CommitPipeline, ABatchWithoutHurryWaitsForWhatComesNext) {
+  Pipeline p;
+  const auto note = [&](const char* name) {
+    p.commits.unhurried([&] {
+      p.commits.barrier();
+      p.commits.submit(p.call(name), true, p.box.now);
+    });
+  };
+  note("first");
+  EXPECT_FALSE(p.commits.wants_commit());
+  EXPECT_FALSE(p.commits.seal());
+  EXPECT_TRUE(p.commits.has_uncommitted());
+  p.defer(p.box.connection(0), "in a hurry");
+  ASSERT_TRUE(p.commits.seal());
+  EXPECT_FALSE(p.commits.wants_commit());
+  note("second");
+  p.committed();
+  EXPECT_EQ(p.take(), (Strings{"first", "in a hurry"}));
+  EXPECT_FALSE(p.commits.seal()) << "the hurry was that of the batch before";
+  p.commits.hurry();
+  ASSERT_TRUE(p.commits.seal());
+  p.committed();
+  EXPECT_EQ(p.take(), Strings{"second"});
+}
+
+TEST(CommitPipeline, AWriteBesideABatchWithoutHurryTakesItAlong) {
+  Pipeline p;
+  p.commits.unhurried([&] { p.commits.barrier(); });
+  p.commits.barrier();
+  const auto batch = p.commits.seal();
+  ASSERT_TRUE(batch);
+  EXPECT_EQ(batch->size(), 2u);
+}
+
 TEST(CommitPipeline, AnInputRunsAtOnceUnlessItWroteOrOthersOfItsConnectionWait) {
   Pipeline p;
   session::Channel& a = p.box.connection(0);

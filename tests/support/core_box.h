@@ -191,6 +191,7 @@ class CoreBox {
   // Lines of what stands in the batch, which is committed.
   Strings commit() {
     Strings lines;
+    core.commits.hurry();
     const auto batch = core.commits.seal();
     if (!batch) return lines;
     for (std::size_t i = 0; i < batch->size(); ++i) lines.push_back(line_of((*batch)[i]));

@@ -406,6 +406,7 @@ class World : public session::Effects {
     busy = apply_turn() || busy || broker_->has_work() || !resume_.empty();
     boundary();
     if (!committing_ && !hold_) {
+      broker_->hurry();
       if (auto batch = broker_->seal()) {
         largest_batch_ = std::max(largest_batch_, batch->bytes());
         committing_ = true;
