@@ -72,6 +72,7 @@ struct CommandIndex::Walk {
   std::size_t bytes = 0;
   bool more = false;
   Page page;
+  bool is_full() const { return bytes >= kPageBytes || page.commands.size() >= query.count; }
 };
 
 bool CommandIndex::is_key(std::string_view key) {
@@ -139,29 +140,32 @@ void CommandIndex::fetch(const std::shared_ptr<Walk>& walk) {
 }
 
 void CommandIndex::fetch_one(const std::shared_ptr<Walk>& walk) {
-  const bool full =
-      walk->bytes >= kPageBytes || walk->page.commands.size() >= walk->query.count;
   const bool at_end = walk->at == walk->keys.size();
-  if (!full && at_end && walk->more && walk->looked < kLookMax) {
+  if (at_end && walk->more && walk->looked < kLookMax) {
     walk->query.after = walk->page.last;
     return read_on(walk);
   }
-  if (full || at_end) {
-    walk->page.more = walk->more || !at_end;
+  if (at_end) {
+    walk->page.more = walk->more;
     return walk->done(std::move(walk->page));
   }
   ++walk->looked;
   const std::string& key = walk->keys[walk->at++];
-  walk->page.last = key.substr(walk->prefix.size());
+  const std::string before = std::exchange(walk->page.last, key.substr(walk->prefix.size()));
   std::string_view tenant;
   std::string_view id;
   if (!name_of_key(key, walk->prefix.size(), tenant, id)) return fetch(walk);
-  ledger_.find(tenant, id, [this, walk](const Entry* e, bool unknown) {
+  ledger_.find(tenant, id, [this, walk, before](const Entry* e, bool unknown) {
     if (unknown) {
       walk->page.failed = true;
       return walk->done(std::move(walk->page));
     }
     if (e != nullptr && (!walk->query.is_wanted || walk->query.is_wanted(*e))) {
+      if (walk->is_full()) {  // the next page begins with it
+        walk->page.last = before;
+        walk->page.more = true;
+        return walk->done(std::move(walk->page));
+      }
       walk->page.commands.push_back(*e);
       walk->bytes += bytes_of(*e);
       walk->page.ends.push_back(walk->page.last);

@@ -44,8 +44,10 @@ class CommandIndex {
   struct Page {
     std::vector<Entry> commands;    // the newest first
     std::vector<std::string> ends;  // of each, as Query::after
-    std::string last;               // of the last one that was looked at, wanted or not
-    bool more = false;              // behind it
+    std::string last;               // of the last one before the next page, wanted or not
+    // Another one that is wanted is behind it, or so much was looked at. Commands that are not
+    // wanted may be hidden from the caller: they say nothing.
+    bool more = false;
     bool failed = false;            // the store can't be read now
   };
   using Done = std::function<void(Page)>;

@@ -208,12 +208,16 @@ struct History::Query {
     const auto& kinds = asked.kinds();
     return kinds.empty() || std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
   }
+  bool is_seen(const std::string& site) const {
+    const auto& sites = asked.sites();
+    return sites.empty() || std::find(sites.begin(), sites.end(), site) != sites.end();
+  }
   // False: that is enough.
   bool take(const StoredRecord& r) {
     pb::HistoryEvent e;
     answer.set_looked_ms(time_of(r.key));
     answer.set_looked_number(static_cast<std::uint64_t>(number_at(r.key, 8)));
-    if (!e.ParseFromString(r.value) || !wants(e.kind())) return true;
+    if (!e.ParseFromString(r.value) || !wants(e.kind()) || !is_seen(e.site())) return true;
     e.set_at_ms(answer.looked_ms());
     e.set_number(answer.looked_number());
     *answer.add_events() = std::move(e);

@@ -77,7 +77,9 @@ void Dispatch::answered(Connection& c) {
 asio::awaitable<Response> Dispatch::answer(Request request, ConnectionPtr c) {
   std::string why;
   try {
-    co_return co_await route(std::move(request), std::move(c));
+    Response r = co_await route(std::move(request), std::move(c));
+    if (r.cut) ++figures_.cut_lists;
+    co_return r;
   } catch (const std::exception& e) {
     why = e.what();
   }

@@ -11,6 +11,9 @@ struct Figures {
   std::atomic<std::uint64_t> waiting{0};       // now: requests whose answers come later
   std::atomic<std::uint64_t> streams{0};       // now
   std::atomic<std::uint64_t> streams_slow{0};  // ended: their clients did not read
+  // Answers that a limit of what a request may look at has cut short.
+  std::atomic<std::uint64_t> cut_lists{0};
+  std::atomic<std::uint64_t> cut_resumes{0};  // of streams: the history was not asked
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> refused_host{0};
   std::atomic<std::uint64_t> refused_origin{0};

@@ -17,6 +17,7 @@ struct Response {
   std::string body;
   std::map<std::string, std::string> headers;
   std::string changed = {};  // for the audit log: "site,labels", names only, of a change
+  bool cut = false;  // a list that ends where its request may look at no more records; counted
   std::shared_ptr<StreamState> stream = nullptr;  // events.h; its events are the body
 };
 

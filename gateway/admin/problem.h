@@ -40,6 +40,7 @@ inline constexpr ErrorCode kUnsupportedMediaType{"unsupported_media_type", 415,
 inline constexpr ErrorCode kExpectationFailed{"expectation_failed", 417,
                                               "Expect knows 100-continue only"};
 inline constexpr ErrorCode kInvalid{"invalid", 422, "The request's content is not valid"};
+inline constexpr ErrorCode kInvalidCursor{"invalid_cursor", 422, "The cursor is not of this list"};
 inline constexpr ErrorCode kTooManyRequests{"too_many_requests", 429, "A limit is used up"};
 inline constexpr ErrorCode kHeadTooLarge{"head_too_large", 431, "The headers are too large"};
 inline constexpr ErrorCode kInternal{"internal", 500, "The gateway has failed"};
@@ -65,6 +66,7 @@ inline constexpr ErrorCode kErrorCodes[] = {codes::kMalformed,
                                             codes::kUnsupportedMediaType,
                                             codes::kExpectationFailed,
                                             codes::kInvalid,
+                                            codes::kInvalidCursor,
                                             codes::kTooManyRequests,
                                             codes::kHeadTooLarge,
                                             codes::kInternal,

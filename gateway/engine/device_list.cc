@@ -29,14 +29,17 @@ std::string list_devices(const registry::Registry& registry, std::string_view qu
   const int limit = std::clamp(static_cast<int>(q.limit()), 1, kListed);
   int looked = 0;
   const auto take = [&](const std::string& key, const std::string& value) {
-    if (looked++ == kLookedAt || a.devices_size() == limit) {
+    registry::pb::Device d;
+    const bool read = looked++ != kLookedAt;
+    const bool wanted = read && d.ParseFromString(value) && has(q.sites(), d.site()) &&
+                        (q.product().empty() || d.product() == q.product());
+    // A device that is not wanted may be hidden: it does not tell that there is more.
+    if (!read || (wanted && a.devices_size() == limit)) {
       a.set_more(true);
       return false;
     }
     a.set_looked(key.substr(prefix.size()));
-    registry::pb::Device d;
-    if (!d.ParseFromString(value) || !has(q.sites(), d.site())) return true;
-    if (!q.product().empty() && d.product() != q.product()) return true;
+    if (!wanted) return true;
     auto& out = *a.add_devices();
     out.set_name(a.looked());
     out.set_site(d.site());

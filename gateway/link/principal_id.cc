@@ -39,16 +39,30 @@ bool has_principal_secret() {
   return !secret().empty();
 }
 
-protocol::link::PrincipalId keyed_principal_id(std::string_view key) {
+namespace {
+
+std::string keyed(std::string_view text) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   const std::lock_guard lock(g_mutex);
   if (HMAC(EVP_sha256(), secret().data(), static_cast<int>(secret().size()),
-           reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest,
+           reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest,
            &size) == nullptr ||
       size < 16)
     throw std::runtime_error("HMAC-SHA256 is not available");
-  const std::string_view d(reinterpret_cast<const char*>(digest), size);
+  return {reinterpret_cast<const char*>(digest), size};
+}
+
+}  // namespace
+
+// No key of a principal begins with a zero.
+std::string derived_key(std::string_view purpose) {
+  return keyed(std::string(1, '\0').append(purpose));
+}
+
+protocol::link::PrincipalId keyed_principal_id(std::string_view key) {
+  const std::string digest = keyed(key);
+  const std::string_view d(digest);
   return {base::get_key64(d), base::get_key64(d.substr(8))};
 }
 

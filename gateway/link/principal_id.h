@@ -19,6 +19,8 @@ protocol::link::PrincipalId keyed_principal_id(std::string_view key);
 // Before the first keyed_principal_id(); the first one stays. Without, it is empty.
 void use_principal_secret(std::string secret);
 bool has_principal_secret();
+// Another key, 32 bytes, made of the same secret. REQUIRES: has_principal_secret().
+std::string derived_key(std::string_view purpose);
 std::string text_of(const protocol::link::PrincipalId& id);  // 32 hexadecimal digits
 
 }  // namespace berth::gateway::link

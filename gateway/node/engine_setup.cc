@@ -7,9 +7,11 @@
 
 #include "base/log.h"
 #include "gateway/engine/faults.h"
+#include "gateway/link/principal_id.h"
 #include "gateway/node/access_files.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/principal_secret.h"
+#include "gateway/rest/cursors.h"
 #include "store/redis_store.h"
 
 #ifndef BERTH_REVISION
@@ -131,6 +133,11 @@ std::unique_ptr<engine::Authenticator> authenticator(const EngineParts& parts, c
 
 // Another process asks for this after it has written records.
 void answer_questions(const EngineParts& parts, engine::EngineShard& engine) {
+  engine.answerer().use(
+      protocol::link::AskKind::cursor_key,
+      [](const protocol::link::Question&, const link::Answered& answered) {
+        answered({protocol::link::AskError::none, link::derived_key(rest::kCursorPurpose)});
+      });
   if (parts.registry == nullptr) return;
   engine.answerer().use(
       protocol::link::AskKind::read_registry,

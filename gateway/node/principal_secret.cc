@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 #include <stdexcept>
 
 #include "base/log.h"
@@ -22,6 +25,7 @@ namespace berth::gateway {
 namespace {
 
 constexpr std::size_t kBytes = 32;
+constexpr std::chrono::seconds kAgain{1};
 
 std::string made() {
   std::string bytes(kBytes, '\0');
@@ -73,6 +77,24 @@ void load_principal_secret(const Config& config) {
   if (link::has_principal_secret()) return;
   link::use_principal_secret(config.store_url.empty() ? of_file(config.data_directory)
                                                       : of_redis(config));
+}
+
+PrincipalSecretLoader::PrincipalSecretLoader(const Config& config) {
+  if (config.store_url.empty()) {
+    load_principal_secret(config);
+    return;
+  }
+  thread_ = std::jthread([config](const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any again;
+    for (std::unique_lock lock(mutex); !stop.stop_requested();) {
+      try {
+        return load_principal_secret(config);
+      } catch (const std::runtime_error&) {
+        again.wait_for(lock, stop, kAgain, [] { return false; });
+      }
+    }
+  });
 }
 
 }  // namespace berth::gateway

@@ -118,6 +118,7 @@ metrics::Sample RegistryService::doubt_sample() const {
 }
 
 void RegistryService::serve(admin::HttpServer& http) {
+  secret_.emplace(config_);
   registry::RegistryApi::Options o;
   o.iterations = static_cast<int>(config_.registry.password_iterations);
   o.guard = &guard_;

@@ -5,9 +5,11 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "gateway/admin/http_server.h"
 #include "gateway/config/config.h"
+#include "gateway/node/principal_secret.h"
 #include "gateway/registry/feed.h"
 #include "gateway/registry/guarded_registry.h"
 #include "gateway/registry/registry.h"
@@ -58,6 +60,7 @@ class RegistryService {
   registry::RegistryFeed feed_;
   std::unique_ptr<registry::RegistryApi> api_;
   std::unique_ptr<registry::ApiAccounts> accounts_;
+  std::optional<PrincipalSecretLoader> secret_;  // of cursors, from serve() on
 };
 
 }  // namespace berth::gateway

@@ -10,6 +10,7 @@
 #include "gateway/registry/booleans.h"
 #include "gateway/registry/merge.h"
 #include "gateway/rest/api_parameters.h"
+#include "gateway/rest/cursors.h"
 #include "gateway/rest/elsewhere.h"
 #include "gateway/rest/export.h"
 #include "gateway/rest/scope.h"
@@ -42,6 +43,17 @@ const std::map<std::string, Kind> kKinds{{"sites", Kind::site},
                                          {"products", Kind::product},
                                          {"devices", Kind::device},
                                          {"accounts", Kind::account}};
+
+const rest::ListKind& list_of(Kind kind) {
+  switch (kind) {
+    case Kind::tenant: return rest::lists::kTenants;
+    case Kind::site: return rest::lists::kSites;
+    case Kind::product: return rest::lists::kProducts;
+    case Kind::device: return rest::lists::kDevices;
+    case Kind::account: return rest::lists::kAccounts;
+  }
+  return rest::lists::kTenants;
+}
 
 // Of an import that can't go on: its records stand as they are said or as they were, never between.
 Response half_done(const admin::ErrorCode& code, const std::string& why, std::size_t written) {
@@ -317,22 +329,29 @@ asio::awaitable<void> RegistryApi::each(std::string prefix, std::string after, F
   }
 }
 
-// {"items":[…],"next":"NAME"}: `next` is where to go on with ?after=, absent at the end.
+// {"items":[…],"next":"CURSOR"}, without `next` at the end. Records that the caller may not see
+// count as much as others: their number costs as much.
 RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
   if (place.kind != Kind::tenant && registry_.find(key_of(Kind::tenant, place.tenant)) == nullptr)
     co_return not_found();
+  const rest::SealPtr seal = rest::Cursors::local();
+  if (seal == nullptr) co_return problem(codes::kUnavailable, "the key of cursors is not read yet");
+  const rest::ListKind& kind = list_of(place.kind);
+  const std::string cursor = r.parameter(r.parameter("cursor").empty() ? "after" : "cursor");
+  std::optional<std::string> from = std::string();
+  if (!cursor.empty()) from = seal->open(kind, place.tenant, cursor);
+  if (!from) co_return rest::bad_cursor();
   const std::size_t limit = admin::number(r, "limit", kListDefault);
-  Search search(r);
+  Search search(r, options_.looks);
   std::string items;
   std::string last;  // that was looked at
   std::size_t count = 0;
   bool more = false;
   const auto take = [&](const std::string& k, const std::string& v) {
     const Key key = parse_key(k);
-    more = search.spent();
+    more = !search.may_look();
     if (more) return false;
-    if (!in_list_of(r.caller, key, v)) return true;  // its name is no cursor either
-    const bool shown = search.admits(key, v);
+    const bool shown = in_list_of(r.caller, key, v) && search.admits(key, v);
     more = shown && count == limit;
     if (more) return false;
     if (shown && count++ != 0) items.append(",\n");
@@ -341,11 +360,13 @@ RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
     return true;
   };
   std::string prefix = place.kind == Kind::tenant ? "t/" : key_of(place.kind, place.tenant);
-  std::string after = r.parameter(r.parameter("cursor").empty() ? "after" : "cursor");
+  std::string after = std::move(*from);
   co_await each(std::move(prefix), std::move(after), take);
   std::string body = "{\"items\":[" + items + "]";
-  if (more) body += ",\"next\":" + json::serialize(json::string(last));
-  co_return Response{200, kJson, body + "}\n", {}};
+  if (more) body += ",\"next\":\"" + seal->close(kind, place.tenant, last) + "\"";
+  Response page{200, kJson, body + "}\n", {}};
+  page.cut = more && count < limit;
+  co_return page;
 }
 
 Response RegistryApi::get(const Place& place) const {

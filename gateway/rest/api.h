@@ -15,6 +15,7 @@
 #include "gateway/registry/guarded_registry.h"
 #include "gateway/registry/import.h"
 #include "gateway/registry/registry.h"
+#include "gateway/rest/search.h"
 
 namespace berth::gateway::registry {
 
@@ -24,6 +25,7 @@ class RegistryApi {
     int iterations = 1000;             // of PBKDF2, for passwords that come in
     std::string why_not;               // not empty: nothing may be written
     GuardedRegistry* guard = nullptr;  // the feed's store; null: it doubts nothing
+    std::size_t looks = Search::kLookedAtMax;  // records, of one list
   };
   RegistryApi(const Registry& registry, RegistryFeed& feed, Options options);
   void add_to(admin::HttpServer& http);

@@ -313,36 +313,10 @@ void CommandsApi::desired(const Request& r, const Responder& done) {
 
 namespace {
 
-std::string hex(std::string_view bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const unsigned char c : bytes) {
-    out.push_back(kDigits[c >> 4]);
-    out.push_back(kDigits[c & 15]);
-  }
-  return out;
-}
-
-bool unhex(std::string_view text, std::string& out) {
-  const auto digit = [](char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-  };
-  if (text.size() % 2 != 0) return false;
-  for (std::size_t i = 0; i < text.size(); i += 2) {
-    const int high = digit(text[i]);
-    const int low = digit(text[i + 1]);
-    if (high < 0 || low < 0) return false;
-    out.push_back(static_cast<char>(high << 4 | low));
-  }
-  return true;
-}
-
-}  // namespace
-
-namespace {
-
 // Of the partitions' pages.
-Response page_of(const std::vector<link::Answer>& all, std::size_t limit) {
+Response page_of(const std::vector<link::Answer>& all, const platform::pb::ListQuestion& q,
+                 const Seal& seal) {
+  const std::size_t limit = q.count();
   struct Found {
     std::string end;
     platform::pb::CommandRecord record;
@@ -368,8 +342,10 @@ Response page_of(const std::vector<link::Answer>& all, std::size_t limit) {
   json::array commands;
   for (const Found& f : found) commands.push_back(command_json(f.record));
   json::object o{{"commands", std::move(commands)}};
-  if (!bound.empty()) o["next"] = hex(bound);
-  return as_json(200, o);
+  if (!bound.empty()) o["next"] = seal.close(lists::kCommands, q.tenant(), bound);
+  Response r = as_json(200, o);
+  r.cut = !bound.empty() && found.size() < limit;
+  return r;
 }
 
 bool is_state(const std::string& word) {
@@ -401,7 +377,6 @@ void CommandsApi::list(const Request& r, const Responder& done) {
   q.set_tenant(tenant_of(r, r.parameter("tenant")));
   q.set_device(r.parameter("device"));
   q.set_site(r.parameter("site"));
-  const std::size_t limit = admin::number(r, "limit", kListDefault);
   const auto time = [&](const char* name) {
     std::int64_t ms = 0;
     const std::string text = r.parameter(name);
@@ -411,10 +386,7 @@ void CommandsApi::list(const Request& r, const Responder& done) {
   };
   q.set_from_ms(time("from"));
   q.set_to_ms(time("to"));
-  std::string after;
-  if (!unhex(r.parameter("cursor"), after)) fault = "cursor: as the last page has it";
-  q.set_after(after);
-  q.set_count(static_cast<std::uint32_t>(limit));
+  q.set_count(static_cast<std::uint32_t>(admin::number(r, "limit", kListDefault)));
   q.set_state(r.parameter("state"));
   if (!q.state().empty() && !is_state(q.state()))
     fault = "state: ACCEPTED, WAITING, HANDED, SENT, RECEIVED, or an outcome";
@@ -423,16 +395,29 @@ void CommandsApi::list(const Request& r, const Responder& done) {
   if (auto no = admin::refusal_of(r.caller, Right::read, q.tenant(), q.site()))
     return done.answer(std::move(*no));
   for (const std::string& site : r.caller.sites) q.add_caller_sites(site);
-  // Else the place where a page ends might be a command of another site.
+  // An index by site has what the caller may see; that of the tenant has all sites.
   const bool all_sites = q.site().empty() && q.device().empty();
   if (all_sites && r.caller.sites.size() == 1) q.set_site(r.caller.sites.front());
   if (all_sites && r.caller.sites.size() > 1)
     return done.answer(admin::problem(admin::codes::kInvalid,
                                       "site or device: an account of several sites names one"));
-  asker_.ask_all({AskKind::list_commands, kAnswerWithin_ms, q.SerializeAsString()},
-                 [done, limit](const std::vector<link::Answer>& all) {
-                   done.answer(page_of(all, limit));
-                 });
+  page(std::move(q), r.parameter("cursor"), done);
+}
+
+void CommandsApi::page(platform::pb::ListQuestion q, const std::string& cursor,
+                       const Responder& done) const {
+  cursors_.get([this, q = std::move(q), cursor, done](const SealPtr& seal) mutable {
+    if (seal == nullptr) return done.answer(unanswered(AskError::not_serving));
+    if (!cursor.empty()) {
+      const auto after = seal->open(lists::kCommands, q.tenant(), cursor);
+      if (!after) return done.answer(bad_cursor());
+      q.set_after(*after);
+    }
+    asker_.ask_all({AskKind::list_commands, kAnswerWithin_ms, q.SerializeAsString()},
+                   [q, seal, done](const std::vector<link::Answer>& all) {
+                     done.answer(page_of(all, q, *seal));
+                   });
+  });
 }
 
 }  // namespace berth::gateway::rest

@@ -12,6 +12,7 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
+#include "gateway/rest/cursors.h"
 #include "platform/platform.pb.h"
 
 namespace berth::gateway::rest {
@@ -24,9 +25,9 @@ class CommandsApi {
     std::function<std::int64_t()> wall_ms = unix_ms;
   };
   static std::int64_t unix_ms();
-  // `asker` outlives it; on its edge shard's thread.
-  CommandsApi(const link::Asker& asker, Options options)
-      : asker_(asker), options_(std::move(options)) {}
+  // Both outlive it; `asker` on its edge shard's thread.
+  CommandsApi(const link::Asker& asker, Cursors& cursors, Options options)
+      : asker_(asker), cursors_(cursors), options_(std::move(options)) {}
   void add_to(admin::HttpServer& http);
 
  private:
@@ -39,12 +40,15 @@ class CommandsApi {
   void get(const admin::Request& r, const admin::Responder& done);
   void cancel(const admin::Request& r, const admin::Responder& done);
   void list(const admin::Request& r, const admin::Responder& done);
+  void page(platform::pb::ListQuestion q, const std::string& cursor,
+            const admin::Responder& done) const;
   void desired(const admin::Request& r, const admin::Responder& done);
   // The same question to all partitions; the one that knows the command answers.
   void ask_by_id(protocol::link::AskKind kind, const admin::Request& r, std::uint32_t wait_ms,
                  const admin::Responder& done);
 
   const link::Asker& asker_;
+  Cursors& cursors_;
   Options options_;
 };
 

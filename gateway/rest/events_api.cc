@@ -45,9 +45,7 @@ std::string text_of(const Place& p) {
 std::optional<Place> place_of_text(const std::string& text) {
   long long ms = 0;
   unsigned long long number = 0;
-  int used = 0;
-  if (std::sscanf(text.c_str(), "%lld-%llu%n", &ms, &number, &used) != 2) return std::nullopt;
-  if (static_cast<std::size_t>(used) != text.size() || ms <= 0) return std::nullopt;
+  if (std::sscanf(text.c_str(), "%lld-%llu", &ms, &number) != 2) return std::nullopt;
   return Place{ms, number};
 }
 
@@ -68,6 +66,7 @@ struct EventsApi::Stream {
   };
   admin::EventStream events;
   pb::EventsQuestion q;
+  SealPtr seal = nullptr;
   std::vector<Place> from;            // by partition: what has not been said
   Place last{};                       // the newest that was said
   std::deque<Out> waiting;            // for its client to read
@@ -100,7 +99,9 @@ struct EventsApi::Stream {
     json::object o = history_json(e);
     o["tenant"] = e.tenant().empty() ? q.tenant() : e.tenant();
     const bool newer = place_of(e) > last;
-    waiting.push_back({history_type(e), json::serialize(o), newer ? text_of(place_of(e)) : ""});
+    std::string id;
+    if (newer) id = seal->close(lists::kEvents, q.tenant(), text_of(place_of(e)));
+    waiting.push_back({history_type(e), json::serialize(o), std::move(id)});
     if (newer) last = place_of(e);
   }
   void say_all() {
@@ -174,15 +175,25 @@ void EventsApi::open(const Request& r, const admin::EventStream& events) {
   std::string id = r.header("last-event-id");
   if (id.empty()) id = r.parameter("last_event_id");
   s->from.resize(partitions_);
+  s->q.set_limit(static_cast<std::uint32_t>(std::max<std::size_t>(kAsked / partitions_, 4)));
+  cursors_.get([this, s, id](SealPtr seal) {
+    if (seal == nullptr) return s->events.refuse(unanswered(AskError::not_serving));
+    s->seal = std::move(seal);
+    begin(s, id);
+  });
+}
+
+// `id`: of the last event that the client has; empty: from now on.
+void EventsApi::begin(const StreamPtr& s, const std::string& id) {
   if (!id.empty()) {
-    const auto place = place_of_text(id);
-    if (!place) return invalid("Last-Event-ID: the id of an event of such a stream");
+    const auto text = s->seal->open(lists::kEvents, s->q.tenant(), id);
+    const auto place = text ? place_of_text(*text) : std::nullopt;
+    if (!place) return s->events.refuse(bad_cursor("Last-Event-ID"));
     s->last = *place;
     for (Place& p : s->from) p = {place->first, place->second + 1};
   }
-  s->q.set_limit(static_cast<std::uint32_t>(std::max<std::size_t>(kAsked / partitions_, 4)));
   streams_.push_back(s);
-  events.on_over([this, alive = std::weak_ptr<bool>(alive_), weak = std::weak_ptr<Stream>(s)] {
+  s->events.on_over([this, alive = std::weak_ptr<bool>(alive_), weak = std::weak_ptr<Stream>(s)] {
     if (!alive.expired()) std::erase(streams_, weak.lock());
   });
   ask(s);

@@ -15,14 +15,15 @@
 #include "gateway/admin/events.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
+#include "gateway/rest/cursors.h"
 
 namespace berth::gateway::rest {
 
 class EventsApi {
  public:
-  // `asker` outlives it; on its edge shard's thread.
-  EventsApi(const link::Asker& asker, std::uint32_t partitions)
-      : asker_(asker), partitions_(partitions) {}
+  // Both outlive it; `asker` on its edge shard's thread.
+  EventsApi(const link::Asker& asker, Cursors& cursors, std::uint32_t partitions)
+      : asker_(asker), cursors_(cursors), partitions_(partitions) {}
   EventsApi(const EventsApi&) = delete;
   EventsApi& operator=(const EventsApi&) = delete;
   void add_to(admin::HttpServer& http);
@@ -31,6 +32,7 @@ class EventsApi {
   struct Stream;
   using StreamPtr = std::shared_ptr<Stream>;  // of the table and of its questions under way
   void open(const admin::Request& r, const admin::EventStream& events);
+  void begin(const StreamPtr& s, const std::string& id);
   void arm();
   void look();
   void ask(const StreamPtr& s);
@@ -38,6 +40,7 @@ class EventsApi {
   void fill(const StreamPtr& s);
 
   const link::Asker& asker_;
+  Cursors& cursors_;
   std::uint32_t partitions_;
   std::unique_ptr<boost::asio::steady_timer> timer_;
   bool armed_ = false;

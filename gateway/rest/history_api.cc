@@ -37,12 +37,10 @@ Response invalid(const std::string& why) {
 }
 
 // "TIME-NUMBER": before this event.
-bool set_cursor(const std::string& cursor, pb::HistoryQuestion& q) {
+bool set_place(const std::string& place, pb::HistoryQuestion& q) {
   long long ms = 0;
   unsigned long long number = 0;
-  int used = 0;
-  if (std::sscanf(cursor.c_str(), "%lld-%llu%n", &ms, &number, &used) != 2) return false;
-  if (static_cast<std::size_t>(used) != cursor.size() || ms <= 0) return false;
+  if (std::sscanf(place.c_str(), "%lld-%llu", &ms, &number) != 2) return false;
   q.set_to_ms(ms);
   q.set_to_number(number);
   return true;
@@ -58,6 +56,7 @@ struct HistoryApi::Page {
   Responder done;
   pb::HistoryQuestion q;
   std::vector<std::string> sites;  // that the caller sees; none: all
+  SealPtr seal = nullptr;
 
   // Of the partitions that have more, the one that looked least far says how far all is known.
   void answer(const std::vector<link::Answer>& answers) const {
@@ -76,7 +75,8 @@ struct HistoryApi::Page {
     std::sort(all.begin(), all.end(),
               [](const auto& a, const auto& b) { return place_of(a) > place_of(b); });
     while (!all.empty() && place_of(all.back()) < known) all.pop_back();
-    // A device that has come from another site brings no events of it.
+    // A device that has come from another site brings no events of it. An engine of an older
+    // release does not leave them out.
     const auto hidden = [this](const auto& e) {
       return std::find(sites.begin(), sites.end(), e.site()) == sites.end();
     };
@@ -89,11 +89,14 @@ struct HistoryApi::Page {
     json::array items;
     for (const auto& e : all) items.push_back(history_json(e));
     json::object o{{"items", std::move(items)}};
-    if (more) o["next"] = std::to_string(known.first) + "-" + std::to_string(known.second);
+    if (more)
+      o["next"] = seal->close(lists::kHistory, q.tenant(),
+                              std::to_string(known.first) + "-" + std::to_string(known.second));
     done.answer({.status = 200,
                  .content_type = "application/json",
                  .body = json::serialize(o) + "\n",
-                 .headers = {}});
+                 .headers = {},
+                 .cut = more && all.size() < q.limit()});
   }
 };
 
@@ -149,11 +152,21 @@ void HistoryApi::list(const Request& r, const Responder& done) {
     if (name[0] == 'f') q.set_from_ms(*ms);
     if (name[0] == 't') q.set_to_ms(*ms);
   }
-  const std::string cursor = r.parameter("cursor");
-  if (!cursor.empty() && !set_cursor(cursor, q))
-    return done.answer(invalid("cursor: what the last answer said as `next`"));
-  if (page->sites.empty() || q.device().empty()) return ask(page);
-  check_place(page);
+  for (const std::string& s : page->sites) q.add_sites(s);
+  begin(page, r.parameter("cursor"));
+}
+
+void HistoryApi::begin(const std::shared_ptr<Page>& page, const std::string& cursor) const {
+  cursors_.get([this, page, cursor](SealPtr seal) {
+    if (seal == nullptr) return page->done.answer(unanswered(AskError::not_serving));
+    page->seal = std::move(seal);
+    if (!cursor.empty()) {
+      const auto place = page->seal->open(lists::kHistory, page->q.tenant(), cursor);
+      if (!place || !set_place(*place, page->q)) return page->done.answer(bad_cursor());
+    }
+    if (page->sites.empty() || page->q.device().empty()) return ask(page);
+    check_place(page);
+  });
 }
 
 // An account of some sites sees devices of these only.

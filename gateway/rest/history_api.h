@@ -9,14 +9,15 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
+#include "gateway/rest/cursors.h"
 #include "platform/rates.h"
 
 namespace berth::gateway::rest {
 
 class HistoryApi {
  public:
-  // `asker` outlives it; on its edge shard's thread.
-  explicit HistoryApi(const link::Asker& asker) : asker_(asker) {}
+  // Both outlive it; `asker` on its edge shard's thread.
+  HistoryApi(const link::Asker& asker, Cursors& cursors) : asker_(asker), cursors_(cursors) {}
   void add_to(admin::HttpServer& http);
 
  private:
@@ -25,10 +26,12 @@ class HistoryApi {
   static constexpr std::uint32_t kPerSecond = 20;
   void list(const admin::Request& r, const admin::Responder& done);
   bool may_ask(const std::string& tenant);
+  void begin(const std::shared_ptr<Page>& page, const std::string& cursor) const;
   void check_place(const std::shared_ptr<Page>& page) const;
   void ask(const std::shared_ptr<Page>& page) const;
 
   const link::Asker& asker_;
+  Cursors& cursors_;
   platform::Rates rates_;
 };
 

@@ -8,6 +8,7 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
 #include "gateway/rest/commands_api.h"
+#include "gateway/rest/cursors.h"
 #include "gateway/rest/events_api.h"
 #include "gateway/rest/history_api.h"
 #include "gateway/rest/insights_api.h"
@@ -20,8 +21,8 @@ class PlatformApi {
   // `engine_of`: as link::Asker has it.
   PlatformApi(std::uint32_t partitions, link::Asker::EngineOf engine_of)
       : asker_(partitions, std::move(engine_of)),
-        commands_(asker_, {.partitions = partitions}),
-        events_(asker_, partitions) {}
+        commands_(asker_, cursors_, {.partitions = partitions}),
+        events_(asker_, cursors_, partitions) {}
   PlatformApi(const PlatformApi&) = delete;
   PlatformApi& operator=(const PlatformApi&) = delete;
   const link::Asker& asker() const { return asker_; }
@@ -35,9 +36,10 @@ class PlatformApi {
 
  private:
   link::Asker asker_;
+  Cursors cursors_{asker_};
   CommandsApi commands_;
-  PresenceApi presence_{asker_};
-  HistoryApi history_{asker_};
+  PresenceApi presence_{asker_, cursors_};
+  HistoryApi history_{asker_, cursors_};
   InsightsApi insights_{asker_};
   EventsApi events_;
 };

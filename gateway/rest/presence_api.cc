@@ -69,6 +69,7 @@ struct PresenceApi::Page {
   // Places in `found` of those that are behind another one, which is asked for too.
   std::vector<std::size_t> behind;
   std::vector<Device> page;
+  SealPtr seal;
 
   void take(std::size_t partition, const link::Answer& a) {
     pb::PresenceAnswer said;
@@ -98,6 +99,21 @@ struct PresenceApi::Page {
           {d.name(), d.site(), d.product(), {}, 0, false, d.firmware(), over, executor,
            d.elsewhere()});
     }
+  }
+  // True: there is another device behind a full page. A full page alone tells of none, for the
+  // rest of the tenant's devices may be hidden.
+  bool fill() {
+    for (const Device& d : found) {
+      if (!wants(d)) continue;
+      if (page.size() < limit) {
+        page.push_back(d);
+        continue;
+      }
+      more = true;
+      names.set_after(page.back().name);
+      return true;
+    }
+    return false;
   }
   bool wants(const Device& d) const {
     const bool is_online = d.known && d.said.state() == kOnline;
@@ -136,8 +152,10 @@ struct PresenceApi::Page {
     json::array items;
     for (const Device& d : page) items.push_back(json_of(names.tenant(), d));
     json::object o{{"items", std::move(items)}};
-    if (more) o["next"] = names.after();
-    done.answer(as_json(o));
+    if (more) o["next"] = seal->close(lists::kPresence, names.tenant(), names.after());
+    Response r = as_json(o);
+    r.cut = more && page.size() < limit;
+    done.answer(r);
   }
 };
 
@@ -170,7 +188,6 @@ void PresenceApi::list(const Request& r, const Responder& done) const {
   if (site.empty())
     for (const std::string& s : r.caller.sites) page->names.add_sites(s);
   page->names.set_product(r.parameter("product"));
-  page->names.set_after(r.parameter("cursor"));
   page->limit = admin::number(r, "limit", kListDefault);
   if (!r.parameter("online").empty()) page->online = admin::flag(r, "online") ? "true" : "false";
   if (const std::string since = r.parameter("since"); !since.empty()) {
@@ -178,7 +195,20 @@ void PresenceApi::list(const Request& r, const Responder& done) const {
     if (!ms) return done.answer(admin::problem(admin::codes::kInvalid, "since: a time (RFC 3339)"));
     page->since_ms = *ms;
   }
-  next_devices(page);
+  begin(page, r.parameter("cursor"));
+}
+
+void PresenceApi::begin(const std::shared_ptr<Page>& page, const std::string& cursor) const {
+  cursors_.get([this, page, cursor](SealPtr seal) {
+    if (seal == nullptr) return page->done.answer(unanswered(AskError::not_serving));
+    page->seal = std::move(seal);
+    if (!cursor.empty()) {
+      const auto after = page->seal->open(lists::kPresence, page->names.tenant(), cursor);
+      if (!after) return page->done.answer(bad_cursor());
+      page->names.set_after(*after);
+    }
+    next_devices(page);
+  });
 }
 
 void PresenceApi::one(const Request& r, const Responder& done) const {
@@ -240,16 +270,7 @@ void PresenceApi::states_of(const std::shared_ptr<Page>& page) const {
                        return page->done.answer(unanswered(answers[p].error));
                      page->take(p, answers[p]);
                    }
-                   for (auto& d : page->found) {
-                     if (!page->wants(d)) continue;
-                     if (page->page.size() == page->limit) {
-                       page->more = true;
-                       page->names.set_after(page->page.back().name);
-                       break;
-                     }
-                     page->page.push_back(d);
-                   }
-                   const bool full = page->page.size() == page->limit;
+                   const bool full = page->fill();
                    if (!full && page->more && ++page->looks < kLooks) return next_devices(page);
                    details_of(page);
                  });

@@ -10,24 +10,27 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
+#include "gateway/rest/cursors.h"
 
 namespace berth::gateway::rest {
 
 class PresenceApi {
  public:
-  // `asker` outlives it; on its edge shard's thread.
-  explicit PresenceApi(const link::Asker& asker) : asker_(asker) {}
+  // Both outlive it; `asker` on its edge shard's thread.
+  PresenceApi(const link::Asker& asker, Cursors& cursors) : asker_(asker), cursors_(cursors) {}
   void add_to(admin::HttpServer& http);
 
  private:
   struct Page;
   void list(const admin::Request& r, const admin::Responder& done) const;
+  void begin(const std::shared_ptr<Page>& page, const std::string& cursor) const;
   void one(const admin::Request& r, const admin::Responder& done) const;
   void next_devices(const std::shared_ptr<Page>& page) const;
   void states_of(const std::shared_ptr<Page>& page) const;
   void details_of(const std::shared_ptr<Page>& page) const;
 
   const link::Asker& asker_;
+  Cursors& cursors_;
 };
 
 }  // namespace berth::gateway::rest

@@ -54,8 +54,11 @@ std::string Search::fault_of(const admin::Request& r) {
 }
 
 // "k=v", or "k:v" if there is no '='; "k" alone is any value.
-Search::Search(const admin::Request& r)
-    : q_(folded(r.parameter("q"))), site_(r.parameter("site")), product_(r.parameter("product")) {
+Search::Search(const admin::Request& r, std::size_t looks)
+    : q_(folded(r.parameter("q"))),
+      site_(r.parameter("site")),
+      product_(r.parameter("product")),
+      looks_(looks) {
   const std::string label = r.parameter("label");
   std::size_t at = label.find('=');
   if (at == std::string::npos) at = label.find(':');
@@ -72,8 +75,7 @@ bool Search::has_label(std::string_view entry) const {
   return name == label_ && (!is_ || value == *is_);
 }
 
-bool Search::admits(const Key& key, std::string_view value) {
-  ++looked_at_;
+bool Search::admits(const Key& key, std::string_view value) const {
   const Numbers n = numbers_of(key.kind);
   const std::string_view name = key.kind == Kind::tenant ? key.tenant : key.name;
   bool q = contains_folded(name, q_);

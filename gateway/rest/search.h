@@ -19,13 +19,14 @@ class Search {
   static constexpr std::size_t kLookedAtMax = 200'000;
 
   // Of the parameters that are there. REQUIRES: fault_of() is empty.
-  explicit Search(const admin::Request& r);
+  explicit Search(const admin::Request& r, std::size_t looks = kLookedAtMax);
   // Why its parameters are refused; empty: they are good.
   static std::string fault_of(const admin::Request& r);
 
+  // Counts a record, whether its caller may see it or not. False: no further one in this request.
+  bool may_look() { return looked_at_ < looks_ && ++looked_at_ != 0; }
   // `value`: serialized.
-  bool admits(const Key& key, std::string_view value);
-  bool spent() const { return looked_at_ >= kLookedAtMax; }
+  bool admits(const Key& key, std::string_view value) const;
 
  private:
   bool has_label(std::string_view entry) const;
@@ -35,6 +36,7 @@ class Search {
   std::optional<std::string> is_;  // and its value; nothing: any
   std::string site_, product_;     // empty: any
   std::optional<bool> enabled_;
+  std::size_t looks_;
   std::size_t looked_at_ = 0;
 };
 

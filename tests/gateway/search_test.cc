@@ -77,7 +77,7 @@ TEST_F(Searches, HaveABound) {
   const std::string* value = registry_.find(key_of(Kind::device, "acme", "box"));
   const std::string key = key_of(Kind::device, "acme", "box");
   std::size_t looked_at = 0;
-  for (; !search.spent(); ++looked_at) EXPECT_FALSE(search.admits(parse_key(key), *value));
+  for (; search.may_look(); ++looked_at) EXPECT_FALSE(search.admits(parse_key(key), *value));
   EXPECT_EQ(looked_at, Search::kLookedAtMax);
 }
 

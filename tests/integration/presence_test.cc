@@ -99,12 +99,22 @@ TEST_P(PresenceShapes, WhatIsAskedWrongIsRefused) {
   EXPECT_EQ(get("tenants/acme/devices/nobody/presence").status, 404);
   EXPECT_EQ(get("history?tenant=acme").status, 422);
   EXPECT_EQ(get("history?tenant=acme&device=cam&types=all").status, 422);
-  EXPECT_EQ(get("history?tenant=acme&device=cam&cursor=x").status, 422);
+  for (const char* list : {"history?tenant=acme&device=cam&", "presence?tenant=acme&",
+                           "commands?tenant=acme&", "tenants/acme/devices?"}) {
+    const RestAnswer hostile = get(list + std::string("cursor=cam"));
+    EXPECT_EQ(hostile.status, 422) << list;
+    EXPECT_NE(hostile.body.find("\"invalid_cursor\""), std::string::npos) << hostile.body;
+  }
   const RestAnswer all = get("presence?tenant=acme");
   EXPECT_EQ(all.status, 200);
   EXPECT_NE(all.body.find("\"never\""), std::string::npos) << all.body;
   const RestAnswer first = get("presence?tenant=acme&limit=1");
-  EXPECT_NE(first.body.find("\"next\":\"cam\""), std::string::npos) << first.body;
+  const std::size_t at = first.body.find("\"next\":\"") + 8;
+  ASSERT_GT(at, 8u) << first.body;
+  const std::string next = first.body.substr(at, first.body.find('"', at) - at);
+  EXPECT_EQ(next.find("cam"), std::string::npos) << next;
+  EXPECT_NE(get("presence?tenant=acme&limit=1&cursor=" + next).body.find("\"gate\""),
+            std::string::npos);
 }
 
 // A stream of events, read until it ends or is closed.

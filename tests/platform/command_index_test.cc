@@ -125,6 +125,23 @@ TEST_F(Index, LooksForMatchesBehindThoseThatAreNotWanted) {
   EXPECT_FALSE(page.more);
 }
 
+// Those that are not wanted may be of another site.
+TEST_F(Index, AFullPageHasMoreBehindItOnlyIfThatIsWanted) {
+  for (int i = 0; i < 20; ++i) put(i, true);
+  CommandIndex::Query q{.tenant = "acme"};
+  q.count = 2;
+  q.is_wanted = [](const Entry& e) { return e.accepted_wall_ms >= 1016; };
+  CommandIndex::Page page;
+  const auto take = [&page](CommandIndex::Page p) { page = std::move(p); };
+  index.list(q, take);
+  EXPECT_EQ(page.commands.size(), 2u);
+  EXPECT_TRUE(page.more);
+  q.after = page.last;
+  index.list(q, take);
+  EXPECT_EQ(page.commands.size(), 2u);
+  EXPECT_FALSE(page.more);
+}
+
 TEST_F(Index, SaysThatTheStoreCannotBeReadInsteadOfAShorterList) {
   put(1, true);
   store.fails = true;

@@ -136,6 +136,22 @@ TEST(History, PagesTimesAndTypes) {
   EXPECT_EQ(b.ask(some), "49 48");
 }
 
+// An account of some sites is told nothing of events that a device had elsewhere: neither the events
+// nor that they are there.
+TEST(History, EventsOfOtherSitesAreNotCounted) {
+  Box b;
+  b.add("cam", "there", HistoryKind::connected, "south");
+  for (const char* detail : {"1", "2"}) b.add("cam", detail);
+  b.add("cam", "and there", HistoryKind::connected, "south");
+  pb::HistoryQuestion q;
+  q.set_device("cam");
+  q.add_sites("north");
+  q.set_limit(3);
+  pb::HistoryAnswer a;
+  EXPECT_EQ(b.ask(q, &a), "2 1");
+  EXPECT_FALSE(a.more());
+}
+
 TEST(History, ADeviceHas500Events) {
   Box b;
   for (int i = 0; i < 650; ++i) {
