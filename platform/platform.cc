@@ -1,5 +1,6 @@
 #include "platform/platform.h"
 
+#include <random>
 #include <utility>
 
 #include "platform/outcome_event.h"
@@ -7,12 +8,23 @@
 
 namespace berth::platform {
 
+namespace {
+
+base::SipKey random_key() {
+  std::random_device random;
+  const auto number = [&random] { return std::uint64_t{random()} << 32 | random(); };
+  return {number(), number()};
+}
+
+}  // namespace
+
 Platform::Platform(session::Context& cx, session::Core& core, Read read, PlatformOptions options)
     : cx_(cx),
       core_(core),
       read_(std::move(read)),
       commands_(cx, core, *this, *this),
-      devices_(options, core, *this) {
+      devices_(options, core, *this),
+      signed_requests_(*this, random_key()) {
   cx.platform = this;
   core.restorer.use_live_records(*this);
   core.sessions.watch(*this);
@@ -27,11 +39,13 @@ void Platform::use(const CommandWays& ways) {
 void Platform::record(std::string_view key, std::string_view value) {
   if (Commands::is_key(key)) commands_.restored(key, value);
   if (DeviceWatch::is_key(key)) devices_.record(key, value);
+  if (SignedRequests::is_key(key)) signed_requests_.restored(key, value);
 }
 
 void Platform::forget_record(std::string_view key) {
   if (Commands::is_key(key)) commands_.forget(key);
   if (DeviceWatch::is_key(key)) devices_.forget_record(key);
+  if (SignedRequests::is_key(key)) signed_requests_.forget(key);
 }
 
 void Platform::attached_all(base::Instant now) {
@@ -50,6 +64,7 @@ void Platform::tick(base::Instant now) {
   now_ = now;
   commands_.tick(now);
   devices_.tick(now);
+  signed_requests_.tick(core_.wall_ms(now));
 }
 
 void Platform::registry_changed(const session::Concerned& who, base::Instant now) {

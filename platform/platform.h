@@ -11,6 +11,7 @@
 #include "platform/device_watch.h"
 #include "platform/options.h"
 #include "platform/records.h"
+#include "platform/signed_requests.h"
 #include "session/core.h"
 #include "session/live_records.h"
 #include "session/platform_ports.h"
@@ -36,6 +37,7 @@ class Platform final : public session::SessionEvents,
   void use(const CommandWays& ways);
   Commands& commands() { return commands_; }
   DeviceWatch& devices() { return devices_; }
+  SignedRequests& signed_requests() { return signed_requests_; }
 
   // -- restored, before attached_all()
   void record(std::string_view key, std::string_view value) override;
@@ -90,6 +92,7 @@ class Platform final : public session::SessionEvents,
   Read read_;
   Commands commands_;
   DeviceWatch devices_;
+  SignedRequests signed_requests_;
   base::Instant now_{};  // of the call under way
 };
 

@@ -45,6 +45,7 @@ inline constexpr ErrorCode kTooManyRequests{"too_many_requests", 429, "A limit i
 inline constexpr ErrorCode kHeadTooLarge{"head_too_large", 431, "The headers are too large"};
 inline constexpr ErrorCode kInternal{"internal", 500, "The gateway has failed"};
 inline constexpr ErrorCode kUnavailable{"unavailable", 503, "Not possible now; try again"};
+inline constexpr ErrorCode kSignAgain{"sign_again", 503, "The request is to be signed anew"};
 inline constexpr ErrorCode kBusy{"busy", 503, "Too much is under way; try again"};
 inline constexpr ErrorCode kNoAnswer{"no_answer", 504, "There was no answer in time"};
 }  // namespace codes
@@ -71,6 +72,7 @@ inline constexpr ErrorCode kErrorCodes[] = {codes::kMalformed,
                                             codes::kHeadTooLarge,
                                             codes::kInternal,
                                             codes::kUnavailable,
+                                            codes::kSignAgain,
                                             codes::kBusy,
                                             codes::kNoAnswer};
 

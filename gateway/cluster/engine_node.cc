@@ -135,7 +135,7 @@ class EngineNode {
     Endpoint links = config_.cluster.listen;
     newcomers_.listen(links.host, links.port);
     routes();
-    if (registry_) registry_->serve(http_);
+    if (registry_) registry_->serve(http_, platform_.asker());
     Endpoint admin;
     listen_admin(http_, config_, admin);
     signals_.wait();

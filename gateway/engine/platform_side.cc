@@ -66,6 +66,13 @@ void PlatformSide::answer(Answerer& answerer) {
   use(AskKind::find_command, &platform::Commands::find);
   use(AskKind::cancel_command, &platform::Commands::cancel);
   use(AskKind::list_commands, &platform::Commands::list);
+  answerer.use(AskKind::take_nonce, [this](const Question& q, link::Answered answered) {
+    platform_.begin(calls_.now());
+    platform_.signed_requests().ask(q.bytes, [answered = std::move(answered)](std::string bytes) {
+      answered({AskError::none, std::move(bytes)});
+    });
+    calls_.post_turn();
+  });
   answerer.use(AskKind::desired_state, [&commands](const Question& q, const link::Answered& a) {
     a({AskError::none, commands.desired(q.bytes)});
   });

@@ -117,14 +117,18 @@ metrics::Sample RegistryService::doubt_sample() const {
           d ? d->missing.size() : 0U};
 }
 
-void RegistryService::serve(admin::HttpServer& http) {
+void RegistryService::serve(admin::HttpServer& http, const link::Asker& asker) {
   secret_.emplace(config_);
   registry::RegistryApi::Options o;
   o.iterations = static_cast<int>(config_.registry.password_iterations);
   o.guard = &guard_;
   api_ = std::make_unique<registry::RegistryApi>(registry_, feed_, std::move(o));
   api_->add_to(http);
-  accounts_ = std::make_unique<registry::ApiAccounts>(io_, registry_, config_.throttle);
+  accounts_ = std::make_unique<registry::ApiAccounts>(
+      io_, registry_, config_.throttle,
+      [&asker](protocol::link::Question q, link::Answered answered) {
+        asker.ask_partition(0, std::move(q), std::move(answered));
+      });
   http.use_accounts(accounts_->check(http.home()));
 }
 

@@ -9,6 +9,7 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/config/config.h"
+#include "gateway/link/asker.h"
 #include "gateway/node/principal_secret.h"
 #include "gateway/registry/feed.h"
 #include "gateway/registry/guarded_registry.h"
@@ -44,8 +45,8 @@ class RegistryService {
   std::string trouble() const;
   metrics::Sample sample() const;        // whether what is stored can be read; any thread
   metrics::Sample doubt_sample() const;  // berth_registry_records_missing; any thread
-  // REST, on the admin port.
-  void serve(admin::HttpServer& http);
+  // REST, on the admin port. `asker` lives as long as `http` runs.
+  void serve(admin::HttpServer& http, const link::Asker& asker);
   registry::ApiAccounts* accounts() { return accounts_.get(); }  // null: before serve()
 
  private:

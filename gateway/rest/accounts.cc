@@ -14,6 +14,7 @@
 #include "base/wall_clock.h"
 #include "gateway/admin/problem.h"
 #include "gateway/registry/password_hash.h"
+#include "platform/platform.pb.h"
 
 namespace berth::gateway::registry {
 
@@ -24,6 +25,7 @@ using admin::ClaimAnswer;
 namespace {
 
 constexpr std::size_t kSecretMax = 1024;
+constexpr std::uint32_t kNonceWithin_ms = 4000;  // less than an edge waits for the whole answer
 constexpr const char* kWrong = "unknown account, or wrong key or signature";
 
 ClaimAnswer refused(const admin::ErrorCode& code, std::string why, const char* detail = kWrong) {
@@ -94,21 +96,22 @@ struct ApiAccounts::Bearer {
 };
 
 ApiAccounts::ApiAccounts(asio::io_context& io, const Registry& registry, Throttle throttle,
-                         Clock clock)
+                         AskEngine ask_engine, Clock clock)
     : io_(io),
       registry_(registry),
+      ask_engine_(std::move(ask_engine)),
       clock_(std::move(clock)),
       secret_(32, '\0'),
       key_(random_key()),
-      throttle_(throttle),
-      nonces_(key_) {
+      throttle_(throttle) {
   if (RAND_bytes(reinterpret_cast<unsigned char*>(secret_.data()),
                  static_cast<int>(secret_.size())) != 1)
     throw std::runtime_error("OpenSSL has no random bytes");
 }
 
-ApiAccounts::ApiAccounts(asio::io_context& io, const Registry& registry, Throttle throttle)
-    : ApiAccounts(io, registry, throttle,
+ApiAccounts::ApiAccounts(asio::io_context& io, const Registry& registry, Throttle throttle,
+                         AskEngine ask_engine)
+    : ApiAccounts(io, registry, throttle, std::move(ask_engine),
                   Clock{[] { return base::wall_time().ms / 1000; },
                         [] { return engine::login_time().ms / 1000; }}) {}
 
@@ -279,16 +282,47 @@ void ApiAccounts::decide_signed(const admin::Claim& claim, std::string_view text
         refused(codes::kUnauthorized, "account=" + s->client_id + ": unknown or wrong signature"));
   }
   throttle_.succeeded(who.from, who.name, steady_now());
-  const Nonces::Seen seen =
-      nonces_.take(a->record.name() + "@" + a->tenant, s->nonce, clock_.steady_s());
-  if (seen == Nonces::Seen::again)
-    return done(refused(codes::kUnauthorized, "account=" + s->client_id + ": nonce used twice",
-                        "nonce: it has been used; take another one for each request"));
-  if (seen == Nonces::Seen::full)
-    return done(wait_for(codes::kTooManyRequests, "too many signed requests in 600 s", 10));
-  ClaimAnswer answer = admit(s->client_id, *a);
-  answer.body_sha256 = s->body;
-  done(std::move(answer));
+  take_nonce(*s, *a, done);
+}
+
+void ApiAccounts::take_nonce(const Signed& s, const Account& a, Done done) {
+  platform::pb::NonceQuestion q;
+  q.set_account(a.record.name() + "@" + a.tenant);
+  q.set_nonce(s.nonce);
+  q.set_timestamp_s(s.seconds);
+  ask_engine_({protocol::link::AskKind::take_nonce, kNonceWithin_ms, q.SerializeAsString()},
+              [this, alive = std::weak_ptr<bool>(alive_), s,
+               done = std::move(done)](const link::Answer& said) {
+                if (!alive.expired()) done(verdict(s, said));
+              });
+}
+
+ClaimAnswer ApiAccounts::verdict(const Signed& s, const link::Answer& said) const {
+  using platform::pb::NonceAnswer;
+  NonceAnswer a;
+  if (said.error != protocol::link::AskError::none || !a.ParseFromString(said.bytes))
+    return wait_for(codes::kUnavailable,
+                    std::string("the engine of partition 0, which knows the signed requests that "
+                                "were let in, does not answer here: ask an edge, or use a bearer "
+                                "key: ") +
+                        protocol::link::name_of(said.error),
+                    1);
+  if (a.verdict() == NonceAnswer::AGAIN)
+    return refused(codes::kUnauthorized, "account=" + s.client_id + ": nonce used twice",
+                   "nonce: it has been used; take another one for each request");
+  if (a.verdict() == NonceAnswer::TOO_OLD)
+    return wait_for(codes::kSignAgain,
+                    "an engine has begun after this was signed, and can't know whether it was let "
+                    "in before: sign it again, with the time and a nonce of then",
+                    std::clamp<std::int64_t>(a.signed_after_s() + 1 - clock_.wall_s(), 1,
+                                             2 * kSkew_s));
+  if (a.verdict() != NonceAnswer::FRESH)
+    return wait_for(codes::kTooManyRequests, "too many signed requests in 600 s", 10);
+  const auto account = account_of(s.client_id);  // as it is now
+  if (!account) return refused(codes::kUnauthorized, "account=" + s.client_id + ": removed");
+  ClaimAnswer answer = admit(s.client_id, *account);
+  answer.body_sha256 = s.body;
+  return answer;
 }
 
 ClaimAnswer ApiAccounts::admit(const std::string& client_id, const Account& a) const {

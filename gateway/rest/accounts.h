@@ -1,7 +1,8 @@
 // The credentials of accounts over HTTP (docs/api.md, "Authentication"): a bearer key, which is a
 // password of the account, or a signature with one of its keys (signature.h). What the account may
 // do stands in its record, `api`; its record is looked at for each request, so a change holds for
-// the next one. Failed attempts are slowed by address and by AUTH_ID@TENANT, by the rules and
+// the next one. A signed request is let in once in the whole gateway, which an engine proves
+// (platform/signed_requests.h). Failed attempts are slowed by address and by AUTH_ID@TENANT, by the rules and
 // settings of MQTT log-ins (engine/login_throttle.h), with counters of this object. On the
 // io_context's thread; passwords that are not known yet are hashed on another.
 #pragma once
@@ -25,15 +26,16 @@
 #include "gateway/admin/accounts.h"
 #include "gateway/admin/home_loop.h"
 #include "gateway/engine/login_throttle.h"
+#include "gateway/link/ask.h"
 #include "gateway/registry/registry.h"
-#include "gateway/rest/nonces.h"
 #include "gateway/rest/signature.h"
+#include "platform/signed_requests.h"
 
 namespace berth::gateway::registry {
 
 class ApiAccounts {
  public:
-  static constexpr std::int64_t kSkew_s = 300;
+  static constexpr std::int64_t kSkew_s = platform::SignedRequests::kSkew_s;
   static constexpr std::size_t kHashesMost = 16;     // in work and waiting
   static constexpr std::ptrdiff_t kHashesOfAddress = 4;
   static constexpr std::size_t kTriedMost = 4;       // credentials of an account, for one request
@@ -44,9 +46,12 @@ class ApiAccounts {
     std::function<std::int64_t()> steady_s;
   };
   using Throttle = engine::LoginThrottleOptions;
+  // A question to the engine of partition 0, for nonces: called on home's thread, answered there.
+  using AskEngine = std::function<void(protocol::link::Question q, link::Answered answered)>;
   ApiAccounts(boost::asio::io_context& io, const Registry& registry, Throttle throttle,
-              Clock clock);
-  ApiAccounts(boost::asio::io_context& io, const Registry& registry, Throttle throttle);
+              AskEngine ask_engine, Clock clock);
+  ApiAccounts(boost::asio::io_context& io, const Registry& registry, Throttle throttle,
+              AskEngine ask_engine);
   ~ApiAccounts();
 
   // For the admin server, which asks on its own thread.
@@ -76,6 +81,9 @@ class ApiAccounts {
   void decide_signed(const admin::Claim& claim, std::string_view text, const Done& done);
   void hash(const Digest& at, std::shared_ptr<Bearer> asked);
   admin::ClaimAnswer verdict(const Bearer& asked, const std::string& good);
+  // Of a good signature.
+  void take_nonce(const Signed& s, const Account& a, Done done);
+  admin::ClaimAnswer verdict(const Signed& s, const link::Answer& said) const;
   bool is_signed(const Signed& s, const admin::Claim& claim, const std::optional<Account>& a) const;
   // Of good credentials.
   admin::ClaimAnswer admit(const std::string& client_id, const Account& a) const;
@@ -86,11 +94,11 @@ class ApiAccounts {
 
   boost::asio::io_context& io_;
   const Registry& registry_;
+  AskEngine ask_engine_;
   Clock clock_;
   std::string secret_;  // of this process, for known_
   base::SipKey key_;
   engine::LoginThrottle throttle_;
-  Nonces nonces_;
   boost::unordered_flat_map<std::uint64_t, Digest> known_;
   std::deque<std::uint64_t> order_;  // of known_, oldest first
   // Keys that are hashed now, by address, name and secret: the same again waits for the same

@@ -111,7 +111,7 @@ class Gateway {
     registry_ = RegistryService::make(io_, config_, true);
     listeners_.bind(io_, config_, edges_);
     routes();
-    if (registry_) registry_->serve(http_);
+    if (registry_) registry_->serve(http_, platform_.asker());
     listen_admin(http_, config_, admin_);
     signals_.wait();
     if (config_.single_process) {

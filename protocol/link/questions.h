@@ -37,6 +37,7 @@ enum class AskKind : std::uint8_t {
   list_devices = 26,  // of the registry: platform/presence.proto
   insights = 27,      // platform/insights.proto
   events = 28,        // platform/history.proto
+  take_nonce = 31,    // of a signed request: NonceQuestion of platform/platform.proto
   cursor_key = 30,    // no bytes; answered with 32: gateway/rest/cursors.h
   check_account = 29  // the credential of a request over HTTP: gateway/rest/account_ask.h
 };

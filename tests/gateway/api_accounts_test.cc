@@ -5,6 +5,8 @@
 
 #include <boost/json.hpp>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <utility>
@@ -72,11 +74,43 @@ class ApiAccountsTest : public ::testing::Test {
     return status_of(ask(header(s)));
   }
 
+  // One of two processes of the gateway, which ask one engine.
+  ApiAccounts process() {
+    return ApiAccounts{io_,
+                       registry_,
+                       {},
+                       [this](const protocol::link::Question& q, const link::Answered& answered) {
+                         if (!engine_)
+                           return answered({protocol::link::AskError::not_serving, {}});
+                         engine_->ask(q.bytes, [answered](std::string bytes) {
+                           answered({protocol::link::AskError::none, std::move(bytes)});
+                         });
+                       },
+                       {[this] { return now_s_; }, [this] { return now_s_; }}};
+  }
+  struct Store final : platform::Records {
+    explicit Store(const std::int64_t& now) : now_s(now) {}
+    void put(std::string_view key, std::string_view value) override {
+      records[std::string(key)] = std::string(value);
+    }
+    void remove(std::string_view) override {}
+    void when_durable(std::function<void()> f) override { f(); }
+    base::Instant now() const override { return {now_s * 1000}; }
+    void read(session::RecordRange, session::Store::RecordsDone) override {}
+    const std::int64_t& now_s;
+    std::map<std::string, std::string> records;
+  };
+  void begin_engine() {
+    engine_.emplace(store_, base::SipKey{});
+    for (const auto& [key, value] : store_.records) engine_->restored(key, value);
+  }
+
   std::int64_t now_s_ = 1'800'000'000;
   boost::asio::io_context io_{1};
   Registry registry_{""};
-  ApiAccounts accounts_{
-      io_, registry_, {}, {[this] { return now_s_; }, [this] { return now_s_; }}};
+  Store store_{now_s_};
+  std::optional<platform::SignedRequests> engine_{std::in_place, store_, base::SipKey{}};
+  ApiAccounts accounts_ = process();
 };
 
 const std::string kFirst = "0123456789abcdef";
@@ -154,6 +188,31 @@ TEST_F(ApiAccountsTest, ASignatureIsOfOneRequest) {
   s = signed_by("key-1@acme", "nonce-10");
   s.signature = signature_of(s, "POST", "/api/v1/tenants", kFirst);
   EXPECT_EQ(status_of(ask(header(s))), "401") << "another method";
+}
+
+// As somebody does who has seen it, at another process or behind the death of an engine.
+TEST_F(ApiAccountsTest, ASignedRequestIsNotReplayed) {
+  Signed s = signed_by("key-1@acme", "nonce-01");
+  s.signature = signature_of(s, "GET", "/api/v1/tenants", kFirst);
+  ApiAccounts other = process();
+  const auto at_other = [&](const Signed& request) {
+    std::optional<admin::ClaimAnswer> out;
+    other.decide({header(request), "GET", "/api/v1/tenants", "192.0.2.1"},
+                 [&](admin::ClaimAnswer a) { out = std::move(a); });
+    return out.value_or(admin::ClaimAnswer());
+  };
+  EXPECT_EQ(status_of(ask(header(s))), "platform@acme");
+  EXPECT_EQ(status_of(at_other(s)), "401");
+  begin_engine();
+  for (const auto& again : {ask(header(s)), at_other(s)}) {
+    EXPECT_EQ(again.refusal.status, 503);
+    EXPECT_NE(again.refusal.body.find("\"sign_again\""), std::string::npos);
+    EXPECT_EQ(again.refusal.headers.at("Retry-After"), "3");
+  }
+  now_s_ += 3;
+  EXPECT_EQ(show(signed_by("key-1@acme", "nonce-02"), kFirst), "platform@acme");
+  engine_.reset();
+  EXPECT_EQ(show(signed_by("key-1@acme", "nonce-03"), kFirst), "503") << "that can't be proved";
 }
 
 TEST_F(ApiAccountsTest, TimestampsAndNoncesHaveTheirTimes) {
@@ -301,24 +360,6 @@ TEST_F(ApiAccountsTest, ClaimsAndAnswersGoOverALink) {
                               R"({"id":"a@b","tenant":"","sites":[]})",
                               R"({"id":"a@b","tenant":"b","sites":[1]})", R"({"status":200})"})
     EXPECT_FALSE(decode_answer(damaged, none)) << damaged;
-}
-
-TEST(ApiNonces, AreBoundedInAllAndForOne) {
-  Nonces n(base::SipKey{}, 10, 6);
-  for (int i = 0; i < 6; ++i) ASSERT_EQ(n.take("a", std::to_string(i), 0), Nonces::Seen::fresh);
-  EXPECT_EQ(n.take("a", "6", 0), Nonces::Seen::full);
-  EXPECT_EQ(n.take("a", "5", 0), Nonces::Seen::again);
-  for (int i = 0; i < 4; ++i) ASSERT_EQ(n.take("b", std::to_string(i), 1), Nonces::Seen::fresh);
-  EXPECT_EQ(n.take("b", "4", 1), Nonces::Seen::full);
-  EXPECT_EQ(n.take("a", "6", Nonces::kRemembered_s), Nonces::Seen::fresh);
-  Nonces of_tenants(base::SipKey{}, 10, 6);
-  for (int i = 0; i < 6; ++i) {
-    const std::string account = i % 2 == 0 ? "p@a" : "q@a";
-    ASSERT_EQ(of_tenants.take(account, std::to_string(i), 0), Nonces::Seen::fresh);
-  }
-  EXPECT_EQ(of_tenants.take("r@a", "6", 0), Nonces::Seen::full) << "by whichever account";
-  EXPECT_EQ(of_tenants.take("p@b", "6", 0), Nonces::Seen::fresh);
-  EXPECT_EQ(n.size(), 5u);
 }
 
 // What docs/api.md shows is what the gateway computes.

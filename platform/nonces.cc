@@ -1,9 +1,9 @@
-#include "gateway/rest/nonces.h"
+#include "platform/nonces.h"
 
 #include <algorithm>
 #include <string>
 
-namespace berth::gateway::registry {
+namespace berth::platform {
 
 void Nonces::forget(std::int64_t now_s) {
   while (!order_.empty() && order_.front().until_s <= now_s) {
@@ -31,4 +31,4 @@ Nonces::Seen Nonces::take(std::string_view account, std::string_view nonce, std:
   return Seen::fresh;
 }
 
-}  // namespace berth::gateway::registry
+}  // namespace berth::platform

@@ -1,7 +1,6 @@
-// Nonces of signed requests that have been good, each for kRemembered_s: a copy of a request is not
-// answered twice by this process, as long as its timestamp is good. Bounded in all and for the
-// accounts of one tenant, so that a tenant that asks too much is refused and the others are not.
-// About 40 bytes a nonce. One thread.
+// Nonces of signed requests that have been good, each for kRemembered_s, in memory. Bounded in all
+// and for the accounts of one tenant, so that a tenant that asks too much is refused and the others
+// are not. About 40 bytes a nonce. One thread.
 #pragma once
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -12,7 +11,7 @@
 
 #include "base/siphash.h"
 
-namespace berth::gateway::registry {
+namespace berth::platform {
 
 class Nonces {
  public:
@@ -45,4 +44,4 @@ class Nonces {
   std::deque<Entry> order_;  // oldest first
 };
 
-}  // namespace berth::gateway::registry
+}  // namespace berth::platform
