@@ -93,6 +93,7 @@ class HttpServer::Impl {
   void use_accounts(AccountCheck check) { accounts_ = std::move(check); }
   HomeLoop& home() { return home_; }
   const Figures& figures() const { return figures_; }
+  Figures& figures() { return figures_; }
 
  private:
   asio::awaitable<void> accept_from(Listener& listener) {
@@ -217,6 +218,10 @@ void HttpServer::stop() {
 
 HomeLoop HttpServer::home() const {
   return impl_->home();
+}
+
+void HttpServer::count_cut_resume() {
+  ++impl_->figures().cut_resumes;
 }
 
 const Figures& HttpServer::figures() const {

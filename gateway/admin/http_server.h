@@ -84,6 +84,7 @@ class HttpServer {
   void stop();  // ends the thread and closes everything; requests in work get no answer
   HomeLoop home() const;
   const Figures& figures() const;
+  void count_cut_resume();  // Figures::cut_resumes; any thread
   const Routes& routes() const;
 
  private:

@@ -49,6 +49,12 @@ std::optional<Place> place_of_text(const std::string& text) {
   return Place{ms, number};
 }
 
+base::Instant steady_now() {
+  using std::chrono::duration_cast;
+  using std::chrono::milliseconds;
+  return {duration_cast<milliseconds>(std::chrono::steady_clock::now().time_since_epoch()).count()};
+}
+
 Place place_of(const pb::HistoryEvent& e) {
   return {e.at_ms(), e.number()};
 }
@@ -67,11 +73,13 @@ struct EventsApi::Stream {
   admin::EventStream events;
   pb::EventsQuestion q;
   SealPtr seal = nullptr;
+  std::string account = {};  // whose share of the history it uses
   std::vector<Place> from;            // by partition: what has not been said
   Place last{};                       // the newest that was said
   std::deque<Out> waiting;            // for its client to read
   std::vector<pb::HistoryEvent> now;  // of the answers that are looked at
   std::deque<Missing> missing;        // from `now`, asked of the history one by one
+  std::optional<base::Instant> waits_until = {};  // for a share of the history
   bool asking = false;
   bool begun = false;
 
@@ -144,6 +152,7 @@ struct EventsApi::Stream {
 };
 
 void EventsApi::add_to(admin::HttpServer& http) {
+  http_ = &http;
   timer_ = std::make_unique<asio::steady_timer>(http.home().io());
   http.route_stream("GET /api/v1/events",
                     [this](const Request& r, const admin::EventStream& e) { open(r, e); },
@@ -158,6 +167,7 @@ void EventsApi::open(const Request& r, const admin::EventStream& events) {
       {"tenant", {}}, {"site", {}}, {"device", {}}, {"types", {}}, {"last_event_id", {}}};
   if (const std::string fault = admin::fault_of(r, kKnown); !fault.empty()) return invalid(fault);
   const auto s = std::make_shared<Stream>(Stream{.events = events});
+  s->account = r.caller.id;
   const std::string tenant = r.parameter("tenant");
   const std::string site = r.parameter("site");
   s->q.set_tenant(tenant.empty() ? r.caller.tenant : tenant);
@@ -214,8 +224,15 @@ void EventsApi::arm() {
 void EventsApi::look() {
   const std::vector<StreamPtr> all = streams_;  // one that is over leaves the table
   for (const StreamPtr& s : all) {
-    if (s->send() && !s->asking) ask(s);
+    const bool has_room = s->send();
+    if (s->asking) continue;
+    if (!s->missing.empty()) {
+      fill(s);
+    } else if (has_room) {
+      ask(s);
+    }
   }
+  fills_.sweep(steady_now());
 }
 
 // Each partition of what it has not said yet.
@@ -261,9 +278,24 @@ void EventsApi::answered(const StreamPtr& s, const std::vector<link::Answer>& an
   fill(s);
 }
 
+// False: not now. What waits for too long is missing for its client.
+bool EventsApi::may_fill(Stream& s) {
+  const base::Instant now = steady_now();
+  if (fills_.take(s.account, kFillsPerSecond, now)) return true;
+  if (!s.waits_until) s.waits_until = base::Instant{now.ms + kFillWait_ms};
+  if (now < *s.waits_until) return false;
+  for (const Stream::Missing& m : std::exchange(s.missing, {})) {
+    s.gap(m.from, m.to, "some");
+    http_->count_cut_resume();
+  }
+  return false;
+}
+
 // From the history what is missing, behind the newest that was said; then all of it is said.
 void EventsApi::fill(const StreamPtr& s) {
+  if (!s->missing.empty() && !may_fill(*s) && !s->missing.empty()) return;  // look() comes again
   if (s->missing.empty()) {
+    s->waits_until.reset();
     s->say_all();
     s->send();
     return;

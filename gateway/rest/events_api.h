@@ -3,7 +3,9 @@
 // what they say in order: an event is sent when all partitions have said what was before it. What
 // an engine does not have in memory any more comes from the history, where the stream is of one
 // device or of some sites; else an event `gap` says so. A stream whose client does not read asks
-// for nothing. On the home loop of the admin port.
+// for nothing. An account asks the history kFillsPerSecond times a second, whatever the number of
+// its streams: they wait for each other, kFillWait_ms at most, then a `gap` says what is missing.
+// On the home loop of the admin port.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -16,6 +18,7 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
 #include "gateway/rest/cursors.h"
+#include "platform/rates.h"
 
 namespace berth::gateway::rest {
 
@@ -26,7 +29,11 @@ class EventsApi {
       : asker_(asker), cursors_(cursors), partitions_(partitions) {}
   EventsApi(const EventsApi&) = delete;
   EventsApi& operator=(const EventsApi&) = delete;
-  void add_to(admin::HttpServer& http);
+  void add_to(admin::HttpServer& http);  // which outlives the home loop's run
+
+  // Of an account in this process; two seconds' worth at once.
+  static constexpr std::uint32_t kFillsPerSecond = 20;
+  static constexpr std::int64_t kFillWait_ms = 5000;
 
  private:
   struct Stream;
@@ -38,12 +45,15 @@ class EventsApi {
   void ask(const StreamPtr& s);
   void answered(const StreamPtr& s, const std::vector<link::Answer>& answers);
   void fill(const StreamPtr& s);
+  bool may_fill(Stream& s);
 
   const link::Asker& asker_;
   Cursors& cursors_;
   std::uint32_t partitions_;
   std::unique_ptr<boost::asio::steady_timer> timer_;
   bool armed_ = false;
+  admin::HttpServer* http_ = nullptr;
+  platform::Rates fills_;  // by account
   std::vector<StreamPtr> streams_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
