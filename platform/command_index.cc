@@ -183,13 +183,13 @@ void CommandIndex::keep_count() {
   records_.put(kCount, kept.SerializeAsString());
 }
 
-void CommandIndex::sweep(std::int64_t wall_ms) {
+void CommandIndex::sweep(std::int64_t wall_ms, std::uint64_t others) {
   keep_count();
   if (std::exchange(sweeping_, true)) return;
   session::RecordRange range = all_of(std::string(kByTime));
   if (!sweep_from_.empty()) range.from = sweep_from_;
   range.count = kSweepMax;
-  records_.read(std::move(range), [this, wall_ms](auto found) {
+  records_.read(std::move(range), [this, wall_ms, others](auto found) {
     sweeping_ = false;
     if (!found) return;
     sweep_from_ = found->size() < kSweepMax ? std::string() : found->back().key;
@@ -197,7 +197,7 @@ void CommandIndex::sweep(std::int64_t wall_ms) {
     for (const session::StoredRecord& r : *found) {
       const std::string_view time = std::string_view(r.key).substr(kByTime.size());
       const bool too_old = time < big_endian(std::max<std::int64_t>(old, 0));
-      if (!too_old && bytes_ <= keep_.bytes) return sweep_from_.clear();
+      if (!too_old && bytes_ + others <= keep_.bytes) return sweep_from_.clear();
       std::string_view tenant;
       std::string_view id;
       if (!name_of_key(r.key, kByTime.size(), tenant, id)) continue;

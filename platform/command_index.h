@@ -64,8 +64,9 @@ class CommandIndex {
   // In the batch that ends it: so many bytes are kept from now on.
   void ended(const Entry& e);
   void list(Query q, Done done);
-  // About once a second: removes what is too old or too much, a part at a time.
-  void sweep(std::int64_t wall_ms);
+  // About once a second: removes what is too old or too much, a part at a time. `others`: bytes of
+  // Keep::bytes that claims have.
+  void sweep(std::int64_t wall_ms, std::uint64_t others = 0);
   std::uint64_t kept_bytes() const { return bytes_; }
   std::uint64_t swept() const { return swept_; }
 

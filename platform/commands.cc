@@ -85,7 +85,7 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
           },
           [this](const pb::Request& r, const Refusal& why) { refused(r, why); }),
       locator_(*this, options_.partition, options_.partitions),
-      claims_(records),
+      claims_(records, options_.command_keep_bytes / 8),
       router_(*this, options_.partitions),
       desired_(records, [this](const std::string& topic, const std::string& document) {
         const session::MessageView m{
@@ -103,7 +103,7 @@ void Commands::use(const CommandWays& ways) {
 
 bool Commands::is_key(std::string_view key) {
   return Ledger::is_key(key) || Dispatcher::is_key(key) || CommandIndex::is_key(key) ||
-         Requests::is_key(key) || Desired::is_key(key);
+         Requests::is_key(key) || Desired::is_key(key) || Claims::is_key(key);
 }
 
 void Commands::restored(std::string_view key, std::string_view value) {
@@ -111,6 +111,7 @@ void Commands::restored(std::string_view key, std::string_view value) {
   if (Dispatcher::is_key(key)) return dispatcher_.restored(key, value);
   if (Requests::is_key(key)) return requests_.restored(key, value);
   if (Desired::is_key(key)) return desired_.restored(key, value);
+  if (Claims::is_key(key)) return claims_.restored(value);
   index_.restored(value);
 }
 
@@ -173,13 +174,13 @@ void Commands::tick(base::Instant now) {
   if (!serving_) return;
   dispatcher_.tick(now);
   router_.sweep(at().now);
-  index_.sweep(clocks_.wall_at(now).ms);
+  index_.sweep(clocks_.wall_at(now).ms, claims_.bytes());
   rates_.sweep(now);
   if (partitioned())
     claims_.sweep(clocks_.wall_at(now).ms - std::int64_t{86'400'000} * options_.command_keep_days);
   probe_.commands_open = ledger_.open();
-  probe_.command_records_bytes = index_.kept_bytes();
-  probe_.command_records_swept = index_.swept();
+  probe_.command_records_bytes = index_.kept_bytes() + claims_.bytes();
+  probe_.command_records_swept = index_.swept() + claims_.swept();
 }
 
 base::Instant Commands::next_due() const {
