@@ -34,11 +34,11 @@ class StreamState {
   bool gone = false;             // the client has left
   std::string take();            // what is there to be written
   std::shared_ptr<void> place;   // of the server's bound; until it is closed
-  std::function<void()> closed;  // to be called when nobody reads any more
+  std::function<void()> closed;  // to be called when the client has left
   std::function<void()> cut;     // ends a write that its client does not take
 
   // -- any thread
-  std::atomic<bool> over{false};  // nobody reads any more
+  std::atomic<bool> over{false};  // the client has left, or is to
   std::atomic<bool> slow{false};  // above `bytes_max`
   bool hold(std::size_t bytes);   // false: it is too slow
   std::size_t held() const { return held_; }
@@ -59,13 +59,13 @@ class EventStream {
       : server_(std::move(server)), state_(std::move(state)) {}
   void refuse(Response r) const;  // instead of begin()
   void begin() const;             // 200; at the latest 10 s after the request, or it is 503
-  // False: nobody reads any more, or this client reads too slowly; forget the stream. `name` and
-  // `id` have no line end; `data` may have.
+  // False: the client has left, or reads too slowly; forget the stream. `name` and `id` have no line
+  // end; `data` may have.
   bool send(std::string_view name, std::string_view data, std::string_view id = {}) const;
   void end() const;
   bool over() const { return state_->over; }
   std::size_t held() const { return state_->held(); }  // bytes that are not on their way yet
-  // Called once on home's thread when nobody reads any more: forget the stream.
+  // Called once on home's thread when the client has left: forget the stream.
   void on_over(std::function<void()> f) const;
 
  private:

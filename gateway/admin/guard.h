@@ -38,7 +38,7 @@ class Guard {
   struct Options {
     std::string listen_host;
     std::vector<std::string> allowed_hosts;  // admin.allowed_hosts
-    std::function<std::string()> token;      // asked for each request; empty: nobody has one
+    std::function<std::string()> token;      // asked for each request; empty: no client has one
   };
   struct Verdict {
     int status = 0;      // 0: allowed

@@ -22,7 +22,7 @@ struct Ask {
   std::chrono::milliseconds limit{30'000};      // for all of it
 };
 
-// Nobody answers there: another way may be tried.
+// No process answers there: another way may be tried.
 struct Unreachable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

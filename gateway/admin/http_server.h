@@ -13,7 +13,7 @@
 // - route(): a coroutine on the server's thread. route_at_home(): a coroutine on the home loop.
 // - route_waiting(): called on the home loop; keep the Responder and call answer() there, once,
 // when
-//   the answer is known. over(): nobody waits any more, forget it. At the deadline it is 504.
+//   the answer is known. over(): the client has left, forget it. At the deadline it is 504.
 // - route_stream(): called on the home loop; refuse() or begin() within 10 s, then send() events.
 //   False from send(), or on_over(): forget the stream.
 // - {id} in the path is r.capture("id"), the query r.parameter() after parameters.h has checked it.
@@ -72,7 +72,7 @@ class HttpServer {
   void route_under(const std::string& prefix, RequestHandler handler, RouteOptions options = {});
   void route_under_at_home(const std::string& prefix, RequestHandler handler,
                            RouteOptions options = {});
-  // Who has another credential than the admin token; none: nobody.
+  // Checks credentials that are not the admin token; none: all of these are refused.
   void use_accounts(AccountCheck check);
   // `guard.token` is asked on the server's thread; listen_host is filled in. Listens at the TCP
   // address and, for who runs on this host as this user, at local_name(HOST:PORT); that one may

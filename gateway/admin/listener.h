@@ -30,7 +30,7 @@ class Listener {
     Peer peer;
     std::string address;  // of the peer, without its port; empty: local
     std::uint16_t port = 0;
-    bool none = false;     // nobody waits any more
+    bool none = false;     // no connection waits any more
     bool starved = false;  // no descriptor, no memory: the connection waits on
   };
   Accepted accept();  // one, without waiting
