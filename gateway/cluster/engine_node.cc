@@ -139,7 +139,8 @@ class EngineNode {
     Endpoint admin;
     listen_admin(http_, config_, admin);
     signals_.wait();
-    if (config_.cluster.partitions > 1)
+    const bool asks = registry_ && !config_.cluster.engines.empty();
+    if (config_.cluster.partitions > 1 || asks)
       inner_ = std::make_unique<InnerEdge>(io_, config_, tls_.get());
     bridges_.resize(config_.cluster.partitions);
     partitions_.resize(config_.cluster.partitions);
@@ -191,14 +192,14 @@ class EngineNode {
 
   // What other partitions have for it comes from now on.
   void bridge(std::uint32_t p) {
-    if (!inner_) return;
+    if (partitions_.size() == 1) return;
     bridges_[p] = std::make_unique<Bridges>(
         io_, inner_->shard(), *partitions_[p]->engine(),
         Bridges::Home{p, config_.cluster.partitions, partitions_[p]->term()});
   }
 
-  // For questions of REST: our own engine, or over the inner edge another's; null: with one
-  // partition, while we do not serve it.
+  // For questions of REST: our own engine, or over the inner edge another's; null: while we do not
+  // serve, and no other engine is configured.
   link::EnginePort* serving(std::uint32_t p) {
     if (partitions_[p] && partitions_[p]->engine() != nullptr && partitions_[p]->runs_inputs())
       return partitions_[p]->engine();
@@ -478,7 +479,8 @@ class EngineNode {
   std::atomic<std::uint64_t> progress_{0};
   std::vector<std::unique_ptr<PartitionServer>> partitions_;
   std::unique_ptr<UsageExchange> usage_;  // null: there is no registry
-  std::unique_ptr<InnerEdge> inner_;      // null: there is one partition
+  // Null: there is one partition, and no other engine to ask or nothing to be asked.
+  std::unique_ptr<InnerEdge> inner_;
   rest::PlatformApi platform_{config_.cluster.partitions,
                               [this](std::uint32_t p) { return serving(p); }};
   std::vector<std::unique_ptr<Bridges>> bridges_;  // by partition; null: it does not serve

@@ -154,7 +154,8 @@ void EngineSet::connect(Candidate& c) {
   hello.name = options_.name;
   hello.partition = options_.partition;
   hello.partitions = options_.partitions;
-  if (options_.partitions > 1) hello.version_min = kPartitionsSince;
+  // An older engine would take an internal edge for one with devices.
+  if (options_.partitions > 1 || options_.internal) hello.version_min = kPartitionsSince;
   c.link->open(fd, hello, stream);
 }
 

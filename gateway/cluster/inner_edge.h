@@ -1,6 +1,6 @@
-// The edge inside an engine process with partitions. It carries the bridges (bridges.h) of its
-// partitions to the engines that serve the others, and questions of REST. It has links to all
-// engines, as every edge, and so knows how many partitions each holds. On the engine's thread.
+// The edge inside an engine process. It carries questions of REST to the engines that serve, and
+// with several partitions the bridges (bridges.h) to those that serve the others. It has links to
+// all engines, as every edge, and so knows how many partitions each holds. On the engine's thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

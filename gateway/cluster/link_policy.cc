@@ -47,7 +47,7 @@ void check_engine_links(const Config& config) {
   check_tls(c);
   if (loopback_only(c) && !is_loopback_host(c.listen.host))
     refuse("cluster.listen " + c.listen.host + ":" + std::to_string(c.listen.port));
-  if (c.partitions > 1) check_engines(c);
+  if (c.partitions > 1 || !c.engines.empty()) check_engines(c);
 }
 
 void check_edge_links(const Config& config) {
