@@ -1,11 +1,9 @@
 // What happens to devices, as it happens: GET /api/v1/events, Server-Sent Events
-// (docs/platform.md). Asks the engines of all partitions what is new, for each stream, and puts
-// what they say in order: an event is sent when all partitions have said what was before it. What
-// an engine does not have in memory any more comes from the history, where the stream is of one
-// device or of some sites; else an event `gap` says so. A stream whose client does not read asks
-// for nothing. An account asks the history kFillsPerSecond times a second, whatever the number of
-// its streams: they wait for each other, kFillWait_ms at most, then a `gap` says what is missing.
-// On the home loop of the admin port.
+// (docs/platform.md). Asks the engines of all partitions what is new, for each stream, and says it
+// in order (event_order.h). A stream whose client does not read asks for nothing. An account asks
+// the history kFillsPerSecond times a second, whatever the number of its streams: they wait for
+// each other, kFillWait_ms at most, then a `gap` says what is missing. On the home loop of the
+// admin port.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

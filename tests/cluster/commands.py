@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A platform and its devices: commands over REST, and what became of each; see scripts/cluster-test.
 
-  commands.py HOST MQTT_PORT ADMIN_PORT TOKEN_FILE DEVICES RATE
+  commands.py HOST MQTT_PORT ADMIN_PORT TOKEN_FILE DEVICES RATE STREAM_HOST,…
 
 Devices dev-0 … of the tenant `oracle` (registry_yaml()) answer each command: two of three at once, the third after
 200 ms, as an arm that moves, so that troubles find commands under way. The platform sends `open` with a ttl
@@ -19,6 +19,7 @@ import sys
 import time
 
 import seen
+from stream import Stream
 
 TENANT, SERVICE_USER = "oracle", "platform@oracle"
 KEEP_ALIVE_S = 30
@@ -268,6 +269,7 @@ class Platform:
         self.tasks = set()
         self.refusals = collections.Counter()
         self.stopping = False
+        self.stream = None
 
     # -- one command, until its outcome
 
@@ -442,12 +444,13 @@ def judged(p):
 
 
 async def main():
-    host, mqtt, admin, token_file, devices, rate = sys.argv[1:7]
+    host, mqtt, admin, token_file, devices, rate, hosts = sys.argv[1:8]
     with open(token_file) as f:
         token = f.read().strip()
     p = Platform(host, int(mqtt), int(admin), token, int(devices), float(rate))
     clients = p.devices + [p.listener]
-    tasks = [asyncio.get_running_loop().create_task(c.run()) for c in clients]
+    p.stream = Stream(hosts.split(","), int(admin), token, f"tenant={TENANT}&site=north&types=command")
+    tasks = [asyncio.get_running_loop().create_task(c.run()) for c in clients + [p.stream]]
     await asyncio.wait_for(asyncio.gather(*(c.ready.wait() for c in clients)), 30)
     connected_at = time.time()
     print("connected", flush=True)

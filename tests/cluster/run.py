@@ -20,7 +20,8 @@ from scenarios import SCENARIOS  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COLUMNS = ("scenario", "dropped %", "ack p50", "p99", "max ms", "silence", "acked", "lost", "doubled",
-           "resent", "wills", "order", "reconn/s", "commands", "ok %", "safe %", "uncert %", "late", "twice", "open p50", "offline", "history")
+           "resent", "wills", "order", "reconn/s", "commands", "ok %", "safe %", "uncert %", "late", "twice", "open p50", "offline", "history",
+           "stream")
 
 
 UNTOLD_SHARE = 0.02  # of the commands, at most, may be UNCERTAIN for a link or store that was away at their deadline
@@ -63,10 +64,10 @@ class Oracle(Worker):
 class Commands(Worker):
     """A platform that commands devices of its own."""
 
-    def __init__(self, net, name, directory, devices, rate):
+    def __init__(self, net, name, directory, devices, rate, engines):
         path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "commands.py")
         super().__init__(net, name, [sys.executable, path, SERVICE, str(MQTT), str(ADMIN), token_file(directory),
-                                     str(devices), str(rate)])
+                                     str(devices), str(rate), ",".join([SERVICE] + [e.address for e in engines])])
 
 
 def total(reports):
@@ -91,6 +92,7 @@ def may_disconnect(rule, protocol):
 # An edge is out of its engine's reach for a while: a device's result that came to the edge meanwhile comes to the engine
 # after the deadline. Nobody can know then, so UNCERTAIN is right; of so many commands in a hundred at most.
 SEPARATED = {"partition-edge": 5, "everything": 5}
+STREAMED = ("stop", "kill")  # engines stay or come again: streams are read at them too
 
 
 def broken(r, closed, name):
@@ -99,7 +101,8 @@ def broken(r, closed, name):
             "window_exceeded", "session_absent", "qos0_doubled"]
     bad = [f"{k}={r[k]}" for k in keys if r[k] != 0] + ([f"closed={closed}"] if closed else [])
     commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unasked", "cmd_changed",
-                "seen_false_offline", "seen_since_moved", "seen_unsettled", "seen_history_missing", "seen_history_wrong"]
+                "seen_false_offline", "seen_since_moved", "seen_unsettled", "seen_history_missing", "seen_history_wrong",
+                "seen_stream_missing", "seen_stream_backward"]
     bad += [f"{k}={r[k]}" for k in commands if r[k] != 0]
     if r["cmd_unexplained"] * 100 > r["cmd_accepted"] * SEPARATED.get(name, 0):
         bad.append(f"cmd_unexplained={r['cmd_unexplained']}")
@@ -110,6 +113,11 @@ def broken(r, closed, name):
         bad.append(f"cmd_untold={r['cmd_untold']}")
     if r["cmd_accepted"] == 0:
         bad.append("no command was accepted")
+    # Else the gaps explain everything, or the stream was never at an engine or never at an edge.
+    if r["seen_stream_in_gap"] * 10 > r["cmd_accepted"]:
+        bad.append(f"seen_stream_in_gap={r['seen_stream_in_gap']}")
+    if name in STREAMED and (len(r["seen_stream_read_at"]) < 2 or SERVICE not in r["seen_stream_read_at"]):
+        bad.append(f"the stream was read at {r['seen_stream_read_at']} only: {r['seen_stream_refused']}")
     return bad + [f"{k} not settled" for k in ("settled", "cmd_settled") if not r[k]]
 
 
@@ -132,7 +140,7 @@ def run_scenario(name, a):
         protocols = [a.protocols[i % len(a.protocols)] for i in range(a.processes)]
         oracles = [Oracle(net, a.build, c, p, share, a.rate / a.processes, may_disconnect(rule, p))
                    for c, p in zip(clients, protocols)]
-        oracles.append(Commands(net, "platform", directory, a.commanded, a.commands))
+        oracles.append(Commands(net, "platform", directory, a.commanded, a.commands, cluster.engines))
         for o in oracles:
             o.wait_connected()
         time.sleep(1)
@@ -178,7 +186,8 @@ def of_commands(r):
     return (str(r["cmd_accepted"]), share("succeeded"), share("not_delivered", "expired"), share("uncertain"),
             str(r["cmd_late"]), str(r["cmd_twice"]), f"{r['cmd_open_p50_ms']:.0f}",
             str(r["seen_false_offline"] + r["seen_since_moved"] + r["seen_unsettled"]),
-            str(r["seen_history_missing"] + r["seen_history_wrong"]))
+            str(r["seen_history_missing"] + r["seen_history_wrong"]),
+            str(r["seen_stream_missing"] + r["seen_stream_backward"]))
 
 
 def may_make_namespaces():

@@ -1,18 +1,15 @@
-"""Presence and history of the devices of commands.py, as their platform sees them; see scripts/cluster-test.
+"""Presence, history and events of the devices of commands.py, as their platform sees them; see scripts/cluster-test.
 
 A device whose connection held, or that came back within OFFLINE_AFTER_S, has not been away: no event says so, and its
-`since` has not moved. Its history has each command's outcome, and ends of connections only if it has seen one.
+`since` has not moved. Its history has each command's outcome, and ends of connections only if it has seen one. The stream of events has each outcome, or a gap.
 """
 import asyncio
-import datetime
 import time
+
+from stream import seconds
 
 OFFLINE_AFTER_S = 25  # presence.offline_after_s is 30
 SETTLE_S = 30
-
-
-def seconds(text):
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 async def settled_presence(p, tenant):
@@ -40,7 +37,7 @@ async def history_of(p, tenant, device):
 async def judged(p, tenant, connected_at):
     """A report and problems. `connected_at`: then all devices had been connected for the first time."""
     report = dict.fromkeys(("seen_false_offline", "seen_since_moved", "seen_unsettled", "seen_history_missing",
-                            "seen_history_wrong"), 0)
+                            "seen_history_wrong", "seen_stream_missing", "seen_stream_backward"), 0)
     problems = []
 
     def problem(key, text):
@@ -55,6 +52,7 @@ async def judged(p, tenant, connected_at):
     for c in p.commands:
         if c.over:
             outcomes.setdefault(c.device.device, set()).add(c.id)
+    left_out = set()  # their events were too many for the history, and for the stream
     for d in p.devices:
         held = not d.ends
         off = [e for e, state in p.listener.presence.get(d.device, {}).items() if state == "OFFLINE"]
@@ -68,10 +66,20 @@ async def judged(p, tenant, connected_at):
             continue
         ids = {x.get("command") for x in history if x["type"] == "command"}
         missing = outcomes.get(d.device, set()) - ids
-        if missing and not any(x.get("left_out") for x in history):
+        if any(x.get("left_out") for x in history):
+            left_out.add(d.device)
+        elif missing:
             problem("seen_history_missing", f"history of {d.device} has not {sorted(missing)[:3]}")
         kinds = [x["type"] for x in history]
         if held and (kinds.count("connected") != 1 or "ended" in kinds or "taken_over" in kinds):
             problem("seen_history_wrong", f"{d.device} held its connection, but its history has "
                     f"{[x for x in history if x['type'] != 'command']}")
+    ended = {c.id: seconds(c.record["transitions"][-1]["at"])
+             for c in p.commands if c.over and c.device.device not in left_out}
+    for c in await p.stream.settle(ended, SETTLE_S):
+        problem("seen_stream_missing", f"{c} ended at {ended[c]:.3f}: neither an event nor a gap says so")
+    if p.stream.backward:
+        problem("seen_stream_backward", f"{p.stream.backward} ids of events are not above the one before")
+    report.update(seen_stream_in_gap=len(ended.keys() - p.stream.commands), seen_stream_read_at=p.stream.read_at,
+                  seen_stream_refused=p.stream.refused, seen_stream_gaps=len(p.stream.gaps))
     return report, problems

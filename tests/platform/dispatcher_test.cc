@@ -93,7 +93,7 @@ class Site final : public platform::Records, public platform::Notes, public plat
   platform::Dispatcher d{box.cx, box.core, *this, *this};
   Strings said;  // to homes
   std::map<std::string, std::string, std::less<>> store;
-  int unhurried = 0;
+  int without_hurry = 0;
   bool has_way = true;
 
   void put(std::string_view k, std::string_view v) override {
@@ -102,7 +102,7 @@ class Site final : public platform::Records, public platform::Notes, public plat
   void remove(std::string_view k) override { store.erase(std::string(k)); }
   void when_durable(std::function<void()> f) override { durable_.push_back(std::move(f)); }
   void unhurried(const std::function<void()>& f) override {
-    ++unhurried;
+    ++without_hurry;
     f();
   }
   base::Instant now() const override { return time; }
@@ -170,7 +170,7 @@ TEST(Dispatcher, WhereACommandGoesIsDurableBeforeItGoesAndUntilItsFateIs) {
   EXPECT_EQ(s.d.given(), 1u);
   s.d.told(conn, Site::tag(1), EdgeFate::written);
   EXPECT_EQ(s.take(), Strings{"3: 1 sent "});
-  EXPECT_EQ(s.unhurried, 1) << "the device's answer is near, and goes into the same commit";
+  EXPECT_EQ(s.without_hurry, 1) << "the device's answer is near, and goes into the same commit";
   EXPECT_TRUE(s.store.empty());
   EXPECT_TRUE(s.box.effects.taken.empty()) << "the edge keeps it until it is durable here";
   s.commit();
