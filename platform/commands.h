@@ -1,27 +1,23 @@
 // Commands as the platform behind the gateway sees them (docs/platform.md, "Commands"): the ledger
 // of the devices whose home this partition is, and the dispatcher for the sessions that are here.
-// What they tell each other travels as notes, between partitions too. Owned by the Platform. One
-// shard, one thread.
+// What they tell each other travels as notes, between partitions too. Questions of the platform
+// have a room of their own (command_questions.h). Owned by the Platform. One shard, one thread.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "base/string_map.h"
-#include "platform/claims.h"
 #include "platform/command_index.h"
+#include "platform/command_questions.h"
 #include "platform/command_ways.h"
 #include "platform/desired.h"
 #include "platform/dispatcher.h"
 #include "platform/ledger.h"
 #include "platform/locator.h"
 #include "platform/notes.h"
-#include "platform/rates.h"
 #include "platform/records.h"
 #include "platform/requests.h"
 #include "platform/result_router.h"
@@ -44,9 +40,6 @@ class Outcomes {
 
 // A new engine lets no command expire for so long.
 inline constexpr std::int64_t kReplayMs = 2000;
-
-// The partition that knows what an id is used for.
-std::uint32_t claim_home(std::string_view tenant, std::string_view id, std::uint32_t partitions);
 
 class Commands final : public session::CommandWords,
                        private LedgerPorts,
@@ -85,27 +78,11 @@ class Commands final : public session::CommandWords,
   void lost(std::uint32_t link) override;
   void gone(std::uint32_t link) override;
 
-  // -- questions: bytes as platform.proto has them. `answered` is called once, perhaps later.
-  using Answered = std::function<void(std::string bytes)>;
-  void submit(std::string_view question, Answered answered);
-  // With partitions, before submit(): of the partition claim_home(). Answered with a status; 0:
-  // good.
-  void claim(std::string_view question, Answered answered);
-  void find(std::string_view question, Answered answered);
-  void cancel(std::string_view question, Answered answered);
-  void list(std::string_view question, Answered answered);
-  std::string locate(std::string_view question) const;
-  // The document of a device (LocateQuestion), as JSON; empty: it has none.
-  std::string desired(std::string_view question) const;
+  CommandQuestions& questions() { return questions_; }
 
   std::size_t open() const { return ledger_.open(); }
 
  private:
-  struct Waiter {
-    base::Instant until;
-    Answered answered;
-  };
-
   // -- LedgerPorts
   void accepted(const Entry& e) override;
   void dispatch(const Dispatch& d) override;
@@ -119,13 +96,8 @@ class Commands final : public session::CommandWords,
 
   At at() const;
   void count_outcome(const Entry& e);
-  void submit(Asked asked, Ledger::Answered answered);
-  void submit_anywhere(Asked asked, std::function<void(const Refusal&)> answered);
   void refused(const pb::Request& request, const Refusal& why);
-  Refusal over_rate(const Asked& asked, const Terms& terms);
   void act(const pb::Note& note, std::uint32_t source);
-  void answer_when_done(const Ledger::Answer& a, std::uint32_t wait_ms, Answered answered);
-  void expire_waiters();
   std::uint64_t edge_of(std::uint32_t link) const;
 
   session::Core& core_;
@@ -135,19 +107,16 @@ class Commands final : public session::CommandWords,
   Ledger ledger_;
   Dispatcher dispatcher_;
   CommandIndex index_;
-  Rates rates_;
   Requests requests_;
   Locator locator_;
-  Claims claims_;
   ResultRouter router_;
   Desired desired_;
+  CommandQuestions questions_;  // of all above
   bool serving_ = false;
   // What its edges have kept for this engine comes first: results and words that were in time.
   base::Instant expire_from_ = base::kNever;
-  std::vector<std::function<void()>> noted_;    // events, in order
-  std::vector<std::string> to_self_;            // notes, in order
-  base::Instant next_wait_ = base::kNever;      // not after any of theirs
-  std::multimap<std::string, Waiter> waiters_;  // for an outcome, by tenant NUL id
+  std::vector<std::function<void()>> noted_;  // events, in order
+  std::vector<std::string> to_self_;          // notes, in order
 };
 
 }  // namespace berth::platform

@@ -50,8 +50,9 @@ void PlatformSide::arm() {
 
 // The engine answers while its inputs run, so after attached_all().
 void PlatformSide::answer(Answerer& answerer) {
-  platform::Commands& commands = platform_.commands();
-  using Ask = void (platform::Commands::*)(std::string_view, platform::Commands::Answered);
+  using platform::CommandQuestions;
+  CommandQuestions& commands = platform_.commands().questions();
+  using Ask = void (CommandQuestions::*)(std::string_view, CommandQuestions::Answered);
   const auto use = [&](AskKind kind, Ask ask) {
     answerer.use(kind, [this, &commands, ask](const Question& q, link::Answered answered) {
       platform_.begin(calls_.now());
@@ -61,11 +62,11 @@ void PlatformSide::answer(Answerer& answerer) {
       calls_.post_turn();
     });
   };
-  use(AskKind::submit_command, &platform::Commands::submit);
-  use(AskKind::claim_command, &platform::Commands::claim);
-  use(AskKind::find_command, &platform::Commands::find);
-  use(AskKind::cancel_command, &platform::Commands::cancel);
-  use(AskKind::list_commands, &platform::Commands::list);
+  use(AskKind::submit_command, &CommandQuestions::submit);
+  use(AskKind::claim_command, &CommandQuestions::claim);
+  use(AskKind::find_command, &CommandQuestions::find);
+  use(AskKind::cancel_command, &CommandQuestions::cancel);
+  use(AskKind::list_commands, &CommandQuestions::list);
   answerer.use(AskKind::take_nonce, [this](const Question& q, link::Answered answered) {
     platform_.begin(calls_.now());
     platform_.signed_requests().ask(q.bytes, [answered = std::move(answered)](std::string bytes) {

@@ -9,7 +9,8 @@
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
 #include "gateway/registry/command_json.h"
-#include "platform/commands.h"
+#include "platform/command_questions.h"
+#include "platform/result_router.h"
 
 namespace berth::gateway::rest {
 

@@ -1,6 +1,6 @@
 // Commands to devices over REST: POST and GET /api/v1/commands (docs/platform.md, "Commands"). Asks
-// the engine of the device's home partition (platform/commands.h), whichever process is asked. On
-// the home loop of the admin port.
+// the engine of the device's home partition (platform/command_questions.h), whichever process is
+// asked. On the home loop of the admin port.
 #pragma once
 
 #include <chrono>

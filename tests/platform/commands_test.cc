@@ -41,6 +41,7 @@ class Desk : public Site, private platform::CommandWays {
     });
   }
   platform::Commands& commands() { return platform->commands(); }
+  platform::CommandQuestions& questions() { return commands().questions(); }
   void pass_s(int s) {
     for (int i = 0; i < s; ++i) {
       w.advance_s(1);
@@ -65,12 +66,13 @@ class Desk : public Site, private platform::CommandWays {
     if (f) f(q);
     auto a = std::make_shared<pb::CommandAnswer>();
     platform->begin(w.now());
-    commands().submit(q.SerializeAsString(), into(a));
+    questions().submit(q.SerializeAsString(), into(a));
     w.run();
     return a;
   }
-  Answer ask(void (platform::Commands::*what)(std::string_view, platform::Commands::Answered),
-             const std::string& id, const std::string& site = {}, std::uint32_t wait_ms = 0) {
+  using Questions = platform::CommandQuestions;
+  Answer ask(void (Questions::*what)(std::string_view, Questions::Answered), const std::string& id,
+             const std::string& site = {}, std::uint32_t wait_ms = 0) {
     pb::CommandKey q;
     q.set_tenant("acme");
     q.set_id(id);
@@ -78,15 +80,15 @@ class Desk : public Site, private platform::CommandWays {
     if (!site.empty()) q.add_caller_sites(site);
     auto a = std::make_shared<pb::CommandAnswer>();
     platform->begin(w.now());
-    (commands().*what)(q.SerializeAsString(), into(a));
+    (questions().*what)(q.SerializeAsString(), into(a));
     w.run();
     return a;
   }
   Answer find(const std::string& id, const std::string& site = {}, std::uint32_t wait_ms = 0) {
-    return ask(&platform::Commands::find, id, site, wait_ms);
+    return ask(&Questions::find, id, site, wait_ms);
   }
   Answer cancel(const std::string& id, const std::string& site = {}) {
-    return ask(&platform::Commands::cancel, id, site);
+    return ask(&Questions::cancel, id, site);
   }
   std::size_t listed(const std::string& site, const std::string& state = {}) {
     pb::ListQuestion q;
@@ -96,7 +98,7 @@ class Desk : public Site, private platform::CommandWays {
     q.set_state(state);
     if (!site.empty()) q.add_caller_sites(site);
     pb::ListAnswer a;
-    commands().list(q.SerializeAsString(), [&](const std::string& b) { a.ParseFromString(b); });
+    questions().list(q.SerializeAsString(), [&](const std::string& b) { a.ParseFromString(b); });
     w.run();
     EXPECT_EQ(a.error(), "");
     return static_cast<std::size_t>(a.commands_size());
@@ -174,21 +176,21 @@ const auto kAdmin = [](pb::SubmitQuestion& q) { q.mutable_command()->set_is_admi
 
 TEST(Commands, ThatCannotBeReadAreMalformed) {
   Desk d;
-  for (auto what : {&platform::Commands::submit, &platform::Commands::find,
-                    &platform::Commands::cancel, &platform::Commands::claim}) {
+  using Questions = platform::CommandQuestions;
+  for (auto what : {&Questions::submit, &Questions::find, &Questions::cancel, &Questions::claim}) {
     const auto a = std::make_shared<pb::CommandAnswer>();
-    (d.commands().*what)("\xff", Desk::into(a));
+    (d.questions().*what)("\xff", Desk::into(a));
     EXPECT_EQ(a->code(), "malformed");
   }
   EXPECT_EQ(d.submit("1", [](auto& q) { q.mutable_command()->set_device("a/b"); })->code(),
             "malformed");
   bool failed = false;
-  d.commands().list("\xff", [&](const std::string& bytes) {
+  d.questions().list("\xff", [&](const std::string& bytes) {
     pb::ListAnswer a;
     failed = a.ParseFromString(bytes) && !a.error().empty();
   });
   EXPECT_TRUE(failed);
-  EXPECT_EQ(d.commands().desired("\xff"), "");
+  EXPECT_EQ(d.questions().desired("\xff"), "");
 }
 
 TEST(Commands, OfOtherSitesACallerSeesAndDoesNothing) {
@@ -500,7 +502,7 @@ TEST(Commands, ADesiredStateIsOneDocument) {
     q.set_tenant("acme");
     q.set_device("gate");
     if (!site.empty()) q.add_caller_sites(site);
-    return d.commands().desired(q.SerializeAsString());
+    return d.questions().desired(q.SerializeAsString());
   };
   d.submit("1");
   ASSERT_EQ(got(d.w, gate).size(), 1u);
@@ -533,7 +535,7 @@ TEST(Commands, WhoIsThereIsSaidOfTheDeviceThatIsTold) {
     q.set_tenant("acme");
     q.set_device(device);
     pb::LocateAnswer a;
-    a.ParseFromString(d.commands().locate(q.SerializeAsString()));
+    a.ParseFromString(d.questions().locate(q.SerializeAsString()));
     return a.online();
   };
   EXPECT_FALSE(online("gate"));
@@ -553,7 +555,7 @@ TEST(Commands, AnIdIsClaimedOnceInItsTenant) {
     q.mutable_command()->set_content(std::string(32, content));
     const auto a = std::make_shared<pb::CommandAnswer>();
     d.platform->begin(d.w.now());
-    d.commands().claim(q.SerializeAsString(), Desk::into(a));
+    d.questions().claim(q.SerializeAsString(), Desk::into(a));
     d.w.run();
     return a->status();
   };
@@ -579,7 +581,7 @@ TEST(Commands, ClaimsOfAnAccountHaveARate) {
       q.mutable_command()->set_is_admin(is_admin);
       const auto a = std::make_shared<pb::CommandAnswer>();
       d.platform->begin(d.w.now());
-      d.commands().claim(q.SerializeAsString(), Desk::into(a));
+      d.questions().claim(q.SerializeAsString(), Desk::into(a));
       d.w.run();
       good += a->status() == 0 ? 1 : 0;
     }
