@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/random_id.h"
 #include "platform/command_results.h"
 #include "platform/platform.pb.h"
 #include "protocol/link/types.h"
@@ -55,7 +56,7 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
           },
           [this](const pb::Request& r, const Refusal& why) { refused(r, why); }),
       locator_(*this, options_.partition, options_.partitions),
-      router_(*this, options_.partitions),
+      router_(*this, options_.partition, options_.partitions),
       desired_(records, [this](const std::string& topic, const std::string& document) {
         const session::MessageView m{
             .topic = topic, .payload = document, .forwarded = {}, .qos = 1, .retain = true};
@@ -116,13 +117,16 @@ void Commands::attached_all(base::Instant now) {
   serving_ = true;
   expire_from_ = now.plus_ms(kReplayMs);
   ledger_.want_again();
-  router_.begin(at().now);
   requests_.go_on(ways_, at());
+  if (!partitioned()) return;
   pb::Note note;
-  note.mutable_restarted();
+  const std::uint64_t number = std::max<std::uint64_t>(base::random_id(), 1);
+  note.mutable_restarted()->set_number(number);
+  router_.begin(number, at().now);
   for (std::uint32_t p = 0; p < options_.partitions; ++p) {
     if (p != options_.partition) tell(p, note);
   }
+  router_.tell_again(ledger_, options_.partition, number);
 }
 
 // What was noted, and what follows from that in this partition. A note that is told meanwhile is
@@ -213,6 +217,11 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
       break;
     case pb::Note::kRestarted:
       ledger_.want_again();
+      if (note.restarted().number() != 0)
+        router_.tell_again(ledger_, source, note.restarted().number());
+      break;
+    case pb::Note::kTold:
+      router_.told(source, note.told(), at().now);
       break;
     default:
       break;
@@ -225,7 +234,8 @@ void Commands::result(const session::Scope& device, const session::MessageView& 
   std::string id;
   Result r;
   if (!read_result(m.topic, m.payload, id, r)) return;
-  router_.result(device.who().tenant, device.who().name, id, r, at().now);
+  if (!router_.result(device.who().tenant, device.who().name, id, r, at().now))
+    ++probe_.command_results_stray;
 }
 
 // Its PUBLISH is acknowledged when the request is durable: here, or in the queue to its home.

@@ -329,9 +329,17 @@ void Ledger::hand_out(Device& device, At at) {
     const Change change = hand(c, at);
     if (c.attempt != before) {
       ++flying;
+      o->told_in = before == 0 || o->told_in == device.where ? device.where : 0;
       ports_.dispatch({c.attempt, device.where - 1, &o->entry});
     }
     changed(*o, change);
+  }
+}
+
+void Ledger::each_told(std::uint32_t partition, const std::function<void(const Entry&)>& f) const {
+  for (const auto& [key, o] : open_) {
+    if (in_flight(o->entry.command) && (o->told_in == 0 || o->told_in == partition + 1))
+      f(o->entry);
   }
 }
 

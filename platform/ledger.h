@@ -147,6 +147,10 @@ class Ledger {
   }
   std::size_t open() const { return open_.size(); }
 
+  // Open commands that a device has been told and may still answer, if it was told in `partition`,
+  // or if that is not known.
+  void each_told(std::uint32_t partition, const std::function<void(const Entry&)>& f) const;
+
   static std::string device_key(std::string_view tenant, std::string_view device);
   static std::string final_key(std::string_view tenant, std::string_view id);
 
@@ -155,6 +159,8 @@ class Ledger {
     Entry entry;
     std::string key;  // tenant NUL id
     base::Instant due = base::kNever;
+    // The partition + 1 where it was handed out, always the same; 0: not known, or in several.
+    std::uint32_t told_in = 0;
   };
   struct Device {
     std::uint32_t where = 0;  // the partition + 1 of its session; 0: not connected

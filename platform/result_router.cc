@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/string_map.h"
 #include "platform/command_results.h"
 #include "platform/ledger.h"
 #include "platform/platform.pb.h"
@@ -13,6 +14,45 @@ namespace berth::platform {
 std::uint32_t home_of(std::string_view tenant, std::string_view device, std::uint32_t partitions) {
   return protocol::link::partition_of("d" + std::string(1, '\0') + joined(tenant, device),
                                       partitions);
+}
+
+void ResultRouter::begin(std::uint64_t number, base::Instant now) {
+  if (partitions_ == 1) return;
+  number_ = number;
+  told_.unsure(now.plus_ms(kUnsureMs));
+  for (std::uint32_t p = 0; p < partitions_; ++p) silent_.insert(p);
+}
+
+// Commands that the home hands out later come behind this note, in the same queue.
+void ResultRouter::told(std::uint32_t source, const pb::Told& told, base::Instant now) {
+  for (const pb::ToldCommand& c : told.commands())
+    told_.add(c.tag(), Ledger::device_key(c.tenant(), c.device()), c.type(), c.id(),
+              now.plus_ms(kToldMs));
+  if (!told.last() || told.number() != number_) return;
+  if (silent_.erase(source) != 0 && silent_.empty()) told_.sure();
+}
+
+void ResultRouter::tell_again(const Ledger& ledger, std::uint32_t partition, std::uint64_t number) {
+  pb::Note note;
+  pb::Told& told = *note.mutable_told();
+  told.set_number(number);
+  base::StringMap<std::size_t> tenants;
+  bool lost = false;
+  ledger.each_told(partition, [&](const Entry& e) {
+    if (lost || tenants[e.asked.tenant]++ > Told::kMaxOfTenant) return;
+    pb::ToldCommand& c = *told.add_commands();
+    c.set_tag(tag_of(partition_, e.serial, e.command.attempt));
+    c.set_tenant(e.asked.tenant);
+    c.set_device(addressee(e.asked));
+    c.set_type(e.asked.type);
+    c.set_id(e.asked.id);
+    if (told.commands_size() < kTellAtOnce) return;
+    lost = notes_.tell(partition, note) == 0;
+    told.clear_commands();
+  });
+  if (lost) return;  // that engine waits for kUnsureMs
+  told.set_last(true);
+  notes_.tell(partition, note);
 }
 
 void ResultRouter::dispatched(const pb::Dispatch& d, base::Instant now) {
@@ -40,7 +80,7 @@ std::vector<std::uint32_t> ResultRouter::homes(std::string_view tenant,
   return out;
 }
 
-void ResultRouter::result(std::string_view tenant, std::string_view device, std::string_view id,
+bool ResultRouter::result(std::string_view tenant, std::string_view device, std::string_view id,
                           const Result& r, base::Instant now) {
   pb::Note note;
   pb::ResultNote& said = *note.mutable_result();
@@ -58,11 +98,12 @@ void ResultRouter::result(std::string_view tenant, std::string_view device, std:
   } else if (to.size() > 1) {
     // Else each of these homes could take it for the one command that it has.
     const auto tag = told_.take(key, id.substr(1), now);
-    if (!tag) return;
+    if (!tag) return false;
     to = {home_of_tag(*tag)};
   }
   said.set_elsewhere(to.size() > 1);
   for (const std::uint32_t home : to) notes_.tell(home, note);
+  return true;
 }
 
 }  // namespace berth::platform

@@ -1,8 +1,8 @@
 // Which commands devices of this partition have been told, so that an answer without an id finds
 // the home of its command: vendors' answers have none (command_results.h, kUnnamed), and commands
-// that go over one connection may have homes in several partitions. In memory: after the death of
-// an engine an answer without an id is not taken where several homes are possible, and its command
-// ends as UNCERTAIN. Owned by Commands. One shard, one thread.
+// that go over one connection may have homes in several partitions. In memory: a new engine knows
+// nothing until the homes have told it again (result_router.h); such an answer that comes before is
+// not taken where several homes are possible. Owned by ResultRouter. One shard, one thread.
 #pragma once
 
 #include <algorithm>
@@ -34,6 +34,8 @@ class Told {
   // What was told before is not known here: take() has nothing until then. For the devices of a
   // tenant that is told more than there is room for, the same.
   void unsure(base::Instant until) { sure_from_ = std::max(sure_from_, until); }
+  // What was told before is known now.
+  void sure() { sure_from_ = {}; }
   // An answer without an id has come: the tag of the one command of this type that waits for it,
   // which is forgotten. Nothing: none waits, or several do, or one may that is not known.
   std::optional<std::uint64_t> take(std::string_view device, std::string_view type,

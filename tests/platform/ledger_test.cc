@@ -8,6 +8,9 @@
 #include <random>
 #include <set>
 
+#include "platform/platform.pb.h"
+#include "platform/result_router.h"
+
 namespace berth::platform {
 namespace {
 
@@ -49,15 +52,12 @@ class Box final : public Records, public LedgerPorts {
     commit();
   }
   At at() const { return {{time}, 1'700'000'000'000 + time}; }
-  void device_online(const std::string& device) {
-    const std::string key = Ledger::device_key("acme", device);
-    online_.insert(key);
+  void device_online(const std::string& device, std::uint32_t partition = 0) {
+    online_[Ledger::device_key("acme", device)] = partition;
     tell_wanted();
   }
   // Its home hears of it later.
-  void comes_untold(const std::string& device) {
-    online_.insert(Ledger::device_key("acme", device));
-  }
+  void comes_untold(const std::string& device) { online_[Ledger::device_key("acme", device)] = 0; }
   void device_offline(const std::string& device) {
     const std::string key = Ledger::device_key("acme", device);
     online_.erase(key);
@@ -126,7 +126,8 @@ class Box final : public Records, public LedgerPorts {
   base::Instant now() const override { return {time}; }
   void accepted(const Entry&) override {}
   std::uint32_t locate(std::string_view tenant, std::string_view device) override {
-    return online_.contains(Ledger::device_key(tenant, device)) ? 1 : 0;
+    const auto it = online_.find(Ledger::device_key(tenant, device));
+    return it == online_.end() ? 0 : it->second + 1;
   }
   void wants(std::string_view tenant, std::string_view device, bool no_more) override {
     const std::string key = Ledger::device_key(tenant, device);
@@ -140,7 +141,7 @@ class Box final : public Records, public LedgerPorts {
   void tell_wanted() {
     const std::set<std::string> wanted = wanted_;
     for (const std::string& key : wanted) {
-      if (online_.contains(key)) ledger->online(key, 0, at());
+      if (online_.contains(key)) ledger->online(key, online_[key], at());
     }
   }
   void word(const std::string& id, std::uint32_t attempt, Fate fate, const char* code = "") {
@@ -178,7 +179,7 @@ class Box final : public Records, public LedgerPorts {
   std::vector<std::function<void()>> reads_;
   std::vector<std::string> flying_;
   std::vector<std::pair<std::string, Outcome>> ending_;
-  std::set<std::string> online_;
+  std::map<std::string, std::uint32_t> online_;  // partitions
   std::set<std::string> wanted_;
   std::map<std::string, std::uint64_t> serials_;
 };
@@ -747,6 +748,62 @@ TEST(Ledger, AtAnyDeathEachCommandHasOneOutcomeAndIsNotExecutedTwice) {
       EXPECT_FALSE(b.find(id)->command.safe_to_repeat())
           << seed << " " << id << " " << name_of(b.find(id)->command.outcome);
     }
+  }
+}
+
+// What a new engine of a partition hears again (result_router.h).
+struct Heard final : Notes {
+  std::uint64_t tell(std::uint32_t partition, const pb::Note& note) override {
+    EXPECT_EQ(partition, 3u);
+    EXPECT_EQ(note.told().number(), 7u);
+    ++notes;
+    last = note.told().last();
+    if (notes == fails) return 0;
+    for (const pb::ToldCommand& c : note.told().commands()) ids.insert(c.id());
+    return 1;
+  }
+  int notes = 0;
+  int fails = 0;  // this one
+  bool last = false;
+  std::set<std::string> ids;
+};
+
+TEST(Ledger, TellsANewEngineWhatDevicesThereMayStillAnswer) {
+  Box b;
+  b.device_online("here", 3);
+  b.device_online("elsewhere", 4);
+  b.ask("1", kQueued, "here");
+  b.ask("answered", kQueued, "here");
+  b.ask("2", kQueued, "elsewhere");
+  b.ask("waits", kQueued, "nowhere");
+  b.ledger->result("acme", "answered", "here", good(), b.at());
+  const auto told = [&b](std::uint32_t partition) {
+    std::set<std::string> ids;
+    b.ledger->each_told(partition, [&](const Entry& e) { ids.insert(e.asked.id); });
+    return ids;
+  };
+  EXPECT_EQ(told(3), std::set<std::string>{"1"});
+  EXPECT_EQ(told(4), std::set<std::string>{"2"});
+  b.turn();
+  b.crash();
+  EXPECT_EQ(told(3), (std::set<std::string>{"1", "2"})) << "where is not stored";
+}
+
+TEST(Ledger, TellsANewEngineInPartsAndAllOrNotTheLast) {
+  Box b;
+  constexpr int kDevices = ResultRouter::kTellAtOnce + 1;
+  for (int i = 0; i < kDevices; ++i) {
+    const std::string n = std::to_string(i);
+    b.device_online(n, 3);
+    b.ask(n, kQueued, n);
+  }
+  for (const int fails : {0, 1}) {
+    Heard heard;
+    heard.fails = fails;
+    ResultRouter(heard, 0, 8).tell_again(*b.ledger, 3, 7);
+    EXPECT_EQ(heard.notes, fails == 0 ? 2 : 1);
+    EXPECT_EQ(heard.ids.size(), fails == 0 ? std::size_t{kDevices} : 0u);
+    EXPECT_EQ(heard.last, fails == 0) << "a part that is lost leaves it unsure";
   }
 }
 

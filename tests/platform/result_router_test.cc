@@ -61,12 +61,29 @@ struct Router : ::testing::Test {
   }
   std::set<std::uint32_t> result(const char* id) {
     sent.to.clear();
-    router.result("acme", "cam", id, {.outcome = Outcome::succeeded}, now);
+    const bool known = router.result("acme", "cam", id, {.outcome = Outcome::succeeded}, now);
+    EXPECT_EQ(known, !sent.to.empty());
     return sent.to;
+  }
+  // The home of a device says that it has told this command; `id` empty: none.
+  void tells(std::uint32_t from, std::uint64_t number, bool last = true, const char* type = "",
+             const char* id = "") {
+    pb::Told note;
+    note.set_number(number);
+    note.set_last(last);
+    if (*id != '\0') {
+      pb::ToldCommand& c = *note.add_commands();
+      c.set_tag(tag_of(from, ++serial, 1));
+      c.set_tenant("acme");
+      c.set_device("cam");
+      c.set_type(type);
+      c.set_id(id);
+    }
+    router.told(from, note, now);
   }
   Sent sent;
   Ways ways;
-  ResultRouter router{sent, kPartitions};
+  ResultRouter router{sent, 0, kPartitions};
   std::uint64_t serial = 0;
   base::Instant now{1000};
 };
@@ -104,15 +121,43 @@ TEST_F(Router, DoesNotGuessWhichOfTwoCommandsAnAnswerWithoutAnIdIsFor) {
 
 // The answer may be for what an engine before this one has told, or for what found no room.
 TEST_F(Router, GuessesNothingWhereItMayNotKnowAll) {
-  router.begin(now);
+  router.begin(7, now);
   told("in", "1");
   EXPECT_TRUE(result("~open").empty());
   now = now.plus_ms(ResultRouter::kUnsureMs);
   EXPECT_EQ(result("~open"), std::set<std::uint32_t>{home("in")});
-  for (std::size_t i = 0; i <= Told::kMaxOfTenant; ++i) told("out", std::to_string(i).c_str(), "close");
+  for (std::size_t i = 0; i <= Told::kMaxOfTenant; ++i)
+    told("out", std::to_string(i).c_str(), "close");
   told("in", "2");
   router.result("acme", "cam", "~open", {.outcome = Outcome::succeeded}, now);
   EXPECT_TRUE(result("~open").empty());
+}
+
+TEST_F(Router, OfANewEngineIsSureWhenAllHomesHaveToldWhatTheyHaveUnderWay) {
+  router.begin(7, now);
+  tells(home("out"), 7, true, "open", "2");
+  for (std::uint32_t p = 0; p < kPartitions; ++p) {
+    if (p != home("in")) tells(p, 7);
+  }
+  EXPECT_TRUE(result("~open").empty()) << "the home of `in` has said nothing yet";
+  tells(home("in"), 6, true, "close", "1");
+  EXPECT_TRUE(result("~close").empty()) << "that was to an engine before this one";
+  tells(home("in"), 7, false, "open", "3");
+  EXPECT_TRUE(result("~close").empty()) << "there is more";
+  tells(home("in"), 7);
+  EXPECT_EQ(result("~close"), std::set<std::uint32_t>{home("in")});
+  EXPECT_TRUE(result("~open").empty()) << "two wait";
+  result("3");
+  EXPECT_EQ(result("~open"), std::set<std::uint32_t>{home("out")});
+}
+
+TEST_F(Router, OfANewEngineDoesNotWaitForeverForAHome) {
+  router.begin(7, now);
+  for (std::uint32_t p = 1; p < kPartitions; ++p) tells(p, 7, true, "open", p == 1 ? "1" : "");
+  now = now.plus_ms(ResultRouter::kUnsureMs - 1);
+  EXPECT_TRUE(result("~open").empty());
+  now = now.plus_ms(1);
+  EXPECT_EQ(result("~open"), std::set<std::uint32_t>{1});
 }
 
 TEST(Told, ATenantThatIsToldTooMuchMakesNoOtherOneUnsure) {
@@ -149,7 +194,7 @@ TEST_F(Router, ForgetsWhatHasItsResultAndWhatIsTooOld) {
 
 TEST(RouterOfOnePartition, HasNothingToChoose) {
   Sent sent;
-  ResultRouter router(sent, 1);
+  ResultRouter router(sent, 0, 1);
   router.result("acme", "cam", "~open", {.outcome = Outcome::succeeded}, {1000});
   EXPECT_EQ(sent.to, std::set<std::uint32_t>{0});
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,11 +21,15 @@ class Partitions {
       : worlds_{make(0, dies == 0 ? crash_at : -1, breaks),
                 make(1, dies == 1 ? crash_at : -1, breaks)} {
     for (std::uint32_t p = 0; p < 2; ++p) {
-      worlds_[p]->on_engine([this, p] { to_[p].fresh_engine = true; });
+      worlds_[p]->on_engine([this, p] {
+        to_[p].fresh_engine = true;
+        if (serves) serves(p);
+      });
       to_[p].fresh_engine = true;
     }
     run();
   }
+  std::function<void(std::uint32_t partition)> serves;  // called with each new engine
   World& operator[](std::uint32_t partition) { return *worlds_[partition]; }
   // The same device id on every run: one of that partition, beginning with `name`.
   static std::string client(std::string name, std::uint32_t partition) {
