@@ -166,6 +166,7 @@ void ParkFront::on_hello(Channel& ch, const park::Frame& f, base::Instant) {
   const std::uint32_t max = options_.session_expiry_max_s;
   c->expiry_s = std::min(v.session_expiry_s.value_or(max), max);
   p.token_asked = std::move(v.resume_token);
+  p.firmware = std::move(v.firmware);
   const std::uint16_t window = v.max_inflight == 0
                                    ? kCommandsInFlight
                                    : static_cast<std::uint16_t>(std::min(v.max_inflight, 65535u));
@@ -254,6 +255,7 @@ void ParkFront::send_welcome(Channel& ch, bool present, base::Instant now) {
                             .max_frame = options_.packet_max,
                             .server_time_ms = clocks_.wall_at(now).ms},
                            ch.park->flags);
+  translator_.firmware(ch, std::exchange(ch.park->firmware, {}));
   ch.park->token_asked = {};
   ch.park->nonce = {};
   ch.park->counts_reports = true;

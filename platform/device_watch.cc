@@ -192,9 +192,9 @@ void DeviceWatch::limited(const session::Channel& ch, session::Quota quota) {
 
 void DeviceWatch::reports_firmware(const session::Principal& device, std::string_view firmware) {
   firmware = shortened(firmware, Presence::kFirmwareMax);
-  if (firmwares_.size() >= kFirmwaresTold) return;  // it reports again
   std::string key = device.key();
   if (presence_.firmware_of(presence_.id_of(key)) == firmware) return;
+  if (firmwares_.size() >= kFirmwaresTold) return;  // it reports again
   firmwares_.emplace_back(std::move(key), firmware);
 }
 

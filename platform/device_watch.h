@@ -58,6 +58,10 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   std::string_view firmware_of(std::string_view tenant, std::string_view device) const {
     return presence_.firmware_of(id_of(tenant, device));
   }
+  bool is_here(std::string_view tenant, std::string_view device) const {
+    const Presence::Known* k = presence_.find(id_of(tenant, device));
+    return k != nullptr && k->here != 0;
+  }
 
   // Questions of edges, as presence.proto and history.proto have them. `answered` is called once,
   // perhaps within the call.

@@ -44,6 +44,8 @@ class DeviceMessages {
                        std::string_view payload, Out& out) = 0;
   // A device's report of its own health, as an Envelope: it may say the device's firmware.
   virtual void health(const Scope&, std::string_view /*envelope*/) {}
+  // A device says its firmware where it says who it is.
+  virtual void firmware(const Scope&, std::string_view /*version*/) {}
   // An Envelope as JSON; false: it can't be.
   virtual bool to_json(std::string_view envelope, std::string& json) = 0;
 };

@@ -22,6 +22,10 @@ class MessageTranslator final : private Room {
   void health(const Channel& ch, std::string_view report) {
     if (messages_ != nullptr && ch.scope) messages_->health(*ch.scope, report);
   }
+  void firmware(const Channel& ch, std::string_view version) {
+    if (messages_ != nullptr && ch.scope && !version.empty())
+      messages_->firmware(*ch.scope, version);
+  }
   // Returns a report as JSON, if its product asks for that. Null: the report is not translated.
   // Good until the next call.
   const std::string* to_json(const Channel& ch, const std::string& report);

@@ -266,6 +266,7 @@ struct ParkState {
   std::string root;             // of its topics: "v1/", or "v1/_/ID/" if it is not registered
   std::string nonce;            // until its HELLO
   std::string token_asked;      // HELLO's resume token, until its WELCOME
+  std::string firmware;         // the same
   std::string refused;          // reports, since the last ACK: its payload
   std::uint32_t acked = 0;      // reports up to this one may be acknowledged
   std::uint32_t reported = 0;   // the last report that is to be acknowledged

@@ -14,20 +14,21 @@ using registry::CommandMessage;
 using registry::CommandPlan;
 
 // Of the device that carries the command out.
-std::string CommandWays::firmware_of(const platform::Asked& asked) const {
+CommandWays::Firmware CommandWays::firmware_of(const platform::Asked& asked) const {
   return firmware_of_ ? firmware_of_(asked.tenant, executor_of(asked.tenant, asked.device))
-                      : std::string();
+                      : Firmware{};
 }
 
 platform::Refusal CommandWays::terms(const platform::Asked& asked, platform::Terms& out) const {
-  const std::string firmware = firmware_of(asked);
+  const Firmware firmware = firmware_of(asked);
   CommandAsked a{.tenant = asked.tenant,
                  .device = asked.device,
                  .type = asked.type,
                  .executor = asked.executor,
-                 .firmware = firmware,
+                 .firmware = firmware.version,
                  .payload = asked.payload,
-                 .ttl_ms = {}};
+                 .ttl_ms = {},
+                 .any_firmware = !firmware.sure};
   if (asked.ttl_ms != 0 && !asked.ttl_is_limit) a.ttl_ms = asked.ttl_ms;
   CommandPlan plan = catalog_.plan(a);
   if (!plan.good()) return {plan.refusal.status, plan.refusal.code, std::move(plan.refusal.text)};
@@ -87,12 +88,12 @@ bool CommandWays::render(const platform::Entry& e, std::int64_t now_wall_ms,
                          std::int64_t deadline_wall_ms, std::int64_t left_ms,
                          platform::Rendered& out) const {
   const platform::Asked& asked = e.asked;
-  const std::string firmware = firmware_of(asked);
+  const Firmware firmware = firmware_of(asked);
   const CommandPlan plan = catalog_.plan({.tenant = asked.tenant,
                                           .device = asked.device,
                                           .type = asked.type,
                                           .executor = asked.executor,
-                                          .firmware = firmware,
+                                          .firmware = firmware.version,
                                           .payload = asked.payload,
                                           .ttl_ms = {}});
   if (!plan.good()) return false;

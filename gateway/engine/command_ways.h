@@ -15,8 +15,13 @@ namespace berth::gateway::engine {
 
 class CommandWays final : public platform::CommandWays {
  public:
-  // The firmware that a device has reported; empty: it is not known here.
-  using FirmwareOf = std::function<std::string(std::string_view tenant, std::string_view device)>;
+  // The firmware that a device has reported; empty: it is not known here. Not sure: the device is
+  // not connected here, and may have reported another one in another partition.
+  struct Firmware {
+    std::string version;
+    bool sure = true;
+  };
+  using FirmwareOf = std::function<Firmware(std::string_view tenant, std::string_view device)>;
   CommandWays(const registry::Registry& registry, FirmwareOf firmware_of)
       : catalog_(registry), firmware_of_(std::move(firmware_of)) {}
   platform::Refusal terms(const platform::Asked& asked, platform::Terms& out) const override;
@@ -29,7 +34,7 @@ class CommandWays final : public platform::CommandWays {
               std::int64_t left_ms, platform::Rendered& out) const override;
 
  private:
-  std::string firmware_of(const platform::Asked& asked) const;
+  Firmware firmware_of(const platform::Asked& asked) const;
 
   mutable registry::CommandCatalog catalog_;  // keeps compiled profiles
   FirmwareOf firmware_of_;

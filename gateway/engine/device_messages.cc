@@ -218,8 +218,14 @@ DeviceMessages::Told DeviceMessages::command(const session::Scope& service, base
       !d.ParseFromString(*record) || d.site() != site)
     return Told::as_is;
   if (!c.child.empty() && catalog_.has_class(tenant, device, c.name)) return Told::as_is;
-  const registry::CommandPlan plan = catalog_.plan(
-      {.tenant = tenant, .device = device, .type = c.name, .payload = payload, .published = true});
+  const std::string firmware =
+      firmware_of_ ? firmware_of_(tenant, catalog_.carrier_of(tenant, device)) : std::string();
+  const registry::CommandPlan plan = catalog_.plan({.tenant = tenant,
+                                                    .device = device,
+                                                    .type = c.name,
+                                                    .firmware = firmware,
+                                                    .payload = payload,
+                                                    .published = true});
   if (!plan.good()) {
     out.why = registry::literal_of(plan.refusal);
     return Told::refused;
@@ -247,6 +253,10 @@ void DeviceMessages::health(const session::Scope& who, std::string_view envelope
   v1::Envelope e;
   if (!on_firmware_ || !wire::parse(e, envelope) || e.health().firmware().empty()) return;
   on_firmware_(who, e.health().firmware());
+}
+
+void DeviceMessages::firmware(const session::Scope& who, std::string_view version) {
+  if (on_firmware_) on_firmware_(who, version);
 }
 
 bool DeviceMessages::to_json(std::string_view envelope, std::string& json) {

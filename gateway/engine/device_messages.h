@@ -26,9 +26,13 @@ class DeviceMessages final : public session::DeviceMessages {
                std::string_view payload, Out& out) override;
   bool to_json(std::string_view envelope, std::string& json) override;
   void health(const session::Scope& who, std::string_view envelope) override;
+  void firmware(const session::Scope& who, std::string_view version) override;
   // A device reports its firmware: within a call.
   using OnFirmware = std::function<void(const session::Scope& who, std::string_view firmware)>;
   void on_firmware(OnFirmware f) { on_firmware_ = std::move(f); }
+  // What a device has reported, for commands that services publish; empty: it is not known here.
+  using FirmwareOf = std::function<std::string(std::string_view tenant, std::string_view device)>;
+  void use_firmwares(FirmwareOf f) { firmware_of_ = std::move(f); }
 
  private:
   bool is_known(std::string_view tenant, const std::string& product) const;
@@ -41,6 +45,7 @@ class DeviceMessages final : public session::DeviceMessages {
   registry::CommandCatalog catalog_;
   UnreadMessages unread_;
   OnFirmware on_firmware_;
+  FirmwareOf firmware_of_;
 };
 
 }  // namespace berth::gateway::engine

@@ -47,6 +47,9 @@ EngineShard::EngineShard(ShardParts parts)
     messages_->on_firmware([this](const session::Scope& who, std::string_view firmware) {
       platform().devices().reports_firmware(who.who(), firmware);
     });
+    messages_->use_firmwares([this](std::string_view tenant, std::string_view device) {
+      return std::string(platform().devices().firmware_of(tenant, device));
+    });
   }
   if (parts.authenticator) authenticator_ = parts.authenticator(poster());
   if (parts.store) commits_.use(parts.store(*this, poster()));

@@ -19,9 +19,12 @@ PlatformSide::PlatformSide(boost::asio::io_context& io, session::Broker& broker,
       platform_(broker.context(), broker.core(), calls_.read, options),
       due_(io) {
   if (registry != nullptr) {
+    const bool partitioned = broker.context().options.partitions > 1;
     ways_ = std::make_unique<CommandWays>(
-        *registry, [this](std::string_view tenant, std::string_view device) {
-          return std::string(platform_.devices().firmware_of(tenant, device));
+        *registry, [this, partitioned](std::string_view tenant, std::string_view device) {
+          const platform::DeviceWatch& devices = platform_.devices();
+          return CommandWays::Firmware{std::string(devices.firmware_of(tenant, device)),
+                                       !partitioned || devices.is_here(tenant, device)};
         });
     platform_.use(*ways_);
   }

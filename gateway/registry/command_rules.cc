@@ -273,13 +273,15 @@ CommandRules::CommandRules(const pb::Product& product) {
   form_ = form == "protobuf" ? Form::protobuf : form == "plain" ? Form::plain : Form::json;
 }
 
-const CommandRule* CommandRules::find(std::string_view said, std::string_view firmware) const {
+const CommandRule* CommandRules::find(std::string_view said,
+                                      std::optional<std::string_view> firmware) const {
+  const auto fits = [&firmware](const CommandRule& r) { return !firmware || r.fits(*firmware); };
   for (const CommandRule& r : rules_) {
-    if (r.name() == said && r.fits(firmware)) return &r;
+    if (r.name() == said && fits(r)) return &r;
   }
   const std::string type = canonical_type(said);
   for (const CommandRule& r : rules_) {
-    if (r.type() == type && r.fits(firmware)) return &r;
+    if (r.type() == type && fits(r)) return &r;
   }
   return nullptr;
 }

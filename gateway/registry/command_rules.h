@@ -72,9 +72,9 @@ class CommandRules {
   // Throws BadProfile.
   explicit CommandRules(const pb::Product& product);
 
-  // The first of this type for this firmware; one of this very name goes before an alias. Null:
-  // none.
-  const CommandRule* find(std::string_view said, std::string_view firmware) const;
+  // The first of this type for this firmware, or for whichever; one of this very name goes before
+  // an alias. Null: none.
+  const CommandRule* find(std::string_view said, std::optional<std::string_view> firmware) const;
   bool has(std::string_view said) const;  // for some firmware
   bool can(std::string_view canonical) const;
   bool answers() const { return answers_; }

@@ -285,6 +285,8 @@ std::string CommandCatalog::twin_of(const CommandAsked& asked, const CommandPlan
 CommandRefusal CommandCatalog::find_rule(const CommandAsked& asked, std::string firmware,
                                          CommandPlan& out) {
   if (out.profile) out.rule = out.profile->commands().find(asked.type, firmware);
+  if (out.profile && out.rule == nullptr && asked.any_firmware)
+    out.rule = out.profile->commands().find(asked.type, std::nullopt);
   if (out.rule == nullptr && out.profile && out.profile->commands().has(asked.type))
     return refusal(422, "capability_missing",
                    "no variant of " + named(out.type) + " is for firmware " + named(firmware));

@@ -25,6 +25,9 @@ struct CommandAsked {
       firmware;  // of the device that carries it out, as it reported; empty: as registered
   std::string_view payload;  // as a service would publish it: text, or JSON
   std::optional<std::uint32_t> ttl_ms;
+  // The device is connected elsewhere, and may have reported another firmware there: where no
+  // variant is for the one that is known here, the first one counts.
+  bool any_firmware = false;
   // A service has published it over MQTT itself: it waits for a disabled device, and the payload of
   // a canonical type is its own affair.
   bool published = false;

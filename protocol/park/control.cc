@@ -59,6 +59,7 @@ mqtt::Reason decode_hello(std::string_view payload, HelloView& out) {
   out.proof = m.proof();
   out.password = m.password();
   out.resume_token = m.resume_token();
+  out.firmware = m.firmware();
   out.heartbeat_s = m.heartbeat_s();
   out.max_inflight = m.max_inflight();
   out.max_frame = m.max_frame();

@@ -37,6 +37,7 @@ struct HelloView {
   std::string proof;
   std::string password;
   std::string resume_token;
+  std::string firmware;
   std::uint32_t version = 0;
   std::uint32_t heartbeat_s = 0;
   std::uint32_t max_inflight = 0;
