@@ -51,7 +51,7 @@ for tool in ("curl", "mosquitto_sub", "timeout"):
     if not shutil.which(tool):
         print("skipped:", tool, "is not installed")
         sys.exit(77)
-for name in ("registry.yaml", "berth.yaml", "barrier.py", "barrier.js", "Barrier.java", "events.py", "events.js"):
+for name in ("registry.yaml", "berth.yaml", "barrier.py", "barrier.js", "Barrier.java", "events.py", "events.js", "Events.java"):
     if name not in files:
         fails("the page has no " + name)
     with open(os.path.join(work, name), "w", encoding="utf-8") as f:
@@ -84,6 +84,14 @@ for argv, can in (([python, "events.py"], python), ([node, "events.js"], has_mqt
         listeners[argv[1]] = (argv, Program(argv, argv[1], work, **environment))
     else:
         print("left out:", argv[1], "needs a package that is not installed")
+java = shutil.which("java") if shutil.which("javac") else None  # `java FILE` compiles
+over_http = {}
+if java:
+    over_http["Events.java"] = ([java, "Events.java"], Program([java, "Events.java"], "Events.java", work, **environment))
+else:
+    print("left out: Events.java needs a language that is not installed")
+for _, p in over_http.values():
+    p.says("connected")
 for _, p in listeners.values():
     p.says("connected")
     p.says("presence: gate-1 ONLINE")
@@ -107,9 +115,7 @@ for i, (words, text) in enumerate(blocks):
 print(count, "answers of curl are as the page says")
 
 # The programs.
-programs = {"barrier.py": [sys.executable], "barrier.js": [node], "Barrier.java": [shutil.which("java")]}
-if not shutil.which("javac"):  # `java FILE` compiles
-    programs["Barrier.java"] = [None]
+programs = {"barrier.py": [sys.executable], "barrier.js": [node], "Barrier.java": [java]}
 status, answer = gateway.ask("POST", "/api/v1/commands?wait=true",
                              {"id": "order-4", "tenant": "acme", "device": "gate-2", "type": "open", "ttl_ms": 500})
 if status != 200 or answer["outcome"] != "UNCERTAIN":
@@ -133,11 +139,16 @@ for order in orders:
         fails(f"{order} was not carried out once:\n{barrier.said()}")
     for _, p in listeners.values():
         p.says(f"outcome: {order} gate-1 SUCCEEDED command-{order}\n")
+    for _, p in over_http.values():
+        p.says(rf"outcome: {order} gate-1 SUCCEEDED\b")
+for _, p in over_http.values():
+    p.says("outcome: order-3 gate-2 UNCERTAIN")
 for _, p in listeners.values():
     p.says("outcome: order-3 gate-2 UNCERTAIN ")
     p.says("outcome: list-1 gate-3 NOT_DELIVERED ")
 
 # A listener that is away, by kill -9, misses nothing.
+listeners.update(over_http)
 for _, p in listeners.values():
     p.end(signal.SIGKILL)
 status, answer = gateway.ask("POST", "/api/v1/commands?wait=true",
