@@ -207,7 +207,7 @@ void CommandIndex::sweep(std::int64_t wall_ms, std::uint64_t others) {
         records_.remove(key);
         if (e == nullptr) return;
         for (const std::string& k : keys_of(*e)) records_.remove(k);
-        records_.remove(Ledger::final_key(e->asked.tenant, e->asked.id));
+        records_.remove(final_key(e->asked.tenant, e->asked.id));
         bytes_ -= std::min(bytes_, bytes_of(*e));
         ++swept_;
       });

@@ -127,6 +127,7 @@ void CommandQuestions::submit(std::string_view question, Answered answered) {
     return answered(answer_of(kMalformed, nullptr, false));
   e.asked.located = q.located();
   e.asked.since_ms = q.asked_ms();
+  e.asked.busy = q.busy();
   submit(std::move(e.asked),
          [this, wait_ms = q.wait_ms(), answered = std::move(answered)](const Ledger::Answer& a) {
            if (a.refusal.status != 0) ++probe_.commands_refused;
@@ -135,18 +136,21 @@ void CommandQuestions::submit(std::string_view question, Answered answered) {
 }
 
 void CommandQuestions::submit_anywhere(Asked asked, std::function<void(const Refusal&)> answered) {
-  const std::string device = !asked.executor.empty() || ways_ == nullptr
-                                 ? addressee(asked)
-                                 : ways_->executor_of(asked.tenant, asked.device);
-  const auto go_on = [this, answered = std::move(answered)](Asked a, std::uint32_t located) {
-    a.located = located;
+  const Part part = ways_ == nullptr ? Part{addressee(asked), asked.child}
+                                     : ways_->part_of(asked.tenant, asked.device);
+  const auto go_on = [this, answered = std::move(answered)](Asked a, Locator::Place place) {
+    a.located = place.where;
+    a.busy = place.busy;
     submit(std::move(a), [answered](const Ledger::Answer& answer) { answered(answer.refusal); });
   };
-  if (dispatcher_.is_ready(asked.tenant, device)) return go_on(std::move(asked), 0);
+  if (dispatcher_.is_ready(asked.tenant, part.executor)) {
+    const bool busy = locks_.is_taken(asked.tenant, part, asked.id, at().now);
+    return go_on(std::move(asked), {0, busy});
+  }
   const std::string tenant = asked.tenant;
-  locator_.find(
-      tenant, device, records_.now(),
-      [go_on, asked = std::move(asked)](std::uint32_t located) { go_on(asked, located); });
+  const std::string id = asked.id;
+  locator_.find(tenant, part, id, records_.now(),
+                [go_on, asked = std::move(asked)](Locator::Place place) { go_on(asked, place); });
 }
 
 // Of an id that was used for a device of a site that the caller may not see, nothing else is said.
@@ -226,9 +230,12 @@ void CommandQuestions::list(std::string_view question, Answered answered) {
   if (q.to_ms() != 0) query.to_ms = q.to_ms();
   query.after = q.after();
   query.count = q.count();
-  query.is_wanted = [state = q.state(), sites = q.caller_sites()](const Entry& e) {
+  query.is_wanted = [this, state = q.state(), sites = q.caller_sites(),
+                     text = q.q()](const Entry& e) {
     const Command& c = e.command;
-    return sees(sites, e.site) &&
+    const bool called =
+        text.empty() || ways_ == nullptr || ways_->is_called(e.asked.tenant, e.asked.device, text);
+    return called && sees(sites, e.site) &&
            (state.empty() || state == (c.done() ? name_of(c.outcome) : name_of(c.state)));
   };
   index_.list(std::move(query), [failed, answered = std::move(answered)](CommandIndex::Page page) {
@@ -253,8 +260,9 @@ std::string CommandQuestions::locate(std::string_view question) const {
   pb::LocateQuestion q;
   pb::LocateAnswer a;
   if (parse(question, q) && ways_ != nullptr) {
-    const std::string executor = ways_->executor_of(q.tenant(), q.device());
-    a.set_online(!executor.empty() && dispatcher_.is_ready(q.tenant(), executor));
+    const Part part = ways_->part_of(q.tenant(), q.device());
+    a.set_online(!part.executor.empty() && dispatcher_.is_ready(q.tenant(), part.executor));
+    a.set_busy(locks_.is_taken(q.tenant(), part, q.command_id(), at().now));
   }
   return a.SerializeAsString();
 }

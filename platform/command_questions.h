@@ -16,6 +16,7 @@
 #include "platform/dispatcher.h"
 #include "platform/ledger.h"
 #include "platform/locator.h"
+#include "platform/part_locks.h"
 #include "platform/rates.h"
 #include "platform/records.h"
 #include "session/context.h"
@@ -35,6 +36,7 @@ class CommandQuestions final : private session::Room {
     CommandIndex& index;
     Locator& locator;
     Desired& desired;
+    PartLocks& locks;
   };
   // All outlive it.
   CommandQuestions(session::Context& cx, session::Core& core, Records& records, Rooms rooms)
@@ -46,6 +48,7 @@ class CommandQuestions final : private session::Room {
         index_(rooms.index),
         locator_(rooms.locator),
         desired_(rooms.desired),
+        locks_(rooms.locks),
         claims_(records, options_.command_keep_bytes / 8) {}
   void use(const CommandWays& ways) { ways_ = &ways; }
   Claims& claims() { return claims_; }
@@ -90,6 +93,7 @@ class CommandQuestions final : private session::Room {
   CommandIndex& index_;
   Locator& locator_;
   Desired& desired_;
+  PartLocks& locks_;
   Claims claims_;
   Rates rates_;
   base::Instant next_wait_ = base::kNever;      // not after any of theirs

@@ -39,6 +39,7 @@ struct Asked {
   std::int64_t since_ms = 0;
   // The partition, + 1, where the executor is connected, as the caller knows; 0: not known.
   std::uint32_t located = 0;
+  bool busy = false;                      // part_locks.h: another command has the part. Not stored
   std::vector<std::string> caller_sites;  // that the caller may see; none: all. Not stored
   bool ttl_is_limit = false;              // ttl_ms is cut to what the type allows. Not stored
   bool is_admin = false;                  // the caller is the gateway's administrator. Not stored

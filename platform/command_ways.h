@@ -24,17 +24,28 @@ struct Rendered {
   std::string park_payload;  // for Park, whose COMMAND has the names and times itself
 };
 
+// What carries a device's commands out: the device that is told, and the part behind it. Devices
+// with the same part are one to the gateway: a barrier, and the camera that opens it.
+struct Part {
+  std::string executor;  // empty: there is no such device
+  std::string child;
+};
+
 class CommandWays {
  public:
   virtual ~CommandWays() = default;
   // For a new command: its bounds, and the executor where `asked` names none.
   virtual Refusal terms(const Asked& asked, Terms& out) const = 0;
-  // The device that is told what is for this one; empty: there is no such device.
-  virtual std::string executor_of(std::string_view tenant, std::string_view device) const = 0;
+  virtual Part part_of(std::string_view tenant, std::string_view device) const = 0;
   // The devices whose commands may go over the connection of `executor`, itself first, until `f`
   // returns false.
   virtual void each_target(std::string_view tenant, std::string_view executor,
                            const std::function<bool(std::string_view device)>& f) const = 0;
+  // Is `text` in what people call the device? Without a registry it has its name only.
+  virtual bool is_called(std::string_view tenant, std::string_view device,
+                         std::string_view text) const {
+    return (void)tenant, device.find(text) != std::string_view::npos;
+  }
   // The members of a command in `payload`, as over REST; those that are there already stay. What is
   // wrong; empty: nothing.
   virtual std::string read_request(std::string_view payload, std::int64_t now_wall_ms,

@@ -57,12 +57,13 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
           [this](const pb::Request& r, const Refusal& why) { refused(r, why); }),
       locator_(*this, options_.partition, options_.partitions),
       router_(*this, options_.partition, options_.partitions),
+      locks_(records),
       desired_(records, [this](const std::string& topic, const std::string& document) {
         const session::MessageView m{
             .topic = topic, .payload = document, .forwarded = {}, .qos = 1, .retain = true};
         core_.wills.distribute(m, records_.now(), [] {});
       }),
-      questions_(cx, core, records, {ledger_, dispatcher_, index_, locator_, desired_}) {}
+      questions_(cx, core, records, {ledger_, dispatcher_, index_, locator_, desired_, locks_}) {}
 
 void Commands::use(const CommandWays& ways) {
   ways_ = &ways;
@@ -75,7 +76,8 @@ void Commands::use(const CommandWays& ways) {
 
 bool Commands::is_key(std::string_view key) {
   return Ledger::is_key(key) || Dispatcher::is_key(key) || CommandIndex::is_key(key) ||
-         Requests::is_key(key) || Desired::is_key(key) || Claims::is_key(key);
+         Requests::is_key(key) || Desired::is_key(key) || Claims::is_key(key) ||
+         PartLocks::is_key(key);
 }
 
 void Commands::restored(std::string_view key, std::string_view value) {
@@ -84,6 +86,7 @@ void Commands::restored(std::string_view key, std::string_view value) {
   if (Requests::is_key(key)) return requests_.restored(key, value);
   if (Desired::is_key(key)) return desired_.restored(key, value);
   if (Claims::is_key(key)) return questions_.claims().restored(value);
+  if (PartLocks::is_key(key)) return locks_.restored(key, value);
   index_.restored(value);
 }
 
@@ -92,6 +95,7 @@ void Commands::forget(std::string_view key) {
   if (Dispatcher::is_key(key)) dispatcher_.forget(key);
   if (Requests::is_key(key)) requests_.forget(key);
   if (Desired::is_key(key)) desired_.forget(key);
+  if (PartLocks::is_key(key)) locks_.forget(key);
 }
 
 // -- from the engine
@@ -149,6 +153,7 @@ void Commands::tick(base::Instant now) {
   if (!serving_) return;
   dispatcher_.tick(now);
   router_.sweep(at().now);
+  locks_.sweep(at().now);
   index_.sweep(clocks_.wall_at(now).ms, questions_.claims().bytes());
   questions_.tick(now);
   probe_.commands_open = ledger_.open();
@@ -168,13 +173,9 @@ void Commands::note(std::uint32_t source, std::string_view bytes) {
 
 void Commands::act(const pb::Note& note, std::uint32_t source) {
   switch (note.body_case()) {
-    case pb::Note::kDispatch: {
-      Entry e;
-      router_.dispatched(note.dispatch(), at().now);
-      if (decode(note.dispatch().command().SerializeAsString(), e))
-        dispatcher_.dispatch(note.dispatch().tag(), e, records_.now());
+    case pb::Note::kDispatch:
+      hand_out(note.dispatch());
       break;
-    }
     case pb::Note::kWord: {
       const pb::Word& w = note.word();
       ledger_.word(serial_of_tag(w.tag()), attempt_of_tag(w.tag()), static_cast<Fate>(w.fate()),
@@ -204,13 +205,16 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
     case pb::Note::kLocate: {
       pb::Note answer;
       answer.mutable_located()->set_number(note.locate().number());
-      answer.mutable_located()->set_online(
-          dispatcher_.is_ready(note.locate().tenant(), note.locate().device()));
+      const pb::Locate& l = note.locate();
+      answer.mutable_located()->set_online(dispatcher_.is_ready(l.tenant(), l.device()));
+      answer.mutable_located()->set_busy(
+          locks_.is_taken(l.tenant(), {l.device(), l.child()}, l.command_id(), at().now));
       tell(source, answer);
       break;
     }
     case pb::Note::kLocated:
-      locator_.answered(note.located().number(), source, note.located().online());
+      locator_.answered(note.located().number(), source, note.located().online(),
+                        note.located().busy());
       break;
     case pb::Note::kRequest:
       requests_.take(note.request(), ways_, at());
@@ -228,12 +232,33 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
   }
 }
 
+// Between the question where the executor is and this note another command may have come.
+void Commands::hand_out(const pb::Dispatch& d) {
+  Entry e;
+  if (!decode(d.command().SerializeAsString(), e)) return;
+  const bool shared = e.command.delivery == Delivery::immediate &&
+                      router_.has_several_homes(e.asked.tenant, addressee(e.asked));
+  if (shared && !locks_.take(d.tag(), e, at().now))
+    return tell_dropped(home_of_tag(d.tag()), d.tag(), "device_busy");
+  router_.dispatched(d, at().now);
+  dispatcher_.dispatch(d.tag(), e, records_.now());
+}
+
+void Commands::tell_dropped(std::uint32_t home, std::uint64_t tag, const char* code) {
+  pb::Note lost;
+  lost.mutable_word()->set_tag(tag);
+  lost.mutable_word()->set_fate(static_cast<std::uint32_t>(Fate::dropped));
+  lost.mutable_word()->set_code(code);
+  tell(home, lost);
+}
+
 // A result is durable with the message that says it.
 void Commands::result(const session::Scope& device, const session::MessageView& m) {
   if (device.who().role != session::Role::device) return;
   std::string id;
   Result r;
   if (!read_result(m.topic, m.payload, id, r)) return;
+  locks_.answered(device.who().tenant, device.who().name, id);
   if (!router_.result(device.who().tenant, device.who().name, id, r, at().now))
     ++probe_.command_results_stray;
 }
@@ -329,12 +354,7 @@ void Commands::dispatch(const Dispatch& d) {
   out.set_tag(tag_of(options_.partition, e.serial, d.attempt));
   out.mutable_command()->ParseFromString(encode(e));
   out.mutable_command()->clear_log();
-  if (tell(d.partition, note) != 0) return;
-  pb::Note lost;
-  lost.mutable_word()->set_tag(out.tag());
-  lost.mutable_word()->set_fate(static_cast<std::uint32_t>(Fate::dropped));
-  lost.mutable_word()->set_code("peer_queue_full");
-  tell(options_.partition, lost);
+  if (tell(d.partition, note) == 0) tell_dropped(options_.partition, out.tag(), "peer_queue_full");
 }
 
 std::uint32_t Commands::locate(std::string_view tenant, std::string_view device) {
@@ -351,7 +371,11 @@ void Commands::wants(std::string_view tenant, std::string_view device, bool no_m
 }
 
 std::uint64_t Commands::tell(std::uint32_t partition, const pb::Note& note) {
-  if (note.has_word()) router_.word(note.word());
+  if (note.has_word()) {
+    const pb::Word& w = note.word();
+    router_.word(w);
+    locks_.word(w.tag(), static_cast<Fate>(w.fate()), at().now);
+  }
   if (partition == options_.partition) {
     // In the batch of the message that says it: its acknowledgement waits for that.
     if (note.has_result()) {

@@ -18,6 +18,7 @@
 #include "platform/ledger.h"
 #include "platform/locator.h"
 #include "platform/notes.h"
+#include "platform/part_locks.h"
 #include "platform/records.h"
 #include "platform/requests.h"
 #include "platform/result_router.h"
@@ -79,6 +80,7 @@ class Commands final : public session::CommandWords,
   void gone(std::uint32_t link) override;
 
   CommandQuestions& questions() { return questions_; }
+  const Desired& desired_states() const { return desired_; }
 
   std::size_t open() const { return ledger_.open(); }
 
@@ -98,6 +100,8 @@ class Commands final : public session::CommandWords,
   void count_outcome(const Entry& e);
   void refused(const pb::Request& request, const Refusal& why);
   void act(const pb::Note& note, std::uint32_t source);
+  void hand_out(const pb::Dispatch& d);
+  void tell_dropped(std::uint32_t home, std::uint64_t tag, const char* code);
   std::uint64_t edge_of(std::uint32_t link) const;
 
   session::Core& core_;
@@ -110,6 +114,7 @@ class Commands final : public session::CommandWords,
   Requests requests_;
   Locator locator_;
   ResultRouter router_;
+  PartLocks locks_;
   Desired desired_;
   CommandQuestions questions_;  // of all above
   bool serving_ = false;

@@ -38,15 +38,64 @@ std::string value_of(const std::string& payload) {
   return json ? payload : json_text(payload);
 }
 
+std::string part_name(const pb::DesiredPart& p) {
+  return p.slot().empty() ? p.type() : p.type() + "/" + p.slot();
+}
+
 std::string text_of(const pb::DesiredRecord& r) {
   std::string parts;
   for (const pb::DesiredPart& p : r.parts()) {
     if (!parts.empty()) parts += ",";
-    parts += json_text(p.slot().empty() ? p.type() : p.type() + "/" + p.slot()) +
-             R"(:{"command_id":)" + json_text(p.command_id()) + R"(,"version":)" +
-             std::to_string(p.version()) + R"(,"payload":)" + value_of(p.payload()) + "}";
+    parts += json_text(part_name(p)) + R"(:{"command_id":)" + json_text(p.command_id()) +
+             R"(,"version":)" + std::to_string(p.version()) + R"(,"payload":)" +
+             value_of(p.payload()) + "}";
   }
   return R"({"version":)" + std::to_string(r.version()) + R"(,"desired":{)" + parts + "}}";
+}
+
+// A device may have answered a newer part and not an older one: `reported_version` does not tell.
+bool is_answered(const pb::DesiredPart& p, const pb::DesiredRecord& r) {
+  return r.notes_answers() ? p.answered() : p.version() <= r.reported_version();
+}
+
+void note_answers(pb::DesiredRecord& r) {
+  for (pb::DesiredPart& p : *r.mutable_parts()) p.set_answered(is_answered(p, r));
+  r.set_notes_answers(true);
+}
+
+// The device has answered each part.
+bool is_in_step(const pb::DesiredRecord& r) {
+  return std::all_of(r.parts().begin(), r.parts().end(),
+                     [&r](const pb::DesiredPart& p) { return is_answered(p, r); });
+}
+
+bool has(const google::protobuf::RepeatedPtrField<std::string>& sites, const std::string& site) {
+  return sites.empty() || std::find(sites.begin(), sites.end(), site) != sites.end();
+}
+
+// Versions are about the times when they came (Desired::set()).
+pb::DesiredAnswer::Device device_of(std::string name, const pb::DesiredRecord& r) {
+  pb::DesiredAnswer::Device d;
+  d.set_name(std::move(name));
+  d.set_site(r.site());
+  d.set_version(r.version());
+  d.set_reported_version(r.reported_version());
+  d.set_in_step(is_in_step(r));
+  std::uint64_t since = r.version();
+  for (const pb::DesiredPart& p : r.parts()) {
+    if (is_answered(p, r)) continue;
+    since = std::min(since, p.version());
+    d.add_open(part_name(p));
+  }
+  d.set_since_ms(static_cast<std::int64_t>(since));
+  return d;
+}
+
+bool is_asked_for(const pb::DesiredQuestion& q, const pb::DesiredAnswer::Device& d) {
+  const bool step = q.step() == pb::DesiredQuestion::ANY ||
+                    d.in_step() == (q.step() == pb::DesiredQuestion::IN_STEP);
+  const bool time = d.since_ms() >= q.from_ms() && (q.to_ms() == 0 || d.since_ms() < q.to_ms());
+  return step && time && has(q.sites(), d.site());
 }
 
 }  // namespace
@@ -60,16 +109,31 @@ bool Desired::is_key(std::string_view key) {
 }
 
 void Desired::restored(std::string_view key, std::string_view value) {
-  all_.insert_or_assign(std::string(key), std::string(value));
+  pb::DesiredRecord r;
+  (void)r.ParseFromArray(value.data(), static_cast<int>(value.size()));
+  put(std::string(key), std::string(value), is_in_step(r));
 }
 
 void Desired::forget(std::string_view key) {
-  all_.erase(std::string(key));
+  erase(key);
+}
+
+void Desired::put(const std::string& key, std::string value, bool in_step) {
+  erase(key);
+  all_.emplace(key, Kept{std::move(value), in_step});
+  if (!in_step) ++not_in_step_;
+}
+
+void Desired::erase(std::string_view key) {
+  const auto it = all_.find(key);
+  if (it == all_.end()) return;
+  if (!it->second.in_step) --not_in_step_;
+  all_.erase(it);
 }
 
 pb::DesiredRecord* Desired::parse(const std::string& key, pb::DesiredRecord& into) const {
   const auto it = all_.find(key);
-  return it != all_.end() && into.ParseFromString(it->second) ? &into : nullptr;
+  return it != all_.end() && into.ParseFromString(it->second.record) ? &into : nullptr;
 }
 
 namespace {
@@ -100,6 +164,7 @@ void Desired::set(const Entry& e, std::int64_t wall_ms, std::string& replaced) {
   const std::string key = key_of(a.tenant, a.device);
   pb::DesiredRecord r;
   parse(key, r);
+  note_answers(r);
   auto* const parts = r.mutable_parts();
   const auto same = std::find_if(parts->begin(), parts->end(),
                                  [&a](const pb::DesiredPart& p) { return is_of(p, a); });
@@ -112,6 +177,7 @@ void Desired::set(const Entry& e, std::int64_t wall_ms, std::string& replaced) {
   part.set_payload(a.payload);
   part.set_command_id(a.id);
   part.set_version(r.version());
+  part.set_answered(false);
   r.set_site(e.site);
   publish(e, r);
   keep(key, r);
@@ -121,9 +187,11 @@ void Desired::reported(const Entry& e) {
   const std::string key = key_of(e.asked.tenant, e.asked.device);
   pb::DesiredRecord r;
   if (parse(key, r) == nullptr) return;
-  for (const pb::DesiredPart& p : r.parts()) {
-    if (p.command_id() == e.asked.id)
-      r.set_reported_version(std::max(r.reported_version(), p.version()));
+  note_answers(r);
+  for (pb::DesiredPart& p : *r.mutable_parts()) {
+    if (p.command_id() != e.asked.id) continue;
+    p.set_answered(true);
+    r.set_reported_version(std::max(r.reported_version(), p.version()));
   }
   keep(key, r);
 }
@@ -156,7 +224,7 @@ void Desired::publish(const Entry& e, pb::DesiredRecord& r) {
 void Desired::keep(const std::string& key, const pb::DesiredRecord& r) {
   std::string value = r.SerializeAsString();
   records_.put(key, value);
-  all_.insert_or_assign(key, std::move(value));
+  put(key, std::move(value), is_in_step(r));
 }
 
 std::vector<std::string> Desired::removed(std::string_view tenant, std::string_view device) {
@@ -166,7 +234,7 @@ std::vector<std::string> Desired::removed(std::string_view tenant, std::string_v
   if (parse(key, r) == nullptr) return commands;
   publish_(r.topic().empty() ? topic_of(tenant, r.site(), device) : r.topic(), {});
   for (const pb::DesiredPart& p : r.parts()) commands.push_back(p.command_id());
-  all_.erase(key);
+  erase(key);
   records_.remove(key);
   return commands;
 }
@@ -179,12 +247,34 @@ void Desired::each(const std::function<void(std::string_view, std::string_view)>
   }
 }
 
+std::string Desired::list(std::string_view question, const Wanted& wanted) const {
+  pb::DesiredQuestion q;
+  pb::DesiredAnswer a;
+  (void)q.ParseFromArray(question.data(), static_cast<int>(question.size()));
+  const std::string prefix = key_of(q.tenant(), {});
+  const int limit = std::clamp(static_cast<int>(q.limit()), 1, kListed);
+  int looked = 0;
+  for (auto it = all_.upper_bound(prefix + q.after());
+       it != all_.end() && it->first.starts_with(prefix); ++it) {
+    if (looked++ == kLookedAt || a.devices_size() == limit) {
+      a.set_more(true);
+      break;
+    }
+    a.set_looked(it->first.substr(prefix.size()));
+    pb::DesiredRecord r;
+    if (!r.ParseFromString(it->second.record)) continue;
+    auto device = device_of(a.looked(), r);
+    if (is_asked_for(q, device) && wanted(device.name())) *a.add_devices() = std::move(device);
+  }
+  return a.SerializeAsString();
+}
+
 std::string Desired::document(std::string_view tenant, std::string_view device,
                               const std::function<bool(const std::string& site)>& sees) const {
   pb::DesiredRecord r;
   if (parse(key_of(tenant, device), r) == nullptr || !sees(r.site())) return {};
   std::string text = text_of(r);
-  const bool in_step = r.reported_version() >= r.version();
+  const bool in_step = is_in_step(r);
   text.pop_back();
   return text + R"(,"reported_version":)" + std::to_string(r.reported_version()) +
          R"(,"in_step":)" + (in_step ? "true" : "false") + "}";

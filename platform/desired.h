@@ -7,11 +7,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/string_map.h"
 #include "platform/ledger.h"
 #include "platform/records.h"
 
@@ -44,21 +44,36 @@ class Desired {
   void clear(const Entry& e, std::int64_t wall_ms);
   // The device is not registered any more: its document goes. The ids of the commands in it.
   std::vector<std::string> removed(std::string_view tenant, std::string_view device);
+  // Bytes of pb::DesiredQuestion and pb::DesiredAnswer. Looks at so many documents that the shard
+  // is not held up. `wanted`: by what the registry says of the device.
+  static constexpr int kLookedAt = 1000;
+  static constexpr int kListed = 500;
+  using Wanted = std::function<bool(const std::string& device)>;
+  std::string list(std::string_view question, const Wanted& wanted) const;
   // f(tenant, device) of those that have a document.
   void each(const std::function<void(std::string_view, std::string_view)>& f) const;
   // As JSON; empty: the device has none, or `sees` says no of its site.
   std::string document(std::string_view tenant, std::string_view device,
                        const std::function<bool(const std::string& site)>& sees) const;
   std::size_t devices() const { return all_.size(); }
+  // Of these, those that have not answered all parts.
+  std::size_t not_in_step() const { return not_in_step_; }
 
  private:
   static std::string key_of(std::string_view tenant, std::string_view device);
   pb::DesiredRecord* parse(const std::string& key, pb::DesiredRecord& into) const;
   void keep(const std::string& key, const pb::DesiredRecord& r);
+  void put(const std::string& key, std::string value, bool in_step);
+  void erase(std::string_view key);
   void publish(const Entry& e, pb::DesiredRecord& r);
   Records& records_;
   Publish publish_;
-  base::StringMap<std::string> all_;  // pb::DesiredRecord, by key
+  struct Kept {
+    std::string record;  // pb::DesiredRecord
+    bool in_step = false;
+  };
+  std::map<std::string, Kept, std::less<>> all_;  // by key
+  std::size_t not_in_step_ = 0;
 };
 
 }  // namespace berth::platform

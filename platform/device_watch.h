@@ -67,8 +67,9 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   // perhaps within the call.
   using Answered = std::function<void(std::string answer)>;
   void ask_presence(std::string_view question, const Answered& answered) const;
-  void ask_history(std::string_view question, Answered answered) const {
-    history_.ask(question, std::move(answered));
+  void ask_history(std::string_view question, Answered answered,
+                   History::IsCalled is_called = {}) const {
+    history_.ask(question, std::move(answered), std::move(is_called));
   }
   std::string ask_insights(std::string_view question) const {
     return insights_.answer(question, at(records_.now()));

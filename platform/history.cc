@@ -203,10 +203,14 @@ struct History::Query {
   int looks = 0;
   pb::HistoryAnswer answer;
   Answered answered;
+  IsCalled is_called;
 
-  bool wants(std::uint32_t kind) const {
+  bool wants(const pb::HistoryEvent& e) const {
     const auto& kinds = asked.kinds();
-    return kinds.empty() || std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+    const bool kind =
+        kinds.empty() || std::find(kinds.begin(), kinds.end(), e.kind()) != kinds.end();
+    return kind &&
+           (asked.q().empty() || !is_called || is_called(asked.tenant(), e.device(), asked.q()));
   }
   bool is_seen(const std::string& site) const {
     const auto& sites = asked.sites();
@@ -217,7 +221,7 @@ struct History::Query {
     pb::HistoryEvent e;
     answer.set_looked_ms(time_of(r.key));
     answer.set_looked_number(static_cast<std::uint64_t>(number_at(r.key, 8)));
-    if (!e.ParseFromString(r.value) || !wants(e.kind()) || !is_seen(e.site())) return true;
+    if (!e.ParseFromString(r.value) || !wants(e) || !is_seen(e.site())) return true;
     e.set_at_ms(answer.looked_ms());
     e.set_number(answer.looked_number());
     *answer.add_events() = std::move(e);
@@ -225,9 +229,10 @@ struct History::Query {
   }
 };
 
-void History::ask(std::string_view question, Answered answered) const {
+void History::ask(std::string_view question, Answered answered, IsCalled is_called) const {
   auto q = std::make_shared<Query>();
   q->answered = std::move(answered);
+  q->is_called = std::move(is_called);
   if (!q->asked.ParseFromArray(question.data(), static_cast<int>(question.size())))
     return q->answered({});
   const pb::HistoryQuestion& a = q->asked;

@@ -79,7 +79,10 @@ class History {
   void trim(std::string_view tenant, std::string_view device);
   void tick(At at);  // about once a second: removes what is old, a part each time
   using Answered = std::function<void(std::string answer)>;
-  void ask(std::string_view question, Answered answered) const;
+  // Is HistoryQuestion.q in what people call the device?
+  using IsCalled =
+      std::function<bool(std::string_view tenant, std::string_view device, std::string_view text)>;
+  void ask(std::string_view question, Answered answered, IsCalled is_called = {}) const;
 
   std::int64_t bytes() const { return bytes_; }
   struct Counts {

@@ -13,7 +13,6 @@ using session::StoredRecord;
 namespace {
 
 constexpr std::string_view kLive{"!c\0", 3};
-constexpr std::string_view kFinal{"c\0", 2};
 
 // In memory, about.
 std::size_t bytes_of(const Asked& a) {
@@ -37,18 +36,16 @@ bool in_flight(const Command& c) {
 std::string Ledger::device_key(std::string_view tenant, std::string_view device) {
   return joined(tenant, device);
 }
-std::string Ledger::final_key(std::string_view tenant, std::string_view id) {
-  return std::string(kFinal).append(joined(tenant, id));
-}
 bool Ledger::is_key(std::string_view key) {
-  return key.starts_with(kLive);
+  return key.starts_with(kLive) || LateResults::is_key(key);
 }
 
 // -- restore
 
 void Ledger::restored(std::string_view key, std::string_view record) {
+  if (LateResults::is_key(key)) return late_.restored(key, record);
   auto o = std::make_unique<Open>();
-  if (!is_key(key) || !decode(record, o->entry) || o->entry.command.done()) return;
+  if (!key.starts_with(kLive) || !decode(record, o->entry) || o->entry.command.done()) return;
   o->key = key.substr(kLive.size());
   Open& open = *o;
   // Restored in the order of keys; a device's commands are handed out in that of acceptance.
@@ -67,7 +64,8 @@ void Ledger::restored(std::string_view key, std::string_view record) {
 }
 
 void Ledger::forget(std::string_view key) {
-  if (!is_key(key)) return;
+  if (LateResults::is_key(key)) return late_.forget(key);
+  if (!key.starts_with(kLive)) return;
   const auto it = open_.find(key.substr(kLive.size()));
   if (it != open_.end()) close(*it->second);
 }
@@ -97,7 +95,8 @@ void Ledger::submit(Asked asked, const TermsOf& terms_of, At at, Answered answer
   if (line.size() >= options_.line_max) return w.answered({busy, nullptr, false});
   line.push_back(std::move(w));
   if (line.size() > 1) return;  // the first has asked
-  records_.read(exactly(std::string(kFinal) + key),
+  const Asked& first = line.front().asked;
+  records_.read(exactly(final_key(first.tenant, first.id)),
                 [this, key](auto found) { decide(key, std::move(found)); });
 }
 
@@ -149,23 +148,28 @@ Refusal Ledger::limits(const Asked& asked, const Terms& terms) const {
                       ports_.locate(asked.tenant, addressee(asked)) != 0;
   if (terms.delivery == Delivery::immediate && !online)
     return {409, "device_offline", "the device is not connected, and this command cannot wait"};
+  const Refusal busy_part{
+      429, "device_busy",
+      "another command of this barrier that cannot wait, perhaps by the name of "
+      "its executor or of the barrier, has no outcome yet"};
+  if (terms.delivery == Delivery::immediate && asked.busy) return busy_part;
   if (it == devices_.end()) return {};
   const auto& commands = it->second.commands;
   if (commands.size() >= options_.device_open_max)
     return {429, "device_busy", "too many commands of this device have no outcome yet"};
+  // Of the part that is told, by whichever name: a barrier, and its camera.
   const bool busy = std::any_of(commands.begin(), commands.end(), [&](const Open* o) {
-    return o->entry.command.delivery == Delivery::immediate &&
-           o->entry.asked.device == asked.device && o->entry.asked.child == asked.child;
+    return o->entry.command.delivery == Delivery::immediate && o->entry.asked.child == asked.child;
   });
-  if (terms.delivery == Delivery::immediate && busy)
-    return {429, "device_busy", "another command that cannot wait has no outcome yet"};
+  if (terms.delivery == Delivery::immediate && busy) return busy_part;
   return {};
 }
 
 void Ledger::admit(Waiter& w) {
   Terms terms;
   Refusal refusal = w.terms_of(w.asked, terms);
-  if (w.asked.executor.empty()) w.asked.executor = terms.executor;
+  // A caller may name the executor of the record, which may hang behind another device.
+  if (!terms.executor.empty()) w.asked.executor = terms.executor;
   if (w.asked.child.empty()) w.asked.child = terms.child;
   if (!terms.type.empty()) w.asked.type = terms.type;
   if (w.asked.payload.empty()) w.asked.payload = terms.payload;
@@ -407,7 +411,8 @@ void Ledger::result(std::string_view tenant, std::string_view id, std::string_vi
   const bool unnamed = id.starts_with(kUnnamed);
   Open* const o = unnamed ? find_told(tenant, id.substr(1), device) : find_open(tenant, id);
   if (o == nullptr && !unnamed) {
-    return note_late({.key = joined(tenant, id),
+    return note_late({.tenant = std::string(tenant),
+                      .id = std::string(id),
                       .device = std::string(device),
                       .result = r,
                       .at = at,
@@ -419,42 +424,26 @@ void Ledger::result(std::string_view tenant, std::string_view id, std::string_vi
   settle(at);
 }
 
-void Ledger::note_late(Late late) {
-  const std::size_t nul = late.key.find('\0');
-  if (const Entry* e = find_ended(late.key.substr(0, nul), late.key.substr(nul + 1)))
-    return take_late(late, *e);
-  if (looking_ >= options_.late_max) return stray(late);
-  ++looking_;
-  look_up(std::move(late));
+// The device's result is acknowledged: while the store can't be read, it is not lost.
+void Ledger::note_late(LateResult late) {
+  if (const Entry* e = find_ended(late.tenant, late.id)) return take_late(late, *e);
+  if (!late_.take(late)) stray(late);
 }
 
-void Ledger::stray(const Late& late) {
+void Ledger::stray(const LateResult& late) {
   if (!late.elsewhere) ports_.stray_result();
 }
 
-// The device's result is acknowledged: while the store can't be read, it is not lost.
-void Ledger::look_up(Late late) {
-  auto range = exactly(std::string(kFinal) + late.key);
-  records_.read(std::move(range), [this, late = std::move(late)](auto records) mutable {
-    if (!records && --late.tries > 0) {
-      // By the clock of messages, as all of the ledger's times.
-      if (late_again_.empty()) late_at_ = late.at.now.plus_ms(1000 * (kLateTries - late.tries));
-      late_again_.push_back(std::move(late));
-      return;
-    }
-    --looking_;
-    Entry e;
-    if (!records || records->empty() || !decode(records->front().value, e))
-      return stray(late);
-    const Entry* newer = find_ended(e.asked.tenant, e.asked.id);
-    take_late(late, newer != nullptr ? *newer : e);
-  });
+void Ledger::looked_up(const LateResult& late, const Entry* stored) {
+  if (stored == nullptr) return stray(late);
+  const Entry* newer = find_ended(late.tenant, late.id);
+  take_late(late, newer != nullptr ? *newer : *stored);
 }
 
-void Ledger::take_late(const Late& late, Entry e) {
+void Ledger::take_late(const LateResult& late, Entry e) {
   if (addressee(e.asked) != late.device) return ports_.stray_result();
   if (platform::result(e.command, late.result, late.at) != Change::late) return;
-  put_ended(late.key, e);
+  put_ended(joined(late.tenant, late.id), e);
   ports_.late_result(e, late.result);
 }
 
@@ -464,9 +453,7 @@ void Ledger::expire(At at) {
     ready_.push_back(again_.begin()->second);
     again_.erase(again_.begin());
   }
-  if (!late_again_.empty() && late_at_ <= at.now) {
-    for (Late& late : std::exchange(late_again_, {})) look_up(std::move(late));
-  }
+  late_.expire(at.now);
   for (left = kExpireMax; left != 0 && !due_.empty() && due_.begin()->first <= at.now; --left) {
     Open& o = *due_.begin()->second;
     const Change change = platform::expire(o.entry.command, at);
@@ -483,7 +470,7 @@ void Ledger::expire(At at) {
 // -- what has changed
 
 void Ledger::put_ended(const std::string& key, const Entry& e) {
-  records_.put(std::string(kFinal) + key, encode(e));
+  records_.put(final_key(e.asked.tenant, e.asked.id), encode(e));
   Ended& ended = ended_[key];
   ended.entry = e;
   ++ended.writes;

@@ -22,6 +22,7 @@
 #include "base/string_map.h"
 #include "platform/command.h"
 #include "platform/command_record.h"
+#include "platform/late_results.h"
 #include "platform/notes.h"
 #include "platform/records.h"
 #include "session/store.h"
@@ -95,7 +96,11 @@ class Ledger {
 
   // `records` and `ports` outlive it.
   Ledger(LedgerOptions options, Records& records, LedgerPorts& ports)
-      : options_(options), records_(records), ports_(ports) {}
+      : options_(options),
+        records_(records),
+        ports_(ports),
+        late_(records, options.late_max,
+              [this](const LateResult& late, const Entry* e) { looked_up(late, e); }) {}
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
@@ -142,8 +147,7 @@ class Ledger {
   void expire(At at);
   base::Instant next_due() const {
     const base::Instant due = due_.empty() ? base::kNever : due_.begin()->first;
-    const base::Instant late = late_again_.empty() ? base::kNever : late_at_;
-    return std::min(late, again_.empty() ? due : std::min(due, again_.begin()->first));
+    return std::min(late_.next_due(), again_.empty() ? due : std::min(due, again_.begin()->first));
   }
   std::size_t open() const { return open_.size(); }
 
@@ -152,7 +156,6 @@ class Ledger {
   void each_told(std::uint32_t partition, const std::function<void(const Entry&)>& f) const;
 
   static std::string device_key(std::string_view tenant, std::string_view device);
-  static std::string final_key(std::string_view tenant, std::string_view id);
 
  private:
   struct Open {
@@ -174,16 +177,6 @@ class Ledger {
   struct Held {
     std::size_t commands = 0;  // without an outcome
     std::size_t bytes = 0;
-  };
-  static constexpr int kLateTries = 60;  // a second apart: the store may fail over to another one
-  // A result without an open command; the store says whether the command has its outcome.
-  struct Late {
-    std::string key;  // tenant NUL id
-    std::string device;
-    Result result;
-    At at;
-    bool elsewhere = false;
-    int tries = kLateTries;
   };
   struct Waiter {
     Asked asked;
@@ -210,10 +203,10 @@ class Ledger {
   void close(Open& o);
   void put_ended(const std::string& key, const Entry& e);
   const Entry* find_ended(std::string_view tenant, std::string_view id) const;
-  void note_late(Late late);
-  void stray(const Late& late);
-  void look_up(Late late);
-  void take_late(const Late& late, Entry e);
+  void note_late(LateResult late);
+  void stray(const LateResult& late);
+  void looked_up(const LateResult& late, const Entry* stored);
+  void take_late(const LateResult& late, Entry e);
   static void answer_as_before(const Waiter& w, const Entry& e);
 
   LedgerOptions options_;
@@ -229,9 +222,7 @@ class Ledger {
   std::vector<std::string> ready_;  // devices whose window has room again
   // Devices that could not take a command, though connected; when they are tried again.
   std::set<std::pair<base::Instant, std::string>> again_;
-  std::size_t looking_ = 0;  // for commands of late results, also while these wait for the store
-  std::vector<Late> late_again_;
-  base::Instant late_at_;  // then they are looked up again
+  LateResults late_;
   // With an outcome that is not committed yet: the store does not know of it.
   base::StringMap<Ended> ended_;
 };

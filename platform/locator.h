@@ -1,5 +1,6 @@
 // Where a device is connected, asked of the other partitions by notes: for a request over MQTT,
-// which arrives at the device's home without anybody having looked. Owned by Commands. One shard,
+// which arrives at the device's home without anybody having looked; and whether another immediate
+// command has its part. Owned by Commands. One shard,
 // one thread.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "platform/command_ways.h"
 #include "platform/notes.h"
 
 namespace berth::platform {
@@ -23,12 +25,16 @@ class Locator {
   Locator(Notes& notes, std::uint32_t partition, std::uint32_t partitions)
       : notes_(notes), partition_(partition), partitions_(partitions) {}
 
-  // Calls `found` once, with the partition + 1; 0: no partition has it, or none has said so in
-  // time.
-  using Found = std::function<void(std::uint32_t)>;
-  void find(std::string_view tenant, std::string_view device, base::Instant now, Found found);
+  struct Place {
+    std::uint32_t where = 0;  // the partition + 1; 0: none has it, or none has said so in time
+    bool busy = false;
+  };
+  // Calls `found` once. `id`: of the command that asks.
+  using Found = std::function<void(Place)>;
+  void find(std::string_view tenant, const Part& part, std::string_view id, base::Instant now,
+            Found found);
   // From a partition that was asked.
-  void answered(std::uint64_t number, std::uint32_t source, bool online);
+  void answered(std::uint64_t number, std::uint32_t source, bool online, bool busy);
   // At the end of a turn: gives up on questions that are too old.
   void expire(base::Instant now);
 
@@ -37,6 +43,7 @@ class Locator {
     std::uint32_t missing = 0;
     base::Instant until;
     Found found;
+    bool busy = false;
   };
   Notes& notes_;
   std::uint32_t partition_;

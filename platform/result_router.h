@@ -58,6 +58,10 @@ class ResultRouter {
   bool result(std::string_view tenant, std::string_view device, std::string_view id,
               const Result& r, base::Instant now);  // false: nobody knows which command it means
   void sweep(base::Instant now) { told_.sweep(now); }
+  // Of the devices whose commands go over this one's connection.
+  bool has_several_homes(std::string_view tenant, std::string_view device) const {
+    return partitions_ > 1 && homes(tenant, device).size() > 1;
+  }
 
  private:
   std::vector<std::uint32_t> homes(std::string_view tenant, std::string_view device) const;

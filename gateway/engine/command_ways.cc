@@ -15,7 +15,7 @@ using registry::CommandPlan;
 
 // Of the device that carries the command out.
 CommandWays::Firmware CommandWays::firmware_of(const platform::Asked& asked) const {
-  return firmware_of_ ? firmware_of_(asked.tenant, executor_of(asked.tenant, asked.device))
+  return firmware_of_ ? firmware_of_(asked.tenant, part_of(asked.tenant, asked.device).executor)
                       : Firmware{};
 }
 
@@ -47,8 +47,8 @@ platform::Refusal CommandWays::terms(const platform::Asked& asked, platform::Ter
   return {};
 }
 
-std::string CommandWays::executor_of(std::string_view tenant, std::string_view device) const {
-  return catalog_.carrier_of(tenant, device);
+platform::Part CommandWays::part_of(std::string_view tenant, std::string_view device) const {
+  return catalog_.part_of(tenant, device);
 }
 
 void CommandWays::each_target(std::string_view tenant, std::string_view executor,

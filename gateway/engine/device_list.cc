@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "gateway/registry/display_name.h"
 #include "gateway/registry/records.h"
 #include "platform/presence.pb.h"
 
@@ -27,6 +28,7 @@ std::string list_devices(const registry::Registry& registry, std::string_view qu
   a.set_no_tenant(registry.find(key_of(Kind::tenant, q.tenant())) == nullptr);
   const std::string prefix = key_of(Kind::device, q.tenant());
   const int limit = std::clamp(static_cast<int>(q.limit()), 1, kListed);
+  const std::string text = registry::folded(q.q());
   int looked = 0;
   const auto take = [&](const std::string& key, const std::string& value) {
     registry::pb::Device d;
@@ -40,11 +42,15 @@ std::string list_devices(const registry::Registry& registry, std::string_view qu
     }
     a.set_looked(key.substr(prefix.size()));
     if (!wanted) return true;
+    if (!text.empty() && !registry::contains_folded(a.looked(), text) &&
+        !registry::contains_folded(d.display_name(), text))
+      return true;
     auto& out = *a.add_devices();
     out.set_name(a.looked());
     out.set_site(d.site());
     out.set_product(d.product());
     out.set_firmware(d.firmware());
+    out.set_display_name(d.display_name());
     out.set_parent(d.parent());
     if (d.parent().empty()) out.set_executor(d.executor());
     const std::string& over = d.parent().empty() ? d.executor() : d.parent();

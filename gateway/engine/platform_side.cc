@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "gateway/engine/device_list.h"
+#include "platform/history.pb.h"
 
 namespace berth::gateway::engine {
 
@@ -20,6 +21,7 @@ PlatformSide::PlatformSide(boost::asio::io_context& io, session::Broker& broker,
       due_(io) {
   if (registry != nullptr) {
     const bool partitioned = broker.context().options.partitions > 1;
+    names_.emplace(*registry);
     ways_ = std::make_unique<CommandWays>(
         *registry, [this, partitioned](std::string_view tenant, std::string_view device) {
           const platform::DeviceWatch& devices = platform_.devices();
@@ -56,20 +58,24 @@ void PlatformSide::answer(Answerer& answerer) {
   using platform::CommandQuestions;
   CommandQuestions& commands = platform_.commands().questions();
   using Ask = void (CommandQuestions::*)(std::string_view, CommandQuestions::Answered);
-  const auto use = [&](AskKind kind, Ask ask) {
-    answerer.use(kind, [this, &commands, ask](const Question& q, link::Answered answered) {
-      platform_.begin(calls_.now());
-      (commands.*ask)(q.bytes, [answered = std::move(answered)](std::string bytes) {
-        answered({AskError::none, std::move(bytes)});
-      });
-      calls_.post_turn();
-    });
+  using WithNames = std::string (DeviceNames::*)(std::string) const;
+  const auto use = [&](AskKind kind, Ask ask, WithNames with_names) {
+    answerer.use(
+        kind, [this, &commands, ask, with_names](const Question& q, link::Answered answered) {
+          platform_.begin(calls_.now());
+          (commands.*ask)(q.bytes,
+                          [this, with_names, answered = std::move(answered)](std::string bytes) {
+                            if (names_) bytes = ((*names_).*with_names)(std::move(bytes));
+                            answered({AskError::none, std::move(bytes)});
+                          });
+          calls_.post_turn();
+        });
   };
-  use(AskKind::submit_command, &CommandQuestions::submit);
-  use(AskKind::claim_command, &CommandQuestions::claim);
-  use(AskKind::find_command, &CommandQuestions::find);
-  use(AskKind::cancel_command, &CommandQuestions::cancel);
-  use(AskKind::list_commands, &CommandQuestions::list);
+  use(AskKind::submit_command, &CommandQuestions::submit, &DeviceNames::in_command);
+  use(AskKind::claim_command, &CommandQuestions::claim, &DeviceNames::in_command);
+  use(AskKind::find_command, &CommandQuestions::find, &DeviceNames::in_command);
+  use(AskKind::cancel_command, &CommandQuestions::cancel, &DeviceNames::in_command);
+  use(AskKind::list_commands, &CommandQuestions::list, &DeviceNames::in_list);
   answerer.use(AskKind::take_nonce, [this](const Question& q, link::Answered answered) {
     platform_.begin(calls_.now());
     platform_.signed_requests().ask(q.bytes, [answered = std::move(answered)](std::string bytes) {
@@ -95,8 +101,19 @@ void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Regi
   answerer.use(AskKind::presence, [&devices, told](const Question& q, link::Answered answered) {
     devices.ask_presence(q.bytes, told(std::move(answered)));
   });
-  answerer.use(AskKind::history, [&devices, told](const Question& q, link::Answered answered) {
-    devices.ask_history(q.bytes, told(std::move(answered)));
+  answerer.use(AskKind::history, [this, &devices](const Question& q, link::Answered answered) {
+    platform::pb::HistoryQuestion asked;
+    (void)asked.ParseFromString(q.bytes);
+    const auto is_called = [this](std::string_view tenant, std::string_view device,
+                                  std::string_view text) {
+      return !names_ || names_->is_called(tenant, device, text);
+    };
+    const auto named = [this, tenant = asked.tenant(),
+                        answered = std::move(answered)](std::string bytes) {
+      if (names_) bytes = names_->in_history(tenant, std::move(bytes));
+      answered({AskError::none, std::move(bytes)});
+    };
+    devices.ask_history(q.bytes, named, is_called);
   });
   answerer.use(AskKind::events, [this, &devices](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());

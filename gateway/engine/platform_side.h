@@ -6,11 +6,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/clock.h"
 #include "front/broker.h"
 #include "gateway/engine/answerer.h"
 #include "gateway/engine/command_ways.h"
+#include "gateway/engine/device_names.h"
 #include "gateway/registry/registry.h"
 #include "platform/platform.h"
 
@@ -42,6 +44,7 @@ class PlatformSide {
   void arm();
 
   Calls calls_;
+  std::optional<DeviceNames> names_;  // with a registry
   std::unique_ptr<CommandWays> ways_;
   platform::Platform platform_;
   boost::asio::steady_timer due_;

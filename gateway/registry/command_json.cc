@@ -203,6 +203,7 @@ std::string content_of(const CommandRecord& r) {
 }
 
 json::object command_json(const CommandRecord& r) {
+  using platform::Delivery;
   using platform::Outcome;
   const auto outcome = static_cast<Outcome>(r.outcome());
   const bool done = outcome != Outcome::none;
@@ -213,14 +214,16 @@ json::object command_json(const CommandRecord& r) {
                  {"device", r.device()},
                  {"executor", r.executor().empty() ? r.device() : r.executor()},
                  {"type", r.type()},
-                 {"class", platform::name_of(static_cast<platform::Delivery>(r.delivery()))},
+                 {"class", platform::name_of(static_cast<Delivery>(r.delivery()))},
                  {"state", done ? platform::name_of(outcome) : name_of_state(r.state())},
                  {"final", done},
                  {"sent", r.sent_ms() != 0},
                  {"acknowledged", r.was_received()},
-                 {"accepted_at", time_text(r.accepted_wall_ms())},
-                 {"ttl_ms", r.ttl_ms()}};
-  if (r.ttl_ms() != 0 && r.deadline_ms() != 0)
+                 {"accepted_at", time_text(r.accepted_wall_ms())}};
+  // A desired state is kept until another one takes its place.
+  const bool has_deadline = r.delivery() != static_cast<std::uint32_t>(Delivery::desired);
+  if (has_deadline) o["ttl_ms"] = r.ttl_ms();
+  if (has_deadline && r.ttl_ms() != 0 && r.deadline_ms() != 0)
     o["expires_at"] = time_text(r.accepted_wall_ms() + r.ttl_ms());
   if (done) {
     o["outcome"] = platform::name_of(outcome);
@@ -232,6 +235,7 @@ json::object command_json(const CommandRecord& r) {
   const auto put = [&o](const char* name, const std::string& value) {
     if (!value.empty()) o[name] = value;
   };
+  put("display_name", r.display_name());
   put("child", r.child());
   put("code", r.code());
   put("text", r.text());

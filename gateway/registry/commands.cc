@@ -346,11 +346,19 @@ CommandPlan CommandCatalog::plan(const CommandAsked& asked) {
   return out;
 }
 
-std::string CommandCatalog::carrier_of(std::string_view tenant, std::string_view device) const {
+// Behind its connection: of the executor itself, or of what hangs behind another device.
+platform::Part CommandCatalog::part_of(std::string_view tenant, std::string_view device) const {
   auto d = device_of(tenant, device);
-  if (d && !d->executor().empty()) d = device_of(tenant, std::string(d->executor()));
   if (!d) return {};
-  return d->parent().empty() ? d->name() : d->parent();
+  std::string child;
+  if (!d->executor().empty()) {
+    child = d->child();
+    d = device_of(tenant, std::string(d->executor()));
+    if (!d) return {};
+  }
+  if (d->parent().empty()) return {d->name(), child};
+  if (child.empty()) child = d->child().empty() ? d->name() : d->child();
+  return {d->parent(), child};
 }
 
 // Those that name it, and those that name one behind it as their executor.

@@ -11,6 +11,7 @@
 
 #include "gateway/registry/profiles.h"
 #include "platform/command.h"
+#include "platform/command_ways.h"
 #include "session/scope.h"
 
 namespace berth::gateway::registry {
@@ -92,10 +93,11 @@ class CommandCatalog {
   // (v1/cmd/ID/res), or the answer of a vendor. Nothing: the message says nothing of a command.
   std::optional<CommandAnswer> result_of(const session::Scope& device, std::string_view topic,
                                          std::string_view payload);
-  // The device whose connection commands to this one go over; empty: there is none.
-  std::string carrier_of(std::string_view tenant, std::string_view device) const;
+  // The device whose connection commands to this one go over, and the part behind it; no executor:
+  // there is none.
+  platform::Part part_of(std::string_view tenant, std::string_view device) const;
   // Devices whose commands may go over this one's connection, itself first, until `f` returns
-  // false. Perhaps more than carrier_of() says.
+  // false. Perhaps more than part_of() says.
   void each_target(std::string_view tenant, std::string_view carrier,
                    const std::function<bool(std::string_view device)>& f) const;
   // Has this type a class for this device, so that it may be sent at all? True too for a device

@@ -9,6 +9,7 @@
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
 #include "gateway/registry/command_json.h"
+#include "gateway/rest/search.h"
 #include "platform/command_questions.h"
 #include "platform/result_router.h"
 
@@ -213,20 +214,23 @@ void CommandsApi::claim(Submit submit, const Responder& done) {
       });
 }
 
-// In a partitioned gateway the device's session may be in another partition than its home.
+// In a partitioned gateway the device's session may be in another partition than its home; that one
+// knows whether the part has another command.
 void CommandsApi::locate(Submit submit, const Responder& done) {
   const Record& c = submit.command();
   platform::pb::LocateQuestion q;
   q.set_tenant(c.tenant());
-  q.set_device(c.executor().empty() ? c.device() : c.executor());
+  q.set_device(c.device());
+  q.set_command_id(c.id());
   const protocol::link::Question question{AskKind::locate_device, kAnswerWithin_ms,
                                           q.SerializeAsString()};
   asker_.ask_all(question, [this, submit = std::move(submit),
                             done](const std::vector<link::Answer>& all) mutable {
     for (std::size_t p = 0; p < all.size(); ++p) {
       platform::pb::LocateAnswer a;
-      if (all[p].error == AskError::none && a.ParseFromString(all[p].bytes) && a.online())
-        submit.set_located(static_cast<std::uint32_t>(p + 1));
+      if (all[p].error != AskError::none || !a.ParseFromString(all[p].bytes)) continue;
+      if (a.online()) submit.set_located(static_cast<std::uint32_t>(p + 1));
+      if (a.busy()) submit.set_busy(true);
     }
     send(submit, done);
   });
@@ -368,16 +372,18 @@ void CommandsApi::list(const Request& r, const Responder& done) {
                                    {"device", {}},
                                    {"site", {}},
                                    {"state", {}},
+                                   {"q", {}},
                                    {"from", {}},
                                    {"to", {}},
                                    {"cursor", {}},
                                    {"limit", {admin::Parameter::Kind::number, kListMax}}}))
     return done.answer(std::move(*no));
   platform::pb::ListQuestion q;
-  std::string fault;
+  std::string fault = registry::Search::fault_of(r);
   q.set_tenant(tenant_of(r, r.parameter("tenant")));
   q.set_device(r.parameter("device"));
   q.set_site(r.parameter("site"));
+  q.set_q(r.parameter("q"));
   const auto time = [&](const char* name) {
     std::int64_t ms = 0;
     const std::string text = r.parameter(name);

@@ -9,12 +9,11 @@
 
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
+#include "gateway/rest/device_questions.h"
 #include "gateway/rest/history_json.h"
-#include "gateway/rest/times.h"
 #include "gateway/rest/unanswered.h"
 #include "platform/history.h"
 #include "platform/history.pb.h"
-#include "platform/presence.pb.h"
 
 namespace berth::gateway::rest {
 
@@ -22,19 +21,10 @@ namespace json = boost::json;
 namespace pb = platform::pb;
 using admin::Request;
 using admin::Responder;
-using admin::Response;
 using protocol::link::AskError;
 using protocol::link::AskKind;
 
 namespace {
-
-constexpr std::uint32_t kWithin_ms = 5000;
-constexpr std::size_t kListDefault = 100;
-constexpr std::size_t kListMax = 500;
-
-Response invalid(const std::string& why) {
-  return admin::problem(admin::codes::kInvalid, why);
-}
 
 // "TIME-NUMBER": before this event.
 bool set_place(const std::string& place, pb::HistoryQuestion& q) {
@@ -118,22 +108,19 @@ bool HistoryApi::may_ask(const std::string& tenant) {
 void HistoryApi::list(const Request& r, const Responder& done) {
   using admin::Parameter;
   static const admin::Parameters kKnown{
-      {"tenant", {}}, {"device", {}}, {"site", {}},   {"from", {}},
-      {"to", {}},     {"types", {}},  {"cursor", {}}, {"limit", {Parameter::Kind::number, kListMax}}};
-  if (const std::string fault = admin::fault_of(r, kKnown); !fault.empty())
-    return done.answer(invalid(fault));
+      {"tenant", {}}, {"device", {}}, {"site", {}},
+      {"from", {}},   {"to", {}},     {"types", {}},
+      {"cursor", {}}, {"q", {}},      {"limit", {Parameter::Kind::number, kListMax}}};
+  if (auto no = refusal_of_list(r, kKnown)) return done.answer(*no);
   auto page = std::make_shared<Page>(Page{.done = done, .q = {}, .sites = r.caller.sites});
   pb::HistoryQuestion& q = page->q;
-  const std::string tenant = r.parameter("tenant");
-  q.set_tenant(tenant.empty() ? r.caller.tenant : tenant);
+  q.set_tenant(tenant_of(r));
   q.set_device(r.parameter("device"));
   q.set_site(r.parameter("site"));
+  q.set_q(r.parameter("q"));
   q.set_limit(static_cast<std::uint32_t>(admin::number(r, "limit", kListDefault)));
-  if (q.tenant().empty()) return done.answer(invalid("tenant: whose devices"));
   if (q.device().empty() == q.site().empty())
     return done.answer(invalid("device or site: one of them"));
-  if (auto no = admin::refusal_of(r.caller, admin::Right::read, q.tenant(), q.site()))
-    return done.answer(*no);
   if (r.caller.kind != admin::Caller::Kind::admin && !may_ask(q.tenant())) {
     admin::Response busy = admin::problem(
         admin::codes::kTooManyRequests,
@@ -144,14 +131,13 @@ void HistoryApi::list(const Request& r, const Responder& done) {
   if (!add_kinds(r.parameter("types"), platform::kStoredKinds, *q.mutable_kinds()))
     return done.answer(invalid(
         "types: of connected, ended, taken_over, refused, command, quota, changed"));
-  for (const char* name : {"from", "to"}) {
-    const std::string text = r.parameter(name);
-    if (text.empty()) continue;
-    const auto ms = time_of_text(text);
-    if (!ms) return done.answer(invalid(std::string(name) + ": a time (RFC 3339)"));
-    if (name[0] == 'f') q.set_from_ms(*ms);
-    if (name[0] == 't') q.set_to_ms(*ms);
-  }
+  std::int64_t from_ms = 0;
+  std::int64_t to_ms = 0;
+  std::string fault = read_time(r, "from", from_ms);
+  if (fault.empty()) fault = read_time(r, "to", to_ms);
+  if (!fault.empty()) return done.answer(invalid(fault));
+  q.set_from_ms(from_ms);
+  q.set_to_ms(to_ms);
   for (const std::string& s : page->sites) q.add_sites(s);
   begin(page, r.parameter("cursor"));
 }
@@ -175,16 +161,7 @@ void HistoryApi::check_place(const std::shared_ptr<Page>& page) const {
   q.set_tenant(page->q.tenant());
   q.set_exactly(page->q.device());
   for (const std::string& s : page->sites) q.add_sites(s);
-  asker_.ask_partition(0, {AskKind::list_devices, kWithin_ms, q.SerializeAsString()},
-                       [this, page](const link::Answer& a) {
-                         pb::DevicesAnswer said;
-                         if (a.error != AskError::none || !said.ParseFromString(a.bytes))
-                           return page->done.answer(unanswered(a.error));
-                         if (said.devices().empty())
-                           return page->done.answer(
-                               admin::problem(admin::codes::kNotFound, "no such device"));
-                         ask(page);
-                       });
+  find_device(asker_, q, page->done, [this, page](const pb::DevicesAnswer&) { ask(page); });
 }
 
 void HistoryApi::ask(const std::shared_ptr<Page>& page) const {

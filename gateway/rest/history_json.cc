@@ -36,6 +36,7 @@ boost::json::object history_json(const platform::pb::HistoryEvent& e) {
     if (!value.empty()) o[name] = value;
   };
   const bool presence = e.kind() == static_cast<unsigned>(platform::HistoryKind::presence);
+  put("display_name", e.display_name());
   put(presence ? "state" : "detail", e.detail());
   put("cause", e.cause());
   put("client_id", e.client_id());

@@ -10,6 +10,7 @@
 
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
+#include "gateway/rest/device_questions.h"
 #include "gateway/rest/times.h"
 #include "gateway/rest/unanswered.h"
 #include "platform/causes.h"
@@ -21,26 +22,15 @@ namespace json = boost::json;
 namespace pb = platform::pb;
 using admin::Request;
 using admin::Responder;
-using admin::Response;
 using protocol::link::AskError;
 using protocol::link::AskKind;
 
 namespace {
 
-constexpr std::uint32_t kWithin_ms = 5000;
-constexpr std::size_t kListDefault = 100;
-constexpr std::size_t kListMax = 500;
 // Of one question: with the devices that they are behind it has 64 KiB at most.
 constexpr std::uint32_t kNamesAtOnce = 450;
 constexpr int kLooks = 10;  // questions for names, of one request
 constexpr std::uint32_t kOnline = 1;
-
-Response as_json(const json::object& o) {
-  return {.status = 200,
-          .content_type = "application/json",
-          .body = json::serialize(o) + "\n",
-          .headers = {}};
-}
 
 }  // namespace
 
@@ -50,7 +40,8 @@ struct PresenceApi::Page {
     pb::PresenceAnswer::Device said;  // of the partition that counts
     std::size_t partition = 0;
     bool known = false;
-    std::string firmware = {};  // as registered
+    std::string firmware = {};  // as registered, as the next one
+    std::string display_name = {};
     std::string parent = {};    // the device that it is behind, or that carries out its commands
     bool is_executor = false;   // `parent` is
     bool elsewhere = false;     // `parent` is at a site that was not asked for
@@ -95,9 +86,17 @@ struct PresenceApi::Page {
     for (const auto& d : said.devices()) {
       const bool executor = d.parent().empty();
       const std::string& over = executor ? d.executor() : d.parent();
-      found.push_back(
-          {d.name(), d.site(), d.product(), {}, 0, false, d.firmware(), over, executor,
-           d.elsewhere()});
+      found.push_back({d.name(),
+                       d.site(),
+                       d.product(),
+                       {},
+                       0,
+                       false,
+                       d.firmware(),
+                       d.display_name(),
+                       over,
+                       executor,
+                       d.elsewhere()});
     }
   }
   // True: there is another device behind a full page. A full page alone tells of none, for the
@@ -122,6 +121,7 @@ struct PresenceApi::Page {
   }
   static json::object json_of(const std::string& tenant, const Device& d) {
     json::object o{{"tenant", tenant}, {"site", d.site}, {"device", d.name}};
+    if (!d.display_name.empty()) o["display_name"] = d.display_name;
     if (!d.product.empty()) o["product"] = d.product;
     if (!d.parent.empty()) o[d.is_executor ? "executor" : "parent"] = d.parent;
     const std::string reported = d.is_parents ? std::string() : d.said.record().firmware();
@@ -170,31 +170,24 @@ void PresenceApi::add_to(admin::HttpServer& http) {
 
 void PresenceApi::list(const Request& r, const Responder& done) const {
   using admin::Parameter;
-  static const admin::Parameters kKnown{
-      {"tenant", {}},  {"site", {}},  {"product", {}},
-      {"online", {Parameter::Kind::flag, 0}},
-      {"since", {}},   {"cursor", {}}, {"limit", {Parameter::Kind::number, kListMax}}};
-  if (const std::string fault = admin::fault_of(r, kKnown); !fault.empty())
-    return done.answer(admin::problem(admin::codes::kInvalid, fault));
+  static const admin::Parameters kKnown{{"tenant", {}},
+                                        {"site", {}},
+                                        {"product", {}},
+                                        {"q", {}},
+                                        {"online", {Parameter::Kind::flag, 0}},
+                                        {"since", {}},
+                                        {"cursor", {}},
+                                        {"limit", {Parameter::Kind::number, kListMax}}};
+  if (auto no = refusal_of_list(r, kKnown)) return done.answer(*no);
   auto page = std::make_shared<Page>(Page{.done = done});
-  const std::string tenant = r.parameter("tenant");
-  const std::string site = r.parameter("site");
-  page->names.set_tenant(tenant.empty() ? r.caller.tenant : tenant);
-  if (page->names.tenant().empty())
-    return done.answer(admin::problem(admin::codes::kInvalid, "tenant: whose devices"));
-  if (auto no = admin::refusal_of(r.caller, admin::Right::read, page->names.tenant(), site))
-    return done.answer(*no);
-  if (!site.empty()) page->names.add_sites(site);
-  if (site.empty())
-    for (const std::string& s : r.caller.sites) page->names.add_sites(s);
+  page->names.set_tenant(tenant_of(r));
+  add_sites(r, page->names);
   page->names.set_product(r.parameter("product"));
+  page->names.set_q(r.parameter("q"));
   page->limit = admin::number(r, "limit", kListDefault);
   if (!r.parameter("online").empty()) page->online = admin::flag(r, "online") ? "true" : "false";
-  if (const std::string since = r.parameter("since"); !since.empty()) {
-    const auto ms = time_of_text(since);
-    if (!ms) return done.answer(admin::problem(admin::codes::kInvalid, "since: a time (RFC 3339)"));
-    page->since_ms = *ms;
-  }
+  if (const std::string fault = read_time(r, "since", page->since_ms); !fault.empty())
+    return done.answer(invalid(fault));
   begin(page, r.parameter("cursor"));
 }
 
@@ -213,7 +206,7 @@ void PresenceApi::begin(const std::shared_ptr<Page>& page, const std::string& cu
 
 void PresenceApi::one(const Request& r, const Responder& done) const {
   if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
-    return done.answer(admin::problem(admin::codes::kInvalid, fault));
+    return done.answer(invalid(fault));
   auto page = std::make_shared<Page>(Page{.done = done});
   page->single = true;
   page->limit = 1;
@@ -224,15 +217,10 @@ void PresenceApi::one(const Request& r, const Responder& done) const {
   for (const std::string& s : r.caller.sites) page->names.add_sites(s);
   pb::DevicesQuestion q = page->names;
   q.set_exactly(device);
-  asker_.ask_partition(0, {AskKind::list_devices, kWithin_ms, q.SerializeAsString()},
-                       [this, page](const link::Answer& a) {
-                         pb::DevicesAnswer said;
-                         if (a.error != AskError::none || !said.ParseFromString(a.bytes))
-                           return page->done.answer(unanswered(a.error));
-                         page->take_names(said);
-                         if (page->found.empty()) return page->answer();
-                         states_of(page);
-                       });
+  find_device(asker_, q, done, [this, page](const pb::DevicesAnswer& said) {
+    page->take_names(said);
+    states_of(page);
+  });
 }
 
 // Names from the registry, some at a time; then what all partitions know of them.

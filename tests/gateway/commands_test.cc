@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/charset.h"
+#include "gateway/registry/command_json.h"
 #include "gateway/registry/password_hash.h"
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/mqtt/properties.h"
@@ -164,6 +165,19 @@ TEST_F(Commands, WhatADeviceGetsIsADeviceCommand) {
   EXPECT_EQ(json::parse(say(plan("gate", "open", "paid")).payload).at("text").as_string(), "paid");
 }
 
+TEST_F(Commands, ADesiredStateHasNoTime) {
+  platform::pb::CommandRecord r;
+  r.set_accepted_wall_ms(1'700'000'000'000);
+  r.set_ttl_ms(2000);
+  r.set_deadline_ms(5000);
+  r.set_delivery(static_cast<std::uint32_t>(platform::Delivery::immediate));
+  EXPECT_EQ(command_json(r).at("ttl_ms"), 2000);
+  EXPECT_EQ(command_json(r).at("expires_at").as_string(), "2023-11-14T22:13:22.000Z");
+  r.set_delivery(static_cast<std::uint32_t>(platform::Delivery::desired));
+  EXPECT_FALSE(command_json(r).contains("ttl_ms"));
+  EXPECT_FALSE(command_json(r).contains("expires_at"));
+}
+
 TEST_F(Commands, ATargetHasItsExecutorAndAChildItsParent) {
   const CommandPlan arm = plan("arm", "open");
   EXPECT_EQ(say(arm).topic, "$tenant/acme/v1/north/lid/sub/left/cmd/7f3a/req/open");
@@ -172,9 +186,17 @@ TEST_F(Commands, ATargetHasItsExecutorAndAChildItsParent) {
             "$tenant/acme/v1/north/box/sub/loop/cmd/7f3a/req/open");
   EXPECT_EQ(say(plan("arm-2", "open")).topic, "$tenant/acme/v1/north/box/sub/r2/cmd/7f3a/req/open");
   EXPECT_EQ(refused(plan("arm-3", "open")), "422 executor_invalid") << "it is disabled";
-  EXPECT_EQ(catalog_.carrier_of("acme", "arm-2"), "box") << "the executor's parent";
-  EXPECT_EQ(catalog_.carrier_of("acme", "gate"), "gate");
-  EXPECT_EQ(catalog_.carrier_of("acme", "nobody"), "");
+  const auto part = [&](const std::string& device) {
+    const platform::Part p = catalog_.part_of("acme", device);
+    const CommandPlan open = plan(device.c_str(), "open");
+    if (open.good()) EXPECT_EQ(p.executor + "/" + p.child, open.executor + "/" + open.child);
+    return p.executor + "/" + p.child;
+  };
+  EXPECT_EQ(part("arm"), "lid/left");
+  EXPECT_EQ(part("loop"), "box/loop");
+  EXPECT_EQ(part("arm-2"), "box/r2") << "the executor's parent";
+  EXPECT_EQ(part("gate"), "gate/");
+  EXPECT_EQ(part("nobody"), "/");
   EXPECT_EQ(refused(plan("deep", "open")), "422 executor_invalid") << "two parents";
   const auto by = [&](const char* executor) {
     return refused(

@@ -411,20 +411,23 @@ TEST_F(Commands, UnderKillsEachHasOneOutcomeAndIsExecutedOnceAtMost) {
   }
 }
 
-// Home, session and the process that is asked may all be elsewhere.
-// The result is said in the partition of the camera's session; the ledger is in the barrier's.
-TEST(CommandsInPartitions, SucceedWhenADeviceOfAnotherPartitionCarriesThemOut) {
-  const Directory d;
+// With devices whose executor is the camera.
+std::string with_barriers() {
   std::string registry = kTwoTenants;
   std::string barriers;
   for (const char* name : {"b0", "b1", "b2", "b3", "b4", "b5"})
     barriers += std::string("      - {name: ") + name + ", site: north, executor: cam}\n";
-  registry.insert(registry.find("      - {name: door"), barriers);
+  return registry.insert(registry.find("      - {name: door"), barriers);
+}
+
+// The result is said in the partition of the camera's session; the ledger is in the barrier's.
+TEST(CommandsInPartitions, SucceedWhenADeviceOfAnotherPartitionCarriesThemOut) {
+  const Directory d;
   const std::string config = d.file(
       "berth.yaml",
       "auth: {failures_per_name: 0, failures_per_address: 0}\ncommands: {per_device_per_s: 0}\n"
       "registry: {source: file, file: " +
-          d.file("registry.yaml", registry) + "}\n");
+          d.file("registry.yaml", with_barriers()) + "}\n");
   Cluster c({.engines = 2,
              .edges = 1,
              .engine_flags = {"--config", config},
@@ -446,6 +449,46 @@ TEST(CommandsInPartitions, SucceedWhenADeviceOfAnotherPartitionCarriesThemOut) {
   }
 }
 
+// The barriers and the camera have homes in all partitions, and one relay.
+TEST(CommandsInPartitions, ABarrierAndItsCameraHaveOneImmediateCommand) {
+  const Directory d;
+  const char* const names[] = {"cam", "b0", "b1", "b2", "b3", "b4", "b5"};
+  const std::string config = d.file(
+      "berth.yaml",
+      "auth: {failures_per_name: 0, failures_per_address: 0}\ncommands: {per_device_per_s: 0}\n"
+      "registry: {source: file, file: " +
+          d.file("registry.yaml", with_barriers()) + "}\n");
+  Cluster c({.engines = 2,
+             .edges = 1,
+             .engine_flags = {"--config", config},
+             .edge_flags = {},
+             .partitions = 4,
+             .anonymous = false});
+  Gate cam(c.edges[0]->mqtt_port(), false);
+  const auto open = [&](const std::string& device, const std::string& id) {
+    return Rest(c.edges[0]->admin_port())
+        .ask("POST", "/api/v1/commands",
+             R"({"tenant":"acme","device":")" + device + R"(","id":")" + id +
+                 R"(","type":"open","ttl_ms":8000})",
+             "Content-Type: application/json\r\n");
+  };
+  for (const std::string by : {"b0", "cam", "b3"}) {
+    const RestAnswer first = open(by, "of-" + by);
+    ASSERT_EQ(first.status, 202) << first.body;
+    ASSERT_TRUE(cam.gets("of-" + by));
+    for (const std::string name : names) {
+      const RestAnswer a = open(name, "also-" + name + "-" + by);
+      EXPECT_TRUE(a.status == 429 && a.body.find("device_busy") != std::string::npos) << a.body;
+    }
+    EXPECT_EQ(open(by, "of-" + by).status, 202) << "the same one";
+    cam.answer("of-" + by);
+    EXPECT_TRUE(Rest(c.edges[0]->admin_port())
+                    .get("/api/v1/commands/of-" + by + "?tenant=acme&wait=8000")
+                    .body.find("SUCCEEDED") != std::string::npos);
+  }
+}
+
+// Home, session and the process that is asked may all be elsewhere.
 TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) {
   const Directory d;
   const std::string config = d.file("berth.yaml",

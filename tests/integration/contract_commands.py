@@ -225,6 +225,7 @@ def _():
 @row("KEEP_OPEN, CANCEL_KEEP_OPEN")
 def _():
     said = kinds(record("k2"), ("KEEP_OPEN", None), ("CANCEL_KEEP_OPEN", None))
+    need(not any("ttl_ms" in c or "expires_at" in c for c in said), "a state has no deadline:", said)
     return {c["type"] for c in said} | {json.loads(c["payload"])["mode"] for c in said}
 
 

@@ -37,8 +37,9 @@ class PresenceShapes : public ::testing::TestWithParam<const char*> {
   static std::string registry() {
     std::string all = kTwoTenants;
     const std::string devices = "    devices:\n";
-    return all.insert(all.find(devices) + devices.size(),
-                      "      - {name: gate, site: north, parent: cam, firmware: \"1.0\"}\n");
+    return all.insert(
+        all.find(devices) + devices.size(),
+        "      - {name: gate, site: north, parent: cam, firmware: \"1.0\", display_name: 车道1}\n");
   }
   RestAnswer get(const std::string& target) const {
     return Rest(gateway_.admin_port()).get("/api/v1/" + target);
@@ -91,7 +92,41 @@ TEST_P(PresenceShapes, TheDeathOfAnEngineIsNoEventAndLosesNone) {
   EXPECT_TRUE(has(get("history?tenant=acme&site=north&types=ended"), "\"goodbye\""));
 }
 
+// As in lists of the registry.
+TEST_P(PresenceShapes, DevicesAreFoundByWhatPeopleCallThem) {
+  auto cam = connected(gateway_.mqtt_port(), as("cam@acme", "secret", "cam"));
+  const std::string lane = "%E8%BD%A6%E9%81%931";  // 车道1
+  const RestAnswer found = get("presence?tenant=acme&q=" + lane);
+  EXPECT_TRUE(has(found, R"("device":"gate","display_name":"车道1")")) << found.body;
+  EXPECT_FALSE(has(found, R"("device":"cam")")) << found.body;
+  EXPECT_TRUE(has(get("presence?tenant=acme&q=CAM"), R"("device":"cam")"));
+  EXPECT_TRUE(has(get("tenants/acme/devices/gate/presence"), R"("display_name":"车道1")"));
+  const auto queued = [&](const std::string& device) {
+    return Rest(gateway_.admin_port())
+        .ask("POST", "/api/v1/commands",
+             R"({"tenant":"acme","device":")" + device + R"(","id":"for-)" + device +
+                 R"(","type":"white_list","payload":{}})",
+             "Content-Type: application/json\r\n");
+  };
+  const RestAnswer one = queued("gate");
+  EXPECT_TRUE(has(one, R"("display_name":"车道1")")) << one.body;
+  EXPECT_EQ(queued("door").status, 202);
+  const RestAnswer commands = get("commands?tenant=acme&q=" + lane);
+  EXPECT_TRUE(has(commands, "for-gate") && !has(commands, "for-door")) << commands.body;
+  EXPECT_TRUE(has(commands, R"("display_name":"车道1")")) << commands.body;
+  Rest(gateway_.admin_port())
+      .ask("POST", "/api/v1/commands/for-gate/cancel?tenant=acme", "{}",
+           "Content-Type: application/json\r\n");
+  const RestAnswer past = get("history?tenant=acme&site=north&q=" + lane);
+  EXPECT_TRUE(has(past, R"("display_name":"车道1")")) << past.body;
+  EXPECT_FALSE(has(past, R"("device":"cam")")) << past.body;
+  EXPECT_TRUE(has(get("history?tenant=acme&site=north&q=cam"), R"("device":"cam")"));
+  EXPECT_EQ(get("commands?tenant=acme&q=%FF").status, 422);
+  EXPECT_EQ(get("history?tenant=acme&device=cam&q=%FF").status, 422);
+}
+
 TEST_P(PresenceShapes, WhatIsAskedWrongIsRefused) {
+  EXPECT_EQ(get("presence?tenant=acme&q=%FF").status, 422);
   EXPECT_EQ(get("presence").status, 422);
   EXPECT_EQ(get("presence?tenant=nobody").status, 404);
   EXPECT_EQ(get("presence?tenant=acme&since=yesterday").status, 422);

@@ -65,7 +65,7 @@ struct Index : ::testing::Test {
       e.command.outcome = Outcome::succeeded;
       e.command.state = State::done;
       index.ended(e);
-      store.put(Ledger::final_key("acme", e.asked.id), encode(e));
+      store.put(final_key("acme", e.asked.id), encode(e));
     } else {
       ledger.restored("!c" + std::string(1, '\0') + joined("acme", e.asked.id), encode(e));
     }

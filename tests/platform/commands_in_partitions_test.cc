@@ -97,7 +97,7 @@ class TwoHomes : public ::testing::Test, private platform::CommandWays {
     out.executor = "cam";
     return {};
   }
-  std::string executor_of(std::string_view, std::string_view) const override { return "cam"; }
+  platform::Part part_of(std::string_view, std::string_view) const override { return {"cam", {}}; }
   void each_target(std::string_view, std::string_view,
                    const std::function<bool(std::string_view)>& f) const override {
     for (const std::string& target : {std::string("cam"), barrier(0), barrier(1)}) {

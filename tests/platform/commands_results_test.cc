@@ -47,6 +47,43 @@ TEST(Commands, AResultIsAcknowledgedWhenItsOutcomeIsDurable) {
   EXPECT_EQ(d.state("1"), "SUCCEEDED ");
 }
 
+TEST(Commands, ALateResultIsKeptWhereverTheEngineDies) {
+  bool died = true;
+  int boundary = 0;
+  for (; died && boundary < 2000; ++boundary) {
+    SCOPED_TRACE(boundary);
+    Desk d({}, boundary);
+    d.bounds = {.delivery = Delivery::queued, .ttl_ms = 60'000, .result_ms = 10'000};
+    const int gate = d.gate();
+    // A question may die with its engine.
+    for (int i = 0; i < 3 && d.submit("1")->status() != 200; ++i) d.pass_s(1);
+    d.pass_s(1);
+    d.w.feed(gate, publish("v1/cmd/1/res", R"({"outcome":"FAILED"})", 1, 7));
+    d.pass_s(3);
+    d.w.feed(gate, publish("v1/cmd/1/res", R"({"outcome":"EXECUTED"})", 1, 8));
+    d.pass_s(6);
+    EXPECT_EQ(d.state("1"), "FAILED ");
+    EXPECT_TRUE(d.find("1")->command().has_late_result());
+    died = d.w.crashed();
+  }
+  EXPECT_GT(boundary, 20);
+  EXPECT_FALSE(died);
+}
+
+TEST(Commands, ALateResultIsAcknowledgedWhenItIsDurable) {
+  Desk d;
+  const int gate = d.gate();
+  d.submit("1");
+  d.says(gate, "1", "FAILED");
+  d.pass_s(1);
+  d.w.take_bytes(gate);
+  d.w.hold_commits(true);
+  d.w.feed(gate, publish("v1/cmd/1/res", R"({"outcome":"EXECUTED"})", 1, 7));
+  EXPECT_TRUE(d.w.packets(gate).empty()) << "not before the commit";
+  d.w.hold_commits(false);
+  EXPECT_EQ(d.w.packets(gate).size(), 1u);
+}
+
 TEST(Commands, EachOutcomeIsCounted) {
   Desk d;
   const int gate = d.gate();

@@ -63,6 +63,8 @@ TEST(Commands, OfAStateAreListed) {
   d.says(gate, "1");
   EXPECT_EQ(d.listed("", "SUCCEEDED"), 1u);
   EXPECT_EQ(d.listed("", "DONE"), 0u);
+  EXPECT_EQ(d.listed("", "", "gat"), 1u) << "of a device with this text in its name";
+  EXPECT_EQ(d.listed("", "", "cam"), 0u);
 }
 
 TEST(Commands, ACallerMayWaitForTheOutcomeAndNoLonger) {
@@ -161,6 +163,71 @@ TEST(Commands, AnotherPartitionSaysWhetherItHasTheDevice) {
   says(true);
   EXPECT_EQ(d.state("2"), "HANDED ");
   d.commands().note(1, "\xff");
+}
+
+// The camera's own home is another partition than that of the barrier whose executor it is: the
+// partition of its session keeps the lock.
+TEST(Commands, ABarrierAndItsCameraHaveOneImmediateCommandAlsoWithTwoHomes) {
+  session::BrokerOptions options;
+  options.partitions = 2;
+  Desk d(options);
+  const int gate = d.gate();
+  const auto home = [](const std::string& device) { return platform::home_of("acme", device, 2); };
+  std::string barrier = "barrier-a";  // with the home of this partition
+  while (home(barrier) != 0) ++barrier.back();
+  // As the home of partition 1 hands it out.
+  const auto dispatched = [&](const std::string& id) {
+    pb::Note note;
+    pb::CommandRecord& c = *note.mutable_dispatch()->mutable_command();
+    note.mutable_dispatch()->set_tag(platform::tag_of(1, std::stoull(id), 1));
+    c.set_tenant("acme");
+    c.set_id(id);
+    c.set_device("barrier-of-1");
+    c.set_executor("gate");
+    c.set_type("open");
+    c.set_delivery(static_cast<std::uint32_t>(Delivery::immediate));
+    c.set_state(static_cast<std::uint32_t>(platform::State::handed));
+    c.set_deadline_ms(d.w.broker().messages_at(d.w.now()).ms + 2000);
+    c.set_result_ms(1000);
+    d.platform->begin(d.w.now());
+    d.commands().note(1, note.SerializeAsString());
+    d.w.run();
+    return take_publishes(d.w, gate).size() == 1;
+  };
+  const auto busy = [&](const std::string& id) {
+    pb::LocateQuestion q;
+    q.set_tenant("acme");
+    q.set_device(barrier);
+    q.set_command_id(id);
+    pb::LocateAnswer a;
+    d.platform->begin(d.w.now());
+    EXPECT_TRUE(a.ParseFromString(d.questions().locate(q.SerializeAsString())));
+    EXPECT_TRUE(a.online());
+    return a.busy();
+  };
+  const auto of_barrier = [&](pb::SubmitQuestion& q) {
+    q.mutable_command()->set_device(barrier);
+    q.set_busy(busy(q.command().id()));
+    q.mutable_command()->set_is_admin(true);
+  };
+  d.bounds.executor = "gate";
+  EXPECT_EQ(d.submit("1", of_barrier)->status(), 200u);
+  EXPECT_EQ(take_publishes(d.w, gate).size(), 1u);
+  EXPECT_FALSE(dispatched("2")) << "in the race for the lock, too";
+  EXPECT_EQ(d.submit("1", of_barrier)->status(), 200u) << "the same one again";
+  d.says(gate, "1");
+  EXPECT_TRUE(dispatched("3"));
+  EXPECT_EQ(d.submit("4", of_barrier)->code(), "device_busy");
+  EXPECT_FALSE(dispatched("5"));
+  d.w.crash();
+  EXPECT_TRUE(busy("4")) << "an engine after it keeps the lock";
+  d.says(gate, "3");
+  EXPECT_FALSE(busy("4"));
+  EXPECT_TRUE(dispatched("6"));
+  d.pass_s(3);
+  EXPECT_TRUE(busy("4")) << "its edge may still say that it was sent";
+  d.pass_s(10);
+  EXPECT_FALSE(busy("4")) << "its home has ended it";
 }
 
 TEST(Commands, AnEngineAfterADeathLetsNoneExpireBeforeItHasHeardTheEdges) {

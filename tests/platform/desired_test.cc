@@ -6,6 +6,8 @@
 
 #include <map>
 
+#include "platform/platform.pb.h"
+
 namespace berth::platform {
 namespace {
 
@@ -35,6 +37,35 @@ struct Box final : Records {
     std::string replaced;
     desired.set(e, 1000, replaced);
   }
+  static Entry state(const std::string& device, const std::string& id, const std::string& type,
+                     const std::string& site = "north") {
+    Entry e;
+    e.asked.tenant = "acme";
+    e.asked.id = id;
+    e.asked.device = device;
+    e.asked.type = type;
+    e.site = e.executor_site = site;
+    return e;
+  }
+  void set(const Entry& e, std::int64_t wall_ms) {
+    std::string replaced;
+    desired.set(e, wall_ms, replaced);
+  }
+  // "gate 1000 not hold; ", of the devices that are asked for; " ..." if there is more.
+  std::string list(pb::DesiredQuestion q = {}, const std::string& not_wanted = {}) const {
+    q.set_tenant("acme");
+    if (q.limit() == 0) q.set_limit(100);
+    pb::DesiredAnswer a;
+    EXPECT_TRUE(a.ParseFromString(desired.list(
+        q.SerializeAsString(), [&](const std::string& d) { return d != not_wanted; })));
+    std::string all;
+    for (const auto& d : a.devices()) {
+      all += d.name() + " " + std::to_string(d.since_ms()) + (d.in_step() ? "" : " not");
+      for (const std::string& name : d.open()) all += " " + name;
+      all += "; ";
+    }
+    return all + (a.more() ? a.looked() + " ..." : "");
+  }
   std::map<std::string, std::string> stored;
   std::map<std::string, std::string> retained;
   Desired desired;
@@ -55,6 +86,71 @@ TEST(Desired, WhatARemovedDeviceWasToKeepGoesWithItsRetainedMessage) {
   EXPECT_TRUE(box.retained.empty());
   EXPECT_TRUE(box.stored.empty());
   EXPECT_EQ(box.desired.devices(), 0u);
+}
+
+TEST(Desired, DevicesThatAreNotInStepAreListed) {
+  Box box;
+  box.set(Box::state("b", "1", "hold"), 1000);
+  box.set(Box::state("b", "2", "light"), 2000);
+  box.set(Box::state("a", "3", "hold", "south"), 3000);
+  box.set(Box::state("c", "4", "hold"), 4000);
+  box.desired.reported(Box::state("c", "4", "hold"));
+  EXPECT_EQ(box.list(), "a 3000 not hold; b 1000 not hold light; c 4000; ");
+  EXPECT_EQ(box.desired.not_in_step(), 2u);
+  // The newer part only: the older one is not applied yet, whatever the newest version is.
+  box.desired.reported(Box::state("b", "2", "light"));
+  pb::DesiredQuestion q;
+  q.set_step(pb::DesiredQuestion::NOT_IN_STEP);
+  EXPECT_EQ(box.list(q), "a 3000 not hold; b 1000 not hold; ");
+  EXPECT_NE(box.desired.document("acme", "b", [](const std::string&) { return true; })
+                .find(R"("in_step":false)"),
+            std::string::npos);
+  q.add_sites("north");
+  EXPECT_EQ(box.list(q), "b 1000 not hold; ");
+  EXPECT_EQ(box.list(q, "b"), "");
+  q.clear_sites();
+  q.set_from_ms(1001);
+  EXPECT_EQ(box.list(q), "a 3000 not hold; ");
+  q.set_from_ms(1000);
+  q.set_to_ms(3000);
+  EXPECT_EQ(box.list(q), "b 1000 not hold; ");
+  q.Clear();
+  q.set_step(pb::DesiredQuestion::IN_STEP);
+  EXPECT_EQ(box.list(q), "c 4000; ");
+  q.Clear();
+  q.set_limit(2);
+  EXPECT_EQ(box.list(q), "a 3000 not hold; b 1000 not hold; b ...");
+  q.set_after("b");
+  EXPECT_EQ(box.list(q), "c 4000; ");
+  // What has no part any more waits for nothing.
+  box.desired.clear(Box::state("a", "3", "hold"), 5000);
+  box.desired.reported(Box::state("b", "1", "hold"));
+  EXPECT_EQ(box.desired.not_in_step(), 0u);
+  box.set(Box::state("b", "5", "hold"), 6000);
+  EXPECT_EQ(box.desired.not_in_step(), 1u);
+  Box next;
+  for (const auto& [key, value] : box.stored) next.desired.restored(key, value);
+  EXPECT_EQ(next.list(), box.list());
+  EXPECT_EQ(next.desired.not_in_step(), 1u);
+  next.desired.removed("acme", "b");
+  EXPECT_EQ(next.desired.not_in_step(), 0u);
+}
+
+TEST(Desired, OfAnOlderReleaseTheVersionsCount) {
+  Box box;
+  pb::DesiredRecord r;
+  r.set_version(2000);
+  r.set_reported_version(1000);
+  for (const char* type : {"hold", "light"}) {
+    pb::DesiredPart& p = *r.add_parts();
+    p.set_type(type);
+    p.set_command_id(type);
+    p.set_version(type == std::string("hold") ? 1000 : 2000);
+  }
+  box.desired.restored(std::string("!s\0acme\0gate", 12), r.SerializeAsString());
+  EXPECT_EQ(box.list(), "gate 2000 not light; ");
+  box.desired.reported(Box::state("gate", "light", "light"));
+  EXPECT_EQ(box.list(), "gate 2000; ");
 }
 
 TEST(Desired, ADocumentIsAtOneTopicOnlyWhoeverIsToldInTheDevicesPlace) {

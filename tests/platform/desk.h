@@ -74,12 +74,14 @@ class Desk : private platform::CommandWays, public Place {
   Answer cancel(const std::string& id, const std::string& site = {}) {
     return ask(&Questions::cancel, id, site);
   }
-  std::size_t listed(const std::string& site, const std::string& state = {}) {
+  std::size_t listed(const std::string& site, const std::string& state = {},
+                     const std::string& text = {}) {
     pb::ListQuestion q;
     q.set_tenant("acme");
     q.set_device("gate");
     q.set_count(50);
     q.set_state(state);
+    q.set_q(text);
     if (!site.empty()) q.add_caller_sites(site);
     pb::ListAnswer a;
     questions().list(q.SerializeAsString(), [&](const std::string& b) { a.ParseFromString(b); });
@@ -136,11 +138,14 @@ class Desk : private platform::CommandWays, public Place {
     if (a.ttl_ms != 0) out.ttl_ms = a.ttl_ms;
     return {};
   }
-  std::string executor_of(std::string_view, std::string_view d) const override {
-    return d == "barrier" ? "gate" : std::string(d);
+  platform::Part part_of(std::string_view, std::string_view d) const override {
+    return {d.starts_with("barrier") ? "gate" : std::string(d), {}};
   }
   void each_target(std::string_view, std::string_view d,
                    const std::function<bool(std::string_view)>& f) const override {
+    for (const char* barrier : {"barrier-a", "barrier-b", "barrier-c", "barrier-d"}) {
+      if (d == "gate" && !f(barrier)) return;
+    }
     f(d);
   }
   std::string read_request(std::string_view, std::int64_t, platform::Asked&) const override {

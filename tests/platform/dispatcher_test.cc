@@ -121,8 +121,8 @@ class Site final : public platform::Records, public platform::Notes, public plat
   }
 
   platform::Refusal terms(const platform::Asked&, platform::Terms&) const override { return {}; }
-  std::string executor_of(std::string_view, std::string_view device) const override {
-    return std::string(device);
+  platform::Part part_of(std::string_view, std::string_view device) const override {
+    return {std::string(device), {}};
   }
   void each_target(std::string_view, std::string_view device,
                    const std::function<bool(std::string_view)>& f) const override {

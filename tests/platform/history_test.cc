@@ -32,7 +32,13 @@ class Box final : public Records {
     q.set_tenant("acme");
     if (q.limit() == 0) q.set_limit(100);
     pb::HistoryAnswer a;
-    history->ask(q.SerializeAsString(), [&](std::string bytes) { a.ParseFromString(bytes); });
+    // What is in brackets stands for display names.
+    const auto is_called = [](std::string_view tenant, std::string_view device,
+                              std::string_view text) {
+      return tenant == "acme" && ("[" + std::string(device) + "]").find(text) != std::string::npos;
+    };
+    history->ask(
+        q.SerializeAsString(), [&](std::string bytes) { a.ParseFromString(bytes); }, is_called);
     run_reads();
     std::string all;
     for (const auto& e : a.events()) all += (all.empty() ? "" : " ") + e.detail();
@@ -106,6 +112,8 @@ TEST(History, TheNewestComesFirstByDeviceAndBySite) {
   pb::HistoryQuestion q;
   q.set_site("north");
   EXPECT_EQ(b.ask(q), "l3 3 l2 2 l1 1");
+  q.set_q("[lan");
+  EXPECT_EQ(b.ask(q), "l3 l2 l1") << "by what people call the device";
 }
 
 TEST(History, PagesTimesAndTypes) {

@@ -105,6 +105,31 @@ TEST(Ledger, AResultThatBelongsToNoCommandIsCountedOnceForAllPartitions) {
   EXPECT_EQ(b.stray, 2) << "the command may be another partition's";
 }
 
+// Its PUBACK leaves with the commit; the store is read after that.
+TEST(Ledger, ALateResultIsNotLostWithTheEngineThatLooksItsCommandUp) {
+  Box b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  b.ledger->result("acme", "1", "gate", {.outcome = Outcome::failed}, b.at());
+  b.turn();
+  b.crash();
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.ledger->result("acme", "made-up", "gate", good(), b.at());
+  b.commit();
+  b.crash();
+  EXPECT_LE(b.ledger->next_due(), b.at().now);
+  b.ledger->expire(b.at());
+  b.turn();
+  b.turn();
+  EXPECT_EQ(b.late, 1);
+  EXPECT_EQ(b.stray, 1);
+  EXPECT_EQ(b.find("1")->command.late_result.code, "200");
+  EXPECT_EQ(b.find("1")->command.outcome, Outcome::failed);
+  b.crash();
+  EXPECT_EQ(b.ledger->next_due(), base::kNever) << "it has been looked up";
+}
+
 TEST(Ledger, ResultsThatTheStoreCannotBeAskedForAreBounded) {
   Box b({.late_max = 3});
   b.store_fails = true;

@@ -13,6 +13,45 @@ namespace {
 
 using Box = LedgerBox;
 
+// A caller may name the camera or the barrier that it opens: the arm is the same.
+TEST(Ledger, ABarrierHasOneImmediateCommandByWhicheverName) {
+  Box b;
+  b.device_online("cam");
+  Terms terms = kImmediate;
+  terms.executor = "cam";
+  EXPECT_EQ(b.ask("1", terms, "barrier").refusal.status, 0);
+  EXPECT_EQ(b.ask("2", terms, "cam").refusal.code, std::string("device_busy"));
+  Terms other = terms;
+  other.child = "exit";
+  EXPECT_EQ(b.ask("3", other, "barrier-2").refusal.status, 0) << "another arm of the camera";
+  b.ledger->result("acme", "1", "cam", good(), b.at());
+  b.turn();
+  EXPECT_EQ(b.ask("4", terms, "cam").refusal.status, 0);
+  EXPECT_EQ(b.ask("5", terms, "barrier").refusal.code, std::string("device_busy"));
+}
+
+// The executor of the record may hang behind the device that is told.
+TEST(Ledger, TheDeviceThatIsToldIsNotTheExecutorThatTheCallerNames) {
+  Box b;
+  b.device_online("box");
+  Terms terms = kImmediate;
+  terms.executor = "box";
+  terms.child = "loop";
+  Asked a{.tenant = "acme", .id = "1", .device = "barrier", .executor = "loop"};
+  a.type = "open";
+  int status = -1;
+  b.ledger->submit(
+      a,
+      [&](const Asked&, Terms& out) {
+        out = terms;
+        return Refusal{};
+      },
+      b.at(), [&](const Ledger::Answer& answer) { status = answer.refusal.status; });
+  b.turn();
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(b.handed, Handed{"1#1"});
+}
+
 TEST(Ledger, AnImmediateCommandGoesOutWhenItIsDurableAndEndsWithItsResult) {
   Box b;
   b.device_online("gate");

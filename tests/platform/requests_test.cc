@@ -26,9 +26,7 @@ struct Store final : Records {
 
 struct Ways final : CommandWays {
   Refusal terms(const Asked&, Terms&) const override { return {}; }
-  std::string executor_of(std::string_view, std::string_view d) const override {
-    return std::string(d);
-  }
+  Part part_of(std::string_view, std::string_view d) const override { return {std::string(d), {}}; }
   void each_target(std::string_view, std::string_view d,
                    const std::function<bool(std::string_view)>& f) const override {
     f(d);

@@ -30,9 +30,7 @@ struct Sent final : Notes {
 // A camera that drives two barriers.
 struct Ways final : CommandWays {
   Refusal terms(const Asked&, Terms&) const override { return {}; }
-  std::string executor_of(std::string_view, std::string_view d) const override {
-    return std::string(d);
-  }
+  Part part_of(std::string_view, std::string_view d) const override { return {std::string(d), {}}; }
   void each_target(std::string_view, std::string_view d,
                    const std::function<bool(std::string_view)>& f) const override {
     for (const std::string_view target : {d, std::string_view("in"), std::string_view("out")}) {
