@@ -14,10 +14,12 @@
 #include "gateway/cluster/engine_node.h"
 #include "gateway/cluster/link_policy.h"
 #include "gateway/config/config.h"
+#include "gateway/config/defaults.h"
 #include "gateway/config/suggest.h"
 #include "gateway/ctl/commands.h"
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/ctl.h"
+#include "gateway/ctl/manual.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/preflight.h"
@@ -95,6 +97,7 @@ void add_cluster_flags(CLI::App& app, Flags& f) {
 
 Config load_unguarded(const Flags& f) {
   Config c;
+  load_defaults(c);
   if (!f.config_file.empty()) load_file(c, f.config_file);
   load_environment(c);
   const auto flag = [&c](const char* name, const std::string& key, const std::string& value) {
@@ -358,6 +361,7 @@ int run(int argc, char** argv) {
   const RegistryCommands registry(*control.all);
   berth::gateway::CommandsVerb commands(*control.all);
   berth::gateway::DevicesVerb devices(*control.all);
+  berth::gateway::ManualVerbs manual(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -374,6 +378,7 @@ int run(int argc, char** argv) {
   }
   if (*check) return check_config(flags, checked);
   if (*sim) return berth::sim::run(simulated);
+  if (const auto code = manual.run(app)) return *code;
   if (const auto code = control.run()) return *code;
   if (const auto code = registry.run(control.admin)) return *code;
   if (const auto code = commands.run(control.admin)) return *code;

@@ -22,6 +22,7 @@
 #include "gateway/cluster/usage_exchange.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/good_files.h"
+#include "gateway/node/host_check.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/node/registry_service.h"
@@ -502,6 +503,7 @@ class EngineNode {
 int run_engine(const Config& config) {
   check_engine_role(config);
   return run_process(config, "engine", [&config] {
+    warn_if_all_are_refused(config, Role::engine);
     EngineNode node(config);
     return node.run();
   });

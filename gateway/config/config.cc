@@ -9,12 +9,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <optional>
 #include <regex>
 #include <sstream>
 #include <utility>
 
 #include "base/read_file.h"
 #include "gateway/config/config_key.h"
+#include "gateway/config/defaults.h"
 #include "gateway/config/suggest.h"
 #include "store/redis_connection.h"
 
@@ -166,12 +168,38 @@ bool is_somebody_elses(const std::string& name) {
   static const std::regex kServices(
       R"(BERTH_([A-Z0-9_]*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?))");
   return name.starts_with("BERTH_SUPERVISOR_") || name.starts_with("BERTH_FAULT_") ||
-         name == "BERTH_BINARY" || std::regex_match(name, kServices);
+         name == "BERTH_BINARY" || name == kDefaultsVariable || std::regex_match(name, kServices);
+}
+
+constexpr const char* kFileSuffix = "_FILE";
+
+// The first line of the file that the variable NAME_FILE names, for a setting that has no such file
+// of its own; nothing: there is no such variable.
+std::optional<std::string> value_in_file(const std::string& key) {
+  if (find_key(key + "_file") != nullptr) return std::nullopt;
+  const std::string name = environment_name(key) + kFileSuffix;
+  const char* const path = std::getenv(name.c_str());
+  if (path == nullptr || *path == '\0') return std::nullopt;
+  if (std::getenv(environment_name(key).c_str()) != nullptr)
+    throw ConfigError(name + " and " + environment_name(key) + " are both set");
+  std::istringstream in;
+  try {
+    in.str(base::read_file(path));
+  } catch (const std::runtime_error& e) {
+    throw ConfigError(name + ": " + e.what());
+  }
+  std::string line;
+  std::getline(in, line);
+  if (line.ends_with('\r')) line.pop_back();
+  return line;
 }
 
 void warn_of_unknown_variables(Config& config) {
   std::vector<std::string> known;
-  for (const Key& k : keys()) known.push_back(environment_name(k.name));
+  for (const Key& k : keys()) {
+    known.push_back(environment_name(k.name));
+    known.push_back(environment_name(k.name) + kFileSuffix);
+  }
   for (char** e = environ; *e != nullptr; ++e) {
     const std::string name(*e, std::strcspn(*e, "="));
     if (!name.starts_with("BERTH_") || is_somebody_elses(name)) continue;
@@ -248,6 +276,11 @@ void load_file(Config& config, const std::string& path) {
   }
 }
 
+void load_defaults(Config& config) {
+  const char* const path = std::getenv(kDefaultsVariable);
+  if (path != nullptr && *path != '\0') load_file(config, path);
+}
+
 void load_url_file(Config& config) {
   if (config.store_url_file.empty()) return;
   std::istringstream in;
@@ -270,10 +303,11 @@ std::string environment_name(const std::string& key) {
 void load_environment(Config& config) {
   for (const Key& k : keys()) {
     const std::string name = environment_name(k.name);
-    const char* value = std::getenv(name.c_str());
-    if (value == nullptr) continue;
+    const char* const set = std::getenv(name.c_str());
+    const std::optional<std::string> filed = value_in_file(k.name);
+    if (set == nullptr && !filed) continue;
     try {
-      k.set(config, value);
+      k.set(config, filed ? *filed : set);
     } catch (const ConfigError& e) {
       throw ConfigError(name + ": " + e.what());
     }
@@ -343,6 +377,11 @@ std::map<std::string, std::string> to_environment(const Config& config) {
   std::map<std::string, std::string> out;
   for (const Key& k : keys()) out[environment_name(k.name)] = k.get(config);
   if (!config.store_url_file.empty()) out.erase(environment_name("store.url"));
+  for (const Key& k : keys()) {  // who gets these values reads no file for them
+    const std::string file = environment_name(k.name) + kFileSuffix;
+    if (find_key(k.name + "_file") == nullptr && std::getenv(file.c_str()) != nullptr)
+      out[file].clear();
+  }
   return out;
 }
 

@@ -3,12 +3,17 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
+#include "base/log.h"
+#include "gateway/admin/guard.h"
 #include "gateway/edge/edge_shard.h"
 #include "gateway/node/descriptors.h"
+#include "gateway/node/engine_setup.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/secret_files.h"
 #include "gateway/registry/file_registry.h"
@@ -73,8 +78,36 @@ void warn_of_registry(const Config& config, std::vector<std::string>& out) {
 
 }  // namespace
 
+std::string all_refused(const Config& config, Role role) {
+  if (role == Role::edge) return {};  // an engine decides
+  const engine::Anonymous who = anonymous_of(config);
+  const bool names = !config.password_file.empty() ||
+                     config.registry.source != RegistryConfig::Source::none ||
+                     config.tls.user_name != edge::CertificateName::none;
+  if (names || who == engine::Anonymous::always) return {};
+  const bool reached =
+      role == Role::engine
+          ? !admin::is_loopback_name(config.cluster.listen.host)
+          : std::any_of(edge::kTransports.begin(), edge::kTransports.end(), [&](auto t) {
+              const ListenerConfig& l = config.listener(t);
+              return l.enabled() && !admin::is_loopback_name(parse_endpoint(l.listen).host);
+            });
+  if (!reached) return {};
+  return "every device on another host will be refused: there are no names to log in with, and "
+         "auth.anonymous admits " +
+         std::string(who == engine::Anonymous::never ? "nobody without one"
+                                                     : "only this machine without one") +
+         "; set auth.password_file (mosquitto_passwd makes it), registry.source, or "
+         "mqtts.user_name; to try it out, auth.anonymous: always (--anonymous)";
+}
+
+void warn_if_all_are_refused(const Config& config, Role role) {
+  if (const std::string why = all_refused(config, role); !why.empty()) BERTH_LOG(warn, "{}", why);
+}
+
 std::vector<std::string> check_host(const Config& config, Role role) {
   std::vector<std::string> warnings;
+  if (std::string why = all_refused(config, role); !why.empty()) warnings.push_back(std::move(why));
   if (role != Role::engine) {
     for (const edge::Transport t : edge::kTransports) {
       const ListenerConfig& l = config.listener(t);

@@ -21,4 +21,10 @@ enum class Role : std::uint8_t { serve, edge, engine };
 // secret files that others can read, settings that mean nothing together.
 std::vector<std::string> check_host(const Config& config, Role role);
 
+// Why every device on another host will be refused: listeners that others reach, and no names to
+// log in with. Empty: some may come, or nothing can be said.
+std::string all_refused(const Config& config, Role role);
+// The same into the log.
+void warn_if_all_are_refused(const Config& config, Role role);
+
 }  // namespace berth::gateway

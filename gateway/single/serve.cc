@@ -21,6 +21,7 @@
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_build.h"
 #include "gateway/node/engine_setup.h"
+#include "gateway/node/host_check.h"
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/registry_service.h"
@@ -447,6 +448,7 @@ class Gateway {
 int serve(const Config& config) {
   return run_process(config, config.single_process ? "gateway" : "edge", [&config] {
     const Config fitted = fitted_to_descriptors(config);
+    warn_if_all_are_refused(fitted, Role::serve);
     Gateway gateway(fitted);
     return gateway.run();
   });

@@ -174,9 +174,9 @@ def stages_by_hand(here, source, scratch):
     copy = os.path.join(scratch, "copy")
     os.makedirs(copy + "/k8s/kubesphere")
     os.makedirs(copy + "/build/release")
-    for path in ("k8s/kubesphere/ci", "docker/Dockerfile", "config/berth.yaml"):
-        os.makedirs(os.path.dirname(os.path.join(copy, path)), exist_ok=True)
-        shutil.copy(os.path.join(source, path), os.path.join(copy, path))
+    shutil.copy(os.path.join(here, "ci"), copy + "/k8s/kubesphere/ci")
+    for folder in ("docker", "config"):
+        shutil.copytree(os.path.join(source, folder), os.path.join(copy, folder))
     shutil.copy("/bin/true", copy + "/build/release/berth")
     programs = os.path.join(scratch, "programs")
     os.makedirs(programs)
@@ -225,9 +225,11 @@ def stages_by_hand(here, source, scratch):
     ci("context", "build/image")
     with open(copy + "/build/image/Dockerfile", encoding="utf-8") as f:
         dockerfile = f.read()
-    check(dockerfile.startswith("FROM ") and dockerfile.count("FROM ") == 1 and "ENTRYPOINT" in dockerfile, dockerfile)
-    for copied in re.findall(r"^COPY (\S+) ", dockerfile, re.M):
-        check(os.path.exists(f"{copy}/build/image/{copied}"), f"the image's context has no {copied}")
+    stages = re.findall(r"^FROM (.*)$", dockerfile, re.M)
+    check(stages == ["${DEBIAN} AS root", "scratch"] and "\nARG DEBIAN=" in "\n" + dockerfile and "ENTRYPOINT" in dockerfile, dockerfile)
+    for line in re.findall(r"^COPY ((?!--from=root).*)$", dockerfile, re.M):
+        for copied in line.split()[:-1]:
+            check(os.path.exists(f"{copy}/build/image/{copied}"), f"the image's context has no {copied}")
 
 
 def executable(path, text):

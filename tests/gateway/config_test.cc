@@ -1,4 +1,5 @@
 #include "gateway/config/config.h"
+#include "gateway/config/defaults.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -131,6 +132,60 @@ TEST(Config, EnvironmentOverridesTheFile) {
   load_environment(c);
   unsetenv("BERTH_MQTT_LISTEN");
   EXPECT_EQ(c.listener(edge::Transport::mqtt).listen, "[::1]:2000");
+}
+
+// A file with this text; its name.
+std::string file_with(const std::string& text) {
+  std::string path = std::filesystem::temp_directory_path() / "berth-config-XXXXXX";
+  ::close(mkstemp(path.data()));
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST(Config, AVariableMayNameAFileWithTheValue) {
+  const std::string path = file_with("always\r\nand more\n");
+  setenv("BERTH_AUTH_ANONYMOUS_FILE", path.c_str(), 1);
+  Config c;
+  load_environment(c);
+  EXPECT_EQ(c.anonymous, engine::Anonymous::always);
+  EXPECT_TRUE(c.warnings.empty());
+  setenv("BERTH_AUTH_ANONYMOUS", "never", 1);
+  EXPECT_THROW(load_environment(c), ConfigError);
+  unsetenv("BERTH_AUTH_ANONYMOUS");
+  // A child has the value, and the file counts no more.
+  EXPECT_EQ(to_environment(c).at("BERTH_AUTH_ANONYMOUS_FILE"), "");
+  EXPECT_EQ(to_environment(c).at("BERTH_AUTH_ANONYMOUS"), "always");
+  std::filesystem::remove(path);
+  EXPECT_THROW(load_environment(c), ConfigError);
+  unsetenv("BERTH_AUTH_ANONYMOUS_FILE");
+}
+
+TEST(Config, AVariableOfASettingThatNamesAFileIsNoFileWithAValue) {
+  setenv("BERTH_STORE_URL_FILE", "/nowhere", 1);
+  setenv("BERTH_MQTTS_CERT_FILE", "/nowhere", 1);
+  Config c;
+  load_environment(c);
+  unsetenv("BERTH_STORE_URL_FILE");
+  unsetenv("BERTH_MQTTS_CERT_FILE");
+  EXPECT_EQ(c.store_url_file, "/nowhere");
+  EXPECT_EQ(c.tls.cert_file, "/nowhere");
+  EXPECT_TRUE(c.store_url.empty());
+}
+
+TEST(Config, WhatAnImageSetsGivesWayToTheFile) {
+  const std::string image = file_with("mqtt: {listen: '0.0.0.0:1883'}\nlog: {format: ecs}\n");
+  const std::string own = file_with("mqtt: {listen: '10.0.0.1:1883'}\n");
+  setenv("BERTH_DEFAULTS_FILE", image.c_str(), 1);
+  Config c;
+  load_defaults(c);
+  load_file(c, own);
+  load_environment(c);
+  unsetenv("BERTH_DEFAULTS_FILE");
+  EXPECT_EQ(c.listener(edge::Transport::mqtt).listen, "10.0.0.1:1883");
+  EXPECT_EQ(c.log_format, "ecs");
+  EXPECT_TRUE(c.warnings.empty());
+  std::filesystem::remove(image);
+  std::filesystem::remove(own);
 }
 
 }  // namespace
