@@ -1,4 +1,4 @@
-// Metrics of the links, of the cluster and of files that no probe keeps, by their Prometheus names.
+// Metrics of the links, of the cluster, of stores and of files that no probe keeps, by their Prometheus names.
 #pragma once
 
 namespace berth::metrics {
@@ -9,5 +9,6 @@ inline constexpr const char kStandbyEngines[] = "berth_standby_engines";
 inline constexpr const char kLinksWaiting[] = "berth_links_waiting";
 inline constexpr const char kEngineLinks[] = "berth_engine_links";
 inline constexpr const char kDegraded[] = "berth_degraded";
+inline constexpr const char kStoreUnconfirmed[] = "berth_store_unconfirmed_seconds";
 
 }  // namespace berth::metrics

@@ -262,7 +262,11 @@ void RedisConnection::interrupt() {
 // With the address, without its password: whoever reads the error may have several stores.
 void RedisConnection::fail(const std::string& why) {
   close();
-  throw RedisError(options_.address.text() + ": " + why);
+  const std::string text = options_.address.text() + ": " + why;
+  for (const char* code : {"NOREPLICAS ", "OOM ", "MISCONF "}) {
+    if (why.starts_with(code)) throw RedisRefuses(text);
+  }
+  throw RedisError(text);
 }
 
 // -- connecting
@@ -380,10 +384,11 @@ void RedisConnection::open_socket(const RedisAddress::Node& node) {
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
   const int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  set_patience(options_.timeout_ms);
+  extend_patience(0);
 }
 
-void RedisConnection::set_patience(std::uint32_t ms) {
+void RedisConnection::extend_patience(std::uint32_t more_ms) {
+  const std::uint32_t ms = options_.timeout_ms + more_ms;
   const timeval limit{.tv_sec = ms / 1000, .tv_usec = static_cast<suseconds_t>(ms % 1000) * 1000};
   setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);

@@ -27,6 +27,11 @@ namespace berth::session {
 struct RedisError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+// It answers, and refuses writes: replicas are too few (min-replicas-to-write), its memory or its
+// disk is full. Everybody who writes is refused alike.
+struct RedisRefuses : RedisError {
+  using RedisError::RedisError;
+};
 
 // redis://[user[:password]@]host[:port][/db]         one server
 // rediss://…                                         the same with TLS
@@ -110,8 +115,8 @@ class RedisConnection {
   std::vector<RedisReply> script_answer();
   std::vector<RedisReply> script_answer(RedisReply r);  // of one in the answer of EXEC
   RedisReply read();                                    // within a transaction; unchecked
-  // How long the answers to come may take; connect() sets it to timeout_ms.
-  void set_patience(std::uint32_t ms);
+  // The answers to come may take so much longer than timeout_ms; connect() sets it to 0.
+  void extend_patience(std::uint32_t ms);
   // One command; an error answer is thrown.
   RedisReply call(std::initializer_list<std::string_view> command);
   // One script of `key` alone, with these arguments.

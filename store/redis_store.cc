@@ -34,6 +34,8 @@ constexpr std::size_t kWritesPerMs = 20;  // Redis does at least so many
 constexpr std::size_t kReadStep =
     32;  // queue entries at a time: each may have the size of a packet
 constexpr auto kRetryDelay = std::chrono::milliseconds(200);
+constexpr std::uint32_t kFirstLookMs = 250;  // devices wait for a new holder
+constexpr std::int64_t kTellAgainNs = 10'000'000'000;
 
 const char* name_of(WriteKind kind) {
   switch (kind) {
@@ -98,6 +100,7 @@ class RedisStore::Impl {
   }
   void open() {
     take_lease();
+    first_look();
     threads_.start({.write = [this](StoreThreads::Commit& c) { write_until_done(c); },
                     .read = [this](StoreThreads::Read& r) { read_until_done(r); },
                     .read_records = [this](StoreThreads::ReadRecords& r) { read_until_done(r); },
@@ -136,9 +139,10 @@ class RedisStore::Impl {
   static void take_outcome(const std::vector<RedisReply>& script, CommitResult& result);
   void take_transaction(std::size_t scripts, CommitResult& result);
   void count_round_trip(std::int64_t ns);
-  void await_replicas();
+  void await_replicas(std::uint32_t wait_ms);
   void fenced(const std::string& holder);
   void health(bool healthy, const std::string& why);
+  void first_look();
   std::vector<StoredEntry> read(const StoreThreads::Read& r);
   std::vector<StoredRecord> read(const StoreThreads::ReadRecords& r);
 
@@ -153,9 +157,11 @@ class RedisStore::Impl {
   std::string commit_script_;  // its SHA1 at the server we are connected to
   mutable std::mutex times_mutex_;
   metrics::Histogram round_trips_;  // under times_mutex_
-  bool healthy_ = true;             // writer's
-  bool lost_ = false;               // writer's: fenced
-  StoreThreads threads_;            // last: they use the rest
+  bool healthy_ = true;             // writer's, as the two behind it
+  std::string told_why_;
+  std::int64_t told_ns_ = 0;
+  bool lost_ = false;     // writer's: fenced
+  StoreThreads threads_;  // last: they use the rest
 };
 
 // -- opening
@@ -275,7 +281,7 @@ void RedisStore::Impl::write(const Batch& batch, CommitResult& result) {
   // that does not answer, and be sent for ever.
   const bool great = batch.size() > kGreatBatch;
   const auto extra_ms = static_cast<std::uint32_t>(batch.size() / kWritesPerMs);
-  if (great) writes_to_.set_patience(options_.redis.timeout_ms + extra_ms);
+  if (great) writes_to_.extend_patience(extra_ms);
   result.refused.clear();
   const std::size_t scripts =
       std::max<std::size_t>(1, (batch.size() + kWritesPerScript - 1) / kWritesPerScript);
@@ -294,8 +300,8 @@ void RedisStore::Impl::write(const Batch& batch, CommitResult& result) {
     take_outcome(writes_to_.script_answer(), result);
   }
   count_round_trip(base::monotonic_ns() - sent_ns);
-  if (great) writes_to_.set_patience(options_.redis.timeout_ms);
-  await_replicas();
+  if (great) writes_to_.extend_patience(0);
+  await_replicas(std::min(options_.wait_ms, options_.lease_ms / 2));
 }
 
 void RedisStore::Impl::count_round_trip(std::int64_t ns) {
@@ -315,23 +321,41 @@ void RedisStore::Impl::take_transaction(std::size_t scripts, CommitResult& resul
   for (RedisReply& r : all.items) take_outcome(writes_to_.script_answer(std::move(r)), result);
 }
 
-void RedisStore::Impl::await_replicas() {
+void RedisStore::Impl::await_replicas(std::uint32_t wait_ms) {
   if (options_.wait_replicas == 0) return;
+  // The answer comes at the end of the wait: a Redis without copies must not be taken for one that
+  // does not answer.
+  writes_to_.extend_patience(wait_ms);
   const std::string count = std::to_string(options_.wait_replicas);
-  const RedisReply r = writes_to_.call({"WAIT", count, std::to_string(options_.wait_ms)});
-  if (r.as_integer() < options_.wait_replicas) {
-    throw RedisError("only " + std::to_string(r.integer) + " of " + count + " replicas have it");
+  const RedisReply r = writes_to_.call({"WAIT", count, std::to_string(wait_ms)});
+  writes_to_.extend_patience(0);
+  if (r.as_integer() < options_.wait_replicas)
+    throw RedisError(std::to_string(r.integer) + " of " + count + " replicas");
+}
+
+// Whether what has taken the lease reached the copies: before that no commit is confirmed.
+void RedisStore::Impl::first_look() {
+  try {
+    await_replicas(std::min(options_.wait_ms, kFirstLookMs));
+    health(true, {});
+  } catch (const RedisError& e) {
+    writes_to_.close();
+    health(false, e.what());
   }
 }
 
 void RedisStore::Impl::health(bool healthy, const std::string& why) {
-  if (std::exchange(healthy_, healthy) == healthy) return;
-  if (healthy) {
-    BERTH_LOG(info, "store recovered");
-  } else {
-    BERTH_LOG(err, "store failing error=\"{}\"", why);
+  const std::string text = healthy ? std::string() : "Redis confirms no write: " + why;
+  const std::int64_t now = base::monotonic_ns();
+  const bool changed = std::exchange(healthy_, healthy) != healthy;
+  if (changed && healthy) BERTH_LOG(info, "store recovered");
+  // A failure may get another reason: an outage ends and copies are missing.
+  if (!healthy && (changed || (text != told_why_ && now - told_ns_ > kTellAgainNs))) {
+    BERTH_LOG(err, "store failing error=\"{}\"", text);
+    told_why_ = text;
+    told_ns_ = now;
   }
-  if (options_.on_health) options_.on_health(healthy);
+  if (options_.on_health) options_.on_health(healthy, text);
 }
 
 void RedisStore::Impl::fenced(const std::string& holder) {

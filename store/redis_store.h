@@ -10,8 +10,9 @@
 // configuration decides what a commit survives: with `appendfsync always` a power loss of the Redis
 // host, with `wait_replicas` n the loss of n copies. While Redis is away, or copies are too few,
 // the store repeats a commit until it succeeds or close() is called; the scripts can be repeated
-// without harm. on_health tells of the change, on_fenced that another gateway has the lease (this
-// one must end); both on the writer's thread.
+// without harm. on_health tells of each try: of commits, and of the lease's renewal, which waits
+// for copies too. on_fenced tells that another gateway has the lease (this one must end). Both run
+// on the writer's thread, on_health before it in open() too.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@
 #include <utility>
 
 #include "session/store.h"
+#include "store/health.h"
 #include "store/redis_connection.h"
 #include "store/redis_lease.h"
 
@@ -34,13 +36,15 @@ struct RedisStoreOptions {
   std::string owner;                // who holds the lease
   std::uint32_t lease_ms = 5000;    // at least 1000
   std::uint32_t wait_replicas = 0;  // copies beside the master before a commit is done
-  std::uint32_t wait_ms = 1000;     // for them, then the commit is tried again
-  bool warm = false;                // do not take the lease yet: warm_up(), take(), catch_up()
+  // For them, then the commit is tried again; at most half of lease_ms, which a wait does not
+  // renew.
+  std::uint32_t wait_ms = 1000;
+  bool warm = false;  // do not take the lease yet: warm_up(), take(), catch_up()
   // In a cluster: do not wait for a holder to end, take the lease from the one of this number
   // (0: only if it is free). Its writes are refused from then on.
   std::optional<std::uint64_t> take_from;
   std::uint64_t floor = 0;  // our number will be above it
-  std::function<void(bool healthy)> on_health;
+  HealthTold on_health;
   std::function<void()> on_fenced;
 };
 

@@ -446,16 +446,15 @@ void RocksStore::Impl::write_until_done(StoreThreads::Commit& c) {
     if (s.ok()) break;
     if (!failing) {
       BERTH_LOG(err, "store failing error=\"{}\"", s.ToString());
-      if (options_.on_health) options_.on_health(false);
+      if (options_.on_health)
+        options_.on_health(false, "the store does not take writes: " + s.ToString());
     }
     failing = failing_ = true;
     if (!threads_.pause(kRetryDelay)) return;
   }
   failing_ = false;
-  if (failing) {
-    BERTH_LOG(info, "store recovered");
-    if (options_.on_health) options_.on_health(true);
-  }
+  if (failing) BERTH_LOG(info, "store recovered");
+  if (options_.on_health) options_.on_health(true, {});
   post_([done = std::move(c.done), result] { done(result); });
 }
 

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "session/store.h"
+#include "store/health.h"
 
 namespace berth::session {
 
@@ -34,7 +35,7 @@ struct StoreFull : std::runtime_error {
 struct RocksOptions {
   std::string directory;
   bool sync = true;  // durability: disk; false: process (survives kill -9, not power loss)
-  std::function<void(bool healthy)> on_health;
+  HealthTold on_health;
   // By the constructor, and by restore() if it finds damage.
   std::function<void(const StoreCondition&)> on_condition;
 };

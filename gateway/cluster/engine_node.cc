@@ -26,6 +26,7 @@
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/node/registry_service.h"
+#include "gateway/node/sample_sender.h"
 #include "gateway/node/signals.h"
 #include "gateway/node/usage_series.h"
 #include "gateway/rest/account_ask.h"
@@ -326,6 +327,10 @@ class EngineNode {
     all.push_back({metrics::kEdgesMissing, "", "",
                    "Edge shards that the serving engine is linked to and this one is not", false,
                    missing});
+    std::int64_t unconfirmed_ms = 0;
+    for (const auto& p : partitions_)
+      unconfirmed_ms = std::max(unconfirmed_ms, p ? p->unconfirmed_ms() : 0);
+    all.push_back(unconfirmed_sample(unconfirmed_ms));
     if (tls_) {
       for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
     }

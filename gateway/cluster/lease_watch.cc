@@ -77,6 +77,12 @@ void LeaseWatch::write_edges() {
   }
 }
 
+void LeaseWatch::write(const std::string& warming) {
+  if (!warming.empty()) session::begin_warming(redis_, prefix_, warming);
+  if (reach_ != 0) session::tell_reach(redis_, prefix_, reach_);
+  write_edges();
+}
+
 void LeaseWatch::run() {
   for (;;) {
     View view;
@@ -88,9 +94,10 @@ void LeaseWatch::run() {
     try {
       if (check_) view.wrong = check_();
       if (view.wrong.empty()) check_ = nullptr;
-      if (!warming.empty()) session::begin_warming(redis_, prefix_, warming);
-      if (reach_ != 0) session::tell_reach(redis_, prefix_, reach_);
-      write_edges();
+      try {
+        write(warming);
+      } catch (const session::RedisRefuses&) {  // of everybody: no other engine would do better
+      }
       view.lease = session::read_lease(redis_, prefix_);
       view.reachable = true;
       note_store_reached(prefix_, base::monotonic_ns());

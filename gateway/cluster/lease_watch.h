@@ -42,6 +42,7 @@ class LeaseWatch {
 
  private:
   void run();
+  void write(const std::string& warming);
   void write_edges();
 
   session::RedisConnection redis_;

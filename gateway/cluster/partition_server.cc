@@ -247,12 +247,19 @@ std::size_t PartitionServer::edges_missing() const {
   return serving() ? 0 : store_.edges_missing(roster());
 }
 
+std::int64_t PartitionServer::unconfirmed_ms() const {
+  return engine_ ? engine_->commits().unconfirmed_ms() : 0;
+}
+
 std::string PartitionServer::why_not_ready() const {
   if (leaving() && !process_.ending) return {};  // it gives the partition to another engine
   if (leaving()) return "it is leaving";
   const std::string trouble = store_trouble(redis_options(config_).slot_key);
   const std::string no_store = trouble.empty() ? "" : "the store can't be used: " + trouble;
-  if (state_ == EngineState::serving) return no_store;  // its files may be bad by now
+  if (state_ == EngineState::serving) {  // its files may be bad by now
+    const std::string unconfirmed = engine_ ? engine_->commits().trouble() : std::string();
+    return no_store.empty() ? unconfirmed : no_store;
+  }
   if (!process_.unfit.empty()) return process_.unfit;
   if (state_ != EngineState::standby) return "it is taking the store";
   if (!no_store.empty()) return no_store;

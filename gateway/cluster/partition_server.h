@@ -77,6 +77,8 @@ class PartitionServer final : private PartitionEdges::Owner {
   // A text for readyz; empty: it serves, or could. A standby could serve when it is linked to every
   // edge that the holder of the store has been linked to; if no edge is known, after a while.
   std::string why_not_ready() const;
+  // See Commits; 0 while this engine does not serve the partition.
+  std::int64_t unconfirmed_ms() const;
   std::size_t edges_missing() const;  // that the holder is linked to and we are not
   std::uint64_t term() const { return serving() ? term_ : newest_term_; }
   bool store_ok() const;

@@ -2,12 +2,15 @@
 // and whether the store takes writes. Held by value by the EngineShard, on its thread.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <string>
 #include <utility>
 
 #include "base/clock.h"
@@ -50,18 +53,41 @@ class Commits {
     return under_way_ ? (base::monotonic_ns() - began_ns_) / 1'000'000 : 0;
   }
 
-  // A commit has failed, and is tried again; or one has succeeded again. Any thread.
-  void set_healthy(bool healthy) {
-    healthy_ = healthy;
-    if (!healthy) ++failures_;
+  // A commit has failed, and is tried again; or one is durable. Any thread.
+  void tell(bool healthy, const std::string& why) {
+    if (healthy) confirmed_ns_ = base::monotonic_ns();
+    if (healthy_.exchange(healthy) && !healthy) ++failures_;
+    if (healthy) return;
+    const std::lock_guard lock(why_mutex_);
+    why_ = why;
   }
   bool healthy() const { return healthy_; }
   std::uint64_t failures() const { return failures_; }
+  // Since when nothing has become durable that should, ms; 0: the last commit did, and none has
+  // been under way for long. Of a store that renews a lease this counts without commits too.
+  std::int64_t unconfirmed_ms() const {
+    if (healthy_ && age_ms() < kSlow_ms) return 0;
+    const std::int64_t from = healthy_ ? began_ns_ : confirmed_ns_.load();
+    return std::max<std::int64_t>(1, (base::monotonic_ns() - from) / 1'000'000);
+  }
+  // Why, for people; empty: unconfirmed_ms() is 0.
+  std::string trouble() const {
+    const std::int64_t ms = unconfirmed_ms();
+    if (ms == 0) return {};
+    const std::string since = " (for " + std::to_string(ms / 1000) + " s)";
+    if (healthy_) return "the store has not answered a commit yet" + since;
+    const std::lock_guard lock(why_mutex_);
+    return why_ + since;
+  }
 
  private:
+  static constexpr std::int64_t kSlow_ms = 2000;
   std::unique_ptr<session::Store> store_;
   std::atomic<bool> healthy_{true};
   std::atomic<std::uint64_t> failures_{0};
+  std::atomic<std::int64_t> confirmed_ns_{base::monotonic_ns()};
+  mutable std::mutex why_mutex_;
+  std::string why_;  // of the last failure; under why_mutex_
   bool under_way_ = false;
   bool put_off_ = false;
   boost::asio::steady_timer timer_;

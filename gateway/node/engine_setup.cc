@@ -80,7 +80,9 @@ std::unique_ptr<session::Store> embedded_store(const EngineParts& parts,
   session::RocksOptions options;
   options.directory = config.data_directory + "/store";
   options.sync = config.sync;
-  options.on_health = [&engine](bool healthy) { engine.commits().set_healthy(healthy); };
+  options.on_health = [&engine](bool healthy, const std::string& why) {
+    engine.commits().tell(healthy, why);
+  };
   options.on_condition = [condition = parts.condition](const session::StoreCondition& c) {
     if (condition != nullptr) *condition = c;
   };
@@ -101,7 +103,9 @@ session::RedisStoreOptions redis_store_options(const Config& config, const Store
   o.lease_ms = config.redis_lease_ms;
   o.wait_replicas = config.redis_wait_replicas;
   o.wait_ms = config.redis_wait_ms;
-  o.on_health = [&engine](bool healthy) { engine.commits().set_healthy(healthy); };
+  o.on_health = [&engine](bool healthy, const std::string& why) {
+    engine.commits().tell(healthy, why);
+  };
   o.on_fenced = [post, store_lost = std::move(store_lost)] { post(store_lost); };
   return o;
 }

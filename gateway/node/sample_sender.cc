@@ -9,6 +9,7 @@
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/process.h"
+#include "metrics/link_names.h"
 
 namespace berth::gateway {
 
@@ -50,6 +51,25 @@ void SampleSender::go_on() {
   });
 }
 
+metrics::Sample unconfirmed_sample(std::int64_t ms) {
+  return {metrics::kStoreUnconfirmed,
+          "",
+          "",
+          "Time since the last confirmed write, while a commit fails or is not answered; else 0",
+          false,
+          static_cast<std::uint64_t>(ms),
+          metrics::Sample::Unit::milliseconds};
+}
+
+std::string take_store_trouble(std::vector<metrics::Sample>& samples) {
+  const auto it = std::find_if(samples.begin(), samples.end(),
+                               [](const metrics::Sample& s) { return s.family == kStoreTrouble; });
+  if (it == samples.end()) return {};
+  std::string why = it->label_value;
+  samples.erase(it);
+  return why;
+}
+
 SampleSender::Figures figures_of(engine::EngineShard& engine, const metrics::EngineProbe& probe,
                                  const session::StoreCondition& condition) {
   engine.refresh_gauges();
@@ -57,6 +77,9 @@ SampleSender::Figures figures_of(engine::EngineShard& engine, const metrics::Eng
   samples.push_back(writes_lost_sample(condition));
   samples.push_back(files_replaced_sample());
   for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
+  samples.push_back(unconfirmed_sample(engine.commits().unconfirmed_ms()));
+  if (std::string why = engine.commits().trouble(); !why.empty())
+    samples.push_back({kStoreTrouble, "why", std::move(why), "", false, 1});
   return {std::move(samples), usage_of(engine.broker())};
 }
 

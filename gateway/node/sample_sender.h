@@ -9,12 +9,18 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gateway/engine/engine_shard.h"
 #include "gateway/node/usage.h"
 #include "store/rocks_store.h"
 
 namespace berth::gateway {
+
+// Why the store confirms no write, in a sample's label: for /readyz, not for /metrics.
+inline constexpr const char kStoreTrouble[] = "store_trouble";
+metrics::Sample unconfirmed_sample(std::int64_t ms);  // Commits::unconfirmed_ms()
+std::string take_store_trouble(std::vector<metrics::Sample>& samples);  // takes it out; empty: none
 
 class SampleSender {
  public:

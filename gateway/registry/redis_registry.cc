@@ -178,10 +178,14 @@ bool RedisRegistry::write(const std::vector<Write>& writes) {
   return with_connection([&] {
     if (!write_script(writes)) return false;
     if (copies_.replicas == 0) return true;
-    const session::RedisReply got =
-        redis_.call({"WAIT", std::to_string(copies_.replicas), std::to_string(copies_.wait_ms)});
-    if (got.as_integer() < copies_.replicas)
-      throw session::RedisError("written, but too few replicas have it");
+    const std::string count = std::to_string(copies_.replicas);
+    redis_.extend_patience(copies_.wait_ms);  // the answer comes at the end of the wait
+    const session::RedisReply got = redis_.call({"WAIT", count, std::to_string(copies_.wait_ms)});
+    redis_.extend_patience(0);
+    if (got.as_integer() < copies_.replicas) {
+      throw session::RedisError("written, but Redis confirms it not: " +
+                                std::to_string(got.integer) + " of " + count + " replicas have it");
+    }
     return true;
   });
 }

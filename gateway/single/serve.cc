@@ -59,8 +59,7 @@ edge::EdgeOptions edge_options(const Config& config) {
 
 // Behind a reason not to be ready, where it can say more. Looks at the disk: not on the edge's
 // loop.
-std::string with_details(const std::string& why, const Config& config) {
-  const bool down = why == kStoreDown;
+std::string with_details(const std::string& why, bool down, const Config& config) {
   if (!down && why != kStarting) return why;
   if (!config.store_url.empty()) return why + "; it is " + redis_options(config).address.text();
   const std::uint64_t needed = down ? session::kStoreSpaceKept : session::kStoreSpaceToOpen;
@@ -217,12 +216,11 @@ class Gateway {
 
   // -- for operators: coroutines on the admin server's thread, which ask here what they need
 
-  // What is in the way of being ready, but for the store of a supervised engine.
+  // What is in the way of being ready, but for the store.
   std::vector<std::string> not_ready() const {
     std::vector<std::string> why;
     if (!started_) why.emplace_back(kStarting);
     if (draining_) why.push_back("draining");
-    if (engine_ && !engine_->store_healthy()) why.push_back(kStoreDown);
     if (supervisor_ && supervisor_->absent_seconds() >= kUnreadyAfterAbsent_s)
       why.push_back("no engine has served for " +
                     std::to_string(static_cast<int>(supervisor_->absent_seconds())) + " s");
@@ -245,9 +243,7 @@ class Gateway {
     std::uint64_t id = 0;
     if (answer && *answer && !link::get_samples(**answer, id, f.samples)) f.samples.clear();
     f.usage = take_usage(f.samples);
-    for (const metrics::Sample& s : f.samples) {
-      if (s.family == "berth_store_up") store_up_ = s.value != 0;
-    }
+    look_at_store(f);
     if (!f.samples.empty()) engine_degraded_ = degraded_in(f.samples, config_);
     if (!f.samples.empty()) engine_build_ = build_in(f.samples);
     co_return f;
@@ -257,7 +253,17 @@ class Gateway {
     std::function<Figures()> look = [this] { return engine_ ? engine_->figures() : Figures(); };
     std::optional<Figures> f = co_await http_.home().call<Figures>(std::move(look));
     engine_build_ = build_text();
+    if (f) look_at_store(*f);
     co_return f ? std::move(*f) : Figures();
+  }
+
+  // An engine of an older release says only that there is trouble.
+  void look_at_store(Figures& f) {
+    const std::string why = take_store_trouble(f.samples);
+    for (const metrics::Sample& s : f.samples) {
+      if (s.family == "berth_store_up") store_trouble_ = s.value != 0 ? "" : kStoreDown;
+    }
+    if (!why.empty()) store_trouble_ = why;
   }
 
   struct State {
@@ -276,8 +282,9 @@ class Gateway {
     std::optional<State> s = co_await http_.home().call<State>(std::move(look));
     State out = s ? std::move(*s) : State();
     if (!s) out.not_ready.emplace_back("the edge's loop does not run");
-    if (!store_up_) out.not_ready.emplace_back(kStoreDown);
-    for (std::string& why : out.not_ready) why = with_details(why, config_);
+    for (std::string& why : out.not_ready) why = with_details(why, false, config_);
+    if (!store_trouble_.empty())
+      out.not_ready.push_back(with_details(store_trouble_, true, config_));
     co_return out;
   }
 
@@ -384,7 +391,7 @@ class Gateway {
   }
 
   asio::awaitable<admin::Response> ready_page() {
-    if (!config_.single_process) co_await engine_figures();  // whether the store takes writes
+    co_await engine_figures();  // whether the store takes writes
     const State now = co_await state();
     co_return ready_response(now.not_ready, engine_degraded_);
   }
@@ -438,7 +445,7 @@ class Gateway {
   bool started_ = false;
   bool draining_ = false;
   UsageSeries usage_series_{config_.metrics_max_series};  // the admin server's thread
-  bool store_up_ = true;                      // as an engine said last; the admin server's thread
+  std::string store_trouble_;                 // as an engine said last; the admin server's thread
   std::vector<std::string> engine_degraded_;  // the same
   std::string engine_build_ = "unknown";      // the same
 };

@@ -125,6 +125,46 @@ TEST(Cluster, AStoppedEdgeComesBackWithItsConnections) {
       [&] { c.edges[0]->process().send(++turn % 2 == 1 ? SIGSTOP : SIGCONT); }, false);
 }
 
+// Replicas are missing: for WAIT, and for Redis itself (min-replicas-to-write). The engine that
+// serves is not ready and says why; it goes on serving, because no other engine would do better.
+TEST(Cluster, AnEngineWhoseWritesAreNotConfirmedIsNotReadyAndServesOn) {
+  setenv("BERTH_STORE_REDIS_WAIT_REPLICAS", "1", 1);
+  Cluster c({.engines = 2, .edges = 1});
+  unsetenv("BERTH_STORE_REDIS_WAIT_REPLICAS");
+  RedisServer copy({"--replicaof", "127.0.0.1 " + std::to_string(c.redis.port())});
+  GatewayProcess* const engine = c.active();
+  ASSERT_NE(engine, nullptr);
+  const auto ready = [&] { return engine->get("/readyz") == "ok\n"; };
+  ASSERT_TRUE(eventually(ready)) << engine->get("/readyz");
+  const double term = engine->metric("berth_engine_term");
+  auto p = connected(c.edges[0]->mqtt_port(), {.client_id = "p"});
+  copy.stop();
+  EXPECT_TRUE(eventually([&] {
+    return engine->get("/readyz").find("Redis confirms no write: 0 of 1 replicas") !=
+           std::string::npos;
+  })) << engine->get("/readyz");
+  EXPECT_EQ(engine->metric("berth_ready"), 0);
+  EXPECT_GT(engine->metric("berth_store_unconfirmed_seconds"), 0);
+  EXPECT_NE(engine->log().find("0 of 1 replicas"), std::string::npos);
+  copy.go_on();
+  EXPECT_TRUE(eventually(ready)) << engine->get("/readyz");
+
+  c.redis.call({"CONFIG", "SET", "min-replicas-to-write", "2"});
+  p->send(publish("t", "waits", 1, 1));
+  EXPECT_TRUE(eventually([&] {
+    return engine->get("/readyz").find("NOREPLICAS") != std::string::npos;
+  })) << engine->get("/readyz");
+  EXPECT_TRUE(eventually([&] {  // longer than the lease and than edges believe in an engine
+    return engine->metric("berth_store_unconfirmed_seconds") > 3;
+  }));
+  EXPECT_EQ(c.engine_total("berth_engine_serving"), 1);
+  EXPECT_TRUE(engine->serving());
+  c.redis.call({"CONFIG", "SET", "min-replicas-to-write", "0"});
+  EXPECT_EQ(p->until(4).back().id(), 1u);
+  EXPECT_TRUE(eventually(ready)) << engine->get("/readyz");
+  EXPECT_EQ(engine->metric("berth_engine_term"), term);
+}
+
 std::vector<std::string> tls_flags(const std::string& directory, const Certificates& c,
                                    const std::string& name, const std::string& peer) {
   const std::string path = directory + "/" + name + ".yaml";

@@ -71,6 +71,42 @@ TEST(Redis, AwayAcksWaitQos0FlowsAndItRecovers) {
   for (const auto* c : {&kept, &plain, &p, &other}) EXPECT_FALSE((*c)->gone());
 }
 
+// Redis takes writes and has too few copies: nothing is acknowledged, and /readyz says why.
+TEST(Redis, WithoutItsReplicaTheGatewayIsNotReadyAndSaysWhy) {
+  RedisServer redis;
+  RedisServer copy({"--replicaof", "127.0.0.1 " + std::to_string(redis.port())});
+  ASSERT_TRUE(eventually([&] { return copy.call({"ROLE"}).items.at(3).text == "connected"; }));
+  for (const bool one_process : {false, true}) {
+    auto flags = flags_for(redis);
+    if (one_process) flags.push_back("--single-process");
+    setenv("BERTH_STORE_REDIS_WAIT_REPLICAS", "1", 1);
+    GatewayProcess g(flags);
+    unsetenv("BERTH_STORE_REDIS_WAIT_REPLICAS");
+    const auto status = [&] {
+      int is = 0;
+      g.get("/readyz", &is);
+      return is;
+    };
+    EXPECT_TRUE(eventually([&] { return status() == 200; })) << g.get("/readyz");
+    EXPECT_EQ(g.metric("berth_store_unconfirmed_seconds"), 0);
+    auto p = connected(g.mqtt_port(), {.client_id = "p"});
+    copy.stop();  // no device says anything: the lease's renewal finds out
+    EXPECT_TRUE(eventually([&] { return status() == 503; }));
+    p->send(publish("t", "waits", 1, 1));
+    const std::string body = g.get("/readyz");
+    EXPECT_NE(body.find("- Redis confirms no write: 0 of 1 replicas (for "), std::string::npos)
+        << body;
+    EXPECT_NE(body.find(redis.url()), std::string::npos) << body;
+    EXPECT_EQ(g.metric("berth_store_up"), 0);
+    EXPECT_GT(g.metric("berth_store_unconfirmed_seconds"), 0);
+    EXPECT_EQ(g.get("/metrics").find("store_trouble"), std::string::npos);
+    copy.go_on();
+    EXPECT_EQ(p->until(4).back().id(), 1u);
+    EXPECT_TRUE(eventually([&] { return status() == 200; })) << g.get("/readyz");
+    EXPECT_EQ(g.metric("berth_store_unconfirmed_seconds"), 0);
+  }
+}
+
 // The disk of the first is gone with it: another place, the same Redis.
 TEST(Redis, I1_AGatewayAtAnotherPlaceGoesOnWithTheSessions) {
   RedisServer redis;

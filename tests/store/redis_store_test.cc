@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 
 #include "tests/support/log_lines.h"
 #include "tests/support/redis_server.h"
@@ -25,7 +26,11 @@ struct Opened {
     o.redis.timeout_ms = 500;
     o.owner = owner;
     o.lease_ms = 1000;
-    o.on_health = [this](bool h) { healthy = h; };
+    o.on_health = [this](bool h, const std::string& text) {
+      const std::lock_guard lock(why_mutex);
+      why = text;
+      healthy = h;
+    };
     o.on_fenced = [this] { fenced = true; };
     store = std::make_unique<RedisStore>(o, loop.poster());
   }
@@ -42,6 +47,10 @@ struct Opened {
     begin(writes);
     loop.run_one();
   }
+  std::string why_now() {
+    const std::lock_guard lock(why_mutex);
+    return why;
+  }
   std::string contents() {
     Contents c;
     store->restore(c);
@@ -49,6 +58,8 @@ struct Opened {
   }
   Loop loop;
   std::atomic<bool> healthy{true};
+  std::mutex why_mutex;
+  std::string why;
   std::atomic<bool> fenced{false};
   int done = 0;
   std::size_t refused = 0;
@@ -209,6 +220,32 @@ TEST(RedisStoreTest, WaitReplicasHoldsTheAcknowledgementUntilACopyExists) {
   RedisServer copy({"--replicaof", "127.0.0.1 " + std::to_string(redis.port())});
   a.loop.run_one();
   EXPECT_EQ(copy.call({"HGET", "berth:sessions", "1"}).text, "x");
+}
+
+// A wait that is as long as Redis may take for an answer ends with how many copies there are.
+TEST(RedisStoreTest, WaitReplicasMissingAreNamedBeforeTheFirstCommitAndAfterIt) {
+  RedisServer redis;
+  RedisStoreOptions o;
+  o.wait_replicas = 1;
+  o.wait_ms = 60'000;
+  const std::string missing = "Redis confirms no write: 0 of 1 replicas";
+  Opened a(redis.url(), "gateway-a", o);
+  EXPECT_FALSE(a.healthy) << "nothing is confirmed yet";
+  EXPECT_EQ(a.why_now(), missing);
+  a.healthy = true;
+  a.begin({session_record(1, "x")});
+  EXPECT_TRUE(eventually([&] { return !a.healthy.load(); }));
+  EXPECT_EQ(a.why_now(), missing);
+  EXPECT_FALSE(a.fenced);
+  redis.kill9();
+  EXPECT_TRUE(eventually([&] { return a.why_now().find("replicas") == std::string::npos; }));
+  EXPECT_TRUE(a.why_now().starts_with("Redis confirms no write: " + redis.url())) << a.why_now();
+  redis.start();
+  EXPECT_TRUE(eventually([&] { return a.why_now() == missing; })) << a.why_now();
+  RedisServer copy({"--replicaof", "127.0.0.1 " + std::to_string(redis.port())});
+  a.loop.run_one();
+  EXPECT_TRUE(a.healthy);
+  EXPECT_EQ(a.why_now(), "");
 }
 
 // The master dies, a replica is promoted: nothing acknowledged is missing there.
