@@ -33,6 +33,7 @@ namespace {
 
 using berth::gateway::Config;
 using berth::gateway::ConfigError;
+using berth::gateway::Role;
 
 struct Flags {
   std::string config_file;
@@ -95,7 +96,7 @@ void add_cluster_flags(CLI::App& app, Flags& f) {
                               "cluster.partitions"));
 }
 
-Config load_unguarded(const Flags& f) {
+Config load_unguarded(const Flags& f, Role role) {
   Config c;
   load_defaults(c);
   if (!f.config_file.empty()) load_file(c, f.config_file);
@@ -123,7 +124,7 @@ Config load_unguarded(const Flags& f) {
   if (f.anonymous) set_key(c, "auth.anonymous", "always");
   if (f.single_process) set_key(c, "single_process", "true");
   load_url_file(c);
-  check(c);
+  check(c, role);
   if (f.store.find('@') != std::string::npos)
     c.warnings.emplace_back(
         "--store: a password on the command line is seen by who lists processes; "
@@ -132,9 +133,9 @@ Config load_unguarded(const Flags& f) {
 }
 
 // Whatever goes wrong here is the configuration's fault.
-Config load(const Flags& f) {
+Config load(const Flags& f, Role role) {
   try {
-    return load_unguarded(f);
+    return load_unguarded(f, role);
   } catch (const ConfigError&) {
     throw;
   } catch (const std::exception& e) {
@@ -179,11 +180,10 @@ void add_check_flags(CLI::App& app, Checked& o) {
 }
 
 int check_config(const Flags& f, const Checked& o) {
-  using berth::gateway::Role;
   spdlog::default_logger_raw()->set_level(spdlog::level::off);  // what is wrong is thrown, or told
-  Config c = load(f);
-  print_warnings(c);
   const Role role = o.role == "edge" ? Role::edge : o.role == "engine" ? Role::engine : Role::serve;
+  Config c = load(f, role);
+  print_warnings(c);
   if (role == Role::edge) berth::gateway::cluster::check_edge_role(c);
   if (role == Role::engine) berth::gateway::cluster::check_engine_role(c);
   c.warnings = berth::gateway::preflight(c, role);
@@ -319,12 +319,12 @@ struct ControlCommands {
 };
 
 // What runs until it is told to end. Its errors are for those who collect its log.
-int run_service(const Flags& flags, int (*service)(const Config&), const char* role) {
+int run_service(const Flags& flags, int (*service)(const Config&), Role role) {
   try {
-    return service(load(flags));
+    return service(load(flags, role));
   } catch (const berth::gateway::LoggedConfigError&) {
   } catch (const ConfigError& e) {
-    berth::gateway::say_bad_configuration(e.what(), {flags.log_format, flags.config_file, role});
+    berth::gateway::say_bad_configuration(e.what(), {flags.log_format, flags.config_file, role == Role::engine ? "engine" : "edge"});
   }
   return berth::base::kExitConfig;
 }
@@ -387,7 +387,9 @@ int run(int argc, char** argv) {
                      *edge     ? &berth::gateway::cluster::run_edge
                      : *engine ? &berth::gateway::cluster::run_engine
                                : &berth::gateway::serve,
-                     *engine ? "engine" : "edge");
+                     *edge     ? Role::edge
+                     : *engine ? Role::engine
+                               : Role::serve);
 }
 
 }  // namespace

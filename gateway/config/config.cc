@@ -209,7 +209,7 @@ void warn_of_unknown_variables(Config& config) {
 }
 
 // Two that would listen at the same place.
-void check_ports(const Config& c) {
+void check_ports(const Config& c, Role role) {
   std::vector<std::pair<std::string, Endpoint>> taken;
   const auto take = [&taken](const std::string& name, const Endpoint& e) {
     const auto any = [](const Endpoint& x) {
@@ -223,8 +223,10 @@ void check_ports(const Config& c) {
   };
   for (const edge::Transport t : edge::kTransports) {
     const ListenerConfig& l = c.listener(t);
-    if (l.enabled()) take(std::string(edge::name_of(t)) + ".listen", parse_endpoint(l.listen));
+    if (role != Role::engine && l.enabled())
+      take(std::string(edge::name_of(t)) + ".listen", parse_endpoint(l.listen));
   }
+  if (role == Role::engine) take("cluster.listen", c.cluster.listen);
   take("admin.listen", c.admin);
 }
 
@@ -330,8 +332,31 @@ void fit_buffers(Config& c) {
 
 }  // namespace
 
-void check(Config& c) {
-  check_ports(c);
+namespace {
+
+// Of who listens for devices.
+void check_devices(const Config& c) {
+  const auto is_on = [&c](edge::Transport t) { return c.listener(t).enabled(); };
+  if (std::none_of(edge::kTransports.begin(), edge::kTransports.end(), is_on))
+    throw ConfigError("one of mqtt, mqtts, ws, wss, park and parks must have a .listen address");
+  for (const edge::Transport t : edge::kTransports) {
+    if (edge::has_tls(t) && is_on(t) && (c.tls.cert_file.empty() || c.tls.key_file.empty()))
+      throw ConfigError(std::string(edge::name_of(t)) +
+                        ".listen needs mqtts.cert_file and mqtts.key_file");
+  }
+  if (c.tls.client_certificates != edge::ClientCertificates::none && c.tls.ca_file.empty())
+    throw ConfigError("mqtts.client_certificates needs mqtts.ca_file");
+  if (!c.tls.crl_file.empty() && c.tls.client_certificates == edge::ClientCertificates::none)
+    throw ConfigError("mqtts.crl_file needs mqtts.client_certificates");
+  if (c.tls.user_name != edge::CertificateName::none &&
+      c.tls.client_certificates == edge::ClientCertificates::none)
+    throw ConfigError("mqtts.user_name needs mqtts.client_certificates");
+}
+
+}  // namespace
+
+void check(Config& c, Role role) {
+  check_ports(c, role);
   check_engines(c);
   fit_buffers(c);
   if (c.broker.packet_max >= c.edge.input_cap) {
@@ -352,21 +377,7 @@ void check(Config& c) {
   if (c.redis_cert_file.empty() != c.redis_key_file.empty()) {
     throw ConfigError("store.redis_cert_file and store.redis_key_file go together");
   }
-  const auto is_on = [&c](edge::Transport t) { return c.listener(t).enabled(); };
-  if (std::none_of(edge::kTransports.begin(), edge::kTransports.end(), is_on))
-    throw ConfigError("one of mqtt, mqtts, ws, wss, park and parks must have a .listen address");
-  for (const edge::Transport t : edge::kTransports) {
-    if (edge::has_tls(t) && is_on(t) && (c.tls.cert_file.empty() || c.tls.key_file.empty()))
-      throw ConfigError(std::string(edge::name_of(t)) +
-                        ".listen needs mqtts.cert_file and mqtts.key_file");
-  }
-  if (c.tls.client_certificates != edge::ClientCertificates::none && c.tls.ca_file.empty())
-    throw ConfigError("mqtts.client_certificates needs mqtts.ca_file");
-  if (!c.tls.crl_file.empty() && c.tls.client_certificates == edge::ClientCertificates::none)
-    throw ConfigError("mqtts.crl_file needs mqtts.client_certificates");
-  if (c.tls.user_name != edge::CertificateName::none &&
-      c.tls.client_certificates == edge::ClientCertificates::none)
-    throw ConfigError("mqtts.user_name needs mqtts.client_certificates");
+  if (role != Role::engine) check_devices(c);
   const link::TlsFiles& tls = c.cluster.tls;
   if (tls.ca_file.empty() != tls.cert_file.empty() || tls.ca_file.empty() != tls.key_file.empty()) {
     throw ConfigError("cluster.ca_file, cluster.cert_file and cluster.key_file go together");

@@ -126,9 +126,12 @@ std::vector<std::string> config_keys();
 void load_file(Config& config, const std::string& path);  // YAML, one document
 void load_environment(Config& config);  // a BERTH_* variable that is no setting is a warning
 void load_url_file(Config& config);     // store.url_file, if there is one
+// What a process of this configuration is to be: the settings of device listeners are not an
+// engine's.
+enum class Role : std::uint8_t { serve, edge, engine };
 // What only shows when all is known. Greatest packet and input buffer, where they were not set, are
 // lowered to fit what was. Throws ConfigError.
-void check(Config& config);
+void check(Config& config, Role role = Role::serve);
 
 Endpoint parse_endpoint(const std::string& value);  // HOST:PORT, [V6]:PORT; throws ConfigError
 

@@ -11,9 +11,6 @@
 
 namespace berth::gateway {
 
-// What the configuration is to be used for: each role reads other parts of it.
-enum class Role : std::uint8_t { serve, edge, engine };
-
 // Throws ConfigError: an address to listen on is not this host's, the data directory can't be used
 // or made by the user that asks, the limit of open files is too low to start.
 // Returns warnings, of what may be otherwise at the start or is no obstacle to it: fewer

@@ -101,7 +101,6 @@ def refusals(chart, schema):
             ({"listeners": {"park": {"servicePort": 1883}}}, "listeners.park.servicePort"), ({"listeners": {"mqtt": {"nodePort": 31000}, "park": {"nodePort": 31000}}}, "listeners.park.nodePort"),
             ({"listeners": {"mqtt": {"enabled": False}, "park": {"enabled": False}}}, "one of them must be enabled"),
             ({"redis": {"bundled": {"existingSecret": "s"}}}, "redis.bundled.existingSecret"),
-            ({**APART, "tls": {**APART["tls"], "userName": "dns_name", "certManager": {**ISSUER, "issuerRef": {"name": "i", "kind": "Issuer"}}}}, "name a ClusterIssuer"),
             ({"monitoring": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}}, "twice")]:
         try:
             chart.text(values)

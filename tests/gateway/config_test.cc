@@ -188,5 +188,39 @@ TEST(Config, WhatAnImageSetsGivesWayToTheFile) {
   std::filesystem::remove(own);
 }
 
+// An engine needs to know where names come from; certificates and listeners are the edges'.
+TEST(Config, SettingsOfDeviceListenersAreNotCheckedForAnEngine) {
+  const auto wrong = [](Role role, const std::vector<std::pair<std::string, std::string>>& set) {
+    Config c;
+    for (const auto& [key, value] : set) set_key(c, key, value);
+    try {
+      check(c, role);
+    } catch (const ConfigError& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  const auto named = [&](Role role) { return wrong(role, {{"mqtts.user_name", "common_name"}}); };
+  EXPECT_EQ(named(Role::engine), "");
+  EXPECT_EQ(named(Role::edge), "mqtts.user_name needs mqtts.client_certificates");
+  EXPECT_EQ(named(Role::serve), "mqtts.user_name needs mqtts.client_certificates");
+  const auto silent = [&](Role role) { return wrong(role, {{"mqtt.listen", ""}}); };
+  EXPECT_EQ(silent(Role::engine), "");
+  EXPECT_NE(silent(Role::edge), "");
+  const auto required = [&](Role role) {
+    return wrong(role, {{"mqtts.client_certificates", "required"}});
+  };
+  EXPECT_EQ(required(Role::engine), "");
+  EXPECT_EQ(required(Role::edge), "mqtts.client_certificates needs mqtts.ca_file");
+  // Ports: those at which the role listens.
+  const auto same = [&](Role role, const char* key) {
+    return wrong(role, {{"admin.listen", "127.0.0.1:9000"}, {key, "127.0.0.1:9000"}});
+  };
+  EXPECT_EQ(same(Role::engine, "mqtt.listen"), "");
+  EXPECT_NE(same(Role::edge, "mqtt.listen"), "");
+  EXPECT_NE(same(Role::engine, "cluster.listen"), "");
+  EXPECT_EQ(same(Role::edge, "cluster.listen"), "");
+}
+
 }  // namespace
 }  // namespace berth::gateway

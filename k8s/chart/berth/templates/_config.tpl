@@ -139,9 +139,9 @@ retained: {max_bytes: {{ min 1073741824 $bytes }}}
       (include "berth.config.userName" .)) -}}
 {{- end -}}
 
-{{- /* With names from certificates the user is a part of a session's key: engines need the setting, and it needs ca_file. */ -}}
+{{- /* With names from certificates the user is a part of a session's key: engines need the setting. */ -}}
 {{- define "berth.config.userName" -}}
 {{- if and (include "berth.usesTls" .) (ne .Values.tls.userName "connect") }}
-mqtts: {user_name: {{ .Values.tls.userName }}, client_certificates: {{ .Values.tls.clientCertificates }}, ca_file: /etc/berth-tls/ca.crt}
+mqtts: {user_name: {{ .Values.tls.userName }}}
 {{- end }}
 {{- end -}}

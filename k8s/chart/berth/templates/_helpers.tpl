@@ -68,11 +68,6 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- if or $l.mqtts.enabled $l.wss.enabled $l.parks.enabled -}}true{{- end -}}
 {{- end -}}
 
-{{- /* With names from certificates engines read ca.crt of the devices' certificates too. */ -}}
-{{- define "berth.enginesReadTls" -}}
-{{- if and (eq .Values.profile "cluster") (include "berth.usesTls" .) (ne .Values.tls.userName "connect") -}}true{{- end -}}
-{{- end -}}
-
 {{- define "berth.tokenSecret" -}}{{ default (printf "%s-admin" (include "berth.fullname" .)) .Values.admin.token.existingSecret }}{{- end -}}
 {{- define "berth.ticketSecret" -}}{{ default (printf "%s-ticket" (include "berth.fullname" .)) .Values.tls.ticketKey.existingSecret }}{{- end -}}
 {{- define "berth.tlsSecret" -}}{{ default (printf "%s-tls" (include "berth.fullname" .)) .Values.tls.existingSecret }}{{- end -}}
@@ -242,10 +237,6 @@ httpGet: {path: /{{ index . 1 }}, port: {{ ternary "admin" (int $.Values.admin.p
 - name: ticket
   secret: {secretName: {{ include "berth.ticketSecret" $ }}, defaultMode: 0440, items: [{key: {{ $v.tls.ticketKey.key }}, path: ticket.key}]}
 {{- end }}
-{{- if and (eq $role "engine") (include "berth.enginesReadTls" $) }}
-- name: tls
-  secret: {secretName: {{ include "berth.tlsSecret" $ }}, defaultMode: 0440, items: [{key: ca.crt, path: ca.crt}]}
-{{- end }}
 {{- if and (ne $role "edge") (include "berth.usesRedis" $) }}
 - name: store
   secret: {secretName: {{ include "berth.storeSecret" $ }}, defaultMode: 0440, items: [{key: {{ include "berth.storeKey" $ }}, path: url}]}
@@ -273,9 +264,6 @@ httpGet: {path: /{{ index . 1 }}, port: {{ ternary "admin" (int $.Values.admin.p
 {{- if and (ne $role "engine") (include "berth.usesTls" $) }}
 - {name: tls, mountPath: /etc/berth-tls, readOnly: true}
 - {name: ticket, mountPath: /etc/berth-ticket, readOnly: true}
-{{- end }}
-{{- if and (eq $role "engine") (include "berth.enginesReadTls" $) }}
-- {name: tls, mountPath: /etc/berth-tls, readOnly: true}
 {{- end }}
 {{- if and (ne $role "edge") (include "berth.usesRedis" $) }}
 - {name: store, mountPath: /etc/berth-store, readOnly: true}

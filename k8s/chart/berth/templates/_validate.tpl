@@ -74,9 +74,6 @@
 {{- if and (include "berth.apart" .) (eq $v.link.certificates "certManager") (not $v.link.certManager.issuerRef) -}}
 {{- fail "link.certManager.issuerRef: an Issuer signs in its own namespace only, and the edges have another: name a ClusterIssuer" -}}
 {{- end -}}
-{{- if and (include "berth.apart" .) (include "berth.enginesReadTls" .) $v.tls.certManager.enabled (ne (get $v.tls.certManager.issuerRef "kind") "ClusterIssuer") -}}
-{{- fail "tls.certManager.issuerRef: with tls.userName engines read the certificate's ca.crt in their own namespace, and an Issuer signs in one only: name a ClusterIssuer" -}}
-{{- end -}}
 {{- include "berth.validate.secrets" . -}}
 {{- if and $v.edge.daemonSet.createNamespace (eq $v.edge.daemonSet.namespace .Release.Namespace) -}}
 {{- fail "edge.daemonSet.createNamespace: the release's namespace exists already" -}}
@@ -107,7 +104,7 @@
 {{- end }}
 {{- if include "berth.usesTls" . }}
 {{- with $v.tls.existingSecret }}
-- [tls.existingSecret, {{ . | quote }}, {{ eq (include "berth.enginesReadTls" $) "true" }}, true]
+- [tls.existingSecret, {{ . | quote }}, false, true]
 {{- end }}
 {{- with $v.tls.ticketKey.existingSecret }}
 - [tls.ticketKey.existingSecret, {{ . | quote }}, false, true]
