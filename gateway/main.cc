@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <optional>
@@ -17,8 +18,9 @@
 #include "gateway/config/defaults.h"
 #include "gateway/config/suggest.h"
 #include "gateway/ctl/commands.h"
-#include "gateway/ctl/devices.h"
 #include "gateway/ctl/ctl.h"
+#include "gateway/ctl/devices.h"
+#include "gateway/ctl/drain.h"
 #include "gateway/ctl/manual.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
@@ -276,7 +278,10 @@ struct RegistryCommands {
 struct ControlCommands {
   explicit ControlCommands(CLI::App& app)
       : all(app.add_subcommand("ctl", "ask a running gateway")) {
-    all->add_option("--admin", admin.admin, "HOST:PORT of its admin listener [127.0.0.1:9180]");
+    at =
+        all->add_option("--admin", admin.admin, "HOST:PORT of its admin listener [127.0.0.1:9180]");
+    all->add_option("--socket", admin.socket,
+                    "path of its Unix socket (admin.socket); without --admin: BERTH_ADMIN_SOCKET");
     all->add_option("--token-file", admin.token_file,
                     "with its token; not needed on its own host as its user")
         ->envname("BERTH_ADMIN_TOKEN_FILE");
@@ -287,12 +292,12 @@ struct ControlCommands {
     status = all->add_subcommand("status", "what runs");
     status->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
     restart = all->add_subcommand("restart-engine", "replace the engine; devices stay connected");
-    drain = all->add_subcommand("drain",
-                                "an edge or engine of a cluster hands over what it has, and ends");
     quarantine = all->add_subcommand("quarantine",
                                      "who has killed engines and is kept out, and what of (JSON)");
     quarantine->add_option("--lift", lift, "the id of one that is to be let in again");
     ready = all->add_subcommand("ready", "exit 0 if ready (a container's health check)");
+    live = all->add_subcommand("live", "exit 0 if its loops run (a liveness probe)");
+    started = all->add_subcommand("started", "exit 0 if it has begun to serve (a start-up probe)");
   }
   // After parsing: the exit code of the command that was given; nothing: none of these was.
   std::optional<int> run() const {
@@ -301,21 +306,30 @@ struct ControlCommands {
     if (*restart) return ctl(admin, "POST", "/api/v1/engine/restart");
     if (*quarantine && !lift.empty()) return ctl(admin, "DELETE", "/api/v1/quarantine/" + lift);
     if (*quarantine) return ctl(admin, "GET", "/api/v1/quarantine");
-    if (*drain) return ctl(admin, "POST", "/api/v1/drain");
     if (*ready) return ctl(admin, "GET", "/readyz");
+    if (*live) return ctl(admin, "GET", "/livez");
+    if (*started) return ctl(admin, "GET", "/startupz");
     return std::nullopt;
   }
 
+  // After parsing: what is said on the command line counts.
+  void look_at_environment() {
+    const char* const socket = std::getenv("BERTH_ADMIN_SOCKET");
+    if (socket != nullptr && admin.socket.empty() && at->count() == 0) admin.socket = socket;
+  }
+
   CLI::App* all;
+  CLI::Option* at = nullptr;
   berth::gateway::Ctl admin;
   std::string lift;
 
  private:
   CLI::App* status;
   CLI::App* restart;
-  CLI::App* drain;
   CLI::App* quarantine;
   CLI::App* ready;
+  CLI::App* live;
+  CLI::App* started;
 };
 
 // What runs until it is told to end. Its errors are for those who collect its log.
@@ -324,7 +338,8 @@ int run_service(const Flags& flags, int (*service)(const Config&), Role role) {
     return service(load(flags, role));
   } catch (const berth::gateway::LoggedConfigError&) {
   } catch (const ConfigError& e) {
-    berth::gateway::say_bad_configuration(e.what(), {flags.log_format, flags.config_file, role == Role::engine ? "engine" : "edge"});
+    berth::gateway::say_bad_configuration(
+        e.what(), {flags.log_format, flags.config_file, role == Role::engine ? "engine" : "edge"});
   }
   return berth::base::kExitConfig;
 }
@@ -362,6 +377,7 @@ int run(int argc, char** argv) {
   berth::gateway::CommandsVerb commands(*control.all);
   berth::gateway::DevicesVerb devices(*control.all);
   berth::gateway::ManualVerbs manual(app);
+  const berth::gateway::DrainVerb drain(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -379,7 +395,9 @@ int run(int argc, char** argv) {
   if (*check) return check_config(flags, checked);
   if (*sim) return berth::sim::run(simulated);
   if (const auto code = manual.run(app)) return *code;
+  control.look_at_environment();
   if (const auto code = control.run()) return *code;
+  if (const auto code = drain.run(control.admin)) return *code;
   if (const auto code = registry.run(control.admin)) return *code;
   if (const auto code = commands.run(control.admin)) return *code;
   if (const auto code = devices.run(control.admin)) return *code;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "gateway/admin/connections.h"
+#include "gateway/admin/guard.h"
 #include "gateway/admin/listener.h"
 
 namespace berth::gateway::admin {
@@ -50,10 +51,18 @@ std::string address_text(const std::string& host, std::uint16_t port) {
 
 std::vector<Endpoint> endpoints_of(const Ask& ask) {
   std::vector<Endpoint> all;
+  if (ask.local && !ask.socket.empty()) {
+    sockaddr_un a{};
+    a.sun_family = AF_UNIX;
+    if (ask.socket.size() >= sizeof a.sun_path) throw Unreachable(ask.socket + ": path too long");
+    ask.socket.copy(a.sun_path, ask.socket.size());
+    return {Endpoint(&a, sizeof a)};
+  }
   if (ask.local) {
     const std::string host = ask.host == "localhost" ? "127.0.0.1" : ask.host;
-    for (const std::string& h :
-         {ask.host, host, std::string("0.0.0.0"), std::string("::"), std::string()})
+    std::vector<std::string> names{ask.host, host};
+    if (is_loopback_name(ask.host)) names.insert(names.end(), {"0.0.0.0", "::", ""});
+    for (const std::string& h : names)
       all.push_back(local_endpoint(local_name(address_text(h, ask.port))));
     return all;
   }
@@ -138,7 +147,7 @@ asio::awaitable<void> talk(Stream& stream, const Ask& ask, std::vector<Endpoint>
 }  // namespace
 
 Response http_request(const Ask& ask) {
-  const std::string where = address_text(ask.host, ask.port);
+  const std::string where = ask.socket.empty() ? address_text(ask.host, ask.port) : ask.socket;
   std::vector<Endpoint> endpoints = endpoints_of(ask);
   asio::io_context io;
   Stream stream(io);

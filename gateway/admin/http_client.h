@@ -17,6 +17,7 @@ struct Ask {
   std::string target = "/";
   std::string token;   // empty: none is shown
   bool local = false;  // over the Unix socket of the gateway at HOST:PORT on this host
+  std::string socket;  // the path of that socket, whatever HOST:PORT; empty: its abstract name
   std::string body;
   std::string media_type = "application/json";  // of the body
   std::chrono::milliseconds limit{30'000};      // for all of it

@@ -1,16 +1,20 @@
 #include "gateway/admin/http_server.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <map>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "gateway/admin/conversation.h"
@@ -51,10 +55,13 @@ class HttpServer::Impl {
         limits_(limits),
         body_bytes_left_(std::make_shared<std::size_t>(limits.bodies_bytes)),
         table_(limits_),
-        listeners_{Listener(*io_), Listener(*io_)},
+        listeners_{Listener(*io_), Listener(*io_), Listener(*io_)},
         dispatch_(io_, home, limits_, figures_) {}
 
-  ~Impl() { stop(); }
+  ~Impl() {
+    stop();
+    if (given_ >= 0) ::close(given_);
+  }
 
   void listen(const std::string& host, std::uint16_t& port, Guard::Options options) {
     try {
@@ -63,26 +70,43 @@ class HttpServer::Impl {
       throw std::runtime_error("admin on " + host + ":" + std::to_string(port) + ": " + e.what());
     }
     try {
-      listeners_[1].listen_local(local_name(host + ":" + std::to_string(port)));
+      const std::string at = host == "localhost" ? "127.0.0.1" : host;
+      listeners_[1].listen_local(local_name(at + ":" + std::to_string(port)));
     } catch (const std::runtime_error& e) {
       BERTH_LOG(warn, "no local admin socket: berth ctl needs the token error=\"{}\"", e.what());
     }
     options.listen_host = host;
-    guard_.emplace(std::move(options));
-    service_.emplace(Service{limits_, *guard_, figures_, body_bytes_left_, dispatch_, table_,
-                             std::move(accounts_)});
-    for (Listener& l : listeners_) {
-      if (l.is_open()) asio::co_spawn(*io_, accept_from(l), asio::detached);
+    begin(std::move(options));
+    for (std::size_t i : {0, 1}) {
+      if (listeners_[i].is_open()) accept(listeners_[i]);
     }
-    thread_ = std::thread([this] {
-      pthread_setname_np(pthread_self(), "admin");
-      io_->run();
-    });
   }
+
+  bool listen_at(const std::string& path, bool replace, const Guard::Options& options) {
+    try {
+      if (!listeners_[2].listen_at(path, replace)) return false;
+    } catch (const std::runtime_error& e) {
+      throw std::runtime_error("admin.socket " + path + ": " + e.what());
+    }
+    begin(options);
+    accept(listeners_[2]);
+    return true;
+  }
+
+  void adopt_socket(int fd, const Guard::Options& options) {
+    listeners_[2].adopt_local(fd);
+    begin(options);
+    accept(listeners_[2]);
+  }
+
+  // Of a stopped server: its thread has ended.
+  int give_socket() { return std::exchange(given_, -1); }
+  bool has_socket() const { return listeners_[2].is_open(); }
 
   void stop() {
     io_->stop();
     if (thread_.joinable()) thread_.join();
+    if (listeners_[2].is_open()) given_ = ::fcntl(listeners_[2].native(), F_DUPFD_CLOEXEC, 0);
     for (Listener& l : listeners_) l.close();
     table_.close_all();
   }
@@ -96,6 +120,18 @@ class HttpServer::Impl {
   Figures& figures() { return figures_; }
 
  private:
+  void begin(Guard::Options options) {
+    if (service_) return;
+    guard_.emplace(std::move(options));
+    service_.emplace(Service{limits_, *guard_, figures_, body_bytes_left_, dispatch_, table_,
+                             std::move(accounts_)});
+    thread_ = std::thread([this, work = asio::make_work_guard(*io_)] {
+      pthread_setname_np(pthread_self(), "admin");
+      io_->run();
+    });
+  }
+  void accept(Listener& l) { asio::co_spawn(*io_, accept_from(l), asio::detached); }
+
   asio::awaitable<void> accept_from(Listener& listener) {
     asio::steady_timer pause(*io_);
     for (;;) {
@@ -107,7 +143,7 @@ class HttpServer::Impl {
         Listener::Accepted a = listener.accept();
         more = !a.none;
         starved = a.starved && !spare_.give_up();
-        if (a.socket) begin(std::move(a));
+        if (a.socket) greet(std::move(a));
       }
       if (!starved) continue;
       // The listening socket stays readable: without a pause this loop would turn for nothing.
@@ -117,7 +153,7 @@ class HttpServer::Impl {
     }
   }
 
-  void begin(Listener::Accepted a) {
+  void greet(Listener::Accepted a) {
     auto c =
         std::make_shared<Connection>(std::move(*a.socket), std::move(a.peer), std::move(a.address));
     c->port = a.port;
@@ -142,7 +178,7 @@ class HttpServer::Impl {
   const Limits limits_;
   std::shared_ptr<std::size_t> body_bytes_left_;
   ConnectionTable table_;
-  std::array<Listener, 2> listeners_;  // TCP, local
+  std::array<Listener, 3> listeners_;  // TCP, abstract, at a path
   SpareDescriptors spare_;
   Figures figures_;
   Dispatch dispatch_;
@@ -150,6 +186,7 @@ class HttpServer::Impl {
   std::optional<Guard> guard_;
   std::optional<Service> service_;
   std::thread thread_;
+  int given_ = -1;  // the third listening socket, after stop()
 };
 
 HttpServer::HttpServer(asio::io_context& home, Limits limits)
@@ -210,6 +247,22 @@ void HttpServer::listen(const std::string& host, std::uint16_t& port, Guard::Opt
 
 bool HttpServer::has_local_socket() const {
   return impl_->has_local_socket();
+}
+
+bool HttpServer::listen_at(const std::string& path, bool replace, const Guard::Options& guard) {
+  return impl_->listen_at(path, replace, guard);
+}
+
+int HttpServer::give_socket() {
+  return impl_->give_socket();
+}
+
+void HttpServer::adopt_socket(int fd, const Guard::Options& guard) {
+  impl_->adopt_socket(fd, guard);
+}
+
+bool HttpServer::has_socket() const {
+  return impl_->has_socket();
 }
 
 void HttpServer::stop() {

@@ -74,10 +74,20 @@ class HttpServer {
                            RouteOptions options = {});
   // Checks credentials that are not the admin token; none: all of these are refused.
   void use_accounts(AccountCheck check);
+  // Listens on the Unix socket at this path too, before listen() or behind it, and starts the
+  // thread: a process that is not ready for anything else has a probe of its own then. False:
+  // another process listens there. Throws std::runtime_error.
+  bool listen_at(const std::string& path, bool replace, const Guard::Options& guard);
+  // That socket of a server that has stopped. -1: there is none, or give_socket() was called
+  // before.
+  int give_socket();
+  void adopt_socket(int fd,
+                    const Guard::Options& guard);  // as listen_at(), with one that was given
+  bool has_socket() const;
   // `guard.token` is asked on the server's thread; listen_host is filled in. Listens at the TCP
   // address and, for who runs on this host as this user, at local_name(HOST:PORT); that one may
-  // fail, in a network namespace that is somebody's else say. Starts the thread. Throws
-  // std::runtime_error.
+  // fail, in a network namespace that is somebody's else say. Starts the thread. After listen_at()
+  // that guard stays. Throws std::runtime_error.
   void listen(const std::string& host, std::uint16_t& port, Guard::Options guard);
   bool has_local_socket() const;
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -29,6 +30,32 @@ struct LocalAddress {
     length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + n);
   }
 };
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un a{};
+  a.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof a.sun_path)
+    throw std::runtime_error("a socket's path has 1 to " + std::to_string(sizeof a.sun_path - 1) +
+                             " bytes");
+  path.copy(a.sun_path, path.size());
+  return a;
+}
+
+const sockaddr* generic(const sockaddr_un& a) {
+  return reinterpret_cast<const sockaddr*>(&a);
+}
+
+// False: nothing is there any more, or a process listens there.
+bool is_left_over(const std::string& path, const sockaddr_un& at) {
+  struct stat found {};
+  if (::lstat(path.c_str(), &found) != 0) return false;
+  if (!S_ISSOCK(found.st_mode)) throw std::runtime_error("exists and is no socket");
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const bool refused =
+      fd >= 0 && ::connect(fd, generic(at), sizeof at) != 0 && errno == ECONNREFUSED;
+  if (fd >= 0) ::close(fd);
+  return refused;
+}
 
 tcp::endpoint endpoint_of(const sockaddr_storage& from, socklen_t length) {
   tcp::endpoint e;
@@ -100,6 +127,27 @@ void Listener::listen_local(const std::string& name) {
     if (fd >= 0) ::close(fd);
     throw std::runtime_error(why);
   }
+  take(fd);
+}
+
+bool Listener::listen_at(const std::string& path, bool replace) {
+  const sockaddr_un at = address_of(path);
+  if (is_left_over(path, at) || replace) ::unlink(path.c_str());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const bool good = fd >= 0 && ::fchmod(fd, 0600) == 0 &&  // before bind: of the file too
+                    ::bind(fd, generic(at), sizeof at) == 0 && ::listen(fd, kBacklog) == 0;
+  if (!good) {
+    const int error = errno;
+    if (fd >= 0) ::close(fd);
+    if (error == EADDRINUSE) return false;
+    throw std::runtime_error(std::strerror(error));
+  }
+  adopt_local(fd);
+  return true;
+}
+
+void Listener::adopt_local(int fd) {
+  local_ = true;
   take(fd);
 }
 

@@ -1,5 +1,5 @@
-// A listening socket of the admin server: TCP, or an abstract Unix socket (Linux) that only this
-// user and root may use. All descriptors are close-on-exec. The server's thread.
+// A listening socket of the admin server: TCP, or a Unix socket, abstract (Linux) or at a path,
+// that only this user and root may use. All descriptors are close-on-exec. The server's thread.
 #pragma once
 
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -21,6 +21,11 @@ class Listener {
   // Throw std::runtime_error. `port` is filled in; `host` empty: all addresses.
   void listen_tcp(const std::string& host, std::uint16_t& port);
   void listen_local(const std::string& name);
+  // At a path, mode 0600, in the place of a socket to which no process listens. False: a process
+  // listens there, and has it on; `replace`: not any more. What is no socket is never removed.
+  bool listen_at(const std::string& path, bool replace);
+  void adopt_local(int fd);  // that listens already
+  int native() { return descriptor_.is_open() ? descriptor_.native_handle() : -1; }
   bool is_open() const { return descriptor_.is_open(); }
   void close();
   boost::asio::posix::stream_descriptor& descriptor() { return descriptor_; }

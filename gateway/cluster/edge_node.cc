@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
 #include <filesystem>
@@ -15,9 +15,14 @@
 #include "base/log.h"
 #include "base/random_id.h"
 #include "gateway/admin/http_server.h"
+#include "gateway/admin/parameters.h"
+#include "gateway/admin/problem.h"
+#include "gateway/cluster/edge_end.h"
 #include "gateway/cluster/edge_upgrade.h"
+#include "gateway/cluster/end_asked.h"
 #include "gateway/cluster/engine_finder.h"
 #include "gateway/cluster/engine_set.h"
+#include "gateway/cluster/handed_over.h"
 #include "gateway/cluster/handover.h"
 #include "gateway/cluster/link_policy.h"
 #include "gateway/cluster/link_trial.h"
@@ -41,6 +46,7 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::int64_t kUnreadyAfterAbsent_ns = 10'000'000'000;
+constexpr const char* kTakingOver = "it is taking over the connections of the edge that runs here";
 
 edge::EdgeOptions edge_options(const Config& config) {
   edge::EdgeOptions o = config.edge;
@@ -65,11 +71,13 @@ bool has_link(const EngineSet& set) {
 
 class EdgeNode {
  public:
-  explicit EdgeNode(const Config& config)
+  EdgeNode(const Config& config, EndAsked& end_asked)
       : config_(config),
+        end_asked_(end_asked),
         edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
-        signals_(io_, {.end = [this] { drain(); }, .reload = [this] { reload_tls(); }}),
+        signals_(io_, {.end = [this] { end_by(end_.signal(may_linger())); },
+                       .reload = [this] { reload_tls(); }}),
         drain_limit_(io_),
         drain_look_(io_),
         successors_(io_),
@@ -84,9 +92,10 @@ class EdgeNode {
 
   int run() {
     origins_.resize(edges_.count());
-    inherit();
-    listeners_.bind(io_, config_, edges_);
     routes();
+    if (!inherit()) return 0;
+    listeners_.bind(io_, config_, edges_);
+    if (taken_over_ && !http_.has_socket()) listen_admin_socket(http_, config_, true);
     listen_admin(http_, config_, admin_);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
               admin_.host, admin_.port);
@@ -99,21 +108,33 @@ class EdgeNode {
     edges_.stop();
     return 0;
   }
-  bool handed_over() const { return left_ && !draining_; }
+  bool handed_over() const { return end_.handed_over(); }
+  int give_admin_socket() { return http_.give_socket(); }
 
  private:
   // -- an upgrade on one host (ADR 9)
 
-  // From an edge that runs here, if there is one.
-  void inherit() {
-    if (config_.cluster.handover.empty()) return;
-    auto origins =
-        take_over(config_.cluster.handover, edges_, partitions(), [this](bool other_has_link) {
-          prove_certificates(config_);
-          if (other_has_link) prove_link(config_);
-        });
-    taken_over_ = origins.has_value();
-    if (origins) origins_ = std::move(*origins);
+  // From an edge that runs here, if there is one, whose admin port is not free yet: until then only
+  // the probes of this process's own socket are answered. False: this process is to end.
+  bool inherit() {
+    if (config_.cluster.handover.empty()) return true;
+    taking_over_ = true;
+    listen_admin_socket(http_, config_, false);
+    const auto prove = [this](bool other_has_link) {
+      prove_certificates(config_);
+      if (other_has_link) prove_link(config_);
+    };
+    try {
+      auto origins = take_over(config_.cluster.handover, edges_, partitions(), prove,
+                               [this] { return end_asked_.asked() || given_up_; });
+      taken_over_ = origins.has_value();
+      if (origins) origins_ = std::move(*origins);
+    } catch (const GivenUp& e) {
+      BERTH_LOG(info, "not taken over why=\"{}\"", e.what());
+      return false;
+    }
+    taking_over_ = false;
+    return true;
   }
 
   void wait_successor() {
@@ -135,7 +156,7 @@ class EdgeNode {
         say_linked(*to, has_link(*sets_[0].front()));
         return false;
       }
-      if (draining_ || !started_ || !asks_for_the_same(asked, edges_.count(), partitions())) {
+      if (end_.draining() || !started_ || !asks_for_the_same(asked, edges_.count(), partitions())) {
         to->send('R', "another version or number of shards or partitions, or not serving");
         return false;
       }
@@ -143,6 +164,7 @@ class EdgeNode {
       BERTH_LOG(warn, "no handover error=\"{}\"", e.what());
       return false;
     }
+    end_.begin_handover();
     const std::uint32_t pace = std::max(1u, config_.cluster.drain_per_s / edges_.count());
     edges_.each(
         [pace](std::uint32_t, asio::io_context&, edge::EdgeShard& e) { e.drain_tls(pace); });
@@ -157,7 +179,6 @@ class EdgeNode {
     const auto look = [this, to, until_ns](bool none) {
       if (none || base::monotonic_ns() > until_ns) return hand_over(*to);
       try {
-        if (draining_) throw std::runtime_error("draining");
         say_wait(*to);
       } catch (const std::exception& e) {
         return go_on(e.what());
@@ -189,6 +210,7 @@ class EdgeNode {
       });
       BERTH_LOG(info, "handed over");
       left_ = true;
+      end_.end_handover();
       http_.stop();  // its port is the successor's from here on
       io_.stop();
     } catch (const std::exception& e) {
@@ -204,6 +226,7 @@ class EdgeNode {
   void go_on(const char* why) {
     BERTH_LOG(err, "not handed over, going on error=\"{}\"", why);
     edges_.each([](std::uint32_t, asio::io_context&, edge::EdgeShard& e) { e.keep_tls(); });
+    if (end_.handover_failed()) return end_by(end_.drain(end_.stays(), may_linger()));
     wait_successor();
   }
 
@@ -253,7 +276,7 @@ class EdgeNode {
   }
 
   void open_for_devices() {
-    if (draining_ || std::exchange(started_, true)) return;
+    if (end_.draining() || std::exchange(started_, true)) return;
     edges_.open_for_devices();
     BERTH_LOG(info, "ready {} admin={}:{} shape=edge shards={} tls={}", listeners_.text(),
               admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
@@ -264,10 +287,22 @@ class EdgeNode {
     if (tls_) tls_->reload();
   }
 
+  bool may_linger() const { return config_.drain_linger_s != 0 && started_; }
+
+  void end_by(EdgeEnd::Do what) {
+    if (what == EdgeEnd::Do::stop) return io_.stop();
+    if (what == EdgeEnd::Do::close) return drain_now();
+    if (what != EdgeEnd::Do::linger) return;
+    BERTH_LOG(info, "draining soon linger_s={}", config_.drain_linger_s);
+    drain_look_.expires_after(std::chrono::seconds(config_.drain_linger_s));
+    drain_look_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) end_by(end_.lingered());
+    });
+  }
+
   // No new connections; those that are end at a pace that others can admit, wills held back by the
   // engine; then goodbye.
-  void drain() {
-    if (std::exchange(draining_, true)) return;
+  void drain_now() {
     BERTH_LOG(info, "draining per_second={}", config_.cluster.drain_per_s);
     const std::uint32_t pace = std::max(1u, config_.cluster.drain_per_s / edges_.count());
     edges_.each([this, pace](std::uint32_t, asio::io_context&, edge::EdgeShard& e) {
@@ -314,7 +349,9 @@ class EdgeNode {
         if (e.drained()) set->leave();
       }
       asio::post(io_, [this, missing] {
-        if (--*missing == 0) io_.stop();
+        if (--*missing != 0) return;
+        BERTH_LOG(info, "drained");
+        end_by(end_.drained());
       });
     });
   }
@@ -328,11 +365,13 @@ class EdgeNode {
     std::vector<std::string> not_ready;
     bool started = false;
     bool draining = false;
+    bool lingers = false;
+    bool drained = false;
   };
 
   asio::awaitable<State> state() {
     std::function<State()> look = [this] {
-      State s{{}, not_ready(), started_, draining_};
+      State s{{}, not_ready(), started_, end_.draining(), end_.lingers(), end_.is_drained()};
       if (!sets_.empty()) {
         for (const auto& set : sets_[0]) s.engines.push_back(set->engines());
       }
@@ -348,7 +387,7 @@ class EdgeNode {
   std::vector<std::string> not_ready() {
     std::vector<std::string> why;
     const std::int64_t now = base::monotonic_ns();
-    if (draining_) why.emplace_back("draining");
+    if (end_.draining()) why.emplace_back("draining");
     for (std::size_t p = 0; !sets_.empty() && p < sets_[0].size(); ++p) {
       const EngineSet& set = *sets_[0][p];
       if (started_ ? set.absent_ns(now) < kUnreadyAfterAbsent_ns : set.serving()) continue;
@@ -389,7 +428,8 @@ class EdgeNode {
   }
 
   asio::awaitable<admin::Response> metrics_page(admin::Request asked) {
-    const auto probe = co_await edge_totals(http_.home(), edges_, draining_);
+    if (taking_over_) co_return metrics_response(asked, metrics::process_samples("edge"));
+    const auto probe = co_await edge_totals(http_.home(), edges_, end_.draining());
     const State now = co_await state();
     std::vector<metrics::Sample> all;
     if (probe) all = metrics::samples_of(*probe);
@@ -408,7 +448,8 @@ class EdgeNode {
   }
 
   asio::awaitable<admin::Response> status_page() {
-    const auto totals = co_await edge_totals(http_.home(), edges_, draining_);
+    if (taking_over_) co_return taking_over_status();
+    const auto totals = co_await edge_totals(http_.home(), edges_, end_.draining());
     const State now = co_await state();
     json::array engines;
     for (std::size_t p = 0; p < now.engines.size(); ++p) {
@@ -431,6 +472,8 @@ class EdgeNode {
                            {"ready", not_ready.empty()},
                            {"not_ready", not_ready},
                            {"draining", now.draining},
+                           {"lingers", now.lingers},
+                           {"drained", now.drained},
                            {"listeners", listeners_.json()},
                            {"admin", admin_.host + ":" + std::to_string(admin_.port)},
                            {"shards", edges_.count()},
@@ -442,24 +485,46 @@ class EdgeNode {
     co_return json_response(out);
   }
 
+  // Of a process whose loop does not run yet.
+  static admin::Response taking_over_status() {
+    json::array not_ready;
+    not_ready.emplace_back(kTakingOver);
+    const json::object out{{"version", kVersion}, {"revision", revision()},
+                           {"shape", "edge"},     {"pid", static_cast<std::int64_t>(getpid())},
+                           {"ready", false},      {"not_ready", not_ready},
+                           {"taking_over", true}};
+    return json_response(out);
+  }
+
   // Every shard's loop has run, or the answer is no.
   asio::awaitable<admin::Response> live_page() {
-    const auto totals = co_await edge_totals(http_.home(), edges_, draining_);
+    if (taking_over_) co_return health_response(true);
+    const auto totals = co_await edge_totals(http_.home(), edges_, end_.draining());
     co_return health_response(totals.has_value());
   }
 
   asio::awaitable<admin::Response> ready_page() {
+    if (taking_over_) co_return ready_response({kTakingOver});
     const State now = co_await state();
     co_return ready_response(now.not_ready);
   }
 
   asio::awaitable<admin::Response> startup_page() {
+    if (taking_over_) co_return text_response(503, std::string(kTakingOver) + "\n");
     const State now = co_await state();
     co_return health_response(now.started);
   }
 
-  asio::awaitable<admin::Response> drain_page() {
-    asio::post(io_, [this] { drain(); });
+  // ?stay=true: the process waits for SIGTERM when it is drained.
+  asio::awaitable<admin::Response> drain_page(admin::Request r) {
+    const std::string fault = admin::fault_of(r, {{"stay", {admin::Parameter::Kind::flag}}});
+    if (!fault.empty()) co_return admin::problem(admin::codes::kInvalid, fault);
+    if (taking_over_) {
+      given_up_ = true;
+      co_return text_response(202, "giving up: it has nothing yet\n");
+    }
+    asio::post(io_,
+               [this, stay = admin::flag(r, "stay")] { end_by(end_.drain(stay, may_linger())); });
     co_return text_response(202, "draining\n");
   }
 
@@ -477,12 +542,16 @@ class EdgeNode {
                                               "replaced by a restart of its own service",
                             .drain = {},
                             .registry = "this process is an edge of a cluster: ask an engine"});
-    http_.route("POST /api/v1/drain", [this] { return drain_page(); });
+    http_.route("POST /api/v1/drain",
+                [this](admin::Request r) { return drain_page(std::move(r)); });
   }
 
   std::uint32_t partitions() const { return config_.cluster.partitions; }
 
   const Config& config_;
+  EndAsked& end_asked_;
+  std::atomic<bool> taking_over_{false};  // read on the admin server's thread
+  std::atomic<bool> given_up_{false};     // written there: end before everything is taken over
   asio::io_context io_{1};
   std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
   std::unique_ptr<runtime::FileWatch> tls_files_;
@@ -501,27 +570,11 @@ class EdgeNode {
   EngineFinder finder_;
   std::vector<ShardOrigin> origins_;  // by shard, from a predecessor
   Endpoint admin_;
+  EdgeEnd end_;
   std::uint32_t partitions_ready_ = 0;
   bool started_ = false;
-  bool draining_ = false;
   bool left_ = false;
   bool taken_over_ = false;
-};
-
-// When everything is the successor's: what started us must not do so again, it would take it back.
-class Linger {
- public:
-  Linger() {
-    signals_.async_wait([](auto, int) {});
-  }
-  void wait() {
-    BERTH_LOG(info, "handed over, waiting to be ended");
-    io_.run();
-  }
-
- private:
-  asio::io_context io_{1};
-  asio::signal_set signals_{io_, SIGTERM, SIGINT};
 };
 
 }  // namespace
@@ -530,12 +583,13 @@ int run_edge(const Config& config) {
   check_edge_role(config);
   return run_process(config, "edge", [&config] {
     const Config fitted = fitted_to_descriptors(config);
-    Linger linger;  // hears of a signal that comes when the node does not listen any more
-    auto node = std::make_unique<EdgeNode>(fitted);
+    EndAsked end;  // hears of a signal that comes when the node does not listen any more
+    auto node = std::make_unique<EdgeNode>(fitted, end);
     const int code = node->run();
     if (!node->handed_over() || !config.cluster.handover_linger) return code;
+    const int admin_socket = node->give_admin_socket();
     node.reset();
-    linger.wait();
+    wait_handed_over(end, config, admin_socket);
     return code;
   });
 }

@@ -88,10 +88,12 @@ std::optional<bool> has_link(const std::string& path) {
 
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path, EdgeShards& edges,
                                                   std::uint32_t partitions,
-                                                  const std::function<void(bool linked)>& prove) {
+                                                  const std::function<void(bool linked)>& prove,
+                                                  const std::function<bool()>& is_to_end) {
   const std::optional<bool> linked = has_link(path);
   if (!linked) return {};
   prove(*linked);
+  if (is_to_end()) throw GivenUp();
   const int fd = connect_handover(path);
   if (fd < 0) return {};  // it has ended meanwhile
   HandoverStream from(fd);
@@ -101,7 +103,10 @@ std::optional<std::vector<ShardOrigin>> take_over(const std::string& path, EdgeS
   base::put_varint(ask, partitions);
   from.send('H', ask);
   Takeover t(edges);
-  while (t.take(from.receive())) {
+  bool more = true;
+  while (more) {
+    more = t.take(from.receive());
+    if (is_to_end()) throw GivenUp();  // before 'K' nothing is ours
   }
   from.send('K', {});
   from.await_end();  // its ports are free now

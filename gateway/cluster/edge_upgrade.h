@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -19,13 +20,19 @@ struct ShardOrigin {
   std::uint64_t generation = 0;  // of its newest link
 };
 
+struct GivenUp : std::runtime_error {
+  GivenUp() : std::runtime_error("asked to end before everything was taken over") {}
+};
+
 // -- the new process, before its listeners are bound and its shards start. Nothing: no process
 // listens at `path`. take_over() calls `prove` before it asks for the connections; `prove` throws
 // if this process can't serve. `linked`: the old process has a link to an engine. Throws
-// std::runtime_error if the old process refuses or the handover is not complete.
+// std::runtime_error if the old process refuses or the handover is not complete, GivenUp if this
+// process is to end before it is: then the old one keeps all.
 std::optional<std::vector<ShardOrigin>> take_over(const std::string& path, EdgeShards& edges,
                                                   std::uint32_t partitions,
-                                                  const std::function<void(bool linked)>& prove);
+                                                  const std::function<void(bool linked)>& prove,
+                                                  const std::function<bool()>& is_to_end);
 
 // -- the old process. Functions with a stream throw std::runtime_error.
 bool asks_for_link(const HandoverStream::Item& asked);

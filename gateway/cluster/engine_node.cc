@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/random_id.h"
 #include "gateway/admin/http_server.h"
+#include "gateway/admin/parameters.h"
+#include "gateway/admin/problem.h"
 #include "gateway/cluster/bridges.h"
 #include "gateway/cluster/crash_report.h"
 #include "gateway/cluster/engine_files.h"
@@ -79,7 +81,7 @@ class EngineNode {
                                           : nullptr),
         files_(io_, engine_files(config), [this] { look_at_files(); }),
         http_(io_),
-        signals_(io_, {.end = [this] { leave(); },
+        signals_(io_, {.end = [this] { leave(false); },
                        .reload =
                            [this] {
                              if (tls_) tls_->reload();
@@ -115,12 +117,11 @@ class EngineNode {
     process_.started_ms = static_cast<std::uint64_t>(base::now().ms);
     process_.held = [this] { return held(); };
     process_.equip = [this](engine::EngineShard& engine) {
-      engine.answerer().use(
-          protocol::link::AskKind::check_account,
-          [this](const protocol::link::Question& q, link::Answered answered) {
-            registry::answer_claim(registry_ ? registry_->accounts() : nullptr, q,
-                                   std::move(answered));
-          });
+      engine.answerer().use(protocol::link::AskKind::check_account,
+                            [this](const protocol::link::Question& q, link::Answered answered) {
+                              registry::answer_claim(registry_ ? registry_->accounts() : nullptr, q,
+                                                     std::move(answered));
+                            });
     };
     process_.beat_all = [this] {
       for (const auto& p : partitions_) {
@@ -278,7 +279,10 @@ class EngineNode {
   // What serves is given away one partition after another: a move costs the engine that takes it
   // and its edges CPU, and each device waits for its own partition only. Asked again, or without
   // the store, which has no next holder: all at once.
-  void leave() {
+  // Signals end the process when that is done; ?stay=true of the drain lets it wait for a signal.
+  void leave(bool stay) {
+    stays_ = stay;
+    if (ends_.ended == partitions_.size()) return stays_ ? void() : io_.stop();
     const bool no_store = std::any_of(partitions_.begin(), partitions_.end(),
                                       [](const auto& p) { return !p->store_ok(); });
     const bool again = std::exchange(process_.ending, true) || no_store;
@@ -299,7 +303,11 @@ class EngineNode {
 
   void on_ended(std::uint32_t p) {
     if (!process_.ending) return replace(p);  // this partition only was given away
-    if (++ends_.ended == partitions_.size()) return io_.stop();
+    if (++ends_.ended == partitions_.size()) {
+      BERTH_LOG(info, "drained");
+      if (!stays_) io_.stop();
+      return;
+    }
     leave_next();
   }
 
@@ -398,6 +406,9 @@ class EngineNode {
                            {"fenced", ends_.fenced},
                            {"sessions", p.sessions + p.sessions_offline},
                            {"restore_ms", p.restore_ms},
+                           {"draining", process_.ending},
+                           {"drained", ends_.ended == partitions_.size()},
+                           {"held", held()},
                            {"partitions", partitions},
                            {"edges", edges()}};
     return json_response(out);
@@ -446,6 +457,13 @@ class EngineNode {
     co_return r ? std::move(*r) : text_response(503, "the engine's loop does not run\n");
   }
 
+  asio::awaitable<admin::Response> drain_page(admin::Request r) {
+    const std::string fault = admin::fault_of(r, {{"stay", {admin::Parameter::Kind::flag}}});
+    if (!fault.empty()) co_return admin::problem(admin::codes::kInvalid, fault);
+    asio::post(io_, [this, stay = admin::flag(r, "stay")] { leave(stay); });
+    co_return text_response(202, "leaving\n");
+  }
+
   void routes() {
     const auto page = [this](const char* target, const std::function<admin::Response()>& make) {
       http_.route(target, [this, make] { return page_of(make); });
@@ -454,10 +472,8 @@ class EngineNode {
     page("GET /startupz", [] { return health_response(true); });
     page("GET /readyz", [this] { return ready_response(not_ready()); });
     page("GET /api/v1/status", [this] { return status_page(); });
-    page("POST /api/v1/drain", [this] {
-      asio::post(io_, [this] { leave(); });
-      return text_response(202, "leaving\n");
-    });
+    http_.route("POST /api/v1/drain",
+                [this](admin::Request r) { return drain_page(std::move(r)); });
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     say_who_answers(http_, {.quarantine = "this process is an engine of a cluster: ask an edge",
                             .restart_engine = "this process is an engine of a cluster: restart its "
@@ -501,6 +517,7 @@ class EngineNode {
     std::size_t ended = 0;
   } ends_;  // of partitions
   int exit_code_ = 0;
+  bool stays_ = false;  // when everything is given away, until a signal
 };
 
 }  // namespace

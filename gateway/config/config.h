@@ -81,6 +81,7 @@ struct Config {
   }
   edge::AddressLimitOptions address_limits;
   Endpoint admin{"127.0.0.1", 9180};
+  std::string admin_socket;  // path of a Unix socket for berth ctl and probes; empty: none
   std::string data_directory = "./data";
   bool sync = true;            // durability: disk
   std::string store_url;       // empty: the embedded store in data_directory
@@ -109,6 +110,7 @@ struct Config {
   std::uint32_t engine_memory_mb = 0;   // 0: no limit of its own
   bool standby = true;
   std::uint32_t drain_seconds = 20;  // at most, for SIGTERM
+  std::uint32_t drain_linger_s = 0;  // an edge's: it accepts so long before it drains
   ClusterConfig cluster;
   RegistryConfig registry;
   std::string admin_token_file;     // empty: admin.token in data_directory

@@ -160,6 +160,7 @@ std::vector<Key> identity_keys() {
       number<U32>(
           "auth.failure_forgiven_s", [](Config& c) -> U32& { return c.throttle.forgiven_s; }, 1,
           86'400),
+      text("admin.socket", &Config::admin_socket),
       text("admin.token_file", &Config::admin_token_file),
       text("admin.allowed_hosts", &Config::admin_allowed_hosts),
       choice(
@@ -222,6 +223,8 @@ std::vector<Key> process_keys() {
       boolean("engine.standby", &Config::standby),
       number<U32>(
           "drain_seconds", [](Config& c) -> U32& { return c.drain_seconds; }, 1, 3600),
+      number<U32>(
+          "drain.linger_s", [](Config& c) -> U32& { return c.drain_linger_s; }, 0, 600),
       choice(
           "log.format", {"text", "ecs"},
           [](Config& c, int i) { c.log_format = i == 0 ? "text" : "ecs"; },

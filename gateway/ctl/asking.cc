@@ -17,21 +17,24 @@ admin::Response ask(const Ctl& to, admin::Ask ask) {
   ask.host = at.host.empty() || at.host == "0.0.0.0" ? "127.0.0.1" : at.host;
   ask.port = at.port;
   ask.limit = std::chrono::seconds(to.timeout_s);
+  if (!to.socket.empty()) {
+    ask.local = true;
+    ask.socket = to.socket;
+    return admin::http_request(ask);
+  }
   if (!to.token_file.empty()) {
     ask.token = admin::TokenFile::read(to.token_file).current();
     return admin::http_request(ask);
   }
   std::string other_user;
-  if (admin::is_loopback_name(ask.host)) {
-    try {
-      ask.local = true;
-      return admin::http_request(ask);
-    } catch (const admin::OtherUser& e) {
-      other_user = e.what();
-    } catch (const admin::Unreachable&) {  // an older one, or its name is taken: over TCP
-    }
-    ask.local = false;
+  try {  // its address may be this host's, loopback or not
+    ask.local = true;
+    return admin::http_request(ask);
+  } catch (const admin::OtherUser& e) {
+    other_user = e.what();
+  } catch (const admin::Unreachable&) {  // another host's, or its name is taken: over TCP
   }
+  ask.local = false;
   admin::Response r = admin::http_request(ask);
   if (r.status == 401 && !other_user.empty())
     std::fprintf(stderr, "berth ctl: %s\n", other_user.c_str());

@@ -8,6 +8,7 @@ namespace berth::gateway {
 
 struct Ctl {
   std::string admin = "127.0.0.1:9180";  // HOST:PORT
+  std::string socket;      // its Unix socket's path (admin.socket); empty: by HOST:PORT
   std::string token_file;  // empty: over the local socket, as the gateway's user on its host
   std::uint32_t timeout_s = 150;
   bool json = false;  // else a table, where the output is a terminal

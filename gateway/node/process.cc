@@ -144,25 +144,40 @@ std::vector<std::string> words_of(const std::string& list) {
   return out;
 }
 
+// std::function must copy: the token is shared.
+admin::Guard::Options guard_options(const Config& config, std::shared_ptr<admin::TokenFile> token) {
+  return {.listen_host = config.admin.host,
+          .allowed_hosts = words_of(config.admin_allowed_hosts),
+          .token = [token = std::move(token)] { return token->current(); }};
+}
+
 }  // namespace
 
+bool listen_admin_socket(admin::HttpServer& http, const Config& config, bool replace) {
+  if (config.admin_socket.empty()) return false;
+  auto token = std::make_shared<admin::TokenFile>(admin_token(config));
+  return http.listen_at(config.admin_socket, replace, guard_options(config, std::move(token)));
+}
+
 void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at) {
-  serve_openapi(http);
-  auto token = std::make_shared<admin::TokenFile>(admin_token(config));  // std::function must copy
+  auto token = std::make_shared<admin::TokenFile>(admin_token(config));
   at = config.admin;
-  http.listen(at.host, at.port,
-              {.listen_host = {},
-               .allowed_hosts = words_of(config.admin_allowed_hosts),
-               .token = [token] { return token->current(); }});
-  BERTH_LOG(info, "admin port listens at={}:{} token_file={} made={} local_socket={}", at.host,
-            at.port, token->path().empty() ? "none" : token->path(),
-            token->made() ? "now" : "before", http.has_local_socket() ? "yes" : "no");
+  http.listen(at.host, at.port, guard_options(config, token));
+  const bool at_path = http.has_socket() || listen_admin_socket(http, config, false);
+  if (!at_path && !config.admin_socket.empty())
+    throw std::runtime_error("admin.socket " + config.admin_socket +
+                             ": another process listens there");
+  BERTH_LOG(info, "admin port listens at={}:{} token_file={} made={} local_socket={} socket={}",
+            at.host, at.port, token->path().empty() ? "none" : token->path(),
+            token->made() ? "now" : "before", http.has_local_socket() ? "yes" : "no",
+            at_path ? config.admin_socket : "none");
   if (token->readable_by_all())
     BERTH_LOG(warn, "the admin token can be read by every user of this host file={}",
               token->path());
 }
 
 void say_who_answers(admin::HttpServer& http, const WhoAnswers& who) {
+  serve_openapi(http);
   const auto said = [](std::string text) -> asio::awaitable<admin::Response> {
     co_return text_response(404, text + "\n");
   };

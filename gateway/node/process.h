@@ -54,6 +54,9 @@ class DeviceListeners {
 // admin.token_file, or admin.token in the data directory, which is made where there is none. Throws
 // ConfigError: the file that is named can't be read, or holds no token.
 admin::TokenFile admin_token(const Config& config);
+// The Unix socket of admin.socket, which may serve before listen_admin(). False: it is not set, or
+// another process listens there and `replace` is not. Throws std::runtime_error.
+bool listen_admin_socket(admin::HttpServer& http, const Config& config, bool replace);
 // Listens for operators as configured, says so in the log, and fills in `at`. Throws ConfigError,
 // or std::runtime_error: the port is somebody else's.
 void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at);

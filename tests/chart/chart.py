@@ -257,11 +257,12 @@ def timing_faults(objects):
         if name is None:  # Redis
             continue
         config = yaml.safe_load(named(objects, "ConfigMap", name)["data"]["berth.yaml"])
-        stop = spec["containers"][0].get("lifecycle", {}).get("preStop", {})
-        linger = stop.get("sleep", {}).get("seconds", 0) or int((stop.get("exec", {}).get("command") or [0])[-1])
-        grace = spec["terminationGracePeriodSeconds"]
-        if grace < linger + config["drain_seconds"] + 10:
-            yield f"{where}: {grace} s of grace, {linger} s and drain_seconds {config['drain_seconds']}"
+        stop = int((spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command") or [0])[-1])
+        linger, grace = config.get("drain", {}).get("linger_s", 0), spec["terminationGracePeriodSeconds"]
+        if grace < linger + config["drain_seconds"] + 10 or grace < stop + 5:
+            yield f"{where}: {grace} s of grace, preStop {stop} s, linger_s {linger} and drain_seconds {config['drain_seconds']}"
+        if stop and stop < linger + config["drain_seconds"]:
+            yield f"{where}: preStop of {stop} s ends before linger_s {linger} and drain_seconds {config['drain_seconds']}"
         if o["spec"].get("progressDeadlineSeconds", 10**6) <= o["spec"]["minReadySeconds"]:
             yield f"{where}: progressDeadlineSeconds"
 

@@ -215,12 +215,17 @@ def shapes(chart):
     edge = spec({**full, "edge": {"maxConnections": 5000, "drain": {"perSecond": 100, "lingerSeconds": 7}}}, "Deployment", "berth-edge")
     check(edge["template"]["spec"]["terminationGracePeriodSeconds"] == 7 + 50 + 20 + 15, "grace of an edge")
     check(edge["minReadySeconds"] >= 7 + 50, "an edge drains before the next one begins")
-    check(edge["template"]["spec"]["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}, "preStop")
-    old = spec(full, "Deployment", "berth-edge", "--kube-version", "1.29.0")
-    check(old["template"]["spec"]["containers"][0]["lifecycle"] == {"preStop": {"exec": {"command": ["sleep", "10"]}}}, "preStop before 1.30")
+    stop = ["berth", "ctl", "drain", "--wait", "--stay", "--timeout"]
+    check(edge["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == [*stop, str(7 + 50 + 20 + 5)], "preStop")
+    daemon = {**full, "edge": {"kind": "DaemonSet", "daemonSet": {"namespace": "e"}, "maxConnections": 90000, "drain": {"perSecond": 100}}}
+    own = spec(daemon, "DaemonSet", "berth-edge")["template"]["spec"]["containers"][0]
+    for probe, verb in (("startupProbe", "started"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
+        check(own[probe]["exec"]["command"] == ["berth", "ctl", "--timeout", "4", verb] and own[probe]["timeoutSeconds"] >= 5, f"{probe} of a DaemonSet")
+    check(own["startupProbe"]["periodSeconds"] * own["startupProbe"]["failureThreshold"] > 900 + 20, "a new pod waits for the old one's TLS connections")
     config = lambda values, name: yaml.safe_load(named(chart.objects(values), "ConfigMap", name)["data"]["berth.yaml"])
     drains = config({**full, "edge": {"maxConnections": 5000, "drain": {"perSecond": 100}}}, "berth-edge")
-    check((drains["cluster"]["drain_per_s"], drains["drain_seconds"], drains["mqtt"]["max_connections"]) == (100, 70, 5000), f"drain {drains}")
+    check((drains["cluster"]["drain_per_s"], drains["drain_seconds"], drains["drain"], drains["mqtt"]["max_connections"]) == (100, 70, {"linger_s": 10}, 5000),
+          f"drain {drains}")
     check("replicas" not in spec({**full, "edge": {"autoscaling": {"enabled": True}}}, "Deployment", "berth-edge"), "replicas beside the autoscaler")
     # Other values of engines, a new chart or other settings of engines replace no edge.
     pods = lambda values: named(chart.objects(values), "Deployment", "berth-edge")["spec"]["template"]
@@ -609,7 +614,7 @@ class Cluster:
 def cluster(chart, berth):
     """From nothing to ready, helm test, a rolling deploy that devices do not notice, and the end of each pod: connections end in peace, at the
     pace of the values."""
-    values = {"auth": {"anonymous": "always"}, "edge": {"drain": {"perSecond": 20}, "maxConnections": 200}}
+    values = {"auth": {"anonymous": "always"}, "edge": {"drain": {"perSecond": 20, "lingerSeconds": 2}, "maxConnections": 200}}
     with tempfile.TemporaryDirectory(dir=chart.scratch) as d, Cluster(chart, berth, d, values) as c:
         test_pod(chart, berth, c.objects, {"engine": c.engine, "edge": c.edge})
         devices = [Client(c.mqtt, f"d{n}", True, 60) for n in range(40)]
@@ -618,7 +623,7 @@ def cluster(chart, berth):
             device.publish("t", b"after the deploy")
         check(all(device.receive()[0] == 0x40 for device in devices), "a PUBACK on the same connection, of the next engine")
         took = c.edge.terminate()
-        check(took >= 1.8, f"40 devices at 20 a second were closed in {took} s")
+        check(took >= 2 + 1.8, f"lingering for 2 s, 40 devices at 20 a second were closed in {took} s")
         for device in devices:
             try:
                 device.receive()
@@ -642,7 +647,8 @@ def daemon_set(chart, berth):
         eventually("taken over", lambda: c.next_edge.log().count('"ready ') and not c.next_edge.process.poll(), 60)
         c.next_edge.become_ready()
         check(c.edge.alive(), "the old process waits for the end of its pod, else the kubelet would start it again")
-        c.edge.terminate()
+        eventually("the old pod's own probes", lambda: c.edge.probe("livenessProbe") and not c.edge.probe("readinessProbe"), 10)
+        check(c.edge.terminate() < 5, "the old pod has nothing to drain")
         for device in devices:
             device.publish("t", b"after the update")
             check(device.receive()[0] == 0x40, "a PUBACK on the same connection")

@@ -141,14 +141,17 @@ class Pod:
     def probe(self, which):
         """As the kubelet does."""
         if "exec" in self.container[which]:
-            done = subprocess.run([*self.container[which]["exec"]["command"][:1], "-p", str(self.port), *self.container[which]["exec"]["command"][1:]],
-                                  env=self.environment(), capture_output=True, timeout=10)
-            return done.returncode == 0
+            return self.run(self.container[which]["exec"]["command"]).returncode == 0
         ask = self.container[which]["httpGet"]
         ports = {p["name"]: p["containerPort"] for p in self.container.get("ports", [])}
         if ports.get(ask["port"], ask["port"]) != self.admin_port():
             raise AssertionError(f"{which} asks port {ask['port']}")
         return self.get(ask["path"]) == 200
+
+    def run(self, command, timeout=10):
+        """In the container."""
+        command = [self.berth, *command[1:]] if command[0] == "berth" else [command[0], "-p", str(self.port), *command[1:]]
+        return subprocess.run(command, env=self.environment(), cwd=self.root, capture_output=True, text=True, timeout=timeout)
 
     def become_ready(self):
         p = self.container["startupProbe"]
@@ -168,10 +171,17 @@ class Pod:
         return True
 
     def terminate(self):
-        """As the kubelet does, without the wait of preStop; returns the seconds that it took."""
+        """As the kubelet does: preStop, then SIGTERM, all within the grace period; returns the seconds that it took."""
         began = time.monotonic()
+        grace = self.spec["terminationGracePeriodSeconds"]
+        stop = self.container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command")
+        if stop:
+            done = self.run(stop, grace)
+            if done.returncode != 0:
+                raise AssertionError(f"preStop of {self.object['metadata']['name']}: {done.returncode}: {done.stdout}{done.stderr}")
+            self.alive()
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(self.spec["terminationGracePeriodSeconds"])
+        code = self.process.wait(grace - (time.monotonic() - began))
         if code != 0:
             raise AssertionError(f"{self.object['metadata']['name']} ended with {code}")
         return time.monotonic() - began

@@ -118,24 +118,68 @@ class Edge(Pod):
     def __init__(self, cluster, name):
         super().__init__(cluster.net, cluster.directory, name)
         self.cluster = cluster
+        self.socket = None
 
     def start(self):
+        self.socket = os.path.join(self.directory, f"{self.name}.{self.starts + 1}.admin.sock")
         self.spawn([self.cluster.berth, "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
                     f"0.0.0.0:{ADMIN}", *self.cluster.engine_flags()],
                    {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name, **self.cluster.shipped_env("edge"),
                     "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883", "BERTH_ADMIN_ALLOWED_HOSTS": "10.96.0.1",
                     "BERTH_CLUSTER_HANDOVER": os.path.join(self.directory, self.name + ".sock"),
-                    "BERTH_CLUSTER_HANDOVER_LINGER": "true", **self.cluster.listeners, **self.cluster.link_env["edge"]})
+                    "BERTH_CLUSTER_HANDOVER_LINGER": "true", "BERTH_ADMIN_SOCKET": self.socket, **self.cluster.listeners,
+                    **self.cluster.link_env["edge"], **self.cluster.edge_env})
 
-    def upgrade(self):
-        """A DaemonSet with maxSurge 1 on the host's network: the new pod beside the old one, which is
-        ended when the new one is ready."""
-        old, pid = self.process, self.status()["pid"]
+    def ctl(self, verb, socket=None):
+        """In the pod of that socket, as the kubelet runs a probe. Exit code and output."""
+        done = subprocess.run([self.cluster.berth, "ctl", "--socket", socket or self.socket, "--timeout", "4", verb],
+                              capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+    def own_status(self, socket=None):
+        code, body = self.ctl("status", socket)
+        return json.loads(body) if code == 0 else {}
+
+    def upgrade(self, end=None, min_ready=0.5, grace=30):
+        """A DaemonSet with maxSurge 1 on the host's network: the new pod beside the old one, which is ended when the new one
+        has been ready for min_ready seconds: SIGTERM, and SIGKILL after the grace. `end`: which of them gets SIGTERM before
+        the new one has everything, old or new."""
+        old, old_socket = self.process, self.socket
         self.start()
-        wait_for(f"{self.name} taken over", lambda: self.status().get("pid", pid) != pid and self.ready())
-        old.send_signal(signal.SIGTERM)
-        if old.wait(5) != 0:
-            raise RuntimeError(f"{self.name}: the old edge ended with {old.returncode}")
+        new = self.process
+        if end:
+            wait_for(f"{self.name} taking over", lambda: self.own_status().get("taking_over") or new.poll() is not None)
+        if end == "new":
+            new.send_signal(signal.SIGTERM)
+            self.expect_end(new, 5)
+            self.process, self.socket = old, old_socket
+            return wait_for(f"{self.name} going on", lambda: self.ctl("ready")[0] == 0)
+        if end == "old":
+            old.send_signal(signal.SIGTERM)
+        wait_for(f"{self.name} started", lambda: self.ctl("started")[0] == 0, 120)
+        wait_for(f"{self.name} handed over", lambda: old.poll() is not None or self.own_status(old_socket).get("handed_over"), 5)
+        since = None
+        deadline = time.monotonic() + 60
+        while since is None or time.monotonic() - since < min_ready:
+            good = self.ctl("ready")[0] == 0
+            since = (since or time.monotonic()) if good else None
+            if old.poll() is None and self.ctl("live", old_socket)[0] != 0:
+                raise RuntimeError(f"{self.name}: the kubelet would start the old edge again")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"timed out: {self.name} ready")
+            time.sleep(0.05)  # between two probes
+        if old.poll() is None:
+            old.send_signal(signal.SIGTERM)
+        self.expect_end(old, grace)
+
+    def expect_end(self, process, grace):
+        try:
+            code = process.wait(grace)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise RuntimeError(f"{self.name}: SIGKILL after {grace} s") from None
+        if code != 0:
+            raise RuntimeError(f"{self.name}: an edge ended with {code}")
 
 
 class Redis(Pod):
@@ -183,6 +227,7 @@ class Cluster:
                            "BERTH_REGISTRY_FILE": os.path.join(directory, "registry.yaml")}
         with open(self.engine_env["BERTH_REGISTRY_FILE"], "w") as f:
             f.write(registry)
+        self.edge_env = {}  # of edges that start from now on
         self.listeners = self.make_listeners()
         self.link_env = self.make_link_certificates()
         self.made = 0
@@ -241,11 +286,13 @@ class Cluster:
         if not self.shipped:
             self.endpoints()
             return e.terminate()
-        shipped = self.shipped["edge"]
-        time.sleep(shipped.linger / 2)
+        shipped, began = self.shipped["edge"], time.monotonic()
+        stop = subprocess.Popen([self.berth, *shipped.pre_stop[1:]], env=dict(os.environ, BERTH_ADMIN_SOCKET=e.socket))
+        time.sleep(shipped.linger / 2)  # the endpoints lag
         self.endpoints()
-        time.sleep(shipped.linger / 2)
-        e.terminate(shipped.grace - shipped.linger)
+        if stop.wait(shipped.grace) != 0 or not e.running():
+            raise RuntimeError(f"{e.name}: preStop ended with {stop.returncode}")
+        return e.terminate(shipped.grace - (time.monotonic() - began))
 
     def engine_flags(self):
         return ["--engines", f"engine:{LINKS}", "--partitions", str(self.partitions)]

@@ -149,6 +149,22 @@ def edge_upgrade(c, random, seconds):
     every(seconds, 1, lambda: [e.upgrade() for e in c.edges])
 
 
+def edge_succession(c, random, seconds):
+    """Edges with many TLS connections, which the old process closes at a slow pace, are replaced on their host; in turn the new pod
+    is ended before it has everything (the old one keeps all), and the old one is (it finishes)."""
+    c.edge_env["BERTH_CLUSTER_DRAIN_PER_S"] = "50"
+    for e in c.edges:  # from now on at that pace
+        e.upgrade()
+    turns = [None, "new", "old"]
+
+    def act():
+        end = turns[0]
+        turns.append(turns.pop(0))
+        for e in c.edges:
+            e.upgrade(end)
+    every(seconds, 1, act)
+
+
 def edge_kill(c, random, seconds):
     def act():
         e = random.choice(c.edges)
@@ -188,6 +204,7 @@ SCENARIOS = {
     "redis-failover": (redis_failover, 30, 10, False),
     "edge-drain": (edge_drain, 25, 9, True),
     "edge-upgrade": (edge_upgrade, 20, 7, "tls"),
+    "edge-succession": (edge_succession, 40, 20, "tls"),
     "edge-kill": (edge_kill, 25, 9, True),
     "orphan": (orphan, 25, 9, True),
     "everything": (everything, 180, 30, True),

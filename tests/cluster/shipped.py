@@ -13,10 +13,11 @@ class Role:
         pod = spec["template"]["spec"]
         container = pod["containers"][0]
         self.grace = pod["terminationGracePeriodSeconds"]
-        self.linger = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        self.pre_stop = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command")
         self.min_ready = spec["minReadySeconds"]
         self.period = container["readinessProbe"]["periodSeconds"]
         config = yaml.safe_load(of("ConfigMap", f"berth-{name}")["data"]["berth.yaml"])
+        self.linger = config.get("drain", {}).get("linger_s", 0)
         flat = {(section, key): value for section, keys in config.items() if isinstance(keys, dict) for key, value in keys.items()}
         flat |= {(key,): value for key, value in config.items() if not isinstance(value, dict)}
         # All that is not of a place: addresses, files, what a scenario decides itself.

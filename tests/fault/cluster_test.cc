@@ -14,6 +14,7 @@
 #include "protocol/link/records.h"
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
+#include "tests/support/command_line.h"
 #include "tests/support/expect_unnoticed.h"
 #include "tests/support/park_client.h"
 #include "tests/support/raw_client.h"
@@ -494,6 +495,74 @@ TEST(Cluster, ASuccessorThatNoEngineTakesIsGivenNothing) {
   c.replace_edge(0);
   EXPECT_NE(c.edges[0]->log().find("took over connections=1"), std::string::npos);
   EXPECT_TRUE(is_served()) << "on the same connection";
+}
+
+// The endpoint of an edge that ends is still named for a while: devices that come are let in.
+TEST(Cluster, AnEdgeThatEndsLingersAndCtlWaitsForItsDrain) {
+  setenv("BERTH_DRAIN_LINGER_S", "3", 1);
+  Cluster c({.engines = 2, .edges = 2});
+  unsetenv("BERTH_DRAIN_LINGER_S");
+  GatewayProcess& edge = *c.edges[0];
+  auto before = connected(edge.mqtt_port(), {.client_id = "before"});
+  const std::string ctl = "ctl --admin 127.0.0.1:" + std::to_string(edge.admin_port()) + " ";
+  const Output early = run(ctl + "drain --wait --stay --timeout 1");
+  EXPECT_EQ(early.code, 75) << early.text;
+  EXPECT_NE(early.text.find("accepts devices a while yet: 1 connections left"), std::string::npos)
+      << early.text;
+  int status = 0;
+  const std::string why = edge.get("/readyz", &status);
+  EXPECT_EQ(status, 503) << "at once";
+  EXPECT_NE(why.find("draining"), std::string::npos);
+  auto late = connected(edge.mqtt_port(), {.client_id = "late"});
+  const Output done = run(ctl + "drain --wait --stay --json");
+  EXPECT_EQ(done.code, 0) << done.text;
+  EXPECT_NE(done.text.find("\"drained\":true,\"ended\":false,\"left\":0"), std::string::npos)
+      << done.text;
+  for (const auto* device : {&before, &late}) {
+    const auto bye = (*device)->until(14);
+    ASSERT_FALSE(bye.empty());
+    EXPECT_EQ(bye.back().body.substr(0, 1), "\x8b");
+  }
+  EXPECT_TRUE(edge.process().running()) << "--stay";
+  EXPECT_EQ(edge.terminate(), 0);
+
+  // SIGTERM lingers too, a second one does not.
+  GatewayProcess& other = *c.edges[1];
+  auto device = connected(other.mqtt_port(), {.client_id = "device"});
+  other.process().send(SIGTERM);
+  EXPECT_TRUE(eventually(
+      [&] { return other.get("/api/v1/status").find("\"lingers\":true") != std::string::npos; }));
+  auto more = connected(other.mqtt_port(), {.client_id = "more"});
+  const auto began = Clock::now();
+  other.process().send(SIGTERM);
+  EXPECT_EQ(other.process().wait(), 0);
+  EXPECT_LT(Clock::now() - began, std::chrono::milliseconds(2500));
+}
+
+TEST(Cluster, CtlWaitsUntilAnEngineHasGivenItsPartitionsAway) {
+  Cluster c({.engines = 2, .edges = 1, .partitions = 2});
+  auto device = connected(c.edges[0]->mqtt_port(), {.client_id = "device"});
+  GatewayProcess* const engine = c.active();
+  ASSERT_NE(engine, nullptr);
+  const std::string at = std::to_string(engine->admin_port());
+  const Output stays = run("ctl --admin 127.0.0.1:" + at + " drain --wait --stay");
+  EXPECT_EQ(stays.code, 0) << stays.text;
+  EXPECT_NE(stays.text.find("drained after "), std::string::npos) << stays.text;
+  EXPECT_EQ(engine->metric("berth_engine_serving"), 0);
+  EXPECT_TRUE(engine->process().running());
+  GatewayProcess& other = engine == c.engines[0].get() ? *c.engines[1] : *c.engines[0];
+  EXPECT_TRUE(eventually([&] { return other.metric("berth_engine_serving") == 2; }));
+  device->send(publish("t", "x", 1, 1));
+  EXPECT_FALSE(device->until(4).empty());
+  EXPECT_EQ(engine->terminate(), 0);
+  const Output nobody = run("ctl --admin 127.0.0.1:" + at + " drain --wait");
+  EXPECT_EQ(nobody.code, 69) << nobody.text;
+  engine->start();
+  EXPECT_TRUE(eventually([&] { return engine->get("/readyz") == "ok\n"; }));
+  const Output ends =
+      run("ctl --admin 127.0.0.1:" + std::to_string(engine->admin_port()) + " drain --wait --json");
+  EXPECT_EQ(ends.code, 0) << ends.text;
+  EXPECT_EQ(engine->process().wait(), 0);
 }
 
 // SIGTERM at an edge: MQTT 5 devices are told where to go (3.14.2), nobody's will is published.

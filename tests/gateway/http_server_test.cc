@@ -53,6 +53,7 @@ class HttpServerTest : public ::testing::Test {
     home_.stop();
     if (thread_.joinable()) thread_.join();
   }
+  static HttpServer::Answer answered(Response r) { co_return r; }
   static HttpServer::Answer made(std::string body) {
     Response r;
     r.body = std::move(body);
@@ -178,6 +179,61 @@ TEST_F(HttpServerTest, TheLocalSocketNeedsNone) {
   ask.local = true;
   ask.port = 1;
   EXPECT_THROW(http_request(ask), Unreachable);
+}
+
+// admin.socket: of this process and no other, whatever its HOST:PORT is called.
+TEST_F(HttpServerTest, TheSocketAtAPathIsOfOneProcess) {
+  namespace fs = std::filesystem;
+  std::string name = fs::temp_directory_path() / "berth-socket-XXXXXX";
+  const fs::path directory = mkdtemp(name.data());
+  const std::string path = directory / "admin.sock";
+  const Guard::Options guard{
+      .listen_host = "127.0.0.1", .allowed_hosts = {}, .token = [] { return std::string("t"); }};
+  Ask ask;
+  ask.local = true;
+  ask.socket = path;
+  ask.method = "POST";
+  ask.target = "/api/v1/restart";
+  EXPECT_THROW(http_request(ask), Unreachable);
+  start();
+  ASSERT_TRUE(server_->listen_at(path, false, guard));
+  EXPECT_TRUE(server_->has_socket());
+  EXPECT_EQ(http_request(ask).status, 200);
+  EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+
+  asio::io_context home;  // asked for nothing
+  const auto other = [&home] {
+    auto s = std::make_unique<HttpServer>(home);
+    s->route("POST /api/v1/restart", [] {
+      Response r;
+      r.status = 418;
+      return answered(r);
+    });
+    return s;
+  };
+  auto second = other();
+  EXPECT_FALSE(second->listen_at(path, false, guard)) << "a process listens there";
+  EXPECT_EQ(http_request(ask).status, 200);
+  EXPECT_TRUE(second->listen_at(path, true, guard)) << "a successor takes its place";
+  EXPECT_EQ(http_request(ask).status, 418);
+  second->stop();
+  const int given = second->give_socket();
+  EXPECT_GE(given, 0);
+  EXPECT_EQ(second->give_socket(), -1);
+  auto third = other();
+  third->adopt_socket(given, guard);
+  EXPECT_EQ(http_request(ask).status, 418) << "the same socket of another server";
+  third.reset();
+  second.reset();
+  auto fourth = other();
+  EXPECT_TRUE(fourth->listen_at(path, false, guard)) << "what a dead process has left";
+  fourth.reset();
+  fs::remove(path);
+  std::ofstream(path) << "a file";
+  EXPECT_THROW(other()->listen_at(path, true, guard), std::runtime_error);
+  EXPECT_TRUE(fs::is_regular_file(path));
+  EXPECT_THROW(other()->listen_at(std::string(200, 'x'), true, guard), std::runtime_error);
+  fs::remove_all(directory);
 }
 
 TEST_F(HttpServerTest, AnswersToHeadHaveNoBody) {

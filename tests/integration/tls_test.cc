@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "gateway/admin/http_client.h"
 #include "tests/support/certificates.h"
 #include "tests/support/cluster.h"
+#include "tests/support/command_line.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/made_certificate.h"
 #include "tests/support/raw_client.h"
@@ -607,6 +609,138 @@ TEST(TlsEdge, IsReplacedAndOnlyTlsConnectionsEnd) {
   ASSERT_FALSE(got.empty());
   EXPECT_EQ(got.back().payload(5), "still here") << "and no will came before";
   std::filesystem::remove_all(directory);
+}
+
+// Two edge processes on one host as pods of a DaemonSet have them: each has a socket of its own for
+// its probes, and the new one waits while the old one closes its TLS connections, 20 a second.
+class Succession : public ::testing::Test {
+ protected:
+  static constexpr int kDevices = 60;
+  void SetUp() override {
+    std::string name = std::filesystem::temp_directory_path() / "berth-mqtts-XXXXXX";
+    directory_ = mkdtemp(name.data());
+    certificates_ = std::make_unique<Certificates>(directory_);
+    certificates_->issue("server", "localhost");
+    std::ofstream(directory_ + "/edge.yaml")
+        << "mqtts:\n  listen: 127.0.0.1:0\n  cert_file: " << certificates_->file("server.crt")
+        << "\n  key_file: " << certificates_->file("server.key")
+        << "\ncluster:\n  drain_per_s: 20\n  handover: " << directory_
+        << "/handover.sock\n  handover_linger: true\nadmin:\n  socket: " << socket_of("old")
+        << "\n";
+    cluster_ = std::make_unique<Cluster>(
+        Cluster::Options{.engines = 1,
+                         .edges = 1,
+                         .engine_flags = {},
+                         .edge_flags = {"--config", directory_ + "/edge.yaml"}});
+    plain_ = subscribed(edge().mqtt_port(), {.client_id = "plain"}, "t", 1);
+    for (int i = 0; i < kDevices; ++i) {
+      devices_.push_back(std::make_unique<TlsClient>(
+          edge().mqtts_port(), TlsClient::Options{.ca_file = certificates_->file("ca.crt")}));
+      ASSERT_TRUE(devices_.back()->connect_mqtt({.client_id = "tls" + std::to_string(i)}));
+    }
+  }
+  void TearDown() override {
+    cluster_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+  GatewayProcess& edge() { return *cluster_->edges[0]; }
+  std::string socket_of(const std::string& name) const { return directory_ + "/" + name + ".sock"; }
+  std::unique_ptr<Process> successor(const std::string& name) const {
+    return std::make_unique<Process>(
+        std::vector<std::string>{"env", "BERTH_STORE_DIRECTORY=" + directory_ + "/" + name,
+                                 "BERTH_ADMIN_SOCKET=" + socket_of(name), berth_binary(), "edge",
+                                 "--config", directory_ + "/edge.yaml", "--mqtt", "127.0.0.1:0",
+                                 "--admin", "127.0.0.1:0", "--engines",
+                                 "127.0.0.1:" + std::to_string(cluster_->engines[0]->link_port())},
+        directory_ + "/log." + name);
+  }
+  // What the process says to a probe: its status, 0 for none.
+  int probe(const std::string& name, const std::string& target, std::string* body = nullptr) const {
+    gateway::admin::Ask ask;
+    ask.local = true;
+    ask.socket = socket_of(name);
+    ask.target = target;
+    try {
+      const auto r = gateway::admin::http_request(ask);
+      if (body != nullptr) *body = r.body;
+      return r.status;
+    } catch (const std::runtime_error&) {
+      return 0;
+    }
+  }
+  bool takes_over(const std::string& name) const {
+    std::string body;
+    return probe(name, "/startupz", &body) == 503 && body.starts_with("it is taking over");
+  }
+  bool ready(const std::string& name) const {
+    return probe(name, "/startupz") == 200 && probe(name, "/readyz") == 200;
+  }
+  void expect_plain_stays() {
+    plain_->send(publish("t", "here", 1, 2));
+    const auto got = plain_->until(3);
+    ASSERT_FALSE(got.empty());
+    EXPECT_EQ(got.back().payload(4), "here");
+  }
+  Output ctl(const std::string& name, const std::string& arguments) const {
+    return run("ctl --socket " + socket_of(name) + " " + arguments);
+  }
+
+  std::string directory_;
+  std::unique_ptr<Certificates> certificates_;
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<RawClient> plain_;
+  std::vector<std::unique_ptr<TlsClient>> devices_;
+};
+
+TEST_F(Succession, ANewEdgeIsNotReadyBeforeItHasEverythingAndSigtermOfTheOldChangesNothing) {
+  auto next = successor("next");
+  ASSERT_TRUE(eventually([&] { return takes_over("next"); })) << next->log();
+  EXPECT_EQ(probe("next", "/livez"), 200);
+  EXPECT_EQ(probe("next", "/readyz"), 503);
+  EXPECT_EQ(ctl("next", "started").code, 1);
+  EXPECT_EQ(ctl("next", "live").code, 0);
+  EXPECT_TRUE(ready("old")) << "the answers of one are not those of the other";
+  edge().process().send(SIGTERM);  // in the middle of its TLS drain
+  EXPECT_TRUE(takes_over("next")) << "nothing was ready when SIGTERM came";
+  ASSERT_TRUE(eventually([&] { return ready("next"); })) << next->log();
+  EXPECT_EQ(edge().process().wait(), 0);
+  for (auto& d : devices_) {
+    const auto said = d->until(14);
+    ASSERT_FALSE(said.empty()) << "each TLS device is told";
+    EXPECT_EQ(said.back().body.substr(0, 1), "\x8b");
+  }
+  expect_plain_stays();
+  EXPECT_NE(edge().log().find("handed over"), std::string::npos);
+  next->send(SIGTERM);
+  EXPECT_EQ(next->wait(), 0) << next->log();
+}
+
+TEST_F(Succession, SigtermOfTheNewOneLeavesEverythingToTheOld) {
+  auto next = successor("next");
+  ASSERT_TRUE(eventually([&] { return takes_over("next"); })) << next->log();
+  next->send(SIGTERM);
+  EXPECT_EQ(next->wait(), 0) << next->log();
+  EXPECT_NE(next->log().find("not taken over"), std::string::npos) << next->log();
+  ASSERT_TRUE(eventually(
+      [&] { return edge().log().find("not handed over, going on") != std::string::npos; }));
+  EXPECT_TRUE(ready("old"));
+  expect_plain_stays();
+  TlsClient again(edge().mqtts_port(), {.ca_file = certificates_->file("ca.crt")});
+  EXPECT_TRUE(again.connect_mqtt({.client_id = "again"}));
+
+  auto third = successor("third");  // and it can still hand over
+  ASSERT_TRUE(eventually([&] { return ready("third"); })) << third->log();
+  expect_plain_stays();
+  // What is left of the old one is alive, not ready, and has nothing to drain: as its pod needs it.
+  std::string why;
+  EXPECT_TRUE(eventually([&] { return probe("old", "/readyz", &why) == 503; }));
+  EXPECT_NE(why.find("handed over"), std::string::npos) << why;
+  EXPECT_EQ(probe("old", "/livez"), 200);
+  const Output drained = ctl("old", "drain --wait --stay --json");
+  EXPECT_EQ(drained.code, 0) << drained.text;
+  EXPECT_TRUE(edge().process().running());
+  EXPECT_EQ(edge().terminate(), 0);
+  EXPECT_TRUE(ready("third"));
 }
 
 }  // namespace

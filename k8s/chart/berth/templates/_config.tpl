@@ -122,7 +122,8 @@ retained: {max_bytes: {{ min 1073741824 $bytes }}}
 {{- include "berth.config.merge" (list . "edge"
       (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.link" .)
       (include "berth.config.admin" (list . (printf "%s-edge" (include "berth.fullname" .)) (include "berth.edgeNamespace" .)))
-      (printf "store: {directory: /data}\nshards: %d\ndrain_seconds: %s" (int $e.shards) (include "berth.drainSeconds" .))
+      (printf "store: {directory: /data}\nshards: %d\ndrain_seconds: %s\ndrain: {linger_s: %d}" (int $e.shards) (include "berth.drainSeconds" .)
+         (int $e.drain.lingerSeconds))
       (printf "mqtt: {max_connections: %d, accept_per_s: %d}" (int $e.maxConnections) (int $e.acceptPerSecond))
       (printf "cluster: {peer_name: berth-engine, drain_per_s: %d, server_reference: %q, park_endpoint: %q}"
          (int $e.drain.perSecond) $e.drain.serverReference $e.drain.parkEndpoint)) -}}

@@ -86,8 +86,17 @@ helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" 
 {{- define "berth.drainSeconds" -}}
 {{- if .Values.edge.drain.seconds -}}{{ int .Values.edge.drain.seconds }}{{- else -}}{{ add (include "berth.drainTime" . | int) 20 }}{{- end -}}
 {{- end -}}
+{{- /* preStop waits until the edge is drained, which takes no longer; the rest is for SIGTERM. */ -}}
+{{- define "berth.preStopSeconds" -}}
+{{- add (int .Values.edge.drain.lingerSeconds) (include "berth.drainSeconds" . | int) 5 -}}
+{{- end -}}
 {{- define "berth.edgeGrace" -}}
-{{- add (int .Values.edge.drain.lingerSeconds) (include "berth.drainSeconds" . | int) 15 -}}
+{{- add (include "berth.preStopSeconds" . | int) 10 -}}
+{{- end -}}
+{{- /* Probes of two seconds. A DaemonSet's new pod waits until the old one has closed its connections with TLS, for which that has
+       drain_seconds. */ -}}
+{{- define "berth.edgeStartFailures" -}}
+{{- if include "berth.isDaemonSet" . -}}{{ max 150 (add 60 (div (include "berth.drainSeconds" . | int) 2)) }}{{- else -}}150{{- end -}}
 {{- end -}}
 {{- /* The next edge begins to drain when the one before it has ended. A DaemonSet's old pod needs the time to close the
        connections with TLS, which it can't hand over. */ -}}
@@ -200,6 +209,16 @@ priorityClassName: {{ . }}
 {{- define "berth.probe" -}}
 {{- $ := index . 0 -}}
 httpGet: {path: /{{ index . 1 }}, port: {{ ternary "admin" (int $.Values.admin.port) (index . 2) }}}
+{{- end -}}
+
+{{- /* berth.edgeProbe (list . "readyz" "ready"): httpGet, or on a node's network the same by berth ctl, of the process itself. */ -}}
+{{- define "berth.edgeProbe" -}}
+{{- $ := index . 0 -}}
+{{- if include "berth.isDaemonSet" $ -}}
+exec: {command: [berth, ctl, --timeout, "4", {{ index . 2 }}]}
+{{- else -}}
+{{- include "berth.probe" (list $ (index . 1) true) -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "berth.devicePorts" -}}

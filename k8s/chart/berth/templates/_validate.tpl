@@ -10,7 +10,7 @@
       "store.redis_ca_file" "store.redis_cert_file" "store.redis_key_file"
       "cluster.listen" "cluster.engines" "cluster.partitions" "cluster.name" "cluster.handover" "cluster.handover_linger"
       "cluster.ca_file" "cluster.cert_file" "cluster.key_file" "cluster.peer_name" "cluster.insecure"
-      "cluster.drain_per_s" "cluster.server_reference" "cluster.park_endpoint" "engine.memory_mb" "drain_seconds" -}}
+      "cluster.drain_per_s" "cluster.server_reference" "cluster.park_endpoint" "engine.memory_mb" "drain_seconds" "drain.linger_s" "admin.socket" -}}
 {{- if $cluster -}}{{- $own = concat $own (list "mqtt.max_connections" "mqtt.accept_per_s" "shards") -}}{{- end -}}
 {{- range $key := $own -}}
 {{- $path := splitList "." $key -}}
