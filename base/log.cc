@@ -14,6 +14,7 @@
 #include "base/log_ecs.h"
 #include "base/log_escape.h"
 #include "base/log_event.h"
+#include "base/log_set_level.h"
 #include "base/log_write.h"
 
 namespace berth::base {
@@ -91,6 +92,10 @@ std::unique_ptr<spdlog::formatter> make_formatter(const LogOptions& options) {
   return f;
 }
 
+spdlog::level::level_enum level_of(const std::string& name) {
+  return spdlog::level::from_str(name == "warn" ? "warning" : name);
+}
+
 spdlog::level::level_enum spdlog_level(LogLevel level) {
   static_assert(static_cast<int>(LogLevel::trace) == spdlog::level::trace);
   static_assert(static_cast<int>(LogLevel::err) == spdlog::level::err);
@@ -105,9 +110,13 @@ void start_log(const LogOptions& options) {
   sink->set_formatter(make_formatter(options));
   auto logger = std::make_shared<spdlog::async_logger>(
       "berth", sink, g_pool, spdlog::async_overflow_policy::overrun_oldest);
-  logger->set_level(spdlog::level::from_str(options.level == "warn" ? "warning" : options.level));
+  logger->set_level(level_of(options.level));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(logger);
+}
+
+void set_log_level(const std::string& level) {
+  spdlog::default_logger_raw()->set_level(level_of(level));
 }
 
 bool log_wanted(LogLevel level) {

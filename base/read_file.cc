@@ -11,10 +11,12 @@
 namespace berth::base {
 namespace {
 
-std::string text_of(int error) {
-  std::string why = std::strerror(error);
-  if (error == EACCES || error == EPERM) why += " (as user " + std::to_string(::geteuid()) + ")";
-  return why;
+thread_local const FileTexts* read_from = nullptr;
+
+const FileText* text_read(const std::string& path) {
+  if (read_from == nullptr) return nullptr;
+  const auto it = read_from->find(path);
+  return it == read_from->end() ? nullptr : &it->second;
 }
 
 class Descriptor {
@@ -22,7 +24,7 @@ class Descriptor {
   explicit Descriptor(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
     struct stat s {};
     if (fd_ < 0) {
-      why_ = text_of(errno);
+      why_ = why_of(errno);
     } else if (::fstat(fd_, &s) == 0 && S_ISDIR(s.st_mode)) {
       why_ = "is a directory";
     }
@@ -42,7 +44,22 @@ class Descriptor {
 
 }  // namespace
 
+ReadFrom::ReadFrom(const FileTexts& texts) : before_(read_from) {
+  read_from = &texts;
+}
+
+ReadFrom::~ReadFrom() {
+  read_from = before_;
+}
+
+std::string why_of(int error) {
+  std::string why = std::strerror(error);
+  if (error == EACCES || error == EPERM) why += " (as user " + std::to_string(::geteuid()) + ")";
+  return why;
+}
+
 std::string why_unreadable(const std::string& path) {
+  if (const FileText* text = text_read(path)) return text->why_not;
   return Descriptor(path).why();
 }
 
@@ -50,6 +67,10 @@ std::string read_file(const std::string& path) {
   const auto fail = [&path](const std::string& why) {
     return std::runtime_error(path + ": cannot be read: " + why);
   };
+  if (const FileText* text = text_read(path)) {
+    if (!text->why_not.empty()) throw fail(text->why_not);
+    return text->bytes;
+  }
   const Descriptor file(path);
   if (!file.why().empty()) throw fail(file.why());
   std::string text;
@@ -58,7 +79,7 @@ std::string read_file(const std::string& path) {
     const ssize_t n = ::read(file.fd(), some, sizeof some);
     if (n == 0) return text;
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw fail(text_of(errno));
+    if (n < 0) throw fail(why_of(errno));
     text.append(some, static_cast<std::size_t>(n));
   }
 }

@@ -9,15 +9,18 @@
 #include <cstring>
 #include <iostream>
 #include <optional>
+#include <set>
 
 #include "base/exit_codes.h"
 #include "gateway/cluster/edge_node.h"
 #include "gateway/cluster/engine_node.h"
 #include "gateway/cluster/link_policy.h"
 #include "gateway/config/config.h"
+#include "gateway/config/config_source.h"
 #include "gateway/config/defaults.h"
 #include "gateway/config/suggest.h"
 #include "gateway/ctl/commands.h"
+#include "gateway/ctl/config.h"
 #include "gateway/ctl/ctl.h"
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/drain.h"
@@ -98,31 +101,48 @@ void add_cluster_flags(CLI::App& app, Flags& f) {
                               "cluster.partitions"));
 }
 
+// Calls `f` with each flag that sets a key, its key and its value.
+template <class F>
+void each_flag(const Flags& flags, F&& f) {
+  f("--mqtt", "mqtt.listen", flags.mqtt);
+  f("--park", "park.listen", flags.park);
+  f("--admin", "admin.listen", flags.admin);
+  f("--data", "store.directory", flags.data);
+  f("--durability", "store.durability", flags.durability);
+  f("--store", "store.url", flags.store);
+  f("--shards", "shards", flags.shards);
+  f("--engines", "cluster.engines", flags.engines);
+  f("--links", "cluster.listen", flags.links);
+  f("--partitions", "cluster.partitions", flags.partitions);
+  f("--log-format", "log.format", flags.log_format);
+  f("--log-level", "log.level", flags.log_level);
+}
+
+// Keys that the configuration file can't change.
+std::set<std::string> fixed_keys(const Flags& flags) {
+  std::set<std::string> keys;
+  each_flag(flags, [&keys](const char*, const std::string& key, const std::string& value) {
+    if (!value.empty()) keys.insert(key);
+  });
+  for (const std::string& key : berth::gateway::config_keys()) {
+    if (std::getenv(berth::gateway::environment_name(key).c_str()) != nullptr) keys.insert(key);
+  }
+  return keys;
+}
+
 Config load_unguarded(const Flags& f, Role role) {
   Config c;
   load_defaults(c);
   if (!f.config_file.empty()) load_file(c, f.config_file);
   load_environment(c);
-  const auto flag = [&c](const char* name, const std::string& key, const std::string& value) {
+  each_flag(f, [&c](const char* name, const std::string& key, const std::string& value) {
     if (value.empty()) return;
     try {
       set_key(c, key, value);
     } catch (const ConfigError& e) {
       throw ConfigError(std::string(name) + ": " + e.what());
     }
-  };
-  flag("--mqtt", "mqtt.listen", f.mqtt);
-  flag("--park", "park.listen", f.park);
-  flag("--admin", "admin.listen", f.admin);
-  flag("--data", "store.directory", f.data);
-  flag("--durability", "store.durability", f.durability);
-  flag("--store", "store.url", f.store);
-  flag("--shards", "shards", f.shards);
-  flag("--engines", "cluster.engines", f.engines);
-  flag("--links", "cluster.listen", f.links);
-  flag("--partitions", "cluster.partitions", f.partitions);
-  flag("--log-format", "log.format", f.log_format);
-  flag("--log-level", "log.level", f.log_level);
+  });
   if (f.anonymous) set_key(c, "auth.anonymous", "always");
   if (f.single_process) set_key(c, "single_process", "true");
   load_url_file(c);
@@ -333,9 +353,12 @@ struct ControlCommands {
 };
 
 // What runs until it is told to end. Its errors are for those who collect its log.
-int run_service(const Flags& flags, int (*service)(const Config&), Role role) {
+int run_service(const Flags& flags,
+                int (*service)(const Config&, const berth::gateway::ConfigSource&), Role role) {
   try {
-    return service(load(flags, role));
+    const Config config = load(flags, role);
+    return service(config, {flags.config_file, [&flags, role] { return load(flags, role); },
+                            fixed_keys(flags)});
   } catch (const berth::gateway::LoggedConfigError&) {
   } catch (const ConfigError& e) {
     berth::gateway::say_bad_configuration(
@@ -378,6 +401,7 @@ int run(int argc, char** argv) {
   berth::gateway::DevicesVerb devices(*control.all);
   berth::gateway::ManualVerbs manual(app);
   const berth::gateway::DrainVerb drain(*control.all);
+  berth::gateway::ConfigVerb config(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -390,7 +414,7 @@ int run(int argc, char** argv) {
     Config c;
     load_environment(c);
     load_url_file(c);
-    return berth::gateway::run_engine_child(c);
+    return berth::gateway::run_engine_child(c, berth::gateway::engine_source());
   }
   if (*check) return check_config(flags, checked);
   if (*sim) return berth::sim::run(simulated);
@@ -401,6 +425,7 @@ int run(int argc, char** argv) {
   if (const auto code = registry.run(control.admin)) return *code;
   if (const auto code = commands.run(control.admin)) return *code;
   if (const auto code = devices.run(control.admin)) return *code;
+  if (const auto code = config.run(control.admin)) return *code;
   return run_service(flags,
                      *edge     ? &berth::gateway::cluster::run_edge
                      : *engine ? &berth::gateway::cluster::run_engine

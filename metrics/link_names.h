@@ -1,4 +1,4 @@
-// Metrics of the links, of the cluster, of stores and of files that no probe keeps, by their Prometheus names.
+// Metrics of links, cluster, stores and files that no probe keeps, by their Prometheus names.
 #pragma once
 
 namespace berth::metrics {
@@ -10,5 +10,11 @@ inline constexpr const char kLinksWaiting[] = "berth_links_waiting";
 inline constexpr const char kEngineLinks[] = "berth_engine_links";
 inline constexpr const char kDegraded[] = "berth_degraded";
 inline constexpr const char kStoreUnconfirmed[] = "berth_store_unconfirmed_seconds";
+inline constexpr const char kConfigHash[] = "berth_config_hash";
+inline constexpr const char kConfigSince[] = "berth_config_in_force_timestamp_seconds";
+inline constexpr const char kConfigLook[] = "berth_config_last_look_timestamp_seconds";
+inline constexpr const char kConfigRefused[] = "berth_config_refused";
+inline constexpr const char kConfigPending[] = "berth_config_pending_keys";
+inline constexpr const char kConfigReloads[] = "berth_config_reloads_total";
 
 }  // namespace berth::metrics

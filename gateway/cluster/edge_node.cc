@@ -26,16 +26,17 @@
 #include "gateway/cluster/handover.h"
 #include "gateway/cluster/link_policy.h"
 #include "gateway/cluster/link_trial.h"
+#include "gateway/node/config_api.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
+#include "gateway/node/reload.h"
 #include "gateway/node/signals.h"
 #include "gateway/rest/account_ask.h"
 #include "gateway/rest/platform_api.h"
-#include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
 
 namespace berth::gateway::cluster {
@@ -71,13 +72,16 @@ bool has_link(const EngineSet& set) {
 
 class EdgeNode {
  public:
-  EdgeNode(const Config& config, EndAsked& end_asked)
+  EdgeNode(const Config& config, const Config& loaded, const ConfigSource& source,
+           EndAsked& end_asked)
       : config_(config),
         end_asked_(end_asked),
+        reload_(io_, loaded, source,
+                {.process = "edge", .role = Role::edge, .check = check_edge_role}),
         edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
         signals_(io_, {.end = [this] { end_by(end_.signal(may_linger())); },
-                       .reload = [this] { reload_tls(); }}),
+                       .reload = [this] { reload_.look_now([](const Reload::Outcome&) {}); }}),
         drain_limit_(io_),
         drain_look_(io_),
         successors_(io_),
@@ -86,20 +90,21 @@ class EdgeNode {
                 [this](const EngineFinder::Endpoints& e) { use_endpoints(e); }) {
     if (!config.cluster.tls.enabled()) return;
     tls_ = std::make_unique<link::TlsContext>(link_tls(config));
-    tls_files_ =
-        std::make_unique<runtime::FileWatch>(io_, tls_->files(), [this] { tls_->reload(); });
+    link_files_ = follow_links(reload_, *tls_);
   }
 
   int run() {
     origins_.resize(edges_.count());
     routes();
     if (!inherit()) return 0;
-    listeners_.bind(io_, config_, edges_);
-    if (taken_over_ && !http_.has_socket()) listen_admin_socket(http_, config_, true);
-    listen_admin(http_, config_, admin_);
+    listeners_.follow(reload_);
+    listeners_.bind(config_, edges_);
+    if (taken_over_ && !http_.has_socket()) listen_admin_socket(http_, config_, true, &reload_);
+    listen_admin(http_, config_, admin_, reload_);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
               admin_.host, admin_.port);
     signals_.wait();
+    reload_.start();
     make_sets();
     finder_.start();
     wait_successor();  // before it says that it is ready: then it can be replaced
@@ -282,11 +287,6 @@ class EdgeNode {
               admin_.host, admin_.port, edges_.count(), tls_ ? "yes" : "no");
   }
 
-  void reload_tls() {
-    listeners_.reload_tls();
-    if (tls_) tls_->reload();
-  }
-
   bool may_linger() const { return config_.drain_linger_s != 0 && started_; }
 
   void end_by(EdgeEnd::Do what) {
@@ -363,6 +363,7 @@ class EdgeNode {
   struct State {
     Partitions engines;
     std::vector<std::string> not_ready;
+    std::vector<metrics::Sample> configuration;
     bool started = false;
     bool draining = false;
     bool lingers = false;
@@ -371,7 +372,13 @@ class EdgeNode {
 
   asio::awaitable<State> state() {
     std::function<State()> look = [this] {
-      State s{{}, not_ready(), started_, end_.draining(), end_.lingers(), end_.is_drained()};
+      State s{{},
+              not_ready(),
+              reload_.samples(),
+              started_,
+              end_.draining(),
+              end_.lingers(),
+              end_.is_drained()};
       if (!sets_.empty()) {
         for (const auto& set : sets_[0]) s.engines.push_back(set->engines());
       }
@@ -444,6 +451,7 @@ class EdgeNode {
     for (auto& s : certificate_samples(listeners_.expiries())) all.push_back(std::move(s));
     for (auto& s : degraded_samples(kEdgeParts)) all.push_back(std::move(s));
     for (auto& s : degraded_samples(kLinkParts)) all.push_back(std::move(s));
+    add_samples(all, now.configuration);
     co_return metrics_response(asked, all);
   }
 
@@ -535,6 +543,7 @@ class EdgeNode {
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
+    serve_config(http_, reload_);
     platform_.add_to(http_);
     http_.use_accounts(registry::remote_accounts(http_.home(), platform_.asker()));
     say_who_answers(http_, {.quarantine = {},
@@ -553,8 +562,9 @@ class EdgeNode {
   std::atomic<bool> taking_over_{false};  // read on the admin server's thread
   std::atomic<bool> given_up_{false};     // written there: end before everything is taken over
   asio::io_context io_{1};
+  Reload reload_;                          // before whoever reads files
   std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
-  std::unique_ptr<runtime::FileWatch> tls_files_;
+  std::vector<Reload::Subscription> link_files_;
   DeviceListeners listeners_;
   EdgeShards edges_;
   rest::PlatformApi platform_{partitions(),
@@ -579,12 +589,12 @@ class EdgeNode {
 
 }  // namespace
 
-int run_edge(const Config& config) {
+int run_edge(const Config& config, const ConfigSource& source) {
   check_edge_role(config);
-  return run_process(config, "edge", [&config] {
+  return run_process(config, "edge", [&config, &source] {
     const Config fitted = fitted_to_descriptors(config);
     EndAsked end;  // hears of a signal that comes when the node does not listen any more
-    auto node = std::make_unique<EdgeNode>(fitted, end);
+    auto node = std::make_unique<EdgeNode>(fitted, config, source, end);
     const int code = node->run();
     if (!node->handed_over() || !config.cluster.handover_linger) return code;
     const int admin_socket = node->give_admin_socket();

@@ -6,16 +6,21 @@
 
 namespace berth::gateway::cluster {
 
-std::vector<std::string> engine_files(const Config& config) {
-  const bool registered = config.registry.source == RegistryConfig::Source::file;
-  return {config.acl_file, config.password_file, registered ? config.registry.file : ""};
-}
-
 std::string engine_files_error(const Config& config) {
   try {
     prove_files(config);
   } catch (const std::runtime_error& e) {
     return e.what();
+  }
+  return {};
+}
+
+std::string engine_files_error(const std::vector<Wrong>& wrong) {
+  using Cause = Wrong::Cause;
+  for (const Wrong& w : wrong) {
+    if (w.cause == Cause::acl_file || w.cause == Cause::password_file ||
+        w.cause == Cause::registry_file)
+      return w.why;
   }
   return {};
 }

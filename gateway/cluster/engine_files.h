@@ -6,12 +6,14 @@
 #include <vector>
 
 #include "gateway/config/config.h"
+#include "gateway/node/proof.h"
 
 namespace berth::gateway::cluster {
 
-// The files that an engine reads when it begins to serve: access rules, passwords, registry.
-std::vector<std::string> engine_files(const Config& config);
-// The name of a bad file and what is wrong with it; empty: all are good. Blocks for milliseconds.
+// Access rules, passwords and registry, which an engine reads when it begins to serve: the name of
+// a bad file and what is wrong with it; empty: all are good. Blocks for milliseconds.
 std::string engine_files_error(const Config& config);
+// The same of what has been found wrong already.
+std::string engine_files_error(const std::vector<Wrong>& wrong);
 
 }  // namespace berth::gateway::cluster

@@ -6,10 +6,12 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random_id.h"
+#include "base/read_file.h"
 #include "gateway/admin/http_server.h"
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
@@ -22,18 +24,19 @@
 #include "gateway/cluster/partition_server.h"
 #include "gateway/cluster/told.h"
 #include "gateway/cluster/usage_exchange.h"
+#include "gateway/node/config_api.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/host_check.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/node/registry_service.h"
+#include "gateway/node/reload.h"
 #include "gateway/node/sample_sender.h"
 #include "gateway/node/signals.h"
 #include "gateway/node/usage_series.h"
 #include "gateway/rest/account_ask.h"
 #include "gateway/rest/platform_api.h"
-#include "gateway/runtime/file_watch.h"
 #include "metrics/link_names.h"
 
 namespace berth::gateway::cluster {
@@ -75,17 +78,15 @@ class Balance {
 // The engine process: what all its partitions share.
 class EngineNode {
  public:
-  explicit EngineNode(const Config& config)
+  EngineNode(const Config& config, const ConfigSource& source)
       : config_(config),
+        reload_(io_, config, source,
+                {.process = "engine", .role = Role::engine, .check = check_engine_role}),
         tls_(config.cluster.tls.enabled() ? std::make_unique<link::TlsContext>(link_tls(config))
                                           : nullptr),
-        files_(io_, engine_files(config), [this] { look_at_files(); }),
         http_(io_),
         signals_(io_, {.end = [this] { leave(false); },
-                       .reload =
-                           [this] {
-                             if (tls_) tls_->reload();
-                           }}),
+                       .reload = [this] { reload_.look_now([](const Reload::Outcome&) {}); }}),
         beat_(io_),
         poison_(config.cluster.partitions),
         newcomers_(
@@ -97,13 +98,13 @@ class EngineNode {
         crash_report_(
             poison_, progress_, stuck_of(config),
             [this](std::size_t p, std::uint64_t word) { partitions_[p]->last_words(word); }) {
-    if (tls_) {
-      tls_files_ =
-          std::make_unique<runtime::FileWatch>(io_, tls_->files(), [this] { tls_->reload(); });
-    }
+    if (tls_) follows_ = follow_links(reload_, *tls_);
+    process_.reload = &reload_;
     forgive_bad_files();
-    look_at_files();
-    registry_ = RegistryService::make(io_, config_, true);
+    judge_files(engine_files_error(config_));
+    follows_.push_back(reload_.on_judged(
+        [this](const std::vector<Wrong>& wrong) { judge_files(engine_files_error(wrong)); }));
+    registry_ = RegistryService::make(io_, config_, true, reload_);
     if (registry_) {
       process_.registry = &registry_->registry();
       usage_ = std::make_unique<UsageExchange>(*registry_, partitions_);
@@ -131,7 +132,7 @@ class EngineNode {
   }
 
   int run() {
-    // With bad files this engine is not fit to serve while another one is (look_at_files). Where
+    // With bad files this engine is not fit to serve while another one is (judge_files). Where
     // there is no other, it serves those who are in, with the last good files if it has any.
     load_passwords(config_);
     load_acl(config_);
@@ -140,8 +141,9 @@ class EngineNode {
     routes();
     if (registry_) registry_->serve(http_, platform_.asker());
     Endpoint admin;
-    listen_admin(http_, config_, admin);
+    listen_admin(http_, config_, admin, reload_);
     signals_.wait();
+    reload_.start();
     const bool asks = registry_ && !config_.cluster.engines.empty();
     if (config_.cluster.partitions > 1 || asks)
       inner_ = std::make_unique<InnerEdge>(io_, config_, tls_.get());
@@ -160,13 +162,16 @@ class EngineNode {
 
  private:
   // Bad ones are told to the edges: another engine is to serve, if there is one.
-  void look_at_files() {
-    const std::string before = std::exchange(process_.unfit, engine_files_error(config_));
+  void judge_files(std::string why_bad) {
+    const std::string before = std::exchange(process_.unfit, std::move(why_bad));
     if (!process_.unfit.empty()) {
       BERTH_LOG(err, "not fit to serve error=\"{}\"", process_.unfit);
       return;
     }
     if (!before.empty()) BERTH_LOG(info, "fit to serve again");
+    const auto set = reload_.current();
+    std::optional<base::ReadFrom> from;
+    if (set) from.emplace(set->texts);
     load_passwords(config_);  // kept as the last good ones
     load_acl(config_);
   }
@@ -281,8 +286,8 @@ class EngineNode {
   // the store, which has no next holder: all at once.
   // Signals end the process when that is done; ?stay=true of the drain lets it wait for a signal.
   void leave(bool stay) {
-    stays_ = stay;
-    if (ends_.ended == partitions_.size()) return stays_ ? void() : io_.stop();
+    ends_.stays = stay;
+    if (ends_.ended == partitions_.size()) return ends_.stays ? void() : io_.stop();
     const bool no_store = std::any_of(partitions_.begin(), partitions_.end(),
                                       [](const auto& p) { return !p->store_ok(); });
     const bool again = std::exchange(process_.ending, true) || no_store;
@@ -305,7 +310,7 @@ class EngineNode {
     if (!process_.ending) return replace(p);  // this partition only was given away
     if (++ends_.ended == partitions_.size()) {
       BERTH_LOG(info, "drained");
-      if (!stays_) io_.stop();
+      if (!ends_.stays) io_.stop();
       return;
     }
     leave_next();
@@ -344,6 +349,7 @@ class EngineNode {
     }
     for (auto& s : degraded_samples(kEngineParts)) all.push_back(std::move(s));
     for (auto& s : degraded_samples(kLinkParts)) all.push_back(std::move(s));
+    add_samples(all, reload_.samples());
     return all;
   }
 
@@ -480,6 +486,7 @@ class EngineNode {
                                               "service, another engine serves meanwhile",
                             .drain = {},
                             .registry = registry_ ? std::string() : kNoRegistry});
+    serve_config(http_, reload_);
     if (!registry_) return;
     platform_.add_to(http_);
     const auto usage = [this](admin::Request r) { return answer_usage(std::move(r)); };
@@ -489,11 +496,11 @@ class EngineNode {
 
   const Config& config_;
   asio::io_context io_{1};
+  Reload reload_;  // before whoever reads files
   EngineProcess process_;
   std::unique_ptr<RegistryService> registry_;
   std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
-  std::unique_ptr<runtime::FileWatch> tls_files_;
-  runtime::FileWatch files_;  // of access rules and passwords
+  std::vector<Reload::Subscription> follows_;
   admin::HttpServer http_;
   Signals signals_;
   asio::steady_timer beat_;
@@ -515,18 +522,18 @@ class EngineNode {
   struct {
     std::uint64_t fenced = 0;
     std::size_t ended = 0;
-  } ends_;  // of partitions
+    bool stays = false;  // the process, until a signal, when all of them have ended
+  } ends_;               // of partitions
   int exit_code_ = 0;
-  bool stays_ = false;  // when everything is given away, until a signal
 };
 
 }  // namespace
 
-int run_engine(const Config& config) {
+int run_engine(const Config& config, const ConfigSource& source) {
   check_engine_role(config);
-  return run_process(config, "engine", [&config] {
+  return run_process(config, "engine", [&config, &source] {
     warn_if_all_are_refused(config, Role::engine);
-    EngineNode node(config);
+    EngineNode node(config, source);
     return node.run();
   });
 }

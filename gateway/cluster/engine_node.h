@@ -4,10 +4,11 @@
 #pragma once
 
 #include "gateway/config/config.h"
+#include "gateway/config/config_source.h"
 
 namespace berth::gateway::cluster {
 
 // Runs until SIGTERM or a failure; returns the exit code.
-int run_engine(const Config& config);
+int run_engine(const Config& config, const ConfigSource& source);
 
 }  // namespace berth::gateway::cluster

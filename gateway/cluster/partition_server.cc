@@ -61,7 +61,8 @@ PartitionServer::PartitionServer(asio::io_context& io, const Config& config,
               .store_lost =
                   [this, alive = std::weak_ptr<bool>(alive_)] {
                     if (!alive.expired()) on_fenced();
-                  }}),
+                  },
+              .reload = process.reload}),
       began_ns_(base::monotonic_ns()) {}
 
 PartitionServer::~PartitionServer() {

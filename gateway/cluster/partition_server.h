@@ -33,11 +33,12 @@ struct EngineProcess {
   std::uint64_t id = 0;  // random
   std::uint64_t started_ms = 0;
   bool ending = false;
-  std::string unfit;                             // what is wrong with its files; empty: nothing
-  std::function<std::uint64_t()> held;           // partitions it serves or is about to
-  const registry::Registry* registry = nullptr;  // null: none
-  std::function<void()> beat_all;                // statuses to all edges, within a long turn too
+  std::string unfit;                                // what is wrong with its files; empty: nothing
+  std::function<std::uint64_t()> held;              // partitions it serves or is about to
+  const registry::Registry* registry = nullptr;     // null: none
+  std::function<void()> beat_all;                   // statuses to all edges, within a long turn too
   std::function<void(engine::EngineShard&)> equip;  // with answers of the process, before it serves
+  Reload* reload = nullptr;                         // of the process
 };
 
 class PartitionServer final : private PartitionEdges::Owner {

@@ -14,6 +14,7 @@
 #include "base/wall_clock.h"
 #include "gateway/edge/tls_server.h"
 #include "gateway/runtime/certificates.h"
+#include "gateway/runtime/pem.h"
 
 namespace berth::gateway::edge {
 namespace {
@@ -28,7 +29,6 @@ struct Freed {
 };
 using Certificate = std::unique_ptr<X509, Freed<X509, X509_free>>;
 using Revocations = std::unique_ptr<X509_CRL, Freed<X509_CRL, X509_CRL_free>>;
-using Bio = std::unique_ptr<BIO, Freed<BIO, BIO_free_all>>;
 
 [[noreturn]] void fail(const std::string& file) {
   throw std::runtime_error(file + ": " + runtime::tls_error());
@@ -36,13 +36,6 @@ using Bio = std::unique_ptr<BIO, Freed<BIO, BIO_free_all>>;
 
 int no_passphrase(char*, int, int, void*) {
   return -1;
-}
-
-Bio open(const std::string& file) {
-  ERR_clear_error();
-  Bio in(BIO_new_file(file.c_str(), "r"));
-  if (!in) fail(file);
-  return in;
 }
 
 // After the last of a file; what else has ended the reading is an error.
@@ -228,7 +221,7 @@ const ClientTrust* ClientTrust::of(const SSL_CTX* context) {
 void ClientTrust::read(SSL_CTX* context, const TlsServerOptions& o) {
   std::string all(1, static_cast<char>(o.client_certificates));
   if (o.client_certificates != ClientCertificates::none) {
-    const Bio in = open(o.ca_file);
+    const runtime::PemFile in = runtime::open_pem(o.ca_file);
     X509_STORE* store = SSL_CTX_get_cert_store(context);
     std::set<std::string> sorted;  // the order in a file means nothing
     for (;; ++authorities_) {
@@ -253,7 +246,7 @@ void ClientTrust::read(SSL_CTX* context, const TlsServerOptions& o) {
 // What the digest has of a list is who is revoked, not when it was written: a new list that revokes
 // nobody else costs no full handshakes.
 void ClientTrust::read_revocations(SSL_CTX* context, const std::string& file, std::string& all) {
-  const Bio in = open(file);
+  const runtime::PemFile in = runtime::open_pem(file);
   X509_STORE* store = SSL_CTX_get_cert_store(context);
   std::set<std::string> sorted;
   std::size_t lists = 0;

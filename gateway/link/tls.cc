@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "gateway/runtime/degraded.h"
 #include "gateway/runtime/last_good.h"
+#include "gateway/runtime/pem.h"
 
 namespace berth::gateway::link {
 namespace {
@@ -70,9 +71,7 @@ TlsContext::Loaded TlsContext::load(const TlsFiles& files) try {
   SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
   SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(c, 0);
-  const std::int64_t authority = runtime::earliest_expiry(files.ca_file);
-  if (SSL_CTX_load_verify_locations(c, files.ca_file.c_str(), nullptr) != 1)
-    throw std::runtime_error(files.ca_file + ": " + runtime::tls_error());
+  const std::int64_t authority = runtime::use_authorities(c, files.ca_file);
   l.expiries = {{"link", runtime::use_certificate(c, files.cert_file, files.key_file)},
                 {"link_ca", authority}};
   if (names_in(files.peer_name).empty())

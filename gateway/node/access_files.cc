@@ -1,10 +1,12 @@
 #include "gateway/node/access_files.h"
 
 #include <exception>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include "base/log.h"
+#include "base/read_file.h"
 #include "gateway/engine/acl_file.h"
 #include "gateway/engine/engine_shard.h"
 #include "gateway/node/engine_setup.h"
@@ -29,16 +31,38 @@ std::shared_ptr<const PasswordFile> load_users(const Config& config) {
 
 }  // namespace
 
-AccessFiles::AccessFiles(boost::asio::io_context& io, const Config& config,
-                         engine::EngineShard& engine)
-    : config_(config),
-      engine_(engine),
-      users_(load_users(config)),
-      rules_watch_(io, {config.acl_file}, [this] { read_rules(); }),
-      users_watch_(io, {config.password_file}, [this] { read_users(); }) {
-  if (!users_) return;
-  engine_.use_users(
-      [users = users_](std::string_view user) { return users->stored(user) != nullptr; });
+AccessFiles::AccessFiles(Reload& reload, std::shared_ptr<const runtime::FileSet> read,
+                         const Config& config, engine::EngineShard& engine)
+    : config_(config), engine_(engine) {
+  {
+    std::optional<base::ReadFrom> from;
+    if (read) from.emplace(read->texts);
+    users_ = load_users(config);
+  }
+  if (users_) {
+    engine_.use_users(
+        [users = users_](std::string_view user) { return users->stored(user) != nullptr; });
+  }
+  follows_.push_back(reload.on_taken([this](const Reload::Taken& t) {
+    if (t.has(config_.acl_file)) read_rules();
+    if (t.has(config_.password_file)) read_users();
+  }));
+  follows_.push_back(reload.on_judged([this](const std::vector<Wrong>& w) { hear(w); }));
+  const auto now = reload.current();
+  if (now == nullptr || now == read) return;  // as the engine has read them
+  const base::ReadFrom from(now->texts);
+  if (!config.acl_file.empty()) read_rules();
+  if (!config.password_file.empty()) read_users();
+}
+
+void AccessFiles::hear(const std::vector<Wrong>& wrong) {
+  for (const Wrong& w : wrong) {
+    const bool rules = w.cause == Wrong::Cause::acl_file;
+    if (!rules && w.cause != Wrong::Cause::password_file) continue;
+    engine_.access_file_failed();
+    BERTH_LOG(err, "{} not taken, the {} of before stay error=\"{}\"",
+              rules ? "acl_file" : "password_file", rules ? "rules" : "users", w.why);
+  }
 }
 
 void AccessFiles::read_rules() {

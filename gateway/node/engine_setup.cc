@@ -4,13 +4,16 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 
 #include "base/log.h"
+#include "base/read_file.h"
 #include "gateway/engine/faults.h"
 #include "gateway/link/principal_id.h"
 #include "gateway/node/access_files.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/principal_secret.h"
+#include "gateway/node/reload.h"
 #include "gateway/rest/cursors.h"
 #include "store/redis_store.h"
 
@@ -137,11 +140,10 @@ std::unique_ptr<engine::Authenticator> authenticator(const EngineParts& parts, c
 
 // Another process asks for this after it has written records.
 void answer_questions(const EngineParts& parts, engine::EngineShard& engine) {
-  engine.answerer().use(
-      protocol::link::AskKind::cursor_key,
-      [](const protocol::link::Question&, const link::Answered& answered) {
-        answered({protocol::link::AskError::none, link::derived_key(rest::kCursorPurpose)});
-      });
+  engine.answerer().use(protocol::link::AskKind::cursor_key, [](const protocol::link::Question&,
+                                                                const link::Answered& answered) {
+    answered({protocol::link::AskError::none, link::derived_key(rest::kCursorPurpose)});
+  });
   if (parts.registry == nullptr) return;
   engine.answerer().use(
       protocol::link::AskKind::read_registry,
@@ -154,24 +156,31 @@ void answer_questions(const EngineParts& parts, engine::EngineShard& engine) {
 engine::ShardParts shard_parts(const EngineParts& p, metrics::EngineProbe& probe,
                                decltype(engine::ShardParts::store) store) {
   load_principal_secret(p.config);
-  engine::ShardParts parts{
-      .io = p.io,
-      .options = p.options,
-      .edge = p.edge,
-      .probe = probe,
-      .access = load_access(p.config),
-      .registry = p.registry,
-      .platform = p.config.platform,
-      .keep_unregistered_s = p.config.registry.loss_grace_s,
-      .authenticator = [&p](const Post& post) { return authenticator(p, post); },
-      .store = std::move(store)};
+  const auto set = p.reload == nullptr ? nullptr : p.reload->current();
+  std::optional<base::ReadFrom> from;
+  if (set) from.emplace(set->texts);
+  engine::ShardParts parts{.io = p.io,
+                           .options = p.options,
+                           .edge = p.edge,
+                           .probe = probe,
+                           .access = load_access(p.config),
+                           .registry = p.registry,
+                           .platform = p.config.platform,
+                           .keep_unregistered_s = p.config.registry.loss_grace_s,
+                           .authenticator =
+                               [&p, set](const Post& post) {
+                                 std::optional<base::ReadFrom> in_force;
+                                 if (set) in_force.emplace(set->texts);
+                                 return authenticator(p, post);
+                               },
+                           .store = std::move(store)};
   parts.platform.presence.ours_after_s = p.config.broker.restart_grace_s;
   if (auto source = engine::fault_of_clock())
     parts.clock = base::WallClock(std::move(source), base::WallClock::this_boot());
-  // The files are as the engine has just read them.
-  if (!p.config.acl_file.empty() || !p.config.password_file.empty()) {
-    parts.watch_files = [&io = p.io, &config = p.config](engine::EngineShard& engine) {
-      return std::make_shared<AccessFiles>(io, config, engine);
+  const bool files = !p.config.acl_file.empty() || !p.config.password_file.empty();
+  if (files && p.reload != nullptr) {
+    parts.watch_files = [reload = p.reload, set, &config = p.config](engine::EngineShard& engine) {
+      return std::make_shared<AccessFiles>(*reload, set, config, engine);
     };
   }
   return parts;

@@ -15,6 +15,8 @@
 
 namespace berth::gateway {
 
+class Reload;
+
 inline constexpr const char* kVersion = "0.1.0";
 const char* revision();  // of the source
 
@@ -49,7 +51,8 @@ struct EngineParts {
   std::function<void()> load_logins = {};  // fills it before the engine serves; on any thread
   std::function<void()> store_lost;  // another gateway has taken the store; this engine must end
   session::StoreCondition* condition =
-      nullptr;  // filled in, of an embedded store; null: nobody asks
+      nullptr;               // filled in, of an embedded store; null: nobody asks
+  Reload* reload = nullptr;  // the files are those of its set, and follow it; null: nobody does
 };
 
 // berth_store_writes_lost_total.

@@ -8,12 +8,14 @@
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/openapi.h"
 #include "gateway/node/preflight.h"
+#include "gateway/node/reload.h"
 #include "gateway/node/secret_files.h"
 #include "gateway/runtime/child_process.h"
 #include "gateway/runtime/degraded.h"
@@ -58,11 +60,9 @@ int run_process(const Config& config, const std::string& role, const std::functi
   return code;
 }
 
-void DeviceListeners::bind(asio::io_context& io, const Config& config, EdgeShards& edges) {
+void DeviceListeners::bind(const Config& config, EdgeShards& edges) {
   using edge::Transport;
   if (config.any_device_tls()) {
-    watch_ = std::make_unique<runtime::FileWatch>(io, edge::files_of(config.tls),
-                                                  [this] { reload_tls(); });
     tls_ = std::make_unique<edge::TlsServer>(device_tls(config));
     const bool by_name = config.tls.user_name == edge::CertificateName::common_name ||
                          config.tls.user_name == edge::CertificateName::dns_name;
@@ -86,6 +86,18 @@ void DeviceListeners::bind(asio::io_context& io, const Config& config, EdgeShard
                e.host, e.port);
     at = e.host + ":" + std::to_string(e.port);
   }
+}
+
+void DeviceListeners::follow(Reload& reload) {
+  follows_.push_back(reload.on_taken([this](const Reload::Taken& t) {
+    if (t.has_any(edge::files_of(t.config.tls))) reload_tls();
+  }));
+  follows_.push_back(reload.on_judged([](const std::vector<Wrong>& wrong) {
+    for (const Wrong& w : wrong) {
+      if (w.cause == Wrong::Cause::device_certificates)
+        BERTH_LOG(err, "certificates of devices stay as they were error=\"{}\"", w.why);
+    }
+  }));
 }
 
 void DeviceListeners::reload_tls() {
@@ -144,8 +156,34 @@ std::vector<std::string> words_of(const std::string& list) {
   return out;
 }
 
+// The token in force: asked on the admin server's thread, replaced on the home loop.
+class Token {
+ public:
+  Token(admin::TokenFile file, Reload* reload, const std::string& path) : file_(std::move(file)) {
+    if (path.empty() || reload == nullptr) return;
+    word_ = file_.current();
+    follows_ = reload->on_taken([this, path](const Reload::Taken& t) {
+      if (!t.has(path)) return;
+      admin::TokenFile fresh = admin::TokenFile::read(path);  // as it was proven
+      const std::lock_guard lock(mutex_);
+      word_ = fresh.current();
+    });
+  }
+  std::string current() {
+    const std::lock_guard lock(mutex_);
+    return follows_ == nullptr ? file_.current() : word_;
+  }
+  const admin::TokenFile& file() const { return file_; }
+
+ private:
+  admin::TokenFile file_;
+  std::mutex mutex_;
+  std::string word_;
+  std::shared_ptr<void> follows_;  // null: the file is ours, and is followed by itself
+};
+
 // std::function must copy: the token is shared.
-admin::Guard::Options guard_options(const Config& config, std::shared_ptr<admin::TokenFile> token) {
+admin::Guard::Options guard_options(const Config& config, std::shared_ptr<Token> token) {
   return {.listen_host = config.admin.host,
           .allowed_hosts = words_of(config.admin_allowed_hosts),
           .token = [token = std::move(token)] { return token->current(); }};
@@ -153,27 +191,28 @@ admin::Guard::Options guard_options(const Config& config, std::shared_ptr<admin:
 
 }  // namespace
 
-bool listen_admin_socket(admin::HttpServer& http, const Config& config, bool replace) {
+bool listen_admin_socket(admin::HttpServer& http, const Config& config, bool replace,
+                         Reload* reload) {
   if (config.admin_socket.empty()) return false;
-  auto token = std::make_shared<admin::TokenFile>(admin_token(config));
+  auto token = std::make_shared<Token>(admin_token(config), reload, config.admin_token_file);
   return http.listen_at(config.admin_socket, replace, guard_options(config, std::move(token)));
 }
 
-void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at) {
-  auto token = std::make_shared<admin::TokenFile>(admin_token(config));
+void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at, Reload& reload) {
+  auto token = std::make_shared<Token>(admin_token(config), &reload, config.admin_token_file);
   at = config.admin;
   http.listen(at.host, at.port, guard_options(config, token));
-  const bool at_path = http.has_socket() || listen_admin_socket(http, config, false);
+  const bool at_path = http.has_socket() || listen_admin_socket(http, config, false, &reload);
   if (!at_path && !config.admin_socket.empty())
     throw std::runtime_error("admin.socket " + config.admin_socket +
                              ": another process listens there");
   BERTH_LOG(info, "admin port listens at={}:{} token_file={} made={} local_socket={} socket={}",
-            at.host, at.port, token->path().empty() ? "none" : token->path(),
-            token->made() ? "now" : "before", http.has_local_socket() ? "yes" : "no",
+            at.host, at.port, token->file().path().empty() ? "none" : token->file().path(),
+            token->file().made() ? "now" : "before", http.has_local_socket() ? "yes" : "no",
             at_path ? config.admin_socket : "none");
-  if (token->readable_by_all())
+  if (token->file().readable_by_all())
     BERTH_LOG(warn, "the admin token can be read by every user of this host file={}",
-              token->path());
+              token->file().path());
 }
 
 void say_who_answers(admin::HttpServer& http, const WhoAnswers& who) {

@@ -18,10 +18,11 @@
 #include "gateway/node/edge_shards.h"
 #include "gateway/runtime/certificates.h"
 #include "gateway/runtime/degraded.h"
-#include "gateway/runtime/file_watch.h"
 #include "metrics/probe.h"
 
 namespace berth::gateway {
+
+class Reload;
 
 // One that is in the log already, in the format that the log has.
 struct LoggedConfigError : ConfigError {
@@ -38,16 +39,18 @@ class DeviceListeners {
  public:
   // Before the edge opens for devices, and after it has adopted those of another process. Throws
   // std::runtime_error.
-  void bind(boost::asio::io_context& io, const Config& config, EdgeShards& edges);
-  // Certificates, for connections to come. Happens by itself when their files change.
+  void bind(const Config& config, EdgeShards& edges);
+  // Certificates, for connections to come.
   void reload_tls();
+  // From now on they do so when the set of files is another one that is good. Before bind().
+  void follow(Reload& reload);
   std::vector<runtime::CertificateExpiry> expiries() const;  // of what is in use
   std::string text() const;                                  // "mqtt=HOST:PORT mqtts=off …"
   boost::json::object json() const;
 
  private:
   std::unique_ptr<edge::TlsServer> tls_;
-  std::unique_ptr<runtime::FileWatch> watch_;
+  std::vector<std::shared_ptr<void>> follows_;            // of Reload
   std::array<std::string, edge::kTransports.size()> at_;  // HOST:PORT or "off", by transport
 };
 
@@ -56,10 +59,12 @@ class DeviceListeners {
 admin::TokenFile admin_token(const Config& config);
 // The Unix socket of admin.socket, which may serve before listen_admin(). False: it is not set, or
 // another process listens there and `replace` is not. Throws std::runtime_error.
-bool listen_admin_socket(admin::HttpServer& http, const Config& config, bool replace);
+bool listen_admin_socket(admin::HttpServer& http, const Config& config, bool replace,
+                         Reload* reload = nullptr);
 // Listens for operators as configured, says so in the log, and fills in `at`. Throws ConfigError,
-// or std::runtime_error: the port is somebody else's.
-void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at);
+// or std::runtime_error: the port is somebody else's. The token of admin.token_file is the one of
+// the set of files in force.
+void listen_admin(admin::HttpServer& http, const Config& config, Endpoint& at, Reload& reload);
 // For the commands of `berth ctl` that another process answers: the error that names this process,
 // in place of "no such page". Empty: this process has a page for the command.
 struct WhoAnswers {

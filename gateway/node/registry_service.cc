@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "gateway/node/engine_setup.h"
+#include "gateway/node/reload.h"
 #include "gateway/registry/file_registry.h"
 #include "gateway/registry/guarded_registry.h"
 #include "gateway/registry/redis_registry.h"
@@ -19,9 +20,16 @@ using Source = RegistryConfig::Source;
 namespace {
 
 // Where it is configured to be.
-std::unique_ptr<registry::RegistryStore> make_source(const Config& config) {
-  if (config.registry.source == Source::file)
-    return std::make_unique<registry::FileRegistry>(config.registry.file);
+std::unique_ptr<registry::RegistryStore> make_source(const Config& config, Reload& reload) {
+  const std::string& file = config.registry.file;
+  if (config.registry.source == Source::file) {
+    return std::make_unique<registry::FileRegistry>(file, [&reload, file](const std::string& text) {
+      const auto set = reload.current();
+      if (set == nullptr) return false;
+      const auto in_force = set->texts.find(file);
+      return in_force != set->texts.end() && in_force->second.bytes == text;
+    });
+  }
   if (config.store_url.empty())
     return std::make_unique<registry::SqliteRegistry>(config.data_directory + "/registry.db");
   Config whole = config;
@@ -46,7 +54,8 @@ std::string copy_path(const Config& config) {
   return path;
 }
 
-std::unique_ptr<registry::GuardedRegistry> make_store(const Config& config, bool keeps_copy) {
+std::unique_ptr<registry::GuardedRegistry> make_store(const Config& config, bool keeps_copy,
+                                                      Reload& reload) {
   const std::string path = copy_path(config);
   registry::GuardedRegistry::Options o;
   o.copy = std::make_unique<registry::SqliteRegistry>(path);
@@ -56,7 +65,7 @@ std::unique_ptr<registry::GuardedRegistry> make_store(const Config& config, bool
   };
   o.keeps_copy = keeps_copy;
   o.grace_s = config.registry.loss_grace_s;
-  return std::make_unique<registry::GuardedRegistry>(make_source(config), std::move(o));
+  return std::make_unique<registry::GuardedRegistry>(make_source(config, reload), std::move(o));
 }
 
 }  // namespace
@@ -71,10 +80,11 @@ RegistryService::RegistryService(boost::asio::io_context& io, const Config& conf
             [this](const session::Concerned& who) { on_change_(who); }) {}
 
 std::unique_ptr<RegistryService> RegistryService::make(boost::asio::io_context& io,
-                                                       const Config& config, bool keeps_copy) {
+                                                       const Config& config, bool keeps_copy,
+                                                       Reload& reload) {
   if (config.registry.source == Source::none) return nullptr;
   std::unique_ptr<RegistryService> s(
-      new RegistryService(io, config, make_store(config, keeps_copy)));
+      new RegistryService(io, config, make_store(config, keeps_copy, reload)));
   const std::string why = s->feed_.load();
   if (!why.empty() && config.registry.source == Source::file) throw ConfigError(why);
   s->feed_.start();

@@ -20,13 +20,16 @@
 
 namespace berth::gateway {
 
+class Reload;
+
 class RegistryService {
  public:
   // Null: registry.source is none. What is in a file is there when this returns, or ConfigError is
   // thrown; a store that is away is waited for.
+  // A file is followed as part of `reload`'s set.
   // `keeps_copy`: this process of the gateway writes the last good copy; the others read it.
   static std::unique_ptr<RegistryService> make(boost::asio::io_context& io, const Config& config,
-                                               bool keeps_copy);
+                                               bool keeps_copy, Reload& reload);
 
   const registry::Registry& registry() const { return registry_; }
   bool has_tenant(const std::string& name) const {

@@ -1,4 +1,4 @@
-// The signals of a process: SIGTERM and SIGINT ask it to end, SIGHUP to read its certificates
+// The signals of a process: SIGTERM and SIGINT ask it to end, SIGHUP to read its configuration
 // again. On the io_context's thread.
 #pragma once
 

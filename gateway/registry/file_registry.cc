@@ -58,6 +58,10 @@ Changes FileRegistry::read() {
   const bool settled = std::exchange(seen_, now) == now;
   if (now == read_at_) return {};
   if (!settled && !first) return {.pending = true};
+  if (gate_ && !first && !gate_(base::read_file(path_))) {
+    FileRegistry(path_).read();  // throws what is wrong with it
+    return {.pending = true};
+  }
   Changes out = parse(path_);
   if (stamp_of(path_) != now) return {.pending = true};
   read_at_ = now;

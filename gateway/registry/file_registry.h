@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -13,7 +14,11 @@ namespace berth::gateway::registry {
 
 class FileRegistry final : public RegistryStore {
  public:
-  explicit FileRegistry(std::string path) : path_(std::move(path)) {}
+  // Whether this text may be taken now: the file is part of a set that is taken as a whole. Asked
+  // on the reader's thread, not for what is there at the first reading.
+  using Gate = std::function<bool(const std::string& text)>;
+  explicit FileRegistry(std::string path, Gate gate = {})
+      : path_(std::move(path)), gate_(std::move(gate)) {}
   Changes read() override;
   bool write(const std::vector<Write>&) override { return false; }
   bool read_only() const override { return true; }
@@ -30,6 +35,7 @@ class FileRegistry final : public RegistryStore {
   static Stamp stamp_of(const std::string& path);
   Changes parse(const std::string& path);
   std::string path_;
+  Gate gate_;
   bool begun_ = false;
   Stamp seen_;  // at the last call: what has just changed may be half written
   Stamp read_at_;

@@ -16,6 +16,8 @@
 #include <stdexcept>
 
 #include "base/log.h"
+#include "base/read_file.h"
+#include "gateway/runtime/pem.h"
 
 namespace berth::gateway::runtime {
 namespace {
@@ -30,7 +32,57 @@ int no_passphrase(char*, int, int, void*) {
   return -1;
 }
 
+using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+
+Certificate next_certificate(BIO* in) {
+  return {PEM_read_bio_X509(in, nullptr, no_passphrase, nullptr), X509_free};
+}
+
+// After the last certificate of a file; what else has ended the reading is an error.
+void expect_end(const std::string& file) {
+  if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) fail(file);
+  ERR_clear_error();
+}
+
+void use_chain(SSL_CTX* context, const std::string& file) {
+  const PemFile in = open_pem(file);
+  const Certificate own(PEM_read_bio_X509_AUX(in.get(), nullptr, no_passphrase, nullptr),
+                        X509_free);
+  if (!own || SSL_CTX_use_certificate(context, own.get()) != 1 ||
+      SSL_CTX_clear_chain_certs(context) != 1)
+    fail(file);
+  while (const Certificate next = next_certificate(in.get())) {
+    if (SSL_CTX_add1_chain_cert(context, next.get()) != 1) fail(file);
+  }
+  expect_end(file);
+}
+
+bool use_key(SSL_CTX* context, const std::string& file) {
+  const PemFile in = open_pem(file);
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
+      PEM_read_bio_PrivateKey(in.get(), nullptr, no_passphrase, nullptr), EVP_PKEY_free);
+  return key && SSL_CTX_use_PrivateKey(context, key.get()) == 1 &&
+         SSL_CTX_check_private_key(context) == 1;
+}
+
 }  // namespace
+
+void FreePem::operator()(BIO* in) const {
+  BIO_free(in);
+}
+
+PemFile open_pem(const std::string& file) {
+  if (const std::string why = base::why_unreadable(file); !why.empty())
+    throw std::runtime_error(file + ": " + why);
+  const std::string text = base::read_file(file);
+  ERR_clear_error();
+  PemFile in(BIO_new(BIO_s_mem()));
+  const int size = static_cast<int>(text.size());
+  if (!in || BIO_write(in.get(), text.data(), size) != size) {
+    if (size != 0) fail(file);
+  }
+  return in;
+}
 
 std::int64_t unix_time(const ASN1_TIME* t) {
   int days = 0;
@@ -71,9 +123,8 @@ std::int64_t use_certificate(SSL_CTX* context, const std::string& cert_file,
                              const std::string& key_file) {
   ERR_clear_error();
   SSL_CTX_set_default_passwd_cb(context, no_passphrase);
-  if (SSL_CTX_use_certificate_chain_file(context, cert_file.c_str()) != 1) fail(cert_file);
-  if (SSL_CTX_use_PrivateKey_file(context, key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
-      SSL_CTX_check_private_key(context) != 1) {
+  use_chain(context, cert_file);
+  if (!use_key(context, key_file)) {
     const std::string why = tls_error();
     const bool other = why.find("mismatch") != std::string::npos;
     throw std::runtime_error(key_file + (other ? ": not the key of " + cert_file : "") + ": " +
@@ -88,15 +139,16 @@ std::int64_t use_certificate(SSL_CTX* context, const std::string& cert_file,
 }
 
 std::int64_t earliest_expiry(const std::string& file) {
-  ERR_clear_error();
-  const std::unique_ptr<BIO, decltype(&BIO_free)> in(BIO_new_file(file.c_str(), "r"), BIO_free);
-  if (!in) fail(file);
+  return use_authorities(nullptr, file);
+}
+
+std::int64_t use_authorities(SSL_CTX* context, const std::string& file) {
+  const PemFile in = open_pem(file);
   std::int64_t earliest = kNever;
-  for (;;) {
-    const std::unique_ptr<X509, decltype(&X509_free)> cert(
-        PEM_read_bio_X509(in.get(), nullptr, no_passphrase, nullptr), X509_free);
-    if (!cert) break;
+  while (const Certificate cert = next_certificate(in.get())) {
     earliest = std::min(earliest, expiry_of(cert.get()));
+    if (context != nullptr && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), cert.get()) != 1)
+      fail(file);
   }
   if (earliest == kNever) fail(file);
   ERR_clear_error();

@@ -10,9 +10,11 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <utility>
 
 #include "base/log.h"
+#include "base/read_file.h"
 
 namespace berth::gateway::runtime {
 namespace {
@@ -118,7 +120,11 @@ void keep_all(const std::string& directory, const std::vector<NamedFile>& files)
   if (!can_be_kept(directory)) return;
   const LastGood copies(directory);
   for (const NamedFile& f : files) {
-    if (const auto bytes = contents(f.path)) copies.keep(f.name, *bytes);
+    try {  // of the set that is in force, where one is read
+      copies.keep(f.name, base::read_file(f.path));
+    } catch (const std::runtime_error&) {
+      continue;
+    }
   }
 }
 

@@ -15,6 +15,7 @@
 #include "gateway/node/good_files.h"
 #include "gateway/node/process.h"
 #include "gateway/node/registry_service.h"
+#include "gateway/node/reload.h"
 #include "gateway/node/sample_sender.h"
 #include "gateway/runtime/child_process.h"
 #include "store/store_access.h"
@@ -31,9 +32,10 @@ constexpr auto kStoreStuckReplaced = std::chrono::milliseconds(500);
 
 class EngineProcess {
  public:
-  explicit EngineProcess(const Config& config)
+  EngineProcess(const Config& config, const ConfigSource& source)
       : config_(config),
-        registry_(RegistryService::make(io_, config, false)),
+        reload_(io_, config, source, {.process = "engine", .role = Role::serve}),
+        registry_(RegistryService::make(io_, config, false, reload_)),
         poison_(runtime::kPoisonFd),
         logins_(std::make_shared<engine::LoginMemory>(runtime::logins_given())),
         heartbeat_(io_),
@@ -61,6 +63,7 @@ class EngineProcess {
   }
 
   int run() {
+    reload_.start();
     io_.run();
     if (engine_) engine_->close_store();
     return exit_code_;
@@ -96,7 +99,8 @@ class EngineProcess {
            .registry = registry_ ? &registry_->registry() : nullptr,
            .logins = logins_,
            .store_lost = [this] { fail(base::kExitUnavailable, "another gateway has the store"); },
-           .condition = &condition_},
+           .condition = &condition_,
+           .reload = &reload_},
           claim, probe_);
     } catch (const ConfigError& e) {
       return fail(base::kExitConfig, e.what());
@@ -183,12 +187,14 @@ class EngineProcess {
       SampleSender::Figures f = figures_of(*engine_, probe_, condition_);
       f.samples.push_back(engine_build_sample());
       for (auto& s : metrics::process_samples("engine")) f.samples.push_back(std::move(s));
+      for (auto& s : reload_.samples()) f.samples.push_back(std::move(s));
       return f;
     });
   }
 
   const Config& config_;
   boost::asio::io_context io_{1};
+  Reload reload_;  // before whoever reads files
   std::unique_ptr<RegistryService> registry_;
   metrics::EngineProbe probe_;
   session::StoreCondition condition_;
@@ -209,7 +215,7 @@ class EngineProcess {
 
 }  // namespace
 
-int run_engine_child(const Config& config) {
+int run_engine_child(const Config& config, const ConfigSource& source) {
   runtime::adopt_child_limits(config.engine_memory_mb);
   base::start_log(
       {.format = config.log_format == "ecs" ? base::LogFormat::ecs : base::LogFormat::text,
@@ -218,7 +224,7 @@ int run_engine_child(const Config& config) {
   BERTH_LOG(info, "engine begins version={} revision={} pid={}", kVersion, revision(), ::getpid());
   int code = 0;
   {
-    EngineProcess process(config);
+    EngineProcess process(config, source);
     code = process.run();
   }
   if (!base::stop_log()) std::_Exit(code);  // whoever reads the log does not

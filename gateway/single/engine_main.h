@@ -2,7 +2,8 @@
 #pragma once
 
 #include "gateway/config/config.h"
+#include "gateway/config/config_source.h"
 
 namespace berth::gateway {
-int run_engine_child(const Config& config);
+int run_engine_child(const Config& config, const ConfigSource& source);
 }

@@ -22,8 +22,8 @@ std::vector<std::uint64_t> random_ids(std::uint32_t count) {
 
 InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& config,
                                  EdgeShards& edges, const registry::Registry* registry,
-                                 Events events)
-    : edges_(edges), registry_(registry), events_(std::move(events)) {
+                                 Reload& reload, Events events)
+    : edges_(edges), registry_(registry), reload_(reload), events_(std::move(events)) {
   if (edges.count() == 1) {
     join_directly(io, config);
   } else {
@@ -42,7 +42,8 @@ void InProcessEngine::make(boost::asio::io_context& io, const Config& config,
                          .edge = edge,
                          .registry = registry_,
                          .store_lost = events_.store_lost,
-                         .condition = &condition_},
+                         .condition = &condition_,
+                         .reload = &reload_},
                         claim, probe_);
   engine_->serve({});
 }

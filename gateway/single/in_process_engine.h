@@ -11,6 +11,7 @@
 #include "gateway/engine/engine_shard.h"
 #include "gateway/link/link_set.h"
 #include "gateway/node/edge_shards.h"
+#include "gateway/node/reload.h"
 #include "gateway/node/sample_sender.h"
 #include "store/rocks_store.h"
 
@@ -24,7 +25,7 @@ class InProcessEngine {
   };
   // Throws as make_engine().
   InProcessEngine(boost::asio::io_context& io, const Config& config, EdgeShards& edges,
-                  const registry::Registry* registry, Events events);
+                  const registry::Registry* registry, Reload& reload, Events events);
   ~InProcessEngine();
 
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
@@ -41,6 +42,7 @@ class InProcessEngine {
 
   EdgeShards& edges_;
   const registry::Registry* registry_;
+  Reload& reload_;
   Events events_;
   metrics::EngineProbe probe_;
   session::StoreCondition condition_;

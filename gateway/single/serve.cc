@@ -8,6 +8,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
 
@@ -17,6 +19,7 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/link/ask.h"
 #include "gateway/link/samples.h"
+#include "gateway/node/config_api.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_build.h"
@@ -25,6 +28,7 @@
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/registry_service.h"
+#include "gateway/node/reload.h"
 #include "gateway/node/sample_sender.h"
 #include "gateway/node/signals.h"
 #include "gateway/node/usage.h"
@@ -48,6 +52,7 @@ constexpr std::uint32_t kRegistryRead_ms = 5000;
 constexpr auto kStoreStuck = std::chrono::seconds(3);
 constexpr double kUnreadyAfterAbsent_s = 10;          // an engine's restart must not flap readiness
 constexpr std::chrono::seconds kReplacementMax{120};  // the new engine restores what is stored
+constexpr int kEngineLooks = 50;  // at an engine that is to take a configuration: ten seconds
 constexpr const char* kStoreDown = "the store does not take writes";
 constexpr const char* kStarting = "starting: what is stored has not been restored yet";
 
@@ -98,22 +103,26 @@ std::vector<std::string> degraded_in(const std::vector<metrics::Sample>& samples
 
 class Gateway {
  public:
-  explicit Gateway(const Config& config)
+  Gateway(const Config& config, const Config& loaded, const ConfigSource& source)
       : config_(config),
+        reload_(io_, loaded, source,
+                {.process = config.single_process ? "gateway" : "edge", .role = Role::serve}),
         edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
-        signals_(io_,
-                 {.end = [this] { shut_down(); }, .reload = [this] { listeners_.reload_tls(); }}),
+        signals_(io_, {.end = [this] { shut_down(); },
+                       .reload = [this] { reload_.look_now([](const Reload::Outcome&) {}); }}),
         drain_limit_(io_),
         again_(io_) {}
 
   int run() {
-    registry_ = RegistryService::make(io_, config_, true);
-    listeners_.bind(io_, config_, edges_);
+    registry_ = RegistryService::make(io_, config_, true, reload_);
+    listeners_.follow(reload_);
+    listeners_.bind(config_, edges_);
     routes();
     if (registry_) registry_->serve(http_, platform_.asker());
-    listen_admin(http_, config_, admin_);
+    listen_admin(http_, config_, admin_, reload_);
     signals_.wait();
+    reload_.start();
     if (config_.single_process) {
       start_in_process();
       if (registry_) {
@@ -140,8 +149,9 @@ class Gateway {
                                          io_.stop();
                                        }};
     try {
-      engine_ = std::make_unique<InProcessEngine>(
-          io_, config_, edges_, registry_ ? &registry_->registry() : nullptr, std::move(events));
+      engine_ = std::make_unique<InProcessEngine>(io_, config_, edges_,
+                                                  registry_ ? &registry_->registry() : nullptr,
+                                                  reload_, std::move(events));
     } catch (const session::StoreFull& e) {
       BERTH_LOG(err, "engine cannot start error=\"{}\"", e.what());
       again_.expires_after(kAgain);
@@ -269,12 +279,13 @@ class Gateway {
   struct State {
     std::vector<std::string> not_ready;
     std::vector<Supervisor::EngineStatus> engines;
+    std::vector<metrics::Sample> configuration;
     bool started = false;
     bool draining = false;
   };
   asio::awaitable<State> state() {
     std::function<State()> look = [this] {
-      State s{not_ready(), {}, started_, draining_};
+      State s{not_ready(), {}, reload_.samples(), started_, draining_};
       if (supervisor_) s.engines = supervisor_->status();
       if (engine_) s.engines.push_back({getpid(), "serving"});
       return s;
@@ -306,6 +317,7 @@ class Gateway {
     if (registry_) all.push_back(registry_->doubt_sample());
     add(certificate_samples(listeners_.expiries()));
     add(degraded_samples(kEdgeParts));
+    add_samples(all, now.configuration);
     co_return metrics_response(asked, all);
   }
 
@@ -401,6 +413,25 @@ class Gateway {
     co_return health_response(now.started);
   }
 
+  // The engine is a process of its own, which looks at the same files by itself: within seconds.
+  asio::awaitable<std::string> engine_has_taken(std::uint64_t hash) {
+    asio::steady_timer wait(co_await asio::this_coro::executor);
+    bool refused = false;
+    for (int looks = 0; looks < kEngineLooks; ++looks) {
+      const Figures f = co_await engine_figures();
+      bool same = false;
+      for (const metrics::Sample& s : f.samples) {
+        if (s.family == metrics::kConfigRefused) refused = s.value != 0;
+        if (s.family == metrics::kConfigHash) same = s.value == hash;
+      }
+      if (same && !refused) co_return "taken";
+      wait.expires_after(std::chrono::milliseconds(200));
+      co_await wait.async_wait(asio::use_awaitable);
+    }
+    if (refused) co_return "refused";
+    co_return "late";
+  }
+
   // Every shard's loop has run, or the answer is no.
   asio::awaitable<admin::Response> live_page() {
     const auto edge = co_await edge_totals(http_.home(), edges_, draining_);
@@ -419,6 +450,10 @@ class Gateway {
       http_.route("GET /api/v1/usage/{tenant}", usage, {.who = admin::For::accounts});
     }
     serve_quarantine(http_, edges_);
+    EngineHas engine_has;
+    if (!config_.single_process)
+      engine_has = [this](std::uint64_t hash) { return engine_has_taken(hash); };
+    serve_config(http_, reload_, std::move(engine_has));
     if (registry_) platform_.add_to(http_);
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = {},
@@ -430,6 +465,7 @@ class Gateway {
 
   const Config& config_;
   asio::io_context io_{1};
+  Reload reload_;  // before whoever reads files
   DeviceListeners listeners_;
   EdgeShards edges_;
   std::unique_ptr<RegistryService> registry_;
@@ -452,11 +488,12 @@ class Gateway {
 
 }  // namespace
 
-int serve(const Config& config) {
-  return run_process(config, config.single_process ? "gateway" : "edge", [&config] {
+int serve(const Config& config, const ConfigSource& source) {
+  return run_process(config, config.single_process ? "gateway" : "edge", [&config, &source] {
     const Config fitted = fitted_to_descriptors(config);
     warn_if_all_are_refused(fitted, Role::serve);
-    Gateway gateway(fitted);
+    hand_down(source);
+    Gateway gateway(fitted, config, source);
     return gateway.run();
   });
 }

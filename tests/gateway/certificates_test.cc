@@ -1,17 +1,13 @@
-// Certificates and keys as they are read for every TLS context, and that a change of files is seen.
+// Certificates and keys as they are read for every TLS context.
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
 
-#include <boost/asio/io_context.hpp>
-#include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <memory>
 
 #include "gateway/runtime/certificates.h"
-#include "gateway/runtime/file_watch.h"
 #include "tests/support/certificates.h"
 
 namespace berth::gateway::runtime {
@@ -80,68 +76,6 @@ TEST_F(CertificatesTest, AKeyWithAPassphraseIsRefusedAndNobodyIsAsked) {
                             .c_str()),
             0);
   EXPECT_NE(why("one.crt", "locked.key").find("locked.key: "), std::string::npos);
-}
-
-// -- FileWatch
-
-class FileWatchTest : public CertificatesTest {
- protected:
-  void watch(const std::vector<std::string>& files) {
-    watch_ = std::make_unique<FileWatch>(
-        io_, files, [this] { ++changes_; }, std::chrono::milliseconds(5));
-  }
-  bool run_until(const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!done() && std::chrono::steady_clock::now() < end)
-      io_.run_one_for(std::chrono::milliseconds(50));
-    return done();
-  }
-  // The watch's timer has fired so often: enough for it to have seen what is there.
-  void looks(int n) {
-    for (int i = 0; i < n; ++i) io_.run_one_for(std::chrono::seconds(5));
-  }
-  boost::asio::io_context io_{1};
-  std::unique_ptr<FileWatch> watch_;
-  int changes_ = 0;
-};
-
-TEST_F(FileWatchTest, TellsOfContentsOnce) {
-  std::ofstream(file("a")) << "1";
-  watch({file("a"), ""});
-  looks(3);
-  EXPECT_EQ(changes_, 0);
-  std::ofstream(file("a")) << "12";
-  ASSERT_TRUE(run_until([&] { return changes_ == 1; }));
-  looks(3);
-  EXPECT_EQ(changes_, 1);
-  fs::remove(file("a"));
-  ASSERT_TRUE(run_until([&] { return changes_ == 2; }));
-  std::ofstream(file("a")) << "12";
-  ASSERT_TRUE(run_until([&] { return changes_ == 3; }));
-}
-
-// As the kubelet does: files are links into ..data, which is a link that is renamed over.
-TEST_F(FileWatchTest, TellsOfASwappedDirectory) {
-  for (const char* version : {"v1", "v2"}) {
-    fs::create_directory(file(version));
-    std::ofstream(file(std::string(version) + "/tls.crt")) << "same";
-  }
-  fs::create_directory_symlink("v1", file("..data"));
-  fs::create_symlink("..data/tls.crt", file("tls.crt"));
-  watch({file("tls.crt")});
-  looks(2);
-  fs::create_directory_symlink("v2", file("..tmp"));
-  fs::rename(file("..tmp"), file("..data"));
-  EXPECT_TRUE(run_until([&] { return changes_ == 1; }));
-}
-
-TEST_F(FileWatchTest, MayBeEndedByWhoHearsOfTheChange) {
-  std::ofstream(file("a")) << "1";
-  watch_ = std::make_unique<FileWatch>(
-      io_, std::vector<std::string>{file("a")}, [this] { ++changes_, watch_.reset(); },
-      std::chrono::milliseconds(5));
-  std::ofstream(file("a")) << "12";
-  EXPECT_TRUE(run_until([&] { return changes_ == 1; }));
 }
 
 }  // namespace

@@ -267,6 +267,7 @@ TEST_P(Log, SaysWhyTlsFailedAndWhichCertificatesAreNew) {
   RawClient plain(gateway_->edge().mqtts_port());
   plain.send(connect({.client_id = "c"}));
   expect("tls failed", {{"listener", "mqtts"}});
+  authority.issue("server", "localhost");
   gateway_->edge().process().send(SIGHUP);
   expect("certificates of devices read again", {{"certificate", "mqtts"}});
 }
