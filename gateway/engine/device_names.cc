@@ -29,6 +29,10 @@ std::string_view DeviceNames::display_name(std::string_view tenant, std::string_
   return field(tenant, device, registry::pb::Device::kDisplayNameFieldNumber);
 }
 
+std::string_view DeviceNames::product(std::string_view tenant, std::string_view device) const {
+  return field(tenant, device, registry::pb::Device::kProductFieldNumber);
+}
+
 bool DeviceNames::is_called(std::string_view tenant, std::string_view device,
                             std::string_view text) const {
   const std::string wanted = registry::folded(text);
@@ -49,6 +53,16 @@ std::string DeviceNames::in_list(std::string answer) const {
   if (!a.ParseFromString(answer)) return answer;
   for (platform::pb::CommandRecord& c : *a.mutable_commands())
     c.set_display_name(std::string(display_name(c.tenant(), c.device())));
+  return a.SerializeAsString();
+}
+
+std::string DeviceNames::in_desired(std::string_view tenant, std::string answer) const {
+  platform::pb::DesiredAnswer a;
+  if (!a.ParseFromString(answer)) return answer;
+  for (platform::pb::DesiredAnswer::Device& d : *a.mutable_devices()) {
+    d.set_product(std::string(product(tenant, d.name())));
+    d.set_display_name(std::string(display_name(tenant, d.name())));
+  }
   return a.SerializeAsString();
 }
 

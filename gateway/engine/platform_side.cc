@@ -86,9 +86,25 @@ void PlatformSide::answer(Answerer& answerer) {
   answerer.use(AskKind::desired_state, [&commands](const Question& q, const link::Answered& a) {
     a({AskError::none, commands.desired(q.bytes)});
   });
+  answerer.use(AskKind::list_desired, [this](const Question& q, const link::Answered& a) {
+    a({AskError::none, list_desired(q.bytes)});
+  });
   answerer.use(AskKind::locate_device, [&commands](const Question& q, const link::Answered& a) {
     a({AskError::none, commands.locate(q.bytes)});
   });
+}
+
+// An engine without a registry takes no filter by product or name.
+std::string PlatformSide::list_desired(std::string_view question) {
+  platform::pb::DesiredQuestion q;
+  (void)q.ParseFromArray(question.data(), static_cast<int>(question.size()));
+  const platform::Desired& desired = platform_.commands().desired_states();
+  if (!names_) return desired.list(question, [](const std::string&) { return true; });
+  const auto wanted = [this, &q](const std::string& device) {
+    return (q.product().empty() || names_->product(q.tenant(), device) == q.product()) &&
+           (q.q().empty() || names_->is_called(q.tenant(), device, q.q()));
+  };
+  return names_->in_desired(q.tenant(), desired.list(question, wanted));
 }
 
 void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Registry* registry) {

@@ -28,8 +28,7 @@ class PlatformSide {
   };
   // All outlive it. `registry` null: no commands.
   PlatformSide(boost::asio::io_context& io, session::Broker& broker, Answerer& answerer,
-               const registry::Registry* registry, Calls calls,
-               platform::PlatformOptions options);
+               const registry::Registry* registry, Calls calls, platform::PlatformOptions options);
 
   platform::Platform& platform() { return platform_; }
   void attached_all() { platform_.attached_all(calls_.now()); }
@@ -39,6 +38,7 @@ class PlatformSide {
   void close() { due_.cancel(); }
 
  private:
+  std::string list_desired(std::string_view question);
   void answer(Answerer& answerer);
   void answer_about_devices(Answerer& answerer, const registry::Registry* registry);
   void arm();

@@ -36,6 +36,7 @@ inline constexpr ListKind kProducts{"products", 72};
 inline constexpr ListKind kDevices{"devices", 72};
 inline constexpr ListKind kAccounts{"accounts", 72};
 inline constexpr ListKind kPresence{"presence", 72};
+inline constexpr ListKind kDesired{"desired", 72};
 inline constexpr ListKind kCommands{"commands", 160};
 inline constexpr ListKind kHistory{"history", 24};
 inline constexpr ListKind kEvents{"events", 24, true};

@@ -9,6 +9,7 @@
 #include "gateway/link/asker.h"
 #include "gateway/rest/commands_api.h"
 #include "gateway/rest/cursors.h"
+#include "gateway/rest/desired_api.h"
 #include "gateway/rest/events_api.h"
 #include "gateway/rest/history_api.h"
 #include "gateway/rest/insights_api.h"
@@ -28,6 +29,7 @@ class PlatformApi {
   const link::Asker& asker() const { return asker_; }
   void add_to(admin::HttpServer& http) {
     commands_.add_to(http);
+    desired_.add_to(http);
     presence_.add_to(http);
     history_.add_to(http);
     insights_.add_to(http);
@@ -38,6 +40,7 @@ class PlatformApi {
   link::Asker asker_;
   Cursors cursors_{asker_};
   CommandsApi commands_;
+  DesiredApi desired_{asker_, cursors_};
   PresenceApi presence_{asker_, cursors_};
   HistoryApi history_{asker_, cursors_};
   InsightsApi insights_{asker_};

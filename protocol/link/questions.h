@@ -31,6 +31,7 @@ enum class AskKind : std::uint8_t {
   list_commands = 19,
   locate_device = 20,
   desired_state = 21,
+  list_desired = 32,
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

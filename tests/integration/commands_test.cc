@@ -274,8 +274,17 @@ TEST_F(Commands, DesiredStateIsToldAtEachConnectionUntilItIsReplaced) {
   EXPECT_EQ(outcome("h1"), "SUCCEEDED");
   const std::string target = "/api/v1/tenants/acme/devices/cam/desired";
   EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"("in_step":true)"));
+  const auto list = [this](const char* more) {
+    return Rest(gateway_.admin_port()).get(std::string("/api/v1/desired?tenant=acme&") + more);
+  };
+  EXPECT_TRUE(has(list("in_step=true&site=north&limit=1"), R"("device":"cam")"));
+  EXPECT_FALSE(has(list("in_step=false"), "cam"));
   ASSERT_EQ(submit("h2", "hold", R"("payload":{"mode":"AUTO"})").status, 202);
   EXPECT_TRUE(has(Rest(gateway_.admin_port()).get(target), R"("in_step":false)"));
+  EXPECT_TRUE(has(list("in_step=false"), R"("open":["hold"])"));
+  EXPECT_TRUE(has(list("in_step=false&to=2020-01-01T00:00:00Z"), R"({"items":[]})"));
+  EXPECT_TRUE(has(list("q=nothing"), R"({"items":[]})"));
+  EXPECT_EQ(list("cursor=made-up").status, 422);
   ASSERT_EQ(submit("h3", "hold", R"("payload":{"mode":"HOLD_CLOSED"})").status, 202);
   EXPECT_EQ(outcome("h2"), "NOT_DELIVERED") << "h3 has taken its place";
   gateway_.signal_engine(SIGKILL);
