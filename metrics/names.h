@@ -152,6 +152,8 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(peer_queued, "berth_partition_queued_messages", "", "", \
     "Messages that wait for another partition") \
   X(commands_open, "berth_commands_open", "", "", "Commands without an outcome") \
+  X(desired_pending, "berth_desired_pending_devices", "", "", \
+    "Devices that have not answered all parts of their desired state") \
   X(command_records_bytes, "berth_command_records_bytes", "", "", \
     "About how much is stored of commands that have their outcome") \
   X(retained, "berth_retained_messages", "", "", "Retained messages now") \

@@ -157,6 +157,7 @@ void Commands::tick(base::Instant now) {
   index_.sweep(clocks_.wall_at(now).ms, questions_.claims().bytes());
   questions_.tick(now);
   probe_.commands_open = ledger_.open();
+  probe_.desired_pending = desired_.not_in_step();
   probe_.command_records_bytes = index_.kept_bytes() + questions_.claims().bytes();
   probe_.command_records_swept = index_.swept() + questions_.claims().swept();
 }

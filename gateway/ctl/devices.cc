@@ -17,6 +17,8 @@ std::string devices_table(const std::string& text) {
                                                  "cause",  "address", "protocol"};
   static const std::vector<std::string> kEvents{"at",     "device",  "type",   "cause",
                                                 "detail", "address", "command"};
+  static const std::vector<std::string> kDesired{"device", "site", "in_step",
+                                                 "since",  "open", "version"};
   json::error_code ec;
   const json::value v = json::parse(text, ec);
   if (ec || !v.is_object()) return text;
@@ -24,10 +26,13 @@ std::string devices_table(const std::string& text) {
   const json::value* items = o.if_contains("items");
   if (items == nullptr || !items->is_array()) return pairs_of(o);
   const json::array& list = items->get_array();
-  const bool events =
-      !list.empty() && list.front().is_object() && list.front().get_object().contains("type");
+  const auto has = [&list](const char* member) {
+    return !list.empty() && list.front().is_object() && list.front().get_object().contains(member);
+  };
   const json::value* next = o.if_contains("next");
-  return table_of(list, events ? kEvents : kDevices) +
+  return table_of(list, has("type")      ? kEvents
+                        : has("in_step") ? kDesired
+                                         : kDevices) +
          (next == nullptr ? "" : "\nmore: --cursor " + text_of(*next) + "\n");
 }
 
@@ -44,11 +49,19 @@ DevicesVerb::DevicesVerb(CLI::App& control) {
   history_->add_option("--to", to_, "before");
   history_->add_option("--types", types_, "as connected,ended,refused");
   add_common(*history_);
+  desired_ =
+      control.add_subcommand("desired", "devices that have not answered their desired state");
+  desired_->add_option("--product", product_, "of this product");
+  desired_->add_option("--from", from_, "not in step since then or later");
+  desired_->add_option("--to", to_, "not in step since before");
+  desired_->add_flag("--all", all_, "also those that have answered it");
+  add_common(*desired_);
 }
 
 void DevicesVerb::add_common(CLI::App& verb) {
   verb.add_option("--tenant", tenant_, "whose devices")->required();
   verb.add_option("--site", site_, "of this site");
+  verb.add_option("--q", q_, "with this text in their name or display name");
   verb.add_option("--limit", limit_, "how many [100]")->check(CLI::Range(1, 500));
   verb.add_option("--cursor", cursor_, "goes on behind the page that named it");
   verb.add_flag("--json", json_, "as JSON; so too where the output is no terminal");
@@ -58,7 +71,7 @@ std::string DevicesVerb::devices_target() const {
   if (!device_.empty())
     return "/api/v1/tenants/" + encoded(tenant_) + "/devices/" + encoded(device_) + "/presence";
   return "/api/v1/presence?tenant=" + encoded(tenant_) + parameter("site", site_) +
-         parameter("product", product_) + parameter("online", online_) +
+         parameter("product", product_) + parameter("q", q_) + parameter("online", online_) +
          parameter("since", since_) + parameter("cursor", cursor_) +
          "&limit=" + std::to_string(limit_);
 }
@@ -66,7 +79,14 @@ std::string DevicesVerb::devices_target() const {
 std::string DevicesVerb::history_target() const {
   return "/api/v1/history?tenant=" + encoded(tenant_) + parameter("device", device_) +
          parameter("site", site_) + parameter("from", from_) + parameter("to", to_) +
-         parameter("types", types_) + parameter("cursor", cursor_) +
+         parameter("types", types_) + parameter("q", q_) + parameter("cursor", cursor_) +
+         "&limit=" + std::to_string(limit_);
+}
+
+std::string DevicesVerb::desired_target() const {
+  return "/api/v1/desired?tenant=" + encoded(tenant_) + (all_ ? "" : "&in_step=false") +
+         parameter("site", site_) + parameter("product", product_) + parameter("q", q_) +
+         parameter("from", from_) + parameter("to", to_) + parameter("cursor", cursor_) +
          "&limit=" + std::to_string(limit_);
 }
 
@@ -85,6 +105,7 @@ int DevicesVerb::print(const Ctl& admin, const std::string& target) const {
 
 std::optional<int> DevicesVerb::run(const Ctl& admin) const {
   if (*devices_) return answered([&] { return print(admin, devices_target()); });
+  if (*desired_) return answered([&] { return print(admin, desired_target()); });
   if (*history_) return answered([&] { return print(admin, history_target()); });
   return std::nullopt;
 }

@@ -1,5 +1,5 @@
-// `berth ctl devices` and `berth ctl history`: which devices are there, and what has happened to
-// them (docs/platform.md, "Presence", "History").
+// `berth ctl devices`, `berth ctl history` and `berth ctl desired`: which devices are there, what
+// has happened to them, and which have not answered their desired state (docs/platform.md).
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace berth::gateway {
 
 class DevicesVerb {
  public:
-  // Adds both to `berth ctl`, which outlives it.
+  // Adds all to `berth ctl`, which outlives it.
   explicit DevicesVerb(CLI::App& control);
   DevicesVerb(const DevicesVerb&) = delete;  // the command line's options point to members
   DevicesVerb& operator=(const DevicesVerb&) = delete;
@@ -29,15 +29,18 @@ class DevicesVerb {
   int print(const Ctl& admin, const std::string& target) const;
   std::string devices_target() const;
   std::string history_target() const;
+  std::string desired_target() const;
 
   CLI::App* devices_ = nullptr;
   CLI::App* history_ = nullptr;
+  CLI::App* desired_ = nullptr;
   bool json_ = false;
-  std::string tenant_, device_, site_, product_, online_, since_, from_, to_, types_, cursor_;
+  bool all_ = false;
+  std::string tenant_, device_, site_, product_, online_, since_, from_, to_, types_, q_, cursor_;
   std::uint32_t limit_ = 100;
 };
 
-// An answer of GET /api/v1/presence, /api/v1/history, or one device, as a table.
+// An answer of GET /api/v1/presence, /api/v1/history, /api/v1/desired, or one device, as a table.
 std::string devices_table(const std::string& json);
 
 }  // namespace berth::gateway

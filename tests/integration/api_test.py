@@ -228,7 +228,7 @@ def prepare_command(g, path, method, state):
     """A device that is connected, before the first command; a command that has no outcome yet, to be cancelled."""
     if method == "post" and not state:
         state.append(Device(g.mqtt, "cam-1"))
-    if path.endswith("/cancel") or path.endswith("/desired"):
+    if path.endswith("/cancel") or path.endswith("{device}/desired"):
         body = {"id": "order-4712" if path.endswith("/cancel") else "hold-1", "tenant": "acme", "device": "cam-1", "type": "hold",
                 "payload": {"mode": "HOLD_OPEN"}}
         status, _, text = g.ask("POST", "/api/v1/commands", json.dumps(body), AS_JSON)
