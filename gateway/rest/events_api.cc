@@ -9,6 +9,7 @@
 
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
+#include "gateway/rest/device_questions.h"
 #include "gateway/rest/event_order.h"
 #include "gateway/rest/history_json.h"
 #include "gateway/rest/unanswered.h"
@@ -80,8 +81,8 @@ void EventsApi::open(const Request& r, const admin::EventStream& events) {
   const auto invalid = [&events](const std::string& why) {
     events.refuse(admin::problem(admin::codes::kInvalid, why));
   };
-  static const admin::Parameters kKnown{
-      {"tenant", {}}, {"site", {}}, {"device", {}}, {"types", {}}, {"last_event_id", {}}};
+  static const admin::Parameters kKnown{{"tenant", {}}, {"site", {}},  {"device", {}},
+                                        {"types", {}},  {"since", {}}, {"last_event_id", {}}};
   if (const std::string fault = admin::fault_of(r, kKnown); !fault.empty()) return invalid(fault);
   pb::EventsQuestion q;
   const std::string tenant = r.parameter("tenant");
@@ -100,9 +101,14 @@ void EventsApi::open(const Request& r, const admin::EventStream& events) {
         "types: of presence, connected, ended, taken_over, refused, command, quota, changed");
   std::string id = r.header("last-event-id");
   if (id.empty()) id = r.parameter("last_event_id");
+  std::int64_t since_ms = 0;
+  if (const std::string fault = read_time(r, "since", since_ms); !fault.empty())
+    return invalid(fault);
   const std::string of = q.tenant();
   const auto s = std::make_shared<Stream>(
       Stream{events, of, EventOrder(std::move(q), partitions_), r.caller.id});
+  // Before the first event of that time; an id says more.
+  if (id.empty() && since_ms > 0) (void)s->order.resume(std::to_string(since_ms) + "-0");
   cursors_.get([this, s, id](SealPtr seal) {
     if (seal == nullptr) return s->events.refuse(unanswered(AskError::not_serving));
     s->seal = std::move(seal);
