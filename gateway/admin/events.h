@@ -59,8 +59,8 @@ class EventStream {
       : server_(std::move(server)), state_(std::move(state)) {}
   void refuse(Response r) const;  // instead of begin()
   void begin() const;             // 200; at the latest 10 s after the request, or it is 503
-  // False: the client has left, or reads too slowly; forget the stream. `name` and `id` have no line
-  // end; `data` may have.
+  // False: the client has left, or reads too slowly; forget the stream. `name` and `id` have no
+  // line end; `data` may have.
   bool send(std::string_view name, std::string_view data, std::string_view id = {}) const;
   void end() const;
   bool over() const { return state_->over; }

@@ -99,7 +99,7 @@ class EdgeNode {
     if (!inherit()) return 0;
     listeners_.follow(reload_);
     listeners_.bind(config_, edges_);
-    if (taken_over_ && !http_.has_socket()) listen_admin_socket(http_, config_, true, &reload_);
+    if (take_over_.done && !http_.has_socket()) listen_admin_socket(http_, config_, true, &reload_);
     listen_admin(http_, config_, admin_, reload_);
     BERTH_LOG(info, "waiting for an engine engines={} admin={}:{}", config_.cluster.engines,
               admin_.host, admin_.port);
@@ -108,7 +108,7 @@ class EdgeNode {
     make_sets();
     finder_.start();
     wait_successor();  // before it says that it is ready: then it can be replaced
-    if (taken_over_) open_for_devices();
+    if (take_over_.done) open_for_devices();
     io_.run();
     edges_.stop();
     return 0;
@@ -123,7 +123,7 @@ class EdgeNode {
   // the probes of this process's own socket are answered. False: this process is to end.
   bool inherit() {
     if (config_.cluster.handover.empty()) return true;
-    taking_over_ = true;
+    take_over_.under_way = true;
     listen_admin_socket(http_, config_, false);
     const auto prove = [this](bool other_has_link) {
       prove_certificates(config_);
@@ -131,14 +131,14 @@ class EdgeNode {
     };
     try {
       auto origins = take_over(config_.cluster.handover, edges_, partitions(), prove,
-                               [this] { return end_asked_.asked() || given_up_; });
-      taken_over_ = origins.has_value();
+                               [this] { return end_asked_.asked() || take_over_.given_up; });
+      take_over_.done = origins.has_value();
       if (origins) origins_ = std::move(*origins);
     } catch (const GivenUp& e) {
       BERTH_LOG(info, "not taken over why=\"{}\"", e.what());
       return false;
     }
-    taking_over_ = false;
+    take_over_.under_way = false;
     return true;
   }
 
@@ -170,6 +170,7 @@ class EdgeNode {
       return false;
     }
     end_.begin_handover();
+    BERTH_LOG(info, "handover begins per_second={}", config_.cluster.drain_per_s);
     const std::uint32_t pace = std::max(1u, config_.cluster.drain_per_s / edges_.count());
     edges_.each(
         [pace](std::uint32_t, asio::io_context&, edge::EdgeShard& e) { e.drain_tls(pace); });
@@ -435,7 +436,7 @@ class EdgeNode {
   }
 
   asio::awaitable<admin::Response> metrics_page(admin::Request asked) {
-    if (taking_over_) co_return metrics_response(asked, metrics::process_samples("edge"));
+    if (take_over_.under_way) co_return metrics_response(asked, metrics::process_samples("edge"));
     const auto probe = co_await edge_totals(http_.home(), edges_, end_.draining());
     const State now = co_await state();
     std::vector<metrics::Sample> all;
@@ -456,7 +457,7 @@ class EdgeNode {
   }
 
   asio::awaitable<admin::Response> status_page() {
-    if (taking_over_) co_return taking_over_status();
+    if (take_over_.under_way) co_return taking_over_status();
     const auto totals = co_await edge_totals(http_.home(), edges_, end_.draining());
     const State now = co_await state();
     json::array engines;
@@ -506,19 +507,19 @@ class EdgeNode {
 
   // Every shard's loop has run, or the answer is no.
   asio::awaitable<admin::Response> live_page() {
-    if (taking_over_) co_return health_response(true);
+    if (take_over_.under_way) co_return health_response(true);
     const auto totals = co_await edge_totals(http_.home(), edges_, end_.draining());
     co_return health_response(totals.has_value());
   }
 
   asio::awaitable<admin::Response> ready_page() {
-    if (taking_over_) co_return ready_response({kTakingOver});
+    if (take_over_.under_way) co_return ready_response({kTakingOver});
     const State now = co_await state();
     co_return ready_response(now.not_ready);
   }
 
   asio::awaitable<admin::Response> startup_page() {
-    if (taking_over_) co_return text_response(503, std::string(kTakingOver) + "\n");
+    if (take_over_.under_way) co_return text_response(503, std::string(kTakingOver) + "\n");
     const State now = co_await state();
     co_return health_response(now.started);
   }
@@ -527,8 +528,8 @@ class EdgeNode {
   asio::awaitable<admin::Response> drain_page(admin::Request r) {
     const std::string fault = admin::fault_of(r, {{"stay", {admin::Parameter::Kind::flag}}});
     if (!fault.empty()) co_return admin::problem(admin::codes::kInvalid, fault);
-    if (taking_over_) {
-      given_up_ = true;
+    if (take_over_.under_way) {
+      take_over_.given_up = true;
       co_return text_response(202, "giving up: it has nothing yet\n");
     }
     asio::post(io_,
@@ -559,8 +560,11 @@ class EdgeNode {
 
   const Config& config_;
   EndAsked& end_asked_;
-  std::atomic<bool> taking_over_{false};  // read on the admin server's thread
-  std::atomic<bool> given_up_{false};     // written there: end before everything is taken over
+  struct {
+    std::atomic<bool> under_way{false};  // read on the admin server's thread
+    std::atomic<bool> given_up{false};   // written there: end before everything is taken over
+    bool done = false;
+  } take_over_;
   asio::io_context io_{1};
   Reload reload_;                          // before whoever reads files
   std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
@@ -584,7 +588,6 @@ class EdgeNode {
   std::uint32_t partitions_ready_ = 0;
   bool started_ = false;
   bool left_ = false;
-  bool taken_over_ = false;
 };
 
 }  // namespace

@@ -34,9 +34,17 @@ union Control {  // room for one descriptor
   char bytes[CMSG_SPACE(sizeof(int))];
 };
 
+// A signal ends a call on a socket with a time limit, whatever SA_RESTART says.
+template <class Call>
+ssize_t again(Call&& call) {
+  ssize_t n = call();
+  while (n < 0 && errno == EINTR) n = call();
+  return n;
+}
+
 void send_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t n = again([&] { return ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL); });
     if (n <= 0) fail("send");
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -44,7 +52,7 @@ void send_all(int fd, std::string_view bytes) {
 
 void receive_all(int fd, char* to, std::size_t size) {
   while (size != 0) {
-    const ssize_t n = ::recv(fd, to, size, 0);
+    const ssize_t n = again([&] { return ::recv(fd, to, size, 0); });
     if (n == 0) throw std::runtime_error("handover: the other side has gone");
     if (n < 0) fail("receive");
     to += n;
@@ -82,7 +90,7 @@ void HandoverStream::send(char type, std::string_view payload, int fd) {
     c->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(c), &fd, sizeof fd);
   }
-  const ssize_t n = sendmsg(fd_, &m, MSG_NOSIGNAL);
+  const ssize_t n = again([&] { return sendmsg(fd_, &m, MSG_NOSIGNAL); });
   if (n <= 0) fail("send");
   send_all(fd_, std::string_view(head, sizeof head).substr(static_cast<std::size_t>(n)));
   send_all(fd_, payload);
@@ -98,7 +106,7 @@ HandoverStream::Item HandoverStream::receive() {
   m.msg_iovlen = 1;
   m.msg_control = control.bytes;
   m.msg_controllen = sizeof control.bytes;
-  const ssize_t n = recvmsg(fd_, &m, MSG_CMSG_CLOEXEC);
+  const ssize_t n = again([&] { return recvmsg(fd_, &m, MSG_CMSG_CLOEXEC); });
   if (n == 0) throw std::runtime_error("handover: the other side has gone");
   if (n < 0) fail("receive");
   for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
@@ -117,7 +125,7 @@ HandoverStream::Item HandoverStream::receive() {
 
 void HandoverStream::await_end() {
   char byte;
-  while (::recv(fd_, &byte, 1, 0) > 0) {
+  while (again([&] { return ::recv(fd_, &byte, 1, 0); }) > 0) {
   }
 }
 

@@ -218,8 +218,9 @@ DeviceMessages::Told DeviceMessages::command(const session::Scope& service, base
       !d.ParseFromString(*record) || d.site() != site)
     return Told::as_is;
   if (!c.child.empty() && catalog_.has_class(tenant, device, c.name)) return Told::as_is;
-  const std::string firmware =
-      firmware_of_ ? firmware_of_(tenant, catalog_.carrier_of(tenant, device)) : std::string();
+  const std::string firmware = firmware_of_
+                                   ? firmware_of_(tenant, catalog_.part_of(tenant, device).executor)
+                                   : std::string();
   const registry::CommandPlan plan = catalog_.plan({.tenant = tenant,
                                                     .device = device,
                                                     .type = c.name,

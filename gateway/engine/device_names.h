@@ -1,6 +1,6 @@
-// What people call devices (车道1): display names in answers that have devices in them, and search
-// by them (q=). An edge may have no registry, so the engine that answers adds them. On the engine's
-// thread, which owns the registry.
+// What people call devices (车道1): display names in answers that have devices in them, and
+// search by them (q=). An edge may have no registry, so the engine that answers adds them. On the
+// engine's thread, which owns the registry.
 #pragma once
 
 #include <string>

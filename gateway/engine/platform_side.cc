@@ -6,6 +6,7 @@
 
 #include "gateway/engine/device_list.h"
 #include "platform/history.pb.h"
+#include "platform/platform.pb.h"
 
 namespace berth::gateway::engine {
 

@@ -1,6 +1,6 @@
 // Credentials of accounts at an edge of a cluster: the edge has no registry, so it asks the engine
-// of partition 0. That one remembers the failed attempts of all edges that ask it, until it ends. The
-// credential goes over the link, as passwords of devices do.
+// of partition 0. That one remembers the failed attempts of all edges that ask it, until it ends.
+// The credential goes over the link, as passwords of devices do.
 #pragma once
 
 #include <string>

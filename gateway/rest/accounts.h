@@ -2,9 +2,9 @@
 // password of the account, or a signature with one of its keys (signature.h). What the account may
 // do stands in its record, `api`; its record is looked at for each request, so a change holds for
 // the next one. A signed request is let in once in the whole gateway, which an engine proves
-// (platform/signed_requests.h). Failed attempts are slowed by address and by AUTH_ID@TENANT, by the rules and
-// settings of MQTT log-ins (engine/login_throttle.h), with counters of this object. On the
-// io_context's thread; passwords that are not known yet are hashed on another.
+// (platform/signed_requests.h). Failed attempts are slowed by address and by AUTH_ID@TENANT, by the
+// rules and settings of MQTT log-ins (engine/login_throttle.h), with counters of this object. On
+// the io_context's thread; passwords that are not known yet are hashed on another.
 #pragma once
 
 #include <array>

@@ -27,7 +27,6 @@ using protocol::link::AskKind;
 namespace {
 
 constexpr std::chrono::milliseconds kLook{400};  // between two questions of a stream
-constexpr std::uint32_t kWithin_ms = 5000;
 constexpr std::size_t kHeld = 64 * 1024;  // bytes that its client has not read: no more is sent
 
 base::Instant steady_now() {

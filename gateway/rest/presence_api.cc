@@ -153,7 +153,7 @@ struct PresenceApi::Page {
     for (const Device& d : page) items.push_back(json_of(names.tenant(), d));
     json::object o{{"items", std::move(items)}};
     if (more) o["next"] = seal->close(lists::kPresence, names.tenant(), names.after());
-    Response r = as_json(o);
+    admin::Response r = as_json(o);
     r.cut = more && page.size() < limit;
     done.answer(r);
   }

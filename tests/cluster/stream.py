@@ -27,7 +27,7 @@ class Stream:
         self.gaps = []          # (from, to, what is missing)
         self.read_at = {}       # host -> streams that have begun there
         self.refused = {}       # host -> the last status line other than 200
-        self.backward = 0       # ids that are not above the one before, in one stream
+        self.backward = 0       # events with an id before the one that was said last, in one stream
 
     async def run(self):
         turn = 0
@@ -52,7 +52,7 @@ class Stream:
                 return
             self.read_at[host] = self.read_at.get(host, 0) + 1
             chunked = "chunked" in head.lower()
-            before = (0, 0)
+            before = 0.0
             text = b""
             while True:
                 text += await self.some(reader, chunked)
@@ -85,9 +85,9 @@ class Stream:
         if "id" in fields:
             self.last_id = fields["id"]
             self.known_from = self.known_from or seconds(said["at"])
-            place = tuple(int(x) for x in self.last_id.split("-"))
-            self.backward += place <= before
-            before = place
+            at = seconds(said["at"])
+            self.backward += at < before
+            before = at
         return before
 
     def has(self, command, at):

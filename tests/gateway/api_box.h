@@ -61,6 +61,7 @@ class ApiBox : public ::testing::Test {
     registry::Changes all{.whole = true, .list = {}};
     const auto add = [&](registry::Kind kind, const std::string& name, const std::string& site) {
       registry::pb::Device d;
+      d.set_name(name);
       d.set_site(site);
       all.list.push_back({registry::key_of(kind, "acme", name),
                           kind == registry::Kind::device ? d.SerializeAsString() : std::string()});

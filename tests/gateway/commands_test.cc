@@ -189,7 +189,9 @@ TEST_F(Commands, ATargetHasItsExecutorAndAChildItsParent) {
   const auto part = [&](const std::string& device) {
     const platform::Part p = catalog_.part_of("acme", device);
     const CommandPlan open = plan(device.c_str(), "open");
-    if (open.good()) EXPECT_EQ(p.executor + "/" + p.child, open.executor + "/" + open.child);
+    if (open.good()) {
+      EXPECT_EQ(p.executor + "/" + p.child, open.executor + "/" + open.child);
+    }
     return p.executor + "/" + p.child;
   };
   EXPECT_EQ(part("arm"), "lid/left");

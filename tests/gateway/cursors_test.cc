@@ -125,8 +125,8 @@ TEST_F(Lists, RefuseHostileCursors) {
       const json::object o = get(target + bad, 422);
       EXPECT_EQ(o.at("code"), "invalid_cursor") << target << bad;
     }
-    if (std::string(target).find("devices") == std::string::npos)
-      EXPECT_EQ(get(target + good, 422).at("code"), "invalid_cursor") << target;
+    if (std::string(target).find("devices") != std::string::npos) continue;
+    EXPECT_EQ(get(target + good, 422).at("code"), "invalid_cursor") << target;
   }
 }
 

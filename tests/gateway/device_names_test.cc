@@ -40,7 +40,7 @@ tenants:
     for (const auto& d : a.devices()) all += d.name() + "=" + d.display_name() + " ";
     return all;
   }
-  registry::Registry registry;
+  registry::Registry registry{"acme"};
   DeviceNames names{registry};
 };
 

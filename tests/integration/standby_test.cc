@@ -43,7 +43,7 @@ TEST_F(OneOfTwo, TheStandbyAnswersWhatTheOneThatServesKnows) {
   ASSERT_NE(serves, nullptr);
   GatewayProcess& standby = other_than(serves);
   const auto cam = subscribed(c.edges[0]->mqtt_port(), as("cam@acme", "secret"), "v1/cmd/#", 1);
-  const std::string presence = "presence?tenant=acme&device=cam";
+  const std::string presence = "tenants/acme/devices/cam/presence";
   EXPECT_TRUE(eventually([&] { return has(get(standby, presence), "online"); }))
       << get(standby, presence).body;
   const RestAnswer accepted = submit(standby, "1", "");

@@ -679,7 +679,7 @@ class Succession : public ::testing::Test {
     plain_->send(publish("t", "here", 1, 2));
     const auto got = plain_->until(3);
     ASSERT_FALSE(got.empty());
-    EXPECT_EQ(got.back().payload(4), "here");
+    EXPECT_EQ(got.back().payload(5), "here");
   }
   Output ctl(const std::string& name, const std::string& arguments) const {
     return run("ctl --socket " + socket_of(name) + " " + arguments);
@@ -718,11 +718,14 @@ TEST_F(Succession, ANewEdgeIsNotReadyBeforeItHasEverythingAndSigtermOfTheOldChan
 TEST_F(Succession, SigtermOfTheNewOneLeavesEverythingToTheOld) {
   auto next = successor("next");
   ASSERT_TRUE(eventually([&] { return takes_over("next"); })) << next->log();
+  ASSERT_TRUE(
+      eventually([&] { return edge().log().find("handover begins") != std::string::npos; }));
   next->send(SIGTERM);
   EXPECT_EQ(next->wait(), 0) << next->log();
   EXPECT_NE(next->log().find("not taken over"), std::string::npos) << next->log();
-  ASSERT_TRUE(eventually(
-      [&] { return edge().log().find("not handed over, going on") != std::string::npos; }));
+  ASSERT_TRUE(eventually([&] {
+    return edge().log().find("not handed over, going on") != std::string::npos;
+  })) << edge().log();
   EXPECT_TRUE(ready("old"));
   expect_plain_stays();
   TlsClient again(edge().mqtts_port(), {.ca_file = certificates_->file("ca.crt")});

@@ -62,8 +62,10 @@ TEST(Commands, ALateResultIsKeptWhereverTheEngineDies) {
     d.pass_s(3);
     d.w.feed(gate, publish("v1/cmd/1/res", R"({"outcome":"EXECUTED"})", 1, 8));
     d.pass_s(6);
-    EXPECT_EQ(d.state("1"), "FAILED ");
-    EXPECT_TRUE(d.find("1")->command().has_late_result());
+    auto found = d.find("1");
+    if (found->status() == 0) found = d.find("1");  // this question has died with its engine
+    EXPECT_EQ(Desk::state(found), "FAILED ");
+    EXPECT_TRUE(found->command().has_late_result());
     died = d.w.crashed();
   }
   EXPECT_GT(boundary, 20);
