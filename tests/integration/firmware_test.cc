@@ -100,7 +100,7 @@ std::string shown(int admin, const std::string& name, const std::string& version
   const std::string wanted = R"("firmware":")" + version + "\"";
   std::string all;
   eventually([&] {
-    all = Rest(admin).get("/api/v1/presence?tenant=acme&device=" + name).body;
+    all = Rest(admin).get("/api/v1/tenants/acme/devices/" + name + "/presence").body;
     return all.find(wanted) != std::string::npos;
   });
   return all.find(wanted) == std::string::npos ? all : version;
