@@ -247,9 +247,9 @@ TEST_F(Operator, AnUpgradeFollowsTheSymlinkAndIsConfirmed) {
 // The log says what has changed, and of nothing else that it was read.
 TEST_F(Operator, ANewPasswordIsNoNewAccessFile) {
   const std::string users = file("users", kUsers);
-  const std::string rules = file("rules", "topic readwrite a/#\n");
   for (const char* shape : {"", "--single-process"}) {
     file("users", kUsers);
+    const std::string rules = file("rules", "topic readwrite a/#\n");
     std::vector<std::string> flags{
         "--config",
         file("berth.yaml", "auth: {password_file: " + users + ", acl_file: " + rules + "}\n")};
