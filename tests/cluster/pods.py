@@ -37,10 +37,12 @@ class Pod:
         self.address = net.pod(name)
         self.process = None
         self.starts = 0
+        self.log_path = None
 
     def spawn(self, argv, env=None):
         self.starts += 1
-        log = open(os.path.join(self.directory, f"{self.name}.{self.starts}.log"), "w")
+        self.log_path = os.path.join(self.directory, f"{self.name}.{self.starts}.log")
+        log = open(self.log_path, "w")
         self.process = subprocess.Popen(self.net.inside(self.name) + argv, stdout=log, stderr=log,
                                         stdin=subprocess.DEVNULL,
                                         env=dict(os.environ, BERTH_ADMIN_TOKEN_FILE=token_file(self.directory),
@@ -145,14 +147,21 @@ class Edge(Pod):
         has been ready for min_ready seconds: SIGTERM, and SIGKILL after the grace. `end`: which of them gets SIGTERM before
         the new one has everything, old or new."""
         old, old_socket = self.process, self.socket
+        old_log = self.log_path
+        with open(old_log) as f:
+            before = f.read().count("handover begins")  # a new one may have been ended before
         self.start()
         new = self.process
-        if end:
-            wait_for(f"{self.name} taking over", lambda: self.own_status().get("taking_over") or new.poll() is not None)
+
+        def begun():
+            with open(old_log) as f:
+                return f.read().count("handover begins") > before
+        if end:  # before it has begun an old one that is ended drains, as without a new one
+            wait_for(f"{self.name} taking over", lambda: begun() or new.poll() is not None)
         if end == "new":
             new.send_signal(signal.SIGTERM)
             self.expect_end(new, 5)
-            self.process, self.socket = old, old_socket
+            self.process, self.socket, self.log_path = old, old_socket, old_log
             return wait_for(f"{self.name} going on", lambda: self.ctl("ready")[0] == 0)
         if end == "old":
             old.send_signal(signal.SIGTERM)
