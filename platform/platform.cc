@@ -178,6 +178,19 @@ void Platform::when_durable(std::function<void()> f) {
   core_.commits.submit(std::move(d), true, now_);
 }
 
+bool Platform::when_confirmed(std::function<void()> f) {
+  if (confirming_ == kConfirming) return false;
+  ++confirming_;
+  unhurried([&] {
+    core_.commits.barrier();
+    when_durable([this, f = std::move(f)] {
+      --confirming_;
+      f();
+    });
+  });
+  return true;
+}
+
 void Platform::unhurried(const std::function<void()>& f) {
   core_.commits.unhurried(f);
 }

@@ -54,6 +54,12 @@ class Platform final : public session::SessionEvents,
   base::Instant next_due() const { return devices_.has_work() ? now_ : commands_.next_due(); }
   // A question has come: `now` of what follows.
   void begin(base::Instant now) { now_ = now; }
+  // Calls `f` once a commit that begins after this call has succeeded: so no other engine had the
+  // store when `f` was given. For answers that say "there is nothing else": an engine that was
+  // stopped (SIGSTOP) believes that it serves until its next commit is refused. False: kConfirming
+  // of them wait, as when the store takes no writes. Not if this engine ends before.
+  static constexpr std::size_t kConfirming = 256;
+  bool when_confirmed(std::function<void()> f);
 
   // Devices and tenants that have changed or gone.
   void registry_changed(const session::Concerned& who, base::Instant now);
@@ -93,6 +99,7 @@ class Platform final : public session::SessionEvents,
   Commands commands_;
   DeviceWatch devices_;
   SignedRequests signed_requests_;
+  std::size_t confirming_ = 0;  // calls of when_confirmed() that wait
   base::Instant now_{};  // of the call under way
 };
 

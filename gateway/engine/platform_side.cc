@@ -134,7 +134,11 @@ void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Regi
   });
   answerer.use(AskKind::events, [this, &devices](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());
-    a({AskError::none, devices.ask_events(q.bytes)});
+    const bool waits = platform_.when_confirmed([a, said = devices.ask_events(q.bytes)] {
+      a({AskError::none, said});
+    });
+    if (!waits) return a({AskError::too_many, {}});
+    calls_.post_turn();
   });
   answerer.use(AskKind::insights, [this, &devices](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());

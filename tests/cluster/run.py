@@ -92,9 +92,7 @@ def may_disconnect(rule, protocol):
 # An edge is out of its engine's reach for a while: a device's result that came to the edge meanwhile comes to the engine
 # after the deadline. Nobody can know then, so UNCERTAIN is right; of so many commands in a hundred at most.
 SEPARATED = {"partition-edge": 5, "everything": 5}
-# The stream of events is judged where no engine is frozen or cut off: a question to such a one waits for its time limit, and a
-# stream that is left before is silent.
-STREAMED = ("baseline", "kill")
+STREAMED = ("baseline", "kill", "stop")  # the stream of events is judged
 
 
 def broken(r, closed, name):
