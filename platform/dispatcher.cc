@@ -324,7 +324,7 @@ void Dispatcher::told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate
   records_.when_durable([this, conn, tag, fate] { core_.edge_words.taken(conn, tag, fate); });
 }
 
-// The usual case, and the one that nobody waits for: a commit of its own would stand before that of
+// The usual case, and no caller waits for this word: a commit of its own would stand before that of
 // the device's answer, which comes soon. The edge keeps the word until it is durable here.
 void Dispatcher::told_written(base::ConnId conn, std::uint64_t tag) {
   records_.unhurried([&] {

@@ -56,7 +56,7 @@ class ResultRouter {
   void word(const pb::Word& w);
   // `id`: or kUnnamed and a type.
   bool result(std::string_view tenant, std::string_view device, std::string_view id,
-              const Result& r, base::Instant now);  // false: nobody knows which command it means
+              const Result& r, base::Instant now);  // false: which command it means is not known
   void sweep(base::Instant now) { told_.sweep(now); }
   // Of the devices whose commands go over this one's connection.
   bool has_several_homes(std::string_view tenant, std::string_view device) const {

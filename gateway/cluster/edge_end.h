@@ -12,7 +12,7 @@ class EdgeEnd {
   enum class Do : std::uint8_t {
     nothing,
     linger,  // let devices in for a while, then call lingered()
-    close,   // let nobody in, end all connections at the pace, then call drained()
+    close,   // accept no connection, end all at the pace, then call drained()
     stop,    // the process ends
   };
 

@@ -566,7 +566,7 @@ class EdgeNode {
     bool done = false;
   } take_over_;
   asio::io_context io_{1};
-  Reload reload_;                          // before whoever reads files
+  Reload reload_;                          // before the parts that read files
   std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none
   std::vector<Reload::Subscription> link_files_;
   DeviceListeners listeners_;

@@ -496,7 +496,7 @@ class EngineNode {
 
   const Config& config_;
   asio::io_context io_{1};
-  Reload reload_;  // before whoever reads files
+  Reload reload_;  // before the parts that read files
   EngineProcess process_;
   std::unique_ptr<RegistryService> registry_;
   std::unique_ptr<link::TlsContext> tls_;  // of the links; null: none

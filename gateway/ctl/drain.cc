@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "gateway/ctl/asking.h"
 
@@ -24,7 +25,8 @@ constexpr std::uint32_t kAnswerS = 5;  // of one question: a process that ends a
 
 // What a process has left, as its status page says.
 struct Left {
-  bool gone = false;     // it has ended
+  bool gone = false;     // it has ended: two looks have found no process
+  bool silent = false;   // the last look has found none
   bool drained = false;  // nothing more is to come of it
   bool lingers = false;
   std::int64_t count = 0;
@@ -67,8 +69,9 @@ Left look(const Ctl& admin, const Left& before) {
   try {
     const admin::Response r = ask(to, "GET", "/api/v1/status");
     if (r.status == 200) now = left_of(r.body);
+    now.silent = false;
   } catch (const admin::Unreachable&) {
-    now.gone = true;
+    now.gone = std::exchange(now.silent, true);
   } catch (const std::runtime_error&) {  // it ends, or is busy: the next look tells
   }
   return now;

@@ -194,7 +194,7 @@ class EngineProcess {
 
   const Config& config_;
   boost::asio::io_context io_{1};
-  Reload reload_;  // before whoever reads files
+  Reload reload_;  // before the parts that read files
   std::unique_ptr<RegistryService> registry_;
   metrics::EngineProbe probe_;
   session::StoreCondition condition_;

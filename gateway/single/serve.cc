@@ -465,7 +465,7 @@ class Gateway {
 
   const Config& config_;
   asio::io_context io_{1};
-  Reload reload_;  // before whoever reads files
+  Reload reload_;  // before the parts that read files
   DeviceListeners listeners_;
   EdgeShards edges_;
   std::unique_ptr<RegistryService> registry_;
