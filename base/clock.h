@@ -17,7 +17,8 @@ struct Instant {
 };
 inline constexpr Instant kNever{INT64_MAX};
 
-Instant now();                // thread-safe
-std::int64_t monotonic_ns();  // thread-safe
+Instant now();                                  // thread-safe
+std::int64_t monotonic_ns();                    // thread-safe
+inline constexpr std::int64_t kMs = 1'000'000;  // in what monotonic_ns() counts
 
 }  // namespace berth::base

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/random_id.h"
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
@@ -34,10 +35,10 @@ namespace {
 constexpr std::uint32_t kAnswerWithin_ms = 5000;  // beside what the caller waits for
 constexpr std::uint32_t kWaitDefault_ms = 15'000;
 constexpr std::uint32_t kWaitMax_ms = 30'000;
-constexpr std::size_t kListDefault = 50;
-constexpr std::size_t kListMax = 200;
+constexpr std::size_t kCommandsDefault = 50;
+constexpr std::size_t kCommandsMax = 200;
 
-Response as_json(int status, const json::object& o) {
+Response command_answer(int status, const json::object& o) {
   return {.status = status,
           .content_type = "application/json",
           .body = json::serialize(o) + "\n",
@@ -52,7 +53,7 @@ Response refused(std::uint32_t status, const std::string& code, const std::strin
   return r;
 }
 
-Response unanswered(AskError error) {
+Response no_engine(AskError error) {
   if (error == AskError::too_late || error == AskError::link_lost)
     return admin::problem(admin::codes::kNoAnswer,
                           "the engine did not answer in time; ask again with the same id");
@@ -66,14 +67,14 @@ Response unanswered(AskError error) {
 
 // Of a command: 202 as long as it has no outcome, then 200.
 Response answer_of(const link::Answer& a, bool accepting) {
-  if (a.error != AskError::none) return unanswered(a.error);
+  if (a.error != AskError::none) return no_engine(a.error);
   platform::pb::CommandAnswer said;
-  if (!said.ParseFromString(a.bytes)) return unanswered(AskError::failed);
+  if (!said.ParseFromString(a.bytes)) return no_engine(AskError::failed);
   if (said.status() >= 400 || !said.has_command())
     return refused(said.status() < 400 ? 404 : said.status(), said.code(), said.text());
   const json::object o = command_json(said.command());
   const bool final = o.at("final").as_bool();
-  Response r = as_json(final || !accepting ? 200 : 202, o);
+  Response r = command_answer(final || !accepting ? 200 : 202, o);
   r.headers["Location"] = "/api/v1/commands/" + said.command().id();
   r.changed = "command:" + said.command().id();
   return r;
@@ -182,13 +183,26 @@ void CommandsApi::submit(Request r, const Responder& done) {
   record.set_content(content_of(record));
   // Its sites are checked where the device's site is known.
   for (const std::string& site : r.caller.sites) record.add_caller_sites(site);
-  // The command's time runs from here, however long the questions before the last one take.
   platform::pb::SubmitQuestion q;
-  q.set_asked_ms(asker_.clock_ms_of(
-      platform::home_of(record.tenant(), record.device(), options_.partitions)));
   q.set_wait_ms(wait_ms);
   *q.mutable_command() = std::move(record);
-  claim(std::move(q), done);
+  begin(std::move(q), done);
+}
+
+// The command's time runs from here, however long an engine and the questions before the last one
+// are waited for.
+void CommandsApi::begin(Submit submit, const Responder& done) {
+  const Record& c = submit.command();
+  const std::uint32_t home = platform::home_of(c.tenant(), c.device(), options_.partitions);
+  const std::int64_t asked_ns = base::monotonic_ns();
+  asker_.when_serving(home, [this, home, asked_ns, submit = std::move(submit), done](bool serves) {
+    if (!serves) return done.answer(no_engine(AskError::not_serving));
+    Submit timed = submit;
+    const std::int64_t now_ms = asker_.clock_ms_of(home);
+    const std::int64_t waited_ms = (base::monotonic_ns() - asked_ns) / base::kMs;
+    timed.set_asked_ms(now_ms == 0 ? 0 : now_ms - waited_ms);
+    claim(std::move(timed), done);
+  });
 }
 
 // In a partitioned gateway an id is one command's, whatever home its device has.
@@ -202,16 +216,16 @@ void CommandsApi::claim(Submit submit, const Responder& done) {
   q.mutable_command()->set_caller(c.caller());
   q.mutable_command()->set_is_admin(c.is_admin());
   const std::uint32_t home = platform::claim_home(c.tenant(), c.id(), options_.partitions);
-  asker_.ask_partition(
-      home, {AskKind::claim_command, kAnswerWithin_ms, q.SerializeAsString()},
-      [this, submit = std::move(submit), done](const link::Answer& a) {
-        platform::pb::CommandAnswer said;
-        if (a.error != AskError::none) return done.answer(unanswered(a.error));
-        if (!said.ParseFromString(a.bytes)) return done.answer(unanswered(AskError::failed));
-        if (said.status() != 0)
-          return done.answer(refused(said.status(), said.code(), said.text()));
-        locate(submit, done);
-      });
+  asker_.ask_partition(home, {AskKind::claim_command, kAnswerWithin_ms, q.SerializeAsString()},
+                       [this, submit = std::move(submit), done](const link::Answer& a) {
+                         platform::pb::CommandAnswer said;
+                         if (a.error != AskError::none) return done.answer(no_engine(a.error));
+                         if (!said.ParseFromString(a.bytes))
+                           return done.answer(no_engine(AskError::failed));
+                         if (said.status() != 0)
+                           return done.answer(refused(said.status(), said.code(), said.text()));
+                         locate(submit, done);
+                       });
 }
 
 // In a partitioned gateway the device's session may be in another partition than its home; that one
@@ -304,7 +318,7 @@ void CommandsApi::desired(const Request& r, const Responder& done) {
       platform::home_of(tenant, q.device(), options_.partitions),
       {AskKind::desired_state, kAnswerWithin_ms, q.SerializeAsString()},
       [done](const link::Answer& a) {
-        if (a.error != AskError::none) return done.answer(unanswered(a.error));
+        if (a.error != AskError::none) return done.answer(no_engine(a.error));
         if (a.bytes.empty())
           return done.answer(admin::problem(admin::codes::kNotFound, "no desired state"));
         done.answer({.status = 200,
@@ -330,7 +344,7 @@ Response page_of(const std::vector<link::Answer>& all, const platform::pb::ListQ
   std::string bound;  // what is older may be missing a partition's
   for (const link::Answer& a : all) {
     platform::pb::ListAnswer page;
-    if (a.error != AskError::none) return unanswered(a.error);
+    if (a.error != AskError::none) return no_engine(a.error);
     if (!page.ParseFromString(a.bytes) || !page.error().empty())
       return admin::problem(admin::codes::kUnavailable, page.error());
     if (page.more()) bound = std::max(bound, page.last());
@@ -348,7 +362,7 @@ Response page_of(const std::vector<link::Answer>& all, const platform::pb::ListQ
   for (const Found& f : found) commands.push_back(command_json(f.record));
   json::object o{{"commands", std::move(commands)}};
   if (!bound.empty()) o["next"] = seal.close(lists::kCommands, q.tenant(), bound);
-  Response r = as_json(200, o);
+  Response r = command_answer(200, o);
   r.cut = !bound.empty() && found.size() < limit;
   return r;
 }
@@ -376,7 +390,7 @@ void CommandsApi::list(const Request& r, const Responder& done) {
                                    {"from", {}},
                                    {"to", {}},
                                    {"cursor", {}},
-                                   {"limit", {admin::Parameter::Kind::number, kListMax}}}))
+                                   {"limit", {admin::Parameter::Kind::number, kCommandsMax}}}))
     return done.answer(std::move(*no));
   platform::pb::ListQuestion q;
   std::string fault = registry::Search::fault_of(r);
@@ -393,7 +407,7 @@ void CommandsApi::list(const Request& r, const Responder& done) {
   };
   q.set_from_ms(time("from"));
   q.set_to_ms(time("to"));
-  q.set_count(static_cast<std::uint32_t>(admin::number(r, "limit", kListDefault)));
+  q.set_count(static_cast<std::uint32_t>(admin::number(r, "limit", kCommandsDefault)));
   q.set_state(r.parameter("state"));
   if (!q.state().empty() && !is_state(q.state()))
     fault = "state: ACCEPTED, WAITING, HANDED, SENT, RECEIVED, or an outcome";
@@ -414,7 +428,7 @@ void CommandsApi::list(const Request& r, const Responder& done) {
 void CommandsApi::page(platform::pb::ListQuestion q, const std::string& cursor,
                        const Responder& done) const {
   cursors_.get([this, q = std::move(q), cursor, done](const SealPtr& seal) mutable {
-    if (seal == nullptr) return done.answer(unanswered(AskError::not_serving));
+    if (seal == nullptr) return done.answer(no_engine(AskError::not_serving));
     if (!cursor.empty()) {
       const auto after = seal->open(lists::kCommands, q.tenant(), cursor);
       if (!after) return done.answer(bad_cursor());

@@ -34,6 +34,7 @@ class CommandsApi {
   using Record = platform::pb::CommandRecord;
   using Submit = platform::pb::SubmitQuestion;
   void submit(admin::Request r, const admin::Responder& done);
+  void begin(Submit submit, const admin::Responder& done);
   void claim(Submit submit, const admin::Responder& done);
   void locate(Submit submit, const admin::Responder& done);
   void send(const Submit& submit, const admin::Responder& done);

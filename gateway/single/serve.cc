@@ -49,7 +49,7 @@ namespace {
 
 constexpr auto kAgain = std::chrono::seconds(2);
 constexpr std::uint32_t kRegistryRead_ms = 5000;
-constexpr auto kStoreStuck = std::chrono::seconds(3);
+constexpr auto kServeAgain = std::chrono::seconds(3);
 constexpr double kUnreadyAfterAbsent_s = 10;          // an engine's restart must not flap readiness
 constexpr std::chrono::seconds kReplacementMax{120};  // the new engine restores what is stored
 constexpr int kEngineLooks = 50;  // at an engine that is to take a configuration: ten seconds
@@ -215,7 +215,7 @@ class Gateway {
   // --single-process: ends when the store has taken no write for a while. What waits for it was not
   // acknowledged.
   void give_up_on_store() {
-    again_.expires_after(kStoreStuck);
+    again_.expires_after(kServeAgain);
     again_.async_wait([this, failed = !engine_->store_healthy()](boost::system::error_code ec) {
       if (ec) return;
       if (!failed || engine_->store_healthy()) return give_up_on_store();
@@ -469,7 +469,7 @@ class Gateway {
   DeviceListeners listeners_;
   EdgeShards edges_;
   std::unique_ptr<RegistryService> registry_;
-  rest::PlatformApi platform_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }};
+  rest::PlatformApi platform_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }, &io_};
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<Supervisor> supervisor_;
   admin::HttpServer http_;

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -346,7 +347,7 @@ TEST(EdgeLink, AnEngineOfTheReleaseBeforeIsNotAsked) {
 
 // -- by partition
 
-struct Named final : EnginePort {
+struct Named : EnginePort {
   explicit Named(std::string n) : name(std::move(n)) {}
   bool serving() const override { return true; }
   bool survives_engine() const override { return true; }
@@ -361,8 +362,10 @@ struct Named final : EnginePort {
   void accepted(std::uint32_t, std::uint64_t) override {}
   void ask(Question q, Answered answered) override {
     waiting.push_back([n = name + " " + q.bytes, answered] { answered({AskError::none, n}); });
+    if (answers_at_once) waiting.back()();
   }
   std::string name;
+  bool answers_at_once = false;
   std::vector<std::function<void()>> waiting;
 };
 
@@ -407,6 +410,98 @@ TEST(Asker, AsksAllAndAnswersOnceWithAll) {
   EXPECT_EQ(said[0][0].bytes, "zero q");
   EXPECT_EQ(said[0][1].bytes, "one q");
   EXPECT_EQ(said[0][2].error, AskError::not_serving);
+}
+
+// Engines that end and follow one another, and who asks them; ends after 30 s at the latest.
+struct Succession {
+  // Ends each question that it is asked.
+  struct Dying final : Named {
+    using Named::Named;
+    void ask(Question q, Answered answered) override {
+      ++asked;
+      kinds.push_back(q.kind);
+      if (then) then();
+      answered({AskError::link_lost, {}});
+    }
+    std::function<void()> then;
+    std::vector<AskKind> kinds;
+    int asked = 0;
+  };
+  Answer ask(Question q) {
+    std::optional<Answer> answer;
+    asker->ask_partition(0, std::move(q), [&](Answer a) { answer = std::move(a); });
+    run_until([&] { return answer.has_value(); });
+    return answer.value_or(Answer{AskError::failed, "nothing"});
+  }
+  template <class Condition>
+  void run_until(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    io.restart();
+    while (!condition() && std::chrono::steady_clock::now() < end)
+      io.run_one_for(std::chrono::milliseconds(10));
+    EXPECT_TRUE(condition());
+  }
+  boost::asio::io_context io;
+  EnginePort* engine = nullptr;
+  std::unique_ptr<Asker> asker = std::make_unique<Asker>(
+      1, [this](std::uint32_t) { return engine; }, &io);
+};
+
+TEST(Asker, AQuestionWaitsForTheEngineThatFollows) {
+  Succession s;
+  Named second("second");
+  Succession::Dying first("first");
+  first.then = [&] { s.engine = nullptr; };
+  s.engine = &first;
+  boost::asio::steady_timer comes(s.io, std::chrono::milliseconds(50));
+  comes.async_wait([&](auto) {
+    s.engine = &second;
+    second.answers_at_once = true;
+  });
+  EXPECT_EQ(s.ask({AskKind::echo, kLong_ms, "q"}).bytes, "second q");
+  EXPECT_EQ(first.asked, 1);
+}
+
+TEST(Asker, ANonceIsNotAskedForAgainOfAnotherEngine) {
+  Succession s;
+  Succession::Dying first("first");
+  s.engine = &first;
+  EXPECT_EQ(s.ask({AskKind::take_nonce, kLong_ms, "q"}).error, AskError::link_lost);
+  EXPECT_EQ(first.asked, 1);
+}
+
+TEST(Asker, NoQuestionWaitsBeyondItsLimit) {
+  Succession s;
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(s.ask({AskKind::echo, 300, "q"}).error, AskError::not_serving);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+}
+
+TEST(Asker, AsManyAsMayWaitDoAndTheOthersAreToldAtOnce) {
+  Succession s;
+  int waiting = 0;
+  for (int i = 0; i < Asker::kHeldMax; ++i)
+    s.asker->ask_partition(0, {AskKind::echo, kLong_ms, "q"}, [&](const Answer&) { ++waiting; });
+  EXPECT_EQ(waiting, 0);
+  EXPECT_EQ(s.ask({AskKind::echo, kLong_ms, "q"}).error, AskError::not_serving);
+  s.asker.reset();  // none of the others is answered any more
+  s.io.restart();
+  s.io.run_for(std::chrono::milliseconds(200));
+  EXPECT_EQ(waiting, 0);
+}
+
+TEST(Asker, SaysWhenAnEngineServes) {
+  Succession s;
+  Named second("second");
+  std::optional<bool> serves;
+  s.asker->when_serving(0, [&](bool yes) { serves = yes; });
+  EXPECT_FALSE(serves.has_value());
+  s.engine = &second;
+  s.run_until([&] { return serves.has_value(); });
+  EXPECT_TRUE(serves.value_or(false));
+  std::optional<bool> at_once;
+  s.asker->when_serving(0, [&](bool yes) { at_once = yes; });
+  EXPECT_TRUE(at_once.value_or(false));
 }
 
 }  // namespace
