@@ -10,19 +10,19 @@ namespace berth::platform {
 namespace {
 
 constexpr std::string_view kClaim{"k\0", 2};
-constexpr std::string_view kByTime{"kz\0", 3};
-constexpr std::string_view kCount{"!k\0", 3};
+constexpr std::string_view kClaimByTime{"kz\0", 3};
+constexpr std::string_view kClaimCount{"!k\0", 3};
 const Refusal kBusy{503, "busy_store", "too many commands are being looked up"};
 
 // Of both its records. `name`: tenant and id; the value is counted as the digest that it is.
 std::uint64_t bytes_of(std::string_view name) {
-  return kClaim.size() + kByTime.size() + 8 + 2 * name.size() + 32;
+  return kClaim.size() + kClaimByTime.size() + 8 + 2 * name.size() + 32;
 }
 
 }  // namespace
 
 bool Claims::is_key(std::string_view key) {
-  return key == kCount;
+  return key == kClaimCount;
 }
 
 void Claims::restored(std::string_view value) {
@@ -35,7 +35,7 @@ void Claims::keep_count() {
   if (bytes_ == bytes_stored_) return;
   pb::Kept kept;
   kept.set_bytes(bytes_stored_ = bytes_);
-  records_.put(kCount, kept.SerializeAsString());
+  records_.put(kClaimCount, kept.SerializeAsString());
 }
 
 void Claims::answer(const std::string& claimed, const std::string& content,
@@ -95,7 +95,7 @@ void Claims::decide(const std::string& key,
 void Claims::put(const std::string& key, const std::string& content, std::int64_t wall_ms) {
   const std::string name = key.substr(kClaim.size());
   records_.put(key, content);
-  records_.put(std::string(kByTime) + big_endian(wall_ms) + name, {});
+  records_.put(std::string(kClaimByTime) + big_endian(wall_ms) + name, {});
   bytes_ += bytes_of(name);
 }
 
@@ -103,8 +103,8 @@ void Claims::sweep(std::int64_t before_ms) {
   keep_count();
   const bool too_much = bytes_ > bytes_max_;
   if ((before_ms <= 0 && !too_much) || std::exchange(sweeping_, true)) return;
-  session::RecordRange range = all_of(std::string(kByTime));
-  if (!too_much) range.to = std::string(kByTime) + big_endian(before_ms);
+  session::RecordRange range = all_of(std::string(kClaimByTime));
+  if (!too_much) range.to = std::string(kClaimByTime) + big_endian(before_ms);
   range.count = kSweepMax;
   records_.read(std::move(range), [this, before_ms](auto found) {
     sweeping_ = false;
@@ -116,9 +116,9 @@ void Claims::sweep(std::int64_t before_ms) {
 void Claims::swept(const std::vector<session::StoredRecord>& found, std::int64_t before_ms) {
   const std::string old = big_endian(std::max<std::int64_t>(before_ms, 0));
   for (const session::StoredRecord& r : found) {
-    const std::size_t head = kByTime.size() + 8;
+    const std::size_t head = kClaimByTime.size() + 8;
     if (r.key.size() < head) continue;
-    const bool too_old = std::string_view(r.key).substr(kByTime.size(), 8) < old;
+    const bool too_old = std::string_view(r.key).substr(kClaimByTime.size(), 8) < old;
     if (!too_old && bytes_ <= bytes_max_) return;
     const std::string name = r.key.substr(head);
     records_.remove(r.key);

@@ -13,7 +13,7 @@ namespace berth::platform {
 
 namespace {
 
-constexpr std::string_view kKey{"!s\0", 3};
+constexpr std::string_view kDesiredKey{"!s\0", 3};
 
 std::string json_text(std::string_view text) {
   static constexpr char kDigits[] = "0123456789abcdef";
@@ -101,11 +101,11 @@ bool is_asked_for(const pb::DesiredQuestion& q, const pb::DesiredAnswer::Device&
 }  // namespace
 
 std::string Desired::key_of(std::string_view tenant, std::string_view device) {
-  return std::string(kKey) + joined(tenant, device);
+  return std::string(kDesiredKey) + joined(tenant, device);
 }
 
 bool Desired::is_key(std::string_view key) {
-  return key.starts_with(kKey);
+  return key.starts_with(kDesiredKey);
 }
 
 void Desired::restored(std::string_view key, std::string_view value) {
@@ -241,7 +241,7 @@ std::vector<std::string> Desired::removed(std::string_view tenant, std::string_v
 
 void Desired::each(const std::function<void(std::string_view, std::string_view)>& f) const {
   for (const auto& [key, value] : all_) {
-    const std::string_view names = std::string_view(key).substr(kKey.size());
+    const std::string_view names = std::string_view(key).substr(kDesiredKey.size());
     const std::size_t end = names.find('\0');
     if (end != std::string_view::npos) f(names.substr(0, end), names.substr(end + 1));
   }

@@ -226,7 +226,15 @@ Presence::Id DeviceWatch::id_of(std::string_view tenant, std::string_view device
 
 void DeviceWatch::record(std::string_view key, std::string_view value) {
   if (History::is_key(key)) return history_.restored(value);
+  if (RecentEvents::is_key(key)) return recent_.restored(value);
   presence_.restored(key, value);
+}
+
+std::string DeviceWatch::ask_events(std::string_view question) {
+  std::string said = recent_.answer(question, core_.wall_ms(records_.now()));
+  if (const std::string record = recent_.record(); !record.empty())
+    records_.put(RecentEvents::kKey, record);
+  return said;
 }
 
 bool DeviceWatch::is_disabled(std::string_view principal_key) const {

@@ -36,7 +36,9 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   DeviceWatch(const DeviceWatch&) = delete;
   DeviceWatch& operator=(const DeviceWatch&) = delete;
 
-  static bool is_key(std::string_view key) { return Presence::is_key(key) || History::is_key(key); }
+  static bool is_key(std::string_view key) {
+    return Presence::is_key(key) || History::is_key(key) || RecentEvents::is_key(key);
+  }
   void record(std::string_view key, std::string_view value);
   void forget_record(std::string_view key) {
     if (Presence::is_key(key)) presence_.forget(key);
@@ -74,9 +76,8 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   std::string ask_insights(std::string_view question) const {
     return insights_.answer(question, at(records_.now()));
   }
-  std::string ask_events(std::string_view question) {
-    return recent_.answer(question, core_.wall_ms(records_.now()));
-  }
+  // The answer may leave when what this call has put is durable.
+  std::string ask_events(std::string_view question);
   // Of a registered device: the outcome of a command, say.
   void happened(const Happening& h, base::Instant now);
 

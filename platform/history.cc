@@ -14,8 +14,8 @@ using session::StoredRecord;
 
 namespace {
 
-constexpr std::string_view kByDevice{"h\0", 2};
-constexpr std::string_view kBySite{"hs\0", 3};
+constexpr std::string_view kHistoryByDevice{"h\0", 2};
+constexpr std::string_view kHistoryBySite{"hs\0", 3};
 constexpr std::string_view kBytesKey = "!hb";
 constexpr std::size_t kPlace = 16;  // bytes of time and number
 constexpr std::size_t kAtOnce = 500;
@@ -69,7 +69,7 @@ bool History::is_key(std::string_view key) {
 }
 
 void History::restored(std::string_view record) {
-  if (record.size() == 8) bytes_ = stored_bytes_ = number_at(record, 8);
+  if (record.size() == 8) bytes_ = stored_bytes_ = from_big_endian(record);
 }
 
 bool History::has_share(std::uint64_t id, At at, std::uint32_t& left_out) {
@@ -113,8 +113,8 @@ bool History::add(std::uint64_t id, const Happening& h, At at, pb::HistoryEvent&
   e.set_at_ms(at.wall_ms);
   e.set_number(take_number() & INT64_MAX);
   const std::string place = place_of(at.wall_ms, e.number());
-  const std::string by_device = list_of(kByDevice, h.tenant, h.device) + place;
-  const std::string by_site = list_of(kBySite, h.tenant, h.site) + place;
+  const std::string by_device = list_of(kHistoryByDevice, h.tenant, h.device) + place;
+  const std::string by_site = list_of(kHistoryBySite, h.tenant, h.site) + place;
   records_.put(by_device, value);
   records_.put(by_site, value);
   bytes_ += static_cast<std::int64_t>(by_device.size() + by_site.size() + 2 * value.size());
@@ -128,7 +128,7 @@ void History::remove(std::string_view tenant, std::string_view device_key, std::
   records_.remove(device_key);
   ++counts_.removed;
   if (!e.ParseFromArray(value.data(), static_cast<int>(value.size()))) return;
-  std::string by_site = list_of(kBySite, tenant, e.site());
+  std::string by_site = list_of(kHistoryBySite, tenant, e.site());
   by_site.append(device_key.substr(device_key.size() - kPlace));
   records_.remove(by_site);
   bytes_ -= static_cast<std::int64_t>(device_key.size() + by_site.size() + 2 * value.size());
@@ -136,7 +136,7 @@ void History::remove(std::string_view tenant, std::string_view device_key, std::
 }
 
 void History::trim(std::string_view tenant, std::string_view device) {
-  RecordRange all = all_of(list_of(kByDevice, tenant, device));
+  RecordRange all = all_of(list_of(kHistoryByDevice, tenant, device));
   all.newest_first = true;
   all.count = kPerDevice + 4 * kTrimEach;
   all.bytes = 1 << 20;
@@ -158,7 +158,7 @@ void History::tick(At at) {
 // Site by site: what is old of one, then the next one.
 void History::sweep_part(At at) {
   sweeping_ = true;
-  RecordRange r = all_of(std::string(kBySite));
+  RecordRange r = all_of(std::string(kHistoryBySite));
   if (!sweep_from_.empty()) r.from = sweep_from_;
   r.count = kAtOnce;
   records_.read(std::move(r), [this, at](auto found) {
@@ -170,7 +170,7 @@ void History::sweep_part(At at) {
 void History::swept(const std::vector<StoredRecord>& found, At at) {
   const std::int64_t before = at.wall_ms - keep_ms_;
   for (const StoredRecord& r : found) {
-    if (r.key.size() < kBySite.size() + kPlace) continue;
+    if (r.key.size() < kHistoryBySite.size() + kPlace) continue;
     const std::string_view list = std::string_view(r.key).substr(0, r.key.size() - kPlace);
     if (time_of(r.key) >= before) {  // the rest of this site is younger
       sweep_from_ = std::string(list) + std::string(kPlace, '\xff');
@@ -178,10 +178,11 @@ void History::swept(const std::vector<StoredRecord>& found, At at) {
     }
     pb::HistoryEvent e;
     if (!e.ParseFromString(r.value)) continue;
-    const std::string_view tenant = tenant_in(r.key, kBySite);
-    remove(tenant,
-           list_of(kByDevice, tenant, e.device()).append(r.key, r.key.size() - kPlace, kPlace),
-           r.value);
+    const std::string_view tenant = tenant_in(r.key, kHistoryBySite);
+    remove(
+        tenant,
+        list_of(kHistoryByDevice, tenant, e.device()).append(r.key, r.key.size() - kPlace, kPlace),
+        r.value);
   }
   if (!found.empty()) {
     sweep_from_ = found.back().key + '\0';
@@ -236,8 +237,8 @@ void History::ask(std::string_view question, Answered answered, IsCalled is_call
   if (!q->asked.ParseFromArray(question.data(), static_cast<int>(question.size())))
     return q->answered({});
   const pb::HistoryQuestion& a = q->asked;
-  const std::string list = a.device().empty() ? list_of(kBySite, a.tenant(), a.site())
-                                              : list_of(kByDevice, a.tenant(), a.device());
+  const std::string list = a.device().empty() ? list_of(kHistoryBySite, a.tenant(), a.site())
+                                              : list_of(kHistoryByDevice, a.tenant(), a.device());
   q->range = all_of(list);
   q->range.from = list + place_of(a.from_ms(), 0);
   if (a.to_ms() != 0) q->range.to = list + place_of(a.to_ms(), a.to_number());

@@ -15,11 +15,11 @@ using session::Session;
 
 namespace {
 
-constexpr std::size_t kTextMax = 64;
+constexpr std::size_t kShownMax = 64;
 constexpr std::int64_t kHour_ms = 3'600'000;
 
 std::string cut(std::string_view text) {
-  return std::string(shortened(text, kTextMax));
+  return std::string(shortened(text, kShownMax));
 }
 
 // A device and an account may have one name.

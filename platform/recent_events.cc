@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "platform/history.pb.h"
+#include "platform/records.h"
 
 namespace berth::platform {
 
@@ -30,6 +31,22 @@ bool wants(const pb::EventsQuestion& q, const pb::HistoryEvent& e) {
 struct RecentEvents::Kept {
   std::deque<pb::HistoryEvent> events;
 };
+
+bool RecentEvents::is_key(std::string_view key) {
+  return key == kKey;
+}
+
+void RecentEvents::restored(std::string_view record) {
+  if (record.size() != 8) return;
+  stored_ms_ = from_big_endian(record);
+  least_ms_ = std::max(least_ms_, stored_ms_);
+}
+
+std::string RecentEvents::record() {
+  if (said_ms_ <= stored_ms_) return {};
+  stored_ms_ = said_ms_ + kAhead_ms;
+  return big_endian(stored_ms_);
+}
 
 RecentEvents::RecentEvents() : kept_(std::make_unique<Kept>()) {}
 RecentEvents::~RecentEvents() = default;
@@ -68,6 +85,7 @@ std::string RecentEvents::answer(std::string_view question, std::int64_t wall_ms
     break;
   }
   least_ms_ = std::max(least_ms_, through.first);
+  said_ms_ = std::max(said_ms_, through.first);
   a.set_through_ms(through.first);
   a.set_through_number(through.second);
   return a.SerializeAsString();

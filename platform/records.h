@@ -64,5 +64,11 @@ inline std::string big_endian(std::int64_t ms) {
   for (int i = 0; i < 8; ++i) out[7 - i] = static_cast<char>(ms >> (8 * i));
   return out;
 }
+// Of its 8 bytes.
+inline std::int64_t from_big_endian(std::string_view bytes) {
+  std::uint64_t n = 0;
+  for (const char c : bytes.substr(0, 8)) n = n << 8 | static_cast<unsigned char>(c);
+  return static_cast<std::int64_t>(n);
+}
 
 }  // namespace berth::platform

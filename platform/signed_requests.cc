@@ -10,9 +10,9 @@ namespace berth::platform {
 
 namespace {
 
-constexpr std::string_view kKey{"!t\0", 3};  // account: 8 bytes, seconds
+constexpr std::string_view kSignedKey{"!t\0", 3};  // account: 8 bytes, seconds
 
-std::string tenant_of(std::string_view account) {
+std::string account_tenant(std::string_view account) {
   return std::string(account.substr(std::min(account.rfind('@') + 1, account.size())));
 }
 
@@ -26,31 +26,31 @@ std::string answer_of(pb::NonceAnswer::Verdict verdict, std::int64_t signed_afte
 }  // namespace
 
 bool SignedRequests::is_key(std::string_view key) {
-  return key.starts_with(kKey);
+  return key.starts_with(kSignedKey);
 }
 
 void SignedRequests::restored(std::string_view key, std::string_view value) {
   if (value.size() != 8) return;
   std::int64_t s = 0;
   for (const char c : value) s = s << 8 | static_cast<unsigned char>(c);
-  const std::string name(key.substr(kKey.size()));
-  if (!accounts_.contains(name)) ++of_tenant_[tenant_of(name)];
+  const std::string name(key.substr(kSignedKey.size()));
+  if (!accounts_.contains(name)) ++of_tenant_[account_tenant(name)];
   accounts_.insert_or_assign(name, Account{s, s, s});
 }
 
 void SignedRequests::forget(std::string_view key) {
-  const std::string name(key.substr(kKey.size()));
+  const std::string name(key.substr(kSignedKey.size()));
   if (accounts_.erase(name) == 0) return;
-  const auto it = of_tenant_.find(tenant_of(name));
+  const auto it = of_tenant_.find(account_tenant(name));
   if (it != of_tenant_.end() && --it->second == 0) of_tenant_.erase(it);
 }
 
 // Null: there is no room.
 SignedRequests::Account* SignedRequests::account_of(const std::string& name) {
   if (const auto it = accounts_.find(name); it != accounts_.end()) return &it->second;
-  std::size_t& of_tenant = of_tenant_[tenant_of(name)];
+  std::size_t& of_tenant = of_tenant_[account_tenant(name)];
   if (accounts_.size() >= kAccounts || of_tenant >= kAccountsOfOne) {
-    if (of_tenant == 0) of_tenant_.erase(tenant_of(name));
+    if (of_tenant == 0) of_tenant_.erase(account_tenant(name));
     return nullptr;
   }
   ++of_tenant;
@@ -73,7 +73,7 @@ void SignedRequests::ask(std::string_view question, const Answered& answered) {
   if (q.timestamp_s() <= a->durable_s) return answered(answer_of(NonceAnswer::FRESH));
   if (q.timestamp_s() > a->put_s) {
     a->put_s = q.timestamp_s() + kAhead_s;
-    records_.put(std::string(kKey) + name, big_endian(a->put_s));
+    records_.put(std::string(kSignedKey) + name, big_endian(a->put_s));
   }
   records_.when_durable([this, name, put_s = a->put_s, answered] {
     const auto it = accounts_.find(name);
@@ -90,8 +90,8 @@ void SignedRequests::tick(std::int64_t wall_ms) {
     if (a.put_s < old_s) old.push_back(name);
   }
   for (const std::string& name : old) {
-    records_.remove(std::string(kKey) + name);
-    forget(std::string(kKey) + name);
+    records_.remove(std::string(kSignedKey) + name);
+    forget(std::string(kSignedKey) + name);
   }
 }
 

@@ -8,8 +8,14 @@
 namespace berth::platform {
 namespace {
 
-struct Box {
-  Box() { recent.begin(clock); }
+struct RecentBox {
+  RecentBox() { recent.begin(clock); }
+  // An engine that follows another, which has stored `record`; its clock is `behind` that one's.
+  RecentBox(const RecentBox& other, const std::string& record, std::int64_t behind_ms)
+      : clock(other.clock - behind_ms), q(other.q) {
+    recent.restored(record);
+    recent.begin(clock);
+  }
   void happens(const std::string& device, const std::string& site = "north",
                const std::string& tenant = "acme", std::uint32_t kind = 1) {
     pb::HistoryEvent e;
@@ -39,7 +45,7 @@ struct Box {
 };
 
 TEST(RecentEvents, EachIsSaidOnceAndNothingComesBeforeWhatWasSaid) {
-  Box box;
+  RecentBox box;
   box.happens("before");
   EXPECT_EQ(box.next(), "") << "from now on";
   box.happens("a");
@@ -54,8 +60,35 @@ TEST(RecentEvents, EachIsSaidOnceAndNothingComesBeforeWhatWasSaid) {
   EXPECT_EQ(box.next(2), "f ");
 }
 
+TEST(RecentEvents, TheNextEnginesClockMayBeBehind) {
+  RecentBox box;
+  box.next();
+  box.happens("a");
+  EXPECT_EQ(box.next(), "a ");
+  const std::string record = box.recent.record();
+  ASSERT_FALSE(record.empty());
+  EXPECT_EQ(box.recent.record(), "") << "nothing new";
+
+  RecentBox after(box, record, 5000);
+  after.happens("b");
+  EXPECT_EQ(after.next(), "gap b ") << "and what happened between is in the history";
+  after.happens("c");
+  EXPECT_EQ(after.next(), "c ");
+}
+
+TEST(RecentEvents, IsStoredOnceInAWhile) {
+  RecentBox box;
+  int records = 0;
+  for (int ms = 0; ms < 1000; ++ms, ++box.clock) {
+    box.next();
+    if (!box.recent.record().empty()) ++records;
+  }
+  EXPECT_LE(records, 1000 / RecentEvents::kAhead_ms + 1);
+  EXPECT_GT(records, 1);
+}
+
 TEST(RecentEvents, OthersAreNotSaid) {
-  Box box;
+  RecentBox box;
   box.next();
   box.q.set_tenant("acme");
   box.q.add_sites("north");
@@ -72,7 +105,7 @@ TEST(RecentEvents, OthersAreNotSaid) {
 }
 
 TEST(RecentEvents, WhoAsksForMoreThanIsThereIsTold) {
-  Box box;
+  RecentBox box;
   box.next();
   for (std::size_t i = 0; i < RecentEvents::kKept; ++i) box.happens("x");
   EXPECT_EQ(box.recent.gaps(), 0u);
@@ -80,7 +113,7 @@ TEST(RecentEvents, WhoAsksForMoreThanIsThereIsTold) {
   EXPECT_EQ(box.next(1), "gap x ");
   EXPECT_EQ(box.recent.gaps(), 1u);
   EXPECT_EQ(box.next(1), "x ");
-  Box another;  // an engine that has begun later
+  RecentBox another;  // an engine that has begun later
   another.clock += 60'000;
   another.recent.begin(another.clock);
   another.q.set_from_ms(box.clock);
