@@ -50,7 +50,7 @@ bool is_number(std::string_view v) {
          std::all_of(v.begin(), v.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-void put(fmt::memory_buffer& out, std::string_view s) {
+void append(fmt::memory_buffer& out, std::string_view s) {
   out.append(s.data(), s.data() + s.size());
 }
 
@@ -64,11 +64,11 @@ class Fields {
     if (seen_.size() >= kFieldsMax || std::find(seen_.begin(), seen_.end(), name) != seen_.end())
       return;
     seen_.emplace_back(name);
-    put(out_, ",\"");
-    put(out_, name);
-    put(out_, number ? "\":" : "\":\"");
+    append(out_, ",\"");
+    append(out_, name);
+    append(out_, number ? "\":" : "\":\"");
     append_json(out_, value);
-    if (!number) put(out_, "\"");
+    if (!number) append(out_, "\"");
   }
 
  private:

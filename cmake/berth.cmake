@@ -56,18 +56,27 @@ if(MOLD)
   target_link_options(berth_options INTERFACE -fuse-ld=mold)
 endif()
 
-# The headers of others that most files include, compiled once: a third of the CPU of a build from nothing (docs/HACKING.md).
-# ccache does not work with them; a build that is often made anew is better off without.
-option(BERTH_PCH "Precompiled headers, in place of ccache" OFF)
-if(BERTH_PCH)
-  # g++ warns in headers of the system too if they are precompiled.
-  target_compile_options(berth_options INTERFACE -Wno-array-bounds -Wno-stringop-overread)
+# A build from nothing: several files are one translation unit, so that what they include is read and instantiated once, and
+# the headers of others are compiled once (docs/HACKING.md has the figures). A build that is often made anew is better off
+# without: one changed file compiles its whole unit, and ccache does not work with precompiled headers.
+option(BERTH_UNITY "Unity build and precompiled headers, for a build from nothing" OFF)
+set(BERTH_UNITY_FILES 12 CACHE STRING "How many files are one translation unit")
+if(BERTH_UNITY)
+  # g++ warns in headers of the system too if they are precompiled, and of types in unnamed namespaces of included files.
+  target_compile_options(berth_options INTERFACE -Wno-array-bounds -Wno-stringop-overread -Wno-subobject-linkage)
   # Macros that a precompiled header looks at are the same in all files.
   target_compile_definitions(berth_options INTERFACE $<TARGET_PROPERTY:Boost::json,INTERFACE_COMPILE_DEFINITIONS>)
   add_library(berth_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cc)
   target_link_libraries(berth_pch PRIVATE berth_options berth_hardening spdlog::spdlog Boost::json)
   target_precompile_headers(berth_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
 endif()
+# berth_unity(TARGET PCH): its files in units with the precompiled header of the target PCH.
+function(berth_unity target pch)
+  if(BERTH_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${BERTH_UNITY_FILES})
+    target_precompile_headers(${target} REUSE_FROM ${pch})
+  endif()
+endfunction()
 
 # Code that no packet comes by is compiled with -O1, a fifth faster, and for AddressSanitizer without the checks for undefined
 # behaviour, which are a third of the time that the headers of Boost take there.
@@ -89,9 +98,7 @@ function(berth_library)
   if(L_COLD)
     berth_cold(berth_${L_NAME})
   endif()
-  if(BERTH_PCH)
-    target_precompile_headers(berth_${L_NAME} REUSE_FROM berth_pch)
-  endif()
+  berth_unity(berth_${L_NAME} berth_pch)
 endfunction()
 
 # berth_proto(NAME … FILES …): generated C++ for .proto files, compiled without our warnings.

@@ -1,5 +1,5 @@
-// What most files include of others' headers (BERTH_PCH in berth.cmake). A file includes what it needs all the same: the
-// usual build has no precompiled headers.
+// What most files include of others' headers (BERTH_UNITY in berth.cmake). A file includes what it
+// needs all the same: the usual build has no precompiled headers.
 #pragma once
 
 #include <fmt/format.h>

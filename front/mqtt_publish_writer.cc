@@ -10,7 +10,7 @@ using protocol::link::CookieSlot;
 
 namespace {
 
-constexpr std::size_t kAliasBytesMax = 2048;  // topics that our aliases stand for
+constexpr std::size_t kOurAliasBytesMax = 2048;  // topics that our aliases stand for
 
 // An alias that is new with this message is known to the device only when the message is sent, so
 // it must fit with it: an alias and its property are 3 bytes, and both lengths may grow by one.
@@ -107,7 +107,7 @@ void MqttPublishWriter::use_alias(Channel& ch, mqtt::PublishOut& out) {
   if (ch.alias_out->size() >= limit) return;
   std::size_t bytes = out.topic.size();
   for (const auto& [topic, alias] : *ch.alias_out) bytes += topic.size();
-  if (bytes > kAliasBytesMax) return;  // they are in the cookie
+  if (bytes > kOurAliasBytesMax) return;  // they are in the cookie
   out.topic_alias = static_cast<std::uint16_t>(ch.alias_out->size() + 1);
   ch.alias_out->emplace(std::string(out.topic), out.topic_alias);
   cookies_.changed(ch, CookieSlot::alias_out);

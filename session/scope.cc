@@ -10,8 +10,8 @@ namespace mqtt = protocol::mqtt;
 
 namespace {
 
-constexpr std::string_view kNative = "v1/";  // a device's own topics
-constexpr std::size_t kTopicMax = 65535;     // as MQTT's strings
+constexpr std::string_view kNativeTopics = "v1/";  // a device's own topics
+constexpr std::size_t kTopicMax = 65535;           // as MQTT's strings
 
 bool fits(const std::string& inside) {
   return inside.size() <= kTopicMax &&
@@ -51,8 +51,8 @@ bool is_of_gateway(std::string_view after_device) {
 }
 
 bool services_may_publish(std::string_view topic) {
-  if (!topic.starts_with(kNative)) return true;
-  topic.remove_prefix(kNative.size());
+  if (!topic.starts_with(kNativeTopics)) return true;
+  topic.remove_prefix(kNativeTopics.size());
   next_level(topic);
   next_level(topic);
   return !is_of_gateway(topic) || is_command_request(topic);
@@ -82,13 +82,13 @@ Scope::Scope(Principal who, std::string site, std::vector<std::string> allowed,
       translates_(translation_ != Translation{}) {
   tenant_root_ = std::string(kTenantRoot) + who_.tenant + "/";
   if (who_.role == Role::device)
-    own_ = tenant_root_ + std::string(kNative) + site_ + "/" + who_.name + "/";
+    own_ = tenant_root_ + std::string(kNativeTopics) + site_ + "/" + who_.name + "/";
 }
 
 bool Scope::of_its_sites(std::string_view topic) const {
   if (allowed_.empty()) return true;
-  if (!topic.starts_with(kNative)) return false;
-  topic.remove_prefix(kNative.size());
+  if (!topic.starts_with(kNativeTopics)) return false;
+  topic.remove_prefix(kNativeTopics.size());
   return std::any_of(allowed_.begin(), allowed_.end(), [topic](const std::string& site) {
     return topic.size() > site.size() && topic.starts_with(site) && topic[site.size()] == '/';
   });
@@ -107,8 +107,8 @@ bool Scope::enter_topic(std::string_view topic, std::string& inside) const {
   if (topic.starts_with('$') || who_.role == Role::operator_) return false;
   if (who_.role == Role::service)
     return of_its_sites(topic) && services_may_publish(topic) && enter(tenant_root_, topic, inside);
-  if (topic.starts_with(kNative)) {
-    topic.remove_prefix(kNative.size());
+  if (topic.starts_with(kNativeTopics)) {
+    topic.remove_prefix(kNativeTopics.size());
     return !topic.empty() && !is_services_form(topic) && !is_of_gateway(topic) &&
            enter(own_, topic, inside);
   }
@@ -121,8 +121,8 @@ bool Scope::enter_topic(std::string_view topic, std::string& inside) const {
 bool Scope::enter_filter(std::string_view filter, std::string& inside) const {
   if (filter.starts_with('$')) return false;
   if (who_.role != Role::device) return of_its_sites(filter) && enter(tenant_root_, filter, inside);
-  if (filter.starts_with(kNative)) {
-    filter.remove_prefix(kNative.size());
+  if (filter.starts_with(kNativeTopics)) {
+    filter.remove_prefix(kNativeTopics.size());
     return !filter.empty() && !is_services_form(filter) && enter(own_, filter, inside);
   }
   const bool good = std::any_of(
@@ -133,7 +133,7 @@ bool Scope::enter_filter(std::string_view filter, std::string& inside) const {
 
 std::string_view Scope::leave(std::string_view inside, std::string& scratch) const {
   if (!own_.empty() && inside.starts_with(own_)) {
-    scratch.assign(kNative).append(inside.substr(own_.size()));
+    scratch.assign(kNativeTopics).append(inside.substr(own_.size()));
     return scratch;
   }
   if (inside.starts_with(tenant_root_)) inside.remove_prefix(tenant_root_.size());

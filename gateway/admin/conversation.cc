@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
@@ -14,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "gateway/admin/audit.h"
+#include "gateway/admin/await.h"
 #include "gateway/admin/problem.h"
 #include "gateway/admin/stream_writer.h"
 
@@ -25,7 +24,6 @@ namespace http = boost::beast::http;
 
 namespace {
 
-constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kBuffer = 64 * 1024;
 constexpr std::size_t kDrainMax = 256 * 1024;  // of a body nobody wants, so that its answer arrives
 constexpr auto kDrain = std::chrono::seconds(1);

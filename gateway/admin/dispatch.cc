@@ -2,13 +2,12 @@
 
 #include <sys/socket.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <exception>
 
 #include "base/log.h"
+#include "gateway/admin/await.h"
 #include "gateway/admin/problem.h"
 
 namespace berth::gateway::admin {
@@ -17,7 +16,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr auto kBegins = std::chrono::seconds(10);
 
 Response gone() {

@@ -4,19 +4,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <cstring>
 #include <optional>
 #include <vector>
 
+#include "gateway/admin/await.h"
 #include "gateway/admin/connections.h"
 #include "gateway/admin/guard.h"
 #include "gateway/admin/listener.h"
@@ -30,7 +29,6 @@ using Endpoint = asio::generic::stream_protocol::endpoint;
 
 namespace {
 
-constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::uint64_t kAnswerMax = std::uint64_t{256} << 20;
 
 Endpoint tcp_endpoint(const asio::ip::address& a, std::uint16_t port) {

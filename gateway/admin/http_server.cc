@@ -5,18 +5,17 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <map>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/admin/await.h"
 #include "gateway/admin/conversation.h"
 #include "gateway/admin/dispatch.h"
 #include "gateway/admin/listener.h"
@@ -27,7 +26,6 @@ namespace berth::gateway::admin {
 namespace asio = boost::asio;
 
 namespace {
-constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr auto kStarvedPause = std::chrono::milliseconds(200);
 constexpr std::chrono::seconds kAtHomeMax{600};
 

@@ -31,7 +31,7 @@ struct LocalAddress {
   }
 };
 
-sockaddr_un address_of(const std::string& path) {
+sockaddr_un unix_address(const std::string& path) {
   sockaddr_un a{};
   a.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof a.sun_path)
@@ -131,7 +131,7 @@ void Listener::listen_local(const std::string& name) {
 }
 
 bool Listener::listen_at(const std::string& path, bool replace) {
-  const sockaddr_un at = address_of(path);
+  const sockaddr_un at = unix_address(path);
   if (is_left_over(path, at) || replace) ::unlink(path.c_str());
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   const bool good = fd >= 0 && ::fchmod(fd, 0600) == 0 &&  // before bind: of the file too

@@ -1,10 +1,9 @@
 #include "gateway/admin/stream_writer.h"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
+#include "gateway/admin/await.h"
 #include "gateway/admin/dispatch.h"
 
 namespace berth::gateway::admin {
@@ -13,7 +12,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kWriteAtOnce = 64 * 1024;
 
 std::string framed(std::string bytes, bool chunked) {

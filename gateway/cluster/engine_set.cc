@@ -28,7 +28,7 @@ using protocol::link::Welcome;
 
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 constexpr std::int64_t kRetryMin = 50 * kMs;
 constexpr std::int64_t kRetryMax = 250 * kMs;
 constexpr std::int64_t kRetryRefused = 2000 * kMs;

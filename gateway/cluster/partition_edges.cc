@@ -17,7 +17,7 @@ constexpr std::size_t kSkipsMax = 1000;
 // Edges of the release before keep 2 MiB of a connection and refuse links with larger packets.
 constexpr std::uint64_t kLargePackets = 4;         // link version
 constexpr std::uint64_t kPacketsBefore = 1 << 20;  // bytes
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 
 std::int64_t patience_ns(const Config& config) {
   return std::int64_t{config.heartbeat_ms} * config.cluster.heartbeats_missed * kMs;

@@ -20,7 +20,7 @@ using protocol::link::EngineState;
 
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 constexpr std::uint32_t kWatchTimeout_ms = 500;
 constexpr std::int64_t kCommitSlow_ms = 600;  // then the store counts as out of reach
 constexpr std::int64_t kReadyAlone = 5000 * kMs;

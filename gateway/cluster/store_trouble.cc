@@ -9,7 +9,7 @@ namespace berth::gateway::cluster {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
-constexpr std::int64_t kTellAgain = 30 * kSecond;
+constexpr std::int64_t kTellStoreAgain = 30 * kSecond;
 constexpr std::int64_t kTakingCounts = 3 * kSecond;
 
 struct Trouble {
@@ -33,7 +33,7 @@ void note_store_trouble(const std::string& prefix, const std::string& why, std::
   Trouble& t = it->second;
   if (fresh) t.since_ns = now_ns;
   t.why = why;
-  if (!fresh && now_ns - t.told_ns < kTellAgain) return;
+  if (!fresh && now_ns - t.told_ns < kTellStoreAgain) return;
   t.told_ns = now_ns;
   BERTH_LOG(err, "store not usable prefix={} for_s={} error=\"{}\"", prefix,
             (now_ns - t.since_ns) / kSecond, why);

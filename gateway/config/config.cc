@@ -68,7 +68,7 @@ std::string first_of_section(const std::string& name) {
   return name;
 }
 
-std::string text_of(const std::string& path) {
+std::string text_in(const std::string& path) {
   try {
     return base::read_file(path);
   } catch (const std::runtime_error& e) {
@@ -82,7 +82,7 @@ class ConfigFile {
   ConfigFile(Config& config, const std::string& path) : config_(config), path_(path) {}
 
   void load() {
-    const std::string text = text_of(path_);
+    const std::string text = text_in(path_);
     const std::vector<YAML::Node> documents = parsed(text);
     if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return;
     if (documents.size() > 1)

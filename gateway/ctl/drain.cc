@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::milliseconds kLook{200};
-constexpr std::uint32_t kAnswerS = 5;  // of one question: a process that ends answers none
+constexpr std::uint32_t kOneAnswerS = 5;  // of one question: a process that ends answers none
 
 // What a process has left, as its status page says.
 struct Left {
@@ -64,7 +64,7 @@ Left left_of(const std::string& body) {
 // `before`: what was left when it was asked last.
 Left look(const Ctl& admin, const Left& before) {
   Ctl to = admin;
-  to.timeout_s = std::min(admin.timeout_s, kAnswerS);
+  to.timeout_s = std::min(admin.timeout_s, kOneAnswerS);
   Left now = before;
   try {
     const admin::Response r = ask(to, "GET", "/api/v1/status");

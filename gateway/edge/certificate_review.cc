@@ -13,7 +13,7 @@ using protocol::mqtt::Reason;
 
 namespace {
 constexpr std::uint32_t kEvery_s = 2;
-constexpr auto kStep = std::chrono::milliseconds(20);
+constexpr auto kReviewStep = std::chrono::milliseconds(20);
 constexpr std::size_t kLooks = 4000;  // in a step: well below a millisecond
 // Signatures and ends in a step. So some 800 connections a second are looked at after a change of
 // authorities or revocations, and no more are ended: they come back together.
@@ -54,7 +54,7 @@ void CertificateReview::review_some() {
   engines_.turn_end();
   running_ = slot < slab_.size();
   if (!running_) return;
-  timer_.expires_after(kStep);
+  timer_.expires_after(kReviewStep);
   timer_.async_wait([this](boost::system::error_code ec) {
     if (!ec) review_some();
   });

@@ -16,23 +16,23 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr int kRulesMax = 64;
+constexpr int kCommandRulesMax = 64;
 constexpr int kFirmwareMax = 16;  // patterns of a rule
 constexpr std::size_t kPatternMax = 64;
 constexpr std::size_t kPayloadMax = 4096;
-constexpr std::size_t kValuesMax = 64;
+constexpr std::size_t kReplyValuesMax = 64;
 constexpr std::size_t kWhereMax = 8;
-constexpr std::size_t kTextMax = 256;      // bytes kept of a vendor's code and words
-constexpr std::size_t kParsedMax = 65536;  // bytes of an answer; greater ones are none
+constexpr std::size_t kTextMax = 256;           // bytes kept of a vendor's code and words
+constexpr std::size_t kReplyParsedMax = 65536;  // bytes of an answer; greater ones are none
 constexpr std::uint32_t kResultMax_ms = 10 * 60 * 1000;
 constexpr const char* kAnyOther = "*";
 
-[[noreturn]] void bad(const std::string& why) {
+[[noreturn]] void bad_rule(const std::string& why) {
   throw BadProfile(why);
 }
 
 void check_pointer(const std::string& pointer) {
-  if (!pointer.empty() && pointer.front() != '/') bad("'" + pointer + "' is no JSON pointer");
+  if (!pointer.empty() && pointer.front() != '/') bad_rule("'" + pointer + "' is no JSON pointer");
 }
 
 // Empty: nothing is there, or no single value.
@@ -67,7 +67,7 @@ std::optional<json::value> read_answer(std::string_view payload, base::Charset c
 void check_outcome(const std::string& name) {
   v1::Outcome o{};
   if (!v1::Outcome_Parse(name, &o) || o == v1::NOT_DELIVERED)
-    bad("'" + name + "' is no outcome that a device has");
+    bad_rule("'" + name + "' is no outcome that a device has");
 }
 
 }  // namespace
@@ -104,17 +104,17 @@ struct CommandRule::Reply {
         text(r.text()),
         where(r.where().begin(), r.where().end()) {
     if (!protocol::mqtt::valid_topic_filter(topic) || topic.starts_with('$'))
-      bad("reply: '" + topic + "' is no topic filter");
+      bad_rule("reply: '" + topic + "' is no topic filter");
     if (outcome_from.empty() == outcome_value.empty())
-      bad("reply: `outcome` needs either `from` or `value`");
-    if (outcomes.size() > kValuesMax) bad("reply: more than 64 values");
-    if (where.size() > kWhereMax) bad("reply: more than 8 conditions in `where`");
+      bad_rule("reply: `outcome` needs either `from` or `value`");
+    if (outcomes.size() > kReplyValuesMax) bad_rule("reply: more than 64 values");
+    if (where.size() > kWhereMax) bad_rule("reply: more than 8 conditions in `where`");
     for (const std::string& pointer : {command_id, outcome_from, code, text})
       check_pointer(pointer);
     for (const auto& [pointer, wanted] : where) check_pointer(pointer);
     if (!outcome_value.empty()) check_outcome(outcome_value);
     for (const auto& [from, to] : outcomes) check_outcome(to);
-    if (!outcome_from.empty() && outcomes.empty()) bad("reply: `outcome` needs `values`");
+    if (!outcome_from.empty() && outcomes.empty()) bad_rule("reply: `outcome` needs `values`");
   }
   std::string outcome_of(const json::value& v) const {
     if (outcome_from.empty()) return outcome_value;
@@ -132,20 +132,21 @@ struct CommandRule::Reply {
 
 CommandRule::CommandRule(const pb::CommandRule& rule)
     : name_(rule.name()), type_(canonical_type(rule.name())) {
-  if (!valid_name(name_)) bad("command '" + name_ + "' is no name");
+  if (!valid_name(name_)) bad_rule("command '" + name_ + "' is no name");
   set_bounds(rule);
   set_text(rule);
-  if (rule.firmware_size() > kFirmwareMax) bad("command '" + name_ + "': more than 16 firmwares");
+  if (rule.firmware_size() > kFirmwareMax)
+    bad_rule("command '" + name_ + "': more than 16 firmwares");
   for (const std::string& pattern : rule.firmware()) {
     if (pattern.empty() || pattern.size() > kPatternMax)
-      bad("command '" + name_ + "': a firmware has 1 to 64 bytes");
+      bad_rule("command '" + name_ + "': a firmware has 1 to 64 bytes");
     firmware_.push_back(pattern);
   }
   if (!rule.has_reply()) return;
   try {
     reply_ = std::make_unique<const Reply>(rule.reply());
   } catch (const BadProfile& e) {
-    bad("command '" + name_ + "': " + e.what());
+    bad_rule("command '" + name_ + "': " + e.what());
   }
 }
 CommandRule::~CommandRule() = default;
@@ -158,54 +159,55 @@ void CommandRule::set_bounds(const pb::CommandRule& rule) {
   if (!rule.delivery().empty()) {
     const auto c = class_named(rule.delivery());
     if (!c)
-      bad(of + "delivery '" + rule.delivery() +
-          "' is none of immediate, latest, queued, must, desired");
+      bad_rule(of + "delivery '" + rule.delivery() +
+               "' is none of immediate, latest, queued, must, desired");
     if (type != nullptr && !may_deliver(*type, *c))
-      bad(of + "'" + type_ + "' is delivered as " + name_of(type->delivery) + ", never as " +
-          name_of(*c));
+      bad_rule(of + "'" + type_ + "' is delivered as " + name_of(type->delivery) + ", never as " +
+               name_of(*c));
     delivery_ = *c;
   }
   bounds_ = type != nullptr && delivery_ == type->delivery ? type->bounds : bounds_of(delivery_);
   if (rule.ttl_max_ms() > bounds_.ttl_max_ms)
-    bad(of + "ttl_max_ms is at most " + std::to_string(bounds_.ttl_max_ms));
+    bad_rule(of + "ttl_max_ms is at most " + std::to_string(bounds_.ttl_max_ms));
   if (rule.ttl_max_ms() != 0) bounds_.ttl_max_ms = rule.ttl_max_ms();
   if (rule.ttl_ms() > bounds_.ttl_max_ms)
-    bad(of + "ttl_ms is at most " + std::to_string(bounds_.ttl_max_ms));
+    bad_rule(of + "ttl_ms is at most " + std::to_string(bounds_.ttl_max_ms));
   bounds_.ttl_ms =
       rule.ttl_ms() != 0 ? rule.ttl_ms() : std::min(bounds_.ttl_ms, bounds_.ttl_max_ms);
   if (rule.result_ms() > kResultMax_ms)
-    bad(of + "result_ms is at most " + std::to_string(kResultMax_ms));
+    bad_rule(of + "result_ms is at most " + std::to_string(kResultMax_ms));
   if (rule.result_ms() != 0) bounds_.result_ms = rule.result_ms();
   qos_ = delivery_ == CommandClass::immediate ? 0 : 1;
   if (!rule.has_qos() || rule.qos() == qos_) return;
   if (qos_ == 0)
-    bad(of + "qos is 0 with immediate: MQTT sends a QoS 1 command again after a reconnect");
-  if (rule.qos() > 1) bad(of + "qos is 0 or 1");
+    bad_rule(of + "qos is 0 with immediate: MQTT sends a QoS 1 command again after a reconnect");
+  if (rule.qos() > 1) bad_rule(of + "qos is 0 or 1");
   qos_ = 0;
 }
 
 void CommandRule::set_text(const pb::CommandRule& rule) {
   const std::string of = "command '" + name_ + "': ";
-  if (rule.payload().size() > kPayloadMax) bad(of + "more than 4096 bytes of payload");
-  if (static_cast<std::size_t>(rule.values_size()) > kValuesMax) bad(of + "more than 64 values");
+  if (rule.payload().size() > kPayloadMax) bad_rule(of + "more than 4096 bytes of payload");
+  if (static_cast<std::size_t>(rule.values_size()) > kReplyValuesMax)
+    bad_rule(of + "more than 64 values");
   if (!rule.charset().empty()) {
     const auto charset = base::charset_named(rule.charset());
-    if (!charset) bad(of + "charset '" + rule.charset() + "' is neither gbk nor gb18030");
+    if (!charset) bad_rule(of + "charset '" + rule.charset() + "' is neither gbk nor gb18030");
     charset_ = *charset;
   }
   values_ = {rule.values().begin(), rule.values().end()};
   if (rule.topic().empty()) {
     if (!rule.payload().empty() || !rule.charset().empty() || rule.has_reply() || !values_.empty())
-      bad(of + "payload, charset, values and reply need a topic");
+      bad_rule(of + "payload, charset, values and reply need a topic");
     return;
   }
   if (!protocol::mqtt::valid_topic_name(rule.topic()) || rule.topic().starts_with('$'))
-    bad("'" + rule.topic() + "' is no topic");
+    bad_rule("'" + rule.topic() + "' is no topic");
   try {
     topic_.emplace(rule.topic(), CommandText::Marks::of_topic);
     payload_.emplace(rule.payload(), CommandText::Marks::all);
   } catch (const BadProfile& e) {
-    bad(of + e.what());
+    bad_rule(of + e.what());
   }
 }
 
@@ -251,25 +253,25 @@ std::optional<CommandAnswer> CommandRule::answer(const json::value& payload) con
 }
 
 CommandRules::CommandRules(const pb::Product& product) {
-  if (product.commands_size() > kRulesMax) bad("more than 64 commands");
+  if (product.commands_size() > kCommandRulesMax) bad_rule("more than 64 commands");
   for (const auto& c : product.commands()) {
     CommandRule rule(c);
     for (const CommandRule& before : rules_) {
       if (before.name() == rule.name() && before.every_firmware())
-        bad("command '" + c.name() + "' twice");
+        bad_rule("command '" + c.name() + "' twice");
     }
     answers_ = answers_ || rule.has_reply();
     rules_.push_back(std::move(rule));
   }
-  if (product.capabilities_size() > kRulesMax) bad("more than 64 capabilities");
+  if (product.capabilities_size() > kCommandRulesMax) bad_rule("more than 64 capabilities");
   for (const std::string& said : product.capabilities()) {
     if (find_type(canonical_type(said)) == nullptr && !has(said))
-      bad("capability '" + said + "' is neither a type of command nor one of `commands`");
+      bad_rule("capability '" + said + "' is neither a type of command nor one of `commands`");
     capabilities_.push_back(canonical_type(said));
   }
   const std::string& form = product.command_form();
   if (!form.empty() && form != "json" && form != "protobuf" && form != "plain")
-    bad("command_form '" + form + "' is none of json, protobuf, plain");
+    bad_rule("command_form '" + form + "' is none of json, protobuf, plain");
   form_ = form == "protobuf" ? Form::protobuf : form == "plain" ? Form::plain : Form::json;
 }
 
@@ -299,7 +301,7 @@ bool CommandRules::can(std::string_view canonical) const {
 std::optional<CommandAnswer> CommandRules::answer(std::string_view topic, std::string_view device,
                                                   std::string_view site,
                                                   std::string_view payload) const {
-  if (!answers_ || payload.size() > kParsedMax) return std::nullopt;
+  if (!answers_ || payload.size() > kReplyParsedMax) return std::nullopt;
   std::optional<json::value> read;
   for (const CommandRule& r : rules_) {
     if (!r.answers_on(topic, device, site)) continue;

@@ -43,7 +43,7 @@ constexpr std::size_t kOfDevice = 10;  // of the columns; the others are the cre
 // Not exported: a registry knows its hash only.
 constexpr std::string_view kPassword = "password";
 
-[[noreturn]] void bad(int line, const std::string& why) {
+[[noreturn]] void bad_line(int line, const std::string& why) {
   throw BadRecord("line " + std::to_string(line) + ": " + why);
 }
 
@@ -70,12 +70,12 @@ CsvRow columns_of(const CsvRow& head) {
   std::set<std::string> seen;
   for (const std::string& said : head.cells) {
     const std::string column = column_of(said);
-    if (column.empty()) bad(head.line, "unknown column '" + said + "'");
-    if (!seen.insert(column).second) bad(head.line, "column '" + said + "' twice");
+    if (column.empty()) bad_line(head.line, "unknown column '" + said + "'");
+    if (!seen.insert(column).second) bad_line(head.line, "column '" + said + "' twice");
     out.cells.push_back(column);
   }
   for (const char* needed : {"tenant", "site", "device"}) {
-    if (!seen.contains(needed)) bad(head.line, std::string("no column '") + needed + "'");
+    if (!seen.contains(needed)) bad_line(head.line, std::string("no column '") + needed + "'");
   }
   return out;
 }
@@ -86,7 +86,7 @@ json::value enabled_of(const std::string& cell, int line) {
       {"true", true},   {"TRUE", true},   {"yes", true}, {"1", true},  {"是", true},
       {"false", false}, {"FALSE", false}, {"no", false}, {"0", false}, {"否", false}};
   const auto it = kWords.find(cell);
-  if (it == kWords.end()) bad(line, "enabled is true or false, not '" + cell + "'");
+  if (it == kWords.end()) bad_line(line, "enabled is true or false, not '" + cell + "'");
   return it->second;
 }
 
@@ -104,8 +104,8 @@ std::string without_quote(const std::string& cell) {
 
 Said device_of(const CsvRow& head, const CsvRow& row, ImportBudget& budget) {
   if (row.cells.size() != head.cells.size())
-    bad(row.line, std::to_string(row.cells.size()) + " cells, the first line has " +
-                      std::to_string(head.cells.size()));
+    bad_line(row.line, std::to_string(row.cells.size()) + " cells, the first line has " +
+                           std::to_string(head.cells.size()));
   json::object device;
   json::object credential;
   json::object labels;
@@ -128,7 +128,7 @@ Said device_of(const CsvRow& head, const CsvRow& row, ImportBudget& budget) {
       credential[column] = cell;
     }
   }
-  if (tenant.empty() || !device.contains("name")) bad(row.line, "no tenant or no device");
+  if (tenant.empty() || !device.contains("name")) bad_line(row.line, "no tenant or no device");
   if (!labels.empty()) device["labels"] = labels;
   if (!credential.empty()) device["credentials"] = json::array{credential};
   const std::string name(device["name"].as_string());
@@ -138,7 +138,7 @@ Said device_of(const CsvRow& head, const CsvRow& row, ImportBudget& budget) {
     return {key_of(Kind::device, tenant, name), std::move(message), row.line, std::move(device),
             true};
   } catch (const BadRecord& e) {
-    bad(row.line, e.what());
+    bad_line(row.line, e.what());
   }
 }
 
@@ -147,7 +147,7 @@ void add_credentials(Said& more, Said& first) {
   auto& device = static_cast<pb::Device&>(*first.message);
   const auto& other = static_cast<const pb::Device&>(*more.message);
   if (!other.site().empty() && other.site() != device.site())
-    bad(more.line, "another site than in line " + std::to_string(first.line));
+    bad_line(more.line, "another site than in line " + std::to_string(first.line));
   device.mutable_credentials()->MergeFrom(other.credentials());
   json::value* credentials = more.patch.if_contains("credentials");
   if (credentials == nullptr) return;
@@ -168,11 +168,11 @@ std::span<const CsvColumn> csv_columns() {
 
 std::string_view csv_text(std::string_view bytes, std::string& scratch) {
   if (bytes.starts_with("\xff\xfe") || bytes.starts_with("\xfe\xff"))
-    bad(1, "the table is UTF-16: save it as CSV in UTF-8");
+    bad_line(1, "the table is UTF-16: save it as CSV in UTF-8");
   if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
   if (base::is_utf8(bytes)) return bytes;
   auto text = base::to_utf8(base::Charset::gb18030, bytes);
-  if (!text) bad(1, "the table is neither UTF-8 nor GB 18030");
+  if (!text) bad_line(1, "the table is neither UTF-8 nor GB 18030");
   scratch = std::move(*text);
   return scratch;
 }
@@ -191,7 +191,7 @@ bool CsvReader::next(CsvRow& row) {
       ++line_;
       return true;
     }
-    bad(line_, "a quote inside of a cell");
+    bad_line(line_, "a quote inside of a cell");
   }
 }
 
@@ -216,7 +216,7 @@ std::string CsvReader::quoted() {
       return s;
     }
   }
-  bad(line_, "a quote that does not end");
+  bad_line(line_, "a quote that does not end");
 }
 
 std::vector<Said> parse_csv(const std::string& bytes) {

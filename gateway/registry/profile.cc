@@ -29,7 +29,7 @@ constexpr int kRulesMax = 32;
 constexpr std::size_t kFieldsMax = 64;
 constexpr std::size_t kValuesMax = 64;
 
-[[noreturn]] void bad(const std::string& why) {
+[[noreturn]] void bad_product(const std::string& why) {
   throw BadProfile(why);
 }
 
@@ -39,7 +39,7 @@ Report report_named(const std::string& name) {
   if (name == "state") return Report::state;
   if (name == "result") return Report::result;
   if (name == "none") return Report::none;
-  bad("'" + name + "' is none of event, telemetry, state, result, none");
+  bad_product("'" + name + "' is none of event, telemetry, state, result, none");
 }
 
 bool is_time(const FieldDescriptor& f) {
@@ -54,15 +54,15 @@ std::vector<const FieldDescriptor*> path_of(const std::string& text) {
     const std::size_t dot = std::min(text.find('.', from), text.size());
     const std::string name = text.substr(from, dot - from);
     const FieldDescriptor* f = at == nullptr ? nullptr : at->FindFieldByName(name);
-    if (f == nullptr || f->is_map()) bad("an Envelope has no field '" + text + "'");
+    if (f == nullptr || f->is_map()) bad_product("an Envelope has no field '" + text + "'");
     path.push_back(f);
     at = f->message_type() == nullptr || is_time(*f) ? nullptr : f->message_type();
     from = dot + 1;
   }
   if (at != nullptr || path.back()->is_repeated())
-    bad("'" + text + "' is a message or a list, not a value");
+    bad_product("'" + text + "' is a message or a list, not a value");
   for (const char* own : {"tenant", "site", "device", "received_time", "clock", "session_epoch"}) {
-    if (text == own) bad("'" + text + "' is the gateway's to say");
+    if (text == own) bad_product("'" + text + "' is the gateway's to say");
   }
   return path;
 }
@@ -183,15 +183,17 @@ class Profile::Rule {
     }
   };
   explicit Rule(const pb::MessageRule& r) : topic(r.topic()), report(report_named(r.report())) {
-    if (!protocol::mqtt::valid_topic_filter(topic)) bad("'" + topic + "' is no topic filter");
-    if (report == Report::none && r.fields_size() != 0) bad("fields of what is not passed on");
-    if (static_cast<std::size_t>(r.fields_size()) > kFieldsMax) bad("more than 64 fields");
+    if (!protocol::mqtt::valid_topic_filter(topic))
+      bad_product("'" + topic + "' is no topic filter");
+    if (report == Report::none && r.fields_size() != 0)
+      bad_product("fields of what is not passed on");
+    if (static_cast<std::size_t>(r.fields_size()) > kFieldsMax) bad_product("more than 64 fields");
     bool body = report == Report::none;
     for (const auto& [name, source] : r.fields()) {
       fields.push_back(field(name, source));
       body = body || fields.back().path.front()->containing_oneof() != nullptr;
     }
-    if (!body) bad("'" + topic + "': no field of a body");
+    if (!body) bad_product("'" + topic + "': no field of a body");
   }
   static Field field(const std::string& name, const pb::FieldSource& s) {
     Field f{.name = name,
@@ -202,16 +204,20 @@ class Profile::Rule {
             .unit = s.unit(),
             .base64 = s.encoding() == "base64",
             .required = s.required()};
-    if (f.from.empty() == f.value.empty()) bad("'" + name + "' needs either `from` or `value`");
-    if (!f.from.empty() && f.from.front() != '/') bad("'" + f.from + "' is no JSON pointer");
-    if (!s.encoding().empty() && !f.base64) bad("encoding '" + s.encoding() + "' is not base64");
-    if (!f.unit.empty() && f.unit != "s" && f.unit != "ms") bad("unit '" + f.unit + "'");
-    if (f.values.size() > kValuesMax) bad("more than 64 values of '" + name + "'");
+    if (f.from.empty() == f.value.empty())
+      bad_product("'" + name + "' needs either `from` or `value`");
+    if (!f.from.empty() && f.from.front() != '/')
+      bad_product("'" + f.from + "' is no JSON pointer");
+    if (!s.encoding().empty() && !f.base64)
+      bad_product("encoding '" + s.encoding() + "' is not base64");
+    if (!f.unit.empty() && f.unit != "s" && f.unit != "ms") bad_product("unit '" + f.unit + "'");
+    if (f.values.size() > kValuesMax) bad_product("more than 64 values of '" + name + "'");
     v1::Envelope scratch;
     const auto good = [&](const std::string& text) { return f.set(scratch, text); };
-    if (!f.value.empty() && !good(f.value)) bad("'" + f.value + "' is no value of '" + name + "'");
+    if (!f.value.empty() && !good(f.value))
+      bad_product("'" + f.value + "' is no value of '" + name + "'");
     for (const auto& [from, to] : f.values) {
-      if (!good(to)) bad("'" + to + "' is no value of '" + name + "'");
+      if (!good(to)) bad_product("'" + to + "' is no value of '" + name + "'");
     }
     return f;
   }
@@ -221,7 +227,7 @@ class Profile::Rule {
 };
 
 Profile::Profile(const pb::Product& product) : commands_(product) {
-  if (product.messages_size() > kRulesMax) bad("more than 32 messages");
+  if (product.messages_size() > kRulesMax) bad_product("more than 32 messages");
   for (const auto& m : product.messages()) rules_.push_back(std::make_unique<Rule>(m));
 }
 Profile::~Profile() = default;

@@ -28,20 +28,20 @@ constexpr int kRightsMax = 3;
 constexpr std::size_t kKeyMin = 16;        // bytes
 constexpr std::size_t kDigestDigits = 64;  // of a SHA-256 in hexadecimal
 
-[[noreturn]] void bad(const std::string& why) {
+[[noreturn]] void bad_record(const std::string& why) {
   throw BadRecord(why);
 }
 
 void check_name(const std::string& what, const std::string& name) {
   if (valid_name(name)) return;
   const bool ascii = std::none_of(name.begin(), name.end(), [](char c) { return (c & 0x80) != 0; });
-  bad(what + " '" + name +
-      "' is not 1 to 64 of A-Z a-z 0-9 _ . - beginning with a letter or digit" +
-      (ascii ? "" : ": put text of other scripts into display_name"));
+  bad_record(what + " '" + name +
+             "' is not 1 to 64 of A-Z a-z 0-9 _ . - beginning with a letter or digit" +
+             (ascii ? "" : ": put text of other scripts into display_name"));
 }
 
 void check_display_name(const std::string& text) {
-  if (const std::string fault = fault_of_display_name(text); !fault.empty()) bad(fault);
+  if (const std::string fault = fault_of_display_name(text); !fault.empty()) bad_record(fault);
 }
 
 // "93:D2:…", as openssl prints a digest, in lower case and without colons. Empty: not in this form.
@@ -57,10 +57,10 @@ std::string digits_of_pairs(std::string_view text) {
 }
 
 void check_labels(const google::protobuf::Map<std::string, std::string>& labels) {
-  if (labels.size() > kLabelsMax) bad("more than 32 labels");
+  if (labels.size() > kLabelsMax) bad_record("more than 32 labels");
   for (const auto& [k, v] : labels) {
     if (k.empty() || k.size() > kLabelMax || v.size() > kLabelMax)
-      bad("label '" + k + "' or its value is empty or longer than 256 bytes");
+      bad_record("label '" + k + "' or its value is empty or longer than 256 bytes");
   }
 }
 
@@ -74,7 +74,7 @@ void check_auth_id(const pb::Credential& c) {
   const bool good =
       !id.empty() && id.size() <= kAuthIdMax &&
       std::all_of(id.begin(), id.end(), [&](char ch) { return (ch & 0x80) != 0 || printable(ch); });
-  if (!good) bad("auth_id '" + id + "' is not 1 to 128 characters without space and '@'");
+  if (!good) bad_record("auth_id '" + id + "' is not 1 to 128 characters without space and '@'");
 }
 
 // Has `old` this password already, and is its hash as good as a new one?
@@ -98,40 +98,40 @@ void settle_password(pb::Credential& c, const pb::Credential* old, Hashing hashi
   c.clear_password();
   if (c.password_hash().empty() && old != nullptr) c.set_password_hash(old->password_hash());
   std::string why;
-  if (c.password_hash().empty()) bad("credential '" + c.auth_id() + "' has no password");
+  if (c.password_hash().empty()) bad_record("credential '" + c.auth_id() + "' has no password");
   if (!PasswordHash::parse(c.password_hash(), why))
-    bad("password_hash of '" + c.auth_id() + "': " + why);
+    bad_record("password_hash of '" + c.auth_id() + "': " + why);
 }
 
 void settle_key(pb::Credential& c, const pb::Credential* old) {
   check_auth_id(c);
   if (c.key().empty() && old != nullptr) c.set_key(old->key());
-  if (c.key().empty()) bad("credential '" + c.auth_id() + "' of type hmac has no key");
+  if (c.key().empty()) bad_record("credential '" + c.auth_id() + "' of type hmac has no key");
   const std::size_t size = decode_base64(c.key()).size();
-  if (size == 0) bad("key of '" + c.auth_id() + "' is not base64");
+  if (size == 0) bad_record("key of '" + c.auth_id() + "' is not base64");
   if (size < kKeyMin)
-    bad("key of '" + c.auth_id() + "' has " + std::to_string(size) + " bytes, at least " +
-        std::to_string(kKeyMin) + " are needed");
+    bad_record("key of '" + c.auth_id() + "' has " + std::to_string(size) + " bytes, at least " +
+               std::to_string(kKeyMin) + " are needed");
 }
 
 void settle_authority(std::string& a) {
   a = canonical_certificate(a);
   const bool hex = a.find_first_not_of("0123456789abcdef") == std::string::npos;
   if (a.size() != kDigestDigits || !hex)
-    bad("authority '" + a + "' is not the SHA-256 of a public key, 64 hex digits");
+    bad_record("authority '" + a + "' is not the SHA-256 of a public key, 64 hex digits");
 }
 
 // A fingerprint of another kind than the edge makes would match no certificate.
 void settle_certificate(pb::Credential& c) {
-  if (c.certificate().empty()) bad("x509 credential without certificate");
+  if (c.certificate().empty()) bad_record("x509 credential without certificate");
   c.set_certificate(canonical_certificate(c.certificate()));
   const std::size_t digits = digits_of_pairs(c.certificate()).size();
   for (const std::size_t other :
        {32U, 40U, 56U, 96U, 128U}) {  // MD5, SHA-1, SHA-2 of other lengths
     if (digits == other)
-      bad("certificate '" + c.certificate() +
-          "' is not a SHA-256 fingerprint: openssl x509 "
-          "-noout -fingerprint -sha256 shows it");
+      bad_record("certificate '" + c.certificate() +
+                 "' is not a SHA-256 fingerprint: openssl x509 "
+                 "-noout -fingerprint -sha256 shows it");
   }
   if (!c.authority().empty()) settle_authority(*c.mutable_authority());
 }
@@ -144,10 +144,11 @@ void settle(pb::Credential& c, const pb::Credential* old, Hashing hashing) {
       (c.type() != "x509" && !c.authority().empty()) ||
       (c.type() != "password" && (!c.password().empty() || !c.password_hash().empty())) ||
       (c.type() != "hmac" && !c.key().empty()) || (c.type() != "x509" && !c.certificate().empty());
-  if (mixed) bad("credential of type " + c.type() + " with what belongs to another type");
+  if (mixed) bad_record("credential of type " + c.type() + " with what belongs to another type");
   if (c.type() == "password") return settle_password(c, old, hashing);
   if (c.type() == "hmac") return settle_key(c, old);
-  if (c.type() != "x509") bad("credential type '" + c.type() + "' is none of password, hmac, x509");
+  if (c.type() != "x509")
+    bad_record("credential type '" + c.type() + "' is none of password, hmac, x509");
   settle_certificate(c);
 }
 
@@ -167,7 +168,7 @@ void take_type(pb::Credential& c, const Credentials* old) {
 }
 
 void settle_all(Credentials& all, const Credentials* old, Hashing hashing) {
-  if (all.size() > kCredentialsMax) bad("more than 8 credentials");
+  if (all.size() > kCredentialsMax) bad_record("more than 8 credentials");
   for (int i = 0; i < all.size(); ++i) {
     pb::Credential& c = all[i];
     take_type(c, old);
@@ -178,9 +179,9 @@ void settle_all(Credentials& all, const Credentials* old, Hashing hashing) {
     settle(c, before, hashing);
     if (c.has_not_before() && c.has_not_after() &&
         c.not_after().seconds() <= c.not_before().seconds())
-      bad("credential '" + c.auth_id() + "' ends before it begins");
+      bad_record("credential '" + c.auth_id() + "' ends before it begins");
     for (int j = 0; j < i; ++j) {
-      if (same(all[j], c)) bad("credential '" + c.auth_id() + c.certificate() + "' twice");
+      if (same(all[j], c)) bad_record("credential '" + c.auth_id() + c.certificate() + "' twice");
     }
   }
 }
@@ -188,20 +189,20 @@ void settle_all(Credentials& all, const Credentials* old, Hashing hashing) {
 void check_topic(const std::string& topic) {
   if (!protocol::mqtt::valid_topic_filter(topic) || topic[0] == '$' || topic[0] == '+' ||
       topic[0] == '#' || topic == "v1" || topic.starts_with("v1/"))
-    bad("topic '" + topic + "' is no filter that begins with a name other than v1");
+    bad_record("topic '" + topic + "' is no filter that begins with a name other than v1");
 }
 
 void check_role(const pb::Account& a) {
   if (a.role() != "service" && a.role() != "operator")
-    bad("role '" + a.role() + "' is neither service nor operator");
-  if (a.sites_size() > kSitesMax) bad("more than 1000 sites");
+    bad_record("role '" + a.role() + "' is neither service nor operator");
+  if (a.sites_size() > kSitesMax) bad_record("more than 1000 sites");
   for (const std::string& s : a.sites()) check_name("site", s);
   for (const std::string& right : a.api()) {
     if (right != "read" && right != "change" && right != "command")
-      bad("api: '" + right + "' is none of read, change, command");
-    if (right != "read" && a.role() == "operator") bad("api: an operator only reads");
+      bad_record("api: '" + right + "' is none of read, change, command");
+    if (right != "read" && a.role() == "operator") bad_record("api: an operator only reads");
   }
-  if (a.api_size() > kRightsMax) bad("api: each right once");
+  if (a.api_size() > kRightsMax) bad_record("api: each right once");
 }
 
 // Against the system's time zones; where there are none, as in a slim image, its form alone.
@@ -217,28 +218,28 @@ void check_time_zone(const std::string& zone) {
   const bool known = !std::filesystem::exists(kZones + "/UTC", ec) ||
                      std::filesystem::is_regular_file(kZones + "/" + zone, ec);
   if (!form || !known)
-    bad("time_zone '" + zone + "' is not one of IANA's, Asia/Shanghai for example");
+    bad_record("time_zone '" + zone + "' is not one of IANA's, Asia/Shanghai for example");
 }
 
 // The devices that it names are looked up where it is written (import.cc).
 void check_place(const pb::Device& d) {
   if (d.firmware().size() > kNameMax || !protocol::mqtt::valid_utf8(d.firmware()))
-    bad("firmware has more than 64 bytes, or is not UTF-8");
+    bad_record("firmware has more than 64 bytes, or is not UTF-8");
   for (const auto& [what, name] : {std::pair{"parent", &d.parent()}, {"executor", &d.executor()}}) {
     if (name->empty()) continue;
     check_name(what, *name);
-    if (*name == d.name()) bad(std::string(what) + " '" + *name + "' is the device itself");
+    if (*name == d.name()) bad_record(std::string(what) + " '" + *name + "' is the device itself");
   }
   if (!d.child().empty()) check_name("child", d.child());
   if (!d.child().empty() && d.parent().empty() && d.executor().empty())
-    bad("child '" + d.child() + "' needs the parent or executor that it stands behind");
+    bad_record("child '" + d.child() + "' needs the parent or executor that it stands behind");
 }
 
 void check_profile(const pb::Product& p) {
   try {
     const Profile profile(p);
   } catch (const BadProfile& e) {
-    bad(std::string("profile: ") + e.what());
+    bad_record(std::string("profile: ") + e.what());
   }
 }
 
@@ -247,20 +248,20 @@ void settle_record(T& m, const Message* old, Hashing hashing) {
   check_labels(m.labels());
   check_display_name(m.display_name());
   if constexpr (std::is_same_v<T, pb::Product>) {
-    if (m.topics_size() > kTopicsMax) bad("more than 16 topics");
+    if (m.topics_size() > kTopicsMax) bad_record("more than 16 topics");
     for (const std::string& t : m.topics()) check_topic(t);
     check_profile(m);
   }
   if constexpr (std::is_same_v<T, pb::Tenant>) {
     if (!m.envelopes().empty() && m.envelopes() != "protobuf" && m.envelopes() != "json")
-      bad("envelopes '" + m.envelopes() + "' is neither protobuf nor json");
-    if (m.authorities_size() > kAuthoritiesMax) bad("more than 16 authorities");
+      bad_record("envelopes '" + m.envelopes() + "' is neither protobuf nor json");
+    if (m.authorities_size() > kAuthoritiesMax) bad_record("more than 16 authorities");
     for (std::string& a : *m.mutable_authorities()) settle_authority(a);
   }
   if constexpr (std::is_same_v<T, pb::Site>) {
     if (!m.time_zone().empty()) check_time_zone(m.time_zone());
     if (m.limits().retained_messages() != 0)
-      bad("limits.retained_messages is a tenant's, not a site's");
+      bad_record("limits.retained_messages is a tenant's, not a site's");
   }
   if constexpr (std::is_same_v<T, pb::Device>) {
     check_name("site", m.site());
@@ -364,7 +365,7 @@ std::unique_ptr<Message> make_message(Kind kind) {
 
 std::unique_ptr<Message> message_of(Kind kind, const std::string& value) {
   auto m = make_message(kind);
-  if (m == nullptr || !m->ParseFromString(value)) bad("damaged record");
+  if (m == nullptr || !m->ParseFromString(value)) bad_record("damaged record");
   return m;
 }
 
@@ -385,7 +386,7 @@ std::string normalized(const Key& key, Message& m, const Message* old, Hashing h
   check_name("name", name);
   visit(key.kind, m, [&](auto& record) {
     if (!record.name().empty() && record.name() != name)
-      bad("name '" + record.name() + "' is not that of the place, '" + name + "'");
+      bad_record("name '" + record.name() + "' is not that of the place, '" + name + "'");
     record.set_name(name);
     settle_record(record, old, hashing);
   });
@@ -395,7 +396,7 @@ std::string normalized(const Key& key, Message& m, const Message* old, Hashing h
 std::unique_ptr<Message> from_json(Kind kind, const std::string& json) {
   auto m = make_message(kind);
   const auto status = google::protobuf::util::JsonStringToMessage(json, m.get());
-  if (!status.ok()) bad(std::string(status.message()));
+  if (!status.ok()) bad_record(std::string(status.message()));
   return m;
 }
 

@@ -21,7 +21,7 @@ namespace codes = admin::codes;
 namespace {
 
 constexpr std::size_t kImportMax = std::size_t{64} << 20;
-constexpr std::size_t kListDefault = 100;
+constexpr std::size_t kRecordsDefault = 100;
 
 const rest::ListKind& list_of(Kind kind) {
   switch (kind) {
@@ -163,7 +163,7 @@ RegistryApi::Answer RegistryApi::list(Place place, Request r) const {
   std::optional<std::string> from = std::string();
   if (!cursor.empty()) from = seal->open(kind, place.tenant, cursor);
   if (!from) co_return rest::bad_cursor();
-  const std::size_t limit = admin::number(r, "limit", kListDefault);
+  const std::size_t limit = admin::number(r, "limit", kRecordsDefault);
   Search search(r, options_.looks);
   std::string items;
   std::string last;  // that was looked at

@@ -21,7 +21,7 @@ namespace {
 constexpr std::size_t kSalt = 16;
 constexpr std::size_t kTag = 16;
 constexpr std::size_t kKey = 32;
-constexpr std::uint32_t kWithin_ms = 5000;
+constexpr std::uint32_t kKeyWithin_ms = 5000;
 
 constexpr std::string_view kDigits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -176,7 +176,7 @@ void Cursors::get(std::function<void(SealPtr)> then) {
   if (SealPtr seal = local()) return then(std::move(seal));
   if (asked_ != nullptr) return then(asked_);
   asker_.ask_partition(
-      0, {AskKind::cursor_key, kWithin_ms, {}},
+      0, {AskKind::cursor_key, kKeyWithin_ms, {}},
       [this, alive = std::weak_ptr<bool>(alive_), then = std::move(then)](const link::Answer& a) {
         if (alive.expired()) return;
         if (a.error == AskError::none && a.bytes.size() == kKey)

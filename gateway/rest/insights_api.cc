@@ -27,9 +27,9 @@ using protocol::link::AskKind;
 
 namespace {
 
-constexpr std::uint32_t kWithin_ms = 5000;
-constexpr std::size_t kListDefault = 50;
-constexpr std::size_t kListMax = 200;
+constexpr std::uint32_t kInsightsWithin_ms = 5000;
+constexpr std::size_t kInsightsDefault = 50;
+constexpr std::size_t kInsightsMax = 200;
 
 struct Listed {
   const char* name;
@@ -179,13 +179,13 @@ void InsightsApi::add_to(admin::HttpServer& http) {
 void InsightsApi::list(InsightList which, const Request& r, const Responder& done) const {
   using admin::Parameter;
   admin::Parameters known{
-      {"tenant", {}}, {"site", {}}, {"limit", {Parameter::Kind::number, kListMax}}};
+      {"tenant", {}}, {"site", {}}, {"limit", {Parameter::Kind::number, kInsightsMax}}};
   if (which == InsightList::traffic) known["by"] = {};
   if (const std::string fault = admin::fault_of(r, known); !fault.empty())
     return done.answer(admin::problem(admin::codes::kInvalid, fault));
   pb::InsightsQuestion q;
   q.set_list(static_cast<std::uint32_t>(which));
-  q.set_limit(static_cast<std::uint32_t>(kListMax));
+  q.set_limit(static_cast<std::uint32_t>(kInsightsMax));
   const std::string tenant = r.parameter("tenant");
   const std::string site = r.parameter("site");
   q.set_tenant(tenant.empty() ? r.caller.tenant : tenant);
@@ -202,8 +202,8 @@ void InsightsApi::list(InsightList which, const Request& r, const Responder& don
       return done.answer(admin::problem(admin::codes::kInvalid, "by: device, site or tenant"));
     q.set_by(static_cast<std::uint32_t>(found - kBy.begin()));
   }
-  const Asking asking{done, which, admin::number(r, "limit", kListDefault)};
-  asker_.ask_all({AskKind::insights, kWithin_ms, q.SerializeAsString()},
+  const Asking asking{done, which, admin::number(r, "limit", kInsightsDefault)};
+  asker_.ask_all({AskKind::insights, kInsightsWithin_ms, q.SerializeAsString()},
                  [asking](const std::vector<link::Answer>& answers) { asking.answer(answers); });
 }
 

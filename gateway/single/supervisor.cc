@@ -21,7 +21,7 @@ using namespace runtime;  // child processes
 using protocol::link::ForwardedWork;
 
 namespace {
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 constexpr auto kProofLook = std::chrono::milliseconds(20);
 constexpr int kProofLooks = 250;                   // 5 s
 constexpr std::int64_t kStartMax = 120'000 * kMs;  // opening a store and restoring it

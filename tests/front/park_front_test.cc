@@ -16,7 +16,7 @@ using Words = std::vector<std::string>;
 constexpr const char* kPlate = "v1/_/gate/event/plate";
 
 // "topic event_id" of all that a platform hears.
-Words heard(World& w, int c) {
+Words heard_words(World& w, int c) {
   Words all;
   for (const Packet& k : take_publishes(w, c))
     all.push_back(k.topic() + " " + envelope_of(k.payload(5)).event_id());
@@ -48,7 +48,7 @@ TEST(Park, ReportsReachThePlatformAndAreAcknowledged) {
   of_child.set_child("loop-2");
   d.say(of_child);
   d.say(result_of("c9"), FrameType::result);
-  EXPECT_EQ(heard(w, p),
+  EXPECT_EQ(heard_words(w, p),
             (Words{"v1/_/gate/event/plate e1", "v1/_/gate/telemetry/plate e2",
                    "v1/_/gate/telemetry/plate e3", "v1/_/gate/state e4",
                    "v1/_/gate/sub/loop-2/event/plate e5", "v1/_/gate/cmd/c9/res r-c9"}));
@@ -192,7 +192,7 @@ TEST(Park, WhatCanNotBeTakenIsRefusedForEverAndTheRestGoesOn) {
   d.say(plate_event("good"));
   EXPECT_EQ(d.refused, (Words{"1 153", "2 153", "3 153", "4 153", "5 153", "6 153"}));
   EXPECT_EQ(d.acked, (std::set<std::uint64_t>{7}));
-  EXPECT_EQ(heard(w, p), Words{std::string(kPlate) + " good"});
+  EXPECT_EQ(heard_words(w, p), Words{std::string(kPlate) + " good"});
 }
 
 TEST(Park, WhoDoesNotKeepToItHearsWhy) {
@@ -398,7 +398,7 @@ void all_goes_well(int crash_at, int breaks, bool persistent) {
   };
   EXPECT_EQ(once(d.commands), (Words{"open 1 a", "open 2 b", "open 3 c"}));
   Words events;
-  for (const std::string& t : heard(w, p)) {
+  for (const std::string& t : heard_words(w, p)) {
     if (!t.starts_with("v1/_/gate/cmd/") || t.ends_with("r-3")) events.push_back(t);
   }
   EXPECT_EQ(once(events), (Words{std::string(kPlate) + " e1", std::string(kPlate) + " e2",
@@ -424,7 +424,7 @@ TEST(Park, ACommandOfAnotherPartition) {
     d.come();
     both.run();
     d.pump();
-    ASSERT_EQ(d.welcomes, 1) << "the other partition has heard of what it subscribes to";
+    ASSERT_EQ(d.welcomes, 1) << "the other partition has heard_words of what it subscribes to";
     const int p = both[1].open_connected({.client_id = Partitions::client("p", 1)});
     both[1].feed(p, subscribe(1, "v1/#", 1));
     both.run();
@@ -434,7 +434,7 @@ TEST(Park, ACommandOfAnotherPartition) {
     d.say(plate_event("e"));
     both.run();
     EXPECT_EQ(d.commands, Words{"open 1 x"});
-    const Words got = heard(both[1], p);
+    const Words got = heard_words(both[1], p);
     EXPECT_TRUE(std::find(got.begin(), got.end(), "v1/_/" + id + "/event/plate e") != got.end());
   }
 }

@@ -36,7 +36,7 @@ TEST(Acl, AClientIdWithWildcardsWidensNothing) {
   EXPECT_FALSE(acl.may_publish({"", "a/b"}, "dev/a/b"));
 }
 
-std::string load_error(const std::string& text) {
+std::string acl_error(const std::string& text) {
   TempFile f(text);
   try {
     AclFile::load(f.path);
@@ -75,20 +75,20 @@ TEST(Acl, AUserNameAndAFilterMayHaveSpaces) {
 }
 
 TEST(Acl, WhatIsNotUnderstoodIsRefused) {
-  EXPECT_EQ(load_error("user a\ntopic Deny secret\n"),
+  EXPECT_EQ(acl_error("user a\ntopic Deny secret\n"),
             ":2: 'Deny' is none of read, write, readwrite, deny");
-  EXPECT_EQ(load_error("topic secret deny\n"),
+  EXPECT_EQ(acl_error("topic secret deny\n"),
             ":1: 'secret' is none of read, write, readwrite, deny");
-  EXPECT_EQ(load_error("topic deny\n"), ":1: 'deny' without a topic filter");
-  EXPECT_EQ(load_error("topic deny \r\n"), ":1: 'deny' without a topic filter");
-  EXPECT_EQ(load_error("topic\n"), ":1: bad topic filter ''");
-  EXPECT_EQ(load_error("topic deny secret # why\n"), ":1: bad topic filter 'secret # why'");
-  EXPECT_EQ(load_error("topic deny a\tb\n"), ":1: bad topic filter 'a\tb'");
-  EXPECT_EQ(load_error("topic deny secret\rtopic a\r"), ":1: control character");
-  EXPECT_EQ(load_error("\ntopics deny secret\n"), ":2: unknown keyword 'topics'");
-  EXPECT_EQ(load_error("user \n"), ":1: user without a name");
-  EXPECT_EQ(load_error("topic deny caf\xe9\n"), ":1: not UTF-8");
-  EXPECT_EQ(load_error(std::string("topic deny secret\0\n", 19)), ":1: control character");
+  EXPECT_EQ(acl_error("topic deny\n"), ":1: 'deny' without a topic filter");
+  EXPECT_EQ(acl_error("topic deny \r\n"), ":1: 'deny' without a topic filter");
+  EXPECT_EQ(acl_error("topic\n"), ":1: bad topic filter ''");
+  EXPECT_EQ(acl_error("topic deny secret # why\n"), ":1: bad topic filter 'secret # why'");
+  EXPECT_EQ(acl_error("topic deny a\tb\n"), ":1: bad topic filter 'a\tb'");
+  EXPECT_EQ(acl_error("topic deny secret\rtopic a\r"), ":1: control character");
+  EXPECT_EQ(acl_error("\ntopics deny secret\n"), ":2: unknown keyword 'topics'");
+  EXPECT_EQ(acl_error("user \n"), ":1: user without a name");
+  EXPECT_EQ(acl_error("topic deny caf\xe9\n"), ":1: not UTF-8");
+  EXPECT_EQ(acl_error(std::string("topic deny secret\0\n", 19)), ":1: control character");
 }
 
 }  // namespace

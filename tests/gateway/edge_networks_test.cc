@@ -20,9 +20,9 @@ namespace {
 using namespace protocol::link;
 using test::Parts;
 
-constexpr std::int64_t kSoon = test::kEngineNow + test::kHour_ms;
+constexpr std::int64_t kSoonNs = test::kEngineNow + test::kHour_ms;
 
-test::EdgeBox::Fated fated(std::uint64_t n, Fate fate) {
+test::EdgeBox::Fated fate_of(std::uint64_t n, Fate fate) {
   return {kCommandTag | n, fate};
 }
 
@@ -58,19 +58,19 @@ TEST(EdgeNetworks, ADeviceWhoseNetworkIsBackGetsNoCommandOfBefore) {
   ASSERT_TRUE(e.run_until([&] { return e.inputs == 1; }));
   int fd = -1;
   e.edge.hand_over([&fd](std::string_view, int of) { fd = of; });
-  e.say_parts(Parts().watched("<one>", kSoon, 1, true));
+  e.say_parts(Parts().watched("<one>", kSoonNs, 1, true));
   ASSERT_TRUE(e.run_until([&] { return heard == "<one>" && unacknowledged(fd) == 0; }));
   ASSERT_TRUE(net.cut());
-  e.say_parts(Parts().watched("<two>", kSoon, 2, true));
+  e.say_parts(Parts().watched("<two>", kSoonNs, 2, true));
   ASSERT_TRUE(e.run_until([&] { return e.fates.size() == 2; }));
-  EXPECT_EQ(e.fates[1], fated(2, Fate::written));
+  EXPECT_EQ(e.fates[1], fate_of(2, Fate::written));
   ASSERT_TRUE(e.run_until([&] { return is_unheard(fd, 1000); }));
-  e.say_parts(Parts().watched("<three>", kSoon, 3, true));
+  e.say_parts(Parts().watched("<three>", kSoonNs, 3, true));
   ASSERT_TRUE(e.run_until([&] { return e.fates.size() == 3; }));
-  EXPECT_EQ(e.fates[2], fated(3, Fate::stale));
+  EXPECT_EQ(e.fates[2], fate_of(3, Fate::stale));
   e.pass_s(2 * 3600);
   ASSERT_TRUE(e.run_until([&] { return e.closes == 1; }));
-  EXPECT_EQ(e.fates[3], fated(2, Fate::cut_off));
+  EXPECT_EQ(e.fates[3], fate_of(2, Fate::cut_off));
   ASSERT_TRUE(net.mend());
   // What the edge's kernel knew of the connection is gone: it answers with a reset.
   ASSERT_TRUE(e.run_until([&] { return error != 0 || !say("\xc0"); }));

@@ -100,7 +100,7 @@ TEST(Import, Csv) {
   EXPECT_EQ(why_csv(""), "");
 }
 
-std::string text_of(const std::string& path) {
+std::string whole(const std::string& path) {
   std::ifstream in(std::string(BERTH_SOURCE "/") + path);
   std::stringstream all;
   all << in.rdbuf();
@@ -133,7 +133,7 @@ TEST(Import, CsvInChinese) {
 }
 
 TEST(Import, TheDocsHaveTheColumns) {
-  const std::string page = text_of("docs/registry.md");
+  const std::string page = whole("docs/registry.md");
   for (const CsvColumn& c : csv_columns())
     EXPECT_NE(page.find("| `" + std::string(c.name) + "` | " + std::string(c.in_chinese) + " |"),
               std::string::npos)

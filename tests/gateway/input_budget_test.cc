@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::size_t kMiB = 1u << 20;
 
-base::ConnId conn(std::uint32_t slot) {
+base::ConnId budget_conn(std::uint32_t slot) {
   return {slot, 1};
 }
 const auto kAll = [](base::ConnId) { return true; };
@@ -42,16 +42,16 @@ TEST(InputBudget, OneHolderForAllConnectionsOfAKey) {
 TEST(InputBudget, PlacesOfOneHolderEndAtAnEighth) {
   InputBudget b(64 * kMiB, kMiB);
   const auto h = b.enter(1);
-  for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(b.ask(h, kMiB, conn(i)), Place::held);
-  EXPECT_EQ(b.ask(h, kMiB, conn(8)), Place::waiting);
+  for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(b.ask(h, kMiB, budget_conn(i)), Place::held);
+  EXPECT_EQ(b.ask(h, kMiB, budget_conn(8)), Place::waiting);
   EXPECT_FALSE(b.next(kAll).has_value());
   EXPECT_TRUE(b.contended(h));
   const auto other = b.enter(2);
-  EXPECT_EQ(b.ask(other, kMiB, conn(9)), Place::held);
+  EXPECT_EQ(b.ask(other, kMiB, budget_conn(9)), Place::held);
   b.give_back(h, kMiB, Place::held);
   const auto granted = b.next(kAll);
   ASSERT_TRUE(granted.has_value());
-  EXPECT_EQ(granted->conn, conn(8));
+  EXPECT_EQ(granted->conn, budget_conn(8));
   EXPECT_EQ(granted->kind, Place::held);
   EXPECT_EQ(b.in_line(), 0u);
 }
@@ -61,13 +61,13 @@ TEST(InputBudget, OnePacketOfEachHolderIsAlwaysUnderWay) {
   InputBudget b(64 * kMiB, kMiB);
   for (std::uint64_t key = 1; key <= 2; ++key) {
     const auto h = b.enter(key);
-    for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(b.ask(h, kMiB, conn(i)), Place::held);
+    for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(b.ask(h, kMiB, budget_conn(i)), Place::held);
   }
   const auto late = b.enter(3);
-  EXPECT_EQ(b.ask(late, 10 * kMiB, conn(50)), Place::extra);
-  EXPECT_EQ(b.ask(late, 10 * kMiB, conn(51)), Place::waiting);
+  EXPECT_EQ(b.ask(late, 10 * kMiB, budget_conn(50)), Place::extra);
+  EXPECT_EQ(b.ask(late, 10 * kMiB, budget_conn(51)), Place::waiting);
   b.add(late, 64 * kMiB);
-  EXPECT_EQ(b.ask(b.enter(4), kMiB, conn(52)), Place::waiting) << "there is no room at all";
+  EXPECT_EQ(b.ask(b.enter(4), kMiB, budget_conn(52)), Place::waiting) << "there is no room at all";
 }
 
 // Who has gone is forgotten, and who can't get a place now holds up nobody.
@@ -75,16 +75,16 @@ TEST(InputBudget, TheLineServesByTurnsAndForgetsWhoHasGone) {
   InputBudget b(64 * kMiB, kMiB);
   const auto h = b.enter(1);
   const auto other = b.enter(2);
-  EXPECT_EQ(b.ask(h, 8 * kMiB, conn(0)), Place::held);
-  for (std::uint32_t i = 1; i <= 3; ++i) EXPECT_EQ(b.ask(h, kMiB, conn(i)), Place::waiting);
-  EXPECT_EQ(b.ask(other, 8 * kMiB, conn(10)), Place::held);
-  EXPECT_EQ(b.ask(other, kMiB, conn(11)), Place::waiting);
+  EXPECT_EQ(b.ask(h, 8 * kMiB, budget_conn(0)), Place::held);
+  for (std::uint32_t i = 1; i <= 3; ++i) EXPECT_EQ(b.ask(h, kMiB, budget_conn(i)), Place::waiting);
+  EXPECT_EQ(b.ask(other, 8 * kMiB, budget_conn(10)), Place::held);
+  EXPECT_EQ(b.ask(other, kMiB, budget_conn(11)), Place::waiting);
   b.give_back(other, 8 * kMiB, Place::held);
-  EXPECT_EQ(b.next(kAll)->conn, conn(11));
+  EXPECT_EQ(b.next(kAll)->conn, budget_conn(11));
   b.give_back(h, 8 * kMiB, Place::held);
-  const auto not_first = [](base::ConnId c) { return c != conn(1); };
-  EXPECT_EQ(b.next(not_first)->conn, conn(3)) << "by turns the newest";
-  EXPECT_EQ(b.next(not_first)->conn, conn(2)) << "and the oldest that is still there";
+  const auto not_first = [](base::ConnId c) { return c != budget_conn(1); };
+  EXPECT_EQ(b.next(not_first)->conn, budget_conn(3)) << "by turns the newest";
+  EXPECT_EQ(b.next(not_first)->conn, budget_conn(2)) << "and the oldest that is still there";
   EXPECT_FALSE(b.next(not_first).has_value());
   EXPECT_EQ(b.in_line(), 0u);
 }
@@ -92,8 +92,8 @@ TEST(InputBudget, TheLineServesByTurnsAndForgetsWhoHasGone) {
 TEST(InputBudget, AHolderThatLeavesWhileItWaitsIsNobodyElse) {
   InputBudget b(8 * kMiB, kMiB);
   const auto h = b.enter(1);
-  EXPECT_EQ(b.ask(h, kMiB, conn(0)), Place::held);
-  EXPECT_EQ(b.ask(h, kMiB, conn(1)), Place::waiting);
+  EXPECT_EQ(b.ask(h, kMiB, budget_conn(0)), Place::held);
+  EXPECT_EQ(b.ask(h, kMiB, budget_conn(1)), Place::waiting);
   b.give_back(h, kMiB, Place::held);
   b.leave(h);
   EXPECT_NE(b.enter(2), h) << "the line still knows the number";

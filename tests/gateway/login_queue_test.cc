@@ -9,7 +9,7 @@
 namespace berth::gateway::engine {
 namespace {
 
-base::Address address(std::uint32_t n) {
+base::Address queue_address(std::uint32_t n) {
   return base::Address::v4(&n);
 }
 
@@ -25,10 +25,10 @@ std::vector<LoginQueue::Ticket> pop(LoginQueue& q, std::size_t most) {
 
 TEST(LoginQueue, TenantsTakeTurnsAndInOneAddressesDo) {
   LoginQueue q;
-  for (LoginQueue::Ticket t = 0; t < 10; ++t) q.push(1, address(1), t);
-  q.push(1, address(2), 20);
-  q.push(1, address(2), 21);
-  q.push(2, address(1), 30);
+  for (LoginQueue::Ticket t = 0; t < 10; ++t) q.push(1, queue_address(1), t);
+  q.push(1, queue_address(2), 20);
+  q.push(1, queue_address(2), 21);
+  q.push(2, queue_address(1), 30);
   EXPECT_EQ(pop(q, 6), (std::vector<LoginQueue::Ticket>{0, 30, 20, 1, 21, 2}));
   EXPECT_EQ(q.size(), 7u);
 }
@@ -36,11 +36,11 @@ TEST(LoginQueue, TenantsTakeTurnsAndInOneAddressesDo) {
 TEST(LoginQueue, OneAddressHoldsItsShareOnly) {
   LoginQueue q;
   LoginQueue::Ticket t = 0;
-  while (q.has_room(t % 7, address(1))) q.push(t % 7, address(1), t), ++t;
+  while (q.has_room(t % 7, queue_address(1))) q.push(t % 7, queue_address(1), t), ++t;
   EXPECT_EQ(t, LoginQueue::kPerAddress);
-  EXPECT_TRUE(q.has_room(1, address(2)));
+  EXPECT_TRUE(q.has_room(1, queue_address(2)));
   pop(q, 1);
-  EXPECT_TRUE(q.has_room(1, address(1)));
+  EXPECT_TRUE(q.has_room(1, queue_address(1)));
 }
 
 // Who holds most makes room; who comes to a full queue with nothing in it is let in.
@@ -48,28 +48,29 @@ TEST(LoginQueue, AFullQueueTakesFromWhoHoldsMost) {
   LoginQueue q;
   LoginQueue::Ticket t = 1;
   for (std::uint32_t a = 1; q.size() < LoginQueue::kMost; ++a) {
-    while (q.size() < LoginQueue::kMost && q.has_room(0, address(a))) q.push(0, address(a), t++);
+    while (q.size() < LoginQueue::kMost && q.has_room(0, queue_address(a)))
+      q.push(0, queue_address(a), t++);
   }
-  EXPECT_FALSE(q.has_room(0, address(1)));
-  ASSERT_TRUE(q.has_room(5, address(99)));
-  const auto out = q.push(5, address(99), 1'000'000);
+  EXPECT_FALSE(q.has_room(0, queue_address(1)));
+  ASSERT_TRUE(q.has_room(5, queue_address(99)));
+  const auto out = q.push(5, queue_address(99), 1'000'000);
   ASSERT_TRUE(out);
   EXPECT_LT(*out, t);
   EXPECT_EQ(q.size(), LoginQueue::kMost);
-  EXPECT_TRUE(q.has_room(0, address(77))) << "another address of the same tenant";
+  EXPECT_TRUE(q.has_room(0, queue_address(77))) << "another queue_address of the same tenant";
   const auto first = pop(q, 2);
   EXPECT_TRUE(first[0] == 1'000'000 || first[1] == 1'000'000) << "its turn is the next";
 }
 
 TEST(LoginQueue, WhoHasGoneComesLast) {
   LoginQueue q;
-  for (LoginQueue::Ticket t = 1; t <= 4; ++t) q.push(0, address(1), t);
+  for (LoginQueue::Ticket t = 1; t <= 4; ++t) q.push(0, queue_address(1), t);
   EXPECT_FALSE(q.gone(1));
   EXPECT_FALSE(q.gone(3));
   EXPECT_FALSE(q.gone(3)) << "said twice";
   EXPECT_EQ(pop(q, 9), (std::vector<LoginQueue::Ticket>{2, 4, 1, 3}));
   for (LoginQueue::Ticket t = 1; t <= LoginQueue::kGone + 1; ++t) {
-    q.push(0, address(1), t);
+    q.push(0, queue_address(1), t);
     EXPECT_EQ(q.gone(t).value_or(0), t > LoginQueue::kGone ? t : 0);
   }
   EXPECT_EQ(q.size(), 0u);

@@ -13,7 +13,7 @@ using Fate = protocol::link::Fate;
 using Taken = TimedOutput::Taken;
 
 // An output as a Connection has it.
-struct Output {
+struct OutputBox {
   void plain(const std::string& bytes) { out += bytes; }
   Taken timed_packet(const std::string& bytes, std::int64_t not_after, std::uint64_t tag = 0) {
     const Taken t = timed.take(out.size() - at, bytes.size(), {{not_after}, tag}, {now});
@@ -39,7 +39,7 @@ struct Output {
 };
 
 TEST(TimedOutput, DropsWholePacketsAndNothingElse) {
-  Output o;
+  OutputBox o;
   o.plain("<a>");
   o.timed_packet("<one>", 200, 1);
   o.timed_packet("<two>", 300, 2);
@@ -58,7 +58,7 @@ TEST(TimedOutput, DropsWholePacketsAndNothingElse) {
 }
 
 TEST(TimedOutput, WhatIsLateAtOnceIsNotTaken) {
-  Output o;
+  OutputBox o;
   EXPECT_EQ(o.timed_packet("x", 99, 7), Taken::late);
   EXPECT_EQ(o.timed_packet("x", 99), Taken::late);
   EXPECT_EQ(o.timed_packet("y", 100, 8), Taken::yes);
@@ -68,7 +68,7 @@ TEST(TimedOutput, WhatIsLateAtOnceIsNotTaken) {
 }
 
 TEST(TimedOutput, HasABound) {
-  Output o;
+  OutputBox o;
   for (std::size_t i = 0; i < TimedOutput::kPacketsMax; ++i)
     ASSERT_EQ(o.timed_packet("p", 1000, i + 1), Taken::yes);
   EXPECT_EQ(o.timed_packet("p", 1000, 77), Taken::no_room);
@@ -78,7 +78,7 @@ TEST(TimedOutput, HasABound) {
 }
 
 TEST(TimedOutput, EncryptedBytesAreOutOfReach) {
-  Output o;
+  OutputBox o;
   o.plain("ab");
   o.timed_packet("cd", 200, 1);
   o.timed_packet("ef", 200, 2);
@@ -88,7 +88,7 @@ TEST(TimedOutput, EncryptedBytesAreOutOfReach) {
 }
 
 TEST(TimedOutput, TellsEachEngineUntilOneHasTakenIt) {
-  Output o;
+  OutputBox o;
   for (const std::uint64_t tag : {5u, 6u, 7u}) o.timed_packet("x", 1, tag);
   EXPECT_EQ(o.timed.tell(), (Tags{5, 6, 7}));
   EXPECT_EQ(o.timed.tell(), Tags{});
@@ -104,14 +104,14 @@ TEST(TimedOutput, TellsEachEngineUntilOneHasTakenIt) {
 }
 
 TEST(TimedOutput, GoesOnInAnotherProcess) {
-  Output o;
+  OutputBox o;
   o.timed_packet("late", 99, 1);
   o.plain("ab");
   o.timed_packet("cd", 200, 2);
   o.plain("ef");
   o.write(1);
   const std::string saved = o.timed.save(60, 0);  // its clock is 60 ms ahead of the uptime
-  Output next;
+  OutputBox next;
   next.out = o.out.substr(o.at);
   ASSERT_TRUE(next.timed.go_on_from(saved, next.out.size(), 1060, 0));
   EXPECT_EQ(next.timed.tell(), (Tags{1}));
@@ -135,17 +135,17 @@ TEST(TimedOutput, APacketWithoutAByteIsMalformed) {
 
 // -- watched packets
 
-using Fates = std::vector<std::pair<std::uint64_t, Fate>>;
+using ToldFates = std::vector<std::pair<std::uint64_t, Fate>>;
 
-struct Watched : Output {
+struct Watched : OutputBox {
   Taken packet(const std::string& bytes, std::uint64_t n, std::int64_t not_after = 1000) {
     const protocol::link::Deadline d{{not_after}, protocol::link::kCommandTag | n, true};
     const Taken t = timed.take(out.size() - at, bytes.size(), d, {now});
     if (t == Taken::yes) out += bytes;
     return t;
   }
-  Fates fates() {
-    Fates all;
+  ToldFates fates() {
+    ToldFates all;
     for (const auto& [tag, fate] : timed.tell_fates())
       all.emplace_back(tag & ~protocol::link::kCommandTag, fate);
     return all;
@@ -161,21 +161,21 @@ TEST(TimedOutput, AWatchedPacketIsWrittenWhenTheKernelHasItsLastByte) {
   o.packet("ghi", 2);
   o.write(2);
   o.timed.kernel_has_all(0);
-  EXPECT_EQ(o.fates(), Fates{});
+  EXPECT_EQ(o.fates(), ToldFates{});
   o.write(2);
   o.timed.kernel_has_all(0);
-  EXPECT_EQ(o.fates(), Fates{}) << "a part of it";
+  EXPECT_EQ(o.fates(), ToldFates{}) << "a part of it";
   EXPECT_EQ(o.undecided(), 2u);
   o.write(1);
-  EXPECT_EQ(o.fates(), Fates{}) << "framed, and it waits for the socket";
+  EXPECT_EQ(o.fates(), ToldFates{}) << "framed, and it waits for the socket";
   o.timed.kernel_has_all(0);
-  EXPECT_EQ(o.fates(), (Fates{{1, Fate::written}}));
+  EXPECT_EQ(o.fates(), (ToldFates{{1, Fate::written}}));
   EXPECT_EQ(o.undecided(), 1u);
   o.timed.begun(3);  // encrypted
   EXPECT_EQ(o.at_time(2000), "fghi");
   o.write(4);
   o.timed.kernel_has_all(0);
-  EXPECT_EQ(o.fates(), (Fates{{2, Fate::written}}));
+  EXPECT_EQ(o.fates(), (ToldFates{{2, Fate::written}}));
   EXPECT_EQ(o.undecided(), 0u);
 }
 
@@ -185,7 +185,7 @@ TEST(TimedOutput, AWatchedPacketThatIsTooLateIsDroppedLikeAnother) {
   o.packet("y", 2, 100);
   o.packet("z", 3, 200);
   EXPECT_EQ(o.at_time(101), "z");
-  EXPECT_EQ(o.fates(), (Fates{{1, Fate::dropped}, {2, Fate::dropped}}));
+  EXPECT_EQ(o.fates(), (ToldFates{{1, Fate::dropped}, {2, Fate::dropped}}));
   EXPECT_EQ(o.timed.tell(), Tags{});
 }
 
@@ -195,10 +195,10 @@ TEST(TimedOutput, AWatchedPacketWhoseConnectionEndsIsDroppedOrCutOff) {
   o.write(4);
   o.timed.kernel_has_all(0);
   o.timed.forget_packets();
-  EXPECT_EQ(o.fates(), (Fates{{1, Fate::written}, {2, Fate::cut_off}, {3, Fate::dropped}}));
+  EXPECT_EQ(o.fates(), (ToldFates{{1, Fate::written}, {2, Fate::cut_off}, {3, Fate::dropped}}));
   EXPECT_EQ(o.undecided(), 0u);
   o.timed.refuse(protocol::link::kCommandTag | 4, Fate::dropped);
-  EXPECT_EQ(o.fates(), (Fates{{4, Fate::dropped}}));
+  EXPECT_EQ(o.fates(), (ToldFates{{4, Fate::dropped}}));
 }
 
 TEST(TimedOutput, WatchedPacketsHaveABound) {
@@ -207,7 +207,7 @@ TEST(TimedOutput, WatchedPacketsHaveABound) {
     ASSERT_EQ(o.packet("p", n), Taken::yes);
   EXPECT_EQ(o.packet("p", 1000), Taken::no_room);
   EXPECT_EQ(o.timed_packet("p", 1000, 1), Taken::yes) << "others have their own";
-  EXPECT_EQ(o.fates(), (Fates{{1000, Fate::dropped}}));
+  EXPECT_EQ(o.fates(), (ToldFates{{1000, Fate::dropped}}));
   o.write(1);
   o.timed.kernel_has_all(0);
   EXPECT_EQ(o.packet("p", 1001), Taken::yes);
@@ -226,7 +226,7 @@ TEST(TimedOutput, FatesAreToldToEachEngineUntilOneHasTakenThem) {
   o.timed.taken(protocol::link::kCommandTag | 1, Fate::written);  // not what was said
   o.timed.taken(protocol::link::kCommandTag | 2, Fate::dropped);
   o.timed.tell_again();
-  EXPECT_EQ(o.fates(), (Fates{{1, Fate::dropped}}));
+  EXPECT_EQ(o.fates(), (ToldFates{{1, Fate::dropped}}));
   EXPECT_TRUE(o.timed.is_needed());
   o.timed.taken(protocol::link::kCommandTag | 1, Fate::dropped);
   EXPECT_FALSE(o.timed.is_needed());
@@ -247,10 +247,10 @@ TEST(TimedOutput, WatchedPacketsGoOnInAnotherProcess) {
   EXPECT_EQ(next.at_time(1201), "bcghi");
   next.write(2);
   next.timed.kernel_has_all(0);
-  EXPECT_EQ(next.fates(), (Fates{{1, Fate::dropped}, {3, Fate::dropped}, {2, Fate::written}}));
+  EXPECT_EQ(next.fates(), (ToldFates{{1, Fate::dropped}, {3, Fate::dropped}, {2, Fate::written}}));
   next.write(3);
   next.timed.kernel_has_all(0);
-  EXPECT_EQ(next.fates(), (Fates{{4, Fate::written}}));
+  EXPECT_EQ(next.fates(), (ToldFates{{4, Fate::written}}));
   std::size_t adopted = 0;
   for (std::size_t n = 0; n < saved.size(); ++n) {
     TimedOutput cut;
@@ -270,7 +270,7 @@ TEST(TimedOutput, AsAListOfPackets) {
       std::string bytes;
       std::int64_t not_after;
     };
-    Output o;
+    OutputBox o;
     std::vector<P> model;  // not begun
     std::string expected, written;
     for (int i = 0; i < 60; ++i) {

@@ -17,7 +17,7 @@ namespace {
 
 // Cameras are told in their vendor's words, of which two firmwares have different ones; controllers
 // have a command only with some firmwares.
-constexpr const char* kDevices = R"(
+constexpr const char* kGates = R"(
 tenants:
   - name: acme
     envelopes: json
@@ -56,12 +56,12 @@ struct Files {
   std::string config(const std::string& devices, const std::string& more = {}) const {
     return file("berth.yaml", "auth: {failures_per_name: 0, failures_per_address: 0}\n" + more +
                                   "registry: {source: file, file: " +
-                                  file("registry.yaml", std::string(kDevices) + devices) + "}\n");
+                                  file("registry.yaml", std::string(kGates) + devices) + "}\n");
   }
   std::string path;
 };
 
-ConnectOptions as(const std::string& user, const std::string& client_id = {}) {
+ConnectOptions as_device(const std::string& user, const std::string& client_id = {}) {
   ConnectOptions o{.client_id = client_id.empty() ? user : client_id};
   o.user = user + "@acme";
   o.password = "p";
@@ -114,8 +114,8 @@ struct Firmware : ::testing::Test {
 };
 
 TEST_F(Firmware, OfACameraOverMqttIsInItsReportOfHealth) {
-  auto cam = subscribed(g.mqtt_port(), as("cam"), "device/cam/#", 1);
-  auto service = connected(g.mqtt_port(), as("platform"));
+  auto cam = subscribed(g.mqtt_port(), as_device("cam"), "device/cam/#", 1);
+  auto service = connected(g.mqtt_port(), as_device("platform"));
   EXPECT_EQ(shown(g.admin_port(), "cam", "1.0"), "1.0") << "as registered";
   EXPECT_EQ(submit(g.admin_port(), "cam", "1").status, 202);
   EXPECT_EQ(next_topic(*cam), "device/cam/old");
@@ -175,7 +175,7 @@ TEST(FirmwareInPartitions, ChoosesTheVariantWhereTheDeviceIs) {
              .partitions = 4,
              .anonymous = false});
   for (const std::string& name : names) {
-    auto cam = subscribed(c.edges[0]->mqtt_port(), as(name), "device/" + name + "/#", 1);
+    auto cam = subscribed(c.edges[0]->mqtt_port(), as_device(name), "device/" + name + "/#", 1);
     says_firmware(*cam, "2.7");
     EXPECT_EQ(shown(c.edges[0]->admin_port(), name, "2.7"), "2.7");
     const RestAnswer a = submit(c.edges[0]->admin_port(), name, "of-" + name);

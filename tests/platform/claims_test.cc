@@ -10,7 +10,7 @@
 namespace berth::platform {
 namespace {
 
-struct Store final : Records {
+struct ClaimStore final : Records {
   void put(std::string_view key, std::string_view value) override {
     records[std::string(key)] = std::string(value);
   }
@@ -50,7 +50,7 @@ int claim(Claims& claims, const std::string& id, char content = 'a', std::int64_
 
 TEST(Claims, StayWithinTheirBytesTheOldestGoFirst) {
   constexpr std::uint64_t kMax = 60'000;
-  Store store;
+  ClaimStore store;
   {
     Claims claims(store, kMax);
     for (int i = 0; i < 600; ++i)
@@ -73,7 +73,7 @@ TEST(Claims, StayWithinTheirBytesTheOldestGoFirst) {
 }
 
 TEST(Claims, AreRefusedWhereTheSweepDoesNotKeepUp) {
-  Store store;
+  ClaimStore store;
   Claims claims(store, 10'000);
   int good = 0;
   while (claim(claims, "c" + std::to_string(good)) == 0 && good < 1000) ++good;
@@ -82,7 +82,7 @@ TEST(Claims, AreRefusedWhereTheSweepDoesNotKeepUp) {
 }
 
 TEST(Claims, WhatIsOldGoes) {
-  Store store;
+  ClaimStore store;
   Claims claims(store, 1 << 20);
   claim(claims, "old", 'a', 1000);
   claim(claims, "new", 'a', 2000);
@@ -93,7 +93,7 @@ TEST(Claims, WhatIsOldGoes) {
 }
 
 TEST(Claims, CallersThatWaitForTheStoreAreBounded) {
-  Store store;
+  ClaimStore store;
   store.stalls = true;
   Claims claims(store, 1 << 30);
   for (std::size_t i = 0; i < Claims::kLineMax; ++i) EXPECT_EQ(claim(claims, "same"), -1);

@@ -13,7 +13,7 @@
 namespace berth::platform {
 namespace {
 
-struct Store final : Records, LedgerPorts {
+struct IndexStore final : Records, LedgerPorts {
   void put(std::string_view key, std::string_view value) override {
     records.insert_or_assign(std::string(key), std::string(value));
   }
@@ -79,7 +79,7 @@ struct Index : ::testing::Test {
     index.list(q, [&out](CommandIndex::Page page) { out = std::move(page); });
     return out;
   }
-  Store store;
+  IndexStore store;
   Ledger ledger{{}, store, store};
   CommandIndex index{store, ledger, {.days = 1, .bytes = 1 << 30}};
 };

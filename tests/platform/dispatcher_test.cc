@@ -29,9 +29,11 @@ const std::string kFilter = "$tenant/acme/v1/north/gate/cmd/#";
 constexpr std::uint64_t kEdge = 77;       // link 0 of the box
 constexpr std::uint64_t kOtherEdge = 78;  // link 1
 
-class Site final : public platform::Records, public platform::Notes, public platform::CommandWays {
+class DispatcherSite final : public platform::Records,
+                             public platform::Notes,
+                             public platform::CommandWays {
  public:
-  Site() { d.use(*this); }
+  DispatcherSite() { d.use(*this); }
 
   // -- a device's sessions
   Channel& gate(const std::string& client = "c", const std::string& filter = kFilter,
@@ -158,7 +160,7 @@ std::string delivered(std::int64_t left_ms, std::int64_t until_ms) {
 // -- an immediate one
 
 TEST(Dispatcher, WhereACommandGoesIsDurableBeforeItGoesAndUntilItsFateIs) {
-  Site s;
+  DispatcherSite s;
   const base::ConnId conn = s.gate().conn;
   s.give();
   EXPECT_EQ(s.box.clients.take(), Strings{});
@@ -168,7 +170,7 @@ TEST(Dispatcher, WhereACommandGoesIsDurableBeforeItGoesAndUntilItsFateIs) {
   s.commit();
   EXPECT_EQ(s.box.clients.take(), Strings{delivered(1500, 1'700'000'001'999)});
   EXPECT_EQ(s.d.given(), 1u);
-  s.d.told(conn, Site::tag(1), EdgeFate::written);
+  s.d.told(conn, DispatcherSite::tag(1), EdgeFate::written);
   EXPECT_EQ(s.take(), Strings{"3: 1 sent "});
   EXPECT_EQ(s.without_hurry, 1) << "the device's answer is near, and goes into the same commit";
   EXPECT_TRUE(s.store.empty());
@@ -178,19 +180,19 @@ TEST(Dispatcher, WhereACommandGoesIsDurableBeforeItGoesAndUntilItsFateIs) {
 }
 
 TEST(Dispatcher, AtItsDeadlineItIsNotGivenToAConnection) {
-  Site s;
+  DispatcherSite s;
   s.gate();
   s.give(1, 1);
   EXPECT_EQ(s.take(), Strings{});
   Entry e = s.entry();
   e.command.deadline = s.time;
-  s.d.dispatch(Site::tag(2), e, s.time);
+  s.d.dispatch(DispatcherSite::tag(2), e, s.time);
   EXPECT_EQ(s.take(), Strings{"3: 2 dropped expired"});
   EXPECT_EQ(s.d.given(), 1u);
 }
 
 TEST(Dispatcher, AtItsDeadlineItIsNotSentAlthoughItWasGiven) {
-  Site s;
+  DispatcherSite s;
   s.gate();
   s.give();
   s.time = s.time.plus_ms(2000);
@@ -205,7 +207,7 @@ TEST(Dispatcher, AtItsDeadlineItIsNotSentAlthoughItWasGiven) {
 }
 
 TEST(Dispatcher, WithoutAWayItIsNeitherGivenNorSent) {
-  Site s;
+  DispatcherSite s;
   s.gate();
   s.has_way = false;
   s.give();
@@ -222,28 +224,30 @@ TEST(Dispatcher, WithoutAWayItIsNeitherGivenNorSent) {
 
 TEST(Dispatcher, ADeviceThatIsAwayOrHasNotSubscribedDoesNotGetIt) {
   const auto why = [](auto change) {
-    Site s;
+    DispatcherSite s;
     change(s);
     s.give();
     EXPECT_TRUE(s.store.empty());
     return s.take();
   };
-  const auto as = [&](auto set) { return why([&](Site& s) { set(s.gate()); }); };
+  const auto as = [&](auto set) { return why([&](DispatcherSite& s) { set(s.gate()); }); };
   const Strings offline{"3: 1 dropped device_offline"};
   const Strings deaf{"3: 1 dropped not_subscribed"};
-  EXPECT_EQ(why([](Site&) {}), offline);
-  EXPECT_EQ(why([](Site& s) { s.away(); }), offline);
-  EXPECT_EQ(why([](Site& s) { s.gate("c", kFilter, 0, "another"); }), offline);
+  EXPECT_EQ(why([](DispatcherSite&) {}), offline);
+  EXPECT_EQ(why([](DispatcherSite& s) { s.away(); }), offline);
+  EXPECT_EQ(why([](DispatcherSite& s) { s.gate("c", kFilter, 0, "another"); }), offline);
   EXPECT_EQ(as([](Channel& ch) { ch.gone = true; }), offline);
   EXPECT_EQ(as([](Channel& ch) { ch.connack_sent = false; }), offline);
   EXPECT_EQ(as([](Channel& ch) { ch.state = Channel::State::closing; }), offline);
-  EXPECT_EQ(why([](Site& s) { s.box.core.estates.add(s.gate().session->id, {}); }), offline);
-  EXPECT_EQ(why([](Site& s) { s.gate("c", ""); }), deaf);
-  EXPECT_EQ(why([](Site& s) { s.gate("c", "$tenant/acme/v1/north/gate/desired"); }), deaf);
+  EXPECT_EQ(why([](DispatcherSite& s) { s.box.core.estates.add(s.gate().session->id, {}); }),
+            offline);
+  EXPECT_EQ(why([](DispatcherSite& s) { s.gate("c", ""); }), deaf);
+  EXPECT_EQ(why([](DispatcherSite& s) { s.gate("c", "$tenant/acme/v1/north/gate/desired"); }),
+            deaf);
 }
 
 TEST(Dispatcher, AnEdgeThatCannotWatchItDoesNotGetIt) {
-  Site s;
+  DispatcherSite s;
   s.gate();
   s.box.effects.watches_all = false;
   s.give();
@@ -253,7 +257,7 @@ TEST(Dispatcher, AnEdgeThatCannotWatchItDoesNotGetIt) {
 
 TEST(Dispatcher, TheConnectionIsLookedAtAgainWhenItGoes) {
   const auto why = [](auto change) {
-    Site s;
+    DispatcherSite s;
     Channel& ch = s.gate();
     s.give();
     change(s, ch);
@@ -264,17 +268,17 @@ TEST(Dispatcher, TheConnectionIsLookedAtAgainWhenItGoes) {
   };
   const Strings offline{"3: 1 dropped device_offline"};
   const Strings busy{"3: 1 dropped busy"};
-  EXPECT_EQ(why([](Site& s, Channel& ch) { s.goes(ch); }), offline);
-  EXPECT_EQ(why([](Site&, Channel& ch) { ch.gone = true; }), offline);
-  EXPECT_EQ(why([](Site&, Channel& ch) { ch.waiting_room = true; }), busy);
-  EXPECT_EQ(why([](Site& s, Channel&) { s.box.effects.takes_output = false; }), busy);
-  EXPECT_EQ(why([](Site& s, Channel&) { s.box.clients.takes = false; }),
+  EXPECT_EQ(why([](DispatcherSite& s, Channel& ch) { s.goes(ch); }), offline);
+  EXPECT_EQ(why([](DispatcherSite&, Channel& ch) { ch.gone = true; }), offline);
+  EXPECT_EQ(why([](DispatcherSite&, Channel& ch) { ch.waiting_room = true; }), busy);
+  EXPECT_EQ(why([](DispatcherSite& s, Channel&) { s.box.effects.takes_output = false; }), busy);
+  EXPECT_EQ(why([](DispatcherSite& s, Channel&) { s.box.clients.takes = false; }),
             Strings{"3: 1 dropped unsendable"});
 }
 
 TEST(Dispatcher, ItGoesToTheNewestConnectionThatHasSubscribed) {
   const auto goes_to = [](auto change) {
-    Site s;
+    DispatcherSite s;
     Channel& a = s.gate("a");
     Channel& b = s.gate("b");
     a.session->epoch = 5;
@@ -288,17 +292,17 @@ TEST(Dispatcher, ItGoesToTheNewestConnectionThatHasSubscribed) {
            : g.connection() == b.conn.local().packed() ? "b"
                                                        : "?";
   };
-  EXPECT_STREQ(goes_to([](Site&, Channel&, Channel&) {}), "a");
-  EXPECT_STREQ(goes_to([](Site&, Channel&, Channel& b) { b.session->epoch = 6; }), "b");
-  EXPECT_STREQ(goes_to([](Site&, Channel& a, Channel&) { a.gone = true; }), "b");
-  EXPECT_STREQ(goes_to([](Site& s, Channel& a, Channel&) {
+  EXPECT_STREQ(goes_to([](DispatcherSite&, Channel&, Channel&) {}), "a");
+  EXPECT_STREQ(goes_to([](DispatcherSite&, Channel&, Channel& b) { b.session->epoch = 6; }), "b");
+  EXPECT_STREQ(goes_to([](DispatcherSite&, Channel& a, Channel&) { a.gone = true; }), "b");
+  EXPECT_STREQ(goes_to([](DispatcherSite& s, Channel& a, Channel&) {
                  s.box.core.subscriptions.remove(*a.session, kFilter);
                }),
                "b");
 }
 
 TEST(Dispatcher, AParkDeviceGetsThePayloadOfItsProtocol) {
-  Site s;
+  DispatcherSite s;
   s.gate().park = std::make_unique<session::ParkState>();
   s.give();
   s.commit();
@@ -307,10 +311,10 @@ TEST(Dispatcher, AParkDeviceGetsThePayloadOfItsProtocol) {
 
 TEST(Dispatcher, EachFateOfTheEdgeIsToldOnce) {
   const auto told = [](EdgeFate fate) {
-    Site s;
+    DispatcherSite s;
     const base::ConnId conn = s.gate().conn;
     s.send();
-    s.d.told(conn, Site::tag(1), fate);
+    s.d.told(conn, DispatcherSite::tag(1), fate);
     EXPECT_TRUE(s.store.empty());
     EXPECT_EQ(s.d.given(), 0u);
     return s.take();
@@ -324,7 +328,7 @@ TEST(Dispatcher, EachFateOfTheEdgeIsToldOnce) {
 // -- edges that are out of reach, and engines that die
 
 TEST(Dispatcher, WhatAnEdgeDoesNotListAfterItsLinkBrokeHasNotReachedIt) {
-  Site s;
+  DispatcherSite s;
   s.gate();
   Channel& other = s.gate("o", kFilter, 1);
   other.session->epoch = 9;
@@ -335,7 +339,7 @@ TEST(Dispatcher, WhatAnEdgeDoesNotListAfterItsLinkBrokeHasNotReachedIt) {
   s.d.listed(kEdge);
   EXPECT_EQ(s.take(), Strings{}) << "its link has not broken";
   s.d.lost(kEdge);
-  s.d.pending(Site::tag(3));
+  s.d.pending(DispatcherSite::tag(3));
   s.d.listed(kOtherEdge);
   EXPECT_EQ(s.take(), Strings{});
   s.d.listed(kEdge);
@@ -347,7 +351,7 @@ TEST(Dispatcher, WhatAnEdgeDoesNotListAfterItsLinkBrokeHasNotReachedIt) {
 }
 
 TEST(Dispatcher, OfAConnectionThatTheEdgeHasGivenUpNobodyKnowsWhetherTheCommandWasSent) {
-  Site s;
+  DispatcherSite s;
   Channel& ch = s.gate();
   s.send();
   const base::ConnId conn = ch.conn;
@@ -363,7 +367,7 @@ TEST(Dispatcher, OfAConnectionThatTheEdgeHasGivenUpNobodyKnowsWhetherTheCommandW
 }
 
 TEST(Dispatcher, WhatGoesOutAfterTheLinkBrokeIsNotInDoubt) {
-  Site s;
+  DispatcherSite s;
   s.gate();
   s.give();
   s.d.lost(kEdge);
@@ -374,7 +378,7 @@ TEST(Dispatcher, WhatGoesOutAfterTheLinkBrokeIsNotInDoubt) {
 }
 
 TEST(Dispatcher, AnEdgeThatHasEndedTakesItsCommandsWithIt) {
-  Site s;
+  DispatcherSite s;
   s.gate().session->epoch = 5;
   Channel& other = s.gate("o", kFilter, 1);
   s.send(1);
@@ -393,18 +397,18 @@ TEST(Dispatcher, AnEdgeThatHasEndedTakesItsCommandsWithIt) {
 }
 
 TEST(Dispatcher, WhatAnEngineBeforeUsGaveIsInDoubt) {
-  Site first;
+  DispatcherSite first;
   first.gate();
   first.send(1);
   first.send(2);
-  Site s;
+  DispatcherSite s;
   s.gate();
   for (const auto& [key, value] : first.store) {
     s.store.emplace(key, value);
     s.d.restored(key, value);
   }
   ASSERT_EQ(s.d.given(), 2u);
-  s.d.pending(Site::tag(2));
+  s.d.pending(DispatcherSite::tag(2));
   s.d.listed(kEdge);
   EXPECT_EQ(s.take(), Strings{"3: 1 dropped not_reached"});
   ASSERT_EQ(s.store.size(), 1u);
@@ -413,7 +417,7 @@ TEST(Dispatcher, WhatAnEngineBeforeUsGaveIsInDoubt) {
 }
 
 TEST(Dispatcher, DamagedRecordsAreNotTaken) {
-  Site s;
+  DispatcherSite s;
   const std::string given{"!g\0", 3};
   const std::string queued{"!q\0", 3};
   EXPECT_FALSE(platform::Dispatcher::is_key(std::string_view("!x\0", 3)));
@@ -428,7 +432,7 @@ TEST(Dispatcher, DamagedRecordsAreNotTaken) {
 }
 
 TEST(Dispatcher, AMinuteAfterItsDeadlineNoFateIsWaitedFor) {
-  Site s;
+  DispatcherSite s;
   s.gate();
   s.send();
   s.time = s.time.plus_ms(2000 + 59'999);
@@ -444,7 +448,7 @@ TEST(Dispatcher, AMinuteAfterItsDeadlineNoFateIsWaitedFor) {
 // -- one for a queue
 
 TEST(Dispatcher, AQueuedOneGoesIntoTheQueueOfADeviceThatIsAway) {
-  Site s;
+  DispatcherSite s;
   Session& away = s.away();
   const std::uint64_t seq = s.queue(away);
   EXPECT_EQ(seq, 1u);
@@ -458,7 +462,7 @@ TEST(Dispatcher, AQueuedOneGoesIntoTheQueueOfADeviceThatIsAway) {
 }
 
 TEST(Dispatcher, AnOpenConnectionIsChosenBeforeASessionThatIsAway) {
-  Site s;
+  DispatcherSite s;
   Session& away = s.away("a");
   Channel& here = s.gate("b", kFilter, 0, "gate", 600);
   away.epoch = 9;
@@ -477,7 +481,7 @@ TEST(Dispatcher, AnOpenConnectionIsChosenBeforeASessionThatIsAway) {
 
 TEST(Dispatcher, AQueuedOneHasThePayloadOfTheDevicesProtocol) {
   for (const bool park : {false, true}) {
-    Site s;
+    DispatcherSite s;
     Channel& ch = s.gate("c", kFilter, 0, "gate", 600);
     if (park) ch.park = std::make_unique<session::ParkState>();
     s.queue(*ch.session);
@@ -490,23 +494,25 @@ TEST(Dispatcher, AQueuedOneHasThePayloadOfTheDevicesProtocol) {
 
 TEST(Dispatcher, EachReasonWhyOneIsNotQueued) {
   const auto why = [](auto change, std::int64_t ttl_ms = 60'000) {
-    Site s;
+    DispatcherSite s;
     change(s);
     Entry e = s.entry(Delivery::queued, ttl_ms);
     s.time = s.time.plus_ms(60'000);
-    s.d.dispatch(Site::tag(1), e, s.time);
+    s.d.dispatch(DispatcherSite::tag(1), e, s.time);
     EXPECT_TRUE(s.store.empty());
     return s.take();
   };
-  EXPECT_EQ(why([](Site& s) { s.away(); }), Strings{"3: 1 dropped expired"});
-  EXPECT_EQ(why([](Site& s) { s.away(); }, 59'000), Strings{"3: 1 dropped expired"});
-  EXPECT_EQ(why([](Site&) {}, 61'000), Strings{"3: 1 dropped device_offline"});
-  EXPECT_EQ(why([](Site& s) { s.gate("c", ""); }, 61'000), Strings{"3: 1 dropped not_subscribed"});
-  EXPECT_EQ(why([](Site& s) { s.away("c", 0); }, 61'000), Strings{"3: 1 dropped queue_full"});
-  EXPECT_EQ(why([](Site& s) { s.box.core.estates.add(s.away().id, {}); }, 61'000),
+  EXPECT_EQ(why([](DispatcherSite& s) { s.away(); }), Strings{"3: 1 dropped expired"});
+  EXPECT_EQ(why([](DispatcherSite& s) { s.away(); }, 59'000), Strings{"3: 1 dropped expired"});
+  EXPECT_EQ(why([](DispatcherSite&) {}, 61'000), Strings{"3: 1 dropped device_offline"});
+  EXPECT_EQ(why([](DispatcherSite& s) { s.gate("c", ""); }, 61'000),
+            Strings{"3: 1 dropped not_subscribed"});
+  EXPECT_EQ(why([](DispatcherSite& s) { s.away("c", 0); }, 61'000),
+            Strings{"3: 1 dropped queue_full"});
+  EXPECT_EQ(why([](DispatcherSite& s) { s.box.core.estates.add(s.away().id, {}); }, 61'000),
             Strings{"3: 1 dropped device_offline"});
   EXPECT_EQ(why(
-                [](Site& s) {
+                [](DispatcherSite& s) {
                   s.away();
                   s.has_way = false;
                 },
@@ -515,16 +521,16 @@ TEST(Dispatcher, EachReasonWhyOneIsNotQueued) {
 }
 
 TEST(Dispatcher, WithoutADeadlineItIsQueuedWhenever) {
-  Site s;
+  DispatcherSite s;
   Session& away = s.away();
-  s.d.dispatch(Site::tag(1), s.entry(Delivery::must, 0), s.time.plus_ms(1'000'000'000));
+  s.d.dispatch(DispatcherSite::tag(1), s.entry(Delivery::must, 0), s.time.plus_ms(1'000'000'000));
   EXPECT_EQ(s.take(), Strings{});
   EXPECT_TRUE(s.d.has_queued(away.id));
 }
 
 TEST(Dispatcher, EachEndOfAQueueEntryHasItsFate) {
   const auto told = [](Finished how, bool sent) {
-    Site s;
+    DispatcherSite s;
     Session& away = s.away();
     const std::uint64_t seq = s.queue(away);
     s.d.finished(base::SessionId{away.id.value + 1}, seq, how, sent);
@@ -548,7 +554,7 @@ TEST(Dispatcher, EachEndOfAQueueEntryHasItsFate) {
 }
 
 TEST(Dispatcher, WhatMayHaveBeenSentWhenItsSessionEndsIsCutOff) {
-  Site s;
+  DispatcherSite s;
   Session& away = s.away();
   for (std::uint64_t n = 1; n <= 3; ++n) s.queue(away, n);
   s.d.ended(base::SessionId{away.id.value + 1}, 9);
@@ -561,10 +567,10 @@ TEST(Dispatcher, WhatMayHaveBeenSentWhenItsSessionEndsIsCutOff) {
 }
 
 TEST(Dispatcher, QueueEntriesAreRestoredAndForgotten) {
-  Site first;
+  DispatcherSite first;
   Session& away = first.away();
   for (std::uint64_t n = 1; n <= 2; ++n) first.queue(away, n);
-  Site s;
+  DispatcherSite s;
   for (const auto& [key, value] : first.store) s.d.restored(key, value);
   ASSERT_TRUE(s.d.has_queued(away.id));
   s.d.forget(first.store.begin()->first);
@@ -579,7 +585,7 @@ TEST(Dispatcher, QueueEntriesAreRestoredAndForgotten) {
 // -- devices that homes wait for
 
 TEST(Dispatcher, AHomeHearsOfADeviceThatIsReadyOnce) {
-  Site s;
+  DispatcherSite s;
   EXPECT_FALSE(s.d.any_wanted());
   s.d.wants(1, "acme", "gate", false);
   EXPECT_TRUE(s.d.any_wanted());
@@ -609,7 +615,7 @@ TEST(Dispatcher, AHomeHearsOfADeviceThatIsReadyOnce) {
 // The CONNACK of a stored session waits for a commit; no event says when it is sent.
 TEST(Dispatcher, ADeviceWhoseConnackWaitsForACommitIsNotOffline) {
   for (const bool wanted_before : {true, false}) {
-    Site s;
+    DispatcherSite s;
     if (wanted_before) s.d.wants(1, "acme", "gate", false);
     Channel& ch = s.gate("c", kFilter, 0, "gate", 600);
     ch.connack_sent = false;
@@ -624,7 +630,7 @@ TEST(Dispatcher, ADeviceWhoseConnackWaitsForACommitIsNotOffline) {
 }
 
 TEST(Dispatcher, ADeviceThatGoesBeforeItHasSubscribedIsOffline) {
-  Site s;
+  DispatcherSite s;
   Channel& ch = s.gate("c", "");
   s.d.wants(1, "acme", "gate", false);
   EXPECT_EQ(s.take(), Strings{});
@@ -636,7 +642,7 @@ TEST(Dispatcher, ADeviceThatGoesBeforeItHasSubscribedIsOffline) {
 }
 
 TEST(Dispatcher, AHomeThatWantsNoMoreHearsNoMore) {
-  Site s;
+  DispatcherSite s;
   Channel& ch = s.gate("c", "");
   s.d.wants(1, "acme", "gate", false);
   s.d.wants(2, "acme", "gate", false);
@@ -656,7 +662,7 @@ TEST(Dispatcher, AHomeThatWantsNoMoreHearsNoMore) {
 }
 
 TEST(Dispatcher, WhatHomesWantIsBounded) {
-  Site s;
+  DispatcherSite s;
   for (std::size_t i = 0; i < platform::Dispatcher::kWantedMax; ++i)
     s.d.wants(1, "acme", std::to_string(i), false);
   EXPECT_EQ(s.box.probe.command_wants_refused, 0u);

@@ -12,9 +12,9 @@
 namespace berth::platform {
 namespace {
 
-class Box final : public Records {
+class HistoryBox final : public Records {
  public:
-  explicit Box(std::int64_t max_bytes = 1 << 30) : options_{max_bytes} { begin(); }
+  explicit HistoryBox(std::int64_t max_bytes = 1 << 30) : options_{max_bytes} { begin(); }
   void begin() {
     history = std::make_unique<History>(options_, *this);
     const auto it = store.find("!hb");
@@ -100,7 +100,7 @@ class Box final : public Records {
 };
 
 TEST(History, TheNewestComesFirstByDeviceAndBySite) {
-  Box b;
+  HistoryBox b;
   for (const char* d : {"1", "2", "3"}) {
     b.clock += 10;
     b.add("cam", d);
@@ -117,7 +117,7 @@ TEST(History, TheNewestComesFirstByDeviceAndBySite) {
 }
 
 TEST(History, PagesTimesAndTypes) {
-  Box b;
+  HistoryBox b;
   for (int i = 0; i < 50; ++i) {
     b.clock += 60'000;
     b.add("cam", std::to_string(i), i % 2 == 0 ? HistoryKind::connected : HistoryKind::ended);
@@ -144,10 +144,10 @@ TEST(History, PagesTimesAndTypes) {
   EXPECT_EQ(b.ask(some), "49 48");
 }
 
-// An account of some sites is told nothing of events that a device had elsewhere: neither the events
-// nor that they are there.
+// An account of some sites is told nothing of events that a device had elsewhere: neither the
+// events nor that they are there.
 TEST(History, EventsOfOtherSitesAreNotCounted) {
-  Box b;
+  HistoryBox b;
   b.add("cam", "there", HistoryKind::connected, "south");
   for (const char* detail : {"1", "2"}) b.add("cam", detail);
   b.add("cam", "and there", HistoryKind::connected, "south");
@@ -161,7 +161,7 @@ TEST(History, EventsOfOtherSitesAreNotCounted) {
 }
 
 TEST(History, ADeviceHas500Events) {
-  Box b;
+  HistoryBox b;
   for (int i = 0; i < 650; ++i) {
     b.clock += 60'000;
     b.add("cam", std::to_string(i));
@@ -175,12 +175,12 @@ TEST(History, ADeviceHas500Events) {
 }
 
 TEST(History, WhatIsOldGoesFromAllSites) {
-  Box b;
-  for (int i = 0; i < 30; ++i) b.add("d" + std::to_string(i), "old", HistoryKind::ended,
-                                     "s" + std::to_string(i % 7));
+  HistoryBox b;
+  for (int i = 0; i < 30; ++i)
+    b.add("d" + std::to_string(i), "old", HistoryKind::ended, "s" + std::to_string(i % 7));
   b.clock += History::kKeepMs + 1000;
-  for (int i = 0; i < 30; ++i) b.add("d" + std::to_string(i), "new", HistoryKind::ended,
-                                     "s" + std::to_string(i % 7));
+  for (int i = 0; i < 30; ++i)
+    b.add("d" + std::to_string(i), "new", HistoryKind::ended, "s" + std::to_string(i % 7));
   b.tick(200);
   EXPECT_EQ(b.events("h"), 30u);
   EXPECT_EQ(b.events("hs"), 30u);
@@ -189,7 +189,7 @@ TEST(History, WhatIsOldGoesFromAllSites) {
 
 // Bytes are counted over the death of an engine; above the limit the oldest half of the time goes.
 TEST(History, ItStaysWithinItsBytes) {
-  Box b(100'000);
+  HistoryBox b(100'000);
   for (int i = 0; i < 2000; ++i) {
     b.clock += 120'000;
     b.add("d" + std::to_string(i % 100), "event " + std::to_string(i));
@@ -210,7 +210,7 @@ TEST(History, ItStaysWithinItsBytes) {
 }
 
 TEST(History, ADeviceThatFlapsWritesSomeAndSaysHowManyAreMissing) {
-  Box b;
+  HistoryBox b;
   b.clock = 60'000;
   for (int i = 0; i < 1000; ++i) b.add("cam", "flap");
   b.add("other", "quiet");
@@ -226,13 +226,19 @@ TEST(History, ADeviceThatFlapsWritesSomeAndSaysHowManyAreMissing) {
 }
 
 TEST(History, AnEventIsSmallWhateverTheDeviceIsCalled) {
-  Box b;
+  HistoryBox b;
   const std::string name(64, 'x');
   const std::string long_text = std::string(47, 'a') + "\xe8\xbd\xa6\xe9\x81\x93";
   b.history->add(1,
-                 {.kind = HistoryKind::ended, .tenant = "acme", .site = "s", .device = "d",
-                  .epoch = 1'764'400'000'000, .cause = "connection_lost", .detail = long_text,
-                  .client_id = name, .address = "[2001:db8:1:2:3:4:5:6]:65535",
+                 {.kind = HistoryKind::ended,
+                  .tenant = "acme",
+                  .site = "s",
+                  .device = "d",
+                  .epoch = 1'764'400'000'000,
+                  .cause = "connection_lost",
+                  .detail = long_text,
+                  .client_id = name,
+                  .address = "[2001:db8:1:2:3:4:5:6]:65535",
                   .protocol = "mqtt3.1.1"},
                  b.at());
   for (const auto& [key, value] : b.store) EXPECT_LE(value.size(), 200u);

@@ -9,7 +9,7 @@
 namespace berth::platform {
 namespace {
 
-struct Store final : Records {
+struct LockStore final : Records {
   void put(std::string_view key, std::string_view value) override {
     all[std::string(key)] = std::string(value);
   }
@@ -36,7 +36,7 @@ Entry open_of(const std::string& id) {
 const Part kPart{"cam", {}};
 
 TEST(PartLocks, AnEngineAfterThisOneKeepsThem) {
-  Store store;
+  LockStore store;
   PartLocks locks(store);
   const std::uint64_t tag = tag_of(0, 1, 1);
   EXPECT_TRUE(locks.take(tag, open_of("1"), {100}));
@@ -56,7 +56,7 @@ TEST(PartLocks, AnEngineAfterThisOneKeepsThem) {
 }
 
 TEST(PartLocks, EndWithTheirCommandOrItsTime) {
-  Store store;
+  LockStore store;
   PartLocks locks(store);
   const std::uint64_t tag = tag_of(0, 1, 1);
   EXPECT_TRUE(locks.take(tag, open_of("1"), {100}));

@@ -13,9 +13,9 @@
 namespace berth::platform {
 namespace {
 
-class Box final : public Records, public PresencePorts {
+class PresenceBox final : public Records, public PresencePorts {
  public:
-  Box() { begin(); }
+  PresenceBox() { begin(); }
   // The engine dies: what was not committed is lost. Connections are attached again before the next
   // engine serves.
   void crash(bool edges_too = false) {
@@ -79,8 +79,7 @@ class Box final : public Records, public PresencePorts {
     for (const auto& [key, value] : store_) presence->restored(key, value);
     for (const auto& [who, epoch] : here_) {
       const auto id = id_of(who.first);
-      if (presence->begins(id, epoch))
-        late_.push_back({id, visit(who.first, epoch, who.second)});
+      if (presence->begins(id, epoch)) late_.push_back({id, visit(who.first, epoch, who.second)});
     }
     presence->attached_all(at());
     for (auto& [id, v] : std::exchange(late_, {})) presence->came(id, v, at());
@@ -109,7 +108,7 @@ class Box final : public Records, public PresencePorts {
 using Strings = std::vector<std::string>;
 
 TEST(Presence, OnlyChangesAreTold) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1);
   b.commit();
   EXPECT_EQ(b.take(), Strings{"cam online"});
@@ -126,7 +125,7 @@ TEST(Presence, OnlyChangesAreTold) {
 }
 
 TEST(Presence, ADeviceThatComesBackInTimeHasNotBeenAway) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1);
   b.pass_s(1);
   b.take();
@@ -145,7 +144,7 @@ TEST(Presence, ADeviceThatComesBackInTimeHasNotBeenAway) {
 // The end of a connection that has been taken over comes after the beginning of the newer one, or
 // before it, on the same edge or another one.
 TEST(Presence, ATakenOverConnectionEndsNothing) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1, "old");
   b.connect("cam", 2, "new");
   b.disconnect("cam", 1, Cause::taken_over, "old");
@@ -161,7 +160,7 @@ TEST(Presence, ATakenOverConnectionEndsNothing) {
 }
 
 TEST(Presence, ADeviceIsOnlineWhileAnySessionIs) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1, "a");
   b.connect("cam", 2, "b");
   b.disconnect("cam", 2, Cause::goodbye, "b");
@@ -174,7 +173,7 @@ TEST(Presence, ADeviceIsOnlineWhileAnySessionIs) {
 }
 
 TEST(Presence, OurRestartIsNoEvent) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1);
   b.pass_s(1);
   b.take();
@@ -186,7 +185,7 @@ TEST(Presence, OurRestartIsNoEvent) {
 }
 
 TEST(Presence, ADeathOfTheEdgeIsAnEventWhenTheDeviceDoesNotComeBack) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1);
   b.connect("lane", 1);
   b.pass_s(1);
@@ -207,7 +206,7 @@ TEST(Presence, ADeathOfTheEdgeIsAnEventWhenTheDeviceDoesNotComeBack) {
 TEST(Presence, ACrashAtEachBoundaryLosesNoEvent) {
   for (int boundary = 0; boundary < 8; ++boundary) {
     SCOPED_TRACE(boundary);
-    Box b;
+    PresenceBox b;
     int at = 0;
     const auto here = [&] {
       if (at++ == boundary) b.crash();
@@ -239,7 +238,7 @@ TEST(Presence, ACrashAtEachBoundaryLosesNoEvent) {
 }
 
 TEST(Presence, ARemovedDeviceIsForgottenWithoutAnEvent) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1);
   b.pass_s(1);
   b.take();
@@ -253,7 +252,7 @@ TEST(Presence, ARemovedDeviceIsForgottenWithoutAnEvent) {
 }
 
 TEST(Presence, ADeviceThatWasRemovedWhileNoEngineWasThereIsForgotten) {
-  Box b;
+  PresenceBox b;
   b.connect("cam", 1);
   b.pass_s(1);
   b.take();

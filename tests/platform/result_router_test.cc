@@ -28,7 +28,7 @@ struct Sent final : Notes {
 };
 
 // A camera that drives two barriers.
-struct Ways final : CommandWays {
+struct TwoLanes final : CommandWays {
   Refusal terms(const Asked&, Terms&) const override { return {}; }
   Part part_of(std::string_view, std::string_view d) const override { return {std::string(d), {}}; }
   void each_target(std::string_view, std::string_view d,
@@ -80,7 +80,7 @@ struct Router : ::testing::Test {
     router.told(from, note, now);
   }
   Sent sent;
-  Ways ways;
+  TwoLanes ways;
   ResultRouter router{sent, 0, kPartitions};
   std::uint64_t serial = 0;
   base::Instant now{1000};

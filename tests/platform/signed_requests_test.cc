@@ -14,7 +14,7 @@ namespace {
 
 using pb::NonceAnswer;
 
-struct Store final : Records {
+struct SignedStore final : Records {
   void put(std::string_view key, std::string_view value) override {
     open[std::string(key)] = std::string(value);
     ++puts;
@@ -34,8 +34,8 @@ struct Store final : Records {
   int puts = 0;
 };
 
-struct Engine {
-  explicit Engine(Store& s) : store(s), requests(s, {1, 2}) {
+struct SigningEngine {
+  explicit SigningEngine(SignedStore& s) : store(s), requests(s, {1, 2}) {
     for (const auto& [key, value] : store.records) requests.restored(key, value);
   }
   // UNKNOWN: there is no answer yet.
@@ -50,14 +50,14 @@ struct Engine {
                  [this](const std::string& bytes) { EXPECT_TRUE(answer.ParseFromString(bytes)); });
     return answer.verdict();
   }
-  Store& store;
+  SignedStore& store;
   SignedRequests requests;
   NonceAnswer answer;
 };
 
 TEST(SignedRequests, AreLetInOnce) {
-  Store store;
-  Engine e(store);
+  SignedStore store;
+  SigningEngine e(store);
   EXPECT_EQ(e.take("nonce-01", 1000), NonceAnswer::UNKNOWN) << "before the store has its time";
   store.commit();
   EXPECT_EQ(e.answer.verdict(), NonceAnswer::FRESH);
@@ -69,10 +69,10 @@ TEST(SignedRequests, AreLetInOnce) {
 
 // Whatever was let in, the next engine refuses it, and what is signed later it lets in.
 TEST(SignedRequests, AreNotLetInAgainByTheNextEngine) {
-  Store store;
+  SignedStore store;
   std::vector<std::pair<std::string, std::int64_t>> good;
   {
-    Engine e(store);
+    SigningEngine e(store);
     for (const std::int64_t at : {1000, 1001, 1300, 1004, 700, 1302, 1303}) {
       const std::string nonce = "nonce-" + std::to_string(at);
       if (e.take(nonce, at) == NonceAnswer::UNKNOWN) store.commit();
@@ -83,7 +83,7 @@ TEST(SignedRequests, AreNotLetInAgainByTheNextEngine) {
     store.open.clear();  // it has let in nothing that the store does not know
     store.waiting.clear();
   }
-  Engine next(store);
+  SigningEngine next(store);
   for (const auto& [nonce, at] : good) {
     EXPECT_EQ(next.take(nonce, at), NonceAnswer::TOO_OLD) << at;
     EXPECT_EQ(next.answer.signed_after_s(), 1305);
@@ -95,8 +95,8 @@ TEST(SignedRequests, AreNotLetInAgainByTheNextEngine) {
 }
 
 TEST(SignedRequests, AreWrittenOnceInAWhile) {
-  Store store;
-  Engine e(store);
+  SignedStore store;
+  SigningEngine e(store);
   for (int i = 0; i < 1000; ++i) {
     e.take("nonce-" + std::to_string(i), 1000 + i / 100);
     if (i % 10 == 0) store.commit();
@@ -105,8 +105,8 @@ TEST(SignedRequests, AreWrittenOnceInAWhile) {
 }
 
 TEST(SignedRequests, AccountsAreBoundedAndForgotten) {
-  Store store;
-  Engine e(store);
+  SignedStore store;
+  SigningEngine e(store);
   const auto name = [](std::size_t i, const char* tenant) {
     return "a" + std::to_string(i) + "@" + tenant;
   };

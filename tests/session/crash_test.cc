@@ -86,8 +86,6 @@ void at_every_boundary(const std::function<Trace(World&)>& scenario,
   }
 }
 
-const ConnectOptions kPersistent{.client_id = "s", .clean = false, .properties = expiry(600)};
-
 TEST(Crash, ConnectKeepsItsSessionPresent) {
   at_every_boundary([](World& w) {
     Trace t;

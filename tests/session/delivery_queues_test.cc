@@ -34,14 +34,6 @@ void say(World& w, int p, unsigned qos, unsigned from, unsigned to) {
   }
 }
 
-Strings heard(World& w, int c) {
-  Strings out;
-  for (const Packet& p : w.packets(c)) {
-    if (p.type == 3) out.push_back(p.payload(5) + (p.dup() ? " dup" : ""));
-  }
-  return out;
-}
-
 // Three messages, of which the second is dropped at the edge, with room for two at a time.
 void second_of_three(World& w, bool stored, unsigned qos) {
   int s = w.open_connected(subscriber(stored, 2));

@@ -9,8 +9,6 @@
 namespace berth::test {
 namespace {
 
-const ConnectOptions kPersistent{.client_id = "s", .clean = false, .properties = expiry(600)};
-
 const ConnectOptions kWithWill{
     .client_id = "d", .will_topic = "w", .will_payload = "gone", .will_qos = 1};
 

@@ -12,7 +12,7 @@ namespace {
 
 using session::PeerTag;
 
-struct Partitioned {
+struct PartitionedIntake {
   static session::BrokerOptions three() {
     session::BrokerOptions o;
     o.partitions = 3;
@@ -21,7 +21,7 @@ struct Partitioned {
   CoreBox box{three()};
   Strings done;
 
-  Partitioned() {
+  PartitionedIntake() {
     session::Channel& ch = box.client("c", 600);
     box.core.subscriptions.add(*ch.session, "t", {1}, 0);
   }
@@ -36,7 +36,7 @@ struct Partitioned {
 };
 
 TEST(PeerIntake, AMessageIsDoneWhenItIsDurable) {
-  Partitioned p;
+  PartitionedIntake p;
   p.publish(1, 5);
   EXPECT_TRUE(p.done.empty());
   EXPECT_EQ(p.box.core.sources[1].pending, 1u);
@@ -49,7 +49,7 @@ TEST(PeerIntake, AMessageIsDoneWhenItIsDurable) {
 }
 
 TEST(PeerIntake, OneThatComesAgainIsAnsweredAndNotDelivered) {
-  Partitioned p;
+  PartitionedIntake p;
   p.publish(1, 5);
   p.publish(1, 5);
   EXPECT_TRUE(p.done.empty()) << "the first one is not durable yet";
@@ -64,7 +64,7 @@ TEST(PeerIntake, OneThatComesAgainIsAnsweredAndNotDelivered) {
 }
 
 TEST(PeerIntake, PartitionsCountForThemselves) {
-  Partitioned p;
+  PartitionedIntake p;
   p.publish(1, 5);
   p.publish(2, 5);
   p.box.commit();
@@ -72,7 +72,7 @@ TEST(PeerIntake, PartitionsCountForThemselves) {
 }
 
 TEST(PeerIntake, APartitionThatBeginsAnewCountsAnew) {
-  Partitioned p;
+  PartitionedIntake p;
   p.publish(1, 5);
   p.box.commit();
   p.box.core.peer_intake.begin_source(1);
@@ -82,7 +82,7 @@ TEST(PeerIntake, APartitionThatBeginsAnewCountsAnew) {
 }
 
 TEST(PeerIntake, WhatHasKilledEnginesIsTakenAndReachesNobody) {
-  Partitioned p;
+  PartitionedIntake p;
   p.box.core.peer_intake.skip({1, 5});
   p.publish(1, 5);
   const Strings wrote = p.box.commit();
@@ -96,7 +96,7 @@ TEST(PeerIntake, WhatHasKilledEnginesIsTakenAndReachesNobody) {
 }
 
 TEST(PeerIntake, Qos0IsNotRemembered) {
-  Partitioned p;
+  PartitionedIntake p;
   session::Channel& ch = p.box.client("volatile");
   p.box.core.subscriptions.add(*ch.session, "t", {0}, 0);
   p.publish(1, 0, {.qos = 0});
@@ -106,7 +106,7 @@ TEST(PeerIntake, Qos0IsNotRemembered) {
 }
 
 TEST(PeerIntake, AMessageForOneGroupReachesNoOther) {
-  Partitioned p;
+  PartitionedIntake p;
   session::Channel& ch = p.box.client("member", 600);
   p.box.core.subscriptions.add(*ch.session, "$share/g/t", {1}, 0);
   p.publish(1, 1, {.group = session::route_of_group("$share/g/t")});

@@ -16,7 +16,7 @@ using session::PeerTag;
 using session::Session;
 
 // Partition 0 of three, with a session for each of the others.
-struct Partitioned {
+struct PartitionedQueues {
   static session::BrokerOptions three() {
     session::BrokerOptions o;
     o.partitions = 3;
@@ -42,7 +42,7 @@ struct Partitioned {
 };
 
 TEST(PeerQueues, AnEntrySaysWhatItsPartitionIsToDoWithIt) {
-  Partitioned p;
+  PartitionedQueues p;
   Delivery d{.message = message("t", "m", 2), .owned = {}, .publisher = {}};
   d.message.stamp = 4711;
   p.queues.stage(p.one, d, 77, true);
@@ -56,7 +56,7 @@ TEST(PeerQueues, AnEntrySaysWhatItsPartitionIsToDoWithIt) {
 }
 
 TEST(PeerQueues, ARetainedMessageIsForEveryPartitionOnce) {
-  Partitioned p;
+  PartitionedQueues p;
   ASSERT_TRUE(p.queues.add_route(p.one, "t", 1));
   Delivery d{.message = message("t", "m", 1), .owned = {}, .publisher = {}};
   d.message.retain = true;
@@ -78,7 +78,7 @@ TEST(PeerQueues, WhatIsRetainedIsKeptWithQos0Too) {
 }
 
 TEST(PeerQueues, ARouteIsASubscriptionOfItsPartition) {
-  Partitioned p;
+  PartitionedQueues p;
   EXPECT_FALSE(p.queues.add_route(p.one, "a/#/b", 1)) << "no filter";
   ASSERT_TRUE(p.queues.add_route(p.one, "a/+", 1));
   ASSERT_TRUE(p.queues.add_route(p.one, "a/+", 2));
@@ -97,7 +97,7 @@ TEST(PeerQueues, ARouteIsASubscriptionOfItsPartition) {
 }
 
 TEST(PeerQueues, PartitionsHaveTheirSessionsAndRoutesBeforeInputs) {
-  CoreBox box(Partitioned::three());
+  CoreBox box(PartitionedQueues::three());
   auto& queues = box.core.peer_queues;
   queues.stored_routes()[session::route_key(2, "a/#")] = 9;
   queues.stored_routes()[session::route_key(7, "b")] = 9;  // of a partition that is not there

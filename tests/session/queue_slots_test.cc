@@ -29,9 +29,8 @@ const Session& session_of(World& w) {
   return *w.broker().find_session("s");
 }
 bool put(World& w, std::string_view payload, std::string_view slot = {}) {
-  const bool done =
-      w.broker().put_into_queue(session_of(w).id, {.topic = "d", .payload = payload, .qos = 1},
-                                slot) != 0;
+  const bool done = w.broker().put_into_queue(
+                        session_of(w).id, {.topic = "d", .payload = payload, .qos = 1}, slot) != 0;
   w.run();
   return done;
 }
@@ -39,24 +38,24 @@ bool put(World& w, std::string_view payload, std::string_view slot = {}) {
 std::uint64_t bytes_of(std::size_t payload) {
   return 1 + payload + 16;
 }
-Strings heard(World& w, int c) {
+Strings taken(World& w, int c) {
   Strings out;
   for (const Packet& p : take_publishes(w, c)) out.push_back(p.payload(5));
   return out;
 }
 // With a session that is offline.
-struct Offline {
-  explicit Offline(session::BrokerOptions o = {}, int crash_at = -1) : w(o, crash_at) {
+struct OfflineDevice {
+  explicit OfflineDevice(session::BrokerOptions o = {}, int crash_at = -1) : w(o, crash_at) {
     w.close(w.open_connected(device()));
   }
-  Strings come() { return heard(w, w.open_connected(device())); }
+  Strings come() { return taken(w, w.open_connected(device())); }
   World w;
 };
 
 TEST(QueueSlots, OnlyTheNewestMessageOfASlotIsDelivered) {
   for (const bool dies : {false, true}) {
     SCOPED_TRACE(dies);
-    Offline x;
+    OfflineDevice x;
     put(x.w, "first", "display");
     put(x.w, "open");
     if (dies) x.w.crash();
@@ -75,7 +74,7 @@ TEST(QueueSlots, OnlyTheNewestMessageOfASlotIsDelivered) {
   }
 }
 
-class Notes final : public session::SessionEvents {
+class SlotNotes final : public session::SessionEvents {
  public:
   void online(const Session&) override {}
   void ended(const Session&) override {}
@@ -91,22 +90,22 @@ using Ends = std::vector<std::pair<std::uint64_t, Finished>>;
 
 TEST(QueueSlots, WhatIsInFlightStays) {
   World w;
-  Notes notes;
+  SlotNotes notes;
   w.broker().watch_sessions(notes);
   const int c = w.open_connected(device(1));
   put(w, "1", "display");
   put(w, "2", "display");
   put(w, "3", "display");
   EXPECT_EQ(notes.said, (Ends{{2, Finished::replaced}}));
-  EXPECT_EQ(heard(w, c), (Strings{"1", "3"}));
+  EXPECT_EQ(taken(w, c), (Strings{"1", "3"}));
   EXPECT_EQ(
       notes.said,
       (Ends{{2, Finished::replaced}, {1, Finished::acknowledged}, {3, Finished::acknowledged}}));
 }
 
 TEST(QueueSlots, AnObserverHearsOfWhatIsReplacedInTheStore) {
-  Offline x;
-  Notes notes;
+  OfflineDevice x;
+  SlotNotes notes;
   x.w.broker().watch_sessions(notes);
   put(x.w, "1", "display");
   put(x.w, "2", "display");
@@ -121,7 +120,7 @@ TEST(QueueSlots, ASessionThatEndsWithItsConnectionHasThemToo) {
   put(w, "1", "display");
   put(w, "2", "display");
   w.set_writable(c, true);
-  EXPECT_EQ(heard(w, c), Strings{"2"});
+  EXPECT_EQ(taken(w, c), Strings{"2"});
   w.close(c);
   EXPECT_EQ(w.broker().find_session("s"), nullptr);
 }
@@ -131,7 +130,7 @@ TEST(QueueSlots, OneThatTakesAPlaceNeedsNoRoom) {
     session::BrokerOptions o;
     o.queue_messages_max = 2;
     o.queue_policy = policy;
-    Offline x(o);
+    OfflineDevice x(o);
     put(x.w, "1", "display");
     put(x.w, "open");
     put(x.w, "2", "display");
@@ -144,7 +143,7 @@ TEST(QueueSlots, TheOldOneStaysWhereTheNewOneHasNoRoom) {
   session::BrokerOptions o;
   o.queue_bytes_max = 100;
   o.queue_policy = QueuePolicy::drop_new;
-  Offline x(o);
+  OfflineDevice x(o);
   put(x.w, "old", "display");
   put(x.w, std::string(90, 'x'), "display");
   EXPECT_EQ(x.w.probe().drop_queue_full, 1u);
@@ -160,7 +159,7 @@ TEST(QueueSlots, AGapIsNoMessageThatCouldBeDropped) {
     SCOPED_TRACE(dies);
     session::BrokerOptions o;
     o.queue_messages_max = 3;
-    Offline x(o);
+    OfflineDevice x(o);
     put(x.w, "d0", "display");
     put(x.w, "1");
     put(x.w, "2");
@@ -184,7 +183,7 @@ TEST(QueueSlots, AGapIsNoMessageThatCouldBeDropped) {
 TEST(QueueSlots, ManyThatWereReplacedDoNotFillTheQueue) {
   session::BrokerOptions o;
   o.queue_messages_max = 1000;
-  Offline x(o);
+  OfflineDevice x(o);
   put(x.w, "open");
   for (int i = 0; i < 1500; ++i) put(x.w, std::to_string(i), i % 2 == 0 ? "display" : "volume");
   x.w.crash();
@@ -211,9 +210,9 @@ TEST(QueueSlots, InTheStoreOfAConnectedSession) {
     put(w, "2", "display");
     put(w, "3", "display");
     w.set_writable(c, true);
-    Strings got = heard(w, c);
+    Strings got = taken(w, c);
     w.hold_commits(false);
-    for (const std::string& more : heard(w, c)) got.push_back(more);
+    for (const std::string& more : taken(w, c)) got.push_back(more);
     std::erase(got, large);
     EXPECT_EQ(got, Strings{"3"});
     EXPECT_EQ(session_of(w).flow().queued, 0u);
@@ -221,7 +220,7 @@ TEST(QueueSlots, InTheStoreOfAConnectedSession) {
 }
 
 TEST(QueueSlots, OfTooManySlotsTheOldestIsForgotten) {
-  Offline x;
+  OfflineDevice x;
   const std::size_t n = session::DeliveryQueues::kSlots + 1;
   for (std::size_t i = 0; i < n; ++i) put(x.w, std::to_string(i), "slot-" + std::to_string(i));
   EXPECT_EQ(x.w.probe().slots_forgotten, 1u);
@@ -259,7 +258,7 @@ TEST(QueueSlots, ADeathLeavesOneMessageOfASlot) {
         put(w, "open");
         put(w, "2", "display");
         if (!connected) c = w.open_connected(device());
-        const Strings got = heard(w, c);
+        const Strings got = taken(w, c);
         const auto n = [&got](const char* p) {  // however often it was sent again
           return std::find(got.begin(), got.end(), p) != got.end() ? 1 : 0;
         };
@@ -307,7 +306,7 @@ TEST(QueueSlots, AQueueIsAsAListWouldBe) {
     std::mt19937 random(seed);
     session::BrokerOptions o;
     o.queue_messages_max = 8;
-    Offline x(o);
+    OfflineDevice x(o);
     Plain plain{.most = 8, .all = {}};
     for (int i = 0; i < 200; ++i) {
       const std::string payload = std::to_string(i);

@@ -29,15 +29,6 @@ void say(World& w, const std::string& topic, unsigned qos, unsigned from, unsign
   w.close(p);
 }
 
-// "m1", and "m1 dup".
-Strings heard(World& w, int c) {
-  Strings out;
-  for (const Packet& p : w.packets(c)) {
-    if (p.type == 3) out.push_back(p.payload(5) + (p.dup() ? " dup" : ""));
-  }
-  return out;
-}
-
 TEST(SentBefore, IsKnownOverAConnectionThatDidNotComeSoFar) {
   World w;
   int s = w.open_connected(stored("s"));
@@ -149,8 +140,8 @@ TEST(SharedMember, WhoseConnectionIsEndingIsNotChosen) {
 TEST(Alias, OfAMessageThatIsTooLargeIsNotGiven) {
   World w;
   const std::string small = std::string("\x27\x00\x00\x00\xc8", 5);  // 200 bytes
-  const int c = w.open_connected(
-      {.client_id = "c", .properties = small + std::string("\x22\x00\x0a", 3)});
+  const int c =
+      w.open_connected({.client_id = "c", .properties = small + std::string("\x22\x00\x0a", 3)});
   w.feed(c, subscribe(1, "t", 0));
   w.packets(c);
   const int p = w.open_connected({.client_id = "p"});

@@ -16,10 +16,10 @@ namespace {
 
 constexpr unsigned kNoLocal = 4;
 
-struct Watched {
+struct WatchedLife {
   World w;
   int watcher = -1;
-  explicit Watched(int crash_at = -1) : w({}, crash_at) {
+  explicit WatchedLife(int crash_at = -1) : w({}, crash_at) {
     watcher = w.open_connected({.client_id = "watcher"});
     w.feed(watcher, subscribe(1, "said/#", 1));
     w.feed(watcher, subscribe(2, "will/#", 1));
@@ -46,7 +46,7 @@ const std::string kLastWords = subscribe(1, "said/x", kNoLocal | 1) +
                                disconnect();
 
 TEST(End, IsBehindAllThatWasSaid) {
-  Watched x;
+  WatchedLife x;
   const int d = x.w.open_connected(kDevice);
   x.w.send_and_close(d, kLastWords);
   EXPECT_EQ(x.said(), (std::vector<std::string>{"one", "two"})) << "and no will";
@@ -55,7 +55,7 @@ TEST(End, IsBehindAllThatWasSaid) {
 
 TEST(End, IsBehindAllThatWasSaidWhereverTheEngineDies) {
   for (int at = 0;; ++at) {
-    Watched x(at);
+    WatchedLife x(at);
     const int d = x.w.open_connected(kDevice);
     x.w.send_and_close(d, kLastWords);
     std::vector<std::string> said = x.said();
@@ -76,7 +76,7 @@ std::string will_delay(std::uint32_t s) {
 // comes first.
 TEST(SessionEnd, ByATakeOverPublishesTheWillThatHasADelay) {
   for (const bool old_persistent : {true, false}) {
-    Watched x;
+    WatchedLife x;
     ConnectOptions o = kDevice;
     o.will_properties = will_delay(300);
     o.properties = expiry(old_persistent ? 600 : 0);
@@ -88,7 +88,7 @@ TEST(SessionEnd, ByATakeOverPublishesTheWillThatHasADelay) {
 }
 
 TEST(SessionEnd, ATakeOverThatGoesOnWithTheSessionPublishesNoWill) {
-  Watched x;
+  WatchedLife x;
   ConnectOptions o = kDevice;
   o.will_properties = will_delay(300);
   x.w.open_connected(o);
@@ -101,7 +101,7 @@ TEST(SessionEnd, ATakeOverThatGoesOnWithTheSessionPublishesNoWill) {
 // has taken effect.
 TEST(SessionEnd, ATakeOverOfAConnectionThatWeEndedPublishesNoWill) {
   for (const bool clean : {false, true}) {
-    Watched m;
+    WatchedLife m;
     const int old = m.w.open_connected(kDevice);
     ConnectOptions again = kDevice;
     again.clean = clean;
@@ -122,7 +122,7 @@ struct EndCase {
 
 std::vector<std::string> wills_of(const EndCase& end, int version, bool old_clean, bool new_clean,
                                   std::uint32_t delay_s, bool end_has_its_turn) {
-  Watched x;
+  WatchedLife x;
   ConnectOptions o{.client_id = "device",
                    .version = version,
                    .clean = old_clean,
@@ -177,7 +177,7 @@ TEST(SessionEnd, TheWillIsTheSameWhetherTheEndHasHadItsTurnOrNot) {
 // one.
 TEST(SessionEnd, OurRestartPublishesNoWillOfADeviceThatBeginsAnew) {
   for (const int engines : {1, 2}) {
-    Watched x;
+    WatchedLife x;
     x.w.open_connected(kDevice);
     x.w.restart_all(90);
     if (engines == 2) x.w.crash();
@@ -193,7 +193,7 @@ TEST(SessionEnd, OurRestartPublishesNoWillOfADeviceThatBeginsAnew) {
 // An engine that lives under a second has no tick: who connects first after an
 // expiry must not find the session.
 TEST(SessionEnd, AnExpiredSessionIsNotResumedBeforeATick) {
-  Watched x;
+  WatchedLife x;
   const ConnectOptions o{.client_id = "s", .clean = false, .properties = expiry(60)};
   const int s = x.w.open_connected(o);
   x.w.feed(s, subscribe(1, "open", 1));

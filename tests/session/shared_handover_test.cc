@@ -22,14 +22,6 @@ ConnectOptions member(const std::string& id, std::uint32_t expiry_s) {
   return {.client_id = id, .clean = false, .properties = expiry(expiry_s)};
 }
 
-Strings payloads(const std::vector<Packet>& all) {
-  Strings out;
-  for (const Packet& p : all) {
-    if (p.type == 3) out.push_back(p.payload(5));
-  }
-  return out;
-}
-
 void say(World& w, unsigned qos, unsigned from, unsigned to) {
   const int p = w.open_connected({.client_id = "p"});
   for (unsigned i = from; i <= to; ++i) {

@@ -552,6 +552,9 @@ class World : public session::Effects {
 };
 
 // All PUBLISHes for `c`; those with QoS 1 are acknowledged.
+inline const ConnectOptions kPersistent{
+    .client_id = "s", .clean = false, .properties = expiry(600)};
+
 inline std::vector<Packet> take_publishes(World& w, int c) {
   std::vector<Packet> all;
   for (bool more = true; more;) {
@@ -564,6 +567,14 @@ inline std::vector<Packet> take_publishes(World& w, int c) {
     }
   }
   return all;
+}
+// What this client got, DUP marked: "m1", "m1 dup".
+inline std::vector<std::string> heard(World& w, int c) {
+  std::vector<std::string> out;
+  for (const Packet& p : w.packets(c)) {
+    if (p.type == 3) out.push_back(p.payload(5) + (p.dup() ? " dup" : ""));
+  }
+  return out;
 }
 
 }  // namespace berth::test
