@@ -155,8 +155,16 @@ void DeviceWatch::end(const Note& n, base::Instant now) {
   happened(h, now);
 }
 
-void DeviceWatch::happened(const Happening& h, base::Instant now) {
+void DeviceWatch::happened(const Happening& told, base::Instant now) {
   if (!has_room()) return history_.leave_out();
+  Happening h = told;
+  std::string site(h.site);
+  if (site.empty() && h.kind == HistoryKind::command) {
+    // Of a command that was refused before its device was looked up.
+    site = site_of({std::string(h.tenant), session::Role::device, std::string(h.device)});
+    if (site.empty()) return;  // not, or no longer, a registered device
+    h.site = site;
+  }
   const Presence::Id id = id_of(h.tenant, h.device);
   const At then{now, recent_.time_for(core_.wall_ms(now))};
   if (pb::HistoryEvent e; history_.add(id, h, then, e)) recent_.add(h.tenant, std::move(e));

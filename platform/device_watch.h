@@ -79,7 +79,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   // The answer may leave when what this call has put is durable.
   std::string ask_events(std::string_view question);
   // Of a registered device: the outcome of a command, say.
-  void happened(const Happening& h, base::Instant now);
+  void happened(const Happening& told, base::Instant now);
 
   const Presence& presence() const { return presence_; }
   void refresh(metrics::EngineProbe& probe) const;  // counters and gauges

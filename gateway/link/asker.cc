@@ -35,6 +35,7 @@ struct Asker::Waiting {
   Answered answered;
   std::int64_t until_ns = 0;     // monotonic: the question's limit
   std::int64_t follower_ns = 0;  // until then the next engine is waited for
+  bool may_be_done = false;      // an engine has ended that had the question
 };
 
 Asker::Asker(std::uint32_t partitions, EngineOf engine_of, boost::asio::io_context* io)
@@ -67,6 +68,8 @@ void Asker::ask_partition(std::uint32_t partition, Question q, Answered answered
 
 void Asker::attempt(std::uint32_t partition, std::shared_ptr<Waiting> w) const {
   const auto again = [this, partition, held = std::weak_ptr(held_), w](Answer a) {
+    if (a.error == AskError::link_lost) w->may_be_done = true;
+    if (a.error == AskError::not_serving && w->may_be_done) a.error = AskError::link_lost;
     const bool lost_nonce =
         a.error == AskError::link_lost && w->question.kind == AskKind::take_nonce;
     if (!is_engines_end(a.error) || lost_nonce || held.expired() ||

@@ -470,6 +470,14 @@ TEST(Asker, ANonceIsNotAskedForAgainOfAnotherEngine) {
   EXPECT_EQ(first.asked, 1);
 }
 
+TEST(Asker, WhatAnEngineMayHaveDoneIsNotSaidToBeUndone) {
+  Succession s;
+  Succession::Dying first("first");
+  first.then = [&] { s.engine = nullptr; };
+  s.engine = &first;
+  EXPECT_EQ(s.ask({AskKind::echo, 300, "q"}).error, AskError::link_lost) << "and no other came";
+}
+
 TEST(Asker, NoQuestionWaitsBeyondItsLimit) {
   Succession s;
   const auto begin = std::chrono::steady_clock::now();

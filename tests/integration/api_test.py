@@ -6,7 +6,7 @@ they stand there.
 
   api_test.py BERTH SOURCE_DIR
 """
-import base64, hashlib, hmac, http.client, json, os, random, re, signal, socket, subprocess, sys, tempfile, threading, time
+import base64, contextlib, hashlib, hmac, http.client, json, os, random, re, signal, socket, subprocess, sys, tempfile, threading, time
 
 berth, source = (os.path.abspath(p) for p in sys.argv[1:3])
 work = tempfile.mkdtemp(prefix="berth-api-")
@@ -354,13 +354,13 @@ def errors(g, api, elsewhere):
                 check(answer[1].get("Allow"), f"{method} {path}: no Allow")
 
 
-def engine_of(g):
+def engines_of(g):
     said = subprocess.run(["pgrep", "-P", str(g.process.pid)], capture_output=True, text=True, timeout=30).stdout.split()
-    return int(said[0])
+    return [int(pid) for pid in said]
 
 
 def without_an_engine(g, api):
-    """504 where an engine is asked and does not answer: it is stopped, and killed by its supervisor."""
+    """504 where no engine answers in time: each is stopped as soon as it is there, and killed by its supervisor."""
     asked = [o for o in operations(api) if COMMANDS.search(o[0])]
     missing = {(path, method) for path, method, op, _ in asked if "504" in op["responses"]}
 
@@ -374,15 +374,20 @@ def without_an_engine(g, api):
         if answer[0] == 504:
             missing.discard((path, method))
 
-    for _ in range(5):  # a slow machine may ask when the next engine is there already
+    for _ in range(5):  # what asked while none served has been told 503
         if not missing:
             break
-        os.kill(engine_of(g), signal.SIGSTOP)
         threads = [threading.Thread(target=one, args=o) for o in asked]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        stopped = set()
+        while not stopped or any(thread.is_alive() for thread in threads):
+            for pid in set(engines_of(g)) - stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                stopped.add(pid)
+            if not any(thread.ident for thread in threads):
+                for thread in threads:
+                    thread.start()
+            time.sleep(0.02)  # between looks
         deadline = time.time() + 60
         while g.ask("GET", "/readyz")[0] != 200 and time.time() < deadline:
             time.sleep(0.05)  # between looks
