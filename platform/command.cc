@@ -1,6 +1,7 @@
 #include "platform/command.h"
 
 #include <algorithm>
+#include <array>
 
 namespace berth::platform {
 
@@ -38,6 +39,14 @@ bool answered(Command& c, std::uint32_t attempt) {
 }
 
 }  // namespace
+
+bool is_refused_again(std::string_view code) {
+  static constexpr std::array<std::string_view, 12> kCodes{
+      "invalid",         "malformed",        "unknown_type",         "capability_missing",
+      "device_disabled", "device_not_found", "executor_invalid",     "ttl_invalid",
+      "ttl_too_long",    "payload_invalid",  "idempotency_conflict", "no_registry"};
+  return std::find(kCodes.begin(), kCodes.end(), code) != kCodes.end();
+}
 
 const char* name_of(Delivery d) {
   switch (d) {
@@ -108,6 +117,13 @@ Change hand(Command& c, At at) {
   return Change::recorded;
 }
 
+Change told(Command& c, At at) {
+  if (c.done() || c.was_sent()) return Change::none;
+  c.sent_at = at.now;
+  note(c, State::sent, "", at);
+  return Change::recorded;
+}
+
 Change sent(Command& c, std::uint32_t attempt, At at) {
   if (!answered(c, attempt)) return Change::none;
   if (!c.was_sent()) c.sent_at = at.now;
@@ -173,8 +189,16 @@ Change result(Command& c, const Result& r, At at) {
   return change;
 }
 
+Change take_back(Command& c, std::string_view code, At at) {
+  return finish(c, c.was_sent() ? Outcome::uncertain : Outcome::not_delivered, code, at);
+}
+
 bool cancel(Command& c, At at, Change& change) {
   change = Change::none;
+  if (c.delivery == Delivery::desired && !c.done()) {
+    change = take_back(c, "cancelled", at);
+    return true;
+  }
   if (c.done() || c.was_sent() || c.was_received || c.unanswered != 0) return false;
   change = finish(c, Outcome::not_delivered, "cancelled", at);
   return true;
@@ -187,7 +211,7 @@ Change refuse(Command& c, Outcome outcome, std::string_view code, std::string_vi
 }
 
 base::Instant due(const Command& c) {
-  if (c.done()) return base::kNever;
+  if (c.done() || c.delivery == Delivery::desired) return base::kNever;
   if (c.delivery == Delivery::must && !c.was_received) return c.deadline;
   const bool may_be_sent = c.was_sent() || c.unanswered != 0;
   if (!may_be_sent || c.deadline == base::kNever) {

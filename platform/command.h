@@ -61,6 +61,10 @@ struct Result {
   bool repeated = false;  // DUPLICATE: of the first time it got this id
 };
 
+// The same request is refused with this code as long as neither the request nor the registry
+// changes (docs/platform.md, Refusals).
+bool is_refused_again(std::string_view code);
+
 struct Transition {
   std::int64_t wall_ms = 0;
   State state{};
@@ -93,11 +97,12 @@ struct Command {
 
   bool done() const { return state == State::done; }
   bool was_sent() const { return sent_at != base::kNever; }
-  // A machine may repeat the command: that can't make the device do it twice, and nobody has taken
-  // it back.
+  // A machine may repeat the command: that can't make the device do it twice, nobody has taken it
+  // back, and the gateway does not refuse it again.
   bool safe_to_repeat() const {
     const bool taken_back = code == "cancelled" || code == "replaced";
-    return outcome == Outcome::expired || outcome == Outcome::rejected ||
+    return outcome == Outcome::expired ||
+           (outcome == Outcome::rejected && !is_refused_again(code)) ||
            (outcome == Outcome::not_delivered && !taken_back);
   }
 };
@@ -123,6 +128,9 @@ Change wait(Command& c, At at);
 // instead if it is too late (expired). REQUIRES: not done.
 Change hand(Command& c, At at);
 
+// DESIRED: its document is in force and the device is connected, so that the device may have it.
+Change told(Command& c, At at);
+
 // -- words of the engine that has the session, about attempt `attempt`
 // The edge has written all of it.
 Change sent(Command& c, std::uint32_t attempt, At at);
@@ -138,8 +146,12 @@ Change cut_off(Command& c, std::uint32_t attempt, std::string_view code, At at);
 Change refused(Command& c, std::uint32_t attempt, std::string_view code, At at);
 
 Change result(Command& c, const Result& r, At at);
-// By its platform. Only what was not handed out yet, or is known not to be sent, ends at once; what
-// may be on its way goes on, and false is what the platform is told: too late to cancel.
+// DESIRED: another state has taken its place, or none (`code`). UNCERTAIN if the device may have
+// it.
+Change take_back(Command& c, std::string_view code, At at);
+// By its platform. Only what was not handed out yet, or is known not to be sent, ends at once, and
+// what is DESIRED; what may be on its way goes on, and false is what the platform is told: too late
+// to cancel.
 bool cancel(Command& c, At at, Change& change);
 // It cannot be sent to this device, ever: no such device, capability, way. REQUIRES: never handed.
 Change refuse(Command& c, Outcome outcome, std::string_view code, std::string_view text, At at);

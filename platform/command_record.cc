@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <tuple>
 
 #include "platform/platform.pb.h"
 
@@ -98,16 +99,37 @@ bool is_name(std::string_view s) {
 
 }  // namespace
 
-bool decode_asked(const pb::CommandRecord& r, Asked& out) {
+std::string fault_of(const pb::CommandRecord& r, Asked& out) {
   read_asked(r, out);
-  const auto name_or_none = [](const std::string& s) { return s.empty() || is_name(s); };
-  const auto no_longer = [](const std::string& s, std::size_t n) { return s.size() <= n; };
-  return is_name(out.tenant) && is_name(out.id) && is_name(out.device) && is_name(out.type) &&
-         name_or_none(out.executor) && name_or_none(out.child) &&
-         no_longer(out.payload, kPayloadMax) && no_longer(out.content, 32) &&
-         no_longer(out.slot, 64) && no_longer(out.caller, 128) && no_longer(out.operator_id, 64) &&
-         no_longer(out.operator_type, 64) && no_longer(out.reason, 256) &&
-         no_longer(out.lot, 256) && no_longer(out.lane, 256) && no_longer(out.trace_parent, 64);
+  struct Text {
+    const char* name;
+    const std::string& text;
+    std::size_t max;  // bytes
+  };
+  for (const auto& [name, text, needed] :
+       {std::tuple<const char*, const std::string&, bool>{"tenant", out.tenant, true},
+        {"id", out.id, true},
+        {"device", out.device, true},
+        {"type", out.type, true},
+        {"executor", out.executor, false},
+        {"child", out.child, false}}) {
+    if (!is_name(text) && (needed || !text.empty()))
+      return std::string(name) + ": 1 to 64 characters of A-Z a-z 0-9 _ . -";
+  }
+  for (const Text& t :
+       {Text{"payload", out.payload, kPayloadMax}, Text{"content", out.content, 32},
+        Text{"slot", out.slot, 64}, Text{"caller", out.caller, 128},
+        Text{"operator.id", out.operator_id, 64}, Text{"operator.type", out.operator_type, 64},
+        Text{"reason", out.reason, 256}, Text{"lot", out.lot, 256}, Text{"lane", out.lane, 256},
+        Text{"traceparent", out.trace_parent, 64}}) {
+    if (t.text.size() > t.max)
+      return std::string(t.name) + ": more than " + std::to_string(t.max) + " bytes";
+  }
+  return {};
+}
+
+bool decode_asked(const pb::CommandRecord& r, Asked& out) {
+  return fault_of(r, out).empty();
 }
 
 bool decode(std::string_view record, Entry& out) {

@@ -64,7 +64,9 @@ inline bool is_refusal(const Entry& e) {
 }
 std::string encode(const Entry& e);
 bool decode(std::string_view record, Entry& out);
-// What is asked for; false: its names or sizes are not as they must be.
+// What is asked for, into `out`. Which of its names or sizes is not as it must be; empty: none.
+std::string fault_of(const pb::CommandRecord& r, Asked& out);
+// The same; false: something is.
 bool decode_asked(const pb::CommandRecord& r, Asked& out);
 
 }  // namespace berth::platform

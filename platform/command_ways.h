@@ -46,6 +46,10 @@ class CommandWays {
                          std::string_view text) const {
     return (void)tenant, device.find(text) != std::string_view::npos;
   }
+  // Is it one of the topics of a product of the tenant, so that a device may hear it?
+  virtual bool is_devices_topic(std::string_view /*tenant*/, std::string_view /*topic*/) const {
+    return false;
+  }
   // The members of a command in `payload`, as over REST; those that are there already stay. What is
   // wrong; empty: nothing.
   virtual std::string read_request(std::string_view payload, std::int64_t now_wall_ms,

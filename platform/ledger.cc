@@ -28,6 +28,7 @@ std::size_t share_of(std::size_t all) {
 }
 
 bool in_flight(const Command& c) {
+  if (c.delivery == Delivery::desired) return false;  // it is told by its document
   return c.state == State::handed || c.state == State::sent || c.state == State::received;
 }
 
@@ -204,8 +205,8 @@ void Ledger::admit(Waiter& w) {
   if (!device.wanted || o.entry.asked.located != 0) device.where = o.entry.asked.located;
   if (device.where == 0)
     device.where = ports_.locate(o.entry.asked.tenant, addressee(o.entry.asked));
-  if (c.delivery == Delivery::desired) {
-    changed(o, wait(c, w.at));
+  if (c.delivery == Delivery::desired && device.where != 0) {
+    changed(o, told(c, w.at));
   } else if (device.where != 0) {
     hand_out(device, w.at);
   } else {
@@ -241,7 +242,7 @@ void Ledger::replace_slot(const Open& by, Device& device, At at) {
 void Ledger::replaced(std::string_view tenant, std::string_view id, At at) {
   Open* const o = find_open(tenant, id);
   if (o == nullptr || o->entry.command.delivery != Delivery::desired) return;
-  changed(*o, refuse(o->entry.command, Outcome::not_delivered, "replaced", "", at));
+  changed(*o, take_back(o->entry.command, "replaced", at));
 }
 
 void Ledger::find(std::string_view tenant, std::string_view id, Found found) {
@@ -325,7 +326,10 @@ void Ledger::hand_out(Device& device, At at) {
       commands.begin(), commands.end(), [](const Open* o) { return in_flight(o->entry.command); }));
   for (Open* o : commands) {
     Command& c = o->entry.command;
-    if (c.delivery == Delivery::desired) continue;  // it is told by its document
+    if (c.delivery == Delivery::desired) {  // by its document
+      changed(*o, told(c, at));
+      continue;
+    }
     const bool again = c.delivery == Delivery::must && c.state == State::sent && !c.was_received;
     if (!again && c.state != State::accepted && c.state != State::waiting) continue;
     if (c.delivery != Delivery::immediate && !again && flying >= options_.in_flight_max) continue;

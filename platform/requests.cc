@@ -1,10 +1,12 @@
 #include "platform/requests.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "platform/platform.pb.h"
 #include "protocol/link/types.h"
 #include "protocol/mqtt/properties.h"
+#include "session/command_topic.h"
 
 namespace berth::platform {
 
@@ -74,8 +76,14 @@ bool read_request(const session::Scope& service, const session::MessageView& m, 
   for (const std::string& s : service.allowed()) out.add_caller_sites(s);
   std::string inside;
   const std::string_view answer = property(m.forwarded, Property::response_topic);
-  // Only where the service could publish itself.
-  if (!answer.empty() && service.enter_topic(answer, inside)) out.set_response_topic(inside);
+  if (!answer.empty()) {
+    // Only where the service could publish itself, and no device takes it for a command.
+    if (service.enter_topic(answer, inside) && !session::is_devices_downlink(answer)) {
+      out.set_response_topic(inside);
+    } else {
+      out.set_response_refused(true);
+    }
+  }
   out.set_correlation(std::string(property(m.forwarded, Property::correlation_data)));
   if (m.expires_at != base::kNever) out.set_expires_ms(m.expires_at.ms);
   return true;
@@ -147,8 +155,21 @@ void Requests::submit(const std::string& key, const pb::Request& request, const 
   asked.response_topic = request.response_topic();
   asked.correlation = request.correlation();
   if (ways == nullptr) return answered({503, "no_registry", "there is no registry"});
+  std::string_view answer_to = request.response_topic();
+  answer_to.remove_prefix(
+      std::min(answer_to.size(), session::kTenantRoot.size() + request.tenant().size() + 1));
+  if (request.response_refused() || ways->is_devices_topic(request.tenant(), answer_to))
+    return answered(
+        {422, "invalid", "Response Topic: one of the account's own sites, and none of a device's"});
   const std::string fault = ways->read_request(request.payload(), at.wall_ms, asked);
   if (!fault.empty()) return answered({422, "invalid", fault});
+  // A device is called by its own site.
+  const auto& seen = asked.caller_sites;
+  if (!request.site().empty()) {
+    if (!seen.empty() && std::find(seen.begin(), seen.end(), request.site()) == seen.end())
+      return answered({404, "device_not_found", "no such device at this site"});
+    asked.caller_sites = {request.site()};
+  }
   asked.since_ms = request.taken_ms();  // not when an engine after us goes on with it
   if (request.expires_ms() != 0) {
     const std::int64_t from = request.taken_ms() != 0 ? request.taken_ms() : at.now.ms;

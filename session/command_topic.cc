@@ -57,6 +57,15 @@ Unanswerable unanswerable(std::string_view topic, bool retained) {
   return {};
 }
 
+bool is_devices_downlink(std::string_view topic) {
+  if (!topic.starts_with(kNative)) return false;
+  topic.remove_prefix(kNative.size());
+  take_level(topic);
+  take_level(topic);
+  const std::string_view first = take_level(topic);
+  return first == "cmd" || first == "sub" || first == "desired";
+}
+
 bool is_device_request(std::string_view topic) {
   if (!topic.starts_with(kNative)) return false;
   topic.remove_prefix(kNative.size());

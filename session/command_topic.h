@@ -38,6 +38,10 @@ struct Unanswerable {
 // `retained`: each later subscription would deliver it again.
 Unanswerable unanswerable(std::string_view topic, bool retained = false);
 
+// Of what a service publishes: v1/SITE/DEVICE/ and then what a device takes for a command, for its
+// desired state, or for one of those of a child.
+bool is_devices_downlink(std::string_view topic);
+
 // v1/SITE/DEVICE/[sub/CHILD/]cmd/ID/req/NAME
 bool is_device_request(std::string_view topic);
 std::string_view device_of_request(std::string_view topic);  // REQUIRES: is_device_request(topic)

@@ -63,7 +63,7 @@ class Device:
         left_s = getattr(m.properties, "MessageExpiryInterval", None)
         then = self.results.get(f"{root}/{ident}")
         if then:
-            outcome = "DUPLICATE" if then in ("EXECUTED", "FAILED") else then
+            outcome = "DUPLICATE" if then == "EXECUTED" else then
         elif left_s == 0:  # the deadline has passed since the PUBLISH was sent first
             outcome = "EXPIRED"
         elif name not in ("open", "close", "display"):

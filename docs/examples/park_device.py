@@ -184,7 +184,7 @@ class Device:
         if seq:
             self.link.send(RECEIVED, seq=seq)
         if known:
-            outcome = DUPLICATE if known[0] in (EXECUTED, FAILED) else known[0]
+            outcome = DUPLICATE if known[0] == EXECUTED else known[0]
             return self.result(command, outcome, known[1])
         if seq and not flags & AGAIN:
             m.complete = True  # what was sent before this device started has come before

@@ -114,7 +114,9 @@ Guard::Verdict Guard::judge(const Peer& peer, const AskedFor& what) const {
   if (what.authorization) {
     return {.status = 401,
             .reason = "token",
-            .text = "wrong token; the log says which file has the right one\n",
+            .text =
+                "wrong token; the log says which file has the right one; the key of an account is "
+                "AUTH_ID@TENANT:PASSWORD\n",
             .other_credential = true};
   }
   return {401, "token", "needs \"Authorization: Bearer TOKEN\"; the log says which file has it\n"};

@@ -75,7 +75,8 @@ std::string CommandWays::read_request(std::string_view payload, std::int64_t now
   r.set_type(out.type);
   platform::Asked asked;
   r.set_content(registry::content_of(r));
-  if (!platform::decode_asked(r, asked)) return "id: 1 to 64 characters of A-Z a-z 0-9 _ . -";
+  std::string wrong = platform::fault_of(r, asked);
+  if (!wrong.empty()) return wrong;
   asked.caller = out.caller;
   asked.caller_sites = out.caller_sites;
   asked.response_topic = out.response_topic;

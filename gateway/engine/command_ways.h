@@ -31,6 +31,9 @@ class CommandWays final : public platform::CommandWays {
                    const std::function<bool(std::string_view device)>& f) const override;
   std::string read_request(std::string_view payload, std::int64_t now_wall_ms,
                            platform::Asked& out) const override;
+  bool is_devices_topic(std::string_view tenant, std::string_view topic) const override {
+    return catalog_.is_products_topic(tenant, topic);
+  }
   bool is_called(std::string_view tenant, std::string_view device,
                  std::string_view text) const override {
     return names_.is_called(tenant, device, text);

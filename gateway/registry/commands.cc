@@ -367,11 +367,40 @@ void CommandCatalog::each_target(std::string_view tenant, std::string_view carri
   if (!f(carrier)) return;
   registry_.each_referring(tenant, carrier, [&](std::string_view device) {
     bool more = f(device);
-    registry_.each_referring(tenant, device, [&](std::string_view behind) {
-      return more = more && f(behind);
-    });
+    registry_.each_referring(tenant, device,
+                             [&](std::string_view behind) { return more = more && f(behind); });
     return more;
   });
+}
+
+namespace {
+
+// A filter that a topic of a product matches whatever device and site it is of.
+std::string filter_of(std::string_view pattern) {
+  std::string filter;
+  while (true) {
+    const std::size_t end = std::min(pattern.find('/'), pattern.size());
+    const std::string_view level = pattern.substr(0, end);
+    filter.append(level.find('%') == std::string_view::npos ? level : "+");
+    if (end == pattern.size()) return filter;
+    filter.push_back('/');
+    pattern.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace
+
+bool CommandCatalog::is_products_topic(std::string_view tenant, std::string_view topic) const {
+  bool found = false;
+  registry_.each(key_of(Kind::product, tenant), {}, [&](const std::string&, const std::string& v) {
+    pb::Product p;
+    if (!p.ParseFromString(v)) return true;
+    found = std::any_of(p.topics().begin(), p.topics().end(), [topic](const std::string& t) {
+      return protocol::mqtt::filter_matches(filter_of(t), topic);
+    });
+    return !found;
+  });
+  return found;
 }
 
 bool CommandCatalog::has_class(std::string_view tenant, std::string_view device,

@@ -160,7 +160,8 @@ void ApiAccounts::decide(admin::Claim claim, Done done) {
   const bool an_account = key && key->find('@') < key->find(':') && key->size() <= kSecretMax;
   if (!an_account || key->find(':') == std::string_view::npos)
     return done(refused(codes::kUnauthorized, "no token, key or signature",
-                        "wrong token; the log says which file has the right one"));
+                        "wrong token; the log says which file has the right one; the key of an "
+                        "account is AUTH_ID@TENANT:PASSWORD"));
   decide_bearer(claim, *key, std::move(done));
 }
 
@@ -311,11 +312,11 @@ ClaimAnswer ApiAccounts::verdict(const Signed& s, const link::Answer& said) cons
     return refused(codes::kUnauthorized, "account=" + s.client_id + ": nonce used twice",
                    "nonce: it has been used; take another one for each request");
   if (a.verdict() == NonceAnswer::TOO_OLD)
-    return wait_for(codes::kSignAgain,
-                    "an engine has begun after this was signed, and can't know whether it was let "
-                    "in before: sign it again, with the time and a nonce of then",
-                    std::clamp<std::int64_t>(a.signed_after_s() + 1 - clock_.wall_s(), 1,
-                                             2 * kSkew_s));
+    return wait_for(
+        codes::kSignAgain,
+        "an engine has begun after this was signed, and can't know whether it was let "
+        "in before: sign it again, with the time and a nonce of then",
+        std::clamp<std::int64_t>(a.signed_after_s() + 1 - clock_.wall_s(), 1, 2 * kSkew_s));
   if (a.verdict() != NonceAnswer::FRESH)
     return wait_for(codes::kTooManyRequests, "too many signed requests in 600 s", 10);
   const auto account = account_of(s.client_id);  // as it is now

@@ -135,7 +135,8 @@ RegistryApi::Answer RegistryApi::restore() {
 RegistryApi::Answer RegistryApi::import(Request r) {
   const bool csv = admin::has_media_type(r, "text/csv");
   if (!csv && !admin::has_media_type(r, "application/yaml"))
-    co_return problem(codes::kUnsupportedMediaType, "text/csv or application/yaml");
+    co_return problem(codes::kUnsupportedMediaType,
+                      "text/csv or application/yaml; the only charset that may be named is utf-8");
   if (importing_) co_return problem(codes::kBusy, "another import is under way");
   const Busy busy(importing_);
   std::string why;

@@ -75,7 +75,8 @@ Response answer_of(const link::Answer& a, bool accepting) {
   const json::object o = command_json(said.command());
   const bool final = o.at("final").as_bool();
   Response r = command_answer(final || !accepting ? 200 : 202, o);
-  r.headers["Location"] = "/api/v1/commands/" + said.command().id();
+  r.headers["Location"] =
+      "/api/v1/commands/" + said.command().id() + "?tenant=" + said.command().tenant();
   r.changed = "command:" + said.command().id();
   return r;
 }
@@ -149,6 +150,9 @@ void CommandsApi::add_to(admin::HttpServer& http) {
 
 void CommandsApi::submit(Request r, const Responder& done) {
   if (auto no = bad_parameters(r, {{"wait", {}}})) return done.answer(std::move(*no));
+  if (!r.body.empty() && !admin::has_media_type(r, "application/json"))
+    return done.answer(
+        admin::problem(admin::codes::kUnsupportedMediaType, "Content-Type: application/json"));
   AskedJson asked = read_command(r.body, options_.wall_ms());
   Record& record = asked.record;
   const auto from_path = [&](const char* name, const std::string& in_body, auto set) {
@@ -171,9 +175,7 @@ void CommandsApi::submit(Request r, const Responder& done) {
   if (record.device().empty() && asked.fault.empty()) asked.fault = "device: it is missing";
   if (record.type().empty() && asked.fault.empty()) asked.fault = "type: it is missing";
   platform::Asked names;
-  if (asked.fault.empty() && !platform::decode_asked(record, names))
-    asked.fault =
-        "id, tenant, device, executor, child, type: 1 to 64 characters of A-Z a-z 0-9 _ . -";
+  if (asked.fault.empty()) asked.fault = platform::fault_of(record, names);
   if (!asked.fault.empty()) return done.answer(admin::problem(admin::codes::kInvalid, asked.fault));
   if (auto no = admin::refusal_of(r.caller, Right::command, record.tenant(), any_site_of(r)))
     return done.answer(std::move(*no));

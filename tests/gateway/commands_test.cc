@@ -89,6 +89,20 @@ class Commands : public ::testing::Test {
   CommandCatalog catalog_{registry_};
 };
 
+TEST_F(Commands, TopicsOfProductsAreThoseOfAllDevices) {
+  load(R"(
+tenants:
+  - name: acme
+    products: [{name: camera, topics: ["device/%d/#", "lot/%s/cam-%d/up"]}]
+  - {name: other}
+)");
+  for (const char* topic : {"device/cam/down", "device/x", "lot/north/cam-1/up"})
+    EXPECT_TRUE(catalog_.is_products_topic("acme", topic)) << topic;
+  for (const char* topic : {"answers/1", "devices/cam", "lot/north/up"})
+    EXPECT_FALSE(catalog_.is_products_topic("acme", topic)) << topic;
+  EXPECT_FALSE(catalog_.is_products_topic("other", "device/cam/down"));
+}
+
 // A device keeps one document: a second barrier's part would take the place of the first one's.
 TEST_F(Commands, ADesiredStateIsOfOneDeviceOfAnExecutor) {
   const char* const open = R"({"mode":"HOLD_OPEN"})";
@@ -103,11 +117,8 @@ TEST_F(Commands, ADesiredStateIsOfOneDeviceOfAnExecutor) {
   EXPECT_EQ(refused(plan("arm-4", "hold", open)), "422 executor_invalid");
   EXPECT_TRUE(plan("arm-4", "open").good());
   EXPECT_TRUE(plan("arm-5", "hold", open).good());
-  const CommandPlan timed = catalog_.plan({.tenant = tenant_,
-                                           .device = "gate",
-                                           .type = "hold",
-                                           .payload = open,
-                                           .ttl_ms = 60'000});
+  const CommandPlan timed = catalog_.plan(
+      {.tenant = tenant_, .device = "gate", .type = "hold", .payload = open, .ttl_ms = 60'000});
   EXPECT_EQ(refused(timed), "422 ttl_invalid") << "it has no deadline";
 }
 

@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -349,6 +350,20 @@ TEST(CommandResult, ThatCannotBeReadIsUncertain) {
     std::string id;
     Result r;
     EXPECT_FALSE(read_result(topic, "{}", id, r)) << topic;
+  }
+}
+
+TEST(Command, WhatIsRefusedAgainIsNotWorthRepeating) {
+  for (const auto& [code, safe] : std::map<std::string, bool>{{"unknown_type", false},
+                                                              {"ttl_too_long", false},
+                                                              {"device_not_found", false},
+                                                              {"idempotency_conflict", false},
+                                                              {"device_busy", true},
+                                                              {"busy", true},
+                                                              {"arm_is_down", true}}) {
+    Command c;
+    refuse(c, Outcome::rejected, code, "", at(0));
+    EXPECT_EQ(c.safe_to_repeat(), safe) << code;
   }
 }
 

@@ -366,7 +366,8 @@ TEST(Ledger, ACommandIsNotCalledUnknownWhileTheStoreCannotBeRead) {
   b.store_fails = true;
   EXPECT_FALSE(b.find("1"));
   int status = 0;
-  b.ledger->cancel("acme", "1", b.at(), [&](const Ledger::Answer& a) { status = a.refusal.status; });
+  b.ledger->cancel("acme", "1", b.at(),
+                   [&](const Ledger::Answer& a) { status = a.refusal.status; });
   b.turn();
   EXPECT_EQ(status, 503);
 }
@@ -416,6 +417,38 @@ TEST(Ledger, ItsRecordsStayAsTheyAre) {
   ASSERT_TRUE(decode(encode(e), out));
   EXPECT_EQ(encode(out), encode(e));
   EXPECT_FALSE(decode("nonsense", out));
+}
+
+// A state of which the device may have heard is not said to be undone.
+TEST(Ledger, ADesiredStateIsNotDeliveredOnlyIfTheDeviceWasNeverThere) {
+  const Terms hold{.delivery = Delivery::desired, .ttl_ms = 1000, .result_ms = 1000};
+  Box b;
+  b.ask("absent", hold, "gate");
+  b.ledger->replaced("acme", "absent", b.at());
+  b.turn();
+  EXPECT_EQ(b.outcomes["absent"], std::vector{Outcome::not_delivered});
+  b.ask("comes", hold, "gate");
+  EXPECT_FALSE(b.find("comes")->command.was_sent());
+  b.device_online("gate");
+  b.turn();
+  EXPECT_TRUE(b.find("comes")->command.was_sent());
+  b.crash();
+  b.time += 3'600'000;
+  b.ledger->expire(b.at());
+  EXPECT_FALSE(b.find("comes")->command.done()) << "it waits for the device's answer";
+  b.ledger->replaced("acme", "comes", b.at());
+  b.turn();
+  EXPECT_EQ(b.outcomes["comes"], std::vector{Outcome::uncertain});
+  EXPECT_EQ(b.find("comes")->command.code, "replaced");
+  b.ask("there", hold, "gate");
+  int status = -1;
+  b.ledger->cancel("acme", "there", b.at(),
+                   [&](const Ledger::Answer& a) { status = a.refusal.status; });
+  b.turn();
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(b.outcomes["there"], std::vector{Outcome::uncertain});
+  EXPECT_FALSE(b.find("there")->command.safe_to_repeat());
+  EXPECT_TRUE(b.handed.empty()) << "it is told by its document";
 }
 
 }  // namespace

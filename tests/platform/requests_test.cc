@@ -40,6 +40,9 @@ struct Ways final : CommandWays {
   bool render(const Entry&, std::int64_t, std::int64_t, std::int64_t, Rendered&) const override {
     return false;
   }
+  bool is_devices_topic(std::string_view tenant, std::string_view topic) const override {
+    return tenant == "acme" && topic == "device/cam/down";
+  }
 };
 
 struct Engine {
@@ -228,6 +231,34 @@ TEST(Requests, WhoAsksAndWhereTheAnswerGoesIsKeptOverADeath) {
   EXPECT_EQ(a.correlation, "7");
 }
 
+// The outcome of a command must not be what a device takes for another one.
+TEST(Requests, NoneWhoseAnswerADeviceWouldHear) {
+  Store s;
+  Engine e(s);
+  pb::Request r = request("open", 5000);
+  r.set_response_refused(true);
+  e.requests.take(r, &e.ways, {{5000}, 0});
+  r = request("open", 5000);
+  r.set_response_topic("$tenant/acme/device/cam/down");
+  e.requests.take(r, &e.ways, {{5000}, 0});
+  EXPECT_EQ(e.refused, (std::vector<std::string>{"invalid", "invalid"}));
+  EXPECT_TRUE(e.asked.empty() && s.records.empty());
+}
+
+TEST(Requests, ADeviceIsCalledByItsOwnSite) {
+  Store s;
+  Engine e(s);
+  pb::Request r = request("open", 5000);
+  r.set_site("north");
+  e.requests.take(r, &e.ways, {{5000}, 0});
+  ASSERT_EQ(e.asked.size(), 1u);
+  EXPECT_EQ(e.asked[0].caller_sites, std::vector<std::string>{"north"}) << "of all that it sees";
+  r.set_id("2");
+  r.add_caller_sites("south");
+  e.requests.take(r, &e.ways, {{5000}, 0});
+  EXPECT_EQ(e.refused, std::vector<std::string>{"device_not_found"});
+}
+
 // -- what a PUBLISH asks for
 
 const session::Scope& north() {
@@ -296,6 +327,17 @@ TEST(ReadRequest, AnswersOnlyWhereItsServiceMayPublish) {
   const std::string inside = "$tenant/acme/v1/north/answers ";
   EXPECT_EQ(read(good), inside);
   EXPECT_EQ(read(property(0x08, "v1/south/answers")), " ");
+  for (const char* downlink :
+       {"v1/north/gate/cmd/9/req/open", "v1/north/gate/sub/loop/cmd/9/req/open",
+        "v1/north/gate/desired", "v1/north/gate/cmd/9"}) {
+    pb::Request r;
+    EXPECT_TRUE(read_request(north(),
+                             {.topic = "$tenant/acme/v1/north/gate/command/7/request/open",
+                              .payload = {},
+                              .forwarded = property(0x08, downlink)},
+                             r));
+    EXPECT_TRUE(r.response_refused() && r.response_topic().empty()) << downlink;
+  }
   EXPECT_EQ(read(property(0x08, "$SYS/x")), " ");
   EXPECT_EQ(read(good + property(0x09, "corr")), inside + "corr");
   EXPECT_EQ(read(std::string("\x01\x01", 2) + good), inside) << "Payload Format Indicator";
