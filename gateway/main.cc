@@ -25,6 +25,7 @@
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/drain.h"
 #include "gateway/ctl/manual.h"
+#include "gateway/ctl/why.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/preflight.h"
@@ -402,6 +403,7 @@ int run(int argc, char** argv) {
   berth::gateway::ManualVerbs manual(app);
   const berth::gateway::DrainVerb drain(*control.all);
   berth::gateway::ConfigVerb config(*control.all);
+  const berth::gateway::WhyVerb why(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -426,6 +428,7 @@ int run(int argc, char** argv) {
   if (const auto code = commands.run(control.admin)) return *code;
   if (const auto code = devices.run(control.admin)) return *code;
   if (const auto code = config.run(control.admin)) return *code;
+  if (const auto code = why.run(control.admin)) return *code;
   return run_service(flags,
                      *edge     ? &berth::gateway::cluster::run_edge
                      : *engine ? &berth::gateway::cluster::run_engine

@@ -98,17 +98,37 @@ std::string text_of(const json::value& v) {
   return text;
 }
 
+namespace {
+
+// Columns that a terminal takes for it: two for each character of Chinese, Japanese or Korean.
+std::size_t width_of(const std::string& text) {
+  std::size_t width = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if ((c & 0xc0) == 0x80) continue;  // within a character
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool wide = (c == 0xe1 && next < 0x86 && next >= 0x84) || (c == 0xe2 && next >= 0xba) ||
+                      (c >= 0xe3 && c <= 0xed && c != 0xea) ||
+                      (c == 0xef && ((next >= 0xa4 && next <= 0xab) || next == 0xbc)) ||
+                      (c == 0xea && (next < 0x93 || next >= 0xb0)) || (c == 0xf0 && next >= 0x9f);
+    width += wide ? 2 : 1;
+  }
+  return width;
+}
+
+}  // namespace
+
 std::string aligned(const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
   }
   std::string out;
   for (const auto& row : rows) {
     std::string line = " ";
     for (std::size_t i = 0; i < row.size(); ++i)
-      line += " " + row[i] + std::string(widths[i] - row[i].size(), ' ') + " ";
+      line += " " + row[i] + std::string(widths[i] - width_of(row[i]), ' ') + " ";
     line.resize(line.find_last_not_of(' ') + 1);
     out += line + "\n";
   }

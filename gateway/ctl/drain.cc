@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "gateway/ctl/asking.h"
+#include "gateway/ctl/words.h"
 
 namespace berth::gateway {
 
@@ -32,16 +33,6 @@ struct Left {
   std::int64_t count = 0;
   std::string what = "connections";  // an edge's, or the partitions of an engine
 };
-
-std::int64_t number_in(const json::object& o, const char* name) {
-  const json::value* v = o.if_contains(name);
-  return v != nullptr && v->is_int64() ? v->get_int64() : 0;
-}
-
-bool is_true(const json::object& o, const char* name) {
-  const json::value* v = o.if_contains(name);
-  return v != nullptr && v->is_bool() && v->get_bool();
-}
 
 Left left_of(const std::string& body) {
   Left left;

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""The verbs of `berth ctl` that explain something (docs/operations.md, "Questions to a running gateway") beside a running gateway.
+
+  ctl_test.py BERTH SOURCE
+"""
+import json, os, pty, subprocess, sys
+
+berth, source = (os.path.abspath(a) for a in sys.argv[1:3])
+sys.path.insert(0, os.path.join(source, "tests/support"))
+from gateway import Gateway, eventually, work  # noqa: E402
+from mqtt import Mqtt  # noqa: E402
+
+CONFIG = """
+auth: {failures_per_name: 0, failures_per_address: 0}
+registry: {source: file, file: registry.yaml}
+presence: {offline_after_s: 1}
+session: {restart_grace_s: 1}
+"""
+REGISTRY = """
+tenants:
+  - name: acme
+    sites: [{name: north}, {name: south}]
+    devices:
+      - {name: cam-1, site: north, display_name: "车道1", firmware: "2.1", credentials: [{auth_id: cam, password: secret-of-cam}]}
+      - {name: cam-2, site: north}
+      - {name: door, site: south, credentials: [{auth_id: door, password: secret-of-door}]}
+  - name: other
+    sites: [{name: north}]
+    devices:
+      - {name: door, site: north}
+"""
+
+
+def check(condition, text):
+    if not condition:
+        raise SystemExit(text)
+
+
+def ctl(gateway, *words, code=0):
+    """What it prints where the output is no terminal."""
+    done = subprocess.run([berth, "ctl", "--admin", f"127.0.0.1:{gateway.admin}", *words], text=True, capture_output=True, timeout=120)
+    check(done.returncode == code, f"{words}: exit code {done.returncode}, not {code}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def seen(gateway, *words, code=0):
+    """What a person sees, in a terminal."""
+    ours, its = pty.openpty()
+    p = subprocess.Popen([berth, "ctl", "--admin", f"127.0.0.1:{gateway.admin}", *words], stdout=its, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    os.close(its)
+    text = b""
+    while True:
+        try:
+            some = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not some:
+            break
+        text += some
+    os.close(ours)
+    check(p.wait(60) == code, f"{words}: exit code {p.returncode}, not {code}: {text.decode()}")
+    return text.decode().replace("\r\n", "\n")
+
+
+def why(g):
+    """A device comes, is taken over and goes: the verb says so."""
+    first = Mqtt(g.mqtt, "cam-1", "cam@acme", "secret-of-cam", [])
+    second = Mqtt(g.mqtt, "cam-1", "cam@acme", "secret-of-cam", [])
+    check(first.code == 0 and second.code == 0, "the device can't log in")
+    check(Mqtt(g.mqtt, "cam-1", "cam@acme", "wrong", []).code != 0, "a wrong password is let in")
+
+    def there():
+        o = json.loads(ctl(g, "why", "cam-1", "--tenant", "acme"))
+        return o if o["ends"] and o["refused"] else None
+    o = eventually(there, lambda: ctl(g, "why", "cam-1", "--tenant", "acme"))
+    check(o["known"] and o["presence"]["state"] == "online" and o["ends"][0]["type"] == "taken_over", o)
+    check(o["refused"][0]["detail"] == "bad user name or password" and "not_answered" not in o, o)
+    second._socket.shutdown(2)  # without a goodbye
+
+    def gone():
+        o = json.loads(ctl(g, "why", "cam-1"))  # of the only tenant that has it
+        return o if o["presence"]["state"] == "offline" and len(o["ends"]) == 2 else None
+    o = eventually(gone, lambda: ctl(g, "why", "cam-1"))
+    check(o["tenant"] == "acme" and o["presence"]["cause"] == "connection_lost" and o["presence"]["firmware"] == "2.1", o)
+    text = seen(g, "why", "cam-1")
+    for part in ("Device cam-1 of tenant acme, site north (车道1)", "It is offline since 2", " s ago.", "Why it went: The connection was reset",
+                 "127.0.0.1:", "mqtt3.1.1", "Findings", "a newer connection with this client id logged in", "bad user name or password"):
+        check(part in text, f"{part!r} is not in\n{text}")
+    text = seen(g, "why", "cam-7", "--tenant", "acme", code=1)
+    for part in ("There is no device cam-7 in tenant acme.", "cam-1", "cam-2", "车道1", "Where to look"):
+        check(part in text, f"{part!r} is not in\n{text}")
+    check("door" not in text, text)
+    o = json.loads(ctl(g, "why", "door", code=1))
+    check(o["tenants"] == ["acme", "other"], o)
+    check(json.loads(ctl(g, "why", "door", "--tenant", "other"))["presence"]["state"] == "never", "the other tenant's device")
+    check(json.loads(ctl(g, "why", "cam-1", "--tenant", "nobody", code=1))["known"] is False, "a device of no tenant")
+    done = subprocess.run([berth, "ctl", "--admin", "127.0.0.1:1", "--timeout", "2", "why", "x", "--tenant", "y"], text=True, capture_output=True, timeout=60)
+    check(done.returncode == 69, done)
+
+
+def main():
+    g = Gateway(berth, {"berth.yaml": CONFIG, "registry.yaml": REGISTRY})
+    for verb in (why,):
+        verb(g)
+        print(f"{verb.__name__}: as documented")
+
+
+main()
