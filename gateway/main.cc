@@ -25,6 +25,7 @@
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/drain.h"
 #include "gateway/ctl/manual.h"
+#include "gateway/ctl/top.h"
 #include "gateway/ctl/why.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
@@ -404,6 +405,7 @@ int run(int argc, char** argv) {
   const berth::gateway::DrainVerb drain(*control.all);
   berth::gateway::ConfigVerb config(*control.all);
   const berth::gateway::WhyVerb why(*control.all);
+  const berth::gateway::TopVerb top(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -429,6 +431,7 @@ int run(int argc, char** argv) {
   if (const auto code = devices.run(control.admin)) return *code;
   if (const auto code = config.run(control.admin)) return *code;
   if (const auto code = why.run(control.admin)) return *code;
+  if (const auto code = top.run(control.admin)) return *code;
   return run_service(flags,
                      *edge     ? &berth::gateway::cluster::run_edge
                      : *engine ? &berth::gateway::cluster::run_engine

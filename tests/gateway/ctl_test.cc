@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gateway/ctl/asking.h"
+#include "gateway/ctl/top.h"
 #include "gateway/ctl/why.h"
 #include "gateway/ctl/words.h"
 
@@ -139,6 +140,37 @@ TEST(CtlWhy, PartsOfANameGetShorter) {
   EXPECT_EQ(parts_of_name("x"), std::vector<std::string>{"x"});
   EXPECT_EQ(parts_of_name("-"), std::vector<std::string>{"-"});
   EXPECT_EQ(parts_of_name("车道1"), (std::vector<std::string>{"车道1", "车道", "车"}));
+}
+
+TEST(CtlTop, ListsHaveTheirHeadingsAndWhoIsMeant) {
+  const std::string text = top_text(parsed(R"({"since":"2026-11-29T11:00:00.000Z","lists":{
+    "connections":[{"tenant":"acme","connections":7,"messages_per_s":3}],
+    "traffic":[{"tenant":"acme","site":"north","device":"cam","bytes_per_s":900},
+               {"tenant":"acme","account":"platform","bytes_per_s":5},
+               {"client_id":"stranger","bytes_per_s":1}],
+    "flapping":[{"tenant":"acme","site":"north","device":"cam","ends":14,"cause":"keep_alive"}],
+    "refused":[],
+    "shared":[{"client_id":"cam","take_overs":3,"addresses":["192.0.2.7","192.0.2.8"]}]},
+    "not_answered":["slow: no engine serves"]})"),
+                                    kNow);
+  for (const char* part :
+       {"Most connections\n", "account platform", "client stranger", "14", "keep_alive", "none\n",
+        "[\"192.0.2.7\",\"192.0.2.8\"]", "next: berth ctl why DEVICE --tenant TENANT",
+        "Counts begin at 2026-11-29 11:00:00 UTC, 1 h ago.",
+        "Not answered\n  slow: no engine serves"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  EXPECT_EQ(text.find("Slow consumers"), std::string::npos) << "a list that was not asked for";
+}
+
+TEST(CtlTop, SitesAreRankedByConnections) {
+  const json::array all =
+      ranked_sites(parsed(R"({"tenant":"acme","sites":{"a":{"connections":1},"b":{"connections":3},
+               "c":{"connections":2}}})"),
+                   2);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(text_in(all[0].as_object(), "site"), "b");
+  EXPECT_EQ(text_in(all[1].as_object(), "site"), "c");
+  EXPECT_EQ(text_in(all[0].as_object(), "tenant"), "acme");
 }
 
 }  // namespace

@@ -98,9 +98,52 @@ def why(g):
     check(done.returncode == 69, done)
 
 
+def top(g):
+    """A device flaps, a client id is shared, log-ins fail: each list has it."""
+    for _ in range(4):
+        door = Mqtt(g.mqtt, "door", "door@acme", "secret-of-door", [])
+        check(door.code == 0, "the device can't log in")
+        door._socket.shutdown(2)
+        door._socket.close()
+    shared = [Mqtt(g.mqtt, "cam-1", "cam@acme", "secret-of-cam", []) for _ in range(5)]
+    check(Mqtt(g.mqtt, "x", "nobody@acme", "wrong", []).code != 0, "a wrong password is let in")
+
+    def lists():
+        found = json.loads(ctl(g, "top"))["lists"]
+        here = (any(i.get("device") == "door" for i in found["flapping"]) and any(i.get("client_id") == "cam-1" for i in found["shared"])
+                and any(i["name"] == "nobody@acme" for i in found["refused"]) and any(i["tenant"] == "acme" and i["connections"] for i in found["connections"]))
+        return found if here else None
+    found = eventually(lists, lambda: ctl(g, "top"))
+    check(set(found) == {"connections", "traffic", "flapping", "refused", "slow", "shared"}, found)
+    o = json.loads(ctl(g, "top", "--by", "flapping", "--tenant", "acme"))
+    check(list(o["lists"]) == ["flapping"] and o["since"] and "not_answered" not in o, o)
+    check(json.loads(ctl(g, "top", "--by", "flapping", "--tenant", "other"))["lists"]["flapping"] == [], "another tenant's device")
+    o = json.loads(ctl(g, "top", "--by", "connections", "--tenant", "acme"))
+    check(any(i["site"] == "north" and i["connections"] >= 1 for i in o["lists"]["connections"]), o)
+    text = seen(g, "top")
+    for part in ("Most connections", "Flapping", "door", "nobody@acme", "bad user name or password", "Counts begin at 2", "next: berth ctl why DEVICE"):
+        check(part in text, f"{part!r} is not in\n{text}")
+    o = json.loads(ctl(g, "top", "--by", "flapping", "--tenant", "nobody", code=0))
+    check(o["lists"]["flapping"] == [], o)
+    ctl(g, "top", "--by", "size", code=64)
+    # The findings of a device are those of the lists.
+    o = json.loads(ctl(g, "why", "cam-1"))
+    check(any(f.startswith("Connections take its client id cam-1") for f in o["findings"]), o)
+    o = json.loads(ctl(g, "why", "door", "--tenant", "acme"))
+    check(o["findings"][0].startswith("It flaps: its connections have ended "), o)
+    shared[-1]._socket.close()
+    watching = subprocess.Popen([berth, "ctl", "--admin", f"127.0.0.1:{g.admin}", "top", "--watch", "--every", "1"], text=True, stdout=subprocess.PIPE)
+    try:
+        looks = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        check(all("lists" in look for look in looks), looks)
+    finally:
+        watching.terminate()
+        watching.wait(30)
+
+
 def main():
     g = Gateway(berth, {"berth.yaml": CONFIG, "registry.yaml": REGISTRY})
-    for verb in (why,):
+    for verb in (why, top):
         verb(g)
         print(f"{verb.__name__}: as documented")
 
