@@ -1,6 +1,7 @@
 // berth: command line. Exit codes: 0 asked to stop, 64 usage, 69 a port or the store not available,
 // 78 configuration.
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -29,6 +30,7 @@
 #include "gateway/ctl/why.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
+#include "gateway/node/host_findings.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/runtime/certificates.h"
@@ -203,9 +205,13 @@ void add_check_flags(CLI::App& app, Checked& o) {
   app.add_flag("--places", o.places, "print where it would listen and keep its data");
 }
 
+Role role_of(const std::string& name) {
+  return name == "edge" ? Role::edge : name == "engine" ? Role::engine : Role::serve;
+}
+
 int check_config(const Flags& f, const Checked& o) {
   spdlog::default_logger_raw()->set_level(spdlog::level::off);  // what is wrong is thrown, or told
-  const Role role = o.role == "edge" ? Role::edge : o.role == "engine" ? Role::engine : Role::serve;
+  const Role role = role_of(o.role);
   Config c = load(f, role);
   print_warnings(c);
   if (role == Role::edge) berth::gateway::cluster::check_edge_role(c);
@@ -354,6 +360,68 @@ struct ControlCommands {
   CLI::App* started;
 };
 
+// `berth ctl check`: of the host, before a gateway runs on it; it asks no gateway.
+struct HostCheck {
+  explicit HostCheck(CLI::App& control) {
+    verb = control.add_subcommand(
+        "check", "is this host fit for a gateway? Without one: exit 1 if something fails");
+    verb->add_option("--config", flags.config_file, "YAML config file of the gateway");
+    verb->add_option("--role", role, "what it is to run: serve, edge or engine [serve]")
+        ->check(CLI::IsMember({"serve", "edge", "engine"}));
+    verb->add_flag("--json", json, "as JSON; so too where the output is no terminal");
+  }
+  // Nothing: it was another command.
+  std::optional<int> run(std::uint32_t timeout_s) const {
+    if (!*verb) return std::nullopt;
+    spdlog::default_logger_raw()->set_level(spdlog::level::off);  // the findings say it
+    berth::gateway::Findings all;
+    const Role as = role_of(role);
+    try {
+      all = berth::gateway::host_findings(load(flags, as), as,
+                                          std::min<std::uint32_t>(timeout_s, 10));
+    } catch (const ConfigError& e) {
+      all.push_back(berth::gateway::unread_configuration(e.what()));
+    }
+    const bool as_json = json || ::isatty(STDOUT_FILENO) != 1;
+    const std::string text =
+        as_json ? berth::gateway::findings_json(all) : berth::gateway::findings_text(all);
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return berth::gateway::exit_code_of(all);
+  }
+  CLI::App* verb;
+  Flags flags;
+  std::string role = "serve";
+  bool json = false;
+};
+
+// All of `berth ctl`.
+struct Control {
+  explicit Control(CLI::App& app) : asked(app) {}
+  // After parsing. Nothing: it was another command.
+  std::optional<int> run() {
+    if (const auto code = host.run(asked.admin.timeout_s)) return code;
+    asked.look_at_environment();
+    const berth::gateway::Ctl& admin = asked.admin;
+    if (const auto code = asked.run()) return code;
+    if (const auto code = drain.run(admin)) return code;
+    if (const auto code = registry.run(admin)) return code;
+    if (const auto code = commands.run(admin)) return code;
+    if (const auto code = devices.run(admin)) return code;
+    if (const auto code = config.run(admin)) return code;
+    if (const auto code = why.run(admin)) return code;
+    return top.run(admin);
+  }
+  ControlCommands asked;
+  RegistryCommands registry{*asked.all};
+  berth::gateway::CommandsVerb commands{*asked.all};
+  berth::gateway::DevicesVerb devices{*asked.all};
+  berth::gateway::DrainVerb drain{*asked.all};
+  berth::gateway::ConfigVerb config{*asked.all};
+  berth::gateway::WhyVerb why{*asked.all};
+  berth::gateway::TopVerb top{*asked.all};
+  HostCheck host{*asked.all};
+};
+
 // What runs until it is told to end. Its errors are for those who collect its log.
 int run_service(const Flags& flags,
                 int (*service)(const Config&, const berth::gateway::ConfigSource&), Role role) {
@@ -397,15 +465,8 @@ int run(int argc, char** argv) {
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   berth::sim::Options simulated;
   CLI::App* sim = add_sim(app, simulated);
-  ControlCommands control(app);
-  const RegistryCommands registry(*control.all);
-  berth::gateway::CommandsVerb commands(*control.all);
-  berth::gateway::DevicesVerb devices(*control.all);
+  Control control(app);
   berth::gateway::ManualVerbs manual(app);
-  const berth::gateway::DrainVerb drain(*control.all);
-  berth::gateway::ConfigVerb config(*control.all);
-  const berth::gateway::WhyVerb why(*control.all);
-  const berth::gateway::TopVerb top(*control.all);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -423,15 +484,7 @@ int run(int argc, char** argv) {
   if (*check) return check_config(flags, checked);
   if (*sim) return berth::sim::run(simulated);
   if (const auto code = manual.run(app)) return *code;
-  control.look_at_environment();
   if (const auto code = control.run()) return *code;
-  if (const auto code = drain.run(control.admin)) return *code;
-  if (const auto code = registry.run(control.admin)) return *code;
-  if (const auto code = commands.run(control.admin)) return *code;
-  if (const auto code = devices.run(control.admin)) return *code;
-  if (const auto code = config.run(control.admin)) return *code;
-  if (const auto code = why.run(control.admin)) return *code;
-  if (const auto code = top.run(control.admin)) return *code;
   return run_service(flags,
                      *edge     ? &berth::gateway::cluster::run_edge
                      : *engine ? &berth::gateway::cluster::run_engine

@@ -35,23 +35,6 @@ void check_local(const std::string& key, const std::string& host) {
   }
 }
 
-void check_data_directory(const std::string& directory) {
-  try {
-    session::check_access(directory + "/store");
-  } catch (const session::StoreForbidden& e) {
-    throw ConfigError(std::string("store.directory: ") + e.what());
-  }
-  std::error_code ec;
-  fs::path at = fs::absolute(directory, ec).lexically_normal();
-  while (!fs::exists(at, ec) && at.has_relative_path()) at = at.parent_path();
-  const auto no = [&](const std::string& why) {
-    return ConfigError("store.directory: " + directory + ": " + at.string() + ": " + why);
-  };
-  if (!fs::is_directory(at, ec)) throw no("not a directory");
-  if (::faccessat(AT_FDCWD, at.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
-    throw no(std::strerror(errno));
-}
-
 // As serve and edge do at their start; fewer than are configured are no error.
 void check_descriptors(const Config& config, std::vector<std::string>& warnings) {
   runtime::raise_descriptor_limit();
@@ -77,6 +60,23 @@ void warn_of_registry(const Config& config, std::vector<std::string>& out) {
 }
 
 }  // namespace
+
+void check_data_directory(const std::string& directory) {
+  try {
+    session::check_access(directory + "/store");
+  } catch (const session::StoreForbidden& e) {
+    throw ConfigError(std::string("store.directory: ") + e.what());
+  }
+  std::error_code ec;
+  fs::path at = fs::absolute(directory, ec).lexically_normal();
+  while (!fs::exists(at, ec) && at.has_relative_path()) at = at.parent_path();
+  const auto no = [&](const std::string& why) {
+    return ConfigError("store.directory: " + directory + ": " + at.string() + ": " + why);
+  };
+  if (!fs::is_directory(at, ec)) throw no("not a directory");
+  if (::faccessat(AT_FDCWD, at.c_str(), W_OK | X_OK, AT_EACCESS) != 0)
+    throw no(std::strerror(errno));
+}
 
 std::string all_refused(const Config& config, Role role) {
   if (role == Role::edge) return {};  // an engine decides

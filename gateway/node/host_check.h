@@ -18,6 +18,9 @@ namespace berth::gateway {
 // secret files that others can read, settings that mean nothing together.
 std::vector<std::string> check_host(const Config& config, Role role);
 
+// Throws ConfigError: the data directory can't be used, or not be made, by the user that asks.
+void check_data_directory(const std::string& directory);
+
 // Why every device on another host will be refused: listeners that others reach, and no names to
 // log in with. Empty: some may come, or nothing can be said.
 std::string all_refused(const Config& config, Role role);

@@ -54,7 +54,7 @@ void prove_certificates(const Config& config) {
   });
 }
 
-std::vector<std::string> preflight(const Config& config, Role role) {
+void prove_named_files(const Config& config, Role role) {
   prove_certificates(config);
   as_configuration([&] {
     if (role != Role::serve && config.cluster.tls.enabled())
@@ -67,6 +67,10 @@ std::vector<std::string> preflight(const Config& config, Role role) {
     prove_files(config);  // keeps no copy: a gateway may work on the same directory
     if (!config.admin_token_file.empty()) admin_token(config);
   });
+}
+
+std::vector<std::string> preflight(const Config& config, Role role) {
+  prove_named_files(config, role);
   return check_host(config, role);
 }
 

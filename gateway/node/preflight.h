@@ -22,6 +22,10 @@ void prove_certificates(const Config& config);
 edge::TlsServerOptions device_tls(const Config& config);
 link::TlsFiles link_tls(const Config& config);
 
+// The files that the configuration names, read with the code that reads them later; no copy is kept
+// and no address is looked at. Throws ConfigError.
+void prove_named_files(const Config& config, Role role);
+
 // All of it but what cluster/link_policy.h asks of a role: for `berth check-config`, which may run
 // beside a gateway that works: no file and no directory is made or changed. Throws ConfigError;
 // returns warnings.

@@ -3,11 +3,11 @@
 
   ctl_test.py BERTH SOURCE
 """
-import json, os, pty, subprocess, sys
+import json, os, pty, re, shutil, socket, subprocess, sys
 
 berth, source = (os.path.abspath(a) for a in sys.argv[1:3])
 sys.path.insert(0, os.path.join(source, "tests/support"))
-from gateway import Gateway, eventually, work  # noqa: E402
+from gateway import Gateway, Program, eventually, work  # noqa: E402
 from mqtt import Mqtt  # noqa: E402
 
 CONFIG = """
@@ -34,6 +34,12 @@ tenants:
 def check(condition, text):
     if not condition:
         raise SystemExit(text)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 def ctl(gateway, *words, code=0):
@@ -141,9 +147,76 @@ def top(g):
         watching.wait(30)
 
 
+def checked(*words, code, limit=None, **environment):
+    """The findings of `berth ctl check` by name: [(result, measured)]."""
+    line = [berth, "ctl", "check", *words]
+    if limit:
+        line = ["bash", "-c", f'ulimit -n {limit}; exec "$@"', "bash", *line]
+    done = subprocess.run(line, cwd=work, text=True, capture_output=True, timeout=120, env={**os.environ, **environment})
+    check(done.returncode == code, f"{words}: exit code {done.returncode}, not {code}: {done.stdout}{done.stderr}")
+    found = {}
+    for f in json.loads(done.stdout)["checks"]:
+        check(f["result"] == "OK" or f["fix"], f"no fix: {f}")
+        found.setdefault(f["check"], []).append((f["result"], f["measured"]))
+    return found
+
+
+def written(name, text, mode=0o600):
+    path = os.path.join(work, name)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def preflight(g):
+    """What is wrong with a host or a Redis is a finding; nothing is left behind."""
+    listen = "mqtt: {listen: '127.0.0.1:0'}\nadmin: {listen: '127.0.0.1:0'}\nstore: {directory: %s/new/data}\n" % work
+    good = written("good.yaml", listen)
+    found = checked("--config", good, code=0)
+    check(found["fdatasync"][0][1].startswith("p99 ") and found["port"][0][0] == "OK" and found["data directory"][0][0] in ("OK", "WARN"), found)
+    for name in ("configuration", "open files", "clock", "free space", "secrets"):
+        check(found[name][0][0] != "FAIL", (name, found))
+    check(not os.path.exists(work + "/new") and not [f for f in os.listdir(work) if f.startswith(".berth")], os.listdir(work))
+    taken = written("taken.yaml", listen.replace("admin: {listen: '127.0.0.1:0'}", f"admin: {{listen: '127.0.0.1:{g.admin}'}}"))
+    check(("FAIL", f"admin.listen: listen on 127.0.0.1:{g.admin}: Address already in use") in checked("--config", taken, code=1)["port"], "a port that is taken")
+    bad = checked("--config", written("bad.yaml", "nonsense: 1\n"), code=1)
+    check(list(bad) == ["configuration"] and bad["configuration"][0][0] == "FAIL", bad)
+    check(checked("--config", good, code=1, limit=110)["open files"][0][0] == "FAIL", "few open files")
+    token = written("token", "a-token-of-some-length", 0o644)
+    found = checked("--config", written("open.yaml", listen.replace("admin: {", f"admin: {{token_file: {token}, ")), code=0)
+    check(found["secrets"][0][0] == "WARN" and token in found["secrets"][0][1], found)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "5", "-subj", "/CN=gate",
+                    "-keyout", work + "/gate.key", "-out", work + "/gate.crt"], check=True, capture_output=True, timeout=60)
+    os.chmod(work + "/gate.key", 0o600)
+    tls = written("tls.yaml", listen + f"mqtts: {{listen: '127.0.0.1:0', cert_file: {work}/gate.crt, key_file: {work}/gate.key}}\n")
+    found = checked("--config", tls, code=0)
+    check(re.fullmatch(f"mqtts.cert_file {work}/gate.crt: [45] days left", found["certificate"][0][1]) and found["certificate"][0][0] == "WARN", found)
+    os.remove(work + "/gate.key")
+    check(checked("--config", tls, code=1)["configuration"][0][0] == "FAIL", "a key that is missing")
+    check(checked("--config", good, code=1, BERTH_STORE_URL="redis://:secret-of-redis@127.0.0.1:1")["redis"][0][0] == "FAIL", "no Redis")
+    if not shutil.which("redis-server"):
+        return print("no redis-server here")
+    port = free_port()
+    redis = Program(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "allkeys-lru", "--dir", work], "redis")
+    redis.says("Ready to accept connections")
+    url = {"BERTH_STORE_URL": f"redis://127.0.0.1:{port}"}
+    found = checked("--config", good, code=1, **url)
+    for name in ("redis persistence", "redis eviction"):
+        check(found[name][0][0] == "FAIL", (name, found))
+    check(found["redis"][0][0] == "OK" and found["redis memory"][0][0] == "WARN" and found["redis version"][0][0] == "OK" and "fdatasync" not in found, found)
+    for name, value in (("appendonly", "yes"), ("appendfsync", "always"), ("maxmemory-policy", "noeviction"), ("maxmemory", "100mb")):
+        subprocess.run(["redis-cli", "-p", str(port), "config", "set", name, value], check=True, capture_output=True, timeout=60)
+    found = checked("--config", good, code=0, **url)
+    for name in ("redis persistence", "redis eviction", "redis memory", "redis replicas"):
+        check(found[name][0][0] == "OK", (name, found))
+    check(checked("--config", good, code=1, BERTH_STORE_REDIS_WAIT_REPLICAS="1", **url)["redis replicas"][0][0] == "FAIL", "no replica")
+    redis.end()
+
+
 def main():
     g = Gateway(berth, {"berth.yaml": CONFIG, "registry.yaml": REGISTRY})
-    for verb in (why, top):
+    for verb in (why, top, preflight):
         verb(g)
         print(f"{verb.__name__}: as documented")
 
