@@ -60,7 +60,7 @@ endif()
 # the headers of others are compiled once (docs/HACKING.md has the figures). A build that is often made anew is better off
 # without: one changed file compiles its whole unit, and ccache does not work with precompiled headers.
 option(BERTH_UNITY "Unity build and precompiled headers, for a build from nothing" OFF)
-set(BERTH_UNITY_FILES 12 CACHE STRING "How many files are one translation unit")
+set(BERTH_UNITY_FILES 25 CACHE STRING "How many files are one translation unit")
 if(BERTH_UNITY)
   # g++ warns in headers of the system too if they are precompiled, and of types in unnamed namespaces of included files.
   target_compile_options(berth_options INTERFACE -Wno-array-bounds -Wno-stringop-overread -Wno-subobject-linkage)

@@ -87,7 +87,7 @@ std::optional<uid_t> other_user(int fd) {
   return peer.uid;
 }
 
-struct Outcome {
+struct Talked {
   boost::system::error_code ec;
   bool connected = false;
   std::optional<uid_t> other_user;
@@ -112,7 +112,7 @@ http::request<http::string_body> request_of(const Ask& ask) {
 }
 
 asio::awaitable<void> talk(Stream& stream, const Ask& ask, std::vector<Endpoint> where,
-                           Outcome& out) {
+                           Talked& out) {
   stream.expires_after(ask.limit);
   for (const Endpoint& e : where) {
     boost::system::error_code ignored;
@@ -149,7 +149,7 @@ Response http_request(const Ask& ask) {
   std::vector<Endpoint> endpoints = endpoints_of(ask);
   asio::io_context io;
   Stream stream(io);
-  Outcome out;
+  Talked out;
   asio::co_spawn(io, talk(stream, ask, std::move(endpoints), out), asio::detached);
   io.run();
   if (out.ec == beast::error::timeout)

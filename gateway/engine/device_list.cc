@@ -10,7 +10,7 @@ namespace berth::gateway::engine {
 
 namespace {
 
-constexpr int kLookedAt = 2000;  // records, about 1 us each
+constexpr int kListLookedAt = 2000;  // records, about 1 us each
 constexpr int kListed = 500;
 
 bool has(const google::protobuf::RepeatedPtrField<std::string>& sites, const std::string& site) {
@@ -20,8 +20,8 @@ bool has(const google::protobuf::RepeatedPtrField<std::string>& sites, const std
 }  // namespace
 
 std::string list_devices(const registry::Registry& registry, std::string_view question) {
-  using registry::Kind;
   using registry::key_of;
+  using registry::Kind;
   platform::pb::DevicesQuestion q;
   platform::pb::DevicesAnswer a;
   (void)q.ParseFromArray(question.data(), static_cast<int>(question.size()));
@@ -32,7 +32,7 @@ std::string list_devices(const registry::Registry& registry, std::string_view qu
   int looked = 0;
   const auto take = [&](const std::string& key, const std::string& value) {
     registry::pb::Device d;
-    const bool read = looked++ != kLookedAt;
+    const bool read = looked++ != kListLookedAt;
     const bool wanted = read && d.ParseFromString(value) && has(q.sites(), d.site()) &&
                         (q.product().empty() || d.product() == q.product());
     // A device that is not wanted may be hidden: it does not tell that there is more.

@@ -35,7 +35,7 @@ std::optional<Place> place_of_text(const std::string& text) {
   return Place{ms, number};
 }
 
-Place place_of(const pb::HistoryEvent& e) {
+Place position_of(const pb::HistoryEvent& e) {
   return {e.at_ms(), e.number()};
 }
 
@@ -93,7 +93,7 @@ bool EventOrder::take(Answers said) {
 // What partition `p` says, before `through`.
 void EventOrder::take(std::uint32_t p, pb::EventsAnswer& a, const Place& through) {
   for (pb::HistoryEvent& e : *a.mutable_events())
-    if (place_of(e) < through) now_.push_back(std::move(e));
+    if (position_of(e) < through) now_.push_back(std::move(e));
   const Place end = std::min(Place{a.gap_ms(), a.gap_number()}, through);
   if (end <= from_[p]) return;  // nothing is missing
   if (lists() == 0) return gap(from_[p], end, "all");
@@ -141,7 +141,7 @@ void EventOrder::fill(const Missing& m, const std::optional<pb::HistoryAnswer>& 
     const auto& sites = about_.sites();
     const bool sees =
         sites.empty() || std::find(sites.begin(), sites.end(), e.site()) != sites.end();
-    if (sees && place_of(e) >= m.from) now_.push_back(e);
+    if (sees && position_of(e) >= m.from) now_.push_back(e);
   }
 }
 
@@ -160,11 +160,11 @@ std::string EventOrder::json_of(const pb::HistoryEvent& e) const {
 // it has the id of the newest.
 void EventOrder::say_all() {
   std::sort(now_.begin(), now_.end(),
-            [](const auto& a, const auto& b) { return place_of(a) < place_of(b); });
+            [](const auto& a, const auto& b) { return position_of(a) < position_of(b); });
   for (std::size_t i = 0; i < now_.size(); ++i) {
-    last_ = std::max(last_, place_of(now_[i]));
+    last_ = std::max(last_, position_of(now_[i]));
     const bool all =
-        (i + 1 == now_.size() || place_of(now_[i + 1]) > last_) && is_complete_to(last_);
+        (i + 1 == now_.size() || position_of(now_[i + 1]) > last_) && is_complete_to(last_);
     waiting_.push_back({history_type(now_[i]), json_of(now_[i]), all ? text_of(last_) : ""});
   }
   now_.clear();

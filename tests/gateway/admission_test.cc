@@ -4,10 +4,12 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
+
 namespace berth::gateway::edge {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 constexpr std::int64_t kStarted = 5'000'000'000;
 
 // Devices that try all the time, and an engine that answers `answers_per_s` of them.

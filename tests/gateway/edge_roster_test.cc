@@ -3,12 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "base/ids.h"
 
 namespace berth::gateway::cluster {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 
 struct Edges {
   EdgeRoster roster;

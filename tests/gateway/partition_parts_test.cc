@@ -1,13 +1,14 @@
 // What the server of a partition knows of its store, and by which deadlines it leaves.
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "gateway/cluster/departure.h"
 #include "gateway/cluster/store_view.h"
 
 namespace berth::gateway::cluster {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 
 LeaseWatch::View seen(const std::string& holder) {
   LeaseWatch::View v;

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "base/clock.h"
 #include "gateway/single/heartbeats.h"
 #include "gateway/single/restart.h"
 #include "gateway/single/scrapes.h"
@@ -12,7 +13,7 @@
 namespace berth::gateway {
 namespace {
 
-constexpr std::int64_t kMs = 1'000'000;
+using base::kMs;
 
 TEST(Heartbeats, AnEngineIsSilentAfterSoManyMissed) {
   Heartbeats h(100, 6);

@@ -11,8 +11,8 @@
 namespace berth::platform {
 namespace {
 
-struct Box final : Records {
-  Box()
+struct DesiredBox final : Records {
+  DesiredBox()
       : desired(*this, [this](const std::string& topic, const std::string& document) {
           retained[topic] = document;
           if (document.empty()) retained.erase(topic);
@@ -72,7 +72,7 @@ struct Box final : Records {
 };
 
 TEST(Desired, WhatARemovedDeviceWasToKeepGoesWithItsRetainedMessage) {
-  Box box;
+  DesiredBox box;
   box.hold("h1", "cam", "relay");
   ASSERT_EQ(box.retained.size(), 1u);
   EXPECT_EQ(box.retained.begin()->first, "$tenant/acme/v1/north/cam/sub/relay/desired");
@@ -89,16 +89,16 @@ TEST(Desired, WhatARemovedDeviceWasToKeepGoesWithItsRetainedMessage) {
 }
 
 TEST(Desired, DevicesThatAreNotInStepAreListed) {
-  Box box;
-  box.set(Box::state("b", "1", "hold"), 1000);
-  box.set(Box::state("b", "2", "light"), 2000);
-  box.set(Box::state("a", "3", "hold", "south"), 3000);
-  box.set(Box::state("c", "4", "hold"), 4000);
-  box.desired.reported(Box::state("c", "4", "hold"));
+  DesiredBox box;
+  box.set(DesiredBox::state("b", "1", "hold"), 1000);
+  box.set(DesiredBox::state("b", "2", "light"), 2000);
+  box.set(DesiredBox::state("a", "3", "hold", "south"), 3000);
+  box.set(DesiredBox::state("c", "4", "hold"), 4000);
+  box.desired.reported(DesiredBox::state("c", "4", "hold"));
   EXPECT_EQ(box.list(), "a 3000 not hold; b 1000 not hold light; c 4000; ");
   EXPECT_EQ(box.desired.not_in_step(), 2u);
   // The newer part only: the older one is not applied yet, whatever the newest version is.
-  box.desired.reported(Box::state("b", "2", "light"));
+  box.desired.reported(DesiredBox::state("b", "2", "light"));
   pb::DesiredQuestion q;
   q.set_step(pb::DesiredQuestion::NOT_IN_STEP);
   EXPECT_EQ(box.list(q), "a 3000 not hold; b 1000 not hold; ");
@@ -123,12 +123,12 @@ TEST(Desired, DevicesThatAreNotInStepAreListed) {
   q.set_after("b");
   EXPECT_EQ(box.list(q), "c 4000; ");
   // What has no part any more waits for nothing.
-  box.desired.clear(Box::state("a", "3", "hold"), 5000);
-  box.desired.reported(Box::state("b", "1", "hold"));
+  box.desired.clear(DesiredBox::state("a", "3", "hold"), 5000);
+  box.desired.reported(DesiredBox::state("b", "1", "hold"));
   EXPECT_EQ(box.desired.not_in_step(), 0u);
-  box.set(Box::state("b", "5", "hold"), 6000);
+  box.set(DesiredBox::state("b", "5", "hold"), 6000);
   EXPECT_EQ(box.desired.not_in_step(), 1u);
-  Box next;
+  DesiredBox next;
   for (const auto& [key, value] : box.stored) next.desired.restored(key, value);
   EXPECT_EQ(next.list(), box.list());
   EXPECT_EQ(next.desired.not_in_step(), 1u);
@@ -137,7 +137,7 @@ TEST(Desired, DevicesThatAreNotInStepAreListed) {
 }
 
 TEST(Desired, OfAnOlderReleaseTheVersionsCount) {
-  Box box;
+  DesiredBox box;
   pb::DesiredRecord r;
   r.set_version(2000);
   r.set_reported_version(1000);
@@ -149,12 +149,12 @@ TEST(Desired, OfAnOlderReleaseTheVersionsCount) {
   }
   box.desired.restored(std::string("!s\0acme\0gate", 12), r.SerializeAsString());
   EXPECT_EQ(box.list(), "gate 2000 not light; ");
-  box.desired.reported(Box::state("gate", "light", "light"));
+  box.desired.reported(DesiredBox::state("gate", "light", "light"));
   EXPECT_EQ(box.list(), "gate 2000; ");
 }
 
 TEST(Desired, ADocumentIsAtOneTopicOnlyWhoeverIsToldInTheDevicesPlace) {
-  Box box;
+  DesiredBox box;
   box.hold("h1", "cam", "");
   box.hold("h2", "", "");
   ASSERT_EQ(box.retained.size(), 1u);
