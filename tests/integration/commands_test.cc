@@ -526,9 +526,12 @@ TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) 
     for (const char* client : {"a", "b", "c", "d", "e"}) {
       ConnectOptions o = as(std::string(device) + "@acme", "secret", client);
       auto gate = subscribed(c.edges[0]->mqtt_port(), o, "v1/cmd/#", 1);
+      std::string heard;
       std::thread answers([&] {
         for (int i = 0; i < 4; ++i) {
           const auto got = gate->until(3);
+          for (const Packet& p : got)
+            heard += " " + std::to_string(p.type) + (p.type == 3 ? p.topic() : "");
           if (got.empty() || got.back().type != 3) return;
           const std::string topic = got.back().topic();
           gate->send(publish("v1/cmd/" + topic.substr(7, topic.find('/', 7) - 7) + "/res",
@@ -553,8 +556,9 @@ TEST(CommandsInPartitions, FindTheirDeviceFromEveryProcessAndOneIdIsOneCommand) 
       do event = service->until(3);
       while (!event.empty() && event.back().topic() != at + "/result");
       ASSERT_FALSE(event.empty());
-      EXPECT_NE(event.back().body.find("SUCCEEDED"), std::string::npos) << event.back().body;
       answers.join();
+      EXPECT_NE(event.back().body.find("SUCCEEDED"), std::string::npos)
+          << event.back().body << heard;
     }
   }
 }
