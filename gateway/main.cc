@@ -26,6 +26,7 @@
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/drain.h"
 #include "gateway/ctl/manual.h"
+#include "gateway/ctl/support_bundle.h"
 #include "gateway/ctl/top.h"
 #include "gateway/ctl/why.h"
 #include "gateway/node/bad_configuration.h"
@@ -409,7 +410,8 @@ struct Control {
     if (const auto code = devices.run(admin)) return code;
     if (const auto code = config.run(admin)) return code;
     if (const auto code = why.run(admin)) return code;
-    return top.run(admin);
+    if (const auto code = top.run(admin)) return code;
+    return bundle.run(admin);
   }
   ControlCommands asked;
   RegistryCommands registry{*asked.all};
@@ -419,6 +421,7 @@ struct Control {
   berth::gateway::ConfigVerb config{*asked.all};
   berth::gateway::WhyVerb why{*asked.all};
   berth::gateway::TopVerb top{*asked.all};
+  berth::gateway::SupportBundleVerb bundle{*asked.all, berth::gateway::kVersion};
   HostCheck host{*asked.all};
 };
 

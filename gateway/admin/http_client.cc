@@ -29,8 +29,6 @@ using Endpoint = asio::generic::stream_protocol::endpoint;
 
 namespace {
 
-constexpr std::uint64_t kAnswerMax = std::uint64_t{256} << 20;
-
 Endpoint tcp_endpoint(const asio::ip::address& a, std::uint16_t port) {
   return Endpoint(asio::ip::tcp::endpoint(a, port));
 }
@@ -130,7 +128,7 @@ asio::awaitable<void> talk(Stream& stream, const Ask& ask, std::vector<Endpoint>
   // A server that refuses answers before it has read everything: the answer counts.
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
-  parser.body_limit(kAnswerMax);
+  parser.body_limit(ask.answer_max);
   auto [ec2, read] = co_await http::async_read(stream, buffer, parser, kUse);
   out.ec = ec2 ? (ec ? ec : ec2) : ec2;
   if (ec2) co_return;

@@ -19,8 +19,9 @@ struct Ask {
   bool local = false;  // over the Unix socket of the gateway at HOST:PORT on this host
   std::string socket;  // the path of that socket, whatever HOST:PORT; empty: its abstract name
   std::string body;
-  std::string media_type = "application/json";  // of the body
-  std::chrono::milliseconds limit{30'000};      // for all of it
+  std::string media_type = "application/json";          // of the body
+  std::chrono::milliseconds limit{30'000};              // for all of it
+  std::uint64_t answer_max = std::uint64_t{256} << 20;  // bytes; a longer answer is an error
 };
 
 // No process answers there: another way may be tried.

@@ -34,7 +34,7 @@ CommandOption option_of(const CLI::Option& o) {
   out.choices = choices_in(o.get_type_name());
   const std::string name = out.names.empty() ? o.get_name(true, false) : out.names.back();
   if (out.names.empty()) out.argument = name;
-  static const std::vector<std::string> kFiles{"--config", "--data", "lot", "file"};
+  static const std::vector<std::string> kFiles{"--config", "--data", "--output", "lot", "file"};
   out.takes_file =
       out.takes_value &&
       (name.ends_with("-file") || std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end());

@@ -11,7 +11,8 @@ namespace berth::gateway {
 
 // A sentence for a cause of docs/platform.md ("keep_alive"). A word that is not known is itself.
 std::string meaning_of_cause(const std::string& cause);
-// What the edge has seen: a reason of berth_connection_closed_total ("peer_reset"), beside its cause.
+// What the edge has seen: a reason of berth_connection_closed_total ("peer_reset"), beside its
+// cause.
 std::string meaning_of_evidence(const std::string& evidence, const std::string& cause);
 // What an operator looks at; empty: nothing.
 std::string advice_for_cause(const std::string& cause);

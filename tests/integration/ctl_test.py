@@ -3,13 +3,15 @@
 
   ctl_test.py BERTH SOURCE
 """
-import json, os, pty, re, shutil, socket, subprocess, sys
+import http.server, json, os, pty, re, shutil, socket, subprocess, sys, tarfile, threading, time
 
 berth, source = (os.path.abspath(a) for a in sys.argv[1:3])
 sys.path.insert(0, os.path.join(source, "tests/support"))
 from gateway import Gateway, Program, eventually, work  # noqa: E402
 from mqtt import Mqtt  # noqa: E402
 
+PLATE, OTHER_PLATE, TYPED = "京A12345", "B77777", "typed-password-of-cam"
+SECRETS = ("secret-of-cam", "secret-of-door", "secret-of-redis", "secret-of-platform", PLATE, OTHER_PLATE, TYPED)
 CONFIG = """
 auth: {failures_per_name: 0, failures_per_address: 0}
 registry: {source: file, file: registry.yaml}
@@ -22,8 +24,10 @@ tenants:
     sites: [{name: north}, {name: south}]
     devices:
       - {name: cam-1, site: north, display_name: "车道1", firmware: "2.1", credentials: [{auth_id: cam, password: secret-of-cam}]}
-      - {name: cam-2, site: north}
+      - {name: cam-2, site: north, display_name: "京A12345"}
       - {name: door, site: south, credentials: [{auth_id: door, password: secret-of-door}]}
+    accounts:
+      - {name: platform, role: service, api: [command], credentials: [{auth_id: platform, password: secret-of-platform}]}
   - name: other
     sites: [{name: north}]
     devices:
@@ -186,16 +190,17 @@ def preflight(g):
     token = written("token", "a-token-of-some-length", 0o644)
     found = checked("--config", written("open.yaml", listen.replace("admin: {", f"admin: {{token_file: {token}, ")), code=0)
     check(found["secrets"][0][0] == "WARN" and token in found["secrets"][0][1], found)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "5", "-subj", "/CN=gate",
-                    "-keyout", work + "/gate.key", "-out", work + "/gate.crt"], check=True, capture_output=True, timeout=60)
-    os.chmod(work + "/gate.key", 0o600)
-    tls = written("tls.yaml", listen + f"mqtts: {{listen: '127.0.0.1:0', cert_file: {work}/gate.crt, key_file: {work}/gate.key}}\n")
-    found = checked("--config", tls, code=0)
-    check(re.fullmatch(f"mqtts.cert_file {work}/gate.crt: [45] days left", found["certificate"][0][1]) and found["certificate"][0][0] == "WARN", found)
-    os.remove(work + "/gate.key")
-    check(checked("--config", tls, code=1)["configuration"][0][0] == "FAIL", "a key that is missing")
+    if shutil.which("openssl"):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "5", "-subj", "/CN=gate",
+                        "-keyout", work + "/gate.key", "-out", work + "/gate.crt"], check=True, capture_output=True, timeout=60)
+        os.chmod(work + "/gate.key", 0o600)
+        tls = written("tls.yaml", listen + f"mqtts: {{listen: '127.0.0.1:0', cert_file: {work}/gate.crt, key_file: {work}/gate.key}}\n")
+        found = checked("--config", tls, code=0)
+        check(re.fullmatch(f"mqtts.cert_file {work}/gate.crt: [45] days left", found["certificate"][0][1]) and found["certificate"][0][0] == "WARN", found)
+        os.remove(work + "/gate.key")
+        check(checked("--config", tls, code=1)["configuration"][0][0] == "FAIL", "a key that is missing")
     check(checked("--config", good, code=1, BERTH_STORE_URL="redis://:secret-of-redis@127.0.0.1:1")["redis"][0][0] == "FAIL", "no Redis")
-    if not shutil.which("redis-server"):
+    if not shutil.which("redis-server") or not shutil.which("redis-cli"):
         return print("no redis-server here")
     port = free_port()
     redis = Program(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "allkeys-lru", "--dir", work], "redis")
@@ -214,9 +219,105 @@ def preflight(g):
     redis.end()
 
 
+def unpacked(path):
+    """Name -> text of a bundle, by Python's own reader."""
+    check(os.stat(path).st_mode & 0o777 == 0o600, "others can read the bundle")
+    with tarfile.open(path, "r:gz") as t:
+        for m in t.getmembers():
+            check(m.isfile() and "/" not in m.name and m.mode == 0o600 and abs(m.mtime - time.time()) < 600, m.get_info())
+        return {m.name: t.extractfile(m).read().decode() for m in t.getmembers()}
+
+
+def bundle(g):
+    """What support needs is in it; what was planted is not."""
+    publisher = Mqtt(g.mqtt, "door", "door@acme", "secret-of-door", ["v1/cmd/#"])
+    publisher.publish("v1/event/x", json.dumps({"plate": PLATE}))
+    for user in (TYPED, TYPED + "@acme"):
+        check(Mqtt(g.mqtt, PLATE, user, "wrong", []).code != 0, "a wrong password is let in")
+    check(Mqtt(g.mqtt, PLATE, "cam@acme", TYPED, []).code != 0, "a wrong password is let in")
+    status, answer = g.ask("POST", "/api/v1/commands", {"id": "open-" + OTHER_PLATE, "tenant": "acme", "device": "door", "type": "open", "ttl_ms": 50,
+                                                        "reason": PLATE, "payload": {"plate": PLATE}})
+    check(status in (200, 202), answer)
+    eventually(lambda: any(i["type"] == "command" for i in g.ask("GET", "/api/v1/history?tenant=acme&site=south")[1]["items"]), "the command has no outcome")
+    for name, words in (("shown", []), ("numbers", ["--anonymous"])):
+        path = os.path.join(work, name + ".tar.gz")
+        made = json.loads(ctl(g, "support-bundle", "-o", path, *words))
+        files = unpacked(path)
+        check(made["file"] == path and made["bytes"] == os.path.getsize(path) and set(made["parts"]) | {"manifest.txt"} == set(files), made)
+        check(made["left_out"] == [], made)
+        for word in (*SECRETS, g.token):
+            check(word.encode() not in open(path, "rb").read(), word)
+            for f, text in files.items():
+                check(word not in text, f"{word} is in {f}:\n{text[:2000]}")
+        check("Support bundle of a berth gateway" in files["manifest.txt"] and "all-metrics.txt, " in files["manifest.txt"], files["manifest.txt"])
+        check(json.loads(files["status.json"])["pid"] == g.process.pid and "berth_connections" in files["all-metrics.txt"], files["status.json"])
+        check(files["readyz.txt"].startswith("HTTP 200\n") and "Max open files" in files["process.txt"] and "Max open files" in files["engine-1.txt"], files["process.txt"])
+        settings = json.loads(files["config.json"])["settings"]
+        check(settings["registry.file"] == "registry.yaml" and ("@" not in settings["store.url"] or "***@" in settings["store.url"]), settings)
+        events = json.loads(files["events.json"])["items"]
+        check({"connected", "ended", "refused", "command"} <= {e["type"] for e in events}, events)
+        check(any(e.get("detail") == "keepalive_timeout" or e.get("cause") == "connection_lost" for e in events), events)
+        flapping = json.loads(files["insights-flapping.json"])["items"]
+        check(any(i["device"] == "door" for i in flapping) == (not words), flapping)
+        check(("127.0.0.1:" in files["events.json"]) == (not words), files["events.json"][:2000])
+    # A file that is there stays as it is.
+    before = open(path, "rb").read()
+    ctl(g, "support-bundle", "-o", path, code=1)
+    check(open(path, "rb").read() == before, "an archive was written over")
+    done = subprocess.run([berth, "ctl", "--admin", "127.0.0.1:1", "--timeout", "2", "support-bundle", "-o", work + "/none.tar.gz"], capture_output=True, timeout=60)
+    check(done.returncode == 69 and not os.path.exists(work + "/none.tar.gz"), done)
+
+
+class Strange(http.server.BaseHTTPRequestHandler):
+    """A gateway that says too much, or nothing."""
+    hangs = threading.Event()  # set: they may end
+
+    def do_GET(self):
+        if self.path.startswith("/api/v1/insights"):
+            return self.hangs.wait(60)
+        body = b"x" * (17 << 20) if self.path == "/metrics" else b'{"pid":1}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        try:
+            self.wfile.write(body)
+        except OSError:  # it has closed the connection
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+def bounds(_):
+    """A bundle is made of what comes in time and is not too long; the manifest has the rest."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Strange)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    path = work + "/strange.tar.gz"
+    try:
+        done = subprocess.run([berth, "ctl", "--admin", f"127.0.0.1:{server.server_port}", "--timeout", "1", "support-bundle", "-o", path],
+                              text=True, capture_output=True, timeout=60)
+    finally:
+        Strange.hangs.set()
+        server.shutdown()
+    check(done.returncode == 0, done)
+    left_out = {l.split(": ", 1)[0]: l for l in json.loads(done.stdout)["left_out"]}
+    check("body limit exceeded" in left_out["all-metrics.txt"], left_out)
+    check("no answer within 1 s" in left_out["insights-flapping.json"], left_out)
+    check("does not answer any more" in left_out["insights-slow.json"] and "does not answer any more" in left_out["events.json"], left_out)
+    files = unpacked(path)
+    check("all-metrics.txt: " in files["manifest.txt"] and "all-metrics.txt" not in files and "config.json" in files, files["manifest.txt"])
+
+
 def main():
-    g = Gateway(berth, {"berth.yaml": CONFIG, "registry.yaml": REGISTRY})
-    for verb in (why, top, preflight):
+    config = CONFIG
+    if shutil.which("redis-server"):  # its password is one of the secrets
+        port = free_port()
+        redis = Program(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--requirepass", "secret-of-redis", "--appendonly", "yes", "--dir", work],
+                        "store")
+        redis.says("Ready to accept connections")
+        config += f"store: {{url: 'redis://:secret-of-redis@127.0.0.1:{port}'}}\n"
+    g = Gateway(berth, {"berth.yaml": config, "registry.yaml": REGISTRY})
+    for verb in (why, top, preflight, bundle, bounds):
         verb(g)
         print(f"{verb.__name__}: as documented")
 
