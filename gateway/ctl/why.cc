@@ -98,7 +98,9 @@ class Gatherer {
     if (r.status != 200) {
       std::string why = shown(r);
       while (!why.empty() && why.back() == '\n') why.pop_back();
-      unanswered_.emplace_back(route + ": " + why);
+      const json::value line(route + ": " + why);
+      if (std::find(unanswered_.begin(), unanswered_.end(), line) == unanswered_.end())
+        unanswered_.push_back(line);
       return {};
     }
     return list_in(object_of(r.body), route == "commands" ? "commands" : "items");
@@ -366,6 +368,8 @@ std::optional<int> WhyVerb::run(const Ctl& admin) const {
     } catch (const Refused& no) {
       const std::string text = as_json ? no.answer.body : shown(no.answer);
       std::fwrite(text.data(), 1, text.size(), stdout);
+      if (tenant_.empty() && no.answer.status == 404)
+        std::fputs("berth ctl: this process has no list of tenants: give --tenant\n", stderr);
       return exit_code(no.answer);
     }
   });
