@@ -58,11 +58,13 @@ Commands::Commands(session::Context& cx, session::Core& core, Records& records, 
       locator_(*this, options_.partition, options_.partitions),
       router_(*this, options_.partition, options_.partitions),
       locks_(records),
-      desired_(records, [this](const std::string& topic, const std::string& document) {
-        const session::MessageView m{
-            .topic = topic, .payload = document, .forwarded = {}, .qos = 1, .retain = true};
-        core_.wills.distribute(m, records_.now(), [] {});
-      }),
+      desired_(
+          records,
+          [this](const std::string& topic, const std::string& document) {
+            const session::MessageView m{
+                .topic = topic, .payload = document, .forwarded = {}, .qos = 1, .retain = true};
+            core_.wills.distribute(m, records_.now(), [] {});
+          }),
       questions_(cx, core, records, {ledger_, dispatcher_, index_, locator_, desired_, locks_}) {}
 
 void Commands::use(const CommandWays& ways) {
@@ -179,8 +181,16 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
       break;
     case pb::Note::kWord: {
       const pb::Word& w = note.word();
-      ledger_.word(serial_of_tag(w.tag()), attempt_of_tag(w.tag()), static_cast<Fate>(w.fate()),
-                   w.code(), at());
+      const auto act_on = [&] {
+        ledger_.word(serial_of_tag(w.tag()), attempt_of_tag(w.tag()), static_cast<Fate>(w.fate()),
+                     w.code(), at());
+      };
+      // As Dispatcher::told_written(): a commit of its own would stand before that of the answer.
+      if (static_cast<Fate>(w.fate()) == Fate::sent) {
+        records_.unhurried(act_on);
+      } else {
+        act_on();
+      }
       break;
     }
     case pb::Note::kResult: {

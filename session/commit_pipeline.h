@@ -109,8 +109,8 @@ class CommitPipeline final : private Room {
     f();
     unhurried_ = before;
   }
-  // The open batch is to be committed now, whatever stands in it.
-  void hurry() { open_.hurried = true; }
+  // The open batch is to be committed now, whatever stands in it. Of an empty one nothing is said.
+  void hurry() { open_.hurried = open_.hurried || !open_.writes->empty(); }
   // seal() would return a batch.
   bool wants_commit() const { return open_.hurried && !open_.writes->empty(); }
   // The number of writes in the open batch. It has grown when something was written.

@@ -215,8 +215,8 @@ TEST(Commands, ABarrierAndItsCameraHaveOneImmediateCommandAlsoWithTwoHomes) {
     const session::Scope scope({"acme", session::Role::device, "gate"}, "north", {}, {});
     const std::string topic = "$tenant/acme/v1/north/gate/cmd/" + id + "/res";
     d.platform->begin(d.w.now());
-    d.commands().result(
-        scope, {.topic = topic, .payload = R"({"outcome":"EXECUTED"})", .forwarded = {}});
+    d.commands().result(scope,
+                        {.topic = topic, .payload = R"({"outcome":"EXECUTED"})", .forwarded = {}});
     d.w.run();
   };
   d.bounds.executor = "gate";
@@ -247,6 +247,27 @@ TEST(Commands, AnEngineAfterADeathLetsNoneExpireBeforeItHasHeardTheEdges) {
   EXPECT_EQ(d.state("1"), "WAITING ") << "its deadline has passed";
   d.pass_s(2);
   EXPECT_EQ(d.state("1"), "EXPIRED expired");
+}
+
+// Its caller waits for two commits: its acceptance, and the device's answer.
+TEST(Commands, AnImmediateOneIsTwoCommitsThatCannotWait) {
+  Desk d;
+  const int gate = d.gate();
+  d.submit("warm");
+  d.says(gate, "warm");
+  const int before = d.w.hurried_batches();
+  d.submit("1");
+  EXPECT_EQ(d.w.hurried_batches(), before + 1);
+  pb::Note note;
+  note.mutable_word()->set_tag(platform::tag_of(0, d.find("1")->command().serial(), 1));
+  note.mutable_word()->set_fate(static_cast<std::uint32_t>(platform::Fate::sent));
+  d.platform->note(0, note.SerializeAsString(), d.w.now());
+  d.w.run();
+  EXPECT_EQ(d.state("1"), "SENT ");
+  EXPECT_EQ(d.w.hurried_batches(), before + 1) << "the edge's word waits for what comes next";
+  d.says(gate, "1");
+  EXPECT_EQ(d.state("1"), "SUCCEEDED ");
+  EXPECT_EQ(d.w.hurried_batches(), before + 2);
 }
 
 TEST(Commands, ThatWaitGoToADeviceThatComes) {

@@ -178,6 +178,8 @@ class World : public session::Effects {
     hold_ = hold;
     if (!hold) settle();
   }
+  // Batches that were committed at once; others might have waited for what comes next.
+  int hurried_batches() const { return hurried_batches_; }
   // Bytes of the largest batch that has been committed.
   std::size_t largest_batch() const { return largest_batch_; }
   void crash() {
@@ -406,6 +408,7 @@ class World : public session::Effects {
     busy = apply_turn() || busy || broker_->has_work() || !resume_.empty();
     boundary();
     if (!committing_ && !hold_) {
+      hurried_batches_ += broker_->wants_commit() ? 1 : 0;
       broker_->hurry();
       if (auto batch = broker_->seal()) {
         largest_batch_ = std::max(largest_batch_, batch->bytes());
@@ -529,6 +532,7 @@ class World : public session::Effects {
   int crashes_ = 0;
   bool crash_now_ = false;
   bool committing_ = false;
+  int hurried_batches_ = 0;
   bool hold_ = false;
   bool hold_inputs_ = false;
   bool keep_away_ = false;
