@@ -191,7 +191,9 @@ void RedisStore::Impl::take_lease() {
         break;
       }
       holder = taken[0].as_text();
-      why = "another gateway has its lease (" + holder + ")";
+      why = "another gateway has its lease (" + holder +
+            "): one `berth serve` has a store.redis_prefix; several replicas of one gateway are "
+            "`berth edge` and `berth engine`";
       if (options_.take_from) break;
     } catch (const RedisError& e) {
       writes_to_.close();

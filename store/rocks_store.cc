@@ -235,7 +235,10 @@ void RocksStore::Impl::open() {
     const bool locked = text.find("LOCK") != std::string::npos ||
                         text.find("lock hold by current process") != std::string::npos;
     throw std::runtime_error("store " + options_.directory + ": " +
-                             (locked ? "another gateway has this data (" + text + ")" : text));
+                             (locked ? "another gateway has this data (" + text +
+                                           "): each has a store.directory of its own; to upgrade "
+                                           "the one that runs: berth ctl restart-engine"
+                                     : text));
   }
   check_format();
   check_mark(before);

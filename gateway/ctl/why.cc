@@ -332,9 +332,16 @@ std::vector<std::string> findings_of(const json::object& found) {
     advice = advice_for_cause(text_in(list_in(found, "flapping")[0].get_object(), "cause"));
   if (!advice.empty()) out.push_back(advice);
   const json::array refused = list_in(found, "refused");
-  if (!refused.empty() && text_in(p, "state") != "online") {
+  const bool online = text_in(p, "state") == "online";
+  // Times of one form: their texts are in their order.
+  const bool since_then =
+      !refused.empty() && text_in(refused[0].get_object(), "at") > text_in(p, "since");
+  if (!refused.empty() && (!online || since_then)) {
     advice = advice_for_refusal(text_in(refused[0].get_object(), "detail"));
-    out.push_back("Log-ins with its user name are refused. " + advice);
+    out.push_back(online ? "Log-ins with its user name are refused while it is connected: somebody "
+                           "else has its name. " +
+                               advice
+                         : "Log-ins with its user name are refused. " + advice);
   }
   return out;
 }
@@ -342,7 +349,9 @@ std::vector<std::string> findings_of(const json::object& found) {
 std::string why_text(const json::object& found, std::int64_t now_s) {
   if (!is_true(found, "known")) return unknown_text(found);
   json::array findings = list_in(found, "findings");
-  if (findings.empty()) findings.emplace_back("Nothing is unusual.");
+  if (findings.empty())
+    findings.emplace_back(
+        "Nothing is unusual since the engine that serves began; what was before is listed below.");
   return how_it_is(found, now_s) + lines_of("Findings", findings) + ends_text(found) +
          refused_text(found) + commands_text(found) +
          lines_of("Not answered", list_in(found, "not_answered"));

@@ -99,8 +99,16 @@ TEST(CtlWhy, ADeviceThatIsThereHasNoFindingsAndNoAdvice) {
     "ends":[],"refused":[{"at":"2026-11-29T09:00:00.000Z","detail":"not authorized"}]})");
   EXPECT_TRUE(findings_of(found).empty()) << findings_of(found)[0];
   const std::string text = why_text(found, kNow);
-  EXPECT_NE(text.find("Nothing is unusual."), std::string::npos) << text;
+  EXPECT_NE(text.find("Nothing is unusual since"), std::string::npos) << text;
   EXPECT_NE(text.find("none in the history"), std::string::npos) << text;
+}
+
+TEST(CtlWhy, ARefusalWhileTheDeviceIsThereIsAFinding) {
+  const json::object found = parsed(R"({"tenant":"acme","device":"cam","known":true,
+    "presence":{"site":"north","state":"online","since":"2026-11-29T08:00:00.000Z"},
+    "ends":[],"refused":[{"at":"2026-11-29T09:00:00.000Z","detail":"not authorized"}]})");
+  ASSERT_EQ(findings_of(found).size(), 1u);
+  EXPECT_NE(findings_of(found)[0].find("while it is connected"), std::string::npos);
 }
 
 TEST(CtlWhy, APartThatWasNotAnsweredIsNamed) {
