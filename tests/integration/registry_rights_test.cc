@@ -375,9 +375,11 @@ TEST(RegistryAccounts, AreKnownAtEachProcessOfACluster) {
     is(port, key, "/api/v1/presence?tenant=other", 404);
     is(port, "platform@acme:x", "/api/v1/presence", 401);
     is(port, key, "/api/v1/quarantine", 403);
-    EXPECT_EQ(
-        Rest(port, key).ask("POST", "/api/v1/commands", R"({"device":"x","type":"open"})").status,
-        403);
+    EXPECT_EQ(Rest(port, key)
+                  .ask("POST", "/api/v1/commands", R"({"device":"x","type":"open"})",
+                       "Content-Type: application/json\r\n")
+                  .status,
+              403);
     EXPECT_EQ(Rest(port, "").ask("GET", "/api/v1/presence", "", line).status,
               asked++ == 0 ? 200 : 401)
         << "a nonce is good once, whichever edge is asked";
