@@ -97,8 +97,8 @@ struct Command {
 
   bool done() const { return state == State::done; }
   bool was_sent() const { return sent_at != base::kNever; }
-  // A machine may repeat the command: that can't make the device do it twice, nobody has taken it
-  // back, and the gateway does not refuse it again.
+  // A machine may send the command again: the device can't execute it twice by that, its platform
+  // has not given it up, and the gateway does not refuse the same request again.
   bool safe_to_repeat() const {
     const bool taken_back = code == "cancelled" || code == "replaced";
     return outcome == Outcome::expired ||

@@ -1,5 +1,6 @@
-// `berth ctl top`: who has most connections, sends most, flaps, is refused, reads too slowly, or
-// shares a client id (docs/operations.md, "Who makes trouble?"). Once, or again and again.
+// `berth ctl top`: lists of the sites with most connections, and of devices that send most, flap,
+// are refused, read too slowly or share a client id (docs/operations.md, "Who makes trouble?").
+// Once, or again and again.
 #pragma once
 
 #include <boost/json.hpp>

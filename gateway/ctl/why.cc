@@ -130,7 +130,8 @@ std::vector<std::string> tenants_of(const Ctl& admin) {
   return names;
 }
 
-// Of the tenant that has it. Of several it is nobody's, until --tenant says whose.
+// What the gateway knows of the device, in the tenant that has it. If several tenants have a device
+// of this name: only the names of these tenants; --tenant chooses one.
 json::object gathered(const Ctl& admin, const std::string& device, const std::string& tenant) {
   const std::vector<std::string> tenants =
       tenant.empty() ? tenants_of(admin) : std::vector<std::string>{tenant};

@@ -412,7 +412,7 @@ TEST(Asker, AsksAllAndAnswersOnceWithAll) {
   EXPECT_EQ(said[0][2].error, AskError::not_serving);
 }
 
-// Engines that end and follow one another, and who asks them; ends after 30 s at the latest.
+// An Asker whose engine ends and is followed by another one. Each wait ends after 30 s.
 struct Succession {
   // Ends each question that it is asked.
   struct Dying final : Named {
@@ -494,7 +494,7 @@ TEST(Asker, AsManyAsMayWaitDoAndTheOthersAreToldAtOnce) {
   EXPECT_EQ(s.ask({AskKind::echo, kLong_ms, "q"}).error, AskError::not_serving);
   s.asker.reset();  // none of the others is answered any more
   s.io.restart();
-  s.io.run_for(std::chrono::milliseconds(200));
+  s.io.run();  // until no timer is left
   EXPECT_EQ(waiting, 0);
 }
 
