@@ -58,7 +58,7 @@ bool has_too_many_received(const Session& s, std::uint16_t packet_id, std::size_
   if (const char* fault = named ? translator_.name_fault(ch, said, m.retain) : nullptr)
     return refuse_publish(ch, publication, Reason::topic_name_invalid, Quota::none, fault);
   m.topic = j.inside;
-  if (const char* fault = translator_.address_command(ch, said, m, now))
+  if (const char* fault = named ? translator_.address_command(ch, said, m, now) : nullptr)
     return refuse_publish(ch, publication, Reason::topic_name_invalid, Quota::none, fault);
   const bool same = m.topic.data() == j.inside.data();
   intake_.accept(ch, publication, same ? *j.match : distributor_.match(m.topic), now);

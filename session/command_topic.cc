@@ -10,8 +10,6 @@ namespace park = protocol::park;
 namespace {
 
 constexpr std::string_view kNative = "v1/";
-constexpr const char* kRetained =
-    "a command is not retained: each later subscription would deliver it again";
 
 std::string_view take_level(std::string_view& topic) {
   const std::size_t end = topic.find('/');
@@ -46,14 +44,14 @@ Unanswerable unanswerable(std::string_view topic, bool retained) {
   topic.remove_prefix(kNative.size());
   take_level(topic);
   const std::string_view device = take_level(topic);
-  if (retained && is_command_request(topic)) return {kRetained, device};
+  if (retained && is_command_request(topic)) return {kRetainedCommand, device};
   CommandTopic c;
   if (!topic.starts_with("cmd/") && !topic.starts_with("sub/")) return {};
   const bool of_child = topic.starts_with("sub/");
   if (!parse_command_topic(topic, c) || c.desired) return {};
   if (of_child && !park::is_name(c.child)) return {park::kBadChild, device};
   if (!park::is_name(c.id)) return {park::kBadCommandId, device};
-  if (retained) return {kRetained, device};
+  if (retained) return {kRetainedCommand, device};
   return {};
 }
 
@@ -64,6 +62,12 @@ bool is_devices_downlink(std::string_view topic) {
   take_level(topic);
   const std::string_view first = take_level(topic);
   return first == "cmd" || first == "sub" || first == "desired";
+}
+
+bool is_own_request(std::string_view topic) {
+  if (!topic.starts_with(kNative)) return false;
+  CommandTopic c;
+  return parse_command_topic(topic.substr(kNative.size()), c) && !c.desired;
 }
 
 bool is_device_request(std::string_view topic) {

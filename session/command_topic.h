@@ -12,6 +12,9 @@
 
 namespace berth::session {
 
+inline constexpr const char* kRetainedCommand =
+    "a command is not retained: each later subscription would deliver it again";
+
 struct CommandTopic {
   std::string_view child, id, name;
   bool desired = false;  // "desired" stands instead of cmd/…
@@ -41,6 +44,9 @@ Unanswerable unanswerable(std::string_view topic, bool retained = false);
 // Of what a service publishes: v1/SITE/DEVICE/ and then what a device takes for a command, for its
 // desired state, or for one of those of a child.
 bool is_devices_downlink(std::string_view topic);
+
+// The same as its device calls it: v1/[sub/CHILD/]cmd/ID/req/NAME
+bool is_own_request(std::string_view topic);
 
 // v1/SITE/DEVICE/[sub/CHILD/]cmd/ID/req/NAME
 bool is_device_request(std::string_view topic);

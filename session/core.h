@@ -159,8 +159,9 @@ class Core final : private Room, private CommitSink, private AfterPump {
   SessionLife life{cx_,     connections,   usage,  sessions, commits, clients,  replay,
                    records, subscriptions, queues, wills,    estates, handover, edge_words};
   Rights rights{cx_, connections, usage, sessions, clients, records, cookies, subscriptions, life};
-  Login login{cx_,        connections,   usage, sessions, commits,      gate,  records, cookies,
-              route_book, subscriptions, meter, queues,   wide_fanouts, wills, life,    rights};
+  Login login{cx_,        connections,  usage,   sessions,   commits,       gate,
+              translator, records,      cookies, route_book, subscriptions, meter,
+              queues,     wide_fanouts, wills,   life,       rights};
   Intake intake{cx_,    order_clock, connections, commits,           clients,     gate,
                 replay, meter,       peer_queues, retained_delivery, distributor, wide_fanouts};
   PeerIntake peer_intake{cx_,        sources,           estates,     commits,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -42,6 +43,20 @@ class DeviceMessages {
   // A command that a service says to `topic`, v1/SITE/DEVICE/[sub/CHILD/]cmd/ID/req/NAME.
   virtual Told command(const Scope& service, base::Instant now, std::string_view topic,
                        std::string_view payload, Out& out) = 0;
+  struct Lasts {
+    std::uint32_t ttl_ms = 0;      // of a publisher that names no Message Expiry Interval
+    std::uint32_t ttl_max_ms = 0;  // more is cut
+  };
+  // Of a command of this type that is published to a device's topic. `tenant` is empty for who is
+  // not registered. Nothing: as long as its publisher says.
+  virtual std::optional<Lasts> lasts(std::string_view /*tenant*/, std::string_view /*device*/,
+                                     std::string_view /*type*/) {
+    return std::nullopt;
+  }
+  // A topic of `service` that a product gives its devices, for reports or for a vendor's commands.
+  virtual bool is_devices_topic(const Scope& /*service*/, std::string_view /*topic*/) {
+    return false;
+  }
   // A device's report of its own health, as an Envelope: it may say the device's firmware.
   virtual void health(const Scope&, std::string_view /*envelope*/) {}
   // A device says its firmware where it says who it is.

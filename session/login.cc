@@ -38,12 +38,12 @@ void Login::authenticated(base::ConnId conn, AuthResult result, base::Instant no
     const bool throttled = result.reason == Reason::connection_rate_exceeded;
     ++(throttled ? probe_.connect_throttled : probe_.connect_unauthorized);
     return refuse(*ch, result.reason, Quota::none, result.why,
-                              {result.limit, result.retry_after_ms});
+                  {result.limit, result.retry_after_ms});
   }
   if (const Reason held = admit_holdings(*ch); held != Reason::success) {
     ++probe_.connect_quota;
     return refuse(*ch, held, Quota::none,
-                              "too many sessions, or its will and filters take too many bytes");
+                  "too many sessions, or its will and filters take too many bytes");
   }
   life_.use_fair_key(*ch);
   if (writes_record(*ch) && !may_write_record(*ch)) return;
@@ -61,8 +61,7 @@ Reason Login::admit(Channel& ch, AuthResult& result) {
     result.why = why;
     return Reason::not_authorized;
   };
-  if (c.user_name.find('\0') != std::string::npos)
-    return refuse("user name with U+0000");
+  if (c.user_name.find('\0') != std::string::npos) return refuse("user name with U+0000");
   if (ch.park && ch.scope && ch.scope->who().role != Role::device)
     return refuse("the Park protocol is for devices");
   // Whoever has killed engines (I12).
@@ -76,8 +75,8 @@ Reason Login::admit(Channel& ch, AuthResult& result) {
     return Reason::connection_rate_exceeded;
   }
   c.settings.anonymous = !ch.scope && !ch.user_proven;
-  if (!gate_.admit_will(ch))
-    return refuse("not allowed to publish to the topic of its will");
+  if (const char* fault = translator_.will_fault(ch)) return refuse(fault);
+  if (!gate_.admit_will(ch)) return refuse("not allowed to publish to the topic of its will");
   const std::string said = std::move(c.client_id);
   c.client_id = session_key(ch, said);
   if (ch.user_proven) sessions_.adopt_unowned(said, c.client_id);
@@ -127,8 +126,8 @@ void Login::let_in(Channel& ch, base::Instant now) {
   if (const Quota q = meter_.admit_connection(ch, now); q != Quota::none) {
     ++probe_.connect_quota;
     const bool rate = q == Quota::connects;
-    return refuse(ch, rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded,
-                              q, {}, {.limit = {}, .after_ms = rate ? 1000u : 0u});
+    return refuse(ch, rate ? Reason::connection_rate_exceeded : Reason::quota_exceeded, q, {},
+                  {.limit = {}, .after_ms = rate ? 1000u : 0u});
   }
   establish(ch, now);
   if (ch.live() && ch.stalled) {  // the answer came later than its CONNECT
@@ -175,7 +174,7 @@ void Login::call_some(base::Instant now) {
     } else {
       ++probe_.connect_unauthorized;
       refuse(*ch, protocol::mqtt::Reason::not_authorized, Quota::none,
-                         "its device or account was removed while its CONNECT waited");
+             "its device or account was removed while its CONNECT waited");
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "session/delivery_queues.h"
 #include "session/effects.h"
 #include "session/fair_queue.h"
+#include "session/message_translator.h"
 #include "session/meter.h"
 #include "session/rights.h"
 #include "session/route_book.h"
@@ -32,16 +33,17 @@ namespace berth::session {
 class Login final : private Room {
  public:
   Login(Context& cx, ConnectionTable& connections, TenantUsage& usage, SessionTable& sessions,
-        CommitPipeline& commits, TopicGate& gate, SessionRecords& records, CookieWriter& cookies,
-        RouteBook& route_book, SubscriptionBook& subscriptions, Meter& meter,
-        DeliveryQueues& queues, WideFanouts& wide_fanouts, Wills& wills, SessionLife& life,
-        Rights& rights)
+        CommitPipeline& commits, TopicGate& gate, MessageTranslator& translator,
+        SessionRecords& records, CookieWriter& cookies, RouteBook& route_book,
+        SubscriptionBook& subscriptions, Meter& meter, DeliveryQueues& queues,
+        WideFanouts& wide_fanouts, Wills& wills, SessionLife& life, Rights& rights)
       : Room(cx),
         connections_(connections),
         usage_(usage),
         sessions_(sessions),
         commits_(commits),
         gate_(gate),
+        translator_(translator),
         records_(records),
         cookies_(cookies),
         route_book_(route_book),
@@ -87,6 +89,7 @@ class Login final : private Room {
   SessionTable& sessions_;
   CommitPipeline& commits_;
   TopicGate& gate_;
+  MessageTranslator& translator_;
   SessionRecords& records_;
   CookieWriter& cookies_;
   RouteBook& route_book_;

@@ -90,18 +90,48 @@ void MessageTranslator::translate_will(const Session& s, Will& w, base::Instant 
 const char* MessageTranslator::name_fault(Channel& ch, std::string_view said, bool retained) {
   const bool device = ch.scope && ch.scope->who().role == Role::device;
   if (device) {
+    if (retained && is_own_request(said))
+      return refuse_command(ch, said, {kRetainedCommand, ch.scope->who().name});
     if (said.starts_with("v1/") && !is_report_topic(said)) {
       ++probe_.untranslated;
       events::no_report(ch, said);
     }
     return nullptr;
   }
-  const Unanswerable u = unanswerable(said, retained);
-  if (u.why == nullptr) return nullptr;
-  ++probe_.drop_malformed_report;
+  Unanswerable u = unanswerable(said, retained);
+  if (retained && u.why == nullptr && is_devices_topic(ch, said)) u.why = kRetainedCommand;
+  return u.why == nullptr ? nullptr : refuse_command(ch, said, u);
+}
+
+const char* MessageTranslator::refuse_command(Channel& ch, std::string_view said,
+                                              const Unanswerable& u) {
+  ++probe_.drop_command_refused;
   if (Account* a = ch.session->account) a->count(&Usage::refused, 1);
   events::command_refused(ch, said, u);
   return u.why;
+}
+
+const char* MessageTranslator::will_fault(const Channel& ch) const {
+  const PendingConnect& c = *ch.connect;
+  if (!c.will) return nullptr;
+  const std::string_view topic = c.will->message->view().topic;
+  static constexpr const char* kCommand = "its will is a command: a will can't command a device";
+  if (ch.scope && ch.scope->who().role == Role::device)
+    return is_own_request(topic) ? kCommand : nullptr;
+  const bool named = is_devices_downlink(topic) && (ch.scope || may_be_command(topic));
+  const bool asked = ch.scope && is_command(topic);  // only a PUBLISH is a request
+  return named || asked || is_devices_topic(ch, topic) ? kCommand : nullptr;
+}
+
+void MessageTranslator::limit_command(const Channel& ch, std::string_view said, MessageView& m,
+                                      base::Instant now) {
+  const std::string_view type = said.substr(said.rfind('/') + 1);
+  const std::string_view tenant = ch.scope ? std::string_view(ch.scope->who().tenant) : "";
+  const auto lasts = messages_->lasts(tenant, device_of_request(said), type);
+  if (!lasts) return;
+  const bool named = m.expires_at != base::kNever;
+  const base::Instant last = messages_at(now).plus_ms(named ? lasts->ttl_max_ms : lasts->ttl_ms);
+  if (!named || last < m.expires_at) m.expires_at = last;
 }
 
 // A service's command. One of a type without a class would wait as long as the session, and be
@@ -109,9 +139,11 @@ const char* MessageTranslator::name_fault(Channel& ch, std::string_view said, bo
 const char* MessageTranslator::address_command(Channel& ch, std::string_view said, MessageView& m,
                                                base::Instant now) {
   using Told = DeviceMessages::Told;
-  if (messages_ == nullptr || !ch.scope || ch.scope->who().role != Role::service ||
-      !is_device_request(said))
-    return nullptr;
+  const bool of_device = ch.scope && ch.scope->who().role != Role::service;
+  if (messages_ == nullptr || of_device || !is_device_request(said)) return nullptr;
+  if (!ch.scope && !may_be_command(said)) return nullptr;
+  limit_command(ch, said, m, now);
+  if (!ch.scope) return nullptr;
   switch (messages_->command(*ch.scope, clocks_.wall_at(now), said, m.payload, translated_)) {
     case Told::as_is:
       return nullptr;
@@ -126,10 +158,7 @@ const char* MessageTranslator::address_command(Channel& ch, std::string_view sai
     case Told::refused:
       break;
   }
-  ++probe_.drop_command_refused;
-  if (Account* a = ch.session->account) a->count(&Usage::refused, 1);
-  events::command_refused(ch, said, {translated_.why, device_of_request(said)});
-  return translated_.why;
+  return refuse_command(ch, said, {translated_.why, device_of_request(said)});
 }
 
 }  // namespace berth::session

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "session/command_topic.h"
 #include "session/context.h"
 #include "session/device_messages.h"
 #include "session/message.h"
@@ -41,6 +42,9 @@ class MessageTranslator final : private Room {
   // Of a topic that its publisher may publish to, and that a device may have. Not null: why it is
   // not delivered. `retained`: the PUBLISH has RETAIN 1.
   const char* name_fault(Channel& ch, std::string_view said, bool retained);
+  // Of the will of a CONNECT, before its topic is as it is inside. Not null: why it is refused. A
+  // command or desired state would be sent when its sender is gone, whatever holds then.
+  const char* will_fault(const Channel& ch) const;
   // A service's command goes to the device that carries it out, in its vendor's words. Not null:
   // why it is not sent at all.
   const char* address_command(Channel& ch, std::string_view said, MessageView& m,
@@ -48,6 +52,15 @@ class MessageTranslator final : private Room {
 
  private:
   void count(DeviceMessages::What what);
+  // A topic that a product gives its devices: vendors' commands go there.
+  bool is_devices_topic(const Channel& ch, std::string_view topic) const {
+    return messages_ != nullptr && ch.scope && ch.scope->who().role == Role::service &&
+           messages_->is_devices_topic(*ch.scope, topic);
+  }
+  // A command that is published has a deadline, whatever its publisher says: that of its type. It
+  // would else wait as long as the session of its device.
+  void limit_command(const Channel& ch, std::string_view said, MessageView& m, base::Instant now);
+  const char* refuse_command(Channel& ch, std::string_view said, const Unanswerable& u);
 
   TenantUsage& usage_;
   std::string left_;                    // scratch: a topic as a device calls it

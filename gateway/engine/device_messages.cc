@@ -248,6 +248,14 @@ DeviceMessages::Told DeviceMessages::command(const session::Scope& service, base
   return Told::in_vendors_words;
 }
 
+std::optional<DeviceMessages::Lasts> DeviceMessages::lasts(std::string_view tenant,
+                                                           std::string_view device,
+                                                           std::string_view type) {
+  const auto bounds = catalog_.bounds_of(tenant, device, type);
+  if (!bounds) return std::nullopt;
+  return Lasts{bounds->ttl_ms, bounds->ttl_max_ms};
+}
+
 static_assert(wire::kHealthBody == v1::Envelope::kHealthFieldNumber);
 
 void DeviceMessages::health(const session::Scope& who, std::string_view envelope) {

@@ -24,6 +24,11 @@ class DeviceMessages final : public session::DeviceMessages {
                  Out& out) override;
   Told command(const session::Scope& service, base::Instant now, std::string_view topic,
                std::string_view payload, Out& out) override;
+  std::optional<Lasts> lasts(std::string_view tenant, std::string_view device,
+                             std::string_view type) override;
+  bool is_devices_topic(const session::Scope& service, std::string_view topic) override {
+    return catalog_.is_products_topic(service.who().tenant, topic);
+  }
   bool to_json(std::string_view envelope, std::string& json) override;
   void health(const session::Scope& who, std::string_view envelope) override;
   void firmware(const session::Scope& who, std::string_view version) override;

@@ -416,6 +416,23 @@ bool CommandCatalog::has_class(std::string_view tenant, std::string_view device,
   return false;
 }
 
+std::optional<CommandBounds> CommandCatalog::bounds_of(std::string_view tenant,
+                                                       std::string_view device,
+                                                       std::string_view type) {
+  const auto d = device_of(tenant, device);
+  for (const std::string& name :
+       {d ? d->executor() : "", d ? d->name() : "", d ? d->parent() : ""}) {
+    const auto holder = name.empty() ? std::nullopt : device_of(tenant, name);
+    const ProfilePtr p = holder ? profiles_.of(tenant, holder->product()) : nullptr;
+    const CommandRule* rule = p ? p->commands().find(type, std::nullopt) : nullptr;
+    if (rule != nullptr && rule->delivery() == CommandClass::desired) return std::nullopt;
+    if (rule != nullptr) return rule->bounds();
+  }
+  const CommandType* canonical = find_type(canonical_type(type));
+  if (canonical == nullptr || canonical->delivery == CommandClass::desired) return std::nullopt;
+  return canonical->bounds;
+}
+
 std::optional<CommandAnswer> CommandCatalog::result_of(const session::Scope& device,
                                                        std::string_view topic,
                                                        std::string_view payload) {

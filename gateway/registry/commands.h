@@ -103,6 +103,10 @@ class CommandCatalog {
   // Has this type a class for this device, so that it may be sent at all? True too for a device
   // that is not registered.
   bool has_class(std::string_view tenant, std::string_view device, std::string_view type);
+  // How long a command of this type is good for at this device; of a device that is not registered
+  // as its type says. Nothing: the type has no class, or is a state that the device keeps.
+  std::optional<CommandBounds> bounds_of(std::string_view tenant, std::string_view device,
+                                         std::string_view type);
   // Of any product of the tenant: one with %d or %s in it stands for all devices and sites.
   bool is_products_topic(std::string_view tenant, std::string_view topic) const;
   Profiles& profiles() { return profiles_; }

@@ -395,6 +395,18 @@ TEST_F(Commands, ATypeHasAClassOrNone) {
   EXPECT_TRUE(catalog_.has_class("acme", "nobody", "flash"));
 }
 
+TEST_F(Commands, HowLongAPublishedOneLasts) {
+  const auto ttl = [this](const char* device, const char* type) -> std::string {
+    const auto b = catalog_.bounds_of("acme", device, type);
+    return b ? std::to_string(b->ttl_ms) + "/" + std::to_string(b->ttl_max_ms) : "none";
+  };
+  EXPECT_EQ(ttl("gate", "Open_Gate"), "2000/10000");
+  EXPECT_EQ(ttl("nobody", "open"), "2000/10000") << "not registered";
+  EXPECT_EQ(ttl("gate", "hold"), "none") << "a state is kept";
+  EXPECT_EQ(ttl("gate", "flash"), "none") << "it has no class";
+  EXPECT_NE(ttl("lamp", "flash"), "none") << "its product's";
+}
+
 TEST(CommandTypes, APatternOfFirmware) {
   EXPECT_TRUE(matches_pattern("5.1.*", "5.1."));
   EXPECT_TRUE(matches_pattern("*", ""));

@@ -26,6 +26,12 @@ class Brackets : public session::DeviceMessages {
   }
   bool known = true;
   std::set<std::string> ids;
+  std::optional<Lasts> lasts(std::string_view, std::string_view, std::string_view type) override {
+    return type == "own" ? std::nullopt : std::optional<Lasts>({2'000, 10'000});
+  }
+  bool is_devices_topic(const session::Scope&, std::string_view topic) override {
+    return topic.starts_with("device/");
+  }
   bool to_json(std::string_view, std::string&) override { return false; }
   Told command(const session::Scope&, base::Instant, std::string_view topic,
                std::string_view payload, Out& out) override {
@@ -208,7 +214,52 @@ TEST(MessageTranslator, ACommandThatCouldNotBeAnsweredIsRefused) {
   EXPECT_EQ(box.core.translator.name_fault(ch, "v1/north/cam/cmd/7/req/open", false), nullptr);
   EXPECT_NE(box.core.translator.name_fault(ch, "v1/north/cam/cmd/a b/req/open", false), nullptr);
   EXPECT_NE(box.core.translator.name_fault(ch, "v1/north/cam/cmd/7/req/open", true), nullptr);
-  EXPECT_EQ(box.probe.drop_malformed_report, 2u);
+  EXPECT_EQ(box.probe.drop_command_refused, 2u);
+}
+
+TEST(MessageTranslator, AVendorsTopicIsACommandToo) {
+  Translated s;
+  const int p = s.come("acme/s/platform", "p");
+  s.w.packets(p);
+  s.w.feed(p, publish("device/cam/down", "open", 1, 1, 5, true));
+  EXPECT_EQ(answer(s.w, p, 4, 2), 0x90u) << "retained";
+  s.w.feed(p, publish("device/cam/down", "open", 1, 2));
+  EXPECT_LT(answer(s.w, p, 4, 2), 0x80u);
+  s.w.feed(p, publish("other/cam", "x", 1, 3, 5, true));
+  EXPECT_LT(answer(s.w, p, 4, 2), 0x80u);
+  const int w =
+      s.come("acme/s/platform", "w", {.will_topic = "device/cam/down", .will_payload = "open"});
+  EXPECT_EQ(answer(s.w, w, 2, 1), 0x87u) << "of a will";
+}
+
+// A device that is away when a command is published, and comes `after_s`.
+Texts heard_later(const std::string& name, int after_s, const std::string& properties = {},
+                  int version = 5) {
+  Translated s;
+  const int cam = s.come("acme/d/cam", "c", {.clean = false, .properties = expiry(600)});
+  s.w.feed(cam, subscribe(1, "v1/cmd/#", 1));
+  s.w.close(cam);
+  const int p = s.come("acme/s/platform", "p", {.version = version});
+  s.w.feed(p,
+           publish("v1/north/cam/cmd/1/req/" + name, "x", 1, 1, version, false, false, properties));
+  s.w.advance_s(after_s);
+  return got(s.w, s.come("acme/d/cam", "c", {.clean = false, .properties = expiry(600)}));
+}
+
+std::string message_expiry(std::uint32_t s) {
+  return {'\x02', static_cast<char>(s >> 24), static_cast<char>(s >> 16), static_cast<char>(s >> 8),
+          static_cast<char>(s)};
+}
+
+TEST(MessageTranslator, ACommandWaitsNoLongerThanItsTypeAllows) {
+  const Texts went{"v1/cmd/1/req/close x"};
+  EXPECT_EQ(heard_later("close", 1), went);
+  EXPECT_EQ(heard_later("close", 3), Texts{}) << "without a Message Expiry Interval";
+  EXPECT_EQ(heard_later("close", 3, {}, 4), Texts{});
+  EXPECT_EQ(heard_later("close", 3, message_expiry(3600)), went);
+  EXPECT_EQ(heard_later("close", 11, message_expiry(3600)), Texts{}) << "cut to its type's";
+  EXPECT_EQ(heard_later("close", 3, message_expiry(2)), Texts{}) << "its own is shorter";
+  EXPECT_EQ(heard_later("own", 300), (Texts{"v1/cmd/1/req/own x"}));
 }
 
 TEST(MessageTranslator, WithoutATranslatorMessagesStayAsTheyAre) {

@@ -89,6 +89,37 @@ TEST_F(Refusals, ACommandOfWhoIsNotRegisteredToo) {
   EXPECT_EQ(lines_with("command refused"), 2u);
 }
 
+TEST_F(Refusals, AWillCannotCommandADevice) {
+  Site s;
+  const auto connack = [&](const char* user, const std::string& topic, int version = 5) {
+    const int c = s.come(user, "w", {.version = version, .will_topic = topic, .will_payload = "x"});
+    return answer(s.w, c, 2, 1);
+  };
+  for (const char* topic :
+       {"v1/north/gate-7/cmd/1/req/open", "v1/north/gate-7/sub/loop/cmd/1/req/open",
+        "v1/north/gate-7/desired", "v1/north/gate-7/command/1/request/open"}) {
+    EXPECT_EQ(connack("acme/s/platform", topic), 0x87u) << topic;
+    EXPECT_EQ(connack("acme/s/platform", topic, 4), 5u) << topic;
+  }
+  EXPECT_EQ(connack("acme/d/gate-7", "v1/cmd/1/req/open"), 0x87u) << "nor itself";
+  EXPECT_EQ(connack("acme/d/gate-7", "v1/event/alarm"), 0u);
+  EXPECT_EQ(connack("acme/s/platform", "v1/north/platform/gone"), 0u);
+  expect_line({"its will is a command", "code=0x87", "account=platform"});
+  World w;
+  const int c = w.open_connected({.will_topic = "v1/_/gate/cmd/1/req/open", .will_payload = "x"});
+  EXPECT_EQ(answer(w, c, 2, 1), 0x87u) << "nor a client that is not registered";
+  EXPECT_EQ(answer(w, w.open_connected({.will_topic = "v1/x/gate/cmd/1/req/open"}), 2, 1), 0u);
+}
+
+TEST_F(Refusals, ADeviceKeepsNoCommandToItself) {
+  Site s;
+  const int gate = s.come("acme/d/gate-7", "g");
+  for (const char* topic : {"v1/cmd/1/req/open", "v1/sub/loop/cmd/1/req/open"}) {
+    s.w.feed(gate, publish(topic, "x", 1, 1, 5, true));
+    EXPECT_EQ(answer(s.w, gate, 4, 2), 0x90u) << topic;
+  }
+}
+
 TEST_F(Refusals, EachViolationHasItsWordsForDeviceAndLog) {
   World w;
   const auto frame = [](FrameType type, std::uint32_t seq, std::string_view payload = {}) {
