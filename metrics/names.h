@@ -205,6 +205,9 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(words_written, "berth_edge_command_words_total", "fate", "written", "") \
   X(words_stale, "berth_edge_command_words_total", "fate", "stale", "") \
   X(words_cut_off, "berth_edge_command_words_total", "fate", "cut_off", "") \
+  X(questions_waited, "berth_edge_questions_total", "fate", "waited", \
+    "Questions of the API that found no engine: waited for the next one; given up with 503 or 504") \
+  X(questions_given_up, "berth_edge_questions_total", "fate", "given_up", "") \
   X(engine_starts, "berth_engine_starts_total", "", "", "Engine children made active") \
   X(engine_deaths, "berth_engine_deaths_total", "", "", "Engines that ended without being asked") \
   X(engine_kills, "berth_engine_watchdog_kills_total", "", "", "Engines killed for missed heartbeats") \
@@ -272,6 +275,8 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(output_bytes, "berth_outbound_buffer_bytes", "", "", "Output not yet taken by the kernel") \
   X(draining, "berth_draining", "", "", "1 while the gateway drains") \
   X(drain_remaining, "berth_drain_connections_remaining", "", "", "Connections left to drain") \
+  X(questions_waiting, "berth_edge_questions_waiting", "", "", \
+    "Questions of the API that wait for the next engine now; 1,000 at most") \
   X(engine_up, "berth_engine_up", "", "", "1 while an engine serves this edge") \
   X(quarantined_now, "berth_quarantined", "", "", \
     "Principals in quarantine now, for killing engines") \

@@ -572,7 +572,7 @@ class EdgeNode {
   DeviceListeners listeners_;
   EdgeShards edges_;
   rest::PlatformApi platform_{partitions(), [this](std::uint32_t p) { return edges_.engine_of(p); },
-                              &io_};
+                              &io_, &edges_.first_probe()};
   DeadEngines dead_engines_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread

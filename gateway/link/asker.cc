@@ -25,8 +25,13 @@ bool is_engines_end(AskError e) {
 }  // namespace
 
 struct Asker::Held {
-  explicit Held(boost::asio::io_context& loop) : io(loop) {}
+  Held(boost::asio::io_context& loop, metrics::EdgeProbe* p) : io(loop), probe(p) {}
+  void wait(int more) {
+    waiting += more;
+    if (probe != nullptr) probe->questions_waiting = static_cast<std::uint64_t>(waiting);
+  }
   boost::asio::io_context& io;
+  metrics::EdgeProbe* const probe;  // null: not counted
   int waiting = 0;
 };
 
@@ -36,11 +41,13 @@ struct Asker::Waiting {
   std::int64_t until_ns = 0;     // monotonic: the question's limit
   std::int64_t follower_ns = 0;  // until then the next engine is waited for
   bool may_be_done = false;      // an engine has ended that had the question
+  bool counted = false;
 };
 
-Asker::Asker(std::uint32_t partitions, EngineOf engine_of, boost::asio::io_context* io)
+Asker::Asker(std::uint32_t partitions, EngineOf engine_of, boost::asio::io_context* io,
+             metrics::EdgeProbe* probe)
     : partitions_(partitions), engine_of_(std::move(engine_of)) {
-  if (io != nullptr) held_ = std::make_shared<Held>(*io);
+  if (io != nullptr) held_ = std::make_shared<Held>(*io, probe);
 }
 
 Asker::~Asker() = default;
@@ -70,11 +77,16 @@ void Asker::attempt(std::uint32_t partition, std::shared_ptr<Waiting> w) const {
   const auto again = [this, partition, held = std::weak_ptr(held_), w](Answer a) {
     if (a.error == AskError::link_lost) w->may_be_done = true;
     if (a.error == AskError::not_serving && w->may_be_done) a.error = AskError::link_lost;
+    const auto h = held.lock();
+    if (!is_engines_end(a.error) || h == nullptr) return w->answered(std::move(a));
     const bool lost_nonce =
         a.error == AskError::link_lost && w->question.kind == AskKind::take_nonce;
-    if (!is_engines_end(a.error) || lost_nonce || held.expired() ||
-        !later(w->follower_ns, [this, partition, w] { attempt(partition, w); }))
-      w->answered(std::move(a));
+    const bool waits =
+        !lost_nonce && later(w->follower_ns, [this, partition, w] { attempt(partition, w); });
+    if (h->probe != nullptr && waits && !w->counted) ++h->probe->questions_waited;
+    w->counted = true;
+    if (h->probe != nullptr && !waits) ++h->probe->questions_given_up;
+    if (!waits) w->answered(std::move(a));
   };
   EnginePort* const engine = engine_of_(partition);
   if (engine == nullptr) return again({AskError::not_serving, {}});
@@ -88,13 +100,13 @@ void Asker::attempt(std::uint32_t partition, std::shared_ptr<Waiting> w) const {
 bool Asker::later(std::int64_t until_ns, std::function<void()> f) const {
   if (held_ == nullptr || held_->waiting >= kHeldMax || base::monotonic_ns() >= until_ns)
     return false;
-  ++held_->waiting;
+  held_->wait(1);
   const auto timer = std::make_shared<boost::asio::steady_timer>(
       held_->io, std::chrono::milliseconds(kAgainAfter_ms));
   timer->async_wait([timer, held = std::weak_ptr(held_), f = std::move(f)](auto) {
     const auto h = held.lock();
     if (h == nullptr) return;
-    --h->waiting;
+    h->wait(-1);
     f();
   });
   return true;

@@ -17,6 +17,7 @@
 
 #include "gateway/link/ask.h"
 #include "gateway/link/ports.h"
+#include "metrics/probe.h"
 
 namespace berth::gateway::link {
 
@@ -28,7 +29,9 @@ class Asker {
   using EngineOf = std::function<EnginePort*(std::uint32_t partition)>;
   // `io`: the thread's loop, for questions that wait for the next engine; null: they get the error
   // at once (a process that is an engine is not told of others').
-  Asker(std::uint32_t partitions, EngineOf engine_of, boost::asio::io_context* io = nullptr);
+  // `probe`: counts them; of the same thread, and outlives the loop's last run.
+  Asker(std::uint32_t partitions, EngineOf engine_of, boost::asio::io_context* io = nullptr,
+        metrics::EdgeProbe* probe = nullptr);
   ~Asker();
   Asker(const Asker&) = delete;
   Asker& operator=(const Asker&) = delete;

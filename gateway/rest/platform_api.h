@@ -19,10 +19,10 @@ namespace berth::gateway::rest {
 
 class PlatformApi {
  public:
-  // `engine_of`, `io`: as link::Asker has them.
+  // As link::Asker has them.
   PlatformApi(std::uint32_t partitions, link::Asker::EngineOf engine_of,
-              boost::asio::io_context* io = nullptr)
-      : asker_(partitions, std::move(engine_of), io),
+              boost::asio::io_context* io = nullptr, metrics::EdgeProbe* probe = nullptr)
+      : asker_(partitions, std::move(engine_of), io, probe),
         commands_(asker_, cursors_, {.partitions = partitions}),
         events_(asker_, cursors_, partitions) {}
   PlatformApi(const PlatformApi&) = delete;

@@ -469,7 +469,8 @@ class Gateway {
   DeviceListeners listeners_;
   EdgeShards edges_;
   std::unique_ptr<RegistryService> registry_;
-  rest::PlatformApi platform_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }, &io_};
+  rest::PlatformApi platform_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }, &io_,
+                              &edges_.first_probe()};
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<Supervisor> supervisor_;
   admin::HttpServer http_;

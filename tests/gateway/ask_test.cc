@@ -443,8 +443,9 @@ struct Succession {
   }
   boost::asio::io_context io;
   EnginePort* engine = nullptr;
+  metrics::EdgeProbe probe;
   std::unique_ptr<Asker> asker = std::make_unique<Asker>(
-      1, [this](std::uint32_t) { return engine; }, &io);
+      1, [this](std::uint32_t) { return engine; }, &io, &probe);
 };
 
 TEST(Asker, AQuestionWaitsForTheEngineThatFollows) {
@@ -460,6 +461,9 @@ TEST(Asker, AQuestionWaitsForTheEngineThatFollows) {
   });
   EXPECT_EQ(s.ask({AskKind::echo, kLong_ms, "q"}).bytes, "second q");
   EXPECT_EQ(first.asked, 1);
+  EXPECT_EQ(s.probe.questions_waited, 1u);
+  EXPECT_EQ(s.probe.questions_given_up, 0u);
+  EXPECT_EQ(s.probe.questions_waiting, 0u);
 }
 
 TEST(Asker, ANonceIsNotAskedForAgainOfAnotherEngine) {
@@ -491,7 +495,9 @@ TEST(Asker, AsManyAsMayWaitDoAndTheOthersAreToldAtOnce) {
   for (int i = 0; i < Asker::kHeldMax; ++i)
     s.asker->ask_partition(0, {AskKind::echo, kLong_ms, "q"}, [&](const Answer&) { ++waiting; });
   EXPECT_EQ(waiting, 0);
+  EXPECT_EQ(s.probe.questions_waiting, static_cast<std::uint64_t>(Asker::kHeldMax));
   EXPECT_EQ(s.ask({AskKind::echo, kLong_ms, "q"}).error, AskError::not_serving);
+  EXPECT_EQ(s.probe.questions_given_up, 1u);
   s.asker.reset();  // none of the others is answered any more
   s.io.restart();
   s.io.run();  // until no timer is left
