@@ -97,10 +97,12 @@ struct Command {
 
   bool done() const { return state == State::done; }
   bool was_sent() const { return sent_at != base::kNever; }
+  // By a caller: a device's answer may have the same code.
+  bool was_cancelled() const { return done() && code == "cancelled" && !was_received; }
   // A machine may send the command again: the device can't execute it twice by that, its platform
   // has not given it up, and the gateway does not refuse the same request again.
   bool safe_to_repeat() const {
-    const bool taken_back = code == "cancelled" || code == "replaced";
+    const bool taken_back = !was_received && (code == "cancelled" || code == "replaced");
     return outcome == Outcome::expired ||
            (outcome == Outcome::rejected && !is_refused_again(code)) ||
            (outcome == Outcome::not_delivered && !taken_back);

@@ -31,12 +31,22 @@ struct Part {
   std::string child;
 };
 
+// The same with its sites, where topics are.
+struct Place : Part {
+  std::string site;           // of the device
+  std::string executor_site;  // of the device that is told
+};
+
 class CommandWays {
  public:
   virtual ~CommandWays() = default;
   // For a new command: its bounds, and the executor where `asked` names none.
   virtual Refusal terms(const Asked& asked, Terms& out) const = 0;
   virtual Part part_of(std::string_view tenant, std::string_view device) const = 0;
+  // No executor: the registry does not know, and what is kept stays where it is.
+  virtual Place place_of(std::string_view /*tenant*/, std::string_view /*device*/) const {
+    return {};
+  }
   // The devices whose commands may go over the connection of `executor`, itself first, until `f`
   // returns false.
   virtual void each_target(std::string_view tenant, std::string_view executor,

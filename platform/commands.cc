@@ -114,6 +114,16 @@ void Commands::forget_devices(const std::function<bool(std::string_view principa
   }
 }
 
+void Commands::review_places(std::string_view tenant) {
+  reviews_[std::string(tenant)].clear();
+}
+
+void Commands::review_some() {
+  if (reviews_.empty() || ways_ == nullptr) return;
+  const auto it = reviews_.begin();
+  if (!desired_.review(it->first, it->second, *ways_)) reviews_.erase(it);
+}
+
 At Commands::at() const {
   const base::Instant now = records_.now();
   return {messages_at(now), clocks_.wall_at(now).ms};
@@ -123,6 +133,7 @@ void Commands::attached_all(base::Instant now) {
   serving_ = true;
   expire_from_ = now.plus_ms(kReplayMs);
   ledger_.want_again();
+  act_on_notes();  // who is there is known before the first question
   requests_.go_on(ways_, at());
   if (!partitioned()) return;
   pb::Note note;
@@ -137,8 +148,7 @@ void Commands::attached_all(base::Instant now) {
 
 // What was noted, and what follows from that in this partition. A note that is told meanwhile is
 // acted on here too; each makes at most a few more.
-void Commands::end_turn(base::Instant) {
-  if (!serving_) return;
+void Commands::act_on_notes() {
   while (!noted_.empty() || !to_self_.empty()) {
     for (const auto& act_on : std::exchange(noted_, {})) act_on();
     for (const std::string& bytes : std::exchange(to_self_, {})) {
@@ -146,7 +156,13 @@ void Commands::end_turn(base::Instant) {
       if (parse(bytes, note)) act(note, options_.partition);
     }
   }
+}
+
+void Commands::end_turn(base::Instant) {
+  if (!serving_) return;
+  act_on_notes();
   if (records_.now() >= expire_from_ && ledger_.next_due() <= at().now) ledger_.expire(at());
+  review_some();
   questions_.end_turn();
   locator_.expire(records_.now());
 }
@@ -208,6 +224,8 @@ void Commands::act(const pb::Note& note, std::uint32_t source) {
       const std::string key = Ledger::device_key(w.tenant(), w.device());
       if (w.online()) {
         ledger_.online(key, source, at());
+      } else if (w.coming()) {
+        ledger_.coming(key, at());
       } else {
         ledger_.offline(key, source);
       }
@@ -416,7 +434,7 @@ void Commands::finished(const Entry& e) {
   count_outcome(e);
   if (e.command.delivery == Delivery::desired) {
     if (e.command.outcome == Outcome::succeeded) desired_.reported(e);
-    if (e.command.code == "cancelled") desired_.clear(e, at().wall_ms);
+    if (e.command.was_cancelled()) desired_.clear(e, at().wall_ms);
   }
   index_.ended(e);
   outcomes_.finished(e);
@@ -429,6 +447,8 @@ void Commands::stray_result() {
 
 void Commands::late_result(const Entry& e, const Result& r) {
   ++probe_.command_results_late;
+  if (e.command.delivery == Delivery::desired && r.outcome == Outcome::succeeded)
+    desired_.reported(e);
   outcomes_.late_result(e, r);
 }
 

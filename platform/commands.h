@@ -59,6 +59,9 @@ class Commands final : public session::CommandWords,
   // -- from the engine
   // Devices that are registered no more, and what they were to keep.
   void forget_devices(const std::function<bool(std::string_view principal_key)>& gone);
+  // Devices may have another executor, child or site: their states follow in the turns to come.
+  // `tenant` empty: of all.
+  void review_places(std::string_view tenant);
   void attached_all(base::Instant now);
   void end_turn(base::Instant now);
   void tick(base::Instant now);
@@ -89,6 +92,9 @@ class Commands final : public session::CommandWords,
   void accepted(const Entry& e) override;
   void dispatch(const Dispatch& d) override;
   std::uint32_t locate(std::string_view tenant, std::string_view device) override;
+  bool is_coming(std::string_view tenant, std::string_view device) override {
+    return dispatcher_.is_online(tenant, device);
+  }
   void wants(std::string_view tenant, std::string_view device, bool no_more) override;
   void finished(const Entry& e) override;
   void late_result(const Entry& e, const Result& r) override;
@@ -98,6 +104,8 @@ class Commands final : public session::CommandWords,
 
   At at() const;
   void count_outcome(const Entry& e);
+  void review_some();
+  void act_on_notes();
   void refused(const pb::Request& request, const Refusal& why);
   void act(const pb::Note& note, std::uint32_t source);
   void hand_out(const pb::Dispatch& d);
@@ -118,6 +126,7 @@ class Commands final : public session::CommandWords,
   Desired desired_;
   CommandQuestions questions_;  // of all above
   bool serving_ = false;
+  std::map<std::string, std::string> reviews_;  // tenants, and up to which device; "": all
   // What its edges have kept for this engine comes first: results and words that were in time.
   base::Instant expire_from_ = base::kNever;
   std::vector<std::function<void()>> noted_;  // events, in order

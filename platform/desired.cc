@@ -215,10 +215,39 @@ void Desired::clear(const Entry& e, std::int64_t wall_ms) {
 // For who is told in the device's place; that may be another one than the last time.
 void Desired::publish(const Entry& e, pb::DesiredRecord& r) {
   const std::string child = e.asked.child.empty() ? "" : "/sub/" + e.asked.child;
-  std::string topic = topic_of(e.asked.tenant, e.executor_site, addressee(e.asked) + child);
+  publish_to(topic_of(e.asked.tenant, e.executor_site, addressee(e.asked) + child), r);
+}
+
+void Desired::publish_to(std::string topic, pb::DesiredRecord& r) {
   if (!r.topic().empty() && r.topic() != topic) publish_(r.topic(), {});
   publish_(topic, text_of(r));
   r.set_topic(std::move(topic));
+}
+
+bool Desired::review(std::string_view tenant, std::string& after, const CommandWays& ways) {
+  const std::string prefix = tenant.empty() ? std::string(kDesiredKey) : key_of(tenant, {});
+  std::vector<std::string> keys;
+  for (auto it = all_.upper_bound(after.empty() ? prefix : after);
+       it != all_.end() && it->first.starts_with(prefix) && keys.size() <= kReviewed; ++it)
+    keys.push_back(it->first);
+  const bool more = keys.size() > kReviewed;
+  if (more) keys.pop_back();
+  if (!keys.empty()) after = keys.back();
+  for (const std::string& key : keys) {
+    const std::string_view names = std::string_view(key).substr(kDesiredKey.size());
+    const std::size_t end = names.find('\0');
+    if (end == std::string_view::npos) continue;
+    const Place place = ways.place_of(names.substr(0, end), names.substr(end + 1));
+    pb::DesiredRecord r;
+    if (place.executor.empty() || parse(key, r) == nullptr) continue;
+    const std::string child = place.child.empty() ? "" : "/sub/" + place.child;
+    std::string topic = topic_of(names.substr(0, end), place.executor_site, place.executor + child);
+    if (topic == r.topic() && r.site() == place.site) continue;
+    r.set_site(place.site);
+    if (topic != r.topic()) publish_to(std::move(topic), r);
+    keep(key, r);
+  }
+  return more;
 }
 
 void Desired::keep(const std::string& key, const pb::DesiredRecord& r) {

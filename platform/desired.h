@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "platform/command_ways.h"
 #include "platform/ledger.h"
 #include "platform/records.h"
 
@@ -42,6 +43,10 @@ class Desired {
   void reported(const Entry& e);
   // The command is cancelled: its part goes.
   void clear(const Entry& e, std::int64_t wall_ms);
+  // Documents of the tenant (empty: of all) from behind `after` on, kReviewed of them: one whose
+  // device has another place in the registry now goes there. False: that was the last one.
+  static constexpr int kReviewed = 50;
+  bool review(std::string_view tenant, std::string& after, const CommandWays& ways);
   // The device is not registered any more: its document goes. The ids of the commands in it.
   std::vector<std::string> removed(std::string_view tenant, std::string_view device);
   // Bytes of pb::DesiredQuestion and pb::DesiredAnswer. Looks at so many documents that the shard
@@ -66,6 +71,7 @@ class Desired {
   void put(const std::string& key, std::string value, bool in_step);
   void erase(std::string_view key);
   void publish(const Entry& e, pb::DesiredRecord& r);
+  void publish_to(std::string topic, pb::DesiredRecord& r);
   Records& records_;
   Publish publish_;
   struct Kept {

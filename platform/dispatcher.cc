@@ -242,7 +242,9 @@ void Dispatcher::wants(std::uint32_t home, std::string_view tenant, std::string_
     return;
   }
   wanted_[key].insert(home);
-  if (is_online(tenant, device)) whereabouts(tenant, device);
+  if (!is_online(tenant, device)) return;
+  unready_.erase({std::string(tenant), std::string(device)});  // this home has not heard it
+  whereabouts(tenant, device);
 }
 
 // Connected, and has subscribed to something.
@@ -258,16 +260,17 @@ void Dispatcher::whereabouts(std::string_view tenant, std::string_view device) {
   const auto it = wanted_.find(Ledger::device_key(tenant, device));
   if (it == wanted_.end()) return;
   const bool ready = is_ready(tenant, device);
-  if (!ready && is_online(tenant, device)) {
-    unready_.emplace(tenant, device);
-    return;
-  }
-  unready_.erase({std::string(tenant), std::string(device)});
   pb::Note note;
   pb::Whereabouts& w = *note.mutable_whereabouts();
   w.set_tenant(std::string(tenant));
   w.set_device(std::string(device));
   w.set_online(ready);
+  w.set_coming(!ready && is_online(tenant, device));
+  if (w.coming()) {
+    if (!unready_.emplace(tenant, device).second) return;  // has been said
+  } else {
+    unready_.erase({std::string(tenant), std::string(device)});
+  }
   for (const std::uint32_t home : it->second) notes_.tell(home, note);
 }
 

@@ -173,7 +173,8 @@ void Ledger::admit(Waiter& w) {
   if (!terms.executor.empty()) w.asked.executor = terms.executor;
   if (w.asked.child.empty()) w.asked.child = terms.child;
   if (!terms.type.empty()) w.asked.type = terms.type;
-  if (w.asked.payload.empty()) w.asked.payload = terms.payload;
+  const bool state = terms.delivery == Delivery::desired;  // its payload is read by the gateway
+  if (w.asked.payload.empty() || (state && !terms.payload.empty())) w.asked.payload = terms.payload;
   if (refusal.status == 0) refusal = limits(w.asked, terms);
   if (refusal.status != 0) return w.answered({std::move(refusal), nullptr, false});
   auto made = std::make_unique<Open>();
@@ -205,8 +206,11 @@ void Ledger::admit(Waiter& w) {
   if (!device.wanted || o.entry.asked.located != 0) device.where = o.entry.asked.located;
   if (device.where == 0)
     device.where = ports_.locate(o.entry.asked.tenant, addressee(o.entry.asked));
-  if (c.delivery == Delivery::desired && device.where != 0) {
+  const Asked& asked = o.entry.asked;
+  if (c.delivery == Delivery::desired &&
+      (device.where != 0 || ports_.is_coming(asked.tenant, addressee(asked)))) {
     changed(o, told(c, w.at));
+    if (device.where == 0) want(o.entry, device);
   } else if (device.where != 0) {
     hand_out(device, w.at);
   } else {
@@ -261,7 +265,7 @@ void Ledger::cancel(std::string_view tenant, std::string_view id, At at, Answere
     return find(tenant, id, [answered = std::move(answered)](const Entry* e, bool unknown) {
       if (unknown) return answered({kUnreadable, nullptr, false});
       if (e == nullptr) return answered({{404, "no_such_command", ""}, nullptr, false});
-      const bool was = e->command.code == "cancelled";
+      const bool was = e->command.was_cancelled();
       answered(
           {was ? Refusal{} : Refusal{409, "finished", "the command has its outcome"}, e, true});
     });
@@ -310,6 +314,18 @@ void Ledger::online(const std::string& device, std::uint32_t partition, At at) {
   if (it == devices_.end()) return;
   it->second.where = partition + 1;
   hand_out(it->second, at);
+  settle(at);
+}
+
+// Its connection may have heard its desired state before it has subscribed to anything: what is
+// retained, or what waits in its session's queue.
+void Ledger::coming(const std::string& device, At at) {
+  const auto it = devices_.find(device);
+  if (it == devices_.end()) return;
+  const std::vector<Open*> commands = it->second.commands;
+  for (Open* o : commands) {
+    if (o->entry.command.delivery == Delivery::desired) changed(*o, told(o->entry.command, at));
+  }
   settle(at);
 }
 

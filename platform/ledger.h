@@ -58,8 +58,11 @@ class LedgerPorts {
   virtual void dispatch(const Dispatch& d) = 0;
   // Is the device connected, as far as this partition knows? The partition + 1; 0: no.
   virtual std::uint32_t locate(std::string_view tenant, std::string_view device) = 0;
+  // Has it a connection in this partition, with or without a subscription?
+  virtual bool is_coming(std::string_view /*tenant*/, std::string_view /*device*/) { return false; }
   // Commands wait for this device (or no more): Ledger::online() and offline() are to be called
-  // when it comes and goes, online() at once if it is there.
+  // when it comes and goes, coming() when it has a connection and has not subscribed to anything
+  // yet; at once if it is there.
   virtual void wants(std::string_view tenant, std::string_view device, bool no_more) = 0;
   // Once for each command, in the batch that ends it.
   virtual void finished(const Entry& e) = 0;
@@ -92,7 +95,7 @@ inline const Refusal kUnreadable{503, "store_unavailable", "the store can't be r
 
 class Ledger {
  public:
-  static constexpr std::int64_t kAgainMs = 5000;         // the first time; doubled to 80 s
+  static constexpr std::int64_t kAgainMs = 5000;  // the first time; doubled to 80 s
 
   // `records` and `ports` outlive it.
   Ledger(LedgerOptions options, Records& records, LedgerPorts& ports)
@@ -131,6 +134,7 @@ class Ledger {
   // -- the executor's session: `device` is a key, device_key()
   void online(const std::string& device, std::uint32_t partition, At at);
   // From that partition; another one may have its session.
+  void coming(const std::string& device, At at);
   void offline(const std::string& device, std::uint32_t partition);
   // The engine of a partition is a new one: it does not know what we want to hear.
   void want_again();

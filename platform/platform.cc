@@ -1,6 +1,7 @@
 #include "platform/platform.h"
 
 #include <random>
+#include <set>
 #include <utility>
 
 #include "platform/outcome_event.h"
@@ -70,6 +71,10 @@ void Platform::tick(base::Instant now) {
 void Platform::registry_changed(const session::Concerned& who, base::Instant now) {
   now_ = now;
   devices_.registry_changed(who);
+  std::set<std::string, std::less<>> tenants = who.tenants;
+  for (const std::string& key : who.principals) tenants.insert(key.substr(0, key.find('\0')));
+  if (who.everybody) tenants = {""};
+  for (const std::string& tenant : tenants) commands_.review_places(tenant);
   if (who.removed_principals.empty() && who.removed_tenants.empty()) return;
   commands_.forget_devices([&who](std::string_view key) { return who.has_removed(key); });
 }

@@ -18,6 +18,14 @@ std::string_view take_level(std::string_view& topic) {
   return level;
 }
 
+// The first level of what stands behind the device, or behind its child.
+std::string_view kind_of(std::string_view after_device) {
+  std::string_view first = take_level(after_device);
+  if (first != "sub") return first;
+  take_level(after_device);
+  return take_level(after_device);
+}
+
 bool is_one_level(std::string_view s) {
   return !s.empty() && s.find('/') == std::string_view::npos;
 }
@@ -44,14 +52,14 @@ Unanswerable unanswerable(std::string_view topic, bool retained) {
   topic.remove_prefix(kNative.size());
   take_level(topic);
   const std::string_view device = take_level(topic);
-  if (retained && is_command_request(topic)) return {kRetainedCommand, device};
+  if (retained && (kind_of(topic) == "cmd" || is_command_request(topic)))
+    return {kRetainedCommand, device};
   CommandTopic c;
   if (!topic.starts_with("cmd/") && !topic.starts_with("sub/")) return {};
   const bool of_child = topic.starts_with("sub/");
   if (!parse_command_topic(topic, c) || c.desired) return {};
   if (of_child && !park::is_name(c.child)) return {park::kBadChild, device};
   if (!park::is_name(c.id)) return {park::kBadCommandId, device};
-  if (retained) return {kRetainedCommand, device};
   return {};
 }
 
@@ -64,10 +72,21 @@ bool is_devices_downlink(std::string_view topic) {
   return first == "cmd" || first == "sub" || first == "desired";
 }
 
-bool is_own_request(std::string_view topic) {
+bool is_devices_command(std::string_view topic) {
   if (!topic.starts_with(kNative)) return false;
-  CommandTopic c;
-  return parse_command_topic(topic.substr(kNative.size()), c) && !c.desired;
+  topic.remove_prefix(kNative.size());
+  take_level(topic);
+  take_level(topic);
+  return kind_of(topic) == "cmd";
+}
+
+bool is_own_command(std::string_view topic) {
+  if (!topic.starts_with(kNative) || is_report_topic(topic)) return false;
+  return kind_of(topic.substr(kNative.size())) == "cmd";
+}
+
+bool is_own_desired(std::string_view topic) {
+  return topic.starts_with(kNative) && kind_of(topic.substr(kNative.size())) == "desired";
 }
 
 bool is_device_request(std::string_view topic) {

@@ -42,15 +42,19 @@ struct Unanswerable {
 Unanswerable unanswerable(std::string_view topic, bool retained = false);
 
 // Of what a service publishes: v1/SITE/DEVICE/ and then what a device takes for a command, for its
-// desired state, or for one of those of a child.
+// desired state, or for one of those of a child. Devices look at the first levels only: what comes
+// behind does not matter.
 bool is_devices_downlink(std::string_view topic);
+// The same without desired state: v1/SITE/DEVICE/[sub/CHILD/]cmd/…
+bool is_devices_command(std::string_view topic);
 
-// The same as its device calls it: v1/[sub/CHILD/]cmd/ID/req/NAME
-bool is_own_request(std::string_view topic);
+// As the device calls them: v1/[sub/CHILD/]cmd/… but its results, and v1/[sub/CHILD/]desired/…
+bool is_own_command(std::string_view topic);
+bool is_own_desired(std::string_view topic);
 
 // v1/SITE/DEVICE/[sub/CHILD/]cmd/ID/req/NAME
 bool is_device_request(std::string_view topic);
-std::string_view device_of_request(std::string_view topic);  // REQUIRES: is_device_request(topic)
+std::string_view device_of_request(std::string_view topic);  // of such a topic, or a command's
 
 // A topic as its device calls it that its platform gets as a report.
 bool is_report_topic(std::string_view topic);

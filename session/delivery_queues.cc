@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "session/entry_codec.h"
 #include "session/events.h"
+#include "session/state_slot.h"
 
 namespace berth::session {
 
@@ -49,7 +50,9 @@ const Slot* unsent_of(const Session& s, std::string_view slot) {
 // First phase of a delivery to a session with a queue: the entry goes into the open batch; it is
 // sent when that is committed (pump).
 void DeliveryQueues::append(Session& s, Delivery& d, std::uint8_t qos, bool retain,
-                            const std::vector<std::uint32_t>& ids, std::string_view slot) {
+                            const std::vector<std::uint32_t>& ids, std::string_view given) {
+  const std::string state = given.empty() ? state_slot_of(s, d.message.topic) : std::string();
+  const std::string_view slot = state.empty() ? given : std::string_view(state);
   const std::size_t bytes = bytes_of_entry(d.message, ids.size());
   if (!make_room(s, bytes, slot)) return;
   if (!slot.empty()) replace(s, slot);

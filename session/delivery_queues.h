@@ -59,7 +59,8 @@ class DeliveryQueues final : private Room {
 
   // First phase of a delivery to a stored session. Dropped, and counted, where there is no room.
   //
-  // `slot`, if it is not empty: only the newest message of a slot matters. The older message of the
+  // `slot`, if it is not empty: only the newest message of a slot matters. A device's desired state
+  // has one by itself (state_slot.h). The older message of the
   // slot is removed (Finished::replaced) if it has certainly not been sent. The same batch appends
   // the new one to the end of the queue. A queue knows kSlots slots: for one more it forgets the
   // slot that has waited longest. The message of a forgotten slot stays and is sent, and so does

@@ -53,9 +53,16 @@ class DeviceMessages {
                                      std::string_view /*type*/) {
     return std::nullopt;
   }
-  // A topic of `service` that a product gives its devices, for reports or for a vendor's commands.
-  virtual bool is_devices_topic(const Scope& /*service*/, std::string_view /*topic*/) {
+  // A topic that a product of the tenant gives its devices, for reports or for a vendor's commands;
+  // as services call it.
+  virtual bool is_devices_topic(std::string_view /*tenant*/, std::string_view /*topic*/) {
     return false;
+  }
+  // The same, of commands only: how long one is good for that is published there. Nothing: no
+  // product sends commands there.
+  virtual std::optional<Lasts> vendors_command(std::string_view /*tenant*/,
+                                               std::string_view /*topic*/) {
+    return std::nullopt;
   }
   // A device's report of its own health, as an Envelope: it may say the device's firmware.
   virtual void health(const Scope&, std::string_view /*envelope*/) {}

@@ -90,7 +90,7 @@ void MessageTranslator::translate_will(const Session& s, Will& w, base::Instant 
 const char* MessageTranslator::name_fault(Channel& ch, std::string_view said, bool retained) {
   const bool device = ch.scope && ch.scope->who().role == Role::device;
   if (device) {
-    if (retained && is_own_request(said))
+    if (retained && (is_own_command(said) || is_vendors_command(ch, said)))
       return refuse_command(ch, said, {kRetainedCommand, ch.scope->who().name});
     if (said.starts_with("v1/") && !is_report_topic(said)) {
       ++probe_.untranslated;
@@ -116,22 +116,49 @@ const char* MessageTranslator::will_fault(const Channel& ch) const {
   if (!c.will) return nullptr;
   const std::string_view topic = c.will->message->view().topic;
   static constexpr const char* kCommand = "its will is a command: a will can't command a device";
-  if (ch.scope && ch.scope->who().role == Role::device)
-    return is_own_request(topic) ? kCommand : nullptr;
-  const bool named = is_devices_downlink(topic) && (ch.scope || may_be_command(topic));
-  const bool asked = ch.scope && is_command(topic);  // only a PUBLISH is a request
-  return named || asked || is_devices_topic(ch, topic) ? kCommand : nullptr;
+  bool command = false;
+  if (!ch.scope) {
+    command = topic.starts_with("v1/_/") && is_devices_downlink(topic);
+  } else if (ch.scope->who().role == Role::device) {
+    command = is_own_command(topic) || is_own_desired(topic) || is_vendors_command(ch, topic);
+  } else {  // only a PUBLISH is a request
+    command = is_devices_downlink(topic) || is_command(topic) || is_devices_topic(ch, topic);
+  }
+  return command ? kCommand : nullptr;
+}
+
+// Products may have come since its CONNECT.
+bool MessageTranslator::is_command_now(const Session& s, const Will& w) const {
+  const std::string_view principal = principal_of(s.client_id);
+  if (messages_ == nullptr || !is_registered(principal)) return false;
+  std::string_view topic = w.message->view().topic;
+  const std::string_view tenant = tenant_of(principal);
+  const std::size_t root = kTenantRoot.size() + tenant.size() + 1;
+  if (!topic.starts_with(kTenantRoot) || topic.size() < root) return false;
+  topic.remove_prefix(root);
+  return is_device(principal) ? messages_->vendors_command(tenant, topic).has_value()
+                              : messages_->is_devices_topic(tenant, topic);
+}
+
+void MessageTranslator::limit(MessageView& m, const DeviceMessages::Lasts& lasts,
+                              base::Instant now) const {
+  const bool named = m.expires_at != base::kNever;
+  const base::Instant last = messages_at(now).plus_ms(named ? lasts.ttl_max_ms : lasts.ttl_ms);
+  if (!named || last < m.expires_at) m.expires_at = last;
 }
 
 void MessageTranslator::limit_command(const Channel& ch, std::string_view said, MessageView& m,
                                       base::Instant now) {
   const std::string_view type = said.substr(said.rfind('/') + 1);
   const std::string_view tenant = ch.scope ? std::string_view(ch.scope->who().tenant) : "";
-  const auto lasts = messages_->lasts(tenant, device_of_request(said), type);
-  if (!lasts) return;
-  const bool named = m.expires_at != base::kNever;
-  const base::Instant last = messages_at(now).plus_ms(named ? lasts->ttl_max_ms : lasts->ttl_ms);
-  if (!named || last < m.expires_at) m.expires_at = last;
+  limit(m, messages_->lasts(tenant, device_of_request(said), type).value_or(kOfNoType), now);
+}
+
+void MessageTranslator::limit_vendors(const Channel& ch, std::string_view said, MessageView& m,
+                                      base::Instant now) {
+  const std::string& tenant = ch.scope->who().tenant;
+  if (const auto lasts = messages_->vendors_command(tenant, said)) return limit(m, *lasts, now);
+  if (messages_->is_devices_topic(tenant, said)) limit(m, kOfNoType, now);
 }
 
 // A service's command. One of a type without a class would wait as long as the session, and be
@@ -140,10 +167,13 @@ const char* MessageTranslator::address_command(Channel& ch, std::string_view sai
                                                base::Instant now) {
   using Told = DeviceMessages::Told;
   const bool of_device = ch.scope && ch.scope->who().role != Role::service;
-  if (messages_ == nullptr || of_device || !is_device_request(said)) return nullptr;
+  if (messages_ == nullptr || of_device) return nullptr;
+  const bool native = said.starts_with("v1/");
+  if (!native && ch.scope) limit_vendors(ch, said, m, now);
+  if (!native || !is_devices_command(said)) return nullptr;
   if (!ch.scope && !may_be_command(said)) return nullptr;
   limit_command(ch, said, m, now);
-  if (!ch.scope) return nullptr;
+  if (!ch.scope || !is_device_request(said)) return nullptr;
   switch (messages_->command(*ch.scope, clocks_.wall_at(now), said, m.payload, translated_)) {
     case Told::as_is:
       return nullptr;

@@ -45,6 +45,8 @@ class MessageTranslator final : private Room {
   // Of the will of a CONNECT, before its topic is as it is inside. Not null: why it is refused. A
   // command or desired state would be sent when its sender is gone, whatever holds then.
   const char* will_fault(const Channel& ch) const;
+  // The same of a will that is to be published now.
+  bool is_command_now(const Session& s, const Will& w) const;
   // A service's command goes to the device that carries it out, in its vendor's words. Not null:
   // why it is not sent at all.
   const char* address_command(Channel& ch, std::string_view said, MessageView& m,
@@ -52,14 +54,22 @@ class MessageTranslator final : private Room {
 
  private:
   void count(DeviceMessages::What what);
-  // A topic that a product gives its devices: vendors' commands go there.
+  // A topic that a product gives its devices, of a service.
   bool is_devices_topic(const Channel& ch, std::string_view topic) const {
     return messages_ != nullptr && ch.scope && ch.scope->who().role == Role::service &&
-           messages_->is_devices_topic(*ch.scope, topic);
+           messages_->is_devices_topic(ch.scope->who().tenant, topic);
+  }
+  bool is_vendors_command(const Channel& ch, std::string_view topic) const {
+    return messages_ != nullptr && ch.scope && !topic.starts_with("v1/") &&
+           messages_->vendors_command(ch.scope->who().tenant, topic).has_value();
   }
   // A command that is published has a deadline, whatever its publisher says: that of its type. It
   // would else wait as long as the session of its device.
+  void limit(MessageView& m, const DeviceMessages::Lasts& lasts, base::Instant now) const;
   void limit_command(const Channel& ch, std::string_view said, MessageView& m, base::Instant now);
+  void limit_vendors(const Channel& ch, std::string_view said, MessageView& m, base::Instant now);
+  // What nobody knows the class of may open a barrier.
+  static constexpr DeviceMessages::Lasts kOfNoType{2'000, 60'000};
   const char* refuse_command(Channel& ch, std::string_view said, const Unanswerable& u);
 
   TenantUsage& usage_;

@@ -49,6 +49,11 @@ void Wills::settle(Session& s, EndBy end, base::Instant now) {
 void Wills::fire(Session& s, base::Instant now) {
   using protocol::link::ForwardedWork;
   std::shared_ptr<Will> will = std::move(s.will);  // shared: the deferred call must be copyable
+  if (translator_.is_command_now(s, *will)) {
+    ++probe_.drop_command_refused;
+    if (s.stored && s.channel == nullptr) records_.put(s);
+    return;
+  }
   will->account = s.account;
   translator_.translate_will(s, *will, now);
   const std::uint64_t number = next_intent_++;

@@ -107,7 +107,8 @@ std::shared_ptr<WaitingAnswer> Dispatch::begin_waiting(const Route::Waiting& f, 
   auto state = std::make_shared<WaitingAnswer>(*io_);
   auto shared = std::make_shared<Request>(std::move(request));
   asio::post(home_, [f, shared, responder = Responder(io_, state)] {
-    if (!responder.over()) f(std::move(*shared), responder);
+    if (responder.over()) return responder.answer({});
+    f(std::move(*shared), responder);
   });
   return state;
 }
@@ -132,6 +133,10 @@ asio::awaitable<Response> Dispatch::wait(const Route& route, Request request, Co
   figures_.waiting = waiting_.taken();
   c->parked = true;
   const auto state = begin_waiting(std::get<Route::Waiting>(route.handler), std::move(request));
+  state->give_back = [this, place = c->place]() mutable {
+    place.reset();
+    figures_.waiting = waiting_.taken();
+  };
   watch_client(c, [state] {
     state->gone = true;
     state->over = true;

@@ -1,12 +1,14 @@
 // An answer that a handler gives later, from the home loop: kept in a table there until the event
-// that it waits for. The server bounds how many wait (Limits::waiting, of one tenant a half), ends
-// each at its route's deadline (504) and drops it when the client has left. Used on home's thread.
+// that it waits for. The server bounds how many wait (Limits::waiting, of one tenant a half; one
+// whose client has left counts until the handler answers), ends each at its route's deadline (504)
+// and drops the answer when the client has left. Used on home's thread.
 #pragma once
 
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -22,6 +24,9 @@ struct WaitingAnswer {
   std::optional<Response> response;  // the server's thread
   bool gone = false;                 // the same: the client has left
   std::atomic<bool> over{false};     // answered, gone or too late
+  // The server's thread: the place of its caller's share, when the handler answers; also where the
+  // client has left, for what the handler has begun goes on.
+  std::function<void()> give_back;
 };
 
 class Responder {
@@ -30,9 +35,11 @@ class Responder {
       : server_(std::move(server)), state_(std::move(state)) {}
   // The first answer counts; one that comes too late is dropped.
   void answer(Response r) const {
-    if (state_->over.exchange(true)) return;
+    const bool first = !state_->over.exchange(true);
     auto shared = std::make_shared<Response>(std::move(r));
-    boost::asio::post(*server_, [state = state_, shared] {
+    boost::asio::post(*server_, [state = state_, first, shared] {
+      if (auto give_back = std::exchange(state->give_back, nullptr)) give_back();
+      if (!first) return;
       state->response = std::move(*shared);
       state->timer.cancel();
     });

@@ -1,5 +1,7 @@
 #include "gateway/ctl/asking.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -68,12 +70,13 @@ std::string parameter(const char* name, const std::string& value) {
 }
 
 std::string shown(const admin::Response& r) {
-  if (r.status < 400) return r.body;
+  const bool terminal = ::isatty(STDOUT_FILENO) == 1;  // a program gets the bytes as they are
+  if (r.status < 400) return terminal ? without_controls(r.body, true) : r.body;
   json::error_code ec;
   const json::value v = json::parse(r.body, ec);
   const json::value* message = ec ? nullptr : v.find_pointer("/detail", ec);
-  if (message == nullptr || !message->is_string()) return r.body;
-  return std::string(message->get_string()) + "\n";
+  if (message == nullptr || !message->is_string()) return without_controls(r.body, true);
+  return text_of(*message) + "\n";
 }
 
 int exit_code(const admin::Response& r) {
@@ -85,17 +88,33 @@ int exit_code(const admin::Response& r) {
   return r.status / 100 == 2 ? 0 : 1;
 }
 
-// Devices and callers choose some of the words: none of them drives the terminal.
-std::string text_of(const json::value& v) {
-  std::string text = v.is_string() ? std::string(v.get_string()) : json::serialize(v);
+// U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: what follows is shown in another
+// order than it is written. In UTF-8, at `s`; 0: something else.
+static std::size_t bidi_mark(std::string_view s) {
+  if (s.starts_with("\xd8\x9c")) return 2;
+  if (s.size() < 3 || (!s.starts_with("\xe2\x80") && !s.starts_with("\xe2\x81"))) return 0;
+  const auto last = static_cast<unsigned char>(s[2]);
+  const bool mark = s[1] == '\x80' ? last == 0x8e || last == 0x8f || (last >= 0xaa && last <= 0xae)
+                                   : last >= 0xa6 && last <= 0xa9;
+  return mark ? 3 : 0;
+}
+
+std::string without_controls(std::string text, bool lines) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     const bool c1 =  // U+0080 to U+009F, in UTF-8
         c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (c < 0x20 || c == 0x7f) text[i] = '?';
+    if ((c < 0x20 && !(lines && (c == '\n' || c == '\t'))) || c == 0x7f) text[i] = '?';
     if (c1) text[i] = text[i + 1] = '?';
+    if (const std::size_t n = bidi_mark(std::string_view(text).substr(i)); n != 0)
+      text.replace(i, n, "?");
   }
   return text;
+}
+
+// Devices and callers choose some of the words: none of them drives the terminal.
+std::string text_of(const json::value& v) {
+  return without_controls(v.is_string() ? std::string(v.get_string()) : json::serialize(v), false);
 }
 
 namespace {
@@ -140,7 +159,7 @@ std::string table_of(const json::array& list) {
   for (const json::value& item : list) {
     if (!item.is_object()) continue;
     for (const auto& [name, value] : item.get_object()) {
-      if (rows.size() == 1) rows[0].emplace_back(name);
+      if (rows.size() == 1) rows[0].push_back(text_of(json::string(name)));
     }
     std::vector<std::string> row;
     for (const auto& [name, value] : item.get_object()) row.push_back(text_of(value));
@@ -167,7 +186,7 @@ std::string table_of(const json::array& list, const std::vector<std::string>& co
 std::string pairs_of(const json::object& o) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& [name, value] : o) {
-    if (!value.is_structured()) rows.push_back({std::string(name), text_of(value)});
+    if (!value.is_structured()) rows.push_back({text_of(json::string(name)), text_of(value)});
   }
   return aligned(rows);
 }

@@ -42,6 +42,9 @@ int answered(F f) {
   }
 }
 
+// For a terminal: '?' for what would drive it, or show what follows in another order. `lines`: of
+// several lines.
+std::string without_controls(std::string text, bool lines);
 // A string as it is, all else as JSON; without control characters.
 std::string text_of(const boost::json::value& v);
 // Rows of the same width; the first has the headings.

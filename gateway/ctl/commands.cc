@@ -43,7 +43,7 @@ std::string commands_table(const std::string& text) {
   static const std::vector<std::string> kTransitions{"at", "state", "note"};
   json::error_code ec;
   const json::value v = json::parse(text, ec);
-  if (ec || !v.is_object()) return text;
+  if (ec || !v.is_object()) return without_controls(text, true);
   const json::object& o = v.get_object();
   if (const json::value* list = o.if_contains("commands"); list != nullptr && list->is_array()) {
     const json::value* next = o.if_contains("next");

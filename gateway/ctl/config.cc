@@ -49,7 +49,7 @@ std::string block(const char* heading, const json::array& list) {
 
 std::string config_text(const std::string& text) {
   const json::object o = parsed(text);
-  if (o.empty()) return text;
+  if (o.empty()) return without_controls(text, true);
   std::string out = pairs_of(o);
   out += block("wrong", list_of(o, "wrong"));
   out += block("pending restart", list_of(o, "pending_restart"));

@@ -17,16 +17,16 @@ namespace json = boost::json;
 std::string status_table(const std::string& text) {
   json::error_code ec;
   const json::value v = json::parse(text, ec);
-  if (ec || !v.is_object()) return text;
+  if (ec || !v.is_object()) return without_controls(text, true);
   const json::object& o = v.get_object();
   std::string out = pairs_of(o);
   for (const auto& [name, value] : o) {
     if (value.is_array() && name == "not_ready") {
       for (const json::value& why : value.get_array()) out += "  not ready: " + text_of(why) + "\n";
     } else if (value.is_array()) {
-      out += "\n" + std::string(name) + "\n" + table_of(value.get_array());
+      out += "\n" + text_of(json::string(name)) + "\n" + table_of(value.get_array());
     } else if (value.is_object()) {
-      out += "\n" + std::string(name) + "\n" + pairs_of(value.get_object());
+      out += "\n" + text_of(json::string(name)) + "\n" + pairs_of(value.get_object());
     }
   }
   return out;

@@ -21,7 +21,7 @@ std::string devices_table(const std::string& text) {
                                                  "since",  "open", "version"};
   json::error_code ec;
   const json::value v = json::parse(text, ec);
-  if (ec || !v.is_object()) return text;
+  if (ec || !v.is_object()) return without_controls(text, true);
   const json::object& o = v.get_object();
   const json::value* items = o.if_contains("items");
   if (items == nullptr || !items->is_array()) return pairs_of(o);

@@ -39,32 +39,50 @@ std::pair<std::size_t, std::size_t> login_in(std::string_view s, std::size_t fro
   const std::size_t scheme = s.find("://", from);
   if (scheme == std::string_view::npos) return {s.size(), s.size()};
   const std::size_t begin = scheme + 3;
-  const std::size_t end = std::min(s.find_first_of(" \t\r\n\"'<>", begin), s.size());
+  const std::size_t end = std::min(s.find_first_of(" \t\r\n<>", begin), s.size());
   const std::size_t at = s.substr(0, end).rfind('@');
   if (at == std::string_view::npos || at < begin) return {begin, begin};
   return {begin, at};
 }
 
-// The length of a Chinese number plate at `i`: a province, a letter, a dot perhaps, five or six
-// letters and digits; 0: none. Other countries' plates look like any other word.
-std::size_t plate_at(std::string_view s, std::size_t i) {
-  static constexpr std::string_view kProvinces =
-      "京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新使领";
-  if (i + 4 > s.size()) return 0;
-  bool province = false;
-  for (std::size_t p = 0; p < kProvinces.size() && !province; p += 3)
-    province = s.substr(i, 3) == kProvinces.substr(p, 3);
-  if (!province || std::isalpha(static_cast<unsigned char>(s[i + 3])) == 0) return 0;
-  std::size_t at = i + 4;
-  for (const std::string_view dot : {"\xc2\xb7", ".", "-", " "}) {
-    if (s.substr(at, dot.size()) != dot) continue;
-    at += dot.size();
-    break;
+// A letter or digit at `i`, also a full-width one of Chinese text: its length; 0: something else.
+std::size_t alnum_at(std::string_view s, std::size_t i) {
+  if (i >= s.size()) return 0;
+  if (std::isalnum(static_cast<unsigned char>(s[i])) != 0) return 1;
+  if (i + 3 > s.size() || (s.substr(i, 2) != "\xef\xbc" && s.substr(i, 2) != "\xef\xbd")) return 0;
+  const auto last = static_cast<unsigned char>(s[i + 2]);
+  const bool small = s[i + 1] == '\xbd' && last >= 0x81 && last <= 0x9a;
+  const bool other =
+      s[i + 1] == '\xbc' && ((last >= 0x90 && last <= 0x99) || (last >= 0xa1 && last <= 0xba));
+  return small || other ? 3 : 0;
+}
+
+// What people write between the letter and the number.
+std::size_t dot_at(std::string_view s, std::size_t i) {
+  for (const std::string_view dot :
+       {"\xc2\xb7", "\xe2\x80\xa2", "\xe3\x83\xbb", ".", "-", " ", "_"}) {
+    if (s.substr(std::min(i, s.size()), dot.size()) == dot) return dot.size();
   }
-  const std::size_t from = at;
-  while (at < s.size() && at - from < 6 && std::isalnum(static_cast<unsigned char>(s[at])) != 0)
-    ++at;
-  return at - from >= 4 ? at - i : 0;
+  return 0;
+}
+
+// The length of a Chinese number plate at `i`: a province (or an embassy, the army, the armed
+// police), a letter or digit, a dot or two perhaps, four to six letters and digits; 0: none. Other
+// countries' plates look like any other word.
+std::size_t plate_at(std::string_view s, std::size_t i) {
+  static constexpr std::string_view kFirst =
+      "京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新使领军";
+  bool first = false;
+  for (std::size_t p = 0; p < kFirst.size() && !first; p += 3)
+    first = s.substr(i, 3) == kFirst.substr(p, 3);
+  std::size_t at = i + 3;
+  const std::size_t letter = first ? alnum_at(s, at) : 0;
+  if (letter == 0) return 0;
+  at += letter;
+  for (int dots = 0; dots < 2; ++dots) at += dot_at(s, at);
+  int more = 0;
+  for (std::size_t n = 0; more < 6 && (n = alnum_at(s, at)) != 0; ++more) at += n;
+  return more >= 4 ? at - i : 0;
 }
 
 // An address is the same one with any port: "192.0.2.7:40112", "[2001:db8::7]:40112".

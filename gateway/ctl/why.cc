@@ -234,7 +234,10 @@ std::string refused_text(const json::object& found) {
                [](const json::object& o) {
                  return text_in(o, o.contains("reason") ? "reason" : "detail");
                }},
-              {"count", [](const json::object& o) { return text_in(o, "count"); }},
+              {"count",
+               [](const json::object& o) {
+                 return o.contains("count") ? std::to_string(number_in(o, "count")) : "";
+               }},
               {"address", [](const json::object& o) { return text_in(o, "address"); }},
               {"client_id", [](const json::object& o) { return text_in(o, "client_id"); }}});
 }

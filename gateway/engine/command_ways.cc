@@ -36,6 +36,11 @@ platform::Refusal CommandWays::terms(const platform::Asked& asked, platform::Ter
   if (!asked.child.empty() && asked.child != plan.child)
     return {422, "executor_invalid", "child: the registry has '" + plan.child + "'"};
   out.delivery = static_cast<platform::Delivery>(plan.delivery);
+  // A vendor's device has no document that it reads at each connection: it is told the newest state
+  // once, when it is there, and keeps it.
+  if (plan.delivery == registry::CommandClass::desired && plan.rule != nullptr &&
+      plan.rule->in_vendors_words())
+    out.delivery = platform::Delivery::latest;
   out.ttl_ms = asked.ttl_is_limit ? std::min(asked.ttl_ms, plan.ttl_max_ms) : plan.ttl_ms;
   out.result_ms = plan.result_ms;
   out.type = std::move(plan.type);
@@ -49,6 +54,13 @@ platform::Refusal CommandWays::terms(const platform::Asked& asked, platform::Ter
 
 platform::Part CommandWays::part_of(std::string_view tenant, std::string_view device) const {
   return catalog_.part_of(tenant, device);
+}
+
+platform::Place CommandWays::place_of(std::string_view tenant, std::string_view device) const {
+  platform::Place place{part_of(tenant, device), catalog_.site_of(tenant, device), {}};
+  place.executor_site = catalog_.site_of(tenant, place.executor);
+  if (place.site.empty() || place.executor_site.empty()) place.executor.clear();
+  return place;
 }
 
 void CommandWays::each_target(std::string_view tenant, std::string_view executor,

@@ -27,6 +27,7 @@ class CommandWays final : public platform::CommandWays {
       : names_(registry), catalog_(registry), firmware_of_(std::move(firmware_of)) {}
   platform::Refusal terms(const platform::Asked& asked, platform::Terms& out) const override;
   platform::Part part_of(std::string_view tenant, std::string_view device) const override;
+  platform::Place place_of(std::string_view tenant, std::string_view device) const override;
   void each_target(std::string_view tenant, std::string_view executor,
                    const std::function<bool(std::string_view device)>& f) const override;
   std::string read_request(std::string_view payload, std::int64_t now_wall_ms,

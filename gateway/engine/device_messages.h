@@ -26,8 +26,12 @@ class DeviceMessages final : public session::DeviceMessages {
                std::string_view payload, Out& out) override;
   std::optional<Lasts> lasts(std::string_view tenant, std::string_view device,
                              std::string_view type) override;
-  bool is_devices_topic(const session::Scope& service, std::string_view topic) override {
-    return catalog_.is_products_topic(service.who().tenant, topic);
+  bool is_devices_topic(std::string_view tenant, std::string_view topic) override {
+    return catalog_.is_products_topic(tenant, topic);
+  }
+  std::optional<Lasts> vendors_command(std::string_view tenant, std::string_view topic) override {
+    const auto bounds = catalog_.topics().bounds_of_command(tenant, topic);
+    return bounds ? std::optional(Lasts{bounds->ttl_ms, bounds->ttl_max_ms}) : std::nullopt;
   }
   bool to_json(std::string_view envelope, std::string& json) override;
   void health(const session::Scope& who, std::string_view envelope) override;

@@ -205,10 +205,20 @@ void CommandRule::set_text(const pb::CommandRule& rule) {
     bad_rule("'" + rule.topic() + "' is no topic");
   try {
     topic_.emplace(rule.topic(), CommandText::Marks::of_topic);
+    topic_filter_ = filter_of_pattern(rule.topic());
     payload_.emplace(rule.payload(), CommandText::Marks::all);
   } catch (const BadProfile& e) {
     bad_rule(of + e.what());
   }
+}
+
+std::optional<CommandBounds> CommandRules::told_on(std::string_view topic) const {
+  std::optional<CommandBounds> shortest;
+  for (const CommandRule& r : rules_) {
+    if (!r.in_vendors_words() || !protocol::mqtt::filter_matches(r.topic_filter(), topic)) continue;
+    if (!shortest || r.bounds().ttl_max_ms < shortest->ttl_max_ms) shortest = r.bounds();
+  }
+  return shortest;
 }
 
 bool CommandRule::fits(std::string_view firmware) const {

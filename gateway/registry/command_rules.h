@@ -47,6 +47,8 @@ class CommandRule {
   // `topic` as the device calls it. REQUIRES: in_vendors_words(). False: `why`.
   bool render(const CommandFill& fill, std::string& topic, std::string& payload,
               std::string& why) const;
+  // A filter that each topic matches that this is sent to; empty: not in vendors' words.
+  const std::string& topic_filter() const { return topic_filter_; }
   bool answers_on(std::string_view topic, std::string_view device, std::string_view site) const;
   // REQUIRES: has_reply(). Nothing: it is another message than an answer to this type.
   std::optional<CommandAnswer> answer(const boost::json::value& payload) const;
@@ -62,6 +64,7 @@ class CommandRule {
   std::uint8_t qos_ = 0;
   std::vector<std::string> firmware_;  // patterns; none: every
   std::optional<CommandText> topic_, payload_;
+  std::string topic_filter_;
   base::Charset charset_ = base::Charset::utf8;
   std::map<std::string, std::string, std::less<>> values_;
   std::unique_ptr<const Reply> reply_;  // null: none
@@ -77,6 +80,8 @@ class CommandRules {
   const CommandRule* find(std::string_view said, std::optional<std::string_view> firmware) const;
   bool has(std::string_view said) const;  // for some firmware
   bool can(std::string_view canonical) const;
+  // The shortest bounds of the rules whose commands go to this topic; nothing: none does.
+  std::optional<CommandBounds> told_on(std::string_view topic) const;
   bool answers() const { return answers_; }
   // What a message that a device publishes says of a command. Nothing: it is no answer.
   std::optional<CommandAnswer> answer(std::string_view topic, std::string_view device,

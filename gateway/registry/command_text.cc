@@ -148,6 +148,18 @@ bool CommandText::fill(const CommandFill& fill, const How& how, std::string& out
   return true;
 }
 
+std::string filter_of_pattern(std::string_view pattern) {
+  std::string filter;
+  while (true) {
+    const std::size_t end = std::min(pattern.find('/'), pattern.size());
+    const std::string_view level = pattern.substr(0, end);
+    filter.append(level.find('%') == std::string_view::npos ? level : "+");
+    if (end == pattern.size()) return filter;
+    filter.push_back('/');
+    pattern.remove_prefix(end + 1);
+  }
+}
+
 std::string json_inside(std::string_view text) {
   const std::string quoted = json::serialize(json::string_view(text.data(), text.size()));
   return quoted.substr(1, quoted.size() - 2);

@@ -48,6 +48,8 @@ class CommandText {
   std::vector<Part> parts_;
 };
 
+// A filter that a topic with marks matches, whatever stands in their places.
+std::string filter_of_pattern(std::string_view pattern);
 std::string json_inside(std::string_view text);  // of a JSON string, without its quotes
 
 }  // namespace berth::gateway::registry

@@ -373,36 +373,6 @@ void CommandCatalog::each_target(std::string_view tenant, std::string_view carri
   });
 }
 
-namespace {
-
-// A filter that a topic of a product matches whatever device and site it is of.
-std::string filter_of(std::string_view pattern) {
-  std::string filter;
-  while (true) {
-    const std::size_t end = std::min(pattern.find('/'), pattern.size());
-    const std::string_view level = pattern.substr(0, end);
-    filter.append(level.find('%') == std::string_view::npos ? level : "+");
-    if (end == pattern.size()) return filter;
-    filter.push_back('/');
-    pattern.remove_prefix(end + 1);
-  }
-}
-
-}  // namespace
-
-bool CommandCatalog::is_products_topic(std::string_view tenant, std::string_view topic) const {
-  bool found = false;
-  registry_.each(key_of(Kind::product, tenant), {}, [&](const std::string&, const std::string& v) {
-    pb::Product p;
-    if (!p.ParseFromString(v)) return true;
-    found = std::any_of(p.topics().begin(), p.topics().end(), [topic](const std::string& t) {
-      return protocol::mqtt::filter_matches(filter_of(t), topic);
-    });
-    return !found;
-  });
-  return found;
-}
-
 bool CommandCatalog::has_class(std::string_view tenant, std::string_view device,
                                std::string_view type) {
   if (find_type(canonical_type(type)) != nullptr) return true;
@@ -425,12 +395,10 @@ std::optional<CommandBounds> CommandCatalog::bounds_of(std::string_view tenant,
     const auto holder = name.empty() ? std::nullopt : device_of(tenant, name);
     const ProfilePtr p = holder ? profiles_.of(tenant, holder->product()) : nullptr;
     const CommandRule* rule = p ? p->commands().find(type, std::nullopt) : nullptr;
-    if (rule != nullptr && rule->delivery() == CommandClass::desired) return std::nullopt;
     if (rule != nullptr) return rule->bounds();
   }
   const CommandType* canonical = find_type(canonical_type(type));
-  if (canonical == nullptr || canonical->delivery == CommandClass::desired) return std::nullopt;
-  return canonical->bounds;
+  return canonical == nullptr ? std::nullopt : std::optional(canonical->bounds);
 }
 
 std::optional<CommandAnswer> CommandCatalog::result_of(const session::Scope& device,

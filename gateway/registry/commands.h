@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/registry/product_topics.h"
 #include "gateway/registry/profiles.h"
 #include "platform/command.h"
 #include "platform/command_ways.h"
@@ -87,6 +88,8 @@ struct CommandPlan {
 class CommandCatalog {
  public:
   explicit CommandCatalog(const Registry& registry) : registry_(registry), profiles_(registry) {}
+  CommandCatalog(const CommandCatalog&) = delete;  // parts of it refer to others
+  CommandCatalog& operator=(const CommandCatalog&) = delete;
 
   CommandPlan plan(const CommandAsked& asked);
   // Of a message that this device publishes to `topic`, as the device calls it: its own result
@@ -96,6 +99,11 @@ class CommandCatalog {
   // The device whose connection commands to this one go over, and the part behind it; no executor:
   // there is none.
   platform::Part part_of(std::string_view tenant, std::string_view device) const;
+  // Empty: there is no such device.
+  std::string site_of(std::string_view tenant, std::string_view device) const {
+    const auto d = device_of(tenant, device);
+    return d ? d->site() : std::string();
+  }
   // Devices whose commands may go over this one's connection, itself first, until `f` returns
   // false. Perhaps more than part_of() says.
   void each_target(std::string_view tenant, std::string_view carrier,
@@ -104,11 +112,14 @@ class CommandCatalog {
   // that is not registered.
   bool has_class(std::string_view tenant, std::string_view device, std::string_view type);
   // How long a command of this type is good for at this device; of a device that is not registered
-  // as its type says. Nothing: the type has no class, or is a state that the device keeps.
+  // as its type says. Nothing: the type has no class.
   std::optional<CommandBounds> bounds_of(std::string_view tenant, std::string_view device,
                                          std::string_view type);
   // Of any product of the tenant: one with %d or %s in it stands for all devices and sites.
-  bool is_products_topic(std::string_view tenant, std::string_view topic) const;
+  bool is_products_topic(std::string_view tenant, std::string_view topic) {
+    return topics_.has(tenant, topic);
+  }
+  ProductTopics& topics() { return topics_; }
   Profiles& profiles() { return profiles_; }
 
  private:
@@ -121,6 +132,7 @@ class CommandCatalog {
 
   const Registry& registry_;
   Profiles profiles_;
+  ProductTopics topics_{registry_, profiles_};
 };
 
 // As the ledger keeps it.

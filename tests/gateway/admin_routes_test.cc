@@ -302,7 +302,10 @@ TEST_F(AdminRoutes, AClientThatLeavesIsDropped) {
     wait_for([&] { return waiting() == 1; });
   }
   wait_for([&] { return responders_[0].over(); });
-  wait_for([&] { return server_->figures().waiting == 0 && server_->figures().connections == 0; });
+  wait_for([&] { return server_->figures().connections == 0; });
+  EXPECT_EQ(server_->figures().waiting, 1u) << "what it has asked for is still under way";
+  asio::post(home_, [this] { responders_[0].answer({}); });
+  wait_for([&] { return server_->figures().waiting == 0; });
   RawHttp next(port_);  // what it sends without waiting is answered afterwards
   next.send(head("GET", "/api/v1/later") + head("POST", "/api/v1/admins"));
   wait_for([&] { return waiting() == 2; });
@@ -359,6 +362,13 @@ TEST_F(AdminRoutes, ATenantHasItsShareOfThoseWhoWait) {
   wait_for([&] { return waiting() == 4; });
   EXPECT_EQ(status(once("GET", "/api/v1/later", "key-c")), 429);
   clients.clear();
+  wait_for([&] { return server_->figures().connections == 0; });
+  EXPECT_EQ(status(once("GET", "/api/v1/later", "key-a")), 429)
+      << "who leaves gets no place for another question while the first one is under way";
+  asio::post(home_, [this] {
+    const std::lock_guard lock(mutex_);
+    for (const Responder& r : responders_) r.answer({});
+  });
   wait_for([&] { return server_->figures().waiting == 0; });
 }
 

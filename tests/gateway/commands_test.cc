@@ -402,7 +402,7 @@ TEST_F(Commands, HowLongAPublishedOneLasts) {
   };
   EXPECT_EQ(ttl("gate", "Open_Gate"), "2000/10000");
   EXPECT_EQ(ttl("nobody", "open"), "2000/10000") << "not registered";
-  EXPECT_EQ(ttl("gate", "hold"), "none") << "a state is kept";
+  EXPECT_EQ(ttl("gate", "hold"), "604800000/604800000") << "a state is kept";
   EXPECT_EQ(ttl("gate", "flash"), "none") << "it has no class";
   EXPECT_NE(ttl("lamp", "flash"), "none") << "its product's";
 }

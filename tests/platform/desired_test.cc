@@ -161,5 +161,53 @@ TEST(Desired, ADocumentIsAtOneTopicOnlyWhoeverIsToldInTheDevicesPlace) {
   EXPECT_EQ(box.retained.begin()->first, "$tenant/acme/v1/north/gate/desired");
 }
 
+// The registry as it is now: "gate" is at `place`.
+struct Places final : CommandWays {
+  Refusal terms(const Asked&, Terms&) const override { return {}; }
+  Part part_of(std::string_view, std::string_view) const override { return place; }
+  Place place_of(std::string_view, std::string_view) const override { return place; }
+  void each_target(std::string_view, std::string_view,
+                   const std::function<bool(std::string_view)>&) const override {}
+  std::string read_request(std::string_view, std::int64_t, Asked&) const override { return {}; }
+  bool render(const Entry&, std::int64_t, std::int64_t, std::int64_t, Rendered&) const override {
+    return false;
+  }
+  Place place;
+};
+
+TEST(Desired, FollowsItsDevice) {
+  DesiredBox box;
+  box.hold("1", "cam", "left");
+  ASSERT_EQ(box.retained.count("$tenant/acme/v1/north/cam/sub/left/desired"), 1u);
+  Places ways;
+  ways.place = {{"cam-2", ""}, "south", "south"};
+  std::string after;
+  EXPECT_FALSE(box.desired.review("other", after, ways));
+  EXPECT_EQ(box.retained.size(), 1u);
+  after.clear();
+  EXPECT_FALSE(box.desired.review("acme", after, ways));
+  EXPECT_EQ(box.retained.size(), 1u) << "not where it was";
+  EXPECT_EQ(box.retained.count("$tenant/acme/v1/south/cam-2/desired"), 1u);
+  ways.place.executor.clear();
+  after.clear();
+  EXPECT_FALSE(box.desired.review("", after, ways));
+  EXPECT_EQ(box.retained.count("$tenant/acme/v1/south/cam-2/desired"), 1u) << "nobody knows better";
+}
+
+TEST(Desired, ManyAreReviewedInSteps) {
+  DesiredBox box;
+  for (int i = 0; i <= 2 * Desired::kReviewed; ++i) {
+    std::string replaced;
+    box.desired.set(DesiredBox::state("gate-" + std::to_string(i), "c", "hold"), 1, replaced);
+  }
+  Places ways;
+  ways.place = {{"elsewhere", ""}, "north", "north"};
+  std::string after;
+  EXPECT_TRUE(box.desired.review("acme", after, ways));
+  EXPECT_TRUE(box.desired.review("acme", after, ways));
+  EXPECT_FALSE(box.desired.review("acme", after, ways));
+  EXPECT_EQ(box.retained.count("$tenant/acme/v1/north/elsewhere/desired"), 1u);
+}
+
 }  // namespace
 }  // namespace berth::platform

@@ -116,7 +116,9 @@ class DispatcherSite final : public platform::Records,
       line += std::to_string(platform::serial_of_tag(n.word().tag())) + " " +
               kFates[n.word().fate()] + " " + n.word().code();
     } else {
-      line += n.whereabouts().device() + (n.whereabouts().online() ? " online" : " offline");
+      line += n.whereabouts().device() + (n.whereabouts().online()   ? " online"
+                                          : n.whereabouts().coming() ? " coming"
+                                                                     : " offline");
     }
     said.push_back(line);
     return kSelf;
@@ -592,7 +594,7 @@ TEST(Dispatcher, AHomeHearsOfADeviceThatIsReadyOnce) {
   EXPECT_EQ(s.take(), Strings{}) << "it is not here";
   Channel& ch = s.gate("c", "");
   s.d.whereabouts("acme", "gate");
-  EXPECT_EQ(s.take(), Strings{}) << "it has subscribed to nothing";
+  EXPECT_EQ(s.take(), Strings{"1: gate coming"}) << "it has subscribed to nothing";
   EXPECT_TRUE(s.d.is_online("acme", "gate"));
   EXPECT_FALSE(s.d.is_ready("acme", "gate"));
   s.d.tick(s.time);
@@ -622,7 +624,7 @@ TEST(Dispatcher, ADeviceWhoseConnackWaitsForACommitIsNotOffline) {
     s.d.whereabouts("acme", "gate");
     if (!wanted_before) s.d.wants(1, "acme", "gate", false);
     s.d.tick(s.time);
-    EXPECT_EQ(s.take(), Strings{});
+    EXPECT_EQ(s.take(), Strings{"1: gate coming"});
     ch.connack_sent = true;
     s.d.tick(s.time);
     EXPECT_EQ(s.take(), Strings{"1: gate online"});
@@ -633,7 +635,7 @@ TEST(Dispatcher, ADeviceThatGoesBeforeItHasSubscribedIsOffline) {
   DispatcherSite s;
   Channel& ch = s.gate("c", "");
   s.d.wants(1, "acme", "gate", false);
-  EXPECT_EQ(s.take(), Strings{});
+  EXPECT_EQ(s.take(), Strings{"1: gate coming"});
   s.goes(ch);
   s.d.whereabouts("acme", "gate");
   EXPECT_EQ(s.take(), Strings{"1: gate offline"});
@@ -648,12 +650,14 @@ TEST(Dispatcher, AHomeThatWantsNoMoreHearsNoMore) {
   s.d.wants(2, "acme", "gate", false);
   s.d.wants(1, "acme", "gate", true);
   s.d.wants(1, "acme", "another", true);
+  EXPECT_EQ(s.take(), (Strings{"1: gate coming", "1: gate coming", "2: gate coming"}));
   s.subscribe(*ch.session);
   s.d.tick(s.time);
   EXPECT_EQ(s.take(), Strings{"2: gate online"});
   s.goes(ch);
   Channel& again = s.gate("d", "");
   s.d.whereabouts("acme", "gate");
+  EXPECT_EQ(s.take(), Strings{"2: gate coming"});
   s.d.wants(2, "acme", "gate", true);
   EXPECT_FALSE(s.d.any_wanted());
   s.subscribe(*again.session);

@@ -60,10 +60,32 @@ TEST(CommandTopic, ThatItsDeviceCouldNotAnswerSaysWhy) {
 
 TEST(CommandTopic, WhatIsNoCommandIsNobodysFault) {
   for (const char* topic : {"", "v1/", "v2/s/d/cmd//req/open", "v1/s/d/desired", "v1/s/d/event/x",
-                            "v1/s/d/cmd//res", "v1/s/d/sub/a b/desired", "x/v1/s/d/cmd//req/x"}) {
+                            "v1/s/d/sub/a b/desired", "x/v1/s/d/cmd//req/x"}) {
     EXPECT_EQ(unanswerable(topic).why, nullptr) << topic;
     EXPECT_EQ(unanswerable(topic, true).why, nullptr) << topic << ", retained";
   }
+}
+
+// A device may look at the first levels only.
+TEST(CommandTopic, WhatLooksLikeACommandIsNotRetained) {
+  for (const char* topic :
+       {"v1/s/d/cmd/7/req/open/", "v1/s/d/cmd/7/req//open", "v1/s/d/sub/c/cmd/7/req/open/",
+        "v1/s/d/cmd/7/open", "v1/s/d/cmd//res", "v1/_/d/cmd/7/req/open/"}) {
+    EXPECT_NE(unanswerable(topic, true).why, nullptr) << topic;
+    EXPECT_TRUE(is_devices_command(topic)) << topic;
+  }
+  for (const char* topic : {"v1/s/d/desired", "v1/s/d/sub/c/desired", "v1/s/d/event/cmd", "cmd"})
+    EXPECT_FALSE(is_devices_command(topic)) << topic;
+}
+
+TEST(CommandTopic, OfADeviceItself) {
+  for (const char* topic : {"v1/cmd/7/req/open", "v1/sub/c/cmd/7/req/open", "v1/cmd/7/req/open/"})
+    EXPECT_TRUE(is_own_command(topic)) << topic;
+  for (const char* topic : {"v1/cmd/7/res", "v1/sub/c/cmd/7/res", "v1/event/x", "v1/desired"})
+    EXPECT_FALSE(is_own_command(topic)) << topic;
+  for (const char* topic : {"v1/desired", "v1/sub/c/desired"})
+    EXPECT_TRUE(is_own_desired(topic)) << topic;
+  EXPECT_FALSE(is_own_desired("v1/event/desired"));
 }
 
 // The cheap look may say yes too often, never no where there is something to say.

@@ -19,18 +19,23 @@ class Brackets : public session::DeviceMessages {
     ids.insert(std::string(id));
     if (topic.ends_with("/beat")) return What::swallowed;
     if (!known) return What::wait;
-    if (!topic.starts_with("device/")) return What::as_is;
+    if (!topic.starts_with("device/") || topic.ends_with("/down")) return What::as_is;
     out.topic = "v1/event/x";
     out.payload = "[" + std::string(payload) + "]";
     return What::replaced;
   }
   bool known = true;
+  bool products = true;
   std::set<std::string> ids;
   std::optional<Lasts> lasts(std::string_view, std::string_view, std::string_view type) override {
     return type == "own" ? std::nullopt : std::optional<Lasts>({2'000, 10'000});
   }
-  bool is_devices_topic(const session::Scope&, std::string_view topic) override {
-    return topic.starts_with("device/");
+  bool is_devices_topic(std::string_view, std::string_view topic) override {
+    return products && topic.starts_with("device/");
+  }
+  std::optional<Lasts> vendors_command(std::string_view, std::string_view topic) override {
+    return products && topic == "device/cam/down" ? std::optional<Lasts>({2'000, 10'000})
+                                                  : std::nullopt;
   }
   bool to_json(std::string_view, std::string&) override { return false; }
   Told command(const session::Scope&, base::Instant, std::string_view topic,
@@ -217,6 +222,36 @@ TEST(MessageTranslator, ACommandThatCouldNotBeAnsweredIsRefused) {
   EXPECT_EQ(box.probe.drop_command_refused, 2u);
 }
 
+TEST(MessageTranslator, OfADeviceItself) {
+  Translated s;
+  const int cam = s.come("acme/d/cam", "c");
+  s.w.packets(cam);
+  s.w.feed(cam, publish("device/cam/down", "open", 1, 1, 5, true));
+  EXPECT_EQ(answer(s.w, cam, 4, 2), 0x90u) << "retained";
+  const auto will = [&s](const char* topic) {
+    const int c = s.come("acme/d/cam", "w", {.will_topic = topic, .will_payload = "open"});
+    return answer(s.w, c, 2, 1);
+  };
+  EXPECT_EQ(will("device/cam/down"), 0x87u);
+  EXPECT_EQ(will("v1/desired"), 0x87u);
+  EXPECT_EQ(will("v1/sub/left/desired"), 0x87u);
+  EXPECT_EQ(will("device/cam/up"), 0u);
+}
+
+// A product may come after the CONNECT whose will names its topic.
+TEST(MessageTranslator, AWillThatHasBecomeACommandIsNotPublished) {
+  Translated s;
+  const int cam = s.come("acme/d/cam", "c");
+  s.w.feed(cam, subscribe(1, "device/cam/#", 1));
+  s.brackets.products = false;
+  const int p =
+      s.come("acme/s/platform", "p", {.will_topic = "device/cam/down", .will_payload = "open"});
+  EXPECT_EQ(answer(s.w, p, 2, 1), 0u);
+  s.brackets.products = true;
+  s.w.close(p);
+  EXPECT_EQ(got(s.w, cam), Texts{});
+}
+
 TEST(MessageTranslator, AVendorsTopicIsACommandToo) {
   Translated s;
   const int p = s.come("acme/s/platform", "p");
@@ -232,16 +267,15 @@ TEST(MessageTranslator, AVendorsTopicIsACommandToo) {
   EXPECT_EQ(answer(s.w, w, 2, 1), 0x87u) << "of a will";
 }
 
-// A device that is away when a command is published, and comes `after_s`.
-Texts heard_later(const std::string& name, int after_s, const std::string& properties = {},
+// By a device that is away when it is published, and comes `after_s`.
+Texts heard_later(const std::string& topic, int after_s, const std::string& properties = {},
                   int version = 5) {
   Translated s;
   const int cam = s.come("acme/d/cam", "c", {.clean = false, .properties = expiry(600)});
-  s.w.feed(cam, subscribe(1, "v1/cmd/#", 1));
+  s.w.feed(cam, subscribe(1, "v1/cmd/#", 1) + subscribe(2, "device/cam/#", 1));
   s.w.close(cam);
   const int p = s.come("acme/s/platform", "p", {.version = version});
-  s.w.feed(p,
-           publish("v1/north/cam/cmd/1/req/" + name, "x", 1, 1, version, false, false, properties));
+  s.w.feed(p, publish(topic, "x", 1, 1, version, false, false, properties));
   s.w.advance_s(after_s);
   return got(s.w, s.come("acme/d/cam", "c", {.clean = false, .properties = expiry(600)}));
 }
@@ -252,14 +286,25 @@ std::string message_expiry(std::uint32_t s) {
 }
 
 TEST(MessageTranslator, ACommandWaitsNoLongerThanItsTypeAllows) {
+  const std::string close = "v1/north/cam/cmd/1/req/close";
   const Texts went{"v1/cmd/1/req/close x"};
-  EXPECT_EQ(heard_later("close", 1), went);
-  EXPECT_EQ(heard_later("close", 3), Texts{}) << "without a Message Expiry Interval";
-  EXPECT_EQ(heard_later("close", 3, {}, 4), Texts{});
-  EXPECT_EQ(heard_later("close", 3, message_expiry(3600)), went);
-  EXPECT_EQ(heard_later("close", 11, message_expiry(3600)), Texts{}) << "cut to its type's";
-  EXPECT_EQ(heard_later("close", 3, message_expiry(2)), Texts{}) << "its own is shorter";
-  EXPECT_EQ(heard_later("own", 300), (Texts{"v1/cmd/1/req/own x"}));
+  EXPECT_EQ(heard_later(close, 1), went);
+  EXPECT_EQ(heard_later(close, 3), Texts{}) << "without a Message Expiry Interval";
+  EXPECT_EQ(heard_later(close, 3, {}, 4), Texts{});
+  EXPECT_EQ(heard_later(close, 3, message_expiry(3600)), went);
+  EXPECT_EQ(heard_later(close, 11, message_expiry(3600)), Texts{}) << "cut to its type's";
+  EXPECT_EQ(heard_later(close, 3, message_expiry(2)), Texts{}) << "its own is shorter";
+}
+
+TEST(MessageTranslator, WhatMayBeACommandWaitsNoLongerEither) {
+  for (const char* topic : {"v1/north/cam/cmd/1/req/own", "v1/north/cam/cmd/1/req/close/",
+                            "v1/north/cam/cmd/1/close", "device/cam/down", "device/cam/other"}) {
+    SCOPED_TRACE(topic);
+    EXPECT_EQ(heard_later(topic, 1).size(), 1u);
+    EXPECT_EQ(heard_later(topic, 3), Texts{});
+    EXPECT_EQ(heard_later(topic, 8, message_expiry(3600)).size(), 1u);
+    EXPECT_EQ(heard_later(topic, 61, message_expiry(3600)), Texts{});
+  }
 }
 
 TEST(MessageTranslator, WithoutATranslatorMessagesStayAsTheyAre) {
