@@ -147,6 +147,11 @@ class Broker {
   void remove_sessions(const Ids& sessions, base::Instant now) {
     core_.rights.remove_sessions(sessions, now);
   }
+  // What an operator wishes, see Rights.
+  bool disconnect(base::SessionId id) { return core_.rights.disconnect(id); }
+  bool remove_session(base::SessionId id, base::Instant now) {
+    return core_.rights.remove(id, now);
+  }
   Ids under_access() const { return core_.rights.under_access(); }
   void review_access(const Ids& sessions, const std::function<bool(std::string_view)>& is_user) {
     core_.rights.review_access(sessions, is_user);

@@ -26,6 +26,7 @@
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/drain.h"
 #include "gateway/ctl/manual.h"
+#include "gateway/ctl/sessions.h"
 #include "gateway/ctl/support_bundle.h"
 #include "gateway/ctl/top.h"
 #include "gateway/ctl/why.h"
@@ -411,6 +412,7 @@ struct Control {
     if (const auto code = config.run(admin)) return code;
     if (const auto code = why.run(admin)) return code;
     if (const auto code = top.run(admin)) return code;
+    if (const auto code = sessions.run(admin)) return code;
     return bundle.run(admin);
   }
   ControlCommands asked;
@@ -421,6 +423,7 @@ struct Control {
   berth::gateway::ConfigVerb config{*asked.all};
   berth::gateway::WhyVerb why{*asked.all};
   berth::gateway::TopVerb top{*asked.all};
+  berth::gateway::SessionsVerb sessions{*asked.all};
   berth::gateway::SupportBundleVerb bundle{*asked.all, berth::gateway::kVersion};
   HostCheck host{*asked.all};
 };

@@ -14,6 +14,7 @@ using protocol::mqtt::Reason;
 namespace {
 
 constexpr const char* kRemoved = "it is removed from the registry";
+constexpr const char* kByOperator = "an operator has ended it";
 
 // Why a credential that was good is not any more.
 const char* credential_end(const Principals& registry, const Principal& who,
@@ -84,6 +85,22 @@ void Rights::remove_sessions(const std::vector<base::SessionId>& sessions, base:
     const WorksFor scope = works_for(s->channel == nullptr ? base::kNoConn : s->channel->conn);
     life_.remove_session(*s, kRemoved, now);
   }
+}
+
+bool Rights::disconnect(base::SessionId id) {
+  const Session* const s = sessions_.by_id(id);
+  if (s == nullptr || s->channel == nullptr) return false;
+  const WorksFor scope = works_for(s->channel->conn);
+  clients_.fail(*s->channel, Reason::administrative_action, CloseReason::policy, kByOperator);
+  return true;
+}
+
+bool Rights::remove(base::SessionId id, base::Instant now) {
+  Session* const s = sessions_.by_id(id);
+  if (s == nullptr) return false;
+  const WorksFor scope = works_for(s->channel == nullptr ? base::kNoConn : s->channel->conn);
+  life_.remove_session(*s, kByOperator, now);
+  return true;
 }
 
 // Another one of the same device or account.

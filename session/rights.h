@@ -41,6 +41,11 @@ class Rights final : private Room {
 
   using Ids = std::vector<base::SessionId>;
 
+  // An operator's wish. False: there is no such session, or it has no connection.
+  bool disconnect(base::SessionId id);
+  // The session ends, with its connection and its queue. False: there is none.
+  bool remove(base::SessionId id, base::Instant now);
+
   // The sessions that a change of the registry may concern, for review_scopes(). `removed`: the
   // sessions of removed principals, for remove_sessions(), even if the name is registered anew.
   Ids concerned(const Concerned& who, Ids& removed);

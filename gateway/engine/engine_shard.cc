@@ -51,8 +51,25 @@ EngineShard::EngineShard(ShardParts parts)
       return std::string(platform().devices().firmware_of(tenant, device));
     });
   }
+  answerer_.use(protocol::link::AskKind::sessions,
+                [this](const protocol::link::Question& q, const link::Answered& a) {
+                  answer_about_sessions(q.bytes, a);
+                });
   if (parts.authenticator) authenticator_ = parts.authenticator(poster());
   if (parts.store) commits_.use(parts.store(*this, poster()));
+}
+
+void EngineShard::answer_about_sessions(const std::string& question,
+                                        const link::Answered& answered) {
+  using protocol::link::AskError;
+  auto said = session_questions_.ask(question, now());
+  if (!said.changed) return answered({AskError::none, std::move(said.answer)});
+  platform().begin(now());
+  const bool waits = platform().when_confirmed([answered, bytes = std::move(said.answer)] {
+    answered({AskError::none, bytes});
+  });
+  if (!waits) answered({AskError::too_many, {}});
+  post_turn();
 }
 
 std::unique_ptr<EngineShard> EngineShard::restored(ShardParts parts) {

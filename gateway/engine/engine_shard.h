@@ -20,6 +20,7 @@
 #include "gateway/engine/kept_out_list.h"
 #include "gateway/engine/platform_side.h"
 #include "gateway/engine/reviews.h"
+#include "gateway/engine/session_questions.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
 #include "session/fair_queue.h"
@@ -173,6 +174,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   std::weak_ptr<bool> alive() const { return alive_; }
   ShardParts::Poster poster();
   platform::Platform::Read record_reader();
+  void answer_about_sessions(const std::string& question, const link::Answered& answered);
   void restore();
   void begin_clock();
   void keep_clock();
@@ -197,6 +199,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   } clock_kept_;
   Answerer answerer_;
   session::Broker broker_;
+  SessionQuestions session_questions_{broker_};
   Commits commits_;
   PlatformSide platform_;
   std::unique_ptr<Authenticator> authenticator_;

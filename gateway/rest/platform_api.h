@@ -14,6 +14,7 @@
 #include "gateway/rest/history_api.h"
 #include "gateway/rest/insights_api.h"
 #include "gateway/rest/presence_api.h"
+#include "gateway/rest/sessions_api.h"
 
 namespace berth::gateway::rest {
 
@@ -24,7 +25,8 @@ class PlatformApi {
               boost::asio::io_context* io = nullptr, metrics::EdgeProbe* probe = nullptr)
       : asker_(partitions, std::move(engine_of), io, probe),
         commands_(asker_, cursors_, {.partitions = partitions}),
-        events_(asker_, cursors_, partitions) {}
+        events_(asker_, cursors_, partitions),
+        sessions_(asker_, partitions) {}
   PlatformApi(const PlatformApi&) = delete;
   PlatformApi& operator=(const PlatformApi&) = delete;
   const link::Asker& asker() const { return asker_; }
@@ -35,6 +37,7 @@ class PlatformApi {
     history_.add_to(http);
     insights_.add_to(http);
     events_.add_to(http);
+    sessions_.add_to(http);
   }
 
  private:
@@ -46,6 +49,7 @@ class PlatformApi {
   HistoryApi history_{asker_, cursors_};
   InsightsApi insights_{asker_};
   EventsApi events_;
+  SessionsApi sessions_;
 };
 
 }  // namespace berth::gateway::rest

@@ -32,6 +32,7 @@ enum class AskKind : std::uint8_t {
   locate_device = 20,
   desired_state = 21,
   list_desired = 32,
+  sessions = 33,  // JSON: gateway/engine/session_questions.h
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

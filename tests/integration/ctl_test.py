@@ -152,6 +152,31 @@ def top(g):
         watching.wait(30)
 
 
+def sessions(g):
+    """A device's session is listed, shown, disconnected and ended."""
+    device = Mqtt(g.mqtt, "cam-1", "cam@acme", "secret-of-cam", ["v1/cmd/#"], clean=False)
+    other = Mqtt(g.mqtt, "other", "door@acme", "secret-of-door", [])
+    check(device.code == 0 and other.code == 0, "the devices can't log in")
+    items = json.loads(ctl(g, "sessions", "--tenant", "acme", "--online"))["items"]
+    check({"cam-1", "other"} <= {s["client_id"] for s in items}, f"sessions: {items}")
+    check(json.loads(ctl(g, "sessions", "--tenant", "other"))["items"] == [], "another tenant's sessions")
+    check([s["device"] for s in json.loads(ctl(g, "sessions", "--q", "cam"))["items"]] == ["cam-1"], "with a text")
+    page = json.loads(ctl(g, "sessions", "--tenant", "acme", "--limit", "1"))
+    rest = json.loads(ctl(g, "sessions", "--tenant", "acme", "--cursor", page["next"]))
+    check(len(page["items"]) == 1 and page["items"][0] not in rest["items"], f"pages: {page} {rest}")
+    one = json.loads(ctl(g, "session", "cam-1"))
+    check(one["filters"] == [{"filter": "v1/north/cam-1/cmd/#", "qos": 1}] and one["state"] == "online", f"session: {one}")
+    text = seen(g, "session", one["id"])
+    check("v1/north/cam-1/cmd/#" in text and "cam-1" in seen(g, "sessions"), text)
+    ctl(g, "session", "nobody", code=1)
+    ctl(g, "session", "0-999999", code=1)
+    seen(g, "kick", "cam-1")
+    eventually(lambda: json.loads(ctl(g, "session", one["id"]))["state"] == "offline", lambda: ctl(g, "sessions"))
+    ctl(g, "kick", one["id"], "--end-session")
+    ctl(g, "session", one["id"], code=1)
+    other.goodbye()
+
+
 def checked(*words, code, limit=None, **environment):
     """The findings of `berth ctl check` by name: [(result, measured)]."""
     line = [berth, "ctl", "check", *words]
@@ -318,7 +343,7 @@ def main():
         redis.says("Ready to accept connections")
         config += f"store: {{url: 'redis://:secret-of-redis@127.0.0.1:{port}'}}\n"
     g = Gateway(berth, {"berth.yaml": config, "registry.yaml": REGISTRY})
-    for verb in (why, top, preflight, bundle, bounds):
+    for verb in (why, top, sessions, preflight, bundle, bounds):
         verb(g)
         print(f"{verb.__name__}: as documented")
 

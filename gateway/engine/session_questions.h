@@ -1,0 +1,43 @@
+// What an operator asks about the sessions of this engine's partition, and does to them:
+// AskKind::sessions. Questions and answers are JSON (gateway/rest/sessions_api.h):
+//
+//   {"do": "list", "tenant", "q", "client_id", "online": bool, "after": N, "limit": N}
+//     -> {"items": [session…], "more": bool, "incomplete": bool}
+//   {"do": "show" | "disconnect" | "remove", "id": N} -> {"session": {…}}, {} if there is none
+//
+// A list looks at kLookedMax sessions at most, 0.1 us each; then `incomplete` is true. On the
+// engine's thread.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "front/broker.h"
+
+namespace berth::gateway::engine {
+
+class SessionQuestions {
+ public:
+  static constexpr std::size_t kLookedMax = 200'000;
+  static constexpr std::size_t kFiltersShown = 100;
+  // The Broker outlives it.
+  explicit SessionQuestions(session::Broker& broker) : broker_(broker) {}
+
+  struct Said {
+    std::string answer;
+    bool changed = false;  // to be said when the open batch is durable
+  };
+  Said ask(std::string_view question, base::Instant now);
+
+ private:
+  boost::json::object list(const boost::json::object& q) const;
+  boost::json::object brief(const session::Session& s) const;
+  boost::json::object whole(const session::Session& s) const;
+
+  session::Broker& broker_;
+};
+
+}  // namespace berth::gateway::engine
