@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gateway/ctl/asking.h"
+#include "gateway/ctl/words.h"
 
 namespace berth::gateway {
 
@@ -25,11 +26,15 @@ std::string devices_table(const std::string& text) {
   const json::object& o = v.get_object();
   const json::value* items = o.if_contains("items");
   if (items == nullptr || !items->is_array()) return pairs_of(o);
-  const json::array& list = items->get_array();
+  json::array list = items->get_array();
   const auto has = [&list](const char* member) {
     return !list.empty() && list.front().is_object() && list.front().get_object().contains(member);
   };
   const json::value* next = o.if_contains("next");
+  for (json::value& item : list) {
+    if (!item.is_object() || !is_true(item.get_object(), "stale")) continue;
+    item.get_object()["state"] = "online, no connection now";
+  }
   return table_of(list, has("type")      ? kEvents
                         : has("in_step") ? kDesired
                                          : kDevices) +

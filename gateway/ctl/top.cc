@@ -81,6 +81,10 @@ json::array with_who(const json::array& list) {
     if (!v.is_object()) continue;
     json::object o = v.get_object();
     o["who"] = who_of(o);
+    std::string addresses;
+    for (const json::value& a : list_in(o, "addresses"))
+      addresses += (addresses.empty() ? "" : ", ") + text_of(a);
+    if (!addresses.empty()) o["addresses"] = addresses;
     out.push_back(std::move(o));
   }
   return out;

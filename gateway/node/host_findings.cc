@@ -88,22 +88,27 @@ std::vector<Place> places_of(const Config& config, Role role) {
   return all;
 }
 
+// By what bind() has said.
+std::string fix_of_port(const std::string& error, std::uint16_t port) {
+  const auto says = [&error](int number) {
+    return error.find(std::strerror(number)) != std::string::npos;
+  };
+  if (says(EADDRNOTAVAIL))
+    return "`ip -br address` shows the addresses of this host; 0.0.0.0 stands for all of them";
+  if (says(EACCES)) return "a port below 1024 needs CAP_NET_BIND_SERVICE";
+  return "`ss -ltnp 'sport = :" + std::to_string(port) + "'` shows who has it";
+}
+
 void look_at_ports(const Config& config, Role role, Findings& out) {
   for (const Place& p : places_of(config, role)) {
     const std::string where = p.host + ":" + std::to_string(p.port);
-    const std::string port = std::to_string(p.port);
-    attempt(out, "port",
-            "ss -ltnp 'sport = :" + port +
-                "' shows who has it; below 1024 CAP_NET_BIND_SERVICE is needed",
-            [&]() -> Finding {
-              std::uint16_t taken = p.port;
-              try {
-                ::close(edge::open_listener(p.host, taken, false));
-              } catch (const std::runtime_error& e) {
-                throw std::runtime_error(p.key + ": " + e.what());
-              }
-              return {Result::ok, "port", p.key + " " + where + " is free"};
-            });
+    std::uint16_t taken = p.port;
+    try {
+      ::close(edge::open_listener(p.host, taken, false));
+      out.push_back({Result::ok, "port", p.key + " " + where + " is free"});
+    } catch (const std::runtime_error& e) {
+      out.push_back({Result::fail, "port", p.key + ": " + e.what(), fix_of_port(e.what(), p.port)});
+    }
   }
 }
 
