@@ -102,7 +102,7 @@ class Engine(Pod):
         self.cluster = cluster
 
     def start(self):
-        self.spawn([self.cluster.berth, "engine", "--anonymous", "--links", f"0.0.0.0:{LINKS}",
+        self.spawn([self.cluster.berth_of["engine"], "engine", "--anonymous", "--links", f"0.0.0.0:{LINKS}",
                     "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url(),
                     *self.cluster.engine_flags()],
                    {"BERTH_STORE_DIRECTORY": os.path.join(self.directory, self.name + ".data"), **self.cluster.shipped_env("engine"),
@@ -124,7 +124,7 @@ class Edge(Pod):
 
     def start(self):
         self.socket = os.path.join(self.directory, f"{self.name}.{self.starts + 1}.admin.sock")
-        self.spawn([self.cluster.berth, "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
+        self.spawn([self.cluster.berth_of["edge"], "edge", "--mqtt", f"0.0.0.0:{MQTT}", "--admin",
                     f"0.0.0.0:{ADMIN}", *self.cluster.engine_flags()],
                    {"BERTH_CLUSTER_RESOLVE_MS": "200", "BERTH_CLUSTER_NAME": self.name, **self.cluster.shipped_env("edge"),
                     "BERTH_CLUSTER_SERVER_REFERENCE": "10.96.0.1:1883", "BERTH_ADMIN_ALLOWED_HOSTS": "10.96.0.1",
@@ -227,7 +227,10 @@ class Cluster:
     """A Deployment of engines, a DaemonSet of edges, Redis with replicas and a sentinel, a Service."""
 
     def __init__(self, net, directory, berth, clients, engines=3, edges=2, partitions=1,
-                 registry="", shipped=None):
+                 registry="", shipped=None, old=None):
+        # The release of pods that start from now on, by role; `old`: another binary, with which the cluster begins.
+        self.release = {"new": berth, "old": old or berth}
+        self.berth_of = {role: self.release["old"] for role in ("engine", "edge")}
         self.shipped = shipped or {}  # roles of shipped.py: how the Helm chart runs pods
         self.net, self.directory, self.berth, self.clients = net, directory, berth, clients
         self.partitions = partitions

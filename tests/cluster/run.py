@@ -135,7 +135,7 @@ def run_scenario(name, a):
             net.pod(c)
         cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients + ["platform"],
                           partitions=a.partitions, registry=registry_yaml(a.commanded),
-                          shipped=a.shipped)
+                          shipped=a.shipped, old=a.old if name == "skew" else None)
         share = a.devices // a.processes
         protocols = [a.protocols[i % len(a.protocols)] for i in range(a.processes)]
         oracles = [Oracle(net, a.build, c, p, share, a.rate / a.processes, may_disconnect(rule, p))
@@ -228,6 +228,7 @@ def main():
     p.add_argument("--processes", type=int, default=2, help="of devices")
     p.add_argument("--protocols", default="mqtt,park", help="of these processes in turn: " + ", ".join(PORTS))
     p.add_argument("--build", default=os.path.join(ROOT, "build/release"), help="where the binaries are")
+    p.add_argument("--old", help="a berth of another release, for the scenario skew")
     p.add_argument("--shipped", action="store_true", help="settings, probes and ends of pods as k8s/cluster/rendered.yaml has them")
     p.add_argument("--keep", action="store_true", help="keep the logs of scenarios that went well too")
     p.add_argument("--json", help="write the reports here too")
@@ -236,6 +237,8 @@ def main():
     if a.shipped:
         from shipped import roles  # needs python3-yaml
         a.shipped = roles(ROOT)
+    if "skew" in (a.scenario or []) and not a.old:
+        p.error("skew needs --old")
     if not set(a.protocols) <= set(PORTS):
         p.error("--protocols: of " + ", ".join(PORTS))
     if not may_make_namespaces():
@@ -251,7 +254,7 @@ def main():
     widths[0] = 15
     print(" ".join(c.rjust(w) for c, w in zip(COLUMNS, widths)))
     reports = []
-    for name in a.scenario or list(SCENARIOS):
+    for name in a.scenario or [s for s in SCENARIOS if s != "skew" or a.old]:
         # a process of its own: it moves into the scenario's network
         path = os.path.join(tempfile.gettempdir(), f"berth-cluster-report-{os.getpid()}.json")
         child = os.fork()

@@ -149,6 +149,20 @@ def edge_upgrade(c, random, seconds):
     every(seconds, 1, lambda: [e.upgrade() for e in c.edges])
 
 
+def skew(c, random, seconds):
+    """An upgrade and its roll back, with both releases in the cluster meanwhile (--old): engines first and back, then edges on their
+    hosts under engines of the release before, then engines; then the whole way back. The cluster began with the old release."""
+    new, old = c.release["new"], c.release["old"]
+    for role, berth in (("engine", new), ("engine", old), ("edge", new), ("engine", new), ("edge", old), ("engine", old), ("edge", new)):
+        c.berth_of[role] = berth
+        if role == "engine":
+            c.roll_engines()
+        else:
+            for e in c.edges:
+                e.upgrade()
+        time.sleep(1)
+
+
 def edge_succession(c, random, seconds):
     """Edges with many TLS connections, which the old process closes at a slow pace, are replaced on their host; in turn the new pod
     is ended before it has everything (the old one keeps all), and the old one is (it finishes)."""
@@ -205,6 +219,7 @@ SCENARIOS = {
     "edge-drain": (edge_drain, 25, 9, True),
     "edge-upgrade": (edge_upgrade, 20, 7, "tls"),
     "edge-succession": (edge_succession, 40, 20, "tls"),
+    "skew": (skew, 20, 20, "tls"),  # with --old only
     "edge-kill": (edge_kill, 25, 9, True),
     "orphan": (orphan, 25, 9, True),
     "everything": (everything, 180, 30, True),
