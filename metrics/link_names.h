@@ -15,6 +15,10 @@ inline constexpr const char kConfigSince[] = "berth_config_in_force_timestamp_se
 inline constexpr const char kConfigLook[] = "berth_config_last_look_timestamp_seconds";
 inline constexpr const char kConfigRefused[] = "berth_config_refused";
 inline constexpr const char kConfigPending[] = "berth_config_pending_keys";
+// Of tracing (gateway/tracing), by role of the process.
+inline constexpr const char kSpansExported[] = "berth_trace_spans_exported_total";
+inline constexpr const char kSpansDropped[] = "berth_trace_spans_dropped_total";
+inline constexpr const char kTraceExportFailures[] = "berth_trace_export_failures_total";
 inline constexpr const char kConfigReloads[] = "berth_config_reloads_total";
 
 }  // namespace berth::metrics

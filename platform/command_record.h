@@ -54,6 +54,7 @@ struct Entry {
   std::string site;
   std::string executor_site;
   std::int64_t accepted_wall_ms = 0;
+  std::int64_t durable_wall_ms = 0;  // of the acceptance, if it is traced. 0: not known. Not stored
   std::uint32_t ttl_ms = 0;
   std::uint64_t serial = 0;  // of its tags (notes.h); no other open command of the partition has it
   Command command;

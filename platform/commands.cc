@@ -422,6 +422,7 @@ std::uint64_t Commands::tell(std::uint32_t partition, const pb::Note& note) {
 void Commands::accepted(const Entry& e) {
   ++probe_.commands_accepted;
   index_.accepted(e);
+  outcomes_.accepted(e);
   if (e.command.delivery != Delivery::desired) return;
   std::string replaced;
   desired_.set(e, at().wall_ms, replaced);

@@ -31,6 +31,8 @@ namespace berth::platform {
 // What the rest of the platform side does with an outcome.
 class Outcomes {
  public:
+  // In the batch that accepts the command.
+  virtual void accepted(const Entry& e) = 0;
   // In the batch that ends the command.
   virtual void finished(const Entry& e) = 0;
   virtual void late_result(const Entry& e, const Result& r) = 0;
@@ -81,6 +83,8 @@ class Commands final : public session::CommandWords,
   void listed(std::uint32_t link) override;
   void lost(std::uint32_t link) override;
   void gone(std::uint32_t link) override;
+
+  void durable(std::string_view tenant, std::string_view id) { ledger_.durable(tenant, id, at()); }
 
   CommandQuestions& questions() { return questions_; }
   const Desired& desired_states() const { return desired_; }

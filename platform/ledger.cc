@@ -228,6 +228,10 @@ void Ledger::admit(Waiter& w) {
   });
 }
 
+void Ledger::durable(std::string_view tenant, std::string_view id, At at) {
+  if (Open* const o = find_open(tenant, id)) o->entry.durable_wall_ms = at.wall_ms;
+}
+
 // LATEST: what has not been handed out yet is of no use any more.
 void Ledger::replace_slot(const Open& by, Device& device, At at) {
   const Asked& a = by.entry.asked;

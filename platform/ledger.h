@@ -139,6 +139,9 @@ class Ledger {
   // The engine of a partition is a new one: it does not know what we want to hear.
   void want_again();
 
+  // Its acceptance is durable; for traces.
+  void durable(std::string_view tenant, std::string_view id, At at);
+
   // -- words of the engine that has it, by the command's serial
   void word(std::uint64_t serial, std::uint32_t attempt, Fate fate, std::string_view code, At at);
   // `device`: who says it; of another device's command it is not taken. `id` may be kUnnamed and a

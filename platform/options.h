@@ -5,6 +5,8 @@
 
 namespace berth::platform {
 
+class CommandTraces;
+
 struct PresenceOptions {
   std::uint32_t offline_after_s = 30;
   std::uint32_t ours_after_s = 60;  // session.restart_grace_s
@@ -17,6 +19,8 @@ struct HistoryOptions {
 struct PlatformOptions {
   PresenceOptions presence;
   HistoryOptions history;
+  CommandTraces* traces =
+      nullptr;  // null: no command is traced. Not a setting; outlives the engine
 };
 
 }  // namespace berth::platform

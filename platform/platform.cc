@@ -23,6 +23,7 @@ Platform::Platform(session::Context& cx, session::Core& core, Read read, Platfor
     : cx_(cx),
       core_(core),
       read_(std::move(read)),
+      traces_(options.traces),
       commands_(cx, core, *this, *this),
       devices_(options, core, *this),
       signed_requests_(*this, random_key()) {
@@ -145,8 +146,15 @@ void Platform::publish(const Entry& e, const Result* late) {
   core_.wills.distribute(answer, now_, [] {});
 }
 
+void Platform::accepted(const Entry& e) {
+  if (traces_ == nullptr || !traces_->wants(e)) return;
+  when_durable([this, tenant = e.asked.tenant, id = e.asked.id] { commands_.durable(tenant, id); });
+}
+
 void Platform::finished(const Entry& e) {
   publish(e, nullptr);
+  if (traces_ != nullptr && !is_refusal(e) && traces_->wants(e))
+    when_durable([this, e] { traces_->ended(e); });
   const std::string said = std::string(name_of(e.command.outcome)) +
                            (e.command.code.empty() ? "" : " " + e.command.code);
   devices_.happened({.kind = HistoryKind::command,

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "platform/command_traces.h"
 #include "platform/commands.h"
 #include "platform/device_watch.h"
 #include "platform/options.h"
@@ -89,6 +90,7 @@ class Platform final : public session::SessionEvents,
   base::Instant now() const override { return now_; }
   void read(session::RecordRange range, session::Store::RecordsDone done) override;
   // -- Outcomes
+  void accepted(const Entry& e) override;
   void finished(const Entry& e) override;
   void late_result(const Entry& e, const Result& r) override;
   void publish(const Entry& e, const Result* late);
@@ -96,11 +98,12 @@ class Platform final : public session::SessionEvents,
   session::Context& cx_;
   session::Core& core_;
   Read read_;
+  CommandTraces* const traces_;
   Commands commands_;
   DeviceWatch devices_;
   SignedRequests signed_requests_;
   std::size_t confirming_ = 0;  // calls of when_confirmed() that wait
-  base::Instant now_{};  // of the call under way
+  base::Instant now_{};         // of the call under way
 };
 
 }  // namespace berth::platform

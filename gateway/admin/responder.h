@@ -33,8 +33,16 @@ class Responder {
  public:
   Responder(std::shared_ptr<boost::asio::io_context> server, std::shared_ptr<WaitingAnswer> state)
       : server_(std::move(server)), state_(std::move(state)) {}
+  // The same request; `seen` is called with each answer that is given by it, also one that is too
+  // late.
+  Responder watched(std::function<void(const Response&)> seen) const {
+    Responder r = *this;
+    r.seen_ = std::make_shared<const std::function<void(const Response&)>>(std::move(seen));
+    return r;
+  }
   // The first answer counts; one that comes too late is dropped.
   void answer(Response r) const {
+    if (seen_) (*seen_)(r);
     const bool first = !state_->over.exchange(true);
     auto shared = std::make_shared<Response>(std::move(r));
     boost::asio::post(*server_, [state = state_, first, shared] {
@@ -49,6 +57,7 @@ class Responder {
  private:
   std::shared_ptr<boost::asio::io_context> server_;  // behind it: destroyed last
   std::shared_ptr<WaitingAnswer> state_;
+  std::shared_ptr<const std::function<void(const Response&)>> seen_;  // of all copies; null: nobody
 };
 
 }  // namespace berth::gateway::admin

@@ -443,6 +443,9 @@ class EdgeNode {
     if (probe) all = metrics::samples_of(*probe);
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     for (auto& s : metrics::process_samples("edge")) all.push_back(std::move(s));
+    if (tracer_) {
+      for (auto& s : tracer_->samples()) all.push_back(std::move(s));
+    }
     for (auto& s : link_samples(now.engines)) all.push_back(std::move(s));
     all.push_back(ready_sample(now.not_ready));
     all.push_back(standbys_sample(standbys(now.engines)));
@@ -559,6 +562,7 @@ class EdgeNode {
   std::uint32_t partitions() const { return config_.cluster.partitions; }
 
   const Config& config_;
+  const std::unique_ptr<tracing::Tracer> tracer_ = tracer_of(config_, "edge");  // null: off
   EndAsked& end_asked_;
   struct {
     std::atomic<bool> under_way{false};  // read on the admin server's thread
@@ -572,7 +576,7 @@ class EdgeNode {
   DeviceListeners listeners_;
   EdgeShards edges_;
   rest::PlatformApi platform_{partitions(), [this](std::uint32_t p) { return edges_.engine_of(p); },
-                              &io_, &edges_.first_probe()};
+                              &io_, &edges_.first_probe(), tracer_.get()};
   DeadEngines dead_engines_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread

@@ -100,6 +100,7 @@ class EngineNode {
             [this](std::size_t p, std::uint64_t word) { partitions_[p]->last_words(word); }) {
     if (tls_) follows_ = follow_links(reload_, *tls_);
     process_.reload = &reload_;
+    process_.traces = tracer_.get();
     forgive_bad_files();
     judge_files(engine_files_error(config_));
     follows_.push_back(reload_.on_judged(
@@ -442,6 +443,9 @@ class EngineNode {
     }
     all.push_back(files_replaced_sample());
     for (auto& s : metrics::process_samples("engine")) all.push_back(std::move(s));
+    if (tracer_) {
+      for (auto& s : tracer_->samples()) all.push_back(std::move(s));
+    }
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     if (registry_) all.push_back(registry_->sample());
     if (registry_) all.push_back(registry_->doubt_sample());
@@ -495,6 +499,7 @@ class EngineNode {
   }
 
   const Config& config_;
+  const std::unique_ptr<tracing::Tracer> tracer_ = tracer_of(config_, "engine");  // null: off
   asio::io_context io_{1};
   Reload reload_;  // before the parts that read files
   EngineProcess process_;
@@ -511,7 +516,8 @@ class EngineNode {
   // Null: there is one partition, and no other engine to ask or nothing to be asked.
   std::unique_ptr<InnerEdge> inner_;
   rest::PlatformApi platform_{config_.cluster.partitions,
-                              [this](std::uint32_t p) { return serving(p); }};
+                              [this](std::uint32_t p) { return serving(p); }, nullptr, nullptr,
+                              tracer_.get()};
   std::vector<std::unique_ptr<Bridges>> bridges_;  // by partition; null: it does not serve
   Balance balance_;
   Newcomers newcomers_;

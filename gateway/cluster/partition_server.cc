@@ -62,6 +62,7 @@ PartitionServer::PartitionServer(asio::io_context& io, const Config& config,
                   [this, alive = std::weak_ptr<bool>(alive_)] {
                     if (!alive.expired()) on_fenced();
                   },
+              .traces = process.traces,
               .reload = process.reload}),
       began_ns_(base::monotonic_ns()) {}
 

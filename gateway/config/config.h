@@ -16,6 +16,7 @@
 #include "gateway/edge/listener.h"
 #include "gateway/engine/login_options.h"
 #include "gateway/link/tls_files.h"
+#include "gateway/tracing/options.h"
 #include "platform/options.h"
 #include "session/broker_options.h"
 
@@ -116,6 +117,7 @@ struct Config {
   std::string admin_token_file;     // empty: admin.token in data_directory
   std::string admin_allowed_hosts;  // names by which the admin port may be asked
   std::uint32_t metrics_max_series = 5000;
+  tracing::TracingOptions tracing;
   std::string log_format = "text";
   std::string log_level = "info";
   std::vector<std::string> warnings = {};  // what does not keep the gateway from starting

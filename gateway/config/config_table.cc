@@ -182,6 +182,29 @@ std::vector<Key> identity_keys() {
   };
 }
 
+std::vector<Key> tracing_keys() {
+  const auto taken = [](const std::string& fault) {
+    if (!fault.empty()) throw ConfigError(fault);
+  };
+  return {
+      {"tracing.endpoint",
+       [taken](Config& c, const std::string& v) {
+         taken(tracing::read_endpoint(v, c.tracing.endpoint));
+       },
+       [](const Config& c) { return c.tracing.endpoint.text; }},
+      {"tracing.share",
+       [taken](Config& c, const std::string& v) { taken(tracing::read_share(v, c.tracing.share)); },
+       [](const Config& c) { return tracing::share_text(c.tracing.share); }},
+      {"tracing.devices",
+       [taken](Config& c, const std::string& v) {
+         taken(tracing::read_devices(v, c.tracing.devices));
+       },
+       [](const Config& c) { return tracing::devices_text(c.tracing.devices); }},
+      text_of("tracing.service_name",
+              [](Config& c) -> std::string& { return c.tracing.service_name; }),
+  };
+}
+
 std::vector<Key> process_keys() {
   using U32 = std::uint32_t;
   return {
@@ -385,6 +408,7 @@ const std::vector<Key>& keys() {
     for (auto& e : edge_keys()) k.push_back(std::move(e));
     for (auto& s : session_keys()) k.push_back(std::move(s));
     for (auto& p : platform_keys()) k.push_back(std::move(p));
+    for (auto& t : tracing_keys()) k.push_back(std::move(t));
     for (auto& c : cluster_keys()) k.push_back(std::move(c));
     for (auto& c : device_keys()) k.push_back(std::move(c));
     return k;

@@ -174,6 +174,7 @@ engine::ShardParts shard_parts(const EngineParts& p, metrics::EngineProbe& probe
                                  return authenticator(p, post);
                                },
                            .store = std::move(store)};
+  parts.platform.traces = p.traces;
   parts.platform.presence.ours_after_s = p.config.broker.restart_grace_s;
   if (auto source = engine::fault_of_clock())
     parts.clock = base::WallClock(std::move(source), base::WallClock::this_boot());

@@ -28,6 +28,13 @@ namespace berth::gateway {
 
 namespace asio = boost::asio;
 
+std::unique_ptr<tracing::Tracer> tracer_of(const Config& config, const std::string& role,
+                                           std::chrono::milliseconds flush_max) {
+  return tracing::Tracer::make(
+      config.tracing,
+      {.role = role, .version = kVersion, .name = config.cluster.name, .flush_max = flush_max});
+}
+
 int run_process(const Config& config, const std::string& role, const std::function<int()>& f) {
   runtime::raise_descriptor_limit();
   for (const int s : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(s, SIG_IGN);

@@ -6,6 +6,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/json/object.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,11 +19,17 @@
 #include "gateway/node/edge_shards.h"
 #include "gateway/runtime/certificates.h"
 #include "gateway/runtime/degraded.h"
+#include "gateway/tracing/tracer.h"
 #include "metrics/probe.h"
 
 namespace berth::gateway {
 
 class Reload;
+
+// Of a process of this role; null: tracing is off.
+std::unique_ptr<tracing::Tracer> tracer_of(
+    const Config& config, const std::string& role,
+    std::chrono::milliseconds flush_max = tracing::kFlushMax);
 
 // One that is in the log already, in the format that the log has.
 struct LoggedConfigError : ConfigError {

@@ -181,6 +181,7 @@ void CommandsApi::submit(Request r, const Responder& done) {
     return done.answer(std::move(*no));
   record.set_caller(r.caller.id);
   record.set_is_admin(r.caller.kind == admin::Caller::Kind::admin);
+  const Responder answered = traced(r, record, done);
   record.set_trace_parent(r.caller.trace.traceparent());
   record.set_content(content_of(record));
   // Its sites are checked where the device's site is known.
@@ -188,7 +189,35 @@ void CommandsApi::submit(Request r, const Responder& done) {
   platform::pb::SubmitQuestion q;
   q.set_wait_ms(wait_ms);
   *q.mutable_command() = std::move(record);
-  begin(std::move(q), done);
+  begin(std::move(q), answered);
+}
+
+Responder CommandsApi::traced(Request& r, const Record& record, const Responder& done) {
+  tracing::Tracer* const tracer = options_.tracer;
+  admin::Trace& trace = r.caller.trace;
+  if (tracer == nullptr ||
+      !tracer->sampler().wants(trace.sampled, trace.trace_id, record.tenant(), record.device()))
+    return done;
+  trace.sampled = true;
+  tracing::Span span{.trace_id = trace.trace_id,
+                     .span_id = trace.span_id,
+                     .parent_id = trace.parent_id,
+                     .name = "POST /api/v1/commands",
+                     .kind = tracing::SpanKind::server,
+                     .start_ns = options_.wall_ms() * base::kMs,
+                     .attributes = {{"http.request.method", std::string("POST")},
+                                    {"http.route", std::string("/api/v1/commands")},
+                                    {"berth.tenant", record.tenant()},
+                                    {"berth.device", record.device()},
+                                    {"berth.command.id", record.id()}}};
+  return done.watched([this, tracer, span = std::move(span)](const Response& a) {
+    tracing::Span whole = span;
+    // Never before the command, whose times are of whole milliseconds too.
+    whole.end_ns = (options_.wall_ms() + 1) * base::kMs;
+    whole.attributes.push_back({"http.response.status_code", std::int64_t{a.status}});
+    whole.failed = a.status >= 500;
+    tracer->add({std::move(whole)});
+  });
 }
 
 // The command's time runs from here, however long an engine and the questions before the last one

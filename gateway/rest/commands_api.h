@@ -13,6 +13,7 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
 #include "gateway/rest/cursors.h"
+#include "gateway/tracing/tracer.h"
 #include "platform/platform.pb.h"
 
 namespace berth::gateway::rest {
@@ -23,6 +24,7 @@ class CommandsApi {
     std::uint32_t partitions = 1;
     // The wall clock, ms since 1970, for `expires_at`; of tests.
     std::function<std::int64_t()> wall_ms = unix_ms;
+    tracing::Tracer* tracer = nullptr;  // null: no request makes a span
   };
   static std::int64_t unix_ms();
   // Both outlive it; `asker` on its edge shard's thread.
@@ -34,6 +36,9 @@ class CommandsApi {
   using Record = platform::pb::CommandRecord;
   using Submit = platform::pb::SubmitQuestion;
   void submit(admin::Request r, const admin::Responder& done);
+  // Decides whether the request's trace is sampled, before its traceparent goes with the command.
+  // What answers it then.
+  admin::Responder traced(admin::Request& r, const Record& record, const admin::Responder& done);
   void begin(Submit submit, const admin::Responder& done);
   void claim(Submit submit, const admin::Responder& done);
   void locate(Submit submit, const admin::Responder& done);

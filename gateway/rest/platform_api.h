@@ -20,11 +20,12 @@ namespace berth::gateway::rest {
 
 class PlatformApi {
  public:
-  // As link::Asker has them.
+  // As link::Asker has them. `tracer`: null: no request makes a span; outlives it.
   PlatformApi(std::uint32_t partitions, link::Asker::EngineOf engine_of,
-              boost::asio::io_context* io = nullptr, metrics::EdgeProbe* probe = nullptr)
+              boost::asio::io_context* io = nullptr, metrics::EdgeProbe* probe = nullptr,
+              tracing::Tracer* tracer = nullptr)
       : asker_(partitions, std::move(engine_of), io, probe),
-        commands_(asker_, cursors_, {.partitions = partitions}),
+        commands_(asker_, cursors_, {.partitions = partitions, .tracer = tracer}),
         events_(asker_, cursors_, partitions),
         sessions_(asker_, partitions) {}
   PlatformApi(const PlatformApi&) = delete;

@@ -30,6 +30,9 @@ constexpr auto kStoreStuck = std::chrono::seconds(3);
 // The same for an engine whose successor waits for the store: devices wait too.
 constexpr auto kStoreStuckReplaced = std::chrono::milliseconds(500);
 
+// The successor waits for the end of this process, and devices wait for the successor.
+constexpr auto kFlushReplaced = std::chrono::milliseconds(250);
+
 class EngineProcess {
  public:
   EngineProcess(const Config& config, const ConfigSource& source)
@@ -100,6 +103,7 @@ class EngineProcess {
            .logins = logins_,
            .store_lost = [this] { fail(base::kExitUnavailable, "another gateway has the store"); },
            .condition = &condition_,
+           .traces = tracer_.get(),
            .reload = &reload_},
           claim, probe_);
     } catch (const ConfigError& e) {
@@ -188,11 +192,16 @@ class EngineProcess {
       f.samples.push_back(engine_build_sample());
       for (auto& s : metrics::process_samples("engine")) f.samples.push_back(std::move(s));
       for (auto& s : reload_.samples()) f.samples.push_back(std::move(s));
+      if (tracer_) {
+        for (auto& s : tracer_->samples()) f.samples.push_back(std::move(s));
+      }
       return f;
     });
   }
 
   const Config& config_;
+  const std::unique_ptr<tracing::Tracer> tracer_ =
+      tracer_of(config_, "engine", kFlushReplaced);  // null: off
   boost::asio::io_context io_{1};
   Reload reload_;  // before the parts that read files
   std::unique_ptr<RegistryService> registry_;

@@ -22,8 +22,12 @@ std::vector<std::uint64_t> random_ids(std::uint32_t count) {
 
 InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& config,
                                  EdgeShards& edges, const registry::Registry* registry,
-                                 Reload& reload, Events events)
-    : edges_(edges), registry_(registry), reload_(reload), events_(std::move(events)) {
+                                 Reload& reload, platform::CommandTraces* traces, Events events)
+    : edges_(edges),
+      registry_(registry),
+      reload_(reload),
+      traces_(traces),
+      events_(std::move(events)) {
   if (edges.count() == 1) {
     join_directly(io, config);
   } else {
@@ -43,6 +47,7 @@ void InProcessEngine::make(boost::asio::io_context& io, const Config& config,
                          .registry = registry_,
                          .store_lost = events_.store_lost,
                          .condition = &condition_,
+                         .traces = traces_,
                          .reload = &reload_},
                         claim, probe_);
   engine_->serve({});

@@ -151,7 +151,7 @@ class Gateway {
     try {
       engine_ = std::make_unique<InProcessEngine>(io_, config_, edges_,
                                                   registry_ ? &registry_->registry() : nullptr,
-                                                  reload_, std::move(events));
+                                                  reload_, tracer_.get(), std::move(events));
     } catch (const session::StoreFull& e) {
       BERTH_LOG(err, "engine cannot start error=\"{}\"", e.what());
       again_.expires_after(kAgain);
@@ -311,6 +311,7 @@ class Gateway {
     add(usage_series_.samples(f.usage, base::monotonic_ns() / 1'000'000'000));
     add(host_samples(config_, http_));
     add(metrics::process_samples("edge"));
+    if (tracer_) add(tracer_->samples());
     all.push_back(ready_sample(now.not_ready));
     if (supervisor_ && config_.standby) all.push_back(standbys_sample(standbys(now)));
     if (registry_) all.push_back(registry_->sample());
@@ -464,13 +465,14 @@ class Gateway {
   }
 
   const Config& config_;
+  const std::unique_ptr<tracing::Tracer> tracer_ = tracer_of(config_, "edge");  // null: off
   asio::io_context io_{1};
   Reload reload_;  // before the parts that read files
   DeviceListeners listeners_;
   EdgeShards edges_;
   std::unique_ptr<RegistryService> registry_;
   rest::PlatformApi platform_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }, &io_,
-                              &edges_.first_probe()};
+                              &edges_.first_probe(), tracer_.get()};
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<Supervisor> supervisor_;
   admin::HttpServer http_;
