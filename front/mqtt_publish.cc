@@ -62,6 +62,7 @@ bool has_too_many_received(const Session& s, std::uint16_t packet_id, std::size_
     return refuse_publish(ch, publication, Reason::topic_name_invalid, Quota::none, fault);
   const bool same = m.topic.data() == j.inside.data();
   intake_.accept(ch, publication, same ? *j.match : distributor_.match(m.topic), now);
+  if (what != DeviceMessages::What::as_is) translator_.taken(ch);
   return true;
 }
 

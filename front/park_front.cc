@@ -308,8 +308,7 @@ bool ParkFront::on_report(Channel& ch, const park::Frame& f, base::Instant now) 
     return true;
   }
   complete_report(ch, f, e, now);
-  if (e.body == protocol::messages::kHealthBody && e.child.empty())
-    translator_.health(ch, report_);
+  if (e.body == protocol::messages::kHealthBody && e.child.empty()) translator_.health(ch, report_);
   const std::string* json = translator_.to_json(ch, report_);
   Publication p{.message = {.topic = report_topic_,
                             .payload = std::string_view(json != nullptr ? *json : report_),
@@ -327,6 +326,7 @@ bool ParkFront::on_report(Channel& ch, const park::Frame& f, base::Instant now) 
   } else {
     p.message.topic = j.inside;
     intake_.accept(ch, p, *j.match, now);
+    translator_.taken(ch);
   }
   return true;
 }
@@ -373,6 +373,7 @@ void ParkFront::complete_report(const Channel& ch, const park::Frame& f,
     made = std::to_string(s.epoch) + "-" + std::to_string(f.seq);
   report_.assign(f.payload);
   completer_.complete(report_, e, p.origin, {.at_ms = clocks_.wall_at(now).ms, .made_id = made});
+  translator_.reported(ch, e, made, report_, now);
 }
 
 // For ever: it is acknowledged, so that the device does not say it again and again.

@@ -9,6 +9,8 @@
 #include <memory>
 #include <unordered_map>
 
+#include "metrics/link_names.h"
+
 namespace berth::metrics {
 namespace {
 
@@ -51,6 +53,37 @@ void put_value(std::string& out, const Sample& s) {
   out.append(fraction);
 }
 
+constexpr std::string_view kExemplary = "berth_command_seconds";
+
+// Bound of a bucket, us.
+std::uint64_t bound_of(const Sample& s) {
+  const double seconds = std::strtod(s.label_value.c_str(), nullptr);
+  return s.label_value == "+Inf" ? UINT64_MAX : static_cast<std::uint64_t>(seconds * 1e6 + 0.5);
+}
+
+// The newest one that belongs to the bucket `s`, whose predecessor ends at `above` us.
+void put_exemplar(std::string& out, const Sample& s, std::uint64_t above,
+                  const std::vector<const Sample*>& exemplars) {
+  const Sample* best = nullptr;
+  const auto time_of = [](const Sample& e) {
+    return std::strtoull(e.label_value.c_str() + e.label_value.find(' '), nullptr, 10);
+  };
+  for (const Sample* e : exemplars) {
+    if (e->value > bound_of(s) || (above != 0 && e->value <= above)) continue;
+    if (best == nullptr || time_of(*e) >= time_of(*best)) best = e;
+  }
+  if (best == nullptr) return;
+  out.append(" # {trace_id=\"");
+  put_escaped(out, best->label_value.substr(0, best->label_value.find(' ')), true);
+  out.append("\"} ");
+  put_value(out, *best);
+  out.push_back(' ');
+  Sample time;
+  time.value = time_of(*best);
+  time.unit = Sample::Unit::milliseconds;
+  put_value(out, time);
+}
+
 void put_line(std::string& out, const Sample& s) {
   static constexpr const char* kSuffixes[] = {"", "_bucket", "_sum", "_count"};
   out.append(s.family).append(kSuffixes[static_cast<std::size_t>(s.part)]);
@@ -61,7 +94,19 @@ void put_line(std::string& out, const Sample& s) {
   }
   out.push_back(' ');
   put_value(out, s);
-  out.push_back('\n');
+}
+
+void put_lines(std::string& out, const std::vector<const Sample*>& family,
+               const std::vector<const Sample*>& exemplars) {
+  std::uint64_t above = 0;
+  for (const Sample* s : family) {
+    put_line(out, *s);
+    if (s->part == Sample::Part::bucket && s->family == kExemplary && !exemplars.empty()) {
+      put_exemplar(out, *s, above, exemplars);
+      above = bound_of(*s);
+    }
+    out.push_back('\n');
+  }
 }
 
 void put_family(std::string& out, const Sample& s, Format format) {
@@ -124,7 +169,12 @@ int wanted(std::string_view header, std::string_view what) {
 std::string exposition(const std::vector<Sample>& samples, const BuildInfo& build, Format format) {
   std::vector<std::vector<const Sample*>> families;
   std::unordered_map<std::string_view, std::size_t> index;
+  std::vector<const Sample*> exemplars;
   for (const Sample& s : samples) {
+    if (s.family == kCommandExemplar) {
+      if (format == Format::open_metrics) exemplars.push_back(&s);
+      continue;
+    }
     const auto [it, fresh] = index.try_emplace(s.family, families.size());
     if (fresh) families.emplace_back();
     families[it->second].push_back(&s);
@@ -134,7 +184,7 @@ std::string exposition(const std::vector<Sample>& samples, const BuildInfo& buil
   put_build(out, build);
   for (const auto& family : families) {
     put_family(out, *family.front(), format);
-    for (const Sample* s : family) put_line(out, *s);
+    put_lines(out, family, exemplars);
   }
   if (format == Format::open_metrics) out += "# EOF\n";
   return out;

@@ -5,6 +5,9 @@
 //   OpenMetrics  the same, but a counter's family is named without _total, and # EOF is the end
 //
 // A family's samples stand together, in the order in which they came. `_created` is not said.
+// In OpenMetrics a bucket of berth_command_seconds may have an exemplar:
+//
+//   berth_command_seconds_bucket{le="0.032768"} 17 # {trace_id="0af7…"} 0.021 1764473167.123
 #pragma once
 
 #include <string>

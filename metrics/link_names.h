@@ -19,6 +19,9 @@ inline constexpr const char kConfigPending[] = "berth_config_pending_keys";
 inline constexpr const char kSpansExported[] = "berth_trace_spans_exported_total";
 inline constexpr const char kSpansDropped[] = "berth_trace_spans_dropped_total";
 inline constexpr const char kTraceExportFailures[] = "berth_trace_export_failures_total";
+// Not exported as such: an exemplar of berth_command_seconds. The label's value is the trace id and
+// the Unix time in ms, with a space between them; the value is the time that the command took.
+inline constexpr const char kCommandExemplar[] = "command_exemplar";
 inline constexpr const char kConfigReloads[] = "berth_config_reloads_total";
 
 }  // namespace berth::metrics

@@ -5,7 +5,7 @@
 
 namespace berth::platform {
 
-class CommandTraces;
+class Traces;
 
 struct PresenceOptions {
   std::uint32_t offline_after_s = 30;
@@ -19,8 +19,7 @@ struct HistoryOptions {
 struct PlatformOptions {
   PresenceOptions presence;
   HistoryOptions history;
-  CommandTraces* traces =
-      nullptr;  // null: no command is traced. Not a setting; outlives the engine
+  Traces* traces = nullptr;  // null: no command is traced. Not a setting; outlives the engine
 };
 
 }  // namespace berth::platform

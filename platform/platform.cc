@@ -60,6 +60,17 @@ void Platform::end_turn(base::Instant now) {
   now_ = now;
   commands_.end_turn(now);
   devices_.end_turn(now);
+  if (!reports_.empty()) tell_reports();
+}
+
+// When the batch of this turn is durable; at once if nothing is in it.
+void Platform::tell_reports() {
+  session::Deferred d;
+  d.kind = session::Deferred::Kind::call;
+  d.call = [this, reports = std::exchange(reports_, {})](base::Instant now) {
+    for (const TracedReport& r : reports) traces_->reported(r, core_.wall_ms(now));
+  };
+  core_.commits.submit(std::move(d), core_.commits.writes() != 0, now_);
 }
 
 void Platform::tick(base::Instant now) {

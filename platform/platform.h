@@ -5,14 +5,16 @@
 
 #include <functional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
-#include "platform/command_traces.h"
 #include "platform/commands.h"
 #include "platform/device_watch.h"
 #include "platform/options.h"
 #include "platform/records.h"
 #include "platform/signed_requests.h"
+#include "platform/traces.h"
 #include "session/core.h"
 #include "session/live_records.h"
 #include "session/platform_ports.h"
@@ -67,6 +69,9 @@ class Platform final : public session::SessionEvents,
   // The registry is complete, and what is not in it has gone.
   void registry_complete(base::Instant now);
 
+  // A traced report was accepted in this turn. REQUIRES: options.traces.
+  void report_taken(TracedReport r) { reports_.push_back(std::move(r)); }
+
   // -- session::SessionEvents
   void online(const session::Session& s) override;
   void offline(const session::Session& s, session::Offline cause) override;
@@ -94,11 +99,13 @@ class Platform final : public session::SessionEvents,
   void finished(const Entry& e) override;
   void late_result(const Entry& e, const Result& r) override;
   void publish(const Entry& e, const Result* late);
+  void tell_reports();
 
   session::Context& cx_;
   session::Core& core_;
   Read read_;
-  CommandTraces* const traces_;
+  Traces* const traces_;
+  std::vector<TracedReport> reports_;  // of this turn
   Commands commands_;
   DeviceWatch devices_;
   SignedRequests signed_requests_;

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "protocol/messages/envelope.h"
 #include "session/scope.h"
 
 namespace berth::session {
@@ -68,6 +69,14 @@ class DeviceMessages {
   virtual void health(const Scope&, std::string_view /*envelope*/) {}
   // A device says its firmware where it says who it is.
   virtual void firmware(const Scope&, std::string_view /*version*/) {}
+  // Reports are traced: reported() and taken() are called. Set once, before the first message.
+  bool traces = false;
+  // An Envelope that a device says as such. May append to its bytes. `made_id`: as in translate().
+  virtual void reported(const Scope&, std::uint64_t /*session_epoch*/, base::Instant /*now*/,
+                        const protocol::messages::EnvelopeView&, std::string_view /*made_id*/,
+                        std::string& /*envelope*/) {}
+  // What was said in the last call of translate() or reported() has been accepted.
+  virtual void taken() {}
   // An Envelope as JSON; false: it can't be.
   virtual bool to_json(std::string_view envelope, std::string& json) = 0;
 };

@@ -27,6 +27,16 @@ class MessageTranslator final : private Room {
     if (messages_ != nullptr && ch.scope && !version.empty())
       messages_->firmware(*ch.scope, version);
   }
+  // Of traces; `envelope` is that of `e`, completed.
+  void reported(const Channel& ch, const protocol::messages::EnvelopeView& e,
+                std::string_view made_id, std::string& envelope, base::Instant now) {
+    if (messages_ != nullptr && messages_->traces && ch.scope)
+      messages_->reported(*ch.scope, ch.session->epoch, clocks_.wall_at(now), e, made_id, envelope);
+  }
+  // A translated message of this channel, or a report, has been accepted.
+  void taken(const Channel& ch) {
+    if (messages_ != nullptr && messages_->traces && ch.scope) messages_->taken();
+  }
   // Returns a report as JSON, if its product asks for that. Null: the report is not translated.
   // Good until the next call.
   const std::string* to_json(const Channel& ch, const std::string& report);

@@ -443,9 +443,7 @@ class EdgeNode {
     if (probe) all = metrics::samples_of(*probe);
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     for (auto& s : metrics::process_samples("edge")) all.push_back(std::move(s));
-    if (tracer_) {
-      for (auto& s : tracer_->samples()) all.push_back(std::move(s));
-    }
+    for (auto& s : trace_samples(tracer_.get(), "edge")) all.push_back(std::move(s));
     for (auto& s : link_samples(now.engines)) all.push_back(std::move(s));
     all.push_back(ready_sample(now.not_ready));
     all.push_back(standbys_sample(standbys(now.engines)));

@@ -443,9 +443,7 @@ class EngineNode {
     }
     all.push_back(files_replaced_sample());
     for (auto& s : metrics::process_samples("engine")) all.push_back(std::move(s));
-    if (tracer_) {
-      for (auto& s : tracer_->samples()) all.push_back(std::move(s));
-    }
+    for (auto& s : trace_samples(tracer_.get(), "engine")) all.push_back(std::move(s));
     for (auto& s : host_samples(config_, http_)) all.push_back(std::move(s));
     if (registry_) all.push_back(registry_->sample());
     if (registry_) all.push_back(registry_->doubt_sample());

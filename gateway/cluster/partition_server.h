@@ -39,7 +39,7 @@ struct EngineProcess {
   std::function<void()> beat_all;                   // statuses to all edges, within a long turn too
   std::function<void(engine::EngineShard&)> equip;  // with answers of the process, before it serves
   Reload* reload = nullptr;                         // of the process
-  platform::CommandTraces* traces = nullptr;        // the same; null: no command is traced
+  platform::Traces* traces = nullptr;               // the same; null: no command is traced
 };
 
 class PartitionServer final : private PartitionEdges::Owner {

@@ -165,6 +165,7 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
                                base::Instant now, std::string_view made_id, std::string_view topic,
                                std::string_view payload, Out& out) {
   out.json = false;
+  if (traced_) traced_->forget();
   v1::Envelope e;
   std::string_view child;
   What what = What::as_is;
@@ -189,16 +190,26 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   if (!e.SerializeToString(&out.payload)) return What::as_is;
   wire::EnvelopeView v;
   if (!wire::read_envelope(out.payload, v)) return What::as_is;
+  const std::string traceparent =
+      traced_ ? traced_->read(who, session_epoch, now, v, made_id) : std::string();
   completer_.complete(
       out.payload, v,
       wire::encode_origin(who.who().tenant, who.site(), who.who().name, session_epoch),
       {.at_ms = now.ms, .made_id = v.event_id.empty() ? made_id : std::string_view()});
+  if (!traceparent.empty()) wire::put_traceparent(out.payload, traceparent);
   if (who.translation().format == session::Format::json) {
     std::string json;
     out.json = to_json(out.payload, json);
     if (out.json) out.payload = std::move(json);
   }
   return what;
+}
+
+void DeviceMessages::reported(const session::Scope& who, std::uint64_t session_epoch,
+                              base::Instant now, const wire::EnvelopeView& e,
+                              std::string_view made_id, std::string& envelope) {
+  const std::string traceparent = traced_->read(who, session_epoch, now, e, made_id);
+  if (!traceparent.empty()) wire::put_traceparent(envelope, traceparent);
 }
 
 // A disabled device's command waits for it, as any message does (docs/messages.md).

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "gateway/engine/report_traces.h"
 #include "gateway/engine/unread_messages.h"
 #include "gateway/registry/commands.h"
 #include "gateway/registry/registry.h"
@@ -34,6 +36,10 @@ class DeviceMessages final : public session::DeviceMessages {
     return bounds ? std::optional(Lasts{bounds->ttl_ms, bounds->ttl_max_ms}) : std::nullopt;
   }
   bool to_json(std::string_view envelope, std::string& json) override;
+  void reported(const session::Scope& who, std::uint64_t session_epoch, base::Instant now,
+                const protocol::messages::EnvelopeView& e, std::string_view made_id,
+                std::string& envelope) override;
+  void taken() override { traced_->taken(); }
   void health(const session::Scope& who, std::string_view envelope) override;
   void firmware(const session::Scope& who, std::string_view version) override;
   // A device reports its firmware: within a call.
@@ -41,6 +47,10 @@ class DeviceMessages final : public session::DeviceMessages {
   void on_firmware(OnFirmware f) { on_firmware_ = std::move(f); }
   // What a device has reported, for commands that services publish; empty: it is not known here.
   using FirmwareOf = std::function<std::string(std::string_view tenant, std::string_view device)>;
+  void trace(const platform::Traces& traces_of, ReportTraces::Taken taken) {
+    traced_.emplace(traces_of, std::move(taken));
+    traces = true;
+  }
   void use_firmwares(FirmwareOf f) { firmware_of_ = std::move(f); }
 
  private:
@@ -53,6 +63,7 @@ class DeviceMessages final : public session::DeviceMessages {
   protocol::messages::Completer completer_;
   registry::CommandCatalog catalog_;
   UnreadMessages unread_;
+  std::optional<ReportTraces> traced_;  // if reports are traced
   OnFirmware on_firmware_;
   FirmwareOf firmware_of_;
 };

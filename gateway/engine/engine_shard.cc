@@ -47,6 +47,9 @@ EngineShard::EngineShard(ShardParts parts)
     messages_->on_firmware([this](const session::Scope& who, std::string_view firmware) {
       platform().devices().reports_firmware(who.who(), firmware);
     });
+    if (parts.platform.traces != nullptr)
+      messages_->trace(*parts.platform.traces,
+                       [this](platform::TracedReport r) { platform().report_taken(std::move(r)); });
     messages_->use_firmwares([this](std::string_view tenant, std::string_view device) {
       return std::string(platform().devices().firmware_of(tenant, device));
     });

@@ -51,8 +51,8 @@ struct EngineParts {
   std::function<void()> load_logins = {};  // fills it before the engine serves; on any thread
   std::function<void()> store_lost;  // another gateway has taken the store; this engine must end
   session::StoreCondition* condition =
-      nullptr;  // filled in, of an embedded store; null: it is not asked for
-  platform::CommandTraces* traces = nullptr;  // null: no command is traced
+      nullptr;                         // filled in, of an embedded store; null: it is not asked for
+  platform::Traces* traces = nullptr;  // null: no command is traced
   Reload* reload =
       nullptr;  // the files are those of its set, and follow it; null: they stay as read
 };

@@ -35,6 +35,10 @@ std::unique_ptr<tracing::Tracer> tracer_of(const Config& config, const std::stri
       {.role = role, .version = kVersion, .name = config.cluster.name, .flush_max = flush_max});
 }
 
+std::vector<metrics::Sample> trace_samples(const tracing::Tracer* tracer, const std::string& role) {
+  return tracer != nullptr ? tracer->samples() : tracing::samples_of({}, role);
+}
+
 int run_process(const Config& config, const std::string& role, const std::function<int()>& f) {
   runtime::raise_descriptor_limit();
   for (const int s : {SIGPIPE, SIGUSR1, SIGUSR2}) signal(s, SIG_IGN);

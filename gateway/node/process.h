@@ -31,6 +31,9 @@ std::unique_ptr<tracing::Tracer> tracer_of(
     const Config& config, const std::string& role,
     std::chrono::milliseconds flush_max = tracing::kFlushMax);
 
+// With values of 0 while tracing is off.
+std::vector<metrics::Sample> trace_samples(const tracing::Tracer* tracer, const std::string& role);
+
 // One that is in the log already, in the format that the log has.
 struct LoggedConfigError : ConfigError {
   using ConfigError::ConfigError;

@@ -192,9 +192,7 @@ class EngineProcess {
       f.samples.push_back(engine_build_sample());
       for (auto& s : metrics::process_samples("engine")) f.samples.push_back(std::move(s));
       for (auto& s : reload_.samples()) f.samples.push_back(std::move(s));
-      if (tracer_) {
-        for (auto& s : tracer_->samples()) f.samples.push_back(std::move(s));
-      }
+      for (auto& s : trace_samples(tracer_.get(), "engine")) f.samples.push_back(std::move(s));
       return f;
     });
   }

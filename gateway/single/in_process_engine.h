@@ -25,8 +25,8 @@ class InProcessEngine {
   };
   // Throws as make_engine().
   InProcessEngine(boost::asio::io_context& io, const Config& config, EdgeShards& edges,
-                  const registry::Registry* registry, Reload& reload,
-                  platform::CommandTraces* traces, Events events);
+                  const registry::Registry* registry, Reload& reload, platform::Traces* traces,
+                  Events events);
   ~InProcessEngine();
 
   void drain(std::function<void()> done) { engine_->drain(std::move(done)); }
@@ -44,7 +44,7 @@ class InProcessEngine {
   EdgeShards& edges_;
   const registry::Registry* registry_;
   Reload& reload_;
-  platform::CommandTraces* const traces_;  // null: no command is traced
+  platform::Traces* const traces_;  // null: no command is traced
   Events events_;
   metrics::EngineProbe probe_;
   session::StoreCondition condition_;

@@ -311,7 +311,7 @@ class Gateway {
     add(usage_series_.samples(f.usage, base::monotonic_ns() / 1'000'000'000));
     add(host_samples(config_, http_));
     add(metrics::process_samples("edge"));
-    if (tracer_) add(tracer_->samples());
+    add(trace_samples(tracer_.get(), "edge"));
     all.push_back(ready_sample(now.not_ready));
     if (supervisor_ && config_.standby) all.push_back(standbys_sample(standbys(now)));
     if (registry_) all.push_back(registry_->sample());

@@ -90,6 +90,9 @@ bool read_envelope(std::string_view bytes, EnvelopeView& out) {
       case Envelope::kEventTimeFieldNumber:
         read_time(f.bytes, out);
         break;
+      case Envelope::kTraceparentFieldNumber:
+        out.traceparent = f.bytes;
+        break;
       case Envelope::kReplayFieldNumber:
         out.replay = f.value != 0;
         break;
@@ -97,6 +100,10 @@ bool read_envelope(std::string_view bytes, EnvelopeView& out) {
         read_body(f, out);
     }
   });
+}
+
+void put_traceparent(std::string& bytes, std::string_view traceparent) {
+  put_bytes_field(bytes, Envelope::kTraceparentFieldNumber, traceparent);
 }
 
 std::string encode_origin(std::string_view tenant, std::string_view site, std::string_view device,

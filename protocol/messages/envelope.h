@@ -16,6 +16,7 @@ struct EnvelopeView {
   std::string_view event_id;
   std::string_view child;
   std::string_view command_id;  // of a result
+  std::string_view traceparent;
   std::int64_t event_time_ms = 0;
   std::uint32_t body = 0;  // its field number
   bool has_time = false;
@@ -27,6 +28,9 @@ bool read_envelope(std::string_view bytes, EnvelopeView& out);
 // What the gateway knows better, encoded once for all Envelopes of a connection.
 std::string encode_origin(std::string_view tenant, std::string_view site, std::string_view device,
                           std::uint64_t session_epoch);
+
+// Appends it to an Envelope: a later field counts.
+void put_traceparent(std::string& bytes, std::string_view traceparent);
 
 struct Received {
   std::int64_t at_ms = 0;         // since 1970

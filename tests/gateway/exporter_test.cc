@@ -127,6 +127,7 @@ TEST(Exporter, HasABoundedQueueAndNeverWaits) {
   o.queue_max = 4;
   o.batch_max = 2;
   o.request_max = milliseconds(60'000);
+  o.flush_max = milliseconds(100);
   Exporter exporter(o);
   exporter.add(spans(1));
   ASSERT_TRUE(collector.eventually([&] { return collector.requests() == 1; }));

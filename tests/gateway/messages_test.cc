@@ -176,6 +176,69 @@ TEST_F(Messages, APlatformMayHaveJson) {
                           R"("plate":{"lane":"1","plate":{"number":"粤B1"}}})");
 }
 
+// Traces what says that it is sampled, and all of event e2.
+struct FakeTraces final : platform::Traces {
+  static constexpr const char* kMade = "00-00000000000000000000000000000001-0000000000000002-01";
+  bool wants(const platform::Entry&) const override { return false; }
+  void ended(const platform::Entry&) override {}
+  std::string report_trace(const platform::TracedReport& r) const override {
+    if (r.event_id == "e2") return kMade;
+    return r.traceparent.ends_with("-01") ? r.traceparent : std::string();
+  }
+  void reported(const platform::TracedReport&, std::int64_t) override {}
+};
+
+TEST_F(Messages, ATracedReportIsToldWhenItIsTaken) {
+  FakeTraces traces;
+  std::vector<platform::TracedReport> taken;
+  messages_.trace(traces, [&](platform::TracedReport r) { taken.push_back(std::move(r)); });
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0";
+  const auto with = [&](const std::string& id, const std::string& flag) {
+    return R"({"eventId":")" + id + R"(","traceparent":")" + trace + flag + R"(","barrier":{}})";
+  };
+  say("v1/sub/arm/state", with("e1", "1"));
+  EXPECT_EQ(e_.traceparent(), trace + "1") << "the device's stays";
+  EXPECT_TRUE(taken.empty()) << "it may be refused, or be said again";
+  messages_.taken();
+  messages_.taken();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].tenant + taken[0].site + taken[0].device + taken[0].child, "acmenorthcamarm");
+  EXPECT_EQ(taken[0].type + taken[0].event_id + taken[0].traceparent, "barriere1" + trace + "1");
+  EXPECT_EQ(taken[0].epoch, 7u);
+  EXPECT_EQ(taken[0].read_wall_ms, now_ms_);
+  say("v1/state", with("e0", "0"));
+  messages_.taken();
+  say("v1/state", with("e1", "1"));
+  say("other", "is no report");
+  messages_.taken();
+  EXPECT_EQ(taken.size(), 1u) << "not sampled, and not the last";
+  say("v1/state", R"({"eventId":"e2","barrier":{}})");
+  EXPECT_EQ(e_.traceparent(), FakeTraces::kMade);
+  messages_.taken();
+  ASSERT_EQ(taken.size(), 2u);
+  EXPECT_EQ(taken[1].traceparent, FakeTraces::kMade);
+}
+
+// Park devices say Envelopes themselves.
+TEST_F(Messages, AnEnvelopeOfAParkDeviceIsTracedToo) {
+  FakeTraces traces;
+  std::vector<platform::TracedReport> taken;
+  messages_.trace(traces, [&](platform::TracedReport r) { taken.push_back(std::move(r)); });
+  const session::Scope who({"acme", Role::device, "cam"}, "north", {}, {});
+  std::string envelope = test::plate_event("").SerializeAsString();
+  protocol::messages::EnvelopeView view;
+  const std::string read = envelope;
+  ASSERT_TRUE(protocol::messages::read_envelope(read, view));
+  messages_.reported(who, 7, {now_ms_}, view, "e2", envelope);
+  messages_.taken();
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken[0].event_id + taken[0].type, "e2plate");
+  EXPECT_EQ(envelope_of(envelope).traceparent(), FakeTraces::kMade);
+  messages_.reported(who, 7, {now_ms_}, view, "e3", envelope);
+  messages_.taken();
+  EXPECT_EQ(taken.size(), 1u);
+}
+
 TEST_F(Messages, WhatHasNoJsonIsPassedOnInProtobufAndSaysSo) {
   v1::Envelope e = test::plate_event("e");
   EXPECT_EQ(say("v1/event/plate", e.SerializeAsString(), Format::json), What::replaced);

@@ -8,6 +8,7 @@
 #include "gateway/tracing/options.h"
 #include "gateway/tracing/otlp.h"
 #include "gateway/tracing/otlp.pb.h"
+#include "gateway/tracing/report_spans.h"
 #include "gateway/tracing/retry.h"
 #include "gateway/tracing/sampler.h"
 
@@ -255,6 +256,31 @@ TEST(CommandSpans, OfAResultThatIsFasterThanTheEdgesWord) {
                 {{1000, State::accepted, ""}, {1001, State::handed, ""}, {1005, State::done, ""}},
                 Outcome::succeeded))),
             "command open 0-5, send 1-1, device 1-5");
+}
+
+TEST(ReportSpans, AreChildrenOfWhatTheDeviceSays) {
+  platform::TracedReport r{.tenant = "acme",
+                           .site = "north",
+                           .device = "cam",
+                           .child = "",
+                           .type = "plate",
+                           .event_id = "e1",
+                           .traceparent = kGood,
+                           .epoch = 7,
+                           .read_wall_ms = 1000};
+  Span s = span_of(r, 1004);
+  EXPECT_EQ(s.name, "report plate");
+  EXPECT_EQ(s.trace_id, kTrace);
+  EXPECT_EQ(s.parent_id, "b7ad6b7169203331");
+  EXPECT_EQ(s.end_ns - s.start_ns, 4'000'000);
+  r.traceparent.clear();
+  const base::Traceparent own = trace_of(r);
+  EXPECT_EQ(own.trace_id.size(), 32u);
+  r.traceparent = base::format({own.trace_id, span_id_of(r), true});
+  s = span_of(r, 1004);
+  EXPECT_EQ(s.trace_id, own.trace_id);
+  EXPECT_EQ(s.span_id, span_id_of(r)) << "what the Envelope names";
+  EXPECT_EQ(s.parent_id, "");
 }
 
 TEST(CommandSpans, WithoutATraceparentHaveATraceOfTheirOwn) {

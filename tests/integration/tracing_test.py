@@ -3,7 +3,7 @@
 
   tracing_test.py BERTH SOURCE
 """
-import os, re, signal, sys, time
+import http.client, json, os, re, signal, sys, time
 
 berth, source = (os.path.abspath(a) for a in sys.argv[1:3])
 sys.path.insert(0, os.path.join(source, "tests/support"))
@@ -14,6 +14,7 @@ from otlp import Collector  # noqa: E402
 REGISTRY = """
 tenants:
   - name: acme
+    envelopes: json
     sites: [{name: north}]
     devices:
       - {name: gate, site: north, credentials: [{auth_id: gate, password: secret}]}
@@ -62,7 +63,6 @@ def command(name, sampled=None, kind="open", wait=True, **more):
 
 def metric(name, role):
     """Of /metrics; None: it is not there."""
-    import http.client
     c = http.client.HTTPConnection("127.0.0.1", gateway.admin, timeout=60)
     c.request("GET", "/metrics")
     found = re.search(rf'^{name}{{role="{role}"}} (\d+)$', c.getresponse().read().decode(), re.M)
@@ -139,6 +139,30 @@ platform = Mqtt(gateway.mqtt, "platform", "platform@acme", "secret", ["v1/+/+/co
 platform.publish("v1/north/listed/command/over-mqtt/request/open")
 span = of_command("over-mqtt")
 check(span["parent"] == "" and len(span["trace"]) == 32 and span["name"] == "command open", span)
+
+# -- a device's reports: one that says its trace, and those of a listed device, whose Envelopes get one
+
+gate.publish("v1/state", '{"eventId": "e-0", "barrier": {"lane": "1", "position": "OPEN"}}')
+gate.publish("v1/state", '{"eventId": "e-1", "traceparent": "00-%s-b7ad6b7169203331-01", "barrier": {"lane": "1"}}' % ("b" * 32))
+span = of_trace("b" * 32, "report barrier")["report barrier"]
+check(span["parent"] == "b7ad6b7169203331" and span["attributes"]["berth.event_id"] == "e-1", span)
+check(span["attributes"]["berth.device"] == "gate" and 0 <= span["end"] - span["start"] < 5000 * ms, span)
+events = Mqtt(gateway.mqtt, "events", "platform@acme", "secret", ["v1/+/listed/state"])
+listed.publish("v1/state", '{"eventId": "e-2", "barrier": {"lane": "2"}}')
+span = collector.wait(lambda all: [s for s in all if s["attributes"].get("berth.event_id") == "e-2"], "the span of e-2")[0]
+got = json.loads(events.wait(lambda t, p: "e-2" in p)[1])
+check(got["traceparent"] == f"00-{span['trace']}-{span['id']}-01" and span["parent"] == "", got, span)
+check(not [s for s in collector.spans if s["attributes"].get("berth.event_id") == "e-0"], "a report that is not sampled")
+
+# -- an exemplar beside the histogram
+
+c = http.client.HTTPConnection("127.0.0.1", gateway.admin, timeout=60)
+c.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+page = c.getresponse().read().decode()
+c.close()
+exemplars = re.findall(r'^berth_command_seconds_bucket{le="(\S+)"} \d+ # {trace_id="([0-9a-f]{32})"} (\S+) \d+\.?\d*$', page, re.M)
+check(exemplars and all(float(took) <= float(le.replace("+Inf", "inf")) for le, _, took in exemplars), exemplars, page)
+check({t for _, t, _ in exemplars} <= {s["trace"] for s in collector.spans} | {answer["traceparent"].split("-")[1]}, exemplars)
 
 # -- the engine dies with a command under way: the next one tells its spans
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "metrics/histogram.h"
+#include "metrics/link_names.h"
 
 namespace berth::metrics {
 namespace {
@@ -29,6 +30,36 @@ TEST(Exposition, TextHasAFamilyInOnePieceAndEscapesWhatItMust) {
             "# HELP berth_b A gauge\n"
             "# TYPE berth_b gauge\n"
             "berth_b 7\n");
+}
+
+TEST(Exposition, OpenMetricsHasExemplarsOfCommands) {
+  using Part = Sample::Part;
+  const auto bucket = [](const char* family, const char* le, std::uint64_t n) {
+    return Sample{family, "le", le, "h", true, n, Sample::Unit::one, Part::bucket};
+  };
+  const auto exemplar = [](const char* text, std::uint64_t us) {
+    return Sample{kCommandExemplar, "x", text, "", true, us, Sample::Unit::microseconds};
+  };
+  const std::vector<Sample> samples{exemplar("aa 1700000000123", 32'768),
+                                    bucket("berth_command_seconds", "0.016384", 1),
+                                    bucket("berth_command_seconds", "0.032768", 4),
+                                    bucket("berth_command_seconds", "+Inf", 5),
+                                    bucket("berth_other_seconds", "+Inf", 1),
+                                    exemplar("bb 1700000000124", 17'000),
+                                    exemplar("cc 1700000000000", 60'000'000),
+                                    exemplar("dd 1600000000000", 20'000)};
+  const std::string page = exposition(samples, kBuild, Format::open_metrics);
+  EXPECT_NE(page.find("berth_command_seconds_bucket{le=\"0.016384\"} 1\n"
+                      "berth_command_seconds_bucket{le=\"0.032768\"} 4 # {trace_id=\"bb\"} 0.017 "
+                      "1700000000.124\n"
+                      "berth_command_seconds_bucket{le=\"+Inf\"} 5 # {trace_id=\"cc\"} 60 "
+                      "1700000000\n"),
+            std::string::npos)
+      << page;
+  EXPECT_NE(page.find("berth_other_seconds_bucket{le=\"+Inf\"} 1\n"), std::string::npos);
+  EXPECT_EQ(page.find(kCommandExemplar), std::string::npos);
+  const std::string text = exposition(samples, kBuild, Format::text);
+  EXPECT_EQ(text.find(kCommandExemplar) & text.find("trace_id"), std::string::npos) << text;
 }
 
 TEST(Exposition, OpenMetricsNamesCountersWithoutTotalAndEnds) {

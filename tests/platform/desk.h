@@ -22,8 +22,9 @@ inline const std::string kTopic = "v1/north/gate/command/";
 
 class Desk : private platform::CommandWays, public Place {
  public:
-  explicit Desk(session::BrokerOptions options = {}, int crash_at = -1)
-      : Place(crash_at, options, this) {}
+  explicit Desk(session::BrokerOptions options = {}, int crash_at = -1,
+                platform::Traces* traces = nullptr)
+      : Place(crash_at, options, this, traces) {}
   platform::Commands& commands() { return platform->commands(); }
   platform::CommandQuestions& questions() { return commands().questions(); }
   void pass_s(int s) {
@@ -55,8 +56,8 @@ class Desk : private platform::CommandWays, public Place {
     return a;
   }
   using Questions = platform::CommandQuestions;
-  Answer ask(void (Questions::*what)(std::string_view, Questions::Answered),
-             const std::string& id, const std::string& site = {}, std::uint32_t wait_ms = 0) {
+  Answer ask(void (Questions::*what)(std::string_view, Questions::Answered), const std::string& id,
+             const std::string& site = {}, std::uint32_t wait_ms = 0) {
     pb::CommandKey q;
     q.set_tenant("acme");
     q.set_id(id);

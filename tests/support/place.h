@@ -14,18 +14,19 @@ namespace berth::test {
 struct Place : Site {
   // `ways` outlives it; null: no commands.
   explicit Place(int crash_at = -1, session::BrokerOptions options = {},
-                 const platform::CommandWays* ways = nullptr)
+                 const platform::CommandWays* ways = nullptr, platform::Traces* traces = nullptr)
       : Site(crash_at, options) {
     w.before_serving([] {});
     w.on_engine([this] { platform->attached_all(w.now()); });
     w.each_turn([this] { platform->end_turn(w.now()); });
-    w.on_broker([this, ways] {
+    w.on_broker([this, ways, traces] {
       platform.reset();
       platform = std::make_unique<platform::Platform>(
           w.broker().context(), w.broker().core(),
           [this](session::RecordRange r, session::Store::RecordsDone done) {
             w.store().read_records(std::move(r), std::move(done));
-          });
+          },
+          platform::PlatformOptions{.traces = traces});
       if (ways != nullptr) platform->use(*ways);
       w.broker().use_registry(book);
     });
