@@ -172,7 +172,8 @@ std::string exposition(const std::vector<Sample>& samples, const BuildInfo& buil
   std::vector<const Sample*> exemplars;
   for (const Sample& s : samples) {
     if (s.family == kCommandExemplar) {
-      if (format == Format::open_metrics) exemplars.push_back(&s);
+      const bool whole = s.label_value.find(' ') != std::string::npos;
+      if (whole && format == Format::open_metrics) exemplars.push_back(&s);
       continue;
     }
     const auto [it, fresh] = index.try_emplace(s.family, families.size());

@@ -75,6 +75,20 @@ TEST(Config, WhatIsMeantIsTaken) {
   EXPECT_EQ(load_error("mqtt: {listen: '127.0.0.1:1883'}\nws: {listen: '127.0.0.2:1883'}\n"), "");
 }
 
+TEST(Config, OfTracingSaysWhatIsWrong) {
+  EXPECT_EQ(load_error("tracing: {endpoint: 'http://otel:4318/v1/traces', share: 0.5, "
+                       "devices: 'acme/gate, acme/cam', service_name: lot}\n"),
+            "");
+  EXPECT_EQ(load_error("tracing: {endpoint: 'otel:4318'}\n"),
+            ":1: tracing.endpoint: 'otel:4318' is not http://HOST:PORT/v1/traces");
+  EXPECT_NE(load_error("tracing: {endpoint: 'https://otel/'}\n").find("https is not there yet"),
+            std::string::npos);
+  EXPECT_EQ(load_error("tracing: {share: 5}\n"),
+            ":1: tracing.share: '5' is not a number from 0 to 1");
+  EXPECT_EQ(load_error("tracing: {devices: gate}\n"),
+            ":1: tracing.devices: 'gate' is not TENANT/DEVICE");
+}
+
 TEST(Config, AVariableThatIsNoSettingIsAWarningThatSaysWhichIsMeant) {
   const char* const set[] = {"BERTH_MQTT_LISEN",         "BERTH_SERVICE_HOST",
                              "BERTH_PORT_1883_TCP_ADDR", "BERTH_ENGINE_SERVICE_PORT_LINK",

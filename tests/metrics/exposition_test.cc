@@ -47,7 +47,8 @@ TEST(Exposition, OpenMetricsHasExemplarsOfCommands) {
                                     bucket("berth_other_seconds", "+Inf", 1),
                                     exemplar("bb 1700000000124", 17'000),
                                     exemplar("cc 1700000000000", 60'000'000),
-                                    exemplar("dd 1600000000000", 20'000)};
+                                    exemplar("dd 1600000000000", 20'000),
+                                    exemplar("spoilt", 20'000)};
   const std::string page = exposition(samples, kBuild, Format::open_metrics);
   EXPECT_NE(page.find("berth_command_seconds_bucket{le=\"0.016384\"} 1\n"
                       "berth_command_seconds_bucket{le=\"0.032768\"} 4 # {trace_id=\"bb\"} 0.017 "
