@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <unordered_map>
@@ -58,7 +59,8 @@ constexpr std::string_view kExemplary = "berth_command_seconds";
 // Bound of a bucket, us.
 std::uint64_t bound_of(const Sample& s) {
   const double seconds = std::strtod(s.label_value.c_str(), nullptr);
-  return s.label_value == "+Inf" ? UINT64_MAX : static_cast<std::uint64_t>(seconds * 1e6 + 0.5);
+  return s.label_value == "+Inf" ? UINT64_MAX
+                                 : static_cast<std::uint64_t>(std::llround(seconds * 1e6));
 }
 
 // The newest one that belongs to the bucket `s`, whose predecessor ends at `above` us.

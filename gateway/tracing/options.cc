@@ -43,7 +43,7 @@ std::string read_endpoint(const std::string& text, Endpoint& out) {
       return "'" + text +
              "': https is not there yet; name a collector on this host or in this pod's network, "
              "which may send on with TLS";
-    const std::string wrong = "'" + text + "' is not http://HOST:PORT/v1/traces";
+    std::string wrong = "'" + text + "' is not http://HOST:PORT/v1/traces";
     const std::string_view rest =
         std::string_view(text).substr(std::min(kHttp.size(), text.size()));
     const bool plain = is_plain(text) && text.find_first_of("@?#") == std::string::npos;
