@@ -220,10 +220,11 @@ class ParkSwarm::Platform final : public Peer {
     return true;
   }
   std::string& out() override { return out_; }
+  // Of a type that waits for its device for a day: none may be lost, however long an outage is.
   std::string encode(const Commanded& c, bool dup) const {
-    return publish(
-        "v1/_/" + swarm_.client_id(c.device) + "/cmd/" + std::to_string(c.number) + "/req/open",
-        "x", 1, c.id, 5, false, dup);
+    const std::string device = "v1/_/" + swarm_.client_id(c.device);
+    return publish(device + "/cmd/" + std::to_string(c.number) + "/req/white_list", "x", 1, c.id, 5,
+                   false, dup);
   }
   void on_packet(const Packet& p) {
     if (p.type == 2) on_connack(p.body[0] == 1);
