@@ -133,7 +133,7 @@ void Commands::attached_all(base::Instant now) {
   serving_ = true;
   expire_from_ = now.plus_ms(kReplayMs);
   ledger_.want_again();
-  act_on_notes();  // who is there is known before the first question
+  act_on_notes();  // so that the ledger knows which devices are connected before it is asked
   requests_.go_on(ways_, at());
   if (!partitioned()) return;
   pb::Note note;

@@ -78,7 +78,7 @@ class MessageTranslator final : private Room {
   void limit(MessageView& m, const DeviceMessages::Lasts& lasts, base::Instant now) const;
   void limit_command(const Channel& ch, std::string_view said, MessageView& m, base::Instant now);
   void limit_vendors(const Channel& ch, std::string_view said, MessageView& m, base::Instant now);
-  // What nobody knows the class of may open a barrier.
+  // Of a command without a known class: it may open a barrier.
   static constexpr DeviceMessages::Lasts kOfNoType{2'000, 60'000};
   const char* refuse_command(Channel& ch, std::string_view said, const Unanswerable& u);
 

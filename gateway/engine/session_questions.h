@@ -5,8 +5,7 @@
 //     -> {"items": [session…], "more": bool, "incomplete": bool}
 //   {"do": "show" | "disconnect" | "remove", "id": N} -> {"session": {…}}, {} if there is none
 //
-// A list looks at kLookedMax sessions at most, 0.1 us each; then `incomplete` is true. On the
-// engine's thread.
+// A list looks at kLookedMax sessions at most; then `incomplete` is true. On the engine's thread.
 #pragma once
 
 #include <boost/json/object.hpp>

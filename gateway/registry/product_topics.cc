@@ -12,6 +12,7 @@ using protocol::mqtt::filter_matches;
 template <class F>
 bool ProductTopics::any_of(std::string_view tenant, F&& f) {
   bool found = false;
+  if (compiled_.size() > registry_.count(Kind::product)) compiled_.clear();  // some were removed
   registry_.each(key_of(Kind::product, tenant), {}, [&](const std::string& key, const auto& value) {
     Compiled& c = compiled_[key];
     pb::Product p;

@@ -1,6 +1,7 @@
 // Which topics the products of a tenant give their devices, and which of these a vendor's commands
-// go to. Compiled when a product is first asked for and again when its record has changed: 1 us for
-// each product of the tenant. Owned by the thread of its registry.
+// go to. Compiled when a product is first asked for and again when its record has changed; as many
+// as there are products. A look compares each product of the tenant. Owned by the thread of its
+// registry.
 #pragma once
 
 #include <map>
