@@ -6,7 +6,7 @@
 // bytes for each, so one of 100,000 that comes or goes is found at once. Limits: kTopicLevelsMax
 // levels; kNodesMax nodes visited for one topic; kCacheBytesMax for the cache, which
 // then begins anew; topics of more than kCachedTopicMax bytes are not cached. A topic of n levels
-// has at most 2^(n+1) nodes whatever filters there are, so only topics of 16 levels and more can
+// has at most 2^(n+1) nodes whatever filters there are, so only topics of 14 levels and more can
 // come to that limit, where their subscribers have filled the tree with "+".
 #pragma once
 
@@ -65,7 +65,7 @@ struct Match {
 
 class Router {
  public:
-  static constexpr std::uint32_t kNodesMax = 65'536;
+  static constexpr std::uint32_t kNodesMax = 16'384;
   static constexpr std::size_t kCacheBytesMax = std::size_t{64} << 20;
   static constexpr std::size_t kCachedTopicMax = 1024;
   explicit Router(std::size_t cache_topics_max = 8192);
