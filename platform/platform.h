@@ -63,6 +63,7 @@ class Platform final : public session::SessionEvents,
   // of them wait, as when the store takes no writes. Not if this engine ends before.
   static constexpr std::size_t kConfirming = 256;
   bool when_confirmed(std::function<void()> f);
+  bool may_confirm() const { return confirming_ < kConfirming; }
 
   // Devices and tenants that have changed or gone.
   void registry_changed(const session::Concerned& who, base::Instant now);

@@ -65,13 +65,13 @@ EngineShard::EngineShard(ShardParts parts)
 void EngineShard::answer_about_sessions(const std::string& question,
                                         const link::Answered& answered) {
   using protocol::link::AskError;
-  auto said = session_questions_.ask(question, now());
+  auto said = session_questions_.ask(question, now(), platform().may_confirm());
+  if (said.refused) return answered({AskError::too_many, {}});
   if (!said.changed) return answered({AskError::none, std::move(said.answer)});
   platform().begin(now());
-  const bool waits = platform().when_confirmed([answered, bytes = std::move(said.answer)] {
+  platform().when_confirmed([answered, bytes = std::move(said.answer)] {
     answered({AskError::none, bytes});
   });
-  if (!waits) answered({AskError::too_many, {}});
   post_turn();
 }
 

@@ -165,12 +165,20 @@ json::object SessionQuestions::list(const json::object& q) const {
     }
   }
   json::array items;
-  for (const Session* s : lowest.take()) items.push_back(brief(*s));
-  return {
-      {"items", std::move(items)}, {"more", lowest.more()}, {"incomplete", looked > kLookedMax}};
+  bool more = lowest.more();
+  std::size_t bytes = 0;
+  for (const Session* s : lowest.take()) {
+    json::object item = brief(*s);
+    bytes += json::serialize(item).size();
+    more = more || (bytes > kListBytes && !items.empty());
+    if (bytes > kListBytes && !items.empty()) break;
+    items.push_back(std::move(item));
+  }
+  return {{"items", std::move(items)}, {"more", more}, {"incomplete", looked > kLookedMax}};
 }
 
-SessionQuestions::Said SessionQuestions::ask(std::string_view question, base::Instant now) {
+SessionQuestions::Said SessionQuestions::ask(std::string_view question, base::Instant now,
+                                             bool may_change) {
   boost::system::error_code ec;
   const json::value v = json::parse(question, ec);
   if (ec || !v.is_object()) return {"{}"};
@@ -180,10 +188,11 @@ SessionQuestions::Said SessionQuestions::ask(std::string_view question, base::In
   const base::SessionId id{number_of(q, "id")};
   const Session* const s = broker_.core().sessions.by_id(id);
   if (s == nullptr || s->peer != 0) return {"{}"};
+  if (what != "show" && !may_change) return {.refused = true};
   json::object answer{{"session", whole(*s)}};
   if (what == "disconnect") broker_.disconnect(id);
   if (what == "remove") broker_.remove_session(id, now);
-  return {json::serialize(answer), what != "show"};
+  return {.answer = json::serialize(answer), .changed = what != "show"};
 }
 
 }  // namespace berth::gateway::engine

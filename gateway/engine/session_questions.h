@@ -5,7 +5,9 @@
 //     -> {"items": [session…], "more": bool, "incomplete": bool}
 //   {"do": "show" | "disconnect" | "remove", "id": N} -> {"session": {…}}, {} if there is none
 //
-// A list looks at kLookedMax sessions at most; then `incomplete` is true. On the engine's thread.
+// A list looks at kLookedMax sessions at most; then `incomplete` is true. It has kListBytes of
+// sessions at most: with long client ids it is shorter than its limit, and `more` is true. On the
+// engine's thread.
 #pragma once
 
 #include <boost/json/object.hpp>
@@ -22,14 +24,16 @@ class SessionQuestions {
  public:
   static constexpr std::size_t kLookedMax = 200'000;
   static constexpr std::size_t kFiltersShown = 100;
+  static constexpr std::size_t kListBytes = 768 * 1024;  // an answer may have 1 MiB
   // The Broker outlives it.
   explicit SessionQuestions(session::Broker& broker) : broker_(broker) {}
 
   struct Said {
     std::string answer;
     bool changed = false;  // to be said when the open batch is durable
+    bool refused = false;  // nothing is done, because it `may_change` nothing
   };
-  Said ask(std::string_view question, base::Instant now);
+  Said ask(std::string_view question, base::Instant now, bool may_change);
 
  private:
   boost::json::object list(const boost::json::object& q) const;

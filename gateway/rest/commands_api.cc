@@ -231,6 +231,8 @@ void CommandsApi::begin(Submit submit, const Responder& done) {
     Submit timed = submit;
     const std::int64_t now_ms = asker_.clock_ms_of(home);
     const std::int64_t waited_ms = (base::monotonic_ns() - asked_ns) / base::kMs;
+    // An engine that has said no clock can't subtract the wait.
+    if (now_ms == 0 && waited_ms != 0) return done.answer(no_engine(AskError::not_serving));
     timed.set_asked_ms(now_ms == 0 ? 0 : now_ms - waited_ms);
     claim(std::move(timed), done);
   });

@@ -15,7 +15,7 @@ namespace json = boost::json;
 struct Asked : Site {
   json::object ask(const json::object& q, bool changes = false) {
     gateway::engine::SessionQuestions questions(w.broker());
-    const auto said = questions.ask(json::serialize(q), w.now());
+    const auto said = questions.ask(json::serialize(q), w.now(), true);
     EXPECT_EQ(said.changed, changes);
     w.run();
     return json::parse(said.answer).as_object();
@@ -95,12 +95,46 @@ TEST(SessionQuestions, AKickedClientMayReturnToItsSession) {
   EXPECT_TRUE(a.ask({{"do", "remove"}, {"id", id}}).empty()) << "it is another session now";
 }
 
+// A client id may have 1 KiB, and twice as many in JSON.
+TEST(SessionQuestions, AListOfLongClientIdsHasMore) {
+  Asked a;
+  const std::string id(1'000, '"');
+  for (int i = 0; i < 480; ++i) a.w.open_connected({.client_id = id + std::to_string(i)});
+  std::size_t found = 0;
+  std::uint64_t after = 0;
+  for (bool more = true; more;) {
+    const json::object said = a.ask({{"do", "list"}, {"limit", 500}, {"after", after}});
+    EXPECT_LT(json::serialize(said).size(), std::size_t{1} << 20);
+    const json::array& items = said.at("items").as_array();
+    ASSERT_FALSE(items.empty());
+    found += items.size();
+    after = items.back().at("number").to_number<std::uint64_t>();
+    more = said.at("more").as_bool();
+  }
+  EXPECT_EQ(found, 480u);
+}
+
+TEST(SessionQuestions, NothingIsDoneWhereItCannotBeConfirmed) {
+  Asked a;
+  a.come("acme/d/cam-1", "c", a.kStays);
+  gateway::engine::SessionQuestions questions(a.w.broker());
+  const std::string id = std::to_string(a.number("c"));
+  for (const char* what : {"disconnect", "remove"}) {
+    const auto said =
+        questions.ask(R"({"do":")" + std::string(what) + R"(","id":)" + id + "}", a.w.now(), false);
+    EXPECT_TRUE(said.refused && !said.changed) << what;
+  }
+  a.w.run();
+  EXPECT_EQ(a.list(), "c online; ");
+  EXPECT_FALSE(questions.ask(R"({"do":"show","id":)" + id + "}", a.w.now(), false).refused);
+}
+
 TEST(SessionQuestions, WhatIsNoQuestionHasNoAnswer) {
   Asked a;
   gateway::engine::SessionQuestions questions(a.w.broker());
   for (const char* q : {"", "[]", "{", R"({"do":"list","limit":"x"})", R"({"do":7})",
                         R"({"do":"remove","id":-1})", R"({"do":"remove","id":1.5})"})
-    EXPECT_FALSE(questions.ask(q, a.w.now()).changed) << q;
+    EXPECT_FALSE(questions.ask(q, a.w.now(), true).changed) << q;
 }
 
 }  // namespace
