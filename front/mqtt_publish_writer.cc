@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+
+#include "session/late_command.h"
 
 namespace berth::session {
 
@@ -31,17 +34,21 @@ bool MqttPublishWriter::send(Channel& ch, const MessageView& m, std::uint8_t qos
                        .qos = qos,
                        .retain = retain,
                        .dup = dup};
+  std::optional<protocol::link::Deadline> until;
   if (m.expires_at != base::kNever) {
     const std::int64_t left_ms = m.expires_at.ms - messages_at(now).ms;
-    if (left_ms <= 0 && !dup) {
+    // A command is not repeated late, though MQTT would have it so (4.4): a barrier would open.
+    const bool command = is_command_for(ch, out.topic);
+    if (left_ms <= 0 && (!dup || command)) {
       ++probe_.drop_expired;
       return false;
     }
+    if (command) until = edge_deadline(ch, m, qos, left_ms);
     out.message_expiry_s =
         static_cast<std::uint32_t>((std::max<std::int64_t>(left_ms, 0) + 999) / 1000);
   }
   if (ids != nullptr && !ids->empty()) out.subscription_ids = ids;
-  if (ch.alias_maximum != 0 && may_use_alias(ch, out)) use_alias(ch, out);
+  if (ch.alias_maximum != 0 && !until && may_use_alias(ch, out)) use_alias(ch, out);
   if (ch.packet_max != 0 && mqtt::publish_size(ch.version, out) > ch.packet_max) {
     ++probe_.drop_too_large;
     return false;
@@ -63,6 +70,7 @@ bool MqttPublishWriter::send(Channel& ch, const MessageView& m, std::uint8_t qos
     head_cache_.bytes[head_cache_.packet_id_at] = static_cast<char>(packet_id >> 8);
     head_cache_.bytes[head_cache_.packet_id_at + 1] = static_cast<char>(packet_id);
   }
+  if (until) return effects_.send_until(ch.conn, head_cache_.bytes, m.payload, *until);
   effects_.send(ch.conn, head_cache_.bytes, m.payload);
   return true;
 }

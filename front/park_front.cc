@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "protocol/link/types.h"
 #include "protocol/messages/envelope.h"
@@ -10,6 +11,7 @@
 #include "protocol/park/faults.h"
 #include "session/command_topic.h"
 #include "session/events.h"
+#include "session/late_command.h"
 #include "session/principal_key.h"
 
 namespace berth::session {
@@ -461,6 +463,7 @@ bool ParkFront::send_command(Channel& ch, const MessageView& m, std::uint8_t qos
                              std::uint16_t packet_id, const protocol::link::Deadline* until,
                              base::Instant now) {
   const ParkState& p = *ch.park;
+  std::optional<protocol::link::Deadline> deadline;
   std::string_view topic = ch.scope ? ch.scope->leave(m.topic, left_) : m.topic;
   CommandTopic to;
   if (!topic.starts_with(p.root)) return false;
@@ -475,6 +478,7 @@ bool ParkFront::send_command(Channel& ch, const MessageView& m, std::uint8_t qos
     }
     command.ttl_ms = static_cast<std::uint32_t>(std::min<std::int64_t>(left_ms, UINT32_MAX));
     command.deadline_ms = now.ms + left_ms + wall_of_device(ch, now);
+    if (!to.desired) deadline = edge_deadline(ch, m, qos, left_ms);
   }
   command_.clear();
   if (to.desired) {
@@ -497,9 +501,12 @@ bool ParkFront::send_command(Channel& ch, const MessageView& m, std::uint8_t qos
   const bool checked = (p.flags & park::kCrc) != 0;
   command_.clear();
   if (checked) park::put_crc(command_, park::crc_of(park::crc_of(0, head_), m.payload));
-  if (until != nullptr) {  // it goes whole or not at all
+  if (until != nullptr) deadline = *until;
+  if (deadline) {  // it goes whole or not at all
     head_.append(m.payload).append(command_);
-    if (!words_.send(ch.conn, head_, {}, *until)) return false;
+    const bool sent = deadline->watch ? words_.send(ch.conn, head_, {}, *deadline)
+                                      : effects_.send_until(ch.conn, head_, {}, *deadline);
+    if (!sent) return false;
   } else {
     effects_.send(ch.conn, head_, m.payload);
     if (checked) effects_.send(ch.conn, command_, {});

@@ -52,9 +52,11 @@ void Output::send_until(base::ConnId conn, std::string_view head, std::string_vi
   protocol::link::Deadline here = d;
   here.not_after = now.plus_ms(left_ms);
   here.fresh = d.fresh && d.watch;
+  if (c->timed->are_many_written() && c->fd >= 0)
+    c->timed->acknowledged(sockets_.handed(*c) - unacknowledged(c->fd));
   const auto taken = c->timed->take(c->unsent(), size, here, now);
   if (taken == TimedOutput::Taken::yes) {
-    if (d.watch) deadlines_.add(conn, here.not_after, now);
+    deadlines_.add(conn, here.not_after, now);
     return send(conn, head, tail);
   }
   ++(taken == TimedOutput::Taken::late ? probe_.late_arrived : probe_.late_no_room);

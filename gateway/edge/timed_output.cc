@@ -33,7 +33,8 @@ TimedOutput::Taken TimedOutput::take(std::size_t unsent, std::size_t size, const
   BERTH_ASSERT(unsent >= spanned_);
   if (d.watch && fates_.size() >= kFatesMax) return Taken::no_room;
   const bool late = now > d.not_after;
-  if (late || packets_.size() >= kPacketsMax || (d.watch && watched() >= kWatchedMax)) {
+  const std::size_t all = packets_.size() + begun_.size() + written_.size();
+  if (late || all >= kPacketsMax || (d.watch && watched() >= kWatchedMax)) {
     dropped(d.tag, Fate::dropped);
     return late ? Taken::late : Taken::no_room;
   }
@@ -54,9 +55,10 @@ void TimedOutput::decide(std::uint64_t tag, Fate fate) {
 }
 
 std::size_t TimedOutput::watched() const {
-  const auto n = std::count_if(packets_.begin(), packets_.end(),
-                               [](const Packet& p) { return p.deadline.watch; });
-  return static_cast<std::size_t>(n) + begun_.size() + written_.size();
+  const auto in = [](const auto& list) {
+    return std::count_if(list.begin(), list.end(), [](const auto& p) { return p.deadline.watch; });
+  };
+  return static_cast<std::size_t>(in(packets_) + in(begun_) + in(written_));
 }
 
 std::size_t TimedOutput::next() const {
@@ -69,7 +71,7 @@ void TimedOutput::begun(std::size_t n) {
   while (!packets_.empty() && before + packets_.front().gap < n) {
     const Packet& p = packets_.front();
     before += p.gap + p.size;
-    if (p.deadline.watch) begun_.push_back({before, p.deadline});
+    if (p.deadline.watch || p.deadline.resets()) begun_.push_back({before, p.deadline});
     if (p.deadline.fresh) --fresh_;
     packets_.pop_front();
   }
@@ -90,8 +92,9 @@ void TimedOutput::written(std::size_t n) {
 
 void TimedOutput::kernel_has_all(std::uint64_t handed) {
   for (; !begun_.empty() && begun_.front().left == 0; begun_.pop_front()) {
-    decide(begun_.front().deadline.tag, Fate::written);
-    if (begun_.front().deadline.fresh) written_.push_back({handed, begun_.front().deadline});
+    const Deadline& d = begun_.front().deadline;
+    if (d.watch) decide(d.tag, Fate::written);
+    if (d.resets()) written_.push_back({handed, d});
   }
 }
 
@@ -138,7 +141,9 @@ std::size_t TimedOutput::cut(std::string& out, std::size_t at, const Doomed& doo
 }
 
 void TimedOutput::forget_packets() {
-  for (const Begun& b : begun_) decide(b.deadline.tag, Fate::cut_off);
+  for (const Begun& b : begun_) {
+    if (b.deadline.watch) decide(b.deadline.tag, Fate::cut_off);
+  }
   for (const Packet& p : packets_) {
     if (p.deadline.watch) decide(p.deadline.tag, Fate::dropped);
   }
@@ -150,28 +155,34 @@ void TimedOutput::forget_packets() {
 
 std::optional<base::Instant> TimedOutput::look_at() const {
   base::Instant first = base::kNever;
-  for (const Packet& p : packets_) {
-    if (p.deadline.watch) first = std::min(first, p.deadline.not_after);
-  }
+  for (const Packet& p : packets_) first = std::min(first, p.deadline.not_after);
   for (const Begun& b : begun_) {
-    if (b.deadline.fresh) first = std::min(first, b.deadline.not_after);
+    if (b.deadline.resets()) first = std::min(first, b.deadline.not_after);
   }
   for (const Written& w : written_) first = std::min(first, w.deadline.not_after);
   return first == base::kNever ? std::nullopt : std::optional(first);
 }
 
 bool TimedOutput::may_cut_off(base::Instant now) const {
-  const auto due = [now](const auto& p) { return p.deadline.fresh && now > p.deadline.not_after; };
+  const auto due = [now](const auto& p) {
+    return p.deadline.resets() && now > p.deadline.not_after;
+  };
   return std::any_of(begun_.begin(), begun_.end(), due) ||
          std::any_of(written_.begin(), written_.end(), due);
 }
 
+void TimedOutput::acknowledged(std::uint64_t bytes) {
+  std::erase_if(written_, [bytes](const Written& w) { return !w.is_open(bytes); });
+}
+
 // Of one whose deadline is to come too: the reset takes its bytes as well. What is in begun_ gets
 // its fate from forget_packets().
-bool TimedOutput::cut_off(base::Instant now, std::uint64_t acknowledged) {
-  std::erase_if(written_, [acknowledged](const Written& w) { return !w.is_open(acknowledged); });
+bool TimedOutput::cut_off(base::Instant now, std::uint64_t bytes) {
+  acknowledged(bytes);
   if (!may_cut_off(now)) return false;
-  for (const Written& w : written_) decide(w.deadline.tag, Fate::cut_off);
+  for (const Written& w : written_) {
+    if (w.deadline.watch) decide(w.deadline.tag, Fate::cut_off);
+  }
   written_.clear();
   return true;
 }
@@ -205,7 +216,9 @@ void TimedOutput::taken(std::uint64_t tag, Fate fate) {
 
 std::vector<std::uint64_t> TimedOutput::undecided() const {
   std::vector<std::uint64_t> tags;
-  for (const Begun& b : begun_) tags.push_back(b.deadline.tag);
+  for (const Begun& b : begun_) {
+    if (b.deadline.watch) tags.push_back(b.deadline.tag);
+  }
   for (const Packet& p : packets_) {
     if (p.deadline.watch) tags.push_back(p.deadline.tag);
   }
@@ -232,7 +245,8 @@ std::string TimedOutput::save(std::int64_t ahead_ms, std::uint64_t handed) const
     put_instant(out, p.deadline.not_after, ahead_ms);
     base::put_varint(out, p.deadline.tag);
   }
-  if (watched() != 0 || !fates_.empty()) save_commands(out, ahead_ms, handed);
+  if (watched() != 0 || !begun_.empty() || !written_.empty() || !fates_.empty())
+    save_commands(out, ahead_ms, handed);
   return out;
 }
 
@@ -307,7 +321,7 @@ bool TimedOutput::get_commands(base::RecordReader& r, std::size_t unsent, std::i
     w.end = handed - r.varint();
     w.deadline.not_after = get_instant(r, ahead_ms);
     w.deadline.tag = r.varint();
-    w.deadline.watch = w.deadline.fresh = true;
+    w.deadline.watch = w.deadline.fresh = protocol::link::is_command(w.deadline.tag);
     written_.push_back(w);
   }
   return r.ok();

@@ -30,8 +30,11 @@ class TimedOutput {
  public:
   using Deadline = protocol::link::Deadline;  // by the edge's clock, here
   using Fate = protocol::link::Fate;
-  static constexpr std::size_t kPacketsMax = 4096;  // 200 KiB; more are dropped as if too late
-  static constexpr std::size_t kWatchedMax = 64;    // of these and of written ones; the same
+  // Of packets, and of those written that the peer may not have: 200 KiB; more are dropped as if
+  // too late.
+  static constexpr std::size_t kPacketsMax = 4096;
+  static constexpr std::size_t kWatchedMax = 64;  // of these, watched
+  static constexpr std::size_t kWrittenMany = 32;
   // Fates that no engine has taken. Of further watched packets not even the fate is kept: they are
   // dropped, and to the engine they have never reached the edge.
   static constexpr std::size_t kFatesMax = 1024;
@@ -52,6 +55,10 @@ class TimedOutput {
   std::size_t next() const;
   bool next_is_packet() const { return !packets_.empty() && packets_.front().gap == 0; }
   bool any_fresh() const { return fresh_ != 0; }  // packets with Deadline::fresh
+  // So many written packets are kept that acknowledged() is worth a system call.
+  bool are_many_written() const { return written_.size() >= kWrittenMany; }
+  // The peer has acknowledged so many bytes of the socket.
+  void acknowledged(std::uint64_t bytes);
   // The first `n` bytes are out of reach: written, or encrypted.
   void begun(std::size_t n);
   void written(std::size_t n);  // or framed
@@ -64,12 +71,12 @@ class TimedOutput {
   // The same for packets with Deadline::fresh: they would have to wait, or the connection is not
   // fresh.
   void drop_stale(std::string& out, std::size_t at);
-  // When a look at the watched packets is due though the socket has no news.
+  // When a look at the packets is due though the socket has no news.
   std::optional<base::Instant> look_at() const;
-  // Bytes of a packet with Deadline::fresh have been written, its deadline has passed, and the peer
-  // has acknowledged `acknowledged` bytes of the socket, not all of the packet: the connection is
+  // Bytes of a packet that resets() have been written, its deadline has passed, and the peer
+  // has acknowledged `bytes` of the socket, not all of the packet: the connection is
   // to be reset. True: so it is; the fate of such packets is cut_off.
-  bool cut_off(base::Instant now, std::uint64_t acknowledged);
+  bool cut_off(base::Instant now, std::uint64_t bytes);
   // One with a passed deadline was written, or partly.
   bool may_cut_off(base::Instant now) const;
   // The socket is gone.
@@ -104,11 +111,11 @@ class TimedOutput {
     std::size_t size = 0;
     Deadline deadline;
   };
-  struct Begun {           // a watched one
+  struct Begun {           // that is watched or resets()
     std::size_t left = 0;  // bytes from the first that is not written to its end
     Deadline deadline;
   };
-  struct Written {          // with Deadline::fresh, until it is acknowledged or its deadline passes
+  struct Written {          // that resets(), until it is acknowledged or its deadline passes
     std::uint64_t end = 0;  // of the bytes handed to the socket
     Deadline deadline;
     bool is_open(std::uint64_t acknowledged) const {  // counts may pass 2^64

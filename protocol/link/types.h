@@ -129,9 +129,13 @@ struct Deadline {
   std::uint64_t tag = 0;
   // Since version 6 of the link. REQUIRES, both: is_command(tag); `fresh`: `watch`.
   bool watch = false;  // the edge says of the packet one Fate
-  // The packet is written at once to a connection that is fresh, or not at all; a connection that
-  // has bytes of it and has not acknowledged all of them at the deadline is reset.
+  // The packet is written at once to a connection that is fresh, or not at all.
   bool fresh = false;
+  // At the deadline the edge resets a connection that has bytes of the packet and has not
+  // acknowledged all of them: no other way takes them back. A packet that is watched and not fresh
+  // may arrive later than its deadline by what the kernel holds. An edge of an earlier release
+  // resets for `fresh` only.
+  bool resets() const { return fresh || !watch; }
 };
 
 // What has become of a packet at the edge. Numbers are on the link: append only. A watched packet

@@ -547,6 +547,20 @@ TEST_P(CutOff, ADeviceThatHasNotAcknowledgedACommandAtItsDeadlineIsReset) {
   EXPECT_EQ(device->mqtt.find("stale"), std::string::npos);
 }
 
+// Whether it is watched (over REST) or not (published): no byte of it comes late.
+TEST_P(CutOff, ADeviceThatHasNotAcknowledgedAPublishedCommandAtItsDeadlineIsReset) {
+  reads = false;
+  const std::string filler = test::publish("t", std::string(40'000, '.'));
+  e.say_parts(Parts().plain(filler).timed(test::publish("t", "open"), kSoon, 1));
+  ASSERT_TRUE(e.run_until([&] { return unacknowledged(socket()) > 0; }));
+  e.pass_s(2 * 3600);
+  ASSERT_TRUE(e.run_until([&] { return e.closes == 1; }));
+  EXPECT_EQ(e.closed_as, CloseReason::cut_off);
+  reads = true;
+  ASSERT_TRUE(e.run_until([&] { return device->reset; }));
+  EXPECT_EQ(device->mqtt.find("open"), std::string::npos);
+}
+
 TEST_P(CutOff, ADeviceThatHasAcknowledgedACommandStays) {
   const std::string filler = test::publish("t", std::string(40'000, '.'));
   const std::string open = test::publish("t", "open");

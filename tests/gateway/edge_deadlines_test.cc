@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/edge/timed_output.h"
 #include "tests/support/certificates.h"
 #include "tests/support/edge_deadlines.h"
 #include "tests/support/edge_device.h"
@@ -58,7 +59,7 @@ TEST(EdgeDeadlines, WhatHasWaitedTooLongForTheSocketIsNotWritten) {
   EXPECT_EQ(e.expired, (Tags{1}));
 }
 
-TEST(EdgeDeadlines, APacketOfWhichBytesHaveGoneIsWrittenWhole) {
+TEST(EdgeDeadlines, APacketOfWhichBytesHaveGoneIsCutOffAtItsDeadline) {
   PairDeadlines e;
   const std::string filled = e.fill();
   ASSERT_TRUE(e.hears(filled));
@@ -68,8 +69,24 @@ TEST(EdgeDeadlines, APacketOfWhichBytesHaveGoneIsWrittenWhole) {
   ASSERT_LT(e.unsent(), large.size() + 3);
   ASSERT_GT(e.unsent(), 3u);
   e.pass_s(2 * 3600);
-  EXPECT_TRUE(e.hears(filled + large + "<b>"));
+  ASSERT_TRUE(e.run_until([&] { return e.closes == 1; }));
+  EXPECT_EQ(e.closed_as, CloseReason::cut_off);
   EXPECT_EQ(e.probe.late_unwritten, 0u);
+  EXPECT_EQ(e.expired, Tags{}) << "it may have arrived";
+}
+
+// The device takes it all in time: nothing is cut, and nothing is left to be kept.
+TEST(EdgeDeadlines, APacketThatIsAcknowledgedInTimeEndsNothing) {
+  PairDeadlines e;
+  for (std::uint64_t n = 1; n <= TimedOutput::kPacketsMax + 100; ++n) {
+    e.to_device.clear();
+    e.say_parts(Parts().timed("<a>", kEngineNow + kHour_ms, n));
+    ASSERT_TRUE(e.hears("<a>")) << n;
+  }
+  e.pass_s(2 * 3600);
+  EXPECT_TRUE(e.ticks(2));
+  EXPECT_EQ(e.closes, 0);
+  EXPECT_EQ(e.probe.late_no_room, 0u);
   EXPECT_EQ(e.expired, Tags{});
 }
 
@@ -277,6 +294,8 @@ TEST(EdgeDeadlines, LeaveNothingBehind) {
     }
     e.say_parts(Parts().plain("<b>"));
     EXPECT_TRUE(e.hears(timed ? "<one><b>" : "<one><2><b>")) << e.to_device;
+    e.pass_s(2 * 3600);  // until then one that was written is kept
+    EXPECT_TRUE(e.ticks(2));
     e.edge.hand_over([&](std::string_view record, int) { sizes.push_back(record.size()); });
   }
   ASSERT_EQ(sizes.size(), 2u);

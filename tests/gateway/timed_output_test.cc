@@ -74,6 +74,42 @@ TEST(TimedOutput, HasABound) {
   EXPECT_EQ(o.timed_packet("p", 1000, 77), Taken::no_room);
   EXPECT_EQ(o.timed.tell(), (Tags{77}));
   o.write(1);
+  o.timed.kernel_has_all(1);
+  o.timed.acknowledged(1);
+  EXPECT_EQ(o.timed_packet("p", 1000, 78), Taken::yes);
+}
+
+// One that is not watched is kept too, until the peer has acknowledged it or it is too late.
+TEST(TimedOutput, WhatIsWrittenAndNotAcknowledgedIsCutOffAtItsDeadline) {
+  OutputBox o;
+  o.timed_packet("abc", 200, 1);
+  o.timed_packet("def", 300);
+  o.write(6);
+  o.timed.kernel_has_all(6);
+  EXPECT_EQ(o.timed.look_at(), (base::Instant{200}));
+  EXPECT_FALSE(o.timed.cut_off({200}, 0));
+  const std::string saved = o.timed.save(0, 6);
+  EXPECT_FALSE(o.timed.cut_off({301}, 6)) << "acknowledged";
+  EXPECT_FALSE(o.timed.is_needed());
+  TimedOutput next;  // in another process, whose socket has handed on nothing
+  ASSERT_TRUE(next.go_on_from(saved, 0, 0, 0));
+  EXPECT_EQ(next.undecided(), Tags{});
+  EXPECT_TRUE(next.cut_off({201}, static_cast<std::uint64_t>(-3)));
+  EXPECT_EQ(next.tell(), Tags{}) << "it may have arrived";
+  EXPECT_EQ(next.tell_fates().size(), 0u);
+  EXPECT_FALSE(next.is_needed());
+}
+
+TEST(TimedOutput, WhatIsWrittenCountsForItsBoundUntilItIsAcknowledged) {
+  OutputBox o;
+  for (std::size_t i = 0; i < TimedOutput::kPacketsMax; ++i) {
+    ASSERT_EQ(o.timed_packet("p", 1000, i + 1), Taken::yes);
+    o.write(1);
+    o.timed.kernel_has_all(i + 1);
+  }
+  EXPECT_TRUE(o.timed.are_many_written());
+  EXPECT_EQ(o.timed_packet("p", 1000, 77), Taken::no_room);
+  o.timed.acknowledged(2);
   EXPECT_EQ(o.timed_packet("p", 1000, 78), Taken::yes);
 }
 

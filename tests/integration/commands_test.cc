@@ -207,6 +207,46 @@ TEST_F(Commands, AnOpenThatLayInASocketTooLongIsNotCarriedOut) {
   EXPECT_EQ(accepted ? outcome("s1") : "EXPIRED", "EXPIRED") << a.body;
 }
 
+// Published with QoS 1, behind what fits into the sockets and behind more than that. The device
+// reads when the deadline has passed, and comes again: no `open`, also none with DUP.
+TEST_F(Commands, APublishedOpenIsNotLateForASlowDeviceNorRepeatedLate) {
+  ConnectOptions options = as("cam@acme", "secret", "cam");
+  options.clean = false;
+  options.properties = expiry(600);
+  auto service = connected(gateway_.mqtt_port(), as("platform@acme", "p", "backend"));
+  const auto ended = [this] {
+    return gateway_.metric("berth_connection_closed_total{reason=\"cut_off\"}") +
+           gateway_.metric("berth_output_dropped_total{reason=\"late_unwritten\"}") +
+           gateway_.metric("berth_messages_dropped_total{reason=\"expired\"}");
+  };
+  std::size_t opens = 0;
+  const auto take = [&opens](const std::vector<Packet>& all) {
+    opens += static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](const Packet& p) {
+      return p.type == 3 && p.topic().starts_with("v1/cmd/");
+    }));
+  };
+  for (const int parts : {1, 40}) {
+    const double before = ended();
+    RawClient slow(gateway_.mqtt_port(), 4096);
+    slow.send(connect(options) + subscribe(1, "v1/cmd/#", 1) + subscribe(2, "v1/fill", 0));
+    ASSERT_FALSE(slow.until(9).empty());
+    ASSERT_FALSE(slow.until(9).empty());
+    const std::string fill = publish("v1/north/cam/fill", std::string(100'000, 'f'), 0);
+    for (int i = 0; i < parts; ++i) service->send(fill);
+    service->send(publish("v1/north/cam/cmd/late/req/open", "PAID", 1, 1));
+    ASSERT_FALSE(service->until(4).empty());
+    EXPECT_TRUE(eventually([&] { return ended() > before; })) << parts;
+    slow.send(packet(0xc0, ""));
+    take(slow.until(13));
+    slow.close();
+    RawClient again(gateway_.mqtt_port());
+    again.send(connect(options) + packet(0xc0, ""));
+    take(again.until(13));
+    EXPECT_FALSE(again.gone()) << parts;
+  }
+  EXPECT_EQ(opens, 0u);
+}
+
 TEST_F(Commands, ARefusedRequestIsNoOutcomeOfTheCommandThatHasItsId) {
   const auto service = subscribed(gateway_.mqtt_port(), as("platform@acme", "p", "backend"),
                                   "v1/+/+/command/+/result", 1);

@@ -296,6 +296,49 @@ TEST(MessageTranslator, ACommandWaitsNoLongerThanItsTypeAllows) {
   EXPECT_EQ(heard_later(close, 3, message_expiry(2)), Texts{}) << "its own is shorter";
 }
 
+// A device that has heard it and not acknowledged it, and comes again `after_s`.
+Texts heard_again(const std::string& topic, int after_s, unsigned qos = 1) {
+  Translated s;
+  const ConnectOptions options{.clean = false, .properties = expiry(600)};
+  int cam = s.come("acme/d/cam", "c", options);
+  s.w.feed(cam, subscribe(1, "v1/cmd/#", qos) + subscribe(2, "device/cam/#", qos));
+  const int p = s.come("acme/s/platform", "p");
+  s.w.feed(p, publish(topic, "x", qos, 1, 5, false, false, message_expiry(5)));
+  s.w.run();  // nothing is acknowledged
+  s.w.close(cam);
+  s.w.advance_s(after_s);
+  return got(s.w, s.come("acme/d/cam", "c", options));
+}
+
+TEST(MessageTranslator, ACommandIsNotRepeatedLate) {
+  for (const char* topic : {"v1/north/cam/cmd/1/req/close", "v1/north/cam/cmd/1/close",
+                            "device/cam/down", "device/cam/other"}) {
+    for (const unsigned qos : {1u, 2u}) {
+      SCOPED_TRACE(testing::Message() << topic << " QoS " << qos);
+      EXPECT_EQ(heard_again(topic, 4, qos).size(), 1u) << "with DUP";
+      EXPECT_EQ(heard_again(topic, 6, qos), Texts{});
+    }
+  }
+}
+
+// Of a client that is not registered, and without a registry. What is no command comes again, as
+// MQTT has it (4.4).
+TEST(MessageTranslator, ACommandIsNotRepeatedLateToAnUnregisteredClientEither) {
+  for (const bool command : {true, false}) {
+    World w;
+    const ConnectOptions options{.client_id = "gate", .clean = false, .properties = expiry(600)};
+    int gate = w.open_connected(options);
+    w.feed(gate, subscribe(1, "#", 1));
+    const int p = w.open_connected({.client_id = "p"});
+    w.feed(p, publish(command ? "v1/_/gate/cmd/1/req/open" : "prices", "x", 1, 1, 5, false, false,
+                      message_expiry(5)));
+    w.run();
+    w.close(gate);
+    w.advance_s(6);
+    EXPECT_EQ(got(w, w.open_connected(options)).size(), command ? 0u : 1u);
+  }
+}
+
 TEST(MessageTranslator, WhatMayBeACommandWaitsNoLongerEither) {
   for (const char* topic : {"v1/north/cam/cmd/1/req/own", "v1/north/cam/cmd/1/req/close/",
                             "v1/north/cam/cmd/1/close", "device/cam/down", "device/cam/other"}) {
