@@ -26,6 +26,15 @@ constexpr std::size_t kUnderWayBytesMax = 256 * 1024;
 constexpr std::size_t kGroupsMax = 1000;  // shared subscriptions of one filter: each gets a copy
 constexpr std::size_t kNoLimit = SIZE_MAX;
 
+// QoS 2 would hand a command over when its PUBREL comes, which may be on a later connection, after
+// its deadline. So devices are granted QoS 1 at most (3.9.3).
+SubOptions granted_to(const Channel& ch, std::uint8_t asked) {
+  SubOptions o{asked};
+  if (o.qos() == 2 && ch.scope && ch.scope->who().role == Role::device)
+    o.raw = static_cast<std::uint8_t>((o.raw & ~3) | 1);
+  return o;
+}
+
 }  // namespace
 
 bool MqttFront::may_change_filters(Channel& ch, std::size_t bytes) {
@@ -165,7 +174,7 @@ Subscribed MqttFront::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
   for (std::size_t i = 0; i < v.subscriptions.size(); ++i) {
     const mqtt::SubscriptionView& sub = v.subscriptions[i];
     budget_.take(TurnBudget::kFilter);
-    const SubOptions o{sub.options};
+    const SubOptions o = granted_to(ch, sub.options);
     const bool replayed = i < known.size();
     const bool room =
         o.retain_handling() == 2 || (under_way < kUnderWayMax && bytes < kUnderWayBytesMax);
@@ -191,7 +200,7 @@ Subscribed MqttFront::subscribe_all(Channel& ch, const mqtt::SubscribeView& v,
 
 Reason MqttFront::subscribe_one(Channel& ch, const mqtt::SubscriptionView& v, std::uint32_t id,
                                 std::string& raw, bool& fresh) {
-  SubOptions o{v.options};
+  SubOptions o = granted_to(ch, v.options);
   if (mqtt::parse_filter(v.filter).shared && o.no_local()) {
     clients_.fail(ch, Reason::protocol_error, CloseReason::protocol_error,  // 3.8.3-4
                   "No Local for a shared subscription");

@@ -18,9 +18,9 @@ namespace berth::session {
 inline constexpr std::int64_t kCutWithin_ms = 60'000;
 
 // `topic`: as the receiver of the message calls it. What a registered device gets on a topic of its
-// vendor is taken for a command.
+// vendor is taken for a command; a result is none.
 inline bool is_command_for(const Channel& ch, std::string_view topic) {
-  if (!ch.scope) return is_devices_command(topic);
+  if (!ch.scope) return is_devices_command(topic) && !topic.ends_with("/res");
   if (ch.scope->who().role != Role::device) return false;
   return !topic.starts_with("v1/") || is_own_command(topic);
 }

@@ -36,10 +36,13 @@ void Acceptor::listen(int fd, Transport transport, const ListenerOptions& option
   listeners_.push_back({.fd = fd, .transport = transport, .options = options});
   accepting_ = true;
   if (options.tls != nullptr) certificate_name_ = options.tls->user_name();
-  const int one = 1;  // accepted sockets inherit both
+  const int one = 1;  // accepted sockets inherit all
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options_.user_timeout_ms,
              sizeof options_.user_timeout_ms);
+  // If this process is killed, what the kernel still has for devices goes too: it may be commands.
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   poller_.add(fd, UINT64_MAX - (listeners_.size() - 1), EPOLLIN);
 }
 

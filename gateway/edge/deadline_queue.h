@@ -1,7 +1,8 @@
-// When connections are to be looked at because a watched packet's deadline has passed, whether
+// When connections are to be looked at because a packet's deadline has passed, whether
 // their sockets have news or not. Held by value by the shard's Output; the shard's thread.
 //
-// Limits: an entry for each watched packet that was taken, until its deadline.
+// Limits: an entry for each packet with a deadline that was taken, until then: a minute at most for
+// published commands (session/late_command.h), so the rate of commands bounds them.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -88,9 +88,7 @@ void DeviceSockets::want_tls_write(Connection& c, bool want) {
   set_interest(c);
 }
 
-// With cut_off nothing more is said, and what the kernel still has is thrown away (RST).
-void DeviceSockets::close_socket(Connection& c) {
-  const bool reset = c.reason == CloseReason::cut_off;
+void DeviceSockets::close_socket(Connection& c, bool reset) {
   if (c.layers != nullptr && !reset) say_goodbye(c);
   if (c.tls != nullptr) {
     ERR_clear_error();
@@ -101,9 +99,9 @@ void DeviceSockets::close_socket(Connection& c) {
     ERR_clear_error();
   }
   const int fd = std::exchange(c.fd, -1);
-  const linger at_once{.l_onoff = 1, .l_linger = 0};
-  if (reset) setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  if (!should_linger(c)) {
+  const linger how{.l_onoff = reset ? 1 : 0, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &how, sizeof how);
+  if (reset || !should_linger(c)) {
     ::close(fd);  // leaves the epoll set by itself
     return;
   }
@@ -115,8 +113,7 @@ void DeviceSockets::close_socket(Connection& c) {
 bool DeviceSockets::should_linger(const Connection& c) const {
   const bool spoken_to = c.connected || c.state == Connection::State::closing;
   return spoken_to && c.reason != CloseReason::client && c.reason != CloseReason::peer_closed &&
-         c.reason != CloseReason::peer_reset && c.reason != CloseReason::tls_failed &&
-         c.reason != CloseReason::cut_off;
+         c.reason != CloseReason::peer_reset && c.reason != CloseReason::tls_failed;
 }
 
 }  // namespace berth::gateway::edge

@@ -45,8 +45,9 @@ class DeviceSockets final : private EdgeRoom {
   // number on. REQUIRES: c.fd >= 0.
   static std::uint64_t handed(const Connection& c);
   static bool handshaking(const Connection& c);
+  // `reset`: nothing more is said, and what the kernel still has is thrown away (RST).
   // REQUIRES: c.fd >= 0; c.reason says why it is closed.
-  void close_socket(Connection& c);
+  void close_socket(Connection& c, bool reset);
 
  private:
   ssize_t receive_stream(Connection& c, std::uint8_t* to, std::size_t room);

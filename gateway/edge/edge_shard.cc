@@ -58,7 +58,7 @@ void EdgeShard::stop() {
   attachments_.cancel();
   output_.cancel();
   slab_.for_each([this](Connection& c) {
-    if (c.fd >= 0) sockets_.close_socket(c);
+    if (c.fd >= 0) sockets_.close_socket(c, c.timed && output_.holds_up(c));
     c.state = Connection::State::free;
   });
   sockets_.stop();

@@ -22,7 +22,9 @@ void Endings::end(Connection& c, CloseReason reason) {
   const base::ConnId conn = c.id();
   if (c.timed) output_.drop_late(c);
   c.reason = reason;
-  sockets_.close_socket(c);
+  // However the connection ends: the kernel would go on to send a command, for as long as
+  // mqtt.tcp_user_timeout_ms.
+  sockets_.close_socket(c, reason == CloseReason::cut_off || (c.timed && output_.holds_up(c)));
   c.state = Connection::State::ended;
   slab_.alive(conn.slot).limit_s = 0;
   buffers_.recycle(c.out);

@@ -48,8 +48,10 @@ class Output final : private EdgeRoom {
 
   // Writes what the socket takes; `c` may have ended afterwards.
   void write_out(Connection& c);
-  // REQUIRES, both: c.timed.
+  // REQUIRES, all: c.timed.
   void drop_late(Connection& c);
+  // Commands that were written and that the peer's kernel has not acknowledged.
+  bool holds_up(Connection& c);
   // What the engine has not heard of its packets. Not within a call of the engine.
   void tell_fates(Connection& c);
   // Right behind EnginePort::attach(): which of its packets are undecided, and the fates of the

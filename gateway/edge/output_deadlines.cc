@@ -117,6 +117,11 @@ bool Output::is_fresh(const Connection& c) const {
   return !is_unheard(c.fd, kUnheard_ms);
 }
 
+bool Output::holds_up(Connection& c) {
+  c.timed->acknowledged(sockets_.handed(c) - unacknowledged(c.fd));
+  return c.timed->holds_up();
+}
+
 void Output::drop_late(Connection& c) {
   probe_.late_unwritten += c.timed->drop_late(c.out, c.out_at, deadline_now());
 }

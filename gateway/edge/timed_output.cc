@@ -84,7 +84,11 @@ void TimedOutput::begun(std::size_t n) {
 
 void TimedOutput::written(std::size_t n) {
   begun(n);
-  for (Begun& b : begun_) b.left -= std::min(b.left, n);
+  for (Begun& b : begun_) {
+    const std::size_t of_it = std::min(b.left, n);
+    b.left -= of_it;
+    b.behind += n - of_it;
+  }
   if (packets_.empty()) return;
   packets_.front().gap -= n;
   spanned_ -= n;
@@ -94,7 +98,9 @@ void TimedOutput::kernel_has_all(std::uint64_t handed) {
   for (; !begun_.empty() && begun_.front().left == 0; begun_.pop_front()) {
     const Deadline& d = begun_.front().deadline;
     if (d.watch) decide(d.tag, Fate::written);
-    if (d.resets()) written_.push_back({handed, d});
+    // Of a TLS record or a WebSocket frame `behind` is less than what was handed on: later, if at
+    // all.
+    if (d.resets()) written_.push_back({handed - begun_.front().behind, d});
   }
 }
 
@@ -161,6 +167,11 @@ std::optional<base::Instant> TimedOutput::look_at() const {
   }
   for (const Written& w : written_) first = std::min(first, w.deadline.not_after);
   return first == base::kNever ? std::nullopt : std::optional(first);
+}
+
+bool TimedOutput::holds_up() const {
+  return !written_.empty() || std::any_of(begun_.begin(), begun_.end(),
+                                          [](const Begun& b) { return b.deadline.resets(); });
 }
 
 bool TimedOutput::may_cut_off(base::Instant now) const {

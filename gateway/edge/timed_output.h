@@ -77,6 +77,9 @@ class TimedOutput {
   // has acknowledged `bytes` of the socket, not all of the packet: the connection is
   // to be reset. True: so it is; the fate of such packets is cut_off.
   bool cut_off(base::Instant now, std::uint64_t bytes);
+  // A packet that resets() is written, or partly, and not acknowledged as far as is known. Its
+  // bytes may reach the peer after its deadline, unless the connection ends with a reset.
+  bool holds_up() const;
   // One with a passed deadline was written, or partly.
   bool may_cut_off(base::Instant now) const;
   // The socket is gone.
@@ -114,6 +117,7 @@ class TimedOutput {
   struct Begun {           // that is watched or resets()
     std::size_t left = 0;  // bytes from the first that is not written to its end
     Deadline deadline;
+    std::size_t behind = 0;  // bytes written behind it since
   };
   struct Written {          // that resets(), until it is acknowledged or its deadline passes
     std::uint64_t end = 0;  // of the bytes handed to the socket

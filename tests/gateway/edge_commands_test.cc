@@ -547,6 +547,36 @@ TEST_P(CutOff, ADeviceThatHasNotAcknowledgedACommandAtItsDeadlineIsReset) {
   EXPECT_EQ(device->mqtt.find("stale"), std::string::npos);
 }
 
+// The device has the command and is slow with what was written behind it in one call.
+TEST_P(CutOff, ADeviceThatHasAcknowledgedAPublishedCommandStays) {
+  reads = false;
+  const std::string open = test::publish("t", "open");
+  const std::string filler = test::publish("t", std::string(200'000, '.'));
+  e.say_parts(Parts().timed(open, kSoon, 1).plain(filler));
+  ASSERT_TRUE(e.run_until([&] {
+    if (device->mqtt.empty()) device->hear(512);
+    return !device->mqtt.empty() && unacknowledged(socket()) > 0;
+  }));
+  EXPECT_TRUE(device->mqtt.starts_with(open));
+  e.pass_s(2 * 3600);
+  ASSERT_TRUE(e.ticks(2));
+  EXPECT_EQ(e.closes, 0);
+  reads = true;
+  ASSERT_TRUE(e.run_until([&] { return device->mqtt == open + filler; }));
+}
+
+// As a take-over, a missed Keep Alive or the end of the process ends it.
+TEST_P(CutOff, AConnectionThatEndsOtherwiseTakesACommandWithIt) {
+  reads = false;
+  const std::string filler = test::publish("t", std::string(40'000, '.'));
+  e.say_parts(Parts().plain(filler).timed(test::publish("t", "open"), kSoon, 1));
+  ASSERT_TRUE(e.run_until([&] { return unacknowledged(socket()) > 0; }));
+  e.edge.stop();
+  reads = true;
+  ASSERT_TRUE(e.run_until([&] { return device->reset; }));
+  EXPECT_EQ(device->mqtt.find("open"), std::string::npos);
+}
+
 // Whether it is watched (over REST) or not (published): no byte of it comes late.
 TEST_P(CutOff, ADeviceThatHasNotAcknowledgedAPublishedCommandAtItsDeadlineIsReset) {
   reads = false;

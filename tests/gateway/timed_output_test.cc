@@ -94,10 +94,24 @@ TEST(TimedOutput, WhatIsWrittenAndNotAcknowledgedIsCutOffAtItsDeadline) {
   TimedOutput next;  // in another process, whose socket has handed on nothing
   ASSERT_TRUE(next.go_on_from(saved, 0, 0, 0));
   EXPECT_EQ(next.undecided(), Tags{});
-  EXPECT_TRUE(next.cut_off({201}, static_cast<std::uint64_t>(-3)));
+  EXPECT_TRUE(next.cut_off({201}, static_cast<std::uint64_t>(-4)));
   EXPECT_EQ(next.tell(), Tags{}) << "it may have arrived";
   EXPECT_EQ(next.tell_fates().size(), 0u);
   EXPECT_FALSE(next.is_needed());
+}
+
+// What is written behind it in one call need not be acknowledged in time.
+TEST(TimedOutput, OnlyItsOwnBytesHoldAConnectionUp) {
+  OutputBox o;
+  o.timed_packet("abc", 200);
+  o.plain("0123456789");
+  o.write(13);
+  o.timed.kernel_has_all(13);
+  EXPECT_TRUE(o.timed.holds_up());
+  o.timed.acknowledged(2);
+  EXPECT_TRUE(o.timed.holds_up());
+  o.timed.acknowledged(3);
+  EXPECT_FALSE(o.timed.holds_up());
 }
 
 TEST(TimedOutput, WhatIsWrittenCountsForItsBoundUntilItIsAcknowledged) {
