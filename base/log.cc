@@ -14,7 +14,7 @@
 #include "base/log_ecs.h"
 #include "base/log_escape.h"
 #include "base/log_event.h"
-#include "base/log_set_level.h"
+#include "base/log_levels.h"
 #include "base/log_write.h"
 
 namespace berth::base {
@@ -38,15 +38,6 @@ class MessageFlag : public spdlog::custom_flag_formatter {
   }
 };
 
-// "gateway/edge/acceptor.cc" -> "edge"; a part's name is one.
-std::string_view part_of(std::string_view file) {
-  const std::size_t end = file.rfind('/');
-  if (end == std::string_view::npos) return file;
-  const std::size_t before = file.rfind('/', end - 1);
-  return file.substr(before == std::string_view::npos ? 0 : before + 1,
-                     end - (before == std::string_view::npos ? 0 : before + 1));
-}
-
 // %* : the message and what is in it (log_ecs.h), as the rest of a JSON object.
 class EcsFlag : public spdlog::custom_flag_formatter {
  public:
@@ -69,7 +60,7 @@ class EcsFlag : public spdlog::custom_flag_formatter {
     };
     add(",\"event.outcome\":\"", msg.source.funcname == nullptr ? "" : msg.source.funcname);
     add(",\"log.logger\":\"",
-        msg.source.filename == nullptr ? "spdlog" : part_of(msg.source.filename));
+        msg.source.filename == nullptr ? "spdlog" : log_module_of(msg.source.filename));
     dest.append(out.data(), out.data() + out.size());
   }
   std::unique_ptr<custom_flag_formatter> clone() const override {
@@ -92,10 +83,6 @@ std::unique_ptr<spdlog::formatter> make_formatter(const LogOptions& options) {
   return f;
 }
 
-spdlog::level::level_enum level_of(const std::string& name) {
-  return spdlog::level::from_str(name == "warn" ? "warning" : name);
-}
-
 spdlog::level::level_enum spdlog_level(LogLevel level) {
   static_assert(static_cast<int>(LogLevel::trace) == spdlog::level::trace);
   static_assert(static_cast<int>(LogLevel::err) == spdlog::level::err);
@@ -110,13 +97,9 @@ void start_log(const LogOptions& options) {
   sink->set_formatter(make_formatter(options));
   auto logger = std::make_shared<spdlog::async_logger>(
       "berth", sink, g_pool, spdlog::async_overflow_policy::overrun_oldest);
-  logger->set_level(level_of(options.level));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(logger);
-}
-
-void set_log_level(const std::string& level) {
-  spdlog::default_logger_raw()->set_level(level_of(level));
+  set_log_level(options.level);
 }
 
 bool log_wanted(LogLevel level) {
@@ -124,6 +107,7 @@ bool log_wanted(LogLevel level) {
 }
 
 void write_line(const char* file, LogLevel level, fmt::string_view format, fmt::format_args args) {
+  if (!log_wanted_of(file, level)) return;
   fmt::memory_buffer line;
   fmt::vformat_to(fmt::appender(line), format, args);
   write_line(file, "", level, {line.data(), line.size()});

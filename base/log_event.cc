@@ -78,6 +78,7 @@ void LogKind::say_left_out() const {
 }
 
 void log_tick(std::int64_t now_ms) {
+  end_module_levels(now_ms);
   const std::lock_guard lock(kinds_mutex());
   for (const LogKind* k : kinds()) {
     if (k->left_out() != 0) k->end_interval(now_ms);

@@ -22,6 +22,7 @@
 
 #include "base/address.h"
 #include "base/log_level.h"
+#include "base/log_levels.h"
 #include "base/log_text.h"
 
 namespace berth::base {
@@ -41,7 +42,7 @@ class LogKind {
   LogKind(const LogKind&) = delete;
   LogKind& operator=(const LogKind&) = delete;
 
-  bool wanted() const { return log_wanted(level_); }
+  bool wanted() const { return log_wanted(level_) && log_wanted_of(part_, level_); }
   // May one more line be written? `source`: a hash of whoever it is about; 0: not said.
   bool admits(std::uint64_t source) const;
   bool admits(std::uint64_t source, std::int64_t now_ms) const;

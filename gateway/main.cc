@@ -25,10 +25,13 @@
 #include "gateway/ctl/ctl.h"
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/drain.h"
+#include "gateway/ctl/log_level.h"
 #include "gateway/ctl/manual.h"
+#include "gateway/ctl/partitions.h"
 #include "gateway/ctl/sessions.h"
 #include "gateway/ctl/support_bundle.h"
 #include "gateway/ctl/top.h"
+#include "gateway/ctl/trace.h"
 #include "gateway/ctl/why.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
@@ -413,6 +416,9 @@ struct Control {
     if (const auto code = why.run(admin)) return code;
     if (const auto code = top.run(admin)) return code;
     if (const auto code = sessions.run(admin)) return code;
+    if (const auto code = trace.run(admin)) return code;
+    if (const auto code = partitions.run(admin)) return code;
+    if (const auto code = log_level.run(admin)) return code;
     return bundle.run(admin);
   }
   ControlCommands asked;
@@ -424,6 +430,9 @@ struct Control {
   berth::gateway::WhyVerb why{*asked.all};
   berth::gateway::TopVerb top{*asked.all};
   berth::gateway::SessionsVerb sessions{*asked.all};
+  berth::gateway::TraceVerb trace{*asked.all};
+  berth::gateway::PartitionsVerb partitions{*asked.all};
+  berth::gateway::LogLevelVerb log_level{*asked.all};
   berth::gateway::SupportBundleVerb bundle{*asked.all, berth::gateway::kVersion};
   HostCheck host{*asked.all};
 };

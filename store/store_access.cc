@@ -59,6 +59,18 @@ void check_access(const std::string& store) {
     check(file.path().string(), file.path().filename() == "LOCK" ? R_OK | W_OK : R_OK);
 }
 
+int holder_of(const std::string& store) {
+  const int fd = ::open((store + "/LOCK").c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return 0;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  const bool known = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  ::close(fd);
+  if (!known) return 0;
+  return lock.l_pid > 0 ? lock.l_pid : -1;
+}
+
 bool is_forbidden(std::string_view error) {
   return any_of(error, {EACCES, EPERM, EROFS});
 }

@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/log_levels.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -239,6 +241,21 @@ Size size_of(const std::string& text, std::size_t open) {
     one.clear();
   }
   return size;
+}
+
+// What `berth ctl log-level` can name is what log.logger says.
+TEST(House, TheModulesOfTheLogAreTheFoldersThatLog) {
+  std::set<std::string> folders;
+  for (const fs::path& file : sources()) {
+    const std::string text = text_of(file);
+    const bool logs = text.find("BERTH_LOG(") != std::string::npos && file.filename() != "log.h";
+    if (logs || text.find("const LogKind k") != std::string::npos)
+      folders.insert(file.parent_path().filename());
+  }
+  folders.erase("base");  // where both are made
+  const std::set<std::string> modules(berth::base::kLogModules.begin(),
+                                      berth::base::kLogModules.end());
+  EXPECT_EQ(modules, folders);
 }
 
 TEST(House, NoClassIsAHall) {

@@ -547,6 +547,7 @@ class EdgeNode {
     serve_quarantine(http_, edges_);
     serve_config(http_, reload_);
     platform_.add_to(http_);
+    platform_.operators().add_to(http_);
     http_.use_accounts(registry::remote_accounts(http_.home(), platform_.asker()));
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = "this process is an edge of a cluster: an engine is "

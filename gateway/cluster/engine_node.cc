@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/json.hpp>
@@ -21,6 +22,7 @@
 #include "gateway/cluster/inner_edge.h"
 #include "gateway/cluster/link_policy.h"
 #include "gateway/cluster/newcomers.h"
+#include "gateway/cluster/partition_questions.h"
 #include "gateway/cluster/partition_server.h"
 #include "gateway/cluster/told.h"
 #include "gateway/cluster/usage_exchange.h"
@@ -118,7 +120,8 @@ class EngineNode {
     process_.id = base::random_id();
     process_.started_ms = static_cast<std::uint64_t>(base::now().ms);
     process_.held = [this] { return held(); };
-    process_.equip = [this](engine::EngineShard& engine) {
+    process_.equip = [this](engine::EngineShard& engine, std::uint32_t p) {
+      answer_about(engine, p);
       engine.answerer().use(protocol::link::AskKind::check_account,
                             [this](const protocol::link::Question& q, link::Answered answered) {
                               registry::answer_claim(registry_ ? registry_->accounts() : nullptr, q,
@@ -213,6 +216,39 @@ class EngineNode {
     if (partitions_[p] && partitions_[p]->engine() != nullptr && partitions_[p]->runs_inputs())
       return partitions_[p]->engine();
     return inner_ ? inner_->shard().engine_of(p) : nullptr;
+  }
+
+  void answer_about(engine::EngineShard& engine, std::uint32_t p) {
+    engine.answerer().use(
+        protocol::link::AskKind::partition,
+        [this, p](const protocol::link::Question& q, const link::Answered& answered) {
+          const metrics::EngineProbe f = partitions_[p]->figures();
+          const PartitionFacts facts{p, process_.id, partitions_[p]->term(),
+                                     f.sessions + f.sessions_offline, others()};
+          answered({protocol::link::AskError::none,
+                    answer_about_partition(q.bytes, facts, [this, p] { return give_away(p); })});
+        });
+  }
+
+  // Engines beside this one that could serve a partition; 0 too where we have no links to them.
+  std::size_t others() const {
+    if (!inner_) return 0;
+    const auto all = inner_->shares();
+    return static_cast<std::size_t>(std::count_if(
+        all.begin(), all.end(), [this](const auto& s) { return s.process != process_.id; }));
+  }
+
+  // Because an operator wants it. Why not; empty: it begins.
+  std::string give_away(std::uint32_t p) {
+    const PartitionServer& server = *partitions_[p];
+    if (process_.ending || server.leaving()) return "the engine gives it away already";
+    if (others() == 0) return "no other engine could serve it (cluster.engines names them)";
+    if (server.roster().out_of_reach() != 0) return "an edge is out of reach of this engine";
+    asio::post(io_, [this, p] {
+      balance_.moved(base::monotonic_ns());
+      if (!process_.ending && !partitions_[p]->leaving()) partitions_[p]->leave();
+    });
+    return {};
   }
 
   // To an engine that has fewer partitions, one at a time, when nothing has moved for a while.
@@ -491,6 +527,7 @@ class EngineNode {
     serve_config(http_, reload_);
     if (!registry_) return;
     platform_.add_to(http_);
+    platform_.operators().add_to(http_);
     const auto usage = [this](admin::Request r) { return answer_usage(std::move(r)); };
     http_.route("GET /api/v1/usage", usage);
     http_.route("GET /api/v1/usage/{tenant}", usage, {.who = admin::For::accounts});

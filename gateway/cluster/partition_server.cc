@@ -151,7 +151,7 @@ void PartitionServer::not_taken(const StoreTaker::Taken& t) {
 
 void PartitionServer::serve(std::unique_ptr<engine::EngineShard> engine, std::uint64_t number) {
   engine_ = std::move(engine);
-  process_.equip(*engine_);
+  process_.equip(*engine_, partition_);
   if (fenced_) return events_.fenced();
   if (number != 0) newest_term_ = std::max(newest_term_, number);
   term_ = number != 0 ? number : static_cast<std::uint64_t>(base::now().ms);

@@ -37,7 +37,8 @@ struct EngineProcess {
   std::function<std::uint64_t()> held;              // partitions it serves or is about to
   const registry::Registry* registry = nullptr;     // null: none
   std::function<void()> beat_all;                   // statuses to all edges, within a long turn too
-  std::function<void(engine::EngineShard&)> equip;  // with answers of the process, before it serves
+  // With answers of the process, before it serves a partition.
+  std::function<void(engine::EngineShard&, std::uint32_t partition)> equip;
   Reload* reload = nullptr;                         // of the process
   platform::Traces* traces = nullptr;               // the same; null: no command is traced
 };

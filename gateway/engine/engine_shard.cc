@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_event.h"
+#include "gateway/engine/log_level_question.h"
 #include "gateway/link/principal_id.h"
 
 namespace berth::gateway::engine {
@@ -58,6 +59,15 @@ EngineShard::EngineShard(ShardParts parts)
                 [this](const protocol::link::Question& q, const link::Answered& a) {
                   answer_about_sessions(q.bytes, a);
                 });
+  answerer_.use(protocol::link::AskKind::trace,
+                [this](const protocol::link::Question& q, const link::Answered& a) {
+                  a({protocol::link::AskError::none, inspection_.traces.ask(q.bytes, now())});
+                });
+  answerer_.use(protocol::link::AskKind::log_level,
+                [](const protocol::link::Question& q, const link::Answered& a) {
+                  set_log_level(q.bytes);
+                  a({protocol::link::AskError::none, {}});
+                });
   if (parts.authenticator) authenticator_ = parts.authenticator(poster());
   if (parts.store) commits_.use(parts.store(*this, poster()));
 }
@@ -65,7 +75,7 @@ EngineShard::EngineShard(ShardParts parts)
 void EngineShard::answer_about_sessions(const std::string& question,
                                         const link::Answered& answered) {
   using protocol::link::AskError;
-  auto said = session_questions_.ask(question, now(), platform().may_confirm());
+  auto said = inspection_.sessions.ask(question, now(), platform().may_confirm());
   if (said.refused) return answered({AskError::too_many, {}});
   if (!said.changed) return answered({AskError::none, std::move(said.answer)});
   platform().begin(now());
@@ -126,7 +136,7 @@ base::Instant EngineShard::now() {
     broker_.keep_clock(clock_.reference().encode());  // the next engine may see no jump
   }
   if (clock_.changed()) broker_.use_clocks(clock_.clocks());
-  return t;
+  return inspection_.at = t;
 }
 
 void EngineShard::on_jump(const base::WallClock::Jump& j) {
@@ -169,6 +179,7 @@ void EngineShard::arm_tick() {
     base::log_tick(base::monotonic_ns() / 1'000'000);
     broker_.tick(now());
     platform_.tick();
+    inspection_.traces.tick(inspection_.at);
     keep_clock();
     turn_end();
     arm_tick();
@@ -204,7 +215,11 @@ std::size_t EngineShard::input(base::ConnId conn, std::uint64_t, std::uint64_t i
   broker_.edge_acked(conn, in_ack);
   if (serving_.on_input) serving_.on_input(at);
   if (!timed_) begin_timing();
-  return broker_.input(conn, bytes, at);
+  const bool traced = !inspection_.traces.idle();
+  if (traced) inspection_.traces.input_begins();
+  const std::size_t used = broker_.input(conn, bytes, at);
+  if (traced) inspection_.traces.in(conn, bytes.first(used), at);
+  return used;
 }
 
 // One look at the clock a turn.
@@ -215,6 +230,7 @@ void EngineShard::begin_timing() {
 
 void EngineShard::closed(base::ConnId conn, protocol::link::CloseReason cause) {
   if (authenticator_) authenticator_->closed(conn);
+  if (!inspection_.traces.idle()) inspection_.traces.closed(conn, cause, now());
   broker_.closed(conn, cause);
 }
 
@@ -238,6 +254,7 @@ bool EngineShard::send_until(base::ConnId conn, std::string_view head, std::stri
   }
   if (d.watch && !edge_.watches(conn)) return false;
   work().count();
+  if (!inspection_.traces.idle()) inspection_.traces.out(conn, head, tail, inspection_.at);
   edge_.send_until(conn, head, tail, d);
   return true;
 }

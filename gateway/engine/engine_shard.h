@@ -17,10 +17,10 @@
 #include "gateway/engine/authenticator.h"
 #include "gateway/engine/commits.h"
 #include "gateway/engine/device_messages.h"
+#include "gateway/engine/inspection.h"
 #include "gateway/engine/kept_out_list.h"
 #include "gateway/engine/platform_side.h"
 #include "gateway/engine/reviews.h"
-#include "gateway/engine/session_questions.h"
 #include "gateway/link/ports.h"
 #include "metrics/probe.h"
 #include "session/fair_queue.h"
@@ -135,6 +135,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   // -- session::Effects
   void send(base::ConnId conn, std::string_view head, std::string_view tail) override {
     work().count();
+    if (!inspection_.traces.idle()) inspection_.traces.out(conn, head, tail, inspection_.at);
     edge_.send(conn, head, tail);
   }
   bool send_until(base::ConnId conn, std::string_view head, std::string_view tail,
@@ -155,6 +156,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   }
   void connected(base::ConnId conn, const protocol::link::EdgeSettings& s) override {
     edge_.connected(conn, s);
+    inspection_.traces.connected(conn, inspection_.at);
   }
   void close(base::ConnId conn, protocol::link::CloseReason reason) override {
     edge_.close(conn, reason);
@@ -199,7 +201,7 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   } clock_kept_;
   Answerer answerer_;
   session::Broker broker_;
-  SessionQuestions session_questions_{broker_};
+  Inspection inspection_{broker_};
   Commits commits_;
   PlatformSide platform_;
   std::unique_ptr<Authenticator> authenticator_;

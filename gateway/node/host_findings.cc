@@ -26,6 +26,7 @@
 #include "gateway/runtime/certificates.h"
 #include "gateway/runtime/child_process.h"
 #include "store/redis_connection.h"
+#include "store/store_access.h"
 
 namespace berth::gateway {
 
@@ -59,14 +60,24 @@ std::uint64_t number_in(const std::string& path) {
   return all.empty() ? 0 : all[0];
 }
 
-// One that throws std::exception is a failure.
-void attempt(Findings& out, const std::string& check, const std::string& fix,
+// One that throws std::exception is a failure; `fix_of` its text.
+using FixOf = std::function<std::string(const std::string& error)>;
+void attempt(Findings& out, const std::string& check, const FixOf& fix_of,
              const std::function<Finding()>& f) {
   try {
     out.push_back(f());
   } catch (const std::exception& e) {
-    out.push_back({Result::fail, check, e.what(), fix});
+    out.push_back({Result::fail, check, e.what(), fix_of(e.what())});
   }
+}
+void attempt(Findings& out, const std::string& check, const std::string& fix,
+             const std::function<Finding()>& f) {
+  attempt(
+      out, check, [&fix](const std::string&) { return fix; }, f);
+}
+
+bool has(const std::string& text, const char* words) {
+  return text.find(words) != std::string::npos;
 }
 
 struct Place {
@@ -194,25 +205,55 @@ Finding sync_finding(const std::string& directory, std::uint32_t limit_s) {
   return judge_sync(std::move(us));
 }
 
+std::string fix_of_directory(const Config& config, const std::string& error) {
+  if (has(error, "not a directory"))
+    return "a file is in the way: name another store.directory, or move the file";
+  return "install -d -o berth -g berth -m 0700 " + config.data_directory +
+         ", and run the check as that user";
+}
+
+// One gateway a store.
+void look_at_holder(const Config& config, Findings& out) {
+  const int pid = session::holder_of(config.data_directory + "/store");
+  if (pid == 0) return;
+  const std::string who = pid > 0 ? "process " + std::to_string(pid) : "a process of a container";
+  out.push_back({Result::fail, "store", who + " has " + config.data_directory + "/store open",
+                 "stop that gateway, or name another store.directory"});
+}
+
+std::string fix_of_redis(const std::string& error) {
+  if (has(error, "WRONGPASS") || has(error, "NOAUTH") || has(error, "NOPERM"))
+    return "store.url has the user and the password of Redis: redis://USER:PASSWORD@HOST:PORT "
+           "(requirepass, ACL LIST)";
+  if (has(error, std::strerror(ECONNREFUSED)))
+    return "start Redis, or correct the port of store.url: nothing listens there";
+  if (has(error, std::strerror(ETIMEDOUT)) || has(error, "timeout") || has(error, "timed out"))
+    return "a firewall or NetworkPolicy may be in the way of store.url's address";
+  if (has(error, "tls") || has(error, "certificate"))
+    return "store.redis_ca_file has the authority of Redis' certificate, rediss:// is with TLS";
+  return "start Redis, or correct store.url, its password and its certificates";
+}
+
 void look_at_disk(const Config& config, std::uint32_t limit_s, Findings& out) {
   const std::string at = nearest_directory(config.data_directory);
-  attempt(out, "data directory",
-          "install -d -o berth -g berth -m 0700 " + config.data_directory +
-              ", and run the check as that user",
-          [&]() -> Finding {
-            check_data_directory(config.data_directory);
-            struct statfs kind {};
-            if (::statfs(at.c_str(), &kind) == 0 && kind.f_type == kTmpfs)
-              return {Result::warn, "data directory", at + " is in memory (tmpfs)",
-                      "choose a directory on a disk: a restart of the host loses all sessions"};
-            struct stat s {};
-            const bool made = ::stat(config.data_directory.c_str(), &s) == 0;
-            if (made && (s.st_mode & S_IRWXO) != 0)
-              return {Result::warn, "data directory", config.data_directory + " is open to others",
-                      "chmod 0700 " + config.data_directory};
-            return {Result::ok, "data directory",
-                    config.data_directory + (made ? " can be used" : " can be made")};
-          });
+  attempt(
+      out, "data directory",
+      [&config](const std::string& error) { return fix_of_directory(config, error); },
+      [&]() -> Finding {
+        check_data_directory(config.data_directory);
+        struct statfs kind {};
+        if (::statfs(at.c_str(), &kind) == 0 && kind.f_type == kTmpfs)
+          return {Result::warn, "data directory", at + " is in memory (tmpfs)",
+                  "choose a directory on a disk: a restart of the host loses all sessions"};
+        struct stat s {};
+        const bool made = ::stat(config.data_directory.c_str(), &s) == 0;
+        if (made && (s.st_mode & S_IRWXO) != 0)
+          return {Result::warn, "data directory", config.data_directory + " is open to others",
+                  "chmod 0700 " + config.data_directory};
+        return {Result::ok, "data directory",
+                config.data_directory + (made ? " can be used" : " can be made")};
+      });
+  look_at_holder(config, out);
   if (config.sync)
     attempt(out, "fdatasync", "give the service's user a directory that it can write",
             [&] { return sync_finding(at, limit_s); });
@@ -223,36 +264,35 @@ void look_at_disk(const Config& config, std::uint32_t limit_s, Findings& out) {
 }
 
 void look_at_redis(const Config& config, std::uint32_t limit_s, Findings& out) {
-  attempt(out, "redis", "start Redis, or correct store.url, its password and its certificates",
-          [&]() -> Finding {
-            session::RedisOptions o = redis_options(config);
-            o.timeout_ms = std::min(o.timeout_ms, limit_s * 1000);
-            session::RedisConnection redis(o);
-            redis.connect();
-            RedisFacts facts;
-            std::vector<std::uint32_t> pings;
-            for (int i = 0; i < kPings; ++i) {
-              const Clock::time_point began = Clock::now();
-              redis.call({"PING"});
-              pings.push_back(us_since(began));
-            }
-            std::sort(pings.begin(), pings.end());
-            facts.ping_us = pings[pings.size() / 2];
-            facts.info = redis_info(redis.call({"INFO"}).as_text());
-            for (const char* name :
-                 {"appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-write"}) {
-              try {
-                redis.connect();
-                const session::RedisReply r = redis.call({"CONFIG", "GET", name});
-                if (!r.as_array().empty()) facts.settings[name] = r.as_array(2)[1].as_text();
-              } catch (const session::RedisError&) {  // a managed Redis does not let us ask
-                redis.close();
-              }
-            }
-            Findings all = judge_redis(facts, config.redis_wait_replicas);
-            for (std::size_t i = 0; i + 1 < all.size(); ++i) out.push_back(std::move(all[i]));
-            return std::move(all.back());
-          });
+  attempt(out, "redis", fix_of_redis, [&]() -> Finding {
+    session::RedisOptions o = redis_options(config);
+    o.timeout_ms = std::min(o.timeout_ms, limit_s * 1000);
+    session::RedisConnection redis(o);
+    redis.connect();
+    RedisFacts facts;
+    std::vector<std::uint32_t> pings;
+    for (int i = 0; i < kPings; ++i) {
+      const Clock::time_point began = Clock::now();
+      redis.call({"PING"});
+      pings.push_back(us_since(began));
+    }
+    std::sort(pings.begin(), pings.end());
+    facts.ping_us = pings[pings.size() / 2];
+    facts.info = redis_info(redis.call({"INFO"}).as_text());
+    for (const char* name :
+         {"appendonly", "appendfsync", "maxmemory-policy", "min-replicas-to-write"}) {
+      try {
+        redis.connect();
+        const session::RedisReply r = redis.call({"CONFIG", "GET", name});
+        if (!r.as_array().empty()) facts.settings[name] = r.as_array(2)[1].as_text();
+      } catch (const session::RedisError&) {  // a managed Redis does not let us ask
+        redis.close();
+      }
+    }
+    Findings all = judge_redis(facts, config.redis_wait_replicas);
+    for (std::size_t i = 0; i + 1 < all.size(); ++i) out.push_back(std::move(all[i]));
+    return std::move(all.back());
+  });
 }
 
 void look_at_certificates(const Config& config, Findings& out) {

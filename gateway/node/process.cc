@@ -147,8 +147,14 @@ admin::TokenFile admin_token(const Config& config) {
   } catch (const std::runtime_error& e) {
     throw ConfigError(std::string("admin.token_file: ") + e.what());
   }
+  const std::string path = config.data_directory + "/admin.token";
+  std::error_code ec;
+  // Nothing is left in the directory of another gateway, which has its token elsewhere.
+  if (!std::filesystem::exists(path, ec) &&
+      session::holder_of(config.data_directory + "/store") != 0)
+    return {};
   try {
-    return admin::TokenFile::read_or_make(config.data_directory + "/admin.token");
+    return admin::TokenFile::read_or_make(path);
   } catch (const std::exception& e) {
     BERTH_LOG(warn, "no admin token: changes only over the local socket error=\"{}\"", e.what());
     return {};

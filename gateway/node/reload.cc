@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/log_set_level.h"
+#include "base/log_levels.h"
 #include "base/read_file.h"
 #include "gateway/edge/tls_server.h"
 #include "gateway/node/proof.h"

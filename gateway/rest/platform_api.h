@@ -13,8 +13,8 @@
 #include "gateway/rest/events_api.h"
 #include "gateway/rest/history_api.h"
 #include "gateway/rest/insights_api.h"
+#include "gateway/rest/operator_api.h"
 #include "gateway/rest/presence_api.h"
-#include "gateway/rest/sessions_api.h"
 
 namespace berth::gateway::rest {
 
@@ -27,10 +27,11 @@ class PlatformApi {
       : asker_(partitions, std::move(engine_of), io, probe),
         commands_(asker_, cursors_, {.partitions = partitions, .tracer = tracer}),
         events_(asker_, cursors_, partitions),
-        sessions_(asker_, partitions) {}
+        operators_(asker_, partitions) {}
   PlatformApi(const PlatformApi&) = delete;
   PlatformApi& operator=(const PlatformApi&) = delete;
   const link::Asker& asker() const { return asker_; }
+  OperatorApi& operators() { return operators_; }  // also without a registry
   void add_to(admin::HttpServer& http) {
     commands_.add_to(http);
     desired_.add_to(http);
@@ -38,7 +39,6 @@ class PlatformApi {
     history_.add_to(http);
     insights_.add_to(http);
     events_.add_to(http);
-    sessions_.add_to(http);
   }
 
  private:
@@ -50,7 +50,7 @@ class PlatformApi {
   HistoryApi history_{asker_, cursors_};
   InsightsApi insights_{asker_};
   EventsApi events_;
-  SessionsApi sessions_;
+  OperatorApi operators_;
 };
 
 }  // namespace berth::gateway::rest

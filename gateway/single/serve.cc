@@ -456,6 +456,7 @@ class Gateway {
       engine_has = [this](std::uint64_t hash) { return engine_has_taken(hash); };
     serve_config(http_, reload_, std::move(engine_has));
     if (registry_) platform_.add_to(http_);
+    platform_.operators().add_to(http_);
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = {},
                             .drain = "this process is berth serve: SIGTERM drains and ends it; "

@@ -32,7 +32,10 @@ enum class AskKind : std::uint8_t {
   locate_device = 20,
   desired_state = 21,
   list_desired = 32,
-  sessions = 33,  // JSON: gateway/engine/session_questions.h
+  sessions = 33,   // JSON: gateway/engine/session_questions.h
+  trace = 34,      // JSON: gateway/engine/packet_traces.h
+  log_level = 35,  // JSON: gateway/engine/log_level_question.h
+  partition = 36,  // JSON: gateway/cluster/partition_questions.h
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

@@ -3,7 +3,7 @@
 
   ctl_test.py BERTH SOURCE
 """
-import http.server, json, os, pty, re, shutil, socket, subprocess, sys, tarfile, threading, time
+import fcntl, http.server, json, os, pty, re, shutil, signal, socket, subprocess, sys, tarfile, threading, time
 
 berth, source = (os.path.abspath(a) for a in sys.argv[1:3])
 sys.path.insert(0, os.path.join(source, "tests/support"))
@@ -177,6 +177,57 @@ def sessions(g):
     other.goodbye()
 
 
+def trace(g):
+    """Packets of one device, also over the death of an engine; Ctrl-C ends the trace."""
+    lines = []
+    p = subprocess.Popen([berth, "ctl", "--admin", f"127.0.0.1:{g.admin}", "trace", "cam-1", "--tenant", "acme", "--for", "120", "--json"],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    reader = threading.Thread(target=lambda: lines.extend(json.loads(line)["text"] for line in p.stdout))
+    reader.start()
+    check("waiting for one" in p.stderr.readline(), "the trace has not begun")
+
+    def has(text, then=lambda: None):
+        def look():
+            then()
+            return any(text in line for line in lines)
+        eventually(look, lambda: f"{text}: {lines}")
+    try:
+        device = Mqtt(g.mqtt, "c", "cam@acme", "secret-of-cam", ["v1/cmd/#"], clean=False)
+        has("c connected address=127.0.0.1:")
+        has(" filter=v1/cmd/# qos=1")
+        device.publish("v1/event/before", TYPED)
+        has("c > PUBLISH topic=v1/event/before qos=1")
+        has("c < PUBACK id=")
+        os.kill(g.engine(), signal.SIGKILL)
+        has("topic=v1/event/after qos=1", lambda: device.publish("v1/event/after", TYPED))
+        device.goodbye()
+        has("c > DISCONNECT code=0x00")
+        check(TYPED not in str(lines), "a payload is in the trace")
+        p.send_signal(signal.SIGINT)
+        check(p.wait(30) == 0, f"exit code {p.returncode}")
+        check("an engine was restarted" in p.stderr.read(), "nothing is said of the engine's death")
+    finally:
+        p.kill()
+        p.wait()
+        reader.join()
+    ctl(g, "sessions", "--q", "c")
+
+
+def log_level(g):
+    """One module has another level for a while, in the edge and in the engine."""
+    levels = json.loads(ctl(g, "log-level"))
+    check(levels == {"level": "info", "modules": []}, levels)
+    ctl(g, "log-level", "session", "debug", "--for", "600")
+    name = "levels" + str(os.getpid())
+    Mqtt(g.mqtt, name, "cam@acme", "secret-of-cam", []).goodbye()
+    g.says("debug .*client=" + name)
+    check("debug" in seen(g, "log-level"), "the table has the level")
+    ctl(g, "log-level", "session", "--end")
+    check(json.loads(ctl(g, "log-level"))["modules"] == [], "the level is still there")
+    ctl(g, "log-level", "sesion", "debug", code=64)
+    ctl(g, "log-level", "session", code=64)
+
+
 def checked(*words, code, limit=None, **environment):
     """The findings of `berth ctl check` by name: [(result, measured)]."""
     line = [berth, "ctl", "check", *words]
@@ -189,6 +240,12 @@ def checked(*words, code, limit=None, **environment):
         check(f["result"] == "OK" or f["fix"], f"no fix: {f}")
         found.setdefault(f["check"], []).append((f["result"], f["measured"]))
     return found
+
+
+def fix_of(check_name, *words, **environment):
+    """What is to be done of a check that fails."""
+    done = subprocess.run([berth, "ctl", "check", *words], cwd=work, text=True, capture_output=True, timeout=120, env={**os.environ, **environment})
+    return next(f["fix"] for f in json.loads(done.stdout)["checks"] if f["check"] == check_name and f["result"] == "FAIL")
 
 
 def written(name, text, mode=0o600):
@@ -212,6 +269,18 @@ def preflight(g):
     check(("FAIL", f"admin.listen: listen on 127.0.0.1:{g.admin}: Address already in use") in checked("--config", taken, code=1)["port"], "a port that is taken")
     bad = checked("--config", written("bad.yaml", "nonsense: 1\n"), code=1)
     check(list(bad) == ["configuration"] and bad["configuration"][0][0] == "FAIL", bad)
+    os.makedirs(work + "/held/data/store")
+    with open(work + "/held/data/store/LOCK", "w") as lock:  # as a gateway has it
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        held = written("held.yaml", listen.replace("/new/data", "/held/data"))
+        check(checked("--config", held, code=1)["store"] == [("FAIL", f"process {os.getpid()} has {work}/held/data/store open")], "a store that is held")
+        second = subprocess.run([berth, "serve", "--config", held], cwd=work, text=True, capture_output=True, timeout=120)
+        check(second.returncode != 0 and "another gateway has this data" in second.stdout + second.stderr, second.stdout + second.stderr)
+        check("admin.token" not in os.listdir(work + "/held/data"), "a token is left in the directory of another gateway")
+    check("store" not in checked("--config", held, code=0), "a store that is free")
+    written("file", "")
+    in_the_way = written("in_the_way.yaml", listen.replace("/new/data", "/file"))
+    check("a file is in the way" in fix_of("data directory", "--config", in_the_way), "a file as the directory")
     check(checked("--config", good, code=1, limit=110)["open files"][0][0] == "FAIL", "few open files")
     token = written("token", "a-token-of-some-length", 0o644)
     found = checked("--config", written("open.yaml", listen.replace("admin: {", f"admin: {{token_file: {token}, ")), code=0)
@@ -225,13 +294,15 @@ def preflight(g):
         check(re.fullmatch(f"mqtts.cert_file {work}/gate.crt: [45] days left", found["certificate"][0][1]) and found["certificate"][0][0] == "WARN", found)
         os.remove(work + "/gate.key")
         check(checked("--config", tls, code=1)["configuration"][0][0] == "FAIL", "a key that is missing")
-    check(checked("--config", good, code=1, BERTH_STORE_URL="redis://:secret-of-redis@127.0.0.1:1")["redis"][0][0] == "FAIL", "no Redis")
+    check("nothing listens there" in fix_of("redis", "--config", good, BERTH_STORE_URL="redis://:secret-of-redis@127.0.0.1:1"), "no Redis")
     if not shutil.which("redis-server") or not shutil.which("redis-cli"):
         return print("no redis-server here")
     port = free_port()
     redis = Program(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "allkeys-lru", "--dir", work], "redis")
     redis.says("Ready to accept connections")
     url = {"BERTH_STORE_URL": f"redis://127.0.0.1:{port}"}
+    wrong = {"BERTH_STORE_URL": f"redis://somebody:wrong@127.0.0.1:{port}"}
+    check("the user and the password of Redis" in fix_of("redis", "--config", good, **wrong), "a wrong password")
     found = checked("--config", good, code=1, **url)
     for name in ("redis persistence", "redis eviction"):
         check(found[name][0][0] == "FAIL", (name, found))
@@ -242,7 +313,7 @@ def preflight(g):
     for name in ("redis persistence", "redis eviction", "redis memory", "redis replicas"):
         check(found[name][0][0] == "OK", (name, found))
     check(checked("--config", good, code=1, BERTH_STORE_REDIS_WAIT_REPLICAS="1", **url)["redis replicas"][0][0] == "FAIL", "no replica")
-    redis.end()
+    redis.end(signal.SIGKILL)  # SIGTERM is refused while the first AOF is written
 
 
 def unpacked(path):
@@ -343,7 +414,7 @@ def main():
         redis.says("Ready to accept connections")
         config += f"store: {{url: 'redis://:secret-of-redis@127.0.0.1:{port}'}}\n"
     g = Gateway(berth, {"berth.yaml": config, "registry.yaml": REGISTRY})
-    for verb in (why, top, sessions, preflight, bundle, bounds):
+    for verb in (why, top, sessions, trace, log_level, preflight, bundle, bounds):
         verb(g)
         print(f"{verb.__name__}: as documented")
 

@@ -128,5 +128,48 @@ TEST(OperatorCluster, AHealthyStartAndAMoveLookLikeNone) {
   }
 }
 
+// The connection stays, and so does the session: the other engine serves them.
+TEST(OperatorCluster, APartitionIsMovedToTheOtherEngine) {
+  Cluster c({.engines = 2, .edges = 1, .partitions = 2});
+  const int edge = c.edges[0]->admin_port();
+  const auto two = [&] {
+    const std::string said = ctl(edge, "partitions");
+    return said.find(R"("served":false)") == said.npos && said.find(R"("others":0)") == said.npos &&
+           said.find(R"("partition":1)") != said.npos;
+  };
+  ASSERT_TRUE(eventually(two, std::chrono::seconds(60))) << ctl(edge, "partitions");
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.push_back(connected(c.edges[0]->mqtt_port(), {.client_id = "c" + std::to_string(i)}));
+    clients.back()->send(subscribe(1, "t" + std::to_string(i), 1));
+    ASSERT_FALSE(clients.back()->until(9).empty());
+  }
+  for (const char* partition : {"0", "1", "0"}) {
+    const auto moved = run("ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions move " +
+                           std::string(partition));
+    EXPECT_EQ(moved.code, 0) << moved.text << c.engines[0]->log() << c.engines[1]->log();
+    EXPECT_NE(moved.text.find("is served by host"), std::string::npos) << moved.text;
+  }
+  for (int i = 0; i < 20; ++i) {
+    clients[i]->send(publish("t" + std::to_string(i), "x", 1, 1));
+    EXPECT_FALSE(clients[i]->until(3).empty()) << i;
+    EXPECT_FALSE(clients[i]->gone());
+  }
+  EXPECT_EQ(run("ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions move 2").code, 1);
+}
+
+TEST(OperatorCluster, APartitionStaysWithTheOnlyEngine) {
+  Cluster c({.engines = 1, .edges = 1, .partitions = 2});
+  const int edge = c.edges[0]->admin_port();
+  ASSERT_TRUE(
+      eventually([&] { return c.held() == std::vector<int>{2}; }, std::chrono::seconds(60)));
+  const auto moved = run("ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions move 0");
+  EXPECT_EQ(moved.code, 1);
+  EXPECT_NE(moved.text.find("no other engine could serve it"), std::string::npos) << moved.text;
+  EXPECT_EQ(c.held(), std::vector<int>{2});
+  GatewayProcess g({"--anonymous"});
+  EXPECT_NE(ctl(g.admin_port(), "partitions").find("is no cluster"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace berth::test

@@ -1,0 +1,39 @@
+// What an operator asks over REST of a running gateway, with or without a registry: sessions,
+// traces, levels of the log, partitions (docs/operations.md, "Questions to a running gateway"). On
+// the home loop of the admin port.
+#pragma once
+
+#include <cstdint>
+
+#include "gateway/admin/http_server.h"
+#include "gateway/link/asker.h"
+#include "gateway/rest/log_level_api.h"
+#include "gateway/rest/partitions_api.h"
+#include "gateway/rest/sessions_api.h"
+#include "gateway/rest/traces_api.h"
+
+namespace berth::gateway::rest {
+
+class OperatorApi {
+ public:
+  // `asker` outlives it.
+  OperatorApi(const link::Asker& asker, std::uint32_t partitions)
+      : sessions_(asker, partitions),
+        traces_(asker, partitions),
+        log_level_(asker),
+        partitions_(asker, partitions) {}
+  void add_to(admin::HttpServer& http) {
+    sessions_.add_to(http);
+    traces_.add_to(http);
+    log_level_.add_to(http);
+    partitions_.add_to(http);
+  }
+
+ private:
+  SessionsApi sessions_;
+  TracesApi traces_;
+  LogLevelApi log_level_;
+  PartitionsApi partitions_;
+};
+
+}  // namespace berth::gateway::rest

@@ -1,0 +1,89 @@
+#include "gateway/rest/partitions_api.h"
+
+#include <boost/json.hpp>
+#include <charconv>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "gateway/admin/problem.h"
+#include "gateway/rest/device_questions.h"
+#include "gateway/rest/unanswered.h"
+
+namespace berth::gateway::rest {
+
+namespace json = boost::json;
+using admin::Request;
+using admin::Responder;
+using protocol::link::AskError;
+using protocol::link::AskKind;
+
+namespace {
+
+constexpr const char* kNoCluster =
+    "this gateway is no cluster: it has one engine, which a restart of the engine replaces";
+
+json::object partition_said(const link::Answer& a) {
+  boost::system::error_code ec;
+  json::value v = json::parse(a.bytes, ec);
+  return ec || !v.is_object() ? json::object() : std::move(v.get_object());
+}
+
+}  // namespace
+
+void PartitionsApi::add_to(admin::HttpServer& http) const {
+  http.route_waiting("GET /api/v1/partitions",
+                     [this](const Request& r, const Responder& d) { list(r, d); },
+                     {.body_max = 1024});
+  http.route_waiting("POST /api/v1/partitions/{number}/move",
+                     [this](const Request& r, const Responder& d) { move(r, d); },
+                     {.body_max = 1024});
+}
+
+void PartitionsApi::list(const Request& r, const Responder& done) const {
+  if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
+    return done.answer(invalid(fault));
+  asker_.ask_all({AskKind::partition, kWithin_ms, R"({"do":"show"})"},
+                 [done](const std::vector<link::Answer>& answers) {
+                   json::array items;
+                   for (std::size_t p = 0; p < answers.size(); ++p) {
+                     const AskError error = answers[p].error;
+                     if (error == AskError::unknown_kind)
+                       return done.answer(admin::problem(admin::codes::kNotFound, kNoCluster));
+                     json::object o{{"partition", p}, {"served", error == AskError::none}};
+                     for (auto& [name, value] : partition_said(answers[p]))
+                       o[name] = std::move(value);
+                     if (error != AskError::none) o["why"] = protocol::link::name_of(error);
+                     items.push_back(std::move(o));
+                   }
+                   done.answer(as_json({{"items", std::move(items)}}));
+                 });
+}
+
+void PartitionsApi::move(const Request& r, const Responder& done) const {
+  if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
+    return done.answer(invalid(fault));
+  const std::string text = r.capture("number");
+  std::uint32_t p = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), p);
+  if (ec != std::errc() || end != text.data() + text.size() || p >= partitions_)
+    return done.answer(admin::problem(admin::codes::kNotFound, "there is no such partition"));
+  BERTH_LOG(info, "move of a partition asked for partition={} by={}", p, r.caller.id);
+  asker_.ask_partition(
+      p, {AskKind::partition, kWithin_ms, R"({"do":"move"})"}, [done](const link::Answer& a) {
+        if (a.error == AskError::unknown_kind)
+          return done.answer(admin::problem(admin::codes::kNotFound, kNoCluster));
+        if (a.error != AskError::none) return done.answer(unanswered(a.error));
+        json::object o = partition_said(a);
+        if (const json::value* const why = o.if_contains("refused");
+            why != nullptr && why->is_string())
+          return done.answer(
+              admin::problem(admin::codes::kConflict, std::string(why->get_string())));
+        admin::Response answer = as_json(o);
+        answer.status = 202;
+        done.answer(std::move(answer));
+      });
+}
+
+}  // namespace berth::gateway::rest
