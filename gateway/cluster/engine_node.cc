@@ -523,11 +523,12 @@ class EngineNode {
                             .restart_engine = "this process is an engine of a cluster: restart its "
                                               "service, another engine serves meanwhile",
                             .drain = {},
-                            .registry = registry_ ? std::string() : kNoRegistry});
+                            .registry = registry_ ? std::string() : kNoRegistry,
+                            .platform = registry_ ? std::string() : kNoRegistry});
     serve_config(http_, reload_);
+    platform_.operators().add_to(http_);
     if (!registry_) return;
     platform_.add_to(http_);
-    platform_.operators().add_to(http_);
     const auto usage = [this](admin::Request r) { return answer_usage(std::move(r)); };
     http_.route("GET /api/v1/usage", usage);
     http_.route("GET /api/v1/usage/{tenant}", usage, {.who = admin::For::accounts});

@@ -93,7 +93,7 @@ int TraceVerb::trace(const Ctl& admin) const {
         wanted["for_s"] = std::max<std::int64_t>(left.count(), 1);
         ask(admin, trace_ask("POST", "/api/v1/traces", wanted));
         after.clear();
-        std::fprintf(stderr, "an engine was restarted: packets may be missing\n");
+        std::fprintf(stderr, "another engine serves the client now: packets may be missing\n");
       }
       std::fflush(stdout);
     } catch (const ConfigError&) {

@@ -192,9 +192,15 @@ std::string how_it_is(const json::object& found, std::int64_t now_s) {
                     text_in(found, "tenant") + ", site " + text_in(p, "site") +
                     (name.empty() ? "" : " (" + name + ")") + "\n";
   if (state == "never") return out + "It has never connected.\n";
-  out += "It is " + state + " since " + with_age(text_in(p, "since"), now_s) + ".\n";
-  if (is_true(p, "stale"))
-    out += "No engine can reach its connection now: it has just gone, or its edge is away.\n";
+  const std::string since = with_age(text_in(p, "since"), now_s);
+  if (is_true(p, "stale")) {
+    out +=
+        "Its connection has just ended, or its edge is out of reach: the newest event below says "
+        "more.\nIt came " +
+        since + ", and counts as online until it has been away for presence.offline_after_s.\n";
+  } else {
+    out += "It is " + state + " since " + since + ".\n";
+  }
   if (state == "offline" && !text_in(p, "cause").empty())
     out += "Why it went: " + meaning_of_cause(text_in(p, "cause")) + "\n";
   out += "\n";
@@ -381,7 +387,12 @@ std::optional<int> WhyVerb::run(const Ctl& admin) const {
     } catch (const Refused& no) {
       const std::string text = as_json ? no.answer.body : shown(no.answer);
       std::fwrite(text.data(), 1, text.size(), stdout);
-      if (tenant_.empty() && no.answer.status == 404)
+      if (no.answer.body.find("no registry") != std::string::npos)
+        std::fputs(
+            "berth ctl: why knows registered devices; of other clients the log has each end "
+            "(`client disconnected`), and `berth ctl sessions` who is there\n",
+            stderr);
+      else if (tenant_.empty() && no.answer.status == 404)
         std::fputs("berth ctl: this process has no list of tenants: give --tenant\n", stderr);
       return exit_code(no.answer);
     }

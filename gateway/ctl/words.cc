@@ -70,7 +70,9 @@ std::string advice_for_cause(const std::string& cause) {
       {"slow_consumer", "Look at the device's load and at what it subscribes to."},
       {"taken_over", "Look for a second device with the same client id or a copied setting."},
       {"disabled", "Look at its record: berth ctl registry export."},
-      {"policy", "Look at berth ctl quarantine and at the limits of its tenant."},
+      {"policy",
+       "The log line of that end says which, in reason=: an operator (berth ctl kick), a limit of "
+       "its tenant, or the quarantine (berth ctl quarantine)."},
       {"gateway", "Look at berth ctl status and at the gateway's log of that time."}};
   return found(kAdvice, cause, "");
 }

@@ -218,7 +218,7 @@ void look_at_holder(const Config& config, Findings& out) {
   if (pid == 0) return;
   const std::string who = pid > 0 ? "process " + std::to_string(pid) : "a process of a container";
   out.push_back({Result::fail, "store", who + " has " + config.data_directory + "/store open",
-                 "stop that gateway, or name another store.directory"});
+                 "stop the gateway that this process is of, or name another store.directory"});
 }
 
 std::string fix_of_redis(const std::string& error) {

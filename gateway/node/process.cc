@@ -238,10 +238,11 @@ void say_who_answers(admin::HttpServer& http, const WhoAnswers& who) {
     co_return text_response(404, text + "\n");
   };
   const std::pair<const char*, const std::string&> prefixes[] = {
-      {"/api/v1/quarantine", who.quarantine},
-      {"/api/v1/registry", who.registry},
-      {"/api/v1/tenants", who.registry},
-      {"/api/v1/usage", who.registry}};
+      {"/api/v1/quarantine", who.quarantine}, {"/api/v1/registry", who.registry},
+      {"/api/v1/tenants", who.registry},      {"/api/v1/usage", who.registry},
+      {"/api/v1/commands", who.platform},     {"/api/v1/desired", who.platform},
+      {"/api/v1/events", who.platform},       {"/api/v1/history", who.platform},
+      {"/api/v1/insights", who.platform},     {"/api/v1/presence", who.platform}};
   for (const auto& [prefix, text] : prefixes) {
     if (!text.empty())
       http.route_under(prefix, [said, text = text](admin::Request) { return said(text); });

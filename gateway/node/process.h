@@ -81,7 +81,8 @@ struct WhoAnswers {
   std::string quarantine;
   std::string restart_engine;
   std::string drain;
-  std::string registry;  // records, import and export, usage
+  std::string registry;       // records, import and export, usage
+  std::string platform = {};  // devices, their history and commands
 };
 void say_who_answers(admin::HttpServer& http, const WhoAnswers& who);
 inline constexpr const char kNoRegistry[] = "there is no registry here: registry.source is none";

@@ -461,7 +461,8 @@ class Gateway {
                             .restart_engine = {},
                             .drain = "this process is berth serve: SIGTERM drains and ends it; "
                                      "drain is for edges and engines of a cluster",
-                            .registry = registry_ ? std::string() : kNoRegistry});
+                            .registry = registry_ ? std::string() : kNoRegistry,
+                            .platform = registry_ ? std::string() : kNoRegistry});
     http_.route("POST /api/v1/engine/restart", [this] { return restart_page(); });
   }
 
