@@ -24,8 +24,8 @@ struct StoreForbidden : std::runtime_error {
 // need exist. Opens and writes nothing. Throws StoreForbidden. Any thread.
 void check_access(const std::string& store);
 
-// The process that has this store open; 0: none, or there is no store. Any thread; not in a process
-// that has it open itself. Limit: a process of another pid namespace is seen as -1.
+// The process that has this store open; 0: none, or there is no store; -1: one of another pid
+// namespace. Any thread. REQUIRES: this process does not have it open (its lock would be given up).
 int holder_of(const std::string& store);
 
 // A text of an error that the system, not the data, is the cause of.

@@ -242,7 +242,8 @@ class EngineNode {
   std::string give_away(std::uint32_t p) {
     const PartitionServer& server = *partitions_[p];
     if (process_.ending || server.leaving()) return "the engine gives it away already";
-    if (others() == 0) return "no other engine could serve it (cluster.engines names them)";
+    if (others() == 0)
+      return "no other engine could serve it now (cluster.engines names those that may)";
     if (server.roster().out_of_reach() != 0) return "an edge is out of reach of this engine";
     asio::post(io_, [this, p] {
       balance_.moved(base::monotonic_ns());

@@ -92,7 +92,7 @@ int TraceVerb::trace(const Ctl& admin) const {
         wanted["id"] = id;
         wanted["for_s"] = std::max<std::int64_t>(left.count(), 1);
         ask(admin, trace_ask("POST", "/api/v1/traces", wanted));
-        after.clear();
+        if (r.status == 404) after.clear();
         std::fprintf(stderr, "another engine serves the client now: packets may be missing\n");
       }
       std::fflush(stdout);

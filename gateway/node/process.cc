@@ -151,8 +151,11 @@ admin::TokenFile admin_token(const Config& config) {
   std::error_code ec;
   // Nothing is left in the directory of another gateway, which has its token elsewhere.
   if (!std::filesystem::exists(path, ec) &&
-      session::holder_of(config.data_directory + "/store") != 0)
+      session::holder_of(config.data_directory + "/store") != 0) {
+    BERTH_LOG(warn, "no admin token: another process has the store directory={}",
+              config.data_directory);
     return {};
+  }
   try {
     return admin::TokenFile::read_or_make(path);
   } catch (const std::exception& e) {

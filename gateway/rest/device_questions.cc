@@ -14,6 +14,12 @@ namespace berth::gateway::rest {
 using protocol::link::AskError;
 using protocol::link::AskKind;
 
+json::object object_in(const std::string& bytes) {
+  boost::system::error_code ec;
+  json::value v = json::parse(bytes, ec);
+  return ec || !v.is_object() ? json::object() : std::move(v.get_object());
+}
+
 admin::Response as_json(const boost::json::object& o) {
   return {.status = 200,
           .content_type = "application/json",

@@ -21,6 +21,8 @@ inline constexpr std::size_t kListDefault = 100;
 inline constexpr std::size_t kListMax = 500;
 
 admin::Response as_json(const boost::json::object& o);
+// What an engine says in JSON; an empty object if it is none.
+boost::json::object object_in(const std::string& bytes);
 admin::Response invalid(const std::string& why);
 
 // What is wrong with the parameters, q among them, or with the right to read of this tenant and

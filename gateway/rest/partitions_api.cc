@@ -24,12 +24,6 @@ namespace {
 constexpr const char* kNoCluster =
     "this gateway is no cluster: it has one engine, which a restart of the engine replaces";
 
-json::object partition_said(const link::Answer& a) {
-  boost::system::error_code ec;
-  json::value v = json::parse(a.bytes, ec);
-  return ec || !v.is_object() ? json::object() : std::move(v.get_object());
-}
-
 }  // namespace
 
 void PartitionsApi::add_to(admin::HttpServer& http) const {
@@ -52,7 +46,7 @@ void PartitionsApi::list(const Request& r, const Responder& done) const {
                      if (error == AskError::unknown_kind)
                        return done.answer(admin::problem(admin::codes::kNotFound, kNoCluster));
                      json::object o{{"partition", p}, {"served", error == AskError::none}};
-                     for (auto& [name, value] : partition_said(answers[p]))
+                     for (auto& [name, value] : object_in(answers[p].bytes))
                        o[name] = std::move(value);
                      if (error != AskError::none) o["why"] = protocol::link::name_of(error);
                      items.push_back(std::move(o));
@@ -75,7 +69,7 @@ void PartitionsApi::move(const Request& r, const Responder& done) const {
         if (a.error == AskError::unknown_kind)
           return done.answer(admin::problem(admin::codes::kNotFound, kNoCluster));
         if (a.error != AskError::none) return done.answer(unanswered(a.error));
-        json::object o = partition_said(a);
+        json::object o = object_in(a.bytes);
         if (const json::value* const why = o.if_contains("refused");
             why != nullptr && why->is_string())
           return done.answer(

@@ -42,12 +42,6 @@ std::optional<SessionId> session_id(const std::string& text, std::uint32_t parti
   return good && id.partition < partitions ? std::optional(id) : std::nullopt;
 }
 
-json::object object_in(const std::string& bytes) {
-  boost::system::error_code ec;
-  json::value v = json::parse(bytes, ec);
-  return ec || !v.is_object() ? json::object() : std::move(v.get_object());
-}
-
 // As operators get it: with its id first, and times for people.
 json::object with_id(json::object s, std::size_t partition) {
   json::object o;

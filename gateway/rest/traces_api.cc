@@ -30,12 +30,6 @@ constexpr std::int64_t kTraceMax_s = 3600;
 constexpr std::int64_t kTraceDefault_s = 300;
 constexpr std::size_t kTraceTextMax = 1024;
 
-json::object said_in(const std::string& bytes) {
-  boost::system::error_code ec;
-  json::value v = json::parse(bytes, ec);
-  return ec || !v.is_object() ? json::object() : std::move(v.get_object());
-}
-
 std::int64_t number_said(const json::object& o, const char* name) {
   const json::value* const v = o.if_contains(name);
   return v != nullptr && v->is_int64() ? v->get_int64() : 0;
@@ -122,10 +116,11 @@ void tell_lines(const std::vector<link::Answer>& answers, std::vector<std::uint6
   std::int64_t ends_in_ms = 0;
   std::size_t unknown = 0;
   for (std::size_t p = 0; p < answers.size(); ++p) {
-    const json::object said = said_in(answers[p].bytes);
+    const json::object said = object_in(answers[p].bytes);
     const json::value* const list = said.if_contains("lines");
     if (list == nullptr || !list->is_array()) {
       ++unknown;
+      places[p] = 0;  // where the engine that comes begins to count
       continue;
     }
     missed += number_said(said, "missed");
@@ -190,7 +185,7 @@ void TracesApi::begin(const Request& r, const Responder& done) const {
                    if (const auto no = no_answer(answers)) return done.answer(*no);
                    std::int64_t connections = 0;
                    for (const link::Answer& a : answers) {
-                     const json::object said = said_in(a.bytes);
+                     const json::object said = object_in(a.bytes);
                      if (said.contains("refused"))
                        return done.answer(admin::problem(admin::codes::kTooManyRequests,
                                                          "as many traces as there may be (8) are "

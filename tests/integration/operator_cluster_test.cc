@@ -8,6 +8,7 @@
 #include "tests/support/cluster.h"
 #include "tests/support/command_line.h"
 #include "tests/support/raw_client.h"
+#include "tests/support/rest.h"
 
 namespace berth::test {
 namespace {
@@ -144,7 +145,30 @@ TEST(OperatorCluster, APartitionIsMovedToTheOtherEngine) {
     clients.back()->send(subscribe(1, "t" + std::to_string(i), 1));
     ASSERT_FALSE(clients.back()->until(9).empty());
   }
+  // A trace of a client is not told again because the other partition has moved.
+  Rest rest(edge);
+  const std::string trace = "/api/v1/traces/00000000000000aa";
+  EXPECT_EQ(rest.ask("POST", "/api/v1/traces", R"({"client":"c0","id":"00000000000000aa"})",
+                     "Content-Type: application/json\r\n")
+                .status,
+            201);
+  clients[0]->send(publish("t0", "x", 1, 1));
+  ASSERT_FALSE(clients[0]->until(3).empty());
+  std::string told = rest.get(trace).body;
+  EXPECT_NE(told.find("PUBLISH topic=t0"), std::string::npos) << told;
+  const std::string mark = R"("next":")";
+  const std::size_t at = told.find(mark) + mark.size();
+  const std::string next = told.substr(at, told.find('"', at) - at);
+  const std::string other = next.starts_with("0,") ? "0" : "1";
+  EXPECT_EQ(run("ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions move " + other).code,
+            0);
+  told = rest.get(trace + "?after=" + next).body;
+  EXPECT_NE(told.find(R"("lost":true)"), std::string::npos) << told;
+  EXPECT_EQ(told.find("PUBLISH topic=t0"), std::string::npos) << told;
+  EXPECT_NE(told.find(mark + next + "\""), std::string::npos) << told;
   for (const char* partition : {"0", "1", "0"}) {
+    // An engine that has given a partition away has links for it again a moment later.
+    ASSERT_TRUE(eventually(two, std::chrono::seconds(60))) << ctl(edge, "partitions");
     const auto moved = run("ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions move " +
                            std::string(partition));
     EXPECT_EQ(moved.code, 0) << moved.text << c.engines[0]->log() << c.engines[1]->log();
