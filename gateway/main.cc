@@ -20,6 +20,7 @@
 #include "gateway/config/config_source.h"
 #include "gateway/config/defaults.h"
 #include "gateway/config/suggest.h"
+#include "gateway/ctl/backup.h"
 #include "gateway/ctl/commands.h"
 #include "gateway/ctl/config.h"
 #include "gateway/ctl/ctl.h"
@@ -28,6 +29,7 @@
 #include "gateway/ctl/log_level.h"
 #include "gateway/ctl/manual.h"
 #include "gateway/ctl/partitions.h"
+#include "gateway/ctl/registry.h"
 #include "gateway/ctl/sessions.h"
 #include "gateway/ctl/support_bundle.h"
 #include "gateway/ctl/top.h"
@@ -274,39 +276,6 @@ void say_what_is_meant(const CLI::App& app, int argc, char** argv) {
     std::fputs("Most often: berth serve. On a running one: berth ctl status.\n", stderr);
 }
 
-// berth ctl registry …
-struct RegistryCommands {
-  explicit RegistryCommands(CLI::App& control) {
-    CLI::App* all = control.add_subcommand("registry", "export it, or what to do about its loss");
-    all->require_subcommand(1);
-    exported = all->add_subcommand(
-        "export", "print all records as YAML that an import reads, password hashes and keys too");
-    imported = all->add_subcommand("import", "write the records of a YAML or CSV file");
-    imported->add_option("file", file, "its path; *.csv is CSV")->required();
-    imported->add_flag("--replace", replace,
-                       "records become what the file says of them; what it does not say goes");
-    accept = all->add_subcommand(
-        "accept-loss", "what is missing in the registry's store has been removed on purpose");
-    restore =
-        all->add_subcommand("restore", "write what is missing into the registry's store again");
-  }
-  // Nothing: it was another command.
-  std::optional<int> run(const berth::gateway::Ctl& admin) const {
-    using berth::gateway::ctl;
-    if (*exported) return ctl(admin, "GET", "/api/v1/registry/export?secrets=true");
-    if (*imported) return berth::gateway::ctl_import(admin, file, replace);
-    if (*accept) return ctl(admin, "POST", "/api/v1/registry/accept-loss");
-    if (*restore) return ctl(admin, "POST", "/api/v1/registry/restore");
-    return std::nullopt;
-  }
-  CLI::App* exported;
-  CLI::App* imported;
-  CLI::App* accept;
-  CLI::App* restore;
-  std::string file;
-  bool replace = false;
-};
-
 // `berth ctl`: what is asked of a running gateway, without the registry's commands.
 struct ControlCommands {
   explicit ControlCommands(CLI::App& app)
@@ -410,6 +379,7 @@ struct Control {
     if (const auto code = asked.run()) return code;
     if (const auto code = drain.run(admin)) return code;
     if (const auto code = registry.run(admin)) return code;
+    if (const auto code = backup.run(admin)) return code;
     if (const auto code = commands.run(admin)) return code;
     if (const auto code = devices.run(admin)) return code;
     if (const auto code = config.run(admin)) return code;
@@ -422,7 +392,8 @@ struct Control {
     return bundle.run(admin);
   }
   ControlCommands asked;
-  RegistryCommands registry{*asked.all};
+  berth::gateway::RegistryVerb registry{*asked.all};
+  berth::gateway::BackupVerbs backup{*asked.all};
   berth::gateway::CommandsVerb commands{*asked.all};
   berth::gateway::DevicesVerb devices{*asked.all};
   berth::gateway::DrainVerb drain{*asked.all};

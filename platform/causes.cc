@@ -10,7 +10,7 @@ using session::Offline;
 const char* name_of(Cause c) {
   static constexpr std::array<const char*, kCauses> kNames{
       "",           "goodbye",  "keep_alive", "connection_lost", "protocol_error", "slow_consumer",
-      "taken_over", "disabled", "policy",     "gateway",         "parent"};
+      "taken_over", "disabled", "policy",     "gateway",         "parent", "operator", "quarantine"};
   const auto i = static_cast<std::size_t>(c);
   return i < kNames.size() ? kNames[i] : "";
 }
@@ -25,9 +25,11 @@ Cause cause_of(Offline offline, CloseReason why) {
       return Cause::disabled;
     case Offline::edge_lost:
       return Cause::gateway;
+    case Offline::kicked:
+      return Cause::kicked;
     case Offline::us:
-      return why == CloseReason::policy || why == CloseReason::poison ? Cause::policy
-                                                                      : Cause::gateway;
+      if (why == CloseReason::poison) return Cause::quarantine;
+      return why == CloseReason::policy ? Cause::policy : Cause::gateway;
     case Offline::device:
       break;
   }

@@ -17,11 +17,13 @@ enum class Cause : std::uint8_t {
   slow_consumer = 5,  // it did not read
   taken_over = 6,     // another connection uses its client id
   disabled = 7,       // in the registry, or removed from it
-  policy = 8,         // a limit, an operator, the quarantine
+  policy = 8,         // a limit; of a release before also what operator and quarantine are
   gateway = 9,        // ours: edge gone or out of reach, drain, no engine for too long
-  parent = 10         // the device it is behind
+  parent = 10,        // the device it is behind
+  kicked = 11,        // an operator has ended it
+  quarantine = 12     // its input had killed engines
 };
-inline constexpr unsigned kCauses = 11;
+inline constexpr unsigned kCauses = 13;
 
 const char* name_of(Cause c);
 Cause cause_of(session::Offline offline, protocol::link::CloseReason why);

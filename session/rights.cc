@@ -91,6 +91,7 @@ bool Rights::disconnect(base::SessionId id) {
   const Session* const s = sessions_.by_id(id);
   if (s == nullptr || s->channel == nullptr) return false;
   const WorksFor scope = works_for(s->channel->conn);
+  s->channel->by_operator = true;
   clients_.fail(*s->channel, Reason::administrative_action, CloseReason::policy, kByOperator);
   return true;
 }

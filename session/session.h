@@ -299,6 +299,7 @@ struct Channel {
   bool gone = false;              // the edge has no socket for it any more: nothing is sent
   bool waiting_room = false;      // output waits for writable()
   bool clean_disconnect = false;  // DISCONNECT came: no will
+  bool by_operator = false;       // an operator has ended it
   bool problem_info = true;
   bool loopback = false;
   bool user_proven = false;               // of user_name; false too with a Scope

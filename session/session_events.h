@@ -19,6 +19,7 @@ enum class Offline : std::uint8_t {
   taken_over,  // another connection has the session
   removed,     // the registry has removed its device, or has it elsewhere
   edge_lost,   // its edge is out of reach; the connection may well be alive
+  kicked,      // an operator has ended it
 };
 
 // What has become of a message that stood in a session's queue.

@@ -20,8 +20,9 @@ namespace {
 
 // A will is published when a policy ends the connection; that the device is offline is our doing
 // all the same.
-Offline cause_of(EndBy end, std::optional<CloseReason> cause) {
+Offline cause_of(const Channel& ch, EndBy end, std::optional<CloseReason> cause) {
   if (end == EndBy::disconnect) return Offline::disconnect;
+  if (ch.by_operator) return Offline::kicked;
   const bool ours = end == EndBy::us || cause == CloseReason::policy ||
                     cause == CloseReason::poison || cause == CloseReason::session_lost;
   return ours ? Offline::us : Offline::device;
@@ -99,7 +100,7 @@ void SessionLife::take_over(Session& s, const Channel& by, base::Instant now) {
     old.state = Channel::State::closing;
   }
   const bool taken = !closing && !old.closed;
-  sessions_.offline(s, taken ? Offline::taken_over : cause_of(end, old.closed),
+  sessions_.offline(s, taken ? Offline::taken_over : cause_of(old, end, old.closed),
                     taken ? CloseReason::taken_over : old.closed.value_or(CloseReason::count));
   s.end_stay();
   wills_.settle(s, end, now);
@@ -232,7 +233,7 @@ void SessionLife::detach(Channel& ch, CloseReason cause, base::Instant now) {
   ch.state = Channel::State::closing;
   if (s == nullptr) return;
   const EndBy end = wills_.known_end(ch, cause);
-  sessions_.offline(*s, cause_of(end, cause), cause);
+  sessions_.offline(*s, cause_of(ch, end, cause), cause);
   connection_ended(*s, end, now);
 }
 

@@ -29,6 +29,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "store/rocks_copies.h"
 #include "store/store_access.h"
 #include "store/store_mark.h"
 #include "store/store_threads.h"
@@ -36,7 +37,6 @@
 namespace berth::session {
 namespace {
 
-constexpr int kFormatVersion = 1;
 constexpr std::size_t kEpochsKept = 16'384;  // about 400 KB
 constexpr auto kRetryDelay = std::chrono::milliseconds(500);
 
@@ -161,6 +161,7 @@ class RocksStore::Impl {
 
   void restore(RestoreSink& sink);
   void close();
+  void copy_to(const std::string& directory);
   StoreThreads& threads() { return threads_; }
   std::string quarantined_;
 
@@ -186,7 +187,8 @@ class RocksStore::Impl {
   std::unique_ptr<StoreMark> mark_;
   std::unique_ptr<rocksdb::DB> db_;  // null while the writer opens it anew
   bool failing_ = false;             // the writer's: its last write has not succeeded yet
-  std::shared_mutex db_mutex_;  // held by the reader while it reads, by the writer to replace db_
+  // Held by those who read or copy, and exclusively by who replaces or closes db_.
+  std::shared_mutex db_mutex_;
   boost::unordered_flat_map<std::uint64_t, std::uint64_t>
       epochs_;            // writer's: those last asked for
   StoreThreads threads_;  // last: they use the rest
@@ -270,11 +272,11 @@ void RocksStore::Impl::check_mark(const std::optional<StoreMark::Said>& before) 
 // Migrations from older formats go here, one step a version. A newer one is refused, not damaged.
 void RocksStore::Impl::check_format() {
   std::string version;
-  const rocksdb::Status s = db_->Get(rocksdb::ReadOptions(), "v", &version);
+  const rocksdb::Status s = db_->Get(rocksdb::ReadOptions(), kFormatKey, &version);
   if (s.IsNotFound()) {
     rocksdb::WriteOptions w;
     w.sync = true;
-    db_->Put(w, "v", std::to_string(kFormatVersion));
+    db_->Put(w, kFormatKey, std::to_string(kFormatVersion));
     return;
   }
   if (!s.ok()) return quarantine(s.ToString());
@@ -518,8 +520,16 @@ void RocksStore::Impl::do_read(StoreThreads::ReadRecords& r) {
   });
 }
 
+void RocksStore::Impl::copy_to(const std::string& directory) {
+  const std::shared_lock shared(db_mutex_);
+  if (!db_) throw std::runtime_error("the store is closed, or does not take writes");
+  copy_database(*db_, options_.directory, directory);
+}
+
+// Waits for a copy that is being made.
 void RocksStore::Impl::close() {
   threads_.close();
+  const std::unique_lock exclusive(db_mutex_);
   // Closing writes, and RocksDB asserts where a full disk has refused a write before. What was
   // acknowledged is in its log; the process ends, and the next one reads it.
   if (failing_) return static_cast<void>(db_.release());
@@ -531,8 +541,13 @@ void RocksStore::Impl::close() {
 }
 
 RocksStore::RocksStore(RocksOptions options, Poster post)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(post))) {}
-RocksStore::~RocksStore() = default;
+    : impl_(std::make_shared<Impl>(std::move(options), std::move(post))) {}
+RocksStore::~RocksStore() {
+  impl_->close();
+}
+RocksStore::Copier RocksStore::copier() const {
+  return [impl = impl_](const std::string& directory) { impl->copy_to(directory); };
+}
 void RocksStore::restore(RestoreSink& sink) {
   impl_->restore(sink);
 }

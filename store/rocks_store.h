@@ -20,6 +20,9 @@
 
 namespace berth::session {
 
+inline constexpr int kFormatVersion = 1;  // of keys and values
+inline constexpr const char* kFormatKey = "v";
+
 // What the store has found out about itself at its start.
 struct StoreCondition {
   std::string moved_to;                 // the database, which was damaged; empty: it is in use
@@ -53,10 +56,14 @@ class RocksStore : public Store {
   void close() override;
   // Where a damaged database was moved to at open; empty: it was sound.
   const std::string& quarantined() const;
+  // Makes copies of the database (rocks_copies.h). Blocking, any thread; throws std::runtime_error,
+  // also when this store is closed or has ended.
+  using Copier = std::function<void(const std::string& directory)>;
+  Copier copier() const;
 
  private:
   class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // copiers share it
 };
 
 }  // namespace berth::session

@@ -16,6 +16,7 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
+#include "gateway/cluster/balance.h"
 #include "gateway/cluster/bridges.h"
 #include "gateway/cluster/crash_report.h"
 #include "gateway/cluster/engine_files.h"
@@ -57,26 +58,6 @@ CrashReport::Stuck stuck_of(const Config& config) {
   return s;
 }
 
-// How many partitions each engine holds, and since when nothing has moved.
-class Balance {
- public:
-  void is(std::vector<InnerEdge::Share> shares, std::int64_t now_ns) {
-    if (shares == shares_) return;
-    shares_ = std::move(shares);
-    since_ns_ = now_ns;
-  }
-  // One has just been given away: wait anew.
-  void moved(std::int64_t now_ns) { since_ns_ = now_ns; }
-  bool settled(std::int64_t now_ns, std::uint32_t for_ms) const {
-    return now_ns - since_ns_ >= std::int64_t{for_ms} * 1'000'000;
-  }
-  const std::vector<InnerEdge::Share>& shares() const { return shares_; }
-
- private:
-  std::vector<InnerEdge::Share> shares_;
-  std::int64_t since_ns_ = 0;
-};
-
 // The engine process: what all its partitions share.
 class EngineNode {
  public:
@@ -117,7 +98,6 @@ class EngineNode {
         }
       });
     }
-    process_.id = base::random_id();
     process_.started_ms = static_cast<std::uint64_t>(base::now().ms);
     process_.held = [this] { return held(); };
     process_.equip = [this](engine::EngineShard& engine, std::uint32_t p) {
@@ -197,7 +177,11 @@ class EngineNode {
                                       exit_code_ = code;
                                       io_.stop();
                                     },
-                                .serves = [this, p] { bridge(p); },
+                                .serves =
+                                    [this, p] {
+                                      balance_.serves(p);
+                                      bridge(p);
+                                    },
                                 .stops = [this, p] { bridges_[p].reset(); }});
     partitions_[p]->start();
   }
@@ -257,16 +241,15 @@ class EngineNode {
     if (!inner_ || process_.ending) return;
     const std::int64_t now = base::monotonic_ns();
     balance_.is(inner_->shares(), now);
-    if (!balance_.settled(now, config_.cluster.rebalance_ms) ||
-        !must_give(balance_.shares(), process_.id, partitions_.size()))
-      return;
+    if (!balance_.due(now)) return;
     for (const auto& p : partitions_) {
       if (p->leaving() || p->roster().out_of_reach() != 0) return;
     }
     for (const auto& p : partitions_) {
       if (!p->runs_inputs()) continue;
-      BERTH_LOG(info, "giving a partition away partition={} held={}", p->partition(), held());
-      balance_.moved(now);
+      BERTH_LOG(info, "giving a partition away partition={} held={} patience={}", p->partition(),
+                held(), balance_.patience());
+      balance_.gives(p->partition(), now);
       return p->leave();
     }
   }
@@ -556,7 +539,7 @@ class EngineNode {
                               [this](std::uint32_t p) { return serving(p); }, nullptr, nullptr,
                               tracer_.get()};
   std::vector<std::unique_ptr<Bridges>> bridges_;  // by partition; null: it does not serve
-  Balance balance_;
+  Balance balance_{process_.id, config_.cluster.rebalance_ms, config_.cluster.partitions};
   Newcomers newcomers_;
   CrashReport crash_report_;
   Told refusals_;                                         // of edges, by their names

@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "base/random_id.h"
 #include "gateway/cluster/departure.h"
 #include "gateway/cluster/edge_roster.h"
 #include "gateway/cluster/lease_watch.h"
@@ -30,7 +31,7 @@ namespace berth::gateway::cluster {
 
 // What the partitions of one engine process have in common.
 struct EngineProcess {
-  std::uint64_t id = 0;  // random
+  std::uint64_t id = base::random_id();
   std::uint64_t started_ms = 0;
   bool ending = false;
   std::string unfit;                                // what is wrong with its files; empty: nothing

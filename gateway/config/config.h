@@ -84,6 +84,7 @@ struct Config {
   Endpoint admin{"127.0.0.1", 9180};
   std::string admin_socket;  // path of a Unix socket for berth ctl and probes; empty: none
   std::string data_directory = "./data";
+  std::uint32_t backups_kept = 3;  // in data_directory; 0: none are made
   bool sync = true;            // durability: disk
   std::string store_url;       // empty: the embedded store in data_directory
   std::string store_url_file;  // where it stands instead, so that no process list has its password

@@ -216,6 +216,8 @@ std::vector<Key> process_keys() {
       choice(
           "store.durability", {"process", "disk"}, [](Config& c, int i) { c.sync = i == 1; },
           [](const Config& c) { return c.sync ? 1 : 0; }),
+      number<U32>(
+          "store.backups_kept", [](Config& c) -> U32& { return c.backups_kept; }, 0, 100),
       text("store.url", &Config::store_url),
       text("store.url_file", &Config::store_url_file),
       text("store.redis_prefix", &Config::redis_prefix),

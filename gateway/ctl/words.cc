@@ -31,7 +31,9 @@ std::string meaning_of_cause(const std::string& cause) {
       {"slow_consumer", "The device did not read what the gateway sent."},
       {"taken_over", "Another connection used the same client id."},
       {"disabled", "The registry has disabled or removed the device, its site or its tenant."},
-      {"policy", "A limit, an operator or the quarantine ended the connection."},
+      {"policy", "A limit ended the connection."},
+      {"operator", "An operator ended the connection (berth ctl kick)."},
+      {"quarantine", "The device is in quarantine: what it sent has killed engines."},
       {"gateway", "The gateway ended the connection: a drain, a lost edge, or no engine."},
       {"parent", "The device that it is behind has gone."}};
   return found(kMeanings, cause, cause);
@@ -70,9 +72,9 @@ std::string advice_for_cause(const std::string& cause) {
       {"slow_consumer", "Look at the device's load and at what it subscribes to."},
       {"taken_over", "Look for a second device with the same client id or a copied setting."},
       {"disabled", "Look at its record: berth ctl registry export."},
-      {"policy",
-       "The log line of that end says which, in reason=: an operator (berth ctl kick), a limit of "
-       "its tenant, or the quarantine (berth ctl quarantine)."},
+      {"policy", "The log line of that end says which limit, in reason=."},
+      {"operator", "The log has a line \"admin change\" of that moment: it says who."},
+      {"quarantine", "Look at berth ctl quarantine; --lift lets the device in again."},
       {"gateway", "Look at berth ctl status and at the gateway's log of that time."}};
   return found(kAdvice, cause, "");
 }

@@ -11,6 +11,7 @@
 #include "gateway/engine/faults.h"
 #include "gateway/link/principal_id.h"
 #include "gateway/node/access_files.h"
+#include "gateway/node/backups.h"
 #include "gateway/node/good_files.h"
 #include "gateway/node/principal_secret.h"
 #include "gateway/node/reload.h"
@@ -78,7 +79,8 @@ namespace {
 using Post = session::Store::Poster;
 
 std::unique_ptr<session::Store> embedded_store(const EngineParts& parts,
-                                               engine::EngineShard& engine, const Post& post) {
+                                               engine::EngineShard& engine, const Post& post,
+                                               session::RocksStore::Copier& copier) {
   const Config& config = parts.config;
   session::RocksOptions options;
   options.directory = config.data_directory + "/store";
@@ -89,7 +91,21 @@ std::unique_ptr<session::Store> embedded_store(const EngineParts& parts,
   options.on_condition = [condition = parts.condition](const session::StoreCondition& c) {
     if (condition != nullptr) *condition = c;
   };
-  return std::make_unique<session::RocksStore>(options, post);
+  auto store = std::make_unique<session::RocksStore>(options, post);
+  copier = store->copier();
+  return store;
+}
+
+void answer_about_backups(const EngineParts& parts, engine::EngineShard& engine,
+                          session::RocksStore::Copier copier) {
+  auto backups = std::make_shared<Backups>(
+      parts.io, Backups::Options{parts.config.data_directory, parts.config.backups_kept,
+                                 std::move(copier)});
+  engine.answerer().use(
+      protocol::link::AskKind::backup,
+      [backups = std::move(backups)](const protocol::link::Question& q, link::Answered answered) {
+        backups->answer(q.bytes, std::move(answered));
+      });
 }
 
 session::RedisStoreOptions redis_store_options(const Config& config, const StoreClaim& claim,
@@ -226,14 +242,16 @@ metrics::Sample writes_lost_sample(const session::StoreCondition& c) {
 std::unique_ptr<engine::EngineShard> make_engine(const EngineParts& parts, StoreClaim& claim,
                                                  metrics::EngineProbe& probe) {
   for (int attempt = 0;; ++attempt) {
+    session::RocksStore::Copier copier;
     try {
       auto engine = engine::EngineShard::restored(
           shard_parts(parts, probe, [&](engine::EngineShard& shard, const Post& post) {
             return parts.config.store_url.empty()
-                       ? embedded_store(parts, shard, post)
+                       ? embedded_store(parts, shard, post, copier)
                        : redis_store(parts.config, claim, shard, post, parts.store_lost);
           }));
       answer_questions(parts, *engine);
+      if (copier) answer_about_backups(parts, *engine, std::move(copier));
       return engine;
     } catch (const session::StoreDamaged& e) {  // half restored: begin again with the empty store
       if (attempt != 0) throw;

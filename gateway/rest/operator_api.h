@@ -1,12 +1,13 @@
 // What an operator asks over REST of a running gateway, with or without a registry: sessions,
-// traces, levels of the log, partitions (docs/operations.md, "Questions to a running gateway"). On
-// the home loop of the admin port.
+// traces, levels of the log, partitions, backups (docs/operations.md, "Questions to a running
+// gateway"). On the home loop of the admin port.
 #pragma once
 
 #include <cstdint>
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
+#include "gateway/rest/backups_api.h"
 #include "gateway/rest/log_level_api.h"
 #include "gateway/rest/partitions_api.h"
 #include "gateway/rest/sessions_api.h"
@@ -21,12 +22,14 @@ class OperatorApi {
       : sessions_(asker, partitions),
         traces_(asker, partitions),
         log_level_(asker),
-        partitions_(asker, partitions) {}
+        partitions_(asker, partitions),
+        backups_(asker) {}
   void add_to(admin::HttpServer& http) {
     sessions_.add_to(http);
     traces_.add_to(http);
     log_level_.add_to(http);
     partitions_.add_to(http);
+    backups_.add_to(http);
   }
 
  private:
@@ -34,6 +37,7 @@ class OperatorApi {
   TracesApi traces_;
   LogLevelApi log_level_;
   PartitionsApi partitions_;
+  BackupsApi backups_;
 };
 
 }  // namespace berth::gateway::rest

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -240,6 +241,8 @@ class Cluster:
         with open(self.engine_env["BERTH_REGISTRY_FILE"], "w") as f:
             f.write(registry)
         self.edge_env = {}  # of edges that start from now on
+        self.dns_cache_s = 0  # how long a node's cache of names keeps what it has
+        self.named = []  # what the cache says: (address, name)
         self.listeners = self.make_listeners()
         self.link_env = self.make_link_certificates()
         self.made = 0
@@ -319,11 +322,22 @@ class Cluster:
 
     def endpoints(self):
         names = [(e.address, "engine") for e in self.engines]
-        for pod in self.edges + self.engines:
-            self.net.hosts(pod.name, names)
+        if not self.dns_cache_s:
+            self.name_engines(names)
+        else:
+            timer = threading.Timer(self.dns_cache_s, self.name_engines, (names,))
+            timer.daemon = True
+            timer.start()
         backends = [e.address for e in self.edges if e.running()]
         for client in self.clients:
             self.net.service(client, [*PORTS.values(), ADMIN], backends)
+
+    def name_engines(self, names):
+        """From now on all pods find these, new pods too."""
+        self.named = names
+        for pod in self.edges + self.engines:
+            if pod.name in self.net.pods:
+                self.net.hosts(pod.name, names)
 
     # -- what a Deployment does
 
@@ -331,12 +345,13 @@ class Cluster:
         self.made += 1
         e = Engine(self, f"engine-{self.made}")
         self.engines.append(e)
+        self.net.hosts(e.name, self.named)
         self.endpoints()
         e.start()
         if wait and self.shipped:
             self.shipped["engine"].ready(e)
         elif wait:
-            wait_for(f"{e.name} ready", e.ready)
+            wait_for(f"{e.name} ready", e.ready, 30 + 2 * self.dns_cache_s)
         return e
 
     def remove_engine(self, e):
@@ -347,7 +362,7 @@ class Cluster:
 
     def add_edge(self, name):
         e = Edge(self, name)
-        self.net.hosts(name, [(x.address, "engine") for x in self.engines])
+        self.net.hosts(name, self.named)
         e.start()
         self.edges.append(e)
         return e

@@ -34,6 +34,20 @@ def rolling(c, random, seconds):
             return
 
 
+def dns_cache(c, random, seconds):
+    """Nodes have a cache of names: for a while after a change of the engines all pods find those of before. Engines are replaced one
+    after the other meanwhile, and the one that serves is killed."""
+    end = time.monotonic() + seconds
+    for cache_s in (5, 30, 60):
+        c.dns_cache_s = cache_s
+        c.roll_engines()
+        c.active().kill()
+        c.revive()
+        c.active(30)
+        if time.monotonic() > end:
+            return
+
+
 def scale(c, random, seconds):
     while len(c.engines) > 2:
         c.remove_engine(c.engines[0])
@@ -208,6 +222,7 @@ def everything(c, random, seconds):
 SCENARIOS = {
     "baseline": (baseline, 10, 5, False),
     "rolling": (rolling, 20, 8, False),
+    "dns-cache": (dns_cache, 400, 1, False),
     "scale": (scale, 15, 8, False),
     "kill": (kill, 30, 9, False),
     "kill-active": (kill_active, 30, 9, False),

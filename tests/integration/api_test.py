@@ -313,13 +313,22 @@ def asks_of(api, path, method, op, parameters):
 NOT_CAUSED = {("delete", "devices", 409), ("delete", "accounts", 409), ("put", "{tenant}", 409), ("patch", "{tenant}", 409),
               ("put", "sites", 409), ("patch", "sites", 409), ("put", "products", 409), ("patch", "products", 409),
               ("post", "engine", 409), ("post", "registry", 409),
+              ("get", "backups", 404), ("post", "backups", 404),  # of a store in Redis
               ("get", "status", 401),   # a client on this host needs no credential
               ("get", "history", 429)}  # scopes() causes it
 
 
 def not_caused(path, method, status):
-    what = next((w for w in ("sites", "products", "devices", "accounts", "engine", "registry", "status", "history") if f"/{w}" in path), "{tenant}")
+    what = next((w for w in ("sites", "products", "devices", "accounts", "engine", "registry", "status", "history", "backups") if f"/{w}" in path), "{tenant}")
     return status >= 500 or (method, what, status) in NOT_CAUSED
+
+
+def two_backups(g, api, op, had):
+    """The second while the first is being made, or in the same second."""
+    for i in range(3):
+        answer = g.ask("POST", "/api/v1/backups")
+        expect(api, f"backup {i}", op, answer)
+        had.add(answer[0])
 
 
 def fill_traces(g, api, op, had):
@@ -358,6 +367,8 @@ def errors(g, api, elsewhere):
                 check(False, f"{method} {at} for {wanted}: it is removed")
         if (path, method) == ("/api/v1/traces", "post"):
             fill_traces(g, api, op, had.setdefault((path, method), set()))
+        if (path, method) == ("/api/v1/backups", "post"):
+            two_backups(g, api, op, had.setdefault((path, method), set()))
         for status in map(int, op["responses"]):
             if status >= 400 and not not_caused(path, method, status):
                 check(status in had.get((path, method), ()), f"{method} {path}: no {status}, but {had.get((path, method))}")

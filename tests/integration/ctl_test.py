@@ -172,6 +172,8 @@ def sessions(g):
     ctl(g, "session", "0-999999", code=1)
     seen(g, "kick", "cam-1")
     eventually(lambda: json.loads(ctl(g, "session", one["id"]))["state"] == "offline", lambda: ctl(g, "sessions"))
+    eventually(lambda: json.loads(ctl(g, "why", "cam-1", "--tenant", "acme"))["ends"][0]["cause"] == "operator",
+               lambda: ctl(g, "why", "cam-1", "--tenant", "acme"))
     ctl(g, "kick", one["id"], "--end-session")
     ctl(g, "session", one["id"], code=1)
     other.goodbye()

@@ -48,6 +48,7 @@ TEST(DeviceWatch, EachEndHasItsCause) {
   EXPECT_EQ(cause(CloseReason::protocol_error), Texts{"cam OFFLINE protocol_error"});
   EXPECT_EQ(cause(CloseReason::slow_consumer), Texts{"cam OFFLINE slow_consumer"});
   EXPECT_EQ(cause(CloseReason::policy), Texts{"cam OFFLINE policy"});
+  EXPECT_EQ(cause(CloseReason::poison), Texts{"cam OFFLINE quarantine"});
   EXPECT_EQ(cause(CloseReason::drained), Texts{"cam OFFLINE gateway"});
 }
 
