@@ -13,9 +13,9 @@
 
 namespace berth::base {
 
-inline constexpr std::array<std::string_view, 13> kLogModules{
-    "admin", "cluster", "edge",    "engine", "link",  "node",   "registry",
-    "rest",  "runtime", "session", "single", "store", "tracing"};
+inline constexpr std::array<std::string_view, 14> kLogModules{
+    "admin", "cluster", "edge",    "engine", "link",  "node",    "registry",
+    "rest",  "runtime", "session", "single", "store", "tracing", "uplink"};
 inline constexpr std::string_view kAllModules = "all";
 
 bool is_log_level(std::string_view level);    // as LogOptions::level

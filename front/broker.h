@@ -162,6 +162,8 @@ class Broker {
     core_.retained_delivery.remove(std::move(filters), now);
   }
 
+  Uplinks& uplinks() { return core_.uplinks; }
+
   // Puts a message into the queue of one session, see Core.
   std::uint64_t put_into_queue(base::SessionId id, const MessageView& m, std::string_view slot) {
     return core_.put_into_queue(id, m, slot);

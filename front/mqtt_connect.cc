@@ -73,14 +73,15 @@ void MqttFront::on_connect(Channel& ch, const mqtt::Frame& f, base::Instant now)
   const bool bad_id = v.client_id.size() > kClientIdMax ||
                       (v.client_id.empty() && !v5 && !v.clean_start);  // 3.1.1: 3.1.3-8
   const bool peer = partitioned() && v.client_id.starts_with(kPeerClient);
-  const bool forged =
-      peer && (!connections_.edges()[ch.conn.link()].internal || peer_of_client(v.client_id) == 0);
+  const bool forged = v.client_id.starts_with(kUplinkClient) ||
+                      (peer && (!connections_.edges()[ch.conn.link()].internal ||
+                                peer_of_client(v.client_id) == 0));
   if (bad_id || forged) {
     ++probe_.connect_protocol_error;
     name_newcomer(ch, v.client_id, v);
     return refuse_connect(ch, v.version, Reason::client_identifier_not_valid, Quota::none,
                           v.client_id.empty() ? "no client id, and Clean Session is 0"
-                          : forged            ? "a client id of other partitions"
+                          : forged            ? "a client id of the gateway itself"
                                               : "a client id of more than 1,024 bytes");
   }
   auto c = std::make_unique<PendingConnect>();

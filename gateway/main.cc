@@ -34,6 +34,7 @@
 #include "gateway/ctl/support_bundle.h"
 #include "gateway/ctl/top.h"
 #include "gateway/ctl/trace.h"
+#include "gateway/ctl/uplinks.h"
 #include "gateway/ctl/why.h"
 #include "gateway/node/bad_configuration.h"
 #include "gateway/node/engine_setup.h"
@@ -380,6 +381,7 @@ struct Control {
     if (const auto code = drain.run(admin)) return code;
     if (const auto code = registry.run(admin)) return code;
     if (const auto code = backup.run(admin)) return code;
+    if (const auto code = uplinks.run(admin)) return code;
     if (const auto code = commands.run(admin)) return code;
     if (const auto code = devices.run(admin)) return code;
     if (const auto code = config.run(admin)) return code;
@@ -394,6 +396,7 @@ struct Control {
   ControlCommands asked;
   berth::gateway::RegistryVerb registry{*asked.all};
   berth::gateway::BackupVerbs backup{*asked.all};
+  berth::gateway::UplinksVerb uplinks{*asked.all};
   berth::gateway::CommandsVerb commands{*asked.all};
   berth::gateway::DevicesVerb devices{*asked.all};
   berth::gateway::DrainVerb drain{*asked.all};

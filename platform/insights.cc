@@ -71,7 +71,7 @@ TopList::Place place_of(const Session& s) {
 }
 
 void Insights::ended(const Session& s, Cause cause, At at) {
-  if (s.peer != 0 || is_ours(cause)) return;
+  if (s.internal() || is_ours(cause)) return;
   const TopList::Place p = place_of(s);
   TopList::Place& flaps = flapping_.count(key_of(p, p.name.empty() ? p.client_id : ""), p, at);
   ++flaps.causes[static_cast<std::size_t>(cause) % kCauses];

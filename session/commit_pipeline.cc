@@ -129,8 +129,9 @@ void CommitPipeline::run_due_lists(base::Instant now) {
       if (due.at != due.list.size()) return;
       for (; due.pumped != due.touched.size() && !budget_.spent(); ++due.pumped) {
         Session* s = sessions_.by_id(due.touched[due.pumped].first);
-        if (s == nullptr || s->channel == nullptr) continue;
-        const WorksFor scope = works_for(s->channel->conn);
+        if (s == nullptr || (s->channel == nullptr && s->uplink == 0)) continue;
+        const WorksFor scope =
+            works_for(s->channel == nullptr ? base::kNoConn : s->channel->conn);
         sink_.durable(*s, now);
       }
       if (due.pumped != due.touched.size()) return;

@@ -117,7 +117,9 @@ void Core::told(base::ConnId conn, std::uint64_t tag, protocol::link::Fate fate,
 
 void Core::queue_loaded(base::SessionId id, std::uint64_t ticket,
                         base::result<std::vector<StoredEntry>> entries, base::Instant now) {
-  if (sessions.by_id(id) != nullptr && estates.has(id)) return handover.loaded(id, ticket, entries);
+  const Session* const s = sessions.by_id(id);
+  if (s != nullptr && s->uplink != 0) return uplinks.loaded(*s, ticket, entries, now);
+  if (s != nullptr && estates.has(id)) return handover.loaded(id, ticket, entries);
   queues.loaded(id, ticket, std::move(entries), now);
 }
 
@@ -185,6 +187,7 @@ void Core::tick(base::Instant now) {
   rights.end_credentials(now);
   queues.read_again();
   handover.read_again();
+  uplinks.tick(now);
   if (partitioned()) {
     route_book.release_waits(now);
     route_book.sweep(now);

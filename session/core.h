@@ -61,6 +61,7 @@
 #include "session/subscription_book.h"
 #include "session/tenant_usage.h"
 #include "session/topic_gate.h"
+#include "session/uplinks.h"
 #include "session/wide_fanouts.h"
 #include "session/wills.h"
 
@@ -144,10 +145,11 @@ class Core final : private Room, private CommitSink, private AfterPump {
   DeliveryQueues queues{cx_,     *this,   connections, usage, sessions,
                         commits, records, cookies,     gate,  clients};
   PeerQueues peer_queues{cx_, router, sessions, commits, records, queues};
+  Uplinks uplinks{cx_, router, sessions, commits, records, queues};
   RetainedDelivery retained_delivery{cx_,      retained, staging, connections, usage,
                                      sessions, commits,  replay,  cookies,     queues};
-  Distributor distributor{cx_,      router,  order_clock, sources, connections,
-                          sessions, commits, cookies,     queues,  peer_queues};
+  Distributor distributor{cx_,      router,  order_clock, sources,     connections, sessions,
+                          commits,  cookies, queues,      peer_queues, uplinks};
   WideFanouts wide_fanouts{cx_,      fanouts, *this,   staging, connections,
                            sessions, commits, clients, replay,  distributor};
   MessageTranslator translator{cx_, usage};
@@ -175,7 +177,9 @@ class Core final : private Room, private CommitSink, private AfterPump {
 
  private:
   bool run(Deferred& d, base::Instant now) override;
-  void durable(Session& s, base::Instant now) override { queues.pump(s, now); }
+  void durable(Session& s, base::Instant now) override {
+    s.uplink != 0 ? uplinks.durable(s) : queues.pump(s, now);
+  }
   void refused(Session& s) override;
   void after_pump(Channel& ch, base::Instant now) override { retained_delivery.go_on(ch, now); }
   void work(base::Instant now);

@@ -100,6 +100,7 @@ bool DeliveryQueues::make_room(Session& s, std::size_t bytes, std::string_view s
     events::queue_full(s);
     return false;
   }
+  if (s.uplink != 0) return true;  // Uplinks::stage() has looked
   const std::uint32_t messages_max = s.peer != 0 ? kPeerMessages : options_.queue_messages_max;
   const std::uint64_t bytes_max = s.peer != 0 ? kPeerBytes : options_.queue_bytes_max;
   const auto full = [&] {

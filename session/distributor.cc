@@ -76,6 +76,10 @@ void Distributor::stage(const Match& m, Delivery& d, Deferred& out, bool fresh) 
     if (!t.session->persistent() || !fresh || !takes(t, d)) continue;
     if (t.session->peer != 0 && peer_queues_.keeps(d)) peer_queues_.stage(*t.session, d, 0, false);
     if (qos == 0 || t.session->peer != 0) continue;
+    if (t.session->uplink != 0) {
+      uplinks_.stage(*t.session, d);
+      continue;
+    }
     queues_.append(*t.session, d, qos, d.message.retain && t.options.retain_as_published(), t.ids);
   }
   stage_groups(m, d, out, fresh);
@@ -146,6 +150,7 @@ void Distributor::stage_receiver(const Fanout::Receiver& r, Delivery& d) {
   const bool retain = d.message.retain && r.options.retain_as_published();
   if (s->persistent()) {
     if (s->peer != 0 && peer_queues_.keeps(d)) peer_queues_.stage(*s, d, 0, false);
+    if (qos != 0 && s->uplink != 0) return uplinks_.stage(*s, d);
     if (qos != 0 && s->peer == 0) queues_.append(*s, d, qos, retain, r.ids);
     return;
   }
@@ -253,6 +258,7 @@ void Distributor::deliver_to(Session& s, SubOptions o, const std::vector<std::ui
     return;
   }
   Channel* ch = s.channel;
+  if (ch == nullptr && s.uplink != 0) return uplinks_.stage_unhurried(s, d);
   if (ch == nullptr || !ch->live()) return;
   if (s.peer != 0 && peer_queues_.keeps(d)) return;  // has a queue entry
   if (crosses(s, d)) {
@@ -266,7 +272,7 @@ void Distributor::deliver_to(Session& s, SubOptions o, const std::vector<std::ui
 
 // What comes from another partition is for our own sessions, and only those it names.
 bool Distributor::takes(const Target& t, const Delivery& d) {
-  if (d.tag != nullptr && (t.session->peer != 0 || !d.plain())) return false;
+  if (d.tag != nullptr && (t.session->internal() || !d.plain())) return false;
   if (t.session->id != d.publisher) return true;
   return !t.options.no_local() && !is_own_result(*t.session, d.message.topic);
 }

@@ -20,6 +20,7 @@
 #include "session/router.h"
 #include "session/session_table.h"
 #include "session/turn_work.h"
+#include "session/uplinks.h"
 
 namespace berth::session {
 
@@ -34,7 +35,8 @@ class Distributor final : private Room {
  public:
   Distributor(Context& cx, Router& router, OrderClock& order_clock, std::vector<Source>& sources,
               ConnectionTable& connections, SessionTable& sessions, CommitPipeline& commits,
-              CookieWriter& cookies, DeliveryQueues& queues, PeerQueues& peer_queues)
+              CookieWriter& cookies, DeliveryQueues& queues, PeerQueues& peer_queues,
+              Uplinks& uplinks)
       : Room(cx),
         router_(router),
         order_clock_(order_clock),
@@ -44,7 +46,8 @@ class Distributor final : private Room {
         commits_(commits),
         cookies_(cookies),
         queues_(queues),
-        peer_queues_(peer_queues) {}
+        peer_queues_(peer_queues),
+        uplinks_(uplinks) {}
 
   // Good until the next call.
   const Match& match(std::string_view topic);
@@ -96,6 +99,7 @@ class Distributor final : private Room {
   CookieWriter& cookies_;
   DeliveryQueues& queues_;
   PeerQueues& peer_queues_;
+  Uplinks& uplinks_;
 };
 
 }  // namespace berth::session

@@ -375,7 +375,7 @@ void over_holdings(const Channel& ch, std::string_view filter, const char* what)
 }
 
 void queue_full(const Session& s) {
-  if (s.peer != 0 || !kQueueFull.wanted() || !kQueueFull.admits(source_of(s))) return;
+  if (s.internal() || !kQueueFull.wanted() || !kQueueFull.admits(source_of(s))) return;
   LogEvent e(kQueueFull);
   add_who(e, s);
   e.add("queued", s.flow().queued).add("queued_bytes", s.flow().queued_bytes);
@@ -384,7 +384,7 @@ void queue_full(const Session& s) {
 }
 
 void session_expired(const Session& s) {
-  if (s.peer != 0 || !kExpired.admits(0)) return;
+  if (s.internal() || !kExpired.admits(0)) return;
   LogEvent e(kExpired);
   add_who(e, s);
   e.add("expiry_s", s.expiry_s).add("queued", s.flow().queued);
@@ -392,7 +392,7 @@ void session_expired(const Session& s) {
 }
 
 void session_removed(const Session& s, const char* why) {
-  if (s.peer != 0 || !kRemoved.admits(0)) return;
+  if (s.internal() || !kRemoved.admits(0)) return;
   LogEvent e(kRemoved);
   add_who(e, s);
   e.add("queued", s.flow().queued).add("reason", why);

@@ -167,7 +167,9 @@ struct Session {
   std::uint64_t changed = 0;  // OrderClock when a message that waits could still come to it at once
   std::uint32_t expiry_s = 0;
   bool shared = false;    // has or had shared subscriptions: its queue may hold their messages
-  std::uint8_t peer = 0;  // another partition + 1 (PeerQueues)
+  std::uint8_t peer = 0;    // another partition + 1 (PeerQueues)
+  std::uint8_t uplink = 0;  // its place in Uplinks + 1; kUnplanned: it has none
+  static constexpr std::uint8_t kUnplanned = 255;
   bool stored = false;    // has a record in the store
   bool session_present = false;  // what the owner's CONNACK said
   bool limbo = false;            // its edge is out of reach: the connection may well be alive
@@ -181,6 +183,7 @@ struct Session {
   // The other sessions of its principal (SessionTable::each_of).
   Session* own_older = nullptr;
   Session* own_newer = nullptr;
+  bool internal() const { return peer != 0 || uplink != 0; }  // no client's
   bool persistent() const { return expiry_s != 0; }
   std::uint32_t asked_expiry_s() const { return ends_offline ? 0 : expiry_s; }
   void end_stay() {  // when its connection has ended

@@ -37,6 +37,10 @@ Session& SessionTable::make(std::string_view client_id, base::SessionId id) {
   s.id = id;
   s.client_id = client_id;
   s.peer = partitioned() ? peer_of_client(client_id) : 0;
+  if (client_id.starts_with("$uplink/")) {
+    s.uplink = Session::kUnplanned;
+    uplinks_.push_back(&s);
+  }
   const bool fresh = by_id_.insert(owned.release()).second;
   BERTH_ASSERT(fresh);
   by_client_.insert(&s);
@@ -53,6 +57,7 @@ void SessionTable::erase(Session& s) {
   queued_bytes_now_ -= std::min(queued_bytes_now_, s.flow().queued_bytes);
   by_client_.erase(&s);
   by_id_.erase(&s);
+  if (s.uplink != 0) std::erase(uplinks_, &s);
   delete &s;
 }
 
@@ -69,7 +74,7 @@ void SessionTable::adopt_unowned(std::string_view client_id, const std::string& 
 }
 
 void SessionTable::hold(Session& s, std::string_view principal) {
-  if (s.peer != 0) return;
+  if (s.internal()) return;
   leave_principal(s);
   s.held = Holding(holdings_, principal);
   Holder& all = *s.held.holder();

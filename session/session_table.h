@@ -72,6 +72,9 @@ class SessionTable final : private Room {
   }
   void count_subscriptions(std::int64_t n) { subscriptions_ += static_cast<std::uint64_t>(n); }
 
+  // Of uplinks (uplinks.h), planned or not.
+  const std::vector<Session*>& uplinks() const { return uplinks_; }
+
   // Null: there is none.
   Session* by_id(base::SessionId id) const {
     const auto it = by_id_.find(id.value);
@@ -144,6 +147,7 @@ class SessionTable final : private Room {
   Holdings& holdings_;
   boost::unordered_flat_set<Session*, IdHash, IdEq> by_id_;  // owns them
   boost::unordered_flat_set<Session*, ClientHash, ClientEq> by_client_;
+  std::vector<Session*> uplinks_;
   std::vector<SessionEvents*> observers_;
   std::uint64_t next_session_ = 1;
   std::uint64_t queued_now_ = 0;

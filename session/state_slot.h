@@ -24,7 +24,7 @@ inline std::string state_slot(std::string_view topic) {
 
 // Empty: another kind of topic, or a session that is no device's.
 inline std::string state_slot_of(const Session& s, std::string_view topic) {
-  if (!topic.ends_with("/desired") || s.peer != 0) return {};
+  if (!topic.ends_with("/desired") || s.internal()) return {};
   const std::string_view who = principal_of(s.client_id);
   return is_registered(who) && is_device(who) ? state_slot(topic) : std::string();
 }

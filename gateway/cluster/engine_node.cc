@@ -369,8 +369,30 @@ class EngineNode {
       for (auto& s : certificate_samples(tls_->expiries())) all.push_back(std::move(s));
     }
     for (auto& s : degraded_samples(kEngineParts)) all.push_back(std::move(s));
+    for (auto& s : uplink_samples()) all.push_back(std::move(s));
     for (auto& s : degraded_samples(kLinkParts)) all.push_back(std::move(s));
     add_samples(all, reload_.samples());
+    return all;
+  }
+
+  // Of all partitions here: sums, and the longest lag.
+  std::vector<metrics::Sample> uplink_samples() const {
+    std::vector<metrics::Sample> all;
+    for (const auto& p : partitions_) {
+      std::vector<metrics::Sample> one;
+      if (p && p->engine() != nullptr) p->engine()->add_more_samples(one);
+      for (metrics::Sample& s : one) {
+        const auto same = std::find_if(all.begin(), all.end(), [&s](const metrics::Sample& a) {
+          return a.family == s.family && a.label_value == s.label_value;
+        });
+        if (same == all.end()) {
+          all.push_back(std::move(s));
+        } else {
+          same->value = s.family.ends_with("_seconds") ? std::max(same->value, s.value)
+                                                       : same->value + s.value;
+        }
+      }
+    }
     return all;
   }
 

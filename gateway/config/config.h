@@ -115,6 +115,7 @@ struct Config {
   std::uint32_t drain_linger_s = 0;  // an edge's: it accepts so long before it drains
   ClusterConfig cluster;
   RegistryConfig registry;
+  std::string uplinks_file;         // empty: there are none
   std::string admin_token_file;     // empty: admin.token in data_directory
   std::string admin_allowed_hosts;  // names by which the admin port may be asked
   std::uint32_t metrics_max_series = 5000;

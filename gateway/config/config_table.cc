@@ -168,6 +168,7 @@ std::vector<Key> identity_keys() {
           [](Config& c, int i) { c.registry.source = static_cast<RegistryConfig::Source>(i); },
           [](const Config& c) { return static_cast<int>(c.registry.source); }),
       text_of("registry.file", [](Config& c) -> std::string& { return c.registry.file; }),
+      text("uplinks.file", &Config::uplinks_file),
       text_of("registry.default_tenant",
               [](Config& c) -> std::string& { return c.registry.default_tenant; }),
       number<U32>(

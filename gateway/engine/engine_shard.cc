@@ -40,7 +40,7 @@ EngineShard::EngineShard(ShardParts parts)
                {[this] { return now(); }, [this] { turn_end(); },
                 [this] { platform().registry_complete(now()); }}),
       tick_(io_),
-      make_watch_(std::move(parts.watch_files)) {
+      make_beside_(std::move(parts.beside)) {
   if (parts.registry != nullptr) {
     messages_ = std::make_unique<DeviceMessages>(*parts.registry);
     broker_.use_registry(*parts.registry);
@@ -165,7 +165,7 @@ void EngineShard::serve(Serving how) {
   work().use_word(serving_.poison_word);
   work().use_progress(serving_.progress);
   begin_clock();
-  if (make_watch_) watch_ = make_watch_(*this);
+  if (make_beside_) beside_ = make_beside_(*this);
   arm_tick();
 }
 

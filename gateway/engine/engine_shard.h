@@ -51,8 +51,8 @@ struct ShardParts {
   std::function<std::unique_ptr<Authenticator>(const Poster&)> authenticator = {};
   std::function<std::unique_ptr<session::Store>(EngineShard&, const Poster&)> store = {};
   // Called when the engine begins to serve, on its thread; what it returns lives as long as the
-  // engine. Empty: no files are watched.
-  std::function<std::shared_ptr<void>(EngineShard&)> watch_files = {};
+  // engine: files that are watched, uplinks. Empty: there is nothing of that.
+  std::function<std::shared_ptr<void>(EngineShard&)> beside = {};
 };
 
 // How an EngineShard serves. What is pointed to outlives it.
@@ -102,6 +102,12 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   session::Broker& broker() { return broker_; }
   platform::Platform& platform() { return platform_.platform(); }
   Answerer& answerer() { return answerer_; }
+  // What parts beside the engine count, for whoever asks for the engine's figures.
+  using MoreSamples = Inspection::MoreSamples;
+  void count_with(MoreSamples f) { inspection_.more_samples = std::move(f); }
+  void add_more_samples(std::vector<metrics::Sample>& out) const {
+    if (inspection_.more_samples) inspection_.more_samples(out);
+  }
 
   // -- link::EnginePort
   bool serving() const override { return true; }
@@ -216,8 +222,8 @@ class EngineShard final : public link::EnginePort, public session::Effects {
   bool timed_ = false;   // the Broker knows when this turn began
   bool again_ = false;   // another turn is due
   bool posted_ = false;  // and on its way; a second one would be a second before sockets are read
-  std::function<std::shared_ptr<void>(EngineShard&)> make_watch_;
-  std::shared_ptr<void> watch_;  // owned here alone; its type is of another folder
+  std::function<std::shared_ptr<void>(EngineShard&)> make_beside_;
+  std::shared_ptr<void> beside_;  // owned here alone; its type is of another folder
 };
 
 }  // namespace berth::gateway::engine

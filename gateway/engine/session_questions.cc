@@ -62,7 +62,7 @@ class Wanted {
   }
   const std::string& tenant() const { return tenant_; }
   bool operator()(const Session& s) const {
-    if (s.id.value <= after_ || s.peer != 0) return false;
+    if (s.id.value <= after_ || s.internal()) return false;
     const bool online = s.channel != nullptr;
     if (state_ != State::any && online != (state_ == State::online)) return false;
     const std::string_view id = session::client_id_of(s.client_id);
@@ -187,7 +187,7 @@ SessionQuestions::Said SessionQuestions::ask(std::string_view question, base::In
   if (what == "list") return {json::serialize(list(q))};
   const base::SessionId id{number_of(q, "id")};
   const Session* const s = broker_.core().sessions.by_id(id);
-  if (s == nullptr || s->peer != 0) return {"{}"};
+  if (s == nullptr || s->internal()) return {"{}"};
   if (what != "show" && !may_change) return {.refused = true};
   json::object answer{{"session", whole(*s)}};
   if (what == "disconnect") broker_.disconnect(id);

@@ -15,6 +15,7 @@
 #include "gateway/node/good_files.h"
 #include "gateway/node/principal_secret.h"
 #include "gateway/node/reload.h"
+#include "gateway/node/uplink_file.h"
 #include "gateway/rest/cursors.h"
 #include "store/redis_store.h"
 
@@ -168,6 +169,12 @@ void answer_questions(const EngineParts& parts, engine::EngineShard& engine) {
       });
 }
 
+// What an engine has beside it while it serves.
+struct Beside {
+  std::unique_ptr<AccessFiles> access;  // null: no files are watched
+  std::unique_ptr<UplinkFile> uplinks;
+};
+
 // `p` is used while the engine is made, its `io` and `config` as long as the engine lives.
 engine::ShardParts shard_parts(const EngineParts& p, metrics::EngineProbe& probe,
                                decltype(engine::ShardParts::store) store) {
@@ -195,11 +202,14 @@ engine::ShardParts shard_parts(const EngineParts& p, metrics::EngineProbe& probe
   if (auto source = engine::fault_of_clock())
     parts.clock = base::WallClock(std::move(source), base::WallClock::this_boot());
   const bool files = !p.config.acl_file.empty() || !p.config.password_file.empty();
-  if (files && p.reload != nullptr) {
-    parts.watch_files = [reload = p.reload, set, &config = p.config](engine::EngineShard& engine) {
-      return std::make_shared<AccessFiles>(*reload, set, config, engine);
-    };
-  }
+  parts.beside = [reload = p.reload, set, files, &io = p.io,
+                  &config = p.config](engine::EngineShard& engine) {
+    auto all = std::make_shared<Beside>();
+    if (files && reload != nullptr)
+      all->access = std::make_unique<AccessFiles>(*reload, set, config, engine);
+    all->uplinks = std::make_unique<UplinkFile>(io, reload, config, engine);
+    return all;
+  };
   return parts;
 }
 

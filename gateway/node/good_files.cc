@@ -89,7 +89,7 @@ bool load(const Config& config, const std::string& name, runtime::Part part,
   } catch (const std::runtime_error& e) {
     BERTH_LOG(err, "bad copy error=\"{}\"", e.what());
   }
-  BERTH_LOG(err, "no good copy: log-ins are refused file={}", path);
+  BERTH_LOG(err, "no good copy: log-ins are refused, or nothing goes to platforms file={}", path);
   return false;
 }
 
@@ -137,8 +137,17 @@ std::unique_ptr<session::AccessPolicy> load_acl(const Config& config) {
   return policy;
 }
 
+std::vector<uplink::UplinkConfig> load_uplinks(const Config& config) {
+  std::vector<uplink::UplinkConfig> all;
+  if (config.uplinks_file.empty()) return all;
+  load(config, "uplinks-file", runtime::Part::uplinks_file, config.uplinks_file,
+       [&all](const std::string& path) { all = uplink::read_uplinks(path); });
+  return all;
+}
+
 void prove_files(const Config& config) {
   try {
+    if (!config.uplinks_file.empty()) uplink::read_uplinks(config.uplinks_file);
     if (!config.password_file.empty()) engine::PasswordFile::load(config.password_file);
     if (!config.acl_file.empty()) engine::AclFile::load(config.acl_file);
     if (config.registry.source == RegistryConfig::Source::file)

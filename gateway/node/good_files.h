@@ -6,9 +6,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gateway/config/config.h"
 #include "gateway/engine/password_file.h"
+#include "gateway/uplink/uplink_config.h"
 #include "metrics/probe.h"
 #include "session/access.h"
 
@@ -24,6 +26,7 @@ struct Passwords {
 // Throws ConfigError for a bad file, unless bad files are forgiven.
 Passwords load_passwords(const Config& config);
 std::unique_ptr<session::AccessPolicy> load_acl(const Config& config);  // null: none is configured
+std::vector<uplink::UplinkConfig> load_uplinks(const Config& config);
 // How many of these files are degraded (runtime/degraded.h), under the name that dashboards of the
 // release before ask for.
 metrics::Sample files_replaced_sample();

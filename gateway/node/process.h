@@ -106,7 +106,8 @@ std::vector<metrics::Sample> certificate_samples(
 
 // berth_degraded, by part: those of an engine, of an edge, and of either in a cluster.
 inline const std::vector<runtime::Part> kEngineParts{runtime::Part::acl_file,
-                                                     runtime::Part::password_file};
+                                                     runtime::Part::password_file,
+                                                     runtime::Part::uplinks_file};
 inline const std::vector<runtime::Part> kEdgeParts{runtime::Part::device_certificates};
 inline const std::vector<runtime::Part> kLinkParts{runtime::Part::link_certificates};
 std::vector<metrics::Sample> degraded_samples(const std::vector<runtime::Part>& parts);

@@ -13,13 +13,14 @@
 #include "gateway/engine/password_file.h"
 #include "gateway/link/tls.h"
 #include "gateway/registry/file_registry.h"
+#include "gateway/uplink/uplink_config.h"
 
 namespace berth::gateway {
 
 const char* name_of(Wrong::Cause cause) {
   static constexpr std::array<const char*, kWrongCauses> kNames{
       "settings", "device_certificates", "link_certificates", "password_file",
-      "acl_file", "registry_file",       "token_file",        "store_files"};
+      "acl_file", "registry_file",       "token_file",        "store_files",   "uplinks_file"};
   return kNames.at(static_cast<std::size_t>(cause));
 }
 
@@ -39,8 +40,8 @@ std::vector<std::string> files_of(const Config& c, Role role) {
     all.insert(all.end(), {l.ca_file, l.cert_file, l.key_file});
   }
   if (role == Role::edge) return all;
-  all.insert(all.end(), {c.password_file, c.acl_file, c.store_url_file, c.redis_ca_file,
-                         c.redis_cert_file, c.redis_key_file});
+  all.insert(all.end(), {c.password_file, c.acl_file, c.uplinks_file, c.store_url_file,
+                         c.redis_ca_file, c.redis_cert_file, c.redis_key_file});
   if (c.registry.source == RegistryConfig::Source::file) all.push_back(c.registry.file);
   return all;
 }
@@ -74,6 +75,7 @@ void prove_set(const Config& c, Role role, std::vector<Wrong>& wrong) {
   prove(Cause::password_file, c.password_file,
         [&] { engine::PasswordFile::load(c.password_file); });
   prove(Cause::acl_file, c.acl_file, [&] { engine::AclFile::load(c.acl_file); });
+  prove(Cause::uplinks_file, c.uplinks_file, [&] { uplink::read_uplinks(c.uplinks_file); });
   if (c.registry.source == RegistryConfig::Source::file)
     prove(Cause::registry_file, c.registry.file,
           [&] { registry::FileRegistry(c.registry.file).read(); });

@@ -24,12 +24,13 @@ struct Wrong {
     acl_file,
     registry_file,
     token_file,
-    store_files
+    store_files,
+    uplinks_file
   };
   Cause cause;
   std::string why;  // with the file, and the line where there is one
 };
-inline constexpr std::size_t kWrongCauses = 8;
+inline constexpr std::size_t kWrongCauses = 9;
 const char* name_of(Wrong::Cause cause);
 boost::json::array json_of(const std::vector<Wrong>& wrong);
 

@@ -67,6 +67,8 @@ std::optional<runtime::Part> part_of(Wrong::Cause cause) {
       return Part::password_file;
     case Wrong::Cause::acl_file:
       return Part::acl_file;
+    case Wrong::Cause::uplinks_file:
+      return Part::uplinks_file;
     default:
       return std::nullopt;
   }
@@ -318,7 +320,8 @@ void Reload::set_degraded(const Wrong& wrong, const std::string& why) const {
   using runtime::Part;
   const auto part = part_of(wrong.cause);
   if (!part) return;
-  const bool of_engines = *part == Part::acl_file || *part == Part::password_file;
+  const bool of_engines = *part == Part::acl_file || *part == Part::password_file ||
+                          *part == Part::uplinks_file;
   const bool of_edges = *part == Part::device_certificates;
   if ((of_engines && options_.process == "edge") || (of_edges && options_.process == "engine"))
     return;

@@ -75,6 +75,7 @@ SampleSender::Figures figures_of(engine::EngineShard& engine, const metrics::Eng
   engine.refresh_gauges();
   std::vector<metrics::Sample> samples = metrics::samples_of(probe);
   samples.push_back(writes_lost_sample(condition));
+  engine.add_more_samples(samples);
   samples.push_back(files_replaced_sample());
   for (auto& s : degraded_samples(kEngineParts)) samples.push_back(std::move(s));
   samples.push_back(unconfirmed_sample(engine.commits().unconfirmed_ms()));

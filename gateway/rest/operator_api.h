@@ -1,5 +1,5 @@
 // What an operator asks over REST of a running gateway, with or without a registry: sessions,
-// traces, levels of the log, partitions, backups (docs/operations.md, "Questions to a running
+// traces, levels of the log, partitions, backups, uplinks (docs/operations.md, "Questions to a running
 // gateway"). On the home loop of the admin port.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include "gateway/rest/partitions_api.h"
 #include "gateway/rest/sessions_api.h"
 #include "gateway/rest/traces_api.h"
+#include "gateway/rest/uplinks_api.h"
 
 namespace berth::gateway::rest {
 
@@ -23,13 +24,15 @@ class OperatorApi {
         traces_(asker, partitions),
         log_level_(asker),
         partitions_(asker, partitions),
-        backups_(asker) {}
+        backups_(asker),
+        uplinks_(asker) {}
   void add_to(admin::HttpServer& http) {
     sessions_.add_to(http);
     traces_.add_to(http);
     log_level_.add_to(http);
     partitions_.add_to(http);
     backups_.add_to(http);
+    uplinks_.add_to(http);
   }
 
  private:
@@ -38,6 +41,7 @@ class OperatorApi {
   LogLevelApi log_level_;
   PartitionsApi partitions_;
   BackupsApi backups_;
+  UplinksApi uplinks_;
 };
 
 }  // namespace berth::gateway::rest

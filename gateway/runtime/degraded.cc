@@ -25,6 +25,8 @@ const char* name_of(Part part) {
       return "link_certificates";
     case Part::device_certificates:
       return "device_certificates";
+    case Part::uplinks_file:
+      return "uplinks_file";
   }
   return "";
 }

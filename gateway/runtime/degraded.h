@@ -9,7 +9,13 @@
 
 namespace berth::gateway::runtime {
 
-enum class Part : std::uint8_t { acl_file, password_file, link_certificates, device_certificates };
+enum class Part : std::uint8_t {
+  acl_file,
+  password_file,
+  link_certificates,
+  device_certificates,
+  uplinks_file
+};
 
 const char* name_of(Part part);
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/clock.h"
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/link/link_set.h"
@@ -32,6 +33,9 @@ constexpr auto kStoreStuckReplaced = std::chrono::milliseconds(500);
 
 // The successor waits for the end of this process, and devices wait for the successor.
 constexpr auto kFlushReplaced = std::chrono::milliseconds(250);
+// A platform that is near acknowledges what is on its way within milliseconds; one that hangs costs
+// devices this pause.
+constexpr std::int64_t kUplinksQuiet_ns = 100 * 1'000'000;
 
 class EngineProcess {
  public:
@@ -150,13 +154,24 @@ class EngineProcess {
     give_up_on_store(kStoreStuck);
     engine_->drain([this] {
       links_[0].send_empty(protocol::link::FrameType::drained);
+      rest_uplinks();
       finish_then_exit();
     });
   }
 
   void stop() {
     if (engine_) give_up_on_store(kStoreStuckReplaced);
+    if (engine_) rest_uplinks();
     finish_then_exit();
+  }
+
+  // What is on its way to a platform is not to be sent again by the successor.
+  void rest_uplinks() {
+    engine_->broker().uplinks().stop();
+    uplinks_until_ns_ = base::monotonic_ns() + kUplinksQuiet_ns;
+  }
+  bool uplinks_quiet() const {
+    return !engine_->broker().uplinks().busy() || base::monotonic_ns() >= uplinks_until_ns_;
   }
 
   // Ends when the store has taken no write for `limit`.
@@ -175,10 +190,9 @@ class EngineProcess {
   // sent.
   void finish_then_exit() {
     for (std::size_t i = 0; i < links_.size(); ++i) links_[i].stop_input();
-    if (!stopping_ && engine_) engine_->finish();
-    stopping_ = true;
-    const bool quiet =
-        !engine_ || (!engine_->broker().has_uncommitted() && !engine_->broker().has_late());
+    if (engine_) engine_->finish();
+    const bool quiet = !engine_ || (!engine_->broker().has_uncommitted() &&
+                                    !engine_->broker().has_late() && uplinks_quiet());
     const bool done = quiet && (!engine_ || links_.all_sent());
     if (done) return io_.stop();
     quiet_.expires_after(std::chrono::milliseconds(1));  // heartbeats go on meanwhile
@@ -216,7 +230,7 @@ class EngineProcess {
   std::unique_ptr<engine::EngineShard> engine_;
   SampleSender sender_{io_,
                        [this](const std::string& payload) { links_[0].send_samples(payload); }};
-  bool stopping_ = false;
+  std::int64_t uplinks_until_ns_ = 0;
   int exit_code_ = 0;
 };
 

@@ -88,6 +88,8 @@ std::string degraded_part(const std::string& part, const Config& config) {
   if (part == runtime::name_of(runtime::Part::password_file))
     return part + ": " + config.password_file;
   if (part == runtime::name_of(runtime::Part::acl_file)) return part + ": " + config.acl_file;
+  if (part == runtime::name_of(runtime::Part::uplinks_file))
+    return part + ": " + config.uplinks_file;
   return part;
 }
 

@@ -37,6 +37,7 @@ enum class AskKind : std::uint8_t {
   log_level = 35,  // JSON: gateway/engine/log_level_question.h
   partition = 36,  // JSON: gateway/cluster/partition_questions.h
   backup = 37,     // JSON: gateway/node/backups.h
+  uplinks = 38,    // JSON: gateway/uplink/uplink_service.h
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

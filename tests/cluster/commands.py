@@ -8,6 +8,9 @@ Devices dev-0 … of the tenant `oracle` (registry_yaml()) answer each command: 
 of 500 ms or 2 s, and now and then a queued `white_list`, to a device with no command under way, and asks until the
 command has its outcome. Prints "connected", works until a line comes on standard input, waits for
 the outcomes, prints a report as one line of JSON. Needs nothing beside Python.
+
+The platform has a broker too (UPLINK_PORT of this pod), to which an uplink sends results and presence: it dies and comes back now and
+then, and must have heard of each outcome in the end.
 """
 import asyncio
 import collections
@@ -21,6 +24,9 @@ import time
 import seen
 from stream import Stream
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
+from upstream import Upstream  # noqa: E402
+
 TENANT, SERVICE_USER = "oracle", "platform@oracle"
 KEEP_ALIVE_S = 30
 ARM_S = 0.2          # of every third device
@@ -29,6 +35,8 @@ SETTLE_S = 60.0
 TOLD_S = 20.0        # for results that came too late
 LATE_MS = 50         # between an edge's check and its write lies the scheduler of a loaded machine
 SLOW_MS = 100        # a device that answered so near the deadline may not have been heard in time
+UPLINK_PORT = 1884
+UPLINK_LIVES_S, UPLINK_DEAD_S = 4.0, 1.5
 SO_TIMESTAMPNS = 35  # of each read, when the kernel took the bytes
 
 
@@ -38,6 +46,11 @@ def registry_yaml(devices):
         text += f"      - {{name: dev-{i}, site: north, credentials: [{{auth_id: dev-{i}, password: secret}}]}}\n"
     return text + ("    accounts:\n      - {name: platform, role: service, credentials: "
                    "[{auth_id: platform, password: secret}]}\n")
+
+
+def uplinks_yaml(address):
+    return (f"uplinks:\n  - {{name: platform, kind: mqtt, url: 'mqtt://{address}:{UPLINK_PORT}', tenants: [{TENANT}], "
+            "select: [result, presence], connections: 2}\n")
 
 
 def text_field(s):
@@ -270,6 +283,25 @@ class Platform:
         self.refusals = collections.Counter()
         self.stopping = False
         self.stream = None
+        self.upstream = Upstream(host="0.0.0.0", port=UPLINK_PORT)
+
+    async def trouble_upstream(self):
+        while not self.stopping:
+            await asyncio.sleep(UPLINK_LIVES_S)
+            self.upstream.kill()
+            await asyncio.sleep(UPLINK_DEAD_S)
+            self.upstream.start()
+
+    def not_upstream(self):
+        """Commands with an outcome of which the platform's broker has not heard."""
+        heard = {topic.split("/")[6] for topic, _, _, _ in list(self.upstream.messages) if topic.endswith("/result") and "/command/" in topic}
+        return [c.id for c in self.commands if c.over and c.id not in heard]
+
+    async def uplink_settled(self):
+        end = time.monotonic() + SETTLE_S
+        while self.not_upstream() and time.monotonic() < end:
+            await asyncio.sleep(0.1)
+        return self.not_upstream()
 
     # -- one command, until its outcome
 
@@ -455,19 +487,22 @@ async def main():
     connected_at = time.time()
     print("connected", flush=True)
     work = asyncio.get_running_loop().create_task(p.work())
+    trouble = asyncio.get_running_loop().create_task(p.trouble_upstream())
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     p.stopping = True
     await work
+    await trouble
     settled = await p.settle()
+    missing = await p.uplink_settled()
     changed = await p.again()
     report, problems = judged(p)
     seen_report, seen_problems = await seen.judged(p, TENANT, connected_at)
     report.update(seen_report)
-    problems += changed + seen_problems
+    problems += changed + seen_problems + [f"{one}: the uplink has not told its outcome" for one in missing]
     accept = [c.accepted_ms for c in p.commands if c.accepted_ms is not None]
     latency = [c.record["latency_ms"] for c in p.commands
                if c.kind == "open" and (c.record or {}).get("outcome") == "SUCCEEDED"]
-    report.update(cmd_settled=settled, cmd_changed=len(changed), cmd_asked=len(p.commands), cmd_refused=dict(p.refusals),
+    report.update(cmd_settled=settled, cmd_changed=len(changed), cmd_uplink_missing=len(missing), cmd_asked=len(p.commands), cmd_refused=dict(p.refusals),
                   cmd_uncertain=report.get("cmd_outcome_uncertain", 0), cmd_broken=sum(len(d.ends) for d in p.devices),
                   cmd_accept_p50_ms=quantile(accept, 0.5), cmd_accept_p99_ms=quantile(accept, 0.99),
                   cmd_open_p50_ms=quantile(latency, 0.5), cmd_open_p99_ms=quantile(latency, 0.99),

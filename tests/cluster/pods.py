@@ -107,7 +107,7 @@ class Engine(Pod):
                     "--admin", f"0.0.0.0:{ADMIN}", "--store", self.cluster.store_url(),
                     *self.cluster.engine_flags()],
                    {"BERTH_STORE_DIRECTORY": os.path.join(self.directory, self.name + ".data"), **self.cluster.shipped_env("engine"),
-                    **self.cluster.engine_env, **self.cluster.link_env["engine"]})
+                    **self.cluster.uplink_env(), **self.cluster.engine_env, **self.cluster.link_env["engine"]})
 
     def serving(self):
         return self.running() and self.status().get("state") == "serving"
@@ -228,7 +228,7 @@ class Cluster:
     """A Deployment of engines, a DaemonSet of edges, Redis with replicas and a sentinel, a Service."""
 
     def __init__(self, net, directory, berth, clients, engines=3, edges=2, partitions=1,
-                 registry="", shipped=None, old=None):
+                 registry="", uplinks="", shipped=None, old=None):
         # The release of pods that start from now on, by role; `old`: another binary, with which the cluster begins.
         self.release = {"new": berth, "old": old or berth}
         self.berth_of = {role: self.release["old"] for role in ("engine", "edge")}
@@ -240,6 +240,8 @@ class Cluster:
                            "BERTH_REGISTRY_FILE": os.path.join(directory, "registry.yaml")}
         with open(self.engine_env["BERTH_REGISTRY_FILE"], "w") as f:
             f.write(registry)
+        with open(os.path.join(directory, "uplinks.yaml"), "w") as f:
+            f.write(uplinks)
         self.edge_env = {}  # of edges that start from now on
         self.dns_cache_s = 0  # how long a node's cache of names keeps what it has
         self.named = []  # what the cache says: (address, name)
@@ -291,6 +293,11 @@ class Cluster:
         return {name: {"BERTH_CLUSTER_CA_FILE": path("ca.crt"), "BERTH_CLUSTER_CERT_FILE": path(f"link-{name}.crt"),
                        "BERTH_CLUSTER_KEY_FILE": path(f"link-{name}.key"), "BERTH_CLUSTER_PEER_NAME": peers[name]}
                 for name in peers}
+
+    def uplink_env(self):
+        """A binary of the release before knows no uplinks."""
+        knows = self.berth_of["engine"] == self.berth
+        return {"BERTH_UPLINKS_FILE": os.path.join(self.directory, "uplinks.yaml")} if knows else {}
 
     def shipped_env(self, role):
         return self.shipped[role].env if self.shipped else {}

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from commands import registry_yaml  # noqa: E402
+from commands import registry_yaml, uplinks_yaml  # noqa: E402
 from net import SERVICE, Net  # noqa: E402
 from pods import ADMIN, MQTT, PORTS, Cluster, token_file  # noqa: E402
 from scenarios import SCENARIOS  # noqa: E402
@@ -100,7 +100,7 @@ def broken(r, closed, name):
     keys = ["lost", "resent_live", "wrong_wills", "qos2_doubled", "out_of_order", "second_connacks",
             "window_exceeded", "session_absent", "qos0_doubled"]
     bad = [f"{k}={r[k]}" for k in keys if r[k] != 0] + ([f"closed={closed}"] if closed else [])
-    commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unasked", "cmd_changed",
+    commands = ["cmd_no_outcome", "cmd_wrong_events", "cmd_late", "cmd_twice", "cmd_wrong", "cmd_unasked", "cmd_changed", "cmd_uplink_missing",
                 "seen_false_offline", "seen_since_moved", "seen_unsettled", "seen_history_missing", "seen_history_wrong"]
     commands += ["seen_stream_missing", "seen_stream_backward"] if name in STREAMED else []
     bad += [f"{k}={r[k]}" for k in commands if r[k] != 0]
@@ -134,7 +134,7 @@ def run_scenario(name, a):
         for c in clients + ["platform"]:
             net.pod(c)
         cluster = Cluster(net, directory, os.path.join(a.build, "berth"), clients + ["platform"],
-                          partitions=a.partitions, registry=registry_yaml(a.commanded),
+                          partitions=a.partitions, registry=registry_yaml(a.commanded), uplinks=uplinks_yaml(net.address("platform")),
                           shipped=a.shipped, old=a.old if name == "skew" else None)
         share = a.devices // a.processes
         protocols = [a.protocols[i % len(a.protocols)] for i in range(a.processes)]

@@ -243,7 +243,7 @@ def walk(g, api, elsewhere, methods=METHODS):
         if method not in methods:
             continue
         target = target_of(path, parameters)
-        unknown = "quarantine/" in path or "sessions/{id}" in path or ("traces/{id}" in path and method == "get")
+        unknown = "quarantine/" in path or "uplinks/" in path or "sessions/{id}" in path or ("traces/{id}" in path and method == "get")
         wanted = 404 if unknown else 409 if "restore" in path or "accept-loss" in path else None
         if f"{method.upper()} {path}" in elsewhere:
             expect(api, f"{method} {path}", op, g.ask(method.upper(), path), 404)

@@ -119,6 +119,32 @@ TEST_P(StoreContract, ReadsAQueueInOrderWithinBounds) {
   EXPECT_EQ(read(2, 101).size(), 0u);
 }
 
+TEST_P(StoreContract, ABatchTakesEffectInItsOrder) {
+  commit({{.kind = WriteKind::append, .session = {2}, .seq = 1, .value = "a"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "b"},
+          {.kind = WriteKind::append, .session = {2}, .seq = 2, .value = "c"},
+          {.kind = WriteKind::append, .session = {3}, .seq = 1, .value = "d"},
+          {.kind = WriteKind::append, .session = {1}, .seq = 2, .value = "e"},
+          {.kind = WriteKind::remove, .session = {2}, .seq = 1},
+          {.kind = WriteKind::append, .session = {2}, .seq = 2, .value = "again"},
+          {.kind = WriteKind::remove_through, .session = {1}, .seq = 1},
+          {.kind = WriteKind::append, .session = {1}, .seq = 3, .value = "f"},
+          {.kind = WriteKind::delete_session, .session = {3}},
+          {.kind = WriteKind::put_session, .session = {3}, .epoch = 1, .value = "new"},
+          {.kind = WriteKind::append, .session = {3}, .seq = 4, .value = "g"}});
+  const auto queue = [this](std::uint64_t id) {
+    std::string all;
+    for (const StoredEntry& e : read(id, 0)) all += std::to_string(e.seq) + e.value + ";";
+    return all;
+  };
+  for (int opened = 0; opened < 2; ++opened) {
+    EXPECT_EQ(queue(1), "2e;3f;");
+    EXPECT_EQ(queue(2), "2again;");
+    EXPECT_EQ(queue(3), "4g;");
+    open();
+  }
+}
+
 TEST_P(StoreContract, I5_RefusesAStaleOwnersWrites) {
   commit({{.kind = WriteKind::put_session, .session = {1}, .epoch = 5, .value = "new"},
           {.kind = WriteKind::append, .session = {1}, .seq = 1, .value = "a"}});

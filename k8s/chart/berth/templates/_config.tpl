@@ -38,6 +38,13 @@ auth:
   {{- end }}
 {{- end -}}
 
+{{- define "berth.config.uplinks" -}}
+{{- if .Values.uplinks.existingSecret }}
+uplinks:
+  file: /etc/berth-uplinks/uplinks.yaml
+{{- end }}
+{{- end -}}
+
 {{- define "berth.config.store" -}}
 store:
   directory: /data
@@ -112,7 +119,7 @@ retained: {max_bytes: {{ min 1073741824 $bytes }}}
 {{- define "berth.config.serve" -}}
 {{- $name := include "berth.fullname" . -}}
 {{- include "berth.config.merge" (list . "single"
-      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.auth" .) (include "berth.config.store" .)
+      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.auth" .) (include "berth.config.uplinks" .) (include "berth.config.store" .)
       (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace (include "berth.serviceNames" (list (printf "%s-headless" $name) .Release.Namespace))))
       (printf "engine: {memory_mb: %d}\ndrain_seconds: %d" (int .Values.single.memoryMb) (int .Values.single.drainSeconds))) -}}
 {{- end -}}
@@ -132,7 +139,7 @@ retained: {max_bytes: {{ min 1073741824 $bytes }}}
 {{- define "berth.config.engine" -}}
 {{- $name := include "berth.fullname" . -}}
 {{- include "berth.config.merge" (list . "engine"
-      (include "berth.config.auth" .) (include "berth.config.store" .) (include "berth.config.link" .)
+      (include "berth.config.auth" .) (include "berth.config.uplinks" .) (include "berth.config.store" .) (include "berth.config.link" .)
       (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace
          (include "berth.serviceNames" (list (printf "%s-engine" $name) .Release.Namespace))))
       (printf "cluster: {listen: %q, peer_name: 'berth-edge,berth-engine'}\ndrain_seconds: %d"

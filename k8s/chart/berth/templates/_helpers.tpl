@@ -256,6 +256,12 @@ exec: {command: [berth, ctl, --timeout, "4", {{ index . 2 }}]}
 - name: ticket
   secret: {secretName: {{ include "berth.ticketSecret" $ }}, defaultMode: 0440, items: [{key: {{ $v.tls.ticketKey.key }}, path: ticket.key}]}
 {{- end }}
+{{- if ne $role "edge" }}
+{{- with $v.uplinks.existingSecret }}
+- name: uplinks
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
 {{- if and (ne $role "edge") (include "berth.usesRedis" $) }}
 - name: store
   secret: {secretName: {{ include "berth.storeSecret" $ }}, defaultMode: 0440, items: [{key: {{ include "berth.storeKey" $ }}, path: url}]}
@@ -283,6 +289,9 @@ exec: {command: [berth, ctl, --timeout, "4", {{ index . 2 }}]}
 {{- if and (ne $role "engine") (include "berth.usesTls" $) }}
 - {name: tls, mountPath: /etc/berth-tls, readOnly: true}
 - {name: ticket, mountPath: /etc/berth-ticket, readOnly: true}
+{{- end }}
+{{- if and (ne $role "edge") $.Values.uplinks.existingSecret }}
+- {name: uplinks, mountPath: /etc/berth-uplinks, readOnly: true}
 {{- end }}
 {{- if and (ne $role "edge") (include "berth.usesRedis" $) }}
 - {name: store, mountPath: /etc/berth-store, readOnly: true}

@@ -19,6 +19,17 @@ ipFamilies:
 {{- end }}
 {{- end }}
 
+{{- define "berth.policy.uplinks" }}
+- ports:
+    {{- range .Values.networkPolicy.uplinkPorts }}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
+  {{- with .Values.networkPolicy.uplinksTo }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
 {{- define "berth.policy.redis" }}
 {{- if .Values.redis.bundled.enabled }}
 - ports: [{protocol: TCP, port: 6379}]

@@ -6,7 +6,7 @@
       "mqtt.proxy_protocol" "mqtts.proxy_protocol" "ws.proxy_protocol" "wss.proxy_protocol" "park.proxy_protocol" "parks.proxy_protocol"
       "mqtts.cert_file" "mqtts.key_file" "mqtts.ca_file" "mqtts.crl_file" "mqtts.client_certificates" "mqtts.user_name" "mqtts.min_version" "mqtts.ticket_key_file"
       "auth.anonymous" "auth.password_file" "auth.acl_file" "admin.listen" "admin.token_file" "admin.allowed_hosts"
-      "store.directory" "store.url" "store.url_file" "store.redis_wait_replicas" "store.redis_lease_ms" "store.redis_timeout_ms"
+      "uplinks.file" "store.directory" "store.url" "store.url_file" "store.redis_wait_replicas" "store.redis_lease_ms" "store.redis_timeout_ms"
       "store.redis_ca_file" "store.redis_cert_file" "store.redis_key_file"
       "cluster.listen" "cluster.engines" "cluster.partitions" "cluster.name" "cluster.handover" "cluster.handover_linger"
       "cluster.ca_file" "cluster.cert_file" "cluster.key_file" "cluster.peer_name" "cluster.insecure"
@@ -110,7 +110,7 @@
 - [tls.ticketKey.existingSecret, {{ . | quote }}, false, true]
 {{- end }}
 {{- end }}
-{{- range $name, $secret := dict "auth.passwords.existingSecret" $v.auth.passwords.existingSecret "auth.acl.existingSecret" $v.auth.acl.existingSecret "redis.existingSecret" $v.redis.existingSecret "redis.bundled.existingSecret" $v.redis.bundled.existingSecret "redis.tls.existingSecret" $v.redis.tls.existingSecret }}
+{{- range $name, $secret := dict "auth.passwords.existingSecret" $v.auth.passwords.existingSecret "auth.acl.existingSecret" $v.auth.acl.existingSecret "uplinks.existingSecret" $v.uplinks.existingSecret "redis.existingSecret" $v.redis.existingSecret "redis.bundled.existingSecret" $v.redis.bundled.existingSecret "redis.tls.existingSecret" $v.redis.tls.existingSecret }}
 {{- with $secret }}
 - [{{ $name }}, {{ . | quote }}, true, false]
 {{- end }}

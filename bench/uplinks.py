@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""What an uplink costs and carries, with the gateway, Mosquitto as the platform, and berth-load on this machine.
+
+  intake      reports that are stored for one session: without an uplink, with an uplink whose platform is away, and with one that works
+  catch-up    the platform is away for --away s at --live messages a second; how quickly it has everything afterwards
+
+  bench/uplinks.py [--berth BINARY] [--load BINARY] [--away 60] [--live 500]
+"""
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests/support"))
+from mqtt import Mqtt  # noqa: E402
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def until(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"not within {seconds} s: {what}")
+
+
+class Broker:
+    def __init__(self, d):
+        self.port, self.d, self.process = free_port(), d, None
+        with open(d + "/mosquitto.conf", "w") as f:
+            f.write(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\nlog_type error\nuser root\n")
+
+    def start(self):
+        self.process = subprocess.Popen(["mosquitto", "-c", self.d + "/mosquitto.conf"])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Gateway:
+    def __init__(self, berth, d, broker, connections=1):
+        self.mqtt, self.admin = free_port(), free_port()
+        text = "uplinks: []\n"
+        if broker:
+            text = (f"uplinks:\n  - {{name: up, kind: mqtt, url: 'mqtt://127.0.0.1:{broker.port}', topics: ['t/#'], connections: {connections}, "
+                    "queue_messages: 10000000, queue_bytes: 10000000000}\n")
+        with open(d + "/uplinks.yaml", "w") as f:
+            f.write(text)
+        with open(d + "/berth.yaml", "w") as f:
+            f.write(f"uplinks: {{file: {d}/uplinks.yaml}}\nsession: {{queue_messages: 10000000, queue_bytes: 10000000000}}\n")
+        self.data = tempfile.mkdtemp(dir=d)
+        self.log = open(d + "/log", "a")
+        self.process = subprocess.Popen([berth, "serve", "--config", d + "/berth.yaml", "--mqtt", f"127.0.0.1:{self.mqtt}", "--admin",
+                                         f"127.0.0.1:{self.admin}", "--data", self.data], stdout=self.log, stderr=self.log)
+        until(self.ready, 30, "ready")
+
+    def get(self, target):
+        with open(self.data + "/admin.token") as f:
+            token = f.read().strip()
+        r = urllib.request.Request(f"http://127.0.0.1:{self.admin}{target}", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(r, timeout=10) as answer:
+            return answer.read().decode()
+
+    def ready(self):
+        try:
+            return self.get("/readyz") == "ok\n"
+        except OSError:
+            return False
+
+    def uplink(self):
+        return json.loads(self.get("/api/v1/uplinks"))["items"][0]
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+def load(a, g, messages, rate=0):
+    words = [a.load, "fanin", "--port", str(g.mqtt), "--pid", str(g.process.pid), "--qos", "1", "--pubs", "50", "--window", "20", "--messages", str(messages)]
+    if rate:
+        words += ["--rate", str(rate)]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
+def intake(a, d, broker):
+    rows = []
+    for what, up, runs in (("no uplink", None, False), ("its platform is away", broker, False), ("its platform is there", broker, True)):
+        if runs:
+            broker.start()
+        g = Gateway(a.berth, d, up)
+        sleeper = Mqtt(g.mqtt, "sleeper", "x", "x", ["t/#"], clean=False)
+        sleeper.goodbye()
+        r = load(a, g, a.messages)
+        row = {"what": what, "per_s": r["per_s"], "cpu_s_per_100k": r["cpu_s_per_100k"]}
+        if runs:
+            begun = time.monotonic()
+            until(lambda: g.uplink()["queued"] == 0, 300, "the platform has everything")
+            row["platform_per_s"] = round(a.messages / (r["wall_s"] + time.monotonic() - begun))
+        rows.append(row)
+        g.end()
+        if runs:
+            broker.kill()
+    return rows
+
+
+def catch_up(a, d, broker):
+    g = Gateway(a.berth, d, broker, a.connections)
+    load(a, g, a.live * a.away, a.live)
+    broker.start()
+    until(lambda: g.uplink()["connected"] == a.connections, 60, "it is connected again")
+    waiting, start = g.uplink()["queued"], time.monotonic()
+    until(lambda: g.uplink()["queued"] == 0, 600, "the platform has everything")
+    took = time.monotonic() - start
+    g.end()
+    broker.kill()
+    return {"away_s": a.away, "live_per_s": a.live, "waiting": waiting, "caught_up_s": round(took, 2), "per_s": round(waiting / took),
+            "times_live": round(waiting / took / a.live, 1)}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--berth", default=os.path.join(ROOT, "build/release/berth"))
+    p.add_argument("--load", default=os.path.join(ROOT, "build/release/berth-load"))
+    p.add_argument("--messages", type=int, default=200_000)
+    p.add_argument("--away", type=int, default=60)
+    p.add_argument("--live", type=int, default=500)
+    p.add_argument("--connections", type=int, default=1)
+    a = p.parse_args()
+    with tempfile.TemporaryDirectory() as d:
+        broker = Broker(d)
+        for row in intake(a, d, broker):
+            print(json.dumps(row), flush=True)
+        print(json.dumps(catch_up(a, d, broker)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+// Where an uplink's messages go: a platform, by one protocol. A sink keeps what take() has given it
+// until the platform has it, over lost connections too; in its order for each key.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace berth::gateway::uplink {
+
+// A message on its way.
+struct Upward {
+  std::uint32_t generation = 0;  // with seq: by which it is told to be done
+  std::uint64_t seq = 0;
+  std::string key;    // what is in order: TENANT/DEVICE
+  std::string topic;  // as the platform sees it
+  std::string payload;
+  std::string properties;  // of MQTT 5 that its publisher gave and that are passed on, encoded
+  std::string id;          // the same whenever it is sent again
+  bool retain = false;
+};
+
+struct SinkState {
+  std::uint64_t connected = 0;    // connections
+  std::uint64_t connections = 0;  // that there should be
+  std::uint64_t failures = 0;     // connections that were lost or refused
+  std::uint64_t refused = 0;      // messages that the platform will never take
+  std::string error;              // the last one, while something is wrong
+};
+
+class Sink {
+ public:
+  // Called on the sink's thread.
+  struct Events {
+    std::function<void(bool)> ready;  // take() may be called; at first it may not
+    std::function<void(std::uint32_t generation, std::uint64_t seq)> done;
+  };
+  // Its own thread only, all of them (sink_thread.h).
+  virtual ~Sink() = default;
+  virtual void take(Upward m) = 0;
+  virtual SinkState state() const = 0;
+};
+
+}  // namespace berth::gateway::uplink

@@ -1,0 +1,165 @@
+#include "gateway/uplink/sink_thread.h"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+
+namespace berth::gateway::uplink {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::milliseconds kStateEvery{250};
+
+}  // namespace
+
+// Owned by the thread too, which may be left behind.
+struct SinkThread::Running {
+  asio::io_context io{1};
+  asio::executor_work_guard<asio::io_context::executor_type> guard{io.get_executor()};
+  std::promise<void> ended;
+  std::future<void> end = ended.get_future();
+  std::thread thread;
+};
+
+struct SinkThread::Lane::Shared {
+  explicit Shared(asio::io_context& engine_loop, std::shared_ptr<Running> r)
+      : engine(engine_loop), running(std::move(r)), timer(running->io) {}
+
+  asio::io_context& engine;  // used while `ended` is false
+  const std::shared_ptr<Running> running;
+  // The engine's loop.
+  Sink::Events events;
+  bool ended = false;
+  // The thread of sinks.
+  std::unique_ptr<Sink> sink;
+  Sink::Events own;  // of the sink
+  asio::steady_timer timer;
+  // Both.
+  std::mutex mutex;
+  std::vector<Upward> in;
+  bool in_posted = false;
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> done;
+  bool done_posted = false;
+  bool gone = false;  // nothing is posted to the engine's loop any more
+  SinkState state;
+
+  void look(const std::shared_ptr<Shared>& self) {
+    if (!sink) return;
+    {
+      const std::lock_guard lock(mutex);
+      state = sink->state();
+    }
+    timer.expires_after(kStateEvery);
+    timer.async_wait([self](boost::system::error_code ec) {
+      if (!ec) self->look(self);
+    });
+  }
+  void drain() {
+    std::vector<Upward> all;
+    {
+      const std::lock_guard lock(mutex);
+      all.swap(in);
+      in_posted = false;
+    }
+    if (!sink) return;
+    for (Upward& m : all) sink->take(std::move(m));
+  }
+  void tell_done() {  // on the engine's loop
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> all;
+    {
+      const std::lock_guard lock(mutex);
+      all.swap(done);
+      done_posted = false;
+    }
+    for (const auto& [generation, seq] : all) {
+      if (ended) return;
+      events.done(generation, seq);
+    }
+  }
+  void note_done(const std::shared_ptr<Shared>& self, std::uint32_t generation, std::uint64_t seq) {
+    const std::lock_guard lock(mutex);
+    if (gone) return;
+    done.emplace_back(generation, seq);
+    if (std::exchange(done_posted, true)) return;
+    asio::post(engine, [self] { self->tell_done(); });
+  }
+  void note_ready(const std::shared_ptr<Shared>& self, bool yes) {
+    const std::lock_guard lock(mutex);
+    if (gone) return;
+    asio::post(engine, [self, yes] {
+      if (!self->ended) self->events.ready(yes);
+    });
+  }
+};
+
+std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Sink::Events events) {
+  if (!running_) {
+    running_ = std::make_shared<Running>();
+    running_->thread = std::thread([r = running_] {
+      r->io.run();
+      r->ended.set_value();
+    });
+  }
+  auto s = std::make_shared<Lane::Shared>(engine_, running_);
+  s->events = std::move(events);
+  asio::post(running_->io, [s, make = std::move(make)] {
+    const std::weak_ptr<Lane::Shared> weak = s;
+    s->own = {.ready =
+                  [weak](bool yes) {
+                    if (const auto self = weak.lock()) self->note_ready(self, yes);
+                  },
+              .done =
+                  [weak](std::uint32_t generation, std::uint64_t seq) {
+                    if (const auto self = weak.lock()) self->note_done(self, generation, seq);
+                  }};
+    s->sink = make(s->running->io, s->own);
+    s->look(s);
+  });
+  return std::unique_ptr<Lane>(new Lane(std::move(s)));
+}
+
+SinkThread::Lane::~Lane() {
+  shared_->ended = true;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->gone = true;
+  }
+  asio::post(shared_->running->io, [s = shared_] {
+    s->timer.cancel();
+    s->sink.reset();
+  });
+}
+
+void SinkThread::Lane::take(Upward m) {
+  const std::lock_guard lock(shared_->mutex);
+  shared_->in.push_back(std::move(m));
+  if (std::exchange(shared_->in_posted, true)) return;
+  asio::post(shared_->running->io, [s = shared_] { s->drain(); });
+}
+
+SinkState SinkThread::Lane::state() const {
+  const std::lock_guard lock(shared_->mutex);
+  return shared_->state;
+}
+
+SinkThread::~SinkThread() {
+  if (!running_) return;
+  running_->guard.reset();
+  if (running_->end.wait_for(kEndLimit) == std::future_status::ready) {
+    running_->thread.join();
+  } else {
+    BERTH_LOG(warn, "connections to platforms do not end in time and are left behind");
+    running_->thread.detach();
+  }
+}
+
+}  // namespace berth::gateway::uplink

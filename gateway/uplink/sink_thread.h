@@ -1,0 +1,55 @@
+// Runs the sinks of an engine on a thread of their own: a library of a protocol may take its time,
+// and the engine's loop waits for none. The thread begins with the first sink.
+//
+// Threads: the engine's loop, all of them. Ends: a sink whose library does not let go within
+// kEndLimit is left behind with its thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "gateway/uplink/sink.h"
+
+namespace berth::gateway::uplink {
+
+class SinkThread {
+ public:
+  static constexpr std::chrono::milliseconds kEndLimit{300};
+
+  // A sink on the thread.
+  class Lane {
+   public:
+    ~Lane();  // the sink ends, a moment later; nothing is called any more
+    Lane(const Lane&) = delete;
+    Lane& operator=(const Lane&) = delete;
+    void take(Upward m);
+    SinkState state() const;  // as it was within the last quarter of a second
+
+   private:
+    friend class SinkThread;
+    struct Shared;
+    explicit Lane(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+    std::shared_ptr<Shared> shared_;
+  };
+  // Called on the thread of sinks, where `io` is, with events of that thread.
+  using Make =
+      std::function<std::unique_ptr<Sink>(boost::asio::io_context& io, const Sink::Events& events)>;
+
+  explicit SinkThread(boost::asio::io_context& engine) : engine_(engine) {}
+  // REQUIRES: no Lane is left.
+  ~SinkThread();
+  SinkThread(const SinkThread&) = delete;
+  SinkThread& operator=(const SinkThread&) = delete;
+
+  // `events` are called on the engine's loop.
+  std::unique_ptr<Lane> start(Make make, Sink::Events events);
+
+ private:
+  struct Running;
+  boost::asio::io_context& engine_;
+  std::shared_ptr<Running> running_;  // null: no sink has begun yet
+};
+
+}  // namespace berth::gateway::uplink

@@ -1,0 +1,64 @@
+// The uplinks of one engine (docs/uplinks.md): which there are by the file, a sink for each, and
+// what they are like. On the engine's loop; owned by who owns the engine, ends before it.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/json/object.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "front/broker.h"
+#include "gateway/uplink/sink_thread.h"
+#include "gateway/uplink/uplink_config.h"
+#include "metrics/probe.h"
+#include "session/uplinks.h"
+
+namespace berth::gateway::uplink {
+
+class UplinkService final : private session::UplinkSink {
+ public:
+  struct Parts {
+    boost::asio::io_context& io;
+    session::Broker& broker;
+    std::uint32_t partition = 0;
+    std::function<base::Instant()> now;
+    std::function<void()> turn_end;  // after something was told to the broker
+  };
+  explicit UplinkService(Parts parts);
+  ~UplinkService();
+  UplinkService(const UplinkService&) = delete;
+  UplinkService& operator=(const UplinkService&) = delete;
+
+  // From now on these. One that is as before goes on; of one that has changed what is on its way is
+  // sent again.
+  void use(const std::vector<UplinkConfig>& uplinks);
+  // {"items": [...]}, or after {"do":"forget","name":NAME}: {"forgotten": true}
+  std::string answer(const std::string& question);
+  void add_samples(std::vector<metrics::Sample>& out) const;
+
+ private:
+  struct Entry {
+    UplinkConfig config;
+    std::uint64_t revision = 0;
+    std::size_t index = 0;
+    std::unique_ptr<SinkThread::Lane> sink;
+  };
+  bool offer(std::size_t uplink, std::uint32_t generation, std::uint64_t seq,
+             const session::MessageView& m) override;
+  std::unique_ptr<SinkThread::Lane> make_sink(Entry& e);
+  void end_turn();
+  boost::json::object item(const session::UplinkState& s) const;
+  const Entry* entry_of(const std::string& name) const;
+
+  Parts parts_;
+  const std::string who_;  // in client ids
+  SinkThread sinks_;       // outlives the lanes of the entries
+  std::vector<std::unique_ptr<Entry>> entries_;
+  std::uint64_t revisions_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  bool turn_posted_ = false;
+};
+
+}  // namespace berth::gateway::uplink

@@ -1,0 +1,93 @@
+// The file of uplinks: what it says, what is refused with file and line, and the topics of both
+// sides.
+#include "gateway/uplink/uplink_config.h"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+namespace berth::gateway::uplink {
+namespace {
+
+std::string why_bad(const std::string& text) {
+  try {
+    parse_uplinks(text, "up.yaml");
+    return "";
+  } catch (const std::runtime_error& e) {
+    return e.what();
+  }
+}
+std::string one(const std::string& more) {
+  return "uplinks:\n  - name: up\n    kind: mqtt\n    url: mqtt://h\n" + more;
+}
+
+TEST(UplinkConfig, SaysWhatGoesWhere) {
+  EXPECT_TRUE(parse_uplinks("uplinks: []\n", "up.yaml").empty());
+  const auto all = parse_uplinks(
+      one("    tenants: [acme, b]\n    sites: [n]\n    select: [state]\n    topics: [lot/#]\n"
+          "    connections: 3\n    queue_bytes: 5000000000\n"),
+      "up.yaml");
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].connections, 3u);
+  EXPECT_EQ(all[0].queue_bytes, 5'000'000'000u);
+  const std::vector<std::string> filters{"lot/#", "$tenant/acme/v1/n/+/state",
+                                         "$tenant/acme/v1/n/+/sub/+/state",
+                                         "$tenant/b/v1/n/+/state", "$tenant/b/v1/n/+/sub/+/state"};
+  EXPECT_EQ(filters_of(all[0]), filters);
+  EXPECT_EQ(plan_of(all[0]).filters, filters);
+  const auto defaults = parse_uplinks(one(""), "up.yaml");
+  EXPECT_EQ(filters_of(defaults[0]).front(), "$tenant/+/v1/+/+/event/#");
+  EXPECT_EQ(filters_of(defaults[0]).size(), 10u);
+}
+
+TEST(UplinkConfig, RefusesWhatIsWrongWithFileAndLine) {
+  for (const char* none :
+       {"", "\n", "# nothing\n", "null\n", "---\n", "uplinks:\n", "uplinks: null\n"})
+    EXPECT_NE(why_bad(none).find("[] says that there are none"), std::string::npos)
+        << "cut off while it was written: " << none;
+  EXPECT_NE(why_bad("up: []\n"), "");
+  EXPECT_EQ(why_bad(one("    colour: red\n")), "up.yaml:5: unknown key 'colour'");
+  EXPECT_EQ(why_bad(one("    connections: 17\n")), "up.yaml:5: a number from 1 to 16");
+  EXPECT_EQ(why_bad(one("    connections: -1\n")), "up.yaml:5: a number from 1 to 16");
+  EXPECT_EQ(why_bad(one("    select: [events]\n")),
+            "up.yaml:5: events: one of event, telemetry, state, presence, result");
+  EXPECT_EQ(why_bad(one("    name: again\n")), "up.yaml:5: key 'name' twice");
+  EXPECT_EQ(why_bad(one("    topics: ['$SYS/#']\n")), "up.yaml:5: $SYS/#: no filter of topics");
+  EXPECT_EQ(why_bad(one("    topics: ['a/#/b']\n")), "up.yaml:5: a/#/b: no filter of topics");
+  EXPECT_EQ(why_bad(one("    select: []\n")), "up.yaml:2: it selects nothing");
+  EXPECT_EQ(why_bad(one("    cert_file: c\n")), "up.yaml:2: cert_file and key_file go together");
+  EXPECT_EQ(why_bad(one("    ca_file: c\n")), "up.yaml:2: ca_file and cert_file are of mqtts://");
+  EXPECT_EQ(why_bad(one("    topic: 'a/{sight}'\n")).substr(0, 18), "up.yaml:5: a topic");
+  EXPECT_EQ(why_bad(one("    topic: 'a/#'\n")).substr(0, 18), "up.yaml:5: a topic");
+  EXPECT_EQ(why_bad(one("  - name: up\n    kind: mqtt\n    url: mqtt://h\n")),
+            "up.yaml:5: two uplinks are up");
+  EXPECT_EQ(why_bad("uplinks:\n  - kind: mqtt\n"), "up.yaml:2: name is missing");
+  EXPECT_EQ(why_bad("uplinks:\n  - name: up\n    kind: kafka\n    url: x\n"),
+            "up.yaml:3: kind: mqtt");
+  EXPECT_EQ(why_bad("uplinks:\n  - name: up\n    kind: mqtt\n    url: tcp://h\n"),
+            "up.yaml:4: mqtt://HOST:PORT or mqtts://HOST:PORT");
+  EXPECT_NE(why_bad("uplinks:\n  - name: up\n    kind: mqtt\n    url: mqtt://u:p@h\n"), "");
+  EXPECT_EQ(why_bad("uplinks: [\n").substr(0, 8), "up.yaml:");
+}
+
+TEST(UplinkConfig, TopicsOfThePlatform) {
+  UplinkConfig c;
+  EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam/event/plate"),
+            "berth/v1/acme/north/cam/event/plate");
+  EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam/sub/x/event/plate"),
+            "berth/v1/acme/north/cam/sub/x/event/plate");
+  EXPECT_EQ(upstream_topic(c, "lot/gate"), "berth/lot/gate");
+  c.topic = "{site}/{tenant}/x";
+  c.plain_topic = "{topic}";
+  EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam/state"), "north/acme/x");
+  EXPECT_EQ(upstream_topic(c, "lot/{site}"), "lot/{site}") << "what a device says is no template";
+}
+
+TEST(UplinkConfig, WhatIsInOrder) {
+  EXPECT_EQ(order_key("$tenant/acme/v1/north/cam/event/plate"), "acme/v1/north/cam");
+  EXPECT_EQ(order_key("$tenant/acme/v1/north/cam/state"), "acme/v1/north/cam");
+  EXPECT_EQ(order_key("lot/gate"), "lot/gate");
+}
+
+}  // namespace
+}  // namespace berth::gateway::uplink
