@@ -49,8 +49,11 @@ void verify_database(const std::string& directory, const std::function<bool()>& 
   expect_ok(rocksdb::DB::OpenForReadOnly(o, directory, &opened), directory);
   const std::unique_ptr<rocksdb::DB> db(opened);
   std::string version;
-  if (!db->Get(rocksdb::ReadOptions(), kFormatKey, &version).ok())
+  const rocksdb::Status found = db->Get(rocksdb::ReadOptions(), kFormatKey, &version);
+  if (found.IsNotFound())
     throw std::runtime_error("store " + directory + ": it is no store of a gateway");
+  if (!found.ok())
+    throw std::runtime_error("store " + directory + ": it is damaged: " + found.ToString());
   if (std::atoi(version.c_str()) > kFormatVersion)
     throw std::runtime_error("store " + directory + ": format " + version +
                              " is newer than this version knows");

@@ -29,11 +29,11 @@ int UplinksVerb::list(const Ctl& admin) const {
   const admin::Response r = ask(admin, "GET", kUplinksPath);
   const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
   const std::string text =
-      table
-          ? table_of(list_in(object_of(r.body), "items"),
-                     {"name", "partition", "connected", "connections", "queued", "lag_s", "sent",
-                      "refused_telemetry", "refused_events", "refused_plates_and_results", "error"})
-          : shown(r);
+      table ? table_of(list_in(object_of(r.body), "items"),
+                       {"name", "partition", "connected", "connections", "queued", "lag_s", "sent",
+                        "refused_telemetry", "refused_events", "refused_plates_and_results",
+                        "expired", "unsendable", "refused_by_platform", "failures", "error"})
+            : shown(r);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return exit_code(r);
 }

@@ -55,7 +55,7 @@ std::string meaning_of_evidence(const std::string& evidence, const std::string& 
       {"refused", "the log-in was refused"},
       {"drained", "the gateway's process was ended on purpose"},
       {"slow_consumer", "the device's output queue was full"},
-      {"policy", "a quota, or a decision of an operator"},
+      {"policy", "a quota, changed rights, or a decision of an operator"},
       {"engine_absent", "no engine served for too long"},
       {"session_lost", "the engine did not have the session any more"},
       {"poison", "an input of the device killed engines: quarantine"},

@@ -2,8 +2,9 @@
 
 #include <mqtt/async_client.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
-#include <cstring>
+#include <cstdio>
 #include <utility>
 
 #include "base/log.h"
@@ -25,12 +26,21 @@ constexpr auto kConnectLimit = 10s;
 constexpr auto kKeepAlive = 20s;
 constexpr auto kStuck = 30s;
 constexpr auto kWatchEvery = 1s;
+constexpr int kReceiveMaximum = 65'535;  // of a platform that names none
 constexpr std::size_t kInflight = 4000;  // more than an uplink's window
 
 // What the platform says of a message that it would say again of the same message (MQTT 5 3.4.2.1):
 // topic name invalid, payload format invalid, packet too large.
 bool is_for_ever(int code) {
   return code == 0x90 || code == 0x99 || code == 0x95;
+}
+
+// Codes of MQTT 5, and 1 to 5 of a CONNACK of MQTT 3.1.1.
+std::string reason_of(int code) {
+  char hex[8];
+  std::snprintf(hex, sizeof hex, "0x%02X", static_cast<unsigned>(code) & 0xff);
+  const bool password = code == 0x86 || code == 0x87 || code == 4 || code == 5;
+  return std::string(hex) + (password ? ", user name or password" : "");
 }
 
 std::string paho_uri(const std::string& url) {
@@ -107,7 +117,8 @@ class MqttConnection::Attempt final : private mqtt::iaction_listener {
                 nullptr),
         connecting_(*this) {
     client_.set_connection_lost_handler([this](const std::string& why) {
-      Shared::tell(shared_, {number_, Told::What::lost, 0, 0, why.empty() ? "closed" : why});
+      Shared::tell(shared_, {number_, Told::What::lost, 0, 0,
+                             why.empty() ? "the platform has closed the connection" : why});
     });
     mqtt::connect_options o;
     if (v5_) {
@@ -133,6 +144,12 @@ class MqttConnection::Attempt final : private mqtt::iaction_listener {
       mqtt::properties all;
       add_properties(m.properties, all);
       all.add({mqtt::property::USER_PROPERTY, "berth-id", m.id});
+      if (m.expires != Upward::kNever) {
+        const auto left =
+            std::chrono::ceil<std::chrono::seconds>(m.expires - std::chrono::steady_clock::now());
+        all.add({mqtt::property::MESSAGE_EXPIRY_INTERVAL,
+                 static_cast<std::int32_t>(std::clamp<std::int64_t>(left.count(), 1, INT32_MAX))});
+      }
       message->set_properties(std::move(all));
     }
     client_.publish(message, reinterpret_cast<void*>(static_cast<std::uintptr_t>(place)), *this);
@@ -141,17 +158,27 @@ class MqttConnection::Attempt final : private mqtt::iaction_listener {
  private:
   struct Connecting final : mqtt::iaction_listener {
     explicit Connecting(Attempt& a) : attempt(a) {}
-    void on_success(const mqtt::token&) override {
-      Shared::tell(attempt.shared_, {attempt.number_, Told::What::connected, 0, 0, {}});
+    void on_success(const mqtt::token& t) override {
+      Shared::tell(attempt.shared_,
+                   {attempt.number_, Told::What::connected, 0, receive_maximum(t), {}});
+    }
+    // Of the platform (MQTT 5 3.2.2.3.3). Paho keeps to it too, but looks only now and then whether
+    // there is room again.
+    int receive_maximum(const mqtt::token& t) const {
+      if (!attempt.v5_) return kReceiveMaximum;
+      const mqtt::properties all = t.get_connect_response().get_properties();
+      if (!all.contains(mqtt::property::RECEIVE_MAXIMUM)) return kReceiveMaximum;
+      return mqtt::get<std::uint16_t>(all, mqtt::property::RECEIVE_MAXIMUM);
     }
     void on_failure(const mqtt::token& t) override {
-      const int code = static_cast<int>(t.get_reason_code());
-      // Paho tells no more of what it has met.
+      // Paho tells no more of what it has met; of a CONNACK it has the code in one place or the
+      // other.
+      const int code = std::max(static_cast<int>(t.get_reason_code()), t.get_return_code());
       const std::string why =
-          code != 0 ? "the platform refuses the log-in, reason code " + std::to_string(code)
-                    : "no MQTT connection: look at the host's name, the port, TLS, certificates, "
-                      "user name and password (Paho's return code " +
-                          std::to_string(t.get_return_code()) + ")";
+          code > 0 ? "the platform refuses the log-in: " + reason_of(code)
+                   : "no MQTT connection: look at the host's name, the port, TLS and certificates "
+                     "(Paho's return code " +
+                         std::to_string(t.get_return_code()) + ")";
       Shared::tell(attempt.shared_, {attempt.number_, Told::What::lost, 0, 0, why});
     }
     Attempt& attempt;
@@ -184,9 +211,7 @@ class MqttConnection::Attempt final : private mqtt::iaction_listener {
   }
   void on_failure(const mqtt::token& t) override {
     const int code = static_cast<int>(t.get_reason_code());
-    Shared::tell(shared_, {number_, Told::What::failed, place_of(t), code,
-                           code >= 0x80 ? "reason code " + std::to_string(code)
-                                        : "return code " + std::to_string(t.get_return_code())});
+    Shared::tell(shared_, {number_, Told::What::failed, place_of(t), code, {}});
   }
 
   const std::shared_ptr<Shared> shared_;
@@ -224,6 +249,7 @@ void MqttConnection::add_to(SinkState& s) const {
   s.connected += connected_ ? 1 : 0;
   s.failures += failures_;
   s.refused += refused_;
+  s.expired += expired_;
   if (!connected_ && !error_.empty()) s.error = error_;
 }
 
@@ -332,6 +358,7 @@ void MqttConnection::hear_one(const Told& t) {
       BERTH_LOG(info, "uplink connected uplink={} client={} url={} again={}", config_.name,
                 client_id_, config_.url, pending_.size());
       connected_ = true;
+      receive_maximum_ = static_cast<std::size_t>(std::max(t.code, 1));
       error_.clear();
       progress_ = std::chrono::steady_clock::now();
       return send_pending();
@@ -341,7 +368,8 @@ void MqttConnection::hear_one(const Told& t) {
       return acknowledged(t);
     case Told::What::failed:
       if (is_for_ever(t.code)) return acknowledged(t);
-      return lose("a message was refused: " + t.why);
+      return lose(t.code >= 0x80 ? "the platform refuses a message: " + reason_of(t.code)
+                                 : "the connection has ended");
   }
 }
 
@@ -349,7 +377,7 @@ void MqttConnection::acknowledged(const Told& t) {
   if (t.place < first_place_ || t.place - first_place_ >= pending_.size()) return;
   Pending& p = pending_[t.place - first_place_];
   if (p.done) return;
-  if (t.code >= 0x80) refuse(p, "reason code " + std::to_string(t.code));
+  if (t.code >= 0x80) refuse(p, reason_of(t.code));
   p.done = true;
   progress_ = std::chrono::steady_clock::now();
   pause_ = kPauseFirst;
@@ -386,13 +414,19 @@ void MqttConnection::send_pending() {
     return;
   }
   while (connected_ && next_place_ - first_place_ < pending_.size() &&
-         trial_.unacknowledged < trial_.at_once && send(next_place_))
+         trial_.unacknowledged < std::min(trial_.at_once, receive_maximum_) && send(next_place_))
     ++next_place_;
+  finish_front();  // those that had expired
 }
 
 bool MqttConnection::send(std::uint64_t place) {
   Pending& p = pending_[place - first_place_];
   if (p.done || p.sent) return true;  // acknowledged before those in front of it; or on its way
+  if (p.message.expires <= std::chrono::steady_clock::now()) {
+    ++expired_;
+    p.done = true;
+    return true;
+  }
   if (trial_.unacknowledged == 0) progress_ = std::chrono::steady_clock::now();
   try {
     attempt_->publish(place, p.message);

@@ -100,7 +100,8 @@ class MqttConnection {
   } trial_;
   std::mt19937 random_{std::random_device{}()};
   bool connected_ = false;
-  std::uint64_t failures_ = 0, refused_ = 0;
+  std::size_t receive_maximum_ = 1;  // the platform's
+  std::uint64_t failures_ = 0, refused_ = 0, expired_ = 0;
   std::string error_;
 };
 

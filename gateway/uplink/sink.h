@@ -2,6 +2,7 @@
 // until the platform has it, over lost connections too; in its order for each key.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -10,6 +11,7 @@ namespace berth::gateway::uplink {
 
 // A message on its way.
 struct Upward {
+  static constexpr auto kNever = std::chrono::steady_clock::time_point::max();
   std::uint32_t generation = 0;  // with seq: by which it is told to be done
   std::uint64_t seq = 0;
   std::string key;    // what is in order: TENANT/DEVICE
@@ -18,6 +20,7 @@ struct Upward {
   std::string properties;  // of MQTT 5 that its publisher gave and that are passed on, encoded
   std::string id;          // the same whenever it is sent again
   bool retain = false;
+  std::chrono::steady_clock::time_point expires = kNever;
 };
 
 struct SinkState {
@@ -25,6 +28,7 @@ struct SinkState {
   std::uint64_t connections = 0;  // that there should be
   std::uint64_t failures = 0;     // connections that were lost or refused
   std::uint64_t refused = 0;      // messages that the platform will never take
+  std::uint64_t expired = 0;      // messages that waited here for too long
   std::string error;              // the last one, while something is wrong
 };
 

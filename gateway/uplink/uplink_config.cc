@@ -27,8 +27,11 @@ class Reader {
 
   [[noreturn]] void fail(const YAML::Node& at, const std::string& why) const {
     const int line = at.Mark().line;
-    throw std::runtime_error(path_ + (line < 0 ? "" : ":" + std::to_string(line + 1)) + ": " + why);
+    throw std::runtime_error(path_ + (line < 0 ? "" : ":" + std::to_string(line + 1)) + ": " +
+                             (key_.empty() ? "" : key_ + ": ") + why);
   }
+  // Of this key are the next errors; empty: of none.
+  void reads(std::string key) const { key_ = std::move(key); }
   std::string text(const YAML::Node& n) const {
     if (!n.IsScalar()) fail(n, "a text is expected");
     return n.Scalar();
@@ -54,6 +57,7 @@ class Reader {
 
  private:
   const std::string path_;
+  mutable std::string key_;
 };
 
 bool is_name(const std::string& s) {
@@ -78,11 +82,19 @@ std::vector<std::string> read_names(const Reader& r, const YAML::Node& n) {
   return all;
 }
 
+// "event", or "event/plate": one type of events or telemetry.
 std::vector<std::string> read_selections(const Reader& r, const YAML::Node& n) {
   std::vector<std::string> all = r.list(n);
   for (const std::string& s : all) {
-    if (std::find(std::begin(kSelections), std::end(kSelections), s) == std::end(kSelections))
-      r.fail(n, s + ": one of event, telemetry, state, presence, result");
+    const std::size_t slash = s.find('/');
+    const std::string what = s.substr(0, slash);
+    const bool known =
+        std::find(std::begin(kSelections), std::end(kSelections), what) != std::end(kSelections);
+    const bool typed = slash == std::string::npos ||
+                       ((what == "event" || what == "telemetry") && is_name(s.substr(slash + 1)));
+    if (!known || !typed)
+      r.fail(n, s + ": one of event, event/TYPE, telemetry, telemetry/TYPE, state, presence, "
+                    "result");
   }
   return all;
 }
@@ -113,8 +125,11 @@ std::string read_topic(const Reader& r, const YAML::Node& n,
   for (const std::string& p : places) {
     for (std::size_t at; (at = rest.find(p)) != std::string::npos;) rest.erase(at, p.size());
   }
-  if (t.empty() || rest.find_first_of("{}+#") != std::string::npos)
-    r.fail(n, "a topic without wildcards; what may stand in braces is in docs/uplinks.md");
+  if (t.empty() || rest.find_first_of("{}+#") != std::string::npos) {
+    std::string known;
+    for (const std::string& p : places) known += (known.empty() ? "" : ", ") + p;
+    r.fail(n, "a topic without + and #; in braces: " + known);
+  }
   return t;
 }
 
@@ -131,7 +146,7 @@ const std::map<std::string, Field>& fields() {
       {"name", [](C& c, const R& r, const N& n) { c.name = read_name(r, n); }},
       {"kind",
        [](C&, const R& r, const N& n) {
-         if (r.text(n) != "mqtt") r.fail(n, "kind: mqtt");
+         if (r.text(n) != "mqtt") r.fail(n, "mqtt");
        }},
       {"url", [](C& c, const R& r, const N& n) { c.url = read_url(r, n); }},
       {"select", [](C& c, const R& r, const N& n) { c.select = read_selections(r, n); }},
@@ -176,7 +191,9 @@ UplinkConfig read_one(const Reader& r, const YAML::Node& n) {
     const auto it = fields().find(name);
     if (it == fields().end()) r.fail(key, "unknown key '" + name + "'");
     if (!given.insert(name).second) r.fail(key, "key '" + name + "' twice");
+    r.reads(name);
     it->second(c, r, pair.second);
+    r.reads({});
   }
   for (const char* needed : {"name", "kind", "url"}) {
     if (!given.contains(needed)) r.fail(n, std::string(needed) + " is missing");
@@ -261,12 +278,13 @@ std::vector<UplinkConfig> read_uplinks(const std::string& path) {
 }
 
 std::vector<std::string> filters_of(const UplinkConfig& c) {
-  static const std::map<std::string, std::vector<std::string>> kBelow{
-      {"event", {"event/#", "sub/+/event/#"}},
-      {"telemetry", {"telemetry/#", "sub/+/telemetry/#"}},
-      {"state", {"state", "sub/+/state"}},
-      {"presence", {"presence"}},
-      {"result", {"cmd/+/res", "sub/+/cmd/+/res", "command/+/result"}}};
+  const auto below_of = [](const std::string& what) -> std::vector<std::string> {
+    if (what == "state") return {"state", "sub/+/state"};
+    if (what == "presence") return {"presence"};
+    if (what == "result") return {"cmd/+/res", "sub/+/cmd/+/res", "command/+/result"};
+    const std::string types = what.find('/') == std::string::npos ? what + "/#" : what;
+    return {types, "sub/+/" + types};
+  };
   const auto or_all = [](const std::vector<std::string>& list) {
     return list.empty() ? std::vector<std::string>{"+"} : list;
   };
@@ -274,7 +292,7 @@ std::vector<std::string> filters_of(const UplinkConfig& c) {
   for (const std::string& tenant : or_all(c.tenants)) {
     for (const std::string& site : or_all(c.sites)) {
       for (const std::string& what : c.select) {
-        for (const std::string& below : kBelow.at(what))
+        for (const std::string& below : below_of(what))
           out.push_back(std::string(session::kTenantRoot) + tenant + "/v1/" + site + "/+/" + below);
       }
     }

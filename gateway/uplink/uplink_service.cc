@@ -116,6 +116,10 @@ bool UplinkService::offer(std::size_t uplink, std::uint32_t generation, std::uin
   up.id = std::to_string(parts_.partition) + "-" +
           std::to_string(parts_.broker.uplinks().session_of(uplink)) + "-" + std::to_string(seq);
   up.retain = m.retain;
+  if (m.expires_at != base::kNever)
+    up.expires =
+        std::chrono::steady_clock::now() +
+        std::chrono::milliseconds(m.expires_at.ms - parts_.broker.messages_at(parts_.now()).ms);
   e.sink->take(std::move(up));
   return true;
 }
@@ -145,6 +149,7 @@ json::object UplinkService::item(const UplinkState& s) const {
   o["connections"] = sink.connections;
   o["failures"] = sink.failures;
   o["refused_by_platform"] = sink.refused;
+  o["expired"] = s.expired + sink.expired;
   o["error"] = sink.error;
   return o;
 }
@@ -184,7 +189,7 @@ void UplinkService::add_samples(std::vector<metrics::Sample>& out) const {
     add("berth_uplink_dropped_total",
         "Messages that did not come to the platform: the queue was full, they have expired, or it "
         "refuses them for ever",
-        true, all_refused(s) + sink.refused);
+        true, all_refused(s) + sink.refused + sink.expired);
     add("berth_uplink_connections", "Connections to the platform", false, sink.connected);
     add("berth_uplink_connections_configured", "Connections that there should be", false,
         sink.connections);

@@ -35,6 +35,9 @@ TEST(UplinkConfig, SaysWhatGoesWhere) {
                                          "$tenant/b/v1/n/+/state", "$tenant/b/v1/n/+/sub/+/state"};
   EXPECT_EQ(filters_of(all[0]), filters);
   EXPECT_EQ(plan_of(all[0]).filters, filters);
+  const auto typed = parse_uplinks(one("    select: [event/plate]\n"), "up.yaml");
+  EXPECT_EQ(filters_of(typed[0]), (std::vector<std::string>{"$tenant/+/v1/+/+/event/plate",
+                                                            "$tenant/+/v1/+/+/sub/+/event/plate"}));
   const auto defaults = parse_uplinks(one(""), "up.yaml");
   EXPECT_EQ(filters_of(defaults[0]).front(), "$tenant/+/v1/+/+/event/#");
   EXPECT_EQ(filters_of(defaults[0]).size(), 10u);
@@ -47,25 +50,34 @@ TEST(UplinkConfig, RefusesWhatIsWrongWithFileAndLine) {
         << "cut off while it was written: " << none;
   EXPECT_NE(why_bad("up: []\n"), "");
   EXPECT_EQ(why_bad(one("    colour: red\n")), "up.yaml:5: unknown key 'colour'");
-  EXPECT_EQ(why_bad(one("    connections: 17\n")), "up.yaml:5: a number from 1 to 16");
-  EXPECT_EQ(why_bad(one("    connections: -1\n")), "up.yaml:5: a number from 1 to 16");
-  EXPECT_EQ(why_bad(one("    select: [events]\n")),
-            "up.yaml:5: events: one of event, telemetry, state, presence, result");
+  EXPECT_EQ(why_bad(one("    connections: 17\n")), "up.yaml:5: connections: a number from 1 to 16");
+  EXPECT_EQ(why_bad(one("    connections: -1\n")), "up.yaml:5: connections: a number from 1 to 16");
+  EXPECT_EQ(
+      why_bad(one("    select: [events]\n")),
+      "up.yaml:5: select: events: one of event, event/TYPE, telemetry, telemetry/TYPE, state, "
+      "presence, result");
+  EXPECT_NE(why_bad(one("    select: [state/x]\n")), "");
+  EXPECT_NE(why_bad(one("    select: [event/]\n")), "");
+  EXPECT_NE(why_bad(one("    select: ['event/#']\n")), "");
   EXPECT_EQ(why_bad(one("    name: again\n")), "up.yaml:5: key 'name' twice");
-  EXPECT_EQ(why_bad(one("    topics: ['$SYS/#']\n")), "up.yaml:5: $SYS/#: no filter of topics");
-  EXPECT_EQ(why_bad(one("    topics: ['a/#/b']\n")), "up.yaml:5: a/#/b: no filter of topics");
+  EXPECT_EQ(why_bad(one("    topics: ['$SYS/#']\n")),
+            "up.yaml:5: topics: $SYS/#: no filter of topics");
+  EXPECT_EQ(why_bad(one("    topics: ['a/#/b']\n")),
+            "up.yaml:5: topics: a/#/b: no filter of topics");
   EXPECT_EQ(why_bad(one("    select: []\n")), "up.yaml:2: it selects nothing");
   EXPECT_EQ(why_bad(one("    cert_file: c\n")), "up.yaml:2: cert_file and key_file go together");
   EXPECT_EQ(why_bad(one("    ca_file: c\n")), "up.yaml:2: ca_file and cert_file are of mqtts://");
-  EXPECT_EQ(why_bad(one("    topic: 'a/{sight}'\n")).substr(0, 18), "up.yaml:5: a topic");
-  EXPECT_EQ(why_bad(one("    topic: 'a/#'\n")).substr(0, 18), "up.yaml:5: a topic");
+  for (const char* topic : {"a/{sight}", "a/#"})
+    EXPECT_EQ(why_bad(one("    topic: '" + std::string(topic) + "'\n")),
+              "up.yaml:5: topic: a topic without + and #; in braces: {tenant}, {site}, {device}, "
+              "{rest}");
   EXPECT_EQ(why_bad(one("  - name: up\n    kind: mqtt\n    url: mqtt://h\n")),
             "up.yaml:5: two uplinks are up");
   EXPECT_EQ(why_bad("uplinks:\n  - kind: mqtt\n"), "up.yaml:2: name is missing");
   EXPECT_EQ(why_bad("uplinks:\n  - name: up\n    kind: kafka\n    url: x\n"),
             "up.yaml:3: kind: mqtt");
   EXPECT_EQ(why_bad("uplinks:\n  - name: up\n    kind: mqtt\n    url: tcp://h\n"),
-            "up.yaml:4: mqtt://HOST:PORT or mqtts://HOST:PORT");
+            "up.yaml:4: url: mqtt://HOST:PORT or mqtts://HOST:PORT");
   EXPECT_NE(why_bad("uplinks:\n  - name: up\n    kind: mqtt\n    url: mqtt://u:p@h\n"), "");
   EXPECT_EQ(why_bad("uplinks: [\n").substr(0, 8), "up.yaml:");
 }

@@ -145,7 +145,10 @@ def main():
         mqtt, admin, prom = free_port(), free_port(), free_port()
         with open(d + "/registry.yaml", "w") as f:
             f.write("tenants: [{name: acme, sites: [{name: n}], devices: [{name: c, site: n, credentials: [{auth_id: c, password: p}]}]}]\n")
+        with open(d + "/uplinks.yaml", "w") as f:  # to a platform that is away: its figures are there
+            f.write(f"uplinks:\n  - {{name: up, kind: mqtt, url: 'mqtt://127.0.0.1:{free_port()}', topics: ['uplink/#']}}\n")
         with open(d + "/berth.yaml", "w") as f:
+            f.write(f"uplinks: {{file: {d}/uplinks.yaml}}\n")
             f.write(f"registry: {{source: file, file: {d}/registry.yaml}}\n"
                     f"mqtts: {{listen: 127.0.0.1:0, cert_file: {d}/x.crt, key_file: {d}/x.key}}\n")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90",

@@ -4,7 +4,7 @@ of the broker and of both; a queue is kept while the broker is away, and by a co
 
   uplink_test.py BERTH SOURCE
 """
-import json, os, signal, socket, subprocess, sys, threading
+import json, os, signal, socket, subprocess, sys, threading, time
 
 berth, source = (os.path.abspath(a) for a in sys.argv[1:3])
 sys.path.insert(0, os.path.join(source, "tests/support"))
@@ -191,6 +191,42 @@ def a_poisonous_message(gateway, upstream):
         d.goodbye()
 
 
+def a_small_window(gateway, upstream):
+    """A platform with a small Receive Maximum (Mosquitto's is 20): no more is on its way, and no time is lost."""
+    upstream.kill()
+    upstream.receive_maximum, upstream.acknowledges = 10, False
+    del upstream.messages[:]
+    load = Load(gateway, ("gate",))
+    eventually(lambda: load.count() > 3000, "messages")
+    load.end()
+    upstream.start()
+    eventually(lambda: len(upstream.messages) >= 10, "ten on their way")
+    check(len(upstream.messages) == 10, f"{len(upstream.messages)} are on their way")
+    upstream.kill()
+    upstream.acknowledges = True
+    upstream.start()
+    eventually(lambda: states(gateway)["up0"]["connected"] == 1, lambda: states(gateway))
+    eventually(lambda: states(gateway)["up0"]["queued"] == 0, lambda: states(gateway), 20)
+    expect_all(upstream, load, "ten at a time")
+    upstream.receive_maximum = 0
+
+
+def what_expires_does_not_go(gateway, upstream):
+    upstream.kill()
+    eventually(lambda: states(gateway)["up0"]["connected"] == 0, lambda: states(gateway))
+    subprocess.run(["mosquitto_pub", "-p", str(gateway.mqtt), "-V", "5", "-u", "cam@acme", "-P", "right", "-i", "expires", "-q", "1", "-t", "v1/event/parts",
+                    "-m", "too late", "-D", "publish", "message-expiry-interval", "1"], check=True)
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    device.publish("v1/event/parts", "in time")
+    begun = time.monotonic()
+    eventually(lambda: time.monotonic() - begun > 1.5, "a second and a half")
+    upstream.start()
+    eventually(lambda: "in time" in upstream.payloads(), "the other one")
+    check("too late" not in upstream.payloads(), "an expired message went")
+    eventually(lambda: states(gateway)["up0"]["expired"] == 1, lambda: states(gateway))
+    device.goodbye()
+
+
 def a_planned_end(gateway, upstream):
     """An engine that is replaced waits for what is on its way: nothing comes twice."""
     del upstream.messages[:]
@@ -247,6 +283,8 @@ def main():
     a_platform_that_hangs(gateway, upstream)
     a_configuration_that_changes(gateway, upstream)
     a_poisonous_message(gateway, upstream)
+    a_small_window(gateway, upstream)
+    what_expires_does_not_go(gateway, upstream)
     a_planned_end(gateway, upstream)
     a_real_broker(gateway)
     gateway.end()

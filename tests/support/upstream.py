@@ -18,6 +18,7 @@ class Upstream:
 
     def __init__(self, acknowledges=True, host="127.0.0.1", port=0):
         self.messages, self.clients, self.acknowledges = [], [], acknowledges
+        self.receive_maximum = 0  # 0: it names none
         self.poison = None  # it ends the connection for topics that end so
         self._lock, self._open = threading.Lock(), []
         self._listener = None
@@ -91,7 +92,8 @@ class Upstream:
         if kind == 1:
             version = body[6]
             self._note_client(body, version)
-            s.sendall(b"\x20\x03\0\0\0" if version == 5 else b"\x20\x02\0\0")
+            named = b"\x21" + struct.pack("!H", self.receive_maximum) if self.receive_maximum else b""
+            s.sendall(bytes([0x20, 3 + len(named), 0, 0, len(named)]) + named if version == 5 else b"\x20\x02\0\0")
         elif kind == 3:
             n = struct.unpack("!H", body[:2])[0]
             topic, at = body[2:2 + n].decode(), 2 + n
