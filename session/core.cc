@@ -274,7 +274,8 @@ void Core::refresh_gauges() {
     probe_.peer_queued += s->flow().queued;
   }
   probe_.sessions = sessions.online() - std::min(sessions.online(), peers_online);
-  probe_.sessions_offline = sessions.size() - estates.size() - peers - probe_.sessions;
+  probe_.sessions_offline = sessions.size() - estates.size() - peers -
+                           sessions.uplinks().size() - probe_.sessions;
   probe_.subscriptions = sessions.subscriptions();
   probe_.retained = retained.size();
   probe_.queued_now = sessions.queued();

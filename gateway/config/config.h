@@ -85,8 +85,8 @@ struct Config {
   std::string admin_socket;  // path of a Unix socket for berth ctl and probes; empty: none
   std::string data_directory = "./data";
   std::uint32_t backups_kept = 3;  // in data_directory; 0: none are made
-  bool sync = true;            // durability: disk
-  std::string store_url;       // empty: the embedded store in data_directory
+  bool sync = true;                // durability: disk
+  std::string store_url;           // empty: the embedded store in data_directory
   std::string store_url_file;  // where it stands instead, so that no process list has its password
   std::string redis_prefix = "berth:";
   std::string redis_partition;  // follows it in the keys of a partition; not set by a key
@@ -115,8 +115,9 @@ struct Config {
   std::uint32_t drain_linger_s = 0;  // an edge's: it accepts so long before it drains
   ClusterConfig cluster;
   RegistryConfig registry;
-  std::string uplinks_file;         // empty: there are none
-  std::string admin_token_file;     // empty: admin.token in data_directory
+  std::string uplinks_file;                                  // empty: there are none
+  std::uint64_t uplinks_max_bytes = std::uint64_t{4} << 30;  // of their queues in a partition
+  std::string admin_token_file;                              // empty: admin.token in data_directory
   std::string admin_allowed_hosts;  // names by which the admin port may be asked
   std::uint32_t metrics_max_series = 5000;
   tracing::TracingOptions tracing;

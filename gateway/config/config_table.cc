@@ -169,6 +169,9 @@ std::vector<Key> identity_keys() {
           [](const Config& c) { return static_cast<int>(c.registry.source); }),
       text_of("registry.file", [](Config& c) -> std::string& { return c.registry.file; }),
       text("uplinks.file", &Config::uplinks_file),
+      number<std::uint64_t>(
+          "uplinks.max_bytes", [](Config& c) -> std::uint64_t& { return c.uplinks_max_bytes; },
+          1 << 20),
       text_of("registry.default_tenant",
               [](Config& c) -> std::string& { return c.registry.default_tenant; }),
       number<U32>(

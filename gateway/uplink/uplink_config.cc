@@ -277,6 +277,16 @@ std::vector<UplinkConfig> read_uplinks(const std::string& path) {
   return parse_uplinks(base::read_file(path), path);
 }
 
+bool fit_into(std::vector<UplinkConfig>& all, std::uint64_t max_bytes) {
+  double sum = 0;
+  for (const UplinkConfig& c : all) sum += static_cast<double>(c.queue_bytes);
+  if (sum <= static_cast<double>(max_bytes)) return false;
+  for (UplinkConfig& c : all)
+    c.queue_bytes = static_cast<std::uint64_t>(static_cast<double>(c.queue_bytes) / sum *
+                                               static_cast<double>(max_bytes));
+  return true;
+}
+
 std::vector<std::string> filters_of(const UplinkConfig& c) {
   const auto below_of = [](const std::string& what) -> std::vector<std::string> {
     if (what == "state") return {"state", "sub/+/state"};

@@ -39,6 +39,10 @@ std::vector<UplinkConfig> read_uplinks(const std::string& path);
 // The same of a text; `path` is for errors.
 std::vector<UplinkConfig> parse_uplinks(const std::string& text, const std::string& path);
 
+// Cuts their queue_bytes, each by the same share, if these are more than `max_bytes` together.
+// Returns true if it did.
+bool fit_into(std::vector<UplinkConfig>& all, std::uint64_t max_bytes);
+
 // Empty, if `c` selects nothing.
 std::vector<std::string> filters_of(const UplinkConfig& c);
 session::UplinkPlan plan_of(const UplinkConfig& c);

@@ -95,6 +95,16 @@ TEST(UplinkConfig, TopicsOfThePlatform) {
   EXPECT_EQ(upstream_topic(c, "lot/{site}"), "lot/{site}") << "what a device says is no template";
 }
 
+TEST(UplinkConfig, QueuesAreCutToWhatThereIsForAllOfThem) {
+  std::vector<UplinkConfig> all(2);
+  all[0].queue_bytes = 3'000'000;
+  all[1].queue_bytes = 1'000'000;
+  EXPECT_FALSE(fit_into(all, 4'000'000));
+  EXPECT_TRUE(fit_into(all, 2'000'000));
+  EXPECT_EQ(all[0].queue_bytes, 1'500'000u);
+  EXPECT_EQ(all[1].queue_bytes, 500'000u);
+}
+
 TEST(UplinkConfig, WhatIsInOrder) {
   EXPECT_EQ(order_key("$tenant/acme/v1/north/cam/event/plate"), "acme/v1/north/cam");
   EXPECT_EQ(order_key("$tenant/acme/v1/north/cam/state"), "acme/v1/north/cam");

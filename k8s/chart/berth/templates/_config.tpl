@@ -92,7 +92,7 @@ admin:
 {{- toYaml (mergeOverwrite $all (deepCopy (index . 1))) -}}
 {{- end -}}
 
-{{- /* The bundled Redis is small: history, records of commands and retained messages get an eighth of its memory each, of all
+{{- /* The bundled Redis is small: history, records of commands, retained messages and queues of uplinks get an eighth of its memory each, of all
        partitions together. Settings of the values count more. Redis holds more than the bytes that the gateway counts: the rest
        of the memory is for that, and for sessions and their queues. */ -}}
 {{- define "berth.config.bundled" -}}
@@ -102,6 +102,7 @@ admin:
 history: {max_bytes: {{ min 1073741824 $bytes }}}
 commands: {keep_bytes: {{ min 4294967296 $bytes }}}
 retained: {max_bytes: {{ min 1073741824 $bytes }}}
+uplinks: {max_bytes: {{ min 4294967296 $bytes }}}
 {{- end }}
 {{- end -}}
 
