@@ -191,8 +191,8 @@ class MqttConnection::Attempt final : private mqtt::iaction_listener {
   }
   static mqtt::ssl_options tls_of(const UplinkConfig& c) {
     mqtt::ssl_options s;
+    // Without it OpenSSL's own place is looked at. Not ca_path(): Paho 1.2 keeps a pointer to it.
     if (!c.ca_file.empty()) s.set_trust_store(c.ca_file);
-    if (c.ca_file.empty()) s.ca_path("/etc/ssl/certs");
     if (!c.cert_file.empty()) s.set_key_store(c.cert_file);
     if (!c.key_file.empty()) s.set_private_key(c.key_file);
     s.set_enable_server_cert_auth(true);
