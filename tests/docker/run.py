@@ -105,7 +105,7 @@ class Oracle:
 
 
 def upstream_hears(host, messages=5):
-    client("mosquitto_sub", "-h", host, "-t", "berth/v1/#", "-C", str(messages), "-W", "60")
+    client("mosquitto_sub", "-h", host, "-t", "berth/v1/#", "-F", "%t", "-C", str(messages), "-W", "60")
 
 
 def serving():
