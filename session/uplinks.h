@@ -110,7 +110,7 @@ class Uplinks final : private Room {
 
   // -- of the core
   void stage(Session& s, Delivery& d);
-  // The same of QoS 0: nobody waits for the commit.
+  // Stages a message of QoS 0. Its publisher does not wait for the commit.
   void stage_unhurried(Session& s, Delivery& d) {
     commits_.unhurried([&] { stage(s, d); });
   }

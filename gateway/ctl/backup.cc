@@ -1,5 +1,6 @@
 #include "gateway/ctl/backup.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -100,6 +101,7 @@ int BackupVerbs::restore() const {
   namespace fs = std::filesystem;
   const fs::path below = fs::path(data_) / kBackups / from_;
   const fs::path from = fs::exists(fs::path(from_)) || !fs::exists(below) ? fs::path(from_) : below;
+  ::umask(0077);  // what is restored is for the gateway's user only
   try {
     const std::string replaced = restore_backup(from.string(), data_);
     std::printf("restored %s into %s\n", from.c_str(), data_.c_str());

@@ -26,6 +26,7 @@ constexpr auto kConnectLimit = 10s;
 constexpr auto kKeepAlive = 20s;
 constexpr auto kStuck = 30s;
 constexpr auto kWatchEvery = 1s;
+constexpr int kProofs = 2;               // that a message ends connections and others do not
 constexpr int kReceiveMaximum = 65'535;  // of a platform that names none
 constexpr std::size_t kInflight = 4000;  // more than an uplink's window
 
@@ -297,9 +298,12 @@ void MqttConnection::judge_loss() {
     trial_.suspect = first_place_;
     trial_.strikes = 0;
     trial_.works = false;
+    trial_.proofs = 0;
   }
   ++trial_.strikes;
-  if (trial_.works) {
+  const bool proof = std::exchange(trial_.works, false);
+  trial_.proofs += proof ? 1 : 0;
+  if (trial_.proofs >= kProofs) {
     refuse(pending_.front(), "the platform ends the connection for it");
     trial_.suspect = 0;
     trial_.fruitless = 0;
@@ -410,8 +414,10 @@ void MqttConnection::take(Upward m) {
 
 void MqttConnection::send_pending() {
   if (connected_ && trial_.other > first_place_) {  // alone
-    if (trial_.unacknowledged == 0) send(trial_.other);
-    return;
+    const Pending& other = pending_[trial_.other - first_place_];
+    if (!other.done && trial_.unacknowledged == 0 && !send(trial_.other)) return;
+    if (!other.done) return;
+    trial_.other = 0;  // it has expired: the next loss names another one
   }
   while (connected_ && next_place_ - first_place_ < pending_.size() &&
          trial_.unacknowledged < std::min(trial_.at_once, receive_maximum_) && send(next_place_))

@@ -4,8 +4,8 @@
 // A message may be one for which the platform ends the connection, and would hold up all others
 // then. After two connections that ended without any acknowledgement messages go one at a time. One
 // that ends its connection alone, twice, waits until another one has been acknowledged, which shows
-// that the platform works, and is tried once more: if that ends the connection too, the message is
-// dropped and counted.
+// that the platform works, and is tried again. When it has ended its connection twice in this way,
+// the message is dropped and counted: one restart of the platform at the wrong moment is no proof.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -96,7 +96,8 @@ class MqttConnection {
     std::uint64_t suspect = 0;  // a place; 0: none
     int strikes = 0;            // connections that it has ended alone
     std::uint64_t other = 0;    // that is to show whether the platform works; 0: none
-    bool works = false;         // it has shown that
+    bool works = false;         // it has shown that, since the suspect's last strike
+    int proofs = 0;             // strikes after the platform had shown that it works
   } trial_;
   std::mt19937 random_{std::random_device{}()};
   bool connected_ = false;

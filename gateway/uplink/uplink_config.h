@@ -49,7 +49,8 @@ session::UplinkPlan plan_of(const UplinkConfig& c);
 
 // The topic that the platform sees, of a topic as it is inside.
 std::string upstream_topic(const UplinkConfig& c, std::string_view inside);
-// TENANT/DEVICE, or the topic of who has no tenant: what is in order.
+// Messages with the same key stay in order. TENANT/v1/SITE/DEVICE; of a topic of no tenant the
+// topic.
 std::string_view order_key(std::string_view inside);
 
 }  // namespace berth::gateway::uplink
