@@ -3,8 +3,10 @@
 
   intake      reports that are stored for one session: without an uplink, with an uplink whose platform is away, and with one that works
   catch-up    the platform is away for --away s at --live messages a second; how quickly it has everything afterwards
+  kinds       each kind of uplink has --messages in its queue, and its platform comes: events a second, and the gateway's CPU for each
+              event. Mosquitto; a webhook that only answers; RabbitMQ with a durable queue; librdkafka's mock of a Kafka cluster
 
-  bench/uplinks.py [--berth BINARY] [--load BINARY] [--away 60] [--live 500]
+  bench/uplinks.py [--berth BINARY] [--load BINARY] [--kafka BINARY] [--away 60] [--live 500] [--part intake|catch-up|kinds]
 """
 import argparse
 import json
@@ -14,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -34,7 +37,7 @@ def until(condition, seconds, what):
         if condition():
             return
         time.sleep(0.05)
-    raise SystemExit(f"not within {seconds} s: {what}")
+    raise SystemExit(f"not within {seconds} s: {what() if callable(what) else what}")
 
 
 class Broker:
@@ -131,10 +134,96 @@ def catch_up(a, d, broker):
             "times_live": round(waiting / took / a.live, 1)}
 
 
+def cpu_s(pid):
+    """Of a process and its children."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        children = f.read().split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(cpu_s(int(c)) for c in children)
+
+
+class Hook:
+    """Answers each POST with 200."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            threading.Thread(target=self.serve, args=(self.listener.accept()[0],), daemon=True).start()
+
+    @staticmethod
+    def serve(s):
+        data = b""
+        while True:
+            head, found, rest = data.partition(b"\r\n\r\n")
+            if not found:
+                more = s.recv(1 << 20)
+                if not more:
+                    return
+                data += more
+                continue
+            size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            while len(rest) < size:
+                rest += s.recv(1 << 20)
+            data = rest[size:]
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def platforms(a, d, broker):
+    """(kind, its keys), each with its platform running while it is used."""
+    broker.start()
+    yield "mqtt", f"kind: mqtt, url: 'mqtt://127.0.0.1:{broker.port}', plain_topic: '{{topic}}'"
+    broker.kill()
+    with open(d + "/secret", "w") as f:
+        f.write("secret")
+    yield "webhook", f"kind: webhook, url: 'http://127.0.0.1:{Hook().port}/', secret_file: {d}/secret"
+    kafka = subprocess.Popen([a.kafka, "berth.bench", "4", "--count"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    brokers = kafka.stdout.readline().split()[1]
+    threading.Thread(target=kafka.stdout.read, daemon=True).start()
+    yield "kafka", f"kind: kafka, url: 'kafka://{brokers}', plain_topic: berth.bench"
+    kafka.kill()
+    try:
+        import rabbit  # pika is Debian's: run this with /usr/bin/python3
+    except ImportError as e:
+        print(f"no RabbitMQ: {e}", file=sys.stderr)
+        return
+    r = rabbit.Rabbit()
+    r.bind("all", "berth", "other.#")
+    yield "rabbitmq", f"kind: rabbitmq, url: 'amqp://127.0.0.1:{r.port}'"
+
+
+def kinds(a, d, broker):
+    for kind, keys in platforms(a, d, broker):
+        g = Gateway(a.berth, d, None)
+
+        def use(text):
+            with open(d + "/uplinks.new", "w") as f:
+                f.write(f"uplinks:\n  - {{name: up, topics: ['t/#'], queue_messages: 10000000, queue_bytes: 10000000000, {text}}}\n")
+            os.rename(d + "/uplinks.new", d + "/uplinks.yaml")
+        use("kind: mqtt, url: 'mqtt://127.0.0.1:1'")
+        until(lambda: json.loads(g.get("/api/v1/uplinks"))["items"], 30, "the uplink")
+        load(a, g, a.messages)
+        until(lambda: g.uplink()["queued"] == a.messages, 30, "all are stored")
+        cpu = cpu_s(g.process.pid)
+        use(keys)
+        until(lambda: g.uplink()["queued"] < a.messages, 60, lambda: f"{kind}: {g.uplink()}")
+        begun, first = time.monotonic(), g.uplink()["queued"]
+        until(lambda: g.uplink()["queued"] == 0, 300, lambda: f"{kind}: {g.uplink()}")
+        took, cpu = time.monotonic() - begun, cpu_s(g.process.pid) - cpu
+        yield {"kind": kind, "events": a.messages, "per_s": round(first / took), "cpu_us_per_event": round(cpu / a.messages * 1e6, 1)}
+        g.end()
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--berth", default=os.path.join(ROOT, "build/release/berth"))
     p.add_argument("--load", default=os.path.join(ROOT, "build/release/berth-load"))
+    p.add_argument("--kafka", default=os.path.join(ROOT, "build/release/tests/berth-kafka"))
+    p.add_argument("--part", choices=("intake", "catch-up", "kinds"))
     p.add_argument("--messages", type=int, default=200_000)
     p.add_argument("--away", type=int, default=60)
     p.add_argument("--live", type=int, default=500)
@@ -142,9 +231,12 @@ def main():
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as d:
         broker = Broker(d)
-        for row in intake(a, d, broker):
-            print(json.dumps(row), flush=True)
-        print(json.dumps(catch_up(a, d, broker)))
+        for part, run in (("intake", intake), ("kinds", kinds)):
+            if a.part in (None, part):
+                for row in run(a, d, broker):
+                    print(json.dumps(row), flush=True)
+        if a.part in (None, "catch-up"):
+            print(json.dumps(catch_up(a, d, broker)))
 
 
 if __name__ == "__main__":

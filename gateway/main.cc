@@ -295,12 +295,14 @@ struct ControlCommands {
     status = all->add_subcommand("status", "what runs");
     status->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
     restart = all->add_subcommand("restart-engine", "replace the engine; devices stay connected");
-    quarantine = all->add_subcommand("quarantine",
-                                     "who has killed engines and is kept out, and what of (JSON)");
+    quarantine =
+        all->add_subcommand("quarantine", "who has killed engines and is kept out, and what of");
     quarantine->add_option("--lift", lift, "the id of one that is to be let in again");
     ready = all->add_subcommand("ready", "exit 0 if ready (a container's health check)");
     live = all->add_subcommand("live", "exit 0 if its loops run (a liveness probe)");
     started = all->add_subcommand("started", "exit 0 if it has begun to serve (a start-up probe)");
+    for (CLI::App* const verb : {restart, quarantine, ready, live, started})
+      verb->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
   }
   // After parsing: the exit code of the command that was given; nothing: none of these was.
   std::optional<int> run() const {
@@ -308,7 +310,10 @@ struct ControlCommands {
     if (*status) return berth::gateway::ctl_status(admin);
     if (*restart) return ctl(admin, "POST", "/api/v1/engine/restart");
     if (*quarantine && !lift.empty()) return ctl(admin, "DELETE", "/api/v1/quarantine/" + lift);
-    if (*quarantine) return ctl(admin, "GET", "/api/v1/quarantine");
+    if (*quarantine)
+      return berth::gateway::ctl_table(
+          admin, "/api/v1/quarantine", "quarantine",
+          {"id", "kind", "who", "peer", "deaths", "seconds_left", "tenant_slowed", "input"});
     if (*ready) return ctl(admin, "GET", "/readyz");
     if (*live) return ctl(admin, "GET", "/livez");
     if (*started) return ctl(admin, "GET", "/startupz");
@@ -343,6 +348,9 @@ struct HostCheck {
     verb->add_option("--config", flags.config_file, "YAML config file of the gateway");
     verb->add_option("--role", role, "what it is to run: serve, edge or engine [serve]")
         ->check(CLI::IsMember({"serve", "edge", "engine"}));
+    verb->add_option("--balancer-idle-s", balancer_idle_s,
+                     "after so many silent seconds a load balancer in front ends a connection")
+        ->check(CLI::Range(1, 86'400));
     verb->add_flag("--json", json, "as JSON; so too where the output is no terminal");
   }
   // Nothing: it was another command.
@@ -353,7 +361,7 @@ struct HostCheck {
     const Role as = role_of(role);
     try {
       all = berth::gateway::host_findings(load(flags, as), as,
-                                          std::min<std::uint32_t>(timeout_s, 10));
+                                          std::min<std::uint32_t>(timeout_s, 10), balancer_idle_s);
     } catch (const ConfigError& e) {
       all.push_back(berth::gateway::unread_configuration(e.what()));
     }
@@ -366,6 +374,7 @@ struct HostCheck {
   CLI::App* verb;
   Flags flags;
   std::string role = "serve";
+  std::uint32_t balancer_idle_s = 0;  // 0: not said
   bool json = false;
 };
 

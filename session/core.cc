@@ -26,7 +26,9 @@ Core::Core(Context& cx, const AccessPolicy* access, const Ports& ports)
       ports_(ports),
       holdings(options_.holdings),
       sources(options_.partitions),
-      gate(cx, access) {}
+      gate(cx, access) {
+  restorer.use_uplink_records(uplinks);
+}
 
 void Core::attached_all(base::Instant now) {
   started_at_ = now;
@@ -274,8 +276,8 @@ void Core::refresh_gauges() {
     probe_.peer_queued += s->flow().queued;
   }
   probe_.sessions = sessions.online() - std::min(sessions.online(), peers_online);
-  probe_.sessions_offline = sessions.size() - estates.size() - peers -
-                           sessions.uplinks().size() - probe_.sessions;
+  probe_.sessions_offline =
+      sessions.size() - estates.size() - peers - sessions.uplinks().size() - probe_.sessions;
   probe_.subscriptions = sessions.subscriptions();
   probe_.retained = retained.size();
   probe_.queued_now = sessions.queued();

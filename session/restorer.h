@@ -32,6 +32,7 @@
 #include "session/shared_handover.h"
 #include "session/store.h"
 #include "session/subscription_book.h"
+#include "session/uplink_queue.h"
 #include "session/wills.h"
 
 namespace berth::session {
@@ -82,13 +83,14 @@ class Restorer final : public RestoreSink, private Room {
   void forget_retained(std::string_view key) override;
   void forget_applied(std::string_view key) override;
   void record(std::string_view key, std::string_view value) override {
-    if (live_records_ != nullptr) live_records_->record(key, value);
+    if (LiveRecords* const r = records_for(key)) r->record(key, value);
   }
   void forget_record(std::string_view key) override {
-    if (live_records_ != nullptr) live_records_->forget_record(key);
+    if (LiveRecords* const r = records_for(key)) r->forget_record(key);
   }
-  // Before anything is restored; `r` outlives the core.
+  // Before anything is restored; both outlive the core. Of uplinks: uplink_queue.h.
   void use_live_records(LiveRecords& r) { live_records_ = &r; }
+  void use_uplink_records(LiveRecords& r) { uplink_records_ = &r; }
   // A connection that the edge has. Its input follows from `in_ack` on.
   void attach(const protocol::link::Attach& a, base::Instant now);
   // All connections are known: routes stand, inputs may run. Sessions that nobody holds any more go
@@ -96,6 +98,9 @@ class Restorer final : public RestoreSink, private Room {
   void attached_all(base::Instant now);
 
  private:
+  LiveRecords* records_for(std::string_view key) {
+    return key.starts_with(kUplinkRecords) ? uplink_records_ : live_records_;
+  }
   // A record of the last release does not name its principal where user names are proven.
   std::string key_of_record(const pb::Session& r) const;
   // The same of a connection: its cookie has the user name.
@@ -132,6 +137,7 @@ class Restorer final : public RestoreSink, private Room {
   boost::unordered_flat_map<std::uint64_t, std::pair<StoredEntry, StoredEntry>> orphan_queues_;
   std::string stored_clock_;
   LiveRecords* live_records_ = nullptr;  // null: nobody wants them
+  LiveRecords* uplink_records_ = nullptr;
 };
 
 }  // namespace berth::session

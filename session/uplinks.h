@@ -4,6 +4,9 @@
 // was acknowledged survives whatever dies, and the memory for an uplink is its window, however long
 // its queue is.
 //
+// This room knows which uplinks there are and stages messages for them; uplink_queue.h has the way
+// from a queue to the platform.
+//
 // Limits: kUplinksMax uplinks; a queue as its plan says. A queue that fills up takes telemetry up
 // to half of its limits and events up to nine tenths; the rest is for plate events and results of
 // commands, which are the last to be refused. What is refused is counted by this order.
@@ -12,10 +15,9 @@
 // it. One shard, one thread.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,61 +28,23 @@
 #include "session/context.h"
 #include "session/core_types.h"
 #include "session/delivery_queues.h"
+#include "session/live_records.h"
 #include "session/router.h"
 #include "session/session_records.h"
 #include "session/session_table.h"
 #include "session/store.h"
+#include "session/uplink_queue.h"
 
 namespace berth::session {
 
 inline constexpr std::size_t kUplinksMax = 32;
-inline constexpr std::string_view kUplinkClient = "$uplink/";
 
-struct UplinkPlan {
-  std::string name;
-  std::vector<std::string> filters;  // as topics are inside
-  std::uint32_t queue_messages = 1'000'000;
-  std::uint64_t queue_bytes = std::uint64_t{1} << 30;
-  std::uint32_t window_messages = 500;  // that the sink has, and the platform has not
-  std::size_t window_bytes = std::size_t{4} << 20;
-  std::uint64_t revision = 0;  // another one: what the sink has had is offered again
-  bool operator==(const UplinkPlan&) const = default;
-};
-
-// In the order in which they are refused.
-enum class UplinkRank : std::uint8_t { telemetry, event, last };
-inline constexpr std::size_t kUplinkRanks = 3;
-UplinkRank rank_of(std::string_view topic);  // as it is inside
-
-struct UplinkState {
-  std::string name;
-  bool planned = true;  // false: it is not configured any more, its queue is still there
-  std::uint64_t queued = 0;
-  std::uint64_t queued_bytes = 0;
-  std::uint64_t lag_s = 0;  // how long the oldest one has waited in this engine
-  std::uint64_t done = 0;   // that the platform has taken, since the engine began
-  std::uint64_t expired = 0;
-  std::uint64_t unsendable = 0;                       // UplinkSink::offer()
-  std::array<std::uint64_t, kUplinkRanks> refused{};  // by rank: the queue was full
-};
-
-// Takes messages for a platform; on the shard's thread.
-class UplinkSink {
- public:
-  // `m` is good during the call. Uplinks::done() follows with the same numbers, in any order, and
-  // not within this call. False: the message can never go, it is taken off the queue.
-  virtual bool offer(std::size_t uplink, std::uint32_t generation, std::uint64_t seq,
-                     const MessageView& m) = 0;
-
- protected:
-  ~UplinkSink() = default;
-};
-
-class Uplinks final : private Room {
+class Uplinks final : public LiveRecords, private Room {
  public:
   Uplinks(Context& cx, Router& router, SessionTable& sessions, CommitPipeline& commits,
           SessionRecords& records, DeliveryQueues& queues)
       : Room(cx),
+        cx_(cx),
         router_(router),
         sessions_(sessions),
         commits_(commits),
@@ -96,10 +60,14 @@ class Uplinks final : private Room {
   void use(std::size_t uplink, bool ready);
   // The platform has it. Of an earlier generation: nothing happens.
   void done(std::size_t uplink, std::uint32_t generation, std::uint64_t seq);
+  // The platform will never take it. `letter` has seq, why, topic and bytes.
+  void refused(std::size_t uplink, std::uint32_t generation, DeadLetter letter, base::Instant now);
   // The number of its session.
   std::uint64_t session_of(std::size_t uplink) const {
-    return uplinks_.at(uplink)->session->id.value;
+    return uplinks_.at(uplink)->session().id.value;
   }
+  // Of this name, planned or not; null: there is none. Good until plan() or forget().
+  UplinkQueue* find(std::string_view name) const;
   // Removes the queue of one that is not planned. False: it is planned, or there is none.
   bool forget(std::string_view name);
   std::vector<UplinkState> states(base::Instant now) const;
@@ -115,54 +83,33 @@ class Uplinks final : private Room {
     commits_.unhurried([&] { stage(s, d); });
   }
   void durable(const Session& s) {
-    if (s.uplink <= uplinks_.size()) read(*uplinks_[s.uplink - 1u]);
+    if (s.uplink <= uplinks_.size()) uplinks_[s.uplink - 1u]->go_on();
   }
   // Answer to Effects::load_queue().
   void loaded(const Session& s, std::uint64_t ticket,
               const base::result<std::vector<StoredEntry>>& entries, base::Instant now);
   void tick(base::Instant now);
 
- private:
-  struct With {  // the sink
-    std::uint32_t bytes = 0;
-    bool done = false;
-  };
-  struct Mark {
-    std::uint64_t seq = 0;  // newest then
-    std::int64_t at_ms = 0;
-  };
-  struct Uplink {
-    UplinkPlan plan;
-    Session* session = nullptr;
-    std::uint32_t generation = 0;
-    bool ready = false;
-    std::uint64_t next = 1;     // the next to be offered
-    std::uint64_t ticket = 0;   // of the read under way; 0: none
-    std::uint64_t through = 0;  // what it will have seen
-    std::deque<With> with;      // from the queue's first_seq on
-    std::size_t with_messages = 0;
-    std::size_t with_bytes = 0;
-    std::deque<Mark> marks;
-    UplinkState counts;
-  };
-  void begin(Uplink& u, UplinkPlan plan);
-  void listen(const Uplink& u, bool yes);
-  void begin_anew(Uplink& u);
-  void read(Uplink& u);
-  void offer(Uplink& u, const StoredEntry& e, base::Instant now);
-  void take_with(Uplink& u, std::size_t bytes, bool done);
-  void remove_done(Uplink& u);
-  bool has_room(const Uplink& u, UplinkRank rank, std::size_t bytes) const;
-  std::uint64_t lag_s(const Uplink& u, base::Instant now) const;
+  void record(std::string_view key, std::string_view value) override;
+  void forget_record(std::string_view key) override;
 
+ private:
+  std::unique_ptr<UplinkQueue> queue_of(const std::string& client);
+  void adopt_stored();
+  void listen(UplinkQueue& u, bool yes);
+
+  Context& cx_;
   Router& router_;
   SessionTable& sessions_;
   CommitPipeline& commits_;
   SessionRecords& records_;
   DeliveryQueues& queues_;
   UplinkSink* sink_ = nullptr;
-  std::vector<std::unique_ptr<Uplink>> uplinks_;  // Session::uplink - 1
+  std::map<std::string, UplinkStored> stored_;         // until the first plan()
+  std::vector<std::unique_ptr<UplinkQueue>> uplinks_;  // Session::uplink - 1
+  std::vector<std::unique_ptr<UplinkQueue>> left_;     // not planned
   std::uint32_t generations_ = 0;
+  bool adopted_ = false;
 };
 
 }  // namespace berth::session

@@ -31,8 +31,12 @@ class Departure {
   }
 
   // No more input runs: we wait until its effects are committed and the edges have their steps.
-  void await_quiet(std::int64_t now_ns) { leave_by_ns_ = now_ns + kAcceptedWait; }
+  void await_quiet(std::int64_t now_ns) {
+    leave_by_ns_ = now_ns + kAcceptedWait;
+    platforms_by_ns_ = now_ns + kPlatformsWait;
+  }
   bool edges_late(std::int64_t now_ns) const { return now_ns > leave_by_ns_; }
+  bool platforms_late(std::int64_t now_ns) const { return now_ns > platforms_by_ns_; }
   // The store has taken no write for a while.
   bool store_stuck(std::int64_t now_ns, bool store_ok) {
     if (store_ok)
@@ -51,6 +55,9 @@ class Departure {
   static constexpr std::int64_t kOthersWait = 200 * kMs;      // when one has: for younger ones
   static constexpr std::int64_t kStoreStuck = 3000 * kMs;
   static constexpr std::int64_t kAcceptedWait = 500 * kMs;  // for edges to catch up
+  // A platform that is near acknowledges what is on its way within milliseconds; one that hangs
+  // costs devices this pause.
+  static constexpr std::int64_t kPlatformsWait = 100 * kMs;
 
   bool begun_ = false;
   bool ended_ = false;
@@ -58,6 +65,7 @@ class Departure {
   std::int64_t successor_by_ns_ = 0;
   std::int64_t edges_by_ns_ = 0;
   std::int64_t leave_by_ns_ = 0;
+  std::int64_t platforms_by_ns_ = 0;
   std::int64_t store_bad_since_ns_ = 0;
 };
 

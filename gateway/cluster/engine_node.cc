@@ -226,6 +226,9 @@ class EngineNode {
   std::string give_away(std::uint32_t p) {
     const PartitionServer& server = *partitions_[p];
     if (process_.ending || server.leaving()) return "the engine gives it away already";
+    if (!inner_)
+      return "this engine does not know the others: it does with cluster.engines and several "
+             "partitions or a registry. Stop or restart it: a standby takes the partition over";
     if (others() == 0)
       return "no other engine could serve it now (cluster.engines names those that may)";
     if (server.roster().out_of_reach() != 0) return "an edge is out of reach of this engine";

@@ -317,6 +317,7 @@ void PartitionServer::hand_over() {
   if (state_ != EngineState::serving) return end();
   events_.stops();
   edges_.stop_input();
+  engine_->broker().uplinks().stop();
   engine_->finish();
   await_quiet();
 }
@@ -325,7 +326,9 @@ void PartitionServer::await_quiet() {
   const std::int64_t now = base::monotonic_ns();
   const bool with_edges = (edges_.links().all_accepted() && !engine_->broker().has_late()) ||
                           departure_.edges_late(now);
-  if (!engine_->broker().has_uncommitted() && with_edges) {
+  // What is on its way to a platform is not to be sent again by the successor.
+  const bool with_platforms = !engine_->broker().uplinks().busy() || departure_.platforms_late(now);
+  if (!engine_->broker().has_uncommitted() && with_edges && with_platforms) {
     engine_->close_store();
     set_state(EngineState::leaving);
     return end();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "gateway/ctl/asking.h"
+#include "gateway/ctl/words.h"
 
 namespace berth::gateway {
 
@@ -36,6 +37,20 @@ int ctl(const Ctl& to, const std::string& method, const std::string& target) {
   return answered([&] {
     const admin::Response r = ask(to, method, target);
     const std::string text = shown(r);
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return exit_code(r);
+  });
+}
+
+int ctl_table(const Ctl& to, const std::string& target, const char* member,
+              const std::vector<std::string>& columns) {
+  return answered([&] {
+    const admin::Response r = ask(to, "GET", target);
+    const bool table = r.status == 200 && !to.json && ::isatty(STDOUT_FILENO) == 1;
+    const boost::json::array items = list_in(object_of(r.body), member);
+    const std::string text = !table          ? shown(r)
+                             : items.empty() ? std::string("none\n")
+                                             : table_of(items, columns);
     std::fwrite(text.data(), 1, text.size(), stdout);
     return exit_code(r);
   });

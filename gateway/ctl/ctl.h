@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace berth::gateway {
 
@@ -17,6 +18,9 @@ struct Ctl {
 // Exit code: 0 a good answer, 1 another one, 69 none. Throws ConfigError: no address.
 int ctl(const Ctl& to, const std::string& method, const std::string& target);
 int ctl_status(const Ctl& to);
+// GET; in a terminal the list `member` of the answer as a table of these columns.
+int ctl_table(const Ctl& to, const std::string& target, const char* member,
+              const std::vector<std::string>& columns);
 // The same with this file's content; "*.csv" is sent as CSV, all else as YAML. `replace`: records
 // become exactly what the file says.
 int ctl_import(const Ctl& to, const std::string& path, bool replace);

@@ -20,9 +20,33 @@ UplinksVerb::UplinksVerb(CLI::App& control) {
   verb_ = control.add_subcommand("uplinks", "what goes to platforms, and what waits for them");
   verb_->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
   verb_->require_subcommand(0, 1);
-  forget_ = verb_->add_subcommand("forget",
-                                  "remove the queue of an uplink that is not configured any more");
-  forget_->add_option("name", name_, "its name")->required();
+  const auto add = [this](const char* name, const char* what) {
+    CLI::App* const sub = verb_->add_subcommand(name, what);
+    sub->add_option("name", name_, "the uplink's name")->required();
+    return sub;
+  };
+  forget_ = add("forget", "remove the queue of an uplink that is not configured any more");
+  replay_ = add("replay", "send again what came in a time and is kept (keep_hours)");
+  replay_->add_option("--from", from_, "RFC 3339, 2026-11-30T08:00:00+08:00")->required();
+  replay_->add_option("--to", to_, "the same")->required();
+  stop_replay_ = add("stop-replay", "end the replay that is under way");
+  dead_ = add("dead-letters", "messages that the platform has refused for ever");
+  send_dead_ = add("send-dead-letters", "send them once more");
+  discard_dead_ = add("discard-dead-letters", "remove them");
+}
+
+std::string UplinksVerb::path(const char* below) const {
+  return std::string(kUplinksPath) + "/" + encoded(name_) + below;
+}
+
+int UplinksVerb::list_dead(const Ctl& admin) const {
+  const admin::Response r = ask(admin, "GET", path("/dead-letters"));
+  const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
+  const std::string text = table ? table_of(list_in(object_of(r.body), "items"),
+                                            {"partition", "seq", "at", "topic", "bytes", "why"})
+                                 : shown(r);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return exit_code(r);
 }
 
 int UplinksVerb::list(const Ctl& admin) const {
@@ -30,16 +54,23 @@ int UplinksVerb::list(const Ctl& admin) const {
   const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
   const std::string text =
       table ? table_of(list_in(object_of(r.body), "items"),
-                       {"name", "partition", "connected", "connections", "queued", "lag_s", "sent",
-                        "refused_telemetry", "refused_events", "refused_plates_and_results",
-                        "expired", "unsendable", "refused_by_platform", "failures", "error"})
+                       {"name", "kind", "partition", "connected", "connections", "queued", "lag_s",
+                        "sent", "dead_letters", "replay_left", "kept", "refused_telemetry",
+                        "refused_events", "refused_plates_and_results", "expired", "unsendable",
+                        "refused_by_platform", "failures", "error"})
             : shown(r);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return exit_code(r);
 }
 
 std::optional<int> UplinksVerb::run(const Ctl& admin) const {
-  if (*forget_) return ctl(admin, "DELETE", std::string(kUplinksPath) + "/" + encoded(name_));
+  if (*forget_) return ctl(admin, "DELETE", path());
+  if (*replay_)
+    return ctl(admin, "POST", path("/replay?from=") + encoded(from_) + "&to=" + encoded(to_));
+  if (*stop_replay_) return ctl(admin, "DELETE", path("/replay"));
+  if (*dead_) return answered([&] { return list_dead(admin); });
+  if (*send_dead_) return ctl(admin, "POST", path("/dead-letters/send"));
+  if (*discard_dead_) return ctl(admin, "DELETE", path("/dead-letters"));
   if (*verb_) return answered([&] { return list(admin); });
   return std::nullopt;
 }

@@ -130,6 +130,14 @@ std::vector<std::string> tenants_of(const Ctl& admin) {
   return names;
 }
 
+// Of a client that is no registered device: those with this client id.
+void add_sessions(const Ctl& admin, const std::string& client, json::object& out) {
+  const admin::Response r =
+      ask(admin, "GET", "/api/v1/sessions?limit=5" + parameter("client_id", client));
+  json::array found = r.status == 200 ? list_in(object_of(r.body), "items") : json::array();
+  if (!found.empty()) out["sessions"] = std::move(found);
+}
+
 // What the gateway knows of the device, in the tenant that has it. If several tenants have a device
 // of this name: only the names of these tenants; --tenant chooses one.
 json::object gathered(const Ctl& admin, const std::string& device, const std::string& tenant) {
@@ -153,6 +161,7 @@ json::object gathered(const Ctl& admin, const std::string& device, const std::st
     return out;
   }
   json::object none{{"device", device}, {"known", false}};
+  add_sessions(admin, device, none);
   for (const std::string& t : tenants) {
     none["tenant"] = t;
     Gatherer(admin, t, device).add_near(none);
@@ -274,6 +283,12 @@ std::string unknown_text(const json::object& found) {
   if (!near.empty())
     out += "\nDevices with '" + text_in(found, "near_text") + "' in their names\n" +
            table_of(near, {"device", "display_name", "site", "state", "since"});
+  const json::array sessions = list_in(found, "sessions");
+  if (!sessions.empty())
+    out +=
+        "\nSessions of clients that are no registered devices, with this client id\n" +
+        table_of(sessions, {"id", "client_id", "state", "protocol", "address", "queued"}) +
+        "\nThe gateway keeps no ends of such a client: its log has each (client disconnected).\n";
   out += refused_text(found);
   out += "\nWhere to look\n";
   if (!tenant.empty())
@@ -383,8 +398,16 @@ std::optional<int> WhyVerb::run(const Ctl& admin) const {
       const std::string text =
           as_json ? json::serialize(found) + "\n" : why_text(found, std::time(nullptr));
       std::fwrite(text.data(), 1, text.size(), stdout);
-      return is_true(found, "known") ? 0 : 1;
+      return is_true(found, "known") || !list_in(found, "sessions").empty() ? 0 : 1;
     } catch (const Refused& no) {
+      json::object client{{"device", device_}, {"known", false}};
+      if (no.answer.body.find("no registry") != std::string::npos)
+        add_sessions(admin, device_, client);
+      if (client.contains("sessions")) {
+        const std::string text = as_json ? json::serialize(client) + "\n" : unknown_text(client);
+        std::fwrite(text.data(), 1, text.size(), stdout);
+        return 0;
+      }
       const std::string text = as_json ? no.answer.body : shown(no.answer);
       std::fwrite(text.data(), 1, text.size(), stdout);
       if (no.answer.body.find("no registry") != std::string::npos)

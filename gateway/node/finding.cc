@@ -168,6 +168,22 @@ Finding judge_netdev_backlog(std::uint64_t dropped, std::uint64_t packets, std::
   return f;
 }
 
+Finding judge_balancer(std::uint32_t keep_alive_max_s, std::uint32_t idle_s) {
+  const std::string silent =
+      keep_alive_max_s == 0
+          ? "devices may be silent for their own Keep Alive"
+          : "devices may be silent for " + std::to_string(keep_alive_max_s) + " s";
+  Finding f{Result::ok, "load balancer",
+            silent + (idle_s == 0 ? "; --balancer-idle-s N: does yours wait longer?"
+                                  : ", the load balancer waits " + std::to_string(idle_s) + " s")};
+  if (idle_s == 0 || (keep_alive_max_s != 0 && keep_alive_max_s < idle_s)) return f;
+  f.result = Result::warn;
+  f.fix = "mqtt.keep_alive_max_s: " + std::to_string(std::max(idle_s * 2 / 3, 1u)) +
+          " (MQTT 5; a device of MQTT 3.1.1 needs a Keep Alive below " + std::to_string(idle_s) +
+          " s), or let the load balancer wait longer";
+  return f;
+}
+
 Finding judge_clock(bool synchronised, std::int64_t error_us, std::int64_t now_s,
                     std::int64_t floor_s) {
   Finding f{Result::ok, "clock",

@@ -41,6 +41,10 @@ Finding judge_conntrack(std::uint64_t most, std::uint32_t connections);
 // Packets that the kernel has dropped since its start, as net.core.netdev_max_backlog was full.
 Finding judge_netdev_backlog(std::uint64_t dropped, std::uint64_t packets, std::uint64_t backlog);
 
+// A load balancer ends a connection that is silent for `idle_s` (0: not said), and a device may be
+// silent for its Keep Alive, at most `keep_alive_max_s` (0: as the device says).
+Finding judge_balancer(std::uint32_t keep_alive_max_s, std::uint32_t idle_s);
+
 // `error_us`: the estimated error of a synchronised clock. `floor_s`: the release is not older.
 Finding judge_clock(bool synchronised, std::int64_t error_us, std::int64_t now_s,
                     std::int64_t floor_s);

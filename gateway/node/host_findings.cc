@@ -330,7 +330,8 @@ Finding unread_configuration(const std::string& why) {
   return {Result::fail, "configuration", why, "correct the file; config/berth.yaml has every key"};
 }
 
-Findings host_findings(const Config& config, Role role, std::uint32_t limit_s) {
+Findings host_findings(const Config& config, Role role, std::uint32_t limit_s,
+                       std::uint32_t balancer_idle_s) {
   Findings out;
   for (const std::string& w : config.warnings)
     out.push_back({Result::warn, "configuration", w, "correct the setting"});
@@ -342,6 +343,8 @@ Findings host_findings(const Config& config, Role role, std::uint32_t limit_s) {
     out.push_back({Result::warn, "log-ins", why.substr(0, why.find("; ")),
                    why.substr(std::min(why.size(), why.find("; ") + 2))});
   look_at_kernel(config, role, out);
+  if (role != Role::engine)
+    out.push_back(judge_balancer(config.broker.keep_alive_max_s, balancer_idle_s));
   look_at_clock(out);
   if (role != Role::edge && config.store_url.empty()) look_at_disk(config, limit_s, out);
   if (role != Role::edge && !config.store_url.empty()) look_at_redis(config, limit_s, out);

@@ -9,8 +9,10 @@
 
 namespace berth::gateway {
 
-// Takes about `limit_s` seconds at most for the disk, and as long for Redis. Throws nothing.
-Findings host_findings(const Config& config, Role role, std::uint32_t limit_s);
+// Takes about `limit_s` seconds at most for the disk, and as long for Redis. `balancer_idle_s`:
+// judge_balancer(). Throws nothing.
+Findings host_findings(const Config& config, Role role, std::uint32_t limit_s,
+                       std::uint32_t balancer_idle_s);
 // Of a configuration that could not be read.
 Finding unread_configuration(const std::string& why);
 

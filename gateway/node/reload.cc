@@ -320,8 +320,8 @@ void Reload::set_degraded(const Wrong& wrong, const std::string& why) const {
   using runtime::Part;
   const auto part = part_of(wrong.cause);
   if (!part) return;
-  const bool of_engines = *part == Part::acl_file || *part == Part::password_file ||
-                          *part == Part::uplinks_file;
+  const bool of_engines =
+      *part == Part::acl_file || *part == Part::password_file || *part == Part::uplinks_file;
   const bool of_edges = *part == Part::device_certificates;
   if ((of_engines && options_.process == "edge") || (of_edges && options_.process == "engine"))
     return;
@@ -367,8 +367,8 @@ void Reload::log_taken(const Read& read, const Outcome& outcome) const {
   const std::vector<std::string> waits = pending();
   const char* what = outcome.taken ? "configuration taken" : "configuration in force";
   BERTH_LOG(info, "{} hash={} settings=\"{}\" files=\"{}\" pending_restart=\"{}\"", what,
-            read.set.hash.substr(0, 12), base::LogName{joined(outcome.settings, true), kLogged},
-            base::LogName{joined(outcome.files), kLogged}, base::LogName{joined(waits), kLogged});
+            read.set.hash.substr(0, 12), joined(outcome.settings, true), joined(outcome.files),
+            joined(waits));
   if (!waits.empty()) BERTH_LOG(warn, "pending restart: {}", base::LogName{joined(waits), kLogged});
 }
 

@@ -1,6 +1,9 @@
-// Uplinks, over REST (docs/uplinks.md): GET /api/v1/uplinks, and DELETE /api/v1/uplinks/{name} of
+// Uplinks, over REST (docs/uplinks.md): what there is, replays, dead letters, and the removal of
 // one that is not configured any more. For administrators only. On the home loop of the admin port.
 #pragma once
+
+#include <functional>
+#include <string>
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
@@ -16,6 +19,12 @@ class UplinksApi {
  private:
   void list(const admin::Request& r, const admin::Responder& done) const;
   void forget(const admin::Request& r, const admin::Responder& done) const;
+  void replay(const admin::Request& r, const admin::Responder& done) const;
+  void dead_letters(const admin::Request& r, const admin::Responder& done) const;
+  // Asks each partition to do `what` with the uplink that the path names; the answer has `sum`, the
+  // number of messages in all of them.
+  void act(const char* what, const char* said, const admin::Request& r,
+           const admin::Responder& done) const;
 
   const link::Asker& asker_;
 };

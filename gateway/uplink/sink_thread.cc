@@ -37,7 +37,7 @@ struct SinkThread::Lane::Shared {
   asio::io_context& engine;  // used while `ended` is false
   const std::shared_ptr<Running> running;
   // The engine's loop.
-  Sink::Events events;
+  Heard heard;
   bool ended = false;
   // The thread of sinks.
   std::unique_ptr<Sink> sink;
@@ -48,6 +48,7 @@ struct SinkThread::Lane::Shared {
   std::vector<Upward> in;
   bool in_posted = false;
   std::vector<std::pair<std::uint32_t, std::uint64_t>> done;
+  std::vector<Refusal> refused;
   bool done_posted = false;
   bool gone = false;  // nothing is posted to the engine's loop any more
   SinkState state;
@@ -75,33 +76,48 @@ struct SinkThread::Lane::Shared {
   }
   void tell_done() {  // on the engine's loop
     std::vector<std::pair<std::uint32_t, std::uint64_t>> all;
+    std::vector<Refusal> bad;
     {
       const std::lock_guard lock(mutex);
       all.swap(done);
+      bad.swap(refused);
       done_posted = false;
+    }
+    for (const Refusal& r : bad) {
+      if (!ended) heard.refused(r);
     }
     for (const auto& [generation, seq] : all) {
       if (ended) return;
-      events.done(generation, seq);
+      heard.done(generation, seq);
     }
+  }
+  // REQUIRES: `mutex` is held.
+  void post_done(const std::shared_ptr<Shared>& self) {
+    if (std::exchange(done_posted, true)) return;
+    asio::post(engine, [self] { self->tell_done(); });
   }
   void note_done(const std::shared_ptr<Shared>& self, std::uint32_t generation, std::uint64_t seq) {
     const std::lock_guard lock(mutex);
     if (gone) return;
     done.emplace_back(generation, seq);
-    if (std::exchange(done_posted, true)) return;
-    asio::post(engine, [self] { self->tell_done(); });
+    post_done(self);
+  }
+  void note_refused(const std::shared_ptr<Shared>& self, const Upward& m, const std::string& why) {
+    const std::lock_guard lock(mutex);
+    if (gone) return;
+    refused.push_back({m.generation, m.seq, m.inside, m.payload.size(), why});
+    post_done(self);
   }
   void note_ready(const std::shared_ptr<Shared>& self, bool yes) {
     const std::lock_guard lock(mutex);
     if (gone) return;
     asio::post(engine, [self, yes] {
-      if (!self->ended) self->events.ready(yes);
+      if (!self->ended) self->heard.ready(yes);
     });
   }
 };
 
-std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Sink::Events events) {
+std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Heard heard) {
   if (!running_) {
     running_ = std::make_shared<Running>();
     running_->thread = std::thread([r = running_] {
@@ -110,7 +126,7 @@ std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Sink::Events even
     });
   }
   auto s = std::make_shared<Lane::Shared>(engine_, running_);
-  s->events = std::move(events);
+  s->heard = std::move(heard);
   asio::post(running_->io, [s, make = std::move(make)] {
     const std::weak_ptr<Lane::Shared> weak = s;
     s->own = {.ready =
@@ -120,6 +136,10 @@ std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Sink::Events even
               .done =
                   [weak](std::uint32_t generation, std::uint64_t seq) {
                     if (const auto self = weak.lock()) self->note_done(self, generation, seq);
+                  },
+              .refused =
+                  [weak](const Upward& m, const std::string& why) {
+                    if (const auto self = weak.lock()) self->note_refused(self, m, why);
                   }};
     s->sink = make(s->running->io, s->own);
     s->look(s);

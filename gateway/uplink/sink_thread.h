@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "gateway/uplink/sink.h"
 
@@ -17,6 +18,21 @@ namespace berth::gateway::uplink {
 class SinkThread {
  public:
   static constexpr std::chrono::milliseconds kEndLimit{300};
+
+  // A message that the platform will never take.
+  struct Refusal {
+    std::uint32_t generation = 0;
+    std::uint64_t seq = 0;
+    std::string inside;     // its topic at Berth
+    std::size_t bytes = 0;  // of its payload
+    std::string why;
+  };
+  // As Sink::Events, on the engine's loop.
+  struct Heard {
+    std::function<void(bool)> ready;
+    std::function<void(std::uint32_t generation, std::uint64_t seq)> done;
+    std::function<void(const Refusal& r)> refused;
+  };
 
   // A sink on the thread.
   class Lane {
@@ -43,8 +59,7 @@ class SinkThread {
   SinkThread(const SinkThread&) = delete;
   SinkThread& operator=(const SinkThread&) = delete;
 
-  // `events` are called on the engine's loop.
-  std::unique_ptr<Lane> start(Make make, Sink::Events events);
+  std::unique_ptr<Lane> start(Make make, Heard heard);
 
  private:
   struct Running;

@@ -3,7 +3,6 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <limits>
 #include <map>
@@ -12,8 +11,9 @@
 #include <utility>
 
 #include "base/read_file.h"
+#include "gateway/uplink/uplink_topics.h"
 #include "protocol/mqtt/topic.h"
-#include "session/scope.h"
+#include "session/uplinks.h"
 
 namespace berth::gateway::uplink {
 namespace {
@@ -110,12 +110,22 @@ std::vector<std::string> read_filters(const Reader& r, const YAML::Node& n) {
 
 std::string read_url(const Reader& r, const YAML::Node& n) {
   std::string url = r.text(n);
-  const bool mqtt = url.starts_with("mqtt://") && url.size() > 7;
-  const bool mqtts = url.starts_with("mqtts://") && url.size() > 8;
-  if (!mqtt && !mqtts) r.fail(n, "mqtt://HOST:PORT or mqtts://HOST:PORT");
   if (url.find('@') != std::string::npos)
     r.fail(n, "no password in a url: user_name and password_file");
   return url;
+}
+
+std::string read_one_of(const Reader& r, const YAML::Node& n,
+                        const std::vector<std::string>& known) {
+  const std::string t = r.text(n);
+  if (std::find(known.begin(), known.end(), t) != known.end()) return t;
+  std::string all;
+  for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
+  r.fail(n, "one of " + all);
+}
+
+bool read_bool(const Reader& r, const YAML::Node& n) {
+  return read_one_of(r, n, {"true", "false"}) == "true";
 }
 
 std::string read_topic(const Reader& r, const YAML::Node& n,
@@ -133,119 +143,146 @@ std::string read_topic(const Reader& r, const YAML::Node& n,
   return t;
 }
 
-using Field = std::function<void(UplinkConfig&, const Reader&, const YAML::Node&)>;
+constexpr unsigned bit(Kind k) {
+  return 1u << static_cast<unsigned>(k);
+}
+constexpr unsigned kMqtt = bit(Kind::mqtt), kKafka = bit(Kind::kafka),
+                   kRabbit = bit(Kind::rabbitmq), kWebhook = bit(Kind::webhook), kAll = 15;
 
-const std::map<std::string, Field>& fields() {
+struct Key {
+  std::function<void(UplinkConfig&, const Reader&, const YAML::Node&)> read;
+  unsigned kinds = kAll;  // that have it
+};
+
+const std::vector<std::string>& topic_places() {
+  static const std::vector<std::string> kPlaces{"{tenant}", "{site}", "{device}",
+                                                "{what}",   "{type}", "{rest}"};
+  return kPlaces;
+}
+
+Kind read_kind(const Reader& r, const YAML::Node& n) {
+  const std::string t = read_one_of(r, n, {"mqtt", "kafka", "rabbitmq", "webhook"});
+  for (const Kind k : {Kind::mqtt, Kind::kafka, Kind::rabbitmq}) {
+    if (t == name_of(k)) return k;
+  }
+  return Kind::webhook;
+}
+
+Format read_format(const Reader& r, const YAML::Node& n) {
+  const std::string t = read_one_of(r, n, {"tenant", "protobuf", "json"});
+  return t == "tenant" ? Format::tenant : t == "json" ? Format::json : Format::protobuf;
+}
+
+const std::map<std::string, Key>& keys() {
   using C = UplinkConfig;
   using R = Reader;
   using N = YAML::Node;
-  static const auto text = [](std::string C::*field) -> Field {
+  static const auto text = [](std::string C::*field) {
     return [field](C& c, const R& r, const N& n) { c.*field = r.text(n); };
   };
-  static const std::map<std::string, Field> kAll{
-      {"name", [](C& c, const R& r, const N& n) { c.name = read_name(r, n); }},
-      {"kind",
-       [](C&, const R& r, const N& n) {
-         if (r.text(n) != "mqtt") r.fail(n, "mqtt");
-       }},
-      {"url", [](C& c, const R& r, const N& n) { c.url = read_url(r, n); }},
-      {"select", [](C& c, const R& r, const N& n) { c.select = read_selections(r, n); }},
-      {"tenants", [](C& c, const R& r, const N& n) { c.tenants = read_names(r, n); }},
-      {"sites", [](C& c, const R& r, const N& n) { c.sites = read_names(r, n); }},
-      {"topics", [](C& c, const R& r, const N& n) { c.topics = read_filters(r, n); }},
-      {"topic",
-       [](C& c, const R& r, const N& n) {
-         c.topic = read_topic(r, n, {"{tenant}", "{site}", "{device}", "{rest}"});
-       }},
+  static const auto number = [](std::uint32_t C::*field, std::uint64_t min, std::uint64_t max) {
+    return [=](C& c, const R& r, const N& n) {
+      c.*field = static_cast<std::uint32_t>(r.number(n, min, max));
+    };
+  };
+  static const auto bytes = [](std::uint64_t C::*field) {
+    return [field](C& c, const R& r, const N& n) {
+      c.*field = r.number(n, 1 << 20, std::uint64_t{1} << 44);
+    };
+  };
+  static const std::map<std::string, Key> kKeys{
+      {"name", {[](C& c, const R& r, const N& n) { c.name = read_name(r, n); }}},
+      {"kind", {[](C& c, const R& r, const N& n) { c.kind = read_kind(r, n); }}},
+      {"url", {[](C& c, const R& r, const N& n) { c.url = read_url(r, n); }}},
+      {"select", {[](C& c, const R& r, const N& n) { c.select = read_selections(r, n); }}},
+      {"tenants", {[](C& c, const R& r, const N& n) { c.tenants = read_names(r, n); }}},
+      {"sites", {[](C& c, const R& r, const N& n) { c.sites = read_names(r, n); }}},
+      {"topics", {[](C& c, const R& r, const N& n) { c.topics = read_filters(r, n); }}},
+      {"topic", {[](C& c, const R& r, const N& n) { c.topic = read_topic(r, n, topic_places()); }}},
       {"plain_topic",
-       [](C& c, const R& r, const N& n) { c.plain_topic = read_topic(r, n, {"{topic}"}); }},
-      {"version", [](C& c, const R& r,
-                     const N& n) { c.version = static_cast<std::uint32_t>(r.number(n, 4, 5)); }},
-      {"client_id", [](C& c, const R& r, const N& n) { c.client_id = read_name(r, n); }},
-      {"user_name", text(&C::user_name)},
-      {"password_file", text(&C::password_file)},
-      {"ca_file", text(&C::ca_file)},
-      {"cert_file", text(&C::cert_file)},
-      {"key_file", text(&C::key_file)},
-      {"connections",
-       [](C& c, const R& r, const N& n) {
-         c.connections = static_cast<std::uint32_t>(r.number(n, 1, kConnectionsMax));
-       }},
-      {"queue_messages",
-       [](C& c, const R& r, const N& n) {
-         c.queue_messages = static_cast<std::uint32_t>(r.number(n, 1000, 100'000'000));
-       }},
-      {"queue_bytes", [](C& c, const R& r, const N& n) {
-         c.queue_bytes = r.number(n, 1 << 20, std::uint64_t{1} << 44);
-       }}};
-  return kAll;
+       {[](C& c, const R& r, const N& n) { c.plain_topic = read_topic(r, n, {"{topic}"}); }}},
+      {"format", {[](C& c, const R& r, const N& n) { c.format = read_format(r, n); }}},
+      {"user_name", {text(&C::user_name), kMqtt | kKafka | kRabbit}},
+      {"password_file", {text(&C::password_file), kMqtt | kKafka | kRabbit}},
+      {"ca_file", {text(&C::ca_file)}},
+      {"cert_file", {text(&C::cert_file)}},
+      {"key_file", {text(&C::key_file)}},
+      {"connections", {number(&C::connections, 1, kConnectionsMax), kMqtt | kRabbit | kWebhook}},
+      {"queue_messages", {number(&C::queue_messages, 1000, 100'000'000)}},
+      {"queue_bytes", {bytes(&C::queue_bytes)}},
+      {"keep_hours", {number(&C::keep_hours, 0, 24 * 31)}},
+      {"keep_bytes", {bytes(&C::keep_bytes)}},
+      {"dead_letters", {number(&C::dead_letters, 0, 10'000)}},
+      {"version", {number(&C::version, 4, 5), kMqtt}},
+      {"client_id",
+       {[](C& c, const R& r, const N& n) { c.client_id = read_name(r, n); },
+        kMqtt | kKafka | kRabbit}},
+      {"sasl",
+       {[](C& c, const R& r, const N& n) {
+          c.sasl = read_one_of(r, n, {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"});
+        },
+        kKafka}},
+      {"compression",
+       {[](C& c, const R& r, const N& n) {
+          c.compression = read_one_of(r, n, {"none", "gzip", "snappy", "lz4", "zstd"});
+        },
+        kKafka}},
+      {"exchange", {[](C& c, const R& r, const N& n) { c.exchange = read_name(r, n); }, kRabbit}},
+      {"declare", {[](C& c, const R& r, const N& n) { c.declare = read_bool(r, n); }, kRabbit}},
+      {"secret_file", {text(&C::secret_file), kWebhook}},
+      {"token_file", {text(&C::token_file), kWebhook}},
+      {"batch_messages", {number(&C::batch_messages, 1, 1000), kWebhook}},
+      {"timeout_s", {number(&C::timeout_s, 1, 60), kWebhook}}};
+  return kKeys;
+}
+
+// What does not fit together.
+void check_whole(const Reader& r, const YAML::Node& n, const UplinkConfig& c) {
+  bool tls = false;
+  try {
+    tls = c.where().tls;
+  } catch (const std::invalid_argument& e) {
+    r.reads("url");
+    r.fail(n["url"], e.what());
+  }
+  if (c.cert_file.empty() != c.key_file.empty()) r.fail(n, "cert_file and key_file go together");
+  if (!tls && !(c.ca_file + c.cert_file).empty())
+    r.fail(n, "ca_file and cert_file are of a url with TLS");
+  if (!c.sasl.empty() && (c.user_name.empty() || c.password_file.empty()))
+    r.fail(n, "sasl needs user_name and password_file");
+  if (c.kind == Kind::kafka && c.sasl.empty() && !c.user_name.empty())
+    r.fail(n, "user_name needs sasl");
+  if (c.kind == Kind::webhook && c.secret_file.empty())
+    r.fail(n, "secret_file is missing: the platform knows by the signature that it is Berth");
+  if (filters_of(c).empty()) r.fail(n, "it selects nothing");
 }
 
 UplinkConfig read_one(const Reader& r, const YAML::Node& n) {
   if (!n.IsMap()) r.fail(n, "an uplink is a map");
   UplinkConfig c;
-  std::set<std::string> given;
+  std::map<std::string, YAML::Node> given;
   for (const auto& pair : n) {
     const YAML::Node& key = pair.first;
     const std::string name = r.text(key);
-    const auto it = fields().find(name);
-    if (it == fields().end()) r.fail(key, "unknown key '" + name + "'");
-    if (!given.insert(name).second) r.fail(key, "key '" + name + "' twice");
+    const auto it = keys().find(name);
+    if (it == keys().end()) r.fail(key, "unknown key '" + name + "'");
+    if (!given.emplace(name, key).second) r.fail(key, "key '" + name + "' twice");
     r.reads(name);
-    it->second(c, r, pair.second);
+    it->second.read(c, r, pair.second);
     r.reads({});
   }
   for (const char* needed : {"name", "kind", "url"}) {
     if (!given.contains(needed)) r.fail(n, std::string(needed) + " is missing");
   }
-  if (c.cert_file.empty() != c.key_file.empty()) r.fail(n, "cert_file and key_file go together");
-  if (c.url.starts_with("mqtt://") && !(c.ca_file + c.cert_file).empty())
-    r.fail(n, "ca_file and cert_file are of mqtts://");
-  if (filters_of(c).empty()) r.fail(n, "it selects nothing");
-  return c;
-}
-
-// What stands between two slashes, and what is behind.
-std::string_view next_level(std::string_view& rest) {
-  const std::size_t slash = rest.find('/');
-  const std::string_view level = rest.substr(0, slash);
-  rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
-  return level;
-}
-
-struct Parts {
-  std::string_view tenant, site, device, rest;  // of $tenant/TENANT/v1/SITE/DEVICE/REST
-};
-
-Parts parts_of(std::string_view inside) {
-  Parts p;
-  if (!inside.starts_with(session::kTenantRoot)) return p;
-  std::string_view rest = inside.substr(session::kTenantRoot.size());
-  p.tenant = next_level(rest);
-  const std::string_view root = next_level(rest);
-  if (root != "v1") return {};
-  p.site = next_level(rest);
-  p.device = next_level(rest);
-  p.rest = rest;
-  return p;
-}
-
-std::string filled(std::string text,
-                   const std::vector<std::pair<std::string_view, std::string_view>>& places) {
-  std::string out;
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    const auto at = std::find_if(places.begin(), places.end(),
-                                 [rest](const auto& p) { return rest.starts_with(p.first); });
-    if (at == places.end()) {
-      out.push_back(rest.front());
-      rest.remove_prefix(1);
-    } else {
-      out.append(at->second);
-      rest.remove_prefix(at->first.size());
-    }
+  for (const auto& [name, key] : given) {
+    if ((keys().at(name).kinds & bit(c.kind)) == 0)
+      r.fail(key, name + " is no key of kind " + name_of(c.kind));
   }
-  return out;
+  if (c.kind == Kind::webhook && !given.contains("format")) c.format = Format::json;
+  if (c.topic.empty()) c.topic = default_topic(c.kind);
+  if (c.plain_topic.empty()) c.plain_topic = default_plain_topic(c.kind);
+  check_whole(r, n, c);
+  return c;
 }
 
 }  // namespace
@@ -279,59 +316,18 @@ std::vector<UplinkConfig> read_uplinks(const std::string& path) {
 
 bool fit_into(std::vector<UplinkConfig>& all, std::uint64_t max_bytes) {
   double sum = 0;
-  for (const UplinkConfig& c : all) sum += static_cast<double>(c.queue_bytes);
+  for (const UplinkConfig& c : all)
+    sum += static_cast<double>(c.queue_bytes + (c.keep_hours == 0 ? 0 : c.keep_bytes));
   if (sum <= static_cast<double>(max_bytes)) return false;
-  for (UplinkConfig& c : all)
-    c.queue_bytes = static_cast<std::uint64_t>(static_cast<double>(c.queue_bytes) / sum *
-                                               static_cast<double>(max_bytes));
-  return true;
-}
-
-std::vector<std::string> filters_of(const UplinkConfig& c) {
-  const auto below_of = [](const std::string& what) -> std::vector<std::string> {
-    if (what == "state") return {"state", "sub/+/state"};
-    if (what == "presence") return {"presence"};
-    if (what == "result") return {"cmd/+/res", "sub/+/cmd/+/res", "command/+/result"};
-    const std::string types = what.find('/') == std::string::npos ? what + "/#" : what;
-    return {types, "sub/+/" + types};
+  const auto cut = [&](std::uint64_t& bytes) {
+    bytes = static_cast<std::uint64_t>(static_cast<double>(bytes) / sum *
+                                       static_cast<double>(max_bytes));
   };
-  const auto or_all = [](const std::vector<std::string>& list) {
-    return list.empty() ? std::vector<std::string>{"+"} : list;
-  };
-  std::vector<std::string> out = c.topics;
-  for (const std::string& tenant : or_all(c.tenants)) {
-    for (const std::string& site : or_all(c.sites)) {
-      for (const std::string& what : c.select) {
-        for (const std::string& below : below_of(what))
-          out.push_back(std::string(session::kTenantRoot) + tenant + "/v1/" + site + "/+/" + below);
-      }
-    }
+  for (UplinkConfig& c : all) {
+    cut(c.queue_bytes);
+    if (c.keep_hours != 0) cut(c.keep_bytes);
   }
-  return out;
-}
-
-session::UplinkPlan plan_of(const UplinkConfig& c) {
-  session::UplinkPlan p;
-  p.name = c.name;
-  p.filters = filters_of(c);
-  p.queue_messages = c.queue_messages;
-  p.queue_bytes = c.queue_bytes;
-  return p;
-}
-
-std::string upstream_topic(const UplinkConfig& c, std::string_view inside) {
-  const Parts p = parts_of(inside);
-  if (p.tenant.empty()) return filled(c.plain_topic, {{"{topic}", inside}});
-  return filled(
-      c.topic,
-      {{"{tenant}", p.tenant}, {"{site}", p.site}, {"{device}", p.device}, {"{rest}", p.rest}});
-}
-
-std::string_view order_key(std::string_view inside) {
-  const Parts p = parts_of(inside);
-  if (p.tenant.empty()) return inside;
-  return {p.tenant.data(),
-          static_cast<std::size_t>(p.device.data() + p.device.size() - p.tenant.data())};
+  return true;
 }
 
 }  // namespace berth::gateway::uplink

@@ -8,7 +8,8 @@
 
 #include "base/log.h"
 #include "base/random_id.h"
-#include "gateway/uplink/mqtt_sink.h"
+#include "gateway/uplink/sinks.h"
+#include "gateway/uplink/uplink_topics.h"
 
 namespace berth::gateway::uplink {
 
@@ -18,7 +19,7 @@ using session::UplinkState;
 
 namespace {
 
-constexpr std::size_t kTopicBytesMax = 65'535;  // MQTT 1.5.4
+constexpr std::size_t kDeadListed = 500;
 
 std::string random_suffix() {
   char text[9];
@@ -27,8 +28,17 @@ std::string random_suffix() {
   return text;
 }
 
+std::string text_in(const json::object& o, const char* name) {
+  const json::value* const v = o.if_contains(name);
+  return v != nullptr && v->is_string() ? std::string(v->get_string()) : std::string();
+}
+std::int64_t number_in(const json::object& o, const char* name) {
+  const json::value* const v = o.if_contains(name);
+  return v != nullptr && v->is_int64() ? v->get_int64() : 0;
+}
+
 std::uint64_t all_refused(const UplinkState& s) {
-  std::uint64_t n = s.expired + s.unsendable;
+  std::uint64_t n = s.expired + s.dead_lost;
   for (const std::uint64_t r : s.refused) n += r;
   return n;
 }
@@ -63,27 +73,35 @@ void UplinkService::use(const std::vector<UplinkConfig>& uplinks) {
   before.clear();  // their sinks end before others have their names
   parts_.broker.uplinks().plan(std::move(plans), this);
   for (const auto& e : entries_) {
-    if (!e->sink) e->sink = make_sink(*e);
+    if (!e->sink) e->sink = begin_sink(*e);
   }
   BERTH_LOG(info, "uplinks partition={} in_force={}", parts_.partition, entries_.size());
   end_turn();
 }
 
-std::unique_ptr<SinkThread::Lane> UplinkService::make_sink(Entry& e) {
+std::unique_ptr<SinkThread::Lane> UplinkService::begin_sink(Entry& e) {
+  session::Uplinks& uplinks = parts_.broker.uplinks();
   return sinks_.start(
       [config = e.config, who = who_](asio::io_context& io, const Sink::Events& events) {
-        return std::make_unique<MqttSink>(io, config, who, events);
+        return make_sink(io, config, who, events);
       },
-      Sink::Events{.ready =
-                       [this, &e](bool yes) {
-                         parts_.broker.uplinks().use(e.index, yes);
-                         end_turn();
-                       },
-                   .done =
-                       [this, &e](std::uint32_t generation, std::uint64_t seq) {
-                         parts_.broker.uplinks().done(e.index, generation, seq);
-                         end_turn();
-                       }});
+      {.ready =
+           [this, &e, &uplinks](bool yes) {
+             uplinks.use(e.index, yes);
+             end_turn();
+           },
+       .done =
+           [this, &e, &uplinks](std::uint32_t generation, std::uint64_t seq) {
+             uplinks.done(e.index, generation, seq);
+             end_turn();
+           },
+       .refused =
+           [this, &e, &uplinks](const SinkThread::Refusal& r) {
+             uplinks.refused(e.index, r.generation,
+                             {.seq = r.seq, .why = r.why, .topic = r.inside, .bytes = r.bytes},
+                             parts_.now());
+             end_turn();
+           }});
 }
 
 // Once for many that are told in one call.
@@ -97,25 +115,26 @@ void UplinkService::end_turn() {
 }
 
 // What has no topic at the platform can't go.
-bool UplinkService::offer(std::size_t uplink, std::uint32_t generation, std::uint64_t seq,
-                          const session::MessageView& m) {
-  Entry& e = *entries_.at(uplink);
+bool UplinkService::offer(const session::UplinkOffer& o, const session::MessageView& m) {
+  Entry& e = *entries_.at(o.uplink);
   std::string topic = upstream_topic(e.config, m.topic);
-  if (topic.size() > kTopicBytesMax) {
-    BERTH_LOG(err, "a message has too long a topic for its platform uplink={} bytes={}",
-              e.config.name, topic.size());
+  if (topic.empty()) {
+    BERTH_LOG(err, "a message can't have a topic at its platform uplink={} topic=\"{}\"",
+              e.config.name, m.topic);
     return false;
   }
   Upward up;
-  up.generation = generation;
-  up.seq = seq;
-  up.key = order_key(m.topic);
+  up.generation = o.generation;
+  up.seq = o.seq;
+  up.inside = m.topic;
   up.topic = std::move(topic);
   up.payload = m.payload;
   up.properties = m.forwarded;
   up.id = std::to_string(parts_.partition) + "-" +
-          std::to_string(parts_.broker.uplinks().session_of(uplink)) + "-" + std::to_string(seq);
-  up.retain = m.retain;
+          std::to_string(parts_.broker.uplinks().session_of(o.uplink)) + "-" +
+          std::to_string(o.seq);
+  up.retain = m.retain && !o.replay;  // an old one is not to take the place of a newer one
+  up.replay = o.replay;
   if (m.expires_at != base::kNever)
     up.expires =
         std::chrono::steady_clock::now() +
@@ -141,14 +160,23 @@ json::object UplinkService::item(const UplinkState& s) const {
                  {"unsendable", s.unsendable},
                  {"refused_telemetry", s.refused[0]},
                  {"refused_events", s.refused[1]},
-                 {"refused_plates_and_results", s.refused[2]}};
+                 {"refused_plates_and_results", s.refused[2]},
+                 {"kept", s.kept},
+                 {"kept_bytes", s.kept_bytes},
+                 {"replay_left", s.replay_left},
+                 {"replayed", s.replayed},
+                 {"dead_letters", s.dead},
+                 {"dead_letters_lost", s.dead_lost}};
+  if (s.kept_from_ms != 0) o["kept_from_ms"] = s.kept_from_ms;
   const Entry* const e = entry_of(s.name);
   const SinkState sink = e != nullptr && e->sink ? e->sink->state() : SinkState();
+  o["kind"] = e != nullptr ? name_of(e->config.kind) : "";
   o["url"] = e != nullptr ? e->config.url : "";
   o["connected"] = sink.connected;
   o["connections"] = sink.connections;
   o["failures"] = sink.failures;
   o["refused_by_platform"] = sink.refused;
+  o["unrouted"] = sink.unrouted;
   o["expired"] = s.expired + sink.expired;
   o["error"] = sink.error;
   return o;
@@ -157,21 +185,56 @@ json::object UplinkService::item(const UplinkState& s) const {
 std::string UplinkService::answer(const std::string& question) {
   boost::system::error_code ec;
   const json::value v = json::parse(question, ec);
-  if (!ec && v.is_object()) {
-    const json::value* const what = v.get_object().if_contains("do");
-    const json::value* const name = v.get_object().if_contains("name");
-    if (what != nullptr && *what == json::value("forget") && name != nullptr && name->is_string()) {
-      const std::string text(name->get_string());
-      const bool gone = parts_.broker.uplinks().forget(text);
-      if (gone) BERTH_LOG(warn, "the queue of an uplink is removed uplink={}", text);
-      end_turn();
-      return json::serialize(json::object{{"forgotten", gone}});
-    }
-  }
+  const json::object q = !ec && v.is_object() ? v.get_object() : json::object();
+  const std::string what = text_in(q, "do");
+  if (what.empty() || what == "show") return json::serialize(show());
+  json::object answer = act(what, text_in(q, "name"), q);
+  end_turn();
+  return json::serialize(answer);
+}
+
+json::object UplinkService::show() const {
   json::array items;
   for (const UplinkState& s : parts_.broker.uplinks().states(parts_.now()))
     items.push_back(item(s));
-  return json::serialize(json::object{{"items", std::move(items)}});
+  return {{"items", std::move(items)}};
+}
+
+json::object UplinkService::act(const std::string& what, const std::string& name,
+                                const json::object& question) {
+  session::Uplinks& all = parts_.broker.uplinks();
+  if (what == "forget") {
+    const bool gone = all.forget(name);
+    if (gone) BERTH_LOG(warn, "the queue of an uplink is removed uplink={}", base::LogName{name});
+    return {{"forgotten", gone}};
+  }
+  session::UplinkQueue* const u = all.find(name);
+  if (u == nullptr) return {{"refused", "there is no uplink of this name"}, {"unknown", true}};
+  if (what == "replay") return replay(*u, question);
+  if (what == "stop_replay") {
+    u->stop_replay();
+    return {{"stopped", true}};
+  }
+  if (what == "send_again") return {{"messages", u->send_dead_again()}};
+  if (what == "discard") return {{"messages", u->discard_dead()}};
+  json::array items;
+  for (const auto& [seq, d] : u->dead()) {
+    if (items.size() == kDeadListed) break;
+    items.push_back(json::object{{"seq", seq},
+                                 {"topic", d.topic},
+                                 {"bytes", d.bytes},
+                                 {"why", d.why},
+                                 {"at_ms", d.at_ms},
+                                 {"sent_again", d.again}});
+  }
+  return {{"items", std::move(items)}};
+}
+
+json::object UplinkService::replay(session::UplinkQueue& u, const json::object& question) {
+  if (u.plan().keep_ms == 0)
+    return {{"refused", "this uplink keeps nothing that was sent (keep_hours)"}};
+  if (u.replays()) return {{"refused", "a replay is under way"}};
+  return {{"messages", u.replay(number_in(question, "from_ms"), number_in(question, "to_ms"))}};
 }
 
 void UplinkService::add_samples(std::vector<metrics::Sample>& out) const {
@@ -187,9 +250,17 @@ void UplinkService::add_samples(std::vector<metrics::Sample>& out) const {
         s.lag_s);
     add("berth_uplink_sent_total", "Messages that the platform has acknowledged", true, s.done);
     add("berth_uplink_dropped_total",
-        "Messages that did not come to the platform: the queue was full, they have expired, or it "
-        "refuses them for ever",
-        true, all_refused(s) + sink.refused + sink.expired);
+        "Messages that are lost for the platform: the queue was full, they have expired, or there "
+        "were more dead letters than are kept",
+        true, all_refused(s) + sink.expired);
+    add("berth_uplink_dead_letters",
+        "Messages that the platform has refused for ever and that are kept", false, s.dead);
+    add("berth_uplink_kept_messages", "Messages that were sent and are kept for a replay", false,
+        s.kept);
+    add("berth_uplink_replayed_total", "Messages that were sent again by a replay", true,
+        s.replayed);
+    add("berth_uplink_unrouted_total",
+        "Messages that the platform has acknowledged and has no place for", true, sink.unrouted);
     add("berth_uplink_connections", "Connections to the platform", false, sink.connected);
     add("berth_uplink_connections_configured", "Connections that there should be", false,
         sink.connections);

@@ -34,7 +34,9 @@ class UplinkService final : private session::UplinkSink {
   // From now on these. One that is as before goes on; of one that has changed what is on its way is
   // sent again.
   void use(const std::vector<UplinkConfig>& uplinks);
-  // {"items": [...]}, or after {"do":"forget","name":NAME}: {"forgotten": true}
+  // docs/uplinks.md, "Over REST": {"do": show | forget | replay | stop_replay | dead | send_again |
+  // discard, "name": NAME, ...}. The answer to what can't be done has "refused": WHY, and
+  // "unknown": true where there is no uplink of this name.
   std::string answer(const std::string& question);
   void add_samples(std::vector<metrics::Sample>& out) const;
 
@@ -45,9 +47,12 @@ class UplinkService final : private session::UplinkSink {
     std::size_t index = 0;
     std::unique_ptr<SinkThread::Lane> sink;
   };
-  bool offer(std::size_t uplink, std::uint32_t generation, std::uint64_t seq,
-             const session::MessageView& m) override;
-  std::unique_ptr<SinkThread::Lane> make_sink(Entry& e);
+  bool offer(const session::UplinkOffer& o, const session::MessageView& m) override;
+  std::unique_ptr<SinkThread::Lane> begin_sink(Entry& e);
+  boost::json::object show() const;
+  boost::json::object act(const std::string& what, const std::string& name,
+                          const boost::json::object& question);
+  boost::json::object replay(session::UplinkQueue& u, const boost::json::object& question);
   void end_turn();
   boost::json::object item(const session::UplinkState& s) const;
   const Entry* entry_of(const std::string& name) const;

@@ -219,7 +219,7 @@ def scrape_faults(objects, pods, at):
             yield f"{where}: with ports of the node the pod of an update finds no room beside the old one"
         if not monitors or labels["app.kubernetes.io/component"] in ("redis", "test"):
             continue
-        admin = re.search(r"^ *listen: .*:(\d+)\"?$", named(objects, "ConfigMap", o["metadata"]["name"])["data"]["berth.yaml"].split("admin:")[1], re.M).group(1) \
+        admin = re.search(r"^ *listen: .*:(\d+)[\"']?$", named(objects, "ConfigMap", o["metadata"]["name"])["data"]["berth.yaml"].split("admin:")[1], re.M).group(1) \
             if any(x["kind"] == "ConfigMap" and x["metadata"]["name"] == o["metadata"]["name"] for x in objects) else None
         found = []
         for m in monitors:

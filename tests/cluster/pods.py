@@ -1,4 +1,5 @@
 """Processes in pods, and a small controller that does with them what Kubernetes does."""
+import functools
 import json
 import os
 import signal
@@ -245,6 +246,7 @@ class Cluster:
         self.edge_env = {}  # of edges that start from now on
         self.dns_cache_s = 0  # how long a node's cache of names keeps what it has
         self.named = []  # what the cache says: (address, name)
+        self.all_knew_uplinks = True
         self.listeners = self.make_listeners()
         self.link_env = self.make_link_certificates()
         self.made = 0
@@ -295,9 +297,16 @@ class Cluster:
                 for name in peers}
 
     def uplink_env(self):
-        """A binary of the release before knows no uplinks."""
-        knows = self.berth_of["engine"] == self.berth
-        return {"BERTH_UPLINKS_FILE": os.path.join(self.directory, "uplinks.yaml")} if knows else {}
+        """An older release may know no uplinks; what devices say while it serves does not come to the platform."""
+        if not self.knows_uplinks(self.berth_of["engine"]):
+            self.all_knew_uplinks = False
+            return {}
+        return {"BERTH_UPLINKS_FILE": os.path.join(self.directory, "uplinks.yaml")}
+
+    @staticmethod
+    @functools.cache
+    def knows_uplinks(berth):
+        return subprocess.run([berth, "ctl", "uplinks", "--help"], capture_output=True).returncode == 0
 
     def shipped_env(self, role):
         return self.shipped[role].env if self.shipped else {}

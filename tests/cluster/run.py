@@ -155,6 +155,8 @@ def run_scenario(name, a):
         commands = reports.pop()
         r = total(reports)
         r.update(commands, may_disconnect=may_disconnect(rule, "mqtt"))
+        if not cluster.all_knew_uplinks:
+            r["cmd_uplink_missing"] = 0
         r.update(scenario=name, devices=share * a.processes, seconds=seconds, seed=a.seed,
                  stale_steps=sum(e.metric('berth_steps_total{result="refused_stale"}') for e in cluster.edges),
                  partitions=a.partitions,

@@ -5,7 +5,7 @@
 
 PID is a process in the network namespace of this dockerd: clients run there.
 """
-import argparse, json, os, subprocess, time, urllib.parse
+import argparse, json, os, subprocess, sys, time, urllib.parse
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COMPOSE = os.path.join(SOURCE, "docker/compose.yaml")
@@ -160,10 +160,9 @@ def the_compose_file():
             bad = [k for k in ("lost", "closed", "resent_live", "qos2_doubled", "out_of_order", "second_connacks", "session_absent") if report[k]]
             check(report["settled"] and report["published"] and not bad, f"the oracle's devices noticed: {bad} {report['first_problem']}")
     finally:
-        with open("/proc/self/fd/2", "w", encoding="utf-8") as err:
-            for c in docker("ps", "-a", "--format", "{{.Names}} {{.Status}}").splitlines():
-                if "Exited" in c and "registry" not in c:
-                    print(c, docker("logs", "--tail", "20", c.split()[0]), file=err)
+        for c in docker("ps", "-a", "--format", "{{.Names}} {{.Status}}").splitlines():
+            if "Exited" in c and "registry" not in c:
+                print(c, docker("logs", "--tail", "20", c.split()[0]), file=sys.stderr)
         compose("down", "-v", "-t", "30")
 
 

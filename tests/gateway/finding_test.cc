@@ -51,6 +51,16 @@ TEST(Findings, TheKernelsSettingsThatMatter) {
   EXPECT_EQ(judge_netdev_backlog(500, 1'000'000, 1000).result, Result::warn);
 }
 
+TEST(Findings, ALoadBalancerWaitsLongerThanDevicesAreSilent) {
+  EXPECT_EQ(judge_balancer(0, 0).result, Result::ok) << "nothing was said of one";
+  EXPECT_EQ(judge_balancer(40, 60).result, Result::ok);
+  for (const std::uint32_t keep_alive : {0u, 60u, 300u}) {
+    const Finding f = judge_balancer(keep_alive, 60);
+    EXPECT_EQ(f.result, Result::warn) << keep_alive;
+    EXPECT_NE(f.fix.find("mqtt.keep_alive_max_s: 40 "), std::string::npos) << f.fix;
+  }
+}
+
 TEST(Findings, AClockBeforeTheReleaseIsAFailure) {
   EXPECT_EQ(judge_clock(true, 900, 2'000'000, 1'000'000).result, Result::ok);
   EXPECT_EQ(judge_clock(false, 0, 2'000'000, 1'000'000).result, Result::warn);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -49,6 +50,7 @@ class Echo final : public Sink {
   void take(Upward m) override {
     if (gate_ != nullptr) gate_->wait();
     ++taken_;
+    if (m.payload == "bad") return events_.refused(m, "never");
     events_.done(m.generation, m.seq);
   }
   SinkState state() const override { return {.connected = taken_}; }
@@ -71,7 +73,8 @@ class SinkThreadTest : public ::testing::Test {
              [this](std::uint32_t, std::uint64_t seq) {
                EXPECT_EQ(std::this_thread::get_id(), loop_);
                done_.push_back(seq);
-             }});
+             },
+         .refused = [this](const SinkThread::Refusal& r) { refused_.push_back(r.why); }});
   }
   template <class F>
   void run_until(F condition) {
@@ -86,6 +89,7 @@ class SinkThreadTest : public ::testing::Test {
   std::unique_ptr<SinkThread> sinks_ = std::make_unique<SinkThread>(io_);
   bool ready_ = false;
   std::vector<std::uint64_t> done_;
+  std::vector<std::string> refused_;
 };
 
 TEST_F(SinkThreadTest, TellsTheEnginesLoopInOrder) {
@@ -99,6 +103,15 @@ TEST_F(SinkThreadTest, TellsTheEnginesLoopInOrder) {
   run_until([this] { return done_.size() == 1000; });
   EXPECT_EQ(done_, all);
   run_until([&] { return lane->state().connected == 1000; });
+}
+
+TEST_F(SinkThreadTest, TellsWhatThePlatformRefuses) {
+  auto lane = start();
+  lane->take({.generation = 1, .seq = 1, .payload = "bad"});
+  lane->take({.generation = 1, .seq = 2});
+  run_until([this] { return done_.size() == 1 && refused_.size() == 1; });
+  EXPECT_EQ(done_, std::vector<std::uint64_t>{2});
+  EXPECT_EQ(refused_, std::vector<std::string>{"never"});
 }
 
 TEST_F(SinkThreadTest, OneThatEndsSaysNothingMore) {

@@ -6,6 +6,8 @@
 
 #include <stdexcept>
 
+#include "gateway/uplink/uplink_topics.h"
+
 namespace berth::gateway::uplink {
 namespace {
 
@@ -66,24 +68,72 @@ TEST(UplinkConfig, RefusesWhatIsWrongWithFileAndLine) {
             "up.yaml:5: topics: a/#/b: no filter of topics");
   EXPECT_EQ(why_bad(one("    select: []\n")), "up.yaml:2: it selects nothing");
   EXPECT_EQ(why_bad(one("    cert_file: c\n")), "up.yaml:2: cert_file and key_file go together");
-  EXPECT_EQ(why_bad(one("    ca_file: c\n")), "up.yaml:2: ca_file and cert_file are of mqtts://");
+  EXPECT_EQ(why_bad(one("    ca_file: c\n")),
+            "up.yaml:2: ca_file and cert_file are of a url with TLS");
   for (const char* topic : {"a/{sight}", "a/#"})
     EXPECT_EQ(why_bad(one("    topic: '" + std::string(topic) + "'\n")),
               "up.yaml:5: topic: a topic without + and #; in braces: {tenant}, {site}, {device}, "
-              "{rest}");
+              "{what}, {type}, {rest}");
   EXPECT_EQ(why_bad(one("  - name: up\n    kind: mqtt\n    url: mqtt://h\n")),
             "up.yaml:5: two uplinks are up");
   EXPECT_EQ(why_bad("uplinks:\n  - kind: mqtt\n"), "up.yaml:2: name is missing");
-  EXPECT_EQ(why_bad("uplinks:\n  - name: up\n    kind: kafka\n    url: x\n"),
-            "up.yaml:3: kind: mqtt");
+  EXPECT_EQ(why_bad("uplinks:\n  - name: up\n    kind: nats\n    url: x\n"),
+            "up.yaml:3: kind: one of mqtt, kafka, rabbitmq, webhook");
   EXPECT_EQ(why_bad("uplinks:\n  - name: up\n    kind: mqtt\n    url: tcp://h\n"),
             "up.yaml:4: url: mqtt://HOST:PORT or mqtts://HOST:PORT");
   EXPECT_NE(why_bad("uplinks:\n  - name: up\n    kind: mqtt\n    url: mqtt://u:p@h\n"), "");
   EXPECT_EQ(why_bad("uplinks: [\n").substr(0, 8), "up.yaml:");
 }
 
+std::string kind(const char* name, const char* url, const std::string& more = "") {
+  return "uplinks:\n  - name: up\n    kind: " + std::string(name) + "\n    url: " + url + "\n" +
+         more;
+}
+
+TEST(UplinkConfig, EachKindHasItsKeys) {
+  const auto kafka = parse_uplinks(
+      kind("kafka", "kafkas://a:1,b,[::1]:2",
+           "    sasl: PLAIN\n    user_name: u\n    password_file: p\n    compression: zstd\n"),
+      "up.yaml");
+  EXPECT_EQ(kafka[0].where().hosts, "a:1,b:9093,[::1]:2");
+  EXPECT_TRUE(kafka[0].where().tls);
+  EXPECT_EQ(kafka[0].topic, "berth.{what}");
+  EXPECT_EQ(kafka[0].format, Format::tenant);
+  const auto hook = parse_uplinks(
+      kind("webhook", "https://h/a/b", "    secret_file: s\n    batch_messages: 7\n"), "up.yaml");
+  EXPECT_EQ(hook[0].where().path, "/a/b");
+  EXPECT_EQ(hook[0].where().authority(), "h:443");
+  EXPECT_EQ(hook[0].format, Format::json) << "what a webhook expects";
+  const auto rabbit = parse_uplinks(
+      kind("rabbitmq", "amqp://h/vh", "    keep_hours: 24\n    declare: false\n"), "up.yaml");
+  EXPECT_EQ(rabbit[0].where().path, "/vh");
+  EXPECT_EQ(rabbit[0].where().port, 5672);
+  EXPECT_FALSE(rabbit[0].declare);
+  EXPECT_EQ(plan_of(rabbit[0]).keep_ms, 86'400'000);
+  EXPECT_EQ(why_bad(kind("webhook", "http://h/")),
+            "up.yaml:2: secret_file is missing: the platform knows by the signature that it is "
+            "Berth");
+  EXPECT_EQ(why_bad(kind("kafka", "kafka://h", "    version: 5\n")),
+            "up.yaml:5: version is no key of kind kafka");
+  EXPECT_EQ(why_bad(kind("mqtt", "mqtt://h", "    sasl: PLAIN\n")),
+            "up.yaml:5: sasl is no key of kind mqtt");
+  EXPECT_EQ(why_bad(kind("kafka", "kafka://h", "    sasl: PLAIN\n")),
+            "up.yaml:2: sasl needs user_name and password_file");
+  EXPECT_EQ(why_bad(kind("kafka", "kafka://h", "    user_name: u\n")),
+            "up.yaml:2: user_name needs sasl");
+  for (const char* url : {"kafka://", "kafka://a,,b", "kafka://a:0", "kafka://a:70000",
+                          "kafka://a/b", "kafka://[::1", "mqtt://h", "kafka://a:1x"})
+    EXPECT_EQ(why_bad(kind("kafka", url)),
+              "up.yaml:4: url: kafka://HOST:PORT,HOST:PORT or kafkas://HOST:PORT,HOST:PORT")
+        << url;
+  EXPECT_NE(why_bad(kind("mqtt", "mqtt://h/path")), "");
+  EXPECT_EQ(why_bad(kind("mqtt", "mqtt://h/")), "");
+}
+
 TEST(UplinkConfig, TopicsOfThePlatform) {
   UplinkConfig c;
+  c.topic = default_topic(Kind::mqtt);
+  c.plain_topic = default_plain_topic(Kind::mqtt);
   EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam/event/plate"),
             "berth/v1/acme/north/cam/event/plate");
   EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam/sub/x/event/plate"),
@@ -103,6 +153,11 @@ TEST(UplinkConfig, QueuesAreCutToWhatThereIsForAllOfThem) {
   EXPECT_TRUE(fit_into(all, 2'000'000));
   EXPECT_EQ(all[0].queue_bytes, 1'500'000u);
   EXPECT_EQ(all[1].queue_bytes, 500'000u);
+  all[0].keep_hours = 1;
+  all[0].keep_bytes = 2'000'000;
+  EXPECT_TRUE(fit_into(all, 2'000'000)) << "what is kept counts";
+  EXPECT_EQ(all[0].queue_bytes, 750'000u);
+  EXPECT_EQ(all[0].keep_bytes, 1'000'000u);
 }
 
 TEST(UplinkConfig, WhatIsInOrder) {

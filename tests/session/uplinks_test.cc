@@ -5,77 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <set>
 
-#include "tests/support/packets.h"
-#include "tests/support/world.h"
+#include "tests/support/uplink_place.h"
 
 namespace berth::test {
 namespace {
-
-using session::UplinkPlan;
-using session::UplinkRank;
-using session::UplinkState;
-using Payloads = std::vector<std::string>;
-
-// Has what it was offered done at the end of each turn, unless it is slow.
-class Platform final : public session::UplinkSink {
- public:
-  struct Offer {
-    std::size_t uplink = 0;
-    std::uint32_t generation = 0;
-    std::uint64_t seq = 0;
-    std::string payload;
-  };
-  bool offer(std::size_t uplink, std::uint32_t generation, std::uint64_t seq,
-             const session::MessageView& m) override {
-    if (m.payload == "unsendable") return false;
-    offers.push_back({uplink, generation, seq, std::string(m.payload)});
-    all.push_back(std::string(m.payload));
-    return true;
-  }
-  void finish(session::Broker& b) {
-    for (const Offer& o : std::exchange(offers, {}))
-      b.uplinks().done(o.uplink, o.generation, o.seq);
-  }
-  // In the order in which they came first.
-  Payloads firsts() const {
-    Payloads out;
-    std::set<std::string> seen;
-    for (const std::string& p : all) {
-      if (seen.insert(p).second) out.push_back(p);
-    }
-    return out;
-  }
-  std::vector<Offer> offers;  // not done
-  Payloads all;
-};
-
-class Place {
- public:
-  explicit Place(int crash_at = -1, UplinkPlan plan = {.name = "up", .filters = {"#"}})
-      : w({}, crash_at), plan_(std::move(plan)) {
-    w.before_serving([this] { begin(); });
-    w.each_turn([this] {
-      if (!slow) up.finish(w.broker());
-    });
-    begin();
-  }
-  void begin() {
-    up.offers.clear();  // the sink ends with its engine
-    w.broker().uplinks().plan({plan_}, &up);
-    w.broker().uplinks().use(0, ready);
-  }
-  UplinkState state() { return w.broker().uplinks().states(w.now()).at(0); }
-
-  World w;
-  Platform up;
-  bool slow = false;
-  bool ready = true;
-
- private:
-  UplinkPlan plan_;
-};
 
 std::size_t acks(World& w, int c) {
   const auto all = w.packets(c);

@@ -1,0 +1,354 @@
+#!/usr/bin/env python3
+"""Uplinks of each kind (docs/uplinks.md) against the real thing: a webhook, RabbitMQ, librdkafka's mock of a Kafka cluster. What
+devices were told to be taken is there, in order, after deaths and errors of both sides; replays; dead letters.
+
+  uplink_kinds_test.py BERTH SOURCE BERTH_KAFKA webhook|rabbitmq|kafka
+"""
+import json, os, re, signal, subprocess, sys, threading, time
+
+berth, source, kafka_program = (os.path.abspath(a) for a in sys.argv[1:4])
+sys.path.insert(0, os.path.join(source, "tests/support"))
+from gateway import Gateway, eventually, processes, work  # noqa: E402
+from hook import Hook  # noqa: E402
+from mqtt import Mqtt  # noqa: E402
+
+CONFIG = """
+auth: {anonymous: always, failures_per_name: 0, failures_per_address: 0}
+registry: {source: file, file: registry.yaml}
+uplinks: {file: uplinks.yaml}
+"""
+REGISTRY = """
+tenants:
+  - name: acme
+{envelopes}    sites: [{{name: north}}]
+    devices:
+      - {{name: cam, site: north, credentials: [{{auth_id: cam, password: right}}]}}
+      - {{name: gate, site: north, credentials: [{{auth_id: gate, password: right}}]}}
+"""
+
+
+def check(condition, text):
+    if not condition:
+        raise SystemExit(text)
+
+
+def write(text):
+    path = os.path.join(work, "gateway/uplinks.yaml")
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
+def state(gateway, name="up"):
+    return next((u for u in gateway.ask("GET", "/api/v1/uplinks")[1]["items"] if u["name"] == name), {})
+
+
+def ctl(gateway, *words, code=0):
+    done = subprocess.run([berth, "ctl", "--admin", f"127.0.0.1:{gateway.admin}", *words], text=True, capture_output=True, timeout=120)
+    check(done.returncode == code, f"{words}: exit code {done.returncode}, not {code}: {done.stdout}{done.stderr}")
+    return json.loads(done.stdout) if code == 0 else done.stdout + done.stderr
+
+
+def start(uplink, envelopes=""):
+    return Gateway(berth, {"berth.yaml": CONFIG, "registry.yaml": REGISTRY.format(envelopes=envelopes and f"    envelopes: {envelopes}\n"), "uplinks.yaml": uplink})
+
+
+class Load:
+    """Two devices publish JSON without a pause; `said`: the numbers that have their PUBACK, by device."""
+
+    def __init__(self, gateway, names=("cam", "gate")):
+        self.said, self._go = {n: 0 for n in names}, True
+        self._threads = [threading.Thread(target=self._run, args=(n, Mqtt(gateway.mqtt, n, f"{n}@acme", "right", [])), daemon=True)
+                         for n in names]
+        for t in self._threads:
+            t.start()
+
+    def _run(self, name, device):
+        while self._go:
+            first = self.said[name]
+            device.publish_all([("v1/event/parts", json.dumps({name: first + i})) for i in range(20)])
+            self.said[name] += 20
+        device.goodbye()
+
+    def count(self):
+        return sum(self.said.values())
+
+    def more(self, n):
+        begun = self.count()
+        eventually(lambda: self.count() > begun + n, "messages")
+
+    def end(self):
+        self._go = False
+        for t in self._threads:
+            t.join()
+
+
+def firsts(payloads):
+    """By device: its numbers, each where it came first."""
+    out, seen = {}, set()
+    for p in payloads:
+        for name, n in (p if isinstance(p, dict) else json.loads(p)).items():
+            if (name, n) not in seen:
+                seen.add((name, n))
+                out.setdefault(name, []).append(n)
+    return out
+
+
+def expect_all(payloads, load, what, seconds=60):
+    wanted = {n: list(range(said)) for n, said in load.said.items()}
+    eventually(lambda: firsts(payloads()) == wanted, lambda: f"{what}: { {n: len(v) for n, v in firsts(payloads()).items()} } of {load.said}, in this order?",
+               seconds)
+
+
+def through_deaths(gateway, kill, begin, payloads):
+    """The engine dies, the platform dies, both."""
+    load = Load(gateway)
+    load.more(200)
+    os.kill(gateway.engine(), signal.SIGKILL)
+    load.more(400)
+    kill()
+    load.more(400)
+    os.kill(gateway.engine(), signal.SIGKILL)
+    load.more(400)
+    eventually(lambda: state(gateway).get("queued", 0) > 300, lambda: state(gateway))
+    eventually(lambda: state(gateway)["error"], lambda: state(gateway))
+    check(state(gateway)["connected"] == 0, f"{state(gateway)}")
+    begin()
+    load.more(100)
+    load.end()
+    expect_all(payloads, load, "after deaths")
+    eventually(lambda: state(gateway)["queued"] == 0 and state(gateway)["error"] == "", lambda: state(gateway))
+
+
+# -- webhook
+
+def hook_file(hook, more=""):
+    return (f"uplinks:\n  - {{name: up, kind: webhook, url: 'http://127.0.0.1:{hook.port}/events', secret_file: {work}/secret, select: [event], "
+            f"timeout_s: 2{more}}}\n")
+
+
+def a_batch_with_one_that_is_refused(gateway, hook):
+    del hook.messages[:]
+    hook.judge = lambda m: 422 if m["payload"] == {"bad": 1} else 200
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    hook.busy = 0.2
+    device.publish_all([("v1/event/parts", json.dumps(p)) for p in ([{"n": i} for i in range(20)] + [{"bad": 1}] + [{"n": i} for i in range(20, 40)])])
+    eventually(lambda: len(hook.messages) >= 40, lambda: f"{len(hook.messages)} {state(gateway)}")
+    hook.busy = 0.0
+    check(firsts(p for p in hook.payloads()) == {"n": list(range(40))}, f"{hook.payloads()}")
+    eventually(lambda: state(gateway)["dead_letters"] == 1, lambda: state(gateway))
+    listed = ctl(gateway, "uplinks", "dead-letters", "up")["items"]
+    check(listed[0]["why"] == "HTTP 422: no such lane" and listed[0]["topic"].endswith("/cam/event/parts"), f"{listed}")
+    os.kill(gateway.engine(), signal.SIGKILL)
+    eventually(lambda: state(gateway).get("dead_letters") == 1, "it outlives the engine")
+    hook.judge = lambda m: 200
+    check(ctl(gateway, "uplinks", "send-dead-letters", "up")["messages"] == 1, "sent again")
+    eventually(lambda: {"bad": 1} in hook.payloads(), "it arrives")
+    check(hook.messages[-1].get("replay") is True, "and says so")
+    eventually(lambda: state(gateway)["dead_letters"] == 0, lambda: state(gateway))
+    device.goodbye()
+
+
+def one_for_which_the_platform_breaks(gateway, hook):
+    """500 for one message: the others go on, it becomes a dead letter."""
+    del hook.messages[:]
+    hook.judge = lambda m: 500 if "poison" in m["payload"] else 200
+    cam, gate = (Mqtt(gateway.mqtt, n, f"{n}@acme", "right", []) for n in ("cam", "gate"))
+    cam.publish_all([("v1/event/parts", json.dumps(p)) for p in ([{"poison": 1}] + [{"behind": i} for i in range(30)])])
+    gate.publish("v1/event/parts", json.dumps({"other": 0}))
+    eventually(lambda: len(firsts(hook.payloads()).get("behind", [])) == 30, lambda: f"{hook.answers} {state(gateway)}")
+    check(firsts(hook.payloads()) == {"behind": list(range(30)), "other": [0]}, f"{hook.payloads()}")
+    eventually(lambda: state(gateway)["dead_letters"] == 1, lambda: state(gateway))
+    check(ctl(gateway, "uplinks", "discard-dead-letters", "up")["messages"] == 1, "discarded")
+    check(state(gateway)["dead_letters"] == 0, f"{state(gateway)}")
+    hook.judge = lambda m: 200
+    for d in (cam, gate):
+        d.goodbye()
+
+
+def a_platform_that_asks_to_wait(gateway, hook):
+    hook.judge, hook.retry_after = (lambda m: 503), 3
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    before = len(hook.answers)
+    device.publish("v1/event/parts", json.dumps({"wait": 0}))
+    eventually(lambda: len(hook.answers) > before, "the first try")
+    begun = time.monotonic()
+    hook.judge = lambda m: 200
+    eventually(lambda: {"wait": 0} in hook.payloads(), "the second try")
+    check(time.monotonic() - begun > 2.5, f"it was sent again after {time.monotonic() - begun:.1f} s, not 3")
+    hook.retry_after = None
+    device.goodbye()
+
+
+def a_platform_that_hangs(gateway, hook):
+    hook.busy = 5.0
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    device.publish("v1/event/parts", json.dumps({"hang": 0}))
+    eventually(lambda: "no answer in 2 s" in state(gateway)["error"], lambda: state(gateway))
+    hook.busy = 0.0
+    eventually(lambda: {"hang": 0} in hook.payloads(), "after it")
+    device.goodbye()
+
+
+def a_replay(gateway, hook):
+    write(hook_file(hook, ", keep_hours: 24"))
+    gateway.says("uplinks.file read again")
+    ctl(gateway, "uplinks", "replay", "nobody", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z", code=1)
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    eventually(lambda: state(gateway)["sent"] >= 0 and state(gateway)["connected"] == 1, lambda: state(gateway))
+    device.publish_all([("v1/event/parts", json.dumps({"kept": i})) for i in range(50)])
+    eventually(lambda: state(gateway)["kept"] == 50, lambda: state(gateway))
+    os.kill(gateway.engine(), signal.SIGKILL)
+    eventually(lambda: state(gateway).get("kept") == 50 and state(gateway)["queued"] == 0, lambda: state(gateway))
+    del hook.messages[:]
+    now = time.time()
+    times = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(t)) for t in (now - 3600, now + 60)]
+    begun = ctl(gateway, "uplinks", "replay", "up", "--from", times[0], "--to", times[1])
+    check(begun["messages"] == 50, f"{begun}: all are within the hour, {state(gateway)}")
+    eventually(lambda: len(hook.messages) == 50, lambda: f"{len(hook.messages)} {state(gateway)}")
+    check(firsts(hook.payloads()) == {"kept": list(range(50))}, f"{hook.payloads()}")
+    check(all(m.get("replay") for m in hook.messages), "a copy says that it is one")
+    check(ctl(gateway, "uplinks", "stop-replay", "up")["messages"] == 0, "stopped")
+    device.goodbye()
+
+
+def webhook():
+    with open(work + "/secret", "w", encoding="utf-8") as f:
+        f.write("secret\nnext\n")
+    hook = Hook()
+    gateway = start(hook_file(hook))
+    through_deaths(gateway, hook.kill, hook.start, hook.payloads)
+    m = hook.messages[0]
+    check((m["tenant"], m["site"], m["device"], m["what"], m["type"], m["topic"]) ==
+          ("acme", "north", m["device"], "event", "parts", f"berth/v1/acme/north/{m['device']}/event/parts"), f"{m}")
+    check(len(hook.batches) < len(hook.messages), "batches")
+    a_batch_with_one_that_is_refused(gateway, hook)
+    one_for_which_the_platform_breaks(gateway, hook)
+    a_platform_that_asks_to_wait(gateway, hook)
+    a_platform_that_hangs(gateway, hook)
+    check(not hook.faults, f"signatures: {hook.faults[:3]}")
+    hook.secrets = ["next"]
+    a_replay(gateway, hook)
+    check(not hook.faults, f"signatures with the second secret: {hook.faults[:3]}")
+    gateway.end()
+
+
+# -- RabbitMQ
+
+def rabbitmq():
+    try:
+        from rabbit import Rabbit
+    except ImportError:  # pika is Debian's, and this may be another Python
+        check(sys.executable != "/usr/bin/python3", "python3-pika is missing")
+        os.execv("/usr/bin/python3", ["/usr/bin/python3", os.path.abspath(sys.argv[0])] + sys.argv[1:])
+    broker = Rabbit()
+    broker.bind("all", "berth", "event.#")
+    broker.bind("plates", "berth", "event.plate.acme.#")
+    gateway = start(f"uplinks:\n  - {{name: up, kind: rabbitmq, url: 'amqp://127.0.0.1:{broker.port}', select: [event, state], format: json}}\n", "protobuf")
+    taken = []
+
+    def payloads():
+        taken.extend(broker.take_all("all"))
+        return [json.dumps(json.loads(body)["json"]) for _, _, body in taken]
+    through_deaths(gateway, broker.kill, broker.start, payloads)
+    key, properties, body = taken[0]
+    envelope = json.loads(body)
+    check(re.fullmatch(r"event\.parts\.acme\.north\.(cam|gate)", key), key)
+    check(properties.message_id == envelope["eventId"] and properties.delivery_mode == 2 and properties.type == "parts", f"{properties}")
+    check(properties.headers["device"] == envelope["device"] and "berth-id" in properties.headers, f"{properties.headers}")
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    device.publish("v1/event/plate", json.dumps({"plate": {"plate": {"number": "粤B12345"}}}))
+    found = eventually(lambda: broker.take_all("plates"), "a plate at its queue")
+    check(json.loads(found[0][2])["plate"]["plate"]["number"] == "粤B12345", f"{found}")
+    device.publish("v1/state", json.dumps({"health": {"uptimeS": 1}}))
+    eventually(lambda: state(gateway)["unrouted"] == 1, lambda: state(gateway))
+    eventually(lambda: state(gateway)["queued"] == 0, "what nobody wants holds up nothing")
+    write(f"uplinks:\n  - {{name: up, kind: rabbitmq, url: 'amqp://127.0.0.1:{broker.port}/nowhere', select: [event]}}\n")
+    eventually(lambda: "log-in" in state(gateway).get("error", ""), lambda: state(gateway))
+    device.goodbye()
+    gateway.end()
+
+
+# -- Kafka
+
+class Kafka:
+    def __init__(self):
+        self.path = os.path.join(work, "kafka.log")
+        with open(self.path, "w", encoding="utf-8") as out:
+            self.process = subprocess.Popen([kafka_program, "berth.event", "4"], stdin=subprocess.PIPE, stdout=out, text=True)
+        processes.append(self.process)
+        self.brokers = eventually(lambda: re.search(r"^brokers (\S+)$", self.said(), re.M), "the cluster").group(1)
+
+    def said(self):
+        with open(self.path, encoding="utf-8") as f:
+            return f.read()
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        eventually(lambda: f"done {line}\n" in self.said(), line)
+
+    def messages(self):
+        """(partition, offset, key, headers, payload)"""
+        out = []
+        for line in self.said().split("\n")[:-1]:
+            found = re.fullmatch(r"(\d+) (\d+) (\S+) (\S+) (.*)", line)
+            if found:
+                out.append(found.groups())
+        return out
+
+    def payloads(self):
+        return [m[4] for m in self.messages()]
+
+
+def kafka():
+    cluster = Kafka()
+    gateway = start(f"uplinks:\n  - {{name: up, kind: kafka, url: 'kafka://{cluster.brokers}', select: [event]}}\n")
+    load = Load(gateway)
+    load.more(200)
+    for p in range(4):
+        cluster.tell(f"leader {p} {p % 3 + 1}")
+    load.more(400)
+    cluster.tell("errors 6 3")   # NOT_LEADER_OR_FOLLOWER
+    load.more(400)
+    cluster.tell("errors 19 2")  # NOT_ENOUGH_REPLICAS
+    load.more(400)
+    cluster.tell("down 2")
+    load.more(400)
+    cluster.tell("up 2")
+    load.end()
+    expect_all(cluster.payloads, load, "after leader changes and errors")
+    check(len(cluster.messages()) == load.count(), f"{len(cluster.messages())} of {load.count()}: an idempotent producer sends none twice")
+    first = len(cluster.messages())
+    by_key = {}
+    for partition, _, key, headers, _ in cluster.messages():
+        by_key.setdefault(key, set()).add(partition)
+        check("tenant=acme;site=north;" in headers and "type=parts;" in headers and "berth-id=" in headers, headers)
+    check(set(by_key) == {"acme/cam", "acme/gate"} and all(len(v) == 1 for v in by_key.values()), f"{by_key}")
+    for b in (1, 2, 3):
+        cluster.tell(f"down {b}")
+    eventually(lambda: state(gateway)["connected"] == 0, lambda: state(gateway))
+    load = Load(gateway)
+    load.more(400)
+    os.kill(gateway.engine(), signal.SIGKILL)
+    load.more(400)
+    eventually(lambda: state(gateway).get("error"), lambda: state(gateway))
+    for b in (1, 2, 3):
+        cluster.tell(f"up {b}")
+    load.end()
+    expect_all(lambda: cluster.payloads()[first:], load, "after an absence and a death")
+    eventually(lambda: state(gateway)["queued"] == 0 and state(gateway)["connected"] == 1, lambda: state(gateway))
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    device.publish("v1/event/parts", json.dumps({"big": "x" * 1100000}))
+    device.publish("v1/event/parts", json.dumps({"behind": 0}))
+    eventually(lambda: json.dumps({"behind": 0}) in cluster.payloads(), lambda: state(gateway))
+    eventually(lambda: state(gateway)["dead_letters"] == 1, lambda: state(gateway))
+    check("too large" in ctl(gateway, "uplinks", "dead-letters", "up")["items"][0]["why"], "why")
+    device.goodbye()
+    gateway.end()
+    cluster.process.stdin.close()
+    cluster.process.wait(30)
+
+
+{"webhook": webhook, "rabbitmq": rabbitmq, "kafka": kafka}[sys.argv[4]]()
+print("what was acknowledged is at the platform, in order")
