@@ -3,10 +3,11 @@
 
   intake      reports that are stored for one session: without an uplink, with an uplink whose platform is away, and with one that works
   catch-up    the platform is away for --away s at --live messages a second; how quickly it has everything afterwards
+  absence     so many messages as a long absence leaves (--messages five times): memory and disk of the gateway before and after
   kinds       each kind of uplink has --messages in its queue, and its platform comes: events a second, and the gateway's CPU for each
               event. Mosquitto; a webhook that only answers; RabbitMQ with a durable queue; librdkafka's mock of a Kafka cluster
 
-  bench/uplinks.py [--berth BINARY] [--load BINARY] [--kafka BINARY] [--away 60] [--live 500] [--part intake|catch-up|kinds]
+  bench/uplinks.py [--berth BINARY] [--load BINARY] [--kafka BINARY] [--away 60] [--live 500] [--part intake|catch-up|absence|kinds]
 """
 import argparse
 import json
@@ -173,6 +174,34 @@ class Hook:
             s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
+def tree(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [pid] + [p for c in f.read().split() for p in tree(int(c))]
+
+
+def rss_mb(pid):
+    total = 0
+    for p in tree(pid):
+        with open(f"/proc/{p}/status") as f:
+            total += int(next(line for line in f if line.startswith("RssAnon:")).split()[1])
+    return round(total / 1024, 1)
+
+
+def disk_mb(path):
+    return round(sum(os.path.getsize(os.path.join(at, f)) for at, _, files in os.walk(path) for f in files) / 1e6, 1)
+
+
+def absence(a, d, broker):
+    g = Gateway(a.berth, d, broker)
+    before = rss_mb(g.process.pid), disk_mb(g.data)
+    for i in range(5):
+        load(a, g, a.messages)
+        u = g.uplink()
+        yield {"away": "its platform", "queued": u["queued"], "queued_mb": round(u["queued_bytes"] / 1e6, 1), "memory_mb": rss_mb(g.process.pid),
+               "disk_mb": disk_mb(g.data), "memory_mb_before": before[0], "disk_mb_before": before[1]}
+    g.end()
+
+
 def platforms(a, d, broker):
     """(kind, its keys), each with its platform running while it is used."""
     broker.start()
@@ -223,7 +252,7 @@ def main():
     p.add_argument("--berth", default=os.path.join(ROOT, "build/release/berth"))
     p.add_argument("--load", default=os.path.join(ROOT, "build/release/berth-load"))
     p.add_argument("--kafka", default=os.path.join(ROOT, "build/release/tests/berth-kafka"))
-    p.add_argument("--part", choices=("intake", "catch-up", "kinds"))
+    p.add_argument("--part", choices=("intake", "catch-up", "absence", "kinds"))
     p.add_argument("--messages", type=int, default=200_000)
     p.add_argument("--away", type=int, default=60)
     p.add_argument("--live", type=int, default=500)
@@ -231,7 +260,7 @@ def main():
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as d:
         broker = Broker(d)
-        for part, run in (("intake", intake), ("kinds", kinds)):
+        for part, run in (("intake", intake), ("absence", absence), ("kinds", kinds)):
             if a.part in (None, part):
                 for row in run(a, d, broker):
                     print(json.dumps(row), flush=True)

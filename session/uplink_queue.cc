@@ -175,7 +175,8 @@ void UplinkQueue::begin(UplinkPlan plan, std::uint32_t generation) {
   again_seq_ = again_ticket_ = 0;
   if (plan_.keep_ms == 0 || !marks_.empty()) return;
   // Nothing is kept yet. What came before this mark has no time.
-  marks_.push_back({session_.flow().first_seq - 1, kLongAgo_ms, done_cumulative_});
+  marks_.push_back({session_.flow().first_seq - 1,
+                    latest_.ms == 0 ? kLongAgo_ms : clocks_.wall_at(latest_).ms, done_cumulative_});
   put_marks();
 }
 
@@ -197,7 +198,7 @@ void UplinkQueue::go_on() {
   if (sink_ == nullptr || !ready_) return;
   read(live_, session_.flow().durable_seq, plan_.window_messages, plan_.window_bytes);
   if (replays())
-    read(replay_, replay_through_, std::max(plan_.window_messages / 2, 1u), plan_.window_bytes / 2);
+    read(replay_, replay_through_, std::max(plan_.window_messages / 8, 1u), plan_.window_bytes / 8);
   read_again();
 }
 
@@ -250,7 +251,7 @@ void UplinkQueue::offer(Lane& l, Kind kind, const StoredEntry& e, base::Instant 
   if (expired && kind == Kind::live) ++counts_.expired;
   if (good && !expired && !dead) {
     const UplinkOffer o{static_cast<std::size_t>(session_.uplink - 1), generation(kind), e.seq,
-                        kind == Kind::replay};
+                        kind == Kind::replay, kind == Kind::replay};
     if (sink_->offer(o, entry->message)) {
       w.fate = Fate::with_sink;
     } else if (kind == Kind::live) {
@@ -278,7 +279,7 @@ void UplinkQueue::done(std::uint32_t g, std::uint64_t seq) {
   if (kind == Kind::again) {
     if (seq != again_seq_ || again_ticket_ != 0) return;
     ++counts_.done;
-    drop_dead(seq);
+    drop_dead(seq, plan_.keep_ms != 0 && seq >= kept_from_);
     again_seq_ = 0;
     return go_on();
   }
@@ -305,9 +306,15 @@ bool UplinkQueue::settle(Kind kind, std::uint64_t seq, Fate fate) {
   Fate& now = l.with[seq - l.first].fate;
   if (now != Fate::with_sink) return false;
   now = fate;
-  kind == Kind::live ? finish_live() : finish_replay();
-  go_on();
+  settled_ = true;
   return true;
+}
+
+void UplinkQueue::finish() {
+  if (!std::exchange(settled_, false)) return;
+  finish_live();
+  finish_replay();
+  go_on();
 }
 
 // In order; by itself it asks for no commit.
@@ -421,11 +428,12 @@ void UplinkQueue::put_dead(const DeadLetter& letter) {
   commits_.write({.kind = WriteKind::put_record, .key = k, .value = value});
 }
 
-void UplinkQueue::drop_dead(std::uint64_t seq) {
+// `stays`: among what is kept.
+void UplinkQueue::drop_dead(std::uint64_t seq, bool stays) {
   std::string k = key(kDead);
   base::put_varint(k, seq);
   commits_.write({.kind = WriteKind::remove_record, .key = k});
-  commits_.write({.kind = WriteKind::remove, .session = session_.id, .seq = seq});
+  if (!stays) commits_.write({.kind = WriteKind::remove, .session = session_.id, .seq = seq});
   dead_.erase(seq);
 }
 
@@ -470,7 +478,7 @@ void UplinkQueue::loaded_again(const base::result<std::vector<StoredEntry>>& ent
     return go_on();
   }
   const UplinkOffer o{static_cast<std::size_t>(session_.uplink - 1), generation(Kind::again), seq,
-                      true};
+                      false, true};
   if (sink_->offer(o, entry->message)) return;
   dead_[seq].again = false;
   again_seq_ = 0;
@@ -479,7 +487,15 @@ void UplinkQueue::loaded_again(const base::result<std::vector<StoredEntry>>& ent
 
 void UplinkQueue::remove_records() {
   discard_dead();
-  commits_.write({.kind = WriteKind::remove_record, .key = key(kCursor)});
+  // The numbers of its messages are not used again.
+  Flow& q = session_.own_flow();
+  live_.begin(q.last_seq + 1);
+  stop_replay();
+  kept_from_ = q.last_seq + 1;
+  std::string value;
+  encode_cursor(value,
+                {.done_through = q.last_seq, .kept_from = kept_from_, .marks = {}, .dead = {}});
+  commits_.write({.kind = WriteKind::put_record, .key = key(kCursor), .value = value});
   commits_.write({.kind = WriteKind::remove_record, .key = key(kMarks)});
 }
 
@@ -510,7 +526,14 @@ void UplinkQueue::note_kept_mark(base::Instant now) {
   const std::int64_t every = std::max(kKeptMarkEvery_ms, plan_.keep_ms / kKeptMarksWanted);
   if (plan_.keep_ms == 0) {
     marks_.clear();
-  } else if (marks_.back().seq == q.last_seq || wall_ms - marks_.back().at_ms < every) {
+  } else if (marks_.size() == 1 && marks_.front().at_ms == kLongAgo_ms &&
+             marks_.front().seq == q.last_seq) {
+    marks_.front().at_ms = wall_ms;  // nothing has come since
+  } else if (wall_ms - marks_.back().at_ms < every) {
+    return;
+  } else if (const std::size_t n = marks_.size();
+             n >= 2 && marks_[n - 2].seq == q.last_seq && marks_[n - 1].seq == q.last_seq) {
+    marks_.back().at_ms = wall_ms;  // until then nothing came; stored with the next one
     return;
   } else {
     if (marks_.size() >= kKeptMarks) halve(marks_);
@@ -542,7 +565,8 @@ std::uint64_t UplinkQueue::trimmed_through(base::Instant now) const {
 }
 
 void UplinkQueue::trim(base::Instant now) {
-  const std::uint64_t target = trimmed_through(now);
+  std::uint64_t target = trimmed_through(now);
+  if (replays()) target = std::min(target, replay_.first - 1);  // which was promised
   if (session_.uplink == Session::kUnplanned || target < kept_from_) return;
   const std::uint64_t through = std::min(target, kept_from_ + kTrimAtOnce - 1);
   commits_.unhurried([&] {

@@ -77,7 +77,8 @@ struct UplinkOffer {
   std::size_t uplink = 0;  // its place in the plans
   std::uint32_t generation = 0;
   std::uint64_t seq = 0;
-  bool replay = false;
+  bool replay = false;  // it has been sent before, and somebody asked for it
+  bool late = false;    // newer messages of its device may have gone before
 };
 
 // Takes messages for a platform; on the shard's thread.
@@ -145,10 +146,12 @@ class UplinkQueue final : private Room {
   void go_on();
   void loaded(std::uint64_t ticket, const base::result<std::vector<StoredEntry>>& entries,
               base::Instant now);
-  // The platform has it. Of an earlier generation: nothing happens.
+  // The platform has it; finish() follows. Of an earlier generation: nothing happens.
   void done(std::uint32_t generation, std::uint64_t seq);
   // The platform will never take it: a dead letter. `letter` has topic, bytes, why and at_ms.
   void refused(std::uint32_t generation, DeadLetter letter);
+  // Behind a run of done() and refused(): removes what is done in front, once for all of them.
+  void finish();
   bool busy() const { return !live_.with.empty() || !replay_.with.empty() || again_seq_ != 0; }
   void tick(base::Instant now);
   UplinkState state(base::Instant now) const;
@@ -201,7 +204,7 @@ class UplinkQueue final : private Room {
   void read_again();
   void loaded_again(const base::result<std::vector<StoredEntry>>& entries, base::Instant now);
   void put_dead(const DeadLetter& letter);
-  void drop_dead(std::uint64_t seq);
+  void drop_dead(std::uint64_t seq, bool stays = false);
 
   void note_lag_mark(base::Instant now);
   void note_kept_mark(base::Instant now);
@@ -219,6 +222,7 @@ class UplinkQueue final : private Room {
   UplinkPlan plan_;
   std::uint32_t generation_ = 0;
   bool ready_ = false;
+  bool settled_ = false;  // finish() has something to do
   Lane live_;
   Lane replay_;
   std::uint64_t replay_through_ = 0;

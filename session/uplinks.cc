@@ -57,7 +57,8 @@ std::unique_ptr<UplinkQueue> Uplinks::queue_of(const std::string& client) {
 void Uplinks::adopt_stored() {
   if (std::exchange(adopted_, true)) return;
   for (Session* s : sessions_.uplinks()) left_.push_back(queue_of(s->client_id));
-  stored_.clear();
+  // What is left is of queues that were forgotten: another of this name goes on behind their
+  // numbers.
 }
 
 void Uplinks::plan(std::vector<UplinkPlan> plans, UplinkSink* sink) {
@@ -94,6 +95,8 @@ bool Uplinks::forget(std::string_view name) {
   const auto u = taken(left_, name);
   if (!u) return false;
   Session& s = u->session();
+  const std::uint64_t last = s.flow().last_seq;
+  stored_[std::string(name)] = {.done_through = last, .kept_from = last + 1};
   u->remove_records();
   commits_.write({.kind = WriteKind::delete_session, .session = s.id});
   sessions_.count_entries(-static_cast<std::int64_t>(s.flow().queued));
@@ -137,6 +140,10 @@ void Uplinks::refused(std::size_t uplink, std::uint32_t generation, DeadLetter l
                       base::Instant now) {
   letter.at_ms = clocks_.wall_at(now).ms;
   if (uplink < uplinks_.size()) uplinks_[uplink]->refused(generation, std::move(letter));
+}
+
+void Uplinks::finish() {
+  for (const auto& u : uplinks_) u->finish();
 }
 
 void Uplinks::loaded(const Session& s, std::uint64_t ticket,

@@ -62,6 +62,8 @@ class Uplinks final : public LiveRecords, private Room {
   void done(std::size_t uplink, std::uint32_t generation, std::uint64_t seq);
   // The platform will never take it. `letter` has seq, why, topic and bytes.
   void refused(std::size_t uplink, std::uint32_t generation, DeadLetter letter, base::Instant now);
+  // Behind a run of these two, before the turn ends.
+  void finish();
   // The number of its session.
   std::uint64_t session_of(std::size_t uplink) const {
     return uplinks_.at(uplink)->session().id.value;

@@ -43,7 +43,7 @@ int UplinksVerb::list_dead(const Ctl& admin) const {
   const admin::Response r = ask(admin, "GET", path("/dead-letters"));
   const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
   const std::string text = table ? table_of(list_in(object_of(r.body), "items"),
-                                            {"partition", "seq", "at", "topic", "bytes", "why"})
+                                            {"partition", "id", "at", "topic", "bytes", "why"})
                                  : shown(r);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return exit_code(r);
@@ -53,11 +53,28 @@ int UplinksVerb::list(const Ctl& admin) const {
   const admin::Response r = ask(admin, "GET", kUplinksPath);
   const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
   const std::string text =
-      table ? table_of(list_in(object_of(r.body), "items"),
-                       {"name", "kind", "partition", "connected", "connections", "queued", "lag_s",
-                        "sent", "dead_letters", "replay_left", "kept", "refused_telemetry",
-                        "refused_events", "refused_plates_and_results", "expired", "unsendable",
-                        "refused_by_platform", "failures", "error"})
+      table ? table_of(list_in(object_of(r.body), "items"), {"name",
+                                                             "kind",
+                                                             "partition",
+                                                             "connected",
+                                                             "connections",
+                                                             "queued",
+                                                             "lag_s",
+                                                             "sent",
+                                                             "dead_letters",
+                                                             "dead_letters_lost",
+                                                             "unrouted",
+                                                             "kept",
+                                                             "replay_left",
+                                                             "replayed",
+                                                             "refused_telemetry",
+                                                             "refused_events",
+                                                             "refused_plates_and_results",
+                                                             "expired",
+                                                             "unsendable",
+                                                             "refused_by_platform",
+                                                             "failures",
+                                                             "error"})
             : shown(r);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return exit_code(r);

@@ -6,8 +6,10 @@
 #include <cstdio>
 #include <cstring>
 #include <sstream>
+#include <stdexcept>
 
 #include "base/log.h"
+#include "gateway/uplink/uplink_config.h"
 
 namespace berth::gateway {
 namespace {
@@ -28,12 +30,23 @@ void add_parts(std::vector<std::string>& to, const std::string& list) {
   for (std::string one; std::getline(in, one, ',');) to.push_back(one);
 }
 
+// A bad file of uplinks is told of elsewhere.
+void add_uplinks(std::vector<std::string>& to, const std::string& path) {
+  if (path.empty()) return;
+  try {
+    for (const uplink::UplinkConfig& c : uplink::read_uplinks(path))
+      to.insert(to.end(), {c.password_file, c.key_file, c.secret_file, c.token_file});
+  } catch (const std::runtime_error&) {
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> open_secrets(const Config& c) {
   std::vector<std::string> files{c.password_file,       c.admin_token_file,     c.registry.file,
                                  c.tls.ticket_key_file, c.cluster.tls.key_file, c.redis_key_file};
   add_parts(files, c.tls.key_file);
+  add_uplinks(files, c.uplinks_file);
   std::vector<std::string> open;
   for (const std::string& f : files) {
     struct stat s {};

@@ -23,14 +23,17 @@ struct Told {
     opened,        // the same, and whether the platform is there is not known yet
     away,          // not now: the Attempt tries to connect again by itself
     lost,          // this Attempt is over; `number`: ms that the platform asks to wait, or 0
+    not_reached,   // the same, and no message that was published has come to the platform
     acknowledged,  // `number`: a place
     refused,       // the same, and the platform will never take the message
     unrouted,      // a message that is acknowledged came to nobody
+    command,       // `down`
   };
   std::uint64_t attempt = 0;
   What what{};
   std::uint64_t number = 0;
   std::string why;
+  std::shared_ptr<Downward> down = nullptr;
 };
 
 // Between an Attempt's threads and the thread of sinks.
@@ -62,11 +65,16 @@ class Teller {
   void lost(std::string why, std::chrono::milliseconds wait = {}) const {
     tell(Told::What::lost, static_cast<std::uint64_t>(wait.count()), std::move(why));
   }
+  void not_reached(std::string why) const { tell(Told::What::not_reached, 0, std::move(why)); }
   void acknowledged(std::uint64_t place) const { tell(Told::What::acknowledged, place); }
   void refused(std::uint64_t place, std::string why) const {
     tell(Told::What::refused, place, std::move(why));
   }
   void unrouted() const { tell(Told::What::unrouted, 0); }
+  void command(Downward d) const {
+    Hearing::tell(hearing_,
+                  {attempt_, Told::What::command, 0, {}, std::make_shared<Downward>(std::move(d))});
+  }
 
  private:
   void tell(Told::What what, std::uint64_t number, std::string why = {}) const {

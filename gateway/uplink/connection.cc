@@ -19,16 +19,17 @@ namespace {
 constexpr auto kPauseFirst = 500ms;
 constexpr auto kPauseLongest = 10'000ms;
 constexpr auto kWaitLongest = 60'000ms;  // that a platform may ask for
-constexpr auto kStuck = 30s;
 constexpr auto kWatchEvery = 1s;
 
 }  // namespace
 
-Connection::Connection(asio::io_context& io, Names names, Dial dial, const Sink::Events& events)
+Connection::Connection(asio::io_context& io, Names names, Dial dial, const Sink::Events& events,
+                       std::chrono::seconds stuck)
     : io_(io),
       names_(std::move(names)),
       dial_(std::move(dial)),
       events_(events),
+      stuck_(stuck),
       timer_(io),
       watch_(io),
       hearing_(std::make_shared<Hearing>(io,
@@ -66,7 +67,7 @@ void Connection::begin_attempt() {
   try {
     attempt_ = dial_(Teller(hearing_, ++attempts_));
   } catch (const std::exception& e) {  // the library's, or a file that can't be read
-    lose(e.what());
+    lose(e.what(), false);
   }
 }
 
@@ -83,9 +84,9 @@ void Connection::now_connected(const Told& t) {
   send_pending();
 }
 
-// Another attempt follows after a pause.
-void Connection::lose(const std::string& why, std::chrono::milliseconds wait) {
-  const bool guilty = open_ && judge_loss();
+// Another attempt follows after a pause. `judged`: a message may be the cause.
+void Connection::lose(const std::string& why, bool judged, std::chrono::milliseconds wait) {
+  const bool guilty = judged && open_ && judge_loss();
   ++counts_.failures;
   say_lost(why);
   open_ = false;
@@ -116,26 +117,28 @@ bool Connection::judge_loss() {
   const bool alone =
       unacknowledged_ == 1 && !pending_.empty() && pending_.front().sent && !pending_.front().done;
   return trial_.lost({unacknowledged_, first_place_, alone,
-                      [this](std::uint64_t last) { return another_than_front(last); }});
+                      [this](std::uint64_t last) { return of_another_device(last); },
+                      [this] { return next_of_front_device(); }});
 }
 
-// The first one of each other device, so that the order stays; behind them the next of the same
-// device.
-std::uint64_t Connection::another_than_front(std::uint64_t last) const {
-  const auto own = order_key(pending_.front().message.inside);
-  std::set<std::string_view> seen{own};
-  std::uint64_t same = 0;
+// The first one of each other device, so that the order stays.
+std::uint64_t Connection::of_another_device(std::uint64_t last) const {
+  std::set<std::string_view> seen{order_key(pending_.front().message.inside)};
   bool passed = last == 0;
   for (std::size_t i = 1; i < pending_.size(); ++i) {
-    if (pending_[i].done) continue;
-    const std::uint64_t place = first_place_ + i;
-    const auto key = order_key(pending_[i].message.inside);
-    if (key == own && same == 0) same = place;
-    if (!seen.insert(key).second) continue;
-    if (passed) return place;
-    passed = place == last;
+    if (pending_[i].done || !seen.insert(order_key(pending_[i].message.inside)).second) continue;
+    if (passed) return first_place_ + i;
+    passed = first_place_ + i == last;
   }
-  return same != last ? same : 0;
+  return 0;
+}
+
+std::uint64_t Connection::next_of_front_device() const {
+  const auto own = order_key(pending_.front().message.inside);
+  for (std::size_t i = 1; i < pending_.size(); ++i) {
+    if (!pending_[i].done && order_key(pending_[i].message.inside) == own) return first_place_ + i;
+  }
+  return 0;
 }
 
 // A platform that acknowledges nothing is taken for dead, whatever its TCP says.
@@ -144,8 +147,9 @@ void Connection::watch() {
   watch_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](boost::system::error_code ec) {
     if (ec || alive.expired()) return;
     const auto quiet = std::chrono::steady_clock::now() - progress_;
-    if (open_ && unacknowledged_ != 0 && quiet > kStuck)
-      lose("the platform has acknowledged nothing for 30 s");
+    if (open_ && unacknowledged_ != 0 && quiet > stuck_)
+      lose("the platform has acknowledged nothing for " + std::to_string(stuck_.count()) + " s",
+           true);
     watch();
   });
 }
@@ -169,10 +173,15 @@ void Connection::hear_one(const Told& t) {
       open_ = false;
       return say_lost(t.why);
     case Told::What::lost:
-      return lose(t.why, std::chrono::milliseconds(t.number));
+      return lose(t.why, true, std::chrono::milliseconds(t.number));
+    case Told::What::not_reached:
+      return lose(t.why, false);
     case Told::What::acknowledged:
     case Told::What::refused:
       return acknowledged(t);
+    case Told::What::command:
+      if (events_.command) events_.command(std::move(*t.down));
+      return;
     case Told::What::unrouted:
       if (counts_.unrouted++ == 0)
         BERTH_LOG(warn,
@@ -215,6 +224,7 @@ void Connection::finish_front() {
     const Upward m = std::move(pending_.front().message);
     pending_.pop_front();
     ++first_place_;
+    next_place_ = std::max(next_place_, first_place_);  // a probe may have gone before
     if (m.generation != 0) events_.done(m.generation, m.seq);
   }
 }
@@ -260,7 +270,7 @@ bool Connection::send(std::uint64_t place) {
     ++unacknowledged_;
     return true;
   } catch (const std::exception& e) {
-    lose(e.what());
+    lose(e.what(), true);
     return false;
   }
 }

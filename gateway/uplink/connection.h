@@ -5,7 +5,7 @@
 // failure a platform is left in peace, and after two it gets one message at a time (trial.h) until
 // it takes them.
 //
-// Thread of sinks. Time limits: a connection on which nothing is acknowledged for 30 s is made
+// Thread of sinks. Time limits: a connection on which nothing is acknowledged for `stuck` is made
 // anew.
 #pragma once
 
@@ -32,7 +32,8 @@ class Connection {
     std::string url;
   };
   // `events` outlive it; ready() is not called.
-  Connection(boost::asio::io_context& io, Names names, Dial dial, const Sink::Events& events);
+  Connection(boost::asio::io_context& io, Names names, Dial dial, const Sink::Events& events,
+             std::chrono::seconds stuck = std::chrono::seconds(30));
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -50,13 +51,14 @@ class Connection {
   void hear_one(const Told& t);
   void now_connected(const Told& t);
   void begin_attempt();
-  void lose(const std::string& why, std::chrono::milliseconds wait = {});
+  void lose(const std::string& why, bool judged, std::chrono::milliseconds wait = {});
   void say_lost(const std::string& why);
   void send_pending();
   void send_all();
   bool send(std::uint64_t place);
   bool judge_loss();
-  std::uint64_t another_than_front(std::uint64_t last) const;
+  std::uint64_t of_another_device(std::uint64_t last) const;
+  std::uint64_t next_of_front_device() const;
   void refuse(Pending& p, const std::string& why);
   void acknowledged(const Told& t);
   void finish_front();
@@ -66,6 +68,7 @@ class Connection {
   const Names names_;
   const Dial dial_;
   const Sink::Events& events_;
+  const std::chrono::seconds stuck_;
   boost::asio::steady_timer timer_;  // until the next attempt
   boost::asio::steady_timer watch_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for timers and `hearing_`

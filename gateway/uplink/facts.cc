@@ -99,6 +99,7 @@ Facts facts_of(const Upward& m) {
   f.tenant = p.tenant;
   f.site = p.site;
   f.device = p.device;
+  f.child = child_of(p);
   f.what = what_of(p);
   f.type = type_of(p);
   f.content_type = content_type_of(m.properties);
@@ -110,7 +111,7 @@ Facts facts_of(const Upward& m) {
 
 std::vector<std::pair<const char*, std::string>> headers_of(const Facts& f, const Upward& m) {
   std::vector<std::pair<const char*, std::string>> all;
-  all.reserve(11);
+  all.reserve(13);
   const auto add = [&all](const char* name, const std::string& value) {
     if (!value.empty()) all.emplace_back(name, value);
   };
@@ -118,6 +119,8 @@ std::vector<std::pair<const char*, std::string>> headers_of(const Facts& f, cons
   add("tenant", f.tenant);
   add("site", f.site);
   add("device", f.device);
+  add("child", f.child);
+  add("what", f.what);
   add("type", f.type);
   add("event_id", f.event_id);
   if (f.event_time_ms != 0) add("event_time", std::to_string(f.event_time_ms));

@@ -20,6 +20,7 @@ struct Facts {
   std::string type;                  // of an event or of telemetry, "plate"; else as `what`
   std::string content_type;          // empty: not known
   std::string event_id;              // of an Envelope; else empty
+  std::string child;                 // the part behind the device; empty: it is the device's own
   std::string traceparent;
   std::int64_t event_time_ms = 0;     // 0: not known
   std::int64_t received_time_ms = 0;  // 0: not known

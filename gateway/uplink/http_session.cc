@@ -1,5 +1,6 @@
 #include "gateway/uplink/http_session.h"
 
+#include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -21,11 +22,15 @@ namespace http = beast::http;
 struct HttpSession::Wire {
   std::optional<beast::tcp_stream> plain;
   std::optional<beast::ssl_stream<beast::tcp_stream>> tls;
-  beast::flat_buffer buffer;
+  beast::flat_buffer buffer{kReadMax};
   Request request;
   std::optional<http::response_parser<http::string_body>> parser;
 
   beast::tcp_stream& tcp() { return tls ? tls->next_layer() : *plain; }
+  bool has_more() {
+    Error ec;
+    return !tls && plain->socket().available(ec) != 0;
+  }
   template <class F>
   void with_stream(F&& f) {
     tls ? f(*tls) : f(*plain);
@@ -54,13 +59,17 @@ void HttpSession::post(Request request, Done done) {
   request_ = std::move(request);
   done_ = std::move(done);
   ++number_;
+  sent_ = false;
   deadline_.expires_after(timeout_);
   deadline_.async_wait(then([](HttpSession& s, Error ec) {
     if (!ec)
       s.finish({.error = "no answer in " + std::to_string(s.timeout_.count()) + " s",
+                .sent = s.sent_,
                 .retry_after = {},
                 .body = {}});
   }));
+  // What has come without a request is no answer to the next one.
+  if (wire_ && (wire_->buffer.size() != 0 || wire_->has_more())) drop();
   reused_ = wire_ != nullptr;
   reused_ ? write() : open();
 }
@@ -98,6 +107,7 @@ void HttpSession::handshake() {
 }
 
 void HttpSession::write() {
+  sent_ = true;
   wire_->request = request_;  // which may be sent once more
   wire_->parser.reset();
   wire_->with_stream([this](auto& stream) {
@@ -108,36 +118,56 @@ void HttpSession::write() {
 }
 
 void HttpSession::read_head() {
+  read_ = 0;
   wire_->parser.emplace();
   wire_->parser->body_limit(kAnswerMax);
-  wire_->with_stream([this](auto& stream) {
-    http::async_read_header(stream, wire_->buffer, *wire_->parser,
-                            then([](HttpSession& s, Error ec, std::size_t) {
-                              ec ? s.fail("answer", ec) : s.read_body();
-                            }));
-  });
+  read_more();
 }
 
 // The head decides; a body that is too long or does not end is of no interest.
-void HttpSession::read_body() {
+void HttpSession::read_more() {
   wire_->with_stream([this](auto& stream) {
-    http::async_read(stream, wire_->buffer, *wire_->parser,
-                     then([](HttpSession& s, Error ec, std::size_t) {
-                       const auto& r = s.wire_->parser->get();
-                       HttpOutcome o{.error = {},
-                                     .status = r.result_int(),
-                                     .retry_after = std::string(r[http::field::retry_after]),
-                                     .body = r.body()};
-                       if (ec || !r.keep_alive()) s.drop();
-                       s.finish(std::move(o));
-                     }));
+    http::async_read_some(
+        stream, wire_->buffer, *wire_->parser,
+        then([](HttpSession& s, Error ec, std::size_t n) { s.have_read(ec, n); }));
   });
+}
+
+void HttpSession::have_read(Error ec, std::size_t n) {
+  read_ += std::max<std::size_t>(n, 1);
+  const bool too_much = read_ > kReadMax;
+  auto& parser = wire_->parser;
+  if (!parser->is_header_done()) {
+    if (ec || too_much) return fail("answer", ec ? ec : http::error::header_limit);
+    return read_more();
+  }
+  const auto& r = parser->get();
+  if (r.result_int() < 200 && !ec && !too_much) {  // more follows (RFC 9110 15.2)
+    parser.emplace();
+    parser->body_limit(kAnswerMax);
+    return read_more();
+  }
+  const bool whole = !ec && parser->is_done();
+  if (!ec && !whole && !too_much) return read_more();
+  HttpOutcome o{.error = {},
+                .sent = true,
+                .status = r.result_int(),
+                .retry_after = std::string(r[http::field::retry_after]),
+                .body = r.body()};
+  if (!whole || !r.keep_alive()) drop();
+  finish(std::move(o));
 }
 
 void HttpSession::fail(const char* step, Error ec) {
   const bool nothing_said = wire_ && (!wire_->parser || !wire_->parser->got_some());
-  if (std::exchange(reused_, false) && nothing_said) return open();
-  finish({.error = std::string(step) + ": " + ec.message(), .retry_after = {}, .body = {}});
+  if (std::exchange(reused_, false) && nothing_said) {
+    sent_ = false;
+    return open();
+  }
+  finish({.error = std::string(step) + ": " + ec.message(),
+          .sent = sent_,
+          .retry_after = {},
+          .body = {}});
 }
 
 void HttpSession::finish(HttpOutcome o) {

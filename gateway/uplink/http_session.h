@@ -23,6 +23,7 @@ namespace berth::gateway::uplink {
 
 struct HttpOutcome {
   std::string error;  // why there is no answer; empty: there is one
+  bool sent = false;  // the request may have come to the server
   unsigned status = 0;
   std::string retry_after;  // as the server says it
   std::string body;         // at most HttpSession::kAnswerMax bytes, what is behind is not read
@@ -31,6 +32,7 @@ struct HttpOutcome {
 class HttpSession final : public std::enable_shared_from_this<HttpSession> {
  public:
   static constexpr std::size_t kAnswerMax = 16 * 1024;
+  static constexpr std::size_t kReadMax = 64 * 1024;  // bytes with heads, 1xx and what chunks add
   using Request = boost::beast::http::request<boost::beast::http::string_body>;
   using Done = std::function<void(const HttpOutcome&)>;
 
@@ -53,7 +55,8 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   void handshake();
   void write();
   void read_head();
-  void read_body();
+  void read_more();
+  void have_read(Error ec, std::size_t n);
   void fail(const char* step, Error ec);
   void finish(HttpOutcome o);
   void drop();
@@ -70,6 +73,8 @@ class HttpSession final : public std::enable_shared_from_this<HttpSession> {
   std::shared_ptr<Wire> wire_;  // null: no connection is open
   bool reused_ = false;         // the connection has had a request before this one
   Request request_;
+  bool sent_ = false;
+  std::size_t read_ = 0;  // bytes of the answer
   Done done_;
   std::uint64_t number_ = 0;  // of the request
 };

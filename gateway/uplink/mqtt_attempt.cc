@@ -3,9 +3,12 @@
 #include <mqtt/async_client.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstdio>
+#include <mutex>
 #include <utility>
 
+#include "base/log.h"
 #include "gateway/uplink/secrets.h"
 #include "protocol/mqtt/properties.h"
 
@@ -17,6 +20,7 @@ namespace {
 
 constexpr auto kConnectLimit = 10s;
 constexpr auto kKeepAlive = 20s;
+constexpr auto kStoreLimit = 5s;                 // of a command
 constexpr std::size_t kReceiveMaximum = 65'535;  // of a platform that names none
 constexpr int kInflight = 4000;                  // more than an uplink's window
 
@@ -64,7 +68,7 @@ void add_properties(std::string_view encoded, mqtt::properties& out) {
     } else if (p == Property::correlation_data && text(a)) {
       out.add({mqtt::property::CORRELATION_DATA, a});
     } else if (p == Property::user_property && text(a) && text(b)) {
-      out.add({mqtt::property::USER_PROPERTY, a, b});
+      if (!a.starts_with("berth-")) out.add({mqtt::property::USER_PROPERTY, a, b});  // our names
     } else {
       return;
     }
@@ -74,14 +78,20 @@ void add_properties(std::string_view encoded, mqtt::properties& out) {
 // Its listeners live as long as it.
 class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
  public:
-  MqttAttempt(const UplinkConfig& config, const std::string& client_id, Teller tell)
+  MqttAttempt(const UplinkConfig& config, const std::string& client_id, std::string commands,
+              Teller tell)
       : tell_(std::move(tell)),
+        commands_(std::move(commands)),
         v5_(config.version == 5),
         client_(paho_uri(config.where()), client_id,
                 mqtt::create_options(v5_ ? MQTTVERSION_5 : MQTTVERSION_3_1_1, kInflight), nullptr),
         connecting_(*this) {
     client_.set_connection_lost_handler([this](const std::string& why) {
       tell_.lost(why.empty() ? "the platform has closed the connection" : why);
+    });
+    // Also without commands: what a broker sends unasked would pile up in Paho.
+    client_.set_message_callback([this](const mqtt::const_message_ptr& m) {
+      if (!commands_.empty()) take(*m);
     });
     mqtt::connect_options o;
     if (v5_) {
@@ -98,6 +108,14 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
     if (!config.password_file.empty()) o.set_password(secret_in(config.password_file));
     if (config.where().tls) o.set_ssl(tls_of(config));
     client_.connect(o, nullptr, connecting_);
+  }
+
+  ~MqttAttempt() override {
+    {
+      const std::lock_guard lock(storing_->mutex);
+      storing_->ended = true;
+    }
+    storing_->changed.notify_all();
   }
 
   void publish(std::uint64_t place, const Upward& m) override {
@@ -119,9 +137,50 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
   }
 
  private:
+  // What Paho's thread waits for.
+  struct Storing {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool ended = false;
+  };
+
+  // On Paho's thread, of which the PUBACK is sent when this returns.
+  void take(const mqtt::message& m) {
+    if (m.is_retained()) {
+      BERTH_LOG(warn, "a retained command is not taken: it would come again topic=\"{}\"",
+                m.get_topic());
+      return;
+    }
+    Downward d;
+    d.topic = m.get_topic();
+    d.payload = m.to_string();
+    if (v5_) {
+      const mqtt::properties& all = m.get_properties();
+      if (all.contains(mqtt::property::CORRELATION_DATA))
+        d.correlation = mqtt::get<mqtt::binary>(all, mqtt::property::CORRELATION_DATA);
+      if (all.contains(mqtt::property::MESSAGE_EXPIRY_INTERVAL))
+        d.expires_in_s = mqtt::get<std::uint32_t>(all, mqtt::property::MESSAGE_EXPIRY_INTERVAL);
+    }
+    const auto stored = std::make_shared<bool>(false);
+    d.stored = [storing = storing_, stored] {
+      {
+        const std::lock_guard lock(storing->mutex);
+        *stored = true;
+      }
+      storing->changed.notify_all();
+    };
+    tell_.command(std::move(d));
+    std::unique_lock lock(storing_->mutex);
+    if (!storing_->changed.wait_for(lock, kStoreLimit, [&] { return *stored || storing_->ended; }))
+      BERTH_LOG(err, "a command is not stored in 5 s topic=\"{}\"", m.get_topic());
+  }
+
   struct Connecting final : mqtt::iaction_listener {
     explicit Connecting(MqttAttempt& a) : attempt(a) {}
-    void on_success(const mqtt::token& t) override { attempt.tell_.connected(receive_maximum(t)); }
+    void on_success(const mqtt::token& t) override {
+      if (!attempt.commands_.empty()) attempt.client_.subscribe(attempt.commands_, 1);
+      attempt.tell_.connected(receive_maximum(t));
+    }
     // Of the platform (MQTT 5 3.2.2.3.3). Paho keeps to it too, but looks only now and then whether
     // there is room again.
     std::size_t receive_maximum(const mqtt::token& t) const {
@@ -171,7 +230,9 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
   }
 
   const Teller tell_;
+  const std::string commands_;
   const bool v5_;
+  const std::shared_ptr<Storing> storing_ = std::make_shared<Storing>();
   mqtt::async_client client_;
   Connecting connecting_;
 };
@@ -179,8 +240,8 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
 }  // namespace
 
 std::unique_ptr<Attempt> dial_mqtt(const UplinkConfig& config, const std::string& client_id,
-                                   Teller tell) {
-  return std::make_unique<MqttAttempt>(config, client_id, std::move(tell));
+                                   const std::string& commands, Teller tell) {
+  return std::make_unique<MqttAttempt>(config, client_id, commands, std::move(tell));
 }
 
 }  // namespace berth::gateway::uplink

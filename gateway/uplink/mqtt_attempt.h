@@ -10,8 +10,9 @@
 
 namespace berth::gateway::uplink {
 
-// `config` outlives it.
+// `config` outlives it. `commands`: a filter of what the platform asks for; empty: nothing. What
+// comes is acknowledged when it is stored, or after kStoreLimit.
 std::unique_ptr<Attempt> dial_mqtt(const UplinkConfig& config, const std::string& client_id,
-                                   Teller tell);
+                                   const std::string& commands, Teller tell);
 
 }  // namespace berth::gateway::uplink

@@ -31,7 +31,8 @@ constexpr int kConnectLimit_s = 10;
 constexpr int kHeartbeat_s = 20;
 constexpr int kFrameMax = 131'072;  // bytes
 constexpr int kChannel = 1;
-constexpr int kPoll_ms = 1000;  // librabbitmq looks at heartbeats then
+constexpr std::size_t kShortMax = 255;  // of AMQP's short strings; the headers have it whole
+constexpr int kPoll_ms = 1000;          // librabbitmq looks at heartbeats then
 constexpr std::chrono::milliseconds kEndLimit{50};
 
 // A message as the thread needs it: what it was made of may be gone.
@@ -48,9 +49,9 @@ Letter letter_of(std::uint64_t place, const Upward& m) {
   l.place = place;
   l.routing_key = m.topic;
   l.payload = m.payload;
-  l.id = f.event_id.empty() ? m.id : f.event_id;
-  l.content_type = f.content_type;
-  l.type = f.type;
+  l.id = f.event_id.empty() || f.event_id.size() > kShortMax ? m.id : f.event_id;
+  if (f.content_type.size() <= kShortMax) l.content_type = f.content_type;
+  l.type = f.type.substr(0, kShortMax);
   l.at_s = f.received_time_ms / 1000;
   if (m.expires != Upward::kNever) {
     const auto left =

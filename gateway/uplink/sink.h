@@ -24,6 +24,15 @@ struct Upward {
   std::chrono::steady_clock::time_point expires = kNever;
 };
 
+// A command that the platform asks for, on its way down (docs/uplinks.md, "Commands").
+struct Downward {
+  std::string topic;  // as the platform sees it
+  std::string payload;
+  std::string correlation;         // Correlation Data; empty: none
+  std::uint32_t expires_in_s = 0;  // 0: it says nothing
+  std::function<void()> stored;    // once; any thread
+};
+
 struct SinkState {
   std::uint64_t connected = 0;    // connections
   std::uint64_t connections = 0;  // that there should be
@@ -43,6 +52,7 @@ class Sink {
     std::function<void(std::uint32_t generation, std::uint64_t seq)> done;
     // The platform will never take it.
     std::function<void(const Upward& m, const std::string& why)> refused;
+    std::function<void(Downward)> command;
   };
   // Its own thread only, all of them (sink_thread.h).
   virtual ~Sink() = default;

@@ -108,6 +108,13 @@ struct SinkThread::Lane::Shared {
     refused.push_back({m.generation, m.seq, m.inside, m.payload.size(), why});
     post_done(self);
   }
+  void note_command(const std::shared_ptr<Shared>& self, Downward d) {
+    const std::lock_guard lock(mutex);
+    if (gone) return;
+    asio::post(engine, [self, d = std::move(d)]() mutable {
+      if (!self->ended && self->heard.command) self->heard.command(std::move(d));
+    });
+  }
   void note_ready(const std::shared_ptr<Shared>& self, bool yes) {
     const std::lock_guard lock(mutex);
     if (gone) return;
@@ -140,6 +147,10 @@ std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Heard heard) {
               .refused =
                   [weak](const Upward& m, const std::string& why) {
                     if (const auto self = weak.lock()) self->note_refused(self, m, why);
+                  },
+              .command =
+                  [weak](Downward d) {
+                    if (const auto self = weak.lock()) self->note_command(self, std::move(d));
                   }};
     s->sink = make(s->running->io, s->own);
     s->look(s);

@@ -32,6 +32,7 @@ class SinkThread {
     std::function<void(bool)> ready;
     std::function<void(std::uint32_t generation, std::uint64_t seq)> done;
     std::function<void(const Refusal& r)> refused;
+    std::function<void(Downward)> command;
   };
 
   // A sink on the thread.

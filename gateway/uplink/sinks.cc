@@ -1,5 +1,6 @@
 #include "gateway/uplink/sinks.h"
 
+#include <chrono>
 #include <functional>
 #include <string_view>
 #include <utility>
@@ -18,10 +19,14 @@ namespace asio = boost::asio;
 
 namespace {
 
-Dial dial_of(asio::io_context& io, const UplinkConfig& c, const std::string& client) {
+// `commands`: this connection hears of those that the platform asks for.
+Dial dial_of(asio::io_context& io, const UplinkConfig& c, const std::string& client,
+             bool commands) {
   switch (c.kind) {
     case Kind::mqtt:
-      return [&c, client](Teller t) { return dial_mqtt(c, client, std::move(t)); };
+      return [&c, client, commands](Teller t) {
+        return dial_mqtt(c, client, commands ? command_filter(c) : "", std::move(t));
+      };
     case Kind::webhook:
       return [&io, &c](Teller t) { return dial_webhook(io, c, std::move(t)); };
     case Kind::rabbitmq:
@@ -34,13 +39,16 @@ Dial dial_of(asio::io_context& io, const UplinkConfig& c, const std::string& cli
 
 class ConnectionsSink final : public Sink {
  public:
-  ConnectionsSink(asio::io_context& io, UplinkConfig config, const std::string& who, Events events)
+  ConnectionsSink(asio::io_context& io, UplinkConfig config, const Station& at, Events events)
       : config_(std::move(config)), events_(std::move(events)) {
     for (std::uint32_t i = 0; i < config_.connections; ++i) {
-      const std::string client = config_.client_id + "-" + who + "-" + std::to_string(i);
-      connections_.push_back(
-          std::make_unique<Connection>(io, Connection::Names{config_.name, client, config_.url},
-                                       dial_of(io, config_, client), events_));
+      const std::string client = config_.client_id + "-" + at.who + "-" + std::to_string(i);
+      // One of all partitions' and processes': each command is for one of them.
+      const bool commands = config_.commands && at.partition == 0 && i == 0;
+      connections_.push_back(std::make_unique<Connection>(
+          io, Connection::Names{config_.name, client, config_.url},
+          dial_of(io, config_, client, commands), events_,
+          std::chrono::seconds(config_.kind == Kind::webhook ? config_.timeout_s + 15 : 30)));
     }
     events_.ready(true);
   }
@@ -63,9 +71,9 @@ class ConnectionsSink final : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> make_sink(asio::io_context& io, const UplinkConfig& config,
-                                const std::string& who, Sink::Events events) {
-  return std::make_unique<ConnectionsSink>(io, config, who, std::move(events));
+std::unique_ptr<Sink> make_sink(asio::io_context& io, const UplinkConfig& config, const Station& at,
+                                Sink::Events events) {
+  return std::make_unique<ConnectionsSink>(io, config, at, std::move(events));
 }
 
 }  // namespace berth::gateway::uplink

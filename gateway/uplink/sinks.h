@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,9 +12,12 @@
 
 namespace berth::gateway::uplink {
 
-// `who`: in names that the platform sees, another for each engine and partition. On the thread of
-// sinks.
+struct Station {
+  std::uint32_t partition = 0;
+  std::string who;  // in names that the platform sees, another for each engine and partition
+};
+// On the thread of sinks.
 std::unique_ptr<Sink> make_sink(boost::asio::io_context& io, const UplinkConfig& config,
-                                const std::string& who, Sink::Events events);
+                                const Station& at, Sink::Events events);
 
 }  // namespace berth::gateway::uplink

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int kStrikes = 2;
 constexpr int kProofs = 2;
+constexpr int kStrikesAlone = 10;         // of the only device that says something
 constexpr std::size_t kAtOnceMax = 8192;  // above it there is no limit
 
 }  // namespace
@@ -19,6 +20,7 @@ void Trial::acknowledged(std::uint64_t place) {
   } else if (suspect_ == 0 || place == suspect_) {
     suspect_ = 0;
     probe_ = 0;
+    again_ = false;
     if (at_once_ != SIZE_MAX) at_once_ *= 2;
     if (at_once_ > kAtOnceMax) at_once_ = SIZE_MAX;
   }
@@ -44,12 +46,15 @@ bool Trial::lost(const Loss& l) {
   }
   ++strikes_;
   proofs_ += std::exchange(works_, false) ? 1 : 0;
-  if (proofs_ >= kProofs) {
+  if (proofs_ >= (again_ ? 1 : kProofs)) {
     suspect_ = 0;
     fruitless_ = 0;
+    again_ = true;
     return true;
   }
-  if (strikes_ >= kStrikes) probe_ = l.other(0);
+  if (strikes_ >= (again_ ? 1 : kStrikes)) probe_ = l.other(0);
+  const bool likely = proofs_ != 0 || strikes_ >= kStrikesAlone;
+  if (probe_ == 0 && likely && l.same) probe_ = l.same();
   return false;
 }
 

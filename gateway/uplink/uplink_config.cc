@@ -213,6 +213,7 @@ const std::map<std::string, Key>& keys() {
       {"keep_hours", {number(&C::keep_hours, 0, 24 * 31)}},
       {"keep_bytes", {bytes(&C::keep_bytes)}},
       {"dead_letters", {number(&C::dead_letters, 0, 10'000)}},
+      {"commands", {[](C& c, const R& r, const N& n) { c.commands = read_bool(r, n); }, kMqtt}},
       {"version", {number(&C::version, 4, 5), kMqtt}},
       {"client_id",
        {[](C& c, const R& r, const N& n) { c.client_id = read_name(r, n); },
@@ -255,6 +256,12 @@ void check_whole(const Reader& r, const YAML::Node& n, const UplinkConfig& c) {
   if (c.kind == Kind::webhook && c.secret_file.empty())
     r.fail(n, "secret_file is missing: the platform knows by the signature that it is Berth");
   if (filters_of(c).empty()) r.fail(n, "it selects nothing");
+  if (c.commands && c.tenants.empty())
+    r.fail(n, "commands needs tenants: whose devices the platform may command");
+  if (c.commands && command_filter(c).empty())
+    r.fail(n,
+           "commands needs a topic with {tenant}, {site} and {device} as levels and {rest} at its "
+           "end");
 }
 
 UplinkConfig read_one(const Reader& r, const YAML::Node& n) {

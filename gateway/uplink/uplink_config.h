@@ -40,6 +40,7 @@ struct UplinkConfig {
   std::uint32_t dead_letters = 1000;
   // MQTT
   std::uint32_t version = 5;        // 5, or 4 for 3.1.1
+  bool commands = false;            // the platform may ask for some
   std::string client_id = "berth";  // the partition and connection follow
   // Kafka
   std::string sasl;  // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; empty: none

@@ -6,10 +6,12 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/charset.h"
 #include "base/log.h"
 #include "base/random_id.h"
 #include "gateway/uplink/sinks.h"
 #include "gateway/uplink/uplink_topics.h"
+#include "protocol/mqtt/properties.h"
 
 namespace berth::gateway::uplink {
 
@@ -35,6 +37,24 @@ std::string text_in(const json::object& o, const char* name) {
 std::int64_t number_in(const json::object& o, const char* name) {
   const json::value* const v = o.if_contains(name);
   return v != nullptr && v->is_int64() ? v->get_int64() : 0;
+}
+
+// What is none becomes '?': a text that was cut, or a platform's own words.
+std::string as_utf8(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    const std::size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
+    const std::string one = text.substr(i, n);
+    if (n != 0 && one.size() == n && base::is_utf8(one)) {
+      out += one;
+      i += n;
+    } else {
+      out.push_back('?');
+      ++i;
+    }
+  }
+  return out;
 }
 
 std::uint64_t all_refused(const UplinkState& s) {
@@ -81,27 +101,57 @@ void UplinkService::use(const std::vector<UplinkConfig>& uplinks) {
 
 std::unique_ptr<SinkThread::Lane> UplinkService::begin_sink(Entry& e) {
   session::Uplinks& uplinks = parts_.broker.uplinks();
-  return sinks_.start(
-      [config = e.config, who = who_](asio::io_context& io, const Sink::Events& events) {
-        return make_sink(io, config, who, events);
-      },
-      {.ready =
-           [this, &e, &uplinks](bool yes) {
-             uplinks.use(e.index, yes);
-             end_turn();
-           },
-       .done =
-           [this, &e, &uplinks](std::uint32_t generation, std::uint64_t seq) {
-             uplinks.done(e.index, generation, seq);
-             end_turn();
-           },
-       .refused =
-           [this, &e, &uplinks](const SinkThread::Refusal& r) {
-             uplinks.refused(e.index, r.generation,
-                             {.seq = r.seq, .why = r.why, .topic = r.inside, .bytes = r.bytes},
-                             parts_.now());
-             end_turn();
-           }});
+  return sinks_.start([config = e.config, at = Station{parts_.partition, who_}](
+                          asio::io_context& io,
+                          const Sink::Events& events) { return make_sink(io, config, at, events); },
+                      {.ready =
+                           [this, &e, &uplinks](bool yes) {
+                             uplinks.use(e.index, yes);
+                             end_turn();
+                           },
+                       .done =
+                           [this, &e, &uplinks](std::uint32_t generation, std::uint64_t seq) {
+                             uplinks.done(e.index, generation, seq);
+                             end_turn();
+                           },
+                       .refused =
+                           [this, &e, &uplinks](const SinkThread::Refusal& r) {
+                             uplinks.refused(
+                                 e.index, r.generation,
+                                 {.seq = r.seq, .why = r.why, .topic = r.inside, .bytes = r.bytes},
+                                 parts_.now());
+                             end_turn();
+                           },
+                       .command = [this, &e](Downward d) { command(e, std::move(d)); }});
+}
+
+// As if a service of the tenant had published the request, at this partition.
+void UplinkService::command(const Entry& e, Downward d) {
+  session::Broker& b = parts_.broker;
+  session::PlatformPorts* const platform = b.context().platform;
+  const std::string inside = command_topic(e.config, d.topic);
+  if (inside.empty() || platform == nullptr) {
+    BERTH_LOG(warn, "a command of a platform is not taken uplink={} topic=\"{}\"", e.config.name,
+              d.topic);
+    return d.stored();
+  }
+  const session::Scope service(
+      {std::string(parts_of(inside).tenant), session::Role::service, "uplink/" + e.config.name}, {},
+      e.config.sites);
+  std::string properties;
+  if (!d.correlation.empty())
+    protocol::mqtt::put_property_string(properties, protocol::mqtt::Property::correlation_data,
+                                        d.correlation);
+  session::MessageView m{.topic = inside, .payload = d.payload, .forwarded = properties, .qos = 1};
+  const base::Instant now = parts_.now();
+  if (d.expires_in_s != 0)
+    m.expires_at = b.messages_at(now).plus_ms(std::int64_t{d.expires_in_s} * 1000);
+  platform->request(service, m, now);
+  session::Deferred stored;
+  stored.kind = session::Deferred::Kind::call;
+  stored.call = [done = std::move(d.stored)](base::Instant) { done(); };
+  b.core().commits.submit(std::move(stored), true, now);
+  end_turn();
 }
 
 // Once for many that are told in one call.
@@ -110,8 +160,15 @@ void UplinkService::end_turn() {
   asio::post(parts_.io, [this, alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return;
     turn_posted_ = false;
+    parts_.broker.uplinks().finish();
     parts_.turn_end();
   });
+}
+
+// The `berth-id`.
+std::string UplinkService::id_of(std::uint64_t session, std::uint64_t seq) const {
+  return std::to_string(parts_.partition) + "-" + std::to_string(session) + "-" +
+         std::to_string(seq);
 }
 
 // What has no topic at the platform can't go.
@@ -130,10 +187,8 @@ bool UplinkService::offer(const session::UplinkOffer& o, const session::MessageV
   up.topic = std::move(topic);
   up.payload = m.payload;
   up.properties = m.forwarded;
-  up.id = std::to_string(parts_.partition) + "-" +
-          std::to_string(parts_.broker.uplinks().session_of(o.uplink)) + "-" +
-          std::to_string(o.seq);
-  up.retain = m.retain && !o.replay;  // an old one is not to take the place of a newer one
+  up.id = id_of(parts_.broker.uplinks().session_of(o.uplink), o.seq);
+  up.retain = m.retain && !o.late;  // an old one is not to take the place of a newer one
   up.replay = o.replay;
   if (m.expires_at != base::kNever)
     up.expires =
@@ -185,7 +240,10 @@ json::object UplinkService::item(const UplinkState& s) const {
 std::string UplinkService::answer(const std::string& question) {
   boost::system::error_code ec;
   const json::value v = json::parse(question, ec);
-  const json::object q = !ec && v.is_object() ? v.get_object() : json::object();
+  if (ec || !v.is_object())  // a name that is no UTF-8, say
+    return json::serialize(
+        json::object{{"refused", "there is no uplink of this name"}, {"unknown", true}});
+  const json::object& q = v.get_object();
   const std::string what = text_in(q, "do");
   if (what.empty() || what == "show") return json::serialize(show());
   json::object answer = act(what, text_in(q, "name"), q);
@@ -220,10 +278,10 @@ json::object UplinkService::act(const std::string& what, const std::string& name
   json::array items;
   for (const auto& [seq, d] : u->dead()) {
     if (items.size() == kDeadListed) break;
-    items.push_back(json::object{{"seq", seq},
-                                 {"topic", d.topic},
+    items.push_back(json::object{{"id", id_of(u->session().id.value, seq)},
+                                 {"topic", as_utf8(d.topic)},
                                  {"bytes", d.bytes},
-                                 {"why", d.why},
+                                 {"why", as_utf8(d.why)},
                                  {"at_ms", d.at_ms},
                                  {"sent_again", d.again}});
   }

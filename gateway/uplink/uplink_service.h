@@ -53,6 +53,8 @@ class UplinkService final : private session::UplinkSink {
   boost::json::object act(const std::string& what, const std::string& name,
                           const boost::json::object& question);
   boost::json::object replay(session::UplinkQueue& u, const boost::json::object& question);
+  std::string id_of(std::uint64_t session, std::uint64_t seq) const;
+  void command(const Entry& e, Downward d);
   void end_turn();
   boost::json::object item(const session::UplinkState& s) const;
   const Entry* entry_of(const std::string& name) const;

@@ -46,6 +46,26 @@ std::string filled(std::string_view rest,
   return out;
 }
 
+// A value as one word of a routing key: a device chooses its types, and must not choose the words
+// behind them.
+std::string word_of(std::string_view value) {
+  std::string w(value);
+  for (char& c : w) {
+    if (c == '.' || c == '/' || c == '*' || c == '#' || c == ' ') c = '_';
+  }
+  return w;
+}
+
+// A broker may end the connection for them (MQTT 1.5.4).
+bool has_control(const std::string& t) {
+  for (std::size_t i = 0; i < t.size(); ++i) {
+    const auto c = static_cast<unsigned char>(t[i]);
+    const bool c1 = c == 0xc2 && i + 1 < t.size() && static_cast<unsigned char>(t[i + 1]) < 0xa0;
+    if (c < 0x20 || c == 0x7f || c1) return true;
+  }
+  return false;
+}
+
 bool is_kafka_topic(const std::string& t) {
   return t.size() <= kKafkaTopicMax && t != "." && t != ".." &&
          std::all_of(t.begin(), t.end(), [](char c) {
@@ -77,6 +97,12 @@ std::string_view what_of(const TopicParts& p) {
     if (first == known) return known;
   }
   return "other";
+}
+
+std::string_view child_of(const TopicParts& p) {
+  std::string_view rest = p.rest;
+  if (next_level(rest) != "sub") return {};
+  return next_level(rest);
 }
 
 std::string_view type_of(const TopicParts& p) {
@@ -141,18 +167,61 @@ session::UplinkPlan plan_of(const UplinkConfig& c) {
 
 std::string upstream_topic(const UplinkConfig& c, std::string_view inside) {
   const TopicParts p = parts_of(inside);
+  const auto value = [&c](std::string_view v) {
+    return c.kind == Kind::rabbitmq ? word_of(v) : std::string(v);
+  };
+  const std::string tenant = value(p.tenant), site = value(p.site), device = value(p.device),
+                    type = value(type_of(p));
   std::string t = p.tenant.empty() ? filled(c.plain_topic, {{"{topic}", inside}})
-                                   : filled(c.topic, {{"{tenant}", p.tenant},
-                                                      {"{site}", p.site},
-                                                      {"{device}", p.device},
+                                   : filled(c.topic, {{"{tenant}", tenant},
+                                                      {"{site}", site},
+                                                      {"{device}", device},
                                                       {"{what}", what_of(p)},
-                                                      {"{type}", type_of(p)},
+                                                      {"{type}", type},
                                                       {"{rest}", p.rest}});
   if (c.kind == Kind::kafka || c.kind == Kind::rabbitmq) std::replace(t.begin(), t.end(), '/', '.');
   const bool good = c.kind == Kind::kafka      ? is_kafka_topic(t)
                     : c.kind == Kind::rabbitmq ? t.size() <= kRoutingKeyMax
+                    : c.kind == Kind::mqtt     ? t.size() <= kMqttTopicMax && !has_control(t)
                                                : t.size() <= kMqttTopicMax;
   return good ? t : std::string();
+}
+
+std::string command_filter(const UplinkConfig& c) {
+  std::string out;
+  std::string_view rest = c.topic;
+  int named = 0;
+  while (!rest.empty()) {
+    const std::string_view level = next_level(rest);
+    const bool name = level == "{tenant}" || level == "{site}" || level == "{device}";
+    named += name ? 1 : 0;
+    if (level == "{rest}")
+      return rest.empty() && named == 3 ? out + "command/+/request/+" : std::string();
+    if (!name && level.find('{') != std::string_view::npos) return {};
+    out.append(name ? "+" : level).push_back('/');
+  }
+  return {};
+}
+
+std::string command_topic(const UplinkConfig& c, std::string_view topic) {
+  std::string_view form = c.topic, tenant, site, device;
+  while (!form.empty()) {
+    const std::string_view level = next_level(form);
+    if (level == "{rest}") break;
+    const std::string_view said = next_level(topic);
+    if (level == "{tenant}") tenant = said;
+    if (level == "{site}") site = said;
+    if (level == "{device}") device = said;
+  }
+  const auto has = [](const std::vector<std::string>& list, std::string_view name) {
+    return std::find(list.begin(), list.end(), name) != list.end();
+  };
+  if (!has(c.tenants, tenant) || (!c.sites.empty() && !has(c.sites, site)) || device.empty())
+    return {};
+  std::string inside(session::kTenantRoot);
+  inside.append(tenant).append("/v1/").append(site).push_back('/');
+  inside.append(device).push_back('/');
+  return inside.append(topic);
 }
 
 std::string_view order_key(std::string_view inside) {

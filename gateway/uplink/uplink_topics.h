@@ -18,6 +18,8 @@ struct TopicParts {
 TopicParts parts_of(std::string_view inside);
 // event, telemetry, state, presence, result; of another one "other".
 std::string_view what_of(const TopicParts& p);
+// The part behind the device that it is about; empty: the device itself.
+std::string_view child_of(const TopicParts& p);
 // Of an event or of telemetry, "plate"; else the same as what_of().
 std::string_view type_of(const TopicParts& p);
 
@@ -31,6 +33,12 @@ std::string upstream_topic(const UplinkConfig& c, std::string_view inside);
 // Of a kind, where the file says nothing.
 const char* default_topic(Kind kind);
 const char* default_plain_topic(Kind kind);
+
+// Of commands that the platform may ask for (UplinkConfig::commands): the filter, of the levels of
+// `topic` with command/+/request/+ in place of {rest}. Empty: `topic` does not say who is meant.
+std::string command_filter(const UplinkConfig& c);
+// The topic inside of what came by that filter; empty: it is for none of its tenants and sites.
+std::string command_topic(const UplinkConfig& c, std::string_view topic);
 
 // Messages with the same key stay in order. TENANT/v1/SITE/DEVICE; of a topic of no tenant the
 // topic.

@@ -27,6 +27,7 @@ namespace {
 constexpr std::size_t kBatchBytes = std::size_t{1} << 20;  // of payloads; at least one message
 constexpr std::size_t kSecretsMax = 4;
 constexpr std::size_t kWhyMax = 200;
+constexpr std::size_t kDigitsMax = 300;
 
 std::shared_ptr<asio::ssl::context> tls_of(const UplinkConfig& c) {
   if (!c.where().tls) return nullptr;
@@ -60,7 +61,13 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
+// That every reader takes: some refuse a body for a number of thousands of digits.
 bool is_json(const std::string& text) {
+  std::size_t digits = 0;
+  for (const char c : text) {
+    digits = c >= '0' && c <= '9' ? digits + 1 : 0;
+    if (digits > kDigitsMax) return false;
+  }
   json::error_code ec;
   json::parse(text, ec);
   return !ec;
@@ -117,7 +124,7 @@ class WebhookAttempt final : public Attempt {
     try {
       session_->post(request(), [this](const HttpOutcome& o) { answered(o); });
     } catch (const std::exception& e) {  // a secret that can't be read
-      tell_.lost(e.what());
+      tell_.not_reached(e.what());
     }
   }
 
@@ -141,7 +148,7 @@ class WebhookAttempt final : public Attempt {
   }
 
   void answered(const HttpOutcome& o) {
-    if (!o.error.empty()) return tell_.lost(o.error);
+    if (!o.error.empty()) return o.sent ? tell_.lost(o.error) : tell_.not_reached(o.error);
     const std::string why = "HTTP " + std::to_string(o.status);
     if (o.status >= 200 && o.status < 300) {
       for (const Item& i : batch_) tell_.acknowledged(i.place);
@@ -203,6 +210,7 @@ std::string webhook_message(const Upward& m) {
   add("tenant", f.tenant);
   add("site", f.site);
   add("device", f.device);
+  add("child", f.child);
   o["what"] = f.what;
   o["type"] = f.type;
   add("event_id", f.event_id);

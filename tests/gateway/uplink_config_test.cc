@@ -130,6 +130,26 @@ TEST(UplinkConfig, EachKindHasItsKeys) {
   EXPECT_EQ(why_bad(kind("mqtt", "mqtt://h/")), "");
 }
 
+TEST(UplinkConfig, CommandsAreOfNamedTenantsByATopicThatNamesTheDevice) {
+  const std::string good = "    tenants: [acme]\n    commands: true\n";
+  auto all = parse_uplinks(one(good), "up.yaml");
+  EXPECT_TRUE(all[0].commands);
+  EXPECT_EQ(command_filter(all[0]), "berth/v1/+/+/+/command/+/request/+");
+  EXPECT_EQ(command_topic(all[0], "berth/v1/acme/north/gate/command/7/request/open"),
+            "$tenant/acme/v1/north/gate/command/7/request/open");
+  EXPECT_EQ(command_topic(all[0], "berth/v1/b/north/gate/command/7/request/open"), "");
+  all[0].sites = {"south"};
+  EXPECT_EQ(command_topic(all[0], "berth/v1/acme/north/gate/command/7/request/open"), "");
+  for (const char* topic : {"x/{device}/{tenant}-/{site}/{rest}", "x/{device}/{site}/{rest}",
+                            "{tenant}/{site}/{device}/{rest}/x", "{tenant}/{site}/{device}"})
+    EXPECT_EQ(why_bad(one(good + "    topic: '" + topic + "'\n")),
+              "up.yaml:2: commands needs a topic with {tenant}, {site} and {device} as levels and "
+              "{rest} at its end")
+        << topic;
+  EXPECT_EQ(why_bad(one("    commands: true\n")),
+            "up.yaml:2: commands needs tenants: whose devices the platform may command");
+}
+
 TEST(UplinkConfig, TopicsOfThePlatform) {
   UplinkConfig c;
   c.topic = default_topic(Kind::mqtt);

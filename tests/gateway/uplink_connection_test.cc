@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <stdexcept>
@@ -112,6 +113,41 @@ TEST_F(UplinkConnection, WhatWasNotAcknowledgedGoesAgainInItsOrder) {
   for (const auto& [place, seq] : platform_.got) platform_.tellers.back().acknowledged(place);
   run_until([&] { return done_.size() == 4; });
   EXPECT_EQ(state().failures, 1u);
+}
+
+TEST_F(UplinkConnection, GoesOnBehindAProbe) {
+  run_until([&] { return state().connected == 1; });
+  for (std::uint64_t s = 1; s <= 6; ++s)
+    connection_->take({.generation = 4, .seq = s, .inside = s == 2 ? "another" : "t"});
+  // Two connections that end for the front alone, in which the rest waits; then all is well.
+  for (int i = 0; done_.size() != 6 && i < 8; ++i) {
+    const std::size_t attempts = platform_.tellers.size();
+    run_until([&] { return !platform_.got.empty() || done_.size() == 6; });
+    if (i < 4) {
+      platform_.tellers.back().lost("gone");
+      run_until([&] { return platform_.tellers.size() > attempts; });
+    } else {
+      for (std::size_t n = 0; n < 6; ++n) {
+        for (const auto& [place, seq] : platform_.got) platform_.tellers.back().acknowledged(place);
+        io_.run_for(5ms);
+      }
+    }
+  }
+  std::sort(done_.begin(), done_.end());
+  EXPECT_EQ(done_, (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_TRUE(refused_.empty());
+}
+
+TEST_F(UplinkConnection, APlatformThatIsNotReachedSaysNothingOfAMessage) {
+  run_until([&] { return state().connected == 1; });
+  give(1, 4);
+  for (int i = 0; i < 3; ++i) {
+    run_until([&] { return platform_.got.size() == 4; });  // all at once
+    const std::size_t attempts = platform_.tellers.size();
+    platform_.tellers.back().not_reached("refused");
+    run_until([&] { return platform_.tellers.size() > attempts; });
+  }
+  run_until([&] { return platform_.got.size() == 4; });
 }
 
 TEST_F(UplinkConnection, ARefusedMessageIsToldOnceAndHoldsUpNothing) {

@@ -67,6 +67,7 @@ TEST(UplinkFacts, OfWhatIsNoEnvelope) {
   m.properties = content_type("application/x-protobuf;msg=berth.v1.Envelope");
   const Facts f = facts_of(m);
   EXPECT_EQ(f.what, "result");
+  EXPECT_EQ(f.child, "loop");
   EXPECT_EQ(f.type, "result");
   EXPECT_EQ(f.body, Body::other) << "whatever its type says";
   EXPECT_EQ(f.event_id, "");
@@ -84,10 +85,11 @@ TEST(UplinkFacts, HeadersHaveWhatIsKnown) {
   std::string all;
   for (const auto& [name, value] : headers_of(facts_of(m), m))
     all += std::string(name) + "=" + value + " ";
-  EXPECT_EQ(all,
-            "berth-id=0-3-17 tenant=acme site=north device=cam-1 type=plate event_id=e-1 "
-            "event_time=1700000000000 received_time=1700000001500 replay=true "
-            "content-type=application/x-protobuf;msg=berth.v1.Envelope traceparent=00-aa-bb-01 ");
+  EXPECT_EQ(
+      all,
+      "berth-id=0-3-17 tenant=acme site=north device=cam-1 what=event type=plate event_id=e-1 "
+      "event_time=1700000000000 received_time=1700000001500 replay=true "
+      "content-type=application/x-protobuf;msg=berth.v1.Envelope traceparent=00-aa-bb-01 ");
 }
 
 TEST(UplinkWebhook, AMessageIsJsonWithItsPayload) {
@@ -139,6 +141,10 @@ TEST(UplinkTopics, AreFilledForEachKind) {
   }
   EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam-1/presence"),
             "presence.presence.acme.north.cam-1");
+  for (const char* forged : {"plate.other.north.cam-2", "plate/other/north/cam-2"})
+    EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam-1/event/" + std::string(forged)),
+              "event.plate_other_north_cam-2.acme.north.cam-1")
+        << "a type is one word";
   EXPECT_EQ(upstream_topic(c, "lot/7"), "other.lot.7");
   EXPECT_EQ(upstream_topic(c, "lot/" + std::string(300, 'x')), "") << "too long for a routing key";
   c.kind = Kind::kafka;

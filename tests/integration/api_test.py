@@ -314,12 +314,13 @@ NOT_CAUSED = {("delete", "devices", 409), ("delete", "accounts", 409), ("put", "
               ("put", "sites", 409), ("patch", "sites", 409), ("put", "products", 409), ("patch", "products", 409),
               ("post", "engine", 409), ("post", "registry", 409),
               ("get", "backups", 404), ("post", "backups", 404),  # of a store in Redis
+              ("post", "uplinks", 409),  # uplink_kinds_test.py causes it
               ("get", "status", 401),   # a client on this host needs no credential
               ("get", "history", 429)}  # scopes() causes it
 
 
 def not_caused(path, method, status):
-    what = next((w for w in ("sites", "products", "devices", "accounts", "engine", "registry", "status", "history", "backups") if f"/{w}" in path), "{tenant}")
+    what = next((w for w in ("sites", "products", "devices", "accounts", "engine", "registry", "status", "history", "backups", "uplinks") if f"/{w}" in path), "{tenant}")
     return status >= 500 or (method, what, status) in NOT_CAUSED
 
 
@@ -342,6 +343,12 @@ def fill_traces(g, api, op, had):
             begun.append(json.loads(answer[2])["id"])
     for trace in begun:
         g.ask("DELETE", f"/api/v1/traces/{trace}")
+
+
+def no_such_uplink(g, api, op, had):
+    answer = g.ask("POST", "/api/v1/uplinks/nobody/replay?from=2026-01-31T08:00:00Z&to=2026-01-31T09:00:00Z")
+    expect(api, "replay of nobody", op, answer)
+    had.add(answer[0])
 
 
 def errors(g, api, elsewhere):
@@ -367,6 +374,8 @@ def errors(g, api, elsewhere):
                 check(False, f"{method} {at} for {wanted}: it is removed")
         if (path, method) == ("/api/v1/traces", "post"):
             fill_traces(g, api, op, had.setdefault((path, method), set()))
+        if path == "/api/v1/uplinks/{name}/replay" and method == "post":
+            no_such_uplink(g, api, op, had.setdefault((path, method), set()))
         if (path, method) == ("/api/v1/backups", "post"):
             two_backups(g, api, op, had.setdefault((path, method), set()))
         for status in map(int, op["responses"]):

@@ -2,13 +2,13 @@
 """Uplinks of each kind (docs/uplinks.md) against the real thing: a webhook, RabbitMQ, librdkafka's mock of a Kafka cluster. What
 devices were told to be taken is there, in order, after deaths and errors of both sides; replays; dead letters.
 
-  uplink_kinds_test.py BERTH SOURCE BERTH_KAFKA webhook|rabbitmq|kafka
+  uplink_kinds_test.py BERTH SOURCE BERTH_KAFKA webhook|rabbitmq|kafka|commands
 """
-import json, os, re, signal, subprocess, sys, threading, time
+import json, os, re, signal, socket, subprocess, sys, threading, time
 
 berth, source, kafka_program = (os.path.abspath(a) for a in sys.argv[1:4])
 sys.path.insert(0, os.path.join(source, "tests/support"))
-from gateway import Gateway, eventually, processes, work  # noqa: E402
+from gateway import Gateway, Program, eventually, processes, work  # noqa: E402
 from hook import Hook  # noqa: E402
 from mqtt import Mqtt  # noqa: E402
 
@@ -144,7 +144,7 @@ def a_batch_with_one_that_is_refused(gateway, hook):
     hook.judge = lambda m: 200
     check(ctl(gateway, "uplinks", "send-dead-letters", "up")["messages"] == 1, "sent again")
     eventually(lambda: {"bad": 1} in hook.payloads(), "it arrives")
-    check(hook.messages[-1].get("replay") is True, "and says so")
+    check(hook.messages[-1]["id"] == listed[0]["id"] and "replay" not in hook.messages[-1], f"{hook.messages[-1]}: the first time that it is taken")
     eventually(lambda: state(gateway)["dead_letters"] == 0, lambda: state(gateway))
     device.goodbye()
 
@@ -164,6 +164,42 @@ def one_for_which_the_platform_breaks(gateway, hook):
     hook.judge = lambda m: 200
     for d in (cam, gate):
         d.goodbye()
+
+
+def a_platform_that_is_away_for_a_while(gateway, hook):
+    """No connection for some tries, with messages of one device and of two waiting: all come, in order, and it goes on."""
+    for names in (("cam",), ("cam", "gate")):
+        hook.kill()
+        del hook.messages[:]
+        devices = {n: Mqtt(gateway.mqtt, n, f"{n}@acme", "right", []) for n in names}
+        for i in range(6):
+            for n, d in devices.items():
+                d.publish("v1/event/parts", json.dumps({n: i}))
+        failures = state(gateway)["failures"]
+        eventually(lambda: state(gateway)["failures"] >= failures + 4, lambda: state(gateway))
+        hook.start()
+        eventually(lambda: len(hook.messages) >= 6 * len(names), lambda: f"{hook.payloads()} {state(gateway)}")
+        check(firsts(hook.payloads()) == {n: list(range(6)) for n in names}, f"{hook.payloads()}")
+        for n, d in devices.items():
+            d.publish("v1/event/parts", json.dumps({n: 6}))
+            d.goodbye()
+        eventually(lambda: len(hook.messages) == 7 * len(names), lambda: f"{hook.payloads()} {state(gateway)}")
+
+
+def a_platform_that_stumbles(gateway, hook):
+    """500 for everything for some tries: no message of a device passes another one."""
+    del hook.messages[:]
+    hook.judge = lambda m: 500
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    before = len(hook.answers)
+    for i in range(6):
+        device.publish("v1/event/parts", json.dumps({"cam": i}))
+    eventually(lambda: len(hook.answers) >= before + 4, lambda: f"{hook.answers}")
+    hook.judge = lambda m: 200
+    eventually(lambda: len(hook.messages) >= 6, lambda: f"{hook.payloads()} {state(gateway)}")
+    check(firsts(hook.payloads()) == {"cam": list(range(6))}, f"{hook.payloads()}")
+    check(state(gateway)["dead_letters"] == 0, "a good message is a dead letter")
+    device.goodbye()
 
 
 def a_platform_that_asks_to_wait(gateway, hook):
@@ -191,6 +227,8 @@ def a_platform_that_hangs(gateway, hook):
 
 
 def a_replay(gateway, hook):
+    no = ctl(gateway, "uplinks", "replay", "up", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z", code=1)
+    check("keep_hours" in no, f"{no}")
     write(hook_file(hook, ", keep_hours: 24"))
     gateway.says("uplinks.file read again")
     ctl(gateway, "uplinks", "replay", "nobody", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z", code=1)
@@ -224,6 +262,8 @@ def webhook():
     check(len(hook.batches) < len(hook.messages), "batches")
     a_batch_with_one_that_is_refused(gateway, hook)
     one_for_which_the_platform_breaks(gateway, hook)
+    a_platform_that_is_away_for_a_while(gateway, hook)
+    a_platform_that_stumbles(gateway, hook)
     a_platform_that_asks_to_wait(gateway, hook)
     a_platform_that_hangs(gateway, hook)
     check(not hook.faults, f"signatures: {hook.faults[:3]}")
@@ -323,7 +363,7 @@ def kafka():
     by_key = {}
     for partition, _, key, headers, _ in cluster.messages():
         by_key.setdefault(key, set()).add(partition)
-        check("tenant=acme;site=north;" in headers and "type=parts;" in headers and "berth-id=" in headers, headers)
+        check("tenant=acme;site=north;" in headers and "what=event;type=parts;" in headers and "berth-id=" in headers, headers)
     check(set(by_key) == {"acme/cam", "acme/gate"} and all(len(v) == 1 for v in by_key.values()), f"{by_key}")
     for b in (1, 2, 3):
         cluster.tell(f"down {b}")
@@ -350,5 +390,51 @@ def kafka():
     cluster.process.wait(30)
 
 
-{"webhook": webhook, "rabbitmq": rabbitmq, "kafka": kafka}[sys.argv[4]]()
+# -- commands, by MQTT
+
+def commands():
+    """What the platform publishes at its own broker is done by the device, once, and the outcome comes there."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with open(work + "/mosquitto.conf", "w", encoding="utf-8") as f:
+        f.write(f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+    broker = Program(["mosquitto", "-c", work + "/mosquitto.conf"], "broker")
+    broker.says("running")
+    heard = Program(["stdbuf", "-oL", "mosquitto_sub", "-V", "5", "-h", "127.0.0.1", "-p", str(port), "-q", "1", "-t", "up/#", "-F", "%t %p", "-d"], "heard")
+    heard.says("SUBACK")
+    gateway = start(f"uplinks:\n  - {{name: up, kind: mqtt, url: 'mqtt://127.0.0.1:{port}', tenants: [acme], commands: true, "
+                    "topic: 'up/{tenant}/{site}/{device}/{rest}'}\n", "json")
+    eventually(lambda: state(gateway).get("connected") == 1, lambda: state(gateway))
+    done = []
+
+    def take(client, topic, payload):
+        levels = topic.split("/")
+        done.append((levels[2], levels[4], payload))
+        client._send(f"v1/cmd/{levels[2]}/res", '{"result":{"outcome":"EXECUTED","code":"200"}}', 0, False)
+    device = Mqtt(gateway.mqtt, "gate", "gate@acme", "right", ["v1/cmd/#"], take)
+    check(device.code == 0, "log-in")
+
+    def ask(topic, *more):
+        subprocess.run(["mosquitto_pub", "-V", "5", "-h", "127.0.0.1", "-p", str(port), "-q", "1", "-t", topic, "-m", "{}", *more], check=True)
+    ask("up/acme/north/gate/command/c-1/request/open")
+    heard.says(r"up/acme/north/gate/command/c-1/result .*SUCCEEDED")
+    check([d[:2] for d in done] == [("c-1", "open")], f"{done}")
+    ask("up/acme/north/gate/command/c-1/request/open")  # the same again: the same command
+    ask("up/acme/north/gate/command/c-2/request/open", "-r")  # retained: refused at Berth, kept by the broker
+    ask("up/other/north/gate/command/c-3/request/open")
+    ask("up/acme/north/gate/command/c-4/request/explode")
+    heard.says(r"up/acme/north/gate/command/c-4/result .*REJECTED")
+    os.kill(gateway.engine(), signal.SIGKILL)
+    eventually(lambda: state(gateway).get("connected") == 1, lambda: state(gateway))
+    ask("up/acme/north/gate/command/c-5/request/open", "-D", "publish", "message-expiry-interval", "10")
+    heard.says(r"up/acme/north/gate/command/c-5/result .*SUCCEEDED")
+    check([d[0] for d in done if d[0] not in ("c-2",)] == ["c-1", "c-5"], f"{done}")
+    gateway.says("a retained command is not taken")
+    gateway.says(r"a command of a platform is not taken uplink=up topic=.up/other")
+    device.goodbye()
+    gateway.end()
+
+
+{"commands": commands, "webhook": webhook, "rabbitmq": rabbitmq, "kafka": kafka}[sys.argv[4]]()
 print("what was acknowledged is at the platform, in order")

@@ -72,11 +72,13 @@ TEST(Uplinks, ThePlatformHasAWindow) {
   const auto first = p.up.offers;
   p.up.offers.clear();
   p.w.broker().uplinks().done(0, first[2].generation, first[2].seq);
+  p.w.broker().uplinks().finish();
   p.w.run();
   EXPECT_EQ(p.state().queued, 10u);
   EXPECT_TRUE(p.up.offers.empty());
   p.w.broker().uplinks().done(0, first[0].generation, first[0].seq);
   p.w.broker().uplinks().done(0, first[1].generation, first[1].seq);
+  p.w.broker().uplinks().finish();
   p.w.run();
   EXPECT_EQ(p.state().queued, 7u);
   EXPECT_EQ(p.up.offers.size(), 3u);
@@ -160,6 +162,7 @@ TEST(Uplinks, AnotherPlanOffersAgainWhatIsNotDoneTheSameGoesOn) {
   p.w.run();
   ASSERT_EQ(p.up.offers.size(), 2u);
   p.w.broker().uplinks().done(0, before[0].generation, before[0].seq);
+  p.w.broker().uplinks().finish();
   p.w.run();
   EXPECT_EQ(p.state().queued, 2u) << "what the sink of before says is not heard";
 }

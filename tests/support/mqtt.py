@@ -23,6 +23,7 @@ class Mqtt:
         self.messages, self._acks, self._id = [], {}, 0
         self._changed, self._on_message = threading.Condition(), on_message
         self._socket = socket.create_connection(("127.0.0.1", port), 30)
+        self._socket.settimeout(None)  # its reader waits as long as the connection lives
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in = self._socket.makefile("rb")
         self._socket.sendall(_packet(0x10, _text("MQTT") + bytes([4, 0xC2 if clean else 0xC0]) + struct.pack("!H", keep_alive_s)

@@ -44,6 +44,7 @@ class Platform final : public session::UplinkSink {
         b.uplinks().done(o.uplink, o.generation, o.seq);
       }
     }
+    b.uplinks().finish();
   }
   // In the order in which they came first.
   Payloads firsts() const {
