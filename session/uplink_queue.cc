@@ -18,7 +18,9 @@ constexpr std::int64_t kLagMarkEvery_ms = 1000;
 constexpr std::int64_t kKeptMarkEvery_ms = 60'000;  // at least
 constexpr std::int64_t kKeptMarksWanted = 1440;
 constexpr std::int64_t kLongAgo_ms = 1;
-constexpr std::uint64_t kTrimAtOnce = 10'000;  // messages a tick
+// Messages a tick: in one write, and, with dead letters between them, each by its own.
+constexpr std::uint64_t kTrimAtOnce = 100'000;
+constexpr std::uint64_t kTrimEach = 20'000;
 
 // Tables of records: the letter behind the name.
 constexpr char kCursor = 'c', kMarks = 'm', kDead = 'd';
@@ -568,9 +570,11 @@ void UplinkQueue::trim(base::Instant now) {
   std::uint64_t target = trimmed_through(now);
   if (replays()) target = std::min(target, replay_.first - 1);  // which was promised
   if (session_.uplink == Session::kUnplanned || target < kept_from_) return;
-  const std::uint64_t through = std::min(target, kept_from_ + kTrimAtOnce - 1);
+  const bool together = dead_.empty() || dead_.begin()->first > target;
+  const std::uint64_t through =
+      std::min(target, kept_from_ + (together ? kTrimAtOnce : kTrimEach) - 1);
   commits_.unhurried([&] {
-    if (dead_.empty() || dead_.begin()->first > through) {
+    if (together) {
       commits_.write({.kind = WriteKind::remove_through, .session = session_.id, .seq = through});
     } else {
       for (std::uint64_t seq = kept_from_; seq <= through; ++seq) {

@@ -228,7 +228,7 @@ class UplinkQueue final : private Room {
   std::uint64_t replay_through_ = 0;
   std::uint64_t done_cumulative_ = 0;
   std::uint64_t kept_from_ = 1;       // what is done and below has gone, but for dead letters
-  std::deque<UplinkMark> lag_marks_;  // of what is not done
+  std::deque<UplinkMark> lag_marks_;  // when messages came that are not done
   std::deque<UplinkMark> marks_;      // of what is kept and of what will be
   std::map<std::uint64_t, DeadLetter> refused_;  // behind others that are not done
   std::map<std::uint64_t, DeadLetter> dead_;

@@ -26,7 +26,7 @@ struct Told {
     not_reached,   // the same, and no message that was published has come to the platform
     acknowledged,  // `number`: a place
     refused,       // the same, and the platform will never take the message
-    unrouted,      // a message that is acknowledged came to nobody
+    unrouted,      // the platform has taken a message and has no queue for it
     command,       // `down`
   };
   std::uint64_t attempt = 0;
@@ -54,7 +54,7 @@ class Hearing {
   bool posted_ = false;
 };
 
-// Given to an Attempt; any thread, also behind the Attempt's end: nobody listens then.
+// An Attempt tells by it, from any thread. What it tells after its end is dropped.
 class Teller {
  public:
   Teller(std::shared_ptr<Hearing> hearing, std::uint64_t attempt)

@@ -85,7 +85,8 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
         v5_(config.version == 5),
         client_(paho_uri(config.where()), client_id,
                 mqtt::create_options(v5_ ? MQTTVERSION_5 : MQTTVERSION_3_1_1, kInflight), nullptr),
-        connecting_(*this) {
+        connecting_(*this),
+        subscribing_(*this) {
     client_.set_connection_lost_handler([this](const std::string& why) {
       tell_.lost(why.empty() ? "the platform has closed the connection" : why);
     });
@@ -178,7 +179,8 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
   struct Connecting final : mqtt::iaction_listener {
     explicit Connecting(MqttAttempt& a) : attempt(a) {}
     void on_success(const mqtt::token& t) override {
-      if (!attempt.commands_.empty()) attempt.client_.subscribe(attempt.commands_, 1);
+      if (!attempt.commands_.empty())
+        attempt.client_.subscribe(attempt.commands_, 1, nullptr, attempt.subscribing_);
       attempt.tell_.connected(receive_maximum(t));
     }
     // Of the platform (MQTT 5 3.2.2.3.3). Paho keeps to it too, but looks only now and then whether
@@ -200,6 +202,20 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
                          std::to_string(t.get_return_code()) + ")");
     }
     MqttAttempt& attempt;
+  };
+
+  struct Subscribing final : mqtt::iaction_listener {
+    explicit Subscribing(const MqttAttempt& a) : attempt(a) {}
+    void on_success(const mqtt::token& t) override {  // MQTT 3.1.1 says 0x80 here
+      if (static_cast<int>(t.get_reason_code()) >= 0x80) on_failure(t);
+    }
+    void on_failure(const mqtt::token& t) override {
+      BERTH_LOG(
+          err,
+          "the platform refuses the subscription, so no command comes filter=\"{}\" why=\"{}\"",
+          attempt.commands_, reason_of(static_cast<int>(t.get_reason_code())));
+    }
+    const MqttAttempt& attempt;
   };
 
   static mqtt::ssl_options tls_of(const UplinkConfig& c) {
@@ -235,6 +251,7 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
   const std::shared_ptr<Storing> storing_ = std::make_shared<Storing>();
   mqtt::async_client client_;
   Connecting connecting_;
+  Subscribing subscribing_;
 };
 
 }  // namespace

@@ -268,6 +268,9 @@ json::object UplinkService::act(const std::string& what, const std::string& name
   }
   session::UplinkQueue* const u = all.find(name);
   if (u == nullptr) return {{"refused", "there is no uplink of this name"}, {"unknown", true}};
+  const bool sends = what == "replay" || what == "send_again";
+  if (sends && !u->state(parts_.now()).planned)
+    return {{"refused", "this uplink is not configured any more"}};
   if (what == "replay") return replay(*u, question);
   if (what == "stop_replay") {
     u->stop_replay();

@@ -34,8 +34,8 @@ std::string upstream_topic(const UplinkConfig& c, std::string_view inside);
 const char* default_topic(Kind kind);
 const char* default_plain_topic(Kind kind);
 
-// Of commands that the platform may ask for (UplinkConfig::commands): the filter, of the levels of
-// `topic` with command/+/request/+ in place of {rest}. Empty: `topic` does not say who is meant.
+// The filter by which the platform's commands come (UplinkConfig::commands): `topic` with
+// command/+/request/+ in place of {rest}. Empty: `topic` does not name tenant, site and device.
 std::string command_filter(const UplinkConfig& c);
 // The topic inside of what came by that filter; empty: it is for none of its tenants and sites.
 std::string command_topic(const UplinkConfig& c, std::string_view topic);
