@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "base/bytes.h"
 #include "session/entry_codec.h"
 
 namespace berth::session {
@@ -13,7 +12,6 @@ namespace {
 constexpr std::size_t kUplinkReadMessages = 2048;
 constexpr std::size_t kUplinkReadBytes = 1 << 20;
 constexpr std::size_t kLagMarks = 1024;
-constexpr std::size_t kKeptMarks = 4096;
 constexpr std::int64_t kLagMarkEvery_ms = 1000;
 constexpr std::int64_t kKeptMarkEvery_ms = 60'000;  // at least
 constexpr std::int64_t kKeptMarksWanted = 1440;
@@ -22,63 +20,8 @@ constexpr std::int64_t kLongAgo_ms = 1;
 constexpr std::uint64_t kTrimAtOnce = 100'000;
 constexpr std::uint64_t kTrimEach = 20'000;
 
-// Tables of records: the letter behind the name.
-constexpr char kCursor = 'c', kMarks = 'm', kDead = 'd';
-
 // Of a queue's limit, in tenths.
 constexpr std::array<std::uint64_t, kUplinkRanks> kUplinkShare{5, 9, 10};
-
-void encode_cursor(std::string& o, const UplinkStored& s) {
-  for (const std::uint64_t v :
-       {s.done_through, s.done_cumulative, s.kept_from, s.replay_next, s.replay_through})
-    base::put_varint(o, v);
-}
-void decode_cursor(std::string_view in, UplinkStored& s) {
-  base::RecordReader r(in);
-  for (std::uint64_t* v :
-       {&s.done_through, &s.done_cumulative, &s.kept_from, &s.replay_next, &s.replay_through})
-    *v = r.varint();
-}
-
-void encode_marks(std::string& o, const std::deque<UplinkMark>& marks) {
-  base::put_varint(o, marks.size());
-  UplinkMark last;
-  for (const UplinkMark& m : marks) {
-    base::put_varint(o, m.seq - last.seq);
-    base::put_varint(o, static_cast<std::uint64_t>(m.at_ms - last.at_ms));
-    base::put_varint(o, m.cumulative - last.cumulative);
-    last = m;
-  }
-}
-void decode_marks(std::string_view in, std::deque<UplinkMark>& marks) {
-  base::RecordReader r(in);
-  const std::uint64_t n = std::min<std::uint64_t>(r.varint(), kKeptMarks);
-  UplinkMark m;
-  marks.clear();
-  for (std::uint64_t i = 0; i < n; ++i) {
-    m.seq += r.varint();
-    m.at_ms += static_cast<std::int64_t>(r.varint());
-    m.cumulative += r.varint();
-    if (!r.ok()) return;
-    marks.push_back(m);
-  }
-}
-
-void encode_dead(std::string& o, const DeadLetter& d) {
-  base::put_varint(o, static_cast<std::uint64_t>(d.at_ms));
-  base::put_varint(o, d.bytes);
-  base::put_bytes(o, d.topic);
-  base::put_bytes(o, d.why);
-}
-DeadLetter decode_dead(std::uint64_t seq, std::string_view in) {
-  base::RecordReader r(in);
-  DeadLetter d{.seq = seq};
-  d.at_ms = static_cast<std::int64_t>(r.varint());
-  d.bytes = r.varint();
-  d.topic = r.bytes();
-  d.why = r.bytes();
-  return d;
-}
 
 // Every second one is enough.
 void halve(std::deque<UplinkMark>& marks) {
@@ -96,34 +39,6 @@ UplinkRank rank_of(std::string_view topic) {
       (topic.ends_with("/res") && topic.find("/cmd/") != std::string_view::npos) ||
       (topic.ends_with("/result") && topic.find("/command/") != std::string_view::npos);
   return plate || result ? UplinkRank::last : UplinkRank::event;
-}
-
-// "!u" 0 NAME 0 TABLE [seq:varint]
-std::string take_uplink_record(std::string_view key, const std::string_view* value,
-                               std::map<std::string, UplinkStored>& all) {
-  if (!key.starts_with(kUplinkRecords)) return {};
-  key.remove_prefix(kUplinkRecords.size());
-  const std::size_t end = key.find('\0');
-  if (end == std::string_view::npos || end == 0 || end + 1 >= key.size()) return {};
-  const std::string name(key.substr(0, end));
-  UplinkStored& s = all[name];
-  switch (key[end + 1]) {
-    case kCursor:
-      decode_cursor(value == nullptr ? std::string_view() : *value, s);
-      break;
-    case kMarks:
-      decode_marks(value == nullptr ? std::string_view() : *value, s.marks);
-      break;
-    case kDead: {
-      const std::uint64_t seq = base::RecordReader(key.substr(end + 2)).varint();
-      s.dead.erase(seq);
-      if (value != nullptr) s.dead.emplace(seq, decode_dead(seq, *value));
-      break;
-    }
-    default:
-      break;
-  }
-  return name;
 }
 
 UplinkQueue::UplinkQueue(Context& cx, Rooms rooms, Session& session, UplinkStored stored)
@@ -365,22 +280,19 @@ void UplinkQueue::finish_replay() {
 // Beside the removals that it speaks of.
 void UplinkQueue::put_cursor() {
   const Flow& q = session_.flow();
-  std::string value;
-  encode_cursor(value, {.done_through = q.first_seq - 1,
-                        .done_cumulative = done_cumulative_,
-                        .kept_from = kept_from_,
-                        .replay_next = replays() ? replay_.first : 0,
-                        .replay_through = replay_through_,
-                        .marks = {},
-                        .dead = {}});
-  commits_.write({.kind = WriteKind::put_record, .key = key(kCursor), .value = value});
+  const std::string k = key(UplinkTable::cursor);
+  const std::string value = encode_cursor({.done_through = q.first_seq - 1,
+                                           .done_cumulative = done_cumulative_,
+                                           .kept_from = kept_from_,
+                                           .replay_next = replays() ? replay_.first : 0,
+                                           .replay_through = replay_through_,
+                                           .marks = {},
+                                           .dead = {}});
+  commits_.write({.kind = WriteKind::put_record, .key = k, .value = value});
 }
 
-std::string UplinkQueue::key(char table) const {
-  std::string k(kUplinkRecords);
-  k.append(counts_.name).push_back('\0');
-  k.push_back(table);
-  return k;
+std::string UplinkQueue::key(UplinkTable table) const {
+  return uplink_key(counts_.name, table);
 }
 
 // -- once more
@@ -424,16 +336,13 @@ void UplinkQueue::put_dead(const DeadLetter& letter) {
   d.again = false;
   if (d.why.size() > DeadLetter::kTextMax) d.why.resize(DeadLetter::kTextMax);
   if (d.topic.size() > DeadLetter::kTextMax) d.topic.resize(DeadLetter::kTextMax);
-  std::string k = key(kDead), value;
-  base::put_varint(k, d.seq);
-  encode_dead(value, d);
+  const std::string k = dead_letter_key(counts_.name, d.seq), value = encode_dead_letter(d);
   commits_.write({.kind = WriteKind::put_record, .key = k, .value = value});
 }
 
 // `stays`: among what is kept.
 void UplinkQueue::drop_dead(std::uint64_t seq, bool stays) {
-  std::string k = key(kDead);
-  base::put_varint(k, seq);
+  const std::string k = dead_letter_key(counts_.name, seq);
   commits_.write({.kind = WriteKind::remove_record, .key = k});
   if (!stays) commits_.write({.kind = WriteKind::remove, .session = session_.id, .seq = seq});
   dead_.erase(seq);
@@ -494,11 +403,11 @@ void UplinkQueue::remove_records() {
   live_.begin(q.last_seq + 1);
   stop_replay();
   kept_from_ = q.last_seq + 1;
-  std::string value;
-  encode_cursor(value,
-                {.done_through = q.last_seq, .kept_from = kept_from_, .marks = {}, .dead = {}});
-  commits_.write({.kind = WriteKind::put_record, .key = key(kCursor), .value = value});
-  commits_.write({.kind = WriteKind::remove_record, .key = key(kMarks)});
+  const std::string cursor = key(UplinkTable::cursor), marks = key(UplinkTable::marks);
+  const std::string value =
+      encode_cursor({.done_through = q.last_seq, .kept_from = kept_from_, .marks = {}, .dead = {}});
+  commits_.write({.kind = WriteKind::put_record, .key = cursor, .value = value});
+  commits_.write({.kind = WriteKind::remove_record, .key = marks});
 }
 
 // -- times
@@ -538,16 +447,15 @@ void UplinkQueue::note_kept_mark(base::Instant now) {
     marks_.back().at_ms = wall_ms;  // until then nothing came; stored with the next one
     return;
   } else {
-    if (marks_.size() >= kKeptMarks) halve(marks_);
+    if (marks_.size() >= kUplinkMarksMax) halve(marks_);
     marks_.push_back({q.last_seq, wall_ms, q.cumulative_bytes});
   }
   commits_.unhurried([&] { put_marks(); });
 }
 
 void UplinkQueue::put_marks() {
-  std::string value;
-  encode_marks(value, marks_);
-  commits_.write({.kind = WriteKind::put_record, .key = key(kMarks), .value = value});
+  const std::string k = key(UplinkTable::marks), value = encode_marks(marks_);
+  commits_.write({.kind = WriteKind::put_record, .key = k, .value = value});
 }
 
 // Up to where what is done is too old, or too much.

@@ -29,6 +29,7 @@
 #include "session/delivery_queues.h"
 #include "session/session_table.h"
 #include "session/store.h"
+#include "session/uplink_records.h"
 
 namespace berth::session {
 
@@ -87,43 +88,14 @@ class UplinkSink {
   // `m` is good during the call. Uplinks::done() or refused() follow with the same numbers, in any
   // order, and not within this call. False: the message can never go.
   virtual bool offer(const UplinkOffer& o, const MessageView& m) = 0;
+  // The engine ends: nothing that has not been sent is to be sent. rested(): what was sent has been
+  // told to be done, or never will be.
+  virtual void rest() {}
+  virtual bool rested() const { return false; }
 
  protected:
   ~UplinkSink() = default;
 };
-
-// A message that the platform will never take.
-struct DeadLetter {
-  static constexpr std::size_t kTextMax = 256;  // bytes of `why` and of `topic`
-  std::uint64_t seq = 0;
-  std::int64_t at_ms = 0;
-  std::string why;
-  std::string topic;        // as it is inside
-  std::uint64_t bytes = 0;  // of the payload
-  bool again = false;       // it waits to be sent again
-};
-
-struct UplinkMark {
-  std::uint64_t seq = 0;  // newest then
-  std::int64_t at_ms = 0;
-  std::uint64_t cumulative = 0;  // Flow::cumulative_bytes then
-};
-
-// Of one uplink, beside its queue: records of the store.
-struct UplinkStored {
-  std::uint64_t done_through = 0;
-  std::uint64_t done_cumulative = 0;  // Flow::cumulative_bytes when that came
-  std::uint64_t kept_from = 0;
-  std::uint64_t replay_next = 0;  // 0: none is under way
-  std::uint64_t replay_through = 0;
-  std::deque<UplinkMark> marks;
-  std::map<std::uint64_t, DeadLetter> dead;
-};
-// Keys of these records. Live ones: an engine that begins has them.
-inline constexpr std::string_view kUplinkRecords{"!u\0", 3};
-// Takes a record in, or out again (value null). The name of its uplink; empty: it is none.
-std::string take_uplink_record(std::string_view key, const std::string_view* value,
-                               std::map<std::string, UplinkStored>& all);
 
 class UplinkQueue final : private Room {
  public:
@@ -212,7 +184,7 @@ class UplinkQueue final : private Room {
   void trim(base::Instant now);
   std::uint64_t trimmed_through(base::Instant now) const;
   std::uint64_t lag_s(base::Instant now) const;
-  std::string key(char table) const;
+  std::string key(UplinkTable table) const;
 
   CommitPipeline& commits_;
   SessionTable& sessions_;

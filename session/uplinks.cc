@@ -34,10 +34,23 @@ std::unique_ptr<UplinkQueue> taken(std::vector<std::unique_ptr<UplinkQueue>>& al
 
 void Uplinks::record(std::string_view key, std::string_view value) {
   take_uplink_record(key, &value, stored_);
+  if (const auto name = defined_uplink(key); !name.empty()) definitions_[std::string(name)] = value;
 }
 
 void Uplinks::forget_record(std::string_view key) {
   take_uplink_record(key, nullptr, stored_);
+  if (const auto name = defined_uplink(key); !name.empty()) definitions_.erase(std::string(name));
+}
+
+void Uplinks::define(const std::string& name, const std::string* text) {
+  const std::string key = uplink_key(name, UplinkTable::definition);
+  if (text == nullptr) {
+    definitions_.erase(name);
+    commits_.write({.kind = WriteKind::remove_record, .key = key});
+  } else {
+    definitions_[name] = *text;
+    commits_.write({.kind = WriteKind::put_record, .key = key, .value = *text});
+  }
 }
 
 std::unique_ptr<UplinkQueue> Uplinks::queue_of(const std::string& client) {
@@ -71,6 +84,7 @@ void Uplinks::plan(std::vector<UplinkPlan> plans, UplinkSink* sink) {
   }
   uplinks_.clear();
   sink_ = sink;
+  stopped_ = nullptr;
   for (UplinkPlan& p : plans) {
     auto u = taken(left_, p.name);
     if (!u) u = queue_of(uplink_client_id(p.name));
@@ -155,7 +169,15 @@ void Uplinks::tick(base::Instant now) {
   for (const auto& u : uplinks_) u->tick(now);
 }
 
+void Uplinks::stop() {
+  UplinkSink* const sink = std::exchange(sink_, nullptr);
+  if (sink == nullptr) return;
+  sink->rest();
+  stopped_ = sink;
+}
+
 bool Uplinks::busy() const {
+  if (stopped_ != nullptr && stopped_->rested()) return false;
   return std::any_of(uplinks_.begin(), uplinks_.end(), [](const auto& u) { return u->busy(); });
 }
 

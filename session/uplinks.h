@@ -70,13 +70,19 @@ class Uplinks final : public LiveRecords, private Room {
   }
   // Of this name, planned or not; null: there is none. Good until plan() or forget().
   UplinkQueue* find(std::string_view name) const;
+  // What was defined over REST, by name: texts that this room keeps and does not read.
+  const std::map<std::string, std::string>& definitions() const { return definitions_; }
+  // Keeps this text from the next commit on; null: none.
+  void define(const std::string& name, const std::string* text);
   // Removes the queue of one that is not planned. False: it is planned, or there is none.
   bool forget(std::string_view name);
   std::vector<UplinkState> states(base::Instant now) const;
-  // Messages are with the sink.
+  // Messages are on their way to platforms.
   bool busy() const;
   // No more are offered: the engine ends.
-  void stop() { sink_ = nullptr; }
+  void stop();
+  // The sink ends.
+  void detach() { sink_ = nullptr, stopped_ = nullptr; }
 
   // -- of the core
   void stage(Session& s, Delivery& d);
@@ -107,7 +113,9 @@ class Uplinks final : public LiveRecords, private Room {
   SessionRecords& records_;
   DeliveryQueues& queues_;
   UplinkSink* sink_ = nullptr;
-  std::map<std::string, UplinkStored> stored_;         // until the first plan()
+  const UplinkSink* stopped_ = nullptr;         // what it was until stop()
+  std::map<std::string, UplinkStored> stored_;  // until the first plan()
+  std::map<std::string, std::string> definitions_;
   std::vector<std::unique_ptr<UplinkQueue>> uplinks_;  // Session::uplink - 1
   std::vector<std::unique_ptr<UplinkQueue>> left_;     // not planned
   std::uint32_t generations_ = 0;

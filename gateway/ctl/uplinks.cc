@@ -4,7 +4,9 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <utility>
 
+#include "base/read_file.h"
 #include "gateway/ctl/asking.h"
 #include "gateway/ctl/words.h"
 
@@ -25,7 +27,12 @@ UplinksVerb::UplinksVerb(CLI::App& control) {
     sub->add_option("name", name_, "the uplink's name")->required();
     return sub;
   };
-  forget_ = add("forget", "remove the queue of an uplink that is not configured any more");
+  put_ = add("put", "make or change an uplink that stands in no file");
+  put_->add_option("file", file_, "its keys as a JSON object (docs/uplinks.md)")->required();
+  get_ = add("get", "an uplink that was made so, as JSON");
+  forget_ = add("forget",
+                "remove an uplink that was made so, or that is not configured any more; with "
+                "its queue");
   replay_ = add("replay", "send again what came in a time and is kept (keep_hours)");
   replay_->add_option("--from", from_, "RFC 3339, 2026-11-30T08:00:00+08:00")->required();
   replay_->add_option("--to", to_, "the same")->required();
@@ -37,6 +44,17 @@ UplinksVerb::UplinksVerb(CLI::App& control) {
 
 std::string UplinksVerb::path(const char* below) const {
   return std::string(kUplinksPath) + "/" + encoded(name_) + below;
+}
+
+int UplinksVerb::put(const Ctl& admin) const {
+  admin::Ask q;
+  q.method = "PUT";
+  q.target = path();
+  q.body = base::read_file(file_);
+  const admin::Response r = ask(admin, std::move(q));
+  const std::string text = shown(r);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return exit_code(r);
 }
 
 int UplinksVerb::list_dead(const Ctl& admin) const {
@@ -55,6 +73,7 @@ int UplinksVerb::list(const Ctl& admin) const {
   const std::string text =
       table ? table_of(list_in(object_of(r.body), "items"), {"name",
                                                              "kind",
+                                                             "defined",
                                                              "partition",
                                                              "connected",
                                                              "connections",
@@ -81,6 +100,8 @@ int UplinksVerb::list(const Ctl& admin) const {
 }
 
 std::optional<int> UplinksVerb::run(const Ctl& admin) const {
+  if (*put_) return answered([&] { return put(admin); });
+  if (*get_) return ctl(admin, "GET", path());
   if (*forget_) return ctl(admin, "DELETE", path());
   if (*replay_)
     return ctl(admin, "POST", path("/replay?from=") + encoded(from_) + "&to=" + encoded(to_));

@@ -25,9 +25,12 @@ class UplinksVerb {
  private:
   int list(const Ctl& admin) const;
   int list_dead(const Ctl& admin) const;
+  int put(const Ctl& admin) const;
   std::string path(const char* below = "") const;
 
   CLI::App* verb_ = nullptr;
+  CLI::App* put_ = nullptr;
+  CLI::App* get_ = nullptr;
   CLI::App* forget_ = nullptr;
   CLI::App* replay_ = nullptr;
   CLI::App* stop_replay_ = nullptr;
@@ -35,6 +38,7 @@ class UplinksVerb {
   CLI::App* send_dead_ = nullptr;
   CLI::App* discard_dead_ = nullptr;
   std::string name_;
+  std::string file_;
   std::string from_;
   std::string to_;
   bool json_ = false;

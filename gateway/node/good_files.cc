@@ -142,9 +142,6 @@ std::vector<uplink::UplinkConfig> load_uplinks(const Config& config) {
   if (config.uplinks_file.empty()) return all;
   load(config, "uplinks-file", runtime::Part::uplinks_file, config.uplinks_file,
        [&all](const std::string& path) { all = uplink::read_uplinks(path); });
-  if (uplink::fit_into(all, config.uplinks_max_bytes))
-    BERTH_LOG(warn, "queue_bytes of uplinks are cut to uplinks.max_bytes together max_bytes={}",
-              config.uplinks_max_bytes);
   return all;
 }
 

@@ -1,6 +1,8 @@
 #include "gateway/node/uplink_file.h"
 
 #include <exception>
+#include <string>
+#include <utility>
 
 #include "base/log.h"
 #include "gateway/engine/engine_shard.h"
@@ -16,10 +18,14 @@ UplinkFile::UplinkFile(boost::asio::io_context& io, Reload* reload, const Config
                 .broker = engine.broker(),
                 .partition = config.broker.partition,
                 .now = [&engine] { return engine.now(); },
-                .turn_end = [&engine] { engine.turn_end(); }}) {
+                .turn_end = [&engine] { engine.turn_end(); },
+                .max_bytes = config.uplinks_max_bytes,
+                .secrets_dir = config.uplinks_secrets_dir}) {
   engine.answerer().use(protocol::link::AskKind::uplinks,
                         [this](const protocol::link::Question& q, const link::Answered& answered) {
-                          answered({protocol::link::AskError::none, service_.answer(q.bytes)});
+                          service_.answer(q.bytes, [answered](std::string bytes) {
+                            answered({protocol::link::AskError::none, std::move(bytes)});
+                          });
                         });
   engine.count_with([this](std::vector<metrics::Sample>& out) { service_.add_samples(out); });
   service_.use(load_uplinks(config));

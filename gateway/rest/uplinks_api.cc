@@ -23,6 +23,7 @@ using protocol::link::AskKind;
 namespace {
 
 constexpr const char* kNoUplink = "there is no uplink of this name";
+constexpr const char* kNotDefined = "there is no uplink of this name that was made over REST";
 
 bool has_true(const json::object& o, const char* name) {
   const json::value* const v = o.if_contains(name);
@@ -79,6 +80,12 @@ void UplinksApi::add_to(admin::HttpServer& http) const {
   http.route_waiting("GET /api/v1/uplinks",
                      [this](const Request& r, const Responder& d) { list(r, d); },
                      {.body_max = 1024});
+  http.route_waiting("PUT /api/v1/uplinks/{name}",
+                     [this](const Request& r, const Responder& d) { define(r, d); },
+                     {.body_max = 16 * 1024});
+  http.route_waiting("GET /api/v1/uplinks/{name}",
+                     [this](const Request& r, const Responder& d) { definition(r, d); },
+                     {.body_max = 1024});
   http.route_waiting("DELETE /api/v1/uplinks/{name}",
                      [this](const Request& r, const Responder& d) { forget(r, d); },
                      {.body_max = 1024});
@@ -128,6 +135,77 @@ void UplinksApi::list(const Request& r, const Responder& done) const {
   });
 }
 
+// Each partition keeps it. One that does not answer may have it or not: to be asked for again.
+void UplinksApi::define(const Request& r, const Responder& done) const {
+  if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
+    return done.answer(invalid(fault));
+  if (!admin::has_media_type(r, "application/json"))
+    return done.answer(
+        admin::problem(admin::codes::kUnsupportedMediaType, "application/json is expected"));
+  boost::system::error_code ec;
+  const json::value v = json::parse(r.body, ec);
+  if (ec || !v.is_object()) return done.answer(invalid("the body is no JSON object"));
+  const std::string name = r.capture("name");
+  BERTH_LOG(info, "definition of an uplink asked for uplink={} by={}", base::LogName{name},
+            r.caller.id);
+  asker_.ask_all(
+      {AskKind::uplinks, kWithin_ms,
+       json::serialize(json::object{{"do", "define"}, {"name", name}, {"definition", v}})},
+      [done](const std::vector<link::Answer>& answers) {
+        bool created = false;
+        for (const link::Answer& a : answers) {
+          if (a.error != AskError::none) return done.answer(unanswered(a.error));
+          const json::object o = object_in(a.bytes);
+          if (const json::value* const why = o.if_contains("refused"); why && why->is_string()) {
+            const std::string text(why->get_string());
+            return done.answer(has_true(o, "invalid")
+                                   ? invalid(text)
+                                   : admin::problem(admin::codes::kConflict, text));
+          }
+          created = has_true(o, "created") || created;
+        }
+        admin::Response made = as_json({{"created", created}});
+        made.status = created ? 201 : 200;
+        made.changed = "definition";
+        done.answer(std::move(made));
+      });
+}
+
+void UplinksApi::definition(const Request& r, const Responder& done) const {
+  if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
+    return done.answer(invalid(fault));
+  asker_.ask_all({AskKind::uplinks, kWithin_ms,
+                  json::serialize(json::object{{"do", "definition"}, {"name", r.capture("name")}})},
+                 [done](const std::vector<link::Answer>& answers) {
+                   json::value found;
+                   std::int64_t without = 0, other = 0, unheard = 0;
+                   AskError error = AskError::none;
+                   for (const link::Answer& a : answers) {
+                     if (a.error != AskError::none) {
+                       ++unheard;
+                       error = a.error;
+                       continue;
+                     }
+                     const json::object o = object_in(a.bytes);
+                     const json::value* const one = o.if_contains("definition");
+                     if (one == nullptr) {
+                       ++without;
+                     } else if (found.is_null()) {
+                       found = *one;
+                     } else {
+                       other += found != *one;
+                     }
+                   }
+                   if (found.is_null())
+                     return done.answer(unheard != 0
+                                            ? unanswered(error)
+                                            : admin::problem(admin::codes::kNotFound, kNotDefined));
+                   done.answer(as_json({{"definition", std::move(found)},
+                                        {"partitions_that_differ", without + other},
+                                        {"partitions_without_answer", unheard}}));
+                 });
+}
+
 // In all partitions. One that does not answer keeps its queue: it is listed again.
 void UplinksApi::forget(const Request& r, const Responder& done) const {
   if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
@@ -146,7 +224,8 @@ void UplinksApi::forget(const Request& r, const Responder& done) const {
                    if (any) return done.answer(as_json({{"forgotten", true}}));
                    done.answer(admin::problem(
                        admin::codes::kNotFound,
-                       "there is no queue of that name whose uplink is not configured any more"));
+                       "there is no queue of that name whose uplink was made over REST or is not "
+                       "configured any more"));
                  });
 }
 

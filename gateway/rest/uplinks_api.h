@@ -1,5 +1,6 @@
-// Uplinks, over REST (docs/uplinks.md): what there is, replays, dead letters, and the removal of
-// one that is not configured any more. For administrators only. On the home loop of the admin port.
+// Uplinks, over REST (docs/uplinks.md): what there is, those that are made here, replays, dead
+// letters, and the removal of one that is not configured any more. For administrators only. On the
+// home loop of the admin port.
 #pragma once
 
 #include <functional>
@@ -18,6 +19,8 @@ class UplinksApi {
 
  private:
   void list(const admin::Request& r, const admin::Responder& done) const;
+  void define(const admin::Request& r, const admin::Responder& done) const;
+  void definition(const admin::Request& r, const admin::Responder& done) const;
   void forget(const admin::Request& r, const admin::Responder& done) const;
   void replay(const admin::Request& r, const admin::Responder& done) const;
   void dead_letters(const admin::Request& r, const admin::Responder& done) const;

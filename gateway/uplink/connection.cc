@@ -56,9 +56,21 @@ void Connection::add_to(SinkState& s) const {
   if (!works_ && !counts_.error.empty()) s.error = counts_.error;
 }
 
+void Connection::rest(std::function<void()> rested) {
+  resting_ = true;
+  rested_ = std::move(rested);
+  tell_rested();
+}
+
+void Connection::tell_rested() {
+  if (!resting_ || (open_ && unacknowledged_ != 0)) return;
+  if (const auto rested = std::exchange(rested_, {})) rested();
+}
+
 // -- attempts
 
 void Connection::begin_attempt() {
+  if (resting_) return;
   attempt_.reset();
   next_place_ = first_place_;
   unacknowledged_ = 0;
@@ -160,6 +172,7 @@ void Connection::hear() {
   for (const Told& t : hearing_->take()) hear_one(t);
   finish_front();
   send_pending();
+  tell_rested();
 }
 
 void Connection::hear_one(const Told& t) {
@@ -237,7 +250,7 @@ void Connection::take(Upward m) {
 }
 
 void Connection::send_pending() {
-  if (!open_) return;
+  if (!open_ || resting_) return;
   send_all();
   if (open_) attempt_->flush();
   finish_front();  // those that had expired

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -40,6 +41,9 @@ class Connection {
 
   void take(Upward m);
   void add_to(SinkState& s) const;
+  // Sends nothing any more. `rested` is called once, perhaps within the call: when what was sent is
+  // acknowledged, or its connection is gone.
+  void rest(std::function<void()> rested);
 
  private:
   struct Pending {
@@ -63,6 +67,7 @@ class Connection {
   void acknowledged(const Told& t);
   void finish_front();
   void watch();
+  void tell_rested();
 
   boost::asio::io_context& io_;
   const Names names_;
@@ -84,8 +89,10 @@ class Connection {
   std::chrono::milliseconds pause_;
   std::chrono::steady_clock::time_point progress_{};  // acknowledged or connected last
   std::mt19937 random_{std::random_device{}()};
-  bool open_ = false;   // messages may be sent
-  bool works_ = false;  // as far as is known
+  bool open_ = false;  // messages may be sent
+  bool resting_ = false;
+  std::function<void()> rested_;  // to be called
+  bool works_ = false;            // as far as is known
   SinkState counts_{};
 };
 

@@ -53,11 +53,15 @@ class Sink {
     // The platform will never take it.
     std::function<void(const Upward& m, const std::string& why)> refused;
     std::function<void(Downward)> command;
+    // After rest(), once: what has been sent is acknowledged, or its connection is gone.
+    std::function<void()> rested;
   };
   // Its own thread only, all of them (sink_thread.h).
   virtual ~Sink() = default;
   virtual void take(Upward m) = 0;
   virtual SinkState state() const = 0;
+  // The engine ends: what has not been sent is left to its successor.
+  virtual void rest() = 0;
 };
 
 }  // namespace berth::gateway::uplink

@@ -115,6 +115,14 @@ struct SinkThread::Lane::Shared {
       if (!self->ended && self->heard.command) self->heard.command(std::move(d));
     });
   }
+  // Behind what was told to be done before.
+  void note_rested(const std::shared_ptr<Shared>& self) {
+    const std::lock_guard lock(mutex);
+    if (gone) return;
+    asio::post(engine, [self] {
+      if (!self->ended && self->heard.rested) self->heard.rested();
+    });
+  }
   void note_ready(const std::shared_ptr<Shared>& self, bool yes) {
     const std::lock_guard lock(mutex);
     if (gone) return;
@@ -151,6 +159,10 @@ std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Heard heard) {
               .command =
                   [weak](Downward d) {
                     if (const auto self = weak.lock()) self->note_command(self, std::move(d));
+                  },
+              .rested =
+                  [weak] {
+                    if (const auto self = weak.lock()) self->note_rested(self);
                   }};
     s->sink = make(s->running->io, s->own);
     s->look(s);
@@ -175,6 +187,14 @@ void SinkThread::Lane::take(Upward m) {
   shared_->in.push_back(std::move(m));
   if (std::exchange(shared_->in_posted, true)) return;
   asio::post(shared_->running->io, [s = shared_] { s->drain(); });
+}
+
+// What was given before goes to the sink before.
+void SinkThread::Lane::rest() {
+  asio::post(shared_->running->io, [s = shared_] {
+    s->drain();
+    if (s->sink) s->sink->rest();
+  });
 }
 
 SinkState SinkThread::Lane::state() const {

@@ -33,6 +33,7 @@ class SinkThread {
     std::function<void(std::uint32_t generation, std::uint64_t seq)> done;
     std::function<void(const Refusal& r)> refused;
     std::function<void(Downward)> command;
+    std::function<void()> rested;
   };
 
   // A sink on the thread.
@@ -42,6 +43,7 @@ class SinkThread {
     Lane(const Lane&) = delete;
     Lane& operator=(const Lane&) = delete;
     void take(Upward m);
+    void rest();              // Sink::rest(); rested() follows
     SinkState state() const;  // as it was within the last quarter of a second
 
    private:

@@ -62,8 +62,17 @@ class ConnectionsSink final : public Sink {
     for (const auto& c : connections_) c->add_to(s);
     return s;
   }
+  void rest() override {
+    resting_ = connections_.size();
+    for (const auto& c : connections_) {
+      c->rest([this] {
+        if (--resting_ == 0 && events_.rested) events_.rested();
+      });
+    }
+  }
 
  private:
+  std::size_t resting_ = 0;  // connections that are not at rest yet
   const UplinkConfig config_;
   const Events events_;
   std::vector<std::unique_ptr<Connection>> connections_;

@@ -9,6 +9,7 @@
 #include "base/charset.h"
 #include "base/log.h"
 #include "base/random_id.h"
+#include "gateway/uplink/definition.h"
 #include "gateway/uplink/sinks.h"
 #include "gateway/uplink/uplink_topics.h"
 #include "protocol/mqtt/properties.h"
@@ -71,13 +72,50 @@ UplinkService::UplinkService(Parts parts)
       sinks_(parts_.io) {}
 
 UplinkService::~UplinkService() {
-  parts_.broker.uplinks().stop();
+  parts_.broker.uplinks().detach();
 }
 
-void UplinkService::use(const std::vector<UplinkConfig>& uplinks) {
+void UplinkService::use(std::vector<UplinkConfig> of_file) {
+  // The store has told what was defined, before anything is served.
+  of_file_ = std::move(of_file);
+  apply();
+}
+
+bool UplinkService::in_file(const std::string& name) const {
+  return std::any_of(of_file_.begin(), of_file_.end(),
+                     [&name](const UplinkConfig& c) { return c.name == name; });
+}
+
+// The file goes first: it is what the operator sees.
+std::vector<UplinkConfig> UplinkService::with_definitions() const {
+  std::vector<UplinkConfig> all = of_file_;
+  for (const auto& [name, text] : parts_.broker.uplinks().definitions()) {
+    std::string why;
+    if (in_file(name)) {
+      why = "the file of uplinks has one of this name";
+    } else if (all.size() >= session::kUplinksMax) {
+      why = "there are too many";
+    } else {
+      try {
+        all.push_back(read_definition(name, text, parts_.secrets_dir));
+      } catch (const std::runtime_error& e) {
+        why = e.what();
+      }
+    }
+    if (!why.empty())
+      BERTH_LOG(err, "an uplink that was defined over REST is not in force uplink={} error=\"{}\"",
+                base::LogName{name}, why);
+  }
+  if (fit_into(all, parts_.max_bytes))
+    BERTH_LOG(warn, "queue_bytes of uplinks are cut to uplinks.max_bytes together max_bytes={}",
+              parts_.max_bytes);
+  return all;
+}
+
+void UplinkService::apply() {
   auto before = std::exchange(entries_, {});
   std::vector<session::UplinkPlan> plans;
-  for (const UplinkConfig& c : uplinks) {
+  for (const UplinkConfig& c : with_definitions()) {
     const auto same = std::find_if(before.begin(), before.end(),
                                    [&c](const auto& e) { return e && e->config == c; });
     auto e = same == before.end() ? std::make_unique<Entry>() : std::move(*same);
@@ -122,7 +160,25 @@ std::unique_ptr<SinkThread::Lane> UplinkService::begin_sink(Entry& e) {
                                  parts_.now());
                              end_turn();
                            },
-                       .command = [this, &e](Downward d) { command(e, std::move(d)); }});
+                       .command = [this, &e](Downward d) { command(e, std::move(d)); },
+                       .rested =
+                           [this, &e] {
+                             // What was told to be done is staged before anybody sees that all is.
+                             parts_.broker.uplinks().finish();
+                             e.rested = true;
+                             end_turn();
+                           }});
+}
+
+void UplinkService::rest() {
+  for (const auto& e : entries_) {
+    if (e->sink) e->sink->rest();
+  }
+}
+
+bool UplinkService::rested() const {
+  return std::all_of(entries_.begin(), entries_.end(),
+                     [](const auto& e) { return !e->sink || e->rested; });
 }
 
 // As if a service of the tenant had published the request, at this partition.
@@ -147,10 +203,15 @@ void UplinkService::command(const Entry& e, Downward d) {
   if (d.expires_in_s != 0)
     m.expires_at = b.messages_at(now).plus_ms(std::int64_t{d.expires_in_s} * 1000);
   platform->request(service, m, now);
+  when_durable(std::move(d.stored));
+}
+
+// After the commit of all that was written before.
+void UplinkService::when_durable(std::function<void()> f) {
   session::Deferred stored;
   stored.kind = session::Deferred::Kind::call;
-  stored.call = [done = std::move(d.stored)](base::Instant) { done(); };
-  b.core().commits.submit(std::move(stored), true, now);
+  stored.call = [f = std::move(f)](base::Instant) { f(); };
+  parts_.broker.core().commits.submit(std::move(stored), true, parts_.now());
   end_turn();
 }
 
@@ -225,6 +286,7 @@ json::object UplinkService::item(const UplinkState& s) const {
   if (s.kept_from_ms != 0) o["kept_from_ms"] = s.kept_from_ms;
   const Entry* const e = entry_of(s.name);
   const SinkState sink = e != nullptr && e->sink ? e->sink->state() : SinkState();
+  o["defined"] = e == nullptr ? "" : in_file(s.name) ? "file" : "rest";
   o["kind"] = e != nullptr ? name_of(e->config.kind) : "";
   o["url"] = e != nullptr ? e->config.url : "";
   o["connected"] = sink.connected;
@@ -237,18 +299,59 @@ json::object UplinkService::item(const UplinkState& s) const {
   return o;
 }
 
-std::string UplinkService::answer(const std::string& question) {
+void UplinkService::answer(const std::string& question, Answered answered) {
   boost::system::error_code ec;
   const json::value v = json::parse(question, ec);
   if (ec || !v.is_object())  // a name that is no UTF-8, say
-    return json::serialize(
-        json::object{{"refused", "there is no uplink of this name"}, {"unknown", true}});
+    return answered(json::serialize(
+        json::object{{"refused", "there is no uplink of this name"}, {"unknown", true}}));
   const json::object& q = v.get_object();
   const std::string what = text_in(q, "do");
-  if (what.empty() || what == "show") return json::serialize(show());
-  json::object answer = act(what, text_in(q, "name"), q);
-  end_turn();
-  return json::serialize(answer);
+  if (what.empty() || what == "show") return answered(json::serialize(show()));
+  std::string answer = json::serialize(act(what, text_in(q, "name"), q));
+  if (what != "define" && what != "forget") {
+    end_turn();
+    return answered(std::move(answer));
+  }
+  when_durable([answered = std::move(answered), answer = std::move(answer)] { answered(answer); });
+}
+
+json::object UplinkService::define(const std::string& name, const json::object& question) {
+  const json::value* const given = question.if_contains("definition");
+  const std::string text = given != nullptr ? json::serialize(*given) : std::string();
+  try {
+    read_definition(name, text, parts_.secrets_dir);
+  } catch (const std::runtime_error& e) {
+    return {{"refused", e.what()}, {"invalid", true}};
+  }
+  session::Uplinks& all = parts_.broker.uplinks();
+  if (in_file(name)) return {{"refused", "the file of uplinks has one of this name"}};
+  const bool is_new = !all.definitions().contains(name);
+  if (is_new && of_file_.size() + all.definitions().size() >= session::kUplinksMax)
+    return {{"refused", "there are " + std::to_string(session::kUplinksMax) + " uplinks"}};
+  all.define(name, &text);
+  apply();
+  return {{"created", is_new}};
+}
+
+json::object UplinkService::definition(const std::string& name) const {
+  const auto& all = parts_.broker.uplinks().definitions();
+  const auto it = all.find(name);
+  if (it == all.end()) return {{"refused", "it was not defined over REST"}, {"unknown", true}};
+  boost::system::error_code ec;
+  return {{"definition", json::parse(it->second, ec)}};
+}
+
+// With what was defined goes the queue: nobody could remove it later who does not know it.
+json::object UplinkService::forget(const std::string& name) {
+  session::Uplinks& all = parts_.broker.uplinks();
+  if (all.definitions().contains(name)) {
+    all.define(name, nullptr);
+    apply();
+  }
+  const bool gone = all.forget(name);
+  if (gone) BERTH_LOG(warn, "the queue of an uplink is removed uplink={}", base::LogName{name});
+  return {{"forgotten", gone}};
 }
 
 json::object UplinkService::show() const {
@@ -260,13 +363,10 @@ json::object UplinkService::show() const {
 
 json::object UplinkService::act(const std::string& what, const std::string& name,
                                 const json::object& question) {
-  session::Uplinks& all = parts_.broker.uplinks();
-  if (what == "forget") {
-    const bool gone = all.forget(name);
-    if (gone) BERTH_LOG(warn, "the queue of an uplink is removed uplink={}", base::LogName{name});
-    return {{"forgotten", gone}};
-  }
-  session::UplinkQueue* const u = all.find(name);
+  if (what == "define") return define(name, question);
+  if (what == "definition") return definition(name);
+  if (what == "forget") return forget(name);
+  session::UplinkQueue* const u = parts_.broker.uplinks().find(name);
   if (u == nullptr) return {{"refused", "there is no uplink of this name"}, {"unknown", true}};
   const bool sends = what == "replay" || what == "send_again";
   if (sends && !u->state(parts_.now()).planned)

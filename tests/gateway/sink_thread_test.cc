@@ -54,6 +54,7 @@ class Echo final : public Sink {
     events_.done(m.generation, m.seq);
   }
   SinkState state() const override { return {.connected = taken_}; }
+  void rest() override { events_.rested(); }
 
  private:
   const Events& events_;

@@ -196,6 +196,35 @@ TEST_F(UplinkConnection, AnAttemptThatCantBeMadeIsMadeAgain) {
   run_until([&] { return platform_.got.size() == 1; });
 }
 
+TEST_F(UplinkConnection, AtRestItSendsNothingAndWaitsForWhatWasSent) {
+  platform_.window = 2;
+  platform_.tellers.back().connected(2);
+  run_until([&] { return state().connected == 1; });
+  give(1, 4);
+  int rested = 0;
+  connection_->rest([&] { ++rested; });
+  EXPECT_EQ(rested, 0);
+  platform_.tellers.back().acknowledged(platform_.got.at(0).first);
+  run_until([&] { return done_.size() == 1; });
+  EXPECT_EQ(rested, 0);
+  platform_.tellers.back().acknowledged(platform_.got.at(1).first);
+  run_until([&] { return rested == 1; });
+  EXPECT_EQ(done_, (std::vector<std::uint64_t>{1, 2}));
+  EXPECT_EQ(platform_.all, (std::vector<std::uint64_t>{1, 2})) << "the others are the successor's";
+}
+
+TEST_F(UplinkConnection, WithoutAConnectionItIsAtRestAtOnceAndMakesNone) {
+  int rested = 0;
+  connection_->rest([&] { ++rested; });  // what the attempt says is not heard yet
+  EXPECT_EQ(rested, 1);
+  give(1, 4);
+  platform_.tellers.back().lost("gone");
+  run_until([&] { return state().failures == 1; });
+  io_.run_for(1s);
+  EXPECT_EQ(platform_.tellers.size(), 1u);
+  EXPECT_TRUE(platform_.all.empty());
+}
+
 TEST_F(UplinkConnection, AnExpiredMessageIsDoneAndDoesNotGo) {
   run_until([&] { return state().connected == 1; });
   Upward m{.generation = 4, .seq = 1, .inside = "t"};

@@ -9,7 +9,7 @@ import json, os, re, signal, socket, subprocess, sys, threading, time
 berth, source, kafka_program = (os.path.abspath(a) for a in sys.argv[1:4])
 sys.path.insert(0, os.path.join(source, "tests/support"))
 from gateway import Gateway, Program, eventually, processes, work  # noqa: E402
-from hook import Hook  # noqa: E402
+from hook import Hook, Hostile  # noqa: E402
 from mqtt import Mqtt  # noqa: E402
 
 CONFIG = """
@@ -255,6 +255,57 @@ def a_replay(gateway, hook):
     device.goodbye()
 
 
+def memory(gateway):
+    """Of the engine, in MB."""
+    with open(f"/proc/{gateway.engine()}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1_000_000
+
+
+def answers_without_an_end(gateway, hook):
+    """Trailers behind a 200 are not read; 100 Continue and headers for ever are an error. Neither costs memory; and another platform
+    works."""
+    before = memory(gateway)
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    for head, again in ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Trailer: abc\r\n"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+                        (b"HTTP/1.1 200 OK\r\n", b"X-Header: abc\r\n")):
+        other = Hostile(head, again)
+        write(hook_file(other))
+        eventually(lambda: state(gateway).get("url", "").endswith(f":{other.port}/events"), lambda: state(gateway))
+        device.publish("v1/event/parts", json.dumps({"endless": other.port}))
+        taken = "Trailer" in again.decode()
+        eventually(lambda: other.answers >= 1 and (state(gateway)["queued"] == 0 if taken else state(gateway)["error"]), lambda: f"{other.answers} {state(gateway)}")
+        check(memory(gateway) < before + 50, f"{before} MB before, {memory(gateway)} MB after {again}")
+        other.end()
+    write(hook_file(hook))
+    eventually(lambda: len(firsts(hook.payloads()).get("endless", [])) == 2, lambda: f"{hook.payloads()} {state(gateway)}")
+    device.goodbye()
+
+
+def made_certificate(d):
+    os.makedirs(d)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=127.0.0.1",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", d + "/key", "-out", d + "/crt"], check=True, capture_output=True)
+    return d + "/crt", d + "/key"
+
+
+def over_tls(gateway):
+    """https with the platform's own authority; a certificate that nobody vouches for is refused, and so is one for another name."""
+    certificate = made_certificate(work + "/tls")
+    hook = Hook(secrets=("secret", "next"), certificate=certificate)
+    line = f"uplinks:\n  - {{name: up, kind: webhook, url: 'https://%s:{hook.port}/events', secret_file: {work}/secret, select: [event], timeout_s: 2%s}}\n"
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    for host, more in (("127.0.0.1", ""), ("127.0.0.2", f", ca_file: {certificate[0]}")):
+        write(line % (host, more))
+        eventually(lambda: f"{host}:{hook.port}/" in state(gateway).get("url", ""), lambda: state(gateway))
+        device.publish("v1/event/parts", json.dumps({"tls": host}))
+        eventually(lambda: state(gateway)["queued"] > 0 and state(gateway)["error"], lambda: state(gateway))
+        check(not hook.messages, "a message went to a platform that has proven nothing")
+    write(line % ("127.0.0.1", f", ca_file: {certificate[0]}"))
+    eventually(lambda: len(hook.messages) == 2, lambda: f"{hook.payloads()} {state(gateway)}")
+    hook.kill()
+    device.goodbye()
+
+
 def webhook():
     with open(work + "/secret", "w", encoding="utf-8") as f:
         f.write("secret\nnext\n")
@@ -271,6 +322,9 @@ def webhook():
     a_platform_that_stumbles(gateway, hook)
     a_platform_that_asks_to_wait(gateway, hook)
     a_platform_that_hangs(gateway, hook)
+    answers_without_an_end(gateway, hook)
+    over_tls(gateway)
+    write(hook_file(hook))
     check(not hook.faults, f"signatures: {hook.faults[:3]}")
     hook.secrets = ["next"]
     a_replay(gateway, hook)

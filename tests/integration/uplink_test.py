@@ -15,7 +15,7 @@ from upstream import Upstream  # noqa: E402
 CONFIG = """
 auth: {anonymous: always, failures_per_name: 0, failures_per_address: 0}
 registry: {source: file, file: registry.yaml}
-uplinks: {file: uplinks.yaml}
+uplinks: {file: uplinks.yaml, secrets_dir: secrets}
 presence: {offline_after_s: 1}
 session: {restart_grace_s: 1}
 """
@@ -276,6 +276,44 @@ def a_real_broker(gateway):
     device.goodbye()
 
 
+def made_over_rest(gateway, upstream):
+    """An uplink that stands in no file: made, sends, outlives the engine, changed, gone with its queue."""
+    other = Upstream()
+    path = "/api/v1/uplinks/made"
+    wanted = {"kind": "mqtt", "url": f"mqtt://127.0.0.1:{other.port}", "select": ["event"]}
+    for bad, why in (({"kind": "mqtt"}, "url is missing"), (dict(wanted, no=1), "unknown key 'no'"), (dict(wanted, name="else"), "name: not that of the path"),
+                     (dict(wanted, user_name="b", password_file="/etc/shadow"), "without a path"), (dict(wanted, password_file="../x"), "without a path"),
+                     (dict(wanted, password_file=".."), "without a path")):
+        status, said = gateway.ask("PUT", path, bad)
+        check(status == 422 and why in said["detail"], f"{bad}: {status} {said}")
+    check(gateway.ask("PUT", "/api/v1/uplinks/up0", wanted)[0] == 409, "a name of the file")
+    check(gateway.ask("PUT", "/api/v1/uplinks/a%2Fb", wanted)[0] == 422, "a name that is none")
+    check(gateway.ask("PUT", path, wanted) == (201, {"created": True}), "made")
+    check(gateway.ask("GET", path)[1] == {"definition": wanted, "partitions_that_differ": 0, "partitions_without_answer": 0}, f"{gateway.ask('GET', path)}")
+    eventually(lambda: states(gateway).get("made", {}).get("connected") == 1, lambda: states(gateway))
+    check(states(gateway)["made"]["defined"] == "rest" and states(gateway)["up0"]["defined"] == "file", f"{states(gateway)}")
+    load = Load(gateway, ("gate",))
+    os.kill(gateway.engine(), signal.SIGKILL)
+    eventually(lambda: load.count() > 200, "messages")
+    load.end()
+    expect_all(other, load, "of an uplink that was made over REST")
+    os.makedirs(os.path.join(work, "gateway/secrets"))
+    with open(os.path.join(work, "gateway/secrets/password"), "w", encoding="utf-8") as f:
+        f.write("right\n")
+    check(gateway.ask("PUT", path, dict(wanted, user_name="berth", password_file="password"))[0] == 200, "changed")
+    eventually(lambda: other.logins and other.logins[-1] == ("berth", "right"), lambda: f"{other.logins} {states(gateway)}")
+    other.kill()
+    device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
+    device.publish("v1/event/parts", "waits")
+    eventually(lambda: states(gateway)["made"]["queued"] == 1, lambda: states(gateway))
+    ctl(gateway, "uplinks", "forget", "made")
+    check("made" not in states(gateway), f"{states(gateway)}")
+    os.kill(gateway.engine(), signal.SIGKILL)
+    eventually(lambda: "up0" in states(gateway), "the next engine")
+    check("made" not in states(gateway) and gateway.ask("GET", path)[0] == 404, "it is gone for good")
+    device.goodbye()
+
+
 def main():
     upstream = Upstream()
     gateway = Gateway(berth, {"berth.yaml": CONFIG, "registry.yaml": REGISTRY, "uplinks.yaml": uplinks_file(upstream.port)})
@@ -287,6 +325,9 @@ def main():
     what_expires_does_not_go(gateway, upstream)
     a_planned_end(gateway, upstream)
     a_real_broker(gateway)
+    write(uplinks_file(upstream.port))
+    eventually(lambda: states(gateway).get("up0", {}).get("configured"), lambda: states(gateway))
+    made_over_rest(gateway, upstream)
     gateway.end()
     check(gateway.process.returncode == 0, f"it ended with {gateway.process.returncode}")
     print("what was acknowledged is at the platform, in order, once but for deaths and lost connections")

@@ -1,11 +1,12 @@
 """A platform's webhook, for tests: it checks the signature, notes each message, and answers as it is told."""
-import hashlib, hmac, http.server, json, threading, time
+import hashlib, hmac, http.server, json, socket, ssl, threading, time
 
 
 class Hook:
     """`messages`: as they came in bodies that were answered with 200, again and again."""
 
-    def __init__(self, secrets=("secret",), port=0):
+    def __init__(self, secrets=("secret",), port=0, certificate=None):
+        self.certificate = certificate  # (file, key file); None: without TLS
         self.secrets, self.messages, self.batches, self.answers = list(secrets), [], [], []
         self.judge = lambda message: 200  # the status of a batch is its worst message's
         self.retry_after = None
@@ -33,6 +34,10 @@ class Hook:
             daemon_threads = True
 
         self.server = Server(("127.0.0.1", self.port), Handler)
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.open = []
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
@@ -89,3 +94,37 @@ class Hook:
 
     def firsts(self):
         return list(dict.fromkeys(json.dumps(p) for p in self.payloads()))
+
+
+class Hostile:
+    """What no platform says: answers that have no end. `answers`: connections that were answered so."""
+
+    def __init__(self, head, again):
+        self.head, self.again, self.answers = head, again, 0
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(16)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def end(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(s,), daemon=True).start()
+
+    def _answer(self, s):
+        try:
+            s.recv(65536)
+            self.answers += 1
+            s.sendall(self.head)
+            while True:
+                s.sendall(self.again * 1000)
+        except OSError:
+            s.close()

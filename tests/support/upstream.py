@@ -17,7 +17,7 @@ class Upstream:
     """`messages`: (topic, payload, retain, properties) in the order in which they came, again and again."""
 
     def __init__(self, acknowledges=True, host="127.0.0.1", port=0):
-        self.messages, self.clients, self.acknowledges = [], [], acknowledges
+        self.messages, self.clients, self.logins, self.acknowledges = [], [], [], acknowledges
         self.receive_maximum = 0  # 0: it names none
         self.poison = None  # it ends the connection for topics that end so
         self._lock, self._open = threading.Lock(), []
@@ -118,6 +118,12 @@ class Upstream:
         if version == 5:
             size, at = _length(body, at)
             at += size
-        n = struct.unpack("!H", body[at:at + 2])[0]
+        start, n = at, struct.unpack("!H", body[at:at + 2])[0]
+        texts, at = [], at + 2 + n
+        while at + 2 <= len(body) and not body[7] & 4:  # no will
+            size = struct.unpack("!H", body[at:at + 2])[0]
+            texts.append(body[at + 2:at + 2 + size].decode())
+            at += 2 + size
         with self._lock:
-            self.clients.append(body[at + 2:at + 2 + n].decode())
+            self.clients.append(body[start + 2:start + 2 + n].decode())
+            self.logins.append(tuple(texts))
