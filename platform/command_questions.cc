@@ -220,6 +220,20 @@ void CommandQuestions::cancel(std::string_view question, Answered answered) {
   ledger_.find(q.tenant(), q.id(), cancel_it);
 }
 
+void CommandQuestions::close_case(std::string_view question, Answered answered) {
+  pb::CloseQuestion q;
+  if (!parse(question, q)) return answered(answer_of(kMalformed, nullptr, false));
+  const auto close_it = [this, q, answered = std::move(answered)](const Entry* e, bool unknown) {
+    if (unknown) return answered(answer_of(kUnreadable, nullptr, false));
+    if (e == nullptr || !sees(q.key().caller_sites(), e->site))
+      return answered(answer_of({}, nullptr, false));
+    ledger_.close_case(
+        q.key().tenant(), q.key().id(), {at().wall_ms, q.by(), q.note()},
+        [answered](const Ledger::Answer& a) { answered(answer_of(a.refusal, a.entry, a.before)); });
+  };
+  ledger_.find(q.key().tenant(), q.key().id(), close_it);
+}
+
 void CommandQuestions::list(std::string_view question, Answered answered) {
   pb::ListQuestion q;
   pb::ListAnswer failed;
@@ -230,9 +244,12 @@ void CommandQuestions::list(std::string_view question, Answered answered) {
   if (q.to_ms() != 0) query.to_ms = q.to_ms();
   query.after = q.after();
   query.count = q.count();
-  query.is_wanted = [this, state = q.state(), sites = q.caller_sites(),
-                     text = q.q()](const Entry& e) {
+  query.is_wanted = [this, state = q.state(), sites = q.caller_sites(), text = q.q(),
+                     closed = q.closed()](const Entry& e) {
     const Command& c = e.command;
+    const bool is_closed = e.closed.wall_ms != 0;
+    if (closed != pb::ListQuestion::ANY && is_closed != (closed == pb::ListQuestion::CLOSED))
+      return false;
     const bool called =
         text.empty() || ways_ == nullptr || ways_->is_called(e.asked.tenant, e.asked.device, text);
     return called && sees(sites, e.site) &&

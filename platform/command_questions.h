@@ -62,6 +62,7 @@ class CommandQuestions final : private session::Room {
   void claim(std::string_view question, Answered answered);
   void find(std::string_view question, Answered answered);
   void cancel(std::string_view question, Answered answered);
+  void close_case(std::string_view question, Answered answered);
   void list(std::string_view question, Answered answered);
   std::string locate(std::string_view question) const;
   // The document of a device (LocateQuestion), as JSON; empty: it has none.

@@ -59,6 +59,11 @@ std::string encode(const Entry& e) {
     r.set_late_code(c.late_result.code);
     r.set_late_text(c.late_result.text);
   }
+  if (e.closed.wall_ms != 0) {
+    r.set_closed_ms(e.closed.wall_ms);
+    r.set_closed_by(e.closed.by);
+    r.set_closed_note(e.closed.note);
+  }
   return r.SerializeAsString();
 }
 
@@ -161,6 +166,7 @@ bool decode(std::string_view record, Entry& out) {
     c.log.push_back({t.wall_ms(), static_cast<State>(t.state()), t.note()});
   c.has_late_result = r.has_late_result();
   c.late_result = {static_cast<Outcome>(r.late_outcome()), r.late_code(), r.late_text(), false};
+  out.closed = {r.closed_ms(), r.closed_by(), r.closed_note()};
   return true;
 }
 

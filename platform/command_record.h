@@ -56,6 +56,12 @@ struct Entry {
   std::int64_t accepted_wall_ms = 0;
   std::int64_t durable_wall_ms = 0;  // of the acceptance, if it is traced. 0: not known. Not stored
   std::uint32_t ttl_ms = 0;
+  // What a person has found out of one with its outcome. wall_ms 0: nobody has.
+  struct Closed {
+    std::int64_t wall_ms = 0;
+    std::string by, note;
+  };
+  Closed closed;
   std::uint64_t serial = 0;  // of its tags (notes.h); no other open command of the partition has it
   Command command;
 };

@@ -21,6 +21,7 @@ constexpr std::size_t kChangesTold = 1000;   // of one reading of the registry
 constexpr int kAskedAtOnce = 1000;           // a page, and what each of its devices is behind
 constexpr std::size_t kLimitsTold = 100;     // of one turn
 constexpr std::size_t kFirmwaresTold = 100;  // the same
+constexpr std::size_t kStatesTold = 1000;    // the same; a device reports its state again
 constexpr std::size_t kChildrenTold = 200;   // of one event
 constexpr std::size_t kNotesMax = 10'000;    // that may be stale
 
@@ -149,6 +150,7 @@ void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
 void DeviceWatch::end(const Note& n, base::Instant now) {
   presence_.left(n.id, n.visit, n.cause, at(now), has_room());
   const bool taken = n.cause == Cause::taken_over;
+  if (!taken) departures_.ended(n.visit, presence_.firmware_of(n.id), n.cause, at(now).wall_ms);
   Happening h = happening_of(n.visit, taken ? HistoryKind::taken_over : HistoryKind::ended);
   h.cause = name_of(n.cause);
   if (n.why < protocol::link::CloseReason::count) h.detail = protocol::link::name_of(n.why);
@@ -212,6 +214,27 @@ void DeviceWatch::tell_firmwares() {
   }
 }
 
+void DeviceWatch::reports_state(const session::Principal& device, std::string_view site,
+                                StateReport r) {
+  if (states_.size() >= kStatesTold) return;
+  states_.push_back({device.tenant, std::string(site), device.name, std::move(r)});
+}
+
+void DeviceWatch::tell_states(base::Instant now) {
+  for (const Said& s : std::exchange(states_, {}))
+    board_.reported(s.tenant, s.site, s.device, s.report, at(now).wall_ms);
+}
+
+void DeviceWatch::commanded(const Entry& e, base::Instant now) {
+  if (e.command.delivery != Delivery::immediate || !has_room()) return;
+  pb::TwinCommand c;
+  c.set_id(e.asked.id);
+  c.set_type(e.asked.type);
+  c.set_state(e.command.done() ? name_of(e.command.outcome) : name_of(e.command.state));
+  c.set_at_ms(at(now).wall_ms);
+  board_.commanded(e.asked.tenant, e.site, e.asked.device, c, e.command.done());
+}
+
 void DeviceWatch::tell_limits(base::Instant now) {
   for (const auto& [v, quota] : std::exchange(limits_, {})) {
     Happening h = happening_of(v, HistoryKind::quota);
@@ -235,6 +258,8 @@ Presence::Id DeviceWatch::id_of(std::string_view tenant, std::string_view device
 void DeviceWatch::record(std::string_view key, std::string_view value) {
   if (History::is_key(key)) return history_.restored(value);
   if (RecentEvents::is_key(key)) return recent_.restored(value);
+  if (Board::is_key(key)) return board_.restored(key, value);
+  if (Departures::is_key(key)) return departures_.restored(key, value);
   presence_.restored(key, value);
 }
 
@@ -280,6 +305,7 @@ void DeviceWatch::end_turn(base::Instant now) {
   }
   if (!limits_.empty()) tell_limits(now);
   if (!firmwares_.empty() && has_room()) tell_firmwares();
+  if (!states_.empty() && has_room()) tell_states(now);
   if (notes_.size() > kNotesMax) forget_stale_notes();
   if (more_ && has_room()) more_ = presence_.tell_due(at(now));
 }
@@ -296,6 +322,7 @@ void DeviceWatch::tick(base::Instant now) {
   more_ = true;
   if (!attached_) return;
   history_.tick(at(now));
+  if (has_room()) departures_.tick(at(now).wall_ms);
   insights_.tick(at(now));
 }
 
@@ -304,6 +331,7 @@ void DeviceWatch::registry_changed(const session::Concerned& who) {
     if (!session::is_registered(key) || !session::is_device(key)) continue;
     const session::Principal p = session::principal_from(key);
     presence_.removed(p.tenant, p.name);
+    board_.removed(p.tenant, p.name);
   }
   if (who.principals.size() > kChangesTold) return;  // an import
   for (const std::string& key : who.principals) {
@@ -351,7 +379,7 @@ void DeviceWatch::ask_presence(std::string_view question, const Answered& answer
     pb::PresenceAnswer::Device& d = *all->answer.add_devices();
     d.set_index(static_cast<std::uint32_t>(i));
     d.set_state(static_cast<std::uint32_t>(k->state));
-    d.set_since_ms(std::int64_t{k->since_s} * 1000);
+    d.set_since_ms(static_cast<std::int64_t>(k->since_s) * 1000);
     d.set_epoch(k->epoch);
     d.set_connected(k->here != 0);
     d.set_stale(k->here == 0 && k->state == Presence::State::online);

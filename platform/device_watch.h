@@ -13,6 +13,9 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "platform/board.h"
+#include "platform/command_record.h"
+#include "platform/departures.h"
 #include "platform/history.h"
 #include "platform/insights.h"
 #include "platform/presence.h"
@@ -30,25 +33,32 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   DeviceWatch(PlatformOptions options, session::Core& core, Records& records)
       : core_(core),
         records_(records),
-        presence_(options.presence, records, *this),
+        board_(records),
+        presence_(options.presence, records, *this, board_),
         history_(options.history, records),
+        departures_(records),
         insights_(core) {}
   DeviceWatch(const DeviceWatch&) = delete;
   DeviceWatch& operator=(const DeviceWatch&) = delete;
 
   static bool is_key(std::string_view key) {
-    return Presence::is_key(key) || History::is_key(key) || RecentEvents::is_key(key);
+    return Presence::is_key(key) || History::is_key(key) || RecentEvents::is_key(key) ||
+           Board::is_key(key) || Departures::is_key(key);
   }
   void record(std::string_view key, std::string_view value);
   void forget_record(std::string_view key) {
     if (Presence::is_key(key)) presence_.forget(key);
+    if (Board::is_key(key)) board_.forget(key);
+    if (Departures::is_key(key)) departures_.forget(key);
   }
 
   void attached_all(base::Instant now);
   void end_turn(base::Instant now);
   void tick(base::Instant now);
   bool has_work() const {
-    return attached_ && (!notes_.empty() || !limits_.empty() || !firmwares_.empty() || more_) &&
+    return attached_ &&
+           (!notes_.empty() || !limits_.empty() || !firmwares_.empty() || !states_.empty() ||
+            more_) &&
            has_room();
   }
   // Devices and tenants that have gone from the registry.
@@ -56,6 +66,10 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
 
   // A device reports its firmware: in the middle of a call into the core, for each such report.
   void reports_firmware(const session::Principal& device, std::string_view firmware);
+  // A device reports the state of a part of it, likewise.
+  void reports_state(const session::Principal& device, std::string_view site, StateReport r);
+  // An immediate command has been accepted, or has its outcome.
+  void commanded(const Entry& e, base::Instant now);
   // As the device has reported it to this partition; empty: it has not.
   std::string_view firmware_of(std::string_view tenant, std::string_view device) const {
     return presence_.firmware_of(id_of(tenant, device));
@@ -76,12 +90,17 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   std::string ask_insights(std::string_view question) const {
     return insights_.answer(question, at(records_.now()));
   }
+  std::string ask_departures(std::string_view question) const {
+    return departures_.answer(question);
+  }
   // The answer may leave when what this call has put is durable.
   std::string ask_events(std::string_view question);
   // Of a registered device: the outcome of a command, say.
   void happened(const Happening& told, base::Instant now);
 
   const Presence& presence() const { return presence_; }
+  const Board& board() const { return board_; }
+  void touch_board() { board_.touch_all(); }
   void refresh(metrics::EngineProbe& probe) const;  // counters and gauges
 
   // -- session::SessionEvents
@@ -114,6 +133,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   void act(const Note& n, base::Instant now);
   void tell_limits(base::Instant now);
   void tell_firmwares();
+  void tell_states(base::Instant now);
   void forget_stale_notes();
   void end(const Note& n, base::Instant now);
   bool is_disabled(std::string_view principal_key) const;
@@ -123,8 +143,10 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
 
   session::Core& core_;
   Records& records_;
+  Board board_;
   Presence presence_;
   History history_;
+  Departures departures_;
   Insights insights_;
   RecentEvents recent_;
   QuotaGate quota_gate_;
@@ -132,6 +154,11 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   std::vector<std::pair<Visit, session::Quota>> limits_;  // kLimitsTold of a turn
   // Principal keys; kFirmwaresTold of a turn.
   std::vector<std::pair<std::string, std::string>> firmwares_;
+  struct Said {
+    std::string tenant, site, device;
+    StateReport report;
+  };
+  std::vector<Said> states_;  // kStatesTold of a turn
   bool attached_ = false;
   bool more_ = false;  // events are due that had no room in a turn
 };

@@ -286,6 +286,32 @@ void Ledger::cancel(std::string_view tenant, std::string_view id, At at, Answere
   });
 }
 
+void Ledger::close_case(std::string_view tenant, std::string_view id, Entry::Closed closed,
+                        Answered answered) {
+  find(tenant, id,
+       [this, key = joined(tenant, id), closed = std::move(closed), answered = std::move(answered)](
+           const Entry* e, bool unknown) mutable {
+         if (unknown) return answered({kUnreadable, nullptr, false});
+         if (e == nullptr) return answered({{404, "no_such_command", ""}, nullptr, false});
+         if (!e->command.done())
+           return answered({{409, "not_finished", "the command has no outcome yet"}, e, true});
+         const Entry* const newer = find_ended(e->asked.tenant, e->asked.id);
+         Entry after = newer != nullptr ? *newer : *e;
+         if (after.closed.wall_ms != 0) {
+           const bool same = after.closed.by == closed.by && after.closed.note == closed.note;
+           return answered(
+               {same ? Refusal{}
+                     : Refusal{409, "closed", "somebody has closed it: " + after.closed.by},
+                &after, true});
+         }
+         after.closed = std::move(closed);
+         put_ended(key, after);
+         records_.when_durable([answered = std::move(answered), after = std::move(after)] {
+           answered({{}, &after, false});
+         });
+       });
+}
+
 // -- the device
 
 Ledger::Device& Ledger::device_of(const Entry& e) {

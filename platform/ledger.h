@@ -129,6 +129,11 @@ class Ledger {
   // `answered`: as of submit(); a refusal 409 too_late when it may be on its way.
   void cancel(std::string_view tenant, std::string_view id, At at, Answered answered);
 
+  // Notes what a person has found out of a command that has its outcome. `answered`: as of
+  // submit(); a refusal 409 not_finished, or closed if somebody has done so before.
+  void close_case(std::string_view tenant, std::string_view id, Entry::Closed closed,
+                  Answered answered);
+
   void replaced(std::string_view tenant, std::string_view id, At at);
 
   // -- the executor's session: `device` is a key, device_key()

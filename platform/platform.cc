@@ -83,6 +83,7 @@ void Platform::tick(base::Instant now) {
 void Platform::registry_changed(const session::Concerned& who, base::Instant now) {
   now_ = now;
   devices_.registry_changed(who);
+  devices_.touch_board();
   std::set<std::string, std::less<>> tenants = who.tenants;
   for (const std::string& key : who.principals) tenants.insert(key.substr(0, key.find('\0')));
   if (who.everybody) tenants = {""};
@@ -158,12 +159,14 @@ void Platform::publish(const Entry& e, const Result* late) {
 }
 
 void Platform::accepted(const Entry& e) {
+  devices_.commanded(e, now_);
   if (traces_ == nullptr || !traces_->wants(e)) return;
   when_durable([this, tenant = e.asked.tenant, id = e.asked.id] { commands_.durable(tenant, id); });
 }
 
 void Platform::finished(const Entry& e) {
   publish(e, nullptr);
+  if (!is_refusal(e)) devices_.commanded(e, now_);
   if (traces_ != nullptr && !is_refusal(e) && traces_->wants(e))
     when_durable([this, e] { traces_->ended(e); });
   const std::string said = std::string(name_of(e.command.outcome)) +

@@ -39,8 +39,8 @@ Visit visit_of(std::string_view key, const pb::PresenceRecord& r) {
 
 }  // namespace
 
-Presence::Presence(PresenceOptions options, Records& records, PresencePorts& ports)
-    : options_(options), records_(records), ports_(ports), secret_(any_key()) {}
+Presence::Presence(PresenceOptions options, Records& records, PresencePorts& ports, Board& board)
+    : options_(options), records_(records), ports_(ports), board_(board), secret_(any_key()) {}
 
 std::string Presence::key_of(std::string_view tenant, std::string_view device) {
   return std::string(kPrefix) + joined(tenant, device);
@@ -61,7 +61,9 @@ void Presence::restored(std::string_view key, std::string_view record) {
   Known& k = known_[id_of_key(key)];
   k.epoch = r.epoch();
   const bool known_state = r.state() <= static_cast<std::uint32_t>(State::offline);
-  set_state(k, known_state ? static_cast<State>(r.state()) : State::never, r.since_ms());
+  const Cause cause = r.cause() < kCauses ? static_cast<Cause>(r.cause()) : Cause::none;
+  set_state(k, known_state ? static_cast<State>(r.state()) : State::never, r.since_ms(),
+            board_.place_of(visit_of(key, r).tenant, r.site()), cause);
   if (!r.firmware().empty()) k.firmware = place_of(r.firmware()) & 63;
   if (k.state == State::online) doubtful_.emplace(key, record);
 }
@@ -69,14 +71,19 @@ void Presence::restored(std::string_view key, std::string_view record) {
 void Presence::forget(std::string_view key) {
   const auto it = known_.find(id_of_key(key));
   if (it == known_.end()) return;
-  set_state(it->second, State::never, 0);
+  set_state(it->second, State::never, 0, 0, Cause::none);
   if (it->second.here == 0) known_.erase(it);
   if (const auto d = doubtful_.find(key); d != doubtful_.end()) doubtful_.erase(d);
 }
 
-void Presence::set_state(Known& k, State s, std::int64_t since_ms) {
+void Presence::set_state(Known& k, State s, std::int64_t since_ms, Board::Place place,
+                         Cause cause) {
   if (k.state == State::online) --online_;
   if (s == State::online) ++online_;
+  if (k.state != State::never) board_.count(k.place, k.state == State::online, k.cause, -1);
+  if (s != State::never) board_.count(place, s == State::online, cause, 1);
+  k.place = place & 0xffff;
+  k.cause = cause;
   k.state = s;
   k.since_s = static_cast<std::uint32_t>(since_ms / 1000);
 }
@@ -131,7 +138,7 @@ std::string Presence::encode(const Known& k, const Visit& v, std::int64_t left_m
   pb::PresenceRecord r = record_of(v);
   if (k.firmware != 0) r.set_firmware(firmwares_[k.firmware - 1]);
   r.set_state(static_cast<std::uint32_t>(k.state));
-  r.set_since_ms(std::int64_t{k.since_s} * 1000);
+  r.set_since_ms(static_cast<std::int64_t>(k.since_s) * 1000);
   r.set_epoch(k.epoch);
   r.set_left_ms(left_ms);
   r.set_cause(static_cast<std::uint32_t>(cause));
@@ -141,7 +148,7 @@ std::string Presence::encode(const Known& k, const Visit& v, std::int64_t left_m
 void Presence::came(Id id, const Visit& v, At at) {
   Known& k = known_[id];
   const bool same = k.epoch == v.epoch;  // it has only come into reach again
-  k.epoch = std::max(k.epoch, v.epoch);
+  k.epoch = std::max<std::uint64_t>(k.epoch, v.epoch);
   const auto leaving = leaving_.find(id);
   const bool moved = leaving != leaving_.end() && leaving->second.visit.site != v.site;
   if (stay(id)) ++counts_.came_back;
@@ -150,7 +157,7 @@ void Presence::came(Id id, const Visit& v, At at) {
       records_.put(key_of(v.tenant, v.device), encode(k, v, 0, Cause::none));
     return;
   }
-  set_state(k, State::online, at.wall_ms);
+  set_state(k, State::online, at.wall_ms, board_.place_of(v.tenant, v.site), Cause::none);
   ++counts_.told_online;
   tell({.visit = v, .online = true, .since_ms = at.wall_ms}, encode(k, v, 0, Cause::none));
 }
@@ -198,7 +205,7 @@ void Presence::removed(std::string_view tenant, std::string_view device) {
   if (const auto d = doubtful_.find(key); d != doubtful_.end()) doubtful_.erase(d);
   const auto it = known_.find(id);
   if (it == known_.end()) return;
-  set_state(it->second, State::never, 0);
+  set_state(it->second, State::never, 0, 0, Cause::none);
   if (it->second.here == 0) known_.erase(it);
   records_.remove(key);
 }
@@ -241,7 +248,7 @@ bool Presence::tell_due(At at) {
       continue;
     }
     Known& k = known_[id];
-    set_state(k, State::offline, l.left_ms);
+    set_state(k, State::offline, l.left_ms, board_.place_of(l.visit.tenant, l.visit.site), l.cause);
     ++counts_.told_offline;
     tell({.visit = l.visit, .online = false, .since_ms = l.left_ms, .cause = l.cause},
          encode(k, l.visit, l.left_ms, l.cause));

@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/siphash.h"
+#include "platform/board.h"
 #include "platform/causes.h"
 #include "platform/command.h"
 #include "platform/options.h"
@@ -74,8 +75,8 @@ class Presence {
   static constexpr std::size_t kFirmwares = 63;    // different ones
   static constexpr std::size_t kFirmwareMax = 64;  // bytes
 
-  // `records` and `ports` outlive it.
-  Presence(PresenceOptions options, Records& records, PresencePorts& ports);
+  // All three outlive it. `board` is told how many are at each site.
+  Presence(PresenceOptions options, Records& records, PresencePorts& ports, Board& board);
   Presence(const Presence&) = delete;
   Presence& operator=(const Presence&) = delete;
 
@@ -106,14 +107,18 @@ class Presence {
   // Tells what is due, so much at a time. True: there is more.
   bool tell_due(At at);
 
+  // 16 bytes. An epoch is a time in ms: 44 bits last until the year 2527.
   struct Known {
-    std::uint64_t epoch = 0;    // of the newest connection
-    std::uint32_t since_s = 0;  // of the state, Unix time
-    std::uint16_t here = 0;     // sessions with a connection
+    std::uint64_t epoch : 44 = 0;    // of the newest connection
+    std::uint64_t here : 16 = 0;     // sessions with a connection
+    Cause cause : 4 = Cause::none;   // of `offline`
+    std::uint64_t since_s : 32 = 0;  // of the state, Unix time
+    std::uint64_t place : 16 = 0;    // where it is counted: Board::Place
+    std::uint64_t events : 8 = 0;    // of its history, since it was trimmed
     State state : 2 = State::never;
     std::uint8_t firmware : 6 = 0;  // 1 + its place in firmwares_; 0: not reported
-    std::uint8_t events = 0;        // of its history, since it was trimmed
   };
+  static_assert(sizeof(Known) == 16 && kCauses <= 16);
   // An event of its history has been written. True: as many as `most` have since the last time.
   bool count_event(Id id, std::uint8_t most) {
     const auto it = known_.find(id);
@@ -148,7 +153,7 @@ class Presence {
   };
   void leave(Id id, Leaving l);
   bool stay(Id id);
-  void set_state(Known& k, State s, std::int64_t since_ms);
+  void set_state(Known& k, State s, std::int64_t since_ms, Board::Place place, Cause cause);
   void tell(const PresenceEvent& e, std::string record);
   std::string encode(const Known& k, const Visit& v, std::int64_t left_ms, Cause cause) const;
   std::uint8_t place_of(std::string_view firmware);
@@ -157,6 +162,7 @@ class Presence {
   PresenceOptions options_;
   Records& records_;
   PresencePorts& ports_;
+  Board& board_;
   base::SipKey secret_;
   boost::unordered_flat_map<Id, Known> known_;
   boost::unordered_flat_map<Id, Leaving> leaving_;

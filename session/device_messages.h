@@ -65,8 +65,8 @@ class DeviceMessages {
                                                std::string_view /*topic*/) {
     return std::nullopt;
   }
-  // A device's report of its own health, as an Envelope: it may say the device's firmware.
-  virtual void health(const Scope&, std::string_view /*envelope*/) {}
+  // A device's report of its own state (protocol::messages::tells_state()), as an Envelope.
+  virtual void state(const Scope&, std::string_view /*envelope*/) {}
   // A device says its firmware where it says who it is.
   virtual void firmware(const Scope&, std::string_view /*version*/) {}
   // Reports are traced: reported() and taken() are called. Set once, before the first message.

@@ -19,9 +19,9 @@ class MessageTranslator final : private Room {
   MessageTranslator(Context& cx, TenantUsage& usage) : Room(cx), usage_(usage) {}
 
   void use(DeviceMessages& m) { messages_ = &m; }
-  // A device's report of its own health, which is not translated.
-  void health(const Channel& ch, std::string_view report) {
-    if (messages_ != nullptr && ch.scope) messages_->health(*ch.scope, report);
+  // A device's report of its own state, which is not translated.
+  void state(const Channel& ch, std::string_view report) {
+    if (messages_ != nullptr && ch.scope) messages_->state(*ch.scope, report);
   }
   void firmware(const Channel& ch, std::string_view version) {
     if (messages_ != nullptr && ch.scope && !version.empty())

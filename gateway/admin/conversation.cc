@@ -130,7 +130,7 @@ std::string head_of(const Response& r, bool old_version, bool keep) {
   } else if (r.status != 204) {
     line("Content-Length", std::to_string(r.body.size()));
   }
-  line("Cache-Control", "no-store");
+  if (!r.headers.contains("Cache-Control")) line("Cache-Control", "no-store");
   line("X-Content-Type-Options", "nosniff");
   for (const auto& [name, value] : r.headers) line(name, value);
   line("Connection", keep ? "keep-alive" : "close");
@@ -207,10 +207,32 @@ Admitted refused_by_guard(Service& service, const Guard::Verdict& v) {
   return refused(std::move(r), detail);
 }
 
-// The admin token, or an account.
+// What a page shows is the credential of its log-in. False: a page of another origin may ask.
+asio::awaitable<bool> open_session(const SessionCheck& sessions, const Parser::value_type& head,
+                                   AskedFor& asked) {
+  std::string cookie = session_cookie_in(std::string(head[http::field::cookie]));
+  if (cookie.empty() || !sessions) co_return true;
+  const std::optional<OpenedSession> s = co_await sessions(std::move(cookie));
+  if (!s) co_return true;  // without a credential, then
+  const bool looks = asked.method == "GET" || asked.method == "HEAD";
+  const std::string shown(head[kCsrfHeader]);
+  if (!looks && shown != s->csrf) co_return false;
+  asked.authorization = s->authorization;
+  co_return true;
+}
+
+// The admin token, or an account; of a page those of its session.
 asio::awaitable<Admitted> identify(Service& service, const Connection& c, const Parser& parser,
                                    const Target& target) {
-  const AskedFor asked = asked_for(parser.get(), target);
+  AskedFor asked = asked_for(parser.get(), target);
+  if (!asked.authorization && !asked.repeated && !c.peer.local_socket) {
+    const bool own = co_await open_session(service.sessions, parser.get(), asked);
+    if (!own) {
+      ++service.figures.refused_origin;
+      Response r = problem(codes::kOriginRefused, "X-Berth-CSRF is missing or wrong");
+      co_return refused(std::move(r), "X-Berth-CSRF is missing or wrong");
+    }
+  }
   Guard::Verdict v = service.guard.judge(c.peer, asked);
   if (v.status == 0)
     co_return Admitted{.why = {}, .caller = std::move(v.caller), .body_sha256 = {}};

@@ -9,6 +9,7 @@
 #include "gateway/admin/accounts.h"
 #include "gateway/admin/connections.h"
 #include "gateway/admin/dispatch.h"
+#include "gateway/admin/sessions.h"
 
 namespace berth::gateway::admin {
 
@@ -21,6 +22,7 @@ struct Service {
   Dispatch& dispatch;
   const ConnectionTable& table;
   AccountCheck accounts;  // null: there are none
+  SessionCheck sessions;  // null: the same
 };
 
 // Until the peer leaves, goes on waiting too long, or is refused; then the connection is closed.

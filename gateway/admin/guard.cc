@@ -66,6 +66,10 @@ bool Guard::is_probe(const std::string& path) {
   return path == "/livez" || path == "/readyz" || path == "/startupz" || path == "/metrics";
 }
 
+bool Guard::is_page(const std::string& method, const std::string& path) {
+  return (method == "GET" || method == "HEAD") && (path == "/" || path.starts_with("/console/"));
+}
+
 bool Guard::known_host(const Peer& peer, const std::string& authority) const {
   const std::string host = host_of(authority);
   if (is_loopback_name(host)) return true;
@@ -96,6 +100,7 @@ Guard::Verdict Guard::judge(const Peer& peer, const AskedFor& what) const {
       return {403, "host",
               "Host '" + shown(**authority) + "' is not known: name it in admin.allowed_hosts\n"};
   }
+  if (is_page(what.method, what.path)) return {};
   if (what.fetch_site && *what.fetch_site != "same-origin" && *what.fetch_site != "none")
     return {403, "origin", "not for pages of another site\n"};
   if (what.origin) {

@@ -52,6 +52,9 @@ class Guard {
   Verdict judge(const Peer& peer, const AskedFor& what) const;
   // Liveness, readiness, start-up and metrics: answered without a token and when all else is busy.
   static bool is_probe(const std::string& path);
+  // The console's own files, which hold nothing secret: whoever reaches the port may look, and
+  // follow a link to them from another site.
+  static bool is_page(const std::string& method, const std::string& path);
 
  private:
   bool known_host(const Peer& peer, const std::string& authority) const;

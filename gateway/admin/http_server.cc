@@ -113,6 +113,7 @@ class HttpServer::Impl {
 
   Routes& routes() { return dispatch_.routes(); }
   void use_accounts(AccountCheck check) { accounts_ = std::move(check); }
+  void use_sessions(SessionCheck check) { sessions_ = std::move(check); }
   HomeLoop& home() { return home_; }
   const Figures& figures() const { return figures_; }
   Figures& figures() { return figures_; }
@@ -122,7 +123,7 @@ class HttpServer::Impl {
     if (service_) return;
     guard_.emplace(std::move(options));
     service_.emplace(Service{limits_, *guard_, figures_, body_bytes_left_, dispatch_, table_,
-                             std::move(accounts_)});
+                             std::move(accounts_), std::move(sessions_)});
     thread_ = std::thread([this, work = asio::make_work_guard(*io_)] {
       pthread_setname_np(pthread_self(), "admin");
       io_->run();
@@ -181,6 +182,7 @@ class HttpServer::Impl {
   Figures figures_;
   Dispatch dispatch_;
   AccountCheck accounts_;  // until listen()
+  SessionCheck sessions_;  // the same
   std::optional<Guard> guard_;
   std::optional<Service> service_;
   std::thread thread_;
@@ -233,6 +235,10 @@ void HttpServer::route_under_at_home(const std::string& prefix, RequestHandler h
 
 void HttpServer::use_accounts(AccountCheck check) {
   impl_->use_accounts(std::move(check));
+}
+
+void HttpServer::use_sessions(SessionCheck check) {
+  impl_->use_sessions(std::move(check));
 }
 
 const Routes& HttpServer::routes() const {

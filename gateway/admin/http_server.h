@@ -42,6 +42,7 @@
 #include "gateway/admin/home_loop.h"
 #include "gateway/admin/message.h"
 #include "gateway/admin/routes.h"
+#include "gateway/admin/sessions.h"
 
 namespace berth::gateway::admin {
 
@@ -74,6 +75,8 @@ class HttpServer {
                            RouteOptions options = {});
   // Checks credentials that are not the admin token; none: all of these are refused.
   void use_accounts(AccountCheck check);
+  // Opens the cookies of pages; none: they are no credentials.
+  void use_sessions(SessionCheck check);
   // Listens on the Unix socket at this path too, before listen() or behind it, and starts the
   // thread: a process that is not ready for anything else has a probe of its own then. False:
   // another process listens there. Throws std::runtime_error.

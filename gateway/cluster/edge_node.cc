@@ -26,12 +26,14 @@
 #include "gateway/cluster/handover.h"
 #include "gateway/cluster/link_policy.h"
 #include "gateway/cluster/link_trial.h"
+#include "gateway/console/console.h"
 #include "gateway/node/config_api.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
+#include "gateway/node/passages_api.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/reload.h"
 #include "gateway/node/signals.h"
@@ -545,9 +547,12 @@ class EdgeNode {
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
+    serve_passages(http_, edges_);
     serve_config(http_, reload_);
     platform_.add_to(http_);
     platform_.operators().add_to(http_);
+    platform_.sessions().add_to(http_);
+    console::serve_console(http_);
     http_.use_accounts(registry::remote_accounts(http_.home(), platform_.asker()));
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = "this process is an edge of a cluster: an engine is "
@@ -601,7 +606,16 @@ int run_edge(const Config& config, const ConfigSource& source) {
     const Config fitted = fitted_to_descriptors(config);
     EndAsked end;  // hears of a signal that comes when the node does not listen any more
     auto node = std::make_unique<EdgeNode>(fitted, config, source, end);
-    const int code = node->run();
+    int code = 0;
+    try {
+      code = node->run();
+    } catch (const OtherSideGone& e) {
+      // Killed while it handed over. What it had is lost; devices come again, to us.
+      BERTH_LOG(warn, "starting without what the other process had error=\"{}\"", e.what());
+      node.reset();
+      node = std::make_unique<EdgeNode>(fitted, config, source, end);
+      code = node->run();
+    }
     if (!node->handed_over() || !config.cluster.handover_linger) return code;
     const int admin_socket = node->give_admin_socket();
     node.reset();

@@ -27,6 +27,7 @@
 #include "gateway/cluster/partition_server.h"
 #include "gateway/cluster/told.h"
 #include "gateway/cluster/usage_exchange.h"
+#include "gateway/console/console.h"
 #include "gateway/node/config_api.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/good_files.h"
@@ -536,6 +537,8 @@ class EngineNode {
                             .platform = registry_ ? std::string() : kNoRegistry});
     serve_config(http_, reload_);
     platform_.operators().add_to(http_);
+    platform_.sessions().add_to(http_);
+    console::serve_console(http_);
     if (!registry_) return;
     platform_.add_to(http_);
     const auto usage = [this](admin::Request r) { return answer_usage(std::move(r)); };

@@ -17,6 +17,7 @@ constexpr std::size_t kItemMax = 64u << 20;
 constexpr int kPatience_s = 5;
 
 [[noreturn]] void fail(const char* what) {
+  if (errno == ECONNRESET || errno == EPIPE) throw OtherSideGone();
   throw std::runtime_error(std::string("handover: ") + what + ": " + std::strerror(errno));
 }
 
@@ -53,7 +54,7 @@ void send_all(int fd, std::string_view bytes) {
 void receive_all(int fd, char* to, std::size_t size) {
   while (size != 0) {
     const ssize_t n = again([&] { return ::recv(fd, to, size, 0); });
-    if (n == 0) throw std::runtime_error("handover: the other side has gone");
+    if (n == 0) throw OtherSideGone();
     if (n < 0) fail("receive");
     to += n;
     size -= static_cast<std::size_t>(n);
@@ -107,7 +108,7 @@ HandoverStream::Item HandoverStream::receive() {
   m.msg_control = control.bytes;
   m.msg_controllen = sizeof control.bytes;
   const ssize_t n = again([&] { return recvmsg(fd_, &m, MSG_CMSG_CLOEXEC); });
-  if (n == 0) throw std::runtime_error("handover: the other side has gone");
+  if (n == 0) throw OtherSideGone();
   if (n < 0) fail("receive");
   for (cmsghdr* c = CMSG_FIRSTHDR(&m); c != nullptr; c = CMSG_NXTHDR(&m, c)) {
     if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)

@@ -15,12 +15,18 @@
 
 #include <cstdint>
 #include <functional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace berth::gateway::cluster {
 
 inline constexpr std::uint64_t kHandoverVersion = 3;
+
+// The other process ended in the middle.
+struct OtherSideGone : std::runtime_error {
+  OtherSideGone() : std::runtime_error("handover: the other side has gone") {}
+};
 
 class HandoverStream {
  public:

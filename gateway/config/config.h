@@ -116,7 +116,7 @@ struct Config {
   ClusterConfig cluster;
   RegistryConfig registry;
   std::string uplinks_file;                                  // empty: there are none
-  std::string uplinks_secrets_dir;  // of files that an uplink made over REST may name; empty: none
+  std::string uplinks_files_dir;  // of files that an uplink made over REST may name; empty: none
   std::uint64_t uplinks_max_bytes = std::uint64_t{4} << 30;  // of their queues in a partition
   std::string admin_token_file;                              // empty: admin.token in data_directory
   std::string admin_allowed_hosts;  // names by which the admin port may be asked

@@ -169,7 +169,7 @@ std::vector<Key> identity_keys() {
           [](const Config& c) { return static_cast<int>(c.registry.source); }),
       text_of("registry.file", [](Config& c) -> std::string& { return c.registry.file; }),
       text("uplinks.file", &Config::uplinks_file),
-      text("uplinks.secrets_dir", &Config::uplinks_secrets_dir),
+      text("uplinks.files_dir", &Config::uplinks_files_dir),
       number<std::uint64_t>(
           "uplinks.max_bytes", [](Config& c) -> std::uint64_t& { return c.uplinks_max_bytes; },
           1 << 20),

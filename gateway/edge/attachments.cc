@@ -5,7 +5,9 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/wall_clock.h"
 #include "gateway/edge/client_trust.h"
+#include "gateway/edge/passages.h"
 
 namespace berth::gateway::edge {
 
@@ -39,7 +41,11 @@ void Attachments::engine_gone(std::uint32_t partition, EngineEnd how,
   Served& served = engines_[partition];
   const std::int64_t now = base::monotonic_ns();
   served.absence.ended(now);
-  if (served.gone_ns == 0) served.gone_ns = silent_since_ns != 0 ? silent_since_ns : now;
+  if (served.gone_ns == 0) {
+    served.gone_ns = silent_since_ns != 0 ? silent_since_ns : now;
+    served.how = how;
+    served.ended_before = ended_by_us();
+  }
   slab_.for_each([this, partition](Connection& c) {
     if (c.partition != partition) return;
     c.attached = c.held = false;
@@ -76,9 +82,21 @@ void Attachments::engine_ready(std::uint32_t partition) {
     const std::int64_t gap_ns = base::monotonic_ns() - served.gone_ns;
     probe_.engine_gap_ms = static_cast<std::uint64_t>(gap_ns / 1'000'000);
     probe_.engine_gap.observe_ns(gap_ns);
+    if (options_.passages != nullptr)
+      options_.passages->tell({.at_ms = base::wall_time().ms,
+                               .partition = partition,
+                               .how = served.how,
+                               .gap_ms = probe_.engine_gap_ms,
+                               .held = all.size(),
+                               .dropped = ended_by_us() - served.ended_before});
   }
   served.gone_ns = 0;
   served.engine->turn_end();
+}
+
+// Connections whose devices did nothing to end them.
+std::uint64_t Attachments::ended_by_us() const {
+  return probe_.closed_engine_absent + probe_.closed_session_lost + probe_.closed_poison;
 }
 
 void Attachments::replay(Connection& c) {

@@ -39,6 +39,7 @@ class Attachments final : private EdgeRoom {
 
  private:
   void replay(Connection& c);
+  std::uint64_t ended_by_us() const;
 
   // attachments_probation.cc
   void judge(Served& served, EngineEnd how);

@@ -11,6 +11,8 @@
 
 namespace berth::gateway::edge {
 
+class Passages;
+
 struct Network {
   base::Address address;
   unsigned bits = 128;  // of the 128, also for IPv4
@@ -18,6 +20,7 @@ struct Network {
 };
 
 struct EdgeOptions {
+  Passages* passages = nullptr;  // of the process; outlives the edge. Null: nobody wants to know
   std::uint32_t max_connections = 100'000;
   std::size_t input_cap = 16u << 20;  // bytes per connection; must exceed Maximum Packet Size
   std::size_t input_cap_total = 512u << 20;  // bytes in all, of those who have logged in

@@ -16,7 +16,9 @@ namespace berth::gateway::edge {
 // The engine of one partition.
 struct Served {
   link::EnginePort* engine = nullptr;
-  std::int64_t gone_ns = 0;  // since when it is gone; 0: it is not
+  std::int64_t gone_ns = 0;        // since when it is gone; 0: it is not
+  EngineEnd how{};                 // of the one that is gone
+  std::uint64_t ended_before = 0;  // Attachments::ended_by_us() then
   runtime::Absence absence;
   Probation probation;
   EngineWord word;

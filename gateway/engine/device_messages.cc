@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "gateway/engine/state_report.h"
 #include "platform/command_results.h"
 #include "protocol/messages/envelope.h"
 #include "protocol/messages/envelope.pb.h"
@@ -185,8 +186,7 @@ What DeviceMessages::translate(const session::Scope& who, std::uint64_t session_
   }
   const auto body = what == What::raw ? UnreadMessages::Body::raw : UnreadMessages::Body::json;
   if (!why.empty()) unread_.say(who, topic, why, body, now);
-  if (e.has_health() && e.child().empty() && !e.health().firmware().empty() && on_firmware_)
-    on_firmware_(who, e.health().firmware());
+  notice(who, e);
   if (!e.SerializeToString(&out.payload)) return What::as_is;
   wire::EnvelopeView v;
   if (!wire::read_envelope(out.payload, v)) return What::as_is;
@@ -267,12 +267,22 @@ std::optional<DeviceMessages::Lasts> DeviceMessages::lasts(std::string_view tena
   return Lasts{bounds->ttl_ms, bounds->ttl_max_ms};
 }
 
-static_assert(wire::kHealthBody == v1::Envelope::kHealthFieldNumber);
+static_assert(wire::tells_state(v1::Envelope::kHealthFieldNumber) &&
+              wire::tells_state(v1::Envelope::kBarrierFieldNumber) &&
+              wire::tells_state(v1::Envelope::kChargerFieldNumber) &&
+              wire::tells_state(v1::Envelope::kAlarmFieldNumber));
 
-void DeviceMessages::health(const session::Scope& who, std::string_view envelope) {
+void DeviceMessages::state(const session::Scope& who, std::string_view envelope) {
   v1::Envelope e;
-  if (!on_firmware_ || !wire::parse(e, envelope) || e.health().firmware().empty()) return;
-  on_firmware_(who, e.health().firmware());
+  if (wire::parse(e, envelope)) notice(who, e);
+}
+
+// What is sent later than directly after it happened says nothing of now.
+void DeviceMessages::notice(const session::Scope& who, const v1::Envelope& e) const {
+  if (e.has_health() && e.child().empty() && !e.health().firmware().empty() && on_firmware_)
+    on_firmware_(who, e.health().firmware());
+  if (!on_state_ || e.replay()) return;
+  if (auto r = state_report_of(e)) on_state_(who, std::move(*r));
 }
 
 void DeviceMessages::firmware(const session::Scope& who, std::string_view version) {

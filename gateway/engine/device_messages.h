@@ -12,6 +12,7 @@
 #include "gateway/engine/unread_messages.h"
 #include "gateway/registry/commands.h"
 #include "gateway/registry/registry.h"
+#include "platform/board.h"
 #include "protocol/messages/envelope.h"
 #include "session/device_messages.h"
 
@@ -40,11 +41,14 @@ class DeviceMessages final : public session::DeviceMessages {
                 const protocol::messages::EnvelopeView& e, std::string_view made_id,
                 std::string& envelope) override;
   void taken() override { traced_->taken(); }
-  void health(const session::Scope& who, std::string_view envelope) override;
+  void state(const session::Scope& who, std::string_view envelope) override;
   void firmware(const session::Scope& who, std::string_view version) override;
   // A device reports its firmware: within a call.
   using OnFirmware = std::function<void(const session::Scope& who, std::string_view firmware)>;
   void on_firmware(OnFirmware f) { on_firmware_ = std::move(f); }
+  // A device reports a state of its own; the same.
+  using OnState = std::function<void(const session::Scope& who, platform::StateReport report)>;
+  void on_state(OnState f) { on_state_ = std::move(f); }
   // What a device has reported, for commands that services publish; empty: it is not known here.
   using FirmwareOf = std::function<std::string(std::string_view tenant, std::string_view device)>;
   void trace(const platform::Traces& traces_of, ReportTraces::Taken taken) {
@@ -64,7 +68,9 @@ class DeviceMessages final : public session::DeviceMessages {
   registry::CommandCatalog catalog_;
   UnreadMessages unread_;
   std::optional<ReportTraces> traced_;  // if reports are traced
+  void notice(const session::Scope& who, const v1::Envelope& e) const;
   OnFirmware on_firmware_;
+  OnState on_state_;
   FirmwareOf firmware_of_;
 };
 

@@ -48,6 +48,9 @@ EngineShard::EngineShard(ShardParts parts)
     messages_->on_firmware([this](const session::Scope& who, std::string_view firmware) {
       platform().devices().reports_firmware(who.who(), firmware);
     });
+    messages_->on_state([this](const session::Scope& who, platform::StateReport r) {
+      platform().devices().reports_state(who.who(), who.site(), std::move(r));
+    });
     if (parts.platform.traces != nullptr)
       messages_->trace(*parts.platform.traces,
                        [this](platform::TracedReport r) { platform().report_taken(std::move(r)); });

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "gateway/engine/board_question.h"
 #include "gateway/engine/device_list.h"
 #include "platform/history.pb.h"
 #include "platform/platform.pb.h"
@@ -76,6 +77,7 @@ void PlatformSide::answer(Answerer& answerer) {
   use(AskKind::claim_command, &CommandQuestions::claim, &DeviceNames::in_command);
   use(AskKind::find_command, &CommandQuestions::find, &DeviceNames::in_command);
   use(AskKind::cancel_command, &CommandQuestions::cancel, &DeviceNames::in_command);
+  use(AskKind::close_command, &CommandQuestions::close_case, &DeviceNames::in_command);
   use(AskKind::list_commands, &CommandQuestions::list, &DeviceNames::in_list);
   answerer.use(AskKind::take_nonce, [this](const Question& q, link::Answered answered) {
     platform_.begin(calls_.now());
@@ -140,11 +142,17 @@ void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Regi
     if (!waits) return a({AskError::too_many, {}});
     calls_.post_turn();
   });
+  answerer.use(AskKind::departures, [&devices](const Question& q, const link::Answered& a) {
+    a({AskError::none, devices.ask_departures(q.bytes)});
+  });
   answerer.use(AskKind::insights, [this, &devices](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());
     a({AskError::none, devices.ask_insights(q.bytes)});
   });
   if (registry == nullptr) return;
+  answerer.use(AskKind::board, [&devices, registry](const Question& q, const link::Answered& a) {
+    a({AskError::none, answer_board(devices, *registry, q.bytes)});
+  });
   answerer.use(AskKind::list_devices, [registry](const Question& q, const link::Answered& a) {
     a({AskError::none, list_devices(*registry, q.bytes)});
   });

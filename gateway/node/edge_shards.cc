@@ -42,8 +42,9 @@ EdgeShards::EdgeShards(boost::asio::io_context& main, const edge::EdgeOptions& o
     auto s = std::make_unique<Shard>();
     if (i != 0) s->own_io = std::make_unique<boost::asio::io_context>(1);
     s->io = i == 0 ? &main : s->own_io.get();
-    s->edge =
-        std::make_unique<edge::EdgeShard>(*s->io, share_of(options, count), s->probe, &limits_);
+    edge::EdgeOptions own = share_of(options, count);
+    own.passages = &passages_;
+    s->edge = std::make_unique<edge::EdgeShard>(*s->io, own, s->probe, &limits_);
     shards_.push_back(std::move(s));
   }
   quarantine_.use_names(session::name_in_cookie);

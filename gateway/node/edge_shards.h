@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "gateway/edge/edge_shard.h"
+#include "gateway/edge/passages.h"
 #include "gateway/link/edge_link.h"
 #include "metrics/probe.h"
 
@@ -60,6 +61,7 @@ class EdgeShards {
   // Another edge says it.
   void struck_elsewhere(std::string_view strike);
   edge::Quarantine& quarantine() { return quarantine_; }
+  const edge::Passages& passages() const { return passages_; }
   bool lift(std::string_view id);  // by its text; false: there is no such entry
 
   // -- where an engine is reached by links. `events`: of shard 0's link, after the shards have done
@@ -121,6 +123,7 @@ class EdgeShards {
 
   boost::asio::io_context& main_;
   edge::AddressLimits limits_;
+  edge::Passages passages_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::array<std::optional<edge::ListenerOptions>, edge::kTransports.size()> bound_;
   edge::Quarantine quarantine_;

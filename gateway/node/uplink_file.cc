@@ -20,7 +20,7 @@ UplinkFile::UplinkFile(boost::asio::io_context& io, Reload* reload, const Config
                 .now = [&engine] { return engine.now(); },
                 .turn_end = [&engine] { engine.turn_end(); },
                 .max_bytes = config.uplinks_max_bytes,
-                .secrets_dir = config.uplinks_secrets_dir}) {
+                .files_dir = config.uplinks_files_dir}) {
   engine.answerer().use(protocol::link::AskKind::uplinks,
                         [this](const protocol::link::Question& q, const link::Answered& answered) {
                           service_.answer(q.bytes, [answered](std::string bytes) {

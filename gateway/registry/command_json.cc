@@ -229,8 +229,7 @@ json::object command_json(const CommandRecord& r) {
     o["outcome"] = platform::name_of(outcome);
     o["finished_at"] = time_text(end_ms);
     o["latency_ms"] = end_ms - r.accepted_wall_ms();
-    o["safe_to_retry"] =
-        platform::Command{.outcome = outcome, .code = r.code()}.safe_to_repeat();
+    o["safe_to_retry"] = platform::Command{.outcome = outcome, .code = r.code()}.safe_to_repeat();
   }
   const auto put = [&o](const char* name, const std::string& value) {
     if (!value.empty()) o[name] = value;
@@ -256,6 +255,9 @@ json::object command_json(const CommandRecord& r) {
     log.push_back(std::move(entry));
   }
   o["transitions"] = std::move(log);
+  if (r.closed_ms() != 0)
+    o["closed"] = {
+        {"at", time_text(r.closed_ms())}, {"by", r.closed_by()}, {"note", r.closed_note()}};
   if (r.has_late_result()) {
     o["late_result"] = {{"outcome", platform::name_of(static_cast<Outcome>(r.late_outcome()))},
                         {"code", r.late_code()},

@@ -192,7 +192,13 @@ void Registry::index(Place p, bool add) {
   if (key.kind != Kind::device && key.kind != Kind::account) return;
   const auto m = make_message(key.kind);
   if (!m->ParseFromString(p->second)) return;
-  if (key.kind == Kind::device) index_references(key, static_cast<const pb::Device&>(*m), add);
+  if (key.kind == Kind::device) {
+    const auto& d = static_cast<const pb::Device&>(*m);
+    index_references(key, d, add);
+    std::uint32_t& n = at_sites_[reference(key.tenant, d.site())];
+    n += add ? 1 : -1;
+    if (n == 0) at_sites_.erase(reference(key.tenant, d.site()));
+  }
   for (const pb::Credential& c : credentials_of(key.kind, *m)) {
     const std::uint64_t h = hash_of(key.tenant, c);
     count_cost(c, add);
@@ -314,6 +320,11 @@ std::optional<Registry::Login> Registry::login_at(
 const std::string* Registry::find(std::string_view key) const {
   const auto it = records_.find(key);
   return it == records_.end() ? nullptr : &it->second;
+}
+
+std::uint32_t Registry::devices_at(std::string_view tenant, std::string_view site) const {
+  const auto it = at_sites_.find(reference(tenant, site));
+  return it == at_sites_.end() ? 0 : it->second;
 }
 
 std::size_t Registry::count(Kind kind) const {

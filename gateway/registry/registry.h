@@ -67,6 +67,7 @@ class Registry final : public session::Principals {
   // -- records
   const std::string* find(std::string_view key) const;
   std::size_t count(Kind kind) const;
+  std::uint32_t devices_at(std::string_view tenant, std::string_view site) const;
   // Those whose keys begin with `prefix` and come after `after`, in their order, until `f` returns
   // false.
   void each(std::string_view prefix, std::string_view after,
@@ -105,6 +106,7 @@ class Registry final : public session::Principals {
   std::set<std::string, std::less<>> references_;  // tenant NUL executor or parent NUL device
   HashCosts hash_costs_;
   std::map<Kind, std::size_t> counts_;
+  std::map<std::string, std::uint32_t, std::less<>> at_sites_;  // devices, by tenant NUL site
   std::set<std::string, std::less<>> removed_;  // keys of what is gone, kRemovedKept of them
   bool loaded_ = false;
   std::function<void(std::function<void()>)> ask_;  // of its feed

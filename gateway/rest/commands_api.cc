@@ -143,6 +143,7 @@ void CommandsApi::add_to(admin::HttpServer& http) {
   add("GET /api/v1/commands", &CommandsApi::list);
   add("GET /api/v1/commands/{id}", &CommandsApi::get);
   add("POST /api/v1/commands/{id}/cancel", &CommandsApi::cancel);
+  add("POST /api/v1/commands/{id}/close", &CommandsApi::close_case);
   add("GET /api/v1/tenants/{tenant}/devices/{device}/desired", &CommandsApi::desired);
 }
 
@@ -293,34 +294,72 @@ void CommandsApi::send(const Submit& submit, const Responder& done) {
 
 // -- one that there is
 
-void CommandsApi::ask_by_id(AskKind kind, const Request& r, std::uint32_t wait_ms,
-                            const Responder& done) {
+std::optional<platform::pb::CommandKey> CommandsApi::key_of(const Request& r, Right right,
+                                                            const Responder& done) const {
   const std::string tenant = tenant_of(r, r.parameter("tenant"));
-  const Right right = kind == AskKind::find_command ? Right::read : Right::command;
-  if (tenant.empty())
-    return done.answer(admin::problem(admin::codes::kInvalid, "tenant: it is missing"));
-  if (auto no = admin::refusal_of(r.caller, right, tenant, any_site_of(r)))
-    return done.answer(std::move(*no));
+  if (tenant.empty()) {
+    done.answer(admin::problem(admin::codes::kInvalid, "tenant: it is missing"));
+    return std::nullopt;
+  }
+  if (auto no = admin::refusal_of(r.caller, right, tenant, any_site_of(r))) {
+    done.answer(std::move(*no));
+    return std::nullopt;
+  }
   platform::pb::CommandKey q;
   q.set_tenant(tenant);
   q.set_id(r.capture("id"));
-  q.set_wait_ms(wait_ms);
   for (const std::string& site : r.caller.sites) q.add_caller_sites(site);
-  asker_.ask_all({kind, wait_ms + kAnswerWithin_ms, q.SerializeAsString()},
-                 [done](const std::vector<link::Answer>& all) {
-                   const link::Answer* best = &all.front();
-                   for (const link::Answer& a : all) {
-                     platform::pb::CommandAnswer said;
-                     const bool good = a.error == AskError::none && said.ParseFromString(a.bytes);
-                     if (good && said.status() != 404) {
-                       best = &a;
-                       break;
-                     }
-                     // One that did not answer may have it.
-                     if (!good) best = &a;
-                   }
-                   done.answer(answer_of(*best, false));
-                 });
+  return q;
+}
+
+void CommandsApi::ask_by_id(AskKind kind, const Request& r, std::uint32_t wait_ms,
+                            const Responder& done) {
+  auto q = key_of(r, kind == AskKind::find_command ? Right::read : Right::command, done);
+  if (!q) return;
+  q->set_wait_ms(wait_ms);
+  ask_all({kind, wait_ms + kAnswerWithin_ms, q->SerializeAsString()}, done);
+}
+
+void CommandsApi::ask_all(protocol::link::Question q, const Responder& done) const {
+  asker_.ask_all(std::move(q), [done](const std::vector<link::Answer>& all) {
+    const link::Answer* best = &all.front();
+    for (const link::Answer& a : all) {
+      platform::pb::CommandAnswer said;
+      const bool good = a.error == AskError::none && said.ParseFromString(a.bytes);
+      if (good && said.status() != 404) {
+        best = &a;
+        break;
+      }
+      // One that did not answer may have it.
+      if (!good) best = &a;
+    }
+    done.answer(answer_of(*best, false));
+  });
+}
+
+// What a person has found out of a command that has its outcome: {"note": TEXT}.
+void CommandsApi::close_case(const Request& r, const Responder& done) {
+  if (auto no = bad_parameters(r, {{"tenant", {}}})) return done.answer(std::move(*no));
+  if (!admin::has_media_type(r, "application/json"))
+    return done.answer(
+        admin::problem(admin::codes::kUnsupportedMediaType, "Content-Type: application/json"));
+  auto key = key_of(r, Right::command, done);
+  if (!key) return;
+  constexpr std::size_t kNoteMax = 1000;
+  boost::system::error_code ec;
+  const json::value body = json::parse(r.body, ec);
+  const json::value* const note = !ec && body.is_object() && body.get_object().size() == 1
+                                      ? body.get_object().if_contains("note")
+                                      : nullptr;
+  if (note == nullptr || !note->is_string() || note->get_string().empty() ||
+      note->get_string().size() > kNoteMax)
+    return done.answer(
+        admin::problem(admin::codes::kInvalid, "{\"note\": TEXT} is expected, of 1 to 1000 bytes"));
+  platform::pb::CloseQuestion q;
+  *q.mutable_key() = std::move(*key);
+  q.set_by(r.caller.id);
+  q.set_note(std::string(note->get_string()));
+  ask_all({AskKind::close_command, kAnswerWithin_ms, q.SerializeAsString()}, done);
 }
 
 void CommandsApi::get(const Request& r, const Responder& done) {
@@ -423,6 +462,7 @@ void CommandsApi::list(const Request& r, const Responder& done) {
                                    {"from", {}},
                                    {"to", {}},
                                    {"cursor", {}},
+                                   {"closed", {admin::Parameter::Kind::flag, 0}},
                                    {"limit", {admin::Parameter::Kind::number, kCommandsMax}}}))
     return done.answer(std::move(*no));
   platform::pb::ListQuestion q;
@@ -442,6 +482,9 @@ void CommandsApi::list(const Request& r, const Responder& done) {
   q.set_to_ms(time("to"));
   q.set_count(static_cast<std::uint32_t>(admin::number(r, "limit", kCommandsDefault)));
   q.set_state(r.parameter("state"));
+  if (!r.parameter("closed").empty())
+    q.set_closed(admin::flag(r, "closed") ? platform::pb::ListQuestion::CLOSED
+                                          : platform::pb::ListQuestion::NOT_CLOSED);
   if (!q.state().empty() && !is_state(q.state()))
     fault = "state: ACCEPTED, WAITING, HANDED, SENT, RECEIVED, or an outcome";
   if (q.tenant().empty()) fault = "tenant: it is missing";

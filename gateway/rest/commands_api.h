@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,11 +46,16 @@ class CommandsApi {
   void send(const Submit& submit, const admin::Responder& done);
   void get(const admin::Request& r, const admin::Responder& done);
   void cancel(const admin::Request& r, const admin::Responder& done);
+  void close_case(const admin::Request& r, const admin::Responder& done);
   void list(const admin::Request& r, const admin::Responder& done);
   void page(platform::pb::ListQuestion q, const std::string& cursor,
             const admin::Responder& done) const;
   void desired(const admin::Request& r, const admin::Responder& done);
+  // The command that the path names; nothing: `done` has been answered.
+  std::optional<platform::pb::CommandKey> key_of(const admin::Request& r, admin::Right right,
+                                                 const admin::Responder& done) const;
   // The same question to all partitions; the one that knows the command answers.
+  void ask_all(protocol::link::Question q, const admin::Responder& done) const;
   void ask_by_id(protocol::link::AskKind kind, const admin::Request& r, std::uint32_t wait_ms,
                  const admin::Responder& done);
 

@@ -134,7 +134,7 @@ std::string Seal::close(const ListKind& list, std::string_view tenant,
 
 std::optional<std::string> Seal::open(const ListKind& list, std::string_view tenant,
                                       std::string_view cursor) const {
-  if (cursor.size() > kCursorMax) return std::nullopt;
+  if (cursor.size() > list.characters_max) return std::nullopt;
   const std::optional<std::string> sealed = of_text(cursor);
   if (!sealed || sealed->size() <= kSalt + kTag) return std::nullopt;
   const std::string_view all(*sealed);

@@ -28,6 +28,7 @@ struct ListKind {
   const char* name;
   std::size_t width;     // places are padded to a multiple of it: no length tells of a record
   bool is_same = false;  // the same place has the same cursor: where places are of visible records
+  std::size_t characters_max = 400;
 };
 namespace lists {
 inline constexpr ListKind kTenants{"tenants", 72};
@@ -44,8 +45,6 @@ inline constexpr ListKind kEvents{"events", 24, true};
 
 class Seal {
  public:
-  static constexpr std::size_t kCursorMax = 400;  // characters
-
   explicit Seal(std::string key) : key_(std::move(key)) {}
   // `tenant`: whose records are listed; empty: those of all tenants.
   std::string close(const ListKind& list, std::string_view tenant, std::string_view place) const;

@@ -7,14 +7,18 @@
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
+#include "gateway/rest/board_api.h"
 #include "gateway/rest/commands_api.h"
+#include "gateway/rest/console_sessions.h"
 #include "gateway/rest/cursors.h"
+#include "gateway/rest/departures_api.h"
 #include "gateway/rest/desired_api.h"
 #include "gateway/rest/events_api.h"
 #include "gateway/rest/history_api.h"
 #include "gateway/rest/insights_api.h"
 #include "gateway/rest/operator_api.h"
 #include "gateway/rest/presence_api.h"
+#include "gateway/rest/profiles_api.h"
 
 namespace berth::gateway::rest {
 
@@ -27,11 +31,13 @@ class PlatformApi {
       : asker_(partitions, std::move(engine_of), io, probe),
         commands_(asker_, cursors_, {.partitions = partitions, .tracer = tracer}),
         events_(asker_, cursors_, partitions),
+        board_(asker_, partitions),
         operators_(asker_, partitions) {}
   PlatformApi(const PlatformApi&) = delete;
   PlatformApi& operator=(const PlatformApi&) = delete;
   const link::Asker& asker() const { return asker_; }
-  OperatorApi& operators() { return operators_; }  // also without a registry
+  OperatorApi& operators() { return operators_; }    // also without a registry
+  ConsoleSessions& sessions() { return sessions_; }  // the same
   void add_to(admin::HttpServer& http) {
     commands_.add_to(http);
     desired_.add_to(http);
@@ -39,6 +45,9 @@ class PlatformApi {
     history_.add_to(http);
     insights_.add_to(http);
     events_.add_to(http);
+    board_.add_to(http);
+    departures_.add_to(http);
+    serve_profiles(http);
   }
 
  private:
@@ -50,7 +59,10 @@ class PlatformApi {
   HistoryApi history_{asker_, cursors_};
   InsightsApi insights_{asker_};
   EventsApi events_;
+  BoardApi board_;
+  DeparturesApi departures_{asker_};
   OperatorApi operators_;
+  ConsoleSessions sessions_{cursors_};
 };
 
 }  // namespace berth::gateway::rest

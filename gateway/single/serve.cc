@@ -19,6 +19,7 @@
 #include "gateway/admin/http_server.h"
 #include "gateway/link/ask.h"
 #include "gateway/link/samples.h"
+#include "gateway/console/console.h"
 #include "gateway/node/config_api.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
@@ -26,6 +27,7 @@
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/host_check.h"
 #include "gateway/node/process.h"
+#include "gateway/node/passages_api.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/registry_service.h"
 #include "gateway/node/reload.h"
@@ -453,12 +455,15 @@ class Gateway {
       http_.route("GET /api/v1/usage/{tenant}", usage, {.who = admin::For::accounts});
     }
     serve_quarantine(http_, edges_);
+    serve_passages(http_, edges_);
     EngineHas engine_has;
     if (!config_.single_process)
       engine_has = [this](std::uint64_t hash) { return engine_has_taken(hash); };
     serve_config(http_, reload_, std::move(engine_has));
     if (registry_) platform_.add_to(http_);
     platform_.operators().add_to(http_);
+    platform_.sessions().add_to(http_);
+    console::serve_console(http_);
     say_who_answers(http_, {.quarantine = {},
                             .restart_engine = {},
                             .drain = "this process is berth serve: SIGTERM drains and ends it; "

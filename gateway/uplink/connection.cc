@@ -57,20 +57,19 @@ void Connection::add_to(SinkState& s) const {
 }
 
 void Connection::rest(std::function<void()> rested) {
-  resting_ = true;
-  rested_ = std::move(rested);
+  rest_ = {true, std::move(rested)};
   tell_rested();
 }
 
 void Connection::tell_rested() {
-  if (!resting_ || (open_ && unacknowledged_ != 0)) return;
-  if (const auto rested = std::exchange(rested_, {})) rested();
+  if (!rest_.asked || (open_ && unacknowledged_ != 0)) return;
+  if (const auto rested = std::exchange(rest_.rested, {})) rested();
 }
 
 // -- attempts
 
 void Connection::begin_attempt() {
-  if (resting_) return;
+  if (rest_.asked) return;
   attempt_.reset();
   next_place_ = first_place_;
   unacknowledged_ = 0;
@@ -250,7 +249,7 @@ void Connection::take(Upward m) {
 }
 
 void Connection::send_pending() {
-  if (!open_ || resting_) return;
+  if (!open_ || rest_.asked) return;
   send_all();
   if (open_) attempt_->flush();
   finish_front();  // those that had expired

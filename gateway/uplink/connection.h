@@ -90,9 +90,11 @@ class Connection {
   std::chrono::steady_clock::time_point progress_{};  // acknowledged or connected last
   std::mt19937 random_{std::random_device{}()};
   bool open_ = false;  // messages may be sent
-  bool resting_ = false;
-  std::function<void()> rested_;  // to be called
-  bool works_ = false;            // as far as is known
+  struct {
+    bool asked = false;
+    std::function<void()> rested;  // to be called
+  } rest_;
+  bool works_ = false;  // as far as is known
   SinkState counts_{};
 };
 

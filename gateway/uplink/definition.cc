@@ -12,16 +12,16 @@ namespace {
 
 std::string in_directory(const std::string& dir, const std::string& key, const std::string& file) {
   if (dir.empty())
-    throw std::runtime_error(key + ": uplinks.secrets_dir is not set, so no file can be named");
+    throw std::runtime_error(key + ": uplinks.files_dir is not set, so no file can be named");
   if (file.find('/') != std::string::npos || file.front() == '.')
-    throw std::runtime_error(key + ": the name of a file of uplinks.secrets_dir, without a path");
+    throw std::runtime_error(key + ": the name of a file of uplinks.files_dir, without a path");
   return dir + "/" + file;
 }
 
 }  // namespace
 
 UplinkConfig read_definition(const std::string& name, const std::string& text,
-                             const std::string& secrets_dir) {
+                             const std::string& files_dir) {
   if (text.size() > kDefinitionMax)
     throw std::runtime_error("more than " + std::to_string(kDefinitionMax) + " bytes");
   boost::system::error_code ec;
@@ -48,7 +48,7 @@ UplinkConfig read_definition(const std::string& name, const std::string& text,
                                    {"secret_file", &UplinkConfig::secret_file},
                                    {"token_file", &UplinkConfig::token_file}}) {
     std::string& path = c.*field;
-    if (!path.empty()) path = in_directory(secrets_dir, key, path);
+    if (!path.empty()) path = in_directory(files_dir, key, path);
   }
   return c;
 }

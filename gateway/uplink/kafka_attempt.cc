@@ -80,6 +80,8 @@ class KafkaAttempt final : public Attempt {
     rd_kafka_queue_t* const q = rd_kafka_queue_get_main(producer_);
     rd_kafka_queue_io_event_enable(q, fd, &kOne, sizeof kOne);
     rd_kafka_queue_destroy(q);
+    // It tells of an event that comes into the empty queue: one may be there already.
+    [[maybe_unused]] const auto written = ::write(fd, &kOne, sizeof kOne);
     wait();
   }
   ~KafkaAttempt() override {

@@ -97,7 +97,7 @@ std::vector<UplinkConfig> UplinkService::with_definitions() const {
       why = "there are too many";
     } else {
       try {
-        all.push_back(read_definition(name, text, parts_.secrets_dir));
+        all.push_back(read_definition(name, text, parts_.files_dir));
       } catch (const std::runtime_error& e) {
         why = e.what();
       }
@@ -320,7 +320,7 @@ json::object UplinkService::define(const std::string& name, const json::object& 
   const json::value* const given = question.if_contains("definition");
   const std::string text = given != nullptr ? json::serialize(*given) : std::string();
   try {
-    read_definition(name, text, parts_.secrets_dir);
+    read_definition(name, text, parts_.files_dir);
   } catch (const std::runtime_error& e) {
     return {{"refused", e.what()}, {"invalid", true}};
   }

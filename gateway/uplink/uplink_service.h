@@ -27,7 +27,7 @@ class UplinkService final : private session::UplinkSink {
     std::function<base::Instant()> now;
     std::function<void()> turn_end;  // after something was told to the broker
     std::uint64_t max_bytes = 0;     // of their queues together: fit_into()
-    std::string secrets_dir;         // definition.h
+    std::string files_dir;         // definition.h
   };
   explicit UplinkService(Parts parts);
   ~UplinkService();

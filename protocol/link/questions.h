@@ -38,6 +38,9 @@ enum class AskKind : std::uint8_t {
   partition = 36,  // JSON: gateway/cluster/partition_questions.h
   backup = 37,     // JSON: gateway/node/backups.h
   uplinks = 38,    // JSON: gateway/uplink/uplink_service.h
+  board = 39,      // platform/board.proto
+  close_command = 40,
+  departures = 41,  // platform/departures.proto
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

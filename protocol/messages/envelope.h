@@ -9,7 +9,10 @@
 namespace berth::protocol::messages {
 
 // What a device's Envelope says; views of its bytes.
-inline constexpr std::uint32_t kHealthBody = 33;  // EnvelopeView::body
+// Is a body with this field number a state of the device: barrier, charger, alarm, health?
+constexpr bool tells_state(std::uint32_t body) {
+  return body == 25 || body == 27 || body == 30 || body == 33;
+}
 
 struct EnvelopeView {
   std::string_view type;  // the body's name, "vehicle_arrived"; empty: there is none

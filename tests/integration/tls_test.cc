@@ -746,5 +746,41 @@ TEST_F(Succession, SigtermOfTheNewOneLeavesEverythingToTheOld) {
   EXPECT_TRUE(ready("third"));
 }
 
+TEST_F(Succession, SigkillOfTheNewOneLeavesEverythingToTheOld) {
+  auto next = successor("next");
+  ASSERT_TRUE(eventually([&] { return takes_over("next"); })) << next->log();
+  ASSERT_TRUE(
+      eventually([&] { return edge().log().find("handover begins") != std::string::npos; }));
+  next->send(SIGKILL);
+  next->wait();
+  ASSERT_TRUE(eventually([&] {
+    return edge().log().find("not handed over, going on") != std::string::npos;
+  })) << edge().log();
+  EXPECT_TRUE(ready("old"));
+  expect_plain_stays();
+  auto third = successor("third");
+  ASSERT_TRUE(eventually([&] { return ready("third"); })) << third->log();
+  expect_plain_stays();
+}
+
+// Its connections are gone with it; the new one does not wait for the rest of them.
+TEST_F(Succession, SigkillOfTheOldOneLetsTheNewOneServe) {
+  auto next = successor("next");
+  ASSERT_TRUE(eventually([&] { return takes_over("next"); })) << next->log();
+  ASSERT_TRUE(
+      eventually([&] { return edge().log().find("handover begins") != std::string::npos; }));
+  edge().process().send(SIGKILL);
+  ASSERT_TRUE(eventually([&] { return ready("next"); })) << next->log();
+  const std::string log = next->log();
+  const std::size_t at = log.find("] ready mqtt=127.0.0.1:");
+  ASSERT_NE(at, std::string::npos) << log;
+  const auto port = static_cast<std::uint16_t>(std::stoi(log.substr(at + 23)));
+  RawClient again(port);
+  again.send(connect({.client_id = "plain"}));
+  const auto said = again.until(2);
+  ASSERT_FALSE(said.empty());
+  EXPECT_EQ(said.back().body.substr(1, 1), std::string(1, '\0')) << "it is let in";
+}
+
 }  // namespace
 }  // namespace berth::test

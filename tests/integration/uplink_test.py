@@ -15,7 +15,7 @@ from upstream import Upstream  # noqa: E402
 CONFIG = """
 auth: {anonymous: always, failures_per_name: 0, failures_per_address: 0}
 registry: {source: file, file: registry.yaml}
-uplinks: {file: uplinks.yaml, secrets_dir: secrets}
+uplinks: {file: uplinks.yaml, files_dir: secrets}
 presence: {offline_after_s: 1}
 session: {restart_grace_s: 1}
 """

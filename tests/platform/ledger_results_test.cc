@@ -153,6 +153,34 @@ TEST(Ledger, ResultsOfIdsThatADeviceMakesUpDoNotFloodTheStore) {
   }
 }
 
+// A person has found out what became of it.
+TEST(Ledger, ACommandWithAnOutcomeIsClosedOnceAndKeepsItsOutcome) {
+  LedgerBox b;
+  b.device_online("gate");
+  b.ask("1", kImmediate);
+  const auto close = [&b](const char* id, const char* note) {
+    std::string code = "none";
+    b.ledger->close_case("acme", id, {77, "guard@acme", note}, [&code](const Ledger::Answer& a) {
+      code = a.refusal.status == 0 ? "" : a.refusal.code;
+    });
+    b.turn();
+    return code;
+  };
+  EXPECT_EQ(close("1", "up"), "not_finished");
+  b.word("1", 1, Fate::sent);
+  b.ledger->result("acme", "1", "gate", good(), b.at());
+  b.commit();
+  EXPECT_EQ(close("2", "up"), "no_such_command");
+  EXPECT_EQ(close("1", "up"), "");
+  EXPECT_EQ(close("1", "up"), "") << "the same again";
+  EXPECT_EQ(close("1", "down"), "closed");
+  const auto e = b.find("1");
+  EXPECT_EQ(e->command.outcome, Outcome::succeeded);
+  EXPECT_EQ(e->closed.wall_ms, 77);
+  EXPECT_EQ(e->closed.by, "guard@acme");
+  EXPECT_EQ(e->closed.note, "up");
+}
+
 // D5: the engine dies at any moment, questions are repeated with the same ids, words come late or
 // twice. Each accepted command has one outcome, none goes out twice but MUST, and what the outcome
 // says is safe to repeat has never been executed.

@@ -58,6 +58,7 @@ class PresenceBox final : public Records, public PresencePorts {
     return presence->id_of(session::Principal{"acme", session::Role::device, device}.key());
   }
 
+  std::unique_ptr<Board> board;
   std::unique_ptr<Presence> presence;
   std::vector<std::string> told;
   std::int64_t clock = 1'000'000;
@@ -75,7 +76,9 @@ class PresenceBox final : public Records, public PresencePorts {
     return v;
   }
   void begin() {
-    presence = std::make_unique<Presence>(PresenceOptions{30, 60}, *this, *this);
+    presence.reset();
+    board = std::make_unique<Board>(*this);
+    presence = std::make_unique<Presence>(PresenceOptions{30, 60}, *this, *this, *board);
     for (const auto& [key, value] : store_) presence->restored(key, value);
     for (const auto& [who, epoch] : here_) {
       const auto id = id_of(who.first);

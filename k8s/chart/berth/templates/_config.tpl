@@ -42,6 +42,7 @@ auth:
 {{- if .Values.uplinks.existingSecret }}
 uplinks:
   file: /etc/berth-uplinks/uplinks.yaml
+  files_dir: /etc/berth-uplinks
 {{- end }}
 {{- end -}}
 

@@ -6,7 +6,7 @@
       "mqtt.proxy_protocol" "mqtts.proxy_protocol" "ws.proxy_protocol" "wss.proxy_protocol" "park.proxy_protocol" "parks.proxy_protocol"
       "mqtts.cert_file" "mqtts.key_file" "mqtts.ca_file" "mqtts.crl_file" "mqtts.client_certificates" "mqtts.user_name" "mqtts.min_version" "mqtts.ticket_key_file"
       "auth.anonymous" "auth.password_file" "auth.acl_file" "admin.listen" "admin.token_file" "admin.allowed_hosts"
-      "uplinks.file" "store.directory" "store.url" "store.url_file" "store.redis_wait_replicas" "store.redis_lease_ms" "store.redis_timeout_ms"
+      "uplinks.file" "uplinks.files_dir" "store.directory" "store.url" "store.url_file" "store.redis_wait_replicas" "store.redis_lease_ms" "store.redis_timeout_ms"
       "store.redis_ca_file" "store.redis_cert_file" "store.redis_key_file"
       "cluster.listen" "cluster.engines" "cluster.partitions" "cluster.name" "cluster.handover" "cluster.handover_linger"
       "cluster.ca_file" "cluster.cert_file" "cluster.key_file" "cluster.peer_name" "cluster.insecure"

@@ -1,0 +1,8 @@
+// Who has logged in.
+import { computed, ref } from 'vue';
+import type { Session } from './api';
+
+export const session = ref<Session>();
+export const isAdmin = computed(() => session.value?.kind === 'admin');
+export const mayChange = computed(() => session.value?.may.change ?? false);
+export const mayCommand = computed(() => session.value?.may.command ?? false);

@@ -1,0 +1,192 @@
+// What the console's pages ask: sessions in cookies, boards of several partitions, profiles on one
+// message.
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <string>
+
+#include "gateway/admin/guard.h"
+#include "gateway/edge/passages.h"
+#include "gateway/rest/board_sum.h"
+#include "gateway/rest/console_sessions.h"
+#include "gateway/rest/profiles_api.h"
+#include "platform/causes.h"
+#include "protocol/messages/envelope.pb.h"
+
+namespace berth::gateway::rest {
+namespace {
+
+namespace json = boost::json;
+namespace pb = platform::pb;
+
+TEST(ConsoleSessions, ACookieIsGoodForTwelveHoursAndAtEachProcess) {
+  const Seal seal(std::string(32, 'k'));
+  const std::string cookie = ConsoleSessions::close(seal, {"Bearer a@b:c d", "csrf"}, 1000);
+  EXPECT_EQ(cookie.find_first_of("; ,\""), std::string::npos);
+  EXPECT_EQ(cookie.find("Bearer"), std::string::npos);
+  const auto s = ConsoleSessions::open(Seal(std::string(32, 'k')), cookie, 1000 + 3600);
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->authorization, "Bearer a@b:c d");
+  EXPECT_EQ(s->csrf, "csrf");
+  EXPECT_FALSE(ConsoleSessions::open(seal, cookie, 1000 + kSessionLasts_s));
+  EXPECT_FALSE(ConsoleSessions::open(seal, cookie, 900)) << "of the future";
+  EXPECT_FALSE(ConsoleSessions::open(Seal(std::string(32, 'x')), cookie, 1000));
+  EXPECT_FALSE(ConsoleSessions::open(seal, cookie.substr(1), 1000));
+  EXPECT_FALSE(
+      ConsoleSessions::open(seal, seal.close(lists::kDevices, "", "1000 c Bearer x"), 1000))
+      << "what was sealed for something else";
+}
+
+TEST(ConsoleSessions, ACookieThatIsThereTwiceIsNone) {
+  using admin::session_cookie_in;
+  EXPECT_EQ(session_cookie_in("a=b; berth-session=x"), "x");
+  EXPECT_EQ(session_cookie_in("berth-session=x;c=d"), "x");
+  EXPECT_EQ(session_cookie_in("berth-session=x; berth-session=y"), "");
+  EXPECT_EQ(session_cookie_in("not-berth-session=x"), "");
+  EXPECT_EQ(session_cookie_in(";;; ="), "");
+}
+
+TEST(ConsolePages, AreForEverybodyAndTheApiIsNot) {
+  admin::Guard guard({.listen_host = "127.0.0.1", .allowed_hosts = {}, .token = [] {
+                        return std::string("secret");
+                      }});
+  const admin::Peer peer{.loopback = true, .came_to = "127.0.0.1"};
+  const auto status = [&](const std::string& method, const std::string& path,
+                          const std::string& site = "") {
+    admin::AskedFor a{.method = method, .path = path, .host = "127.0.0.1:9180"};
+    if (!site.empty()) a.fetch_site = site;
+    return guard.judge(peer, a).status;
+  };
+  EXPECT_EQ(status("GET", "/"), 0);
+  EXPECT_EQ(status("GET", "/", "cross-site"), 0) << "a link in a wiki";
+  EXPECT_EQ(status("GET", "/console/index.js"), 0);
+  EXPECT_EQ(status("POST", "/"), 401);
+  EXPECT_EQ(status("GET", "/consolex"), 401);
+  EXPECT_EQ(status("GET", "/api/v1/board"), 401);
+  EXPECT_EQ(status("GET", "/api/v1/board", "cross-site"), 403);
+}
+
+pb::BoardAnswer answer(bool whole, std::uint64_t version, std::uint32_t online,
+                       std::uint32_t offline, std::int64_t reported_ms,
+                       v1::BarrierPosition position) {
+  pb::BoardAnswer a;
+  a.set_whole(whole);
+  a.set_version(version);
+  a.set_of(7);
+  auto& s = *a.add_sites();
+  s.set_tenant("acme");
+  s.set_site("north");
+  s.set_registered(10);
+  s.set_online(online);
+  for (unsigned c = 0; c < platform::kCauses; ++c)
+    s.add_offline(c == static_cast<unsigned>(platform::Cause::keep_alive) ? offline : 0);
+  auto& lane = *s.add_lanes();
+  lane.set_device("gate");
+  lane.set_reports(true);
+  lane.set_position(static_cast<std::uint32_t>(position));
+  lane.set_reported_ms(reported_ms);
+  return a;
+}
+
+TEST(BoardSum, AddsUpPartitionsAndTellsChangesOnly) {
+  BoardSum sum(2);
+  EXPECT_FALSE(sum.take(0, answer(true, 5, 3, 1, 100, v1::OPEN)));
+  EXPECT_FALSE(sum.take(1, answer(true, 9, 2, 2, 200, v1::CLOSED)));
+  auto c = sum.changes();
+  EXPECT_TRUE(c.whole);
+  ASSERT_EQ(c.sites.size(), 1u);
+  EXPECT_EQ(c.sites[0].at("online").to_number<int>(), 5);
+  EXPECT_EQ(c.sites[0].at("offline").to_number<int>(), 3);
+  EXPECT_EQ(c.sites[0].at("registered").to_number<int>(), 10);
+  EXPECT_EQ(c.sites[0].at("lanes").at(0).at("position"), "CLOSED") << "the newer report";
+  EXPECT_TRUE(sum.changes().sites.empty());
+  EXPECT_EQ(sum.question(1, {}).since(), 9u);
+  EXPECT_FALSE(sum.take(1, answer(false, 10, 9, 9, 300, v1::OPEN)));
+  c = sum.changes();
+  EXPECT_FALSE(c.whole);
+  ASSERT_EQ(c.sites.size(), 1u);
+  EXPECT_EQ(c.sites[0].at("online").to_number<int>(), 10) << "known in two partitions, there once";
+  EXPECT_EQ(c.sites[0].at("offline").to_number<int>(), 0);
+}
+
+TEST(BoardSum, AWholeAnswerInPartsTakesThePlaceOfTheOneBefore) {
+  BoardSum sum(1);
+  sum.take(0, answer(true, 5, 3, 1, 100, v1::OPEN));
+  (void)sum.changes();
+  auto part = answer(true, 8, 4, 0, 100, v1::OPEN);
+  part.mutable_sites(0)->set_site("a");
+  part.set_more_after("s/acme/a");
+  EXPECT_TRUE(sum.take(0, part));
+  EXPECT_EQ(sum.question(0, {}).after(), "s/acme/a");
+  EXPECT_TRUE(sum.changes().sites.empty()) << "not before it is complete";
+  auto rest = answer(true, 9, 4, 0, 100, v1::OPEN);
+  rest.mutable_sites(0)->set_site("b");
+  EXPECT_FALSE(sum.take(0, rest));
+  const auto c = sum.changes();
+  ASSERT_EQ(c.sites.size(), 2u);
+  EXPECT_EQ(c.sites[0].at("site"), "a");
+  EXPECT_EQ(sum.question(0, {}).since(), 8u) << "what has changed meanwhile is asked for again";
+}
+
+TEST(Passages, ShardsOfOneProcessTellOneEvent) {
+  edge::Passages p;
+  p.tell(
+      {.at_ms = 1000, .partition = 0, .how = edge::EngineEnd::unproven, .gap_ms = 5, .held = 10});
+  p.tell({.at_ms = 1010,
+          .partition = 0,
+          .how = edge::EngineEnd::unproven,
+          .gap_ms = 9,
+          .held = 7,
+          .dropped = 1});
+  p.tell({.at_ms = 9000, .partition = 0, .how = edge::EngineEnd::planned, .gap_ms = 1, .held = 3});
+  const auto all = p.list();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[1].held, 17u);
+  EXPECT_EQ(all[1].gap_ms, 9u);
+  EXPECT_EQ(all[1].dropped, 1u);
+  for (int i = 0; i < 500; ++i) p.tell({.at_ms = 100'000 + i * 10'000});
+  EXPECT_EQ(p.list().size(), edge::Passages::kKept);
+}
+
+json::object tried(const std::string& body, int status = 200) {
+  const admin::Response r = try_profile(body);
+  EXPECT_EQ(r.status, status) << r.body;
+  boost::system::error_code ec;
+  const json::value v = json::parse(r.body, ec);
+  return v.is_object() ? v.get_object() : json::object();
+}
+
+TEST(ProfileTrial, SaysWhichRuleReadsAMessage) {
+  const std::string product =
+      "name: p\nmessages:\n  - {topic: a/%d, report: event, fields: {plate.plate.number: {from: "
+      "/no}}}\n  - {topic: b, report: state, fields: {barrier.lane: {from: /lane, required: "
+      "true}}}\n";
+  const auto body = [&](const char* topic, const char* key, const std::string& payload) {
+    return json::serialize(
+        json::object{{"product", product}, {"topic", topic}, {"device", "cam"}, {key, payload}});
+  };
+  json::object o = tried(body("a/cam", "payload", R"({"no":"A1"})"));
+  EXPECT_EQ(o.at("result"), "envelope");
+  EXPECT_EQ(o.at("envelope").at("plate").at("plate").at("number"), "A1");
+  EXPECT_EQ(o.at("rules").at(0).at("used"), true);
+  EXPECT_EQ(o.at("rules").at(1).at("matches"), false);
+  EXPECT_EQ(tried(body("a/cam", "payload_hex", "7b 22 6e6f223a224131227d")).at("result"),
+            "envelope");
+  o = tried(body("b", "payload", "{}"));
+  EXPECT_EQ(o.at("result"), "raw");
+  EXPECT_FALSE(o.at("why").as_string().empty());
+  EXPECT_EQ(tried(body("c", "payload", "{}")).at("result"), "as_is");
+}
+
+TEST(ProfileTrial, WhatIsNoneIsRefused) {
+  tried("[]", 422);
+  tried("{", 422);
+  tried(R"({"product":"name: p","topic":""})", 422);
+  tried(R"({"product":"name: p","topic":"a","payload_hex":"0"})", 422);
+  tried(R"({"product":"&a [*a, *a]","topic":"a"})", 422);
+  tried(R"({"product":"name: p\nmessages: [{topic: a, report: nothing}]","topic":"a"})", 422);
+  tried(R"({"product":"name: p","topic":"a","else":1})", 422);
+}
+
+}  // namespace
+}  // namespace berth::gateway::rest
