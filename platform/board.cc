@@ -86,6 +86,27 @@ void Board::put(std::string_view tenant, std::string_view device, const pb::Twin
       [&] { records_.put(std::string(kTwins) + joined(tenant, device), t.SerializeAsString()); });
 }
 
+// False: what is there matters more.
+bool Board::make_room(pb::TwinRecord& t, const StateReport& r) {
+  auto& parts = *t.mutable_parts();
+  const bool alarm = r.type == "alarm";
+  int same = 0;
+  auto least = parts.end();
+  const auto goes_first = [alarm](const pb::TwinPart& a, const pb::TwinPart& b) {
+    if (alarm && a.state() != b.state()) return a.state() < b.state();
+    return a.since_ms() < b.since_ms();
+  };
+  for (auto it = parts.begin(); it != parts.end(); ++it) {
+    if (it->type() != r.type) continue;
+    ++same;
+    if (least == parts.end() || goes_first(*it, *least)) least = it;
+  }
+  if (same < kPartsMax) return true;
+  if (alarm && r.state < least->state()) return false;
+  parts.erase(least);
+  return true;
+}
+
 void Board::reported(std::string_view tenant, std::string_view site, std::string_view device,
                      const StateReport& r, std::int64_t wall_ms) {
   pb::TwinRecord* const t = twin_of(tenant, site, device);
@@ -103,10 +124,10 @@ void Board::reported(std::string_view tenant, std::string_view site, std::string
     return put(tenant, device, *t);
   }
   if (it == parts.end()) {
-    if (parts.size() >= kPartsMax)
-      parts.erase(std::min_element(parts.begin(), parts.end(), [](const auto& a, const auto& b) {
-        return a.since_ms() < b.since_ms();
-      }));
+    if (!make_room(*t, r)) {
+      ++left_out_;
+      return;
+    }
     pb::TwinPart& fresh = *parts.Add();
     fresh.set_type(r.type);
     fresh.set_part(r.part);

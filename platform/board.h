@@ -6,8 +6,9 @@
 // A report that changes a state is stored, in the batch of what comes next: so what is known of an
 // arm outlives the engine. One that says the same again is noted in memory only.
 //
-// Limits: kTwinsMax devices that report such states; more are not noted, and counted. kPartsMax
-// parts of one; the oldest goes. kBodyMax bytes of a report.
+// Limits: kTwinsMax devices that report such states; more are not noted, and counted. Of one
+// kPartsMax barriers, chargers and alarms each: of alarms the least severe goes, of others the
+// oldest. kBodyMax bytes of a report.
 #pragma once
 
 #include <array>
@@ -37,7 +38,7 @@ class Board {
  public:
   static constexpr std::size_t kTwinsMax = 200'000;
   static constexpr std::size_t kSitesMax = 65'535;  // devices of others are not counted
-  static constexpr int kPartsMax = 16;
+  static constexpr int kPartsMax = 32;
   static constexpr std::size_t kBodyMax = 1024;
   static constexpr std::size_t kAnswerBytes = 400 * 1024;
   using Place = std::uint32_t;  // of a site; 0: none
@@ -88,6 +89,7 @@ class Board {
   pb::TwinRecord* twin_of(std::string_view tenant, std::string_view site, std::string_view device);
   void touch(Site& s) { s.version = ++version_; }
   void put(std::string_view tenant, std::string_view device, const pb::TwinRecord& t);
+  static bool make_room(pb::TwinRecord& t, const StateReport& r);
 
   Records& records_;
   std::vector<Site> sites_{1};                          // by Place

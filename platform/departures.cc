@@ -104,6 +104,15 @@ pb::DeparturesRecord Departures::record_of(std::int64_t at_ms, const Bucket& b) 
   return r;
 }
 
+// The next one of its name hears nothing of it.
+void Departures::removed_tenant(const std::string& tenant) {
+  for (auto& [at_ms, b] : buckets_) {
+    const auto before = b.sites.size();
+    std::erase_if(b.sites, [&tenant](const auto& s) { return s.first.first == tenant; });
+    if (b.sites.size() != before) store(at_ms);
+  }
+}
+
 void Departures::store(std::int64_t at_ms) {
   const auto it = buckets_.find(at_ms);
   if (it == buckets_.end()) return;

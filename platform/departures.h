@@ -35,6 +35,7 @@ class Departures {
   void forget(std::string_view key);
 
   void ended(const Visit& v, std::string_view firmware, Cause cause, std::int64_t wall_ms);
+  void removed_tenant(const std::string& tenant);
   void tick(std::int64_t wall_ms);  // about once a second
   std::string answer(std::string_view question) const;
 

@@ -333,6 +333,11 @@ void DeviceWatch::registry_changed(const session::Concerned& who) {
     presence_.removed(p.tenant, p.name);
     board_.removed(p.tenant, p.name);
   }
+  for (const std::string& key : who.principals) {
+    if (!who.has_removed(key) && session::is_registered(key) && session::is_device(key))
+      review_place(session::principal_from(key));
+  }
+  for (const std::string& tenant : who.removed_tenants) departures_.removed_tenant(tenant);
   if (who.principals.size() > kChangesTold) return;  // an import
   for (const std::string& key : who.principals) {
     if (!session::is_registered(key) || !session::is_device(key) || !core_.is_home(key)) continue;
@@ -342,6 +347,15 @@ void DeviceWatch::registry_changed(const session::Concerned& who) {
     h.detail = who.has_removed(key) ? "removed" : is_disabled(key) ? "disabled" : "changed";
     happened(h, records_.now());
   }
+}
+
+// What it reported at another site is not of this one.
+void DeviceWatch::review_place(const session::Principal& device) {
+  const std::string site = site_of(device);
+  if (site.empty()) return;  // disabled
+  const pb::TwinRecord* const twin = board_.twin(device.tenant, device.name);
+  if (twin != nullptr && twin->site() != site) board_.removed(device.tenant, device.name);
+  presence_.moved(device.tenant, device.name, site);
 }
 
 // The newest connection of the device.

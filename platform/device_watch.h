@@ -134,6 +134,7 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   void tell_limits(base::Instant now);
   void tell_firmwares();
   void tell_states(base::Instant now);
+  void review_place(const session::Principal& device);
   void forget_stale_notes();
   void end(const Note& n, base::Instant now);
   bool is_disabled(std::string_view principal_key) const;

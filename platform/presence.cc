@@ -198,6 +198,28 @@ bool Presence::stay(Id id) {
   return true;
 }
 
+void Presence::moved(std::string_view tenant, std::string_view device, const std::string& site) {
+  const std::string key = key_of(tenant, device);
+  const Id id = id_of_key(key);
+  const auto it = known_.find(id);
+  if (it == known_.end() || it->second.state == State::never) return;
+  Known& k = it->second;
+  const Board::Place place = board_.place_of(tenant, site);
+  if (place == k.place) return;
+  set_state(k, k.state, static_cast<std::int64_t>(k.since_s) * 1000, place, k.cause);
+  if (const auto l = leaving_.find(id); l != leaving_.end()) l->second.visit.site = site;
+  if (k.here != 0) return;  // its connection begins anew, and writes the record
+  records_.read(exactly(key), [this, id, key, site](auto found) {
+    const Known* const now = find(id);
+    pb::PresenceRecord r;
+    if (!found || found->empty() || now == nullptr || now->here != 0 ||
+        !r.ParseFromString(found->front().value) || r.epoch() != now->epoch)
+      return;  // it has been here since
+    r.set_site(site);
+    records_.put(key, r.SerializeAsString());
+  });
+}
+
 void Presence::removed(std::string_view tenant, std::string_view device) {
   const std::string key = key_of(tenant, device);
   const Id id = id_of_key(key);

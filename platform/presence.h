@@ -96,6 +96,8 @@ class Presence {
   void ends(Id id);
   // `record`: false: without one; after a crash the cause is not known then.
   void left(Id id, const Visit& v, Cause cause, At at, bool record = true);
+  // The device is registered at another site now: there it is counted, and its record says so.
+  void moved(std::string_view tenant, std::string_view device, const std::string& site);
   // Its record goes, without an event: what is retained of a removed device is removed with it.
   void removed(std::string_view tenant, std::string_view device);
   // The device, whose connection is `v`, says which firmware it has.

@@ -28,6 +28,7 @@ struct Limits {
   std::size_t waiting = 512;  // requests whose answers come later (responder.h); of one tenant half
   std::size_t streams = 128;  // of events (events.h); of one tenant a quarter
   std::size_t stream_bytes = std::size_t{256} << 10;  // of one, that its client has not read
+  std::chrono::milliseconds stream_look{2'000};       // at its client's credential
   std::chrono::milliseconds stream_quiet{15'000};     // then a comment is sent
   std::chrono::milliseconds stream_age{900'000};      // then it is ended
 };

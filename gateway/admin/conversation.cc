@@ -184,6 +184,7 @@ struct Admitted {
   std::string why;                 // for the log
   Caller caller;
   std::string body_sha256;  // that the body must have; empty: not said
+  AskedFor asked = {};
 };
 
 Admitted refused(Response r, std::string why) {
@@ -210,13 +211,17 @@ Admitted refused_by_guard(Service& service, const Guard::Verdict& v) {
 // What a page shows is the credential of its log-in. False: a page of another origin may ask.
 asio::awaitable<bool> open_session(const SessionCheck& sessions, const Parser::value_type& head,
                                    AskedFor& asked) {
-  std::string cookie = session_cookie_in(std::string(head[http::field::cookie]));
+  std::string all;  // of all headers: a cookie that is in two of them is none
+  const auto [begin, end] = head.equal_range(http::field::cookie);
+  for (auto it = begin; it != end; ++it) all.append(all.empty() ? "" : "; ").append(it->value());
+  std::string cookie = session_cookie_in(all);
   if (cookie.empty() || !sessions) co_return true;
   const std::optional<OpenedSession> s = co_await sessions(std::move(cookie));
   if (!s) co_return true;  // without a credential, then
   const bool looks = asked.method == "GET" || asked.method == "HEAD";
-  const std::string shown(head[kCsrfHeader]);
-  if (!looks && shown != s->csrf) co_return false;
+  const auto [shown, behind] = head.equal_range(kCsrfHeader);
+  const bool once = shown != behind && std::next(shown) == behind;
+  if (!looks && (!once || shown->value() != s->csrf)) co_return false;
   asked.authorization = s->authorization;
   co_return true;
 }
@@ -235,13 +240,16 @@ asio::awaitable<Admitted> identify(Service& service, const Connection& c, const 
   }
   Guard::Verdict v = service.guard.judge(c.peer, asked);
   if (v.status == 0)
-    co_return Admitted{.why = {}, .caller = std::move(v.caller), .body_sha256 = {}};
+    co_return Admitted{
+        .why = {}, .caller = std::move(v.caller), .body_sha256 = {}, .asked = std::move(asked)};
   if (!v.other_credential || !service.accounts) co_return refused_by_guard(service, v);
   Claim claim{*asked.authorization, asked.method, target.said, c.address};
   ClaimAnswer a = co_await service.accounts(std::move(claim));
   if (a.caller)
-    co_return Admitted{
-        .why = {}, .caller = std::move(*a.caller), .body_sha256 = std::move(a.body_sha256)};
+    co_return Admitted{.why = {},
+                       .caller = std::move(*a.caller),
+                       .body_sha256 = std::move(a.body_sha256),
+                       .asked = std::move(asked)};
   Figures& f = service.figures;
   const int status = a.refusal.status;
   ++(status == 429   ? f.refused_throttled
@@ -250,6 +258,25 @@ asio::awaitable<Admitted> identify(Service& service, const Connection& c, const 
                      : f.refused_token);
   if (status == 401) a.refusal.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
   co_return refused(std::move(a.refusal), std::move(a.why));
+}
+
+bool same_rights(const Caller& a, const Caller& b) {
+  return a.kind == b.kind && a.id == b.id && a.tenant == b.tenant && a.sites == b.sites &&
+         a.may_read == b.may_read;
+}
+
+// Is what a stream was begun with still good, and does it include the same? While nobody can tell,
+// it is. A signature is good once, so such a stream is looked at anew when it ends.
+asio::awaitable<bool> still_allowed(const Service* service, Peer peer, std::string address,
+                                    std::string target, AskedFor asked, Caller before) {
+  const Guard::Verdict v = service->guard.judge(peer, asked);
+  if (v.status == 0) co_return same_rights(v.caller, before);
+  if (!v.other_credential || !service->accounts) co_return false;
+  if (lower_case(asked.authorization->substr(0, 6)) != "bearer") co_return true;
+  Claim claim{*asked.authorization, asked.method, std::move(target), std::move(address)};
+  const ClaimAnswer a = co_await service->accounts(std::move(claim));
+  if (a.caller) co_return same_rights(*a.caller, before);
+  co_return a.refusal.status == 429 || a.refusal.status >= 500;
 }
 
 // What is wrong with a request of one who may ask something. Status 0: nothing.
@@ -327,8 +354,10 @@ asio::awaitable<bool> wait_for_request(Service& service, Connection& c,
 
 // False: the connection is over. `wanted`: the digest that the body must have; empty: any.
 asio::awaitable<bool> answer(Service& service, ConnectionPtr c, Turn turn, Request request,
-                             std::string wanted) {
+                             std::string wanted, AskedFor shown) {
   const Asked asked = asked_of(request);
+  const Caller caller = request.caller;
+  const std::string target = turn.target.said;
   Response r;
   if (!wanted.empty() && wanted != sha256_hex(request.body)) {
     ++service.figures.refused_token;
@@ -343,12 +372,19 @@ asio::awaitable<bool> answer(Service& service, ConnectionPtr c, Turn turn, Reque
   const bool chunked = !turn.old_version;
   const bool only_head = turn.head;
   const std::shared_ptr<StreamState> events = r.stream;
+  // Whoever has shown nothing keeps no other client out by reading slowly.
+  c->waits = caller.kind == Caller::Kind::nobody;
+  c->waits_since = std::chrono::steady_clock::now();
   const bool written = co_await write(service, c->stream, std::move(turn), std::move(r));
   if (events == nullptr) {
     service.dispatch.answered(*c);
     co_return written&& keep;
   }
   if (!written || only_head) events->gone = true;
+  events->still_allowed = [of = &service, peer = c->peer, address = c->address, target, shown,
+                           caller] {
+    return still_allowed(of, peer, address, target, shown, caller);
+  };
   co_await write_events(service.limits, service.figures, c, events, chunked);
   co_return false;
 }
@@ -396,8 +432,10 @@ asio::awaitable<bool> answer_head(Service& service, ConnectionPtr c, beast::flat
   Request request = request_of(parser.release(), turn.target);
   request.caller = std::move(admitted.caller);
   request.caller.trace = turn.trace;
-  const std::string wanted = std::move(admitted.body_sha256);
-  co_return co_await answer(service, std::move(c), std::move(turn), std::move(request), wanted);
+  std::string wanted = std::move(admitted.body_sha256);
+  AskedFor shown = std::move(admitted.asked);
+  co_return co_await answer(service, std::move(c), std::move(turn), std::move(request),
+                            std::move(wanted), std::move(shown));
 }
 
 // False: nothing follows on this connection.

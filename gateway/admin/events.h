@@ -1,11 +1,13 @@
 // A stream of Server-Sent Events (text/event-stream) that a handler feeds from the home loop. The
 // server bounds how many there are (Limits::streams, of one tenant a quarter) and how much each may
 // hold that its client has not read (Limits::stream_bytes: then it is ended and counted), sends a
-// comment every Limits::stream_quiet, and ends each after Limits::stream_age, so that the client
-// comes again (Last-Event-ID) and its rights are looked at anew. Used on home's thread.
+// comment every Limits::stream_quiet, looks every Limits::stream_look whether the credential still
+// includes the same, and ends each after Limits::stream_age, so that the client comes again
+// (Last-Event-ID). Used on home's thread.
 #pragma once
 
 #include <atomic>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
@@ -36,6 +38,7 @@ class StreamState {
   std::shared_ptr<void> place;   // of the server's bound; until it is closed
   std::function<void()> closed;  // to be called when the client has left
   std::function<void()> cut;     // ends a write that its client does not take
+  std::function<boost::asio::awaitable<bool>()> still_allowed;  // asked now and then; null: not
 
   // -- any thread
   std::atomic<bool> over{false};  // the client has left, or is to

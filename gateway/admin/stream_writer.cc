@@ -47,16 +47,24 @@ asio::awaitable<void> write_events(const Limits& limits, Figures& figures, Conne
   events->cut = [weak = std::weak_ptr(c)] {
     if (const auto connection = weak.lock()) connection->stream.cancel();
   };
+  auto look = std::chrono::steady_clock::now() + limits.stream_look;
+  auto quiet = std::chrono::steady_clock::now() + limits.stream_quiet;
   while (!events->gone && !events->slow) {
+    if (std::chrono::steady_clock::now() >= look) {
+      const bool good = !events->still_allowed || co_await events->still_allowed();
+      if (!good) break;
+      look = std::chrono::steady_clock::now() + limits.stream_look;
+    }
     std::string bytes = events->take();
     if (bytes.empty()) {
       const auto now = std::chrono::steady_clock::now();
       if (events->ended || now >= until) break;
-      events->timer.expires_at(std::min(until, now + limits.stream_quiet));
+      events->timer.expires_at(std::min({until, quiet, look}));
       auto [ec] = co_await events->timer.async_wait(kUse);
-      if (ec) continue;  // there is something to do
+      if (ec || std::chrono::steady_clock::now() < quiet) continue;  // there is something to do
       bytes = ":\n\n";
     }
+    quiet = std::chrono::steady_clock::now() + limits.stream_quiet;
     bytes = framed(std::move(bytes), chunked);
     const auto began = std::chrono::steady_clock::now();
     const bool written = co_await write_all(c->stream, bytes, limits.stalled);

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "platform/shortened.h"
+
 namespace berth::gateway::engine {
 
 std::optional<platform::StateReport> state_report_of(const v1::Envelope& e) {
@@ -14,6 +16,7 @@ std::optional<platform::StateReport> state_report_of(const v1::Envelope& e) {
     r.type = "barrier";
     r.state = static_cast<std::uint32_t>(e.barrier().position());
     part = e.barrier().lane();
+    if (!v1::BarrierPosition_IsValid(e.barrier().position())) r.state = v1::BARRIER_UNKNOWN;
     body = &e.barrier();
   } else if (e.has_charger()) {
     r.type = "charger";
@@ -31,7 +34,15 @@ std::optional<platform::StateReport> state_report_of(const v1::Envelope& e) {
   }
   r.part = e.child().empty() ? part : part.empty() ? e.child() : e.child() + "/" + part;
   constexpr std::size_t kPartMax = 128;
-  if (r.part.size() > kPartMax) return std::nullopt;
+  constexpr std::size_t kTextMax = 300;
+  r.part = platform::shortened(r.part, kPartMax);
+  v1::Alarm alarm;
+  if (e.has_alarm()) {
+    alarm = e.alarm();
+    alarm.set_code(std::string(platform::shortened(alarm.code(), kPartMax)));
+    alarm.set_text(std::string(platform::shortened(alarm.text(), kTextMax)));
+    body = &alarm;
+  }
   // The power of a charger changes all the time: what is stored is what it does.
   v1::ChargerStatus charger;
   if (e.has_charger()) {

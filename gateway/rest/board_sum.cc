@@ -17,7 +17,10 @@ namespace {
 using Lane = pb::BoardAnswer::Lane;
 
 std::string position_of(std::uint32_t state) {
-  return v1::BarrierPosition_Name(static_cast<v1::BarrierPosition>(state));
+  const int number = static_cast<int>(state);
+  return v1::BarrierPosition_Name(v1::BarrierPosition_IsValid(number)
+                                      ? static_cast<v1::BarrierPosition>(number)
+                                      : v1::BARRIER_UNKNOWN);
 }
 
 json::object json_of(const pb::TwinCommand& c) {

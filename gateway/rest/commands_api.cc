@@ -345,20 +345,24 @@ void CommandsApi::close_case(const Request& r, const Responder& done) {
         admin::problem(admin::codes::kUnsupportedMediaType, "Content-Type: application/json"));
   auto key = key_of(r, Right::command, done);
   if (!key) return;
-  constexpr std::size_t kNoteMax = 1000;
+  constexpr std::ptrdiff_t kNoteMax = 1000;  // characters
   boost::system::error_code ec;
   const json::value body = json::parse(r.body, ec);
   const json::value* const note = !ec && body.is_object() && body.get_object().size() == 1
                                       ? body.get_object().if_contains("note")
                                       : nullptr;
-  if (note == nullptr || !note->is_string() || note->get_string().empty() ||
-      note->get_string().size() > kNoteMax)
-    return done.answer(
-        admin::problem(admin::codes::kInvalid, "{\"note\": TEXT} is expected, of 1 to 1000 bytes"));
+  const auto is_word = [](unsigned char c) { return c > 0x20 && c != 0x7f; };
+  const auto begins = [](unsigned char c) { return (c & 0xc0) != 0x80; };  // a character
+  const std::string text =
+      note != nullptr && note->is_string() ? std::string(note->get_string()) : std::string();
+  if (std::none_of(text.begin(), text.end(), is_word) ||
+      std::count_if(text.begin(), text.end(), begins) > kNoteMax)
+    return done.answer(admin::problem(admin::codes::kInvalid,
+                                      "{\"note\": TEXT} is expected, of 1 to 1000 characters"));
   platform::pb::CloseQuestion q;
   *q.mutable_key() = std::move(*key);
   q.set_by(r.caller.id);
-  q.set_note(std::string(note->get_string()));
+  q.set_note(text);
   ask_all({AskKind::close_command, kAnswerWithin_ms, q.SerializeAsString()}, done);
 }
 

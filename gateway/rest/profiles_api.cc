@@ -7,12 +7,13 @@
 #include <optional>
 #include <utility>
 
-#include "base/text.h"
+#include "base/clock.h"
 #include "gateway/admin/parameters.h"
 #include "gateway/admin/problem.h"
 #include "gateway/registry/import.h"
 #include "gateway/registry/profile.h"
 #include "gateway/rest/device_questions.h"
+#include "platform/rates.h"
 #include "protocol/messages/envelope.pb.h"
 
 namespace berth::gateway::rest {
@@ -23,7 +24,7 @@ using registry::Report;
 
 namespace {
 
-constexpr std::size_t kTextMax = 64 * 1024;
+constexpr std::size_t kTextMax = 16 * 1024;
 
 std::optional<std::string> text_at(const json::object& o, const char* name) {
   const json::value* const v = o.if_contains(name);
@@ -183,7 +184,7 @@ admin::Response try_profile(const std::string& body) {
              payload = text_at(o, "payload"), hex = text_at(o, "payload_hex"),
              device = text_at(o, "device"), site = text_at(o, "site");
   if (!product || !topic || !payload || !hex || !device || !site)
-    return invalid("texts of at most 64 KiB are expected");
+    return invalid("texts of at most 16 KiB are expected");
   if (product->empty() || topic->empty()) return invalid("product and topic are needed");
   const auto bytes = hex->empty() ? payload : bytes_of_hex(*hex);
   if (!bytes) return invalid("payload_hex: hexadecimal digits");
@@ -199,7 +200,7 @@ admin::Response try_profile(const std::string& body) {
 void serve_profiles(admin::HttpServer& http) {
   http.route(
       "POST /api/v1/profiles/try",
-      [](const admin::Request& r) {
+      [rates = std::make_shared<platform::Rates>()](const admin::Request& r) {
         if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
           return tried(invalid(fault));
         if (!admin::has_media_type(r, "application/json"))
@@ -207,6 +208,13 @@ void serve_profiles(admin::HttpServer& http) {
               admin::problem(admin::codes::kUnsupportedMediaType, "application/json is expected"));
         if (!r.caller.may_read)
           return tried(admin::problem(admin::codes::kForbidden, "the right to read is needed"));
+        const base::Instant now{base::monotonic_ns() / base::kMs};
+        if (!rates->take(r.caller.share(), kTrialsPerSecond, now)) {
+          admin::Response wait =
+              admin::problem(admin::codes::kTooManyRequests, "5 trials a second");
+          wait.headers["Retry-After"] = "1";
+          return tried(std::move(wait));
+        }
         return tried(try_profile(r.body));
       },
       {.who = admin::For::accounts});

@@ -219,6 +219,11 @@ void UplinksApi::forget(const Request& r, const Responder& done) const {
                    bool any = false;
                    for (const link::Answer& a : answers) {
                      if (a.error != AskError::none) return done.answer(unanswered(a.error));
+                     const json::object o = object_in(a.bytes);
+                     if (const json::value* const why = o.if_contains("refused");
+                         why && why->is_string() && !has_true(o, "unknown"))
+                       return done.answer(
+                           admin::problem(admin::codes::kConflict, std::string(why->get_string())));
                      any = forgotten(a) || any;
                    }
                    if (any) return done.answer(as_json({{"forgotten", true}}));

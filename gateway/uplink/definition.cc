@@ -1,5 +1,6 @@
 #include "gateway/uplink/definition.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <stdexcept>
 #include <utility>
@@ -13,7 +14,10 @@ namespace {
 std::string in_directory(const std::string& dir, const std::string& key, const std::string& file) {
   if (dir.empty())
     throw std::runtime_error(key + ": uplinks.files_dir is not set, so no file can be named");
-  if (file.find('/') != std::string::npos || file.front() == '.')
+  constexpr std::size_t kNameMax = 255;
+  const bool odd = std::any_of(file.begin(), file.end(),
+                               [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '/'; });
+  if (odd || file.front() == '.' || file.size() > kNameMax)
     throw std::runtime_error(key + ": the name of a file of uplinks.files_dir, without a path");
   return dir + "/" + file;
 }
@@ -22,6 +26,8 @@ std::string in_directory(const std::string& dir, const std::string& key, const s
 
 UplinkConfig read_definition(const std::string& name, const std::string& text,
                              const std::string& files_dir) {
+  if (name.find_first_not_of('.') == std::string::npos)  // a path for clients that tidy it up
+    throw std::runtime_error("name: not of points alone");
   if (text.size() > kDefinitionMax)
     throw std::runtime_error("more than " + std::to_string(kDefinitionMax) + " bytes");
   boost::system::error_code ec;
@@ -50,6 +56,7 @@ UplinkConfig read_definition(const std::string& name, const std::string& text,
     std::string& path = c.*field;
     if (!path.empty()) path = in_directory(files_dir, key, path);
   }
+  c.files_dir = files_dir;
   return c;
 }
 

@@ -11,6 +11,7 @@
 #include "gateway/uplink/mqtt_attempt.h"
 #include "gateway/uplink/rabbitmq_attempt.h"
 #include "gateway/uplink/reformat.h"
+#include "gateway/uplink/secrets.h"
 #include "gateway/uplink/webhook_attempt.h"
 
 namespace berth::gateway::uplink {
@@ -47,7 +48,7 @@ class ConnectionsSink final : public Sink {
       const bool commands = config_.commands && at.partition == 0 && i == 0;
       connections_.push_back(std::make_unique<Connection>(
           io, Connection::Names{config_.name, client, config_.url},
-          dial_of(io, config_, client, commands), events_,
+          checked(dial_of(io, config_, client, commands)), events_,
           std::chrono::seconds(config_.kind == Kind::webhook ? config_.timeout_s + 15 : 30)));
     }
     events_.ready(true);
@@ -72,6 +73,14 @@ class ConnectionsSink final : public Sink {
   }
 
  private:
+  // What a library would open is looked at before, each time.
+  Dial checked(Dial dial) const {
+    return [this, dial = std::move(dial)](Teller t) {
+      check_files(config_);
+      return dial(std::move(t));
+    };
+  }
+
   std::size_t resting_ = 0;  // connections that are not at rest yet
   const UplinkConfig config_;
   const Events events_;

@@ -53,6 +53,8 @@ struct UplinkConfig {
   std::string token_file;   // a bearer token
   std::uint32_t batch_messages = 100;
   std::uint32_t timeout_s = 15;  // of a request
+  // Of one that was defined over REST, where its files are: definition.h.
+  std::string files_dir;
   bool operator==(const UplinkConfig&) const = default;
 };
 

@@ -66,10 +66,7 @@ std::uint64_t all_refused(const UplinkState& s) {
 
 }  // namespace
 
-UplinkService::UplinkService(Parts parts)
-    : parts_(std::move(parts)),
-      who_("p" + std::to_string(parts_.partition) + "-" + random_suffix()),
-      sinks_(parts_.io) {}
+UplinkService::UplinkService(Parts parts) : parts_(std::move(parts)), sinks_(parts_.io) {}
 
 UplinkService::~UplinkService() {
   parts_.broker.uplinks().detach();
@@ -139,35 +136,38 @@ void UplinkService::apply() {
 
 std::unique_ptr<SinkThread::Lane> UplinkService::begin_sink(Entry& e) {
   session::Uplinks& uplinks = parts_.broker.uplinks();
-  return sinks_.start([config = e.config, at = Station{parts_.partition, who_}](
-                          asio::io_context& io,
-                          const Sink::Events& events) { return make_sink(io, config, at, events); },
-                      {.ready =
-                           [this, &e, &uplinks](bool yes) {
-                             uplinks.use(e.index, yes);
-                             end_turn();
-                           },
-                       .done =
-                           [this, &e, &uplinks](std::uint32_t generation, std::uint64_t seq) {
-                             uplinks.done(e.index, generation, seq);
-                             end_turn();
-                           },
-                       .refused =
-                           [this, &e, &uplinks](const SinkThread::Refusal& r) {
-                             uplinks.refused(
-                                 e.index, r.generation,
-                                 {.seq = r.seq, .why = r.why, .topic = r.inside, .bytes = r.bytes},
-                                 parts_.now());
-                             end_turn();
-                           },
-                       .command = [this, &e](Downward d) { command(e, std::move(d)); },
-                       .rested =
-                           [this, &e] {
-                             // What was told to be done is staged before anybody sees that all is.
-                             parts_.broker.uplinks().finish();
-                             e.rested = true;
-                             end_turn();
-                           }});
+  // Two uplinks to one broker are two clients there.
+  const Station station{parts_.partition,
+                        "p" + std::to_string(parts_.partition) + "-" + random_suffix()};
+  return sinks_.start(
+      [config = e.config, at = station](asio::io_context& io, const Sink::Events& events) {
+        return make_sink(io, config, at, events);
+      },
+      {.ready =
+           [this, &e, &uplinks](bool yes) {
+             uplinks.use(e.index, yes);
+             end_turn();
+           },
+       .done =
+           [this, &e, &uplinks](std::uint32_t generation, std::uint64_t seq) {
+             uplinks.done(e.index, generation, seq);
+             end_turn();
+           },
+       .refused =
+           [this, &e, &uplinks](const SinkThread::Refusal& r) {
+             uplinks.refused(e.index, r.generation,
+                             {.seq = r.seq, .why = r.why, .topic = r.inside, .bytes = r.bytes},
+                             parts_.now());
+             end_turn();
+           },
+       .command = [this, &e](Downward d) { command(e, std::move(d)); },
+       .rested =
+           [this, &e] {
+             // What was told to be done is staged before anybody sees that all is.
+             parts_.broker.uplinks().finish();
+             e.rested = true;
+             end_turn();
+           }});
 }
 
 void UplinkService::rest() {
@@ -345,6 +345,7 @@ json::object UplinkService::definition(const std::string& name) const {
 // With what was defined goes the queue: nobody could remove it later who does not know it.
 json::object UplinkService::forget(const std::string& name) {
   session::Uplinks& all = parts_.broker.uplinks();
+  if (in_file(name)) return {{"refused", "the file of uplinks has one of this name"}};
   if (all.definitions().contains(name)) {
     all.define(name, nullptr);
     apply();

@@ -27,7 +27,7 @@ class UplinkService final : private session::UplinkSink {
     std::function<base::Instant()> now;
     std::function<void()> turn_end;  // after something was told to the broker
     std::uint64_t max_bytes = 0;     // of their queues together: fit_into()
-    std::string files_dir;         // definition.h
+    std::string files_dir;           // definition.h
   };
   explicit UplinkService(Parts parts);
   ~UplinkService();
@@ -75,8 +75,7 @@ class UplinkService final : private session::UplinkSink {
   bool in_file(const std::string& name) const;
 
   Parts parts_;
-  const std::string who_;  // in client ids
-  SinkThread sinks_;       // outlives the lanes of the entries
+  SinkThread sinks_;  // outlives the lanes of the entries
   std::vector<UplinkConfig> of_file_;
   std::vector<std::unique_ptr<Entry>> entries_;
   std::uint64_t revisions_ = 0;

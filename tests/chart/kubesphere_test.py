@@ -178,6 +178,8 @@ def stages_by_hand(here, source, scratch):
     for folder in ("docker", "config"):
         shutil.copytree(os.path.join(source, folder), os.path.join(copy, folder))
     shutil.copy("/bin/true", copy + "/build/release/berth")
+    os.makedirs(copy + "/scripts")
+    executable(os.path.join(copy, "scripts/build-console"), f'#!/bin/sh\necho "build-console" >>"{scratch}/calls"\n')
     programs = os.path.join(scratch, "programs")
     os.makedirs(programs)
     calls = os.path.join(scratch, "calls")
@@ -192,6 +194,7 @@ def stages_by_hand(here, source, scratch):
             return f.read()
 
     check("cmake --build --preset release jobs=2/2\n" in ci("build", JOBS_CPU="4", JOBS_MEMORY_MB="4000"), "memory does not bound the jobs")
+    check("build-console\n" in ci("build", JOBS_CPU="4", JOBS_MEMORY_MB="4000"), "the console")
     check("jobs=1/1" in ci("build", JOBS_CPU="4", JOBS_MEMORY_MB="100"), "no job at all")
     check(" -j 3 " in ci("test", JOBS_CPU="3", JOBS_MEMORY_MB="99999"), "jobs of the tests")
     edges = os.path.join(scratch, "edges")  # the image of the edges that are there

@@ -164,6 +164,18 @@ class AdminRoutes : public ::testing::Test {
   // "Bearer key-TENANT": an account of it; "Bearer signed-TENANT": the same, with an empty body.
   static asio::awaitable<ClaimAnswer> claimed(Claim c) {
     ClaimAnswer a;
+    if (c.authorization == "Bearer changing-acme") {
+      switch (changing_) {
+        case 1:
+          a.refusal = problem(codes::kUnavailable, "nobody can tell now");
+          co_return a;
+        case 2:
+          a.refusal = problem(codes::kUnauthorized, "it has gone");
+          co_return a;
+        default:
+          break;
+      }
+    }
     const std::size_t dash = c.authorization.find('-');
     if (dash == std::string::npos) {
       a.refusal = problem(codes::kUnauthorized, "no such account");
@@ -224,6 +236,7 @@ class AdminRoutes : public ::testing::Test {
   std::vector<Responder> responders_;
   std::vector<EventStream> streams_;
   std::atomic<int> over_{0};
+  static inline std::atomic<int> changing_{0};
   std::unique_ptr<HttpServer> server_;
   std::thread thread_;
 };
@@ -460,6 +473,40 @@ TEST_F(AdminRoutes, AStreamEndsWhenItIsOld) {
   EXPECT_TRUE(c.ended());
   EXPECT_TRUE(c.receive("", 0).ends_with("0\r\n\r\n"));
   wait_for([&] { return over_ == 1; });
+}
+
+TEST_F(AdminRoutes, AStreamEndsSoonAfterItsCredential) {
+  Limits limits;
+  limits.stream_look = 20ms;
+  limits.stream_quiet = 60ms;
+  changing_ = 0;
+  start(limits);
+  RawHttp c(port_), other(port_), signing(port_);
+  c.send(head("GET", "/api/v1/events", "changing-acme"));
+  other.send(head("GET", "/api/v1/events", "key-acme"));
+  signing.send(
+      "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: HMAC-SHA256 "
+      "x-acme\r\n\r\n");
+  wait_for([&] { return streaming() == 3; });
+  c.receive(":\n\n");
+  changing_ = 1;
+  // While nobody can tell, it goes on: three comments, with looks between them.
+  const auto comments = [&c] {
+    (void)c.ended(5);
+    const std::string all = c.receive("", 0);
+    std::size_t n = 0;
+    for (std::size_t at = 0; (at = all.find(":\n\n", at)) != std::string::npos; ++at) ++n;
+    return n;
+  };
+  const std::size_t before = comments();
+  wait_for([&] { return comments() >= before + 3; });
+  EXPECT_EQ(over_, 0);
+  changing_ = 2;
+  EXPECT_TRUE(c.ended());
+  EXPECT_TRUE(c.receive("", 0).ends_with("0\r\n\r\n"));
+  wait_for([&] { return over_ == 1; });
+  EXPECT_TRUE(other.open());
+  EXPECT_TRUE(signing.open());
 }
 
 TEST_F(AdminRoutes, StopsWhileTheyWait) {

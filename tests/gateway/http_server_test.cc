@@ -350,6 +350,22 @@ TEST_F(HttpServerTest, ProbesHaveRoomWhenAllOthersWork) {
   EXPECT_EQ(get("/api/v1/status", "Host: localhost\r\n"), 200);
 }
 
+// Pages, metrics and the status need no credential, and whoever reads them slowly has a place
+// meanwhile.
+TEST_F(HttpServerTest, SlowReadersWithoutACredentialKeepNobodyOut) {
+  Limits limits;
+  limits.connections = 8;
+  start(limits);
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 40; ++i) {
+    slow.push_back(std::make_unique<Client>(port_));
+    for (int k = 0; k < 10; ++k)
+      slow.back()->send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    EXPECT_EQ(post("Host: localhost\r\n" + std::string(kGoodToken)), 200) << i;
+  }
+  EXPECT_LE(server_->figures().connections, 8U);
+}
+
 TEST_F(HttpServerTest, SlowOnesAreLeft) {
   Limits limits;
   limits.idle = std::chrono::milliseconds(300);

@@ -3,9 +3,16 @@
 #include "gateway/uplink/uplink_config.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 
+#include "gateway/uplink/definition.h"
+#include "gateway/uplink/secrets.h"
 #include "gateway/uplink/uplink_topics.h"
 
 namespace berth::gateway::uplink {
@@ -184,6 +191,58 @@ TEST(UplinkConfig, WhatIsInOrder) {
   EXPECT_EQ(order_key("$tenant/acme/v1/north/cam/event/plate"), "acme/v1/north/cam");
   EXPECT_EQ(order_key("$tenant/acme/v1/north/cam/state"), "acme/v1/north/cam");
   EXPECT_EQ(order_key("lot/gate"), "lot/gate");
+}
+
+TEST(UplinkFiles, AreRegularSmallAndInTheirDirectory) {
+  std::string path = std::filesystem::temp_directory_path() / "berth-files-XXXXXX";
+  ASSERT_NE(mkdtemp(path.data()), nullptr);
+  const std::string dir = path + "/files";
+  ASSERT_EQ(::mkdir(dir.c_str(), 0700), 0);
+  std::ofstream(dir + "/good") << "secret\n";
+  std::ofstream(dir + "/large") << std::string(kSecretFileMax + 1, 'x');
+  std::ofstream(path + "/outside") << "not yours";
+  ASSERT_EQ(::mkfifo((dir + "/pipe").c_str(), 0600), 0);
+  ASSERT_EQ(::symlink("/dev/zero", (dir + "/zero").c_str()), 0);
+  ASSERT_EQ(::symlink("../outside", (dir + "/link").c_str()), 0);
+  ASSERT_EQ(::symlink("good", (dir + "/inside").c_str()), 0);
+  EXPECT_EQ(secret_in(dir + "/good"), "secret");
+  for (const char* bad : {"pipe", "zero", "large", "none"})
+    EXPECT_THROW(secret_in(dir + "/" + bad), std::runtime_error) << bad;
+  UplinkConfig c;
+  c.files_dir = dir;
+  const auto checked = [&c, &dir](const char* file) {
+    c.password_file = dir + "/" + file;
+    check_files(c);
+  };
+  EXPECT_NO_THROW(checked("good"));
+  EXPECT_NO_THROW(checked("inside")) << "as Kubernetes mounts secrets";
+  for (const char* bad : {"pipe", "zero", "large", "link", "none"})
+    EXPECT_THROW(checked(bad), std::runtime_error) << bad;
+  std::filesystem::remove_all(path);
+}
+
+TEST(UplinkDefinitions, AreJsonWithNamesOfFilesInOneDirectory) {
+  const auto why = [](const std::string& json, const std::string& name = "up",
+                      const std::string& dir = "/d") -> std::string {
+    try {
+      read_definition(name, json, dir);
+      return "";
+    } catch (const std::runtime_error& e) {
+      return e.what();
+    }
+  };
+  const std::string good = R"({"kind":"mqtt","url":"mqtt://h","select":["event"])";
+  EXPECT_EQ(why(good + "}"), "");
+  EXPECT_EQ(
+      read_definition("up", good + R"(,"user_name":"u","password_file":"p"})", "/d").password_file,
+      "/d/p");
+  EXPECT_NE(why(good + R"(,"user_name":"u","password_file":"p"})", "up", ""), "");
+  for (const char* file : {"../p", "/etc/shadow", ".", "..", "a\nb"})
+    EXPECT_NE(why(good + R"(,"user_name":"u","password_file":")" + file + "\"}"), "") << file;
+  for (const char* name : {".", "..", "...", "a/b", ""})
+    EXPECT_NE(why(good + "}", name), "") << name;
+  for (const char* bad : {"[]", "{", "{}", "1"}) EXPECT_NE(why(bad), "") << bad;
+  EXPECT_NE(why(good + R"(,"topics":[")" + std::string(kDefinitionMax, 'x') + "\"]}"), "");
 }
 
 }  // namespace

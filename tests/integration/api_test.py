@@ -303,6 +303,8 @@ def asks_of(api, path, method, op, parameters):
         yield 409, target, "admin", json.dumps(dict(json.loads(body), **taken)), typed
     if method == "delete" and re.search(r"\{tenant\}$|sites|products", path):
         yield 409, target, "admin", None, {}
+    if path.endswith("/profiles/try"):
+        yield from ((429, target, "admin", body, typed) for _ in range(12))
     if path.endswith("/close"):  # the second one says another thing
         for note in ("first", "second"):
             yield 409, target + "?tenant=acme", "admin", json.dumps({"note": note}), typed
@@ -321,7 +323,7 @@ NOT_CAUSED = {("delete", "devices", 409), ("delete", "accounts", 409), ("put", "
               ("put", "sites", 409), ("patch", "sites", 409), ("put", "products", 409), ("patch", "products", 409),
               ("post", "engine", 409), ("post", "registry", 409),
               ("get", "backups", 404), ("post", "backups", 404),  # of a store in Redis
-              ("post", "uplinks", 409), ("put", "uplinks", 409),  # uplink_kinds_test.py and uplink_test.py cause them
+              ("post", "uplinks", 409), ("put", "uplinks", 409), ("delete", "uplinks", 409),  # uplink_kinds_test.py and uplink_test.py cause them
               ("get", "status", 401),   # a client on this host needs no credential
               ("get", "history", 429)}  # scopes() causes it
 

@@ -6,7 +6,7 @@ in both languages, log-in and rights, a death of the engine while it is open. Th
 
 Skipped (77) where Node.js, Chromium or the bundle is missing; an error with BERTH_CONSOLE_NEEDED=1.
 """
-import json, os, shutil, subprocess, sys
+import json, os, shutil, socket, subprocess, sys, threading, time
 
 berth, source, built = (os.path.abspath(a) for a in sys.argv[1:4])
 sys.path.insert(0, os.path.join(source, "tests/support"))
@@ -47,6 +47,41 @@ def many_devices(tenants, sites, devices):
     return "\n".join(lines) + "\n"
 
 
+def cpu_s(gateway):
+    """Of the edge and its engines, so far."""
+    pids = [gateway.process.pid] + [int(p) for p in subprocess.run(["pgrep", "-P", str(gateway.process.pid)], capture_output=True, text=True).stdout.split()]
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            ticks += sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cost_of_consoles(gateway, consoles=10, seconds=5.0):
+    """What one open console costs the gateway, of a core: boards of all sites, with a lot at work."""
+    def passed():
+        before = cpu_s(gateway)
+        time.sleep(seconds)  # of the time that is measured
+        return cpu_s(gateway) - before
+    without = passed()
+    streams, heard = [], []
+
+    def read(s):
+        while s.recv(65536):
+            heard.append(s)
+    for _ in range(consoles):
+        s = socket.create_connection(("127.0.0.1", gateway.admin))
+        s.sendall(f"GET /api/v1/board/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {gateway.token}\r\n\r\n".encode())
+        streams.append(s)
+        threading.Thread(target=read, args=(s,), daemon=True).start()
+    eventually(lambda: len(set(heard)) == consoles, "each stream has said something")
+    cost = max(0.0, passed() - without) / seconds / consoles
+    for s in streams:
+        s.shutdown(socket.SHUT_RDWR)
+    check(cost < 0.02, f"an open console costs {100 * cost:.1f} % of a core")
+    print(f"an open console costs the gateway {100 * cost:.2f} % of a core")
+
+
 def main():
     chromium = shutil.which("chromium")
     if not shutil.which("node") or not os.path.exists(os.path.join(built, "node_modules/playwright-core")):
@@ -77,6 +112,7 @@ tenants:
     Program([berth, "sim", lot, "--mqtt", f"127.0.0.1:{gateway.mqtt}", "--park", f"127.0.0.1:{gateway.park}", "--for", "600"], "sim")
     eventually(lambda: any(s["site"] == "north" and s["online"] > 20 for s in gateway.ask("GET", "/api/v1/board?tenant=demo")[1]["items"]),
                "the lot's devices")
+    cost_of_consoles(gateway)
     # It takes a command and never answers: its outcome can't be known.
     device = Mqtt(gateway.mqtt, "mute-gate", "mute-gate@demo", "right", ["v1/cmd/#"])
     status, said = gateway.ask("POST", "/api/v1/commands?wait=true", {"id": "lost-1", "tenant": "demo", "device": "mute-gate", "type": "open", "ttl_ms": 1000})

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -112,9 +113,19 @@ TEST(Board, AlarmsEndAndPartsAreBounded) {
   b.reported("acme", "north", "gate", alarm, 2);
   b.reported("acme", "north", "gate", alarm, 3);
   EXPECT_EQ(shown(b, "acme", "north").alarms(), 0u);
-  for (int i = 0; i < 100; ++i)
+  alarm = {.type = "alarm", .part = "fire", .state = v1::CRITICAL, .body = "{}"};
+  b.reported("acme", "north", "gate", alarm, 4);
+  for (int i = 0; i < 100; ++i) {
     b.reported("acme", "north", "gate", barrier(v1::OPEN, std::to_string(i)), 10 + i);
-  EXPECT_EQ(b.twin("acme", "gate")->parts_size(), Board::kPartsMax);
+    b.reported("acme", "north", "gate",
+               {.type = "alarm", .part = std::to_string(i), .state = v1::MINOR, .body = "{}"},
+               10 + i);
+  }
+  EXPECT_EQ(b.twin("acme", "gate")->parts_size(), 2 * Board::kPartsMax);
+  const auto& parts = b.twin("acme", "gate")->parts();
+  EXPECT_TRUE(std::any_of(parts.begin(), parts.end(), [](const auto& p) {
+    return p.part() == "fire";
+  })) << "what matters more stays";
   b.reported("acme", "north", "gate",
              {.type = "barrier", .part = "1", .state = 1, .body = std::string(5000, 'x')}, 500);
   for (const auto& p : b.twin("acme", "gate")->parts()) EXPECT_LE(p.body().size(), Board::kBodyMax);
@@ -150,6 +161,10 @@ TEST(Departures, AreCountedForFiveMinutesAndForgottenAfterThreeDays) {
     next.restored(key, value);
   }
   EXPECT_EQ(asked(next, "acme", 0).SerializeAsString(), asked(d, "acme", 0).SerializeAsString());
+  Departures left(r);
+  for (const auto& [key, value] : r.all) left.restored(key, value);
+  left.removed_tenant("acme");
+  EXPECT_EQ(asked(left, "acme", 0).items(0).sites_size(), 0) << "the next one of its name";
   next.tick(t + 4 * std::int64_t{86'400'000});
   EXPECT_EQ(asked(next, "acme", 0).items_size(), 0);
   EXPECT_TRUE(r.all.empty());

@@ -94,7 +94,12 @@ class PresenceBox final : public Records, public PresencePorts {
   void remove(std::string_view key) override { puts_[std::string(key)] = std::nullopt; }
   void when_durable(std::function<void()>) override {}
   base::Instant now() const override { return {clock}; }
-  void read(session::RecordRange, session::Store::RecordsDone) override {}
+  void read(session::RecordRange range, session::Store::RecordsDone done) override {
+    std::vector<session::StoredRecord> found;
+    if (const auto it = store_.find(range.from); it != store_.end())
+      found.push_back({it->first, it->second});
+    done(std::move(found));
+  }
   void publish(const PresenceEvent& e, std::function<void()> staged) override {
     pending_.push_back(e.visit.device + (e.online ? " online" : " offline ") + name_of(e.cause));
     staged();
@@ -267,6 +272,31 @@ TEST(Presence, ADeviceThatWasRemovedWhileNoEngineWasThereIsForgotten) {
 }
 
 // What a table of this shape takes of the machine's memory for each device, when it has just grown.
+TEST(Presence, ADeviceThatIsMovedIsCountedAtItsNewSiteAlsoByTheNextEngine) {
+  PresenceBox b;
+  b.connect("cam", 1);
+  b.connect("gate", 1);
+  b.pass_s(1);
+  b.disconnect("cam", 1, Cause::keep_alive);
+  b.pass_s(40);
+  const auto counted = [&b](const char* site) {
+    const Board::Site* s = b.board->find("acme", site);
+    std::uint32_t away = 0;
+    for (const std::uint32_t n : s == nullptr ? decltype(s->offline)() : s->offline) away += n;
+    return std::pair<std::uint32_t, std::uint32_t>(s == nullptr ? 0 : s->online, away);
+  };
+  using Counted = std::pair<std::uint32_t, std::uint32_t>;
+  EXPECT_EQ(counted("north"), Counted(1, 1));
+  b.presence->moved("acme", "cam", "south");
+  b.presence->moved("acme", "gate", "south");
+  b.presence->moved("acme", "unknown", "south");
+  b.commit();
+  EXPECT_EQ(counted("north"), Counted(0, 0));
+  EXPECT_EQ(counted("south"), Counted(1, 1));
+  b.crash();
+  EXPECT_EQ(counted("south").second, 1u) << "its record says so";
+}
+
 TEST(Presence, ItTakesLittleMemoryForADevice) {
   boost::unordered_flat_map<Presence::Id, Presence::Known> table;
   std::size_t worst = 0;
