@@ -53,6 +53,7 @@ class Board {
 
   // -- presence
   Place place_of(std::string_view tenant, std::string_view site);
+  const std::string& site_at(Place p) const { return sites_[p].site; }
   // `n`: 1 or -1 devices that are online, or offline by `cause`.
   void count(Place p, bool online, Cause cause, int n);
 

@@ -150,7 +150,8 @@ void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
 void DeviceWatch::end(const Note& n, base::Instant now) {
   presence_.left(n.id, n.visit, n.cause, at(now), has_room());
   const bool taken = n.cause == Cause::taken_over;
-  if (!taken) departures_.ended(n.visit, presence_.firmware_of(n.id), n.cause, at(now).wall_ms);
+  if (!taken && is_registered(n.visit))  // not of one that has been removed
+    departures_.ended(n.visit, presence_.firmware_of(n.id), n.cause, at(now).wall_ms);
   Happening h = happening_of(n.visit, taken ? HistoryKind::taken_over : HistoryKind::ended);
   h.cause = name_of(n.cause);
   if (n.why < protocol::link::CloseReason::count) h.detail = protocol::link::name_of(n.why);
@@ -355,7 +356,9 @@ void DeviceWatch::review_place(const session::Principal& device) {
   if (site.empty()) return;  // disabled
   const pb::TwinRecord* const twin = board_.twin(device.tenant, device.name);
   if (twin != nullptr && twin->site() != site) board_.removed(device.tenant, device.name);
-  presence_.moved(device.tenant, device.name, site);
+  Visit v;
+  const bool here = connection_of(device.key(), v);
+  presence_.moved(device.tenant, device.name, site, here ? &v : nullptr);
 }
 
 // The newest connection of the device.

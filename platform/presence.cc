@@ -136,6 +136,7 @@ void Presence::reports(Id id, const Visit& v, std::string_view firmware) {
 std::string Presence::encode(const Known& k, const Visit& v, std::int64_t left_ms,
                              Cause cause) const {
   pb::PresenceRecord r = record_of(v);
+  if (k.place != 0) r.set_site(board_.site_at(k.place));
   if (k.firmware != 0) r.set_firmware(firmwares_[k.firmware - 1]);
   r.set_state(static_cast<std::uint32_t>(k.state));
   r.set_since_ms(static_cast<std::int64_t>(k.since_s) * 1000);
@@ -153,7 +154,11 @@ void Presence::came(Id id, const Visit& v, At at) {
   const bool moved = leaving != leaving_.end() && leaving->second.visit.site != v.site;
   if (stay(id)) ++counts_.came_back;
   if (k.state == State::online && !moved) {
-    if (!same && k.epoch == v.epoch)
+    const Board::Place place = board_.place_of(v.tenant, v.site);
+    const bool elsewhere = place != k.place;
+    if (elsewhere)
+      set_state(k, State::online, static_cast<std::int64_t>(k.since_s) * 1000, place, Cause::none);
+    if (elsewhere || (!same && k.epoch == v.epoch))
       records_.put(key_of(v.tenant, v.device), encode(k, v, 0, Cause::none));
     return;
   }
@@ -198,7 +203,8 @@ bool Presence::stay(Id id) {
   return true;
 }
 
-void Presence::moved(std::string_view tenant, std::string_view device, const std::string& site) {
+void Presence::moved(std::string_view tenant, std::string_view device, const std::string& site,
+                     const Visit* connected) {
   const std::string key = key_of(tenant, device);
   const Id id = id_of_key(key);
   const auto it = known_.find(id);
@@ -208,7 +214,8 @@ void Presence::moved(std::string_view tenant, std::string_view device, const std
   if (place == k.place) return;
   set_state(k, k.state, static_cast<std::int64_t>(k.since_s) * 1000, place, k.cause);
   if (const auto l = leaving_.find(id); l != leaving_.end()) l->second.visit.site = site;
-  if (k.here != 0) return;  // its connection begins anew, and writes the record
+  if (connected != nullptr)
+    return records_.put(key, encode(k, *connected, 0, Cause::none));  // with the new site
   records_.read(exactly(key), [this, id, key, site](auto found) {
     const Known* const now = find(id);
     pb::PresenceRecord r;
@@ -270,7 +277,7 @@ bool Presence::tell_due(At at) {
       continue;
     }
     Known& k = known_[id];
-    set_state(k, State::offline, l.left_ms, board_.place_of(l.visit.tenant, l.visit.site), l.cause);
+    set_state(k, State::offline, l.left_ms, k.place, l.cause);  // it may have been moved since
     ++counts_.told_offline;
     tell({.visit = l.visit, .online = false, .since_ms = l.left_ms, .cause = l.cause},
          encode(k, l.visit, l.left_ms, l.cause));

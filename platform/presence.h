@@ -97,7 +97,9 @@ class Presence {
   // `record`: false: without one; after a crash the cause is not known then.
   void left(Id id, const Visit& v, Cause cause, At at, bool record = true);
   // The device is registered at another site now: there it is counted, and its record says so.
-  void moved(std::string_view tenant, std::string_view device, const std::string& site);
+  // `connected`: its connection, as it was begun; null: it has none.
+  void moved(std::string_view tenant, std::string_view device, const std::string& site,
+             const Visit* connected = nullptr);
   // Its record goes, without an event: what is retained of a removed device is removed with it.
   void removed(std::string_view tenant, std::string_view device);
   // The device, whose connection is `v`, says which firmware it has.

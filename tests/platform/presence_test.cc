@@ -65,16 +65,18 @@ class PresenceBox final : public Records, public PresencePorts {
   bool registered = true;
   std::size_t puts = 0;
 
- private:
-  static Visit visit(const std::string& device, std::uint64_t epoch, const std::string& client) {
+  std::string site = "north";
+  Visit visit(const std::string& device, std::uint64_t epoch, const std::string& client) const {
     Visit v;
     v.tenant = "acme";
-    v.site = "north";
+    v.site = site;
     v.device = device;
     v.client_id = client;
     v.epoch = epoch;
     return v;
   }
+
+ private:
   void begin() {
     presence.reset();
     board = std::make_unique<Board>(*this);
@@ -288,13 +290,21 @@ TEST(Presence, ADeviceThatIsMovedIsCountedAtItsNewSiteAlsoByTheNextEngine) {
   using Counted = std::pair<std::uint32_t, std::uint32_t>;
   EXPECT_EQ(counted("north"), Counted(1, 1));
   b.presence->moved("acme", "cam", "south");
-  b.presence->moved("acme", "gate", "south");
+  const Visit connected = b.visit("gate", 1, "c");
+  b.presence->moved("acme", "gate", "south", &connected);
+  b.site = "south";  // of sessions that the next engine restores
   b.presence->moved("acme", "unknown", "south");
   b.commit();
   EXPECT_EQ(counted("north"), Counted(0, 0));
   EXPECT_EQ(counted("south"), Counted(1, 1));
   b.crash();
   EXPECT_EQ(counted("south").second, 1u) << "its record says so";
+  b.disconnect("gate", 1, Cause::goodbye);  // its connection was of the site before
+  b.pass_s(40);
+  EXPECT_EQ(counted("south"), Counted(0, 2));
+  b.crash();
+  EXPECT_EQ(counted("south"), Counted(0, 2));
+  EXPECT_EQ(counted("north"), Counted(0, 0));
 }
 
 TEST(Presence, ItTakesLittleMemoryForADevice) {
