@@ -59,6 +59,12 @@ void Board::count(Place p, bool online, Cause cause, int n) {
   touch(s);
 }
 
+void Board::count_leaving(Place p, int n) {
+  if (p == 0) return;
+  sites_[p].leaving += static_cast<std::uint32_t>(n);
+  touch(sites_[p]);
+}
+
 // Null: there are too many. A device that is at another site now leaves the one before.
 pb::TwinRecord* Board::twin_of(std::string_view tenant, std::string_view site,
                                std::string_view device) {
@@ -153,6 +159,18 @@ void Board::commanded(std::string_view tenant, std::string_view site, std::strin
   if (final) put(tenant, device, *t);
 }
 
+void Board::settled(std::string_view tenant, std::string_view device, std::string_view id,
+                    std::string_view state) {
+  const auto it = standing_.find(joined(tenant, device));
+  if (it == standing_.end()) return;
+  Site& s = sites_[it->second];
+  const auto twin = s.twins.find(device);
+  if (twin == s.twins.end() || twin->second.command().id() != id) return;
+  twin->second.mutable_command()->set_state(std::string(state));
+  touch(s);
+  put(tenant, device, twin->second);
+}
+
 void Board::removed(std::string_view tenant, std::string_view device) {
   const std::string key = std::string(kTwins) + joined(tenant, device);
   if (!standing_.contains(joined(tenant, device))) return;
@@ -187,6 +205,7 @@ void Board::fill(const Site& s, pb::BoardAnswer::Site& out) {
   out.set_tenant(s.tenant);
   out.set_site(s.site);
   out.set_online(s.online);
+  out.set_leaving(s.leaving);
   for (const std::uint32_t n : s.offline) out.add_offline(n);
   out.set_reported_ms(s.reported_ms);
   std::array<std::uint32_t, v1::ChargerState_ARRAYSIZE> chargers{};

@@ -57,12 +57,19 @@ class Board {
   // `n`: 1 or -1 devices that are online, or offline by `cause`.
   void count(Place p, bool online, Cause cause, int n);
 
+  // `n`: 1 or -1 devices that are counted as online and have no connection (Presence).
+  void count_leaving(Place p, int n);
+
   // -- what happens; `wall_ms`: Unix time
   void reported(std::string_view tenant, std::string_view site, std::string_view device,
                 const StateReport& r, std::int64_t wall_ms);
   // An immediate command of this device: `state` as the API names it. `final`: its outcome.
   void commanded(std::string_view tenant, std::string_view site, std::string_view device,
                  const pb::TwinCommand& c, bool final);
+  // This command, if no newer one has been told, has `state` now: a late result, or closed by a
+  // person.
+  void settled(std::string_view tenant, std::string_view device, std::string_view id,
+               std::string_view state);
   void removed(std::string_view tenant, std::string_view device);
   // Sites or their names have changed: everybody is told everything again.
   void touch_all() { floor_ = ++version_; }
@@ -71,6 +78,7 @@ class Board {
   struct Site {
     std::string tenant, site;
     std::uint32_t online = 0;
+    std::uint32_t leaving = 0;  // of these
     std::array<std::uint32_t, kCauses> offline{};
     std::int64_t reported_ms = 0;
     std::uint64_t version = 0;

@@ -36,6 +36,8 @@ class Outcomes {
   // In the batch that ends the command.
   virtual void finished(const Entry& e) = 0;
   virtual void late_result(const Entry& e, const Result& r) = 0;
+  // A person has closed it.
+  virtual void closed(const Entry& /*e*/) {}
 
  protected:
   ~Outcomes() = default;
@@ -102,6 +104,7 @@ class Commands final : public session::CommandWords,
   void wants(std::string_view tenant, std::string_view device, bool no_more) override;
   void finished(const Entry& e) override;
   void late_result(const Entry& e, const Result& r) override;
+  void closed(const Entry& e) override { outcomes_.closed(e); }
   void stray_result() override;
   // -- Notes
   std::uint64_t tell(std::uint32_t partition, const pb::Note& note) override;

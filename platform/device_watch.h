@@ -70,6 +70,10 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
   void reports_state(const session::Principal& device, std::string_view site, StateReport r);
   // An immediate command has been accepted, or has its outcome.
   void commanded(const Entry& e, base::Instant now);
+  // It has `state` now, as the API names it: a late result has come, or a person has closed it.
+  void settled(const Entry& e, std::string_view state) {
+    if (has_room()) board_.settled(e.asked.tenant, e.asked.device, e.asked.id, state);
+  }
   // As the device has reported it to this partition; empty: it has not.
   std::string_view firmware_of(std::string_view tenant, std::string_view device) const {
     return presence_.firmware_of(id_of(tenant, device));

@@ -306,6 +306,7 @@ void Ledger::close_case(std::string_view tenant, std::string_view id, Entry::Clo
          }
          after.closed = std::move(closed);
          put_ended(key, after);
+         ports_.closed(after);
          records_.when_durable([answered = std::move(answered), after = std::move(after)] {
            answered({{}, &after, false});
          });

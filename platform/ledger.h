@@ -67,6 +67,8 @@ class LedgerPorts {
   // Once for each command, in the batch that ends it.
   virtual void finished(const Entry& e) = 0;
   virtual void late_result(const Entry& e, const Result& r) = 0;
+  // A person has closed it, in the batch that says so.
+  virtual void closed(const Entry& /*e*/) {}
   // A device has said a result of a command that is not known here, or is another device's.
   virtual void stray_result() = 0;
 

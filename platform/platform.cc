@@ -183,6 +183,7 @@ void Platform::finished(const Entry& e) {
 
 void Platform::late_result(const Entry& e, const Result& r) {
   publish(e, &r);
+  if (e.closed.wall_ms == 0) devices_.settled(e, name_of(r.outcome));
 }
 
 // -- Records

@@ -99,6 +99,7 @@ class Platform final : public session::SessionEvents,
   void accepted(const Entry& e) override;
   void finished(const Entry& e) override;
   void late_result(const Entry& e, const Result& r) override;
+  void closed(const Entry& e) override { devices_.settled(e, "CLOSED"); }
   void publish(const Entry& e, const Result* late);
   void tell_reports();
 

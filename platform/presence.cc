@@ -191,6 +191,9 @@ void Presence::left(Id id, const Visit& v, Cause cause, At at, bool record) {
 
 void Presence::leave(Id id, Leaving l) {
   stay(id);
+  const Known* const k = find(id);
+  l.place = k == nullptr ? 0 : k->place;
+  board_.count_leaving(l.place, 1);
   due_.emplace(l.due, id);
   leaving_.emplace(id, std::move(l));
 }
@@ -198,6 +201,7 @@ void Presence::leave(Id id, Leaving l) {
 bool Presence::stay(Id id) {
   const auto it = leaving_.find(id);
   if (it == leaving_.end()) return false;
+  board_.count_leaving(it->second.place, -1);
   due_.erase({it->second.due, id});
   leaving_.erase(it);
   return true;
@@ -213,7 +217,11 @@ void Presence::moved(std::string_view tenant, std::string_view device, const std
   const Board::Place place = board_.place_of(tenant, site);
   if (place == k.place) return;
   set_state(k, k.state, static_cast<std::int64_t>(k.since_s) * 1000, place, k.cause);
-  if (const auto l = leaving_.find(id); l != leaving_.end()) l->second.visit.site = site;
+  if (const auto l = leaving_.find(id); l != leaving_.end()) {
+    l->second.visit.site = site;
+    board_.count_leaving(std::exchange(l->second.place, place), -1);
+    board_.count_leaving(place, 1);
+  }
   if (connected != nullptr)
     return records_.put(key, encode(k, *connected, 0, Cause::none));  // with the new site
   records_.read(exactly(key), [this, id, key, site](auto found) {

@@ -154,6 +154,7 @@ class Presence {
     Cause cause{};
     std::int64_t left_ms = 0;
     base::Instant due;
+    Board::Place place = 0;  // where it is counted as leaving
   };
   void leave(Id id, Leaving l);
   bool stay(Id id);

@@ -30,6 +30,7 @@ Site::Site(boost::asio::io_context& io, const Lot& lot, Tally& tally, std::uint3
       random_(seed),
       timer_(io),
       barriers_(lot.lanes.size()),
+      openings_(lot.lanes.size()),
       charging_(lot.chargers),
       now_s_(lot.begins_at_h * 3600) {
   for (const Lot::Device& d : lot.devices())
@@ -167,6 +168,7 @@ void Site::through(std::size_t lane, const std::shared_ptr<Car>& car) {
   state.mutable_barrier()->set_position(v1::OPEN);
   state.mutable_barrier()->set_link_ok(true);
   devices_[lane]->state(std::move(state));
+  later(between(4, 8), [this, lane, opening = ++openings_[lane]] { closed(lane, opening); });
   v1::Envelope e;
   if (lot_.lanes[lane].in) {
     ++tally_.arrived;
@@ -177,6 +179,16 @@ void Site::through(std::size_t lane, const std::shared_ptr<Car>& car) {
     *e.mutable_vehicle_left()->mutable_plate() = plate(car->plate);
   }
   devices_[lane]->event(std::move(e));
+}
+
+// A car after the first one keeps the arm up.
+void Site::closed(std::size_t lane, std::uint64_t opening) {
+  if (openings_[lane] != opening) return;
+  v1::Envelope state;
+  state.mutable_barrier()->set_lane(lot_.lanes[lane].name);
+  state.mutable_barrier()->set_position(v1::CLOSED);
+  state.mutable_barrier()->set_link_ok(true);
+  devices_[lane]->state(std::move(state));
 }
 
 void Site::parked(const std::shared_ptr<Car>& car) {

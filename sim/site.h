@@ -51,6 +51,7 @@ class Site {
   void at_barrier(std::size_t lane, const std::shared_ptr<Car>& car);
   void opened(std::size_t lane, const std::string& event_id);
   void through(std::size_t lane, const std::shared_ptr<Car>& car);
+  void closed(std::size_t lane, std::uint64_t opening);
   void parked(const std::shared_ptr<Car>& car);
   void leave(const std::shared_ptr<Car>& car);
   void space_changed(std::size_t space, bool occupied);
@@ -75,6 +76,7 @@ class Site {
   std::size_t first_charger_ = 0, first_door_ = 0;
   std::vector<std::size_t> free_;
   std::vector<std::deque<Waiting>> barriers_;  // by lane
+  std::vector<std::uint64_t> openings_;        // by lane: the newest
   std::vector<bool> charging_;
   std::multimap<double, std::function<void()>> deeds_;  // by simulated time
   double now_s_ = 0;                                    // simulated, since midnight

@@ -141,7 +141,11 @@ async function asAdministrator() {
   await page.locator('main table', { hasText: 'admin_token' }).waitFor();
   say('a command was sent and its outcome shown');
 
-  // Closing an uncertain command.
+  // Closing an uncertain command: the lane's dot is settled too.
+  await open(page, '#/wall');
+  const dot = page.locator('.dot[title*="哑道闸"]');
+  await until(async () => (await dot.getAttribute('class'))?.includes('uncertain'), 'the outcome is unknown');
+  check((await text(page)).includes('异常车场'), 'the first line says that a site has a problem');
   await open(page, '#/inbox');
   await page.locator('main select').first().selectOption('demo');
   const row = page.locator('tbody tr', { hasText: '哑道闸' });
@@ -152,6 +156,9 @@ async function asAdministrator() {
   await until(async () => (await row.count()) === 0, 'the command leaves the inbox');
   await page.locator('main input[type=checkbox]').check();
   await row.waitFor();
+  await open(page, '#/wall');
+  await until(async () => (await dot.getAttribute('class'))?.includes('unknown'), 'the closed command is settled on the wall');
+  check((await dot.getAttribute('title')).includes('已人工关闭'), 'the dot says who settled it');
   say('an uncertain command was closed by a person');
 
   // An engine dies while the wall is open.

@@ -118,6 +118,7 @@ json::object BoardSum::sum(const Key& key) const {
     if (it == s.sites.end()) continue;
     const Site& one = it->second;
     all.set_online(all.online() + one.online());
+    all.set_leaving(all.leaving() + one.leaving());
     all.set_alarms(all.alarms() + one.alarms());
     all.set_registered(std::max(all.registered(), one.registered()));
     all.set_reported_ms(std::max(all.reported_ms(), one.reported_ms()));
@@ -145,6 +146,7 @@ json::object BoardSum::sum(const Key& key) const {
                  {"site", key.second},
                  {"registered", all.registered()},
                  {"online", online},
+                 {"leaving", std::min<std::uint64_t>(all.leaving(), online)},
                  {"offline", std::min<std::uint64_t>(away, all.registered() - online)},
                  {"causes", std::move(causes)},
                  {"alarms", all.alarms()}};

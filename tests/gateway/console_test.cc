@@ -78,6 +78,7 @@ pb::BoardAnswer answer(bool whole, std::uint64_t version, std::uint32_t online,
   s.set_site("north");
   s.set_registered(10);
   s.set_online(online);
+  s.set_leaving(1);
   for (unsigned c = 0; c < platform::kCauses; ++c)
     s.add_offline(c == static_cast<unsigned>(platform::Cause::keep_alive) ? offline : 0);
   auto& lane = *s.add_lanes();
@@ -96,6 +97,7 @@ TEST(BoardSum, AddsUpPartitionsAndTellsChangesOnly) {
   EXPECT_TRUE(c.whole);
   ASSERT_EQ(c.sites.size(), 1u);
   EXPECT_EQ(c.sites[0].at("online").to_number<int>(), 5);
+  EXPECT_EQ(c.sites[0].at("leaving").to_number<int>(), 2);
   EXPECT_EQ(c.sites[0].at("offline").to_number<int>(), 3);
   EXPECT_EQ(c.sites[0].at("registered").to_number<int>(), 10);
   EXPECT_EQ(c.sites[0].at("lanes").at(0).at("position"), "CLOSED") << "the newer report";

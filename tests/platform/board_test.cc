@@ -91,6 +91,23 @@ TEST(Board, AStateIsStoredWhenItChangesAndOutlivesTheEngine) {
   EXPECT_EQ(shown(next, "acme", "north").lanes_size(), 0);
 }
 
+TEST(Board, ALateResultOrAPersonSettlesTheNewestCommandOnly) {
+  KeptRecords r;
+  Board b(r);
+  pb::TwinCommand c;
+  c.set_id("c-2");
+  c.set_state("UNCERTAIN");
+  b.commanded("acme", "north", "gate", c, true);
+  const std::uint64_t seen = b.version();
+  b.settled("acme", "gate", "c-1", "CLOSED");
+  b.settled("acme", "other", "c-2", "CLOSED");
+  EXPECT_TRUE(b.changed(seen).empty()) << "an older command, and another device";
+  b.settled("acme", "gate", "c-2", "CLOSED");
+  EXPECT_EQ(b.changed(seen).size(), 1u);
+  EXPECT_EQ(shown(b, "acme", "north").lanes(0).command().state(), "CLOSED");
+  EXPECT_EQ(r.puts, 2) << "it outlives the engine";
+}
+
 TEST(Board, ADeviceAtAnotherSiteLeavesTheOneBefore) {
   KeptRecords r;
   Board b(r);

@@ -151,6 +151,30 @@ TEST(Presence, ADeviceThatComesBackInTimeHasNotBeenAway) {
   EXPECT_EQ(b.presence->counts().came_back, 9u);
 }
 
+TEST(Presence, TheBoardKnowsADeviceThatHasJustGone) {
+  PresenceBox b;
+  const auto leaving = [&b](const std::string& site) {
+    const Board::Site* const s = b.board->find("acme", site);
+    return s == nullptr ? 0u : s->leaving;
+  };
+  b.connect("cam", 1);
+  b.connect("lane", 1);
+  b.disconnect("cam", 1, Cause::connection_lost);
+  b.disconnect("lane", 1, Cause::connection_lost);
+  EXPECT_EQ(leaving("north"), 2u) << "at once, not after 30 s";
+  b.connect("lane", 2);
+  EXPECT_EQ(leaving("north"), 1u);
+  b.presence->moved("acme", "cam", "south", nullptr);
+  EXPECT_EQ(leaving("north"), 0u);
+  EXPECT_EQ(leaving("south"), 1u);
+  b.pass_s(30);
+  EXPECT_EQ(leaving("south"), 0u) << "it is offline now";
+  EXPECT_EQ(b.board->find("acme", "south")->online, 0u);
+  b.disconnect("lane", 2, Cause::connection_lost);
+  b.presence->removed("acme", "lane");
+  EXPECT_EQ(leaving("north"), 0u);
+}
+
 // The end of a connection that has been taken over comes after the beginning of the newer one, or
 // before it, on the same edge or another one.
 TEST(Presence, ATakenOverConnectionEndsNothing) {

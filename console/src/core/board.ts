@@ -1,8 +1,8 @@
 // The live board: one stream for all screens. The browser comes again by itself when the stream
 // ends or breaks; until it is there the page says that what it shows is old.
-import { reactive, shallowReactive } from 'vue';
+import { computed, reactive, shallowReactive } from 'vue';
 import { target } from './api';
-import { heardAt } from './clock';
+import { heardAt, now } from './clock';
 import type { BoardEvent, BoardSite } from './types';
 
 export const sites = shallowReactive(new Map<string, BoardSite>());
@@ -11,6 +11,12 @@ export const board = reactive({
   connected: false,
   heard: 0, // performance.now() of the last event
   partitionsAway: 0,
+});
+
+// The board is told something each second.
+export const silent = computed(() => {
+  void now();
+  return board.loaded && (!board.connected || performance.now() - board.heard > 5000);
 });
 
 export function keyOf(tenant: string, site: string): string {

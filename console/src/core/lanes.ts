@@ -52,6 +52,11 @@ export function isDark(s: BoardSite): boolean {
   return s.registered > 1 && s.online === 0 && s.offline > 1;
 }
 
+// Most of what was there has just lost its connection. One device that comes again is no matter.
+export function isLeaving(s: BoardSite): boolean {
+  return s.leaving > 0 && s.leaving * 2 >= s.online;
+}
+
 // No device of it has ever been here.
 export function isUnused(s: BoardSite): boolean {
   return s.online === 0 && s.offline === 0;
@@ -61,7 +66,7 @@ export function isUnused(s: BoardSite): boolean {
 export function badness(s: BoardSite, now: number): number {
   const arms = s.lanes.filter((l) => kBad.includes(armOf(l, now))).length;
   const share = s.registered > 0 ? s.offline / s.registered : 0;
-  return (isDark(s) ? 1000 : 0) + arms * 100 + share * 90 + Math.min(s.alarms, 9) + (s.offline > 0 ? 1 : 0);
+  return (isDark(s) ? 1000 : isLeaving(s) ? 900 : 0) + arms * 100 + share * 90 + Math.min(s.alarms, 9) + (s.offline > 0 ? 1 : 0);
 }
 
 export interface Away {

@@ -10,7 +10,7 @@ export interface Span {
 export interface Mark {
   at: number;
   kind: 'good' | 'bad' | 'odd' | 'off';
-  text: string;
+  of: HistoryEvent;
 }
 
 // `events`: the newest first. What was before the oldest one is not known, but for a device that has
@@ -51,7 +51,7 @@ export function marksOf(events: HistoryEvent[], begin: number): Mark[] {
     .filter((e) => e.type === 'command' || e.type === 'refused')
     .map((e): Mark => {
       const outcome = (e.detail ?? '').split(' ')[0] ?? '';
-      return { at: Date.parse(e.at), kind: e.type === 'refused' ? 'bad' : (kinds[outcome] ?? 'off'), text: `${e.cause ?? e.type} ${e.detail ?? ''}` };
+      return { at: Date.parse(e.at), kind: e.type === 'refused' ? 'bad' : (kinds[outcome] ?? 'off'), of: e };
     })
     .filter((m) => m.at >= begin);
 }

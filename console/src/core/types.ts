@@ -23,6 +23,7 @@ export interface BoardSite {
   time_zone?: string;
   registered: number;
   online: number;
+  leaving: number;
   offline: number;
   causes: Record<string, number>;
   alarms: number;

@@ -39,6 +39,15 @@ const zh = {
   byDark: '整场断电或断网',
   byOther: '其他原因',
   allWell: '全部正常',
+  leaving: '刚断开',
+  sitesWrong: '异常车场',
+  waiting: '已下发，等待结果…',
+  badJson: '参数不是有效的 JSON',
+  lateResult: '迟到的结果',
+  closedShort: '已关闭',
+  hours: '小时',
+  unknownTime: '没有记录',
+  definedIn: '定义于',
   lastEvent: '最近上报',
   alarms: '告警',
   chargers: '充电',
@@ -81,7 +90,7 @@ const zh = {
   twinNone: '设备没有上报过状态',
   history: '历史',
   historyNone: '这段时间没有记录',
-  timeline: '72 小时时间线',
+  timeline: '时间线',
   timelineHelp: '拖动或用左右方向键移动光标',
   commands: '指令',
   commandsNone: '没有指令',
@@ -260,6 +269,15 @@ const en: Record<Word, string> = {
   byDark: 'whole site dark: power or line',
   byOther: 'by other causes',
   allWell: 'all is well',
+  leaving: 'just disconnected',
+  sitesWrong: 'sites with a problem',
+  waiting: 'Sent; waiting for the outcome…',
+  badJson: 'The argument is not valid JSON',
+  lateResult: 'late result',
+  closedShort: 'closed',
+  hours: 'h',
+  unknownTime: 'no record',
+  definedIn: 'Defined in',
   lastEvent: 'Last report',
   alarms: 'Alarms',
   chargers: 'Chargers',
@@ -302,7 +320,7 @@ const en: Record<Word, string> = {
   twinNone: 'It has not reported a state',
   history: 'History',
   historyNone: 'Nothing happened in this time',
-  timeline: 'The last 72 hours',
+  timeline: 'Time line',
   timelineHelp: 'Drag, or move the cursor by the arrow keys',
   commands: 'Commands',
   commandsNone: 'No commands',
@@ -506,6 +524,7 @@ const kStates: Record<string, [string, string]> = {
   EXPIRED: ['过期未发', 'expired'],
   NOT_DELIVERED: ['未送达', 'not delivered'],
   UNCERTAIN: ['结果未知', 'uncertain'],
+  CLOSED: ['已人工关闭', 'closed by a person'],
   AVAILABLE: ['空闲', 'available'],
   PLUGGED: ['已插枪', 'plugged'],
   CHARGING: ['充电中', 'charging'],
@@ -516,6 +535,18 @@ const kStates: Record<string, [string, string]> = {
   online: ['在线', 'online'],
   offline: ['离线', 'offline'],
   never: ['从未连接', 'never connected'],
+};
+const kCommands: Record<string, [string, string]> = {
+  open: ['开闸', 'open'],
+  close: ['关闸', 'close'],
+  hold: ['常开/常闭', 'hold'],
+  snapshot: ['抓拍', 'snapshot'],
+  voice: ['语音', 'voice'],
+  display: ['显示', 'display'],
+  set_time: ['校时', 'set_time'],
+  reboot: ['重启', 'reboot'],
+  charge_start: ['开始充电', 'charge_start'],
+  charge_stop: ['停止充电', 'charge_stop'],
 };
 const kHappenings: Record<string, [string, string]> = {
   connected: ['连接', 'connected'],
@@ -535,4 +566,11 @@ function of(table: Record<string, [string, string]>, word: string | undefined): 
 }
 export const causeText = (cause?: string) => of(kCauses, cause);
 export const stateText = (state?: string) => of(kStates, state);
+export const commandText = (type?: string) => of(kCommands, type);
+// What an event of the history says of its cause and its outcome.
+export const eventCause = (e: { type: string; cause?: string }) => (e.type === 'command' ? commandText(e.cause) : causeText(e.cause));
+export function eventDetail(e: { type: string; detail?: string }): string {
+  const [outcome, ...rest] = (e.detail ?? '').split(' ');
+  return e.type === 'command' ? [stateText(outcome), ...rest].join(' ') : (e.detail ?? '');
+}
 export const happeningText = (type?: string) => of(kHappenings, type);
