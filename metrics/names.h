@@ -98,6 +98,8 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
     "Events of devices for their history") \
   X(history_left_out, "berth_history_events_total", "result", "left_out", "") \
   X(history_removed, "berth_history_events_total", "result", "removed", "") \
+  X(states_left_out, "berth_board_reports_left_out_total", "", "", \
+    "Reports of a state that the board has no room for") \
   X(event_gaps, "berth_event_stream_gaps_total", "", "", \
     "Times that a stream of events asked for more than an engine has in memory") \
   X(wills_skipped, "berth_wills_skipped_total", "", "", \

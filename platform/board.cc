@@ -117,6 +117,7 @@ void Board::reported(std::string_view tenant, std::string_view site, std::string
                      const StateReport& r, std::int64_t wall_ms) {
   pb::TwinRecord* const t = twin_of(tenant, site, device);
   if (t == nullptr) return;
+  const std::string_view body = r.body.size() <= kBodyMax ? std::string_view(r.body) : "{}";
   Site& s = sites_[place_of(tenant, site)];
   s.reported_ms = wall_ms;
   auto& parts = *t->mutable_parts();
@@ -138,13 +139,13 @@ void Board::reported(std::string_view tenant, std::string_view site, std::string
     fresh.set_type(r.type);
     fresh.set_part(r.part);
     it = parts.end() - 1;
-  } else if (it->state() == r.state && it->body() == r.body) {
+  } else if (it->state() == r.state && it->body() == body) {
     it->set_reported_ms(wall_ms);
     return;
   }
   if (it->state() != r.state || it->since_ms() == 0) it->set_since_ms(wall_ms);
   it->set_state(r.state);
-  it->set_body(r.body.size() <= kBodyMax ? r.body : "{}");
+  it->set_body(std::string(body));
   it->set_reported_ms(wall_ms);
   touch(s);
   put(tenant, device, *t);

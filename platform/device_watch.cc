@@ -217,7 +217,10 @@ void DeviceWatch::tell_firmwares() {
 
 void DeviceWatch::reports_state(const session::Principal& device, std::string_view site,
                                 StateReport r) {
-  if (states_.size() >= kStatesTold) return;
+  if (states_.size() >= kStatesTold) {
+    ++states_left_out_;
+    return;
+  }
   states_.push_back({device.tenant, std::string(site), device.name, std::move(r)});
 }
 
@@ -426,6 +429,7 @@ void DeviceWatch::refresh(metrics::EngineProbe& probe) const {
   probe.presence_online = presence_.online();
   probe.presence_offline = presence_.known() - presence_.online();
   probe.presence_leaving = presence_.leaving();
+  probe.states_left_out = states_left_out_ + board_.left_out();
   const History::Counts& h = history_.counts();
   probe.event_gaps = recent_.gaps();
   probe.history_written = h.written;

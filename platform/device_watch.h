@@ -163,7 +163,8 @@ class DeviceWatch final : public session::SessionEvents, private PresencePorts {
     std::string tenant, site, device;
     StateReport report;
   };
-  std::vector<Said> states_;  // kStatesTold of a turn
+  std::vector<Said> states_;           // kStatesTold of a turn
+  std::uint64_t states_left_out_ = 0;  // for which there was no room
   bool attached_ = false;
   bool more_ = false;  // events are due that had no room in a turn
 };

@@ -146,6 +146,10 @@ TEST(Board, AlarmsEndAndPartsAreBounded) {
   b.reported("acme", "north", "gate",
              {.type = "barrier", .part = "1", .state = 1, .body = std::string(5000, 'x')}, 500);
   for (const auto& p : b.twin("acme", "gate")->parts()) EXPECT_LE(p.body().size(), Board::kBodyMax);
+  const int puts = r.puts;
+  b.reported("acme", "north", "gate",
+             {.type = "barrier", .part = "1", .state = 1, .body = std::string(5000, 'x')}, 501);
+  EXPECT_EQ(r.puts, puts) << "one that is too long says the same again, too";
 }
 
 TEST(Departures, AreCountedForFiveMinutesAndForgottenAfterThreeDays) {
