@@ -56,7 +56,7 @@ struct Entry {
   std::int64_t accepted_wall_ms = 0;
   std::int64_t durable_wall_ms = 0;  // of the acceptance, if it is traced. 0: not known. Not stored
   std::uint32_t ttl_ms = 0;
-  // What a person has found out of one with its outcome. wall_ms 0: nobody has.
+  // What a person wrote when closing a finished command. wall_ms 0: the command is not closed.
   struct Closed {
     std::int64_t wall_ms = 0;
     std::string by, note;

@@ -265,8 +265,8 @@ bool same_rights(const Caller& a, const Caller& b) {
          a.may_read == b.may_read;
 }
 
-// Is what a stream was begun with still good, and does it include the same? While nobody can tell,
-// it is. A signature is good once, so such a stream is looked at anew when it ends.
+// Is the credential that a stream began with still good, with the same rights? While no engine can
+// answer, yes. A signature is good for one request, so a stream of a signature is not asked about.
 asio::awaitable<bool> still_allowed(const Service* service, Peer peer, std::string address,
                                     std::string target, AskedFor asked, Caller before) {
   const Guard::Verdict v = service->guard.judge(peer, asked);

@@ -18,7 +18,8 @@ struct OpenedSession {
   std::string authorization;  // the header of the log-in
   std::string csrf;           // that each request but GET and HEAD has to show in kCsrfHeader
 };
-// Of the value of the cookie. Nothing: it is none of ours, or too old, or nobody can tell now.
+// Opens the value of the cookie. Nothing: the gateway did not seal it, it is too old, or the key
+// can't be had now.
 using SessionCheck =
     std::function<boost::asio::awaitable<std::optional<OpenedSession>>(std::string)>;
 

@@ -20,7 +20,7 @@ struct Network {
 };
 
 struct EdgeOptions {
-  Passages* passages = nullptr;  // of the process; outlives the edge. Null: nobody wants to know
+  Passages* passages = nullptr;  // of the process; outlives the edge. Null: not recorded
   std::uint32_t max_connections = 100'000;
   std::size_t input_cap = 16u << 20;  // bytes per connection; must exceed Maximum Packet Size
   std::size_t input_cap_total = 512u << 20;  // bytes in all, of those who have logged in

@@ -342,7 +342,7 @@ json::object UplinkService::definition(const std::string& name) const {
   return {{"definition", json::parse(it->second, ec)}};
 }
 
-// With what was defined goes the queue: nobody could remove it later who does not know it.
+// The queue is removed together with the definition: nothing would name an orphaned queue later.
 json::object UplinkService::forget(const std::string& name) {
   session::Uplinks& all = parts_.broker.uplinks();
   if (in_file(name)) return {{"refused", "the file of uplinks has one of this name"}};

@@ -490,7 +490,7 @@ TEST_F(AdminRoutes, AStreamEndsSoonAfterItsCredential) {
   wait_for([&] { return streaming() == 3; });
   c.receive(":\n\n");
   changing_ = 1;
-  // While nobody can tell, it goes on: three comments, with looks between them.
+  // While no engine can answer, the stream goes on: three comments, with a check between each two.
   const auto comments = [&c] {
     (void)c.ended(5);
     const std::string all = c.receive("", 0);
