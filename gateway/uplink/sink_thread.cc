@@ -70,6 +70,7 @@ struct SinkThread::Lane::Shared {
       const std::lock_guard lock(mutex);
       all.swap(in);
       in_posted = false;
+      if (gone) return;  // the queue gives them to the next sink
     }
     if (!sink) return;
     for (Upward& m : all) sink->take(std::move(m));

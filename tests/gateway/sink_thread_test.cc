@@ -16,39 +16,47 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A library that does not let go, until the test says so.
+// A library that does not let go, until the test says so. The thread that is left behind holds it
+// too, for it may end after the test.
 class Gate {
  public:
   void wait() {
     std::unique_lock lock(mutex_);
-    entered_ = true;
+    ++entered_;
     changed_.notify_all();
     changed_.wait(lock, [this] { return open_; });
     left_ = true;
     changed_.notify_all();
   }
+  int entered() {
+    const std::lock_guard lock(mutex_);
+    return entered_;
+  }
   void await_entered() {
     std::unique_lock lock(mutex_);
-    ASSERT_TRUE(changed_.wait_for(lock, 20s, [this] { return entered_; }));
+    ASSERT_TRUE(changed_.wait_for(lock, 20s, [this] { return entered_ > 0; }));
   }
   void open() {
     std::unique_lock lock(mutex_);
     open_ = true;
     changed_.notify_all();
-    if (entered_) changed_.wait_for(lock, 20s, [this] { return left_; });
+    if (entered_ > 0) changed_.wait_for(lock, 20s, [this] { return left_; });
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool entered_ = false, open_ = false, left_ = false;
+  int entered_ = 0;
+  bool open_ = false, left_ = false;
 };
 
 class Echo final : public Sink {
  public:
-  Echo(const Events& events, Gate* gate) : events_(events), gate_(gate) { events_.ready(true); }
+  Echo(const Events& events, std::shared_ptr<Gate> gate) : events_(events), gate_(std::move(gate)) {
+    events_.ready(true);
+  }
   void take(Upward m) override {
-    if (gate_ != nullptr) gate_->wait();
+    if (gate_) gate_->wait();
     ++taken_;
     if (m.payload == "bad") return events_.refused(m, "never");
     events_.done(m.generation, m.seq);
@@ -58,13 +66,13 @@ class Echo final : public Sink {
 
  private:
   const Events& events_;
-  Gate* const gate_;
+  const std::shared_ptr<Gate> gate_;
   std::uint64_t taken_ = 0;
 };
 
 class SinkThreadTest : public ::testing::Test {
  protected:
-  std::unique_ptr<SinkThread::Lane> start(Gate* gate = nullptr) {
+  std::unique_ptr<SinkThread::Lane> start(std::shared_ptr<Gate> gate = nullptr) {
     return sinks_->start(
         [gate](boost::asio::io_context&, const Sink::Events& events) {
           return std::make_unique<Echo>(events, gate);
@@ -127,17 +135,32 @@ TEST_F(SinkThreadTest, OneThatEndsSaysNothingMore) {
 }
 
 TEST_F(SinkThreadTest, TheLoopDoesNotWaitForOneThatHangs) {
-  Gate gate;
-  auto lane = start(&gate);
+  const auto gate = std::make_shared<Gate>();
+  auto lane = start(gate);
   lane->take({.generation = 1, .seq = 1});
-  gate.await_entered();
+  gate->await_entered();
   lane->take({.generation = 1, .seq = 2});  // returns
   EXPECT_EQ(lane->state().connected, 0u);
   lane.reset();
   const auto begun = std::chrono::steady_clock::now();
   sinks_.reset();
   EXPECT_LT(std::chrono::steady_clock::now() - begun, 10 * SinkThread::kEndLimit);
-  gate.open();  // the thread that was left behind ends by itself
+  gate->open();  // the thread that was left behind ends by itself
+}
+
+// What an ended lane has not given to its sink stays with the queue: it goes to the next sink.
+TEST_F(SinkThreadTest, OneThatEndsTakesNothingMore) {
+  const auto gate = std::make_shared<Gate>();
+  auto lane = start(gate);
+  lane->take({.generation = 1, .seq = 1});
+  gate->await_entered();
+  lane->take({.generation = 1, .seq = 2});
+  lane.reset();
+  auto next = start();
+  gate->open();
+  next->take({.generation = 2, .seq = 1});
+  run_until([this] { return done_.size() == 1; });
+  EXPECT_EQ(gate->entered(), 1);
 }
 
 }  // namespace
