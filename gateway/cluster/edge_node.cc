@@ -31,9 +31,9 @@
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_setup.h"
+#include "gateway/node/passages_api.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
-#include "gateway/node/passages_api.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/reload.h"
 #include "gateway/node/signals.h"
@@ -99,7 +99,7 @@ class EdgeNode {
     origins_.resize(edges_.count());
     routes();
     if (!inherit()) return 0;
-    listeners_.follow(reload_);
+    listeners_.follow(reload_, edges_);
     listeners_.bind(config_, edges_);
     if (take_over_.done && !http_.has_socket()) listen_admin_socket(http_, config_, true, &reload_);
     listen_admin(http_, config_, admin_, reload_);

@@ -9,12 +9,30 @@
 namespace berth::gateway {
 namespace {
 
-constexpr std::array<std::string_view, 1> kAtOnce{"log.level"};
+constexpr std::array<std::string_view, 4> kReload{"log.level", "mqtt.accept_per_s",
+                                                  "mqtt.connects_per_s_per_address",
+                                                  "mqtt.max_connections_per_address"};
+// Keys that only an engine reads.
+constexpr std::array<std::string_view, 5> kEngineGroups{"session.", "retained.", "commands.",
+                                                        "presence.", "history."};
+constexpr std::array<std::string_view, 12> kEngine{
+    "mqtt.receive_maximum",  "mqtt.max_inflight", "mqtt.topic_alias_maximum",
+    "mqtt.keep_alive_max_s", "park.heartbeat_s",  "auth.unbound_proofs",
+    "uplinks.max_bytes",     "uplinks.files_dir", "store.durability",
+    "store.backups_kept",    "engine.memory_mb",  "sys_interval_s"};
+
+template <std::size_t N>
+bool is_one_of(const std::array<std::string_view, N>& keys, const std::string& key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
 
 }  // namespace
 
-bool takes_effect_at_once(const std::string& key) {
-  return std::find(kAtOnce.begin(), kAtOnce.end(), key) != kAtOnce.end();
+Applies how_applied(const std::string& key) {
+  if (is_one_of(kReload, key)) return Applies::reload;
+  const bool group = std::any_of(kEngineGroups.begin(), kEngineGroups.end(),
+                                 [&](std::string_view g) { return key.starts_with(g); });
+  return group || is_one_of(kEngine, key) ? Applies::engine : Applies::restart;
 }
 
 // redis://user:PASSWORD@host: the only value of a setting that holds a secret itself.
@@ -34,15 +52,15 @@ std::vector<KeyChange> changes_between(const Config& before, const Config& after
     const std::string then = k.get(before);
     const std::string now = k.get(after);
     if (then != now)
-      all.push_back(
-          {k.name, redacted(k.name, then), redacted(k.name, now), takes_effect_at_once(k.name)});
+      all.push_back({k.name, redacted(k.name, then), redacted(k.name, now), how_applied(k.name)});
   }
   return all;
 }
 
-void take_at_once(Config& in_force, const Config& fresh, const std::set<std::string>& without) {
+void take_over(Config& in_force, const Config& fresh, Applies by,
+               const std::set<std::string>& without) {
   for (const Key& k : keys()) {
-    if (takes_effect_at_once(k.name) && !without.contains(k.name)) k.set(in_force, k.get(fresh));
+    if (how_applied(k.name) == by && !without.contains(k.name)) k.set(in_force, k.get(fresh));
   }
 }
 

@@ -2,6 +2,7 @@
 // thread.
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
@@ -10,17 +11,25 @@
 
 namespace berth::gateway {
 
+// By what a changed value takes effect.
+enum class Applies : std::uint8_t {
+  reload,  // of the files
+  engine,  // a new engine process, while the edge and its connections stay
+  restart  // of the process
+};
+
 struct KeyChange {
   std::string key;
   std::string before;  // redacted
   std::string after;
-  bool at_once = false;  // takes effect by a reload; else by a restart of the process
+  Applies applies = Applies::restart;
 };
 
 std::vector<KeyChange> changes_between(const Config& before, const Config& after);
-// Takes over the values of all keys that take effect by a reload, but for those of `without`.
-void take_at_once(Config& in_force, const Config& fresh, const std::set<std::string>& without = {});
-bool takes_effect_at_once(const std::string& key);
+// Takes over the values of all keys that apply by `by`, but for those of `without`.
+void take_over(Config& in_force, const Config& fresh, Applies by,
+               const std::set<std::string>& without = {});
+Applies how_applied(const std::string& key);
 
 // A value without the password that may be in it.
 std::string redacted(const std::string& key, const std::string& value);

@@ -30,7 +30,7 @@ ConfigSource engine_source() {
     if (file.empty()) return config;
     Config as_written;
     load_file(as_written, file);
-    take_at_once(config, as_written, fixed);
+    take_over(config, as_written, Applies::reload, fixed);
     return config;
   };
   return source;

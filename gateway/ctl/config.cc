@@ -53,6 +53,7 @@ std::string config_text(const std::string& text) {
   std::string out = pairs_of(o);
   out += block("wrong", list_of(o, "wrong"));
   out += block("pending restart", list_of(o, "pending_restart"));
+  out += block("pending, taken by berth ctl restart-engine", list_of(o, "pending_engine"));
   const json::value* settings = o.if_contains("settings");
   if (settings != nullptr && settings->is_object()) {
     out += "\nsettings\n" + pairs_of(settings->get_object());
@@ -66,8 +67,9 @@ int config_exit_code(const std::string& text) {
   const json::object o = parsed(text);
   if (!list_of(o, "wrong").empty()) return base::kExitConfig;
   const bool reload = o.contains("result");
-  const bool waits = reload ? !list_of(o, "pending_restart").empty()
-                            : !list_of(o, "settings").empty() || !changed_files(o).empty();
+  const bool waits =
+      reload ? !list_of(o, "pending_restart").empty() || !list_of(o, "pending_engine").empty()
+             : !list_of(o, "settings").empty() || !changed_files(o).empty();
   return waits ? ConfigVerb::kDiffers : 0;
 }
 
@@ -80,7 +82,9 @@ ConfigVerb::ConfigVerb(CLI::App& control) {
       "what the files have that is not in force; exit 3 if there is something, 78 if they "
       "are bad");
   reload_ = config_->add_subcommand(
-      "reload", "read the files now; exit 3 if a key waits for a restart, 78 if they are refused");
+      "reload",
+      "read the files now; exit 3 if a key waits for a restart or a new engine, 78 if they are "
+      "refused");
   for (CLI::App* one : {show_, diff_, reload_})
     one->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
 }

@@ -27,6 +27,11 @@ void AddressLimits::forget_idle(std::int64_t now_ns) {
   });
 }
 
+void AddressLimits::use(Options o) {
+  const std::lock_guard lock(mutex_);
+  options_ = o;
+}
+
 bool AddressLimits::enter(const base::Address& a, std::int64_t now_ns) {
   const std::lock_guard lock(mutex_);
   Entry* e = entry_of(a, now_ns);

@@ -18,7 +18,7 @@ class AddressLimits {
   static constexpr std::size_t kTracked = 100'000;
   using Options = AddressLimitOptions;
   explicit AddressLimits(Options o) : options_(o) {}
-  bool enabled() const { return options_.connections != 0 || options_.per_s != 0; }
+  void use(Options o);  // for connections to come
   // A connection comes. False: it is too many.
   bool enter(const base::Address& a, std::int64_t now_ns);
   // One that had been let in, by another process perhaps.
@@ -35,8 +35,8 @@ class AddressLimits {
   void forget_idle(std::int64_t now_ns);
   double depth() const { return 10.0 * options_.per_s; }
 
-  Options options_;
   std::mutex mutex_;
+  Options options_;
   boost::unordered_flat_map<base::Address, Entry, base::AddressHash> entries_;
 };
 

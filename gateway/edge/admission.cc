@@ -19,9 +19,15 @@ constexpr double kForget = 0.98;  // of what was learned, in a step that was nee
 constexpr double kBehind = 0.2;   // of those answered, more than this have come to wait
 }  // namespace
 
-Admission::Admission(std::uint32_t ceiling_per_s)
-    : ceiling_(ceiling_per_s == 0 ? kMax : std::min<double>(ceiling_per_s, kMax)),
-      rate_(std::min(kStart, ceiling_)) {}
+Admission::Admission(std::uint32_t ceiling_per_s) {
+  limit_to(ceiling_per_s);
+  rate_ = std::min(kStart, ceiling_);
+}
+
+void Admission::limit_to(std::uint32_t ceiling_per_s) {
+  ceiling_ = ceiling_per_s == 0 ? kMax : std::min<double>(ceiling_per_s, kMax);
+  rate_ = std::min(rate_, ceiling_);
+}
 
 bool Admission::admit(std::int64_t now_ns, std::size_t waiting) {
   const std::int64_t step = now_ns - step_ns_;

@@ -25,6 +25,7 @@ class Admission {
 
   // `ceiling_per_s`: never more than so many; 0: none.
   explicit Admission(std::uint32_t ceiling_per_s);
+  void limit_to(std::uint32_t ceiling_per_s);  // the same, from now on
   // May one more be accepted? `waiting`: those whose CONNECT no engine has answered yet. False: ask
   // again in some milliseconds.
   bool admit(std::int64_t now_ns, std::size_t waiting);
@@ -42,8 +43,8 @@ class Admission {
   void give_way();
   void sink(double steps);
 
-  double ceiling_;
-  double rate_;
+  double ceiling_ = kMax;
+  double rate_ = kStart;
   double threshold_ = kMax;  // above it the rate grows slowly
   double tokens_ = 0;
   std::int64_t filled_ns_ = 0;

@@ -66,7 +66,7 @@ struct EdgeContext {
         io(io_context),
         poller(io_context, handler),
         calls(c),
-        limits(l != nullptr && l->enabled() ? l : nullptr),
+        limits(l),
         before_login(options.before_login),
         engines(options.partitions) {}
   EdgeContext(const EdgeContext&) = delete;

@@ -13,13 +13,16 @@ namespace berth::gateway {
 
 namespace {
 
+std::uint32_t part_of(std::uint32_t all, std::uint32_t count) {
+  return (all + count - 1) / count;
+}
+
 edge::EdgeOptions share_of(edge::EdgeOptions o, std::uint32_t count) {
-  o.max_connections = (o.max_connections + count - 1) / count;
-  if (o.accept_per_s != 0) o.accept_per_s = (o.accept_per_s + count - 1) / count;
+  o.max_connections = part_of(o.max_connections, count);
+  o.accept_per_s = part_of(o.accept_per_s, count);
   o.input_cap_total = std::max(o.input_cap_total / count, o.input_cap);
   o.before_login.bytes /= count;
-  o.before_login.connections_per_address =
-      (o.before_login.connections_per_address + count - 1) / count;
+  o.before_login.connections_per_address = part_of(o.before_login.connections_per_address, count);
   return o;
 }
 
@@ -219,6 +222,12 @@ void EdgeShards::open_links(std::vector<int> fds, protocol::link::Hello hello,
     });
     ++hello.edge_id;
   }
+}
+
+void EdgeShards::limit(edge::AddressLimits::Options of_address, std::uint32_t accept_per_s) {
+  limits_.use(of_address);
+  each([share = part_of(accept_per_s, count())](std::uint32_t, boost::asio::io_context&,
+                                                edge::EdgeShard& e) { e.limit_accepts(share); });
 }
 
 void EdgeShards::engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns) {

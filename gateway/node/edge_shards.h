@@ -47,6 +47,8 @@ class EdgeShards {
   void adopt_listener(std::uint32_t i, edge::Transport t, int fd) {
     shards_[i]->listeners[edge::index_of(t)] = fd;
   }
+  // For connections to come: of an address; and accepted a second by all shards together.
+  void limit(edge::AddressLimits::Options of_address, std::uint32_t accept_per_s);
   void stop_accepting();
   void stop();  // ends and joins the threads
 

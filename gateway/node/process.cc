@@ -99,8 +99,9 @@ void DeviceListeners::bind(const Config& config, EdgeShards& edges) {
   }
 }
 
-void DeviceListeners::follow(Reload& reload) {
-  follows_.push_back(reload.on_taken([this](const Reload::Taken& t) {
+void DeviceListeners::follow(Reload& reload, EdgeShards& edges) {
+  follows_.push_back(reload.on_taken([this, &edges](const Reload::Taken& t) {
+    edges.limit(t.config.address_limits, t.config.edge.accept_per_s);
     if (t.has_any(edge::files_of(t.config.tls))) reload_tls();
   }));
   follows_.push_back(reload.on_judged([](const std::vector<Wrong>& wrong) {

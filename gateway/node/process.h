@@ -53,7 +53,8 @@ class DeviceListeners {
   // Certificates, for connections to come.
   void reload_tls();
   // From now on they do so when the set of files is another one that is good. Before bind().
-  void follow(Reload& reload);
+  // So do limits of addresses and of accepts.
+  void follow(Reload& reload, EdgeShards& edges);
   std::vector<runtime::CertificateExpiry> expiries() const;  // of what is in use
   std::string text() const;                                  // "mqtt=HOST:PORT mqtts=off …"
   boost::json::object json() const;
@@ -105,9 +106,8 @@ std::vector<metrics::Sample> certificate_samples(
     const std::vector<runtime::CertificateExpiry>& certificates);
 
 // berth_degraded, by part: those of an engine, of an edge, and of either in a cluster.
-inline const std::vector<runtime::Part> kEngineParts{runtime::Part::acl_file,
-                                                     runtime::Part::password_file,
-                                                     runtime::Part::uplinks_file};
+inline const std::vector<runtime::Part> kEngineParts{
+    runtime::Part::acl_file, runtime::Part::password_file, runtime::Part::uplinks_file};
 inline const std::vector<runtime::Part> kEdgeParts{runtime::Part::device_certificates};
 inline const std::vector<runtime::Part> kLinkParts{runtime::Part::link_certificates};
 std::vector<metrics::Sample> degraded_samples(const std::vector<runtime::Part>& parts);

@@ -38,21 +38,34 @@ std::string joined(const std::vector<std::string>& all) {
   return text.empty() ? "none" : text;
 }
 
-std::string joined(const std::vector<KeyChange>& all, bool at_once) {
+std::string joined(const std::vector<KeyChange>& all) {
   std::vector<std::string> texts;
-  for (const KeyChange& c : all) {
-    if (c.at_once == at_once) texts.push_back(c.key + ": " + c.before + " -> " + c.after);
-  }
+  for (const KeyChange& c : all) texts.push_back(c.key + ": " + c.before + " -> " + c.after);
   return joined(texts);
 }
 
-json::array as_json(const std::vector<KeyChange>& all) {
+// As a process applies a key: which starts no engines has none of its own, or is one.
+Applies applied(const KeyChange& c, const Reload::Options& o) {
+  return c.applies == Applies::engine && !o.starts_engines ? Applies::restart : c.applies;
+}
+
+// Keys of engines are nothing to an edge of a cluster.
+bool concerns(const KeyChange& c, const Reload::Options& o) {
+  return c.applies != Applies::engine || o.role != Role::edge;
+}
+
+json::array as_json(const std::vector<KeyChange>& all, const Reload::Options& o) {
   json::array list;
-  for (const KeyChange& c : all)
+  for (const KeyChange& c : all) {
+    if (!concerns(c, o)) continue;
+    const Applies by = applied(c, o);
     list.push_back({{"key", c.key},
                     {"in_force", c.before},
                     {"files", c.after},
-                    {"applies", c.at_once ? "reload" : "restart"}});
+                    {"applies", by == Applies::reload   ? "reload"
+                                : by == Applies::engine ? "restart-engine"
+                                                        : "restart"}});
+  }
   return list;
 }
 
@@ -112,6 +125,7 @@ json::object Reload::Outcome::json() const {
           {"settings", at_once},
           {"files", json::value_from(files)},
           {"pending_restart", json::value_from(pending)},
+          {"pending_engine", json::value_from(pending_engine)},
           {"wrong", json_of(wrong)}};
 }
 
@@ -199,12 +213,26 @@ std::vector<std::string> Reload::paths() const {
   return all;
 }
 
-std::vector<std::string> Reload::pending() const {
+std::vector<std::string> Reload::pending(Applies by) const {
   std::vector<std::string> names;
   for (const KeyChange& c : changes_between(in_force_, in_files_)) {
-    if (!c.at_once) names.push_back(c.key);
+    if (concerns(c, options_) && applied(c, options_) == by) names.push_back(c.key);
   }
   return names;
+}
+
+Config Reload::for_engine() const {
+  Config config = in_force_;
+  take_over(config, in_files_, Applies::engine);
+  Config checked = config;
+  berth::gateway::check(checked, options_.role);  // lowers what does not fit
+  return config;
+}
+
+void Reload::engine_has(const Config& config) {
+  const std::vector<KeyChange> changes = changes_between(in_force_, config);
+  take_over(in_force_, config, Applies::engine);
+  if (!changes.empty()) BERTH_LOG(info, "the new engine has settings=\"{}\"", joined(changes));
 }
 
 Reload::Subscription Reload::on_taken(std::function<void(const Taken&)> f) {
@@ -285,7 +313,8 @@ Reload::Outcome Reload::judge(const Read& read) {
   } else {
     news = refuse(read);
   }
-  outcome.pending = pending();
+  outcome.pending = pending(Applies::restart);
+  outcome.pending_engine = pending(Applies::engine);
   if (!news) return outcome;
   for (const auto& weak : judged_) {
     if (const auto f = weak.lock()) (*f)(wrong_);
@@ -337,18 +366,21 @@ void Reload::take(const Read& read, Outcome& outcome) {
     for (const auto& [path, text] : read.set.texts) changed.insert(path);
   }
   for (const KeyChange& c : changes_between(in_force_, read.config)) {
-    if (c.at_once) outcome.settings.push_back(c);
+    if (c.applies == Applies::reload) outcome.settings.push_back(c);
   }
-  const auto pending_before = pending();
+  const auto waiting = [this] {
+    return std::pair(pending(Applies::restart), pending(Applies::engine));
+  };
+  const auto waited = waiting();
   in_files_ = read.config;
-  take_at_once(in_force_, read.config);
+  take_over(in_force_, read.config, Applies::reload);
   {
     const std::lock_guard lock(mutex_);
     set_ = std::make_shared<const FileSet>(read.set);
   }
   outcome.files.assign(changed.begin(), changed.end());
   outcome.taken = !changed.empty() || !outcome.settings.empty();
-  if (!outcome.taken && pending() == pending_before && !at_start) return;
+  if (!outcome.taken && waiting() == waited && !at_start) return;
   if (outcome.taken) {
     told_.in_force_since_s = unix_now_s();
     ++told_.taken;
@@ -364,11 +396,12 @@ void Reload::take(const Read& read, Outcome& outcome) {
 }
 
 void Reload::log_taken(const Read& read, const Outcome& outcome) const {
-  const std::vector<std::string> waits = pending();
+  const std::vector<std::string> waits = pending(Applies::restart);
   const char* what = outcome.taken ? "configuration taken" : "configuration in force";
-  BERTH_LOG(info, "{} hash={} settings=\"{}\" files=\"{}\" pending_restart=\"{}\"", what,
-            read.set.hash.substr(0, 12), joined(outcome.settings, true), joined(outcome.files),
-            joined(waits));
+  BERTH_LOG(info,
+            "{} hash={} settings=\"{}\" files=\"{}\" pending_restart=\"{}\" pending_engine=\"{}\"",
+            what, read.set.hash.substr(0, 12), joined(outcome.settings), joined(outcome.files),
+            joined(waits), joined(pending(Applies::engine)));
   if (!waits.empty()) BERTH_LOG(warn, "pending restart: {}", base::LogName{joined(waits), kLogged});
 }
 
@@ -389,7 +422,7 @@ void Reload::compare(std::function<void(json::object)> done) {
       files.push_back({{"path", path}, {"state", state}});
     }
     done({{"process", options_.process},
-          {"settings", as_json(changes_between(in_force_, read->config))},
+          {"settings", as_json(changes_between(in_force_, read->config), options_)},
           {"files", files},
           {"wrong", json_of(read->wrong)}});
   });
@@ -408,7 +441,8 @@ json::object Reload::shown() const {
           {"hash", now == nullptr ? "" : now->hash},
           {"in_force_since_s", told_.in_force_since_s},
           {"last_good_look_s", told_.last_look_s},
-          {"pending_restart", json::value_from(pending())},
+          {"pending_restart", json::value_from(pending(Applies::restart))},
+          {"pending_engine", json::value_from(pending(Applies::engine))},
           {"wrong", json_of(wrong_)},
           {"files", files},
           {"settings", settings}};
@@ -435,7 +469,8 @@ std::vector<metrics::Sample> Reload::samples() const {
             static_cast<std::uint64_t>(told_.last_look_s)),
       gauge(metrics::kConfigRefused, "1: the files are bad, what was good last is in force",
             wrong_.empty() ? 0 : 1),
-      gauge(metrics::kConfigPending, "Keys that wait for a restart", pending().size()),
+      gauge(metrics::kConfigPending, "Keys that wait for a restart of the process or its engine",
+            pending(Applies::restart).size() + pending(Applies::engine).size()),
       {metrics::kConfigReloads, "result", "taken",
        "Changes of the files of the configuration that were taken, and refusals by what was bad",
        true, told_.taken}};

@@ -40,6 +40,8 @@ class Reload {
     std::string process;  // of metrics: edge, engine, gateway
     Role role = Role::serve;
     std::function<void(const Config&)> check = [](const Config&) {};  // of a role; throws
+    // Keys of engines wait for a new engine of this process, not for a restart of it.
+    bool starts_engines = false;
     std::chrono::milliseconds every{1000};
     runtime::Settling::Options settling = {};
   };
@@ -71,11 +73,12 @@ class Reload {
   void start();  // from now on; who has subscribed before hears of everything
 
   struct Outcome {
-    bool taken = false;                // something else is in force than before
-    std::vector<KeyChange> settings;   // that are in force now
-    std::vector<std::string> files;    // the same
-    std::vector<std::string> pending;  // keys that wait for a restart
-    std::vector<Wrong> wrong;          // then nothing was taken
+    bool taken = false;                       // something else is in force than before
+    std::vector<KeyChange> settings;          // that are in force now
+    std::vector<std::string> files;           // the same
+    std::vector<std::string> pending;         // keys that wait for a restart
+    std::vector<std::string> pending_engine;  // for a new engine
+    std::vector<Wrong> wrong;                 // then nothing was taken
     boost::json::object json() const;
   };
   // Reads now, whether the files have changed or not; what is under way ends first. At most kAsked
@@ -90,6 +93,10 @@ class Reload {
   std::vector<metrics::Sample> samples() const;
   std::uint64_t hash() const;  // as a metric has it: the first 48 bits; 0: nothing was ever good
   const Config& in_force() const { return in_force_; }
+  // What an engine that starts now is to have: in force, with the keys of engines as the files have
+  // them. Throws ConfigError where those do not fit the keys that wait for a restart.
+  Config for_engine() const;
+  void engine_has(const Config& config);  // of for_engine(): one that serves has it
 
  private:
   struct InForce;
@@ -109,7 +116,7 @@ class Reload {
   void say_degraded() const;
   void set_degraded(const Wrong& wrong, const std::string& why) const;
   std::vector<std::string> paths() const;
-  std::vector<std::string> pending() const;
+  std::vector<std::string> pending(Applies by) const;
 
   boost::asio::io_context& io_;
   Config in_force_;

@@ -17,17 +17,17 @@
 #include "base/exit_codes.h"
 #include "base/log.h"
 #include "gateway/admin/http_server.h"
+#include "gateway/console/console.h"
 #include "gateway/link/ask.h"
 #include "gateway/link/samples.h"
-#include "gateway/console/console.h"
 #include "gateway/node/config_api.h"
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_build.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/host_check.h"
-#include "gateway/node/process.h"
 #include "gateway/node/passages_api.h"
+#include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/registry_service.h"
 #include "gateway/node/reload.h"
@@ -110,7 +110,9 @@ class Gateway {
   Gateway(const Config& config, const Config& loaded, const ConfigSource& source)
       : config_(config),
         reload_(io_, loaded, source,
-                {.process = config.single_process ? "gateway" : "edge", .role = Role::serve}),
+                {.process = config.single_process ? "gateway" : "edge",
+                 .role = Role::serve,
+                 .starts_engines = !config.single_process}),
         edges_(io_, edge_options(config), config.shards, config.address_limits),
         http_(io_),
         signals_(io_, {.end = [this] { shut_down(); },
@@ -120,7 +122,7 @@ class Gateway {
 
   int run() {
     registry_ = RegistryService::make(io_, config_, true, reload_);
-    listeners_.follow(reload_);
+    listeners_.follow(reload_, edges_);
     listeners_.bind(config_, edges_);
     routes();
     if (registry_) registry_->serve(http_, platform_.asker());
@@ -387,6 +389,22 @@ class Gateway {
     std::uint64_t gap_ms = 0;
     std::string why_not;
   };
+  // The new engine has the keys of engines as the files have them now.
+  void restart_engine(std::function<void(bool ok, const std::string& why_not)> done) {
+    reload_.look_now([this, done = std::move(done)](const Reload::Outcome& o) {
+      if (!o.wrong.empty()) return done(false, o.wrong.front().why);
+      try {
+        const Config settings = reload_.for_engine();
+        supervisor_->restart_engine(settings, [this, settings, done](bool ok) {
+          if (ok) reload_.engine_has(settings);
+          done(ok, supervisor_->why_not());
+        });
+      } catch (const ConfigError& e) {
+        done(false, e.what());
+      }
+    });
+  }
+
   asio::awaitable<admin::Response> restart_page() {
     if (config_.single_process)
       co_return text_response(409, "single-process: there is no engine to replace\n");
@@ -394,8 +412,8 @@ class Gateway {
     const std::string before = engine_build_;
     using Done = admin::HomeLoop::Done<Replaced>;
     std::function<void(Done)> start = [this](Done done) {
-      supervisor_->restart_engine([this, done = std::move(done)](bool ok) {
-        done({ok, edges_.first_probe().engine_gap_ms, supervisor_->why_not()});
+      restart_engine([this, done = std::move(done)](bool ok, const std::string& why_not) {
+        done({ok, edges_.first_probe().engine_gap_ms, why_not});
       });
     };
     const auto r = co_await http_.home().ask<Replaced>(std::move(start), kReplacementMax);

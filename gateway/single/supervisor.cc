@@ -79,6 +79,7 @@ Supervisor::Supervisor(boost::asio::io_context& io, const Config& config, EdgeSh
       backoff_(io),
       link_lost_(io),
       warm_up_(io),
+      restart_(to_environment(config)),
       heartbeats_(config.heartbeat_ms, config.heartbeats_missed) {
   edges_.make_links({.ready = [this] { on_ready(); },
                      .heartbeat = [this] { heartbeats_.heard(base::monotonic_ns()); },
@@ -103,7 +104,7 @@ Supervisor::~Supervisor() {
 Supervisor::Engine Supervisor::spawn() {
   Engine e;
   e.poison = std::make_shared<PoisonPage>();
-  auto environment = to_environment(config_);
+  auto environment = restart_.settings();
   environment[kFirstVariable] = ever_ready_ ? "0" : "1";
   path_ = engine_path();  // its symlinks may lead to another program by now
   e.child = spawn_engine(path_, environment, e.poison->fd(), edges_.count(), logins_.fd());
@@ -141,6 +142,7 @@ void Supervisor::on_ready() {
   BERTH_LOG(info, "engine serving pid={} after_ms={} gap_ms={}", active_->child.pid,
             (now - active_->started_ns) / kMs, probe_.engine_gap_ms);
   if (!std::exchange(ever_ready_, true)) events_.first_ready();
+  active_->served = true;
   restart_.end(true);
   boost::asio::post(io_, [this] { ensure_standby(); });
 }
@@ -224,12 +226,14 @@ void Supervisor::on_active_death(int status) {
     }
   }
   const bool quick = now - active_->started_ns < kQuickDeath;
+  const bool unproven = !active_->served && !later;
   active_.reset();
   if (drain_done_) return std::exchange(drain_done_, nullptr)();
   if (closing_) return;
   if (!ever_ready_ && !later) {
     return events_.failed(WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 69);
   }
+  if (unproven && restart_.under_way()) refuse_restart("the new engine ended before it served");
   const std::chrono::milliseconds delay =
       pace_.after(later               ? StartPace::End::lacking
                   : quick && !planned ? StartPace::End::quick
@@ -306,7 +310,7 @@ void Supervisor::watch() {
   });
 }
 
-void Supervisor::restart_engine(std::function<void(bool)> done) {
+void Supervisor::restart_engine(const Config& settings, std::function<void(bool)> done) {
   restart_.lacks("no engine serves, or a restart is under way");
   if (restart_.under_way() || !active_ || !edges_.serving()) return done(false);
   if (const std::string why = why_no_new_engine(); !why.empty()) {
@@ -315,9 +319,11 @@ void Supervisor::restart_engine(std::function<void(bool)> done) {
   }
   end_standby();  // it may be of an older binary
   standby_end_.clear();
+  restart_.try_with(to_environment(settings));
   try {
     standby_ = spawn();
   } catch (const std::exception& e) {
+    restart_.take_back();
     restart_.lacks(e.what());
     BERTH_LOG(err, "restart refused error=\"{}\"", e.what());
     return done(false);  // the present engine goes on

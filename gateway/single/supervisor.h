@@ -40,10 +40,10 @@ class Supervisor {
   ~Supervisor();
 
   void start();
-  // Planned replacement: starts a new standby of the installed binary, which reads and checks its
-  // configuration; then stops the present engine. If the standby fails, why_not() says what it
-  // lacks, and the present engine goes on.
-  void restart_engine(std::function<void(bool ok)> done);
+  // Planned replacement: starts a new standby of the installed binary with `settings`, which reads
+  // and checks its files; then stops the present engine. If the standby fails, why_not() says what
+  // it lacks, and the present engine and its settings go on.
+  void restart_engine(const Config& settings, std::function<void(bool ok)> done);
   const std::string& why_not() const { return restart_.why_not(); }
   void drain(std::function<void()> done);  // for shutdown; the engine has ended when done is called
   bool serving() const { return edges_.serving(); }
@@ -69,6 +69,7 @@ class Supervisor {
     std::shared_ptr<runtime::PoisonPage>
         poison;  // edge shards read its word until they hear of the death
     bool hello_sent = false;
+    bool served = false;
     bool stopping = false;        // we have asked it to end
     std::uint64_t oom_kills = 0;  // of the host, when it was started
     std::int64_t started_ns = 0;

@@ -17,6 +17,7 @@
 #include "tests/support/expect_unnoticed.h"
 #include "tests/support/gateway_process.h"
 #include "tests/support/mount.h"
+#include "tests/support/raw_client.h"
 #include "tests/support/swarm.h"
 
 namespace berth::test {
@@ -85,6 +86,15 @@ class ReloadFault : public ::testing::TestWithParam<const char*> {
                what);
   }
 
+  // The reason code of CONNACK; -1: the connection was closed.
+  static int answer_to_connect(RawClient& c, const std::string& id) {
+    c.send(connect({.client_id = id}));
+    const std::vector<Packet> all = c.until(2);
+    return all.empty() || all.back().body.size() < 2
+               ? -1
+               : static_cast<unsigned char>(all.back().body[1]);
+  }
+
   std::string directory_;
   Files pems_;
   Mount mount_;
@@ -149,15 +159,50 @@ TEST_P(ReloadFault, BadFilesAreRefusedAndNamedAndGoodOnesTakenWithoutARestart) {
   mount_.swap(files);
   o = ctl("reload");
   EXPECT_EQ(o.code, 3) << o.text;
-  EXPECT_NE(o.text.find("\"pending_restart\":[\"session.max_sessions\"]"), std::string::npos)
+  const std::string waits = single() ? "pending_restart" : "pending_engine";
+  EXPECT_NE(o.text.find("\"" + waits + "\":[\"session.max_sessions\"]"), std::string::npos)
       << o.text;
   o = ctl("show");
   EXPECT_EQ(o.code, 0);
   EXPECT_NE(o.text.find("\"log.level\":\"debug\""), std::string::npos) << o.text;
   EXPECT_TRUE(eventually([&] {
     const std::string log = gateway_->log();
-    return log.find("pending restart: session.max_sessions") != std::string::npos;
+    return log.find(single() ? "pending restart: session.max_sessions"
+                             : "pending_engine=\"session.max_sessions\"") != std::string::npos;
   })) << gateway_->log();
+}
+
+// Limits of an incident: those of the edge change with the file, those of an engine with a new one.
+// Devices stay connected.
+TEST_P(ReloadFault, LimitsChangeWhileDevicesStay) {
+  Swarm swarm({.port = gateway_->mqtt_port(), .devices = 20, .publish_per_s = 300});
+  ASSERT_TRUE(swarm.connect_all());
+  Files files = generation(0);
+  files["berth.yaml"] +=
+      "session: {max_sessions: 20}\n"
+      "mqtt: {max_connections_per_address: " +
+      std::to_string(static_cast<int>(gateway_->metric("berth_connections")) + 1) + "}\n";
+  mount_.swap(files);
+  EXPECT_EQ(ctl("reload").code, 3);
+  {
+    RawClient one_more(gateway_->mqtt_port());
+    RawClient too_many(gateway_->mqtt_port());
+    EXPECT_EQ(answer_to_connect(one_more, "more"), 0);
+    EXPECT_EQ(answer_to_connect(too_many, "too-many"), -1) << "the edge has its new limit";
+  }
+  if (!single()) {
+    const Output o =
+        run("ctl --admin 127.0.0.1:" + std::to_string(gateway_->admin_port()) + " restart-engine");
+    EXPECT_EQ(o.code, 0) << o.text;
+    EXPECT_EQ(ctl("diff").code, 0) << ctl("diff").text;
+    EXPECT_TRUE(eventually([this] {
+      RawClient fresh(gateway_->mqtt_port());
+      return answer_to_connect(fresh, "fresh") == 0x97;
+    })) << "the engine has its new limit";
+  }
+  for (int i = 0; i < 10; ++i) swarm.run(std::chrono::milliseconds(100));
+  EXPECT_TRUE(swarm.settle());
+  expect_unnoticed(swarm.report());
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ReloadFault, ::testing::Values("", "--single-process"),

@@ -29,6 +29,15 @@ TEST(AddressLimits, ConnectionsOfAnAddress) {
   EXPECT_FALSE(l.enter(v4(1), kS));
 }
 
+TEST(AddressLimits, AreChangedForConnectionsToCome) {
+  AddressLimits l({.connections = 3});
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(l.enter(v4(1), kS));
+  l.use({.connections = 1, .per_s = 1});
+  EXPECT_FALSE(l.enter(v4(1), kS)) << "those who are in stay and count";
+  l.use({.connections = 0, .per_s = 0});
+  EXPECT_TRUE(l.enter(v4(1), kS));
+}
+
 TEST(AddressLimits, OfIPv6TheNetworkCounts) {
   AddressLimits l({.connections = 1});
   EXPECT_TRUE(l.enter(v6(1, 1), kS));

@@ -101,6 +101,16 @@ TEST(Admission, NeverAboveItsCeiling) {
   EXPECT_EQ(s.admission.rate_per_s(), 200u);
 }
 
+TEST(Admission, ACeilingChangesWhileItRuns) {
+  Admission a(0);
+  EXPECT_EQ(a.rate_per_s(), static_cast<std::uint32_t>(Admission::kStart));
+  a.limit_to(50);
+  EXPECT_EQ(a.rate_per_s(), 50u);
+  int admitted = 0;
+  for (std::int64_t ms = 0; ms < 10'000; ++ms) admitted += a.admit(ms * 1'000'000, 0) ? 1 : 0;
+  EXPECT_NEAR(admitted, 500, 10);
+}
+
 TEST(Admission, BeginsWithHalfOfWhatWasLearnedAfterACalm) {
   Storm s(0, 20'000);
   s.run_ms(2000);
