@@ -437,7 +437,8 @@ int run_service(const Flags& flags,
 
 int run(int argc, char** argv) {
   CLI::App app("berth: a device gateway that devices do not notice being restarted");
-  app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion);
+  app.set_version_flag("--version", std::string("berth ") + berth::gateway::kVersion + " (" +
+                                        berth::gateway::revision() + ")");
   app.require_subcommand(1);
   Flags flags;
   CLI::App* serve =
@@ -496,6 +497,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   berth::gateway::runtime::never_ask_for_passphrases();
+  berth::gateway::use_revision(berth::gateway::kSourceRevision);
   try {
     return run(argc, argv);
   } catch (const ConfigError& e) {

@@ -19,14 +19,18 @@
 #include "gateway/rest/cursors.h"
 #include "store/redis_store.h"
 
-#ifndef BERTH_REVISION
-#define BERTH_REVISION "unknown"
-#endif
-
 namespace berth::gateway {
 
+namespace {
+const char* revision_of_source = "unknown";
+}  // namespace
+
 const char* revision() {
-  return BERTH_REVISION;
+  return revision_of_source;
+}
+
+void use_revision(const char* r) {
+  revision_of_source = r;
 }
 
 session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,

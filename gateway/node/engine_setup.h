@@ -18,7 +18,9 @@ namespace berth::gateway {
 class Reload;
 
 inline constexpr const char* kVersion = "0.1.0";
-const char* revision();  // of the source
+const char* revision();               // of the source
+void use_revision(const char* r);     // of static storage, before a process begins
+extern const char kSourceRevision[];  // only in programs: cmake/revision.cmake writes it
 
 session::BrokerOptions broker_options(const Config& config, std::vector<std::uint64_t> edge_ids,
                                       bool replay);
