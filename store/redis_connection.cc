@@ -158,6 +158,29 @@ std::uint64_t redis_number(const std::string& text) {
   return v;
 }
 
+namespace {
+
+// sentinel_user=…&sentinel_password=…
+void parse_query(const std::string& url, std::string_view query, RedisAddress& a) {
+  while (!query.empty()) {
+    const std::string_view one = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(one.size() + 1, query.size()));
+    const std::size_t equals = one.find('=');
+    const std::string_view name = one.substr(0, equals);
+    if (equals == std::string_view::npos) bad(url, "a parameter behind ? has no value");
+    const std::string value = base::percent_decoded(one.substr(equals + 1));
+    if (name == "sentinel_user") {
+      a.sentinels.user = value;
+    } else if (name == "sentinel_password") {
+      a.sentinels.password = value;
+    } else {
+      bad(url, "behind ? only sentinel_user and sentinel_password are known");
+    }
+  }
+}
+
+}  // namespace
+
 RedisAddress parse_redis_url(const std::string& url) {
   const std::size_t scheme_end = url.find("://");
   if (scheme_end == std::string::npos) bad(url, "no scheme");
@@ -175,10 +198,15 @@ RedisAddress parse_redis_url(const std::string& url) {
   if (const std::size_t at = rest.rfind('@'); at != std::string_view::npos) {
     const std::string_view login = rest.substr(0, at);
     const std::size_t colon = login.find(':');
-    a.user = base::percent_decoded(login.substr(0, colon));
+    a.servers.user = base::percent_decoded(login.substr(0, colon));
     if (colon != std::string_view::npos)
-      a.password = base::percent_decoded(login.substr(colon + 1));
+      a.servers.password = base::percent_decoded(login.substr(colon + 1));
     rest = rest.substr(at + 1);
+  }
+  if (const std::size_t question = rest.find('?'); question != std::string_view::npos) {
+    if (!sentinel) bad(url, "parameters behind ? are for sentinels");
+    parse_query(url, rest.substr(question + 1), a);
+    rest = rest.substr(0, question);
   }
   const std::size_t slash = rest.find('/');
   std::string_view nodes = rest.substr(0, slash);
@@ -435,11 +463,12 @@ void RedisConnection::start_tls(const std::string& host) {
 
 void RedisConnection::log_in(bool sentinel) {
   const RedisAddress& a = options_.address;
-  if (!a.password.empty() && !sentinel) {
-    if (a.user.empty()) {
-      call({"AUTH", a.password}).as_ok();
+  const RedisAddress::LogIn& l = sentinel ? a.sentinels : a.servers;
+  if (!l.password.empty()) {
+    if (l.user.empty()) {
+      call({"AUTH", l.password}).as_ok();
     } else {
-      call({"AUTH", a.user, a.password}).as_ok();
+      call({"AUTH", l.user, l.password}).as_ok();
     }
   }
   if (a.database != 0 && !sentinel) call({"SELECT", std::to_string(a.database)}).as_ok();

@@ -39,7 +39,8 @@ struct RedisRefuses : RedisError {
 // rediss-sentinel://…                                TLS to sentinels and servers
 // redis-cluster://[user[:password]@]host[:port][,host[:port]…]     any nodes of a Redis Cluster
 // rediss-cluster://…                                 the same with TLS
-// A password alone is written redis://:password@host. %XX is decoded in user and password.
+// A password alone is written redis://:password@host. %XX is decoded in user and password. These are
+// of the servers; what the sentinels want follows: …/master?sentinel_password=…&sentinel_user=….
 struct RedisAddress {
   struct Node {
     std::string host;
@@ -48,8 +49,12 @@ struct RedisAddress {
   std::vector<Node> nodes;  // the server, the sentinels, or nodes of the cluster
   std::string master;       // empty: no sentinels
   bool cluster = false;
-  std::string user;
-  std::string password;
+  struct LogIn {
+    std::string user;      // empty: the default user
+    std::string password;  // empty: no log-in
+  };
+  LogIn servers;
+  LogIn sentinels;
   std::uint32_t database = 0;
   bool tls = false;
   std::string text() const;  // for logs: without the password

@@ -35,9 +35,14 @@ Applies how_applied(const std::string& key) {
   return group || is_one_of(kEngine, key) ? Applies::engine : Applies::restart;
 }
 
-// redis://user:PASSWORD@host: the only value of a setting that holds a secret itself.
-std::string redacted(const std::string& key, const std::string& value) {
-  if (key != "store.url") return value;
+// redis://user:PASSWORD@host/master?sentinel_password=PASSWORD: the only value of a setting that
+// holds secrets itself.
+std::string redacted(const std::string& key, const std::string& whole) {
+  if (key != "store.url") return whole;
+  const std::size_t query =
+      whole.find('?', whole.rfind('@') == std::string::npos ? 0 : whole.rfind('@'));
+  if (query != std::string::npos) return redacted(key, whole.substr(0, query)) + "?***";
+  const std::string& value = whole;
   const std::size_t login = value.find("://");
   const std::size_t end = value.rfind('@');
   if (login == std::string::npos || end == std::string::npos || end < login + 3) return value;

@@ -203,6 +203,8 @@ TEST_F(ReloadTest, DifferencesAreShownWithoutBeingTaken) {
   EXPECT_EQ(taken_, 0);
   EXPECT_NE(text.find("log.level"), std::string::npos);
   EXPECT_NE(text.find("redis://me:***@host:1"), std::string::npos);
+  EXPECT_EQ(redacted("store.url", "redis-sentinel://:a?b@h/m?sentinel_password=c"),
+            "redis-sentinel://:***@h/m?***");
   EXPECT_EQ(text.find("secret"), std::string::npos);
   EXPECT_EQ(text.find("geheim"), std::string::npos);
 }

@@ -70,7 +70,7 @@ TEST(Scrapes, WhoeverAsksMeanwhileGetsTheSameAnswer) {
 }
 
 TEST(Restart, ItsEndIsToldOnce) {
-  Restart restart;
+  Restart restart({});
   restart.end(true);
   std::vector<bool> told;
   restart.begin([&told](bool ok) { told.push_back(ok); });
@@ -80,6 +80,20 @@ TEST(Restart, ItsEndIsToldOnce) {
   restart.end(true);
   EXPECT_EQ(told, std::vector<bool>{false});
   EXPECT_EQ(restart.why_not(), "a file");
+}
+
+TEST(Restart, OneThatFailsTakesItsSettingsBack) {
+  const Restart::Settings old{{"BERTH_SESSION_MAX_SESSIONS", "1"}};
+  const Restart::Settings fresh{{"BERTH_SESSION_MAX_SESSIONS", "2"}};
+  Restart restart(old);
+  restart.try_with(fresh);
+  EXPECT_EQ(restart.settings(), fresh);
+  restart.end(false);
+  EXPECT_EQ(restart.settings(), old);
+  restart.try_with(fresh);
+  restart.end(true);
+  restart.take_back();
+  EXPECT_EQ(restart.settings(), fresh) << "an engine that serves has proven them";
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ TEST(RedisUrl, NamesServersSentinelsAndLogIn) {
   const RedisAddress a = parse_redis_url("redis://:se%40cret@10.0.0.1:7000/3");
   EXPECT_EQ(a.nodes.at(0).host, "10.0.0.1");
   EXPECT_EQ(a.nodes.at(0).port, 7000);
-  EXPECT_EQ(a.password, "se@cret");
+  EXPECT_EQ(a.servers.password, "se@cret");
   EXPECT_EQ(a.database, 3u);
   EXPECT_EQ(a.text(), "redis://10.0.0.1:7000") << "logs carry no password";
   const RedisAddress s = parse_redis_url("rediss-sentinel://u:p@a,b:5000,[::1]:26380/mymaster/2");
@@ -89,6 +89,14 @@ TEST(RedisUrl, NamesServersSentinelsAndLogIn) {
   EXPECT_EQ(s.nodes[2].host, "::1");
   EXPECT_EQ(s.master, "mymaster");
   EXPECT_TRUE(s.tls);
+  EXPECT_EQ(s.sentinels.password, "") << "the servers' log-in is not the sentinels'";
+  const RedisAddress q =
+      parse_redis_url("redis-sentinel://a/m/1?sentinel_password=p%26w&sentinel_user=watch");
+  EXPECT_EQ(q.master, "m");
+  EXPECT_EQ(q.database, 1u);
+  EXPECT_EQ(q.sentinels.password, "p&w");
+  EXPECT_EQ(q.sentinels.user, "watch");
+  EXPECT_EQ(q.text(), "redis-sentinel://a:26379/m");
   const RedisAddress c = parse_redis_url("rediss-cluster://:p@a:7000,b:7001");
   EXPECT_TRUE(c.cluster && c.tls);
   EXPECT_EQ(c.nodes.size(), 2u);
@@ -96,7 +104,8 @@ TEST(RedisUrl, NamesServersSentinelsAndLogIn) {
   EXPECT_EQ(key_prefix(c, "{x}y:"), "{x}y:");
   EXPECT_EQ(key_prefix(a, "berth:"), "berth:");
   for (const char* bad : {"localhost", "http://x", "redis://", "redis://a,b", "redis://a:x",
-                          "redis-sentinel://a", "redis://a/b", "redis-other://a"}) {
+                          "redis-sentinel://a", "redis://a/b", "redis-other://a",
+                          "redis://a?sentinel_password=p", "redis-sentinel://a/m?password=p"}) {
     EXPECT_THROW(parse_redis_url(bad), std::invalid_argument) << bad;
   }
 }
@@ -277,6 +286,21 @@ TEST(RedisStoreTest, I1_FailoverBySentinelLosesNothingAcknowledged) {
   Opened b(sentinel.url(), "gateway-a", alone);
   b.commit({{.kind = WriteKind::append, .session = {1}, .seq = 51, .value = "m"}});
   EXPECT_EQ(b.contents(), "q1=1m..51m;");
+}
+
+TEST(RedisStoreTest, SentinelsMayWantAPasswordOfTheirOwn) {
+  const RedisServer master;
+  const RedisSentinel sentinel(master);
+  ASSERT_EQ(sentinel.call({"ACL", "SETUSER", "default", "resetpass", ">of-sentinels"}).text, "OK");
+  RedisConnection without({.address = parse_redis_url(sentinel.url())});
+  EXPECT_THROW(without.connect(), RedisError);
+  RedisConnection wrong(
+      {.address = parse_redis_url(sentinel.url() + "?sentinel_password=of-others")});
+  EXPECT_THROW(wrong.connect(), RedisError);
+  RedisConnection right(
+      {.address = parse_redis_url(sentinel.url() + "?sentinel_password=of-sentinels")});
+  right.connect();
+  EXPECT_EQ(right.call({"ROLE"}).items.at(0).text, "master");
 }
 
 // All keys in one slot of a cluster; the node that has it is found, and again after a failover.
