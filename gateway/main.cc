@@ -19,6 +19,7 @@
 #include "gateway/config/config.h"
 #include "gateway/config/config_source.h"
 #include "gateway/config/defaults.h"
+#include "gateway/config/schema.h"
 #include "gateway/config/suggest.h"
 #include "gateway/ctl/backup.h"
 #include "gateway/ctl/commands.h"
@@ -461,6 +462,8 @@ int run(int argc, char** argv) {
   check->add_option("--links", flags.links, with_default("HOST:PORT for edges", "cluster.listen"));
   Checked checked;
   add_check_flags(*check, checked);
+  CLI::App* schema =
+      app.add_subcommand("config-schema", "print a JSON Schema of the configuration file");
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   berth::sim::Options simulated;
   CLI::App* sim = add_sim(app, simulated);
@@ -481,6 +484,7 @@ int run(int argc, char** argv) {
     return berth::gateway::run_engine_child(c, berth::gateway::engine_source());
   }
   if (*check) return check_config(flags, checked);
+  if (*schema) return std::puts(berth::gateway::settings_schema().c_str()) < 0 ? 1 : 0;
   if (*sim) return berth::sim::run(simulated);
   if (const auto code = manual.run(app)) return *code;
   if (const auto code = control.run()) return *code;

@@ -35,14 +35,18 @@ Key text(std::string name, std::string Config::*field) {
           [=](const Config& c) { return c.*field; }};
 }
 Key boolean(std::string name, bool Config::*field) {
-  return {std::move(name), [=](Config& c, const std::string& v) { c.*field = parse_bool(v); },
-          [=](const Config& c) { return std::string(c.*field ? "true" : "false"); }};
+  return {std::move(name),
+          [=](Config& c, const std::string& v) { c.*field = parse_bool(v); },
+          [=](const Config& c) { return std::string(c.*field ? "true" : "false"); },
+          {.kind = Values::Kind::boolean}};
 }
 Key boolean_of(std::string name, std::function<bool&(Config&)> field) {
-  return {std::move(name), [=](Config& c, const std::string& v) { field(c) = parse_bool(v); },
+  return {std::move(name),
+          [=](Config& c, const std::string& v) { field(c) = parse_bool(v); },
           [=](const Config& c) {
             return std::string(field(const_cast<Config&>(c)) ? "true" : "false");
-          }};
+          },
+          {.kind = Values::Kind::boolean}};
 }
 Key endpoint(std::string name, std::function<Endpoint&(Config&)> field) {
   return {std::move(name), [=](Config& c, const std::string& v) { field(c) = parse_endpoint(v); },
@@ -61,7 +65,8 @@ Key choice(std::string name, const std::vector<std::string>& words,
             }
             set(c, static_cast<int>(it - words.begin()));
           },
-          [=](const Config& c) { return words[static_cast<std::size_t>(get(c))]; }};
+          [=](const Config& c) { return words[static_cast<std::size_t>(get(c))]; },
+          {.kind = Values::Kind::word, .words = words}};
 }
 Key text_of(std::string name, const std::function<std::string&(Config&)>& field) {
   return {std::move(name), [=](Config& c, const std::string& v) { field(c) = v; },

@@ -11,10 +11,20 @@
 
 namespace berth::gateway {
 
+// Which values a setting takes, for the schema of settings (schema.h). Some take less: set() says.
+struct Values {
+  enum class Kind : std::uint8_t { text, number, boolean, word, share };
+  Kind kind = Kind::text;
+  std::uint64_t min = 0;  // of a number
+  std::uint64_t max = 0;
+  std::vector<std::string> words = {};
+};
+
 struct Key {
   std::string name;
   std::function<void(Config&, const std::string&)> set;
   std::function<std::string(const Config&)> get;
+  Values values = {};
 };
 const std::vector<Key>& keys();  // every one
 
@@ -28,7 +38,8 @@ Key number(std::string name, std::function<T&(Config&)> field, std::uint64_t min
           [=](Config& c, const std::string& v) {
             field(c) = static_cast<T>(parse_number(v, min, max));
           },
-          [=](const Config& c) { return std::to_string(field(const_cast<Config&>(c))); }};
+          [=](const Config& c) { return std::to_string(field(const_cast<Config&>(c))); },
+          {.kind = Values::Kind::number, .min = min, .max = max}};
 }
 Key text(std::string name, std::string Config::*field);
 Key boolean(std::string name, bool Config::*field);

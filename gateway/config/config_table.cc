@@ -199,7 +199,8 @@ std::vector<Key> tracing_keys() {
        [](const Config& c) { return c.tracing.endpoint.text; }},
       {"tracing.share",
        [taken](Config& c, const std::string& v) { taken(tracing::read_share(v, c.tracing.share)); },
-       [](const Config& c) { return tracing::share_text(c.tracing.share); }},
+       [](const Config& c) { return tracing::share_text(c.tracing.share); },
+       {.kind = Values::Kind::share}},
       {"tracing.devices",
        [taken](Config& c, const std::string& v) {
          taken(tracing::read_devices(v, c.tracing.devices));

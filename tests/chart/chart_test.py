@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import chart as charts
 import random_values
+import settings_schema
 from chart import Refused, named
 from loopback import Pod, eventually, free_port
 from mqtt import Client
@@ -467,6 +468,17 @@ def copies(chart, write):
 
 # -- with the real binary
 
+def wrong_settings(chart):
+    for values, word in settings_schema.refused(chart):
+        try:
+            chart.text(values)
+            fail(f"{values} is taken")
+        except Refused as e:
+            check(word in str(e), f"{values}: {e}")
+    big = chart.text({"config": {"commands": {"keep_bytes": 8589934592}}})
+    check("keep_bytes: 8589934592" in big, "a large number is written with an exponent")
+
+
 def settings(chart, berth):
     """Every profile's files of settings are good ones, with paths that are there: check-config says so."""
     with tempfile.TemporaryDirectory(dir=chart.scratch) as d:
@@ -713,6 +725,8 @@ def main():
         print("skipped: no helm, and none from npm")
         sys.exit(77)
     chart = charts.Chart(helm, os.path.abspath(a.source))
+    if a.write and a.berth:
+        settings_schema.write(chart.path + "/values.schema.json", a.berth)
     with open(chart.path + "/values.schema.json", encoding="utf-8") as f:
         schema = json.load(f)
     with tempfile.TemporaryDirectory() as scratch:
@@ -734,7 +748,10 @@ def main():
         example(chart)
         generated_once(chart)
         tools(chart)
+        wrong_settings(chart)
         if a.berth:
+            for f in settings_schema.faults(schema, a.berth):
+                fail(f)
             settings(chart, a.berth)
             single(chart, a.berth)
             if shutil.which("redis-server"):
