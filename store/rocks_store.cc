@@ -11,6 +11,7 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
+#include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <sys/stat.h>
@@ -74,6 +75,24 @@ class RocksLog final : public rocksdb::Logger {
   }
 };
 
+constexpr std::size_t kSessionPart = 9;  // of a key: prefix and session
+constexpr std::size_t kEntryKey = 17;    // with a number in the session's queue
+
+// The queue that an entry stands in. RocksDB remembers in its memtable where the last entry of each
+// queue went, and puts the next one beside it. Only keys of entries are in the domain: of a
+// DeleteRange in the domain RocksDB 7.8 would take the place in another table for one in this, and
+// damage its memory. So a DeleteRange of a queue begins with the session's part alone.
+class QueueOfEntry final : public rocksdb::SliceTransform {
+ public:
+  const char* Name() const override { return "berth.QueueOfEntry"; }
+  rocksdb::Slice Transform(const rocksdb::Slice& key) const override {
+    return {key.data(), kSessionPart};
+  }
+  bool InDomain(const rocksdb::Slice& key) const override {
+    return key.size() == kEntryKey && key[0] == 'q';
+  }
+};
+
 rocksdb::Options database_options() {
   rocksdb::Options o;
   o.create_if_missing = true;
@@ -88,8 +107,8 @@ rocksdb::Options database_options() {
   o.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   o.avoid_flush_during_recovery = true;  // opening needs little room
   o.compression = rocksdb::kNoCompression;
-  // Not memtable_insert_with_hint_prefix_extractor: RocksDB 7.8 takes the place of a key for that
-  // of a DeleteRange, and damages its memory.
+  o.memtable_insert_with_hint_prefix_extractor = std::make_shared<QueueOfEntry>();
+  o.allow_concurrent_memtable_write = false;  // there is one writer
   rocksdb::BlockBasedTableOptions t;
   t.block_cache = rocksdb::NewLRUCache(16u << 20);
   o.table_factory.reset(rocksdb::NewBlockBasedTableFactory(t));
@@ -378,7 +397,7 @@ void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
     }
     case WriteKind::delete_session:
       out.Delete(key_of('s', w.session));
-      out.DeleteRange(key_of('q', w.session, 0), key_of('q', w.session, UINT64_MAX));
+      out.DeleteRange(key_of('q', w.session), key_of('q', w.session, UINT64_MAX));
       out.DeleteRange(key_of('r', w.session, 0), key_of('r', w.session, UINT64_MAX));
       return;
     case WriteKind::append:
@@ -388,7 +407,7 @@ void RocksStore::Impl::add(rocksdb::WriteBatch& out, const Write& w) {
       out.Delete(key_of('q', w.session, w.seq));
       return;
     case WriteKind::remove_through:
-      out.DeleteRange(key_of('q', w.session, 0), key_of('q', w.session, w.seq + 1));
+      out.DeleteRange(key_of('q', w.session), key_of('q', w.session, w.seq + 1));
       return;
     case WriteKind::put_received:
       out.Put(key_of('r', w.session, w.seq), rocksdb::Slice(w.value.data(), w.value.size()));

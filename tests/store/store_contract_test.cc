@@ -6,11 +6,13 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <mutex>
 
 #include "store/memory_store.h"
 #include "store/redis_store.h"
 #include "store/rocks_store.h"
+#include "tests/support/random.h"
 #include "tests/support/redis_server.h"
 #include "tests/support/store_loop.h"
 
@@ -173,6 +175,55 @@ TEST_P(StoreContract, RemoveThroughKeepsTheRest) {
           {.kind = WriteKind::append, .session = {1}, .seq = 3, .value = "c"}});
   commit({{.kind = WriteKind::remove_through, .session = {1}, .seq = 2}});
   EXPECT_EQ(restore(), "q1=3c..3c;");
+}
+
+// Appends, single removals and removals of ranges of many queues, in batches in any order. RocksDB
+// has more than one memtable of them.
+TEST_P(StoreContract, QueuesHoldWhatAModelHolds) {
+  test::Random random(7);
+  std::map<std::uint64_t, std::map<std::uint64_t, std::string>> model;
+  std::map<std::uint64_t, std::uint64_t> last;
+  const auto expect_same = [&](std::uint64_t id) {
+    const std::vector<StoredEntry> found = read(id, 0, 100'000, 100 << 20);
+    std::map<std::uint64_t, std::string> there;
+    for (const StoredEntry& e : found) there[e.seq] = e.value;
+    ASSERT_EQ(there, model[id]) << "queue " << id;
+  };
+  const int batches = std::string(GetParam()) == "rocksdb" ? 2000 : 200;
+  for (int i = 0; i < batches; ++i) {
+    std::deque<std::string> values;  // the writes point at them
+    std::vector<Write> writes;
+    for (std::uint64_t n = 1 + random.below(60); n != 0; --n) {
+      const std::uint64_t id = 1 + random.below(40);
+      std::map<std::uint64_t, std::string>& queue = model[id];
+      const std::uint64_t through =
+          last[id] - random.below(1 + std::min<std::uint64_t>(last[id], 9));
+      if (random.one_in(300)) {
+        writes.push_back({.kind = WriteKind::delete_session, .session = {id}});
+        queue.clear();
+      } else if (random.one_in(10)) {
+        writes.push_back({.kind = WriteKind::remove_through, .session = {id}, .seq = through});
+        queue.erase(queue.begin(), queue.upper_bound(through));
+      } else if (random.one_in(5)) {
+        writes.push_back({.kind = WriteKind::remove, .session = {id}, .seq = through});
+        queue.erase(through);
+      } else {
+        values.push_back(random.bytes(800));
+        writes.push_back({.kind = WriteKind::append,
+                          .session = {id},
+                          .seq = ++last[id],
+                          .value = values.back()});
+        queue[last[id]] = values.back();
+      }
+    }
+    commit(writes);
+    if (random.one_in(10)) {
+      ASSERT_NO_FATAL_FAILURE(expect_same(1 + random.below(40)));
+    }
+    if (random.one_in(500)) open();
+  }
+  open();
+  for (std::uint64_t id = 1; id <= 40; ++id) ASSERT_NO_FATAL_FAILURE(expect_same(id));
 }
 
 TEST_P(StoreContract, RecordsAreReadByRangesOfTheirKeysFromBothEnds) {
