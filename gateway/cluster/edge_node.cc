@@ -367,7 +367,6 @@ class EdgeNode {
     Partitions engines;
     std::vector<std::string> not_ready;
     std::vector<metrics::Sample> configuration;
-    bool started = false;
     bool draining = false;
     bool lingers = false;
     bool drained = false;
@@ -375,13 +374,8 @@ class EdgeNode {
 
   asio::awaitable<State> state() {
     std::function<State()> look = [this] {
-      State s{{},
-              not_ready(),
-              reload_.samples(),
-              started_,
-              end_.draining(),
-              end_.lingers(),
-              end_.is_drained()};
+      State s{
+          {}, not_ready(), reload_.samples(), end_.draining(), end_.lingers(), end_.is_drained()};
       if (!sets_.empty()) {
         for (const auto& set : sets_[0]) s.engines.push_back(set->engines());
       }
@@ -521,10 +515,11 @@ class EdgeNode {
     co_return ready_response(now.not_ready);
   }
 
+  // An edge without engines has begun all the same: a start-up probe that fails gets the process
+  // killed, which brings no engine nearer.
   asio::awaitable<admin::Response> startup_page() {
     if (take_over_.under_way) co_return text_response(503, std::string(kTakingOver) + "\n");
-    const State now = co_await state();
-    co_return health_response(now.started);
+    co_return co_await live_page();
   }
 
   // ?stay=true: the process waits for SIGTERM when it is drained.

@@ -25,7 +25,8 @@ import chart as charts
 import random_values
 import settings_schema
 from chart import Refused, named
-from loopback import Pod, eventually, free_port
+import outage
+from loopback import Cluster, Pod, eventually, free_port
 from mqtt import Client
 
 VERSIONS = ("1.25.0", "1.33.1")  # of Kubernetes: the oldest that the chart admits, and one that has all
@@ -562,68 +563,6 @@ def single(chart, berth):
             pod.kill()
 
 
-class Cluster:
-    """Redis, engine and edge of the chart, with nothing else than its own Redis."""
-
-    def __init__(self, chart, berth, directory, values=None):
-        self.mqtt, park, self.links, self.redis_port, admin, self.edge_admin = (free_port() for _ in range(6))
-        self.values = {"profile": "cluster", "redis": {"bundled": {"enabled": True}}, "cluster": {"linkPort": self.links},
-                       "listeners": {"mqtt": {"port": self.mqtt}, "park": {"port": park}}, "admin": {"port": admin}, **(values or {})}
-        self.objects = chart.objects(self.values)
-        # Both roles are on one host here: the edge gets another admin port, by the same chart.
-        others = chart.objects({**self.values, "admin": {"port": self.edge_admin}})
-        for o in others:
-            if o["kind"] == "Secret":
-                o["data"] = named(self.objects, "Secret", o["metadata"]["name"])["data"]
-        kind = self.values.get("edge", {}).get("kind", "Deployment")
-        pod = lambda objects, kind, name, n=1: Pod(berth, os.path.join(directory, f"{name}-{n}"), objects, kind, "berth-" + name, {}, f"127.0.0.{n}")
-        self.redis = pod(self.objects, "StatefulSet", "redis")
-        self.engine = pod(self.objects, "Deployment", "engine")
-        self.next_engine = pod(self.objects, "Deployment", "engine", 2)
-        self.edge = pod(others, kind, "edge")
-        self.next_edge = None
-        if kind == "DaemonSet":  # on the network of the same host, with the same ports
-            self.next_edge = Pod(berth, os.path.join(directory, "edge-2"), others, kind, "berth-edge", {})
-        self.redis.port = self.redis_port
-        # What a Service does: the names lead to processes of this host.
-        self.replace(self.redis, "/etc/redis/redis.conf", "port 6379", f"port {self.redis_port}\nbind 127.0.0.1")
-        for p in (self.engine, self.next_engine):
-            self.replace(p, "/etc/berth-store/url", "@berth-redis:6379", f"@127.0.0.1:{self.redis_port}")
-        for p in filter(None, (self.engine, self.next_engine, self.edge, self.next_edge)):
-            self.replace(p, "/etc/berth/berth.yaml", f"engines: berth-engine:{self.links}", f"engines: 127.0.0.1:{self.links},127.0.0.2:{self.links}")
-
-    @staticmethod
-    def replace(pod, path, old, new):
-        with open(pod.here(path), encoding="utf-8") as f:
-            text = f.read()
-        if old not in text:
-            raise AssertionError(f"{path}: no {old}")
-        with open(pod.here(path), "w", encoding="utf-8") as f:
-            f.write(text.replace(old, new))
-
-    def __enter__(self):
-        try:
-            for pod in (self.redis, self.engine, self.edge):
-                pod.start()
-            self.redis.become_ready()
-            self.edge.become_ready()
-            self.engine.become_ready()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        for pod in filter(None, (self.edge, self.next_edge, self.engine, self.next_engine, self.redis)):
-            pod.kill()
-
-    def roll_engine(self):
-        """maxSurge 1, maxUnavailable 0: the new one is ready, then the old one ends."""
-        self.next_engine.start()
-        self.next_engine.become_ready()
-        self.engine.terminate()
-
-
 def cluster(chart, berth):
     """From nothing to ready, helm test, a rolling deploy that devices do not notice, and the end of each pod: connections end in peace, at the
     pace of the values."""
@@ -756,6 +695,7 @@ def main():
             single(chart, a.berth)
             if shutil.which("redis-server"):
                 cluster(chart, a.berth)
+                outage.no_engine(chart, a.berth, check)
                 daemon_set(chart, a.berth)
                 acknowledged(chart, a.berth)
     print(f"{rendered} of {a.count} random values rendered; {len(failures)} failures")
