@@ -102,6 +102,12 @@ def restricted_faults(where, spec):
             yield f"{where}: {c['name']}: hostPort"
 
 
+def impatience(where, name, probe):
+    """A node under load answers late; one second, the default, is not much of that."""
+    if probe and (probe.get("timeoutSeconds", 1) < 4 or probe.get("failureThreshold", 3) < 3):
+        yield f"{where}: {name} gives up after {probe.get('failureThreshold', 3)} answers that take {probe.get('timeoutSeconds', 1)} s"
+
+
 def pod_faults(o, pod):
     where, spec = f"{o['kind']}/{o['metadata']['name']}", pod["spec"]
     volumes = {v["name"] for v in spec.get("volumes", [])} | {v["metadata"]["name"] for v in o["spec"].get("volumeClaimTemplates", [])}
@@ -122,6 +128,7 @@ def pod_faults(o, pod):
                 yield f"{where}: {probe} of port {port}"
             if o["kind"] != "Pod" and "initContainers" not in spec and probe not in c:
                 yield f"{where}: no {probe}"
+            yield from impatience(where, probe, c.get(probe))
     if mounted != volumes:
         yield f"{where}: volumes {volumes}, mounted {mounted}"
     if spec.get("automountServiceAccountToken") is not False or spec.get("enableServiceLinks") is not False:
