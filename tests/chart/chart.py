@@ -31,6 +31,16 @@ def find_helm(cache):
         return None
 
 
+class Strict(yaml.SafeLoader):
+    """A key that comes twice is an error, as it is to the API."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [k.value for k, _ in node.value]
+        if len(keys) != len(set(keys)):
+            raise yaml.constructor.ConstructorError(None, None, f"a key comes twice: {sorted(k for k in set(keys) if keys.count(k) > 1)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 class Refused(Exception):
     """helm has said no."""
 
@@ -58,7 +68,7 @@ class Chart:
         return self.run(*args, "-f", values, env=env)
 
     def objects(self, *args, **more):
-        return [o for o in yaml.safe_load_all(self.text(*args, **more)) if o]
+        return [o for o in yaml.load_all(self.text(*args, **more), Strict) if o]
 
 
 def pods_of(objects):

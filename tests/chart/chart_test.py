@@ -93,6 +93,19 @@ def refusals(chart, schema):
             for p in paths:
                 check(re.search(r"^- (\(root\)\.)?" + re.escape(p) + r"(\.\d+)?: ", lines, re.M), f"{p}: a wrong value is taken")
     full = {"profile": "cluster", "redis": {"existingSecret": "r"}}
+    for key, value in random_values.REFUSED:  # by the schema, at their place
+        try:
+            chart.text(random_values.tree_of(key, value))
+            fail(f"{'.'.join(key)}: {value} is taken")
+        except Refused as e:
+            check(f"- {key[0]}" in str(e), f"{'.'.join(key)}: {value}: {e}")
+    try:
+        chart.text({}, name="7up")
+        fail("a release 7up makes Services that Kubernetes refuses")
+    except Refused as e:
+        check("fullnameOverride" in str(e), str(e))
+    names = {o["metadata"]["name"] for o in chart.objects({}, name="a.b")}
+    check(not [n for n in names if "." in n], f"release a.b: {names}")
     for values, word in [
             ({"profile": "cluster"}, "redis.url"), ({"redis": {"url": "redis://a", "existingSecret": "b"}}, "give one of"),
             ({**full, "edge": {"kind": "DaemonSet"}}, "edge.daemonSet.namespace"), ({**full, "link": {"certificates": "existing"}}, "link.engineSecret"),

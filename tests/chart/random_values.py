@@ -23,6 +23,8 @@ def pick(r, name, schema):
         return r.choice(schema["enum"])
     if kind == "boolean":
         return r.random() < 0.5
+    if name == "nodePort":
+        return r.choice([0, 1024, 65535, r.randint(30000, 32767)])
     if kind == "integer":
         return r.choice([schema["minimum"], schema["maximum"], r.randint(schema["minimum"], schema["maximum"])])
     if kind == "string":
@@ -100,3 +102,18 @@ def with_misspelt(schema):
             put(tree, path[:-1] + ("misspelt",), 1)
             paths.append(".".join(path[:-1]))
     return tree, paths
+
+
+# What Kubernetes would refuse, and the schema does.
+REFUSED = [(("fullnameOverride",), "Berth_X"), (("fullnameOverride",), "a" * 41), (("fullnameOverride",), "1a"), (("fullnameOverride",), "a.b"),
+           (("nameOverride",), "Berth"), (("nameOverride",), "-a"), (("listeners", "mqtt", "nodePort"), 80), (("listeners", "parks", "nodePort"), 65536),
+           *((("podLabels", "app.kubernetes.io/" + n), "z") for n in ("name", "instance", "component", "part-of")),
+           *((("commonLabels", k), "z") for k in ("app.kubernetes.io/component", "app.kubernetes.io/version", "helm.sh/chart", "berth.io/metrics")),
+           (("commonLabels", "a"), "two words"), (("podAnnotations", "checksum/config"), "z"),
+           (("monitoring", "podMonitor", "labels", "app.kubernetes.io/name"), "z"), (("monitoring", "dashboards", "label"), "helm.sh/chart")]
+
+
+def tree_of(path, value):
+    tree = {}
+    put(tree, path, value)
+    return tree

@@ -8,7 +8,7 @@
 {{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := include "berth.name" . -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | replace "." "-" | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -32,14 +32,17 @@ app.kubernetes.io/instance: {{ $.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
+{{- /* berth.labels (list . "edge" FURTHER…): further labels count more than commonLabels. */ -}}
 {{- define "berth.labels" -}}
 {{- $ := index . 0 -}}
+{{- $more := deepCopy $.Values.commonLabels -}}
+{{- range slice . 2 -}}{{- $more = mergeOverwrite $more . -}}{{- end -}}
 {{ include "berth.selector" . }}
 app.kubernetes.io/version: {{ $.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: berth
 app.kubernetes.io/managed-by: {{ $.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" }}
-{{- with $.Values.commonLabels }}
+{{- with $more }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -145,12 +148,11 @@ labels:
   {{- end }}
 annotations:
   checksum/config: {{ index . 2 | sha256sum | trunc 32 | quote }}
+  {{- $more := dict }}
   {{- if and $.Values.monitoring.annotations (not $.Values.monitoring.podMonitor.enabled) (not $.Values.monitoring.serviceMonitor.enabled) }}
-  prometheus.io/scrape: "true"
-  prometheus.io/port: {{ int $.Values.admin.port | quote }}
-  prometheus.io/path: /metrics
+  {{- $more = dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString (int $.Values.admin.port)) "prometheus.io/path" "/metrics" }}
   {{- end }}
-  {{- with $.Values.podAnnotations }}
+  {{- with mergeOverwrite $more (deepCopy $.Values.podAnnotations) }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}

@@ -21,6 +21,9 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "berth.fullname" .)) -}}
+{{- fail (printf "fullnameOverride: the release %s would make Services named %s, and their names begin with a letter: give another" .Release.Name (include "berth.fullname" .)) -}}
+{{- end -}}
 {{- $listening := 0 -}}{{- $ports := list (int $v.admin.port) -}}{{- $outside := list -}}
 {{- if $cluster -}}{{- $ports = append $ports (int $v.cluster.linkPort) -}}{{- end -}}
 {{- range $name, $l := $v.listeners -}}
