@@ -25,6 +25,7 @@ import chart as charts
 import random_values
 import settings_schema
 from chart import Refused, named
+import network
 import outage
 from loopback import Cluster, Pod, eventually, free_port
 from mqtt import Client
@@ -693,6 +694,7 @@ def main():
         rendered = chance(chart, schema, a.seed, a.count)
         refusals(chart, schema)
         shapes(chart)
+        network.tracing(chart, check)
         secrets_of(chart)
         notes(chart)
         bundled(chart)

@@ -10,7 +10,7 @@ BY_NAME = {"tolerations": [{"key": "k", "operator": "Exists"}], "affinity": {}, 
            "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}],
            "extraEgress": [{"ports": [{"protocol": "TCP", "port": 443}]}], "adminHost": "$(NODE_ADDRESS)", "resources": None, "global": None,
            "requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
-PEERS = ("devicesFrom", "adminFrom", "linksFrom", "redisTo", "uplinksTo", "dnsTo")
+PEERS = ("devicesFrom", "adminFrom", "linksFrom", "redisTo", "uplinksTo", "tracingTo", "dnsTo")
 
 
 def pick(r, name, schema):

@@ -74,3 +74,24 @@ ipFamilies:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
+
+{{- /* berth.policy.tracing (list . ROLE): the way to the collector of tracing.endpoint, http://HOST:PORT/PATH, of this role's settings. A name
+       may lead to any address, unless tracingTo says where. */ -}}
+{{- define "berth.policy.tracing" }}
+{{- $ := index . 0 }}
+{{- $config := fromYaml (include "berth.config.given" (list $ (get $.Values (index . 1)).config)) }}
+{{- $to := regexFind "^http://[^/]+" (toString (dig "tracing" "endpoint" "" $config)) | trimPrefix "http://" }}
+{{- if $to }}
+{{- $port := regexFind ":[0-9]+$" $to }}
+{{- $host := trimSuffix $port $to | trimPrefix "[" | trimSuffix "]" }}
+- ports: [{protocol: TCP, port: {{ $port | trimPrefix ":" | default "4318" }}}]
+  {{- if $.Values.networkPolicy.tracingTo }}
+  to:
+    {{- toYaml $.Values.networkPolicy.tracingTo | nindent 4 }}
+  {{- else if regexMatch "^[0-9]+(\\.[0-9]+){3}$" $host }}
+  to: [{ipBlock: {cidr: {{ $host }}/32}}]
+  {{- else if contains ":" $host }}
+  to: [{ipBlock: {cidr: "{{ $host }}/128"}}]
+  {{- end }}
+{{- end }}
+{{- end }}
