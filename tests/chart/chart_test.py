@@ -27,6 +27,7 @@ import settings_schema
 from chart import Refused, named
 import network
 import outage
+import rollout
 from loopback import Cluster, Pod, eventually, free_port
 from mqtt import Client
 
@@ -463,7 +464,8 @@ def runbook(source):
 
 def copies(chart, write):
     """Files of the chart that have their source elsewhere: no links, since the chart alone may be copied into another repository."""
-    wanted = {"runbook.markdown": runbook(chart.source)}
+    wanted = {"runbook.markdown": runbook(chart.source), "settings.json": subprocess.run(
+        [sys.executable, chart.source + "/k8s/chart/settings.py"], check=True, timeout=60, text=True, capture_output=True).stdout}
     for path in [*glob.glob(chart.source + "/metrics/grafana/*.json"), chart.source + "/metrics/prometheus/berth.rules.yaml"]:
         with open(path, encoding="utf-8") as f:
             wanted[os.path.basename(path)] = f.read()
@@ -694,6 +696,7 @@ def main():
         rendered = chance(chart, schema, a.seed, a.count)
         refusals(chart, schema)
         shapes(chart)
+        rollout.settings(chart, check)
         network.tracing(chart, check)
         secrets_of(chart)
         notes(chart)

@@ -1,11 +1,14 @@
 #include "gateway/config/config.h"
+#include "gateway/config/config_change.h"
 #include "gateway/config/defaults.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -129,6 +132,25 @@ TEST(Config, EveryKeyIsDocumentedWithItsDefault) {
     const std::string last = key.substr(key.rfind('.') + 1);
     EXPECT_NE(text.str().find(last + ":"), std::string::npos) << key;
   }
+}
+
+// k8s/chart/settings.py makes the file.
+TEST(Config, TheChartKnowsHowEachKeyApplies) {
+  std::ifstream in(std::string(BERTH_SOURCE) + "/k8s/chart/berth/files/settings.json");
+  std::stringstream text;
+  text << in.rdbuf();
+  std::map<std::string, std::string> chart;
+  const boost::json::value file = boost::json::parse(text.str());
+  for (const auto& [key, how] : file.as_object())
+    chart[std::string(key)] = std::string(how.as_string());
+  std::map<std::string, std::string> compiled;
+  for (const std::string& key : config_keys()) {
+    const Applies how = how_applied(key);
+    compiled[key] = how == Applies::reload   ? "reload"
+                    : how == Applies::engine ? "engine"
+                                             : "restart";
+  }
+  EXPECT_EQ(chart, compiled) << "k8s/chart/settings.py --write";
 }
 
 TEST(Config, AChildGetsEveryValue) {

@@ -136,6 +136,25 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
+{{- /* berth.checksum (list . ROLE CONFIG): of the settings that pods of this role read at their start only. What they take from the changed
+       file (log.level) replaces no pod, and settings of engines no edge. files/settings.json says how each takes effect. */ -}}
+{{- define "berth.checksum" -}}
+{{- $ := index . 0 -}}{{- $role := index . 1 -}}
+{{- $config := fromYaml (index . 2) -}}
+{{- range $key, $how := fromJson ($.Files.Get "files/settings.json") -}}
+{{- if or (eq $how "reload") (and (eq $how "engine") (eq $role "edge")) -}}
+{{- $section := get $config (first (splitList "." $key)) -}}
+{{- if not (contains "." $key) -}}{{- $_ := unset $config $key -}}
+{{- else if kindIs "map" $section -}}{{- $_ := unset $section (last (splitList "." $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $section := deepCopy $config -}}
+{{- if and (kindIs "map" $section) (not $section) -}}{{- $_ := unset $config $name -}}{{- end -}}
+{{- end -}}
+{{- toYaml $config | sha256sum | trunc 32 -}}
+{{- end -}}
+
 {{- /* berth.podMeta (list . "edge" CONFIG): the rollout begins when this role's configuration or image has changed, and not when
        the version of the chart has: pods have no label of it. */ -}}
 {{- define "berth.podMeta" -}}
@@ -147,7 +166,7 @@ labels:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 annotations:
-  checksum/config: {{ index . 2 | sha256sum | trunc 32 | quote }}
+  checksum/config: {{ include "berth.checksum" . | quote }}
   {{- $more := dict }}
   {{- if and $.Values.monitoring.annotations (not $.Values.monitoring.podMonitor.enabled) (not $.Values.monitoring.serviceMonitor.enabled) }}
   {{- $more = dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString (int $.Values.admin.port)) "prometheus.io/path" "/metrics" }}
