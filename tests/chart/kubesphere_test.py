@@ -151,9 +151,10 @@ def agent_pod(source, path, stages):
         for used in re.findall(r"container\('(\w+)'\)", steps):
             check(used in names, f"{path}: no container {used}")
     claims = [v["persistentVolumeClaim"]["claimName"] for v in spec.get("volumes", []) if "persistentVolumeClaim" in v]
+    terms = spec.get("affinity", {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms")
+    check(terms == [{"matchExpressions": [{"key": "node-role.kubernetes.io/worker", "operator": "In", "values": ["ci"]}]}], f"{path}: affinity {terms}")
+    check(spec.get("tolerations") == [{"key": "node.kubernetes.io/ci", "operator": "Exists"}], f"{path}: the nodes for CI refuse it")
     if claims:  # the pod that compiles
-        terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-        check(terms == [{"matchExpressions": [{"key": "node-role.kubernetes.io/worker", "operator": "In", "values": ["ci"]}]}], f"{path}: affinity")
         cache = typed(load(os.path.join(source, "k8s/kubesphere/build-cache.yaml")), "build-cache.yaml")
         check(claims == [o["metadata"]["name"] for o in cache], f"{path}: claims {claims}")
         build = next(c for c in spec["containers"] if c["name"] == "build")
