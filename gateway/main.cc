@@ -27,6 +27,7 @@
 #include "gateway/ctl/ctl.h"
 #include "gateway/ctl/devices.h"
 #include "gateway/ctl/drain.h"
+#include "gateway/ctl/knock.h"
 #include "gateway/ctl/log_level.h"
 #include "gateway/ctl/manual.h"
 #include "gateway/ctl/partitions.h"
@@ -385,6 +386,7 @@ struct Control {
   // After parsing. Nothing: it was another command.
   std::optional<int> run() {
     if (const auto code = host.run(asked.admin.timeout_s)) return code;
+    if (const auto code = knock.run(asked.admin.timeout_s)) return code;
     asked.look_at_environment();
     const berth::gateway::Ctl& admin = asked.admin;
     if (const auto code = asked.run()) return code;
@@ -418,6 +420,7 @@ struct Control {
   berth::gateway::PartitionsVerb partitions{*asked.all};
   berth::gateway::LogLevelVerb log_level{*asked.all};
   berth::gateway::SupportBundleVerb bundle{*asked.all, berth::gateway::kVersion};
+  berth::gateway::KnockVerb knock{*asked.all};
   HostCheck host{*asked.all};
 };
 

@@ -496,13 +496,17 @@ def wrong_settings(chart):
     check("keep_bytes: 8589934592" in big, "a large number is written with an exponent")
 
 
+def certificates(d):
+    """A Secret of TLS."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9", "-subj", "/CN=x",
+                    "-keyout", d + "/k", "-out", d + "/c"], check=True, capture_output=True)
+    return {k: open(os.path.join(d, f), "rb").read() for k, f in (("tls.key", "k"), ("tls.crt", "c"), ("ca.crt", "c"))}
+
+
 def settings(chart, berth):
     """Every profile's files of settings are good ones, with paths that are there: check-config says so."""
     with tempfile.TemporaryDirectory(dir=chart.scratch) as d:
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "9", "-subj", "/CN=x",
-                        "-keyout", d + "/k", "-out", d + "/c"], check=True, capture_output=True)
-        pem = {k: open(os.path.join(d, f), "rb").read() for k, f in (("tls.key", "k"), ("tls.crt", "c"), ("ca.crt", "c"))}
-        subprocess.run(["openssl", "ecparam", "-name", "prime256v1"], check=True, capture_output=True)
+        pem = certificates(d)
         secrets = {"device-tls": {**pem, "crl.pem": crl(d)}, "berth-tls": pem, "berth-redis": {"url": b"redis://127.0.0.1:1"}, "berth-store": {"url": b"redis://127.0.0.1:1"},
                    "berth-redis-tls": pem, "berth-users": {"passwords": b"u:$7$1000$c2FsdHNhbHQ=$" + base64.b64encode(b"x" * 64) + b"\n", "acl": b"topic readwrite #\n"},
                    "berth-uplinks": {"uplinks.yaml": b"uplinks:\n  - {name: up, kind: mqtt, url: 'mqtt://127.0.0.1:1'}\n"}}
@@ -539,11 +543,32 @@ def names_answered(objects, pods):
             check(pod.get("/readyz", Host=host) == 200, f"Host {host} is not allowed")
 
 
+def through_the_service(berth, objects, command, pod):
+    """The test of the devices' listeners, with a pod's ports instead of the Service's; and that it fails where nobody listens."""
+    service = named(objects, "Service", "berth")["spec"]
+    ports = {p["name"]: p["containerPort"] for p in pod.container.get("ports", [])}
+    at = command.index("knock") + 1
+    doors = {re.sub(r"^(\w+)://.*", r"\1", d): int(re.search(r":(\d+)(/|$)", d).group(1)) for d in command[at:]}
+    check(doors == {p["name"]: p["port"] for p in service["ports"]}, f"helm test knocks at {doors}")
+    paths = {d.split("://")[0]: re.sub(r"^\w+://[^/]+", "", d) for d in command[at:]}
+    where = [f"{p['name']}://{pod.address}:{ports.get(p['targetPort'], p['targetPort'])}{paths[p['name']]}" for p in service["ports"]]
+    run = lambda *urls: subprocess.run([berth, *command[1:at], *urls], text=True, capture_output=True, timeout=60)
+    done = run(*where)
+    check(done.returncode == 0 and done.stdout.count("\n") == len(where), f"helm test, devices: {done.stdout}{done.stderr}")
+    for kind in doors:
+        done = run(f"{kind}://127.0.0.1:{free_port()}")
+        check(done.returncode == 69 and "NO ANSWER" in done.stdout, f"nobody listens: {done.returncode} {done.stdout}{done.stderr}")
+
+
 def test_pod(chart, berth, objects, pods):
     """The commands of `helm test`, with the address of the process instead of the Service."""
     names_answered(objects, pods)
     spec = named(objects, "Pod", "berth-test")["spec"]
+    front = pods["edge" if "edge" in pods else "serve"]
     for c in spec["containers"]:
+        if c["name"] == "devices":
+            through_the_service(berth, objects, c["command"], front)
+            continue
         command = list(c["command"])
         at = command.index("--admin") + 1
         service = command[at].rsplit(":", 1)[0]
@@ -565,11 +590,13 @@ Pod.token = token
 
 
 def single(chart, berth):
-    ports = [free_port() for _ in range(3)]
-    values = {"listeners": {"mqtt": {"port": ports[0]}, "park": {"port": ports[1]}}, "admin": {"port": ports[2]}}
+    """All listeners, and devices that must show a certificate."""
+    names = ("mqtt", "mqtts", "ws", "wss", "park", "parks")
+    values = {"listeners": {n: {"enabled": True, "port": free_port()} for n in names}, "admin": {"port": free_port()},
+              "tls": {"existingSecret": "device-tls", "clientCertificates": "required"}, "config": {"ws": {"path": "/devices"}}}
     objects = chart.objects(values)
     with tempfile.TemporaryDirectory(dir=chart.scratch) as d:
-        pod = Pod(berth, d + "/serve", objects, "StatefulSet", "berth", {})
+        pod = Pod(berth, d + "/serve", objects, "StatefulSet", "berth", {"device-tls": certificates(d)})
         try:
             pod.start()
             pod.become_ready()

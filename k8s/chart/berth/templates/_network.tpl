@@ -72,6 +72,11 @@ ipFamilies:
   {{- with .Values.networkPolicy.devicesFrom }}
   from:
     {{- toYaml . | nindent 4 }}
+    {{- if $.Values.tests.enabled }}
+    - podSelector:
+        matchLabels:
+          {{- include "berth.selector" (list $ "test") | nindent 10 }}
+    {{- end }}
   {{- end }}
 {{- end }}
 
