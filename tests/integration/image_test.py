@@ -5,7 +5,7 @@ entry point runs in it as the image's user, with the image's variables, in names
 
   image_test.py BERTH SOURCE CACHE
 """
-import filecmp, hashlib, json, os, re, shlex, shutil, signal, stat, subprocess, sys, tempfile, time
+import filecmp, gzip, hashlib, io, json, os, re, shlex, shutil, signal, stat, subprocess, sys, tarfile, tempfile, time
 
 berth, source, cache = (os.path.abspath(a) for a in sys.argv[1:4])
 MEGABYTES_MAX = 120
@@ -232,7 +232,12 @@ def bill(root):
     there = set(os.listdir(root + "/var/lib/dpkg/status.d"))
     named = {c["name"] for c in made["components"]}
     check(there and there <= named, f"not in the bill: {there - named}")
-    check(all(c["purl"].startswith("pkg:deb/debian/") and c["version"] for c in made["components"]), "a component without a version")
+    check(all(re.match("pkg:(deb/debian|npm)/", c["purl"]) and c["version"] for c in made["components"]), "a component without a version")
+    check(len({c["bom-ref"] for c in made["components"]}) == len(made["components"]), "a component twice")
+    pages = {c["name"] for c in made["components"] if c["purl"].startswith("pkg:npm/")}
+    check({"vue", "uplot", "@vue/runtime-core", "@vue/shared"} <= pages and not pages & {"vite", "vitest", "typescript"}, f"the console's packages: {pages}")
+    bare = [c["name"] for c in made["components"] if not c.get("licenses")]
+    check(not bare, f"no licence of {bare}")
     with open(root + "/usr/bin/berth", "rb") as f:
         check(made["metadata"]["component"]["hashes"][0]["content"] == hashlib.sha256(f.read()).hexdigest(), "another binary")
 
@@ -248,12 +253,72 @@ def bundle(packages):
         subprocess.run(["tar", "-C", d, "-xzf", outs[0]], check=True)
         (top,) = (n for n in os.listdir(d) if os.path.isdir(f"{d}/{n}"))
         subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=f"{d}/{top}", check=True)
-        for name in ("bin/berth", "bin/berth.1", "bin/berth.bash", "images/berth-root.tar.gz", "images/load-image", "metrics/grafana/berth-overview.json",
+        for name in ("bin/berth", "bin/berth.1", "bin/berth.bash", "images/berth.tar.gz", "install.sh", "k8s/kubesphere/Jenkinsfile", "metrics/grafana/berth-overview.json",
                      "metrics/prometheus/berth.rules.yaml", "docs/operations.md", "docker/compose.yaml", "berth.cdx.json", "k8s/cluster/rendered.yaml", "INSTALL.txt"):
             check(os.path.exists(f"{d}/{top}/{name}"), f"the bundle has no {name}")
-        subprocess.run(["sh", "-n", f"{d}/{top}/images/load-image"], check=True)
-        with open(f"{d}/{top}/images/load-image", encoding="utf-8") as f:
-            check("ENTRYPOINT" in (text := f.read()) and "BERTH_DEFAULTS_FILE" in text and "10001" in text, text)
+        image_of(f"{d}/{top}")
+        installs(f"{d}/{top}", d)
+
+
+def image_of(top):
+    """The archive is an image as docker and containerd read one, with the settings of the Dockerfile, and the bill is that of it."""
+    with tarfile.open(f"{top}/images/berth.tar.gz") as image:
+        (manifest,) = json.load(image.extractfile("manifest.json"))
+        config = image.extractfile(manifest["Config"]).read()
+        check(manifest["Config"] == hashlib.sha256(config).hexdigest() + ".json", "the configuration's name")
+        (layer,) = manifest["Layers"]
+        packed = image.extractfile(layer).read()
+    config = json.loads(config)
+    check(config["rootfs"]["diff_ids"] == ["sha256:" + hashlib.sha256(packed).hexdigest()], "the layer's digest")
+    check(re.fullmatch(r"berth:\d+\.\d+\.\d+", manifest["RepoTags"][0]), f"{manifest}")
+    c = config["config"]
+    check(c["User"] == "10001:10001" and c["Entrypoint"] == ["berth-entrypoint"] and c["Cmd"] == ["serve"] and c["Volumes"] == {"/data": {}}, f"{c}")
+    check({"BERTH_DEFAULTS_FILE=/usr/share/berth/image.yaml"} <= set(c["Env"]) and "1883/tcp" in c["ExposedPorts"], f"{c}")
+    check(c["Healthcheck"]["Test"] == ["CMD", "berth-entrypoint", "healthcheck"] and c["Healthcheck"]["Interval"] == 10**10, f"{c}")
+    for label in ("revision", "version", "created", "licenses", "base.name"):
+        check(c["Labels"].get("org.opencontainers.image." + label), f"no label {label}: {c['Labels']}")
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        owners = {m.name: (m.uid, m.gid, m.mode) for m in tar}
+    check(owners["data"] == (10001, 10001, 0o700) and owners["usr/bin/berth"] == (0, 0, 0o755), f"{owners['data']} {owners['usr/bin/berth']}")
+    check({o[:2] for n, o in owners.items() if n != "data"} == {(0, 0)}, "files of somebody else")
+    with gzip.open(f"{top}/images/berth.tar.gz") as f, tempfile.NamedTemporaryFile(suffix=".tar") as plain:
+        shutil.copyfileobj(f, plain)
+        plain.flush()
+        made = json.loads(subprocess.run([source + "/scripts/sbom", plain.name], check=True, text=True, capture_output=True).stdout)
+    with open(f"{top}/berth.cdx.json", encoding="utf-8") as f:
+        there = json.load(f)
+    check(made["components"] == there["components"] and len(there["components"]) > 30, "another bill of the image than of its root")
+
+
+def installs(top, d):
+    """install.sh with stand-ins for its tools: in its order; and nothing is changed where a check fails."""
+    os.makedirs(d + "/tools")
+    for name, says in (("helm", ""), ("ctr", "cat >/dev/null"), ("kubectl", 'case "$1" in get) cat "$NODES" ;; esac')):
+        with open(f"{d}/tools/{name}", "w", encoding="utf-8") as f:
+            f.write(f'#!/bin/sh\necho "{name} $*" >>"{d}/calls"\n{says}\n')
+        os.chmod(f"{d}/tools/{name}", 0o755)
+
+    def run(code, *args, nodes=""):
+        with open(d + "/nodes", "w", encoding="utf-8") as f:
+            f.write(nodes or subprocess.run(["dpkg", "--print-architecture"], text=True, capture_output=True, check=True).stdout)
+        open(d + "/calls", "w", encoding="utf-8").close()
+        done = subprocess.run([top + "/install.sh", *args], text=True, capture_output=True, timeout=120,
+                              env={**os.environ, "PATH": f"{d}/tools:{os.environ['PATH']}", "NODES": d + "/nodes"})
+        check(done.returncode == code, f"install.sh {args}: {done.returncode} {done.stdout}{done.stderr}")
+        with open(d + "/calls", encoding="utf-8") as f:
+            return f.read(), done.stdout + done.stderr
+
+    calls, _ = run(0)
+    order = [calls.find(w) for w in ("kubectl version", "helm template", "ctr -n k8s.io images import -", "helm upgrade --install berth", "helm test berth")]
+    check(-1 not in order and order == sorted(order), f"install.sh: {calls}")
+    check("--set image.repository=berth --set-string image.tag=" in calls, calls)
+    check("upgrade" not in run(1, nodes="riscv64\n")[0], "an image for other nodes")
+    calls, said = run(0, "--dry-run", "--push", "r.example/berth")
+    check("upgrade" not in calls and "image.repository=r.example/berth" in said, said)
+    check("usage" not in run(64, "--nonsense")[0], "a flag that is not known")
+    with open(top + "/docs/operations.md", "a", encoding="utf-8") as f:
+        f.write("changed\n")
+    check(run(1)[0] == "", "files that were changed")
 
 
 def main():
