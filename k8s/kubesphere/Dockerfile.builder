@@ -1,6 +1,8 @@
 # The container `build` of build-pod.yaml: Debian with what scripts/packages.txt names, and npm for the console, so a build installs nothing.
 #   docker build -f k8s/kubesphere/Dockerfile.builder -t registry.example/berth-builder:bookworm .
-FROM debian:bookworm-slim
+# DEBIAN is meant to be a digest: --build-arg DEBIAN=debian@sha256:….
+ARG DEBIAN=debian:bookworm-slim
+FROM ${DEBIAN}
 WORKDIR /src
 COPY scripts/install-packages scripts/packages.txt scripts/
 RUN scripts/install-packages test \

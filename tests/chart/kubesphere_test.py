@@ -129,6 +129,14 @@ def pipeline(here, source):
     for script in re.findall(r"sh '([^']*)'", text):
         done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, timeout=30)
         check(done.returncode == 0, f"Jenkinsfile: {script}: {done.stderr}")
+    (image,) = (l.child("steps").text for l, _ in all_leaves if l.name == "Image")
+    for word in ("$(cat build/image.args)", "--digest-file $WORKSPACE/build/image.digest", "--tar-path $WORKSPACE/build/image.tar", "ci artifacts build/image.tar",
+                 "archiveArtifacts artifacts: 'build/artifacts/*'", "env.DIGEST = readFile('build/image.digest')"):
+        check(word in image, f"Jenkinsfile: Image has no {word}")
+    (deploy,) = (l.child("steps").text for l, _ in all_leaves if l.name == "Deploy")
+    check("ci deploy $REGISTRY $TAG $DIGEST" in deploy, "Jenkinsfile: a deploy by a tag that may move")
+    with open(os.path.join(here, "Dockerfile.builder"), encoding="utf-8") as f:
+        check(re.search(r"^ARG DEBIAN=.*\nFROM \$\{DEBIAN\}$", f.read(), re.M), "Dockerfile.builder: the base is no argument")
     for deploying in (l for l, _ in all_leaves if l.name in ("Approve", "Deploy", "Image")):
         check("branch 'main'" in deploying.child("when").text, f"Jenkinsfile: {deploying.name} of every branch")
     for path, stages in pods.items():
@@ -178,12 +186,16 @@ def stages_by_hand(here, source, scratch):
     shutil.copy(os.path.join(here, "ci"), copy + "/k8s/kubesphere/ci")
     for folder in ("docker", "config"):
         shutil.copytree(os.path.join(source, folder), os.path.join(copy, folder))
-    shutil.copy("/bin/true", copy + "/build/release/berth")
+    executable(copy + "/build/release/berth", "#!/bin/sh\necho berth 1.2.3\n")
     os.makedirs(copy + "/scripts")
+    for name, says in (("source-address", "https://git.example/berth"), ("sbom", "{}")):
+        executable(f"{copy}/scripts/{name}", f"#!/bin/sh\necho '{says}'\n")
+    executable(copy + "/scripts/bundle", '#!/bin/sh\nwhile [ $# -gt 1 ]; do shift; done\ntouch "$1" "$1.sha256"\n')
     executable(os.path.join(copy, "scripts/build-console"), f'#!/bin/sh\necho "build-console" >>"{scratch}/calls"\n')
     programs = os.path.join(scratch, "programs")
     os.makedirs(programs)
     calls = os.path.join(scratch, "calls")
+    executable(os.path.join(programs, "git"), '#!/bin/sh\ncase "$1" in log) echo 2026-01-02T03:04:05Z ;; *) echo 0123456789ab ;; esac\n')
     for name in ("cmake", "ctest", "helm", "ccache", "strip"):
         executable(os.path.join(programs, name), f'#!/bin/sh\necho "{name} $* jobs=$CMAKE_BUILD_PARALLEL_LEVEL/$(nproc)" >>"{calls}"\n')
 
@@ -211,6 +223,10 @@ def stages_by_hand(here, source, scratch):
     kept = ci("deploy", "r.example/berth", "abc", NAMESPACE="n")
     check("--set-string image.tag=abc --set-string edge.image.tag=before " in kept and "kubectl --namespace n get" in kept, f"a build replaces the edges: {kept}")
     check("edge.image.tag=abc " in ci("deploy", "r.example/berth", "abc", EDGE_TAG="follow"), "EDGE_TAG=follow")
+    digest = "sha256:" + "1" * 64
+    deploy = ci("deploy", "r.example/berth", "abc", digest)
+    check(f"--set-string image.digest={digest} " in deploy and "edge.image.tag=before " in deploy, f"by digest: {deploy}")
+    check(f"--set-string edge.image.digest={digest} " in ci("deploy", "r.example/berth", "abc", digest, EDGE_TAG="follow"), "EDGE_TAG=follow with a digest")
     there("r.example/berth@sha256:12")
     check("edge.image.digest=sha256:12 " in ci("deploy", "r.example/berth", "abc"), "edges with a digest")
     there("")
@@ -226,11 +242,25 @@ def stages_by_hand(here, source, scratch):
         except subprocess.CalledProcessError:
             with open(calls, encoding="utf-8") as f:
                 check("helm" not in f.read(), f"{bad}: helm before the refusal")
-    ci("context", "build/image")
+    ci("context", "build/image", DEBIAN="debian@" + digest)
+    with open(copy + "/build/image.args", encoding="utf-8") as f:
+        given = dict(re.findall(r"^--build-arg (\w+)=(\S+)$", f.read(), re.M))
+    check(given == {"REVISION": "0123456789ab", "VERSION": "1.2.3", "CREATED": "2026-01-02T03:04:05Z", "SOURCE": "https://git.example/berth",
+                    "DEBIAN": "debian@" + digest}, f"arguments of the image: {given}")
+    open(copy + "/build/image.tar", "w", encoding="utf-8").close()
+    ci("artifacts", "build/image.tar", "build/artifacts")
+    subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=copy + "/build/artifacts", check=True)
+    check(set(os.listdir(copy + "/build/artifacts")) == {"berth.cdx.json", "berth-site.tar.gz", "SHA256SUMS"}, "what a build leaves")
     with open(copy + "/build/image/Dockerfile", encoding="utf-8") as f:
         dockerfile = f.read()
     stages = re.findall(r"^FROM (.*)$", dockerfile, re.M)
     check(stages == ["${DEBIAN} AS root", "scratch"] and "\nARG DEBIAN=" in "\n" + dockerfile and "ENTRYPOINT" in dockerfile, dockerfile)
+    last = dockerfile[dockerfile.rindex("\nFROM "):]
+    for argument in given:
+        check(re.search(rf"^ARG {argument}\b", last, re.M), f"the image's stage does not take {argument}")
+    labels = dict(re.findall(r'org\.opencontainers\.image\.([a-z.]+)="([^"]*)"', last))
+    for name, value in {"revision": "$REVISION", "version": "$VERSION", "created": "$CREATED", "source": "$SOURCE", "base.name": "$DEBIAN", "licenses": "$LICENSES"}.items():
+        check(labels.get(name) == value, f"label {name}: {labels.get(name)}")
     for line in re.findall(r"^COPY ((?!--from=root).*)$", dockerfile, re.M):
         for copied in line.split()[:-1]:
             check(os.path.exists(f"{copy}/build/image/{copied}"), f"the image's context has no {copied}")
