@@ -25,6 +25,7 @@ import chart as charts
 import random_values
 import settings_schema
 from chart import Refused, named
+import images
 import network
 import outage
 import rollout
@@ -723,6 +724,7 @@ def main():
         rendered = chance(chart, schema, a.seed, a.count)
         refusals(chart, schema)
         shapes(chart)
+        images.by_digest(chart, images.pinned(chart.source, scratch, check), check)
         rollout.settings(chart, check)
         network.tracing(chart, check)
         secrets_of(chart)
