@@ -292,10 +292,15 @@ struct ControlCommands {
         ->envname("BERTH_ADMIN_TOKEN_FILE");
     all->add_option("--timeout", admin.timeout_s, "seconds to wait for an answer [150]")
         ->check(CLI::Range(1, 3600));
+    CLI::Option* const json = all->add_flag(
+        "--json", admin.json, "JSON for machines; so too where the output is no terminal");
+    all->add_flag("--table", admin.table,
+                  "tables for people, also where it is none; see "
+                  "BERTH_CTL_OUTPUT")
+        ->excludes(json);
     all->require_subcommand(1);
     all->fallthrough();
     status = all->add_subcommand("status", "what runs");
-    status->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
     restart = all->add_subcommand("restart-engine", "replace the engine; devices stay connected");
     quarantine =
         all->add_subcommand("quarantine", "who has killed engines and is kept out, and what of");
@@ -303,8 +308,6 @@ struct ControlCommands {
     ready = all->add_subcommand("ready", "exit 0 if ready (a container's health check)");
     live = all->add_subcommand("live", "exit 0 if its loops run (a liveness probe)");
     started = all->add_subcommand("started", "exit 0 if it has begun to serve (a start-up probe)");
-    for (CLI::App* const verb : {restart, quarantine, ready, live, started})
-      verb->add_flag("--json", admin.json, "as JSON; so too where the output is no terminal");
   }
   // After parsing: the exit code of the command that was given; nothing: none of these was.
   std::optional<int> run() const {
@@ -326,6 +329,7 @@ struct ControlCommands {
   void look_at_environment() {
     const char* const socket = std::getenv("BERTH_ADMIN_SOCKET");
     if (socket != nullptr && admin.socket.empty() && at->count() == 0) admin.socket = socket;
+    berth::gateway::take_output_of_environment(admin);
   }
 
   CLI::App* all;
@@ -353,23 +357,21 @@ struct HostCheck {
     verb->add_option("--balancer-idle-s", balancer_idle_s,
                      "after so many silent seconds a load balancer in front ends a connection")
         ->check(CLI::Range(1, 86'400));
-    verb->add_flag("--json", json, "as JSON; so too where the output is no terminal");
   }
   // Nothing: it was another command.
-  std::optional<int> run(std::uint32_t timeout_s) const {
+  std::optional<int> run(const berth::gateway::Ctl& admin) const {
     if (!*verb) return std::nullopt;
     spdlog::default_logger_raw()->set_level(spdlog::level::off);  // the findings say it
     berth::gateway::Findings all;
     const Role as = role_of(role);
     try {
-      all = berth::gateway::host_findings(load(flags, as), as,
-                                          std::min<std::uint32_t>(timeout_s, 10), balancer_idle_s);
+      all = berth::gateway::host_findings(
+          load(flags, as), as, std::min<std::uint32_t>(admin.timeout_s, 10), balancer_idle_s);
     } catch (const ConfigError& e) {
       all.push_back(berth::gateway::unread_configuration(e.what()));
     }
-    const bool as_json = json || ::isatty(STDOUT_FILENO) != 1;
     const std::string text =
-        as_json ? berth::gateway::findings_json(all) : berth::gateway::findings_text(all);
+        admin.as_json() ? berth::gateway::findings_json(all) : berth::gateway::findings_text(all);
     std::fwrite(text.data(), 1, text.size(), stdout);
     return berth::gateway::exit_code_of(all);
   }
@@ -377,7 +379,6 @@ struct HostCheck {
   Flags flags;
   std::string role = "serve";
   std::uint32_t balancer_idle_s = 0;  // 0: not said
-  bool json = false;
 };
 
 // All of `berth ctl`.
@@ -385,9 +386,9 @@ struct Control {
   explicit Control(CLI::App& app) : asked(app) {}
   // After parsing. Nothing: it was another command.
   std::optional<int> run() {
-    if (const auto code = host.run(asked.admin.timeout_s)) return code;
-    if (const auto code = knock.run(asked.admin.timeout_s)) return code;
     asked.look_at_environment();
+    if (const auto code = host.run(asked.admin)) return code;
+    if (const auto code = knock.run(asked.admin.timeout_s)) return code;
     const berth::gateway::Ctl& admin = asked.admin;
     if (const auto code = asked.run()) return code;
     if (const auto code = drain.run(admin)) return code;

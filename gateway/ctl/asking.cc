@@ -1,7 +1,5 @@
 #include "gateway/ctl/asking.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -70,8 +68,7 @@ std::string parameter(const char* name, const std::string& value) {
 }
 
 std::string shown(const admin::Response& r) {
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;  // a program gets the bytes as they are
-  if (r.status < 400) return terminal ? without_controls(r.body, true) : r.body;
+  if (r.status < 400) return without_controls(r.body, true);
   json::error_code ec;
   const json::value v = json::parse(r.body, ec);
   const json::value* message = ec ? nullptr : v.find_pointer("/detail", ec);
@@ -86,6 +83,25 @@ int exit_code(const admin::Response& r) {
         "token: --token-file (the gateway's log says which)\n",
         stderr);
   return r.status / 100 == 2 ? 0 : 1;
+}
+
+int print_refusal(const Ctl& to, const admin::Response& r) {
+  json::error_code ec;
+  const json::value v = json::parse(r.body, ec);
+  if (ec || !v.is_object() ||
+      to.as_json())  // a page of text, as that of /readyz, is what was asked for
+    std::fwrite(r.body.data(), 1, r.body.size(), stdout);
+  else
+    std::fprintf(stderr, "berth ctl: %s", shown(r).c_str());
+  return exit_code(r);
+}
+
+int print_answer(const Ctl& to, const admin::Response& r,
+                 const std::function<std::string(const std::string& body)>& text) {
+  if (r.status >= 400) return print_refusal(to, r);
+  const std::string out = to.as_json() ? r.body : text(r.body);
+  std::fwrite(out.data(), 1, out.size(), stdout);
+  return exit_code(r);
 }
 
 // U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: what follows is shown in another

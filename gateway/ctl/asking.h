@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -28,6 +29,12 @@ std::string parameter(const char* name, const std::string& value);
 std::string shown(const admin::Response& r);
 // 0: a good answer.
 int exit_code(const admin::Response& r);
+// Prints a good answer as JSON, or as `text` says it for people; a refusal as JSON, or for people
+// as a sentence on stderr. The exit code.
+int print_answer(const Ctl& to, const admin::Response& r,
+                 const std::function<std::string(const std::string& body)>& text);
+// The same of a refusal only, where the verb itself prints what is good.
+int print_refusal(const Ctl& to, const admin::Response& r);
 
 // What `f` returns, or the exit code of a question without an answer.
 template <class F>

@@ -48,7 +48,6 @@ BackupVerbs::BackupVerbs(CLI::App& control) {
   backup_->add_option("--wait-s", limit_s_, "how long to wait for its end [3600]")
       ->check(CLI::Range(1, 86'400));
   list_ = backup_->add_subcommand("list", "those that are there");
-  list_->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
   restore_ = control.add_subcommand(
       "restore", "put a backup into the place of the data of a gateway that does not run");
   restore_->add_option("backup", from_, "its directory, or its name if it is below --data")
@@ -58,26 +57,21 @@ BackupVerbs::BackupVerbs(CLI::App& control) {
 
 int BackupVerbs::list(const Ctl& admin) const {
   const admin::Response r = ask(admin, "GET", kBackupsPath);
-  if (r.status != 200 || json_ || ::isatty(STDOUT_FILENO) != 1) {
-    std::fputs(shown(r).c_str(), stdout);
-    return exit_code(r);
-  }
-  const json::object o = object_of(r.body);
-  std::fputs(table_of(list_in(o, "items"), {"name", "made_at", "version", "bytes"}).c_str(),
-             stdout);
-  std::printf("\nin %s, the newest %lld are kept\n",
-              without_controls(text_in(o, "directory"), false).c_str(),
-              static_cast<long long>(number_in(o, "kept")));
-  if (const std::string running = text_in(o, "running"); !running.empty())
-    std::printf("%s is being made\n", without_controls(running, false).c_str());
-  return 0;
+  return print_answer(admin, r, [](const std::string& body) {
+    const json::object o = object_of(body);
+    std::string out = table_of(list_in(o, "items"), {"name", "made_at", "version", "bytes"}) +
+                      "\nin " + text_in(o, "directory") + ", the newest " +
+                      std::to_string(number_in(o, "kept")) + " are kept\n";
+    if (const std::string running = text_in(o, "running"); !running.empty())
+      out += running + " is being made\n";
+    return out;
+  });
 }
 
 int BackupVerbs::make(const Ctl& admin) const {
   const admin::Response r = ask(admin, "POST", kBackupsPath);
   if (r.status != 202) {
-    std::fputs(shown(r).c_str(), stderr);
-    return exit_code(r);
+    return print_refusal(admin, r);
   }
   const std::string name = text_in(object_of(r.body), "name");
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(limit_s_);

@@ -31,7 +31,6 @@ class BackupVerbs {
   CLI::App* backup_ = nullptr;
   CLI::App* list_ = nullptr;
   CLI::App* restore_ = nullptr;
-  bool json_ = false;
   std::uint32_t limit_s_ = 3600;
   std::string from_, data_;
 };

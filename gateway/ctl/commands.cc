@@ -1,7 +1,5 @@
 #include "gateway/ctl/commands.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -19,14 +17,6 @@ namespace {
 
 constexpr const char* kPath = "/api/v1/commands";
 constexpr std::uint32_t kAnswerS = 10;  // beside what the server waits for
-
-// A problem of the API for people, with the code to look up.
-std::string refusal_of(const admin::Response& r) {
-  json::error_code ec;
-  const json::value v = json::parse(r.body, ec);
-  const json::value* code = ec ? nullptr : v.find_pointer("/code", ec);
-  return code == nullptr ? shown(r) : text_of(*code) + ": " + shown(r);
-}
 
 bool succeeded(const std::string& body) {
   json::error_code ec;
@@ -66,7 +56,6 @@ CommandsVerb::CommandsVerb(CLI::App& control) {
   all->require_subcommand(1);
   all->fallthrough();
   all->add_option("--tenant", tenant_, "whose devices")->required();
-  all->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
   add_list(*all);
   add_one(*all);
   add_send(*all);
@@ -119,11 +108,7 @@ int CommandsVerb::print(const Ctl& admin, const std::string& method, const std::
   what.target = target;
   what.body = body;
   const admin::Response r = ask(to, std::move(what));
-  const bool as_json = json_ || ::isatty(STDOUT_FILENO) != 1;
-  const bool good = r.status / 100 == 2;
-  const std::string text = as_json ? r.body : good ? commands_table(r.body) : refusal_of(r);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  const int code = exit_code(r);
+  const int code = print_answer(admin, r, commands_table);
   return code == 0 && must_succeed && !succeeded(r.body) ? 1 : code;
 }
 

@@ -36,7 +36,6 @@ class CommandsVerb {
   CLI::App* show_ = nullptr;
   CLI::App* send_ = nullptr;
   CLI::App* cancel_ = nullptr;
-  bool json_ = false;
   std::string tenant_, device_, site_, state_, from_, to_, cursor_;
   std::string id_, type_, payload_, reason_;
   std::uint32_t limit_ = 50, ttl_ms_ = 0, wait_ms_ = 0;

@@ -1,7 +1,5 @@
 #include "gateway/ctl/config.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -85,19 +83,13 @@ ConfigVerb::ConfigVerb(CLI::App& control) {
       "reload",
       "read the files now; exit 3 if a key waits for a restart or a new engine, 78 if they are "
       "refused");
-  for (CLI::App* one : {show_, diff_, reload_})
-    one->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
 }
 
 int ConfigVerb::print(const Ctl& admin, const std::string& method,
                       const std::string& target) const {
   const admin::Response r = ask(admin, method, target);
-  const bool as_json = json_ || ::isatty(STDOUT_FILENO) != 1;
-  const bool good = r.status / 100 == 2;
-  const std::string text = as_json ? r.body : good ? config_text(r.body) : shown(r);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  if (!good || *show_) return exit_code(r);
-  return config_exit_code(r.body);
+  const int code = print_answer(admin, r, config_text);
+  return code != 0 || *show_ ? code : config_exit_code(r.body);
 }
 
 std::optional<int> ConfigVerb::run(const Ctl& admin) const {

@@ -31,7 +31,6 @@ class ConfigVerb {
   CLI::App* show_ = nullptr;
   CLI::App* diff_ = nullptr;
   CLI::App* reload_ = nullptr;
-  bool json_ = false;
 };
 
 // Answers of the three for people, and the exit code of diff and reload by their answer.

@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -14,6 +15,29 @@
 namespace berth::gateway {
 
 namespace json = boost::json;
+
+namespace {
+
+// A file, or a program behind a pipe, gets the bytes: an export is read again.
+std::string as_it_is(const std::string& body) {
+  return ::isatty(STDOUT_FILENO) == 1 ? without_controls(body, true) : body;
+}
+
+}  // namespace
+
+bool Ctl::as_json() const {
+  return json || (!table && ::isatty(STDOUT_FILENO) != 1);
+}
+
+void take_output_of_environment(Ctl& to) {
+  const char* const value = std::getenv("BERTH_CTL_OUTPUT");
+  if (value == nullptr || *value == '\0' || to.json || to.table) return;
+  const std::string wanted = value;
+  to.json = wanted == "json";
+  to.table = wanted == "table";
+  if (!to.json && !to.table)
+    std::fprintf(stderr, "berth ctl: warning: BERTH_CTL_OUTPUT is neither table nor json\n");
+}
 
 std::string status_table(const std::string& text) {
   json::error_code ec;
@@ -34,25 +58,16 @@ std::string status_table(const std::string& text) {
 }
 
 int ctl(const Ctl& to, const std::string& method, const std::string& target) {
-  return answered([&] {
-    const admin::Response r = ask(to, method, target);
-    const std::string text = shown(r);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return exit_code(r);
-  });
+  return answered([&] { return print_answer(to, ask(to, method, target), as_it_is); });
 }
 
 int ctl_table(const Ctl& to, const std::string& target, const char* member,
               const std::vector<std::string>& columns) {
   return answered([&] {
-    const admin::Response r = ask(to, "GET", target);
-    const bool table = r.status == 200 && !to.json && ::isatty(STDOUT_FILENO) == 1;
-    const boost::json::array items = list_in(object_of(r.body), member);
-    const std::string text = !table          ? shown(r)
-                             : items.empty() ? std::string("none\n")
-                                             : table_of(items, columns);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return exit_code(r);
+    return print_answer(to, ask(to, "GET", target), [&](const std::string& body) {
+      const json::array items = list_in(object_of(body), member);
+      return items.empty() ? std::string("none\n") : table_of(items, columns);
+    });
   });
 }
 
@@ -65,20 +80,12 @@ int ctl_import(const Ctl& to, const std::string& path, bool replace) {
     what.target = std::string("/api/v1/registry/import") + (replace ? "?replace=true" : "");
     what.body.assign(std::istreambuf_iterator<char>(in), {});
     what.media_type = path.ends_with(".csv") ? "text/csv" : "application/yaml";
-    const admin::Response r = ask(to, std::move(what));
-    std::fwrite(r.body.data(), 1, r.body.size(), stdout);
-    return exit_code(r);
+    return print_answer(to, ask(to, std::move(what)), as_it_is);
   });
 }
 
 int ctl_status(const Ctl& to) {
-  return answered([&] {
-    const admin::Response r = ask(to, "GET", "/api/v1/status");
-    const bool table = r.status == 200 && !to.json && ::isatty(STDOUT_FILENO) == 1;
-    const std::string text = table ? status_table(r.body) : shown(r);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return exit_code(r);
-  });
+  return answered([&] { return print_answer(to, ask(to, "GET", "/api/v1/status"), status_table); });
 }
 
 }  // namespace berth::gateway

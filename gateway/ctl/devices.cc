@@ -1,7 +1,5 @@
 #include "gateway/ctl/devices.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <vector>
@@ -69,7 +67,6 @@ void DevicesVerb::add_common(CLI::App& verb) {
   verb.add_option("--q", q_, "with this text in their name or display name");
   verb.add_option("--limit", limit_, "how many [100]")->check(CLI::Range(1, 500));
   verb.add_option("--cursor", cursor_, "goes on behind the page that named it");
-  verb.add_flag("--json", json_, "as JSON; so too where the output is no terminal");
 }
 
 std::string DevicesVerb::devices_target() const {
@@ -99,13 +96,7 @@ int DevicesVerb::print(const Ctl& admin, const std::string& target) const {
   admin::Ask what;
   what.method = "GET";
   what.target = target;
-  const admin::Response r = ask(admin, std::move(what));
-  const bool as_json = json_ || ::isatty(STDOUT_FILENO) != 1;
-  const std::string text = as_json               ? r.body
-                           : r.status / 100 == 2 ? devices_table(r.body)
-                                                 : shown(r);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return exit_code(r);
+  return print_answer(admin, ask(admin, std::move(what)), devices_table);
 }
 
 std::optional<int> DevicesVerb::run(const Ctl& admin) const {

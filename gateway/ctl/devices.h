@@ -34,7 +34,6 @@ class DevicesVerb {
   CLI::App* devices_ = nullptr;
   CLI::App* history_ = nullptr;
   CLI::App* desired_ = nullptr;
-  bool json_ = false;
   bool all_ = false;
   std::string tenant_, device_, site_, product_, online_, since_, from_, to_, types_, q_, cursor_;
   std::uint32_t limit_ = 100;

@@ -77,7 +77,6 @@ DrainVerb::DrainVerb(CLI::App& control) {
   verb_->add_option("--timeout", wait_s_, "with --wait: at most so many seconds, then exit 75")
       ->check(CLI::Range(1, 86'400));
   verb_->add_flag("--stay", stay_, "it does not end, but waits for SIGTERM: for a preStop hook");
-  verb_->add_flag("--json", json_, "with --wait: one line of JSON at the end");
 }
 
 int DrainVerb::wait(const Ctl& admin) const {
@@ -100,7 +99,7 @@ int DrainVerb::wait(const Ctl& admin) const {
   const bool ended = left.gone || left.drained;
   const bool good = left.gone || (left.drained && left.count == 0);
   const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
-  if (json_) {
+  if (admin.json) {  // a hook's log has the sentence unless JSON was asked for
     const json::object out{{"drained", good},
                            {"ended", left.gone},
                            {"left", left.gone ? 0 : left.count},
@@ -122,12 +121,9 @@ std::optional<int> DrainVerb::run(const Ctl& admin) const {
   return answered([&] {
     const admin::Response r =
         ask(admin, "POST", std::string("/api/v1/drain") + (stay_ ? "?stay=true" : ""));
-    const std::string text = shown(r);
-    if (!wait_ || exit_code(r) != 0) {
-      std::fwrite(text.data(), 1, text.size(), stdout);
-      return exit_code(r);
-    }
-    return wait(admin);
+    if (wait_ && r.status / 100 == 2) return wait(admin);
+    return print_answer(admin, r,
+                        [](const std::string& body) { return without_controls(body, true); });
   });
 }
 

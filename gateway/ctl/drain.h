@@ -30,7 +30,6 @@ class DrainVerb {
   CLI::App* verb_ = nullptr;
   bool wait_ = false;
   bool stay_ = false;
-  bool json_ = false;
   std::uint32_t wait_s_ = 0;  // 0: without end
 };
 

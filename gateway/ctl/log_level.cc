@@ -1,7 +1,5 @@
 #include "gateway/ctl/log_level.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
@@ -41,7 +39,6 @@ LogLevelVerb::LogLevelVerb(CLI::App& control) {
   verb_->add_flag("--end", end_, "the level of log.level is back now")
       ->needs(module)
       ->excludes(level);
-  verb_->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
 }
 
 int LogLevelVerb::change(const Ctl& admin) const {
@@ -60,11 +57,7 @@ int LogLevelVerb::change(const Ctl& admin) const {
     q.body =
         json::serialize(json::object{{"module", module_}, {"level", level_}, {"for_s", for_s_}});
   }
-  const admin::Response r = ask(admin, q);
-  const bool text = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
-  const std::string out = text ? log_levels_text(r.body) : shown(r);
-  std::fwrite(out.data(), 1, out.size(), stdout);
-  return exit_code(r);
+  return print_answer(admin, ask(admin, q), log_levels_text);
 }
 
 std::optional<int> LogLevelVerb::run(const Ctl& admin) const {

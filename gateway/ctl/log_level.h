@@ -31,7 +31,6 @@ class LogLevelVerb {
   std::string module_, level_;
   std::uint32_t for_s_ = 600;
   bool end_ = false;
-  bool json_ = false;
 };
 
 // An answer of /api/v1/log-level for people.

@@ -110,6 +110,8 @@ std::string manual_page(const CLI::App& root) {
       ".TP\n\\fBBERTH_DEFAULTS_FILE\\fR\nA file of settings that the file of \\-\\-config "
       "overrides.\n"
       ".TP\n\\fBBERTH_ADMIN_TOKEN_FILE\\fR\nFor ctl, as \\-\\-token\\-file.\n"
+      ".TP\n\\fBBERTH_ADMIN_SOCKET\\fR\nFor ctl, as \\-\\-socket, without \\-\\-admin.\n"
+      ".TP\n\\fBBERTH_CTL_OUTPUT\\fR\nFor ctl, table or json, as \\-\\-table and \\-\\-json.\n"
       ".SH FILES\n.TP\n\\fIconfig/berth.yaml\\fR\nEvery setting with its default.\n";
   return out + exit_status() +
          ".SH SEE ALSO\ndocs/operations.md, docs/mqtt\\-devices.md, docs/platform.md\n";

@@ -1,7 +1,5 @@
 #include "gateway/ctl/partitions.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <chrono>
@@ -31,7 +29,6 @@ json::object partition_in(const std::string& text, std::uint32_t number) {
 
 PartitionsVerb::PartitionsVerb(CLI::App& control) {
   verb_ = control.add_subcommand("partitions", "which engine serves which partition of a cluster");
-  verb_->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
   verb_->require_subcommand(0, 1);
   move_ =
       verb_->add_subcommand("move", "another engine is to serve a partition; waits until it does");
@@ -40,22 +37,17 @@ PartitionsVerb::PartitionsVerb(CLI::App& control) {
 }
 
 int PartitionsVerb::list(const Ctl& admin) const {
-  const admin::Response r = ask(admin, "GET", kPartitions);
-  const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
-  const std::string text =
-      table ? table_of(list_in(object_of(r.body), "items"),
-                       {"partition", "served", "host", "pid", "term", "sessions", "others", "why"})
-            : shown(r);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return exit_code(r);
+  return print_answer(admin, ask(admin, "GET", kPartitions), [](const std::string& body) {
+    return table_of(list_in(object_of(body), "items"),
+                    {"partition", "served", "host", "pid", "term", "sessions", "others", "why"});
+  });
 }
 
 int PartitionsVerb::move(const Ctl& admin) const {
   const std::string number = std::to_string(number_);
   const admin::Response r = ask(admin, "POST", std::string(kPartitions) + "/" + number + "/move");
   if (r.status != 202) {
-    std::fputs(shown(r).c_str(), stderr);
-    return exit_code(r);
+    return print_refusal(admin, r);
   }
   const json::object before = object_of(r.body);
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(limit_s_);

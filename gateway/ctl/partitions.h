@@ -32,7 +32,6 @@ class PartitionsVerb {
   CLI::App* move_ = nullptr;
   std::uint32_t number_ = 0;
   std::uint32_t limit_s_ = 120;
-  bool json_ = false;
 };
 
 }  // namespace berth::gateway

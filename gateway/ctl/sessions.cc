@@ -1,7 +1,5 @@
 #include "gateway/ctl/sessions.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 #include <cstdio>
@@ -30,11 +28,6 @@ bool is_id(const std::string& text) {
   return dash != 0 && dash != std::string::npos && dash + 1 < text.size() &&
          text.find_first_not_of("0123456789-") == std::string::npos &&
          text.find('-', dash + 1) == std::string::npos;
-}
-
-int print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return 0;
 }
 
 }  // namespace
@@ -83,8 +76,6 @@ SessionsVerb::SessionsVerb(CLI::App& control) {
     one->add_option("--tenant", tenant_, "of a client id: its tenant");
   }
   kick_->add_flag("--end-session", end_, "end the session too: its queue and filters are lost");
-  for (CLI::App* const verb : {sessions_, session_, kick_})
-    verb->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
 }
 
 std::string SessionsVerb::list_target() const {
@@ -96,10 +87,7 @@ std::string SessionsVerb::list_target() const {
 }
 
 int SessionsVerb::list(const Ctl& admin) const {
-  const admin::Response r = ask(admin, "GET", list_target());
-  const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
-  print(table ? sessions_table(r.body) : shown(r));
-  return exit_code(r);
+  return print_answer(admin, ask(admin, "GET", list_target()), sessions_table);
 }
 
 std::optional<std::string> SessionsVerb::id_of(const Ctl& admin) const {
@@ -109,8 +97,7 @@ std::optional<std::string> SessionsVerb::id_of(const Ctl& admin) const {
                                     parameter("tenant", tenant_));
   const json::array found = list_in(object_of(r.body), "items");
   if (r.status != 200) {
-    std::fputs(shown(r).c_str(), stderr);
-    exit_code(r);
+    print_refusal(admin, r);
     return std::nullopt;
   }
   if (found.size() == 1 && found[0].is_object()) return text_in(found[0].get_object(), "id");
@@ -126,10 +113,7 @@ std::optional<std::string> SessionsVerb::id_of(const Ctl& admin) const {
 int SessionsVerb::show(const Ctl& admin) const {
   const auto id = id_of(admin);
   if (!id) return 1;
-  const admin::Response r = ask(admin, "GET", "/api/v1/sessions/" + encoded(*id));
-  const bool text = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
-  print(text ? session_text(r.body) : shown(r));
-  return exit_code(r);
+  return print_answer(admin, ask(admin, "GET", "/api/v1/sessions/" + encoded(*id)), session_text);
 }
 
 int SessionsVerb::kick(const Ctl& admin) const {
@@ -138,14 +122,11 @@ int SessionsVerb::kick(const Ctl& admin) const {
   const std::string target = "/api/v1/sessions/" + encoded(*id);
   const admin::Response r =
       end_ ? ask(admin, "DELETE", target) : ask(admin, "POST", target + "/disconnect");
-  if (r.status != 200 || json_ || ::isatty(STDOUT_FILENO) != 1) {
-    print(shown(r));
-    return exit_code(r);
-  }
-  const bool online = text_in(object_of(r.body), "state") == "online";
-  return print(end_     ? "the session has ended\n"
-               : online ? "the connection has ended\n"
-                        : "it had no connection\n");
+  return print_answer(admin, r, [this](const std::string& body) -> std::string {
+    if (end_) return "the session has ended\n";
+    return text_in(object_of(body), "state") == "online" ? "the connection has ended\n"
+                                                         : "it had no connection\n";
+  });
 }
 
 std::optional<int> SessionsVerb::run(const Ctl& admin) const {

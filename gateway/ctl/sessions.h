@@ -36,7 +36,7 @@ class SessionsVerb {
   CLI::App* sessions_ = nullptr;
   CLI::App* session_ = nullptr;
   CLI::App* kick_ = nullptr;
-  bool json_ = false, online_ = false, offline_ = false, end_ = false;
+  bool online_ = false, offline_ = false, end_ = false;
   std::string tenant_, q_, cursor_, session_id_;
   std::uint32_t limit_ = 100;
 };

@@ -297,8 +297,6 @@ SupportBundleVerb::SupportBundleVerb(CLI::App& control, std::string version)
                     "the file to make [berth-support-TIME.tar.gz in this directory]");
   verb_->add_flag("--anonymous", anonymous_,
                   "numbers instead of names of clients, devices and accounts, and of addresses");
-  verb_->add_flag("--json", json_,
-                  "what was made, as JSON; so too where the output is no terminal");
 }
 
 int SupportBundleVerb::make(const Ctl& admin) const {
@@ -306,8 +304,7 @@ int SupportBundleVerb::make(const Ctl& admin) const {
   Bundle bundle(admin, anonymous_, now_s);
   admin::Response refused;
   if (!bundle.begin(refused)) {
-    std::fputs(shown(refused).c_str(), stdout);
-    return exit_code(refused);
+    return print_refusal(admin, refused);
   }
   bundle.gather();
   const std::string path =
@@ -325,7 +322,7 @@ int SupportBundleVerb::make(const Ctl& admin) const {
   }
   std::string text = path + ": " + std::to_string(bytes.size()) + " bytes\n";
   for (const json::value& v : bundle.left_out()) text += "left out: " + text_of(v) + "\n";
-  if (json_ || ::isatty(STDOUT_FILENO) != 1)
+  if (admin.as_json())
     text = json::serialize(json::object{{"file", path},
                                         {"bytes", bytes.size()},
                                         {"parts", bundle.names()},

@@ -32,7 +32,6 @@ class SupportBundleVerb {
   std::string version_;
   std::string output_;
   bool anonymous_ = false;
-  bool json_ = false;
 };
 
 }  // namespace berth::gateway

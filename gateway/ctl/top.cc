@@ -159,7 +159,6 @@ TopVerb::TopVerb(CLI::App& control) {
   verb_->add_flag("--watch", watch_, "again and again, until Ctrl-C");
   verb_->add_option("--every", every_s_, "with --watch: seconds between two looks [2]")
       ->check(CLI::Range(1, 3600));
-  verb_->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
 }
 
 json::object TopVerb::look(const Ctl& admin) const {
@@ -187,10 +186,11 @@ json::object TopVerb::look(const Ctl& admin) const {
   return top;
 }
 
-int TopVerb::print(const json::object& top) const {
-  const bool as_json = json_ || ::isatty(STDOUT_FILENO) != 1;
+int TopVerb::print(const Ctl& admin, const json::object& top) const {
+  const bool as_json = admin.as_json();
   std::string text = as_json ? json::serialize(top) + "\n" : top_text(top, std::time(nullptr));
-  if (watch_ && !as_json) text = "\x1b[H\x1b[2J" + text;  // the screen anew
+  if (watch_ && !as_json && ::isatty(STDOUT_FILENO) == 1)
+    text = "\x1b[H\x1b[2J" + text;  // the screen anew
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
   return top.contains("not_answered") ? 1 : 0;
@@ -198,11 +198,11 @@ int TopVerb::print(const json::object& top) const {
 
 // The gateway may be restarted meanwhile: only the first look has to be answered.
 int TopVerb::watch(const Ctl& admin) const {
-  const int code = print(look(admin));
+  const int code = print(admin, look(admin));
   while (code == 0 && std::ferror(stdout) == 0) {
     std::this_thread::sleep_for(std::chrono::seconds(every_s_));  // between two looks
     try {
-      print(look(admin));
+      print(admin, look(admin));
     } catch (const std::runtime_error& e) {
       std::fprintf(stderr, "berth ctl: %s\n", e.what());
     }
@@ -212,7 +212,7 @@ int TopVerb::watch(const Ctl& admin) const {
 
 std::optional<int> TopVerb::run(const Ctl& admin) const {
   if (!*verb_) return std::nullopt;
-  return answered([&] { return watch_ ? watch(admin) : print(look(admin)); });
+  return answered([&] { return watch_ ? watch(admin) : print(admin, look(admin)); });
 }
 
 }  // namespace berth::gateway

@@ -30,11 +30,11 @@ class TopVerb {
 
  private:
   boost::json::object look(const Ctl& admin) const;
-  int print(const boost::json::object& top) const;
+  int print(const Ctl& admin, const boost::json::object& top) const;
   int watch(const Ctl& admin) const;
 
   CLI::App* verb_ = nullptr;
-  bool json_ = false, watch_ = false;
+  bool watch_ = false;
   std::string by_, tenant_;
   std::uint32_t limit_ = 0;  // 0: 5 of each list, 20 of one
   std::uint32_t every_s_ = 2;

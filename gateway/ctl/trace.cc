@@ -55,15 +55,13 @@ TraceVerb::TraceVerb(CLI::App& control) {
       ->required();
   verb_->add_option("--tenant", tenant_, "of this tenant");
   verb_->add_option("--for", for_s_, "seconds [300]")->check(CLI::Range(1, 3600));
-  verb_->add_flag("--json", json_, "a line of JSON for each packet");
 }
 
 int TraceVerb::trace(const Ctl& admin) const {
   json::object wanted{{"client", client_}, {"tenant", tenant_}, {"for_s", for_s_}};
   const admin::Response begun = ask(admin, trace_ask("POST", "/api/v1/traces", wanted));
   if (begun.status != 201) {
-    std::fputs(shown(begun).c_str(), stderr);
-    return exit_code(begun);
+    return print_refusal(admin, begun);
   }
   const json::object trace = object_of(begun.body);
   const std::string id = text_in(trace, "id");
@@ -81,7 +79,7 @@ int TraceVerb::trace(const Ctl& admin) const {
       const json::object said = object_of(r.body);
       if (r.status == 200) heard = Steady::now();
       for (const json::value& v : list_in(said, "lines")) {
-        if (v.is_object()) print(v.get_object(), json_);
+        if (v.is_object()) print(v.get_object(), admin.json);
       }
       if (const std::int64_t n = number_in(said, "missed"); n != 0)
         std::fprintf(stderr, "%lld lines are missing: more packets than can be kept\n",

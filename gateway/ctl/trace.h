@@ -30,7 +30,6 @@ class TraceVerb {
   CLI::App* verb_ = nullptr;
   std::string client_, tenant_;
   std::uint32_t for_s_ = 300;
-  bool json_ = false;
 };
 
 }  // namespace berth::gateway

@@ -1,7 +1,5 @@
 #include "gateway/ctl/uplinks.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <utility>
@@ -16,11 +14,34 @@ namespace {
 
 constexpr const char* kUplinksPath = "/api/v1/uplinks";
 
+const std::vector<std::string> kUplinkColumns{"name",
+                                              "kind",
+                                              "defined",
+                                              "partition",
+                                              "connected",
+                                              "connections",
+                                              "queued",
+                                              "lag_s",
+                                              "sent",
+                                              "dead_letters",
+                                              "dead_letters_lost",
+                                              "unrouted",
+                                              "kept",
+                                              "replay_left",
+                                              "replayed",
+                                              "refused_telemetry",
+                                              "refused_events",
+                                              "refused_plates_and_results",
+                                              "expired",
+                                              "unsendable",
+                                              "refused_by_platform",
+                                              "failures",
+                                              "error"};
+
 }  // namespace
 
 UplinksVerb::UplinksVerb(CLI::App& control) {
   verb_ = control.add_subcommand("uplinks", "what goes to platforms, and what waits for them");
-  verb_->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
   verb_->require_subcommand(0, 1);
   const auto add = [this](const char* name, const char* what) {
     CLI::App* const sub = verb_->add_subcommand(name, what);
@@ -51,52 +72,21 @@ int UplinksVerb::put(const Ctl& admin) const {
   q.method = "PUT";
   q.target = path();
   q.body = base::read_file(file_);
-  const admin::Response r = ask(admin, std::move(q));
-  const std::string text = shown(r);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return exit_code(r);
+  return print_answer(admin, ask(admin, std::move(q)),
+                      [](const std::string& body) { return without_controls(body, true); });
 }
 
 int UplinksVerb::list_dead(const Ctl& admin) const {
-  const admin::Response r = ask(admin, "GET", path("/dead-letters"));
-  const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
-  const std::string text = table ? table_of(list_in(object_of(r.body), "items"),
-                                            {"partition", "id", "at", "topic", "bytes", "why"})
-                                 : shown(r);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return exit_code(r);
+  return print_answer(admin, ask(admin, "GET", path("/dead-letters")), [](const std::string& body) {
+    return table_of(list_in(object_of(body), "items"),
+                    {"partition", "id", "at", "topic", "bytes", "why"});
+  });
 }
 
 int UplinksVerb::list(const Ctl& admin) const {
-  const admin::Response r = ask(admin, "GET", kUplinksPath);
-  const bool table = r.status == 200 && !json_ && ::isatty(STDOUT_FILENO) == 1;
-  const std::string text =
-      table ? table_of(list_in(object_of(r.body), "items"), {"name",
-                                                             "kind",
-                                                             "defined",
-                                                             "partition",
-                                                             "connected",
-                                                             "connections",
-                                                             "queued",
-                                                             "lag_s",
-                                                             "sent",
-                                                             "dead_letters",
-                                                             "dead_letters_lost",
-                                                             "unrouted",
-                                                             "kept",
-                                                             "replay_left",
-                                                             "replayed",
-                                                             "refused_telemetry",
-                                                             "refused_events",
-                                                             "refused_plates_and_results",
-                                                             "expired",
-                                                             "unsendable",
-                                                             "refused_by_platform",
-                                                             "failures",
-                                                             "error"})
-            : shown(r);
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  return exit_code(r);
+  return print_answer(admin, ask(admin, "GET", kUplinksPath), [](const std::string& body) {
+    return table_of(list_in(object_of(body), "items"), kUplinkColumns);
+  });
 }
 
 std::optional<int> UplinksVerb::run(const Ctl& admin) const {

@@ -41,7 +41,6 @@ class UplinksVerb {
   std::string file_;
   std::string from_;
   std::string to_;
-  bool json_ = false;
 };
 
 }  // namespace berth::gateway

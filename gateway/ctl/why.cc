@@ -1,7 +1,5 @@
 #include "gateway/ctl/why.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -386,13 +384,12 @@ WhyVerb::WhyVerb(CLI::App& control) {
   verb_ = control.add_subcommand("why", "why a device has gone: its state, last ends and causes");
   verb_->add_option("device", device_, "its name in the registry")->required();
   verb_->add_option("--tenant", tenant_, "whose device; else it is looked for in all tenants");
-  verb_->add_flag("--json", json_, "as JSON; so too where the output is no terminal");
 }
 
 std::optional<int> WhyVerb::run(const Ctl& admin) const {
   if (!*verb_) return std::nullopt;
   return answered([&] {
-    const bool as_json = json_ || ::isatty(STDOUT_FILENO) != 1;
+    const bool as_json = admin.as_json();
     try {
       const json::object found = gathered(admin, device_, tenant_);
       const std::string text =
@@ -408,8 +405,7 @@ std::optional<int> WhyVerb::run(const Ctl& admin) const {
         std::fwrite(text.data(), 1, text.size(), stdout);
         return 0;
       }
-      const std::string text = as_json ? no.answer.body : shown(no.answer);
-      std::fwrite(text.data(), 1, text.size(), stdout);
+      print_refusal(admin, no.answer);
       if (no.answer.body.find("no registry") != std::string::npos)
         std::fputs(
             "berth ctl: why knows registered devices; of other clients the log has each end "
@@ -417,7 +413,7 @@ std::optional<int> WhyVerb::run(const Ctl& admin) const {
             stderr);
       else if (tenant_.empty() && no.answer.status == 404)
         std::fputs("berth ctl: this process has no list of tenants: give --tenant\n", stderr);
-      return exit_code(no.answer);
+      return 1;
     }
   });
 }

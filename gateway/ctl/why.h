@@ -29,7 +29,6 @@ class WhyVerb {
 
  private:
   CLI::App* verb_ = nullptr;
-  bool json_ = false;
   std::string device_, tenant_;
 };
 

@@ -72,6 +72,30 @@ def seen(gateway, *words, code=0):
     return text.decode().replace("\r\n", "\n")
 
 
+def run_ctl(gateway, *words, **environment):
+    """The whole outcome, where the output is no terminal."""
+    return subprocess.run([berth, "ctl", "--admin", f"127.0.0.1:{gateway.admin}", *words], text=True, capture_output=True, timeout=120,
+                          env={**os.environ, **environment})
+
+
+def output(g):
+    """Tables where they were asked for, whatever the output is; a refusal is then a sentence on stderr."""
+    for words, environment in (["sessions", "--table"], {}), (["sessions"], {"BERTH_CTL_OUTPUT": "table"}), (["--table", "sessions"], {"BERTH_CTL_OUTPUT": "json"}):
+        done = run_ctl(g, *words, **environment)
+        check(done.returncode == 0 and done.stdout == "  none\n", f"{words} {environment}: {done}")
+        done = run_ctl(g, *["session" if w == "sessions" else w for w in words], "0-999999", **environment)
+        check(done.returncode == 1 and done.stdout == "" and done.stderr.startswith("berth ctl: ") and "{" not in done.stderr, f"{words} {environment}: {done}")
+    for words, environment in (["sessions"], {}), (["sessions", "--json"], {"BERTH_CTL_OUTPUT": "table"}), (["sessions"], {"BERTH_CTL_OUTPUT": "json"}):
+        done = run_ctl(g, *words, **environment)
+        check(done.returncode == 0 and json.loads(done.stdout)["items"] == [], f"{words} {environment}: {done}")
+        done = run_ctl(g, *["session" if w == "sessions" else w for w in words], "0-999999", **environment)
+        check(done.returncode == 1 and json.loads(done.stdout)["status"] == 404 and done.stderr == "", f"{words} {environment}: {done}")
+    done = run_ctl(g, "ready", BERTH_CTL_OUTPUT="yaml")
+    check(done.returncode == 0 and "neither table nor json" in done.stderr, f"a probe with a wrong word: {done}")
+    check(run_ctl(g, "status", "--table", "--json").returncode == 64, "both at once")
+    check("config" in run_ctl(g, "check", "--table").stdout and json.loads(run_ctl(g, "check").stdout)["checks"], "the check of a host")
+
+
 def why(g):
     """A device comes, is taken over and goes: the verb says so."""
     first = Mqtt(g.mqtt, "cam-1", "cam@acme", "secret-of-cam", [])
@@ -416,7 +440,7 @@ def main():
         redis.says("Ready to accept connections")
         config += f"store: {{url: 'redis://:secret-of-redis@127.0.0.1:{port}'}}\n"
     g = Gateway(berth, {"berth.yaml": config, "registry.yaml": REGISTRY})
-    for verb in (why, top, sessions, preflight, bundle, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
+    for verb in (output, why, top, sessions, preflight, bundle, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
         verb(g)
         print(f"{verb.__name__}: as documented")
 
