@@ -25,6 +25,7 @@ import chart as charts
 import random_values
 import settings_schema
 from chart import Refused, named
+import app_package
 import images
 import network
 import outage
@@ -721,6 +722,7 @@ def main():
         copies(chart, a.write)
         profiles(chart)
         packaged(chart)
+        app_package.packaged(chart, check)
         rendered = chance(chart, schema, a.seed, a.count)
         refusals(chart, schema)
         shapes(chart)
