@@ -420,7 +420,14 @@ struct Control {
   berth::gateway::TraceVerb trace{*asked.all};
   berth::gateway::PartitionsVerb partitions{*asked.all};
   berth::gateway::LogLevelVerb log_level{*asked.all};
-  berth::gateway::SupportBundleVerb bundle{*asked.all, berth::gateway::kVersion};
+  berth::gateway::SupportBundleVerb bundle{
+      *asked.all, berth::gateway::kVersion,
+      [](const std::string& shape, const auto& settings, std::uint32_t limit_s) {
+        spdlog::default_logger_raw()->set_level(spdlog::level::off);  // the findings say it
+        const Role role = role_of(shape);
+        return berth::gateway::findings_text(
+            berth::gateway::findings_beside(settings, role, limit_s));
+      }};
   berth::gateway::KnockVerb knock{*asked.all};
   HostCheck host{*asked.all};
 };

@@ -36,6 +36,7 @@ constexpr std::size_t kAllMax = std::size_t{64} << 20;
 constexpr int kUnansweredMax = 2;           // then the gateway is not asked any more
 constexpr std::size_t kSitesMax = 20;       // whose history is asked for
 constexpr std::size_t kEnginesMax = 8;      // of one gateway: the serving one, standbys
+constexpr std::uint32_t kCheckMax_s = 5;    // of disk, of Redis
 constexpr std::size_t kFileMax = 64 << 10;  // of /proc
 
 enum class Kind : std::uint8_t { text, json, devices, refused };
@@ -59,6 +60,7 @@ constexpr std::array<Part, 13> kParts{
      {"insights-traffic.json", "/api/v1/insights/traffic?limit=50", Kind::devices},
      {"insights-shared-ids.json", "/api/v1/insights/shared-ids?limit=50", Kind::devices}}};
 
+constexpr const char* kEvents = "events.json";
 constexpr const char* kNever =
     "Never in a bundle: passwords, tokens, keys, records of the registry, payloads of messages "
     "and\n"
@@ -116,6 +118,22 @@ class Bundle {
       if (!v.is_object() || n == kEnginesMax) break;
       add_process("engine-" + std::to_string(++n), number_in(v.get_object(), "pid"));
     }
+  }
+
+  // Of this host: only beside the gateway. In its directory, as its settings may name files from
+  // there.
+  void add_check(const SupportBundleVerb::HostLook& host, std::uint32_t limit_s) {
+    constexpr const char* kName = "check.txt";
+    const std::int64_t pid = number_in(status_, "pid");
+    if (!is_here(pid)) return leave_out(kName, not_here(pid));
+    if (settings_.empty()) return leave_out(kName, "the gateway does not show its settings");
+    std::error_code ec;
+    const fs::path ours = fs::current_path(ec);
+    if (!ec) fs::current_path("/proc/" + std::to_string(pid) + "/cwd", ec);
+    const std::string text = host(text_in(status_, "shape"), settings_, limit_s);
+    std::error_code back;
+    if (!ec) fs::current_path(ours, back);
+    add(kName, redaction_.text(text));
   }
 
   // The last file.
@@ -183,16 +201,25 @@ class Bundle {
     json::error_code ec;
     const json::value v = json::parse(r->body, ec);
     if (ec) return leave_out(p.name, "the answer is no JSON");
+    if (std::string(p.name) == "config.json") keep_settings(object_of(r->body));
     const json::value clean = p.kind == Kind::json      ? redaction_.json(v)
                               : p.kind == Kind::devices ? redaction_.json_of_devices(v)
                                                         : redaction_.json_of_refused(v);
     add(p.name, json::serialize(clean) + "\n");
   }
 
-  std::vector<std::string> names_in(const std::string& target) {
+  void keep_settings(const json::object& config) {
+    for (const auto& [key, value] : object_in(config, "settings")) {
+      if (value.is_string()) settings_[key] = std::string(value.get_string());
+    }
+  }
+
+  // Nothing: the question was not answered.
+  std::optional<std::vector<std::string>> names_in(const std::string& name,
+                                                   const std::string& target) {
     std::vector<std::string> names;
-    const auto r = answer("events.json", target);
-    if (!r) return names;
+    const auto r = answer(name, target);
+    if (!r) return std::nullopt;
     for (const json::value& v : list_in(object_of(r->body), "items")) {
       if (v.is_object()) names.push_back(text_in(v.get_object(), "name"));
     }
@@ -204,25 +231,37 @@ class Bundle {
     json::array all;
     std::size_t sites = 0;
     const std::string most = std::to_string(kSitesMax);
-    for (const std::string& tenant : names_in("/api/v1/tenants?limit=" + most)) {
+    const auto tenants = names_in(kEvents, "/api/v1/tenants?limit=" + most);
+    if (!tenants) return;  // said in the list of what was left out
+    for (const std::string& tenant : *tenants) {
       if (sites >= kSitesMax || unanswered_ >= kUnansweredMax) break;
-      for (const std::string& site :
-           names_in("/api/v1/tenants/" + encoded(tenant) + "/sites?limit=" + most)) {
-        if (sites++ >= kSitesMax) break;
-        const auto r = answer("events.json", "/api/v1/history?limit=100&tenant=" + encoded(tenant) +
-                                                 "&site=" + encoded(site));
-        if (!r) break;
-        for (const json::value& v : list_in(object_of(r->body), "items")) {
-          if (!v.is_object()) continue;
-          json::object e = redaction_.event(v.get_object());
-          e["tenant"] = redaction_.text(tenant);
-          all.push_back(std::move(e));
-        }
+      const auto of_tenant =
+          names_in(std::string(kEvents) + " of tenant " + tenant,
+                   "/api/v1/tenants/" + encoded(tenant) + "/sites?limit=" + most);
+      if (!of_tenant) continue;
+      for (const std::string& site : *of_tenant) {
+        if (sites++ >= kSitesMax || !add_events_of(tenant, site, all)) break;
       }
     }
-    add("events.json", json::serialize(json::object{{"items", std::move(all)}}) + "\n");
+    add(kEvents, json::serialize(json::object{{"items", std::move(all)}}) + "\n");
     if (sites >= kSitesMax)
-      leave_out("events.json", "the events of further sites; it has those of " + most);
+      leave_out(kEvents, "the events of further sites; it has those of " + most);
+  }
+
+  // False: the question was not answered. Such a part is left out under a name of its own: the file
+  // has the others.
+  bool add_events_of(const std::string& tenant, const std::string& site, json::array& all) {
+    const auto r =
+        answer(std::string(kEvents) + " of site " + tenant + "/" + site,
+               "/api/v1/history?limit=100&tenant=" + encoded(tenant) + "&site=" + encoded(site));
+    if (!r) return false;
+    for (const json::value& v : list_in(object_of(r->body), "items")) {
+      if (!v.is_object()) continue;
+      json::object e = redaction_.event(v.get_object());
+      e["tenant"] = redaction_.text(tenant);
+      all.push_back(std::move(e));
+    }
+    return true;
   }
 
   static std::string kernel() {
@@ -242,13 +281,19 @@ class Bundle {
     return out + "\n";
   }
 
+  static bool is_here(std::int64_t pid) {
+    return pid > 0 && beginning_of("/proc/" + std::to_string(pid) + "/comm").starts_with("berth");
+  }
+  static std::string not_here(std::int64_t pid) {
+    return pid <= 0 ? "the gateway tells of no such process"
+                    : "process " + std::to_string(pid) + " is not on this host";
+  }
+
   // Not its command line and its environment, which may have passwords.
   void add_process(const std::string& name, std::int64_t pid) {
     const std::string proc = "/proc/" + std::to_string(pid);
     const std::string file = name + ".txt";
-    if (pid <= 0) return leave_out(file, "the gateway tells of no such process");
-    if (!beginning_of(proc + "/comm").starts_with("berth"))
-      return leave_out(file, "process " + std::to_string(pid) + " is not on this host");
+    if (!is_here(pid)) return leave_out(file, not_here(pid));
     std::error_code ec;
     std::size_t open = 0;
     for (fs::directory_iterator it(proc + "/fd", ec), end; !ec && it != end; it.increment(ec))
@@ -264,6 +309,7 @@ class Bundle {
   Redaction redaction_;
   Archive archive_;
   json::object status_;
+  std::map<std::string, std::string> settings_;  // of the process that is asked
   std::string contents_;
   json::array left_out_, names_;
   std::size_t size_ = 0;
@@ -289,8 +335,8 @@ void write_new(const std::string& path, const std::string& bytes) {
 
 }  // namespace
 
-SupportBundleVerb::SupportBundleVerb(CLI::App& control, std::string version)
-    : version_(std::move(version)) {
+SupportBundleVerb::SupportBundleVerb(CLI::App& control, std::string version, HostLook host)
+    : version_(std::move(version)), host_(std::move(host)) {
   verb_ = control.add_subcommand("support-bundle",
                                  "an archive of what a support engineer needs, without secrets");
   verb_->add_option("-o,--output", output_,
@@ -307,6 +353,7 @@ int SupportBundleVerb::make(const Ctl& admin) const {
     return print_refusal(admin, refused);
   }
   bundle.gather();
+  bundle.add_check(host_, std::min<std::uint32_t>(admin.timeout_s, kCheckMax_s));
   const std::string path =
       output_.empty() ? text_of_time("berth-support-%Y%m%dT%H%M%SZ.tar.gz", now_s) : output_;
   const std::string where = admin.socket.empty() ? admin.admin : admin.socket;

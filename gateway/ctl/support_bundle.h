@@ -2,6 +2,9 @@
 // gateway, without secrets and number plates (docs/operations.md, "What support needs").
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -15,8 +18,13 @@ namespace berth::gateway {
 
 class SupportBundleVerb {
  public:
+  // What `berth ctl check` says of this host beside a gateway of this shape ("engine", "edge", else
+  // both) that has these settings; `limit_s` for each of disk and Redis.
+  using HostLook = std::function<std::string(const std::string& shape,
+                                             const std::map<std::string, std::string>& settings,
+                                             std::uint32_t limit_s)>;
   // Adds itself to `berth ctl`, which outlives it. `version`: of this program.
-  SupportBundleVerb(CLI::App& control, std::string version);
+  SupportBundleVerb(CLI::App& control, std::string version, HostLook host);
   SupportBundleVerb(const SupportBundleVerb&) = delete;  // options point to members
   SupportBundleVerb& operator=(const SupportBundleVerb&) = delete;
 
@@ -30,6 +38,7 @@ class SupportBundleVerb {
 
   CLI::App* verb_ = nullptr;
   std::string version_;
+  HostLook host_;
   std::string output_;
   bool anonymous_ = false;
 };

@@ -330,9 +330,37 @@ Finding unread_configuration(const std::string& why) {
   return {Result::fail, "configuration", why, "correct the file; config/berth.yaml has every key"};
 }
 
-Findings host_findings(const Config& config, Role role, std::uint32_t limit_s,
-                       std::uint32_t balancer_idle_s) {
-  Findings out;
+namespace {
+
+// What a gateway that runs has taken itself.
+bool is_of_one_that_runs(const Finding& f) {
+  return f.check == "port" || f.check == "store" || f.check == "open files";
+}
+
+Config as_shown(const std::map<std::string, std::string>& settings) {
+  Config c;
+  for (const auto& [key, value] : settings) {
+    if (has(value, "***")) continue;
+    try {
+      set_key(c, key, value);
+    } catch (const ConfigError&) {  // of another release
+    }
+  }
+  try {
+    load_url_file(c);
+  } catch (const ConfigError&) {  // the check of the named files says it
+  }
+  return c;
+}
+
+void look_at_store(const Config& config, Role role, std::uint32_t limit_s, Findings& out) {
+  if (role == Role::edge) return;
+  if (config.store_url.empty()) look_at_disk(config, limit_s, out);
+  if (!config.store_url.empty()) look_at_redis(config, limit_s, out);
+}
+
+void look_at_all(const Config& config, Role role, std::uint32_t balancer_idle_s, Findings& out,
+                 const std::function<void()>& store) {
   for (const std::string& w : config.warnings)
     out.push_back({Result::warn, "configuration", w, "correct the setting"});
   attempt(out, "configuration", "correct the file that is named", [&]() -> Finding {
@@ -346,11 +374,34 @@ Findings host_findings(const Config& config, Role role, std::uint32_t limit_s,
   if (role != Role::engine)
     out.push_back(judge_balancer(config.broker.keep_alive_max_s, balancer_idle_s));
   look_at_clock(out);
-  if (role != Role::edge && config.store_url.empty()) look_at_disk(config, limit_s, out);
-  if (role != Role::edge && !config.store_url.empty()) look_at_redis(config, limit_s, out);
+  store();
   look_at_certificates(config, out);
   look_at_secrets(config, out);
   look_at_ports(config, role, out);
+}
+
+}  // namespace
+
+Findings host_findings(const Config& config, Role role, std::uint32_t limit_s,
+                       std::uint32_t balancer_idle_s) {
+  Findings out;
+  look_at_all(config, role, balancer_idle_s, out,
+              [&] { look_at_store(config, role, limit_s, out); });
+  return out;
+}
+
+Findings findings_beside(const std::map<std::string, std::string>& settings, Role role,
+                         std::uint32_t limit_s) {
+  const Config config = as_shown(settings);
+  const auto url = settings.find("store.url");
+  const bool secret = url != settings.end() && has(url->second, "***") && config.store_url.empty();
+  Findings out;
+  look_at_all(config, role, 0, out, [&] {
+    if (!secret) return look_at_store(config, role, limit_s, out);
+    out.push_back({Result::warn, "redis", "not looked at: its password is not shown",
+                   "berth ctl check --config FILE, with the gateway's file and environment"});
+  });
+  std::erase_if(out, is_of_one_that_runs);
   return out;
 }
 

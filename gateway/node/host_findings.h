@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 
 #include "gateway/node/finding.h"
 
@@ -13,6 +15,11 @@ namespace berth::gateway {
 // judge_balancer(). Throws nothing.
 Findings host_findings(const Config& config, Role role, std::uint32_t limit_s,
                        std::uint32_t balancer_idle_s);
+// The same beside a gateway that runs on this host, in its working directory, with its settings as
+// its API shows them (keys that are not known here are left out). Not its ports, its store's lock
+// and its open files, which it has; nor a Redis whose password is not shown. Throws nothing.
+Findings findings_beside(const std::map<std::string, std::string>& settings, Role role,
+                         std::uint32_t limit_s);
 // Of a configuration that could not be read.
 Finding unread_configuration(const std::string& why);
 

@@ -377,6 +377,9 @@ def bundle(g):
         check(files["readyz.txt"].startswith("HTTP 200\n") and "Max open files" in files["process.txt"] and "Max open files" in files["engine-1.txt"], files["process.txt"])
         settings = json.loads(files["config.json"])["settings"]
         check(settings["registry.file"] == "registry.yaml" and ("@" not in settings["store.url"] or "***@" in settings["store.url"]), settings)
+        store = "redis  " if "***@" in settings["store.url"] else "fdatasync"
+        check("it and the files that it names can be read" in files["check.txt"] and store in files["check.txt"], files["check.txt"])
+        check(" is free" not in files["check.txt"] and "open files" not in files["check.txt"], files["check.txt"])
         events = json.loads(files["events.json"])["items"]
         check({"connected", "ended", "refused", "command"} <= {e["type"] for e in events}, events)
         check(any(e.get("detail") == "keepalive_timeout" or e.get("cause") == "connection_lost" for e in events), events)
@@ -389,6 +392,18 @@ def bundle(g):
     check(open(path, "rb").read() == before, "an archive was written over")
     done = subprocess.run([berth, "ctl", "--admin", "127.0.0.1:1", "--timeout", "2", "support-bundle", "-o", work + "/none.tar.gz"], capture_output=True, timeout=60)
     check(done.returncode == 69 and not os.path.exists(work + "/none.tar.gz"), done)
+
+
+def bare(_):
+    """Without a registry there are no events: they are left out, and no file says that there were none."""
+    g = Gateway(berth, {"berth.yaml": "auth: {anonymous: always}\n"}, "bare")
+    path = work + "/bare.tar.gz"
+    made = json.loads(ctl(g, "support-bundle", "-o", path))
+    left_out = [l.split(": ", 1)[0] for l in made["left_out"]]
+    check("events.json" in left_out and not set(left_out) & set(made["parts"]) and len(left_out) == len(set(left_out)), made)
+    files = unpacked(path)
+    check("fdatasync" in files["check.txt"] and re.search("events.json: .*there is no registry here", files["manifest.txt"]), files["manifest.txt"] + files["check.txt"])
+    g.end(signal.SIGTERM)
 
 
 class Strange(http.server.BaseHTTPRequestHandler):
@@ -440,7 +455,7 @@ def main():
         redis.says("Ready to accept connections")
         config += f"store: {{url: 'redis://:secret-of-redis@127.0.0.1:{port}'}}\n"
     g = Gateway(berth, {"berth.yaml": config, "registry.yaml": REGISTRY})
-    for verb in (output, why, top, sessions, preflight, bundle, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
+    for verb in (output, why, top, sessions, preflight, bundle, bare, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
         verb(g)
         print(f"{verb.__name__}: as documented")
 

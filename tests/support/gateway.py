@@ -69,16 +69,16 @@ class Program:
 
 
 class Gateway(Program):
-    """berth serve; `files`: by name, berth.yaml among them."""
+    """berth serve; `files`: by name, berth.yaml among them. Each gateway of a test has a name of its own."""
 
-    def __init__(self, berth, files, **environment):
-        self.directory = os.path.join(work, "gateway")
+    def __init__(self, berth, files, name="gateway", **environment):
+        self.directory = os.path.join(work, name)
         os.makedirs(self.directory, exist_ok=True)
         for name, text in files.items():
             with open(os.path.join(self.directory, name), "w", encoding="utf-8") as f:
                 f.write(text)
         super().__init__([berth, "serve", "--config", "berth.yaml", "--mqtt", "127.0.0.1:0", "--park", "127.0.0.1:0",
-                          "--admin", "127.0.0.1:0"], "gateway", self.directory, **environment)
+                          "--admin", "127.0.0.1:0"], name, self.directory, **environment)
         ready = self.says(r"\] ready mqtt=127\.0\.0\.1:(\d+) .* park=127\.0\.0\.1:(\d+) .*admin=127\.0\.0\.1:(\d+)")
         self.mqtt, self.park, self.admin = (int(ready.group(i)) for i in (1, 2, 3))
         self.token = read(os.path.join(self.directory, "data/admin.token")).strip()
