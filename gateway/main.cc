@@ -77,7 +77,8 @@ void add_common_flags(CLI::App& app, Flags& f) {
   app.add_option("--log-format", f.log_format, with_default("text or ecs", "log.format"))
       ->check(CLI::IsMember({"text", "ecs"}));
   app.add_option("--log-level", f.log_level,
-                 with_default("trace, debug, info, warn, error", "log.level"));
+                 with_default("the least level that is written: trace, debug, info, warn, error",
+                              "log.level"));
 }
 
 void add_edge_flags(CLI::App& app, Flags& f) {

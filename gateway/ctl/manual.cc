@@ -1,6 +1,7 @@
 #include "gateway/ctl/manual.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "base/exit_codes.h"
@@ -40,7 +41,19 @@ std::string roff(const std::string& text) {
   return out;
 }
 
-std::string capital(std::string text) {
+// Does the text begin with a value, which is as it is: "redis://…", "true: those that are there",
+// or one of `choices`?
+bool begins_with_value(const std::string& text, const std::vector<std::string>& choices) {
+  std::string word = text.substr(0, text.find(' '));
+  const bool names = word.ends_with(':');
+  while (!word.empty() && (word.back() == ',' || word.back() == ';' || word.back() == ':'))
+    word.pop_back();
+  return names || word.find_first_of(":/._=") != std::string::npos ||
+         std::find(choices.begin(), choices.end(), word) != choices.end();
+}
+
+std::string capital(std::string text, const std::vector<std::string>& choices = {}) {
+  if (begins_with_value(text, choices)) return text;
   if (!text.empty() && text[0] >= 'a' && text[0] <= 'z')
     text[0] = static_cast<char>(text[0] - 'a' + 'A');
   return text;
@@ -55,7 +68,7 @@ std::string option(const CommandOption& o) {
   if (o.required) head += " (required)";
   std::string values;
   for (const std::string& c : o.choices) values += (values.empty() ? "" : ", ") + c;
-  return ".TP\n" + head + "\n" + roff(capital(o.text)) + ".\n" +
+  return ".TP\n" + head + "\n" + roff(capital(o.text, o.choices)) + ".\n" +
          (values.empty() ? "" : "One of " + roff(values) + ".\n");
 }
 

@@ -79,6 +79,9 @@ def completion(shell, commands):
 
 def manual(commands):
     page = output(berth, "manual")
+    for value in ("redis://", "text or ecs", "true: those", "disk: sync", "store.directory of"):  # no capital: it is typed so
+        check("\n" + value in page.replace("\\-", "-"), f"the manual does not begin with {value!r}")
+    check("\nThe least level" in page and "\nHOST:PORT" in page, "sentences begin with a capital")
     text = page.replace("\\-", "-")
     for path, (verbs, flags) in commands.items():
         if path:
