@@ -126,7 +126,7 @@ void DeviceWatch::online(const Session& s) {
 
 void DeviceWatch::connection_ends(const Session& s, session::Offline cause,
                                   protocol::link::CloseReason why) {
-  insights_.ended(s, cause_of(cause, why), at(records_.now()));
+  insights_.ended(s, cause_of(cause, why), why, at(records_.now()));
   if (!is_device_session(s)) return;
   const Presence::Id id = presence_.id_of(session::principal_of(s.client_id));
   presence_.ends(id);

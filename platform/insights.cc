@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "platform/insights.pb.h"
+#include "platform/most_connections.h"
 #include "platform/records.h"
 #include "platform/shortened.h"
 #include "session/principal_key.h"
@@ -70,9 +71,16 @@ TopList::Place place_of(const Session& s) {
   return p;
 }
 
-void Insights::ended(const Session& s, Cause cause, At at) {
-  if (s.internal() || is_ours(cause)) return;
+void Insights::ended(const Session& s, Cause cause, protocol::link::CloseReason why, At at) {
+  if (s.internal()) return;
   const TopList::Place p = place_of(s);
+  if (const session::Channel* ch = s.channel; ch != nullptr) {
+    LastEnds::End e{.at_ms = at.wall_ms, .cause = cause, .why = why, .protocol = {}, .address = {}};
+    e.protocol = ch->park ? "park" : ch->v5() ? "mqtt5" : "mqtt3.1.1";
+    if (ch->address != base::Address{}) e.address = ch->address.with_port(ch->peer_port);
+    ends_.add(p, ch->address, std::move(e));
+  }
+  if (is_ours(cause)) return;
   TopList::Place& flaps = flapping_.count(key_of(p, p.name.empty() ? p.client_id : ""), p, at);
   ++flaps.causes[static_cast<std::size_t>(cause) % kCauses];
   flaps.address = p.address;
@@ -116,6 +124,23 @@ void Insights::tick(At at) {
   for (const base::SessionId id : traffic_.take_deep()) reads_slowly(id, 0, at);
 }
 
+void Insights::say_ends(const pb::InsightsQuestion& q, std::vector<pb::Insight>& all) const {
+  ends_.each(cut(q.client()), [&](const LastEnds::Client& c, const LastEnds::End& e) {
+    if (!is_asked_for(q, c.tenant, c.site)) return;
+    pb::Insight& i = all.emplace_back();
+    i.set_tenant(c.tenant);
+    i.set_site(c.site);
+    i.set_name(c.name);
+    i.set_is_account(c.is_account);
+    i.set_client_id(c.client_id);
+    i.set_address(e.address);
+    i.set_last_ms(e.at_ms);
+    i.set_cause(static_cast<std::uint32_t>(e.cause));
+    if (e.why < protocol::link::CloseReason::count) i.set_detail(protocol::link::name_of(e.why));
+    i.set_protocol(e.protocol);
+  });
+}
+
 std::string Insights::answer(std::string_view question, At at) const {
   pb::InsightsQuestion q;
   (void)q.ParseFromArray(question.data(), static_cast<int>(question.size()));
@@ -141,11 +166,14 @@ std::string Insights::answer(std::string_view question, At at) const {
   if (list == InsightList::refused) take(refused_, 1);
   if (list == InsightList::slow) take(slow_, 0);
   if (list == InsightList::shared_ids) take(shared_, kTakeOvers);
+  const std::size_t limit = std::clamp<std::size_t>(q.limit(), 1, kListed);
   if (list == InsightList::traffic) traffic_.answer(q, at, all);
+  if (list == InsightList::ends) say_ends(q, all);
+  if (list == InsightList::connections) most_connections(core_, q, limit, all);
   const auto more = [list](const pb::Insight& a, const pb::Insight& b) {
+    if (list == InsightList::ends) return a.last_ms() > b.last_ms();
     return list == InsightList::traffic ? a.bytes() > b.bytes() : a.count() > b.count();
   };
-  const std::size_t limit = std::clamp<std::size_t>(q.limit(), 1, kListed);
   std::sort(all.begin(), all.end(), more);
   if (all.size() > limit) all.resize(limit);
   pb::InsightsAnswer a;

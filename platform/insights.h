@@ -1,16 +1,19 @@
 // Who makes trouble, and why, in one partition: whose connections end again and again, whose
-// log-ins are refused, who reads too slowly, who sends most, which client ids two devices share.
-// Always on, for whoever asks later. Owned by DeviceWatch. Counts of the last hour, in tables of
-// TopList::kPlaces names, in memory: a new engine begins anew. Nothing is done for a message: what
-// connections and accounts count is looked at some connections a second. One shard, one thread.
+// log-ins are refused, who reads too slowly, who sends most, which client ids two devices share;
+// also the last ends of each client's connections. Always on, for whoever asks later. Owned by
+// DeviceWatch. Counts of the last hour, in tables of TopList::kPlaces names, in memory: a new
+// engine begins anew. Nothing is done for a message: what connections and accounts count is looked
+// at some connections a second. One shard, one thread.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "platform/causes.h"
 #include "platform/command.h"
+#include "platform/last_ends.h"
 #include "platform/top_list.h"
 #include "platform/traffic.h"
 #include "session/core.h"
@@ -24,7 +27,9 @@ enum class InsightList : std::uint8_t {
   refused = 2,
   slow = 3,
   traffic = 4,
-  shared_ids = 5
+  shared_ids = 5,
+  ends = 6,        // the last ends of connections, the newest first: not of the last hour only
+  connections = 7  // where most are
 };
 
 class Insights {
@@ -40,7 +45,7 @@ class Insights {
 
   void begin(At at) { since_ms_ = at.wall_ms; }
   // A connection of this session ends, which it still has.
-  void ended(const session::Session& s, Cause cause, At at);
+  void ended(const session::Session& s, Cause cause, protocol::link::CloseReason why, At at);
   void refused(const session::Channel& ch, std::string_view reason, std::string_view device_key,
                std::string_view site, At at);
   void tick(At at);  // about once a second
@@ -48,6 +53,7 @@ class Insights {
   std::string answer(std::string_view question, At at) const;
 
  private:
+  void say_ends(const pb::InsightsQuestion& q, std::vector<pb::Insight>& all) const;
   void reads_slowly(base::SessionId id, std::uint32_t dropped, At at);
 
   session::Core& core_;
@@ -55,6 +61,7 @@ class Insights {
   TopList refused_;
   TopList slow_;
   TopList shared_;
+  LastEnds ends_;
   Traffic traffic_;
   std::int64_t since_ms_ = 0;
 };

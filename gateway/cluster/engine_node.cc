@@ -539,7 +539,7 @@ class EngineNode {
     platform_.operators().add_to(http_);
     platform_.sessions().add_to(http_);
     console::serve_console(http_);
-    if (!registry_) return;
+    if (!registry_) return platform_.insights().add_to(http_);
     platform_.add_to(http_);
     const auto usage = [this](admin::Request r) { return answer_usage(std::move(r)); };
     http_.route("GET /api/v1/usage", usage);

@@ -28,8 +28,8 @@ bool is_secret(std::string_view member) {
 }
 
 bool is_name(std::string_view member) {
-  static constexpr std::array<std::string_view, 10> kNames{
-      "client_id", "device", "account", "name",     "who",
+  static constexpr std::array<std::string_view, 11> kNames{
+      "client_id", "device", "account", "user",     "name",     "who",
       "address",   "peer",   "parent",  "executor", "addresses"};
   return std::find(kNames.begin(), kNames.end(), member) != kNames.end();
 }

@@ -45,7 +45,7 @@ struct Part {
   const char* target;
   Kind kind;
 };
-constexpr std::array<Part, 13> kParts{
+constexpr std::array<Part, 15> kParts{
     {{"readyz.txt", "/readyz", Kind::text},
      {"livez.txt", "/livez", Kind::text},
      {"startupz.txt", "/startupz", Kind::text},
@@ -58,7 +58,9 @@ constexpr std::array<Part, 13> kParts{
      {"insights-refused.json", "/api/v1/insights/refused?limit=50", Kind::refused},
      {"insights-slow.json", "/api/v1/insights/slow?limit=50", Kind::devices},
      {"insights-traffic.json", "/api/v1/insights/traffic?limit=50", Kind::devices},
-     {"insights-shared-ids.json", "/api/v1/insights/shared-ids?limit=50", Kind::devices}}};
+     {"insights-shared-ids.json", "/api/v1/insights/shared-ids?limit=50", Kind::devices},
+     {"insights-connections.json", "/api/v1/insights/connections?limit=50", Kind::devices},
+     {"insights-ends.json", "/api/v1/insights/ends?limit=200", Kind::devices}}};
 
 constexpr const char* kEvents = "events.json";
 constexpr const char* kNever =

@@ -35,7 +35,7 @@ const std::array<List, 6>& lists() {
       {{"connections",
         nullptr,
         "Most connections",
-        {"tenant", "site", "connections", "messages_per_s", "bytes_per_s"}},
+        {"connections", "tenant", "site", "who", "address", "messages_per_s", "bytes_per_s"}},
        {"traffic",
         "traffic",
         "Most traffic, bytes a second",
@@ -64,6 +64,7 @@ std::string who_of(const json::object& o) {
   if (const std::string device = text_in(o, "device"); !device.empty()) return device;
   if (const std::string account = text_in(o, "account"); !account.empty())
     return "account " + account;
+  if (const std::string user = text_in(o, "user"); !user.empty()) return "user " + user;
   const std::string client = text_in(o, "client_id");
   return client.empty() ? "" : "client " + client;
 }
@@ -173,14 +174,19 @@ json::object TopVerb::look(const Ctl& admin) const {
                                                           "?" + most + parameter("tenant", tenant_)
                                : sites ? "/api/v1/usage/" + encoded(tenant_)
                                        : "/api/v1/usage?by=connections&" + most;
-    const Answered a = answer_of(admin, target);
+    Answered a = answer_of(admin, target);
+    bool of_tenant = sites;
+    if (l.insight == nullptr && !a.refusal.empty()) {  // no registry, or none in this process
+      of_tenant = false;
+      a = answer_of(admin, "/api/v1/insights/connections?" + most + parameter("tenant", tenant_));
+    }
     if (!a.refusal.empty()) {
       not_answered.emplace_back(std::string(l.name) + ": " + a.refusal);
       continue;
     }
     keep_since(top, a.body);
     top["lists"].as_object()[l.name] =
-        sites ? ranked_sites(a.body, limit) : list_in(a.body, "items");
+        of_tenant ? ranked_sites(a.body, limit) : list_in(a.body, "items");
   }
   if (!not_answered.empty()) top["not_answered"] = std::move(not_answered);
   return top;

@@ -20,10 +20,14 @@ constexpr const char* kEndsShown = "10";
 constexpr const char* kRefusedShown = "5";
 constexpr const char* kInsightsAsked = "200";
 
-// The API refused the first question: nothing can be said.
+// The API refused the first question.
 struct Refused {
   admin::Response answer;
 };
+
+bool has_no_registry(const admin::Response& r) {
+  return r.body.find("no registry") != std::string::npos;
+}
 
 // What one device's answers are put together from.
 class Gatherer {
@@ -36,7 +40,7 @@ class Gatherer {
     const admin::Response r =
         ask(admin_, "GET",
             "/api/v1/tenants/" + encoded(tenant_) + "/devices/" + encoded(device_) + "/presence");
-    if (r.status != 200 && r.status != 404) throw Refused{r};
+    if (r.status != 200 && (r.status != 404 || has_no_registry(r))) throw Refused{r};
     json::object out{{"tenant", tenant_}, {"device", device_}, {"known", r.status == 200}};
     if (r.status == 200) out["presence"] = object_of(r.body);
     return out;
@@ -128,7 +132,22 @@ std::vector<std::string> tenants_of(const Ctl& admin) {
   return names;
 }
 
-// Of a client that is no registered device: those with this client id.
+// Of a client that is no registered device, in all tenants or in one: its last ends, and log-ins
+// that were refused.
+void add_ends(const Ctl& admin, const std::string& client, const std::string& tenant,
+              json::object& out) {
+  const std::string of = parameter("tenant", tenant);
+  const admin::Response r = ask(
+      admin, "GET",
+      std::string("/api/v1/insights/ends?limit=") + kEndsShown + parameter("client", client) + of);
+  if (r.status == 200) {
+    const json::object said = object_of(r.body);
+    out["ends"] = list_in(said, "items");
+    if (const std::string since = text_in(said, "since"); !since.empty()) out["since"] = since;
+  }
+}
+
+// The same: those with this client id.
 void add_sessions(const Ctl& admin, const std::string& client, json::object& out) {
   const admin::Response r =
       ask(admin, "GET", "/api/v1/sessions?limit=5" + parameter("client_id", client));
@@ -160,6 +179,7 @@ json::object gathered(const Ctl& admin, const std::string& device, const std::st
   }
   json::object none{{"device", device}, {"known", false}};
   add_sessions(admin, device, none);
+  add_ends(admin, device, tenant, none);
   for (const std::string& t : tenants) {
     none["tenant"] = t;
     Gatherer(admin, t, device).add_near(none);
@@ -269,25 +289,42 @@ std::string lines_of(const char* heading, const json::array& lines) {
   return out;
 }
 
-std::string unknown_text(const json::object& found) {
+std::string ends_of_client(const json::object& found, std::int64_t now_s) {
+  if (!found.contains("ends")) return "";
+  if (list_in(found, "ends").empty() && list_in(found, "sessions").empty()) return "";
+  std::string out = ends_text(found);
+  if (const json::array ends = list_in(found, "ends"); !ends.empty() && ends[0].is_object()) {
+    const std::string cause = text_in(ends[0].get_object(), "cause");
+    const std::string advice = advice_for_cause(cause);
+    out +=
+        "\nThe last one: " + meaning_of_cause(cause) + (advice.empty() ? "" : " " + advice) + "\n";
+  }
+  if (const std::string since = text_in(found, "since"); !since.empty())
+    out += "\nThe gateway's memory of ends begins at " + with_age(since, now_s) + ".\n";
+  return out;
+}
+
+std::string unknown_text(const json::object& found, std::int64_t now_s) {
   const std::string device = text_in(found, "device");
   const std::string tenant = text_in(found, "tenant");
   if (const json::array owners = list_in(found, "tenants"); !owners.empty())
     return "Several tenants have a device " + device + ": say whose with --tenant\n" +
            lines_of("tenants", owners);
   std::string out =
-      "There is no device " + device + (tenant.empty() ? "" : " in tenant " + tenant) + ".\n";
+      is_true(found, "no_registry")
+          ? "Client " + device + ": there is no registry here.\n"
+          : "There is no device " + device + (tenant.empty() ? "" : " in tenant " + tenant) + ".\n";
   const json::array near = list_in(found, "near");
   if (!near.empty())
     out += "\nDevices with '" + text_in(found, "near_text") + "' in their names\n" +
            table_of(near, {"device", "display_name", "site", "state", "since"});
   const json::array sessions = list_in(found, "sessions");
   if (!sessions.empty())
-    out +=
-        "\nSessions of clients that are no registered devices, with this client id\n" +
-        table_of(sessions, {"id", "client_id", "state", "protocol", "address", "queued"}) +
-        "\nThe gateway keeps no ends of such a client: its log has each (client disconnected).\n";
+    out += "\nSessions of clients that are no registered devices, with this client id\n" +
+           table_of(sessions, {"id", "client_id", "state", "protocol", "address", "queued"});
+  out += ends_of_client(found, now_s);
   out += refused_text(found);
+  if (is_true(found, "no_registry")) return out;
   out += "\nWhere to look\n";
   if (!tenant.empty())
     out += "  berth ctl devices --tenant " + tenant + " --q TEXT: names and display names\n";
@@ -370,7 +407,7 @@ std::vector<std::string> findings_of(const json::object& found) {
 }
 
 std::string why_text(const json::object& found, std::int64_t now_s) {
-  if (!is_true(found, "known")) return unknown_text(found);
+  if (!is_true(found, "known")) return unknown_text(found, now_s);
   json::array findings = list_in(found, "findings");
   if (findings.empty())
     findings.emplace_back(
@@ -386,32 +423,47 @@ WhyVerb::WhyVerb(CLI::App& control) {
   verb_->add_option("--tenant", tenant_, "whose device; else it is looked for in all tenants");
 }
 
+namespace {
+
+// Without a registry there are clients only.
+json::object gathered_of_client(const Ctl& admin, const std::string& client) {
+  json::object out{{"device", client}, {"known", false}, {"no_registry", true}};
+  add_sessions(admin, client, out);
+  add_ends(admin, client, "", out);
+  json::array refused;
+  const admin::Response r =
+      ask(admin, "GET", std::string("/api/v1/insights/refused?limit=") + kInsightsAsked);
+  for (const json::value& v : list_in(object_of(r.body), "items")) {
+    if (!v.is_object()) continue;
+    const json::object& o = v.get_object();
+    if (text_in(o, "client_id") == client || text_in(o, "name") == client) refused.push_back(v);
+  }
+  out["refused"] = std::move(refused);
+  return out;
+}
+
+bool is_known(const json::object& found) {
+  return is_true(found, "known") || !list_in(found, "sessions").empty() ||
+         !list_in(found, "ends").empty();
+}
+
+}  // namespace
+
 std::optional<int> WhyVerb::run(const Ctl& admin) const {
   if (!*verb_) return std::nullopt;
   return answered([&] {
-    const bool as_json = admin.as_json();
-    try {
-      const json::object found = gathered(admin, device_, tenant_);
+    const auto print = [&admin](const json::object& found) {
       const std::string text =
-          as_json ? json::serialize(found) + "\n" : why_text(found, std::time(nullptr));
+          admin.as_json() ? json::serialize(found) + "\n" : why_text(found, std::time(nullptr));
       std::fwrite(text.data(), 1, text.size(), stdout);
-      return is_true(found, "known") || !list_in(found, "sessions").empty() ? 0 : 1;
+      return is_known(found) ? 0 : 1;
+    };
+    try {
+      return print(gathered(admin, device_, tenant_));
     } catch (const Refused& no) {
-      json::object client{{"device", device_}, {"known", false}};
-      if (no.answer.body.find("no registry") != std::string::npos)
-        add_sessions(admin, device_, client);
-      if (client.contains("sessions")) {
-        const std::string text = as_json ? json::serialize(client) + "\n" : unknown_text(client);
-        std::fwrite(text.data(), 1, text.size(), stdout);
-        return 0;
-      }
+      if (has_no_registry(no.answer)) return print(gathered_of_client(admin, device_));
       print_refusal(admin, no.answer);
-      if (no.answer.body.find("no registry") != std::string::npos)
-        std::fputs(
-            "berth ctl: why knows registered devices; of other clients the log has each end "
-            "(`client disconnected`), and `berth ctl sessions` who is there\n",
-            stderr);
-      else if (tenant_.empty() && no.answer.status == 404)
+      if (tenant_.empty() && no.answer.status == 404)
         std::fputs("berth ctl: this process has no list of tenants: give --tenant\n", stderr);
       return 1;
     }

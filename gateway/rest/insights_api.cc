@@ -35,11 +35,13 @@ struct Listed {
   const char* name;
   InsightList list;
 };
-constexpr std::array<Listed, 5> kLists{{{"flapping", InsightList::flapping},
+constexpr std::array<Listed, 7> kLists{{{"flapping", InsightList::flapping},
                                         {"refused", InsightList::refused},
                                         {"slow", InsightList::slow},
                                         {"traffic", InsightList::traffic},
-                                        {"shared-ids", InsightList::shared_ids}}};
+                                        {"shared-ids", InsightList::shared_ids},
+                                        {"ends", InsightList::ends},
+                                        {"connections", InsightList::connections}}};
 constexpr std::array<const char*, 3> kBy{"device", "site", "tenant"};  // platform::TrafficBy
 
 // Where two partitions speak of the same.
@@ -48,6 +50,7 @@ std::string key_of(InsightList list, const pb::Insight& i) {
   if (list == InsightList::refused) key += '\0' + i.address() + '\0' + i.reason();
   const bool by_client = list == InsightList::slow || list == InsightList::shared_ids ||
                          list == InsightList::traffic || i.name().empty();
+  if (list == InsightList::connections) key += '\0' + i.address();
   if (by_client && list != InsightList::refused) key += '\0' + i.client_id();
   return key;
 }
@@ -78,7 +81,7 @@ void put(json::object& o, const char* name, const std::string& value) {
 void put_who(json::object& o, const pb::Insight& i) {
   put(o, "tenant", i.tenant());
   put(o, "site", i.site());
-  put(o, i.is_account() ? "account" : "device", i.name());
+  put(o, i.is_account() ? "account" : i.tenant().empty() ? "user" : "device", i.name());
 }
 
 json::object json_of(InsightList list, const pb::Insight& i) {
@@ -103,6 +106,14 @@ json::object json_of(InsightList list, const pb::Insight& i) {
   if (list == InsightList::flapping) {
     o["ends"] = i.count();
     put(o, "cause", main_cause(i));
+  }
+  if (list == InsightList::connections) o["connections"] = i.count();
+  if (list == InsightList::ends) {
+    put(o, "cause", platform::name_of(static_cast<platform::Cause>(i.cause())));
+    put(o, "detail", i.detail());
+    put(o, "protocol", i.protocol());
+    o["at"] = text_of_time(i.last_ms());
+    return o;
   }
   if (list == InsightList::refused) {
     o["reason"] = i.reason();
@@ -136,7 +147,8 @@ struct Asking {
         return done.answer(unanswered(a.error));
       since_ms = std::max(since_ms, said.since_ms());
       for (auto& i : *said.mutable_items()) {
-        std::string key = key_of(list, i);
+        // An end is one thing that happened: nothing adds up.
+        std::string key = list == InsightList::ends ? std::to_string(all.size()) : key_of(list, i);
         const auto it = all.find(key);
         if (it == all.end()) {
           all.emplace(std::move(key), std::move(i));
@@ -148,7 +160,8 @@ struct Asking {
     std::vector<const pb::Insight*> order;
     for (const auto& [key, i] : all) order.push_back(&i);
     const bool traffic = list == InsightList::traffic;
-    std::stable_sort(order.begin(), order.end(), [traffic](const auto* a, const auto* b) {
+    std::stable_sort(order.begin(), order.end(), [traffic, this](const auto* a, const auto* b) {
+      if (list == InsightList::ends) return a->last_ms() > b->last_ms();
       return traffic ? a->bytes() > b->bytes()
                      : std::pair(a->count(), a->queue()) > std::pair(b->count(), b->queue());
     });
@@ -181,6 +194,7 @@ void InsightsApi::list(InsightList which, const Request& r, const Responder& don
   admin::Parameters known{
       {"tenant", {}}, {"site", {}}, {"limit", {Parameter::Kind::number, kInsightsMax}}};
   if (which == InsightList::traffic) known["by"] = {};
+  if (which == InsightList::ends) known["client"] = {};
   if (const std::string fault = admin::fault_of(r, known); !fault.empty())
     return done.answer(admin::problem(admin::codes::kInvalid, fault));
   pb::InsightsQuestion q;
@@ -193,6 +207,7 @@ void InsightsApi::list(InsightList which, const Request& r, const Responder& don
     return done.answer(admin::problem(admin::codes::kInvalid, "site: of which tenant"));
   if (auto no = admin::refusal_of(r.caller, admin::Right::read, q.tenant(), site))
     return done.answer(*no);
+  q.set_client(r.parameter("client"));
   if (!site.empty()) q.add_sites(site);
   if (site.empty())
     for (const std::string& s : r.caller.sites) q.add_sites(s);

@@ -38,6 +38,7 @@ class PlatformApi {
   const link::Asker& asker() const { return asker_; }
   OperatorApi& operators() { return operators_; }    // also without a registry
   ConsoleSessions& sessions() { return sessions_; }  // the same
+  InsightsApi& insights() { return insights_; }      // the same; add_to() adds them too
   void add_to(admin::HttpServer& http) {
     commands_.add_to(http);
     desired_.add_to(http);

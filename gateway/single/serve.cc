@@ -479,6 +479,7 @@ class Gateway {
       engine_has = [this](std::uint64_t hash) { return engine_has_taken(hash); };
     serve_config(http_, reload_, std::move(engine_has));
     if (registry_) platform_.add_to(http_);
+    if (!registry_) platform_.insights().add_to(http_);
     platform_.operators().add_to(http_);
     platform_.sessions().add_to(http_);
     console::serve_console(http_);

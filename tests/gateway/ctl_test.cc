@@ -143,6 +143,21 @@ TEST(CtlWhy, AnUnknownDeviceHasNeighboursAndPlacesToLook) {
   EXPECT_NE(two.find("say whose with --tenant"), std::string::npos) << two;
 }
 
+TEST(CtlWhy, AClientWithoutARecordHasItsLastEnds) {
+  const std::string text = why_text(
+      parsed(
+          R"({"device":"probe","known":false,"no_registry":true,"since":"2026-11-29T06:00:00.000Z",
+        "ends":[{"at":"2026-11-29T11:00:00.000Z","cause":"keep_alive","detail":"keepalive_timeout",
+                 "address":"192.0.2.7:40112"}]})"),
+      kNow);
+  for (const char* part :
+       {"Client probe: there is no registry here.", "keep_alive", "192.0.2.7:40112",
+        "no byte came until the time had passed", "The last one: The gateway heard nothing",
+        "Look at the device's power", "begins at 2026-11-29 06:00:00 UTC, 6 h ago"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  EXPECT_EQ(text.find("registry export"), std::string::npos) << "there is none";
+}
+
 TEST(CtlWhy, PartsOfANameGetShorter) {
   EXPECT_EQ(parts_of_name("cam-17"), (std::vector<std::string>{"cam-17", "cam-1", "cam", "17"}));
   EXPECT_EQ(parts_of_name("x"), std::vector<std::string>{"x"});

@@ -383,6 +383,8 @@ def bundle(g):
         events = json.loads(files["events.json"])["items"]
         check({"connected", "ended", "refused", "command"} <= {e["type"] for e in events}, events)
         check(any(e.get("detail") == "keepalive_timeout" or e.get("cause") == "connection_lost" for e in events), events)
+        ends = json.loads(files["insights-ends.json"])["items"]
+        check(any(i.get("device") == "door" for i in ends) == (not words) and ends and "cause" in ends[0], ends)
         flapping = json.loads(files["insights-flapping.json"])["items"]
         check(any(i["device"] == "door" for i in flapping) == (not words), flapping)
         check(("127.0.0.1:" in files["events.json"]) == (not words), files["events.json"][:2000])
@@ -397,6 +399,24 @@ def bundle(g):
 def bare(_):
     """Without a registry there are no events: they are left out, and no file says that there were none."""
     g = Gateway(berth, {"berth.yaml": "auth: {anonymous: always}\n"}, "bare")
+    first, second = (Mqtt(g.mqtt, "stranger", "", "", []) for _ in range(2))
+    check(second.code == 0, "an anonymous client can't log in")
+    second._socket.shutdown(2)
+
+    def ends():
+        o = json.loads(ctl(g, "why", "stranger"))
+        return o if len(o["ends"]) == 2 else None
+    o = eventually(ends, lambda: ctl(g, "why", "stranger"))
+    check([e["cause"] for e in o["ends"]] == ["connection_lost", "taken_over"] and o["since"] and o["ends"][0]["address"].startswith("127.0.0.1:"), o)
+    text = seen(g, "why", "stranger")
+    for part in ("there is no registry here", "a newer connection with this client id logged in", "The last one: The connection was reset"):
+        check(part in text, f"{part!r} is not in\n{text}")
+    ctl(g, "why", "nobody", code=1)
+    stay = Mqtt(g.mqtt, "stay", "", "", [])
+    top = json.loads(ctl(g, "top"))
+    check("not_answered" not in top and top["lists"]["connections"] == [{"address": "127.0.0.1", "connections": 1}], top)
+    check("127.0.0.1" in seen(g, "top", "--by", "connections"), "the table of connections")
+    stay.goodbye()
     path = work + "/bare.tar.gz"
     made = json.loads(ctl(g, "support-bundle", "-o", path))
     left_out = [l.split(": ", 1)[0] for l in made["left_out"]]

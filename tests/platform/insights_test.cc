@@ -174,6 +174,44 @@ TEST(Insights, ADeviceThatMovesBeginsAgainAtItsNewSite) {
   });
 }
 
+TEST(Insights, TheLastEndsOfAClientHaveTheirCauses) {
+  Asked p;
+  const int first = p.come_from(7, "acme/d/cam", "c1");
+  p.come_from(8, "acme/d/cam", "c1");
+  p.w.close(p.come_from(9, "", "stranger"), CloseReason::peer_reset);
+  p.w.close(p.come_from(9, "", "stranger"), CloseReason::drained);
+  (void)first;
+  const auto of_cam = p.list(InsightList::ends);
+  ASSERT_EQ(of_cam.size(), 1u) << "of the tenant that is asked for";
+  EXPECT_EQ(of_cam[0].name(), "cam");
+  EXPECT_EQ(of_cam[0].cause(), static_cast<std::uint32_t>(platform::Cause::taken_over));
+  EXPECT_TRUE(of_cam[0].address().starts_with("192.0.2.7:")) << of_cam[0].address();
+  const auto all = p.list(InsightList::ends, "");
+  ASSERT_EQ(all.size(), 3u);
+  std::string said;
+  for (const auto& i : all)
+    if (i.client_id() == "stranger") said += i.tenant() + i.detail() + " ";
+  EXPECT_EQ(said, "drained peer_reset ") << "what the gateway did too, the newest first";
+}
+
+TEST(Insights, ConnectionsAreCountedBySiteUserAndAddress) {
+  Asked p;
+  p.come_from(7, "acme/d/cam", "c1");
+  p.come_from(7, "acme/d/door", "c2");
+  p.come_from(8, "", "a1");
+  p.come_from(8, "", "a2");
+  p.come_from(8, "", "a3");
+  p.w.close(p.come_from(9, "", "gone"), CloseReason::peer_reset);
+  const auto all = p.list(InsightList::connections, "");
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].address(), "192.0.2.8");
+  EXPECT_EQ(all[0].count(), 3u);
+  EXPECT_EQ(all[1].tenant() + "/" + all[1].site(), "acme/north");
+  EXPECT_EQ(all[1].count(), 2u);
+  EXPECT_EQ(p.list(InsightList::connections, "acme").size(), 1u);
+  EXPECT_TRUE(p.list(InsightList::connections, "acme", {"south"}).empty());
+}
+
 // A device whose name comes again and again stands in the table, whatever others do.
 TEST(Insights, NoTenantPushesAnotherOneOutOfATable) {
   TopList list;
