@@ -543,8 +543,9 @@ class EdgeNode {
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
     serve_passages(http_, edges_);
-    serve_config(http_, reload_);
+    serve_config(http_, reload_, {}, {&platform_.asker(), kNotAsked});
     platform_.add_to(http_);
+    platform_.operators().say_not_asked(kNotAsked);
     platform_.operators().add_to(http_);
     platform_.sessions().add_to(http_);
     console::serve_console(http_);
@@ -558,6 +559,8 @@ class EdgeNode {
                 [this](admin::Request r) { return drain_page(std::move(r)); });
   }
 
+  // Of questions about a whole gateway: an edge has links to engines only.
+  static constexpr const char* kNotAsked = "other edges, and engines that stand by: ask each";
   std::uint32_t partitions() const { return config_.cluster.partitions; }
 
   const Config& config_;

@@ -103,6 +103,11 @@ class EngineNode {
     process_.held = [this] { return held(); };
     process_.equip = [this](engine::EngineShard& engine, std::uint32_t p) {
       answer_about(engine, p);
+      engine.answerer().use(
+          protocol::link::AskKind::config,
+          [this](const protocol::link::Question& q, const link::Answered& answered) {
+            answer_about_config(reload_, q, answered);
+          });
       engine.answerer().use(protocol::link::AskKind::check_account,
                             [this](const protocol::link::Question& q, link::Answered answered) {
                               registry::answer_claim(registry_ ? registry_->accounts() : nullptr, q,
@@ -529,13 +534,16 @@ class EngineNode {
     http_.route("POST /api/v1/drain",
                 [this](admin::Request r) { return drain_page(std::move(r)); });
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
-    say_who_answers(http_, {.quarantine = "this process is an engine of a cluster: ask an edge",
+    say_who_answers(http_, {.quarantine = "this process is an engine of a cluster: ask an edge, "
+                                          "each one has the whole list",
                             .restart_engine = "this process is an engine of a cluster: restart its "
                                               "service, another engine serves meanwhile",
                             .drain = {},
                             .registry = registry_ ? std::string() : kNoRegistry,
                             .platform = registry_ ? std::string() : kNoRegistry});
-    serve_config(http_, reload_);
+    constexpr const char* kNotAsked = "edges, and engines that stand by: ask each";
+    serve_config(http_, reload_, {}, {&platform_.asker(), kNotAsked});
+    platform_.operators().say_not_asked(kNotAsked);
     platform_.operators().add_to(http_);
     platform_.sessions().add_to(http_);
     console::serve_console(http_);

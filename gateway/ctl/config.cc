@@ -1,26 +1,17 @@
 #include "gateway/ctl/config.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "gateway/ctl/asking.h"
+#include "gateway/ctl/words.h"
 
 namespace berth::gateway {
 
 namespace json = boost::json;
 
 namespace {
-
-json::object parsed(const std::string& text) {
-  json::error_code ec;
-  const json::value v = json::parse(text, ec);
-  return ec || !v.is_object() ? json::object() : v.get_object();
-}
-
-json::array list_of(const json::object& o, const char* name) {
-  const json::value* v = o.if_contains(name);
-  return v != nullptr && v->is_array() ? v->get_array() : json::array();
-}
 
 bool is_same_file(const json::value& v) {
   const json::value* state = v.is_object() ? v.get_object().if_contains("state") : nullptr;
@@ -29,7 +20,7 @@ bool is_same_file(const json::value& v) {
 
 json::array changed_files(const json::object& o) {
   json::array changed;
-  for (const json::value& v : list_of(o, "files")) {
+  for (const json::value& v : list_in(o, "files")) {
     if (!is_same_file(v)) changed.push_back(v);
   }
   return changed;
@@ -43,32 +34,65 @@ std::string block(const char* heading, const json::array& list) {
   return out;
 }
 
-}  // namespace
-
-std::string config_text(const std::string& text) {
-  const json::object o = parsed(text);
-  if (o.empty()) return without_controls(text, true);
+std::string text_of_process(const json::object& o) {
   std::string out = pairs_of(o);
-  out += block("wrong", list_of(o, "wrong"));
-  out += block("pending restart", list_of(o, "pending_restart"));
-  out += block("pending, taken by berth ctl restart-engine", list_of(o, "pending_engine"));
+  out += block("wrong", list_in(o, "wrong"));
+  out += block("pending restart", list_in(o, "pending_restart"));
+  out += block("pending, taken by berth ctl restart-engine", list_in(o, "pending_engine"));
   const json::value* settings = o.if_contains("settings");
   if (settings != nullptr && settings->is_object()) {
     out += "\nsettings\n" + pairs_of(settings->get_object());
   } else {
-    out += block("settings", list_of(o, "settings"));
+    out += block("settings", list_in(o, "settings"));
   }
   return out + block("files", changed_files(o));
 }
 
-int config_exit_code(const std::string& text) {
-  const json::object o = parsed(text);
-  if (!list_of(o, "wrong").empty()) return base::kExitConfig;
+int exit_code_of_process(const json::object& o) {
+  if (!list_in(o, "wrong").empty()) return base::kExitConfig;
   const bool reload = o.contains("result");
   const bool waits =
-      reload ? !list_of(o, "pending_restart").empty() || !list_of(o, "pending_engine").empty()
-             : !list_of(o, "settings").empty() || !changed_files(o).empty();
+      reload ? !list_in(o, "pending_restart").empty() || !list_in(o, "pending_engine").empty()
+             : !list_in(o, "settings").empty() || !changed_files(o).empty();
   return waits ? ConfigVerb::kDiffers : 0;
+}
+
+// What the answer says of the other processes of a cluster, and of those that it does not know of.
+std::string text_of_others(const json::object& o) {
+  std::string out;
+  for (const json::value& v : list_in(o, "engines")) {
+    if (!v.is_object()) continue;
+    json::object engine = v.get_object();
+    out += "\nengine that serves, host " + text_in(engine, "host") + ", pid " +
+           text_in(engine, "pid") + "\n";
+    for (const char* said : {"host", "pid", "process"}) engine.erase(said);
+    out += text_of_process(engine);
+  }
+  if (const std::int64_t n = number_in(o, "partitions_without_answer"); n != 0)
+    out += "\nThe engines of " + std::to_string(n) + " partitions did not answer.\n";
+  if (const std::string whom = text_in(o, "not_asked"); !whom.empty())
+    out += "\nNot asked: " + whom + ".\n";
+  return out;
+}
+
+}  // namespace
+
+std::string config_text(const std::string& text) {
+  json::object o = object_of(text);
+  if (o.empty()) return without_controls(text, true);
+  const std::string others = text_of_others(o);
+  o.erase("partitions_without_answer");
+  o.erase("not_asked");
+  return text_of_process(o) + others;
+}
+
+int config_exit_code(const std::string& text) {
+  const json::object o = object_of(text);
+  int code = exit_code_of_process(o);
+  for (const json::value& v : list_in(o, "engines")) {
+    if (v.is_object()) code = std::max(code, exit_code_of_process(v.get_object()));
+  }
+  return code;
 }
 
 ConfigVerb::ConfigVerb(CLI::App& control) {

@@ -20,6 +20,8 @@ std::string log_levels_text(const std::string& text) {
   if (const std::int64_t n = number_in(o, "partitions_without_answer"); n != 0)
     out += "\nThe engines of " + std::to_string(n) +
            " partitions did not answer: their level is as it was.\n";
+  if (const std::string whom = text_in(o, "not_asked"); !whom.empty())
+    out += "\nIn force in this process and in the engines that serve. Not asked: " + whom + ".\n";
   return out;
 }
 

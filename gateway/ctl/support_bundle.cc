@@ -143,6 +143,10 @@ class Bundle {
     std::string text = head + "\nContents\n" + contents_ + "\nLeft out\n" +
                        (left_out_.empty() ? "  nothing that was looked for\n" : "");
     for (const json::value& v : left_out_) text += "  " + text_of(v) + "\n";
+    const std::string shape = text_in(status_, "shape");
+    if (shape == "edge" || shape == "engine")
+      text += "\nThis is one " + shape +
+              " of a cluster: support needs a bundle of each edge and each engine.\n";
     text += "\n" + std::to_string(redaction_.replaced()) + " values were replaced.\n" + kNever;
     archive_.add("manifest.txt", redaction_.text(text));
     return archive_.gzipped();

@@ -75,9 +75,11 @@ std::string read_level(const std::string& body, WantedLevel& out) {
 
 void LogLevelApi::add_to(admin::HttpServer& http) const {
   http.route_waiting("GET /api/v1/log-level",
-                     [](const Request& r, const Responder& done) {
+                     [this](const Request& r, const Responder& done) {
                        const std::string fault = admin::fault_of(r, {});
-                       done.answer(fault.empty() ? as_json(levels()) : invalid(fault));
+                       json::object o = levels();
+                       if (!not_asked_.empty()) o["not_asked"] = not_asked_;
+                       done.answer(fault.empty() ? as_json(o) : invalid(fault));
                      },
                      {.body_max = 1024});
   http.route_waiting("PUT /api/v1/log-level",
@@ -116,11 +118,12 @@ void LogLevelApi::apply(const std::string& module, const std::string& level, std
   base::set_module_level({module, level, for_s * 1000}, uptime_ms());
   const json::object q{{"module", module}, {"level", level}, {"for_ms", for_s * 1000}};
   asker_.ask_all({AskKind::log_level, kWithin_ms, json::serialize(q)},
-                 [done](const std::vector<link::Answer>& answers) {
+                 [done, this](const std::vector<link::Answer>& answers) {
                    std::int64_t unanswered = 0;
                    for (const link::Answer& a : answers) unanswered += a.error != AskError::none;
                    json::object o = levels();
                    o["partitions_without_answer"] = unanswered;
+                   if (!not_asked_.empty()) o["not_asked"] = not_asked_;
                    done.answer(as_json(o));
                  });
 }

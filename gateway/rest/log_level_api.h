@@ -3,6 +3,8 @@
 // administrators only. On the home loop of the admin port.
 #pragma once
 
+#include <string>
+
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
 
@@ -13,6 +15,7 @@ class LogLevelApi {
   // `asker` outlives it; on its edge shard's thread.
   explicit LogLevelApi(const link::Asker& asker) : asker_(asker) {}
   void add_to(admin::HttpServer& http) const;
+  void say_not_asked(const std::string& whom) { not_asked_ = whom; }
 
  private:
   void set(const admin::Request& r, const admin::Responder& done) const;
@@ -21,6 +24,7 @@ class LogLevelApi {
              const admin::Responder& done) const;
 
   const link::Asker& asker_;
+  std::string not_asked_;  // of a cluster, where a change does not reach all processes
 };
 
 }  // namespace berth::gateway::rest

@@ -1,9 +1,10 @@
 // What an operator asks over REST of a running gateway, with or without a registry: sessions,
-// traces, levels of the log, partitions, backups, uplinks (docs/operations.md, "Questions to a running
-// gateway"). On the home loop of the admin port.
+// traces, levels of the log, partitions, backups, uplinks (docs/operations.md, "Questions to a
+// running gateway"). On the home loop of the admin port.
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "gateway/admin/http_server.h"
 #include "gateway/link/asker.h"
@@ -26,6 +27,8 @@ class OperatorApi {
         partitions_(asker, partitions),
         backups_(asker),
         uplinks_(asker) {}
+  // Who is not reached by what is asked here of the whole gateway: its answers name them.
+  void say_not_asked(const std::string& whom) { log_level_.say_not_asked(whom); }
   void add_to(admin::HttpServer& http) {
     sessions_.add_to(http);
     traces_.add_to(http);

@@ -41,6 +41,7 @@ enum class AskKind : std::uint8_t {
   board = 39,      // platform/board.proto
   close_command = 40,
   departures = 41,  // platform/departures.proto
+  config = 42,      // JSON: gateway/node/config_api.h
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <boost/json.hpp>
 #include <filesystem>
+#include <set>
 
 #include "tests/support/cluster.h"
 #include "tests/support/command_line.h"
@@ -130,6 +132,33 @@ TEST(OperatorCluster, AHealthyStartAndAMoveLookLikeNone) {
 }
 
 // The connection stays, and so does the session: the other engine serves them.
+TEST(OperatorCluster, ConfigurationAndLevelsAreOfTheEnginesToo) {
+  Cluster c({.engines = 2, .edges = 1, .partitions = 2});
+  const int edge = c.edges[0]->admin_port();
+  const auto pids = [](const std::string& said, const char* list) {
+    std::set<std::int64_t> all;
+    const auto v = boost::json::parse(said).as_object();
+    if (!v.contains(list)) return all;
+    for (const auto& e : v.at(list).as_array()) all.insert(e.at("pid").as_int64());
+    return all;
+  };
+  const auto both = [&] { return pids(ctl(edge, "config show"), "engines").size() == 2; };
+  ASSERT_TRUE(eventually(both, std::chrono::seconds(60))) << ctl(edge, "config show");
+  for (const char* verb : {"config show", "config diff", "config reload"}) {
+    const auto o = boost::json::parse(ctl(edge, verb)).as_object();
+    ASSERT_EQ(o.at("engines").as_array().size(), 2u) << verb;
+    EXPECT_EQ(o.at("partitions_without_answer").as_int64(), 0) << verb;
+    EXPECT_TRUE(o.at("not_asked").as_string().starts_with("other edges")) << verb;
+    for (const auto& e : o.at("engines").as_array())
+      EXPECT_EQ(e.as_object().contains("result"), std::string(verb) == "config reload") << verb;
+  }
+  const auto seen = pids(ctl(c.engines[0]->admin_port(), "config show"), "engines");
+  EXPECT_EQ(seen.size(), 1u) << "the other one; of itself it speaks above";
+  const std::string said = ctl(c.engines[0]->admin_port(), "log-level edge debug");
+  EXPECT_NE(said.find(R"("not_asked":"edges)"), std::string::npos) << said;
+  EXPECT_NE(ctl(edge, "log-level").find(R"("modules":[])"), std::string::npos);
+}
+
 TEST(OperatorCluster, APartitionIsMovedToTheOtherEngine) {
   Cluster c({.engines = 2, .edges = 1, .partitions = 2});
   const int edge = c.edges[0]->admin_port();
