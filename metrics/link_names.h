@@ -22,6 +22,8 @@ inline constexpr const char kTraceExportFailures[] = "berth_trace_export_failure
 // Not exported as such: an exemplar of berth_command_seconds. The label's value is the trace id and
 // the Unix time in ms, with a space between them; the value is the time that the command took.
 inline constexpr const char kCommandExemplar[] = "command_exemplar";
+// Of each process (metrics/process.cc).
+inline constexpr const char kMemoryLimit[] = "berth_memory_limit_bytes";
 inline constexpr const char kConfigReloads[] = "berth_config_reloads_total";
 
 }  // namespace berth::metrics

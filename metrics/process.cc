@@ -10,6 +10,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "metrics/link_names.h"
+#include "metrics/memory_limit.h"
 #include "metrics/probe.h"
 
 namespace berth::metrics {
@@ -86,6 +88,10 @@ std::vector<Sample> process_samples(const std::string& role) {
   return {{"process_cpu_seconds_total", "role", role, "CPU time used, of user and system", true,
            cpu_ms(), Unit::milliseconds},
           gauge("process_resident_memory_bytes", "Resident memory", m.resident_bytes, Unit::one),
+          gauge(kMemoryLimit,
+                "Memory that the process may have: the least of its cgroup, its own limit and the "
+                "machine's",
+                memory_limit_bytes(), Unit::one),
           gauge("process_virtual_memory_bytes", "Virtual memory", m.virtual_bytes, Unit::one),
           gauge("process_start_time_seconds", "When the process began, Unix time", began_ms,
                 Unit::milliseconds),

@@ -5,7 +5,7 @@
   dashboards.py --write    writes dashboards.yaml beside this script
 
 KubeSphere's panels have no variables of Grafana: a Dashboard shows the series of its project (namespace) alone, so the
-variable `instance` is left out, and $__rate_interval is five minutes. Its only units are bytes and shares; the others are in
+variables `namespace` and `instance` are left out, and so are annotations; $__rate_interval is five minutes. Its only units are bytes and shares; the others are in
 the title.
 """
 import glob, json, os, re, sys
@@ -19,7 +19,7 @@ COLORS = ["#60acfc", "#23c2db", "#64d5b2", "#d5ec5a", "#ffb64e", "#fb816d", "#d1
 
 
 def expression(text):
-    text = text.replace('instance=~"$instance",', "").replace('{instance=~"$instance"}', "").replace("$__rate_interval", "5m")
+    text = re.sub(r'(namespace|instance)=~"\$\1",?', "", text).replace("{}", "").replace("$__rate_interval", "5m")
     if "$" in text:
         raise SystemExit(f"a variable that KubeSphere does not know: {text}")
     return text

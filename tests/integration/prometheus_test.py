@@ -17,8 +17,8 @@ def free_port():
         return s.getsockname()[1]
 
 
-# What these gateways have not: revoked certificates.
-ELSEWHERE = ["_crl"]
+# What these gateways have not: revoked certificates, more tenants than have series of their own.
+ELSEWHERE = ["_crl", "_other"]
 # What a person looks for has a row, or a panel, of this name.
 SECTIONS = {"berth-overview.json": ["At a glance", "Objectives", "Connections", "Messages", "How long it takes", "Tenants and sites", "Sessions and runtime",
                                     "What is wrong"],
@@ -63,6 +63,23 @@ def sections():
         missing = [w for w in wanted if not any(r.startswith(w) for r in rows)]
         if missing:
             raise SystemExit(f"{name}: no row {missing}")
+        several_installations(name)
+
+
+def several_installations(name):
+    """One Prometheus may have several: no query of a dashboard mixes what the reader has not chosen together."""
+    with open(f"{source}/metrics/grafana/{name}", encoding="utf-8") as f:
+        board = json.load(f)
+    variables = [v["name"] for v in board["templating"]["list"]]
+    if variables != ["datasource", "namespace", "instance"]:
+        raise SystemExit(f"{name}: variables {variables}")
+    asked = [t["expr"] for p in board["panels"] for t in p.get("targets", [])] + [a["expr"] for a in board["annotations"]["list"]]
+    for q in asked:
+        series = re.findall(r"\b(?:berth|process)[_:][a-z0-9_:]+(\{[^}]*\})?", q.replace("berth:slo_budget", "").replace("/ process_max_fds", ""))
+        if not all('namespace=~"$namespace"' in s for s in series):
+            raise SystemExit(f"{name}: does not ask for $namespace: {q}")
+    if not any("berth_build_info" in a["expr"] for a in board["annotations"]["list"]):
+        raise SystemExit(f"{name}: no annotation where another version begins")
 
 
 def sooner(text):
@@ -129,7 +146,7 @@ def queries():
     for path in glob.glob(source + "/metrics/grafana/*.json"):
         for panel in json.load(open(path))["panels"]:
             for t in panel.get("targets", []):
-                q = sooner(t["expr"].replace("$__rate_interval", "10s").replace("$instance", ".*"))
+                q = sooner(t["expr"].replace("$__rate_interval", "10s").replace("$instance", ".*").replace("$namespace", ".*"))
                 yield f"{os.path.basename(path)}: {panel['title']}", q
     text = open(source + "/metrics/prometheus/berth.rules.yaml").read()
     for name in sorted(set(re.findall(r"\bberth_[a-z0-9_]+(?:\{[^}]*\})?", text))):

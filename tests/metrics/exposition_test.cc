@@ -2,11 +2,15 @@
 
 #include <gtest/gtest.h>
 #include <libdeflate.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "metrics/histogram.h"
 #include "metrics/link_names.h"
+#include "metrics/memory_limit.h"
 
 namespace berth::metrics {
 namespace {
@@ -175,8 +179,45 @@ TEST(Probes, TheStandardMetricsOfAProcessAreThere) {
   }
   for (const char* name : {"process_cpu_seconds_total", "process_resident_memory_bytes",
                            "process_virtual_memory_bytes", "process_start_time_seconds",
-                           "process_open_fds", "process_max_fds"})
+                           "process_open_fds", "process_max_fds", "berth_memory_limit_bytes"})
     EXPECT_EQ(names.count(name), 1u) << name;
+}
+
+class MemoryLimit : public ::testing::Test {
+ protected:
+  MemoryLimit() {
+    root_ =
+        std::filesystem::path(::testing::TempDir()) / ("memory_limit_" + std::to_string(getpid()));
+    put("proc/meminfo", "MemFree: 1 kB\nMemTotal:    4096 kB\n");
+  }
+  ~MemoryLimit() override { std::filesystem::remove_all(root_); }
+  void put(const std::string& file, const std::string& text) {
+    std::filesystem::create_directories((root_ / file).parent_path());
+    std::ofstream(root_ / file) << text;
+  }
+  std::uint64_t limit() const { return memory_limit_of_host(root_.string()); }
+  std::filesystem::path root_;
+};
+
+TEST_F(MemoryLimit, IsTheLeastOfAGroupThoseAboveItAndTheMachine) {
+  EXPECT_EQ(limit(), 4u << 20) << "no groups";
+  put("proc/self/cgroup", "0::/kubepods/pod1/berth\n");
+  put("sys/fs/cgroup/kubepods/pod1/berth/memory.max", "max\n");
+  EXPECT_EQ(limit(), 4u << 20) << "no limit";
+  put("sys/fs/cgroup/kubepods/pod1/memory.max", "2097152\n");
+  EXPECT_EQ(limit(), 2u << 20) << "of the pod";
+  put("sys/fs/cgroup/kubepods/pod1/berth/memory.max", "1048576\n");
+  EXPECT_EQ(limit(), 1u << 20) << "of the container";
+  put("proc/self/cgroup", "0::/\n");
+  put("sys/fs/cgroup/memory.max", "524288\n");
+  EXPECT_EQ(limit(), 512u << 10) << "of a container that sees its own group as the root";
+}
+
+TEST_F(MemoryLimit, OfTheFirstVersionOfGroups) {
+  put("proc/self/cgroup", "12:cpu,cpuacct:/x\n5:memory:/docker/abc\n1:name=systemd:/x\n");
+  put("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "1048576\n");
+  put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  EXPECT_EQ(limit(), 1u << 20);
 }
 
 }  // namespace
