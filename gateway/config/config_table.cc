@@ -208,6 +208,9 @@ std::vector<Key> tracing_keys() {
        [](const Config& c) { return tracing::devices_text(c.tracing.devices); }},
       text_of("tracing.service_name",
               [](Config& c) -> std::string& { return c.tracing.service_name; }),
+      text_of("tracing.ca_file", [](Config& c) -> std::string& { return c.tracing.ca_file; }),
+      text_of("tracing.headers_file",
+              [](Config& c) -> std::string& { return c.tracing.headers_file; }),
   };
 }
 

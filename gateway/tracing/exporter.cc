@@ -2,16 +2,19 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <iterator>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "base/log.h"
 #include "base/random_id.h"
+#include "gateway/tracing/headers.h"
 #include "gateway/tracing/http_post.h"
 #include "gateway/tracing/otlp.h"
 #include "gateway/tracing/retry.h"
@@ -33,6 +36,7 @@ struct Exporter::State {
   std::vector<Span> next_batch();
   void deliver(const std::vector<Span>& batch);
   HttpAnswer post(std::string body);
+  std::shared_ptr<asio::ssl::context> tls();
   bool wait(std::chrono::milliseconds pause);
   Clock::time_point not_after(Clock::time_point usual);
   void failed(const HttpAnswer& a);
@@ -52,7 +56,8 @@ struct Exporter::State {
   std::unique_ptr<asio::io_context> io = std::make_unique<asio::io_context>(1);
 
   // Of the thread.
-  unsigned in_a_row = 0;  // failures
+  unsigned in_a_row = 0;                        // failures
+  std::shared_ptr<asio::ssl::context> context;  // null: not made yet, or no TLS
 };
 
 Exporter::Exporter(ExporterOptions options) : state_(std::make_shared<State>(std::move(options))) {
@@ -164,10 +169,36 @@ Clock::time_point Exporter::State::not_after(Clock::time_point usual) {
   return end_by ? std::min(usual, *end_by) : usual;
 }
 
+// Made anew behind a failure: the file of authorities may have changed.
+std::shared_ptr<asio::ssl::context> Exporter::State::tls() {
+  if (!options.to.tls) return nullptr;
+  if (context && in_a_row == 0) return context;
+  using asio::ssl::context_base;
+  auto made = std::make_shared<asio::ssl::context>(context_base::tls_client);
+  made->set_options(context_base::default_workarounds | context_base::no_tlsv1 |
+                    context_base::no_tlsv1_1);
+  made->set_verify_mode(asio::ssl::verify_peer);
+  boost::system::error_code ec;
+  if (options.ca_file.empty()) {
+    made->set_default_verify_paths(ec);
+  } else {
+    made->load_verify_file(options.ca_file, ec);
+  }
+  if (ec) throw std::runtime_error("tracing.ca_file " + options.ca_file + ": " + ec.message());
+  return context = std::move(made);
+}
+
 // Woken when the exporter is to end, so that the deadline becomes an earlier one.
 HttpAnswer Exporter::State::post(std::string body) {
   const auto usual = Clock::now() + options.request_max;
-  const auto request = std::make_shared<HttpPost>(*io, options.to, std::move(body));
+  std::shared_ptr<HttpPost> request;
+  try {  // files that are missing or bad for now; the collector may be right the next time
+    Headers headers;
+    if (!options.headers_file.empty()) headers = headers_in(options.headers_file);
+    request = std::make_shared<HttpPost>(*io, options.to, headers, std::move(body), tls());
+  } catch (const std::exception& e) {
+    return {.status = 0, .error = e.what(), .retry_after = {}, .body = {}};
+  }
   request->start();
   while (!request->done()) {
     io->restart();

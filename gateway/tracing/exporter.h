@@ -21,6 +21,8 @@ inline constexpr std::chrono::milliseconds kFlushMax{1000};
 
 struct ExporterOptions {
   Endpoint to;
+  std::string ca_file = {};  // TracingOptions
+  std::string headers_file = {};
   std::vector<Attribute> process = {};  // said with each request
   std::size_t queue_max = 2048;         // spans
   std::size_t batch_max = 512;

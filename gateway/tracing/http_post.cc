@@ -1,15 +1,25 @@
 #include "gateway/tracing/http_post.h"
 
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
 #include <utility>
 
 namespace berth::gateway::tracing {
 
+namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
-HttpPost::HttpPost(boost::asio::io_context& io, const Endpoint& to, std::string body)
-    : resolver_(io), stream_(io), to_(to) {
+HttpPost::HttpPost(asio::io_context& io, const Endpoint& to, const Headers& headers,
+                   std::string body, std::shared_ptr<asio::ssl::context> tls)
+    : resolver_(io), tls_(std::move(tls)), to_(to) {
+  if (tls_) {
+    secure_.emplace(io, *tls_);
+  } else {
+    plain_.emplace(io);
+  }
+  for (const auto& [name, value] : headers) request_.insert(name, value);
   const bool v6 = to.host.find(':') != std::string::npos;
   request_.version(11);
   request_.method(http::verb::post);
@@ -32,20 +42,35 @@ void HttpPost::start() {
 }
 
 void HttpPost::connect(const Results& found) {
-  stream_.async_connect(found, [self = shared_from_this()](Error ec, const auto&) {
-    if (!self->failed("connect", ec)) self->write();
+  tcp().async_connect(found, [self = shared_from_this()](Error ec, const auto&) {
+    if (!self->failed("connect", ec)) self->tls_ ? self->handshake() : self->write();
+  });
+}
+
+// Only a certificate with the endpoint's name will do.
+void HttpPost::handshake() {
+  Error not_an_address;
+  asio::ip::make_address(to_.host, not_an_address);
+  if (not_an_address) SSL_set_tlsext_host_name(secure_->native_handle(), to_.host.c_str());
+  secure_->set_verify_callback(asio::ssl::host_name_verification(to_.host));
+  secure_->async_handshake(asio::ssl::stream_base::client, [self = shared_from_this()](Error ec) {
+    if (!self->failed("TLS", ec)) self->write();
   });
 }
 
 void HttpPost::write() {
-  http::async_write(stream_, request_, [self = shared_from_this()](Error ec, std::size_t) {
-    if (!self->failed("write", ec)) self->read();
+  with_stream([this](auto& stream) {
+    http::async_write(stream, request_, [self = shared_from_this()](Error ec, std::size_t) {
+      if (!self->failed("write", ec)) self->read();
+    });
   });
 }
 
 void HttpPost::read() {
-  http::async_read(stream_, buffer_, parser_, [self = shared_from_this()](Error ec, std::size_t) {
-    if (!self->failed("answer", ec)) self->done_ = true;
+  with_stream([this](auto& stream) {
+    http::async_read(stream, buffer_, parser_, [self = shared_from_this()](Error ec, std::size_t) {
+      if (!self->failed("answer", ec)) self->done_ = true;
+    });
   });
 }
 
@@ -61,7 +86,7 @@ void HttpPost::cancel() {
   done_ = true;
   error_ = "no answer in time";
   resolver_.cancel();
-  stream_.close();
+  tcp().close();
 }
 
 HttpAnswer HttpPost::answer() const {

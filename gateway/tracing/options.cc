@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kHttp = "http://";
 constexpr std::string_view kHttps = "https://";
+constexpr std::uint16_t kHttpsPort = 443;
 
 bool is_plain(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
@@ -39,15 +40,14 @@ std::string read_endpoint(const std::string& text, Endpoint& out) {
   Endpoint e;
   e.text = text;
   if (!text.empty()) {
-    if (text.starts_with(kHttps))
-      return "'" + text +
-             "': https is not there yet; name a collector on this host or in this pod's network, "
-             "which may send on with TLS";
-    std::string wrong = "'" + text + "' is not http://HOST:PORT/v1/traces";
+    std::string wrong = "'" + text + "' is not http://HOST:PORT/v1/traces, nor with https";
+    e.tls = text.starts_with(kHttps);
+    if (e.tls) e.port = kHttpsPort;
+    const std::string_view scheme = e.tls ? kHttps : kHttp;
     const std::string_view rest =
-        std::string_view(text).substr(std::min(kHttp.size(), text.size()));
+        std::string_view(text).substr(std::min(scheme.size(), text.size()));
     const bool plain = is_plain(text) && text.find_first_of("@?#") == std::string::npos;
-    if (!text.starts_with(kHttp) || !plain) return wrong;
+    if (!text.starts_with(scheme) || !plain) return wrong;
     const std::size_t slash = rest.find('/');
     if (!read_authority(rest.substr(0, slash), e)) return wrong;
     if (slash != std::string_view::npos && rest.size() > slash + 1) e.path = rest.substr(slash);

@@ -9,12 +9,14 @@
 
 namespace berth::gateway::tracing {
 
-// http://HOST[:PORT][/PATH] of a collector that takes OTLP over HTTP.
+// http[s]://HOST[:PORT][/PATH] of a collector that takes OTLP over HTTP. The port is 4318, that of
+// https is 443.
 struct Endpoint {
   std::string text;  // as it was set; empty: no tracing
   std::string host;
   std::uint16_t port = 4318;
   std::string path = "/v1/traces";
+  bool tls = false;
 };
 
 struct TracingOptions {
@@ -24,6 +26,8 @@ struct TracingOptions {
   double share = 0;                  // of traces that nobody asked for, 0 to 1
   std::vector<std::string> devices;  // TENANT/DEVICE: all that they do is sampled
   std::string service_name = "berth";
+  std::string ca_file;       // for https; empty: the authorities that the system trusts
+  std::string headers_file;  // headers.h; empty: none
   bool enabled() const { return !endpoint.text.empty(); }
 };
 

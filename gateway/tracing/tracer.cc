@@ -17,6 +17,8 @@ ExporterOptions exporter_options(const TracingOptions& options, const Tracer::Pr
   gethostname(host, sizeof host - 1);
   const std::string name = process.name.empty() ? std::string(host) : process.name;
   return {.to = options.endpoint,
+          .ca_file = options.ca_file,
+          .headers_file = options.headers_file,
           .process = {{"service.name", options.service_name},
                       {"service.version", process.version},
                       {"service.instance.id", name + "/" + process.role},

@@ -1,5 +1,5 @@
 """A collector of spans for tests in Python: OTLP over HTTP, with a reader of Protobuf's wire format of its own."""
-import http.server, struct, threading, time
+import http.server, ssl, struct, threading, time
 
 
 def fields(data):
@@ -61,10 +61,12 @@ def spans(request):
 
 
 class Collector:
-    """It is there from start() to stop(), always on the same port."""
+    """It is there from start() to stop(), always on the same port; with TLS if it has a certificate: (file, file of its key).
+    `token`: a request without it is refused with 401."""
 
-    def __init__(self):
+    def __init__(self, certificate=None, token=None):
         self.spans, self.heads, self._changed, self._server = [], [], threading.Condition(), None
+        self.certificate, self.token, self.refused = certificate, token, []
         self.port = 0
         self.start()
 
@@ -74,6 +76,12 @@ class Collector:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if collector.token is not None and self.headers["Authorization"] != collector.token:
+                    collector.refused.append(self.headers["Authorization"])
+                    self.send_response(401)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 with collector._changed:
                     collector.heads.append((self.path, self.headers["Content-Type"]))
                     collector.spans.extend(spans(body))
@@ -87,8 +95,15 @@ class Collector:
 
         class Server(http.server.ThreadingHTTPServer):
             allow_reuse_address = daemon_threads = True
+
+            def handle_error(self, *_):  # a client that does not trust the certificate, or has gone
+                pass
         self._server = Server(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_address[1]
+        if self.certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self):

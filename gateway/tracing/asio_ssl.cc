@@ -1,3 +1,3 @@
 // Boost.Asio's own functions for TLS, compiled once (BOOST_ASIO_SEPARATE_COMPILATION in
-// cmake/berth.cmake): webhooks are the one place that uses them.
+// cmake/berth.cmake): the way to a collector and webhooks are the two places that use them.
 #include <boost/asio/ssl/impl/src.hpp>
