@@ -147,7 +147,11 @@ void Platform::publish(const Entry& e, const Result* late) {
   const bool protobuf = scope && scope->translation().format == session::Format::protobuf;
   const std::string topic = outcome_topic(e);
   const std::string payload = outcome_event(e, late, !protobuf);
-  const session::MessageView m{.topic = topic, .payload = payload, .forwarded = {}, .qos = 1};
+  const session::MessageView m{
+      .topic = topic,
+      .payload = payload,
+      .forwarded = session::MessageTranslator::envelope_properties(!protobuf),
+      .qos = 1};
   // The id is another command's: there its outcome is said, and nothing else.
   const bool taken = is_refusal(e) && e.command.code == "idempotency_conflict";
   if (!taken) core_.wills.distribute(m, now_, [] {});

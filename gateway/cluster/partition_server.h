@@ -34,14 +34,14 @@ struct EngineProcess {
   std::uint64_t id = base::random_id();
   std::uint64_t started_ms = 0;
   bool ending = false;
-  std::string unfit;                                // what is wrong with its files; empty: nothing
-  std::function<std::uint64_t()> held;              // partitions it serves or is about to
-  const registry::Registry* registry = nullptr;     // null: none
-  std::function<void()> beat_all;                   // statuses to all edges, within a long turn too
+  std::string unfit;                             // what is wrong with its files; empty: nothing
+  std::function<std::uint64_t()> held;           // partitions it serves or is about to
+  const registry::Registry* registry = nullptr;  // null: none
+  std::function<void()> beat_all;                // statuses to all edges, within a long turn too
   // With answers of the process, before it serves a partition.
   std::function<void(engine::EngineShard&, std::uint32_t partition)> equip;
-  Reload* reload = nullptr;                         // of the process
-  platform::Traces* traces = nullptr;               // the same; null: no command is traced
+  Reload* reload = nullptr;           // of the process
+  tracing::Tracer* traces = nullptr;  // the same; null: nothing is traced
 };
 
 class PartitionServer final : private PartitionEdges::Owner {

@@ -17,6 +17,7 @@
 #include "gateway/node/reload.h"
 #include "gateway/node/uplink_file.h"
 #include "gateway/rest/cursors.h"
+#include "gateway/tracing/tracer.h"
 #include "store/redis_store.h"
 
 namespace berth::gateway {
@@ -104,8 +105,8 @@ std::unique_ptr<session::Store> embedded_store(const EngineParts& parts,
 void answer_about_backups(const EngineParts& parts, engine::EngineShard& engine,
                           session::RocksStore::Copier copier) {
   auto backups = std::make_shared<Backups>(
-      parts.io, Backups::Options{parts.config.data_directory, parts.config.backups_kept,
-                                 std::move(copier)});
+      parts.io,
+      Backups::Options{parts.config.data_directory, parts.config.backups_kept, std::move(copier)});
   engine.answerer().use(
       protocol::link::AskKind::backup,
       [backups = std::move(backups)](const protocol::link::Question& q, link::Answered answered) {
@@ -206,12 +207,12 @@ engine::ShardParts shard_parts(const EngineParts& p, metrics::EngineProbe& probe
   if (auto source = engine::fault_of_clock())
     parts.clock = base::WallClock(std::move(source), base::WallClock::this_boot());
   const bool files = !p.config.acl_file.empty() || !p.config.password_file.empty();
-  parts.beside = [reload = p.reload, set, files, &io = p.io,
+  parts.beside = [reload = p.reload, traces = p.traces, set, files, &io = p.io,
                   &config = p.config](engine::EngineShard& engine) {
     auto all = std::make_shared<Beside>();
     if (files && reload != nullptr)
       all->access = std::make_unique<AccessFiles>(*reload, set, config, engine);
-    all->uplinks = std::make_unique<UplinkFile>(io, reload, config, engine);
+    all->uplinks = std::make_unique<UplinkFile>(io, reload, config, engine, traces);
     return all;
   };
   return parts;

@@ -16,6 +16,9 @@
 namespace berth::gateway {
 
 class Reload;
+namespace tracing {
+class Tracer;
+}
 
 inline constexpr const char* kVersion = "0.1.0";
 const char* revision();               // of the source
@@ -53,8 +56,8 @@ struct EngineParts {
   std::function<void()> load_logins = {};  // fills it before the engine serves; on any thread
   std::function<void()> store_lost;  // another gateway has taken the store; this engine must end
   session::StoreCondition* condition =
-      nullptr;                         // filled in, of an embedded store; null: it is not asked for
-  platform::Traces* traces = nullptr;  // null: no command is traced
+      nullptr;                        // filled in, of an embedded store; null: it is not asked for
+  tracing::Tracer* traces = nullptr;  // outlives the engine; null: nothing is traced
   Reload* reload =
       nullptr;  // the files are those of its set, and follow it; null: they stay as read
 };

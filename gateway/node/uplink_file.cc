@@ -12,7 +12,7 @@
 namespace berth::gateway {
 
 UplinkFile::UplinkFile(boost::asio::io_context& io, Reload* reload, const Config& config,
-                       engine::EngineShard& engine)
+                       engine::EngineShard& engine, tracing::Tracer* tracer)
     : config_(config),
       service_({.io = io,
                 .broker = engine.broker(),
@@ -20,7 +20,8 @@ UplinkFile::UplinkFile(boost::asio::io_context& io, Reload* reload, const Config
                 .now = [&engine] { return engine.now(); },
                 .turn_end = [&engine] { engine.turn_end(); },
                 .max_bytes = config.uplinks_max_bytes,
-                .files_dir = config.uplinks_files_dir}) {
+                .files_dir = config.uplinks_files_dir,
+                .tracer = tracer}) {
   engine.answerer().use(protocol::link::AskKind::uplinks,
                         [this](const protocol::link::Question& q, const link::Answered& answered) {
                           service_.answer(q.bytes, [answered](std::string bytes) {

@@ -17,9 +17,9 @@ class EngineShard;
 
 class UplinkFile {
  public:
-  // `reload` null: the file stays as read.
+  // `reload` null: the file stays as read. `tracer` null: no spans; else it outlives this.
   UplinkFile(boost::asio::io_context& io, Reload* reload, const Config& config,
-             engine::EngineShard& engine);
+             engine::EngineShard& engine, tracing::Tracer* tracer);
 
  private:
   void read_again();

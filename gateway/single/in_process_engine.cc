@@ -22,7 +22,7 @@ std::vector<std::uint64_t> random_ids(std::uint32_t count) {
 
 InProcessEngine::InProcessEngine(boost::asio::io_context& io, const Config& config,
                                  EdgeShards& edges, const registry::Registry* registry,
-                                 Reload& reload, platform::Traces* traces, Events events)
+                                 Reload& reload, tracing::Tracer* traces, Events events)
     : edges_(edges),
       registry_(registry),
       reload_(reload),

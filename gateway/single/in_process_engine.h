@@ -25,7 +25,7 @@ class InProcessEngine {
   };
   // Throws as make_engine().
   InProcessEngine(boost::asio::io_context& io, const Config& config, EdgeShards& edges,
-                  const registry::Registry* registry, Reload& reload, platform::Traces* traces,
+                  const registry::Registry* registry, Reload& reload, tracing::Tracer* traces,
                   Events events);
   ~InProcessEngine();
 
@@ -44,7 +44,7 @@ class InProcessEngine {
   EdgeShards& edges_;
   const registry::Registry* registry_;
   Reload& reload_;
-  platform::Traces* const traces_;  // null: no command is traced
+  tracing::Tracer* const traces_;  // null: no command is traced
   Events events_;
   metrics::EngineProbe probe_;
   session::StoreCondition condition_;

@@ -8,7 +8,8 @@
 
 namespace berth::gateway::tracing {
 
-enum class SpanKind : std::uint8_t { internal = 1, server = 2, client = 3 };  // OTLP's numbers
+// OTLP's numbers.
+enum class SpanKind : std::uint8_t { internal = 1, server = 2, client = 3, producer = 4 };
 
 struct Attribute {
   std::string key;

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/log.h"
+#include "gateway/tracing/tracer.h"
+#include "gateway/uplink/sink_spans.h"
 
 namespace berth::gateway::uplink {
 
@@ -18,6 +20,12 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::chrono::milliseconds kStateEvery{250};
+
+std::int64_t wall_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
 
 }  // namespace
 
@@ -43,6 +51,7 @@ struct SinkThread::Lane::Shared {
   std::unique_ptr<Sink> sink;
   Sink::Events own;  // of the sink
   asio::steady_timer timer;
+  std::unique_ptr<SinkSpans> spans;  // null: no tracing
   // Both.
   std::mutex mutex;
   std::vector<Upward> in;
@@ -50,7 +59,9 @@ struct SinkThread::Lane::Shared {
   std::vector<std::pair<std::uint32_t, std::uint64_t>> done;
   std::vector<Refusal> refused;
   bool done_posted = false;
-  bool gone = false;  // nothing is posted to the engine's loop any more
+  bool gone =
+      false;  // nothing is posted to the engine's loop any more, and `tracer` may have ended
+  tracing::Tracer* tracer = nullptr;
   SinkState state;
 
   void look(const std::shared_ptr<Shared>& self) {
@@ -73,7 +84,10 @@ struct SinkThread::Lane::Shared {
       if (gone) return;  // the queue gives them to the next sink
     }
     if (!sink) return;
-    for (Upward& m : all) sink->take(std::move(m));
+    for (Upward& m : all) {
+      if (spans) spans->took(m, wall_ns());
+      sink->take(std::move(m));
+    }
   }
   void tell_done() {  // on the engine's loop
     std::vector<std::pair<std::uint32_t, std::uint64_t>> all;
@@ -92,6 +106,13 @@ struct SinkThread::Lane::Shared {
       heard.done(generation, seq);
     }
   }
+  // REQUIRES: `mutex` is held, and `gone` is not set.
+  void end_span(std::uint32_t generation, std::uint64_t seq, const std::string& why) {
+    if (!spans) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (auto span = spans->ended(generation, seq, wall_ns(), now, why))
+      tracer->add({std::move(*span)});
+  }
   // REQUIRES: `mutex` is held.
   void post_done(const std::shared_ptr<Shared>& self) {
     if (std::exchange(done_posted, true)) return;
@@ -100,12 +121,14 @@ struct SinkThread::Lane::Shared {
   void note_done(const std::shared_ptr<Shared>& self, std::uint32_t generation, std::uint64_t seq) {
     const std::lock_guard lock(mutex);
     if (gone) return;
+    end_span(generation, seq, {});
     done.emplace_back(generation, seq);
     post_done(self);
   }
   void note_refused(const std::shared_ptr<Shared>& self, const Upward& m, const std::string& why) {
     const std::lock_guard lock(mutex);
     if (gone) return;
+    end_span(m.generation, m.seq, why);
     refused.push_back({m.generation, m.seq, m.inside, m.payload.size(), why});
     post_done(self);
   }
@@ -133,7 +156,7 @@ struct SinkThread::Lane::Shared {
   }
 };
 
-std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Heard heard) {
+std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Heard heard, const Traced& traced) {
   if (!running_) {
     running_ = std::make_shared<Running>();
     running_->thread = std::thread([r = running_] {
@@ -143,6 +166,10 @@ std::unique_ptr<SinkThread::Lane> SinkThread::start(Make make, Heard heard) {
   }
   auto s = std::make_shared<Lane::Shared>(engine_, running_);
   s->heard = std::move(heard);
+  if (traced.tracer != nullptr) {
+    s->tracer = traced.tracer;
+    s->spans = std::make_unique<SinkSpans>(traced.uplink, traced.kind, traced.tracer->sampler());
+  }
   asio::post(running_->io, [s, make = std::move(make)] {
     const std::weak_ptr<Lane::Shared> weak = s;
     s->own = {.ready =

@@ -13,6 +13,10 @@
 
 #include "gateway/uplink/sink.h"
 
+namespace berth::gateway::tracing {
+class Tracer;
+}
+
 namespace berth::gateway::uplink {
 
 class SinkThread {
@@ -62,7 +66,13 @@ class SinkThread {
   SinkThread(const SinkThread&) = delete;
   SinkThread& operator=(const SinkThread&) = delete;
 
-  std::unique_ptr<Lane> start(Make make, Heard heard);
+  // With `tracer`: spans of what goes to `uplink`, whose protocol is `kind`. It outlives the lane.
+  struct Traced {
+    tracing::Tracer* tracer = nullptr;  // null: none
+    std::string uplink;
+    std::string kind;
+  };
+  std::unique_ptr<Lane> start(Make make, Heard heard, const Traced& traced);
 
  private:
   struct Running;

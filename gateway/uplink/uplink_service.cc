@@ -167,7 +167,8 @@ std::unique_ptr<SinkThread::Lane> UplinkService::begin_sink(Entry& e) {
              parts_.broker.uplinks().finish();
              e.rested = true;
              end_turn();
-           }});
+           }},
+      {parts_.tracer, e.config.name, name_of(e.config.kind)});
 }
 
 void UplinkService::rest() {

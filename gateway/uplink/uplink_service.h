@@ -25,9 +25,10 @@ class UplinkService final : private session::UplinkSink {
     session::Broker& broker;
     std::uint32_t partition = 0;
     std::function<base::Instant()> now;
-    std::function<void()> turn_end;  // after something was told to the broker
-    std::uint64_t max_bytes = 0;     // of their queues together: fit_into()
-    std::string files_dir;           // definition.h
+    std::function<void()> turn_end;     // after something was told to the broker
+    std::uint64_t max_bytes = 0;        // of their queues together: fit_into()
+    std::string files_dir;              // definition.h
+    tracing::Tracer* tracer = nullptr;  // null: tracing is off; else it outlives the service
   };
   explicit UplinkService(Parts parts);
   ~UplinkService();

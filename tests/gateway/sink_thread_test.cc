@@ -83,7 +83,8 @@ class SinkThreadTest : public ::testing::Test {
                EXPECT_EQ(std::this_thread::get_id(), loop_);
                done_.push_back(seq);
              },
-         .refused = [this](const SinkThread::Refusal& r) { refused_.push_back(r.why); }});
+         .refused = [this](const SinkThread::Refusal& r) { refused_.push_back(r.why); }},
+        {});
   }
   template <class F>
   void run_until(F condition) {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "gateway/uplink/reformat.h"
+#include "gateway/uplink/sink_spans.h"
 #include "gateway/uplink/uplink_topics.h"
 #include "gateway/uplink/webhook_attempt.h"
 #include "protocol/messages/envelope.pb.h"
@@ -151,6 +152,96 @@ TEST(UplinkTopics, AreFilledForEachKind) {
   c.topic = "berth.{rest}";
   EXPECT_EQ(upstream_topic(c, plate), "berth.event.plate");
   EXPECT_EQ(upstream_topic(c, "$tenant/acme/v1/north/cam-1/event/车"), "") << "no topic of Kafka";
+}
+
+const std::string kTraceId = "0af7651916cd43dd8448eb211c80319c";
+
+Upward traced(std::uint64_t seq, const char* flags = "01") {
+  Upward m = envelope();
+  v1::Envelope e;
+  e.ParseFromString(m.payload);
+  e.set_traceparent("00-" + kTraceId + "-b7ad6b7169203331-" + flags);
+  m.payload = e.SerializeAsString();
+  m.seq = seq;
+  m.id = "0-3-" + std::to_string(seq);
+  return m;
+}
+
+constexpr SinkSpans::Clock::time_point kNow{std::chrono::hours(1)};
+
+SinkSpans spans(const std::vector<std::string>& devices = {}) {
+  return SinkSpans("city", "kafka", tracing::Sampler(0, devices));
+}
+
+TEST(SinkSpans, AreFromTheSinksTakingToThePlatformsWord) {
+  SinkSpans all = spans();
+  for (const Format format : {Format::protobuf, Format::json}) {
+    Upward m = traced(7);
+    reformat(format, m);
+    all.took(m, 1'700'000'002'000'000'000);
+    const auto s = all.ended(0, 7, 1'700'000'002'030'000'000, kNow, "");
+    ASSERT_TRUE(s);
+    EXPECT_EQ(s->name, "uplink city");
+    EXPECT_EQ(s->trace_id, kTraceId);
+    EXPECT_EQ(s->parent_id, "b7ad6b7169203331");
+    EXPECT_EQ(s->end_ns - s->start_ns, 30'000'000);
+    EXPECT_FALSE(s->failed);
+    const auto waited = std::find_if(s->attributes.begin(), s->attributes.end(), [](const auto& a) {
+      return a.key == "berth.uplink.waited_ms";
+    });
+    ASSERT_NE(waited, s->attributes.end());
+    EXPECT_EQ(std::get<std::int64_t>(waited->value), 500);
+    EXPECT_FALSE(all.ended(0, 7, 0, kNow, "")) << "once";
+  }
+}
+
+TEST(SinkSpans, ARefusalIsAnErrorAndAMessageThatIsSentAgainHasTheSameSpan) {
+  SinkSpans all = spans();
+  all.took(traced(7), 1);
+  const auto first = all.ended(0, 7, 2, kNow, "413 too large");
+  ASSERT_TRUE(first && first->failed);
+  EXPECT_EQ(first->why, "413 too large");
+  SinkSpans next = spans();  // of the next engine
+  next.took(traced(7), 3);
+  EXPECT_EQ(next.ended(0, 7, 4, kNow, "")->span_id, first->span_id);
+  Upward replay = traced(7);
+  replay.replay = true;
+  next.took(replay, 5);
+  EXPECT_NE(next.ended(0, 7, 6, kNow, "")->span_id, first->span_id);
+}
+
+TEST(SinkSpans, AMessageWhoseExpiryHasPassedIsAnError) {
+  SinkSpans all = spans();
+  Upward m = traced(7);
+  m.expires = kNow;
+  all.took(m, 1);
+  EXPECT_EQ(all.ended(0, 7, 2, kNow, "")->why, "its expiry has passed");
+  all.took(m, 1);
+  EXPECT_FALSE(all.ended(0, 7, 2, kNow - std::chrono::seconds(1), "")->failed);
+}
+
+TEST(SinkSpans, OnlyOfWhatIsSampled) {
+  SinkSpans all = spans();
+  all.took(traced(1, "00"), 1);
+  EXPECT_FALSE(all.ended(0, 1, 2, kNow, ""));
+  all.took(envelope(), 1);  // whose traceparent is none
+  EXPECT_FALSE(all.ended(0, 0, 2, kNow, ""));
+  Upward m = traced(2);
+  m.properties = content_type("application/json");
+  all.took(m, 1);
+  EXPECT_FALSE(all.ended(0, 2, 2, kNow, "")) << "no Envelope";
+  SinkSpans listed = spans({"acme/cam-1"});
+  listed.took(traced(3, "00"), 1);
+  EXPECT_TRUE(listed.ended(0, 3, 2, kNow, ""));
+}
+
+TEST(SinkSpans, AreBounded) {
+  SinkSpans all = spans();
+  for (std::uint64_t seq = 0; seq <= SinkSpans::kOpenMax; ++seq) all.took(traced(seq), 1);
+  EXPECT_FALSE(all.ended(0, SinkSpans::kOpenMax, 2, kNow, "")) << "one too many";
+  EXPECT_TRUE(all.ended(0, 0, 2, kNow, ""));
+  all.took(traced(SinkSpans::kOpenMax), 1);
+  EXPECT_TRUE(all.ended(0, SinkSpans::kOpenMax, 2, kNow, ""));
 }
 
 }  // namespace
