@@ -26,6 +26,7 @@ namespace {
 
 constexpr std::size_t kUndeliveredMax = 10'000;  // more than an uplink's
 constexpr int kStatisticsEvery_ms = 1000;
+constexpr int kRefusedMax = 10;  // statistics; then another producer reads the files again
 
 struct ConfDeleter {
   void operator()(rd_kafka_conf_t* c) const { rd_kafka_conf_destroy(c); }
@@ -176,13 +177,24 @@ class KafkaAttempt final : public Attempt {
 
   void failed(rd_kafka_resp_err_t e, const char* why) {
     if (e == RD_KAFKA_RESP_ERR__FATAL) return tell_.lost(why);
-    last_error_ = why;
+    // That all are down says less than what was said of one of them before.
+    if (e != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || last_error_.empty()) last_error_ = why;
+    refused_ = refused_ || e == RD_KAFKA_RESP_ERR__AUTHENTICATION || e == RD_KAFKA_RESP_ERR__SSL;
     if (e == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || e == RD_KAFKA_RESP_ERR__AUTHENTICATION) away();
   }
 
   void look(std::string_view statistics) {
-    if (!is_up(statistics)) return away();
-    if (!std::exchange(up_, true)) tell_.connected(kUndeliveredMax);
+    if (!is_up(statistics)) {
+      away();
+      // librdkafka would go on with the password and certificates that it began with.
+      if (refused_ && ++refused_for_ > kRefusedMax) tell_.not_reached(last_error_);
+      return;
+    }
+    refused_ = false;
+    refused_for_ = 0;
+    if (std::exchange(up_, true)) return;
+    last_error_.clear();
+    tell_.connected(kUndeliveredMax);
   }
 
   void away() {
@@ -195,7 +207,9 @@ class KafkaAttempt final : public Attempt {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   rd_kafka_t* producer_ = nullptr;
   bool up_ = false;
-  bool said_ = false;  // that it is away, though it never was there
+  bool said_ = false;     // that it is away, though it never was there
+  bool refused_ = false;  // the log-in, or a certificate, since a broker was last there
+  int refused_for_ = 0;
   std::string last_error_;
 };
 

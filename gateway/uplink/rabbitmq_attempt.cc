@@ -4,6 +4,7 @@
 #include <amqp_framing.h>
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -69,8 +70,25 @@ std::string text_of(amqp_bytes_t b) {
   return {static_cast<const char*>(b.bytes), b.len};
 }
 
+// Why RabbitMQ's certificate was refused, on the thread of its connection.
+thread_local int refused_for = X509_V_OK;
+
+int note_verification(int good, X509_STORE_CTX* at) {
+  if (good == 0) refused_for = X509_STORE_CTX_get_error(at);
+  return good;
+}
+
+// librabbitmq says no more than that TLS has failed; OpenSSL says why, to each thread.
+std::string tls_reason() {
+  if (refused_for != X509_V_OK)
+    return std::string(", its certificate: ") + X509_verify_cert_error_string(refused_for);
+  const unsigned long error = ERR_peek_last_error();
+  const char* const text = error == 0 ? nullptr : ERR_reason_error_string(error);
+  return text == nullptr ? "" : std::string(", ") + text;
+}
+
 std::runtime_error failure(const char* step, int status) {
-  return std::runtime_error(std::string(step) + ": " + amqp_error_string2(status));
+  return std::runtime_error(std::string(step) + ": " + amqp_error_string2(status) + tls_reason());
 }
 // Of a close that RabbitMQ has sent.
 std::string reason_of(const amqp_method_t& m) {
@@ -148,7 +166,7 @@ class Worker {
     amqp_socket_t* const socket =
         url.tls ? amqp_ssl_socket_new(amqp_.get()) : amqp_tcp_socket_new(amqp_.get());
     if (socket == nullptr) throw std::runtime_error("no memory");
-    if (url.tls) use_tls(socket);
+    if (url.tls) use_tls(socket, url.host);
     timeval limit{kConnectLimit_s, 0};
     if (const int s = amqp_socket_open_noblock(socket, url.host.c_str(), url.port, &limit);
         s != AMQP_STATUS_OK)
@@ -159,16 +177,7 @@ class Worker {
     }
     amqp_set_handshake_timeout(amqp_.get(), &limit);
     amqp_set_rpc_timeout(amqp_.get(), &limit);
-    amqp_table_entry_t name{amqp_cstring_bytes("connection_name"), {}};
-    name.value.kind = AMQP_FIELD_KIND_UTF8;
-    name.value.value.bytes = bytes_of(client_);
-    const amqp_table_t about{1, &name};
-    const std::string user = config_.user_name.empty() ? "guest" : config_.user_name;
-    const std::string password =
-        config_.password_file.empty() ? "guest" : secret_in(config_.password_file);
-    check("log-in", amqp_login_with_properties(
-                        amqp_.get(), virtual_host_of(url.path).c_str(), 0, kFrameMax, kHeartbeat_s,
-                        &about, AMQP_SASL_METHOD_PLAIN, user.c_str(), password.c_str()));
+    log_in(virtual_host_of(url.path));
     amqp_channel_open(amqp_.get(), kChannel);
     check("channel", amqp_get_rpc_reply(amqp_.get()));
     if (config_.declare) {
@@ -180,12 +189,38 @@ class Worker {
     check("confirms", amqp_get_rpc_reply(amqp_.get()));
   }
 
-  void use_tls(amqp_socket_t* socket) const {
+  // With EXTERNAL the certificate says who it is, and RabbitMQ takes the user's name from there.
+  void log_in(const std::string& virtual_host) {
+    amqp_table_entry_t name{amqp_cstring_bytes("connection_name"), {}};
+    name.value.kind = AMQP_FIELD_KIND_UTF8;
+    name.value.value.bytes = bytes_of(client_);
+    const amqp_table_t about{1, &name};
+    const auto login = [&](auto... how) {
+      return amqp_login_with_properties(amqp_.get(), virtual_host.c_str(), 0, kFrameMax,
+                                        kHeartbeat_s, &about, how...);
+    };
+    // RabbitMQ does not look at the identity that is sent, and librabbitmq can't send an empty one.
+    if (config_.sasl == "EXTERNAL")
+      return check("log-in", login(AMQP_SASL_METHOD_EXTERNAL, config_.client_id.c_str()));
+    const std::string user = config_.user_name.empty() ? "guest" : config_.user_name;
+    const std::string password =
+        config_.password_file.empty() ? "guest" : secret_in(config_.password_file);
+    check("log-in", login(AMQP_SASL_METHOD_PLAIN, user.c_str(), password.c_str()));
+  }
+
+  void use_tls(amqp_socket_t* socket, const std::string& host) const {
+    ERR_clear_error();
     amqp_ssl_socket_set_verify_peer(socket, 1);
-    amqp_ssl_socket_set_verify_hostname(socket, 1);
+    amqp_ssl_socket_set_verify_hostname(socket, 0);  // it knows no addresses: OpenSSL does it
     amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST);
+    auto* const context = static_cast<SSL_CTX*>(amqp_ssl_socket_get_context(socket));
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, note_verification);
+    X509_VERIFY_PARAM* const wanted = SSL_CTX_get0_param(context);
+    if (X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str()) != 1 &&
+        X509_VERIFY_PARAM_set1_host(wanted, host.c_str(), host.size()) != 1)
+      throw std::runtime_error("no memory");
     if (config_.ca_file.empty()) {
-      SSL_CTX_set_default_verify_paths(static_cast<SSL_CTX*>(amqp_ssl_socket_get_context(socket)));
+      SSL_CTX_set_default_verify_paths(context);
     } else if (amqp_ssl_socket_set_cacert(socket, config_.ca_file.c_str()) != AMQP_STATUS_OK) {
       throw std::runtime_error(config_.ca_file + ": no certificates of an authority");
     }

@@ -220,9 +220,9 @@ const std::map<std::string, Key>& keys() {
         kMqtt | kKafka | kRabbit}},
       {"sasl",
        {[](C& c, const R& r, const N& n) {
-          c.sasl = read_one_of(r, n, {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"});
+          c.sasl = read_one_of(r, n, {"PLAIN", "EXTERNAL", "SCRAM-SHA-256", "SCRAM-SHA-512"});
         },
-        kKafka}},
+        kKafka | kRabbit}},
       {"compression",
        {[](C& c, const R& r, const N& n) {
           c.compression = read_one_of(r, n, {"none", "gzip", "snappy", "lz4", "zstd"});
@@ -237,6 +237,32 @@ const std::map<std::string, Key>& keys() {
   return kKeys;
 }
 
+// By what it shows the platform who it is.
+void check_login(const Reader& r, const YAML::Node& n, const UplinkConfig& c, bool tls) {
+  if (c.cert_file.empty() != c.key_file.empty()) r.fail(n, "cert_file and key_file go together");
+  if (!tls && !(c.ca_file + c.cert_file).empty())
+    r.fail(n, "ca_file and cert_file are of a url with TLS");
+  const bool named = !c.user_name.empty() || !c.password_file.empty();
+  const auto fail = [&](const std::string& why) {
+    r.reads("sasl");
+    r.fail(n["sasl"], why);
+  };
+  if (c.kind == Kind::kafka) {
+    if (c.sasl == "EXTERNAL")
+      fail("Kafka has no EXTERNAL: with a client certificate (cert_file) leave sasl out");
+    if (!c.sasl.empty() && (c.user_name.empty() || c.password_file.empty()))
+      r.fail(n, "sasl needs user_name and password_file");
+    if (c.sasl.empty() && named) r.fail(n, "user_name and password_file need sasl");
+  }
+  if (c.kind == Kind::rabbitmq) {
+    if (c.sasl.starts_with("SCRAM")) fail("RabbitMQ has PLAIN and EXTERNAL");
+    if (c.sasl == "EXTERNAL" && c.cert_file.empty())
+      fail("EXTERNAL needs cert_file and key_file: RabbitMQ knows by them who it is");
+    if (c.sasl == "EXTERNAL" && named)
+      fail("EXTERNAL takes the name from the certificate: no user_name and password_file");
+  }
+}
+
 // What does not fit together.
 void check_whole(const Reader& r, const YAML::Node& n, const UplinkConfig& c) {
   bool tls = false;
@@ -246,13 +272,7 @@ void check_whole(const Reader& r, const YAML::Node& n, const UplinkConfig& c) {
     r.reads("url");
     r.fail(n["url"], e.what());
   }
-  if (c.cert_file.empty() != c.key_file.empty()) r.fail(n, "cert_file and key_file go together");
-  if (!tls && !(c.ca_file + c.cert_file).empty())
-    r.fail(n, "ca_file and cert_file are of a url with TLS");
-  if (!c.sasl.empty() && (c.user_name.empty() || c.password_file.empty()))
-    r.fail(n, "sasl needs user_name and password_file");
-  if (c.kind == Kind::kafka && c.sasl.empty() && !c.user_name.empty())
-    r.fail(n, "user_name needs sasl");
+  check_login(r, n, c, tls);
   if (c.kind == Kind::webhook && c.secret_file.empty())
     r.fail(n, "secret_file is missing: the platform knows by the signature that it is Berth");
   if (filters_of(c).empty()) r.fail(n, "it selects nothing");

@@ -42,8 +42,10 @@ struct UplinkConfig {
   std::uint32_t version = 5;        // 5, or 4 for 3.1.1
   bool commands = false;            // the platform may ask for some
   std::string client_id = "berth";  // the partition and connection follow
+  // Kafka: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; empty: none. RabbitMQ: EXTERNAL, PLAIN; empty:
+  // PLAIN
+  std::string sasl;
   // Kafka
-  std::string sasl;  // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; empty: none
   std::string compression = "lz4";
   // RabbitMQ
   std::string exchange = "berth";

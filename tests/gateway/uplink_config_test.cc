@@ -127,7 +127,9 @@ TEST(UplinkConfig, EachKindHasItsKeys) {
   EXPECT_EQ(why_bad(kind("kafka", "kafka://h", "    sasl: PLAIN\n")),
             "up.yaml:2: sasl needs user_name and password_file");
   EXPECT_EQ(why_bad(kind("kafka", "kafka://h", "    user_name: u\n")),
-            "up.yaml:2: user_name needs sasl");
+            "up.yaml:2: user_name and password_file need sasl");
+  EXPECT_EQ(why_bad(kind("kafka", "kafka://h", "    password_file: p\n")),
+            "up.yaml:2: user_name and password_file need sasl");
   for (const char* url : {"kafka://", "kafka://a,,b", "kafka://a:0", "kafka://a:70000",
                           "kafka://a/b", "kafka://[::1", "mqtt://h", "kafka://a:1x"})
     EXPECT_EQ(why_bad(kind("kafka", url)),
@@ -135,6 +137,27 @@ TEST(UplinkConfig, EachKindHasItsKeys) {
         << url;
   EXPECT_NE(why_bad(kind("mqtt", "mqtt://h/path")), "");
   EXPECT_EQ(why_bad(kind("mqtt", "mqtt://h/")), "");
+}
+
+TEST(UplinkConfig, ExternalIsOfRabbitmqWithACertificate) {
+  const std::string pair = "    cert_file: c\n    key_file: k\n";
+  EXPECT_EQ(
+      parse_uplinks(kind("rabbitmq", "amqps://h", pair + "    sasl: EXTERNAL\n"), "up.yaml")[0]
+          .sasl,
+      "EXTERNAL");
+  EXPECT_EQ(why_bad(kind("rabbitmq", "amqp://h", "    sasl: PLAIN\n")), "");
+  EXPECT_EQ(why_bad(kind("rabbitmq", "amqps://h", "    sasl: EXTERNAL\n")),
+            "up.yaml:5: sasl: EXTERNAL needs cert_file and key_file: RabbitMQ knows by them who it "
+            "is");
+  EXPECT_EQ(why_bad(kind("rabbitmq", "amqps://h", pair + "    user_name: u\n    sasl: EXTERNAL\n")),
+            "up.yaml:8: sasl: EXTERNAL takes the name from the certificate: no user_name and "
+            "password_file");
+  EXPECT_EQ(why_bad(kind("rabbitmq", "amqps://h", "    sasl: SCRAM-SHA-256\n")),
+            "up.yaml:5: sasl: RabbitMQ has PLAIN and EXTERNAL");
+  EXPECT_EQ(why_bad(kind("kafka", "kafkas://h", pair + "    sasl: EXTERNAL\n")),
+            "up.yaml:7: sasl: Kafka has no EXTERNAL: with a client certificate (cert_file) leave "
+            "sasl out");
+  EXPECT_EQ(why_bad(kind("kafka", "kafkas://h", pair)), "");
 }
 
 TEST(UplinkConfig, CommandsAreOfNamedTenantsByATopicThatNamesTheDevice) {

@@ -4,100 +4,15 @@ devices were told to be taken is there, in order, after deaths and errors of bot
 
   uplink_kinds_test.py BERTH SOURCE BERTH_KAFKA webhook|rabbitmq|kafka|commands
 """
-import json, os, re, signal, socket, subprocess, sys, threading, time
+import json, os, re, signal, socket, subprocess, sys, time
 
 berth, source, kafka_program = (os.path.abspath(a) for a in sys.argv[1:4])
 sys.path.insert(0, os.path.join(source, "tests/support"))
-from gateway import Gateway, Program, eventually, processes, work  # noqa: E402
+from authority import Authority  # noqa: E402
+from gateway import Program, eventually, work  # noqa: E402
 from hook import Hook, Hostile  # noqa: E402
 from mqtt import Mqtt  # noqa: E402
-
-CONFIG = """
-auth: {anonymous: always, failures_per_name: 0, failures_per_address: 0}
-registry: {source: file, file: registry.yaml}
-uplinks: {file: uplinks.yaml}
-"""
-REGISTRY = """
-tenants:
-  - name: acme
-{envelopes}    sites: [{{name: north}}]
-    devices:
-      - {{name: cam, site: north, credentials: [{{auth_id: cam, password: right}}]}}
-      - {{name: gate, site: north, credentials: [{{auth_id: gate, password: right}}]}}
-"""
-
-
-def check(condition, text):
-    if not condition:
-        raise SystemExit(text)
-
-
-def write(text):
-    path = os.path.join(work, "gateway/uplinks.yaml")
-    with open(path + ".new", "w", encoding="utf-8") as f:
-        f.write(text)
-    os.rename(path + ".new", path)
-
-
-def state(gateway, name="up"):
-    return next((u for u in gateway.ask("GET", "/api/v1/uplinks")[1]["items"] if u["name"] == name), {})
-
-
-def ctl(gateway, *words, code=0):
-    done = subprocess.run([berth, "ctl", "--admin", f"127.0.0.1:{gateway.admin}", *words], text=True, capture_output=True, timeout=120)
-    check(done.returncode == code, f"{words}: exit code {done.returncode}, not {code}: {done.stdout}{done.stderr}")
-    return json.loads(done.stdout) if code == 0 else done.stdout + done.stderr
-
-
-def start(uplink, envelopes=""):
-    return Gateway(berth, {"berth.yaml": CONFIG, "registry.yaml": REGISTRY.format(envelopes=envelopes and f"    envelopes: {envelopes}\n"), "uplinks.yaml": uplink})
-
-
-class Load:
-    """Two devices publish JSON without a pause; `said`: the numbers that have their PUBACK, by device."""
-
-    def __init__(self, gateway, names=("cam", "gate")):
-        self.said, self._go = {n: 0 for n in names}, True
-        self._threads = [threading.Thread(target=self._run, args=(n, Mqtt(gateway.mqtt, n, f"{n}@acme", "right", [])), daemon=True)
-                         for n in names]
-        for t in self._threads:
-            t.start()
-
-    def _run(self, name, device):
-        while self._go:
-            first = self.said[name]
-            device.publish_all([("v1/event/parts", json.dumps({name: first + i})) for i in range(20)])
-            self.said[name] += 20
-        device.goodbye()
-
-    def count(self):
-        return sum(self.said.values())
-
-    def more(self, n):
-        begun = self.count()
-        eventually(lambda: self.count() > begun + n, "messages")
-
-    def end(self):
-        self._go = False
-        for t in self._threads:
-            t.join()
-
-
-def firsts(payloads):
-    """By device: its numbers, each where it came first."""
-    out, seen = {}, set()
-    for p in payloads:
-        for name, n in (p if isinstance(p, dict) else json.loads(p)).items():
-            if (name, n) not in seen:
-                seen.add((name, n))
-                out.setdefault(name, []).append(n)
-    return out
-
-
-def expect_all(payloads, load, what, seconds=60):
-    wanted = {n: list(range(said)) for n, said in load.said.items()}
-    eventually(lambda: firsts(payloads()) == wanted, lambda: f"{what}: { {n: len(v) for n, v in firsts(payloads()).items()} } of {load.said}, in this order?",
-               seconds)
+from uplinks import Kafka, Load, check, ctl, expect_all, firsts, start, state, write  # noqa: E402
 
 
 def through_deaths(gateway, kill, begin, payloads):
@@ -281,26 +196,19 @@ def answers_without_an_end(gateway, hook):
     device.goodbye()
 
 
-def made_certificate(d):
-    os.makedirs(d)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=127.0.0.1",
-                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", d + "/key", "-out", d + "/crt"], check=True, capture_output=True)
-    return d + "/crt", d + "/key"
-
-
 def over_tls(gateway):
     """https with the platform's own authority; a certificate that nobody vouches for is refused, and so is one for another name."""
-    certificate = made_certificate(work + "/tls")
-    hook = Hook(secrets=("secret", "next"), certificate=certificate)
+    authority = Authority("platform")
+    hook = Hook(secrets=("secret", "next"), certificate=authority.issue("server"))
     line = f"uplinks:\n  - {{name: up, kind: webhook, url: 'https://%s:{hook.port}/events', secret_file: {work}/secret, select: [event], timeout_s: 2%s}}\n"
     device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
-    for host, more in (("127.0.0.1", ""), ("127.0.0.2", f", ca_file: {certificate[0]}")):
+    for host, more in (("127.0.0.1", ""), ("127.0.0.2", f", ca_file: {authority.file}")):
         write(line % (host, more))
         eventually(lambda: f"{host}:{hook.port}/" in state(gateway).get("url", ""), lambda: state(gateway))
         device.publish("v1/event/parts", json.dumps({"tls": host}))
         eventually(lambda: state(gateway)["queued"] > 0 and state(gateway)["error"], lambda: state(gateway))
         check(not hook.messages, "a message went to a platform that has proven nothing")
-    write(line % ("127.0.0.1", f", ca_file: {certificate[0]}"))
+    write(line % ("127.0.0.1", f", ca_file: {authority.file}"))
     eventually(lambda: len(hook.messages) == 2, lambda: f"{hook.payloads()} {state(gateway)}")
     hook.kill()
     device.goodbye()
@@ -310,7 +218,7 @@ def webhook():
     with open(work + "/secret", "w", encoding="utf-8") as f:
         f.write("secret\nnext\n")
     hook = Hook()
-    gateway = start(hook_file(hook))
+    gateway = start(berth, hook_file(hook))
     through_deaths(gateway, hook.kill, hook.start, hook.payloads)
     m = hook.messages[0]
     check((m["tenant"], m["site"], m["device"], m["what"], m["type"], m["topic"]) ==
@@ -343,7 +251,7 @@ def rabbitmq():
     broker = Rabbit()
     broker.bind("all", "berth", "event.#")
     broker.bind("plates", "berth", "event.plate.acme.#")
-    gateway = start(f"uplinks:\n  - {{name: up, kind: rabbitmq, url: 'amqp://127.0.0.1:{broker.port}', select: [event, state], format: json}}\n", "protobuf")
+    gateway = start(berth, f"uplinks:\n  - {{name: up, kind: rabbitmq, url: 'amqp://127.0.0.1:{broker.port}', select: [event, state], format: json}}\n", "protobuf")
     taken = []
 
     def payloads():
@@ -370,39 +278,9 @@ def rabbitmq():
 
 # -- Kafka
 
-class Kafka:
-    def __init__(self):
-        self.path = os.path.join(work, "kafka.log")
-        with open(self.path, "w", encoding="utf-8") as out:
-            self.process = subprocess.Popen([kafka_program, "berth.event", "4"], stdin=subprocess.PIPE, stdout=out, text=True)
-        processes.append(self.process)
-        self.brokers = eventually(lambda: re.search(r"^brokers (\S+)$", self.said(), re.M), "the cluster").group(1)
-
-    def said(self):
-        with open(self.path, encoding="utf-8") as f:
-            return f.read()
-
-    def tell(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        eventually(lambda: f"done {line}\n" in self.said(), line)
-
-    def messages(self):
-        """(partition, offset, key, headers, payload)"""
-        out = []
-        for line in self.said().split("\n")[:-1]:
-            found = re.fullmatch(r"(\d+) (\d+) (\S+) (\S+) (.*)", line)
-            if found:
-                out.append(found.groups())
-        return out
-
-    def payloads(self):
-        return [m[4] for m in self.messages()]
-
-
 def kafka():
-    cluster = Kafka()
-    gateway = start(f"uplinks:\n  - {{name: up, kind: kafka, url: 'kafka://{cluster.brokers}', select: [event]}}\n")
+    cluster = Kafka(kafka_program)
+    gateway = start(berth, f"uplinks:\n  - {{name: up, kind: kafka, url: 'kafka://{cluster.brokers}', select: [event]}}\n")
     load = Load(gateway)
     load.more(200)
     for p in range(4):
@@ -462,7 +340,7 @@ def commands():
     broker.says("running")
     heard = Program(["stdbuf", "-oL", "mosquitto_sub", "-V", "5", "-h", "127.0.0.1", "-p", str(port), "-q", "1", "-t", "up/#", "-F", "%t %p", "-d"], "heard")
     heard.says("SUBACK")
-    gateway = start(f"uplinks:\n  - {{name: up, kind: mqtt, url: 'mqtt://127.0.0.1:{port}', tenants: [acme], commands: true, "
+    gateway = start(berth, f"uplinks:\n  - {{name: up, kind: mqtt, url: 'mqtt://127.0.0.1:{port}', tenants: [acme], commands: true, "
                     "topic: 'up/{tenant}/{site}/{device}/{rest}'}\n", "json")
     eventually(lambda: state(gateway).get("connected") == 1, lambda: state(gateway))
     done = []

@@ -72,6 +72,7 @@ class Gateway(Program):
     """berth serve; `files`: by name, berth.yaml among them. Each gateway of a test has a name of its own."""
 
     def __init__(self, berth, files, name="gateway", **environment):
+        self.berth = berth
         self.directory = os.path.join(work, name)
         os.makedirs(self.directory, exist_ok=True)
         for name, text in files.items():

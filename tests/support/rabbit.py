@@ -1,5 +1,5 @@
 """A RabbitMQ of the test's own: its node, its port mapper and its files; and a consumer (pika)."""
-import glob, os, signal, socket
+import base64, glob, hashlib, json, os, signal, socket
 
 import pika
 from gateway import Program, work
@@ -11,18 +11,44 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Rabbit:
-    """`port`: AMQP on 127.0.0.1; kill() and start() again, its queues stay."""
+def _definitions():
+    """Users guest (password: guest), berth (right), and external, which has no password."""
+    def user(name, password):
+        salt = b"salt"
+        digest = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode() if password else ""
+        return {"name": name, "password_hash": digest, "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ""}
+    users = [user(*u) for u in (("guest", "guest"), ("berth", "right"), ("external", ""))]
+    rights = [{"user": u["name"], "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"} for u in users]
+    return json.dumps({"users": users, "vhosts": [{"name": "/"}], "permissions": rights})
 
-    def __init__(self):
+
+class Rabbit:
+    """`port`: AMQP on 127.0.0.1; kill() and start() again, its queues stay. With an `authority` also `tls_port`, see use_tls()."""
+
+    def __init__(self, authority=None):
         self.home = os.path.join(work, "rabbit")
         os.makedirs(self.home)
         self.port, self.dist, self.epmd = free_port(), free_port(), free_port()
         with open(self.home + "/plugins", "w", encoding="utf-8") as f:
-            f.write("[].\n")
+            f.write("[rabbitmq_auth_mechanism_ssl].\n")
+        if authority:
+            self.tls_port = free_port()
+            self.use_tls(authority)
         self.mapper = Program(["epmd", "-address", "127.0.0.1", "-port", str(self.epmd)], "epmd")
         self.starts = 0
         self.start()
+
+    def use_tls(self, authority, needs_certificate=False, external=True, address="127.0.0.1"):
+        """From the next start. A certificate's common name is the user of EXTERNAL."""
+        crt, key = authority.issue("server", address)
+        with open(self.home + "/definitions.json", "w", encoding="utf-8") as f:
+            f.write(_definitions())
+        with open(self.home + "/rabbitmq.conf", "w", encoding="utf-8") as f:
+            f.write(f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\nssl_options.cacertfile = {authority.file}\nssl_options.certfile = {crt}\n"
+                    f"ssl_options.keyfile = {key}\nssl_options.verify = verify_peer\n"
+                    f"ssl_options.fail_if_no_peer_cert = {'true' if needs_certificate else 'false'}\n"
+                    f"auth_mechanisms.1 = PLAIN\n{'auth_mechanisms.2 = EXTERNAL' if external else ''}\nssl_cert_login_from = common_name\n"
+                    f"load_definitions = {self.home}/definitions.json\n")
 
     def start(self):
         # No name of a host is looked up: a bare Debian knows none.
@@ -31,7 +57,7 @@ class Rabbit:
         self.node = Program([program], f"rabbit{self.starts}", HOME=self.home, ERL_EPMD_PORT=str(self.epmd), ERL_EPMD_ADDRESS="127.0.0.1",
                             RABBITMQ_USE_LONGNAME="true", RABBITMQ_NODENAME="berth@127.0.0.1", RABBITMQ_MNESIA_BASE=self.home + "/db", RABBITMQ_LOGS="-",
                             RABBITMQ_NODE_IP_ADDRESS="127.0.0.1", RABBITMQ_NODE_PORT=str(self.port), RABBITMQ_DIST_PORT=str(self.dist),
-                            RABBITMQ_ENABLED_PLUGINS_FILE=self.home + "/plugins", RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_CONFIG_FILE=self.home + "/none",
+                            RABBITMQ_ENABLED_PLUGINS_FILE=self.home + "/plugins", RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_CONFIG_FILE=self.home + "/rabbitmq",
                             RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}")
         self.node.says("Server startup complete", 120)
 
