@@ -33,6 +33,9 @@ class Hook:
             allow_reuse_address = True
             daemon_threads = True
 
+            def handle_error(self, request, client_address):
+                pass  # a gateway that was killed
+
         self.server = Server(("127.0.0.1", self.port), Handler)
         if self.certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

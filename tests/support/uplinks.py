@@ -47,10 +47,10 @@ def start(berth, uplink, envelopes=""):
 
 
 class Load:
-    """Two devices publish JSON without a pause; `said`: the numbers that have their PUBACK, by device."""
+    """Devices publish JSON, 20 messages at once, with or without a pause between; `said`: the numbers that have their PUBACK, by device."""
 
-    def __init__(self, gateway, names=("cam", "gate")):
-        self.said, self._go = {n: 0 for n in names}, True
+    def __init__(self, gateway, names=("cam", "gate"), pause_s=0.0):
+        self.said, self._go, self._pause_s, self._ended = {n: 0 for n in names}, True, pause_s, threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n, Mqtt(gateway.mqtt, n, f"{n}@acme", "right", [])), daemon=True)
                          for n in names]
         for t in self._threads:
@@ -61,6 +61,7 @@ class Load:
             first = self.said[name]
             device.publish_all([("v1/event/parts", json.dumps({name: first + i})) for i in range(20)])
             self.said[name] += 20
+            self._ended.wait(self._pause_s)
         device.goodbye()
 
     def count(self):
@@ -72,6 +73,7 @@ class Load:
 
     def end(self):
         self._go = False
+        self._ended.set()
         for t in self._threads:
             t.join()
 
