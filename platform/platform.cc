@@ -26,7 +26,8 @@ Platform::Platform(session::Context& cx, session::Core& core, Read read, Platfor
       traces_(options.traces),
       commands_(cx, core, *this, *this),
       devices_(options, core, *this),
-      signed_requests_(*this, random_key()) {
+      signed_requests_(*this, random_key()),
+      passages_(*this) {
   cx.platform = this;
   core.restorer.use_live_records(*this);
   core.sessions.watch(*this);
@@ -42,12 +43,14 @@ void Platform::record(std::string_view key, std::string_view value) {
   if (Commands::is_key(key)) commands_.restored(key, value);
   if (DeviceWatch::is_key(key)) devices_.record(key, value);
   if (SignedRequests::is_key(key)) signed_requests_.restored(key, value);
+  if (Passages::is_key(key)) passages_.restored(key, value);
 }
 
 void Platform::forget_record(std::string_view key) {
   if (Commands::is_key(key)) commands_.forget(key);
   if (DeviceWatch::is_key(key)) devices_.forget_record(key);
   if (SignedRequests::is_key(key)) signed_requests_.forget(key);
+  if (Passages::is_key(key)) passages_.forget(key);
 }
 
 void Platform::attached_all(base::Instant now) {
@@ -78,6 +81,7 @@ void Platform::tick(base::Instant now) {
   commands_.tick(now);
   devices_.tick(now);
   signed_requests_.tick(core_.wall_ms(now));
+  if (core_.commits.has_room()) passages_.tick(core_.wall_ms(now));
 }
 
 void Platform::registry_changed(const session::Concerned& who, base::Instant now) {
@@ -170,6 +174,9 @@ void Platform::accepted(const Entry& e) {
 
 void Platform::finished(const Entry& e) {
   publish(e, nullptr);
+  if (!is_refusal(e) &&
+      (e.command.outcome == Outcome::expired || e.command.outcome == Outcome::uncertain))
+    passages_.late(core_.wall_ms(now_));
   if (!is_refusal(e)) devices_.commanded(e, now_);
   if (traces_ != nullptr && !is_refusal(e) && traces_->wants(e))
     when_durable([this, e] { traces_->ended(e); });
@@ -187,7 +194,18 @@ void Platform::finished(const Entry& e) {
 
 void Platform::late_result(const Entry& e, const Result& r) {
   publish(e, &r);
+  passages_.late(core_.wall_ms(now_));
   if (e.closed.wall_ms == 0) devices_.settled(e, name_of(r.outcome));
+}
+
+bool Platform::passage_told(std::string_view bytes, std::function<void()> stored) {
+  if (!core_.commits.has_room() || !passages_.told(bytes, core_.wall_ms(now_))) return false;
+  when_durable(std::move(stored));
+  return true;
+}
+
+std::string Platform::ask_late(std::string_view question) const {
+  return passages_.answer_late(question, core_.wall_ms(now_));
 }
 
 // -- Records

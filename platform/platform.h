@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "platform/commands.h"
 #include "platform/device_watch.h"
 #include "platform/options.h"
+#include "platform/passages.h"
 #include "platform/records.h"
 #include "platform/signed_requests.h"
 #include "platform/traces.h"
@@ -41,6 +43,11 @@ class Platform final : public session::SessionEvents,
   Commands& commands() { return commands_; }
   DeviceWatch& devices() { return devices_; }
   SignedRequests& signed_requests() { return signed_requests_; }
+  // Of an edge, as passages.proto has it. `stored` is called when it is, not if it is malformed:
+  // then the answer is false.
+  bool passage_told(std::string_view bytes, std::function<void()> stored);
+  std::string ask_passages(std::string_view question) const { return passages_.answer(question); }
+  std::string ask_late(std::string_view question) const;
 
   // -- restored, before attached_all()
   void record(std::string_view key, std::string_view value) override;
@@ -111,6 +118,7 @@ class Platform final : public session::SessionEvents,
   Commands commands_;
   DeviceWatch devices_;
   SignedRequests signed_requests_;
+  Passages passages_;
   std::size_t confirming_ = 0;  // calls of when_confirmed() that wait
   base::Instant now_{};         // of the call under way
 };

@@ -176,8 +176,13 @@ async function asAdministrator() {
   check(!(await tile.innerText()).includes('离线'), `a device has gone with the engine: ${await tile.innerText()}`);
   await open(page, '#/deploys');
   await page.locator('tbody tr').first().waitFor();
-  const passage = await page.locator('tbody tr').first().innerText();
-  check(/\b0\b/.test(passage), `the death of an engine: ${passage}`);
+  const passage = page.locator('tbody tr', { hasText: `engine ${killed}` });
+  await passage.waitFor();
+  check(/引擎异常退出/.test(await passage.innerText()), `the death of an engine: ${await passage.innerText()}`);
+  await until(async () => !(await passage.innerText()).includes('…'), 'the late commands are counted');
+  const [held, dropped] = (await passage.locator('td').nth(2).innerText()).split('/').map(Number);
+  check(held > 20 && dropped === 0, `${held} connections held, ${dropped} dropped`);
+  await accessible(page, 'deploys with a passage');
   await shot(page, 'deploys');
   say('an engine died and the page went on');
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { clustersOf, seriesOf, type Departed } from '../src/core/departures';
 import { armOf, awayOf, badness, isDark } from '../src/core/lanes';
 import { parse, quantile, sum } from '../src/core/metrics';
+import { isUnplanned, sumsOf, whatOf, type Passage } from '../src/core/passages';
 import { marksOf, spansOf } from '../src/core/timeline';
 import type { BoardSite, Lane } from '../src/core/types';
 
@@ -124,5 +125,18 @@ describe('metrics', () => {
     expect(quantile(0.5, 'h', parse(text))).toBeCloseTo(0.1);
     expect(quantile(0.75, 'h', parse(text))).toBeCloseTo(0.55);
     expect(quantile(0.5, 'nothing', [])).toBeUndefined();
+  });
+});
+
+describe('deploys', () => {
+  const passage = (more: Partial<Passage>): Passage => ({ begin: ago(9), end: ago(8), what: 'planned', of: 'engine 1', partitions: [0], edges: 1, held: 10, dropped: 0, gap_p99_ms: 80, gap_max_ms: 90, ...more });
+  it('add up, also while late commands are not known', () => {
+    expect(sumsOf([passage({ late_commands: 2 }), passage({ dropped: 3, gap_p99_ms: 400 })])).toEqual({ dropped: 3, late: 2, worst_ms: 400 });
+    expect(sumsOf([])).toEqual({ dropped: 0, late: 0, worst_ms: 0 });
+  });
+  it('have words, but for what a later gateway says', () => {
+    expect(whatOf(passage({ what: 'killed' }))).toBe('passageKilled');
+    expect(whatOf(passage({ what: 'moon' }))).toBeUndefined();
+    expect([passage({}), passage({ what: 'edge' }), passage({ what: 'link' })].map(isUnplanned)).toEqual([false, false, true]);
   });
 });

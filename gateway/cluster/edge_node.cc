@@ -31,7 +31,7 @@
 #include "gateway/node/descriptors.h"
 #include "gateway/node/edge_shards.h"
 #include "gateway/node/engine_setup.h"
-#include "gateway/node/passages_api.h"
+#include "gateway/node/passage_teller.h"
 #include "gateway/node/preflight.h"
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
@@ -111,6 +111,7 @@ class EdgeNode {
     finder_.start();
     wait_successor();  // before it says that it is ready: then it can be replaced
     if (take_over_.done) open_for_devices();
+    passages_.start();
     io_.run();
     edges_.stop();
     return 0;
@@ -241,7 +242,7 @@ class EdgeNode {
   void make_sets() {
     sets_.resize(edges_.count());
     const std::uint64_t id = base::random_id();
-    const std::string name = config_.cluster.name.empty() ? host_name() : config_.cluster.name;
+    const std::string name = own_name();
     edges_.each([this, id, name](std::uint32_t i, asio::io_context& io, edge::EdgeShard& edge) {
       for (std::uint32_t p = 0; p < partitions(); ++p) {
         sets_[i].push_back(std::make_unique<EngineSet>(io, edge, set_options(id, name, i, p)));
@@ -251,6 +252,10 @@ class EdgeNode {
     edges_.on_strike(
         [this](const edge::Quarantine::Strike& s) { sets_[0].front()->tell_strike(s.encode()); });
     edges_.start_threads();
+  }
+
+  std::string own_name() const {
+    return config_.cluster.name.empty() ? host_name() : config_.cluster.name;
   }
 
   EngineSetOptions set_options(std::uint64_t id, const std::string& name, std::uint32_t shard,
@@ -542,11 +547,11 @@ class EdgeNode {
     http_.route("GET /metrics", [this](admin::Request r) { return metrics_page(std::move(r)); });
     http_.route("GET /api/v1/status", [this] { return status_page(); });
     serve_quarantine(http_, edges_);
-    serve_passages(http_, edges_);
     serve_config(http_, reload_, {}, {&platform_.asker(), kNotAsked});
     platform_.add_to(http_);
     platform_.operators().say_not_asked(kNotAsked);
     platform_.operators().add_to(http_);
+    platform_.passages().add_to(http_);
     platform_.sessions().add_to(http_);
     console::serve_console(http_);
     http_.use_accounts(registry::remote_accounts(http_.home(), platform_.asker()));
@@ -579,6 +584,7 @@ class EdgeNode {
   EdgeShards edges_;
   rest::PlatformApi platform_{partitions(), [this](std::uint32_t p) { return edges_.engine_of(p); },
                               &io_, &edges_.first_probe(), tracer_.get()};
+  PassageTeller passages_{io_, edges_.passages(), platform_.asker(), own_name()};
   DeadEngines dead_engines_;
   using Sets = std::vector<std::unique_ptr<EngineSet>>;  // by partition
   std::vector<Sets> sets_;                               // by shard; each on its shard's thread

@@ -545,6 +545,7 @@ class EngineNode {
     serve_config(http_, reload_, {}, {&platform_.asker(), kNotAsked});
     platform_.operators().say_not_asked(kNotAsked);
     platform_.operators().add_to(http_);
+    platform_.passages().add_to(http_);
     platform_.sessions().add_to(http_);
     console::serve_console(http_);
     if (!registry_) return platform_.insights().add_to(http_);

@@ -247,7 +247,8 @@ void EngineSet::release_current(edge::EngineEnd how, std::int64_t silent_since_n
   c->link->set_serving(false);
   if (std::exchange(proven_, false)) how = edge::EngineEnd::proven;
   died_ = how != edge::EngineEnd::planned;
-  edge_.engine_gone(options_.partition, how, silent_since_ns);
+  edge_.engine_gone(options_.partition, how, silent_since_ns,
+                    {"engine " + text_of(c->at), last_process_});
   edge_.use_engine(nobody_, options_.partition);
   lost_ns_ = base::monotonic_ns();
   absence_.ended(lost_ns_);

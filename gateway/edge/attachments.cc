@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/wall_clock.h"
 #include "gateway/edge/client_trust.h"
 #include "gateway/edge/passages.h"
 
@@ -36,14 +35,15 @@ void Attachments::attach(Connection& c) {
   if (c.timed) output_.list_commands(c);
 }
 
-void Attachments::engine_gone(std::uint32_t partition, EngineEnd how,
-                              std::int64_t silent_since_ns) {
+void Attachments::engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t silent_since_ns,
+                              const EngineName& who) {
   Served& served = engines_[partition];
   const std::int64_t now = base::monotonic_ns();
   served.absence.ended(now);
   if (served.gone_ns == 0) {
     served.gone_ns = silent_since_ns != 0 ? silent_since_ns : now;
     served.how = how;
+    served.gone = who;
     served.ended_before = ended_by_us();
   }
   slab_.for_each([this, partition](Connection& c) {
@@ -82,16 +82,27 @@ void Attachments::engine_ready(std::uint32_t partition) {
     const std::int64_t gap_ns = base::monotonic_ns() - served.gone_ns;
     probe_.engine_gap_ms = static_cast<std::uint64_t>(gap_ns / 1'000'000);
     probe_.engine_gap.observe_ns(gap_ns);
-    if (options_.passages != nullptr)
-      options_.passages->tell({.at_ms = base::wall_time().ms,
-                               .partition = partition,
-                               .how = served.how,
-                               .gap_ms = probe_.engine_gap_ms,
-                               .held = all.size(),
-                               .dropped = ended_by_us() - served.ended_before});
+    tell_passage(partition, all.size());
   }
   served.gone_ns = 0;
+  served.same = served.own = false;
   served.engine->turn_end();
+}
+
+void Attachments::tell_passage(std::uint32_t partition, std::size_t held) {
+  if (options_.passages == nullptr) return;
+  const Served& served = engines_[partition];
+  Passages::Passage p{.ended_ns = base::monotonic_ns(), .partition = partition};
+  p.what = served.own    ? Passages::What::edge
+           : served.same ? Passages::What::link
+                         : Passages::What::engine;
+  p.how = served.how;
+  p.of = served.gone;
+  p.gap_ms = probe_.engine_gap_ms;
+  p.held = held;
+  p.dropped = ended_by_us() - served.ended_before;
+  p.gaps = {{p.gap_ms, held}};
+  options_.passages->tell(std::move(p));
 }
 
 // Connections whose devices did nothing to end them.

@@ -34,12 +34,14 @@ class Attachments final : private EdgeRoom {
   // REQUIRES: the connection's engine serves, and does not know it.
   void attach(Connection& c);
   // As EdgeShard's. REQUIRES: the partition's engine survives_engine().
-  void engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t silent_since_ns);
+  void engine_gone(std::uint32_t partition, EngineEnd how, std::int64_t silent_since_ns,
+                   const EngineName& who);
   void engine_ready(std::uint32_t partition);
 
  private:
   void replay(Connection& c);
   std::uint64_t ended_by_us() const;
+  void tell_passage(std::uint32_t partition, std::size_t held);
 
   // attachments_probation.cc
   void judge(Served& served, EngineEnd how);

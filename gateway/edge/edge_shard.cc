@@ -12,6 +12,7 @@
 #include "base/give_back.h"
 #include "base/log_event.h"
 #include "gateway/edge/ends.h"
+#include "gateway/edge/passages.h"
 
 namespace berth::gateway::edge {
 
@@ -278,6 +279,11 @@ void EdgeShard::apply_setting(Setting setting, std::uint64_t value) {
 
 void EdgeShard::drain(std::uint32_t per_second, Elsewhere elsewhere) {
   stop_accepting();
+  if (options_.passages != nullptr)
+    options_.passages->tell({.ended_ns = base::monotonic_ns(),
+                             .what = Passages::What::edge_drain,
+                             .how = EngineEnd::planned,
+                             .dropped = counts_.open});
   drain_.begin(Drain::Which::all, per_second, std::move(elsewhere));
 }
 

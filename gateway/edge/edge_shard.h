@@ -113,8 +113,8 @@ class EdgeShard final : public link::StepSink,
 
   // -- the coming and going of a partition's engine (survives_engine() only)
   void engine_gone(std::uint32_t partition = 0, EngineEnd how = EngineEnd::planned,
-                   std::int64_t silent_since_ns = 0) {
-    attachments_.engine_gone(partition, how, silent_since_ns);
+                   std::int64_t silent_since_ns = 0, const EngineName& who = {}) {
+    attachments_.engine_gone(partition, how, silent_since_ns, who);
   }
   void count_engine_death() { ++probe_.engine_deaths; }  // of a cluster: once for each process
   // Attaches its connections and replays.
@@ -124,7 +124,10 @@ class EdgeShard final : public link::StepSink,
     if (Connection* c = slab_.find(conn)) poison_.strike(*c, false);
   }
   // The link broke but the same engine process is back: forget the death.
-  void forgive(std::uint32_t partition) { engines_[partition].probation.forgive(); }
+  void forgive(std::uint32_t partition) {
+    engines_[partition].probation.forgive();
+    engines_[partition].same = true;
+  }
   // Before each engine_ready() of an engine that shares its word with this process.
   void use_word(std::uint32_t partition, EngineWord word) {
     engines_[partition].word = std::move(word);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "gateway/edge/connection.h"
@@ -13,11 +14,20 @@
 
 namespace berth::gateway::edge {
 
+// Who an engine is, for people and to tell it from others.
+struct EngineName {
+  std::string text;
+  std::uint64_t process = 0;  // random, or a pid; 0: not known
+};
+
 // The engine of one partition.
 struct Served {
   link::EnginePort* engine = nullptr;
   std::int64_t gone_ns = 0;        // since when it is gone; 0: it is not
   EngineEnd how{};                 // of the one that is gone
+  EngineName gone;                 // which
+  bool same = false;               // it has come back: the link broke
+  bool own = false;                // this process is new, and got its connections from another edge
   std::uint64_t ended_before = 0;  // Attachments::ended_by_us() then
   runtime::Absence absence;
   Probation probation;

@@ -243,8 +243,10 @@ bool Handover::adopt_rest(std::string_view rest) {
   if (!quarantine.empty() && quarantine_ != nullptr) quarantine_->restore(quarantine, now_s_);
   if (!r.done()) acceptor_.admission().begin_with(static_cast<std::uint32_t>(r.varint()));
   slab_.find_free();
-  for (std::uint32_t p = 0; p < engines_.size(); ++p)
-    attachments_.engine_gone(p, EngineEnd::planned, 0);  // none yet: input is kept
+  for (std::uint32_t p = 0; p < engines_.size(); ++p) {
+    attachments_.engine_gone(p, EngineEnd::planned, 0, {});  // none yet: input is kept
+    engines_[p].own = true;
+  }
   return r.ok();
 }
 

@@ -4,28 +4,32 @@
 
 namespace berth::gateway::edge {
 
-namespace {
-
-constexpr std::int64_t kSameWithin_ms = 2000;
-
-}  // namespace
-
-void Passages::tell(const Passage& p) {
+void Passages::tell(Passage p) {
   const std::lock_guard lock(mutex_);
-  for (auto it = all_.rbegin(); it != all_.rend() && p.at_ms - it->at_ms < kSameWithin_ms; ++it) {
-    if (it->partition != p.partition || it->how != p.how) continue;
-    it->gap_ms = std::max(it->gap_ms, p.gap_ms);
-    it->held += p.held;
-    it->dropped += p.dropped;
+  for (Passage& one : waiting_) {
+    if (one.partition != p.partition || one.what != p.what || one.how != p.how ||
+        one.of.process != p.of.process || p.ended_ns - one.ended_ns > kSameWithin_ns)
+      continue;
+    one.gap_ms = std::max(one.gap_ms, p.gap_ms);
+    one.held += p.held;
+    one.dropped += p.dropped;
+    one.gaps.insert(one.gaps.end(), p.gaps.begin(), p.gaps.end());
     return;
   }
-  if (all_.size() == kKept) all_.pop_front();
-  all_.push_back(p);
+  if (waiting_.size() == kWaiting) waiting_.pop_front();
+  waiting_.push_back(std::move(p));
 }
 
-std::vector<Passages::Passage> Passages::list() const {
+std::vector<Passages::Passage> Passages::take(std::int64_t now_ns) {
   const std::lock_guard lock(mutex_);
-  return {all_.rbegin(), all_.rend()};
+  std::vector<Passage> out;
+  std::erase_if(waiting_, [&](Passage& p) {
+    // Who drains ends soon, and tells at once.
+    if (p.what != What::edge_drain && now_ns - p.ended_ns < kSameWithin_ns) return false;
+    out.push_back(std::move(p));
+    return true;
+  });
+  return out;
 }
 
 }  // namespace berth::gateway::edge

@@ -110,6 +110,22 @@ std::string PlatformSide::list_desired(std::string_view question) {
   return names_->in_desired(q.tenant(), desired.list(question, wanted));
 }
 
+void PlatformSide::answer_about_passages(Answerer& answerer) {
+  answerer.use(AskKind::tell_passage, [this](const Question& q, const link::Answered& a) {
+    platform_.begin(calls_.now());
+    if (!platform_.passage_told(q.bytes, [a] { a({AskError::none, {}}); }))
+      return a({AskError::failed, "no room, or malformed"});
+    calls_.post_turn();
+  });
+  answerer.use(AskKind::passages, [this](const Question& q, const link::Answered& a) {
+    a({AskError::none, platform_.ask_passages(q.bytes)});
+  });
+  answerer.use(AskKind::late_commands, [this](const Question& q, const link::Answered& a) {
+    platform_.begin(calls_.now());
+    a({AskError::none, platform_.ask_late(q.bytes)});
+  });
+}
+
 void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Registry* registry) {
   platform::DeviceWatch& devices = platform_.devices();
   const auto told = [](link::Answered answered) {
@@ -145,6 +161,7 @@ void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Regi
   answerer.use(AskKind::departures, [&devices](const Question& q, const link::Answered& a) {
     a({AskError::none, devices.ask_departures(q.bytes)});
   });
+  answer_about_passages(answerer);
   answerer.use(AskKind::insights, [this, &devices](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());
     a({AskError::none, devices.ask_insights(q.bytes)});

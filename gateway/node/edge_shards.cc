@@ -230,12 +230,13 @@ void EdgeShards::limit(edge::AddressLimits::Options of_address, std::uint32_t ac
                                                 edge::EdgeShard& e) { e.limit_accepts(share); });
 }
 
-void EdgeShards::engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns) {
+void EdgeShards::engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns,
+                             const edge::EngineName& who) {
   for (auto& s : shards_) {
     Shard& shard = *s;
-    on(shard, [&shard, how, silent_since_ns] {
+    on(shard, [&shard, how, silent_since_ns, who] {
       shard.link->close();  // applies what it had written whole
-      shard.edge->engine_gone(0, how, silent_since_ns);
+      shard.edge->engine_gone(0, how, silent_since_ns, who);
     });
   }
 }

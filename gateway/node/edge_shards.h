@@ -63,7 +63,7 @@ class EdgeShards {
   // Another edge says it.
   void struck_elsewhere(std::string_view strike);
   edge::Quarantine& quarantine() { return quarantine_; }
-  const edge::Passages& passages() const { return passages_; }
+  edge::Passages& passages() { return passages_; }
   bool lift(std::string_view id);  // by its text; false: there is no such entry
 
   // -- where an engine is reached by links. `events`: of shard 0's link, after the shards have done
@@ -74,7 +74,8 @@ class EdgeShards {
   void open_links(std::vector<int> fds, protocol::link::Hello hello,
                   std::shared_ptr<const std::atomic<std::uint64_t>> word = {});
   // `silent_since_ns`: devices have had nothing from it since then; 0: since now.
-  void engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns = 0);
+  void engine_gone(edge::EngineEnd how, std::int64_t silent_since_ns = 0,
+                   const edge::EngineName& who = {});
   void suspect(base::ConnId conn);  // as the engine numbers connections
   bool serving() const;
   // To shard 0's engine, when it serves: a will that killed engines (I12).

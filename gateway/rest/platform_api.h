@@ -17,6 +17,7 @@
 #include "gateway/rest/history_api.h"
 #include "gateway/rest/insights_api.h"
 #include "gateway/rest/operator_api.h"
+#include "gateway/rest/passages_api.h"
 #include "gateway/rest/presence_api.h"
 #include "gateway/rest/profiles_api.h"
 
@@ -39,6 +40,7 @@ class PlatformApi {
   OperatorApi& operators() { return operators_; }    // also without a registry
   ConsoleSessions& sessions() { return sessions_; }  // the same
   InsightsApi& insights() { return insights_; }      // the same; add_to() adds them too
+  PassagesApi& passages() { return passages_; }      // the same
   void add_to(admin::HttpServer& http) {
     commands_.add_to(http);
     desired_.add_to(http);
@@ -62,6 +64,7 @@ class PlatformApi {
   EventsApi events_;
   BoardApi board_;
   DeparturesApi departures_{asker_};
+  PassagesApi passages_{asker_};
   OperatorApi operators_;
   ConsoleSessions sessions_{cursors_};
 };

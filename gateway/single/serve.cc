@@ -26,7 +26,7 @@
 #include "gateway/node/engine_build.h"
 #include "gateway/node/engine_setup.h"
 #include "gateway/node/host_check.h"
-#include "gateway/node/passages_api.h"
+#include "gateway/node/passage_teller.h"
 #include "gateway/node/process.h"
 #include "gateway/node/quarantine_api.h"
 #include "gateway/node/registry_service.h"
@@ -129,6 +129,7 @@ class Gateway {
     listen_admin(http_, config_, admin_, reload_);
     signals_.wait();
     reload_.start();
+    passages_.start();
     if (config_.single_process) {
       start_in_process();
       if (registry_) {
@@ -473,7 +474,6 @@ class Gateway {
       http_.route("GET /api/v1/usage/{tenant}", usage, {.who = admin::For::accounts});
     }
     serve_quarantine(http_, edges_);
-    serve_passages(http_, edges_);
     EngineHas engine_has;
     if (!config_.single_process)
       engine_has = [this](std::uint64_t hash) { return engine_has_taken(hash); };
@@ -481,6 +481,7 @@ class Gateway {
     if (registry_) platform_.add_to(http_);
     if (!registry_) platform_.insights().add_to(http_);
     platform_.operators().add_to(http_);
+    platform_.passages().add_to(http_);
     platform_.sessions().add_to(http_);
     console::serve_console(http_);
     say_who_answers(http_, {.quarantine = {},
@@ -501,6 +502,7 @@ class Gateway {
   std::unique_ptr<RegistryService> registry_;
   rest::PlatformApi platform_{1, [this](std::uint32_t p) { return edges_.engine_of(p); }, &io_,
                               &edges_.first_probe(), tracer_.get()};
+  PassageTeller passages_{io_, edges_.passages(), platform_.asker(), "of this host"};
   std::unique_ptr<InProcessEngine> engine_;
   std::unique_ptr<Supervisor> supervisor_;
   admin::HttpServer http_;

@@ -216,7 +216,8 @@ void Supervisor::on_active_death(int status) {
               active_->child.pid, text_of_status(status));
   }
   const edge::EngineEnd how = planned || later ? edge::EngineEnd::planned : judge(status);
-  edges_.engine_gone(how, active_->silent_since_ns);
+  const auto pid = static_cast<std::uint64_t>(active_->child.pid);
+  edges_.engine_gone(how, active_->silent_since_ns, {"engine " + std::to_string(pid), pid});
   absence_.ended(now);
   if (how == edge::EngineEnd::proven) {
     if (ForwardedWork::is(word)) {

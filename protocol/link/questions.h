@@ -42,6 +42,10 @@ enum class AskKind : std::uint8_t {
   close_command = 40,
   departures = 41,  // platform/departures.proto
   config = 42,      // JSON: gateway/node/config_api.h
+  // Of platform/passages.proto.
+  tell_passage = 43,
+  passages = 44,
+  late_commands = 45,
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

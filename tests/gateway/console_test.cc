@@ -9,6 +9,7 @@
 #include "gateway/edge/passages.h"
 #include "gateway/rest/board_sum.h"
 #include "gateway/rest/console_sessions.h"
+#include "gateway/rest/passages_api.h"
 #include "gateway/rest/profiles_api.h"
 #include "platform/causes.h"
 #include "protocol/messages/envelope.pb.h"
@@ -131,23 +132,71 @@ TEST(BoardSum, AWholeAnswerInPartsTakesThePlaceOfTheOneBefore) {
 }
 
 TEST(Passages, ShardsOfOneProcessTellOneEvent) {
-  edge::Passages p;
-  p.tell(
-      {.at_ms = 1000, .partition = 0, .how = edge::EngineEnd::unproven, .gap_ms = 5, .held = 10});
-  p.tell({.at_ms = 1010,
-          .partition = 0,
-          .how = edge::EngineEnd::unproven,
-          .gap_ms = 9,
-          .held = 7,
-          .dropped = 1});
-  p.tell({.at_ms = 9000, .partition = 0, .how = edge::EngineEnd::planned, .gap_ms = 1, .held = 3});
-  const auto all = p.list();
-  ASSERT_EQ(all.size(), 2u);
-  EXPECT_EQ(all[1].held, 17u);
-  EXPECT_EQ(all[1].gap_ms, 9u);
-  EXPECT_EQ(all[1].dropped, 1u);
-  for (int i = 0; i < 500; ++i) p.tell({.at_ms = 100'000 + i * 10'000});
-  EXPECT_EQ(p.list().size(), edge::Passages::kKept);
+  using edge::Passages;
+  constexpr std::int64_t kMs = 1'000'000;
+  Passages p;
+  const auto told = [&p](std::int64_t at_ms, std::uint64_t gap_ms, std::uint64_t held,
+                         std::uint64_t dropped = 0, edge::EngineEnd how = {}) {
+    p.tell({.ended_ns = at_ms * kMs,
+            .how = how,
+            .of = {"engine 1", 1},
+            .gap_ms = gap_ms,
+            .held = held,
+            .dropped = dropped,
+            .gaps = {{gap_ms, held}}});
+  };
+  told(1000, 5, 10, 0, edge::EngineEnd::unproven);
+  told(1010, 9, 7, 1, edge::EngineEnd::unproven);
+  told(9000, 1, 3);
+  EXPECT_TRUE(p.take(2000 * kMs).empty()) << "a shard may have more to say";
+  const auto first = p.take(4000 * kMs);
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first[0].held, 17u);
+  EXPECT_EQ(first[0].gap_ms, 9u);
+  EXPECT_EQ(first[0].dropped, 1u);
+  EXPECT_EQ(first[0].gaps.size(), 2u);
+  for (int i = 0; i < 500; ++i) told(100'000 + i * 10'000, 1, 1);
+  EXPECT_EQ(p.take(10'000'000 * kMs).size(), Passages::kWaiting);
+  p.tell({.ended_ns = 5 * kMs, .what = Passages::What::edge_drain, .dropped = 4});
+  EXPECT_EQ(p.take(5 * kMs).size(), 1u) << "its process ends soon";
+}
+
+platform::pb::PassageRecord recorded(std::uint64_t process, std::int64_t end_ms,
+                                     std::vector<std::pair<std::uint64_t, std::uint64_t>> gaps) {
+  platform::pb::PassageRecord r;
+  r.set_what(1);
+  r.set_of("engine x");
+  r.set_process(process);
+  r.set_begin_ms(end_ms - 200);
+  r.set_end_ms(end_ms);
+  auto& part = *r.add_parts();
+  part.set_edge(1);
+  part.set_late(2);
+  for (const auto& [ms, connections] : gaps) {
+    auto& g = *part.add_gaps();
+    g.set_ms(ms);
+    g.set_connections(connections);
+    part.set_held(part.held() + connections);
+  }
+  return r;
+}
+
+TEST(Passages, AnEngineOfSeveralPartitionsWentOnce) {
+  const json::array all = merged_passages({{0, recorded(7, 100'000, {{100, 990}})},
+                                           {1, recorded(7, 100'900, {{4000, 10}})},
+                                           {1, recorded(7, 900'000, {{5, 1}})},
+                                           {2, recorded(8, 100'500, {})}});
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0].at("end"), "1970-01-01T00:15:00.000Z") << "another one, later";
+  const json::value& both = all[1];
+  EXPECT_EQ(both.at("held"), 1000);
+  EXPECT_EQ(both.at("partitions"), (json::array{0, 1}));
+  EXPECT_EQ(both.at("gap_p99_ms"), 100) << "of 990 of 1000";
+  EXPECT_EQ(both.at("gap_max_ms"), 4000);
+  EXPECT_EQ(both.at("late_commands"), 2) << "of the whole gateway: not added";
+  EXPECT_EQ(both.at("end"), "1970-01-01T00:01:40.900Z");
+  EXPECT_EQ(both.at("begin"), "1970-01-01T00:01:39.800Z");
+  EXPECT_EQ(all[2].at("gap_p99_ms"), 0);
 }
 
 json::object tried(const std::string& body, int status = 200) {
