@@ -13,6 +13,7 @@
 #include <set>
 
 #include "base/exit_codes.h"
+#include "bench/load/verb.h"
 #include "gateway/cluster/edge_node.h"
 #include "gateway/cluster/engine_node.h"
 #include "gateway/cluster/link_policy.h"
@@ -479,6 +480,7 @@ int run(int argc, char** argv) {
   CLI::App* child = app.add_subcommand("engine-child", "started by serve")->group("");
   berth::sim::Options simulated;
   CLI::App* sim = add_sim(app, simulated);
+  const berth::bench::BenchVerb bench(app, argc, argv);
   Control control(app);
   berth::gateway::ManualVerbs manual(app);
   try {
@@ -498,6 +500,7 @@ int run(int argc, char** argv) {
   if (*check) return check_config(flags, checked);
   if (*schema) return std::puts(berth::gateway::settings_schema().c_str()) < 0 ? 1 : 0;
   if (*sim) return berth::sim::run(simulated);
+  if (const auto code = bench.run()) return *code;
   if (const auto code = manual.run(app)) return *code;
   if (const auto code = control.run()) return *code;
   return run_service(flags,

@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 const fs::path kRoot = BERTH_SOURCE;
 const std::vector<const char*> kCode{"base",  "metrics",  "protocol", "session", "store",
-                                     "front", "platform", "sim",      "gateway"};
+                                     "front", "platform", "sim",      "bench/load", "gateway"};
 
 std::string text_of(const fs::path& file) {
   std::ifstream in(file);

@@ -118,7 +118,7 @@ bool Swarm::connect_all() {
 void Swarm::flush(Device& d) {
   if (!d.stream) return;
   d.stream->send(d.out);
-  if (d.wants_write == d.stream->wants_write()) return;
+  if (d.wants_write == (d.stream->wants_write() || !d.out.empty())) return;
   d.wants_write = !d.wants_write;
   epoll_event ev{.events = EPOLLIN | (d.wants_write ? EPOLLOUT : 0u),
                  .data = {.u64 = static_cast<std::uint64_t>(d.index)}};

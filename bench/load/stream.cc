@@ -1,4 +1,4 @@
-#include "tests/support/stream.h"
+#include "bench/load/stream.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -8,9 +8,7 @@
 #include <cerrno>
 #include <csignal>
 
-#include "tests/support/ws_client.h"
-
-namespace berth::test {
+namespace berth::bench {
 
 namespace {
 
@@ -27,15 +25,15 @@ SSL_CTX* context() {
 
 }  // namespace
 
-Stream::Stream(int fd, Via via) : fd_(fd) {
+Stream::Stream(int fd, Via via, const std::string& path) : fd_(fd) {
   if (via == Via::tls || via == Via::wss) {
     tls_ = SSL_new(context());
     SSL_set_fd(tls_, fd);
     SSL_set_connect_state(tls_);
   }
   if (via != Via::ws && via != Via::wss) return;
-  ws_ = std::make_unique<WsInput>();
-  wire_ = WsClient::request();
+  ws_ = std::make_unique<protocol::websocket::ClientInput>();
+  wire_ = protocol::websocket::client_request(path);
 }
 
 Stream::~Stream() {
@@ -43,31 +41,32 @@ Stream::~Stream() {
   ::close(fd_);
 }
 
-bool Stream::flush() {
-  while (!wire_.empty()) {
+bool Stream::flush(std::string& bytes) {
+  while (!bytes.empty()) {
     std::size_t n = 0;
     if (tls_ != nullptr) {
       ERR_clear_error();
-      const int r = SSL_write_ex(tls_, wire_.data(), wire_.size(), &n);
+      const int r = SSL_write_ex(tls_, bytes.data(), bytes.size(), &n);
       const int why = r == 1 ? SSL_ERROR_NONE : SSL_get_error(tls_, r);
       handshake_writes_ = why == SSL_ERROR_WANT_WRITE;
       if (r != 1) return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
     } else {
-      const ssize_t sent = ::send(fd_, wire_.data(), wire_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (sent < 0) return errno == EAGAIN || errno == ENOTCONN;
       n = static_cast<std::size_t>(sent);
     }
-    wire_.erase(0, n);
+    bytes.erase(0, n);
   }
   return true;
 }
 
 bool Stream::send(std::string& out) {
+  if (ws_ == nullptr) return flush(out);
   if (!out.empty()) {
-    wire_.append(ws_ != nullptr ? ws_frame(0x82, out) : out);
+    wire_.append(protocol::websocket::ws_frame(0x82, out));
     out.clear();
   }
-  return flush();
+  return flush(wire_);
 }
 
 bool Stream::read_wire(std::string& bytes) {
@@ -93,13 +92,12 @@ bool Stream::read_wire(std::string& bytes) {
 
 bool Stream::receive(std::string& in) {
   if (ws_ == nullptr) {
-    const bool alive = read_wire(in);
-    return flush() && alive;  // a handshake may have got on
+    return read_wire(in);  // a handshake goes on with it
   }
   std::string frames;
   const bool alive = read_wire(frames);
   in.append(ws_->take(frames));
-  return flush() && alive;
+  return flush(wire_) && alive;
 }
 
-}  // namespace berth::test
+}  // namespace berth::bench

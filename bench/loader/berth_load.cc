@@ -21,11 +21,11 @@
 #include <string>
 #include <vector>
 
-#include "bench/load/floor_server.h"
-#include "bench/load/load_client.h"
-#include "bench/load/opens.h"
-#include "bench/load/reports.h"
-#include "bench/load/server_cost.h"
+#include "bench/loader/floor_server.h"
+#include "bench/loader/load_client.h"
+#include "bench/loader/load_cost.h"
+#include "bench/loader/opens.h"
+#include "bench/loader/reports.h"
 
 namespace {
 

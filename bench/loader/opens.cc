@@ -1,9 +1,9 @@
-#include "bench/load/opens.h"
+#include "bench/loader/opens.h"
 
 #include <cstring>
 
-#include "bench/load/load_client.h"
-#include "bench/load/server_cost.h"
+#include "bench/loader/load_client.h"
+#include "bench/loader/load_cost.h"
 
 namespace berth::load {
 namespace {

@@ -1,6 +1,6 @@
-#include "bench/load/floor_server.h"
+#include "bench/loader/floor_server.h"
 
-#include "bench/load/load_client.h"
+#include "bench/loader/load_client.h"
 
 namespace berth::load {
 

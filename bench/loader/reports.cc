@@ -1,8 +1,8 @@
-#include "bench/load/reports.h"
+#include "bench/loader/reports.h"
 
 #include "base/clock.h"
-#include "bench/load/load_client.h"
-#include "bench/load/server_cost.h"
+#include "bench/loader/load_client.h"
+#include "bench/loader/load_cost.h"
 #include "protocol/messages/envelope.pb.h"
 #include "protocol/park/device.h"
 

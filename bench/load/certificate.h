@@ -1,0 +1,11 @@
+// A certificate for a server that is measured: signed by itself, nobody checks it.
+#pragma once
+
+#include <string>
+
+namespace berth::bench {
+
+// PEM files; an ECDSA key of P-256. Throws std::runtime_error.
+void make_certificate(const std::string& certificate, const std::string& key);
+
+}  // namespace berth::bench
