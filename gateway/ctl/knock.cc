@@ -29,6 +29,7 @@ constexpr std::size_t kHeadMax = 8192;
 // The first sentence of what went wrong.
 struct NoAnswer {
   std::string why;
+  bool silent = false;  // no connection
 };
 
 std::string tls_error() {
@@ -50,7 +51,7 @@ class Line {
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> all(found, ::freeaddrinfo);
     int error = 0;
     for (const addrinfo* a = found; a != nullptr && fd_ < 0; a = a->ai_next) error = connect_to(*a);
-    if (fd_ < 0) throw NoAnswer{std::string("no connection: ") + std::strerror(error)};
+    if (fd_ < 0) throw NoAnswer{std::string("no connection: ") + std::strerror(error), true};
   }
   Line(const Line&) = delete;
   Line& operator=(const Line&) = delete;
@@ -234,11 +235,11 @@ Knocked knock(const Door& door, std::uint32_t timeout_s) {
   std::unique_ptr<Line> line;
   try {
     line = std::make_unique<Line>(door, Clock::now() + std::chrono::seconds(timeout_s));
-    return {true, ask(*line, door)};
+    return {true, false, ask(*line, door)};
   } catch (const NoAnswer& e) {
     if (line && line->asked_for_certificate())
-      return {true, "TLS: it asks for a device's certificate (" + e.why + ")"};
-    return {false, e.why};
+      return {true, false, "TLS: it asks for a device's certificate (" + e.why + ")"};
+    return {false, e.silent, e.why};
   }
 }
 
@@ -248,6 +249,8 @@ KnockVerb::KnockVerb(CLI::App& control)
       ->add_option("listener", doors_,
                    "KIND://HOST:PORT, of mqtt, mqtts, ws, wss, park, parks, tcp")
       ->required();
+  verb_->add_flag("--closed", closed_,
+                  "nobody may be reached there: proves a network policy or a firewall");
 }
 
 std::optional<int> KnockVerb::run(std::uint32_t timeout_s) const {
@@ -256,6 +259,11 @@ std::optional<int> KnockVerb::run(std::uint32_t timeout_s) const {
   int code = 0;
   for (const std::string& url : doors_) {
     const Knocked k = knock(Door(url), timeout_s);
+    if (closed_) {
+      std::printf("%s: %s%s\n", url.c_str(), k.silent ? "" : "NOT CLOSED: ", k.answer.c_str());
+      if (!k.silent) code = 1;
+      continue;
+    }
     std::printf("%s: %s%s\n", url.c_str(), k.good ? "" : "NO ANSWER: ", k.answer.c_str());
     if (!k.good) code = base::kExitUnavailable;
   }

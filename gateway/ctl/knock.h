@@ -27,7 +27,8 @@ struct Door {
 
 struct Knocked {
   bool good = false;
-  std::string answer;  // a sentence
+  bool silent = false;  // there is such an address, and nobody could be reached there
+  std::string answer;   // a sentence
 };
 
 // A refusal of the log-in is a good answer: the whole way to an engine and back was there.
@@ -40,13 +41,14 @@ class KnockVerb {
   KnockVerb(const KnockVerb&) = delete;  // the command line's options point to members
   KnockVerb& operator=(const KnockVerb&) = delete;
 
-  // After parsing. Exit code: 0 all answered, 69 one did not; nothing: it was another verb. Throws
-  // ConfigError: no address.
+  // After parsing. Exit code: 0 all answered, 69 one did not (--closed: 1 one answered); nothing:
+  // it was another verb. Throws ConfigError: no address.
   std::optional<int> run(std::uint32_t timeout_s) const;
 
  private:
   CLI::App* verb_ = nullptr;
   std::vector<std::string> doors_;
+  bool closed_ = false;
 };
 
 }  // namespace berth::gateway

@@ -244,7 +244,11 @@ def scrape_faults(objects, pods, at):
             chosen = selects(s["matchLabels"], labels) and all(labels.get(e["key"]) in e["values"] for e in s.get("matchExpressions", []))
             if chosen and namespace in m["spec"]["namespaceSelector"]["matchNames"]:
                 found += scraped_by(m, pod)
-        if len(found) != 1 or (admin and not found[0].endswith(":" + admin)):
+        env = {e["name"]: e.get("value", "") for e in pod["spec"]["containers"][0].get("env", [])}
+        if env.get("BERTH_ADMIN_LISTEN", "").startswith("127."):
+            if found:
+                yield f"{where}: PodMonitors scrape {found}, where nobody answers"
+        elif len(found) != 1 or (admin and not found[0].endswith(":" + admin)):
             yield f"{where}: PodMonitors scrape {found}"
 
 

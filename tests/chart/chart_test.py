@@ -9,7 +9,7 @@ probes and end with the real binary on loopback.
 k8s/chart/berth/files; and k8s/kubesphere/dashboards.yaml.
 Ends with 77 where helm can't be had.
 """
-import argparse, base64, glob, http.server, json, os, re, shutil, subprocess, sys, tempfile, threading
+import argparse, base64, glob, http.server, json, os, re, shutil, socket, subprocess, sys, tempfile, threading
 
 try:
     import yaml
@@ -562,12 +562,26 @@ def through_the_service(berth, objects, command, pod):
         check(done.returncode == 69 and "NO ANSWER" in done.stdout, f"nobody listens: {done.returncode} {done.stdout}{done.stderr}")
 
 
+def closed_ways(berth, command):
+    """The test of policies: good where nobody is reached, bad where somebody is, or where there is no such name."""
+    check(command[-1] == "tcp://kubernetes.default.svc:443", f"{command}")
+    run = lambda url: subprocess.run([berth, *command[1:-1], url], text=True, capture_output=True, timeout=60)
+    check(run(f"tcp://127.0.0.1:{free_port()}").returncode == 0, "a closed way")
+    with socket.create_server(("127.0.0.1", 0)) as open_way:
+        done = run(f"tcp://127.0.0.1:{open_way.getsockname()[1]}")
+        check(done.returncode == 1 and "NOT CLOSED" in done.stdout, f"an open way: {done}")
+    check(run("tcp://no-such-name.invalid:443").returncode == 1, "a name that is not there proves no policy")
+
+
 def test_pod(chart, berth, objects, pods):
     """The commands of `helm test`, with the address of the process instead of the Service."""
     names_answered(objects, pods)
     spec = named(objects, "Pod", "berth-test")["spec"]
     front = pods["edge" if "edge" in pods else "serve"]
     for c in spec["containers"]:
+        if c["name"] == "policies":
+            closed_ways(berth, c["command"])
+            continue
         if c["name"] == "devices":
             through_the_service(berth, objects, c["command"], front)
             continue
@@ -729,6 +743,7 @@ def main():
         images.by_digest(chart, images.pinned(chart.source, scratch, check), check)
         rollout.settings(chart, check)
         network.tracing(chart, check)
+        network.admin_port(chart, check)
         secrets_of(chart)
         notes(chart)
         bundled(chart)
@@ -745,6 +760,7 @@ def main():
             if shutil.which("redis-server"):
                 cluster(chart, a.berth)
                 outage.no_engine(chart, a.berth, check)
+                network.admin_apart(chart, a.berth, check)
                 daemon_set(chart, a.berth)
                 acknowledged(chart, a.berth)
     print(f"{rendered} of {a.count} random values rendered; {len(failures)} failures")

@@ -43,8 +43,9 @@ def end_with_us():
 class Pod:
     """Its files are below `root`; paths in its settings are changed accordingly, and the addresses to loopback."""
 
-    def __init__(self, berth, root, objects, kind, name, secrets, address="127.0.0.1"):
+    def __init__(self, berth, root, objects, kind, name, secrets, address="127.0.0.1", networks=False):
         self.address = address
+        self.networks = networks  # other addresses of this host are networks of the pod too
         self.berth, self.root, self.objects, self.secrets = berth, root, objects, secrets
         self.object = named(objects, kind, name)
         self.spec = self.object["spec"]["template"]["spec"]
@@ -93,14 +94,14 @@ class Pod:
         data = re.sub(rb"(: |^dir )/(?=etc/berth|data)", rb"\1" + self.root.encode() + b"/", data, flags=re.M)
         if not has_ipv6():
             data = data.replace(b"[::]:", b"0.0.0.0:")
-        return data.replace(b"0.0.0.0:", self.address.encode() + b":")
+        return data if self.networks else data.replace(b"0.0.0.0:", self.address.encode() + b":")
 
     def environment(self):
         env = {k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}
         env |= {"BERTH_LOG_FORMAT": "ecs", "BERTH_STORE_DIRECTORY": self.here("/data")}  # of the image
         for e in self.container["env"]:
             field = e.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-            value = {"status.hostIP": "127.0.0.1", "spec.nodeName": "node-1", "metadata.name": "pod-1", None: e.get("value", "")}[field]
+            value = {"status.hostIP": "127.0.0.1", "status.podIP": self.address, "spec.nodeName": "node-1", "metadata.name": "pod-1", None: e.get("value", "")}[field]
             if "secretKeyRef" in e.get("valueFrom", {}):
                 ref = e["valueFrom"]["secretKeyRef"]
                 value = self.secret(ref["name"])[ref["key"]].decode()
@@ -195,7 +196,7 @@ class Pod:
 class Cluster:
     """Redis, engine and edge of the chart, with nothing else than its own Redis."""
 
-    def __init__(self, chart, berth, directory, values=None):
+    def __init__(self, chart, berth, directory, values=None, edge_address="127.0.0.1", edge_networks=False):
         self.mqtt, park, self.links, self.redis_port, admin, self.edge_admin = (free_port() for _ in range(6))
         self.values = {"profile": "cluster", "redis": {"bundled": {"enabled": True}}, "cluster": {"linkPort": self.links},
                        "listeners": {"mqtt": {"port": self.mqtt}, "park": {"port": park}}, "admin": {"port": admin}, **(values or {})}
@@ -210,7 +211,7 @@ class Cluster:
         self.redis = pod(self.objects, "StatefulSet", "redis")
         self.engine = pod(self.objects, "Deployment", "engine")
         self.next_engine = pod(self.objects, "Deployment", "engine", 2)
-        self.edge = pod(others, kind, "edge")
+        self.edge = Pod(berth, os.path.join(directory, "edge-1"), others, kind, "berth-edge", {}, edge_address, edge_networks)
         self.next_edge = None
         if kind == "DaemonSet":  # on the network of the same host, with the same ports
             self.next_edge = Pod(berth, os.path.join(directory, "edge-2"), others, kind, "berth-edge", {})

@@ -168,7 +168,7 @@ labels:
 annotations:
   checksum/config: {{ include "berth.checksum" . | quote }}
   {{- $more := dict }}
-  {{- if and $.Values.monitoring.annotations (not $.Values.monitoring.podMonitor.enabled) (not $.Values.monitoring.serviceMonitor.enabled) }}
+  {{- if and $.Values.monitoring.annotations (not $.Values.monitoring.podMonitor.enabled) (not $.Values.monitoring.serviceMonitor.enabled) (not (and (eq (index . 1) "edge") (include "berth.edgeUnreached" $))) }}
   {{- $more = dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString (int $.Values.admin.port)) "prometheus.io/path" "/metrics" }}
   {{- end }}
   {{- with mergeOverwrite $more (deepCopy $.Values.podAnnotations) }}
@@ -226,16 +226,31 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{- /* Where an edge's admin port listens: edge.daemonSet.adminHost or edge.adminOn. */ -}}
+{{- define "berth.edgeAdminHost" -}}
+{{- $on := .Values.edge.adminOn -}}
+{{- if include "berth.isDaemonSet" . -}}{{ .Values.edge.daemonSet.adminHost }}
+{{- else if eq $on "loopback" -}}127.0.0.1
+{{- else if ne $on "pod" -}}{{ include "berth.anyHost" . }}
+{{- else if eq (first (append .Values.service.ipFamilies "IPv4")) "IPv6" -}}[$(POD_ADDRESS)]
+{{- else -}}$(POD_ADDRESS)
+{{- end -}}
+{{- end -}}
+{{- /* Nothing of the network reaches the admin port of an edge: no scrape, no probe by HTTP, no Service. */ -}}
+{{- define "berth.edgeUnreached" -}}
+{{- if and (eq .Values.profile "cluster") (not (include "berth.isDaemonSet" .)) (eq .Values.edge.adminOn "loopback") -}}true{{- end -}}
+{{- end -}}
+
 {{- /* berth.probe (list . "readyz" NAMED_PORT): httpGet */ -}}
 {{- define "berth.probe" -}}
 {{- $ := index . 0 -}}
 httpGet: {path: /{{ index . 1 }}, port: {{ ternary "admin" (int $.Values.admin.port) (index . 2) }}}
 {{- end -}}
 
-{{- /* berth.edgeProbe (list . "readyz" "ready"): httpGet, or on a node's network the same by berth ctl, of the process itself. */ -}}
+{{- /* berth.edgeProbe (list . "readyz" "ready"): httpGet, or on a node's network and on loopback the same by berth ctl, of the process itself. */ -}}
 {{- define "berth.edgeProbe" -}}
 {{- $ := index . 0 -}}
-{{- if include "berth.isDaemonSet" $ -}}
+{{- if or (include "berth.isDaemonSet" $) (include "berth.edgeUnreached" $) -}}
 exec: {command: [berth, ctl, --timeout, "4", {{ index . 2 }}]}
 {{- else -}}
 {{- include "berth.probe" (list $ (index . 1) true) -}}

@@ -88,6 +88,9 @@
 {{- if and $cluster $v.edge.autoscaling.enabled (gt (int $v.edge.autoscaling.minReplicas) (int $v.edge.autoscaling.maxReplicas)) -}}
 {{- fail "edge.autoscaling: minReplicas is more than maxReplicas" -}}
 {{- end -}}
+{{- if and (include "berth.edgeUnreached" .) $v.edge.autoscaling.enabled -}}
+{{- fail "edge.autoscaling: edges with adminOn loopback have no metrics that a Prometheus could read" -}}
+{{- end -}}
 {{- if and $v.monitoring.podMonitor.enabled $v.monitoring.serviceMonitor.enabled -}}
 {{- fail "monitoring: with podMonitor and serviceMonitor each process would be scraped twice" -}}
 {{- end -}}
