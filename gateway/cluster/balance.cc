@@ -40,7 +40,8 @@ void Balance::serves(std::uint32_t partition) {
 }
 
 bool Balance::due(std::int64_t now_ns) const {
-  return now_ns - since_ns_ >= wait_ns() && must_give(shares_, self_, partitions_);
+  return now_ns >= held_until_ns_ && now_ns - since_ns_ >= wait_ns() &&
+         must_give(shares_, self_, partitions_);
 }
 
 bool Balance::all_live(const std::vector<std::uint64_t>& engines) const {

@@ -26,6 +26,9 @@ class Balance {
   void is(std::vector<InnerEdge::Share> shares, std::int64_t now_ns);
   // An operator moves one: wait anew.
   void moved(std::int64_t now_ns) { since_ns_ = now_ns; }
+  // An operator wants partitions to stay where they are until then.
+  void hold(std::int64_t until_ns) { held_until_ns_ = until_ns; }
+  std::int64_t held_until_ns() const { return held_until_ns_; }
   // This one goes because due() said so.
   void gives(std::uint32_t partition, std::int64_t now_ns);
   // This engine serves the partition: the one that it gave away may be back.
@@ -51,6 +54,7 @@ class Balance {
   const std::uint64_t partitions_;
   std::vector<InnerEdge::Share> shares_;
   std::int64_t since_ns_ = 0;
+  std::int64_t held_until_ns_ = 0;
   std::uint32_t patience_ = 1;
   std::optional<Gift> gift_;  // the last one
 };

@@ -213,10 +213,12 @@ class EngineNode {
         protocol::link::AskKind::partition,
         [this, p](const protocol::link::Question& q, const link::Answered& answered) {
           const metrics::EngineProbe f = partitions_[p]->figures();
-          const PartitionFacts facts{p, process_.id, partitions_[p]->term(),
-                                     f.sessions + f.sessions_offline, others()};
-          answered({protocol::link::AskError::none,
-                    answer_about_partition(q.bytes, facts, [this, p] { return give_away(p); })});
+          const PartitionFacts facts{
+              p,        process_.id, partitions_[p]->term(), f.sessions + f.sessions_offline,
+              others(), hold_s()};
+          const PartitionActs acts{[this, p] { return give_away(p); },
+                                   [this](std::int64_t for_s) { hold(for_s); }};
+          answered({protocol::link::AskError::none, answer_about_partition(q.bytes, facts, acts)});
         });
   }
 
@@ -226,6 +228,16 @@ class EngineNode {
     const auto all = inner_->shares();
     return static_cast<std::size_t>(std::count_if(
         all.begin(), all.end(), [this](const auto& s) { return s.process != process_.id; }));
+  }
+
+  // The balance leaves partitions where they are: an operator has a reason.
+  void hold(std::int64_t for_s) {
+    BERTH_LOG(info, "partitions are held where they are seconds={}", for_s);
+    balance_.hold(base::monotonic_ns() + for_s * 1'000'000'000);
+  }
+  std::int64_t hold_s() const {
+    const std::int64_t left = balance_.held_until_ns() - base::monotonic_ns();
+    return left > 0 ? left / 1'000'000'000 + 1 : 0;
   }
 
   // Because an operator wants it. Why not; empty: it begins.

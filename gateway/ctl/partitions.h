@@ -27,11 +27,14 @@ class PartitionsVerb {
  private:
   int list(const Ctl& admin) const;
   int move(const Ctl& admin) const;
+  int hold(const Ctl& admin) const;
 
   CLI::App* verb_ = nullptr;
   CLI::App* move_ = nullptr;
+  CLI::App* hold_ = nullptr;
   std::uint32_t number_ = 0;
   std::uint32_t limit_s_ = 120;
+  std::uint32_t hold_s_ = 0;
 };
 
 }  // namespace berth::gateway

@@ -21,6 +21,7 @@ using protocol::link::AskKind;
 
 namespace {
 
+constexpr std::int64_t kHoldMax_s = 86'400;
 constexpr const char* kNoCluster =
     "this gateway is no cluster: it has one engine, which a restart of the engine replaces";
 
@@ -33,39 +34,65 @@ void PartitionsApi::add_to(admin::HttpServer& http) const {
   http.route_waiting("POST /api/v1/partitions/{number}/move",
                      [this](const Request& r, const Responder& d) { move(r, d); },
                      {.body_max = 1024});
+  for (const char* target : {"POST /api/v1/partitions/hold", "DELETE /api/v1/partitions/hold"})
+    http.route_waiting(target, [this](const Request& r, const Responder& d) { hold(r, d); },
+                       {.body_max = 1024});
 }
+
+namespace {
+
+// What the engines have said, an item for each partition.
+void answer_all(const std::vector<link::Answer>& answers, const Responder& done) {
+  json::array items;
+  for (std::size_t p = 0; p < answers.size(); ++p) {
+    const AskError error = answers[p].error;
+    if (error == AskError::unknown_kind)
+      return done.answer(admin::problem(admin::codes::kNotFound, kNoCluster));
+    json::object o{{"partition", p}, {"served", error == AskError::none}};
+    for (auto& [name, value] : object_in(answers[p].bytes)) o[name] = std::move(value);
+    if (error != AskError::none) o["why"] = protocol::link::name_of(error);
+    items.push_back(std::move(o));
+  }
+  done.answer(as_json({{"items", std::move(items)}}));
+}
+
+}  // namespace
 
 void PartitionsApi::list(const Request& r, const Responder& done) const {
   if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
     return done.answer(invalid(fault));
   asker_.ask_all({AskKind::partition, kWithin_ms, R"({"do":"show"})"},
-                 [done](const std::vector<link::Answer>& answers) {
-                   json::array items;
-                   for (std::size_t p = 0; p < answers.size(); ++p) {
-                     const AskError error = answers[p].error;
-                     if (error == AskError::unknown_kind)
-                       return done.answer(admin::problem(admin::codes::kNotFound, kNoCluster));
-                     json::object o{{"partition", p}, {"served", error == AskError::none}};
-                     for (auto& [name, value] : object_in(answers[p].bytes))
-                       o[name] = std::move(value);
-                     if (error != AskError::none) o["why"] = protocol::link::name_of(error);
-                     items.push_back(std::move(o));
-                   }
-                   done.answer(as_json({{"items", std::move(items)}}));
-                 });
+                 [done](const std::vector<link::Answer>& answers) { answer_all(answers, done); });
+}
+
+// In the memory of the engines that serve: one that begins to serve later has not heard of it.
+void PartitionsApi::hold(const Request& r, const Responder& done) const {
+  using admin::Parameter;
+  const std::string fault = admin::fault_of(r, {{"for_s", {Parameter::Kind::number, kHoldMax_s}}});
+  if (!fault.empty()) return done.answer(invalid(fault));
+  const bool ends = r.method == "DELETE";
+  if (ends != r.parameter("for_s").empty())
+    return done.answer(invalid("for_s: seconds; DELETE ends it"));
+  const auto for_s = static_cast<std::int64_t>(admin::number(r, "for_s", 0));
+  BERTH_LOG(info, "hold of partitions asked for seconds={} by={}", for_s, r.caller.id);
+  const json::object q{{"do", "hold"}, {"for_s", for_s}};
+  asker_.ask_all({AskKind::partition, kWithin_ms, json::serialize(q)},
+                 [done](const std::vector<link::Answer>& answers) { answer_all(answers, done); });
 }
 
 void PartitionsApi::move(const Request& r, const Responder& done) const {
-  if (const std::string fault = admin::fault_of(r, {}); !fault.empty())
+  if (const std::string fault = admin::fault_of(r, {{"process", {}}}); !fault.empty())
     return done.answer(invalid(fault));
   const std::string text = r.capture("number");
   std::uint32_t p = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), p);
   if (ec != std::errc() || end != text.data() + text.size() || p >= partitions_)
     return done.answer(admin::problem(admin::codes::kNotFound, "there is no such partition"));
+  json::object q{{"do", "move"}};
+  if (const std::string seen = r.parameter("process"); !seen.empty()) q["process"] = seen;
   BERTH_LOG(info, "move of a partition asked for partition={} by={}", p, r.caller.id);
   asker_.ask_partition(
-      p, {AskKind::partition, kWithin_ms, R"({"do":"move"})"}, [done](const link::Answer& a) {
+      p, {AskKind::partition, kWithin_ms, json::serialize(q)}, [done](const link::Answer& a) {
         if (a.error == AskError::unknown_kind)
           return done.answer(admin::problem(admin::codes::kNotFound, kNoCluster));
         if (a.error != AskError::none) return done.answer(unanswered(a.error));

@@ -1,6 +1,7 @@
 // The partitions of a cluster and the engines that serve them, over REST (docs/operations.md,
-// "Partitions"): GET /api/v1/partitions, POST /api/v1/partitions/{number}/move. For administrators
-// only. Asks the engines of the partitions. On the home loop of the admin port.
+// "Partitions"): GET /api/v1/partitions, POST /api/v1/partitions/{number}/move, POST and
+// DELETE /api/v1/partitions/hold. For administrators only. Asks the engines of the partitions. On
+// the home loop of the admin port.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@ class PartitionsApi {
 
  private:
   void list(const admin::Request& r, const admin::Responder& done) const;
+  void hold(const admin::Request& r, const admin::Responder& done) const;
   void move(const admin::Request& r, const admin::Responder& done) const;
 
   const link::Asker& asker_;

@@ -34,6 +34,17 @@ TEST_F(BalanceTest, IsDueWhenNothingHasMovedForAWhile) {
   EXPECT_TRUE(due_after(1, all_here_));
 }
 
+TEST_F(BalanceTest, IsNotDueWhileAnOperatorHoldsThePartitions) {
+  due_after(0, all_here_);
+  balance_.hold((now_ms_ + 3 * kWait_ms) * 1'000'000);
+  EXPECT_FALSE(due_after(3 * kWait_ms - 1, all_here_));
+  EXPECT_TRUE(due_after(1, all_here_)) << "nothing has moved meanwhile";
+  balance_.hold((now_ms_ + kWait_ms) * 1'000'000);
+  EXPECT_FALSE(balance_.due(now_ms_ * 1'000'000));
+  balance_.hold(0);
+  EXPECT_TRUE(balance_.due(now_ms_ * 1'000'000));
+}
+
 TEST_F(BalanceTest, OneThatComesBackWhileAllEnginesLiveWaitsLongerEachTime) {
   due_after(0, all_here_);
   ASSERT_TRUE(due_after(kWait_ms, all_here_));

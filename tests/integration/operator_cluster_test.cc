@@ -201,7 +201,8 @@ TEST(OperatorCluster, APartitionIsMovedToTheOtherEngine) {
     const auto moved = run("ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions move " +
                            std::string(partition));
     EXPECT_EQ(moved.code, 0) << moved.text << c.engines[0]->log() << c.engines[1]->log();
-    EXPECT_NE(moved.text.find("is served by host"), std::string::npos) << moved.text;
+    EXPECT_NE(moved.text.find("moved from host "), std::string::npos) << moved.text;
+    EXPECT_NE(moved.text.find(" to host "), std::string::npos) << moved.text;
   }
   for (int i = 0; i < 20; ++i) {
     clients[i]->send(publish("t" + std::to_string(i), "x", 1, 1));
@@ -209,6 +210,28 @@ TEST(OperatorCluster, APartitionIsMovedToTheOtherEngine) {
     EXPECT_FALSE(clients[i]->gone());
   }
   EXPECT_EQ(run("ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions move 2").code, 1);
+  EXPECT_EQ(rest.ask("POST", "/api/v1/partitions/0/move?process=1234").status, 409)
+      << "another engine serves it than the caller has seen";
+  // Held: the engine with both partitions keeps them, though the other one has none.
+  ASSERT_TRUE(eventually(two, std::chrono::seconds(60))) << ctl(edge, "partitions");
+  const std::string all = "ctl --admin 127.0.0.1:" + std::to_string(edge) + " partitions ";
+  ASSERT_EQ(run(all + "hold 600").code, 0);
+  const auto on_one = [&] {
+    const auto h = c.held();
+    return h == std::vector<int>{2, 0} || h == std::vector<int>{0, 2};
+  };
+  const auto to_one = [&] { return run(all + "move 0 --hold 600").code == 0 && on_one(); };
+  ASSERT_TRUE(eventually(to_one, std::chrono::seconds(60))) << ctl(edge, "partitions");
+  EXPECT_NE(ctl(edge, "partitions").find("\"hold_s\":"), std::string::npos);
+  ASSERT_TRUE(eventually(two, std::chrono::seconds(60))) << ctl(edge, "partitions");
+  EXPECT_TRUE(on_one()) << "its links are whole, and it has not given one away";
+  ASSERT_EQ(run(all + "hold 0").code, 0);
+  EXPECT_TRUE(eventually(
+      [&] {
+        return c.held() == std::vector<int>{1, 1};
+      },
+      std::chrono::seconds(60)))
+      << ctl(edge, "partitions");
 }
 
 TEST(OperatorCluster, APartitionStaysWithTheOnlyEngine) {
