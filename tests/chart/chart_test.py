@@ -511,6 +511,7 @@ def settings(chart, berth):
         pem = certificates(d)
         secrets = {"device-tls": {**pem, "crl.pem": crl(d)}, "berth-tls": pem, "berth-redis": {"url": b"redis://127.0.0.1:1"}, "berth-store": {"url": b"redis://127.0.0.1:1"},
                    "berth-redis-tls": pem, "berth-users": {"passwords": b"u:$7$1000$c2FsdHNhbHQ=$" + base64.b64encode(b"x" * 64) + b"\n", "acl": b"topic readwrite #\n"},
+                   "berth-tracing": {"headers": b"Authorization: Bearer t\n", "ca.crt": b""},
                    "berth-uplinks": {"uplinks.yaml": b"uplinks:\n  - {name: up, kind: mqtt, url: 'mqtt://127.0.0.1:1'}\n"}}
         for n, path in enumerate(sorted(glob.glob(chart.path + "/ci/*-values.yaml"))):
             objects = chart.objects(path)

@@ -46,6 +46,16 @@ uplinks:
 {{- end }}
 {{- end -}}
 
+{{- define "berth.config.tracing" -}}
+{{- if .Values.tracing.existingSecret }}
+tracing:
+  headers_file: /etc/berth-tracing/headers
+  {{- if .Values.tracing.ca }}
+  ca_file: /etc/berth-tracing/ca.crt
+  {{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "berth.config.store" -}}
 store:
   directory: /data
@@ -121,7 +131,7 @@ uplinks: {max_bytes: {{ min 4294967296 $bytes }}}
 {{- define "berth.config.serve" -}}
 {{- $name := include "berth.fullname" . -}}
 {{- include "berth.config.merge" (list . "single"
-      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.auth" .) (include "berth.config.uplinks" .) (include "berth.config.store" .)
+      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.auth" .) (include "berth.config.uplinks" .) (include "berth.config.tracing" .) (include "berth.config.store" .)
       (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace (include "berth.serviceNames" (list (printf "%s-headless" $name) .Release.Namespace))))
       (printf "engine: {memory_mb: %d}\ndrain_seconds: %d" (int .Values.single.memoryMb) (int .Values.single.drainSeconds))) -}}
 {{- end -}}
@@ -129,7 +139,7 @@ uplinks: {max_bytes: {{ min 4294967296 $bytes }}}
 {{- define "berth.config.edge" -}}
 {{- $e := .Values.edge -}}
 {{- include "berth.config.merge" (list . "edge"
-      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.link" .)
+      (include "berth.config.listeners" .) (include "berth.config.tls" .) (include "berth.config.tracing" .) (include "berth.config.link" .)
       (include "berth.config.admin" (list . (printf "%s-edge" (include "berth.fullname" .)) (include "berth.edgeNamespace" .)))
       (printf "store: {directory: /data}\nshards: %d\ndrain_seconds: %s\ndrain: {linger_s: %d}" (int $e.shards) (include "berth.drainSeconds" .)
          (int $e.drain.lingerSeconds))
@@ -141,7 +151,7 @@ uplinks: {max_bytes: {{ min 4294967296 $bytes }}}
 {{- define "berth.config.engine" -}}
 {{- $name := include "berth.fullname" . -}}
 {{- include "berth.config.merge" (list . "engine"
-      (include "berth.config.auth" .) (include "berth.config.uplinks" .) (include "berth.config.store" .) (include "berth.config.link" .)
+      (include "berth.config.auth" .) (include "berth.config.uplinks" .) (include "berth.config.tracing" .) (include "berth.config.store" .) (include "berth.config.link" .)
       (include "berth.config.admin" (list . (printf "%s-admin" $name) .Release.Namespace
          (include "berth.serviceNames" (list (printf "%s-engine" $name) .Release.Namespace))))
       (printf "cluster: {listen: %q, peer_name: 'berth-edge,berth-engine'}\ndrain_seconds: %d"

@@ -292,6 +292,10 @@ exec: {command: [berth, ctl, --timeout, "4", {{ index . 2 }}]}
 - name: ticket
   secret: {secretName: {{ include "berth.ticketSecret" $ }}, defaultMode: 0440, items: [{key: {{ $v.tls.ticketKey.key }}, path: ticket.key}]}
 {{- end }}
+{{- with $v.tracing.existingSecret }}
+- name: tracing
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
 {{- if ne $role "edge" }}
 {{- with $v.uplinks.existingSecret }}
 - name: uplinks
@@ -325,6 +329,9 @@ exec: {command: [berth, ctl, --timeout, "4", {{ index . 2 }}]}
 {{- if and (ne $role "engine") (include "berth.usesTls" $) }}
 - {name: tls, mountPath: /etc/berth-tls, readOnly: true}
 - {name: ticket, mountPath: /etc/berth-ticket, readOnly: true}
+{{- end }}
+{{- if $.Values.tracing.existingSecret }}
+- {name: tracing, mountPath: /etc/berth-tracing, readOnly: true}
 {{- end }}
 {{- if and (ne $role "edge") $.Values.uplinks.existingSecret }}
 - {name: uplinks, mountPath: /etc/berth-uplinks, readOnly: true}

@@ -12,6 +12,7 @@
       "cluster.ca_file" "cluster.cert_file" "cluster.key_file" "cluster.peer_name" "cluster.insecure"
       "cluster.drain_per_s" "cluster.server_reference" "cluster.park_endpoint" "engine.memory_mb" "drain_seconds" "drain.linger_s" "admin.socket" -}}
 {{- if $cluster -}}{{- $own = concat $own (list "mqtt.max_connections" "mqtt.accept_per_s" "shards") -}}{{- end -}}
+{{- if $v.tracing.existingSecret -}}{{- $own = concat $own (list "tracing.headers_file" "tracing.ca_file") -}}{{- end -}}
 {{- range $key := $own -}}
 {{- $path := splitList "." $key -}}
 {{- range $where, $config := dict "config" $v.config "single.config" $v.single.config "cluster.config" $v.cluster.config "edge.config" $v.edge.config "engine.config" $v.engine.config -}}
@@ -120,6 +121,9 @@
 {{- with $secret }}
 - [{{ $name }}, {{ . | quote }}, true, false]
 {{- end }}
+{{- end }}
+{{- with $v.tracing.existingSecret }}
+- [tracing.existingSecret, {{ . | quote }}, true, true]
 {{- end }}
 {{- if eq $v.link.certificates "existing" }}
 - [link.engineSecret, {{ $v.link.engineSecret | quote }}, true, false]
