@@ -27,13 +27,11 @@ struct Told {
     acknowledged,  // `number`: a place
     refused,       // the same, and the platform will never take the message
     unrouted,      // the platform has taken a message and has no queue for it
-    command,       // `down`
   };
   std::uint64_t attempt = 0;
   What what{};
   std::uint64_t number = 0;
   std::string why;
-  std::shared_ptr<Downward> down = nullptr;
 };
 
 // Between an Attempt's threads and the thread of sinks.
@@ -71,10 +69,6 @@ class Teller {
     tell(Told::What::refused, place, std::move(why));
   }
   void unrouted() const { tell(Told::What::unrouted, 0); }
-  void command(Downward d) const {
-    Hearing::tell(hearing_,
-                  {attempt_, Told::What::command, 0, {}, std::make_shared<Downward>(std::move(d))});
-  }
 
  private:
   void tell(Told::What what, std::uint64_t number, std::string why = {}) const {

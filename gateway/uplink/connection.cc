@@ -191,9 +191,6 @@ void Connection::hear_one(const Told& t) {
     case Told::What::acknowledged:
     case Told::What::refused:
       return acknowledged(t);
-    case Told::What::command:
-      if (events_.command) events_.command(std::move(*t.down));
-      return;
     case Told::What::unrouted:
       if (counts_.unrouted++ == 0)
         BERTH_LOG(warn,

@@ -3,12 +3,11 @@
 #include <mqtt/async_client.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdio>
-#include <mutex>
 #include <utility>
 
 #include "base/log.h"
+#include "gateway/uplink/command_places.h"
 #include "gateway/uplink/secrets.h"
 #include "protocol/mqtt/properties.h"
 
@@ -20,7 +19,8 @@ namespace {
 
 constexpr auto kConnectLimit = 10s;
 constexpr auto kKeepAlive = 20s;
-constexpr auto kStoreLimit = 5s;                 // of a command
+constexpr std::size_t kCommandsMax = 1000;       // that are not stored yet
+constexpr auto kPlaceLimit = 1s;                 // for which a command waits for a place
 constexpr std::size_t kReceiveMaximum = 65'535;  // of a platform that names none
 constexpr int kInflight = 4000;                  // more than an uplink's window
 
@@ -78,7 +78,7 @@ void add_properties(std::string_view encoded, mqtt::properties& out) {
 // Its listeners live as long as it.
 class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
  public:
-  MqttAttempt(const UplinkConfig& config, const std::string& client_id, std::string commands,
+  MqttAttempt(const UplinkConfig& config, const std::string& client_id, Commands commands,
               Teller tell)
       : tell_(std::move(tell)),
         commands_(std::move(commands)),
@@ -92,7 +92,7 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
     });
     // Also without commands: what a broker sends unasked would pile up in Paho.
     client_.set_message_callback([this](const mqtt::const_message_ptr& m) {
-      if (!commands_.empty()) take(*m);
+      if (!commands_.filter.empty()) take(*m);
     });
     mqtt::connect_options o;
     if (v5_) {
@@ -111,13 +111,7 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
     client_.connect(o, nullptr, connecting_);
   }
 
-  ~MqttAttempt() override {
-    {
-      const std::lock_guard lock(storing_->mutex);
-      storing_->ended = true;
-    }
-    storing_->changed.notify_all();
-  }
+  ~MqttAttempt() override { places_->end(); }
 
   void publish(std::uint64_t place, const Upward& m) override {
     auto message = mqtt::make_message(m.topic, m.payload.data(), m.payload.size(), 1, m.retain);
@@ -138,18 +132,18 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
   }
 
  private:
-  // What Paho's thread waits for.
-  struct Storing {
-    std::mutex mutex;
-    std::condition_variable changed;
-    bool ended = false;
-  };
-
-  // On Paho's thread, of which the PUBACK is sent when this returns.
+  // On Paho's thread, which holds the lock of all of Paho's clients and sends the PUBACK when this
+  // returns. It does not wait for the store: the session at the platform is a clean one, so what
+  // was not acknowledged would not come again after the death of this engine.
   void take(const mqtt::message& m) {
     if (m.is_retained()) {
       BERTH_LOG(warn, "a retained command is not taken: it would come again topic=\"{}\"",
                 m.get_topic());
+      return;
+    }
+    if (!places_->take()) {
+      BERTH_LOG(err, "a command of a platform is dropped: {} are not stored yet topic=\"{}\"",
+                kCommandsMax, m.get_topic());
       return;
     }
     Downward d;
@@ -162,25 +156,15 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
       if (all.contains(mqtt::property::MESSAGE_EXPIRY_INTERVAL))
         d.expires_in_s = mqtt::get<std::uint32_t>(all, mqtt::property::MESSAGE_EXPIRY_INTERVAL);
     }
-    const auto stored = std::make_shared<bool>(false);
-    d.stored = [storing = storing_, stored] {
-      {
-        const std::lock_guard lock(storing->mutex);
-        *stored = true;
-      }
-      storing->changed.notify_all();
-    };
-    tell_.command(std::move(d));
-    std::unique_lock lock(storing_->mutex);
-    if (!storing_->changed.wait_for(lock, kStoreLimit, [&] { return *stored || storing_->ended; }))
-      BERTH_LOG(err, "a command is not stored in 5 s topic=\"{}\"", m.get_topic());
+    d.stored = [places = places_] { places->free(); };
+    commands_.take(std::move(d));
   }
 
   struct Connecting final : mqtt::iaction_listener {
     explicit Connecting(MqttAttempt& a) : attempt(a) {}
     void on_success(const mqtt::token& t) override {
-      if (!attempt.commands_.empty())
-        attempt.client_.subscribe(attempt.commands_, 1, nullptr, attempt.subscribing_);
+      if (!attempt.commands_.filter.empty())
+        attempt.client_.subscribe(attempt.commands_.filter, 1, nullptr, attempt.subscribing_);
       attempt.tell_.connected(receive_maximum(t));
     }
     // Of the platform (MQTT 5 3.2.2.3.3). Paho keeps to it too, but looks only now and then whether
@@ -213,7 +197,7 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
       BERTH_LOG(
           err,
           "the platform refuses the subscription, so no command comes filter=\"{}\" why=\"{}\"",
-          attempt.commands_, reason_of(static_cast<int>(t.get_reason_code())));
+          attempt.commands_.filter, reason_of(static_cast<int>(t.get_reason_code())));
     }
     const MqttAttempt& attempt;
   };
@@ -246,9 +230,10 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
   }
 
   const Teller tell_;
-  const std::string commands_;
+  const Commands commands_;
   const bool v5_;
-  const std::shared_ptr<Storing> storing_ = std::make_shared<Storing>();
+  const std::shared_ptr<CommandPlaces> places_ =
+      std::make_shared<CommandPlaces>(kCommandsMax, kPlaceLimit);
   mqtt::async_client client_;
   Connecting connecting_;
   Subscribing subscribing_;
@@ -257,8 +242,8 @@ class MqttAttempt final : public Attempt, private mqtt::iaction_listener {
 }  // namespace
 
 std::unique_ptr<Attempt> dial_mqtt(const UplinkConfig& config, const std::string& client_id,
-                                   const std::string& commands, Teller tell) {
-  return std::make_unique<MqttAttempt>(config, client_id, commands, std::move(tell));
+                                   Commands commands, Teller tell) {
+  return std::make_unique<MqttAttempt>(config, client_id, std::move(commands), std::move(tell));
 }
 
 }  // namespace berth::gateway::uplink

@@ -2,6 +2,7 @@
 // connect.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -10,9 +11,14 @@
 
 namespace berth::gateway::uplink {
 
-// `config` outlives it. `commands`: a filter of what the platform asks for; empty: nothing. What
-// comes is acknowledged when it is stored, or after kStoreLimit.
+// What the platform asks for.
+struct Commands {
+  std::string filter;                  // empty: nothing
+  std::function<void(Downward)> take;  // Sink::Events
+};
+
+// `config` outlives it. A command is acknowledged when it is on its way into the store.
 std::unique_ptr<Attempt> dial_mqtt(const UplinkConfig& config, const std::string& client_id,
-                                   const std::string& commands, Teller tell);
+                                   Commands commands, Teller tell);
 
 }  // namespace berth::gateway::uplink

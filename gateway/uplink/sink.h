@@ -52,6 +52,7 @@ class Sink {
     std::function<void(std::uint32_t generation, std::uint64_t seq)> done;
     // The platform will never take it.
     std::function<void(const Upward& m, const std::string& why)> refused;
+    // Any thread: Paho holds its lock while it tells of one, for which the sink's may wait.
     std::function<void(Downward)> command;
     // After rest(), once: what has been sent is acknowledged, or its connection is gone.
     std::function<void()> rested;

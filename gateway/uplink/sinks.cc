@@ -20,14 +20,12 @@ namespace asio = boost::asio;
 
 namespace {
 
-// `commands`: this connection hears of those that the platform asks for.
 Dial dial_of(asio::io_context& io, const UplinkConfig& c, const std::string& client,
-             bool commands) {
+             const Commands& commands) {
   switch (c.kind) {
     case Kind::mqtt:
-      return [&c, client, commands](Teller t) {
-        return dial_mqtt(c, client, commands ? command_filter(c) : "", std::move(t));
-      };
+      return
+          [&c, client, commands](Teller t) { return dial_mqtt(c, client, commands, std::move(t)); };
     case Kind::webhook:
       return [&io, &c](Teller t) { return dial_webhook(io, c, std::move(t)); };
     case Kind::rabbitmq:
@@ -45,7 +43,9 @@ class ConnectionsSink final : public Sink {
     for (std::uint32_t i = 0; i < config_.connections; ++i) {
       const std::string client = config_.client_id + "-" + at.who + "-" + std::to_string(i);
       // One of all partitions' and processes': each command is for one of them.
-      const bool commands = config_.commands && at.partition == 0 && i == 0;
+      Commands commands;
+      if (config_.commands && at.partition == 0 && i == 0)
+        commands = {command_filter(config_), events_.command};
       connections_.push_back(std::make_unique<Connection>(
           io, Connection::Names{config_.name, client, config_.url},
           checked(dial_of(io, config_, client, commands)), events_,

@@ -369,6 +369,21 @@ def commands():
     check([d[0] for d in done if d[0] not in ("c-2",)] == ["c-1", "c-5"], f"{done}")
     gateway.says("a retained command is not taken")
     gateway.says(r"a command of a platform is not taken uplink=up topic=.up/other")
+    # Beside many events: neither holds up the other.
+    load = Load(gateway, ("cam",), pause_s=0.01)
+    load.more(500)
+    begun = time.monotonic()
+    for i in range(30):
+        ask(f"up/acme/north/gate/command/busy-{i}/request/open")
+        ask(f"up/acme/north/nobody/command/slow-{i}/request/open", "-D", "publish", "message-expiry-interval", "60")
+    for i in range(30):
+        eventually(lambda: f"gate/command/busy-{i}/result " in heard.said(), lambda: f"busy-{i}: {state(gateway)} {gateway.said()[-1500:]}")
+    took = time.monotonic() - begun
+    load.more(500)
+    load.end()
+    check("is dropped" not in gateway.said(), "commands had no place")
+    check(took < 20, f"60 commands took {took:.1f} s")
+    eventually(lambda: state(gateway)["queued"] == 0, lambda: state(gateway))
     device.goodbye()
     gateway.end()
 
