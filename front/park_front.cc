@@ -310,7 +310,7 @@ bool ParkFront::on_report(Channel& ch, const park::Frame& f, base::Instant now) 
     return true;
   }
   complete_report(ch, f, e, now);
-  if (protocol::messages::tells_state(e.body)) translator_.state(ch, report_);
+  translator_.state(ch, e.body, report_);
   const std::string* json = translator_.to_json(ch, report_);
   Publication p{.message = {.topic = report_topic_,
                             .payload = std::string_view(json != nullptr ? *json : report_),

@@ -6,7 +6,7 @@ namespace berth::platform {
 
 namespace {
 
-constexpr std::string_view kPassages{"!t\0", 3};
+constexpr std::string_view kPassages{"!w\0", 3};
 constexpr std::size_t kAnswerBytes = 900 * 1024;
 
 std::string key_of(const std::pair<std::int64_t, std::uint64_t>& k) {

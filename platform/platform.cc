@@ -27,7 +27,8 @@ Platform::Platform(session::Context& cx, session::Core& core, Read read, Platfor
       commands_(cx, core, *this, *this),
       devices_(options, core, *this),
       signed_requests_(*this, random_key()),
-      passages_(*this) {
+      passages_(*this),
+      ended_sessions_(*this) {
   cx.platform = this;
   core.restorer.use_live_records(*this);
   core.sessions.watch(*this);
@@ -44,6 +45,7 @@ void Platform::record(std::string_view key, std::string_view value) {
   if (DeviceWatch::is_key(key)) devices_.record(key, value);
   if (SignedRequests::is_key(key)) signed_requests_.restored(key, value);
   if (Passages::is_key(key)) passages_.restored(key, value);
+  if (EndedSessions::is_key(key)) ended_sessions_.restored(key, value);
 }
 
 void Platform::forget_record(std::string_view key) {
@@ -51,6 +53,7 @@ void Platform::forget_record(std::string_view key) {
   if (DeviceWatch::is_key(key)) devices_.forget_record(key);
   if (SignedRequests::is_key(key)) signed_requests_.forget(key);
   if (Passages::is_key(key)) passages_.forget(key);
+  if (EndedSessions::is_key(key)) ended_sessions_.forget(key);
 }
 
 void Platform::attached_all(base::Instant now) {
@@ -81,7 +84,9 @@ void Platform::tick(base::Instant now) {
   commands_.tick(now);
   devices_.tick(now);
   signed_requests_.tick(core_.wall_ms(now));
-  if (core_.commits.has_room()) passages_.tick(core_.wall_ms(now));
+  if (!core_.commits.has_room()) return;
+  passages_.tick(core_.wall_ms(now));
+  ended_sessions_.tick(core_.wall_ms(now));
 }
 
 void Platform::registry_changed(const session::Concerned& who, base::Instant now) {
@@ -200,6 +205,12 @@ void Platform::late_result(const Entry& e, const Result& r) {
 
 bool Platform::passage_told(std::string_view bytes, std::function<void()> stored) {
   if (!core_.commits.has_room() || !passages_.told(bytes, core_.wall_ms(now_))) return false;
+  when_durable(std::move(stored));
+  return true;
+}
+
+bool Platform::end_session(std::string_view bytes, std::function<void()> stored) {
+  if (!core_.commits.has_room() || !ended_sessions_.end(bytes, core_.wall_ms(now_))) return false;
   when_durable(std::move(stored));
   return true;
 }

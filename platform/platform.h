@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "platform/commands.h"
 #include "platform/device_watch.h"
+#include "platform/ended_sessions.h"
 #include "platform/options.h"
 #include "platform/passages.h"
 #include "platform/records.h"
@@ -48,6 +49,9 @@ class Platform final : public session::SessionEvents,
   bool passage_told(std::string_view bytes, std::function<void()> stored);
   std::string ask_passages(std::string_view question) const { return passages_.answer(question); }
   std::string ask_late(std::string_view question) const;
+  // Of the console, likewise.
+  bool end_session(std::string_view bytes, std::function<void()> stored);
+  std::string ask_ended_sessions(std::string_view q) const { return ended_sessions_.answer(q); }
 
   // -- restored, before attached_all()
   void record(std::string_view key, std::string_view value) override;
@@ -119,6 +123,7 @@ class Platform final : public session::SessionEvents,
   DeviceWatch devices_;
   SignedRequests signed_requests_;
   Passages passages_;
+  EndedSessions ended_sessions_;
   std::size_t confirming_ = 0;  // calls of when_confirmed() that wait
   base::Instant now_{};         // of the call under way
 };

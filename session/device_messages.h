@@ -65,6 +65,8 @@ class DeviceMessages {
                                                std::string_view /*topic*/) {
     return std::nullopt;
   }
+  // Somebody looks at what some device says: state() is called for each report.
+  bool watched = false;
   // A device's report of its own state (protocol::messages::tells_state()), as an Envelope.
   virtual void state(const Scope&, std::string_view /*envelope*/) {}
   // A device says its firmware where it says who it is.

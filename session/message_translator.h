@@ -2,6 +2,7 @@
 // commands in a vendor's words. One shard, one thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,9 +20,11 @@ class MessageTranslator final : private Room {
   MessageTranslator(Context& cx, TenantUsage& usage) : Room(cx), usage_(usage) {}
 
   void use(DeviceMessages& m) { messages_ = &m; }
-  // A device's report of its own state, which is not translated.
-  void state(const Channel& ch, std::string_view report) {
-    if (messages_ != nullptr && ch.scope) messages_->state(*ch.scope, report);
+  // A device's report with this body, which is not translated.
+  void state(const Channel& ch, std::uint32_t body, std::string_view report) {
+    if (messages_ != nullptr && ch.scope &&
+        (protocol::messages::tells_state(body) || messages_->watched))
+      messages_->state(*ch.scope, report);
   }
   void firmware(const Channel& ch, std::string_view version) {
     if (messages_ != nullptr && ch.scope && !version.empty())

@@ -123,12 +123,20 @@ async function asAdministrator() {
     if (language === 'zh') await shot(page, 'site');
     await open(page, '#/device/demo/in-1');
     await page.locator('svg.timeline').waitFor();
-    await page.locator('dl.facts', { hasText: 'barrier' }).waitFor();
+    await page.locator('dl.facts', { hasText: language === 'zh' ? '道闸' : 'barrier' }).waitFor();
     await accessible(page, `device (${language})`);
-    if (language === 'zh') await shot(page, 'device');
     await page.locator('nav button', { hasText: language === 'zh' ? 'English' : '中文' }).click();
   }
   say('each screen in both languages');
+
+  // What the device says of vehicles, with the plate, and of its arm.
+  await open(page, '#/device/demo/in-1');
+  const live = page.locator('section', { hasText: '实时事件' }).locator('li');
+  await live.filter({ hasText: /(识别车牌|车辆到达|车辆离开).*[\u4e00-\u9fff][A-Z][A-Z0-9]{4,}/ }).first().waitFor({ timeout: 60_000 });
+  await live.filter({ hasText: /道闸 (开|关|正在抬起|正在落下)/ }).first().waitFor({ timeout: 60_000 });
+  await accessible(page, 'reports');
+  await shot(page, 'device');
+  say('reports in words');
 
   // A command, with its outcome; and by the keyboard alone.
   await page.getByRole('button', { name: '下发指令' }).focus();
@@ -198,9 +206,11 @@ async function asAdministrator() {
 
   await slope(page);
   await phoneAndWall(page);
+  const copied = (await page.context().cookies()).map((c) => `${c.name}=${c.value}`).join('; ');
   await page.locator('nav button', { hasText: '退出' }).click();
   await page.locator('input[type=password]').waitFor();
   check((await page.context().cookies()).length === 0, 'the cookie is gone');
+  check((await fetch(asked.url + '/api/v1/board', { headers: { Cookie: copied } })).status === 401, 'a copy of the cookie is still good');
   check((await page.evaluate(async () => (await fetch('/api/v1/board')).status)) === 401, 'logged out');
   await page.close();
 }
@@ -257,6 +267,9 @@ async function asOperator() {
   await open(page, '#/device/demo/in-1');
   await page.locator('svg.timeline').waitFor();
   check((await page.getByRole('button', { name: '下发指令' }).count()) === 0, 'an operator may only look');
+  const hidden = page.locator('li', { hasText: '此凭据无权查看完整车牌' }).first();
+  await hidden.waitFor({ timeout: 60_000 });
+  check(/[\u4e00-\u9fff]…/.test(await hidden.innerText()) && !/[A-Z]\d{4,}/.test(await hidden.innerText()), `a plate that an operator may not see: ${await hidden.innerText()}`);
   await open(page, '#/registry');
   await page.locator('tbody tr').first().waitFor();
   check((await page.getByRole('button', { name: '编辑' }).count()) === 0, 'an operator may only look at records');

@@ -3,6 +3,7 @@ import { clustersOf, seriesOf, type Departed } from '../src/core/departures';
 import { armOf, awayOf, badness, isDark } from '../src/core/lanes';
 import { parse, quantile, sum } from '../src/core/metrics';
 import { isUnplanned, sumsOf, whatOf, type Passage } from '../src/core/passages';
+import { reportName, reportText, type Report } from '../src/core/reports';
 import { marksOf, spansOf } from '../src/core/timeline';
 import type { BoardSite, Lane } from '../src/core/types';
 
@@ -138,5 +139,23 @@ describe('deploys', () => {
     expect(whatOf(passage({ what: 'killed' }))).toBe('passageKilled');
     expect(whatOf(passage({ what: 'moon' }))).toBeUndefined();
     expect([passage({}), passage({ what: 'edge' }), passage({ what: 'link' })].map(isUnplanned)).toEqual([false, false, true]);
+  });
+});
+
+describe('a report', () => {
+  const report = (more: Partial<Report>): Report => ({ at: ago(1), type: 'report', device: 'cam', site: 'north', report: 'plate', body: {}, ...more });
+  it('has the plate, the lane and the direction', () => {
+    const plate = report({ plate: '粤B12345', body: { lane: 'E1', direction: 'IN', plate: { color: 'BLUE' }, openedBy: 'BY_SERVER' } });
+    expect(reportName(plate)).toBe('识别车牌');
+    expect(reportText(plate)).toBe('粤B12345 · 蓝牌 · 车道 E1 · 进 · 平台放行');
+    expect(reportText(report({ body: { plate: { unplated: true } } }))).toBe('无牌车');
+  });
+  it('has the state of an arm, a charger and an alarm', () => {
+    expect(reportText(report({ report: 'barrier', body: { position: 'OPEN', lane: '1' } }))).toBe('开 · 车道 1');
+    expect(reportText(report({ report: 'barrier' }))).toBe('未知');
+    expect(reportText(report({ report: 'charger', body: { connector: 2, state: 'CHARGING', powerKw: 7 } }))).toBe('枪 2 · 充电中 · 7 kW');
+    expect(reportText(report({ report: 'alarm', body: { code: 'arm_blocked', severity: 'MAJOR', active: true, text: '杆被撞' } }))).toBe('严重 · arm_blocked · 杆被撞');
+    expect(reportText(report({ report: 'alarm', body: { code: 'arm_blocked' } }))).toBe('已恢复 · arm_blocked');
+    expect(reportText(report({ report: 'moon', child: 'gun-1' }))).toBe('gun-1');
   });
 });

@@ -17,6 +17,10 @@ struct Claim {
   std::string method;
   std::string target;   // path and query as they came
   std::string address;  // of the peer
+  // Of a session of the console: it was good once, so it is no attempt to guess one.
+  bool session = false;
+  // Of a stream that this credential has begun: is it still good? A signature counts again.
+  bool again = false;
 };
 
 struct ClaimAnswer {

@@ -29,7 +29,8 @@ Caller admin_caller(std::string id) {
           .tenant = {},
           .may_read = true,
           .may_change = true,
-          .may_command = true};
+          .may_command = true,
+          .may_see_plates = true};
 }
 
 }  // namespace berth::gateway::admin

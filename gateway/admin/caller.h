@@ -35,6 +35,7 @@ struct Caller {
   bool may_read = false;
   bool may_change = false;
   bool may_command = false;
+  bool may_see_plates = false;  // whole plates of vehicles, which are personal
   Trace trace = {};
 
   bool may(Right r) const {

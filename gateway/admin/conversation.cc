@@ -208,48 +208,46 @@ Admitted refused_by_guard(Service& service, const Guard::Verdict& v) {
   return refused(std::move(r), detail);
 }
 
-// What a page shows is the credential of its log-in. False: a page of another origin may ask.
-asio::awaitable<bool> open_session(const SessionCheck& sessions, const Parser::value_type& head,
-                                   AskedFor& asked) {
+// The session of a page; `none`: it has shown no cookie of ours.
+asio::awaitable<SessionAnswer> session_of(const Sessions& sessions, const Parser::value_type& head,
+                                          AskedFor& asked) {
   std::string all;  // of all headers: a cookie that is in two of them is none
   const auto [begin, end] = head.equal_range(http::field::cookie);
   for (auto it = begin; it != end; ++it) all.append(all.empty() ? "" : "; ").append(it->value());
   std::string cookie = session_cookie_in(all);
-  if (cookie.empty() || !sessions) co_return true;
-  const std::optional<OpenedSession> s = co_await sessions(std::move(cookie));
-  if (!s) co_return true;  // without a credential, then
-  const bool looks = asked.method == "GET" || asked.method == "HEAD";
-  const auto [shown, behind] = head.equal_range(kCsrfHeader);
-  const bool once = shown != behind && std::next(shown) == behind;
-  if (!looks && (!once || shown->value() != s->csrf)) co_return false;
-  asked.authorization = s->authorization;
-  co_return true;
+  if (cookie.empty() || !sessions.open) co_return SessionAnswer{};
+  SessionAnswer a = co_await sessions.open(cookie);
+  if (a.state == SessionState::good) {
+    asked.cookie = std::move(cookie);
+    asked.authorization = a.session.authorization;
+  }
+  co_return a;
 }
 
-// The admin token, or an account; of a page those of its session.
-asio::awaitable<Admitted> identify(Service& service, const Connection& c, const Parser& parser,
-                                   const Target& target) {
-  AskedFor asked = asked_for(parser.get(), target);
-  if (!asked.authorization && !asked.repeated && !c.peer.local_socket) {
-    const bool own = co_await open_session(service.sessions, parser.get(), asked);
-    if (!own) {
-      ++service.figures.refused_origin;
-      Response r = problem(codes::kOriginRefused, "X-Berth-CSRF is missing or wrong");
-      co_return refused(std::move(r), "X-Berth-CSRF is missing or wrong");
-    }
-  }
-  Guard::Verdict v = service.guard.judge(c.peer, asked);
-  if (v.status == 0)
-    co_return Admitted{
-        .why = {}, .caller = std::move(v.caller), .body_sha256 = {}, .asked = std::move(asked)};
-  if (!v.other_credential || !service.accounts) co_return refused_by_guard(service, v);
-  Claim claim{*asked.authorization, asked.method, target.said, c.address};
-  ClaimAnswer a = co_await service.accounts(std::move(claim));
-  if (a.caller)
-    co_return Admitted{.why = {},
-                       .caller = std::move(*a.caller),
-                       .body_sha256 = std::move(a.body_sha256),
-                       .asked = std::move(asked)};
+// A page of another origin may ask.
+bool lacks_csrf(const OpenedSession& s, const Parser::value_type& head, const AskedFor& asked) {
+  if (asked.method == "GET" || asked.method == "HEAD") return false;
+  const auto [shown, behind] = head.equal_range(kCsrfHeader);
+  const bool once = shown != behind && std::next(shown) == behind;
+  return !once || shown->value() != s.csrf;
+}
+
+Admitted session_over(Service& service) {
+  ++service.figures.refused_session;
+  return refused(problem(codes::kSessionEnded, "log in again"), "the session has ended");
+}
+
+// Of a request that needs a credential and shows a session that is none.
+std::optional<Admitted> refused_session(Service& service, SessionState state) {
+  if (state == SessionState::ended) return session_over(service);
+  if (state != SessionState::unknown) return std::nullopt;
+  ++service.figures.refused_busy;
+  Response r = problem(codes::kUnavailable, "no engine can say now whether the session has ended");
+  r.headers["Retry-After"] = "1";
+  return refused(std::move(r), "sessions that have ended are not known");
+}
+
+Admitted refused_by_accounts(Service& service, ClaimAnswer a) {
   Figures& f = service.figures;
   const int status = a.refusal.status;
   ++(status == 429   ? f.refused_throttled
@@ -257,23 +255,66 @@ asio::awaitable<Admitted> identify(Service& service, const Connection& c, const 
      : status >= 500 ? f.refused_busy
                      : f.refused_token);
   if (status == 401) a.refusal.headers["WWW-Authenticate"] = "Bearer realm=\"berth\"";
-  co_return refused(std::move(a.refusal), std::move(a.why));
+  return refused(std::move(a.refusal), std::move(a.why));
+}
+
+// The admin token, or an account; of a page those of its session.
+asio::awaitable<Admitted> identify(Service& service, const Connection& c, const Parser& parser,
+                                   const Target& target) {
+  AskedFor asked = asked_for(parser.get(), target);
+  SessionAnswer session;
+  if (!asked.authorization && !asked.repeated && !c.peer.local_socket)
+    session = co_await session_of(service.sessions, parser.get(), asked);
+  const bool own = session.state == SessionState::good;
+  if (own && lacks_csrf(session.session, parser.get(), asked)) {
+    ++service.figures.refused_origin;
+    Response r = problem(codes::kOriginRefused, "X-Berth-CSRF is missing or wrong");
+    co_return refused(std::move(r), "X-Berth-CSRF is missing or wrong");
+  }
+  Guard::Verdict v = service.guard.judge(c.peer, asked);
+  if (v.status == 0)
+    co_return Admitted{
+        .why = {}, .caller = std::move(v.caller), .body_sha256 = {}, .asked = std::move(asked)};
+  if (v.reason == "token") {
+    if (auto no = refused_session(service, session.state)) co_return std::move(*no);
+  }
+  if (!v.other_credential || !service.accounts) {
+    if (!own || v.reason != "token") co_return refused_by_guard(service, v);
+    service.sessions.end(session.session);
+    co_return session_over(service);
+  }
+  Claim claim{*asked.authorization, asked.method, target.said, c.address, own};
+  ClaimAnswer a = co_await service.accounts(std::move(claim));
+  if (a.caller)
+    co_return Admitted{.why = {},
+                       .caller = std::move(*a.caller),
+                       .body_sha256 = std::move(a.body_sha256),
+                       .asked = std::move(asked)};
+  if (own && a.refusal.status == 401) {
+    service.sessions.end(session.session);
+    co_return session_over(service);
+  }
+  co_return refused_by_accounts(service, std::move(a));
 }
 
 bool same_rights(const Caller& a, const Caller& b) {
   return a.kind == b.kind && a.id == b.id && a.tenant == b.tenant && a.sites == b.sites &&
-         a.may_read == b.may_read;
+         a.may_read == b.may_read && a.may_see_plates == b.may_see_plates;
 }
 
-// Is the credential that a stream began with still good, with the same rights? While no engine can
-// answer, yes. A signature is good for one request, so a stream of a signature is not asked about.
+// Is the credential that a stream began with still good, with the same rights, and its session not
+// ended? While no engine can answer, yes.
 asio::awaitable<bool> still_allowed(const Service* service, Peer peer, std::string address,
                                     std::string target, AskedFor asked, Caller before) {
+  if (!asked.cookie.empty()) {
+    const SessionAnswer s = co_await service->sessions.open(asked.cookie);
+    if (s.state == SessionState::ended) co_return false;
+  }
   const Guard::Verdict v = service->guard.judge(peer, asked);
   if (v.status == 0) co_return same_rights(v.caller, before);
   if (!v.other_credential || !service->accounts) co_return false;
-  if (lower_case(asked.authorization->substr(0, 6)) != "bearer") co_return true;
-  Claim claim{*asked.authorization, asked.method, std::move(target), std::move(address)};
+  Claim claim{*asked.authorization, asked.method,          std::move(target),
+              std::move(address),   !asked.cookie.empty(), true};
   const ClaimAnswer a = co_await service->accounts(std::move(claim));
   if (a.caller) co_return same_rights(*a.caller, before);
   co_return a.refusal.status == 429 || a.refusal.status >= 500;

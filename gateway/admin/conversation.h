@@ -22,7 +22,7 @@ struct Service {
   Dispatch& dispatch;
   const ConnectionTable& table;
   AccountCheck accounts;  // null: there are none
-  SessionCheck sessions;  // null: the same
+  Sessions sessions;      // null: the same
 };
 
 // Until the peer leaves, goes on waiting too long, or is refused; then the connection is closed.

@@ -18,6 +18,7 @@ struct Figures {
   std::atomic<std::uint64_t> refused_host{0};
   std::atomic<std::uint64_t> refused_origin{0};
   std::atomic<std::uint64_t> refused_token{0};
+  std::atomic<std::uint64_t> refused_session{0};  // it has ended, or its credential is not good now
   std::atomic<std::uint64_t> refused_throttled{0};  // too many failed attempts, or nonces
   std::atomic<std::uint64_t> refused_scope{0};      // a good credential that does not include it
   std::atomic<std::uint64_t> refused_busy{0};       // no room for a connection, body, wait, stream

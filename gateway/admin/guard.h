@@ -31,6 +31,7 @@ struct AskedFor {
   std::optional<std::string> authorization;
   bool old_version = false;  // HTTP/1.0: Host may be absent
   bool repeated = false;     // one of these headers came twice
+  std::string cookie;  // of a session that `authorization` is of; empty: it is the client's own
 };
 
 class Guard {

@@ -113,7 +113,7 @@ class HttpServer::Impl {
 
   Routes& routes() { return dispatch_.routes(); }
   void use_accounts(AccountCheck check) { accounts_ = std::move(check); }
-  void use_sessions(SessionCheck check) { sessions_ = std::move(check); }
+  void use_sessions(Sessions sessions) { sessions_ = std::move(sessions); }
   HomeLoop& home() { return home_; }
   const Figures& figures() const { return figures_; }
   Figures& figures() { return figures_; }
@@ -182,7 +182,7 @@ class HttpServer::Impl {
   Figures figures_;
   Dispatch dispatch_;
   AccountCheck accounts_;  // until listen()
-  SessionCheck sessions_;  // the same
+  Sessions sessions_;      // the same
   std::optional<Guard> guard_;
   std::optional<Service> service_;
   std::thread thread_;
@@ -237,8 +237,8 @@ void HttpServer::use_accounts(AccountCheck check) {
   impl_->use_accounts(std::move(check));
 }
 
-void HttpServer::use_sessions(SessionCheck check) {
-  impl_->use_sessions(std::move(check));
+void HttpServer::use_sessions(Sessions sessions) {
+  impl_->use_sessions(std::move(sessions));
 }
 
 const Routes& HttpServer::routes() const {

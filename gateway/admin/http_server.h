@@ -76,7 +76,7 @@ class HttpServer {
   // Checks credentials that are not the admin token; none: all of these are refused.
   void use_accounts(AccountCheck check);
   // Opens the cookies of pages; none: they are no credentials.
-  void use_sessions(SessionCheck check);
+  void use_sessions(Sessions sessions);
   // Listens on the Unix socket at this path too, before listen() or behind it, and starts the
   // thread: a process that is not ready for anything else has a probe of its own then. False:
   // another process listens there. Throws std::runtime_error.

@@ -23,6 +23,7 @@ struct ErrorCode {
 namespace codes {
 inline constexpr ErrorCode kMalformed{"malformed", 400, "The request is not HTTP as expected"};
 inline constexpr ErrorCode kUnauthorized{"unauthorized", 401, "A valid credential is needed"};
+inline constexpr ErrorCode kSessionEnded{"session_ended", 401, "The session has ended"};
 inline constexpr ErrorCode kHostRefused{"host_refused", 403, "The Host is not a name of the port"};
 inline constexpr ErrorCode kOriginRefused{"origin_refused", 403, "Not for pages of other sites"};
 inline constexpr ErrorCode kForbidden{"forbidden", 403, "The credential does not include this"};
@@ -53,6 +54,7 @@ inline constexpr ErrorCode kNoAnswer{"no_answer", 504, "There was no answer in t
 // All of them, by status.
 inline constexpr ErrorCode kErrorCodes[] = {codes::kMalformed,
                                             codes::kUnauthorized,
+                                            codes::kSessionEnded,
                                             codes::kHostRefused,
                                             codes::kOriginRefused,
                                             codes::kForbidden,

@@ -278,9 +278,13 @@ void DeviceMessages::state(const session::Scope& who, std::string_view envelope)
 }
 
 // What is sent later than directly after it happened says nothing of now.
-void DeviceMessages::notice(const session::Scope& who, const v1::Envelope& e) const {
+void DeviceMessages::notice(const session::Scope& who, const v1::Envelope& e) {
   if (e.has_health() && e.child().empty() && !e.health().firmware().empty() && on_firmware_)
     on_firmware_(who, e.health().firmware());
+  if (watched) {
+    watched_reports_.take(who.who(), who.site(), e, base::wall_time().ms);
+    watched = watched_reports_.any();
+  }
   if (!on_state_ || e.replay()) return;
   if (auto r = state_report_of(e)) on_state_(who, std::move(*r));
 }

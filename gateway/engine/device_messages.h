@@ -8,8 +8,10 @@
 #include <string_view>
 #include <utility>
 
+#include "base/wall_clock.h"
 #include "gateway/engine/report_traces.h"
 #include "gateway/engine/unread_messages.h"
+#include "gateway/engine/watched_reports.h"
 #include "gateway/registry/commands.h"
 #include "gateway/registry/registry.h"
 #include "platform/board.h"
@@ -49,6 +51,12 @@ class DeviceMessages final : public session::DeviceMessages {
   // A device reports a state of its own; the same.
   using OnState = std::function<void(const session::Scope& who, platform::StateReport report)>;
   void on_state(OnState f) { on_state_ = std::move(f); }
+  // WatchedReports::answer().
+  std::optional<std::string> watch(std::string_view question) {
+    auto said = watched_reports_.answer(question, base::wall_time().ms);
+    watched = watched_reports_.any();
+    return said;
+  }
   // What a device has reported, for commands that services publish; empty: it is not known here.
   using FirmwareOf = std::function<std::string(std::string_view tenant, std::string_view device)>;
   void trace(const platform::Traces& traces_of, ReportTraces::Taken taken) {
@@ -68,9 +76,10 @@ class DeviceMessages final : public session::DeviceMessages {
   registry::CommandCatalog catalog_;
   UnreadMessages unread_;
   std::optional<ReportTraces> traced_;  // if reports are traced
-  void notice(const session::Scope& who, const v1::Envelope& e) const;
+  void notice(const session::Scope& who, const v1::Envelope& e);
   OnFirmware on_firmware_;
   OnState on_state_;
+  WatchedReports watched_reports_;
   FirmwareOf firmware_of_;
 };
 

@@ -51,6 +51,12 @@ EngineShard::EngineShard(ShardParts parts)
     messages_->on_state([this](const session::Scope& who, platform::StateReport r) {
       platform().devices().reports_state(who.who(), who.site(), std::move(r));
     });
+    answerer_.use(protocol::link::AskKind::watch_reports,
+                  [this](const protocol::link::Question& q, const link::Answered& a) {
+                    auto said = messages_->watch(q.bytes);
+                    if (!said) return a({protocol::link::AskError::too_many, {}});
+                    a({protocol::link::AskError::none, std::move(*said)});
+                  });
     if (parts.platform.traces != nullptr)
       messages_->trace(*parts.platform.traces,
                        [this](platform::TracedReport r) { platform().report_taken(std::move(r)); });

@@ -110,7 +110,8 @@ std::string PlatformSide::list_desired(std::string_view question) {
   return names_->in_desired(q.tenant(), desired.list(question, wanted));
 }
 
-void PlatformSide::answer_about_passages(Answerer& answerer) {
+// What people ask of the gateway itself.
+void PlatformSide::answer_about_operators(Answerer& answerer) {
   answerer.use(AskKind::tell_passage, [this](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());
     if (!platform_.passage_told(q.bytes, [a] { a({AskError::none, {}}); }))
@@ -119,6 +120,15 @@ void PlatformSide::answer_about_passages(Answerer& answerer) {
   });
   answerer.use(AskKind::passages, [this](const Question& q, const link::Answered& a) {
     a({AskError::none, platform_.ask_passages(q.bytes)});
+  });
+  answerer.use(AskKind::end_session, [this](const Question& q, const link::Answered& a) {
+    platform_.begin(calls_.now());
+    if (!platform_.end_session(q.bytes, [a] { a({AskError::none, {}}); }))
+      return a({AskError::failed, "no room, or malformed"});
+    calls_.post_turn();
+  });
+  answerer.use(AskKind::ended_sessions, [this](const Question& q, const link::Answered& a) {
+    a({AskError::none, platform_.ask_ended_sessions(q.bytes)});
   });
   answerer.use(AskKind::late_commands, [this](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());
@@ -161,7 +171,7 @@ void PlatformSide::answer_about_devices(Answerer& answerer, const registry::Regi
   answerer.use(AskKind::departures, [&devices](const Question& q, const link::Answered& a) {
     a({AskError::none, devices.ask_departures(q.bytes)});
   });
-  answer_about_passages(answerer);
+  answer_about_operators(answerer);
   answerer.use(AskKind::insights, [this, &devices](const Question& q, const link::Answered& a) {
     platform_.begin(calls_.now());
     a({AskError::none, devices.ask_insights(q.bytes)});

@@ -40,7 +40,7 @@ class PlatformSide {
  private:
   std::string list_desired(std::string_view question);
   void answer(Answerer& answerer);
-  void answer_about_passages(Answerer& answerer);
+  void answer_about_operators(Answerer& answerer);
   void answer_about_devices(Answerer& answerer, const registry::Registry* registry);
   void arm();
 

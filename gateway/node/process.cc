@@ -365,6 +365,7 @@ std::vector<metrics::Sample> host_samples(const Config& config, const admin::Htt
       {refused, "reason", "host", help, true, f.refused_host},
       {refused, "reason", "origin", help, true, f.refused_origin},
       {refused, "reason", "token", help, true, f.refused_token},
+      {refused, "reason", "session", help, true, f.refused_session},
       {refused, "reason", "throttled", help, true, f.refused_throttled},
       {refused, "reason", "scope", help, true, f.refused_scope},
       {refused, "reason", "busy", help, true, f.refused_busy},

@@ -24,7 +24,7 @@ constexpr int kCredentialsMax = 8;
 constexpr int kTopicsMax = 16;
 constexpr int kAuthoritiesMax = 16;
 constexpr int kSitesMax = 1000;
-constexpr int kRightsMax = 3;
+constexpr int kRightsMax = 4;
 constexpr std::size_t kKeyMin = 16;        // bytes
 constexpr std::size_t kDigestDigits = 64;  // of a SHA-256 in hexadecimal
 
@@ -198,9 +198,10 @@ void check_role(const pb::Account& a) {
   if (a.sites_size() > kSitesMax) bad_record("more than 1000 sites");
   for (const std::string& s : a.sites()) check_name("site", s);
   for (const std::string& right : a.api()) {
-    if (right != "read" && right != "change" && right != "command")
-      bad_record("api: '" + right + "' is none of read, change, command");
-    if (right != "read" && a.role() == "operator") bad_record("api: an operator only reads");
+    const bool looks = right == "read" || right == "plates";
+    if (!looks && right != "change" && right != "command")
+      bad_record("api: '" + right + "' is none of read, plates, change, command");
+    if (!looks && a.role() == "operator") bad_record("api: an operator only reads");
   }
   if (a.api_size() > kRightsMax) bad_record("api: each right once");
 }

@@ -48,15 +48,17 @@ std::string encode_claim(const Claim& c) {
   return json::serialize(json::object{{"authorization", c.authorization},
                                       {"method", c.method},
                                       {"target", c.target},
-                                      {"address", c.address}});
+                                      {"address", c.address},
+                                      {"session", c.session},
+                                      {"again", c.again}});
 }
 
 bool decode_claim(const std::string& bytes, Claim& out) {
   const json::value v = parsed(bytes);
   if (!v.is_object()) return false;
   const json::object& o = v.get_object();
-  out = {text_at(o, "authorization"), text_at(o, "method"), text_at(o, "target"),
-         text_at(o, "address")};
+  out = {text_at(o, "authorization"), text_at(o, "method"),  text_at(o, "target"),
+         text_at(o, "address"),       flag_at(o, "session"), flag_at(o, "again")};
   return true;
 }
 
@@ -71,6 +73,7 @@ std::string encode_answer(const ClaimAnswer& a) {
     o["read"] = c.may_read;
     o["change"] = c.may_change;
     o["command"] = c.may_command;
+    o["plates"] = c.may_see_plates;
   } else {
     const auto wait = a.refusal.headers.find("Retry-After");
     o["status"] = a.refusal.status;
@@ -102,7 +105,8 @@ bool decode_answer(const std::string& bytes, ClaimAnswer& out) {
                   .tenant = text_at(o, "tenant"),
                   .may_read = flag_at(o, "read"),
                   .may_change = flag_at(o, "change"),
-                  .may_command = flag_at(o, "command")};
+                  .may_command = flag_at(o, "command"),
+                  .may_see_plates = flag_at(o, "plates")};
   const json::value* sites = o.if_contains("sites");
   if (sites == nullptr || !sites->is_array() || c.id.empty() || c.tenant.empty()) return false;
   for (const json::value& site : sites->get_array()) {

@@ -92,6 +92,7 @@ struct ApiAccounts::Bearer {
   std::string secret;
   std::vector<std::string> stored;  // to be tried
   int pretend = 0;                  // iterations, when there is none
+  bool session = false;             // of the console: a wrong one is no attempt
   std::vector<Done> done;
 };
 
@@ -180,6 +181,7 @@ void ApiAccounts::decide_bearer(const admin::Claim& claim, std::string_view key,
   auto asked = std::make_shared<Bearer>();  // of the pool's work
   asked->attempt = {address_of(claim.address), std::string(key.substr(0, colon))};
   asked->secret = key.substr(colon + 1);
+  asked->session = claim.session;
   const std::string& name = asked->attempt.name;
   const Digest same_again = digest_of(name, claim.address, asked->secret);
   if (const auto it = hashing_.find(same_again); it != hashing_.end()) {
@@ -237,7 +239,11 @@ ClaimAnswer ApiAccounts::verdict(const Bearer& asked, const std::string& good) {
   const bool still =
       a && std::any_of(a->record.credentials().begin(), a->record.credentials().end(), has);
   if (!still) {
-    throttle_.failed(who.from, who.name, steady_now());
+    if (asked.session) {
+      throttle_.not_tried(who.from, who.name);
+    } else {
+      throttle_.failed(who.from, who.name, steady_now());
+    }
     return refused(codes::kUnauthorized, "account=" + who.name + ": unknown or wrong key");
   }
   remember(digest_of(who.name, good, asked.secret));
@@ -268,6 +274,7 @@ void ApiAccounts::decide_signed(const admin::Claim& claim, std::string_view text
   std::string why;
   const auto s = parse_signed(text, why);
   if (!s) return done(refused(codes::kUnauthorized, why, why.c_str()));
+  if (claim.again) return done(still_signed(*s, claim));
   const std::int64_t skew_s = s->seconds - clock_.wall_s();
   if (skew_s < -kSkew_s || skew_s > kSkew_s) {
     why = "timestamp: " + std::to_string(skew_s) + " s off, " + std::to_string(kSkew_s) +
@@ -284,6 +291,14 @@ void ApiAccounts::decide_signed(const admin::Claim& claim, std::string_view text
   }
   throttle_.succeeded(who.from, who.name, steady_now());
   take_nonce(*s, *a, done);
+}
+
+// It was let in before, once: by a key that the account may have lost since.
+ClaimAnswer ApiAccounts::still_signed(const Signed& s, const admin::Claim& claim) const {
+  const auto a = account_of(s.client_id);
+  if (!is_signed(s, claim, a))
+    return refused(codes::kUnauthorized, "account=" + s.client_id + ": its key is gone");
+  return admit(s.client_id, *a);
 }
 
 void ApiAccounts::take_nonce(const Signed& s, const Account& a, Done done) {
@@ -345,7 +360,8 @@ ClaimAnswer ApiAccounts::admit(const std::string& client_id, const Account& a) c
                     .sites = {a.record.sites().begin(), a.record.sites().end()},
                     .may_read = may("read") || may("change"),
                     .may_change = service && may("change"),
-                    .may_command = service && may("command")};
+                    .may_command = service && may("command"),
+                    .may_see_plates = may("plates")};
   return answer;
 }
 

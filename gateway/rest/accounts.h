@@ -36,7 +36,7 @@ namespace berth::gateway::registry {
 class ApiAccounts {
  public:
   static constexpr std::int64_t kSkew_s = platform::SignedRequests::kSkew_s;
-  static constexpr std::size_t kHashesMost = 16;     // in work and waiting
+  static constexpr std::size_t kHashesMost = 16;  // in work and waiting
   static constexpr std::ptrdiff_t kHashesOfAddress = 4;
   static constexpr std::size_t kTriedMost = 4;       // credentials of an account, for one request
   static constexpr std::size_t kKnownMost = 10'000;  // bearer keys that have been good
@@ -84,6 +84,7 @@ class ApiAccounts {
   // Of a good signature.
   void take_nonce(const Signed& s, const Account& a, Done done);
   admin::ClaimAnswer verdict(const Signed& s, const link::Answer& said) const;
+  admin::ClaimAnswer still_signed(const Signed& s, const admin::Claim& claim) const;
   bool is_signed(const Signed& s, const admin::Claim& claim, const std::optional<Account>& a) const;
   // Of good credentials.
   admin::ClaimAnswer admit(const std::string& client_id, const Account& a) const;

@@ -12,6 +12,7 @@
 #include "gateway/rest/device_questions.h"
 #include "gateway/rest/event_order.h"
 #include "gateway/rest/history_json.h"
+#include "gateway/rest/report_feed.h"
 #include "gateway/rest/unanswered.h"
 #include "platform/history.h"
 #include "platform/history.pb.h"
@@ -51,6 +52,7 @@ struct EventsApi::Stream {
   std::string account;                                      // whose share of the history it uses
   SealPtr seal = nullptr;                                   // of ids
   std::optional<base::Instant> waits_until = std::nullopt;  // for a share of the history
+  std::optional<ReportFeed> reports = std::nullopt;         // if they are wanted
   bool asking = false;
   bool begun = false;
 
@@ -80,8 +82,13 @@ void EventsApi::open(const Request& r, const admin::EventStream& events) {
   const auto invalid = [&events](const std::string& why) {
     events.refuse(admin::problem(admin::codes::kInvalid, why));
   };
-  static const admin::Parameters kKnown{{"tenant", {}}, {"site", {}},  {"device", {}},
-                                        {"types", {}},  {"since", {}}, {"last_event_id", {}}};
+  static const admin::Parameters kKnown{{"tenant", {}},
+                                        {"site", {}},
+                                        {"device", {}},
+                                        {"types", {}},
+                                        {"since", {}},
+                                        {"last_event_id", {}},
+                                        {"reports", {admin::Parameter::Kind::flag}}};
   if (const std::string fault = admin::fault_of(r, kKnown); !fault.empty()) return invalid(fault);
   pb::EventsQuestion q;
   const std::string tenant = r.parameter("tenant");
@@ -103,9 +110,15 @@ void EventsApi::open(const Request& r, const admin::EventStream& events) {
   std::int64_t since_ms = 0;
   if (const std::string fault = read_time(r, "since", since_ms); !fault.empty())
     return invalid(fault);
+  if (admin::flag(r, "reports") && q.device().empty()) return invalid("reports: of one device");
   const std::string of = q.tenant();
+  std::optional<ReportFeed> reports;
+  if (admin::flag(r, "reports"))
+    reports.emplace(of, q.device(), std::vector<std::string>{q.sites().begin(), q.sites().end()},
+                    r.caller.may_see_plates, partitions_);
   const auto s = std::make_shared<Stream>(
       Stream{events, of, EventOrder(std::move(q), partitions_), r.caller.id});
+  s->reports = std::move(reports);
   // Before the first event of that time; an id says more.
   if (id.empty() && since_ms > 0) (void)s->order.resume(std::to_string(since_ms) + "-0");
   cursors_.get([this, s, id](SealPtr seal) {
@@ -144,6 +157,7 @@ void EventsApi::look() {
   const std::vector<StreamPtr> all = streams_;  // one that is over leaves the table
   for (const StreamPtr& s : all) {
     const bool has_room = s->send();
+    if (s->reports && s->begun && has_room) ask_reports(s);
     if (s->asking) continue;
     if (s->order.is_missing()) {
       fill(s);
@@ -181,6 +195,22 @@ void EventsApi::answered(const StreamPtr& s, const std::vector<link::Answer>& an
   if (!any && !s->begun) return s->events.refuse(unanswered(answers.front().error));
   if (!std::exchange(s->begun, true)) s->events.begin();
   if (any) fill(s);
+}
+
+// They have no place among the events, and are not said again after a break.
+void EventsApi::ask_reports(const StreamPtr& s) {
+  if (std::exchange(s->reports->asking, true)) return;
+  const auto missing = std::make_shared<std::uint32_t>(partitions_);
+  for (std::uint32_t p = 0; p < partitions_; ++p) {
+    asker_.ask_partition(p, {AskKind::watch_reports, kWithin_ms, s->reports->question(p)},
+                         [s, p, missing](const link::Answer& a) {
+                           if (a.error == AskError::none) {
+                             for (const std::string& data : s->reports->take(p, a.bytes))
+                               s->events.send("report", data);
+                           }
+                           if (--*missing == 0) s->reports->asking = false;
+                         });
+  }
 }
 
 // False: not now. What waits for too long is missing for its client.

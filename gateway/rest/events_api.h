@@ -42,6 +42,7 @@ class EventsApi {
   void look();
   void ask(const StreamPtr& s);
   void answered(const StreamPtr& s, const std::vector<link::Answer>& answers);
+  void ask_reports(const StreamPtr& s);
   void fill(const StreamPtr& s);
   bool may_fill(Stream& s);
 

@@ -66,7 +66,7 @@ class PlatformApi {
   DeparturesApi departures_{asker_};
   PassagesApi passages_{asker_};
   OperatorApi operators_;
-  ConsoleSessions sessions_{cursors_};
+  ConsoleSessions sessions_{cursors_, asker_};
 };
 
 }  // namespace berth::gateway::rest

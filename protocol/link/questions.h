@@ -46,6 +46,9 @@ enum class AskKind : std::uint8_t {
   tell_passage = 43,
   passages = 44,
   late_commands = 45,
+  watch_reports = 46,  // platform/reports.proto
+  end_session = 47,    // platform/sessions.proto
+  ended_sessions = 48,
   claim_command = 22,
   presence = 24,      // platform/presence.proto
   history = 25,       // platform/history.proto

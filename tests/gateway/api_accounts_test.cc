@@ -190,6 +190,40 @@ TEST_F(ApiAccountsTest, ASignatureIsOfOneRequest) {
   EXPECT_EQ(status_of(ask(header(s))), "401") << "another method";
 }
 
+// A stream goes on as long as the key that has begun it is the account's.
+TEST_F(ApiAccountsTest, ASignatureOfAStreamIsGoodUntilItsKeyIsGone) {
+  Signed s = signed_by("key-1@acme", "nonce-01");
+  s.signature = signature_of(s, "GET", "/api/v1/events", kFirst);
+  const auto again = [&] {
+    std::optional<admin::ClaimAnswer> out;
+    accounts_.decide({header(s), "GET", "/api/v1/events", "192.0.2.1", false, true},
+                     [&](admin::ClaimAnswer a) { out = std::move(a); });
+    return status_of(out.value_or(admin::ClaimAnswer()));
+  };
+  EXPECT_EQ(again(), "platform@acme");
+  now_s_ += 3600;
+  EXPECT_EQ(again(), "platform@acme") << "it needs not be fresh, nor a nonce that is new";
+  std::string less = kKeys;
+  const std::string key = "          - {auth_id: key-1, key: MDEyMzQ1Njc4OWFiY2RlZg==}\n";
+  less.erase(less.find(key), key.size());
+  registry_.apply(changes_of(less));
+  EXPECT_EQ(again(), "401");
+}
+
+// A page that is left open after a password has changed keeps nobody from logging in.
+TEST_F(ApiAccountsTest, AStaleSessionIsNoFailedAttempt) {
+  for (int i = 0; i < 50; ++i) {
+    std::optional<admin::ClaimAnswer> out;
+    accounts_.decide({"Bearer platform@acme:old", "GET", "/", "192.0.2.1", true},
+                     [&](admin::ClaimAnswer a) { out = std::move(a); });
+    io_.restart();
+    const auto work = boost::asio::make_work_guard(io_);
+    while (!out) io_.run_one();
+    ASSERT_EQ(status_of(*out), "401") << i;
+  }
+  EXPECT_EQ(bearer("platform@acme:secret:with@signs", "192.0.2.99"), "platform@acme");
+}
+
 // As somebody does who has seen it, at another process or behind the death of an engine.
 TEST_F(ApiAccountsTest, ASignedRequestIsNotReplayed) {
   Signed s = signed_by("key-1@acme", "nonce-01");

@@ -9,8 +9,10 @@
 #include "gateway/edge/passages.h"
 #include "gateway/rest/board_sum.h"
 #include "gateway/rest/console_sessions.h"
+#include "gateway/rest/ended_sessions.h"
 #include "gateway/rest/passages_api.h"
 #include "gateway/rest/profiles_api.h"
+#include "gateway/rest/report_feed.h"
 #include "platform/causes.h"
 #include "protocol/messages/envelope.pb.h"
 
@@ -21,21 +23,80 @@ namespace json = boost::json;
 namespace pb = platform::pb;
 
 TEST(ConsoleSessions, ACookieIsGoodForTwelveHoursAndAtEachProcess) {
+  using admin::SessionState;
   const Seal seal(std::string(32, 'k'));
-  const std::string cookie = ConsoleSessions::close(seal, {"Bearer a@b:c d", "csrf"}, 1000);
+  const auto made = [](const std::string& authorization, const std::string& csrf) {
+    admin::OpenedSession s;
+    s.authorization = authorization;
+    s.csrf = csrf;
+    return s;
+  };
+  const std::string cookie = ConsoleSessions::close(seal, made("Bearer a@b:c d", "csrf"), 1000);
   EXPECT_EQ(cookie.find_first_of("; ,\""), std::string::npos);
   EXPECT_EQ(cookie.find("Bearer"), std::string::npos);
-  const auto s = ConsoleSessions::open(Seal(std::string(32, 'k')), cookie, 1000 + 3600);
-  ASSERT_TRUE(s);
-  EXPECT_EQ(s->authorization, "Bearer a@b:c d");
-  EXPECT_EQ(s->csrf, "csrf");
-  EXPECT_FALSE(ConsoleSessions::open(seal, cookie, 1000 + kSessionLasts_s));
-  EXPECT_FALSE(ConsoleSessions::open(seal, cookie, 900)) << "of the future";
-  EXPECT_FALSE(ConsoleSessions::open(Seal(std::string(32, 'x')), cookie, 1000));
-  EXPECT_FALSE(ConsoleSessions::open(seal, cookie.substr(1), 1000));
-  EXPECT_FALSE(
-      ConsoleSessions::open(seal, seal.close(lists::kDevices, "", "1000 c Bearer x"), 1000))
+  const auto a = ConsoleSessions::open(Seal(std::string(32, 'k')), cookie, 1000 + 3600);
+  ASSERT_EQ(a.state, SessionState::good);
+  EXPECT_EQ(a.session.authorization, "Bearer a@b:c d");
+  EXPECT_EQ(a.session.csrf, "csrf");
+  EXPECT_EQ(a.session.account, "a@b");
+  EXPECT_EQ(a.session.issued_s, 1000);
+  EXPECT_EQ(a.session.id.size(), platform::EndedSessions::kIdBytes);
+  const auto state = [](const Seal& by, const std::string& of, std::int64_t at_s) {
+    return ConsoleSessions::open(by, of, at_s).state;
+  };
+  EXPECT_EQ(state(seal, cookie, 1000 + kSessionLasts_s), SessionState::ended);
+  EXPECT_EQ(state(seal, cookie, 900), SessionState::ended) << "of the future";
+  EXPECT_EQ(state(Seal(std::string(32, 'x')), cookie, 1000), SessionState::none);
+  EXPECT_EQ(state(seal, cookie.substr(1), 1000), SessionState::none);
+  EXPECT_EQ(state(seal, seal.close(lists::kDevices, "", "1000 c Bearer x"), 1000),
+            SessionState::none)
       << "what was sealed for something else";
+  const std::string other = ConsoleSessions::close(seal, made("Bearer token", "other"), 1000);
+  EXPECT_EQ(ConsoleSessions::open(seal, other, 1000).session.account, "admin");
+  EXPECT_NE(ConsoleSessions::open(seal, other, 1000).session.id, a.session.id);
+}
+
+TEST(ConsoleSessions, OneThatWasLoggedOutIsEndedWhereverTheListIsRead) {
+  using admin::SessionState;
+  const link::Asker nobody(1, [](std::uint32_t) -> link::EnginePort* { return nullptr; });
+  EndedSessions ended(nobody, 1000);
+  admin::OpenedSession s;
+  s.id = std::string(16, 'a');
+  s.account = "guard@demo";
+  s.issued_s = 2000;
+  bool asked = false;
+  ended.refresh([&asked] { asked = true; });
+  EXPECT_TRUE(asked);
+  EXPECT_EQ(ended.state_of(s), SessionState::good) << "begun since this process runs";
+  s.issued_s = 500;
+  EXPECT_EQ(ended.state_of(s), SessionState::unknown);
+  platform::pb::EndedSessionsAnswer list;
+  list.set_version(1);
+  ended.take(list.SerializeAsString());
+  EXPECT_EQ(ended.state_of(s), SessionState::good);
+  list.add_sessions()->set_id(s.id);
+  ended.take(list.SerializeAsString());
+  EXPECT_EQ(ended.state_of(s), SessionState::ended);
+  s.id = std::string(16, 'b');
+  EXPECT_EQ(ended.state_of(s), SessionState::good);
+  platform::pb::EndedSession& before = *list.add_sessions();
+  before.set_account(s.account);
+  before.set_issued_s(600);
+  ended.take(list.SerializeAsString());
+  EXPECT_EQ(ended.state_of(s), SessionState::ended) << "there was no room for single ones";
+  s.issued_s = 601;
+  EXPECT_EQ(ended.state_of(s), SessionState::good);
+  platform::pb::EndedSessionsAnswer same;
+  same.set_version(1);
+  same.set_same(true);
+  ended.take(same.SerializeAsString());
+  s.id = std::string(16, 'a');
+  EXPECT_EQ(ended.state_of(s), SessionState::ended);
+  s.id = std::string(16, 'c');
+  bool stored = true;
+  ended.end(s, [&stored](bool is) { stored = is; });
+  EXPECT_FALSE(stored);
+  EXPECT_EQ(ended.state_of(s), SessionState::ended) << "here, at least";
 }
 
 TEST(ConsoleSessions, ACookieThatIsThereTwiceIsNone) {
@@ -197,6 +258,40 @@ TEST(Passages, AnEngineOfSeveralPartitionsWentOnce) {
   EXPECT_EQ(both.at("end"), "1970-01-01T00:01:40.900Z");
   EXPECT_EQ(both.at("begin"), "1970-01-01T00:01:39.800Z");
   EXPECT_EQ(all[2].at("gap_p99_ms"), 0);
+}
+
+platform::pb::ReportsAnswer with_plate(std::uint64_t engine, const std::string& site) {
+  platform::pb::ReportsAnswer a;
+  a.set_engine(engine);
+  a.set_through(4);
+  auto& r = *a.add_reports();
+  r.set_at_ms(1000);
+  r.set_site(site);
+  r.set_type("plate");
+  r.set_plate("粤B12345");
+  r.set_body(R"({"lane":"E1","direction":"IN"})");
+  return a;
+}
+
+TEST(ReportFeed, ShowsPlatesToWhoMaySeeThemAndSitesOfItsOwn) {
+  for (const bool may : {true, false}) {
+    ReportFeed feed("acme", "cam", {"north"}, may, 2);
+    EXPECT_TRUE(feed.take(1, with_plate(9, "south").SerializeAsString()).empty());
+    const auto said = feed.take(1, with_plate(9, "north").SerializeAsString());
+    ASSERT_EQ(said.size(), 1u);
+    const json::object o = json::parse(said[0]).as_object();
+    EXPECT_EQ(o.at("plate").as_string(), may ? "粤B12345" : "粤…");
+    EXPECT_EQ(o.contains("plate_hidden"), !may);
+    EXPECT_EQ(said[0].find("12345") != std::string::npos, may);
+    EXPECT_EQ(o.at("body").at("lane").as_string(), "E1");
+    platform::pb::ReportsQuestion q;
+    ASSERT_TRUE(q.ParseFromString(feed.question(1)));
+    EXPECT_EQ(q.engine(), 9u);
+    EXPECT_EQ(q.after(), 4u);
+    ASSERT_TRUE(q.ParseFromString(feed.question(0)));
+    EXPECT_EQ(q.engine(), 0u) << "of another partition";
+  }
+  EXPECT_EQ(hidden_plate(""), "");
 }
 
 json::object tried(const std::string& body, int status = 200) {

@@ -98,7 +98,7 @@ tenants:
   - name: demo
     accounts:
       - {name: guard, role: operator, api: [read], credentials: [{auth_id: guard, password: look-only}]}
-      - {name: back, role: service, api: [read, change, command], credentials: [{auth_id: back, password: may-command}]}
+      - {name: back, role: service, api: [read, plates, change, command], credentials: [{auth_id: back, password: may-command}]}
     sites: [{name: mute, display_name: 哑车场, time_zone: Asia/Shanghai}]
     devices:
       - {name: mute-gate, site: mute, display_name: 哑道闸, credentials: [{auth_id: mute-gate, password: right}]}

@@ -22,7 +22,7 @@ export interface Session {
   kind: 'admin' | 'service' | 'operator';
   tenant: string;
   sites: string[];
-  may: { read: boolean; change: boolean; command: boolean };
+  may: { read: boolean; change: boolean; command: boolean; plates?: boolean };
   csrf?: string;
 }
 
@@ -116,7 +116,15 @@ export async function whoAmI(): Promise<Session | undefined> {
   }
 }
 
-export async function logOut(): Promise<void> {
-  await ask('/session', { method: 'DELETE' });
-  csrf = '';
+// False: this browser has lost the session, but the gateway could not store that it is ended.
+export async function logOut(): Promise<boolean> {
+  try {
+    await ask('/session', { method: 'DELETE' });
+  } catch (e) {
+    if (!(e instanceof ApiError)) throw e;
+    if (e.status !== 401) return false;
+  } finally {
+    csrf = '';
+  }
+  return true;
 }
