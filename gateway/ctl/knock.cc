@@ -232,6 +232,7 @@ Door::Door(const std::string& text) : url(text) {
 }
 
 Knocked knock(const Door& door, std::uint32_t timeout_s) {
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT: OpenSSL writes without MSG_NOSIGNAL
   std::unique_ptr<Line> line;
   try {
     line = std::make_unique<Line>(door, Clock::now() + std::chrono::seconds(timeout_s));
@@ -255,7 +256,6 @@ KnockVerb::KnockVerb(CLI::App& control)
 
 std::optional<int> KnockVerb::run(std::uint32_t timeout_s) const {
   if (!*verb_) return std::nullopt;
-  std::signal(SIGPIPE, SIG_IGN);  // NOLINT: OpenSSL writes without MSG_NOSIGNAL
   int code = 0;
   for (const std::string& url : doors_) {
     const Knocked k = knock(Door(url), timeout_s);

@@ -31,7 +31,8 @@ struct Knocked {
   std::string answer;   // a sentence
 };
 
-// A refusal of the log-in is a good answer: the whole way to an engine and back was there.
+// A refusal of the log-in is a good answer: the whole way to an engine and back was there. The
+// process ignores SIGPIPE afterwards.
 Knocked knock(const Door& door, std::uint32_t timeout_s);
 
 class KnockVerb {
