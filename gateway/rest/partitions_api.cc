@@ -22,6 +22,7 @@ using protocol::link::AskKind;
 namespace {
 
 constexpr std::int64_t kHoldMax_s = 86'400;
+constexpr std::size_t kHoldDefault_s = 600;
 constexpr const char* kNoCluster =
     "this gateway is no cluster: it has one engine, which a restart of the engine replaces";
 
@@ -71,9 +72,10 @@ void PartitionsApi::hold(const Request& r, const Responder& done) const {
   const std::string fault = admin::fault_of(r, {{"for_s", {Parameter::Kind::number, kHoldMax_s}}});
   if (!fault.empty()) return done.answer(invalid(fault));
   const bool ends = r.method == "DELETE";
-  if (ends != r.parameter("for_s").empty())
-    return done.answer(invalid("for_s: seconds; DELETE ends it"));
-  const auto for_s = static_cast<std::int64_t>(admin::number(r, "for_s", 0));
+  if (ends && !r.parameter("for_s").empty())
+    return done.answer(invalid("for_s: not of DELETE, which ends it"));
+  const auto for_s =
+      ends ? std::int64_t{0} : static_cast<std::int64_t>(admin::number(r, "for_s", kHoldDefault_s));
   BERTH_LOG(info, "hold of partitions asked for seconds={} by={}", for_s, r.caller.id);
   const json::object q{{"do", "hold"}, {"for_s", for_s}};
   asker_.ask_all({AskKind::partition, kWithin_ms, json::serialize(q)},

@@ -204,7 +204,8 @@ def routes_agree(g, api):
     server = {r for r in json.loads(g.ask("GET", "/api/v1/routes")[2])["routes"]}
     file = {f"{method.upper()} {path}" for path, method, _, _ in operations(api)}
     # Of a cluster; berth serve says so.
-    elsewhere = {"POST /api/v1/drain", "GET /api/v1/partitions", "POST /api/v1/partitions/{number}/move"}
+    elsewhere = {"POST /api/v1/drain", "GET /api/v1/partitions", "POST /api/v1/partitions/{number}/move", "POST /api/v1/partitions/hold",
+                 "DELETE /api/v1/partitions/hold"}
     trees = {r for r in server if " " not in r}
     check(trees == set(), f"trees: {trees}")
     server -= {"GET /", "GET /console/{file}"}  # the console's pages
