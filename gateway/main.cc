@@ -395,6 +395,7 @@ struct Control {
     if (const auto code = asked.run()) return code;
     if (const auto code = drain.run(admin)) return code;
     if (const auto code = registry.run(admin)) return code;
+    if (const auto code = usage.run(admin)) return code;
     if (const auto code = backup.run(admin)) return code;
     if (const auto code = uplinks.run(admin)) return code;
     if (const auto code = commands.run(admin)) return code;
@@ -410,6 +411,7 @@ struct Control {
   }
   ControlCommands asked;
   berth::gateway::RegistryVerb registry{*asked.all};
+  berth::gateway::UsageVerb usage{*asked.all};
   berth::gateway::BackupVerbs backup{*asked.all};
   berth::gateway::UplinksVerb uplinks{*asked.all};
   berth::gateway::CommandsVerb commands{*asked.all};

@@ -5,8 +5,11 @@
 namespace berth::gateway {
 
 RegistryVerb::RegistryVerb(CLI::App& control) {
-  CLI::App* all = control.add_subcommand("registry", "export it, or what to do about its loss");
+  CLI::App* all = control.add_subcommand(
+      "registry",
+      "its records: list, get, put, remove; export and import; what to do about its loss");
   all->require_subcommand(1);
+  add_records(*all);
   export_ = all->add_subcommand(
       "export", "print all records as YAML that an import reads, password hashes and keys too");
   import_ = all->add_subcommand("import", "write the records of a YAML or CSV file");
@@ -20,6 +23,7 @@ RegistryVerb::RegistryVerb(CLI::App& control) {
 }
 
 std::optional<int> RegistryVerb::run(const Ctl& admin) const {
+  if (const auto code = run_records(admin)) return code;
   if (*export_) return ctl(admin, "GET", "/api/v1/registry/export?secrets=true");
   if (*import_) return ctl_import(admin, file_, replace_);
   if (*accept_) return ctl(admin, "POST", "/api/v1/registry/accept-loss");

@@ -330,7 +330,7 @@ std::string unknown_text(const json::object& found, std::int64_t now_s) {
     out += "  berth ctl devices --tenant " + tenant + " --q TEXT: names and display names\n";
   out +=
       "  berth ctl top --by refused: whose log-ins fail, and why\n"
-      "  berth ctl registry export: is the device registered at all, and in which tenant?\n"
+      "  berth ctl registry list device --tenant T --q TEXT: is it registered at all?\n"
       "  The gateway's log names each refused log-in with its user name and address.\n";
   return out + lines_of("Not answered", list_in(found, "not_answered"));
 }

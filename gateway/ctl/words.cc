@@ -71,7 +71,7 @@ std::string advice_for_cause(const std::string& cause) {
       {"protocol_error", "Look at the gateway's log for this client, and at its firmware."},
       {"slow_consumer", "Look at the device's load and at what it subscribes to."},
       {"taken_over", "Look for a second device with the same client id or a copied setting."},
-      {"disabled", "Look at its record: berth ctl registry export."},
+      {"disabled", "Look at its record: berth ctl registry get device NAME --tenant T."},
       {"policy", "The log line of that end says which limit, in reason=."},
       {"operator", "The log has a line \"admin change\" of that moment: it says who."},
       {"quarantine", "Look at berth ctl quarantine; --lift lets the device in again."},

@@ -426,6 +426,49 @@ def bare(_):
     g.end(signal.SIGTERM)
 
 
+def records(_):
+    """Records are listed, shown, made, changed and removed; what a tenant uses is shown."""
+    g = Gateway(berth, {"berth.yaml": "registry: {source: store}\n"}, "records")
+    check(json.loads(ctl(g, "registry", "list", "tenant"))["items"] == [], "tenants of an empty registry")
+    ctl(g, "registry", "put", "tenant", "acme", "{}")
+    ctl(g, "registry", "put", "site", "north", "{}", "--tenant", "acme")
+    record = written("cam-1.json", json.dumps({"site": "north", "display_name": "车道1", "credentials": [{"auth_id": "cam", "password": "secret-of-cam"}]}))
+    ctl(g, "registry", "put", "device", "cam-1", record, "--tenant", "acme")
+    done = subprocess.run([berth, "ctl", "--admin", f"127.0.0.1:{g.admin}", "registry", "put", "device", "cam-2", "-", "--tenant", "acme"],
+                          input='{"site":"north"}', text=True, capture_output=True, timeout=60)
+    check(done.returncode == 0, done)
+    ctl(g, "registry", "put", "device", "cam-1", '{"firmware":"2.1"}', "--merge", "--tenant", "acme")
+    one = json.loads(ctl(g, "registry", "get", "device", "cam-1", "--tenant", "acme"))
+    check(one["display_name"] == "车道1" and one["firmware"] == "2.1" and "secret-of-cam" not in str(one), one)
+    text = run_ctl(g, "registry", "list", "device", "--tenant", "acme", "--table").stdout
+    for part in ("name", "cam-1", "车道1", "cam-2", "2.1"):
+        check(part in text, f"{part!r} is not in\n{text}")
+    page = run_ctl(g, "registry", "list", "device", "--tenant", "acme", "--table", "--limit", "1").stdout
+    check("cam-2" not in page and "more: --cursor " in page, page)
+    rest = json.loads(ctl(g, "registry", "list", "device", "--tenant", "acme", "--cursor", page.split("--cursor ")[1].strip()))
+    check([i["name"] for i in rest["items"]] == ["cam-2"], rest)
+    check("auth_id" in run_ctl(g, "registry", "get", "device", "cam-1", "--tenant", "acme", "--table").stdout, "a record in lines")
+    device = Mqtt(g.mqtt, "cam-1", "cam@acme", "secret-of-cam", [])
+    check(device.code == 0, "the device can't log in")
+
+    def used():
+        items = json.loads(ctl(g, "usage", "--by", "connections"))["items"]
+        return items and items[0]["tenant"] == "acme" and items[0]["connections"] == 1
+    eventually(used, lambda: ctl(g, "usage", "--by", "connections"))
+    text = run_ctl(g, "usage", "acme", "--table").stdout
+    check("sites" in text and "north" in text and "connections" in text, text)
+    device.goodbye()
+    ctl(g, "registry", "remove", "device", "cam-2", "--tenant", "acme")
+    ctl(g, "registry", "get", "device", "cam-2", "--tenant", "acme", code=1)
+    done = run_ctl(g, "registry", "remove", "tenant", "acme", "--table")
+    check(done.returncode == 1 and done.stdout == "" and done.stderr.startswith("berth ctl: "), done)
+    check(run_ctl(g, "registry", "remove", "tenant", "acme", "--recursive", "--table").stdout == "removed\n", "a tenant with all that it has")
+    for words in (["list", "device"], ["get", "tenant", "acme", "--tenant", "acme"], ["list", "barrier"]):
+        ctl(g, "registry", *words, code=64)
+    check(run_ctl(g, "registry", "put", "tenant", "x", work + "/missing").returncode == 69, "a file that is missing")
+    g.end(signal.SIGTERM)
+
+
 class Strange(http.server.BaseHTTPRequestHandler):
     """A gateway that says too much, or nothing."""
     hangs = threading.Event()  # set: they may end
@@ -475,7 +518,7 @@ def main():
         redis.says("Ready to accept connections")
         config += f"store: {{url: 'redis://:secret-of-redis@127.0.0.1:{port}'}}\n"
     g = Gateway(berth, {"berth.yaml": config, "registry.yaml": REGISTRY})
-    for verb in (output, why, top, sessions, preflight, bundle, bare, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
+    for verb in (output, why, top, sessions, preflight, bundle, bare, records, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
         verb(g)
         print(f"{verb.__name__}: as documented")
 

@@ -75,8 +75,8 @@ class Gateway(Program):
         self.berth = berth
         self.directory = os.path.join(work, name)
         os.makedirs(self.directory, exist_ok=True)
-        for name, text in files.items():
-            with open(os.path.join(self.directory, name), "w", encoding="utf-8") as f:
+        for file, text in files.items():
+            with open(os.path.join(self.directory, file), "w", encoding="utf-8") as f:
                 f.write(text)
         super().__init__([berth, "serve", "--config", "berth.yaml", "--mqtt", "127.0.0.1:0", "--park", "127.0.0.1:0",
                           "--admin", "127.0.0.1:0"], name, self.directory, **environment)
