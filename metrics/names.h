@@ -177,6 +177,8 @@ inline constexpr const char kFilesReplaced[] = "berth_files_replaced_by_copy";
   X(commit, "berth_store_commit_seconds", "Group commits, from their begin to their end") \
   X(queue_wait, "berth_queue_wait_seconds", \
     "Messages that waited in the queue of a connected session until they were sent") \
+  X(reconnect_gap, "berth_reconnect_gap_seconds", \
+    "Registered devices whose connection ended by the gateway's doing: until they were back") \
   X(authentication, "berth_authentication_seconds", "Log-ins, from the CONNECT to the verdict") \
   X(redis_round_trip, "berth_redis_round_trip_seconds", "Commits' scripts sent to Redis and answered") \
   X(engine_lag, "berth_engine_loop_lag_seconds", \

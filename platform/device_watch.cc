@@ -426,6 +426,7 @@ void DeviceWatch::refresh(metrics::EngineProbe& probe) const {
   probe.presence_online_told = c.told_online;
   probe.presence_offline_told = c.told_offline;
   probe.presence_returns = c.came_back;
+  probe.reconnect_gap = c.gaps;
   probe.presence_online = presence_.online();
   probe.presence_offline = presence_.known() - presence_.online();
   probe.presence_leaving = presence_.leaving();

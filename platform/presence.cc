@@ -152,6 +152,7 @@ void Presence::came(Id id, const Visit& v, At at) {
   k.epoch = std::max<std::uint64_t>(k.epoch, v.epoch);
   const auto leaving = leaving_.find(id);
   const bool moved = leaving != leaving_.end() && leaving->second.visit.site != v.site;
+  if (!same) count_gap(k, leaving == leaving_.end() ? nullptr : &leaving->second, at);
   if (stay(id)) ++counts_.came_back;
   if (k.state == State::online && !moved) {
     const Board::Place place = board_.place_of(v.tenant, v.site);
@@ -165,6 +166,16 @@ void Presence::came(Id id, const Visit& v, At at) {
   set_state(k, State::online, at.wall_ms, board_.place_of(v.tenant, v.site), Cause::none);
   ++counts_.told_online;
   tell({.visit = v, .online = true, .since_ms = at.wall_ms}, encode(k, v, 0, Cause::none));
+}
+
+// What a deploy costs its devices. `leaving` null: it has been told that the device has gone.
+void Presence::count_gap(const Known& k, const Leaving* leaving, At at) {
+  if (leaving == nullptr && k.state != State::offline) return;
+  if (!is_ours(leaving != nullptr ? leaving->cause : k.cause)) return;
+  const std::int64_t left_ms =
+      leaving != nullptr ? leaving->left_ms : static_cast<std::int64_t>(k.since_s) * 1000;
+  counts_.gaps.observe_us(
+      static_cast<std::uint64_t>(std::max<std::int64_t>(at.wall_ms - left_ms, 0)) * 1000);
 }
 
 void Presence::left(Id id, const Visit& v, Cause cause, At at, bool record) {

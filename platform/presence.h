@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/siphash.h"
+#include "metrics/histogram.h"
 #include "platform/board.h"
 #include "platform/causes.h"
 #include "platform/command.h"
@@ -142,6 +143,7 @@ class Presence {
     std::uint64_t told_online = 0;
     std::uint64_t told_offline = 0;
     std::uint64_t came_back = 0;  // before it was told that they had gone
+    metrics::Histogram gaps;      // of devices whose connection the gateway had ended
   };
   const Counts& counts() const { return counts_; }
 
@@ -157,6 +159,7 @@ class Presence {
     Board::Place place = 0;  // where it is counted as leaving
   };
   void leave(Id id, Leaving l);
+  void count_gap(const Known& k, const Leaving* leaving, At at);
   bool stay(Id id);
   void set_state(Known& k, State s, std::int64_t since_ms, Board::Place place, Cause cause);
   void tell(const PresenceEvent& e, std::string record);

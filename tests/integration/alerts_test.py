@@ -213,8 +213,40 @@ def redundancy():
             process.wait()
 
 
+def customers():
+    """The devices of one tenant are away: it and its site are named, and no other tenant."""
+    with tempfile.TemporaryDirectory() as d:
+        def tenant(name, site):
+            devices = ", ".join(f"{{name: d{i}, site: {site}, credentials: [{{auth_id: d{i}, password: right}}]}}" for i in range(25))
+            return f"{{name: {name}, sites: [{{name: {site}}}, {{name: planned}}], devices: [{devices}]}}"
+
+        with open(d + "/registry.yaml", "w") as f:
+            f.write(f"tenants: [{tenant('acme', 'north')}, {tenant('shop', 'mall')}]\n")
+        g = Gateway(d, "g", config=f"registry: {{source: file, file: {d}/registry.yaml}}\n"
+                    "auth: {failures_per_address: 0, failures_per_name: 0}\n")
+        devices = {t: [Device(g.mqtt, f"{t}{i}", f"d{i}@{t}") for i in range(25)] for t in ("acme", "shop")}
+        if any(device.code != 0 for all in devices.values() for device in all):
+            raise SystemExit("devices of tenants are refused")
+        alerts = prometheus(d, [f"127.0.0.1:{g.admin}"])
+        eventually(lambda: len(alerts.query("berth:site_connected_looks")) == 2 and len(alerts.query("berth:tenant_connections_usual")) == 2,
+                   150, "both sites are known to be connected")
+        alerts.quiet()
+        for device in devices["acme"]:
+            device.vanish()
+        away = ["BerthTenantOffline", "BerthSiteOffline"]
+        alerts.step("a tenant's devices are away", away, lambda: None,
+                    {"BerthMassDisconnect", "BerthFleetFall", "BerthLoopLate", "BerthSlowAcknowledgements", "BerthRedundancyLost"})
+        named = {(s["metric"].get("tenant"), s["metric"].get("site")) for a in away for s in alerts.query(f'ALERTS{{alertname="{a}"}}')}
+        if named != {("acme", None), (None, "acme/north")}:
+            raise SystemExit(f"who is away: {named}")
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def main():
     redundancy()
+    customers()
     with tempfile.TemporaryDirectory() as d:
         a, b = Gateway(d, "a"), Gateway(d, "b", failures=5)
         c = Gateway(d, "c", starts=False, config=f"registry: {{source: file, file: {d}/registry.yaml}}\n"

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "session/scope.h"
@@ -149,6 +150,32 @@ TEST(Presence, ADeviceThatComesBackInTimeHasNotBeenAway) {
   EXPECT_EQ(b.take(), Strings{});
   EXPECT_EQ(b.presence->find(b.id_of("cam"))->since_s, since);
   EXPECT_EQ(b.presence->counts().came_back, 9u);
+}
+
+TEST(Presence, HowLongTheGatewayHasKeptDevicesAwayIsCounted) {
+  PresenceBox b;
+  const auto gaps = [&b] {
+    const metrics::Histogram& h = b.presence->counts().gaps;
+    return std::pair(std::accumulate(h.counts.begin(), h.counts.end(), std::uint64_t{0}), h.sum_us);
+  };
+  b.connect("cam", 1);
+  b.pass_s(1);
+  b.disconnect("cam", 1, Cause::connection_lost);
+  b.pass_s(5);
+  b.connect("cam", 2);
+  EXPECT_EQ(gaps().first, 0u) << "its network's doing";
+  b.disconnect("cam", 2, Cause::gateway);
+  b.pass_s(4);
+  b.connect("cam", 3);
+  EXPECT_EQ(gaps(), std::pair(std::uint64_t{1}, std::uint64_t{4'000'000}));
+  b.disconnect("cam", 3, Cause::gateway);
+  b.pass_s(90);
+  b.take();
+  b.connect("cam", 4);
+  EXPECT_EQ(gaps().first, 2u) << "its platform was told meanwhile";
+  EXPECT_GE(gaps().second, 93'000'000u);
+  b.connect("cam", 5, "another client");
+  EXPECT_EQ(gaps().first, 2u) << "it was there";
 }
 
 TEST(Presence, TheBoardKnowsADeviceThatHasJustGone) {
