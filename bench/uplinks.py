@@ -2,12 +2,15 @@
 """What an uplink costs and carries, with the gateway, Mosquitto as the platform, and berth-load on this machine.
 
   intake      reports that are stored for one session: without an uplink, with an uplink whose platform is away, and with one that works
-  catch-up    the platform is away for --away s at --live messages a second; how quickly it has everything afterwards
+  catch-up    the platform dies for --away s while devices say --live messages a second: how quickly it has everything afterwards beside
+              them, what is lost, and whether each device's messages are in order
   absence     so many messages as a long absence leaves (--messages five times): memory and disk of the gateway before and after
   kinds       each kind of uplink has --messages in its queue, and its platform comes: events a second, and the gateway's CPU for each
               event. Mosquitto; a webhook that only answers; RabbitMQ with a durable queue; librdkafka's mock of a Kafka cluster
+  connections MQTT with 1, 2 and 4 connections to Mosquitto, and as many clients of Paho alone, one after the other
 
-  bench/uplinks.py [--berth BINARY] [--load BINARY] [--kafka BINARY] [--away 60] [--live 500] [--part intake|catch-up|absence|kinds]
+  bench/uplinks.py [--berth BINARY] [--load BINARY] [--kafka BINARY] [--paho BINARY] [--away 60] [--live 500]
+                   [--part intake|catch-up|absence|kinds|connections]
 """
 import argparse
 import json
@@ -24,6 +27,7 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests/support"))
 from mqtt import Mqtt  # noqa: E402
+from upstream import Upstream  # noqa: E402
 
 
 def free_port():
@@ -110,6 +114,8 @@ def intake(a, d, broker):
         sleeper.goodbye()
         r = load(a, g, a.messages)
         row = {"what": what, "per_s": r["per_s"], "cpu_s_per_100k": r["cpu_s_per_100k"]}
+        if rows:
+            row["percent_of_no_uplink"] = round(100 * r["per_s"] / rows[0]["per_s"])
         if runs:
             begun = time.monotonic()
             until(lambda: g.uplink()["queued"] == 0, 300, "the platform has everything")
@@ -121,18 +127,56 @@ def intake(a, d, broker):
     return rows
 
 
+class Devices:
+    """So many messages a second of twenty devices, with QoS 1; `said`: how many of each have their PUBACK."""
+
+    def __init__(self, port, per_s):
+        self.said, self.batch, self.ended = [0] * 20, max(1, per_s // 20 // 5), threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(i, Mqtt(port, f"d{i}", "x", "x", [])), daemon=True) for i in range(20)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, i, device):
+        at = time.monotonic()
+        while not self.ended.is_set():
+            first = self.said[i]
+            device.publish_all([(f"t/{i}", f"{i} {first + n}") for n in range(self.batch)])
+            self.said[i] += self.batch
+            at += 0.2
+            self.ended.wait(max(0.0, at - time.monotonic()))
+
+    def end(self):
+        self.ended.set()
+        for t in self.threads:
+            t.join()
+
+
 def catch_up(a, d, broker):
+    """The platform is a small broker in Python, which notes what comes: it dies under load, and the load goes on."""
+    platform = Upstream()
+    broker.port = platform.port
     g = Gateway(a.berth, d, broker, a.connections)
-    load(a, g, a.live * a.away, a.live)
-    broker.start()
+    devices = Devices(g.mqtt, a.live)
+    until(lambda: len(platform.messages) > a.live, 60, "it carries")
+    platform.kill()
+    begun = sum(devices.said)
+    time.sleep(a.away)
+    live = (sum(devices.said) - begun) / a.away
+    platform.start()
     until(lambda: g.uplink()["connected"] == a.connections, 60, "it is connected again")
-    waiting, start = g.uplink()["queued"], time.monotonic()
-    until(lambda: g.uplink()["queued"] == 0, 600, "the platform has everything")
+    waiting, said, start = g.uplink()["queued"], sum(devices.said), time.monotonic()
+    until(lambda: g.uplink()["queued"] < live / 5, 600, "the platform has caught up")  # what is on its way now
     took = time.monotonic() - start
+    sent = waiting + sum(devices.said) - said
+    devices.end()
+    until(lambda: g.uplink()["queued"] == 0, 60, "the rest")
     g.end()
-    broker.kill()
-    return {"away_s": a.away, "live_per_s": a.live, "waiting": waiting, "caught_up_s": round(took, 2), "per_s": round(waiting / took),
-            "times_live": round(waiting / took / a.live, 1)}
+    firsts = [p.split() for p in platform.firsts()]
+    came = [[int(n) for i, n in firsts if int(i) == device] for device in range(20)]
+    return {"away_s": a.away, "live_per_s": round(live), "waiting": waiting, "caught_up_s": round(took, 2), "per_s": round(sent / took),
+            "times_live": round(sent / took / live, 1), "acknowledged": sum(devices.said),
+            "lost": sum(len(set(range(said)) - set(c)) for said, c in zip(devices.said, came)),
+            "out_of_order": sum(c != sorted(c) for c in came), "copies": len(platform.messages) - len(firsts)}
 
 
 def cpu_s(pid):
@@ -225,26 +269,41 @@ def platforms(a, d, broker):
     yield "rabbitmq", f"kind: rabbitmq, url: 'amqp://127.0.0.1:{r.port}'"
 
 
+def drained(a, d, keys):
+    """--messages are in the queue, and their platform comes: (events a second, CPU of the gateway for all of them)"""
+    g = Gateway(a.berth, d, None)
+
+    def use(text):
+        with open(d + "/uplinks.new", "w") as f:
+            f.write(f"uplinks:\n  - {{name: up, topics: ['t/#'], queue_messages: 10000000, queue_bytes: 10000000000, {text}}}\n")
+        os.rename(d + "/uplinks.new", d + "/uplinks.yaml")
+    use("kind: mqtt, url: 'mqtt://127.0.0.1:1'")
+    until(lambda: json.loads(g.get("/api/v1/uplinks"))["items"], 30, "the uplink")
+    load(a, g, a.messages)
+    until(lambda: g.uplink()["queued"] == a.messages, 30, "all are stored")
+    cpu = cpu_s(g.process.pid)
+    use(keys)
+    until(lambda: g.uplink()["queued"] < a.messages, 60, lambda: f"{keys}: {g.uplink()}")
+    begun, first = time.monotonic(), g.uplink()["queued"]
+    until(lambda: g.uplink()["queued"] == 0, 300, lambda: f"{keys}: {g.uplink()}")
+    took, cpu = time.monotonic() - begun, cpu_s(g.process.pid) - cpu
+    g.end()
+    return first / took, cpu
+
+
 def kinds(a, d, broker):
     for kind, keys in platforms(a, d, broker):
-        g = Gateway(a.berth, d, None)
+        per_s, cpu = drained(a, d, keys)
+        yield {"kind": kind, "events": a.messages, "per_s": round(per_s), "cpu_us_per_event": round(cpu / a.messages * 1e6, 1)}
 
-        def use(text):
-            with open(d + "/uplinks.new", "w") as f:
-                f.write(f"uplinks:\n  - {{name: up, topics: ['t/#'], queue_messages: 10000000, queue_bytes: 10000000000, {text}}}\n")
-            os.rename(d + "/uplinks.new", d + "/uplinks.yaml")
-        use("kind: mqtt, url: 'mqtt://127.0.0.1:1'")
-        until(lambda: json.loads(g.get("/api/v1/uplinks"))["items"], 30, "the uplink")
-        load(a, g, a.messages)
-        until(lambda: g.uplink()["queued"] == a.messages, 30, "all are stored")
-        cpu = cpu_s(g.process.pid)
-        use(keys)
-        until(lambda: g.uplink()["queued"] < a.messages, 60, lambda: f"{kind}: {g.uplink()}")
-        begun, first = time.monotonic(), g.uplink()["queued"]
-        until(lambda: g.uplink()["queued"] == 0, 300, lambda: f"{kind}: {g.uplink()}")
-        took, cpu = time.monotonic() - begun, cpu_s(g.process.pid) - cpu
-        yield {"kind": kind, "events": a.messages, "per_s": round(first / took), "cpu_us_per_event": round(cpu / a.messages * 1e6, 1)}
-        g.end()
+
+def connections(a, d, broker):
+    broker.start()
+    for n in (1, 2, 4):
+        alone = json.loads(subprocess.run([a.paho, str(broker.port), str(a.messages), str(n)], check=True, capture_output=True, text=True).stdout)["per_s"]
+        per_s, _ = drained(a, d, f"kind: mqtt, url: 'mqtt://127.0.0.1:{broker.port}', plain_topic: '{{topic}}', connections: {n}")
+        yield {"connections": n, "paho_alone_per_s": alone, "uplink_per_s": round(per_s), "percent": round(100 * per_s / alone)}
+    broker.kill()
 
 
 def main():
@@ -252,7 +311,8 @@ def main():
     p.add_argument("--berth", default=os.path.join(ROOT, "build/release/berth"))
     p.add_argument("--load", default=os.path.join(ROOT, "build/release/berth-load"))
     p.add_argument("--kafka", default=os.path.join(ROOT, "build/release/tests/berth-kafka"))
-    p.add_argument("--part", choices=("intake", "catch-up", "absence", "kinds"))
+    p.add_argument("--paho", default=os.path.join(ROOT, "build/release/tests/berth-paho"))
+    p.add_argument("--part", choices=("intake", "catch-up", "absence", "kinds", "connections"))
     p.add_argument("--messages", type=int, default=200_000)
     p.add_argument("--away", type=int, default=60)
     p.add_argument("--live", type=int, default=500)
@@ -260,7 +320,7 @@ def main():
     a = p.parse_args()
     with tempfile.TemporaryDirectory() as d:
         broker = Broker(d)
-        for part, run in (("intake", intake), ("absence", absence), ("kinds", kinds)):
+        for part, run in (("intake", intake), ("absence", absence), ("kinds", kinds), ("connections", connections)):
             if a.part in (None, part):
                 for row in run(a, d, broker):
                     print(json.dumps(row), flush=True)

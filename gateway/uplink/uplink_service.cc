@@ -416,6 +416,16 @@ void UplinkService::add_samples(std::vector<metrics::Sample>& out) const {
         "Messages that are lost for the platform: the queue was full, they have expired, or there "
         "were more dead letters than are kept",
         true, all_refused(s) + sink.expired);
+    add("berth_uplink_dropped_telemetry_total", "Of them: telemetry, the queue was half full", true,
+        s.refused[0]);
+    add("berth_uplink_dropped_events_total",
+        "Of them: events, states and presence, the queue was nine tenths full", true, s.refused[1]);
+    add("berth_uplink_dropped_plates_and_results_total",
+        "Of them: plate events and results of commands, the queue was full", true, s.refused[2]);
+    add("berth_uplink_dropped_expired_total", "Of them: they had expired", true,
+        s.expired + sink.expired);
+    add("berth_uplink_dropped_dead_letters_total",
+        "Of them: there were more dead letters than are kept", true, s.dead_lost);
     add("berth_uplink_dead_letters",
         "Messages that the platform has refused for ever and that are kept", false, s.dead);
     add("berth_uplink_kept_messages", "Messages that were sent and are kept for a replay", false,
