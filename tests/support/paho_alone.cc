@@ -14,11 +14,13 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
 
 constexpr int kWindow = 500;  // of an uplink
+constexpr int kDevices = 50;
 constexpr int kInflight = 4000;
 constexpr auto kDeadline = std::chrono::minutes(10);
 
@@ -43,11 +45,19 @@ class Client final : private mqtt::iaction_listener {
       if (i == messages) return;
       ++unacknowledged_;
       lock.unlock();
-      client_.publish(mqtt::make_message("alone/t", payload, 1, false), nullptr, *this);
+      client_.publish(message(i, payload), nullptr, *this);
     }
   }
 
  private:
+  // As an uplink's: with a berth-id, of some devices.
+  static mqtt::message_ptr message(int i, const std::string& payload) {
+    auto m = mqtt::make_message("alone/" + std::to_string(i % kDevices), payload, 1, false);
+    mqtt::properties p;
+    p.add({mqtt::property::USER_PROPERTY, "berth-id", "0-1-" + std::to_string(i)});
+    m->set_properties(std::move(p));
+    return m;
+  }
   void on_success(const mqtt::token&) override {
     {
       const std::lock_guard lock(mutex_);
