@@ -248,12 +248,42 @@ async function phoneAndWall(page) {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     check(wide <= 0, `${name}: ${wide} pixels too wide`);
     await accessible(page, name);
+    if (name === 'wall-4k') {
+      const seen = await page.evaluate(() => [...document.querySelectorAll('.tile')].filter((e) => e.getBoundingClientRect().bottom <= innerHeight).length);
+      check(seen >= 300, `a 4K wall shows ${seen} sites`);
+    }
     await shot(page, name);
+    for (const screen of ['deploys', 'device/demo/in-1']) {
+      await open(page, '#/' + screen);
+      await page.locator('main h1').first().waitFor();
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      check(over <= 0, `${screen} on ${name}: ${over} pixels too wide`);
+      if (screen === 'deploys') {
+        const cell = page.locator('tbody tr td').nth(1);
+        await cell.waitFor();
+        const box = await cell.boundingBox();
+        check(box.height < 120, `a cell on ${name} is ${box.height} pixels high: broken into letters`);
+      } else {
+        await page.locator('svg.timeline').waitFor();
+        const size = await page.locator('svg.timeline text').first().evaluate((e) => e.getBoundingClientRect().height);
+        check(size > 9, `words of the time line on ${name} are ${size} pixels high`);
+      }
+      await shot(page, `${name}-${screen.split('/')[0]}`);
+    }
+    await open(page, '#/wall');
+    await page.locator('.tile').first().waitFor();
   }
   await page.setViewportSize({ width: 1440, height: 900 });
   await page.locator('nav button', { hasText: '明暗' }).click();
   await accessible(page, 'the other theme');
   await shot(page, 'dark');
+  for (const screen of ['deploys', 'gateway', 'device/demo/in-1']) {
+    await open(page, '#/' + screen);
+    await page.locator('main h1').first().waitFor();
+    if (screen === 'deploys') await page.locator('tbody tr').first().waitFor();
+    await accessible(page, `${screen} in the other theme`);
+    await shot(page, `dark-${screen.split('/')[0]}`);
+  }
 }
 
 async function asOperator() {

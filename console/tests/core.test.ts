@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { clustersOf, seriesOf, type Departed } from '../src/core/departures';
 import { armOf, awayOf, badness, isDark } from '../src/core/lanes';
+import { columnText, factText } from '../src/core/facts';
 import { parse, quantile, sum } from '../src/core/metrics';
 import { isUnplanned, sumsOf, whatOf, type Passage } from '../src/core/passages';
 import { reportName, reportText, type Report } from '../src/core/reports';
@@ -157,5 +158,13 @@ describe('a report', () => {
     expect(reportText(report({ report: 'alarm', body: { code: 'arm_blocked', severity: 'MAJOR', active: true, text: '杆被撞' } }))).toBe('严重 · arm_blocked · 杆被撞');
     expect(reportText(report({ report: 'alarm', body: { code: 'arm_blocked' } }))).toBe('已恢复 · arm_blocked');
     expect(reportText(report({ report: 'moon', child: 'gun-1' }))).toBe('gun-1');
+  });
+});
+
+describe('facts of the status', () => {
+  it('are words, numbers and counts', () => {
+    expect(columnText('partition')).toBe('分区');
+    expect(columnText('moon')).toBe('moon');
+    expect([true, null, 'standby', 3, [1, 2], { pid: 7 }].map(factText)).toEqual(['是', '–', '待命', '3', '2', '进程号 7']);
   });
 });

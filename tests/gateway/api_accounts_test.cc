@@ -35,7 +35,7 @@ tenants:
           - {auth_id: key-1, key: MDEyMzQ1Njc4OWFiY2RlZg==}
           - {auth_id: key-2, key: ZmVkY2JhOTg3NjU0MzIxMA==}
           - {auth_id: key-0, key: AAAAAAAAAAAAAAAAAAAAAA==, not_after: "2020-01-01T00:00:00Z"}
-      - {name: eve, role: operator, sites: [north], api: [read], credentials: [{auth_id: eve, password: e}]}
+      - {name: eve, role: operator, sites: [north], api: [read, plates], credentials: [{auth_id: eve, password: e}]}
       - {name: mute, role: service, credentials: [{auth_id: mute, password: m}]}
       - {name: off, role: service, api: [read], enabled: false, credentials: [{auth_id: off, password: o}]}
 )";
@@ -373,8 +373,10 @@ TEST_F(ApiAccountsTest, ClaimsAndAnswersGoOverALink) {
   EXPECT_EQ(good.body_sha256, kEmpty);
   EXPECT_EQ(good.caller->id, "platform@acme");
   EXPECT_TRUE(good.caller->may_read && good.caller->may_command && !good.caller->may_change);
+  EXPECT_FALSE(good.caller->may_see_plates);
   const auto eve = over({"Bearer eve@acme:e", "GET", "/", "192.0.2.1"}, &accounts_);
   ASSERT_TRUE(eve.caller);
+  EXPECT_TRUE(eve.caller->may_see_plates);
   EXPECT_EQ(eve.caller->kind, admin::Caller::Kind::operator_);
   EXPECT_EQ(eve.caller->sites, std::vector<std::string>{"north"});
   const auto bad = over({"Bearer eve@acme:x", "GET", "/", "192.0.2.1"}, &accounts_);
@@ -466,8 +468,9 @@ TEST(ApiScope, AccountsHaveGoodRights) {
       return e.what();
     }
   };
-  EXPECT_EQ(fault("{name: s, role: service, api: [read, change, command]}"), "");
-  EXPECT_NE(fault("{name: s, role: service, api: [write]}").find("read, change, command"),
+  EXPECT_EQ(fault("{name: s, role: service, api: [read, plates, change, command]}"), "");
+  EXPECT_EQ(fault("{name: s, role: operator, api: [read, plates]}"), "");
+  EXPECT_NE(fault("{name: s, role: service, api: [write]}").find("read, plates, change, command"),
             std::string::npos);
   EXPECT_NE(fault("{name: s, role: operator, api: [command]}").find("an operator only reads"),
             std::string::npos);

@@ -131,5 +131,24 @@ TEST(PassagesOfACluster, AreTheSameAtEachProcess) {
   EXPECT_EQ(c.edges[1]->process().wait(std::chrono::seconds(60)), 0);
 }
 
+TEST(PassagesOfACluster, TellOfAnEdgeThatWasUpgraded) {
+  const Directory d;
+  const std::string config =
+      d.file("edge.yaml", "cluster: {handover: " + d.path + "/handover.sock}\n");
+  Cluster c({.engines = 1, .edges = 1, .engine_flags = {}, .edge_flags = {"--config", config}});
+  ASSERT_NE(c.active(), nullptr);
+  RawClient device(c.mqtt_ports()[0]);
+  device.send(connect({.client_id = "d"}));
+  ASSERT_FALSE(device.until(2).empty());
+  const auto before = c.replace_edge(0);
+  const int engine = c.engines[0]->admin_port();
+  ASSERT_TRUE(becomes([&] { return !newest(engine, "edge").empty(); }))
+      << json::serialize(passages(engine)) << c.edges[0]->log();
+  EXPECT_EQ(number(newest(engine, "edge"), "held"), 1);
+  EXPECT_EQ(number(newest(engine, "edge"), "dropped"), 0);
+  device.send(std::string("\xc0\0", 2));
+  EXPECT_FALSE(device.until(13).empty()) << "its connection is there";
+}
+
 }  // namespace
 }  // namespace berth::test
