@@ -29,6 +29,7 @@ def tracing(chart, check):
             ({**FULL, "cluster": {"config": at(name)}, "networkPolicy": {"tracingTo": peers}}, "berth-edge", 4317, [peers]),
             ({"config": at("http://192.0.2.7:4000")}, "berth", 4000, [[{"ipBlock": {"cidr": "192.0.2.7/32"}}]]),
             ({"config": at("http://[2001:db8::7]/v1/traces")}, "berth", 4318, [[{"ipBlock": {"cidr": "2001:db8::7/128"}}]]),
+            ({"config": at("https://otel.example/v1/traces")}, "berth", 443, [None]), ({"config": at("https://otel.example:4319/v1/traces")}, "berth", 4319, [None]),
             ({"config": at("")}, "berth", 4318, []), (FULL, "berth-edge", 4318, [])]:
         found = ways_to(egress(chart, values, policy), port)
         check(found == wanted, f"{values}: {policy} to port {port}: {found}")

@@ -80,16 +80,17 @@ ipFamilies:
   {{- end }}
 {{- end }}
 
-{{- /* berth.policy.tracing (list . ROLE): the way to the collector of tracing.endpoint, http://HOST:PORT/PATH, of this role's settings. A name
+{{- /* berth.policy.tracing (list . ROLE): the way to the collector of tracing.endpoint, http://HOST:PORT/PATH or https://, of this role's settings. A name
        may lead to any address, unless tracingTo says where. */ -}}
 {{- define "berth.policy.tracing" }}
 {{- $ := index . 0 }}
 {{- $config := fromYaml (include "berth.config.given" (list $ (get $.Values (index . 1)).config)) }}
-{{- $to := regexFind "^http://[^/]+" (toString (dig "tracing" "endpoint" "" $config)) | trimPrefix "http://" }}
+{{- $url := regexFind "^https?://[^/]+" (toString (dig "tracing" "endpoint" "" $config)) }}
+{{- $to := $url | trimPrefix "https://" | trimPrefix "http://" }}
 {{- if $to }}
 {{- $port := regexFind ":[0-9]+$" $to }}
 {{- $host := trimSuffix $port $to | trimPrefix "[" | trimSuffix "]" }}
-- ports: [{protocol: TCP, port: {{ $port | trimPrefix ":" | default "4318" }}}]
+- ports: [{protocol: TCP, port: {{ $port | trimPrefix ":" | default (ternary "443" "4318" (hasPrefix "https://" $url)) }}}]
   {{- if $.Values.networkPolicy.tracingTo }}
   to:
     {{- toYaml $.Values.networkPolicy.tracingTo | nindent 4 }}
