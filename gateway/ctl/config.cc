@@ -2,7 +2,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
+#include <array>
+#include <ctime>
+#include <utility>
 
 #include "gateway/ctl/asking.h"
 #include "gateway/ctl/words.h"
@@ -34,8 +36,30 @@ std::string block(const char* heading, const json::array& list) {
   return out;
 }
 
-std::string text_of_process(const json::object& o) {
+// Seconds since 1970 as a time and its age; 0: never.
+std::string since_text(std::int64_t at_s, std::int64_t now_s) {
+  if (at_s == 0) return "never";
+  const std::time_t at = at_s;
+  std::tm t{};
+  ::gmtime_r(&at, &t);
+  std::array<char, 32> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &t);
+  return with_age(text.data(), now_s);
+}
+
+std::string text_of_process(const json::object& answer) {
+  json::object o = answer;
+  for (const auto& [member, shown] : {std::pair("in_force_since_s", "in_force_since"),
+                                      std::pair("last_good_look_s", "last_good_look")}) {
+    if (o.contains(member)) o[shown] = since_text(number_in(o, member), std::time(nullptr));
+    o.erase(member);
+  }
   std::string out = pairs_of(o);
+  const bool diff = !o.contains("hash") && !o.contains("result");
+  if (diff && list_in(o, "wrong").empty() && list_in(o, "settings").empty() &&
+      changed_files(o).empty())
+    out += "  no difference: what the files have is in force\n";
+  out += block("in the file, but a flag or a variable is in force instead", list_in(o, "beaten"));
   out += block("wrong", list_in(o, "wrong"));
   out += block("pending restart", list_in(o, "pending_restart"));
   out += block("pending, taken by berth ctl restart-engine", list_in(o, "pending_engine"));

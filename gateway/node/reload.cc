@@ -1,4 +1,4 @@
-#include "gateway/node/reload.h"
+#include "gateway/config/defaults.h"
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -6,12 +6,14 @@
 #include <cstdlib>
 #include <ctime>
 #include <exception>
+#include <set>
 #include <utility>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_levels.h"
 #include "base/read_file.h"
+#include "gateway/config/defaults.h"
 #include "gateway/edge/tls_server.h"
 #include "gateway/node/proof.h"
 #include "gateway/runtime/degraded.h"
@@ -135,7 +137,30 @@ struct Reload::Read {
   std::vector<std::string> paths;
   runtime::SetStamp stamp;  // of these, from before the reading
   std::vector<Wrong> wrong;
+  std::vector<KeyValue> beaten;  // what the file says of keys that a flag or a variable has set
 };
+
+namespace {
+
+// A key that has its default in the file may not be in it at all: it is left out.
+std::vector<KeyValue> beaten_in(const ConfigSource& source, const Config& in_force) {
+  std::vector<KeyValue> beaten;
+  if (source.file.empty() || source.fixed.empty()) return beaten;
+  Config in_file;
+  try {
+    load_file(in_file, source.file);
+  } catch (const std::exception&) {  // `wrong` says it
+    return beaten;
+  }
+  std::set<std::string> said;
+  for (const KeyChange& c : changes_between(Config(), in_file)) said.insert(c.key);
+  for (const KeyChange& c : changes_between(in_force, in_file)) {
+    if (said.contains(c.key) && source.fixed.contains(c.key)) beaten.push_back({c.key, c.after});
+  }
+  return beaten;
+}
+
+}  // namespace
 
 // What a set is compared with.
 struct Reload::InForce {
@@ -177,6 +202,7 @@ std::shared_ptr<const Reload::Read> Reload::read_and_prove(const ConfigSource& s
   const bool at_start = in_force.set == nullptr && read->stamp == in_force.begun;
   const base::ReadFrom from(read->set.texts);
   prove_set(read->config, options.role, read->wrong);
+  read->beaten = beaten_in(source, in_force.config);
   // What stays in force until a restart reads its own files.
   if (files_of(in_force.config, options.role) != files_of(read->config, options.role))
     prove_set(in_force.config, options.role, read->wrong);
@@ -208,6 +234,9 @@ std::vector<std::string> Reload::paths() const {
   std::vector<std::string> all = files_of(in_force_, options_.role);
   for (const std::string& f : files_of(in_files_, options_.role)) all.push_back(f);
   all.push_back(source_.file);
+  if (const char* const defaults = std::getenv(kDefaultsVariable); defaults != nullptr)
+    all.emplace_back(defaults);
+  std::erase(all, std::string());
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;
@@ -421,7 +450,10 @@ void Reload::compare(std::function<void(json::object)> done) {
       const char* state = !text.why_not.empty() ? "unreadable" : same ? "same" : "changed";
       files.push_back({{"path", path}, {"state", state}});
     }
+    json::array beaten;
+    for (const KeyValue& b : read->beaten) beaten.push_back({{"key", b.key}, {"files", b.value}});
     done({{"process", options_.process},
+          {"beaten", beaten},
           {"settings", as_json(changes_between(in_force_, read->config), options_)},
           {"files", files},
           {"wrong", json_of(read->wrong)}});

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gateway/ctl/asking.h"
+#include "gateway/ctl/config.h"
 #include "gateway/ctl/top.h"
 #include "gateway/ctl/why.h"
 #include "gateway/ctl/words.h"
@@ -183,6 +184,23 @@ TEST(CtlTop, ListsHaveTheirHeadingsAndWhoIsMeant) {
         "Not answered\n  slow: no engine serves"})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   EXPECT_EQ(text.find("Slow consumers"), std::string::npos) << "a list that was not asked for";
+}
+
+TEST(CtlConfig, PeopleSeeTimesAndThatNothingDiffers) {
+  const std::string same = config_text(R"({"process":"edge","beaten":[{"key":"log.level",
+      "files":"debug"}],"settings":[],"files":[{"path":"a","state":"same"}],"wrong":[]})");
+  EXPECT_NE(same.find("no difference"), std::string::npos) << same;
+  EXPECT_NE(same.find("a flag or a variable"), std::string::npos) << same;
+  EXPECT_NE(same.find("log.level"), std::string::npos) << same;
+  const std::string differs = config_text(R"({"process":"edge","beaten":[],"settings":[
+      {"key":"log.level","in_force":"info","files":"debug","applies":"reload"}],"wrong":[]})");
+  EXPECT_EQ(differs.find("no difference"), std::string::npos) << differs;
+  const std::string shown =
+      config_text(R"({"process":"edge","hash":"ab","in_force_since_s":1795953600,
+      "last_good_look_s":0,"settings":{},"files":[]})");
+  EXPECT_NE(shown.find("2026-11-29 12:00:00 UTC"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("never"), std::string::npos) << shown;
+  EXPECT_EQ(shown.find("1795953600"), std::string::npos) << shown;
 }
 
 TEST(CtlTop, SitesAreRankedByConnections) {

@@ -469,6 +469,25 @@ def records(_):
     g.end(signal.SIGTERM)
 
 
+def beaten(_):
+    """A level in the file that a variable beats, and the file of defaults among the files."""
+    defaults = written("defaults.yaml", "sys_interval_s: 7\n")
+    g = Gateway(berth, {"berth.yaml": "log: {level: warn}\n"}, "beaten", BERTH_LOG_LEVEL="info", BERTH_DEFAULTS_FILE=defaults)
+    o = json.loads(ctl(g, "config", "diff"))
+    check(o["beaten"] == [{"key": "log.level", "files": "warn"}] and o["settings"] == [], o)
+    check("no difference" in run_ctl(g, "config", "diff", "--table").stdout, "a diff without a difference")
+    o = json.loads(ctl(g, "config", "show"))
+    check(defaults in [f["path"] for f in o["files"]] and o["settings"]["sys_interval_s"] == "7", o["files"])
+    check(" ago" in run_ctl(g, "config", "show", "--table").stdout, "the age of what is in force")
+    written("defaults.yaml", "sys_interval_s: 8\n")
+
+    def seen():
+        return json.loads(run_ctl(g, "config", "show").stdout)["hash"] != o["hash"]
+    eventually(seen, lambda: ctl(g, "config", "show"))
+    check(json.loads(run_ctl(g, "config", "reload").stdout).get("engine") in ("taken", None), "the engine has the same files")
+    g.end(signal.SIGTERM)
+
+
 class Strange(http.server.BaseHTTPRequestHandler):
     """A gateway that says too much, or nothing."""
     hangs = threading.Event()  # set: they may end
@@ -518,7 +537,7 @@ def main():
         redis.says("Ready to accept connections")
         config += f"store: {{url: 'redis://:secret-of-redis@127.0.0.1:{port}'}}\n"
     g = Gateway(berth, {"berth.yaml": config, "registry.yaml": REGISTRY})
-    for verb in (output, why, top, sessions, preflight, bundle, bare, records, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
+    for verb in (output, why, top, sessions, preflight, bundle, bare, records, beaten, bounds, log_level, trace):  # the last one kills the engine, and counts begin anew
         verb(g)
         print(f"{verb.__name__}: as documented")
 
