@@ -89,6 +89,8 @@ class ConfigFile {
       throw ConfigError(where(documents[1].Mark()) + "a second document; a file has one");
     if (!documents[0].IsMap()) throw ConfigError(path_ + ":1: expected keys and values");
     apply(documents[0], "");
+    if (wrongs_ > kWrongsTold) wrong_ += "; and " + std::to_string(wrongs_ - kWrongsTold) + " more";
+    if (wrongs_ != 0) throw ConfigError(wrong_);
   }
 
  private:
@@ -127,17 +129,26 @@ class ConfigFile {
 
   void apply(const YAML::Node& node, const std::string& prefix) {
     for (const auto& item : node) {
-      if (!item.first.IsScalar()) throw ConfigError(where(item.first.Mark()) + "expected a key");
-      const std::string name = prefix + item.first.Scalar();
-      const auto [first, fresh] = lines_.try_emplace(name, item.first.Mark().line + 1);
-      if (!fresh)
-        throw ConfigError(where(item.first.Mark()) + "'" + name + "' stands in line " +
-                          std::to_string(first->second) + " already");
-      if (item.second.IsMap()) {
-        apply(item.second, name + ".");
-      } else {
-        set(name, item.first.Mark(), item.second);
+      try {
+        apply_one(item.first, item.second, prefix);
+      } catch (const ConfigError& e) {  // the others are looked at too: one reading finds all
+        if (++wrongs_ <= kWrongsTold)
+          wrong_ += (wrong_.empty() ? "" : "; ") + std::string(e.what());
       }
+    }
+  }
+
+  void apply_one(const YAML::Node& key, const YAML::Node& value, const std::string& prefix) {
+    if (!key.IsScalar()) throw ConfigError(where(key.Mark()) + "expected a key");
+    const std::string name = prefix + key.Scalar();
+    const auto [first, fresh] = lines_.try_emplace(name, key.Mark().line + 1);
+    if (!fresh)
+      throw ConfigError(where(key.Mark()) + "'" + name + "' stands in line " +
+                        std::to_string(first->second) + " already");
+    if (value.IsMap()) {
+      apply(value, name + ".");
+    } else {
+      set(name, key.Mark(), value);
     }
   }
 
@@ -161,6 +172,9 @@ class ConfigFile {
   Config& config_;
   const std::string& path_;
   std::map<std::string, int> lines_;  // of the keys so far
+  static constexpr int kWrongsTold = 20;
+  int wrongs_ = 0;
+  std::string wrong_;
 };
 
 // Variables that Kubernetes sets for services named berth and berth-engine, and our own ones.

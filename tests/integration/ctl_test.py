@@ -486,6 +486,9 @@ def beaten(_):
     eventually(seen, lambda: ctl(g, "config", "show"))
     check(json.loads(run_ctl(g, "config", "reload").stdout).get("engine") in ("taken", None), "the engine has the same files")
     g.end(signal.SIGTERM)
+    bad = written("two.yaml", "log: {level: loud}\nnonsense: 1\nsession: {queue_messages: many}\n")
+    said = subprocess.run([berth, "check-config", "--config", bad], text=True, capture_output=True, timeout=60)
+    check(said.returncode == 78 and all(f"two.yaml:{n}: " in said.stderr for n in (1, 2, 3)), f"all that is wrong: {said}")
 
 
 class Strange(http.server.BaseHTTPRequestHandler):
