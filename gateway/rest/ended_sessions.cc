@@ -35,6 +35,9 @@ void EndedSessions::refresh(std::function<void()> then) {
                          if (alive.expired()) return;
                          read_ms_ = now_ms();
                          if (a.error == AskError::none) take(a.bytes);
+                         // An engine of a release before this one has no such list.
+                         if (a.error == AskError::unknown_kind || a.error == AskError::old_engine)
+                           known_ = true;
                          for (const auto& f : std::exchange(waiting_, {})) f();
                        });
 }

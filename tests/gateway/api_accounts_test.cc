@@ -80,8 +80,7 @@ class ApiAccountsTest : public ::testing::Test {
                        registry_,
                        {},
                        [this](const protocol::link::Question& q, const link::Answered& answered) {
-                         if (!engine_)
-                           return answered({protocol::link::AskError::not_serving, {}});
+                         if (!engine_) return answered({protocol::link::AskError::not_serving, {}});
                          engine_->ask(q.bytes, [answered](std::string bytes) {
                            answered({protocol::link::AskError::none, std::move(bytes)});
                          });
