@@ -83,6 +83,10 @@ class ConfigFile {
 
   void load() {
     const std::string text = text_in(path_);
+    // As a full disk or a program that was killed leaves it: nobody means "forget all settings".
+    if (text.find_first_not_of(" \t\r\n") == std::string::npos)
+      throw ConfigError(path_ +
+                        ":1: the file is empty; {} says that all settings have their defaults");
     const std::vector<YAML::Node> documents = parsed(text);
     if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return;
     if (documents.size() > 1)
@@ -182,7 +186,8 @@ bool is_somebody_elses(const std::string& name) {
   static const std::regex kServices(
       R"(BERTH_([A-Z0-9_]*_)?(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_[0-9]+_(TCP|UDP)(_.*)?)?))");
   return name.starts_with("BERTH_SUPERVISOR_") || name.starts_with("BERTH_FAULT_") ||
-         name == "BERTH_BINARY" || name == kDefaultsVariable || std::regex_match(name, kServices);
+         name == "BERTH_BINARY" || name == "BERTH_CTL_OUTPUT" || name == kDefaultsVariable ||
+         std::regex_match(name, kServices);
 }
 
 constexpr const char* kFileSuffix = "_FILE";

@@ -91,8 +91,8 @@ class EdgeShard final : public link::StepSink,
   // And released by the engine; what was said last has been taken, or a second has passed.
   bool drained() const { return slab_.is_empty() && sockets_.all_taken(); }
   void apply_setting(protocol::link::Setting setting, std::uint64_t value);
-  // Devices of other edges that could come here now.
   void limit_accepts(std::uint32_t per_s) { acceptor_.admission().limit_to(per_s); }  // 0: no limit
+  // Devices of other edges that could come here now.
   std::uint32_t admits_per_s() const { return acceptor_.admits_per_s(); }
 
   // -- to another process on this host (handover.h; ADR 9). While the shard's loop stands

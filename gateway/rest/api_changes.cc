@@ -118,9 +118,14 @@ RegistryApi::Answer RegistryApi::remove_once(const Place& place, const Request& 
                       "'" + confined + "' is confined to it: take it out of that account's sites");
   const bool recursive = admin::flag(r, "recursive");
   std::vector<Write> writes = co_await removal_of(place, recursive);
-  if (writes.size() > 1 && !recursive)
-    co_return problem(codes::kInUse,
-                      "'" + writes[0].key.substr(2) + "' needs it; ?recursive=true removes both");
+  if (writes.size() > 1 && !recursive) {
+    const std::size_t others = writes.size() - 2;
+    co_return problem(
+        codes::kInUse,
+        "'" + writes[0].key.substr(2) + "'" +
+            (others == 0 ? " needs it" : " and " + std::to_string(others) + " more need it") +
+            "; recursive=true (berth ctl: --recursive) removes all of them");
+  }
   if (admin::flag(r, "dry_run")) {
     Prepared p;
     for (const Write& w : writes) {

@@ -23,7 +23,7 @@ struct Told {
     opened,        // the same, and whether the platform is there is not known yet
     away,          // not now: the Attempt tries to connect again by itself
     lost,          // this Attempt is over; `number`: ms that the platform asks to wait, or 0
-    not_reached,   // the same, and no message that was published has come to the platform
+    not_reached,   // the same, and no message is the cause
     acknowledged,  // `number`: a place
     refused,       // the same, and the platform will never take the message
     unrouted,      // the platform has taken a message and has no queue for it
@@ -63,7 +63,9 @@ class Teller {
   void lost(std::string why, std::chrono::milliseconds wait = {}) const {
     tell(Told::What::lost, static_cast<std::uint64_t>(wait.count()), std::move(why));
   }
-  void not_reached(std::string why) const { tell(Told::What::not_reached, 0, std::move(why)); }
+  void not_reached(std::string why, std::chrono::milliseconds wait = {}) const {
+    tell(Told::What::not_reached, static_cast<std::uint64_t>(wait.count()), std::move(why));
+  }
   void acknowledged(std::uint64_t place) const { tell(Told::What::acknowledged, place); }
   void refused(std::uint64_t place, std::string why) const {
     tell(Told::What::refused, place, std::move(why));

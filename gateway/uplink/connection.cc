@@ -112,7 +112,7 @@ void Connection::lose(const std::string& why, bool judged, std::chrono::millisec
     if (!ec && !alive.expired()) begin_attempt();
   });
   if (!guilty) return;
-  refuse(pending_.front(), "the platform ends the connection for it: " + why);
+  refuse(pending_.front(), "the platform takes others, and not this one: " + why);
   finish_front();
 }
 
@@ -187,7 +187,7 @@ void Connection::hear_one(const Told& t) {
     case Told::What::lost:
       return lose(t.why, true, std::chrono::milliseconds(t.number));
     case Told::What::not_reached:
-      return lose(t.why, false);
+      return lose(t.why, false, std::chrono::milliseconds(t.number));
     case Told::What::acknowledged:
     case Told::What::refused:
       return acknowledged(t);

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <ctime>
 #include <deque>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -48,6 +49,12 @@ std::shared_ptr<asio::ssl::context> tls_of(const UplinkConfig& c) {
 }
 
 // The platform would say the same of the same message.
+// It says nothing of the messages: the platform has no time, or does not know the gateway.
+bool is_of_the_platform(const HttpOutcome& o) {
+  const std::set<unsigned> statuses{401, 403, 404, 405, 407, 408, 421, 425, 429, 502, 503, 504};
+  return !o.retry_after.empty() || statuses.contains(o.status) || o.status / 100 == 3;
+}
+
 bool is_for_ever(unsigned status) {
   return status == 400 || status == 413 || status == 415 || status == 422;
 }
@@ -152,6 +159,8 @@ class WebhookAttempt final : public Attempt {
     const std::string why = "HTTP " + std::to_string(o.status);
     if (o.status >= 200 && o.status < 300) {
       for (const Item& i : batch_) tell_.acknowledged(i.place);
+    } else if (is_of_the_platform(o) && !is_for_ever(o.status)) {
+      return tell_.not_reached(why, wait_of(o.retry_after));
     } else if (!is_for_ever(o.status)) {
       return tell_.lost(why, wait_of(o.retry_after));
     } else if (batch_.size() == 1) {

@@ -144,6 +144,12 @@ TEST_P(ReloadFault, BadFilesAreRefusedAndNamedAndGoodOnesTakenWithoutARestart) {
   EXPECT_EQ(gateway_->metric("berth_config_refused{process=\"" +
                              std::string(single() ? "gateway" : "edge") + "\"}"),
             1);
+  files = generation(0);
+  files["berth.yaml"] = "\n";
+  mount_.swap(files);
+  o = ctl("reload");
+  EXPECT_EQ(o.code, 78) << o.text;
+  EXPECT_NE(o.text.find("the file is empty"), std::string::npos) << o.text;
   mount_.swap(generation(1));
   EXPECT_EQ(ctl("diff").code, 3);
   o = ctl("reload");

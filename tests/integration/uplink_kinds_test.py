@@ -131,6 +131,28 @@ def a_platform_that_asks_to_wait(gateway, hook):
     device.goodbye()
 
 
+def a_platform_without_time_for_one_device(gateway, hook):
+    """503 says nothing of a message, also where others are taken between: none is given up, and all come in order."""
+    del hook.messages[:]
+    dead = state(gateway)["dead_letters"]
+    busy = [True]
+    hook.judge = lambda m: 503 if busy[0] and (m.get("payload") or {}).get("busy") is not None else 200
+    devices = {n: Mqtt(gateway.mqtt, n, f"{n}@acme", "right", []) for n in ("cam", "gate")}
+    before = len(hook.answers)
+    for i in range(3):
+        devices["cam"].publish("v1/event/parts", json.dumps({"busy": i}))
+        devices["gate"].publish("v1/event/parts", json.dumps({"gate": i}))
+    eventually(lambda: hook.answers[before:].count(503) >= 5, lambda: f"{hook.answers[before:]}")
+    check(state(gateway)["dead_letters"] == dead, f"{state(gateway)}")
+    busy[0] = False
+    eventually(lambda: len(hook.messages) >= 6, lambda: f"{hook.payloads()} {state(gateway)}")
+    check([p["busy"] for p in hook.payloads() if "busy" in p] == [0, 1, 2], f"{hook.payloads()}")
+    check(state(gateway)["dead_letters"] == dead, f"{state(gateway)}")
+    hook.judge = lambda m: 200
+    for d in devices.values():
+        d.goodbye()
+
+
 def a_platform_that_hangs(gateway, hook):
     hook.busy = 5.0
     device = Mqtt(gateway.mqtt, "cam", "cam@acme", "right", [])
@@ -229,6 +251,7 @@ def webhook():
     a_platform_that_is_away_for_a_while(gateway, hook)
     a_platform_that_stumbles(gateway, hook)
     a_platform_that_asks_to_wait(gateway, hook)
+    a_platform_without_time_for_one_device(gateway, hook)
     a_platform_that_hangs(gateway, hook)
     answers_without_an_end(gateway, hook)
     over_tls(gateway)
