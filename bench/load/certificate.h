@@ -1,4 +1,4 @@
-// A certificate for a server that is measured: signed by itself, nobody checks it.
+// A self-signed certificate for a server that is measured. Clients of the bench do not check it.
 #pragma once
 
 #include <string>

@@ -31,7 +31,7 @@ struct Scenario {
   bool durable = false;  // persistent sessions
   bool tls = false;
   bool offline = false;    // subscribers are away while it is published
-  bool reports = false;    // Envelopes of devices, as plain messages are not; nobody subscribes
+  bool reports = false;    // devices publish Envelopes in place of plain messages; no subscribers
   bool subscribes = true;  // of connections: to a topic of its own
 
   bool quiet() const { return kind != Kind::traffic; }  // publishes nothing

@@ -132,7 +132,7 @@ void Traffic::on_message(Client& c, std::string_view payload) {
   if (seen == Sequence::Seen::again) return bench::add(counts_.duplicates);
   bench::add(counts_.received);
   counts_.delivery.record(now - m.due_ns);
-  // Within a group the order is nobody's promise.
+  // A shared subscription promises no order.
   if (seen == Sequence::Seen::late && plan_.scenario.pattern != Pattern::sharedsub)
     bench::add(counts_.disordered);
   if (by_arrival_) shared_.publisher(m.publisher).arrived.fetch_add(1, std::memory_order_relaxed);
@@ -220,7 +220,7 @@ std::int64_t Traffic::act_closed(std::int64_t now_ns) {
   for (Publisher& p : publishers_) {
     while (may_publish(p, now_ns)) publish(p, now_ns);
   }
-  // Arrivals in another process wake nobody here.
+  // A message that arrives at another process does not wake this one.
   const bool elsewhere = by_arrival_ && plan_.processes > 1;
   return now_ns + (elsewhere ? 100'000 : 10 * base::kMs);
 }

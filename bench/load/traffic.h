@@ -83,8 +83,9 @@ class Traffic final : public Load {
   Shared& shared_;
   Share share_;
   Counts& counts_;
-  bool by_arrival_;  // a closed loop's window is of what has not arrived; else of what is not
-                     // acknowledged
+  // The window of a closed loop counts messages that have not arrived; else messages that are not
+  // acknowledged.
+  bool by_arrival_;
   Pool* pool_ = nullptr;
   std::optional<Opening> opening_;
   std::vector<Subscriber> subscribers_;  // the first clients of the pool
